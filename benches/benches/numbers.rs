@@ -1,0 +1,125 @@
+//! The numbers that DynamoDB's own accounting and a bare SDK loop give: units per contact, round trips, speed.
+
+use std::io::{self, Write as _};
+use std::time::{Duration, Instant};
+
+use benches::{bare, portal};
+use serde_json::{Value, json};
+use tests::{Reply, World, WorldError};
+use uuid::Uuid;
+
+/// Contacts of the portal; every second one has the tag that is run over.
+const CONTACTS: usize = 100_000;
+const MATCHES: u64 = CONTACTS as u64 / 2;
+const SHARDS: u16 = 4;
+/// Pairs of runs whose speeds are compared. The first pair warms up and is not counted.
+const PAIRS: usize = 5;
+
+fn main() -> Result<(), WorldError> {
+    // `cargo test --benches` runs this as a test; measuring takes minutes and is not one.
+    if std::env::args().any(|arg| arg == "--test") {
+        return Ok(());
+    }
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(measure())
+}
+
+async fn measure() -> Result<(), WorldError> {
+    let world = World::new().await?;
+    let loading = Instant::now();
+    world.import(&portal::lines(CONTACTS, SHARDS)).await?;
+    let mut out = io::stdout();
+    writeln!(out, "{CONTACTS} contacts with {} managers each loaded in {:.0?}\n", portal::MANAGERS, loading.elapsed())?;
+
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    let mut units = (0.0, 0.0);
+    for pair in 0..=PAIRS {
+        let turn = portal::managers(1000 + 2 * pair);
+                let started = Instant::now();
+        let done = bare::run(&world.client, &world.table, &portal::PORTAL.parse()?, portal::TAG, SHARDS, &turn).await?;
+        let bare = started.elapsed();
+        expect("contacts of the bare loop", done as u64, MATCHES)?;
+
+        let turn = portal::managers(1001 + 2 * pair);
+        let started = Instant::now();
+        let (reply, spent) = filter_run(&world, &turn).await?;
+        let engine = started.elapsed();
+        expect("contacts written", reply.count("x-updated-count").unwrap_or(0), MATCHES)?;
+        units = spent;
+        if pair > 0 {
+            ours.push(engine);
+            theirs.push(bare);
+        }
+    }
+    let per_contact = |units: f64| units / MATCHES as f64;
+    let ratios: Vec<f64> = ours.iter().zip(&theirs).map(|(ours, theirs)| theirs.as_secs_f64() / ours.as_secs_f64()).collect();
+
+    let again = portal::managers(1001 + 2 * PAIRS);
+    let (reply, idle) = filter_run(&world, &again).await?;
+    expect("contacts found as asked", reply.count("x-unchanged-count").unwrap_or(0), MATCHES)?;
+    let few = World::new().await?;
+    few.import(&portal::lines(1000, SHARDS)).await?;
+    filter_run(&few, &again).await?;
+    let (_, idle_few) = filter_run(&few, &again).await?;
+
+    writeln!(out, "| what | measured | bar |\n| --- | --- | --- |")?;
+    let row = |what: &str, measured: String, bar: &str| writeln!(io::stdout(), "| {what} | {measured} | {bar} |");
+    row("write units per contact changed, 40 managers, undo log included", format!("{:.4}", per_contact(units.1)), "at most 1.1")?;
+    row("read units per contact changed, filter included", format!("{:.4}", per_contact(units.0)), "at most 0.65")?;
+    row(
+        "write units of a run that finds all as asked, 50,000 contacts (500 contacts)",
+        format!("{:.1} ({:.1}): the job's record, nothing per contact", idle.1, idle_few.1),
+        "0 per contact",
+    )?;
+    row("round trips of a single PUT, token cached", single_put(&world).await?, "at most 3")?;
+    row(
+        "speed against the bare SDK loop, 50,000 of 100,000 contacts",
+        format!(
+            "{:.2} (median of {PAIRS} pairs, {:.2} to {:.2}; {:.0} contacts a second against {:.0})",
+            median(&ratios),
+            ratios.iter().copied().fold(f64::MAX, f64::min),
+            ratios.iter().copied().fold(0.0, f64::max),
+            MATCHES as f64 / seconds(&ours),
+            MATCHES as f64 / seconds(&theirs),
+        ),
+        "at least 0.8",
+    )?;
+    Ok(())
+}
+
+fn expect(what: &str, found: u64, expected: u64) -> Result<(), WorldError> {
+    if found == expected { Ok(()) } else { Err(format!("{what}: {found} instead of {expected}").into()) }
+}
+
+fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted[sorted.len() / 2]
+}
+
+fn seconds(times: &[Duration]) -> f64 {
+    median(&times.iter().map(Duration::as_secs_f64).collect::<Vec<_>>())
+}
+
+/// A filter run through the handler: its answer, and the read and write units it consumed.
+async fn filter_run(world: &World, managers: &[Uuid]) -> Result<(Reply, (f64, f64)), WorldError> {
+    let body: Value = json!({"tags": [portal::TAG], "isPrivate": true, "managerList": managers});
+    let before = world.store.meter().reading();
+    // An answer of one contact: what the run costs, not what a page of it costs.
+    let reply = world.put("filter/access?count=1", portal::TOKEN, &body).await?;
+    let after = world.store.meter().reading();
+    if reply.status != 200 {
+        return Err(reply.text.into());
+    }
+    Ok((reply, (after.read_units - before.read_units, after.write_units - before.write_units)))
+}
+
+async fn single_put(world: &World) -> Result<String, WorldError> {
+    let before = world.trips.so_far();
+    let meter = world.store.meter().reading();
+    let reply = world.put("2/access", portal::TOKEN, &json!({"isShared": true})).await?;
+    expect("status", u64::from(reply.status.as_u16()), 200)?;
+    let (calls, rounds) = (world.trips.so_far().0 - before.0, world.trips.so_far().1 - before.1);
+    let now = world.store.meter().reading();
+    let (read, written) = (now.read_units - meter.read_units, now.write_units - meter.write_units);
+    Ok(format!("{rounds} ({calls} calls, {read:.1} read and {written:.1} write units)"))
+}

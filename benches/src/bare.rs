@@ -1,0 +1,110 @@
+//! The bare SDK loop: what one would write without an engine. It reads the same index entries and the same access
+//! records and writes the same new ones, shards side by side and batches in flight as the engine has them, but decides
+//! nothing, records nothing and could not be resumed or undone.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, PutRequest, WriteRequest};
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use models::id::PortalId;
+use store::batch::{IN_FLIGHT, READ_BATCH, WRITE_BATCH};
+use store::keys::{Index, Key, PK, Partition, Position, SK};
+use tests::WorldError;
+use uuid::Uuid;
+
+/// Sets the access of every contact with `tag`, and says how many there were.
+pub async fn run(
+    client: &Client,
+    table: &str,
+    portal: &PortalId,
+    tag: &str,
+    shards: u16,
+    managers: &[Uuid],
+) -> Result<usize, WorldError> {
+    let done: Vec<usize> = stream::iter(0..shards)
+        .map(|number| shard(client, table, portal, Partition::Tag(portal.clone(), number, tag.to_owned()), managers))
+        .buffer_unordered(usize::from(shards))
+        .try_collect()
+        .await?;
+    Ok(done.into_iter().sum())
+}
+
+async fn shard(
+    client: &Client,
+    table: &str,
+    portal: &PortalId,
+    partition: Partition,
+    managers: &[Uuid],
+) -> Result<usize, WorldError> {
+    const PAGE: i32 = 1000;
+    let index = Index::Tag;
+    let managers: Vec<u8> = managers.iter().flat_map(|id| *id.as_bytes()).collect();
+    let revision = Uuid::now_v7();
+    let mut done = 0;
+    let mut start = None;
+    loop {
+        let page = client
+            .query()
+            .table_name(table)
+            .index_name(index.name())
+            .key_condition_expression("#pk = :pk")
+            .expression_attribute_names("#pk", index.pk())
+            .expression_attribute_values(":pk", AttributeValue::S(partition.encode()))
+            .scan_index_forward(false)
+            .limit(PAGE)
+            .set_exclusive_start_key(start)
+            .send()
+            .await?;
+        let keys: Vec<(String, String)> = page
+            .items()
+            .iter()
+            .filter_map(|item| Position::decode(item.get(index.sk())?.as_s().ok()?))
+            .map(|position| Key::Access(portal.clone(), position.contact).encode())
+            .collect();
+        let key = |(pk, sk): &(String, String)| {
+            HashMap::from([(PK.to_owned(), AttributeValue::S(pk.clone())), (SK.to_owned(), AttributeValue::S(sk.clone()))])
+        };
+        let reads: Vec<KeysAndAttributes> = keys
+            .chunks(READ_BATCH)
+            .map(|keys| KeysAndAttributes::builder().set_keys(Some(keys.iter().map(key).collect())).build())
+            .collect::<Result<_, _>>()?;
+        let mut read = 0;
+        let mut batches =
+            stream::iter(reads).map(|keys| client.batch_get_item().request_items(table, keys).send()).buffer_unordered(IN_FLIGHT);
+        while let Some(batch) = batches.next().await {
+            read += batch?.responses().and_then(|tables| tables.get(table)).map_or(0, Vec::len);
+        }
+        if read != keys.len() {
+            return Err("not every contact had an access record".into());
+        }
+        let writes: Vec<WriteRequest> = keys
+            .iter()
+            .map(|keys| {
+                let mut item = key(keys);
+                item.insert("share".into(), AttributeValue::N("0".into()));
+                item.insert("managers".into(), AttributeValue::B(Blob::new(managers.clone())));
+                item.insert("rev".into(), AttributeValue::B(Blob::new(*revision.as_bytes())));
+                item.insert("by".into(), AttributeValue::B(Blob::new(*revision.as_bytes())));
+                item.insert("at".into(), AttributeValue::N("17672256000000000".into()));
+                let put = PutRequest::builder().set_item(Some(item)).build()?;
+                Ok(WriteRequest::builder().put_request(put).build())
+            })
+            .collect::<Result<_, WorldError>>()?;
+        let batches: Vec<Vec<WriteRequest>> = writes.chunks(WRITE_BATCH).map(<[_]>::to_vec).collect();
+        let mut batches = stream::iter(batches)
+            .map(|batch| client.batch_write_item().request_items(table, batch).send())
+            .buffer_unordered(IN_FLIGHT);
+        while let Some(batch) = batches.next().await {
+            if batch?.unprocessed_items().is_some_and(|rest| !rest.is_empty()) {
+                return Err("a batch was not written whole".into());
+            }
+        }
+        done += keys.len();
+        start = page.last_evaluated_key.filter(|key| !key.is_empty());
+        if start.is_none() {
+            return Ok(done);
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! What the benchmarks share: a portal of any size, and the bare SDK loop that the engine is compared with.
+
+pub mod bare;
+pub mod portal;

@@ -1,0 +1,53 @@
+//! A portal to measure on: half of its contacts have one tag, and every list of managers has forty.
+
+use std::fmt::Write as _;
+
+use serde_json::json;
+use uuid::Uuid;
+
+/// The portal's identifier.
+pub const PORTAL: &str = "bench";
+/// The administrator's token.
+pub const TOKEN: &str = "bench-administrator-token-000000000000000";
+/// The tag of every second contact.
+pub const TAG: &str = "half";
+/// Managers of an access list.
+pub const MANAGERS: usize = 40;
+/// Users of the portal.
+const USERS: u128 = 200;
+
+/// A user, by number.
+pub fn user(number: usize) -> Uuid {
+    Uuid::from_u128(0xbe4c_0000_0000_4000_8000_0000_0000_0000 + number as u128 % USERS)
+}
+
+/// Forty managers, others for each `turn`.
+pub fn managers(turn: usize) -> Vec<Uuid> {
+    (0..MANAGERS).map(|number| user(turn * 7 + number * 3)).collect()
+}
+
+/// The portal's import lines: each contact private to forty managers of its own.
+pub fn lines(contacts: usize, shards: u16) -> String {
+    let mut text = format!("{}\n", json!({"portal": {"Id": PORTAL, "Shards": shards}}));
+    let mut line = |value: serde_json::Value| writeln!(text, "{value}").unwrap_or(());
+    for number in 0..USERS as usize {
+        line(json!({"user": {"Id": user(number), "DisplayName": format!("User {number}"), "IsAdmin": number == 0}}));
+    }
+    line(json!({"stage": {"id": 1, "Title": "Warm"}}));
+    line(json!({"token": {"Token": TOKEN, "UserId": user(0), "Scopes": ["read", "write"]}}));
+    for id in 1..=contacts {
+        let tags = if id % 2 == 0 { vec![TAG, "all"] } else { vec!["all"] };
+        let access: Vec<_> = managers(id).into_iter().map(|id| json!({"Id": id})).collect();
+        line(json!({"contact": {
+            "id": id,
+            "DisplayName": format!("Contact {id} of the measured portal"),
+            "Created": format!("2020-{:02}-{:02}T12:{:02}:{:02}Z", id % 12 + 1, id % 28 + 1, id % 60, id / 60 % 60),
+            "CreateBy": {"Id": user(id)},
+            "ContactStatus": {"id": 1},
+            "Tags": tags,
+            "ShareType": 0,
+            "AccessList": access,
+        }}));
+    }
+    text
+}

@@ -1,0 +1,147 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+use models::id::PortalId;
+use models::portal::Scope;
+use uuid::Uuid;
+
+/// Sets who may see and edit CRM contacts: one, or every contact that a filter selects
+#[derive(Debug, Parser)]
+#[command(version, about)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Runs every function behind one port, on an embedded engine or on a DynamoDB that is named
+    Serve(ServeArgs),
+    /// Loads portals, users, stages, types, contacts and tokens from NDJSON files
+    Import(ImportArgs),
+    /// Makes, lists and revokes tokens
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Writes a made-up portal as NDJSON to standard output, to try the service at size
+    Sample(SampleArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ServeArgs {
+    /// Port on 127.0.0.1; 0 takes a free one
+    #[arg(long, default_value_t = 8092)]
+    pub(crate) port: u16,
+    /// Folder that the embedded engine keeps its file in
+    #[arg(long, value_name = "DIR", default_value = ".data", conflicts_with_all = ["in_memory", "dynamodb_endpoint"])]
+    pub(crate) data_dir: PathBuf,
+    /// Keeps nothing between runs
+    #[arg(long, conflicts_with = "dynamodb_endpoint")]
+    pub(crate) in_memory: bool,
+    /// Loads a file before serving; may be given several times
+    #[arg(long = "import", value_name = "FILE")]
+    pub(crate) imports: Vec<PathBuf>,
+    /// Loads the Northwind sample and prints an administrator's and an ordinary user's token
+    #[arg(long)]
+    pub(crate) demo: bool,
+    /// Works on this DynamoDB instead of the embedded engine
+    #[arg(long, value_name = "URL")]
+    pub(crate) dynamodb_endpoint: Option<String>,
+    /// The table; it is made if it is not there
+    #[arg(long, value_name = "NAME", default_value = api::config::DEFAULT_TABLE)]
+    pub(crate) table: String,
+    /// Port on 127.0.0.1 at which the embedded engine can be reached by others, and prints it; 0 takes a free one
+    #[arg(long, value_name = "PORT", conflicts_with = "dynamodb_endpoint")]
+    pub(crate) dynamodb_port: Option<u16>,
+}
+
+/// Which table a command works on.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct TableArgs {
+    /// Folder of the embedded engine's file
+    #[arg(long, value_name = "DIR", default_value = ".data", conflicts_with_all = ["table", "dynamodb_endpoint"])]
+    pub(crate) data_dir: PathBuf,
+    /// A deployed table, reached with the usual AWS environment
+    #[arg(long, value_name = "NAME")]
+    pub(crate) table: Option<String>,
+    /// The DynamoDB that the table is in, when it is not the AWS environment's
+    #[arg(long, value_name = "URL")]
+    pub(crate) dynamodb_endpoint: Option<String>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ImportArgs {
+    /// NDJSON files; - is standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Lets a line's ShareType and AccessList replace the access of contacts that are there already
+    #[arg(long)]
+    pub(crate) overwrite_access: bool,
+    #[command(flatten)]
+    pub(crate) table: TableArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Makes a token and prints it, this once
+    Create(TokenCreateArgs),
+    /// Lists a portal's tokens by their SHA-256
+    List(TokenListArgs),
+    /// Revokes a token
+    Revoke(TokenRevokeArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct TokenCreateArgs {
+    /// The token's portal
+    #[arg(long)]
+    pub(crate) portal: PortalId,
+    /// The user that the token stands for
+    #[arg(long)]
+    pub(crate) user: Uuid,
+    /// What it allows: read, write or read,write
+    #[arg(long = "scope", value_delimiter = ',', required = true)]
+    pub(crate) scopes: Vec<Scope>,
+    /// When it ends: a date (that whole day, in the portal's time zone) or a date and time; never, when left out
+    #[arg(long, value_name = "DATE")]
+    pub(crate) expires: Option<String>,
+    #[command(flatten)]
+    pub(crate) table: TableArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct TokenListArgs {
+    /// The portal
+    #[arg(long)]
+    pub(crate) portal: PortalId,
+    #[command(flatten)]
+    pub(crate) table: TableArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct TokenRevokeArgs {
+    /// The token, or its SHA-256 as `token list` shows it
+    pub(crate) token: String,
+    #[command(flatten)]
+    pub(crate) table: TableArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct SampleArgs {
+    /// How many contacts
+    #[arg(long, default_value_t = 100_000)]
+    pub(crate) contacts: i32,
+    /// How many users
+    #[arg(long, default_value_t = 100)]
+    pub(crate) users: u32,
+    /// Over how many shards the portal spreads them
+    #[arg(long, default_value_t = 4)]
+    pub(crate) shards: u16,
+    /// The portal's identifier
+    #[arg(long, default_value = "sample")]
+    pub(crate) portal: PortalId,
+    /// What the made-up data depends on: the same seed makes the same file
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+}

@@ -1,0 +1,519 @@
+//! The demo portal: Northwind's customers, employees and orders (`data/`) as a portal, by rules that are easy to check.
+//!
+//! | in the portal | made from |
+//! | --- | --- |
+//! | contacts 1 to 91 | the customers as companies, in the order of their file |
+//! | contacts 92 to 182 | their contact persons, in the same order |
+//! | users | the employees; Andrew Fuller, who leads sales, is the administrator |
+//! | stage | Hot from 15 orders, Warm from 5, Cold below, none without an order |
+//! | type | the department that buys, by the contact person's title |
+//! | tags | country, region and city; `best customer` from 19 orders, `no orders` without any |
+//! | created, by whom | the customer's first order and who took it |
+//! | in an opportunity | the customer ordered in April 1998 or later, the last quarter of the orders |
+//! | access of a Hot customer | private to the employees who took at least three of its orders |
+//! | access of a customer without orders | everyone's to see, the administrator's to edit |
+//! | access of all others | public |
+//!
+//! A person goes by the same rules as the company.
+
+use std::collections::{BTreeMap, HashMap};
+
+use jiff::tz::TimeZone;
+use models::access::{Access, ShareType};
+use models::contact::{Address, CommonData, ContactRecord, Employee, ListItem};
+use models::id::{ContactId, NotAContactId, NotAPortalId};
+use models::import::Line;
+use models::moment::{Moment, NotAMoment};
+use models::portal::{Portal, User};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+const CUSTOMERS: &str = include_str!("../data/northwind-customers.csv");
+const EMPLOYEES: &str = include_str!("../data/northwind-employees.csv");
+const ORDERS: &str = include_str!("../data/northwind-orders.csv");
+
+/// Andrew Fuller, Vice President Sales: the portal's administrator.
+pub(crate) const ADMINISTRATOR: Uuid = user_id(2);
+/// Nancy Davolio, Sales Representative: an ordinary user.
+pub(crate) const EMPLOYEE: Uuid = user_id(1);
+
+const PORTAL: &str = "northwind";
+/// Where most of the employees live.
+const TIME_ZONE: &str = "America/Los_Angeles";
+
+/// Orders from which a customer is in the stage of this id, title and colour; the first that fits counts.
+const STAGES: [(usize, i32, &str, &str); 3] =
+    [(15, HOT, "Hot", "#c6262e"), (5, 2, "Warm", "#f9a825"), (1, 1, "Cold", "#3689e6")];
+const HOT: i32 = 3;
+
+/// Types by a word of the contact person's title; the first that occurs counts.
+const TYPES: [(&str, &str, &str); 5] = [
+    ("Owner", "Owner", "The owner buys"),
+    ("Sales", "Sales", "The sales department buys"),
+    ("Marketing", "Marketing", "The marketing department buys"),
+    ("Accounting", "Accounting", "The accounting department buys"),
+    ("Order", "Ordering", "The ordering department buys"),
+];
+const TYPE_COLOR: &str = "#667885";
+
+/// Orders from which a customer is tagged as one of the best.
+const BEST_CUSTOMER_ORDERS: usize = 19;
+/// Orders of a Hot customer from which an employee is in its access list.
+const ACCESS_ORDERS: usize = 3;
+/// The first day of the quarter in which the orders end.
+const LAST_QUARTER: &str = "1998-04-01";
+/// When customers without an order were created: the Monday of the week of the first order.
+const CREATED_WITHOUT_ORDER: &str = "1996-07-01";
+
+const INDUSTRY: &str = "Food and beverages";
+
+// ONLYOFFICE's numbers for what the documents call InfoType and Category.
+const INFO_PHONE: i32 = 0;
+const PHONE_WORK: i32 = 1;
+const PHONE_FAX: i32 = 3;
+const ADDRESS_OFFICE: i32 = 2;
+const ADDRESS_WORK: i32 = 5;
+
+/// Why the data make no portal. They are part of the program, so that only a change of them can bring this about.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DemoError {
+    /// A file is not as its columns say.
+    #[error("northwind-{file}.csv cannot be read")]
+    Csv {
+        /// Which file.
+        file: &'static str,
+        /// Why.
+        source: csv::Error,
+    },
+    /// A date is none.
+    #[error("the date {date:?} {source}")]
+    Date {
+        /// The text.
+        date: String,
+        /// Why.
+        source: NotAMoment,
+    },
+    /// The portal's name is none.
+    #[error("the portal's name {0}")]
+    Portal(#[from] NotAPortalId),
+    /// There are more customers than contacts can be numbered.
+    #[error("a contact's id {0}")]
+    Contact(#[from] NotAContactId),
+    /// The time zone is not in the database.
+    #[error("the portal's time zone is unknown")]
+    TimeZone(#[from] jiff::Error),
+    /// A contact person's title has none of the words that types are made by.
+    #[error("the title {0:?} belongs to no type")]
+    Title(String),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Customer {
+    #[serde(rename = "customerID")]
+    id: String,
+    company_name: String,
+    contact_name: String,
+    contact_title: String,
+    address: String,
+    city: String,
+    region: String,
+    postal_code: String,
+    country: String,
+    phone: String,
+    fax: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct EmployeeRow {
+    #[serde(rename = "employeeID")]
+    number: u32,
+    last_name: String,
+    first_name: String,
+    title: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Order {
+    #[serde(rename = "customerID")]
+    customer: String,
+    #[serde(rename = "employeeID")]
+    employee: u32,
+    order_date: String,
+}
+
+/// What a customer's orders say of it.
+#[derive(Default)]
+struct History {
+    orders: usize,
+    /// The day of the first order, and who took it.
+    first: Option<(String, u32)>,
+    /// The day of the last order.
+    last: String,
+    /// Orders by the employee who took them.
+    by_employee: BTreeMap<u32, usize>,
+}
+
+/// The portal, line by line: itself, its users, stages and types, then its contacts.
+pub(crate) fn lines() -> Result<Vec<Line>, DemoError> {
+    let time_zone = TimeZone::get(TIME_ZONE)?;
+    let customers: Vec<Customer> = rows("customers", CUSTOMERS)?;
+    let employees: Vec<EmployeeRow> = rows("employees", EMPLOYEES)?;
+    let histories = histories(rows("orders", ORDERS)?);
+
+    let mut lines = vec![Line::Portal(Portal { id: PORTAL.parse()?, time_zone: time_zone.clone(), shards: 1 })];
+    lines.extend(employees.iter().map(|row| Line::User(user(row))));
+    lines.extend(stages().map(Line::Stage));
+    lines.extend(types().map(Line::Type));
+    let none = History::default();
+    let of_kind = |kind: Kind| customers.iter().map(move |customer| (kind, customer));
+    for (id, (kind, customer)) in (1_i64..).zip(of_kind(Kind::Company).chain(of_kind(Kind::Person))) {
+        let history = histories.get(&customer.id).unwrap_or(&none);
+        let record = contact(id.try_into()?, kind, customer, history, &time_zone)?;
+        let access = access(record.stage, history);
+        lines.push(Line::Contact(Box::new(record), access));
+    }
+    Ok(lines)
+}
+
+fn rows<T: DeserializeOwned>(file: &'static str, text: &str) -> Result<Vec<T>, DemoError> {
+    let rows = csv::Reader::from_reader(text.as_bytes()).into_deserialize().collect::<Result<_, _>>();
+    rows.map_err(|source| DemoError::Csv { file, source })
+}
+
+/// A value of the files without superfluous white space; `NULL` is empty.
+fn text(value: &str) -> String {
+    if value == "NULL" { String::new() } else { value.split_whitespace().collect::<Vec<_>>().join(" ") }
+}
+
+/// Employee 1 is 4e6f7274-6877-8e64-8000-000000000001: a UUID of version 8, which is for ids of one's own making, and
+/// the same each time the demo is loaded.
+const fn user_id(number: u32) -> Uuid {
+    const NAMESPACE: u128 = 0x4e6f_7274_6877_8e64_8000_0000_0000_0000;
+    Uuid::from_u128(NAMESPACE | number as u128)
+}
+
+fn user(row: &EmployeeRow) -> User {
+    let id = user_id(row.number);
+    let login = format!("{}.{}", row.first_name, row.last_name).to_lowercase();
+    User {
+        employee: Employee {
+            id,
+            display_name: format!("{} {}", row.first_name, row.last_name),
+            title: row.title.clone(),
+            avatar_small: String::new(),
+            profile_url: format!("/Products/People/Profile.aspx?user={login}"),
+        },
+        is_admin: id == ADMINISTRATOR,
+    }
+}
+
+fn stages() -> impl Iterator<Item = ListItem> {
+    STAGES.into_iter().rev().map(|(orders, id, title, color)| ListItem {
+        id,
+        title: title.to_owned(),
+        description: format!("{orders} or more orders"),
+        color: color.to_owned(),
+        sort_order: id,
+    })
+}
+
+fn types() -> impl Iterator<Item = ListItem> {
+    (1..).zip(TYPES).map(|(id, (_, title, description))| ListItem {
+        id,
+        title: title.to_owned(),
+        description: description.to_owned(),
+        color: TYPE_COLOR.to_owned(),
+        sort_order: id,
+    })
+}
+
+/// The history of each customer that ordered.
+fn histories(orders: Vec<Order>) -> HashMap<String, History> {
+    let mut histories: HashMap<String, History> = HashMap::new();
+    for order in orders {
+        // The files' times are all midnight: the day alone says as much.
+        let day = order.order_date.split(' ').next().unwrap_or_default().to_owned();
+        let history = histories.entry(order.customer).or_default();
+        history.orders += 1;
+        *history.by_employee.entry(order.employee).or_default() += 1;
+        if history.last < day {
+            history.last.clone_from(&day);
+        }
+        if history.first.as_ref().is_none_or(|(first, _)| day < *first) {
+            history.first = Some((day, order.employee));
+        }
+    }
+    histories
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Company,
+    Person,
+}
+
+fn contact(
+    id: ContactId,
+    kind: Kind,
+    customer: &Customer,
+    history: &History,
+    zone: &TimeZone,
+) -> Result<ContactRecord, DemoError> {
+    let is_company = kind == Kind::Company;
+    let (day, create_by) = match &history.first {
+        Some((day, employee)) => (day.as_str(), user_id(*employee)),
+        None => (CREATED_WITHOUT_ORDER, ADMINISTRATOR),
+    };
+    let created = Moment::parse(day, zone).map_err(|source| DemoError::Date { date: day.to_owned(), source })?;
+    let stage = STAGES.iter().find(|(orders, ..)| history.orders >= *orders).map_or(0, |(_, id, ..)| *id);
+    let contact_type = (1..)
+        .zip(TYPES)
+        .find_map(|(id, (word, ..))| customer.contact_title.contains(word).then_some(id))
+        .ok_or_else(|| DemoError::Title(customer.contact_title.clone()))?;
+    let orders = match (&history.first, history.orders) {
+        (None, _) => "no orders".to_owned(),
+        (Some((day, _)), 1) => format!("1 order, on {day}"),
+        (Some((day, _)), orders) => format!("{orders} orders, from {day} to {}", history.last),
+    };
+    let company = text(&customer.company_name);
+    let address = address(kind, customer);
+    Ok(ContactRecord {
+        id,
+        display_name: if is_company { company.clone() } else { text(&customer.contact_name) },
+        created,
+        create_by: Some(create_by),
+        is_company,
+        has_opportunity: history.last.as_str() >= LAST_QUARTER,
+        stage,
+        contact_type,
+        tags: tags(&address, history),
+        about: match kind {
+            Kind::Company => format!("Customer {}: {orders}", customer.id),
+            Kind::Person => format!("{} at {company}", customer.contact_title),
+        },
+        industry: INDUSTRY.to_owned(),
+        addresses: vec![address],
+        common_data: numbers(id, customer),
+        custom_fields: Vec::new(),
+        task_count: 0,
+        have_late_tasks: false,
+        small_foto_url: String::new(),
+        medium_foto_url: String::new(),
+        currency: None,
+    })
+}
+
+fn address(kind: Kind, customer: &Customer) -> Address {
+    let (street, city) = (text(&customer.address), text(&customer.city));
+    // One row has its house number in front of the city instead of behind the street.
+    let name = city.trim_start_matches(|c: char| c.is_ascii_digit());
+    let house_number = &city[..city.len() - name.len()];
+    let (category, category_name) = match kind {
+        Kind::Company => (ADDRESS_OFFICE, "Office"),
+        Kind::Person => (ADDRESS_WORK, "Work"),
+    };
+    Address {
+        street: if house_number.is_empty() { street } else { format!("{street}, {house_number}") },
+        city: name.to_owned(),
+        state: text(&customer.region),
+        zip: text(&customer.postal_code),
+        country: text(&customer.country),
+        category,
+        category_name: category_name.to_owned(),
+        is_primary: true,
+    }
+}
+
+fn tags(address: &Address, history: &History) -> Vec<String> {
+    let earned = match history.orders {
+        0 => "no orders",
+        BEST_CUSTOMER_ORDERS.. => "best customer",
+        _ => "",
+    };
+    let all = [address.country.as_str(), address.state.as_str(), address.city.as_str(), earned];
+    all.into_iter().filter(|tag| !tag.is_empty()).map(str::to_owned).collect()
+}
+
+fn numbers(contact: ContactId, customer: &Customer) -> Vec<CommonData> {
+    // Two identifiers are set aside for each contact, whether it has a fax or not.
+    let last_id = 2 * contact.get();
+    [(last_id - 1, PHONE_WORK, "Work", &customer.phone), (last_id, PHONE_FAX, "Fax", &customer.fax)]
+        .into_iter()
+        .map(|(id, category, name, number)| CommonData {
+            info_type: INFO_PHONE,
+            category,
+            data: text(number),
+            category_name: name.to_owned(),
+            is_primary: category == PHONE_WORK,
+            id,
+        })
+        .filter(|number| !number.data.is_empty())
+        .collect()
+}
+
+fn access(stage: i32, history: &History) -> Access {
+    match stage {
+        HOT => {
+            let team = history.by_employee.iter().filter(|(_, orders)| **orders >= ACCESS_ORDERS);
+            Access { share: ShareType::None, managers: team.map(|(employee, _)| user_id(*employee)).collect() }
+        }
+        0 => Access { share: ShareType::Read, managers: vec![ADMINISTRATOR] },
+        _ => Access::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeSet, HashSet};
+
+    use models::access::Caller;
+
+    use super::*;
+
+    const CUSTOMERS: usize = 91;
+
+    fn contacts() -> Vec<(ContactRecord, Access)> {
+        let contact = |line| match line {
+            Line::Contact(record, access) => Some((*record, access)),
+            _ => None,
+        };
+        lines().unwrap().into_iter().filter_map(contact).collect()
+    }
+
+    /// A customer's company and person.
+    fn customer(company: &str) -> [(ContactRecord, Access); 2] {
+        let contacts = contacts();
+        let at = contacts.iter().position(|(record, _)| record.display_name == company).unwrap();
+        [contacts[at].clone(), contacts[at + CUSTOMERS].clone()]
+    }
+
+    #[test]
+    fn each_customer_is_a_company_and_a_person() {
+        let contacts = contacts();
+        let ids: Vec<i32> = contacts.iter().map(|(record, _)| record.id.get()).collect();
+        assert_eq!(ids, (1..=182).collect::<Vec<_>>());
+        for (index, (record, _)) in contacts.iter().enumerate() {
+            assert_eq!(record.is_company, index < CUSTOMERS, "{}", record.display_name);
+        }
+        let name = |index: usize| contacts[index].0.display_name.as_str();
+        assert_eq!((name(0), name(91)), ("Alfreds Futterkiste", "Maria Anders"));
+        assert_eq!((name(90), name(181)), ("Wolski Zajazd", "Zbyszek Piestrzeniewicz"));
+    }
+
+    #[test]
+    fn every_reference_is_in_the_directory() {
+        let (mut users, mut stages, mut types, mut portals) = (HashSet::new(), HashSet::from([0]), HashSet::new(), 0);
+        for line in lines().unwrap() {
+            match line {
+                Line::Portal(portal) => {
+                    portals += 1;
+                    assert_eq!((portal.id.as_str(), portal.shards), (PORTAL, 1));
+                }
+                Line::User(user) => assert!(users.insert(user.employee.id), "{}", user.employee.display_name),
+                Line::Stage(item) => assert!(stages.insert(item.id), "{}", item.title),
+                Line::Type(item) => assert!(types.insert(item.id), "{}", item.title),
+                Line::Contact(record, access) => {
+                    assert!(stages.contains(&record.stage) && types.contains(&record.contact_type), "{record:?}");
+                    assert!(users.contains(&record.create_by.unwrap()), "{record:?}");
+                    assert!(access.managers.iter().all(|manager| users.contains(manager)), "{access:?}");
+                }
+                Line::Token(_) | Line::DeleteContact(_) => panic!("the demo has none"),
+            }
+        }
+        assert_eq!((portals, users.len(), stages.len(), types.len()), (1, 9, 4, 5));
+        assert!(users.contains(&ADMINISTRATOR) && users.contains(&EMPLOYEE));
+    }
+
+    #[test]
+    fn stages_and_types_are_all_in_use() {
+        let contacts = contacts();
+        let in_stage = |stage: i32| contacts.iter().filter(|(record, _)| record.stage == stage).count();
+        assert_eq!([0, 1, 2, 3].map(in_stage), [4, 32, 122, 24]);
+        let types: BTreeSet<i32> = contacts.iter().map(|(record, _)| record.contact_type).collect();
+        assert_eq!(types, (1..6).collect());
+    }
+
+    #[test]
+    fn loading_twice_is_loading_once() {
+        assert_eq!(lines().unwrap(), lines().unwrap());
+    }
+
+    #[test]
+    fn andrew_fuller_is_the_only_administrator() {
+        let user = |line| match line {
+            Line::User(user) => Some(user),
+            _ => None,
+        };
+        let users: Vec<User> = lines().unwrap().into_iter().filter_map(user).collect();
+        let with_id = |id: Uuid| users.iter().find(|user| user.employee.id == id).unwrap();
+        let administrator = with_id(ADMINISTRATOR);
+        assert_eq!(administrator.employee.display_name, "Andrew Fuller");
+        assert_eq!(administrator.employee.title, "Vice President Sales");
+        assert_eq!(users.iter().filter(|user| user.is_admin).collect::<Vec<_>>(), [administrator]);
+        assert_eq!(with_id(EMPLOYEE).employee.display_name, "Nancy Davolio");
+        assert_eq!(EMPLOYEE.to_string(), "4e6f7274-6877-8e64-8000-000000000001");
+    }
+
+    #[test]
+    fn the_employee_sees_some_private_contacts_and_not_others() {
+        let caller = Caller { user: EMPLOYEE, is_admin: false };
+        let private: Vec<_> = contacts().into_iter().filter(|(_, access)| access.share.is_private()).collect();
+        let (seen, hidden): (Vec<_>, Vec<_>) = private.iter().partition(|(_, access)| caller.may_see(access));
+        assert_eq!((seen.len(), hidden.len()), (14, 10));
+        assert!(private.iter().all(|(record, access)| record.stage == HOT && !access.managers.is_empty()));
+    }
+
+    #[test]
+    fn a_person_goes_by_the_rules_of_the_company() {
+        let contacts = contacts();
+        for ((company, company_access), (person, person_access)) in
+            contacts[..CUSTOMERS].iter().zip(&contacts[CUSTOMERS..])
+        {
+            assert_eq!(company_access, person_access, "{}", company.display_name);
+            assert_eq!((company.stage, company.created, &company.tags), (person.stage, person.created, &person.tags));
+        }
+    }
+
+    #[test]
+    fn a_customer_without_orders_is_seen_by_all_and_edited_by_the_administrator() {
+        for name in ["Paris spécialités", "FISSA Fabrica Inter. Salchichas S.A."] {
+            for (record, access) in customer(name) {
+                assert_eq!((record.stage, record.has_opportunity), (0, false), "{name}");
+                assert_eq!(record.created.to_string(), "1996-07-01T07:00:00.0000000Z");
+                assert_eq!(record.tags.last().unwrap(), "no orders");
+                assert_eq!(access, Access { share: ShareType::Read, managers: vec![ADMINISTRATOR] });
+            }
+        }
+    }
+
+    #[test]
+    fn a_customer_is_as_its_row_and_its_orders_say() {
+        let [(company, access), (person, _)] = customer("Around the Horn");
+        assert_eq!(company.created.to_string(), "1996-11-15T08:00:00.0000000Z");
+        assert_eq!(company.tags, ["UK", "London"]);
+        assert_eq!(company.about, "Customer AROUT: 13 orders, from 1996-11-15 to 1998-04-10");
+        assert_eq!((company.stage, company.has_opportunity, access), (2, true, Access::default()));
+        let numbers = company.common_data.iter().map(|number| (&*number.category_name, &*number.data));
+        assert_eq!(numbers.collect::<Vec<_>>(), [("Work", "(171) 555-7788"), ("Fax", "(171) 555-6750")]);
+        assert_eq!(
+            (&*person.display_name, &*person.about),
+            ("Thomas Hardy", "Sales Representative at Around the Horn")
+        );
+    }
+
+    #[test]
+    fn a_house_number_is_no_part_of_a_city() {
+        let [(company, _), _] = customer("Que Delícia");
+        assert_eq!(company.addresses[0].street, "Rua da Panificadora, 12");
+        assert_eq!(company.tags, ["Brazil", "RJ", "Rio de Janeiro"]);
+    }
+
+    #[test]
+    fn nothing_says_null() {
+        assert!(!format!("{:?}", lines().unwrap()).contains("NULL"));
+    }
+}

@@ -1,0 +1,51 @@
+//! `crm-access`: the service on this machine, and what is done beside it.
+
+mod args;
+mod demo;
+mod import;
+mod sample;
+mod serve;
+mod table;
+mod token;
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use args::{Args, Command};
+
+/// An error that ends a command, told with its causes.
+type CommandError = Box<dyn std::error::Error + Send + Sync>;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let result = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(CommandError::from)
+        .and_then(|runtime| runtime.block_on(run(args.command)));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let mut text = format!("crm-access: {error}");
+            let mut cause = error.source();
+            while let Some(error) = cause {
+                text.push_str(&format!(": {error}"));
+                cause = error.source();
+            }
+            // Nobody is left to be told when standard error is closed.
+            writeln!(io::stderr(), "{text}").unwrap_or(());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command) -> Result<(), CommandError> {
+    match command {
+        Command::Serve(args) => serve::run(args).await,
+        Command::Import(args) => import::run(args).await,
+        Command::Token(command) => token::run(command).await,
+        Command::Sample(args) => sample::run(&args),
+    }
+}

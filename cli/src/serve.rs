@@ -1,0 +1,101 @@
+//! `crm-access serve`.
+
+use std::io::{self, Write as _};
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use api::App;
+use models::portal::Scope;
+use store::Store;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::timeout;
+
+use crate::CommandError;
+use crate::args::ServeArgs;
+use crate::demo;
+use crate::import::{load_file, load_lines};
+use crate::table::{Table, now};
+use crate::token;
+
+/// On this machine a revoked token ends at once: every call looks its token up.
+const TOKEN_CACHE: Duration = Duration::ZERO;
+/// How long calls that are under way are waited for after a signal to end.
+const DRAIN: Duration = Duration::from_secs(30);
+/// Days that the demo's tokens are good for.
+const DEMO_TOKEN_DAYS: i64 = 30;
+
+pub(crate) async fn run(args: ServeArgs) -> Result<(), CommandError> {
+    // Asked for first, so that a signal during a long import ends the process by its own end, not in the middle.
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    api::log::init("warn");
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, args.port)).await;
+    let listener = listener.map_err(|error| {
+        format!("port {} of this machine cannot be had ({error}); name another with --port, or 0 for a free one", args.port)
+    })?;
+    let address = listener.local_addr()?;
+
+    let table = Table::of_server(&args).await?;
+    for file in &args.imports {
+        let loaded = load_file(&table.store, file, false).await?;
+        writeln!(io::stdout(), "{}: {loaded}", file.display())?;
+    }
+    if args.demo {
+        show_demo(&table.store, address.port()).await?;
+    }
+    if let (Some(engine), Some(_)) = (&table.engine, args.dynamodb_port) {
+        writeln!(io::stdout(), "dynamodb on {} table {}", engine.endpoint().url, args.table)?;
+    }
+
+    let app = App::new(table.store.clone(), TOKEN_CACHE);
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let server = axum::serve(listener, local::router::router(&app)).with_graceful_shutdown(async {
+        stopped.await.unwrap_or(());
+    });
+    let mut server = tokio::spawn(server.into_future());
+    writeln!(io::stdout(), "listening on http://{address}")?;
+    io::stdout().flush()?;
+
+    tokio::select! {
+        ended = &mut server => ended??,
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    if stop.send(()).is_ok()
+        && let Ok(ended) = timeout(DRAIN, server).await
+    {
+        ended??;
+    }
+    drop(app);
+    table.close().await
+}
+
+/// Loads the demo and says how to try it.
+async fn show_demo(store: &Store, port: u16) -> Result<(), CommandError> {
+    let loaded = load_lines(store, demo::lines()?).await?;
+    let portal = "northwind".parse()?;
+    let expires = Some(now() + jiff::SignedDuration::from_hours(24 * DEMO_TOKEN_DAYS));
+    let scopes = || vec![Scope::Read, Scope::Write];
+    let administrator = token::make(store, &portal, demo::ADMINISTRATOR, scopes(), expires).await?;
+    let employee = token::make(store, &portal, demo::EMPLOYEE, scopes(), expires).await?;
+    let (manager, base) = (demo::EMPLOYEE, format!("http://127.0.0.1:{port}/api/2.0/crm/contact"));
+    let curl = format!("curl -X PUT -H 'Authorization: {administrator}' -H 'Content-Type: application/json'");
+    writeln!(
+        io::stdout(),
+        "The Northwind demo portal: {loaded}.
+
+Administrator's token (Andrew Fuller, {DEMO_TOKEN_DAYS} days):  {administrator}
+Ordinary token (Nancy Davolio, {DEMO_TOKEN_DAYS} days):         {employee}
+
+Make one contact private to Nancy Davolio:
+  {curl} {base}/1/access -d '{{\"isShared\": false, \"managerList\": [\"{manager}\"]}}'
+
+See what making all German companies private would change, with nothing written:
+  {curl} -i '{base}/filter/access?dryRun=true&count=3' -d '{{\"tags\": [\"Germany\"], \"contactListView\": 1, \"isPrivate\": true, \"managerList\": [\"{manager}\"]}}'
+
+Do it:
+  {curl} -i '{base}/filter/access?count=3' -d '{{\"tags\": [\"Germany\"], \"contactListView\": 1, \"isPrivate\": true, \"managerList\": [\"{manager}\"]}}'
+"
+    )?;
+    Ok(())
+}

@@ -1,0 +1,81 @@
+//! The table that a command works on, with the engine under it.
+
+use std::time::Duration;
+
+use local::engine::{Engine, Storage};
+use models::moment::Moment;
+use store::Store;
+use store::client::{Endpoint, connect};
+use tokio::time::timeout;
+
+use crate::CommandError;
+use crate::args::{ServeArgs, TableArgs};
+
+/// How long the embedded engine is given to finish what it is at.
+const ENGINE_STOP: Duration = Duration::from_secs(5);
+
+/// A table, and the embedded engine when it is this process's own.
+pub(crate) struct Table {
+    pub(crate) store: Store,
+    pub(crate) engine: Option<Engine>,
+}
+
+fn endpoint(url: &str) -> Endpoint {
+    Endpoint { url: url.to_owned(), is_local: url.starts_with("http://") }
+}
+
+async fn embedded(storage: &Storage, port: u16, table: &str) -> Result<Table, CommandError> {
+    let engine = Engine::start(storage, port).await?;
+    let store = Store::new(connect(Some(&engine.endpoint()), None).await, table);
+    Ok(Table { store, engine: Some(engine) })
+}
+
+impl Table {
+    /// The table of a server, made if it is not there.
+    pub(crate) async fn of_server(args: &ServeArgs) -> Result<Self, CommandError> {
+        let table = match &args.dynamodb_endpoint {
+            Some(url) => Self { store: Store::new(connect(Some(&endpoint(url)), None).await, &args.table), engine: None },
+            None => {
+                let storage =
+                    if args.in_memory { Storage::Memory } else { Storage::Folder(args.data_dir.clone()) };
+                embedded(&storage, args.dynamodb_port.unwrap_or(0), &args.table).await?
+            }
+        };
+        table.store.ensure_table().await?;
+        Ok(table)
+    }
+
+    /// The table that a command names: a deployed one, one at an endpoint, or that of the embedded engine's file.
+    pub(crate) async fn of_command(args: &TableArgs) -> Result<Self, CommandError> {
+        let name = args.table.as_deref().unwrap_or(api::config::DEFAULT_TABLE);
+        if args.table.is_none() && args.dynamodb_endpoint.is_none() {
+            let table = embedded(&Storage::Folder(args.data_dir.clone()), 0, name).await?;
+            table.store.ensure_table().await?;
+            return Ok(table);
+        }
+        let endpoint = args.dynamodb_endpoint.as_deref().map(endpoint);
+        let store = Store::new(connect(endpoint.as_ref(), None).await, name);
+        if endpoint.is_some_and(|endpoint| endpoint.is_local) {
+            store.ensure_table().await?;
+        }
+        Ok(Self { store, engine: None })
+    }
+
+    /// Ends the engine.
+    pub(crate) async fn close(self) -> Result<(), CommandError> {
+        drop(self.store);
+        if let Some(engine) = self.engine {
+            // A connection that lingers keeps the engine; what was answered is in its file by then.
+            match timeout(ENGINE_STOP, engine.stop()).await {
+                Ok(result) => result?,
+                Err(_) => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The time.
+pub(crate) fn now() -> Moment {
+    Moment::floor(jiff::Timestamp::now())
+}

@@ -1,0 +1,123 @@
+//! `PUT /api/2.0/crm/contact/{contactid}/access`: sets who may see and edit one contact.
+
+use api::contacts::check_managers;
+use api::{Answer, Call, Endpoint, Failure};
+use futures::FutureExt as _;
+use models::access::Caller;
+use models::contact::{Contact, ContactRecord};
+use models::id::ContactId;
+use models::job::{Counts, Job, JobId, Kind, State};
+use models::portal::{Entries, Scope, User};
+use models::request::SetContactAccess;
+use store::contacts::{AccessRecord, AccessState, Loaded};
+
+/// The endpoint of document 000.
+pub const ENDPOINT: Endpoint = Endpoint {
+    function: "set-contact-access",
+    method: "PUT",
+    path: "/api/2.0/crm/contact/{contactid}/access",
+    scope: Scope::Write,
+    handler: |call| handle(call).boxed(),
+};
+
+/// Three DynamoDB round trips one after another: what is decided upon, what is shown beside it, the write.
+async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
+    let contact = call.contact_id()?;
+    let mut query = call.query();
+    let dry_run = query.dry_run();
+    query.finish()?;
+    let request = SetContactAccess::parse(call.json()?)?;
+
+    let mut pauses = store::batch::pauses();
+    loop {
+        let users = request.target.managers.iter().copied().chain([call.grant.user]);
+        let loaded = call.app.store.load(&call.grant.portal, &[contact], users).await?;
+
+        let Decision { caller, record, before, users } = decide(&call, contact, &request, loaded)?;
+        // What already is as asked costs no write, and leaves no record of a change that was none.
+        let job = (!dry_run && before.access != request.target).then(|| call.new_job());
+
+        let entries = shown_beside(&call, &record, users).await?;
+        if let Some(job) = job
+            && !write(&call, contact, &caller, &before, &request, job).await?
+        {
+            match pauses.next() {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => return Err(Failure::Contended(contact)),
+            }
+            continue;
+        }
+
+        let shown = Contact::new(record, &request.target, &entries, &caller);
+        return Ok(Answer::contact(call.wanted, &shown)?.with_revision(job.or(before.revision)).with_job(job));
+    }
+}
+
+/// What the call comes to, once it is clear that it may be done.
+struct Decision {
+    caller: Caller,
+    record: ContactRecord,
+    before: AccessState,
+    users: Vec<User>,
+}
+
+fn decide(
+    call: &Call<'_>,
+    contact: ContactId,
+    request: &SetContactAccess,
+    mut loaded: Loaded,
+) -> Result<Decision, Failure> {
+    let caller = loaded.users.get(&call.grant.user).ok_or(Failure::Unauthenticated)?.caller();
+    check_managers(&request.target, |id| loaded.users.contains_key(id))?;
+    let (record, before) = loaded.contacts.remove(&contact).ok_or(Failure::ContactNotFound(contact))?;
+    if !caller.may_see(&before.access) {
+        return Err(Failure::ContactNotFound(contact));
+    }
+    if !caller.may_edit(&before.access) {
+        return Err(Failure::EditForbidden(contact));
+    }
+    call.check_revision(before.revision)?;
+    Ok(Decision { caller, record, before, users: loaded.users.into_values().collect() })
+}
+
+/// The directory entries that the contact refers to; `users` are known already.
+async fn shown_beside(call: &Call<'_>, record: &ContactRecord, users: Vec<User>) -> Result<Entries, Failure> {
+    let named = |id: i32| (id != 0).then_some(id);
+    let creator = record.create_by.filter(|id| users.iter().all(|user| user.employee.id != *id));
+    let store = &call.app.store;
+    let mut entries =
+        store.entries(&call.grant.portal, named(record.stage), named(record.contact_type), creator).await?;
+    entries.users.extend(users.into_iter().map(|user| (user.employee.id, user)));
+    Ok(entries)
+}
+
+/// Writes the access and the job that records it, or neither: false when someone else wrote in between.
+async fn write(
+    call: &Call<'_>,
+    contact: ContactId,
+    caller: &Caller,
+    before: &AccessState,
+    request: &SetContactAccess,
+    id: JobId,
+) -> Result<bool, Failure> {
+    let target = &request.target;
+    let job = Job {
+        id,
+        kind: Kind::Contact,
+        state: State::Done,
+        created_by: caller.user,
+        created: call.now,
+        finished: Some(call.now),
+        filter: None,
+        target: target.clone(),
+        counts: Counts { matched: 1, updated: 1, ..Counts::default() },
+        error: None,
+    };
+    let record = AccessRecord { access: target, revision: id, set_by: caller.user, set_at: call.now };
+    let portal = &call.grant.portal;
+    match call.app.store.write_access_with_job(portal, contact, before, &record, &job).await {
+        Ok(()) => Ok(true),
+        Err(error) if error.is_condition_failed() => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,12 @@
+//! The functions of crm-access behind one port of this machine, on an embedded DynamoDB engine.
+//!
+//! Nothing is simulated but what AWS puts around a function: the handlers, their requests and answers and the table are
+//! those of the deployed service.
+
+pub mod engine;
+pub mod router;
+
+use api::Endpoint;
+
+/// Every endpoint of the service.
+pub const ENDPOINTS: &[Endpoint] = &[set_contact_access::ENDPOINT, set_filter_access::ENDPOINT];

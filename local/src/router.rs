@@ -1,0 +1,86 @@
+//! HTTP in front of the functions, doing what API Gateway does on AWS: it finds the endpoint and hands over the path's
+//! parameters and the body.
+
+use api::endpoint::unrouted;
+use api::{App, Endpoint, Failure};
+use axum::Router;
+use axum::body::Body as AxumBody;
+use axum::extract::RawPathParams;
+use axum::routing::{MethodFilter, MethodRouter, on};
+use futures::StreamExt as _;
+use lambda_http::http::{Method, Request as HttpRequest, Response};
+use lambda_http::{Body, Request, RequestExt as _};
+use models::limits::MAX_BODY_BYTES;
+
+use crate::ENDPOINTS;
+
+/// Bytes of a body that are read at most, as API Gateway does; what is over [`MAX_BODY_BYTES`] is read only so that
+/// the caller comes to hear that it is too much.
+const MAX_READ_BYTES: usize = 10 * 1024 * 1024;
+
+const _: () = assert!(MAX_READ_BYTES > MAX_BODY_BYTES);
+
+/// The service as one router.
+pub fn router(app: &App) -> Router {
+    let routes =
+        ENDPOINTS.iter().fold(Router::new(), |router, endpoint| router.route(endpoint.path, route(app, *endpoint)));
+    routes.fallback(|request: HttpRequest<AxumBody>| async {
+        let request = request.map(|_| Body::Empty);
+        to_axum(unrouted(&request, Failure::RouteNotFound))
+    })
+}
+
+fn route(app: &App, endpoint: Endpoint) -> MethodRouter {
+    let app = app.clone();
+    let filter = endpoint.method.parse().ok().and_then(|method: Method| MethodFilter::try_from(method).ok());
+    // Every method that an endpoint can name is one that axum knows; a test walks through all of them.
+    on(
+        filter.unwrap_or(MethodFilter::TRACE),
+        move |parameters: RawPathParams, request: HttpRequest<AxumBody>| async move {
+            let parameters: Vec<(String, String)> =
+                parameters.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+            to_axum(endpoint.answer(&app, to_lambda(request, parameters).await).await)
+        },
+    )
+    .fallback(move |request: HttpRequest<AxumBody>| async move {
+        let request = request.map(|_| Body::Empty);
+        to_axum(unrouted(&request, Failure::MethodNotAllowed(endpoint.method.into())))
+    })
+}
+
+async fn to_lambda(request: HttpRequest<AxumBody>, parameters: Vec<(String, String)>) -> Request {
+    let (parts, body) = request.into_parts();
+    let bytes = read(body).await;
+    let body = match String::from_utf8(bytes) {
+        Ok(text) if text.is_empty() => Body::Empty,
+        Ok(text) => Body::Text(text),
+        Err(error) => Body::Binary(error.into_bytes()),
+    };
+    let parameters = parameters.into_iter().map(|(name, value)| (name, vec![value]));
+    Request::from_parts(parts, body).with_path_parameters(parameters.collect::<std::collections::HashMap<_, _>>())
+}
+
+/// Reads a body, and keeps of one that is too long just enough to show that it is.
+async fn read(body: AxumBody) -> Vec<u8> {
+    let mut kept = Vec::new();
+    let mut read = 0;
+    let mut stream = body.into_data_stream();
+    // A body that breaks off is answered like the part of it that came: it is not JSON, and the caller is gone anyway.
+    while let Some(Ok(data)) = stream.next().await {
+        read += data.len();
+        let room = (MAX_BODY_BYTES + 1).saturating_sub(kept.len());
+        kept.extend_from_slice(&data[..room.min(data.len())]);
+        if read > MAX_READ_BYTES {
+            break;
+        }
+    }
+    kept
+}
+
+fn to_axum(response: Response<Body>) -> Response<AxumBody> {
+    response.map(|body| match body {
+        Body::Text(text) => AxumBody::from(text),
+        Body::Binary(bytes) => AxumBody::from(bytes),
+        _ => AxumBody::empty(),
+    })
+}

@@ -1,0 +1,70 @@
+"""The embedded DynamoDB engine, filled with a fixture, for as long as a `with` block runs.
+
+`Engine()` builds `crm-access`, starts it in memory on free ports and reads from what it prints where it answers.
+"""
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+FIXTURE = ROOT / "tests" / "fixtures" / "documents.ndjson"
+START_SECONDS = 60
+STOP_SECONDS = 10
+
+
+def crm_access() -> str:
+    """The program's path: $CRM_ACCESS_BIN, or else built from the workspace."""
+    if path := os.environ.get("CRM_ACCESS_BIN"):
+        return path
+    command = ["cargo", "build", "--locked", "-p", "crm-access", "--message-format=json-render-diagnostics"]
+    built = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    if built.returncode != 0:
+        sys.exit("crm-access could not be built")
+    for line in built.stdout.splitlines():
+        message = json.loads(line)
+        if message.get("executable") and message["target"]["name"] == "crm-access":
+            return message["executable"]
+    sys.exit("cargo built no program named crm-access")
+
+
+class Engine:
+    """`endpoint` is the DynamoDB's URL on loopback, `table` the table's name, `url` where the API answers."""
+
+    def __init__(self, fixture: Path = FIXTURE, program: str | None = None) -> None:
+        self.command = [program or crm_access(), "serve", "--in-memory", "--port", "0", "--dynamodb-port", "0",
+                        "--import", str(fixture)]
+        self.url = self.endpoint = self.table = None
+        self.lines: list[str] = []
+        self.ready = threading.Event()
+
+    def __enter__(self) -> "Engine":
+        self.process = subprocess.Popen(self.command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                        stdin=subprocess.DEVNULL, text=True, start_new_session=True)
+        threading.Thread(target=self._read, daemon=True).start()
+        if not self.ready.wait(START_SECONDS) or not (self.url and self.endpoint):
+            self.__exit__()
+            sys.exit("crm-access serve did not come up; it printed:\n" + "".join(self.lines))
+        return self
+
+    def __exit__(self, *_) -> None:
+        try:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def _read(self) -> None:
+        for line in self.process.stdout:
+            self.lines.append(line)
+            if match := re.match(r"dynamodb on (http://\S+) table (\S+)", line):
+                self.endpoint, self.table = match.groups()
+            if match := re.match(r"listening on (http://\S+)", line):
+                self.url = match.group(1)
+                self.ready.set()
+        self.ready.set()  # It ended: whoever waits shall not wait longer.

@@ -1,0 +1,162 @@
+#!/usr/bin/env python3
+"""Runs every built function under AWS's Lambda runtime interface emulator, without Docker, and checks its answer.
+
+For each function: the embedded engine with the documents' data, the function's bootstrap under the emulator (the
+program that aws-sam-cli carries), events/NAME.json posted to it, the answer compared with events/NAME.expected.json:
+
+    {"statusCode": 200, "headers": {"content-type": "application/json", "etag": "*"}, "body": {…}}
+
+`headers` holds those that matter, "*" stands for any value. `body` is compared as JSON, a string as text.
+
+usage: .tools/bin/python scripts/rie.py [--print] [NAME…]      --print shows the answers and compares nothing
+"""
+import argparse
+import importlib.util
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import functions
+from engine import Engine, crm_access
+
+START_SECONDS = 20
+INVOKE_SECONDS = 40
+STOP_SECONDS = 5
+
+
+def emulator() -> Path:
+    """The emulator inside the aws-sam-cli package."""
+    package = importlib.util.find_spec("samcli")
+    if package is None:
+        sys.exit("aws-sam-cli is not installed here: run `make tools`, then .tools/bin/python scripts/rie.py")
+    return Path(package.origin).parent / "local" / "rapid" / f"aws-lambda-rie-{functions.ARCHITECTURE}"
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def invoke(rie: Path, function: functions.Function, environment: dict[str, str]) -> dict:
+    """One call of a fresh function. What it logged is shown when it fails."""
+    port = free_port()
+    command = [str(rie), "--runtime-interface-emulator-address", f"127.0.0.1:{port}",
+               "--runtime-api-address", f"127.0.0.1:{free_port()}", str(function.bootstrap)]
+    env = dict(os.environ, AWS_LAMBDA_FUNCTION_NAME=function.logical_id, AWS_LAMBDA_FUNCTION_TIMEOUT="30", **environment)
+    with tempfile.TemporaryFile("w+") as log:
+        # A group of its own, so that the bootstrap, a child of the emulator, ends with it whatever happens.
+        process = subprocess.Popen(command, env=env, cwd=function.bootstrap.parent, stdin=subprocess.DEVNULL,
+                                   stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+        try:
+            request = urllib.request.Request(f"http://127.0.0.1:{port}/2015-03-31/functions/function/invocations",
+                                             data=function.event.read_bytes())
+            until = time.monotonic() + START_SECONDS
+            while True:
+                try:
+                    with urllib.request.urlopen(request, timeout=INVOKE_SECONDS) as answer:
+                        return json.load(answer)
+                except (urllib.error.URLError, ValueError) as error:
+                    refused = isinstance(getattr(error, "reason", None), ConnectionRefusedError)
+                    if not refused or process.poll() is not None or time.monotonic() > until:
+                        log.seek(0)
+                        sys.exit(f"{function.name}: no answer ({error}); it logged:\n{log.read()}")
+                    time.sleep(0.05)
+        finally:
+            process.terminate()
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                pass
+            try:
+                os.killpg(process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            process.wait()
+
+
+def parsed(text: str):
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def readable(answer: dict) -> dict:
+    """An answer in the form of an .expected.json file."""
+    headers = {name.lower(): value for name, value in (answer.get("headers") or {}).items()}
+    for name, values in (answer.get("multiValueHeaders") or {}).items():
+        headers.setdefault(name.lower(), ", ".join(values))
+    return {"statusCode": answer.get("statusCode"), "headers": headers, "body": parsed(answer.get("body") or "")}
+
+
+def differences(expected, actual, where: str = "") -> list[str]:
+    """Where two JSON values differ, one line each."""
+    if isinstance(expected, dict) and isinstance(actual, dict):
+        lines = []
+        for key in sorted(expected.keys() | actual.keys()):
+            if key not in actual:
+                lines.append(f"{where}.{key} is missing")
+            elif key not in expected:
+                lines.append(f"{where}.{key} is not expected: {json.dumps(actual[key], ensure_ascii=False)}")
+            else:
+                lines += differences(expected[key], actual[key], f"{where}.{key}")
+        return lines
+    if isinstance(expected, list) and isinstance(actual, list) and len(expected) == len(actual):
+        return [line for i, pair in enumerate(zip(expected, actual)) for line in differences(*pair, f"{where}[{i}]")]
+    # True == 1 in Python, not in JSON.
+    if type(expected) is type(actual) and expected == actual:
+        return []
+    return [f"{where} is {json.dumps(actual, ensure_ascii=False)}, expected {json.dumps(expected, ensure_ascii=False)}"]
+
+
+def check(function: functions.Function, answer: dict) -> list[str]:
+    if not function.expected.is_file():
+        return [f"{function.expected.name} is missing"]
+    expected = json.loads(function.expected.read_text())
+    lines = differences(expected["statusCode"], answer["statusCode"], "statusCode")
+    for name, value in expected.get("headers", {}).items():
+        if name not in answer["headers"]:
+            lines.append(f"header {name} is missing")
+        elif value != "*":
+            lines += differences(value, answer["headers"][name], f"header {name}")
+    return lines + differences(expected["body"], answer["body"], "body")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--print", action="store_true", help="show the answers, compare nothing")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="functions, as their folders are called (default: all)")
+    args = parser.parse_args()
+    rie, built = emulator(), functions.built()
+    if unknown := set(args.names) - {function.name for function in built}:
+        sys.exit(f"no such function: {', '.join(sorted(unknown))}")
+    program = crm_access()
+    failed = 0
+    for function in built:
+        if args.names and function.name not in args.names:
+            continue
+        # Fresh data for each, so that no answer depends on the order.
+        with Engine(program=program) as engine:
+            answer = readable(invoke(rie, function, functions.environment(engine.endpoint, engine.table)))
+        if getattr(args, "print"):
+            print(json.dumps(answer, indent=2, ensure_ascii=False))
+            continue
+        lines = check(function, answer)
+        failed += bool(lines)
+        print(f"emulator: {function.name}: {'FAILED' if lines else 'ok'} ({answer['statusCode']})")
+        for line in lines:
+            print(f"  {line}")
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+#!/usr/bin/env python3
+"""Start-up, first call, warm call, memory and size of every built function, one line each, beside an empty one.
+
+Runs scripts/coldstart.py on each bootstrap with the function's event. The data is the embedded engine's, behind TLS, as
+DynamoDB is; each run has a fresh engine, so that each first call changes something.
+
+usage: scripts/startup.py [-n RUNS]
+"""
+import argparse
+import json
+import re
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import functions
+from engine import ROOT, Engine
+from tls_front import TlsFront
+
+ROWS = ["init ms", "first invoke ms", "warm invoke ms", "peak RSS MB"]
+
+
+def cold_start(bootstrap: Path, event: Path | None, environment: dict[str, str]) -> list[float]:
+    command = [sys.executable, str(ROOT / "scripts" / "coldstart.py"), "-n", "1"]
+    if event:
+        command += ["--event", str(event)]
+    for name, value in environment.items():
+        command += ["--env", f"{name}={value}"]
+    done = subprocess.run([*command, "--", str(bootstrap)], capture_output=True, text=True)
+    if done.returncode != 0:
+        sys.exit(f"{bootstrap}: {done.stdout}{done.stderr}")
+    if event and '"statusCode":200' not in done.stdout.replace(" ", ""):
+        sys.exit(f"{bootstrap} did not answer 200: {done.stdout}")
+    return [float(re.search(rf"{re.escape(row)}\s+min.*median\s+([0-9.]+)", done.stdout).group(1)) for row in ROWS]
+
+
+def measured(function: functions.Function) -> list[float]:
+    with Engine() as engine, TlsFront(int(engine.endpoint.rsplit(":", 1)[1])) as front:
+        environment = functions.environment(front.url, engine.table) | {"SSL_CERT_FILE": str(front.roots)}
+        return cold_start(function.bootstrap, function.event, environment)
+
+
+def empty_function() -> Path:
+    command = ["cargo", "build", "--locked", "--release", "-p", "empty-function", "--message-format=json-render-diagnostics"]
+    built = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    executables = [json.loads(line).get("executable") for line in built.stdout.splitlines()]
+    return Path(next(path for path in executables if path))
+
+
+def row(name: str, bootstrap: Path, runs: list[list[float]]) -> None:
+    medians = " | ".join(f"{statistics.median(column):.2f}" for column in zip(*runs))
+    print(f"| {name} | {medians} | {bootstrap.stat().st_size / 1e6:.2f} |", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("-n", type=int, default=11, help="runs of each function (default 11)")
+    args = parser.parse_args()
+    built, empty = functions.built(), empty_function()
+    print(f"\nMedians of {args.n} runs; four DynamoDB calls or more over TLS in a first call\n")
+    print("| function | start-up ms | first call ms | warm call ms | peak memory MB | size MB |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    row("an empty lambda_http function", empty, [cold_start(empty, None, {}) for _ in range(args.n)])
+    for function in built:
+        row(function.name, function.bootstrap, [measured(function) for _ in range(args.n)])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,267 @@
+//! Everything that keeps a call from its answer, and the one place that turns it into HTTP.
+
+use std::error::Error as _;
+
+use jobs::RunError;
+use lambda_http::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use lambda_http::http::{HeaderName, HeaderValue, StatusCode};
+use models::id::ContactId;
+use models::invalid::Invalid;
+use models::job::{Counts, JobId};
+use models::limits::MAX_BODY_BYTES;
+use models::portal::Scope;
+use models::wire::{ErrorBody, ErrorDetail};
+use store::StoreError;
+use uuid::Uuid;
+
+use crate::answer::count_headers;
+
+/// Why a call is not answered as asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// No token, or one that is unknown, expired or revoked.
+    #[error("not authenticated")]
+    Unauthenticated,
+    /// The token lacks a scope.
+    #[error("the token lacks the scope {}", .0.name())]
+    ScopeMissing(Scope),
+    /// The request cannot be read.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// Managers that are no users of the portal.
+    #[error("{} unknown managers", .0.len())]
+    UnknownManagers(Vec<Uuid>),
+    /// The caller sees no such contact.
+    #[error("no contact {0}")]
+    ContactNotFound(ContactId),
+    /// The caller sees the contact but may not edit it.
+    #[error("contact {0} may not be edited")]
+    EditForbidden(ContactId),
+    /// `If-Match` named another revision.
+    #[error("another revision")]
+    PreconditionFailed,
+    /// `Accept` admits neither JSON nor XML.
+    #[error("not acceptable")]
+    NotAcceptable,
+    /// The body is not JSON.
+    #[error("unsupported media type")]
+    UnsupportedMediaType,
+    /// The body is longer than is taken.
+    #[error("body too large")]
+    BodyTooLarge,
+    /// No endpoint has this path.
+    #[error("no such endpoint")]
+    RouteNotFound,
+    /// The path has an endpoint, but not for this method.
+    #[error("method not allowed")]
+    MethodNotAllowed(String),
+    /// More contacts would be changed than `maxAffected` allows.
+    #[error("{would_change} contacts would be changed")]
+    TooManyAffected {
+        /// How many would be.
+        would_change: u64,
+        /// How many may be.
+        allowed: u64,
+    },
+    /// The matches could not be counted in the time of one call; nothing was written.
+    #[error("not counted in time")]
+    NotCounted,
+    /// A run did not get through in the time of one call, or the table failed on the way.
+    #[error("job {job} is unfinished")]
+    Unfinished {
+        /// The job.
+        job: JobId,
+        /// What it had done by then.
+        counts: Counts,
+        /// Whether time was up; otherwise the database failed.
+        out_of_time: bool,
+    },
+    /// Others wrote the same contact, again and again.
+    #[error("contact {0} is being changed by others")]
+    Contended(ContactId),
+    /// The table failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Something is wrong here.
+    #[error("{0}")]
+    Internal(String),
+}
+
+/// Seconds after which a call that met an overload may come again.
+const RETRY_SECONDS: u64 = 1;
+
+impl Failure {
+    /// A run that was not begun.
+    pub fn from_run(error: RunError, allowed: Option<u64>) -> Self {
+        match error {
+            RunError::TooManyAffected { would_change } => {
+                Self::TooManyAffected { would_change, allowed: allowed.unwrap_or_default() }
+            }
+            RunError::NotCounted { .. } => Self::NotCounted,
+            RunError::Store(error) => Self::Store(error),
+        }
+    }
+
+    /// The HTTP status.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Self::ScopeMissing(_) | Self::EditForbidden(_) => StatusCode::FORBIDDEN,
+            Self::Invalid(_) | Self::UnknownManagers(_) => StatusCode::BAD_REQUEST,
+            Self::ContactNotFound(_) | Self::RouteNotFound => StatusCode::NOT_FOUND,
+            Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
+            Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::TooManyAffected { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::NotCounted | Self::Unfinished { .. } | Self::Contended(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Store(error) if error.is_transient() => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Store(_) | Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The stable word for what happened.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Unauthenticated => "unauthenticated",
+            Self::ScopeMissing(_) => "scope-missing",
+            Self::Invalid(_) => "invalid-request",
+            Self::UnknownManagers(_) => "unknown-manager",
+            Self::ContactNotFound(_) => "contact-not-found",
+            Self::EditForbidden(_) => "edit-forbidden",
+            Self::PreconditionFailed => "revision-changed",
+            Self::NotAcceptable => "not-acceptable",
+            Self::UnsupportedMediaType => "unsupported-media-type",
+            Self::BodyTooLarge => "body-too-large",
+            Self::RouteNotFound => "endpoint-not-found",
+            Self::MethodNotAllowed(_) => "method-not-allowed",
+            Self::TooManyAffected { .. } => "too-many-affected",
+            Self::NotCounted => "not-counted-in-time",
+            Self::Unfinished { out_of_time: true, .. } => "out-of-time",
+            Self::Unfinished { out_of_time: false, .. } => "job-failed",
+            Self::Contended(_) => "contended",
+            Self::Store(StoreError::Throttled { .. }) => "throttled",
+            Self::Store(StoreError::Unavailable { .. }) => "database-unavailable",
+            Self::Store(_) | Self::Internal(_) => "internal-error",
+        }
+    }
+
+    /// What happened and what to do about it, for a person.
+    fn message(&self) -> String {
+        match self {
+            Self::Unauthenticated => {
+                "Send a valid token in the header Authorization, alone or after the word Bearer.".into()
+            }
+            Self::ScopeMissing(scope) => {
+                format!("This token lacks the scope {}; use one that has it.", scope.name())
+            }
+            Self::Invalid(invalid) => format!("Nothing was changed: {invalid}."),
+            Self::UnknownManagers(ids) => {
+                let plural = if ids.len() == 1 { "this manager is no user" } else { "these managers are no users" };
+                const NAMED: usize = 10;
+                let named: Vec<String> = ids.iter().take(NAMED).map(Uuid::to_string).collect();
+                let more = if ids.len() > NAMED { ", …" } else { "" };
+                format!("Nothing was changed: {plural} of the portal: {}{more}.", named.join(", "))
+            }
+            Self::ContactNotFound(id) => {
+                format!("There is no contact {id} that you may see; check the number, or ask an administrator.")
+            }
+            Self::EditForbidden(id) => {
+                format!("You may see contact {id} but not edit it; ask one of its managers or an administrator.")
+            }
+            Self::PreconditionFailed => {
+                "Nothing was changed: the access is no longer at the revision that If-Match names. Read it again, then \
+                 decide anew."
+                    .into()
+            }
+            Self::NotAcceptable => "Accept admits neither JSON nor XML; ask for application/json or text/xml.".into(),
+            Self::UnsupportedMediaType => {
+                "Send the body as JSON in UTF-8, with the header Content-Type: application/json.".into()
+            }
+            Self::BodyTooLarge => format!("Send a body of at most {MAX_BODY_BYTES} bytes."),
+            Self::RouteNotFound => "There is no such endpoint; check the path.".into(),
+            Self::MethodNotAllowed(allowed) => format!("This path takes {allowed} only."),
+            Self::TooManyAffected { would_change, allowed } => format!(
+                "Nothing was changed: {would_change} contacts would be, and maxAffected allows {allowed}. Narrow the \
+                 filter or raise maxAffected."
+            ),
+            Self::NotCounted => {
+                "Nothing was changed: the matches could not be counted in the time of one call. Narrow the filter."
+                    .into()
+            }
+            Self::Unfinished { job, counts, out_of_time } => {
+                let why =
+                    if *out_of_time { "the time of one call was up" } else { "the database did not take all changes" };
+                format!(
+                    "Not all contacts were changed: {why}. Job {job} changed {} and found {} as asked. Send the same \
+                     call again to go on: what is done is not done twice.",
+                    counts.updated, counts.unchanged
+                )
+            }
+            Self::Contended(id) => {
+                format!("Nothing was changed: others are changing the access of contact {id}. Try again.")
+            }
+            Self::Store(error) if error.is_transient() => {
+                "The database is overloaded or out of reach. Try again in a moment.".into()
+            }
+            Self::Store(_) | Self::Internal(_) => {
+                "Something went wrong here. Try again; if it stays, report the request id.".into()
+            }
+        }
+    }
+
+    fn details(&self) -> Vec<ErrorDetail> {
+        let detail = |field: &str, message: String| ErrorDetail { field: field.into(), message };
+        match self {
+            Self::Invalid(invalid) => {
+                invalid.faults.iter().map(|fault| detail(&fault.field, fault.message.clone())).collect()
+            }
+            Self::UnknownManagers(ids) => ids.iter().map(|id| detail("managerList", id.to_string())).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// What an answer shows of it: nothing of the inside.
+    pub(crate) fn body(&self, request_id: &str) -> ErrorBody {
+        ErrorBody {
+            status_code: self.status().as_u16(),
+            message: self.message(),
+            kind: self.kind(),
+            details: self.details(),
+            request_id: request_id.into(),
+        }
+    }
+
+    /// The headers that belong to it.
+    pub(crate) fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
+        let mut headers = Vec::new();
+        match self {
+            Self::Unauthenticated => {
+                headers.push((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"crm-access\"")));
+            }
+            Self::MethodNotAllowed(allowed) => {
+                headers.extend(HeaderValue::from_str(allowed).map(|value| (lambda_http::http::header::ALLOW, value)));
+            }
+            Self::Unfinished { job, counts, .. } => headers.extend(count_headers(counts, Some(*job))),
+            _ => {}
+        }
+        if matches!(self, Self::Contended(_)) || matches!(self, Self::Store(error) if error.is_transient()) {
+            headers.push((RETRY_AFTER, HeaderValue::from(RETRY_SECONDS)));
+        }
+        headers
+    }
+
+    /// Puts into the log what the caller is not shown.
+    pub(crate) fn log(&self) {
+        if self.status().is_server_error() {
+            let mut causes = Vec::new();
+            let mut cause = self.source();
+            while let Some(error) = cause {
+                causes.push(error.to_string());
+                cause = error.source();
+            }
+            tracing::error!(kind = self.kind(), error = %self, causes = causes.join(": "), "call failed");
+        }
+    }
+}

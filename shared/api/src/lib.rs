@@ -1,0 +1,20 @@
+//! Between HTTP and the rest of crm-access: a request becomes a caller and a body, an answer or a failure becomes a
+//! response. Only this crate knows status codes.
+
+pub mod answer;
+pub mod app;
+pub mod call;
+pub mod config;
+pub mod contacts;
+pub mod endpoint;
+pub mod failure;
+pub mod log;
+pub mod negotiation;
+pub mod run;
+
+pub use answer::Answer;
+pub use app::App;
+pub use call::Call;
+pub use endpoint::Endpoint;
+pub use failure::Failure;
+pub use run::run;

@@ -1,0 +1,38 @@
+//! The contacts that an answer shows, kept while a run streams past them.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use store::keys::Position;
+
+/// The latest positions among those it is shown, at most as many as it was made for.
+#[derive(Debug)]
+pub(crate) struct Top {
+    most: usize,
+    heap: BinaryHeap<Reverse<Position>>,
+}
+
+impl Top {
+    pub(crate) fn new(most: usize) -> Self {
+        Self { most, heap: BinaryHeap::new() }
+    }
+
+    pub(crate) fn offer(&mut self, position: Position) {
+        if self.heap.len() < self.most {
+            self.heap.push(Reverse(position));
+        } else if let Some(mut earliest) = self.heap.peek_mut()
+            && position > earliest.0
+        {
+            *earliest = Reverse(position);
+        }
+    }
+
+    pub(crate) fn merge(&mut self, other: Self) {
+        other.heap.into_iter().for_each(|Reverse(position)| self.offer(position));
+    }
+
+    /// The positions, latest first.
+    pub(crate) fn into_sorted(self) -> Vec<Position> {
+        self.heap.into_sorted_vec().into_iter().map(|Reverse(position)| position).collect()
+    }
+}

@@ -1,0 +1,104 @@
+//! Who may see and edit a contact: the rules, as pure functions.
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use uuid::Uuid;
+
+/// How a contact is shared with users who are not in its manager list.
+///
+/// The numbers are those of ONLYOFFICE's `ShareType`, as document 001 lists them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ShareType {
+    /// 0: with no one; the contact is private.
+    None,
+    /// 1: everyone sees and edits it.
+    #[default]
+    ReadWrite,
+    /// 2: everyone sees it, its managers edit it.
+    Read,
+}
+
+impl ShareType {
+    /// Every share type, in the order of its numbers.
+    pub const ALL: [Self; 3] = [Self::None, Self::ReadWrite, Self::Read];
+
+    /// The number on the wire and in storage.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::None => 0,
+            Self::ReadWrite => 1,
+            Self::Read => 2,
+        }
+    }
+
+    /// The share type with this number.
+    pub fn from_number(number: i64) -> Option<Self> {
+        Self::ALL.into_iter().find(|share| i64::from(share.number()) == number)
+    }
+
+    /// Whether only the manager list and administrators see the contact.
+    pub const fn is_private(self) -> bool {
+        matches!(self, Self::None)
+    }
+}
+
+impl Serialize for ShareType {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u8(self.number())
+    }
+}
+
+impl<'de> Deserialize<'de> for ShareType {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = i64::deserialize(deserializer)?;
+        Self::from_number(number)
+            .ok_or_else(|| D::Error::custom("ShareType must be 0 (None), 1 (ReadWrite) or 2 (Read)"))
+    }
+}
+
+/// Who may see and edit one contact.
+///
+/// The default is what a contact without an access record has: public, with an empty list.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Access {
+    /// How it is shared with everyone else.
+    pub share: ShareType,
+    /// The managers, in the order they were given; kept even while the contact is shared.
+    pub managers: Vec<Uuid>,
+}
+
+impl Access {
+    /// The access that a request asks for: private or public, with a manager list of which duplicates are dropped.
+    pub fn requested(is_private: bool, managers: impl IntoIterator<Item = Uuid>) -> Self {
+        let mut seen = std::collections::HashSet::new();
+        Self {
+            share: if is_private { ShareType::None } else { ShareType::ReadWrite },
+            managers: managers.into_iter().filter(|id| seen.insert(*id)).collect(),
+        }
+    }
+}
+
+/// The user on whose behalf a request is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// Identifier in the portal's user directory.
+    pub user: Uuid,
+    /// Whether the portal counts the user among its administrators.
+    pub is_admin: bool,
+}
+
+impl Caller {
+    /// Whether the caller may see a contact with this access. One it may not see does not exist for it.
+    ///
+    /// Source: ONLYOFFICE's `CRMSecurity.CanAccessTo`.
+    pub fn may_see(&self, access: &Access) -> bool {
+        self.is_admin || !access.share.is_private() || access.managers.contains(&self.user)
+    }
+
+    /// Whether the caller may edit a contact with this access, and so set it.
+    ///
+    /// Source: ONLYOFFICE's `CRMSecurity.CanEdit`.
+    pub fn may_edit(&self, access: &Access) -> bool {
+        self.is_admin || access.share == ShareType::ReadWrite || access.managers.contains(&self.user)
+    }
+}

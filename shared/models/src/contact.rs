@@ -1,0 +1,280 @@
+//! The contact as the two documents show it, and the parts it is made of.
+//!
+//! Keys are written PascalCase here, as in the documents; [`crate::wire`] turns them into the other shapes.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::access::{Access, Caller, ShareType};
+use crate::id::ContactId;
+use crate::moment::Moment;
+
+/// A postal address of a contact.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
+pub struct Address {
+    /// Street and house number.
+    pub street: String,
+    /// City.
+    pub city: String,
+    /// State, region or province.
+    pub state: String,
+    /// Postal code.
+    pub zip: String,
+    /// Country, as a name.
+    pub country: String,
+    /// Number of the category (home, work, …).
+    pub category: i32,
+    /// Name of the category.
+    pub category_name: String,
+    /// Whether this is the address to use first.
+    pub is_primary: bool,
+}
+
+/// An e-mail address, a phone number or another way to reach a contact.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
+pub struct CommonData {
+    /// What kind of information this is (0 phone, 1 e-mail, …).
+    pub info_type: i32,
+    /// Number of the category (home, work, …).
+    pub category: i32,
+    /// The information itself.
+    pub data: String,
+    /// Name of the category.
+    pub category_name: String,
+    /// Whether this is the one to use first.
+    pub is_primary: bool,
+    /// Identifier of this piece of information.
+    #[serde(rename = "id")]
+    pub id: i32,
+}
+
+/// A field that the portal added to its contacts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
+pub struct CustomField {
+    /// The contact that holds the field.
+    pub entity_id: i32,
+    /// The field's name.
+    pub label: String,
+    /// The field's value, as text.
+    pub field_value: String,
+    /// Number of the field's type.
+    pub field_type: i32,
+    /// Place among the fields.
+    pub position: i32,
+    /// Input mask.
+    pub mask: String,
+    /// Identifier of the field.
+    #[serde(rename = "id")]
+    pub id: i32,
+}
+
+/// The currency a contact is billed in.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
+pub struct Currency {
+    /// Name in full.
+    pub title: String,
+    /// Sign, such as `¥`.
+    pub symbol: String,
+    /// Three letters of ISO 4217.
+    pub abbreviation: String,
+    /// Region whose conventions format it.
+    pub culture_name: String,
+    /// Whether an exchange rate is known.
+    pub is_convertable: bool,
+    /// Whether it is one of the currencies offered first.
+    pub is_basic: bool,
+}
+
+/// A stage (the documents' "contact status", its warmth) or a type of contacts, as the portal's directory lists it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
+pub struct ListItem {
+    /// Identifier, unique among the portal's stages or types.
+    #[serde(rename = "id")]
+    pub id: i32,
+    /// Name.
+    pub title: String,
+    /// What it means.
+    pub description: String,
+    /// CSS colour.
+    pub color: String,
+    /// Place in the list.
+    pub sort_order: i32,
+}
+
+/// A user of the portal as shown in an answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Employee {
+    /// Identifier in the portal's user directory.
+    pub id: Uuid,
+    /// Name in full.
+    pub display_name: String,
+    /// Job title.
+    pub title: String,
+    /// Address of a small picture.
+    pub avatar_small: String,
+    /// Address of the profile page.
+    pub profile_url: String,
+}
+
+impl Employee {
+    /// What is shown for a user who is no longer in the directory: the identifier alone.
+    pub fn departed(id: Uuid) -> Self {
+        Self { id, ..Self::default() }
+    }
+}
+
+/// What is kept of a contact: everything but its access, with references by identifier.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContactRecord {
+    /// Identifier.
+    pub id: ContactId,
+    /// Name that lists and filters show and search.
+    pub display_name: String,
+    /// When it was created.
+    pub created: Moment,
+    /// Who created it.
+    pub create_by: Option<Uuid>,
+    /// Whether it is a company (otherwise a person).
+    pub is_company: bool,
+    /// Whether it takes part in an opportunity; list view 3 asks for it.
+    pub has_opportunity: bool,
+    /// Stage, 0 for none.
+    pub stage: i32,
+    /// Type, 0 for none.
+    pub contact_type: i32,
+    /// Tags as they were given.
+    pub tags: Vec<String>,
+    /// Free text.
+    pub about: String,
+    /// Line of business.
+    pub industry: String,
+    /// Postal addresses.
+    pub addresses: Vec<Address>,
+    /// Ways to reach it.
+    pub common_data: Vec<CommonData>,
+    /// Fields the portal added.
+    pub custom_fields: Vec<CustomField>,
+    /// Number of open tasks.
+    pub task_count: i32,
+    /// Whether a task is overdue.
+    pub have_late_tasks: bool,
+    /// Address of a small picture.
+    pub small_foto_url: String,
+    /// Address of a larger picture.
+    pub medium_foto_url: String,
+    /// Currency, where one is set.
+    pub currency: Option<Currency>,
+}
+
+/// A contact as the documents show it to one caller: 24 members, always all of them.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Contact {
+    /// Postal addresses.
+    pub addresses: Vec<Address>,
+    /// Who created it.
+    pub create_by: Option<Employee>,
+    /// When it was created: UTC, seven decimals.
+    pub created: Moment,
+    /// Free text.
+    pub about: String,
+    /// Line of business.
+    pub industry: String,
+    /// Stage.
+    pub contact_status: Option<ListItem>,
+    /// Type.
+    pub contact_type: Option<ListItem>,
+    /// Ways to reach it.
+    pub common_data: Vec<CommonData>,
+    /// Fields the portal added.
+    pub custom_fields: Vec<CustomField>,
+    /// Tags.
+    pub tags: Vec<String>,
+    /// Number of open tasks.
+    pub task_count: i32,
+    /// Whether a task is overdue.
+    pub have_late_tasks: bool,
+    /// Identifier.
+    #[serde(rename = "id")]
+    pub id: ContactId,
+    /// Address of a small picture.
+    pub small_foto_url: String,
+    /// Address of a larger picture.
+    pub medium_foto_url: String,
+    /// Name.
+    pub display_name: String,
+    /// Whether it is a company.
+    pub is_company: bool,
+    /// Who may see and edit it; shown only when private.
+    pub access_list: Vec<Employee>,
+    /// Whether only the access list and administrators see it.
+    pub is_private: bool,
+    /// The opposite of `is_private`.
+    pub is_shared: bool,
+    /// 0 None, 1 ReadWrite, 2 Read.
+    pub share_type: ShareType,
+    /// Currency.
+    pub currency: Option<Currency>,
+    /// Whether the caller may edit it.
+    pub can_edit: bool,
+    /// Whether the caller may delete it.
+    pub can_delete: bool,
+}
+
+/// Where a contact's references are looked up when it is shown.
+pub trait Directory {
+    /// The stage with this identifier.
+    fn stage(&self, id: i32) -> Option<ListItem>;
+    /// The type with this identifier.
+    fn contact_type(&self, id: i32) -> Option<ListItem>;
+    /// The user with this identifier.
+    fn employee(&self, id: Uuid) -> Option<Employee>;
+}
+
+impl Contact {
+    /// Shows `record` with `access` to `caller`.
+    pub fn new(record: ContactRecord, access: &Access, directory: &impl Directory, caller: &Caller) -> Self {
+        let employee = |id: Uuid| directory.employee(id).unwrap_or_else(|| Employee::departed(id));
+        // A creator that was never a user (the nil UUID of records without one) is not shown as a departed user.
+        let create_by = record
+            .create_by
+            .and_then(|id| directory.employee(id).or_else(|| (!id.is_nil()).then(|| Employee::departed(id))));
+        let may_edit = caller.may_edit(access);
+        Self {
+            addresses: record.addresses,
+            create_by,
+            created: record.created,
+            about: record.about,
+            industry: record.industry,
+            contact_status: directory.stage(record.stage),
+            contact_type: directory.contact_type(record.contact_type),
+            common_data: record.common_data,
+            custom_fields: record.custom_fields,
+            tags: record.tags,
+            task_count: record.task_count,
+            have_late_tasks: record.have_late_tasks,
+            id: record.id,
+            small_foto_url: record.small_foto_url,
+            medium_foto_url: record.medium_foto_url,
+            display_name: record.display_name,
+            is_company: record.is_company,
+            access_list: if access.share.is_private() {
+                access.managers.iter().map(|&id| employee(id)).collect()
+            } else {
+                Vec::new()
+            },
+            is_private: access.share.is_private(),
+            is_shared: !access.share.is_private(),
+            share_type: access.share,
+            currency: record.currency,
+            can_edit: may_edit,
+            can_delete: may_edit,
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Identifiers, checked when they are made.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::limits::MAX_PORTAL_BYTES;
+
+/// A contact's identifier: a positive int32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "i64", into = "i32")]
+pub struct ContactId(i32);
+
+impl ContactId {
+    /// The largest identifier.
+    pub const MAX: Self = Self(i32::MAX);
+    /// The smallest identifier.
+    pub const MIN: Self = Self(1);
+
+    /// The identifier as a number.
+    pub const fn get(self) -> i32 {
+        self.0
+    }
+
+    /// The shard, of `shards`, that this contact's index entries are in.
+    pub fn shard(self, shards: u16) -> u16 {
+        // A remainder of a u16 divisor fits u16, and the identifier is positive.
+        u16::try_from(self.0.unsigned_abs() % u32::from(shards.max(1))).unwrap_or(0)
+    }
+}
+
+/// Why a text or number is no identifier of a contact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be a whole number from 1 to {}", i32::MAX)]
+pub struct NotAContactId;
+
+impl TryFrom<i64> for ContactId {
+    type Error = NotAContactId;
+
+    fn try_from(number: i64) -> Result<Self, NotAContactId> {
+        i32::try_from(number).ok().filter(|id| *id > 0).map(Self).ok_or(NotAContactId)
+    }
+}
+
+impl FromStr for ContactId {
+    type Err = NotAContactId;
+
+    fn from_str(text: &str) -> Result<Self, NotAContactId> {
+        // `i64::from_str` takes a leading `+`, which is no part of a path segment that names a contact.
+        if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(NotAContactId);
+        }
+        text.parse::<i64>().map_err(|_| NotAContactId)?.try_into()
+    }
+}
+
+impl From<ContactId> for i32 {
+    fn from(id: ContactId) -> Self {
+        id.0
+    }
+}
+
+impl fmt::Display for ContactId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A portal's identifier: lower-case letters, digits and inner hyphens, as in a host name.
+///
+/// It holds no `#`, which is what lets keys be joined with one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct PortalId(String);
+
+impl PortalId {
+    /// The identifier as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Why a text is no identifier of a portal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be 1 to {MAX_PORTAL_BYTES} lower-case letters, digits or inner hyphens")]
+pub struct NotAPortalId;
+
+impl TryFrom<String> for PortalId {
+    type Error = NotAPortalId;
+
+    fn try_from(text: String) -> Result<Self, NotAPortalId> {
+        let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        let edge_hyphen = text.starts_with('-') || text.ends_with('-');
+        if text.is_empty() || text.len() > MAX_PORTAL_BYTES || edge_hyphen || !text.bytes().all(allowed) {
+            return Err(NotAPortalId);
+        }
+        Ok(Self(text))
+    }
+}
+
+impl FromStr for PortalId {
+    type Err = NotAPortalId;
+
+    fn from_str(text: &str) -> Result<Self, NotAPortalId> {
+        text.to_owned().try_into()
+    }
+}
+
+impl From<PortalId> for String {
+    fn from(id: PortalId) -> Self {
+        id.0
+    }
+}
+
+impl fmt::Display for PortalId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}

@@ -1,0 +1,58 @@
+//! Bad input, as a value: what is wrong with which field and what to do about it.
+
+use std::fmt;
+
+/// One fault of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The field, such as `managerList[3]`, or empty when it is the body as a whole.
+    pub field: String,
+    /// What is wrong and what to do, to be read after the field's name.
+    pub message: String,
+}
+
+/// A request that cannot be read, with every fault that was found in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, thiserror::Error)]
+pub struct Invalid {
+    /// The faults, in the order of the fields; at least one.
+    pub faults: Vec<Fault>,
+}
+
+impl Invalid {
+    /// A request with one fault.
+    pub fn one(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { faults: vec![Fault { field: field.into(), message: message.into() }] }
+    }
+}
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, fault) in self.faults.iter().enumerate() {
+            let joint = if i == 0 { "" } else { "; " };
+            let space = if fault.field.is_empty() { "" } else { " " };
+            write!(f, "{joint}{}{space}{}", fault.field, fault.message)?;
+        }
+        Ok(())
+    }
+}
+
+/// The known name nearest to `name`, when it is near enough to have been meant.
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // Jaro-Winkler favours a common start, which misspellings keep; below this it finds likeness in anything.
+    const NEAR: f64 = 0.8;
+    // `to` is meant for toDate.
+    const PART_BYTES: usize = 2;
+    let folded = name.to_lowercase();
+    // `stage` and `stages` are meant for contactStage, of which they are a part.
+    let part = folded.strip_suffix('s').unwrap_or(&folded);
+    known
+        .into_iter()
+        .map(|candidate| {
+            let known = candidate.to_lowercase();
+            let is_part = part.len() >= PART_BYTES && known.contains(part);
+            (is_part, strsim::jaro_winkler(&folded, &known), candidate)
+        })
+        .filter(|(is_part, similarity, _)| *is_part || *similarity >= NEAR)
+        .max_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)))
+        .map(|(_, _, candidate)| candidate)
+}

@@ -1,0 +1,19 @@
+//! What crm-access is about, as values and pure functions: contacts and their wire shapes, the rules of access, filters
+//! and their plans, requests and import lines as they are read.
+//!
+//! Nothing here is async, reads a clock or the environment, or knows AWS or HTTP status codes.
+
+pub mod access;
+pub mod contact;
+pub mod filter;
+pub mod fold;
+pub mod id;
+pub mod import;
+pub mod invalid;
+pub mod job;
+pub mod limits;
+pub mod moment;
+pub mod plan;
+pub mod portal;
+pub mod request;
+pub mod wire;

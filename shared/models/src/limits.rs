@@ -1,0 +1,44 @@
+//! Every bound of the service, with its unit. Bounds that depend on one another are tied together below.
+
+/// Bytes of a request body; a longer one is refused.
+pub const MAX_BODY_BYTES: usize = 1024 * 1024;
+
+/// Bytes of an answer's body. Lambda refuses answers over 6 MB, of which its JSON envelope takes a part: quotes and
+/// backslashes of the body are escaped in it.
+pub const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
+
+/// Contacts on a page of an answer, and what a page holds when the call does not say.
+pub const MAX_PAGE: usize = 1000;
+
+/// Values in one array of a request: managers, tags, stages or types.
+pub const MAX_LIST_VALUES: usize = 1000;
+
+/// Faults that are named of one request. Each takes less than 1 KB of the answer.
+pub const MAX_FAULTS: usize = 20;
+
+/// Bytes of a tag after trimming and folding, so that a tag fits a key with room to spare.
+pub const MAX_TAG_BYTES: usize = 255;
+
+/// Bytes of `filterValue`.
+pub const MAX_FILTER_VALUE_BYTES: usize = 1024;
+
+/// Shards of a portal.
+pub const MAX_SHARDS: u16 = 64;
+
+/// Bytes of a portal's identifier.
+pub const MAX_PORTAL_BYTES: usize = 63;
+
+/// Characters of a token: at least 256 bits in hexadecimal have 64, tokens that are brought along at least 32.
+pub const MIN_TOKEN_CHARS: usize = 32;
+
+/// Characters of a token at most: an `Authorization` header passes through every proxy.
+pub const MAX_TOKEN_CHARS: usize = 512;
+
+/// Milliseconds after its start at which a synchronous run stops taking up work; API Gateway ends a call at 30 s.
+pub const SYNCHRONOUS_RUN_MILLIS: u64 = 25_000;
+
+/// Milliseconds that a function keeps for its answer after the run has stopped.
+pub const ANSWER_RESERVE_MILLIS: u64 = 5_000;
+
+const _: () = assert!(SYNCHRONOUS_RUN_MILLIS + ANSWER_RESERVE_MILLIS <= 30_000);
+const _: () = assert!(MAX_ANSWER_BYTES < 6 * 1024 * 1024);

@@ -1,0 +1,270 @@
+//! Instants in steps of 100 ns, the precision of the documents' `Created`.
+
+use std::fmt;
+
+use jiff::civil::{Date, DateTime};
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp, ToSpan as _};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// An instant from the year 1 to the year 9999, in steps of 100 ns.
+///
+/// Its text has seven decimals, `Z` and a fixed width, so that texts sort as the instants do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Moment(i64);
+
+/// Which end of a range of instants a date stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edge {
+    /// The first instant meant: a date alone is its midnight.
+    From,
+    /// The last instant meant: a date alone is the end of its day.
+    To,
+}
+
+/// Why a text is no instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "must be a date such as 2020-12-08 or a date and time such as 2020-12-08T17:37:04Z, from the year 1 to the year 9999"
+)]
+pub struct NotAMoment;
+
+const STEPS_PER_SECOND: i64 = 10_000_000;
+const NANOS_PER_STEP: i64 = 100;
+
+impl Moment {
+    /// The first instant that can be written: 0001-01-01T00:00:00Z.
+    pub const MIN: Self = Self(-62_135_596_800 * STEPS_PER_SECOND);
+    /// The last instant that can be written: 9999-12-30T22:00:00.9999999Z, where the calendar's own range ends.
+    pub const MAX: Self = Self(253_402_207_200 * STEPS_PER_SECOND + STEPS_PER_SECOND - 1);
+    /// Length of [`Moment`]'s text in bytes.
+    pub const TEXT_BYTES: usize = "2020-12-08T17:37:04.5916406Z".len();
+
+    /// The instant, rounded down to a step and held within the range.
+    pub fn floor(timestamp: Timestamp) -> Self {
+        Self::clamped(timestamp.as_nanosecond().div_euclid(i128::from(NANOS_PER_STEP)))
+    }
+
+    /// The instant, rounded up to a step and held within the range.
+    fn ceil(timestamp: Timestamp) -> Self {
+        Self::clamped(-(-timestamp.as_nanosecond()).div_euclid(i128::from(NANOS_PER_STEP)))
+    }
+
+    fn clamped(steps: i128) -> Self {
+        let within = steps.clamp(i128::from(Self::MIN.0), i128::from(Self::MAX.0));
+        Self(i64::try_from(within).unwrap_or(Self::MAX.0))
+    }
+
+    /// Steps of 100 ns since 1970.
+    pub const fn steps(self) -> i64 {
+        self.0
+    }
+
+    /// The moment that many steps of 100 ns after 1970, held within the range.
+    pub fn from_steps(steps: i64) -> Self {
+        Self(steps.clamp(Self::MIN.0, Self::MAX.0))
+    }
+
+    /// The instant as a timestamp.
+    pub fn timestamp(self) -> Timestamp {
+        let nanos = i32::try_from(self.0.rem_euclid(STEPS_PER_SECOND) * NANOS_PER_STEP).unwrap_or(0);
+        // Within MIN..=MAX every second is one of the calendar's.
+        Timestamp::new(self.0.div_euclid(STEPS_PER_SECOND), nanos).unwrap_or(Timestamp::UNIX_EPOCH)
+    }
+
+    /// The moment one step earlier, or the first one.
+    #[must_use]
+    pub fn previous(self) -> Self {
+        Self((self.0 - 1).max(Self::MIN.0))
+    }
+
+    /// Reads one end of a range of dates: a date alone means that whole day in `zone`, a time without an offset is
+    /// the wall clock of `zone`, both ends are part of the range.
+    ///
+    /// # Errors
+    ///
+    /// [`NotAMoment`] when the text is neither a date nor a date with a time.
+    pub fn parse_edge(text: &str, edge: Edge, zone: &TimeZone) -> Result<Self, NotAMoment> {
+        if let Some(date) = parse_date(text) {
+            return match edge {
+                Edge::From => Ok(Self::ceil(start_of_day(date, zone)?)),
+                Edge::To => match date.checked_add(1.day()) {
+                    Ok(next) => Ok(Self::ceil(start_of_day(next, zone)?).previous()),
+                    // The calendar's last day has no next one.
+                    Err(_) => Ok(Self::MAX),
+                },
+            };
+        }
+        let timestamp = parse_timestamp(text, zone)?;
+        Ok(match edge {
+            Edge::From => Self::ceil(timestamp),
+            Edge::To => Self::floor(timestamp),
+        })
+    }
+
+    /// Reads an instant; without an offset it is the wall clock of `zone`, a date alone is its midnight there.
+    ///
+    /// # Errors
+    ///
+    /// [`NotAMoment`] when the text is neither a date nor a date with a time.
+    pub fn parse(text: &str, zone: &TimeZone) -> Result<Self, NotAMoment> {
+        match parse_date(text) {
+            Some(date) => Ok(Self::floor(start_of_day(date, zone)?)),
+            None => Ok(Self::floor(parse_timestamp(text, zone)?)),
+        }
+    }
+}
+
+/// Length of `2020-12-08`: the only form of a date that is taken, so that `20201208` or a week date is not guessed at.
+const DATE_BYTES: usize = "2020-12-08".len();
+
+fn parse_date(text: &str) -> Option<Date> {
+    (text.len() == DATE_BYTES).then(|| text.parse().ok()).flatten().filter(|date: &Date| date.year() >= 1)
+}
+
+fn start_of_day(date: Date, zone: &TimeZone) -> Result<Timestamp, NotAMoment> {
+    // A day that starts in a gap of the clock starts after the gap.
+    let start = date.to_zoned(zone.clone()).and_then(|zoned| zoned.start_of_day()).map_err(|_| NotAMoment)?;
+    Ok(start.timestamp())
+}
+
+fn parse_timestamp(text: &str, zone: &TimeZone) -> Result<Timestamp, NotAMoment> {
+    let starts_with_date = text.get(..DATE_BYTES).is_some_and(|date| parse_date(date).is_some());
+    // A zone in brackets would be read over, and the wall clock taken for that of another zone.
+    if !starts_with_date || text.contains('[') {
+        return Err(NotAMoment);
+    }
+    if let Ok(timestamp) = text.parse::<Timestamp>() {
+        return Ok(timestamp);
+    }
+    let wall: DateTime = text.parse().map_err(|_| NotAMoment)?;
+    Ok(wall.to_zoned(zone.clone()).map_err(|_| NotAMoment)?.timestamp())
+}
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let wall = TimeZone::UTC.to_datetime(self.timestamp());
+        let fraction = self.0.rem_euclid(STEPS_PER_SECOND);
+        write!(
+            f,
+            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{fraction:07}Z",
+            wall.year(),
+            wall.month(),
+            wall.day(),
+            wall.hour(),
+            wall.minute(),
+            wall.second()
+        )
+    }
+}
+
+impl std::str::FromStr for Moment {
+    type Err = NotAMoment;
+
+    fn from_str(text: &str) -> Result<Self, NotAMoment> {
+        Self::parse(text, &TimeZone::UTC)
+    }
+}
+
+impl From<Timestamp> for Moment {
+    fn from(timestamp: Timestamp) -> Self {
+        Self::floor(timestamp)
+    }
+}
+
+impl std::ops::Add<SignedDuration> for Moment {
+    type Output = Self;
+
+    fn add(self, duration: SignedDuration) -> Self {
+        Self::clamped(i128::from(self.0) + duration.as_nanos().div_euclid(i128::from(NANOS_PER_STEP)))
+    }
+}
+
+impl Serialize for Moment {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Moment {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn check(text: &str, edge: Edge, zone: &str, expected: &str) {
+        let zone = TimeZone::get(zone).unwrap();
+        assert_eq!(Moment::parse_edge(text, edge, &zone).unwrap().to_string(), expected, "{text} {edge:?}");
+    }
+
+    #[test]
+    fn dates_mean_whole_days_of_the_portal() {
+        check("2020-12-08", Edge::From, "Europe/Riga", "2020-12-07T22:00:00.0000000Z");
+        check("2020-12-08", Edge::To, "Europe/Riga", "2020-12-08T21:59:59.9999999Z");
+        // The day the clock goes forward has 23 hours, the day it goes back 25.
+        check("2020-03-29", Edge::To, "Europe/Riga", "2020-03-29T20:59:59.9999999Z");
+        check("2020-10-25", Edge::To, "Europe/Riga", "2020-10-25T21:59:59.9999999Z");
+        // São Paulo's clock once skipped midnight itself.
+        check("2018-11-04", Edge::From, "America/Sao_Paulo", "2018-11-04T03:00:00.0000000Z");
+    }
+
+    #[test]
+    fn times_are_instants() {
+        check("2020-12-08T17:37:04Z", Edge::To, "Europe/Riga", "2020-12-08T17:37:04.0000000Z");
+        check("2020-12-08T17:37:04+02:00", Edge::From, "UTC", "2020-12-08T15:37:04.0000000Z");
+        check("2020-12-08T17:37:04", Edge::From, "Europe/Riga", "2020-12-08T15:37:04.0000000Z");
+        check("2020-12-08T17:37:04.00000001Z", Edge::From, "UTC", "2020-12-08T17:37:04.0000001Z");
+        check("2020-12-08T17:37:04.00000009Z", Edge::To, "UTC", "2020-12-08T17:37:04.0000000Z");
+    }
+
+    #[test]
+    fn other_texts_are_refused() {
+        for text in [
+            "",
+            "string",
+            "today",
+            "2020-13-01",
+            "2020-02-30",
+            "20201208",
+            "0000-01-01",
+            "-000001-01-01",
+            "2020-W50-2",
+            "12:00",
+            "+010000-01-01T00:00:00Z",
+            "2020-12-08T25:00:00Z",
+            "2020-12-08junk",
+            "2020-12-08T17:37:04[Europe/Riga]",
+        ] {
+            for edge in [Edge::From, Edge::To] {
+                assert_eq!(Moment::parse_edge(text, edge, &TimeZone::UTC), Err(NotAMoment), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_range_ends_are_moments() {
+        for moment in [Moment::MIN, Moment::MAX] {
+            assert_eq!(moment.to_string().parse::<Moment>().unwrap(), moment);
+        }
+        assert_eq!(Moment::parse_edge("9999-12-31", Edge::To, &TimeZone::UTC).unwrap(), Moment::MAX);
+        assert_eq!(Moment::parse_edge("0001-01-01", Edge::From, &TimeZone::UTC).unwrap(), Moment::MIN);
+    }
+
+    proptest! {
+        #[test]
+        fn texts_round_trip_and_sort_as_instants(a in Moment::MIN.0..=Moment::MAX.0, b in Moment::MIN.0..=Moment::MAX.0) {
+            let (a, b) = (Moment(a), Moment(b));
+            prop_assert_eq!(a.to_string().parse::<Moment>(), Ok(a));
+            prop_assert_eq!(a.to_string().len(), Moment::TEXT_BYTES);
+            prop_assert_eq!(a.to_string().cmp(&b.to_string()), a.cmp(&b));
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! A portal and its directory: users, tokens, and what the planner knows of tags and stages.
+
+use std::collections::{BTreeMap, HashMap};
+
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::access::Caller;
+use crate::contact::{Directory, Employee, ListItem};
+use crate::id::PortalId;
+use crate::moment::Moment;
+
+/// One customer's data. Nothing crosses portals.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Portal {
+    /// Identifier.
+    pub id: PortalId,
+    /// The zone in which dates without an offset are meant.
+    pub time_zone: TimeZone,
+    /// Over how many partitions a tag's or a stage's contacts are spread, 1 to 64.
+    pub shards: u16,
+}
+
+/// A user of a portal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// What an answer shows.
+    pub employee: Employee,
+    /// Whether the user is an administrator of the portal.
+    pub is_admin: bool,
+}
+
+impl User {
+    /// The user as the one a request is answered for.
+    pub fn caller(&self) -> Caller {
+        Caller { user: self.employee.id, is_admin: self.is_admin }
+    }
+}
+
+/// What a token allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// Reading.
+    Read,
+    /// Changing.
+    Write,
+}
+
+impl Scope {
+    /// The scope's name, as documents and tokens write it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+        }
+    }
+}
+
+impl std::str::FromStr for Scope {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "read" => Ok(Self::Read),
+            "write" => Ok(Self::Write),
+            _ => Err("must be read or write"),
+        }
+    }
+}
+
+/// What a token stands for: a user of one portal, and what it may be used for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// The token's portal.
+    pub portal: PortalId,
+    /// The token's user.
+    pub user: Uuid,
+    /// What it allows.
+    pub scopes: Vec<Scope>,
+    /// When it ends, if it does.
+    pub expires: Option<Moment>,
+}
+
+impl Grant {
+    /// Whether the token still counts at `now`.
+    pub fn is_current(&self, now: Moment) -> bool {
+        self.expires.is_none_or(|expires| now < expires)
+    }
+
+    /// Whether the token has `scope`.
+    pub fn allows(&self, scope: Scope) -> bool {
+        self.scopes.contains(&scope)
+    }
+}
+
+/// What the portal's directory knows of its contacts when a filter is planned.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// Contacts in each stage of the directory and, under 0, contacts without a stage where they are counted.
+    pub stages: BTreeMap<i32, u64>,
+    /// Contacts with each tag that was looked up, by folded tag. A tag that is missing has none.
+    pub tags: HashMap<String, u64>,
+}
+
+/// The directory entries that an answer needs.
+#[derive(Clone, Debug, Default)]
+pub struct Entries {
+    /// Stages by identifier.
+    pub stages: HashMap<i32, ListItem>,
+    /// Types by identifier.
+    pub types: HashMap<i32, ListItem>,
+    /// Users by identifier.
+    pub users: HashMap<Uuid, User>,
+}
+
+impl Directory for Entries {
+    fn stage(&self, id: i32) -> Option<ListItem> {
+        self.stages.get(&id).cloned()
+    }
+
+    fn contact_type(&self, id: i32) -> Option<ListItem> {
+        self.types.get(&id).cloned()
+    }
+
+    fn employee(&self, id: Uuid) -> Option<Employee> {
+        self.users.get(&id).map(|user| user.employee.clone())
+    }
+}

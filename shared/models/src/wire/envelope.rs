@@ -1,0 +1,549 @@
+//! The envelopes of the paths without a suffix: around one object, a list and an error.
+
+use serde::Serialize;
+
+use super::keys::{KeyStyle, Keyed};
+use super::xml::{self, XmlError, to_xml};
+
+/// The notation of an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// JSON, UTF-8.
+    #[default]
+    Json,
+    /// XML 1.0, UTF-8, without a declaration.
+    Xml,
+}
+
+/// Why an answer could not be written. Values of this crate's own types always can.
+#[derive(Debug, thiserror::Error)]
+pub enum WireError {
+    /// The value has no JSON form.
+    #[error("the answer has no JSON form")]
+    Json(#[from] serde_json::Error),
+    /// The value has no XML form.
+    #[error("the answer has no XML form")]
+    Xml(#[from] XmlError),
+}
+
+/// The beginning of a list, with the style of its keys and what stands between and after its items.
+struct Layout {
+    open: &'static [u8],
+    style: KeyStyle,
+    separator: &'static [u8],
+    close: &'static [u8],
+}
+
+impl Format {
+    /// How a list is laid out: in JSON as document 001 has it; in XML the answer of document 000 with several
+    /// `<response>`, and so with 000's keys.
+    fn list_layout(self) -> Layout {
+        match self {
+            Self::Json => Layout { open: b"[", style: KeyStyle::UpperId, separator: b",", close: b"]" },
+            Self::Xml => Layout {
+                open: b"<result><status>0</status>",
+                style: KeyStyle::Documents,
+                separator: b"",
+                close: b"</result>",
+            },
+        }
+    }
+
+    /// Appends one item of a list.
+    fn append_item<T: Serialize>(self, body: &mut Vec<u8>, item: &T) -> Result<(), WireError> {
+        match self {
+            Self::Json => serde_json::to_writer(body, item)?,
+            Self::Xml => xml::append_member(body, "response", item)?,
+        }
+        Ok(())
+    }
+
+    /// A whole answer, in XML under `<result>`.
+    fn whole<T: Serialize>(self, envelope: &T) -> Result<Vec<u8>, WireError> {
+        Ok(match self {
+            Self::Json => serde_json::to_vec(envelope)?,
+            Self::Xml => to_xml("result", envelope)?,
+        })
+    }
+}
+
+/// `{"status":0,"response":…}`: what document 000 puts around its answer.
+#[derive(Serialize)]
+struct Success<'a, T> {
+    status: u8,
+    response: &'a T,
+}
+
+/// The answer that holds one object, with the keys of document 000:
+/// `{"status":0,"response":…}` or `<result><status>0</status><response>…</response></result>`.
+///
+/// # Errors
+///
+/// [`WireError`] when the value's own `Serialize` fails or it has map keys that the format cannot write.
+pub fn one<T: Serialize>(format: Format, response: &T) -> Result<Vec<u8>, WireError> {
+    format.whole(&Success { status: 0, response })
+}
+
+/// A list as it is sent, with the number of its items that found room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListBody {
+    /// The answer: well-formed, whatever was left out.
+    pub body: Vec<u8>,
+    /// How many items it holds, from the first one on. The next page begins after them.
+    pub written: usize,
+}
+
+/// The answer that holds a list: a bare array with `ID` for `id` as in document 001, or
+/// `<result><status>0</status><response>…</response>…</result>` with the keys of document 000.
+///
+/// The list ends before the first item that would take the body over `max_bytes`, which is a first item too: a caller
+/// that pages must take `written` 0 of a list that is not empty as a failure. Only an empty list's own few bytes may be
+/// more than `max_bytes`. Memory is bounded by `max_bytes` and one item.
+///
+/// # Errors
+///
+/// As [`one`].
+pub fn list<T: Serialize>(format: Format, items: &[T], max_bytes: usize) -> Result<ListBody, WireError> {
+    let Layout { open, style, separator, close } = format.list_layout();
+    let room = max_bytes.saturating_sub(close.len());
+    let mut body = open.to_vec();
+    let mut written = 0;
+    for item in items {
+        let before = body.len();
+        if written > 0 {
+            body.extend_from_slice(separator);
+        }
+        format.append_item(&mut body, &Keyed { value: item, style })?;
+        if body.len() > room {
+            body.truncate(before);
+            break;
+        }
+        written += 1;
+    }
+    body.extend_from_slice(close);
+    Ok(ListBody { body, written })
+}
+
+/// What an answer says about a failure. Which status and type a failure has is decided elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ErrorBody {
+    /// The answer's HTTP status; it stands beside the error, not in it.
+    #[serde(skip)]
+    pub status_code: u16,
+    /// What to do about it, for a person.
+    pub message: String,
+    /// A stable word for a program, such as `contact-not-found`.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// What is wrong with which field; empty when no field is at fault.
+    pub details: Vec<ErrorDetail>,
+    /// The request's identifier, by which the log is searched.
+    pub request_id: String,
+}
+
+/// One field of a request that is at fault.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ErrorDetail {
+    /// The field's name as the request has it.
+    pub field: String,
+    /// What it must be.
+    pub message: String,
+}
+
+/// `{"status":1,"statusCode":…,"error":…}`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Failure<'a> {
+    status: u8,
+    status_code: u16,
+    error: &'a ErrorBody,
+}
+
+/// The answer that reports a failure:
+/// `{"status":1,"statusCode":404,"error":{"message":…,"type":…,"details":[…],"requestId":…}}`, or the same members as
+/// XML under `<result>`, where each detail is a `<details>`.
+///
+/// # Errors
+///
+/// None that an [`ErrorBody`] can cause, as it holds strings and a number; [`WireError`] is what the formats declare.
+pub fn error(format: Format, error: &ErrorBody) -> Result<Vec<u8>, WireError> {
+    format.whole(&Failure { status: 1, status_code: error.status_code, error })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use quick_xml::Reader;
+    use quick_xml::events::Event;
+    use serde_json::{Value, json};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::access::ShareType;
+    use crate::contact::{Address, CommonData, Contact, Currency, CustomField, Employee, ListItem};
+    use crate::id::ContactId;
+    use crate::moment::Moment;
+
+    const DOCUMENT_000_JSON: &str = include_str!("testdata/contact.json");
+    const DOCUMENT_000_XML: &str = include_str!("testdata/contact.xml");
+    const DOCUMENT_001_JSON: &str = include_str!("testdata/contacts.json");
+
+    /// The contact that both documents show.
+    fn documented() -> Contact {
+        let mike = Employee {
+            id: Uuid::nil(),
+            display_name: "Mike Zanyatski".to_owned(),
+            title: "Manager".to_owned(),
+            avatar_small: "url to small avatar".to_owned(),
+            profile_url: r"\/Products\/People\/Profile.aspx?user=administrator".to_owned(),
+        };
+        let item = ListItem {
+            id: 1234,
+            title: "Title".to_owned(),
+            description: "Description".to_owned(),
+            color: "#a7fc00".to_owned(),
+            sort_order: 1,
+        };
+        Contact {
+            addresses: vec![Address {
+                street: "Lubanas st. 125a-25".to_owned(),
+                zip: "LV-1021".to_owned(),
+                country: "Latvia".to_owned(),
+                category_name: "Home".to_owned(),
+                is_primary: true,
+                ..Address::default()
+            }],
+            create_by: Some(mike.clone()),
+            created: "2020-12-08T17:37:04.5916406Z".parse().unwrap(),
+            about: "About".to_owned(),
+            industry: "Industry".to_owned(),
+            contact_status: Some(item.clone()),
+            contact_type: Some(item),
+            common_data: vec![CommonData {
+                info_type: 1,
+                category: 0,
+                data: "support@onlyoffice.com".to_owned(),
+                category_name: "Home".to_owned(),
+                is_primary: true,
+                id: 1234,
+            }],
+            custom_fields: vec![CustomField {
+                entity_id: 14_523_423,
+                label: "Birthdate".to_owned(),
+                field_value: "2020-12-08T17:37:04.5916406Z".to_owned(),
+                field_type: 5,
+                position: 10,
+                mask: String::new(),
+                id: 1234,
+            }],
+            tags: vec!["Tag1".to_owned(), "Tag2".to_owned()],
+            task_count: 1,
+            have_late_tasks: true,
+            id: ContactId::try_from(1234).unwrap(),
+            small_foto_url: "url to foto".to_owned(),
+            medium_foto_url: "url to foto".to_owned(),
+            display_name: "Tadjeddine Bachir".to_owned(),
+            is_company: false,
+            access_list: vec![mike],
+            is_private: true,
+            is_shared: false,
+            share_type: ShareType::None,
+            currency: Some(Currency {
+                title: "Chinese Yuan".to_owned(),
+                symbol: "¥".to_owned(),
+                abbreviation: "CNY".to_owned(),
+                culture_name: "CN".to_owned(),
+                is_convertable: true,
+                is_basic: false,
+            }),
+            can_edit: true,
+            can_delete: true,
+        }
+    }
+
+    fn text(body: Vec<u8>) -> String {
+        String::from_utf8(body).unwrap()
+    }
+
+    /// XML without the white space that separates elements; the documents' texts hold none elsewhere at a line's edge.
+    fn joined(xml: &str) -> String {
+        xml.lines().map(str::trim).collect()
+    }
+
+    /// Every key of a value with the keys that lead to it.
+    fn key_paths(value: &Value, at: &str, paths: &mut BTreeSet<String>) {
+        match value {
+            Value::Object(members) => {
+                for (key, member) in members {
+                    let path = format!("{at}/{key}");
+                    key_paths(member, &path, paths);
+                    paths.insert(path);
+                }
+            }
+            Value::Array(items) => items.iter().for_each(|item| key_paths(item, at, paths)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn one_contact_is_document_000() {
+        let expected: Value = serde_json::from_str(DOCUMENT_000_JSON).unwrap();
+        let body = one(Format::Json, &documented()).unwrap();
+        assert_eq!(serde_json::from_slice::<Value>(&body).unwrap(), expected);
+        assert_eq!(text(one(Format::Xml, &documented()).unwrap()), joined(DOCUMENT_000_XML));
+    }
+
+    #[test]
+    fn the_order_of_members_is_that_of_document_000() {
+        let compact: String = DOCUMENT_000_JSON.lines().map(|line| line.trim().replacen("\": ", "\":", 1)).collect();
+        assert_eq!(text(one(Format::Json, &documented()).unwrap()), compact);
+    }
+
+    #[test]
+    fn a_list_of_contacts_has_the_keys_of_document_001() {
+        let expected: Value = serde_json::from_str(DOCUMENT_001_JSON).unwrap();
+        let body = list(Format::Json, &[documented()], usize::MAX).unwrap().body;
+        let [mut actual_keys, mut expected_keys] = [BTreeSet::new(), BTreeSet::new()];
+        key_paths(&serde_json::from_slice(&body).unwrap(), "", &mut actual_keys);
+        key_paths(&expected, "", &mut expected_keys);
+        assert_eq!(actual_keys, expected_keys);
+    }
+
+    #[test]
+    fn a_list_in_xml_repeats_the_response_of_document_000() {
+        let document = joined(DOCUMENT_000_XML);
+        let (_, rest) = document.split_once("<response>").unwrap();
+        let (response, _) = rest.split_once("</response>").unwrap();
+        let response = format!("<response>{response}</response>");
+        assert_eq!(
+            text(list(Format::Xml, &[documented(), documented()], usize::MAX).unwrap().body),
+            format!("<result><status>0</status>{response}{response}</result>")
+        );
+    }
+
+    #[test]
+    fn a_contact_without_anything_keeps_all_its_members() {
+        let hollow = Contact {
+            addresses: Vec::new(),
+            create_by: None,
+            contact_status: None,
+            contact_type: None,
+            common_data: Vec::new(),
+            custom_fields: Vec::new(),
+            tags: Vec::new(),
+            access_list: Vec::new(),
+            currency: None,
+            ..documented()
+        };
+        let body: Value = serde_json::from_slice(&one(Format::Json, &hollow).unwrap()).unwrap();
+        assert_eq!(body["response"].as_object().unwrap().len(), 24);
+        assert_eq!(body["response"]["Currency"], Value::Null);
+        assert_eq!(body["response"]["AccessList"], json!([]));
+        let xml = text(one(Format::Xml, &hollow).unwrap());
+        assert!(xml.contains("<response><CreateBy /><Created>"), "{xml}");
+        assert!(xml.contains("<ContactType /><TaskCount>1</TaskCount>"), "{xml}");
+    }
+
+    #[test]
+    fn a_list_ends_before_the_item_that_is_too_much() {
+        let items = ["ab", "cd", "ef"];
+        let check = |format, max_bytes, body: &str, written| {
+            let list = list(format, &items, max_bytes).unwrap();
+            assert_eq!((text(list.body), list.written), (body.to_owned(), written), "{max_bytes}");
+        };
+        check(Format::Json, 16, r#"["ab","cd","ef"]"#, 3);
+        check(Format::Json, 15, r#"["ab","cd"]"#, 2);
+        check(Format::Json, 11, r#"["ab","cd"]"#, 2);
+        check(Format::Json, 10, r#"["ab"]"#, 1);
+        check(Format::Json, 5, "[]", 0);
+        check(Format::Json, 0, "[]", 0);
+        let [none, ab, abcd] = ["", "<response>ab</response>", "<response>ab</response><response>cd</response>"]
+            .map(|responses| format!("<result><status>0</status>{responses}</result>"));
+        check(Format::Xml, abcd.len(), &abcd, 2);
+        check(Format::Xml, abcd.len() - 1, &ab, 1);
+        check(Format::Xml, ab.len() - 1, &none, 0);
+        check(Format::Xml, 0, &none, 0);
+    }
+
+    #[test]
+    fn an_empty_list_is_an_answer_too() {
+        for (format, expected) in [(Format::Json, "[]"), (Format::Xml, "<result><status>0</status></result>")] {
+            let list = list::<Contact>(format, &[], usize::MAX).unwrap();
+            assert_eq!((text(list.body), list.written), (expected.to_owned(), 0));
+        }
+    }
+
+    #[test]
+    fn an_error_has_one_form() {
+        let mut body = ErrorBody {
+            status_code: 400,
+            message: "Correct the fields & send it again".to_owned(),
+            kind: "bad-field",
+            details: vec![ErrorDetail { field: "tags".to_owned(), message: "must be an array".to_owned() }],
+            request_id: "r-1".to_owned(),
+        };
+        assert_eq!(
+            text(error(Format::Json, &body).unwrap()),
+            concat!(
+                r#"{"status":1,"statusCode":400,"error":{"message":"Correct the fields & send it again","#,
+                r#""type":"bad-field","details":[{"field":"tags","message":"must be an array"}],"requestId":"r-1"}}"#
+            )
+        );
+        assert_eq!(
+            text(error(Format::Xml, &body).unwrap()),
+            concat!(
+                "<result><status>1</status><statusCode>400</statusCode><error>",
+                "<message>Correct the fields &amp; send it again</message><type>bad-field</type>",
+                "<details><field>tags</field><message>must be an array</message></details>",
+                "<requestId>r-1</requestId></error></result>"
+            )
+        );
+        body.details.clear();
+        assert!(text(error(Format::Json, &body).unwrap()).contains(r#""details":[]"#));
+        assert!(!text(error(Format::Xml, &body).unwrap()).contains("details"));
+    }
+
+    fn employee() -> impl Strategy<Value = Employee> {
+        (any::<u128>(), any::<[String; 4]>()).prop_map(|(id, [display_name, title, avatar_small, profile_url])| {
+            Employee { id: Uuid::from_u128(id), display_name, title, avatar_small, profile_url }
+        })
+    }
+
+    fn address() -> impl Strategy<Value = Address> {
+        (any::<[String; 6]>(), any::<i32>(), any::<bool>()).prop_map(
+            |([street, city, state, zip, country, category_name], category, is_primary)| Address {
+                street,
+                city,
+                state,
+                zip,
+                country,
+                category,
+                category_name,
+                is_primary,
+            },
+        )
+    }
+
+    fn list_item() -> impl Strategy<Value = ListItem> {
+        (any::<[i32; 2]>(), any::<[String; 3]>()).prop_map(|([id, sort_order], [title, description, color])| ListItem {
+            id,
+            title,
+            description,
+            color,
+            sort_order,
+        })
+    }
+
+    fn custom_field() -> impl Strategy<Value = CustomField> {
+        (any::<[i32; 4]>(), any::<[String; 3]>()).prop_map(
+            |([entity_id, field_type, position, id], [label, field_value, mask])| CustomField {
+                entity_id,
+                label,
+                field_value,
+                field_type,
+                position,
+                mask,
+                id,
+            },
+        )
+    }
+
+    prop_compose! {
+        fn contact()(
+            addresses in vec(address(), 0..3),
+            create_by in proptest::option::of(employee()),
+            created in any::<i64>(),
+            [about, industry, display_name] in any::<[String; 3]>(),
+            contact_status in proptest::option::of(list_item()),
+            custom_fields in vec(custom_field(), 0..3),
+            tags in vec(any::<String>(), 0..4),
+            id in 1..=i64::from(i32::MAX),
+            access_list in vec(employee(), 0..3),
+            share in 0..ShareType::ALL.len(),
+        ) -> Contact {
+            Contact {
+                addresses,
+                create_by,
+                created: Moment::from_steps(created),
+                about,
+                industry,
+                contact_status,
+                custom_fields,
+                tags,
+                id: ContactId::try_from(id).unwrap(),
+                display_name,
+                access_list,
+                share_type: ShareType::ALL[share],
+                ..documented()
+            }
+        }
+    }
+
+    /// The keys of a value in a style, told in a way that has nothing in common with [`Keyed`]'s.
+    fn restyled(value: Value, style: KeyStyle) -> Value {
+        let rename = |key: String| match (style, key.as_str()) {
+            (KeyStyle::UpperId, "id") => "ID".to_owned(),
+            (KeyStyle::Camel, "Id" | "ID") => "id".to_owned(),
+            (KeyStyle::Camel, _) => {
+                key.chars().take(1).map(|c| c.to_ascii_lowercase()).chain(key.chars().skip(1)).collect()
+            }
+            _ => key,
+        };
+        match value {
+            Value::Object(members) => {
+                members.into_iter().map(|(key, member)| (rename(key), restyled(member, style))).collect()
+            }
+            Value::Array(items) => items.into_iter().map(|item| restyled(item, style)).collect(),
+            other => other,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn json_in_any_style_is_the_same_contact(contact in contact()) {
+            let plain = serde_json::to_value(&contact).unwrap();
+            for style in [KeyStyle::Documents, KeyStyle::UpperId, KeyStyle::Camel] {
+                let text = serde_json::to_vec(&Keyed { value: &contact, style }).unwrap();
+                let read: Value = serde_json::from_slice(&text).unwrap();
+                prop_assert_eq!(read, restyled(plain.clone(), style));
+            }
+        }
+
+        #[test]
+        fn xml_of_any_contact_is_well_formed(contacts in vec(contact(), 0..3)) {
+            let list = list(Format::Xml, &contacts, usize::MAX).unwrap();
+            let text = text(list.body);
+            let mut reader = Reader::from_str(&text);
+            let (mut depth, mut responses) = (0, 0);
+            loop {
+                match reader.read_event().unwrap() {
+                    Event::Start(tag) => {
+                        depth += 1;
+                        responses += usize::from(depth == 2 && tag.name().as_ref() == "response");
+                    }
+                    Event::End(_) => depth -= 1,
+                    Event::Eof => break,
+                    _ => {}
+                }
+            }
+            prop_assert_eq!((depth, responses), (0, contacts.len()));
+        }
+
+        #[test]
+        fn any_bound_holds_and_is_used(contacts in vec(contact(), 0..4), max_bytes in 100..8000_usize) {
+            for format in [Format::Json, Format::Xml] {
+                let bounded = list(format, &contacts, max_bytes).unwrap();
+                prop_assert!(bounded.body.len() <= max_bytes);
+                prop_assert_eq!(&bounded, &list(format, &contacts[..bounded.written], usize::MAX).unwrap());
+                if bounded.written < contacts.len() {
+                    let next = list(format, &contacts[..=bounded.written], usize::MAX).unwrap();
+                    prop_assert!(next.body.len() > max_bytes);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,434 @@
+//! The keys of an answer in the style that its shape asks for.
+//!
+//! The types of this crate are written with the keys of document 000. [`Keyed`] stands between such a value and any
+//! serializer and renames on the way, so that no shape needs its own set of types and no tree is built in between.
+
+use std::fmt::Display;
+
+use serde::ser::{SerializeMap, SerializeSeq, SerializeStruct, SerializeTuple, SerializeTupleStruct};
+use serde::{Serialize, Serializer};
+
+/// How the keys of an answer are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum KeyStyle {
+    /// As the types declare them, which is document 000: `DisplayName`, `id`, and `Id` for an employee's own key.
+    Documents,
+    /// Document 001: the same, but `ID` in place of `id`. An employee's own key stays `Id`.
+    UpperId,
+    /// What ONLYOFFICE's own clients read: `displayName`, and `id` in place of `Id` and `ID`.
+    Camel,
+}
+
+/// A value whose struct keys are written in a style, all the way down.
+///
+/// Only the keys of structs are renamed. The keys of maps are data and stay, as do the names of an enum's variants
+/// and all that such a variant holds (`Option` is no enum here). To serde a struct with `#[serde(flatten)]` is a map,
+/// so its keys stay too.
+///
+/// Under [`KeyStyle::Camel`] the inner serializer is shown maps in place of structs, because serde takes only static
+/// names for a struct's keys. JSON and XML come out the same either way.
+#[derive(Debug)]
+pub struct Keyed<'a, T: ?Sized> {
+    /// What is written.
+    pub value: &'a T,
+    /// How its keys are written.
+    pub style: KeyStyle,
+}
+
+impl<T: Serialize + ?Sized> Serialize for Keyed<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.style {
+            KeyStyle::Documents => self.value.serialize(serializer),
+            style => self.value.serialize(Renaming { inner: serializer, style }),
+        }
+    }
+}
+
+/// Keys up to this many bytes are lowered without an allocation; the longest of ours has 14.
+const INLINE_KEY_BYTES: usize = 32;
+
+/// Passes `key` with its first letter lowered, or `id` for every spelling of it.
+fn with_camel<R>(key: &str, then: impl FnOnce(&str) -> R) -> R {
+    if matches!(key, "Id" | "ID") {
+        return then("id");
+    }
+    if !key.starts_with(|first: char| first.is_ascii_uppercase()) {
+        return then(key);
+    }
+    let mut inline = [0; INLINE_KEY_BYTES];
+    if let Some(lowered) = inline.get_mut(..key.len()) {
+        lowered.copy_from_slice(key.as_bytes());
+        lowered[..1].make_ascii_lowercase();
+        if let Ok(lowered) = str::from_utf8(lowered) {
+            return then(lowered);
+        }
+    }
+    let mut lowered = key.to_owned();
+    lowered[..1].make_ascii_lowercase();
+    then(&lowered)
+}
+
+/// The serializer behind [`Keyed`]: hands everything on, and wraps what can hold a struct.
+struct Renaming<S> {
+    inner: S,
+    style: KeyStyle,
+}
+
+/// Hands on values that hold no struct.
+macro_rules! hand_on {
+    ($($method:ident: $type:ty,)*) => {
+        $(fn $method(self, value: $type) -> Result<S::Ok, S::Error> {
+            self.inner.$method(value)
+        })*
+    };
+}
+
+impl<S: Serializer> Serializer for Renaming<S> {
+    type Ok = S::Ok;
+    type Error = S::Error;
+    type SerializeSeq = RenamingItems<S::SerializeSeq>;
+    type SerializeTuple = RenamingItems<S::SerializeTuple>;
+    type SerializeTupleStruct = RenamingItems<S::SerializeTupleStruct>;
+    type SerializeTupleVariant = S::SerializeTupleVariant;
+    type SerializeMap = RenamingItems<S::SerializeMap>;
+    type SerializeStruct = RenamingMembers<S>;
+    type SerializeStructVariant = S::SerializeStructVariant;
+
+    hand_on! {
+        serialize_bool: bool,
+        serialize_i8: i8,
+        serialize_i16: i16,
+        serialize_i32: i32,
+        serialize_i64: i64,
+        serialize_i128: i128,
+        serialize_u8: u8,
+        serialize_u16: u16,
+        serialize_u32: u32,
+        serialize_u64: u64,
+        serialize_u128: u128,
+        serialize_f32: f32,
+        serialize_f64: f64,
+        serialize_char: char,
+        serialize_str: &str,
+        serialize_bytes: &[u8],
+        serialize_unit_struct: &'static str,
+    }
+
+    fn collect_str<T: Display + ?Sized>(self, value: &T) -> Result<S::Ok, S::Error> {
+        self.inner.collect_str(value)
+    }
+
+    fn is_human_readable(&self) -> bool {
+        self.inner.is_human_readable()
+    }
+
+    fn serialize_none(self) -> Result<S::Ok, S::Error> {
+        self.inner.serialize_none()
+    }
+
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<S::Ok, S::Error> {
+        self.inner.serialize_some(&Keyed { value, style: self.style })
+    }
+
+    fn serialize_unit(self) -> Result<S::Ok, S::Error> {
+        self.inner.serialize_unit()
+    }
+
+    fn serialize_unit_variant(self, name: &'static str, index: u32, variant: &'static str) -> Result<S::Ok, S::Error> {
+        self.inner.serialize_unit_variant(name, index, variant)
+    }
+
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, name: &'static str, value: &T) -> Result<S::Ok, S::Error> {
+        self.inner.serialize_newtype_struct(name, &Keyed { value, style: self.style })
+    }
+
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(
+        self,
+        name: &'static str,
+        index: u32,
+        variant: &'static str,
+        value: &T,
+    ) -> Result<S::Ok, S::Error> {
+        self.inner.serialize_newtype_variant(name, index, variant, value)
+    }
+
+    fn serialize_seq(self, len: Option<usize>) -> Result<Self::SerializeSeq, S::Error> {
+        Ok(RenamingItems { inner: self.inner.serialize_seq(len)?, style: self.style })
+    }
+
+    fn serialize_tuple(self, len: usize) -> Result<Self::SerializeTuple, S::Error> {
+        Ok(RenamingItems { inner: self.inner.serialize_tuple(len)?, style: self.style })
+    }
+
+    fn serialize_tuple_struct(self, name: &'static str, len: usize) -> Result<Self::SerializeTupleStruct, S::Error> {
+        Ok(RenamingItems { inner: self.inner.serialize_tuple_struct(name, len)?, style: self.style })
+    }
+
+    fn serialize_tuple_variant(
+        self,
+        name: &'static str,
+        index: u32,
+        variant: &'static str,
+        len: usize,
+    ) -> Result<Self::SerializeTupleVariant, S::Error> {
+        self.inner.serialize_tuple_variant(name, index, variant, len)
+    }
+
+    fn serialize_map(self, len: Option<usize>) -> Result<Self::SerializeMap, S::Error> {
+        Ok(RenamingItems { inner: self.inner.serialize_map(len)?, style: self.style })
+    }
+
+    fn serialize_struct(self, name: &'static str, len: usize) -> Result<Self::SerializeStruct, S::Error> {
+        Ok(match self.style {
+            KeyStyle::Documents | KeyStyle::UpperId => {
+                RenamingMembers::Struct { inner: self.inner.serialize_struct(name, len)?, style: self.style }
+            }
+            KeyStyle::Camel => RenamingMembers::Camel(self.inner.serialize_map(Some(len))?),
+        })
+    }
+
+    fn serialize_struct_variant(
+        self,
+        name: &'static str,
+        index: u32,
+        variant: &'static str,
+        len: usize,
+    ) -> Result<Self::SerializeStructVariant, S::Error> {
+        self.inner.serialize_struct_variant(name, index, variant, len)
+    }
+}
+
+/// The items of a sequence, a tuple or a map: each may hold a struct.
+struct RenamingItems<C> {
+    inner: C,
+    style: KeyStyle,
+}
+
+impl<C: SerializeSeq> SerializeSeq for RenamingItems<C> {
+    type Ok = C::Ok;
+    type Error = C::Error;
+
+    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), C::Error> {
+        self.inner.serialize_element(&Keyed { value, style: self.style })
+    }
+
+    fn end(self) -> Result<C::Ok, C::Error> {
+        self.inner.end()
+    }
+}
+
+impl<C: SerializeTuple> SerializeTuple for RenamingItems<C> {
+    type Ok = C::Ok;
+    type Error = C::Error;
+
+    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), C::Error> {
+        self.inner.serialize_element(&Keyed { value, style: self.style })
+    }
+
+    fn end(self) -> Result<C::Ok, C::Error> {
+        self.inner.end()
+    }
+}
+
+impl<C: SerializeTupleStruct> SerializeTupleStruct for RenamingItems<C> {
+    type Ok = C::Ok;
+    type Error = C::Error;
+
+    fn serialize_field<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), C::Error> {
+        self.inner.serialize_field(&Keyed { value, style: self.style })
+    }
+
+    fn end(self) -> Result<C::Ok, C::Error> {
+        self.inner.end()
+    }
+}
+
+impl<C: SerializeMap> SerializeMap for RenamingItems<C> {
+    type Ok = C::Ok;
+    type Error = C::Error;
+
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), C::Error> {
+        self.inner.serialize_key(key)
+    }
+
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), C::Error> {
+        self.inner.serialize_value(&Keyed { value, style: self.style })
+    }
+
+    fn serialize_entry<K: Serialize + ?Sized, V: Serialize + ?Sized>(
+        &mut self,
+        key: &K,
+        value: &V,
+    ) -> Result<(), C::Error> {
+        self.inner.serialize_entry(key, &Keyed { value, style: self.style })
+    }
+
+    fn end(self) -> Result<C::Ok, C::Error> {
+        self.inner.end()
+    }
+}
+
+/// The members of a struct, whose keys change.
+enum RenamingMembers<S: Serializer> {
+    /// The style's names are static.
+    Struct { inner: S::SerializeStruct, style: KeyStyle },
+    /// The style's names are made on the way.
+    Camel(S::SerializeMap),
+}
+
+/// The key in a style whose names are static.
+fn static_key(key: &'static str, style: KeyStyle) -> &'static str {
+    match (style, key) {
+        (KeyStyle::UpperId, "id") => "ID",
+        _ => key,
+    }
+}
+
+impl<S: Serializer> SerializeStruct for RenamingMembers<S> {
+    type Ok = S::Ok;
+    type Error = S::Error;
+
+    fn serialize_field<T: Serialize + ?Sized>(&mut self, key: &'static str, value: &T) -> Result<(), S::Error> {
+        match self {
+            Self::Struct { inner, style } => {
+                inner.serialize_field(static_key(key, *style), &Keyed { value, style: *style })
+            }
+            Self::Camel(inner) => {
+                with_camel(key, |key| inner.serialize_entry(key, &Keyed { value, style: KeyStyle::Camel }))
+            }
+        }
+    }
+
+    fn skip_field(&mut self, key: &'static str) -> Result<(), S::Error> {
+        match self {
+            Self::Struct { inner, style } => inner.skip_field(static_key(key, *style)),
+            // What is skipped is no entry of a map.
+            Self::Camel(_) => Ok(()),
+        }
+    }
+
+    fn end(self) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Struct { inner, .. } => inner.end(),
+            Self::Camel(inner) => inner.end(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[derive(Serialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Outer {
+        #[serde(rename = "id")]
+        id: i32,
+        display_name: Option<&'static str>,
+        inner: Vec<Option<Inner>>,
+        pair: (Inner, Wrapper),
+        by_name: BTreeMap<&'static str, Inner>,
+        choice: Vec<Choice>,
+    }
+
+    #[derive(Serialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Inner {
+        id: i32,
+    }
+
+    #[derive(Serialize)]
+    struct Wrapper(Inner);
+
+    #[derive(Serialize)]
+    enum Choice {
+        Unit,
+        Newtype(Inner),
+        Tuple(Inner, i32),
+        #[serde(rename_all = "PascalCase")]
+        Struct {
+            a_key: i32,
+        },
+    }
+
+    fn check(style: KeyStyle, expected: &Value) {
+        let value = Outer {
+            id: 1,
+            display_name: None,
+            inner: vec![Some(Inner { id: 2 }), None],
+            pair: (Inner { id: 3 }, Wrapper(Inner { id: 4 })),
+            by_name: BTreeMap::from([("Name", Inner { id: 5 }), ("id", Inner { id: 6 })]),
+            choice: vec![
+                Choice::Unit,
+                Choice::Newtype(Inner { id: 7 }),
+                Choice::Tuple(Inner { id: 8 }, 9),
+                Choice::Struct { a_key: 10 },
+            ],
+        };
+        let keyed = Keyed { value: &value, style };
+        assert_eq!(&serde_json::to_value(&keyed).unwrap(), expected, "{style:?}");
+        let text = serde_json::to_string(&keyed).unwrap();
+        assert_eq!(&serde_json::from_str::<Value>(&text).unwrap(), expected, "{style:?}");
+    }
+
+    #[test]
+    fn struct_keys_follow_the_style_and_map_keys_and_variants_stay() {
+        let choice = json!(["Unit", {"Newtype": {"Id": 7}}, {"Tuple": [{"Id": 8}, 9]}, {"Struct": {"AKey": 10}}]);
+        let documents = json!({
+            "id": 1, "DisplayName": null, "Inner": [{"Id": 2}, null], "Pair": [{"Id": 3}, {"Id": 4}],
+            "ByName": {"Name": {"Id": 5}, "id": {"Id": 6}}, "Choice": choice,
+        });
+        check(KeyStyle::Documents, &documents);
+
+        let mut upper = documents;
+        let id = upper.as_object_mut().unwrap().remove("id").unwrap();
+        upper["ID"] = id;
+        check(KeyStyle::UpperId, &upper);
+
+        let camel = json!({
+            "id": 1, "displayName": null, "inner": [{"id": 2}, null], "pair": [{"id": 3}, {"id": 4}],
+            "byName": {"Name": {"id": 5}, "id": {"id": 6}}, "choice": choice,
+        });
+        check(KeyStyle::Camel, &camel);
+    }
+
+    #[test]
+    fn first_letters_are_lowered_whatever_the_length() {
+        let long = "A".repeat(INLINE_KEY_BYTES + 1);
+        let lowered = format!("a{}", "A".repeat(INLINE_KEY_BYTES));
+        for (key, expected) in [
+            ("", ""),
+            ("id", "id"),
+            ("Id", "id"),
+            ("ID", "id"),
+            ("EntityId", "entityId"),
+            ("status", "status"),
+            ("Größe", "größe"),
+            ("Übung", "Übung"),
+            (long.as_str(), lowered.as_str()),
+        ] {
+            assert_eq!(with_camel(key, str::to_owned), expected);
+        }
+    }
+
+    #[test]
+    fn an_empty_or_partly_skipped_struct_is_an_object() {
+        #[derive(Serialize)]
+        struct Empty {}
+        #[derive(Serialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Partly {
+            #[serde(skip_serializing_if = "Option::is_none")]
+            gone: Option<i32>,
+            kept: Empty,
+        }
+        for (style, expected) in [(KeyStyle::UpperId, r#"{"Kept":{}}"#), (KeyStyle::Camel, r#"{"kept":{}}"#)] {
+            let text = serde_json::to_string(&Keyed { value: &Partly { gone: None, kept: Empty {} }, style });
+            assert_eq!(text.unwrap(), expected);
+        }
+    }
+}

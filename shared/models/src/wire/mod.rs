@@ -1,0 +1,11 @@
+//! Answers as bytes: the styles of keys, XML, and the envelopes around one contact, a list and an error.
+//!
+//! [`Keyed`] and [`to_xml`] know nothing of envelopes or of each other, so a further shape is a further envelope.
+
+mod envelope;
+mod keys;
+mod xml;
+
+pub use envelope::{ErrorBody, ErrorDetail, Format, ListBody, WireError, error, list, one};
+pub use keys::{KeyStyle, Keyed};
+pub use xml::{XmlError, to_xml};

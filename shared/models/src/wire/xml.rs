@@ -1,0 +1,812 @@
+//! Any serializable value as XML in document 000's conventions.
+//!
+//! quick-xml's own serializer writes `true`, leaves out what is `None` and refuses some sequences, so the elements are
+//! written here; what needs escaping in text is left to quick-xml.
+//!
+//! | value | element `City` |
+//! | --- | --- |
+//! | boolean | `<City>True</City>`, `<City>False</City>` |
+//! | text, number, unit variant | `<City>Riga</City>` |
+//! | empty text, `None`, unit, struct or map without content | `<City />` |
+//! | struct, map | `<City>` with an element for each member |
+//! | other variants | `<City>` with one element, named after the variant |
+//! | sequence in a member | `City` repeated for each item, nothing for an empty one |
+//! | sequence in a sequence, or at the root | `<City>` with `City` repeated inside |
+//! | NaN, infinities | `<City />`: JSON has `null` for them |
+
+use std::borrow::Cow;
+use std::fmt::{self, Display, Write as _};
+
+use quick_xml::escape::partial_escape;
+use serde::ser::{
+    self, Impossible, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant, SerializeTuple,
+    SerializeTupleStruct, SerializeTupleVariant,
+};
+use serde::{Serialize, Serializer};
+
+/// Why a value cannot be written as XML. Structs, sequences and plain values always can.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum XmlError {
+    /// A map has a key that is no text, number, character, boolean or unit variant.
+    #[error("a map's key must be a plain value")]
+    Key,
+    /// A value refused to be serialized, for this reason.
+    #[error("{0}")]
+    Value(String),
+}
+
+impl ser::Error for XmlError {
+    fn custom<T: Display>(message: T) -> Self {
+        Self::Value(message.to_string())
+    }
+}
+
+/// A value as an XML text under an element `root`, UTF-8, without a declaration and without white space in between.
+///
+/// Characters that XML 1.0 forbids in text become U+FFFD. A name that is no XML name is written as .NET's
+/// `XmlConvert.EncodeLocalName` does, each offending character as `_x0020_`.
+///
+/// # Errors
+///
+/// [`XmlError`] when a map has a key that is no plain value, or when the value's own `Serialize` fails.
+pub fn to_xml<T: Serialize + ?Sized>(root: &str, value: &T) -> Result<Vec<u8>, XmlError> {
+    let mut out = Vec::new();
+    value.serialize(Element { out: &mut out, name: encode_name(root), place: Place::Alone })?;
+    Ok(out)
+}
+
+/// Appends what a struct's member `name` with this value is: one element, or one for each item of a sequence.
+pub(super) fn append_member<T: Serialize + ?Sized>(out: &mut Vec<u8>, name: &str, value: &T) -> Result<(), XmlError> {
+    value.serialize(Element { out, name: encode_name(name), place: Place::Member })
+}
+
+/// Whether a sequence may repeat the element's name or needs an element around its items.
+#[derive(Clone, Copy)]
+enum Place {
+    /// A member of a struct or map: siblings of the same name are one sequence.
+    Member,
+    /// The root, of which there is one, or an item, whose siblings are other items.
+    Alone,
+}
+
+/// Serializes one value as the element `name`.
+struct Element<'a, 'n> {
+    out: &'a mut Vec<u8>,
+    name: Cow<'n, str>,
+    place: Place,
+}
+
+/// Writes a start tag; returns where the element's content begins.
+fn open(out: &mut Vec<u8>, name: &str) -> usize {
+    out.push(b'<');
+    out.extend_from_slice(name.as_bytes());
+    out.push(b'>');
+    out.len()
+}
+
+/// Writes an end tag, or makes the start tag an empty element when nothing was written since.
+fn close(out: &mut Vec<u8>, name: &str, content: usize) {
+    if out.len() == content {
+        out.pop();
+        out.extend_from_slice(b" />");
+    } else {
+        out.extend_from_slice(b"</");
+        out.extend_from_slice(name.as_bytes());
+        out.push(b'>');
+    }
+}
+
+/// Whether XML 1.0 has no place for the character, not even as a reference (section 2.2, production 2).
+fn is_forbidden(c: char) -> bool {
+    matches!(c, '\0'..='\u{8}' | '\u{B}' | '\u{C}' | '\u{E}'..='\u{1F}' | '\u{FFFE}' | '\u{FFFF}')
+}
+
+/// The bytes that can begin a character which is not written as it is: control characters, markup, and 0xEF, the
+/// first byte of U+FFFE and U+FFFF.
+const NEEDS_CARE: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < b' ' as usize {
+        table[byte] = true;
+        byte += 1;
+    }
+    table[b'&' as usize] = true;
+    table[b'<' as usize] = true;
+    table[b'>' as usize] = true;
+    table[0xEF] = true;
+    table
+};
+
+/// Appends text, escaped and without forbidden characters.
+fn append_text(out: &mut Vec<u8>, text: &str) {
+    // Nearly all text is written as it is, so one look at each byte is all that it costs.
+    if !text.bytes().any(|byte| NEEDS_CARE[usize::from(byte)]) {
+        out.extend_from_slice(text.as_bytes());
+        return;
+    }
+    let clean = text.replace(is_forbidden, "\u{FFFD}");
+    out.extend_from_slice(partial_escape(clean).as_bytes());
+}
+
+/// Formats straight into the text of an element.
+struct Text<'a>(&'a mut Vec<u8>);
+
+impl fmt::Write for Text<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        append_text(self.0, text);
+        Ok(())
+    }
+}
+
+/// Whether the character may begin a local name (Namespaces in XML 1.0, NCName).
+fn is_name_start(c: char) -> bool {
+    matches!(c,
+        'A'..='Z' | '_' | 'a'..='z' | '\u{C0}'..='\u{D6}' | '\u{D8}'..='\u{F6}' | '\u{F8}'..='\u{2FF}'
+        | '\u{370}'..='\u{37D}' | '\u{37F}'..='\u{1FFF}' | '\u{200C}'..='\u{200D}' | '\u{2070}'..='\u{218F}'
+        | '\u{2C00}'..='\u{2FEF}' | '\u{3001}'..='\u{D7FF}' | '\u{F900}'..='\u{FDCF}' | '\u{FDF0}'..='\u{FFFD}'
+        | '\u{10000}'..='\u{EFFFF}')
+}
+
+/// Whether the character may stand in a local name after its first.
+fn is_name_part(c: char) -> bool {
+    is_name_start(c) || matches!(c, '-' | '.' | '0'..='9' | '\u{B7}' | '\u{300}'..='\u{36F}' | '\u{203F}'..='\u{2040}')
+}
+
+/// The bytes that stand for themselves in every local name after its first. The underscore may have to be encoded.
+const IS_PLAIN_IN_NAME: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        // The index of a table of 256 is a byte.
+        #[expect(clippy::cast_possible_truncation, reason = "try_from is not const")]
+        let is_plain = (byte as u8).is_ascii_alphanumeric();
+        table[byte] = is_plain;
+        byte += 1;
+    }
+    table[b'-' as usize] = true;
+    table[b'.' as usize] = true;
+    table
+};
+
+/// A name as an element's local name, reversibly.
+fn encode_name(name: &str) -> Cow<'_, str> {
+    let starts_plain = name.as_bytes().first().is_some_and(u8::is_ascii_alphabetic);
+    if starts_plain && name.bytes().all(|byte| IS_PLAIN_IN_NAME[usize::from(byte)]) {
+        return Cow::Borrowed(name);
+    }
+    if name.is_empty() {
+        // No encoding of .NET's stands for nothing; an element must have a name.
+        return Cow::Borrowed("_");
+    }
+    let mut encoded = String::with_capacity(name.len() + 8);
+    for (at, c) in name.char_indices() {
+        let fits = if at == 0 { is_name_start(c) } else { is_name_part(c) };
+        // An underscore that looks like the beginning of an encoded character is encoded itself.
+        if fits && !(c == '_' && is_encoded_char(&name.as_bytes()[at..])) {
+            encoded.push(c);
+        } else if u32::from(c) <= 0xFFFF {
+            encoded.push_str(&format!("_x{:04X}_", u32::from(c)));
+        } else {
+            encoded.push_str(&format!("_x{:08X}_", u32::from(c)));
+        }
+    }
+    Cow::Owned(encoded)
+}
+
+/// Whether the text begins as an encoded character does: `_x`, four or eight hexadecimal digits, `_`.
+fn is_encoded_char(text: &[u8]) -> bool {
+    let has_digits = |count: usize| {
+        text.get(2..2 + count).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+            && text.get(2 + count) == Some(&b'_')
+    };
+    text.get(1) == Some(&b'x') && (has_digits(4) || has_digits(8))
+}
+
+impl<'a, 'n> Element<'a, 'n> {
+    /// Writes the element around content that cannot fail.
+    fn around(self, content: impl FnOnce(&mut Vec<u8>)) {
+        let start = open(self.out, &self.name);
+        content(self.out);
+        close(self.out, &self.name, start);
+    }
+
+    fn text(self, text: &str) {
+        self.around(|out| append_text(out, text));
+    }
+
+    fn display(self, value: impl Display) -> Result<(), XmlError> {
+        self.try_around(|out| Ok(write!(Text(out), "{value}")?))
+    }
+
+    fn try_around(self, content: impl FnOnce(&mut Vec<u8>) -> Result<(), XmlError>) -> Result<(), XmlError> {
+        let start = open(self.out, &self.name);
+        content(self.out)?;
+        close(self.out, &self.name, start);
+        Ok(())
+    }
+
+    fn float(self, value: impl Display, is_finite: bool) -> Result<(), XmlError> {
+        if is_finite { self.display(value) } else { self.serialize_unit() }
+    }
+
+    fn members(self) -> Members<'a, 'n> {
+        let start = open(self.out, &self.name);
+        Members { out: self.out, around: [Some((self.name, start)), None], key: Cow::Borrowed("") }
+    }
+
+    fn items(self) -> Items<'a, 'n> {
+        match self.place {
+            Place::Member => Items { out: self.out, name: self.name, around: None },
+            Place::Alone => {
+                let start = open(self.out, &self.name);
+                Items { out: self.out, name: self.name.clone(), around: Some((self.name, start)) }
+            }
+        }
+    }
+}
+
+/// A format's own failure carries no reason: what a `Display` says when it refuses.
+impl From<fmt::Error> for XmlError {
+    fn from(error: fmt::Error) -> Self {
+        Self::Value(error.to_string())
+    }
+}
+
+/// Writes values through their `Display`.
+macro_rules! display {
+    ($($method:ident: $type:ty,)*) => {
+        $(fn $method(self, value: $type) -> Result<(), XmlError> {
+            self.display(value)
+        })*
+    };
+}
+
+impl<'a, 'n> Serializer for Element<'a, 'n> {
+    type Ok = ();
+    type Error = XmlError;
+    type SerializeSeq = Items<'a, 'n>;
+    type SerializeTuple = Items<'a, 'n>;
+    type SerializeTupleStruct = Items<'a, 'n>;
+    type SerializeTupleVariant = Items<'a, 'n>;
+    type SerializeMap = Members<'a, 'n>;
+    type SerializeStruct = Members<'a, 'n>;
+    type SerializeStructVariant = Members<'a, 'n>;
+
+    display! {
+        serialize_i8: i8,
+        serialize_i16: i16,
+        serialize_i32: i32,
+        serialize_i64: i64,
+        serialize_i128: i128,
+        serialize_u8: u8,
+        serialize_u16: u16,
+        serialize_u32: u32,
+        serialize_u64: u64,
+        serialize_u128: u128,
+        serialize_char: char,
+    }
+
+    fn serialize_bool(self, value: bool) -> Result<(), XmlError> {
+        self.text(if value { "True" } else { "False" });
+        Ok(())
+    }
+
+    fn serialize_f32(self, value: f32) -> Result<(), XmlError> {
+        self.float(value, value.is_finite())
+    }
+
+    fn serialize_f64(self, value: f64) -> Result<(), XmlError> {
+        self.float(value, value.is_finite())
+    }
+
+    fn serialize_str(self, value: &str) -> Result<(), XmlError> {
+        self.text(value);
+        Ok(())
+    }
+
+    fn collect_str<T: Display + ?Sized>(self, value: &T) -> Result<(), XmlError> {
+        self.display(value)
+    }
+
+    fn serialize_bytes(self, value: &[u8]) -> Result<(), XmlError> {
+        // As in JSON: a sequence of numbers.
+        self.collect_seq(value)
+    }
+
+    fn serialize_none(self) -> Result<(), XmlError> {
+        self.serialize_unit()
+    }
+
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), XmlError> {
+        value.serialize(self)
+    }
+
+    fn serialize_unit(self) -> Result<(), XmlError> {
+        self.around(|_| ());
+        Ok(())
+    }
+
+    fn serialize_unit_struct(self, _name: &'static str) -> Result<(), XmlError> {
+        self.serialize_unit()
+    }
+
+    fn serialize_unit_variant(self, _name: &'static str, _index: u32, variant: &'static str) -> Result<(), XmlError> {
+        self.text(variant);
+        Ok(())
+    }
+
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _name: &'static str, value: &T) -> Result<(), XmlError> {
+        value.serialize(self)
+    }
+
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(
+        self,
+        _name: &'static str,
+        _index: u32,
+        variant: &'static str,
+        value: &T,
+    ) -> Result<(), XmlError> {
+        self.try_around(|out| append_member(out, variant, value))
+    }
+
+    fn serialize_seq(self, _len: Option<usize>) -> Result<Items<'a, 'n>, XmlError> {
+        Ok(self.items())
+    }
+
+    fn serialize_tuple(self, _len: usize) -> Result<Items<'a, 'n>, XmlError> {
+        Ok(self.items())
+    }
+
+    fn serialize_tuple_struct(self, _name: &'static str, _len: usize) -> Result<Items<'a, 'n>, XmlError> {
+        Ok(self.items())
+    }
+
+    fn serialize_tuple_variant(
+        self,
+        _name: &'static str,
+        _index: u32,
+        variant: &'static str,
+        _len: usize,
+    ) -> Result<Items<'a, 'n>, XmlError> {
+        let start = open(self.out, &self.name);
+        Ok(Items { out: self.out, name: encode_name(variant), around: Some((self.name, start)) })
+    }
+
+    fn serialize_map(self, _len: Option<usize>) -> Result<Members<'a, 'n>, XmlError> {
+        Ok(self.members())
+    }
+
+    fn serialize_struct(self, _name: &'static str, _len: usize) -> Result<Members<'a, 'n>, XmlError> {
+        Ok(self.members())
+    }
+
+    fn serialize_struct_variant(
+        self,
+        _name: &'static str,
+        _index: u32,
+        variant: &'static str,
+        _len: usize,
+    ) -> Result<Members<'a, 'n>, XmlError> {
+        let Members { out, around: [outer, _], key } = self.members();
+        let name = encode_name(variant);
+        let start = open(out, &name);
+        Ok(Members { out, around: [outer, Some((name, start))], key })
+    }
+}
+
+/// Writes the items of a sequence, each as the element `name`.
+struct Items<'a, 'n> {
+    out: &'a mut Vec<u8>,
+    name: Cow<'n, str>,
+    /// The element to close after the items, with where its content began.
+    around: Option<(Cow<'n, str>, usize)>,
+}
+
+impl Items<'_, '_> {
+    fn item<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), XmlError> {
+        value.serialize(Element { out: self.out, name: Cow::Borrowed(&self.name), place: Place::Alone })
+    }
+
+    fn finish(self) {
+        if let Some((name, start)) = self.around {
+            close(self.out, &name, start);
+        }
+    }
+}
+
+/// Implements serde's traits for sequences, which differ in name only.
+macro_rules! items {
+    ($($of:ident::$method:ident,)*) => {
+        $(impl $of for Items<'_, '_> {
+            type Ok = ();
+            type Error = XmlError;
+
+            fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), XmlError> {
+                self.item(value)
+            }
+
+            fn end(self) -> Result<(), XmlError> {
+                self.finish();
+                Ok(())
+            }
+        })*
+    };
+}
+
+items! {
+    SerializeSeq::serialize_element,
+    SerializeTuple::serialize_element,
+    SerializeTupleStruct::serialize_field,
+    SerializeTupleVariant::serialize_field,
+}
+
+/// Writes the members of a struct or a map, each under its own name.
+struct Members<'a, 'n> {
+    out: &'a mut Vec<u8>,
+    /// The elements to close after the members, outer one first, with where their content began: a variant has two.
+    around: [Option<(Cow<'n, str>, usize)>; 2],
+    /// The name of the map's next value.
+    key: Cow<'static, str>,
+}
+
+impl Members<'_, '_> {
+    fn finish(self) {
+        for (name, start) in self.around.into_iter().rev().flatten() {
+            close(self.out, &name, start);
+        }
+    }
+}
+
+/// Implements serde's traits for structs, which differ in name only.
+macro_rules! members {
+    ($($of:ident,)*) => {
+        $(impl $of for Members<'_, '_> {
+            type Ok = ();
+            type Error = XmlError;
+
+            fn serialize_field<T: Serialize + ?Sized>(
+                &mut self,
+                key: &'static str,
+                value: &T,
+            ) -> Result<(), XmlError> {
+                append_member(self.out, key, value)
+            }
+
+            fn end(self) -> Result<(), XmlError> {
+                self.finish();
+                Ok(())
+            }
+        })*
+    };
+}
+
+members! { SerializeStruct, SerializeStructVariant, }
+
+impl SerializeMap for Members<'_, '_> {
+    type Ok = ();
+    type Error = XmlError;
+
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), XmlError> {
+        self.key = key.serialize(Name)?;
+        Ok(())
+    }
+
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), XmlError> {
+        append_member(self.out, &self.key, value)
+    }
+
+    fn end(self) -> Result<(), XmlError> {
+        self.finish();
+        Ok(())
+    }
+}
+
+/// Serializes a map's key as the text of a name.
+struct Name;
+
+/// Makes names of plain values.
+macro_rules! name {
+    ($($method:ident: $type:ty,)*) => {
+        $(fn $method(self, value: $type) -> Result<Self::Ok, XmlError> {
+            Ok(Cow::Owned(value.to_string()))
+        })*
+    };
+}
+
+/// Refuses what is no plain value.
+macro_rules! no_name {
+    ($($method:ident($($type:ty),*) -> $result:ty;)*) => {
+        $(fn $method(self, $(_: $type),*) -> Result<$result, XmlError> {
+            Err(XmlError::Key)
+        })*
+    };
+}
+
+type NoName = Impossible<Cow<'static, str>, XmlError>;
+
+impl Serializer for Name {
+    type Ok = Cow<'static, str>;
+    type Error = XmlError;
+    type SerializeSeq = NoName;
+    type SerializeTuple = NoName;
+    type SerializeTupleStruct = NoName;
+    type SerializeTupleVariant = NoName;
+    type SerializeMap = NoName;
+    type SerializeStruct = NoName;
+    type SerializeStructVariant = NoName;
+
+    name! {
+        serialize_bool: bool,
+        serialize_i8: i8,
+        serialize_i16: i16,
+        serialize_i32: i32,
+        serialize_i64: i64,
+        serialize_i128: i128,
+        serialize_u8: u8,
+        serialize_u16: u16,
+        serialize_u32: u32,
+        serialize_u64: u64,
+        serialize_u128: u128,
+        serialize_f32: f32,
+        serialize_f64: f64,
+        serialize_char: char,
+        serialize_str: &str,
+    }
+
+    no_name! {
+        serialize_bytes(&[u8]) -> Self::Ok;
+        serialize_none() -> Self::Ok;
+        serialize_unit() -> Self::Ok;
+        serialize_unit_struct(&'static str) -> Self::Ok;
+        serialize_seq(Option<usize>) -> NoName;
+        serialize_tuple(usize) -> NoName;
+        serialize_tuple_struct(&'static str, usize) -> NoName;
+        serialize_tuple_variant(&'static str, u32, &'static str, usize) -> NoName;
+        serialize_map(Option<usize>) -> NoName;
+        serialize_struct(&'static str, usize) -> NoName;
+        serialize_struct_variant(&'static str, u32, &'static str, usize) -> NoName;
+    }
+
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<Self::Ok, XmlError> {
+        value.serialize(self)
+    }
+
+    fn serialize_unit_variant(
+        self,
+        _name: &'static str,
+        _index: u32,
+        variant: &'static str,
+    ) -> Result<Self::Ok, XmlError> {
+        Ok(Cow::Borrowed(variant))
+    }
+
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(
+        self,
+        _name: &'static str,
+        value: &T,
+    ) -> Result<Self::Ok, XmlError> {
+        value.serialize(self)
+    }
+
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(
+        self,
+        _name: &'static str,
+        _index: u32,
+        _variant: &'static str,
+        _value: &T,
+    ) -> Result<Self::Ok, XmlError> {
+        Err(XmlError::Key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::collection::{btree_map, vec};
+    use proptest::prelude::*;
+    use quick_xml::Reader;
+    use quick_xml::events::Event;
+
+    use super::*;
+    use crate::wire::{KeyStyle, Keyed};
+
+    fn xml<T: Serialize + ?Sized>(root: &str, value: &T) -> String {
+        String::from_utf8(to_xml(root, value).unwrap()).unwrap()
+    }
+
+    fn check<T: Serialize>(value: T, expected: &str) {
+        assert_eq!(xml("City", &value), expected);
+    }
+
+    #[derive(Serialize)]
+    struct One<T> {
+        #[serde(rename = "City")]
+        city: T,
+    }
+
+    fn check_member<T: Serialize>(city: T, expected: &str) {
+        assert_eq!(xml("r", &One { city }), expected);
+    }
+
+    #[derive(Serialize)]
+    enum Choice {
+        Unit,
+        Newtype(i32),
+        Tuple(i32, i32),
+        Struct { a: i32 },
+        Hollow {},
+    }
+
+    #[test]
+    fn plain_values_are_text() {
+        check("Riga", "<City>Riga</City>");
+        check(true, "<City>True</City>");
+        check(false, "<City>False</City>");
+        check(-7, "<City>-7</City>");
+        check(u128::MAX, "<City>340282366920938463463374607431768211455</City>");
+        check(1.5, "<City>1.5</City>");
+        check('<', "<City>&lt;</City>");
+        check(format_args!("{}&{}", 1, 2), "<City>1&amp;2</City>");
+        check(Choice::Unit, "<City>Unit</City>");
+        check(Some("Riga"), "<City>Riga</City>");
+    }
+
+    #[test]
+    fn what_is_empty_is_an_empty_element() {
+        #[derive(Serialize)]
+        struct Unit;
+        #[derive(Serialize)]
+        struct Hollow {}
+        check("", "<City />");
+        check(None::<i32>, "<City />");
+        check((), "<City />");
+        check(Unit, "<City />");
+        check(Hollow {}, "<City />");
+        check(BTreeMap::<String, i32>::new(), "<City />");
+        check(f64::NAN, "<City />");
+        check(f32::INFINITY, "<City />");
+        check(One { city: Vec::<i32>::new() }, "<City />");
+        check(format_args!(""), "<City />");
+        check_member("", "<r><City /></r>");
+        check_member(Hollow {}, "<r><City /></r>");
+    }
+
+    #[test]
+    fn sequences_repeat_their_element() {
+        check_member([1, 2], "<r><City>1</City><City>2</City></r>");
+        check_member(["", "a"], "<r><City /><City>a</City></r>");
+        check_member((1, "a"), "<r><City>1</City><City>a</City></r>");
+        check_member(Some(vec![1]), "<r><City>1</City></r>");
+        check_member(Vec::<i32>::new(), "<r />");
+        check_member([None, Some(1)], "<r><City /><City>1</City></r>");
+        check_member(
+            [One { city: vec![1, 2] }, One { city: vec![] }],
+            "<r><City><City>1</City><City>2</City></City><City /></r>",
+        );
+    }
+
+    #[test]
+    fn sequences_without_a_member_of_their_own_get_an_element() {
+        check_member(
+            vec![vec![1, 2], vec![], vec![3]],
+            "<r><City><City>1</City><City>2</City></City><City /><City><City>3</City></City></r>",
+        );
+        check([1, 2], "<City><City>1</City><City>2</City></City>");
+    }
+
+    #[test]
+    fn variants_are_elements_inside() {
+        check(Choice::Newtype(1), "<City><Newtype>1</Newtype></City>");
+        check(Choice::Tuple(1, 2), "<City><Tuple>1</Tuple><Tuple>2</Tuple></City>");
+        check(Choice::Struct { a: 1 }, "<City><Struct><a>1</a></Struct></City>");
+        check(Choice::Hollow {}, "<City><Hollow /></City>");
+    }
+
+    #[test]
+    fn map_keys_are_element_names() {
+        check(BTreeMap::from([("a", 1), ("b", 2)]), "<City><a>1</a><b>2</b></City>");
+        check(BTreeMap::from([(1, "x")]), "<City><_x0031_>x</_x0031_></City>");
+        check(BTreeMap::from([(true, vec![1, 2])]), "<City><true>1</true><true>2</true></City>");
+        assert_eq!(to_xml("City", &BTreeMap::from([((1, 2), 3)])), Err(XmlError::Key));
+    }
+
+    #[test]
+    fn names_are_encoded_reversibly() {
+        for (name, expected) in [
+            ("City", "City"),
+            ("a-b.c_d", "a-b.c_d"),
+            ("", "_"),
+            ("a b", "a_x0020_b"),
+            ("-a", "_x002D_a"),
+            ("a:b", "a_x003A_b"),
+            ("<>", "_x003C__x003E_"),
+            ("Größe", "Größe"),
+            ("a_x0020_b", "a_x005F_x0020_b"),
+            ("a_x002", "a_x002"),
+            ("\u{10FFFF}", "_x0010FFFF_"),
+        ] {
+            assert_eq!(encode_name(name), expected);
+        }
+    }
+
+    #[test]
+    fn text_is_escaped_and_forbidden_characters_are_replaced() {
+        check("<a> & \"b\" 'c'", "<City>&lt;a&gt; &amp; \"b\" 'c'</City>");
+        check("]]>", "<City>]]&gt;</City>");
+        check("a\tb\nc", "<City>a\tb\nc</City>");
+        // A bare carriage return would reach the reader as a line feed.
+        check("a\r\n", "<City>a&#13;\n</City>");
+        check("\0\u{8}\u{B}\u{1F}\u{FFFE}\u{FFFF}", &format!("<City>{}</City>", "\u{FFFD}".repeat(6)));
+        check("\u{7F}\u{85}\u{2028}\u{FFFD}\u{FEFF}🙂", "<City>\u{7F}\u{85}\u{2028}\u{FFFD}\u{FEFF}🙂</City>");
+    }
+
+    #[test]
+    fn a_failing_value_fails_with_its_reason() {
+        struct Failing;
+        impl Serialize for Failing {
+            fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+                Err(ser::Error::custom("no"))
+            }
+        }
+        assert_eq!(to_xml("City", &Failing), Err(XmlError::Value("no".to_owned())));
+    }
+
+    #[test]
+    fn keys_follow_the_style() {
+        #[derive(Serialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Employee {
+            id: i32,
+            display_name: [&'static str; 2],
+        }
+        let value = Employee { id: 1, display_name: ["a", "b"] };
+        assert_eq!(
+            xml("r", &Keyed { value: &value, style: KeyStyle::Camel }),
+            "<r><id>1</id><displayName>a</displayName><displayName>b</displayName></r>"
+        );
+    }
+
+    /// The text of an element as a reader sees it.
+    fn read_text(xml: &str) -> String {
+        let mut reader = Reader::from_str(xml);
+        let mut text = String::new();
+        loop {
+            match reader.read_event().unwrap() {
+                Event::Text(part) => text.push_str(&part.xml10_content()),
+                Event::GeneralRef(reference) => {
+                    let reference = format!("&{};", reference.into_inner());
+                    text.push_str(&quick_xml::escape::unescape(&reference).unwrap());
+                }
+                Event::Eof => return text,
+                Event::Start(_) | Event::End(_) | Event::Empty(_) => {}
+                other => panic!("unexpected {other:?}"),
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_back(text in any::<String>(), controls in "[\u{0}-\u{20}<>&\u{FFF0}-\u{FFFF}]*") {
+            for text in [text, controls] {
+                prop_assert_eq!(read_text(&xml("City", &text)), text.replace(is_forbidden, "\u{FFFD}"));
+            }
+        }
+
+        #[test]
+        fn any_map_is_well_formed(map in btree_map(any::<String>(), vec(any::<(String, Option<bool>)>(), 0..3), 0..4)) {
+            let text = xml("r", &map);
+            let mut reader = Reader::from_str(&text);
+            let mut depth = 0;
+            loop {
+                match reader.read_event().unwrap() {
+                    Event::Start(_) => depth += 1,
+                    Event::End(_) => depth -= 1,
+                    Event::Eof => break,
+                    _ => {}
+                }
+            }
+            prop_assert_eq!(depth, 0);
+        }
+    }
+}

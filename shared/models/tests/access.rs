@@ -1,0 +1,145 @@
+//! The golden table: a change of policy is a change of `snapshots/access.snap`.
+
+use std::fmt::Write as _;
+
+use models::access::{Access, Caller, ShareType};
+use models::contact::{Contact, ContactRecord};
+use models::id::ContactId;
+use models::moment::Moment;
+use models::portal::Entries;
+use proptest::prelude::*;
+use uuid::Uuid;
+
+const CALLER: Uuid = Uuid::from_u128(1);
+const COLLEAGUE: Uuid = Uuid::from_u128(2);
+const STRANGER: Uuid = Uuid::from_u128(3);
+
+const ADMINISTRATOR: Caller = Caller { user: CALLER, is_admin: true };
+const USER: Caller = Caller { user: CALLER, is_admin: false };
+
+/// Who is in the manager list, in the words of the table.
+const LISTS: [(&str, &[Uuid]); 4] =
+    [("empty", &[]), ("others", &[COLLEAGUE, STRANGER]), ("caller", &[CALLER]), ("caller last", &[COLLEAGUE, CALLER])];
+
+fn shown(record: &Access, caller: Caller) -> Contact {
+    let contact = ContactRecord {
+        id: ContactId::MIN,
+        display_name: String::new(),
+        created: Moment::MIN,
+        create_by: None,
+        is_company: false,
+        has_opportunity: false,
+        stage: 0,
+        contact_type: 0,
+        tags: Vec::new(),
+        about: String::new(),
+        industry: String::new(),
+        addresses: Vec::new(),
+        common_data: Vec::new(),
+        custom_fields: Vec::new(),
+        task_count: 0,
+        have_late_tasks: false,
+        small_foto_url: String::new(),
+        medium_foto_url: String::new(),
+        currency: None,
+    };
+    Contact::new(contact, record, &Entries::default(), &caller)
+}
+
+/// One line of the table. Setting is asked of the rules; deleting has no endpoint, so it is asked of what is shown.
+fn row(table: &mut String, (role, caller): (&str, Caller), (share, list): (&str, &str), record: &Access) {
+    let word = |allowed: bool| if allowed { "yes" } else { "-" };
+    let contact = shown(record, caller);
+    assert_eq!(contact.can_edit, caller.may_edit(record), "{role} {share} {list}: what is shown is what is allowed");
+    writeln!(
+        table,
+        "{role:<16} {share:<14} {list:<12} {:<4} {:<9} {:<6}",
+        word(caller.may_see(record)),
+        word(caller.may_edit(record)),
+        word(contact.can_delete),
+    )
+    .unwrap();
+}
+
+#[test]
+fn golden_table() {
+    let mut table = format!(
+        "{:<16} {:<14} {:<12} {:<4} {:<9} {:<6}\n",
+        "role", "access record", "manager list", "see", "edit, set", "delete"
+    );
+    let records: Vec<(String, &str, Access)> = std::iter::once(("no record".to_owned(), "", Access::default()))
+        .chain(ShareType::ALL.into_iter().flat_map(|share| {
+            LISTS.map(|(list, managers)| {
+                (format!("{} {share:?}", share.number()), list, Access { share, managers: managers.to_vec() })
+            })
+        }))
+        .collect();
+    for (role, caller, is_listed) in [
+        ("administrator", ADMINISTRATOR, None),
+        ("listed manager", USER, Some(true)),
+        ("other user", USER, Some(false)),
+    ] {
+        for (share, list, record) in &records {
+            if is_listed.is_none_or(|listed| listed == record.managers.contains(&CALLER)) {
+                row(&mut table, (role, caller), (share, list), record);
+            }
+        }
+    }
+    crate::check_file("access", &table);
+}
+
+#[test]
+fn contact_without_record_is_public() {
+    assert_eq!(Access::default(), Access { share: ShareType::ReadWrite, managers: Vec::new() });
+}
+
+#[test]
+fn managers_of_a_public_contact_are_kept_and_not_shown() {
+    for share in ShareType::ALL {
+        let record = Access { share, managers: vec![COLLEAGUE] };
+        let contact = shown(&record, ADMINISTRATOR);
+        assert_eq!(contact.access_list.len(), usize::from(share == ShareType::None), "{share:?}");
+        assert_eq!((contact.is_private, contact.is_shared), (share == ShareType::None, share != ShareType::None));
+    }
+}
+
+#[test]
+fn duplicate_managers_are_dropped_in_the_order_of_first_mention() {
+    let record = Access::requested(true, [COLLEAGUE, CALLER, COLLEAGUE, STRANGER, CALLER]);
+    assert_eq!(record, Access { share: ShareType::None, managers: vec![COLLEAGUE, CALLER, STRANGER] });
+}
+
+#[test]
+fn share_types_are_their_numbers() {
+    for number in -3..6 {
+        let share = ShareType::from_number(number);
+        assert_eq!(share.map(|share| i64::from(share.number())), (0..3).contains(&number).then_some(number));
+    }
+}
+
+fn access() -> impl Strategy<Value = Access> {
+    let user = (1..4u128).prop_map(Uuid::from_u128);
+    (prop::sample::select(&ShareType::ALL[..]), prop::collection::vec(user, 0..5))
+        .prop_map(|(share, managers)| Access { share, managers })
+}
+
+proptest! {
+    #[test]
+    fn who_may_edit_may_see(record in access(), is_admin: bool) {
+        let caller = Caller { user: CALLER, is_admin };
+        prop_assert!(!caller.may_edit(&record) || caller.may_see(&record));
+    }
+
+    #[test]
+    fn an_administrator_may_all(record in access()) {
+        prop_assert!(ADMINISTRATOR.may_see(&record) && ADMINISTRATOR.may_edit(&record));
+    }
+
+    #[test]
+    fn being_listed_takes_nothing_away(record in access()) {
+        let mut listed = record.clone();
+        listed.managers.push(CALLER);
+        prop_assert!(USER.may_see(&listed) && USER.may_edit(&listed));
+        prop_assert!(USER.may_see(&listed) >= USER.may_see(&record) && USER.may_edit(&listed) >= USER.may_edit(&record));
+    }
+}

@@ -1,0 +1,21 @@
+//! What the pure crate claims: the rules of access, plans, and how requests and import lines are read.
+
+#![expect(clippy::unwrap_used, reason = "a test ends where something is not as it claims")]
+
+mod access;
+mod bodies;
+mod folding;
+mod import_lines;
+mod plans;
+mod query;
+mod selection;
+
+/// Compares `text` with the committed file `snapshots/<name>.snap`.
+#[track_caller]
+fn check_file(name: &str, text: &str) {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path("snapshots");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!(name, text));
+}

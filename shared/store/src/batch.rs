@@ -1,0 +1,170 @@
+//! Batches: what DynamoDB takes back unprocessed is sent again, until it is done or the attempts are used up.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::{DeleteRequest, KeysAndAttributes, PutRequest, ReturnConsumedCapacity, WriteRequest};
+use backon::{BackoffBuilder as _, ExponentialBuilder};
+use futures::stream::{self, StreamExt as _};
+
+use crate::client::Store;
+use crate::error::StoreError;
+use crate::items::{Item, keyed};
+use crate::keys::{Key, PK, SK};
+
+/// Items in one `BatchWriteItem`; DynamoDB takes no more.
+pub const WRITE_BATCH: usize = 25;
+/// Keys in one `BatchGetItem`; DynamoDB takes no more.
+pub const READ_BATCH: usize = 100;
+/// Batches of one call that are under way at once.
+pub const IN_FLIGHT: usize = 16;
+/// Attempts of a batch, the first one among them.
+pub const BATCH_ATTEMPTS: usize = 10;
+/// The first pause between two attempts, before jitter.
+pub const BACKOFF_BASE: Duration = Duration::from_millis(25);
+/// The longest pause between two attempts, before jitter.
+pub const BACKOFF_CAP: Duration = Duration::from_secs(2);
+
+/// A write of a batch.
+#[derive(Clone, Debug)]
+pub struct Write(WriteRequest);
+
+impl Write {
+    /// Writes `item` whole.
+    pub(crate) fn put(item: Item) -> Self {
+        // The builder fails only without an item.
+        let request = PutRequest::builder().set_item(Some(item)).build();
+        Self(WriteRequest::builder().set_put_request(request.ok()).build())
+    }
+
+    /// The values of the written item's keys.
+    pub(crate) fn key(&self) -> Option<(String, String)> {
+        let put = self.0.put_request().map(PutRequest::item);
+        let item = put.or_else(|| self.0.delete_request().map(DeleteRequest::key))?;
+        let text = |name| item.get(name).and_then(|value| value.as_s().ok()).cloned();
+        Some((text(PK)?, text(SK)?))
+    }
+
+    /// Removes the item at `key`.
+    pub(crate) fn delete(key: &Key) -> Self {
+        // The builder fails only without a key.
+        let request = DeleteRequest::builder().set_key(Some(keyed(key))).build();
+        Self(WriteRequest::builder().set_delete_request(request.ok()).build())
+    }
+}
+
+/// Pauses between attempts: capped exponential, with full jitter (a random share of each pause), because clients that
+/// were throttled together must not come back together.
+pub fn pauses() -> impl Iterator<Item = Duration> {
+    ExponentialBuilder::new()
+        .with_min_delay(BACKOFF_BASE)
+        .with_max_delay(BACKOFF_CAP)
+        .with_max_times(BATCH_ATTEMPTS - 1)
+        .build()
+        .map(|pause| pause.mul_f64(fastrand::f64()))
+}
+
+impl Store {
+    /// Reads many items, in no order; what is missing is left out. Per 4 KB and item 1 read unit when consistent,
+    /// half of one when not, and the same for a key without an item.
+    pub(crate) async fn get_many(&self, keys: &[Key], consistent: bool) -> Result<Vec<Item>, StoreError> {
+        let batches: Vec<Vec<Item>> = keys.chunks(READ_BATCH).map(|keys| keys.iter().map(keyed).collect()).collect();
+        let mut batches =
+            stream::iter(batches).map(|keys| self.get_batch(keys, consistent)).buffer_unordered(IN_FLIGHT);
+        let mut items = Vec::with_capacity(keys.len());
+        while let Some(batch) = batches.next().await {
+            items.extend(batch?);
+        }
+        Ok(items)
+    }
+
+    async fn get_batch(&self, mut keys: Vec<Item>, consistent: bool) -> Result<Vec<Item>, StoreError> {
+        const OPERATION: &str = "BatchGetItem";
+        let mut items = Vec::with_capacity(keys.len());
+        let mut pauses = pauses();
+        loop {
+            // The builder fails only without keys.
+            let request = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(consistent).build();
+            let output = self
+                .client
+                .batch_get_item()
+                .set_request_items(request.ok().map(|request| HashMap::from([(self.table.clone(), request)])))
+                .return_consumed_capacity(ReturnConsumedCapacity::Total)
+                .send()
+                .await
+                .map_err(|error| StoreError::from_sdk(OPERATION, error))?;
+            self.meter.read(output.consumed_capacity());
+            items.extend(output.responses.and_then(|mut tables| tables.remove(&self.table)).unwrap_or_default());
+            keys = output
+                .unprocessed_keys
+                .and_then(|mut tables| tables.remove(&self.table))
+                .map(|rest| rest.keys)
+                .unwrap_or_default();
+            if keys.is_empty() {
+                return Ok(items);
+            }
+            match pauses.next() {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => return Err(StoreError::Throttled { operation: OPERATION, source: None }),
+            }
+        }
+    }
+
+    /// Makes many writes, in no order, at most one per key. Returns those that were **not** made because DynamoDB
+    /// went on refusing them; a caller that drops them loses them. 1 write unit per KB, and again per index an item
+    /// is in.
+    pub(crate) async fn write_many(&self, writes: Vec<Write>) -> Result<Vec<Write>, StoreError> {
+        let mut unwritten = Vec::new();
+        let mut writes = writes.into_iter().map(|write| write.0);
+        let batches: Vec<Vec<WriteRequest>> = std::iter::from_fn(|| {
+            let batch: Vec<WriteRequest> = writes.by_ref().take(WRITE_BATCH).collect();
+            (!batch.is_empty()).then_some(batch)
+        })
+        .collect();
+        let mut results = stream::iter(batches).map(|batch| self.write_batch(batch)).buffer_unordered(IN_FLIGHT);
+        while let Some(result) = results.next().await {
+            unwritten.extend(result?.into_iter().map(Write));
+        }
+        Ok(unwritten)
+    }
+
+    /// Like [`Self::write_many`], for callers to whom a part is a failure.
+    pub(crate) async fn write_all(&self, writes: Vec<Write>) -> Result<(), StoreError> {
+        if self.write_many(writes).await?.is_empty() {
+            Ok(())
+        } else {
+            Err(StoreError::Throttled { operation: "BatchWriteItem", source: None })
+        }
+    }
+
+    async fn write_batch(&self, mut writes: Vec<WriteRequest>) -> Result<Vec<WriteRequest>, StoreError> {
+        let mut pauses = pauses();
+        loop {
+            let result = self
+                .client
+                .batch_write_item()
+                .request_items(self.table.clone(), writes.clone())
+                .return_consumed_capacity(ReturnConsumedCapacity::Total)
+                .send()
+                .await
+                .map_err(|error| StoreError::from_sdk("BatchWriteItem", error));
+            match result {
+                Ok(output) => {
+                    self.meter.wrote(output.consumed_capacity());
+                    writes =
+                        output.unprocessed_items.and_then(|mut tables| tables.remove(&self.table)).unwrap_or_default();
+                    if writes.is_empty() {
+                        return Ok(writes);
+                    }
+                }
+                // A call throttled as a whole is a batch of which nothing was processed.
+                Err(error) if error.is_throttled() => tracing::debug!(%error, "batch throttled"),
+                Err(error) => return Err(error),
+            }
+            match pauses.next() {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => return Ok(writes),
+            }
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! The table, and the calls that are made to it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::retry::RetryConfig;
+use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
+use aws_sdk_dynamodb::config::{Credentials, SharedInterceptor, StalledStreamProtectionConfig};
+use aws_sdk_dynamodb::error::ProvideErrorMetadata as _;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity, TransactWriteItem};
+
+use crate::error::StoreError;
+use crate::items::Item;
+use crate::keys::{Key, PK, Range, SK};
+use crate::meter::Meter;
+
+/// Attempts of one call, made by the SDK with its own backoff.
+const CALL_ATTEMPTS: u32 = 4;
+/// How long one attempt of a call may take.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a connection may take to be made.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The table of crm-access.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pub(crate) client: Client,
+    pub(crate) table: String,
+    pub(crate) meter: Arc<Meter>,
+}
+
+/// Where DynamoDB is, when it is not AWS's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Its URL.
+    pub url: String,
+    /// Whether it checks no credentials, as local engines do.
+    pub is_local: bool,
+}
+
+/// A client for the table.
+///
+/// With a local endpoint it needs no AWS environment: local engines take any credentials.
+pub async fn connect(endpoint: Option<&Endpoint>, interceptor: Option<SharedInterceptor>) -> Client {
+    let base = match endpoint {
+        Some(endpoint) if endpoint.is_local => SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::from_static("us-east-1"))
+            .credentials_provider(aws_sdk_dynamodb::config::SharedCredentialsProvider::new(Credentials::new(
+                "local", "local", None, None, "local",
+            )))
+            .build(),
+        _ => aws_config::defaults(BehaviorVersion::latest()).load().await,
+    };
+    let mut config = aws_sdk_dynamodb::config::Builder::from(&base)
+        .retry_config(RetryConfig::standard().with_max_attempts(CALL_ATTEMPTS))
+        .timeout_config(
+            TimeoutConfig::builder()
+                .connect_timeout(CONNECT_TIMEOUT)
+                .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+                .build(),
+        )
+        // Bodies are small and whole; the attempt's time limit covers a stall.
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
+    if let Some(endpoint) = endpoint {
+        config = config.endpoint_url(&endpoint.url);
+    }
+    if let Some(interceptor) = interceptor {
+        config.push_interceptor(interceptor);
+    }
+    Client::from_conf(config.build())
+}
+
+impl Store {
+    /// The table `table`, through `client`.
+    pub fn new(client: Client, table: impl Into<String>) -> Self {
+        Self { client, table: table.into(), meter: Arc::default() }
+    }
+
+    /// The same table with a meter of its own; this store's meter goes on counting all.
+    #[must_use]
+    pub fn metered(&self) -> Self {
+        Self { meter: Arc::new(Meter::part(&self.meter)), ..self.clone() }
+    }
+
+    /// What has been asked of DynamoDB through this store and its clones.
+    pub fn meter(&self) -> &Meter {
+        &self.meter
+    }
+
+    /// Reads one item, consistently: 1 read unit per 4 KB.
+    pub(crate) async fn get(&self, key: &Key) -> Result<Option<Item>, StoreError> {
+        let (pk, sk) = key.encode();
+        let output = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .key(PK, AttributeValue::S(pk))
+            .key(SK, AttributeValue::S(sk))
+            .consistent_read(true)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(|error| StoreError::from_sdk("GetItem", error))?;
+        self.meter.read(&output.consumed_capacity);
+        Ok(output.item)
+    }
+
+    /// Writes one item whole: 1 write unit per KB.
+    pub(crate) async fn put(&self, item: Item) -> Result<(), StoreError> {
+        let output = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(item))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(|error| StoreError::from_sdk("PutItem", error))?;
+        self.meter.wrote(&output.consumed_capacity);
+        Ok(())
+    }
+
+    /// Changes one item by an update expression: 1 write unit per KB.
+    pub(crate) async fn update(
+        &self,
+        key: &Key,
+        expression: &str,
+        names: HashMap<String, String>,
+        values: HashMap<String, AttributeValue>,
+    ) -> Result<(), StoreError> {
+        let (pk, sk) = key.encode();
+        let output = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key(PK, AttributeValue::S(pk))
+            .key(SK, AttributeValue::S(sk))
+            .update_expression(expression)
+            .set_expression_attribute_names(Some(names).filter(|names| !names.is_empty()))
+            .set_expression_attribute_values(Some(values).filter(|values| !values.is_empty()))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(|error| StoreError::from_sdk("UpdateItem", error))?;
+        self.meter.wrote(&output.consumed_capacity);
+        Ok(())
+    }
+
+    /// Writes several items or none: 2 write units per KB.
+    pub(crate) async fn transact(&self, writes: Vec<TransactWriteItem>) -> Result<(), StoreError> {
+        const OPERATION: &str = "TransactWriteItems";
+        let result = self
+            .client
+            .transact_write_items()
+            .set_transact_items(Some(writes))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await;
+        match result {
+            Ok(output) => {
+                self.meter.wrote(output.consumed_capacity());
+                Ok(())
+            }
+            Err(error) => Err(match error.as_service_error() {
+                Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
+                    let codes: Vec<&str> =
+                        cancelled.cancellation_reasons().iter().filter_map(|reason| reason.code()).collect();
+                    if codes.iter().any(|code| matches!(*code, "ConditionalCheckFailed" | "TransactionConflict")) {
+                        StoreError::ConditionFailed { operation: OPERATION }
+                    } else if codes
+                        .iter()
+                        .any(|code| matches!(*code, "ThrottlingError" | "ProvisionedThroughputExceeded"))
+                    {
+                        StoreError::Throttled { operation: OPERATION, source: Some(Box::new(error)) }
+                    } else {
+                        StoreError::Refused { operation: OPERATION, source: Box::new(error) }
+                    }
+                }
+                Some(service) if service.code() == Some("TransactionInProgressException") => {
+                    StoreError::ConditionFailed { operation: OPERATION }
+                }
+                _ => StoreError::from_sdk(OPERATION, error),
+            }),
+        }
+    }
+
+    /// Reads a whole range of one partition of the table: 1 read unit per 8 KB, 1 per 4 KB when consistent.
+    pub(crate) async fn query(&self, range: &Range, consistent: bool) -> Result<Vec<Item>, StoreError> {
+        let (pk, prefix) = range.encode();
+        let mut items = Vec::new();
+        let mut start = None;
+        loop {
+            let mut request = self
+                .client
+                .query()
+                .table_name(&self.table)
+                .expression_attribute_names("#pk", PK)
+                .expression_attribute_values(":pk", AttributeValue::S(pk.clone()))
+                .consistent_read(consistent)
+                .return_consumed_capacity(ReturnConsumedCapacity::Total)
+                .set_exclusive_start_key(start);
+            request = if prefix.is_empty() {
+                request.key_condition_expression("#pk = :pk")
+            } else {
+                request
+                    .key_condition_expression("#pk = :pk AND begins_with(#sk, :prefix)")
+                    .expression_attribute_names("#sk", SK)
+                    .expression_attribute_values(":prefix", AttributeValue::S(prefix.into()))
+            };
+            let output = request.send().await.map_err(|error| StoreError::from_sdk("Query", error))?;
+            self.meter.read(&output.consumed_capacity);
+            items.extend(output.items.unwrap_or_default());
+            start = output.last_evaluated_key.filter(|key| !key.is_empty());
+            if start.is_none() {
+                return Ok(items);
+            }
+        }
+    }
+}

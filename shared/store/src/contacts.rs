@@ -1,0 +1,212 @@
+//! Contacts and their access records.
+
+use std::collections::{HashMap, HashSet};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use models::access::{Access, ShareType};
+use models::contact::ContactRecord;
+use models::fold::{fold, fold_tag};
+use models::id::{ContactId, PortalId};
+use models::job::JobId;
+use models::moment::Moment;
+use uuid::Uuid;
+
+use crate::batch::Write;
+use crate::client::Store;
+use crate::error::StoreError;
+use crate::items::{self, Item};
+use crate::keys::{Index, Key, Partition, Position};
+
+/// A contact's access and its revision.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AccessState {
+    /// Who may see and edit it; public when there is no access record.
+    pub access: Access,
+    /// The job that wrote the access record; none when there is no record.
+    pub revision: Option<JobId>,
+}
+
+/// An access record to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessRecord<'a> {
+    /// The access.
+    pub access: &'a Access,
+    /// The job that writes it: the new revision.
+    pub revision: JobId,
+    /// On whose behalf.
+    pub set_by: Uuid,
+    /// When.
+    pub set_at: Moment,
+}
+
+impl AccessRecord<'_> {
+    /// The item: under 1 KB with up to 40 managers, so 1 write unit.
+    pub(crate) fn item(&self, portal: &PortalId, contact: ContactId) -> Item {
+        let mut item = items::keyed(&Key::Access(portal.clone(), contact));
+        let managers: Vec<u8> = self.access.managers.iter().flat_map(|id| *id.as_bytes()).collect();
+        item.insert("share".into(), items::n(self.access.share.number()));
+        if !managers.is_empty() {
+            item.insert("managers".into(), items::b(managers));
+        }
+        item.insert("rev".into(), items::b(*self.revision.as_bytes()));
+        item.insert("by".into(), items::b(*self.set_by.as_bytes()));
+        item.insert("at".into(), items::n(self.set_at.steps()));
+        item
+    }
+
+    pub(crate) fn write(&self, portal: &PortalId, contact: ContactId) -> Write {
+        Write::put(self.item(portal, contact))
+    }
+}
+
+pub(crate) fn access_state(item: &Item) -> Result<AccessState, StoreError> {
+    let share = items::number(item, "share")?;
+    let share = ShareType::from_number(share).ok_or_else(|| StoreError::Corrupt(format!("share type {share}")))?;
+    let managers = match item.get("managers") {
+        Some(_) => items::bytes(item, "managers")?.chunks(16).map(Uuid::from_slice).collect(),
+        None => Ok(Vec::new()),
+    }
+    .map_err(|_| StoreError::Corrupt("managers are not UUIDs".into()))?;
+    Ok(AccessState { access: Access { share, managers }, revision: Some(items::uuid(item, "rev")?) })
+}
+
+fn index_entry(record: &ContactRecord) -> Item {
+    let mut item = Item::from([
+        ("stage".into(), items::n(record.stage)),
+        ("type".into(), items::n(record.contact_type)),
+        ("company".into(), AttributeValue::Bool(record.is_company)),
+        ("opportunity".into(), AttributeValue::Bool(record.has_opportunity)),
+        ("name".into(), items::s(fold(&record.display_name))),
+    ]);
+    if !record.tags.is_empty() {
+        let tags = record.tags.iter().map(|tag| items::s(fold_tag(tag))).collect();
+        item.insert("tags".into(), AttributeValue::L(tags));
+    }
+    item
+}
+
+fn place(index: Index, partition: &Partition, record: &ContactRecord) -> [(String, AttributeValue); 2] {
+    let position = Position { created: record.created, contact: record.id };
+    [(index.pk().into(), items::s(partition.encode())), (index.sk().into(), items::s(position.encode()))]
+}
+
+/// The contact's own item, which is its entry in the stage index too.
+pub(crate) fn contact_item(portal: &PortalId, shards: u16, record: &ContactRecord) -> Result<Item, StoreError> {
+    let mut item = items::keyed(&Key::Contact(portal.clone(), record.id));
+    item.extend(index_entry(record));
+    let partition = Partition::Stage(portal.clone(), record.id.shard(shards), record.stage);
+    item.extend(place(Index::Stage, &partition, record));
+    item.insert("doc".into(), items::to_document(record)?);
+    Ok(item)
+}
+
+/// The items of the contact's tags: its entries in the tag index.
+pub(crate) fn tag_items(portal: &PortalId, shards: u16, record: &ContactRecord) -> Vec<Item> {
+    record
+        .tags
+        .iter()
+        .map(|tag| {
+            let tag = fold_tag(tag);
+            let mut item = items::keyed(&Key::ContactTag(portal.clone(), record.id, tag.clone()));
+            item.extend(index_entry(record));
+            let partition = Partition::Tag(portal.clone(), record.id.shard(shards), tag);
+            item.extend(place(Index::Tag, &partition, record));
+            item
+        })
+        .collect()
+}
+
+/// A contact with its access, and users looked up beside it.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// The contacts that exist, with their access.
+    pub contacts: HashMap<ContactId, (ContactRecord, AccessState)>,
+    /// Those of the users that exist.
+    pub users: HashMap<Uuid, models::portal::User>,
+}
+
+impl Store {
+    /// Reads contacts, their access records and users in one round trip, consistently: 1 read unit each per 4 KB.
+    pub async fn load(
+        &self,
+        portal: &PortalId,
+        contacts: &[ContactId],
+        users: impl IntoIterator<Item = Uuid>,
+    ) -> Result<Loaded, StoreError> {
+        let users: HashSet<Uuid> = users.into_iter().collect();
+        let keys: Vec<Key> = contacts
+            .iter()
+            .flat_map(|&id| [Key::Contact(portal.clone(), id), Key::Access(portal.clone(), id)])
+            .chain(users.into_iter().map(|id| Key::User(portal.clone(), id)))
+            .collect();
+        let mut loaded = Loaded::default();
+        let mut states = HashMap::new();
+        for mut item in self.get_many(&keys, true).await? {
+            match items::key_of(&item)? {
+                Key::Contact(_, id) => {
+                    loaded.contacts.insert(id, (items::document(&mut item, "doc")?, AccessState::default()));
+                }
+                Key::Access(_, id) => {
+                    states.insert(id, access_state(&item)?);
+                }
+                Key::User(_, id) => {
+                    loaded.users.insert(id, crate::directory::user(&mut item)?);
+                }
+                other => return Err(StoreError::Corrupt(format!("{other:?} was not asked for"))),
+            }
+        }
+        for (id, (_, state)) in &mut loaded.contacts {
+            if let Some(found) = states.remove(id) {
+                *state = found;
+            }
+        }
+        Ok(loaded)
+    }
+
+    /// Reads contacts, without their access: half a read unit per 4 KB.
+    pub async fn contacts(
+        &self,
+        portal: &PortalId,
+        ids: &[ContactId],
+    ) -> Result<HashMap<ContactId, ContactRecord>, StoreError> {
+        let keys: Vec<Key> = ids.iter().map(|&id| Key::Contact(portal.clone(), id)).collect();
+        let mut contacts = HashMap::with_capacity(ids.len());
+        for mut item in self.get_many(&keys, false).await? {
+            let record: ContactRecord = items::document(&mut item, "doc")?;
+            contacts.insert(record.id, record);
+        }
+        Ok(contacts)
+    }
+
+    /// Reads the access of many contacts: half a read unit each, per 4 KB, with a record or without.
+    ///
+    /// The read is eventually consistent, at half the price of a consistent one: a change made less than about a
+    /// second earlier may not be seen, as if this run had come before it.
+    pub async fn access_of(
+        &self,
+        portal: &PortalId,
+        ids: &[ContactId],
+    ) -> Result<HashMap<ContactId, AccessState>, StoreError> {
+        let keys: Vec<Key> = ids.iter().map(|&id| Key::Access(portal.clone(), id)).collect();
+        let mut states = HashMap::with_capacity(ids.len());
+        for item in self.get_many(&keys, false).await? {
+            match items::key_of(&item)? {
+                Key::Access(_, id) => states.insert(id, access_state(&item)?),
+                other => return Err(StoreError::Corrupt(format!("{other:?} was not asked for"))),
+            };
+        }
+        Ok(states)
+    }
+
+    /// Writes one access to many contacts, last writer wins: 1 write unit each with up to 40 managers.
+    /// Returns how many were **not** written because DynamoDB went on refusing them.
+    pub async fn write_access(
+        &self,
+        portal: &PortalId,
+        contacts: impl IntoIterator<Item = ContactId>,
+        record: &AccessRecord<'_>,
+    ) -> Result<usize, StoreError> {
+        let writes = contacts.into_iter().map(|id| record.write(portal, id)).collect();
+        Ok(self.write_many(writes).await?.len())
+    }
+}

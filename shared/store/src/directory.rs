@@ -1,0 +1,175 @@
+//! A portal's directory: the portal itself, users, stages, types, and the counters that plans are made with.
+
+use std::collections::{HashMap, HashSet};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use jiff::tz::TimeZone;
+use models::contact::{Employee, ListItem};
+use models::id::PortalId;
+use models::plan::COUNTED_TAGS;
+use models::portal::{Entries, Portal, Statistics, User};
+use uuid::Uuid;
+
+use crate::client::Store;
+use crate::error::StoreError;
+use crate::items::{self, Item};
+use crate::keys::{Key, Range};
+
+pub(crate) fn portal_item(portal: &Portal) -> Result<Item, StoreError> {
+    let zone = portal.time_zone.iana_name().ok_or_else(|| StoreError::Corrupt("a time zone without a name".into()))?;
+    let mut item = items::keyed(&Key::Portal(portal.id.clone()));
+    item.insert("time_zone".into(), items::s(zone));
+    item.insert("shards".into(), items::n(portal.shards));
+    Ok(item)
+}
+
+pub(crate) fn portal(id: PortalId, item: &Item) -> Result<Portal, StoreError> {
+    let zone = items::text(item, "time_zone")?;
+    let time_zone = TimeZone::get(zone).map_err(|_| StoreError::Corrupt(format!("time zone {zone:?}")))?;
+    Ok(Portal { id, time_zone, shards: items::number(item, "shards")? })
+}
+
+pub(crate) fn user_item(portal: &PortalId, user: &User) -> Result<Item, StoreError> {
+    let mut item = items::keyed(&Key::User(portal.clone(), user.employee.id));
+    item.insert("doc".into(), items::to_document(&user.employee)?);
+    item.insert("admin".into(), AttributeValue::Bool(user.is_admin));
+    Ok(item)
+}
+
+pub(crate) fn user(item: &mut Item) -> Result<User, StoreError> {
+    let employee: Employee = items::document(item, "doc")?;
+    Ok(User { employee, is_admin: items::boolean(item, "admin")? })
+}
+
+/// Stages, types and their counters, as one portal's directory lists them.
+#[derive(Clone, Debug, Default)]
+pub struct Lists {
+    /// Stages by identifier.
+    pub stages: HashMap<i32, ListItem>,
+    /// Types by identifier.
+    pub types: HashMap<i32, ListItem>,
+    /// Contacts by stage.
+    pub stage_counts: std::collections::BTreeMap<i32, u64>,
+}
+
+/// The count of an entry. A counter that was never raised, or that concurrent imports drove below zero, counts none.
+fn count(item: &Item) -> u64 {
+    items::number::<i64>(item, "count").ok().and_then(|count| u64::try_from(count).ok()).unwrap_or(0)
+}
+
+/// An entry that has been given its members, not just a counter.
+fn list_item(item: &mut Item) -> Result<Option<ListItem>, StoreError> {
+    if item.contains_key("doc") { items::document(item, "doc").map(Some) } else { Ok(None) }
+}
+
+impl Store {
+    /// Reads a portal: 1 read unit.
+    pub async fn portal(&self, id: &PortalId) -> Result<Option<Portal>, StoreError> {
+        let item = self.get(&Key::Portal(id.clone())).await?;
+        item.map(|item| portal(id.clone(), &item)).transpose()
+    }
+
+    /// Reads a portal and users of it in one round trip: 1 read unit each.
+    pub async fn portal_and_users(
+        &self,
+        id: &PortalId,
+        users: impl IntoIterator<Item = Uuid>,
+    ) -> Result<(Option<Portal>, HashMap<Uuid, User>), StoreError> {
+        let users: HashSet<Uuid> = users.into_iter().collect();
+        let keys: Vec<Key> = std::iter::once(Key::Portal(id.clone()))
+            .chain(users.into_iter().map(|user| Key::User(id.clone(), user)))
+            .collect();
+        let mut found = (None, HashMap::new());
+        for mut item in self.get_many(&keys, true).await? {
+            match items::key_of(&item)? {
+                Key::Portal(_) => found.0 = Some(portal(id.clone(), &item)?),
+                Key::User(_, id) => {
+                    found.1.insert(id, user(&mut item)?);
+                }
+                other => return Err(StoreError::Corrupt(format!("{other:?} was not asked for"))),
+            }
+        }
+        Ok(found)
+    }
+
+    /// Reads those of the users that exist: half a read unit each.
+    pub async fn users(
+        &self,
+        portal: &PortalId,
+        ids: impl IntoIterator<Item = Uuid>,
+    ) -> Result<HashMap<Uuid, User>, StoreError> {
+        let ids: HashSet<Uuid> = ids.into_iter().collect();
+        let keys: Vec<Key> = ids.into_iter().map(|id| Key::User(portal.clone(), id)).collect();
+        let mut users = HashMap::with_capacity(keys.len());
+        for mut item in self.get_many(&keys, false).await? {
+            let user = user(&mut item)?;
+            users.insert(user.employee.id, user);
+        }
+        Ok(users)
+    }
+
+    /// Reads single directory entries in one round trip: half a read unit each.
+    pub async fn entries(
+        &self,
+        portal: &PortalId,
+        stage: Option<i32>,
+        contact_type: Option<i32>,
+        users: impl IntoIterator<Item = Uuid>,
+    ) -> Result<Entries, StoreError> {
+        let users: HashSet<Uuid> = users.into_iter().collect();
+        let keys: Vec<Key> = stage
+            .map(|id| Key::Stage(portal.clone(), id))
+            .into_iter()
+            .chain(contact_type.map(|id| Key::Type(portal.clone(), id)))
+            .chain(users.into_iter().map(|id| Key::User(portal.clone(), id)))
+            .collect();
+        let mut entries = Entries::default();
+        for mut item in self.get_many(&keys, false).await? {
+            match items::key_of(&item)? {
+                Key::Stage(_, id) => entries.stages.extend(list_item(&mut item)?.map(|stage| (id, stage))),
+                Key::Type(_, id) => entries.types.extend(list_item(&mut item)?.map(|kind| (id, kind))),
+                Key::User(_, id) => {
+                    entries.users.insert(id, user(&mut item)?);
+                }
+                other => return Err(StoreError::Corrupt(format!("{other:?} was not asked for"))),
+            }
+        }
+        Ok(entries)
+    }
+
+    /// Reads every stage and type, side by side: half a read unit per 4 KB of them, at least 1.
+    pub async fn lists(&self, portal: &PortalId) -> Result<Lists, StoreError> {
+        let (stages, types) = (Range::Stages(portal.clone()), Range::Types(portal.clone()));
+        let (stages, types) = futures::try_join!(self.query(&stages, false), self.query(&types, false))?;
+        let mut lists = Lists::default();
+        for mut item in stages {
+            if let Key::Stage(_, id) = items::key_of(&item)? {
+                lists.stage_counts.insert(id, count(&item));
+                lists.stages.extend(list_item(&mut item)?.map(|stage| (id, stage)));
+            }
+        }
+        for mut item in types {
+            if let Key::Type(_, id) = items::key_of(&item)? {
+                lists.types.extend(list_item(&mut item)?.map(|kind| (id, kind)));
+            }
+        }
+        Ok(lists)
+    }
+
+    /// Reads what a filter is planned with, the counters of `tags` beside `lists`: half a read unit per tag.
+    pub async fn statistics(
+        &self,
+        portal: &PortalId,
+        tags: &[String],
+        stage_counts: &std::collections::BTreeMap<i32, u64>,
+    ) -> Result<Statistics, StoreError> {
+        let keys: Vec<Key> = tags.iter().take(COUNTED_TAGS).map(|tag| Key::Tag(portal.clone(), tag.clone())).collect();
+        let mut statistics = Statistics { stages: stage_counts.clone(), tags: HashMap::new() };
+        for item in self.get_many(&keys, false).await? {
+            if let Key::Tag(_, tag) = items::key_of(&item)? {
+                statistics.tags.insert(tag, count(&item));
+            }
+        }
+        Ok(statistics)
+    }
+}

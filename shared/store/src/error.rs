@@ -1,0 +1,102 @@
+//! What can go wrong between here and the table.
+
+use std::error::Error;
+use std::fmt;
+
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+
+/// A failed call to DynamoDB, or an item that does not read back.
+///
+/// It answers what a caller needs to know; its text is for the log, never for a client.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// DynamoDB asked to slow down, and went on doing so until the attempts were used up.
+    #[error("{operation}: throttled")]
+    Throttled {
+        /// The DynamoDB operation.
+        operation: &'static str,
+        /// What was answered last, where there was an answer.
+        #[source]
+        source: Option<Box<dyn Error + Send + Sync>>,
+    },
+    /// A condition did not hold: someone else wrote first.
+    #[error("{operation}: the condition did not hold")]
+    ConditionFailed {
+        /// The DynamoDB operation.
+        operation: &'static str,
+    },
+    /// No answer came.
+    #[error("{operation}: no answer")]
+    Unavailable {
+        /// The DynamoDB operation.
+        operation: &'static str,
+        /// Why not.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// DynamoDB refused the call.
+    #[error("{operation}: refused")]
+    Refused {
+        /// The DynamoDB operation.
+        operation: &'static str,
+        /// Its reason.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// An item does not read back to what it should be.
+    #[error("an item does not read back: {0}")]
+    Corrupt(String),
+}
+
+impl StoreError {
+    /// Whether the same call may succeed a little later.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Throttled { .. } | Self::Unavailable { .. })
+    }
+
+    /// Whether DynamoDB asked to slow down.
+    pub fn is_throttled(&self) -> bool {
+        matches!(self, Self::Throttled { .. })
+    }
+
+    /// Whether a condition did not hold.
+    pub fn is_condition_failed(&self) -> bool {
+        matches!(self, Self::ConditionFailed { .. })
+    }
+
+    /// Reads an SDK error. `conflicts` are the codes by which this operation says that a condition did not hold.
+    pub(crate) fn from_sdk<E, R>(operation: &'static str, error: SdkError<E, R>) -> Self
+    where
+        E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+        R: fmt::Debug + Send + Sync + 'static,
+    {
+        const THROTTLES: [&str; 5] = [
+            "ProvisionedThroughputExceededException",
+            "RequestLimitExceeded",
+            "ThrottlingException",
+            "ThrottlingError",
+            "LimitExceededException",
+        ];
+        const CONFLICTS: [&str; 2] = ["ConditionalCheckFailedException", "TransactionConflictException"];
+        match &error {
+            SdkError::ServiceError(service) => {
+                let code = service.err().code().unwrap_or_default();
+                if THROTTLES.contains(&code) {
+                    return Self::Throttled { operation, source: Some(Box::new(error)) };
+                }
+                if CONFLICTS.contains(&code) {
+                    return Self::ConditionFailed { operation };
+                }
+                // What DynamoDB itself calls its own fault passes like an outage.
+                if matches!(code, "InternalServerError" | "ServiceUnavailable" | "TransactionInProgressException") {
+                    return Self::Unavailable { operation, source: Box::new(error) };
+                }
+                Self::Refused { operation, source: Box::new(error) }
+            }
+            SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => {
+                Self::Unavailable { operation, source: Box::new(error) }
+            }
+            _ => Self::Refused { operation, source: Box::new(error) },
+        }
+    }
+}

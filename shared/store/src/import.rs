@@ -1,0 +1,494 @@
+//! Loading a portal: users, stages, types, tokens and contacts, line by line.
+//!
+//! A contact's items are written in an order that makes an interrupted load safe to repeat: first its tags and its
+//! access, last the contact itself, by which the next load sees that it was loaded. The counters of tags and stages
+//! follow at the end; a mark on the portal says that they are owed, and the next load then counts anew.
+
+use std::collections::{HashMap, HashSet};
+
+use aws_sdk_dynamodb::types::{ReturnConsumedCapacity, Select};
+use models::access::Access;
+use models::contact::{ContactRecord, ListItem};
+use models::fold::fold_tag;
+use models::id::{ContactId, PortalId};
+use models::import::{Line, TokenLine};
+use models::job::JobId;
+use models::moment::Moment;
+use models::portal::{Grant, Portal, User};
+use uuid::Uuid;
+
+use crate::batch::Write;
+use crate::client::Store;
+use crate::contacts::{AccessRecord, contact_item, tag_items};
+use crate::directory::{portal_item, user_item};
+use crate::error::StoreError;
+use crate::items::{self, s};
+use crate::keys::{Key, Partition, Range};
+use crate::tokens::{hash, token_writes};
+
+/// Contacts that are compared and written together.
+const CONTACTS_AT_ONCE: usize = 500;
+
+/// How a load goes about it.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Whether a line's access replaces that of a contact which is there already.
+    pub overwrite_access: bool,
+    /// The revision of the access records that are written.
+    pub revision: JobId,
+    /// When the load began.
+    pub now: Moment,
+}
+
+/// Why a line was not loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// The line cannot be loaded; the text says why and what to do.
+    #[error("{0}")]
+    Line(String),
+    /// The table failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What a load has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Contacts that were new.
+    pub added: u64,
+    /// Contacts that replaced others of the same identifier.
+    pub replaced: u64,
+    /// Contacts that were there already, just so.
+    pub unchanged: u64,
+    /// Contacts that were removed.
+    pub deleted: u64,
+}
+
+/// What is counted in the directory.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Counter {
+    Stage(i32),
+    Tag(String),
+}
+
+impl Counter {
+    fn of(record: &ContactRecord) -> impl Iterator<Item = Self> + '_ {
+        std::iter::once(Self::Stage(record.stage)).chain(record.tags.iter().map(|tag| Self::Tag(fold_tag(tag))))
+    }
+
+    fn key(&self, portal: &PortalId) -> Key {
+        match self {
+            Self::Stage(id) => Key::Stage(portal.clone(), *id),
+            Self::Tag(tag) => Key::Tag(portal.clone(), tag.clone()),
+        }
+    }
+
+    fn partition(&self, portal: &PortalId, shard: u16) -> Partition {
+        match self {
+            Self::Stage(id) => Partition::Stage(portal.clone(), shard, *id),
+            Self::Tag(tag) => Partition::Tag(portal.clone(), shard, tag.clone()),
+        }
+    }
+}
+
+/// The portal that lines are being loaded into.
+#[derive(Debug)]
+struct Current {
+    portal: Portal,
+    users: HashSet<Uuid>,
+    stages: HashSet<i32>,
+    types: HashSet<i32>,
+    /// What the counters are to be changed by.
+    deltas: HashMap<Counter, i64>,
+    /// Whether the mark stands on the portal, put there by this load or by one that did not end.
+    marked: bool,
+    /// Whether a load before this one did not end, so that the counters cannot be trusted.
+    recount: bool,
+}
+
+/// Loads lines in their order.
+#[derive(Debug)]
+pub struct Importer<'a> {
+    store: &'a Store,
+    options: Options,
+    current: Option<Current>,
+    pending: Vec<(ContactRecord, Access)>,
+    pending_ids: HashSet<ContactId>,
+    pending_writes: Vec<Write>,
+    summary: Summary,
+}
+
+impl<'a> Importer<'a> {
+    /// Loads into the table of `store`.
+    pub fn new(store: &'a Store, options: Options) -> Self {
+        Self {
+            store,
+            options,
+            current: None,
+            pending: Vec::new(),
+            pending_ids: HashSet::new(),
+            pending_writes: Vec::new(),
+            summary: Summary::default(),
+        }
+    }
+
+    /// The zone in which a line's dates are meant.
+    pub fn time_zone(&self) -> jiff::tz::TimeZone {
+        self.current.as_ref().map_or(jiff::tz::TimeZone::UTC, |current| current.portal.time_zone.clone())
+    }
+
+    /// Takes one line. What it says may be written only with the lines after it or by [`Self::finish`].
+    pub async fn push(&mut self, line: Line) -> Result<(), ImportError> {
+        if let Line::Portal(portal) = line {
+            return self.enter(portal).await;
+        }
+        let Some(current) = &mut self.current else {
+            return Err(ImportError::Line(
+                "no portal yet: a line such as {\"portal\":{\"Id\":\"acme\"}} comes before all others".into(),
+            ));
+        };
+        let id = current.portal.id.clone();
+        match line {
+            Line::Portal(_) => {}
+            Line::User(user) => {
+                current.users.insert(user.employee.id);
+                self.write(user_write(&id, &user)?).await?;
+            }
+            Line::Stage(stage) => {
+                current.stages.insert(stage.id);
+                self.store.name_entry(&Key::Stage(id, stage.id), &stage).await?;
+            }
+            Line::Type(kind) => {
+                current.types.insert(kind.id);
+                self.store.name_entry(&Key::Type(id, kind.id), &kind).await?;
+            }
+            Line::Token(token) => {
+                let writes = current.token(token)?;
+                for write in writes {
+                    self.write(write).await?;
+                }
+            }
+            Line::Contact(record, access) => {
+                current.check(&record, &access)?;
+                // The same contact twice in one batch would be compared with what neither has written yet.
+                if self.pending.len() == CONTACTS_AT_ONCE || self.pending_ids.contains(&record.id) {
+                    self.flush_contacts().await?;
+                }
+                self.pending_ids.insert(record.id);
+                self.pending.push((*record, access));
+            }
+            Line::DeleteContact(contact) => {
+                self.flush_contacts().await?;
+                self.delete(contact).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what is still to be written. What was pushed is loaded when this has succeeded.
+    pub async fn finish(mut self) -> Result<Summary, StoreError> {
+        self.leave().await?;
+        Ok(self.summary)
+    }
+
+    async fn enter(&mut self, portal: Portal) -> Result<(), ImportError> {
+        if self.current.as_ref().is_some_and(|current| current.portal == portal) {
+            return Ok(());
+        }
+        self.leave().await?;
+        let id = portal.id.clone();
+        let existing = self.store.get(&Key::Portal(id.clone())).await?;
+        let recount = existing.as_ref().is_some_and(|item| item.contains_key(OWED));
+        if let Some(item) = &existing {
+            let before = crate::directory::portal(id.clone(), item)?;
+            if before.shards != portal.shards {
+                return Err(ImportError::Line(format!(
+                    "portal {id} has {} shards, which its contacts are spread over; they cannot become {}",
+                    before.shards, portal.shards
+                )));
+            }
+        }
+        let mut item = portal_item(&portal)?;
+        if recount {
+            item.insert(OWED.into(), s("true"));
+        }
+        if existing.as_ref() != Some(&item) {
+            self.store.put(item).await?;
+        }
+        let (users, lists) = futures::try_join!(self.store.user_ids(&id), self.store.lists(&id))?;
+        self.current = Some(Current {
+            portal,
+            users,
+            stages: lists.stages.into_keys().collect(),
+            types: lists.types.into_keys().collect(),
+            deltas: HashMap::new(),
+            marked: recount,
+            recount,
+        });
+        Ok(())
+    }
+
+    async fn write(&mut self, write: Write) -> Result<(), StoreError> {
+        self.pending_writes.push(write);
+        if self.pending_writes.len() >= CONTACTS_AT_ONCE { self.flush_writes().await } else { Ok(()) }
+    }
+
+    async fn flush_writes(&mut self) -> Result<(), StoreError> {
+        self.store.write_latest(std::mem::take(&mut self.pending_writes)).await
+    }
+
+    async fn mark(&mut self) -> Result<(), StoreError> {
+        if let Some(current) = &mut self.current
+            && !current.marked
+        {
+            let key = Key::Portal(current.portal.id.clone());
+            let names = HashMap::from([("#owed".to_owned(), OWED.to_owned())]);
+            self.store
+                .update(&key, "SET #owed = :true", names, HashMap::from([(":true".to_owned(), s("true"))]))
+                .await?;
+            current.marked = true;
+        }
+        Ok(())
+    }
+
+    async fn flush_contacts(&mut self) -> Result<(), StoreError> {
+        self.pending_ids.clear();
+        let pending = std::mem::take(&mut self.pending);
+        let Some(current) = &self.current else { return Ok(()) };
+        if pending.is_empty() {
+            return Ok(());
+        }
+        let portal = current.portal.clone();
+        let ids: Vec<ContactId> = pending.iter().map(|(record, _)| record.id).collect();
+        let mut existing = self.store.load(&portal.id, &ids, []).await?.contacts;
+
+        let mut first = Vec::new();
+        let mut last = Vec::new();
+        let mut deltas: HashMap<Counter, i64> = HashMap::new();
+        for (record, access) in &pending {
+            let before = existing.remove(&record.id);
+            let keeps_access = match &before {
+                Some((_, state)) => !self.options.overwrite_access || state.access == *access,
+                None => *access == Access::default(),
+            };
+            if !keeps_access {
+                let written = AccessRecord {
+                    access,
+                    revision: self.options.revision,
+                    set_by: Uuid::nil(),
+                    set_at: self.options.now,
+                };
+                first.push(written.write(&portal.id, record.id));
+            }
+            match before {
+                Some((before, _)) if before == *record => {
+                    self.summary.unchanged += 1;
+                    continue;
+                }
+                Some((before, _)) => {
+                    self.summary.replaced += 1;
+                    let kept: HashSet<String> = record.tags.iter().map(|tag| fold_tag(tag)).collect();
+                    let lost = before.tags.iter().map(|tag| fold_tag(tag)).filter(|tag| !kept.contains(tag));
+                    first.extend(lost.map(|tag| Write::delete(&Key::ContactTag(portal.id.clone(), record.id, tag))));
+                    Counter::of(&before).for_each(|counter| *deltas.entry(counter).or_default() -= 1);
+                }
+                None => self.summary.added += 1,
+            }
+            Counter::of(record).for_each(|counter| *deltas.entry(counter).or_default() += 1);
+            first.extend(tag_items(&portal.id, portal.shards, record).into_iter().map(Write::put));
+            last.push(Write::put(contact_item(&portal.id, portal.shards, record)?));
+        }
+        if !last.is_empty() {
+            self.mark().await?;
+        }
+        self.store.write_all(first).await?;
+        self.store.write_all(last).await?;
+        self.count(deltas);
+        Ok(())
+    }
+
+    fn count(&mut self, deltas: HashMap<Counter, i64>) {
+        if let Some(current) = &mut self.current {
+            for (counter, delta) in deltas {
+                *current.deltas.entry(counter).or_default() += delta;
+            }
+        }
+    }
+
+    /// Removes a contact with all its items, the contact's own first: a load that ends there leaves tag entries of a
+    /// contact that is gone, which the same line removes when it is loaded again.
+    async fn delete(&mut self, contact: ContactId) -> Result<(), StoreError> {
+        let Some(current) = &self.current else { return Ok(()) };
+        let portal = current.portal.id.clone();
+        let items = self.store.query(&Range::OfContact(portal.clone(), contact), true).await?;
+        if items.is_empty() {
+            return Ok(());
+        }
+        self.mark().await?;
+        let mut deltas = HashMap::new();
+        let mut others = Vec::new();
+        for mut item in items {
+            let key = items::key_of(&item)?;
+            if let Key::Contact(..) = key {
+                let record: ContactRecord = items::document(&mut item, "doc")?;
+                deltas = Counter::of(&record).map(|counter| (counter, -1)).collect();
+                self.store.write_all(vec![Write::delete(&key)]).await?;
+                self.summary.deleted += 1;
+            } else {
+                others.push(Write::delete(&key));
+            }
+        }
+        self.store.write_all(others).await?;
+        self.count(deltas);
+        Ok(())
+    }
+
+    /// Writes all that is pending of the current portal, its counters last.
+    async fn leave(&mut self) -> Result<(), StoreError> {
+        self.flush_writes().await?;
+        self.flush_contacts().await?;
+        let Some(current) = self.current.take() else { return Ok(()) };
+        let portal = &current.portal;
+        if current.recount {
+            self.store.recount(portal, current.deltas.keys()).await?;
+        } else {
+            for (counter, delta) in current.deltas.iter().filter(|(_, delta)| **delta != 0) {
+                let names = HashMap::from([("#count".to_owned(), "count".to_owned())]);
+                let values = HashMap::from([(":delta".to_owned(), items::n(*delta))]);
+                self.store.update(&counter.key(&portal.id), "ADD #count :delta", names, values).await?;
+            }
+        }
+        if current.marked {
+            let names = HashMap::from([("#owed".to_owned(), OWED.to_owned())]);
+            self.store.update(&Key::Portal(portal.id.clone()), "REMOVE #owed", names, HashMap::new()).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The attribute of a portal whose counters are owed.
+const OWED: &str = "counters_owed";
+
+fn user_write(portal: &PortalId, user: &User) -> Result<Write, StoreError> {
+    Ok(Write::put(user_item(portal, user)?))
+}
+
+impl Current {
+    fn user(&self, what: &str, id: &Uuid) -> Result<(), ImportError> {
+        if self.users.contains(id) {
+            return Ok(());
+        }
+        let portal = &self.portal.id;
+        Err(ImportError::Line(format!(
+            "{what} {id} is no user of portal {portal}: load the user's line before this one"
+        )))
+    }
+
+    fn token(&self, line: TokenLine) -> Result<[Write; 2], ImportError> {
+        self.user("UserId", &line.user)?;
+        let grant =
+            Grant { portal: self.portal.id.clone(), user: line.user, scopes: line.scopes, expires: line.expires };
+        Ok(token_writes(hash(&line.token), &grant)?)
+    }
+
+    /// Refuses references to what the portal does not have: a mistyped manager would lock people out, and a contact in
+    /// an unknown stage would be found by no filter. Who created a contact may have left, so that is not looked up.
+    fn check(&self, record: &ContactRecord, access: &Access) -> Result<(), ImportError> {
+        let portal = &self.portal.id;
+        for (what, id, known) in
+            [("ContactStatus", record.stage, &self.stages), ("ContactType", record.contact_type, &self.types)]
+        {
+            if id != 0 && !known.contains(&id) {
+                let line = if what == "ContactStatus" { "stage" } else { "type" };
+                return Err(ImportError::Line(format!(
+                    "{what} {id} is no {line} of portal {portal}: load its line before this one"
+                )));
+            }
+        }
+        access.managers.iter().try_for_each(|id| self.user("AccessList", id))
+    }
+}
+
+impl Store {
+    /// Writes many items of which several may have one key: the last one counts.
+    async fn write_latest(&self, writes: Vec<Write>) -> Result<(), StoreError> {
+        let mut latest: HashMap<(String, String), Write> = HashMap::new();
+        for write in writes {
+            if let Some(key) = write.key() {
+                latest.insert(key, write);
+            }
+        }
+        self.write_all(latest.into_values().collect()).await
+    }
+
+    /// Gives a directory entry its members and leaves its counter alone: 1 write unit.
+    async fn name_entry(&self, key: &Key, item: &ListItem) -> Result<(), StoreError> {
+        let names = HashMap::from([("#doc".to_owned(), "doc".to_owned())]);
+        let values = HashMap::from([(":doc".to_owned(), items::to_document(item)?)]);
+        self.update(key, "SET #doc = :doc", names, values).await
+    }
+
+    /// The users of a portal: 1 read unit per 8 KB of them.
+    async fn user_ids(&self, portal: &PortalId) -> Result<HashSet<Uuid>, StoreError> {
+        let mut ids = HashSet::new();
+        for item in self.query(&Range::Users(portal.clone()), true).await? {
+            if let Key::User(_, id) = items::key_of(&item)? {
+                ids.insert(id);
+            }
+        }
+        Ok(ids)
+    }
+
+    /// Counts the contacts of every stage and tag anew, from the indexes: 1 read unit per 8 KB of index entries.
+    async fn recount<'c>(&self, portal: &Portal, touched: impl Iterator<Item = &'c Counter>) -> Result<(), StoreError> {
+        let mut counters: HashSet<Counter> = touched.cloned().collect();
+        counters.insert(Counter::Stage(0));
+        for range in [Range::Stages(portal.id.clone()), Range::Tags(portal.id.clone())] {
+            for item in self.query(&range, true).await? {
+                match items::key_of(&item)? {
+                    Key::Stage(_, id) => counters.insert(Counter::Stage(id)),
+                    Key::Tag(_, tag) => counters.insert(Counter::Tag(tag)),
+                    _ => false,
+                };
+            }
+        }
+        for counter in counters {
+            let mut count = 0;
+            for shard in 0..portal.shards {
+                count += self.count_partition(&counter.partition(&portal.id, shard)).await?;
+            }
+            let names = HashMap::from([("#count".to_owned(), "count".to_owned())]);
+            let values = HashMap::from([(":count".to_owned(), items::n(count))]);
+            self.update(&counter.key(&portal.id), "SET #count = :count", names, values).await?;
+        }
+        Ok(())
+    }
+
+    async fn count_partition(&self, partition: &Partition) -> Result<i64, StoreError> {
+        let index = partition.index();
+        let mut count = 0;
+        let mut start = None;
+        loop {
+            let output = self
+                .client
+                .query()
+                .table_name(&self.table)
+                .index_name(index.name())
+                .select(Select::Count)
+                .key_condition_expression("#pk = :pk")
+                .expression_attribute_names("#pk", index.pk())
+                .expression_attribute_values(":pk", s(partition.encode()))
+                .return_consumed_capacity(ReturnConsumedCapacity::Total)
+                .set_exclusive_start_key(start)
+                .send()
+                .await
+                .map_err(|error| StoreError::from_sdk("Query", error))?;
+            self.meter.read(&output.consumed_capacity);
+            count += i64::from(output.count);
+            start = output.last_evaluated_key.filter(|key| !key.is_empty());
+            if start.is_none() {
+                return Ok(count);
+            }
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Items: maps of attributes, and how values are put into them and read back.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+use crate::error::StoreError;
+use crate::keys::{Key, PK, SK};
+
+/// An item as DynamoDB takes and gives it.
+pub(crate) type Item = HashMap<String, AttributeValue>;
+
+/// An item with nothing but its key.
+pub(crate) fn keyed(key: &Key) -> Item {
+    let (pk, sk) = key.encode();
+    HashMap::from([(PK.into(), AttributeValue::S(pk)), (SK.into(), AttributeValue::S(sk))])
+}
+
+/// The key of an item.
+pub(crate) fn key_of(item: &Item) -> Result<Key, StoreError> {
+    let (pk, sk) = (text(item, PK)?, text(item, SK)?);
+    Key::decode(pk, sk).ok_or_else(|| StoreError::Corrupt(format!("unknown key {pk:?} {sk:?}")))
+}
+
+fn lacks(item: &Item, name: &str, what: &str) -> StoreError {
+    let sk = item.get(SK).and_then(|sk| sk.as_s().ok()).map_or("", String::as_str);
+    StoreError::Corrupt(format!("{name} of an item {sk:?} is not {what}"))
+}
+
+/// A text attribute.
+pub(crate) fn text<'a>(item: &'a Item, name: &str) -> Result<&'a str, StoreError> {
+    item.get(name).and_then(|value| value.as_s().ok()).map(String::as_str).ok_or_else(|| lacks(item, name, "a text"))
+}
+
+/// A number attribute.
+pub(crate) fn number<N: std::str::FromStr>(item: &Item, name: &str) -> Result<N, StoreError> {
+    let digits = item.get(name).and_then(|value| value.as_n().ok());
+    digits.and_then(|digits| digits.parse().ok()).ok_or_else(|| lacks(item, name, "a number that fits"))
+}
+
+/// A boolean attribute.
+pub(crate) fn boolean(item: &Item, name: &str) -> Result<bool, StoreError> {
+    item.get(name).and_then(|value| value.as_bool().ok()).copied().ok_or_else(|| lacks(item, name, "a boolean"))
+}
+
+/// A binary attribute.
+pub(crate) fn bytes<'a>(item: &'a Item, name: &str) -> Result<&'a [u8], StoreError> {
+    item.get(name).and_then(|value| value.as_b().ok()).map(Blob::as_ref).ok_or_else(|| lacks(item, name, "bytes"))
+}
+
+/// A UUID, kept as 16 bytes.
+pub(crate) fn uuid(item: &Item, name: &str) -> Result<Uuid, StoreError> {
+    Uuid::from_slice(bytes(item, name)?).map_err(|_| lacks(item, name, "a UUID"))
+}
+
+/// A value kept as a map under one attribute.
+pub(crate) fn document<T: DeserializeOwned>(item: &mut Item, name: &str) -> Result<T, StoreError> {
+    let value = item.remove(name).ok_or_else(|| lacks(item, name, "a document"))?;
+    serde_dynamo::from_attribute_value(value).map_err(|error| StoreError::Corrupt(format!("{name}: {error}")))
+}
+
+/// A value as a map under one attribute.
+pub(crate) fn to_document<T: Serialize>(value: &T) -> Result<AttributeValue, StoreError> {
+    serde_dynamo::to_attribute_value(value).map_err(|error| StoreError::Corrupt(error.to_string()))
+}
+
+/// A text as an attribute.
+pub(crate) fn s(value: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(value.into())
+}
+
+/// A number as an attribute.
+pub(crate) fn n(value: impl ToString) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}
+
+/// Bytes as an attribute.
+pub(crate) fn b(value: impl Into<Vec<u8>>) -> AttributeValue {
+    AttributeValue::B(Blob::new(value.into()))
+}

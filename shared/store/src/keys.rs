@@ -1,0 +1,403 @@
+//! The whole key design. No other file writes or reads a key, a key prefix or an index name.
+//!
+//! | item | pk | sk |
+//! | --- | --- | --- |
+//! | contact | `portal#C#0000001234` | `CONTACT` |
+//! | tag of a contact | the same | `TAG#vip` |
+//! | access record | the same | `ACCESS` |
+//! | portal | `portal` | `PORTAL` |
+//! | stage, type | `portal` | `STAGE#0000000003`, `TYPE#0000000003` |
+//! | user, tag | `portal` | `USER#uuid`, `TAG#vip` |
+//! | token in the portal's list | `portal` | `TOKEN#` SHA-256 |
+//! | token | `T#` SHA-256 | `TOKEN` |
+//! | job | `portal#J#uuid` | `JOB` |
+//! | where a shard of a job is | the same | `SHARD#003` |
+//! | chunk of a job | the same | `CHUNK#003#0000000007` |
+//! | job in the list of a day | `portal#D#2026-11-21` | `JOB#uuid` |
+//!
+//! A portal's identifier holds no `#`, and what can hold anything (a tag) always stands last, so that every key reads
+//! back to what it was made of. Numbers have a fixed width, so that they sort.
+
+use std::fmt;
+
+use jiff::civil::Date;
+use models::id::{ContactId, PortalId};
+use models::moment::Moment;
+use uuid::Uuid;
+
+/// Name of the table's partition key.
+pub const PK: &str = "pk";
+/// Name of the table's sort key.
+pub const SK: &str = "sk";
+/// Name of the attribute that DynamoDB's time to live reads.
+pub const EXPIRES: &str = "expires";
+
+/// SHA-256 of a token.
+pub type TokenHash = [u8; 32];
+
+/// The key of an item.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Key {
+    /// A contact.
+    Contact(PortalId, ContactId),
+    /// A folded tag of a contact.
+    ContactTag(PortalId, ContactId, String),
+    /// A contact's access record.
+    Access(PortalId, ContactId),
+    /// A portal.
+    Portal(PortalId),
+    /// A stage of the directory; 0 counts the contacts without one.
+    Stage(PortalId, i32),
+    /// A type of the directory.
+    Type(PortalId, i32),
+    /// A user of the directory.
+    User(PortalId, Uuid),
+    /// A folded tag of the directory.
+    Tag(PortalId, String),
+    /// A token in the portal's list of tokens.
+    TokenEntry(PortalId, TokenHash),
+    /// A token.
+    Token(TokenHash),
+    /// A job.
+    Job(PortalId, Uuid),
+    /// Where a shard of a job is.
+    JobShard(PortalId, Uuid, u16),
+    /// A chunk of a shard of a job.
+    Chunk(PortalId, Uuid, u16, u32),
+    /// A job in the list of a day.
+    JobEntry(PortalId, Date, Uuid),
+}
+
+/// Which items of one partition a query reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Range {
+    /// Everything kept under a contact.
+    OfContact(PortalId, ContactId),
+    /// Every stage of a portal's directory.
+    Stages(PortalId),
+    /// Every type of a portal's directory.
+    Types(PortalId),
+    /// Every tag of a portal's directory.
+    Tags(PortalId),
+    /// Every user of a portal's directory.
+    Users(PortalId),
+    /// Every token in a portal's list.
+    Tokens(PortalId),
+    /// Every chunk of a job.
+    Chunks(PortalId, Uuid),
+    /// Where each shard of a job is.
+    JobShards(PortalId, Uuid),
+}
+
+impl Range {
+    /// The partition, and what the sort keys start with.
+    pub fn encode(&self) -> (String, &'static str) {
+        match self {
+            Self::OfContact(portal, id) => (contact_pk(portal, *id), ""),
+            Self::Stages(portal) => (portal.to_string(), "STAGE#"),
+            Self::Types(portal) => (portal.to_string(), "TYPE#"),
+            Self::Tags(portal) => (portal.to_string(), "TAG#"),
+            Self::Users(portal) => (portal.to_string(), "USER#"),
+            Self::Tokens(portal) => (portal.to_string(), "TOKEN#"),
+            Self::Chunks(portal, job) => (job_pk(portal, job), "CHUNK#"),
+            Self::JobShards(portal, job) => (job_pk(portal, job), "SHARD#"),
+        }
+    }
+}
+
+fn contact_pk(portal: &PortalId, id: ContactId) -> String {
+    format!("{portal}#C#{:010}", id.get())
+}
+
+fn job_pk(portal: &PortalId, job: &Uuid) -> String {
+    format!("{portal}#J#{job}")
+}
+
+/// A hash in hexadecimal.
+struct Hex<'a>(&'a TokenHash);
+
+impl fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// The hash that this hexadecimal text, in lower case, stands for.
+pub fn hash_from_hex(text: &str) -> Option<TokenHash> {
+    let mut hash = TokenHash::default();
+    if text.len() != 2 * hash.len() || !text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
+        return None;
+    }
+    for (byte, digits) in hash.iter_mut().zip(text.as_bytes().chunks(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+    }
+    Some(hash)
+}
+
+impl Key {
+    /// The values of the partition key and the sort key.
+    pub fn encode(&self) -> (String, String) {
+        match self {
+            Self::Contact(portal, id) => (contact_pk(portal, *id), "CONTACT".into()),
+            Self::ContactTag(portal, id, tag) => (contact_pk(portal, *id), format!("TAG#{tag}")),
+            Self::Access(portal, id) => (contact_pk(portal, *id), "ACCESS".into()),
+            Self::Portal(portal) => (portal.to_string(), "PORTAL".into()),
+            Self::Stage(portal, id) => (portal.to_string(), format!("STAGE#{id:010}")),
+            Self::Type(portal, id) => (portal.to_string(), format!("TYPE#{id:010}")),
+            Self::User(portal, id) => (portal.to_string(), format!("USER#{id}")),
+            Self::Tag(portal, tag) => (portal.to_string(), format!("TAG#{tag}")),
+            Self::TokenEntry(portal, hash) => (portal.to_string(), format!("TOKEN#{}", Hex(hash))),
+            Self::Token(hash) => (format!("T#{}", Hex(hash)), "TOKEN".into()),
+            Self::Job(portal, job) => (job_pk(portal, job), "JOB".into()),
+            Self::JobShard(portal, job, shard) => (job_pk(portal, job), format!("SHARD#{shard:03}")),
+            Self::Chunk(portal, job, shard, number) => (job_pk(portal, job), format!("CHUNK#{shard:03}#{number:010}")),
+            Self::JobEntry(portal, day, job) => (format!("{portal}#D#{day}"), format!("JOB#{job}")),
+        }
+    }
+
+    /// The key that was encoded to these values.
+    pub fn decode(pk: &str, sk: &str) -> Option<Self> {
+        if let Some(hash) = pk.strip_prefix("T#") {
+            return (sk == "TOKEN").then(|| hash_from_hex(hash)).flatten().map(Self::Token);
+        }
+        let (portal, rest) = match pk.split_once('#') {
+            Some((portal, rest)) => (portal.parse().ok()?, Some(rest)),
+            None => (pk.parse().ok()?, None),
+        };
+        match rest.map(|rest| rest.split_once('#')) {
+            None => Self::decode_directory(portal, sk),
+            Some(Some(("C", id))) => {
+                let id: ContactId = number(id)?.try_into().ok()?;
+                match sk.split_once('#') {
+                    None if sk == "CONTACT" => Some(Self::Contact(portal, id)),
+                    None if sk == "ACCESS" => Some(Self::Access(portal, id)),
+                    Some(("TAG", tag)) => Some(Self::ContactTag(portal, id, tag.into())),
+                    _ => None,
+                }
+            }
+            Some(Some(("J", job))) => {
+                let job = Uuid::try_parse(job).ok()?;
+                let mut parts = sk.split('#');
+                match (parts.next()?, parts.next(), parts.next()) {
+                    ("JOB", None, None) => Some(Self::Job(portal, job)),
+                    ("SHARD", Some(shard), None) => Some(Self::JobShard(portal, job, shard.parse().ok()?)),
+                    ("CHUNK", Some(shard), Some(chunk)) => {
+                        Some(Self::Chunk(portal, job, shard.parse().ok()?, chunk.parse().ok()?))
+                    }
+                    _ => None,
+                }
+            }
+            Some(Some(("D", day))) => {
+                let job = sk.strip_prefix("JOB#")?;
+                Some(Self::JobEntry(portal, day.parse().ok()?, Uuid::try_parse(job).ok()?))
+            }
+            _ => None,
+        }
+    }
+
+    fn decode_directory(portal: PortalId, sk: &str) -> Option<Self> {
+        if sk == "PORTAL" {
+            return Some(Self::Portal(portal));
+        }
+        match sk.split_once('#')? {
+            ("STAGE", id) => Some(Self::Stage(portal, i32::try_from(number(id)?).ok()?)),
+            ("TYPE", id) => Some(Self::Type(portal, i32::try_from(number(id)?).ok()?)),
+            ("USER", id) => Some(Self::User(portal, Uuid::try_parse(id).ok()?)),
+            ("TAG", tag) => Some(Self::Tag(portal, tag.into())),
+            ("TOKEN", hash) => Some(Self::TokenEntry(portal, hash_from_hex(hash)?)),
+            _ => None,
+        }
+    }
+}
+
+fn number(digits: &str) -> Option<i64> {
+    (digits.len() == 10).then(|| digits.parse().ok()).flatten()
+}
+
+/// One of the table's two indexes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Index {
+    /// Contacts by tag, shard and creation date.
+    Tag,
+    /// Contacts by stage, shard and creation date.
+    Stage,
+}
+
+impl Index {
+    /// Both indexes.
+    pub const ALL: [Self; 2] = [Self::Tag, Self::Stage];
+
+    /// The index's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tag => "tag-index",
+            Self::Stage => "stage-index",
+        }
+    }
+
+    /// Name of the attribute that is its partition key.
+    pub const fn pk(self) -> &'static str {
+        match self {
+            Self::Tag => "tag_pk",
+            Self::Stage => "stage_pk",
+        }
+    }
+
+    /// Name of the attribute that is its sort key.
+    pub const fn sk(self) -> &'static str {
+        match self {
+            Self::Tag => "tag_sk",
+            Self::Stage => "stage_sk",
+        }
+    }
+}
+
+/// A partition of an index.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Partition {
+    /// A shard of a folded tag's contacts.
+    Tag(PortalId, u16, String),
+    /// A shard of a stage's contacts; 0 holds those without a stage.
+    Stage(PortalId, u16, i32),
+}
+
+impl Partition {
+    /// The index it is a partition of.
+    pub const fn index(&self) -> Index {
+        match self {
+            Self::Tag(..) => Index::Tag,
+            Self::Stage(..) => Index::Stage,
+        }
+    }
+
+    /// The value of the index's partition key.
+    pub fn encode(&self) -> String {
+        match self {
+            Self::Tag(portal, shard, tag) => format!("{portal}#{shard:02}#{tag}"),
+            Self::Stage(portal, shard, stage) => format!("{portal}#{shard:02}#{stage:010}"),
+        }
+    }
+}
+
+/// Where a contact stands in a partition of an index: by creation date, then identifier.
+///
+/// A partition is always read backwards, so "after" a position are the contacts created earlier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+pub struct Position {
+    /// When the contact was created.
+    pub created: Moment,
+    /// The contact.
+    pub contact: ContactId,
+}
+
+impl Position {
+    /// The value of the index's sort key.
+    pub fn encode(&self) -> String {
+        format!("{}#{:010}", self.created, self.contact.get())
+    }
+
+    /// The position that was encoded to this value.
+    pub fn decode(text: &str) -> Option<Self> {
+        let (created, id) = text.split_once('#')?;
+        if created.len() != Moment::TEXT_BYTES {
+            return None;
+        }
+        Some(Self { created: created.parse().ok()?, contact: number(id)?.try_into().ok()? })
+    }
+
+    /// The lowest sort key of contacts created at `from` or later.
+    pub fn lower_bound(from: Moment) -> String {
+        format!("{from}#")
+    }
+
+    /// The highest sort key of contacts created at `to` or earlier.
+    pub fn upper_bound(to: Moment) -> String {
+        // `~` sorts after every digit.
+        format!("{to}#~")
+    }
+
+    /// The highest sort key after this position, reading backwards.
+    pub fn bound_after(&self) -> String {
+        format!("{}#{:010}~", self.created, self.contact.get() - 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn portal() -> impl Strategy<Value = PortalId> {
+        "[a-z0-9]([a-z0-9-]{0,8}[a-z0-9])?".prop_map(|text| text.parse().unwrap())
+    }
+
+    fn contact() -> impl Strategy<Value = ContactId> {
+        (1..=i32::MAX).prop_map(|id| i64::from(id).try_into().unwrap())
+    }
+
+    fn moment() -> impl Strategy<Value = Moment> {
+        (Moment::MIN.steps()..=Moment::MAX.steps()).prop_map(Moment::from_steps)
+    }
+
+    fn uuid() -> impl Strategy<Value = Uuid> {
+        any::<u128>().prop_map(Uuid::from_u128)
+    }
+
+    fn key() -> impl Strategy<Value = Key> {
+        let day = (1i16..=9999, 1i8..=12, 1i8..=28).prop_map(|(y, m, d)| Date::new(y, m, d).unwrap());
+        prop_oneof![
+            (portal(), contact()).prop_map(|(p, c)| Key::Contact(p, c)),
+            (portal(), contact(), ".{1,20}").prop_map(|(p, c, t)| Key::ContactTag(p, c, t)),
+            (portal(), contact()).prop_map(|(p, c)| Key::Access(p, c)),
+            portal().prop_map(Key::Portal),
+            (portal(), 0..=i32::MAX).prop_map(|(p, s)| Key::Stage(p, s)),
+            (portal(), 0..=i32::MAX).prop_map(|(p, s)| Key::Type(p, s)),
+            (portal(), uuid()).prop_map(|(p, u)| Key::User(p, u)),
+            (portal(), ".{1,20}").prop_map(|(p, t)| Key::Tag(p, t)),
+            (portal(), any::<TokenHash>()).prop_map(|(p, h)| Key::TokenEntry(p, h)),
+            any::<TokenHash>().prop_map(Key::Token),
+            (portal(), uuid()).prop_map(|(p, j)| Key::Job(p, j)),
+            (portal(), uuid(), 0u16..64).prop_map(|(p, j, s)| Key::JobShard(p, j, s)),
+            (portal(), uuid(), 0u16..64, any::<u32>()).prop_map(|(p, j, s, n)| Key::Chunk(p, j, s, n)),
+            (portal(), day, uuid()).prop_map(|(p, d, j)| Key::JobEntry(p, d, j)),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn keys_round_trip(key in key()) {
+            let (pk, sk) = key.encode();
+            prop_assert_eq!(Key::decode(&pk, &sk), Some(key));
+        }
+
+        #[test]
+        fn different_keys_have_different_texts(a in key(), b in key()) {
+            prop_assert_eq!(a == b, a.encode() == b.encode());
+        }
+
+        #[test]
+        fn positions_round_trip_and_sort(a in (moment(), contact()), b in (moment(), contact())) {
+            let at = |(created, contact)| Position { created, contact };
+            let (a, b) = (at(a), at(b));
+            prop_assert_eq!(Position::decode(&a.encode()), Some(a));
+            prop_assert_eq!(a.encode().cmp(&b.encode()), a.cmp(&b));
+        }
+
+        #[test]
+        fn bounds_hold_what_they_say(a in (moment(), contact()), b in (moment(), contact())) {
+            let at = |(created, contact)| Position { created, contact };
+            let (a, b) = (at(a), at(b));
+            prop_assert_eq!(b.encode() >= Position::lower_bound(a.created), b.created >= a.created);
+            prop_assert_eq!(b.encode() <= Position::upper_bound(a.created), b.created <= a.created);
+            prop_assert_eq!(b.encode() <= a.bound_after(), b < a);
+        }
+
+        #[test]
+        fn partitions_of_different_things_differ(a in (portal(), 0u16..64, ".{1,8}"), b in (portal(), 0u16..64, ".{1,8}")) {
+            let of = |(p, s, t): (PortalId, u16, String)| Partition::Tag(p, s, t);
+            let (a, b) = (of(a), of(b));
+            prop_assert_eq!(a == b, a.encode() == b.encode());
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! The one DynamoDB table of crm-access, and nothing else: its keys, its items, the execution of plans, batches.
+//!
+//! Every function says what it costs in read and write units. One read unit is an eventually consistent read of up to
+//! 8 KB or a consistent one of up to 4 KB; one write unit is a write of up to 1 KB, two inside a transaction.
+
+pub mod batch;
+pub mod chunk;
+pub mod client;
+pub mod contacts;
+pub mod directory;
+pub mod error;
+pub mod import;
+mod items;
+pub mod jobs;
+pub mod keys;
+pub mod matches;
+pub mod meter;
+pub mod table;
+pub mod tokens;
+
+pub use client::Store;
+pub use error::StoreError;

@@ -1,0 +1,66 @@
+//! The table itself, for engines on which nothing else has made it. On AWS template.yaml does; a test compares the two.
+
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection, ProjectionType,
+    ScalarAttributeType,
+};
+
+use crate::client::Store;
+use crate::error::StoreError;
+use crate::keys::{Index, PK, SK};
+
+/// The attributes that both indexes project: all that a filter asks, and nothing else.
+pub const PROJECTED: [&str; 6] = ["stage", "type", "company", "opportunity", "tags", "name"];
+
+impl Store {
+    /// Makes the table unless it is there.
+    pub async fn ensure_table(&self) -> Result<(), StoreError> {
+        let refused = |error: aws_sdk_dynamodb::error::BuildError| StoreError::Corrupt(error.to_string());
+        let keys = |pk: &str, sk: &str| {
+            [(pk, KeyType::Hash), (sk, KeyType::Range)]
+                .map(|(name, kind)| KeySchemaElement::builder().attribute_name(name).key_type(kind).build())
+                .into_iter()
+                .collect::<Result<Vec<_>, _>>()
+        };
+        let attributes = [PK, SK]
+            .into_iter()
+            .chain(Index::ALL.into_iter().flat_map(|index| [index.pk(), index.sk()]))
+            .map(|name| {
+                AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S).build()
+            })
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(refused)?;
+        let indexes = Index::ALL
+            .into_iter()
+            .map(|index| {
+                let projected = PROJECTED.iter().map(ToString::to_string).collect();
+                GlobalSecondaryIndex::builder()
+                    .index_name(index.name())
+                    .set_key_schema(Some(keys(index.pk(), index.sk())?))
+                    .projection(
+                        Projection::builder()
+                            .projection_type(ProjectionType::Include)
+                            .set_non_key_attributes(Some(projected))
+                            .build(),
+                    )
+                    .build()
+            })
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(refused)?;
+        let result = self
+            .client
+            .create_table()
+            .table_name(&self.table)
+            .billing_mode(BillingMode::PayPerRequest)
+            .set_key_schema(Some(keys(PK, SK).map_err(refused)?))
+            .set_attribute_definitions(Some(attributes))
+            .set_global_secondary_indexes(Some(indexes))
+            .send()
+            .await;
+        match result {
+            Ok(_) => Ok(()),
+            Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_in_use_exception()) => Ok(()),
+            Err(error) => Err(StoreError::from_sdk("CreateTable", error)),
+        }
+    }
+}

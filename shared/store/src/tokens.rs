@@ -1,0 +1,121 @@
+//! Tokens: what each stands for, under its SHA-256. The token itself is never kept.
+
+use jiff::Timestamp;
+use models::id::PortalId;
+use models::moment::Moment;
+use models::portal::Grant;
+use sha2::{Digest as _, Sha256};
+
+use crate::batch::Write;
+use crate::client::Store;
+use crate::error::StoreError;
+use crate::items::{self, Item};
+use crate::keys::{EXPIRES, Key, Range, TokenHash, hash_from_hex};
+
+/// The SHA-256 of a token.
+pub fn hash(token: &str) -> TokenHash {
+    Sha256::digest(token.as_bytes()).into()
+}
+
+/// A token in the portal's list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedToken {
+    /// SHA-256 of the token, in hexadecimal.
+    pub hash: String,
+    /// What the token stands for.
+    pub grant: Grant,
+}
+
+fn grant_item(key: &Key, grant: &Grant) -> Result<Item, StoreError> {
+    let mut item = items::keyed(key);
+    item.insert("portal".into(), items::s(grant.portal.as_str()));
+    item.insert("user".into(), items::b(*grant.user.as_bytes()));
+    item.insert("scopes".into(), items::to_document(&grant.scopes)?);
+    if let Some(expires) = grant.expires {
+        // Seconds, because the same attribute tells DynamoDB when the item can go.
+        item.insert(EXPIRES.into(), items::n(expires.timestamp().as_second()));
+    }
+    Ok(item)
+}
+
+fn grant(item: &mut Item) -> Result<Grant, StoreError> {
+    let portal = items::text(item, "portal")?.parse();
+    let expires = match item.get(EXPIRES) {
+        Some(_) => Some(
+            Timestamp::from_second(items::number(item, EXPIRES)?)
+                .map(Moment::floor)
+                .map_err(|_| StoreError::Corrupt("a token's end".into()))?,
+        ),
+        None => None,
+    };
+    Ok(Grant {
+        portal: portal.map_err(|_| StoreError::Corrupt("a token's portal".into()))?,
+        user: items::uuid(item, "user")?,
+        scopes: items::document(item, "scopes")?,
+        expires,
+    })
+}
+
+pub(crate) fn token_writes(hash: TokenHash, grant: &Grant) -> Result<[Write; 2], StoreError> {
+    let entry = Key::TokenEntry(grant.portal.clone(), hash);
+    Ok([Write::put(grant_item(&Key::Token(hash), grant)?), Write::put(grant_item(&entry, grant)?)])
+}
+
+impl Store {
+    /// Reads what a token stands for: 1 read unit.
+    pub async fn grant(&self, hash: TokenHash) -> Result<Option<Grant>, StoreError> {
+        self.get(&Key::Token(hash)).await?.map(|mut item| grant(&mut item)).transpose()
+    }
+
+    /// Writes a token and its entry in the portal's list: 2 write units.
+    pub async fn add_token(&self, token: &str, grant: &Grant) -> Result<(), StoreError> {
+        self.write_all(token_writes(hash(token), grant)?.into()).await
+    }
+
+    /// Lists a portal's tokens: 1 read unit per 4 KB of them.
+    pub async fn tokens(&self, portal: &PortalId) -> Result<Vec<ListedToken>, StoreError> {
+        let mut tokens = Vec::new();
+        for mut item in self.query(&Range::Tokens(portal.clone()), true).await? {
+            let key = items::key_of(&item)?;
+            let (_, sk) = key.encode();
+            let hash = sk.rsplit('#').next().unwrap_or_default().to_owned();
+            tokens.push(ListedToken { hash, grant: grant(&mut item)? });
+        }
+        Ok(tokens)
+    }
+
+    /// Revokes a token, given itself or its SHA-256 in hexadecimal: 2 write units. False when there is no such token.
+    pub async fn revoke_token(&self, token: &str) -> Result<bool, StoreError> {
+        for hash in [Some(hash(token)), hash_from_hex(token)].into_iter().flatten() {
+            if let Some(grant) = self.grant(hash).await? {
+                // The token itself first: it is what lets calls in.
+                self.write_all(vec![Write::delete(&Key::Token(hash))]).await?;
+                self.write_all(vec![Write::delete(&Key::TokenEntry(grant.portal, hash))]).await?;
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_dynamodb::types::AttributeValue;
+
+    use super::*;
+
+    #[test]
+    fn a_stored_token_does_not_hold_the_token() {
+        let token = "0123456789abcdef0123456789abcdef";
+        let grant = Grant {
+            portal: "acme".parse().unwrap(),
+            user: uuid::Uuid::nil(),
+            scopes: vec![models::portal::Scope::Read],
+            expires: None,
+        };
+        let item = grant_item(&Key::Token(hash(token)), &grant).unwrap();
+        let shown = format!("{item:?}");
+        assert!(!shown.contains(token));
+        assert!(matches!(item["scopes"], AttributeValue::L(_)));
+    }
+}

@@ -1,0 +1,263 @@
+//! The service against a model of it: random portals, random calls, answers and final state compared.
+//!
+//! The portals of a run live side by side in one table and have contacts and users of the same identifiers, so that
+//! what leaks from one into another is found as well.
+
+mod cases;
+mod portal;
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, HashMap};
+
+use models::id::{ContactId, PortalId};
+use proptest::test_runner::{Config, FileFailurePersistence, TestCaseError, TestRunner};
+use serde_json::{Value, json};
+use store::contacts::AccessState;
+use tests::{Reply, World, WorldError};
+
+use cases::{Case, Step};
+use portal::{Contact, Expected, Model, user_id};
+
+/// Cases of a run; `PROPTEST_CASES` can ask for more.
+const CASES: u32 = 512;
+/// Cases on an engine outside this process, which is slower.
+const CASES_ELSEWHERE: u32 = 32;
+/// Steps of shrinking after which a failure is small enough.
+const SHRINK_STEPS: u32 = 2000;
+/// Seeds of failures, run first. The file is committed.
+const SEEDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/proptest-regressions/model.txt");
+
+/// What a run of [`CASES`] must have come across, or it proves little.
+const MUST_HAPPEN: [&str; 22] = [
+    "one 200",
+    "one 400",
+    "one 401",
+    "one 403",
+    "one 404",
+    "one 412",
+    "one dry run",
+    "one unchanged",
+    "If-Match holds",
+    "many 200",
+    "many 400",
+    "many 401",
+    "many 403",
+    "many 422",
+    "many dry run",
+    "many updated",
+    "many unchanged",
+    "many skipped",
+    "many unseen",
+    "page cut",
+    "more than 100 updated",
+    "reloaded",
+];
+
+/// How often what happened.
+#[derive(Debug, Default)]
+struct Seen(RefCell<BTreeMap<&'static str, u32>>);
+
+impl Seen {
+    fn note(&self, what: &'static str) {
+        *self.0.borrow_mut().entry(what).or_default() += 1;
+    }
+}
+
+#[test]
+fn the_service_does_what_the_model_says() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let world = runtime.block_on(World::new()).unwrap();
+    let cases = if world.is_embedded() { CASES.max(Config::default().cases) } else { CASES_ELSEWHERE };
+    let config = Config {
+        cases,
+        max_shrink_iters: SHRINK_STEPS,
+        failure_persistence: Some(Box::new(FileFailurePersistence::Direct(SEEDS))),
+        ..Config::default()
+    };
+    let (seen, portals) = (Seen::default(), Cell::new(0));
+    let result = TestRunner::new(config).run(&cases::any_case(), |case| {
+        portals.set(portals.get() + 1);
+        let name = format!("portal-{}", portals.get());
+        runtime.block_on(run(&world, &name, case, &seen)).map_err(|error| TestCaseError::fail(error.to_string()))
+    });
+    if let Err(error) = result {
+        panic!("{error}");
+    }
+    eprintln!("{:?}", seen.0.borrow());
+    let missing: Vec<_> = MUST_HAPPEN.iter().filter(|what| !seen.0.borrow().contains_key(*what)).collect();
+    assert!(cases < CASES || missing.is_empty(), "never happened: {missing:?}");
+}
+
+/// Loads a case's portal, makes its calls and compares each answer, then compares what every contact has become.
+async fn run(world: &World, name: &str, case: Case, seen: &Seen) -> Result<(), WorldError> {
+    let id: PortalId = name.parse()?;
+    let (mut model, lines) = case.portal(name);
+    world.import(&lines).await?;
+    learn(world, &id, model.contacts.values_mut()).await?;
+    for step in &case.steps {
+        let context = |error: WorldError| format!("at {step:?}: {error}");
+        match step {
+            Step::One(call) => {
+                let (path, token, body, headers) = case.one_request(&model, name, call);
+                let headers: Vec<(&str, &str)> = headers.iter().map(|value| ("if-match", value.as_str())).collect();
+                let reply = world.put_with(&path, &token, &body, &headers).await?;
+                let expected = model.set_one(call, &path);
+                check_one(&expected, &reply, call.dry_run).map_err(context)?;
+                model.take_over(&expected, call.dry_run, job(&reply));
+                note_one(seen, &expected, call);
+            }
+            Step::Many(call) => {
+                let (path, token, body) = case.many_request(name, call);
+                let reply = world.put_with(&path, &token, &body, &[]).await?;
+                let expected = model.set_many(call);
+                check_many(&expected, &reply, call.dry_run).map_err(context)?;
+                model.take_over(&expected, call.dry_run, job(&reply));
+                note_many(seen, &expected, call);
+            }
+            Step::Load(at, draft) => {
+                let Some(contact) = case.contact(*at, draft) else { continue };
+                world.import(&case.contact_lines(name, &contact)).await?;
+                let number = contact.id;
+                if model.load(contact) {
+                    learn(world, &id, model.contacts.get_mut(&number)).await?;
+                }
+                seen.note("reloaded");
+            }
+            Step::Remove(at) => {
+                let Some(contact) = case.id_at(*at) else { continue };
+                world.import(&case.remove_lines(name, contact)).await?;
+                model.contacts.remove(&contact);
+            }
+        }
+    }
+    check_state(world, &id, &model).await
+}
+
+fn same(what: &str, expected: &Value, found: &Value) -> Result<(), WorldError> {
+    if expected == found { Ok(()) } else { Err(format!("{what}: expected {expected}, found {found}").into()) }
+}
+
+fn job(reply: &Reply) -> Option<String> {
+    Some(reply.header("x-job-id").to_owned()).filter(|job| !job.is_empty())
+}
+
+/// What of a contact in an answer is about access, and who it is.
+fn shown(contact: &Value, id: &str) -> Value {
+    let members = ["DisplayName", "IsCompany", "IsPrivate", "IsShared", "ShareType", "CanEdit", "CanDelete"];
+    let mut shown: serde_json::Map<String, Value> =
+        members.iter().map(|&member| (member.to_owned(), contact[member].clone())).collect();
+    let managers = contact["AccessList"].as_array().into_iter().flatten();
+    shown.insert("AccessList".into(), managers.map(|manager| manager["Id"].clone()).collect());
+    shown.insert("id".into(), contact[id].clone());
+    shown.into()
+}
+
+fn check_one(expected: &Expected, reply: &Reply, dry_run: bool) -> Result<(), WorldError> {
+    same("status", &expected.status.into(), &reply.status.as_u16().into())?;
+    if expected.status != 200 {
+        return Ok(());
+    }
+    same("contact", &expected.shown[0], &shown(&reply.json()["response"], "id"))?;
+    let writes = !dry_run && !expected.changed.is_empty();
+    same("X-Job-Id", &writes.into(), &job(reply).is_some().into())?;
+    let revision = job(reply).or_else(|| expected.revision.clone());
+    same("ETag", &format!("\"{}\"", revision.as_deref().unwrap_or("0")).into(), &reply.header("etag").into())
+}
+
+fn check_many(expected: &Expected, reply: &Reply, dry_run: bool) -> Result<(), WorldError> {
+    same("status", &expected.status.into(), &reply.status.as_u16().into())?;
+    if expected.status != 200 {
+        return Ok(());
+    }
+    let found: Value = reply.json().as_array().into_iter().flatten().map(|contact| shown(contact, "ID")).collect();
+    let ids = |contacts: &[Value]| contacts.iter().map(|contact| contact["id"].clone()).collect::<Value>();
+    same("ids", &ids(&expected.shown), &json!(reply.ids()))?;
+    same("contacts", &expected.shown.clone().into(), &found)?;
+    for (header, count) in expected.counts() {
+        same(header, &json!(count), &json!(reply.count(header)))?;
+    }
+    same("X-Job-Id", &(!dry_run).into(), &job(reply).is_some().into())
+}
+
+async fn states(
+    world: &World,
+    portal: &PortalId,
+    contacts: impl Iterator<Item = i32>,
+) -> Result<HashMap<i32, AccessState>, WorldError> {
+    let ids: Result<Vec<ContactId>, _> = contacts.map(|id| i64::from(id).try_into()).collect();
+    let states = world.store.access_of(portal, &ids?).await?;
+    Ok(states.into_iter().map(|(id, state)| (id.get(), state)).collect())
+}
+
+/// Learns the revisions that a load gave, to those contacts for which access was set and to no others.
+async fn learn(
+    world: &World,
+    portal: &PortalId,
+    contacts: impl IntoIterator<Item = &mut Contact>,
+) -> Result<(), WorldError> {
+    let mut contacts: Vec<&mut Contact> = contacts.into_iter().collect();
+    let states = states(world, portal, contacts.iter().map(|contact| contact.id)).await?;
+    for contact in &mut contacts {
+        contact.revision = states.get(&contact.id).and_then(|state| state.revision).map(|job| job.to_string());
+        let what = format!("contact {} has a record", contact.id);
+        same(&what, &contact.access.is_set().into(), &contact.revision.is_some().into())?;
+    }
+    Ok(())
+}
+
+/// Compares the access of every contact, and which job set it.
+async fn check_state(world: &World, portal: &PortalId, model: &Model) -> Result<(), WorldError> {
+    let states = states(world, portal, model.contacts.keys().copied()).await?;
+    for (&id, contact) in &model.contacts {
+        let state = states.get(&id).cloned().unwrap_or_default();
+        let managers: Vec<String> = contact.access.managers.iter().map(|&user| user_id(user)).collect();
+        let found: Vec<String> = state.access.managers.iter().map(ToString::to_string).collect();
+        same(
+            &format!("contact {id} in the end"),
+            &json!([contact.access.share, managers, contact.revision]),
+            &json!([state.access.share.number(), found, state.revision.map(|job| job.to_string())]),
+        )?;
+    }
+    Ok(())
+}
+
+fn note_one(seen: &Seen, expected: &Expected, call: &cases::One) {
+    seen.note(match expected.status {
+        200 => "one 200",
+        400 => "one 400",
+        401 => "one 401",
+        403 => "one 403",
+        404 => "one 404",
+        _ => "one 412",
+    });
+    if expected.status == 200 {
+        let notes = [
+            (call.dry_run, "one dry run"),
+            (expected.changed.is_empty(), "one unchanged"),
+            (call.if_match == cases::IfMatch::Current, "If-Match holds"),
+        ];
+        notes.into_iter().filter(|(happened, _)| *happened).for_each(|(_, what)| seen.note(what));
+    }
+}
+
+fn note_many(seen: &Seen, expected: &Expected, call: &cases::Many) {
+    seen.note(match expected.status {
+        200 => "many 200",
+        400 => "many 400",
+        401 => "many 401",
+        403 => "many 403",
+        _ => "many 422",
+    });
+    if expected.status == 200 {
+        let notes = [
+            (call.dry_run, "many dry run"),
+            (!expected.changed.is_empty() && !call.dry_run, "many updated"),
+            (expected.unchanged > 0, "many unchanged"),
+            (expected.skipped > 0, "many skipped"),
+            (expected.unseen > 0, "many unseen"),
+            (expected.next.is_some(), "page cut"),
+            (expected.changed.len() > 100 && !call.dry_run, "more than 100 updated"),
+        ];
+        notes.into_iter().filter(|(happened, _)| *happened).for_each(|(_, what)| seen.note(what));
+    }
+}

@@ -1,0 +1,139 @@
+//! The portal that most tests are about: who is in it, and the lines it is loaded from.
+
+use std::collections::BTreeMap;
+
+use models::access::{Access, ShareType};
+use models::id::{ContactId, PortalId};
+use models::job::JobId;
+use serde_json::{Value, json};
+use store::contacts::AccessState;
+use tests::{Reply, World};
+use uuid::Uuid;
+
+/// An administrator.
+pub(crate) const ADA: Uuid = Uuid::from_u128(0xada);
+/// An ordinary user, in most tests the manager.
+pub(crate) const MIKE: Uuid = Uuid::from_u128(0x31c3);
+/// An ordinary user, in most tests a stranger to the contact.
+pub(crate) const SAM: Uuid = Uuid::from_u128(0x5a3);
+/// No user of any portal.
+pub(crate) const NOBODY: Uuid = Uuid::from_u128(0xdead);
+
+/// Tokens that read and write.
+pub(crate) const ADA_TOKEN: &str = "ada-reads-and-writes-0123456789abcdef";
+pub(crate) const MIKE_TOKEN: &str = "mike-reads-and-writes-0123456789abcdef";
+pub(crate) const SAM_TOKEN: &str = "sam-reads-and-writes-0123456789abcdef";
+/// A token of the administrator that only reads.
+pub(crate) const READER_TOKEN: &str = "ada-only-reads-0123456789abcdef0123456789";
+/// A token of an administrator of the portal `zenith`.
+pub(crate) const ZOE_TOKEN: &str = "zoe-of-zenith-0123456789abcdef0123456789";
+pub(crate) const ZOE: Uuid = Uuid::from_u128(0x20e);
+
+/// When a contact was created, when its line does not say.
+pub(crate) const CREATED: &str = "2020-12-08T17:37:04.5916406Z";
+
+/// Import lines of these values.
+pub(crate) fn lines(values: impl IntoIterator<Item = Value>) -> String {
+    values.into_iter().map(|value| format!("{value}\n")).collect()
+}
+
+/// A portal's line.
+pub(crate) fn portal(id: &str, zone: &str, shards: u16) -> Value {
+    json!({"portal": {"Id": id, "TimeZone": zone, "Shards": shards}})
+}
+
+pub(crate) fn user(id: Uuid, name: &str, is_admin: bool) -> Value {
+    json!({"user": {"Id": id, "DisplayName": name, "IsAdmin": is_admin}})
+}
+
+pub(crate) fn token(text: &str, user: Uuid, scopes: &[&str]) -> Value {
+    json!({"token": {"Token": text, "UserId": user, "Scopes": scopes}})
+}
+
+pub(crate) fn stage(id: i32) -> Value {
+    json!({"stage": {"id": id, "Title": format!("Stage {id}")}})
+}
+
+pub(crate) fn contact_type(id: i32) -> Value {
+    json!({"type": {"id": id, "Title": format!("Type {id}")}})
+}
+
+/// A contact's line: these members, with a name and a creation date where they lack one.
+pub(crate) fn contact(id: i64, members: Value) -> Value {
+    let mut contact = json!({"id": id, "Created": CREATED, "DisplayName": format!("Contact {id}")});
+    if let (Some(contact), Value::Object(members)) = (contact.as_object_mut(), members) {
+        contact.extend(members);
+    }
+    json!({"contact": contact})
+}
+
+/// A contact's line with this access.
+pub(crate) fn contact_with(id: i64, share: ShareType, managers: &[Uuid]) -> Value {
+    let managers: Vec<Value> = managers.iter().map(|id| json!({"Id": id})).collect();
+    contact(id, json!({"ShareType": share.number(), "AccessList": managers}))
+}
+
+/// The portal `acme` without contacts: in Riga, on four shards, with its people, their tokens, three stages and types.
+pub(crate) fn acme() -> Vec<Value> {
+    let mut values = vec![
+        portal("acme", "Europe/Riga", 4),
+        user(ADA, "Ada", true),
+        user(MIKE, "Mike", false),
+        user(SAM, "Sam", false),
+        token(ADA_TOKEN, ADA, &["read", "write"]),
+        token(MIKE_TOKEN, MIKE, &["read", "write"]),
+        token(SAM_TOKEN, SAM, &["read", "write"]),
+        token(READER_TOKEN, ADA, &["read"]),
+    ];
+    values.extend((1..=3).flat_map(|id| [stage(id), contact_type(id)]));
+    values
+}
+
+/// The portal `zenith` without contacts.
+pub(crate) fn zenith() -> Vec<Value> {
+    vec![portal("zenith", "UTC", 4), user(ZOE, "Zoe", true), token(ZOE_TOKEN, ZOE, &["read", "write"])]
+}
+
+/// A world of `acme` with these contacts.
+pub(crate) async fn acme_with(contacts: impl IntoIterator<Item = Value>) -> World {
+    let mut values = acme();
+    values.extend(contacts);
+    World::with(&lines(values)).await.unwrap()
+}
+
+pub(crate) fn id(portal: &str) -> PortalId {
+    portal.parse().unwrap()
+}
+
+pub(crate) fn contact_id(number: i64) -> ContactId {
+    number.try_into().unwrap()
+}
+
+/// The access of these contacts of a portal, as the table holds it; contacts without a record are left out.
+pub(crate) async fn access(
+    world: &World,
+    portal: &str,
+    ids: impl IntoIterator<Item = i64>,
+) -> BTreeMap<i32, AccessState> {
+    let ids: Vec<ContactId> = ids.into_iter().map(contact_id).collect();
+    let states = world.store.access_of(&id(portal), &ids).await.unwrap();
+    states.into_iter().map(|(id, state)| (id.get(), state)).collect()
+}
+
+/// The access of one contact of `acme`.
+pub(crate) async fn access_of(world: &World, id: i64) -> AccessState {
+    access(world, "acme", [id]).await.into_values().next().unwrap_or_default()
+}
+
+pub(crate) fn private(managers: &[Uuid]) -> Access {
+    Access { share: ShareType::None, managers: managers.to_vec() }
+}
+
+pub(crate) fn public(managers: &[Uuid]) -> Access {
+    Access { share: ShareType::ReadWrite, managers: managers.to_vec() }
+}
+
+/// The job that an answer names.
+pub(crate) fn job(reply: &Reply) -> Option<JobId> {
+    reply.header("x-job-id").parse().ok()
+}

@@ -1,0 +1,448 @@
+//! `PUT …/contact/filter/access`: what a run changes, counts, pages, limits, records and costs.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use jobs::{Deadline, FilterRun, Report, RunError, Stopped};
+use models::access::{Access, Caller, ShareType};
+use models::filter::Filter;
+use models::job::{Before, Counts, Job, JobId, Kind, State};
+use models::moment::Moment;
+use models::plan::plan;
+use models::request::Page;
+use serde_json::{Value, json};
+use tests::{Reply, Spent, World};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::portal::{
+    ADA, ADA_TOKEN, MIKE, MIKE_TOKEN, SAM, SAM_TOKEN, access, access_of, acme, acme_with, contact, contact_with, id,
+    job, lines, portal, private, public, user,
+};
+
+async fn run(world: &World, token: &str, query: &str, body: &Value) -> Reply {
+    world.put(&format!("filter/access?{query}"), token, body).await.unwrap()
+}
+
+fn lock(managers: &[Uuid]) -> Value {
+    json!({"isPrivate": true, "managerList": managers})
+}
+
+/// Matched, updated, unchanged, skipped.
+fn counts(reply: &Reply) -> [u64; 4] {
+    ["matched", "updated", "unchanged", "skipped"].map(|what| reply.count(&format!("x-{what}-count")).unwrap())
+}
+
+async fn record(world: &World, id: JobId) -> Job {
+    world.store.job(&crate::portal::id("acme"), id).await.unwrap().unwrap()
+}
+
+async fn before(world: &World, id: JobId) -> BTreeMap<i32, Before> {
+    let before = world.store.before(&crate::portal::id("acme"), id).await.unwrap();
+    let count = before.len();
+    let by_contact: BTreeMap<i32, Before> =
+        before.into_iter().map(|before| (before.contact.get(), before)).collect();
+    assert_eq!(by_contact.len(), count, "a contact stands in two chunks");
+    by_contact
+}
+
+/// One contact of every access there is; contact 2 already is as the runs ask.
+fn contacts() -> Vec<Value> {
+    vec![
+        contact(1, json!({})),
+        contact_with(2, ShareType::None, &[MIKE]),
+        contact_with(3, ShareType::None, &[ADA]),
+        contact_with(4, ShareType::Read, &[]),
+        contact_with(5, ShareType::Read, &[MIKE]),
+        contact_with(6, ShareType::None, &[]),
+    ]
+}
+
+#[tokio::test]
+async fn a_run_changes_what_its_caller_may_edit_and_its_dry_run_says_so_before() {
+    for (token, user, expected_ids, expected_counts) in [
+        (ADA_TOKEN, ADA, &[6, 5, 4, 3, 2, 1][..], [6, 5, 1, 0]),
+        // Private to others: counts nowhere. Shared for reading: skipped, unless it is among the managers.
+        (MIKE_TOKEN, MIKE, &[5, 2, 1], [4, 2, 1, 1]),
+        (SAM_TOKEN, SAM, &[1], [3, 1, 0, 2]),
+    ] {
+        let world = acme_with(contacts()).await;
+        let state = access(&world, "acme", 1..=6).await;
+        let writes = world.trips.spent().writes;
+
+        let dry = run(&world, token, "dryRun=true", &lock(&[MIKE])).await;
+        assert_eq!((dry.status.as_u16(), job(&dry)), (200, None), "{}", dry.text);
+        assert_eq!(access(&world, "acme", 1..=6).await, state);
+        assert_eq!(world.trips.spent().writes, writes);
+
+        let reply = run(&world, token, "", &lock(&[MIKE])).await;
+        assert_eq!(reply.status, 200, "{}", reply.text);
+        assert_eq!(reply.ids(), expected_ids);
+        assert_eq!(counts(&reply), expected_counts);
+        assert_eq!((&dry.text, counts(&dry)), (&reply.text, expected_counts));
+
+        let changed: BTreeSet<i64> = expected_ids.iter().copied().filter(|id| *id != 2).collect();
+        let job_id = job(&reply).unwrap();
+        let after = access(&world, "acme", 1..=6).await;
+        for number in 1..=6i32 {
+            let (was, is) = (state.get(&number), after.get(&number));
+            if changed.contains(&i64::from(number)) {
+                let is = is.unwrap();
+                assert_eq!((&is.access, is.revision), (&private(&[MIKE]), Some(job_id)), "contact {number}");
+            } else {
+                assert_eq!(is, was, "contact {number}");
+            }
+        }
+        // The answer shows each contact as it is after the run, to this caller.
+        for shown in reply.json().as_array().unwrap() {
+            assert_eq!(shown["IsPrivate"], true);
+            assert_eq!(shown["AccessList"][0]["Id"], json!(MIKE));
+            assert_eq!(shown["CanEdit"], json!(user != SAM));
+        }
+
+        let job = record(&world, job_id).await;
+        let [matched, updated, unchanged, skipped] = expected_counts;
+        assert_eq!(job.counts, Counts { matched, updated, unchanged, skipped });
+        let was = before(&world, job_id).await;
+        assert_eq!(was.keys().map(|id| i64::from(*id)).collect::<BTreeSet<_>>(), changed);
+        for (number, was) in was {
+            let state = state.get(&number).cloned().unwrap_or_default();
+            assert_eq!((was.access, was.revision), (state.access, state.revision), "contact {number}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn is_private_has_its_documented_meaning() {
+    let world = acme_with(contacts()).await;
+    let reply = run(&world, ADA_TOKEN, "", &json!({"isPrivate": false, "managerList": [SAM, MIKE, SAM]})).await;
+    assert_eq!(reply.status, 200, "{}", reply.text);
+    for state in access(&world, "acme", 1..=6).await.into_values() {
+        assert_eq!(state.access, public(&[SAM, MIKE]));
+    }
+    for shown in reply.json().as_array().unwrap() {
+        assert_eq!((&shown["IsPrivate"], &shown["ShareType"], &shown["AccessList"]), (&json!(false), &json!(1), &json!([])));
+    }
+}
+
+#[tokio::test]
+async fn the_job_of_a_run_says_who_what_and_when() {
+    let world = acme_with([
+        contact(1, json!({"Tags": ["VIP"], "ContactStatus": {"id": 2}})),
+        contact(2, json!({"Tags": ["vip"]})),
+    ])
+    .await;
+    let body = json!({"tags": [" Vip"], "contactStage": 2, "contactListView": "Person", "fromDate": "2020-12-08",
+        "isPrivate": true, "managerList": [MIKE]});
+    let reply = run(&world, MIKE_TOKEN, "filterValue=CONTACT", &body).await;
+    assert_eq!(reply.ids(), [1], "{}", reply.text);
+    let job = record(&world, job(&reply).unwrap()).await;
+    let filter = job.filter.unwrap();
+    assert_eq!((filter.tags, filter.stages, filter.words), (vec!["vip".to_owned()], vec![2], vec!["contact".to_owned()]));
+    assert_eq!(filter.from_date, Some("2020-12-07T22:00:00Z".parse().unwrap()));
+    assert_eq!((job.kind, job.state, job.created_by, job.error), (Kind::Filter, State::Done, MIKE, None));
+    assert_eq!((job.created, job.finished), (world.app.now(), Some(world.app.now())));
+    assert_eq!(job.target, private(&[MIKE]));
+    assert_eq!(job.counts, Counts { matched: 1, updated: 1, unchanged: 0, skipped: 0 });
+}
+
+#[tokio::test]
+async fn unknown_managers_change_nothing() {
+    let world = acme_with(contacts()).await;
+    let writes = world.trips.spent().writes;
+    let reply = run(&world, ADA_TOKEN, "", &lock(&[MIKE, crate::portal::NOBODY])).await;
+    assert_eq!((reply.status.as_u16(), reply.error_type().as_str()), (400, "unknown-manager"));
+    assert_eq!(world.trips.spent().writes, writes);
+}
+
+#[tokio::test]
+async fn a_page_is_of_the_answer_and_never_of_the_change() {
+    const CONTACTS: i64 = 7;
+    for (query, expected, next) in [
+        ("count=3", &[7, 6, 5][..], Some(3)),
+        ("count=3&startIndex=3", &[4, 3, 2], Some(6)),
+        ("count=3&startIndex=6", &[1], None),
+        ("count=7", &[7, 6, 5, 4, 3, 2, 1], None),
+        ("startIndex=5", &[2, 1], None),
+        ("count=1&startIndex=6", &[1], None),
+        ("count=3&startIndex=7", &[], None),
+        ("startIndex=2147483647", &[], None),
+    ] {
+        let world = acme_with((1..=CONTACTS).map(|id| contact(id, json!({})))).await;
+        let dry = run(&world, ADA_TOKEN, &format!("{query}&dryRun=true"), &lock(&[])).await;
+        let reply = run(&world, ADA_TOKEN, query, &lock(&[])).await;
+        for reply in [dry, reply] {
+            assert_eq!(reply.ids(), expected, "{query}");
+            assert_eq!(reply.count("x-next-index"), next, "{query}");
+            assert_eq!(counts(&reply), [7, 7, 0, 0], "{query}");
+        }
+        let after = access(&world, "acme", 1..=CONTACTS).await;
+        assert_eq!(after.len(), 7, "{query}");
+        assert!(after.values().all(|state| state.access == private(&[])), "{query}");
+        // The pages of a call that is sent again go on where the first one ended.
+        let again = run(&world, ADA_TOKEN, query, &lock(&[])).await;
+        assert_eq!((again.ids(), counts(&again)), (expected.to_vec(), [7, 0, 7, 0]), "{query}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_of_no_contacts_changes_them_all() {
+    let world = acme_with((1..=3).map(|id| contact(id, json!({})))).await;
+    let reply = run(&world, ADA_TOKEN, "count=0", &lock(&[])).await;
+    assert_eq!((reply.text.as_str(), counts(&reply)), ("[]", [3, 3, 0, 0]));
+}
+
+#[tokio::test]
+async fn a_page_that_would_be_too_long_ends_earlier_and_says_where_the_next_one_starts() {
+    let about = "x".repeat(150_000);
+    let world = acme_with((1..=40).map(|id| contact(id, json!({"About": about})))).await;
+    let mut shown = Vec::new();
+    let mut start = Some(0);
+    let mut pages = 0;
+    while let Some(index) = start {
+        let reply = run(&world, ADA_TOKEN, &format!("startIndex={index}"), &lock(&[MIKE])).await;
+        assert_eq!(reply.status, 200);
+        assert!(reply.text.len() <= 4 * 1024 * 1024, "{} bytes", reply.text.len());
+        assert_eq!(counts(&reply)[0], 40);
+        assert_eq!(index, shown.len() as u64);
+        shown.extend(reply.ids());
+        start = reply.count("x-next-index");
+        pages += 1;
+    }
+    assert_eq!((shown, pages), ((1..=40).rev().collect(), 2));
+}
+
+#[tokio::test]
+async fn max_affected_is_a_limit_on_changes() {
+    let world = acme_with(contacts()).await;
+    let state = access(&world, "acme", 1..=6).await;
+    let writes = world.trips.spent().writes;
+    // Five of the six would be changed; the sixth is as asked.
+    for query in ["maxAffected=4", "maxAffected=0", "maxaffected=4&dryRun=true"] {
+        let reply = run(&world, ADA_TOKEN, query, &lock(&[MIKE])).await;
+        assert_eq!((reply.status.as_u16(), reply.error_type().as_str()), (422, "too-many-affected"), "{query}");
+        let message = reply.json()["error"]["message"].as_str().unwrap().to_owned();
+        assert!(message.contains("5 contacts"), "{message}");
+        assert_eq!(job(&reply), None);
+        assert_eq!(world.trips.spent().writes, writes, "{query}");
+    }
+    assert_eq!(access(&world, "acme", 1..=6).await, state);
+    let reply = run(&world, ADA_TOKEN, "maxAffected=5", &lock(&[MIKE])).await;
+    assert_eq!((reply.status.as_u16(), counts(&reply)), (200, [6, 5, 1, 0]), "{}", reply.text);
+    let reply = run(&world, ADA_TOKEN, "maxAffected=0", &lock(&[MIKE])).await;
+    assert_eq!((reply.status.as_u16(), counts(&reply)), (200, [6, 0, 6, 0]), "{}", reply.text);
+}
+
+#[tokio::test]
+async fn contacts_created_after_the_start_are_left_alone() {
+    let world = acme_with([
+        contact(1, json!({"Created": "2026-05-31T23:59:59.9999999Z", "Tags": ["new"]})),
+        contact(2, json!({"Created": "2026-06-01T00:00:00.0000001Z", "Tags": ["new"]})),
+    ])
+    .await;
+    world.set_clock("2026-06-01T00:00:00Z".parse::<Moment>().unwrap());
+    for body in [json!({"tags": ["new"], "toDate": "2030-01-01", "isPrivate": true}), lock(&[SAM])] {
+        let reply = run(&world, ADA_TOKEN, "", &body).await;
+        assert_eq!(reply.ids(), [1], "{body}");
+        assert_eq!(counts(&reply)[0], 1, "{body}");
+        assert_eq!(access_of(&world, 2).await.revision, None, "{body}");
+    }
+    world.set_clock("2026-06-01T00:00:01Z".parse::<Moment>().unwrap());
+    let reply = run(&world, ADA_TOKEN, "", &lock(&[])).await;
+    assert_eq!(reply.ids(), [2, 1]);
+}
+
+/// A portal of contacts with 40 managers each, taken in turn from 60 users.
+struct Crowd {
+    users: Vec<Uuid>,
+}
+
+const MANAGERS: usize = 40;
+
+impl Crowd {
+    fn new() -> Self {
+        Self { users: (1..=60).map(|n| Uuid::from_u128(0x7_0000_0000 + n)).collect() }
+    }
+
+    fn managers(&self, of: i64) -> Vec<Uuid> {
+        let first = usize::try_from(of).unwrap() * 7;
+        (0..MANAGERS).map(|i| self.users[(first + i) % self.users.len()]).collect()
+    }
+
+    fn contact(&self, id: i64) -> Value {
+        contact_with(id, ShareType::None, &self.managers(id))
+    }
+
+    /// The portal `acme` with two shards, and this many contacts.
+    async fn world(&self, contacts: i64) -> World {
+        let mut values = vec![portal("acme", "Europe/Riga", 2)];
+        values.extend(acme().into_iter().skip(1));
+        values.extend(self.users.iter().map(|&id| user(id, "One of the crowd", false)));
+        values.extend((1..=contacts).map(|id| self.contact(id)));
+        World::with(&lines(values)).await.unwrap()
+    }
+}
+
+async fn spent_by(world: &World, call: impl Future<Output = Reply>) -> (Reply, Spent) {
+    let before = world.trips.spent();
+    let reply = call.await;
+    assert_eq!(reply.status, 200, "{}", reply.text);
+    (reply, world.trips.spent() - before)
+}
+
+#[tokio::test]
+async fn three_thousand_contacts_are_changed_recorded_and_paid_for_as_promised() {
+    const CONTACTS: i64 = 3000;
+    let crowd = Crowd::new();
+    let world = crowd.world(CONTACTS).await;
+    let body = lock(&crowd.managers(1)[..MANAGERS]);
+    let (reply, spent) = spent_by(&world, run(&world, ADA_TOKEN, "count=1", &body)).await;
+    let loaded: Vec<i64> = (1..=CONTACTS).filter(|&id| crowd.managers(id) == crowd.managers(1)).collect();
+    let unchanged = loaded.len() as u64;
+    let updated = 3000 - unchanged;
+    assert_eq!(counts(&reply), [3000, updated, unchanged, 0]);
+    assert_eq!((reply.ids(), reply.count("x-next-index")), (vec![3000], Some(1)));
+
+    // The bar is per contact that is changed.
+    #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
+    let each = updated as f64;
+    assert!(spent.write_units / each <= 1.1, "{} write units per contact", spent.write_units / each);
+    assert!(spent.read_units / each <= 0.65, "{} read units per contact", spent.read_units / each);
+    // Each record is one write unit, so less was not counted.
+    assert!(spent.write_units / each >= 1.0 && spent.read_units / each >= 0.5, "{spent:?}");
+
+    let job_id = job(&reply).unwrap();
+    let after = access(&world, "acme", 1..=CONTACTS).await;
+    assert_eq!(after.len(), 3000);
+    assert!(after.values().all(|state| state.access == private(&crowd.managers(1))));
+    let written = after.values().filter(|state| state.revision == Some(job_id)).count();
+    assert_eq!(written as u64, updated);
+
+    let was = before(&world, job_id).await;
+    assert_eq!(was.len() as u64, updated);
+    for (number, was) in &was {
+        assert_eq!(was.access, private(&crowd.managers(i64::from(*number))), "contact {number}");
+        assert!(was.revision.is_some_and(|revision| revision != job_id), "contact {number}");
+    }
+
+    // Both shards hold more than a chunk takes.
+    let progress: HashMap<u16, _> = world.store.progress(&id("acme"), job_id).await.unwrap().into_iter().collect();
+    assert_eq!(progress.keys().copied().collect::<BTreeSet<_>>(), BTreeSet::from([0, 1]));
+    assert!(progress.values().all(|progress| progress.next_chunk == 2), "{progress:?}");
+    let total = progress.values().fold(Counts::default(), |mut total, progress| {
+        total += progress.counts;
+        total
+    });
+    let job = record(&world, job_id).await;
+    assert_eq!((job.state, job.counts.updated), (State::Done, updated));
+    assert_eq!(total.updated, updated);
+
+    // A page in the middle of so many is read without reading the whole.
+    let reply = run(&world, ADA_TOKEN, "dryRun=true&count=2&startIndex=1500", &body).await;
+    assert_eq!((reply.ids(), reply.count("x-next-index")), (vec![1500, 1499], Some(1502)));
+
+    // Nothing to change: nothing is written but the job, however many contacts there are.
+    let (reply, many) = spent_by(&world, run(&world, ADA_TOKEN, "count=1", &body)).await;
+    assert_eq!(counts(&reply), [3000, 0, 3000, 0]);
+    let small = crowd.world(300).await;
+    run(&small, ADA_TOKEN, "count=1", &body).await;
+    let (reply, few) = spent_by(&small, run(&small, ADA_TOKEN, "count=1", &body)).await;
+    assert_eq!(counts(&reply), [300, 0, 300, 0]);
+    assert!((many.write_units - few.write_units).abs() < f64::EPSILON, "{many:?} {few:?}");
+    assert_eq!(many.writes, few.writes);
+}
+
+/// A run over all contacts of `acme` by its administrator, as the engine takes it.
+async fn engine_run(world: &World, target: Access, job: JobId, deadline: Deadline) -> Result<Report, RunError> {
+    let run = filter_run(world, target).await;
+    run.apply(&world.store, job, deadline, || world.app.now()).await
+}
+
+async fn filter_run(world: &World, target: Access) -> FilterRun {
+    let portal = world.store.portal(&id("acme")).await.unwrap().unwrap();
+    let lists = world.store.lists(&portal.id).await.unwrap();
+    let statistics = world.store.statistics(&portal.id, &[], &lists.stage_counts).await.unwrap();
+    let filter = Filter::default();
+    FilterRun {
+        caller: Caller { user: ADA, is_admin: true },
+        plan: plan(&filter, &statistics, portal.shards, world.app.now()),
+        portal: portal.id,
+        filter,
+        target,
+        page: Page::default(),
+        max_affected: None,
+        started: world.app.now(),
+    }
+}
+
+#[tokio::test]
+async fn a_run_out_of_time_says_so_and_loses_nothing() {
+    let world = acme_with(contacts()).await;
+    let state = access(&world, "acme", 1..=6).await;
+    let job_id = Uuid::now_v7();
+    let report = engine_run(&world, private(&[SAM]), job_id, Some(Instant::now())).await.unwrap();
+    assert!(matches!(report.outcome.stopped, Some(Stopped::OutOfTime)));
+    assert_eq!(report.outcome.counts, Counts::default());
+    assert_eq!((report.job.state, report.job.error.is_some()), (State::Failed, true));
+    assert_eq!(record(&world, job_id).await, report.job);
+    assert_eq!(access(&world, "acme", 1..=6).await, state);
+    assert!(before(&world, job_id).await.is_empty());
+
+    // A preview, and the count before a limited run, are whole or they are none.
+    let mut run = filter_run(&world, private(&[SAM])).await;
+    let writes = world.trips.spent().writes;
+    let preview = run.preview(&world.store, Some(Instant::now())).await;
+    assert!(matches!(preview, Err(RunError::NotCounted { .. })));
+    run.max_affected = Some(100);
+    let limited = run.apply(&world.store, Uuid::now_v7(), Some(Instant::now()), || world.app.now()).await;
+    assert!(matches!(limited, Err(RunError::NotCounted { .. })));
+    assert_eq!(world.trips.spent().writes, writes);
+
+    // The same call again does the rest.
+    let report = engine_run(&world, private(&[SAM]), Uuid::now_v7(), None).await.unwrap();
+    assert!(report.outcome.stopped.is_none());
+    assert_eq!(report.outcome.counts, Counts { matched: 6, updated: 6, unchanged: 0, skipped: 0 });
+}
+
+#[tokio::test]
+async fn wherever_time_runs_out_what_is_done_is_recorded_and_the_next_run_does_the_rest() {
+    const CONTACTS: i64 = 2500;
+    let mut values = vec![portal("acme", "UTC", 1)];
+    values.extend(acme().into_iter().skip(1));
+    values.extend((1..=CONTACTS).map(|id| contact(id, json!({}))));
+    let world = World::with(&lines(values)).await.unwrap();
+    let mut done = 0;
+    for (round, millis) in [0, 20, 60, 120, 240].into_iter().enumerate() {
+        let target = private(&[[MIKE, SAM][round % 2]]);
+        let job_id = Uuid::now_v7();
+        let deadline = Instant::now() + Duration::from_millis(millis);
+        let report = engine_run(&world, target.clone(), job_id, Some(deadline)).await.unwrap();
+        let after = access(&world, "acme", 1..=CONTACTS).await;
+        let written: BTreeSet<i32> =
+            after.iter().filter(|(_, state)| state.revision == Some(job_id)).map(|(id, _)| *id).collect();
+        let recorded: BTreeSet<i32> = before(&world, job_id).await.into_keys().collect();
+        assert_eq!(written, recorded);
+        assert_eq!(report.outcome.counts.updated, written.len() as u64);
+        assert_eq!(record(&world, job_id).await, report.job);
+
+        let rest = engine_run(&world, target, Uuid::now_v7(), None).await.unwrap().outcome;
+        assert!(rest.stopped.is_none());
+        assert_eq!(rest.counts.unchanged, written.len() as u64);
+        assert_eq!(rest.counts.updated + rest.counts.unchanged, 2500);
+        done += 1;
+    }
+    assert_eq!(done, 5);
+}
+
+#[tokio::test]
+async fn runs_side_by_side_leave_each_contact_as_one_of_them_asked() {
+    const CONTACTS: i64 = 60;
+    let world = acme_with((1..=CONTACTS).map(|id| contact(id, json!({})))).await;
+    let (a, b) = (lock(&[MIKE]), lock(&[SAM]));
+    let (a, b) = futures::join!(run(&world, ADA_TOKEN, "", &a), run(&world, ADA_TOKEN, "", &b));
+    let by_job = HashMap::from([(job(&a).unwrap(), private(&[MIKE])), (job(&b).unwrap(), private(&[SAM]))]);
+    for (number, state) in access(&world, "acme", 1..=CONTACTS).await {
+        let asked = &by_job[&state.revision.unwrap()];
+        assert_eq!(&state.access, asked, "contact {number}");
+    }
+}

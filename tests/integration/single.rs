@@ -1,0 +1,349 @@
+//! `PUT …/contact/{contactid}/access`: what it checks, writes, records and answers.
+
+use std::collections::HashMap;
+
+use futures::future::join_all;
+use models::access::{Access, ShareType};
+use models::id::PortalId;
+use models::job::{Before, Job, JobId, Kind, State};
+use serde_json::{Value, json};
+use tests::{Reply, World};
+use uuid::Uuid;
+
+use crate::portal::{
+    ADA, ADA_TOKEN, MIKE, MIKE_TOKEN, NOBODY, READER_TOKEN, SAM, SAM_TOKEN, access_of, acme_with, contact,
+    contact_with, id, job, private, public,
+};
+
+fn acme() -> PortalId {
+    id("acme")
+}
+
+fn body(is_shared: bool, managers: &[Uuid]) -> Value {
+    json!({"isShared": is_shared, "managerList": managers})
+}
+
+async fn put(world: &World, token: &str, body: &Value) -> Reply {
+    world.put("1/access", token, body).await.unwrap()
+}
+
+async fn put_if(world: &World, if_match: &[&str], body: &Value) -> Reply {
+    let headers: Vec<(&str, &str)> = if_match.iter().map(|value| ("if-match", *value)).collect();
+    world.put_with("1/access", ADA_TOKEN, &body.to_string(), &headers).await.unwrap()
+}
+
+/// The job's record and what was before it, which a single PUT always has.
+async fn recorded(world: &World, id: JobId) -> (Job, Before) {
+    let job = world.store.job(&acme(), id).await.unwrap().unwrap();
+    let mut before = world.store.before(&acme(), id).await.unwrap();
+    assert_eq!(before.len(), 1);
+    (job, before.remove(0))
+}
+
+#[tokio::test]
+async fn a_single_put_takes_three_rounds_once_its_token_is_known() {
+    let world = acme_with([contact(1, json!({"ContactStatus": {"id": 1}, "CreateBy": {"Id": SAM}}))]).await;
+    assert_eq!(put(&world, ADA_TOKEN, &body(false, &[MIKE])).await.status, 200);
+    let before = world.trips.so_far();
+    let reply = put(&world, ADA_TOKEN, &body(true, &[MIKE])).await;
+    assert_eq!(reply.status, 200, "{}", reply.text);
+    assert_eq!(world.trips.so_far().1 - before.1, 3);
+}
+
+#[tokio::test]
+async fn checks_come_in_their_order() {
+    let world = acme_with([
+        contact_with(2, ShareType::None, &[MIKE]),
+        contact_with(3, ShareType::Read, &[MIKE]),
+        contact_with(4, ShareType::None, &[SAM]),
+    ])
+    .await;
+    let good = body(true, &[]).to_string();
+    let unknown = body(true, &[NOBODY]).to_string();
+    let other = "\"00000000-0000-0000-0000-000000000000\"";
+    // Each call has every fault that the calls after it have, and one more.
+    for (token, path, body, if_match, expected) in [
+        ("no-such-token-0123456789abcdef0123456789", "9/access", "{", other, "401 unauthenticated"),
+        (READER_TOKEN, "9/access", "{", other, "403 scope-missing"),
+        (SAM_TOKEN, "9/access", "{", other, "400 invalid-request"),
+        (SAM_TOKEN, "9/access", &unknown, other, "400 unknown-manager"),
+        (SAM_TOKEN, "9/access", &good, other, "404 contact-not-found"),
+        (SAM_TOKEN, "2/access", &good, other, "404 contact-not-found"),
+        (SAM_TOKEN, "3/access", &good, other, "403 edit-forbidden"),
+        (SAM_TOKEN, "4/access", &good, other, "412 revision-changed"),
+        (SAM_TOKEN, "4/access", &good, "*", "200 "),
+    ] {
+        let reply = world.put_with(path, token, body, &[("if-match", if_match)]).await.unwrap();
+        assert_eq!(format!("{} {}", reply.status.as_u16(), reply.error_type()), expected, "{path} {}", reply.text);
+    }
+}
+
+#[tokio::test]
+async fn stranger_is_told_the_same_of_a_private_contact_as_of_none() {
+    let world = acme_with([contact_with(1, ShareType::None, &[MIKE])]).await;
+    let told = async |id: &str| {
+        let reply = world.put(&format!("{id}/access"), SAM_TOKEN, &body(true, &[])).await.unwrap();
+        let error = reply.json()["error"].clone();
+        let headers: Vec<String> = reply.headers.keys().map(ToString::to_string).collect();
+        let message = error["message"].as_str().unwrap().replace(id, "ID");
+        (reply.status, message, error["type"].clone(), error["details"].clone(), headers)
+    };
+    assert_eq!(told("1").await, told("777").await);
+}
+
+#[tokio::test]
+async fn unknown_managers_are_named_and_nothing_is_changed() {
+    let world = acme_with([contact(1, json!({}))]).await;
+    let other = Uuid::from_u128(0xbeef);
+    let before = world.trips.spent();
+    let reply = put(&world, ADA_TOKEN, &body(false, &[MIKE, NOBODY, SAM, other])).await;
+    assert_eq!((reply.status.as_u16(), reply.error_type().as_str()), (400, "unknown-manager"));
+    let error = &reply.json()["error"];
+    for id in [NOBODY, other] {
+        assert!(error["message"].as_str().unwrap().contains(&id.to_string()), "{error}");
+    }
+    assert!(!error["message"].as_str().unwrap().contains(&MIKE.to_string()), "{error}");
+    let details: Vec<&Value> = error["details"].as_array().unwrap().iter().collect();
+    assert_eq!(details.len(), 2);
+    assert!(details.iter().all(|detail| detail["field"] == "managerList"), "{error}");
+    assert_eq!(world.trips.spent().writes, before.writes);
+    assert_eq!(access_of(&world, 1).await.revision, None);
+}
+
+#[tokio::test]
+async fn the_list_replaces_the_old_one_and_is_kept_while_shared() {
+    let world = acme_with([contact(1, json!({}))]).await;
+    for (body, expected) in [
+        (body(false, &[MIKE, SAM]), private(&[MIKE, SAM])),
+        (body(false, &[SAM]), private(&[SAM])),
+        (body(true, &[SAM, MIKE]), public(&[SAM, MIKE])),
+        (body(true, &[MIKE]), public(&[MIKE])),
+        // Duplicates are dropped, the order of first mention is kept.
+        (body(false, &[SAM, MIKE, SAM, ADA, MIKE, ADA]), private(&[SAM, MIKE, ADA])),
+        // A list that is left out is an empty one.
+        (json!({"isShared": true}), public(&[])),
+        (json!({"isShared": false}), private(&[])),
+        (json!({"isShared": true, "managerList": [MIKE.to_string().to_uppercase()]}), public(&[MIKE])),
+    ] {
+        let reply = put(&world, ADA_TOKEN, &body).await;
+        assert_eq!(reply.status, 200, "{}", reply.text);
+        assert_eq!(access_of(&world, 1).await.access, expected, "{body}");
+
+        let shown = &reply.json()["response"];
+        let is_private = expected.share == ShareType::None;
+        let listed: Vec<Value> = shown["AccessList"].as_array().unwrap().iter().map(|who| who["Id"].clone()).collect();
+        let managers: Vec<Value> = expected.managers.iter().map(|id| json!(id)).collect();
+        assert_eq!(listed, if is_private { managers } else { Vec::new() }, "{body}");
+        assert_eq!(
+            (&shown["IsPrivate"], &shown["IsShared"], &shown["ShareType"]),
+            (&json!(is_private), &json!(!is_private), &json!(expected.share.number())),
+            "{body}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn contact_without_managers_that_is_not_shared_is_the_administrators() {
+    let world = acme_with([contact(1, json!({}))]).await;
+    let reply = put(&world, MIKE_TOKEN, &body(false, &[])).await;
+    assert_eq!(reply.status, 200, "{}", reply.text);
+    // The answer shows the contact after the change: who locked it may not edit it any more.
+    let shown = &reply.json()["response"];
+    assert_eq!((&shown["IsPrivate"], &shown["CanEdit"], &shown["CanDelete"]), (&json!(true), &json!(false), &json!(false)));
+    assert_eq!(put(&world, MIKE_TOKEN, &body(true, &[])).await.status, 404);
+    let reply = put(&world, ADA_TOKEN, &body(true, &[])).await;
+    assert_eq!(reply.status, 200, "{}", reply.text);
+    assert_eq!(reply.json()["response"]["CanEdit"], true);
+}
+
+#[tokio::test]
+async fn contact_shared_for_reading_is_edited_by_its_managers() {
+    for (token, status) in [(ADA_TOKEN, 200), (MIKE_TOKEN, 200), (SAM_TOKEN, 403)] {
+        let world = acme_with([contact_with(1, ShareType::Read, &[MIKE])]).await;
+        let reply = put(&world, token, &body(false, &[SAM])).await;
+        assert_eq!(reply.status, status, "{token}: {}", reply.text);
+        let expected = if status == 200 {
+            private(&[SAM])
+        } else {
+            Access { share: ShareType::Read, managers: vec![MIKE] }
+        };
+        assert_eq!(access_of(&world, 1).await.access, expected, "{token}");
+    }
+}
+
+#[tokio::test]
+async fn public_contact_is_anyones_to_lock() {
+    let world = acme_with([contact(1, json!({}))]).await;
+    let reply = put(&world, SAM_TOKEN, &body(false, &[SAM])).await;
+    assert_eq!(reply.status, 200, "{}", reply.text);
+    assert_eq!(reply.json()["response"]["CanEdit"], true);
+    assert_eq!(put(&world, MIKE_TOKEN, &body(true, &[])).await.status, 404);
+}
+
+#[tokio::test]
+async fn if_match_admits_the_current_revision_only() {
+    let world = acme_with([contact(1, json!({}))]).await;
+    let (a, b) = (body(false, &[MIKE]), body(false, &[SAM]));
+
+    // A contact without an access record has the revision "0".
+    assert_eq!(put_if(&world, &["\"1\""], &a).await.status, 412);
+    let reply = put_if(&world, &["\"0\""], &a).await;
+    assert_eq!(reply.status, 200, "{}", reply.text);
+    let current = reply.header("etag").to_owned();
+    assert_eq!(current, format!("\"{}\"", job(&reply).unwrap()));
+
+    let refused = ["\"0\"", "\"\"", "0", &current.replace('"', ""), &format!("W/{current}"), "\"x\", \"y\"", ""];
+    for if_match in refused {
+        let before = world.trips.spent();
+        let reply = put_if(&world, &[if_match], &b).await;
+        assert_eq!((reply.status.as_u16(), reply.error_type().as_str()), (412, "revision-changed"), "{if_match}");
+        assert_eq!(world.trips.spent().writes, before.writes, "{if_match}");
+    }
+    assert_eq!(access_of(&world, 1).await.access, private(&[MIKE]));
+
+    let mut current = current;
+    for (i, form) in ["CURRENT", "*", "\"x\", CURRENT", "CURRENT,\"y\"", "\"x\";CURRENT", ""].into_iter().enumerate() {
+        let value = form.replace("CURRENT", &current);
+        // Several headers are one list.
+        let values: Vec<&str> = value.split(';').collect();
+        let values = if form.is_empty() { &[][..] } else { &values };
+        let reply = put_if(&world, values, if i % 2 == 0 { &b } else { &a }).await;
+        assert_eq!(reply.status, 200, "{value}: {}", reply.text);
+        assert_ne!(reply.header("etag"), current, "{value}");
+        current = reply.header("etag").to_owned();
+    }
+}
+
+#[tokio::test]
+async fn if_match_star_admits_a_contact_without_a_record() {
+    let world = acme_with([contact(1, json!({}))]).await;
+    assert_eq!(put_if(&world, &["*"], &body(false, &[])).await.status, 200);
+}
+
+#[tokio::test]
+async fn dry_run_answers_what_the_call_would_and_writes_nothing() {
+    let world = acme_with([contact_with(1, ShareType::Read, &[MIKE])]).await;
+    let (state, spent) = (access_of(&world, 1).await, world.trips.spent());
+    let body = body(false, &[SAM, MIKE]);
+    for query in ["dryRun=true", "dryrun=TRUE"] {
+        let dry = world.put(&format!("1/access?{query}"), MIKE_TOKEN, &body).await.unwrap();
+        assert_eq!(dry.status, 200, "{}", dry.text);
+        assert_eq!(job(&dry), None);
+        assert_eq!(dry.header("etag"), format!("\"{}\"", state.revision.unwrap()));
+        assert_eq!(access_of(&world, 1).await, state);
+        assert_eq!(world.trips.spent().writes, spent.writes);
+        assert_eq!(dry.json()["response"]["IsPrivate"], true);
+    }
+    let dry = world.put("1/access?dryRun=true", MIKE_TOKEN, &body).await.unwrap();
+    let run = world.put("1/access?dryRun=false", MIKE_TOKEN, &body).await.unwrap();
+    assert_eq!(dry.text, run.text);
+    assert_eq!(access_of(&world, 1).await.access, private(&[SAM, MIKE]));
+
+    // It refuses what the call would.
+    let dry = world.put("1/access?dryRun=true", ADA_TOKEN, &self::body(true, &[NOBODY])).await.unwrap();
+    assert_eq!(dry.status, 400);
+}
+
+#[tokio::test]
+async fn contact_that_is_as_asked_costs_no_write() {
+    let world = acme_with([contact(1, json!({}))]).await;
+    // Public with an empty list is what a contact without a record already is.
+    let before = world.trips.spent();
+    let reply = put(&world, ADA_TOKEN, &body(true, &[])).await;
+    assert_eq!((reply.status.as_u16(), reply.header("etag"), job(&reply)), (200, "\"0\"", None));
+    assert_eq!(world.trips.spent().writes, before.writes);
+
+    let set = put(&world, ADA_TOKEN, &body(false, &[MIKE, SAM])).await;
+    let before = world.trips.spent();
+    let again = put(&world, MIKE_TOKEN, &body(false, &[MIKE, SAM, MIKE])).await;
+    assert_eq!((again.status.as_u16(), job(&again)), (200, None));
+    assert_eq!(again.header("etag"), set.header("etag"));
+    assert_eq!(world.trips.spent().writes, before.writes);
+    assert!((world.trips.spent().write_units - before.write_units).abs() < f64::EPSILON);
+
+    // Another order is another list: it is shown in that order.
+    let reply = put(&world, ADA_TOKEN, &body(false, &[SAM, MIKE])).await;
+    assert!(job(&reply).is_some());
+    assert_eq!(access_of(&world, 1).await.access, private(&[SAM, MIKE]));
+}
+
+#[tokio::test]
+async fn each_change_has_a_job_with_what_was_before() {
+    let world = acme_with([contact(1, json!({}))]).await;
+    let mut before = access_of(&world, 1).await;
+    for (token, user, body, target) in [
+        (ADA_TOKEN, ADA, body(false, &[MIKE, SAM]), private(&[MIKE, SAM])),
+        (MIKE_TOKEN, MIKE, body(true, &[SAM]), public(&[SAM])),
+        (SAM_TOKEN, SAM, body(false, &[SAM]), private(&[SAM])),
+    ] {
+        let reply = put(&world, token, &body).await;
+        let id = job(&reply).unwrap();
+        let (job, was) = recorded(&world, id).await;
+        assert_eq!(
+            (job.id, job.kind, job.state, job.created_by, &job.target, job.filter, job.error),
+            (id, Kind::Contact, State::Done, user, &target, None, None)
+        );
+        assert_eq!((job.counts.matched, job.counts.updated, job.counts.unchanged, job.counts.skipped), (1, 1, 0, 0));
+        assert_eq!((job.created, job.finished), (world.app.now(), Some(world.app.now())));
+        assert_eq!((was.contact.get(), was.access, was.revision), (1, before.access, before.revision));
+        before = access_of(&world, 1).await;
+        assert_eq!((&before.access, before.revision), (&target, Some(id)));
+    }
+}
+
+#[tokio::test]
+async fn job_of_one_portal_is_not_found_in_another() {
+    let world = acme_with([contact(1, json!({}))]).await;
+    let id = job(&put(&world, ADA_TOKEN, &body(false, &[])).await).unwrap();
+    assert!(world.store.job(&acme(), id).await.unwrap().is_some());
+    assert!(world.store.job(&self::id("zenith"), id).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn concurrent_puts_of_one_contact_follow_one_another() {
+    const CALLS: u128 = 20;
+    let users: Vec<Uuid> = (1..=CALLS).map(|n| Uuid::from_u128(0x1000 + n)).collect();
+    let mut values: Vec<Value> = users.iter().map(|&id| crate::portal::user(id, "One of many", false)).collect();
+    values.push(contact(1, json!({})));
+    let world = acme_with(values).await;
+
+    let bodies: Vec<Value> = users.iter().map(|&id| body(false, &[id])).collect();
+    let replies = join_all(bodies.iter().map(|body| put(&world, ADA_TOKEN, body))).await;
+
+    let mut by_former: HashMap<Option<JobId>, (Job, Before)> = HashMap::new();
+    for (reply, user) in replies.iter().zip(&users) {
+        assert_eq!(reply.status, 200, "{}", reply.text);
+        assert_eq!(reply.json()["response"]["AccessList"][0]["Id"], json!(user));
+        let (job, before) = recorded(&world, job(reply).unwrap()).await;
+        assert_eq!(job.target, private(&[*user]));
+        let twin = by_former.insert(before.revision, (job, before));
+        assert!(twin.is_none(), "two changes of one revision: {twin:?}");
+    }
+    // From the contact as it was loaded, each change stands on the one before it, and the last one is what is there.
+    let (mut access, mut revision) = (Access::default(), None);
+    for _ in 0..CALLS {
+        let (job, before) = by_former.remove(&revision).unwrap();
+        assert_eq!(before.access, access);
+        (access, revision) = (job.target, Some(job.id));
+    }
+    let last = access_of(&world, 1).await;
+    assert_eq!((last.access, last.revision), (access, revision));
+}
+
+#[tokio::test]
+async fn of_concurrent_puts_with_one_revision_one_is_made() {
+    let world = acme_with([contact(1, json!({}))]).await;
+    let bodies = [MIKE, SAM, ADA].map(|id| body(false, &[id]));
+    let replies = join_all(bodies.iter().map(|body| put_if(&world, &["\"0\""], body))).await;
+    let mut statuses: Vec<u16> = replies.iter().map(|reply| reply.status.as_u16()).collect();
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 412, 412]);
+}
+
+#[tokio::test]
+async fn managers_who_left_are_shown_by_their_identifier() {
+    let world = acme_with([contact(1, json!({"CreateBy": {"Id": NOBODY}}))]).await;
+    let reply = put(&world, ADA_TOKEN, &body(false, &[])).await;
+    let creator = &reply.json()["response"]["CreateBy"];
+    assert_eq!((&creator["Id"], &creator["DisplayName"]), (&json!(NOBODY), &json!("")));
+}

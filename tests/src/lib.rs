@@ -1,0 +1,317 @@
+//! A world for a test: the real handlers behind the real router, on a table of its own, with a clock that stands still.
+//!
+//! The engine is the embedded one, in memory; with `CRM_ACCESS_TEST_DYNAMODB` set to a URL it is the DynamoDB there.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use api::App;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::interceptors::{
+    BeforeSerializationInterceptorContextRef, FinalizerInterceptorContextRef,
+};
+use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents, SharedInterceptor};
+use aws_sdk_dynamodb::operation::batch_get_item::BatchGetItemOutput;
+use aws_sdk_dynamodb::operation::batch_write_item::BatchWriteItemOutput;
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemOutput;
+use aws_sdk_dynamodb::operation::get_item::GetItemOutput;
+use aws_sdk_dynamodb::operation::put_item::PutItemOutput;
+use aws_sdk_dynamodb::operation::query::QueryOutput;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsOutput;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemOutput;
+use aws_sdk_dynamodb::types::ConsumedCapacity;
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use lambda_http::http::{HeaderMap, Request, StatusCode};
+use local::engine::{Engine, Storage};
+use models::import::parse_line;
+use models::moment::Moment;
+use serde_json::Value;
+use store::Store;
+use store::client::{Endpoint, connect};
+use store::import::{ImportError, Importer, Options, Summary};
+use tower::ServiceExt as _;
+use uuid::Uuid;
+
+/// Error of a test's own scaffolding.
+pub type WorldError = Box<dyn std::error::Error + Send + Sync>;
+
+/// How long a world believes a token, unless a test asks for none of it.
+const TOKEN_CACHE: Duration = Duration::from_secs(3600);
+
+/// When it is in a world, until a test says otherwise: 2026-01-01T00:00:00Z.
+pub const NEW_YEAR_2026: i64 = 17_672_256_000_000_000;
+
+/// A portal's table with the service on it.
+#[derive(Debug)]
+pub struct World {
+    /// The table.
+    pub store: Store,
+    /// The service.
+    pub app: App,
+    /// The calls to DynamoDB.
+    pub trips: Trips,
+    /// The SDK client under the store.
+    pub client: Client,
+    /// The table's name.
+    pub table: String,
+    router: Router,
+    clock: Arc<AtomicI64>,
+    /// Ends with the world.
+    engine: Option<Engine>,
+}
+
+/// An answer, read.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body as it came.
+    pub text: String,
+}
+
+impl Reply {
+    /// The body as JSON; null when it is not.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or(Value::Null)
+    }
+
+    /// A header's text; empty when it is missing.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    /// A header that counts; none when it is missing.
+    pub fn count(&self, name: &str) -> Option<u64> {
+        self.header(name).parse().ok()
+    }
+
+    /// The identifiers of the contacts in a bare array.
+    pub fn ids(&self) -> Vec<i64> {
+        self.json().as_array().into_iter().flatten().filter_map(|contact| contact["ID"].as_i64()).collect()
+    }
+
+    /// The stable word of an error.
+    pub fn error_type(&self) -> String {
+        self.json()["error"]["type"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+impl World {
+    /// An empty world.
+    pub async fn new() -> Result<Self, WorldError> {
+        Self::with_token_cache(TOKEN_CACHE).await
+    }
+
+    /// An empty world that believes a token for `token_cache`.
+    pub async fn with_token_cache(token_cache: Duration) -> Result<Self, WorldError> {
+        #[expect(clippy::disallowed_methods, reason = "which engine the tests run on is told from outside")]
+        let named = std::env::var("CRM_ACCESS_TEST_DYNAMODB").ok();
+        let (endpoint, engine) = match named {
+            Some(url) => (Endpoint { url, is_local: true }, None),
+            None => {
+                let engine = Engine::start(&Storage::Memory, 0).await?;
+                (engine.endpoint(), Some(engine))
+            }
+        };
+        let trips = Trips::default();
+        let client = connect(Some(&endpoint), Some(SharedInterceptor::new(trips.clone()))).await;
+        let table = format!("test-{}", Uuid::now_v7());
+        let store = Store::new(client.clone(), &table);
+        store.ensure_table().await?;
+        let clock = Arc::new(AtomicI64::new(NEW_YEAR_2026));
+        let told = clock.clone();
+        let app = App::new(store.clone(), token_cache)
+            .with_clock(Arc::new(move || Moment::from_steps(told.load(Ordering::SeqCst))));
+        let router = local::router::router(&app);
+        Ok(Self { store, app, trips, client, table, router, clock, engine })
+    }
+
+    /// A world with these import lines loaded.
+    pub async fn with(lines: &str) -> Result<Self, WorldError> {
+        let world = Self::new().await?;
+        world.import(lines).await?;
+        Ok(world)
+    }
+
+    /// Whether the engine is the embedded one, which is fast.
+    pub fn is_embedded(&self) -> bool {
+        self.engine.is_some()
+    }
+
+    /// Sets the clock.
+    pub fn set_clock(&self, now: Moment) {
+        self.clock.store(now.steps(), Ordering::SeqCst);
+    }
+
+    /// Loads import lines, as `crm-access import` does.
+    pub async fn import(&self, lines: &str) -> Result<Summary, WorldError> {
+        self.import_as(lines, false).await
+    }
+
+    /// Loads import lines, as `crm-access import --overwrite-access` does when `overwrite_access`.
+    pub async fn import_as(&self, lines: &str, overwrite_access: bool) -> Result<Summary, WorldError> {
+        let options = Options { overwrite_access, revision: Uuid::now_v7(), now: self.app.now() };
+        let mut importer = Importer::new(&self.store, options);
+        for line in lines.lines().filter(|line| !line.trim().is_empty()) {
+            let line = parse_line(line, &importer.time_zone())?;
+            importer.push(line).await.map_err(|error: ImportError| error.to_string())?;
+        }
+        Ok(importer.finish().await?)
+    }
+
+    /// Makes any request of the service.
+    pub async fn request(&self, request: Request<Body>) -> Result<Reply, WorldError> {
+        let response = self.router.clone().oneshot(request).await?;
+        let (parts, body) = response.into_parts();
+        let bytes = to_bytes(body, usize::MAX).await?;
+        Ok(Reply { status: parts.status, headers: parts.headers, text: String::from_utf8(bytes.to_vec())? })
+    }
+
+    /// `PUT`s JSON to a path below `/api/2.0/crm/contact/`, with a token and further headers.
+    pub async fn put_with(
+        &self,
+        path: &str,
+        token: &str,
+        body: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<Reply, WorldError> {
+        let mut request = Request::put(format!("/api/2.0/crm/contact/{path}"))
+            .header("authorization", token)
+            .header("content-type", "application/json");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.request(request.body(Body::from(body.to_owned()))?).await
+    }
+
+    /// `PUT`s JSON to a path below `/api/2.0/crm/contact/`.
+    pub async fn put(&self, path: &str, token: &str, body: &Value) -> Result<Reply, WorldError> {
+        self.put_with(path, token, &body.to_string(), &[]).await
+    }
+}
+
+/// Calls to DynamoDB, counted by an interceptor of the SDK.
+#[derive(Clone, Debug, Default)]
+pub struct Trips(Arc<TripCounters>);
+
+#[derive(Debug, Default)]
+struct TripCounters {
+    calls: AtomicU64,
+    under_way: AtomicU64,
+    rounds: AtomicU64,
+    // Units come in halves, so they are kept as halves.
+    read_halves: AtomicU64,
+    write_halves: AtomicU64,
+    writes: AtomicU64,
+}
+
+/// What was asked of DynamoDB, as its own answers tell it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Spent {
+    /// Read units.
+    pub read_units: f64,
+    /// Write units.
+    pub write_units: f64,
+    /// Calls that wrote.
+    pub writes: u64,
+}
+
+impl std::ops::Sub for Spent {
+    type Output = Self;
+
+    fn sub(self, earlier: Self) -> Self {
+        Self {
+            read_units: self.read_units - earlier.read_units,
+            write_units: self.write_units - earlier.write_units,
+            writes: self.writes - earlier.writes,
+        }
+    }
+}
+
+impl Trips {
+    /// Calls so far, and how many rounds of them came one after another: calls that overlap are one round.
+    pub fn so_far(&self) -> (u64, u64) {
+        (self.0.calls.load(Ordering::SeqCst), self.0.rounds.load(Ordering::SeqCst))
+    }
+
+    /// What has been spent so far, whoever asked: handlers, imports and the test itself.
+    pub fn spent(&self) -> Spent {
+        let units = |halves: &AtomicU64| {
+            #[expect(clippy::cast_precision_loss, reason = "no test consumes 2^52 units")]
+            let units = halves.load(Ordering::SeqCst) as f64 / 2.0;
+            units
+        };
+        Spent {
+            read_units: units(&self.0.read_halves),
+            write_units: units(&self.0.write_halves),
+            writes: self.0.writes.load(Ordering::SeqCst),
+        }
+    }
+
+    fn read<'a>(&self, consumed: impl IntoIterator<Item = &'a ConsumedCapacity>) {
+        self.0.read_halves.fetch_add(halves(consumed), Ordering::SeqCst);
+    }
+
+    fn wrote<'a>(&self, consumed: impl IntoIterator<Item = &'a ConsumedCapacity>) {
+        self.0.writes.fetch_add(1, Ordering::SeqCst);
+        self.0.write_halves.fetch_add(halves(consumed), Ordering::SeqCst);
+    }
+}
+
+fn halves<'a>(consumed: impl IntoIterator<Item = &'a ConsumedCapacity>) -> u64 {
+    let units: f64 = consumed.into_iter().filter_map(ConsumedCapacity::capacity_units).sum();
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small, positive number of halves")]
+    let halves = (units * 2.0).round() as u64;
+    halves
+}
+
+impl Intercept for Trips {
+    fn name(&self) -> &'static str {
+        "Trips"
+    }
+
+    fn read_before_serialization(
+        &self,
+        _: &BeforeSerializationInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), aws_sdk_dynamodb::error::BoxError> {
+        self.0.calls.fetch_add(1, Ordering::SeqCst);
+        if self.0.under_way.fetch_add(1, Ordering::SeqCst) == 0 {
+            self.0.rounds.fetch_add(1, Ordering::SeqCst);
+        }
+        Ok(())
+    }
+
+    fn read_after_execution(
+        &self,
+        context: &FinalizerInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), aws_sdk_dynamodb::error::BoxError> {
+        self.0.under_way.fetch_sub(1, Ordering::SeqCst);
+        let Some(Ok(output)) = context.output_or_error() else { return Ok(()) };
+        if let Some(output) = output.downcast_ref::<GetItemOutput>() {
+            self.read(output.consumed_capacity());
+        } else if let Some(output) = output.downcast_ref::<QueryOutput>() {
+            self.read(output.consumed_capacity());
+        } else if let Some(output) = output.downcast_ref::<BatchGetItemOutput>() {
+            self.read(output.consumed_capacity());
+        } else if let Some(output) = output.downcast_ref::<BatchWriteItemOutput>() {
+            self.wrote(output.consumed_capacity());
+        } else if let Some(output) = output.downcast_ref::<TransactWriteItemsOutput>() {
+            self.wrote(output.consumed_capacity());
+        } else if let Some(output) = output.downcast_ref::<PutItemOutput>() {
+            self.wrote(output.consumed_capacity());
+        } else if let Some(output) = output.downcast_ref::<UpdateItemOutput>() {
+            self.wrote(output.consumed_capacity());
+        } else if let Some(output) = output.downcast_ref::<DeleteItemOutput>() {
+            self.wrote(output.consumed_capacity());
+        }
+        Ok(())
+    }
+}
