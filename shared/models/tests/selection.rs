@@ -59,7 +59,7 @@ fn is_meant(request: &Request, contact: &Contact) -> bool {
         && request.from.is_none_or(|(from, hour)| hour.map_or(day >= from, |hour| contact.created >= (from, hour, 0)))
         && request.to.is_none_or(|(to, hour)| hour.map_or(day <= to, |hour| contact.created <= (to, hour, 0)))
         && request.words.iter().all(|word| contact.name.to_uppercase().contains(&word.to_uppercase()))
-        && contact.created <= STARTED
+        && contact.created < STARTED
 }
 
 fn moment((day, hour, steps): Time) -> Moment {
