@@ -19,15 +19,21 @@ class TlsFront:
 
     def __enter__(self) -> "TlsFront":
         self.folder = tempfile.TemporaryDirectory()
-        key, certificate = Path(self.folder.name, "key.pem"), Path(self.folder.name, "cert.pem")
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-                        "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
-                        "-keyout", key, "-out", certificate], check=True, capture_output=True)
-        self.roots = Path(self.folder.name, "roots.pem")
+        folder = Path(self.folder.name)
+
+        def request(name: str, subject: str, *options: str | Path) -> None:
+            subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                            "-days", "2", "-subj", f"/CN={subject}", "-keyout", folder / f"{name}.key",
+                            "-out", folder / f"{name}.pem", *options], check=True, capture_output=True)
+
+        request("authority", "an authority of this machine's own")
+        request("localhost", "localhost", "-CA", folder / "authority.pem", "-CAkey", folder / "authority.key",
+                "-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=critical,CA:FALSE")
+        self.roots = folder / "roots.pem"
         own = next((path.read_text() for path in SYSTEM_ROOTS if path.is_file()), "")
-        self.roots.write_text(own + certificate.read_text())
+        self.roots.write_text(own + (folder / "authority.pem").read_text())
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.load_cert_chain(certificate, key)
+        self.context.load_cert_chain(folder / "localhost.pem", folder / "localhost.key")
         self.context.set_alpn_protocols(["http/1.1"])
         self.loop = asyncio.new_event_loop()
         ready = threading.Event()

@@ -34,7 +34,7 @@ async fn measure() -> Result<(), WorldError> {
     let mut units = (0.0, 0.0);
     for pair in 0..=PAIRS {
         let turn = portal::managers(1000 + 2 * pair);
-                let started = Instant::now();
+        let started = Instant::now();
         let done = bare::run(&world.client, &world.table, &portal::PORTAL.parse()?, portal::TAG, SHARDS, &turn).await?;
         let bare = started.elapsed();
         expect("contacts of the bare loop", done as u64, MATCHES)?;
@@ -51,7 +51,8 @@ async fn measure() -> Result<(), WorldError> {
         }
     }
     let per_contact = |units: f64| units / MATCHES as f64;
-    let ratios: Vec<f64> = ours.iter().zip(&theirs).map(|(ours, theirs)| theirs.as_secs_f64() / ours.as_secs_f64()).collect();
+    let ratios: Vec<f64> =
+        ours.iter().zip(&theirs).map(|(ours, theirs)| theirs.as_secs_f64() / ours.as_secs_f64()).collect();
 
     let again = portal::managers(1001 + 2 * PAIRS);
     let (reply, idle) = filter_run(&world, &again).await?;
@@ -63,7 +64,11 @@ async fn measure() -> Result<(), WorldError> {
 
     writeln!(out, "| what | measured | bar |\n| --- | --- | --- |")?;
     let row = |what: &str, measured: String, bar: &str| writeln!(io::stdout(), "| {what} | {measured} | {bar} |");
-    row("write units per contact changed, 40 managers, undo log included", format!("{:.4}", per_contact(units.1)), "at most 1.1")?;
+    row(
+        "write units per contact changed, 40 managers, undo log included",
+        format!("{:.4}", per_contact(units.1)),
+        "at most 1.1",
+    )?;
     row("read units per contact changed, filter included", format!("{:.4}", per_contact(units.0)), "at most 0.65")?;
     row(
         "write units of a run that finds all as asked, 50,000 contacts (500 contacts)",

@@ -64,15 +64,19 @@ async fn shard(
             .map(|position| Key::Access(portal.clone(), position.contact).encode())
             .collect();
         let key = |(pk, sk): &(String, String)| {
-            HashMap::from([(PK.to_owned(), AttributeValue::S(pk.clone())), (SK.to_owned(), AttributeValue::S(sk.clone()))])
+            HashMap::from([
+                (PK.to_owned(), AttributeValue::S(pk.clone())),
+                (SK.to_owned(), AttributeValue::S(sk.clone())),
+            ])
         };
         let reads: Vec<KeysAndAttributes> = keys
             .chunks(READ_BATCH)
             .map(|keys| KeysAndAttributes::builder().set_keys(Some(keys.iter().map(key).collect())).build())
             .collect::<Result<_, _>>()?;
         let mut read = 0;
-        let mut batches =
-            stream::iter(reads).map(|keys| client.batch_get_item().request_items(table, keys).send()).buffer_unordered(IN_FLIGHT);
+        let mut batches = stream::iter(reads)
+            .map(|keys| client.batch_get_item().request_items(table, keys).send())
+            .buffer_unordered(IN_FLIGHT);
         while let Some(batch) = batches.next().await {
             read += batch?.responses().and_then(|tables| tables.get(table)).map_or(0, Vec::len);
         }

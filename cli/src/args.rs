@@ -51,6 +51,11 @@ pub(crate) struct ServeArgs {
     /// The table; it is made if it is not there
     #[arg(long, value_name = "NAME", default_value = api::config::DEFAULT_TABLE)]
     pub(crate) table: String,
+    // The embedded engine warns of every call that it refuses, and one is refused at each start but the first: the table
+    // is there already.
+    /// Which log lines go to standard error: a level, or levels by target such as info,store=debug
+    #[arg(long, value_name = "FILTER", default_value = "warn,dynoxide::server=error")]
+    pub(crate) log: String,
     /// Port on 127.0.0.1 at which the embedded engine can be reached by others, and prints it; 0 takes a free one
     #[arg(long, value_name = "PORT", conflicts_with = "dynamodb_endpoint")]
     pub(crate) dynamodb_port: Option<u16>,

@@ -61,7 +61,8 @@ pub(crate) async fn load_file(store: &Store, file: &Path, overwrite_access: bool
         let bytes = file.metadata().map_or(0, |metadata| metadata.len());
         (Box::new(BufReader::new(file)), bytes)
     };
-    let progress = if io::stderr().is_terminal() && bytes > 0 { ProgressBar::new(bytes) } else { ProgressBar::hidden() };
+    let progress =
+        if io::stderr().is_terminal() && bytes > 0 { ProgressBar::new(bytes) } else { ProgressBar::hidden() };
     progress.set_style(ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {elapsed} (eta {eta})")?);
 
     let mut importer = Importer::new(store, options(overwrite_access));

@@ -10,10 +10,24 @@ use uuid::Uuid;
 use crate::CommandError;
 use crate::args::SampleArgs;
 
-const FIRST: [&str; 12] =
-    ["Maria", "Ana", "Thomas", "Christina", "Hanna", "Frédérique", "Martín", "Laurence", "Elizabeth", "Victoria", "Patricio", "Yang"];
-const LAST: [&str; 12] =
-    ["Anders", "Trujillo", "Hardy", "Berglund", "Moos", "Citeaux", "Sommer", "Lebihan", "Lincoln", "Ashworth", "Simpson", "Wang"];
+const FIRST: [&str; 12] = [
+    "Maria",
+    "Ana",
+    "Thomas",
+    "Christina",
+    "Hanna",
+    "Frédérique",
+    "Martín",
+    "Laurence",
+    "Elizabeth",
+    "Victoria",
+    "Patricio",
+    "Yang",
+];
+const LAST: [&str; 12] = [
+    "Anders", "Trujillo", "Hardy", "Berglund", "Moos", "Citeaux", "Sommer", "Lebihan", "Lincoln", "Ashworth",
+    "Simpson", "Wang",
+];
 const TRADES: [&str; 6] = ["Foods", "Trading", "Logistics", "Hotels", "Software", "Farms"];
 const STAGES: [&str; 5] = ["Cold", "Cool", "Warm", "Hot", "Won"];
 const TYPES: [&str; 4] = ["Customer", "Supplier", "Partner", "Competitor"];
@@ -41,7 +55,8 @@ fn write(args: &SampleArgs, out: &mut impl io::Write) -> io::Result<()> {
     let mut line = |value: Value| writeln!(out, "{value}");
     line(json!({"portal": {"Id": args.portal.as_str(), "TimeZone": "Europe/Riga", "Shards": args.shards}}))?;
     for number in 0..args.users {
-        let name = format!("{} {}", FIRST[number as usize % FIRST.len()], LAST[number as usize / FIRST.len() % LAST.len()]);
+        let name =
+            format!("{} {}", FIRST[number as usize % FIRST.len()], LAST[number as usize / FIRST.len() % LAST.len()]);
         line(json!({"user": {"Id": user(number), "DisplayName": name, "Title": "Manager", "IsAdmin": number == 0}}))?;
     }
     for (kind, titles) in [("stage", STAGES.as_slice()), ("type", TYPES.as_slice())] {
@@ -49,7 +64,9 @@ fn write(args: &SampleArgs, out: &mut impl io::Write) -> io::Result<()> {
             line(json!({kind: {"id": index + 1, "Title": title, "Color": "#a7fc00", "SortOrder": index}}))?;
         }
     }
-    line(json!({"token": {"Token": ADMINISTRATOR_TOKEN, "UserId": user(0), "Scopes": ["read", "write"], "Expires": null}}))?;
+    line(
+        json!({"token": {"Token": ADMINISTRATOR_TOKEN, "UserId": user(0), "Scopes": ["read", "write"], "Expires": null}}),
+    )?;
     for id in 1..=args.contacts {
         line(contact(id, args, &mut random, user))?;
     }
@@ -67,7 +84,12 @@ fn contact(id: i32, args: &SampleArgs, random: &mut Rng, user: impl Fn(u32) -> U
     // Twenty years of 28-day months, so that no date needs to be checked.
     let created = format!(
         "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z",
-        random.u16(2005..2025), random.u8(1..=12), random.u8(1..=28), random.u8(..24), random.u8(..60), random.u8(..60)
+        random.u16(2005..2025),
+        random.u8(1..=12),
+        random.u8(1..=28),
+        random.u8(..24),
+        random.u8(..60),
+        random.u8(..60)
     );
     let tags: Vec<&str> = TAGS.iter().filter(|(_, share)| random.u8(..100) < *share).map(|(tag, _)| *tag).collect();
     let (stage, kind) = (random.usize(..=STAGES.len()), random.usize(..=TYPES.len()));

@@ -26,25 +26,23 @@ const DRAIN: Duration = Duration::from_secs(30);
 const DEMO_TOKEN_DAYS: i64 = 30;
 
 pub(crate) async fn run(args: ServeArgs) -> Result<(), CommandError> {
-    // Asked for first, so that a signal during a long import ends the process by its own end, not in the middle.
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    api::log::init("warn");
+    api::log::init(&args.log);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, args.port)).await;
     let listener = listener.map_err(|error| {
-        format!("port {} of this machine cannot be had ({error}); name another with --port, or 0 for a free one", args.port)
+        format!(
+            "port {} of this machine cannot be had ({error}); name another with --port, or 0 for a free one",
+            args.port
+        )
     })?;
     let address = listener.local_addr()?;
 
     let table = Table::of_server(&args).await?;
-    for file in &args.imports {
-        let loaded = load_file(&table.store, file, false).await?;
-        writeln!(io::stdout(), "{}: {loaded}", file.display())?;
-    }
-    if args.demo {
-        show_demo(&table.store, address.port()).await?;
-    }
-    if let (Some(engine), Some(_)) = (&table.engine, args.dynamodb_port) {
-        writeln!(io::stdout(), "dynamodb on {} table {}", engine.endpoint().url, args.table)?;
+    // A load that a signal breaks off is one that the next start repeats.
+    tokio::select! {
+        filled = fill(&table, &args, address.port()) => filled?,
+        _ = terminate.recv() => return table.close().await,
+        _ = interrupt.recv() => return table.close().await,
     }
 
     let app = App::new(table.store.clone(), TOKEN_CACHE);
@@ -68,6 +66,21 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), CommandError> {
     }
     drop(app);
     table.close().await
+}
+
+/// Loads what the command line names, and says where things are.
+async fn fill(table: &Table, args: &ServeArgs, port: u16) -> Result<(), CommandError> {
+    for file in &args.imports {
+        let loaded = load_file(&table.store, file, false).await?;
+        writeln!(io::stdout(), "{}: {loaded}", file.display())?;
+    }
+    if args.demo {
+        show_demo(&table.store, port).await?;
+    }
+    if let (Some(engine), Some(_)) = (&table.engine, args.dynamodb_port) {
+        writeln!(io::stdout(), "dynamodb on {} table {}", engine.endpoint().url, args.table)?;
+    }
+    Ok(())
 }
 
 /// Loads the demo and says how to try it.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use local::engine::{Engine, Storage};
 use models::moment::Moment;
 use store::Store;
-use store::client::{Endpoint, connect};
+use store::client::{Endpoint, connect, connect_from_shell};
 use tokio::time::timeout;
 
 use crate::CommandError;
@@ -24,6 +24,15 @@ fn endpoint(url: &str) -> Endpoint {
     Endpoint { url: url.to_owned(), is_local: url.starts_with("http://") }
 }
 
+/// A table at an endpoint or, without one, AWS's own.
+async fn named(endpoint: Option<&Endpoint>, table: &str) -> Store {
+    let client = match endpoint {
+        Some(endpoint) if endpoint.is_local => connect(Some(endpoint), None).await,
+        other => connect_from_shell(other).await,
+    };
+    Store::new(client, table)
+}
+
 async fn embedded(storage: &Storage, port: u16, table: &str) -> Result<Table, CommandError> {
     let engine = Engine::start(storage, port).await?;
     let store = Store::new(connect(Some(&engine.endpoint()), None).await, table);
@@ -34,10 +43,9 @@ impl Table {
     /// The table of a server, made if it is not there.
     pub(crate) async fn of_server(args: &ServeArgs) -> Result<Self, CommandError> {
         let table = match &args.dynamodb_endpoint {
-            Some(url) => Self { store: Store::new(connect(Some(&endpoint(url)), None).await, &args.table), engine: None },
+            Some(url) => Self { store: named(Some(&endpoint(url)), &args.table).await, engine: None },
             None => {
-                let storage =
-                    if args.in_memory { Storage::Memory } else { Storage::Folder(args.data_dir.clone()) };
+                let storage = if args.in_memory { Storage::Memory } else { Storage::Folder(args.data_dir.clone()) };
                 embedded(&storage, args.dynamodb_port.unwrap_or(0), &args.table).await?
             }
         };
@@ -54,7 +62,7 @@ impl Table {
             return Ok(table);
         }
         let endpoint = args.dynamodb_endpoint.as_deref().map(endpoint);
-        let store = Store::new(connect(endpoint.as_ref(), None).await, name);
+        let store = named(endpoint.as_ref(), name).await;
         if endpoint.is_some_and(|endpoint| endpoint.is_local) {
             store.ensure_table().await?;
         }

@@ -49,7 +49,8 @@ pub(crate) async fn make(
 async fn create(args: TokenCreateArgs) -> Result<(), CommandError> {
     let table = Table::of_command(&args.table).await?;
     let portal = table.store.portal(&args.portal).await?;
-    let portal = portal.ok_or_else(|| format!("there is no portal {}; load it with `crm-access import`", args.portal))?;
+    let portal =
+        portal.ok_or_else(|| format!("there is no portal {}; load it with `crm-access import`", args.portal))?;
     let expires = args.expires.map(|text| Moment::parse_edge(&text, Edge::To, &portal.time_zone));
     let expires = expires.transpose().map_err(|fault| format!("--expires {fault}"))?;
     let token = make(&table.store, &portal.id, args.user, args.scopes, expires).await?;

@@ -12,15 +12,27 @@ use crate::portal::{ADA_TOKEN, acme_with, contact};
 fn contacts() -> Vec<Value> {
     let stage = |id: i32| json!({"id": id});
     vec![
-        contact(1, json!({"Created": "2020-01-01T00:00:00Z", "Tags": ["VIP"], "ContactStatus": stage(1),
-            "ContactType": stage(1), "IsCompany": true, "DisplayName": "Alfreds Futterkiste"})),
-        contact(2, json!({"Created": "2020-02-01T00:00:00Z", "Tags": ["vip", "North"], "ContactStatus": stage(1),
-            "ContactType": stage(2), "DisplayName": "Maria Anders"})),
-        contact(3, json!({"Created": "2020-03-01T00:00:00Z", "Tags": ["North", "Straße"], "ContactStatus": stage(2),
-            "HasOpportunity": true, "DisplayName": "Ana Trujillo"})),
-        contact(4, json!({"Created": "2020-04-01T00:00:00Z", "Tags": ["VIP", "north", "South"],
+        contact(
+            1,
+            json!({"Created": "2020-01-01T00:00:00Z", "Tags": ["VIP"], "ContactStatus": stage(1),
+            "ContactType": stage(1), "IsCompany": true, "DisplayName": "Alfreds Futterkiste"}),
+        ),
+        contact(
+            2,
+            json!({"Created": "2020-02-01T00:00:00Z", "Tags": ["vip", "North"], "ContactStatus": stage(1),
+            "ContactType": stage(2), "DisplayName": "Maria Anders"}),
+        ),
+        contact(
+            3,
+            json!({"Created": "2020-03-01T00:00:00Z", "Tags": ["North", "Straße"], "ContactStatus": stage(2),
+            "HasOpportunity": true, "DisplayName": "Ana Trujillo"}),
+        ),
+        contact(
+            4,
+            json!({"Created": "2020-04-01T00:00:00Z", "Tags": ["VIP", "north", "South"],
             "ContactType": stage(1), "IsCompany": true, "HasOpportunity": true,
-            "DisplayName": "Ana Trujillo Emparedados y helados"})),
+            "DisplayName": "Ana Trujillo Emparedados y helados"}),
+        ),
         contact(5, json!({"Created": "2020-05-01T00:00:00Z", "DisplayName": "ÅSA Öberg"})),
         contact(6, json!({"Created": "2020-05-01T00:00:00Z", "DisplayName": "Mariana   Andersson"})),
         // The clock goes forward on 2020-03-29 and back on 2020-10-25, days of 23 and 25 hours.

@@ -1,8 +1,24 @@
 //! The service as its callers see it: real handlers, a real engine.
 
-mod model;
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod bad_input;
+mod callers;
 mod documents;
 mod filter;
+mod house;
+mod import;
+mod model;
 mod portal;
 mod runs;
 mod single;
+
+/// Compares `text` with the committed file `snapshots/<name>.snap`.
+#[track_caller]
+fn check_file(name: &str, text: &str) {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path("snapshots");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!(name, text));
+}

@@ -40,8 +40,7 @@ async fn record(world: &World, id: JobId) -> Job {
 async fn before(world: &World, id: JobId) -> BTreeMap<i32, Before> {
     let before = world.store.before(&crate::portal::id("acme"), id).await.unwrap();
     let count = before.len();
-    let by_contact: BTreeMap<i32, Before> =
-        before.into_iter().map(|before| (before.contact.get(), before)).collect();
+    let by_contact: BTreeMap<i32, Before> = before.into_iter().map(|before| (before.contact.get(), before)).collect();
     assert_eq!(by_contact.len(), count, "a contact stands in two chunks");
     by_contact
 }
@@ -121,7 +120,10 @@ async fn is_private_has_its_documented_meaning() {
         assert_eq!(state.access, public(&[SAM, MIKE]));
     }
     for shown in reply.json().as_array().unwrap() {
-        assert_eq!((&shown["IsPrivate"], &shown["ShareType"], &shown["AccessList"]), (&json!(false), &json!(1), &json!([])));
+        assert_eq!(
+            (&shown["IsPrivate"], &shown["ShareType"], &shown["AccessList"]),
+            (&json!(false), &json!(1), &json!([]))
+        );
     }
 }
 
@@ -138,7 +140,10 @@ async fn the_job_of_a_run_says_who_what_and_when() {
     assert_eq!(reply.ids(), [1], "{}", reply.text);
     let job = record(&world, job(&reply).unwrap()).await;
     let filter = job.filter.unwrap();
-    assert_eq!((filter.tags, filter.stages, filter.words), (vec!["vip".to_owned()], vec![2], vec!["contact".to_owned()]));
+    assert_eq!(
+        (filter.tags, filter.stages, filter.words),
+        (vec!["vip".to_owned()], vec![2], vec!["contact".to_owned()])
+    );
     assert_eq!(filter.from_date, Some("2020-12-07T22:00:00Z".parse().unwrap()));
     assert_eq!((job.kind, job.state, job.created_by, job.error), (Kind::Filter, State::Done, MIKE, None));
     assert_eq!((job.created, job.finished), (world.app.now(), Some(world.app.now())));
@@ -411,7 +416,6 @@ async fn wherever_time_runs_out_what_is_done_is_recorded_and_the_next_run_does_t
     values.extend(acme().into_iter().skip(1));
     values.extend((1..=CONTACTS).map(|id| contact(id, json!({}))));
     let world = World::with(&lines(values)).await.unwrap();
-    let mut done = 0;
     for (round, millis) in [0, 20, 60, 120, 240].into_iter().enumerate() {
         let target = private(&[[MIKE, SAM][round % 2]]);
         let job_id = Uuid::now_v7();
@@ -429,9 +433,7 @@ async fn wherever_time_runs_out_what_is_done_is_recorded_and_the_next_run_does_t
         assert!(rest.stopped.is_none());
         assert_eq!(rest.counts.unchanged, written.len() as u64);
         assert_eq!(rest.counts.updated + rest.counts.unchanged, 2500);
-        done += 1;
     }
-    assert_eq!(done, 5);
 }
 
 #[tokio::test]

@@ -149,7 +149,10 @@ async fn contact_without_managers_that_is_not_shared_is_the_administrators() {
     assert_eq!(reply.status, 200, "{}", reply.text);
     // The answer shows the contact after the change: who locked it may not edit it any more.
     let shown = &reply.json()["response"];
-    assert_eq!((&shown["IsPrivate"], &shown["CanEdit"], &shown["CanDelete"]), (&json!(true), &json!(false), &json!(false)));
+    assert_eq!(
+        (&shown["IsPrivate"], &shown["CanEdit"], &shown["CanDelete"]),
+        (&json!(true), &json!(false), &json!(false))
+    );
     assert_eq!(put(&world, MIKE_TOKEN, &body(true, &[])).await.status, 404);
     let reply = put(&world, ADA_TOKEN, &body(true, &[])).await;
     assert_eq!(reply.status, 200, "{}", reply.text);
@@ -162,11 +165,8 @@ async fn contact_shared_for_reading_is_edited_by_its_managers() {
         let world = acme_with([contact_with(1, ShareType::Read, &[MIKE])]).await;
         let reply = put(&world, token, &body(false, &[SAM])).await;
         assert_eq!(reply.status, status, "{token}: {}", reply.text);
-        let expected = if status == 200 {
-            private(&[SAM])
-        } else {
-            Access { share: ShareType::Read, managers: vec![MIKE] }
-        };
+        let expected =
+            if status == 200 { private(&[SAM]) } else { Access { share: ShareType::Read, managers: vec![MIKE] } };
         assert_eq!(access_of(&world, 1).await.access, expected, "{token}");
     }
 }

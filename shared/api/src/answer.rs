@@ -38,7 +38,9 @@ impl Answer {
         let list = wire::list(wanted.format, contacts, MAX_ANSWER_BYTES)
             .map_err(|error| Failure::Internal(error.to_string()))?;
         let next = start_index as u64 + list.written as u64;
-        let headers = if next < total { vec![(NEXT_INDEX, HeaderValue::from(next))] } else { Vec::new() };
+        // A page that was asked to be empty has no next one to follow.
+        let headers =
+            if next < total && list.written > 0 { vec![(NEXT_INDEX, HeaderValue::from(next))] } else { Vec::new() };
         Ok(Self { body: list.body, headers })
     }
 

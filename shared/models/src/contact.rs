@@ -108,7 +108,7 @@ pub struct ListItem {
 
 /// A user of the portal as shown in an answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase")]
+#[serde(rename_all = "PascalCase", default)]
 pub struct Employee {
     /// Identifier in the portal's user directory.
     pub id: Uuid,
@@ -135,6 +135,7 @@ pub struct ContactRecord {
     /// Identifier.
     pub id: ContactId,
     /// Name that lists and filters show and search.
+    #[serde(default)]
     pub display_name: String,
     /// When it was created.
     pub created: Moment,
@@ -151,8 +152,10 @@ pub struct ContactRecord {
     /// Tags as they were given.
     pub tags: Vec<String>,
     /// Free text.
+    #[serde(default)]
     pub about: String,
     /// Line of business.
+    #[serde(default)]
     pub industry: String,
     /// Postal addresses.
     pub addresses: Vec<Address>,
@@ -165,8 +168,10 @@ pub struct ContactRecord {
     /// Whether a task is overdue.
     pub have_late_tasks: bool,
     /// Address of a small picture.
+    #[serde(default)]
     pub small_foto_url: String,
     /// Address of a larger picture.
+    #[serde(default)]
     pub medium_foto_url: String,
     /// Currency, where one is set.
     pub currency: Option<Currency>,

@@ -157,8 +157,11 @@ impl Store {
                         return Ok(writes);
                     }
                 }
-                // A call throttled as a whole is a batch of which nothing was processed.
-                Err(error) if error.is_throttled() => tracing::debug!(%error, "batch throttled"),
+                // A call throttled as a whole, or that met someone's transaction, is a batch of which nothing was
+                // processed: a batch has no conditions of its own.
+                Err(error) if error.is_throttled() || error.is_condition_failed() => {
+                    tracing::debug!(%error, "batch throttled");
+                }
                 Err(error) => return Err(error),
             }
             match pauses.next() {

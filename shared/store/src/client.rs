@@ -4,11 +4,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_config::environment::{EnvironmentVariableCredentialsProvider, EnvironmentVariableRegionProvider};
+use aws_config::meta::region::ProvideRegion as _;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
-use aws_sdk_dynamodb::config::{Credentials, SharedInterceptor, StalledStreamProtectionConfig};
+use aws_sdk_dynamodb::config::{
+    Credentials, SharedCredentialsProvider, SharedInterceptor, StalledStreamProtectionConfig,
+};
 use aws_sdk_dynamodb::error::ProvideErrorMetadata as _;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity, TransactWriteItem};
@@ -20,6 +24,8 @@ use crate::meter::Meter;
 
 /// Attempts of one call, made by the SDK with its own backoff.
 const CALL_ATTEMPTS: u32 = 4;
+/// The SDK's first and longest pause between attempts. Its own, of up to 20 s, would outlast a call.
+const CALL_BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 /// How long one attempt of a call may take.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a connection may take to be made.
@@ -42,22 +48,35 @@ pub struct Endpoint {
     pub is_local: bool,
 }
 
-/// A client for the table.
+/// A client for the table, as a function or a local engine's neighbour needs it: with the credentials and the region
+/// that Lambda puts into the environment or, for a local engine, with any.
 ///
-/// With a local endpoint it needs no AWS environment: local engines take any credentials.
+/// It knows no other source of credentials, which keeps a megabyte of sign-in protocols out of every function.
 pub async fn connect(endpoint: Option<&Endpoint>, interceptor: Option<SharedInterceptor>) -> Client {
-    let base = match endpoint {
-        Some(endpoint) if endpoint.is_local => SdkConfig::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::from_static("us-east-1"))
-            .credentials_provider(aws_sdk_dynamodb::config::SharedCredentialsProvider::new(Credentials::new(
-                "local", "local", None, None, "local",
-            )))
-            .build(),
-        _ => aws_config::defaults(BehaviorVersion::latest()).load().await,
+    let base = SdkConfig::builder().behavior_version(BehaviorVersion::latest());
+    let base = if endpoint.is_some_and(|endpoint| endpoint.is_local) {
+        let credentials = Credentials::new("local", "local", None, None, "local");
+        base.region(Region::from_static("us-east-1")).credentials_provider(SharedCredentialsProvider::new(credentials))
+    } else {
+        base.region(EnvironmentVariableRegionProvider::new().region().await)
+            .credentials_provider(SharedCredentialsProvider::new(EnvironmentVariableCredentialsProvider::new()))
     };
-    let mut config = aws_sdk_dynamodb::config::Builder::from(&base)
-        .retry_config(RetryConfig::standard().with_max_attempts(CALL_ATTEMPTS))
+    client(&base.build(), endpoint, interceptor)
+}
+
+/// A client for the table with the usual AWS environment of a shell: variables, profiles, single sign-on, roles.
+pub async fn connect_from_shell(endpoint: Option<&Endpoint>) -> Client {
+    client(&aws_config::defaults(BehaviorVersion::latest()).load().await, endpoint, None)
+}
+
+fn client(base: &SdkConfig, endpoint: Option<&Endpoint>, interceptor: Option<SharedInterceptor>) -> Client {
+    let mut config = aws_sdk_dynamodb::config::Builder::from(base)
+        .retry_config(
+            RetryConfig::standard()
+                .with_max_attempts(CALL_ATTEMPTS)
+                .with_initial_backoff(CALL_BACKOFF.0)
+                .with_max_backoff(CALL_BACKOFF.1),
+        )
         .timeout_config(
             TimeoutConfig::builder()
                 .connect_timeout(CONNECT_TIMEOUT)

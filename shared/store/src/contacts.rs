@@ -76,8 +76,10 @@ fn index_entry(record: &ContactRecord) -> Item {
         ("type".into(), items::n(record.contact_type)),
         ("company".into(), AttributeValue::Bool(record.is_company)),
         ("opportunity".into(), AttributeValue::Bool(record.has_opportunity)),
-        ("name".into(), items::s(fold(&record.display_name))),
     ]);
+    if !record.display_name.is_empty() {
+        item.insert("name".into(), items::s(fold(&record.display_name)));
+    }
     if !record.tags.is_empty() {
         let tags = record.tags.iter().map(|tag| items::s(fold_tag(tag))).collect();
         item.insert("tags".into(), AttributeValue::L(tags));

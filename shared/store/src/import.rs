@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use aws_sdk_dynamodb::types::{ReturnConsumedCapacity, Select};
+use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
 use models::access::Access;
 use models::contact::{ContactRecord, ListItem};
 use models::fold::fold_tag;
@@ -80,13 +80,6 @@ impl Counter {
         match self {
             Self::Stage(id) => Key::Stage(portal.clone(), *id),
             Self::Tag(tag) => Key::Tag(portal.clone(), tag.clone()),
-        }
-    }
-
-    fn partition(&self, portal: &PortalId, shard: u16) -> Partition {
-        match self {
-            Self::Stage(id) => Partition::Stage(portal.clone(), shard, *id),
-            Self::Tag(tag) => Partition::Tag(portal.clone(), shard, tag.clone()),
         }
     }
 }
@@ -350,7 +343,7 @@ impl<'a> Importer<'a> {
         let Some(current) = self.current.take() else { return Ok(()) };
         let portal = &current.portal;
         if current.recount {
-            self.store.recount(portal, current.deltas.keys()).await?;
+            self.store.recount(portal).await?;
         } else {
             for (counter, delta) in current.deltas.iter().filter(|(_, delta)| **delta != 0) {
                 let names = HashMap::from([("#count".to_owned(), "count".to_owned())]);
@@ -439,24 +432,28 @@ impl Store {
         Ok(ids)
     }
 
-    /// Counts the contacts of every stage and tag anew, from the indexes: 1 read unit per 8 KB of index entries.
-    async fn recount<'c>(&self, portal: &Portal, touched: impl Iterator<Item = &'c Counter>) -> Result<(), StoreError> {
-        let mut counters: HashSet<Counter> = touched.cloned().collect();
-        counters.insert(Counter::Stage(0));
+    /// Counts the contacts of every stage and tag anew, from the stage index, which holds each contact once with all
+    /// its tags: 1 read unit per 8 KB of index entries, 1 write unit per stage and tag.
+    async fn recount(&self, portal: &Portal) -> Result<(), StoreError> {
+        // Stage 0 holds the contacts without a stage. What the directory counts and no contact has is set to 0.
+        let mut counts: HashMap<Counter, i64> = HashMap::from([(Counter::Stage(0), 0)]);
         for range in [Range::Stages(portal.id.clone()), Range::Tags(portal.id.clone())] {
             for item in self.query(&range, true).await? {
                 match items::key_of(&item)? {
-                    Key::Stage(_, id) => counters.insert(Counter::Stage(id)),
-                    Key::Tag(_, tag) => counters.insert(Counter::Tag(tag)),
-                    _ => false,
+                    Key::Stage(_, id) => counts.insert(Counter::Stage(id), 0),
+                    Key::Tag(_, tag) => counts.insert(Counter::Tag(tag), 0),
+                    _ => None,
                 };
             }
         }
-        for counter in counters {
-            let mut count = 0;
+        let staged = |counter: &Counter| if let Counter::Stage(id) = counter { Some(*id) } else { None };
+        let stages: Vec<i32> = counts.keys().filter_map(staged).collect();
+        for stage in stages {
             for shard in 0..portal.shards {
-                count += self.count_partition(&counter.partition(&portal.id, shard)).await?;
+                self.count_partition(&portal.id, shard, stage, &mut counts).await?;
             }
+        }
+        for (counter, count) in counts {
             let names = HashMap::from([("#count".to_owned(), "count".to_owned())]);
             let values = HashMap::from([(":count".to_owned(), items::n(count))]);
             self.update(&counter.key(&portal.id), "SET #count = :count", names, values).await?;
@@ -464,9 +461,15 @@ impl Store {
         Ok(())
     }
 
-    async fn count_partition(&self, partition: &Partition) -> Result<i64, StoreError> {
+    async fn count_partition(
+        &self,
+        portal: &PortalId,
+        shard: u16,
+        stage: i32,
+        counts: &mut HashMap<Counter, i64>,
+    ) -> Result<(), StoreError> {
+        let partition = Partition::Stage(portal.clone(), shard, stage);
         let index = partition.index();
-        let mut count = 0;
         let mut start = None;
         loop {
             let output = self
@@ -474,9 +477,10 @@ impl Store {
                 .query()
                 .table_name(&self.table)
                 .index_name(index.name())
-                .select(Select::Count)
+                .projection_expression("#tags")
                 .key_condition_expression("#pk = :pk")
                 .expression_attribute_names("#pk", index.pk())
+                .expression_attribute_names("#tags", "tags")
                 .expression_attribute_values(":pk", s(partition.encode()))
                 .return_consumed_capacity(ReturnConsumedCapacity::Total)
                 .set_exclusive_start_key(start)
@@ -484,10 +488,15 @@ impl Store {
                 .await
                 .map_err(|error| StoreError::from_sdk("Query", error))?;
             self.meter.read(&output.consumed_capacity);
-            count += i64::from(output.count);
+            for item in output.items.unwrap_or_default() {
+                *counts.entry(Counter::Stage(stage)).or_default() += 1;
+                for tag in crate::matches::tags(&item)? {
+                    *counts.entry(Counter::Tag(tag)).or_default() += 1;
+                }
+            }
             start = output.last_evaluated_key.filter(|key| !key.is_empty());
             if start.is_none() {
-                return Ok(count);
+                return Ok(());
             }
         }
     }

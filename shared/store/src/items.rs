@@ -63,9 +63,26 @@ pub(crate) fn document<T: DeserializeOwned>(item: &mut Item, name: &str) -> Resu
     serde_dynamo::from_attribute_value(value).map_err(|error| StoreError::Corrupt(format!("{name}: {error}")))
 }
 
-/// A value as a map under one attribute.
+/// A value as a map under one attribute. Its empty strings and nulls are left out, and read back as what is missing:
+/// they would cost bytes in every item, and engines before 2020 refuse an empty string.
 pub(crate) fn to_document<T: Serialize>(value: &T) -> Result<AttributeValue, StoreError> {
-    serde_dynamo::to_attribute_value(value).map_err(|error| StoreError::Corrupt(error.to_string()))
+    let mut value = serde_dynamo::to_attribute_value(value).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+    leave_out_empty(&mut value);
+    Ok(value)
+}
+
+fn leave_out_empty(value: &mut AttributeValue) {
+    match value {
+        AttributeValue::M(members) => {
+            members.retain(|_, member| {
+                let empty_text = matches!(member, AttributeValue::S(text) if text.is_empty());
+                !empty_text && !member.is_null()
+            });
+            members.values_mut().for_each(leave_out_empty);
+        }
+        AttributeValue::L(values) => values.iter_mut().for_each(leave_out_empty),
+        _ => {}
+    }
 }
 
 /// A text as an attribute.

@@ -154,14 +154,6 @@ impl<'a> Matches<'a> {
 fn entry(item: &Item, sort_key: &str) -> Result<IndexEntry, StoreError> {
     let position = items::text(item, sort_key)?;
     let position = Position::decode(position).ok_or_else(|| StoreError::Corrupt(format!("position {position:?}")))?;
-    let tags = match item.get("tags") {
-        None => Vec::new(),
-        Some(tags) => tags
-            .as_l()
-            .ok()
-            .and_then(|tags| tags.iter().map(|tag| tag.as_s().ok().cloned()).collect())
-            .ok_or_else(|| StoreError::Corrupt("the tags of an index entry".into()))?,
-    };
     Ok(IndexEntry {
         contact: position.contact,
         created: position.created,
@@ -169,7 +161,19 @@ fn entry(item: &Item, sort_key: &str) -> Result<IndexEntry, StoreError> {
         contact_type: items::number(item, "type")?,
         is_company: items::boolean(item, "company")?,
         has_opportunity: items::boolean(item, "opportunity")?,
-        tags,
-        name: items::text(item, "name")?.to_owned(),
+        tags: tags(item)?,
+        name: item.get("name").map_or(Ok(""), |_| items::text(item, "name"))?.to_owned(),
     })
+}
+
+/// The folded tags of an index entry.
+pub(crate) fn tags(item: &Item) -> Result<Vec<String>, StoreError> {
+    match item.get("tags") {
+        None => Ok(Vec::new()),
+        Some(tags) => tags
+            .as_l()
+            .ok()
+            .and_then(|tags| tags.iter().map(|tag| tag.as_s().ok().cloned()).collect())
+            .ok_or_else(|| StoreError::Corrupt("the tags of an index entry".into())),
+    }
 }

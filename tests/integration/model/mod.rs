@@ -83,7 +83,6 @@ fn the_service_does_what_the_model_says() {
     if let Err(error) = result {
         panic!("{error}");
     }
-    eprintln!("{:?}", seen.0.borrow());
     let missing: Vec<_> = MUST_HAPPEN.iter().filter(|what| !seen.0.borrow().contains_key(*what)).collect();
     assert!(cases < CASES || missing.is_empty(), "never happened: {missing:?}");
 }

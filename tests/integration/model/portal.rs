@@ -288,7 +288,7 @@ impl Model {
             unchanged: listed.len() - changed.len(),
             skipped: seen.len() - listed.len(),
             unseen: unseen.len(),
-            next: (end < listed.len()).then_some(end),
+            next: (end < listed.len() && !listed[start..end].is_empty()).then_some(end),
             changed,
             target: Some(target),
             revision: None,

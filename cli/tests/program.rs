@@ -1,0 +1,485 @@
+//! The program as its users see it: processes, their output and exit codes, HTTP over a real socket.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+type TestResult<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_crm-access");
+/// After which a test gives a process up.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The documents' portal: contact 1234 and its administrator.
+const DOCUMENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/documents.ndjson");
+const ADMIN: &str = "0123456789abcdef0123456789abcdef-admin";
+const MIKE: &str = "00000000-0000-0000-0000-000000000000";
+
+/// Runs the program to its end.
+fn run(args: &[&str]) -> TestResult<Output> {
+    run_with(args, b"")
+}
+
+/// Runs the program to its end, with something on its standard input.
+fn run_with(args: &[&str], input: &[u8]) -> TestResult<Output> {
+    let mut command = Command::new(PROGRAM);
+    command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn()?;
+    // Dropped at once, so that the program meets the end of its input.
+    child.stdin.take().ok_or("no standard input")?.write_all(input)?;
+    Ok(child.wait_with_output()?)
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Runs the program, which must succeed, and returns what it printed.
+fn succeed(args: &[&str]) -> TestResult<String> {
+    let output = run(args)?;
+    if output.status.success() { Ok(stdout(&output)) } else { Err(format!("{args:?}: {}", stderr(&output)).into()) }
+}
+
+/// Runs the program, which must fail with exit code 1 and say every one of `words`.
+#[track_caller]
+fn check_failure(args: &[&str], words: &[&str]) -> TestResult {
+    let output = run(args)?;
+    let text = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{args:?}: {text}");
+    assert!(text.starts_with("crm-access: "), "{text}");
+    words.iter().for_each(|word| assert!(text.contains(word), "{word:?} is not in: {text}"));
+    Ok(())
+}
+
+fn text(path: &Path) -> TestResult<&str> {
+    Ok(path.to_str().ok_or("the path is not UTF-8")?)
+}
+
+/// A running server.
+struct Server {
+    child: Option<Child>,
+    pid: u32,
+    port: u16,
+    /// What it printed before it listened, line by line.
+    printed: Vec<String>,
+    /// What it prints after that.
+    lines: Receiver<String>,
+}
+
+impl Server {
+    /// Starts `crm-access serve --port 0` and waits until it listens.
+    fn start(args: &[&str]) -> TestResult<Self> {
+        let mut command = Command::new(PROGRAM);
+        command.args(["serve", "--port", "0"]).args(args).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = command.spawn()?;
+        let output = BufReader::new(child.stdout.take().ok_or("no standard output")?);
+        let (sender, lines) = channel();
+        thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        let mut server = Self { pid: child.id(), child: Some(child), port: 0, printed: Vec::new(), lines };
+        loop {
+            let line = server.lines.recv_timeout(PATIENCE)?;
+            match line.strip_prefix("listening on http://127.0.0.1:") {
+                Some(port) => {
+                    server.port = port.parse()?;
+                    return Ok(server);
+                }
+                None => server.printed.push(line),
+            }
+        }
+    }
+
+    /// `PUT`s JSON to a path below `/api/2.0/crm/contact/`.
+    fn put(&self, path: &str, token: &str, body: &Value) -> TestResult<Reply> {
+        let headers = [("Authorization", token), ("Content-Type", "application/json")];
+        request(self.port, "PUT", &format!("/api/2.0/crm/contact/{path}"), &headers, &body.to_string())
+    }
+
+    /// Sends a signal and waits for the end, which must be the program's own: its exit code.
+    fn end(mut self, signal: &str) -> TestResult<Option<i32>> {
+        let mut child = self.child.take().ok_or("ended already")?;
+        let sent = Command::new("sh").args(["-c", &format!("kill -{signal} {}", self.pid)]).status()?;
+        assert!(sent.success());
+        let (sender, ended) = channel();
+        let waiting = thread::spawn(move || {
+            let status = child.wait();
+            sender.send(()).map_err(|_| child.kill()).map(|()| status)
+        });
+        ended.recv_timeout(PATIENCE)?;
+        let status = waiting.join().map_err(|_| "the thread that waits panicked")?;
+        Ok(status.map_err(|_| "nobody waits")??.code())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            // A test that fails leaves no server behind; one that is gone already needs no ending.
+            match child.kill().and_then(|()| child.wait()) {
+                Ok(_) | Err(_) => {}
+            }
+        }
+    }
+}
+
+/// An answer.
+#[derive(Debug)]
+struct Reply {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Reply {
+    /// The status, headers and body in the text of an HTTP answer.
+    fn read(text: &str) -> TestResult<Self> {
+        let (head, body) = text.split_once("\r\n\r\n").ok_or("no HTTP answer")?;
+        let status = head.split(' ').nth(1).ok_or("no status")?.parse()?;
+        Ok(Self { status, head: head.to_owned(), body: body.to_owned() })
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        let lines = self.head.lines().filter_map(|line| line.split_once(": "));
+        lines.filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value).next()
+    }
+
+    fn json(&self) -> TestResult<Value> {
+        Ok(serde_json::from_str(&self.body)?)
+    }
+
+    /// The headers that count what a run did.
+    fn counts(&self) -> [Option<&str>; 4] {
+        ["x-matched-count", "x-updated-count", "x-unchanged-count", "x-skipped-count"].map(|name| self.header(name))
+    }
+}
+
+/// Makes one HTTP/1.1 request of a server on this machine.
+fn request(port: u16, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> TestResult<Reply> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let length = body.len();
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
+    )?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Reply::read(&answer)
+}
+
+fn make_private() -> Value {
+    json!({"isShared": false, "managerList": [MIKE]})
+}
+
+/// An empty folder, and a name in it for a server's data.
+fn folder() -> TestResult<(TempDir, PathBuf)> {
+    let folder = tempfile::tempdir()?;
+    let data = folder.path().join("data");
+    Ok((folder, data))
+}
+
+/// Where a server without a folder of its own keeps its data: in memory, or on the DynamoDB that the tests run on.
+fn nowhere() -> Vec<String> {
+    #[expect(clippy::disallowed_methods, reason = "which engine the tests run on is told from outside")]
+    match std::env::var("CRM_ACCESS_TEST_DYNAMODB") {
+        Ok(url) => {
+            let table = format!("test-{}", uuid::Uuid::now_v7());
+            vec!["--dynamodb-endpoint".into(), url, "--table".into(), table]
+        }
+        Err(_) => vec!["--in-memory".into()],
+    }
+}
+
+fn strs(args: &[String]) -> Vec<&str> {
+    args.iter().map(String::as_str).collect()
+}
+
+#[test]
+fn a_server_answers_and_ends_on_a_signal() -> TestResult {
+    for signal in ["TERM", "INT"] {
+        let engine = nowhere();
+        let server = Server::start(&[&strs(&engine)[..], &["--import", DOCUMENTS]].concat())?;
+        let [loaded] = &server.printed[..] else { return Err(format!("{:?}", server.printed).into()) };
+        assert!(loaded.ends_with("6 lines loaded; contacts: 1 added, 0 replaced, 0 unchanged, 0 deleted"), "{loaded}");
+
+        let reply = server.put("1234/access", ADMIN, &make_private())?;
+        assert_eq!(reply.status, 200, "{reply:?}");
+        assert_eq!(reply.json()?["response"]["IsPrivate"], true);
+        assert_eq!(reply.header("content-type"), Some("application/json; charset=utf-8"));
+
+        // A connection that idles does not keep the server.
+        let idle = TcpStream::connect(("127.0.0.1", server.port))?;
+        assert_eq!(server.end(signal)?, Some(0), "after SIG{signal}");
+        drop(idle);
+    }
+    Ok(())
+}
+
+#[test]
+fn what_is_in_a_folder_stays_between_runs() -> TestResult {
+    let (_folder, data) = folder()?;
+    let server = Server::start(&["--data-dir", text(&data)?, "--import", DOCUMENTS])?;
+    let reply = server.put("1234/access", ADMIN, &make_private())?;
+    let revision = reply.header("etag").ok_or("no ETag")?.to_owned();
+    assert_eq!(server.end("TERM")?, Some(0));
+
+    // Loading the file once more leaves the access as it is.
+    let server = Server::start(&["--data-dir", text(&data)?, "--import", DOCUMENTS])?;
+    assert!(server.printed[0].contains("0 added, 0 replaced, 1 unchanged"), "{:?}", server.printed);
+    let reply = server.put("1234/access", ADMIN, &make_private())?;
+    assert_eq!((reply.status, reply.header("etag"), reply.header("x-job-id")), (200, Some(&*revision), None));
+    assert_eq!(server.end("TERM")?, Some(0));
+    Ok(())
+}
+
+#[test]
+fn loading_a_file_twice_changes_nothing() -> TestResult {
+    let (_folder, data) = folder()?;
+    let import = ["import", "--data-dir", text(&data)?, DOCUMENTS];
+    let first = succeed(&import)?;
+    assert!(first.ends_with("6 lines loaded; contacts: 1 added, 0 replaced, 0 unchanged, 0 deleted\n"), "{first}");
+    let second = succeed(&import)?;
+    assert!(second.ends_with("6 lines loaded; contacts: 0 added, 0 replaced, 1 unchanged, 0 deleted\n"), "{second}");
+
+    let output = run_with(&["import", "--data-dir", text(&data)?, "-"], &fs::read(DOCUMENTS)?)?;
+    assert!(output.status.success());
+    assert_eq!(stdout(&output), "-: 6 lines loaded; contacts: 0 added, 0 replaced, 1 unchanged, 0 deleted\n");
+    Ok(())
+}
+
+#[test]
+fn a_bad_line_stops_the_import_and_says_which() -> TestResult {
+    let (folder, data) = folder()?;
+    let file = folder.path().join("contacts.ndjson");
+    let contact = |id: i32| json!({"contact": {"id": id, "Created": "2020-12-08"}}).to_string();
+    let portal = json!({"portal": {"Id": "acme"}}).to_string();
+    for (bad, reason) in [
+        ("{\"contact\":{\"id\":3}}".to_owned(), "Created is required"),
+        (contact(0), "whole number from 1 to 2147483647"),
+        (json!({"contact": {"id": 3, "Created": "2020-12-08", "Tag": []}}).to_string(), "unknown field `Tag`"),
+        (
+            json!({"contact": {"id": 3, "Created": "2020-12-08", "ContactStatus": {"id": 9}}}).to_string(),
+            "ContactStatus 9",
+        ),
+        ("{\"contact\":".to_owned(), "EOF"),
+        ("contact".to_owned(), "expected value"),
+    ] {
+        // The empty line is no line to be loaded, but it is counted where lines are numbered.
+        let lines = [&portal, &contact(1), "", &contact(2), &bad, &contact(4)].join("\n");
+        fs::write(&file, lines)?;
+        let words = [text(&file)?, "line 5:", reason, "The 3 lines before it were loaded"];
+        check_failure(&["import", "--data-dir", text(&data)?, text(&file)?], &words)?;
+    }
+    fs::write(&file, [portal, contact(1), contact(2), contact(4)].join("\n"))?;
+    let loaded = succeed(&["import", "--data-dir", text(&data)?, text(&file)?])?;
+    assert!(loaded.contains("contacts: 1 added, 0 replaced, 2 unchanged"), "{loaded}");
+    Ok(())
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() -> TestResult {
+    let (folder, data) = folder()?;
+    let missing = folder.path().join("missing.ndjson");
+    check_failure(&["import", "--data-dir", text(&data)?, text(&missing)?], &[text(&missing)?, "cannot be read"])?;
+    let args = ["serve", "--port", "0", "--in-memory", "--import", text(&missing)?];
+    check_failure(&args, &[text(&missing)?, "cannot be read"])
+}
+
+#[test]
+fn a_token_works_at_once_and_is_refused_at_once() -> TestResult {
+    let (_folder, data) = folder()?;
+    let server = Server::start(&["--data-dir", text(&data)?, "--import", DOCUMENTS])?;
+    let table = ["--data-dir", text(&data)?];
+    let create = |scope: &str| {
+        let args = ["token", "create", "--portal", "acme", "--user", MIKE, "--scope", scope];
+        succeed(&[&args[..], &table[..]].concat())
+    };
+    let list = || succeed(&[&["token", "list", "--portal", "acme"][..], &table[..]].concat());
+
+    let printed = create("read,write")?;
+    let token = printed.strip_suffix('\n').ok_or("no line")?;
+    assert!(token.len() == 64 && token.bytes().all(|byte| byte.is_ascii_hexdigit()), "{token:?}");
+    assert_eq!(server.put("1234/access", token, &make_private())?.status, 200);
+    let reader = create("read")?;
+    assert_eq!(server.put("1234/access", reader.trim(), &make_private())?.status, 403);
+
+    let listed = list()?;
+    assert_eq!(listed.lines().count(), 3, "{listed}");
+    assert!(listed.lines().all(|line| line.contains(MIKE) && line.contains("expires never")), "{listed}");
+    for secret in [token, reader.trim(), ADMIN] {
+        assert!(!listed.contains(secret), "{listed}");
+    }
+
+    assert_eq!(succeed(&[&["token", "revoke", token][..], &table[..]].concat())?, "revoked\n");
+    let refused = server.put("1234/access", token, &make_private())?;
+    assert_eq!(refused.status, 401);
+    assert!(refused.header("www-authenticate").is_some_and(|value| value.starts_with("Bearer")), "{refused:?}");
+    assert_eq!(server.put("1234/access", ADMIN, &make_private())?.status, 200);
+
+    // By its SHA-256, as the list shows it.
+    let listed = list()?;
+    let line = listed.lines().find(|line| line.contains("  read  ")).ok_or("no token to read")?;
+    let hash = line.split(' ').next().unwrap_or_default();
+    succeed(&[&["token", "revoke", hash][..], &table[..]].concat())?;
+    assert_eq!(list()?.lines().count(), 1);
+    check_failure(&[&["token", "revoke", hash][..], &table[..]].concat(), &["no such token", "token list"])?;
+    assert_eq!(server.end("TERM")?, Some(0));
+    Ok(())
+}
+
+#[test]
+fn a_token_is_made_only_for_a_user_of_a_portal() -> TestResult {
+    let (_folder, data) = folder()?;
+    let create = |portal: &'static str, user: &'static str, expires: &'static str| {
+        let table = ["--data-dir", text(&data)?, "--scope", "write", "--expires", expires];
+        TestResult::Ok([&["token", "create", "--portal", portal, "--user", user][..], &table[..]].concat())
+    };
+    check_failure(&create("acme", MIKE, "2100-01-01")?, &["there is no portal acme"])?;
+    succeed(&["import", "--data-dir", text(&data)?, DOCUMENTS])?;
+    let nobody = "11111111-1111-1111-1111-111111111111";
+    check_failure(&create("acme", nobody, "2100-01-01")?, &["portal acme has no user", nobody])?;
+    check_failure(&create("acme", MIKE, "soon")?, &["--expires", "must be a date"])?;
+
+    let server = Server::start(&["--data-dir", text(&data)?])?;
+    for (expires, status) in [("2100-01-01", 200), ("2020-01-01", 401)] {
+        let token = succeed(&create("acme", MIKE, expires)?)?;
+        assert_eq!(server.put("1234/access", token.trim(), &make_private())?.status, status, "until {expires}");
+    }
+    // Days end where the portal is, at Riga's midnight.
+    let listed = succeed(&["token", "list", "--portal", "acme", "--data-dir", text(&data)?])?;
+    assert!(listed.contains("expires 2100-01-01T21:59:59Z"), "{listed}");
+    Ok(())
+}
+
+#[test]
+fn a_port_that_is_taken_is_named() -> TestResult {
+    let taken = TcpListener::bind(("127.0.0.1", 0))?;
+    let port = taken.local_addr()?.port().to_string();
+    check_failure(&["serve", "--in-memory", "--port", &port], &[&format!("port {port}"), "--port"])
+}
+
+#[test]
+fn a_table_is_loaded_through_its_endpoint() -> TestResult {
+    let server = Server::start(&["--in-memory", "--dynamodb-port", "0"])?;
+    let line = server.printed.iter().find_map(|line| line.strip_prefix("dynamodb on ")).ok_or("no endpoint")?;
+    let (url, table) = line.split_once(" table ").ok_or("no table")?;
+    assert_eq!(server.put("1234/access", ADMIN, &make_private())?.status, 401);
+    succeed(&["import", "--dynamodb-endpoint", url, "--table", table, DOCUMENTS])?;
+    assert_eq!(server.put("1234/access", ADMIN, &make_private())?.status, 200);
+    assert_eq!(server.end("TERM")?, Some(0));
+    Ok(())
+}
+
+#[test]
+fn the_sample_is_a_portal_that_loads() -> TestResult {
+    let sample = ["sample", "--contacts", "120", "--users", "7"];
+    let lines = succeed(&sample)?;
+    assert_eq!(lines, succeed(&sample)?, "the same seed makes the same file");
+    let (_folder, data) = folder()?;
+    let output = run_with(&["import", "--data-dir", text(&data)?, "-"], lines.as_bytes())?;
+    assert!(stdout(&output).contains("contacts: 120 added"), "{}{}", stdout(&output), stderr(&output));
+    Ok(())
+}
+
+/// Runs a line that the program printed: by `sh` and `curl`, or where there is no curl, as curl would.
+fn run_printed(line: &str) -> TestResult<Reply> {
+    let has_curl = Command::new("curl").arg("--version").output().is_ok();
+    if has_curl {
+        let output = Command::new("sh").args(["-c", &format!("{line} -i -s")]).output()?;
+        return Reply::read(std::str::from_utf8(&output.stdout)?);
+    }
+    let (mut method, mut body, mut url, mut headers) = ("GET", String::new(), String::new(), Vec::new());
+    let words = shell_words(line);
+    let mut words = words.iter().map(String::as_str).skip(1);
+    while let Some(word) = words.next() {
+        match word {
+            "-X" => method = if words.next() == Some("PUT") { "PUT" } else { "GET" },
+            "-H" => headers.extend(words.next().and_then(|header| header.split_once(": "))),
+            "-d" => body = words.next().unwrap_or_default().to_owned(),
+            "-i" => {}
+            other => url = other.to_owned(),
+        }
+    }
+    let (address, path) = url.strip_prefix("http://127.0.0.1:").and_then(|url| url.split_once('/')).ok_or(line)?;
+    request(address.parse()?, method, &format!("/{path}"), &headers, &body)
+}
+
+/// The words of a line in which nothing is quoted but by single quotes.
+fn shell_words(line: &str) -> Vec<String> {
+    let (mut words, mut word, mut quoted) = (Vec::new(), String::new(), false);
+    for character in line.trim().chars() {
+        match character {
+            '\'' => quoted = !quoted,
+            ' ' if !quoted => words.push(std::mem::take(&mut word)),
+            other => word.push(other),
+        }
+    }
+    words.push(word);
+    words
+}
+
+#[test]
+fn the_demo_prints_calls_that_work_as_printed() -> TestResult {
+    let engine = nowhere();
+    let server = Server::start(&[&strs(&engine)[..], &["--demo"]].concat())?;
+    let tokens: Vec<&str> = server
+        .printed
+        .iter()
+        .filter(|line| line.contains("token"))
+        .filter_map(|line| line.split(' ').find(|word| word.len() == 64 && word.bytes().all(|b| b.is_ascii_hexdigit())))
+        .collect();
+    let [administrator, employee] = tokens[..] else { return Err(format!("{:?}", server.printed).into()) };
+    assert_ne!(administrator, employee);
+
+    let calls: Vec<&String> = server.printed.iter().filter(|line| line.trim_start().starts_with("curl ")).collect();
+    let [one, preview, many] = calls[..] else { return Err(format!("{:?}", server.printed).into()) };
+    let replies = [run_printed(one)?, run_printed(preview)?, run_printed(many)?];
+    for reply in &replies {
+        assert_eq!(reply.status, 200, "{reply:?}");
+    }
+    let [one, preview, many] = replies;
+    assert_eq!(one.json()?["response"]["IsPrivate"], true);
+    assert_eq!(preview.counts(), many.counts());
+    assert_eq!(preview.json()?, many.json()?);
+    assert_eq!((preview.header("x-job-id"), many.header("x-job-id").is_some()), (None, true));
+    assert!(many.header("x-updated-count").is_some_and(|count| count != "0"), "{many:?}");
+
+    // The ordinary user does not see what the administrator has made private to others.
+    let body = json!({"isShared": false, "managerList": []});
+    assert_eq!(server.put("2/access", administrator, &body)?.status, 200);
+    assert_eq!(server.put("2/access", employee, &body)?.status, 404);
+    assert_eq!(server.end("TERM")?, Some(0));
+    Ok(())
+}
+
+#[test]
+fn wrong_arguments_are_explained() -> TestResult {
+    for args in [
+        &["serve", "--in-memory", "--data-dir", "x"][..],
+        &["serve", "--port", "65536"],
+        &["import"],
+        &["token", "create", "--portal", "acme", "--user", "mike", "--scope", "write"],
+        &["token", "create", "--portal", "acme", "--user", MIKE, "--scope", "delete"],
+        &["token", "create", "--portal", "ACME!", "--user", MIKE, "--scope", "write"],
+    ] {
+        let output = run(args)?;
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(stderr(&output).contains("--help"), "{args:?}: {}", stderr(&output));
+    }
+    for args in [&["--help"][..], &["--version"], &["serve", "--help"]] {
+        assert!(run(args)?.status.success(), "{args:?}");
+    }
+    Ok(())
+}

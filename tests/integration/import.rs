@@ -1,0 +1,353 @@
+//! Loading a portal: again, in parts, after an interruption; what is refused; what becomes of indexes and counters.
+
+use std::collections::BTreeMap;
+
+use models::access::ShareType;
+use models::import::parse_line;
+use serde_json::{Value, json};
+use store::import::{ImportError, Importer, Options, Summary};
+use tests::World;
+use uuid::Uuid;
+
+use crate::portal::{
+    ADA_TOKEN, MIKE, NOBODY, SAM, ZOE_TOKEN, access, access_of, acme, acme_with, contact, contact_with, id, lines,
+    portal, private, public, stage, token, zenith,
+};
+
+fn acme_lines(contacts: impl IntoIterator<Item = Value>) -> String {
+    let mut values = vec![portal("acme", "Europe/Riga", 4)];
+    values.extend(contacts);
+    lines(values)
+}
+
+/// The directory's counters of stages and of these tags; those that count none are left out.
+async fn counters(world: &World, of: &str, tags: &[&str]) -> (BTreeMap<i32, u64>, BTreeMap<String, u64>) {
+    let lists = world.store.lists(&id(of)).await.unwrap();
+    let tags: Vec<String> = tags.iter().map(ToString::to_string).collect();
+    let statistics = world.store.statistics(&id(of), &tags, &lists.stage_counts).await.unwrap();
+    let stages = statistics.stages.into_iter().filter(|(_, count)| *count > 0).collect();
+    (stages, statistics.tags.into_iter().filter(|(_, count)| *count > 0).collect())
+}
+
+async fn check_counters(world: &World, stages: &[(i32, u64)], tags: &[(&str, u64)]) {
+    const TAGS: [&str; 4] = ["vip", "north", "south", "straße"];
+    let tags: BTreeMap<String, u64> = tags.iter().map(|(tag, count)| (models::fold::fold_tag(tag), *count)).collect();
+    let asked: Vec<String> = TAGS.iter().map(|tag| models::fold::fold_tag(tag)).collect();
+    let asked: Vec<&str> = asked.iter().map(String::as_str).collect();
+    assert_eq!(counters(world, "acme", &asked).await, (BTreeMap::from_iter(stages.iter().copied()), tags));
+}
+
+async fn selected(world: &World, filter: &Value) -> Vec<i64> {
+    let mut body = filter.clone();
+    body["isPrivate"] = json!(true);
+    let reply = world.put("filter/access?dryRun=true", ADA_TOKEN, &body).await.unwrap();
+    assert_eq!(reply.status, 200, "{}", reply.text);
+    reply.ids()
+}
+
+fn contacts() -> Vec<Value> {
+    vec![
+        contact(1, json!({"Tags": ["VIP", "North"], "ContactStatus": {"id": 1}, "ContactType": {"id": 2}})),
+        contact(2, json!({"Tags": ["vip"], "ContactStatus": {"id": 1}, "ShareType": 0, "AccessList": [{"Id": MIKE}]})),
+        contact(3, json!({"Tags": ["Straße"]})),
+    ]
+}
+
+fn summary(added: u64, replaced: u64, unchanged: u64, deleted: u64) -> Summary {
+    Summary { added, replaced, unchanged, deleted }
+}
+
+#[tokio::test]
+async fn loading_twice_changes_nothing() {
+    let world = World::new().await.unwrap();
+    let mut whole = acme();
+    whole.extend(contacts());
+    assert_eq!(world.import(&lines(whole.clone())).await.unwrap(), summary(3, 0, 0, 0));
+    check_counters(&world, &[(0, 1), (1, 2)], &[("vip", 2), ("north", 1), ("straße", 1)]).await;
+    let state = access(&world, "acme", 1..=3).await;
+
+    assert_eq!(world.import(&lines(whole)).await.unwrap(), summary(0, 0, 3, 0));
+    for overwrite in [false, true] {
+        let writes = world.trips.spent().writes;
+        let loaded = world.import_as(&acme_lines(contacts()), overwrite).await.unwrap();
+        assert_eq!(loaded, summary(0, 0, 3, 0));
+        assert_eq!(world.trips.spent().writes, writes);
+    }
+    check_counters(&world, &[(0, 1), (1, 2)], &[("vip", 2), ("north", 1), ("straße", 1)]).await;
+    assert_eq!(access(&world, "acme", 1..=3).await, state);
+}
+
+#[tokio::test]
+async fn a_contact_that_is_loaded_again_moves_in_the_indexes() {
+    let world = acme_with(contacts()).await;
+    let replaced = contact(
+        1,
+        json!({"Tags": ["South", "NORTH"], "ContactStatus": {"id": 2}, "ContactType": {"id": 1}, "IsCompany": true,
+            "HasOpportunity": true, "DisplayName": "Renamed", "Created": "2021-01-01T00:00:00Z"}),
+    );
+    assert_eq!(world.import(&acme_lines([replaced])).await.unwrap(), summary(0, 1, 0, 0));
+    for (filter, expected) in [
+        (json!({"tags": ["vip"]}), &[2][..]),
+        (json!({"tags": ["north"]}), &[1]),
+        (json!({"tags": ["south"]}), &[1]),
+        (json!({"contactStage": 1}), &[2]),
+        (json!({"contactStage": 2}), &[1]),
+        (json!({"tags": ["north"], "contactStage": 1}), &[]),
+        (json!({"contactType": 1}), &[1]),
+        (json!({"contactType": 2}), &[]),
+        (json!({"contactListView": "Company"}), &[1]),
+        (json!({"tags": ["north"], "contactListView": "WithOpportunity"}), &[1]),
+        (json!({"tags": ["north"], "toDate": "2020-12-31"}), &[]),
+        (json!({"fromDate": "2021-01-01"}), &[1]),
+        (json!({}), &[1, 3, 2]),
+    ] {
+        assert_eq!(selected(&world, &filter).await, expected, "{filter}");
+    }
+    check_counters(&world, &[(0, 1), (1, 1), (2, 1)], &[("vip", 1), ("north", 1), ("south", 1), ("straße", 1)]).await;
+
+    // A contact may stand in a file twice: the last line counts.
+    let twice = [contact(3, json!({"Tags": ["vip"]})), contact(3, json!({"Tags": ["south"]}))];
+    assert_eq!(world.import(&acme_lines(twice)).await.unwrap(), summary(0, 2, 0, 0));
+    assert_eq!(selected(&world, &json!({"tags": ["vip"]})).await, [2]);
+    check_counters(&world, &[(0, 1), (1, 1), (2, 1)], &[("vip", 1), ("north", 1), ("south", 2)]).await;
+}
+
+#[tokio::test]
+async fn access_is_kept_unless_it_is_to_be_overwritten() {
+    let world = acme_with(contacts()).await;
+    // New contacts take the access of their lines.
+    assert_eq!(access_of(&world, 2).await.access, private(&[MIKE]));
+    assert_eq!(access_of(&world, 1).await.revision, None);
+
+    let set = world.put("2/access", ADA_TOKEN, &json!({"isShared": true, "managerList": [SAM]})).await.unwrap();
+    assert_eq!(set.status, 200);
+    let set = access_of(&world, 2).await;
+    let about = contact(2, json!({"About": "new", "ShareType": 2, "AccessList": [{"Id": MIKE}]}));
+    assert_eq!(world.import(&acme_lines([about.clone()])).await.unwrap(), summary(0, 1, 0, 0));
+    assert_eq!(access_of(&world, 2).await, set);
+
+    // The contact itself is as it was, its access is not.
+    assert_eq!(world.import_as(&acme_lines([about]), true).await.unwrap(), summary(0, 0, 1, 0));
+    let state = access_of(&world, 2).await;
+    assert_eq!((state.access.share, state.access.managers), (ShareType::Read, vec![MIKE]));
+    assert_ne!(state.revision, set.revision);
+
+    // A line without access makes a contact public when access is overwritten, and says nothing when it is not.
+    world.import(&acme_lines([contact(2, json!({}))])).await.unwrap();
+    assert_eq!(access_of(&world, 2).await.access.share, ShareType::Read);
+    world.import_as(&acme_lines([contact(2, json!({}))]), true).await.unwrap();
+    assert_eq!(access_of(&world, 2).await.access, public(&[]));
+}
+
+#[tokio::test]
+async fn a_contact_that_is_deleted_leaves_nothing_behind() {
+    let world = acme_with(contacts()).await;
+    let delete = json!({"delete": {"contact": 2}});
+    assert_eq!(world.import(&acme_lines([delete.clone()])).await.unwrap(), summary(0, 0, 0, 1));
+    assert_eq!(selected(&world, &json!({})).await, [3, 1]);
+    assert_eq!(selected(&world, &json!({"tags": ["vip"]})).await, [1]);
+    check_counters(&world, &[(0, 1), (1, 1)], &[("vip", 1), ("north", 1), ("straße", 1)]).await;
+    let reply = world.put("2/access", ADA_TOKEN, &json!({"isShared": true})).await.unwrap();
+    assert_eq!(reply.status, 404);
+    assert!(access(&world, "acme", [2]).await.is_empty());
+
+    let writes = world.trips.spent().writes;
+    let never = json!({"delete": {"contact": 99}});
+    assert_eq!(world.import(&acme_lines([delete.clone(), never])).await.unwrap(), Summary::default());
+    assert_eq!(world.trips.spent().writes, writes);
+
+    // One that comes back is a new contact, public until its line says otherwise.
+    assert_eq!(world.import(&acme_lines([contact(2, json!({"Tags": ["vip"]}))])).await.unwrap(), summary(1, 0, 0, 0));
+    assert_eq!(access_of(&world, 2).await.revision, None);
+
+    // In one file: added and removed, removed and added.
+    let both =
+        [contact(7, json!({"Tags": ["south"]})), json!({"delete": {"contact": 7}}), delete, contact(2, json!({}))];
+    assert_eq!(world.import(&acme_lines(both)).await.unwrap(), summary(2, 0, 0, 2));
+    assert_eq!(selected(&world, &json!({})).await, [3, 2, 1]);
+    check_counters(&world, &[(0, 2), (1, 1)], &[("vip", 1), ("north", 1), ("straße", 1)]).await;
+}
+
+/// Loads lines up to the end of the text and then goes away, as a load that is killed does.
+async fn interrupted(world: &World, text: &str) {
+    let options = Options { overwrite_access: false, revision: Uuid::now_v7(), now: world.app.now() };
+    let mut importer = Importer::new(&world.store, options);
+    for line in text.lines() {
+        let line = parse_line(line, &importer.time_zone()).unwrap();
+        importer.push(line).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_interrupted_load_is_repaired_by_the_next_one() {
+    let world = acme_with([contact(9, json!({"Tags": ["vip", "south"], "ContactStatus": {"id": 2}}))]).await;
+    // A line of a contact that is waiting to be written makes what waits be written.
+    let mut before = contacts();
+    before.push(contact(9, json!({"Tags": ["north"], "ContactStatus": {"id": 3}})));
+    before.push(contact(1, json!({})));
+    interrupted(&world, &acme_lines(before)).await;
+    assert_eq!(selected(&world, &json!({})).await, [9, 3, 2, 1]);
+    let stale = &[(2, 1)];
+    check_counters(&world, stale, &[("vip", 1), ("south", 1)]).await;
+
+    // The counters decide what a filter costs, never what it selects.
+    assert_eq!(selected(&world, &json!({"tags": ["vip"]})).await, [2, 1]);
+    assert_eq!(selected(&world, &json!({"contactStage": [1, 3]})).await, [9, 2, 1]);
+
+    let mut again = contacts();
+    again.push(contact(9, json!({"Tags": ["north"], "ContactStatus": {"id": 3}})));
+    assert_eq!(world.import(&acme_lines(again.clone())).await.unwrap(), summary(0, 0, 4, 0));
+    let stages = [(0, 1), (1, 2), (3, 1)];
+    let tags = [("vip", 2), ("north", 2), ("straße", 1)];
+    check_counters(&world, &stages, &tags).await;
+
+    // Repaired once is repaired: the load after it counts no more.
+    let writes = world.trips.spent().writes;
+    world.import(&acme_lines(again)).await.unwrap();
+    assert_eq!(world.trips.spent().writes, writes);
+    check_counters(&world, &stages, &tags).await;
+}
+
+#[tokio::test]
+async fn an_interrupted_load_is_repaired_by_a_load_of_other_contacts() {
+    let world = acme_with([]).await;
+    let mut before = contacts();
+    before.push(contact(1, json!({})));
+    interrupted(&world, &acme_lines(before)).await;
+    let other = contact(4, json!({"Tags": ["south"], "ContactStatus": {"id": 1}}));
+    assert_eq!(world.import(&acme_lines([other])).await.unwrap(), summary(1, 0, 0, 0));
+    // Tags that only the interrupted load brought are counted too.
+    check_counters(&world, &[(0, 1), (1, 3)], &[("vip", 2), ("north", 1), ("south", 1), ("straße", 1)]).await;
+    assert_eq!(selected(&world, &json!({"tags": ["vip", "north"]})).await, [1]);
+}
+
+#[tokio::test]
+async fn an_interrupted_deletion_is_repaired_by_the_next_load() {
+    let world = acme_with(contacts()).await;
+    interrupted(&world, &acme_lines([json!({"delete": {"contact": 1}})])).await;
+    check_counters(&world, &[(0, 1), (1, 2)], &[("vip", 2), ("north", 1), ("straße", 1)]).await;
+    world.import(&acme_lines([])).await.unwrap();
+    check_counters(&world, &[(0, 1), (1, 1)], &[("vip", 1), ("straße", 1)]).await;
+}
+
+async fn refused(world: &World, text: &str) -> String {
+    let error = world.import(text).await.unwrap_err().to_string();
+    assert!(!error.contains("DynamoDB") && !error.is_empty(), "{error}");
+    error
+}
+
+#[tokio::test]
+async fn references_to_what_is_not_there_are_refused_with_what_to_do() {
+    let world = acme_with(contacts()).await;
+    for (value, expected) in [
+        (
+            contact(5, json!({"ContactStatus": {"id": 77}})),
+            "ContactStatus 77 is no stage of portal acme: load its line before this one".to_owned(),
+        ),
+        (
+            contact(5, json!({"ContactType": {"id": 77}})),
+            "ContactType 77 is no type of portal acme: load its line before this one".to_owned(),
+        ),
+        (
+            contact_with(5, ShareType::None, &[MIKE, NOBODY]),
+            format!("AccessList {NOBODY} is no user of portal acme: load the user's line before this one"),
+        ),
+        (
+            token("token-of-nobody-0123456789abcdef0123456789", NOBODY, &["read"]),
+            format!("UserId {NOBODY} is no user of portal acme: load the user's line before this one"),
+        ),
+    ] {
+        assert_eq!(refused(&world, &acme_lines([value])).await, expected);
+    }
+    assert_eq!(selected(&world, &json!({})).await, [3, 2, 1]);
+
+    // What is loaded before it is there; who created a contact may have left.
+    let good = [
+        stage(77),
+        crate::portal::contact_type(77),
+        crate::portal::user(NOBODY, "Somebody", false),
+        contact(
+            5,
+            json!({"ContactStatus": {"id": 77}, "ContactType": {"id": 77}, "AccessList": [{"Id": NOBODY}],
+            "CreateBy": {"Id": Uuid::from_u128(0xff)}}),
+        ),
+    ];
+    assert_eq!(world.import(&acme_lines(good)).await.unwrap(), summary(1, 0, 0, 0));
+    assert_eq!(selected(&world, &json!({"contactStage": 77, "contactType": 77})).await, [5]);
+}
+
+#[tokio::test]
+async fn stages_and_users_of_another_portal_are_unknown() {
+    let mut values = acme();
+    values.extend(zenith());
+    let world = World::with(&lines(values)).await.unwrap();
+    for value in [contact(1, json!({"ContactStatus": {"id": 1}})), contact_with(1, ShareType::None, &[MIKE])] {
+        let error = refused(&world, &lines([portal("zenith", "UTC", 4), value])).await;
+        assert!(error.contains("of portal zenith"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_line_before_any_portal_is_refused() {
+    let world = World::new().await.unwrap();
+    let options = Options { overwrite_access: false, revision: Uuid::now_v7(), now: world.app.now() };
+    let mut importer = Importer::new(&world.store, options);
+    let line = parse_line(&stage(1).to_string(), &importer.time_zone()).unwrap();
+    let error = importer.push(line).await.unwrap_err();
+    assert!(matches!(&error, ImportError::Line(text) if text.contains("portal")), "{error}");
+    assert_eq!(importer.finish().await.unwrap(), Summary::default());
+}
+
+#[tokio::test]
+async fn shards_cannot_change_and_a_time_zone_can() {
+    let world = acme_with([contact(1, json!({"Created": "2020-06-01T23:30:00Z"}))]).await;
+    let error = refused(&world, &lines([portal("acme", "Europe/Riga", 8)])).await;
+    assert_eq!(error, "portal acme has 4 shards, which its contacts are spread over; they cannot become 8");
+    let day = json!({"fromDate": "2020-06-02", "toDate": "2020-06-02"});
+    assert_eq!(selected(&world, &day).await, [1]);
+    world.import(&lines([portal("acme", "UTC", 4)])).await.unwrap();
+    assert_eq!(selected(&world, &day).await, [0; 0]);
+}
+
+#[tokio::test]
+async fn portal_lines_switch_portals() {
+    let mut values = acme();
+    values.push(contact(1, json!({"Tags": ["vip"]})));
+    values.extend(zenith());
+    values.push(contact(1, json!({"Tags": ["vip"]})));
+    values.push(contact(2, json!({"Tags": ["vip"]})));
+    values.push(portal("acme", "Europe/Riga", 4));
+    // The stage is known from the beginning of the file, the tag is counted in the portal that is meant.
+    values.push(contact(3, json!({"Tags": ["VIP"], "ContactStatus": {"id": 1}})));
+    values.push(portal("zenith", "UTC", 4));
+    values.push(json!({"delete": {"contact": 1}}));
+    let world = World::new().await.unwrap();
+    assert_eq!(world.import(&lines(values)).await.unwrap(), summary(4, 0, 0, 1));
+    let all = json!({"isPrivate": true});
+    for (token, expected) in [(ADA_TOKEN, vec![3, 1]), (ZOE_TOKEN, vec![2])] {
+        assert_eq!(world.put("filter/access?dryRun=true", token, &all).await.unwrap().ids(), expected);
+    }
+    let of = |stages: &[(i32, u64)], vip: u64| {
+        (BTreeMap::from_iter(stages.iter().copied()), BTreeMap::from([("vip".to_owned(), vip)]))
+    };
+    assert_eq!(counters(&world, "acme", &["vip"]).await, of(&[(0, 1), (1, 1)], 2));
+    assert_eq!(counters(&world, "zenith", &["vip"]).await, of(&[(0, 1)], 1));
+}
+
+#[tokio::test]
+async fn a_portal_of_sixty_four_shards_is_one_portal() {
+    let mut values = vec![portal("acme", "Europe/Riga", 64)];
+    values.extend(acme().into_iter().skip(1));
+    values.extend((1..=200).map(|id| contact(id, json!({"Tags": ["vip"], "ContactStatus": {"id": 1 + id % 2}}))));
+    let world = World::with(&lines(values)).await.unwrap();
+    let all: Vec<i64> = (1..=200).rev().collect();
+    assert_eq!(selected(&world, &json!({})).await, all);
+    assert_eq!(selected(&world, &json!({"tags": ["vip"]})).await, all);
+    let even: Vec<i64> = all.iter().copied().filter(|id| id % 2 == 0).collect();
+    assert_eq!(selected(&world, &json!({"contactStage": 1})).await, even);
+    check_counters(&world, &[(1, 100), (2, 100)], &[("vip", 200)]).await;
+    let reply = world.put("filter/access?count=3", ADA_TOKEN, &json!({"isPrivate": true})).await.unwrap();
+    assert_eq!((reply.ids(), reply.count("x-updated-count")), (vec![200, 199, 198], Some(200)));
+    let error = refused(&world, &lines([portal("other", "UTC", 65)])).await;
+    assert!(error.contains("64"), "{error}");
+}
