@@ -29,6 +29,8 @@ class TlsFront:
         request("authority", "an authority of this machine's own")
         request("localhost", "localhost", "-CA", folder / "authority.pem", "-CAkey", folder / "authority.key",
                 "-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=critical,CA:FALSE")
+        self.no_roots = folder / "none"
+        self.no_roots.mkdir()
         self.roots = folder / "roots.pem"
         own = next((path.read_text() for path in SYSTEM_ROOTS if path.is_file()), "")
         self.roots.write_text(own + (folder / "authority.pem").read_text())

@@ -3,7 +3,6 @@
 use lambda_http::{Error, Request, service_fn};
 use store::Store;
 use store::client::connect;
-use tokio::sync::OnceCell;
 
 use crate::app::App;
 use crate::config::Config;
@@ -23,10 +22,9 @@ pub fn run(endpoint: Endpoint) -> Result<(), Error> {
 }
 
 async fn serve(endpoint: Endpoint, config: &Config) -> Result<(), Error> {
-    // Made by the first call: the client loads its TLS roots, which would otherwise delay the first poll.
-    let app = &OnceCell::new();
+    // Made before the first poll: the client loads its TLS roots, which then no caller waits for.
+    let app = &start(config).await;
     lambda_http::run(service_fn(|request: Request| async move {
-        let app = app.get_or_init(|| start(config)).await;
         Ok::<_, std::convert::Infallible>(endpoint.answer(app, request).await)
     }))
     .await
