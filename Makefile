@@ -25,9 +25,6 @@ TOOL_PATH := PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH"
 SAM_ENV := $(TOOL_PATH) SAM_CLI_TELEMETRY=0
 LOCAL_ENV := $(SAM_ENV) AWS_DEFAULT_REGION=us-east-1 AWS_EC2_METADATA_DISABLED=true
 
-# The cryptographic library otherwise gathers 26 ms of timing jitter at every cold start, beside the kernel's randomness.
-export AWS_LC_SYS_NO_JITTER_ENTROPY := 1
-
 # $(call need,COMMAND,WHAT IT IS): ends the target, saying what is missing.
 need = command -v $(1) >/dev/null 2>&1 || { echo "make: '$(1)' is missing: $(2)" >&2; exit 1; }
 

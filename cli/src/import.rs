@@ -6,8 +6,8 @@ use std::path::Path;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use models::import::{Line, parse_line};
-use store::Store;
-use store::import::{Importer, Options, Summary};
+use store::import::{ImportError, Importer, Options, Summary};
+use store::{Store, StoreError};
 use uuid::Uuid;
 
 use crate::CommandError;
@@ -69,14 +69,20 @@ pub(crate) async fn load_file(store: &Store, file: &Path, overwrite_access: bool
     let mut lines = 0;
     for (index, line) in reader.split(b'\n').enumerate() {
         let number = index + 1;
-        let taken = take(&mut importer, line, &progress).await;
-        match taken {
+        match take(&mut importer, line, &progress).await {
             Ok(taken) => lines += u64::from(taken),
-            Err(reason) => {
-                // What came before the bad line is loaded, as the message says.
+            Err(ImportError::Line(reason)) => {
                 progress.abandon();
-                importer.finish().await?;
-                return Err(format!("{name}, line {number}: {reason}. The {lines} lines before it were loaded").into());
+                let stopped = format!("{name}, line {number}: {reason}");
+                // What came before the bad line is loaded, as the message says.
+                return match importer.finish().await {
+                    Ok(_) => Err(format!("{stopped}. The {lines} lines before it were loaded").into()),
+                    Err(error) => Err(interrupted(&stopped, error)),
+                };
+            }
+            Err(ImportError::Store(error)) => {
+                progress.abandon();
+                return Err(interrupted(&format!("{name}, line {number}"), error));
             }
         }
     }
@@ -84,21 +90,32 @@ pub(crate) async fn load_file(store: &Store, file: &Path, overwrite_access: bool
     Ok(Loaded { lines, summary: importer.finish().await? })
 }
 
+/// An error of the table, after which it is open which of the last lines were loaded.
+fn interrupted(where_it_stopped: &str, error: StoreError) -> CommandError {
+    let causes = std::error::Error::source(&error).map(|cause| format!(" ({cause})")).unwrap_or_default();
+    format!(
+        "{where_it_stopped}: the table failed: {error}{causes}. Some of the lines before it are not loaded yet; run the \
+         same import again, which changes nothing that is loaded"
+    )
+    .into()
+}
+
 /// Takes one line: whether it said something.
 async fn take(
     importer: &mut Importer<'_>,
     line: io::Result<Vec<u8>>,
     progress: &ProgressBar,
-) -> Result<bool, CommandError> {
-    let line = line?;
+) -> Result<bool, ImportError> {
+    let line = line.map_err(|error| ImportError::Line(format!("the file cannot be read: {error}")))?;
     progress.inc(line.len() as u64 + 1);
-    let text = std::str::from_utf8(&line).map_err(|_| "the line is not UTF-8")?;
+    let text = std::str::from_utf8(&line).map_err(|_| ImportError::Line("the line is not UTF-8".into()))?;
     // A byte order mark is what some editors begin a file with.
     let text = text.trim_start_matches('\u{feff}').trim();
     if text.is_empty() {
         return Ok(false);
     }
-    importer.push(parse_line(text, &importer.time_zone())?).await?;
+    let line = parse_line(text, &importer.time_zone()).map_err(ImportError::Line)?;
+    importer.push(line).await?;
     Ok(true)
 }
 

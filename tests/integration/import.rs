@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use models::access::ShareType;
 use models::import::parse_line;
 use serde_json::{Value, json};
+use store::contacts::AccessRecord;
 use store::import::{ImportError, Importer, Options, Summary};
 use tests::World;
 use uuid::Uuid;
 
 use crate::portal::{
-    ADA_TOKEN, MIKE, NOBODY, SAM, ZOE_TOKEN, access, access_of, acme, acme_with, contact, contact_with, id, lines,
-    portal, private, public, stage, token, zenith,
+    ADA_TOKEN, MIKE, NOBODY, SAM, ZOE_TOKEN, access, access_of, acme, acme_with, contact, contact_id, contact_with, id,
+    lines, portal, private, public, stage, token, zenith,
 };
 
 fn acme_lines(contacts: impl IntoIterator<Item = Value>) -> String {
@@ -350,4 +351,27 @@ async fn a_portal_of_sixty_four_shards_is_one_portal() {
     assert_eq!((reply.ids(), reply.count("x-updated-count")), (vec![200, 199, 198], Some(200)));
     let error = refused(&world, &lines([portal("other", "UTC", 65)])).await;
     assert!(error.contains("64"), "{error}");
+}
+
+#[tokio::test]
+async fn an_access_that_outlived_its_contact_is_not_that_of_the_next_one() {
+    let world = acme_with([]).await;
+    let orphan =
+        AccessRecord { access: &private(&[MIKE]), revision: Uuid::now_v7(), set_by: MIKE, set_at: world.app.now() };
+    let (unwritten, error) = world.store.write_access(&id("acme"), [contact_id(5), contact_id(6)], &orphan).await;
+    assert!(unwritten == 0 && error.is_none());
+    let new = [contact(5, json!({})), contact_with(6, ShareType::None, &[SAM])];
+    world.import(&acme_lines(new)).await.unwrap();
+    assert_eq!(access_of(&world, 5).await.access, public(&[]));
+    assert_eq!(access_of(&world, 6).await.access, private(&[SAM]));
+}
+
+#[tokio::test]
+async fn a_contact_that_no_item_could_hold_is_refused_with_its_size() {
+    let world = acme_with([]).await;
+    // Each is three bytes of the line and some twenty-five of the item.
+    let addresses: Vec<Value> = (0..20_000).map(|_| json!({})).collect();
+    let line = acme_lines([contact(5, json!({"Addresses": addresses}))]);
+    let error = world.import(&line).await.unwrap_err().to_string();
+    assert!(error.contains("contact 5 takes ") && error.contains("at most 389120 are taken"), "{error}");
 }

@@ -3,21 +3,24 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use jobs::{Deadline, FilterRun, Report, RunError, Stopped};
 use models::access::{Access, Caller, ShareType};
 use models::filter::Filter;
 use models::job::{Before, Counts, Job, JobId, Kind, State};
+use models::limits::MAX_ANSWER_BYTES;
 use models::moment::Moment;
 use models::plan::plan;
 use models::request::Page;
 use serde_json::{Value, json};
+use store::keys::{Key, PK, Partition, Position, SK};
 use tests::{Reply, Spent, World};
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::portal::{
-    ADA, ADA_TOKEN, MIKE, MIKE_TOKEN, SAM, SAM_TOKEN, access, access_of, acme, acme_with, contact, contact_with, id,
-    job, lines, portal, private, public, user,
+    ADA, ADA_TOKEN, CREATED, MIKE, MIKE_TOKEN, SAM, SAM_TOKEN, access, access_of, acme, acme_with, contact, contact_id,
+    contact_with, id, job, lines, portal, private, public, user,
 };
 
 async fn run(world: &World, token: &str, query: &str, body: &Value) -> Reply {
@@ -207,14 +210,15 @@ async fn a_page_that_would_be_too_long_ends_earlier_and_says_where_the_next_one_
     while let Some(index) = start {
         let reply = run(&world, ADA_TOKEN, &format!("startIndex={index}"), &lock(&[MIKE])).await;
         assert_eq!(reply.status, 200);
-        assert!(reply.text.len() <= 4 * 1024 * 1024, "{} bytes", reply.text.len());
+        assert!(reply.text.len() <= MAX_ANSWER_BYTES, "{} bytes", reply.text.len());
         assert_eq!(counts(&reply)[0], 40);
         assert_eq!(index, shown.len() as u64);
         shown.extend(reply.ids());
         start = reply.count("x-next-index");
         pages += 1;
     }
-    assert_eq!((shown, pages), ((1..=40).rev().collect(), 2));
+    // 40 contacts of 150 KB, 18 of which fit an answer.
+    assert_eq!((shown, pages), ((1..=40).rev().collect(), 3));
 }
 
 #[tokio::test]
@@ -397,10 +401,10 @@ async fn a_run_out_of_time_says_so_and_loses_nothing() {
     let mut run = filter_run(&world, private(&[SAM])).await;
     let writes = world.trips.spent().writes;
     let preview = run.preview(&world.store, Some(Instant::now())).await;
-    assert!(matches!(preview, Err(RunError::NotCounted { .. })));
+    assert!(matches!(preview, Err(RunError::NotCounted)));
     run.max_affected = Some(100);
     let limited = run.apply(&world.store, Uuid::now_v7(), Some(Instant::now()), || world.app.now()).await;
-    assert!(matches!(limited, Err(RunError::NotCounted { .. })));
+    assert!(matches!(limited, Err(RunError::NotCounted)));
     assert_eq!(world.trips.spent().writes, writes);
 
     // The same call again does the rest.
@@ -447,4 +451,48 @@ async fn runs_side_by_side_leave_each_contact_as_one_of_them_asked() {
         let asked = &by_job[&state.revision.unwrap()];
         assert_eq!(&state.access, asked, "contact {number}");
     }
+}
+
+#[tokio::test]
+async fn a_few_changes_among_many_contacts_do_not_wait_for_the_end_of_the_run() {
+    const CONTACTS: i64 = 3000;
+    const CHANGING: std::ops::RangeInclusive<i64> = 2996..=CONTACTS;
+    for millis in [5, 10, 20, 40, 80, 160] {
+        let mut values = vec![portal("acme", "UTC", 1)];
+        values.extend(acme().into_iter().skip(1));
+        values.extend((1..CHANGING.min().unwrap()).map(|id| contact_with(id, ShareType::None, &[MIKE])));
+        values.extend(CHANGING.map(|id| contact(id, json!({}))));
+        let world = World::with(&lines(values)).await.unwrap();
+        let deadline = Instant::now() + Duration::from_millis(millis);
+        let report = engine_run(&world, private(&[MIKE]), Uuid::now_v7(), Some(deadline)).await.unwrap();
+        // The latest contacts are met first, so they are on the first page.
+        let counts = report.outcome.counts;
+        assert!(counts.matched == 0 || counts.updated == 5, "{counts:?}");
+        let changed = access(&world, "acme", CHANGING).await.len();
+        assert_eq!(changed as u64, counts.updated);
+    }
+}
+
+#[tokio::test]
+async fn a_contact_that_the_index_shows_twice_is_changed_and_counted_once() {
+    let world = acme_with([contact(8, json!({"ContactStatus": {"id": 1}})), contact(9, json!({}))]).await;
+    // As an index shows a contact for a moment that moves from stage 1 to stage 2 while a run reads them.
+    let position = Position { created: CREATED.parse().unwrap(), contact: contact_id(8) };
+    let partition = Partition::Stage(id("acme"), 0, 2);
+    let index = partition.index();
+    let (pk, sk) = Key::ContactTag(id("acme"), contact_id(8), "moving".into()).encode();
+    let item = [(PK, pk), (SK, sk), (index.pk(), partition.encode()), (index.sk(), position.encode())]
+        .map(|(name, value)| (name.to_owned(), AttributeValue::S(value)))
+        .into_iter()
+        .chain(["stage", "type"].map(|name| (name.to_owned(), AttributeValue::N("0".into()))))
+        .chain(["company", "opportunity"].map(|name| (name.to_owned(), AttributeValue::Bool(false))))
+        .collect();
+    world.client.put_item().table_name(&world.table).set_item(Some(item)).send().await.unwrap();
+
+    let preview = run(&world, ADA_TOKEN, "dryRun=true", &lock(&[MIKE])).await;
+    assert_eq!((preview.status.as_u16(), preview.ids()), (200, vec![9, 8]), "{}", preview.text);
+    let reply = run(&world, ADA_TOKEN, "", &lock(&[MIKE])).await;
+    assert_eq!((reply.status.as_u16(), reply.ids()), (200, vec![9, 8]), "{}", reply.text);
+    assert_eq!([counts(&preview), counts(&reply)], [[2, 2, 0, 0]; 2]);
+    assert_eq!(before(&world, job(&reply).unwrap()).await.len(), 2);
 }

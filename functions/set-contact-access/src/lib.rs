@@ -10,6 +10,7 @@ use models::job::{Counts, Job, JobId, Kind, State};
 use models::portal::{Entries, Scope, User};
 use models::request::SetContactAccess;
 use store::contacts::{AccessRecord, AccessState, Loaded};
+use tokio::time::Instant;
 
 /// The endpoint of document 000.
 pub const ENDPOINT: Endpoint = Endpoint {
@@ -42,8 +43,8 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
             && !write(&call, contact, &caller, &before, &request, job).await?
         {
             match pauses.next() {
-                Some(pause) => tokio::time::sleep(pause).await,
-                None => return Err(Failure::Contended(contact)),
+                Some(pause) if Instant::now() + pause < call.deadline => tokio::time::sleep(pause).await,
+                _ => return Err(Failure::Contended(contact)),
             }
             continue;
         }

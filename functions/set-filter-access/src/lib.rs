@@ -54,7 +54,7 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
     let entries = Entries { users, ..Entries::default() };
     let contacts = show(call.app, &call.grant, &caller, &ids, &run.target, lists, entries).await?;
     let total = outcome.counts.updated + outcome.counts.unchanged;
-    Ok(Answer::contacts(call.wanted, &contacts, page.start_index, total)?.with_counts(&outcome.counts, job))
+    Ok(Answer::contacts(call.wanted, &contacts, page.start_index, ids.len(), total)?.with_counts(&outcome.counts, job))
 }
 
 /// Runs or previews, and turns an early end into the failure that it is for the caller.

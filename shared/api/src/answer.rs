@@ -34,13 +34,21 @@ impl Answer {
 
     /// A page of contacts that starts at `start_index` of `total`. A page that would be longer than an answer may be
     /// ends earlier; `X-Next-Index` says where the next one starts.
-    pub fn contacts(wanted: Wanted, contacts: &[Contact], start_index: usize, total: u64) -> Result<Self, Failure> {
+    ///
+    /// `asked` is how many positions of the list the page stands for: one of them may have been removed meanwhile.
+    pub fn contacts(
+        wanted: Wanted,
+        contacts: &[Contact],
+        start_index: usize,
+        asked: usize,
+        total: u64,
+    ) -> Result<Self, Failure> {
         let list = wire::list(wanted.format, contacts, MAX_ANSWER_BYTES)
             .map_err(|error| Failure::Internal(error.to_string()))?;
-        let next = start_index as u64 + list.written as u64;
+        let passed = if list.written == contacts.len() { asked } else { list.written };
+        let next = start_index as u64 + passed as u64;
         // A page that was asked to be empty has no next one to follow.
-        let headers =
-            if next < total && list.written > 0 { vec![(NEXT_INDEX, HeaderValue::from(next))] } else { Vec::new() };
+        let headers = if next < total && passed > 0 { vec![(NEXT_INDEX, HeaderValue::from(next))] } else { Vec::new() };
         Ok(Self { body: list.body, headers })
     }
 

@@ -97,7 +97,7 @@ impl Failure {
             RunError::TooManyAffected { would_change } => {
                 Self::TooManyAffected { would_change, allowed: allowed.unwrap_or_default() }
             }
-            RunError::NotCounted { .. } => Self::NotCounted,
+            RunError::NotCounted => Self::NotCounted,
             RunError::Store(error) => Self::Store(error),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal as _;
 
-use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::filter::{FilterExt as _, LevelFilter, Targets};
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
@@ -10,6 +10,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 /// `info,store=debug`. One that does not parse lets through what `info` does.
 pub fn init(filter: &str) {
     let filter: Targets = filter.parse().unwrap_or_else(|_| Targets::new().with_default(LevelFilter::INFO));
+    let filter = filter.and(without_bodies());
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let layer = if std::io::stderr().is_terminal() {
         layer.with_target(false).boxed()
@@ -19,5 +20,32 @@ pub fn init(filter: &str) {
     // A second subscriber in one process (two tests, say) is refused; the first one then goes on.
     if let Err(error) = tracing_subscriber::registry().with(layer.with_filter(filter)).try_init() {
         tracing::debug!(%error, "logs were set up before");
+    }
+}
+
+/// Keeps to `info` what other people's crates log: below it the Lambda runtime and the SDK log whole events and requests,
+/// and with them the tokens of callers.
+fn without_bodies() -> Targets {
+    const FOREIGN: [&str; 4] = ["aws_", "hyper", "lambda_", "h2"];
+    Targets::new().with_default(LevelFilter::TRACE).with_targets(FOREIGN.map(|prefix| (prefix, LevelFilter::INFO)))
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing_subscriber::filter::LevelFilter;
+
+    use super::*;
+
+    #[test]
+    fn no_level_lets_events_and_requests_into_the_log() {
+        let kept = without_bodies();
+        for target in
+            ["lambda_runtime::layers::api_response", "lambda_http", "aws_smithy_runtime::client", "hyper::proto"]
+        {
+            assert!(!kept.would_enable(target, &tracing::Level::DEBUG), "{target}");
+            assert!(kept.would_enable(target, &tracing::Level::INFO), "{target}");
+        }
+        assert!(kept.would_enable("store::batch", &tracing::Level::TRACE));
+        assert!("debug".parse::<Targets>().is_ok_and(|filter| filter.default_level() == Some(LevelFilter::DEBUG)));
     }
 }

@@ -1,12 +1,13 @@
 //! One pass over the matches of a plan, writing or only counting.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use futures::stream::{self, StreamExt as _};
 use models::access::{Access, Caller};
 use models::id::{ContactId, PortalId};
 use models::job::{Before, Counts, JobId};
-use models::limits::MAX_SHARDS;
+use models::limits::{MAX_SHARDS, RUN_GRACE_MILLIS};
 use models::moment::Moment;
 use models::plan::Plan;
 use models::request::Page;
@@ -16,7 +17,7 @@ use store::jobs::Progress;
 use store::keys::Position;
 use store::matches::{Cursor, Match, MatchPage, Matches, PAGE_MATCHES};
 use store::{Store, StoreError};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use crate::top::Top;
 
@@ -27,8 +28,12 @@ pub const SHARDS_AT_ONCE: usize = 8;
 const _: () = assert!(PAGE_MATCHES == MAX_CHUNK_CONTACTS);
 const _: () = assert!(SHARDS_AT_ONCE <= MAX_SHARDS as usize);
 
-/// When a run stops taking up work; none: when it is through.
+/// When a run stops taking up work; none: when it is through. What it is at by then it may still finish, for a short
+/// grace.
 pub type Deadline = Option<Instant>;
+
+/// How long that grace is.
+const GRACE: Duration = Duration::from_millis(RUN_GRACE_MILLIS);
 
 /// Why a run ended before its end. What it had done by then is counted and stays done.
 #[derive(Debug)]
@@ -80,7 +85,14 @@ impl Pass<'_> {
         let mut shards = stream::iter(0..self.plan.shards)
             .map(|shard| async move {
                 let mut work = ShardWork::new(self, shard, most);
-                let stopped = work.run().await;
+                let stopped = match self.deadline {
+                    // Cut off in the middle of a chunk, what was settled before it counts. The chunk itself tells
+                    // what may have been written of it.
+                    Some(deadline) => {
+                        timeout_at(deadline + GRACE, work.run()).await.unwrap_or(Some(Stopped::OutOfTime))
+                    }
+                    None => work.run().await,
+                };
                 (work, stopped)
             })
             .buffer_unordered(SHARDS_AT_ONCE);
@@ -93,7 +105,10 @@ impl Pass<'_> {
                 (_, stopped) => outcome.stopped = stopped,
             }
         }
-        outcome.page = top.into_sorted().into_iter().skip(self.page.start_index).take(self.page.count).collect();
+        let mut latest = top.into_sorted();
+        // A contact that moved between partitions while the run was under way may have been met twice.
+        latest.dedup();
+        outcome.page = latest.into_iter().skip(self.page.start_index).take(self.page.count).collect();
         outcome
     }
 }
@@ -108,10 +123,10 @@ struct Prepared {
 struct ShardWork<'a> {
     pass: &'a Pass<'a>,
     shard: u16,
-    /// What was done. In a writing pass it trails what was looked at by what the open chunk holds.
+    /// What was done.
     counts: Counts,
     top: Top,
-    /// What was looked at since the last chunk was written.
+    /// What was looked at since then.
     pending: Counts,
     chunk: ChunkBuilder,
     contacts: Vec<ContactId>,
@@ -140,14 +155,18 @@ impl<'a> ShardWork<'a> {
     async fn run(&mut self) -> Option<Stopped> {
         let pass = self.pass;
         let mut matches = Matches::new(pass.store, pass.portal, pass.plan, self.shard, Cursor::default());
+        let late = || pass.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        if late() {
+            return Some(Stopped::OutOfTime);
+        }
         let mut ahead = prepare(pass, &mut matches).await;
         loop {
             let prepared = match ahead {
                 Ok(Some(prepared)) => prepared,
-                Ok(None) => return self.finish().await.err(),
+                Ok(None) => return None,
                 Err(error) => return Some(Stopped::Failed(error)),
             };
-            if pass.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            if late() {
                 return Some(Stopped::OutOfTime);
             }
             let (read, taken) = futures::join!(prepare(pass, &mut matches), self.take(prepared));
@@ -158,13 +177,26 @@ impl<'a> ShardWork<'a> {
         }
     }
 
-    /// Takes up a page. Whenever the chunk is full it is written, and then its records are.
+    /// Takes up a page, and leaves nothing of it open: what is to change is written before the next page is taken, so
+    /// that little time passes between the reading of an access and its writing.
     async fn take(&mut self, prepared: Prepared) -> Result<(), StoreError> {
+        let mut met = HashSet::with_capacity(prepared.page.matches.len());
         for found in &prepared.page.matches {
-            self.take_one(found, prepared.states.get(&found.position.contact)).await?;
+            // A contact that was moved behind the reading is met again; the same records cannot be written side by side.
+            if met.insert(found.position.contact) {
+                self.take_one(found, prepared.states.get(&found.position.contact)).await?;
+            }
             self.cursor = found.cursor;
         }
-        if self.contacts.len() == MAX_CHUNK_CONTACTS { self.flush().await } else { Ok(()) }
+        self.cursor = prepared.page.next.unwrap_or(self.end());
+        self.flush().await?;
+        self.settle();
+        Ok(())
+    }
+
+    /// Behind the last contact of the shard.
+    fn end(&self) -> Cursor {
+        Cursor { partition: self.pass.plan.source.partitions(), after: None }
     }
 
     async fn take_one(&mut self, found: &Match, state: Option<&AccessState>) -> Result<(), StoreError> {
@@ -172,7 +204,7 @@ impl<'a> ShardWork<'a> {
         let state = state.unwrap_or(&public);
         let Pass { caller, target, job, .. } = *self.pass;
         if job.is_some_and(|writing| state.revision == Some(writing.job)) {
-            // A contact that moved to another partition while the run was under way is met twice.
+            // It was moved to another partition while the run was under way, and is done.
             return Ok(());
         }
         if !caller.may_see(&state.access) {
@@ -221,22 +253,15 @@ impl<'a> ShardWork<'a> {
         self.chunk = ChunkBuilder::default();
         self.next_chunk += 1;
         let record = AccessRecord { access: target, revision: job, set_by: caller.user, set_at: at };
-        let unwritten = store.write_access(portal, self.contacts.drain(..), &record).await?;
-        if unwritten > 0 {
+        let (unwritten, error) = store.write_access(portal, self.contacts.drain(..), &record).await;
+        if let Some(error) = error {
             // What was written is done; only what was refused is not.
             self.pending.updated = self.pending.updated.saturating_sub(unwritten as u64);
             self.settle();
-            return Err(StoreError::Throttled { operation: "BatchWriteItem", source: None });
+            return Err(error);
         }
         self.settle();
         store.save_progress(portal, job, self.shard, &after).await
-    }
-
-    async fn finish(&mut self) -> Result<(), Stopped> {
-        self.cursor = Cursor { partition: self.pass.plan.source.partitions(), after: None };
-        self.flush().await.map_err(Stopped::Failed)?;
-        self.settle();
-        Ok(())
     }
 }
 

@@ -52,10 +52,7 @@ pub enum RunError {
     },
     /// The count that `max_affected` asks for, or the preview, did not fit its time. Nothing was written.
     #[error("the matches were not counted in time")]
-    NotCounted {
-        /// What was counted until then.
-        counts: Counts,
-    },
+    NotCounted,
     /// The table failed before the first contact was written.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -94,7 +91,7 @@ impl FilterRun {
                 self.check_limit(&outcome.counts)?;
                 Ok(outcome)
             }
-            Some(Stopped::OutOfTime) => Err(RunError::NotCounted { counts: outcome.counts }),
+            Some(Stopped::OutOfTime) => Err(RunError::NotCounted),
             Some(Stopped::Failed(error)) => Err(error.into()),
         }
     }

@@ -3,9 +3,11 @@
 /// Bytes of a request body; a longer one is refused.
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;
 
-/// Bytes of an answer's body. Lambda refuses answers over 6 MB, of which its JSON envelope takes a part: quotes and
-/// backslashes of the body are escaped in it.
-pub const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
+/// Bytes of an answer that Lambda takes from a function.
+const LAMBDA_ANSWER_BYTES: usize = 6 * 1024 * 1024;
+
+/// Bytes of an answer's body. Lambda has it as a JSON string in which quotes and backslashes take two bytes each.
+pub const MAX_ANSWER_BYTES: usize = 2816 * 1024;
 
 /// Contacts on a page of an answer, and what a page holds when the call does not say.
 pub const MAX_PAGE: usize = 1000;
@@ -37,8 +39,13 @@ pub const MAX_TOKEN_CHARS: usize = 512;
 /// Milliseconds after its start at which a synchronous run stops taking up work; API Gateway ends a call at 30 s.
 pub const SYNCHRONOUS_RUN_MILLIS: u64 = 25_000;
 
+/// Milliseconds in which a run, once it takes up no more work, must have finished what it is at.
+pub const RUN_GRACE_MILLIS: u64 = 3_000;
+
 /// Milliseconds that a function keeps for its answer after the run has stopped.
 pub const ANSWER_RESERVE_MILLIS: u64 = 5_000;
 
 const _: () = assert!(SYNCHRONOUS_RUN_MILLIS + ANSWER_RESERVE_MILLIS <= 30_000);
-const _: () = assert!(MAX_ANSWER_BYTES < 6 * 1024 * 1024);
+const _: () = assert!(RUN_GRACE_MILLIS < ANSWER_RESERVE_MILLIS);
+// The headers have what is left.
+const _: () = assert!(2 * MAX_ANSWER_BYTES + 64 * 1024 <= LAMBDA_ANSWER_BYTES);

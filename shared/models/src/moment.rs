@@ -123,10 +123,24 @@ fn parse_date(text: &str) -> Option<Date> {
     (text.len() == DATE_BYTES).then(|| text.parse().ok()).flatten().filter(|date: &Date| date.year() >= 1)
 }
 
+/// Whether this would be an instant if the calendar did not end on 9999-12-30: other systems write the last moment of
+/// the year 9999 for "no end". The same text in the year before tells.
+fn is_beyond_calendar(text: &str) -> bool {
+    const LAST_YEAR: &str = "9999-12-3";
+    const YEAR_BEFORE: &str = "9998-12-3";
+    text.strip_prefix(LAST_YEAR).is_some_and(|rest| {
+        let before = format!("{YEAR_BEFORE}{rest}");
+        before.parse::<Timestamp>().is_ok() || before.parse::<DateTime>().is_ok()
+    })
+}
+
 fn start_of_day(date: Date, zone: &TimeZone) -> Result<Timestamp, NotAMoment> {
     // A day that starts in a gap of the clock starts after the gap.
-    let start = date.to_zoned(zone.clone()).and_then(|zoned| zoned.start_of_day()).map_err(|_| NotAMoment)?;
-    Ok(start.timestamp())
+    match date.to_zoned(zone.clone()).and_then(|zoned| zoned.start_of_day()) {
+        Ok(start) => Ok(start.timestamp()),
+        Err(_) if is_beyond_calendar(&date.to_string()) => Ok(Timestamp::MAX),
+        Err(_) => Err(NotAMoment),
+    }
 }
 
 fn parse_timestamp(text: &str, zone: &TimeZone) -> Result<Timestamp, NotAMoment> {
@@ -137,6 +151,9 @@ fn parse_timestamp(text: &str, zone: &TimeZone) -> Result<Timestamp, NotAMoment>
     }
     if let Ok(timestamp) = text.parse::<Timestamp>() {
         return Ok(timestamp);
+    }
+    if is_beyond_calendar(text) {
+        return Ok(Timestamp::MAX);
     }
     let wall: DateTime = text.parse().map_err(|_| NotAMoment)?;
     Ok(wall.to_zoned(zone.clone()).map_err(|_| NotAMoment)?.timestamp())
@@ -255,6 +272,12 @@ mod tests {
             assert_eq!(moment.to_string().parse::<Moment>().unwrap(), moment);
         }
         assert_eq!(Moment::parse_edge("9999-12-31", Edge::To, &TimeZone::UTC).unwrap(), Moment::MAX);
+        for text in ["9999-12-31T23:59:59", "9999-12-31T23:59:59.9999999Z", "9999-12-31"] {
+            for edge in [Edge::From, Edge::To] {
+                assert_eq!(Moment::parse_edge(text, edge, &TimeZone::UTC), Ok(Moment::MAX), "{text}");
+            }
+        }
+        assert_eq!(Moment::parse_edge("9999-12-31T25:00:00", Edge::To, &TimeZone::UTC), Err(NotAMoment));
         assert_eq!(Moment::parse_edge("0001-01-01", Edge::From, &TimeZone::UTC).unwrap(), Moment::MIN);
     }
 

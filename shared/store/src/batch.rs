@@ -1,6 +1,6 @@
 //! Batches: what DynamoDB takes back unprocessed is sent again, until it is done or the attempts are used up.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{DeleteRequest, KeysAndAttributes, PutRequest, ReturnConsumedCapacity, WriteRequest};
@@ -53,6 +53,22 @@ impl Write {
     }
 }
 
+/// What became of many writes.
+#[derive(Debug, Default)]
+pub(crate) struct Written {
+    /// Those that are not known to be made.
+    pub(crate) rest: Vec<Write>,
+    /// The first reason why not; there is one whenever there is a rest.
+    pub(crate) error: Option<StoreError>,
+}
+
+impl Written {
+    /// For callers to whom a part is a failure.
+    pub(crate) fn whole(self) -> Result<(), StoreError> {
+        self.error.map_or(Ok(()), Err)
+    }
+}
+
 /// Pauses between attempts: capped exponential, with full jitter (a random share of each pause), because clients that
 /// were throttled together must not come back together.
 pub fn pauses() -> impl Iterator<Item = Duration> {
@@ -67,8 +83,13 @@ pub fn pauses() -> impl Iterator<Item = Duration> {
 impl Store {
     /// Reads many items, in no order; what is missing is left out. Per 4 KB and item 1 read unit when consistent,
     /// half of one when not, and the same for a key without an item.
+    ///
+    /// A key that is given twice is read once: DynamoDB refuses a batch with a key in it twice.
     pub(crate) async fn get_many(&self, keys: &[Key], consistent: bool) -> Result<Vec<Item>, StoreError> {
-        let batches: Vec<Vec<Item>> = keys.chunks(READ_BATCH).map(|keys| keys.iter().map(keyed).collect()).collect();
+        let mut seen = HashSet::with_capacity(keys.len());
+        let keys: Vec<&Key> = keys.iter().filter(|key| seen.insert(*key)).collect();
+        let batches: Vec<Vec<Item>> =
+            keys.chunks(READ_BATCH).map(|keys| keys.iter().map(|key| keyed(key)).collect()).collect();
         let mut batches =
             stream::iter(batches).map(|keys| self.get_batch(keys, consistent)).buffer_unordered(IN_FLIGHT);
         let mut items = Vec::with_capacity(keys.len());
@@ -110,11 +131,10 @@ impl Store {
         }
     }
 
-    /// Makes many writes, in no order, at most one per key. Returns those that were **not** made because DynamoDB
-    /// went on refusing them; a caller that drops them loses them. 1 write unit per KB, and again per index an item
-    /// is in.
-    pub(crate) async fn write_many(&self, writes: Vec<Write>) -> Result<Vec<Write>, StoreError> {
-        let mut unwritten = Vec::new();
+    /// Makes many writes, in no order, at most one per key, and says which of them are **not** known to be made; a
+    /// caller that drops those loses them. 1 write unit per KB, and again per index an item is in.
+    pub(crate) async fn write_many(&self, writes: Vec<Write>) -> Written {
+        let mut written = Written::default();
         let mut writes = writes.into_iter().map(|write| write.0);
         let batches: Vec<Vec<WriteRequest>> = std::iter::from_fn(|| {
             let batch: Vec<WriteRequest> = writes.by_ref().take(WRITE_BATCH).collect();
@@ -122,22 +142,21 @@ impl Store {
         })
         .collect();
         let mut results = stream::iter(batches).map(|batch| self.write_batch(batch)).buffer_unordered(IN_FLIGHT);
-        while let Some(result) = results.next().await {
-            unwritten.extend(result?.into_iter().map(Write));
+        // A batch that fails stops no other: what was written has to be known.
+        while let Some((rest, error)) = results.next().await {
+            written.rest.extend(rest.into_iter().map(Write));
+            written.error = written.error.or(error);
         }
-        Ok(unwritten)
+        written
     }
 
     /// Like [`Self::write_many`], for callers to whom a part is a failure.
     pub(crate) async fn write_all(&self, writes: Vec<Write>) -> Result<(), StoreError> {
-        if self.write_many(writes).await?.is_empty() {
-            Ok(())
-        } else {
-            Err(StoreError::Throttled { operation: "BatchWriteItem", source: None })
-        }
+        self.write_many(writes).await.whole()
     }
 
-    async fn write_batch(&self, mut writes: Vec<WriteRequest>) -> Result<Vec<WriteRequest>, StoreError> {
+    async fn write_batch(&self, mut writes: Vec<WriteRequest>) -> (Vec<WriteRequest>, Option<StoreError>) {
+        const OPERATION: &str = "BatchWriteItem";
         let mut pauses = pauses();
         loop {
             let result = self
@@ -147,14 +166,14 @@ impl Store {
                 .return_consumed_capacity(ReturnConsumedCapacity::Total)
                 .send()
                 .await
-                .map_err(|error| StoreError::from_sdk("BatchWriteItem", error));
+                .map_err(|error| StoreError::from_sdk(OPERATION, error));
             match result {
                 Ok(output) => {
                     self.meter.wrote(output.consumed_capacity());
                     writes =
                         output.unprocessed_items.and_then(|mut tables| tables.remove(&self.table)).unwrap_or_default();
                     if writes.is_empty() {
-                        return Ok(writes);
+                        return (writes, None);
                     }
                 }
                 // A call throttled as a whole, or that met someone's transaction, is a batch of which nothing was
@@ -162,11 +181,11 @@ impl Store {
                 Err(error) if error.is_throttled() || error.is_condition_failed() => {
                     tracing::debug!(%error, "batch throttled");
                 }
-                Err(error) => return Err(error),
+                Err(error) => return (writes, Some(error)),
             }
             match pauses.next() {
                 Some(pause) => tokio::time::sleep(pause).await,
-                None => return Ok(writes),
+                None => return (writes, Some(StoreError::Throttled { operation: OPERATION, source: None })),
             }
         }
     }

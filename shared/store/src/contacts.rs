@@ -123,6 +123,8 @@ pub(crate) fn tag_items(portal: &PortalId, shards: u16, record: &ContactRecord) 
 pub struct Loaded {
     /// The contacts that exist, with their access.
     pub contacts: HashMap<ContactId, (ContactRecord, AccessState)>,
+    /// Those that do not exist and have an access record all the same: removed while someone wrote it.
+    pub orphans: HashSet<ContactId>,
     /// Those of the users that exist.
     pub users: HashMap<Uuid, models::portal::User>,
 }
@@ -162,6 +164,7 @@ impl Store {
                 *state = found;
             }
         }
+        loaded.orphans = states.into_keys().collect();
         Ok(loaded)
     }
 
@@ -183,7 +186,7 @@ impl Store {
     /// Reads the access of many contacts: half a read unit each, per 4 KB, with a record or without.
     ///
     /// The read is eventually consistent, at half the price of a consistent one: a change made less than about a
-    /// second earlier may not be seen, as if this run had come before it.
+    /// second earlier may not be seen, and is then overwritten like one made a moment later.
     pub async fn access_of(
         &self,
         portal: &PortalId,
@@ -201,14 +204,15 @@ impl Store {
     }
 
     /// Writes one access to many contacts, last writer wins: 1 write unit each with up to 40 managers.
-    /// Returns how many were **not** written because DynamoDB went on refusing them.
+    /// Says how many are **not** known to be written, and why.
     pub async fn write_access(
         &self,
         portal: &PortalId,
         contacts: impl IntoIterator<Item = ContactId>,
         record: &AccessRecord<'_>,
-    ) -> Result<usize, StoreError> {
+    ) -> (usize, Option<StoreError>) {
         let writes = contacts.into_iter().map(|id| record.write(portal, id)).collect();
-        Ok(self.write_many(writes).await?.len())
+        let written = self.write_many(writes).await;
+        (written.rest.len(), written.error)
     }
 }

@@ -22,12 +22,14 @@ use crate::client::Store;
 use crate::contacts::{AccessRecord, contact_item, tag_items};
 use crate::directory::{portal_item, user_item};
 use crate::error::StoreError;
-use crate::items::{self, s};
+use crate::items::{self, Item, s};
 use crate::keys::{Key, Partition, Range};
 use crate::tokens::{hash, token_writes};
 
 /// Contacts that are compared and written together.
 const CONTACTS_AT_ONCE: usize = 500;
+/// Bytes of a contact's item. DynamoDB takes 400 KB; what is left is for what the estimate does not see.
+const MAX_CONTACT_BYTES: usize = 380 * 1024;
 
 /// How a load goes about it.
 #[derive(Clone, Copy, Debug)]
@@ -99,13 +101,24 @@ struct Current {
     recount: bool,
 }
 
+/// A contact that is to be loaded, with its item made.
+#[derive(Debug)]
+struct Pending {
+    record: ContactRecord,
+    access: Access,
+    item: Item,
+}
+
 /// Loads lines in their order.
+///
+/// After [`ImportError::Line`] it may go on or finish: what was pushed before is still loaded. After
+/// [`ImportError::Store`] it must be dropped, so that the mark stays for the next load.
 #[derive(Debug)]
 pub struct Importer<'a> {
     store: &'a Store,
     options: Options,
     current: Option<Current>,
-    pending: Vec<(ContactRecord, Access)>,
+    pending: Vec<Pending>,
     pending_ids: HashSet<ContactId>,
     pending_writes: Vec<Write>,
     summary: Summary,
@@ -163,12 +176,20 @@ impl<'a> Importer<'a> {
             }
             Line::Contact(record, access) => {
                 current.check(&record, &access)?;
+                let item = contact_item(&id, current.portal.shards, &record)?;
+                let bytes = items::size(&item);
+                if bytes > MAX_CONTACT_BYTES {
+                    return Err(ImportError::Line(format!(
+                        "contact {} takes {bytes} bytes in the table; at most {MAX_CONTACT_BYTES} are taken",
+                        record.id
+                    )));
+                }
                 // The same contact twice in one batch would be compared with what neither has written yet.
                 if self.pending.len() == CONTACTS_AT_ONCE || self.pending_ids.contains(&record.id) {
                     self.flush_contacts().await?;
                 }
                 self.pending_ids.insert(record.id);
-                self.pending.push((*record, access));
+                self.pending.push(Pending { record: *record, access, item });
             }
             Line::DeleteContact(contact) => {
                 self.flush_contacts().await?;
@@ -252,21 +273,25 @@ impl<'a> Importer<'a> {
             return Ok(());
         }
         let portal = current.portal.clone();
-        let ids: Vec<ContactId> = pending.iter().map(|(record, _)| record.id).collect();
-        let mut existing = self.store.load(&portal.id, &ids, []).await?.contacts;
+        let ids: Vec<ContactId> = pending.iter().map(|contact| contact.record.id).collect();
+        let mut loaded = self.store.load(&portal.id, &ids, []).await?;
 
         let mut first = Vec::new();
         let mut last = Vec::new();
         let mut deltas: HashMap<Counter, i64> = HashMap::new();
-        for (record, access) in &pending {
-            let before = existing.remove(&record.id);
+        for Pending { record, access, item } in pending {
+            let before = loaded.contacts.remove(&record.id);
             let keeps_access = match &before {
-                Some((_, state)) => !self.options.overwrite_access || state.access == *access,
-                None => *access == Access::default(),
+                Some((_, state)) => !self.options.overwrite_access || state.access == access,
+                None => access == Access::default(),
             };
+            if keeps_access && loaded.orphans.contains(&record.id) {
+                // Left by someone who set the access of an earlier contact of this number while it was removed.
+                first.push(Write::delete(&Key::Access(portal.id.clone(), record.id)));
+            }
             if !keeps_access {
                 let written = AccessRecord {
-                    access,
+                    access: &access,
                     revision: self.options.revision,
                     set_by: Uuid::nil(),
                     set_at: self.options.now,
@@ -274,7 +299,7 @@ impl<'a> Importer<'a> {
                 first.push(written.write(&portal.id, record.id));
             }
             match before {
-                Some((before, _)) if before == *record => {
+                Some((before, _)) if before == record => {
                     self.summary.unchanged += 1;
                     continue;
                 }
@@ -287,9 +312,9 @@ impl<'a> Importer<'a> {
                 }
                 None => self.summary.added += 1,
             }
-            Counter::of(record).for_each(|counter| *deltas.entry(counter).or_default() += 1);
-            first.extend(tag_items(&portal.id, portal.shards, record).into_iter().map(Write::put));
-            last.push(Write::put(contact_item(&portal.id, portal.shards, record)?));
+            Counter::of(&record).for_each(|counter| *deltas.entry(counter).or_default() += 1);
+            first.extend(tag_items(&portal.id, portal.shards, &record).into_iter().map(Write::put));
+            last.push(Write::put(item));
         }
         if !last.is_empty() {
             self.mark().await?;

@@ -85,6 +85,27 @@ fn leave_out_empty(value: &mut AttributeValue) {
     }
 }
 
+/// About how many bytes an item takes, by DynamoDB's rules: names, values, and a few bytes for each nesting.
+pub(crate) fn size(item: &Item) -> usize {
+    item.iter().map(|(name, value)| name.len() + value_size(value)).sum()
+}
+
+fn value_size(value: &AttributeValue) -> usize {
+    const NESTING: usize = 3;
+    const MEMBER: usize = 1;
+    const LONGEST_NUMBER: usize = 21;
+    match value {
+        AttributeValue::S(text) => text.len(),
+        AttributeValue::N(digits) => (digits.len() / 2 + 2).min(LONGEST_NUMBER),
+        AttributeValue::B(bytes) => bytes.as_ref().len(),
+        AttributeValue::L(values) => NESTING + values.iter().map(|value| MEMBER + value_size(value)).sum::<usize>(),
+        AttributeValue::M(members) => {
+            NESTING + members.iter().map(|(name, value)| MEMBER + name.len() + value_size(value)).sum::<usize>()
+        }
+        _ => 1,
+    }
+}
+
 /// A text as an attribute.
 pub(crate) fn s(value: impl Into<String>) -> AttributeValue {
     AttributeValue::S(value.into())
