@@ -20,10 +20,6 @@ pub(crate) struct Table {
     pub(crate) engine: Option<Engine>,
 }
 
-fn endpoint(url: &str) -> Endpoint {
-    Endpoint { url: url.to_owned(), is_local: url.starts_with("http://") }
-}
-
 /// A table at an endpoint or, without one, AWS's own.
 async fn named(endpoint: Option<&Endpoint>, table: &str) -> Store {
     let client = match endpoint {
@@ -43,7 +39,7 @@ impl Table {
     /// The table of a server, made if it is not there.
     pub(crate) async fn of_server(args: &ServeArgs) -> Result<Self, CommandError> {
         let table = match &args.dynamodb_endpoint {
-            Some(url) => Self { store: named(Some(&endpoint(url)), &args.table).await, engine: None },
+            Some(url) => Self { store: named(Some(&Endpoint::at(url)), &args.table).await, engine: None },
             None => {
                 let storage = if args.in_memory { Storage::Memory } else { Storage::Folder(args.data_dir.clone()) };
                 embedded(&storage, args.dynamodb_port.unwrap_or(0), &args.table).await?
@@ -61,7 +57,7 @@ impl Table {
             table.store.ensure_table().await?;
             return Ok(table);
         }
-        let endpoint = args.dynamodb_endpoint.as_deref().map(endpoint);
+        let endpoint = args.dynamodb_endpoint.as_deref().map(Endpoint::at);
         let store = named(endpoint.as_ref(), name).await;
         if endpoint.is_some_and(|endpoint| endpoint.is_local) {
             store.ensure_table().await?;

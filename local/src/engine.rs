@@ -81,7 +81,7 @@ impl Engine {
 
     /// Where the SDK finds it.
     pub fn endpoint(&self) -> Endpoint {
-        Endpoint { url: format!("http://{}", self.address), is_local: true }
+        Endpoint::at(format!("http://{}", self.address))
     }
 
     /// Ends the engine after the requests that are under way. Clients must be gone: an open connection keeps it.

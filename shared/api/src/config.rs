@@ -50,11 +50,7 @@ impl Config {
     fn read(variable: impl Fn(&'static str) -> Option<String>) -> Result<Self, ConfigError> {
         let set = |name| variable(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
         let default = Self::default();
-        let endpoint = set("CRM_ACCESS_DYNAMODB_ENDPOINT").map(|url| Endpoint {
-            // An engine that is not AWS's takes any credentials; AWS's own endpoints are named by https.
-            is_local: url.starts_with("http://"),
-            url,
-        });
+        let endpoint = set("CRM_ACCESS_DYNAMODB_ENDPOINT").map(Endpoint::at);
         const CACHE: &str = "CRM_ACCESS_TOKEN_CACHE_SECONDS";
         let token_cache = match set(CACHE).map(|seconds| seconds.parse()) {
             None => default.token_cache,

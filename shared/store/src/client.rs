@@ -48,10 +48,18 @@ pub struct Endpoint {
     pub is_local: bool,
 }
 
+impl Endpoint {
+    /// The endpoint at `url`. An engine that is not AWS's takes any credentials; AWS's own endpoints are named by https.
+    pub fn at(url: impl Into<String>) -> Self {
+        let url = url.into();
+        Self { is_local: url.starts_with("http://"), url }
+    }
+}
+
 /// A client for the table, as a function or a local engine's neighbour needs it: with the credentials and the region
 /// that Lambda puts into the environment or, for a local engine, with any.
 ///
-/// It knows no other source of credentials, which keeps a megabyte of sign-in protocols out of every function.
+/// It knows no other source of credentials, which keeps most of a megabyte of sign-in protocols out of every function.
 pub async fn connect(endpoint: Option<&Endpoint>, interceptor: Option<SharedInterceptor>) -> Client {
     let base = SdkConfig::builder().behavior_version(BehaviorVersion::latest());
     let base = if endpoint.is_some_and(|endpoint| endpoint.is_local) {
