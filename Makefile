@@ -51,6 +51,13 @@ run: rust ## Serves the demo portal on port 8092 (PORT=…, ARGS='…')
 test: rust ## Runs every test (ARGS='…')
 	cargo test --workspace --locked $(ARGS)
 
+# KILLS=… and SEED=… (the first one; by chance, when left out).
+.PHONY: soak
+soak: KILLS = 1000
+soak: rust ## Kills the server in the middle of jobs 1000 times (KILLS=…, SEED=…); hours
+	CRM_ACCESS_KILLS=$(KILLS) $(if $(SEED),CRM_ACCESS_KILL_SEED=$(SEED)) \
+	  cargo test --locked -p crm-access --test killed $(ARGS)
+
 .PHONY: test-dynamodb-local
 test-dynamodb-local: rust ## Runs the integration tests on AWS's DynamoDB Local (needs java, npm, python3)
 	scripts/dynamodb-local.sh run cargo test --workspace --locked $(ARGS)
@@ -116,6 +123,11 @@ deploy: build ## sam deploy --guided, built for arm64 (ARCH=x86_64); docs/deploy
 bench: build ## Measures: the benchmarks, then start-up, first call and size of each function
 	cargo bench --workspace --locked $(ARGS)
 	$(TOOLS)/bin/python scripts/startup.py
+
+.PHONY: bench-million
+bench-million: CONTACTS = 1000000
+bench-million: rust ## Measures a job over a million contacts and its undo (CONTACTS=…); some minutes and 4 GB
+	cargo bench --locked -p benches --bench million -- run $(CONTACTS)
 
 .PHONY: clean
 clean: ## Removes what was built and installed here; .data/ stays

@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Runs every built function under AWS's Lambda runtime interface emulator, without Docker, and checks its answer.
 
-For each function: the embedded engine with the documents' data, the function's bootstrap under the emulator (the
-program that aws-sam-cli carries), events/NAME.json posted to it, the answer compared with events/NAME.expected.json:
+For each function and each of its events, events/NAME.json and events/NAME-….json: the embedded engine with the
+documents' data, the function's bootstrap under the emulator (the program that aws-sam-cli carries), the event posted to
+it, the answer compared with the file beside the event that ends in .expected.json:
 
     {"statusCode": 200, "headers": {"content-type": "application/json", "etag": "*"}, "body": {…}}
 
-`headers` holds those that matter, "*" stands for any value. `body` is compared as JSON, a string as text.
+`headers` holds those that matter. `body` is compared as JSON, a string as text. A function that no HTTP API calls has
+its whole answer compared. "*" stands for any value.
 
 usage: .tools/bin/python scripts/rie.py [--print] [NAME…]      --print shows the answers and compares nothing
 """
@@ -46,7 +48,7 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
-def invoke(rie: Path, function: functions.Function, environment: dict[str, str]) -> dict:
+def invoke(rie: Path, function: functions.Function, event: Path, environment: dict[str, str]):
     """One call of a fresh function. What it logged is shown when it fails."""
     port = free_port()
     command = [str(rie), "--runtime-interface-emulator-address", f"127.0.0.1:{port}",
@@ -58,7 +60,7 @@ def invoke(rie: Path, function: functions.Function, environment: dict[str, str])
                                    stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
         try:
             request = urllib.request.Request(f"http://127.0.0.1:{port}/2015-03-31/functions/function/invocations",
-                                             data=function.event.read_bytes())
+                                             data=event.read_bytes())
             until = time.monotonic() + START_SECONDS
             while True:
                 try:
@@ -68,7 +70,7 @@ def invoke(rie: Path, function: functions.Function, environment: dict[str, str])
                     refused = isinstance(getattr(error, "reason", None), ConnectionRefusedError)
                     if not refused or process.poll() is not None or time.monotonic() > until:
                         log.seek(0)
-                        sys.exit(f"{function.name}: no answer ({error}); it logged:\n{log.read()}")
+                        sys.exit(f"{event.stem}: no answer ({error}); it logged:\n{log.read()}")
                     time.sleep(0.05)
         finally:
             process.terminate()
@@ -100,6 +102,8 @@ def readable(answer: dict) -> dict:
 
 def differences(expected, actual, where: str = "") -> list[str]:
     """Where two JSON values differ, one line each."""
+    if expected == "*":
+        return []
     if isinstance(expected, dict) and isinstance(actual, dict):
         lines = []
         for key in sorted(expected.keys() | actual.keys()):
@@ -118,15 +122,25 @@ def differences(expected, actual, where: str = "") -> list[str]:
     return [f"{where} is {json.dumps(actual, ensure_ascii=False)}, expected {json.dumps(expected, ensure_ascii=False)}"]
 
 
-def check(function: functions.Function, answer: dict) -> list[str]:
-    if not function.expected.is_file():
-        return [f"{function.expected.name} is missing"]
-    expected = json.loads(function.expected.read_text())
+def failed_with(answer) -> str | None:
+    """What a program that ended its call with an error says; the emulator answers 200 all the same."""
+    if isinstance(answer, dict) and answer.keys() >= {"errorType", "errorMessage"}:
+        return f"{answer['errorType']}: {answer['errorMessage']}"
+    return None
+
+
+def check(function: functions.Function, event: Path, answer) -> list[str]:
+    file = functions.expected(event)
+    if not file.is_file():
+        return [f"{file.name} is missing"]
+    expected = json.loads(file.read_text())
+    if not function.is_http:
+        return differences(expected, answer, "answer")
     lines = differences(expected["statusCode"], answer["statusCode"], "statusCode")
     for name, value in expected.get("headers", {}).items():
         if name not in answer["headers"]:
             lines.append(f"header {name} is missing")
-        elif value != "*":
+        else:
             lines += differences(value, answer["headers"][name], f"header {name}")
     return lines + differences(expected["body"], answer["body"], "body")
 
@@ -144,17 +158,22 @@ def main() -> None:
     for function in built:
         if args.names and function.name not in args.names:
             continue
-        # Fresh data for each, so that no answer depends on the order.
-        with Engine(program=program) as engine:
-            answer = readable(invoke(rie, function, functions.environment(engine.endpoint, engine.table)))
-        if getattr(args, "print"):
-            print(json.dumps(answer, indent=2, ensure_ascii=False))
-            continue
-        lines = check(function, answer)
-        failed += bool(lines)
-        print(f"emulator: {function.name}: {'FAILED' if lines else 'ok'} ({answer['statusCode']})")
-        for line in lines:
-            print(f"  {line}")
+        for event in function.events:
+            # Fresh data for each, so that no answer depends on the order.
+            with Engine(program=program) as engine:
+                answer = invoke(rie, function, event, functions.environment(engine.endpoint, engine.table))
+            error = failed_with(answer)
+            if function.is_http and not error:
+                answer = readable(answer)
+            if getattr(args, "print"):
+                print(json.dumps(answer, indent=2, ensure_ascii=False))
+                continue
+            lines = [error] if error else check(function, event, answer)
+            failed += bool(lines)
+            status = f" ({answer['statusCode']})" if function.is_http and not error else ""
+            print(f"emulator: {event.stem}: {'FAILED' if lines else 'ok'}{status}")
+            for line in lines:
+                print(f"  {line}")
     sys.exit(1 if failed else 0)
 
 

@@ -104,7 +104,7 @@ def main() -> int:
     if len(sys.argv) < 2 or sys.argv[1] not in ("invoke", "start-api"):
         print(__doc__, file=sys.stderr)
         return 2
-    args = [functions.logical_id(arg) if i == 1 and sys.argv[1] == "invoke" and "-" in arg[1:] else arg
+    args = [functions.logical_id(arg) if i == 1 and sys.argv[1] == "invoke" and arg in functions.names() else arg
             for i, arg in enumerate(sys.argv[1:])]
     functions.built()
     sam = Path(sys.executable).with_name("sam")

@@ -21,7 +21,7 @@ from tls_front import TlsFront
 ROWS = ["init ms", "first invoke ms", "warm invoke ms", "peak RSS MB"]
 
 
-def cold_start(bootstrap: Path, event: Path | None, environment: dict[str, str]) -> list[float]:
+def cold_start(bootstrap: Path, event: Path | None, environment: dict[str, str], status: bool = True) -> list[float]:
     command = [sys.executable, str(ROOT / "scripts" / "coldstart.py"), "-n", "1"]
     if event:
         command += ["--event", str(event)]
@@ -30,7 +30,7 @@ def cold_start(bootstrap: Path, event: Path | None, environment: dict[str, str])
     done = subprocess.run([*command, "--", str(bootstrap)], capture_output=True, text=True)
     if done.returncode != 0:
         sys.exit(f"{bootstrap}: {done.stdout}{done.stderr}")
-    if event and '"statusCode":200' not in done.stdout.replace(" ", ""):
+    if event and status and '"statusCode":200' not in done.stdout.replace(" ", ""):
         sys.exit(f"{bootstrap} did not answer 200: {done.stdout}")
     return [float(re.search(rf"{re.escape(row)}\s+min.*median\s+([0-9.]+)", done.stdout).group(1)) for row in ROWS]
 
@@ -40,7 +40,7 @@ def measured(function: functions.Function) -> list[float]:
         # One file of roots, as on Lambda; a folder of them, as Debian has beside it, would be read as well.
         roots = {"SSL_CERT_FILE": str(front.roots), "SSL_CERT_DIR": front.no_roots}
         environment = functions.environment(front.url, engine.table) | roots
-        return cold_start(function.bootstrap, function.event, environment)
+        return cold_start(function.bootstrap, function.event, environment, function.is_http)
 
 
 def empty_function() -> Path:

@@ -2,9 +2,12 @@
 
 use std::io::{self, Write as _};
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use api::App;
+use jobs::{Abandoned, Jobs};
+use local::workers::{self, Workers};
 use models::portal::Scope;
 use store::Store;
 use tokio::net::TcpListener;
@@ -45,7 +48,12 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), CommandError> {
         _ = interrupt.recv() => return table.close().await,
     }
 
-    let app = App::new(table.store.clone(), TOKEN_CACHE);
+    let (queue, messages) = workers::queue();
+    let jobs = Jobs::new(table.store.clone(), api::run::clock(), Arc::new(queue));
+    // After a restart of the only server nobody else is alive who could be at work.
+    let abandoned = if table.is_sole_server() { Abandoned::All } else { Abandoned::Expired };
+    let workers = Workers::start(&jobs, messages, abandoned).await;
+    let app = App::new(jobs, TOKEN_CACHE);
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let server = axum::serve(listener, local::router::router(&app)).with_graceful_shutdown(async {
         stopped.await.unwrap_or(());
@@ -64,6 +72,7 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), CommandError> {
     {
         ended??;
     }
+    workers.stop().await;
     drop(app);
     table.close().await
 }
@@ -92,6 +101,7 @@ async fn show_demo(store: &Store, port: u16) -> Result<(), CommandError> {
     let administrator = token::make(store, &portal, demo::ADMINISTRATOR, scopes(), expires).await?;
     let employee = token::make(store, &portal, demo::EMPLOYEE, scopes(), expires).await?;
     let (manager, base) = (demo::EMPLOYEE, format!("http://127.0.0.1:{port}/api/2.0/crm/contact"));
+    let jobs = format!("http://127.0.0.1:{port}/api/2.0/crm/access/jobs");
     let curl = format!("curl -X PUT -H 'Authorization: {administrator}' -H 'Content-Type: application/json'");
     writeln!(
         io::stdout(),
@@ -108,6 +118,12 @@ See what making all German companies private would change, with nothing written:
 
 Do it:
   {curl} -i '{base}/filter/access?count=3' -d '{{\"tags\": [\"Germany\"], \"contactListView\": 1, \"isPrivate\": true, \"managerList\": [\"{manager}\"]}}'
+
+See what was done, newest first:
+  curl -H 'Authorization: {administrator}' '{jobs}?count=2'
+
+Undo it: put a job's Id, or the X-Job-Id of an answer, in place of JOB:
+  curl -X POST -H 'Authorization: {administrator}' {jobs}/JOB/undo
 "
     )?;
     Ok(())

@@ -1,5 +1,6 @@
 //! The table that a command works on, with the engine under it.
 
+use std::fs::{File, TryLockError};
 use std::time::Duration;
 
 use local::engine::{Engine, Storage};
@@ -14,10 +15,24 @@ use crate::args::{ServeArgs, TableArgs};
 /// How long the embedded engine is given to finish what it is at.
 const ENGINE_STOP: Duration = Duration::from_secs(5);
 
+/// The file of a folder of data that its server has a lock of.
+const LOCK: &str = "server.lock";
+
 /// A table, and the embedded engine when it is this process's own.
 pub(crate) struct Table {
     pub(crate) store: Store,
     pub(crate) engine: Option<Engine>,
+    sole: Sole,
+}
+
+/// Whether a server knows that no other one works on its table.
+enum Sole {
+    /// It does not.
+    Unknown,
+    /// The table is in its memory.
+    Memory,
+    /// It has the lock of its folder, which is free again when it ends, however it ends.
+    Locked { _lock: File },
 }
 
 /// A table at an endpoint or, without one, AWS's own.
@@ -32,17 +47,37 @@ async fn named(endpoint: Option<&Endpoint>, table: &str) -> Store {
 async fn embedded(storage: &Storage, port: u16, table: &str) -> Result<Table, CommandError> {
     let engine = Engine::start(storage, port).await?;
     let store = Store::new(connect(Some(&engine.endpoint()), None).await, table);
-    Ok(Table { store, engine: Some(engine) })
+    Ok(Table { store, engine: Some(engine), sole: Sole::Unknown })
+}
+
+/// Whether no other server works on what is stored there.
+fn sole_server(storage: &Storage) -> Result<Sole, CommandError> {
+    let Storage::Folder(folder) = storage else { return Ok(Sole::Memory) };
+    let lock = File::options().create(true).append(true).open(folder.join(LOCK))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(Sole::Locked { _lock: lock }),
+        Err(TryLockError::WouldBlock) => Ok(Sole::Unknown),
+        Err(TryLockError::Error(error)) => Err(error.into()),
+    }
 }
 
 impl Table {
+    /// Whether no other server works on the table, as far as that can be known: it is in this process's memory, or in a
+    /// folder that this process has the lock of.
+    pub(crate) fn is_sole_server(&self) -> bool {
+        !matches!(self.sole, Sole::Unknown)
+    }
+
     /// The table of a server, made if it is not there.
     pub(crate) async fn of_server(args: &ServeArgs) -> Result<Self, CommandError> {
         let table = match &args.dynamodb_endpoint {
-            Some(url) => Self { store: named(Some(&Endpoint::at(url)), &args.table).await, engine: None },
+            Some(url) => {
+                Self { store: named(Some(&Endpoint::at(url)), &args.table).await, engine: None, sole: Sole::Unknown }
+            }
             None => {
                 let storage = if args.in_memory { Storage::Memory } else { Storage::Folder(args.data_dir.clone()) };
-                embedded(&storage, args.dynamodb_port.unwrap_or(0), &args.table).await?
+                let table = embedded(&storage, args.dynamodb_port.unwrap_or(0), &args.table).await?;
+                Self { sole: sole_server(&storage)?, ..table }
             }
         };
         table.store.ensure_table().await?;
@@ -62,7 +97,7 @@ impl Table {
         if endpoint.is_some_and(|endpoint| endpoint.is_local) {
             store.ensure_table().await?;
         }
-        Ok(Self { store, engine: None })
+        Ok(Self { store, engine: None, sole: Sole::Unknown })
     }
 
     /// Ends the engine.

@@ -405,7 +405,7 @@ fn run_printed(line: &str) -> TestResult<Reply> {
     let mut words = words.iter().map(String::as_str).skip(1);
     while let Some(word) = words.next() {
         match word {
-            "-X" => method = if words.next() == Some("PUT") { "PUT" } else { "GET" },
+            "-X" => method = words.next().ok_or(line)?,
             "-H" => headers.extend(words.next().and_then(|header| header.split_once(": "))),
             "-d" => body = words.next().unwrap_or_default().to_owned(),
             "-i" => {}
@@ -444,17 +444,23 @@ fn the_demo_prints_calls_that_work_as_printed() -> TestResult {
     assert_ne!(administrator, employee);
 
     let calls: Vec<&String> = server.printed.iter().filter(|line| line.trim_start().starts_with("curl ")).collect();
-    let [one, preview, many] = calls[..] else { return Err(format!("{:?}", server.printed).into()) };
-    let replies = [run_printed(one)?, run_printed(preview)?, run_printed(many)?];
+    let [one, preview, many, list, undo] = calls[..] else { return Err(format!("{:?}", server.printed).into()) };
+    let replies = [run_printed(one)?, run_printed(preview)?, run_printed(many)?, run_printed(list)?];
     for reply in &replies {
         assert_eq!(reply.status, 200, "{reply:?}");
     }
-    let [one, preview, many] = replies;
+    let [one, preview, many, list] = replies;
     assert_eq!(one.json()?["response"]["IsPrivate"], true);
     assert_eq!(preview.counts(), many.counts());
     assert_eq!(preview.json()?, many.json()?);
     assert_eq!((preview.header("x-job-id"), many.header("x-job-id").is_some()), (None, true));
     assert!(many.header("x-updated-count").is_some_and(|count| count != "0"), "{many:?}");
+    let job = many.header("x-job-id").ok_or("no job")?;
+    assert_eq!((&list.json()?[0]["Id"], &list.json()?[0]["State"]), (&json!(job), &json!("done")));
+    let undone = run_printed(&undo.replace("JOB", job))?;
+    assert_eq!(undone.status, 202, "{undone:?}");
+    assert_eq!(undone.json()?["response"]["UndoOf"], job);
+    assert!(undone.header("location").is_some_and(|location| location.contains("/access/jobs/")), "{undone:?}");
 
     // The ordinary user does not see what the administrator has made private to others.
     let body = json!({"isShared": false, "managerList": []});

@@ -5,8 +5,15 @@
 
 pub mod engine;
 pub mod router;
+pub mod workers;
 
 use api::Endpoint;
 
 /// Every endpoint of the service.
-pub const ENDPOINTS: &[Endpoint] = &[set_contact_access::ENDPOINT, set_filter_access::ENDPOINT];
+pub const ENDPOINTS: &[&[Endpoint]] =
+    &[&[set_contact_access::ENDPOINT], &[set_filter_access::ENDPOINT], access_jobs::ENDPOINTS];
+
+/// Every endpoint of the service, one after another.
+pub fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
+    ENDPOINTS.iter().copied().flatten()
+}

@@ -1,18 +1,20 @@
 //! HTTP in front of the functions, doing what API Gateway does on AWS: it finds the endpoint and hands over the path's
 //! parameters and the body.
 
+use std::collections::BTreeMap;
+
 use api::endpoint::unrouted;
 use api::{App, Endpoint, Failure};
 use axum::Router;
 use axum::body::Body as AxumBody;
 use axum::extract::RawPathParams;
-use axum::routing::{MethodFilter, MethodRouter, on};
+use axum::routing::{MethodFilter, MethodRouter};
 use futures::StreamExt as _;
 use lambda_http::http::{Method, Request as HttpRequest, Response};
 use lambda_http::{Body, Request, RequestExt as _};
 use models::limits::MAX_BODY_BYTES;
 
-use crate::ENDPOINTS;
+use crate::endpoints;
 
 /// Bytes of a body that are read at most, as API Gateway does; what is over [`MAX_BODY_BYTES`] is read only so that
 /// the caller comes to hear that it is too much.
@@ -22,29 +24,37 @@ const _: () = assert!(MAX_READ_BYTES > MAX_BODY_BYTES);
 
 /// The service as one router.
 pub fn router(app: &App) -> Router {
+    // The methods of one path share its answer to all other methods, which names them.
+    let mut paths: BTreeMap<&str, Vec<Endpoint>> = BTreeMap::new();
+    for endpoint in endpoints() {
+        paths.entry(endpoint.path).or_default().push(*endpoint);
+    }
     let routes =
-        ENDPOINTS.iter().fold(Router::new(), |router, endpoint| router.route(endpoint.path, route(app, *endpoint)));
+        paths.into_iter().fold(Router::new(), |router, (path, methods)| router.route(path, route(app, &methods)));
     routes.fallback(|request: HttpRequest<AxumBody>| async {
         let request = request.map(|_| Body::Empty);
         to_axum(unrouted(&request, Failure::RouteNotFound))
     })
 }
 
-fn route(app: &App, endpoint: Endpoint) -> MethodRouter {
-    let app = app.clone();
-    let filter = endpoint.method.parse().ok().and_then(|method: Method| MethodFilter::try_from(method).ok());
-    // Every method that an endpoint can name is one that axum knows; a test walks through all of them.
-    on(
-        filter.unwrap_or(MethodFilter::TRACE),
-        move |parameters: RawPathParams, request: HttpRequest<AxumBody>| async move {
-            let parameters: Vec<(String, String)> =
-                parameters.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-            to_axum(endpoint.answer(&app, to_lambda(request, parameters).await).await)
-        },
-    )
-    .fallback(move |request: HttpRequest<AxumBody>| async move {
+fn route(app: &App, endpoints: &[Endpoint]) -> MethodRouter {
+    let allowed = endpoints.iter().map(|endpoint| endpoint.method).collect::<Vec<_>>().join(", ");
+    let methods = endpoints.iter().fold(MethodRouter::new(), |methods, endpoint| {
+        let (app, endpoint) = (app.clone(), *endpoint);
+        let filter = endpoint.method.parse().ok().and_then(|method: Method| MethodFilter::try_from(method).ok());
+        // Every method that an endpoint can name is one that axum knows; a test walks through all of them.
+        methods.on(
+            filter.unwrap_or(MethodFilter::TRACE),
+            move |parameters: RawPathParams, request: HttpRequest<AxumBody>| async move {
+                let parameters: Vec<(String, String)> =
+                    parameters.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+                to_axum(endpoint.answer(&app, to_lambda(request, parameters).await).await)
+            },
+        )
+    });
+    methods.fallback(move |request: HttpRequest<AxumBody>| async move {
         let request = request.map(|_| Body::Empty);
-        to_axum(unrouted(&request, Failure::MethodNotAllowed(endpoint.method.into())))
+        to_axum(unrouted(&request, Failure::MethodNotAllowed(allowed)))
     })
 }
 

@@ -5,7 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use local::ENDPOINTS;
+use jobs::context::DEFAULT_CHUNK_DAYS;
+use local::endpoints;
+use models::limits::{
+    ANSWER_RESERVE_MILLIS, LEASE_MILLIS, PATIENCE_MILLIS, SYNCHRONOUS_RUN_MILLIS, WORKER_RESERVE_MILLIS,
+};
+use models::moment::Moment;
+use models::rule::RuleName;
 use serde_json::Value;
 use store::keys::{EXPIRES, Index, Key, PK, SK};
 use store::table::PROJECTED;
@@ -114,7 +120,10 @@ fn each_crate_knows_what_it_may() {
     let outside = of(&["tests", "benches"]);
     for (known, may) in [
         ("aws-sdk-dynamodb", of(&["store"])),
-        ("aws-config", of(&["store"])),
+        ("aws-config", of(&["store", "api"])),
+        ("aws-sdk-sqs", of(&["api"])),
+        ("aws-sdk-eventbridge", of(&["api"])),
+        ("aws_lambda_events", of(&["bulk-worker"])),
         ("serde_dynamo", of(&["store"])),
         ("dynoxide-rs", of(&["local"])),
     ] {
@@ -123,24 +132,32 @@ fn each_crate_knows_what_it_may() {
     }
     // The pure crate can neither wait nor log nor send.
     let (_, models) = &packages()["models"];
-    for impure in ["tokio", "futures", "tracing", "lambda_http", "axum"] {
+    for impure in ["tokio", "futures", "tracing", "lambda_http", "lambda_runtime", "axum"] {
         assert!(!models.contains(impure), "models knows {impure}");
     }
     for (name, (_, dependencies)) in packages() {
         if ["models", "store", "jobs"].contains(&name.as_str()) {
             assert!(!dependencies.contains("lambda_http"), "{name} knows HTTP");
+            assert!(!dependencies.contains("lambda_runtime"), "{name} knows Lambda");
         }
     }
 }
 
 #[test]
 fn functions_do_not_link_the_embedded_engine() {
-    for function in folders_in("functions") {
-        let tree = cargo(&["tree", "--offline", "--edges", "normal", "--prefix", "none", "--package", &function]);
+    let packages = packages();
+    for function in functions() {
+        let (folder, dependencies) = &packages[&function.binary];
+        assert_eq!(folder, &Path::new("functions").join(&function.folder));
+        // Who is called by HTTP is run by the one, who is not by the other.
+        let knows = ["lambda_http", "lambda_runtime"].map(|runtime| dependencies.contains(runtime));
+        assert_eq!(knows, [function.is_http(), !function.is_http()], "{}", function.binary);
+        let package = function.binary.as_str();
+        let tree = cargo(&["tree", "--offline", "--edges", "normal", "--prefix", "none", "--package", package]);
         let linked: BTreeSet<&str> = tree.lines().filter_map(|line| line.split(' ').next()).collect();
-        assert!(linked.contains("lambda_http") && linked.contains("aws-sdk-dynamodb"), "{function}: {linked:?}");
+        assert!(linked.contains("lambda_runtime") && linked.contains("aws-sdk-dynamodb"), "{package}: {linked:?}");
         for engine in ["dynoxide-rs", "rusqlite", "libsqlite3-sys", "axum", "local", "clap"] {
-            assert!(!linked.contains(engine), "{function} links {engine}");
+            assert!(!linked.contains(engine), "{package} links {engine}");
         }
     }
 }
@@ -178,44 +195,170 @@ fn value<'a>(block: &'a str, member: &str) -> &'a str {
     values[0]
 }
 
+fn number(block: &str, member: &str) -> u64 {
+    value(block, member).parse().unwrap_or_else(|_| panic!("{member} is no number in {block}"))
+}
+
+/// A function as the template has it.
+#[derive(Debug)]
+struct Function {
+    /// Its folder in `functions/`, and what its events are called after.
+    folder: String,
+    /// Its program and package.
+    binary: String,
+    /// What calls it.
+    events: BTreeSet<String>,
+    /// Its methods and paths.
+    routes: Vec<[String; 2]>,
+    /// All that the template says of it.
+    block: String,
+}
+
+impl Function {
+    fn is_http(&self) -> bool {
+        !self.routes.is_empty()
+    }
+}
+
+fn functions() -> Vec<Function> {
+    let function = |block: String| {
+        let code = value(&block, "CodeUri");
+        let folder = code.strip_prefix("functions/").unwrap_or_else(|| panic!("{code} is in functions/"));
+        let (methods, paths) = (values(&block, "Method"), values(&block, "Path"));
+        assert_eq!(methods.len(), paths.len(), "{block}");
+        let routes = methods.into_iter().zip(paths).map(|route| [route.0, route.1].map(str::to_owned));
+        // An event's type stands two steps below `Events`, and no other type does.
+        let events = block.lines().filter_map(|line| line.strip_prefix("          Type: ")).map(str::to_owned);
+        Function {
+            folder: folder.to_owned(),
+            binary: value(&block, "Binary").to_owned(),
+            events: events.collect(),
+            routes: routes.collect(),
+            block: block.clone(),
+        }
+    };
+    resources("AWS::Serverless::Function").into_iter().map(function).collect()
+}
+
+fn function(functions: &[Function], folder: &str) -> usize {
+    let found = functions.iter().position(|function| function.folder == folder);
+    found.unwrap_or_else(|| panic!("{folder} is no function"))
+}
+
 #[test]
 fn the_deployment_the_functions_and_the_local_server_are_one() {
     let offered: BTreeSet<[String; 3]> =
-        ENDPOINTS.iter().map(|of| [of.function, of.method, of.path].map(str::to_owned)).collect();
-    assert_eq!(offered.len(), ENDPOINTS.len());
+        endpoints().map(|of| [of.function, of.method, of.path].map(str::to_owned)).collect();
+    assert_eq!(offered.len(), endpoints().count());
 
-    let mut deployed = BTreeSet::new();
-    let mut functions = BTreeSet::new();
-    for block in resources("AWS::Serverless::Function") {
-        let binary = value(&block, "Binary").to_owned();
-        assert_eq!(value(&block, "CodeUri"), format!("functions/{binary}"));
-        let (methods, paths) = (values(&block, "Method"), values(&block, "Path"));
-        assert_eq!(methods.len(), paths.len(), "{block}");
-        for (method, path) in methods.into_iter().zip(paths) {
-            deployed.insert([binary.clone(), method.to_owned(), path.to_owned()]);
+    let functions = functions();
+    let deployed = functions.iter().flat_map(|function| {
+        function.routes.iter().map(|[method, path]| [function.binary.clone(), method.clone(), path.clone()])
+    });
+    assert_eq!(deployed.collect::<BTreeSet<_>>(), offered);
+    assert_eq!(
+        functions.iter().map(|function| function.folder.clone()).collect::<BTreeSet<_>>(),
+        folders_in("functions")
+    );
+    assert_eq!(functions.len(), folders_in("functions").len());
+    for function in &functions {
+        let called_by: Vec<&str> = function.events.iter().map(String::as_str).collect();
+        match function.is_http() {
+            true => assert_eq!(called_by, ["HttpApi"], "{}", function.folder),
+            false => assert!(matches!(called_by[..], ["SQS" | "ScheduleV2"]), "{}: {called_by:?}", function.folder),
         }
-        functions.insert(binary);
-    }
-    assert_eq!(deployed, offered);
-    assert_eq!(functions, folders_in("functions"));
-    for function in functions {
         for file in ["src/lib.rs", "src/main.rs", "Cargo.toml"] {
-            assert!(root().join("functions").join(&function).join(file).exists(), "{function} has no {file}");
-        }
-        for file in [format!("events/{function}.json"), format!("events/{function}.expected.json")] {
-            let event: Value = serde_json::from_str(&read(&file)).unwrap();
-            assert!(event.is_object(), "{file}");
+            let file = Path::new("functions").join(&function.folder).join(file);
+            assert!(root().join(&file).exists(), "there is no {}", file.display());
         }
     }
 }
 
+/// The events, by the name of their file.
+fn events() -> BTreeMap<String, Value> {
+    let files = tree().into_iter().filter(|path| path.starts_with("events") && path.extension().is_some());
+    let events = files.map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), read(&path)));
+    events.map(|(name, text)| (name, serde_json::from_str(&text).unwrap())).collect()
+}
+
 #[test]
 fn each_event_is_a_call_of_its_function() {
-    for endpoint in ENDPOINTS {
-        let event: Value = serde_json::from_str(&read(format!("events/{}.json", endpoint.function))).unwrap();
-        assert_eq!(event["routeKey"], format!("{} {}", endpoint.method, endpoint.path));
-        assert_eq!(event["requestContext"]["http"]["method"], endpoint.method);
+    let (functions, events) = (functions(), events());
+    let mut called = BTreeSet::new();
+    for (file, event) in &events {
+        assert!(event.is_object(), "{file}");
+        let (name, is_answer) = match file.strip_suffix(".expected.json") {
+            Some(name) => (name, true),
+            None => (file.strip_suffix(".json").unwrap(), false),
+        };
+        let counterpart = if is_answer { format!("{name}.json") } else { format!("{name}.expected.json") };
+        assert!(events.contains_key(&counterpart), "events/{file} is without {counterpart}");
+        // The function with the longest name that the event's begins with, as in scripts/functions.py.
+        let owners =
+            functions.iter().filter(|function| format!("{name}-").starts_with(&format!("{}-", function.folder)));
+        let owner = owners.max_by_key(|function| function.folder.len());
+        let owner = owner.unwrap_or_else(|| panic!("events/{file} is of no function"));
+        if is_answer {
+            continue;
+        }
+        called.insert(owner.folder.clone());
+        assert_eq!(event.get("requestContext").is_some(), owner.is_http(), "{file}");
+        if owner.is_http() {
+            let context = &event["requestContext"];
+            let routes: Vec<String> = owner.routes.iter().map(|[method, path]| format!("{method} {path}")).collect();
+            let route = event["routeKey"].as_str().unwrap();
+            assert!(routes.iter().any(|known| known == route), "{file} calls {route}");
+            assert_eq!(context["routeKey"], route, "{file}");
+            assert_eq!(context["http"]["method"], route.split_once(' ').unwrap().0, "{file}");
+        }
     }
+    assert_eq!(called, folders_in("functions"));
+}
+
+#[test]
+fn the_deployment_keeps_the_bounds_of_the_code() {
+    let functions = functions();
+    let worker = &functions[function(&functions, "bulk-worker")].block;
+    let worker_seconds = number(worker, "Timeout");
+    let queues: Vec<String> =
+        resources("AWS::SQS::Queue").into_iter().filter(|queue| queue.contains("RedrivePolicy")).collect();
+    assert_eq!(queues.len(), 1);
+    // What AWS asks for, so that a batch that waits for a worker is not given to another one.
+    assert_eq!(number(&queues[0], "VisibilityTimeout"), 6 * worker_seconds);
+    assert!(
+        worker.contains("FunctionResponseTypes: [ReportBatchItemFailures]"),
+        "a message that failed counts as done"
+    );
+
+    let worker_millis = worker_seconds * 1000;
+    assert!(worker_millis <= 15 * 60 * 1000, "Lambda ends a function after 15 minutes");
+    // A worker gets somewhere before it stops taking up work, and what it then hands on is not asked for twice.
+    assert!(WORKER_RESERVE_MILLIS + LEASE_MILLIS <= worker_millis);
+    assert!(worker_millis < PATIENCE_MILLIS);
+    let rules = &functions[function(&functions, "run-rules")].block;
+    assert!(WORKER_RESERVE_MILLIS < number(rules, "Timeout") * 1000);
+    let template = read("template.yaml");
+    let (globals, _) = template.split_once("\nResources:\n").unwrap();
+    let (_, globals) = globals.split_once("\nGlobals:\n").unwrap();
+    assert!(SYNCHRONOUS_RUN_MILLIS + ANSWER_RESERVE_MILLIS <= number(globals, "Timeout") * 1000);
+    for function in functions.iter().filter(|function| function.is_http()) {
+        assert!(values(&function.block, "Timeout").is_empty(), "{} has a time limit of its own", function.folder);
+    }
+
+    let (_, retention) = template.split_once("\n  ChunkRetentionDays:\n").unwrap();
+    let default = retention.lines().find_map(|line| line.strip_prefix("    Default: ")).unwrap();
+    assert_eq!(default, DEFAULT_CHUNK_DAYS.to_string());
+}
+
+#[test]
+fn the_deployment_sets_what_the_functions_read() {
+    let config = read("shared/api/src/config.rs");
+    let template = read("template.yaml");
+    let named = |text: &str| -> BTreeSet<String> {
+        let names = text.split(|c: char| !(c.is_ascii_uppercase() || c == '_'));
+        names.filter(|name| name.starts_with("CRM_ACCESS_")).map(str::to_owned).collect()
+    };
+    assert_eq!(named(&template), named(&config));
 }
 
 #[test]
@@ -258,11 +401,28 @@ fn the_deployed_table_is_the_one_that_the_store_makes() {
 #[test]
 fn functions_may_do_what_they_need_and_nothing_else() {
     let roles = resources("AWS::IAM::Role");
-    assert_eq!(roles.len(), folders_in("functions").len());
-    for role in roles {
+    let functions = functions();
+    assert_eq!(roles.len(), functions.len());
+    for role in &roles {
         assert!(!role.contains('*'), "everything is granted in {role}");
         assert!(!role.contains("dynamodb:Scan"), "Scan is granted in {role}");
         assert!(role.contains("dynamodb:"), "nothing is granted in {role}");
+    }
+    for function in functions {
+        // No two functions share a role.
+        let name = value(&function.block, "Role").strip_prefix("!GetAtt ").unwrap().strip_suffix(".Arn").unwrap();
+        assert_eq!(name, value(&function.block, "LogGroup").strip_prefix("!Ref ").unwrap().replace("Logs", "Role"));
+        let role = roles.iter().find(|role| role.starts_with(&format!("  {name}:\n"))).unwrap();
+        // Who knows the queue may send to it, who is called by it may receive; whom no caller waits for tells the bus.
+        let receives = function.events.contains("SQS");
+        for (action, may) in [
+            ("sqs:SendMessage", function.block.contains("CRM_ACCESS_QUEUE_URL")),
+            ("sqs:ReceiveMessage", receives),
+            ("sqs:DeleteMessage", receives),
+            ("events:PutEvents", !function.is_http()),
+        ] {
+            assert_eq!(role.contains(action), may, "{action} of {name}");
+        }
     }
 }
 
@@ -316,7 +476,8 @@ fn no_test_is_ignored_and_none_sleeps() {
 
 #[test]
 fn keys_are_written_in_one_file() {
-    let (portal, id, moment) = (crate::portal::id("p"), Uuid::nil(), "2020-01-01".parse().unwrap());
+    let (portal, id, rule) = (crate::portal::id("p"), Uuid::nil(), "rule".parse::<RuleName>().unwrap());
+    let moment: Moment = "2020-01-01T00:00:00Z".parse().unwrap();
     let contact = crate::portal::contact_id(1);
     let keys = [
         Key::Contact(portal.clone(), contact),
@@ -332,21 +493,27 @@ fn keys_are_written_in_one_file() {
         Key::Job(portal.clone(), id),
         Key::JobShard(portal.clone(), id, 0),
         Key::Chunk(portal.clone(), id, 0, 0),
-        Key::JobEntry(portal, moment, id),
+        Key::JobEntry(portal.clone(), id, id),
+        Key::Rule(portal.clone(), rule.clone()),
+        Key::OpenJob(portal.clone(), id),
+        Key::DueRule(moment, portal.clone(), rule),
+        Key::Idempotency(portal, id, "key".into()),
     ];
-    // What stands before the first # of a sort key, in the quotes it would be written with.
-    let mut forbidden: BTreeSet<String> = keys
-        .iter()
-        .map(|key| match key.encode().1.split_once('#') {
-            Some((prefix, _)) => format!("\"{prefix}#"),
-            None => format!("\"{}\"", key.encode().1),
-        })
-        .collect();
+    // What stands before the first # of a partition key or a sort key, in the quotes it would be written with.
+    let parts = keys.iter().map(Key::encode).flat_map(|(pk, sk)| [pk, sk]).map(|part| match part.split_once('#') {
+        Some((prefix, _)) => format!("\"{prefix}#"),
+        None => format!("\"{part}\""),
+    });
+    // A portal and a time are values, not names.
+    let values = ["\"p\"".to_owned(), "\"p#".into(), format!("\"{moment}#")];
+    let mut forbidden: BTreeSet<String> = parts.filter(|part| !values.contains(part)).collect();
     for index in Index::ALL {
         forbidden.extend([index.name(), index.pk(), index.sk()].map(|name| format!("\"{name}\"")));
     }
     forbidden.extend([PK, SK].map(|name| format!("\"{name}\"")));
-    assert!(forbidden.len() > 15 && forbidden.contains("\"CHUNK#"), "{forbidden:?}");
+    for known in ["\"CHUNK#", "\"IDEMPOTENCY\"", "\"O#", "\"R#", "\"T#"] {
+        assert!(forbidden.len() > 20 && forbidden.contains(known), "{forbidden:?}");
+    }
 
     let product = ["shared/", "functions/", "local/", "cli/"];
     for (path, source) in sources() {

@@ -2,16 +2,24 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod aws_edges;
 mod bad_input;
 mod callers;
 mod documents;
+mod faults;
 mod filter;
 mod house;
+mod idempotency;
 mod import;
+mod job_api;
+mod job_faults;
 mod model;
+mod overlaps;
 mod portal;
+mod rules;
 mod runs;
 mod single;
+mod workers;
 
 /// Compares `text` with the committed file `snapshots/<name>.snap`.
 #[track_caller]

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use jobs::{Deadline, FilterRun, Report, RunError, Stopped};
+use jobs::{Applied, Deadline, FilterRun, Outcome, RunError};
 use models::access::{Access, Caller, ShareType};
 use models::filter::Filter;
-use models::job::{Before, Counts, Job, JobId, Kind, State};
+use models::job::{Change, Counts, Job, JobId, Kind, State};
 use models::limits::MAX_ANSWER_BYTES;
 use models::moment::Moment;
 use models::plan::plan;
@@ -40,10 +40,11 @@ async fn record(world: &World, id: JobId) -> Job {
     world.store.job(&crate::portal::id("acme"), id).await.unwrap().unwrap()
 }
 
-async fn before(world: &World, id: JobId) -> BTreeMap<i32, Before> {
-    let before = world.store.before(&crate::portal::id("acme"), id).await.unwrap();
-    let count = before.len();
-    let by_contact: BTreeMap<i32, Before> = before.into_iter().map(|before| (before.contact.get(), before)).collect();
+async fn before(world: &World, id: JobId) -> BTreeMap<i32, Change> {
+    let job = record(world, id).await;
+    let changes = world.jobs().changes(&crate::portal::id("acme"), &job, 0, usize::MAX).await.unwrap();
+    let count = changes.len();
+    let by_contact: BTreeMap<i32, Change> = changes.into_iter().map(|change| (change.contact.get(), change)).collect();
     assert_eq!(by_contact.len(), count, "a contact stands in two chunks");
     by_contact
 }
@@ -104,12 +105,13 @@ async fn a_run_changes_what_its_caller_may_edit_and_its_dry_run_says_so_before()
 
         let job = record(&world, job_id).await;
         let [matched, updated, unchanged, skipped] = expected_counts;
-        assert_eq!(job.counts, Counts { matched, updated, unchanged, skipped });
+        assert_eq!(job.counts, Counts { matched, updated, unchanged, skipped, ..Counts::default() });
         let was = before(&world, job_id).await;
         assert_eq!(was.keys().map(|id| i64::from(*id)).collect::<BTreeSet<_>>(), changed);
         for (number, was) in was {
             let state = state.get(&number).cloned().unwrap_or_default();
-            assert_eq!((was.access, was.revision), (state.access, state.revision), "contact {number}");
+            assert_eq!((was.before, was.revision), (state.access, state.revision), "contact {number}");
+            assert_eq!((was.after, was.conflict), (None, false), "contact {number}");
         }
     }
 }
@@ -149,9 +151,10 @@ async fn the_job_of_a_run_says_who_what_and_when() {
     );
     assert_eq!(filter.from_date, Some("2020-12-07T22:00:00Z".parse().unwrap()));
     assert_eq!((job.kind, job.state, job.created_by, job.error), (Kind::Filter, State::Done, MIKE, None));
-    assert_eq!((job.created, job.finished), (world.app.now(), Some(world.app.now())));
-    assert_eq!(job.target, private(&[MIKE]));
-    assert_eq!(job.counts, Counts { matched: 1, updated: 1, unchanged: 0, skipped: 0 });
+    let now = world.app.now();
+    assert_eq!((job.created, job.started, job.finished), (now, Some(now), Some(now)));
+    assert_eq!((job.target, job.percent), (Some(private(&[MIKE])), 100));
+    assert_eq!(job.counts, Counts { matched: 1, updated: 1, ..Counts::default() });
 }
 
 #[tokio::test]
@@ -330,21 +333,18 @@ async fn three_thousand_contacts_are_changed_recorded_and_paid_for_as_promised()
     let was = before(&world, job_id).await;
     assert_eq!(was.len() as u64, updated);
     for (number, was) in &was {
-        assert_eq!(was.access, private(&crowd.managers(i64::from(*number))), "contact {number}");
+        assert_eq!(was.before, private(&crowd.managers(i64::from(*number))), "contact {number}");
         assert!(was.revision.is_some_and(|revision| revision != job_id), "contact {number}");
     }
 
     // Both shards hold more than a chunk takes.
-    let progress: HashMap<u16, _> = world.store.progress(&id("acme"), job_id).await.unwrap().into_iter().collect();
-    assert_eq!(progress.keys().copied().collect::<BTreeSet<_>>(), BTreeSet::from([0, 1]));
-    assert!(progress.values().all(|progress| progress.next_chunk == 2), "{progress:?}");
-    let total = progress.values().fold(Counts::default(), |mut total, progress| {
-        total += progress.counts;
-        total
-    });
     let job = record(&world, job_id).await;
+    let shards = world.store.shards(&id("acme"), &job).await.unwrap();
+    assert_eq!(shards.len(), 2);
+    assert!(shards.iter().all(|shard| shard.done && shard.progress.next_chunk == 2), "{shards:?}");
+    let total: Counts = shards.iter().map(|shard| shard.progress.counts).sum();
     assert_eq!((job.state, job.counts.updated), (State::Done, updated));
-    assert_eq!(total.updated, updated);
+    assert_eq!(total, job.counts);
 
     // A page in the middle of so many is read without reading the whole.
     let reply = run(&world, ADA_TOKEN, "dryRun=true&count=2&startIndex=1500", &body).await;
@@ -362,9 +362,16 @@ async fn three_thousand_contacts_are_changed_recorded_and_paid_for_as_promised()
 }
 
 /// A run over all contacts of `acme` by its administrator, as the engine takes it.
-async fn engine_run(world: &World, target: Access, job: JobId, deadline: Deadline) -> Result<Report, RunError> {
-    let run = filter_run(world, target).await;
-    run.apply(&world.store, job, deadline, || world.app.now()).await
+async fn engine_run(world: &World, target: Access, job: JobId, deadline: &Deadline) -> Result<Applied, RunError> {
+    filter_run(world, target).await.apply(world.jobs(), job, deadline).await
+}
+
+/// The same, which gets through.
+async fn whole_run(world: &World, target: Access) -> Outcome {
+    match engine_run(world, target, Uuid::now_v7(), &Deadline::never()).await.unwrap() {
+        Applied::Whole { outcome, .. } => outcome,
+        Applied::HandedOver(job) => panic!("{job:?} was handed over"),
+    }
 }
 
 async fn filter_run(world: &World, target: Access) -> FilterRun {
@@ -372,49 +379,91 @@ async fn filter_run(world: &World, target: Access) -> FilterRun {
     let lists = world.store.lists(&portal.id).await.unwrap();
     let statistics = world.store.statistics(&portal.id, &[], &lists.stage_counts).await.unwrap();
     let filter = Filter::default();
+    let plan = plan(&filter, &statistics, portal.shards, world.app.now());
     FilterRun {
         caller: Caller { user: ADA, is_admin: true },
-        plan: plan(&filter, &statistics, portal.shards, world.app.now()),
+        expected: plan.expected(&statistics),
+        plan,
         portal: portal.id,
         filter,
         target,
         page: Page::default(),
         max_affected: None,
         started: world.app.now(),
+        rule: None,
+    }
+}
+
+fn out_of_time() -> Deadline {
+    Deadline::at(Instant::now())
+}
+
+fn in_millis(millis: u64) -> Deadline {
+    Deadline::at(Instant::now() + Duration::from_millis(millis))
+}
+
+#[tokio::test]
+async fn a_run_out_of_time_is_handed_over_and_workers_make_it_whole() {
+    let world = acme_with(contacts()).await;
+    let state = access(&world, "acme", 1..=6).await;
+    let job_id = Uuid::now_v7();
+    let run = engine_run(&world, private(&[SAM]), job_id, &out_of_time()).await.unwrap();
+    let Applied::HandedOver(job) = run else { panic!("{run:?} got through without time") };
+    assert_eq!((job.id, job.state, job.counts), (job_id, State::Running, Counts::default()));
+    assert_eq!(record(&world, job_id).await, *job);
+    assert_eq!(access(&world, "acme", 1..=6).await, state);
+    assert!(before(&world, job_id).await.is_empty());
+
+    // A worker is asked for each shard, and could start at once.
+    assert_eq!(world.queue.waiting().len(), 4);
+    assert_eq!(world.work().await.unwrap(), 4);
+    let done = record(&world, job_id).await;
+    assert_eq!((done.state, done.error, done.percent), (State::Done, None, 100));
+    assert_eq!(done.counts, Counts { matched: 6, updated: 6, ..Counts::default() });
+    let after = access(&world, "acme", 1..=6).await;
+    assert_eq!(after.len(), 6);
+    assert!(after.values().all(|state| (&state.access, state.revision) == (&private(&[SAM]), Some(job_id))));
+    let was = before(&world, job_id).await;
+    assert_eq!(was.len(), 6);
+    for (number, was) in was {
+        let state = state.get(&number).cloned().unwrap_or_default();
+        assert_eq!((was.before, was.revision), (state.access, state.revision), "contact {number}");
     }
 }
 
 #[tokio::test]
-async fn a_run_out_of_time_says_so_and_loses_nothing() {
+async fn a_preview_out_of_time_is_none_and_a_limited_run_is_counted_by_workers() {
     let world = acme_with(contacts()).await;
     let state = access(&world, "acme", 1..=6).await;
-    let job_id = Uuid::now_v7();
-    let report = engine_run(&world, private(&[SAM]), job_id, Some(Instant::now())).await.unwrap();
-    assert!(matches!(report.outcome.stopped, Some(Stopped::OutOfTime)));
-    assert_eq!(report.outcome.counts, Counts::default());
-    assert_eq!((report.job.state, report.job.error.is_some()), (State::Failed, true));
-    assert_eq!(record(&world, job_id).await, report.job);
-    assert_eq!(access(&world, "acme", 1..=6).await, state);
-    assert!(before(&world, job_id).await.is_empty());
+    // One of the six is as asked.
+    for (most, ends, updated) in [(4, State::Failed, 0), (5, State::Done, 5)] {
+        let mut run = filter_run(&world, private(&[MIKE])).await;
+        let writes = world.trips.spent().writes;
+        let preview = run.preview(world.jobs(), &out_of_time()).await;
+        assert!(matches!(preview, Err(RunError::NotCounted)));
+        assert_eq!(world.trips.spent().writes, writes);
 
-    // A preview, and the count before a limited run, are whole or they are none.
-    let mut run = filter_run(&world, private(&[SAM])).await;
-    let writes = world.trips.spent().writes;
-    let preview = run.preview(&world.store, Some(Instant::now())).await;
-    assert!(matches!(preview, Err(RunError::NotCounted)));
-    run.max_affected = Some(100);
-    let limited = run.apply(&world.store, Uuid::now_v7(), Some(Instant::now()), || world.app.now()).await;
-    assert!(matches!(limited, Err(RunError::NotCounted)));
-    assert_eq!(world.trips.spent().writes, writes);
-
-    // The same call again does the rest.
-    let report = engine_run(&world, private(&[SAM]), Uuid::now_v7(), None).await.unwrap();
-    assert!(report.outcome.stopped.is_none());
-    assert_eq!(report.outcome.counts, Counts { matched: 6, updated: 6, unchanged: 0, skipped: 0 });
+        run.max_affected = Some(most);
+        let job_id = Uuid::now_v7();
+        let limited = run.apply(world.jobs(), job_id, &out_of_time()).await.unwrap();
+        let Applied::HandedOver(job) = limited else { panic!("{limited:?} got through without time") };
+        assert_eq!((job.state, job.started), (State::Queued, None));
+        assert_eq!(access(&world, "acme", 1..=6).await, state);
+        world.work().await.unwrap();
+        let job = record(&world, job_id).await;
+        assert_eq!((job.state, job.counts.updated), (ends, updated), "{job:?}");
+        assert_eq!(before(&world, job_id).await.len() as u64, updated);
+        if ends == State::Failed {
+            assert!(job.error.unwrap().contains("5 contacts would be"));
+            assert_eq!(access(&world, "acme", 1..=6).await, state);
+        }
+    }
+    let after = access(&world, "acme", 1..=6).await;
+    assert!(after.len() == 6 && after.values().all(|state| state.access == private(&[MIKE])));
 }
 
 #[tokio::test]
-async fn wherever_time_runs_out_what_is_done_is_recorded_and_the_next_run_does_the_rest() {
+async fn wherever_time_runs_out_what_is_done_is_recorded_and_workers_do_the_rest() {
     const CONTACTS: i64 = 2500;
     let mut values = vec![portal("acme", "UTC", 1)];
     values.extend(acme().into_iter().skip(1));
@@ -422,21 +471,32 @@ async fn wherever_time_runs_out_what_is_done_is_recorded_and_the_next_run_does_t
     let world = World::with(&lines(values)).await.unwrap();
     for (round, millis) in [0, 20, 60, 120, 240].into_iter().enumerate() {
         let target = private(&[[MIKE, SAM][round % 2]]);
+        let state = access(&world, "acme", 1..=CONTACTS).await;
         let job_id = Uuid::now_v7();
-        let deadline = Instant::now() + Duration::from_millis(millis);
-        let report = engine_run(&world, target.clone(), job_id, Some(deadline)).await.unwrap();
-        let after = access(&world, "acme", 1..=CONTACTS).await;
-        let written: BTreeSet<i32> =
-            after.iter().filter(|(_, state)| state.revision == Some(job_id)).map(|(id, _)| *id).collect();
-        let recorded: BTreeSet<i32> = before(&world, job_id).await.into_keys().collect();
-        assert_eq!(written, recorded);
-        assert_eq!(report.outcome.counts.updated, written.len() as u64);
-        assert_eq!(record(&world, job_id).await, report.job);
-
-        let rest = engine_run(&world, target, Uuid::now_v7(), None).await.unwrap().outcome;
-        assert!(rest.stopped.is_none());
-        assert_eq!(rest.counts.unchanged, written.len() as u64);
-        assert_eq!(rest.counts.updated + rest.counts.unchanged, 2500);
+        let run = engine_run(&world, target.clone(), job_id, &in_millis(millis)).await.unwrap();
+        let written = async || {
+            let after = access(&world, "acme", 1..=CONTACTS).await;
+            let ours = after.into_iter().filter(|(_, state)| state.revision == Some(job_id));
+            ours.map(|(id, state)| (id, state.access)).collect::<BTreeMap<_, _>>()
+        };
+        if let Applied::HandedOver(job) = run {
+            assert_eq!(record(&world, job_id).await.state, State::Running);
+            let (written, recorded) = (written().await, before(&world, job_id).await);
+            assert!(written.keys().eq(recorded.keys()));
+            assert_eq!(job.counts.updated, written.len() as u64);
+            assert_eq!(world.work().await.unwrap(), 1);
+        }
+        let job = record(&world, job_id).await;
+        assert_eq!((job.state, job.percent), (State::Done, 100));
+        assert_eq!(job.counts, Counts { matched: 2500, updated: 2500, ..Counts::default() });
+        let (written, recorded) = (written().await, before(&world, job_id).await);
+        assert_eq!((written.len(), recorded.len()), (2500, 2500));
+        assert!(written.values().all(|access| *access == target));
+        for (number, was) in recorded {
+            let state = state.get(&number).cloned().unwrap_or_default();
+            assert_eq!((was.before, was.revision), (state.access, state.revision), "contact {number}");
+        }
+        assert_eq!(whole_run(&world, target).await.counts.unchanged, 2500);
     }
 }
 
@@ -463,13 +523,16 @@ async fn a_few_changes_among_many_contacts_do_not_wait_for_the_end_of_the_run() 
         values.extend((1..CHANGING.min().unwrap()).map(|id| contact_with(id, ShareType::None, &[MIKE])));
         values.extend(CHANGING.map(|id| contact(id, json!({}))));
         let world = World::with(&lines(values)).await.unwrap();
-        let deadline = Instant::now() + Duration::from_millis(millis);
-        let report = engine_run(&world, private(&[MIKE]), Uuid::now_v7(), Some(deadline)).await.unwrap();
+        let counts = match engine_run(&world, private(&[MIKE]), Uuid::now_v7(), &in_millis(millis)).await.unwrap() {
+            Applied::Whole { outcome, .. } => outcome.counts,
+            Applied::HandedOver(job) => job.counts,
+        };
         // The latest contacts are met first, so they are on the first page.
-        let counts = report.outcome.counts;
         assert!(counts.matched == 0 || counts.updated == 5, "{counts:?}");
         let changed = access(&world, "acme", CHANGING).await.len();
         assert_eq!(changed as u64, counts.updated);
+        world.work().await.unwrap();
+        assert_eq!(access(&world, "acme", CHANGING).await.len(), 5);
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use futures::future::join_all;
 use models::access::{Access, ShareType};
 use models::id::PortalId;
-use models::job::{Before, Job, JobId, Kind, State};
+use models::job::{Change, Job, JobId, Kind, State};
 use serde_json::{Value, json};
 use tests::{Reply, World};
 use uuid::Uuid;
@@ -33,11 +33,11 @@ async fn put_if(world: &World, if_match: &[&str], body: &Value) -> Reply {
 }
 
 /// The job's record and what was before it, which a single PUT always has.
-async fn recorded(world: &World, id: JobId) -> (Job, Before) {
+async fn recorded(world: &World, id: JobId) -> (Job, Change) {
     let job = world.store.job(&acme(), id).await.unwrap().unwrap();
-    let mut before = world.store.before(&acme(), id).await.unwrap();
-    assert_eq!(before.len(), 1);
-    (job, before.remove(0))
+    let mut changes = world.jobs().changes(&acme(), &job, 0, usize::MAX).await.unwrap();
+    assert_eq!(changes.len(), 1);
+    (job, changes.remove(0))
 }
 
 #[tokio::test]
@@ -280,12 +280,13 @@ async fn each_change_has_a_job_with_what_was_before() {
         let id = job(&reply).unwrap();
         let (job, was) = recorded(&world, id).await;
         assert_eq!(
-            (job.id, job.kind, job.state, job.created_by, &job.target, job.filter, job.error),
-            (id, Kind::Contact, State::Done, user, &target, None, None)
+            (job.id, job.kind, job.state, job.created_by, job.target.as_ref(), job.filter, job.error),
+            (id, Kind::Contact, State::Done, user, Some(&target), None, None)
         );
         assert_eq!((job.counts.matched, job.counts.updated, job.counts.unchanged, job.counts.skipped), (1, 1, 0, 0));
         assert_eq!((job.created, job.finished), (world.app.now(), Some(world.app.now())));
-        assert_eq!((was.contact.get(), was.access, was.revision), (1, before.access, before.revision));
+        assert_eq!((was.contact.get(), was.before, was.revision), (1, before.access, before.revision));
+        assert_eq!((was.after, was.conflict), (None, false));
         before = access_of(&world, 1).await;
         assert_eq!((&before.access, before.revision), (&target, Some(id)));
     }
@@ -310,12 +311,12 @@ async fn concurrent_puts_of_one_contact_follow_one_another() {
     let bodies: Vec<Value> = users.iter().map(|&id| body(false, &[id])).collect();
     let replies = join_all(bodies.iter().map(|body| put(&world, ADA_TOKEN, body))).await;
 
-    let mut by_former: HashMap<Option<JobId>, (Job, Before)> = HashMap::new();
+    let mut by_former: HashMap<Option<JobId>, (Job, Change)> = HashMap::new();
     for (reply, user) in replies.iter().zip(&users) {
         assert_eq!(reply.status, 200, "{}", reply.text);
         assert_eq!(reply.json()["response"]["AccessList"][0]["Id"], json!(user));
         let (job, before) = recorded(&world, job(reply).unwrap()).await;
-        assert_eq!(job.target, private(&[*user]));
+        assert_eq!(job.target, Some(private(&[*user])));
         let twin = by_former.insert(before.revision, (job, before));
         assert!(twin.is_none(), "two changes of one revision: {twin:?}");
     }
@@ -323,8 +324,8 @@ async fn concurrent_puts_of_one_contact_follow_one_another() {
     let (mut access, mut revision) = (Access::default(), None);
     for _ in 0..CALLS {
         let (job, before) = by_former.remove(&revision).unwrap();
-        assert_eq!(before.access, access);
-        (access, revision) = (job.target, Some(job.id));
+        assert_eq!(before.before, access);
+        (access, revision) = (job.target.unwrap(), Some(job.id));
     }
     let last = access_of(&world, 1).await;
     assert_eq!((last.access, last.revision), (access, revision));

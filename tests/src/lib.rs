@@ -2,8 +2,11 @@
 //!
 //! The engine is the embedded one, in memory; with `CRM_ACCESS_TEST_DYNAMODB` set to a URL it is the DynamoDB there.
 
-use std::sync::Arc;
+pub mod proxy;
+
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use api::App;
@@ -23,6 +26,9 @@ use aws_sdk_dynamodb::operation::update_item::UpdateItemOutput;
 use aws_sdk_dynamodb::types::ConsumedCapacity;
 use axum::Router;
 use axum::body::{Body, to_bytes};
+use futures::future::BoxFuture;
+use jobs::events::{Bus, BusError, JobEvent};
+use jobs::{Clock, Deadline, Jobs, Message, Queue, QueueError, WorkError};
 use lambda_http::http::{HeaderMap, Request, StatusCode};
 use local::engine::{Engine, Storage};
 use models::import::parse_line;
@@ -56,6 +62,8 @@ pub struct World {
     pub client: Client,
     /// The table's name.
     pub table: String,
+    /// What was handed over and nobody took up yet.
+    pub queue: TestQueue,
     router: Router,
     clock: Arc<AtomicI64>,
     /// Ends with the world.
@@ -124,10 +132,11 @@ impl World {
         store.ensure_table().await?;
         let clock = Arc::new(AtomicI64::new(NEW_YEAR_2026));
         let told = clock.clone();
-        let app = App::new(store.clone(), token_cache)
-            .with_clock(Arc::new(move || Moment::from_steps(told.load(Ordering::SeqCst))));
+        let told: Clock = Arc::new(move || Moment::from_steps(told.load(Ordering::SeqCst)));
+        let queue = TestQueue::default();
+        let app = App::new(Jobs::new(store.clone(), told, Arc::new(queue.clone())), token_cache);
         let router = local::router::router(&app);
-        Ok(Self { store, app, trips, client, table, router, clock, engine })
+        Ok(Self { store, app, trips, client, table, queue, router, clock, engine })
     }
 
     /// A world with these import lines loaded.
@@ -135,6 +144,36 @@ impl World {
         let world = Self::new().await?;
         world.import(lines).await?;
         Ok(world)
+    }
+
+    /// The same world with another service on its table: one that fails, or that tells a bus.
+    #[must_use]
+    pub fn serving(mut self, app: App) -> Self {
+        self.router = local::router::router(&app);
+        self.store = app.store.clone();
+        self.app = app;
+        self
+    }
+
+    /// The job engine.
+    pub fn jobs(&self) -> &Jobs {
+        &self.app.jobs
+    }
+
+    /// The embedded engine's address; none when the engine is another.
+    pub fn endpoint(&self) -> Option<Endpoint> {
+        self.engine.as_ref().map(Engine::endpoint)
+    }
+
+    /// Works through what was handed over, and what that hands over in turn, one message after another, until nothing is
+    /// left. Says how many messages there were.
+    pub async fn work(&self) -> Result<usize, WorkError> {
+        let mut worked = 0;
+        while let Some(message) = self.queue.take() {
+            self.jobs().work(&message, &Deadline::never()).await?;
+            worked += 1;
+        }
+        Ok(worked)
     }
 
     /// Whether the engine is the embedded one, which is fast.
@@ -188,9 +227,112 @@ impl World {
         self.request(request.body(Body::from(body.to_owned()))?).await
     }
 
+    /// Calls a path below `/api/2.0/crm/access/` with a method, a token, headers and a body, which may be empty.
+    pub async fn access_with(
+        &self,
+        method: &str,
+        path: &str,
+        token: &str,
+        body: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<Reply, WorldError> {
+        let mut request =
+            Request::builder().method(method).uri(format!("/api/2.0/crm/access/{path}")).header("authorization", token);
+        if !body.is_empty() {
+            request = request.header("content-type", "application/json");
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.request(request.body(Body::from(body.to_owned()))?).await
+    }
+
+    /// `GET`s a path below `/api/2.0/crm/access/`.
+    pub async fn get(&self, path: &str, token: &str) -> Result<Reply, WorldError> {
+        self.access_with("GET", path, token, "", &[]).await
+    }
+
+    /// `POST`s to a path below `/api/2.0/crm/access/`.
+    pub async fn post(&self, path: &str, token: &str) -> Result<Reply, WorldError> {
+        self.access_with("POST", path, token, "", &[]).await
+    }
+
     /// `PUT`s JSON to a path below `/api/2.0/crm/contact/`.
     pub async fn put(&self, path: &str, token: &str, body: &Value) -> Result<Reply, WorldError> {
         self.put_with(path, token, &body.to_string(), &[]).await
+    }
+}
+
+/// A queue whose messages wait until the test takes them.
+#[derive(Clone, Debug, Default)]
+pub struct TestQueue(Arc<Mutex<VecDeque<Message>>>);
+
+impl TestQueue {
+    fn messages(&self) -> std::sync::MutexGuard<'_, VecDeque<Message>> {
+        // A test that panicked has failed; what it left behind is still a queue.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The messages that wait, the oldest first.
+    pub fn waiting(&self) -> Vec<Message> {
+        self.messages().iter().cloned().collect()
+    }
+
+    /// Takes the oldest message.
+    pub fn take(&self) -> Option<Message> {
+        self.messages().pop_front()
+    }
+
+    /// Loses every message.
+    pub fn clear(&self) {
+        self.messages().clear();
+    }
+}
+
+impl Queue for TestQueue {
+    fn send(&self, messages: Vec<Message>) -> BoxFuture<'_, Result<(), QueueError>> {
+        self.messages().extend(messages);
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+/// A bus that remembers what it was told, and refuses while it is told to.
+#[derive(Clone, Debug, Default)]
+pub struct TestBus(Arc<Mutex<BusState>>);
+
+#[derive(Debug, Default)]
+struct BusState {
+    refuses: bool,
+    told: Vec<JobEvent>,
+}
+
+impl TestBus {
+    fn state(&self) -> std::sync::MutexGuard<'_, BusState> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Refuses events from now on, or takes them again.
+    pub fn refuse(&self, refuses: bool) {
+        self.state().refuses = refuses;
+    }
+
+    /// What it was told.
+    pub fn told(&self) -> Vec<JobEvent> {
+        self.state().told.clone()
+    }
+}
+
+impl Bus for TestBus {
+    fn put(&self, event: JobEvent) -> BoxFuture<'_, Result<(), BusError>> {
+        let mut state = self.state();
+        let taken = if state.refuses {
+            Err(BusError("the bus refuses".into()))
+        } else {
+            state.told.push(event);
+            Ok(())
+        };
+        drop(state);
+        Box::pin(std::future::ready(taken))
     }
 }
 

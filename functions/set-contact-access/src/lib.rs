@@ -3,10 +3,11 @@
 use api::contacts::check_managers;
 use api::{Answer, Call, Endpoint, Failure};
 use futures::FutureExt as _;
+use jobs::Events;
 use models::access::Caller;
 use models::contact::{Contact, ContactRecord};
 use models::id::ContactId;
-use models::job::{Counts, Job, JobId, Kind, State};
+use models::job::{Counts, Job, JobId, Kind, State, Work};
 use models::portal::{Entries, Scope, User};
 use models::request::SetContactAccess;
 use store::contacts::{AccessRecord, AccessState, Loaded};
@@ -29,6 +30,9 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
     query.finish()?;
     let request = SetContactAccess::parse(call.json()?)?;
 
+    if let Some(replay) = &call.replay {
+        return show_again(&call, contact, &request, replay.job.as_ref().map(|job| job.id)).await;
+    }
     let mut pauses = store::batch::pauses();
     loop {
         let users = request.target.managers.iter().copied().chain([call.grant.user]);
@@ -50,8 +54,24 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
         }
 
         let shown = Contact::new(record, &request.target, &entries, &caller);
-        return Ok(Answer::contact(call.wanted, &shown)?.with_revision(job.or(before.revision)).with_job(job));
+        return Ok(Answer::one(call.wanted, &shown)?.with_revision(job.or(before.revision)).with_job(job));
     }
+}
+
+/// The answer of a call that was made before: the contact with what it was given then.
+async fn show_again(
+    call: &Call<'_>,
+    contact: ContactId,
+    request: &SetContactAccess,
+    job: Option<JobId>,
+) -> Result<Answer, Failure> {
+    let users = request.target.managers.iter().copied().chain([call.grant.user]);
+    let mut loaded = call.app.store.load(&call.grant.portal, &[contact], users).await?;
+    let caller = loaded.users.get(&call.grant.user).ok_or(Failure::Unauthenticated)?.caller();
+    let (record, now) = loaded.contacts.remove(&contact).ok_or(Failure::ContactNotFound(contact))?;
+    let entries = shown_beside(call, &record, loaded.users.into_values().collect()).await?;
+    let shown = Contact::new(record, &request.target, &entries, &caller);
+    Ok(Answer::one(call.wanted, &shown)?.with_revision(job.or(now.revision)).with_job(job))
 }
 
 /// What the call comes to, once it is clear that it may be done.
@@ -108,15 +128,26 @@ async fn write(
         state: State::Done,
         created_by: caller.user,
         created: call.now,
+        started: Some(call.now),
         finished: Some(call.now),
         filter: None,
-        target: target.clone(),
+        target: Some(target.clone()),
+        rule: None,
+        undo_of: None,
         counts: Counts { matched: 1, updated: 1, ..Counts::default() },
         error: None,
+        percent: 100,
+        shards: 1,
+        expected: 1,
+        // What was before is in the record itself, which stays.
+        changes_until: None,
+        work: Work::Done,
     };
+    // The record stays open until the event bus was told of it.
+    let open = !matches!(call.app.jobs.events, Events::Off);
     let record = AccessRecord { access: target, revision: id, set_by: caller.user, set_at: call.now };
     let portal = &call.grant.portal;
-    match call.app.store.write_access_with_job(portal, contact, before, &record, &job).await {
+    match call.app.store.write_access_with_job(portal, contact, before, &record, &job, open).await {
         Ok(()) => Ok(true),
         Err(error) if error.is_condition_failed() => Ok(false),
         Err(error) => Err(error.into()),

@@ -1,5 +1,5 @@
 //! The Lambda function `set-contact-access`.
 
 fn main() -> Result<(), lambda_http::Error> {
-    api::run(set_contact_access::ENDPOINT)
+    api::run(&[set_contact_access::ENDPOINT])
 }

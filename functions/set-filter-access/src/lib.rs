@@ -1,11 +1,13 @@
 //! `PUT /api/2.0/crm/contact/filter/access`: sets who may see and edit every contact that a filter selects.
 
+use api::answer::ListPage;
+use api::call::Replay;
 use api::contacts::{check_managers, show};
 use api::{Answer, Call, Endpoint, Failure};
 use futures::FutureExt as _;
-use jobs::{FilterRun, Outcome, Stopped};
+use jobs::{Deadline, FilterRun, Outcome};
 use models::id::ContactId;
-use models::job::JobId;
+use models::job::{Counts, Job, JobId};
 use models::plan::plan;
 use models::portal::{Entries, Scope};
 use models::request::SetFilterAccess;
@@ -38,36 +40,82 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
     users.extend(managers);
     let statistics = store.statistics(portal_id, &request.filter.tags, &lists.stage_counts).await?;
 
+    let plan = plan(&request.filter, &statistics, portal.shards, call.now);
     let run = FilterRun {
         portal: portal.id,
         caller,
-        plan: plan(&request.filter, &statistics, portal.shards, call.now),
+        expected: plan.expected(&statistics),
+        plan,
         filter: request.filter,
         target: request.target,
         page,
         max_affected,
         started: call.now,
+        rule: None,
     };
-    let (outcome, job) = carry_out(&call, &run, dry_run).await?;
+    let Done { counts, ids, job } = match carry_out(&call, &run, dry_run).await? {
+        Applied::Whole(done) => done,
+        Applied::HandedOver(job) => return accepted(&call, &job, asked_not_to_wait(&call, dry_run)).await,
+    };
 
-    let ids: Vec<ContactId> = outcome.page.iter().map(|position| position.contact).collect();
     let entries = Entries { users, ..Entries::default() };
     let contacts = show(call.app, &call.grant, &caller, &ids, &run.target, lists, entries).await?;
-    let total = outcome.counts.updated + outcome.counts.unchanged;
-    Ok(Answer::contacts(call.wanted, &contacts, page.start_index, ids.len(), total)?.with_counts(&outcome.counts, job))
+    let more = page.start_index as u64 + (ids.len() as u64) < counts.updated + counts.unchanged;
+    let page = ListPage { start_index: page.start_index, asked: ids.len(), more };
+    Ok(Answer::list(call.wanted, &contacts, page)?.with_counts(&counts).with_job(job).with_shown(ids))
 }
 
-/// Runs or previews, and turns an early end into the failure that it is for the caller.
-async fn carry_out(call: &Call<'_>, run: &FilterRun, dry_run: bool) -> Result<(Outcome, Option<JobId>), Failure> {
-    let (store, deadline) = (&call.app.store, Some(call.deadline));
+/// What became of the call.
+enum Applied {
+    Whole(Done),
+    HandedOver(Box<Job>),
+}
+
+/// What a run or a preview came to.
+struct Done {
+    counts: Counts,
+    /// The contacts that the answer lists.
+    ids: Vec<ContactId>,
+    job: Option<JobId>,
+}
+
+impl Done {
+    fn new(outcome: &Outcome, job: Option<JobId>) -> Self {
+        let ids = outcome.page.iter().map(|position| position.contact).collect();
+        Self { counts: outcome.counts, ids, job }
+    }
+}
+
+/// A preview is always waited for: it leaves no job that could be asked for its outcome.
+fn asked_not_to_wait(call: &Call<'_>, dry_run: bool) -> bool {
+    call.prefers_async() && !dry_run
+}
+
+/// Previews, runs or hands over; or tells again what a call came to that was made before.
+async fn carry_out(call: &Call<'_>, run: &FilterRun, dry_run: bool) -> Result<Applied, Failure> {
+    let (jobs, deadline) = (&call.app.jobs, Deadline::at(call.deadline));
+    if let Some(Replay { job: Some(job), shown }) = &call.replay {
+        let shards = jobs.summaries(&run.portal, job).await?;
+        let counts = if job.is_over() { job.counts } else { shards.iter().map(|shard| shard.counts).sum() };
+        return Ok(Applied::Whole(Done { counts, ids: shown.clone(), job: Some(job.id) }));
+    }
     let failed = |error| Failure::from_run(error, run.max_affected);
     if dry_run {
-        return Ok((run.preview(store, deadline).await.map_err(failed)?, None));
+        let outcome = run.preview(jobs, &deadline).await.map_err(failed)?;
+        return Ok(Applied::Whole(Done::new(&outcome, None)));
     }
-    let report = run.apply(store, call.new_job(), deadline, || call.app.now()).await.map_err(failed)?;
-    let (job, counts) = (report.job.id, report.outcome.counts);
-    match &report.outcome.stopped {
-        None => Ok((report.outcome, Some(job))),
-        Some(stopped) => Err(Failure::Unfinished { job, counts, out_of_time: matches!(stopped, Stopped::OutOfTime) }),
+    if asked_not_to_wait(call, dry_run) {
+        let job = run.enqueue(jobs, call.new_job(), true).await?;
+        return Ok(Applied::HandedOver(Box::new(job)));
     }
+    Ok(match run.apply(jobs, call.new_job(), &deadline).await.map_err(failed)? {
+        jobs::Applied::Whole { job, outcome } => Applied::Whole(Done::new(&outcome, Some(job.id))),
+        jobs::Applied::HandedOver(job) => Applied::HandedOver(job),
+    })
+}
+
+/// The answer while workers do the rest.
+async fn accepted(call: &Call<'_>, job: &Job, preferred: bool) -> Result<Answer, Failure> {
+    let shards = call.app.jobs.summaries(&call.grant.portal, job).await?;
+    Ok(Answer::accepted(call.wanted, &job.view(&shards, call.app.now()))?.with_preference_applied(preferred))
 }

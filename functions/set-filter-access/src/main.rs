@@ -1,5 +1,5 @@
 //! The Lambda function `set-filter-access`.
 
 fn main() -> Result<(), lambda_http::Error> {
-    api::run(set_filter_access::ENDPOINT)
+    api::run_with_queue(&[set_filter_access::ENDPOINT])
 }

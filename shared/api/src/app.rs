@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jobs::{Clock, Jobs};
 use models::moment::Moment;
 use models::portal::Grant;
 use quick_cache::sync::Cache;
@@ -11,18 +11,16 @@ use store::keys::TokenHash;
 use store::{Store, StoreError};
 use tokio::time::Instant;
 
-/// Tells the time.
-pub type Clock = Arc<dyn Fn() -> Moment + Send + Sync>;
-
 /// Tokens that a process remembers at most.
 const CACHED_TOKENS: usize = 1000;
 
-/// The store, the clock and the tokens that were looked up.
+/// The table, the job engine and the tokens that were looked up.
 #[derive(Clone)]
 pub struct App {
     /// The table.
     pub store: Store,
-    clock: Clock,
+    /// The job engine, on the same table.
+    pub jobs: Jobs,
     token_cache: Duration,
     grants: Arc<Cache<TokenHash, (Grant, Instant)>>,
 }
@@ -34,27 +32,27 @@ impl std::fmt::Debug for App {
 }
 
 impl App {
-    /// Calls on `store`, which believe a token for `token_cache` after it was looked up.
-    pub fn new(store: Store, token_cache: Duration) -> Self {
-        let clock: Clock = Arc::new(|| Moment::floor(Timestamp::now()));
-        Self { store, clock, token_cache, grants: Arc::new(Cache::new(CACHED_TOKENS)) }
+    /// Calls on the table of `jobs`, which believe a token for `token_cache` after it was looked up.
+    pub fn new(jobs: Jobs, token_cache: Duration) -> Self {
+        Self { store: jobs.store.clone(), jobs, token_cache, grants: Arc::new(Cache::new(CACHED_TOKENS)) }
     }
 
     /// The same, telling the time by `clock`.
     #[must_use]
     pub fn with_clock(self, clock: Clock) -> Self {
-        Self { clock, ..self }
+        Self { jobs: self.jobs.clone().with_clock(clock), ..self }
     }
 
     /// The same, with a meter of its own.
     #[must_use]
     pub(crate) fn metered(&self) -> Self {
-        Self { store: self.store.metered(), ..self.clone() }
+        let jobs = self.jobs.metered();
+        Self { store: jobs.store.clone(), jobs, ..self.clone() }
     }
 
     /// The time.
     pub fn now(&self) -> Moment {
-        (self.clock)()
+        self.jobs.now()
     }
 
     /// What a token stands for: 1 read unit, or none while it is remembered.

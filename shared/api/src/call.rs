@@ -5,15 +5,19 @@ use std::time::Duration;
 use lambda_http::http::HeaderMap;
 use lambda_http::http::header::{AUTHORIZATION, CONTENT_LENGTH, IF_MATCH};
 use lambda_http::{Body, Request, RequestExt as _};
+use models::access::Caller;
 use models::id::ContactId;
 use models::invalid::Invalid;
-use models::job::JobId;
+use models::job::{Job, JobId};
 use models::limits::{ANSWER_RESERVE_MILLIS, MAX_BODY_BYTES, SYNCHRONOUS_RUN_MILLIS};
 use models::moment::Moment;
-use models::portal::{Grant, Scope};
-use models::request::Query;
+use models::portal::{Grant, Scope, User};
+use models::request::{MAX_IDEMPOTENCY_KEY_BYTES, Query};
+use models::rule::RuleName;
+use sha2::{Digest as _, Sha256};
+use store::idempotency::{Fingerprint, KeyOf};
 use tokio::time::Instant;
-use uuid::{NoContext, Timestamp as UuidTimestamp, Uuid};
+use uuid::Uuid;
 
 use crate::answer::entity_tag;
 use crate::app::App;
@@ -33,7 +37,27 @@ pub struct Call<'a> {
     pub now: Moment,
     /// When a run on its behalf stops taking up work.
     pub deadline: Instant,
+    /// What it came to when it was made before, with the same idempotency key.
+    pub replay: Option<Replay>,
+    /// The identifier that was reserved for the job that it may start.
+    reserved: Option<JobId>,
     request: Request,
+}
+
+/// What a call with an idempotency key came to when it was made first.
+#[derive(Clone, Debug)]
+pub struct Replay {
+    /// The job it started, if it did.
+    pub job: Option<Job>,
+    /// The contacts that the answer listed.
+    pub shown: Vec<ContactId>,
+}
+
+/// A call's idempotency key, and what the call asks for.
+#[derive(Debug)]
+pub(crate) struct Idempotency {
+    pub(crate) of: KeyOf,
+    pub(crate) fingerprint: Fingerprint,
 }
 
 impl<'a> Call<'a> {
@@ -54,22 +78,33 @@ impl<'a> Call<'a> {
             let since_epoch = u64::try_from(now.timestamp().as_millisecond()).unwrap_or(0);
             end.saturating_sub(Duration::from_millis(since_epoch + ANSWER_RESERVE_MILLIS))
         });
-        Ok(Self { app, grant, wanted, now, deadline: started + run.min(remaining), request })
+        let deadline = started + run.min(remaining);
+        Ok(Self { app, grant, wanted, now, deadline, replay: None, reserved: None, request })
+    }
+
+    /// The caller, with the rights it has now: half a read unit.
+    pub async fn caller(&self) -> Result<Caller, Failure> {
+        let users = self.app.store.users(&self.grant.portal, [self.grant.user]).await?;
+        users.get(&self.grant.user).map(User::caller).ok_or(Failure::Unauthenticated)
     }
 
     /// The body of a request that must have one.
     pub fn json(&self) -> Result<&[u8], Failure> {
         negotiation::check_json(self.request.headers())?;
         let declared = self.request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-        let body: &[u8] = match self.request.body() {
-            Body::Text(text) => text.as_bytes(),
-            Body::Binary(bytes) => bytes,
-            _ => &[],
-        };
+        let body = self.body();
         if body.len() > MAX_BODY_BYTES || declared.is_some_and(|bytes: usize| bytes > MAX_BODY_BYTES) {
             return Err(Failure::BodyTooLarge);
         }
         Ok(body)
+    }
+
+    fn body(&self) -> &[u8] {
+        match self.request.body() {
+            Body::Text(text) => text.as_bytes(),
+            Body::Binary(bytes) => bytes,
+            _ => &[],
+        }
     }
 
     /// The query parameters.
@@ -80,8 +115,7 @@ impl<'a> Call<'a> {
 
     /// The contact that the path names.
     pub fn contact_id(&self) -> Result<ContactId, Failure> {
-        let parameters = self.request.path_parameters_ref();
-        let text = parameters.and_then(|parameters| parameters.first("contactid")).unwrap_or_default();
+        let text = self.parameter("contactid");
         text.parse().map_err(|fault: models::id::NotAContactId| Invalid::one("contactid", fault.to_string()).into())
     }
 
@@ -96,14 +130,71 @@ impl<'a> Call<'a> {
         if tags.any(|tag| tag == "*" || tag == current) { Ok(()) } else { Err(Failure::PreconditionFailed) }
     }
 
-    /// An identifier for a job that starts now.
+    /// The job that the path names.
+    pub fn job_id(&self) -> Result<JobId, Failure> {
+        let id = Uuid::try_parse(&self.parameter("jobid"));
+        id.map_err(|_| Invalid::one("jobid", "must be the UUID of a job, as X-Job-Id names it").into())
+    }
+
+    /// The standing rule that the path names.
+    pub fn rule_name(&self) -> Result<RuleName, Failure> {
+        let name = self.parameter("name").parse();
+        name.map_err(|fault: models::rule::NotARuleName| Invalid::one("name", fault.to_string()).into())
+    }
+
+    fn parameter(&self, name: &str) -> String {
+        let parameters = self.request.path_parameters_ref();
+        parameters.and_then(|parameters| parameters.first(name)).unwrap_or_default().to_owned()
+    }
+
+    /// Whether the caller asked not to be kept waiting (RFC 7240).
+    pub fn prefers_async(&self) -> bool {
+        let values = self.request.headers().get_all(PREFER).iter();
+        values
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .any(|preference| preference.split(';').next().unwrap_or("").trim().eq_ignore_ascii_case("respond-async"))
+    }
+
+    /// An identifier for the job that the call starts.
     pub fn new_job(&self) -> JobId {
-        let now = self.app.now().timestamp();
-        let seconds = u64::try_from(now.as_second()).unwrap_or(0);
-        let nanos = u32::try_from(now.subsec_nanosecond()).unwrap_or(0);
-        Uuid::new_v7(UuidTimestamp::from_unix(NoContext, seconds, nanos))
+        self.reserved.unwrap_or_else(|| self.app.jobs.new_id())
+    }
+
+    /// Uses this identifier for the job that it starts.
+    pub(crate) fn reserve(&mut self, job: JobId) {
+        self.reserved = Some(job);
+    }
+
+    /// The idempotency key that the call came with.
+    pub(crate) fn idempotency(&self) -> Result<Option<Idempotency>, Failure> {
+        let mut values = self.request.headers().get_all(IDEMPOTENCY_KEY).iter();
+        let Some(value) = values.next() else { return Ok(None) };
+        let key = value.to_str().unwrap_or_default().trim();
+        let fits = (1..=MAX_IDEMPOTENCY_KEY_BYTES).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic());
+        if !fits || values.next().is_some() {
+            let message = format!(
+                "must be given once, as 1 to {MAX_IDEMPOTENCY_KEY_BYTES} visible ASCII characters; a UUID is a good one"
+            );
+            return Err(Invalid::one("Idempotency-Key", message).into());
+        }
+        let mut digest = Sha256::new();
+        let request = &self.request;
+        let conditions = request.headers().get_all(IF_MATCH).iter().map(lambda_http::http::HeaderValue::as_bytes);
+        let target = request.uri().path_and_query().map_or("", |target| target.as_str());
+        for part in [request.method().as_str().as_bytes(), target.as_bytes(), self.body()].into_iter().chain(conditions)
+        {
+            // Lengths keep what ends one part from being read as the beginning of the next.
+            digest.update((part.len() as u64).to_be_bytes());
+            digest.update(part);
+        }
+        let of = KeyOf { portal: self.grant.portal.clone(), user: self.grant.user, key: key.to_owned() };
+        Ok(Some(Idempotency { of, fingerprint: digest.finalize().into() }))
     }
 }
+
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+const PREFER: &str = "prefer";
 
 /// The token of `Authorization`: alone, or after the word `Bearer`.
 fn token(headers: &HeaderMap) -> Option<&str> {

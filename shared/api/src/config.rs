@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jobs::context::DEFAULT_CHUNK_DAYS;
 use store::client::Endpoint;
 
 /// What a function is told by its environment.
@@ -14,12 +15,24 @@ pub struct Config {
     /// `CRM_ACCESS_TOKEN_CACHE_SECONDS`: how long a function goes on believing a token that it has looked up, and so
     /// how long a revoked one may still be taken.
     pub token_cache: Duration,
+    /// `CRM_ACCESS_QUEUE_URL`: the queue of the bulk workers.
+    pub queue_url: Option<String>,
+    /// `CRM_ACCESS_SQS_ENDPOINT`: where SQS is, when it is not AWS's own.
+    pub sqs_endpoint: Option<String>,
+    /// `CRM_ACCESS_EVENT_BUS`: name of the EventBridge bus that is told of jobs that ended; none, when there is none.
+    pub event_bus: Option<String>,
+    /// `CRM_ACCESS_EVENTS_ENDPOINT`: where EventBridge is, when it is not AWS's own.
+    pub events_endpoint: Option<String>,
+    /// `CRM_ACCESS_CHUNK_DAYS`: for how many days it is kept what was before a job; 0 is for ever.
+    pub chunk_days: u32,
     /// `CRM_ACCESS_LOG`: which log lines are written, as `tracing` filters them.
     pub log: String,
 }
 
 /// Table when none is named.
 pub const DEFAULT_TABLE: &str = "crm-access";
+/// A hundred years: far beyond, a date would leave the calendar.
+const MAX_CHUNK_DAYS: u32 = 36_500;
 const DEFAULT_TOKEN_CACHE: Duration = Duration::from_secs(30);
 
 /// Why a function cannot start.
@@ -32,7 +45,17 @@ pub struct ConfigError {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { table: DEFAULT_TABLE.into(), endpoint: None, token_cache: DEFAULT_TOKEN_CACHE, log: "info".into() }
+        Self {
+            table: DEFAULT_TABLE.into(),
+            endpoint: None,
+            token_cache: DEFAULT_TOKEN_CACHE,
+            queue_url: None,
+            sqs_endpoint: None,
+            event_bus: None,
+            events_endpoint: None,
+            chunk_days: DEFAULT_CHUNK_DAYS,
+            log: "info".into(),
+        }
     }
 }
 
@@ -57,10 +80,23 @@ impl Config {
             Some(Ok(seconds)) => Duration::from_secs(seconds),
             Some(Err(_)) => return Err(ConfigError { name: CACHE, problem: "must be a whole number of seconds" }),
         };
+        const DAYS: &str = "CRM_ACCESS_CHUNK_DAYS";
+        let chunk_days = match set(DAYS).map(|days| days.parse()) {
+            None => default.chunk_days,
+            Some(Ok(days)) if days <= MAX_CHUNK_DAYS => days,
+            Some(_) => {
+                return Err(ConfigError { name: DAYS, problem: "must be a whole number of days, at most 36500" });
+            }
+        };
         Ok(Self {
             table: set("CRM_ACCESS_TABLE").unwrap_or(default.table),
             endpoint,
             token_cache,
+            queue_url: set("CRM_ACCESS_QUEUE_URL"),
+            sqs_endpoint: set("CRM_ACCESS_SQS_ENDPOINT"),
+            event_bus: set("CRM_ACCESS_EVENT_BUS"),
+            events_endpoint: set("CRM_ACCESS_EVENTS_ENDPOINT"),
+            chunk_days,
             log: set("CRM_ACCESS_LOG").unwrap_or(default.log),
         })
     }
@@ -89,12 +125,17 @@ mod tests {
             table: "contacts".into(),
             endpoint: Some(endpoint),
             token_cache: Duration::ZERO,
+            event_bus: Some("changes".into()),
+            chunk_days: 0,
             log: "debug".into(),
+            ..Config::default()
         };
         let variables = [
             ("CRM_ACCESS_TABLE", "contacts"),
             ("CRM_ACCESS_DYNAMODB_ENDPOINT", "http://127.0.0.1:8000"),
             ("CRM_ACCESS_TOKEN_CACHE_SECONDS", "0"),
+            ("CRM_ACCESS_EVENT_BUS", "changes"),
+            ("CRM_ACCESS_CHUNK_DAYS", "0"),
             ("CRM_ACCESS_LOG", "debug"),
         ];
         check(&variables, Ok(expected));
@@ -104,5 +145,7 @@ mod tests {
     fn a_number_that_is_none_is_named() {
         let expected = "CRM_ACCESS_TOKEN_CACHE_SECONDS must be a whole number of seconds";
         check(&[("CRM_ACCESS_TOKEN_CACHE_SECONDS", "soon")], Err(expected));
+        let expected = "CRM_ACCESS_CHUNK_DAYS must be a whole number of days, at most 36500";
+        check(&[("CRM_ACCESS_CHUNK_DAYS", "36501")], Err(expected));
     }
 }

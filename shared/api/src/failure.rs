@@ -7,14 +7,13 @@ use lambda_http::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use lambda_http::http::{HeaderName, HeaderValue, StatusCode};
 use models::id::ContactId;
 use models::invalid::Invalid;
-use models::job::{Counts, JobId};
+use models::job::JobId;
 use models::limits::MAX_BODY_BYTES;
 use models::portal::Scope;
+use models::rule::RuleName;
 use models::wire::{ErrorBody, ErrorDetail};
 use store::StoreError;
 use uuid::Uuid;
-
-use crate::answer::count_headers;
 
 /// Why a call is not answered as asked.
 #[derive(Debug, thiserror::Error)]
@@ -66,16 +65,33 @@ pub enum Failure {
     /// The matches could not be counted in the time of one call; nothing was written.
     #[error("not counted in time")]
     NotCounted,
-    /// A run did not get through in the time of one call, or the table failed on the way.
-    #[error("job {job} is unfinished")]
-    Unfinished {
-        /// The job.
-        job: JobId,
-        /// What it had done by then.
-        counts: Counts,
-        /// Whether time was up; otherwise the database failed.
-        out_of_time: bool,
-    },
+    /// The caller sees no such job.
+    #[error("no job {0}")]
+    JobNotFound(JobId),
+    /// A job that is still at work cannot be undone.
+    #[error("job {0} is not over")]
+    JobNotOver(JobId),
+    /// A job that is over cannot be stopped.
+    #[error("job {0} is over")]
+    JobOver(JobId),
+    /// It is no longer kept what was before the job.
+    #[error("the changes of job {0} have expired")]
+    ChangesExpired(JobId),
+    /// The caller sees no such standing rule.
+    #[error("no rule {0}")]
+    RuleNotFound(RuleName),
+    /// The name is that of a rule that the caller may not see.
+    #[error("rule {0} is someone else's")]
+    RuleForbidden(RuleName),
+    /// Others wrote the same rule.
+    #[error("rule {0} is being changed by others")]
+    RuleContended(RuleName),
+    /// The idempotency key was used for another call.
+    #[error("idempotency key reused")]
+    KeyReused,
+    /// The call with this idempotency key is being answered.
+    #[error("idempotency key in use")]
+    KeyInUse,
     /// Others wrote the same contact, again and again.
     #[error("contact {0} is being changed by others")]
     Contended(ContactId),
@@ -106,16 +122,20 @@ impl Failure {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
-            Self::ScopeMissing(_) | Self::EditForbidden(_) => StatusCode::FORBIDDEN,
+            Self::ScopeMissing(_) | Self::EditForbidden(_) | Self::RuleForbidden(_) => StatusCode::FORBIDDEN,
             Self::Invalid(_) | Self::UnknownManagers(_) => StatusCode::BAD_REQUEST,
-            Self::ContactNotFound(_) | Self::RouteNotFound => StatusCode::NOT_FOUND,
+            Self::ContactNotFound(_) | Self::RouteNotFound | Self::JobNotFound(_) | Self::RuleNotFound(_) => {
+                StatusCode::NOT_FOUND
+            }
+            Self::JobNotOver(_) | Self::JobOver(_) | Self::KeyInUse | Self::RuleContended(_) => StatusCode::CONFLICT,
+            Self::ChangesExpired(_) => StatusCode::GONE,
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::TooManyAffected { .. } => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::NotCounted | Self::Unfinished { .. } | Self::Contended(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooManyAffected { .. } | Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::NotCounted | Self::Contended(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Store(error) if error.is_transient() => StatusCode::SERVICE_UNAVAILABLE,
             Self::Store(_) | Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -138,8 +158,15 @@ impl Failure {
             Self::MethodNotAllowed(_) => "method-not-allowed",
             Self::TooManyAffected { .. } => "too-many-affected",
             Self::NotCounted => "not-counted-in-time",
-            Self::Unfinished { out_of_time: true, .. } => "out-of-time",
-            Self::Unfinished { out_of_time: false, .. } => "job-failed",
+            Self::JobNotFound(_) => "job-not-found",
+            Self::JobNotOver(_) => "job-not-over",
+            Self::JobOver(_) => "job-over",
+            Self::ChangesExpired(_) => "changes-expired",
+            Self::RuleNotFound(_) => "rule-not-found",
+            Self::RuleForbidden(_) => "rule-forbidden",
+            Self::RuleContended(_) => "rule-contended",
+            Self::KeyReused => "idempotency-key-reused",
+            Self::KeyInUse => "idempotency-key-in-use",
             Self::Contended(_) => "contended",
             Self::Store(StoreError::Throttled { .. }) => "throttled",
             Self::Store(StoreError::Unavailable { .. }) => "database-unavailable",
@@ -187,17 +214,39 @@ impl Failure {
                  filter or raise maxAffected."
             ),
             Self::NotCounted => {
-                "Nothing was changed: the matches could not be counted in the time of one call. Narrow the filter."
+                "Nothing was changed: the matches could not be counted in the time of one call. Narrow the filter, or \
+                 run it with maxAffected and Prefer: respond-async, which counts first however long it takes."
                     .into()
             }
-            Self::Unfinished { job, counts, out_of_time } => {
-                let why =
-                    if *out_of_time { "the time of one call was up" } else { "the database did not take all changes" };
-                format!(
-                    "Not all contacts were changed: {why}. Job {job} changed {} and found {} as asked. Send the same \
-                     call again to go on: what is done is not done twice.",
-                    counts.updated, counts.unchanged
-                )
+            Self::JobNotFound(id) => {
+                format!("There is no job {id} that you may see; check the identifier, or ask an administrator.")
+            }
+            Self::JobNotOver(id) => {
+                format!("Job {id} is not over. Wait until it is, or cancel it first; then undo what it did.")
+            }
+            Self::JobOver(id) => {
+                format!("Job {id} is over, so there is nothing to stop. What it did can be undone.")
+            }
+            Self::ChangesExpired(id) => {
+                format!("It is no longer kept what was before job {id}, so it can neither be shown nor undone.")
+            }
+            Self::RuleNotFound(name) => {
+                format!("There is no rule {name} that you may see; check the name, or ask an administrator.")
+            }
+            Self::RuleForbidden(name) => {
+                format!("Nothing was changed: rule {name} is someone else's. Take another name, or ask an administrator.")
+            }
+            Self::RuleContended(name) => {
+                format!("Nothing was changed: someone else changed rule {name} at the same moment. Read it, then try again.")
+            }
+            Self::KeyReused => {
+                "Nothing was changed: this Idempotency-Key was sent with another call within the last 24 hours. Use a \
+                 new one for each call, and the same one only to repeat it."
+                    .into()
+            }
+            Self::KeyInUse => {
+                "The call with this Idempotency-Key is being answered right now. Try again in a moment to get its answer."
+                    .into()
             }
             Self::Contended(id) => {
                 format!("Nothing was changed: others are changing the access of contact {id}. Try again.")
@@ -243,10 +292,11 @@ impl Failure {
             Self::MethodNotAllowed(allowed) => {
                 headers.extend(HeaderValue::from_str(allowed).map(|value| (lambda_http::http::header::ALLOW, value)));
             }
-            Self::Unfinished { job, counts, .. } => headers.extend(count_headers(counts, Some(*job))),
             _ => {}
         }
-        if matches!(self, Self::Contended(_)) || matches!(self, Self::Store(error) if error.is_transient()) {
+        if matches!(self, Self::Contended(_) | Self::KeyInUse | Self::RuleContended(_))
+            || matches!(self, Self::Store(error) if error.is_transient())
+        {
             headers.push((RETRY_AFTER, HeaderValue::from(RETRY_SECONDS)));
         }
         headers

@@ -3,18 +3,21 @@
 
 pub mod answer;
 pub mod app;
+mod aws;
 pub mod call;
 pub mod config;
 pub mod contacts;
 pub mod endpoint;
+pub mod event_bridge;
 pub mod failure;
 pub mod log;
 pub mod negotiation;
 pub mod run;
+pub mod sqs;
 
 pub use answer::Answer;
 pub use app::App;
 pub use call::Call;
 pub use endpoint::Endpoint;
 pub use failure::Failure;
-pub use run::run;
+pub use run::{run, run_events, run_with_queue};

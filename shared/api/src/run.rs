@@ -1,37 +1,141 @@
 //! Start-up of a function.
 
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+use jobs::{Clock, Events, Jobs, Message, Queue, QueueError};
 use lambda_http::{Error, Request, service_fn};
+use models::limits::WORKER_RESERVE_MILLIS;
+use models::moment::Moment;
 use store::Store;
 use store::client::connect;
+use tokio::time::Instant;
 
 use crate::app::App;
 use crate::config::Config;
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, routed, unrouted};
+use crate::event_bridge::EventBridge;
+use crate::failure::Failure;
 use crate::log;
+use crate::sqs::SqsQueue;
 
-/// Runs a Lambda function that offers `endpoint`.
+/// Runs a Lambda function that offers `endpoints` and hands nothing on.
 ///
 /// # Errors
 ///
 /// When the environment cannot be used, or the Lambda runtime ends.
-pub fn run(endpoint: Endpoint) -> Result<(), Error> {
-    let config = Config::from_env()?;
-    log::init(&config.log);
-    // One event at a time is all that Lambda hands a function, so one thread is enough, and starts fastest.
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(serve(endpoint, &config))
+pub fn run(endpoints: &'static [Endpoint]) -> Result<(), Error> {
+    start(|config| async move { serve(endpoints, &App::new(jobs(&config).await, config.token_cache)).await })
 }
 
-async fn serve(endpoint: Endpoint, config: &Config) -> Result<(), Error> {
-    // Made before the first poll: the client loads its TLS roots, which then no caller waits for.
-    let app = &start(config).await;
+/// Runs a Lambda function that offers `endpoints` and hands work on to the bulk workers.
+///
+/// # Errors
+///
+/// When the environment cannot be used, or the Lambda runtime ends.
+pub fn run_with_queue(endpoints: &'static [Endpoint]) -> Result<(), Error> {
+    start(|config| async move { serve(endpoints, &App::new(with_queue(&config).await, config.token_cache)).await })
+}
+
+/// Reads the environment, then runs `serve` on a runtime of one thread: one event at a time is all that Lambda hands a
+/// function, and it starts fastest.
+fn start<S: Future<Output = Result<(), Error>>>(serve: impl FnOnce(Config) -> S) -> Result<(), Error> {
+    let config = Config::from_env()?;
+    log::init(&config.log);
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(serve(config))
+}
+
+// The clients are made before the first poll: they load their TLS roots, which then no caller waits for.
+async fn serve(endpoints: &'static [Endpoint], app: &App) -> Result<(), Error> {
     lambda_http::run(service_fn(|request: Request| async move {
-        Ok::<_, std::convert::Infallible>(endpoint.answer(app, request).await)
+        let endpoint = match endpoints {
+            [one] => Some(one),
+            several => routed(several, &request),
+        };
+        Ok::<_, std::convert::Infallible>(match endpoint {
+            Some(endpoint) => endpoint.answer(app, request).await,
+            None => unrouted(&request, Failure::RouteNotFound),
+        })
     }))
     .await
 }
 
-/// What a function works with, as its configuration says.
-pub async fn start(config: &Config) -> App {
+/// The time, as this machine has it.
+pub fn clock() -> Clock {
+    Arc::new(|| Moment::floor(Timestamp::now()))
+}
+
+/// The job engine of a function that hands nothing on. What it leaves open a sweep finds.
+async fn jobs(config: &Config) -> Jobs {
     let client = connect(config.endpoint.as_ref(), None).await;
-    App::new(Store::new(client, &config.table), config.token_cache)
+    let store = Store::new(client, &config.table);
+    let events = if config.event_bus.is_some() { Events::Elsewhere } else { Events::Off };
+    Jobs {
+        events,
+        retention: jobs::context::retention(config.chunk_days),
+        ..Jobs::new(store, clock(), Arc::new(NoQueue))
+    }
+}
+
+/// The same, with the queue of the bulk workers.
+async fn with_queue(config: &Config) -> Jobs {
+    let jobs = jobs(config).await;
+    match &config.queue_url {
+        Some(url) => {
+            let queue = SqsQueue::connect(url.clone(), config.sqs_endpoint.as_deref()).await;
+            Jobs { queue: Arc::new(queue), ..jobs }
+        }
+        None => jobs,
+    }
+}
+
+/// The same, with the event bus.
+async fn with_bus(config: &Config) -> Jobs {
+    let jobs = with_queue(config).await;
+    match &config.event_bus {
+        Some(name) => {
+            let bus = EventBridge::connect(name.clone(), config.events_endpoint.as_deref()).await;
+            Jobs { events: Events::Here(Arc::new(bus)), ..jobs }
+        }
+        None => jobs,
+    }
+}
+
+/// Runs a Lambda function whose events are no requests: each is a JSON value, and so is what it comes to.
+///
+/// # Errors
+///
+/// When the environment cannot be used, or the Lambda runtime ends.
+pub fn run_events<E, R, H>(handler: H) -> Result<(), Error>
+where
+    E: for<'de> serde::Deserialize<'de>,
+    R: serde::Serialize,
+    H: for<'a> Fn(&'a Jobs, E, Instant) -> BoxFuture<'a, Result<R, Error>> + Copy,
+{
+    start(|config| async move {
+        let jobs = &with_bus(&config).await;
+        lambda_runtime::run(service_fn(|event: lambda_runtime::LambdaEvent<E>| async move {
+            handler(&jobs.metered(), event.payload, stop_at(&event.context)).await
+        }))
+        .await
+    })
+}
+
+/// When a function stops taking up work, so that what it is at is through before Lambda ends it.
+fn stop_at(context: &lambda_runtime::Context) -> Instant {
+    let remaining = context.deadline().duration_since(std::time::SystemTime::now()).unwrap_or(Duration::ZERO);
+    Instant::now() + remaining.saturating_sub(Duration::from_millis(WORKER_RESERVE_MILLIS))
+}
+
+/// Takes nothing: for functions without a queue, whose open jobs a sweep finds.
+#[derive(Debug)]
+struct NoQueue;
+
+impl Queue for NoQueue {
+    fn send(&self, _: Vec<Message>) -> BoxFuture<'_, Result<(), QueueError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
 }

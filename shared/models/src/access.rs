@@ -76,6 +76,21 @@ impl Access {
             managers: managers.into_iter().filter(|id| seen.insert(*id)).collect(),
         }
     }
+
+    /// What an answer shows of it where it is the target of a job or of a rule.
+    pub fn view(&self) -> TargetView<'_> {
+        TargetView { is_private: self.share.is_private(), manager_list: &self.managers }
+    }
+}
+
+/// An access as the target of a job or of a rule, with the names that requests have for its fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct TargetView<'a> {
+    /// Whether the contacts become private.
+    pub is_private: bool,
+    /// Their managers.
+    pub manager_list: &'a [Uuid],
 }
 
 /// The user on whose behalf a request is answered.

@@ -64,6 +64,41 @@ pub struct Filter {
     pub words: Vec<String>,
 }
 
+impl Filter {
+    /// What an answer shows of it.
+    pub fn view(&self) -> FilterView<'_> {
+        FilterView {
+            tags: &self.tags,
+            contact_stage: &self.stages,
+            contact_type: &self.types,
+            contact_list_view: self.view.name(),
+            from_date: self.from_date,
+            to_date: self.to_date,
+            filter_value: self.words.join(" "),
+        }
+    }
+}
+
+/// A filter as answers show it, with the names that requests have for its fields.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct FilterView<'a> {
+    /// Tags, folded.
+    pub tags: &'a [String],
+    /// Stages; empty for any.
+    pub contact_stage: &'a [i32],
+    /// Types; empty for any.
+    pub contact_type: &'a [i32],
+    /// The view's name.
+    pub contact_list_view: &'static str,
+    /// The earliest creation date.
+    pub from_date: Option<Moment>,
+    /// The latest creation date.
+    pub to_date: Option<Moment>,
+    /// Words of the name, folded, with a space between; empty when there are none.
+    pub filter_value: String,
+}
+
 /// What the indexes hold of a contact: all that a filter asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IndexEntry {

@@ -45,6 +45,36 @@ pub const RUN_GRACE_MILLIS: u64 = 3_000;
 /// Milliseconds that a function keeps for its answer after the run has stopped.
 pub const ANSWER_RESERVE_MILLIS: u64 = 5_000;
 
+/// Milliseconds for which a worker that is not heard of keeps its shard.
+pub const LEASE_MILLIS: u64 = 45_000;
+
+/// Milliseconds that a lease must last for anything to be written under it: what is on its way by then arrives within
+/// them.
+pub const LEASE_MARGIN_MILLIS: u64 = 10_000;
+
+/// Milliseconds after which a worker that found nothing to write renews its lease.
+pub const RENEW_MILLIS: u64 = 10_000;
+
+/// Milliseconds for which a message is trusted to be delivered, before what it asks for is asked for again.
+pub const PATIENCE_MILLIS: u64 = 10 * 60 * 1000;
+
+/// Milliseconds after which work that the table refused is asked for again, if its message does not come back before.
+pub const RETRY_MILLIS: u64 = 60_000;
+
+/// How often a shard is taken up without getting on before it is given up.
+pub const MAX_TRIES: u32 = 10;
+
+/// Milliseconds that a bulk worker keeps for what it is at when it stops taking up work.
+pub const WORKER_RESERVE_MILLIS: u64 = 15_000;
+
+/// Hours for which an idempotency key stands for the call that it was first sent with.
+pub const IDEMPOTENCY_HOURS: i64 = 24;
+
+// A worker that renews in time has the better part of its lease to write a page in.
+const _: () = assert!(RENEW_MILLIS + LEASE_MARGIN_MILLIS < LEASE_MILLIS / 2);
+// The one call that holds leases and renews none of them before its first page is over before they end.
+const _: () = assert!(SYNCHRONOUS_RUN_MILLIS < LEASE_MILLIS - LEASE_MARGIN_MILLIS);
+
 const _: () = assert!(SYNCHRONOUS_RUN_MILLIS + ANSWER_RESERVE_MILLIS <= 30_000);
 const _: () = assert!(RUN_GRACE_MILLIS < ANSWER_RESERVE_MILLIS);
 // The headers have what is left.

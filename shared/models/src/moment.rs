@@ -73,6 +73,11 @@ impl Moment {
         Timestamp::new(self.0.div_euclid(STEPS_PER_SECOND), nanos).unwrap_or(Timestamp::UNIX_EPOCH)
     }
 
+    /// How long it is from `earlier` to this moment; negative when that is later.
+    pub fn since(self, earlier: Self) -> SignedDuration {
+        self.timestamp().duration_since(earlier.timestamp())
+    }
+
     /// The moment one step earlier, or the first one.
     #[must_use]
     pub fn previous(self) -> Self {

@@ -50,6 +50,17 @@ impl Plan {
         self.tests.iter().all(|test| test.passes(entry))
     }
 
+    /// About how many entries it reads, by the directory's counters: dates may leave fewer.
+    pub fn expected(&self, statistics: &Statistics) -> u64 {
+        if self.is_empty() {
+            return 0;
+        }
+        match &self.source {
+            Source::Tag(tag) => statistics.tags.get(tag).copied().unwrap_or(0),
+            Source::Stages(stages) => stages.iter().filter_map(|stage| statistics.stages.get(stage)).sum(),
+        }
+    }
+
     /// Whether no contact can match.
     pub fn is_empty(&self) -> bool {
         self.from > self.to || self.source.partitions() == 0

@@ -8,17 +8,25 @@ use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 
 use jiff::tz::TimeZone;
-use serde::de::{IgnoredAny, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::Deserializer;
+use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::access::Access;
 use crate::filter::{Filter, ListView};
 use crate::fold::{fold, fold_tag};
+use crate::id::PortalId;
 use crate::invalid::{Fault, Invalid, nearest};
 use crate::limits::{MAX_FAULTS, MAX_FILTER_VALUE_BYTES, MAX_LIST_VALUES, MAX_PAGE, MAX_TAG_BYTES};
 use crate::moment::{Edge, Moment};
+use crate::rule::Schedule;
+
+/// Bytes of an idempotency key.
+pub const MAX_IDEMPOTENCY_KEY_BYTES: usize = 255;
+
+/// The largest `maxAffected`: contacts are numbered by an int32, so there are no more.
+const MAX_AFFECTED: u64 = i32::MAX.unsigned_abs() as u64;
 
 /// The body of `PUT …/contact/{contactid}/access`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,20 +77,93 @@ impl SetFilterAccess {
             "managerList",
         ];
         let mut fields = Fields::parse(body, KNOWN)?;
-        let filter = Filter {
-            tags: fields.tags("tags"),
-            stages: fields.any_of("contactStage"),
-            types: fields.any_of("contactType"),
-            view: fields.list_view("contactListView"),
-            from_date: fields.date("fromDate", Edge::From, zone),
-            to_date: fields.date("toDate", Edge::To, zone),
-            words: filter_value.map(words).unwrap_or_default(),
-        };
-        let is_private = fields.required_bool("isPrivate", "true makes the contacts private, false public");
-        let managers = fields.uuids("managerList");
+        let filter = fields.filter(filter_value, zone);
+        let target = fields.target();
         fields.finish()?;
-        Ok(Self { filter, target: Access::requested(is_private, managers) })
+        Ok(Self { filter, target })
     }
+}
+
+/// The body of `PUT …/rules/{name}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetRule {
+    /// Which contacts.
+    pub filter: Filter,
+    /// What their access becomes.
+    pub target: Access,
+    /// When.
+    pub schedule: Schedule,
+    /// Whether it is to run at all.
+    pub enabled: bool,
+}
+
+impl SetRule {
+    /// Reads the body; dates without an offset are meant in `zone`, which is the schedule's too unless it names one.
+    ///
+    /// `filter` is required: `{}` selects every contact, and that is nothing to be had by leaving something out.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`] names every field that is missing, unknown or of a wrong type.
+    pub fn parse(body: &[u8], zone: &TimeZone) -> Result<Self, Invalid> {
+        let mut fields = Fields::parse(body, &["filter", "target", "cron", "timeZone", "enabled"])?;
+        let filter = fields.filter_object("filter", zone);
+        let target = fields.target_object("target");
+        let schedule = fields.schedule(zone);
+        let enabled = fields.optional_bool("enabled", "false keeps the rule without running it").unwrap_or(true);
+        fields.finish()?;
+        // A schedule that is missing has been named among the faults.
+        let schedule = schedule.ok_or_else(|| Invalid::one("cron", "is required"))?;
+        Ok(Self { filter, target, schedule, enabled })
+    }
+}
+
+/// What a scheduler gives to a function that it starts itself: a change of access by filter, without a rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunOnce {
+    /// The portal whose contacts are meant.
+    pub portal: PortalId,
+    /// Which contacts.
+    pub filter: Filter,
+    /// What their access becomes.
+    pub target: Access,
+    /// Over how many changes nothing is to be written.
+    pub max_affected: Option<u64>,
+    /// What makes two of them the same one.
+    pub idempotency_key: Option<String>,
+}
+
+impl RunOnce {
+    /// The portal of a payload, for its time zone, in which [`RunOnce::parse`] then reads the dates.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`] with all that is wrong with the payload, and not only with its portal.
+    pub fn portal(body: &[u8]) -> Result<PortalId, Invalid> {
+        Self::parse(body, &TimeZone::UTC).map(|run| run.portal)
+    }
+
+    /// Reads the payload; dates without an offset are meant in `zone`.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`] names every field that is missing, unknown or of a wrong type.
+    pub fn parse(body: &[u8], zone: &TimeZone) -> Result<Self, Invalid> {
+        let mut fields = Fields::parse(body, &["portal", "filter", "access", "maxAffected", "idempotencyKey"])?;
+        let portal = fields.portal("portal");
+        let filter = fields.filter_object("filter", zone);
+        let target = fields.target_object("access");
+        let max_affected = fields.number("maxAffected", MAX_AFFECTED);
+        let idempotency_key = fields.idempotency_key("idempotencyKey");
+        fields.finish()?;
+        // A portal that is missing has been named among the faults.
+        let portal = portal.ok_or_else(|| Invalid::one("portal", "is required"))?;
+        Ok(Self { portal, filter, target, max_affected, idempotency_key })
+    }
+}
+
+fn too_long_filter_value(bytes: usize) -> String {
+    format!("has {bytes} bytes; at most {MAX_FILTER_VALUE_BYTES} are taken")
 }
 
 /// The words of `filterValue`, folded, each once.
@@ -99,6 +180,8 @@ fn words(filter_value: &str) -> Vec<String> {
 /// The fields of a JSON object, taken one by one, with the faults found on the way.
 struct Fields {
     object: Map<String, Value>,
+    /// What stands before a field's name in a fault: nothing, or the object's own name and a dot.
+    path: String,
     known: &'static [&'static str],
     faults: Vec<Fault>,
 }
@@ -115,7 +198,7 @@ impl Fields {
                     field: shown(&name).into_owned(),
                     message: "is given more than once; give it once".to_owned(),
                 });
-                Ok(Self { object, known, faults: faults.collect() })
+                Ok(Self { object, path: String::new(), known, faults: faults.collect() })
             }
             Ok(other) => Err(Invalid::one(
                 "",
@@ -129,25 +212,170 @@ impl Fields {
     }
 
     fn fault(&mut self, field: impl Into<String>, message: impl Into<String>) {
-        self.faults.push(Fault { field: field.into(), message: message.into() });
+        self.faults.push(Fault { field: self.path.clone() + &field.into(), message: message.into() });
     }
 
     fn wrong(&mut self, field: impl Into<String>, expected: &str, found: &Value) {
         self.fault(field, format!("must be {expected}; it is {}", kind(found)));
     }
 
-    fn required_bool(&mut self, name: &str, meaning: &str) -> bool {
-        match self.object.remove(name) {
-            Some(Value::Bool(value)) => value,
-            Some(other) => {
+    fn optional_bool(&mut self, name: &str, meaning: &str) -> Option<bool> {
+        match self.object.remove(name)? {
+            Value::Bool(value) => Some(value),
+            other => {
                 self.wrong(name, &format!("true or false ({meaning})"), &other);
-                false
-            }
-            None => {
-                self.fault(name, format!("is required: {meaning}"));
-                false
+                None
             }
         }
+    }
+
+    fn required_bool(&mut self, name: &str, meaning: &str) -> bool {
+        self.require(name, meaning);
+        self.optional_bool(name, meaning).unwrap_or(false)
+    }
+
+    /// Notes a fault when the field is missing.
+    fn require(&mut self, name: &str, meaning: &str) {
+        if !self.object.contains_key(name) {
+            self.fault(name, format!("is required: {meaning}"));
+        }
+    }
+
+    fn text(&mut self, name: &str, expected: &str) -> Option<String> {
+        match self.object.remove(name)? {
+            Value::String(text) => Some(text),
+            other => {
+                self.wrong(name, expected, &other);
+                None
+            }
+        }
+    }
+
+    fn number(&mut self, name: &str, most: u64) -> Option<u64> {
+        let value = self.object.remove(name)?;
+        let number = value.as_u64().filter(|number| *number <= most);
+        if number.is_none() {
+            self.wrong(name, &format!("a whole number from 0 to {most}"), &value);
+        }
+        number
+    }
+
+    /// The fields of the required object under `name`; they are to be given back with [`Fields::absorb`].
+    fn object(&mut self, name: &str, known: &'static [&'static str], meaning: &str) -> Option<Self> {
+        self.require(name, meaning);
+        match self.object.remove(name)? {
+            Value::Object(object) => {
+                Some(Self { object, path: format!("{}{name}.", self.path), known, faults: Vec::new() })
+            }
+            other => {
+                self.wrong(name, meaning, &other);
+                None
+            }
+        }
+    }
+
+    /// Ends the reading of an inner object.
+    fn absorb(&mut self, inner: Self) {
+        if let Err(Invalid { faults }) = inner.finish() {
+            self.faults.extend(faults);
+        }
+    }
+
+    /// A filter's fields.
+    fn filter(&mut self, filter_value: Option<&str>, zone: &TimeZone) -> Filter {
+        Filter {
+            tags: self.tags("tags"),
+            stages: self.any_of("contactStage"),
+            types: self.any_of("contactType"),
+            view: self.list_view("contactListView"),
+            from_date: self.date("fromDate", Edge::From, zone),
+            to_date: self.date("toDate", Edge::To, zone),
+            words: filter_value.map(words).unwrap_or_default(),
+        }
+    }
+
+    /// The fields of the access that a filter's contacts are to get.
+    fn target(&mut self) -> Access {
+        let is_private = self.required_bool("isPrivate", "true makes the contacts private, false public");
+        Access::requested(is_private, self.uuids("managerList"))
+    }
+
+    /// A filter as an object, with the words that an endpoint otherwise has in its query.
+    fn filter_object(&mut self, name: &str, zone: &TimeZone) -> Filter {
+        const KNOWN: &[&str] =
+            &["tags", "contactStage", "contactType", "contactListView", "fromDate", "toDate", "filterValue"];
+        const MEANING: &str = "an object such as {\"tags\":[\"vip\"]}, or {} for every contact";
+        let Some(mut inner) = self.object(name, KNOWN, MEANING) else { return Filter::default() };
+        let filter_value = inner.text("filterValue", "words of the display name in quotes, such as \"anna riga\"");
+        if let Some(bytes) = filter_value.as_ref().map(String::len).filter(|bytes| *bytes > MAX_FILTER_VALUE_BYTES) {
+            inner.fault("filterValue", too_long_filter_value(bytes));
+        }
+        let filter = inner.filter(filter_value.as_deref(), zone);
+        self.absorb(inner);
+        filter
+    }
+
+    /// An access as an object.
+    fn target_object(&mut self, name: &str) -> Access {
+        const MEANING: &str =
+            "an object such as {\"isPrivate\":true,\"managerList\":[\"9924256a-739c-462b-af15-e652a3b1b6eb\"]}";
+        let Some(mut inner) = self.object(name, &["isPrivate", "managerList"], MEANING) else {
+            return Access::default();
+        };
+        let target = inner.target();
+        self.absorb(inner);
+        target
+    }
+
+    /// `cron` and `timeZone`, for which `zone` stands in.
+    fn schedule(&mut self, zone: &TimeZone) -> Option<Schedule> {
+        const CRON: &str = "a cron expression in quotes, such as \"0 2 * * *\" for 02:00 every day";
+        const ZONE: &str = "the IANA name of a time zone in quotes, such as \"Europe/Riga\"";
+        self.require("cron", CRON);
+        let own_zone = self.object.contains_key("timeZone");
+        let cron = self.text("cron", CRON);
+        let named = self.text("timeZone", ZONE);
+        let zone = match named.as_deref().or(zone.iana_name()) {
+            Some(zone) => zone,
+            None if own_zone => return None,
+            None => {
+                self.fault("timeZone", format!("is required: {ZONE}"));
+                return None;
+            }
+        };
+        // Where one of the two is missing already, the other is read all the same, for its own faults.
+        match Schedule::parse(cron.as_deref().unwrap_or("* * * * *"), zone) {
+            Ok(schedule) => cron.map(|_| schedule),
+            Err(Invalid { faults }) => {
+                self.faults.extend(faults);
+                None
+            }
+        }
+    }
+
+    fn portal(&mut self, name: &str) -> Option<PortalId> {
+        const MEANING: &str = "the portal's identifier in quotes, such as \"acme\"";
+        self.require(name, MEANING);
+        let text = self.text(name, MEANING)?;
+        match text.parse() {
+            Ok(portal) => Some(portal),
+            Err(fault) => {
+                self.fault(name, format!("{fault}; it is \"{}\"", shown(&text)));
+                None
+            }
+        }
+    }
+
+    fn idempotency_key(&mut self, name: &str) -> Option<String> {
+        let key = self.text(name, "a text in quotes that is new for each run, such as its date")?;
+        if key.is_empty() || key.len() > MAX_IDEMPOTENCY_KEY_BYTES || !key.bytes().all(|b| b.is_ascii_graphic()) {
+            let message = format!(
+                "must be 1 to {MAX_IDEMPOTENCY_KEY_BYTES} visible ASCII characters without spaces; it is \"{}\"",
+                shown(&key)
+            );
+            self.fault(name, message);
+        }
+        Some(key)
     }
 
     /// The array under `name`, or nothing when it is left out, which means `without`.
@@ -253,46 +481,117 @@ impl Fields {
     }
 
     fn finish(self) -> Result<(), Invalid> {
-        finish("field", self.object.keys(), self.known, self.faults)
+        let of = match self.path.strip_suffix('.') {
+            None => "field of this endpoint".to_owned(),
+            Some(object) => format!("field of {object}"),
+        };
+        finish(&of, &self.path, self.object.keys(), self.known, self.faults)
     }
 }
 
-/// The names that a JSON object holds more than once: which of their values was meant would be a guess.
+/// The names that a JSON object, or one within it, holds more than once: which of their values was meant would be a
+/// guess. They are told as `managerList` or `filter.tags`, and no more of them than are shown.
 fn repeated_names(body: &[u8]) -> BTreeSet<String> {
-    struct Repeated(BTreeSet<String>);
+    /// Where in the body a value is.
+    #[derive(Clone, Copy)]
+    enum Place<'p> {
+        Body,
+        Member(&'p Place<'p>, &'p str),
+        Item(&'p Place<'p>, usize),
+    }
 
-    struct Names;
+    impl fmt::Display for Place<'_> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            match self {
+                Self::Body => Ok(()),
+                Self::Member(Self::Body, name) => f.write_str(&shown(name)),
+                Self::Member(object, name) => write!(f, "{object}.{}", shown(name)),
+                Self::Item(array, i) => write!(f, "{array}[{i}]"),
+            }
+        }
+    }
 
-    impl<'de> Visitor<'de> for Names {
-        type Value = Repeated;
+    struct Names<'p, 'r> {
+        place: &'p Place<'p>,
+        repeated: &'r mut BTreeSet<String>,
+    }
+
+    impl<'de> DeserializeSeed<'de> for Names<'_, '_> {
+        type Value = ();
+
+        fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+            deserializer.deserialize_any(self)
+        }
+    }
+
+    impl<'de> Visitor<'de> for Names<'_, '_> {
+        type Value = ();
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an object")
+            f.write_str("any value")
         }
 
-        fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Repeated, A::Error> {
-            let (mut seen, mut repeated) = (HashSet::new(), BTreeSet::new());
-            while let Some((name, IgnoredAny)) = members.next_entry::<Cow<'de, str>, IgnoredAny>()? {
-                if let Some(name) = seen.replace(name) {
-                    repeated.insert(name.into_owned());
+        fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+            let mut seen: HashSet<Cow<'de, str>> = HashSet::new();
+            while let Some(name) = members.next_key::<Cow<'de, str>>()? {
+                let place = Place::Member(self.place, &name);
+                if seen.contains(&name) && self.repeated.len() <= MAX_FAULTS {
+                    self.repeated.insert(place.to_string());
                 }
+                members.next_value_seed(Names { place: &place, repeated: self.repeated })?;
+                seen.insert(name);
             }
-            Ok(Repeated(repeated))
+            Ok(())
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+            let mut i = 0;
+            while let Some(()) =
+                items.next_element_seed(Names { place: &Place::Item(self.place, i), repeated: self.repeated })?
+            {
+                i += 1;
+            }
+            Ok(())
+        }
+
+        fn visit_unit<E>(self) -> Result<(), E> {
+            Ok(())
+        }
+
+        fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+            Ok(())
+        }
+
+        fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+            Ok(())
+        }
+
+        fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+            Ok(())
+        }
+
+        fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+            Ok(())
+        }
+
+        fn visit_str<E>(self, _: &str) -> Result<(), E> {
+            Ok(())
         }
     }
 
-    impl<'de> Deserialize<'de> for Repeated {
-        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            deserializer.deserialize_map(Names)
-        }
+    let mut repeated = BTreeSet::new();
+    let names = Names { place: &Place::Body, repeated: &mut repeated };
+    match names.deserialize(&mut serde_json::Deserializer::from_slice(body)) {
+        Ok(()) => repeated,
+        // The caller has read the same bytes as JSON before.
+        Err(_) => BTreeSet::new(),
     }
-
-    serde_json::from_slice(body).map_or_else(|_| BTreeSet::new(), |Repeated(names)| names)
 }
 
 /// Ends a reading: with the names that nothing asked for, and what else was found wrong.
 fn finish<'a>(
     what: &str,
+    path: &str,
     unknown: impl Iterator<Item = &'a String>,
     known: &[&str],
     faults: Vec<Fault>,
@@ -300,7 +599,7 @@ fn finish<'a>(
     // What is misspelt comes first: it explains what is then said to be missing.
     let unknown = unknown.map(|name| {
         let name = if name.is_empty() { "\"\"".into() } else { shown(name) };
-        Fault { message: unknown_name(what, &name, known), field: name.into_owned() }
+        Fault { message: unknown_name(what, &name, known), field: format!("{path}{name}") }
     });
     // Only what is shown is worded: a body has room for a hundred thousand faults, an answer has not.
     let mut all = unknown.chain(faults);
@@ -334,13 +633,13 @@ pub fn checked_tag(text: &str) -> Result<String, String> {
 fn unknown_name(what: &str, name: &str, known: &[&str]) -> String {
     let list = known.join(", ");
     match nearest(name, known.iter().copied()) {
-        Some(near) => format!("is not a {what} of this endpoint; did you mean {near}? Known are {list}"),
-        None => format!("is not a {what} of this endpoint; known are {list}"),
+        Some(near) => format!("is not a {what}; did you mean {near}? Known are {list}"),
+        None => format!("is not a {what}; known are {list}"),
     }
 }
 
 /// A name that came from outside, short enough to be shown.
-fn shown(name: &str) -> Cow<'_, str> {
+pub(crate) fn shown(name: &str) -> Cow<'_, str> {
     const SHOWN_CHARS: usize = 64;
     match name.char_indices().nth(SHOWN_CHARS) {
         Some((end, _)) => Cow::Owned(format!("{}…", &name[..end])),
@@ -437,22 +736,27 @@ impl Query {
 
     /// `maxAffected`: over how many changes nothing is to be written.
     pub fn max_affected(&mut self) -> Option<u64> {
-        self.number("maxAffected", u64::from(i32::MAX.unsigned_abs()))
+        self.number("maxAffected", MAX_AFFECTED)
     }
 
-    /// `count` and `startIndex`.
+    /// `count` and `startIndex`, for pages that are as long as they may be when the call does not say.
     pub fn page(&mut self) -> Page {
+        self.page_of(MAX_PAGE)
+    }
+
+    /// `count` and `startIndex`, for pages of `default` when the call does not say.
+    pub fn page_of(&mut self, default: usize) -> Page {
         let count = self.number("count", MAX_PAGE as u64);
         let start = self.number("startIndex", u64::from(i32::MAX.unsigned_abs()));
         let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-        Page { count: count.map_or(MAX_PAGE, size), start_index: start.map_or(0, size) }
+        Page { count: count.map_or(default, size), start_index: start.map_or(0, size) }
     }
 
     /// `filterValue`: words of the display name.
     pub fn filter_value(&mut self) -> Option<String> {
         let text = self.take("filterValue")?;
         if text.len() > MAX_FILTER_VALUE_BYTES {
-            self.fault("filterValue", format!("has {} bytes; at most {MAX_FILTER_VALUE_BYTES} are taken", text.len()));
+            self.fault("filterValue", too_long_filter_value(text.len()));
         }
         Some(text)
     }
@@ -463,6 +767,12 @@ impl Query {
     ///
     /// [`Invalid`] with every fault, a parameter that was not asked for among them: a misspelt `dryRun` would write.
     pub fn finish(self) -> Result<(), Invalid> {
-        finish("query parameter", self.pairs.iter().map(|(name, _)| name), &self.known, self.faults)
+        finish(
+            "query parameter of this endpoint",
+            "",
+            self.pairs.iter().map(|(name, _)| name),
+            &self.known,
+            self.faults,
+        )
     }
 }

@@ -8,6 +8,7 @@ mod folding;
 mod import_lines;
 mod plans;
 mod query;
+mod rules;
 mod selection;
 
 /// Compares `text` with the committed file `snapshots/<name>.snap`.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{DeleteRequest, KeysAndAttributes, PutRequest, ReturnConsumedCapacity, WriteRequest};
 use backon::{BackoffBuilder as _, ExponentialBuilder};
-use futures::stream::{self, StreamExt as _};
+use futures::stream::{FuturesUnordered, StreamExt as _};
 
 use crate::client::Store;
 use crate::error::StoreError;
@@ -86,17 +86,35 @@ impl Store {
     ///
     /// A key that is given twice is read once: DynamoDB refuses a batch with a key in it twice.
     pub(crate) async fn get_many(&self, keys: &[Key], consistent: bool) -> Result<Vec<Item>, StoreError> {
+        let mut items = Vec::with_capacity(keys.len());
+        self.get_each(keys, consistent, |item| {
+            items.push(item);
+            Ok(())
+        })
+        .await?;
+        Ok(items)
+    }
+
+    /// The same, with each item given to `take` as its batch comes, so that not all are in memory at once.
+    pub(crate) async fn get_each(
+        &self,
+        keys: &[Key],
+        consistent: bool,
+        mut take: impl FnMut(Item) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
         let mut seen = HashSet::with_capacity(keys.len());
         let keys: Vec<&Key> = keys.iter().filter(|key| seen.insert(*key)).collect();
-        let batches: Vec<Vec<Item>> =
-            keys.chunks(READ_BATCH).map(|keys| keys.iter().map(|key| keyed(key)).collect()).collect();
-        let mut batches =
-            stream::iter(batches).map(|keys| self.get_batch(keys, consistent)).buffer_unordered(IN_FLIGHT);
-        let mut items = Vec::with_capacity(keys.len());
-        while let Some(batch) = batches.next().await {
-            items.extend(batch?);
+        let mut batches = keys.chunks(READ_BATCH).map(|keys| keys.iter().map(|key| keyed(key)).collect());
+        let mut under_way = FuturesUnordered::new();
+        loop {
+            while under_way.len() < IN_FLIGHT
+                && let Some(batch) = batches.next()
+            {
+                under_way.push(self.get_batch(batch, consistent));
+            }
+            let Some(batch) = under_way.next().await else { return Ok(()) };
+            batch?.into_iter().try_for_each(&mut take)?;
         }
-        Ok(items)
     }
 
     async fn get_batch(&self, mut keys: Vec<Item>, consistent: bool) -> Result<Vec<Item>, StoreError> {
@@ -133,21 +151,24 @@ impl Store {
 
     /// Makes many writes, in no order, at most one per key, and says which of them are **not** known to be made; a
     /// caller that drops those loses them. 1 write unit per KB, and again per index an item is in.
-    pub(crate) async fn write_many(&self, writes: Vec<Write>) -> Written {
+    pub(crate) async fn write_many(&self, writes: impl IntoIterator<Item = Write>) -> Written {
         let mut written = Written::default();
+        // Items are made when their batch is sent, so that only those under way are in memory.
         let mut writes = writes.into_iter().map(|write| write.0);
-        let batches: Vec<Vec<WriteRequest>> = std::iter::from_fn(|| {
-            let batch: Vec<WriteRequest> = writes.by_ref().take(WRITE_BATCH).collect();
-            (!batch.is_empty()).then_some(batch)
-        })
-        .collect();
-        let mut results = stream::iter(batches).map(|batch| self.write_batch(batch)).buffer_unordered(IN_FLIGHT);
-        // A batch that fails stops no other: what was written has to be known.
-        while let Some((rest, error)) = results.next().await {
+        let mut under_way = FuturesUnordered::new();
+        loop {
+            while under_way.len() < IN_FLIGHT {
+                let batch: Vec<WriteRequest> = writes.by_ref().take(WRITE_BATCH).collect();
+                if batch.is_empty() {
+                    break;
+                }
+                under_way.push(self.write_batch(batch));
+            }
+            // A batch that fails stops no other: what was written has to be known.
+            let Some((rest, error)) = under_way.next().await else { return written };
             written.rest.extend(rest.into_iter().map(Write));
             written.error = written.error.or(error);
         }
-        written
     }
 
     /// Like [`Self::write_many`], for callers to whom a part is a failure.
@@ -178,7 +199,7 @@ impl Store {
                 }
                 // A call throttled as a whole, or that met someone's transaction, is a batch of which nothing was
                 // processed: a batch has no conditions of its own.
-                Err(error) if error.is_throttled() || error.is_condition_failed() => {
+                Err(error) if error.is_throttled() || error.is_contended() => {
                     tracing::debug!(%error, "batch throttled");
                 }
                 Err(error) => return (writes, Some(error)),

@@ -1,4 +1,4 @@
-//! A chunk's body: what each of its contacts had before the job, compressed.
+//! A chunk's body: what each of its contacts had before the job and, where that differs, has after it; compressed.
 //!
 //! Identifiers of managers and revisions come from few users and few jobs, so a chunk lists each once and refers to
 //! it by number: forty managers of a contact take about forty bytes before compression.
@@ -11,7 +11,7 @@ use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
 use models::access::{Access, ShareType};
 use models::id::ContactId;
-use models::job::Before;
+use models::job::Change;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -26,11 +26,13 @@ pub const MAX_CHUNK_BYTES: usize = 350 * 1024;
 /// Bytes that a number below `MAX_CHUNK_BYTES` takes at most, as a variable-length integer.
 const INDEX_BYTES: usize = 3;
 /// Bytes that an entry takes at most besides its managers: identifier, share type, revision and the managers' count.
-const ENTRY_BYTES: usize = 5 + 1 + 1 + INDEX_BYTES + INDEX_BYTES;
+const ENTRY_BYTES: usize = 5 + 1 + 1 + INDEX_BYTES + INDEX_BYTES + AFTER_BYTES + 1;
+/// Bytes that what an entry has after the job takes besides its managers.
+const AFTER_BYTES: usize = 1 + 1 + INDEX_BYTES;
 const UUID_BYTES: usize = 16;
 
 // One contact with as many managers as a request can give must always fit an empty chunk.
-const _: () = assert!(ENTRY_BYTES + models::limits::MAX_LIST_VALUES * (INDEX_BYTES + UUID_BYTES) < MAX_CHUNK_BYTES);
+const _: () = assert!(ENTRY_BYTES + 2 * models::limits::MAX_LIST_VALUES * (INDEX_BYTES + UUID_BYTES) < MAX_CHUNK_BYTES);
 
 #[derive(Default, Serialize, Deserialize)]
 struct Body {
@@ -45,6 +47,8 @@ struct Entry {
     share: u8,
     revision: Option<u32>,
     managers: Vec<u32>,
+    after: Option<(u8, Vec<u32>)>,
+    conflict: bool,
 }
 
 /// A chunk being filled.
@@ -63,22 +67,29 @@ impl std::fmt::Debug for ChunkBuilder {
 
 impl ChunkBuilder {
     /// Adds a contact, unless the chunk is full: then it returns false and the chunk is as it was.
-    pub fn push(&mut self, before: &Before) -> bool {
-        let ids = || before.access.managers.iter().chain(&before.revision);
-        let new_ids = ids().filter(|id| !self.numbers.contains_key(id)).count();
-        let bytes = ENTRY_BYTES + before.access.managers.len() * INDEX_BYTES + new_ids * UUID_BYTES;
+    pub fn push(&mut self, change: &Change) -> bool {
+        let after = change.after.as_ref();
+        let managers = || change.before.managers.iter().chain(after.into_iter().flat_map(|after| &after.managers));
+        let new_ids = managers().chain(&change.revision).filter(|id| !self.numbers.contains_key(id)).count();
+        let bytes = ENTRY_BYTES + managers().count() * INDEX_BYTES + new_ids * UUID_BYTES;
         if self.body.entries.len() == MAX_CHUNK_CONTACTS || self.bytes + bytes > MAX_CHUNK_BYTES {
             return false;
         }
         self.bytes += bytes;
         let entry = Entry {
-            contact: before.contact.get().unsigned_abs(),
-            share: before.access.share.number(),
-            revision: before.revision.map(|id| self.number(id)),
-            managers: before.access.managers.iter().map(|&id| self.number(id)).collect(),
+            contact: change.contact.get().unsigned_abs(),
+            share: change.before.share.number(),
+            revision: change.revision.map(|id| self.number(id)),
+            managers: self.all(&change.before.managers),
+            after: after.map(|after| (after.share.number(), self.all(&after.managers))),
+            conflict: change.conflict,
         };
         self.body.entries.push(entry);
         true
+    }
+
+    fn all(&mut self, ids: &[Uuid]) -> Vec<u32> {
+        ids.iter().map(|&id| self.number(id)).collect()
     }
 
     fn number(&mut self, id: Uuid) -> u32 {
@@ -106,7 +117,7 @@ impl ChunkBuilder {
 }
 
 /// Reads a chunk's body.
-pub fn decode(bytes: &[u8]) -> Result<Vec<Before>, StoreError> {
+pub fn decode(bytes: &[u8]) -> Result<Vec<Change>, StoreError> {
     let corrupt = || StoreError::Corrupt("a chunk's body does not read back".into());
     let mut plain = Vec::new();
     DeflateDecoder::new(bytes).read_to_end(&mut plain).map_err(|_| corrupt())?;
@@ -115,16 +126,21 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<Before>, StoreError> {
         let index = usize::try_from(number).map_err(|_| corrupt())?;
         body.ids.get(index).copied().map(Uuid::from_bytes).ok_or_else(corrupt)
     };
+    let access = |share: u8, managers: &[u32]| {
+        Ok(Access {
+            share: ShareType::from_number(i64::from(share)).ok_or_else(corrupt)?,
+            managers: managers.iter().map(|&number| id(number)).collect::<Result<_, _>>()?,
+        })
+    };
     body.entries
         .iter()
         .map(|entry| {
-            Ok(Before {
+            Ok(Change {
                 contact: ContactId::try_from(i64::from(entry.contact)).map_err(|_| corrupt())?,
-                access: Access {
-                    share: ShareType::from_number(i64::from(entry.share)).ok_or_else(corrupt)?,
-                    managers: entry.managers.iter().map(|&number| id(number)).collect::<Result<_, _>>()?,
-                },
+                before: access(entry.share, &entry.managers)?,
                 revision: entry.revision.map(id).transpose()?,
+                after: entry.after.as_ref().map(|(share, managers)| access(*share, managers)).transpose()?,
+                conflict: entry.conflict,
             })
         })
         .collect()
@@ -136,20 +152,28 @@ mod tests {
 
     use super::*;
 
-    fn before() -> impl Strategy<Value = Before> {
-        let id = || (0u128..50).prop_map(Uuid::from_u128);
-        (1..=i32::MAX, 0usize..3, prop::collection::vec(id(), 0..40), prop::option::of(id())).prop_map(
-            |(contact, share, managers, revision)| Before {
+    fn access() -> impl Strategy<Value = Access> {
+        let id = (0u128..50).prop_map(Uuid::from_u128);
+        (0usize..3, prop::collection::vec(id, 0..40))
+            .prop_map(|(share, managers)| Access { share: ShareType::ALL[share], managers })
+    }
+
+    fn change() -> impl Strategy<Value = Change> {
+        let id = (0u128..50).prop_map(Uuid::from_u128);
+        (1..=i32::MAX, access(), prop::option::of(id), prop::option::of(access()), any::<bool>()).prop_map(
+            |(contact, before, revision, after, conflict)| Change {
                 contact: i64::from(contact).try_into().unwrap(),
-                access: Access { share: ShareType::ALL[share], managers },
+                before,
                 revision,
+                after,
+                conflict,
             },
         )
     }
 
     proptest! {
         #[test]
-        fn chunks_round_trip(entries in prop::collection::vec(before(), 0..100)) {
+        fn chunks_round_trip(entries in prop::collection::vec(change(), 0..100)) {
             let mut chunk = ChunkBuilder::default();
             for entry in &entries {
                 prop_assert!(chunk.push(entry));
@@ -165,17 +189,22 @@ mod tests {
         let mut contact = 0;
         loop {
             contact += 1;
-            let managers = (0..1000).map(|_| Uuid::from_u128(random.u128(..))).collect();
-            let before = Before {
-                contact: i64::from(contact).try_into().unwrap(),
-                access: Access { share: ShareType::None, managers },
-                revision: Some(Uuid::from_u128(random.u128(..))),
+            let mut access = || {
+                let managers = (0..1000).map(|_| Uuid::from_u128(random.u128(..))).collect();
+                Access { share: ShareType::None, managers }
             };
-            if !chunk.push(&before) {
+            let change = Change {
+                contact: i64::from(contact).try_into().unwrap(),
+                before: access(),
+                after: Some(access()),
+                revision: Some(Uuid::from_u128(random.u128(..))),
+                conflict: false,
+            };
+            if !chunk.push(&change) {
                 break;
             }
         }
-        assert!(contact > 10);
+        assert!(contact > 5);
         assert!(chunk.encode().unwrap().len() < 400 * 1024 - 4096, "{}", chunk.encode().unwrap().len());
     }
 
@@ -186,9 +215,10 @@ mod tests {
         let mut chunk = ChunkBuilder::default();
         for contact in 1..=1000 {
             let managers = (0..40).map(|_| users[random.usize(..users.len())]).collect();
-            let access = Access { share: ShareType::None, managers };
+            let before = Access { share: ShareType::None, managers };
             let revision = Some(Uuid::from_u128(random.u128(..)));
-            assert!(chunk.push(&Before { contact: i64::from(contact).try_into().unwrap(), access, revision }));
+            let contact = i64::from(contact).try_into().unwrap();
+            assert!(chunk.push(&Change { contact, before, revision, after: None, conflict: false }));
         }
         let bytes = chunk.encode().unwrap().len();
         assert!(bytes < 100 * 1024 * 9 / 10, "{bytes}");

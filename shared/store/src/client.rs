@@ -15,8 +15,9 @@ use aws_sdk_dynamodb::config::{
 };
 use aws_sdk_dynamodb::error::ProvideErrorMetadata as _;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity, TransactWriteItem};
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity, ReturnValue, TransactWriteItem};
 
+use crate::batch::pauses;
 use crate::error::StoreError;
 use crate::items::Item;
 use crate::keys::{Key, PK, Range, SK};
@@ -152,6 +153,58 @@ impl Store {
         Ok(())
     }
 
+    /// Writes one item whole if `condition` holds, and says whether it did: 1 write unit per KB, and 1 when it does not.
+    /// `#pk` is the partition key's name in the condition.
+    pub(crate) async fn put_if(
+        &self,
+        item: Item,
+        condition: &str,
+        values: impl IntoIterator<Item = (&'static str, AttributeValue)>,
+    ) -> Result<bool, StoreError> {
+        let values: HashMap<String, AttributeValue> =
+            values.into_iter().map(|(name, value)| (name.into(), value)).collect();
+        let names = condition.contains("#pk").then(|| HashMap::from([("#pk".into(), PK.into())]));
+        let request = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(item))
+            .condition_expression(condition)
+            .set_expression_attribute_names(names)
+            .set_expression_attribute_values(Some(values).filter(|values| !values.is_empty()))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        let mut pauses = pauses();
+        loop {
+            let result = request.clone().send().await.map_err(|error| StoreError::from_sdk("PutItem", error));
+            match (result, pauses.next()) {
+                (Ok(output), _) => {
+                    self.meter.wrote(&output.consumed_capacity);
+                    return Ok(true);
+                }
+                (Err(error), _) if error.is_condition_failed() => return Ok(false),
+                (Err(error), Some(pause)) if error.is_contended() => tokio::time::sleep(pause).await,
+                (Err(error), _) => return Err(error),
+            }
+        }
+    }
+
+    /// Removes one item: 1 write unit per KB.
+    pub(crate) async fn delete(&self, key: &Key) -> Result<(), StoreError> {
+        let (pk, sk) = key.encode();
+        let output = self
+            .client
+            .delete_item()
+            .table_name(&self.table)
+            .key(PK, AttributeValue::S(pk))
+            .key(SK, AttributeValue::S(sk))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(|error| StoreError::from_sdk("DeleteItem", error))?;
+        self.meter.wrote(&output.consumed_capacity);
+        Ok(())
+    }
+
     /// Changes one item by an update expression: 1 write unit per KB.
     pub(crate) async fn update(
         &self,
@@ -160,22 +213,45 @@ impl Store {
         names: HashMap<String, String>,
         values: HashMap<String, AttributeValue>,
     ) -> Result<(), StoreError> {
+        self.update_if(key, expression, None, names, values).await.map(drop)
+    }
+
+    /// Changes one item by an update expression if `condition` holds, and gives back what it is then; none when the
+    /// condition did not hold: 1 write unit per KB.
+    pub(crate) async fn update_if(
+        &self,
+        key: &Key,
+        expression: &str,
+        condition: Option<&str>,
+        names: HashMap<String, String>,
+        values: HashMap<String, AttributeValue>,
+    ) -> Result<Option<Item>, StoreError> {
         let (pk, sk) = key.encode();
-        let output = self
+        let request = self
             .client
             .update_item()
             .table_name(&self.table)
             .key(PK, AttributeValue::S(pk))
             .key(SK, AttributeValue::S(sk))
             .update_expression(expression)
+            .set_condition_expression(condition.map(ToOwned::to_owned))
             .set_expression_attribute_names(Some(names).filter(|names| !names.is_empty()))
             .set_expression_attribute_values(Some(values).filter(|values| !values.is_empty()))
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await
-            .map_err(|error| StoreError::from_sdk("UpdateItem", error))?;
-        self.meter.wrote(&output.consumed_capacity);
-        Ok(())
+            .return_values(ReturnValue::AllNew)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        let mut pauses = pauses();
+        loop {
+            let result = request.clone().send().await.map_err(|error| StoreError::from_sdk("UpdateItem", error));
+            match (result, pauses.next()) {
+                (Ok(output), _) => {
+                    self.meter.wrote(&output.consumed_capacity);
+                    return Ok(Some(output.attributes.unwrap_or_default()));
+                }
+                (Err(error), _) if error.is_condition_failed() && condition.is_some() => return Ok(None),
+                (Err(error), Some(pause)) if error.is_contended() => tokio::time::sleep(pause).await,
+                (Err(error), _) => return Err(error),
+            }
+        }
     }
 
     /// Writes several items or none: 2 write units per KB.
@@ -218,6 +294,11 @@ impl Store {
 
     /// Reads a whole range of one partition of the table: 1 read unit per 8 KB, 1 per 4 KB when consistent.
     pub(crate) async fn query(&self, range: &Range, consistent: bool) -> Result<Vec<Item>, StoreError> {
+        self.query_part(range, Part { consistent, ..Part::default() }).await
+    }
+
+    /// Reads a part of a range of one partition of the table: 1 read unit per 8 KB, 1 per 4 KB when consistent.
+    pub(crate) async fn query_part(&self, range: &Range, part: Part) -> Result<Vec<Item>, StoreError> {
         let (pk, prefix) = range.encode();
         let mut items = Vec::new();
         let mut start = None;
@@ -228,24 +309,45 @@ impl Store {
                 .table_name(&self.table)
                 .expression_attribute_names("#pk", PK)
                 .expression_attribute_values(":pk", AttributeValue::S(pk.clone()))
-                .consistent_read(consistent)
+                .consistent_read(part.consistent)
+                .scan_index_forward(!part.backwards)
                 .return_consumed_capacity(ReturnConsumedCapacity::Total)
                 .set_exclusive_start_key(start);
-            request = if prefix.is_empty() {
-                request.key_condition_expression("#pk = :pk")
-            } else {
-                request
+            request = match (&part.below, prefix) {
+                (Some(bound), _) => request
+                    .key_condition_expression("#pk = :pk AND #sk < :bound")
+                    .expression_attribute_names("#sk", SK)
+                    .expression_attribute_values(":bound", AttributeValue::S(bound.clone())),
+                (None, "") => request.key_condition_expression("#pk = :pk"),
+                (None, prefix) => request
                     .key_condition_expression("#pk = :pk AND begins_with(#sk, :prefix)")
                     .expression_attribute_names("#sk", SK)
-                    .expression_attribute_values(":prefix", AttributeValue::S(prefix.into()))
+                    .expression_attribute_values(":prefix", AttributeValue::S(prefix.into())),
             };
+            if let Some(most) = part.most {
+                let rest = most.saturating_sub(items.len());
+                request = request.limit(i32::try_from(rest).unwrap_or(i32::MAX));
+            }
             let output = request.send().await.map_err(|error| StoreError::from_sdk("Query", error))?;
             self.meter.read(&output.consumed_capacity);
             items.extend(output.items.unwrap_or_default());
             start = output.last_evaluated_key.filter(|key| !key.is_empty());
-            if start.is_none() {
+            if start.is_none() || part.most.is_some_and(|most| items.len() >= most) {
                 return Ok(items);
             }
         }
     }
+}
+
+/// Which part of a range is read.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Part {
+    /// Whether what was written a moment ago is seen.
+    pub(crate) consistent: bool,
+    /// Whether the last comes first.
+    pub(crate) backwards: bool,
+    /// How many items at most, over none of them.
+    pub(crate) most: Option<usize>,
+    /// The sort key that all are below; in place of the range's own beginning.
+    pub(crate) below: Option<String>,
 }

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use futures::stream::{FuturesUnordered, StreamExt as _};
 use models::access::{Access, ShareType};
 use models::contact::ContactRecord;
 use models::fold::{fold, fold_tag};
@@ -129,6 +130,20 @@ pub struct Loaded {
     pub users: HashMap<Uuid, models::portal::User>,
 }
 
+/// Conditional writes that are under way at once. Each is a call of its own: a batch has no conditions.
+pub const CONDITIONAL_IN_FLIGHT: usize = 64;
+
+/// What became of conditional writes.
+#[derive(Debug, Default)]
+pub struct Conditional {
+    /// Contacts whose access was no longer at the revision named.
+    pub refused: Vec<ContactId>,
+    /// How many others are not known to be written.
+    pub unwritten: usize,
+    /// Why not; there is a reason whenever there are any.
+    pub error: Option<StoreError>,
+}
+
 impl Store {
     /// Reads contacts, their access records and users in one round trip, consistently: 1 read unit each per 4 KB.
     pub async fn load(
@@ -192,15 +207,78 @@ impl Store {
         portal: &PortalId,
         ids: &[ContactId],
     ) -> Result<HashMap<ContactId, AccessState>, StoreError> {
+        self.read_access(portal, ids, false).await
+    }
+
+    /// Reads the access of many contacts as it is now: 1 read unit each, per 4 KB, with a record or without.
+    pub async fn current_access_of(
+        &self,
+        portal: &PortalId,
+        ids: &[ContactId],
+    ) -> Result<HashMap<ContactId, AccessState>, StoreError> {
+        self.read_access(portal, ids, true).await
+    }
+
+    async fn read_access(
+        &self,
+        portal: &PortalId,
+        ids: &[ContactId],
+        consistent: bool,
+    ) -> Result<HashMap<ContactId, AccessState>, StoreError> {
         let keys: Vec<Key> = ids.iter().map(|&id| Key::Access(portal.clone(), id)).collect();
         let mut states = HashMap::with_capacity(ids.len());
-        for item in self.get_many(&keys, false).await? {
-            match items::key_of(&item)? {
-                Key::Access(_, id) => states.insert(id, access_state(&item)?),
-                other => return Err(StoreError::Corrupt(format!("{other:?} was not asked for"))),
-            };
-        }
+        self.get_each(&keys, consistent, |item| match items::key_of(&item)? {
+            Key::Access(_, id) => {
+                states.insert(id, access_state(&item)?);
+                Ok(())
+            }
+            other => Err(StoreError::Corrupt(format!("{other:?} was not asked for"))),
+        })
+        .await?;
         Ok(states)
+    }
+
+    /// Writes contacts' access where it still has the revision that is named (none: no access record), and says what
+    /// became of them: 1 write unit each with up to 40 managers, also where the condition does not hold.
+    pub async fn write_access_where(
+        &self,
+        portal: &PortalId,
+        records: Vec<(ContactId, Option<JobId>, AccessRecord<'_>)>,
+    ) -> Conditional {
+        let mut outcome = Conditional::default();
+        let mut records = records.into_iter();
+        let mut under_way = FuturesUnordered::new();
+        loop {
+            while under_way.len() < CONDITIONAL_IN_FLIGHT
+                && let Some((contact, revision, record)) = records.next()
+            {
+                under_way.push(self.write_one_where(portal, contact, revision, record));
+            }
+            let Some((contact, written)) = under_way.next().await else { return outcome };
+            match written {
+                Ok(true) => {}
+                Ok(false) => outcome.refused.push(contact),
+                Err(error) => {
+                    outcome.unwritten += 1;
+                    outcome.error = outcome.error.or(Some(error));
+                }
+            }
+        }
+    }
+
+    async fn write_one_where(
+        &self,
+        portal: &PortalId,
+        contact: ContactId,
+        revision: Option<JobId>,
+        record: AccessRecord<'_>,
+    ) -> (ContactId, Result<bool, StoreError>) {
+        let item = record.item(portal, contact);
+        let written = match revision {
+            Some(revision) => self.put_if(item, "rev = :before", [(":before", items::b(*revision.as_bytes()))]).await,
+            None => self.put_if(item, "attribute_not_exists(rev)", []).await,
+        };
+        (contact, written)
     }
 
     /// Writes one access to many contacts, last writer wins: 1 write unit each with up to 40 managers.
@@ -211,7 +289,7 @@ impl Store {
         contacts: impl IntoIterator<Item = ContactId>,
         record: &AccessRecord<'_>,
     ) -> (usize, Option<StoreError>) {
-        let writes = contacts.into_iter().map(|id| record.write(portal, id)).collect();
+        let writes = contacts.into_iter().map(|id| record.write(portal, id));
         let written = self.write_many(writes).await;
         (written.rest.len(), written.error)
     }

@@ -25,6 +25,12 @@ pub enum StoreError {
         /// The DynamoDB operation.
         operation: &'static str,
     },
+    /// Someone's transaction was writing the same item.
+    #[error("{operation}: met a transaction")]
+    Contended {
+        /// The DynamoDB operation.
+        operation: &'static str,
+    },
     /// No answer came.
     #[error("{operation}: no answer")]
     Unavailable {
@@ -51,7 +57,7 @@ pub enum StoreError {
 impl StoreError {
     /// Whether the same call may succeed a little later.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Throttled { .. } | Self::Unavailable { .. })
+        matches!(self, Self::Throttled { .. } | Self::Unavailable { .. } | Self::Contended { .. })
     }
 
     /// Whether DynamoDB asked to slow down.
@@ -59,12 +65,17 @@ impl StoreError {
         matches!(self, Self::Throttled { .. })
     }
 
+    /// Whether someone's transaction was writing the same item.
+    pub fn is_contended(&self) -> bool {
+        matches!(self, Self::Contended { .. })
+    }
+
     /// Whether a condition did not hold.
     pub fn is_condition_failed(&self) -> bool {
         matches!(self, Self::ConditionFailed { .. })
     }
 
-    /// Reads an SDK error. `conflicts` are the codes by which this operation says that a condition did not hold.
+    /// Reads an SDK error.
     pub(crate) fn from_sdk<E, R>(operation: &'static str, error: SdkError<E, R>) -> Self
     where
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
@@ -77,15 +88,17 @@ impl StoreError {
             "ThrottlingError",
             "LimitExceededException",
         ];
-        const CONFLICTS: [&str; 2] = ["ConditionalCheckFailedException", "TransactionConflictException"];
         match &error {
             SdkError::ServiceError(service) => {
                 let code = service.err().code().unwrap_or_default();
                 if THROTTLES.contains(&code) {
                     return Self::Throttled { operation, source: Some(Box::new(error)) };
                 }
-                if CONFLICTS.contains(&code) {
+                if code == "ConditionalCheckFailedException" {
                     return Self::ConditionFailed { operation };
+                }
+                if code == "TransactionConflictException" {
+                    return Self::Contended { operation };
                 }
                 // What DynamoDB itself calls its own fault passes like an outage.
                 if matches!(code, "InternalServerError" | "ServiceUnavailable" | "TransactionInProgressException") {

@@ -1,64 +1,594 @@
-//! Job records, the progress of their shards, and their chunks.
+//! Job records, the shards of a job's work with their leases, and chunks.
 
-use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
-use jiff::tz::TimeZone;
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem};
 use models::id::{ContactId, PortalId};
-use models::job::{Before, Counts, Job, JobId};
+use models::job::{Change, Counts, Job, JobId, ShardSummary, State};
+use models::moment::Moment;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::batch::Write;
 use crate::chunk::{self, ChunkBuilder};
-use crate::client::Store;
+use crate::client::{Part, Store};
 use crate::contacts::{AccessRecord, AccessState};
 use crate::error::StoreError;
 use crate::items::{self, Item};
-use crate::keys::{Key, Range};
+use crate::keys::{EXPIRES, Key, Range};
 use crate::matches::Cursor;
+
+/// Where a shard's reading goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Place {
+    /// In the partitions of an index.
+    Matches(Cursor),
+    /// In the chunks of the job that is undone: the number of one, and how many of its entries are behind.
+    Chunk {
+        /// The chunk's number.
+        number: u32,
+        /// How many of its entries are behind.
+        entries: usize,
+    },
+}
 
 /// How far a shard of a job is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
-    /// Where the reading goes on.
-    pub cursor: Cursor,
+    /// Where the reading goes on; none at its beginning.
+    pub place: Option<Place>,
     /// Number of the next chunk.
     pub next_chunk: u32,
+    /// Index entries or changes looked at so far.
+    pub looked: u64,
     /// What was done so far.
     pub counts: Counts,
 }
 
+/// A shard of a job as the table has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ShardState {
+    /// How far it is.
+    pub progress: Progress,
+    /// Whether it is through, or given up.
+    pub done: bool,
+    /// Whether it was given up.
+    pub failed: bool,
+    /// Whether it is to stop.
+    pub cancelled: bool,
+    /// Who works on it.
+    pub owner: Option<Uuid>,
+    /// From when on it is left alone by whoever works on it, or waits for a worker for too long.
+    pub due: Option<Moment>,
+    /// How often it was taken up since it last got on.
+    pub tries: u32,
+    /// How many changes were counted, where they had to be counted first.
+    pub counted: Option<u64>,
+}
+
+impl ShardState {
+    /// What a caller is told of it.
+    pub fn summary(&self) -> ShardSummary {
+        // One that was given up or stopped is closed, and not through.
+        let done = self.done && !self.failed && !self.cancelled;
+        ShardSummary { done, looked: self.progress.looked, counts: self.progress.counts }
+    }
+}
+
+/// A page of a list of jobs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JobPage {
+    /// The jobs, newest first.
+    pub jobs: Vec<Job>,
+    /// How many places of the list it stands for: whoever was to write a job's record may have died before it did.
+    pub asked: usize,
+    /// Whether more follow.
+    pub more: bool,
+}
+
+/// The right to work on a shard, for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// Who works on it.
+    pub owner: Uuid,
+    /// Until when nobody else does.
+    pub until: Moment,
+}
+
+/// What came of asking for a lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// The shard is the caller's.
+    Taken(ShardState),
+    /// Someone else works on it.
+    Held,
+    /// It is through.
+    Done,
+}
+
+/// What came of saving a progress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Saved {
+    /// The shard still is the caller's.
+    Kept,
+    /// It is, and it is to stop.
+    Cancelled,
+    /// Someone else has it.
+    Lost,
+}
+
+/// A chunk as it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chunk {
+    /// What it is about.
+    pub changes: Vec<Change>,
+    /// Those among them that were found changed by others only when they were written.
+    pub late: Vec<ContactId>,
+    /// Where its shard is once its records are written.
+    pub after: Progress,
+}
+
+const DOC: &str = "doc";
+const CHUNK: &str = "chunk";
+const BODY: &str = "body";
+const AFTER: &str = "after";
+const LATE: &str = "late";
+const DUE: &str = "due";
+
 fn job_item(portal: &PortalId, job: &Job) -> Result<Item, StoreError> {
     let mut item = items::keyed(&Key::Job(portal.clone(), job.id));
-    item.insert("doc".into(), items::to_document(job)?);
+    item.insert(DOC.into(), items::to_document(job)?);
     Ok(item)
 }
 
-/// The job's place in the list of its day.
+/// The job's place in its user's list.
 fn entry_item(portal: &PortalId, job: &Job) -> Item {
-    let day = TimeZone::UTC.to_datetime(job.created.timestamp()).date();
-    let mut item = items::keyed(&Key::JobEntry(portal.clone(), day, job.id));
-    item.insert("by".into(), items::b(*job.created_by.as_bytes()));
+    items::keyed(&Key::JobEntry(portal.clone(), job.created_by, job.id))
+}
+
+fn open_item(portal: &PortalId, job: JobId, due: Moment) -> Item {
+    let mut item = items::keyed(&Key::OpenJob(portal.clone(), job));
+    item.insert(DUE.into(), items::n(due.steps()));
     item
 }
 
+fn shard_item(portal: &PortalId, job: JobId, shard: u16, lease: &Lease) -> Item {
+    let mut item = items::keyed(&Key::JobShard(portal.clone(), job, shard));
+    item.insert("owner".into(), items::b(*lease.owner.as_bytes()));
+    item.insert(DUE.into(), items::n(lease.until.steps()));
+    item.insert("tries".into(), items::n(1));
+    item
+}
+
+fn shard_state(mut item: Item) -> Result<ShardState, StoreError> {
+    let is = |name| item.contains_key(name).then(|| items::boolean(&item, name)).transpose();
+    let (done, failed, cancelled) = (is("done")?, is("failed")?, is("cancelled")?);
+    let due = item.contains_key(DUE).then(|| items::number(&item, DUE)).transpose()?;
+    Ok(ShardState {
+        done: done.unwrap_or(false),
+        failed: failed.unwrap_or(false),
+        cancelled: cancelled.unwrap_or(false),
+        owner: item.contains_key("owner").then(|| items::uuid(&item, "owner")).transpose()?,
+        due: due.map(Moment::from_steps),
+        tries: item.contains_key("tries").then(|| items::number(&item, "tries")).transpose()?.unwrap_or(0),
+        counted: item.contains_key("counted").then(|| items::number(&item, "counted")).transpose()?,
+        progress: if item.contains_key(DOC) { items::document(&mut item, DOC)? } else { Progress::default() },
+    })
+}
+
+fn moment(at: Moment) -> AttributeValue {
+    items::n(at.steps())
+}
+
+fn yes() -> AttributeValue {
+    AttributeValue::Bool(true)
+}
+
+fn names<const N: usize>(names: [(&str, &str); N]) -> HashMap<String, String> {
+    names.into_iter().map(|(name, stands_for)| (name.to_owned(), stands_for.to_owned())).collect()
+}
+
+fn values<const N: usize>(values: [(&str, AttributeValue); N]) -> HashMap<String, AttributeValue> {
+    values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
 impl Store {
-    /// Writes a new job and its place in the list: 2 write units, more for a filter of over about 500 bytes.
-    pub async fn create_job(&self, portal: &PortalId, job: &Job) -> Result<(), StoreError> {
-        self.write_all(vec![Write::put(entry_item(portal, job)), Write::put(job_item(portal, job)?)]).await
+    /// Writes a new job, its place in its user's list and that it is open: 3 write units, more for a filter of over
+    /// about 500 bytes. With a lease all its shards are taken up at once, for 1 write unit each. When nobody took it up
+    /// by `due`, it is looked after.
+    pub async fn create_job(
+        &self,
+        portal: &PortalId,
+        job: &Job,
+        lease: Option<&Lease>,
+        due: Moment,
+    ) -> Result<(), StoreError> {
+        // What finds the job again is written first: a job that nobody finds would stay unfinished for ever.
+        let mut writes = vec![Write::put(open_item(portal, job.id, due)), Write::put(entry_item(portal, job))];
+        let shards = lease.into_iter().flat_map(|lease| (0..job.shards).map(move |shard| (shard, lease)));
+        writes.extend(shards.map(|(shard, lease)| Write::put(shard_item(portal, job.id, shard, lease))));
+        self.write_all(writes).await?;
+        self.put(job_item(portal, job)?).await
     }
 
-    /// Writes a job's record anew: 1 write unit per KB.
-    pub async fn save_job(&self, portal: &PortalId, job: &Job) -> Result<(), StoreError> {
-        self.put(job_item(portal, job)?).await
+    /// The writes that make a job together with something else, or not at all: 2 write units each.
+    pub(crate) fn new_job_writes(
+        &self,
+        portal: &PortalId,
+        job: &Job,
+        due: Moment,
+    ) -> Result<Vec<TransactWriteItem>, StoreError> {
+        [job_item(portal, job)?, entry_item(portal, job), open_item(portal, job.id, due)]
+            .into_iter()
+            .map(|item| self.transact_put(item, None, []))
+            .collect()
+    }
+
+    pub(crate) fn transact_put<const N: usize>(
+        &self,
+        item: Item,
+        condition: Option<&str>,
+        of: [(&str, AttributeValue); N],
+    ) -> Result<TransactWriteItem, StoreError> {
+        let put = Put::builder()
+            .table_name(&self.table)
+            .set_item(Some(item))
+            .set_condition_expression(condition.map(ToOwned::to_owned))
+            .set_expression_attribute_values(Some(values(of)).filter(|values| !values.is_empty()))
+            .build()
+            .map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        Ok(TransactWriteItem::builder().put(put).build())
+    }
+
+    pub(crate) fn transact_delete(&self, key: &Key) -> Result<TransactWriteItem, StoreError> {
+        let delete = Delete::builder()
+            .table_name(&self.table)
+            .set_key(Some(items::keyed(key)))
+            .build()
+            .map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        Ok(TransactWriteItem::builder().delete(delete).build())
     }
 
     /// Reads a job: 1 read unit per 4 KB.
     pub async fn job(&self, portal: &PortalId, id: JobId) -> Result<Option<Job>, StoreError> {
         let item = self.get(&Key::Job(portal.clone(), id)).await?;
-        item.map(|mut item| items::document(&mut item, "doc")).transpose()
+        item.map(|mut item| items::document(&mut item, DOC)).transpose()
+    }
+
+    /// Reads jobs, newest first, after the first `skip`: all of the portal, or those of one user. 1 read unit per 4 KB,
+    /// those that are skipped among them; a user's jobs are read one by one, for 1 read unit each and 4 KB.
+    pub async fn jobs(
+        &self,
+        portal: &PortalId,
+        of: Option<Uuid>,
+        skip: usize,
+        count: usize,
+    ) -> Result<JobPage, StoreError> {
+        if count == 0 {
+            return Ok(JobPage::default());
+        }
+        // One more than is asked for tells whether more follow.
+        let most = Some(skip.saturating_add(count).saturating_add(1));
+        let part = Part { backwards: true, consistent: true, most, ..Part::default() };
+        let range = match of {
+            Some(user) => Range::JobsOf(portal.clone(), user),
+            None => Range::Jobs(portal.clone()),
+        };
+        let mut entries = self.query_part(&range, part).await?;
+        entries.drain(..skip.min(entries.len()));
+        let more = entries.len() > count;
+        entries.truncate(count);
+        let asked = entries.len();
+        if of.is_none() {
+            let jobs = entries.into_iter().map(|mut item| items::document(&mut item, DOC)).collect::<Result<_, _>>()?;
+            return Ok(JobPage { jobs, asked, more });
+        }
+        let keys = entries
+            .iter()
+            .map(|item| match items::key_of(item)? {
+                Key::JobEntry(portal, _, job) => Ok(Key::Job(portal, job)),
+                other => Err(StoreError::Corrupt(format!("{other:?} in a list of jobs"))),
+            })
+            .collect::<Result<Vec<_>, StoreError>>()?;
+        let items = self.get_many(&keys, true).await?;
+        let mut jobs = items
+            .into_iter()
+            .map(|mut item| items::document(&mut item, DOC))
+            .collect::<Result<Vec<Job>, StoreError>>()?;
+        jobs.sort_by_key(|job| std::cmp::Reverse(job.id));
+        Ok(JobPage { jobs, asked, more })
+    }
+
+    /// Writes that a queued job was taken up at `now`: 1 write unit per KB. A job in another state stays as it is.
+    pub async fn start_job(&self, portal: &PortalId, id: JobId, now: Moment) -> Result<(), StoreError> {
+        let now = items::to_document(&now)?;
+        self.update_if(
+            &Key::Job(portal.clone(), id),
+            "SET #doc.#state = :running, #doc.#started = :now",
+            Some("#doc.#state = :queued"),
+            names([("#doc", DOC), ("#state", "State"), ("#started", "Started")]),
+            values([
+                (":running", items::s(State::Running.name())),
+                (":queued", items::s(State::Queued.name())),
+                (":now", now),
+            ]),
+        )
+        .await
+        .map(drop)
+    }
+
+    /// Writes that a job is to stop, and says whether it still can: 1 write unit per KB.
+    pub async fn cancel_job(&self, portal: &PortalId, id: JobId) -> Result<bool, StoreError> {
+        let cancelled = self
+            .update_if(
+                &Key::Job(portal.clone(), id),
+                "SET #doc.#state = :cancelled",
+                Some("#doc.#state IN (:queued, :running) AND attribute_not_exists(#doc.#finished)"),
+                names([("#doc", DOC), ("#state", "State"), ("#finished", "Finished")]),
+                values([
+                    (":cancelled", items::s(State::Cancelled.name())),
+                    (":queued", items::s(State::Queued.name())),
+                    (":running", items::s(State::Running.name())),
+                ]),
+            )
+            .await?;
+        Ok(cancelled.is_some())
+    }
+
+    /// Writes how a job ended, if it is still in the state `seen` and not over, and says whether it was: 1 write unit
+    /// per KB.
+    pub async fn finish_job(&self, portal: &PortalId, job: &Job, seen: State) -> Result<bool, StoreError> {
+        let finished = self
+            .update_if(
+                &Key::Job(portal.clone(), job.id),
+                "SET #doc = :doc",
+                Some("#doc.#state = :seen AND attribute_not_exists(#doc.#finished)"),
+                names([("#doc", DOC), ("#state", "State"), ("#finished", "Finished")]),
+                values([(":doc", items::to_document(job)?), (":seen", items::s(seen.name()))]),
+            )
+            .await?;
+        Ok(finished.is_some())
+    }
+
+    /// Forgets that a job is open: 1 write unit.
+    pub async fn close_job(&self, portal: &PortalId, id: JobId) -> Result<(), StoreError> {
+        self.delete(&Key::OpenJob(portal.clone(), id)).await
+    }
+
+    /// Whether a job is open: 1 read unit.
+    pub async fn is_open(&self, portal: &PortalId, id: JobId) -> Result<bool, StoreError> {
+        Ok(self.get(&Key::OpenJob(portal.clone(), id)).await?.is_some())
+    }
+
+    /// The open jobs of all portals in one of the buckets, and when each is to be looked after: half a read unit per
+    /// 4 KB, at least 1 for two buckets.
+    pub async fn open_jobs(&self, bucket: u8) -> Result<Vec<(PortalId, JobId, Moment)>, StoreError> {
+        let items = self.query(&Range::OpenJobs(bucket), true).await?;
+        items
+            .iter()
+            .map(|item| match items::key_of(item)? {
+                Key::OpenJob(portal, job) => Ok((portal, job, Moment::from_steps(items::number(item, DUE)?))),
+                other => Err(StoreError::Corrupt(format!("{other:?} among the open jobs"))),
+            })
+            .collect()
+    }
+
+    /// Says when an open job is to be looked after next: 1 write unit. One that was closed meanwhile stays closed.
+    pub async fn postpone_job(&self, portal: &PortalId, id: JobId, due: Moment) -> Result<(), StoreError> {
+        self.update_if(
+            &Key::OpenJob(portal.clone(), id),
+            "SET #due = :due",
+            Some("attribute_exists(#due)"),
+            names([("#due", DUE)]),
+            values([(":due", moment(due))]),
+        )
+        .await
+        .map(drop)
+    }
+
+    /// Asks for a shard of a job, for which nobody else must have a lease at `now`: 1 write unit, and 1 read unit when
+    /// it cannot be had.
+    pub async fn claim_shard(
+        &self,
+        portal: &PortalId,
+        job: JobId,
+        shard: u16,
+        lease: &Lease,
+        now: Moment,
+    ) -> Result<Claim, StoreError> {
+        let key = Key::JobShard(portal.clone(), job, shard);
+        let claimed = self
+            .update_if(
+                &key,
+                "SET #owner = :me, #due = :until ADD #tries :one",
+                Some("attribute_not_exists(#done) AND (attribute_not_exists(#owner) OR #owner = :me OR #due <= :now)"),
+                names([("#done", "done"), ("#owner", "owner"), ("#due", DUE), ("#tries", "tries")]),
+                values([
+                    (":me", items::b(*lease.owner.as_bytes())),
+                    (":until", moment(lease.until)),
+                    (":one", items::n(1)),
+                    (":now", moment(now)),
+                ]),
+            )
+            .await?;
+        if let Some(item) = claimed {
+            return Ok(Claim::Taken(shard_state(item)?));
+        }
+        let item = self.get(&key).await?;
+        let done = item.map(shard_state).transpose()?.is_some_and(|state| state.done);
+        Ok(if done { Claim::Done } else { Claim::Held })
+    }
+
+    /// Writes how far a shard is, and holds on to it: 1 write unit.
+    pub async fn save_progress(
+        &self,
+        portal: &PortalId,
+        job: JobId,
+        shard: u16,
+        lease: &Lease,
+        progress: &Progress,
+    ) -> Result<Saved, StoreError> {
+        self.keep_shard(
+            (portal, job, shard),
+            lease,
+            "SET #doc = :doc, #due = :until, #tries = :none",
+            &[("#doc", DOC), ("#due", DUE), ("#tries", "tries")],
+            values([(":doc", items::to_document(progress)?), (":until", moment(lease.until)), (":none", items::n(0))]),
+        )
+        .await
+    }
+
+    /// Writes how many changes a shard counted; its work then begins at its beginning: 1 write unit.
+    pub async fn save_counted(
+        &self,
+        portal: &PortalId,
+        job: JobId,
+        shard: u16,
+        lease: &Lease,
+        counted: u64,
+    ) -> Result<Saved, StoreError> {
+        self.keep_shard(
+            (portal, job, shard),
+            lease,
+            "SET #counted = :counted, #due = :until, #tries = :none REMOVE #doc, #me",
+            &[("#doc", DOC), ("#due", DUE), ("#tries", "tries"), ("#counted", "counted")],
+            values([(":counted", items::n(counted)), (":until", moment(lease.until)), (":none", items::n(0))]),
+        )
+        .await
+    }
+
+    /// Writes that a shard is through, or given up, and lets go of it: 1 write unit.
+    pub async fn end_shard(
+        &self,
+        portal: &PortalId,
+        job: JobId,
+        shard: u16,
+        lease: &Lease,
+        progress: &Progress,
+        failed: bool,
+    ) -> Result<Saved, StoreError> {
+        let (set, of) = if failed { (", #failed = :yes", Some(("#failed", "failed"))) } else { ("", None) };
+        let mut with = vec![("#doc", DOC), ("#done", "done"), ("#due", DUE)];
+        with.extend(of);
+        self.keep_shard(
+            (portal, job, shard),
+            lease,
+            &format!("SET #doc = :doc, #done = :yes{set} REMOVE #me, #due"),
+            &with,
+            values([(":doc", items::to_document(progress)?), (":yes", yes())]),
+        )
+        .await
+    }
+
+    /// Writes how far a shard is that is not through, and lets go of it. When nobody took it up by `due`, it is looked
+    /// after: 1 write unit.
+    pub async fn release_shard(
+        &self,
+        portal: &PortalId,
+        job: JobId,
+        shard: u16,
+        lease: &Lease,
+        progress: &Progress,
+        due: Moment,
+    ) -> Result<Saved, StoreError> {
+        self.keep_shard(
+            (portal, job, shard),
+            lease,
+            "SET #doc = :doc, #due = :due REMOVE #me",
+            &[("#doc", DOC), ("#due", DUE)],
+            values([(":doc", items::to_document(progress)?), (":due", moment(due))]),
+        )
+        .await
+    }
+
+    /// Changes a shard that is the lease's. `#me` is its owner in the expression.
+    async fn keep_shard(
+        &self,
+        (portal, job, shard): (&PortalId, JobId, u16),
+        lease: &Lease,
+        expression: &str,
+        of: &[(&str, &str)],
+        mut with: HashMap<String, AttributeValue>,
+    ) -> Result<Saved, StoreError> {
+        let mut of: HashMap<String, String> =
+            of.iter().map(|(name, attribute)| ((*name).to_owned(), (*attribute).to_owned())).collect();
+        of.insert("#me".into(), "owner".into());
+        with.insert(":me".into(), items::b(*lease.owner.as_bytes()));
+        let key = Key::JobShard(portal.clone(), job, shard);
+        let saved = self.update_if(&key, expression, Some("#me = :me"), of, with).await?;
+        Ok(match saved.map(shard_state).transpose()? {
+            None => Saved::Lost,
+            Some(state) if state.cancelled => Saved::Cancelled,
+            Some(_) => Saved::Kept,
+        })
+    }
+
+    /// Reads one shard of a job: 1 read unit.
+    pub async fn shard(&self, portal: &PortalId, job: JobId, shard: u16) -> Result<ShardState, StoreError> {
+        let item = self.get(&Key::JobShard(portal.clone(), job, shard)).await?;
+        item.map_or(Ok(ShardState::default()), shard_state)
+    }
+
+    /// Tells whoever works on a shard to stop, and whoever takes it up: 1 write unit. Says whether it is through.
+    pub async fn cancel_shard(&self, portal: &PortalId, job: JobId, shard: u16) -> Result<bool, StoreError> {
+        let told = self
+            .update_if(
+                &Key::JobShard(portal.clone(), job, shard),
+                "SET #cancelled = :yes",
+                Some("attribute_not_exists(#done)"),
+                names([("#cancelled", "cancelled"), ("#done", "done")]),
+                values([(":yes", yes())]),
+            )
+            .await?;
+        Ok(told.is_none())
+    }
+
+    /// Takes a shard from whoever had it, if it still is `due` when it was seen to be, and says when it is to be looked
+    /// after next; false when it was taken up or got on meanwhile. 1 write unit.
+    pub async fn postpone_shard(
+        &self,
+        portal: &PortalId,
+        job: JobId,
+        shard: u16,
+        seen: Option<Moment>,
+        due: Moment,
+    ) -> Result<bool, StoreError> {
+        let mut with = values([(":due", moment(due))]);
+        let unchanged = match seen {
+            Some(seen) => {
+                with.insert(":seen".into(), moment(seen));
+                "#due = :seen AND attribute_not_exists(#done)"
+            }
+            None => "attribute_not_exists(#due) AND attribute_not_exists(#done)",
+        };
+        let postponed = self
+            .update_if(
+                &Key::JobShard(portal.clone(), job, shard),
+                "SET #due = :due REMOVE #owner",
+                Some(unchanged),
+                names([("#due", DUE), ("#done", "done"), ("#owner", "owner")]),
+                with,
+            )
+            .await?;
+        Ok(postponed.is_some())
+    }
+
+    /// Reads the shards of a job, each by its number; those that nobody took up are as new: 1 read unit per 4 KB.
+    pub async fn shards(&self, portal: &PortalId, job: &Job) -> Result<Vec<ShardState>, StoreError> {
+        let mut shards = vec![ShardState::default(); usize::from(job.shards)];
+        for item in self.query(&Range::JobShards(portal.clone(), job.id), true).await? {
+            if let Key::JobShard(_, _, shard) = items::key_of(&item)?
+                && let Some(state) = shards.get_mut(usize::from(shard))
+            {
+                *state = shard_state(item)?;
+            }
+        }
+        Ok(shards)
     }
 
     /// Writes one contact's access together with the job that records it, or neither: 6 write units, 2 for each of
-    /// the access record, the job (which holds what was before) and its place in the list.
+    /// the access record, the job (which holds what was before) and its place in its user's list, and 2 more when it
+    /// stays `open` until the event bus was told.
     ///
     /// # Errors
     ///
@@ -70,83 +600,103 @@ impl Store {
         before: &AccessState,
         record: &AccessRecord<'_>,
         job: &Job,
+        open: bool,
     ) -> Result<(), StoreError> {
         let mut chunk = ChunkBuilder::default();
-        chunk.push(&Before { contact, access: before.access.clone(), revision: before.revision });
+        chunk.push(&Change {
+            contact,
+            before: before.access.clone(),
+            revision: before.revision,
+            after: None,
+            conflict: false,
+        });
         let mut job_item = job_item(portal, job)?;
-        job_item.insert("chunk".into(), items::b(chunk.encode()?));
+        job_item.insert(CHUNK.into(), items::b(chunk.encode()?));
 
-        let access = Put::builder().table_name(&self.table).set_item(Some(record.item(portal, contact)));
-        let access = match before.revision {
-            Some(revision) => access
-                .condition_expression("rev = :before")
-                .expression_attribute_values(":before", items::b(*revision.as_bytes())),
-            None => access.condition_expression("attribute_not_exists(rev)"),
-        };
-        let others =
-            [job_item, entry_item(portal, job)].map(|item| Put::builder().table_name(&self.table).set_item(Some(item)));
-        let writes = std::iter::once(access)
-            .chain(others)
-            .map(|put| {
-                let put = put.build().map_err(|error| StoreError::Corrupt(error.to_string()))?;
-                Ok(TransactWriteItem::builder().put(put).build())
-            })
-            .collect::<Result<Vec<_>, StoreError>>()?;
+        let record = record.item(portal, contact);
+        let mut writes = vec![match before.revision {
+            Some(revision) => {
+                self.transact_put(record, Some("rev = :before"), [(":before", items::b(*revision.as_bytes()))])?
+            }
+            None => self.transact_put(record, Some("attribute_not_exists(rev)"), [])?,
+        }];
+        writes.push(self.transact_put(job_item, None, [])?);
+        writes.push(self.transact_put(entry_item(portal, job), None, [])?);
+        if open {
+            writes.push(self.transact_put(open_item(portal, job.id, job.created), None, [])?);
+        }
         self.transact(writes).await
     }
 
-    /// Writes a chunk, and with it where the shard will be once the chunk's records are written:
-    /// 1 write unit per KB, which is some tens of bytes a contact.
+    /// Writes a chunk, and with it where the shard will be once the chunk's records are written; false when there is
+    /// one of that number already, which is never overwritten. 1 write unit per KB, which is some bytes a contact.
     pub async fn write_chunk(
+        &self,
+        portal: &PortalId,
+        job: &Job,
+        shard: u16,
+        number: u32,
+        chunk: &ChunkBuilder,
+        after: &Progress,
+    ) -> Result<bool, StoreError> {
+        let mut item = items::keyed(&Key::Chunk(portal.clone(), job.id, shard, number));
+        item.insert(BODY.into(), items::b(chunk.encode()?));
+        item.insert(AFTER.into(), items::to_document(after)?);
+        if let Some(until) = job.changes_until {
+            item.insert(EXPIRES.into(), items::n(until.timestamp().as_second()));
+        }
+        self.put_if(item, "attribute_not_exists(#pk)", []).await
+    }
+
+    /// Adds to a chunk which of its contacts were found changed only when they were written: 1 write unit per KB of
+    /// the chunk.
+    pub async fn write_late_conflicts(
         &self,
         portal: &PortalId,
         job: JobId,
         shard: u16,
         number: u32,
-        chunk: &ChunkBuilder,
-        after: &Progress,
+        contacts: &[ContactId],
     ) -> Result<(), StoreError> {
-        let mut item = items::keyed(&Key::Chunk(portal.clone(), job, shard, number));
-        item.insert("body".into(), items::b(chunk.encode()?));
-        item.insert("after".into(), items::to_document(after)?);
-        self.put(item).await
+        let late = contacts.iter().map(|contact| items::n(contact.get())).collect();
+        self.update(
+            &Key::Chunk(portal.clone(), job, shard, number),
+            "SET #late = :late",
+            names([("#late", LATE)]),
+            values([(":late", AttributeValue::L(late))]),
+        )
+        .await
     }
 
-    /// Writes how far a shard of a job is: 1 write unit.
-    pub async fn save_progress(
+    /// Reads a chunk: 1 read unit per 4 KB.
+    pub async fn chunk(
         &self,
         portal: &PortalId,
         job: JobId,
         shard: u16,
-        progress: &Progress,
-    ) -> Result<(), StoreError> {
-        let mut item = items::keyed(&Key::JobShard(portal.clone(), job, shard));
-        item.insert("doc".into(), items::to_document(progress)?);
-        self.put(item).await
-    }
-
-    /// Reads how far each shard of a job is, by shard; those that have not begun are left out: 1 read unit per 4 KB.
-    pub async fn progress(&self, portal: &PortalId, job: JobId) -> Result<Vec<(u16, Progress)>, StoreError> {
-        let mut shards = Vec::new();
-        for mut item in self.query(&Range::JobShards(portal.clone(), job), true).await? {
-            if let Key::JobShard(_, _, shard) = items::key_of(&item)? {
-                shards.push((shard, items::document(&mut item, "doc")?));
+        number: u32,
+    ) -> Result<Option<Chunk>, StoreError> {
+        let Some(mut item) = self.get(&Key::Chunk(portal.clone(), job, shard, number)).await? else {
+            return Ok(None);
+        };
+        let mut changes = chunk::decode(items::bytes(&item, BODY)?)?;
+        let mut late_contacts = Vec::new();
+        if let Some(late) = item.get(LATE) {
+            let late = late.as_l().map_err(|_| StoreError::Corrupt("the late conflicts of a chunk".into()))?;
+            let late: Vec<&str> = late.iter().filter_map(|id| id.as_n().ok().map(String::as_str)).collect();
+            for change in changes.iter_mut().filter(|change| late.contains(&change.contact.to_string().as_str())) {
+                change.conflict = true;
+                late_contacts.push(change.contact);
             }
         }
-        Ok(shards)
+        Ok(Some(Chunk { changes, late: late_contacts, after: items::document(&mut item, AFTER)? }))
     }
 
-    /// Reads what every contact of a job had before it, in the order of its chunks: 1 read unit per 4 KB.
-    pub async fn before(&self, portal: &PortalId, job: JobId) -> Result<Vec<Before>, StoreError> {
-        if let Some(item) = self.get(&Key::Job(portal.clone(), job)).await?
-            && item.contains_key("chunk")
-        {
-            return chunk::decode(items::bytes(&item, "chunk")?);
+    /// Reads what a job about one contact keeps in its record: 1 read unit per 4 KB.
+    pub async fn single_change(&self, portal: &PortalId, job: JobId) -> Result<Vec<Change>, StoreError> {
+        match self.get(&Key::Job(portal.clone(), job)).await? {
+            Some(item) if item.contains_key(CHUNK) => chunk::decode(items::bytes(&item, CHUNK)?),
+            _ => Ok(Vec::new()),
         }
-        let mut before = Vec::new();
-        for item in self.query(&Range::Chunks(portal.clone(), job), true).await? {
-            before.extend(chunk::decode(items::bytes(&item, "body")?)?);
-        }
-        Ok(before)
     }
 }

@@ -10,19 +10,23 @@
 //! | user, tag | `portal` | `USER#uuid`, `TAG#vip` |
 //! | token in the portal's list | `portal` | `TOKEN#` SHA-256 |
 //! | token | `T#` SHA-256 | `TOKEN` |
-//! | job | `portal#J#uuid` | `JOB` |
-//! | where a shard of a job is | the same | `SHARD#003` |
+//! | standing rule | `portal` | `RULE#nightly` |
+//! | job | `portal#L` | `JOB#uuid` |
+//! | job in its user's list | `portal#L#uuid` | `JOB#uuid` |
+//! | where a shard of a job is | `portal#J#uuid` | `SHARD#003` |
 //! | chunk of a job | the same | `CHUNK#003#0000000007` |
-//! | job in the list of a day | `portal#D#2026-11-21` | `JOB#uuid` |
+//! | job that is not closed | `O#5` | `portal#uuid` |
+//! | rule that will be due | `R#` | `2026-11-21T02:00:00.0000000Z#portal#nightly` |
+//! | idempotency key | `portal#K#uuid#key` | `IDEMPOTENCY` |
 //!
 //! A portal's identifier holds no `#`, and what can hold anything (a tag) always stands last, so that every key reads
 //! back to what it was made of. Numbers have a fixed width, so that they sort.
 
 use std::fmt;
 
-use jiff::civil::Date;
 use models::id::{ContactId, PortalId};
 use models::moment::Moment;
+use models::rule::RuleName;
 use uuid::Uuid;
 
 /// Name of the table's partition key.
@@ -58,15 +62,36 @@ pub enum Key {
     TokenEntry(PortalId, TokenHash),
     /// A token.
     Token(TokenHash),
-    /// A job.
+    /// A standing rule.
+    Rule(PortalId, RuleName),
+    /// A job. All of a portal's stand in one partition, newest last: their identifiers are in order of time.
     Job(PortalId, Uuid),
     /// Where a shard of a job is.
     JobShard(PortalId, Uuid, u16),
     /// A chunk of a shard of a job.
     Chunk(PortalId, Uuid, u16, u32),
-    /// A job in the list of a day.
-    JobEntry(PortalId, Date, Uuid),
+    /// A job in the list of the user on whose behalf it ran.
+    JobEntry(PortalId, Uuid, Uuid),
+    /// A job that is not over, or that the event bus was not told of yet.
+    OpenJob(PortalId, Uuid),
+    /// A standing rule at the time when it is due.
+    DueRule(Moment, PortalId, RuleName),
+    /// An idempotency key of a user.
+    Idempotency(PortalId, Uuid, String),
 }
+
+/// Over how many partitions the open jobs of all portals are spread, by their identifiers' random part.
+pub const OPEN_BUCKETS: u8 = 8;
+
+fn open_pk(bucket: u8) -> String {
+    format!("O#{bucket}")
+}
+
+fn open_bucket(job: &Uuid) -> u8 {
+    job.as_bytes()[15] % OPEN_BUCKETS
+}
+
+const DUE_PK: &str = "R#";
 
 /// Which items of one partition a query reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,10 +108,18 @@ pub enum Range {
     Users(PortalId),
     /// Every token in a portal's list.
     Tokens(PortalId),
-    /// Every chunk of a job.
-    Chunks(PortalId, Uuid),
     /// Where each shard of a job is.
     JobShards(PortalId, Uuid),
+    /// Every job of a portal, in order of time.
+    Jobs(PortalId),
+    /// Every job of a user, in order of time.
+    JobsOf(PortalId, Uuid),
+    /// Every standing rule of a portal.
+    Rules(PortalId),
+    /// A bucket of the jobs of all portals that are not closed.
+    OpenJobs(u8),
+    /// Every rule that will be due, in order of time.
+    DueRules,
 }
 
 impl Range {
@@ -99,14 +132,26 @@ impl Range {
             Self::Tags(portal) => (portal.to_string(), "TAG#"),
             Self::Users(portal) => (portal.to_string(), "USER#"),
             Self::Tokens(portal) => (portal.to_string(), "TOKEN#"),
-            Self::Chunks(portal, job) => (job_pk(portal, job), "CHUNK#"),
             Self::JobShards(portal, job) => (job_pk(portal, job), "SHARD#"),
+            Self::Jobs(portal) => (jobs_pk(portal), "JOB#"),
+            Self::JobsOf(portal, user) => (jobs_of_pk(portal, user), "JOB#"),
+            Self::Rules(portal) => (portal.to_string(), "RULE#"),
+            Self::OpenJobs(bucket) => (open_pk(*bucket), ""),
+            Self::DueRules => (DUE_PK.into(), ""),
         }
     }
 }
 
 fn contact_pk(portal: &PortalId, id: ContactId) -> String {
     format!("{portal}#C#{:010}", id.get())
+}
+
+fn jobs_pk(portal: &PortalId) -> String {
+    format!("{portal}#L")
+}
+
+fn jobs_of_pk(portal: &PortalId, user: &Uuid) -> String {
+    format!("{portal}#L#{user}")
 }
 
 fn job_pk(portal: &PortalId, job: &Uuid) -> String {
@@ -148,10 +193,14 @@ impl Key {
             Self::Tag(portal, tag) => (portal.to_string(), format!("TAG#{tag}")),
             Self::TokenEntry(portal, hash) => (portal.to_string(), format!("TOKEN#{}", Hex(hash))),
             Self::Token(hash) => (format!("T#{}", Hex(hash)), "TOKEN".into()),
-            Self::Job(portal, job) => (job_pk(portal, job), "JOB".into()),
+            Self::Rule(portal, name) => (portal.to_string(), format!("RULE#{name}")),
+            Self::Job(portal, job) => (jobs_pk(portal), format!("JOB#{job}")),
             Self::JobShard(portal, job, shard) => (job_pk(portal, job), format!("SHARD#{shard:03}")),
             Self::Chunk(portal, job, shard, number) => (job_pk(portal, job), format!("CHUNK#{shard:03}#{number:010}")),
-            Self::JobEntry(portal, day, job) => (format!("{portal}#D#{day}"), format!("JOB#{job}")),
+            Self::JobEntry(portal, user, job) => (jobs_of_pk(portal, user), format!("JOB#{job}")),
+            Self::OpenJob(portal, job) => (open_pk(open_bucket(job)), format!("{portal}#{job}")),
+            Self::DueRule(due, portal, name) => (DUE_PK.into(), format!("{due}#{portal}#{name}")),
+            Self::Idempotency(portal, user, key) => (format!("{portal}#K#{user}#{key}"), "IDEMPOTENCY".into()),
         }
     }
 
@@ -160,12 +209,26 @@ impl Key {
         if let Some(hash) = pk.strip_prefix("T#") {
             return (sk == "TOKEN").then(|| hash_from_hex(hash)).flatten().map(Self::Token);
         }
+        if let Some(bucket) = pk.strip_prefix("O#") {
+            let (portal, job) = sk.split_once('#')?;
+            let key = Self::OpenJob(portal.parse().ok()?, Uuid::try_parse(job).ok()?);
+            return (key.encode().0 == pk && bucket.len() == 1).then_some(key);
+        }
+        if pk == DUE_PK {
+            let mut parts = sk.splitn(3, '#');
+            let (due, portal, name) = (parts.next()?, parts.next()?, parts.next()?);
+            return Some(Self::DueRule(due.parse().ok()?, portal.parse().ok()?, name.parse().ok()?));
+        }
         let (portal, rest) = match pk.split_once('#') {
             Some((portal, rest)) => (portal.parse().ok()?, Some(rest)),
             None => (pk.parse().ok()?, None),
         };
         match rest.map(|rest| rest.split_once('#')) {
             None => Self::decode_directory(portal, sk),
+            Some(None) if rest == Some("L") => {
+                let job = sk.strip_prefix("JOB#")?;
+                Some(Self::Job(portal, Uuid::try_parse(job).ok()?))
+            }
             Some(Some(("C", id))) => {
                 let id: ContactId = number(id)?.try_into().ok()?;
                 match sk.split_once('#') {
@@ -179,7 +242,6 @@ impl Key {
                 let job = Uuid::try_parse(job).ok()?;
                 let mut parts = sk.split('#');
                 match (parts.next()?, parts.next(), parts.next()) {
-                    ("JOB", None, None) => Some(Self::Job(portal, job)),
                     ("SHARD", Some(shard), None) => Some(Self::JobShard(portal, job, shard.parse().ok()?)),
                     ("CHUNK", Some(shard), Some(chunk)) => {
                         Some(Self::Chunk(portal, job, shard.parse().ok()?, chunk.parse().ok()?))
@@ -187,9 +249,13 @@ impl Key {
                     _ => None,
                 }
             }
-            Some(Some(("D", day))) => {
+            Some(Some(("L", user))) => {
                 let job = sk.strip_prefix("JOB#")?;
-                Some(Self::JobEntry(portal, day.parse().ok()?, Uuid::try_parse(job).ok()?))
+                Some(Self::JobEntry(portal, Uuid::try_parse(user).ok()?, Uuid::try_parse(job).ok()?))
+            }
+            Some(Some(("K", rest))) if sk == "IDEMPOTENCY" => {
+                let (user, key) = rest.split_once('#')?;
+                Some(Self::Idempotency(portal, Uuid::try_parse(user).ok()?, key.into()))
             }
             _ => None,
         }
@@ -204,6 +270,7 @@ impl Key {
             ("TYPE", id) => Some(Self::Type(portal, i32::try_from(number(id)?).ok()?)),
             ("USER", id) => Some(Self::User(portal, Uuid::try_parse(id).ok()?)),
             ("TAG", tag) => Some(Self::Tag(portal, tag.into())),
+            ("RULE", name) => Some(Self::Rule(portal, name.parse().ok()?)),
             ("TOKEN", hash) => Some(Self::TokenEntry(portal, hash_from_hex(hash)?)),
             _ => None,
         }
@@ -345,7 +412,7 @@ mod tests {
     }
 
     fn key() -> impl Strategy<Value = Key> {
-        let day = (1i16..=9999, 1i8..=12, 1i8..=28).prop_map(|(y, m, d)| Date::new(y, m, d).unwrap());
+        let rule = || "[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}".prop_map(|text| text.parse::<RuleName>().unwrap());
         prop_oneof![
             (portal(), contact()).prop_map(|(p, c)| Key::Contact(p, c)),
             (portal(), contact(), ".{1,20}").prop_map(|(p, c, t)| Key::ContactTag(p, c, t)),
@@ -360,7 +427,11 @@ mod tests {
             (portal(), uuid()).prop_map(|(p, j)| Key::Job(p, j)),
             (portal(), uuid(), 0u16..64).prop_map(|(p, j, s)| Key::JobShard(p, j, s)),
             (portal(), uuid(), 0u16..64, any::<u32>()).prop_map(|(p, j, s, n)| Key::Chunk(p, j, s, n)),
-            (portal(), day, uuid()).prop_map(|(p, d, j)| Key::JobEntry(p, d, j)),
+            (portal(), uuid(), uuid()).prop_map(|(p, u, j)| Key::JobEntry(p, u, j)),
+            (portal(), rule()).prop_map(|(p, r)| Key::Rule(p, r)),
+            (portal(), uuid()).prop_map(|(p, j)| Key::OpenJob(p, j)),
+            (moment(), portal(), rule()).prop_map(|(m, p, r)| Key::DueRule(m, p, r)),
+            (portal(), uuid(), ".{1,20}").prop_map(|(p, u, k)| Key::Idempotency(p, u, k)),
         ]
     }
 

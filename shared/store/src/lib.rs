@@ -9,12 +9,14 @@ pub mod client;
 pub mod contacts;
 pub mod directory;
 pub mod error;
+pub mod idempotency;
 pub mod import;
 mod items;
 pub mod jobs;
 pub mod keys;
 pub mod matches;
 pub mod meter;
+pub mod rules;
 pub mod table;
 pub mod tokens;
 

@@ -44,6 +44,8 @@ pub struct Match {
 pub struct MatchPage {
     /// At most [`PAGE_MATCHES`]; may be empty though more follow.
     pub matches: Vec<Match>,
+    /// How many index entries were looked at for them.
+    pub looked: u64,
     /// Where the reading goes on behind the page; none at the end of the shard.
     pub next: Option<Cursor>,
 }
@@ -74,16 +76,18 @@ impl<'a> Matches<'a> {
         if self.ended() {
             return Ok(None);
         }
-        let mut matches = Vec::new();
+        let mut page = MatchPage::default();
         let mut queries = 0;
         loop {
             while let Some(entry) = self.read.pop_front() {
                 let position = Position { created: entry.created, contact: entry.contact };
                 self.cursor.after = Some(position);
+                page.looked += 1;
                 if self.plan.selects(&entry) {
-                    matches.push(Match { position, cursor: self.cursor });
-                    if matches.len() == PAGE_MATCHES {
-                        return Ok(Some(MatchPage { matches, next: Some(self.cursor) }));
+                    page.matches.push(Match { position, cursor: self.cursor });
+                    if page.matches.len() == PAGE_MATCHES {
+                        page.next = Some(self.cursor);
+                        return Ok(Some(page));
                     }
                 }
             }
@@ -92,10 +96,11 @@ impl<'a> Matches<'a> {
                 self.more = true;
             }
             if self.ended() {
-                return Ok(Some(MatchPage { matches, next: None }));
+                return Ok(Some(page));
             }
             if queries == QUERIES_PER_PAGE {
-                return Ok(Some(MatchPage { matches, next: Some(self.cursor) }));
+                page.next = Some(self.cursor);
+                return Ok(Some(page));
             }
             self.query().await?;
             queries += 1;

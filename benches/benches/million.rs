@@ -1,0 +1,242 @@
+//! A million contacts, once: how long a job and its undo take, what they consume, and how much memory the worker needs
+//! against a job of ten thousand.
+//!
+//! Three processes: the embedded engine, in memory; the worker, whose memory is its own; and between them what loads the
+//! portal, asks for the jobs as a caller does and checks what they came to. `make bench-million` runs it; an argument
+//! says another number of contacts.
+
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use benches::portal::{PORTAL, TOKEN, user};
+use futures::stream::{self, StreamExt as _};
+use jobs::{Deadline, Jobs, Message};
+use local::engine::{Engine, Storage};
+use models::job::{JobId, State};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use store::Store;
+use store::client::{Endpoint, connect};
+use tests::{World, WorldError};
+
+const CONTACTS: usize = 1_000_000;
+/// What the worker's memory is compared with.
+const FEW: usize = 10_000;
+const SHARDS: u16 = 16;
+/// Shards that one worker is at: the messages that Lambda hands to one call of `bulk-worker`.
+const SIDE_BY_SIDE: usize = 4;
+const _: () = assert!(SHARDS as usize >= SIDE_BY_SIDE);
+/// Contacts that are loaded from one text.
+const LOADED_AT_ONCE: usize = 50_000;
+const TAG: &str = "all";
+
+const MOST_WRITE_UNITS: f64 = 1.1;
+const MOST_READ_UNITS: f64 = 0.65;
+const MOST_MEMORY: f64 = 1.5;
+
+/// What a worker tells of its work.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Work {
+    seconds: f64,
+    read_units: f64,
+    write_units: f64,
+    /// Its greatest resident memory, before the first message and at the end, in KB.
+    idle_kb: u64,
+    peak_kb: u64,
+}
+
+fn main() -> Result<(), WorldError> {
+    let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    match args[..] {
+        ["engine"] => runtime()?.block_on(engine()),
+        ["work", url, table] => {
+            // As a function has it.
+            tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work(url, table))
+        }
+        ["measure", contacts] => runtime()?.block_on(measure(contacts.parse()?)),
+        ["run"] => start(CONTACTS),
+        ["run", contacts] => start(contacts.parse()?),
+        // `cargo bench` and `cargo test --benches` come by here; this takes many minutes, and is asked for by name.
+        _ => Ok(()),
+    }
+}
+
+fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}
+
+fn this_program(args: &[&str]) -> io::Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(args);
+    Ok(command)
+}
+
+/// A process that ends with this one.
+struct Neighbour(Child);
+
+impl Drop for Neighbour {
+    fn drop(&mut self) {
+        // One that is gone already needs no ending.
+        match self.0.kill().and_then(|()| self.0.wait()) {
+            Ok(_) | Err(_) => {}
+        }
+    }
+}
+
+/// Starts the engine, and what measures on it.
+fn start(contacts: usize) -> Result<(), WorldError> {
+    let mut engine = Neighbour(this_program(&["engine"])?.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?);
+    let mut url = String::new();
+    BufReader::new(engine.0.stdout.take().ok_or("no output of the engine")?).read_line(&mut url)?;
+    let mut measure = this_program(&["measure", &contacts.to_string()])?;
+    let measured = measure.env("CRM_ACCESS_TEST_DYNAMODB", url.trim()).status()?;
+    if measured.success() { Ok(()) } else { Err("not measured, or over a bar".into()) }
+}
+
+/// The engine, until nobody holds its input any more.
+async fn engine() -> Result<(), WorldError> {
+    let engine = Engine::start(&Storage::Memory, 0).await?;
+    writeln!(io::stdout(), "{}", engine.endpoint().url)?;
+    io::stdout().flush()?;
+    tokio::task::spawn_blocking(|| io::stdin().read_to_end(&mut Vec::new())).await??;
+    Ok(())
+}
+
+/// The worker: does what the messages on its input ask for.
+async fn work(url: &str, table: &str) -> Result<(), WorldError> {
+    let messages: Vec<Message> = serde_json::from_reader(io::stdin().lock())?;
+    let store = Store::new(connect(Some(&Endpoint::at(url)), None).await, table);
+    // What a worker hands on nobody would take here; with all the time that it wants it hands on nothing.
+    let queue = tests::TestQueue::default();
+    let jobs = Jobs::new(store, api::run::clock(), Arc::new(queue.clone()));
+    let (idle_kb, started) = (peak_kb()?, Instant::now());
+    let mut work = stream::iter(&messages)
+        .map(|message| {
+            let jobs = &jobs;
+            async move { jobs.work(message, &Deadline::never()).await }
+        })
+        .buffer_unordered(SIDE_BY_SIDE);
+    while let Some(worked) = work.next().await {
+        worked?;
+    }
+    if let Some(message) = queue.take() {
+        return Err(format!("handed on: {message:?}").into());
+    }
+    let (seconds, spent) = (started.elapsed().as_secs_f64(), jobs.store.meter().reading());
+    let work =
+        Work { seconds, read_units: spent.read_units, write_units: spent.write_units, idle_kb, peak_kb: peak_kb()? };
+    writeln!(io::stdout(), "{}", json!(work))?;
+    Ok(())
+}
+
+/// The greatest resident memory that this process had so far, in KB.
+fn peak_kb() -> Result<u64, WorldError> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
+    Ok(line.trim().trim_end_matches("kB").trim().parse()?)
+}
+
+/// A portal with so many public contacts.
+async fn load(contacts: usize, shards: u16) -> Result<World, WorldError> {
+    let world = World::new().await?;
+    world.set_clock(api::run::clock()());
+    let begun = Instant::now();
+    let portal = json!({"portal": {"Id": PORTAL, "Shards": shards}});
+    let mut text = format!("{portal}\n");
+    for number in 0..3 {
+        let user = json!({"Id": user(number), "DisplayName": format!("User {number}"), "IsAdmin": number == 0});
+        text.push_str(&format!("{}\n", json!({ "user": user })));
+    }
+    let token = json!({"Token": TOKEN, "UserId": user(0), "Scopes": ["read", "write"]});
+    text.push_str(&format!("{}\n", json!({ "token": token })));
+    for first in (1..=contacts).step_by(LOADED_AT_ONCE) {
+        for id in first..=contacts.min(first + LOADED_AT_ONCE - 1) {
+            let contact = json!({
+                "id": id,
+                "DisplayName": format!("Contact {id} of the measured portal"),
+                "Created": format!("2020-{:02}-{:02}T12:{:02}:{:02}Z", id % 12 + 1, id % 28 + 1, id % 60, id / 60 % 60),
+                "CreateBy": {"Id": user(0)},
+                "Tags": [TAG],
+            });
+            text.push_str(&format!("{}\n", json!({ "contact": contact })));
+        }
+        world.import(&text).await?;
+        text = format!("{portal}\n");
+    }
+    say(&format!("{contacts} contacts loaded in {:.0?}", begun.elapsed()))?;
+    Ok(world)
+}
+
+fn say(text: &str) -> Result<(), WorldError> {
+    Ok(writeln!(io::stdout(), "{text}")?)
+}
+
+/// Lets a worker do what waits in the world's queue, and checks what the job came to.
+async fn done(world: &World, url: &str, id: JobId, contacts: usize) -> Result<Work, WorldError> {
+    let messages = world.queue.waiting();
+    world.queue.clear();
+    let worker = this_program(&["work", url, &world.table])?.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+    let mut worker = Neighbour(worker?);
+    worker.0.stdin.take().ok_or("no input of the worker")?.write_all(&serde_json::to_vec(&messages)?)?;
+    let mut told = String::new();
+    worker.0.stdout.take().ok_or("no output of the worker")?.read_to_string(&mut told)?;
+    let work: Work = serde_json::from_str(&told)?;
+    let job = world.store.job(&PORTAL.parse()?, id).await?.ok_or("no record of the job")?;
+    let came_to = (job.state, job.counts.updated, job.counts.failed, job.counts.conflicts);
+    if came_to != (State::Done, contacts as u64, 0, 0) {
+        return Err(format!("the job came to {came_to:?}").into());
+    }
+    Ok(work)
+}
+
+/// Makes every contact of the world private, and takes it back.
+async fn set_and_undo(world: &World, url: &str, contacts: usize) -> Result<[Work; 2], WorldError> {
+    let body = json!({"tags": [TAG], "isPrivate": true, "managerList": [user(1), user(2)]}).to_string();
+    let asked = world.put_with("filter/access", TOKEN, &body, &[("Prefer", "respond-async")]).await?;
+    let id: JobId = asked.header("x-job-id").parse().map_err(|_| asked.text.clone())?;
+    let set = done(world, url, id, contacts).await?;
+    let asked = world.post(&format!("jobs/{id}/undo"), TOKEN).await?;
+    let id: JobId = asked.header("x-job-id").parse().map_err(|_| asked.text.clone())?;
+    let undone = done(world, url, id, contacts).await?;
+    Ok([set, undone])
+}
+
+async fn measure(contacts: usize) -> Result<(), WorldError> {
+    #[expect(clippy::disallowed_methods, reason = "the process that starts this one says where the engine is")]
+    let url = std::env::var("CRM_ACCESS_TEST_DYNAMODB")?;
+    let world = load(FEW, SHARDS).await?;
+    let few = set_and_undo(&world, &url, FEW).await?;
+    drop(world);
+    let world = load(contacts, SHARDS).await?;
+    let many = set_and_undo(&world, &url, contacts).await?;
+
+    say(&format!("\n| what | set, {contacts} | undo, {contacts} | bar |\n| --- | --- | --- | --- |"))?;
+    let row = |what: &str, of: &dyn Fn(usize) -> String, bar: &str| {
+        say(&format!("| {what} | {} | {} | {bar} |", of(0), of(1)))
+    };
+    let per_contact = |units: f64| units / contacts as f64;
+    let memory = |of: usize| many[of].peak_kb as f64 / few[of].peak_kb as f64;
+    row("time", &|of| format!("{:.0?}", Duration::from_secs_f64(many[of].seconds)), "")?;
+    row("contacts a second", &|of| format!("{:.0}", 1.0 / per_contact(many[of].seconds)), "")?;
+    let bar = format!("at most {MOST_WRITE_UNITS}");
+    row("write units per contact", &|of| format!("{:.4}", per_contact(many[of].write_units)), &bar)?;
+    let bar = format!("set: at most {MOST_READ_UNITS}");
+    row("read units per contact", &|of| format!("{:.4}", per_contact(many[of].read_units)), &bar)?;
+    let megabytes = |kb: u64| format!("{:.1} MB", kb as f64 / 1024.0);
+    row("worker's peak memory", &|of| megabytes(many[of].peak_kb), "")?;
+    row(&format!("worker's peak memory, {FEW} contacts"), &|of| megabytes(few[of].peak_kb), "")?;
+    row("worker's memory before its first message", &|of| megabytes(many[of].idle_kb), "")?;
+    row("worker's memory against that", &|of| format!("{:.2} times", memory(of)), &format!("under {MOST_MEMORY}"))?;
+
+    let over = |what: &str, found: f64, most: f64| {
+        if found <= most { Ok(()) } else { Err(format!("{what}: {found:.3}, more than {most}")) }
+    };
+    for (of, work) in many.iter().enumerate() {
+        over("write units per contact", per_contact(work.write_units), MOST_WRITE_UNITS)?;
+        over("the worker's memory", memory(of), MOST_MEMORY)?;
+    }
+    Ok(over("read units per contact", per_contact(many[0].read_units), MOST_READ_UNITS)?)
+}

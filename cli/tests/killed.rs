@@ -1,0 +1,605 @@
+//! Killed workers: the program dies by SIGKILL in the middle of jobs about 20,000 contacts, and nothing is lost by it.
+//!
+//! The child is `crm-access serve` on the embedded engine's file, so that the engine dies with the worker. Each seed
+//! starts from a copy of one prepared portal: a job sets the access of every match, the server is killed at a random
+//! moment of it and started again, the job ends, and its undo is asked for. Of every fifth seed the job is killed twice,
+//! of every other fifth the undo is killed too.
+//!
+//! `CRM_ACCESS_KILLS` says how many seeds there are, `CRM_ACCESS_KILL_SEED` which is the first: with 1 and the seed that
+//! a failure names, what failed is tried again.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+use jobs::Jobs;
+use models::access::{Access, ShareType};
+use models::contact::ContactRecord;
+use models::id::{ContactId, PortalId};
+use models::job::{Counts, Job, JobId, State};
+use serde_json::{Value, json};
+use store::Store;
+use store::client::{Endpoint, connect};
+use store::contacts::AccessState;
+use store::keys::OPEN_BUCKETS;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use uuid::Uuid;
+
+type TestResult<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_crm-access");
+/// After which a process, or a job, is given up.
+const PATIENCE: Duration = Duration::from_secs(180);
+/// How often it is looked whether a job is over.
+const LOOK: Duration = Duration::from_millis(100);
+/// Seeds, unless it is said otherwise.
+const KILLS: u64 = 100;
+/// The last moment at which a job is killed, in durations of one that is not.
+const PAST_THE_END: f64 = 1.05;
+/// Seeds that are tried side by side at most: each server has a file and two busy threads.
+const LANES: usize = 4;
+
+const PORTAL: &str = "killed";
+const ADMIN: &str = "killed-administrator-token-0000000000000";
+const TAG: &str = "everyone";
+/// Contacts of the portal.
+const CONTACTS: i64 = 22_000;
+/// Of as many contacts one does not have the tag, and some of the others are as asked already.
+const OTHERS: i64 = 11;
+const AS_ASKED: i64 = 4;
+const UNMATCHED: usize = 2_000;
+const UNCHANGED: usize = 8_000;
+const CHANGED: usize = 12_000;
+/// Contacts that the job is about.
+const MATCHED: usize = UNCHANGED + CHANGED;
+const _: () = assert!(UNMATCHED as u64 * OTHERS.unsigned_abs() == CONTACTS.unsigned_abs());
+const _: () = assert!(UNCHANGED as u64 == UNMATCHED as u64 * AS_ASKED.unsigned_abs());
+const _: () = assert!((MATCHED + UNMATCHED) as u64 == CONTACTS.unsigned_abs());
+/// Shards of the portals: few with many chunks each, and more than there are workers with few chunks each.
+const SHARDS: [u16; 2] = [3, 16];
+/// Users of the portal.
+const USERS: i64 = 60;
+
+fn user(number: i64) -> Uuid {
+    Uuid::from_u128(0x6b11_0000_0000_4000_8000_0000_0000_0000 + u128::from((number % USERS).unsigned_abs()))
+}
+
+fn is_match(id: i64) -> bool {
+    id % OTHERS != 0
+}
+
+/// What every match is to have.
+fn target() -> Access {
+    Access { share: ShareType::None, managers: vec![user(1), user(2)] }
+}
+
+/// What a contact has before: public with and without a record of it, private and read-only with all sorts of managers,
+/// and some as asked already.
+fn access_before(id: i64) -> Access {
+    let managers = |count: i64| (0..count).map(|manager| user(id + 3 * manager)).collect();
+    match id % OTHERS {
+        1..=AS_ASKED => target(),
+        _ => match id % 6 {
+            0 => Access { share: ShareType::None, managers: managers(if id % 100 == 0 { 20 } else { 2 }) },
+            2 => Access { share: ShareType::Read, managers: managers(3) },
+            3 => Access { share: ShareType::None, managers: Vec::new() },
+            4 => Access { share: ShareType::ReadWrite, managers: managers(1) },
+            _ => Access::default(),
+        },
+    }
+}
+
+/// The portal's import lines.
+fn lines(shards: u16) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let mut line = |value: Value| writeln!(text, "{value}").unwrap_or(());
+    line(json!({"portal": {"Id": PORTAL, "TimeZone": "Europe/Riga", "Shards": shards}}));
+    for number in 0..USERS {
+        line(json!({"user": {"Id": user(number), "DisplayName": format!("User {number}"), "IsAdmin": number == 0}}));
+    }
+    line(json!({"token": {"Token": ADMIN, "UserId": user(0), "Scopes": ["read", "write"], "Expires": null}}));
+    for id in 1..=CONTACTS {
+        let access = access_before(id);
+        let managers: Vec<Value> = access.managers.iter().map(|id| json!({"Id": id})).collect();
+        line(json!({"contact": {
+            "id": id,
+            "DisplayName": format!("Contact {id}"),
+            "Created": format!("2020-{:02}-{:02}T12:{:02}:00Z", id % 12 + 1, id % 28 + 1, id % 60),
+            "Tags": if is_match(id) { vec![TAG] } else { vec!["other"] },
+            "ShareType": access.share.number(),
+            "AccessList": managers,
+        }}));
+    }
+    text
+}
+
+fn contact(id: i64) -> TestResult<ContactId> {
+    Ok(ContactId::try_from(id).map_err(|_| format!("{id} is no contact's number"))?)
+}
+
+/// `Err` with words unless it holds.
+fn hold(holds: bool, words: impl FnOnce() -> String) -> TestResult {
+    if holds { Ok(()) } else { Err(words().into()) }
+}
+
+/// A prepared portal: a folder of data that stays as it is, and what is in it.
+struct Prepared {
+    folder: PathBuf,
+    before: HashMap<ContactId, AccessState>,
+    records: HashMap<ContactId, ContactRecord>,
+}
+
+impl Prepared {
+    fn new(folder: &Path, shards: u16) -> TestResult<Self> {
+        let (data, file) = (folder.join(format!("prepared-{shards}")), folder.join(format!("{shards}.ndjson")));
+        fs::write(&file, lines(shards))?;
+        let import = Command::new(PROGRAM).arg("import").arg("--data-dir").arg(&data).arg(&file).output()?;
+        hold(import.status.success(), || String::from_utf8_lossy(&import.stderr).into_owned())?;
+
+        let read = folder.join(format!("read-{shards}"));
+        copy(&data, &read)?;
+        let server = Server::start(&read)?;
+        let table = Table::of(&server)?;
+        let ids: Vec<ContactId> = (1..=CONTACTS).map(contact).collect::<TestResult<_>>()?;
+        let before = table.block_on(table.store.current_access_of(&table.portal, &ids))?;
+        let records = table.block_on(table.store.contacts(&table.portal, &ids))?;
+        drop(server);
+        for (id, key) in (1..).zip(&ids) {
+            let found = before.get(key).cloned().unwrap_or_default();
+            hold(found.access == access_before(id), || format!("contact {id} was loaded with {found:?}"))?;
+        }
+        hold(records.len() as u64 == CONTACTS.unsigned_abs(), || format!("{} contacts were loaded", records.len()))?;
+        hold(before.len() < records.len(), || "every contact has an access record".into())?;
+        Ok(Self { folder: data, before, records })
+    }
+
+    fn before(&self, id: ContactId) -> AccessState {
+        self.before.get(&id).cloned().unwrap_or_default()
+    }
+}
+
+/// Makes `to` a copy of a folder of data that nobody is at.
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    if to.exists() {
+        fs::remove_dir_all(to)?;
+    }
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        fs::copy(entry.path(), to.join(entry.file_name()))?;
+    }
+    Ok(())
+}
+
+/// A running server.
+struct Server {
+    child: Child,
+    data: PathBuf,
+    port: u16,
+    dynamodb: String,
+    table: String,
+    /// What comes when nothing does: pauses are waited for on it.
+    pauses: (Sender<()>, Receiver<()>),
+}
+
+impl Server {
+    fn start(data: &Path) -> TestResult<Self> {
+        let mut command = Command::new(PROGRAM);
+        command.args(["serve", "--port", "0", "--dynamodb-port", "0", "--data-dir"]).arg(data);
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+        let output = BufReader::new(child.stdout.take().ok_or("no standard output")?);
+        let (sender, lines) = channel();
+        thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        let (dynamodb, table) = (String::new(), String::new());
+        let mut server = Self { child, data: data.to_owned(), port: 0, dynamodb, table, pauses: channel() };
+        loop {
+            let line = lines.recv_timeout(PATIENCE)?;
+            if let Some(of) = line.strip_prefix("dynamodb on ") {
+                let (url, table) = of.split_once(" table ").ok_or("no table")?;
+                (server.dynamodb, server.table) = (url.to_owned(), table.to_owned());
+            } else if let Some(port) = line.strip_prefix("listening on http://127.0.0.1:") {
+                server.port = port.parse()?;
+                return Ok(server);
+            }
+        }
+    }
+
+    /// Lets it live for a while.
+    fn pause(&self, pause: Duration) {
+        // Nobody sends: this always ends by the time.
+        self.pauses.1.recv_timeout(pause).unwrap_or(());
+    }
+
+    /// Ends the process without a chance for it to do anything more, and starts another on the same data.
+    fn killed(mut self) -> TestResult<Self> {
+        self.child.kill()?;
+        let status = self.child.wait()?;
+        const SIGKILL: i32 = 9;
+        hold(status.signal() == Some(SIGKILL), || format!("it ended by itself: {status}"))?;
+        let data = self.data.clone();
+        drop(self);
+        Self::start(&data)
+    }
+
+    /// Makes one HTTP/1.1 request: the answer's status, head and body.
+    fn call(&self, method: &str, path: &str, headers: &str, body: &str) -> TestResult<(u16, String, String)> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let length = body.len();
+        write!(
+            stream,
+            "{method} /api/2.0/crm/{path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\
+             Authorization: {ADMIN}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
+        )?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        let (head, body) = answer.split_once("\r\n\r\n").ok_or("no HTTP answer")?;
+        let status = head.split(' ').nth(1).ok_or("no status")?.parse()?;
+        Ok((status, head.to_owned(), body.to_owned()))
+    }
+
+    /// Asks for a job, and says which one it is.
+    fn start_job(&self, method: &str, path: &str, headers: &str, body: &str) -> TestResult<JobId> {
+        let (status, head, answer) = self.call(method, path, headers, body)?;
+        hold(status == 202, || format!("{method} {path}: {status} {answer}"))?;
+        let id = head.lines().filter_map(|line| line.split_once(": "));
+        let id = id.filter(|(name, _)| name.eq_ignore_ascii_case("x-job-id")).map(|(_, id)| id).next();
+        Ok(JobId::from_str(id.ok_or("no X-Job-Id")?)?)
+    }
+
+    /// Asks for the job that sets the access of every match.
+    fn set_access(&self) -> TestResult<JobId> {
+        let body = json!({"tags": [TAG], "isPrivate": true, "managerList": target().managers}).to_string();
+        self.start_job("PUT", "contact/filter/access", "Prefer: respond-async\r\n", &body)
+    }
+
+    fn undo(&self, job: JobId) -> TestResult<JobId> {
+        self.start_job("POST", &format!("access/jobs/{job}/undo"), "", "")
+    }
+
+    /// A job as a caller is shown it.
+    fn job(&self, id: JobId) -> TestResult<Value> {
+        let (status, _, body) = self.call("GET", &format!("access/jobs/{id}"), "", "")?;
+        hold(status == 200, || format!("job {id}: {status} {body}"))?;
+        Ok(serde_json::from_str::<Value>(&body)?["response"].take())
+    }
+
+    /// Waits until a job is over.
+    fn wait_for(&self, id: JobId) -> TestResult<Value> {
+        let begun = Instant::now();
+        loop {
+            let job = self.job(id)?;
+            if !job["Finished"].is_null() {
+                return Ok(job);
+            }
+            hold(begun.elapsed() < PATIENCE, || format!("it does not end: {job}"))?;
+            self.pause(LOOK);
+        }
+    }
+
+    fn changes(&self, job: JobId, start: usize, count: usize) -> TestResult<Vec<Value>> {
+        let path = format!("access/jobs/{job}/changes?startIndex={start}&count={count}");
+        let (status, _, body) = self.call("GET", &path, "", "")?;
+        hold(status == 200, || format!("{path}: {status} {body}"))?;
+        Ok(serde_json::from_str(&body)?)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // A test that fails leaves no server behind; one that is gone already needs no ending.
+        match self.child.kill().and_then(|()| self.child.wait()) {
+            Ok(_) | Err(_) => {}
+        }
+    }
+}
+
+/// The table of a running server, read past the server.
+struct Table {
+    runtime: Runtime,
+    store: Store,
+    portal: PortalId,
+}
+
+impl Table {
+    fn of(server: &Server) -> TestResult<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let client = runtime.block_on(connect(Some(&Endpoint::at(&server.dynamodb)), None));
+        Ok(Self { store: Store::new(client, &server.table), runtime, portal: PORTAL.parse()? })
+    }
+
+    fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.runtime.block_on(future)
+    }
+
+    fn job(&self, id: JobId) -> TestResult<Job> {
+        Ok(self.block_on(self.store.job(&self.portal, id))?.ok_or("no record of the job")?)
+    }
+
+    /// That a job is done, and counted as it must be.
+    fn check_done(&self, id: JobId, counts: Counts) -> TestResult {
+        let job = self.job(id)?;
+        let found = (job.state, job.counts, job.percent, &job.error);
+        hold(found == (State::Done, counts, 100, &None), || format!("the job came to {found:?}, not {counts:?}"))
+    }
+
+    /// That every contact's access is what `expected` makes of what it was.
+    fn check_access(&self, of: &Prepared, expected: impl Fn(i64, AccessState) -> AccessState) -> TestResult {
+        let ids: Vec<ContactId> = (1..=CONTACTS).map(contact).collect::<TestResult<_>>()?;
+        let found = self.block_on(self.store.current_access_of(&self.portal, &ids))?;
+        let mut wrong = Vec::new();
+        for (number, id) in (1..).zip(&ids) {
+            let (found, before) = (found.get(id).cloned().unwrap_or_default(), of.before(*id));
+            let expected = expected(number, before.clone());
+            if found != expected {
+                wrong.push((number, before, expected, found));
+            }
+        }
+        hold(wrong.is_empty(), || {
+            let (id, before, expected, found) = &wrong[0];
+            format!(
+                "{} contacts have the wrong access; contact {id} had {before:?}, has {found:?}, not {expected:?}",
+                wrong.len()
+            )
+        })
+    }
+
+    /// That contacts themselves are as they were: some, by chance.
+    fn check_records(&self, of: &Prepared, random: &mut Rng) -> TestResult {
+        let some: HashSet<ContactId> =
+            (0..300).map(|_| contact(random.i64(1..=CONTACTS))).collect::<TestResult<_>>()?;
+        let some: Vec<ContactId> = some.into_iter().collect();
+        let found = self.block_on(self.store.contacts(&self.portal, &some))?;
+        let changed = some.iter().find(|id| found.get(id) != of.records.get(id));
+        hold(changed.is_none(), || format!("contact {changed:?} itself was changed"))
+    }
+
+    /// That a job knows what was before it of all that it changed, and that a page of it is shown so.
+    fn check_changes(&self, server: &Server, of: &Prepared, id: JobId, random: &mut Rng) -> TestResult {
+        let (queue, _messages) = local::workers::queue();
+        let jobs = Jobs::new(self.store.clone(), api::run::clock(), Arc::new(queue));
+        let changes = self.block_on(jobs.changes(&self.portal, &self.job(id)?, 0, usize::MAX))?;
+        hold(changes.len() == CHANGED, || format!("{} changes are recorded", changes.len()))?;
+        let mut met = HashSet::with_capacity(changes.len());
+        for change in &changes {
+            let before = of.before(change.contact);
+            hold(met.insert(change.contact), || format!("{change:?} is recorded twice"))?;
+            hold(change.before == before.access && change.revision == before.revision && !change.conflict, || {
+                format!("{change:?} is not what was before the job: {before:?}")
+            })?;
+        }
+        let start = random.usize(..CHANGED);
+        let shown = server.changes(id, start, 50)?;
+        hold(shown.len() == 50.min(CHANGED - start), || format!("{} changes from {start} on", shown.len()))?;
+        let view =
+            |access: &Access| (json!(access.share), access.managers.iter().map(|id| json!(id)).collect::<Vec<_>>());
+        let access = |value: &Value| {
+            let managers = value["AccessList"].as_array().into_iter().flatten();
+            (value["ShareType"].clone(), managers.map(|manager| manager["Id"].clone()).collect::<Vec<_>>())
+        };
+        for (shown, change) in shown.iter().zip(&changes[start..]) {
+            let same = shown["ContactId"] == json!(change.contact)
+                && shown["Conflict"] == false
+                && access(&shown["Before"]) == view(&change.before)
+                && access(&shown["After"]) == view(&target());
+            hold(same, || format!("{shown} is shown of {change:?}"))?;
+        }
+        hold(server.changes(id, CHANGED, 50)?.is_empty(), || "changes are shown behind the last one".into())
+    }
+
+    /// That nobody looks after anything any more.
+    fn check_closed(&self, server: &Server) -> TestResult {
+        let begun = Instant::now();
+        loop {
+            let mut open = Vec::new();
+            for bucket in 0..OPEN_BUCKETS {
+                open.extend(self.block_on(self.store.open_jobs(bucket))?);
+            }
+            // A job is closed a moment after it is shown as over.
+            if open.is_empty() {
+                return Ok(());
+            }
+            hold(begun.elapsed() < PATIENCE, || format!("jobs stay open: {open:?}"))?;
+            server.pause(LOOK);
+        }
+    }
+}
+
+/// What a kill met.
+#[derive(Clone, Copy)]
+struct Hit {
+    is_undo: bool,
+    /// How far the job was, if it was not over.
+    percent: Option<u64>,
+}
+
+/// How long a job and its undo take when nobody kills them.
+#[derive(Clone, Copy, Default)]
+struct Times {
+    job: Duration,
+    undo: Duration,
+}
+
+/// What is killed how often.
+struct Kills {
+    job: u32,
+    undo: u32,
+}
+
+/// Lets a job run, killed so many times at random moments of what `time` is left of it.
+fn run(
+    mut server: Server,
+    id: JobId,
+    (kills, time, is_undo): (u32, Duration, bool),
+    random: &mut Rng,
+    hits: &mut Vec<Hit>,
+) -> TestResult<Server> {
+    let mut rest = time.mul_f64(PAST_THE_END);
+    for kill in (0..kills).rev() {
+        // The first of several leaves some of the job to the others.
+        let moment = rest.mul_f64(random.f64() / f64::from(kill + 1));
+        server.pause(moment);
+        server = server.killed()?;
+        let found = server.job(id)?;
+        hits.push(Hit { is_undo, percent: found["Percent"].as_u64().filter(|_| found["Finished"].is_null()) });
+        rest = rest.saturating_sub(moment);
+    }
+    server.wait_for(id)?;
+    Ok(server)
+}
+
+/// One seed: the job, killed, and its undo.
+fn attempt(data: &Path, of: &Prepared, kills: &Kills, times: Times, random: &mut Rng) -> TestResult<(Vec<Hit>, Times)> {
+    let mut hits = Vec::new();
+    copy(&of.folder, data)?;
+    let server = Server::start(data)?;
+
+    let begun = Instant::now();
+    let job = server.set_access()?;
+    let server = run(server, job, (kills.job, times.job, false), random, &mut hits)?;
+    let job_time = begun.elapsed();
+    let table = Table::of(&server)?;
+    let count = |of: usize| of as u64;
+    let counts =
+        Counts { matched: count(MATCHED), updated: count(CHANGED), unchanged: count(UNCHANGED), ..Counts::default() };
+    table.check_done(job, counts)?;
+    let changes = |id, before: &AccessState| is_match(id) && before.access != target();
+    table.check_access(of, |id, before| match changes(id, &before) {
+        true => AccessState { access: target(), revision: Some(job) },
+        false => before,
+    })?;
+    table.check_records(of, random)?;
+    table.check_changes(&server, of, job, random)?;
+
+    let begun = Instant::now();
+    let undo = server.undo(job)?;
+    let server = run(server, undo, (kills.undo, times.undo, true), random, &mut hits)?;
+    let undo_time = begun.elapsed();
+    let table = Table::of(&server)?;
+    table.check_done(undo, Counts { matched: count(CHANGED), updated: count(CHANGED), ..Counts::default() })?;
+    table.check_access(of, |id, before| match changes(id, &before) {
+        true => AccessState { access: before.access, revision: Some(undo) },
+        false => before,
+    })?;
+    table.check_records(of, random)?;
+    table.check_closed(&server)?;
+    Ok((hits, Times { job: job_time, undo: undo_time }))
+}
+
+/// A number that is told from outside.
+fn number(name: &str) -> TestResult<Option<u64>> {
+    #[expect(clippy::disallowed_methods, reason = "how often is killed is told from outside")]
+    let text = std::env::var(name).ok();
+    Ok(text.map(|text| text.parse().map_err(|error| format!("{name}={text}: {error}"))).transpose()?)
+}
+
+/// One lane: takes seeds until none is left.
+fn lane(
+    lane: usize,
+    folder: &Path,
+    prepared: &[Prepared],
+    (first, seeds, next, failed): (u64, u64, &AtomicU64, &AtomicBool),
+) -> TestResult<Vec<Hit>> {
+    let data = folder.join(format!("lane-{lane}"));
+    // What is not killed ends too, and says how long a job takes beside the other lanes.
+    let mut random = Rng::with_seed(first);
+    let unharmed = Kills { job: 0, undo: 0 };
+    let (_, times) = attempt(&data, &prepared[lane % prepared.len()], &unharmed, Times::default(), &mut random)
+        .map_err(|error| format!("a job that nobody killed: {error}"))?;
+    writeln!(io::stdout(), "lane {lane}: unharmed, a job takes {:.1?} and its undo {:.1?}", times.job, times.undo)?;
+
+    let mut hits = Vec::new();
+    while !failed.load(Ordering::SeqCst) {
+        let number = next.fetch_add(1, Ordering::SeqCst);
+        if number >= seeds {
+            break;
+        }
+        let seed = first + number;
+        let mut random = Rng::with_seed(seed);
+        let kills = Kills { job: if seed % 5 == 1 { 2 } else { 1 }, undo: u32::from(seed % 5 == 3) };
+        let of = &prepared[random.usize(..prepared.len())];
+        let hit = attempt(&data, of, &kills, times, &mut random).inspect_err(|_| failed.store(true, Ordering::SeqCst));
+        let (hit, _) = hit.map_err(|error| {
+            format!(
+                "seed {seed}: {error}\nTo try it again: CRM_ACCESS_KILLS=1 CRM_ACCESS_KILL_SEED={seed} cargo test …"
+            )
+        })?;
+        hits.extend(hit);
+    }
+    Ok(hits)
+}
+
+/// How many of the hits met a job at work, and how far these were: tenths of the way, and how many met each.
+fn spread<'a>(hits: impl Iterator<Item = &'a Hit>) -> (usize, usize, BTreeMap<u64, usize>) {
+    let (mut all, mut running, mut tenths) = (0, 0, BTreeMap::new());
+    for hit in hits {
+        all += 1;
+        if let Some(percent) = hit.percent {
+            running += 1;
+            *tenths.entry(percent / 10 * 10).or_default() += 1;
+        }
+    }
+    (all, running, tenths)
+}
+
+#[test]
+fn a_job_whose_worker_is_killed_anywhere_ends_and_can_be_undone() -> TestResult {
+    let seeds = number("CRM_ACCESS_KILLS")?.unwrap_or(KILLS);
+    let first = number("CRM_ACCESS_KILL_SEED")?.unwrap_or_else(|| u64::from(fastrand::u32(..)));
+    let begun = Instant::now();
+    let folder: TempDir = tempfile::tempdir()?;
+    let folder = folder.path();
+    let prepared: Vec<Prepared> = thread::scope(|scope| {
+        let prepared = SHARDS.map(|shards| scope.spawn(move || Prepared::new(folder, shards)));
+        prepared.into_iter().map(|thread| thread.join().map_err(|_| "a thread panicked")?).collect::<TestResult<_>>()
+    })?;
+    writeln!(
+        io::stdout(),
+        "{seeds} seeds from {first} on; portals of {CONTACTS} contacts prepared in {:.0?}",
+        begun.elapsed()
+    )?;
+
+    let lanes = thread::available_parallelism()?.get().clamp(1, LANES);
+    let (next, failed) = (AtomicU64::new(0), AtomicBool::new(false));
+    let hits: Vec<Hit> = thread::scope(|scope| {
+        let lanes: Vec<_> = (0..lanes)
+            .map(|number| {
+                let (prepared, seeds) = (&prepared, (first, seeds, &next, &failed));
+                scope.spawn(move || lane(number, folder, prepared, seeds))
+            })
+            .collect();
+        let hits = lanes.into_iter().map(|lane| lane.join().map_err(|_| "a lane panicked")?);
+        hits.collect::<TestResult<Vec<_>>>().map(|hits| hits.concat())
+    })?;
+
+    let mut out = io::stdout();
+    for (what, is_undo) in [("jobs", false), ("undos", true)] {
+        let (all, running, tenths) = spread(hits.iter().filter(|hit| hit.is_undo == is_undo));
+        writeln!(
+            out,
+            "{what}: killed {all} times, {running} of them at work; how far in per cent, and how many: {tenths:?}"
+        )?;
+        if all >= 10 {
+            assert!(running * 2 >= all, "most kills came too late: {running} of {all}");
+        }
+        if running >= 20 {
+            assert!(tenths.len() >= 4, "the kills met the same moments: {tenths:?}");
+        }
+    }
+    writeln!(out, "{seeds} seeds in {:.0?}", begun.elapsed())?;
+    Ok(())
+}

@@ -1,0 +1,158 @@
+//! Jobs: the list, one of them, what it changed; undoing it, stopping it.
+
+use std::collections::{HashMap, HashSet};
+
+use api::answer::ListPage;
+use api::{Answer, Call, Endpoint, Failure};
+use futures::FutureExt as _;
+use futures::future::try_join_all;
+use models::access::Caller;
+use models::id::ContactId;
+use models::job::{Change, Job, JobId};
+use models::job_view::ChangeView;
+use models::portal::{Entries, Scope};
+use store::jobs::JobPage;
+
+use crate::FUNCTION;
+
+/// Jobs on a page when the call does not say.
+const DEFAULT_JOBS: usize = 25;
+
+/// The jobs that the caller may see, newest first.
+pub(crate) const LIST: Endpoint = Endpoint {
+    function: FUNCTION,
+    method: "GET",
+    path: "/api/2.0/crm/access/jobs",
+    scope: Scope::Read,
+    handler: |call| list(call).boxed(),
+};
+
+/// One job.
+pub(crate) const SHOW: Endpoint = Endpoint {
+    function: FUNCTION,
+    method: "GET",
+    path: "/api/2.0/crm/access/jobs/{jobid}",
+    scope: Scope::Read,
+    handler: |call| show(call).boxed(),
+};
+
+/// What a job changed.
+pub(crate) const CHANGES: Endpoint = Endpoint {
+    function: FUNCTION,
+    method: "GET",
+    path: "/api/2.0/crm/access/jobs/{jobid}/changes",
+    scope: Scope::Read,
+    handler: |call| changes(call).boxed(),
+};
+
+/// A new job that restores what was before one.
+pub(crate) const UNDO: Endpoint = Endpoint {
+    function: FUNCTION,
+    method: "POST",
+    path: "/api/2.0/crm/access/jobs/{jobid}/undo",
+    scope: Scope::Write,
+    handler: |call| undo(call).boxed(),
+};
+
+/// Stops a job.
+pub(crate) const CANCEL: Endpoint = Endpoint {
+    function: FUNCTION,
+    method: "POST",
+    path: "/api/2.0/crm/access/jobs/{jobid}/cancel",
+    scope: Scope::Write,
+    handler: |call| cancel(call).boxed(),
+};
+
+async fn list(call: Call<'_>) -> Result<Answer, Failure> {
+    let mut query = call.query();
+    let page = query.page_of(DEFAULT_JOBS);
+    query.finish()?;
+    let caller = call.caller().await?;
+    let portal = &call.grant.portal;
+    let of = (!caller.is_admin).then_some(caller.user);
+    let JobPage { jobs, asked, more } = call.app.store.jobs(portal, of, page.start_index, page.count).await?;
+    let shards = try_join_all(jobs.iter().map(|job| call.app.jobs.summaries(portal, job))).await?;
+    let shown: Vec<_> = jobs.iter().zip(&shards).map(|(job, shards)| job.view(shards, call.now)).collect();
+    Answer::list(call.wanted, &shown, ListPage { start_index: page.start_index, asked, more })
+}
+
+async fn show(call: Call<'_>) -> Result<Answer, Failure> {
+    let id = call.job_id()?;
+    call.query().finish()?;
+    let (_, job) = visible(&call, id).await?;
+    let shards = call.app.jobs.summaries(&call.grant.portal, &job).await?;
+    Answer::one(call.wanted, &job.view(&shards, call.now))
+}
+
+async fn changes(call: Call<'_>) -> Result<Answer, Failure> {
+    let id = call.job_id()?;
+    let mut query = call.query();
+    let page = query.page();
+    query.finish()?;
+    let (caller, job) = visible(&call, id).await?;
+    if !job.has_changes_at(call.now) {
+        return Err(Failure::ChangesExpired(id));
+    }
+    let portal = &call.grant.portal;
+    let mut changes = call.app.jobs.changes(portal, &job, page.start_index, page.count.saturating_add(1)).await?;
+    let more = changes.len() > page.count;
+    changes.truncate(page.count);
+    let (names, entries) = shown_beside(&call, &caller, &job, &changes).await?;
+    let name = |change: &Change| names.get(&change.contact).cloned().unwrap_or_default();
+    let shown: Vec<_> = changes.iter().map(|change| ChangeView::new(change, &job, name(change), &entries)).collect();
+    Answer::list(call.wanted, &shown, ListPage { start_index: page.start_index, asked: shown.len(), more })
+}
+
+/// The names of the contacts that the caller may see by now, and the users that the changes refer to. Half a read unit
+/// per contact and user, and as much again per contact for who is no administrator.
+async fn shown_beside(
+    call: &Call<'_>,
+    caller: &Caller,
+    job: &Job,
+    changes: &[Change],
+) -> Result<(HashMap<ContactId, String>, Entries), Failure> {
+    let (store, portal) = (&call.app.store, &call.grant.portal);
+    let ids: Vec<ContactId> = changes.iter().map(|change| change.contact).collect();
+    let accesses = changes.iter().flat_map(|change| [Some(&change.before), change.after.as_ref()]).flatten();
+    let managers: HashSet<_> = accesses.chain(&job.target).flat_map(|access| &access.managers).copied().collect();
+    let (records, users) = futures::try_join!(store.contacts(portal, &ids), store.users(portal, managers))?;
+    let states = if caller.is_admin { HashMap::new() } else { store.access_of(portal, &ids).await? };
+    let may_see = |id: &ContactId| states.get(id).is_none_or(|state| caller.may_see(&state.access));
+    let names = records.into_iter().filter(|(id, _)| may_see(id)).map(|(id, record)| (id, record.display_name));
+    Ok((names.collect(), Entries { users, ..Entries::default() }))
+}
+
+async fn undo(call: Call<'_>) -> Result<Answer, Failure> {
+    let id = call.job_id()?;
+    call.query().finish()?;
+    let (caller, undone) = visible(&call, id).await?;
+    if !undone.is_over() {
+        return Err(Failure::JobNotOver(id));
+    }
+    if !undone.has_changes_at(call.now) {
+        return Err(Failure::ChangesExpired(id));
+    }
+    let job = call.app.jobs.undo(&call.grant.portal, &caller, &undone, call.new_job()).await?;
+    Answer::accepted(call.wanted, &job.view(&[], call.now))
+}
+
+async fn cancel(call: Call<'_>) -> Result<Answer, Failure> {
+    let id = call.job_id()?;
+    call.query().finish()?;
+    let (_, job) = visible(&call, id).await?;
+    // A call that is made again shows what became of it.
+    if call.replay.is_none() && !call.app.jobs.cancel(&call.grant.portal, &job).await? {
+        return Err(Failure::JobOver(id));
+    }
+    let (_, job) = visible(&call, id).await?;
+    let shards = call.app.jobs.summaries(&call.grant.portal, &job).await?;
+    Answer::one(call.wanted, &job.view(&shards, call.now))
+}
+
+/// The job, if the caller may see it: an administrator every one, a user its own.
+async fn visible(call: &Call<'_>, id: JobId) -> Result<(Caller, Job), Failure> {
+    let (caller, job) =
+        futures::try_join!(call.caller(), async { Ok(call.app.store.job(&call.grant.portal, id).await?) })?;
+    let job = job.filter(|job| caller.is_admin || job.created_by == caller.user).ok_or(Failure::JobNotFound(id))?;
+    Ok((caller, job))
+}

@@ -1,0 +1,118 @@
+//! The queue of a deployed crm-access: SQS.
+
+use std::time::Duration;
+
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::types::{BatchResultErrorEntry, SendMessageBatchRequestEntry};
+use backon::{BackoffBuilder as _, ExponentialBuilder};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use futures::stream::{self, StreamExt as _};
+use jobs::queue::{Message, Queue, QueueError};
+
+use crate::aws;
+
+/// Messages in one `SendMessageBatch`; SQS takes no more.
+pub const SEND_BATCH: usize = 10;
+/// Batches of one call that are under way at once.
+const IN_FLIGHT: usize = 8;
+/// Attempts of a batch, the first one among them.
+pub const SEND_ATTEMPTS: usize = 5;
+/// The first pause between two attempts, before jitter.
+const BACKOFF_BASE: Duration = Duration::from_millis(50);
+/// The longest pause between two attempts, before jitter. Short: a caller waits, and what is not sent is sent again by
+/// the next sweep.
+const BACKOFF_CAP: Duration = Duration::from_millis(400);
+
+/// A queue of SQS.
+#[derive(Clone, Debug)]
+pub struct SqsQueue {
+    client: Client,
+    url: String,
+}
+
+/// Why SQS took a batch but not all of its messages.
+#[derive(Debug, thiserror::Error)]
+enum NotTaken {
+    #[error("{}: {}", .0.code, .0.message.as_deref().unwrap_or("no reason given"))]
+    Refused(BatchResultErrorEntry),
+    #[error("the answer names neither success nor failure")]
+    Unanswered,
+}
+
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+impl SqsQueue {
+    /// The queue at `queue_url`, through AWS or through an emulator at `endpoint`, with the credentials and the region
+    /// that Lambda puts into the environment. Calls nobody, but loads the TLS roots: made before the first poll, no
+    /// caller waits for that.
+    pub async fn connect(queue_url: String, endpoint: Option<&str>) -> Self {
+        Self { client: Client::new(&aws::settings(endpoint).await), url: queue_url }
+    }
+
+    /// Sends the messages, as one batch, until all are taken or the attempts are used up. Says which are **not** known
+    /// to be taken, and the reason, which there is whenever there are any.
+    async fn send_batch(&self, mut messages: Vec<Message>) -> Option<(usize, Cause)> {
+        let mut pauses = pauses();
+        loop {
+            let entries = match messages.iter().enumerate().map(entry).collect() {
+                Ok(entries) => entries,
+                Err(error) => return Some((messages.len(), error)),
+            };
+            let sent = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries)).send().await;
+            // The SDK has sent a call that failed as a whole again already.
+            let output = match sent {
+                Ok(output) => output,
+                Err(error) => return Some((messages.len(), error.into())),
+            };
+            let taken = |position: usize| output.successful.iter().any(|entry| entry.id == position.to_string());
+            let mut position = 0..;
+            messages.retain(|_| !position.next().is_some_and(taken));
+            if messages.is_empty() {
+                return None;
+            }
+            let cause = output.failed.into_iter().next().map_or(NotTaken::Unanswered, NotTaken::Refused);
+            match pauses.next() {
+                Some(pause) => {
+                    tracing::debug!(messages = messages.len(), %cause, "not all messages taken");
+                    tokio::time::sleep(pause).await;
+                }
+                None => return Some((messages.len(), cause.into())),
+            }
+        }
+    }
+}
+
+/// An entry of a batch. Its identifier is its position: it has to be unique there and nowhere else.
+fn entry((position, message): (usize, &Message)) -> Result<SendMessageBatchRequestEntry, Cause> {
+    let body = serde_json::to_string(message)?;
+    Ok(SendMessageBatchRequestEntry::builder().id(position.to_string()).message_body(body).build()?)
+}
+
+/// Pauses between attempts: capped exponential, with full jitter.
+fn pauses() -> impl Iterator<Item = Duration> {
+    ExponentialBuilder::new()
+        .with_min_delay(BACKOFF_BASE)
+        .with_max_delay(BACKOFF_CAP)
+        .with_max_times(SEND_ATTEMPTS - 1)
+        .build()
+        .map(|pause| pause.mul_f64(fastrand::f64()))
+}
+
+impl Queue for SqsQueue {
+    fn send(&self, messages: Vec<Message>) -> BoxFuture<'_, Result<(), QueueError>> {
+        async move {
+            let batches: Vec<Vec<Message>> = messages.chunks(SEND_BATCH).map(<[Message]>::to_vec).collect();
+            let mut results = stream::iter(batches).map(|batch| self.send_batch(batch)).buffer_unordered(IN_FLIGHT);
+            // A batch that fails stops no other.
+            let mut not_taken: Option<QueueError> = None;
+            while let Some(result) = results.next().await {
+                if let Some((messages, source)) = result {
+                    not_taken.get_or_insert(QueueError { messages: 0, source }).messages += messages;
+                }
+            }
+            not_taken.map_or(Ok(()), Err)
+        }
+        .boxed()
+    }
+}

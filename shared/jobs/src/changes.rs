@@ -1,0 +1,76 @@
+//! Reading what a job changed, a page at a time.
+
+use models::id::PortalId;
+use models::job::{Change, Job, Work};
+use store::StoreError;
+
+use crate::context::Jobs;
+
+impl Jobs {
+    /// What `job` changed, in the order of its shards and chunks, after the first `skip`: at most `count`. Finding the
+    /// place takes 1 read unit for each doubling of a shard's chunks, then 1 per chunk and 4 KB.
+    ///
+    /// # Errors
+    ///
+    /// When the table fails.
+    pub async fn changes(
+        &self,
+        portal: &PortalId,
+        job: &Job,
+        skip: usize,
+        count: usize,
+    ) -> Result<Vec<Change>, StoreError> {
+        if job.work == Work::Done {
+            let changes = self.store.single_change(portal, job.id).await?;
+            return Ok(changes.into_iter().skip(skip).take(count).collect());
+        }
+        let mut skip = skip as u64;
+        let mut found = Vec::new();
+        for (number, shard) in (0u16..).zip(self.store.shards(portal, job).await?) {
+            if found.len() >= count {
+                break;
+            }
+            let held = shard.progress.counts.updated + shard.progress.counts.conflicts;
+            // What an open chunk holds is not in the counts, so a shard that is not through is never passed over whole.
+            if shard.done && !shard.failed && skip >= held {
+                skip -= held;
+                continue;
+            }
+            let mut next = self.chunk_behind(portal, job, number, shard.progress.next_chunk, &mut skip).await?;
+            while found.len() < count {
+                let Some(chunk) = self.store.chunk(portal, job.id, number, next).await? else { break };
+                let passed = usize::try_from(skip).unwrap_or(usize::MAX).min(chunk.changes.len());
+                skip -= passed as u64;
+                let room = count - found.len();
+                found.extend(chunk.changes.into_iter().skip(passed).take(room));
+                next += 1;
+            }
+        }
+        Ok(found)
+    }
+
+    /// The first chunk of a shard that is not passed over whole, by halving: each chunk says how many changes there are
+    /// up to its end. Takes those that are passed over from `skip`.
+    async fn chunk_behind(
+        &self,
+        portal: &PortalId,
+        job: &Job,
+        shard: u16,
+        chunks: u32,
+        skip: &mut u64,
+    ) -> Result<u32, StoreError> {
+        let (mut low, mut high, mut passed) = (0, chunks, 0);
+        while *skip > 0 && low < high {
+            let middle = low + (high - low) / 2;
+            let Some(chunk) = self.store.chunk(portal, job.id, shard, middle).await? else { break };
+            let up_to_here = chunk.after.counts.updated + chunk.after.counts.conflicts;
+            if up_to_here <= *skip {
+                (low, passed) = (middle + 1, up_to_here);
+            } else {
+                high = middle;
+            }
+        }
+        *skip -= passed;
+        Ok(low)
+    }
+}

@@ -1,0 +1,83 @@
+//! What callers ask of jobs that are there: to be undone, to be stopped.
+
+use futures::stream::StreamExt as _;
+use models::access::Caller;
+use models::id::PortalId;
+use models::job::{Counts, Job, JobId, Kind, ShardSummary, State, Work};
+use store::StoreError;
+use store::jobs::ShardState;
+
+use crate::context::Jobs;
+use crate::filter_run::side_by_side;
+
+impl Jobs {
+    /// How far the shards of a job are that is not over: 1 read unit. Of one that is over, nothing is read.
+    ///
+    /// # Errors
+    ///
+    /// When the table fails.
+    pub async fn summaries(&self, portal: &PortalId, job: &Job) -> Result<Vec<ShardSummary>, StoreError> {
+        if job.is_over() {
+            return Ok(Vec::new());
+        }
+        Ok(self.store.shards(portal, job).await?.iter().map(ShardState::summary).collect())
+    }
+
+    /// Starts a job that restores what was before `undone`, for each contact that nobody changed since.
+    ///
+    /// # Errors
+    ///
+    /// When the table fails before the job is recorded.
+    pub async fn undo(&self, portal: &PortalId, caller: &Caller, undone: &Job, id: JobId) -> Result<Job, StoreError> {
+        let now = self.now();
+        let job = Job {
+            id,
+            kind: Kind::Undo,
+            state: State::Queued,
+            created_by: caller.user,
+            created: now,
+            started: None,
+            finished: None,
+            filter: None,
+            target: None,
+            rule: None,
+            undo_of: Some(undone.id),
+            counts: Counts::default(),
+            error: None,
+            percent: 0,
+            shards: undone.shards.max(1),
+            expected: undone.counts.updated,
+            changes_until: self.retention.map(|retention| now + retention),
+            work: Work::Undo { single: undone.work == Work::Done },
+        };
+        tracing::info!(job = %id, undone = %undone.id, "undo queued");
+        self.enqueue(portal, &job).await?;
+        Ok(job)
+    }
+
+    /// Stops a job: whoever works on it ends with the page it is at. False when it is over.
+    ///
+    /// # Errors
+    ///
+    /// When the table fails; then it may be asked for again.
+    pub async fn cancel(&self, portal: &PortalId, job: &Job) -> Result<bool, StoreError> {
+        if job.is_over() {
+            return Ok(false);
+        }
+        if !self.store.cancel_job(portal, job.id).await? {
+            // It ended meanwhile, or is being stopped already; then the shards are told once more.
+            let found = self.store.job(portal, job.id).await?;
+            if found.is_none_or(|found| found.is_over() || found.state != State::Cancelled) {
+                return Ok(false);
+            }
+        }
+        let mut told = side_by_side((0..job.shards).map(|shard| self.store.cancel_shard(portal, job.id, shard)));
+        while let Some(result) = told.next().await {
+            result?;
+        }
+        drop(told);
+        // A shard that nobody is at is closed by whoever is free.
+        self.ask_for_workers(portal, job, 0..job.shards).await;
+        Ok(true)
+    }
+}

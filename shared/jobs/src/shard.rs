@@ -1,0 +1,445 @@
+//! One shard of a job: what its source yields is written, chunk by chunk, under a lease.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use models::access::Access;
+use models::id::{ContactId, PortalId};
+use models::job::{Change, Counts, Job};
+use models::limits::{LEASE_MARGIN_MILLIS, LEASE_MILLIS, RENEW_MILLIS};
+use store::StoreError;
+use store::chunk::ChunkBuilder;
+use store::contacts::AccessRecord;
+use store::jobs::{Chunk, Lease, Place, Progress, Saved};
+use store::keys::Position;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+use uuid::Uuid;
+
+use crate::context::Jobs;
+use crate::source::{Source, Step, Verdict};
+use crate::top::Top;
+
+/// How long a lease holds, from its last renewal.
+const LEASE: Duration = Duration::from_millis(LEASE_MILLIS);
+/// How much of a lease must be left for a write to be sent: one that is on its way may arrive as late.
+const MARGIN: Duration = Duration::from_millis(LEASE_MARGIN_MILLIS);
+/// After how long a lease is renewed where nothing is written that renews it.
+const RENEW: Duration = Duration::from_millis(RENEW_MILLIS);
+
+/// When work is to stop taking anything up. What it is at by then it finishes.
+#[derive(Clone, Debug, Default)]
+pub struct Deadline {
+    at: Option<Instant>,
+    told: Option<watch::Receiver<bool>>,
+}
+
+impl Deadline {
+    /// When it is through.
+    pub fn never() -> Self {
+        Self::default()
+    }
+
+    /// At an instant.
+    pub fn at(at: Instant) -> Self {
+        Self { at: Some(at), told: None }
+    }
+
+    /// When it is told to.
+    pub fn when_told(told: watch::Receiver<bool>) -> Self {
+        Self { at: None, told: Some(told) }
+    }
+
+    /// Whether it has come.
+    pub fn is_up(&self) -> bool {
+        self.at.is_some_and(|at| Instant::now() >= at) || self.told.as_ref().is_some_and(|told| *told.borrow())
+    }
+
+    /// The instant, if it is one.
+    pub(crate) fn instant(&self) -> Option<Instant> {
+        self.at
+    }
+}
+
+/// Why the work on a shard ended before its end. What was done by then is recorded.
+#[derive(Debug)]
+pub enum Stopped {
+    /// Its time was up.
+    OutOfTime,
+    /// A caller cancelled the job; the shard is closed.
+    Cancelled,
+    /// Its time was up while it was writing.
+    CutOff,
+    /// Someone else works on it.
+    Lost,
+    /// Someone else worked on it at the same time and wrote a chunk that is to be finished first.
+    Overtaken,
+    /// The table failed.
+    Failed(StoreError),
+}
+
+impl From<StoreError> for Stopped {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// A shard of a job at work.
+#[derive(Debug)]
+pub(crate) struct ShardWork<'a> {
+    jobs: &'a Jobs,
+    portal: &'a PortalId,
+    job: &'a Job,
+    shard: u16,
+    owner: Uuid,
+    renewed: Instant,
+    /// What is recorded, or would be if there had been anything to write.
+    pub(crate) progress: Progress,
+    /// What is recorded.
+    recorded: Progress,
+    /// What was looked at since then.
+    pending: Counts,
+    /// How much of it.
+    looked: u64,
+    /// Whether something was met that the job has done already.
+    met_done: bool,
+    chunk: ChunkBuilder,
+    changes: Vec<Change>,
+    /// What an answer shows of it.
+    positions: Vec<Position>,
+    pub(crate) top: Top,
+    /// Where the shard is once the chunk is written that it is at, if there is one.
+    open: Option<Progress>,
+    /// How many of that chunk's records the table did not take.
+    unwritten: usize,
+    /// Whether it was recorded that the shard got on.
+    pub(crate) got_on: bool,
+    ended: bool,
+}
+
+impl<'a> ShardWork<'a> {
+    /// The work on a shard that `owner` has had a lease of since `renewed`, from `progress` on. It keeps the latest
+    /// `most` contacts for an answer.
+    pub(crate) fn new(
+        jobs: &'a Jobs,
+        (portal, job, shard): (&'a PortalId, &'a Job, u16),
+        owner: Uuid,
+        renewed: Instant,
+        progress: Progress,
+        most: usize,
+    ) -> Self {
+        Self {
+            jobs,
+            portal,
+            job,
+            shard,
+            owner,
+            renewed,
+            progress,
+            recorded: progress,
+            pending: Counts::default(),
+            looked: 0,
+            met_done: false,
+            chunk: ChunkBuilder::default(),
+            changes: Vec::new(),
+            positions: Vec::new(),
+            top: Top::new(most),
+            open: None,
+            got_on: false,
+            unwritten: 0,
+            ended: false,
+        }
+    }
+
+    /// Works to the end of the shard.
+    pub(crate) async fn run(&mut self, source: &mut Source<'_>, deadline: &Deadline) -> Result<(), Stopped> {
+        if deadline.is_up() {
+            return Err(Stopped::OutOfTime);
+        }
+        let mut ahead = source.next().await;
+        while let Some(step) = ahead? {
+            if deadline.is_up() {
+                return Err(Stopped::OutOfTime);
+            }
+            // While one page is written the next is read.
+            let (read, taken) = futures::join!(source.next(), self.take(step));
+            taken?;
+            ahead = read;
+        }
+        if self.ended { Ok(()) } else { self.end(self.progress.place).await }
+    }
+
+    /// Takes up a page, and leaves nothing of it open: what is to change is written before the next page is taken, so
+    /// that little time passes between the reading of an access and its writing.
+    async fn take(&mut self, step: Step) -> Result<(), Stopped> {
+        let mut place = self.progress.place;
+        for item in step.items {
+            match item.verdict {
+                Verdict::Hidden => {}
+                Verdict::Done => self.met_done = true,
+                Verdict::Skipped => {
+                    self.pending.matched += 1;
+                    self.pending.skipped += 1;
+                }
+                Verdict::Unchanged(position) => {
+                    self.pending.matched += 1;
+                    self.pending.unchanged += 1;
+                    self.positions.extend(position);
+                }
+                Verdict::Change(change, position) => {
+                    if !self.chunk.push(&change) {
+                        self.flush(place, false).await?;
+                        self.chunk.push(&change);
+                    }
+                    self.pending.matched += 1;
+                    if change.conflict {
+                        self.pending.conflicts += 1;
+                    } else {
+                        self.pending.updated += 1;
+                    }
+                    self.changes.push(change);
+                    self.positions.extend(position);
+                }
+            }
+            place = Some(item.behind);
+        }
+        self.looked = step.looked;
+        if self.chunk.is_empty() {
+            self.progress.place = Some(step.behind);
+            self.settle();
+            if step.last {
+                return self.end(Some(step.behind)).await;
+            }
+            return self.renew().await;
+        }
+        self.flush(Some(step.behind), step.last).await
+    }
+
+    /// Counts what was looked at as done.
+    fn settle(&mut self) {
+        self.progress.counts += std::mem::take(&mut self.pending);
+        self.progress.looked += std::mem::take(&mut self.looked);
+        self.positions.drain(..).for_each(|position| self.top.offer(position));
+    }
+
+    /// Until when it is sure that nobody else works on the shard.
+    fn sure_until(&self) -> Instant {
+        self.renewed + LEASE - MARGIN
+    }
+
+    fn lease(&self) -> Lease {
+        Lease { owner: self.owner, until: lease_end(self.jobs) }
+    }
+
+    fn keep(&mut self, asked: Instant, saved: Saved) -> Result<(), Stopped> {
+        match saved {
+            Saved::Kept => {
+                (self.renewed, self.got_on) = (asked, true);
+                Ok(())
+            }
+            Saved::Cancelled => {
+                self.renewed = asked;
+                Err(Stopped::Cancelled)
+            }
+            Saved::Lost => Err(Stopped::Lost),
+        }
+    }
+
+    /// Holds on to the shard where nothing was written for a while.
+    async fn renew(&mut self) -> Result<(), Stopped> {
+        if self.renewed.elapsed() < RENEW {
+            return Ok(());
+        }
+        self.save().await
+    }
+
+    /// Records how far the shard is.
+    async fn save(&mut self) -> Result<(), Stopped> {
+        let asked = Instant::now();
+        let lease = self.lease();
+        let saved = self.jobs.store.save_progress(self.portal, self.job.id, self.shard, &lease, &self.progress).await?;
+        self.recorded = self.progress;
+        self.keep(asked, saved)
+    }
+
+    /// Records that the shard is through.
+    async fn end(&mut self, place: Option<Place>) -> Result<(), Stopped> {
+        self.progress.place = place;
+        let number = self.progress.next_chunk;
+        // What is done and stands in no chunk that is known here was done by another worker, and is counted in its chunk.
+        if self.met_done && self.jobs.store.chunk(self.portal, self.job.id, self.shard, number).await?.is_some() {
+            return Err(Stopped::Overtaken);
+        }
+        self.close(false).await
+    }
+
+    /// Closes the shard as it is, which may be given up.
+    pub(crate) async fn close(&mut self, failed: bool) -> Result<(), Stopped> {
+        let lease = self.lease();
+        let Self { jobs, portal, job, shard, progress, .. } = self;
+        match jobs.store.end_shard(portal, job.id, *shard, &lease, progress, failed).await? {
+            // The answer to a write that was made may be lost, and a second attempt finds the shard let go of.
+            Saved::Lost => {
+                let found = jobs.store.shard(portal, job.id, *shard).await?;
+                if !(found.done && found.progress == *progress) {
+                    return Err(Stopped::Lost);
+                }
+            }
+            Saved::Kept | Saved::Cancelled => {}
+        }
+        self.ended = true;
+        Ok(())
+    }
+
+    /// How far the shard is for whoever takes it up next.
+    pub(crate) fn releasable(&self, stopped: &Stopped) -> Progress {
+        // What was counted beside another worker's chunk is counted again behind it.
+        if matches!(stopped, Stopped::Overtaken) { self.recorded } else { self.progress }
+    }
+
+    /// Closes the shard as one that was given up. Of the chunk that it is at, what the table did not take has failed, and
+    /// the rest is done.
+    pub(crate) async fn give_up(&mut self) -> Result<(), Stopped> {
+        if let Some(after) = self.open.take() {
+            let unwritten = self.unwritten as u64;
+            self.progress = after;
+            self.progress.counts.updated = after.counts.updated.saturating_sub(unwritten);
+            self.progress.counts.failed += unwritten;
+        }
+        self.close(true).await
+    }
+
+    /// Records what was counted, instead of writing it.
+    pub(crate) async fn count(&mut self, source: &mut Source<'_>, deadline: &Deadline) -> Result<(), Stopped> {
+        while let Some(step) = source.next().await? {
+            if deadline.is_up() {
+                return Err(Stopped::OutOfTime);
+            }
+            self.progress.counts.updated +=
+                step.items.iter().filter(|item| matches!(item.verdict, Verdict::Change(..))).count() as u64;
+            self.progress.place = Some(step.behind);
+            self.progress.looked += step.looked;
+            self.renew().await?;
+        }
+        let (lease, counted) = (self.lease(), self.progress.counts.updated);
+        match self.jobs.store.save_counted(self.portal, self.job.id, self.shard, &lease, counted).await? {
+            Saved::Kept => Ok(()),
+            Saved::Cancelled => Err(Stopped::Cancelled),
+            Saved::Lost => Err(Stopped::Lost),
+        }
+    }
+
+    /// Writes the open chunk, then its records, then how far the shard is.
+    async fn flush(&mut self, place: Option<Place>, last: bool) -> Result<(), Stopped> {
+        let mut counts = self.progress.counts;
+        counts += self.pending;
+        let number = self.progress.next_chunk;
+        let looked = self.progress.looked + self.looked;
+        let after = Progress { place, next_chunk: number + 1, looked, counts };
+        let chunk = std::mem::take(&mut self.chunk);
+        let changes = std::mem::take(&mut self.changes);
+        let Self { jobs, portal, job, shard, .. } = *self;
+        if Instant::now() >= self.sure_until() {
+            return Err(Stopped::Lost);
+        }
+        if !jobs.store.write_chunk(portal, job, shard, number, &chunk, &after).await? {
+            // Someone else got as far, or the answer to this very write was lost; what was written is as good.
+            return Err(Stopped::Overtaken);
+        }
+        let open: Vec<&Change> = changes.iter().filter(|change| !change.conflict).collect();
+        (self.open, self.unwritten) = (Some(after), open.len());
+        let late = self.write(open.into_iter(), job.target.is_some()).await?;
+        self.settle();
+        self.finish_chunk(number, after, &late, last).await
+    }
+
+    /// Writes the records of changes, and says which were found changed by others since. One target for all is
+    /// written whatever is there by now, the price of a batch; what differs from contact to contact only where the
+    /// access is still the one that was read.
+    async fn write(
+        &mut self,
+        changes: impl Iterator<Item = &Change>,
+        at_once: bool,
+    ) -> Result<Vec<ContactId>, Stopped> {
+        let Self { jobs, portal, job, .. } = *self;
+        let record = |access| AccessRecord { access, revision: job.id, set_by: job.created_by, set_at: job.created };
+        let sure = self.sure_until();
+        if at_once && let Some(target) = &job.target {
+            let contacts: Vec<ContactId> = changes.map(|change| change.contact).collect();
+            let record = record(target);
+            // Past the lease nothing more is sent: another worker may be finishing this very chunk.
+            let written = timeout_at(sure, jobs.store.write_access(portal, contacts, &record)).await;
+            let Ok((unwritten, error)) = written else { return Err(Stopped::Lost) };
+            self.unwritten = unwritten;
+            return error.map_or(Ok(Vec::new()), |error| Err(error.into()));
+        }
+        let public = Access::default();
+        let records = changes
+            .map(|change| {
+                let access = change.after.as_ref().or(job.target.as_ref()).unwrap_or(&public);
+                (change.contact, change.revision, record(access))
+            })
+            .collect();
+        let written = timeout_at(sure, jobs.store.write_access_where(portal, records)).await;
+        let Ok(written) = written else { return Err(Stopped::Lost) };
+        self.unwritten = written.unwritten;
+        if let Some(error) = written.error {
+            return Err(error.into());
+        }
+        if written.refused.is_empty() {
+            return Ok(Vec::new());
+        }
+        // A write whose answer was lost is refused when it is sent again, and was made all the same.
+        let states = jobs.store.current_access_of(portal, &written.refused).await?;
+        let ours = |id: &ContactId| states.get(id).is_some_and(|state| state.revision == Some(job.id));
+        Ok(written.refused.into_iter().filter(|id| !ours(id)).collect())
+    }
+
+    /// Records that the records of a chunk are written, all but those that were found changed.
+    async fn finish_chunk(
+        &mut self,
+        number: u32,
+        mut after: Progress,
+        late: &[ContactId],
+        last: bool,
+    ) -> Result<(), Stopped> {
+        // What a filter set and someone else changed in the same moment is set and then changed; what an undo finds
+        // changed is a conflict.
+        if self.job.target.is_none() && !late.is_empty() {
+            after.counts.updated = after.counts.updated.saturating_sub(late.len() as u64);
+            after.counts.conflicts += late.len() as u64;
+            self.jobs.store.write_late_conflicts(self.portal, self.job.id, self.shard, number, late).await?;
+        }
+        self.open = None;
+        self.looked = 0;
+        self.progress = after;
+        if last { self.end(after.place).await } else { self.save().await }
+    }
+
+    /// Finishes a chunk that a worker before this one had written, from the chunk itself: the table may hold half of
+    /// it. What someone else changed since then stays as it is.
+    pub(crate) async fn resume(&mut self, number: u32, chunk: Chunk) -> Result<(), Stopped> {
+        let Self { jobs, portal, job, .. } = *self;
+        let open: Vec<&Change> = chunk.changes.iter().filter(|change| !change.conflict).collect();
+        let ids: Vec<ContactId> = open.iter().map(|change| change.contact).collect();
+        (self.open, self.unwritten) = (Some(chunk.after), open.len());
+        let states = jobs.store.current_access_of(portal, &ids).await?;
+        let revision = |change: &Change| states.get(&change.contact).and_then(|state| state.revision);
+        let (same, other): (Vec<&Change>, Vec<&Change>) = open
+            .into_iter()
+            .filter(|change| revision(change) != Some(job.id))
+            .partition(|change| revision(change) == change.revision);
+        // Those that the worker before this one had found changed are to be counted still.
+        let mut late: HashSet<ContactId> = chunk.late.into_iter().collect();
+        late.extend(other.iter().map(|change| change.contact));
+        late.extend(self.write(same.into_iter(), false).await?);
+        let late: Vec<ContactId> = late.into_iter().collect();
+        self.finish_chunk(number, chunk.after, &late, false).await
+    }
+}
+
+/// When a lease that is had or renewed now ends.
+pub(crate) fn lease_end(jobs: &Jobs) -> models::moment::Moment {
+    jobs.now() + SignedDuration::from_millis(i64::try_from(LEASE_MILLIS).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,287 @@
+//! Working through messages: a shard at a time, from where it was left, to its end or until the time is up.
+
+use jiff::SignedDuration;
+use models::access::Access;
+use models::id::PortalId;
+use models::job::{Job, ShardSummary, State, Work};
+use models::limits::{MAX_TRIES, PATIENCE_MILLIS, RETRY_MILLIS};
+use models::moment::Moment;
+use store::StoreError;
+use store::jobs::{Claim, Lease, Progress, Saved, ShardState};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::context::{Events, Jobs};
+use crate::events::{BusError, JobEvent};
+use crate::queue::Message;
+use crate::shard::{Deadline, ShardWork, Stopped, lease_end};
+use crate::source::{ChangeSource, MatchSource, Purpose, Source};
+
+/// What came of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Worked {
+    /// There was nothing to do: the job is over, or someone else is at it.
+    Nothing,
+    /// The shard is through.
+    ShardDone,
+    /// The time was up; the rest was handed on.
+    HandedOn,
+}
+
+/// Why a message must be delivered again.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkError {
+    /// The table failed. What was done is recorded.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The event bus did not take the job's event.
+    #[error(transparent)]
+    Bus(#[from] BusError),
+}
+
+fn millis(millis: u64) -> SignedDuration {
+    SignedDuration::from_millis(i64::try_from(millis).unwrap_or(i64::MAX))
+}
+
+/// What a job that was given up says of it.
+const GIVEN_UP: &str = "the database did not take all changes, however often they were tried";
+
+impl Jobs {
+    /// When what was asked for is asked for again, unless somebody took it up.
+    pub(crate) fn patience(&self) -> Moment {
+        self.now() + millis(PATIENCE_MILLIS)
+    }
+
+    /// Does what a message asks for. Delivered twice, it does nothing twice.
+    ///
+    /// # Errors
+    ///
+    /// [`WorkError`] when the message is to be delivered again.
+    pub async fn work(&self, message: &Message, deadline: &Deadline) -> Result<Worked, WorkError> {
+        let Message { portal, job: id, shard } = message;
+        let Some(mut job) = self.store.job(portal, *id).await? else {
+            tracing::warn!(job = %id, "message about a job that is not there");
+            return Ok(Worked::Nothing);
+        };
+        let Some(shard) = shard.filter(|shard| *shard < job.shards && !job.is_over()) else {
+            self.settle(portal, job).await?;
+            return Ok(Worked::Nothing);
+        };
+        if deadline.is_up() {
+            self.send(vec![message.clone()]).await;
+            return Ok(Worked::HandedOn);
+        }
+        let (owner, asked) = (Uuid::now_v7(), Instant::now());
+        let lease = Lease { owner, until: lease_end(self) };
+        let state = match self.store.claim_shard(portal, *id, shard, &lease, self.now()).await? {
+            Claim::Taken(state) => state,
+            Claim::Held => return Ok(Worked::Nothing),
+            Claim::Done => {
+                self.settle(portal, job).await?;
+                return Ok(Worked::Nothing);
+            }
+        };
+        if job.state == State::Queued {
+            self.store.start_job(portal, *id, self.now()).await?;
+            // How it ends is written over what it is by now, and only there.
+            job = self.store.job(portal, *id).await?.unwrap_or(job);
+            // From now on it is looked after as soon as a lease has run out.
+            self.store.postpone_job(portal, *id, lease.until).await?;
+        }
+        let mut work = ShardWork::new(self, (portal, &job, shard), owner, asked, state.progress, 0);
+        let ended = self.run_shard(&mut work, (portal, &job, shard), &state, deadline).await;
+        let gives_up = matches!(ended, Err(Stopped::Failed(_))) && state.tries >= MAX_TRIES && !work.got_on;
+        let is_closed = gives_up || matches!(ended, Err(Stopped::Cancelled));
+        if is_closed && state.counted.is_none() && job.counts_first() {
+            // What was only counted was not done.
+            work.progress = Progress::default();
+        }
+        let ended = match ended {
+            Err(Stopped::Cancelled) => work.close(false).await.map(|()| true),
+            Err(Stopped::Failed(error)) if gives_up => {
+                tracing::error!(job = %id, shard, error = &error as &dyn std::error::Error, "shard given up");
+                work.give_up().await.map(|()| true)
+            }
+            ended => ended,
+        };
+        match ended {
+            Ok(true) => {
+                self.settle(portal, job).await?;
+                Ok(Worked::ShardDone)
+            }
+            Ok(false) if state.counted.is_some() => {
+                // Whoever counts the last shard asks for those that nobody holds, so this one is let go of, and then it
+                // is looked whether that was in time.
+                self.store.release_shard(portal, *id, shard, &lease, &work.progress, self.patience()).await?;
+                if self.store.shards(portal, &job).await?.iter().all(|shard| shard.counted.is_some()) {
+                    self.send(vec![message.clone()]).await;
+                }
+                Ok(Worked::Nothing)
+            }
+            Ok(false) | Err(Stopped::Lost | Stopped::Cancelled) => Ok(Worked::Nothing),
+            Err(stopped @ (Stopped::OutOfTime | Stopped::CutOff | Stopped::Overtaken)) => {
+                let progress = work.releasable(&stopped);
+                let saved = self.store.release_shard(portal, *id, shard, &lease, &progress, self.patience()).await?;
+                if matches!((&stopped, saved), (Stopped::Overtaken, Saved::Lost)) {
+                    return Ok(Worked::Nothing);
+                }
+                self.send(vec![message.clone()]).await;
+                Ok(Worked::HandedOn)
+            }
+            Err(Stopped::Failed(error)) => {
+                tracing::warn!(job = %id, shard, error = &error as &dyn std::error::Error, "shard not through");
+                let retry = self.now() + millis(RETRY_MILLIS);
+                self.store.release_shard(portal, *id, shard, &lease, &work.progress, retry).await?;
+                self.store.postpone_job(portal, *id, retry).await?;
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Works on a shard that is leased. True when it is through; false when it waits for the others to be counted.
+    async fn run_shard(
+        &self,
+        work: &mut ShardWork<'_>,
+        (portal, job, shard): (&PortalId, &Job, u16),
+        state: &ShardState,
+        deadline: &Deadline,
+    ) -> Result<bool, Stopped> {
+        let public = Access::default();
+        let target = job.target.as_ref().unwrap_or(&public);
+        let matches = |plan, place, purpose| {
+            Source::Matches(MatchSource::new(&self.store, portal, (plan, shard), place, job.caller(), target, purpose))
+        };
+        // A shard that nobody got anywhere with has no chunk to be finished.
+        let is_new = state.tries == 1 && state.progress == Progress::default() && state.counted.is_none();
+        if !is_new
+            && let number = work.progress.next_chunk
+            && let Some(chunk) = self.store.chunk(portal, job.id, shard, number).await?
+        {
+            work.resume(number, chunk).await?;
+        }
+        if state.cancelled || job.state == State::Cancelled {
+            return Err(Stopped::Cancelled);
+        }
+        let mut source = match &job.work {
+            Work::Filter { plan, max_affected: Some(most), .. } => {
+                if state.counted.is_none() {
+                    work.count(&mut matches(plan, work.progress.place, Purpose::Preview), deadline).await?;
+                }
+                let just_counted = state.counted.is_none();
+                if !self.is_within_limit(portal, job, *most, just_counted).await? || just_counted {
+                    // Who has counted a shard has let go of it: to be written, it is taken up anew.
+                    return Ok(false);
+                }
+                matches(plan, work.progress.place, Purpose::Write(job.id))
+            }
+            Work::Filter { plan, .. } => matches(plan, work.progress.place, Purpose::Write(job.id)),
+            Work::Undo { single } => {
+                let undone = (job.undo_of.unwrap_or_default(), shard, *single);
+                Source::Changes(ChangeSource::new(&self.store, portal, undone, work.progress.place, job.id))
+            }
+            // A change that was made together with its record leaves nothing to be done.
+            Work::Done => return work.close(false).await.map(|()| true),
+        };
+        work.run(&mut source, deadline).await.map(|()| true)
+    }
+
+    /// Whether all shards are counted, and what they come to is allowed. When it is not, the job ends as failed; whoever
+    /// counts the last shard gets the others going.
+    async fn is_within_limit(
+        &self,
+        portal: &PortalId,
+        job: &Job,
+        most: u64,
+        just_counted: bool,
+    ) -> Result<bool, StoreError> {
+        let shards = self.store.shards(portal, job).await?;
+        let Some(counted) = shards.iter().map(|shard| shard.counted).sum::<Option<u64>>() else { return Ok(false) };
+        if counted > most {
+            let error = format!(
+                "Nothing was changed: {counted} contacts would be, and maxAffected allows {most}. Narrow the filter or \
+                 raise maxAffected."
+            );
+            self.finish(portal, &mut job.clone(), State::Failed, Some(error)).await.or_else(|error| match error {
+                WorkError::Store(error) => Err(error),
+                // It stays open, and a sweep tells the bus.
+                WorkError::Bus(_) => Ok(false),
+            })?;
+            return Ok(false);
+        }
+        if just_counted {
+            let waiting = shards.iter().zip(0u16..).filter(|(shard, _)| shard.owner.is_none()).map(|(_, shard)| shard);
+            self.ask_for_workers(portal, job, waiting).await;
+        }
+        Ok(true)
+    }
+
+    /// Ends a job whose shards are all through, and tells of one that has ended.
+    pub(crate) async fn settle(&self, portal: &PortalId, mut job: Job) -> Result<(), WorkError> {
+        // A job that someone cancels meanwhile is looked at once more.
+        loop {
+            if job.is_over() {
+                // Messages come late and twice; what is closed was told.
+                return if self.store.is_open(portal, job.id).await? { self.tell(portal, &job).await } else { Ok(()) };
+            }
+            let shards = self.store.shards(portal, &job).await?;
+            if shards.iter().any(|shard| !shard.done) {
+                return Ok(());
+            }
+            job.counts = shards.iter().map(|shard| shard.progress.counts).sum();
+            let (state, error) = if shards.iter().any(|shard| shard.failed) {
+                (State::Failed, Some(GIVEN_UP.to_owned()))
+            } else if job.state == State::Cancelled {
+                (State::Cancelled, None)
+            } else {
+                (State::Done, None)
+            };
+            // A shard that was stopped or given up is closed, and counts as far as it got.
+            let is_through = |shard: &ShardState| state == State::Failed && !shard.failed;
+            let summaries: Vec<_> =
+                shards.iter().map(|shard| ShardSummary { done: is_through(shard), ..shard.summary() }).collect();
+            job.percent = if state == State::Done { 100 } else { job.percent_of(&summaries) };
+            if self.finish(portal, &mut job, state, error).await? {
+                return Ok(());
+            }
+            match self.store.job(portal, job.id).await? {
+                Some(found) => job = found,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Writes how a job ended, and tells of it; false when its record was changed meanwhile.
+    pub(crate) async fn finish(
+        &self,
+        portal: &PortalId,
+        job: &mut Job,
+        state: State,
+        error: Option<String>,
+    ) -> Result<bool, WorkError> {
+        let seen = job.state;
+        let before = job.clone();
+        job.state = state;
+        job.error = error;
+        job.finished = Some(self.now());
+        if !self.store.finish_job(portal, job, seen).await? {
+            *job = before;
+            return Ok(false);
+        }
+        tracing::info!(job = %job.id, state = job.state.name(), counts = ?job.counts, "job ended");
+        self.tell(portal, job).await?;
+        Ok(true)
+    }
+
+    /// Tells the event bus of a job that ended, if there is one, and closes it.
+    async fn tell(&self, portal: &PortalId, job: &Job) -> Result<(), WorkError> {
+        match &self.events {
+            Events::Off => {}
+            Events::Here(bus) => bus.put(JobEvent::new(portal.clone(), job)).await?,
+            Events::Elsewhere => {
+                self.send(vec![Message { portal: portal.clone(), job: job.id, shard: None }]).await;
+                return Ok(());
+            }
+        }
+        Ok(self.store.close_job(portal, job.id).await?)
+    }
+}

@@ -1,0 +1,182 @@
+//! Jobs and their changes as callers are shown them.
+
+use jiff::SignedDuration;
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::access::{Access, ShareType, TargetView};
+use crate::contact::{Directory, Employee};
+use crate::filter::FilterView;
+use crate::id::ContactId;
+use crate::job::{Change, Counts, Job, JobId, Kind, ShardSummary, State};
+use crate::moment::Moment;
+
+/// A job as it is shown.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct JobView<'a> {
+    /// Identifier.
+    pub id: JobId,
+    /// What started it.
+    pub kind: Kind,
+    /// Where it is.
+    pub state: State,
+    /// On whose behalf.
+    pub created_by: Uuid,
+    /// When it was asked for.
+    pub created: Moment,
+    /// When the first worker took it up.
+    pub started: Option<Moment>,
+    /// When it ended. A cancelled job without it is still being stopped.
+    pub finished: Option<Moment>,
+    /// Which contacts, when a filter says.
+    pub filter: Option<FilterView<'a>>,
+    /// What their access becomes; none for an undo.
+    pub target: Option<TargetView<'a>>,
+    /// The standing rule that started it.
+    pub rule: Option<&'a str>,
+    /// The job that it undoes.
+    pub undo_of: Option<JobId>,
+    /// Matches that the caller may see; of an undo: contacts that the job had changed.
+    pub matched: u64,
+    /// Contacts written.
+    pub updated: u64,
+    /// Contacts that already were as asked.
+    pub unchanged: u64,
+    /// Contacts that may be seen but not edited.
+    pub skipped: u64,
+    /// Contacts that an undo left alone, because they were changed again since.
+    pub conflicts: u64,
+    /// Contacts that the table did not take before the job was given up.
+    pub failed: u64,
+    /// How much of it is done, 0 to 100: an estimate until it is over.
+    pub percent: u8,
+    /// Matches a second, over the whole of its run so far.
+    pub per_second: f64,
+    /// When it may be through, while it runs and got on.
+    pub estimated_end: Option<Moment>,
+    /// Why it failed.
+    pub error: Option<&'a str>,
+}
+
+/// How much of a job is done, from 0 to 1. Shards weigh alike, as contacts are spread evenly over them.
+fn share(job: &Job, shards: &[ShardSummary]) -> f64 {
+    /// A shard that is not through is never shown as if it were: what is expected is an estimate.
+    const NOT_QUITE: f64 = 0.99;
+    if shards.is_empty() {
+        return 0.0;
+    }
+    #[expect(clippy::cast_precision_loss, reason = "an estimate of contacts, of which there are fewer than 2^52")]
+    let (expected, count) = (job.expected as f64 / shards.len() as f64, shards.len() as f64);
+    let done = shards.iter().map(|shard| {
+        #[expect(clippy::cast_precision_loss, reason = "contacts, of which there are fewer than 2^52")]
+        let looked = shard.looked as f64;
+        match shard.done {
+            true => 1.0,
+            false if expected > 0.0 => (looked / expected).min(NOT_QUITE),
+            false => 0.0,
+        }
+    });
+    done.sum::<f64>() / count
+}
+
+/// A share as whole per cent, rounded down.
+fn percent(share: f64) -> u8 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to what fits")]
+    let percent = (share * 100.0).clamp(0.0, 100.0) as u8;
+    percent
+}
+
+impl Job {
+    /// How much of it is done, as whole per cent, by what its shards say.
+    pub fn percent_of(&self, shards: &[ShardSummary]) -> u8 {
+        if self.state == State::Done && self.is_over() { 100 } else { percent(share(self, shards)) }
+    }
+
+    /// What a caller is shown of it at `now`. While it is not over, `shards` say how far it is.
+    pub fn view(&self, shards: &[ShardSummary], now: Moment) -> JobView<'_> {
+        let counts: Counts = if self.is_over() { self.counts } else { shards.iter().map(|shard| shard.counts).sum() };
+        let share = share(self, shards);
+        let elapsed = self.started.map(|started| self.finished.unwrap_or(now).since(started));
+        let seconds = elapsed.map_or(0.0, |elapsed| elapsed.as_secs_f64());
+        #[expect(clippy::cast_precision_loss, reason = "contacts, of which there are fewer than 2^52")]
+        let per_second = if seconds > 0.0 { counts.matched as f64 / seconds } else { 0.0 };
+        let running = self.state == State::Running && !self.is_over();
+        let estimated_end = (running && share > 0.0 && seconds > 0.0)
+            .then(|| now + SignedDuration::from_secs_f64((seconds * (1.0 - share) / share).min(MOST_SECONDS)));
+        JobView {
+            id: self.id,
+            kind: self.kind,
+            state: self.state,
+            created_by: self.created_by,
+            created: self.created,
+            started: self.started,
+            finished: self.finished,
+            filter: self.filter.as_ref().map(|filter| filter.view()),
+            target: self.target.as_ref().map(Access::view),
+            rule: self.rule.as_deref(),
+            undo_of: self.undo_of,
+            matched: counts.matched,
+            updated: counts.updated,
+            unchanged: counts.unchanged,
+            skipped: counts.skipped,
+            conflicts: counts.conflicts,
+            failed: counts.failed,
+            percent: if self.is_over() { self.percent } else { percent(share) },
+            per_second: (per_second * 10.0).round() / 10.0,
+            estimated_end,
+            error: self.error.as_deref(),
+        }
+    }
+}
+
+/// Seconds ahead that an end is estimated at most, a hundred years.
+const MOST_SECONDS: f64 = 100.0 * 365.25 * 24.0 * 3600.0;
+
+/// Who may see and edit a contact, as a change shows it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct AccessView {
+    /// 0 None, 1 ReadWrite, 2 Read.
+    pub share_type: ShareType,
+    /// The managers, also while the contact is shared.
+    pub access_list: Vec<Employee>,
+}
+
+impl AccessView {
+    /// Shows `access` with its managers' names.
+    pub fn new(access: &Access, directory: &impl Directory) -> Self {
+        let employee = |id: Uuid| directory.employee(id).unwrap_or_else(|| Employee::departed(id));
+        Self { share_type: access.share, access_list: access.managers.iter().map(|&id| employee(id)).collect() }
+    }
+}
+
+/// A change as it is shown.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ChangeView {
+    /// The contact.
+    pub contact_id: ContactId,
+    /// Its name; empty when it is gone, or when the caller may not see it by now.
+    pub display_name: String,
+    /// Its access before the job.
+    pub before: AccessView,
+    /// What the job made of it.
+    pub after: AccessView,
+    /// Whether it was left alone, because it was changed again since the job that was to be undone.
+    pub conflict: bool,
+}
+
+impl ChangeView {
+    /// Shows a change of `job`.
+    pub fn new(change: &Change, job: &Job, display_name: String, directory: &impl Directory) -> Self {
+        let after = change.after.as_ref().or(job.target.as_ref()).unwrap_or(&change.before);
+        Self {
+            contact_id: change.contact,
+            display_name,
+            before: AccessView::new(&change.before, directory),
+            after: AccessView::new(after, directory),
+            conflict: change.conflict,
+        }
+    }
+}

@@ -1,0 +1,351 @@
+//! Standing rules: a stored filter, what the access of its contacts becomes, and when.
+
+use std::fmt;
+use std::str::FromStr;
+
+use croner::Cron;
+use croner::parser::{CronParser, Seconds, Year};
+use jiff::civil;
+use jiff::tz::{TimeZone, TimeZoneDatabase};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::access::{Access, TargetView};
+use crate::filter::{Filter, FilterView};
+use crate::invalid::{Fault, Invalid};
+use crate::job::JobId;
+use crate::moment::Moment;
+use crate::request::shown;
+
+/// Characters of a rule's name.
+pub const MAX_RULE_NAME_CHARS: usize = 64;
+
+/// Bytes of a cron expression: room for a list of all 60 minutes, three times over.
+pub const MAX_CRON_BYTES: usize = 512;
+
+/// A rule's name: ASCII letters, digits, `.`, `_` and `-`, so that it is a segment of a path and a part of a key as it
+/// is. Case counts.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct RuleName(String);
+
+impl RuleName {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Why a text is no name of a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "must be 1 to {MAX_RULE_NAME_CHARS} letters (a to z, A to Z), digits, dots, hyphens or underscores, and not dots alone; an example is nightly-vip"
+)]
+pub struct NotARuleName;
+
+impl TryFrom<String> for RuleName {
+    type Error = NotARuleName;
+
+    fn try_from(text: String) -> Result<Self, NotARuleName> {
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+        // A segment of dots alone is a step in a path, which clients take before they send it.
+        let is_step = text.bytes().all(|b| b == b'.');
+        if is_step || text.len() > MAX_RULE_NAME_CHARS || !text.bytes().all(allowed) {
+            return Err(NotARuleName);
+        }
+        Ok(Self(text))
+    }
+}
+
+impl FromStr for RuleName {
+    type Err = NotARuleName;
+
+    fn from_str(text: &str) -> Result<Self, NotARuleName> {
+        text.to_owned().try_into()
+    }
+}
+
+impl From<RuleName> for String {
+    fn from(name: RuleName) -> Self {
+        name.0
+    }
+}
+
+impl fmt::Display for RuleName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// When a rule runs: a cron expression of five fields on the clock of a time zone.
+///
+/// The fields are minute, hour, day of month, month and day of week (0 to 7, both ends being Sunday). Each is `*`, a
+/// number, a range, a step of a range or of `*`, or a list of these; months and days of the week have three-letter
+/// English names too, in any case. Some days need the calendar:
+///
+/// - `L` among the days of the month is its last day, `15W` the weekday (Monday to Friday) that is nearest to the 15th
+///   within the month, and `LW`, by itself, its last weekday;
+/// - `TUE#2` among the days of the week is the second Tuesday of the month, and `FRIL` or `5L` its last Friday.
+///
+/// As in every cron, days of month and of week that are both given mean either of them; but both at once where one of
+/// them begins with `*`.
+///
+/// What a change of the clock does depends on the two fields of the time, as [`Cron::determine_job_type`] has it:
+///
+/// - With one minute and one hour it is a time of day, and comes once a day. When the clock is put forward over it, it
+///   counts at the moment the clock goes on: 03:30 in Riga is 04:00 on that day, so that a nightly rule runs every
+///   night (only when that moment is of another day, which the days of the rule leave out, does it not run). When the
+///   clock is put back, it counts the first time.
+/// - Any other (`*`, a list, a range, a step) is an interval: it runs in the repeated hour again, and has nothing to
+///   make up for in one that is left out. So `*/15 3 * * *` does not run in the night in which Riga has no 03:00.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "StoredSchedule", into = "StoredSchedule")]
+pub struct Schedule {
+    cron: String,
+    zone: TimeZone,
+    time_zone: String,
+    table: Cron,
+}
+
+/// What is stored of a schedule.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct StoredSchedule {
+    cron: String,
+    time_zone: String,
+}
+
+impl From<Schedule> for StoredSchedule {
+    fn from(schedule: Schedule) -> Self {
+        Self { cron: schedule.cron, time_zone: schedule.time_zone }
+    }
+}
+
+impl TryFrom<StoredSchedule> for Schedule {
+    type Error = Invalid;
+
+    fn try_from(stored: StoredSchedule) -> Result<Self, Invalid> {
+        Self::parse(&stored.cron, &stored.time_zone)
+    }
+}
+
+impl Schedule {
+    /// Reads a cron expression and the IANA name of a time zone.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`] with a fault of `cron`, of `timeZone`, or of both.
+    pub fn parse(cron: &str, time_zone: &str) -> Result<Self, Invalid> {
+        // The bundled time zones, which are the same wherever this runs.
+        let zone = TimeZoneDatabase::bundled().get(time_zone);
+        let name = zone.as_ref().ok().and_then(TimeZone::iana_name).map(str::to_owned);
+        match (read_cron(cron), zone, name) {
+            (Ok((cron, table)), Ok(zone), Some(time_zone)) => Ok(Self { cron, zone, time_zone, table }),
+            (cron, _, name) => {
+                let of = |field: &str, message| Fault { field: field.to_owned(), message };
+                let bad_zone = || {
+                    let given = shown(time_zone);
+                    format!("must be a name of the IANA time zone database, such as \"Europe/Riga\"; it is \"{given}\"")
+                };
+                let cron = cron.err().map(|message| of("cron", message));
+                let zone = name.is_none().then(|| of("timeZone", bad_zone()));
+                Err(Invalid { faults: cron.into_iter().chain(zone).collect() })
+            }
+        }
+    }
+
+    /// The cron expression, with one space between its fields.
+    pub fn cron(&self) -> &str {
+        &self.cron
+    }
+
+    /// The time zone's IANA name.
+    pub fn time_zone(&self) -> &str {
+        &self.time_zone
+    }
+
+    /// The first time strictly after `moment`, a whole minute of the zone's clock. None when the search ends, in the
+    /// year [`croner::YEAR_UPPER_LIMIT`], or where the clock was put forward over a time of day by more than two hours,
+    /// as islands did that changed sides of the date line, last in 2011.
+    pub fn next_after(&self, moment: Moment) -> Option<Moment> {
+        let now = moment.timestamp().to_zoned(self.zone.clone());
+        let next = self.table.find_next_occurrence(&now, false).ok()?;
+        Some(next.timestamp().into())
+    }
+}
+
+/// A field of a cron expression.
+struct Field {
+    name: &'static str,
+    /// The words that stand for a number in it.
+    names: &'static [&'static str],
+    /// What it takes, besides what all of them take.
+    takes: &'static str,
+}
+
+/// The fields of a cron expression, in order.
+const FIELDS: [Field; 5] = [
+    Field { name: "minute", names: &[], takes: "numbers from 0 to 59" },
+    Field { name: "hour", names: &[], takes: "numbers from 0 to 23" },
+    Field {
+        name: "day of month",
+        names: &[],
+        takes: "numbers from 1 to 31, L for the last day, 15W for the weekday nearest to the 15th, LW alone for the \
+                last weekday",
+    },
+    Field {
+        name: "month",
+        names: &["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"],
+        takes: "numbers from 1 to 12 or names such as JAN",
+    },
+    Field {
+        name: "day of week",
+        names: &["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"],
+        takes: "numbers from 0 to 7 (both Sunday) or names such as MON, TUE#2 for the second Tuesday, FRIL for the \
+                last Friday",
+    },
+];
+
+/// The places of the days of month and of week among [`FIELDS`].
+const DAY: usize = 2;
+const WEEKDAY: usize = 4;
+
+/// A cron expression with one space between its fields and what is made of it, or what is wrong.
+fn read_cron(cron: &str) -> Result<(String, Cron), String> {
+    const NEEDED: &str = "must be five fields: minute, hour, day of month, month, day of week; \
+                          \"0 2 * * *\" is 02:00 every day";
+    if cron.len() > MAX_CRON_BYTES {
+        return Err(format!("has {} bytes; at most {MAX_CRON_BYTES} are taken", cron.len()));
+    }
+    let fields: Vec<&str> = cron.split_ascii_whitespace().collect();
+    let count = fields.len();
+    let fields: [&str; FIELDS.len()] =
+        fields.try_into().map_err(|_| format!("{NEEDED}. It has {count}: \"{}\"", shown(cron)))?;
+    for (i, (Field { name, takes, .. }, field)) in FIELDS.iter().zip(fields).enumerate() {
+        let mut alone = ["*"; FIELDS.len()];
+        alone[i] = field;
+        if !is_of_words(i, field) || table(alone).is_none() {
+            let field = shown(field);
+            return Err(format!(
+                "{NEEDED}. The {name} \"{field}\" is wrong: it takes *, {takes}; ranges upwards such as 1-5, steps \
+                 such as */5 or 1-9/2, and lists such as 1,5"
+            ));
+        }
+    }
+    // The year is any: every day that there is comes within 40 years.
+    let table = table(fields).filter(|table| {
+        let start = civil::date(2000, 1, 1).at(0, 0, 0, 0);
+        table.find_next_occurrence(&start, true).is_ok()
+    });
+    let table = table.ok_or_else(|| format!("never occurs: no year has such a day; it is \"{}\"", shown(cron)))?;
+    Ok((fields.join(" "), table))
+}
+
+/// Whether a field is made of words that it takes. What they make together is for croner to say, which alone would
+/// take more: names in every field, `12WX` as `12W`, nothing at all between two commas.
+fn is_of_words(i: usize, field: &str) -> bool {
+    let is_number = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit());
+    let is_value = |word: &str| is_number(word) || FIELDS[i].names.iter().any(|name| name.eq_ignore_ascii_case(word));
+    let is_word = |word: &str| match i {
+        _ if word == "*" || is_value(word) => true,
+        DAY => word.eq_ignore_ascii_case("L") || word.strip_suffix(['W', 'w']).is_some_and(is_number),
+        WEEKDAY => word.strip_suffix(['L', 'l']).is_some_and(is_value),
+        _ => false,
+    };
+    // croner takes `L,LW` for `LW`.
+    let is_last_weekday = i == DAY && field.eq_ignore_ascii_case("LW");
+    is_last_weekday || field.split([',', '-', '/', '#']).all(is_word)
+}
+
+fn table(fields: [&str; FIELDS.len()]) -> Option<Cron> {
+    let is_both = [DAY, WEEKDAY].iter().any(|&i| fields[i].starts_with('*'));
+    let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).dom_and_dow(is_both);
+    let table = parser.build().parse(&fields.join(" ")).ok()?;
+    // To croner `*/90` is `0`, which whoever writes it of minutes does not mean.
+    let pattern = &table.pattern;
+    let parts = [&pattern.minutes, &pattern.hours, &pattern.days, &pattern.months, &pattern.days_of_week];
+    parts.iter().all(|part| part.step <= part.max).then_some(table)
+}
+
+/// The record of a standing rule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Rule {
+    /// Name, unique in its portal.
+    pub name: RuleName,
+    /// Which contacts.
+    pub filter: Filter,
+    /// What their access becomes.
+    pub target: Access,
+    /// When.
+    pub schedule: Schedule,
+    /// Whether it runs at all.
+    pub enabled: bool,
+    /// On whose behalf it runs; the nil UUID for whoever may run the functions themselves.
+    pub created_by: Uuid,
+    /// When it was first set.
+    pub created: Moment,
+    /// When it was last set.
+    pub modified: Moment,
+    /// When it is due next; none while it is not enabled.
+    pub next: Option<Moment>,
+    /// When it last ran.
+    pub last_run: Option<Moment>,
+    /// The job that it last started.
+    pub last_job: Option<JobId>,
+    /// Why its last run could not be started.
+    pub error: Option<String>,
+}
+
+impl Rule {
+    /// What an answer shows of it.
+    pub fn view(&self) -> RuleView<'_> {
+        RuleView {
+            name: &self.name,
+            filter: self.filter.view(),
+            target: self.target.view(),
+            cron: self.schedule.cron(),
+            time_zone: self.schedule.time_zone(),
+            enabled: self.enabled,
+            created_by: self.created_by,
+            created: self.created,
+            modified: self.modified,
+            next_run: self.next,
+            last_run: self.last_run,
+            last_job: self.last_job,
+            error: self.error.as_deref(),
+        }
+    }
+}
+
+/// A rule as answers show it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct RuleView<'a> {
+    /// Name.
+    pub name: &'a RuleName,
+    /// Which contacts.
+    pub filter: FilterView<'a>,
+    /// What their access becomes.
+    pub target: TargetView<'a>,
+    /// The cron expression.
+    pub cron: &'a str,
+    /// The IANA name of the time zone that it is meant in.
+    pub time_zone: &'a str,
+    /// Whether it runs at all.
+    pub enabled: bool,
+    /// On whose behalf it runs.
+    pub created_by: Uuid,
+    /// When it was first set.
+    pub created: Moment,
+    /// When it was last set.
+    pub modified: Moment,
+    /// When it is due next.
+    pub next_run: Option<Moment>,
+    /// When it last ran.
+    pub last_run: Option<Moment>,
+    /// The job that it last started.
+    pub last_job: Option<JobId>,
+    /// Why its last run could not be started.
+    pub error: Option<&'a str>,
+}

@@ -1,0 +1,312 @@
+//! What the store makes of that which no local engine shows: batches that come back in part, throttling, conflicts,
+//! faults, lost answers, and a process that dies.
+
+use std::collections::BTreeSet;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::retry::RetryPartition;
+use local::engine::{Engine, Storage};
+use models::access::Access;
+use models::id::ContactId;
+use models::moment::Moment;
+use serde_json::json;
+use store::batch::{BATCH_ATTEMPTS, READ_BATCH, WRITE_BATCH};
+use store::client::{Endpoint, connect};
+use store::contacts::{AccessRecord, AccessState};
+use store::{Store, StoreError};
+use tests::NEW_YEAR_2026;
+use tests::proxy::{Call, Gate, Proxy, Verdict};
+use uuid::Uuid;
+
+use crate::portal::{MIKE, contact_id, id, private};
+
+/// The revision of what the tests write.
+const REVISION: Uuid = Uuid::from_u128(0x4e5);
+
+/// One table, reached through the proxy and past it.
+struct Table {
+    proxy: Proxy,
+    /// Through the proxy.
+    store: Store,
+    /// Past the proxy.
+    direct: Store,
+    /// Ends with the table.
+    _engine: Engine,
+}
+
+impl Table {
+    async fn new() -> Self {
+        let engine = Engine::start(&Storage::Memory, 0).await.unwrap();
+        let proxy = Proxy::start(&engine.endpoint().url).await.unwrap();
+        let direct = Store::new(connect(Some(&engine.endpoint()), None).await, "faults");
+        direct.ensure_table().await.unwrap();
+        let client = connect(Some(&Endpoint::at(proxy.url())), None).await;
+        // The SDK pays for its retries from one purse per process. A test that fails all its calls must not empty it
+        // for the others.
+        let purse = RetryPartition::new(proxy.url());
+        let client = Client::from_conf(client.config().to_builder().retry_partition(purse).build());
+        Self { store: Store::new(client, "faults"), proxy, direct, _engine: engine }
+    }
+
+    /// Makes contacts private, through the proxy: how many are not known to be written, and why.
+    async fn write(&self, contacts: &[ContactId]) -> (usize, Option<StoreError>) {
+        write(&self.store, contacts).await
+    }
+
+    /// The contacts that are written, read past the proxy.
+    async fn written(&self, contacts: &[ContactId]) -> BTreeSet<ContactId> {
+        self.direct.access_of(&id("acme"), contacts).await.unwrap().into_keys().collect()
+    }
+
+    /// Makes one contact private with the record of it: one transaction.
+    async fn write_with_job(&self, contact: ContactId) -> Result<(), StoreError> {
+        let target = private(&[MIKE]);
+        let created = Moment::from_steps(NEW_YEAR_2026);
+        let job = json!({
+            "Id": REVISION, "Kind": "contact", "State": "done", "CreatedBy": MIKE, "Created": created, "Finished": created,
+            "Target": target, "Matched": 1, "Updated": 1, "Unchanged": 0, "Skipped": 0, "Shards": 0, "Expected": 1,
+            "Work": "Done",
+        });
+        let job = serde_json::from_value(job).unwrap();
+        let before = AccessState::default();
+        self.store.write_access_with_job(&id("acme"), contact, &before, &record(&target), &job, false).await
+    }
+}
+
+fn record(access: &Access) -> AccessRecord<'_> {
+    AccessRecord { access, revision: REVISION, set_by: MIKE, set_at: Moment::from_steps(NEW_YEAR_2026) }
+}
+
+async fn write(store: &Store, contacts: &[ContactId]) -> (usize, Option<StoreError>) {
+    store.write_access(&id("acme"), contacts.iter().copied(), &record(&private(&[MIKE]))).await
+}
+
+fn contacts(count: usize) -> Vec<ContactId> {
+    (1..).take(count).map(contact_id).collect()
+}
+
+/// This verdict on the first so many calls; the others pass.
+fn first(count: u64, verdict: Verdict) -> impl FnMut(&Call) -> Verdict + Send + 'static {
+    move |call| if call.number <= count { verdict.clone() } else { Verdict::Pass }
+}
+
+/// This verdict on every call.
+fn always(verdict: Verdict) -> impl FnMut(&Call) -> Verdict + Send + 'static {
+    first(u64::MAX, verdict)
+}
+
+/// Half of each batch comes back unprocessed, until only one item is left of it.
+fn halves(call: &Call) -> Verdict {
+    Verdict::Unprocessed(call.keys().len() / 2)
+}
+
+#[tokio::test]
+async fn a_batch_that_comes_back_unprocessed_is_sent_again_until_it_is_written() {
+    let table = Table::new().await;
+    let contacts = contacts(2 * WRITE_BATCH + WRITE_BATCH / 2);
+    table.proxy.set(halves);
+    assert!(matches!(table.write(&contacts).await, (0, None)));
+    assert!(table.proxy.calls() > 3, "{} calls", table.proxy.calls());
+    assert_eq!(table.written(&contacts).await, contacts.iter().copied().collect());
+    // Each item was written once: the units are those of a table where nothing came back.
+    let sound = Table::new().await;
+    assert!(matches!(sound.write(&contacts).await, (0, None)));
+    assert_eq!(sound.proxy.calls(), 3);
+    let units = |table: &Table| table.store.meter().reading().write_units;
+    assert_eq!(units(&table), units(&sound));
+}
+
+#[tokio::test]
+async fn a_batch_of_which_nothing_is_processed_is_sent_again() {
+    let table = Table::new().await;
+    let contacts = contacts(WRITE_BATCH);
+    table.proxy.set(first(3, Verdict::Unprocessed(usize::MAX)));
+    assert!(matches!(table.write(&contacts).await, (0, None)));
+    assert_eq!(table.proxy.calls(), 4);
+    assert_eq!(table.written(&contacts).await, contacts.into_iter().collect());
+}
+
+#[tokio::test]
+async fn a_read_that_comes_back_unprocessed_is_asked_again_until_it_is_whole() {
+    let table = Table::new().await;
+    let contacts = contacts(READ_BATCH + READ_BATCH / 2);
+    assert!(matches!(write(&table.direct, &contacts).await, (0, None)));
+    table.proxy.set(halves);
+    let states = table.store.access_of(&id("acme"), &contacts).await.unwrap();
+    assert!(table.proxy.calls() > 2, "{} calls", table.proxy.calls());
+    assert_eq!(states.len(), contacts.len());
+    assert!(states.values().all(|state| state.access == private(&[MIKE])));
+    let whole = table.direct.meter().reading().read_units;
+    table.direct.access_of(&id("acme"), &contacts).await.unwrap();
+    assert_eq!(table.store.meter().reading().read_units, table.direct.meter().reading().read_units - whole);
+}
+
+#[tokio::test]
+async fn a_batch_that_is_throttled_goes_on_when_the_throttling_ends() {
+    let table = Table::new().await;
+    // More often than the SDK tries.
+    table.proxy.set(first(6, Verdict::Throttle));
+    assert!(matches!(table.write(&contacts(1)).await, (0, None)));
+    assert_eq!(table.proxy.calls(), 7);
+    assert_eq!(table.written(&contacts(1)).await.len(), 1);
+}
+
+/// The pauses between the attempts add up to seconds, so that these wait side by side.
+#[tokio::test]
+async fn a_batch_is_given_up_after_its_attempts_and_what_is_missing_is_told() {
+    let throttled_for_ever = async {
+        let (table, contacts) = (Table::new().await, contacts(2));
+        table.proxy.set(always(Verdict::Throttle));
+        let (rest, error) = table.write(&contacts).await;
+        assert_eq!(rest, 2);
+        assert!(matches!(error, Some(StoreError::Throttled { operation: "BatchWriteItem", .. })), "{error:?}");
+        assert!(table.written(&contacts).await.is_empty());
+        // Each attempt is several of the SDK.
+        assert!(table.proxy.calls() > attempts(), "{} calls", table.proxy.calls());
+    };
+    let never_written_whole = async {
+        let (table, contacts) = (Table::new().await, contacts(WRITE_BATCH));
+        table.proxy.set(always(Verdict::Unprocessed(1)));
+        let (rest, error) = table.write(&contacts).await;
+        assert_eq!(rest, 1);
+        assert!(matches!(error, Some(StoreError::Throttled { operation: "BatchWriteItem", .. })), "{error:?}");
+        assert_eq!(table.written(&contacts).await.len(), WRITE_BATCH - 1);
+        assert_eq!(table.proxy.calls(), attempts());
+    };
+    let never_read_whole = async {
+        let (table, contacts) = (Table::new().await, contacts(3));
+        table.proxy.set(always(Verdict::Unprocessed(1)));
+        let error = table.store.access_of(&id("acme"), &contacts).await.unwrap_err();
+        assert!(matches!(error, StoreError::Throttled { operation: "BatchGetItem", .. }), "{error:?}");
+        assert_eq!(table.proxy.calls(), attempts());
+    };
+    tokio::join!(throttled_for_ever, never_written_whole, never_read_whole);
+}
+
+fn attempts() -> u64 {
+    BATCH_ATTEMPTS.try_into().unwrap()
+}
+
+#[tokio::test]
+async fn a_single_call_that_is_throttled_for_ever_is_given_up() {
+    let table = Table::new().await;
+    table.proxy.set(always(Verdict::Throttle));
+    let error = table.store.grant([0; 32]).await.unwrap_err();
+    assert!(matches!(error, StoreError::Throttled { operation: "GetItem", .. }), "{error:?}");
+    assert!(table.proxy.calls() > 1);
+    let error = table.write_with_job(contact_id(1)).await.unwrap_err();
+    assert!(matches!(error, StoreError::Throttled { operation: "TransactWriteItems", .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_transaction_in_conflict_is_a_condition_that_failed() {
+    let table = Table::new().await;
+    table.proxy.set(always(Verdict::Conflict));
+    let error = table.write_with_job(contact_id(1)).await.unwrap_err();
+    assert!(error.is_condition_failed(), "{error:?}");
+    assert!(table.written(&contacts(1)).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_batch_that_meets_a_transaction_is_sent_again() {
+    let table = Table::new().await;
+    table.proxy.set(first(2, Verdict::Conflict));
+    assert!(matches!(table.write(&contacts(3)).await, (0, None)));
+    assert_eq!(table.written(&contacts(3)).await.len(), 3);
+}
+
+#[tokio::test]
+async fn a_fault_of_dynamodb_is_tried_again_and_then_told() {
+    let table = Table::new().await;
+    table.proxy.set(first(2, Verdict::Fail));
+    assert!(matches!(table.write(&contacts(1)).await, (0, None)));
+    assert_eq!(table.proxy.calls(), 3);
+
+    table.proxy.set(always(Verdict::Fail));
+    let error = table.store.grant([0; 32]).await.unwrap_err();
+    assert!(matches!(error, StoreError::Unavailable { operation: "GetItem", .. }), "{error:?}");
+    assert!(error.is_transient());
+    assert!(table.proxy.calls() > 1);
+    let (rest, error) = table.write(&contacts(1)).await;
+    assert_eq!(rest, 1);
+    assert!(matches!(error, Some(StoreError::Unavailable { operation: "BatchWriteItem", .. })), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_refusal_is_told_at_once() {
+    let table = Table::new().await;
+    table.proxy.set(always(Verdict::Refuse));
+    let (rest, error) = table.write(&contacts(2)).await;
+    assert_eq!(rest, 2);
+    assert!(matches!(error, Some(StoreError::Refused { operation: "BatchWriteItem", .. })), "{error:?}");
+    assert_eq!(table.proxy.calls(), 1);
+}
+
+#[tokio::test]
+async fn a_write_whose_answer_is_lost_is_made_again_without_harm() {
+    let table = Table::new().await;
+    table.proxy.set(first(1, Verdict::FailAfter));
+    assert!(matches!(table.write(&contacts(2)).await, (0, None)));
+    assert_eq!((table.proxy.calls(), table.written(&contacts(2)).await.len()), (2, 2));
+
+    // The second attempt finds the contact changed by the first one, and is known by its token to be the same.
+    table.proxy.set(first(1, Verdict::FailAfter));
+    table.write_with_job(contact_id(3)).await.unwrap();
+    assert_eq!((table.proxy.calls(), table.written(&contacts(3)).await.len()), (2, 3));
+}
+
+#[tokio::test]
+async fn nothing_arrives_of_a_process_that_has_died() {
+    let table = Table::new().await;
+    assert!(matches!(table.write(&contacts(1)).await, (0, None)));
+    let gate = Gate::new();
+    let held = gate.clone();
+    table.proxy.set(move |call| if call.number == 1 { Verdict::Hold(held.clone()) } else { Verdict::DieAfter });
+    let (early, late) = ([contact_id(2)], [contact_id(3)]);
+    let ((rest, error), ()) = tokio::join!(table.write(&early), async {
+        gate.reached().await;
+        let (rest, error) = table.write(&late).await;
+        assert_eq!(rest, 1);
+        assert!(matches!(error, Some(StoreError::Unavailable { .. })), "{error:?}");
+        gate.open();
+    });
+    assert_eq!(rest, 1);
+    assert!(matches!(error, Some(StoreError::Unavailable { .. })), "{error:?}");
+    assert!(table.proxy.is_dead());
+    // The call that it died after was its last.
+    assert_eq!(table.written(&contacts(3)).await, [1, 3].map(contact_id).into());
+
+    table.proxy.clear();
+    assert!(matches!(table.write(&early).await, (0, None)));
+    assert_eq!(table.written(&contacts(3)).await.len(), 3);
+
+    drop(table.proxy);
+    let (_, error) = write(&table.store, &early).await;
+    assert!(matches!(error, Some(StoreError::Unavailable { .. })), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_call_on_its_way_arrives_after_its_caller_is_gone() {
+    let table = Table::new().await;
+    let (before, after) = (Gate::new(), Gate::new());
+    let (one, two) = (contacts(1), contacts(2));
+    table.proxy.set(first(1, Verdict::Hold(before.clone())));
+    tokio::select! {
+        _ = table.write(&one) => panic!("answered before it was forwarded"),
+        () = before.reached() => {}
+    }
+    assert!(!before.is_open() && table.written(&one).await.is_empty());
+    before.open();
+    table.proxy.idle().await;
+    assert_eq!(table.written(&one).await.len(), 1);
+
+    // An answer that is held comes after the write.
+    table.proxy.set(first(1, Verdict::HoldAfter(after.clone())));
+    let (written, ()) = tokio::join!(table.write(&two), async {
+        after.reached().await;
+        assert_eq!(table.written(&two).await.len(), 2);
+        after.open();
+    });
+    assert!(matches!(written, (0, None)));
+    assert_eq!(table.proxy.calls(), 1);
+}

@@ -1,0 +1,541 @@
+//! `Idempotency-Key`: a call that is made again is answered as it was, and does nothing twice.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use jiff::SignedDuration;
+use jobs::Abandoned;
+use lambda_http::http::Request;
+use models::access::ShareType;
+use models::moment::Moment;
+use serde_json::{Value, json};
+use store::keys::Key;
+use tests::proxy::{Gate, Proxy, Verdict};
+use tests::{NEW_YEAR_2026, Reply, World};
+use uuid::Uuid;
+
+use crate::portal::{
+    ADA, ADA_TOKEN, MIKE, MIKE_TOKEN, SAM, SAM_TOKEN, ZOE_TOKEN, access, access_of, acme, acme_with, contact,
+    contact_with, id, job, lines, private, public, zenith,
+};
+use crate::workers::proxied;
+
+const KEY: &str = "0197e1d2-8a5e-7c3b-9d41-2f6a5b8c7d90";
+
+/// A call: its method, its path below `/api/2.0/crm/`, its body.
+#[derive(Clone, Debug)]
+struct Call {
+    method: &'static str,
+    path: String,
+    body: Value,
+    headers: Vec<(&'static str, &'static str)>,
+}
+
+fn call(method: &'static str, path: impl Into<String>, body: Value) -> Call {
+    Call { method, path: path.into(), body, headers: Vec::new() }
+}
+
+fn single(managers: &[Uuid]) -> Call {
+    call("PUT", "contact/1/access", json!({"isShared": false, "managerList": managers}))
+}
+
+fn filter(query: &str, managers: &[Uuid]) -> Call {
+    call("PUT", format!("contact/filter/access{query}"), json!({"isPrivate": true, "managerList": managers}))
+}
+
+fn later(query: &str, managers: &[Uuid]) -> Call {
+    Call { headers: vec![("prefer", "respond-async")], ..filter(query, managers) }
+}
+
+fn rule(name: &str, cron: &str) -> Call {
+    let body = json!({"filter": {}, "target": {"isPrivate": true, "managerList": [MIKE]}, "cron": cron});
+    call("PUT", format!("access/rules/{name}"), body)
+}
+
+async fn send_with(world: &World, token: &str, keys: &[&str], call: &Call) -> Reply {
+    let mut request = Request::builder()
+        .method(call.method)
+        .uri(format!("/api/2.0/crm/{}", call.path))
+        .header("authorization", token);
+    let body = if call.body.is_null() { String::new() } else { call.body.to_string() };
+    if !body.is_empty() {
+        request = request.header("content-type", "application/json");
+    }
+    for (name, value) in &call.headers {
+        request = request.header(*name, *value);
+    }
+    for key in keys {
+        request = request.header("idempotency-key", *key);
+    }
+    world.request(request.body(Body::from(body)).unwrap()).await.unwrap()
+}
+
+/// Makes a call as the administrator, with the key.
+async fn send(world: &World, call: &Call) -> Reply {
+    send_with(world, ADA_TOKEN, &[KEY], call).await
+}
+
+/// What must be the same of two answers.
+fn told(reply: &Reply) -> (u16, &str, Vec<&str>) {
+    const HEADERS: [&str; 9] = [
+        "x-job-id",
+        "x-matched-count",
+        "x-updated-count",
+        "x-unchanged-count",
+        "x-skipped-count",
+        "x-next-index",
+        "location",
+        "etag",
+        "content-type",
+    ];
+    (reply.status.as_u16(), &reply.text, HEADERS.iter().map(|name| reply.header(name)).collect())
+}
+
+fn outcome(reply: &Reply) -> String {
+    format!("{} {}", reply.status.as_u16(), reply.error_type())
+}
+
+async fn jobs(world: &World) -> usize {
+    world.get("jobs?count=1000", ADA_TOKEN).await.unwrap().json().as_array().unwrap().len()
+}
+
+fn after(seconds: i64) -> Moment {
+    Moment::from_steps(NEW_YEAR_2026) + SignedDuration::from_secs(seconds)
+}
+
+/// Five contacts, of which 4 may be seen by all and 5 by administrators only.
+async fn five() -> World {
+    acme_with([
+        contact(1, json!({})),
+        contact(2, json!({})),
+        contact_with(3, ShareType::None, &[MIKE]),
+        contact_with(4, ShareType::Read, &[]),
+        contact_with(5, ShareType::None, &[ADA]),
+    ])
+    .await
+}
+
+/// Makes a call twice with one key, and checks that the second time nothing happens and the same is answered.
+async fn twice(world: &World, token: &str, call: &Call) -> (Reply, Reply) {
+    let first = send_with(world, token, &[KEY], call).await;
+    assert!(first.status.is_success(), "{call:?}: {}", first.text);
+    let (state, count) = (access(world, "acme", 1..=5).await, jobs(world).await);
+    let (waiting, writes) = (world.queue.waiting(), world.trips.spent().writes);
+    let second = send_with(world, token, &[KEY], call).await;
+    assert_eq!(told(&second), told(&first), "{call:?}");
+    assert_eq!(world.trips.spent().writes, writes, "{call:?}");
+    assert_eq!((access(world, "acme", 1..=5).await, jobs(world).await), (state, count), "{call:?}");
+    assert_eq!(world.queue.waiting(), waiting, "{call:?}");
+    (first, second)
+}
+
+#[tokio::test]
+async fn a_change_that_is_made_again_with_its_key_is_answered_the_same_and_made_once() {
+    for call in [
+        single(&[MIKE]),
+        // What already is as asked is no job, and that is answered again too.
+        call("PUT", "contact/5/access", json!({"isShared": false, "managerList": [ADA]})),
+        call("PUT", "contact/1/access?dryRun=true", json!({"isShared": false})),
+        filter("", &[MIKE]),
+        filter("?count=2&startIndex=1", &[MIKE]),
+        filter("?maxAffected=5", &[MIKE]),
+        filter("?dryRun=true", &[MIKE]),
+        later("", &[MIKE]),
+        rule("nightly", "0 2 * * *"),
+    ] {
+        twice(&five().await, ADA_TOKEN, &call).await;
+    }
+}
+
+#[tokio::test]
+async fn an_answer_in_xml_is_the_same_again() {
+    for mut call in [single(&[MIKE]), filter("", &[MIKE]), later("", &[MIKE])] {
+        call.headers.push(("accept", "text/xml"));
+        let (first, _) = twice(&five().await, ADA_TOKEN, &call).await;
+        assert!(first.text.starts_with("<result>"), "{}", first.text);
+    }
+}
+
+#[tokio::test]
+async fn an_undo_and_a_cancel_that_are_asked_again_are_done_once() {
+    let world = five().await;
+    let locked = job(&send_with(&world, ADA_TOKEN, &[], &filter("", &[MIKE])).await).unwrap();
+    let undo = call("POST", format!("access/jobs/{locked}/undo"), Value::Null);
+    let (first, _) = twice(&world, ADA_TOKEN, &undo).await;
+    let undoing = job(&first).unwrap();
+    world.work().await.unwrap();
+    let state = access(&world, "acme", 1..=5).await;
+    // The same job, as it is by now.
+    let again = send(&world, &undo).await;
+    assert_eq!((again.status.as_u16(), job(&again)), (202, Some(undoing)));
+    assert_eq!(again.json()["response"]["State"], "done");
+    assert_eq!((world.work().await.unwrap(), access(&world, "acme", 1..=5).await, jobs(&world).await), (0, state, 2));
+
+    let world = five().await;
+    let queued = job(&send_with(&world, ADA_TOKEN, &[], &later("", &[MIKE])).await).unwrap();
+    let cancel = call("POST", format!("access/jobs/{queued}/cancel"), Value::Null);
+    twice(&world, ADA_TOKEN, &cancel).await;
+    world.work().await.unwrap();
+    // Without the key it would be told that the job is over.
+    let again = send(&world, &cancel).await;
+    assert_eq!((again.status.as_u16(), &again.json()["response"]["State"]), (200, &json!("cancelled")));
+    assert_eq!(outcome(&send_with(&world, ADA_TOKEN, &[], &cancel).await), "409 job-over");
+}
+
+#[tokio::test]
+async fn a_run_that_workers_did_is_answered_with_its_job() {
+    let world = five().await;
+    let first = send(&world, &later("", &[MIKE])).await;
+    world.work().await.unwrap();
+    let state = access(&world, "acme", 1..=5).await;
+    let again = send(&world, &later("", &[MIKE])).await;
+    assert_eq!((again.status.as_u16(), job(&again)), (202, job(&first)));
+    assert_eq!(
+        (again.header("location"), &again.json()["response"]["State"]),
+        (first.header("location"), &json!("done"))
+    );
+    assert_eq!((world.work().await.unwrap(), access(&world, "acme", 1..=5).await, jobs(&world).await), (0, state, 1));
+}
+
+#[tokio::test]
+async fn an_answer_says_again_that_a_preference_was_followed() {
+    let world = five().await;
+    for _ in 0..2 {
+        assert_eq!(send(&world, &later("", &[MIKE])).await.header("preference-applied"), "respond-async");
+    }
+}
+
+#[tokio::test]
+async fn who_locked_itself_out_gets_the_same_answer_again() {
+    for (token, call) in [
+        (MIKE_TOKEN, single(&[])),
+        (MIKE_TOKEN, filter("", &[])),
+        (SAM_TOKEN, filter("", &[MIKE])),
+        (SAM_TOKEN, filter("?count=1", &[ADA])),
+    ] {
+        let world = five().await;
+        twice(&world, token, &call).await;
+        let denied = world.put("1/access", token, &json!({"isShared": true})).await.unwrap();
+        assert_eq!(outcome(&denied), "404 contact-not-found");
+    }
+}
+
+#[tokio::test]
+async fn what_others_did_since_changes_no_answer() {
+    for call in [single(&[MIKE]), filter("", &[MIKE]), filter("?count=2", &[MIKE])] {
+        let world = five().await;
+        let first = send(&world, &call).await;
+        world.set_clock(after(3600));
+        for contact in 1..=5 {
+            let body = json!({"isShared": contact % 2 == 0, "managerList": [SAM]});
+            assert_eq!(world.put(&format!("{contact}/access"), ADA_TOKEN, &body).await.unwrap().status, 200);
+        }
+        let created =
+            [crate::portal::portal("acme", "Europe/Riga", 4), contact(6, json!({"Created": "2026-01-01T00:30:00Z"}))];
+        world.import(&lines(created)).await.unwrap();
+        let state = access(&world, "acme", 1..=6).await;
+        let again = send(&world, &call).await;
+        assert_eq!(told(&again), told(&first), "{call:?}");
+        assert_eq!(access(&world, "acme", 1..=6).await, state, "{call:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_run_is_answered_again_with_the_contacts_that_its_caller_could_edit_then() {
+    let world = five().await;
+    let call = filter("", &[MIKE]);
+    let first = send_with(&world, MIKE_TOKEN, &[KEY], &call).await;
+    assert_eq!(first.ids(), [3, 2, 1], "{}", first.text);
+    // Contact 4, which Mike could only see, is everybody's by now; contact 2 is hidden from him.
+    for (contact, is_shared) in [(4, true), (2, false)] {
+        let body = json!({"isShared": is_shared, "managerList": [SAM]});
+        assert_eq!(world.put(&format!("{contact}/access"), ADA_TOKEN, &body).await.unwrap().status, 200);
+    }
+    let again = send_with(&world, MIKE_TOKEN, &[KEY], &call).await;
+    assert_eq!(again.ids(), first.ids());
+}
+
+#[tokio::test]
+async fn a_rule_is_made_and_removed_once() {
+    let world = five().await;
+    let put = rule("nightly", "0 2 * * *");
+    let (first, _) = twice(&world, ADA_TOKEN, &put).await;
+    let delete = call("DELETE", "access/rules/nightly", Value::Null);
+    let removed = send_with(&world, ADA_TOKEN, &["remove-1"], &delete).await;
+    assert_eq!((removed.status.as_u16(), removed.text.as_str()), (204, ""));
+    // Made again, the first call does not bring the rule back.
+    let again = send(&world, &put).await;
+    assert_eq!(again.status, first.status);
+    assert_eq!(world.get("rules", ADA_TOKEN).await.unwrap().text, "[]");
+
+    // And a removal that is asked again does not take away what was made since.
+    assert_eq!(send_with(&world, ADA_TOKEN, &["put-2"], &put).await.status, 200);
+    let removed = send_with(&world, ADA_TOKEN, &["remove-1"], &delete).await;
+    assert_eq!((removed.status.as_u16(), removed.text.as_str()), (204, ""));
+    assert_eq!(world.get("rules/nightly", ADA_TOKEN).await.unwrap().status, 200);
+}
+
+#[tokio::test]
+async fn a_rule_that_someone_changed_since_stays_as_it_is() {
+    let world = five().await;
+    send(&world, &rule("nightly", "0 2 * * *")).await;
+    world.set_clock(after(60));
+    assert_eq!(send_with(&world, ADA_TOKEN, &[], &rule("nightly", "0 5 * * *")).await.status, 200);
+    assert_eq!(send(&world, &rule("nightly", "0 2 * * *")).await.status, 200);
+    assert_eq!(world.get("rules/nightly", ADA_TOKEN).await.unwrap().json()["response"]["Cron"], "0 5 * * *");
+}
+
+#[tokio::test]
+async fn a_key_is_for_one_call() {
+    let world = five().await;
+    assert_eq!(send(&world, &single(&[MIKE])).await.status, 200);
+    let state = access(&world, "acme", 1..=5).await;
+    let mut conditional = single(&[MIKE]);
+    conditional.headers.push(("if-match", "*"));
+    for other in [
+        single(&[SAM]),
+        // Not even the same fields in another order: what is asked for is compared as it was sent.
+        call("PUT", "contact/1/access", json!({"isShared": false, "managerList": [MIKE, MIKE]})),
+        call("PUT", "contact/1/access?dryRun=true", single(&[MIKE]).body),
+        call("PUT", "contact/2/access", single(&[MIKE]).body),
+        filter("", &[MIKE]),
+        rule("nightly", "0 2 * * *"),
+        call("POST", format!("access/jobs/{}/undo", Uuid::nil()), Value::Null),
+        call("DELETE", "access/rules/nightly", Value::Null),
+        conditional,
+    ] {
+        assert_eq!(outcome(&send(&world, &other).await), "422 idempotency-key-reused", "{other:?}");
+    }
+    assert_eq!((access(&world, "acme", 1..=5).await, jobs(&world).await), (state, 1));
+    assert_eq!(world.get("rules", ADA_TOKEN).await.unwrap().text, "[]");
+    // The key still stands for its own call.
+    assert_eq!(send(&world, &single(&[MIKE])).await.status, 200);
+}
+
+#[tokio::test]
+async fn of_two_calls_at_once_with_one_key_one_is_made() {
+    for call in [single(&[MIKE]), filter("", &[MIKE]), later("", &[MIKE])] {
+        let world = five().await;
+        let (proxy, jobs_behind) = proxied(&world).await;
+        let world = world.serving(api::App::new(jobs_behind, Duration::ZERO));
+        // The first call is held where it would record its job.
+        let gate = Gate::new();
+        let held = gate.clone();
+        proxy.set(move |call| match call.operation.as_str() {
+            "TransactWriteItems" | "BatchWriteItem" => Verdict::Hold(held.clone()),
+            _ => Verdict::Pass,
+        });
+        let (first, ()) = tokio::join!(send(&world, &call), async {
+            gate.reached().await;
+            let second = send(&world, &call).await;
+            assert_eq!(outcome(&second), "409 idempotency-key-in-use", "{call:?}");
+            assert_eq!(second.header("retry-after"), "1");
+            // Another call with it is not told to wait.
+            assert_eq!(outcome(&send(&world, &single(&[SAM])).await), "422 idempotency-key-reused");
+            gate.open();
+        });
+        assert!(first.status.is_success(), "{}", first.text);
+        assert_eq!(told(&send(&world, &call).await), told(&first));
+        assert_eq!(jobs(&world).await, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_failed_gives_its_key_back() {
+    let mut stale = single(&[MIKE]);
+    stale.headers.push(("if-match", "\"0197e1d2-8a5e-7c3b-9d41-2f6a5b8c7d90\""));
+    for (token, failing, expected) in [
+        (ADA_TOKEN, call("PUT", "contact/1/access", json!({"isShared": 1})), "400 invalid-request"),
+        (ADA_TOKEN, single(&[Uuid::from_u128(9)]), "400 unknown-manager"),
+        (ADA_TOKEN, call("PUT", "contact/9/access", json!({"isShared": true})), "404 contact-not-found"),
+        (SAM_TOKEN, call("PUT", "contact/4/access", json!({"isShared": true})), "403 edit-forbidden"),
+        (ADA_TOKEN, stale, "412 revision-changed"),
+        (ADA_TOKEN, filter("?maxAffected=1", &[MIKE]), "422 too-many-affected"),
+        (ADA_TOKEN, call("POST", format!("access/jobs/{}/undo", Uuid::nil()), Value::Null), "404 job-not-found"),
+        (ADA_TOKEN, rule("nightly", "never"), "400 invalid-request"),
+    ] {
+        let world = five().await;
+        for _ in 0..2 {
+            assert_eq!(outcome(&send_with(&world, token, &[KEY], &failing).await), expected);
+        }
+        // Free for another call.
+        let reply = send_with(&world, token, &[KEY], &single(&[MIKE])).await;
+        assert_eq!(reply.status, 200, "{expected}: {}", reply.text);
+        assert_eq!(access_of(&world, 1).await.access, private(&[MIKE]));
+    }
+}
+
+/// The service behind a proxy, as it will be after the process died and another one came.
+async fn mortal() -> (World, Proxy) {
+    let world = five().await;
+    let (proxy, jobs) = proxied(&world).await;
+    (world.serving(api::App::new(jobs, Duration::ZERO)), proxy)
+}
+
+/// Checks that a call that broke off is in use until it cannot be answered any more, and then answers it.
+async fn after_breaking_off(world: &World, call: &Call) -> Reply {
+    world.set_clock(after(29));
+    assert_eq!(outcome(&send(world, call).await), "409 idempotency-key-in-use", "{call:?}");
+    assert_eq!(outcome(&send(world, &rule("other", "0 2 * * *")).await), "422 idempotency-key-reused");
+    world.set_clock(after(30));
+    send(world, call).await
+}
+
+#[tokio::test]
+async fn a_change_that_broke_off_before_it_was_made_is_made_when_it_is_asked_again() {
+    let (world, proxy) = mortal().await;
+    proxy.set(|call| if call.operation == "TransactWriteItems" { Verdict::Die } else { Verdict::Pass });
+    assert_eq!(send(&world, &single(&[MIKE])).await.status, 503);
+    proxy.clear();
+    assert_eq!(access_of(&world, 1).await.revision, None);
+    let reply = after_breaking_off(&world, &single(&[MIKE])).await;
+    assert_eq!(reply.status, 200, "{}", reply.text);
+    assert_eq!((access_of(&world, 1).await.revision, jobs(&world).await), (job(&reply), 1));
+    assert_eq!(told(&send(&world, &single(&[MIKE])).await), told(&reply));
+}
+
+#[tokio::test]
+async fn a_change_that_broke_off_after_it_was_made_is_answered_and_not_made_again() {
+    let (world, proxy) = mortal().await;
+    proxy.set(|call| if call.operation == "TransactWriteItems" { Verdict::DieAfter } else { Verdict::Pass });
+    assert_eq!(send(&world, &single(&[MIKE])).await.status, 503);
+    proxy.clear();
+    let made = access_of(&world, 1).await;
+    assert_eq!((&made.access, jobs(&world).await), (&private(&[MIKE]), 1));
+    // Someone changes it meanwhile; that stays.
+    assert_eq!(world.put("1/access", ADA_TOKEN, &json!({"isShared": true})).await.unwrap().status, 200);
+    let reply = after_breaking_off(&world, &single(&[MIKE])).await;
+    assert_eq!((reply.status.as_u16(), job(&reply)), (200, made.revision), "{}", reply.text);
+    assert_eq!(reply.json()["response"]["IsPrivate"], true);
+    assert_eq!((access_of(&world, 1).await.access, jobs(&world).await), (public(&[]), 2));
+    assert_eq!(told(&send(&world, &single(&[MIKE])).await), told(&reply));
+}
+
+#[tokio::test]
+async fn a_run_that_broke_off_before_it_was_recorded_is_made_when_it_is_asked_again() {
+    let (world, proxy) = mortal().await;
+    // Where its entry among the open jobs would be written.
+    proxy.set(|call| if call.operation == "BatchWriteItem" { Verdict::Die } else { Verdict::Pass });
+    assert_eq!(send(&world, &filter("", &[MIKE])).await.status, 503);
+    proxy.clear();
+    let reply = after_breaking_off(&world, &filter("", &[MIKE])).await;
+    assert_eq!((reply.status.as_u16(), reply.count("x-updated-count")), (200, Some(4)), "{}", reply.text);
+    assert_eq!(jobs(&world).await, 1);
+    assert_eq!(told(&send(&world, &filter("", &[MIKE])).await), told(&reply));
+}
+
+#[tokio::test]
+async fn a_run_that_broke_off_between_its_entry_and_its_record_is_made_when_it_is_asked_again() {
+    let (world, proxy) = mortal().await;
+    proxy.set(|call| if call.operation == "BatchWriteItem" { Verdict::DieAfter } else { Verdict::Pass });
+    assert_eq!(send(&world, &filter("", &[MIKE])).await.status, 503);
+    proxy.clear();
+    let reply = after_breaking_off(&world, &filter("", &[MIKE])).await;
+    assert_eq!((reply.status.as_u16(), reply.count("x-updated-count")), (200, Some(4)), "{}", reply.text);
+    assert_eq!(jobs(&world).await, 1);
+    world.set_clock(after(3600));
+    assert_eq!(world.jobs().sweep(Abandoned::Expired).await.unwrap(), 0);
+    assert_eq!(told(&send(&world, &filter("", &[MIKE])).await), told(&reply));
+}
+
+#[tokio::test]
+async fn a_run_that_broke_off_after_it_was_recorded_is_finished_by_workers_and_answered_with_its_job() {
+    for call in [filter("", &[MIKE]), later("", &[MIKE])] {
+        let (world, proxy) = mortal().await;
+        let is_job = |sk: &str| Key::Job(id("acme"), Uuid::nil()).encode().1.split('#').next() == sk.split('#').next();
+        // The key is the first item that is put, the job's record the next one of a job.
+        proxy.set(move |call| {
+            let job = call.operation == "PutItem" && call.keys().iter().any(|(_, sk)| is_job(sk));
+            if job { Verdict::DieAfter } else { Verdict::Pass }
+        });
+        let failed = send(&world, &call).await;
+        assert!(proxy.is_dead(), "{}", failed.text);
+        assert!(!failed.status.is_success() || failed.status == 202, "{}", failed.text);
+        proxy.clear();
+        world.queue.clear();
+        let reply = after_breaking_off(&world, &call).await;
+        assert_eq!(reply.status, 202, "{}", reply.text);
+        let broken_off = job(&reply).unwrap();
+        assert_eq!(reply.header("location"), format!("/api/2.0/crm/access/jobs/{broken_off}"));
+        world.set_clock(after(3600));
+        world.jobs().sweep(Abandoned::Expired).await.unwrap();
+        world.work().await.unwrap();
+        let again = send(&world, &call).await;
+        assert_eq!((again.status.as_u16(), job(&again)), (202, Some(broken_off)));
+        let done = again.json()["response"].clone();
+        assert_eq!((&done["State"], &done["Updated"]), (&json!("done"), &json!(4)), "{done}");
+        assert_eq!(jobs(&world).await, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_key_is_free_after_a_day() {
+    const DAY: i64 = 86400;
+    let world = five().await;
+    let first = send(&world, &single(&[MIKE])).await;
+    world.set_clock(after(DAY - 1));
+    assert_eq!(told(&send(&world, &single(&[MIKE])).await), told(&first));
+    assert_eq!(outcome(&send(&world, &single(&[SAM])).await), "422 idempotency-key-reused");
+    world.set_clock(after(DAY));
+    let other = send(&world, &single(&[SAM])).await;
+    assert_eq!(other.status, 200, "{}", other.text);
+    assert_ne!(job(&other), job(&first));
+    assert_eq!(access_of(&world, 1).await.access, private(&[SAM]));
+    // And stands for that for a day from then.
+    world.set_clock(after(2 * DAY - 1));
+    assert_eq!(told(&send(&world, &single(&[SAM])).await), told(&other));
+}
+
+#[tokio::test]
+async fn the_same_key_of_another_user_or_portal_is_another_key() {
+    let mut values = acme();
+    values.push(contact(1, json!({})));
+    values.extend(zenith());
+    values.push(contact(1, json!({})));
+    let world = World::with(&lines(values)).await.unwrap();
+    let mut made = Vec::new();
+    for (token, managers) in [(ADA_TOKEN, &[MIKE, SAM][..]), (MIKE_TOKEN, &[MIKE]), (ZOE_TOKEN, &[])] {
+        let call = single(managers);
+        let reply = send_with(&world, token, &[KEY], &call).await;
+        assert_eq!(reply.status, 200, "{}", reply.text);
+        assert_eq!(told(&send_with(&world, token, &[KEY], &call).await), told(&reply));
+        made.push(job(&reply).unwrap());
+    }
+    made.dedup();
+    assert_eq!(made.len(), 3);
+    assert_eq!(access_of(&world, 1).await.access, private(&[MIKE]));
+    // Keys are compared as they are.
+    assert_eq!(send_with(&world, ADA_TOKEN, &[&KEY.to_uppercase()], &single(&[SAM])).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_key_is_one_text_of_visible_characters() {
+    let world = five().await;
+    let long = "k".repeat(256);
+    for keys in [&[""][..], &["  "], &[&long], &["a b"], &["a\tb"], &["one", "two"], &["one", "one"]] {
+        for call in [single(&[MIKE]), filter("", &[MIKE]), call("DELETE", "access/rules/x", Value::Null)] {
+            let reply = send_with(&world, ADA_TOKEN, keys, &call).await;
+            assert_eq!(outcome(&reply), "400 invalid-request", "{keys:?}");
+            assert_eq!(reply.json()["error"]["details"][0]["field"], "Idempotency-Key", "{keys:?}");
+        }
+    }
+    assert_eq!((access_of(&world, 1).await.revision, jobs(&world).await), (None, 0));
+    for key in ["k", &long[1..], "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"] {
+        assert_eq!(send_with(&world, ADA_TOKEN, &[key], &single(&[MIKE])).await.status, 200, "{key}");
+    }
+}
+
+#[tokio::test]
+async fn reading_takes_no_notice_of_a_key() {
+    let world = five().await;
+    let made = send(&world, &single(&[MIKE])).await;
+    let id = job(&made).unwrap();
+    for path in ["access/jobs".to_owned(), format!("access/jobs/{id}"), "access/rules".to_owned()] {
+        for keys in [&[KEY][..], &["a b"], &["", "x"]] {
+            let writes = world.trips.spent().writes;
+            let reply = send_with(&world, ADA_TOKEN, keys, &call("GET", path.clone(), Value::Null)).await;
+            assert_eq!(reply.status, 200, "{path} {keys:?}: {}", reply.text);
+            assert_eq!(world.trips.spent().writes, writes);
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! Jobs and single changes that run over the same contacts at the same time. Whatever their order comes out to be, every
+//! contact ends as one of them asked for, and what is undone is what that job did and nobody changed since.
+//!
+//! Who comes first is decided by a seed: a proxy per worker holds each of its calls until the turn of that worker has come.
+
+use std::collections::BTreeMap;
+
+use models::access::Access;
+use models::job::{JobId, State};
+use store::contacts::AccessState;
+use tests::proxy::{Gate, Verdict};
+
+use crate::job_faults::{Bed, Process, target};
+use crate::portal::{ADA, MIKE, SAM, private, public};
+
+/// Orders of events that are tried.
+const SEEDS: std::ops::Range<u64> = 0..8;
+
+/// Small numbers that only look like chance, the same ones for a seed on every machine.
+struct Chance(u64);
+
+impl Chance {
+    fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from((self.0 >> 33) % bound as u64).unwrap()
+    }
+}
+
+/// Stops a worker before one of its calls, until the gate is opened.
+fn hold(worker: &Process, call_number: u64) -> Gate {
+    let gate = Gate::new();
+    let held = gate.clone();
+    worker.proxy.set(move |call| if call.number == call_number { Verdict::Hold(held.clone()) } else { Verdict::Pass });
+    gate
+}
+
+async fn enqueue(bed: &Bed, target: Access) -> JobId {
+    let jobs = bed.world.jobs();
+    bed.run(target, None).await.enqueue(jobs, jobs.new_id(), true).await.unwrap().id
+}
+
+/// What one order of events came to.
+struct Overlap {
+    bed: Bed,
+    first: JobId,
+    second: JobId,
+    singles: Vec<(i32, JobId)>,
+}
+
+/// Two jobs with two shards each and some single changes, in an order that the seed decides on.
+async fn overlap(seed: u64) -> Overlap {
+    let mut chance = Chance::new(seed);
+    let bed = Bed::new(2).await;
+    let first = enqueue(&bed, target()).await;
+    let second = enqueue(&bed, public(&[MIKE])).await;
+    let mut workers = Vec::new();
+    while let Some(message) = bed.world.queue.take() {
+        let worker = bed.process().await;
+        let gate = hold(&worker, 1 + chance.below(16) as u64);
+        workers.push((worker, message, gate));
+    }
+    // The four workers run side by side; each stops once, and is let go in a turn of chance.
+    let work = futures::future::join_all(workers.iter().map(async |(worker, message, gate)| {
+        let worked = worker.work(message).await;
+        // A worker of few calls ends before its gate; the turns must not wait for it.
+        gate.open();
+        worked
+    }));
+    let turns = async {
+        let mut singles = Vec::new();
+        let mut waiting: Vec<&Gate> = workers.iter().map(|(_, _, gate)| gate).collect();
+        while !waiting.is_empty() {
+            let gate = waiting.remove(chance.below(waiting.len()));
+            tokio::select! {
+                () = gate.reached() => {}
+                () = gate.opened() => {}
+            }
+            for _ in 0..chance.below(4) {
+                let contact = i32::try_from(1 + chance.below(24)).unwrap();
+                singles.extend(bed.set_unless_set(contact, &[SAM, ADA]).await.map(|job| (contact, job)));
+            }
+            gate.open();
+        }
+        singles
+    };
+    let (worked, singles) = futures::join!(work, turns);
+    for worked in worked {
+        worked.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+    }
+    bed.world.work().await.unwrap();
+    Overlap { bed, first, second, singles }
+}
+
+impl Overlap {
+    /// What a contact has, by who wrote it last.
+    fn asked_by(&self, contact: i32, state: &AccessState) -> Option<Access> {
+        match state.revision {
+            revision if revision == Some(self.first) => Some(target()),
+            revision if revision == Some(self.second) => Some(public(&[MIKE])),
+            Some(revision) if self.singles.contains(&(contact, revision)) => Some(private(&[SAM, ADA])),
+            // Nobody had to change it: it already was as one of them asked.
+            revision if revision == self.bed.original(contact).revision => Some(self.bed.original(contact).access),
+            _ => None,
+        }
+    }
+}
+
+#[tokio::test]
+async fn contacts_that_several_jobs_want_end_as_one_of_them_asked() {
+    for seed in SEEDS {
+        let overlap = overlap(seed).await;
+        let bed = &overlap.bed;
+        let mut written = BTreeMap::new();
+        for (contact, state) in bed.states().await {
+            let asked = overlap.asked_by(contact, &state);
+            assert_eq!(asked.as_ref(), Some(&state.access), "seed {seed}, contact {contact}: {state:?}");
+            assert!(
+                [target(), public(&[MIKE]), private(&[SAM, ADA])].contains(&state.access),
+                "seed {seed}, contact {contact}: {state:?}"
+            );
+            *written.entry(state.revision).or_insert(0u64) += 1;
+        }
+        for id in [overlap.first, overlap.second] {
+            let (job, changes) = (bed.job(id).await, bed.changes(id).await);
+            assert_eq!((job.state, job.counts.matched), (State::Done, 24), "seed {seed}");
+            assert_eq!(job.counts.updated + job.counts.unchanged, 24, "seed {seed}: {:?}", job.counts);
+            assert_eq!(changes.len() as u64, job.counts.updated, "seed {seed}");
+            let left = written.get(&Some(id)).copied().unwrap_or_default();
+            assert!(left <= job.counts.updated, "seed {seed}: {left} of {}", job.counts.updated);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_undo_of_one_of_several_jobs_restores_what_it_wrote_and_nobody_changed_since() {
+    for seed in SEEDS {
+        let overlap = overlap(seed).await;
+        let bed = &overlap.bed;
+        for undone in [overlap.first, overlap.second] {
+            let before = bed.states().await;
+            let changes = bed.changes(undone).await;
+            let undo = bed.undone(undone).await;
+            let (after, mut updated, mut conflicts) = (bed.states().await, 0, 0);
+            for change in &changes {
+                let contact = change.contact.get();
+                let (was, is) = (before.get(&contact), after.get(&contact));
+                if was.is_some_and(|was| was.revision == Some(undone)) {
+                    let restored = AccessState { access: change.before.clone(), revision: Some(undo.id) };
+                    assert_eq!(is, Some(&restored), "seed {seed}, contact {contact}");
+                    updated += 1;
+                } else {
+                    assert_eq!(is, was, "seed {seed}, contact {contact}");
+                    conflicts += 1;
+                }
+            }
+            let changed: Vec<i32> = changes.iter().map(|change| change.contact.get()).collect();
+            for (contact, is) in after.iter().filter(|(contact, _)| !changed.contains(contact)) {
+                assert_eq!(Some(is), before.get(contact), "seed {seed}, contact {contact}");
+            }
+            let counts = (undo.counts.updated, undo.counts.conflicts, undo.counts.unchanged);
+            // What a job met at the revision that it has still was not written by it, or written back.
+            assert_eq!((counts.0, counts.1 + counts.2), (updated, conflicts), "seed {seed}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn jobs_side_by_side_whose_workers_die_are_finished_and_undone_all_the_same() {
+    for seed in SEEDS {
+        let mut chance = Chance::new(seed);
+        let bed = Bed::new(2).await;
+        let (first, second) = (enqueue(&bed, target()).await, enqueue(&bed, public(&[MIKE])).await);
+        let mut workers = Vec::new();
+        while let Some(message) = bed.world.queue.take() {
+            let worker = bed.process().await;
+            let (last, after) = (1 + chance.below(16) as u64, chance.below(2) == 0);
+            worker.proxy.set(move |call| match (call.number == last, after) {
+                (true, true) => Verdict::DieAfter,
+                (true, false) => Verdict::Die,
+                (false, _) => Verdict::Pass,
+            });
+            workers.push((worker, message));
+        }
+        let worked =
+            futures::future::join_all(workers.iter().map(async |(worker, message)| worker.work(message).await)).await;
+        for ((worker, _), worked) in workers.iter().zip(&worked) {
+            assert_eq!(worker.proxy.is_dead(), worked.is_err(), "seed {seed}: {worked:?}");
+        }
+        let contact = i32::try_from(1 + chance.below(24)).unwrap();
+        let single = bed.set_unless_set(contact, &[SAM]).await;
+        bed.recover().await;
+        bed.recover().await;
+        let overlap = Overlap { bed, first, second, singles: Vec::new() };
+        let bed = &overlap.bed;
+        for id in [first, second] {
+            let job = bed.job(id).await;
+            assert_eq!((job.state, job.counts.matched, job.counts.failed), (State::Done, 24, 0), "seed {seed}");
+            assert_eq!(bed.changes(id).await.len() as u64, job.counts.updated, "seed {seed}");
+        }
+        for (contact, state) in bed.states().await {
+            if single.is_some() && state.revision == single {
+                assert_eq!(state.access, private(&[SAM]), "seed {seed}");
+            } else {
+                assert_eq!(
+                    overlap.asked_by(contact, &state),
+                    Some(state.access.clone()),
+                    "seed {seed}, {contact}: {state:?}"
+                );
+            }
+        }
+        let before = bed.states().await;
+        let undo = bed.undone(first).await;
+        for (contact, was) in before.iter().filter(|(_, was)| was.revision != Some(first)) {
+            assert_eq!(bed.states().await.get(contact), Some(was), "seed {seed}, contact {contact}");
+        }
+        assert_eq!(bed.written(undo.id).await.len() as u64, undo.counts.updated, "seed {seed}");
+        assert!(bed.written(first).await.is_empty(), "seed {seed}");
+    }
+}

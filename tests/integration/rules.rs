@@ -1,0 +1,647 @@
+//! Standing rules, and what wakes them: `/api/2.0/crm/access/rules` and the function `run-rules`.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use jiff::SignedDuration;
+use models::access::{Access, ShareType};
+use models::job::JobId;
+use models::moment::Moment;
+use run_rules::Done;
+use serde_json::{Value, json};
+use store::keys::{Key, PK, SK};
+use tests::proxy::{Gate, Verdict};
+use tests::{Reply, World};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::portal::{
+    ADA, ADA_TOKEN, MIKE, MIKE_TOKEN, NOBODY, READER_TOKEN, SAM, SAM_TOKEN, ZOE_TOKEN, access_of, acme, acme_with,
+    contact, contact_with, id, lines, portal, private, user, zenith,
+};
+use crate::workers::proxied;
+
+/// Two o'clock in Riga in winter, the first one after the world's beginning.
+const FIRST: &str = "2026-01-02T00:00:00Z";
+
+fn at(text: &str) -> Moment {
+    text.parse().unwrap()
+}
+
+/// As answers show it.
+fn shown_at(text: &str) -> Value {
+    json!(at(text))
+}
+
+/// Every contact becomes private to Mike at 02:00.
+fn nightly() -> Value {
+    json!({"filter": {}, "target": {"isPrivate": true, "managerList": [MIKE]}, "cron": "0 2 * * *"})
+}
+
+fn with(mut body: Value, name: &str, value: Value) -> Value {
+    body[name] = value;
+    body
+}
+
+async fn put(world: &World, token: &str, name: &str, body: &Value) -> Reply {
+    world.access_with("PUT", &format!("rules/{name}"), token, &body.to_string(), &[]).await.unwrap()
+}
+
+/// Sets a rule, and the rule as it was answered.
+async fn set(world: &World, token: &str, name: &str, body: &Value) -> Value {
+    let reply = put(world, token, name, body).await;
+    assert_eq!(reply.status, 200, "{}", reply.text);
+    reply.json()["response"].clone()
+}
+
+async fn delete(world: &World, token: &str, name: &str) -> Reply {
+    world.access_with("DELETE", &format!("rules/{name}"), token, "", &[]).await.unwrap()
+}
+
+async fn rule(world: &World, name: &str) -> Value {
+    let reply = world.get(&format!("rules/{name}"), ADA_TOKEN).await.unwrap();
+    assert_eq!(reply.status, 200, "{}", reply.text);
+    reply.json()["response"].clone()
+}
+
+fn outcome(reply: &Reply) -> String {
+    format!("{} {}", reply.status.as_u16(), reply.error_type())
+}
+
+/// Wakes the function, and says how many rules it started and for how many shards it asked.
+async fn wake(world: &World) -> (usize, usize) {
+    wake_with(world.jobs(), json!({})).await
+}
+
+async fn wake_with(jobs: &jobs::Jobs, event: Value) -> (usize, usize) {
+    match run_rules::handle(jobs, event, Instant::now()).await.unwrap() {
+        Done::Woken { rules_started, shards_resumed } => (rules_started, shards_resumed),
+        started @ Done::Started { .. } => panic!("{started:?}"),
+    }
+}
+
+async fn wake_at(world: &World, time: &str) -> (usize, usize) {
+    world.set_clock(at(time));
+    wake(world).await
+}
+
+async fn jobs(world: &World) -> Vec<Value> {
+    world.get("jobs?count=1000", ADA_TOKEN).await.unwrap().json().as_array().unwrap().clone()
+}
+
+fn counts(job: &Value) -> [u64; 4] {
+    ["Matched", "Updated", "Unchanged", "Skipped"].map(|name| job[name].as_u64().unwrap())
+}
+
+fn names(list: &Reply) -> Vec<String> {
+    list.json().as_array().unwrap().iter().map(|rule| rule["Name"].as_str().unwrap().to_owned()).collect()
+}
+
+async fn three() -> World {
+    acme_with((1..=3).map(|id| contact(id, json!({})))).await
+}
+
+#[tokio::test]
+async fn a_rule_is_set_shown_listed_and_removed() {
+    let world = three().await;
+    for name in ["b", "B", "a.1", "c-2_x"] {
+        set(&world, ADA_TOKEN, name, &nightly()).await;
+    }
+    let list = world.get("rules", ADA_TOKEN).await.unwrap();
+    assert_eq!(
+        (names(&list), list.count("x-next-index")),
+        (["B", "a.1", "b", "c-2_x"].map(str::to_owned).to_vec(), None)
+    );
+    assert_eq!(list.json()[2], rule(&world, "b").await);
+    for (query, expected, next) in [
+        ("count=2", &["B", "a.1"][..], Some(2)),
+        ("count=2&startIndex=2", &["b", "c-2_x"], None),
+        ("startIndex=3", &["c-2_x"], None),
+        ("startIndex=4", &[], None),
+        ("count=0", &[], None),
+    ] {
+        let page = world.get(&format!("rules?{query}"), ADA_TOKEN).await.unwrap();
+        assert_eq!(
+            (names(&page), page.count("x-next-index")),
+            (expected.iter().map(|n| (*n).to_owned()).collect(), next)
+        );
+    }
+    let removed = delete(&world, ADA_TOKEN, "b").await;
+    assert_eq!((removed.status.as_u16(), removed.text.as_str(), removed.header("content-type")), (204, "", ""));
+    assert_eq!(outcome(&world.get("rules/b", ADA_TOKEN).await.unwrap()), "404 rule-not-found");
+    assert_eq!(outcome(&delete(&world, ADA_TOKEN, "b").await), "404 rule-not-found");
+    assert_eq!(names(&world.get("rules", ADA_TOKEN).await.unwrap()), ["B", "a.1", "c-2_x"]);
+}
+
+#[tokio::test]
+async fn a_rule_has_one_shape_in_json_and_xml() {
+    let world = three().await;
+    let body = json!({"filter": {"tags": [" VIP "], "contactStage": 2, "contactType": [1, 3], "fromDate": "2020-12-08",
+        "contactListView": "company", "filterValue": "Anna  RIGA"}, "target": {"isPrivate": true,
+        "managerList": [MIKE, SAM]}, "cron": "30  2 * * mon-fri", "timeZone": "europe/berlin"});
+    let path = "rules/nightly-vip";
+    let set = world.access_with("PUT", path, ADA_TOKEN, &body.to_string(), &[("accept", "text/xml")]).await.unwrap();
+    let json = world.get(path, ADA_TOKEN).await.unwrap();
+    let xml = world.access_with("GET", path, ADA_TOKEN, "", &[("accept", "text/xml")]).await.unwrap();
+    assert_eq!(set.text, xml.text);
+    assert_eq!(world.get("rules", ADA_TOKEN).await.unwrap().json(), json!([json.json()["response"]]));
+    let text = format!("{}\n{}\n", json.text, xml.text);
+    crate::check_file("standing-rule", &text.replace("><", ">\n<").replace(",\"", ",\n\""));
+}
+
+#[tokio::test]
+async fn a_rule_that_is_set_again_keeps_when_it_was_first_set_and_what_it_ran() {
+    let world = three().await;
+    let first = set(&world, MIKE_TOKEN, "nightly", &nightly()).await;
+    assert_eq!(wake_at(&world, FIRST).await, (1, 0));
+    world.work().await.unwrap();
+    let ran = rule(&world, "nightly").await;
+    world.set_clock(at("2026-01-02T12:00:00Z"));
+    let again = set(&world, ADA_TOKEN, "nightly", &with(nightly(), "cron", json!("0 5 * * *"))).await;
+    assert_eq!((&again["Created"], &again["Modified"]), (&first["Created"], &shown_at("2026-01-02T12:00:00Z")));
+    assert_eq!((&again["LastRun"], &again["LastJob"]), (&ran["LastRun"], &ran["LastJob"]));
+    // It runs with the rights of whoever set it last, and shows that.
+    assert_eq!((&again["CreatedBy"], &again["NextRun"]), (&json!(ADA), &shown_at("2026-01-03T03:00:00Z")));
+}
+
+#[tokio::test]
+async fn a_user_has_its_own_rules_and_an_administrator_all() {
+    let mut values = acme();
+    values.extend(zenith());
+    let world = World::with(&lines(values)).await.unwrap();
+    set(&world, ADA_TOKEN, "of-ada", &nightly()).await;
+    set(&world, MIKE_TOKEN, "of-mike", &nightly()).await;
+    for (token, expected) in [
+        (ADA_TOKEN, &["of-ada", "of-mike"][..]),
+        (READER_TOKEN, &["of-ada", "of-mike"]),
+        (MIKE_TOKEN, &["of-mike"]),
+        (SAM_TOKEN, &[]),
+        (ZOE_TOKEN, &[]),
+    ] {
+        assert_eq!(names(&world.get("rules", token).await.unwrap()), expected);
+        for name in ["of-ada", "of-mike"] {
+            let shown = world.get(&format!("rules/{name}"), token).await.unwrap();
+            let expected = if expected.contains(&name) { "200 " } else { "404 rule-not-found" };
+            assert_eq!(outcome(&shown), expected, "{name}");
+        }
+    }
+    for (token, name) in [(MIKE_TOKEN, "of-ada"), (SAM_TOKEN, "of-ada"), (SAM_TOKEN, "of-mike")] {
+        let before = rule(&world, name).await;
+        let body = with(nightly(), "cron", json!("0 4 * * *"));
+        assert_eq!(outcome(&put(&world, token, name, &body).await), "403 rule-forbidden");
+        assert_eq!(outcome(&delete(&world, token, name).await), "404 rule-not-found");
+        assert_eq!(rule(&world, name).await, before);
+    }
+    assert_eq!(outcome(&put(&world, READER_TOKEN, "of-ada", &nightly()).await), "403 scope-missing");
+    assert_eq!(outcome(&delete(&world, READER_TOKEN, "of-ada").await), "403 scope-missing");
+    // Names are a portal's own.
+    set(&world, ZOE_TOKEN, "of-ada", &with(nightly(), "target", json!({"isPrivate": true}))).await;
+    assert_eq!(delete(&world, ZOE_TOKEN, "of-ada").await.status, 204);
+    assert_eq!(delete(&world, MIKE_TOKEN, "of-mike").await.status, 204);
+    assert_eq!(names(&world.get("rules", ADA_TOKEN).await.unwrap()), ["of-ada"]);
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_rule_is_named_and_nothing_is_set() {
+    let world = three().await;
+    let without = |name: &str| {
+        let mut body = nightly();
+        body.as_object_mut().unwrap().remove(name);
+        body
+    };
+    for (body, kind, field) in [
+        (
+            with(nightly(), "target", json!({"isPrivate": true, "managerList": [MIKE, NOBODY]})),
+            "unknown-manager",
+            "managerList",
+        ),
+        (without("filter"), "invalid-request", "filter"),
+        (without("target"), "invalid-request", "target"),
+        (without("cron"), "invalid-request", "cron"),
+        (with(nightly(), "target", json!({})), "invalid-request", "target.isPrivate"),
+        (with(nightly(), "filter", json!({"tag": ["a"]})), "invalid-request", "filter.tag"),
+        (with(nightly(), "cron", json!("0 2 * *")), "invalid-request", "cron"),
+        (with(nightly(), "cron", json!("0 25 * * *")), "invalid-request", "cron"),
+        (with(nightly(), "timeZone", json!("Europe/Rigga")), "invalid-request", "timeZone"),
+        (with(nightly(), "enabled", json!("yes")), "invalid-request", "enabled"),
+        (with(nightly(), "enable", json!(true)), "invalid-request", "enable"),
+    ] {
+        let reply = put(&world, ADA_TOKEN, "nightly", &body).await;
+        assert_eq!(outcome(&reply), format!("400 {kind}"), "{body}: {}", reply.text);
+        assert_eq!(reply.json()["error"]["details"][0]["field"], field, "{}", reply.text);
+    }
+    for name in ["a%20b", "..", "%C4%81", &"x".repeat(65)] {
+        let reply = put(&world, ADA_TOKEN, name, &nightly()).await;
+        assert_eq!(outcome(&reply), "400 invalid-request", "{name}: {}", reply.text);
+    }
+    assert_eq!(outcome(&put(&world, ADA_TOKEN, "nightly?dryRun=true", &nightly()).await), "400 invalid-request");
+    assert_eq!(world.get("rules", ADA_TOKEN).await.unwrap().text, "[]");
+    assert_eq!(wake_at(&world, FIRST).await, (0, 0));
+}
+
+#[tokio::test]
+async fn a_rule_that_is_due_starts_one_job_on_behalf_of_who_set_it() {
+    let world = three().await;
+    let before = set(&world, MIKE_TOKEN, "nightly", &nightly()).await;
+    assert_eq!(
+        (&before["NextRun"], &before["LastRun"], &before["LastJob"]),
+        (&shown_at(FIRST), &Value::Null, &Value::Null)
+    );
+    assert_eq!(wake_at(&world, "2026-01-01T23:59:59.9999999Z").await, (0, 0));
+    assert_eq!(jobs(&world).await, [] as [Value; 0]);
+
+    assert_eq!(wake_at(&world, "2026-01-02T00:00:10Z").await, (1, 0));
+    let after = rule(&world, "nightly").await;
+    let started = jobs(&world).await;
+    assert_eq!(started.len(), 1);
+    let job = &started[0];
+    assert_eq!((&job["Rule"], &job["CreatedBy"]), (&json!("nightly"), &json!(MIKE)));
+    assert_eq!((&job["State"], &job["Kind"]), (&json!("queued"), &json!("filter")));
+    assert_eq!(job["Target"], json!({"IsPrivate": true, "ManagerList": [MIKE]}));
+    assert_eq!((&after["LastJob"], &after["LastRun"]), (&job["Id"], &shown_at("2026-01-02T00:00:10Z")));
+    assert_eq!((&after["NextRun"], &after["Error"]), (&shown_at("2026-01-03T00:00:00Z"), &Value::Null));
+    assert_eq!(after["Modified"], before["Modified"]);
+    // Woken again, it has nothing to do.
+    assert_eq!(wake_at(&world, "2026-01-02T00:01:10Z").await, (0, 0));
+
+    world.work().await.unwrap();
+    let done = &jobs(&world).await[0];
+    assert_eq!((&done["State"], counts(done)), (&json!("done"), [3, 3, 0, 0]));
+    assert_eq!(access_of(&world, 2).await.access, private(&[MIKE]));
+    // It is a job like others: undone by whoever may.
+    let undo = world.post(&format!("jobs/{}/undo", done["Id"].as_str().unwrap()), MIKE_TOKEN).await.unwrap();
+    assert_eq!(undo.status, 202);
+    world.work().await.unwrap();
+    assert_eq!(access_of(&world, 2).await.access, Access::default());
+
+    assert_eq!(wake_at(&world, "2026-01-03T00:00:00Z").await, (1, 0));
+    assert_eq!(jobs(&world).await.len(), 3);
+}
+
+#[tokio::test]
+async fn rules_of_all_portals_are_started() {
+    let mut values = acme();
+    values.push(contact(1, json!({})));
+    values.extend(zenith());
+    values.push(contact(1, json!({})));
+    let world = World::with(&lines(values)).await.unwrap();
+    set(&world, ADA_TOKEN, "one", &nightly()).await;
+    set(&world, ADA_TOKEN, "two", &with(nightly(), "cron", json!("30 1 * * *"))).await;
+    // The clock of this portal is UTC.
+    let body = with(nightly(), "target", json!({"isPrivate": true}));
+    assert_eq!(set(&world, ZOE_TOKEN, "one", &body).await["NextRun"], shown_at("2026-01-01T02:00:00Z"));
+    // A schedule without an input of its own sends an envelope that names its source.
+    world.set_clock(at(FIRST));
+    assert_eq!(wake_with(world.jobs(), json!({"source": "aws.scheduler", "id": "1"})).await, (3, 0));
+    world.work().await.unwrap();
+    assert_eq!(jobs(&world).await.len(), 2);
+    let of_zenith = world.get("jobs", ZOE_TOKEN).await.unwrap().json();
+    assert_eq!((of_zenith.as_array().unwrap().len(), &of_zenith[0]["Updated"]), (1, &json!(1)));
+}
+
+#[tokio::test]
+async fn a_rule_that_is_still_running_is_not_started_again() {
+    let world = three().await;
+    set(&world, ADA_TOKEN, "nightly", &nightly()).await;
+    assert_eq!(wake_at(&world, FIRST).await, (1, 0));
+    let first = rule(&world, "nightly").await;
+    // Nobody worked on it for a day: its workers are asked for again, and it is not started again.
+    assert_eq!(wake_at(&world, "2026-01-03T00:00:00Z").await, (0, 4));
+    let second = rule(&world, "nightly").await;
+    assert_eq!((&second["LastJob"], &second["LastRun"]), (&first["LastJob"], &first["LastRun"]));
+    assert_eq!(second["NextRun"], shown_at("2026-01-04T00:00:00Z"));
+    world.work().await.unwrap();
+    assert_eq!(wake_at(&world, "2026-01-04T00:00:00Z").await, (1, 0));
+    assert_eq!(jobs(&world).await.len(), 2);
+}
+
+#[tokio::test]
+async fn what_was_missed_is_made_up_for_once() {
+    let world = three().await;
+    set(&world, ADA_TOKEN, "nightly", &nightly()).await;
+    assert_eq!(wake_at(&world, "2026-01-05T10:30:00Z").await, (1, 0));
+    world.work().await.unwrap();
+    assert_eq!(wake_at(&world, "2026-01-05T10:31:00Z").await, (0, 0));
+    let rule = rule(&world, "nightly").await;
+    assert_eq!(
+        (&rule["LastRun"], &rule["NextRun"]),
+        (&shown_at("2026-01-05T10:30:00Z"), &shown_at("2026-01-06T00:00:00Z"))
+    );
+    assert_eq!(jobs(&world).await.len(), 1);
+}
+
+#[tokio::test]
+async fn two_that_are_woken_at_once_start_one_job() {
+    let world = three().await;
+    set(&world, ADA_TOKEN, "nightly", &nightly()).await;
+    world.set_clock(at(FIRST));
+    // Each is held until both have read the rule.
+    let (proxy, behind) = proxied(&world).await;
+    let gate = Gate::new();
+    let held = gate.clone();
+    proxy.set(move |call| match call.operation == "TransactWriteItems" {
+        true => Verdict::Hold(held.clone()),
+        false => Verdict::Pass,
+    });
+    let (one, two, ()) = tokio::join!(wake_with(&behind, json!({})), wake_with(&behind, json!({})), async {
+        gate.reached_by(2).await;
+        gate.open();
+    });
+    assert_eq!((one.0 + two.0, jobs(&world).await.len()), (1, 1));
+    assert_eq!(world.queue.waiting().len(), 4);
+    world.work().await.unwrap();
+    assert_eq!(counts(&jobs(&world).await[0]), [3, 3, 0, 0]);
+    assert_eq!(rule(&world, "nightly").await["LastJob"], jobs(&world).await[0]["Id"]);
+}
+
+#[tokio::test]
+async fn a_rule_that_is_not_enabled_never_runs() {
+    let world = three().await;
+    let off = with(nightly(), "enabled", json!(false));
+    let shown = set(&world, ADA_TOKEN, "never", &off).await;
+    assert_eq!((&shown["Enabled"], &shown["NextRun"]), (&json!(false), &Value::Null));
+    set(&world, ADA_TOKEN, "once-on", &nightly()).await;
+    set(&world, ADA_TOKEN, "once-on", &off).await;
+    set(&world, ADA_TOKEN, "removed", &nightly()).await;
+    assert_eq!(delete(&world, ADA_TOKEN, "removed").await.status, 204);
+    assert_eq!(wake_at(&world, "2026-02-01T00:00:00Z").await, (0, 0));
+    assert_eq!(jobs(&world).await.len(), 0);
+    // What it would have done meanwhile is not made up for when it is enabled.
+    assert_eq!(set(&world, ADA_TOKEN, "never", &nightly()).await["NextRun"], shown_at("2026-02-02T00:00:00Z"));
+    assert_eq!(wake(&world).await, (0, 0));
+    assert_eq!(wake_at(&world, "2026-02-02T00:00:00Z").await, (1, 0));
+}
+
+#[tokio::test]
+async fn a_rule_that_was_changed_does_not_start_as_it_was() {
+    let world = three().await;
+    set(&world, ADA_TOKEN, "nightly", &nightly()).await;
+    world.set_clock(at("2026-01-01T12:00:00Z"));
+    set(&world, ADA_TOKEN, "nightly", &with(nightly(), "cron", json!("0 5 * * *"))).await;
+    assert_eq!(wake_at(&world, "2026-01-02T02:59:59Z").await, (0, 0));
+    assert_eq!(wake_at(&world, "2026-01-02T03:00:00Z").await, (1, 0));
+}
+
+#[tokio::test]
+async fn a_rule_that_is_changed_or_removed_while_it_is_started_does_not_start_as_it_was() {
+    for removed in [false, true] {
+        let world = three().await;
+        set(&world, ADA_TOKEN, "nightly", &nightly()).await;
+        world.set_clock(at(FIRST));
+        let (proxy, behind) = proxied(&world).await;
+        let gate = Gate::new();
+        let held = gate.clone();
+        proxy.set(move |call| match call.operation == "TransactWriteItems" {
+            true => Verdict::Hold(held.clone()),
+            false => Verdict::Pass,
+        });
+        let ((started, _), ()) = tokio::join!(wake_with(&behind, json!({})), async {
+            gate.reached().await;
+            if removed {
+                assert_eq!(delete(&world, ADA_TOKEN, "nightly").await.status, 204);
+            } else {
+                let other = with(nightly(), "target", json!({"isPrivate": true, "managerList": [SAM]}));
+                set(&world, ADA_TOKEN, "nightly", &other).await;
+            }
+            gate.open();
+        });
+        assert_eq!((started, jobs(&world).await.len()), (0, 0), "removed {removed}");
+        assert_eq!(world.queue.waiting(), []);
+        // Changed at the moment at which it was due, it is due again a day later, as it is by then.
+        assert_eq!(wake_at(&world, "2026-01-02T12:00:00Z").await, (0, 0));
+        let expected = usize::from(!removed);
+        assert_eq!(wake_at(&world, "2026-01-03T00:00:00Z").await, (expected, 0));
+        world.work().await.unwrap();
+        let access = if removed { Access::default() } else { private(&[SAM]) };
+        assert_eq!(access_of(&world, 1).await.access, access);
+    }
+}
+
+#[tokio::test]
+async fn a_rule_that_is_started_while_it_is_set_keeps_what_it_ran() {
+    let world = three().await;
+    set(&world, ADA_TOKEN, "nightly", &nightly()).await;
+    world.set_clock(at(FIRST));
+    let (proxy, behind) = proxied(&world).await;
+    let gate = Gate::new();
+    let held = gate.clone();
+    proxy.set(move |call| match call.operation == "TransactWriteItems" {
+        true => Verdict::Hold(held.clone()),
+        false => Verdict::Pass,
+    });
+    let started = behind.clone();
+    let direct = world.jobs().clone();
+    let world = world.serving(api::App::new(behind, Duration::ZERO));
+    let other = with(nightly(), "cron", json!("0 5 * * *"));
+    let (reply, ()) = tokio::join!(put(&world, ADA_TOKEN, "nightly", &other), async {
+        gate.reached().await;
+        assert_eq!(wake_with(&direct, json!({})).await, (1, 0));
+        gate.open();
+    });
+    assert_eq!(outcome(&reply), "409 rule-contended", "{}", reply.text);
+    assert_eq!(reply.header("retry-after"), "1");
+    let job = &jobs(&world).await[0];
+    assert_eq!(rule(&world, "nightly").await["LastJob"], job["Id"]);
+    // Tried again, it is set.
+    let again = set(&world, ADA_TOKEN, "nightly", &other).await;
+    assert_eq!((&again["LastJob"], &again["NextRun"]), (&job["Id"], &shown_at("2026-01-02T03:00:00Z")));
+    // Its run is not over, so it is not started beside it.
+    world.set_clock(at("2026-01-02T03:00:00Z"));
+    assert_eq!(wake_with(&started, json!({})).await, (0, 4));
+}
+
+/// Takes a user out of the portal.
+async fn dismiss(world: &World, user: Uuid) {
+    let (pk, sk) = Key::User(id("acme"), user).encode();
+    let request = world.client.delete_item().table_name(&world.table);
+    request.key(PK, AttributeValue::S(pk)).key(SK, AttributeValue::S(sk)).send().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_rule_whose_owner_left_says_so_and_runs_again_once_someone_sets_it() {
+    let world = three().await;
+    set(&world, SAM_TOKEN, "nightly", &nightly()).await;
+    dismiss(&world, SAM).await;
+    assert_eq!(wake_at(&world, FIRST).await, (0, 0));
+    let stuck = rule(&world, "nightly").await;
+    assert!(stuck["Error"].as_str().unwrap().contains("no longer in the portal"), "{stuck}");
+    assert_eq!((&stuck["NextRun"], &stuck["LastJob"]), (&shown_at("2026-01-03T00:00:00Z"), &Value::Null));
+    assert_eq!(jobs(&world).await.len(), 0);
+    let again = set(&world, ADA_TOKEN, "nightly", &nightly()).await;
+    assert_eq!((&again["Error"], &again["CreatedBy"]), (&Value::Null, &json!(ADA)));
+    assert_eq!(wake_at(&world, "2026-01-03T00:00:00Z").await, (1, 0));
+    assert_eq!(rule(&world, "nightly").await["Error"], Value::Null);
+}
+
+#[tokio::test]
+async fn a_rule_whose_manager_left_says_so_and_runs_again_when_the_manager_is_back() {
+    let world = three().await;
+    set(&world, ADA_TOKEN, "nightly", &nightly()).await;
+    dismiss(&world, MIKE).await;
+    assert_eq!(wake_at(&world, FIRST).await, (0, 0));
+    let stuck = rule(&world, "nightly").await;
+    assert!(stuck["Error"].as_str().unwrap().contains(&MIKE.to_string()), "{stuck}");
+    world.import(&lines([portal("acme", "Europe/Riga", 4), user(MIKE, "Mike", false)])).await.unwrap();
+    assert_eq!(wake_at(&world, "2026-01-03T00:00:00Z").await, (1, 0));
+    assert_eq!(rule(&world, "nightly").await["Error"], Value::Null);
+}
+
+#[tokio::test]
+async fn two_o_clock_is_meant_on_the_clock_of_the_time_zone() {
+    let world = three().await;
+    for (now, zone, cron, expected) in [
+        ("2026-01-10T12:00:00Z", "Europe/Riga", "0 2 * * *", "2026-01-11T00:00:00Z"),
+        ("2026-07-10T12:00:00Z", "Europe/Riga", "0 2 * * *", "2026-07-10T23:00:00Z"),
+        ("2026-07-10T12:00:00Z", "UTC", "0 2 * * *", "2026-07-11T02:00:00Z"),
+        ("2026-07-10T12:00:00Z", "America/New_York", "0 2 * * *", "2026-07-11T06:00:00Z"),
+        // On the night on which the clock goes from 03:00 to 04:00, half past three is when it does.
+        ("2026-03-28T12:00:00Z", "Europe/Riga", "30 3 * * *", "2026-03-29T01:00:00Z"),
+        // On the night on which 03:30 comes twice, the first time counts.
+        ("2026-10-24T12:00:00Z", "Europe/Riga", "30 3 * * *", "2026-10-25T00:30:00Z"),
+        ("2026-10-25T00:30:00Z", "Europe/Riga", "30 3 * * *", "2026-10-26T01:30:00Z"),
+    ] {
+        world.set_clock(at(now));
+        let body = with(with(nightly(), "timeZone", json!(zone)), "cron", json!(cron));
+        let rule = set(&world, ADA_TOKEN, "nightly", &body).await;
+        assert_eq!((&rule["NextRun"], &rule["TimeZone"]), (&shown_at(expected), &json!(zone)), "{now} {zone} {cron}");
+    }
+    // Without a zone it is the portal's.
+    assert_eq!(set(&world, ADA_TOKEN, "other", &nightly()).await["TimeZone"], "Europe/Riga");
+    // From night to night, across the change of the clock.
+    world.set_clock(at("2026-03-27T12:00:00Z"));
+    set(&world, ADA_TOKEN, "nightly", &nightly()).await;
+    assert_eq!(delete(&world, ADA_TOKEN, "other").await.status, 204);
+    for due in ["2026-03-28T00:00:00Z", "2026-03-29T00:00:00Z", "2026-03-29T23:00:00Z"] {
+        world.set_clock(at(due) + SignedDuration::from_secs(-1));
+        assert_eq!(wake(&world).await, (0, 0), "{due}");
+        assert_eq!(wake_at(&world, due).await, (1, 0), "{due}");
+        world.work().await.unwrap();
+    }
+}
+
+/// One contact that all may edit, one that all may see, one of Ada's.
+async fn of_each() -> World {
+    acme_with([contact(1, json!({})), contact_with(2, ShareType::Read, &[]), contact_with(3, ShareType::None, &[ADA])])
+        .await
+}
+
+#[tokio::test]
+async fn a_rule_does_what_its_owner_may_do_when_it_runs() {
+    let world = of_each().await;
+    set(&world, MIKE_TOKEN, "nightly", &nightly()).await;
+    assert_eq!(wake_at(&world, FIRST).await, (1, 0));
+    world.work().await.unwrap();
+    let job = &jobs(&world).await[0];
+    assert_eq!((&job["State"], counts(job)), (&json!("done"), [2, 1, 0, 1]));
+    assert_eq!(access_of(&world, 1).await.access, private(&[MIKE]));
+    assert_eq!(access_of(&world, 2).await.access, Access { share: ShareType::Read, managers: vec![] });
+    assert_eq!(access_of(&world, 3).await.access, private(&[ADA]));
+
+    // An administrator who is none any more when the rule is due may no more than others.
+    let world = of_each().await;
+    let people = |is_admin| lines([portal("acme", "Europe/Riga", 4), user(SAM, "Sam", is_admin)]);
+    world.import(&people(true)).await.unwrap();
+    set(&world, SAM_TOKEN, "nightly", &nightly()).await;
+    world.import(&people(false)).await.unwrap();
+    assert_eq!(wake_at(&world, FIRST).await, (1, 0));
+    world.work().await.unwrap();
+    assert_eq!(counts(&jobs(&world).await[0]), [2, 1, 0, 1]);
+}
+
+#[tokio::test]
+async fn a_rule_is_about_the_contacts_that_are_there_when_it_runs() {
+    let world = three().await;
+    let body = with(nightly(), "filter", json!({"tags": ["new"]}));
+    set(&world, ADA_TOKEN, "nightly", &body).await;
+    let created = contact(4, json!({"Tags": ["new"], "Created": "2026-01-01T20:00:00Z"}));
+    world.import(&lines([portal("acme", "Europe/Riga", 4), created])).await.unwrap();
+    assert_eq!(wake_at(&world, FIRST).await, (1, 0));
+    world.work().await.unwrap();
+    assert_eq!(counts(&jobs(&world).await[0]), [1, 1, 0, 0]);
+    assert_eq!(access_of(&world, 4).await.access, private(&[MIKE]));
+}
+
+/// A run that a scheduler elsewhere asks for.
+fn run_of(portal: &str) -> Value {
+    json!({"portal": portal, "filter": {}, "access": {"isPrivate": true, "managerList": [MIKE]}})
+}
+
+/// Gives the function a run: the job, or why not.
+async fn start(world: &World, event: Value) -> Result<JobId, String> {
+    match run_rules::handle(world.jobs(), event, Instant::now()).await {
+        Ok(Done::Started { job_id }) => Ok(job_id),
+        Ok(woken @ Done::Woken { .. }) => panic!("{woken:?}"),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_is_given_is_a_job_with_an_administrators_rights() {
+    let world = of_each().await;
+    let job = start(&world, run_of("acme")).await.unwrap();
+    assert_eq!(world.queue.waiting().len(), 4);
+    world.work().await.unwrap();
+    let shown = &jobs(&world).await[0];
+    assert_eq!((&shown["Id"], &shown["State"], counts(shown)), (&json!(job), &json!("done"), [3, 3, 0, 0]));
+    assert_eq!((&shown["CreatedBy"], &shown["Rule"]), (&json!(Uuid::nil()), &Value::Null));
+    assert_eq!(access_of(&world, 3).await.access, private(&[MIKE]));
+    let done = serde_json::to_value(Done::Started { job_id: job }).unwrap();
+    assert_eq!(done, json!({"jobId": job}));
+    let done = serde_json::to_value(Done::Woken { rules_started: 1, shards_resumed: 2 }).unwrap();
+    assert_eq!(done, json!({"rulesStarted": 1, "shardsResumed": 2}));
+}
+
+#[tokio::test]
+async fn a_run_that_cannot_be_read_or_started_is_an_error_and_changes_nothing() {
+    let world = of_each().await;
+    let writes = world.trips.spent().writes;
+    for (event, expected) in [
+        (run_of("nowhere"), "nowhere"),
+        (run_of("No Portal"), "portal"),
+        (with(run_of("acme"), "filter", json!({"tag": ["vip"]})), "tags"),
+        (with(run_of("acme"), "fliter", json!({})), "filter"),
+        (with(run_of("acme"), "access", json!({"isPrivate": true, "managerList": [NOBODY]})), &NOBODY.to_string()),
+        (with(run_of("acme"), "access", json!({})), "isPrivate"),
+        (with(run_of("acme"), "maxAffected", json!(-1)), "maxAffected"),
+        (with(run_of("acme"), "idempotencyKey", json!("a b")), "idempotencyKey"),
+        (json!({"portal": "acme"}), "filter"),
+        (json!({"filter": {}, "access": {"isPrivate": true}}), "portal"),
+    ] {
+        let error = start(&world, event.clone()).await.unwrap_err();
+        assert!(error.contains(expected), "{event}: {error}");
+    }
+    assert_eq!((world.trips.spent().writes, jobs(&world).await.len()), (writes, 0));
+    assert_eq!(world.queue.waiting(), []);
+}
+
+#[tokio::test]
+async fn a_run_that_is_given_twice_with_one_key_is_one_job() {
+    let world = of_each().await;
+    let event = with(run_of("acme"), "idempotencyKey", json!("2026-01-01"));
+    let first = start(&world, event.clone()).await.unwrap();
+    assert_eq!(start(&world, event.clone()).await.unwrap(), first);
+    world.work().await.unwrap();
+    world.set_clock(at("2026-01-01T23:59:59Z"));
+    assert_eq!(start(&world, event.clone()).await.unwrap(), first);
+    let other = with(event.clone(), "access", json!({"isPrivate": false}));
+    assert!(start(&world, other).await.unwrap_err().contains("idempotency key"));
+    assert_eq!((jobs(&world).await.len(), world.queue.waiting().len()), (1, 0));
+    // The key is free after a day, and another key is another run.
+    assert_ne!(start(&world, with(event.clone(), "idempotencyKey", json!("other"))).await.unwrap(), first);
+    world.set_clock(at(FIRST));
+    assert_ne!(start(&world, event).await.unwrap(), first);
+    assert_eq!(jobs(&world).await.len(), 3);
+}
+
+#[tokio::test]
+async fn a_run_that_is_given_is_counted_first_when_it_is_limited() {
+    for (most, state, updated) in [(2, "failed", 0), (3, "done", 3)] {
+        let world = of_each().await;
+        start(&world, with(run_of("acme"), "maxAffected", json!(most))).await.unwrap();
+        world.work().await.unwrap();
+        let job = &jobs(&world).await[0];
+        assert_eq!((&job["State"], &job["Updated"]), (&json!(state), &json!(updated)), "{job}");
+        assert_eq!(job["Error"].is_null(), state == "done");
+        assert_eq!(access_of(&world, 1).await.access == private(&[MIKE]), state == "done");
+    }
+}

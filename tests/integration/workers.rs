@@ -1,0 +1,348 @@
+//! Who works through jobs: the function that takes messages from the queue, and the workers of one process.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::retry::RetryPartition;
+use futures::future::BoxFuture;
+use jiff::SignedDuration;
+use jobs::events::{Bus, BusError, JobEvent};
+use jobs::{Abandoned, Deadline, Events, Jobs, Message, Worked};
+use local::workers::{Workers, queue};
+use models::job::{Counts, Job, JobId, State};
+use models::limits::LEASE_MILLIS;
+use serde_json::{Value, json};
+use store::Store;
+use store::client::{Endpoint, connect};
+use store::jobs::Lease;
+use store::keys::Key;
+use tests::World;
+use tests::proxy::{Proxy, Verdict};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, timeout};
+use uuid::Uuid;
+
+use crate::portal::{ADA_TOKEN, MIKE, access, acme, acme_with, contact, id, job, lines, portal, private};
+
+/// The engine of a world whose calls to the table go through a proxy.
+pub(crate) async fn proxied(world: &World) -> (Proxy, Jobs) {
+    let proxy = Proxy::start(&world.endpoint().unwrap().url).await.unwrap();
+    let client = connect(Some(&Endpoint::at(proxy.url())), None).await;
+    // The SDK pays for its retries from one purse per process. A test that fails all its calls must not empty it for
+    // the others.
+    let purse = RetryPartition::new(proxy.url());
+    let client = Client::from_conf(client.config().to_builder().retry_partition(purse).build());
+    let jobs = Jobs { store: Store::new(client, &world.table), ..world.jobs().clone() };
+    (proxy, jobs)
+}
+
+/// A world of `acme` with this many contacts, and a queued job that makes all of them private.
+async fn queued(contacts: i64) -> (World, JobId) {
+    let world = acme_with((1..=contacts).map(|id| contact(id, json!({})))).await;
+    let job = lock_later(&world, "").await;
+    (world, job)
+}
+
+/// Queues a job that makes contacts private.
+async fn lock_later(world: &World, query: &str) -> JobId {
+    let body = json!({"isPrivate": true, "managerList": [MIKE]}).to_string();
+    let headers = [("prefer", "respond-async")];
+    let reply = world.put_with(&format!("filter/access?{query}"), ADA_TOKEN, &body, &headers).await.unwrap();
+    assert_eq!(reply.status, 202, "{}", reply.text);
+    job(&reply).unwrap()
+}
+
+async fn record(world: &World, job: JobId) -> Job {
+    world.store.job(&id("acme"), job).await.unwrap().unwrap()
+}
+
+/// How many of the contacts are as the job makes them.
+async fn written(world: &World, contacts: i64) -> usize {
+    let states = access(world, "acme", 1..=contacts).await;
+    states.values().filter(|state| state.access == private(&[MIKE])).count()
+}
+
+fn all(contacts: u64) -> Counts {
+    Counts { matched: contacts, updated: contacts, ..Counts::default() }
+}
+
+/// An event of SQS with these bodies, the first of which is message 0.
+fn event(bodies: &[String]) -> Value {
+    let record = |(number, body): (usize, &String)| {
+        json!({"messageId": number.to_string(), "receiptHandle": "handle", "body": body, "attributes": {},
+            "messageAttributes": {}, "eventSource": "aws:sqs", "awsRegion": "eu-central-1"})
+    };
+    json!({"Records": bodies.iter().enumerate().map(record).collect::<Vec<_>>()})
+}
+
+fn bodies(messages: &[Message]) -> Vec<String> {
+    messages.iter().map(|message| serde_json::to_string(message).unwrap()).collect()
+}
+
+/// Takes every message that waits.
+fn take_all(world: &World) -> Vec<Message> {
+    std::iter::from_fn(|| world.queue.take()).collect()
+}
+
+/// Gives the worker an event, and says which of its messages it names as not done.
+async fn handle(jobs: &Jobs, bodies: &[String], stop_at: Instant) -> Vec<usize> {
+    let event = serde_json::from_value(event(bodies)).unwrap();
+    let response = bulk_worker::handle(jobs, event, stop_at).await.unwrap();
+    let response = serde_json::to_value(response).unwrap();
+    let failures = response["batchItemFailures"].as_array().unwrap().clone();
+    failures.iter().map(|failure| failure["itemIdentifier"].as_str().unwrap().parse().unwrap()).collect()
+}
+
+/// Long enough for everything here.
+fn later() -> Instant {
+    Instant::now() + Duration::from_secs(600)
+}
+
+#[tokio::test]
+async fn a_worker_does_all_messages_of_an_event() {
+    let (world, job) = queued(40).await;
+    let messages = take_all(&world);
+    assert_eq!(messages.iter().map(|message| message.shard).collect::<Vec<_>>(), [0, 1, 2, 3].map(Some));
+    let failed = handle(world.jobs(), &bodies(&messages), later()).await;
+    assert_eq!(failed, [0; 0]);
+    let record = record(&world, job).await;
+    assert_eq!((record.state, record.counts), (State::Done, all(40)));
+    assert_eq!(written(&world, 40).await, 40);
+    assert_eq!(world.queue.waiting(), []);
+}
+
+#[tokio::test]
+async fn messages_that_are_delivered_again_do_nothing_twice() {
+    let (world, job) = queued(12).await;
+    let messages = take_all(&world);
+    // Within one event, and once more after it.
+    let twice: Vec<String> = bodies(&messages).into_iter().chain(bodies(&messages)).collect();
+    assert_eq!(handle(world.jobs(), &twice, later()).await, [0; 0]);
+    let first = record(&world, job).await;
+    assert_eq!((first.state, first.counts), (State::Done, all(12)));
+    let writes = world.trips.spent().write_units;
+    assert_eq!(handle(world.jobs(), &twice, later()).await, [0; 0]);
+    assert_eq!(record(&world, job).await, first);
+    // A job that is over is closed, again and again.
+    assert!(world.trips.spent().write_units - writes <= 8.0);
+}
+
+#[tokio::test]
+async fn a_message_that_is_not_understood_is_named_and_keeps_no_other_from_being_done() {
+    let (world, job) = queued(40).await;
+    let mut bodies = bodies(&take_all(&world));
+    bodies.insert(1, "garbage".to_owned());
+    bodies.insert(3, String::new());
+    bodies.push(json!({"portal": "acme", "job": job, "shard": 0, "more": 1}).to_string());
+    assert_eq!(handle(world.jobs(), &bodies, later()).await, [1, 3, 6]);
+    assert_eq!(record(&world, job).await.counts, all(40));
+    assert_eq!(written(&world, 40).await, 40);
+}
+
+#[tokio::test]
+async fn a_message_about_nothing_is_done() {
+    let (world, job) = queued(4).await;
+    take_all(&world);
+    let about = |portal: &str, job: JobId, shard: Option<u16>| Message { portal: id(portal), job, shard };
+    let messages = [
+        about("acme", Uuid::from_u128(1), Some(0)),
+        about("zenith", job, Some(0)),
+        about("acme", job, Some(64)),
+        about("acme", job, None),
+    ];
+    assert_eq!(handle(world.jobs(), &bodies(&messages), later()).await, [0; 0]);
+    assert_eq!(record(&world, job).await.state, State::Queued);
+    assert_eq!(written(&world, 4).await, 0);
+}
+
+#[tokio::test]
+async fn a_message_whose_shard_the_table_refuses_is_named_and_done_when_it_comes_again() {
+    let (world, job) = queued(40).await;
+    let (proxy, jobs) = proxied(&world).await;
+    let chunk = Key::Chunk(id("acme"), job, 2, 0).encode();
+    proxy.set(move |call| match call.operation == "PutItem" && call.keys().contains(&chunk) {
+        true => Verdict::Fail,
+        false => Verdict::Pass,
+    });
+    let messages = take_all(&world);
+    assert_eq!(handle(&jobs, &bodies(&messages), later()).await, [2]);
+    assert_eq!(record(&world, job).await.state, State::Running);
+    let before = written(&world, 40).await;
+    assert!((1..40).contains(&before), "{before} written");
+
+    proxy.clear();
+    assert_eq!(handle(&jobs, &bodies(&messages[2..3]), later()).await, [0; 0]);
+    let record = record(&world, job).await;
+    assert_eq!((record.state, record.counts), (State::Done, all(40)));
+    assert_eq!(written(&world, 40).await, 40);
+}
+
+#[tokio::test]
+async fn a_table_that_is_out_of_reach_has_every_message_named() {
+    let (world, job) = queued(8).await;
+    let (proxy, jobs) = proxied(&world).await;
+    let messages = take_all(&world);
+    proxy.set(|_| Verdict::Fail);
+    assert_eq!(handle(&jobs, &bodies(&messages), later()).await, [0, 1, 2, 3]);
+    proxy.clear();
+    assert_eq!(handle(&jobs, &bodies(&messages), later()).await, [0; 0]);
+    assert_eq!(record(&world, job).await.counts, all(8));
+}
+
+#[tokio::test]
+async fn a_worker_whose_time_is_up_hands_its_messages_on() {
+    let (world, job) = queued(8).await;
+    let messages = take_all(&world);
+    assert_eq!(handle(world.jobs(), &bodies(&messages), Instant::now()).await, [0; 0]);
+    assert_eq!(world.queue.waiting(), messages);
+    assert_eq!(written(&world, 8).await, 0);
+    assert_eq!(world.work().await.unwrap(), 4);
+    assert_eq!(record(&world, job).await.counts, all(8));
+}
+
+/// A world of one shard with 2,500 contacts: three chunks.
+async fn one_shard() -> World {
+    let mut values = acme();
+    values[0] = portal("acme", "Europe/Riga", 1);
+    values.extend((1..=2500).map(|id| contact(id, json!({}))));
+    World::with(&lines(values)).await.unwrap()
+}
+
+#[tokio::test]
+async fn what_a_worker_has_done_when_its_time_is_up_is_kept() {
+    let world = one_shard().await;
+    let job = lock_later(&world, "").await;
+    let (proxy, jobs) = proxied(&world).await;
+    let (stop, told) = watch::channel(false);
+    // Its time is up when the first chunk is written.
+    let first = Key::Chunk(id("acme"), job, 0, 0).encode();
+    proxy.set(move |call| {
+        if call.operation == "PutItem" && call.keys().contains(&first) {
+            stop.send_replace(true);
+        }
+        Verdict::Pass
+    });
+    let message = world.queue.take().unwrap();
+    let worked = jobs.work(&message, &Deadline::when_told(told)).await.unwrap();
+    assert_eq!(worked, Worked::HandedOn);
+    assert_eq!(world.queue.waiting(), [message]);
+    let shard = world.store.shard(&id("acme"), job, 0).await.unwrap();
+    let done = written(&world, 2500).await;
+    assert!((1000..2500).contains(&done), "{done} written");
+    assert_eq!((shard.progress.counts.updated, shard.owner, shard.done), (done as u64, None, false));
+    let shown = world.get(&format!("jobs/{job}"), ADA_TOKEN).await.unwrap().json();
+    assert_eq!((&shown["response"]["State"], &shown["response"]["Updated"]), (&json!("running"), &json!(done)));
+
+    // The rest is written, and nothing of what was.
+    let before = world.trips.spent().write_units;
+    assert_eq!(world.work().await.unwrap(), 1);
+    let spent = world.trips.spent().write_units - before;
+    assert_eq!(record(&world, job).await.counts, all(2500));
+    assert_eq!(written(&world, 2500).await, 2500);
+    #[expect(clippy::cast_precision_loss, reason = "2,500 contacts")]
+    let rest = (2500 - done) as f64;
+    assert!(spent < rest * 1.2 + 20.0, "{spent} units for {rest} contacts");
+}
+
+/// A bus that hands events to the test.
+#[derive(Debug)]
+struct Told(mpsc::UnboundedSender<JobEvent>);
+
+impl Bus for Told {
+    fn put(&self, event: JobEvent) -> BoxFuture<'_, Result<(), BusError>> {
+        let sent = self.0.send(event).map_err(|error| BusError(error.to_string().into()));
+        Box::pin(std::future::ready(sent))
+    }
+}
+
+/// The engine of a world with a queue in memory and a bus that hands events to the test.
+fn local(world: &World) -> (Jobs, local::workers::Messages, mpsc::UnboundedReceiver<JobEvent>) {
+    let (queue, messages) = queue();
+    let (told, events) = mpsc::unbounded_channel();
+    let events_here = Events::Here(Arc::new(Told(told)));
+    (Jobs { queue: Arc::new(queue), events: events_here, ..world.jobs().clone() }, messages, events)
+}
+
+/// The event of a job. Others' are passed over, and an event may be told more than once. A test that waits for one in
+/// vain fails.
+async fn told(events: &mut mpsc::UnboundedReceiver<JobEvent>, is: impl Fn(&JobEvent) -> bool) -> JobEvent {
+    const PATIENCE: Duration = Duration::from_secs(60);
+    loop {
+        let event = timeout(PATIENCE, events.recv()).await.unwrap().unwrap();
+        if is(&event) {
+            return event;
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_workers_of_a_process_finish_what_an_earlier_one_left() {
+    let (world, never_begun) = queued(40).await;
+    // Its messages are lost with the process, and it had shards of the other job at hand when it died.
+    let half_done = lock_later(&world, "filterValue=1").await;
+    world.queue.clear();
+    let lease = Lease {
+        owner: Uuid::now_v7(),
+        until: world.app.now() + SignedDuration::from_millis(i64::try_from(LEASE_MILLIS).unwrap()),
+    };
+    for shard in [1, 3] {
+        world.store.claim_shard(&id("acme"), half_done, shard, &lease, world.app.now()).await.unwrap();
+    }
+    let (jobs, messages, mut events) = local(&world);
+    let workers = Workers::start(&jobs, messages, Abandoned::All).await;
+    let mut ended = BTreeMap::new();
+    while ended.len() < 2 {
+        let event = told(&mut events, |_| true).await;
+        ended.insert(event.job_id, event.state);
+    }
+    workers.stop().await;
+    assert_eq!(ended, [(never_begun, State::Done), (half_done, State::Done)].into());
+    assert_eq!(written(&world, 40).await, 40);
+    // Both set the same: whoever came first wrote a contact that both are about.
+    let (one, two) = (record(&world, never_begun).await.counts, record(&world, half_done).await.counts);
+    assert_eq!((one.matched, one.updated + one.unchanged), (40, 40));
+    assert_eq!((two.matched, two.updated + two.unchanged), (13, 13));
+}
+
+#[tokio::test]
+async fn shards_of_a_process_that_may_be_alive_are_left_to_it() {
+    let (world, job) = queued(8).await;
+    world.queue.clear();
+    let now = world.app.now();
+    let lease = Lease { owner: Uuid::now_v7(), until: now + SignedDuration::from_secs(45) };
+    world.store.claim_shard(&id("acme"), job, 0, &lease, now).await.unwrap();
+    assert_eq!(world.jobs().sweep(Abandoned::Expired).await.unwrap(), 0);
+    assert_eq!(world.jobs().sweep(Abandoned::All).await.unwrap(), 4);
+}
+
+#[tokio::test]
+async fn workers_that_have_nothing_to_do_end_when_they_are_told_to() {
+    let world = acme_with([contact(1, json!({}))]).await;
+    let (jobs, messages, _events) = local(&world);
+    let workers = Workers::start(&jobs, messages, Abandoned::All).await;
+    workers.stop().await;
+    // Nobody takes messages any more, and that is said.
+    let message = Message { portal: id("acme"), job: Uuid::nil(), shard: None };
+    let error = jobs.queue.send(vec![message]).await.unwrap_err();
+    assert_eq!(error.messages, 1);
+}
+
+#[tokio::test]
+async fn the_workers_of_a_process_do_what_calls_hand_over() {
+    let world = acme_with((1..=20).map(|id| contact(id, json!({})))).await;
+    let (jobs, messages, mut events) = local(&world);
+    let workers = Workers::start(&jobs, messages, Abandoned::All).await;
+    let app = api::App::new(jobs, Duration::ZERO);
+    let world = world.serving(app);
+    let job = lock_later(&world, "").await;
+    let event = told(&mut events, |event| event.job_id == job).await;
+    assert_eq!((event.state, event.updated), (State::Done, 20));
+    let undo = world.post(&format!("jobs/{job}/undo"), ADA_TOKEN).await.unwrap();
+    assert_eq!(undo.status, 202, "{}", undo.text);
+    let event = told(&mut events, |event| event.undo_of == Some(job)).await;
+    assert_eq!((event.state, event.updated), (State::Done, 20));
+    workers.stop().await;
+    assert_eq!(written(&world, 20).await, 0);
+}

@@ -1,0 +1,476 @@
+//! A proxy in front of the engine that does to calls what DynamoDB and a network do and no local engine does: throttles
+//! them, processes a part of a batch, loses the answer, or lets the caller die between two calls.
+//!
+//! What becomes of a call is decided by the test, before the call is forwarded. Each attempt of the SDK is a call of its
+//! own. Two proxies in front of one engine are two processes that share a table.
+
+use std::fmt;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::body::{Body, Bytes, to_bytes};
+use axum::http::request::Parts;
+use axum::http::uri::{Authority, PathAndQuery, Scheme};
+use axum::http::{HeaderValue, Request, Response, StatusCode, Uri, header};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use serde_json::{Map, Value, json};
+use store::keys::{PK, SK};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+/// A call to DynamoDB that has arrived.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// The operation, such as `PutItem`.
+    pub operation: String,
+    /// The request.
+    pub body: Value,
+    /// Which call it is since [`Proxy::set`] or [`Proxy::clear`]; the first is 1.
+    pub number: u64,
+}
+
+impl Call {
+    /// Whether it writes items.
+    pub fn writes(&self) -> bool {
+        const WRITES: [&str; 5] = ["PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems"];
+        WRITES.contains(&self.operation.as_str())
+    }
+
+    /// The partition key and the sort key of every item that it names, in its order; a query names none.
+    pub fn keys(&self) -> Vec<(String, String)> {
+        let text = |item: &Value, name: &str| item[name]["S"].as_str().map(str::to_owned);
+        self.items().into_iter().filter_map(|item| Some((text(item, PK)?, text(item, SK)?))).collect()
+    }
+
+    /// The items that it puts and the keys that it names.
+    fn items(&self) -> Vec<&Value> {
+        let tables = || self.body["RequestItems"].as_object().into_iter().flat_map(Map::values);
+        match self.operation.as_str() {
+            "PutItem" => vec![&self.body["Item"]],
+            "GetItem" | "UpdateItem" | "DeleteItem" => vec![&self.body["Key"]],
+            "BatchGetItem" => tables().filter_map(|table| table["Keys"].as_array()).flatten().collect(),
+            "BatchWriteItem" => members(tables().filter_map(Value::as_array).flatten()),
+            "TransactWriteItems" | "TransactGetItems" => {
+                members(self.body["TransactItems"].as_array().into_iter().flatten())
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// The items and keys of requests such as `{"PutRequest": {"Item": …}}` and `{"Update": {"Key": …}}`.
+fn members<'a>(requests: impl Iterator<Item = &'a Value>) -> Vec<&'a Value> {
+    let requests = requests.filter_map(Value::as_object).flat_map(Map::values);
+    requests.filter_map(|request| request.get("Item").or_else(|| request.get("Key"))).collect()
+}
+
+/// What becomes of a call.
+#[derive(Clone, Debug)]
+pub enum Verdict {
+    /// It is forwarded.
+    Pass,
+    /// It is not forwarded and answered with status 500, as a fault of DynamoDB's own.
+    Fail,
+    /// It is forwarded and answered with status 500: what it wrote is written, and its caller does not know.
+    FailAfter,
+    /// It is not forwarded and answered as throttled; a transaction as cancelled for that reason.
+    Throttle,
+    /// It is not forwarded and answered as in conflict with a transaction; a transaction as cancelled for that reason.
+    Conflict,
+    /// It is not forwarded and answered as not valid.
+    Refuse,
+    /// The last so many items or keys of a batch come back unprocessed and the others are forwarded, if there are any.
+    /// What is no batch passes.
+    Unprocessed(usize),
+    /// It is forwarded when the gate is open, even if its caller has hung up by then.
+    Hold(Gate),
+    /// It is forwarded, and answered when the gate is open.
+    HoldAfter(Gate),
+    /// It is not forwarded, and neither is any other until [`Proxy::clear`], those that are held included: connections
+    /// are cut without an answer, as if the caller's process had died.
+    Die,
+    /// Like [`Self::Die`], only that this one call is still forwarded.
+    DieAfter,
+}
+
+/// What holds calls until a test lets them go. Clones are one gate.
+#[derive(Clone, Debug, Default)]
+pub struct Gate(Arc<GateState>);
+
+#[derive(Debug, Default)]
+struct GateState {
+    open: watch::Sender<bool>,
+    reached: watch::Sender<u64>,
+}
+
+impl Gate {
+    /// A closed gate.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Lets all go that are held, and those that come.
+    pub fn open(&self) {
+        self.0.open.send_replace(true);
+    }
+
+    /// Whether it is open.
+    pub fn is_open(&self) -> bool {
+        *self.0.open.borrow()
+    }
+
+    /// Returns when a call has arrived at it.
+    pub async fn reached(&self) {
+        self.reached_by(1).await;
+    }
+
+    /// Returns when so many calls have arrived at it.
+    pub async fn reached_by(&self, calls: u64) {
+        wait_for(&self.0.reached, |reached| *reached >= calls).await;
+    }
+
+    /// Returns when it is open.
+    pub async fn opened(&self) {
+        wait_for(&self.0.open, |open| *open).await;
+    }
+
+    async fn pass(&self) {
+        self.0.reached.send_modify(|reached| *reached += 1);
+        self.opened().await;
+    }
+}
+
+async fn wait_for<T>(sender: &watch::Sender<T>, condition: impl FnMut(&T) -> bool) {
+    let waited = sender.subscribe().wait_for(condition).await.map(drop);
+    // It fails when the sender is gone, which is borrowed here.
+    debug_assert!(waited.is_ok());
+}
+
+/// A proxy on a loopback port. It ends when it is dropped, and cuts its connections.
+pub struct Proxy {
+    address: SocketAddr,
+    faults: Arc<Faults>,
+    /// What runs for the proxy ends when this is dropped.
+    _alive: watch::Sender<()>,
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proxy").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+impl Proxy {
+    /// Starts a proxy of the engine at a URL such as `http://127.0.0.1:8000`. Every call passes until [`Self::set`].
+    ///
+    /// # Errors
+    ///
+    /// When the URL names no host or no port can be had.
+    pub async fn start(engine_url: &str) -> io::Result<Self> {
+        let invalid = |why: String| io::Error::new(io::ErrorKind::InvalidInput, format!("{engine_url}: {why}"));
+        let engine: Uri = engine_url.parse().map_err(|error| invalid(format!("{error}")))?;
+        let engine = engine.authority().cloned().ok_or_else(|| invalid("names no host".into()))?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = listener.local_addr()?;
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        let faults = Arc::new(Faults::default());
+        let client = Client::builder(TokioExecutor::new()).build(connector);
+        let route = Arc::new(Route { engine, client, faults: faults.clone() });
+        let (alive, ended) = watch::channel(());
+        tokio::spawn(until(ended.clone(), accept(listener, route, ended)));
+        Ok(Self { address, faults, _alive: alive })
+    }
+
+    /// Where the SDK finds it.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Has `plan` decide on the calls from now on, and counts them anew.
+    ///
+    /// Calls are decided one after another, in the order of their numbers. The plan must not use the proxy, which waits
+    /// for it. A proxy that is dead stays so.
+    pub fn set(&self, plan: impl FnMut(&Call) -> Verdict + Send + 'static) {
+        let mut faults = self.faults.lock();
+        faults.plan = Some(Box::new(plan));
+        faults.calls = 0;
+    }
+
+    /// Lets every call pass from now on, a dead proxy live, and counts calls anew. What is held is held.
+    pub fn clear(&self) {
+        *self.faults.lock() = State::default();
+    }
+
+    /// How many calls have arrived since [`Self::set`] or [`Self::clear`].
+    pub fn calls(&self) -> u64 {
+        self.faults.lock().calls
+    }
+
+    /// Returns when every call that has arrived was answered or cut.
+    pub async fn idle(&self) {
+        wait_for(&self.faults.under_way, |calls| *calls == 0).await;
+    }
+
+    /// Whether a call has met [`Verdict::Die`] or [`Verdict::DieAfter`].
+    pub fn is_dead(&self) -> bool {
+        self.faults.lock().dead
+    }
+}
+
+/// What a test decides by.
+type Plan = dyn FnMut(&Call) -> Verdict + Send;
+
+#[derive(Default)]
+struct Faults {
+    state: Mutex<State>,
+    under_way: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct State {
+    plan: Option<Box<Plan>>,
+    calls: u64,
+    dead: bool,
+}
+
+impl Faults {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A plan that panics fails its call, and leaves nothing half done.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Numbers a call and decides on it.
+    fn decide(&self, call: &mut Call) -> Verdict {
+        let mut faults = self.lock();
+        faults.calls += 1;
+        call.number = faults.calls;
+        if faults.dead {
+            return Verdict::Die;
+        }
+        let verdict = faults.plan.as_mut().map_or(Verdict::Pass, |plan| plan(call));
+        faults.dead = matches!(verdict, Verdict::Die | Verdict::DieAfter);
+        verdict
+    }
+}
+
+/// A call that is under way, until this is dropped.
+struct UnderWay<'a>(&'a Faults);
+
+impl<'a> UnderWay<'a> {
+    fn new(faults: &'a Faults) -> Self {
+        faults.under_way.send_modify(|calls| *calls += 1);
+        Self(faults)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.under_way.send_modify(|calls| *calls -= 1);
+    }
+}
+
+/// Runs until the proxy is dropped, at the longest.
+async fn until<T>(mut ended: watch::Receiver<()>, work: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        // Nothing is ever sent: it returns when the sender is dropped.
+        _ = ended.changed() => None,
+        done = work => Some(done),
+    }
+}
+
+async fn accept(listener: TcpListener, route: Arc<Route>, ended: watch::Receiver<()>) {
+    loop {
+        // A connection that fails before it is accepted is its caller's affair.
+        let Ok((stream, _)) = listener.accept().await else { continue };
+        tokio::spawn(until(ended.clone(), serve(stream, route.clone(), ended.clone())));
+    }
+}
+
+async fn serve(stream: TcpStream, route: Arc<Route>, ended: watch::Receiver<()>) {
+    // Without it the answers would only be late.
+    stream.set_nodelay(true).unwrap_or_default();
+    let service = service_fn(|request| {
+        // On a task of its own: a call that is on its way arrives, whether its caller hangs up or not.
+        let answer = tokio::spawn(until(ended.clone(), route.clone().answer(request)));
+        // An error makes the server cut the connection.
+        async {
+            answer.await.map_err(io::Error::other)?.flatten().ok_or(io::Error::from(io::ErrorKind::ConnectionReset))
+        }
+    });
+    // A connection that ends early is what the proxy is for.
+    http1::Builder::new().serve_connection(TokioIo::new(stream), service).await.unwrap_or_default();
+}
+
+/// The way to the engine.
+struct Route {
+    engine: Authority,
+    client: Client<HttpConnector, Body>,
+    faults: Arc<Faults>,
+}
+
+impl Route {
+    /// The answer to a request; none when its connection is to be cut.
+    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Option<Response<Body>> {
+        let _under_way = UnderWay::new(&self.faults);
+        let (parts, body) = request.into_parts();
+        let body = to_bytes(Body::new(body), usize::MAX).await.ok()?;
+        let target = parts.headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
+        let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
+        let mut call = Call { operation, body: serde_json::from_slice(&body).unwrap_or_default(), number: 0 };
+        let answer = match self.faults.decide(&mut call) {
+            Verdict::Pass => self.forward(&parts, body).await?,
+            Verdict::Fail => failed(),
+            Verdict::FailAfter => self.forward(&parts, body).await.map(|_| failed())?,
+            Verdict::Throttle => throttled(&call),
+            Verdict::Conflict => in_conflict(&call),
+            Verdict::Refuse => refused("ValidationException", "One or more parameter values were invalid"),
+            Verdict::Unprocessed(count) => self.forward_part(&parts, body, &call, count).await?,
+            Verdict::Hold(gate) => {
+                gate.pass().await;
+                if self.faults.lock().dead {
+                    return None;
+                }
+                self.forward(&parts, body).await?
+            }
+            Verdict::HoldAfter(gate) => {
+                let answer = self.forward(&parts, body).await?;
+                gate.pass().await;
+                answer
+            }
+            Verdict::Die => return None,
+            Verdict::DieAfter => {
+                self.forward(&parts, body).await?;
+                return None;
+            }
+        };
+        // The dead hear nothing.
+        (!self.faults.lock().dead).then(|| answer.map(Body::from))
+    }
+
+    /// The engine's answer; none when there is no engine.
+    async fn forward(&self, parts: &Parts, body: Bytes) -> Option<Response<Bytes>> {
+        let path = parts.uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
+        let uri = Uri::builder().scheme(Scheme::HTTP).authority(self.engine.clone()).path_and_query(path).build();
+        let mut request = Request::new(Body::from(body));
+        *request.method_mut() = parts.method.clone();
+        *request.uri_mut() = uri.ok()?;
+        *request.headers_mut() = parts.headers.clone();
+        // These say how the message came here, not how it goes on.
+        for name in [header::HOST, header::CONNECTION, header::CONTENT_LENGTH, header::TRANSFER_ENCODING] {
+            request.headers_mut().remove(name);
+        }
+        let (mut parts, body) = self.client.request(request).await.ok()?.into_parts();
+        for name in [header::CONNECTION, header::CONTENT_LENGTH, header::TRANSFER_ENCODING] {
+            parts.headers.remove(name);
+        }
+        Some(Response::from_parts(parts, to_bytes(Body::new(body), usize::MAX).await.ok()?))
+    }
+
+    /// The engine's answer to a batch without its last `count` requests, as if these had come back unprocessed.
+    async fn forward_part(&self, parts: &Parts, body: Bytes, call: &Call, count: usize) -> Option<Response<Bytes>> {
+        let (unprocessed, mut answer) = match call.operation.as_str() {
+            "BatchWriteItem" => ("UnprocessedItems", json!({})),
+            "BatchGetItem" => ("UnprocessedKeys", json!({"Responses": {}})),
+            _ => return self.forward(parts, body).await,
+        };
+        let mut processed = call.body.clone();
+        let rest = take_last(&mut processed["RequestItems"], count);
+        if processed["RequestItems"].as_object().is_some_and(|tables| !tables.is_empty()) {
+            let forwarded = self.forward(parts, processed.to_string().into()).await?;
+            if forwarded.status() != StatusCode::OK {
+                return Some(forwarded);
+            }
+            answer = serde_json::from_slice(forwarded.body()).ok()?;
+        }
+        for (table, of_table) in rest {
+            // The engine may have left something of the table unprocessed itself.
+            match requests(&mut answer[unprocessed][&table]) {
+                Some(own) => own.extend(requests(&mut of_table.clone()).map(std::mem::take).unwrap_or_default()),
+                None => answer[unprocessed][&table] = of_table,
+            }
+        }
+        Some(reply(StatusCode::OK, &answer))
+    }
+}
+
+/// What a batch asks of one table: `[…]` when it writes, `{"Keys": […], …}` when it reads.
+fn requests(of_table: &mut Value) -> Option<&mut Vec<Value>> {
+    match of_table {
+        Value::Array(writes) => Some(writes),
+        Value::Object(reads) => reads.get_mut("Keys").and_then(Value::as_array_mut),
+        _ => None,
+    }
+}
+
+/// Takes the last `count` requests out of a batch, and the tables of which nothing remains.
+fn take_last(batch: &mut Value, mut count: usize) -> Map<String, Value> {
+    let mut taken = Map::new();
+    let Some(tables) = batch.as_object_mut() else { return taken };
+    for (table, of_table) in tables.iter_mut().rev() {
+        let mut of_taken = of_table.clone();
+        let (Some(kept), Some(last)) = (requests(of_table), requests(&mut of_taken)) else { continue };
+        let at = kept.len().saturating_sub(count);
+        kept.truncate(at);
+        last.drain(..at);
+        count -= last.len();
+        if !last.is_empty() {
+            taken.insert(table.clone(), of_taken);
+        }
+    }
+    tables.retain(|_, of_table| requests(of_table).is_none_or(|kept| !kept.is_empty()));
+    taken
+}
+
+fn failed() -> Response<Bytes> {
+    let mut answer = refused("InternalServerError", "The request processing has failed because of an unknown error");
+    *answer.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    answer
+}
+
+fn throttled(call: &Call) -> Response<Bytes> {
+    const CODE: &str = "ProvisionedThroughputExceeded";
+    const MESSAGE: &str = "The level of configured provisioned throughput for the table was exceeded";
+    cancelled(call, CODE, MESSAGE).unwrap_or_else(|| refused(&format!("{CODE}Exception"), MESSAGE))
+}
+
+fn in_conflict(call: &Call) -> Response<Bytes> {
+    const CODE: &str = "TransactionConflict";
+    const MESSAGE: &str = "Transaction is ongoing for the item";
+    cancelled(call, CODE, MESSAGE).unwrap_or_else(|| refused(&format!("{CODE}Exception"), MESSAGE))
+}
+
+/// A transaction that is cancelled because of its first item; none when the call is no transaction.
+fn cancelled(call: &Call, code: &str, message: &str) -> Option<Response<Bytes>> {
+    let items = call.body["TransactItems"].as_array()?.len();
+    let mut reasons = vec![json!({"Code": "None"}); items];
+    *reasons.first_mut()? = json!({"Code": code, "Message": message});
+    let codes = vec!["None"; items - 1].into_iter().fold(code.to_owned(), |codes, none| codes + ", " + none);
+    let answer = json!({
+        "__type": qualified("TransactionCanceledException"),
+        "Message": format!("Transaction cancelled, please refer cancellation reasons for specific reasons [{codes}]"),
+        "CancellationReasons": reasons,
+    });
+    Some(reply(StatusCode::BAD_REQUEST, &answer))
+}
+
+fn refused(code: &str, message: &str) -> Response<Bytes> {
+    reply(StatusCode::BAD_REQUEST, &json!({"__type": qualified(code), "message": message}))
+}
+
+fn qualified(code: &str) -> String {
+    format!("com.amazonaws.dynamodb.v20120810#{code}")
+}
+
+fn reply(status: StatusCode, body: &Value) -> Response<Bytes> {
+    let mut answer = Response::new(Bytes::from(body.to_string()));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-amz-json-1.0"));
+    answer
+}
