@@ -110,7 +110,7 @@ async fn work(jobs: Jobs, messages: Arc<Mutex<mpsc::UnboundedReceiver<Message>>>
 }
 
 async fn sweep(jobs: &Jobs, abandoned: Abandoned) {
-    match jobs.sweep(abandoned).await {
+    match jobs.sweep(abandoned, &Deadline::never()).await {
         Ok(0) => {}
         Ok(shards) => tracing::info!(shards, "unfinished work found"),
         Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "open jobs not looked after"),
@@ -125,7 +125,7 @@ async fn tick(jobs: Jobs, mut told: watch::Receiver<bool>) {
             _ = told.wait_for(|told| *told) => return,
         }
         sweep(&jobs, Abandoned::Expired).await;
-        if let Err(error) = jobs.run_due_rules().await {
+        if let Err(error) = jobs.run_due_rules(&Deadline::never()).await {
             tracing::error!(error = &error as &dyn std::error::Error, "rules not looked at");
         }
     }

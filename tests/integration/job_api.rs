@@ -236,7 +236,7 @@ async fn what_is_limited_and_handed_over_is_counted_before_anything_is_written()
             } else {
                 assert_eq!(counts(&over), [5, 4, 1, 0, 0, 0]);
             }
-            assert_eq!(world.jobs().sweep(jobs::Abandoned::All).await.unwrap(), 0);
+            assert_eq!(world.jobs().sweep(jobs::Abandoned::All, &jobs::Deadline::never()).await.unwrap(), 0);
         }
     }
 }

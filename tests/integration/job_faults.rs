@@ -295,7 +295,7 @@ impl Bed {
     }
 
     async fn sweep(&self) -> usize {
-        self.world.jobs().sweep(Abandoned::Expired).await.unwrap()
+        self.world.jobs().sweep(Abandoned::Expired, &Deadline::never()).await.unwrap()
     }
 
     /// What was under way is swept up and worked through: whoever was at it is gone.
@@ -871,7 +871,7 @@ async fn a_worker_alone_after_its_restart_takes_everything_up_at_once() {
     dead.work(&bed.world.queue.take().unwrap()).await.unwrap_err();
     bed.world.queue.clear();
     assert_eq!(bed.sweep().await, 0);
-    assert_eq!(bed.world.jobs().sweep(Abandoned::All).await.unwrap(), 2);
+    assert_eq!(bed.world.jobs().sweep(Abandoned::All, &Deadline::never()).await.unwrap(), 2);
     bed.world.work().await.unwrap();
     bed.check_done(id).await;
 }
@@ -1658,7 +1658,7 @@ async fn what_was_before_is_known_for_the_retention_and_the_job_for_ever() {
     assert_eq!(bed.job(id).await.changes_until, Some(until));
     for number in 0..3 {
         let chunk = Key::Chunk(bed.portal.clone(), id, 0, number);
-        assert_eq!(bed.expires(&chunk).await, Some(until.timestamp().as_second()));
+        assert_eq!(bed.expires(&chunk).await, Some(until.timestamp().as_second() + 7 * 24 * 60 * 60));
     }
     assert_eq!(bed.expires(&Key::Job(bed.portal.clone(), id)).await, None);
     assert_eq!(bed.expires(&Key::JobEntry(bed.portal.clone(), ADA, id)).await, None);

@@ -313,8 +313,8 @@ async fn shards_of_a_process_that_may_be_alive_are_left_to_it() {
     let now = world.app.now();
     let lease = Lease { owner: Uuid::now_v7(), until: now + SignedDuration::from_secs(45) };
     world.store.claim_shard(&id("acme"), job, 0, &lease, now).await.unwrap();
-    assert_eq!(world.jobs().sweep(Abandoned::Expired).await.unwrap(), 0);
-    assert_eq!(world.jobs().sweep(Abandoned::All).await.unwrap(), 4);
+    assert_eq!(world.jobs().sweep(Abandoned::Expired, &Deadline::never()).await.unwrap(), 0);
+    assert_eq!(world.jobs().sweep(Abandoned::All, &Deadline::never()).await.unwrap(), 4);
 }
 
 #[tokio::test]

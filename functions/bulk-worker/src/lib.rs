@@ -41,6 +41,7 @@ async fn work(jobs: &Jobs, record: &SqsMessage, deadline: &Deadline) -> Option<B
             return failed(id);
         }
     };
+    let jobs = jobs.metered();
     match jobs.work(&message, deadline).await {
         Ok(worked) => {
             let spent = jobs.store.meter().reading();

@@ -8,7 +8,7 @@ use futures::FutureExt as _;
 use futures::future::try_join_all;
 use models::access::Caller;
 use models::id::ContactId;
-use models::job::{Change, Job, JobId};
+use models::job::{Change, Job, JobId, State};
 use models::job_view::ChangeView;
 use models::portal::{Entries, Scope};
 use store::jobs::JobPage;
@@ -144,7 +144,18 @@ async fn cancel(call: Call<'_>) -> Result<Answer, Failure> {
     if call.replay.is_none() && !call.app.jobs.cancel(&call.grant.portal, &job).await? {
         return Err(Failure::JobOver(id));
     }
-    let (_, job) = visible(&call, id).await?;
+    match shown_again(&call, id).await {
+        Ok(answer) => Ok(answer),
+        // It is being stopped, whether that can be shown or not.
+        Err(failure) => {
+            failure.log();
+            Answer::one(call.wanted, &Job { state: State::Cancelled, ..job }.view(&[], call.now))
+        }
+    }
+}
+
+async fn shown_again(call: &Call<'_>, id: JobId) -> Result<Answer, Failure> {
+    let (_, job) = visible(call, id).await?;
     let shards = call.app.jobs.summaries(&call.grant.portal, &job).await?;
     Answer::one(call.wanted, &job.view(&shards, call.now))
 }

@@ -113,7 +113,9 @@ async fn remove(call: Call<'_>) -> Result<Answer, Failure> {
         return Ok(Answer::nothing());
     }
     let rule = visible(&call, &name).await?;
-    call.app.store.delete_rule(&call.grant.portal, &rule).await?;
+    if !call.app.store.delete_rule(&call.grant.portal, &rule).await? {
+        return Err(Failure::RuleContended(name));
+    }
     Ok(Answer::nothing())
 }
 

@@ -4,7 +4,7 @@
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use jobs::rules::NotStarted;
-use jobs::{Abandoned, Jobs};
+use jobs::{Abandoned, Deadline, Jobs};
 use lambda_runtime::Error;
 use models::job::JobId;
 use models::request::RunOnce;
@@ -36,18 +36,19 @@ pub enum Done {
 /// # Errors
 ///
 /// When the run cannot be read or started; nothing was changed then.
-pub fn handle(jobs: &Jobs, event: Value, _: Instant) -> BoxFuture<'_, Result<Done, Error>> {
+pub fn handle(jobs: &Jobs, event: Value, stop_at: Instant) -> BoxFuture<'_, Result<Done, Error>> {
     async move {
         // A schedule without an input of its own sends an envelope that names its source.
         let is_wake_up = event.as_object().is_none_or(|event| event.is_empty() || event.contains_key("source"));
-        if is_wake_up { wake(jobs).await } else { run_once(jobs, &event).await }
+        if is_wake_up { wake(jobs, &Deadline::at(stop_at)).await } else { run_once(jobs, &event).await }
     }
     .boxed()
 }
 
-async fn wake(jobs: &Jobs) -> Result<Done, Error> {
-    let rules_started = jobs.run_due_rules().await?;
-    let shards_resumed = jobs.sweep(Abandoned::Expired).await?;
+async fn wake(jobs: &Jobs, deadline: &Deadline) -> Result<Done, Error> {
+    // Neither waits for the other, nor fails with it.
+    let (started, resumed) = futures::join!(jobs.run_due_rules(deadline), jobs.sweep(Abandoned::Expired, deadline));
+    let (rules_started, shards_resumed) = (started?, resumed?);
     if rules_started + shards_resumed > 0 {
         tracing::info!(rules_started, shards_resumed, "woken");
     }
@@ -59,7 +60,7 @@ async fn run_once(jobs: &Jobs, event: &Value) -> Result<Done, Error> {
     let portal = RunOnce::portal(&body)?;
     let portal = jobs.store.portal(&portal).await?.ok_or(NotStarted::UnknownPortal(portal))?;
     let order = RunOnce::parse(&body, &portal.time_zone)?;
-    let job_id = jobs.run_once(&portal, order).await?;
+    let job_id = jobs.run_once(&portal, order, &body).await?;
     tracing::info!(portal = %portal.id, job = %job_id, "run started");
     Ok(Done::Started { job_id })
 }

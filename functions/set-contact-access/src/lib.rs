@@ -33,14 +33,20 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
     if let Some(replay) = &call.replay {
         return show_again(&call, contact, &request, replay.job.as_ref().map(|job| job.id)).await;
     }
-    let mut pauses = store::batch::pauses();
+    let (mut pauses, new_job) = (store::batch::pauses(), call.new_job());
     loop {
         let users = request.target.managers.iter().copied().chain([call.grant.user]);
         let loaded = call.app.store.load(&call.grant.portal, &[contact], users).await?;
 
+        if let Some((_, state)) = loaded.contacts.get(&contact)
+            && state.revision == Some(new_job)
+        {
+            // The answer to the write was lost on the way; it was made.
+            return show_again(&call, contact, &request, Some(new_job)).await;
+        }
         let Decision { caller, record, before, users } = decide(&call, contact, &request, loaded)?;
         // What already is as asked costs no write, and leaves no record of a change that was none.
-        let job = (!dry_run && before.access != request.target).then(|| call.new_job());
+        let job = (!dry_run && before.access != request.target).then_some(new_job);
 
         let entries = shown_beside(&call, &record, users).await?;
         if let Some(job) = job
@@ -69,6 +75,10 @@ async fn show_again(
     let mut loaded = call.app.store.load(&call.grant.portal, &[contact], users).await?;
     let caller = loaded.users.get(&call.grant.user).ok_or(Failure::Unauthenticated)?.caller();
     let (record, now) = loaded.contacts.remove(&contact).ok_or(Failure::ContactNotFound(contact))?;
+    // What others hid from the caller since does not exist for it; what the call itself did is shown as it was.
+    if !(now.revision == job || caller.may_see(&now.access)) {
+        return Err(Failure::ContactNotFound(contact));
+    }
     let entries = shown_beside(call, &record, loaded.users.into_values().collect()).await?;
     let shown = Contact::new(record, &request.target, &entries, &caller);
     Ok(Answer::one(call.wanted, &shown)?.with_revision(job.or(now.revision)).with_job(job))

@@ -53,15 +53,25 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
         started: call.now,
         rule: None,
     };
-    let Done { counts, ids, job } = match carry_out(&call, &run, dry_run).await? {
+    let Done { counts, ids, asked, job } = match carry_out(&call, &run, dry_run).await? {
         Applied::Whole(done) => done,
         Applied::HandedOver(job) => return accepted(&call, &job, asked_not_to_wait(&call, dry_run)).await,
     };
 
     let entries = Entries { users, ..Entries::default() };
-    let contacts = show(call.app, &call.grant, &caller, &ids, &run.target, lists, entries).await?;
-    let more = page.start_index as u64 + (ids.len() as u64) < counts.updated + counts.unchanged;
-    let page = ListPage { start_index: page.start_index, asked: ids.len(), more };
+    let contacts = match show(call.app, &call.grant, &caller, &ids, &run.target, lists, entries).await {
+        Ok(contacts) => contacts,
+        // The contacts are changed by now: that they cannot be shown must not look as if they were not.
+        Err(failure) => match job {
+            Some(job) => {
+                failure.log();
+                return Answer::started(job);
+            }
+            None => return Err(failure),
+        },
+    };
+    let more = page.start_index as u64 + (asked as u64) < counts.updated + counts.unchanged;
+    let page = ListPage { start_index: page.start_index, asked, more };
     Ok(Answer::list(call.wanted, &contacts, page)?.with_counts(&counts).with_job(job).with_shown(ids))
 }
 
@@ -76,13 +86,15 @@ struct Done {
     counts: Counts,
     /// The contacts that the answer lists.
     ids: Vec<ContactId>,
+    /// How many places of the list they stand for.
+    asked: usize,
     job: Option<JobId>,
 }
 
 impl Done {
     fn new(outcome: &Outcome, job: Option<JobId>) -> Self {
-        let ids = outcome.page.iter().map(|position| position.contact).collect();
-        Self { counts: outcome.counts, ids, job }
+        let ids: Vec<ContactId> = outcome.page.iter().map(|position| position.contact).collect();
+        Self { counts: outcome.counts, asked: ids.len(), ids, job }
     }
 }
 
@@ -95,9 +107,15 @@ fn asked_not_to_wait(call: &Call<'_>, dry_run: bool) -> bool {
 async fn carry_out(call: &Call<'_>, run: &FilterRun, dry_run: bool) -> Result<Applied, Failure> {
     let (jobs, deadline) = (&call.app.jobs, Deadline::at(call.deadline));
     if let Some(Replay { job: Some(job), shown }) = &call.replay {
-        let shards = jobs.summaries(&run.portal, job).await?;
+        let (shards, states) =
+            futures::try_join!(jobs.summaries(&run.portal, job), call.app.store.access_of(&run.portal, shown))?;
         let counts = if job.is_over() { job.counts } else { shards.iter().map(|shard| shard.counts).sum() };
-        return Ok(Applied::Whole(Done { counts, ids: shown.clone(), job: Some(job.id) }));
+        // What others hid from the caller since does not exist for it; what the run itself did is shown as it was.
+        let is_shown = |id: &&ContactId| {
+            states.get(id).is_none_or(|state| state.revision == Some(job.id) || run.caller.may_see(&state.access))
+        };
+        let ids = shown.iter().filter(is_shown).copied().collect();
+        return Ok(Applied::Whole(Done { counts, ids, asked: shown.len(), job: Some(job.id) }));
     }
     let failed = |error| Failure::from_run(error, run.max_affected);
     if dry_run {
@@ -116,6 +134,10 @@ async fn carry_out(call: &Call<'_>, run: &FilterRun, dry_run: bool) -> Result<Ap
 
 /// The answer while workers do the rest.
 async fn accepted(call: &Call<'_>, job: &Job, preferred: bool) -> Result<Answer, Failure> {
-    let shards = call.app.jobs.summaries(&call.grant.portal, job).await?;
+    let shards = call.app.jobs.summaries(&call.grant.portal, job).await.unwrap_or_else(|error| {
+        // The job is recorded, and the caller must hear of it.
+        tracing::error!(job = %job.id, error = &error as &dyn std::error::Error, "shards not read");
+        Vec::new()
+    });
     Ok(Answer::accepted(call.wanted, &job.view(&shards, call.app.now()))?.with_preference_applied(preferred))
 }

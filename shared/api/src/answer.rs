@@ -50,11 +50,15 @@ impl Answer {
 
     /// A job that workers do, or go on with.
     pub fn accepted(wanted: Wanted, job: &JobView<'_>) -> Result<Self, Failure> {
-        let answer = Self { status: StatusCode::ACCEPTED, ..Self::one(wanted, job)? };
-        let location = HeaderValue::from_str(&format!("{JOBS_PATH}/{}", job.id));
-        let mut answer = answer.with_job(Some(job.id));
-        // A path of letters, digits and hyphens is always a header value.
-        answer.headers.extend(location.map(|value| (LOCATION, value)));
+        Ok(Self { body: Self::one(wanted, job)?.body, ..Self::started(job.id)? })
+    }
+
+    /// That a job was done or is being done, of which nothing can be shown right now.
+    pub fn started(job: JobId) -> Result<Self, Failure> {
+        let location = HeaderValue::from_str(&format!("{JOBS_PATH}/{job}"));
+        let location = location.map_err(|error| Failure::Internal(error.to_string()))?;
+        let mut answer = Self { status: StatusCode::ACCEPTED, ..Self::ok(Vec::new()) }.with_job(Some(job));
+        answer.headers.push((LOCATION, location));
         Ok(answer)
     }
 

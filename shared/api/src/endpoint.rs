@@ -6,7 +6,7 @@ use lambda_http::http::{Response, StatusCode};
 use lambda_http::request::RequestContext;
 use lambda_http::{Body, Request, RequestExt as _};
 use models::job::{Job, Kind};
-use models::limits::{ANSWER_RESERVE_MILLIS, IDEMPOTENCY_HOURS, SYNCHRONOUS_RUN_MILLIS};
+use models::limits::{self, ANSWER_RESERVE_MILLIS, IDEMPOTENCY_HOURS, SYNCHRONOUS_RUN_MILLIS};
 use models::portal::Scope;
 use store::idempotency::Reservation;
 use tracing::Instrument as _;
@@ -54,7 +54,7 @@ impl Endpoint {
         let Some(key) = key else { return (self.handler)(call).await };
         let app = call.app;
         let (store, now, job) = (&app.store, call.now, call.new_job());
-        let awaited = now + SignedDuration::from_millis(i64::try_from(ANSWERED_MILLIS).unwrap_or(i64::MAX));
+        let awaited = now + limits::duration(ANSWERED_MILLIS);
         let ends = now + SignedDuration::from_hours(IDEMPOTENCY_HOURS);
         let job = match store.reserve_key(&key.of, &key.fingerprint, job, now, awaited, ends).await? {
             Reservation::New(job) => job,
@@ -97,7 +97,7 @@ impl Endpoint {
                 store.answer_key(&key.of, job, status, made, answer.shown()).await
             }
             // What failed changed nothing and may be tried again; what broke off in the middle is found by its job.
-            Err(failure) if failure.status().is_server_error() => Ok(()),
+            Err(failure) if !failure.changed_nothing() => Ok(()),
             Err(_) => store.release_key(&key.of).await,
         };
         if let Err(error) = kept {

@@ -169,6 +169,7 @@ impl Failure {
             Self::KeyInUse => "idempotency-key-in-use",
             Self::Contended(_) => "contended",
             Self::Store(StoreError::Throttled { .. }) => "throttled",
+            Self::Store(StoreError::Contended { .. }) => "contended",
             Self::Store(StoreError::Unavailable { .. }) => "database-unavailable",
             Self::Store(_) | Self::Internal(_) => "internal-error",
         }
@@ -302,8 +303,13 @@ impl Failure {
         headers
     }
 
+    /// Whether it is sure that nothing was changed.
+    pub(crate) fn changed_nothing(&self) -> bool {
+        matches!(self, Self::NotCounted | Self::Contended(_)) || !self.status().is_server_error()
+    }
+
     /// Puts into the log what the caller is not shown.
-    pub(crate) fn log(&self) {
+    pub fn log(&self) {
         if self.status().is_server_error() {
             let mut causes = Vec::new();
             let mut cause = self.source();

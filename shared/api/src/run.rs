@@ -134,8 +134,14 @@ fn stop_at(context: &lambda_runtime::Context) -> Instant {
 #[derive(Debug)]
 struct NoQueue;
 
+/// That there is no queue.
+#[derive(Debug, thiserror::Error)]
+#[error("CRM_ACCESS_QUEUE_URL names no queue")]
+struct Unnamed;
+
 impl Queue for NoQueue {
-    fn send(&self, _: Vec<Message>) -> BoxFuture<'_, Result<(), QueueError>> {
-        Box::pin(std::future::ready(Ok(())))
+    fn send(&self, messages: Vec<Message>) -> BoxFuture<'_, Result<(), QueueError>> {
+        let error = QueueError { messages: messages.len(), source: Box::new(Unnamed) };
+        Box::pin(std::future::ready(Err(error)))
     }
 }

@@ -1,9 +1,12 @@
 //! What the job engine works with.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use jiff::SignedDuration;
+use models::id::PortalId;
 use models::job::JobId;
+use models::limits::{self, RETRY_MILLIS};
 use models::moment::Moment;
 use store::Store;
 use uuid::{NoContext, Timestamp as UuidTimestamp, Uuid};
@@ -86,13 +89,20 @@ impl Jobs {
         Uuid::new_v7(UuidTimestamp::from_unix(NoContext, seconds, nanos))
     }
 
-    /// Sends messages. What the queue does not take is found again in the table, so that is logged and no failure.
+    /// Sends messages. What the queue does not take a sweep finds in the table, so that is logged and no failure.
     pub(crate) async fn send(&self, messages: Vec<Message>) {
         if messages.is_empty() {
             return;
         }
-        if let Err(error) = self.queue.send(messages).await {
-            tracing::error!(error = &error as &dyn std::error::Error, "messages not sent; the next sweep sends them");
+        let jobs: HashSet<(PortalId, JobId)> =
+            messages.iter().map(|message| (message.portal.clone(), message.job)).collect();
+        let Err(error) = self.queue.send(messages).await else { return };
+        tracing::error!(error = &error as &dyn std::error::Error, "messages not sent; a sweep sends them");
+        for (portal, job) in jobs {
+            let soon = self.now() + limits::duration(RETRY_MILLIS);
+            if let Err(error) = self.store.postpone_job(&portal, job, soon).await {
+                tracing::error!(%job, error = &error as &dyn std::error::Error, "job is looked after late");
+            }
         }
     }
 }

@@ -9,7 +9,7 @@ use models::access::{Access, Caller};
 use models::filter::Filter;
 use models::id::PortalId;
 use models::job::{Counts, Job, JobId, Kind, State, Work};
-use models::limits::{LEASE_MARGIN_MILLIS, MAX_SHARDS, RUN_GRACE_MILLIS};
+use models::limits::{self, LEASE_MARGIN_MILLIS, MAX_SHARDS, RUN_GRACE_MILLIS};
 use models::moment::Moment;
 use models::plan::Plan;
 use models::request::Page;
@@ -37,7 +37,7 @@ const _: () = assert!(SHARDS_AT_ONCE <= MAX_SHARDS as usize);
 /// What a run may still finish after its time is up.
 const GRACE: Duration = Duration::from_millis(RUN_GRACE_MILLIS);
 /// How long what was on its way when a shard was cut off may take to arrive.
-const LEASE_MARGIN: SignedDuration = SignedDuration::from_secs(LEASE_MARGIN_MILLIS.div_ceil(1000).cast_signed());
+const LEASE_MARGIN: SignedDuration = limits::duration(LEASE_MARGIN_MILLIS);
 
 /// What is to be done, decided before anything is read of the contacts.
 #[derive(Clone, Debug)]

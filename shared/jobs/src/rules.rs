@@ -5,7 +5,7 @@ use models::access::{Access, Caller};
 use models::filter::Filter;
 use models::id::PortalId;
 use models::job::{Job, JobId, State};
-use models::limits::{IDEMPOTENCY_HOURS, SYNCHRONOUS_RUN_MILLIS};
+use models::limits::{self, IDEMPOTENCY_HOURS, SYNCHRONOUS_RUN_MILLIS};
 use models::moment::Moment;
 use models::plan::plan;
 use models::portal::Portal;
@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use crate::context::Jobs;
 use crate::filter_run::FilterRun;
+use crate::shard::Deadline;
 
 /// Why a run was not started, though the table works.
 #[derive(Debug, thiserror::Error)]
@@ -73,14 +74,19 @@ impl Jobs {
         Ok(target.managers.iter().filter(|id| !known.contains_key(id)).copied().collect())
     }
 
-    /// Starts every rule that is due, each once however many of its times were missed, and says how many.
+    /// Starts every rule that is due, or as many as the time allows, each once however many of its times were missed, and
+    /// says how many.
     ///
     /// # Errors
     ///
     /// When the list of due rules cannot be read. A rule that cannot be started does not keep the others from it.
-    pub async fn run_due_rules(&self) -> Result<usize, StoreError> {
+    pub async fn run_due_rules(&self, deadline: &Deadline) -> Result<usize, StoreError> {
         let mut started = 0;
         for (due, portal, name) in self.store.due_rules(self.now()).await? {
+            if deadline.is_up() {
+                // The longest due comes first, so none is left out for ever.
+                break;
+            }
             match self.run_rule(due, &portal, &name).await {
                 Ok(job) => started += usize::from(job.is_some()),
                 Err(error) => {
@@ -149,12 +155,12 @@ impl Jobs {
     }
 
     /// Starts the run that whoever may call the function itself asks for, with an administrator's rights: the job, which
-    /// was there already when the idempotency key was used for the same run before.
+    /// was there already when the idempotency key was used for the same `payload` before.
     ///
     /// # Errors
     ///
     /// [`NotStarted`].
-    pub async fn run_once(&self, portal: &Portal, order: RunOnce) -> Result<JobId, NotStarted> {
+    pub async fn run_once(&self, portal: &Portal, order: RunOnce, payload: &[u8]) -> Result<JobId, NotStarted> {
         let unknown = self.unknown_managers(&portal.id, &order.target).await?;
         if !unknown.is_empty() {
             return Err(NotStarted::UnknownManagers(unknown));
@@ -165,8 +171,8 @@ impl Jobs {
         let key = order.idempotency_key.as_ref();
         let key = key.map(|key| KeyOf { portal: portal.id.clone(), user: Uuid::nil(), key: key.clone() });
         if let Some(key) = &key {
-            let print = Sha256::digest(format!("{:?}{:?}{:?}", order.filter, order.target, order.max_affected));
-            let awaited = now + SignedDuration::from_millis(i64::try_from(SYNCHRONOUS_RUN_MILLIS).unwrap_or(0));
+            let print = Sha256::digest(payload);
+            let awaited = now + limits::duration(SYNCHRONOUS_RUN_MILLIS);
             let ends = now + SignedDuration::from_hours(IDEMPOTENCY_HOURS);
             match self.store.reserve_key(key, &print.into(), id, now, awaited, ends).await? {
                 Reservation::New(_) => {}
@@ -185,8 +191,7 @@ impl Jobs {
         run.max_affected = order.max_affected;
         let job = run.enqueue(self, id, true).await?;
         if let Some(key) = &key {
-            const ACCEPTED: u16 = 202;
-            self.store.answer_key(key, job.id, ACCEPTED, true, &[]).await?;
+            self.store.answer_key(key, job.id, 0, true, &[]).await?;
         }
         Ok(job.id)
     }

@@ -3,11 +3,10 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use jiff::SignedDuration;
 use models::access::Access;
 use models::id::{ContactId, PortalId};
 use models::job::{Change, Counts, Job};
-use models::limits::{LEASE_MARGIN_MILLIS, LEASE_MILLIS, RENEW_MILLIS};
+use models::limits::{self, LEASE_MARGIN_MILLIS, LEASE_MILLIS, RENEW_MILLIS};
 use store::StoreError;
 use store::chunk::ChunkBuilder;
 use store::contacts::AccessRecord;
@@ -365,6 +364,10 @@ impl<'a> ShardWork<'a> {
         let Self { jobs, portal, job, .. } = *self;
         let record = |access| AccessRecord { access, revision: job.id, set_by: job.created_by, set_at: job.created };
         let sure = self.sure_until();
+        // A time limit that has passed still lets a future make one step.
+        if Instant::now() >= sure {
+            return Err(Stopped::Lost);
+        }
         if at_once && let Some(target) = &job.target {
             let contacts: Vec<ContactId> = changes.map(|change| change.contact).collect();
             let record = record(target);
@@ -441,5 +444,5 @@ impl<'a> ShardWork<'a> {
 
 /// When a lease that is had or renewed now ends.
 pub(crate) fn lease_end(jobs: &Jobs) -> models::moment::Moment {
-    jobs.now() + SignedDuration::from_millis(i64::try_from(LEASE_MILLIS).unwrap_or(i64::MAX))
+    jobs.now() + limits::duration(LEASE_MILLIS)
 }

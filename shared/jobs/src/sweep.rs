@@ -1,15 +1,20 @@
 //! Looking after jobs that nobody else does: of workers that died, of messages that were lost, of events not told.
 
-use jiff::SignedDuration;
+use futures::stream::StreamExt as _;
 use models::id::PortalId;
 use models::job::JobId;
-use models::limits::RETRY_MILLIS;
+use models::limits::{self, RETRY_MILLIS};
 use models::moment::Moment;
 use store::StoreError;
 use store::keys::OPEN_BUCKETS;
 
 use crate::context::Jobs;
+use crate::filter_run::side_by_side;
+use crate::shard::Deadline;
 use crate::worker::WorkError;
+
+/// Steps of a [`Moment`] in a minute.
+const STEPS_PER_MINUTE: i64 = 60 * 10_000_000;
 
 /// Whose shards are taken from them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,29 +26,46 @@ pub enum Abandoned {
 }
 
 impl Jobs {
-    /// Looks after every open job that is due, and says how many shards workers were asked for.
+    /// Looks after every open job that is due, or as many as the time allows, and says how many shards workers were
+    /// asked for. The next sweep begins elsewhere.
     ///
     /// # Errors
     ///
-    /// When the list of open jobs cannot be read. A job that cannot be looked after does not keep the others from it.
-    pub async fn sweep(&self, abandoned: Abandoned) -> Result<usize, StoreError> {
+    /// When a list of open jobs cannot be read. A job that cannot be looked after does not keep the others from it.
+    pub async fn sweep(&self, abandoned: Abandoned, deadline: &Deadline) -> Result<usize, StoreError> {
         let mut asked = 0;
-        for bucket in 0..OPEN_BUCKETS {
-            for (portal, job, due) in self.store.open_jobs(bucket).await? {
-                if abandoned == Abandoned::Expired && due > self.now() {
-                    continue;
-                }
-                match self.look_after(&portal, job, due, abandoned).await {
-                    Ok(shards) => asked += shards,
-                    Err(error) => {
-                        tracing::error!(%job, error = &error as &dyn std::error::Error, "job not looked after");
-                        let later = self.now() + SignedDuration::from_millis(i64::try_from(RETRY_MILLIS).unwrap_or(0));
-                        self.store.postpone_job(&portal, job, later).await?;
-                    }
-                }
+        let first = self.now().steps() / STEPS_PER_MINUTE;
+        for bucket in (0..i64::from(OPEN_BUCKETS)).map(|bucket| (first + bucket).rem_euclid(i64::from(OPEN_BUCKETS))) {
+            let open = self.store.open_jobs(u8::try_from(bucket).unwrap_or(0)).await?;
+            let due = open.into_iter().filter(|(_, _, due)| abandoned == Abandoned::All || *due <= self.now());
+            let mut looked = side_by_side(due.map(|open| self.look_after_one(open, abandoned, deadline)));
+            while let Some(shards) = looked.next().await {
+                asked += shards;
             }
         }
         Ok(asked)
+    }
+
+    async fn look_after_one(
+        &self,
+        (portal, job, due): (PortalId, JobId, Moment),
+        abandoned: Abandoned,
+        deadline: &Deadline,
+    ) -> usize {
+        if deadline.is_up() {
+            return 0;
+        }
+        match self.look_after(&portal, job, due, abandoned).await {
+            Ok(shards) => shards,
+            Err(error) => {
+                tracing::error!(%job, error = &error as &dyn std::error::Error, "job not looked after");
+                let later = self.now() + limits::duration(RETRY_MILLIS);
+                if let Err(error) = self.store.postpone_job(&portal, job, later).await {
+                    tracing::error!(%job, error = &error as &dyn std::error::Error, "job not postponed");
+                }
+                0
+            }
+        }
     }
 
     async fn look_after(

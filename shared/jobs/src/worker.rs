@@ -1,10 +1,9 @@
 //! Working through messages: a shard at a time, from where it was left, to its end or until the time is up.
 
-use jiff::SignedDuration;
 use models::access::Access;
 use models::id::PortalId;
 use models::job::{Job, ShardSummary, State, Work};
-use models::limits::{MAX_TRIES, PATIENCE_MILLIS, RETRY_MILLIS};
+use models::limits::{self, MAX_TRIES, PATIENCE_MILLIS, RETRY_MILLIS};
 use models::moment::Moment;
 use store::StoreError;
 use store::jobs::{Claim, Lease, Progress, Saved, ShardState};
@@ -39,17 +38,13 @@ pub enum WorkError {
     Bus(#[from] BusError),
 }
 
-fn millis(millis: u64) -> SignedDuration {
-    SignedDuration::from_millis(i64::try_from(millis).unwrap_or(i64::MAX))
-}
-
 /// What a job that was given up says of it.
 const GIVEN_UP: &str = "the database did not take all changes, however often they were tried";
 
 impl Jobs {
     /// When what was asked for is asked for again, unless somebody took it up.
     pub(crate) fn patience(&self) -> Moment {
-        self.now() + millis(PATIENCE_MILLIS)
+        self.now() + limits::duration(PATIENCE_MILLIS)
     }
 
     /// Does what a message asks for. Delivered twice, it does nothing twice.
@@ -96,6 +91,7 @@ impl Jobs {
             // What was only counted was not done.
             work.progress = Progress::default();
         }
+        let was_cancelled = matches!(ended, Err(Stopped::Cancelled));
         let ended = match ended {
             Err(Stopped::Cancelled) => work.close(false).await.map(|()| true),
             Err(Stopped::Failed(error)) if gives_up => {
@@ -112,11 +108,18 @@ impl Jobs {
             Ok(false) if state.counted.is_some() => {
                 // Whoever counts the last shard asks for those that nobody holds, so this one is let go of, and then it
                 // is looked whether that was in time.
-                self.store.release_shard(portal, *id, shard, &lease, &work.progress, self.patience()).await?;
-                if self.store.shards(portal, &job).await?.iter().all(|shard| shard.counted.is_some()) {
+                let saved =
+                    self.store.release_shard(portal, *id, shard, &lease, &work.progress, self.patience()).await?;
+                let shards = self.store.shards(portal, &job).await?;
+                if saved == Saved::Cancelled || shards.iter().all(|shard| shard.counted.is_some()) {
                     self.send(vec![message.clone()]).await;
                 }
                 Ok(Worked::Nothing)
+            }
+            // It was let go of when it was counted: whoever takes it up now closes it.
+            Err(Stopped::Lost | Stopped::Cancelled) if was_cancelled => {
+                self.send(vec![message.clone()]).await;
+                Ok(Worked::HandedOn)
             }
             Ok(false) | Err(Stopped::Lost | Stopped::Cancelled) => Ok(Worked::Nothing),
             Err(stopped @ (Stopped::OutOfTime | Stopped::CutOff | Stopped::Overtaken)) => {
@@ -130,7 +133,7 @@ impl Jobs {
             }
             Err(Stopped::Failed(error)) => {
                 tracing::warn!(job = %id, shard, error = &error as &dyn std::error::Error, "shard not through");
-                let retry = self.now() + millis(RETRY_MILLIS);
+                let retry = self.now() + limits::duration(RETRY_MILLIS);
                 self.store.release_shard(portal, *id, shard, &lease, &work.progress, retry).await?;
                 self.store.postpone_job(portal, *id, retry).await?;
                 Err(error.into())
@@ -148,7 +151,12 @@ impl Jobs {
     ) -> Result<bool, Stopped> {
         let public = Access::default();
         let target = job.target.as_ref().unwrap_or(&public);
+        let restored = match (&job.work, &job.filter) {
+            (Work::Filter { plan, .. }, Some(filter)) => Some(plan.restored(filter)),
+            _ => None,
+        };
         let matches = |plan, place, purpose| {
+            let plan = restored.as_ref().unwrap_or(plan);
             Source::Matches(MatchSource::new(&self.store, portal, (plan, shard), place, job.caller(), target, purpose))
         };
         // A shard that nobody got anywhere with has no chunk to be finished.

@@ -1,5 +1,7 @@
 //! Every bound of the service, with its unit. Bounds that depend on one another are tied together below.
 
+use jiff::SignedDuration;
+
 /// Bytes of a request body; a longer one is refused.
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;
 
@@ -69,6 +71,11 @@ pub const WORKER_RESERVE_MILLIS: u64 = 15_000;
 
 /// Hours for which an idempotency key stands for the call that it was first sent with.
 pub const IDEMPOTENCY_HOURS: i64 = 24;
+
+/// A number of milliseconds as a duration.
+pub const fn duration(millis: u64) -> SignedDuration {
+    SignedDuration::from_millis(millis.cast_signed())
+}
 
 // A worker that renews in time has the better part of its lease to write a page in.
 const _: () = assert!(RENEW_MILLIS + LEASE_MARGIN_MILLIS < LEASE_MILLIS / 2);

@@ -40,11 +40,19 @@ pub struct Plan {
     pub from: Moment,
     /// The latest creation date read.
     pub to: Moment,
-    /// What is tested on each entry that is read.
+    /// What is tested on each entry that is read. It follows from the filter, which is kept beside a plan that is kept: a
+    /// thousand long tags would not fit an item twice.
+    #[serde(skip)]
     pub tests: Vec<Test>,
 }
 
 impl Plan {
+    /// The plan as it was made for `filter`, of one that was kept beside it.
+    #[must_use]
+    pub fn restored(&self, filter: &Filter) -> Self {
+        Self { tests: tests(filter, &self.source), ..self.clone() }
+    }
+
     /// Whether an entry that was read is a match.
     pub fn selects(&self, entry: &IndexEntry) -> bool {
         self.tests.iter().all(|test| test.passes(entry))
@@ -93,8 +101,20 @@ pub fn plan(filter: &Filter, statistics: &Statistics, shards: u16, started: Mome
         _ => Source::Stages(stages),
     };
 
+    Plan {
+        tests: tests(filter, &source),
+        source,
+        shards,
+        from: filter.from_date.unwrap_or(Moment::MIN),
+        to: filter.to_date.unwrap_or(Moment::MAX).min(started.previous()),
+    }
+}
+
+/// What is left to be tested on the entries of `source`.
+fn tests(filter: &Filter, source: &Source) -> Vec<Test> {
+    let is_read = |tag: &&String| matches!(source, Source::Tag(read) if read == *tag);
     let mut tests = Vec::new();
-    tests.extend(filter.tags.iter().filter(|tag| source != Source::Tag((*tag).clone())).cloned().map(Test::Tag));
+    tests.extend(filter.tags.iter().filter(|tag| !is_read(tag)).cloned().map(Test::Tag));
     if matches!(source, Source::Tag(_)) && !filter.stages.is_empty() {
         tests.push(Test::Stage(filter.stages.clone()));
     }
@@ -105,14 +125,7 @@ pub fn plan(filter: &Filter, statistics: &Statistics, shards: u16, started: Mome
         tests.push(Test::View(filter.view));
     }
     tests.extend(filter.words.iter().cloned().map(Test::Word));
-
-    Plan {
-        source,
-        shards,
-        from: filter.from_date.unwrap_or(Moment::MIN),
-        to: filter.to_date.unwrap_or(Moment::MAX).min(started.previous()),
-        tests,
-    }
+    tests
 }
 
 impl fmt::Display for Plan {

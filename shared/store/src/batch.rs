@@ -16,8 +16,10 @@ use crate::keys::{Key, PK, SK};
 pub const WRITE_BATCH: usize = 25;
 /// Keys in one `BatchGetItem`; DynamoDB takes no more.
 pub const READ_BATCH: usize = 100;
-/// Batches of one call that are under way at once.
-pub const IN_FLIGHT: usize = 16;
+/// Batches of one call that are written at once: two hundred items, more than a partition takes in the time of a call.
+pub const IN_FLIGHT: usize = 8;
+/// Batches of one call that are read at once: each is as many items as four that are written.
+pub const READS_IN_FLIGHT: usize = IN_FLIGHT * WRITE_BATCH / READ_BATCH;
 /// Attempts of a batch, the first one among them.
 pub const BATCH_ATTEMPTS: usize = 10;
 /// The first pause between two attempts, before jitter.
@@ -107,7 +109,7 @@ impl Store {
         let mut batches = keys.chunks(READ_BATCH).map(|keys| keys.iter().map(|key| keyed(key)).collect());
         let mut under_way = FuturesUnordered::new();
         loop {
-            while under_way.len() < IN_FLIGHT
+            while under_way.len() < READS_IN_FLIGHT
                 && let Some(batch) = batches.next()
             {
                 under_way.push(self.get_batch(batch, consistent));

@@ -13,7 +13,6 @@ use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{
     Credentials, SharedCredentialsProvider, SharedInterceptor, StalledStreamProtectionConfig,
 };
-use aws_sdk_dynamodb::error::ProvideErrorMetadata as _;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity, ReturnValue, TransactWriteItem};
 
@@ -283,9 +282,6 @@ impl Store {
                     } else {
                         StoreError::Refused { operation: OPERATION, source: Box::new(error) }
                     }
-                }
-                Some(service) if service.code() == Some("TransactionInProgressException") => {
-                    StoreError::ConditionFailed { operation: OPERATION }
                 }
                 _ => StoreError::from_sdk(OPERATION, error),
             }),

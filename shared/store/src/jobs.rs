@@ -128,6 +128,10 @@ pub struct Chunk {
     pub after: Progress,
 }
 
+/// How long chunks are kept beyond the time in which an undo can be asked for, so that one that was asked for in the last
+/// moment finds all of them: a week.
+const UNDO_SECONDS: i64 = 7 * 24 * 60 * 60;
+
 const DOC: &str = "doc";
 const CHUNK: &str = "chunk";
 const BODY: &str = "body";
@@ -240,10 +244,17 @@ impl Store {
         Ok(TransactWriteItem::builder().put(put).build())
     }
 
-    pub(crate) fn transact_delete(&self, key: &Key) -> Result<TransactWriteItem, StoreError> {
+    pub(crate) fn transact_delete<const N: usize>(
+        &self,
+        key: &Key,
+        condition: Option<&str>,
+        of: [(&str, AttributeValue); N],
+    ) -> Result<TransactWriteItem, StoreError> {
         let delete = Delete::builder()
             .table_name(&self.table)
             .set_key(Some(items::keyed(key)))
+            .set_condition_expression(condition.map(ToOwned::to_owned))
+            .set_expression_attribute_values(Some(values(of)).filter(|values| !values.is_empty()))
             .build()
             .map_err(|error| StoreError::Corrupt(error.to_string()))?;
         Ok(TransactWriteItem::builder().delete(delete).build())
@@ -360,8 +371,8 @@ impl Store {
         Ok(self.get(&Key::OpenJob(portal.clone(), id)).await?.is_some())
     }
 
-    /// The open jobs of all portals in one of the buckets, and when each is to be looked after: half a read unit per
-    /// 4 KB, at least 1 for two buckets.
+    /// The open jobs of all portals in one of the buckets, and when each is to be looked after: 1 read unit per 4 KB,
+    /// at least 1.
     pub async fn open_jobs(&self, bucket: u8) -> Result<Vec<(PortalId, JobId, Moment)>, StoreError> {
         let items = self.query(&Range::OpenJobs(bucket), true).await?;
         items
@@ -643,7 +654,7 @@ impl Store {
         item.insert(BODY.into(), items::b(chunk.encode()?));
         item.insert(AFTER.into(), items::to_document(after)?);
         if let Some(until) = job.changes_until {
-            item.insert(EXPIRES.into(), items::n(until.timestamp().as_second()));
+            item.insert(EXPIRES.into(), items::n(until.timestamp().as_second() + UNDO_SECONDS));
         }
         self.put_if(item, "attribute_not_exists(#pk)", []).await
     }

@@ -15,8 +15,8 @@ use crate::keys::{Partition, Position};
 
 /// Matches on a page.
 pub const PAGE_MATCHES: usize = 1000;
-/// Index entries that one query reads.
-const QUERY_ENTRIES: i32 = 1000;
+/// Index entries that one query reads: as the SDK reads them they take ten times the memory of what is kept of them.
+const QUERY_ENTRIES: i32 = 250;
 /// Queries after which a page is given back though it is not full, so that a filter which selects little does not
 /// keep its caller waiting for a whole index.
 const QUERIES_PER_PAGE: usize = 8;

@@ -68,11 +68,14 @@ impl Store {
         happened(self.transact(writes).await)
     }
 
-    /// Removes a rule: 2 write units for it, and 2 for when it would have been due.
-    pub async fn delete_rule(&self, portal: &PortalId, rule: &Rule) -> Result<(), StoreError> {
-        let mut writes = vec![self.transact_delete(&Key::Rule(portal.clone(), rule.name.clone()))?];
+    /// Removes a rule, unless someone else changed it meanwhile: 2 write units for it, and 2 for when it would have been
+    /// due.
+    pub async fn delete_rule(&self, portal: &PortalId, rule: &Rule) -> Result<bool, StoreError> {
+        let key = Key::Rule(portal.clone(), rule.name.clone());
+        let seen = [(":modified", items::n(rule.modified.steps()))];
+        let mut writes = vec![self.transact_delete(&key, Some("modified = :modified"), seen)?];
         writes.extend(self.due_writes(portal, Some(rule), None)?);
-        self.transact(writes).await
+        happened(self.transact(writes).await)
     }
 
     /// Writes that a rule was looked at when it was due, and with it the job that it starts, if it does: all or nothing,
@@ -106,12 +109,12 @@ impl Store {
         if before == after {
             return Ok(Vec::new());
         }
-        let gone = before.map(|key| self.transact_delete(&key)).transpose()?;
+        let gone = before.map(|key| self.transact_delete(&key, None, [])).transpose()?;
         let coming = after.map(|key| self.transact_put(items::keyed(&key), None, [])).transpose()?;
         Ok(gone.into_iter().chain(coming).collect())
     }
 
-    /// The rules of all portals that are due at `now`, the longest due first: half a read unit per 4 KB, at least 1.
+    /// The rules of all portals that are due at `now`, the longest due first: 1 read unit per 4 KB, at least 1.
     pub async fn due_rules(&self, now: Moment) -> Result<Vec<(Moment, PortalId, RuleName)>, StoreError> {
         // `~` sorts after every name, so that what is due at this very moment is among them.
         let part = Part { consistent: true, below: Some(format!("{now}~")), ..Part::default() };
