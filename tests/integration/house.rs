@@ -120,7 +120,7 @@ fn each_crate_knows_what_it_may() {
     let outside = of(&["tests", "benches"]);
     for (known, may) in [
         ("aws-sdk-dynamodb", of(&["store"])),
-        ("aws-config", of(&["store", "api"])),
+        ("aws-config", of(&["store"])),
         ("aws-sdk-sqs", of(&["api"])),
         ("aws-sdk-eventbridge", of(&["api"])),
         ("aws_lambda_events", of(&["bulk-worker"])),

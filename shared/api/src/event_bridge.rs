@@ -6,8 +6,7 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use jobs::events::{Bus, BusError, JobEvent};
 use serde::Serialize;
-
-use crate::aws;
+use store::client::{Endpoint, settings};
 
 /// The source of every event, which rules match on.
 pub const SOURCE: &str = "crm-access";
@@ -57,7 +56,7 @@ impl EventBridge {
     /// Lambda puts into the environment. Calls nobody, but loads the TLS roots: made before the first poll, no caller
     /// waits for that.
     pub async fn connect(name: String, endpoint: Option<&str>) -> Self {
-        Self { client: Client::new(&aws::settings(endpoint).await), name }
+        Self { client: Client::new(&settings(endpoint.map(Endpoint::at).as_ref()).await), name }
     }
 }
 

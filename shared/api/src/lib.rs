@@ -3,7 +3,6 @@
 
 pub mod answer;
 pub mod app;
-mod aws;
 pub mod call;
 pub mod config;
 pub mod contacts;

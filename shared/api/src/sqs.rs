@@ -9,8 +9,7 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt as _};
 use jobs::queue::{Message, Queue, QueueError};
-
-use crate::aws;
+use store::client::{Endpoint, settings};
 
 /// Messages in one `SendMessageBatch`; SQS takes no more.
 pub const SEND_BATCH: usize = 10;
@@ -47,7 +46,7 @@ impl SqsQueue {
     /// that Lambda puts into the environment. Calls nobody, but loads the TLS roots: made before the first poll, no
     /// caller waits for that.
     pub async fn connect(queue_url: String, endpoint: Option<&str>) -> Self {
-        Self { client: Client::new(&aws::settings(endpoint).await), url: queue_url }
+        Self { client: Client::new(&settings(endpoint.map(Endpoint::at).as_ref()).await), url: queue_url }
     }
 
     /// Sends the messages, as one batch, until all are taken or the attempts are used up. Says which are **not** known

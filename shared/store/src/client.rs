@@ -56,11 +56,25 @@ impl Endpoint {
     }
 }
 
-/// A client for the table, as a function or a local engine's neighbour needs it: with the credentials and the region
-/// that Lambda puts into the environment or, for a local engine, with any.
+/// A client for the table, as a function or a local engine's neighbour needs it, made from [`settings`].
+pub async fn connect(endpoint: Option<&Endpoint>, interceptor: Option<SharedInterceptor>) -> Client {
+    let mut config = aws_sdk_dynamodb::config::Builder::from(&settings(endpoint).await);
+    if let Some(interceptor) = interceptor {
+        config.push_interceptor(interceptor);
+    }
+    Client::from_conf(config.build())
+}
+
+/// A client for the table with the usual AWS environment of a shell: variables, profiles, single sign-on, roles.
+pub async fn connect_from_shell(endpoint: Option<&Endpoint>) -> Client {
+    Client::new(&bounded(aws_config::defaults(BehaviorVersion::latest()).load().await, endpoint))
+}
+
+/// What a client of any AWS service is made from: with the credentials and the region that Lambda puts into the
+/// environment or, for a local engine, with any.
 ///
 /// It knows no other source of credentials, which keeps most of a megabyte of sign-in protocols out of every function.
-pub async fn connect(endpoint: Option<&Endpoint>, interceptor: Option<SharedInterceptor>) -> Client {
+pub async fn settings(endpoint: Option<&Endpoint>) -> SdkConfig {
     let base = SdkConfig::builder().behavior_version(BehaviorVersion::latest());
     let base = if endpoint.is_some_and(|endpoint| endpoint.is_local) {
         let credentials = Credentials::new("local", "local", None, None, "local");
@@ -69,16 +83,13 @@ pub async fn connect(endpoint: Option<&Endpoint>, interceptor: Option<SharedInte
         base.region(EnvironmentVariableRegionProvider::new().region().await)
             .credentials_provider(SharedCredentialsProvider::new(EnvironmentVariableCredentialsProvider::new()))
     };
-    client(&base.build(), endpoint, interceptor)
+    bounded(base.build(), endpoint)
 }
 
-/// A client for the table with the usual AWS environment of a shell: variables, profiles, single sign-on, roles.
-pub async fn connect_from_shell(endpoint: Option<&Endpoint>) -> Client {
-    client(&aws_config::defaults(BehaviorVersion::latest()).load().await, endpoint, None)
-}
-
-fn client(base: &SdkConfig, endpoint: Option<&Endpoint>, interceptor: Option<SharedInterceptor>) -> Client {
-    let mut config = aws_sdk_dynamodb::config::Builder::from(base)
+/// The same at `endpoint`, with bounded attempts and times.
+fn bounded(base: SdkConfig, endpoint: Option<&Endpoint>) -> SdkConfig {
+    let mut config = base
+        .into_builder()
         .retry_config(
             RetryConfig::standard()
                 .with_max_attempts(CALL_ATTEMPTS)
@@ -96,10 +107,7 @@ fn client(base: &SdkConfig, endpoint: Option<&Endpoint>, interceptor: Option<Sha
     if let Some(endpoint) = endpoint {
         config = config.endpoint_url(&endpoint.url);
     }
-    if let Some(interceptor) = interceptor {
-        config.push_interceptor(interceptor);
-    }
-    Client::from_conf(config.build())
+    config.build()
 }
 
 impl Store {
