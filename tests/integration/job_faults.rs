@@ -259,7 +259,7 @@ impl Bed {
     }
 
     /// A job of a portal with one shard, and the message about it.
-    async fn enqueue_one(&self) -> (JobId, Message) {
+    pub(crate) async fn enqueue_one(&self) -> (JobId, Message) {
         let id = self.enqueue().await;
         let message = self.world.queue.take().unwrap();
         assert_eq!(self.world.queue.waiting(), []);
@@ -285,7 +285,7 @@ impl Bed {
         states.into_iter().filter(|(_, state)| state.revision == Some(id)).map(|(contact, _)| contact).collect()
     }
 
-    async fn is_open(&self, id: JobId) -> bool {
+    pub(crate) async fn is_open(&self, id: JobId) -> bool {
         for bucket in 0..OPEN_BUCKETS {
             if self.world.store.open_jobs(bucket).await.unwrap().iter().any(|(_, job, _)| *job == id) {
                 return true;
@@ -339,7 +339,7 @@ impl Bed {
 
     /// The job is through, to the last count; every contact is as it asks; its log has each contact that it changed once,
     /// with what it was before the job.
-    async fn check_done(&self, id: JobId) {
+    pub(crate) async fn check_done(&self, id: JobId) {
         let (job, changed) = (self.job(id).await, self.to_change());
         assert_eq!((job.state, job.percent, job.error.as_deref()), (State::Done, 100, None));
         assert!(job.started.is_some() && job.finished.is_some(), "{job:?}");
@@ -366,7 +366,7 @@ impl Bed {
     }
 
     /// Every contact has the access that it had at the beginning.
-    async fn check_restored(&self) {
+    pub(crate) async fn check_restored(&self) {
         let states = self.states().await;
         for number in self.numbers().map(|number| i32::try_from(number).unwrap()) {
             let is = states.get(&number).cloned().unwrap_or_default();

@@ -5,6 +5,7 @@
 mod aws_edges;
 mod bad_input;
 mod callers;
+mod contacts_run;
 mod documents;
 mod faults;
 mod filter;

@@ -1,6 +1,7 @@
-//! The job engine: sets the access of every contact that a plan selects, however many there are, and takes it back.
+//! The job engine: sets the access of every contact that a plan selects, however many there are, or that a call names,
+//! and takes it back.
 //!
-//! A job has as many shards as its portal, each worked through in pages by whoever holds the shard's lease. Of a page the
+//! A job has as many shards as its portal, or one where contacts are named, each worked through in pages by whoever holds the shard's lease. Of a page the
 //! access records are read; what the caller may not edit and what already is as asked is dropped; what is left is a
 //! chunk. A chunk is written **before** the records it is about, with what each had: it is the undo log, the audit and the
 //! checkpoint. Then the records are written, each with the job as its revision, then the shard's progress, which renews
@@ -13,21 +14,25 @@
 //! waited for the positions up to the end of the answer's page, whatever the number of matches.
 
 pub mod changes;
+pub mod contacts_run;
 pub mod context;
 pub mod events;
 pub mod filter_run;
 pub mod queue;
 pub mod requests;
 pub mod rules;
+pub mod run;
 pub mod shard;
 mod source;
 pub mod sweep;
 mod top;
 pub mod worker;
 
+pub use contacts_run::ContactsRun;
 pub use context::{Clock, Events, Jobs};
-pub use filter_run::{Applied, FilterRun, Outcome, RunError};
+pub use filter_run::{FilterRun, RunError};
 pub use queue::{Message, Queue, QueueError};
+pub use run::{Applied, Outcome};
 pub use shard::{Deadline, Stopped};
 pub use sweep::Abandoned;
 pub use worker::{WorkError, Worked};

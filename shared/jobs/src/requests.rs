@@ -8,7 +8,7 @@ use store::StoreError;
 use store::jobs::ShardState;
 
 use crate::context::Jobs;
-use crate::filter_run::side_by_side;
+use crate::run::side_by_side;
 
 impl Jobs {
     /// How far the shards of a job are that is not over: 1 read unit. Of one that is over, nothing is read.

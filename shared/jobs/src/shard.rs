@@ -174,33 +174,21 @@ impl<'a> ShardWork<'a> {
     async fn take(&mut self, step: Step) -> Result<(), Stopped> {
         let mut place = self.progress.place;
         for item in step.items {
+            let counts = item.verdict.counts();
             match item.verdict {
-                Verdict::Hidden => {}
+                Verdict::Hidden | Verdict::Skipped => {}
                 Verdict::Done => self.met_done = true,
-                Verdict::Skipped => {
-                    self.pending.matched += 1;
-                    self.pending.skipped += 1;
-                }
-                Verdict::Unchanged(position) => {
-                    self.pending.matched += 1;
-                    self.pending.unchanged += 1;
-                    self.positions.extend(position);
-                }
+                Verdict::Unchanged(position) => self.positions.extend(position),
                 Verdict::Change(change, position) => {
                     if !self.chunk.push(&change) {
                         self.flush(place, false).await?;
                         self.chunk.push(&change);
                     }
-                    self.pending.matched += 1;
-                    if change.conflict {
-                        self.pending.conflicts += 1;
-                    } else {
-                        self.pending.updated += 1;
-                    }
                     self.changes.push(change);
                     self.positions.extend(position);
                 }
             }
+            self.pending += counts;
             place = Some(item.behind);
         }
         self.looked = step.looked;
@@ -429,10 +417,17 @@ impl<'a> ShardWork<'a> {
         (self.open, self.unwritten) = (Some(chunk.after), open.len());
         let states = jobs.store.current_access_of(portal, &ids).await?;
         let revision = |change: &Change| states.get(&change.contact).and_then(|state| state.revision);
+        // A contact that had no record and has none may have been removed; then it is not to get one.
+        let is_bare = |change: &Change| change.revision.is_none() && !states.contains_key(&change.contact);
+        let bare: Vec<ContactId> = open.iter().filter(|change| is_bare(change)).map(|change| change.contact).collect();
+        let existing = jobs.store.existing(portal, &bare).await?;
         let (same, other): (Vec<&Change>, Vec<&Change>) = open
             .into_iter()
             .filter(|change| revision(change) != Some(job.id))
-            .partition(|change| revision(change) == change.revision);
+            .partition(|change| match is_bare(change) {
+                true => existing.contains(&change.contact),
+                false => revision(change) == change.revision,
+            });
         // Those that the worker before this one had found changed are to be counted still.
         let mut late: HashSet<ContactId> = chunk.late.into_iter().collect();
         late.extend(other.iter().map(|change| change.contact));

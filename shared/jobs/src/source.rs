@@ -1,22 +1,23 @@
-//! What a shard of a job is about, page by page: the matches of a plan, or the changes of the job that is undone.
+//! What a shard of a job is about, page by page: the matches of a plan, contacts that are named, or the changes of the
+//! job that is undone.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use models::access::{Access, Caller};
 use models::id::{ContactId, PortalId};
-use models::job::{Change, JobId};
+use models::job::{Change, Counts, JobId};
 use models::plan::Plan;
 use store::contacts::AccessState;
 use store::jobs::Place;
 use store::keys::Position;
-use store::matches::{Cursor, MatchPage, Matches};
+use store::matches::{Cursor, MatchPage, Matches, PAGE_MATCHES};
 use store::{Store, StoreError};
 
 /// A page of what a shard is about, judged.
 #[derive(Debug)]
 pub(crate) struct Step {
     pub(crate) items: Vec<Judged>,
-    /// Index entries or changes that were looked at for it.
+    /// Index entries, named contacts or changes that were looked at for it.
     pub(crate) looked: u64,
     /// Where the reading goes on behind it.
     pub(crate) behind: Place,
@@ -34,7 +35,7 @@ pub(crate) struct Judged {
 /// What is to become of a contact.
 #[derive(Debug)]
 pub(crate) enum Verdict {
-    /// It does not exist for the caller, or is met twice.
+    /// It does not exist, or not for the caller, or is met twice.
     Hidden,
     /// It is done by this very job.
     Done,
@@ -46,10 +47,26 @@ pub(crate) enum Verdict {
     Change(Change, Option<Position>),
 }
 
+impl Verdict {
+    /// What it adds to the counts once it is carried out.
+    pub(crate) fn counts(&self) -> Counts {
+        let mut counts = Counts { matched: 1, ..Counts::default() };
+        match self {
+            Self::Hidden | Self::Done => counts.matched = 0,
+            Self::Skipped => counts.skipped = 1,
+            Self::Unchanged(_) => counts.unchanged = 1,
+            Self::Change(change, _) if change.conflict => counts.conflicts = 1,
+            Self::Change(..) => counts.updated = 1,
+        }
+        counts
+    }
+}
+
 /// Where a shard's pages come from.
 #[derive(Debug)]
 pub(crate) enum Source<'a> {
     Matches(MatchSource<'a>),
+    Contacts(ContactSource<'a>),
     Changes(ChangeSource<'a>),
 }
 
@@ -57,18 +74,53 @@ impl Source<'_> {
     pub(crate) async fn next(&mut self) -> Result<Option<Step>, StoreError> {
         match self {
             Self::Matches(source) => source.next().await,
+            Self::Contacts(source) => source.next().await,
             Self::Changes(source) => source.next().await,
         }
     }
 }
 
-/// What matches are read for.
+/// What contacts are judged for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// To be counted and shown.
     Preview,
     /// To be written by this job.
     Write(JobId),
+}
+
+/// Judges contacts that are all to have the same access.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Judge<'a> {
+    pub(crate) caller: Caller,
+    pub(crate) target: &'a Access,
+    pub(crate) purpose: Purpose,
+}
+
+impl Judge<'_> {
+    /// What is to become of a contact with this access; an answer shows it by its position.
+    pub(crate) fn judge(&self, contact: ContactId, position: Option<Position>, state: &AccessState) -> Verdict {
+        // It was met before, moved to another partition since, or another worker is at the same shard.
+        if matches!(self.purpose, Purpose::Write(job) if state.revision == Some(job)) {
+            return Verdict::Done;
+        }
+        if !self.caller.may_see(&state.access) {
+            Verdict::Hidden
+        } else if !self.caller.may_edit(&state.access) {
+            Verdict::Skipped
+        } else if state.access == *self.target {
+            Verdict::Unchanged(position)
+        } else {
+            let change = Change {
+                contact,
+                before: state.access.clone(),
+                revision: state.revision,
+                after: None,
+                conflict: false,
+            };
+            Verdict::Change(change, position)
+        }
+    }
 }
 
 /// The matches of a plan, each of which is to have the same access.
@@ -78,9 +130,7 @@ pub(crate) struct MatchSource<'a> {
     portal: &'a PortalId,
     matches: Matches<'a>,
     end: Cursor,
-    caller: Caller,
-    target: &'a Access,
-    purpose: Purpose,
+    judge: Judge<'a>,
 }
 
 impl<'a> MatchSource<'a> {
@@ -89,9 +139,7 @@ impl<'a> MatchSource<'a> {
         portal: &'a PortalId,
         (plan, shard): (&'a Plan, u16),
         place: Option<Place>,
-        caller: Caller,
-        target: &'a Access,
-        purpose: Purpose,
+        judge: Judge<'a>,
     ) -> Self {
         let cursor = match place {
             Some(Place::Matches(cursor)) => cursor,
@@ -102,9 +150,7 @@ impl<'a> MatchSource<'a> {
             portal,
             matches: Matches::new(store, portal, plan, shard, cursor),
             end: Cursor { partition: plan.source.partitions(), after: None },
-            caller,
-            target,
-            purpose,
+            judge,
         }
     }
 
@@ -126,7 +172,10 @@ impl<'a> MatchSource<'a> {
                 let state = states.get(&contact).unwrap_or(&public);
                 // A contact that was moved behind the reading is met again; the same records cannot be written side by
                 // side.
-                let verdict = if met.insert(contact) { self.judge(found.position, state) } else { Verdict::Hidden };
+                let verdict = match met.insert(contact) {
+                    true => self.judge.judge(contact, Some(found.position), state),
+                    false => Verdict::Hidden,
+                };
                 Judged { verdict, behind: Place::Matches(found.cursor) }
             })
             .collect();
@@ -137,28 +186,75 @@ impl<'a> MatchSource<'a> {
             last: page.next.is_none(),
         }
     }
+}
 
-    fn judge(&self, position: Position, state: &AccessState) -> Verdict {
-        // It was moved to another partition while the run was under way, or another worker is at the same shard.
-        if matches!(self.purpose, Purpose::Write(job) if state.revision == Some(job)) {
-            return Verdict::Done;
-        }
-        if !self.caller.may_see(&state.access) {
-            Verdict::Hidden
-        } else if !self.caller.may_edit(&state.access) {
-            Verdict::Skipped
-        } else if state.access == *self.target {
-            Verdict::Unchanged(Some(position))
-        } else {
-            let change = Change {
-                contact: position.contact,
-                before: state.access.clone(),
-                revision: state.revision,
-                after: None,
-                conflict: false,
+/// Contacts that are named, each of which is to have the same access.
+#[derive(Debug)]
+pub(crate) struct ContactSource<'a> {
+    store: &'a Store,
+    portal: &'a PortalId,
+    contacts: &'a [ContactId],
+    /// How many of them are behind.
+    behind: usize,
+    /// Their access, where it was read already.
+    known: Option<&'a BTreeMap<ContactId, AccessState>>,
+    judge: Judge<'a>,
+}
+
+impl<'a> ContactSource<'a> {
+    /// The contacts as they are when their page is read.
+    pub(crate) fn new(
+        store: &'a Store,
+        portal: &'a PortalId,
+        contacts: &'a [ContactId],
+        place: Option<Place>,
+        judge: Judge<'a>,
+    ) -> Self {
+        let behind = match place {
+            Some(Place::Contacts(behind)) => behind,
+            _ => 0,
+        };
+        Self { store, portal, contacts, behind, known: None, judge }
+    }
+
+    /// The same with what was read of them just now; who is not in it does not exist.
+    pub(crate) fn knowing(self, known: &'a BTreeMap<ContactId, AccessState>) -> Self {
+        Self { known: Some(known), ..self }
+    }
+
+    async fn next(&mut self) -> Result<Option<Step>, StoreError> {
+        let rest = self.contacts.get(self.behind..).unwrap_or_default();
+        let Some(page) = rest.chunks(PAGE_MATCHES).next() else { return Ok(None) };
+        let read = match self.known {
+            Some(_) => BTreeMap::new(),
+            None => self.read(page).await?,
+        };
+        let states = self.known.unwrap_or(&read);
+        let first = self.behind;
+        self.behind += page.len();
+        let items = page.iter().zip(first + 1..).map(|(&contact, behind)| {
+            let verdict = match states.get(&contact) {
+                Some(state) => self.judge.judge(contact, None, state),
+                None => Verdict::Hidden,
             };
-            Verdict::Change(change, Some(position))
-        }
+            Judged { verdict, behind: Place::Contacts(behind) }
+        });
+        Ok(Some(Step {
+            items: items.collect(),
+            looked: page.len() as u64,
+            behind: Place::Contacts(self.behind),
+            last: self.behind == self.contacts.len(),
+        }))
+    }
+
+    /// The access of those that exist, as it is now. An access record goes with its contact, so only a contact without
+    /// one is itself looked for.
+    async fn read(&self, page: &[ContactId]) -> Result<BTreeMap<ContactId, AccessState>, StoreError> {
+        let states = self.store.current_access_of(self.portal, page).await?;
+        let bare: Vec<ContactId> = page.iter().filter(|contact| !states.contains_key(contact)).copied().collect();
+        let existing = self.store.existing(self.portal, &bare).await?;
+        let public = existing.into_iter().map(|contact| (contact, AccessState::default()));
+        Ok(states.into_iter().chain(public).collect())
     }
 }
 

@@ -9,7 +9,7 @@ use store::StoreError;
 use store::keys::OPEN_BUCKETS;
 
 use crate::context::Jobs;
-use crate::filter_run::side_by_side;
+use crate::run::side_by_side;
 use crate::shard::Deadline;
 use crate::worker::WorkError;
 

@@ -14,7 +14,7 @@ use crate::context::{Events, Jobs};
 use crate::events::{BusError, JobEvent};
 use crate::queue::Message;
 use crate::shard::{Deadline, ShardWork, Stopped, lease_end};
-use crate::source::{ChangeSource, MatchSource, Purpose, Source};
+use crate::source::{ChangeSource, ContactSource, Judge, MatchSource, Purpose, Source};
 
 /// What came of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,9 +155,10 @@ impl Jobs {
             (Work::Filter { plan, .. }, Some(filter)) => Some(plan.restored(filter)),
             _ => None,
         };
+        let judge = |purpose| Judge { caller: job.caller(), target, purpose };
         let matches = |plan, place, purpose| {
             let plan = restored.as_ref().unwrap_or(plan);
-            Source::Matches(MatchSource::new(&self.store, portal, (plan, shard), place, job.caller(), target, purpose))
+            Source::Matches(MatchSource::new(&self.store, portal, (plan, shard), place, judge(purpose)))
         };
         // A shard that nobody got anywhere with has no chunk to be finished.
         let is_new = state.tries == 1 && state.progress == Progress::default() && state.counted.is_none();
@@ -183,6 +184,10 @@ impl Jobs {
                 matches(plan, work.progress.place, Purpose::Write(job.id))
             }
             Work::Filter { plan, .. } => matches(plan, work.progress.place, Purpose::Write(job.id)),
+            Work::Contacts { contacts, .. } => {
+                let (contacts, judge) = (contacts.as_slice(), judge(Purpose::Write(job.id)));
+                Source::Contacts(ContactSource::new(&self.store, portal, contacts, work.progress.place, judge))
+            }
             Work::Undo { single } => {
                 let undone = (job.undo_of.unwrap_or_default(), shard, *single);
                 Source::Changes(ChangeSource::new(&self.store, portal, undone, work.progress.place, job.id))

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::access::{Access, Caller};
+use crate::contact_set::ContactSet;
 use crate::filter::Filter;
 use crate::id::ContactId;
 use crate::moment::Moment;
@@ -18,6 +19,8 @@ pub type JobId = Uuid;
 pub enum Kind {
     /// One contact.
     Contact,
+    /// The contacts that a call names.
+    Contacts,
     /// The contacts that a filter selects.
     Filter,
     /// The contacts that another job changed.
@@ -57,7 +60,7 @@ impl State {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Counts {
-    /// Matches that the caller may see; of an undo: contacts that the job had changed.
+    /// Matches, or named contacts, that the caller may see; of an undo: contacts that the job had changed.
     pub matched: u64,
     /// Contacts written.
     pub updated: u64,
@@ -105,6 +108,13 @@ pub enum Work {
         /// Over how many changes nothing is to be written, when that is still to be counted.
         max_affected: Option<u64>,
     },
+    /// To set the access of contacts that are named.
+    Contacts {
+        /// Which.
+        contacts: ContactSet,
+        /// Whether the caller was an administrator when it asked.
+        is_admin: bool,
+    },
     /// To restore what was before another job.
     Undo {
         /// Whether that job was about one contact, and so keeps what was before in its own record.
@@ -148,7 +158,7 @@ pub struct Job {
     pub percent: u8,
     /// How many shards of work it has.
     pub shards: u16,
-    /// About how many index entries or changes are to be looked at.
+    /// About how many index entries, named contacts or changes are to be looked at.
     pub expected: u64,
     /// Until when it is known what was before it; forever, when none.
     pub changes_until: Option<Moment>,
@@ -164,7 +174,11 @@ impl Job {
 
     /// On whose behalf its workers decide.
     pub fn caller(&self) -> Caller {
-        Caller { user: self.created_by, is_admin: !matches!(self.work, Work::Filter { is_admin: false, .. }) }
+        let is_admin = match &self.work {
+            Work::Filter { is_admin, .. } | Work::Contacts { is_admin, .. } => *is_admin,
+            Work::Done | Work::Undo { .. } => true,
+        };
+        Caller { user: self.created_by, is_admin }
     }
 
     /// Whether its changes are counted before the first one is made.
@@ -198,7 +212,7 @@ pub struct Change {
 pub struct ShardSummary {
     /// Whether it is through.
     pub done: bool,
-    /// Index entries or changes looked at.
+    /// Index entries, named contacts or changes looked at.
     pub looked: u64,
     /// What was done.
     pub counts: Counts,

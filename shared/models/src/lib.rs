@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod contact;
+pub mod contact_set;
 pub mod filter;
 pub mod fold;
 pub mod id;

@@ -17,6 +17,9 @@ pub const MAX_PAGE: usize = 1000;
 /// Values in one array of a request: managers, tags, stages or types.
 pub const MAX_LIST_VALUES: usize = 1000;
 
+/// Contacts that one call names.
+pub const MAX_NAMED_CONTACTS: usize = 1000;
+
 /// Faults that are named of one request. Each takes less than 1 KB of the answer.
 pub const MAX_FAULTS: usize = 20;
 
@@ -82,6 +85,8 @@ const _: () = assert!(RENEW_MILLIS + LEASE_MARGIN_MILLIS < LEASE_MILLIS / 2);
 // The one call that holds leases and renews none of them before its first page is over before they end.
 const _: () = assert!(SYNCHRONOUS_RUN_MILLIS < LEASE_MILLIS - LEASE_MARGIN_MILLIS);
 
+// Who names contacts gets all of them on the one page of the answer.
+const _: () = assert!(MAX_NAMED_CONTACTS <= MAX_PAGE);
 const _: () = assert!(SYNCHRONOUS_RUN_MILLIS + ANSWER_RESERVE_MILLIS <= 30_000);
 const _: () = assert!(RUN_GRACE_MILLIS < ANSWER_RESERVE_MILLIS);
 // The headers have what is left.

@@ -16,9 +16,9 @@ use uuid::Uuid;
 use crate::access::Access;
 use crate::filter::{Filter, ListView};
 use crate::fold::{fold, fold_tag};
-use crate::id::PortalId;
+use crate::id::{ContactId, PortalId};
 use crate::invalid::{Fault, Invalid, nearest};
-use crate::limits::{MAX_FAULTS, MAX_FILTER_VALUE_BYTES, MAX_LIST_VALUES, MAX_PAGE, MAX_TAG_BYTES};
+use crate::limits::{MAX_FAULTS, MAX_FILTER_VALUE_BYTES, MAX_LIST_VALUES, MAX_NAMED_CONTACTS, MAX_PAGE, MAX_TAG_BYTES};
 use crate::moment::{Edge, Moment};
 use crate::rule::Schedule;
 
@@ -47,6 +47,31 @@ impl SetContactAccess {
         let managers = fields.uuids("managerList");
         fields.finish()?;
         Ok(Self { target: Access::requested(!is_shared, managers) })
+    }
+}
+
+/// The body of `PUT …/contact/access`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetContactsAccess {
+    /// Which contacts: 1 to [`MAX_NAMED_CONTACTS`], each once, in the order of first mention.
+    pub contacts: Vec<ContactId>,
+    /// What their access becomes.
+    pub target: Access,
+}
+
+impl SetContactsAccess {
+    /// Reads the body.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`] names every field that is missing, unknown or of a wrong type.
+    pub fn parse(body: &[u8]) -> Result<Self, Invalid> {
+        let mut fields = Fields::parse(body, &["contactid", "isShared", "managerList"])?;
+        let contacts = fields.contacts("contactid");
+        let is_shared = fields.required_bool("isShared", "true makes the contacts public, false private");
+        let managers = fields.uuids("managerList");
+        fields.finish()?;
+        Ok(Self { contacts, target: Access::requested(!is_shared, managers) })
     }
 }
 
@@ -407,6 +432,48 @@ impl Fields {
             }
         }
         ids
+    }
+
+    /// The identifiers of the contacts that are meant: one or an array of them, each once, in the order of first
+    /// mention.
+    fn contacts(&mut self, name: &str) -> Vec<ContactId> {
+        self.require(name, "the identifiers of the contacts, such as [5,7], or one alone");
+        let Some(value) = self.object.remove(name) else { return Vec::new() };
+        let (values, is_alone) = match value {
+            // What is mentioned twice counts once, so how many there are is known at the end.
+            Value::Array(values) => (values, false),
+            Value::Number(_) => (vec![value], true),
+            other => {
+                self.wrong(name, "an array of whole numbers, or one whole number", &other);
+                return Vec::new();
+            }
+        };
+        if values.is_empty() {
+            self.fault(name, "must name at least one contact; it is empty");
+        }
+        let (mut contacts, mut seen) = (Vec::new(), HashSet::new());
+        for (i, value) in values.iter().enumerate() {
+            match value.as_i64().map(ContactId::try_from) {
+                Some(Ok(contact)) if seen.insert(contact) => contacts.push(contact),
+                Some(Ok(_)) => {}
+                _ => {
+                    let field = if is_alone { name.to_owned() } else { format!("{name}[{i}]") };
+                    self.wrong(field, &format!("a whole number from 1 to {}", ContactId::MAX), value);
+                }
+            }
+            // A body has room for half a million wrong values, an answer has not.
+            if self.faults.len() > MAX_FAULTS {
+                break;
+            }
+        }
+        if contacts.len() > MAX_NAMED_CONTACTS {
+            let message = format!(
+                "names {} contacts; at most {MAX_NAMED_CONTACTS} are taken, so make several calls or use a filter",
+                contacts.len()
+            );
+            self.fault(name, message);
+        }
+        contacts
     }
 
     /// Tags, trimmed and folded, each once, in the order of first mention.

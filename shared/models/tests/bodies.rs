@@ -1,4 +1,5 @@
-//! Bodies of both endpoints, good and bad, in `snapshots/contact-bodies.snap` and `snapshots/filter-bodies.snap`.
+//! Bodies of the endpoints that set access, good and bad, in `snapshots/contact-bodies.snap`,
+//! `snapshots/contacts-bodies.snap` and `snapshots/filter-bodies.snap`.
 //!
 //! A message is reviewed there as its reader gets it: it has to say what to do.
 
@@ -7,14 +8,20 @@ use std::fmt::Write as _;
 use jiff::tz::TimeZone;
 use models::access::Access;
 use models::invalid::Invalid;
-use models::limits::{MAX_FAULTS, MAX_LIST_VALUES, MAX_TAG_BYTES};
-use models::request::{SetContactAccess, SetFilterAccess};
+use models::limits::{MAX_FAULTS, MAX_LIST_VALUES, MAX_NAMED_CONTACTS, MAX_TAG_BYTES};
+use models::request::{SetContactAccess, SetContactsAccess, SetFilterAccess};
 use proptest::prelude::*;
 
 const MIKE: &str = "9924256a-739c-462b-af15-e652a3b1b6eb";
 
 fn contact(body: &[u8]) -> Result<String, Invalid> {
     SetContactAccess::parse(body).map(|request| target(&request.target))
+}
+
+fn contacts(body: &[u8]) -> Result<String, Invalid> {
+    let request = SetContactsAccess::parse(body)?;
+    let ids = request.contacts.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    Ok(format!("{} contact(s) {} -> {}", request.contacts.len(), abridged(&ids), target(&request.target)))
 }
 
 fn filter(body: &[u8]) -> Result<String, Invalid> {
@@ -188,6 +195,50 @@ fn bodies_of_set_contact_access() {
 }
 
 #[test]
+fn bodies_of_set_contacts_access() {
+    let with = |ids: &str| format!(r#"{{"contactid":{ids},"isShared":false}}"#);
+    let numbers = |ids: std::ops::RangeInclusive<usize>| ids.map(|id| id.to_string()).collect::<Vec<_>>().join(",");
+    let most = numbers(1..=MAX_NAMED_CONTACTS);
+    let mut bodies = vec![
+        r#"{"contactid":[5,7],"isShared":true}"#.to_owned(),
+        format!(r#"{{"contactid":5,"isShared":false,"managerList":["{MIKE}","{MIKE}"]}}"#),
+        // In the order asked, each once.
+        with("[9,2147483647,1,9,2147483647,3]"),
+        with("7.0"),
+        with("[]"),
+        with("0"),
+        with("[-5,0,1,2147483648,18446744073709551616,2.5,\"7\",null]"),
+        // As many as are taken, however often each is mentioned; and one more.
+        with(&format!("[{most},{most},{most}]")),
+        with(&format!("[{}]", numbers(1..=MAX_NAMED_CONTACTS + 1))),
+        with(&list("\"5\"", 100_000)),
+        "{}".to_owned(),
+        r#"{"isShared":true}"#.to_owned(),
+        r#"{"contactid":[5]}"#.to_owned(),
+        r#"{"contactid":[5],"contactid":[7],"isShared":true}"#.to_owned(),
+        r#"{"contactid":[5],"isPrivate":true}"#.to_owned(),
+        r#"{"contactid":0,"isShared":1,"managerList":"x","color":null}"#.to_owned(),
+    ];
+    for field in ["contactId", "contactIds", "contactids", "ContactID", "ids", "id", "contacts", "contactId[0]"] {
+        bodies.push(format!(r#"{{"{field}":[5],"isShared":true}}"#));
+    }
+    let beside = |field: &str, value: &str| match field {
+        "contactid" => format!(r#"{{"contactid":{value},"isShared":true}}"#),
+        "isShared" => format!(r#"{{"contactid":5,"isShared":{value}}}"#),
+        _ => format!(r#"{{"contactid":5,"isShared":true,"{field}":{value}}}"#),
+    };
+    let values = ["contactid", "isShared", "managerList"].map(|field| {
+        VALUES.iter().map(|value| check(contacts, beside(field, value).as_bytes())).collect::<String>() + "\n"
+    });
+    let text = not_an_object(contacts)
+        + "\n"
+        + &bodies.iter().map(|body| check(contacts, body.as_bytes())).collect::<String>()
+        + "\n"
+        + &values.concat();
+    crate::check_file("contacts-bodies", &text);
+}
+
+#[test]
 fn bodies_of_set_filter_access() {
     let tag = |bytes: usize| format!(r#"{{"tags":["{}"],"isPrivate":true}}"#, "t".repeat(bytes));
     let with = |fields: &str| format!("{{{fields},\"isPrivate\":true}}");
@@ -312,10 +363,13 @@ fn a_body_full_of_faults_has_a_short_answer() {
     let unknown = (0..100_000).map(|i| format!("\"{i}\":1")).collect::<Vec<_>>().join(",");
     let repeated = vec!["\"x\":1,\"y\":1"; 50_000].join(",");
     let values = list("3", MAX_LIST_VALUES);
-    for body in
-        [format!("{{{unknown}}}"), format!("{{{repeated}}}"), format!("{{\"managerList\":{values},\"tags\":{values}}}")]
-    {
-        for read in [contact as Read, filter] {
+    for body in [
+        format!("{{{unknown}}}"),
+        format!("{{{repeated}}}"),
+        format!("{{\"managerList\":{values},\"tags\":{values}}}"),
+        format!("{{\"contactid\":{}}}", list("0", 100_000)),
+    ] {
+        for read in [contact as Read, contacts, filter] {
             let invalid = read(body.as_bytes()).unwrap_err();
             assert!(
                 invalid.faults.len() <= MAX_FAULTS + 1 && invalid.to_string().len() < 1024 * MAX_FAULTS,
@@ -338,6 +392,7 @@ fn json() -> impl Strategy<Value = serde_json::Value> {
     let key = prop_oneof![
         prop::sample::select(
             &[
+                "contactid",
                 "isShared",
                 "isPrivate",
                 "managerList",
@@ -365,7 +420,7 @@ proptest! {
     #[test]
     fn any_json_is_taken_or_explained(value in json()) {
         let body = value.to_string();
-        for read in [contact as Read, filter] {
+        for read in [contact as Read, contacts, filter] {
             if let Err(invalid) = read(body.as_bytes()) {
                 prop_assert!(!invalid.faults.is_empty());
                 prop_assert!(invalid.faults.iter().all(|fault| !fault.message.is_empty() && fault.message.chars().count() < 512), "{invalid}");
@@ -375,7 +430,7 @@ proptest! {
 
     #[test]
     fn any_bytes_are_taken_or_explained(body: Vec<u8>) {
-        for read in [contact as Read, filter] {
+        for read in [contact as Read, contacts, filter] {
             if let Err(invalid) = read(&body) {
                 prop_assert!(!invalid.faults.is_empty());
             }

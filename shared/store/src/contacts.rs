@@ -219,6 +219,21 @@ impl Store {
         self.read_access(portal, ids, true).await
     }
 
+    /// Says which contacts exist now: 1 read unit each, per 4 KB of the contact.
+    pub async fn existing(&self, portal: &PortalId, ids: &[ContactId]) -> Result<HashSet<ContactId>, StoreError> {
+        let keys: Vec<Key> = ids.iter().map(|&id| Key::Contact(portal.clone(), id)).collect();
+        let mut existing = HashSet::with_capacity(ids.len());
+        self.get_each(&keys, true, |item| match items::key_of(&item)? {
+            Key::Contact(_, id) => {
+                existing.insert(id);
+                Ok(())
+            }
+            other => Err(StoreError::Corrupt(format!("{other:?} was not asked for"))),
+        })
+        .await?;
+        Ok(existing)
+    }
+
     async fn read_access(
         &self,
         portal: &PortalId,

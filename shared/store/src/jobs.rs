@@ -23,6 +23,8 @@ use crate::matches::Cursor;
 pub enum Place {
     /// In the partitions of an index.
     Matches(Cursor),
+    /// Among contacts that are named: how many of them are behind.
+    Contacts(usize),
     /// In the chunks of the job that is undone: the number of one, and how many of its entries are behind.
     Chunk {
         /// The chunk's number.
@@ -39,7 +41,7 @@ pub struct Progress {
     pub place: Option<Place>,
     /// Number of the next chunk.
     pub next_chunk: u32,
-    /// Index entries or changes looked at so far.
+    /// Index entries, named contacts or changes looked at so far.
     pub looked: u64,
     /// What was done so far.
     pub counts: Counts,
@@ -198,7 +200,7 @@ fn values<const N: usize>(values: [(&str, AttributeValue); N]) -> HashMap<String
 
 impl Store {
     /// Writes a new job, its place in its user's list and that it is open: 3 write units, more for a filter of over
-    /// about 500 bytes. With a lease all its shards are taken up at once, for 1 write unit each. When nobody took it up
+    /// about 500 bytes and for contacts that are named, at most 4 KB of them. With a lease all its shards are taken up at once, for 1 write unit each. When nobody took it up
     /// by `due`, it is looked after.
     pub async fn create_job(
         &self,

@@ -1,0 +1,499 @@
+//! The job behind a call that names contacts: what it changes, records and costs, whether the call waits for it or a
+//! worker does it, and what becomes of it when something goes wrong on the way.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jobs::{Applied, ContactsRun, Deadline};
+use models::access::{Access, Caller, ShareType};
+use models::id::ContactId;
+use models::job::{Change, Counts, Job, JobId, Kind, State};
+use serde_json::{Value, json};
+use store::contacts::{AccessRecord, AccessState};
+use store::keys::{Key, PK, SK};
+use tests::World;
+use tests::proxy::Verdict;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::job_faults::{Bed, Step, at, target};
+use crate::portal::{
+    ADA, ADA_TOKEN, MIKE, SAM, access, access_of, acme_with, contact, contact_id, contact_with, id, job, lines, portal,
+    private,
+};
+use crate::workers::proxied;
+
+const ADMIN: Caller = Caller { user: ADA, is_admin: true };
+const MIKES: Caller = Caller { user: MIKE, is_admin: false };
+
+/// A run over these contacts of `acme`, which are loaded for it.
+async fn run_of(world: &World, caller: Caller, contacts: impl IntoIterator<Item = i64>, target: Access) -> ContactsRun {
+    let contacts: Vec<ContactId> = contacts.into_iter().map(contact_id).collect();
+    let loaded = world.store.load(&id("acme"), &contacts, []).await.unwrap();
+    ContactsRun {
+        portal: id("acme"),
+        caller,
+        contacts: loaded.contacts.into_iter().map(|(contact, (_, state))| (contact, state)).collect(),
+        target,
+        started: world.app.now(),
+    }
+}
+
+async fn record(world: &World, id: JobId) -> Job {
+    world.store.job(&crate::portal::id("acme"), id).await.unwrap().unwrap()
+}
+
+/// Applies a run that gets through, and says which job that is.
+async fn applied(world: &World, run: &ContactsRun) -> JobId {
+    let id = world.jobs().new_id();
+    match run.apply(world.jobs(), id, &Deadline::never()).await.unwrap() {
+        Applied::Whole { job, outcome } => {
+            assert_eq!((job.id, job.counts, outcome.counts), (id, run.counts(), run.counts()));
+            assert_eq!(outcome.page, []);
+            assert_eq!(record(world, id).await, *job);
+        }
+        Applied::HandedOver(job) => panic!("{job:?} was handed over"),
+    }
+    id
+}
+
+/// Has a worker do a run, and says which job that is.
+async fn worked(world: &World, run: &ContactsRun) -> JobId {
+    let id = run.enqueue(world.jobs(), world.jobs().new_id()).await.unwrap().id;
+    assert_eq!(world.work().await.unwrap(), 1);
+    id
+}
+
+async fn changes(world: &World, id: JobId) -> Vec<Change> {
+    let job = record(world, id).await;
+    world.jobs().changes(&crate::portal::id("acme"), &job, 0, usize::MAX).await.unwrap()
+}
+
+/// Has a worker undo a job.
+async fn undo(world: &World, id: JobId) -> Job {
+    let (jobs, undone) = (world.jobs(), record(world, id).await);
+    let undo = jobs.undo(&crate::portal::id("acme"), &ADMIN, &undone, jobs.new_id()).await.unwrap();
+    world.work().await.unwrap();
+    record(world, undo.id).await
+}
+
+async fn remove(world: &World, contacts: impl IntoIterator<Item = i64>) {
+    let deletes = contacts.into_iter().map(|contact| json!({"delete": {"contact": contact}}));
+    world.import(&lines([portal("acme", "Europe/Riga", 4)].into_iter().chain(deletes))).await.unwrap();
+}
+
+/// Sets the access of contacts as an earlier job did, whether or not the managers are users of the portal.
+async fn set(world: &World, contacts: impl IntoIterator<Item = i64>, access: &Access) {
+    let record = AccessRecord { access, revision: Uuid::now_v7(), set_by: ADA, set_at: world.app.now() };
+    let contacts: Vec<ContactId> = contacts.into_iter().map(contact_id).collect();
+    let (unwritten, error) = world.store.write_access(&id("acme"), contacts, &record).await;
+    assert!(unwritten == 0 && error.is_none(), "{error:?}");
+}
+
+/// The most contacts that a call names.
+const MOST: i64 = 1000;
+
+/// A thousand contacts, a hundred of each list of 40 managers.
+async fn thousand() -> World {
+    let world = acme_with((1..=MOST).map(|id| contact(id, json!({})))).await;
+    for group in 0..10 {
+        set(&world, (1..=MOST).filter(|id| id % 10 == group), &crowd(u128::try_from(group).unwrap())).await;
+    }
+    world
+}
+
+/// Private to 40 managers of 60.
+fn crowd(first: u128) -> Access {
+    private(&(0..40).map(|i| Uuid::from_u128((first * 7 + i) % 60 + 1)).collect::<Vec<_>>())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a thousand contacts")]
+const CONTACTS: f64 = MOST as f64;
+
+#[tokio::test]
+async fn a_thousand_contacts_are_changed_recorded_and_paid_for_as_promised() {
+    let world = thousand().await;
+    let before = access(&world, "acme", 1..=MOST).await;
+    let run = run_of(&world, ADMIN, 1..=MOST, crowd(11)).await;
+    let (spent, trips) = (world.trips.spent(), world.trips.so_far());
+    let id = applied_unread(&world, &run).await;
+    let (spent, (calls, rounds)) = (world.trips.spent() - spent, world.trips.so_far());
+
+    // What the call has loaded is not read again.
+    assert!(spent.read_units < f64::EPSILON, "{spent:?}");
+    let each = spent.write_units / CONTACTS;
+    assert!((1.0..=1.1).contains(&each), "{each} write units per contact");
+    // That it is open and its record; a chunk; 40 batches, of which eight are under way at once; the shard's end, the
+    // record's and that it is closed.
+    assert_eq!(calls - trips.0, 2 + 1 + 40 + 3);
+    assert!(rounds - trips.1 <= 2 + 1 + 40 / 2 + 3, "{} rounds", rounds - trips.1);
+
+    let after = access(&world, "acme", 1..=MOST).await;
+    assert!(after.len() == 1000 && after.values().all(|state| state.access == crowd(11) && state.revision == Some(id)));
+    let job = record(&world, id).await;
+    assert_eq!((job.kind, job.state, job.created_by, job.percent), (Kind::Contacts, State::Done, ADA, 100));
+    assert_eq!((job.filter, job.target), (None, Some(crowd(11))));
+    assert_eq!(job.counts, Counts { matched: 1000, updated: 1000, ..Counts::default() });
+    let changes = changes(&world, id).await;
+    assert!(changes.iter().map(|change| i64::from(change.contact.get())).eq(1..=MOST));
+    for change in changes {
+        let was = &before[&change.contact.get()];
+        assert_eq!((&change.before, change.revision), (&was.access, was.revision));
+    }
+    assert_eq!(contact_bytes(&world, id).await, 1000);
+
+    assert_eq!(undo(&world, id).await.counts, Counts { matched: 1000, updated: 1000, ..Counts::default() });
+    let restored = access(&world, "acme", 1..=MOST).await;
+    assert!(restored.iter().all(|(contact, state)| state.access == before[contact].access));
+}
+
+/// Applies a run, and reads nothing on its own.
+async fn applied_unread(world: &World, run: &ContactsRun) -> JobId {
+    let id = world.jobs().new_id();
+    let ran = run.apply(world.jobs(), id, &Deadline::never()).await.unwrap();
+    assert!(matches!(ran, Applied::Whole { .. }), "{ran:?}");
+    id
+}
+
+/// Bytes that the contacts of a job take in its record.
+async fn contact_bytes(world: &World, id: JobId) -> usize {
+    let (pk, sk) = Key::Job(crate::portal::id("acme"), id).encode();
+    let text = aws_sdk_dynamodb::types::AttributeValue::S;
+    let item = world.client.get_item().table_name(&world.table).key(PK, text(pk)).key(SK, text(sk));
+    let item = item.send().await.unwrap().item.unwrap();
+    let member = |of: &aws_sdk_dynamodb::types::AttributeValue, name: &str| of.as_m().unwrap()[name].clone();
+    let contacts = member(&member(&member(&item["doc"], "Work"), "Contacts"), "contacts");
+    contacts.as_b().unwrap().as_ref().len()
+}
+
+#[tokio::test]
+async fn a_worker_changes_the_same_contacts_and_reads_each_access_once() {
+    let world = thousand().await;
+    let before = access(&world, "acme", 1..=MOST).await;
+    let run = run_of(&world, ADMIN, 1..=MOST, crowd(11)).await;
+    let spent = world.trips.spent();
+    let id = worked(&world, &run).await;
+    let spent = world.trips.spent() - spent;
+    let (reads, writes) = (spent.read_units / CONTACTS, spent.write_units / CONTACTS);
+    assert!((1.0..=1.02).contains(&reads), "{reads} read units per contact");
+    assert!((1.0..=1.1).contains(&writes), "{writes} write units per contact");
+
+    let job = record(&world, id).await;
+    assert_eq!((job.state, job.counts, job.percent), (State::Done, run.counts(), 100));
+    let after = access(&world, "acme", 1..=MOST).await;
+    assert!(after.len() == 1000 && after.values().all(|state| state.access == crowd(11) && state.revision == Some(id)));
+    assert_eq!(undo(&world, id).await.counts.updated, 1000);
+    let restored = access(&world, "acme", 1..=MOST).await;
+    assert!(restored.iter().all(|(contact, state)| state.access == before[contact].access));
+}
+
+#[tokio::test]
+async fn what_is_as_asked_costs_nothing_but_the_job_which_a_call_that_waits_does_without() {
+    let world = thousand().await;
+    set(&world, 1..=MOST, &crowd(11)).await;
+    let state = access(&world, "acme", 1..=MOST).await;
+    let run = run_of(&world, ADMIN, 1..=MOST, crowd(11)).await;
+    let calls = world.trips.so_far().0;
+    assert_eq!(run.counts(), Counts { matched: 1000, unchanged: 1000, ..Counts::default() });
+    assert_eq!(world.trips.so_far().0, calls);
+
+    let mut spent = Vec::new();
+    for contacts in [1, MOST] {
+        let run = run_of(&world, ADMIN, 1..=contacts, crowd(11)).await;
+        let before = world.trips.spent();
+        let id = worked(&world, &run).await;
+        spent.push((world.trips.spent() - before).write_units);
+        assert_eq!(record(&world, id).await.counts, run.counts());
+        assert_eq!(changes(&world, id).await, []);
+    }
+    // That it is open, its record three times, its entry, its shard's lease and end, and that it is closed. The record of
+    // a thousand takes 1 KB more.
+    assert!(spent[0] <= 13.0 && spent[1] <= spent[0] + 4.0, "{spent:?}");
+    assert_eq!(access(&world, "acme", 1..=MOST).await, state);
+
+    // One that differs is written, and no other.
+    set(&world, [7], &crowd(1)).await;
+    let run = run_of(&world, ADMIN, 1..=MOST, crowd(11)).await;
+    let id = applied(&world, &run).await;
+    assert_eq!(run.counts(), Counts { matched: 1000, updated: 1, unchanged: 999, ..Counts::default() });
+    let after = access(&world, "acme", 1..=MOST).await;
+    assert!(after.iter().all(|(contact, is)| *contact == 7 || *is == state[contact]));
+    assert_eq!((&after[&7].access, after[&7].revision), (&crowd(11), Some(id)));
+}
+
+/// One contact of every access there is; contact 2 already is as the runs ask.
+fn contacts() -> Vec<Value> {
+    vec![
+        contact(1, json!({})),
+        contact_with(2, ShareType::None, &[MIKE]),
+        contact_with(3, ShareType::None, &[ADA]),
+        contact_with(4, ShareType::Read, &[]),
+        contact_with(5, ShareType::Read, &[MIKE]),
+        contact_with(6, ShareType::None, &[]),
+    ]
+}
+
+#[tokio::test]
+async fn a_run_changes_what_its_caller_may_edit_and_its_counts_say_so_before() {
+    for (caller, changed, [matched, updated, unchanged, skipped]) in
+        [(ADMIN, &[1, 3, 4, 5, 6][..], [6, 5, 1, 0]), (MIKES, &[1, 5], [4, 2, 1, 1])]
+    {
+        for waited_for in [true, false] {
+            let world = acme_with(contacts()).await;
+            let state = access(&world, "acme", 1..=6).await;
+            let run = run_of(&world, caller, 1..=6, private(&[MIKE])).await;
+            assert_eq!(run.counts(), Counts { matched, updated, unchanged, skipped, ..Counts::default() });
+            let id = if waited_for { applied(&world, &run).await } else { worked(&world, &run).await };
+            let job = record(&world, id).await;
+            assert_eq!((job.state, job.created_by, job.counts), (State::Done, caller.user, run.counts()));
+            let after = access(&world, "acme", 1..=6).await;
+            for number in 1..=6i32 {
+                let (was, is) = (state.get(&number), after.get(&number));
+                if changed.contains(&number) {
+                    let ours = AccessState { access: private(&[MIKE]), revision: Some(id) };
+                    assert_eq!(is, Some(&ours), "contact {number}");
+                } else {
+                    assert_eq!(is, was, "contact {number}");
+                }
+            }
+            let recorded: Vec<i32> = changes(&world, id).await.iter().map(|change| change.contact.get()).collect();
+            assert_eq!(recorded, changed);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_worker_decides_by_what_the_contacts_are_by_then() {
+    let world = acme_with((1..=5).map(|id| contact(id, json!({})))).await;
+    let run = run_of(&world, MIKES, 1..=5, private(&[MIKE])).await;
+    let id = run.enqueue(world.jobs(), world.jobs().new_id()).await.unwrap().id;
+    // One is hidden from the caller meanwhile, one is closed to its edits, one is as asked, one is another's.
+    set(&world, [1], &private(&[SAM])).await;
+    set(&world, [2], &Access { share: ShareType::Read, managers: vec![SAM] }).await;
+    set(&world, [3], &private(&[MIKE])).await;
+    set(&world, [4], &private(&[MIKE, SAM])).await;
+    let state = access(&world, "acme", 1..=5).await;
+    world.work().await.unwrap();
+    let job = record(&world, id).await;
+    assert_eq!(job.counts, Counts { matched: 4, updated: 2, unchanged: 1, skipped: 1, ..Counts::default() });
+    let after = access(&world, "acme", 1..=5).await;
+    assert!((1..=3).all(|contact| after[&contact] == state[&contact]), "{after:?}");
+    let before: BTreeMap<i32, (Access, Option<JobId>)> =
+        changes(&world, id).await.into_iter().map(|was| (was.contact.get(), (was.before, was.revision))).collect();
+    let expected = [(4, (private(&[MIKE, SAM]), state[&4].revision)), (5, (Access::default(), None))];
+    assert_eq!(before, expected.into());
+}
+
+#[tokio::test]
+async fn a_change_between_the_check_and_the_writing_is_overwritten_and_the_record_has_what_was_checked() {
+    let world = acme_with([contact(1, json!({})), contact_with(2, ShareType::None, &[MIKE])]).await;
+    let checked = access(&world, "acme", 1..=2).await;
+    let run = run_of(&world, ADMIN, 1..=2, private(&[ADA])).await;
+    set(&world, 1..=2, &private(&[SAM])).await;
+    let id = applied(&world, &run).await;
+    for change in changes(&world, id).await {
+        let was = checked.get(&change.contact.get()).cloned().unwrap_or_default();
+        assert_eq!((change.before, change.revision), (was.access, was.revision));
+        let is = access_of(&world, change.contact.get().into()).await;
+        assert_eq!(is, AccessState { access: private(&[ADA]), revision: Some(id) });
+    }
+}
+
+#[tokio::test]
+async fn a_job_of_named_contacts_is_shown_with_its_target_and_without_a_filter() {
+    let world = acme_with(contacts()).await;
+    let id = applied(&world, &run_of(&world, ADMIN, 1..=6, private(&[MIKE])).await).await;
+    let shown = world.get(&format!("jobs/{id}"), ADA_TOKEN).await.unwrap().json();
+    let shown = &shown["response"];
+    assert_eq!((&shown["Kind"], &shown["State"]), (&json!("contacts"), &json!("done")));
+    assert_eq!((&shown["Filter"], &shown["Rule"], &shown["UndoOf"]), (&Value::Null, &Value::Null, &Value::Null));
+    assert_eq!(shown["Target"], json!({"IsPrivate": true, "ManagerList": [MIKE]}));
+    assert_eq!((&shown["Matched"], &shown["Updated"], &shown["Unchanged"]), (&json!(6), &json!(5), &json!(1)));
+    let changes = world.get(&format!("jobs/{id}/changes"), ADA_TOKEN).await.unwrap().json();
+    let ids: Vec<&Value> = changes.as_array().unwrap().iter().map(|change| &change["ContactId"]).collect();
+    assert_eq!(ids, [1, 3, 4, 5, 6]);
+    // A caller undoes it as any other.
+    let undo = world.post(&format!("jobs/{id}/undo"), ADA_TOKEN).await.unwrap();
+    assert_eq!(undo.status, 202, "{}", undo.text);
+    world.work().await.unwrap();
+    assert_eq!(record(&world, job(&undo).unwrap()).await.counts.updated, 5);
+    assert_eq!(access_of(&world, 3).await.access, private(&[ADA]));
+}
+
+#[tokio::test]
+async fn a_job_that_is_cancelled_before_a_worker_takes_it_up_changes_nothing() {
+    let world = acme_with(contacts()).await;
+    let state = access(&world, "acme", 1..=6).await;
+    let run = run_of(&world, ADMIN, 1..=6, private(&[MIKE])).await;
+    let queued = run.enqueue(world.jobs(), world.jobs().new_id()).await.unwrap();
+    assert!(world.jobs().cancel(&id("acme"), &queued).await.unwrap());
+    world.work().await.unwrap();
+    let job = record(&world, queued.id).await;
+    assert_eq!((job.state, job.is_over(), job.counts), (State::Cancelled, true, Counts::default()));
+    assert_eq!(access(&world, "acme", 1..=6).await, state);
+}
+
+#[tokio::test]
+async fn a_run_out_of_time_is_handed_over_to_a_worker() {
+    let world = acme_with(contacts()).await;
+    let run = run_of(&world, ADMIN, 1..=6, private(&[MIKE])).await;
+    let id = world.jobs().new_id();
+    let ran = run.apply(world.jobs(), id, &Deadline::at(Instant::now())).await.unwrap();
+    let Applied::HandedOver(job) = ran else { panic!("{ran:?} got through without time") };
+    assert_eq!((job.id, job.state, job.counts), (id, State::Running, Counts::default()));
+    assert_eq!(world.work().await.unwrap(), 1);
+    assert_eq!((record(&world, id).await.state, record(&world, id).await.counts), (State::Done, run.counts()));
+}
+
+// Contacts that are removed meanwhile.
+
+#[tokio::test]
+async fn a_contact_that_is_removed_before_a_worker_comes_to_it_gets_no_access_record() {
+    let world = acme_with(contacts()).await;
+    let run = run_of(&world, ADMIN, 1..=6, private(&[MIKE])).await;
+    let job = run.enqueue(world.jobs(), world.jobs().new_id()).await.unwrap().id;
+    // One without an access record and two with one, of which one is as asked.
+    remove(&world, [1, 2, 3]).await;
+    world.work().await.unwrap();
+    assert_eq!(record(&world, job).await.counts, Counts { matched: 3, updated: 3, ..Counts::default() });
+    assert!(access(&world, "acme", 1..=6).await.into_keys().eq(4..=6));
+    // And none when it is undone.
+    remove(&world, [4]).await;
+    let undo = undo(&world, job).await;
+    assert_eq!(undo.counts, Counts { matched: 3, updated: 2, conflicts: 1, ..Counts::default() });
+    assert!(access(&world, "acme", 1..=6).await.into_keys().eq(5..=6));
+}
+
+#[tokio::test]
+async fn a_contact_that_is_removed_before_a_takeover_gets_no_access_record() {
+    // Which page has contacts with an access record and without.
+    for (by_filter, page) in [(true, 2), (false, 1)] {
+        let bed = Bed::new(1).await;
+        let job = match by_filter {
+            true => bed.enqueue_one().await.0,
+            false => enqueue_all(&bed).await,
+        };
+        let dead = bed.process().await;
+        dead.proxy.set(at(Step::Chunk, page, Verdict::DieAfter));
+        let message = jobs::Message { portal: bed.portal.clone(), job, shard: Some(0) };
+        dead.work(&message).await.unwrap_err();
+        bed.world.queue.clear();
+
+        let recorded = changes(&bed.world, job).await;
+        let with = |record: bool| recorded.iter().find(|change| change.revision.is_some() == record).unwrap().contact;
+        let removed = [with(true), with(false)].map(|contact| i64::from(contact.get()));
+        let deletes = removed.map(|contact| json!({"delete": {"contact": contact}}));
+        bed.world.import(&lines([portal("acme", "Europe/Riga", 1)].into_iter().chain(deletes))).await.unwrap();
+        bed.recover().await;
+        assert_eq!(record(&bed.world, job).await.state, State::Done);
+        assert_eq!(access(&bed.world, "acme", removed).await, BTreeMap::new(), "by filter: {by_filter}");
+        let others = bed.states().await;
+        assert!(others.len() == 10 && others.values().all(|state| state.access == target()), "{others:?}");
+    }
+}
+
+// Workers and calls that die.
+
+/// A run over all contacts of a test bed.
+async fn all(bed: &Bed) -> ContactsRun {
+    run_of(&bed.world, ADMIN, bed.numbers(), target()).await
+}
+
+async fn enqueue_all(bed: &Bed) -> JobId {
+    let jobs = bed.world.jobs();
+    let id = all(bed).await.enqueue(jobs, jobs.new_id()).await.unwrap().id;
+    bed.world.queue.clear();
+    id
+}
+
+#[tokio::test]
+async fn whoever_dies_at_any_call_another_finishes_as_if_nothing_had_been_and_an_undo_restores() {
+    for waited_for in [true, false] {
+        let mut number = 0;
+        loop {
+            number += 1;
+            let mut deaths = 0;
+            for verdict in [Verdict::Die, Verdict::DieAfter] {
+                let bed = Bed::new(1).await;
+                let dead = bed.process().await;
+                let last = verdict.clone();
+                let dies = move |call: &tests::proxy::Call| match call.number == number {
+                    true => last.clone(),
+                    false => Verdict::Pass,
+                };
+                let job = match waited_for {
+                    true => {
+                        let (run, job) = (all(&bed).await, bed.world.jobs().new_id());
+                        dead.proxy.set(dies);
+                        // Whether its caller heard of it or not.
+                        run.apply(&dead.jobs, job, &Deadline::never()).await.map(drop).unwrap_or_default();
+                        job
+                    }
+                    false => {
+                        let job = enqueue_all(&bed).await;
+                        dead.proxy.set(dies);
+                        let message = jobs::Message { portal: bed.portal.clone(), job, shard: Some(0) };
+                        assert_eq!(dead.work(&message).await.is_err(), dead.proxy.is_dead());
+                        job
+                    }
+                };
+                deaths += usize::from(dead.proxy.is_dead());
+                // What the dead had in mind to send was never sent.
+                bed.world.queue.clear();
+                bed.recover().await;
+                if bed.world.store.job(&bed.portal, job).await.unwrap().is_none() {
+                    assert!(waited_for && number <= 2, "call {number}");
+                    assert_eq!(bed.written(job).await, BTreeSet::new());
+                    assert!(!bed.is_open(job).await);
+                    continue;
+                }
+                bed.check_done(job).await;
+                bed.undone(job).await;
+                bed.check_restored().await;
+            }
+            if deaths == 0 {
+                break;
+            }
+        }
+        assert!(number > 6, "{number} calls");
+    }
+}
+
+/// Contacts that have so many managers that a hundred of them fill a chunk.
+const HEAVY: i64 = 250;
+
+#[tokio::test]
+async fn a_page_of_several_chunks_is_gone_on_with_in_its_middle() {
+    let managers: Vec<Uuid> = (1..=1000).map(Uuid::from_u128).collect();
+    for (step, which, verdict) in [
+        (Step::Chunk, 2, Verdict::Die),
+        (Step::Chunk, 2, Verdict::DieAfter),
+        (Step::Progress, 1, Verdict::Die),
+        (Step::Batch, 6, Verdict::DieAfter),
+        (Step::Progress, 2, Verdict::DieAfter),
+    ] {
+        let world = acme_with((1..=HEAVY).map(|id| contact(id, json!({})))).await;
+        set(&world, 1..=HEAVY, &private(&managers)).await;
+        let run = run_of(&world, ADMIN, 1..=HEAVY, private(&[ADA])).await;
+        let job = world.jobs().new_id();
+        let (proxy, dead) = proxied(&world).await;
+        proxy.set(at(step, which, verdict));
+        run.apply(&dead, job, &Deadline::never()).await.unwrap();
+        assert!(proxy.is_dead(), "{step:?}");
+        world.queue.clear();
+        let later = world.app.now() + models::limits::duration(models::limits::LEASE_MILLIS);
+        world.set_clock(later);
+        assert_eq!(world.jobs().sweep(jobs::Abandoned::Expired, &Deadline::never()).await.unwrap(), 1, "{step:?}");
+        world.work().await.unwrap();
+
+        let record = record(&world, job).await;
+        assert_eq!((record.state, record.counts), (State::Done, run.counts()), "{step:?}");
+        let shards = world.store.shards(&id("acme"), &record).await.unwrap();
+        assert!(shards.len() == 1 && shards[0].progress.next_chunk >= 3, "{shards:?}");
+        let changes = changes(&world, job).await;
+        assert!(changes.iter().map(|change| i64::from(change.contact.get())).eq(1..=HEAVY), "{step:?}");
+        assert!(changes.iter().all(|change| change.before.managers == managers), "{step:?}");
+        let after = access(&world, "acme", 1..=HEAVY).await;
+        let ours = AccessState { access: private(&[ADA]), revision: Some(job) };
+        assert!(after.len() == 250 && after.values().all(|state| *state == ours), "{step:?}");
+    }
+}
