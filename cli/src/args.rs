@@ -1,10 +1,13 @@
 //! The command line.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use models::id::PortalId;
 use models::portal::Scope;
+use models::sign_in::Email;
 use uuid::Uuid;
 
 /// Sets who may see and edit CRM contacts: one, or every contact that a filter selects
@@ -24,6 +27,9 @@ pub(crate) enum Command {
     /// Makes, lists and revokes tokens
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Sets users' passwords, and hashes them for import files
+    #[command(subcommand)]
+    User(UserCommand),
     /// Writes a made-up portal as NDJSON to standard output, to try the service at size
     Sample(SampleArgs),
 }
@@ -42,7 +48,7 @@ pub(crate) struct ServeArgs {
     /// Loads a file before serving; may be given several times
     #[arg(long = "import", value_name = "FILE")]
     pub(crate) imports: Vec<PathBuf>,
-    /// Loads the Northwind sample and prints an administrator's and an ordinary user's token
+    /// Loads the Northwind sample and prints the tokens and passwords of an administrator and of an ordinary user
     #[arg(long)]
     pub(crate) demo: bool,
     /// Works on this DynamoDB instead of the embedded engine
@@ -130,6 +136,51 @@ pub(crate) struct TokenRevokeArgs {
     pub(crate) token: String,
     #[command(flatten)]
     pub(crate) table: TableArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum UserCommand {
+    /// Gives a user a new password, asked for or read as one line from standard input
+    Password(UserPasswordArgs),
+    /// Prints a password's hash for the PasswordHash of an import file; it is asked for, or read as one line
+    Hash,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct UserPasswordArgs {
+    /// The user's portal
+    #[arg(long)]
+    pub(crate) portal: PortalId,
+    /// The user, by UUID or e-mail address
+    #[arg(long, value_name = "UUID|EMAIL")]
+    pub(crate) user: UserName,
+    #[command(flatten)]
+    pub(crate) table: TableArgs,
+}
+
+/// A user, as an operator names it.
+#[derive(Clone, Debug)]
+pub(crate) enum UserName {
+    Id(Uuid),
+    Email(Email),
+}
+
+impl FromStr for UserName {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let id = Uuid::try_parse(text).map(Self::Id).ok();
+        id.or_else(|| text.parse().map(Self::Email).ok()).ok_or("must be a UUID or an e-mail address")
+    }
+}
+
+impl fmt::Display for UserName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(id) => id.fmt(f),
+            Self::Email(email) => email.fmt(f),
+        }
+    }
 }
 
 #[derive(Debug, ClapArgs)]

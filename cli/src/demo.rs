@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | contacts 1 to 91 | the customers as companies, in the order of their file |
 //! | contacts 92 to 182 | their contact persons, in the same order |
-//! | users | the employees; Andrew Fuller, who leads sales, is the administrator |
+//! | users | the employees, with addresses at `northwind.example`; Andrew Fuller, who leads sales, is the administrator |
 //! | stage | Hot from 15 orders, Warm from 5, Cold below, none without an order |
 //! | type | the department that buys, by the contact person's title |
 //! | tags | country, region and city; `best customer` from 19 orders, `no orders` without any |
@@ -25,6 +25,7 @@ use models::id::{ContactId, NotAContactId, NotAPortalId};
 use models::import::Line;
 use models::moment::{Moment, NotAMoment};
 use models::portal::{Portal, User};
+use models::sign_in::NotAnEmail;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
@@ -39,6 +40,8 @@ pub(crate) const ADMINISTRATOR: Uuid = user_id(2);
 pub(crate) const EMPLOYEE: Uuid = user_id(1);
 
 const PORTAL: &str = "northwind";
+/// What the employees' e-mail addresses end with. Nobody can have a name under `example` (RFC 2606).
+const EMAIL_DOMAIN: &str = "northwind.example";
 /// Where most of the employees live.
 const TIME_ZONE: &str = "America/Los_Angeles";
 
@@ -97,6 +100,9 @@ pub(crate) enum DemoError {
     /// The portal's name is none.
     #[error("the portal's name {0}")]
     Portal(#[from] NotAPortalId),
+    /// An employee's e-mail address is none.
+    #[error("an employee's e-mail address {0}")]
+    Email(#[from] NotAnEmail),
     /// There are more customers than contacts can be numbered.
     #[error("a contact's id {0}")]
     Contact(#[from] NotAContactId),
@@ -165,7 +171,9 @@ pub(crate) fn lines() -> Result<Vec<Line>, DemoError> {
     let histories = histories(rows("orders", ORDERS)?);
 
     let mut lines = vec![Line::Portal(Portal { id: PORTAL.parse()?, time_zone: time_zone.clone(), shards: 1 })];
-    lines.extend(employees.iter().map(|row| Line::User(user(row))));
+    for row in &employees {
+        lines.push(Line::User(user(row)?, None));
+    }
     lines.extend(stages().map(Line::Stage));
     lines.extend(types().map(Line::Type));
     let none = History::default();
@@ -196,10 +204,11 @@ const fn user_id(number: u32) -> Uuid {
     Uuid::from_u128(NAMESPACE | number as u128)
 }
 
-fn user(row: &EmployeeRow) -> User {
+fn user(row: &EmployeeRow) -> Result<User, DemoError> {
     let id = user_id(row.number);
     let login = format!("{}.{}", row.first_name, row.last_name).to_lowercase();
-    User {
+    let email = format!("{login}@{EMAIL_DOMAIN}").parse()?;
+    Ok(User {
         employee: Employee {
             id,
             display_name: format!("{} {}", row.first_name, row.last_name),
@@ -208,7 +217,8 @@ fn user(row: &EmployeeRow) -> User {
             profile_url: format!("/Products/People/Profile.aspx?user={login}"),
         },
         is_admin: id == ADMINISTRATOR,
-    }
+        email: Some(email),
+    })
 }
 
 fn stages() -> impl Iterator<Item = ListItem> {
@@ -413,7 +423,7 @@ mod tests {
                     portals += 1;
                     assert_eq!((portal.id.as_str(), portal.shards), (PORTAL, 1));
                 }
-                Line::User(user) => assert!(users.insert(user.employee.id), "{}", user.employee.display_name),
+                Line::User(user, _) => assert!(users.insert(user.employee.id), "{}", user.employee.display_name),
                 Line::Stage(item) => assert!(stages.insert(item.id), "{}", item.title),
                 Line::Type(item) => assert!(types.insert(item.id), "{}", item.title),
                 Line::Contact(record, access) => {
@@ -445,7 +455,7 @@ mod tests {
     #[test]
     fn andrew_fuller_is_the_only_administrator() {
         let user = |line| match line {
-            Line::User(user) => Some(user),
+            Line::User(user, _) => Some(user),
             _ => None,
         };
         let users: Vec<User> = lines().unwrap().into_iter().filter_map(user).collect();
@@ -455,6 +465,7 @@ mod tests {
         assert_eq!(administrator.employee.title, "Vice President Sales");
         assert_eq!(users.iter().filter(|user| user.is_admin).collect::<Vec<_>>(), [administrator]);
         assert_eq!(with_id(EMPLOYEE).employee.display_name, "Nancy Davolio");
+        assert_eq!(with_id(EMPLOYEE).email.as_ref().unwrap().as_str(), "nancy.davolio@northwind.example");
         assert_eq!(EMPLOYEE.to_string(), "4e6f7274-6877-8e64-8000-000000000001");
     }
 

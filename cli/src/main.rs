@@ -7,6 +7,7 @@ mod sample;
 mod serve;
 mod table;
 mod token;
+mod user;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -46,6 +47,7 @@ async fn run(command: Command) -> Result<(), CommandError> {
         Command::Serve(args) => serve::run(args).await,
         Command::Import(args) => import::run(args).await,
         Command::Token(command) => token::run(command).await,
+        Command::User(command) => user::run(command).await,
         Command::Sample(args) => sample::run(&args),
     }
 }

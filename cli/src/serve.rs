@@ -8,18 +8,23 @@ use std::time::Duration;
 use api::App;
 use jobs::{Abandoned, Jobs};
 use local::workers::{self, Workers};
+use models::id::PortalId;
+use models::password::Password;
 use models::portal::Scope;
+use models::sign_in::Email;
 use store::Store;
+use store::tokens::new_token;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
+use uuid::Uuid;
 
 use crate::CommandError;
-use crate::args::ServeArgs;
+use crate::args::{ServeArgs, UserName};
 use crate::demo;
 use crate::import::{load_file, load_lines};
 use crate::table::{Table, now};
-use crate::token;
+use crate::{token, user};
 
 /// On this machine a revoked token ends at once: every call looks its token up.
 const TOKEN_CACHE: Duration = Duration::ZERO;
@@ -27,6 +32,8 @@ const TOKEN_CACHE: Duration = Duration::ZERO;
 const DRAIN: Duration = Duration::from_secs(30);
 /// Days that the demo's tokens are good for.
 const DEMO_TOKEN_DAYS: i64 = 30;
+/// Characters of the demo's passwords: 80 of a token's random bits.
+const DEMO_PASSWORD_CHARS: usize = 20;
 
 pub(crate) async fn run(args: ServeArgs) -> Result<(), CommandError> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -92,6 +99,14 @@ async fn fill(table: &Table, args: &ServeArgs, port: u16) -> Result<(), CommandE
     Ok(())
 }
 
+/// Gives a user of the demo a new password: the user's address, and the password.
+async fn demo_password(store: &Store, portal: &PortalId, user: Uuid) -> Result<(Email, String), CommandError> {
+    let password: String = new_token()?.chars().take(DEMO_PASSWORD_CHARS).collect();
+    let hash = user::hash(&Password::check(&*password)?)?;
+    let email = user::set_password(store, portal, &UserName::Id(user), &hash).await?;
+    Ok((email, password))
+}
+
 /// Loads the demo and says how to try it.
 async fn show_demo(store: &Store, port: u16) -> Result<(), CommandError> {
     let loaded = load_lines(store, demo::lines()?).await?;
@@ -100,6 +115,8 @@ async fn show_demo(store: &Store, port: u16) -> Result<(), CommandError> {
     let scopes = || vec![Scope::Read, Scope::Write];
     let administrator = token::make(store, &portal, demo::ADMINISTRATOR, scopes(), expires).await?;
     let employee = token::make(store, &portal, demo::EMPLOYEE, scopes(), expires).await?;
+    let (administrator_name, administrator_password) = demo_password(store, &portal, demo::ADMINISTRATOR).await?;
+    let (employee_name, employee_password) = demo_password(store, &portal, demo::EMPLOYEE).await?;
     let (manager, base) = (demo::EMPLOYEE, format!("http://127.0.0.1:{port}/api/2.0/crm/contact"));
     let jobs = format!("http://127.0.0.1:{port}/api/2.0/crm/access/jobs");
     let curl = format!("curl -X PUT -H 'Authorization: {administrator}' -H 'Content-Type: application/json'");
@@ -109,6 +126,9 @@ async fn show_demo(store: &Store, port: u16) -> Result<(), CommandError> {
 
 Administrator's token (Andrew Fuller, {DEMO_TOKEN_DAYS} days):  {administrator}
 Ordinary token (Nancy Davolio, {DEMO_TOKEN_DAYS} days):         {employee}
+
+Administrator's password ({administrator_name}):  {administrator_password}
+Ordinary user's password ({employee_name}):  {employee_password}
 
 Make one contact private to Nancy Davolio:
   {curl} {base}/1/access -d '{{\"isShared\": false, \"managerList\": [\"{manager}\"]}}'

@@ -6,6 +6,7 @@ use models::id::PortalId;
 use models::moment::{Edge, Moment};
 use models::portal::{Grant, Scope};
 use store::Store;
+use store::tokens::new_token;
 use uuid::Uuid;
 
 use crate::CommandError;
@@ -18,16 +19,6 @@ pub(crate) async fn run(command: TokenCommand) -> Result<(), CommandError> {
         TokenCommand::List(args) => list(args).await,
         TokenCommand::Revoke(args) => revoke(args).await,
     }
-}
-
-/// Bytes of randomness in a token.
-const TOKEN_BYTES: usize = 32;
-
-/// A new token: 256 random bits in hexadecimal.
-pub(crate) fn new_token() -> Result<String, CommandError> {
-    let mut bytes = [0; TOKEN_BYTES];
-    getrandom::fill(&mut bytes)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Makes a token for a user that exists.

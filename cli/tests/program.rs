@@ -363,6 +363,78 @@ fn a_token_is_made_only_for_a_user_of_a_portal() -> TestResult {
     Ok(())
 }
 
+/// The documents' portal, whose user has an e-mail address.
+fn with_email(folder: &TempDir, user: &Value) -> TestResult<PathBuf> {
+    let mut line = json!({"Id": MIKE, "DisplayName": "Mike Zanyatski", "Email": "Mike@Example.com"});
+    if let (Some(line), Value::Object(members)) = (line.as_object_mut(), user.clone()) {
+        line.extend(members);
+    }
+    let file = folder.path().join("users.ndjson");
+    fs::write(&file, format!("{}\n{}\n", json!({"portal": {"Id": "acme"}}), json!({"user": line})))?;
+    Ok(file)
+}
+
+#[test]
+fn a_password_is_read_from_standard_input_and_never_shown() -> TestResult {
+    let (folder, data) = folder()?;
+    let file = with_email(&folder, &json!({}))?;
+    succeed(&["import", "--data-dir", text(&data)?, text(&file)?])?;
+    for (user, input) in
+        [(MIKE, "open sesame"), ("mike@example.com", "open sesame\n"), ("MIKE@example.com", "open sesame\r\n")]
+    {
+        let args = ["user", "password", "--portal", "acme", "--user", user, "--data-dir", text(&data)?];
+        let output = run_with(&args, input.as_bytes())?;
+        assert!(output.status.success(), "{user}: {}", stderr(&output));
+        assert_eq!(stdout(&output), "mike@example.com signs in with the new password; tokens stay as they are\n");
+        assert_eq!(stderr(&output), "");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_password_is_set_only_for_a_user_who_can_sign_in() -> TestResult {
+    let (folder, data) = folder()?;
+    let file = with_email(&folder, &json!({"Email": null}))?;
+    succeed(&["import", "--data-dir", text(&data)?, text(&file)?])?;
+    let refused = |portal: &str, user: &str, input: &str, words: &[&str]| {
+        let output = run_with(
+            &["user", "password", "--portal", portal, "--user", user, "--data-dir", text(&data)?],
+            input.as_bytes(),
+        )?;
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        words.iter().for_each(|word| assert!(said.contains(word), "{word:?} is not in: {said}"));
+        assert!(!said.contains("sesame") && stdout(&output).is_empty(), "{said}");
+        TestResult::Ok(())
+    };
+    refused("acme", MIKE, "open sesame", &["no e-mail address", MIKE])?;
+    refused("acme", "mike@example.com", "open sesame", &["portal acme has no user mike@example.com"])?;
+    refused("zenith", MIKE, "open sesame", &["portal zenith has no user"])?;
+    refused("acme", MIKE, "sesame", &["at least 8 characters"])?;
+    refused("acme", MIKE, "", &["at least 8 characters"])?;
+    refused("acme", MIKE, &"sesame".repeat(1000), &["at most 1024 bytes"])
+}
+
+#[test]
+fn a_hash_goes_into_an_import_file() -> TestResult {
+    let (folder, data) = folder()?;
+    let hash = || {
+        let output = run_with(&["user", "hash"], b"open sesame\n")?;
+        assert!(output.status.success(), "{}", stderr(&output));
+        TestResult::Ok(stdout(&output).trim().to_owned())
+    };
+    let (one, other) = (hash()?, hash()?);
+    assert!(one.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{one}");
+    assert_ne!(one, other, "each has a salt of its own");
+    let file = with_email(&folder, &json!({"PasswordHash": one}))?;
+    succeed(&["import", "--data-dir", text(&data)?, text(&file)?])?;
+    let file = with_email(&folder, &json!({"PasswordHash": "open sesame"}))?;
+    let import = ["import", "--data-dir", text(&data)?, text(&file)?];
+    check_failure(&import, &["line 2:", "PasswordHash must be an argon2id PHC string", "crm-access user hash"])?;
+    assert!(!stderr(&run(&import)?).contains("sesame"));
+    Ok(())
+}
+
 #[test]
 fn a_port_that_is_taken_is_named() -> TestResult {
     let taken = TcpListener::bind(("127.0.0.1", 0))?;
@@ -442,6 +514,14 @@ fn the_demo_prints_calls_that_work_as_printed() -> TestResult {
         .collect();
     let [administrator, employee] = tokens[..] else { return Err(format!("{:?}", server.printed).into()) };
     assert_ne!(administrator, employee);
+    let passwords: Vec<&str> = server
+        .printed
+        .iter()
+        .filter(|line| line.contains("@northwind.example"))
+        .filter_map(|line| line.split(' ').next_back())
+        .collect();
+    let [one, other] = passwords[..] else { return Err(format!("{:?}", server.printed).into()) };
+    assert!(one != other && one.len() == 20 && other.len() == 20, "{passwords:?}");
 
     let calls: Vec<&String> = server.printed.iter().filter(|line| line.trim_start().starts_with("curl ")).collect();
     let [one, preview, many, list, undo] = calls[..] else { return Err(format!("{:?}", server.printed).into()) };
@@ -479,6 +559,8 @@ fn wrong_arguments_are_explained() -> TestResult {
         &["token", "create", "--portal", "acme", "--user", "mike", "--scope", "write"],
         &["token", "create", "--portal", "acme", "--user", MIKE, "--scope", "delete"],
         &["token", "create", "--portal", "ACME!", "--user", MIKE, "--scope", "write"],
+        &["user", "password", "--portal", "acme", "--user", "mike"],
+        &["user", "password", "--portal", "acme", "--user", MIKE, "open sesame"],
     ] {
         let output = run(args)?;
         assert_eq!(output.status.code(), Some(2), "{args:?}");

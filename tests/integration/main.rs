@@ -19,6 +19,7 @@ mod overlaps;
 mod portal;
 mod rules;
 mod runs;
+mod sign_in;
 mod single;
 mod workers;
 

@@ -75,6 +75,11 @@ impl fmt::Display for ContactId {
 pub struct PortalId(String);
 
 impl PortalId {
+    /// What stands where there is no portal, in a key that is only read: no portal is called so.
+    pub fn of_nobody() -> Self {
+        Self("-".into())
+    }
+
     /// The identifier as text.
     pub fn as_str(&self) -> &str {
         &self.0

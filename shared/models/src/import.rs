@@ -11,8 +11,10 @@ use crate::fold::fold_tag;
 use crate::id::{ContactId, PortalId};
 use crate::limits::{MAX_LIST_VALUES, MAX_SHARDS, MAX_TOKEN_CHARS, MIN_TOKEN_CHARS};
 use crate::moment::Moment;
+use crate::password::PasswordHash;
 use crate::portal::{Portal, Scope, User};
 use crate::request::checked_tag;
+use crate::sign_in::Email;
 
 /// Bytes of an import line. A contact must fit an item of 400 KB beside its keys.
 pub const MAX_LINE_BYTES: usize = 256 * 1024;
@@ -22,8 +24,8 @@ pub const MAX_LINE_BYTES: usize = 256 * 1024;
 pub enum Line {
     /// The portal that the lines after it belong to.
     Portal(Portal),
-    /// A user.
-    User(User),
+    /// A user, and the hash of its password where the line gives one.
+    User(User, Option<PasswordHash>),
     /// A stage.
     Stage(ListItem),
     /// A type.
@@ -61,7 +63,7 @@ pub fn parse_line(text: &str, zone: &TimeZone) -> Result<Line, String> {
     let raw: RawLine = serde_json::from_str(text).map_err(|fault| explain(text, &fault))?;
     match raw {
         RawLine::Portal(portal) => portal.read().map(Line::Portal),
-        RawLine::User(user) => Ok(Line::User(user.read())),
+        RawLine::User(user) => user.read(),
         RawLine::Stage(item) => list_item(item).map(Line::Stage),
         RawLine::Type(item) => list_item(item).map(Line::Type),
         RawLine::Contact(contact) => contact.read(zone),
@@ -130,11 +132,22 @@ struct RawUser {
     profile_url: Option<String>,
     #[serde(default)]
     is_admin: Option<bool>,
+    #[serde(default)]
+    email: Option<String>,
+    #[serde(default)]
+    password_hash: Option<String>,
 }
 
 impl RawUser {
-    fn read(self) -> User {
-        User {
+    fn read(self) -> Result<Line, String> {
+        let email: Option<Email> =
+            self.email.map(|text| text.parse()).transpose().map_err(|fault| format!("Email {fault}"))?;
+        let hash: Option<PasswordHash> =
+            self.password_hash.map(|text| text.parse()).transpose().map_err(|fault| format!("PasswordHash {fault}"))?;
+        if hash.is_some() && email.is_none() {
+            return Err("PasswordHash is of no use without Email, which the user signs in with".into());
+        }
+        let user = User {
             employee: Employee {
                 id: self.id,
                 display_name: self.display_name.unwrap_or_default(),
@@ -143,7 +156,9 @@ impl RawUser {
                 profile_url: self.profile_url.unwrap_or_default(),
             },
             is_admin: self.is_admin.unwrap_or_default(),
-        }
+            email,
+        };
+        Ok(Line::User(user, hash))
     }
 }
 

@@ -41,6 +41,27 @@ pub const MIN_TOKEN_CHARS: usize = 32;
 /// Characters of a token at most: an `Authorization` header passes through every proxy.
 pub const MAX_TOKEN_CHARS: usize = 512;
 
+/// Bytes of an e-mail address: what SMTP can carry in a path (RFC 5321, 4.5.3.1.3, and erratum 1690 of RFC 3696).
+pub const MAX_EMAIL_BYTES: usize = 254;
+
+/// Characters of a password that is chosen.
+pub const MIN_PASSWORD_CHARS: usize = 8;
+
+/// Bytes of a password.
+pub const MAX_PASSWORD_BYTES: usize = 1024;
+
+/// Portals that one e-mail address signs in to; of more, the first by name.
+pub const MAX_ACCOUNTS: usize = 8;
+
+/// Attempts to sign in as one user from one network address, within the window, after which it is locked.
+pub const SIGN_IN_ATTEMPTS: usize = 5;
+
+/// Milliseconds for which an attempt to sign in is counted.
+pub const SIGN_IN_WINDOW_MILLIS: u64 = 60_000;
+
+/// Milliseconds for which too many attempts to sign in lock their user and network address.
+pub const SIGN_IN_LOCK_MILLIS: u64 = 60_000;
+
 /// Milliseconds after its start at which a synchronous run stops taking up work; API Gateway ends a call at 30 s.
 pub const SYNCHRONOUS_RUN_MILLIS: u64 = 25_000;
 
@@ -82,6 +103,8 @@ pub const fn duration(millis: u64) -> SignedDuration {
 
 // A worker that renews in time has the better part of its lease to write a page in.
 const _: () = assert!(RENEW_MILLIS + LEASE_MARGIN_MILLIS < LEASE_MILLIS / 2);
+// When a lock ends, the attempts that led to it count no more; otherwise the next one would lock at once.
+const _: () = assert!(SIGN_IN_WINDOW_MILLIS <= SIGN_IN_LOCK_MILLIS);
 // The one call that holds leases and renews none of them before its first page is over before they end.
 const _: () = assert!(SYNCHRONOUS_RUN_MILLIS < LEASE_MILLIS - LEASE_MARGIN_MILLIS);
 

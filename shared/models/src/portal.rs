@@ -10,6 +10,7 @@ use crate::access::Caller;
 use crate::contact::{Directory, Employee, ListItem};
 use crate::id::PortalId;
 use crate::moment::Moment;
+use crate::sign_in::Email;
 
 /// One customer's data. Nothing crosses portals.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +30,8 @@ pub struct User {
     pub employee: Employee,
     /// Whether the user is an administrator of the portal.
     pub is_admin: bool,
+    /// What the user signs in with; without it, not at all. No answer shows it.
+    pub email: Option<Email>,
 }
 
 impl User {

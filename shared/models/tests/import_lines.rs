@@ -18,12 +18,13 @@ fn shown(line: &Line) -> String {
         Line::Portal(portal) => {
             format!("portal {}, {}, {} shard(s)", portal.id, portal.time_zone.iana_name().unwrap_or("?"), portal.shards)
         }
-        Line::User(user) => {
+        Line::User(user, password) => {
             let employee = &user.employee;
             let [name, title, avatar, profile] =
                 [&employee.display_name, &employee.title, &employee.avatar_small, &employee.profile_url];
+            let signs_in = user.email.as_ref().map_or_else(String::new, |email| format!(", {email}, {password:?}"));
             format!(
-                "user {}, {name:?}, {title:?}, {avatar:?}, {profile:?}, administrator {}",
+                "user {}, {name:?}, {title:?}, {avatar:?}, {profile:?}, administrator {}{signs_in}",
                 employee.id, user.is_admin
             )
         }
@@ -54,6 +55,9 @@ fn lines_are_read() {
     let token = |token: &str, rest: &str| {
         format!(r#"{{"token":{{"Token":"{token}","UserId":"9924256a-739c-462b-af15-e652a3b1b6eb"{rest}}}}}"#)
     };
+    let password = |email: &str, hash: &str| {
+        format!(r#"{{"user":{{"Id":"9924256a-739c-462b-af15-e652a3b1b6eb",{email}"PasswordHash":"{hash}"}}}}"#)
+    };
     let secret = "s".repeat(MIN_TOKEN_CHARS);
     let person = r#"{"Id":"9924256a-739c-462b-af15-e652a3b1b6eb"}"#;
     let lines: Vec<String> = [
@@ -82,6 +86,11 @@ fn lines_are_read() {
         r#"{"user":{"DisplayName":"Mike"}}"#,
         r#"{"user":{"Id":"9924256a-739c-462b-af15-e652a3b1b6eb","IsAdmin":"yes"}}"#,
         r#"{"user":{"Id":"9924256a-739c-462b-af15-e652a3b1b6eb","Admin":true}}"#,
+        r#"{"user":{"Id":"9924256a-739c-462b-af15-e652a3b1b6eb","Email":"Mike@Example.com"}}"#,
+        r#"{"user":{"Id":"9924256a-739c-462b-af15-e652a3b1b6eb","Email":null,"PasswordHash":null}}"#,
+        r#"{"user":{"Id":"9924256a-739c-462b-af15-e652a3b1b6eb","Email":"mike"}}"#,
+        r#"{"user":{"Id":"9924256a-739c-462b-af15-e652a3b1b6eb","Email":5}}"#,
+        r#"{"user":{"Id":"9924256a-739c-462b-af15-e652a3b1b6eb","Email":"mike@example.com","Password":"opensesame"}}"#,
         // Stages and types.
         r##"{"stage":{"id":3,"Title":"Warm","Description":"","Color":"#a7fc00","SortOrder":1}}"##,
         r#"{"stage":{"id":1}}"#,
@@ -157,6 +166,10 @@ fn lines_are_read() {
         contact(r#""TaskCount":-1"#),
         contact(r#""DisplayName":"a","DisplayName":"b""#),
         contact(&format!(r#""About":"{}""#, "a".repeat(MAX_LINE_BYTES))),
+        password(r#""Email":"mike@example.com","#, "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNo"),
+        password("", "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNo"),
+        password(r#""Email":"mike@example.com","#, "$argon2id$v=19$m=1048576,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNo"),
+        password(r#""Email":"mike@example.com","#, "opensesame"),
         token(&secret, r#","Scopes":["read","write"],"Expires":null"#),
         token(&secret, r#","Scopes":["read"],"Expires":"2030-01-01""#),
         token(&secret, r#","Scopes":["read"],"Expires":"2030-01-01T10:00:00Z""#),

@@ -10,6 +10,7 @@ mod plans;
 mod query;
 mod rules;
 mod selection;
+mod sign_in;
 
 /// Compares `text` with the committed file `snapshots/<name>.snap`.
 #[track_caller]

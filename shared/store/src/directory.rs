@@ -8,6 +8,7 @@ use models::contact::{Employee, ListItem};
 use models::id::PortalId;
 use models::plan::COUNTED_TAGS;
 use models::portal::{Entries, Portal, Statistics, User};
+use models::sign_in::Email;
 use uuid::Uuid;
 
 use crate::client::Store;
@@ -33,12 +34,24 @@ pub(crate) fn user_item(portal: &PortalId, user: &User) -> Result<Item, StoreErr
     let mut item = items::keyed(&Key::User(portal.clone(), user.employee.id));
     item.insert("doc".into(), items::to_document(&user.employee)?);
     item.insert("admin".into(), AttributeValue::Bool(user.is_admin));
+    if let Some(email) = &user.email {
+        item.insert(EMAIL.into(), items::s(email.as_str()));
+    }
     Ok(item)
 }
 
 pub(crate) fn user(item: &mut Item) -> Result<User, StoreError> {
     let employee: Employee = items::document(item, "doc")?;
-    Ok(User { employee, is_admin: items::boolean(item, "admin")? })
+    Ok(User { employee, is_admin: items::boolean(item, "admin")?, email: email(item)? })
+}
+
+/// The attribute of a user's e-mail address.
+const EMAIL: &str = "email";
+
+/// The e-mail address in a user's item.
+pub(crate) fn email(item: &Item) -> Result<Option<Email>, StoreError> {
+    let text = item.contains_key(EMAIL).then(|| items::text(item, EMAIL)).transpose()?;
+    text.map(str::parse).transpose().map_err(|_| StoreError::Corrupt("a user's e-mail address".into()))
 }
 
 /// Stages, types and their counters, as one portal's directory lists them.

@@ -5,7 +5,7 @@ use std::fmt;
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
-/// A failed call to DynamoDB, or an item that does not read back.
+/// A failed call to DynamoDB or to the operating system's randomness, or an item that does not read back.
 ///
 /// It answers what a caller needs to know; its text is for the log, never for a client.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +49,9 @@ pub enum StoreError {
         #[source]
         source: Box<dyn Error + Send + Sync>,
     },
+    /// The operating system gave no random bytes.
+    #[error("no random bytes")]
+    Random(#[source] getrandom::Error),
     /// An item does not read back to what it should be.
     #[error("an item does not read back: {0}")]
     Corrupt(String),

@@ -14,16 +14,19 @@ use models::id::{ContactId, PortalId};
 use models::import::{Line, TokenLine};
 use models::job::JobId;
 use models::moment::Moment;
+use models::password::PasswordHash;
 use models::portal::{Grant, Portal, User};
+use models::sign_in::Email;
 use uuid::Uuid;
 
 use crate::batch::Write;
 use crate::client::Store;
 use crate::contacts::{AccessRecord, contact_item, tag_items};
-use crate::directory::{portal_item, user_item};
+use crate::directory::{email, portal_item, user_item};
 use crate::error::StoreError;
 use crate::items::{self, Item, s};
 use crate::keys::{Key, Partition, Range};
+use crate::sign_in::{address_item, password_item};
 use crate::tokens::{hash, token_writes};
 
 /// Contacts that are compared and written together.
@@ -90,7 +93,10 @@ impl Counter {
 #[derive(Debug)]
 struct Current {
     portal: Portal,
-    users: HashSet<Uuid>,
+    /// The users, each with the e-mail address it has so far.
+    users: HashMap<Uuid, Option<Email>>,
+    /// Whose the e-mail addresses are.
+    addresses: HashMap<Email, Uuid>,
     stages: HashSet<i32>,
     types: HashSet<i32>,
     /// What the counters are to be changed by.
@@ -156,9 +162,10 @@ impl<'a> Importer<'a> {
         let id = current.portal.id.clone();
         match line {
             Line::Portal(_) => {}
-            Line::User(user) => {
-                current.users.insert(user.employee.id);
-                self.write(user_write(&id, &user)?).await?;
+            Line::User(user, password) => {
+                for write in current.user_writes(&user, password.as_ref())? {
+                    self.write(write).await?;
+                }
             }
             Line::Stage(stage) => {
                 current.stages.insert(stage.id);
@@ -229,10 +236,12 @@ impl<'a> Importer<'a> {
         if existing.as_ref() != Some(&item) {
             self.store.put(item).await?;
         }
-        let (users, lists) = futures::try_join!(self.store.user_ids(&id), self.store.lists(&id))?;
+        let (users, lists) = futures::try_join!(self.store.user_emails(&id), self.store.lists(&id))?;
+        let addresses = users.iter().filter_map(|(user, email)| Some((email.clone()?, *user))).collect();
         self.current = Some(Current {
             portal,
             users,
+            addresses,
             stages: lists.stages.into_keys().collect(),
             types: lists.types.into_keys().collect(),
             deltas: HashMap::new(),
@@ -387,13 +396,36 @@ impl<'a> Importer<'a> {
 /// The attribute of a portal whose counters are owed.
 const OWED: &str = "counters_owed";
 
-fn user_write(portal: &PortalId, user: &User) -> Result<Write, StoreError> {
-    Ok(Write::put(user_item(portal, user)?))
-}
-
 impl Current {
+    /// What a user's line writes. Nobody else may have its address: a sign-in would not know who is meant.
+    ///
+    /// The entry of an address that the user had before goes. One that an interrupted load leaves does no harm, because
+    /// a user's own item decides which address is its own.
+    fn user_writes(&mut self, user: &User, password: Option<&PasswordHash>) -> Result<Vec<Write>, ImportError> {
+        let (portal, id) = (&self.portal.id, user.employee.id);
+        if let Some(email) = &user.email
+            && let Some(other) = self.addresses.get(email).filter(|other| **other != id)
+        {
+            return Err(ImportError::Line(format!(
+                "Email {email} is that of user {other} of portal {portal}: give that user another one before this line"
+            )));
+        }
+        let mut writes = vec![Write::put(user_item(portal, user)?)];
+        let before = self.users.insert(id, user.email.clone()).flatten();
+        if let Some(gone) = before.filter(|before| user.email.as_ref() != Some(before)) {
+            self.addresses.remove(&gone);
+            writes.push(Write::delete(&Key::Address(gone, portal.clone())));
+        }
+        if let Some(email) = &user.email {
+            self.addresses.insert(email.clone(), id);
+            writes.push(Write::put(address_item(email, portal, id)));
+        }
+        writes.extend(password.map(|hash| Write::put(password_item(portal, id, hash))));
+        Ok(writes)
+    }
+
     fn user(&self, what: &str, id: &Uuid) -> Result<(), ImportError> {
-        if self.users.contains(id) {
+        if self.users.contains_key(id) {
             return Ok(());
         }
         let portal = &self.portal.id;
@@ -446,15 +478,15 @@ impl Store {
         self.update(key, "SET #doc = :doc", names, values).await
     }
 
-    /// The users of a portal: 1 read unit per 8 KB of them.
-    async fn user_ids(&self, portal: &PortalId) -> Result<HashSet<Uuid>, StoreError> {
-        let mut ids = HashSet::new();
+    /// The users of a portal with their e-mail addresses: 1 read unit per 4 KB of them.
+    async fn user_emails(&self, portal: &PortalId) -> Result<HashMap<Uuid, Option<Email>>, StoreError> {
+        let mut emails = HashMap::new();
         for item in self.query(&Range::Users(portal.clone()), true).await? {
             if let Key::User(_, id) = items::key_of(&item)? {
-                ids.insert(id);
+                emails.insert(id, email(&item)?);
             }
         }
-        Ok(ids)
+        Ok(emails)
     }
 
     /// Counts the contacts of every stage and tag anew, from the stage index, which holds each contact once with all

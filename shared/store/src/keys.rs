@@ -8,8 +8,11 @@
 //! | portal | `portal` | `PORTAL` |
 //! | stage, type | `portal` | `STAGE#0000000003`, `TYPE#0000000003` |
 //! | user, tag | `portal` | `USER#uuid`, `TAG#vip` |
+//! | hash of a user's password | `portal` | `PASSWORD#uuid` |
 //! | token in the portal's list | `portal` | `TOKEN#` SHA-256 |
 //! | token | `T#` SHA-256 | `TOKEN` |
+//! | user that an e-mail address is of, in a portal | `E#mike@example.com` | `portal` |
+//! | attempts to sign in of a network address and user name | `A#` SHA-256 of both | `ATTEMPTS` |
 //! | standing rule | `portal` | `RULE#nightly` |
 //! | job | `portal#L` | `JOB#uuid` |
 //! | job in its user's list | `portal#L#uuid` | `JOB#uuid` |
@@ -19,14 +22,15 @@
 //! | rule that will be due | `R#` | `2026-11-21T02:00:00.0000000Z#portal#nightly` |
 //! | idempotency key | `portal#K#uuid#key` | `IDEMPOTENCY` |
 //!
-//! A portal's identifier holds no `#`, and what can hold anything (a tag) always stands last, so that every key reads
-//! back to what it was made of. Numbers have a fixed width, so that they sort.
+//! A portal's identifier and an e-mail address hold no `#`, and what can hold anything (a tag) always stands last, so that
+//! every key reads back to what it was made of. Numbers have a fixed width, so that they sort.
 
 use std::fmt;
 
 use models::id::{ContactId, PortalId};
 use models::moment::Moment;
 use models::rule::RuleName;
+use models::sign_in::Email;
 use uuid::Uuid;
 
 /// Name of the table's partition key.
@@ -38,6 +42,9 @@ pub const EXPIRES: &str = "expires";
 
 /// SHA-256 of a token.
 pub type TokenHash = [u8; 32];
+
+/// SHA-256 of who tries to sign in: a network address and a user name.
+pub type AttemptsHash = [u8; 32];
 
 /// The key of an item.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -58,6 +65,12 @@ pub enum Key {
     User(PortalId, Uuid),
     /// A folded tag of the directory.
     Tag(PortalId, String),
+    /// The hash of a user's password, apart from the user, who is read for many reasons.
+    Password(PortalId, Uuid),
+    /// Which user of a portal an e-mail address is of. The user's own item decides whether it still is.
+    Address(Email, PortalId),
+    /// The attempts to sign in of late.
+    Attempts(AttemptsHash),
     /// A token in the portal's list of tokens.
     TokenEntry(PortalId, TokenHash),
     /// A token.
@@ -106,6 +119,8 @@ pub enum Range {
     Tags(PortalId),
     /// Every user of a portal's directory.
     Users(PortalId),
+    /// Every portal that an e-mail address is known in, by name.
+    Addresses(Email),
     /// Every token in a portal's list.
     Tokens(PortalId),
     /// Where each shard of a job is.
@@ -131,6 +146,7 @@ impl Range {
             Self::Types(portal) => (portal.to_string(), "TYPE#"),
             Self::Tags(portal) => (portal.to_string(), "TAG#"),
             Self::Users(portal) => (portal.to_string(), "USER#"),
+            Self::Addresses(email) => (address_pk(email), ""),
             Self::Tokens(portal) => (portal.to_string(), "TOKEN#"),
             Self::JobShards(portal, job) => (job_pk(portal, job), "SHARD#"),
             Self::Jobs(portal) => (jobs_pk(portal), "JOB#"),
@@ -144,6 +160,10 @@ impl Range {
 
 fn contact_pk(portal: &PortalId, id: ContactId) -> String {
     format!("{portal}#C#{:010}", id.get())
+}
+
+fn address_pk(email: &Email) -> String {
+    format!("E#{email}")
 }
 
 fn jobs_pk(portal: &PortalId) -> String {
@@ -191,6 +211,9 @@ impl Key {
             Self::Type(portal, id) => (portal.to_string(), format!("TYPE#{id:010}")),
             Self::User(portal, id) => (portal.to_string(), format!("USER#{id}")),
             Self::Tag(portal, tag) => (portal.to_string(), format!("TAG#{tag}")),
+            Self::Password(portal, user) => (portal.to_string(), format!("PASSWORD#{user}")),
+            Self::Address(email, portal) => (address_pk(email), portal.to_string()),
+            Self::Attempts(hash) => (format!("A#{}", Hex(hash)), "ATTEMPTS".into()),
             Self::TokenEntry(portal, hash) => (portal.to_string(), format!("TOKEN#{}", Hex(hash))),
             Self::Token(hash) => (format!("T#{}", Hex(hash)), "TOKEN".into()),
             Self::Rule(portal, name) => (portal.to_string(), format!("RULE#{name}")),
@@ -208,6 +231,12 @@ impl Key {
     pub fn decode(pk: &str, sk: &str) -> Option<Self> {
         if let Some(hash) = pk.strip_prefix("T#") {
             return (sk == "TOKEN").then(|| hash_from_hex(hash)).flatten().map(Self::Token);
+        }
+        if let Some(hash) = pk.strip_prefix("A#") {
+            return (sk == "ATTEMPTS").then(|| hash_from_hex(hash)).flatten().map(Self::Attempts);
+        }
+        if let Some(email) = pk.strip_prefix("E#") {
+            return Some(Self::Address(email.parse().ok()?, sk.parse().ok()?));
         }
         if let Some(bucket) = pk.strip_prefix("O#") {
             let (portal, job) = sk.split_once('#')?;
@@ -269,6 +298,7 @@ impl Key {
             ("STAGE", id) => Some(Self::Stage(portal, i32::try_from(number(id)?).ok()?)),
             ("TYPE", id) => Some(Self::Type(portal, i32::try_from(number(id)?).ok()?)),
             ("USER", id) => Some(Self::User(portal, Uuid::try_parse(id).ok()?)),
+            ("PASSWORD", id) => Some(Self::Password(portal, Uuid::try_parse(id).ok()?)),
             ("TAG", tag) => Some(Self::Tag(portal, tag.into())),
             ("RULE", name) => Some(Self::Rule(portal, name.parse().ok()?)),
             ("TOKEN", hash) => Some(Self::TokenEntry(portal, hash_from_hex(hash)?)),
@@ -411,6 +441,11 @@ mod tests {
         any::<u128>().prop_map(Uuid::from_u128)
     }
 
+    fn email() -> impl Strategy<Value = Email> {
+        let text = "[A-Za-z0-9!$-?^-~à-ž]{1,8}@[A-Za-z0-9.-]{1,8}";
+        text.prop_filter_map("no address", |text| text.parse().ok())
+    }
+
     fn key() -> impl Strategy<Value = Key> {
         let rule = || "[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}".prop_map(|text| text.parse::<RuleName>().unwrap());
         prop_oneof![
@@ -424,6 +459,9 @@ mod tests {
             (portal(), ".{1,20}").prop_map(|(p, t)| Key::Tag(p, t)),
             (portal(), any::<TokenHash>()).prop_map(|(p, h)| Key::TokenEntry(p, h)),
             any::<TokenHash>().prop_map(Key::Token),
+            (portal(), uuid()).prop_map(|(p, u)| Key::Password(p, u)),
+            (email(), portal()).prop_map(|(e, p)| Key::Address(e, p)),
+            any::<AttemptsHash>().prop_map(Key::Attempts),
             (portal(), uuid()).prop_map(|(p, j)| Key::Job(p, j)),
             (portal(), uuid(), 0u16..64).prop_map(|(p, j, s)| Key::JobShard(p, j, s)),
             (portal(), uuid(), 0u16..64, any::<u32>()).prop_map(|(p, j, s, n)| Key::Chunk(p, j, s, n)),
@@ -445,6 +483,13 @@ mod tests {
         #[test]
         fn different_keys_have_different_texts(a in key(), b in key()) {
             prop_assert_eq!(a == b, a.encode() == b.encode());
+        }
+
+        #[test]
+        fn the_addresses_of_one_user_stand_in_order_of_portals(email in email(), a in portal(), b in portal()) {
+            let of = |portal: &PortalId| Key::Address(email.clone(), portal.clone()).encode();
+            prop_assert_eq!(of(&a).cmp(&of(&b)), a.cmp(&b));
+            prop_assert_eq!(&of(&a).0, &Range::Addresses(email).encode().0);
         }
 
         #[test]

@@ -17,6 +17,7 @@ pub mod keys;
 pub mod matches;
 pub mod meter;
 pub mod rules;
+pub mod sign_in;
 pub mod table;
 pub mod tokens;
 

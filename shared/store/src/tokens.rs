@@ -12,6 +12,21 @@ use crate::error::StoreError;
 use crate::items::{self, Item};
 use crate::keys::{EXPIRES, Key, Range, TokenHash, hash_from_hex};
 
+/// Bytes of randomness in a token.
+const TOKEN_BYTES: usize = 32;
+
+/// A new token: 256 random bits in hexadecimal. It is shown to its user once; only its SHA-256 is kept.
+pub fn new_token() -> Result<String, StoreError> {
+    Ok(random::<TOKEN_BYTES>()?.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Random bytes of the operating system, which nobody can guess.
+pub(crate) fn random<const BYTES: usize>() -> Result<[u8; BYTES], StoreError> {
+    let mut bytes = [0; BYTES];
+    getrandom::fill(&mut bytes).map_err(StoreError::Random)?;
+    Ok(bytes)
+}
+
 /// The SHA-256 of a token.
 pub fn hash(token: &str) -> TokenHash {
     Sha256::digest(token.as_bytes()).into()
@@ -103,6 +118,13 @@ mod tests {
     use aws_sdk_dynamodb::types::AttributeValue;
 
     use super::*;
+
+    #[test]
+    fn a_new_token_is_one_that_could_be_brought_along_and_is_never_the_same() {
+        let (a, b) = (new_token().unwrap(), new_token().unwrap());
+        assert_ne!(a, b);
+        assert!(a.len() == 64 && hash_from_hex(&a).is_some(), "{a}");
+    }
 
     #[test]
     fn a_stored_token_does_not_hold_the_token() {

@@ -1,0 +1,76 @@
+//! `crm-access user`.
+
+use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
+
+use models::id::PortalId;
+use models::limits::MAX_PASSWORD_BYTES;
+use models::password::{Password, PasswordHash};
+use models::portal::User;
+use models::sign_in::Email;
+use store::Store;
+use store::sign_in::new_salt;
+
+use crate::CommandError;
+use crate::args::{UserCommand, UserName, UserPasswordArgs};
+use crate::table::Table;
+
+pub(crate) async fn run(command: UserCommand) -> Result<(), CommandError> {
+    match command {
+        UserCommand::Password(args) => password(args).await,
+        UserCommand::Hash => Ok(writeln!(io::stdout(), "{}", hash(&read_password()?)?.as_str())?),
+    }
+}
+
+/// The hash of a password under a new salt.
+pub(crate) fn hash(password: &Password) -> Result<PasswordHash, CommandError> {
+    Ok(password.hash(&new_salt()?)?)
+}
+
+async fn password(args: UserPasswordArgs) -> Result<(), CommandError> {
+    // The password first: nobody types into a table that is held open.
+    let hash = hash(&read_password()?)?;
+    let table = Table::of_command(&args.table).await?;
+    let set = set_password(&table.store, &args.portal, &args.user, &hash).await;
+    table.close().await?;
+    writeln!(io::stdout(), "{} signs in with the new password; tokens stay as they are", set?)?;
+    Ok(())
+}
+
+/// Gives a user that exists a password, and says which address it goes with.
+pub(crate) async fn set_password(
+    store: &Store,
+    portal: &PortalId,
+    name: &UserName,
+    hash: &PasswordHash,
+) -> Result<Email, CommandError> {
+    let user = match name {
+        UserName::Id(id) => store.users(portal, [*id]).await?.remove(id),
+        UserName::Email(email) => store.user_of_email(portal, email).await?,
+    };
+    let User { employee, email, .. } =
+        user.ok_or_else(|| format!("portal {portal} has no user {name}; load it with `crm-access import` first"))?;
+    let email = email.ok_or_else(|| {
+        format!("user {name} has no e-mail address to sign in with; load it with one, by `crm-access import`, first")
+    })?;
+    store.set_password(portal, employee.id, hash).await?;
+    Ok(email)
+}
+
+/// Asks for a password twice, unseen, or reads one line where nobody can be asked.
+fn read_password() -> Result<Password, CommandError> {
+    if !io::stdin().is_terminal() {
+        // A byte more than a password and the end of its line, which tells one that is too long.
+        let most = MAX_PASSWORD_BYTES as u64 + 3;
+        let mut line = String::new();
+        io::stdin().lock().take(most).read_line(&mut line)?;
+        let line = line.strip_suffix('\n').unwrap_or(&line);
+        return Ok(Password::check(line.strip_suffix('\r').unwrap_or(line))?);
+    }
+    let password = Password::check(rpassword::prompt_password("New password: ")?)?;
+    let again = rpassword::prompt_password("The same again: ")?;
+    if Password::check(again).is_ok_and(|again| again == password) {
+        Ok(password)
+    } else {
+        Err("the two passwords differ; nothing was changed".into())
+    }
+}

@@ -1,0 +1,145 @@
+//! Passwords, and the argon2id hashes that are kept in their place.
+//!
+//! Nothing here draws a salt: the pure crate has no randomness, so whoever hashes brings one along.
+
+use std::fmt;
+use std::str::FromStr;
+
+use argon2::password_hash::phc;
+use argon2::{Algorithm, Argon2, CustomizedPasswordHasher as _, Params, PasswordVerifier as _, Version};
+
+use crate::limits::{MAX_PASSWORD_BYTES, MIN_PASSWORD_CHARS};
+
+/// KiB of memory that a hash takes: OWASP's minimum for argon2id with two passes over it.
+/// <https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html>
+pub const MEMORY_KIB: u32 = 19 * 1024;
+/// Passes over that memory.
+pub const PASSES: u32 = 2;
+/// Lanes of that memory.
+pub const LANES: u32 = 1;
+/// Bytes of a salt.
+pub const SALT_BYTES: usize = 16;
+/// Bytes of a hash.
+const HASH_BYTES: usize = 32;
+
+/// KiB of memory that a hash which is brought along may take. A verification with all of the three bounds takes about
+/// a second, where one of any size could take minutes, and more memory than a function has.
+pub const MAX_MEMORY_KIB: u32 = 64 * 1024;
+/// Passes that a hash which is brought along may take.
+pub const MAX_PASSES: u32 = 10;
+/// Lanes that a hash which is brought along may have.
+pub const MAX_LANES: u32 = 4;
+
+const PARAMS: Params = match Params::new(MEMORY_KIB, PASSES, LANES, Some(HASH_BYTES)) {
+    Ok(params) => params,
+    Err(_) => panic!("argon2 takes these parameters"),
+};
+
+/// What makes the hashes of equal passwords differ: random bytes, drawn anew for each password.
+pub type Salt = [u8; SALT_BYTES];
+
+/// A password that was chosen, within bounds. Nothing shows it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Password(String);
+
+/// Why a text may not be chosen as a password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a password has at least {MIN_PASSWORD_CHARS} characters and at most {MAX_PASSWORD_BYTES} bytes")]
+pub struct NotAPassword;
+
+/// Why a password was not hashed.
+#[derive(Debug, thiserror::Error)]
+#[error("the password cannot be hashed: {0}")]
+pub struct NotHashed(argon2::password_hash::Error);
+
+impl Password {
+    /// Takes a password as it was chosen; no character is trimmed or folded.
+    ///
+    /// # Errors
+    ///
+    /// Those of fewer characters or more bytes than a password has.
+    pub fn check(text: impl Into<String>) -> Result<Self, NotAPassword> {
+        let text = text.into();
+        let fits = text.chars().count() >= MIN_PASSWORD_CHARS && text.len() <= MAX_PASSWORD_BYTES;
+        if fits { Ok(Self(text)) } else { Err(NotAPassword) }
+    }
+
+    /// Hashes the password, which takes [`MEMORY_KIB`] of memory and tens of milliseconds.
+    ///
+    /// # Errors
+    ///
+    /// What argon2 cannot hash; a password within bounds is none of it.
+    pub fn hash(&self, salt: &Salt) -> Result<PasswordHash, NotHashed> {
+        let hash = Argon2::default().hash_password_with_params(self.0.as_bytes(), salt, PARAMS).map_err(NotHashed)?;
+        Ok(PasswordHash(hash.to_string()))
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(…)")
+    }
+}
+
+/// An argon2id hash as a PHC string, `$argon2id$v=19$m=19456,t=2,p=1$salt$hash`, with bounded parameters.
+/// <https://github.com/P-H-C/phc-string-format/blob/master/phc-sf-spec.md>
+///
+/// Who has it can guess the password at leisure, so only [`Self::as_str`] shows it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PasswordHash(String);
+
+/// Why a text is no hash of a password. It does not repeat the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "must be an argon2id PHC string of version 19 with m up to {MAX_MEMORY_KIB}, t up to {MAX_PASSES} and p up to \
+     {MAX_LANES}, such as `crm-access user hash` prints"
+)]
+pub struct NotAPasswordHash;
+
+impl PasswordHash {
+    /// A hash that no password has: what is verified where there is no user, so that it takes as long as where there
+    /// is one.
+    pub fn of_nobody() -> Self {
+        Self(OF_NOBODY.into())
+    }
+
+    /// The PHC string, for the table and for import files.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether `attempt` is the password. It takes what hashing it took, whether it is or not.
+    ///
+    /// An attempt may be shorter than a password that is chosen here: the hash may have been brought along. One that is
+    /// too long for any is not hashed, which says nothing of the user.
+    pub fn verify(&self, attempt: &str) -> bool {
+        let hash = phc::PasswordHash::new(&self.0);
+        attempt.len() <= MAX_PASSWORD_BYTES
+            && hash.is_ok_and(|hash| Argon2::default().verify_password(attempt.as_bytes(), &hash).is_ok())
+    }
+}
+
+/// 32 zero bytes in place of a hash.
+const OF_NOBODY: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5J3Mgc2FsdCEhIQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+impl FromStr for PasswordHash {
+    type Err = NotAPasswordHash;
+
+    fn from_str(text: &str) -> Result<Self, NotAPasswordHash> {
+        let hash = phc::PasswordHash::new(text).map_err(|_| NotAPasswordHash)?;
+        let params = Params::try_from(&hash).map_err(|_| NotAPasswordHash)?;
+        let named = |name| hash.params.get(name).is_some();
+        let is_argon2id = hash.algorithm == Algorithm::Argon2id.ident() && hash.version == Some(Version::V0x13.into());
+        let is_whole = hash.salt.is_some() && hash.hash.is_some() && ["m", "t", "p"].into_iter().all(named);
+        let is_bounded =
+            params.m_cost() <= MAX_MEMORY_KIB && params.t_cost() <= MAX_PASSES && params.p_cost() <= MAX_LANES;
+        if is_argon2id && is_whole && is_bounded { Ok(Self(text.to_owned())) } else { Err(NotAPasswordHash) }
+    }
+}
+
+impl fmt::Debug for PasswordHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PasswordHash(…)")
+    }
+}
