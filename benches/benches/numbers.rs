@@ -4,7 +4,13 @@ use std::io::{self, Write as _};
 use std::time::{Duration, Instant};
 
 use benches::{bare, portal};
+use models::access::Caller;
+use models::filter::Filter;
+use models::listing::{Order, SortBy, Sought};
+use models::plan::plan;
+use models::request::Page;
 use serde_json::{Value, json};
+use store::listing::Listing;
 use tests::{Reply, World, WorldError};
 use uuid::Uuid;
 
@@ -14,6 +20,8 @@ const MATCHES: u64 = CONTACTS as u64 / 2;
 const SHARDS: u16 = 4;
 /// Pairs of runs whose speeds are compared. The first pair warms up and is not counted.
 const PAIRS: usize = 5;
+/// A user who is in no manager list until it is given a few contacts.
+const USER_OF_FEW: Uuid = Uuid::from_u128(0xfe3);
 
 fn main() -> Result<(), WorldError> {
     // `cargo test --benches` runs this as a test; measuring takes minutes and is not one.
@@ -76,6 +84,7 @@ async fn measure() -> Result<(), WorldError> {
         "0 per contact",
     )?;
     row("round trips of a single PUT, token cached", single_put(&world).await?, "at most 3")?;
+    lists(&world).await?;
     row(
         "speed against the bare SDK loop, 50,000 of 100,000 contacts",
         format!(
@@ -116,6 +125,56 @@ async fn filter_run(world: &World, managers: &[Uuid]) -> Result<(Reply, (f64, f6
         return Err(reply.text.into());
     }
     Ok((reply, (after.read_units - before.read_units, after.write_units - before.write_units)))
+}
+
+/// Rows of lists: which, of whom, what it holds, round trips one after another, and read units.
+async fn lists(world: &World) -> Result<(), WorldError> {
+    let portal = world.store.portal(&portal::PORTAL.parse()?).await?.ok_or("no portal")?;
+    let filter = Filter { tags: vec![portal::TAG.into()], ..Filter::default() };
+    let lists = world.store.lists(&portal.id).await?;
+    let statistics = world.store.statistics(&portal.id, &filter.tags, &lists.stage_counts).await?;
+    let plan = plan(&filter, &statistics, portal.shards, world.app.now());
+    let lines = [
+        json!({"portal": {"Id": portal::PORTAL, "Shards": SHARDS}}),
+        json!({"user": {"Id": USER_OF_FEW, "DisplayName": "User of few"}}),
+    ];
+    world.import(&lines.map(|line| line.to_string()).join("\n")).await?;
+    for contact in [10, 20, 31] {
+        let body = json!({"isShared": false, "managerList": [USER_OF_FEW]});
+        let reply = world.put(&format!("{contact}/access"), portal::TOKEN, &body).await?;
+        expect("status", u64::from(reply.status.as_u16()), 200)?;
+    }
+    for (what, responsible, by, total) in [
+        ("first page of 25, tag of 50,000", None, SortBy::Created, false),
+        ("the same, counted", None, SortBy::Created, true),
+        ("the same in order of name", None, SortBy::DisplayName, true),
+        ("the same of one manager, whose lists were many", Some(portal::user(0)), SortBy::Created, false),
+        ("the same of one manager, who has three", Some(USER_OF_FEW), SortBy::Created, true),
+    ] {
+        let listing = Listing {
+            portal: &portal.id,
+            filter: &filter,
+            plan: &plan,
+            expected: plan.expected(&statistics),
+            caller: Caller { user: portal::user(0), is_admin: true },
+            sought: Sought { responsible, shared: None },
+            order: Order::new(Some(by), None),
+            page: Page { count: 25, start_index: 0 },
+            total,
+            deadline: None,
+            posted: portal.posted,
+        };
+        let (rounds, meter) = (world.trips.so_far().1, world.store.meter().reading());
+        let started = Instant::now();
+        let listed = world.store.list_contacts(&listing).await?;
+        let took = started.elapsed();
+        let (rounds, units) =
+            (world.trips.so_far().1 - rounds, world.store.meter().reading().read_units - meter.read_units);
+        let of = listed.total.map_or("uncounted".into(), |total| format!("of {total}"));
+        let found = listed.contacts.len();
+        writeln!(io::stdout(), "| {what} | {found} {of}: {rounds} rounds, {units:.1} read units, {took:.1?} | |")?;
+    }
+    Ok(())
 }
 
 async fn single_put(world: &World) -> Result<String, WorldError> {

@@ -170,7 +170,8 @@ pub(crate) fn lines() -> Result<Vec<Line>, DemoError> {
     let employees: Vec<EmployeeRow> = rows("employees", EMPLOYEES)?;
     let histories = histories(rows("orders", ORDERS)?);
 
-    let mut lines = vec![Line::Portal(Portal { id: PORTAL.parse()?, time_zone: time_zone.clone(), shards: 1 })];
+    let mut lines =
+        vec![Line::Portal(Portal { id: PORTAL.parse()?, time_zone: time_zone.clone(), shards: 1, posted: false })];
     for row in &employees {
         lines.push(Line::User(user(row)?, None));
     }

@@ -500,6 +500,7 @@ fn keys_are_written_in_one_file() {
         Key::Rule(portal.clone(), rule.clone()),
         Key::OpenJob(portal.clone(), id),
         Key::DueRule(moment, portal.clone(), rule),
+        Key::Posting(portal.clone(), id, [0; 16]),
         Key::Idempotency(portal, id, "key".into()),
     ];
     // What stands before the first # of a partition key or a sort key, in the quotes it would be written with.

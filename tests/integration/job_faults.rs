@@ -77,6 +77,8 @@ pub(crate) enum Step {
     Claim,
     /// A chunk is written.
     Chunk,
+    /// What the records of a chunk are found by is written.
+    Post,
     /// Records are written in a batch.
     Batch,
     /// A record is written where it still is what was read.
@@ -107,6 +109,7 @@ pub(crate) fn step(call: &Call) -> Option<Step> {
     Some(match (call.operation.as_str(), Key::decode(&pk, &sk)?) {
         ("BatchWriteItem", Key::OpenJob(..)) => Step::Open,
         ("BatchWriteItem", Key::Access(..)) => Step::Batch,
+        ("BatchWriteItem", Key::Posting(..)) => Step::Post,
         ("PutItem", Key::Access(..)) => Step::One,
         ("PutItem", Key::Job(..)) => Step::Record,
         ("PutItem", Key::Chunk(..)) => Step::Chunk,
@@ -396,9 +399,16 @@ async fn pages_of_the_test_portal_are_three_and_alike() {
         Verdict::Pass
     });
     assert_eq!(worker.work(&message).await.unwrap(), Worked::ShardDone);
-    let (page, steps) = ([Step::Chunk, Step::Batch, Step::Progress], steps.lock().unwrap().clone());
+    let page = [Step::Chunk, Step::Post, Step::Batch, Step::Progress];
+    let mut steps = steps.lock().unwrap().clone();
+    // A chunk, and what its records are found by, are written side by side.
+    for at in 1..steps.len() {
+        if steps[at - 1..=at] == [Step::Post, Step::Chunk] {
+            steps.swap(at - 1, at);
+        }
+    }
     let mut expected = vec![Step::Claim, Step::Start];
-    expected.extend(page.iter().cycle().take(8));
+    expected.extend(page.iter().cycle().take(11));
     expected.extend([Step::End, Step::Finish, Step::Close]);
     assert_eq!(steps, expected);
     bed.check_done(id).await;

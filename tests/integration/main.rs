@@ -14,6 +14,7 @@ mod idempotency;
 mod import;
 mod job_api;
 mod job_faults;
+mod listing;
 mod model;
 mod overlaps;
 mod portal;

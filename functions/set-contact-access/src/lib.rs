@@ -11,6 +11,7 @@ use models::job::{Counts, Job, JobId, Kind, State, Work};
 use models::portal::{Entries, Scope, User};
 use models::request::SetContactAccess;
 use store::contacts::{AccessRecord, AccessState, Loaded};
+use store::postings::Postings;
 use tokio::time::Instant;
 
 /// The endpoint of document 000.
@@ -48,7 +49,15 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
         // What already is as asked costs no write, and leaves no record of a change that was none.
         let job = (!dry_run && before.access != request.target).then_some(new_job);
 
-        let entries = shown_beside(&call, &record, users).await?;
+        // What the record is found by comes before it, beside what is shown.
+        let posted = async {
+            let mut postings = Postings::default();
+            if job.is_some() {
+                postings.add(contact, &before.access, &request.target);
+            }
+            Ok(call.app.store.post(&call.grant.portal, &postings).await?)
+        };
+        let (entries, ()) = futures::try_join!(shown_beside(&call, &record, users), posted)?;
         if let Some(job) = job
             && !write(&call, contact, &caller, &before, &request, job).await?
         {

@@ -12,6 +12,7 @@ use store::chunk::ChunkBuilder;
 use store::contacts::AccessRecord;
 use store::jobs::{Chunk, Lease, Place, Progress, Saved};
 use store::keys::Position;
+use store::postings::Postings;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
@@ -330,15 +331,33 @@ impl<'a> ShardWork<'a> {
         if Instant::now() >= self.sure_until() {
             return Err(Stopped::Lost);
         }
-        if !jobs.store.write_chunk(portal, job, shard, number, &chunk, &after).await? {
+        // What its records are found by comes before them like the chunk itself, and beside it.
+        let postings = self.postings(&changes);
+        let (written, posted) = futures::join!(
+            jobs.store.write_chunk(portal, job, shard, number, &chunk, &after),
+            jobs.store.post(portal, &postings),
+        );
+        if !written? {
             // Someone else got as far, or the answer to this very write was lost; what was written is as good.
             return Err(Stopped::Overtaken);
         }
         let open: Vec<&Change> = changes.iter().filter(|change| !change.conflict).collect();
         (self.open, self.unwritten) = (Some(after), open.len());
+        posted?;
         let late = self.write(open.into_iter(), job.target.is_some()).await?;
         self.settle();
         self.finish_chunk(number, after, &late, last).await
+    }
+
+    /// What is to be posted of a chunk. Who restores what was before restores what was posted then.
+    fn postings(&self, changes: &[Change]) -> Postings {
+        let mut postings = Postings::default();
+        if let Some(target) = &self.job.target {
+            for change in changes.iter().filter(|change| !change.conflict) {
+                postings.add(change.contact, &change.before, target);
+            }
+        }
+        postings
     }
 
     /// Writes the records of changes, and says which were found changed by others since. One target for all is
@@ -415,7 +434,10 @@ impl<'a> ShardWork<'a> {
         let open: Vec<&Change> = chunk.changes.iter().filter(|change| !change.conflict).collect();
         let ids: Vec<ContactId> = open.iter().map(|change| change.contact).collect();
         (self.open, self.unwritten) = (Some(chunk.after), open.len());
-        let states = jobs.store.current_access_of(portal, &ids).await?;
+        // The worker before this one may have ended before it posted what it was to write.
+        let postings = self.postings(&chunk.changes);
+        let (states, ()) =
+            futures::try_join!(jobs.store.current_access_of(portal, &ids), jobs.store.post(portal, &postings))?;
         let revision = |change: &Change| states.get(&change.contact).and_then(|state| state.revision);
         // A contact that had no record and has none may have been removed; then it is not to get one.
         let is_bare = |change: &Change| change.revision.is_none() && !states.contains_key(&change.contact);

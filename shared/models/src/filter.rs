@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::contact::ContactRecord;
+use crate::fold::{fold, fold_tag};
 use crate::id::ContactId;
 use crate::moment::Moment;
 
@@ -65,6 +67,17 @@ pub struct Filter {
 }
 
 impl Filter {
+    /// Whether a contact with this entry matches, however it was found. A [`crate::plan::Plan`] tests the same in parts.
+    pub fn selects(&self, entry: &IndexEntry) -> bool {
+        self.from_date.is_none_or(|from| from <= entry.created)
+            && self.to_date.is_none_or(|to| entry.created <= to)
+            && (self.stages.is_empty() || self.stages.contains(&entry.stage))
+            && (self.types.is_empty() || self.types.contains(&entry.contact_type))
+            && Test::View(self.view).passes(entry)
+            && self.tags.iter().all(|tag| entry.tags.contains(tag))
+            && self.words.iter().all(|word| entry.name.contains(word.as_str()))
+    }
+
     /// What an answer shows of it.
     pub fn view(&self) -> FilterView<'_> {
         FilterView {
@@ -118,6 +131,21 @@ pub struct IndexEntry {
     pub tags: Vec<String>,
     /// Its display name, folded.
     pub name: String,
+}
+
+impl From<&ContactRecord> for IndexEntry {
+    fn from(record: &ContactRecord) -> Self {
+        Self {
+            contact: record.id,
+            created: record.created,
+            stage: record.stage,
+            contact_type: record.contact_type,
+            is_company: record.is_company,
+            has_opportunity: record.has_opportunity,
+            tags: record.tags.iter().map(|tag| fold_tag(tag)).collect(),
+            name: fold(&record.display_name),
+        }
+    }
 }
 
 /// One thing that is left to test on an index entry.

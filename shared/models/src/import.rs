@@ -114,7 +114,7 @@ impl RawPortal {
         if !(1..=MAX_SHARDS).contains(&shards) {
             return Err(format!("Shards must be from 1 to {MAX_SHARDS}"));
         }
-        Ok(Portal { id: self.id, time_zone, shards })
+        Ok(Portal { id: self.id, time_zone, shards, posted: false })
     }
 }
 

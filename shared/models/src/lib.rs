@@ -14,6 +14,7 @@ pub mod invalid;
 pub mod job;
 pub mod job_view;
 pub mod limits;
+pub mod listing;
 pub mod moment;
 pub mod password;
 pub mod plan;

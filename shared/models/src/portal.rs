@@ -21,6 +21,9 @@ pub struct Portal {
     pub time_zone: TimeZone,
     /// Over how many partitions a tag's or a stage's contacts are spread, 1 to 64.
     pub shards: u16,
+    /// Whether every access that a contact ever had is posted, so that postings answer who can see what. It is so where
+    /// the portal was loaded first by a program that posts. What an import line says of it counts nothing.
+    pub posted: bool,
 }
 
 /// A user of a portal.

@@ -6,6 +6,7 @@ mod access;
 mod bodies;
 mod folding;
 mod import_lines;
+mod listing;
 mod plans;
 mod query;
 mod rules;

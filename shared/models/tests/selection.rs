@@ -201,9 +201,14 @@ proptest! {
             .filter(|(contact, _)| is_meant(&request, contact))
             .map(|(_, entry)| entry.contact.get())
             .collect();
-        let plan = plan(&read(&request).filter, &statistics, shards, moment(STARTED));
+        let filter = read(&request).filter;
+        let plan = plan(&filter, &statistics, shards, moment(STARTED));
         prop_assert_eq!(&execute(&plan, &entries), &meant, "{}", &plan);
         prop_assert!(!plan.is_empty() || meant.is_empty(), "{}", &plan);
+        // Who comes to a contact by another way asks the filter itself.
+        let selected = entries.iter().filter(|entry| entry.created < moment(STARTED) && filter.selects(entry));
+        let selected: Vec<i32> = selected.map(|entry| entry.contact.get()).collect();
+        prop_assert_eq!(&selected, &meant);
     }
 
     #[test]

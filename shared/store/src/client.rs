@@ -303,43 +303,54 @@ impl Store {
 
     /// Reads a part of a range of one partition of the table: 1 read unit per 8 KB, 1 per 4 KB when consistent.
     pub(crate) async fn query_part(&self, range: &Range, part: Part) -> Result<Vec<Item>, StoreError> {
-        let (pk, prefix) = range.encode();
         let mut items = Vec::new();
         let mut start = None;
         loop {
-            let mut request = self
-                .client
-                .query()
-                .table_name(&self.table)
-                .expression_attribute_names("#pk", PK)
-                .expression_attribute_values(":pk", AttributeValue::S(pk.clone()))
-                .consistent_read(part.consistent)
-                .scan_index_forward(!part.backwards)
-                .return_consumed_capacity(ReturnConsumedCapacity::Total)
-                .set_exclusive_start_key(start);
-            request = match (&part.below, prefix) {
-                (Some(bound), _) => request
-                    .key_condition_expression("#pk = :pk AND #sk < :bound")
-                    .expression_attribute_names("#sk", SK)
-                    .expression_attribute_values(":bound", AttributeValue::S(bound.clone())),
-                (None, "") => request.key_condition_expression("#pk = :pk"),
-                (None, prefix) => request
-                    .key_condition_expression("#pk = :pk AND begins_with(#sk, :prefix)")
-                    .expression_attribute_names("#sk", SK)
-                    .expression_attribute_values(":prefix", AttributeValue::S(prefix.into())),
-            };
-            if let Some(most) = part.most {
-                let rest = most.saturating_sub(items.len());
-                request = request.limit(i32::try_from(rest).unwrap_or(i32::MAX));
-            }
-            let output = request.send().await.map_err(|error| StoreError::from_sdk("Query", error))?;
-            self.meter.read(&output.consumed_capacity);
-            items.extend(output.items.unwrap_or_default());
-            start = output.last_evaluated_key.filter(|key| !key.is_empty());
+            let rest = part.most.map(|most| most.saturating_sub(items.len()));
+            let (page, next) = self.query_page(range, &part, rest, start).await?;
+            items.extend(page);
+            start = next;
             if start.is_none() || part.most.is_some_and(|most| items.len() >= most) {
                 return Ok(items);
             }
         }
+    }
+
+    /// Reads what DynamoDB gives of a part of a range in one answer, up to 1 MB, and where it goes on behind that: the same
+    /// price. `rest` is how many items of the part there may be still.
+    pub(crate) async fn query_page(
+        &self,
+        range: &Range,
+        part: &Part,
+        rest: Option<usize>,
+        start: Option<Item>,
+    ) -> Result<(Vec<Item>, Option<Item>), StoreError> {
+        let (pk, prefix) = range.encode();
+        let mut request = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .expression_attribute_names("#pk", PK)
+            .expression_attribute_values(":pk", AttributeValue::S(pk))
+            .consistent_read(part.consistent)
+            .scan_index_forward(!part.backwards)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .set_limit(rest.map(|rest| i32::try_from(rest).unwrap_or(i32::MAX)))
+            .set_exclusive_start_key(start);
+        request = match (&part.below, prefix) {
+            (Some(bound), _) => request
+                .key_condition_expression("#pk = :pk AND #sk < :bound")
+                .expression_attribute_names("#sk", SK)
+                .expression_attribute_values(":bound", AttributeValue::S(bound.clone())),
+            (None, "") => request.key_condition_expression("#pk = :pk"),
+            (None, prefix) => request
+                .key_condition_expression("#pk = :pk AND begins_with(#sk, :prefix)")
+                .expression_attribute_names("#sk", SK)
+                .expression_attribute_values(":prefix", AttributeValue::S(prefix.into())),
+        };
+        let output = request.send().await.map_err(|error| StoreError::from_sdk("Query", error))?;
+        self.meter.read(&output.consumed_capacity);
+        Ok((output.items.unwrap_or_default(), output.last_evaluated_key.filter(|key| !key.is_empty())))
     }
 }
 

@@ -1,8 +1,9 @@
 //! Loading a portal: users, stages, types, tokens and contacts, line by line.
 //!
-//! A contact's items are written in an order that makes an interrupted load safe to repeat: first its tags and its
-//! access, last the contact itself, by which the next load sees that it was loaded. The counters of tags and stages
-//! follow at the end; a mark on the portal says that they are owed, and the next load then counts anew.
+//! A contact's items are written in an order that makes an interrupted load safe to repeat: first what its managers are
+//! posted, then its tags and its access, last the contact itself, by which the next load sees that it was loaded. The
+//! counters of tags and stages follow at the end; a mark on the portal says that they are owed, and the next load then
+//! counts anew.
 
 use std::collections::{HashMap, HashSet};
 
@@ -26,6 +27,7 @@ use crate::directory::{email, portal_item, user_item};
 use crate::error::StoreError;
 use crate::items::{self, Item, s};
 use crate::keys::{Key, Partition, Range};
+use crate::postings::Postings;
 use crate::sign_in::{address_item, password_item};
 use crate::tokens::{hash, token_writes};
 
@@ -212,14 +214,17 @@ impl<'a> Importer<'a> {
         Ok(self.summary)
     }
 
-    async fn enter(&mut self, portal: Portal) -> Result<(), ImportError> {
-        if self.current.as_ref().is_some_and(|current| current.portal == portal) {
+    async fn enter(&mut self, mut portal: Portal) -> Result<(), ImportError> {
+        let same = |current: &Current| Portal { posted: current.portal.posted, ..portal.clone() } == current.portal;
+        if self.current.as_ref().is_some_and(same) {
             return Ok(());
         }
         self.leave().await?;
         let id = portal.id.clone();
         let existing = self.store.get(&Key::Portal(id.clone())).await?;
         let recount = existing.as_ref().is_some_and(|item| item.contains_key(OWED));
+        // What an earlier program loaded is not posted, and never will be.
+        portal.posted = existing.is_none();
         if let Some(item) = &existing {
             let before = crate::directory::portal(id.clone(), item)?;
             if before.shards != portal.shards {
@@ -228,6 +233,7 @@ impl<'a> Importer<'a> {
                     before.shards, portal.shards
                 )));
             }
+            portal.posted = before.posted;
         }
         let mut item = portal_item(&portal)?;
         if recount {
@@ -287,6 +293,7 @@ impl<'a> Importer<'a> {
 
         let mut first = Vec::new();
         let mut last = Vec::new();
+        let mut postings = Postings::default();
         let mut deltas: HashMap<Counter, i64> = HashMap::new();
         for Pending { record, access, item } in pending {
             let before = loaded.contacts.remove(&record.id);
@@ -306,6 +313,8 @@ impl<'a> Importer<'a> {
                     set_at: self.options.now,
                 };
                 first.push(written.write(&portal.id, record.id));
+                let had = before.as_ref().map(|(_, state)| &state.access);
+                postings.add(record.id, had.unwrap_or(&Access::default()), &access);
             }
             match before {
                 Some((before, _)) if before == record => {
@@ -328,6 +337,7 @@ impl<'a> Importer<'a> {
         if !last.is_empty() {
             self.mark().await?;
         }
+        self.store.post(&portal.id, &postings).await?;
         self.store.write_all(first).await?;
         self.store.write_all(last).await?;
         self.count(deltas);

@@ -601,7 +601,7 @@ impl Store {
 
     /// Writes one contact's access together with the job that records it, or neither: 6 write units, 2 for each of
     /// the access record, the job (which holds what was before) and its place in its user's list, and 2 more when it
-    /// stays `open` until the event bus was told.
+    /// stays `open` until the event bus was told. The managers that the contact gets are posted before.
     ///
     /// # Errors
     ///

@@ -20,6 +20,7 @@
 //! | chunk of a job | the same | `CHUNK#003#0000000007` |
 //! | job that is not closed | `O#5` | `portal#uuid` |
 //! | rule that will be due | `R#` | `2026-11-21T02:00:00.0000000Z#portal#nightly` |
+//! | posting: contacts that a manager was given | `portal#M#uuid` | `POST#` first half of the contents' SHA-256 |
 //! | idempotency key | `portal#K#uuid#key` | `IDEMPOTENCY` |
 //!
 //! A portal's identifier and an e-mail address hold no `#`, and what can hold anything (a tag) always stands last, so that
@@ -45,6 +46,9 @@ pub type TokenHash = [u8; 32];
 
 /// SHA-256 of who tries to sign in: a network address and a user name.
 pub type AttemptsHash = [u8; 32];
+
+/// The first half of the SHA-256 of what a posting holds.
+pub type PostingHash = [u8; 16];
 
 /// The key of an item.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -89,6 +93,8 @@ pub enum Key {
     OpenJob(PortalId, Uuid),
     /// A standing rule at the time when it is due.
     DueRule(Moment, PortalId, RuleName),
+    /// A posting: contacts that a manager was given. What it holds is what it is called, so that it is never changed.
+    Posting(PortalId, Uuid, PostingHash),
     /// An idempotency key of a user.
     Idempotency(PortalId, Uuid, String),
 }
@@ -131,6 +137,8 @@ pub enum Range {
     JobsOf(PortalId, Uuid),
     /// Every standing rule of a portal.
     Rules(PortalId),
+    /// Every posting of a manager, in no order.
+    Postings(PortalId, Uuid),
     /// A bucket of the jobs of all portals that are not closed.
     OpenJobs(u8),
     /// Every rule that will be due, in order of time.
@@ -152,6 +160,7 @@ impl Range {
             Self::Jobs(portal) => (jobs_pk(portal), "JOB#"),
             Self::JobsOf(portal, user) => (jobs_of_pk(portal, user), "JOB#"),
             Self::Rules(portal) => (portal.to_string(), "RULE#"),
+            Self::Postings(portal, manager) => (postings_pk(portal, manager), "POST#"),
             Self::OpenJobs(bucket) => (open_pk(*bucket), ""),
             Self::DueRules => (DUE_PK.into(), ""),
         }
@@ -178,8 +187,12 @@ fn job_pk(portal: &PortalId, job: &Uuid) -> String {
     format!("{portal}#J#{job}")
 }
 
+fn postings_pk(portal: &PortalId, manager: &Uuid) -> String {
+    format!("{portal}#M#{manager}")
+}
+
 /// A hash in hexadecimal.
-struct Hex<'a>(&'a TokenHash);
+struct Hex<'a>(&'a [u8]);
 
 impl fmt::Display for Hex<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -188,8 +201,8 @@ impl fmt::Display for Hex<'_> {
 }
 
 /// The hash that this hexadecimal text, in lower case, stands for.
-pub fn hash_from_hex(text: &str) -> Option<TokenHash> {
-    let mut hash = TokenHash::default();
+pub fn hash_from_hex<const BYTES: usize>(text: &str) -> Option<[u8; BYTES]> {
+    let mut hash = [0; BYTES];
     if text.len() != 2 * hash.len() || !text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
         return None;
     }
@@ -223,6 +236,7 @@ impl Key {
             Self::JobEntry(portal, user, job) => (jobs_of_pk(portal, user), format!("JOB#{job}")),
             Self::OpenJob(portal, job) => (open_pk(open_bucket(job)), format!("{portal}#{job}")),
             Self::DueRule(due, portal, name) => (DUE_PK.into(), format!("{due}#{portal}#{name}")),
+            Self::Posting(portal, manager, hash) => (postings_pk(portal, manager), format!("POST#{}", Hex(hash))),
             Self::Idempotency(portal, user, key) => (format!("{portal}#K#{user}#{key}"), "IDEMPOTENCY".into()),
         }
     }
@@ -281,6 +295,10 @@ impl Key {
             Some(Some(("L", user))) => {
                 let job = sk.strip_prefix("JOB#")?;
                 Some(Self::JobEntry(portal, Uuid::try_parse(user).ok()?, Uuid::try_parse(job).ok()?))
+            }
+            Some(Some(("M", manager))) => {
+                let hash = sk.strip_prefix("POST#")?;
+                Some(Self::Posting(portal, Uuid::try_parse(manager).ok()?, hash_from_hex(hash)?))
             }
             Some(Some(("K", rest))) if sk == "IDEMPOTENCY" => {
                 let (user, key) = rest.split_once('#')?;
@@ -378,7 +396,7 @@ impl Partition {
 
 /// Where a contact stands in a partition of an index: by creation date, then identifier.
 ///
-/// A partition is always read backwards, so "after" a position are the contacts created earlier.
+/// A partition is read backwards where nothing else is said, so "after" a position are the contacts created earlier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Position {
     /// When the contact was created.
@@ -416,6 +434,11 @@ impl Position {
     /// The highest sort key after this position, reading backwards.
     pub fn bound_after(&self) -> String {
         format!("{}#{:010}~", self.created, self.contact.get() - 1)
+    }
+
+    /// The lowest sort key after this position, reading forwards.
+    pub fn bound_after_ascending(&self) -> String {
+        format!("{}#{:010}~", self.created, self.contact.get())
     }
 }
 
@@ -469,6 +492,7 @@ mod tests {
             (portal(), rule()).prop_map(|(p, r)| Key::Rule(p, r)),
             (portal(), uuid()).prop_map(|(p, j)| Key::OpenJob(p, j)),
             (moment(), portal(), rule()).prop_map(|(m, p, r)| Key::DueRule(m, p, r)),
+            (portal(), uuid(), any::<PostingHash>()).prop_map(|(p, u, h)| Key::Posting(p, u, h)),
             (portal(), uuid(), ".{1,20}").prop_map(|(p, u, k)| Key::Idempotency(p, u, k)),
         ]
     }
@@ -507,6 +531,7 @@ mod tests {
             prop_assert_eq!(b.encode() >= Position::lower_bound(a.created), b.created >= a.created);
             prop_assert_eq!(b.encode() <= Position::upper_bound(a.created), b.created <= a.created);
             prop_assert_eq!(b.encode() <= a.bound_after(), b < a);
+            prop_assert_eq!(b.encode() >= a.bound_after_ascending(), b > a);
         }
 
         #[test]

@@ -2,9 +2,11 @@
 
 use std::collections::VecDeque;
 
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity, Select};
 use models::filter::IndexEntry;
 use models::id::PortalId;
+use models::moment::Moment;
 use models::plan::{Plan, Source};
 use serde::{Deserialize, Serialize};
 
@@ -111,48 +113,121 @@ impl<'a> Matches<'a> {
         self.plan.is_empty() || self.cursor.partition >= self.plan.source.partitions()
     }
 
-    fn partition(&self) -> Partition {
-        match &self.plan.source {
-            Source::Tag(tag) => Partition::Tag(self.portal.clone(), self.shard, tag.clone()),
-            Source::Stages(stages) => Partition::Stage(self.portal.clone(), self.shard, stages[self.cursor.partition]),
+    async fn query(&mut self) -> Result<(), StoreError> {
+        let partition = partition(self.portal, &self.plan.source, self.shard, self.cursor.partition);
+        let Some(partition) = partition else {
+            self.more = false;
+            return Ok(());
+        };
+        let stretch = Stretch { after: self.cursor.after, ..Stretch::of(self.plan, partition) };
+        (self.read, self.more) = self.store.index_entries(&stretch, QUERY_ENTRIES).await?;
+        Ok(())
+    }
+}
+
+/// One of the partitions of a shard of a source.
+fn partition(portal: &PortalId, source: &Source, shard: u16, number: usize) -> Option<Partition> {
+    match source {
+        Source::Tag(tag) => (number == 0).then(|| Partition::Tag(portal.clone(), shard, tag.clone())),
+        Source::Stages(stages) => stages.get(number).map(|stage| Partition::Stage(portal.clone(), shard, *stage)),
+    }
+}
+
+/// All the partitions of a plan, shard by shard.
+pub(crate) fn partitions(portal: &PortalId, plan: &Plan) -> Vec<Partition> {
+    let of = |shard| (0..plan.source.partitions()).filter_map(move |n| partition(portal, &plan.source, shard, n));
+    (0..plan.shards).flat_map(of).collect()
+}
+
+/// What is to be read of a partition of an index.
+#[derive(Clone, Debug)]
+pub(crate) struct Stretch {
+    pub(crate) partition: Partition,
+    /// The earliest creation date.
+    pub(crate) from: Moment,
+    /// The latest creation date.
+    pub(crate) to: Moment,
+    /// What was read last, beyond which it goes on.
+    pub(crate) after: Option<Position>,
+    /// Whether what was created first comes first.
+    pub(crate) ascending: bool,
+}
+
+impl Stretch {
+    /// All that `plan` reads of one of its partitions, the latest first.
+    pub(crate) fn of(plan: &Plan, partition: Partition) -> Self {
+        Self { partition, from: plan.from, to: plan.to, after: None, ascending: false }
+    }
+
+    /// The lowest and the highest sort key of it; none when there is nothing between them.
+    fn bounds(&self) -> Option<(String, String)> {
+        let (mut low, mut high) = (Position::lower_bound(self.from), Position::upper_bound(self.to));
+        if let Some(after) = &self.after {
+            if self.ascending {
+                low = after.bound_after_ascending();
+            } else {
+                high = after.bound_after();
+            }
+        }
+        (low <= high).then_some((low, high))
+    }
+}
+
+impl Store {
+    /// Reads up to `most` index entries of a stretch, and says whether more may follow: 1 read unit per 8 KB of them.
+    pub(crate) async fn index_entries(
+        &self,
+        stretch: &Stretch,
+        most: i32,
+    ) -> Result<(VecDeque<IndexEntry>, bool), StoreError> {
+        let index = stretch.partition.index();
+        let Some(query) = self.query_index(stretch) else { return Ok((VecDeque::new(), false)) };
+        let output = query.limit(most).send().await.map_err(|error| StoreError::from_sdk("Query", error))?;
+        self.meter.read(&output.consumed_capacity);
+        let more = output.last_evaluated_key.is_some_and(|key| !key.is_empty());
+        let items = output.items.unwrap_or_default();
+        Ok((items.iter().map(|item| entry(item, index.sk())).collect::<Result<_, _>>()?, more))
+    }
+
+    /// Counts the index entries of a stretch: 1 read unit per 8 KB of them, and a call per MB.
+    pub(crate) async fn count_entries(&self, stretch: &Stretch) -> Result<u64, StoreError> {
+        let Some(query) = self.query_index(stretch) else { return Ok(0) };
+        let query = query.select(Select::Count);
+        let (mut count, mut start) = (0, None);
+        loop {
+            let output = query
+                .clone()
+                .set_exclusive_start_key(start)
+                .send()
+                .await
+                .map_err(|error| StoreError::from_sdk("Query", error))?;
+            self.meter.read(&output.consumed_capacity);
+            count += u64::try_from(output.count).unwrap_or(0);
+            start = output.last_evaluated_key.filter(|key| !key.is_empty());
+            if start.is_none() {
+                return Ok(count);
+            }
         }
     }
 
-    async fn query(&mut self) -> Result<(), StoreError> {
-        let partition = self.partition();
-        let index = partition.index();
-        let low = Position::lower_bound(self.plan.from);
-        let high = match &self.cursor.after {
-            Some(position) => position.bound_after(),
-            None => Position::upper_bound(self.plan.to),
-        };
-        if high < low {
-            self.more = false;
-            return Ok(());
-        }
-        let output = self
-            .store
+    /// The query of a stretch; none when it is empty.
+    fn query_index(&self, stretch: &Stretch) -> Option<QueryFluentBuilder> {
+        let index = stretch.partition.index();
+        let (low, high) = stretch.bounds()?;
+        let query = self
             .client
             .query()
-            .table_name(&self.store.table)
+            .table_name(&self.table)
             .index_name(index.name())
             .key_condition_expression("#pk = :pk AND #sk BETWEEN :low AND :high")
             .expression_attribute_names("#pk", index.pk())
             .expression_attribute_names("#sk", index.sk())
-            .expression_attribute_values(":pk", AttributeValue::S(partition.encode()))
+            .expression_attribute_values(":pk", AttributeValue::S(stretch.partition.encode()))
             .expression_attribute_values(":low", AttributeValue::S(low))
             .expression_attribute_values(":high", AttributeValue::S(high))
-            .scan_index_forward(false)
-            .limit(QUERY_ENTRIES)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await
-            .map_err(|error| StoreError::from_sdk("Query", error))?;
-        self.store.meter.read(&output.consumed_capacity);
-        self.more = output.last_evaluated_key.is_some_and(|key| !key.is_empty());
-        let entries = output.items.unwrap_or_default();
-        self.read = entries.iter().map(|item| entry(item, index.sk())).collect::<Result<_, _>>()?;
-        Ok(())
+            .scan_index_forward(stretch.ascending)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        Some(query)
     }
 }
 

@@ -123,7 +123,7 @@ mod tests {
     fn a_new_token_is_one_that_could_be_brought_along_and_is_never_the_same() {
         let (a, b) = (new_token().unwrap(), new_token().unwrap());
         assert_ne!(a, b);
-        assert!(a.len() == 64 && hash_from_hex(&a).is_some(), "{a}");
+        assert!(a.len() == 64 && hash_from_hex::<32>(&a).is_some(), "{a}");
     }
 
     #[test]

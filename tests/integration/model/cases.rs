@@ -166,7 +166,7 @@ pub(super) fn any_case() -> impl Strategy<Value = Case> {
         .prop_map(|(zone, shards, first_id, contacts, steps)| Case { zone, shards, first_id, contacts, steps })
 }
 
-fn any_draft() -> impl Strategy<Value = Draft> {
+pub(super) fn any_draft() -> impl Strategy<Value = Draft> {
     let tag = (0..TAGS.len() - 1, any::<Index>());
     (
         (1..=2_i32, any_created(), vec(tag, 0..4)),
@@ -266,7 +266,7 @@ fn any_many() -> impl Strategy<Value = Many> {
         })
 }
 
-fn any_filter() -> impl Strategy<Value = Asked> {
+pub(super) fn any_filter() -> impl Strategy<Value = Asked> {
     let any_of = |most: i32| {
         // A number without an entry in the directory, and "any", among those that have one.
         let id = prop_oneof![8 => 0..=most, 1 => Just(99), 1 => Just(-1)].boxed();
@@ -379,7 +379,7 @@ impl Asked {
         }
     }
 
-    fn members(&self, zone: &TimeZone) -> Map<String, Value> {
+    pub(super) fn members(&self, zone: &TimeZone) -> Map<String, Value> {
         let mut members = Map::new();
         if !self.tags.is_empty() {
             let tags: Vec<&str> = self.tags.iter().map(|(tag, spelling)| *spelling.get(TAGS[*tag])).collect();
@@ -403,7 +403,7 @@ fn managers_json(managers: &[usize]) -> Value {
     managers.iter().map(|&manager| json!(user_id(manager))).collect()
 }
 
-fn token(portal: &str, caller: Caller) -> String {
+pub(super) fn token(portal: &str, caller: Caller) -> String {
     match caller {
         Caller::User(user) => format!("{portal}-token-of-user-{user}-0000000000"),
         Caller::ReadOnly => format!("{portal}-token-to-read-0000000000000000"),
@@ -431,7 +431,7 @@ fn query_text(pairs: &[(&str, String)]) -> String {
 }
 
 impl Case {
-    fn zone(&self) -> TimeZone {
+    pub(super) fn zone(&self) -> TimeZone {
         zone(self.zone)
     }
 

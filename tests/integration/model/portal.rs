@@ -59,7 +59,7 @@ impl Access {
         self.share != 1 || !self.managers.is_empty()
     }
 
-    fn is_seen_by(&self, user: usize) -> bool {
+    pub(super) fn is_seen_by(&self, user: usize) -> bool {
         user == 0 || self.share == 1 || self.share == 2 || self.managers.contains(&user)
     }
 
@@ -190,7 +190,7 @@ impl Model {
         at.to_zoned(self.zone.clone()).date()
     }
 
-    fn selects(&self, filter: &Filter, contact: &Contact) -> bool {
+    pub(super) fn selects(&self, filter: &Filter, contact: &Contact) -> bool {
         let has_tag = |tag: &usize| contact.tags.iter().any(|(has, _)| has == tag);
         let has_word = |sought: &usize| contact.name.iter().any(|word| SOUGHT[*sought].1.contains(word));
         let any_of = |asked: &[i32], has: i32| asked.is_empty() || asked.iter().any(|&id| id < 0 || id == has);

@@ -1,0 +1,112 @@
+//! Lists of contacts: their orders, what is sought, and which way is the cheaper one.
+
+use models::access::{Access, ShareType};
+use models::filter::IndexEntry;
+use models::id::ContactId;
+use models::listing::{Order, Rank, SortBy, Sought, posting_budget};
+use models::moment::Moment;
+use proptest::prelude::*;
+use uuid::Uuid;
+
+fn entry(contact: i32, created: i64, name: &str) -> IndexEntry {
+    IndexEntry {
+        contact: ContactId::try_from(i64::from(contact)).unwrap(),
+        created: Moment::from_steps(created),
+        stage: 0,
+        contact_type: 0,
+        is_company: false,
+        has_opportunity: false,
+        tags: Vec::new(),
+        name: name.into(),
+    }
+}
+
+/// The contacts in this order.
+fn sorted(order: Order, entries: &[IndexEntry]) -> Vec<i32> {
+    let mut ranks: Vec<Rank> = entries.iter().map(|entry| order.rank(entry)).collect();
+    ranks.sort();
+    ranks.iter().map(|rank| rank.contact().get()).collect()
+}
+
+#[test]
+fn what_a_request_does_not_say_of_the_order_is_what_a_list_is_wanted_for() {
+    for (by, descending, expected) in [
+        (None, None, (SortBy::Created, true)),
+        (None, Some(false), (SortBy::Created, false)),
+        (Some(SortBy::Created), None, (SortBy::Created, true)),
+        (Some(SortBy::DisplayName), None, (SortBy::DisplayName, false)),
+        (Some(SortBy::Id), None, (SortBy::Id, false)),
+        (Some(SortBy::Id), Some(true), (SortBy::Id, true)),
+    ] {
+        let (by, descending) = (Order::new(by, descending), expected);
+        assert_eq!((by.by, by.descending), descending);
+    }
+    assert_eq!(Order::default(), Order::new(None, None));
+}
+
+#[test]
+fn ties_are_decided_by_the_identifier_in_the_same_direction() {
+    let entries = [entry(3, 5, "ann"), entry(10, 5, "ann"), entry(7, 4, "bob"), entry(1, 6, "")];
+    for (by, expected) in
+        [(SortBy::Created, [7, 3, 10, 1]), (SortBy::DisplayName, [1, 3, 10, 7]), (SortBy::Id, [1, 3, 7, 10])]
+    {
+        assert_eq!(sorted(Order { by, descending: false }, &entries), expected);
+        let mut backwards = expected;
+        backwards.reverse();
+        assert_eq!(sorted(Order { by, descending: true }, &entries), backwards);
+    }
+}
+
+#[test]
+fn a_manager_is_responsible_whatever_the_share_type() {
+    let (user, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+    for share in ShareType::ALL {
+        for (managers, responsible) in [(vec![other, user], true), (vec![other], false), (vec![], false)] {
+            let access = Access { share, managers };
+            let holds = |shared, responsible| Sought { shared, responsible }.holds(&access);
+            assert!(holds(None, None));
+            assert_eq!(holds(None, Some(user)), responsible, "{access:?}");
+            assert_eq!(holds(Some(true), None), !share.is_private(), "{access:?}");
+            assert_eq!(holds(Some(false), None), share.is_private(), "{access:?}");
+            assert_eq!(holds(Some(false), Some(user)), responsible && share.is_private(), "{access:?}");
+        }
+    }
+}
+
+#[test]
+fn postings_are_read_where_they_cost_less_than_the_walk() {
+    for (expected, until, budget) in [
+        // Everything is to be counted: about every second entry may be a candidate.
+        (100_000, None, 53_000),
+        (0, None, 0),
+        (1, None, 0),
+        // A page ends the walk: who has many contacts finds it full soon.
+        (100_000, Some(26), 1_173),
+        (1_000_000, Some(26), 3_712),
+        (1_000_000, Some(1001), 23_033),
+        // A page that is longer than the walk does not end it.
+        (100, Some(1001), 53),
+    ] {
+        assert_eq!(posting_budget(expected, until), budget, "{expected} {until:?}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_larger_index_never_makes_postings_dearer(a in any::<u64>(), b in any::<u64>(), until in prop::option::of(1..10_000u64)) {
+        prop_assert!(posting_budget(a.min(b), until) <= posting_budget(a.max(b), until));
+        prop_assert!(posting_budget(a, until) <= posting_budget(a, None));
+    }
+
+    #[test]
+    fn no_two_contacts_stand_at_the_same_place(
+        contacts in prop::collection::btree_map(1..50i32, (0..3i64, "[ab]{0,2}"), 0..20),
+        by in prop::sample::select(SortBy::ALL.map(|(_, by)| by).to_vec()),
+        descending in any::<bool>(),
+    ) {
+        let entries: Vec<IndexEntry> = contacts.iter().map(|(id, (created, name))| entry(*id, *created, name)).collect();
+        let order = Order { by, descending };
+        let ranks: std::collections::BTreeSet<Rank> = entries.iter().map(|entry| order.rank(entry)).collect();
+        prop_assert_eq!(ranks.len(), entries.len());
+    }
+}

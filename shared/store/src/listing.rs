@@ -1,0 +1,554 @@
+//! Lists of contacts: what a filter selects, the caller may see and is sought, in an order, a page of it.
+//!
+//! There are three ways to a page. In the order of the indexes (creation date) the partitions of the plan are merged, and
+//! the reading ends with the page. In any other order, the plan is read once to its end. And where it is cheaper, the
+//! contacts of one manager are looked up by name, in its postings.
+//!
+//! All reads are eventually consistent, at half the price: what changed within about the last second may not be seen yet.
+//! Nothing is written upon what a list shows, so nobody is misled for longer than that.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet, VecDeque};
+
+use futures::future::{Either, select};
+use futures::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
+use models::access::{Access, Caller};
+use models::contact::ContactRecord;
+use models::filter::{Filter, IndexEntry};
+use models::id::{ContactId, PortalId};
+use models::limits::{MAX_PAGE, MAX_SHARDS};
+use models::listing::{Order, Rank, SortBy, Sought, posting_budget};
+use models::plan::Plan;
+use models::request::Page;
+use tokio::time::{Instant, timeout_at};
+use uuid::Uuid;
+
+use crate::client::Store;
+use crate::contacts::AccessState;
+use crate::error::StoreError;
+use crate::keys::Position;
+use crate::matches::{Stretch, partitions};
+
+/// Index queries of a page that are under way at once: one for each shard of the largest portal.
+const QUERIES_AT_ONCE: usize = MAX_SHARDS as usize;
+/// Index entries that one query of a page reads at least: those of a page as callers ask for it.
+const LEAST_ENTRIES: usize = 32;
+/// The same where something is left to be tested, which may leave few of them.
+const LEAST_TESTED_ENTRIES: usize = 250;
+/// Index entries that all queries of a page read at once, if each reads more than the least: some megabytes.
+const ROUND_ENTRIES: usize = 16_000;
+/// Contacts that are looked at together to find a page: the access of each is read where it decides.
+const READ_AHEAD: usize = 1000;
+/// Partitions that are read side by side where all is read.
+const PASSES_AT_ONCE: usize = 8;
+/// Index entries that one query reads where all is read: with eight under way, tens of megabytes as the SDK has them.
+const PASS_ENTRIES: i32 = 1000;
+/// Contacts of a manager that are looked at together.
+const CANDIDATES_TOGETHER: usize = 500;
+/// How many times as many are looked at side by side.
+const CANDIDATES_AT_ONCE: usize = 4;
+/// Contacts of a manager that are looked up by name at most, so that their identifiers are some megabytes.
+const MAX_CANDIDATES: u64 = 250_000;
+/// Contacts that are kept whole while others are looked at; of a longer list only the places are.
+const MAX_KEPT: usize = MAX_PAGE + 1;
+
+const _: () = assert!(LEAST_ENTRIES <= LEAST_TESTED_ENTRIES && LEAST_TESTED_ENTRIES <= READ_AHEAD);
+
+/// A list that is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Listing<'a> {
+    /// Whose contacts.
+    pub portal: &'a PortalId,
+    /// Which of them, as asked.
+    pub filter: &'a Filter,
+    /// Which of them, as planned.
+    pub plan: &'a Plan,
+    /// About how many index entries that is.
+    pub expected: u64,
+    /// Who is to see them.
+    pub caller: Caller,
+    /// What is sought of their access.
+    pub sought: Sought,
+    /// In which order.
+    pub order: Order,
+    /// Which part of them.
+    pub page: Page,
+    /// Whether they are to be counted.
+    pub total: bool,
+    /// When an answer must be there.
+    pub deadline: Option<Instant>,
+    /// Whether the portal's contacts can be looked up by their managers.
+    pub posted: bool,
+}
+
+/// A page of a list.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Listed {
+    /// The contacts, each with its access. One that was removed since it was found is left out.
+    pub contacts: Vec<(ContactRecord, AccessState)>,
+    /// How many places of the list the page stands for.
+    pub asked: usize,
+    /// Whether more follow.
+    pub more: bool,
+    /// How many there are in the whole list. For an administrator it is there whenever it is asked for; for others it is
+    /// when it is known anyway. A contact that is moved between partitions while they are counted may count twice.
+    pub total: Option<u64>,
+}
+
+/// Why there is no page.
+#[derive(Debug, thiserror::Error)]
+pub enum ListError {
+    /// It could not be found, or counted, in its time.
+    #[error("the list was not read in its time")]
+    NotInTime,
+    /// The table failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Listing<'_> {
+    /// Up to which place the list must be known: the page, and whether something follows it.
+    fn end(&self) -> usize {
+        self.page.start_index.saturating_add(self.page.count).saturating_add(1)
+    }
+
+    /// Whether a contact with this access is in the list.
+    fn admits(&self, access: &Access) -> bool {
+        self.caller.may_see(access) && self.sought.holds(access)
+    }
+
+    /// Whether access decides who is in the list.
+    fn asks_access(&self) -> bool {
+        !self.caller.is_admin || !self.sought.seeks_nothing()
+    }
+
+    /// Whether the list must be counted whatever its page.
+    fn must_count(&self) -> bool {
+        self.total && self.caller.is_admin
+    }
+
+    /// In whose manager list all contacts of the list are, if there is someone.
+    fn manager(&self) -> Option<Uuid> {
+        // What is private is seen by its managers only.
+        let own = self.sought.shared == Some(false) && !self.caller.is_admin;
+        self.sought.responsible.or(own.then_some(self.caller.user))
+    }
+
+    /// After how many contacts the index is read no further, if it is not read to its end.
+    fn until(&self) -> Option<u64> {
+        (self.order.by == SortBy::Created && !self.must_count()).then_some(self.end() as u64)
+    }
+}
+
+impl Store {
+    /// Reads a page of a list.
+    ///
+    /// In order of creation: the partitions' latest entries side by side, then the contacts of the page with their access,
+    /// so two round trips one after another for a page of usual size. Where access decides who is in the list, it is read
+    /// ahead, half a read unit a contact. In another order, every entry of the plan is read, 1 read unit per 8 KB. By
+    /// name, one read unit a contact that was ever the manager's, and less for those that are no longer. A contact of the
+    /// page is half a read unit per 4 KB, and its access another half.
+    ///
+    /// An administrator's list is counted beside its page, unless the page is its end: 1 read unit per 8 KB of entries.
+    ///
+    /// Of a list in another order, the places up to the end of the page are in memory: a name and some bytes each.
+    ///
+    /// # Errors
+    ///
+    /// [`ListError::NotInTime`] when the deadline came first.
+    pub async fn list_contacts(&self, listing: &Listing<'_>) -> Result<Listed, ListError> {
+        let listed = self.list(listing);
+        let listed = match listing.deadline {
+            Some(at) => timeout_at(at, listed).await.map_err(|_| ListError::NotInTime)?,
+            None => listed.await,
+        }?;
+        Ok(Listed { total: listed.total.filter(|_| listing.total), ..listed })
+    }
+
+    async fn list(&self, listing: &Listing<'_>) -> Result<Listed, StoreError> {
+        if listing.plan.is_empty() {
+            return Ok(Listed { total: Some(0), ..Listed::default() });
+        }
+        if let Some(manager) = listing.manager().filter(|_| listing.posted) {
+            let most = posting_budget(listing.expected, listing.until()).min(MAX_CANDIDATES);
+            let most = usize::try_from(most).unwrap_or(usize::MAX);
+            if most > 0
+                && let Some(contacts) = self.posted_to(listing.portal, manager, most).await?
+            {
+                return self.list_candidates(listing, &contacts).await;
+            }
+        }
+        match listing.order.by {
+            SortBy::Created => self.list_in_index_order(listing).await,
+            SortBy::DisplayName | SortBy::Id => self.list_in_any_order(listing).await,
+        }
+    }
+
+    /// The page as the indexes have it, counted beside where it must be.
+    async fn list_in_index_order(&self, listing: &Listing<'_>) -> Result<Listed, StoreError> {
+        let page = Box::pin(self.first_of_index(listing));
+        if !listing.must_count() {
+            return page.await;
+        }
+        match select(page, Box::pin(self.count(listing))).await {
+            Either::Left((page, count)) => {
+                let page = page?;
+                let total = match page.total {
+                    Some(total) => total,
+                    None => count.await?,
+                };
+                Ok(Listed { total: Some(total), ..page })
+            }
+            Either::Right((count, page)) => {
+                let (count, page) = (count?, page.await?);
+                Ok(Listed { total: page.total.or(Some(count)), ..page })
+            }
+        }
+    }
+
+    async fn first_of_index(&self, listing: &Listing<'_>) -> Result<Listed, StoreError> {
+        let Page { count, start_index } = listing.page;
+        let mut walk = Walk::new(self, listing);
+        let (mut passed, mut more) = (0, false);
+        // Moved behind the reading, a contact is met again.
+        let mut met = HashSet::new();
+        let mut places = Vec::new();
+        let mut together = listing.end().min(READ_AHEAD);
+        'walk: loop {
+            let ids = walk.take(together).await?;
+            let mut states = match listing.asks_access() {
+                true => Some(self.access_of(listing.portal, &ids).await?),
+                false => None,
+            };
+            for id in &ids {
+                let state = states.as_mut().map(|states| states.remove(id).unwrap_or_default());
+                if state.as_ref().is_some_and(|state| !listing.admits(&state.access)) || met.contains(id) {
+                    continue;
+                }
+                if passed < start_index {
+                    passed += 1;
+                } else if places.len() < count {
+                    met.insert(*id);
+                    places.push((*id, state));
+                } else {
+                    more = true;
+                    break 'walk;
+                }
+            }
+            if ids.len() < together {
+                break;
+            }
+            together = (2 * together).min(READ_AHEAD);
+        }
+        let asked = places.len();
+        let total = (!more).then_some(passed as u64 + asked as u64);
+        Ok(Listed { contacts: self.shown(listing, places).await?, asked, more, total })
+    }
+
+    /// The page of an order that no index has.
+    async fn list_in_any_order(&self, listing: &Listing<'_>) -> Result<Listed, StoreError> {
+        let mut best = Best::new(listing.end());
+        let mut total = 0;
+        let mut pages = self.members(listing);
+        while let Some(page) = pages.try_next().await? {
+            total += page.len() as u64;
+            page.iter().for_each(|entry| best.offer(listing.order.rank(entry), ()));
+        }
+        drop(pages);
+        let (page, more) = best.page(listing.page);
+        let asked = page.len();
+        // Renamed while it was read, a contact is met at two places.
+        let mut met = HashSet::new();
+        let places = page.into_iter().map(|(rank, ())| rank.contact()).filter(|id| met.insert(*id));
+        let places = places.map(|id| (id, None)).collect();
+        Ok(Listed { contacts: self.shown(listing, places).await?, asked, more, total: Some(total) })
+    }
+
+    /// The page of what is in the list among `contacts`, which hold all that is.
+    async fn list_candidates(&self, listing: &Listing<'_>, contacts: &[ContactId]) -> Result<Listed, StoreError> {
+        let keeps = listing.end() <= MAX_KEPT;
+        let mut best = Best::new(listing.end());
+        let mut total = 0;
+        let looks: Vec<_> = contacts.chunks(CANDIDATES_TOGETHER).map(|ids| self.judged(listing, ids)).collect();
+        let mut looks = stream::iter(looks).buffer_unordered(CANDIDATES_AT_ONCE).boxed();
+        while let Some(found) = looks.try_next().await? {
+            total += found.len() as u64;
+            for (rank, contact) in found {
+                best.offer(rank, keeps.then_some(contact));
+            }
+        }
+        drop(looks);
+        let (page, more) = best.page(listing.page);
+        let asked = page.len();
+        let contacts = if keeps {
+            page.into_iter().filter_map(|(_, contact)| contact).collect()
+        } else {
+            self.shown(listing, page.iter().map(|(rank, _)| (rank.contact(), None)).collect()).await?
+        };
+        Ok(Listed { contacts, asked, more, total: Some(total) })
+    }
+
+    /// Those of the contacts that are in the list, whatever way led to them.
+    async fn judged(
+        &self,
+        listing: &Listing<'_>,
+        ids: &[ContactId],
+    ) -> Result<Vec<(Rank, (ContactRecord, AccessState))>, StoreError> {
+        let mut states = self.access_of(listing.portal, ids).await?;
+        states.retain(|_, state| listing.admits(&state.access));
+        let ids: Vec<ContactId> = states.keys().copied().collect();
+        let records = self.contacts(listing.portal, &ids).await?;
+        let range = listing.plan.from..=listing.plan.to;
+        Ok(records
+            .into_iter()
+            .filter_map(|(id, record)| {
+                let entry = IndexEntry::from(&record);
+                let is_in = range.contains(&entry.created) && listing.filter.selects(&entry);
+                is_in.then(|| (listing.order.rank(&entry), (record, states.remove(&id).unwrap_or_default())))
+            })
+            .collect())
+    }
+
+    /// The contacts at these places, with the access that was read of them or else is read now.
+    async fn shown(
+        &self,
+        listing: &Listing<'_>,
+        places: Vec<(ContactId, Option<AccessState>)>,
+    ) -> Result<Vec<(ContactRecord, AccessState)>, StoreError> {
+        let ids: Vec<ContactId> = places.iter().map(|(id, _)| *id).collect();
+        let unread: Vec<ContactId> = places.iter().filter(|(_, state)| state.is_none()).map(|(id, _)| *id).collect();
+        let (mut records, mut states): (HashMap<_, _>, HashMap<_, _>) =
+            futures::try_join!(self.contacts(listing.portal, &ids), self.access_of(listing.portal, &unread))?;
+        Ok(places
+            .into_iter()
+            .filter_map(|(id, state)| {
+                let state = state.or_else(|| states.remove(&id)).unwrap_or_default();
+                // It may have been hidden since it was found.
+                listing.admits(&state.access).then_some((records.remove(&id)?, state))
+            })
+            .collect())
+    }
+
+    /// Counts the whole list.
+    async fn count(&self, listing: &Listing<'_>) -> Result<u64, StoreError> {
+        if listing.asks_access() || !listing.plan.tests.is_empty() {
+            return self.members(listing).try_fold(0, async |count, page| Ok(count + page.len() as u64)).await;
+        }
+        let counts: Vec<_> = partitions(listing.portal, listing.plan)
+            .into_iter()
+            .map(|partition| async { self.count_entries(&Stretch::of(listing.plan, partition)).await })
+            .collect();
+        let counts = stream::iter(counts).buffer_unordered(QUERIES_AT_ONCE).boxed();
+        counts.try_fold(0, async |count, of| Ok(count + of)).await
+    }
+
+    /// Everything that is in the list, in pages and in no order.
+    fn members<'b>(&'b self, listing: &'b Listing<'_>) -> BoxStream<'b, Result<Vec<IndexEntry>, StoreError>> {
+        let parts: Vec<_> = partitions(listing.portal, listing.plan)
+            .into_iter()
+            .map(|partition| self.members_of(listing, Stretch::of(listing.plan, partition)))
+            .collect();
+        stream::iter(parts).flatten_unordered(PASSES_AT_ONCE).boxed()
+    }
+
+    fn members_of<'b>(
+        &'b self,
+        listing: &'b Listing<'_>,
+        stretch: Stretch,
+    ) -> BoxStream<'b, Result<Vec<IndexEntry>, StoreError>> {
+        stream::try_unfold(Some(stretch), move |rest| async move {
+            let Some(mut rest) = rest else { return Ok::<_, StoreError>(None) };
+            let (entries, more) = self.index_entries(&rest, PASS_ENTRIES).await?;
+            rest.after = entries.back().map(position).or(rest.after);
+            let mut found: Vec<IndexEntry> = entries.into_iter().filter(|entry| listing.plan.selects(entry)).collect();
+            if listing.asks_access() {
+                let ids: Vec<ContactId> = found.iter().map(|entry| entry.contact).collect();
+                let states = self.access_of(listing.portal, &ids).await?;
+                let public = AccessState::default();
+                found.retain(|entry| listing.admits(&states.get(&entry.contact).unwrap_or(&public).access));
+            }
+            Ok(Some((found, more.then_some(rest))))
+        })
+        .boxed()
+    }
+}
+
+fn position(entry: &IndexEntry) -> Position {
+    Position { created: entry.created, contact: entry.contact }
+}
+
+/// What comes first in an order, at most as many as it was made for.
+#[derive(Debug)]
+struct Best<V> {
+    most: usize,
+    places: BTreeMap<Rank, V>,
+}
+
+impl<V> Best<V> {
+    fn new(most: usize) -> Self {
+        Self { most, places: BTreeMap::new() }
+    }
+
+    fn offer(&mut self, rank: Rank, value: V) {
+        if self.places.len() == self.most {
+            if self.places.last_key_value().is_some_and(|(last, _)| *last <= rank) {
+                return;
+            }
+            self.places.insert(rank, value);
+            // A contact that was met again takes the place that it has.
+            if self.places.len() > self.most {
+                self.places.pop_last();
+            }
+            return;
+        }
+        self.places.insert(rank, value);
+    }
+
+    /// A page of it, and whether something follows.
+    fn page(self, page: Page) -> (Vec<(Rank, V)>, bool) {
+        let more = self.places.len() > page.start_index.saturating_add(page.count);
+        (self.places.into_iter().skip(page.start_index).take(page.count).collect(), more)
+    }
+}
+
+/// The matches of all partitions of a plan in order of creation, read side by side.
+struct Walk<'a> {
+    store: &'a Store,
+    plan: &'a Plan,
+    ascending: bool,
+    parts: Vec<Part>,
+    /// What comes first of each part that has something at hand.
+    heads: BinaryHeap<Head>,
+    /// The parts that have nothing at hand and are not at their end.
+    dry: Vec<usize>,
+    /// How many entries a query reads.
+    entries: usize,
+    last: Option<Position>,
+}
+
+/// A partition, as far as it was read.
+struct Part {
+    rest: Stretch,
+    found: VecDeque<Position>,
+    more: bool,
+}
+
+/// What comes first of a part. Of two heads the greater one comes first.
+#[derive(PartialEq, Eq)]
+struct Head {
+    position: Position,
+    ascending: bool,
+    part: usize,
+}
+
+impl Ord for Head {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let descending = self.position.cmp(&other.position);
+        if self.ascending { descending.reverse() } else { descending }.then(self.part.cmp(&other.part))
+    }
+}
+
+impl PartialOrd for Head {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<'a> Walk<'a> {
+    fn new(store: &'a Store, listing: &Listing<'a>) -> Self {
+        let ascending = !listing.order.descending;
+        let parts: Vec<Part> = partitions(listing.portal, listing.plan)
+            .into_iter()
+            .map(|partition| Stretch { ascending, ..Stretch::of(listing.plan, partition) })
+            .map(|rest| Part { rest, found: VecDeque::new(), more: true })
+            .collect();
+        let least = if listing.plan.tests.is_empty() { LEAST_ENTRIES } else { LEAST_TESTED_ENTRIES };
+        let mut walk = Self {
+            store,
+            plan: listing.plan,
+            ascending,
+            dry: (0..parts.len()).collect(),
+            parts,
+            heads: BinaryHeap::new(),
+            entries: 0,
+            last: None,
+        };
+        walk.entries = listing.end().max(least).min(walk.most_entries());
+        walk
+    }
+
+    /// How many entries a query reads at most.
+    fn most_entries(&self) -> usize {
+        (ROUND_ENTRIES / self.parts.len().max(1)).clamp(LEAST_ENTRIES, READ_AHEAD)
+    }
+
+    /// The next `count` contacts; fewer only at the end.
+    async fn take(&mut self, count: usize) -> Result<Vec<ContactId>, StoreError> {
+        let mut taken = Vec::with_capacity(count);
+        while taken.len() < count
+            && let Some(position) = self.next().await?
+        {
+            taken.push(position.contact);
+        }
+        Ok(taken)
+    }
+
+    async fn next(&mut self) -> Result<Option<Position>, StoreError> {
+        loop {
+            if self.is_held_up() {
+                self.read().await?;
+                continue;
+            }
+            let Some(head) = self.heads.pop() else { return Ok(None) };
+            self.ready(head.part);
+            // A contact that was moved while it was read stands at the same place in two partitions.
+            if self.last != Some(head.position) {
+                self.last = Some(head.position);
+                return Ok(self.last);
+            }
+        }
+    }
+
+    /// Whether a part may go on with something that comes before all that is at hand.
+    fn is_held_up(&self) -> bool {
+        let Some(head) = self.heads.peek() else { return !self.dry.is_empty() };
+        self.dry.iter().filter_map(|part| self.parts.get(*part)).any(|part| match part.rest.after {
+            None => true,
+            Some(after) if self.ascending => after < head.position,
+            Some(after) => after > head.position,
+        })
+    }
+
+    /// Takes what a part has at hand among the heads.
+    fn ready(&mut self, number: usize) {
+        let Some(part) = self.parts.get_mut(number) else { return };
+        match part.found.pop_front() {
+            Some(position) => self.heads.push(Head { position, ascending: self.ascending, part: number }),
+            None if part.more => self.dry.push(number),
+            None => {}
+        }
+    }
+
+    /// Reads on in every part that has nothing at hand.
+    async fn read(&mut self) -> Result<(), StoreError> {
+        let most = i32::try_from(self.entries).unwrap_or(i32::MAX);
+        let store = self.store;
+        let queries: Vec<_> = std::mem::take(&mut self.dry)
+            .into_iter()
+            .filter_map(|number| self.parts.get(number).map(|part| (number, part.rest.clone())))
+            .map(|(number, rest)| async move { (number, store.index_entries(&rest, most).await) })
+            .collect();
+        let mut answers = stream::iter(queries).buffer_unordered(QUERIES_AT_ONCE).boxed();
+        while let Some((number, answer)) = answers.next().await {
+            let (entries, more) = answer?;
+            if let Some(part) = self.parts.get_mut(number) {
+                part.more = more;
+                part.rest.after = entries.back().map(position).or(part.rest.after);
+                part.found.extend(entries.iter().filter(|entry| self.plan.selects(entry)).map(position));
+            }
+            self.ready(number);
+        }
+        self.entries = (2 * self.entries).min(self.most_entries()).max(self.entries);
+        Ok(())
+    }
+}

@@ -1,0 +1,187 @@
+//! Postings: which contacts a manager was ever given, so that who can see what is answered by name.
+//!
+//! A posting is written before the access records that it is about, and never changed or removed. So a manager's postings
+//! name every contact in whose list the manager is, and others in whose list it no longer is, or is not yet: who reads
+//! them looks at the access of each contact. A posting is called by what it holds: the same contacts given once more, as
+//! a rule does that goes back and forth between two lists, are the same item.
+
+use std::collections::{HashMap, HashSet};
+use std::io::{Read as _, Write as _};
+
+use flate2::Compression;
+use flate2::read::DeflateDecoder;
+use flate2::write::DeflateEncoder;
+use models::access::Access;
+use models::id::{ContactId, PortalId};
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+
+use crate::batch::Write;
+use crate::client::{Part, Store};
+use crate::error::StoreError;
+use crate::items;
+use crate::keys::{Key, PostingHash, Range};
+
+/// The attribute that holds a posting's contacts.
+const IDS: &str = "ids";
+
+/// What is to be posted: managers, each with the contacts that it is given.
+#[derive(Clone, Debug, Default)]
+pub struct Postings {
+    contacts: HashMap<Uuid, Vec<ContactId>>,
+}
+
+impl Postings {
+    /// Adds the managers that a contact gets which it did not have `before`: those it had are posted.
+    pub fn add(&mut self, contact: ContactId, before: &Access, after: &Access) {
+        let had: HashSet<&Uuid> = before.managers.iter().collect();
+        for manager in after.managers.iter().filter(|manager| !had.contains(manager)) {
+            self.contacts.entry(*manager).or_default().push(contact);
+        }
+    }
+
+    /// Whether nothing is to be posted.
+    pub fn is_empty(&self) -> bool {
+        self.contacts.is_empty()
+    }
+
+    fn writes(&self, portal: &PortalId) -> Result<Vec<Write>, StoreError> {
+        self.contacts
+            .iter()
+            .map(|(manager, contacts)| {
+                let (hash, body) = encode(contacts)?;
+                let mut item = items::keyed(&Key::Posting(portal.clone(), *manager, hash));
+                item.insert(IDS.into(), items::b(body));
+                Ok(Write::put(item))
+            })
+            .collect()
+    }
+}
+
+/// The name and the body of a posting of these contacts: their identifiers in order, each as what it is more than the one
+/// before it, compressed. The name comes from what is compressed, which another compressor does not change.
+fn encode(contacts: &[ContactId]) -> Result<(PostingHash, Vec<u8>), StoreError> {
+    let corrupt = |error: &dyn std::fmt::Display| StoreError::Corrupt(format!("a posting: {error}"));
+    let mut ids: Vec<u32> = contacts.iter().map(|id| id.get().unsigned_abs()).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let mut last = 0;
+    for id in &mut ids {
+        (*id, last) = (*id - last, *id);
+    }
+    let plain = postcard::to_stdvec(&ids).map_err(|error| corrupt(&error))?;
+    let digest = Sha256::digest(&plain);
+    let mut hash = PostingHash::default();
+    hash.iter_mut().zip(digest).for_each(|(byte, of)| *byte = of);
+    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(&plain).map_err(|error| corrupt(&error))?;
+    Ok((hash, encoder.finish().map_err(|error| corrupt(&error))?))
+}
+
+/// The contacts of a posting's body, ascending.
+fn decode(body: &[u8]) -> Result<Vec<ContactId>, StoreError> {
+    let corrupt = || StoreError::Corrupt("a posting does not read back".into());
+    let mut plain = Vec::new();
+    DeflateDecoder::new(body).read_to_end(&mut plain).map_err(|_| corrupt())?;
+    let deltas: Vec<u32> = postcard::from_bytes(&plain).map_err(|_| corrupt())?;
+    let mut last = 0_i64;
+    deltas
+        .into_iter()
+        .map(|delta| {
+            last += i64::from(delta);
+            ContactId::try_from(last).map_err(|_| corrupt())
+        })
+        .collect()
+}
+
+impl Store {
+    /// Posts managers. It comes before the access records that it is about. For each manager 1 write unit per KB, which
+    /// is that of about a thousand contacts whose numbers are close to one another.
+    pub async fn post(&self, portal: &PortalId, postings: &Postings) -> Result<(), StoreError> {
+        if postings.is_empty() {
+            return Ok(());
+        }
+        self.write_all(postings.writes(portal)?).await
+    }
+
+    /// Reads which contacts a manager was ever given, each once and in no order; none when they are more than `most`: 1
+    /// read unit per 8 KB, which is some ten thousand contacts that were given in chunks, or some seventy that were given
+    /// one by one.
+    pub async fn posted_to(
+        &self,
+        portal: &PortalId,
+        manager: Uuid,
+        most: usize,
+    ) -> Result<Option<Vec<ContactId>>, StoreError> {
+        let range = Range::Postings(portal.clone(), manager);
+        let mut contacts = HashSet::new();
+        let mut start = None;
+        loop {
+            let (items, next) = self.query_page(&range, &Part::default(), None, start).await?;
+            for item in items {
+                contacts.extend(decode(items::bytes(&item, IDS)?)?);
+                if contacts.len() > most {
+                    return Ok(None);
+                }
+            }
+            if next.is_none() {
+                return Ok(Some(contacts.into_iter().collect()));
+            }
+            start = next;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn id(number: i32) -> ContactId {
+        i64::from(number).try_into().unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn postings_round_trip_and_are_called_by_what_they_hold(
+            numbers in prop::collection::btree_set(1..=i32::MAX, 1..200),
+            other in prop::collection::btree_set(1..=i32::MAX, 1..200),
+            twice in any::<prop::sample::Index>(),
+        ) {
+            let ids: Vec<ContactId> = numbers.iter().copied().map(id).collect();
+            let (hash, body) = encode(&ids).unwrap();
+            prop_assert_eq!(decode(&body).unwrap(), &ids[..]);
+            let mut otherwise: Vec<ContactId> = ids.iter().rev().copied().collect();
+            otherwise.push(ids[twice.index(ids.len())]);
+            prop_assert_eq!(encode(&otherwise).unwrap(), (hash, body));
+            let others: Vec<ContactId> = other.iter().copied().map(id).collect();
+            prop_assert_eq!(encode(&others).unwrap().0 == hash, numbers == other);
+        }
+    }
+
+    #[test]
+    fn managers_that_a_contact_had_are_not_posted_again() {
+        let [a, b, c] = [1, 2, 3].map(Uuid::from_u128);
+        let access = |managers: &[Uuid]| Access { managers: managers.to_vec(), ..Access::default() };
+        let mut postings = Postings::default();
+        postings.add(id(1), &access(&[a, b]), &access(&[b, a]));
+        postings.add(id(1), &access(&[a, b]), &access(&[]));
+        assert!(postings.is_empty());
+        postings.add(id(1), &access(&[a]), &access(&[b, a, c]));
+        postings.add(id(2), &access(&[c]), &access(&[b]));
+        assert_eq!(postings.contacts, HashMap::from([(b, vec![id(1), id(2)]), (c, vec![id(1)])]));
+    }
+
+    #[test]
+    fn a_chunk_of_contacts_far_apart_costs_a_few_units_and_one_of_neighbours_one() {
+        let ids = |step: i32| (1..=1000).map(|n| id(n * step)).collect::<Vec<_>>();
+        let bytes = |step| encode(&ids(step)).unwrap().1.len();
+        assert!(bytes(1) < 100, "{}", bytes(1));
+        let mut random = fastrand::Rng::with_seed(7);
+        let mut any: Vec<ContactId> = (0..1000).map(|_| id(random.i32(1..1_000_000))).collect();
+        assert!(encode(&any).unwrap().1.len() < 2 * 1024, "{}", encode(&any).unwrap().1.len());
+        any = (0..1000).map(|_| id(random.i32(1..100_000))).collect();
+        assert!(encode(&any).unwrap().1.len() < 1024 + 512, "{}", encode(&any).unwrap().1.len());
+    }
+}

@@ -1,0 +1,346 @@
+//! Lists of contacts as the table gives them: their round trips and units, what is posted when, and what is left out.
+
+use std::collections::BTreeSet;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use models::access::{Caller, ShareType};
+use models::filter::Filter;
+use models::id::{ContactId, PortalId};
+use models::listing::{Order, SortBy, Sought};
+use models::plan::plan;
+use models::request::Page;
+use serde_json::json;
+use store::keys::{Key, PK, SK};
+use store::listing::{ListError, Listed, Listing};
+use tests::proxy::Verdict;
+use tests::{Spent, World};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::job_faults::{Bed, Step, at, target};
+use crate::portal::{ADA, ADA_TOKEN, MIKE, SAM, access, acme, acme_with, contact, contact_id, contact_with, id, lines};
+
+/// What is asked for; the default is the first page of 25, by the administrator, uncounted.
+#[derive(Clone, Debug)]
+struct List {
+    filter: Filter,
+    user: Uuid,
+    sought: Sought,
+    order: Order,
+    page: Page,
+    total: bool,
+    deadline: Option<Instant>,
+}
+
+impl Default for List {
+    fn default() -> Self {
+        Self {
+            filter: Filter::default(),
+            user: ADA,
+            sought: Sought::default(),
+            order: Order::default(),
+            page: Page { count: 25, start_index: 0 },
+            total: false,
+            deadline: None,
+        }
+    }
+}
+
+impl List {
+    fn of(responsible: Uuid) -> Self {
+        Self { sought: Sought { responsible: Some(responsible), ..Sought::default() }, ..Self::default() }
+    }
+
+    fn by(by: SortBy) -> Self {
+        Self { order: Order::new(Some(by), None), ..Self::default() }
+    }
+
+    fn tagged(tag: &str) -> Self {
+        Self { filter: Filter { tags: vec![tag.into()], ..Filter::default() }, ..Self::default() }
+    }
+
+    /// Reads it, and says how many round trips one after another that took, and what it cost.
+    async fn read(&self, world: &World) -> (Result<Listed, ListError>, u64, Spent) {
+        let portal = world.store.portal(&acme_id()).await.unwrap().unwrap();
+        let lists = world.store.lists(&portal.id).await.unwrap();
+        let statistics = world.store.statistics(&portal.id, &self.filter.tags, &lists.stage_counts).await.unwrap();
+        let plan = plan(&self.filter, &statistics, portal.shards, world.app.now());
+        let listing = Listing {
+            portal: &portal.id,
+            filter: &self.filter,
+            plan: &plan,
+            expected: plan.expected(&statistics),
+            caller: Caller { user: self.user, is_admin: self.user == ADA },
+            sought: self.sought,
+            order: self.order,
+            page: self.page,
+            total: self.total,
+            deadline: self.deadline,
+            posted: portal.posted,
+        };
+        let (before, spent) = (world.trips.so_far().1, world.trips.spent());
+        let listed = world.store.list_contacts(&listing).await;
+        (listed, world.trips.so_far().1 - before, world.trips.spent() - spent)
+    }
+
+    async fn ids(&self, world: &World) -> Vec<i32> {
+        let listed = self.read(world).await.0.unwrap();
+        listed.contacts.iter().map(|(record, _)| record.id.get()).collect()
+    }
+}
+
+fn acme_id() -> PortalId {
+    id("acme")
+}
+
+async fn posted(world: &World, manager: Uuid) -> BTreeSet<ContactId> {
+    world.store.posted_to(&acme_id(), manager, usize::MAX).await.unwrap().unwrap().into_iter().collect()
+}
+
+/// Every access that is there is posted, which is what lets a reader leave out all others.
+async fn check_posted(world: &World, contacts: impl IntoIterator<Item = i64>) {
+    let posted = [(ADA, posted(world, ADA).await), (MIKE, posted(world, MIKE).await), (SAM, posted(world, SAM).await)];
+    for (number, state) in access(world, "acme", contacts).await {
+        for manager in &state.access.managers {
+            let (_, of) = posted.iter().find(|(of, _)| of == manager).unwrap();
+            assert!(of.contains(&contact_id(number.into())), "contact {number} is not posted to {manager}");
+        }
+    }
+}
+
+/// Five hundred contacts in four stages, every second with a tag, every twentieth Mike's, every fiftieth hidden.
+async fn five_hundred() -> World {
+    let contacts = (1..=500).map(|n| {
+        let managers = if n % 20 == 0 { vec![json!({"Id": MIKE})] } else { vec![] };
+        contact(
+            n,
+            json!({
+                "Created": format!("2020-{:02}-{:02}T00:00:00Z", n % 12 + 1, n % 28 + 1),
+                "DisplayName": format!("Contact {}", (n * 7919) % 500),
+                "ContactStatus": {"id": n % 4},
+                "Tags": if n % 2 == 0 { vec!["even"] } else { vec![] },
+                "ShareType": if n % 50 == 0 { 0 } else { 1 },
+                "AccessList": managers,
+            }),
+        )
+    });
+    acme_with(contacts).await
+}
+
+#[tokio::test]
+async fn a_first_page_takes_two_rounds_and_what_it_is_found_by_more() {
+    let world = five_hundred().await;
+    let counted = List { total: true, ..List::default() };
+    let mine = List { sought: Sought { shared: Some(false), responsible: None }, user: MIKE, ..List::default() };
+    for (list, found, total, rounds) in [
+        // Sixteen partitions side by side, then the contacts with their access.
+        (List::default(), 25, None, 2),
+        (List { order: Order::new(None, Some(false)), ..List::default() }, 25, None, 2),
+        // Counting goes on beside the page.
+        (counted, 25, Some(500), 2),
+        (List { total: true, ..List::tagged("even") }, 25, Some(250), 2),
+        (List { page: Page { count: 25, start_index: 480 }, total: true, ..List::default() }, 20, Some(500), 2),
+        // An ordinary caller's page is known when the access of its contacts is.
+        (List { user: SAM, ..List::default() }, 25, None, 3),
+        // What is posted, who may see it now, and the contacts.
+        (List { total: true, ..List::of(MIKE) }, 25, Some(25), 3),
+        (List { total: true, page: Page { count: 5, start_index: 0 }, ..List::of(MIKE) }, 5, Some(25), 3),
+        (List { total: true, ..mine }, 5, Some(5), 3),
+        // The whole index, then the contacts.
+        (List { total: true, ..List::by(SortBy::Id) }, 25, Some(500), 2),
+    ] {
+        let (listed, took, spent) = list.read(&world).await;
+        let listed = listed.unwrap();
+        assert_eq!((listed.contacts.len(), listed.total), (found, total), "{list:?}");
+        assert!(took <= rounds, "{took} rounds: {list:?}");
+        assert!(spent.writes == 0 && spent.read_units < 100.0, "{spent:?}: {list:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_goes_on_where_the_one_before_it_ended() {
+    let world = five_hundred().await;
+    for order in SortBy::ALL.into_iter().flat_map(|(_, by)| [false, true].map(|descending| Order { by, descending })) {
+        let whole = List { order, page: Page { count: 1000, start_index: 0 }, ..List::default() };
+        let all = whole.ids(&world).await;
+        assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), 500, "{order:?}");
+        for start_index in (0..600).step_by(120) {
+            let list = List { page: Page { count: 120, start_index }, ..whole.clone() };
+            let listed = list.read(&world).await.0.unwrap();
+            let ids: Vec<i32> = listed.contacts.iter().map(|(record, _)| record.id.get()).collect();
+            let page: Vec<i32> = all.iter().skip(start_index).take(120).copied().collect();
+            assert_eq!((ids, listed.more), (page, start_index + 120 < 500), "{list:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_manages_much_is_found_in_the_index() {
+    let world = acme_with((1..=400).map(|n| contact_with(n, ShareType::ReadWrite, &[MIKE]))).await;
+    // Four hundred would be looked at by name; the first page of the index has as many as are asked for.
+    let (listed, _, spent) = List::of(MIKE).read(&world).await;
+    assert_eq!(listed.unwrap().contacts.len(), 25);
+    assert!(spent.read_units < 60.0, "{spent:?}");
+    let (listed, ..) = List { total: true, ..List::of(MIKE) }.read(&world).await;
+    assert_eq!(listed.unwrap().total, Some(400));
+}
+
+#[tokio::test]
+async fn a_list_that_is_not_there_in_its_time_is_no_list() {
+    let world = five_hundred().await;
+    for list in [List::default(), List::by(SortBy::DisplayName), List::of(MIKE)] {
+        let late = List { deadline: Some(Instant::now()), ..list };
+        assert!(matches!(late.read(&world).await.0, Err(ListError::NotInTime)), "{late:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_contact_that_is_gone_leaves_its_place_and_one_in_two_partitions_is_shown_once() {
+    let world = acme_with((1..=4).map(|n| contact(n, json!({"Tags": ["vip"], "AccessList": [{"Id": MIKE}]})))).await;
+    let key = |key: &Key| {
+        let (pk, sk) = key.encode();
+        [(PK, AttributeValue::S(pk)), (SK, AttributeValue::S(sk))].map(|(name, value)| (name.to_owned(), value))
+    };
+    // Removed so far that its tag is still there.
+    let gone = Key::Contact(acme_id(), contact_id(2));
+    let request = world.client.delete_item().table_name(&world.table).set_key(Some(key(&gone).into()));
+    request.send().await.unwrap();
+    let listed = List::tagged("vip").read(&world).await.0.unwrap();
+    assert_eq!((listed.contacts.len(), listed.asked, listed.more), (3, 4, false));
+    assert_eq!(List::of(MIKE).ids(&world).await, [4, 3, 1]);
+
+    // Moved while it was read: the old entry of the stage index is still to be seen.
+    let contact = Key::Contact(acme_id(), contact_id(3));
+    let found = world.client.get_item().table_name(&world.table).set_key(Some(key(&contact).into()));
+    let mut stale = found.send().await.unwrap().item.unwrap();
+    let pk = stale["stage_pk"].as_s().unwrap().replace("#0000000000", "#0000000001");
+    stale.insert("stage_pk".into(), AttributeValue::S(pk));
+    stale.extend(key(&Key::ContactTag(acme_id(), contact_id(3), "stale".into())));
+    world.client.put_item().table_name(&world.table).set_item(Some(stale)).send().await.unwrap();
+    for (_, by) in SortBy::ALL {
+        let mut ids = List::by(by).ids(&world).await;
+        ids.sort_unstable();
+        assert_eq!(ids, [1, 3, 4], "{by:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_single_put_posts_the_managers_that_a_contact_gets_and_no_others() {
+    let world = acme_with([contact(1, json!({"ContactStatus": {"id": 1}, "CreateBy": {"Id": ADA}}))]).await;
+    let put = async |query: &str, is_shared: bool, managers: &[Uuid]| {
+        let body = json!({"isShared": is_shared, "managerList": managers});
+        let (before, rounds) = (world.trips.spent(), world.trips.so_far().1);
+        let reply = world.put(&format!("1/access{query}"), ADA_TOKEN, &body).await.unwrap();
+        assert_eq!(reply.status, 200, "{}", reply.text);
+        (world.trips.spent().write_units - before.write_units, world.trips.so_far().1 - rounds)
+    };
+    // The token is known from here on.
+    put("?dryRun=true", false, &[MIKE]).await;
+    for (query, is_shared, managers, units, rounds) in [
+        ("?dryRun=true", false, vec![MIKE, SAM], 0.0, 2),
+        // Two for each item of the transaction, and one for each manager that is new to the contact.
+        ("", false, vec![MIKE], 7.0, 3),
+        ("", false, vec![MIKE], 0.0, 2),
+        ("", true, vec![MIKE], 6.0, 3),
+        ("", true, vec![SAM, MIKE, ADA], 8.0, 3),
+        ("", false, vec![], 6.0, 3),
+        // Given back, it is posted once more, and is the same item.
+        ("", false, vec![MIKE], 7.0, 3),
+    ] {
+        let found = put(query, is_shared, &managers).await;
+        assert!((found.0 - units).abs() < f64::EPSILON && found.1 == rounds, "{query} {managers:?}: {found:?}");
+        check_posted(&world, [1]).await;
+    }
+    assert_eq!(List::of(MIKE).ids(&world).await, [1]);
+    assert_eq!(List::of(SAM).ids(&world).await, [0; 0]);
+    assert_eq!(posted(&world, SAM).await.len(), 1);
+    let request = world.client.query().table_name(&world.table).key_condition_expression("pk = :pk");
+    let pk = Key::Posting(acme_id(), MIKE, [0; 16]).encode().0;
+    let items = request.expression_attribute_values(":pk", AttributeValue::S(pk)).send().await.unwrap();
+    assert_eq!(items.count, 1);
+}
+
+#[tokio::test]
+async fn a_run_posts_what_it_writes_before_it_writes_it_wherever_it_is_stopped() {
+    for step in [Step::Post, Step::Chunk, Step::Batch] {
+        for verdict in [Verdict::Die, Verdict::DieAfter, Verdict::Refuse, Verdict::FailAfter] {
+            for page in 1..=2 {
+                let bed = Bed::new(1).await;
+                let (job, message) = bed.enqueue_one().await;
+                let process = bed.process().await;
+                process.proxy.set(at(step, page, verdict.clone()));
+                // It may get through or not; what matters is what it leaves.
+                let worked = process.work(&message).await.map_err(|error| error.to_string());
+                check_posted(&bed.world, bed.numbers()).await;
+                drop(process);
+                bed.recover().await;
+                bed.check_done(job).await;
+                check_posted(&bed.world, bed.numbers()).await;
+                let list = List { page: Page::default(), ..List::of(ADA) };
+                let states = bed.states().await;
+                let all = states.iter().filter(|(_, state)| state.access == target()).count();
+                assert_eq!(list.ids(&bed.world).await.len(), all, "{step:?} {verdict:?} {page}: {worked:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_undo_posts_nothing_and_all_is_posted_all_the_same() {
+    let bed = Bed::new(1).await;
+    let (job, message) = bed.enqueue_one().await;
+    bed.world.jobs().work(&message, &jobs::Deadline::never()).await.unwrap();
+    let process = bed.process().await;
+    let undo = bed.undo(job).await;
+    process
+        .proxy
+        .set(|call| if crate::job_faults::step(call) == Some(Step::Post) { Verdict::Refuse } else { Verdict::Pass });
+    process.work(&bed.world.queue.take().unwrap()).await.unwrap();
+    assert_eq!(bed.job(undo).await.state, models::job::State::Done);
+    check_posted(&bed.world, bed.numbers()).await;
+}
+
+#[tokio::test]
+async fn a_load_posts_what_it_writes_and_a_removed_contact_is_in_no_list() {
+    let world = acme_with((1..=3).map(|n| contact_with(n, ShareType::None, &[MIKE]))).await;
+    check_posted(&world, 1..=3).await;
+    let head = || acme().into_iter().take(1);
+    // The access of a contact that is there stays, unless it is to be overwritten.
+    let line = || contact_with(1, ShareType::None, &[SAM, MIKE]);
+    world.import(&lines(head().chain([line()]))).await.unwrap();
+    assert_eq!(posted(&world, SAM).await.len(), 0);
+    world.import_as(&lines(head().chain([line()])), true).await.unwrap();
+    assert_eq!((posted(&world, SAM).await.len(), posted(&world, MIKE).await.len()), (1, 3));
+    check_posted(&world, 1..=3).await;
+    world.import(&lines(head().chain([json!({"delete": {"contact": 1}})]))).await.unwrap();
+    assert_eq!((List::of(SAM).ids(&world).await, List::of(MIKE).ids(&world).await), (vec![], vec![3, 2]));
+    assert_eq!(posted(&world, SAM).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_portal_is_posted_from_its_first_load_on_or_never() {
+    let world = acme_with([contact_with(1, ShareType::None, &[MIKE])]).await;
+    let mark = async || world.store.portal(&acme_id()).await.unwrap().unwrap().posted;
+    assert!(mark().await);
+    let again = || lines(acme().into_iter().chain([contact_with(2, ShareType::None, &[MIKE])]));
+    world.import(&again()).await.unwrap();
+    // In another zone, its item is written anew.
+    let moved = again().replace("Europe/Riga", "UTC");
+    world.import(&moved).await.unwrap();
+    assert!(mark().await);
+
+    // As a program left it that did not post.
+    let (pk, sk) = Key::Portal(acme_id()).encode();
+    let request = world.client.update_item().table_name(&world.table).update_expression("REMOVE posted");
+    request.key(PK, AttributeValue::S(pk)).key(SK, AttributeValue::S(sk)).send().await.unwrap();
+    let (pk, _) = Key::Posting(acme_id(), MIKE, [0; 16]).encode();
+    let found = world.client.query().table_name(&world.table).key_condition_expression("pk = :pk");
+    let found = found.expression_attribute_values(":pk", AttributeValue::S(pk)).send().await.unwrap();
+    for item in found.items() {
+        let request = world.client.delete_item().table_name(&world.table);
+        request.key(PK, item[PK].clone()).key(SK, item[SK].clone()).send().await.unwrap();
+    }
+    world.import(&again()).await.unwrap();
+    assert!(!mark().await);
+    assert_eq!(List::of(MIKE).ids(&world).await, [2, 1]);
+}

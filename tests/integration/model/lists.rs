@@ -1,0 +1,234 @@
+//! Lists of contacts against the model: after random changes of all kinds every list has the contacts that the model
+//! has, in their order, whichever way it is read.
+
+use std::cell::Cell;
+use std::cmp::Ordering;
+
+use models::access::Caller;
+use models::id::{ContactId, PortalId};
+use models::listing::{Order, SortBy, Sought};
+use models::plan::plan;
+use models::request::{Page, SetFilterAccess};
+use proptest::collection::vec;
+use proptest::option::weighted;
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+use proptest::test_runner::{Config, FileFailurePersistence, TestCaseError, TestRunner};
+use store::listing::{Listed, Listing};
+use tests::{World, WorldError};
+
+use super::cases::{Asked, Case, Draft, any_case, any_draft, any_filter, token};
+use super::portal::{Access, Contact, Model, SOUGHT, USERS, display_name, user_id};
+use super::{SEEDS, SHRINK_STEPS, Seen, play, states};
+
+/// Cases of a run.
+const CASES: u32 = 96;
+/// Cases on an engine outside this process, which is slower.
+const CASES_ELSEWHERE: u32 = 16;
+/// Lists that are asked for in a case.
+const MOST_LISTS: usize = 8;
+
+/// A list that is asked for.
+#[derive(Clone, Debug)]
+struct List {
+    user: usize,
+    filter: Asked,
+    shared: Option<bool>,
+    responsible: Option<usize>,
+    by: SortBy,
+    descending: bool,
+    count: usize,
+    start_index: usize,
+    total: bool,
+}
+
+/// What happens to a portal beside calls.
+#[derive(Clone, Debug)]
+enum Beside {
+    /// A job that a call left is undone.
+    Undo(Index),
+    /// A contact is loaded, with its access.
+    Overwrite(Index, Draft),
+}
+
+fn any_list() -> impl Strategy<Value = List> {
+    let size = || prop_oneof![3 => 0..6_usize, 1 => 0..400_usize];
+    (
+        (0..USERS, any_filter(), weighted(0.3, any::<bool>()), weighted(0.5, 0..USERS)),
+        (select(SortBy::ALL.map(|(_, by)| by).to_vec()), any::<bool>()),
+        (size(), prop_oneof![2 => Just(0), 1 => size()], any::<bool>()),
+    )
+        .prop_map(|((user, filter, shared, responsible), (by, descending), (count, start_index, total))| List {
+            user,
+            filter,
+            shared,
+            responsible,
+            by,
+            descending,
+            count,
+            start_index,
+            total,
+        })
+}
+
+fn any_beside() -> impl Strategy<Value = Beside> {
+    prop_oneof![
+        any::<Index>().prop_map(Beside::Undo),
+        (any::<Index>(), any_draft()).prop_map(|(at, draft)| Beside::Overwrite(at, draft)),
+    ]
+}
+
+#[test]
+fn lists_have_what_the_model_has_whichever_way_they_are_read() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let world = runtime.block_on(World::new()).unwrap();
+    let config = Config {
+        cases: if world.is_embedded() { CASES } else { CASES_ELSEWHERE },
+        max_shrink_iters: SHRINK_STEPS,
+        failure_persistence: Some(Box::new(FileFailurePersistence::Direct(SEEDS))),
+        ..Config::default()
+    };
+    let (portals, full, by_name) = (Cell::new(0), Cell::new(0), Cell::new(0));
+    let cases = (any_case(), vec(any_beside(), 0..4), vec(any_list(), 1..=MOST_LISTS));
+    let result = TestRunner::new(config).run(&cases, |(case, beside, lists)| {
+        portals.set(portals.get() + 1);
+        let name = format!("lists-{}", portals.get());
+        let run = async {
+            let model = grown(&world, &name, &case, &beside).await?;
+            for list in &lists {
+                let found = check(&world, &name, &model, list).await.map_err(|error| format!("{list:?}: {error}"))?;
+                full.set(full.get() + usize::from(found > 0));
+                by_name.set(by_name.get() + usize::from(found > 0 && list.responsible.is_some()));
+            }
+            Ok::<(), WorldError>(())
+        };
+        runtime.block_on(run).map_err(|error| TestCaseError::fail(error.to_string()))
+    });
+    if let Err(error) = result {
+        panic!("{error}");
+    }
+    let enough = usize::try_from(CASES / 4).unwrap();
+    assert!(!world.is_embedded() || (full.get() > enough && by_name.get() > enough / 4), "{full:?} {by_name:?}");
+}
+
+/// The portal after all that happens to it, and the model of that.
+async fn grown(world: &World, name: &str, case: &Case, beside: &[Beside]) -> Result<Model, WorldError> {
+    let portal: PortalId = name.parse()?;
+    let mut model = play(world, name, case, &Seen::default()).await?;
+    for beside in beside {
+        match beside {
+            Beside::Undo(at) => {
+                let jobs = world.store.jobs(&portal, None, 0, 100).await?.jobs;
+                if !jobs.is_empty() {
+                    let job = jobs[at.index(jobs.len())].id;
+                    world.post(&format!("jobs/{job}/undo"), &token(name, super::cases::Caller::User(0))).await?;
+                    world.work().await?;
+                }
+            }
+            Beside::Overwrite(at, draft) => {
+                let Some(contact) = case.contact(*at, draft) else { continue };
+                world.import_as(&case.contact_lines(name, &contact), true).await?;
+                model.contacts.insert(contact.id, contact);
+            }
+        }
+    }
+    // Whom an undo gave what is for other tests: here the access is as the table has it.
+    let states = states(world, &portal, model.contacts.keys().copied()).await?;
+    for contact in model.contacts.values_mut() {
+        let state = states.get(&contact.id).cloned().unwrap_or_default();
+        let user = |id: &uuid::Uuid| (0..USERS).find(|&user| user_id(user) == id.to_string());
+        contact.access = Access {
+            share: state.access.share.number(),
+            managers: state.access.managers.iter().filter_map(user).collect(),
+        };
+    }
+    Ok(model)
+}
+
+fn compared(list: &List, a: &Contact, b: &Contact) -> Ordering {
+    // The words of the model's names, as they are compared.
+    let name = |contact: &Contact| display_name(&contact.name).to_lowercase().replace('ß', "ss");
+    let ascending = match list.by {
+        SortBy::Created => a.created.cmp(&b.created),
+        SortBy::DisplayName => name(a).cmp(&name(b)),
+        SortBy::Id => Ordering::Equal,
+    }
+    .then(a.id.cmp(&b.id));
+    if list.descending { ascending.reverse() } else { ascending }
+}
+
+/// Reads a list each way and compares it with the model's: how many contacts are in it.
+async fn check(world: &World, name: &str, model: &Model, list: &List) -> Result<usize, WorldError> {
+    let filter = list.filter.resolve(&model.zone);
+    let mut expected: Vec<&Contact> = model
+        .contacts
+        .values()
+        .filter(|contact| model.selects(&filter, contact) && contact.access.is_seen_by(list.user))
+        .filter(|contact| list.shared.is_none_or(|shared| shared == (contact.access.share != 0)))
+        .filter(|contact| list.responsible.is_none_or(|user| contact.access.managers.contains(&user)))
+        .collect();
+    expected.sort_by(|a, b| compared(list, a, b));
+    let page: Vec<i32> = expected.iter().skip(list.start_index).take(list.count).map(|contact| contact.id).collect();
+
+    for posted in [false, true] {
+        let listed = read(world, name, model, list, posted).await?;
+        let found: Vec<i32> = listed.contacts.iter().map(|(record, _)| record.id.get()).collect();
+        let more = expected.len() > list.start_index + list.count;
+        if (&found, listed.asked, listed.more) != (&page, page.len(), more) {
+            let (asked, follows) = (listed.asked, listed.more);
+            return Err(format!("posted {posted}: {found:?} {asked} {follows}, not {page:?} {more}").into());
+        }
+        let total_is_right = match listed.total {
+            Some(total) => list.total && total == expected.len() as u64,
+            None => !list.total || (list.user != 0 && more),
+        };
+        if !total_is_right {
+            return Err(format!("posted {posted}: total {:?}, not {}", listed.total, expected.len()).into());
+        }
+        for (record, state) in &listed.contacts {
+            let contact = &model.contacts[&record.id.get()];
+            let managers: Vec<String> = contact.access.managers.iter().map(|user| user_id(*user)).collect();
+            let has: Vec<String> = state.access.managers.iter().map(ToString::to_string).collect();
+            if (record.display_name != display_name(&contact.name)) || has != managers {
+                return Err(format!("contact {} is {record:?} {state:?}", contact.id).into());
+            }
+        }
+    }
+    Ok(expected.len())
+}
+
+async fn read(world: &World, name: &str, model: &Model, list: &List, posted: bool) -> Result<Listed, WorldError> {
+    let id: PortalId = name.parse()?;
+    let portal = world.store.portal(&id).await?.ok_or("no portal")?;
+    if !portal.posted {
+        return Err("a new portal is not posted".into());
+    }
+    let mut body = list.filter.members(&model.zone);
+    body.insert("isPrivate".into(), true.into());
+    let words: Vec<&str> = list.filter.resolve(&model.zone).sought.iter().map(|&sought| SOUGHT[sought].0).collect();
+    let body = serde_json::Value::Object(body).to_string();
+    let filter = SetFilterAccess::parse(body.as_bytes(), Some(&words.join(" ")), &portal.time_zone)?.filter;
+    let lists = world.store.lists(&id).await?;
+    let statistics = world.store.statistics(&id, &filter.tags, &lists.stage_counts).await?;
+    let plan = plan(&filter, &statistics, portal.shards, world.app.now());
+    let user = |user: usize| user_id(user).parse();
+    let listing = Listing {
+        portal: &id,
+        filter: &filter,
+        plan: &plan,
+        // So that both ways are taken, whatever they cost in a portal this small.
+        expected: if posted { u64::from(u32::MAX) } else { 0 },
+        caller: Caller { user: user(list.user)?, is_admin: list.user == 0 },
+        sought: Sought { shared: list.shared, responsible: list.responsible.map(user).transpose()? },
+        order: Order { by: list.by, descending: list.descending },
+        page: Page { count: list.count, start_index: list.start_index },
+        total: list.total,
+        deadline: None,
+        posted,
+    };
+    let listed = world.store.list_contacts(&listing).await?;
+    let mut ids: Vec<ContactId> = listed.contacts.iter().map(|(record, _)| record.id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    if ids.len() == listed.contacts.len() { Ok(listed) } else { Err(format!("{ids:?} twice").into()) }
+}
