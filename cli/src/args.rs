@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use axum::http::HeaderValue;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use models::id::PortalId;
 use models::portal::Scope;
@@ -51,6 +52,10 @@ pub(crate) struct ServeArgs {
     /// Loads the Northwind sample and prints the tokens and passwords of an administrator and of an ordinary user
     #[arg(long)]
     pub(crate) demo: bool,
+    /// Lets pages of this origin, such as http://localhost:3000, call the service from a browser; may be given several
+    /// times
+    #[arg(long = "allow-origin", value_name = "ORIGIN", value_parser = origin)]
+    pub(crate) allowed_origins: Vec<HeaderValue>,
     /// Works on this DynamoDB instead of the embedded engine
     #[arg(long, value_name = "URL")]
     pub(crate) dynamodb_endpoint: Option<String>,
@@ -200,4 +205,14 @@ pub(crate) struct SampleArgs {
     /// What the made-up data depends on: the same seed makes the same file
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
+}
+
+/// An origin as browsers send it: a scheme and a host, with its port unless that is the scheme's own.
+fn origin(text: &str) -> Result<HeaderValue, String> {
+    let fits = text.split_once("://").is_some_and(|(scheme, host)| {
+        let is_host = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':' | b'[' | b']');
+        matches!(scheme, "http" | "https") && !host.is_empty() && host.bytes().all(is_host)
+    });
+    let value = HeaderValue::from_str(text).ok().filter(|_| fits);
+    value.ok_or_else(|| "must be a scheme and a host, such as https://crm.example.com or http://localhost:3000".into())
 }

@@ -62,7 +62,9 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), CommandError> {
     let workers = Workers::start(&jobs, messages, abandoned).await;
     let app = App::new(jobs, TOKEN_CACHE);
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let server = axum::serve(listener, local::router::router(&app)).with_graceful_shutdown(async {
+    let router = local::cors::allowing(local::router::router(&app), &args.allowed_origins);
+    let service = router.into_make_service_with_connect_info::<std::net::SocketAddr>();
+    let server = axum::serve(listener, service).with_graceful_shutdown(async {
         stopped.await.unwrap_or(());
     });
     let mut server = tokio::spawn(server.into_future());

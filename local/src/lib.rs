@@ -3,6 +3,7 @@
 //! Nothing is simulated but what AWS puts around a function: the handlers, their requests and answers and the table are
 //! those of the deployed service.
 
+pub mod cors;
 pub mod engine;
 pub mod router;
 pub mod workers;
@@ -10,8 +11,15 @@ pub mod workers;
 use api::Endpoint;
 
 /// Every endpoint of the service.
-pub const ENDPOINTS: &[&[Endpoint]] =
-    &[&[set_contact_access::ENDPOINT], &[set_filter_access::ENDPOINT], access_jobs::ENDPOINTS];
+pub const ENDPOINTS: &[&[Endpoint]] = &[
+    &[set_contact_access::ENDPOINT],
+    &[set_contacts_access::ENDPOINT],
+    &[set_filter_access::ENDPOINT],
+    get_contact::ENDPOINTS,
+    &[list_contacts::ENDPOINT],
+    access_jobs::ENDPOINTS,
+    access_portal::ENDPOINTS,
+];
 
 /// Every endpoint of the service, one after another.
 pub fn endpoints() -> impl Iterator<Item = &'static Endpoint> {

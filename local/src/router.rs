@@ -2,12 +2,14 @@
 //! parameters and the body.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
+use api::call::Peer;
 use api::endpoint::unrouted;
 use api::{App, Endpoint, Failure};
 use axum::Router;
 use axum::body::Body as AxumBody;
-use axum::extract::RawPathParams;
+use axum::extract::{ConnectInfo, RawPathParams};
 use axum::routing::{MethodFilter, MethodRouter};
 use futures::StreamExt as _;
 use lambda_http::http::{Method, Request as HttpRequest, Response};
@@ -25,12 +27,14 @@ const _: () = assert!(MAX_READ_BYTES > MAX_BODY_BYTES);
 /// The service as one router.
 pub fn router(app: &App) -> Router {
     // The methods of one path share its answer to all other methods, which names them.
-    let mut paths: BTreeMap<&str, Vec<Endpoint>> = BTreeMap::new();
+    let mut paths: BTreeMap<String, Vec<Endpoint>> = BTreeMap::new();
     for endpoint in endpoints() {
-        paths.entry(endpoint.path).or_default().push(*endpoint);
+        for path in endpoint.routes() {
+            paths.entry(path).or_default().push(*endpoint);
+        }
     }
     let routes =
-        paths.into_iter().fold(Router::new(), |router, (path, methods)| router.route(path, route(app, &methods)));
+        paths.into_iter().fold(Router::new(), |router, (path, methods)| router.route(&path, route(app, &methods)));
     routes.fallback(|request: HttpRequest<AxumBody>| async {
         let request = request.map(|_| Body::Empty);
         to_axum(unrouted(&request, Failure::RouteNotFound))
@@ -59,7 +63,11 @@ fn route(app: &App, endpoints: &[Endpoint]) -> MethodRouter {
 }
 
 async fn to_lambda(request: HttpRequest<AxumBody>, parameters: Vec<(String, String)>) -> Request {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
+    if let Some(ConnectInfo(address)) = parts.extensions.get::<ConnectInfo<SocketAddr>>() {
+        let peer = Peer(address.ip());
+        parts.extensions.insert(peer);
+    }
     let bytes = read(body).await;
     let body = match String::from_utf8(bytes) {
         Ok(text) if text.is_empty() => Body::Empty,

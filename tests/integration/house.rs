@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use api::Endpoint;
 use jobs::context::DEFAULT_CHUNK_DAYS;
-use local::endpoints;
+use local::{cors, endpoints};
 use models::limits::{
     ANSWER_RESERVE_MILLIS, LEASE_MILLIS, PATIENCE_MILLIS, SYNCHRONOUS_RUN_MILLIS, WORKER_RESERVE_MILLIS,
 };
@@ -199,6 +200,12 @@ fn number(block: &str, member: &str) -> u64 {
     value(block, member).parse().unwrap_or_else(|_| panic!("{member} is no number in {block}"))
 }
 
+/// What the template takes a parameter for that is not given.
+fn default_of<'a>(template: &'a str, parameter: &str) -> &'a str {
+    let (_, parameter) = template.split_once(&format!("\n  {parameter}:\n")).unwrap();
+    parameter.lines().find_map(|line| line.strip_prefix("    Default: ")).unwrap()
+}
+
 /// A function as the template has it.
 #[derive(Debug)]
 struct Function {
@@ -220,20 +227,29 @@ impl Function {
     }
 }
 
+/// The method and the path of each event of the HTTP API, which stand on one line.
+fn routes(block: &str) -> Vec<[String; 2]> {
+    let route = |line: &str| {
+        let line = line.trim_start().strip_prefix("Properties: { ApiId: !Ref Api, Method: ")?;
+        let (method, path) = line.strip_suffix("\" }")?.split_once(", Path: \"")?;
+        Some([method.to_owned(), path.to_owned()])
+    };
+    block.lines().filter_map(route).collect()
+}
+
 fn functions() -> Vec<Function> {
     let function = |block: String| {
         let code = value(&block, "CodeUri");
         let folder = code.strip_prefix("functions/").unwrap_or_else(|| panic!("{code} is in functions/"));
-        let (methods, paths) = (values(&block, "Method"), values(&block, "Path"));
-        assert_eq!(methods.len(), paths.len(), "{block}");
-        let routes = methods.into_iter().zip(paths).map(|route| [route.0, route.1].map(str::to_owned));
         // An event's type stands two steps below `Events`, and no other type does.
-        let events = block.lines().filter_map(|line| line.strip_prefix("          Type: ")).map(str::to_owned);
+        let events: Vec<&str> = block.lines().filter_map(|line| line.strip_prefix("          Type: ")).collect();
+        let routes = routes(&block);
+        assert_eq!(routes.len(), events.iter().filter(|event| **event == "HttpApi").count(), "{block}");
         Function {
             folder: folder.to_owned(),
             binary: value(&block, "Binary").to_owned(),
-            events: events.collect(),
-            routes: routes.collect(),
+            events: events.into_iter().map(str::to_owned).collect(),
+            routes,
             block: block.clone(),
         }
     };
@@ -247,9 +263,10 @@ fn function(functions: &[Function], folder: &str) -> usize {
 
 #[test]
 fn the_deployment_the_functions_and_the_local_server_are_one() {
-    let offered: BTreeSet<[String; 3]> =
-        endpoints().map(|of| [of.function, of.method, of.path].map(str::to_owned)).collect();
-    assert_eq!(offered.len(), endpoints().count());
+    let routes = endpoints().flat_map(|of| of.routes().map(move |path| [of.function.into(), of.method.into(), path]));
+    let routes: Vec<[String; 3]> = routes.collect();
+    let offered: BTreeSet<[String; 3]> = routes.iter().cloned().collect();
+    assert_eq!(offered.len(), routes.len());
 
     let functions = functions();
     let deployed = functions.iter().flat_map(|function| {
@@ -272,6 +289,37 @@ fn the_deployment_the_functions_and_the_local_server_are_one() {
             assert!(root().join(&file).exists(), "there is no {}", file.display());
         }
     }
+}
+
+#[test]
+fn the_gateway_takes_every_route() {
+    // What API Gateway says it holds each part of a route to: ^(\{[\w.:-]+\+?\}|[a-zA-Z0-9.:_-]+)$
+    let is_taken = |c: char| c.is_ascii_alphanumeric() || ".:_-".contains(c);
+    for path in endpoints().flat_map(Endpoint::routes) {
+        for part in path.split('/').skip(1) {
+            let name = part.strip_prefix('{').and_then(|part| part.strip_suffix('}')).unwrap_or(part);
+            assert!(!name.is_empty() && name.chars().all(is_taken), "API Gateway takes no {part}, as {path} has it");
+        }
+    }
+}
+
+#[test]
+fn pages_of_other_origins_are_let_in_as_by_the_local_server_and_by_default_not_at_all() {
+    let apis = resources("AWS::Serverless::HttpApi");
+    assert_eq!(apis.len(), 1);
+    let exposed: String = cors::RESPONSE_HEADERS.iter().map(|name| format!("            - {name}\n")).collect();
+    let expected = format!(
+        "      CorsConfiguration: !If\n        - HasCorsOrigins\n        - AllowOrigins: !Split [\",\", !Ref \
+         CorsOrigins]\n          AllowMethods: [{}]\n          AllowHeaders: [{}]\n          \
+         ExposeHeaders:\n{exposed}          MaxAge: {}\n        - !Ref AWS::NoValue\n",
+        cors::METHODS.join(", "),
+        cors::REQUEST_HEADERS.join(", "),
+        cors::MAX_AGE_SECONDS,
+    );
+    assert!(apis[0].contains(&expected), "{expected}\nis not in\n{}", apis[0]);
+    let template = read("template.yaml");
+    assert!(template.contains("\n  HasCorsOrigins: !Not [!Equals [!Ref CorsOrigins, \"\"]]\n"));
+    assert_eq!(default_of(&template, "CorsOrigins"), "\"\"");
 }
 
 /// The events, by the name of their file.
@@ -345,9 +393,7 @@ fn the_deployment_keeps_the_bounds_of_the_code() {
         assert!(values(&function.block, "Timeout").is_empty(), "{} has a time limit of its own", function.folder);
     }
 
-    let (_, retention) = template.split_once("\n  ChunkRetentionDays:\n").unwrap();
-    let default = retention.lines().find_map(|line| line.strip_prefix("    Default: ")).unwrap();
-    assert_eq!(default, DEFAULT_CHUNK_DAYS.to_string());
+    assert_eq!(default_of(&template, "ChunkRetentionDays"), DEFAULT_CHUNK_DAYS.to_string());
 }
 
 #[test]
@@ -423,6 +469,10 @@ fn functions_may_do_what_they_need_and_nothing_else() {
         ] {
             assert_eq!(role.contains(action), may, "{action} of {name}");
         }
+        let only_reads = function.is_http() && function.routes.iter().all(|[method, _]| method == "GET");
+        let writes = ["PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem"];
+        let may_write = writes.iter().any(|write| role.contains(&format!("dynamodb:{write}")));
+        assert_eq!(may_write, !only_reads, "writing of {name}");
     }
 }
 

@@ -136,6 +136,7 @@ async fn a_first_page_takes_two_rounds_and_what_it_is_found_by_more() {
         // Sixteen partitions side by side, then the contacts with their access.
         (List::default(), 25, None, 2),
         (List { order: Order::new(None, Some(false)), ..List::default() }, 25, None, 2),
+        (List::tagged("even"), 25, None, 2),
         // Counting goes on beside the page.
         (counted, 25, Some(500), 2),
         (List { total: true, ..List::tagged("even") }, 25, Some(250), 2),

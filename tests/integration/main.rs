@@ -2,9 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod authentication;
 mod aws_edges;
 mod bad_input;
 mod callers;
+mod clients;
 mod contacts_run;
 mod documents;
 mod faults;
@@ -14,12 +16,15 @@ mod idempotency;
 mod import;
 mod job_api;
 mod job_faults;
+mod list;
 mod listing;
 mod model;
 mod overlaps;
 mod portal;
+mod reading;
 mod rules;
 mod runs;
+mod several;
 mod sign_in;
 mod single;
 mod workers;

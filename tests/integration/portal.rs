@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use models::access::{Access, ShareType};
 use models::id::{ContactId, PortalId};
 use models::job::JobId;
+use models::password::{Password, SALT_BYTES};
 use serde_json::{Value, json};
 use store::contacts::AccessState;
 use tests::{Reply, World};
@@ -44,6 +45,12 @@ pub(crate) fn portal(id: &str, zone: &str, shards: u16) -> Value {
 
 pub(crate) fn user(id: Uuid, name: &str, is_admin: bool) -> Value {
     json!({"user": {"Id": id, "DisplayName": name, "IsAdmin": is_admin}})
+}
+
+/// A user who signs in with this address and password.
+pub(crate) fn signing_in(id: Uuid, name: &str, is_admin: bool, email: &str, password: &str) -> Value {
+    let hash = Password::check(password).unwrap().hash(&[7; SALT_BYTES]).unwrap();
+    json!({"user": {"Id": id, "DisplayName": name, "IsAdmin": is_admin, "Email": email, "PasswordHash": hash.as_str()}})
 }
 
 pub(crate) fn token(text: &str, user: Uuid, scopes: &[&str]) -> Value {

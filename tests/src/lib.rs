@@ -77,8 +77,10 @@ pub struct Reply {
     pub status: StatusCode,
     /// The headers.
     pub headers: HeaderMap,
-    /// The body as it came.
+    /// The body as text; empty when it is none.
     pub text: String,
+    /// The body as it came.
+    pub body: Vec<u8>,
 }
 
 impl Reply {
@@ -207,7 +209,8 @@ impl World {
         let response = self.router.clone().oneshot(request).await?;
         let (parts, body) = response.into_parts();
         let bytes = to_bytes(body, usize::MAX).await?;
-        Ok(Reply { status: parts.status, headers: parts.headers, text: String::from_utf8(bytes.to_vec())? })
+        let text = String::from_utf8(bytes.to_vec()).unwrap_or_default();
+        Ok(Reply { status: parts.status, headers: parts.headers, text, body: bytes.to_vec() })
     }
 
     /// `PUT`s JSON to a path below `/api/2.0/crm/contact/`, with a token and further headers.
@@ -225,6 +228,30 @@ impl World {
             request = request.header(*name, *value);
         }
         self.request(request.body(Body::from(body.to_owned()))?).await
+    }
+
+    /// Calls any path with a method, a token, which may be empty, headers and a body.
+    pub async fn call(
+        &self,
+        method: &str,
+        path: &str,
+        token: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Result<Reply, WorldError> {
+        let mut request = Request::builder().method(method).uri(path);
+        if !token.is_empty() {
+            request = request.header("authorization", token);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.request(request.body(Body::from(body.to_owned()))?).await
+    }
+
+    /// `GET`s a path below `/api/2.0/crm/contact/`.
+    pub async fn contact(&self, path: &str, token: &str) -> Result<Reply, WorldError> {
+        self.call("GET", &format!("/api/2.0/crm/contact/{path}"), token, &[], "").await
     }
 
     /// Calls a path below `/api/2.0/crm/access/` with a method, a token, headers and a body, which may be empty.

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use api::answer::ListPage;
-use api::{Answer, Call, Endpoint, Failure};
+use api::{Admits, Answer, Call, Endpoint, Failure};
 use futures::FutureExt as _;
 use futures::future::try_join_all;
 use models::access::Caller;
@@ -23,8 +23,7 @@ pub(crate) const LIST: Endpoint = Endpoint {
     function: FUNCTION,
     method: "GET",
     path: "/api/2.0/crm/access/jobs",
-    scope: Scope::Read,
-    handler: |call| list(call).boxed(),
+    admits: Admits::Holders(Scope::Read, |call| list(call).boxed()),
 };
 
 /// One job.
@@ -32,8 +31,7 @@ pub(crate) const SHOW: Endpoint = Endpoint {
     function: FUNCTION,
     method: "GET",
     path: "/api/2.0/crm/access/jobs/{jobid}",
-    scope: Scope::Read,
-    handler: |call| show(call).boxed(),
+    admits: Admits::Holders(Scope::Read, |call| show(call).boxed()),
 };
 
 /// What a job changed.
@@ -41,8 +39,7 @@ pub(crate) const CHANGES: Endpoint = Endpoint {
     function: FUNCTION,
     method: "GET",
     path: "/api/2.0/crm/access/jobs/{jobid}/changes",
-    scope: Scope::Read,
-    handler: |call| changes(call).boxed(),
+    admits: Admits::Holders(Scope::Read, |call| changes(call).boxed()),
 };
 
 /// A new job that restores what was before one.
@@ -50,8 +47,7 @@ pub(crate) const UNDO: Endpoint = Endpoint {
     function: FUNCTION,
     method: "POST",
     path: "/api/2.0/crm/access/jobs/{jobid}/undo",
-    scope: Scope::Write,
-    handler: |call| undo(call).boxed(),
+    admits: Admits::Holders(Scope::Write, |call| undo(call).boxed()),
 };
 
 /// Stops a job.
@@ -59,8 +55,7 @@ pub(crate) const CANCEL: Endpoint = Endpoint {
     function: FUNCTION,
     method: "POST",
     path: "/api/2.0/crm/access/jobs/{jobid}/cancel",
-    scope: Scope::Write,
-    handler: |call| cancel(call).boxed(),
+    admits: Admits::Holders(Scope::Write, |call| cancel(call).boxed()),
 };
 
 async fn list(call: Call<'_>) -> Result<Answer, Failure> {
@@ -73,7 +68,7 @@ async fn list(call: Call<'_>) -> Result<Answer, Failure> {
     let JobPage { jobs, asked, more } = call.app.store.jobs(portal, of, page.start_index, page.count).await?;
     let shards = try_join_all(jobs.iter().map(|job| call.app.jobs.summaries(portal, job))).await?;
     let shown: Vec<_> = jobs.iter().zip(&shards).map(|(job, shards)| job.view(shards, call.now)).collect();
-    Answer::list(call.wanted, &shown, ListPage { start_index: page.start_index, asked, more })
+    Answer::list(call.wanted, &shown, ListPage { start_index: page.start_index, asked, more, total: None })
 }
 
 async fn show(call: Call<'_>) -> Result<Answer, Failure> {
@@ -100,7 +95,7 @@ async fn changes(call: Call<'_>) -> Result<Answer, Failure> {
     let (names, entries) = shown_beside(&call, &caller, &job, &changes).await?;
     let name = |change: &Change| names.get(&change.contact).cloned().unwrap_or_default();
     let shown: Vec<_> = changes.iter().map(|change| ChangeView::new(change, &job, name(change), &entries)).collect();
-    Answer::list(call.wanted, &shown, ListPage { start_index: page.start_index, asked: shown.len(), more })
+    Answer::list(call.wanted, &shown, ListPage { start_index: page.start_index, asked: shown.len(), more, total: None })
 }
 
 /// The names of the contacts that the caller may see by now, and the users that the changes refer to. Half a read unit

@@ -2,7 +2,7 @@
 
 use api::answer::ListPage;
 use api::contacts::check_managers;
-use api::{Answer, Call, Endpoint, Failure};
+use api::{Admits, Answer, Call, Endpoint, Failure};
 use futures::FutureExt as _;
 use models::access::Caller;
 use models::portal::Scope;
@@ -16,8 +16,7 @@ pub(crate) const LIST: Endpoint = Endpoint {
     function: FUNCTION,
     method: "GET",
     path: "/api/2.0/crm/access/rules",
-    scope: Scope::Read,
-    handler: |call| list(call).boxed(),
+    admits: Admits::Holders(Scope::Read, |call| list(call).boxed()),
 };
 
 /// One rule.
@@ -25,8 +24,7 @@ pub(crate) const SHOW: Endpoint = Endpoint {
     function: FUNCTION,
     method: "GET",
     path: "/api/2.0/crm/access/rules/{name}",
-    scope: Scope::Read,
-    handler: |call| show(call).boxed(),
+    admits: Admits::Holders(Scope::Read, |call| show(call).boxed()),
 };
 
 /// Makes a rule, or replaces it.
@@ -34,8 +32,7 @@ pub(crate) const SET: Endpoint = Endpoint {
     function: FUNCTION,
     method: "PUT",
     path: "/api/2.0/crm/access/rules/{name}",
-    scope: Scope::Write,
-    handler: |call| set(call).boxed(),
+    admits: Admits::Holders(Scope::Write, |call| set(call).boxed()),
 };
 
 /// Removes a rule. What its runs changed stays, and their jobs too.
@@ -43,8 +40,7 @@ pub(crate) const REMOVE: Endpoint = Endpoint {
     function: FUNCTION,
     method: "DELETE",
     path: "/api/2.0/crm/access/rules/{name}",
-    scope: Scope::Write,
-    handler: |call| remove(call).boxed(),
+    admits: Admits::Holders(Scope::Write, |call| remove(call).boxed()),
 };
 
 async fn list(call: Call<'_>) -> Result<Answer, Failure> {
@@ -56,7 +52,7 @@ async fn list(call: Call<'_>) -> Result<Answer, Failure> {
     let visible: Vec<&Rule> = rules.iter().filter(|rule| may_see(&caller, rule)).collect();
     let shown: Vec<_> = visible.iter().skip(page.start_index).take(page.count).map(|rule| rule.view()).collect();
     let more = visible.len() > page.start_index.saturating_add(shown.len());
-    Answer::list(call.wanted, &shown, ListPage { start_index: page.start_index, asked: shown.len(), more })
+    Answer::list(call.wanted, &shown, ListPage { start_index: page.start_index, asked: shown.len(), more, total: None })
 }
 
 async fn show(call: Call<'_>) -> Result<Answer, Failure> {
@@ -73,7 +69,7 @@ async fn set(call: Call<'_>) -> Result<Answer, Failure> {
     let (portal, users) = store.portal_and_users(portal_id, [call.grant.user]).await?;
     let caller = users.get(&call.grant.user).ok_or(Failure::Unauthenticated)?.caller();
     let portal = portal.ok_or(Failure::Unauthenticated)?;
-    let request = SetRule::parse(call.json()?, &portal.time_zone)?;
+    let request = SetRule::parse(call.body()?, &portal.time_zone)?;
     let managers = request.target.managers.iter().copied();
     let (managers, before) = futures::try_join!(store.users(portal_id, managers), store.rule(portal_id, &name))?;
     check_managers(&request.target, |id| managers.contains_key(id))?;

@@ -1,15 +1,16 @@
 //! `PUT /api/2.0/crm/contact/{contactid}/access`: sets who may see and edit one contact.
 
-use api::contacts::check_managers;
-use api::{Answer, Call, Endpoint, Failure};
+use api::contacts::{check_managers, shown_beside};
+use api::{Admits, Answer, Call, Endpoint, Failure};
 use futures::FutureExt as _;
 use jobs::Events;
 use models::access::Caller;
 use models::contact::{Contact, ContactRecord};
 use models::id::ContactId;
 use models::job::{Counts, Job, JobId, Kind, State, Work};
-use models::portal::{Entries, Scope, User};
+use models::portal::{Scope, User};
 use models::request::SetContactAccess;
+use models::wire::Fields;
 use store::contacts::{AccessRecord, AccessState, Loaded};
 use store::postings::Postings;
 use tokio::time::Instant;
@@ -19,20 +20,20 @@ pub const ENDPOINT: Endpoint = Endpoint {
     function: "set-contact-access",
     method: "PUT",
     path: "/api/2.0/crm/contact/{contactid}/access",
-    scope: Scope::Write,
-    handler: |call| handle(call).boxed(),
+    admits: Admits::Holders(Scope::Write, |call| handle(call).boxed()),
 };
 
 /// Three DynamoDB round trips one after another: what is decided upon, what is shown beside it, the write.
 async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
     let contact = call.contact_id()?;
     let mut query = call.query();
-    let dry_run = query.dry_run();
+    let (dry_run, fields) = (query.dry_run(), query.fields());
     query.finish()?;
-    let request = SetContactAccess::parse(call.json()?)?;
+    let request = SetContactAccess::parse(call.body()?)?;
 
     if let Some(replay) = &call.replay {
-        return show_again(&call, contact, &request, replay.job.as_ref().map(|job| job.id)).await;
+        let job = replay.job.as_ref().map(|job| job.id);
+        return show_again(&call, contact, &request, fields.as_ref(), job).await;
     }
     let (mut pauses, new_job) = (store::batch::pauses(), call.new_job());
     loop {
@@ -43,7 +44,7 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
             && state.revision == Some(new_job)
         {
             // The answer to the write was lost on the way; it was made.
-            return show_again(&call, contact, &request, Some(new_job)).await;
+            return show_again(&call, contact, &request, fields.as_ref(), Some(new_job)).await;
         }
         let Decision { caller, record, before, users } = decide(&call, contact, &request, loaded)?;
         // What already is as asked costs no write, and leaves no record of a change that was none.
@@ -57,7 +58,7 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
             }
             Ok(call.app.store.post(&call.grant.portal, &postings).await?)
         };
-        let (entries, ()) = futures::try_join!(shown_beside(&call, &record, users), posted)?;
+        let (entries, ()) = futures::try_join!(shown_beside(&call, &record, &request.target, users), posted)?;
         if let Some(job) = job
             && !write(&call, contact, &caller, &before, &request, job).await?
         {
@@ -69,7 +70,9 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
         }
 
         let shown = Contact::new(record, &request.target, &entries, &caller);
-        return Ok(Answer::one(call.wanted, &shown)?.with_revision(job.or(before.revision)).with_job(job));
+        return Ok(Answer::contact(call.wanted, &shown, fields.as_ref())?
+            .with_revision(job.or(before.revision))
+            .with_job(job));
     }
 }
 
@@ -78,6 +81,7 @@ async fn show_again(
     call: &Call<'_>,
     contact: ContactId,
     request: &SetContactAccess,
+    fields: Option<&Fields>,
     job: Option<JobId>,
 ) -> Result<Answer, Failure> {
     let users = request.target.managers.iter().copied().chain([call.grant.user]);
@@ -88,9 +92,9 @@ async fn show_again(
     if !(now.revision == job || caller.may_see(&now.access)) {
         return Err(Failure::ContactNotFound(contact));
     }
-    let entries = shown_beside(call, &record, loaded.users.into_values().collect()).await?;
+    let entries = shown_beside(call, &record, &request.target, loaded.users.into_values().collect()).await?;
     let shown = Contact::new(record, &request.target, &entries, &caller);
-    Ok(Answer::one(call.wanted, &shown)?.with_revision(job.or(now.revision)).with_job(job))
+    Ok(Answer::contact(call.wanted, &shown, fields)?.with_revision(job.or(now.revision)).with_job(job))
 }
 
 /// What the call comes to, once it is clear that it may be done.
@@ -118,17 +122,6 @@ fn decide(
     }
     call.check_revision(before.revision)?;
     Ok(Decision { caller, record, before, users: loaded.users.into_values().collect() })
-}
-
-/// The directory entries that the contact refers to; `users` are known already.
-async fn shown_beside(call: &Call<'_>, record: &ContactRecord, users: Vec<User>) -> Result<Entries, Failure> {
-    let named = |id: i32| (id != 0).then_some(id);
-    let creator = record.create_by.filter(|id| users.iter().all(|user| user.employee.id != *id));
-    let store = &call.app.store;
-    let mut entries =
-        store.entries(&call.grant.portal, named(record.stage), named(record.contact_type), creator).await?;
-    entries.users.extend(users.into_iter().map(|user| (user.employee.id, user)));
-    Ok(entries)
 }
 
 /// Writes the access and the job that records it, or neither: false when someone else wrote in between.

@@ -2,8 +2,8 @@
 
 use api::answer::ListPage;
 use api::call::Replay;
-use api::contacts::{check_managers, show};
-use api::{Answer, Call, Endpoint, Failure};
+use api::contacts::{accepted, check_managers, show};
+use api::{Admits, Answer, Call, Endpoint, Failure};
 use futures::FutureExt as _;
 use jobs::{Deadline, FilterRun, Outcome};
 use models::id::ContactId;
@@ -17,8 +17,7 @@ pub const ENDPOINT: Endpoint = Endpoint {
     function: "set-filter-access",
     method: "PUT",
     path: "/api/2.0/crm/contact/filter/access",
-    scope: Scope::Write,
-    handler: |call| handle(call).boxed(),
+    admits: Admits::Holders(Scope::Write, |call| handle(call).boxed()),
 };
 
 async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
@@ -30,9 +29,9 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
 
     let mut query = call.query();
     let (dry_run, max_affected, page) = (query.dry_run(), query.max_affected(), query.page());
-    let filter_value = query.filter_value();
+    let (filter_value, fields) = (query.filter_value(), query.fields());
     query.finish()?;
-    let request = SetFilterAccess::parse(call.json()?, filter_value.as_deref(), &portal.time_zone)?;
+    let request = SetFilterAccess::parse(call.body()?, filter_value.as_deref(), &portal.time_zone)?;
 
     let (managers, lists) =
         futures::try_join!(store.users(portal_id, request.target.managers.iter().copied()), store.lists(portal_id))?;
@@ -71,8 +70,11 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
         },
     };
     let more = page.start_index as u64 + (asked as u64) < counts.updated + counts.unchanged;
-    let page = ListPage { start_index: page.start_index, asked, more };
-    Ok(Answer::list(call.wanted, &contacts, page)?.with_counts(&counts).with_job(job).with_shown(ids))
+    let page = ListPage { start_index: page.start_index, asked, more, total: None };
+    Ok(Answer::contacts(call.wanted, &contacts, page, fields.as_ref())?
+        .with_counts(&counts)
+        .with_job(job)
+        .with_shown(ids))
 }
 
 /// What became of the call.
@@ -130,14 +132,4 @@ async fn carry_out(call: &Call<'_>, run: &FilterRun, dry_run: bool) -> Result<Ap
         jobs::Applied::Whole { job, outcome } => Applied::Whole(Done::new(&outcome, Some(job.id))),
         jobs::Applied::HandedOver(job) => Applied::HandedOver(job),
     })
-}
-
-/// The answer while workers do the rest.
-async fn accepted(call: &Call<'_>, job: &Job, preferred: bool) -> Result<Answer, Failure> {
-    let shards = call.app.jobs.summaries(&call.grant.portal, job).await.unwrap_or_else(|error| {
-        // The job is recorded, and the caller must hear of it.
-        tracing::error!(job = %job.id, error = &error as &dyn std::error::Error, "shards not read");
-        Vec::new()
-    });
-    Ok(Answer::accepted(call.wanted, &job.view(&shards, call.app.now()))?.with_preference_applied(preferred))
 }

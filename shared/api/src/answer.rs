@@ -1,17 +1,24 @@
 //! Answers, and what becomes of them on the wire.
 
-use lambda_http::Body;
-use lambda_http::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, LOCATION};
-use lambda_http::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use std::io::Write as _;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use lambda_http::http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION, VARY};
+use lambda_http::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+use lambda_http::{Body, Request};
+use models::contact::Contact;
 use models::id::ContactId;
 use models::job::{Counts, JobId};
 use models::job_view::JobView;
 use models::limits::MAX_ANSWER_BYTES;
-use models::wire;
+pub use models::wire::ListPage;
+use models::wire::{self, Fields};
 use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 
 use crate::failure::Failure;
-use crate::negotiation::Wanted;
+use crate::negotiation::{self, Suffix, Wanted};
 
 /// Header with the request's identifier, on every answer.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -19,7 +26,8 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub const JOB_ID: HeaderName = HeaderName::from_static("x-job-id");
 /// Header with the `startIndex` of the next page, when there is one.
 pub const NEXT_INDEX: HeaderName = HeaderName::from_static("x-next-index");
-
+/// Header with the length of a list, where it is known.
+pub const TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");
 /// Header that says which preference of the caller was followed.
 pub const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
@@ -31,16 +39,47 @@ pub struct Answer {
     headers: Vec<(HeaderName, HeaderValue)>,
     job: Option<JobId>,
     shown: Vec<ContactId>,
+    /// The access revision that the entity tag starts with.
+    revision: Option<String>,
+    /// Whether it is JSON whatever was asked for.
+    is_document: bool,
 }
 
 impl Answer {
     fn ok(body: Vec<u8>) -> Self {
-        Self { status: StatusCode::OK, body, headers: Vec::new(), job: None, shown: Vec::new() }
+        let (headers, shown) = (Vec::new(), Vec::new());
+        Self { status: StatusCode::OK, body, headers, job: None, shown, revision: None, is_document: false }
+    }
+
+    fn object<T: Serialize>(
+        wanted: Wanted,
+        status: StatusCode,
+        object: &T,
+        fields: Option<&Fields>,
+    ) -> Result<Self, Failure> {
+        let body = wire::one(wanted.shape, status.as_u16(), object, fields)
+            .map_err(|error| Failure::Internal(error.to_string()))?;
+        Ok(Self { status, ..Self::ok(body) })
     }
 
     /// One object.
     pub fn one<T: Serialize>(wanted: Wanted, object: &T) -> Result<Self, Failure> {
-        wire::one(wanted.format, object).map(Self::ok).map_err(|error| Failure::Internal(error.to_string()))
+        Self::object(wanted, StatusCode::OK, object, None)
+    }
+
+    /// One contact, or of it only `fields` when some are named.
+    pub fn contact(wanted: Wanted, contact: &Contact, fields: Option<&Fields>) -> Result<Self, Failure> {
+        Self::object(wanted, StatusCode::OK, contact, fields)
+    }
+
+    /// One object that was made by the call.
+    pub fn created<T: Serialize>(wanted: Wanted, object: &T) -> Result<Self, Failure> {
+        Self::object(wanted, StatusCode::CREATED, object, None)
+    }
+
+    /// A document that is JSON whatever was asked for.
+    pub fn document(json: &str) -> Self {
+        Self { is_document: true, ..Self::ok(json.into()) }
     }
 
     /// That something was done, and nothing is to be shown.
@@ -50,7 +89,8 @@ impl Answer {
 
     /// A job that workers do, or go on with.
     pub fn accepted(wanted: Wanted, job: &JobView<'_>) -> Result<Self, Failure> {
-        Ok(Self { body: Self::one(wanted, job)?.body, ..Self::started(job.id)? })
+        let body = Self::object(wanted, StatusCode::ACCEPTED, job, None)?.body;
+        Ok(Self { body, ..Self::started(job.id)? })
     }
 
     /// That a job was done or is being done, of which nothing can be shown right now.
@@ -62,19 +102,33 @@ impl Answer {
         Ok(answer)
     }
 
-    /// A page of a list that starts at `start_index`. One that would be longer than an answer may be ends earlier;
-    /// `X-Next-Index` says where the next one starts, when there is one.
+    /// A page of a list. One that would be longer than an answer may be ends earlier; `X-Next-Index` says where the next
+    /// one starts, when there is one, and `X-Total-Count` how long the list is, where that is known.
     pub fn list<T: Serialize>(wanted: Wanted, items: &[T], page: ListPage) -> Result<Self, Failure> {
-        let list =
-            wire::list(wanted.format, items, MAX_ANSWER_BYTES).map_err(|error| Failure::Internal(error.to_string()))?;
-        let whole = list.written == items.len();
-        let passed = if whole { page.asked } else { list.written };
-        let next = page.start_index as u64 + passed as u64;
+        Self::items(wanted, items, page, None)
+    }
+
+    /// The same of contacts, or of each only `fields` when some are named.
+    pub fn contacts(
+        wanted: Wanted,
+        contacts: &[Contact],
+        page: ListPage,
+        fields: Option<&Fields>,
+    ) -> Result<Self, Failure> {
+        Self::items(wanted, contacts, page, fields)
+    }
+
+    fn items<T: Serialize>(
+        wanted: Wanted,
+        items: &[T],
+        page: ListPage,
+        fields: Option<&Fields>,
+    ) -> Result<Self, Failure> {
+        let list = wire::list(wanted.shape, items, page, fields, MAX_ANSWER_BYTES)
+            .map_err(|error| Failure::Internal(error.to_string()))?;
         let mut answer = Self::ok(list.body);
-        // A page that was asked to be empty has no next one to follow.
-        if passed > 0 && (page.more || !whole) {
-            answer.headers.push((NEXT_INDEX, HeaderValue::from(next)));
-        }
+        answer.headers.extend(list.next_index.map(|next| (NEXT_INDEX, HeaderValue::from(next))));
+        answer.headers.extend(page.total.map(|total| (TOTAL_COUNT, HeaderValue::from(total))));
         Ok(answer)
     }
 
@@ -108,12 +162,11 @@ impl Answer {
         self.job
     }
 
-    /// Adds a contact's access revision.
+    /// Adds a contact's access revision, which becomes the entity tag of the answer to a change, and the first part of
+    /// that of a reading.
     #[must_use]
-    pub fn with_revision(mut self, revision: Option<JobId>) -> Self {
-        // An entity tag of hyphens, digits and letters is always a header value.
-        self.headers.extend(HeaderValue::from_str(&entity_tag(revision)).map(|value| (ETAG, value)));
-        self
+    pub fn with_revision(self, revision: Option<JobId>) -> Self {
+        Self { revision: Some(revision_text(revision)), ..self }
     }
 
     /// Adds the job that recorded the change.
@@ -135,20 +188,9 @@ impl Answer {
 /// Where jobs are.
 pub(crate) const JOBS_PATH: &str = "/api/2.0/crm/access/jobs";
 
-/// Which part of a list a page is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ListPage {
-    /// Where it starts.
-    pub start_index: usize,
-    /// How many positions of the list it stands for: what was removed meanwhile is not shown.
-    pub asked: usize,
-    /// Whether more follow.
-    pub more: bool,
-}
-
-/// The entity tag of an access revision; of no access record it is `"0"`.
-pub(crate) fn entity_tag(revision: Option<JobId>) -> String {
-    revision.map_or_else(|| "\"0\"".into(), |job| format!("\"{job}\""))
+/// An access revision in an entity tag; of no access record it is `0`.
+pub(crate) fn revision_text(revision: Option<JobId>) -> String {
+    revision.map_or_else(|| "0".into(), |job| job.to_string())
 }
 
 fn job_value(job: JobId) -> HeaderValue {
@@ -168,38 +210,125 @@ fn count_headers(counts: &Counts) -> impl Iterator<Item = (HeaderName, HeaderVal
     .map(|(name, count)| (HeaderName::from_static(name), HeaderValue::from(count)))
 }
 
+/// What of a request decides how its answer is sent.
+#[derive(Debug)]
+pub(crate) struct Terms {
+    /// How it is written.
+    pub(crate) wanted: Wanted,
+    request_id: String,
+    /// Whether nothing is asked for but to read.
+    is_read: bool,
+    /// The entity tags of what the caller has already.
+    held: Vec<String>,
+    takes_gzip: bool,
+}
+
+impl Terms {
+    pub(crate) fn new(request: &Request, suffix: Option<Suffix>, request_id: &str) -> Self {
+        let headers = request.headers();
+        let held = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+        Self {
+            wanted: negotiation::wanted(headers, suffix).unwrap_or_else(|| Wanted::of_last_resort(suffix)),
+            request_id: request_id.to_owned(),
+            is_read: matches!(*request.method(), Method::GET | Method::HEAD),
+            held: held.flat_map(|value| value.split(',')).map(|tag| tag.trim().to_owned()).collect(),
+            takes_gzip: negotiation::accepts_gzip(headers),
+        }
+    }
+
+    /// Whether the caller has what has this tag, by weak comparison (RFC 9110, section 13.1.2). How it was compressed
+    /// makes no difference.
+    fn is_held(&self, tag: &str) -> bool {
+        let plain = |tag: &str| tag.trim_start_matches("W/").replace(GZIP_MARK, "");
+        self.held.iter().any(|held| held == "*" || plain(held) == plain(tag))
+    }
+}
+
+/// What an entity tag has behind what it otherwise is, of an answer that is compressed.
+const GZIP_MARK: &str = "-gzip";
+
+/// Bytes of a body from which on it is compressed: below, the headers take more than is saved.
+const GZIP_FROM_BYTES: usize = 1024;
+
+/// Half of a byte in hexadecimal for each, of a digest of the answer: 64 bits.
+const DIGEST_CHARS: usize = 16;
+
+/// The entity tag of an answer to a reading: the access revision, if it has one, and a digest of what is shown.
+fn reading_tag(revision: Option<&str>, body: &[u8], is_compressed: bool) -> String {
+    let mut digest = Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    digest.truncate(DIGEST_CHARS);
+    let mark = if is_compressed { GZIP_MARK } else { "" };
+    match revision {
+        Some(revision) => format!("\"{revision}.{digest}{mark}\""),
+        None => format!("\"{digest}{mark}\""),
+    }
+}
+
+fn compressed(body: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::default());
+    encoder.write_all(body)?;
+    encoder.finish()
+}
+
 /// The response to a call.
-pub(crate) fn respond(result: Result<Answer, Failure>, wanted: Wanted, request_id: &str) -> Response<Body> {
-    let (status, headers, body, wanted) = match result {
-        Ok(answer) => (answer.status, answer.headers, answer.body, wanted),
-        Err(failure) => {
-            failure.log();
-            match wire::error(wanted.format, &failure.body(request_id)) {
-                Ok(body) => (failure.status(), failure.headers(), body, wanted),
-                Err(error) => {
-                    tracing::error!(%error, "error not serialised");
-                    (StatusCode::INTERNAL_SERVER_ERROR, Vec::new(), Vec::new(), Wanted::JSON)
-                }
+pub(crate) fn respond(result: Result<Answer, Failure>, terms: &Terms) -> Response<Body> {
+    let mut wanted = terms.wanted;
+    let mut answer = result.unwrap_or_else(|failure| {
+        failure.log();
+        let mut answer = Answer { status: failure.status(), headers: failure.headers(), ..Answer::ok(Vec::new()) };
+        match wire::error(wanted.shape.format, &failure.body(&terms.request_id)) {
+            Ok(body) => answer.body = body,
+            Err(error) => {
+                tracing::error!(%error, "error not serialised");
+                wanted = Wanted::JSON;
+                answer.status = StatusCode::INTERNAL_SERVER_ERROR;
             }
         }
-    };
-    let is_empty = body.is_empty();
-    let mut response = Response::new(match String::from_utf8(body) {
-        Ok(_) if is_empty => Body::Empty,
-        // Text, so that Lambda sends it as it is and not in base64.
-        Ok(text) => Body::Text(text),
-        Err(bytes) => Body::Binary(bytes.into_bytes()),
+        answer
     });
-    *response.status_mut() = status;
+    if answer.is_document {
+        wanted = Wanted::JSON;
+    }
+    let packed = if terms.takes_gzip && answer.body.len() >= GZIP_FROM_BYTES {
+        // An answer that cannot be compressed is sent as it is.
+        compressed(&answer.body).inspect_err(|error| tracing::error!(%error, "answer not compressed")).ok()
+    } else {
+        None
+    };
+    let is_reading = terms.is_read && answer.status == StatusCode::OK;
+    let tag = match &answer.revision {
+        _ if is_reading => Some(reading_tag(answer.revision.as_deref(), &answer.body, packed.is_some())),
+        Some(revision) => Some(format!("\"{revision}\"")),
+        None => None,
+    };
+    let is_held = is_reading && tag.as_ref().is_some_and(|tag| terms.is_held(tag));
+    if is_held {
+        answer.status = StatusCode::NOT_MODIFIED;
+        answer.body.clear();
+    }
+    let is_packed = packed.is_some() && !is_held;
+    let body = match packed {
+        Some(packed) if is_packed => Body::Binary(packed),
+        _ if answer.body.is_empty() => Body::Empty,
+        // Text, so that Lambda sends it as it is and not in base64.
+        _ => String::from_utf8(answer.body).map_or_else(|bytes| Body::Binary(bytes.into_bytes()), Body::Text),
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = answer.status;
+    let is_empty = matches!(response.body(), Body::Empty);
     let all: &mut HeaderMap = response.headers_mut();
     if !is_empty {
         all.insert(CONTENT_TYPE, HeaderValue::from_static(wanted.content_type));
     }
+    if is_packed {
+        all.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    // An entity tag of hyphens, dots, digits and letters is always a header value.
+    all.extend(tag.and_then(|tag| HeaderValue::from_str(&tag).ok()).map(|tag| (ETAG, tag)));
     // Answers are about one caller's rights at one moment.
     all.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
-    if let Ok(id) = HeaderValue::from_str(request_id) {
-        all.insert(REQUEST_ID, id);
-    }
-    all.extend(headers.into_iter().map(|(name, value)| (Some(name), value)));
+    all.insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding, Authorization"));
+    all.extend(HeaderValue::from_str(&terms.request_id).ok().map(|id| (REQUEST_ID, id)));
+    all.extend(answer.headers.into_iter().map(|(name, value)| (Some(name), value)));
     response
 }

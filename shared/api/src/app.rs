@@ -1,18 +1,29 @@
 //! What every call of a process shares.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jobs::{Clock, Jobs};
+use models::id::PortalId;
 use models::moment::Moment;
-use models::portal::Grant;
+use models::portal::{Grant, User};
 use quick_cache::sync::Cache;
 use store::keys::TokenHash;
 use store::{Store, StoreError};
 use tokio::time::Instant;
+use uuid::Uuid;
 
 /// Tokens that a process remembers at most.
 const CACHED_TOKENS: usize = 1000;
+/// Portals whose users' names a process remembers at most.
+const CACHED_PORTALS: usize = 100;
+/// Users of a portal whose names are read together, before it is known whose are wanted: at most some 10 read units.
+const FIRST_NAMES: usize = 200;
+/// Users of a portal whose names a process remembers at most.
+const CACHED_NAMES: usize = 2000;
+
+const _: () = assert!(FIRST_NAMES <= CACHED_NAMES);
 
 /// The table, the job engine and the tokens that were looked up.
 #[derive(Clone)]
@@ -23,7 +34,11 @@ pub struct App {
     pub jobs: Jobs,
     token_cache: Duration,
     grants: Arc<Cache<TokenHash, (Grant, Instant)>>,
+    names: Arc<Cache<PortalId, (Names, Instant)>>,
 }
+
+/// Users of a portal as they are shown: their rights are never taken from here.
+pub type Names = Arc<HashMap<Uuid, User>>;
 
 impl std::fmt::Debug for App {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -34,7 +49,8 @@ impl std::fmt::Debug for App {
 impl App {
     /// Calls on the table of `jobs`, which believe a token for `token_cache` after it was looked up.
     pub fn new(jobs: Jobs, token_cache: Duration) -> Self {
-        Self { store: jobs.store.clone(), jobs, token_cache, grants: Arc::new(Cache::new(CACHED_TOKENS)) }
+        let (grants, names) = (Arc::new(Cache::new(CACHED_TOKENS)), Arc::new(Cache::new(CACHED_PORTALS)));
+        Self { store: jobs.store.clone(), jobs, token_cache, grants, names }
     }
 
     /// The same, telling the time by `clock`.
@@ -53,6 +69,46 @@ impl App {
     /// The time.
     pub fn now(&self) -> Moment {
         self.jobs.now()
+    }
+
+    /// The names that are remembered of a portal's users, or the first of them: half a read unit per 4 KB, or none.
+    pub async fn names(&self, portal: &PortalId) -> Result<Names, StoreError> {
+        if let Some((names, looked_up)) = self.names.get(portal)
+            && looked_up.elapsed() < self.token_cache
+        {
+            return Ok(names);
+        }
+        let names: Names = Arc::new(self.store.first_users(portal, FIRST_NAMES).await?);
+        if !self.token_cache.is_zero() {
+            self.names.insert(portal.clone(), (names.clone(), Instant::now()));
+        }
+        Ok(names)
+    }
+
+    /// Those of these users that exist: half a read unit each that is not among `names`, and none when all are.
+    pub async fn named(
+        &self,
+        portal: &PortalId,
+        names: Names,
+        ids: impl IntoIterator<Item = Uuid>,
+    ) -> Result<HashMap<Uuid, User>, StoreError> {
+        let (known, unknown): (HashSet<Uuid>, HashSet<Uuid>) = ids.into_iter().partition(|id| names.contains_key(id));
+        let mut users: HashMap<Uuid, User> =
+            known.into_iter().filter_map(|id| Some((id, names.get(&id)?.clone()))).collect();
+        if unknown.is_empty() {
+            return Ok(users);
+        }
+        let read = self.store.users(portal, unknown).await?;
+        // They are remembered as long as the others are, not anew: a name is believed for one time only.
+        if let Some((_, looked_up)) = self.names.get(portal)
+            && names.len() + read.len() <= CACHED_NAMES
+        {
+            let mut all = HashMap::clone(&names);
+            all.extend(read.iter().map(|(id, user)| (*id, user.clone())));
+            self.names.insert(portal.clone(), (Arc::new(all), looked_up));
+        }
+        users.extend(read);
+        Ok(users)
     }
 
     /// What a token stands for: 1 read unit, or none while it is remembered.

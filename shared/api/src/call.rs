@@ -1,9 +1,11 @@
 //! A call: the request with what every handler asks of it.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use lambda_http::http::HeaderMap;
 use lambda_http::http::header::{AUTHORIZATION, CONTENT_LENGTH, IF_MATCH};
+use lambda_http::request::RequestContext;
 use lambda_http::{Body, Request, RequestExt as _};
 use models::access::Caller;
 use models::id::ContactId;
@@ -12,37 +14,61 @@ use models::job::{Job, JobId};
 use models::limits::{ANSWER_RESERVE_MILLIS, MAX_BODY_BYTES, SYNCHRONOUS_RUN_MILLIS};
 use models::moment::Moment;
 use models::portal::{Grant, Scope, User};
-use models::request::{MAX_IDEMPOTENCY_KEY_BYTES, Query};
+use models::request::{MAX_IDEMPOTENCY_KEY_BYTES, Query, RequestBody};
 use models::rule::RuleName;
 use sha2::{Digest as _, Sha256};
 use store::idempotency::{Fingerprint, KeyOf};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::answer::entity_tag;
+use crate::answer::revision_text;
 use crate::app::App;
 use crate::failure::Failure;
-use crate::negotiation::{self, Wanted};
+use crate::negotiation::{self, BodyType, Suffix, Wanted};
 
-/// A call whose caller is known.
+/// A call before anyone asks who makes it.
 #[derive(Debug)]
-pub struct Call<'a> {
+pub struct Incoming<'a> {
     /// The store, the clock.
     pub app: &'a App,
-    /// What the caller's token stands for.
-    pub grant: Grant,
     /// What the caller wants back.
     pub wanted: Wanted,
     /// When the call came in.
     pub now: Moment,
     /// When a run on its behalf stops taking up work.
     pub deadline: Instant,
+    /// What the path ends in.
+    suffix: Option<Suffix>,
+    /// Whether the suffix stands behind a parameter, which is the path's only one.
+    strips: bool,
+    /// Whether `Accept` admits what can be answered.
+    is_acceptable: bool,
+    request: Request,
+}
+
+/// A call whose caller is known.
+#[derive(Debug)]
+pub struct Call<'a> {
+    incoming: Incoming<'a>,
+    /// What the caller's token stands for.
+    pub grant: Grant,
     /// What it came to when it was made before, with the same idempotency key.
     pub replay: Option<Replay>,
     /// The identifier that was reserved for the job that it may start.
     reserved: Option<JobId>,
-    request: Request,
 }
+
+impl<'a> std::ops::Deref for Call<'a> {
+    type Target = Incoming<'a>;
+
+    fn deref(&self) -> &Incoming<'a> {
+        &self.incoming
+    }
+}
+
+/// The address of who called this machine, where no gateway tells it.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub IpAddr);
 
 /// What a call with an idempotency key came to when it was made first.
 #[derive(Clone, Debug)]
@@ -60,17 +86,10 @@ pub(crate) struct Idempotency {
     pub(crate) fingerprint: Fingerprint,
 }
 
-impl<'a> Call<'a> {
-    /// Finds out who is calling, then whether the call can be read at all.
-    pub(crate) async fn new(app: &'a App, request: Request, scope: Scope) -> Result<Self, Failure> {
-        let started = Instant::now();
-        let now = app.now();
-        let token = token(request.headers()).ok_or(Failure::Unauthenticated)?;
-        let grant = app.grant(token).await?.filter(|grant| grant.is_current(now)).ok_or(Failure::Unauthenticated)?;
-        if !grant.allows(scope) {
-            return Err(Failure::ScopeMissing(scope));
-        }
-        let wanted = negotiation::wanted(request.headers()).ok_or(Failure::NotAcceptable)?;
+impl<'a> Incoming<'a> {
+    /// A call of the endpoint at `path`.
+    pub(crate) fn new(app: &'a App, request: Request, path: &str, suffix: Option<Suffix>) -> Self {
+        let (started, now) = (Instant::now(), app.now());
         let run = Duration::from_millis(SYNCHRONOUS_RUN_MILLIS);
         // A function that was given less time than the API waits must keep its reserve all the same.
         let remaining = request.lambda_context_ref().map_or(run, |context| {
@@ -78,28 +97,38 @@ impl<'a> Call<'a> {
             let since_epoch = u64::try_from(now.timestamp().as_millisecond()).unwrap_or(0);
             end.saturating_sub(Duration::from_millis(since_epoch + ANSWER_RESERVE_MILLIS))
         });
-        let deadline = started + run.min(remaining);
-        Ok(Self { app, grant, wanted, now, deadline, replay: None, reserved: None, request })
+        let wanted = negotiation::wanted(request.headers(), suffix);
+        Self {
+            app,
+            wanted: wanted.unwrap_or_else(|| Wanted::of_last_resort(suffix)),
+            now,
+            deadline: started + run.min(remaining),
+            suffix,
+            strips: path.ends_with('}'),
+            is_acceptable: wanted.is_some(),
+            request,
+        }
     }
 
-    /// The caller, with the rights it has now: half a read unit.
-    pub async fn caller(&self) -> Result<Caller, Failure> {
-        let users = self.app.store.users(&self.grant.portal, [self.grant.user]).await?;
-        users.get(&self.grant.user).map(User::caller).ok_or(Failure::Unauthenticated)
+    pub(crate) fn check_acceptable(&self) -> Result<(), Failure> {
+        if self.is_acceptable { Ok(()) } else { Err(Failure::NotAcceptable) }
     }
 
     /// The body of a request that must have one.
-    pub fn json(&self) -> Result<&[u8], Failure> {
-        negotiation::check_json(self.request.headers())?;
+    pub fn body(&self) -> Result<RequestBody<'_>, Failure> {
+        let body_type = negotiation::body_type(self.request.headers(), self.suffix)?;
         let declared = self.request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-        let body = self.body();
+        let body = self.bytes();
         if body.len() > MAX_BODY_BYTES || declared.is_some_and(|bytes: usize| bytes > MAX_BODY_BYTES) {
             return Err(Failure::BodyTooLarge);
         }
-        Ok(body)
+        Ok(match body_type {
+            BodyType::Json => RequestBody::Json(body),
+            BodyType::Form => RequestBody::Form(body),
+        })
     }
 
-    fn body(&self) -> &[u8] {
+    fn bytes(&self) -> &[u8] {
         match self.request.body() {
             Body::Text(text) => text.as_bytes(),
             Body::Binary(bytes) => bytes,
@@ -109,25 +138,27 @@ impl<'a> Call<'a> {
 
     /// The query parameters.
     pub fn query(&self) -> Query {
-        let text = self.request.uri().query().unwrap_or_default();
+        let text = self.query_text();
         Query::new(form_urlencoded::parse(text.as_bytes()).map(|(name, value)| (name.into_owned(), value.into_owned())))
+    }
+
+    /// The query as it was sent.
+    pub fn query_text(&self) -> &str {
+        self.request.uri().query().unwrap_or_default()
+    }
+
+    /// The address that the call came from, as the gateway saw it; empty where that is not known.
+    pub fn address(&self) -> String {
+        match self.request.request_context_ref() {
+            Some(RequestContext::ApiGatewayV2(context)) => context.http.source_ip.clone().unwrap_or_default(),
+            _ => self.request.extensions().get::<Peer>().map(|peer| peer.0.to_string()).unwrap_or_default(),
+        }
     }
 
     /// The contact that the path names.
     pub fn contact_id(&self) -> Result<ContactId, Failure> {
         let text = self.parameter("contactid");
         text.parse().map_err(|fault: models::id::NotAContactId| Invalid::one("contactid", fault.to_string()).into())
-    }
-
-    /// Checks `If-Match` against an access revision, by strong comparison (RFC 9110, section 13.1.1).
-    pub fn check_revision(&self, revision: Option<JobId>) -> Result<(), Failure> {
-        let mut values = self.request.headers().get_all(IF_MATCH).iter().peekable();
-        if values.peek().is_none() {
-            return Ok(());
-        }
-        let current = entity_tag(revision);
-        let mut tags = values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).map(str::trim);
-        if tags.any(|tag| tag == "*" || tag == current) { Ok(()) } else { Err(Failure::PreconditionFailed) }
     }
 
     /// The job that the path names.
@@ -142,9 +173,51 @@ impl<'a> Call<'a> {
         name.map_err(|fault: models::rule::NotARuleName| Invalid::one("name", fault.to_string()).into())
     }
 
+    /// Whether the user that the path names is who calls.
+    pub fn names_caller(&self) -> bool {
+        self.parameter("userid") == "@self"
+    }
+
     fn parameter(&self, name: &str) -> String {
         let parameters = self.request.path_parameters_ref();
-        parameters.and_then(|parameters| parameters.first(name)).unwrap_or_default().to_owned()
+        let text = parameters.and_then(|parameters| parameters.first(name)).unwrap_or_default();
+        if self.strips { Suffix::split(text).0.to_owned() } else { text.to_owned() }
+    }
+}
+
+impl<'a> Call<'a> {
+    /// Finds out who is calling, then whether the call can be answered at all.
+    pub(crate) async fn new(incoming: Incoming<'a>, scope: Scope) -> Result<Self, Failure> {
+        let token = token(incoming.request.headers()).ok_or(Failure::Unauthenticated)?;
+        let grant = incoming.app.grant(token).await?;
+        let grant = grant.filter(|grant| grant.is_current(incoming.now)).ok_or(Failure::Unauthenticated)?;
+        if !grant.allows(scope) {
+            return Err(Failure::ScopeMissing(scope));
+        }
+        incoming.check_acceptable()?;
+        Ok(Self { incoming, grant, replay: None, reserved: None })
+    }
+
+    /// The caller, with the rights it has now: half a read unit.
+    pub async fn caller(&self) -> Result<Caller, Failure> {
+        let users = self.app.store.users(&self.grant.portal, [self.grant.user]).await?;
+        users.get(&self.grant.user).map(User::caller).ok_or(Failure::Unauthenticated)
+    }
+
+    /// Checks `If-Match` against an access revision, by strong comparison (RFC 9110, section 13.1.1). The tag of a
+    /// contact that was read names the revision too, before a dot.
+    pub fn check_revision(&self, revision: Option<JobId>) -> Result<(), Failure> {
+        let mut values = self.request.headers().get_all(IF_MATCH).iter().peekable();
+        if values.peek().is_none() {
+            return Ok(());
+        }
+        let current = revision_text(revision);
+        let names = |tag: &str| {
+            let tag = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
+            tag.and_then(|tag| tag.split('.').next()) == Some(current.as_str())
+        };
+        let mut tags = values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).map(str::trim);
+        if tags.any(|tag| tag == "*" || names(tag)) { Ok(()) } else { Err(Failure::PreconditionFailed) }
     }
 
     /// Whether the caller asked not to be kept waiting (RFC 7240).
@@ -182,7 +255,8 @@ impl<'a> Call<'a> {
         let request = &self.request;
         let conditions = request.headers().get_all(IF_MATCH).iter().map(lambda_http::http::HeaderValue::as_bytes);
         let target = request.uri().path_and_query().map_or("", |target| target.as_str());
-        for part in [request.method().as_str().as_bytes(), target.as_bytes(), self.body()].into_iter().chain(conditions)
+        for part in
+            [request.method().as_str().as_bytes(), target.as_bytes(), self.bytes()].into_iter().chain(conditions)
         {
             // Lengths keep what ends one part from being read as the beginning of the next.
             digest.update((part.len() as u64).to_be_bytes());

@@ -1,15 +1,19 @@
 //! Contacts on their way into an answer.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use models::access::{Access, Caller};
-use models::contact::Contact;
+use models::contact::{Contact, ContactRecord};
 use models::id::ContactId;
-use models::portal::{Entries, Grant};
+use models::job::Job;
+use models::portal::{Entries, Grant, User};
+use store::contacts::AccessState;
 use store::directory::Lists;
 use uuid::Uuid;
 
+use crate::answer::Answer;
 use crate::app::App;
+use crate::call::Call;
 use crate::failure::Failure;
 
 /// Checks that every manager of `access` is among the `known` users.
@@ -20,6 +24,77 @@ use crate::failure::Failure;
 pub fn check_managers(access: &Access, is_known: impl Fn(&Uuid) -> bool) -> Result<(), Failure> {
     let unknown: Vec<Uuid> = access.managers.iter().filter(|id| !is_known(id)).copied().collect();
     if unknown.is_empty() { Ok(()) } else { Err(Failure::UnknownManagers(unknown)) }
+}
+
+/// A contact that the caller may see, with its access as it is now, and who is asking.
+#[derive(Debug)]
+pub struct Visible {
+    /// The caller, with the rights it has now.
+    pub caller: Caller,
+    /// The contact.
+    pub record: ContactRecord,
+    /// Its access.
+    pub state: AccessState,
+    /// The caller as a user of the directory.
+    pub users: Vec<User>,
+}
+
+/// Reads the contact that the call's path names, consistently, so that who has just changed its access sees that: 1 read
+/// unit each for the contact, its access and the caller.
+///
+/// # Errors
+///
+/// [`Failure::ContactNotFound`] for one that is not there or that the caller may not see.
+pub async fn visible(call: &Call<'_>, contact: ContactId) -> Result<Visible, Failure> {
+    let mut loaded = call.app.store.load(&call.grant.portal, &[contact], [call.grant.user]).await?;
+    let caller = loaded.users.get(&call.grant.user).ok_or(Failure::Unauthenticated)?.caller();
+    let found = loaded.contacts.remove(&contact).filter(|(_, state)| caller.may_see(&state.access));
+    let (record, state) = found.ok_or(Failure::ContactNotFound(contact))?;
+    Ok(Visible { caller, record, state, users: loaded.users.into_values().collect() })
+}
+
+/// The directory entries that a contact with this access refers to, of which `users` are known already: half a read unit
+/// each.
+pub async fn shown_beside(
+    call: &Call<'_>,
+    record: &ContactRecord,
+    access: &Access,
+    users: Vec<User>,
+) -> Result<Entries, Failure> {
+    let named = |id: i32| (id != 0).then_some(id);
+    let is_known = |id: &Uuid| users.iter().any(|user| user.employee.id == *id);
+    // Nobody is shown the list of a contact that is shared.
+    let managers = access.managers.iter().filter(|_| access.share.is_private());
+    let unknown: Vec<Uuid> = record.create_by.iter().chain(managers).filter(|id| !is_known(id)).copied().collect();
+    let (stage, contact_type) = (named(record.stage), named(record.contact_type));
+    let mut entries = call.app.store.entries(&call.grant.portal, stage, contact_type, unknown).await?;
+    entries.users.extend(users.into_iter().map(|user| (user.employee.id, user)));
+    Ok(entries)
+}
+
+/// The stages, types and users that contacts refer to, of which `users` are known already: half a read unit per 4 KB of
+/// stages and types, and half a unit for each creator.
+pub async fn entries_beside(
+    app: &App,
+    grant: &Grant,
+    creators: impl IntoIterator<Item = Uuid>,
+    mut users: HashMap<Uuid, User>,
+) -> Result<Entries, Failure> {
+    let unknown: HashSet<Uuid> = creators.into_iter().filter(|id| !users.contains_key(id)).collect();
+    let (lists, creators) =
+        futures::try_join!(app.store.lists(&grant.portal), app.store.users(&grant.portal, unknown))?;
+    users.extend(creators);
+    Ok(Entries { stages: lists.stages, types: lists.types, users })
+}
+
+/// The answer to a call whose job workers do, or go on with; `preferred` when that is what the caller asked for.
+pub async fn accepted(call: &Call<'_>, job: &Job, preferred: bool) -> Result<Answer, Failure> {
+    let shards = call.app.jobs.summaries(&call.grant.portal, job).await.unwrap_or_else(|error| {
+        // The job is recorded, and the caller must hear of it.
+        tracing::error!(job = %job.id, error = &error as &dyn std::error::Error, "shards not read");
+        Vec::new()
+    });
+    Ok(Answer::accepted(call.wanted, &job.view(&shards, call.app.now()))?.with_preference_applied(preferred))
 }
 
 /// Shows contacts that all have the same access, in the order of `ids`. Half a read unit per contact and 4 KB, and per

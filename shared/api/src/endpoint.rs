@@ -12,17 +12,29 @@ use store::idempotency::Reservation;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-use crate::answer::{Answer, respond};
+use crate::answer::{Answer, Terms, respond};
 use crate::app::App;
-use crate::call::{Call, Replay};
+use crate::call::{Call, Incoming, Replay};
 use crate::failure::Failure;
-use crate::negotiation::{self, Wanted};
+use crate::negotiation::Suffix;
 
 /// Milliseconds after which a call that was not answered never will be.
 const ANSWERED_MILLIS: u64 = SYNCHRONOUS_RUN_MILLIS + ANSWER_RESERVE_MILLIS;
 
-/// What answers a call.
+/// What answers a call whose caller is known.
 pub type Handler = for<'a> fn(Call<'a>) -> BoxFuture<'a, Result<Answer, Failure>>;
+
+/// What answers a call whoever makes it.
+pub type OpenHandler = for<'a> fn(Incoming<'a>) -> BoxFuture<'a, Result<Answer, Failure>>;
+
+/// Whom an endpoint answers, and how.
+#[derive(Clone, Copy, Debug)]
+pub enum Admits {
+    /// Holders of a token that has the scope.
+    Holders(Scope, Handler),
+    /// Anyone.
+    Anyone(OpenHandler),
+}
 
 /// One method of one path.
 #[derive(Clone, Copy, Debug)]
@@ -33,13 +45,36 @@ pub struct Endpoint {
     pub method: &'static str,
     /// The path, with its parameters in braces.
     pub path: &'static str,
-    /// What a token must allow.
-    pub scope: Scope,
-    /// What answers it.
-    pub handler: Handler,
+    /// Whom it answers.
+    pub admits: Admits,
 }
 
 impl Endpoint {
+    /// What a token must allow; none where none is asked for.
+    pub fn scope(&self) -> Option<Scope> {
+        match self.admits {
+            Admits::Holders(scope, _) => Some(scope),
+            Admits::Anyone(_) => None,
+        }
+    }
+
+    /// The paths that are routed to it: its own, and unless that ends in a parameter, which takes the suffix with it, or
+    /// has a suffix already, its own with each suffix.
+    pub fn routes(&self) -> impl Iterator<Item = String> + '_ {
+        let has_others = !self.path.ends_with('}') && Suffix::split(self.path).1.is_none();
+        let others = Suffix::ALL.into_iter().filter(move |_| has_others);
+        std::iter::once(self.path.to_owned()).chain(others.map(|suffix| format!("{}{}", self.path, suffix.text())))
+    }
+
+    /// How a call's path says that it is to be answered.
+    fn suffix(&self, request: &Request) -> Option<Suffix> {
+        match Suffix::split(self.path) {
+            (_, None) => Suffix::split(request.uri().path()).1,
+            // Its own path has one, by which nothing is said.
+            (_, Some(_)) => None,
+        }
+    }
+
     /// Answers a request, whatever it is.
     pub async fn answer(&self, app: &App, request: Request) -> Response<Body> {
         let request_id = request_id(&request);
@@ -48,10 +83,10 @@ impl Endpoint {
     }
 
     /// Answers a call, once: one that is made again with its idempotency key is answered as it was the first time.
-    async fn handle(&self, mut call: Call<'_>) -> Result<Answer, Failure> {
+    async fn handle(mut call: Call<'_>, scope: Scope, handler: Handler) -> Result<Answer, Failure> {
         // Reading twice does nothing twice.
-        let key = if self.scope == Scope::Write { call.idempotency()? } else { None };
-        let Some(key) = key else { return (self.handler)(call).await };
+        let key = if scope == Scope::Write { call.idempotency()? } else { None };
+        let Some(key) = key else { return handler(call).await };
         let app = call.app;
         let (store, now, job) = (&app.store, call.now, call.new_job());
         let awaited = now + limits::duration(ANSWERED_MILLIS);
@@ -70,7 +105,7 @@ impl Endpoint {
                     return accepted_again(&call, job).await;
                 }
                 call.replay = Some(Replay { job, shown });
-                return (self.handler)(call).await;
+                return handler(call).await;
             }
             Reservation::BrokeOff(job) => {
                 let portal = &call.grant.portal;
@@ -83,14 +118,14 @@ impl Endpoint {
                     Some(found) => {
                         store.answer_key(&key.of, job, StatusCode::OK.as_u16(), true, &[]).await?;
                         call.replay = Some(Replay { job: Some(found), shown: Vec::new() });
-                        return (self.handler)(call).await;
+                        return handler(call).await;
                     }
                     None => job,
                 }
             }
         };
         call.reserve(job);
-        let result = (self.handler)(call).await;
+        let result = handler(call).await;
         let kept = match &result {
             Ok(answer) => {
                 let (status, made) = (answer.status().as_u16(), answer.job().is_some());
@@ -110,12 +145,20 @@ impl Endpoint {
     async fn answer_as(&self, app: &App, request: Request, request_id: &str) -> Response<Body> {
         let started = tokio::time::Instant::now();
         let app = app.metered();
-        let wanted = negotiation::wanted(request.headers()).unwrap_or(Wanted::JSON);
-        let result = match Call::new(&app, request, self.scope).await {
-            Ok(call) => self.handle(call).await,
-            Err(failure) => Err(failure),
+        let suffix = self.suffix(&request);
+        let terms = Terms::new(&request, suffix, request_id);
+        let incoming = Incoming::new(&app, request, self.path, suffix);
+        let result = match self.admits {
+            Admits::Holders(scope, handler) => match Call::new(incoming, scope).await {
+                Ok(call) => Self::handle(call, scope, handler).await,
+                Err(failure) => Err(failure),
+            },
+            Admits::Anyone(handler) => match incoming.check_acceptable() {
+                Ok(()) => handler(incoming).await,
+                Err(failure) => Err(failure),
+            },
         };
-        let response = respond(result, wanted, request_id);
+        let response = respond(result, &terms);
         let spent = app.store.meter().reading();
         tracing::info!(
             status = response.status().as_u16(),
@@ -132,21 +175,22 @@ impl Endpoint {
 /// The endpoint among `endpoints` that an event of the HTTP API is for.
 pub(crate) fn routed<'a>(endpoints: &'a [Endpoint], request: &Request) -> Option<&'a Endpoint> {
     let RequestContext::ApiGatewayV2(context) = request.request_context_ref()? else { return None };
-    let key = context.route_key.as_deref()?;
-    endpoints.iter().find(|endpoint| key.split_once(' ') == Some((endpoint.method, endpoint.path)))
+    let (method, path) = context.route_key.as_deref()?.split_once(' ')?;
+    endpoints.iter().find(|endpoint| endpoint.method == method && endpoint.routes().any(|route| route == path))
 }
 
 /// A failure of a call that reached no endpoint.
 pub fn unrouted(request: &Request, failure: Failure) -> Response<Body> {
-    let wanted = negotiation::wanted(request.headers()).unwrap_or(Wanted::JSON);
-    respond(Err(failure), wanted, &request_id(request))
+    let (_, suffix) = Suffix::split(request.uri().path());
+    respond(Err(failure), &Terms::new(request, suffix, &request_id(request)))
 }
 
 /// The answer of a call whose job workers do, as the job is by now.
 async fn accepted_again(call: &Call<'_>, job: &Job) -> Result<Answer, Failure> {
     let shards = call.app.jobs.summaries(&call.grant.portal, job).await?;
     let answer = Answer::accepted(call.wanted, &job.view(&shards, call.app.now()))?;
-    Ok(answer.with_preference_applied(job.kind == Kind::Filter && call.prefers_async()))
+    // An undo is never waited for, whatever its caller prefers.
+    Ok(answer.with_preference_applied(job.kind != Kind::Undo && call.prefers_async()))
 }
 
 /// The identifier that Lambda gave the request; elsewhere a new one.

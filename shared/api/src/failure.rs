@@ -11,8 +11,10 @@ use models::job::JobId;
 use models::limits::MAX_BODY_BYTES;
 use models::portal::Scope;
 use models::rule::RuleName;
+use models::sign_in::Locked;
 use models::wire::{ErrorBody, ErrorDetail};
 use store::StoreError;
+use store::listing::ListError;
 use uuid::Uuid;
 
 /// Why a call is not answered as asked.
@@ -21,6 +23,12 @@ pub enum Failure {
     /// No token, or one that is unknown, expired or revoked.
     #[error("not authenticated")]
     Unauthenticated,
+    /// No user has this name and this password.
+    #[error("sign-in refused")]
+    SignInRefused,
+    /// Too many attempts to sign in have failed.
+    #[error("sign-in locked")]
+    SignInLocked(Locked),
     /// The token lacks a scope.
     #[error("the token lacks the scope {}", .0.name())]
     ScopeMissing(Scope),
@@ -36,15 +44,24 @@ pub enum Failure {
     /// The caller sees the contact but may not edit it.
     #[error("contact {0} may not be edited")]
     EditForbidden(ContactId),
+    /// The caller sees no such contacts, of several that were named.
+    #[error("{} contacts not found", .0.len())]
+    ContactsNotFound(Vec<ContactId>),
+    /// The caller may not edit these contacts, of several that were named; each of them it sees.
+    #[error("{} contacts may not be edited", .0.len())]
+    EditsForbidden(Vec<ContactId>),
     /// `If-Match` named another revision.
     #[error("another revision")]
     PreconditionFailed,
     /// `Accept` admits neither JSON nor XML.
     #[error("not acceptable")]
     NotAcceptable,
-    /// The body is not JSON.
+    /// The body is of a type that is not taken.
     #[error("unsupported media type")]
-    UnsupportedMediaType,
+    UnsupportedMediaType {
+        /// Whether the path takes forms beside JSON.
+        forms: bool,
+    },
     /// The body is longer than is taken.
     #[error("body too large")]
     BodyTooLarge,
@@ -65,6 +82,9 @@ pub enum Failure {
     /// The matches could not be counted in the time of one call; nothing was written.
     #[error("not counted in time")]
     NotCounted,
+    /// The list could not be read in the time of one call.
+    #[error("not listed in time")]
+    NotListed,
     /// The caller sees no such job.
     #[error("no job {0}")]
     JobNotFound(JobId),
@@ -106,6 +126,19 @@ pub enum Failure {
 /// Seconds after which a call that met an overload may come again.
 const RETRY_SECONDS: u64 = 1;
 
+/// The first of several identifiers, as a message names them.
+fn listed<T: std::fmt::Display>(ids: &[T]) -> String {
+    const NAMED: usize = 10;
+    let named: Vec<String> = ids.iter().take(NAMED).map(T::to_string).collect();
+    let more = if ids.len() > NAMED { ", …" } else { "" };
+    format!("{}{more}", named.join(", "))
+}
+
+/// The same behind the word for one or for several.
+fn counted<T: std::fmt::Display>(ids: &[T], one: &str, several: &str) -> String {
+    format!("{} {}", if ids.len() == 1 { one } else { several }, listed(ids))
+}
+
 impl Failure {
     /// A run that was not begun.
     pub fn from_run(error: RunError, allowed: Option<u64>) -> Self {
@@ -118,24 +151,37 @@ impl Failure {
         }
     }
 
+    /// A list that was not read.
+    pub fn from_listing(error: ListError) -> Self {
+        match error {
+            ListError::NotInTime => Self::NotListed,
+            ListError::Store(error) => Self::Store(error),
+        }
+    }
+
     /// The HTTP status.
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::Unauthenticated => StatusCode::UNAUTHORIZED,
-            Self::ScopeMissing(_) | Self::EditForbidden(_) | Self::RuleForbidden(_) => StatusCode::FORBIDDEN,
-            Self::Invalid(_) | Self::UnknownManagers(_) => StatusCode::BAD_REQUEST,
-            Self::ContactNotFound(_) | Self::RouteNotFound | Self::JobNotFound(_) | Self::RuleNotFound(_) => {
-                StatusCode::NOT_FOUND
+            Self::Unauthenticated | Self::SignInRefused => StatusCode::UNAUTHORIZED,
+            Self::SignInLocked(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::ScopeMissing(_) | Self::EditForbidden(_) | Self::EditsForbidden(_) | Self::RuleForbidden(_) => {
+                StatusCode::FORBIDDEN
             }
+            Self::Invalid(_) | Self::UnknownManagers(_) => StatusCode::BAD_REQUEST,
+            Self::ContactNotFound(_)
+            | Self::ContactsNotFound(_)
+            | Self::RouteNotFound
+            | Self::JobNotFound(_)
+            | Self::RuleNotFound(_) => StatusCode::NOT_FOUND,
             Self::JobNotOver(_) | Self::JobOver(_) | Self::KeyInUse | Self::RuleContended(_) => StatusCode::CONFLICT,
             Self::ChangesExpired(_) => StatusCode::GONE,
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
-            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::UnsupportedMediaType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooManyAffected { .. } | Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::NotCounted | Self::Contended(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotCounted | Self::NotListed | Self::Contended(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Store(error) if error.is_transient() => StatusCode::SERVICE_UNAVAILABLE,
             Self::Store(_) | Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -145,19 +191,22 @@ impl Failure {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Unauthenticated => "unauthenticated",
+            Self::SignInRefused => "sign-in-refused",
+            Self::SignInLocked(_) => "sign-in-locked",
             Self::ScopeMissing(_) => "scope-missing",
             Self::Invalid(_) => "invalid-request",
             Self::UnknownManagers(_) => "unknown-manager",
-            Self::ContactNotFound(_) => "contact-not-found",
-            Self::EditForbidden(_) => "edit-forbidden",
+            Self::ContactNotFound(_) | Self::ContactsNotFound(_) => "contact-not-found",
+            Self::EditForbidden(_) | Self::EditsForbidden(_) => "edit-forbidden",
             Self::PreconditionFailed => "revision-changed",
             Self::NotAcceptable => "not-acceptable",
-            Self::UnsupportedMediaType => "unsupported-media-type",
+            Self::UnsupportedMediaType { .. } => "unsupported-media-type",
             Self::BodyTooLarge => "body-too-large",
             Self::RouteNotFound => "endpoint-not-found",
             Self::MethodNotAllowed(_) => "method-not-allowed",
             Self::TooManyAffected { .. } => "too-many-affected",
             Self::NotCounted => "not-counted-in-time",
+            Self::NotListed => "not-listed-in-time",
             Self::JobNotFound(_) => "job-not-found",
             Self::JobNotOver(_) => "job-not-over",
             Self::JobOver(_) => "job-over",
@@ -181,16 +230,18 @@ impl Failure {
             Self::Unauthenticated => {
                 "Send a valid token in the header Authorization, alone or after the word Bearer.".into()
             }
+            Self::SignInRefused => "No user has this userName with this password; check both.".into(),
+            Self::SignInLocked(locked) => format!(
+                "Too many attempts have failed for this userName from your address. Try again in {} seconds.",
+                locked.seconds()
+            ),
             Self::ScopeMissing(scope) => {
                 format!("This token lacks the scope {}; use one that has it.", scope.name())
             }
             Self::Invalid(invalid) => format!("Nothing was changed: {invalid}."),
             Self::UnknownManagers(ids) => {
                 let plural = if ids.len() == 1 { "this manager is no user" } else { "these managers are no users" };
-                const NAMED: usize = 10;
-                let named: Vec<String> = ids.iter().take(NAMED).map(Uuid::to_string).collect();
-                let more = if ids.len() > NAMED { ", …" } else { "" };
-                format!("Nothing was changed: {plural} of the portal: {}{more}.", named.join(", "))
+                format!("Nothing was changed: {plural} of the portal: {}.", listed(ids))
             }
             Self::ContactNotFound(id) => {
                 format!("There is no contact {id} that you may see; check the number, or ask an administrator.")
@@ -198,14 +249,27 @@ impl Failure {
             Self::EditForbidden(id) => {
                 format!("You may see contact {id} but not edit it; ask one of its managers or an administrator.")
             }
+            Self::ContactsNotFound(ids) => format!(
+                "Nothing was changed: there {} that you may see; check the numbers, or ask an administrator.",
+                counted(ids, "is no contact", "are no contacts")
+            ),
+            Self::EditsForbidden(ids) => format!(
+                "Nothing was changed: you may see but not edit {}; ask its managers or an administrator.",
+                counted(ids, "contact", "contacts")
+            ),
             Self::PreconditionFailed => {
                 "Nothing was changed: the access is no longer at the revision that If-Match names. Read it again, then \
                  decide anew."
                     .into()
             }
             Self::NotAcceptable => "Accept admits neither JSON nor XML; ask for application/json or text/xml.".into(),
-            Self::UnsupportedMediaType => {
+            Self::UnsupportedMediaType { forms: false } => {
                 "Send the body as JSON in UTF-8, with the header Content-Type: application/json.".into()
+            }
+            Self::UnsupportedMediaType { forms: true } => {
+                "Send the body in UTF-8 as JSON, with the header Content-Type: application/json, or as a form, with \
+                 Content-Type: application/x-www-form-urlencoded."
+                    .into()
             }
             Self::BodyTooLarge => format!("Send a body of at most {MAX_BODY_BYTES} bytes."),
             Self::RouteNotFound => "There is no such endpoint; check the path.".into(),
@@ -217,6 +281,11 @@ impl Failure {
             Self::NotCounted => {
                 "Nothing was changed: the matches could not be counted in the time of one call. Narrow the filter, or \
                  run it with maxAffected and Prefer: respond-async, which counts first however long it takes."
+                    .into()
+            }
+            Self::NotListed => {
+                "The list could not be read in the time of one call. Narrow the filter, or leave out what takes longest: \
+                 the count, with total=false, and another order than by creation date."
                     .into()
             }
             Self::JobNotFound(id) => {
@@ -268,6 +337,9 @@ impl Failure {
                 invalid.faults.iter().map(|fault| detail(&fault.field, fault.message.clone())).collect()
             }
             Self::UnknownManagers(ids) => ids.iter().map(|id| detail("managerList", id.to_string())).collect(),
+            Self::ContactsNotFound(ids) | Self::EditsForbidden(ids) => {
+                ids.iter().map(|id| detail("contactid", id.to_string())).collect()
+            }
             _ => Vec::new(),
         }
     }
@@ -287,7 +359,8 @@ impl Failure {
     pub(crate) fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
         let mut headers = Vec::new();
         match self {
-            Self::Unauthenticated => {
+            Self::SignInLocked(locked) => headers.push((RETRY_AFTER, HeaderValue::from(locked.seconds()))),
+            Self::Unauthenticated | Self::SignInRefused => {
                 headers.push((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"crm-access\"")));
             }
             Self::MethodNotAllowed(allowed) => {

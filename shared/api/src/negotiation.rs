@@ -4,10 +4,10 @@ use std::str::FromStr as _;
 
 use headers_accept::Accept;
 use lambda_http::http::HeaderMap;
-use lambda_http::http::header::{ACCEPT, CONTENT_TYPE};
+use lambda_http::http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE};
 use mediatype::names::{APPLICATION, JSON, TEXT, XML};
-use mediatype::{MediaType, ReadParams as _};
-use models::wire::Format;
+use mediatype::{MediaType, Name, ReadParams as _};
+use models::wire::{Envelope, Format, Shape};
 
 use crate::failure::Failure;
 
@@ -15,49 +15,135 @@ use crate::failure::Failure;
 static AVAILABLE: [MediaType<'static>; 3] =
     [MediaType::new(APPLICATION, JSON), MediaType::new(TEXT, XML), MediaType::new(APPLICATION, XML)];
 
-/// The media type of an answer.
+/// How an answer is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wanted {
-    /// The format.
-    pub format: Format,
+    /// Its notation, and what stands around it.
+    pub shape: Shape,
     /// The value of `Content-Type`.
     pub content_type: &'static str,
 }
 
+const JSON_TYPE: &str = "application/json; charset=utf-8";
+
 impl Wanted {
     /// JSON, which also answers a call whose wish cannot be met.
-    pub const JSON: Self = Self { format: Format::Json, content_type: "application/json; charset=utf-8" };
+    pub const JSON: Self =
+        Self { shape: Shape { format: Format::Json, envelope: Envelope::Documents }, content_type: JSON_TYPE };
+
+    /// How a call is answered whose wish cannot be met.
+    pub(crate) fn of_last_resort(suffix: Option<Suffix>) -> Self {
+        wanted(&HeaderMap::new(), suffix).unwrap_or(Self::JSON)
+    }
 }
 
-/// What `Accept` asks for; none when it admits neither JSON nor XML.
-pub(crate) fn wanted(headers: &HeaderMap) -> Option<Wanted> {
+/// What a path ends in to say how its answer is to be written, as those that ONLYOFFICE's own clients call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Suffix {
+    /// `.json`
+    Json,
+    /// `.xml`
+    Xml,
+}
+
+impl Suffix {
+    /// Every suffix.
+    pub const ALL: [Self; 2] = [Self::Json, Self::Xml];
+
+    /// The suffix as it stands in a path.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Json => ".json",
+            Self::Xml => ".xml",
+        }
+    }
+
+    /// The suffix of a path or of a path's parameter, and what stands before it.
+    pub fn split(path: &str) -> (&str, Option<Self>) {
+        let found = Self::ALL.into_iter().find_map(|suffix| Some((path.strip_suffix(suffix.text())?, Some(suffix))));
+        found.unwrap_or((path, None))
+    }
+}
+
+/// How the answer of a call is to be written; none when `Accept` admits neither JSON nor XML. A suffix says more than
+/// `Accept` does: it decides.
+pub(crate) fn wanted(headers: &HeaderMap, suffix: Option<Suffix>) -> Option<Wanted> {
+    let accepted = accepted(headers)?;
+    let (format, content_type) = match (suffix, accepted) {
+        (Some(Suffix::Json), _) => (Format::Json, JSON_TYPE),
+        (Some(Suffix::Xml), (Format::Json, _)) => (Format::Xml, "text/xml; charset=utf-8"),
+        (_, accepted) => accepted,
+    };
+    let envelope = if suffix.is_some() { Envelope::Suffix } else { Envelope::Documents };
+    Some(Wanted { shape: Shape { format, envelope }, content_type })
+}
+
+/// What `Accept` asks for.
+fn accepted(headers: &HeaderMap) -> Option<(Format, &'static str)> {
+    const JSON: (Format, &str) = (Format::Json, JSON_TYPE);
     let values: Vec<&str> = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
     let text = values.join(", ");
     if text.trim().is_empty() {
-        return Some(Wanted::JSON);
+        return Some(JSON);
     }
     // A header that does not parse expresses no wish.
-    let Ok(accept) = Accept::from_str(&text) else { return Some(Wanted::JSON) };
+    let Ok(accept) = Accept::from_str(&text) else { return Some(JSON) };
     let chosen = accept.negotiate(&AVAILABLE)?;
-    let content_type = match (chosen.ty == TEXT, chosen.subty == JSON) {
-        (_, true) => return Some(Wanted::JSON),
-        (true, _) => "text/xml; charset=utf-8",
-        (false, _) => "application/xml; charset=utf-8",
-    };
-    Some(Wanted { format: Format::Xml, content_type })
+    Some(match (chosen.ty == TEXT, chosen.subty == mediatype::names::JSON) {
+        (_, true) => JSON,
+        (true, _) => (Format::Xml, "text/xml; charset=utf-8"),
+        (false, _) => (Format::Xml, "application/xml; charset=utf-8"),
+    })
 }
 
-/// Checks that the body is said to be JSON. A body whose type is not named is taken for JSON: it is what is left.
-pub(crate) fn check_json(headers: &HeaderMap) -> Result<(), Failure> {
-    let Some(value) = headers.get(CONTENT_TYPE) else { return Ok(()) };
-    let named = value.to_str().ok().and_then(|text| MediaType::parse(text).ok());
-    let is_json = named.as_ref().is_some_and(|media_type| {
-        let charset = media_type.get_param(mediatype::names::CHARSET);
-        media_type.ty == APPLICATION
-            && media_type.subty == JSON
-            && charset.is_none_or(|charset| charset.unquoted_str().eq_ignore_ascii_case("utf-8"))
+/// Whether the caller takes an answer that is compressed by gzip (RFC 9110, section 12.5.3).
+pub(crate) fn accepts_gzip(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    let codings = values.flat_map(|value| value.split(',')).map(|coding| {
+        let mut parts = coding.split(';').map(str::trim);
+        let name = parts.next().unwrap_or_default();
+        let weight = parts.find_map(|part| part.strip_prefix("q=").or(part.strip_prefix("Q="))).unwrap_or("1");
+        (name, weight.parse::<f32>().is_ok_and(|weight| weight > 0.0))
     });
-    if is_json { Ok(()) } else { Err(Failure::UnsupportedMediaType) }
+    // What is named is not meant by the star.
+    let (mut named, mut any) = (None, false);
+    for (name, is_taken) in codings {
+        match name.to_ascii_lowercase().as_str() {
+            "gzip" | "x-gzip" => named = Some(named.unwrap_or(false) || is_taken),
+            "*" => any = is_taken,
+            _ => {}
+        }
+    }
+    named.unwrap_or(any)
+}
+
+/// The subtype of forms.
+const X_WWW_FORM_URLENCODED: Name<'static> = Name::new_unchecked("x-www-form-urlencoded");
+
+/// What a body is said to be. One whose type is not named is taken for JSON: it is what is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BodyType {
+    Json,
+    Form,
+}
+
+/// What the body is said to be; forms are taken where ONLYOFFICE's own clients send them, which is to paths with a
+/// suffix.
+pub(crate) fn body_type(headers: &HeaderMap, suffix: Option<Suffix>) -> Result<BodyType, Failure> {
+    let Some(value) = headers.get(CONTENT_TYPE) else { return Ok(BodyType::Json) };
+    let named = value.to_str().ok().and_then(|text| MediaType::parse(text).ok());
+    let refused = Failure::UnsupportedMediaType { forms: suffix.is_some() };
+    let Some(media_type) = named else { return Err(refused) };
+    let charset = media_type.get_param(mediatype::names::CHARSET);
+    let is_utf8 = charset.is_none_or(|charset| charset.unquoted_str().eq_ignore_ascii_case("utf-8"));
+    let is = |subtype| media_type.ty == APPLICATION && media_type.subty == subtype && is_utf8;
+    if is(JSON) && media_type.suffix.is_none() {
+        Ok(BodyType::Json)
+    } else if suffix.is_some() && is(X_WWW_FORM_URLENCODED) {
+        Ok(BodyType::Form)
+    } else {
+        Err(refused)
+    }
 }
 
 #[cfg(test)]
@@ -67,7 +153,7 @@ mod tests {
     fn check(accept: &str, expected: Option<&str>) {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, accept.parse().unwrap());
-        assert_eq!(wanted(&headers).map(|wanted| wanted.content_type), expected, "{accept}");
+        assert_eq!(wanted(&headers, None).map(|wanted| wanted.content_type), expected, "{accept}");
     }
 
     #[test]
@@ -87,5 +173,52 @@ mod tests {
         check("text/html, application/xml;q=0.9, */*;q=0.8", APPLICATION);
         check("image/png", None);
         check("application/json;q=0", None);
+    }
+
+    #[test]
+    fn a_suffix_decides_over_accept() {
+        let check = |accept: &str, suffix, expected: Option<&str>| {
+            let headers = HeaderMap::from_iter([(ACCEPT, accept.parse().unwrap())]);
+            assert_eq!(wanted(&headers, Some(suffix)).map(|wanted| wanted.content_type), expected, "{accept}");
+        };
+        check("text/xml", Suffix::Json, Some("application/json; charset=utf-8"));
+        check("*/*", Suffix::Xml, Some("text/xml; charset=utf-8"));
+        check("application/xml", Suffix::Xml, Some("application/xml; charset=utf-8"));
+        check("image/png", Suffix::Json, None);
+        assert_eq!(Suffix::split("/contact/12.json"), ("/contact/12", Some(Suffix::Json)));
+        assert_eq!(Suffix::split("nightly.xml"), ("nightly", Some(Suffix::Xml)));
+        assert_eq!(Suffix::split("nightly.v2"), ("nightly.v2", None));
+    }
+
+    #[test]
+    fn gzip_is_sent_to_who_takes_it() {
+        let check = |value: &str, expected| {
+            let headers = HeaderMap::from_iter([(ACCEPT_ENCODING, value.parse().unwrap())]);
+            assert_eq!(accepts_gzip(&headers), expected, "{value}");
+        };
+        assert!(!accepts_gzip(&HeaderMap::new()));
+        check("gzip, deflate, br", true);
+        check("GZIP;q=0.5", true);
+        check("br, *", true);
+        check("*;q=1, gzip;q=0", false);
+        check("identity", false);
+        check("gzip;q=nonsense", false);
+    }
+
+    #[test]
+    fn a_body_is_json_or_on_a_path_with_a_suffix_a_form() {
+        let check = |value: &str, suffix, expected| {
+            let headers = HeaderMap::from_iter([(CONTENT_TYPE, value.parse().unwrap())]);
+            assert_eq!(body_type(&headers, suffix).ok(), expected, "{value} {suffix:?}");
+        };
+        let suffix = Some(Suffix::Json);
+        assert_eq!(body_type(&HeaderMap::new(), None).ok(), Some(BodyType::Json));
+        check("application/json", None, Some(BodyType::Json));
+        check("application/json; charset=UTF-8", suffix, Some(BodyType::Json));
+        check("application/json; charset=latin1", suffix, None);
+        check("application/x-www-form-urlencoded", suffix, Some(BodyType::Form));
+        check("application/x-www-form-urlencoded; charset=utf-8", suffix, Some(BodyType::Form));
+        check("application/x-www-form-urlencoded", None, None);
+        check("text/plain", suffix, None);
     }
 }

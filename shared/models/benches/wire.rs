@@ -9,7 +9,7 @@ use models::contact::{Address, CommonData, Contact, Currency, CustomField, Emplo
 use models::id::ContactId;
 use models::limits::{MAX_ANSWER_BYTES, MAX_PAGE};
 use models::moment::Moment;
-use models::wire::{Format, KeyStyle, Keyed, list};
+use models::wire::{Envelope, Format, ListPage, Shape, list};
 
 /// A contact as full as the documents' one.
 fn contact(id: i32) -> Contact {
@@ -90,11 +90,15 @@ fn wire(criterion: &mut Criterion) {
     group.measurement_time(Duration::from_secs(3)).warm_up_time(Duration::from_secs(1));
     group.throughput(Throughput::Elements(contacts.len() as u64));
     group.bench_function("json-plain-serde", |b| b.iter(|| serde_json::to_vec(black_box(&contacts))));
-    group.bench_function("json-list", |b| b.iter(|| list(Format::Json, black_box(&contacts), MAX_ANSWER_BYTES)));
-    group.bench_function("json-camel", |b| {
-        b.iter(|| serde_json::to_vec(&Keyed { value: black_box(&contacts), style: KeyStyle::Camel }));
-    });
-    group.bench_function("xml-list", |b| b.iter(|| list(Format::Xml, black_box(&contacts), MAX_ANSWER_BYTES)));
+    for (name, format, envelope) in [
+        ("json-list", Format::Json, Envelope::Documents),
+        ("xml-list", Format::Xml, Envelope::Documents),
+        ("json-suffix", Format::Json, Envelope::Suffix),
+        ("xml-suffix", Format::Xml, Envelope::Suffix),
+    ] {
+        let (shape, page) = (Shape { format, envelope }, ListPage { asked: contacts.len(), ..ListPage::default() });
+        group.bench_function(name, |b| b.iter(|| list(shape, black_box(&contacts), page, None, MAX_ANSWER_BYTES)));
+    }
     group.finish();
 }
 

@@ -8,6 +8,7 @@ pub mod contact;
 pub mod contact_set;
 pub mod filter;
 pub mod fold;
+mod form;
 pub mod id;
 pub mod import;
 pub mod invalid;

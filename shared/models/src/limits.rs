@@ -61,6 +61,8 @@ pub const SIGN_IN_WINDOW_MILLIS: u64 = 60_000;
 
 /// Milliseconds for which too many attempts to sign in lock their user and network address.
 pub const SIGN_IN_LOCK_MILLIS: u64 = 60_000;
+/// Days that the token of who signed in is good for.
+pub const SIGN_IN_DAYS: i64 = 7;
 
 /// Milliseconds after its start at which a synchronous run stops taking up work; API Gateway ends a call at 30 s.
 pub const SYNCHRONOUS_RUN_MILLIS: u64 = 25_000;

@@ -101,6 +101,54 @@ impl Grant {
     }
 }
 
+/// A user as it is shown to itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Profile {
+    /// Identifier in the portal's user directory.
+    pub id: Uuid,
+    /// What the user signs in with: the e-mail address, where there is one.
+    pub user_name: Option<Email>,
+    /// Name in full.
+    pub display_name: String,
+    /// E-mail address.
+    pub email: Option<Email>,
+    /// Job title.
+    pub title: String,
+    /// Address of a small picture.
+    pub avatar_small: String,
+    /// Address of the profile page.
+    pub profile_url: String,
+    /// Whether the user is an administrator of the portal.
+    pub is_admin: bool,
+}
+
+impl From<User> for Profile {
+    fn from(user: User) -> Self {
+        let Employee { id, display_name, title, avatar_small, profile_url } = user.employee;
+        Self {
+            id,
+            user_name: user.email.clone(),
+            display_name,
+            email: user.email,
+            title,
+            avatar_small,
+            profile_url,
+            is_admin: user.is_admin,
+        }
+    }
+}
+
+/// What who signed in is given.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct SignedIn {
+    /// The token, for the header `Authorization`. It is shown this once.
+    pub token: String,
+    /// When it ends.
+    pub expires: Moment,
+}
+
 /// What the portal's directory knows of its contacts when a filter is planned.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {

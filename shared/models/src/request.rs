@@ -2,6 +2,9 @@
 //!
 //! A body field that is not known is a fault, because a misspelt filter field would otherwise select every contact.
 //! `null` is a fault too: it is not the same as leaving a field out, and guessing that it is would widen a filter.
+//!
+//! A form has the same fields as a JSON object. All of its values are text, so `true` and `3` are read from text there,
+//! and one value alone is an array of one where an array is wanted; in JSON they are faults.
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
@@ -19,14 +22,32 @@ use crate::fold::{fold, fold_tag};
 use crate::id::{ContactId, PortalId};
 use crate::invalid::{Fault, Invalid, nearest};
 use crate::limits::{MAX_FAULTS, MAX_FILTER_VALUE_BYTES, MAX_LIST_VALUES, MAX_NAMED_CONTACTS, MAX_PAGE, MAX_TAG_BYTES};
+use crate::listing::{Order, SortBy, Sought};
 use crate::moment::{Edge, Moment};
 use crate::rule::Schedule;
+use crate::sign_in::Email;
+use crate::wire;
 
 /// Bytes of an idempotency key.
 pub const MAX_IDEMPOTENCY_KEY_BYTES: usize = 255;
 
 /// The largest `maxAffected`: contacts are numbered by an int32, so there are no more.
 const MAX_AFFECTED: u64 = i32::MAX.unsigned_abs() as u64;
+
+/// A body as it was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestBody<'a> {
+    /// JSON in UTF-8.
+    Json(&'a [u8]),
+    /// `application/x-www-form-urlencoded`.
+    Form(&'a [u8]),
+}
+
+impl<'a> From<&'a [u8]> for RequestBody<'a> {
+    fn from(json: &'a [u8]) -> Self {
+        Self::Json(json)
+    }
+}
 
 /// The body of `PUT …/contact/{contactid}/access`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,8 +62,8 @@ impl SetContactAccess {
     /// # Errors
     ///
     /// [`Invalid`] names every field that is missing, unknown or of a wrong type.
-    pub fn parse(body: &[u8]) -> Result<Self, Invalid> {
-        let mut fields = Fields::parse(body, &["isShared", "managerList"])?;
+    pub fn parse<'a>(body: impl Into<RequestBody<'a>>) -> Result<Self, Invalid> {
+        let mut fields = Fields::parse(body.into(), &["isShared", "managerList"])?;
         let is_shared = fields.required_bool("isShared", "true makes the contact public, false private");
         let managers = fields.uuids("managerList");
         fields.finish()?;
@@ -65,8 +86,8 @@ impl SetContactsAccess {
     /// # Errors
     ///
     /// [`Invalid`] names every field that is missing, unknown or of a wrong type.
-    pub fn parse(body: &[u8]) -> Result<Self, Invalid> {
-        let mut fields = Fields::parse(body, &["contactid", "isShared", "managerList"])?;
+    pub fn parse<'a>(body: impl Into<RequestBody<'a>>) -> Result<Self, Invalid> {
+        let mut fields = Fields::parse(body.into(), &["contactid", "isShared", "managerList"])?;
         let contacts = fields.contacts("contactid");
         let is_shared = fields.required_bool("isShared", "true makes the contacts public, false private");
         let managers = fields.uuids("managerList");
@@ -90,7 +111,11 @@ impl SetFilterAccess {
     /// # Errors
     ///
     /// [`Invalid`] names every field that is missing, unknown or of a wrong type.
-    pub fn parse(body: &[u8], filter_value: Option<&str>, zone: &TimeZone) -> Result<Self, Invalid> {
+    pub fn parse<'a>(
+        body: impl Into<RequestBody<'a>>,
+        filter_value: Option<&str>,
+        zone: &TimeZone,
+    ) -> Result<Self, Invalid> {
         const KNOWN: &[&str] = &[
             "tags",
             "contactStage",
@@ -101,11 +126,123 @@ impl SetFilterAccess {
             "isPrivate",
             "managerList",
         ];
-        let mut fields = Fields::parse(body, KNOWN)?;
+        let mut fields = Fields::parse(body.into(), KNOWN)?;
         let filter = fields.filter(filter_value, zone);
         let target = fields.target();
         fields.finish()?;
         Ok(Self { filter, target })
+    }
+}
+
+/// The query of `GET …/contact/filter`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListContacts {
+    /// Which contacts.
+    pub filter: Filter,
+    /// Which of them, by their access.
+    pub sought: Sought,
+    /// Their order.
+    pub order: Order,
+    /// Which part of them the answer shows.
+    pub page: Page,
+    /// Whether it is to be told how many there are.
+    pub total: bool,
+    /// To which of its keys each is trimmed.
+    pub fields: Option<wire::Fields>,
+}
+
+impl ListContacts {
+    /// Reads the query string; dates without an offset are meant in `zone`.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`] names every parameter that is unknown or of a wrong type.
+    pub fn parse(query: &str, zone: &TimeZone) -> Result<Self, Invalid> {
+        const KNOWN: &[&str] = &[
+            "tags",
+            "contactStage",
+            "contactType",
+            "contactListView",
+            "fromDate",
+            "toDate",
+            "filterValue",
+            "responsibleid",
+            "isShared",
+            "sortBy",
+            "sortOrder",
+            "count",
+            "startIndex",
+            "total",
+            "fields",
+        ];
+        let mut fields = Fields::form(query.as_bytes(), KNOWN, "query parameter of this endpoint")?;
+        let filter_value = fields.filter_value("filterValue");
+        let filter = fields.filter(filter_value.as_deref(), zone);
+        let sought = Sought {
+            shared: fields.optional_bool("isShared", "false for the contacts that are private"),
+            responsible: fields.uuid("responsibleid"),
+        };
+        let by = fields.choice("sortBy", &SortBy::ALL);
+        let descending = fields.choice("sortOrder", &[("ascending", false), ("descending", true)]);
+        let page = fields.page();
+        let total = fields.optional_bool("total", "false spares the counting").unwrap_or(true);
+        let shown = fields.text("fields", "keys of a contact with commas in between");
+        fields.finish()?;
+        let shown = shown.as_deref().and_then(wire::Fields::parse);
+        Ok(Self { filter, sought, order: Order::new(by, descending), page, total, fields: shown })
+    }
+}
+
+/// The body of `POST …/authentication`. Its `Debug` shows no password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SignInRequest {
+    /// Who says so.
+    pub user_name: Email,
+    /// What is to prove it.
+    pub password: String,
+    /// Which portal, where the address is known in several.
+    pub portal: Option<PortalId>,
+}
+
+impl SignInRequest {
+    /// Reads the body.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`] names every field that is missing, unknown or of a wrong type, and shows no password.
+    pub fn parse<'a>(body: impl Into<RequestBody<'a>>) -> Result<Self, Invalid> {
+        const NAME: &str = "the user's e-mail address in quotes";
+        let mut fields = Fields::parse(body.into(), &["userName", "password", "portal"])?;
+        fields.require("userName", NAME);
+        fields.require("password", "the user's password in quotes");
+        let user_name = fields.text("userName", NAME).and_then(|text| match text.parse() {
+            Ok(email) => Some(email),
+            Err(fault) => {
+                fields.fault("userName", format!("{fault}; it is \"{}\"", shown(&text)));
+                None
+            }
+        });
+        let password = match fields.object.remove("password") {
+            Some(Value::String(text)) => Some(text),
+            Some(_) => {
+                fields.fault("password", "must be a string, given once");
+                None
+            }
+            None => None,
+        };
+        let portal = if fields.object.contains_key("portal") { fields.portal("portal") } else { None };
+        fields.finish()?;
+        // What is missing has been named among the faults.
+        let (Some(user_name), Some(password)) = (user_name, password) else {
+            return Err(Invalid::one("userName", "is required"));
+        };
+        Ok(Self { user_name, password, portal })
+    }
+}
+
+impl fmt::Debug for SignInRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SignInRequest").field("user_name", &self.user_name).finish_non_exhaustive()
     }
 }
 
@@ -130,8 +267,8 @@ impl SetRule {
     /// # Errors
     ///
     /// [`Invalid`] names every field that is missing, unknown or of a wrong type.
-    pub fn parse(body: &[u8], zone: &TimeZone) -> Result<Self, Invalid> {
-        let mut fields = Fields::parse(body, &["filter", "target", "cron", "timeZone", "enabled"])?;
+    pub fn parse<'a>(body: impl Into<RequestBody<'a>>, zone: &TimeZone) -> Result<Self, Invalid> {
+        let mut fields = Fields::parse(body.into(), &["filter", "target", "cron", "timeZone", "enabled"])?;
         let filter = fields.filter_object("filter", zone);
         let target = fields.target_object("target");
         let schedule = fields.schedule(zone);
@@ -174,7 +311,7 @@ impl RunOnce {
     ///
     /// [`Invalid`] names every field that is missing, unknown or of a wrong type.
     pub fn parse(body: &[u8], zone: &TimeZone) -> Result<Self, Invalid> {
-        let mut fields = Fields::parse(body, &["portal", "filter", "access", "maxAffected", "idempotencyKey"])?;
+        let mut fields = Fields::parse(body.into(), &["portal", "filter", "access", "maxAffected", "idempotencyKey"])?;
         let portal = fields.portal("portal");
         let filter = fields.filter_object("filter", zone);
         let target = fields.target_object("access");
@@ -202,17 +339,33 @@ fn words(filter_value: &str) -> Vec<String> {
     words
 }
 
-/// The fields of a JSON object, taken one by one, with the faults found on the way.
+/// The fields of an object, taken one by one, with the faults found on the way.
 struct Fields {
     object: Map<String, Value>,
     /// What stands before a field's name in a fault: nothing, or the object's own name and a dot.
     path: String,
     known: &'static [&'static str],
+    /// What a field is called where one is not known.
+    what: &'static str,
+    /// Whether every value is text.
+    is_form: bool,
     faults: Vec<Fault>,
 }
 
 impl Fields {
-    fn parse(body: &[u8], known: &'static [&'static str]) -> Result<Self, Invalid> {
+    fn parse(body: RequestBody<'_>, known: &'static [&'static str]) -> Result<Self, Invalid> {
+        match body {
+            RequestBody::Json(body) => Self::json(body, known),
+            RequestBody::Form(body) => Self::form(body, known, "field of this endpoint"),
+        }
+    }
+
+    fn form(form: &[u8], known: &'static [&'static str], what: &'static str) -> Result<Self, Invalid> {
+        let object = crate::form::parse(form, known)?;
+        Ok(Self { object, path: String::new(), known, what, is_form: true, faults: Vec::new() })
+    }
+
+    fn json(body: &[u8], known: &'static [&'static str]) -> Result<Self, Invalid> {
         let list = known.join(", ");
         if body.iter().all(u8::is_ascii_whitespace) {
             return Err(Invalid::one("", format!("The body is empty. Send a JSON object with the fields {list}.")));
@@ -223,7 +376,8 @@ impl Fields {
                     field: shown(&name).into_owned(),
                     message: "is given more than once; give it once".to_owned(),
                 });
-                Ok(Self { object, path: String::new(), known, faults: faults.collect() })
+                let what = "field of this endpoint";
+                Ok(Self { object, path: String::new(), known, what, is_form: false, faults: faults.collect() })
             }
             Ok(other) => Err(Invalid::one(
                 "",
@@ -236,6 +390,27 @@ impl Fields {
         }
     }
 
+    /// Takes a field that has one value. In a form that is text, of which `read` may make what it stands for.
+    fn one(&mut self, name: &str, read: impl FnOnce(&str) -> Option<Value>) -> Option<Value> {
+        let value = self.object.remove(name)?;
+        match value {
+            Value::Array(_) if self.is_form => {
+                self.fault(name, "is given more than once; give it once");
+                None
+            }
+            Value::String(text) if self.is_form => Some(read(&text).unwrap_or(Value::String(text))),
+            other => Some(other),
+        }
+    }
+
+    /// An item as it is meant: in a form, text that is a whole number stands for it.
+    fn number_of(&self, value: Value) -> Value {
+        match &value {
+            Value::String(text) if self.is_form => whole_number(text).unwrap_or(value),
+            _ => value,
+        }
+    }
+
     fn fault(&mut self, field: impl Into<String>, message: impl Into<String>) {
         self.faults.push(Fault { field: self.path.clone() + &field.into(), message: message.into() });
     }
@@ -245,7 +420,12 @@ impl Fields {
     }
 
     fn optional_bool(&mut self, name: &str, meaning: &str) -> Option<bool> {
-        match self.object.remove(name)? {
+        let read = |text: &str| match text.to_ascii_lowercase().as_str() {
+            "true" => Some(Value::Bool(true)),
+            "false" => Some(Value::Bool(false)),
+            _ => None,
+        };
+        match self.one(name, read)? {
             Value::Bool(value) => Some(value),
             other => {
                 self.wrong(name, &format!("true or false ({meaning})"), &other);
@@ -267,7 +447,7 @@ impl Fields {
     }
 
     fn text(&mut self, name: &str, expected: &str) -> Option<String> {
-        match self.object.remove(name)? {
+        match self.one(name, |_| None)? {
             Value::String(text) => Some(text),
             other => {
                 self.wrong(name, expected, &other);
@@ -277,7 +457,7 @@ impl Fields {
     }
 
     fn number(&mut self, name: &str, most: u64) -> Option<u64> {
-        let value = self.object.remove(name)?;
+        let value = self.one(name, whole_number)?;
         let number = value.as_u64().filter(|number| *number <= most);
         if number.is_none() {
             self.wrong(name, &format!("a whole number from 0 to {most}"), &value);
@@ -290,7 +470,8 @@ impl Fields {
         self.require(name, meaning);
         match self.object.remove(name)? {
             Value::Object(object) => {
-                Some(Self { object, path: format!("{}{name}.", self.path), known, faults: Vec::new() })
+                let path = format!("{}{name}.", self.path);
+                Some(Self { object, path, known, what: self.what, is_form: self.is_form, faults: Vec::new() })
             }
             other => {
                 self.wrong(name, meaning, &other);
@@ -331,13 +512,46 @@ impl Fields {
             &["tags", "contactStage", "contactType", "contactListView", "fromDate", "toDate", "filterValue"];
         const MEANING: &str = "an object such as {\"tags\":[\"vip\"]}, or {} for every contact";
         let Some(mut inner) = self.object(name, KNOWN, MEANING) else { return Filter::default() };
-        let filter_value = inner.text("filterValue", "words of the display name in quotes, such as \"anna riga\"");
-        if let Some(bytes) = filter_value.as_ref().map(String::len).filter(|bytes| *bytes > MAX_FILTER_VALUE_BYTES) {
-            inner.fault("filterValue", too_long_filter_value(bytes));
-        }
+        let filter_value = inner.filter_value("filterValue");
         let filter = inner.filter(filter_value.as_deref(), zone);
         self.absorb(inner);
         filter
+    }
+
+    /// Words of the display name, as one text.
+    fn filter_value(&mut self, name: &str) -> Option<String> {
+        let text = self.text(name, "words of the display name in quotes, such as \"anna riga\"");
+        if let Some(bytes) = text.as_ref().map(String::len).filter(|bytes| *bytes > MAX_FILTER_VALUE_BYTES) {
+            self.fault(name, too_long_filter_value(bytes));
+        }
+        text
+    }
+
+    fn uuid(&mut self, name: &str) -> Option<Uuid> {
+        const MEANING: &str = "a UUID, such as 9924256a-739c-462b-af15-e652a3b1b6eb";
+        let text = self.text(name, MEANING)?;
+        let id = Uuid::try_parse(&text).ok();
+        if id.is_none() {
+            self.wrong(name, MEANING, &Value::String(text));
+        }
+        id
+    }
+
+    /// One of several words, without case, and what it stands for.
+    fn choice<T: Copy>(&mut self, name: &str, choices: &[(&str, T)]) -> Option<T> {
+        let expected = choices.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(" or ");
+        let text = self.text(name, &expected)?;
+        let chosen = choices.iter().find(|(word, _)| word.eq_ignore_ascii_case(&text));
+        if chosen.is_none() {
+            self.wrong(name, &expected, &Value::String(text));
+        }
+        chosen.map(|(_, choice)| *choice)
+    }
+
+    fn page(&mut self) -> Page {
+        let count = self.number("count", MAX_PAGE as u64);
+        let start = self.number("startIndex", MAX_START_INDEX);
+        Page::new(count.unwrap_or(MAX_PAGE as u64), start.unwrap_or(0))
     }
 
     /// An access as an object.
@@ -412,6 +626,9 @@ impl Fields {
                 Vec::new()
             }
             Some(Value::Array(values)) => values,
+            // Most clients cannot write an empty array into a form but as an empty value.
+            Some(Value::String(text)) if self.is_form && text.is_empty() => Vec::new(),
+            Some(value @ Value::String(_)) if self.is_form => vec![value],
             Some(other) => {
                 self.wrong(name, &format!("an array of {of}, or be left out for {without}"), &other);
                 Vec::new()
@@ -443,6 +660,8 @@ impl Fields {
             // What is mentioned twice counts once, so how many there are is known at the end.
             Value::Array(values) => (values, false),
             Value::Number(_) => (vec![value], true),
+            Value::String(text) if self.is_form && text.is_empty() => (Vec::new(), false),
+            Value::String(_) if self.is_form => (vec![value], true),
             other => {
                 self.wrong(name, "an array of whole numbers, or one whole number", &other);
                 return Vec::new();
@@ -452,13 +671,14 @@ impl Fields {
             self.fault(name, "must name at least one contact; it is empty");
         }
         let (mut contacts, mut seen) = (Vec::new(), HashSet::new());
-        for (i, value) in values.iter().enumerate() {
+        for (i, value) in values.into_iter().enumerate() {
+            let value = self.number_of(value);
             match value.as_i64().map(ContactId::try_from) {
                 Some(Ok(contact)) if seen.insert(contact) => contacts.push(contact),
                 Some(Ok(_)) => {}
                 _ => {
                     let field = if is_alone { name.to_owned() } else { format!("{name}[{i}]") };
-                    self.wrong(field, &format!("a whole number from 1 to {}", ContactId::MAX), value);
+                    self.wrong(field, &format!("a whole number from 1 to {}", ContactId::MAX), &value);
                 }
             }
             // A body has room for half a million wrong values, an answer has not.
@@ -503,7 +723,8 @@ impl Fields {
         };
         let mut ids = Vec::new();
         let mut any = false;
-        for (i, value) in values.iter().enumerate() {
+        for (i, value) in values.into_iter().enumerate() {
+            let value = self.number_of(value);
             match value.as_i64().and_then(|number| i32::try_from(number).ok()) {
                 // A negative number has the documents' meaning of "any", alone or beside others.
                 Some(id) if id < 0 => any = true,
@@ -511,7 +732,7 @@ impl Fields {
                 Some(id) => ids.push(id),
                 None => {
                     let field = if is_alone { name.to_owned() } else { format!("{name}[{i}]") };
-                    self.wrong(field, "a whole number from -2147483648 to 2147483647", value);
+                    self.wrong(field, "a whole number from -2147483648 to 2147483647", &value);
                 }
             }
         }
@@ -519,7 +740,7 @@ impl Fields {
     }
 
     fn list_view(&mut self, name: &str) -> ListView {
-        let Some(value) = self.object.remove(name) else { return ListView::default() };
+        let Some(value) = self.one(name, whole_number) else { return ListView::default() };
         let found = ListView::ALL.into_iter().find(|view| match &value {
             Value::Number(number) => number.as_i64() == Some(view.number()),
             Value::String(text) => text.eq_ignore_ascii_case(view.name()),
@@ -532,7 +753,7 @@ impl Fields {
     }
 
     fn date(&mut self, name: &str, edge: Edge, zone: &TimeZone) -> Option<Moment> {
-        match self.object.remove(name)? {
+        match self.one(name, |_| None)? {
             Value::String(text) => match Moment::parse_edge(&text, edge, zone) {
                 Ok(moment) => Some(moment),
                 Err(fault) => {
@@ -549,11 +770,16 @@ impl Fields {
 
     fn finish(self) -> Result<(), Invalid> {
         let of = match self.path.strip_suffix('.') {
-            None => "field of this endpoint".to_owned(),
+            None => self.what.to_owned(),
             Some(object) => format!("field of {object}"),
         };
         finish(&of, &self.path, self.object.keys(), self.known, self.faults)
     }
+}
+
+/// The whole number that a text of a form is.
+fn whole_number(text: &str) -> Option<Value> {
+    text.parse::<i64>().ok().map(Value::from)
 }
 
 /// The names that a JSON object, or one within it, holds more than once: which of their values was meant would be a
@@ -734,6 +960,16 @@ pub struct Page {
     pub start_index: usize,
 }
 
+/// The largest `startIndex`: there are no more contacts than an int32 numbers.
+const MAX_START_INDEX: u64 = i32::MAX.unsigned_abs() as u64;
+
+impl Page {
+    fn new(count: u64, start_index: u64) -> Self {
+        let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+        Self { count: size(count), start_index: size(start_index) }
+    }
+}
+
 impl Default for Page {
     fn default() -> Self {
         Self { count: MAX_PAGE, start_index: 0 }
@@ -814,9 +1050,13 @@ impl Query {
     /// `count` and `startIndex`, for pages of `default` when the call does not say.
     pub fn page_of(&mut self, default: usize) -> Page {
         let count = self.number("count", MAX_PAGE as u64);
-        let start = self.number("startIndex", u64::from(i32::MAX.unsigned_abs()));
-        let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-        Page { count: count.map_or(default, size), start_index: start.map_or(0, size) }
+        let start = self.number("startIndex", MAX_START_INDEX);
+        Page::new(count.unwrap_or(default as u64), start.unwrap_or(0))
+    }
+
+    /// `fields`: to which of its keys each contact is trimmed.
+    pub fn fields(&mut self) -> Option<wire::Fields> {
+        self.take("fields").as_deref().and_then(wire::Fields::parse)
     }
 
     /// `filterValue`: words of the display name.

@@ -20,6 +20,9 @@ use crate::request::shown;
 /// Characters of a rule's name.
 pub const MAX_RULE_NAME_CHARS: usize = 64;
 
+/// What a name does not end in.
+const SUFFIXES: [&str; 2] = [".json", ".xml"];
+
 /// Bytes of a cron expression: room for a list of all 60 minutes, three times over.
 pub const MAX_CRON_BYTES: usize = 512;
 
@@ -39,7 +42,7 @@ impl RuleName {
 /// Why a text is no name of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "must be 1 to {MAX_RULE_NAME_CHARS} letters (a to z, A to Z), digits, dots, hyphens or underscores, and not dots alone; an example is nightly-vip"
+    "must be 1 to {MAX_RULE_NAME_CHARS} letters (a to z, A to Z), digits, dots, hyphens or underscores, not dots alone, and not end in .json or .xml; an example is nightly-vip"
 )]
 pub struct NotARuleName;
 
@@ -50,7 +53,9 @@ impl TryFrom<String> for RuleName {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
         // A segment of dots alone is a step in a path, which clients take before they send it.
         let is_step = text.bytes().all(|b| b == b'.');
-        if is_step || text.len() > MAX_RULE_NAME_CHARS || !text.bytes().all(allowed) {
+        // At the end of a path these say how the answer is to be written.
+        let has_suffix = SUFFIXES.iter().any(|suffix| text.ends_with(suffix));
+        if is_step || has_suffix || text.len() > MAX_RULE_NAME_CHARS || !text.bytes().all(allowed) {
             return Err(NotARuleName);
         }
         Ok(Self(text))

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use jiff::SignedDuration;
+use serde::Serialize;
 use uuid::Uuid;
 
 use crate::fold::fold;
@@ -15,7 +16,7 @@ use crate::password::PasswordHash;
 /// An e-mail address, which users sign in with. Case does not matter, so it is kept folded.
 ///
 /// It holds no `#`, which is what lets keys be joined with one.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Email(String);
 
 /// Why a text is no e-mail address.

@@ -355,7 +355,7 @@ fn a_rule_is_stored_and_shown() {
         assert_eq!(serde_json::from_str::<Rule>(&stored).unwrap(), rule);
         let view = rule.view();
         writeln!(text, "stored {stored}\nshown  {}", json(&view)).unwrap();
-        writeln!(text, "camel  {}\n", json(&Keyed { value: &view, style: KeyStyle::Camel })).unwrap();
+        writeln!(text, "camel  {}\n", json(&Keyed::new(&view, KeyStyle::Camel))).unwrap();
     }
     crate::check_file("rule", &text);
 }

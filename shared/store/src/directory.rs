@@ -11,7 +11,7 @@ use models::portal::{Entries, Portal, Statistics, User};
 use models::sign_in::Email;
 use uuid::Uuid;
 
-use crate::client::Store;
+use crate::client::{Part, Store};
 use crate::error::StoreError;
 use crate::items::{self, Item};
 use crate::keys::{Key, Range};
@@ -125,6 +125,14 @@ impl Store {
             users.insert(user.employee.id, user);
         }
         Ok(users)
+    }
+
+    /// Reads a portal's first users in the order of their identifiers, at most `most`: half a read unit per 4 KB.
+    pub async fn first_users(&self, portal: &PortalId, most: usize) -> Result<HashMap<Uuid, User>, StoreError> {
+        let part = Part { most: Some(most), ..Part::default() };
+        let items = self.query_part(&Range::Users(portal.clone()), part).await?;
+        let users = items.into_iter().map(|mut item| user(&mut item).map(|user| (user.employee.id, user)));
+        users.collect()
     }
 
     /// Reads single directory entries in one round trip: half a read unit each.

@@ -33,13 +33,39 @@ pub struct Keyed<'a, T: ?Sized> {
     pub value: &'a T,
     /// How its keys are written.
     pub style: KeyStyle,
+    /// Which of its own keys are written, when not all are. What they hold is written whole.
+    pub only: Option<&'a Fields>,
+}
+
+impl<'a, T: ?Sized> Keyed<'a, T> {
+    /// A value with all of its keys in a style.
+    pub fn new(value: &'a T, style: KeyStyle) -> Self {
+        Self { value, style, only: None }
+    }
+}
+
+/// Names of keys, without case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fields(Vec<String>);
+
+impl Fields {
+    /// The names in a list with commas in between; none when it holds no name.
+    pub fn parse(list: &str) -> Option<Self> {
+        let names: Vec<String> =
+            list.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
+        (!names.is_empty()).then_some(Self(names))
+    }
+
+    fn contains(&self, key: &str) -> bool {
+        self.0.iter().any(|name| name.eq_ignore_ascii_case(key))
+    }
 }
 
 impl<T: Serialize + ?Sized> Serialize for Keyed<'_, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.style {
-            KeyStyle::Documents => self.value.serialize(serializer),
-            style => self.value.serialize(Renaming { inner: serializer, style }),
+        match (self.style, self.only) {
+            (KeyStyle::Documents, None) => self.value.serialize(serializer),
+            (style, only) => self.value.serialize(Renaming { inner: serializer, style, only }),
         }
     }
 }
@@ -69,9 +95,10 @@ fn with_camel<R>(key: &str, then: impl FnOnce(&str) -> R) -> R {
 }
 
 /// The serializer behind [`Keyed`]: hands everything on, and wraps what can hold a struct.
-struct Renaming<S> {
+struct Renaming<'f, S> {
     inner: S,
     style: KeyStyle,
+    only: Option<&'f Fields>,
 }
 
 /// Hands on values that hold no struct.
@@ -83,7 +110,7 @@ macro_rules! hand_on {
     };
 }
 
-impl<S: Serializer> Serializer for Renaming<S> {
+impl<'f, S: Serializer> Serializer for Renaming<'f, S> {
     type Ok = S::Ok;
     type Error = S::Error;
     type SerializeSeq = RenamingItems<S::SerializeSeq>;
@@ -91,7 +118,7 @@ impl<S: Serializer> Serializer for Renaming<S> {
     type SerializeTupleStruct = RenamingItems<S::SerializeTupleStruct>;
     type SerializeTupleVariant = S::SerializeTupleVariant;
     type SerializeMap = RenamingItems<S::SerializeMap>;
-    type SerializeStruct = RenamingMembers<S>;
+    type SerializeStruct = RenamingMembers<'f, S>;
     type SerializeStructVariant = S::SerializeStructVariant;
 
     hand_on! {
@@ -127,7 +154,7 @@ impl<S: Serializer> Serializer for Renaming<S> {
     }
 
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<S::Ok, S::Error> {
-        self.inner.serialize_some(&Keyed { value, style: self.style })
+        self.inner.serialize_some(&Keyed { value, style: self.style, only: self.only })
     }
 
     fn serialize_unit(self) -> Result<S::Ok, S::Error> {
@@ -139,7 +166,7 @@ impl<S: Serializer> Serializer for Renaming<S> {
     }
 
     fn serialize_newtype_struct<T: Serialize + ?Sized>(self, name: &'static str, value: &T) -> Result<S::Ok, S::Error> {
-        self.inner.serialize_newtype_struct(name, &Keyed { value, style: self.style })
+        self.inner.serialize_newtype_struct(name, &Keyed { value, style: self.style, only: self.only })
     }
 
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
@@ -179,12 +206,15 @@ impl<S: Serializer> Serializer for Renaming<S> {
     }
 
     fn serialize_struct(self, name: &'static str, len: usize) -> Result<Self::SerializeStruct, S::Error> {
-        Ok(match self.style {
+        let Self { inner, style, only } = self;
+        let members = match style {
             KeyStyle::Documents | KeyStyle::UpperId => {
-                RenamingMembers::Struct { inner: self.inner.serialize_struct(name, len)?, style: self.style }
+                Members::Struct { inner: inner.serialize_struct(name, len)?, style }
             }
-            KeyStyle::Camel => RenamingMembers::Camel(self.inner.serialize_map(Some(len))?),
-        })
+            // How many are left is not known beforehand; no length is as good as one to the formats of answers.
+            KeyStyle::Camel => Members::Camel(inner.serialize_map(only.is_none().then_some(len))?),
+        };
+        Ok(RenamingMembers { members, only })
     }
 
     fn serialize_struct_variant(
@@ -209,7 +239,7 @@ impl<C: SerializeSeq> SerializeSeq for RenamingItems<C> {
     type Error = C::Error;
 
     fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), C::Error> {
-        self.inner.serialize_element(&Keyed { value, style: self.style })
+        self.inner.serialize_element(&Keyed::new(value, self.style))
     }
 
     fn end(self) -> Result<C::Ok, C::Error> {
@@ -222,7 +252,7 @@ impl<C: SerializeTuple> SerializeTuple for RenamingItems<C> {
     type Error = C::Error;
 
     fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), C::Error> {
-        self.inner.serialize_element(&Keyed { value, style: self.style })
+        self.inner.serialize_element(&Keyed::new(value, self.style))
     }
 
     fn end(self) -> Result<C::Ok, C::Error> {
@@ -235,7 +265,7 @@ impl<C: SerializeTupleStruct> SerializeTupleStruct for RenamingItems<C> {
     type Error = C::Error;
 
     fn serialize_field<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), C::Error> {
-        self.inner.serialize_field(&Keyed { value, style: self.style })
+        self.inner.serialize_field(&Keyed::new(value, self.style))
     }
 
     fn end(self) -> Result<C::Ok, C::Error> {
@@ -252,7 +282,7 @@ impl<C: SerializeMap> SerializeMap for RenamingItems<C> {
     }
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), C::Error> {
-        self.inner.serialize_value(&Keyed { value, style: self.style })
+        self.inner.serialize_value(&Keyed::new(value, self.style))
     }
 
     fn serialize_entry<K: Serialize + ?Sized, V: Serialize + ?Sized>(
@@ -260,7 +290,7 @@ impl<C: SerializeMap> SerializeMap for RenamingItems<C> {
         key: &K,
         value: &V,
     ) -> Result<(), C::Error> {
-        self.inner.serialize_entry(key, &Keyed { value, style: self.style })
+        self.inner.serialize_entry(key, &Keyed::new(value, self.style))
     }
 
     fn end(self) -> Result<C::Ok, C::Error> {
@@ -268,8 +298,14 @@ impl<C: SerializeMap> SerializeMap for RenamingItems<C> {
     }
 }
 
-/// The members of a struct, whose keys change.
-enum RenamingMembers<S: Serializer> {
+/// The members of a struct, whose keys change, and of which some may be left out.
+struct RenamingMembers<'f, S: Serializer> {
+    members: Members<S>,
+    only: Option<&'f Fields>,
+}
+
+/// Where the members go.
+enum Members<S: Serializer> {
     /// The style's names are static.
     Struct { inner: S::SerializeStruct, style: KeyStyle },
     /// The style's names are made on the way.
@@ -284,33 +320,36 @@ fn static_key(key: &'static str, style: KeyStyle) -> &'static str {
     }
 }
 
-impl<S: Serializer> SerializeStruct for RenamingMembers<S> {
+impl<S: Serializer> SerializeStruct for RenamingMembers<'_, S> {
     type Ok = S::Ok;
     type Error = S::Error;
 
     fn serialize_field<T: Serialize + ?Sized>(&mut self, key: &'static str, value: &T) -> Result<(), S::Error> {
-        match self {
-            Self::Struct { inner, style } => {
-                inner.serialize_field(static_key(key, *style), &Keyed { value, style: *style })
+        if self.only.is_some_and(|only| !only.contains(key)) {
+            return self.skip_field(key);
+        }
+        match &mut self.members {
+            Members::Struct { inner, style } => {
+                inner.serialize_field(static_key(key, *style), &Keyed::new(value, *style))
             }
-            Self::Camel(inner) => {
-                with_camel(key, |key| inner.serialize_entry(key, &Keyed { value, style: KeyStyle::Camel }))
+            Members::Camel(inner) => {
+                with_camel(key, |key| inner.serialize_entry(key, &Keyed::new(value, KeyStyle::Camel)))
             }
         }
     }
 
     fn skip_field(&mut self, key: &'static str) -> Result<(), S::Error> {
-        match self {
-            Self::Struct { inner, style } => inner.skip_field(static_key(key, *style)),
+        match &mut self.members {
+            Members::Struct { inner, style } => inner.skip_field(static_key(key, *style)),
             // What is skipped is no entry of a map.
-            Self::Camel(_) => Ok(()),
+            Members::Camel(_) => Ok(()),
         }
     }
 
     fn end(self) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Struct { inner, .. } => inner.end(),
-            Self::Camel(inner) => inner.end(),
+        match self.members {
+            Members::Struct { inner, .. } => inner.end(),
+            Members::Camel(inner) => inner.end(),
         }
     }
 }
@@ -369,7 +408,7 @@ mod tests {
                 Choice::Struct { a_key: 10 },
             ],
         };
-        let keyed = Keyed { value: &value, style };
+        let keyed = Keyed::new(&value, style);
         assert_eq!(&serde_json::to_value(&keyed).unwrap(), expected, "{style:?}");
         let text = serde_json::to_string(&keyed).unwrap();
         assert_eq!(&serde_json::from_str::<Value>(&text).unwrap(), expected, "{style:?}");
@@ -427,7 +466,7 @@ mod tests {
             kept: Empty,
         }
         for (style, expected) in [(KeyStyle::UpperId, r#"{"Kept":{}}"#), (KeyStyle::Camel, r#"{"kept":{}}"#)] {
-            let text = serde_json::to_string(&Keyed { value: &Partly { gone: None, kept: Empty {} }, style });
+            let text = serde_json::to_string(&Keyed::new(&Partly { gone: None, kept: Empty {} }, style));
             assert_eq!(text.unwrap(), expected);
         }
     }

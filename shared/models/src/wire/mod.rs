@@ -6,6 +6,6 @@ mod envelope;
 mod keys;
 mod xml;
 
-pub use envelope::{ErrorBody, ErrorDetail, Format, ListBody, WireError, error, list, one};
-pub use keys::{KeyStyle, Keyed};
+pub use envelope::{Envelope, ErrorBody, ErrorDetail, Format, ListBody, ListPage, Shape, WireError, error, list, one};
+pub use keys::{Fields, KeyStyle, Keyed};
 pub use xml::{XmlError, to_xml};

@@ -762,7 +762,7 @@ mod tests {
         }
         let value = Employee { id: 1, display_name: ["a", "b"] };
         assert_eq!(
-            xml("r", &Keyed { value: &value, style: KeyStyle::Camel }),
+            xml("r", &Keyed::new(&value, KeyStyle::Camel)),
             "<r><id>1</id><displayName>a</displayName><displayName>b</displayName></r>"
         );
     }

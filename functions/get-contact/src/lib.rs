@@ -1,0 +1,52 @@
+//! `GET /api/2.0/crm/contact/{contactid}` and its `/access`: a contact, and who is on its access list.
+
+use api::answer::ListPage;
+use api::contacts::{Visible, shown_beside, visible};
+use api::{Admits, Answer, Call, Endpoint, Failure};
+use futures::FutureExt as _;
+use models::contact::Contact;
+use models::portal::Scope;
+
+/// The function that offers them.
+const FUNCTION: &str = "get-contact";
+
+/// One contact.
+const SHOW: Endpoint = Endpoint {
+    function: FUNCTION,
+    method: "GET",
+    path: "/api/2.0/crm/contact/{contactid}",
+    admits: Admits::Holders(Scope::Read, |call| show(call).boxed()),
+};
+
+/// Who is on a contact's access list.
+const ACCESS: Endpoint = Endpoint {
+    function: FUNCTION,
+    method: "GET",
+    path: "/api/2.0/crm/contact/{contactid}/access",
+    admits: Admits::Holders(Scope::Read, |call| access(call).boxed()),
+};
+
+/// Every endpoint of the function.
+pub const ENDPOINTS: &[Endpoint] = &[SHOW, ACCESS];
+
+async fn show(call: Call<'_>) -> Result<Answer, Failure> {
+    let id = call.contact_id()?;
+    let mut query = call.query();
+    let fields = query.fields();
+    query.finish()?;
+    let Visible { caller, record, state, users } = visible(&call, id).await?;
+    let entries = shown_beside(&call, &record, &state.access, users).await?;
+    let shown = Contact::new(record, &state.access, &entries, &caller);
+    Ok(Answer::contact(call.wanted, &shown, fields.as_ref())?.with_revision(state.revision))
+}
+
+/// The access list as the contact shows it: empty while it is shared.
+async fn access(call: Call<'_>) -> Result<Answer, Failure> {
+    let id = call.contact_id()?;
+    call.query().finish()?;
+    let Visible { caller, record, state, users } = visible(&call, id).await?;
+    let entries = shown_beside(&call, &record, &state.access, users).await?;
+    let listed = Contact::new(record, &state.access, &entries, &caller).access_list;
+    let page = ListPage { asked: listed.len(), total: Some(listed.len() as u64), ..ListPage::default() };
+    Ok(Answer::list(call.wanted, &listed, page)?.with_revision(state.revision))
+}

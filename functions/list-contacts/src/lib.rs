@@ -1,0 +1,67 @@
+//! `GET /api/2.0/crm/contact/filter`: the contacts that a filter selects and the caller may see.
+
+use api::answer::ListPage;
+use api::{Admits, Answer, Call, Endpoint, Failure};
+use futures::FutureExt as _;
+use jiff::tz::TimeZone;
+use models::contact::Contact;
+use models::plan::plan;
+use models::portal::{Entries, Scope, Statistics};
+use models::request::ListContacts;
+use store::listing::{Listed, Listing};
+use uuid::Uuid;
+
+/// The list that ONLYOFFICE's own clients show.
+pub const ENDPOINT: Endpoint = Endpoint {
+    function: "list-contacts",
+    method: "GET",
+    path: "/api/2.0/crm/contact/filter",
+    admits: Admits::Holders(Scope::Read, |call| handle(call).boxed()),
+};
+
+/// Three DynamoDB round trips one after another for a page: what it is planned with, the index, the contacts. The total
+/// is counted beside the last two.
+async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
+    let (store, portal_id) = (&call.app.store, &call.grant.portal);
+    // In which zone the dates are meant is known later; which tags there are is not told by it.
+    let tags = ListContacts::parse(call.query_text(), &TimeZone::UTC)?.filter.tags;
+    let (people, lists, tags, names) = futures::try_join!(
+        store.portal_and_users(portal_id, [call.grant.user]),
+        store.lists(portal_id),
+        store.tag_counts(portal_id, &tags),
+        call.app.names(portal_id),
+    )?;
+    let (portal, users) = people;
+    let caller = users.get(&call.grant.user).ok_or(Failure::Unauthenticated)?.caller();
+    let portal = portal.ok_or(Failure::Unauthenticated)?;
+    let request = ListContacts::parse(call.query_text(), &portal.time_zone)?;
+
+    let statistics = Statistics { stages: lists.stage_counts, tags };
+    let plan = plan(&request.filter, &statistics, portal.shards, call.now);
+    let listing = Listing {
+        portal: portal_id,
+        filter: &request.filter,
+        expected: plan.expected(&statistics),
+        plan: &plan,
+        caller,
+        sought: request.sought,
+        order: request.order,
+        page: request.page,
+        total: request.total,
+        deadline: Some(call.deadline),
+        posted: portal.posted,
+    };
+    let Listed { contacts, asked, more, total } = store.list_contacts(&listing).await.map_err(Failure::from_listing)?;
+
+    // Users whose names are not remembered cost a fourth round trip.
+    let mut shown: Vec<Uuid> = contacts.iter().filter_map(|(record, _)| record.create_by).collect();
+    for (_, state) in contacts.iter().filter(|(_, state)| state.access.share.is_private()) {
+        shown.extend(&state.access.managers);
+    }
+    let users = call.app.named(portal_id, names, shown).await?;
+    let entries = Entries { stages: lists.stages, types: lists.types, users };
+    let contacts: Vec<Contact> =
+        contacts.into_iter().map(|(record, state)| Contact::new(record, &state.access, &entries, &caller)).collect();
+    let page = ListPage { start_index: request.page.start_index, asked, more, total };
+    Answer::contacts(call.wanted, &contacts, page, request.fields.as_ref())
+}

@@ -1,0 +1,141 @@
+//! `PUT /api/2.0/crm/contact/access`: sets who may see and edit each contact of a list, or changes none.
+
+use std::collections::HashMap;
+
+use api::answer::ListPage;
+use api::contacts::{accepted, check_managers, entries_beside};
+use api::{Admits, Answer, Call, Endpoint, Failure};
+use futures::FutureExt as _;
+use jobs::{Applied, ContactsRun, Deadline};
+use models::access::Caller;
+use models::contact::{Contact, ContactRecord};
+use models::id::ContactId;
+use models::job::{Counts, JobId};
+use models::portal::{Entries, Scope, User};
+use models::request::{Page, SetContactsAccess};
+use models::wire::Fields;
+use store::contacts::{AccessState, Loaded};
+
+/// The endpoint that ONLYOFFICE has for a selection of contacts.
+pub const ENDPOINT: Endpoint = Endpoint {
+    function: "set-contacts-access",
+    method: "PUT",
+    path: "/api/2.0/crm/contact/access",
+    admits: Admits::Holders(Scope::Write, |call| handle(call).boxed()),
+};
+
+async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
+    let mut query = call.query();
+    let (dry_run, page, fields) = (query.dry_run(), query.page(), query.fields());
+    query.finish()?;
+    let request = SetContactsAccess::parse(call.body()?)?;
+
+    let users = request.target.managers.iter().copied().chain([call.grant.user]);
+    let loaded = call.app.store.load(&call.grant.portal, &request.contacts, users).await?;
+    let checked = check(&call, &request, loaded)?;
+    let creators = checked.contacts.iter().filter_map(|(record, _)| record.create_by);
+    let entries = entries_beside(call.app, &call.grant, creators, checked.users).await?;
+
+    let run = ContactsRun {
+        portal: call.grant.portal.clone(),
+        caller: checked.caller,
+        contacts: checked.contacts.iter().map(|(record, state)| (record.id, state.clone())).collect(),
+        target: request.target,
+        started: call.now,
+    };
+    let (counts, job) = if let Some(replay) = &call.replay {
+        let counts = replay.job.as_ref().map_or_else(|| unchanged(&run), |job| job.counts);
+        (counts, replay.job.as_ref().map(|job| job.id))
+    } else if dry_run {
+        (run.counts(), None)
+    } else if call.prefers_async() {
+        let job = run.enqueue(&call.app.jobs, call.new_job()).await?;
+        return accepted(&call, &job, true).await;
+    } else if run.counts().updated == 0 {
+        // What already is as asked costs no write, and leaves no record of a change that was none.
+        (run.counts(), None)
+    } else {
+        match run.apply(&call.app.jobs, call.new_job(), &Deadline::at(call.deadline)).await? {
+            Applied::Whole { job, outcome } => (outcome.counts, Some(job.id)),
+            Applied::HandedOver(job) => return accepted(&call, &job, false).await,
+        }
+    };
+    let shown = Shown { counts, job, page, fields: fields.as_ref() };
+    shown.answer(&call, &run, checked.contacts.into_iter().map(|(record, _)| record), &entries)
+}
+
+/// What the call comes to, once it is clear that all of it may be done.
+struct Checked {
+    caller: Caller,
+    /// In the order asked.
+    contacts: Vec<(ContactRecord, AccessState)>,
+    users: HashMap<uuid::Uuid, User>,
+}
+
+fn check(call: &Call<'_>, request: &SetContactsAccess, mut loaded: Loaded) -> Result<Checked, Failure> {
+    let caller = loaded.users.get(&call.grant.user).ok_or(Failure::Unauthenticated)?.caller();
+    // What the call itself did when it was made first is shown as it was, even to who no longer sees it.
+    let done = call.replay.as_ref().and_then(|replay| replay.job.as_ref().map(|job| job.id));
+    if call.replay.is_none() {
+        check_managers(&request.target, |id| loaded.users.contains_key(id))?;
+    }
+    let (mut contacts, mut missing, mut forbidden) = (Vec::with_capacity(request.contacts.len()), vec![], vec![]);
+    for &id in &request.contacts {
+        match loaded.contacts.remove(&id) {
+            Some((record, state)) if done.is_some() && state.revision == done => contacts.push((record, state)),
+            Some((record, state)) if caller.may_see(&state.access) => {
+                if !caller.may_edit(&state.access) && call.replay.is_none() {
+                    forbidden.push(id);
+                }
+                contacts.push((record, state));
+            }
+            _ => missing.push(id),
+        }
+    }
+    // Whom a contact was hidden from since hears no more of it; the rest of the answer is as it was.
+    if !missing.is_empty() && call.replay.is_none() {
+        return Err(Failure::ContactsNotFound(missing));
+    }
+    if !forbidden.is_empty() {
+        return Err(Failure::EditsForbidden(forbidden));
+    }
+    Ok(Checked { caller, contacts, users: loaded.users })
+}
+
+/// The counts of a call that was made before and found all as asked.
+fn unchanged(run: &ContactsRun) -> Counts {
+    let all = run.contacts.len() as u64;
+    Counts { matched: all, unchanged: all, ..Counts::default() }
+}
+
+/// What the answer says.
+struct Shown<'a> {
+    counts: Counts,
+    job: Option<JobId>,
+    page: Page,
+    fields: Option<&'a Fields>,
+}
+
+impl Shown<'_> {
+    /// The contacts of the page as the call leaves them, in the order asked.
+    fn answer(
+        self,
+        call: &Call<'_>,
+        run: &ContactsRun,
+        records: impl ExactSizeIterator<Item = ContactRecord>,
+        entries: &Entries,
+    ) -> Result<Answer, Failure> {
+        let Page { start_index, count } = self.page;
+        let all = records.len();
+        let contacts: Vec<Contact> = records
+            .skip(start_index)
+            .take(count)
+            .map(|record| Contact::new(record, &run.target, entries, &run.caller))
+            .collect();
+        let shown: Vec<ContactId> = contacts.iter().map(|contact| contact.id).collect();
+        let more = start_index.saturating_add(shown.len()) < all;
+        let page = ListPage { start_index, asked: shown.len(), more, total: Some(all as u64) };
+        let answer = Answer::contacts(call.wanted, &contacts, page, self.fields)?;
+        Ok(answer.with_counts(&self.counts).with_job(self.job).with_shown(shown))
+    }
+}

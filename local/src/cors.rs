@@ -1,0 +1,51 @@
+//! Which pages of other origins may call the service from a browser: none, unless they are named.
+//!
+//! On AWS the HTTP API answers for this, by the same lists; a test holds the template to them.
+
+use std::time::Duration;
+
+use axum::Router;
+use lambda_http::http::{HeaderName, HeaderValue, Method};
+use tower_http::cors::CorsLayer;
+
+/// Methods that such a page may use.
+pub const METHODS: [&str; 4] = ["GET", "PUT", "POST", "DELETE"];
+
+/// Headers that it may send.
+pub const REQUEST_HEADERS: [&str; 7] =
+    ["accept", "authorization", "content-type", "idempotency-key", "if-match", "if-none-match", "prefer"];
+
+/// Headers of an answer that it may read.
+pub const RESPONSE_HEADERS: [&str; 14] = [
+    "etag",
+    "location",
+    "preference-applied",
+    "retry-after",
+    "www-authenticate",
+    "x-job-id",
+    "x-matched-count",
+    "x-next-index",
+    "x-request-id",
+    "x-skipped-count",
+    "x-total-count",
+    "x-unchanged-count",
+    "x-updated-count",
+    "allow",
+];
+
+/// Seconds that a browser remembers what it may.
+pub const MAX_AGE_SECONDS: u64 = 600;
+
+/// Answers browsers that ask for one of `origins`.
+pub fn allowing(router: Router, origins: &[HeaderValue]) -> Router {
+    if origins.is_empty() {
+        return router;
+    }
+    let layer = CorsLayer::new()
+        .allow_origin(origins.to_vec())
+        .allow_methods(METHODS.iter().filter_map(|name| name.parse::<Method>().ok()).collect::<Vec<_>>())
+        .allow_headers(REQUEST_HEADERS.map(HeaderName::from_static))
+        .expose_headers(RESPONSE_HEADERS.map(HeaderName::from_static))
+        .max_age(Duration::from_secs(MAX_AGE_SECONDS));
+    router.layer(layer)
+}
