@@ -19,6 +19,7 @@ mod job_faults;
 mod list;
 mod listing;
 mod model;
+mod openapi;
 mod overlaps;
 mod portal;
 mod reading;

@@ -123,6 +123,40 @@ pub enum Failure {
     Internal(String),
 }
 
+/// Every status that a failure can have, with the stable word for what happened.
+pub const KINDS: &[(u16, &str)] = &[
+    (400, "invalid-request"),
+    (400, "unknown-manager"),
+    (401, "sign-in-refused"),
+    (401, "unauthenticated"),
+    (403, "edit-forbidden"),
+    (403, "rule-forbidden"),
+    (403, "scope-missing"),
+    (404, "contact-not-found"),
+    (404, "endpoint-not-found"),
+    (404, "job-not-found"),
+    (404, "rule-not-found"),
+    (405, "method-not-allowed"),
+    (406, "not-acceptable"),
+    (409, "idempotency-key-in-use"),
+    (409, "job-not-over"),
+    (409, "job-over"),
+    (409, "rule-contended"),
+    (410, "changes-expired"),
+    (412, "revision-changed"),
+    (413, "body-too-large"),
+    (415, "unsupported-media-type"),
+    (422, "idempotency-key-reused"),
+    (422, "too-many-affected"),
+    (429, "sign-in-locked"),
+    (500, "internal-error"),
+    (503, "contended"),
+    (503, "database-unavailable"),
+    (503, "not-counted-in-time"),
+    (503, "not-listed-in-time"),
+    (503, "throttled"),
+];
+
 /// Seconds after which a call that met an overload may come again.
 const RETRY_SECONDS: u64 = 1;
 
@@ -392,5 +426,66 @@ impl Failure {
             }
             tracing::error!(kind = self.kind(), error = %self, causes = causes.join(": "), "call failed");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use jiff::SignedDuration;
+
+    use super::*;
+
+    /// One of each, in the order of the variants.
+    fn one_of_each() -> Vec<Failure> {
+        let (contact, rule) = (ContactId::MIN, || "nightly".parse::<RuleName>().unwrap());
+        let (operation, source) = ("PutItem", || -> Box<dyn std::error::Error + Send + Sync> { "none".into() });
+        vec![
+            Failure::Unauthenticated,
+            Failure::SignInRefused,
+            Failure::SignInLocked(Locked { wait: SignedDuration::from_secs(1) }),
+            Failure::ScopeMissing(Scope::Read),
+            Failure::Invalid(Invalid::one("tags", "is wrong")),
+            Failure::UnknownManagers(vec![Uuid::nil()]),
+            Failure::ContactNotFound(contact),
+            Failure::EditForbidden(contact),
+            Failure::ContactsNotFound(vec![contact]),
+            Failure::EditsForbidden(vec![contact]),
+            Failure::PreconditionFailed,
+            Failure::NotAcceptable,
+            Failure::UnsupportedMediaType { forms: true },
+            Failure::BodyTooLarge,
+            Failure::RouteNotFound,
+            Failure::MethodNotAllowed("GET".into()),
+            Failure::TooManyAffected { would_change: 2, allowed: 1 },
+            Failure::NotCounted,
+            Failure::NotListed,
+            Failure::JobNotFound(Uuid::nil()),
+            Failure::JobNotOver(Uuid::nil()),
+            Failure::JobOver(Uuid::nil()),
+            Failure::ChangesExpired(Uuid::nil()),
+            Failure::RuleNotFound(rule()),
+            Failure::RuleForbidden(rule()),
+            Failure::RuleContended(rule()),
+            Failure::KeyReused,
+            Failure::KeyInUse,
+            Failure::Contended(contact),
+            Failure::Store(StoreError::Throttled { operation, source: None }),
+            Failure::Store(StoreError::ConditionFailed { operation }),
+            Failure::Store(StoreError::Contended { operation }),
+            Failure::Store(StoreError::Unavailable { operation, source: source() }),
+            Failure::Store(StoreError::Refused { operation, source: source() }),
+            Failure::Store(StoreError::Corrupt(String::new())),
+            Failure::Internal(String::new()),
+        ]
+    }
+
+    #[test]
+    fn every_failure_is_of_a_kind_that_is_listed_and_every_kind_is_of_a_failure() {
+        let made: BTreeSet<(u16, &str)> =
+            one_of_each().iter().map(|failure| (failure.status().as_u16(), failure.kind())).collect();
+        assert_eq!(made, KINDS.iter().copied().collect());
+        assert!(KINDS.is_sorted());
     }
 }

@@ -85,6 +85,7 @@ impl Access {
 
 /// An access as the target of a job or of a rule, with the names that requests have for its fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Target))]
 #[serde(rename_all = "PascalCase")]
 pub struct TargetView<'a> {
     /// Whether the contacts become private.

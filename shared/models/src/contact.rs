@@ -11,6 +11,7 @@ use crate::moment::Moment;
 
 /// A postal address of a contact.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
 pub struct Address {
     /// Street and house number.
@@ -33,6 +34,7 @@ pub struct Address {
 
 /// An e-mail address, a phone number or another way to reach a contact.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
 pub struct CommonData {
     /// What kind of information this is (0 phone, 1 e-mail, …).
@@ -52,6 +54,7 @@ pub struct CommonData {
 
 /// A field that the portal added to its contacts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
 pub struct CustomField {
     /// The contact that holds the field.
@@ -73,6 +76,7 @@ pub struct CustomField {
 
 /// The currency a contact is billed in.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
 pub struct Currency {
     /// Name in full.
@@ -91,6 +95,7 @@ pub struct Currency {
 
 /// A stage (the documents' "contact status", its warmth) or a type of contacts, as the portal's directory lists it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
 pub struct ListItem {
     /// Identifier, unique among the portal's stages or types.
@@ -108,6 +113,7 @@ pub struct ListItem {
 
 /// A user of the portal as shown in an answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Employee {
     /// Identifier in the portal's user directory.
@@ -179,6 +185,7 @@ pub struct ContactRecord {
 
 /// A contact as the documents show it to one caller: 24 members, always all of them.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase")]
 pub struct Contact {
     /// Postal addresses.

@@ -94,6 +94,7 @@ impl Filter {
 
 /// A filter as answers show it, with the names that requests have for its fields.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Filter))]
 #[serde(rename_all = "PascalCase")]
 pub struct FilterView<'a> {
     /// Tags, folded.

@@ -15,6 +15,7 @@ pub type JobId = Uuid;
 
 /// What kind of call started a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = JobKind))]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// One contact.
@@ -29,6 +30,7 @@ pub enum Kind {
 
 /// Where a job is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = JobState))]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// Recorded; nothing was changed yet.

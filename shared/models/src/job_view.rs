@@ -13,9 +13,11 @@ use crate::moment::Moment;
 
 /// A job as it is shown.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Job))]
 #[serde(rename_all = "PascalCase")]
 pub struct JobView<'a> {
     /// Identifier.
+    #[cfg_attr(feature = "openapi", schema(value_type = uuid::Uuid))]
     pub id: JobId,
     /// What started it.
     pub kind: Kind,
@@ -36,6 +38,7 @@ pub struct JobView<'a> {
     /// The standing rule that started it.
     pub rule: Option<&'a str>,
     /// The job that it undoes.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<uuid::Uuid>))]
     pub undo_of: Option<JobId>,
     /// Matches that the caller may see; of an undo: contacts that the job had changed.
     pub matched: u64,
@@ -50,6 +53,7 @@ pub struct JobView<'a> {
     /// Contacts that the table did not take before the job was given up.
     pub failed: u64,
     /// How much of it is done, 0 to 100: an estimate until it is over.
+    #[cfg_attr(feature = "openapi", schema(maximum = 100))]
     pub percent: u8,
     /// Matches a second, over the whole of its run so far.
     pub per_second: f64,
@@ -135,6 +139,7 @@ const MOST_SECONDS: f64 = 100.0 * 365.25 * 24.0 * 3600.0;
 
 /// Who may see and edit a contact, as a change shows it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Access))]
 #[serde(rename_all = "PascalCase")]
 pub struct AccessView {
     /// 0 None, 1 ReadWrite, 2 Read.
@@ -153,6 +158,7 @@ impl AccessView {
 
 /// A change as it is shown.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Change))]
 #[serde(rename_all = "PascalCase")]
 pub struct ChangeView {
     /// The contact.

@@ -17,6 +17,8 @@ pub mod job_view;
 pub mod limits;
 pub mod listing;
 pub mod moment;
+#[cfg(feature = "openapi")]
+mod openapi;
 pub mod password;
 pub mod plan;
 pub mod portal;

@@ -17,6 +17,12 @@ pub const MAX_PAGE: usize = 1000;
 /// Values in one array of a request: managers, tags, stages or types.
 pub const MAX_LIST_VALUES: usize = 1000;
 
+/// Values of one array in a query string: what takes requests on the way has room for as many tags.
+pub const MAX_QUERY_VALUES: usize = 32;
+
+/// Bytes of a request's first line and headers together that API Gateway takes.
+const GATEWAY_HEAD_BYTES: usize = 10_240;
+
 /// Contacts that one call names.
 pub const MAX_NAMED_CONTACTS: usize = 1000;
 
@@ -109,6 +115,9 @@ const _: () = assert!(RENEW_MILLIS + LEASE_MARGIN_MILLIS < LEASE_MILLIS / 2);
 const _: () = assert!(SIGN_IN_WINDOW_MILLIS <= SIGN_IN_LOCK_MILLIS);
 // The one call that holds leases and renews none of them before its first page is over before they end.
 const _: () = assert!(SYNCHRONOUS_RUN_MILLIS < LEASE_MILLIS - LEASE_MARGIN_MILLIS);
+
+// A query of the longest tags leaves room for the path and the headers.
+const _: () = assert!(MAX_QUERY_VALUES * ("tags=&".len() + MAX_TAG_BYTES) < GATEWAY_HEAD_BYTES - 1024);
 
 // Who names contacts gets all of them on the one page of the answer.
 const _: () = assert!(MAX_NAMED_CONTACTS <= MAX_PAGE);

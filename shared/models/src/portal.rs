@@ -103,6 +103,7 @@ impl Grant {
 
 /// A user as it is shown to itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase")]
 pub struct Profile {
     /// Identifier in the portal's user directory.
@@ -141,6 +142,7 @@ impl From<User> for Profile {
 
 /// What who signed in is given.
 #[derive(Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase")]
 pub struct SignedIn {
     /// The token, for the header `Authorization`. It is shown this once.

@@ -21,7 +21,9 @@ use crate::filter::{Filter, ListView};
 use crate::fold::{fold, fold_tag};
 use crate::id::{ContactId, PortalId};
 use crate::invalid::{Fault, Invalid, nearest};
-use crate::limits::{MAX_FAULTS, MAX_FILTER_VALUE_BYTES, MAX_LIST_VALUES, MAX_NAMED_CONTACTS, MAX_PAGE, MAX_TAG_BYTES};
+use crate::limits::{
+    MAX_FAULTS, MAX_FILTER_VALUE_BYTES, MAX_LIST_VALUES, MAX_NAMED_CONTACTS, MAX_PAGE, MAX_QUERY_VALUES, MAX_TAG_BYTES,
+};
 use crate::listing::{Order, SortBy, Sought};
 use crate::moment::{Edge, Moment};
 use crate::rule::Schedule;
@@ -176,6 +178,7 @@ impl ListContacts {
             "fields",
         ];
         let mut fields = Fields::form(query.as_bytes(), KNOWN, "query parameter of this endpoint")?;
+        fields.most_values = MAX_QUERY_VALUES;
         let filter_value = fields.filter_value("filterValue");
         let filter = fields.filter(filter_value.as_deref(), zone);
         let sought = Sought {
@@ -349,6 +352,8 @@ struct Fields {
     what: &'static str,
     /// Whether every value is text.
     is_form: bool,
+    /// How many values an array may have.
+    most_values: usize,
     faults: Vec<Fault>,
 }
 
@@ -362,7 +367,8 @@ impl Fields {
 
     fn form(form: &[u8], known: &'static [&'static str], what: &'static str) -> Result<Self, Invalid> {
         let object = crate::form::parse(form, known)?;
-        Ok(Self { object, path: String::new(), known, what, is_form: true, faults: Vec::new() })
+        let (path, most_values) = (String::new(), MAX_LIST_VALUES);
+        Ok(Self { object, path, known, what, is_form: true, most_values, faults: Vec::new() })
     }
 
     fn json(body: &[u8], known: &'static [&'static str]) -> Result<Self, Invalid> {
@@ -376,8 +382,8 @@ impl Fields {
                     field: shown(&name).into_owned(),
                     message: "is given more than once; give it once".to_owned(),
                 });
-                let what = "field of this endpoint";
-                Ok(Self { object, path: String::new(), known, what, is_form: false, faults: faults.collect() })
+                let (path, what, most_values) = (String::new(), "field of this endpoint", MAX_LIST_VALUES);
+                Ok(Self { object, path, known, what, is_form: false, most_values, faults: faults.collect() })
             }
             Ok(other) => Err(Invalid::one(
                 "",
@@ -458,7 +464,7 @@ impl Fields {
 
     fn number(&mut self, name: &str, most: u64) -> Option<u64> {
         let value = self.one(name, whole_number)?;
-        let number = value.as_u64().filter(|number| *number <= most);
+        let number = whole(&value).and_then(|number| u64::try_from(number).ok()).filter(|number| *number <= most);
         if number.is_none() {
             self.wrong(name, &format!("a whole number from 0 to {most}"), &value);
         }
@@ -471,7 +477,8 @@ impl Fields {
         match self.object.remove(name)? {
             Value::Object(object) => {
                 let path = format!("{}{name}.", self.path);
-                Some(Self { object, path, known, what: self.what, is_form: self.is_form, faults: Vec::new() })
+                let (what, is_form, most_values) = (self.what, self.is_form, self.most_values);
+                Some(Self { object, path, known, what, is_form, most_values, faults: Vec::new() })
             }
             other => {
                 self.wrong(name, meaning, &other);
@@ -621,8 +628,8 @@ impl Fields {
     fn array(&mut self, name: &str, of: &str, without: &str) -> Vec<Value> {
         match self.object.remove(name) {
             None => Vec::new(),
-            Some(Value::Array(values)) if values.len() > MAX_LIST_VALUES => {
-                self.fault(name, format!("has {} values; at most {MAX_LIST_VALUES} are taken", values.len()));
+            Some(Value::Array(values)) if values.len() > self.most_values => {
+                self.fault(name, format!("has {} values; at most {} are taken", values.len(), self.most_values));
                 Vec::new()
             }
             Some(Value::Array(values)) => values,
@@ -673,7 +680,7 @@ impl Fields {
         let (mut contacts, mut seen) = (Vec::new(), HashSet::new());
         for (i, value) in values.into_iter().enumerate() {
             let value = self.number_of(value);
-            match value.as_i64().map(ContactId::try_from) {
+            match whole(&value).map(ContactId::try_from) {
                 Some(Ok(contact)) if seen.insert(contact) => contacts.push(contact),
                 Some(Ok(_)) => {}
                 _ => {
@@ -725,7 +732,7 @@ impl Fields {
         let mut any = false;
         for (i, value) in values.into_iter().enumerate() {
             let value = self.number_of(value);
-            match value.as_i64().and_then(|number| i32::try_from(number).ok()) {
+            match whole(&value).and_then(|number| i32::try_from(number).ok()) {
                 // A negative number has the documents' meaning of "any", alone or beside others.
                 Some(id) if id < 0 => any = true,
                 Some(id) if ids.contains(&id) => {}
@@ -742,7 +749,7 @@ impl Fields {
     fn list_view(&mut self, name: &str) -> ListView {
         let Some(value) = self.one(name, whole_number) else { return ListView::default() };
         let found = ListView::ALL.into_iter().find(|view| match &value {
-            Value::Number(number) => number.as_i64() == Some(view.number()),
+            Value::Number(_) => whole(&value) == Some(view.number()),
             Value::String(text) => text.eq_ignore_ascii_case(view.name()),
             _ => false,
         });
@@ -775,6 +782,17 @@ impl Fields {
         };
         finish(&of, &self.path, self.object.keys(), self.known, self.faults)
     }
+}
+
+/// The whole number that a JSON number is: `5`, and `5.0` too, which to JSON is the same number.
+fn whole(value: &Value) -> Option<i64> {
+    /// Up to here every whole number has a floating-point number of its own.
+    const LARGEST: f64 = 9_007_199_254_740_992.0;
+    value.as_i64().or_else(|| {
+        let number = value.as_f64().filter(|number| number.fract() == 0.0 && number.abs() <= LARGEST)?;
+        #[expect(clippy::cast_possible_truncation, reason = "a whole number of less than 54 bits")]
+        Some(number as i64)
+    })
 }
 
 /// The whole number that a text of a form is.

@@ -325,9 +325,11 @@ impl Rule {
 
 /// A rule as answers show it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Rule))]
 #[serde(rename_all = "PascalCase")]
 pub struct RuleView<'a> {
     /// Name.
+    #[cfg_attr(feature = "openapi", schema(value_type = RuleName))]
     pub name: &'a RuleName,
     /// Which contacts.
     pub filter: FilterView<'a>,
@@ -350,6 +352,7 @@ pub struct RuleView<'a> {
     /// When it last ran.
     pub last_run: Option<Moment>,
     /// The job that it last started.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<uuid::Uuid>))]
     pub last_job: Option<JobId>,
     /// Why its last run could not be started.
     pub error: Option<&'a str>,

@@ -2,9 +2,10 @@
 
 use std::fmt::Write as _;
 
+use jiff::tz::TimeZone;
 use models::invalid::Invalid;
-use models::limits::MAX_FILTER_VALUE_BYTES;
-use models::request::{Page, Query};
+use models::limits::{MAX_FILTER_VALUE_BYTES, MAX_QUERY_VALUES};
+use models::request::{ListContacts, Page, Query};
 
 /// What `PUT …/contact/filter/access` takes.
 fn read(pairs: &[(&str, &str)]) -> Result<(bool, Option<u64>, Page, Option<String>), Invalid> {
@@ -104,4 +105,12 @@ fn no_parameters_are_the_defaults() {
     let read = read(&[]).unwrap();
     assert_eq!(read, (false, None, Page::default(), None));
     assert_eq!(Page::default(), Page { count: 1000, start_index: 0 });
+}
+
+#[test]
+fn a_query_has_no_more_values_than_what_takes_requests_has_room_for() {
+    let list = |values: usize| ListContacts::parse(&"tags=a&".repeat(values), &TimeZone::UTC);
+    assert_eq!(list(MAX_QUERY_VALUES).unwrap().filter.tags, ["a"]);
+    let Err(Invalid { faults }) = list(MAX_QUERY_VALUES + 1) else { panic!("too many tags were read") };
+    assert_eq!(faults[0].message, "has 33 values; at most 32 are taken");
 }

@@ -255,6 +255,7 @@ pub fn list<T: Serialize>(
 
 /// What an answer says about a failure. Which status and type a failure has is decided elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ErrorBody {
     /// The answer's HTTP status; it stands beside the error, not in it.
@@ -273,6 +274,7 @@ pub struct ErrorBody {
 
 /// One field of a request that is at fault.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ErrorDetail {
     /// The field's name as the request has it.
     pub field: String,

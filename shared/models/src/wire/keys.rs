@@ -19,6 +19,16 @@ pub enum KeyStyle {
     Camel,
 }
 
+impl KeyStyle {
+    /// How a key is written that a type declares as `key`, for who describes answers.
+    pub fn written(self, key: &str) -> String {
+        match self {
+            Self::Camel => with_camel(key, str::to_owned),
+            Self::Documents | Self::UpperId => static_key(key, self).to_owned(),
+        }
+    }
+}
+
 /// A value whose struct keys are written in a style, all the way down.
 ///
 /// Only the keys of structs are renamed. The keys of maps are data and stay, as do the names of an enum's variants
@@ -312,8 +322,8 @@ enum Members<S: Serializer> {
     Camel(S::SerializeMap),
 }
 
-/// The key in a style whose names are static.
-fn static_key(key: &'static str, style: KeyStyle) -> &'static str {
+/// The key in a style whose names are static where the key is.
+fn static_key(key: &str, style: KeyStyle) -> &str {
     match (style, key) {
         (KeyStyle::UpperId, "id") => "ID",
         _ => key,

@@ -1,0 +1,397 @@
+//! What calls bring with them: parameters and bodies, as JSON and as forms.
+
+use models::filter::ListView;
+use models::id::ContactId;
+use models::limits::{
+    MAX_EMAIL_BYTES, MAX_FILTER_VALUE_BYTES, MAX_LIST_VALUES, MAX_NAMED_CONTACTS, MAX_PAGE, MAX_PORTAL_BYTES,
+    MAX_QUERY_VALUES, MAX_TAG_BYTES,
+};
+use models::listing::SortBy;
+use models::request::MAX_IDEMPOTENCY_KEY_BYTES;
+use models::rule::{MAX_CRON_BYTES, MAX_RULE_NAME_CHARS};
+use serde_json::{Map, Value, json};
+
+/// A date, or a date with a time, with an offset or without one. 29 February is in every year here, and refused where
+/// the calendar has none.
+const DATE: &str = "^(?:[1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|\
+                    (?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))(?:T(?:[01][0-9]|2[0-3]):[0-5][0-9]:\
+                    [0-5][0-9](?:\\.[0-9]{1,9})?(?:Z|[+-](?:0[0-9]|1[0-4]):[0-5][0-9])?)?$";
+
+/// An e-mail address: one @, and neither spaces nor control characters nor #.
+const EMAIL: &str = "^[^@#\\s\\x00-\\x1f\\x7f-\\x9f]+@[^@#\\s\\x00-\\x1f\\x7f-\\x9f]+$";
+
+/// The demo's Nancy Davolio.
+const MANAGER: &str = "4e6f7274-6877-8e64-8000-000000000001";
+
+fn boolean(description: &str) -> Value {
+    json!({ "type": "boolean", "description": description })
+}
+
+fn whole(most: u64, description: &str) -> Value {
+    json!({ "type": "integer", "minimum": 0, "maximum": most, "description": description })
+}
+
+fn array(items: Value, description: &str) -> Value {
+    json!({ "type": "array", "items": items, "maxItems": MAX_LIST_VALUES, "description": description })
+}
+
+fn contact_id() -> Value {
+    json!({ "type": "integer", "format": "int32", "minimum": ContactId::MIN, "maximum": ContactId::MAX })
+}
+
+fn user() -> Value {
+    json!({ "type": "string", "format": "uuid" })
+}
+
+fn managers() -> Value {
+    array(user(), "Users of the portal. What is mentioned twice counts once; the order is kept.")
+}
+
+fn date(end: &str) -> Value {
+    json!({
+        "type": "string",
+        "pattern": DATE,
+        "description": format!(
+            "The {end} creation date, inclusive. A date alone is that whole day; without an offset it is meant in the \
+             portal's time zone."
+        ),
+    })
+}
+
+fn words() -> Value {
+    json!({
+        "type": "string",
+        "maxLength": MAX_FILTER_VALUE_BYTES,
+        "description": format!("Words that the name has, all of them; at most {MAX_FILTER_VALUE_BYTES} bytes in UTF-8."),
+    })
+}
+
+fn tag() -> Value {
+    // Not white space alone, as Unicode has it.
+    const PATTERN: &str = "[^\\t-\\r \\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]";
+    json!({ "type": "string", "minLength": 1, "maxLength": MAX_TAG_BYTES, "pattern": PATTERN })
+}
+
+/// The same schema for a form: an array of one can be the value alone, and an empty one an empty text.
+fn in_form(schema: Value) -> Value {
+    match schema {
+        Value::Object(mut members) if members.get("type").is_some_and(|kind| kind == "array") => {
+            let description = members.remove("description").unwrap_or_default();
+            let alone = members.get("items").cloned().unwrap_or_default();
+            json!({ "anyOf": [members, alone, { "const": "" }], "description": description })
+        }
+        Value::Object(mut members) if members.contains_key("anyOf") => {
+            if let Some(any) = members.get_mut("anyOf").and_then(Value::as_array_mut) {
+                any.push(json!({ "const": "" }));
+            }
+            Value::Object(members)
+        }
+        other => other,
+    }
+}
+
+/// The members of a form, of which one that must have a value is none that can be empty.
+fn form_of(mut body: Value) -> Value {
+    if let Some(members) = body["properties"].as_object_mut() {
+        for (name, schema) in members {
+            if name != "contactid" {
+                *schema = in_form(schema.take());
+            }
+        }
+    }
+    body
+}
+
+/// The fields of a filter, each as one value or an array where it can be either.
+fn filter_fields() -> Map<String, Value> {
+    let number = || json!({ "type": "integer", "format": "int32", "minimum": i32::MIN, "maximum": i32::MAX });
+    let any_of = |what: &str| {
+        json!({
+            "anyOf": [number(), { "type": "array", "items": number(), "maxItems": MAX_LIST_VALUES }],
+            "description": format!("In any of these {what}; 0 is without one, a negative number any."),
+        })
+    };
+    let views: Vec<Value> = ListView::ALL
+        .iter()
+        .map(|view| json!(view.number()))
+        .chain(ListView::ALL.iter().map(|view| json!(view.name())))
+        .collect();
+    let tags =
+        format!("With all of these tags; case does not matter. A tag has at most {MAX_TAG_BYTES} bytes in UTF-8.");
+    Map::from_iter([
+        ("tags".into(), array(tag(), &tags)),
+        ("contactStage".into(), any_of("stages")),
+        ("contactType".into(), any_of("types")),
+        ("contactListView".into(), json!({ "enum": views, "description": "Which kind of contacts." })),
+        ("fromDate".into(), date("earliest")),
+        ("toDate".into(), date("latest")),
+    ])
+}
+
+fn exactly(members: Map<String, Value>, required: &[&str]) -> Value {
+    json!({ "type": "object", "properties": members, "required": required, "additionalProperties": false })
+}
+
+fn fields<const N: usize>(members: [(&str, Value); N]) -> Map<String, Value> {
+    members.into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect()
+}
+
+const SHARED: &str = "true: everyone sees and edits it; false: only its managers and administrators.";
+const PRIVATE: &str = "true: only the managers and administrators see it; false: everyone sees and edits it.";
+
+fn set_contact() -> Value {
+    exactly(fields([("isShared", boolean(SHARED)), ("managerList", managers())]), &["isShared"])
+}
+
+fn set_contacts() -> Value {
+    let several = json!({
+        "type": "array", "items": contact_id(), "minItems": 1, "maxItems": MAX_NAMED_CONTACTS,
+    });
+    let contacts =
+        json!({ "anyOf": [contact_id(), several], "description": "The contacts, in the order of the answer." });
+    let members = [("contactid", contacts), ("isShared", boolean(SHARED)), ("managerList", managers())];
+    exactly(fields(members), &["contactid", "isShared"])
+}
+
+fn target() -> Map<String, Value> {
+    fields([("isPrivate", boolean(PRIVATE)), ("managerList", managers())])
+}
+
+fn set_filter() -> Value {
+    exactly(filter_fields().into_iter().chain(target()).collect(), &["isPrivate"])
+}
+
+fn schedule() -> Map<String, Value> {
+    let cron = json!({
+        "type": "string", "format": "cron", "minLength": 9, "maxLength": MAX_CRON_BYTES,
+        "description": "Minute, hour, day of the month, month, day of the week; also L, 15W, LW, TUE#2, FRIL.",
+    });
+    let zone = json!({
+        "type": "string", "format": "time-zone", "minLength": 1,
+        "description": "A name of the IANA database; the portal's, when left out.",
+    });
+    fields([("cron", cron), ("timeZone", zone), ("enabled", boolean("false keeps the rule without running it."))])
+}
+
+fn set_rule() -> Value {
+    let filter = filter_fields().into_iter().chain(fields([("filterValue", words())]));
+    let own = fields([("filter", exactly(filter.collect(), &[])), ("target", exactly(target(), &["isPrivate"]))]);
+    exactly(own.into_iter().chain(schedule()).collect(), &["filter", "target", "cron"])
+}
+
+/// The same as a form, in which members of an object have their names in brackets. At least one field of the filter must
+/// be there, as a form has no empty object.
+fn set_rule_form() -> Value {
+    let inside = |object: &'static str, members: Map<String, Value>| {
+        members.into_iter().map(move |(name, schema)| (format!("{object}[{name}]"), schema))
+    };
+    let filter: Vec<(String, Value)> =
+        inside("filter", filter_fields().into_iter().chain(fields([("filterValue", words())])).collect()).collect();
+    let any: Vec<Value> = filter.iter().map(|(name, _)| json!({ "required": [name] })).collect();
+    let members = filter.into_iter().chain(inside("target", target())).chain(schedule());
+    let mut form = exactly(members.collect(), &["target[isPrivate]", "cron"]);
+    form["anyOf"] = Value::Array(any);
+    form
+}
+
+fn sign_in() -> Value {
+    let name = json!({
+        "type": "string", "minLength": 3, "maxLength": MAX_EMAIL_BYTES, "pattern": EMAIL,
+        "description": "The user's e-mail address.",
+    });
+    let portal = json!({
+        "type": "string", "maxLength": MAX_PORTAL_BYTES, "pattern": "^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$",
+        "description": "Which portal, for who has the same address and password in several.",
+    });
+    let password = json!({ "type": "string", "format": "password", "description": "The user's password." });
+    exactly(fields([("userName", name), ("password", password), ("portal", portal)]), &["userName", "password"])
+}
+
+/// A body: what it is as JSON and as a form, and examples of it.
+struct Body {
+    name: &'static str,
+    json: Value,
+    form: Value,
+    examples: Vec<Example>,
+}
+
+/// An example of a body.
+struct Example {
+    about: &'static str,
+    json: Value,
+    /// The fields of a form.
+    form: Value,
+}
+
+/// An example that is the same as JSON and as a form.
+fn both(about: &'static str, example: Value) -> Example {
+    Example { about, json: example.clone(), form: example }
+}
+
+/// Examples as a content type has them, by name.
+fn named<'a>(examples: impl Iterator<Item = (&'static str, &'a Value)>) -> Value {
+    let name = |about: &str| about.to_lowercase().replace(',', "").replace(' ', "-");
+    Value::Object(examples.map(|(about, value)| (name(about), json!({ "summary": about, "value": value }))).collect())
+}
+
+fn all() -> [Body; 5] {
+    let rule = json!({
+        "filter": { "tags": ["Germany"], "contactStage": [2, 3] },
+        "target": { "isPrivate": true, "managerList": [MANAGER] },
+        "cron": "0 2 29 2 *",
+        "timeZone": "Europe/Berlin",
+    });
+    let rule_form = json!({
+        "filter[tags]": ["Germany"],
+        "filter[contactStage]": [2, 3],
+        "target[isPrivate]": true,
+        "target[managerList]": [MANAGER],
+        "cron": "0 2 29 2 *",
+        "timeZone": "Europe/Berlin",
+    });
+    let paused = json!({
+        "filter": { "filterValue": "anna riga" },
+        "target": { "isPrivate": false },
+        "cron": "30 4 LW JAN,JUL *",
+        "enabled": false,
+    });
+    let paused_form = json!({
+        "filter[filterValue]": "anna riga",
+        "target[isPrivate]": false,
+        "cron": "30 4 LW JAN,JUL *",
+        "enabled": false,
+    });
+    [
+        Body {
+            name: "setContactAccess",
+            json: set_contact(),
+            form: form_of(set_contact()),
+            examples: vec![
+                both("Private to a manager", json!({ "isShared": false, "managerList": [MANAGER] })),
+                both("Everyone's", json!({ "isShared": true })),
+            ],
+        },
+        Body {
+            name: "setContactsAccess",
+            json: set_contacts(),
+            form: form_of(set_contacts()),
+            examples: vec![
+                both("Two contacts", json!({ "contactid": [1, 2], "isShared": false, "managerList": [MANAGER] })),
+                both("One contact", json!({ "contactid": 3, "isShared": true })),
+            ],
+        },
+        Body {
+            name: "setFilterAccess",
+            json: set_filter(),
+            form: form_of(set_filter()),
+            examples: vec![
+                both(
+                    "By tag, stage and date",
+                    json!({
+                        "tags": ["Germany"], "contactStage": [2, 3], "contactListView": "Company", "fromDate": "1996-07-01",
+                        "toDate": "1998-04-30T12:00:00Z", "isPrivate": true, "managerList": [MANAGER],
+                    }),
+                ),
+                both("By type", json!({ "contactType": 2, "contactListView": 2, "isPrivate": false })),
+            ],
+        },
+        Body {
+            name: "setRule",
+            json: set_rule(),
+            form: form_of(set_rule_form()),
+            examples: vec![
+                Example { about: "At night", json: rule, form: rule_form },
+                Example { about: "Not run for now", json: paused, form: paused_form },
+            ],
+        },
+        Body {
+            name: "signIn",
+            json: sign_in(),
+            form: sign_in(),
+            examples: vec![both(
+                "A user of the demo",
+                json!({ "userName": "nancy.davolio@northwind.example", "password": "PASSWORD", "portal": "northwind" }),
+            )],
+        },
+    ]
+}
+
+/// The bodies by name: as JSON alone, and behind `.form` as they are taken on paths with a suffix.
+pub(super) fn bodies() -> Value {
+    let mut bodies = Map::new();
+    for Body { name, json: schema, form, examples } in all() {
+        let as_json = named(examples.iter().map(|example| (example.about, &example.json)));
+        let as_form = named(examples.iter().map(|example| (example.about, &example.form)));
+        let as_json = json!({ "schema": schema, "examples": as_json });
+        let as_form = json!({ "schema": form, "examples": as_form });
+        bodies.insert(name.to_owned(), json!({ "required": true, "content": { "application/json": as_json } }));
+        let content = json!({ "application/json": as_json, "application/x-www-form-urlencoded": as_form });
+        bodies.insert(format!("{name}.form"), json!({ "required": true, "content": content }));
+    }
+    Value::Object(bodies)
+}
+
+/// Every parameter, by the name that it is referred to by.
+pub(super) fn parameters() -> Value {
+    let most = u64::from(i32::MAX.unsigned_abs());
+    let mut parameters = Map::new();
+    let mut put = |place: &str, name: &str, schema: Value, description: &str| {
+        let mut parameter = json!({
+            "name": name, "in": place, "required": place == "path", "schema": schema, "description": description,
+        });
+        if schema_is_array(&schema) {
+            parameter["explode"] = json!(true);
+        }
+        parameters.insert(name.to_owned(), parameter);
+    };
+    put("path", "contactid", contact_id(), "The number of the contact.");
+    put("path", "jobid", json!({ "type": "string", "format": "uuid" }), "The job, as X-Job-Id names it.");
+    let rule = json!({
+        "type": "string", "minLength": 1, "maxLength": MAX_RULE_NAME_CHARS,
+        "pattern": "^[A-Za-z0-9._-]*[A-Za-z0-9_-][A-Za-z0-9._-]*$",
+        "not": { "pattern": "\\.(?:json|xml)$" },
+    });
+    put("path", "name", rule, "The name of the standing rule; case counts.");
+
+    for (name, mut schema) in filter_fields().into_iter().chain(fields([("filterValue", words())])) {
+        let description = schema["description"].as_str().unwrap_or_default().to_owned();
+        if let Some(schema) = schema.as_object_mut() {
+            schema.remove("description");
+        }
+        for array in ["/maxItems", "/anyOf/1/maxItems"] {
+            if let Some(most) = schema.pointer_mut(array) {
+                *most = json!(MAX_QUERY_VALUES);
+            }
+        }
+        put("query", &name, schema, &description);
+    }
+    put("query", "dryRun", json!({ "type": "boolean" }), "Answers what would be, and writes nothing.");
+    let text = "If more contacts than this would be changed: 422 with their number, and nothing is written.";
+    put("query", "maxAffected", whole(most, ""), text);
+    put("query", "count", whole(MAX_PAGE as u64, ""), "How many items the answer shows at most.");
+    put("query", "startIndex", whole(most, ""), "How many items are passed over first.");
+    let text = "To which of its keys each contact is trimmed: names with commas in between, without case.";
+    put("query", "fields", json!({ "type": "string" }), text);
+    put("query", "responsibleid", user(), "Only contacts whose manager list holds this user.");
+    put("query", "isShared", json!({ "type": "boolean" }), "false: only private contacts; true: only the others.");
+    let orders = SortBy::ALL.map(|(name, _)| name);
+    put("query", "sortBy", json!({ "type": "string", "enum": orders }), "What the list is in order of.");
+    let orders = json!({ "type": "string", "enum": ["ascending", "descending"] });
+    put("query", "sortOrder", orders, "In which direction.");
+    put("query", "total", json!({ "type": "boolean" }), "false spares the counting.");
+
+    let key = json!({
+        "type": "string", "minLength": 1, "maxLength": MAX_IDEMPOTENCY_KEY_BYTES, "pattern": "^[!-~]+$",
+    });
+    let text = "Makes the call once, however often it is sent within 24 hours.";
+    put("header", "Idempotency-Key", key, text);
+    let text = "Makes the change only while the access is at this revision, as ETag named it.";
+    put("header", "If-Match", json!({ "type": "string" }), text);
+    put("header", "If-None-Match", json!({ "type": "string" }), "Answers 304 if this is what would be answered.");
+    put("header", "Prefer", json!({ "type": "string" }), "`respond-async` does not wait for the change: 202.");
+    Value::Object(parameters)
+}
+
+fn schema_is_array(schema: &Value) -> bool {
+    schema["type"] == "array" || schema["anyOf"].as_array().is_some_and(|of| of.iter().any(schema_is_array))
+}

@@ -1,0 +1,265 @@
+//! The description of the API is true: what it gives as examples is taken, and what is answered is as it says.
+
+use jsonschema::{Draft, Validator};
+use local::openapi::document;
+use serde_json::{Value, json};
+use tests::{Reply, World};
+use uuid::Uuid;
+
+use crate::portal::{contact, contact_type, lines, portal, signing_in, stage, token};
+
+/// The user whom the examples of the description name.
+const NANCY: Uuid = Uuid::from_u128(0x4e6f_7274_6877_8e64_8000_0000_0000_0001);
+const TOKEN: &str = "nancy-reads-and-writes-0123456789abcdef";
+const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
+
+/// A portal in which the examples make sense, with a job that is done, one that waits, and a rule.
+struct Scene {
+    world: World,
+    done: String,
+    waiting: String,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let mut values = vec![
+            portal("northwind", "Europe/Berlin", 1),
+            signing_in(NANCY, "Nancy Davolio", true, "nancy.davolio@northwind.example", "PASSWORD"),
+            token(TOKEN, NANCY, &["read", "write"]),
+        ];
+        values.extend((1..=3).flat_map(|id| [stage(id), contact_type(id)]));
+        let members = json!({
+            "Created": "1997-08-25T07:00:00Z", "ContactStatus": { "id": 2 }, "ContactType": { "id": 2 },
+            "Tags": ["Germany"], "CreateBy": { "Id": NANCY }, "IsCompany": true,
+            "Currency": { "Title": "Euro", "Symbol": "€", "Abbreviation": "EUR" },
+            "Addresses": [{ "City": "Berlin" }], "CommonData": [{ "Data": "030-0074321", "id": 1 }],
+            "CustomFields": [{ "Label": "Birthdate", "id": 1 }],
+        });
+        values.extend((1..=3).map(|id| contact(id, members.clone())));
+        let world = World::with(&lines(values)).await.unwrap();
+        let body = json!({ "isPrivate": true, "managerList": [NANCY] }).to_string();
+        let path = "/api/2.0/crm/contact/filter/access";
+        let done = world.call("PUT", path, TOKEN, JSON, &body).await.unwrap();
+        let waits = [JSON, &[("prefer", "respond-async")]].concat();
+        let waiting = world.call("PUT", path, TOKEN, &waits, &body).await.unwrap();
+        let rule = json!({ "filter": {}, "target": { "isPrivate": true }, "cron": "0 2 29 2 *" }).to_string();
+        let rule = world.call("PUT", "/api/2.0/crm/access/rules/nightly", TOKEN, JSON, &rule).await.unwrap();
+        assert_eq!((done.status.as_u16(), waiting.status.as_u16(), rule.status.as_u16()), (200, 202, 200));
+        let job = |reply: &Reply| reply.header("x-job-id").to_owned();
+        Self { done: job(&done), waiting: job(&waiting), world }
+    }
+
+    /// A described path with what this portal has in place of its parameters.
+    fn path(&self, described: &str) -> String {
+        let job = if described.contains("/cancel") { &self.waiting } else { &self.done };
+        described.replace("{contactid}", "1").replace("{name}", "nightly").replace("{jobid}", job)
+    }
+}
+
+/// A described operation.
+struct Operation {
+    document: Value,
+    method: String,
+    path: String,
+    described: Value,
+}
+
+fn operations() -> Vec<Operation> {
+    let document = document();
+    let paths = document["paths"].as_object().unwrap().iter();
+    let operations = paths.flat_map(|(path, methods)| {
+        methods.as_object().unwrap().iter().map(|(method, described)| Operation {
+            document: document.clone(),
+            method: method.to_ascii_uppercase(),
+            path: path.clone(),
+            described: described.clone(),
+        })
+    });
+    operations.collect()
+}
+
+impl Operation {
+    fn name(&self) -> String {
+        format!("{} {}", self.method, self.path)
+    }
+
+    /// A part of the description, or what it refers to.
+    fn part<'a>(&'a self, part: &'a Value) -> &'a Value {
+        match part["$ref"].as_str() {
+            Some(target) => self.document.pointer(target.strip_prefix('#').unwrap()).unwrap(),
+            None => part,
+        }
+    }
+
+    /// A schema of the description, which may refer to others of it.
+    fn validator(&self, schema: &Value) -> Validator {
+        let mut schema = schema.clone();
+        schema["components"] = self.document["components"].clone();
+        jsonschema::options()
+            .with_draft(Draft::Draft202012)
+            .should_validate_formats(true)
+            .build(&schema)
+            .unwrap_or_else(|error| panic!("{}: {error}", self.name()))
+    }
+
+    #[track_caller]
+    fn check_value(&self, schema: &Value, value: &Value) {
+        let faults: Vec<String> = self.validator(schema).iter_errors(value).map(|fault| fault.to_string()).collect();
+        assert!(faults.is_empty(), "{}: {faults:#?}\nof {value:#}", self.name());
+    }
+
+    /// Each body that the description gives as an example, with its type; an empty one where none is taken.
+    fn examples(&self) -> Vec<(String, String)> {
+        let Some(body) = self.described.get("requestBody") else { return vec![(String::new(), String::new())] };
+        let mut examples = Vec::new();
+        for (kind, content) in self.part(body)["content"].as_object().unwrap() {
+            for example in content["examples"].as_object().unwrap().values() {
+                let value = &example["value"];
+                self.check_value(&content["schema"], value);
+                let text = if kind == "application/json" { value.to_string() } else { form(value) };
+                examples.push((kind.clone(), text));
+            }
+        }
+        examples
+    }
+
+    async fn call(&self, scene: &Scene, token: &str, query: &str, kind: &str, body: &str) -> Reply {
+        let headers = if kind.is_empty() { vec![] } else { vec![("content-type", kind)] };
+        let path = format!("{}{query}", scene.path(&self.path));
+        scene.world.call(&self.method, &path, token, &headers, body).await.unwrap()
+    }
+
+    /// Holds an answer to what is described for its status.
+    #[track_caller]
+    fn check(&self, reply: &Reply) {
+        let status = reply.status.as_u16().to_string();
+        let Some(answer) = self.described["responses"].get(&status) else {
+            panic!("{} answers {status}, which is not described: {}", self.name(), reply.text);
+        };
+        let answer = self.part(answer);
+        for (name, header) in answer["headers"].as_object().unwrap() {
+            match reply.headers.get(name.to_ascii_lowercase()).map(|value| value.to_str().unwrap()) {
+                None => assert!(self.part(header)["required"] != true, "{} is without {name}", self.name()),
+                Some(text) => {
+                    let schema = &self.part(header)["schema"];
+                    let value =
+                        if schema["type"] == "integer" { text.parse::<i64>().unwrap().into() } else { json!(text) };
+                    self.check_value(schema, &value);
+                }
+            }
+        }
+        let described =
+            |name: &str| answer["headers"].as_object().unwrap().keys().any(|own| own.eq_ignore_ascii_case(name));
+        for name in reply.headers.keys().filter(|name| !["content-type", "content-length"].contains(&name.as_str())) {
+            assert!(described(name.as_str()), "{} answers {status} with {name}, which is not described", self.name());
+        }
+        let Some(content) = answer.get("content") else {
+            assert_eq!(reply.text, "", "{}", self.name());
+            return;
+        };
+        let kind = reply.header("content-type").split(';').next().unwrap();
+        assert!(content.get(kind).is_some(), "{} answers {kind}: {}", self.name(), reply.text);
+        if kind == "application/json" {
+            self.check_value(&content[kind]["schema"], &reply.json());
+        }
+    }
+}
+
+/// The fields of a form: an array is its name repeated.
+fn form(fields: &Value) -> String {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let mut pairs = Vec::new();
+    for (name, value) in fields.as_object().unwrap() {
+        let values = value.as_array().cloned().unwrap_or_else(|| vec![value.clone()]);
+        pairs.extend(values.iter().map(|value| format!("{}={}", escaped(name), escaped(&text(value)))));
+    }
+    pairs.join("&")
+}
+
+fn escaped(text: &str) -> String {
+    let byte = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' => char::from(byte).to_string(),
+        other => format!("%{other:02X}"),
+    };
+    text.bytes().map(byte).collect()
+}
+
+/// A value that a parameter takes, where one is as good as another.
+fn value_of(schema: &Value) -> String {
+    match schema["type"].as_str() {
+        Some("boolean") => "true".into(),
+        Some("integer") => schema["maximum"].to_string(),
+        Some("array") => value_of(&schema["items"]),
+        _ if schema["enum"].is_array() => schema["enum"][0].to_string().replace('"', ""),
+        _ if schema["anyOf"].is_array() => value_of(&schema["anyOf"][0]),
+        _ if schema["format"] == "uuid" => NANCY.to_string(),
+        _ if schema["pattern"].as_str().is_some_and(|pattern| pattern.contains("0[13578]")) => "1996-07-01".into(),
+        _ => "id".into(),
+    }
+}
+
+#[tokio::test]
+async fn every_example_is_taken_and_answered_as_described() {
+    let (mut calls, mut bodies) = (0, 0);
+    for operation in operations() {
+        for (kind, body) in operation.examples() {
+            let scene = Scene::new().await;
+            let reply = operation.call(&scene, TOKEN, "", &kind, &body).await;
+            assert!(reply.status.is_success(), "{} with {body}: {}", operation.name(), reply.text);
+            operation.check(&reply);
+            calls += 1;
+            bodies += usize::from(!body.is_empty());
+        }
+    }
+    assert!(calls > 70 && bodies > 40, "{calls} calls, {bodies} bodies");
+}
+
+#[tokio::test]
+async fn every_query_parameter_is_taken() {
+    let mut taken = 0;
+    for operation in operations() {
+        let Some((kind, body)) = operation.examples().into_iter().next() else { continue };
+        let parameters = operation.described["parameters"].as_array().unwrap();
+        let parameters = parameters.iter().map(|parameter| operation.part(parameter));
+        let parameters: Vec<&Value> = parameters.filter(|parameter| parameter["in"] == "query").collect();
+        if parameters.is_empty() {
+            continue;
+        }
+        let scene = Scene::new().await;
+        for parameter in parameters {
+            let query = format!("?{}={}", parameter["name"].as_str().unwrap(), value_of(&parameter["schema"]));
+            let reply = operation.call(&scene, TOKEN, &query, &kind, &body).await;
+            assert!(reply.status.is_success(), "{}{query}: {}", operation.name(), reply.text);
+            operation.check(&reply);
+            taken += 1;
+        }
+    }
+    assert!(taken > 80, "{taken} parameters");
+}
+
+#[tokio::test]
+async fn failures_are_answered_as_described() {
+    let scene = Scene::new().await;
+    let is = |reply: &Reply, operation: &Operation, statuses: &[u16]| {
+        assert!(statuses.contains(&reply.status.as_u16()), "{}: {}", operation.name(), reply.text);
+        operation.check(reply);
+    };
+    for operation in operations() {
+        let (kind, body) = operation.examples().into_iter().next().unwrap();
+        is(&operation.call(&scene, TOKEN, "?nonsense=1", &kind, &body).await, &operation, &[400]);
+        if operation.described["security"] != json!([]) {
+            is(&operation.call(&scene, "", "", &kind, &body).await, &operation, &[401]);
+        }
+        if !body.is_empty() {
+            is(&operation.call(&scene, TOKEN, "", "application/json", "[]").await, &operation, &[400]);
+            is(&operation.call(&scene, TOKEN, "", "text/plain", &body).await, &operation, &[415]);
+        }
+        let path = scene.path(&operation.path);
+        let refuses = [("accept", "image/png")];
+        is(&scene.world.call(&operation.method, &path, TOKEN, &refuses, "").await.unwrap(), &operation, &[406]);
+        if operation.method == "GET" {
+            let held = [("if-none-match", "*")];
+            is(&scene.world.call("GET", &path, TOKEN, &held, "").await.unwrap(), &operation, &[304]);
+        }
+    }
+}
