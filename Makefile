@@ -76,7 +76,7 @@ advisories: rust $(TOOLS)/cargo.stamp ## Looks the dependencies up in the RustSe
 	$(TOOLS)/bin/cargo-deny --locked check advisories
 
 .PHONY: tools
-tools: $(TOOLS)/python.stamp $(TOOLS)/cargo.stamp ## Installs sam, cargo-lambda, zig, cfn-lint, cargo-deny, cargo-machete into .tools/
+tools: $(TOOLS)/python.stamp $(TOOLS)/cargo.stamp ## Installs sam, cargo-lambda, zig, cfn-lint, schemathesis, cargo-deny, cargo-machete into .tools/
 
 $(TOOLS)/python.stamp: scripts/requirements.txt | python
 	python3 -m venv $(TOOLS)
@@ -104,6 +104,10 @@ build: rust $(TOOLS)/python.stamp ## Builds the functions for Lambda (ARCH=arm64
 .PHONY: emulate
 emulate: build ## Calls each built function under AWS's Lambda emulator and compares its answer with events/ (no Docker)
 	$(TOOLS)/bin/python scripts/rie.py $(ARGS)
+
+.PHONY: conformance
+conformance: rust $(TOOLS)/python.stamp ## Calls the demo from its own description, thousands of right and wrong calls (schemathesis)
+	$(TOOLS)/bin/python scripts/conformance.py $(ARGS)
 
 .PHONY: invoke
 invoke: build ## sam local invoke: FUNCTION=set-contact-access EVENT=events/set-contact-access.json (needs Docker)

@@ -68,3 +68,19 @@ class Engine:
                 self.url = match.group(1)
                 self.ready.set()
         self.ready.set()  # It ended: whoever waits shall not wait longer.
+
+
+class Demo(Engine):
+    """The same with the demo portal: `token` is its administrator's, `user` and `password` are what the administrator signs
+    in with."""
+
+    def __init__(self, program: str | None = None) -> None:
+        super().__init__(program=program)
+        self.command[-2:] = ["--demo"]
+
+    def __enter__(self) -> "Demo":
+        super().__enter__()
+        text = "".join(self.lines)
+        self.token = re.search(r"^Administrator's token .*:\s+(\S+)$", text, re.MULTILINE).group(1)
+        self.user, self.password = re.search(r"^Administrator's password \((\S+)\):\s+(\S+)$", text, re.MULTILINE).groups()
+        return self

@@ -1,0 +1,88 @@
+"""What a right call of the demo needs and no schema can say; scripts/conformance.py makes schemathesis load it.
+
+Wrong calls are left as they are, and so is whatever a right call can be refused for by a documented status: a contact,
+a job or a rule that is not there.
+"""
+import itertools
+import os
+
+import schemathesis
+from hypothesis import strategies as st
+from schemathesis.core.parameters import ParameterLocation
+from schemathesis.generation.meta import TestPhase
+
+# The demo's nine employees.
+USERS = [f"4e6f7274-6877-8e64-8000-{number:012}" for number in range(1, 10)]
+# Northwind has 182 contacts.
+CONTACTS = 182
+# Of days that are far off: a rule that ran would change what other calls find.
+CRONS = ["0 2 29 2 *", "30 4 29 2 MON", "*/15 3 29 FEB *", "0 0 29 2 *"]
+ZONES = ["Europe/Berlin", "America/Los_Angeles", "UTC", "Asia/Kolkata"]
+
+schemathesis.openapi.format("cron", st.sampled_from(CRONS))
+schemathesis.openapi.format("time-zone", st.sampled_from(ZONES))
+
+numbers = itertools.count()
+jobs: list[str] = []
+
+
+@schemathesis.hook
+def after_call(context, case, response) -> None:
+    jobs.extend(response.headers.get("x-job-id", []))
+
+
+def known(managers):
+    """As many managers, all of whom are users; in a form one can stand alone, and an empty text for none."""
+    if isinstance(managers, str):
+        return USERS[0] if managers else ""
+    return [USERS[place % len(USERS)] for place, _ in enumerate(managers)]
+
+
+def complete(body: dict) -> None:
+    for name, value in body.items():
+        if name in ("managerList", "target[managerList]"):
+            body[name] = known(value)
+        elif name == "target":
+            complete(value)
+
+
+def as_text(value):
+    """A value of a form: JSON counts 5.0 as a whole number, but as a text it is none."""
+    if isinstance(value, list):
+        return [as_text(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+@schemathesis.hook
+def before_call(context, case, kwargs) -> None:
+    meta = case.meta
+    if meta is None:
+        return
+    is_right = {place: not meta.is_negative_at(place) for place in ParameterLocation}
+    # Calls that follow a link go where it leads; of the others half find something.
+    path = case.path_parameters or {}
+    if is_right[ParameterLocation.PATH] and meta.phase.name is not TestPhase.STATEFUL and (number := next(numbers)) % 2:
+        if "jobid" in path and jobs:
+            path["jobid"] = jobs[number % len(jobs)]
+        if "contactid" in path:
+            path["contactid"] = 1 + number % CONTACTS
+    if is_right[ParameterLocation.BODY] and isinstance(case.body, dict):
+        body = dict(case.body)
+        complete(body)
+        if "userName" in body:
+            body.update(userName=os.environ["CRM_ACCESS_USER"], password=os.environ["CRM_ACCESS_PASSWORD"])
+            if "portal" in body:
+                body["portal"] = "northwind"
+        if case.media_type == "application/x-www-form-urlencoded":
+            body = {name: as_text(value) for name, value in body.items()}
+        case.body = body
+    if is_right[ParameterLocation.HEADER] and case.headers:
+        # A key that was used for another call is refused, and so is a revision that is not the contact's.
+        if "Idempotency-Key" in case.headers:
+            case.headers["Idempotency-Key"] = f"{next(numbers)}"
+        if "If-Match" in case.headers:
+            case.headers["If-Match"] = "*"
+    if is_right[ParameterLocation.QUERY] and case.query:
+        # Whether a change is too much depends on what there is to be changed.
+        if "maxAffected" in case.query:
+            case.query["maxAffected"] = CONTACTS
