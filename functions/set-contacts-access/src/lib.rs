@@ -44,7 +44,11 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
         started: call.now,
     };
     let (counts, job) = if let Some(replay) = &call.replay {
-        let counts = replay.job.as_ref().map_or_else(|| unchanged(&run), |job| job.counts);
+        let counts = match &replay.job {
+            None => unchanged(&run),
+            Some(job) if job.is_over() => job.counts,
+            Some(job) => call.app.jobs.summaries(&run.portal, job).await?.iter().map(|shard| shard.counts).sum(),
+        };
         (counts, replay.job.as_ref().map(|job| job.id))
     } else if dry_run {
         (run.counts(), None)
