@@ -107,6 +107,10 @@ pub(crate) fn parse(form: &[u8], known: &[&str]) -> Result<Map<String, Value>, I
             faults.push(fault(&name, MISWRITTEN));
         }
     }
+    // A name that was refused above has left nothing whole to be looked at.
+    if !faults.is_empty() {
+        return Err(Invalid { faults: faults.into_iter().take(MAX_FAULTS).collect() });
+    }
     let mut object = Map::new();
     for (name, node) in root {
         match node.into_value() {
