@@ -18,7 +18,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::failure::Failure;
-use crate::negotiation::{self, Suffix, Wanted};
+use crate::negotiation::{self, Wanted};
 
 /// Header with the request's identifier, on every answer.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -224,11 +224,11 @@ pub(crate) struct Terms {
 }
 
 impl Terms {
-    pub(crate) fn new(request: &Request, suffix: Option<Suffix>, request_id: &str) -> Self {
+    pub(crate) fn new(request: &Request, wanted: Wanted, request_id: &str) -> Self {
         let headers = request.headers();
         let held = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
         Self {
-            wanted: negotiation::wanted(headers, suffix).unwrap_or_else(|| Wanted::of_last_resort(suffix)),
+            wanted,
             request_id: request_id.to_owned(),
             is_read: matches!(*request.method(), Method::GET | Method::HEAD),
             held: held.flat_map(|value| value.split(',')).map(|tag| tag.trim().to_owned()).collect(),

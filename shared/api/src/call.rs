@@ -88,7 +88,13 @@ pub(crate) struct Idempotency {
 
 impl<'a> Incoming<'a> {
     /// A call of the endpoint at `path`.
-    pub(crate) fn new(app: &'a App, request: Request, path: &str, suffix: Option<Suffix>) -> Self {
+    pub(crate) fn new(
+        app: &'a App,
+        request: Request,
+        path: &str,
+        suffix: Option<Suffix>,
+        wanted: Option<Wanted>,
+    ) -> Self {
         let (started, now) = (Instant::now(), app.now());
         let run = Duration::from_millis(SYNCHRONOUS_RUN_MILLIS);
         // A function that was given less time than the API waits must keep its reserve all the same.
@@ -97,7 +103,6 @@ impl<'a> Incoming<'a> {
             let since_epoch = u64::try_from(now.timestamp().as_millisecond()).unwrap_or(0);
             end.saturating_sub(Duration::from_millis(since_epoch + ANSWER_RESERVE_MILLIS))
         });
-        let wanted = negotiation::wanted(request.headers(), suffix);
         Self {
             app,
             wanted: wanted.unwrap_or_else(|| Wanted::of_last_resort(suffix)),

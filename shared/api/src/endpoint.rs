@@ -15,8 +15,9 @@ use uuid::Uuid;
 use crate::answer::{Answer, Terms, respond};
 use crate::app::App;
 use crate::call::{Call, Incoming, Replay};
+use crate::contacts::accepted;
 use crate::failure::Failure;
-use crate::negotiation::Suffix;
+use crate::negotiation::{self, Suffix, Wanted};
 
 /// Milliseconds after which a call that was not answered never will be.
 const ANSWERED_MILLIS: u64 = SYNCHRONOUS_RUN_MILLIS + ANSWER_RESERVE_MILLIS;
@@ -146,8 +147,9 @@ impl Endpoint {
         let started = tokio::time::Instant::now();
         let app = app.metered();
         let suffix = self.suffix(&request);
-        let terms = Terms::new(&request, suffix, request_id);
-        let incoming = Incoming::new(&app, request, self.path, suffix);
+        let wanted = negotiation::wanted(request.headers(), suffix);
+        let terms = Terms::new(&request, wanted.unwrap_or_else(|| Wanted::of_last_resort(suffix)), request_id);
+        let incoming = Incoming::new(&app, request, self.path, suffix, wanted);
         let result = match self.admits {
             Admits::Holders(scope, handler) => match Call::new(incoming, scope).await {
                 Ok(call) => Self::handle(call, scope, handler).await,
@@ -182,15 +184,14 @@ pub(crate) fn routed<'a>(endpoints: &'a [Endpoint], request: &Request) -> Option
 /// A failure of a call that reached no endpoint.
 pub fn unrouted(request: &Request, failure: Failure) -> Response<Body> {
     let (_, suffix) = Suffix::split(request.uri().path());
-    respond(Err(failure), &Terms::new(request, suffix, &request_id(request)))
+    let wanted = negotiation::wanted(request.headers(), suffix).unwrap_or_else(|| Wanted::of_last_resort(suffix));
+    respond(Err(failure), &Terms::new(request, wanted, &request_id(request)))
 }
 
 /// The answer of a call whose job workers do, as the job is by now.
 async fn accepted_again(call: &Call<'_>, job: &Job) -> Result<Answer, Failure> {
-    let shards = call.app.jobs.summaries(&call.grant.portal, job).await?;
-    let answer = Answer::accepted(call.wanted, &job.view(&shards, call.app.now()))?;
     // An undo is never waited for, whatever its caller prefers.
-    Ok(answer.with_preference_applied(job.kind != Kind::Undo && call.prefers_async()))
+    accepted(call, job, job.kind != Kind::Undo && call.prefers_async()).await
 }
 
 /// The identifier that Lambda gave the request; elsewhere a new one.

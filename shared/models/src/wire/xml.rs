@@ -231,7 +231,7 @@ impl<'a, 'n> Element<'a, 'n> {
 
     fn members(self) -> Members<'a, 'n> {
         let start = open(self.out, &self.name);
-        Members { out: self.out, around: [Some((self.name, start)), None], key: Cow::Borrowed("") }
+        Members { out: self.out, around: [Some((self.name, start)), None], key: String::new() }
     }
 
     fn items(self) -> Items<'a, 'n> {
@@ -446,7 +446,7 @@ struct Members<'a, 'n> {
     /// The elements to close after the members, outer one first, with where their content began: a variant has two.
     around: [Option<(Cow<'n, str>, usize)>; 2],
     /// The name of the map's next value.
-    key: Cow<'static, str>,
+    key: String,
 }
 
 impl Members<'_, '_> {
@@ -487,12 +487,23 @@ impl SerializeMap for Members<'_, '_> {
     type Error = XmlError;
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), XmlError> {
-        self.key = key.serialize(Name)?;
-        Ok(())
+        key.serialize(Name(|name: &str| {
+            name.clone_into(&mut self.key);
+            Ok(())
+        }))
     }
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), XmlError> {
         append_member(self.out, &self.key, value)
+    }
+
+    // The way of a struct in camelCase, where a key that is kept would cost as much as all else.
+    fn serialize_entry<K: Serialize + ?Sized, V: Serialize + ?Sized>(
+        &mut self,
+        key: &K,
+        value: &V,
+    ) -> Result<(), XmlError> {
+        key.serialize(Name(|name: &str| append_member(self.out, name, value)))
     }
 
     fn end(self) -> Result<(), XmlError> {
@@ -501,14 +512,14 @@ impl SerializeMap for Members<'_, '_> {
     }
 }
 
-/// Serializes a map's key as the text of a name.
-struct Name;
+/// Serializes a map's key by passing the text of a name on.
+struct Name<F>(F);
 
 /// Makes names of plain values.
 macro_rules! name {
     ($($method:ident: $type:ty,)*) => {
-        $(fn $method(self, value: $type) -> Result<Self::Ok, XmlError> {
-            Ok(Cow::Owned(value.to_string()))
+        $(fn $method(self, value: $type) -> Result<(), XmlError> {
+            (self.0)(&value.to_string())
         })*
     };
 }
@@ -522,10 +533,10 @@ macro_rules! no_name {
     };
 }
 
-type NoName = Impossible<Cow<'static, str>, XmlError>;
+type NoName = Impossible<(), XmlError>;
 
-impl Serializer for Name {
-    type Ok = Cow<'static, str>;
+impl<F: FnOnce(&str) -> Result<(), XmlError>> Serializer for Name<F> {
+    type Ok = ();
     type Error = XmlError;
     type SerializeSeq = NoName;
     type SerializeTuple = NoName;
@@ -550,14 +561,17 @@ impl Serializer for Name {
         serialize_f32: f32,
         serialize_f64: f64,
         serialize_char: char,
-        serialize_str: &str,
+    }
+
+    fn serialize_str(self, value: &str) -> Result<(), XmlError> {
+        (self.0)(value)
     }
 
     no_name! {
-        serialize_bytes(&[u8]) -> Self::Ok;
-        serialize_none() -> Self::Ok;
-        serialize_unit() -> Self::Ok;
-        serialize_unit_struct(&'static str) -> Self::Ok;
+        serialize_bytes(&[u8]) -> ();
+        serialize_none() -> ();
+        serialize_unit() -> ();
+        serialize_unit_struct(&'static str) -> ();
         serialize_seq(Option<usize>) -> NoName;
         serialize_tuple(usize) -> NoName;
         serialize_tuple_struct(&'static str, usize) -> NoName;
@@ -567,24 +581,15 @@ impl Serializer for Name {
         serialize_struct_variant(&'static str, u32, &'static str, usize) -> NoName;
     }
 
-    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<Self::Ok, XmlError> {
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), XmlError> {
         value.serialize(self)
     }
 
-    fn serialize_unit_variant(
-        self,
-        _name: &'static str,
-        _index: u32,
-        variant: &'static str,
-    ) -> Result<Self::Ok, XmlError> {
-        Ok(Cow::Borrowed(variant))
+    fn serialize_unit_variant(self, _name: &'static str, _index: u32, variant: &'static str) -> Result<(), XmlError> {
+        (self.0)(variant)
     }
 
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(
-        self,
-        _name: &'static str,
-        value: &T,
-    ) -> Result<Self::Ok, XmlError> {
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _name: &'static str, value: &T) -> Result<(), XmlError> {
         value.serialize(self)
     }
 
@@ -594,7 +599,7 @@ impl Serializer for Name {
         _index: u32,
         _variant: &'static str,
         _value: &T,
-    ) -> Result<Self::Ok, XmlError> {
+    ) -> Result<(), XmlError> {
         Err(XmlError::Key)
     }
 }
