@@ -17,8 +17,8 @@ use uuid::Uuid;
 
 use crate::job_faults::{Bed, Step, at, target};
 use crate::portal::{
-    ADA, ADA_TOKEN, MIKE, SAM, access, access_of, acme_with, contact, contact_id, contact_with, id, job, lines, portal,
-    private,
+    ADA, ADA_TOKEN, MIKE, SAM, access, access_of, acme_with, contact, contact_id, contact_with, id, job, lines,
+    of_every_access, portal, private,
 };
 use crate::workers::proxied;
 
@@ -220,25 +220,13 @@ async fn what_is_as_asked_costs_nothing_but_the_job_which_a_call_that_waits_does
     assert_eq!((&after[&7].access, after[&7].revision), (&crowd(11), Some(id)));
 }
 
-/// One contact of every access there is; contact 2 already is as the runs ask.
-fn contacts() -> Vec<Value> {
-    vec![
-        contact(1, json!({})),
-        contact_with(2, ShareType::None, &[MIKE]),
-        contact_with(3, ShareType::None, &[ADA]),
-        contact_with(4, ShareType::Read, &[]),
-        contact_with(5, ShareType::Read, &[MIKE]),
-        contact_with(6, ShareType::None, &[]),
-    ]
-}
-
 #[tokio::test]
 async fn a_run_changes_what_its_caller_may_edit_and_its_counts_say_so_before() {
     for (caller, changed, [matched, updated, unchanged, skipped]) in
         [(ADMIN, &[1, 3, 4, 5, 6][..], [6, 5, 1, 0]), (MIKES, &[1, 5], [4, 2, 1, 1])]
     {
         for waited_for in [true, false] {
-            let world = acme_with(contacts()).await;
+            let world = acme_with(of_every_access()).await;
             let state = access(&world, "acme", 1..=6).await;
             let run = run_of(&world, caller, 1..=6, private(&[MIKE])).await;
             assert_eq!(run.counts(), Counts { matched, updated, unchanged, skipped, ..Counts::default() });
@@ -300,7 +288,7 @@ async fn a_change_between_the_check_and_the_writing_is_overwritten_and_the_recor
 
 #[tokio::test]
 async fn a_job_of_named_contacts_is_shown_with_its_target_and_without_a_filter() {
-    let world = acme_with(contacts()).await;
+    let world = acme_with(of_every_access()).await;
     let id = applied(&world, &run_of(&world, ADMIN, 1..=6, private(&[MIKE])).await).await;
     let shown = world.get(&format!("jobs/{id}"), ADA_TOKEN).await.unwrap().json();
     let shown = &shown["response"];
@@ -321,7 +309,7 @@ async fn a_job_of_named_contacts_is_shown_with_its_target_and_without_a_filter()
 
 #[tokio::test]
 async fn a_job_that_is_cancelled_before_a_worker_takes_it_up_changes_nothing() {
-    let world = acme_with(contacts()).await;
+    let world = acme_with(of_every_access()).await;
     let state = access(&world, "acme", 1..=6).await;
     let run = run_of(&world, ADMIN, 1..=6, private(&[MIKE])).await;
     let queued = run.enqueue(world.jobs(), world.jobs().new_id()).await.unwrap();
@@ -334,7 +322,7 @@ async fn a_job_that_is_cancelled_before_a_worker_takes_it_up_changes_nothing() {
 
 #[tokio::test]
 async fn a_run_out_of_time_is_handed_over_to_a_worker() {
-    let world = acme_with(contacts()).await;
+    let world = acme_with(of_every_access()).await;
     let run = run_of(&world, ADMIN, 1..=6, private(&[MIKE])).await;
     let id = world.jobs().new_id();
     let ran = run.apply(world.jobs(), id, &Deadline::at(Instant::now())).await.unwrap();
@@ -348,7 +336,7 @@ async fn a_run_out_of_time_is_handed_over_to_a_worker() {
 
 #[tokio::test]
 async fn a_contact_that_is_removed_before_a_worker_comes_to_it_gets_no_access_record() {
-    let world = acme_with(contacts()).await;
+    let world = acme_with(of_every_access()).await;
     let run = run_of(&world, ADMIN, 1..=6, private(&[MIKE])).await;
     let job = run.enqueue(world.jobs(), world.jobs().new_id()).await.unwrap().id;
     // One without an access record and two with one, of which one is as asked.

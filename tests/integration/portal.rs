@@ -80,6 +80,18 @@ pub(crate) fn contact_with(id: i64, share: ShareType, managers: &[Uuid]) -> Valu
     contact(id, json!({"ShareType": share.number(), "AccessList": managers}))
 }
 
+/// One contact of every access there is; contact 2 is private to Mike alone.
+pub(crate) fn of_every_access() -> Vec<Value> {
+    vec![
+        contact(1, json!({})),
+        contact_with(2, ShareType::None, &[MIKE]),
+        contact_with(3, ShareType::None, &[ADA]),
+        contact_with(4, ShareType::Read, &[]),
+        contact_with(5, ShareType::Read, &[MIKE]),
+        contact_with(6, ShareType::None, &[]),
+    ]
+}
+
 /// The portal `acme` without contacts: in Riga, on four shards, with its people, their tokens, three stages and types.
 pub(crate) fn acme() -> Vec<Value> {
     let mut values = vec![

@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use crate::portal::{
     ADA, ADA_TOKEN, CREATED, MIKE, MIKE_TOKEN, SAM, SAM_TOKEN, access, access_of, acme, acme_with, contact, contact_id,
-    contact_with, id, job, lines, portal, private, public, user,
+    contact_with, id, job, lines, of_every_access, portal, private, public, user,
 };
 
 async fn run(world: &World, token: &str, query: &str, body: &Value) -> Reply {
@@ -49,18 +49,6 @@ async fn before(world: &World, id: JobId) -> BTreeMap<i32, Change> {
     by_contact
 }
 
-/// One contact of every access there is; contact 2 already is as the runs ask.
-fn contacts() -> Vec<Value> {
-    vec![
-        contact(1, json!({})),
-        contact_with(2, ShareType::None, &[MIKE]),
-        contact_with(3, ShareType::None, &[ADA]),
-        contact_with(4, ShareType::Read, &[]),
-        contact_with(5, ShareType::Read, &[MIKE]),
-        contact_with(6, ShareType::None, &[]),
-    ]
-}
-
 #[tokio::test]
 async fn a_run_changes_what_its_caller_may_edit_and_its_dry_run_says_so_before() {
     for (token, user, expected_ids, expected_counts) in [
@@ -69,7 +57,7 @@ async fn a_run_changes_what_its_caller_may_edit_and_its_dry_run_says_so_before()
         (MIKE_TOKEN, MIKE, &[5, 2, 1], [4, 2, 1, 1]),
         (SAM_TOKEN, SAM, &[1], [3, 1, 0, 2]),
     ] {
-        let world = acme_with(contacts()).await;
+        let world = acme_with(of_every_access()).await;
         let state = access(&world, "acme", 1..=6).await;
         let writes = world.trips.spent().writes;
 
@@ -118,7 +106,7 @@ async fn a_run_changes_what_its_caller_may_edit_and_its_dry_run_says_so_before()
 
 #[tokio::test]
 async fn is_private_has_its_documented_meaning() {
-    let world = acme_with(contacts()).await;
+    let world = acme_with(of_every_access()).await;
     let reply = run(&world, ADA_TOKEN, "", &json!({"isPrivate": false, "managerList": [SAM, MIKE, SAM]})).await;
     assert_eq!(reply.status, 200, "{}", reply.text);
     for state in access(&world, "acme", 1..=6).await.into_values() {
@@ -159,7 +147,7 @@ async fn the_job_of_a_run_says_who_what_and_when() {
 
 #[tokio::test]
 async fn unknown_managers_change_nothing() {
-    let world = acme_with(contacts()).await;
+    let world = acme_with(of_every_access()).await;
     let writes = world.trips.spent().writes;
     let reply = run(&world, ADA_TOKEN, "", &lock(&[MIKE, crate::portal::NOBODY])).await;
     assert_eq!((reply.status.as_u16(), reply.error_type().as_str()), (400, "unknown-manager"));
@@ -226,7 +214,7 @@ async fn a_page_that_would_be_too_long_ends_earlier_and_says_where_the_next_one_
 
 #[tokio::test]
 async fn max_affected_is_a_limit_on_changes() {
-    let world = acme_with(contacts()).await;
+    let world = acme_with(of_every_access()).await;
     let state = access(&world, "acme", 1..=6).await;
     let writes = world.trips.spent().writes;
     // Five of the six would be changed; the sixth is as asked.
@@ -404,7 +392,7 @@ fn in_millis(millis: u64) -> Deadline {
 
 #[tokio::test]
 async fn a_run_out_of_time_is_handed_over_and_workers_make_it_whole() {
-    let world = acme_with(contacts()).await;
+    let world = acme_with(of_every_access()).await;
     let state = access(&world, "acme", 1..=6).await;
     let job_id = Uuid::now_v7();
     let run = engine_run(&world, private(&[SAM]), job_id, &out_of_time()).await.unwrap();
@@ -433,7 +421,7 @@ async fn a_run_out_of_time_is_handed_over_and_workers_make_it_whole() {
 
 #[tokio::test]
 async fn a_preview_out_of_time_is_none_and_a_limited_run_is_counted_by_workers() {
-    let world = acme_with(contacts()).await;
+    let world = acme_with(of_every_access()).await;
     let state = access(&world, "acme", 1..=6).await;
     // One of the six is as asked.
     for (most, ends, updated) in [(4, State::Failed, 0), (5, State::Done, 5)] {

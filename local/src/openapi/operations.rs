@@ -1,5 +1,7 @@
 //! What is said of each endpoint: a row for each.
 
+use models::request::ListContacts;
+
 /// What is described of an endpoint, beside what all have in common.
 pub(super) struct Operation {
     pub(super) method: &'static str,
@@ -191,23 +193,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         tag: "contacts",
         summary: "The contacts that a filter selects and the caller may see",
         description: "Latest first, unless told otherwise.",
-        query: &[
-            "tags",
-            "contactStage",
-            "contactType",
-            "contactListView",
-            "fromDate",
-            "toDate",
-            "filterValue",
-            "responsibleid",
-            "isShared",
-            "sortBy",
-            "sortOrder",
-            "count",
-            "startIndex",
-            "total",
-            "fields",
-        ],
+        query: ListContacts::PARAMETERS,
         headers: &[],
         body: None,
         answers: &[shown(Shows::List("Contact"), "A page of the list.")],

@@ -154,30 +154,32 @@ pub struct ListContacts {
 }
 
 impl ListContacts {
+    /// The parameters of the query.
+    pub const PARAMETERS: &[&str] = &[
+        "tags",
+        "contactStage",
+        "contactType",
+        "contactListView",
+        "fromDate",
+        "toDate",
+        "filterValue",
+        "responsibleid",
+        "isShared",
+        "sortBy",
+        "sortOrder",
+        "count",
+        "startIndex",
+        "total",
+        "fields",
+    ];
+
     /// Reads the query string; dates without an offset are meant in `zone`.
     ///
     /// # Errors
     ///
     /// [`Invalid`] names every parameter that is unknown or of a wrong type.
     pub fn parse(query: &str, zone: &TimeZone) -> Result<Self, Invalid> {
-        const KNOWN: &[&str] = &[
-            "tags",
-            "contactStage",
-            "contactType",
-            "contactListView",
-            "fromDate",
-            "toDate",
-            "filterValue",
-            "responsibleid",
-            "isShared",
-            "sortBy",
-            "sortOrder",
-            "count",
-            "startIndex",
-            "total",
-            "fields",
-        ];
-        let mut fields = Fields::form(query.as_bytes(), KNOWN, "query parameter of this endpoint")?;
+        let mut fields = Fields::form(query.as_bytes(), Self::PARAMETERS, "query parameter of this endpoint")?;
         fields.most_values = MAX_QUERY_VALUES;
         let filter_value = fields.filter_value("filterValue");
         let filter = fields.filter(filter_value.as_deref(), zone);
