@@ -95,10 +95,7 @@ validate: $(TOOLS)/python.stamp ## Checks template.yaml: cfn-lint and sam valida
 	$(LOCAL_ENV) cfn-lint template.yaml
 	$(LOCAL_ENV) sam validate --lint
 
-# Functions that came out alike are put together (`--icf`), a fiftieth of each program. The linker that Rust uses for
-# x86_64 can do that; a bare `sam build` leaves it out.
 .PHONY: build
-build: export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS = -C link-arg=-Wl,--icf=all
 build: rust $(TOOLS)/python.stamp ## Builds the functions for Lambda (ARCH=arm64 or x86_64, default this machine's)
 	@test -d "$$(rustc --print target-libdir --target $(RUST_TARGET))" || \
 	  { echo "make: Rust's library for $(RUST_TARGET) is missing: rustup target add $(RUST_TARGET), or choose another ARCH" >&2; exit 1; }
