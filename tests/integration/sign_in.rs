@@ -41,7 +41,7 @@ fn account(portal: &str, user: Uuid) -> Account {
 
 /// The accounts that an attempt gets to; none when it is locked.
 async fn attempt(world: &World, pair: &Pair, password: &str) -> Option<Vec<Account>> {
-    match world.store.begin_sign_in(pair, world.app.now()).await.unwrap() {
+    match world.store.begin_sign_in(pair, None, world.app.now()).await.unwrap() {
         SignIn::Begun(candidates) => Some(candidates.matching(password).into_iter().cloned().collect()),
         SignIn::Locked(_) => None,
     }
@@ -96,6 +96,14 @@ async fn an_address_signs_in_to_no_more_portals_than_are_looked_at() {
     let world = World::with(&lines(values)).await.unwrap();
     let expected: Vec<Account> = (0..MAX_ACCOUNTS).map(|number| account(&format!("portal-{number}"), MIKE)).collect();
     assert_eq!(signs_in(&world, MIKES, PASSWORD).await, expected);
+    // One that is named is looked at, however many there are, and alone.
+    let last = id(&format!("portal-{MAX_ACCOUNTS}"));
+    match world.store.begin_sign_in(&pair(MIKES), Some(&last), world.app.now()).await.unwrap() {
+        SignIn::Begun(candidates) => {
+            assert_eq!(candidates.matching(PASSWORD), [&Account { portal: last, user: MIKE }]);
+        }
+        SignIn::Locked(_) => panic!("a first attempt is locked"),
+    }
 }
 
 /// What an attempt asks of the table: calls, rounds of them, units.
@@ -135,7 +143,7 @@ async fn the_sixth_attempt_of_a_minute_is_refused_for_users_and_for_nobody() {
             assert_eq!(attempt(&world, &pair, "wrong horse").await, Some(Vec::new()));
             pass(&world, SignedDuration::from_secs(1));
         }
-        let locked = world.store.begin_sign_in(&pair, world.app.now()).await.unwrap();
+        let locked = world.store.begin_sign_in(&pair, None, world.app.now()).await.unwrap();
         let SignIn::Locked(locked) = locked else { panic!("{locked:?}") };
         assert_eq!(locked.wait, duration(SIGN_IN_LOCK_MILLIS) - SignedDuration::from_secs(1));
         // Neither another address of the network nor another user is locked.
@@ -155,7 +163,7 @@ async fn of_guesses_made_at_once_five_are_looked_at() {
     let world = acme_with([member(MIKE, Some(MIKES), Some(PASSWORD))]).await;
     for email in [MIKES, "nobody@example.com"] {
         let pair = pair(email);
-        let guesses = join_all((0..12).map(|_| world.store.begin_sign_in(&pair, world.app.now()))).await;
+        let guesses = join_all((0..12).map(|_| world.store.begin_sign_in(&pair, None, world.app.now()))).await;
         let begun = guesses.into_iter().filter(|guess| matches!(guess, Ok(SignIn::Begun(_)))).count();
         assert_eq!(begun, SIGN_IN_ATTEMPTS, "{email}");
     }

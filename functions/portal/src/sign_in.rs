@@ -22,22 +22,21 @@ pub(crate) const ENDPOINT: Endpoint = Endpoint {
     admits: Admits::Anyone(|call| handle(call).boxed()),
 };
 
-/// Passwords that are looked at at once, each with some 19 MiB of memory: as many as the laptop has cores to spare. A
-/// Lambda function has one call at a time.
+/// Passwords that are looked at at once, each with some 19 MiB of memory. A Lambda function has one call at a time.
 static AT_ONCE: Semaphore = Semaphore::const_new(2);
 
-/// The same round trips in the same order and the same work, whether there is such a user or not.
+/// The same round trips in the same order and the same work, whether there is no such user or one, in one portal and with
+/// a hash as they are made here.
 async fn handle(call: Incoming<'_>) -> Result<Answer, Failure> {
     call.query().finish()?;
     let SignInRequest { user_name, password, portal } = SignInRequest::parse(call.body()?)?;
     let store = &call.app.store;
     let pair = Pair { address: call.address(), email: user_name };
-    let candidates = match store.begin_sign_in(&pair, call.now).await? {
+    let candidates = match store.begin_sign_in(&pair, portal.as_ref(), call.now).await? {
         SignIn::Begun(candidates) => candidates,
         SignIn::Locked(locked) => return Err(Failure::SignInLocked(locked)),
     };
-    let mut accounts = matching(candidates, password).await?;
-    accounts.retain(|account| portal.as_ref().is_none_or(|portal| account.portal == *portal));
+    let accounts = matching(candidates, password).await?;
     let account = match &accounts[..] {
         [] => return Err(Failure::SignInRefused),
         [account] => account,
@@ -59,8 +58,12 @@ async fn handle(call: Incoming<'_>) -> Result<Answer, Failure> {
 /// The accounts that have the password, found out beside what else this machine does.
 async fn matching(candidates: Candidates, password: String) -> Result<Vec<Account>, Failure> {
     let internal = |error: &dyn std::error::Error| Failure::Internal(error.to_string());
-    let _permit = AT_ONCE.acquire().await.map_err(|error| internal(&error))?;
-    let compare = move || candidates.matching(&password).into_iter().cloned().collect();
+    let permit = AT_ONCE.acquire().await.map_err(|error| internal(&error))?;
+    // The permit goes along: who hangs up ends the call, and not the work.
+    let compare = move || {
+        let _permit = permit;
+        candidates.matching(&password).into_iter().cloned().collect()
+    };
     tokio::task::spawn_blocking(compare).await.map_err(|error| internal(&error))
 }
 

@@ -9,7 +9,8 @@
 //! 3. [`Store::admit`] writes the token of an attempt that succeeded and forgets its attempts.
 //!
 //! An attempt after others that failed within the minute is counted by three calls in place of one, again whether there
-//! is such a user or not.
+//! is such a user or not. Only an address that is known in several portals, none of which is named, takes a look at as
+//! many passwords.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use models::id::PortalId;
@@ -105,11 +106,16 @@ pub enum SignIn {
 }
 
 impl Store {
-    /// Counts an attempt to sign in at `now` and reads what its password is to be compared with, in two round trips and
-    /// for 1 write unit and 3 read units; 2 more of these for each further portal that the address is known in, and 1 of
-    /// each when the pair has tried of late.
-    pub async fn begin_sign_in(&self, pair: &Pair, now: Moment) -> Result<SignIn, StoreError> {
-        let (begun, accounts) = futures::try_join!(self.begin_attempt(pair, now), self.accounts(&pair.email))?;
+    /// Counts an attempt to sign in at `now` and reads what its password is to be compared with, in `portal` or wherever
+    /// the address is known: in two round trips and for 1 write unit and 3 read units; 2 more of these for each further
+    /// portal, and 1 of each when the pair has tried of late.
+    pub async fn begin_sign_in(
+        &self,
+        pair: &Pair,
+        portal: Option<&PortalId>,
+        now: Moment,
+    ) -> Result<SignIn, StoreError> {
+        let (begun, accounts) = futures::try_join!(self.begin_attempt(pair, now), self.accounts(&pair.email, portal))?;
         match begun {
             Ok(()) => self.candidates(&pair.email, accounts).await.map(SignIn::Begun),
             Err(locked) => Ok(SignIn::Locked(locked)),
@@ -166,10 +172,15 @@ impl Store {
         }
     }
 
-    /// Reads whose an e-mail address is, in each portal; at most [`MAX_ACCOUNTS`]: 1 read unit.
-    async fn accounts(&self, email: &Email) -> Result<Vec<Account>, StoreError> {
-        let part = Part { consistent: true, most: Some(MAX_ACCOUNTS), ..Part::default() };
-        let items = self.query_part(&Range::Addresses(email.clone()), part).await?;
+    /// Reads whose an e-mail address is, in `portal` or in each; at most [`MAX_ACCOUNTS`]: 1 read unit.
+    async fn accounts(&self, email: &Email, portal: Option<&PortalId>) -> Result<Vec<Account>, StoreError> {
+        let items = match portal {
+            Some(portal) => self.get(&Key::Address(email.clone(), portal.clone())).await?.into_iter().collect(),
+            None => {
+                let part = Part { consistent: true, most: Some(MAX_ACCOUNTS), ..Part::default() };
+                self.query_part(&Range::Addresses(email.clone()), part).await?
+            }
+        };
         let account = |item: &Item| match items::key_of(item)? {
             Key::Address(_, portal) => Ok(Account { portal, user: items::uuid(item, USER)? }),
             other => Err(StoreError::Corrupt(format!("{other:?} is no e-mail address"))),
