@@ -14,9 +14,8 @@ use std::collections::BTreeSet;
 
 use api::Endpoint;
 use api::failure::KINDS;
-use api::negotiation::Suffix;
 use models::portal::Scope;
-use models::wire::KeyStyle;
+use models::wire::{KeyStyle, Suffix};
 use serde_json::{Map, Value, json};
 
 use crate::endpoints;

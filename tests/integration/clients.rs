@@ -1,4 +1,5 @@
-//! Clients that were written for ONLYOFFICE's server, unchanged: the browser's and one in Go.
+//! Calls as clients send them that were written for ONLYOFFICE's server: its browser client, with the number that this puts
+//! behind every URL, and one in Go.
 
 use models::access::ShareType;
 use serde_json::{Value, json};
@@ -35,7 +36,7 @@ async fn the_browser_client_reads_lists_and_sets_access() {
     let world = world().await;
     // jQuery writes an array as name[]=.
     let body = format!("isShared=false&managerList%5B%5D={MIKE}&managerList%5B%5D={SAM}");
-    let reply = form(&world, "PUT", "crm/contact/1/access.json", ADA_TOKEN, &body).await;
+    let reply = form(&world, "PUT", "crm/contact/1/access.json?__=482913", ADA_TOKEN, &body).await;
     assert_eq!(reply.status, 200, "{}", reply.text);
     assert_eq!(reply.json()["statusCode"], 200);
     let shown = response(&reply);
@@ -43,19 +44,24 @@ async fn the_browser_client_reads_lists_and_sets_access() {
     assert_eq!(shown["accessList"][0]["id"], MIKE.to_string());
     assert_eq!(access_of(&world, 1).await.access, private(&[MIKE, SAM]));
 
-    let reply = world.contact("1/access.json", ADA_TOKEN).await.unwrap();
+    let reply = world.contact("1/access.json?__=7", ADA_TOKEN).await.unwrap();
     let listed = response(&reply);
     assert_eq!(listed.as_array().unwrap().len(), 2, "{}", reply.text);
     assert_eq!(listed[1]["displayName"], "Sam");
 
     let body = "contactid%5B%5D=2&contactid%5B%5D=3&isShared=false&managerList=";
-    let reply = form(&world, "PUT", "crm/contact/access.json", ADA_TOKEN, body).await;
+    let reply = form(&world, "PUT", "crm/contact/access.json?__=1", ADA_TOKEN, body).await;
     assert_eq!(reply.status, 200, "{}", reply.text);
     assert_eq!(response(&reply).as_array().unwrap().len(), 2);
     assert_eq!(access_of(&world, 3).await.access, private(&[]));
+    // The panel for several contacts has other names.
+    let body = format!("contactid%5B%5D=2&isPrivate=true&accessList%5B%5D={SAM}&accessList%5B%5D={ADA}");
+    let reply = form(&world, "PUT", "crm/contact/access.json?__=2", ADA_TOKEN, &body).await;
+    assert_eq!(reply.status, 200, "{}", reply.text);
+    assert_eq!(access_of(&world, 2).await.access, private(&[SAM, ADA]));
 
     let path = "filter.json?tags%5B%5D=VIP&contactStage=1&contactListView=all&isShared=false&sortBy=displayname\
-                &sortOrder=descending&Count=2&startIndex=0&filterValue=";
+                &sortOrder=descending&Count=2&startIndex=0&filterValue=&fromDate=2020-01-01T00-00-00&__=999999";
     let reply = world.contact(path, ADA_TOKEN).await.unwrap();
     let envelope = reply.json();
     assert_eq!(reply.status, 200, "{}", reply.text);
@@ -69,7 +75,7 @@ async fn the_browser_client_reads_lists_and_sets_access() {
     assert_eq!(names, ["Contact 3", "Contact 2"]);
     assert_eq!(reply.header("x-total-count"), "3");
 
-    let reply = world.call("GET", "/api/2.0/people/@self.json", ADA_TOKEN, &[], "").await.unwrap();
+    let reply = world.call("GET", "/api/2.0/people/@self.json?__=3", ADA_TOKEN, &[], "").await.unwrap();
     let me = response(&reply);
     assert_eq!((&me["id"], &me["userName"], &me["isAdmin"]), (&json!(ADA), &json!(EMAIL), &json!(true)));
     let encoded = world.call("GET", "/api/2.0/people/%40self.json", ADA_TOKEN, &[], "").await.unwrap();
@@ -121,6 +127,15 @@ async fn a_form_has_the_faults_of_json() {
     check("crm/contact/access.json", "isShared=true&contactid[]=1&contactid[]=x", &["contactid[1]"]).await;
     check("crm/contact/filter/access.json", "isPrivate=true&contactStage=warm&toDate=", &["contactStage[0]", "toDate"])
         .await;
+    // A blank input is no wish to change everyone's.
+    let blank = "isPrivate=true&tags=&contactStage=&contactType=&contactListView=&managerList=";
+    let fields = ["tags", "contactStage", "contactType", "contactListView"];
+    check("crm/contact/filter/access.json", blank, &fields).await;
+    check("crm/contact/access.json", "contactid=1&isShared=true&isPrivate=true", &["isShared"]).await;
+    check("crm/contact/access.json?__=1&_=1", "contactid=1&isShared=true", &["_"]).await;
+    let rule = format!("crm/access/rules/{}.json", Uuid::now_v7());
+    check(&rule, "cron=0+2+*+*+*&target[isPrivate]=true&filter[tags]=", &["filter.tags"]).await;
+    check(&rule, "cron=0+2+*+*+*&target[ISPRIVATE]=true&Filter[Tag]=x", &["filter.Tag"]).await;
     for id in 1..=3 {
         assert_eq!(access_of(&world, id).await.revision, None);
     }
@@ -144,7 +159,7 @@ async fn a_rule_is_set_by_a_form_too() {
     let world = world().await;
     let id = Uuid::now_v7();
     let body = format!(
-        "filter[tags][]=vip&filter[contactListView]=0&target[isPrivate]=true&target[managerList][]={MIKE}\
+        "Filter[Tags][]=vip&filter[contactListView]=0&target[isPrivate]=true&target[managerList][]={MIKE}\
          &cron=0+2+*+*+*&enabled=false"
     );
     let reply = form(&world, "PUT", &format!("crm/access/rules/{id}.json"), ADA_TOKEN, &body).await;

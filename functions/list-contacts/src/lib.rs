@@ -24,7 +24,7 @@ pub const ENDPOINT: Endpoint = Endpoint {
 async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
     let (store, portal_id) = (&call.app.store, &call.grant.portal);
     // In which zone the dates are meant is known later; which tags there are is not told by it.
-    let tags = ListContacts::parse(call.query_text(), &TimeZone::UTC)?.filter.tags;
+    let tags = ListContacts::parse(&call.query_text(), &TimeZone::UTC)?.filter.tags;
     let (people, lists, tags, names) = futures::try_join!(
         store.portal_and_users(portal_id, [call.grant.user]),
         store.lists(portal_id),
@@ -34,10 +34,10 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
     let (portal, users) = people;
     let caller = users.get(&call.grant.user).ok_or(Failure::Unauthenticated)?.caller();
     let portal = portal.ok_or(Failure::Unauthenticated)?;
-    let request = ListContacts::parse(call.query_text(), &portal.time_zone)?;
+    let request = ListContacts::parse(&call.query_text(), &portal.time_zone)?;
 
     let statistics = Statistics { stages: lists.stage_counts, tags };
-    let plan = plan(&request.filter, &statistics, portal.shards, call.now);
+    let plan = plan(&request.filter, &statistics, portal.shards);
     let listing = Listing {
         portal: portal_id,
         filter: &request.filter,

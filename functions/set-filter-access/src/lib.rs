@@ -39,7 +39,7 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
     users.extend(managers);
     let statistics = store.statistics(portal_id, &request.filter.tags, &lists.stage_counts).await?;
 
-    let plan = plan(&request.filter, &statistics, portal.shards, call.now);
+    let plan = plan(&request.filter, &statistics, portal.shards).created_before(call.now);
     let run = FilterRun {
         portal: portal.id,
         caller,
@@ -69,8 +69,9 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
             None => return Err(failure),
         },
     };
-    let more = page.start_index as u64 + (asked as u64) < counts.updated + counts.unchanged;
-    let page = ListPage { start_index: page.start_index, asked, more, total: None };
+    let total = counts.updated + counts.unchanged;
+    let more = page.start_index as u64 + (asked as u64) < total;
+    let page = ListPage { start_index: page.start_index, asked, more, total: Some(total) };
     Ok(Answer::contacts(call.wanted, &contacts, page, fields.as_ref())?
         .with_counts(&counts)
         .with_job(job)

@@ -9,16 +9,20 @@ use models::limits::{
 use models::listing::SortBy;
 use models::request::MAX_IDEMPOTENCY_KEY_BYTES;
 use models::rule::{MAX_CRON_BYTES, MAX_RULE_NAME_CHARS};
+use models::wire::Suffix;
 use serde_json::{Map, Value, json};
 
-/// A date, or a date with a time, with an offset or without one. 29 February is in every year here, and refused where
-/// the calendar has none.
-const DATE: &str = "^(?:[1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|\
-                    (?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))(?:T(?:[01][0-9]|2[0-3]):[0-5][0-9]:\
+/// A date, or a date with a time, with an offset or without one. 29 February is in leap years only.
+const DATE: &str = "^(?:(?:[1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|\
+                    (?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))|\
+                    (?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:0[48]|[2468][048]|[13579][26])00)-02-29)(?:T(?:[01][0-9]|2[0-3]):[0-5][0-9]:\
                     [0-5][0-9](?:\\.[0-9]{1,9})?(?:Z|[+-](?:0[0-9]|1[0-4]):[0-5][0-9])?)?$";
 
 /// An e-mail address: one @, and neither spaces nor control characters nor #.
 const EMAIL: &str = "^[^@#\\s\\x00-\\x1f\\x7f-\\x9f]+@[^@#\\s\\x00-\\x1f\\x7f-\\x9f]+$";
+
+/// What an array of managers is called.
+const MANAGER_LISTS: [&str; 2] = ["managerList", "accessList"];
 
 /// The demo's Nancy Davolio.
 const MANAGER: &str = "4e6f7274-6877-8e64-8000-000000000001";
@@ -72,32 +76,19 @@ fn tag() -> Value {
     json!({ "type": "string", "minLength": 1, "maxLength": MAX_TAG_BYTES, "pattern": PATTERN })
 }
 
-/// The same schema for a form: an array of one can be the value alone, and an empty one an empty text.
-fn in_form(schema: Value) -> Value {
-    match schema {
-        Value::Object(mut members) if members.get("type").is_some_and(|kind| kind == "array") => {
-            let description = members.remove("description").unwrap_or_default();
-            let alone = members.get("items").cloned().unwrap_or_default();
-            json!({ "anyOf": [members, alone, { "const": "" }], "description": description })
-        }
-        Value::Object(mut members) if members.contains_key("anyOf") => {
-            if let Some(any) = members.get_mut("anyOf").and_then(Value::as_array_mut) {
-                any.push(json!({ "const": "" }));
-            }
-            Value::Object(members)
-        }
-        other => other,
-    }
-}
-
-/// The members of a form, of which one that must have a value is none that can be empty.
+/// The members of a form: an array of one can be the value alone, and no managers an empty text.
 fn form_of(mut body: Value) -> Value {
-    if let Some(members) = body["properties"].as_object_mut() {
-        for (name, schema) in members {
-            if name != "contactid" {
-                *schema = in_form(schema.take());
-            }
+    let Some(members) = body["properties"].as_object_mut() else { return body };
+    for (name, schema) in members.iter_mut().filter(|(_, schema)| schema["type"] == "array") {
+        let description = schema["description"].take();
+        let mut any = vec![schema.clone(), schema["items"].clone()];
+        if let Some(array) = any[0].as_object_mut() {
+            array.remove("description");
         }
+        if MANAGER_LISTS.iter().any(|list| name.contains(list)) {
+            any.push(json!({ "const": "" }));
+        }
+        *schema = json!({ "anyOf": any, "description": description });
     }
     body
 }
@@ -149,8 +140,17 @@ fn set_contacts() -> Value {
     });
     let contacts =
         json!({ "anyOf": [contact_id(), several], "description": "The contacts, in the order of the answer." });
-    let members = [("contactid", contacts), ("isShared", boolean(SHARED)), ("managerList", managers())];
-    exactly(fields(members), &["contactid", "isShared"])
+    let members = fields([
+        ("contactid", contacts),
+        ("isShared", boolean(SHARED)),
+        ("managerList", managers()),
+        ("isPrivate", boolean("The opposite of isShared, in place of it.")),
+        ("accessList", array(user(), "The same as managerList, in place of it.")),
+    ]);
+    let mut body = exactly(members, &["contactid"]);
+    body["oneOf"] = json!([{ "required": ["isShared"] }, { "required": ["isPrivate"] }]);
+    body["not"] = json!({ "required": ["managerList", "accessList"] });
+    body
 }
 
 fn target() -> Map<String, Value> {
@@ -201,7 +201,7 @@ fn sign_in() -> Value {
     });
     let portal = json!({
         "type": "string", "maxLength": MAX_PORTAL_BYTES, "pattern": "^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$",
-        "description": "Which portal, for who has the same address and password in several.",
+        "description": "Which portal, for whose address is known in several.",
     });
     let password = json!({ "type": "string", "format": "password", "description": "The user's password." });
     exactly(fields([("userName", name), ("password", password), ("portal", portal)]), &["userName", "password"])
@@ -278,6 +278,7 @@ fn all() -> [Body; 5] {
             examples: vec![
                 both("Two contacts", json!({ "contactid": [1, 2], "isShared": false, "managerList": [MANAGER] })),
                 both("One contact", json!({ "contactid": 3, "isShared": true })),
+                both("As ONLYOFFICE's panel", json!({ "contactid": [1], "isPrivate": true, "accessList": [MANAGER] })),
             ],
         },
         Body {
@@ -292,7 +293,10 @@ fn all() -> [Body; 5] {
                         "toDate": "1998-04-30T12:00:00Z", "isPrivate": true, "managerList": [MANAGER],
                     }),
                 ),
-                both("By type", json!({ "contactType": 2, "contactListView": 2, "isPrivate": false })),
+                both(
+                    "By type",
+                    json!({ "contactType": 2, "contactListView": 2, "fromDate": "1996-02-29", "isPrivate": false }),
+                ),
             ],
         },
         Body {
@@ -349,7 +353,7 @@ pub(super) fn parameters() -> Value {
     let rule = json!({
         "type": "string", "minLength": 1, "maxLength": MAX_RULE_NAME_CHARS,
         "pattern": "^[A-Za-z0-9._-]*[A-Za-z0-9_-][A-Za-z0-9._-]*$",
-        "not": { "pattern": "\\.(?:json|xml)$" },
+        "not": { "pattern": format!("(?:{})$", Suffix::ALL.map(|suffix| suffix.text().replace('.', "\\.")).join("|")) },
     });
     put("path", "name", rule, "The name of the standing rule; case counts.");
 

@@ -1,5 +1,6 @@
 //! A call: the request with what every handler asks of it.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use models::moment::Moment;
 use models::portal::{Grant, Scope, User};
 use models::request::{MAX_IDEMPOTENCY_KEY_BYTES, Query, RequestBody};
 use models::rule::RuleName;
+use models::wire::Suffix;
 use sha2::{Digest as _, Sha256};
 use store::idempotency::{Fingerprint, KeyOf};
 use tokio::time::Instant;
@@ -24,7 +26,7 @@ use uuid::Uuid;
 use crate::answer::revision_text;
 use crate::app::App;
 use crate::failure::Failure;
-use crate::negotiation::{self, BodyType, Suffix, Wanted};
+use crate::negotiation::{self, BodyType, Wanted};
 
 /// A call before anyone asks who makes it.
 #[derive(Debug)]
@@ -147,9 +149,16 @@ impl<'a> Incoming<'a> {
         Query::new(form_urlencoded::parse(text.as_bytes()).map(|(name, value)| (name.into_owned(), value.into_owned())))
     }
 
-    /// The query as it was sent.
-    pub fn query_text(&self) -> &str {
-        self.request.uri().query().unwrap_or_default()
+    /// The query as it was sent, without what ONLYOFFICE's browser client puts into every one so that no cache answers:
+    /// a number, as in `__=482913`.
+    pub fn query_text(&self) -> Cow<'_, str> {
+        const UNCACHED: &str = "__=";
+        let text = self.request.uri().query().unwrap_or_default();
+        if self.suffix.is_none() || !text.contains(UNCACHED) {
+            return Cow::Borrowed(text);
+        }
+        let meant: Vec<&str> = text.split('&').filter(|pair| !pair.starts_with(UNCACHED)).collect();
+        Cow::Owned(meant.join("&"))
     }
 
     /// The address that the call came from, as the gateway saw it; empty where that is not known.
@@ -259,10 +268,9 @@ impl<'a> Call<'a> {
         let mut digest = Sha256::new();
         let request = &self.request;
         let conditions = request.headers().get_all(IF_MATCH).iter().map(lambda_http::http::HeaderValue::as_bytes);
-        let target = request.uri().path_and_query().map_or("", |target| target.as_str());
-        for part in
-            [request.method().as_str().as_bytes(), target.as_bytes(), self.bytes()].into_iter().chain(conditions)
-        {
+        let (path, query) = (request.uri().path(), self.query_text());
+        let parts = [request.method().as_str().as_bytes(), path.as_bytes(), query.as_bytes(), self.bytes()];
+        for part in parts.into_iter().chain(conditions) {
             // Lengths keep what ends one part from being read as the beginning of the next.
             digest.update((part.len() as u64).to_be_bytes());
             digest.update(part);

@@ -8,6 +8,7 @@ use lambda_http::{Body, Request, RequestExt as _};
 use models::job::{Job, Kind};
 use models::limits::{self, ANSWER_RESERVE_MILLIS, IDEMPOTENCY_HOURS, SYNCHRONOUS_RUN_MILLIS};
 use models::portal::Scope;
+use models::wire::Suffix;
 use store::idempotency::Reservation;
 use tracing::Instrument as _;
 use uuid::Uuid;
@@ -17,7 +18,7 @@ use crate::app::App;
 use crate::call::{Call, Incoming, Replay};
 use crate::contacts::accepted;
 use crate::failure::Failure;
-use crate::negotiation::{self, Suffix, Wanted};
+use crate::negotiation::{self, Wanted};
 
 /// Milliseconds after which a call that was not answered never will be.
 const ANSWERED_MILLIS: u64 = SYNCHRONOUS_RUN_MILLIS + ANSWER_RESERVE_MILLIS;

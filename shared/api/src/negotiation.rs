@@ -6,8 +6,8 @@ use headers_accept::Accept;
 use lambda_http::http::HeaderMap;
 use lambda_http::http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE};
 use mediatype::names::{APPLICATION, JSON, TEXT, XML};
-use mediatype::{MediaType, Name, ReadParams as _};
-use models::wire::{Envelope, Format, Shape};
+use mediatype::{MediaType, MediaTypeBuf, Name, ReadParams as _};
+use models::wire::{Envelope, Format, Shape, Suffix};
 
 use crate::failure::Failure;
 
@@ -37,34 +37,6 @@ impl Wanted {
     }
 }
 
-/// What a path ends in to say how its answer is to be written, as those that ONLYOFFICE's own clients call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Suffix {
-    /// `.json`
-    Json,
-    /// `.xml`
-    Xml,
-}
-
-impl Suffix {
-    /// Every suffix.
-    pub const ALL: [Self; 2] = [Self::Json, Self::Xml];
-
-    /// The suffix as it stands in a path.
-    pub const fn text(self) -> &'static str {
-        match self {
-            Self::Json => ".json",
-            Self::Xml => ".xml",
-        }
-    }
-
-    /// The suffix of a path or of a path's parameter, and what stands before it.
-    pub fn split(path: &str) -> (&str, Option<Self>) {
-        let found = Self::ALL.into_iter().find_map(|suffix| Some((path.strip_suffix(suffix.text())?, Some(suffix))));
-        found.unwrap_or((path, None))
-    }
-}
-
 /// How the answer of a call is to be written; none when `Accept` admits neither JSON nor XML. A suffix says more than
 /// `Accept` does: it decides.
 pub(crate) fn wanted(headers: &HeaderMap, suffix: Option<Suffix>) -> Option<Wanted> {
@@ -88,12 +60,22 @@ fn accepted(headers: &HeaderMap) -> Option<(Format, &'static str)> {
     }
     // A header that does not parse expresses no wish.
     let Ok(accept) = Accept::from_str(&text) else { return Some(JSON) };
-    let chosen = accept.negotiate(&AVAILABLE)?;
+    let chosen = without_parameters(&accept).unwrap_or(accept).negotiate(&AVAILABLE)?;
     Some(match (chosen.ty == TEXT, chosen.subty == mediatype::names::JSON) {
         (_, true) => JSON,
         (true, _) => (Format::Xml, "text/xml; charset=utf-8"),
         (false, _) => (Format::Xml, "application/xml; charset=utf-8"),
     })
+}
+
+/// The header with no parameter of its types but their weight. `application/json; charset=utf-8` asks for what there is,
+/// and would otherwise be compared with what has no parameter.
+fn without_parameters(accept: &Accept) -> Option<Accept> {
+    let range = |range: &MediaTypeBuf| match range.get_param(mediatype::names::Q) {
+        Some(weight) => format!("{};q={weight}", range.essence()),
+        None => range.essence().to_string(),
+    };
+    Accept::from_str(&accept.media_types().map(range).collect::<Vec<_>>().join(", ")).ok()
 }
 
 /// Whether the caller takes an answer that is compressed by gzip (RFC 9110, section 12.5.3).
@@ -173,6 +155,11 @@ mod tests {
         check("text/html, application/xml;q=0.9, */*;q=0.8", APPLICATION);
         check("image/png", None);
         check("application/json;q=0", None);
+        check("application/json; charset=utf-8", JSON);
+        check("application/json;odata=verbose;q=0.9, text/xml;q=0.5", JSON);
+        check("text/xml; charset=utf-8, */*;q=0.1", TEXT);
+        check("application/json;v=1;q=0.1, application/json, text/xml;q=0.5", JSON);
+        check("application/json; charset=utf-8; q=0", None);
     }
 
     #[test]
@@ -185,9 +172,6 @@ mod tests {
         check("*/*", Suffix::Xml, Some("text/xml; charset=utf-8"));
         check("application/xml", Suffix::Xml, Some("application/xml; charset=utf-8"));
         check("image/png", Suffix::Json, None);
-        assert_eq!(Suffix::split("/contact/12.json"), ("/contact/12", Some(Suffix::Json)));
-        assert_eq!(Suffix::split("nightly.xml"), ("nightly", Some(Suffix::Xml)));
-        assert_eq!(Suffix::split("nightly.v2"), ("nightly.v2", None));
     }
 
     #[test]

@@ -81,13 +81,18 @@ fn path(name: &str) -> Option<Vec<Cow<'_, str>>> {
     (path.len() <= 1 + MAX_DEPTH && !first.is_empty() && path.iter().all(is_plain)).then_some(path)
 }
 
-/// Reads a form. Names are compared without case with those that are `known`, as ONLYOFFICE's clients write them in
-/// several ways.
+/// A name as it is known, when it is known without case.
+fn as_known<'a>(name: &'a str, known: &[&'a str]) -> Cow<'a, str> {
+    Cow::Borrowed(known.iter().copied().find(|known| known.eq_ignore_ascii_case(name)).unwrap_or(name))
+}
+
+/// Reads a form. Names are compared without case with those that are `known`, and within brackets with those that are
+/// `members` of what has any, as ONLYOFFICE's clients write them in several ways.
 ///
 /// # Errors
 ///
 /// [`Invalid`] names every name that is not written as a form's names are, or that stands for two things at once.
-pub(crate) fn parse(form: &[u8], known: &[&str]) -> Result<Map<String, Value>, Invalid> {
+pub(crate) fn parse(form: &[u8], known: &[&str], members: &[&str]) -> Result<Map<String, Value>, Invalid> {
     let mut root: BTreeMap<String, Node> = BTreeMap::new();
     let mut faults = Vec::new();
     let fault = |name: &str, message: &str| Fault { field: shown(name).into_owned(), message: message.to_owned() };
@@ -101,9 +106,10 @@ pub(crate) fn parse(form: &[u8], known: &[&str]) -> Result<Map<String, Value>, I
             faults.push(fault(&name, MISWRITTEN));
             continue;
         };
+        let folded = path.iter().zip([known].into_iter().chain(std::iter::repeat(members)));
+        let path: Vec<Cow<'_, str>> = folded.map(|(segment, known)| as_known(segment, known)).collect();
         let Some((first, rest)) = path.split_first() else { continue };
-        let first = known.iter().find(|known| known.eq_ignore_ascii_case(first)).map_or(&**first, |known| known);
-        if !root.entry(first.to_owned()).or_default().put(rest, value.into_owned()) {
+        if !root.entry(first.clone().into_owned()).or_default().put(rest, value.into_owned()) {
             faults.push(fault(&name, MISWRITTEN));
         }
     }
@@ -128,7 +134,7 @@ mod tests {
     use super::*;
 
     fn check(form: &str, expected: &Value) {
-        let object = parse(form.as_bytes(), &["managerList", "filter"]).unwrap();
+        let object = parse(form.as_bytes(), &["managerList", "filter"], &["tags", "view"]).unwrap();
         assert_eq!(&Value::Object(object), expected, "{form}");
     }
 
@@ -145,6 +151,10 @@ mod tests {
             &json!({"filter": {"tags": ["vip", "a&b"], "view": "0"}}),
         );
         check("a", &json!({"a": ""}));
+        check(
+            "Filter[Tags][]=x&filter[TAGS][]=y&filter[other]=z",
+            &json!({"filter": {"tags": ["x", "y"], "other": "z"}}),
+        );
     }
 
     #[test]
@@ -160,7 +170,7 @@ mod tests {
             "a=1&a[]=2",
             "a[b]=1&a=2",
         ] {
-            let Err(Invalid { faults }) = parse(form.as_bytes(), &[]) else { panic!("{form} was read") };
+            let Err(Invalid { faults }) = parse(form.as_bytes(), &[], &[]) else { panic!("{form} was read") };
             assert_eq!(faults.len(), 1, "{form}: {faults:?}");
         }
     }
@@ -168,7 +178,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn any_bytes_are_read_or_refused(form in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
-            match parse(&form, &["tags"]) {
+            match parse(&form, &["tags"], &["tags"]) {
                 Ok(_) => {}
                 Err(Invalid { faults }) => proptest::prop_assert!((1..=MAX_FAULTS).contains(&faults.len())),
             }

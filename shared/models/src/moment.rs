@@ -1,5 +1,6 @@
 //! Instants in steps of 100 ns, the precision of the documents' `Created`.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use jiff::civil::{Date, DateTime};
@@ -139,6 +140,25 @@ fn is_beyond_calendar(text: &str) -> bool {
     })
 }
 
+/// The time of day as it is written elsewhere: ONLYOFFICE's browser client writes `2020-12-08T17-37-04`.
+fn with_colons(text: &str) -> Cow<'_, str> {
+    const MASK: &[u8] = b"T00-00-00";
+    let is_masked = |rest: &str| {
+        rest.len() >= MASK.len()
+            && rest
+                .bytes()
+                .zip(MASK)
+                .all(|(byte, mask)| if *mask == b'0' { byte.is_ascii_digit() } else { byte == *mask })
+    };
+    match text.split_at_checked(DATE_BYTES) {
+        Some((date, rest)) if is_masked(rest) => {
+            let (time, end) = rest.split_at(MASK.len());
+            Cow::Owned(format!("{date}{}{end}", time.replace('-', ":")))
+        }
+        _ => Cow::Borrowed(text),
+    }
+}
+
 fn start_of_day(date: Date, zone: &TimeZone) -> Result<Timestamp, NotAMoment> {
     // A day that starts in a gap of the clock starts after the gap.
     match date.to_zoned(zone.clone()).and_then(|zoned| zoned.start_of_day()) {
@@ -154,6 +174,7 @@ fn parse_timestamp(text: &str, zone: &TimeZone) -> Result<Timestamp, NotAMoment>
     if !starts_with_date || text.contains('[') {
         return Err(NotAMoment);
     }
+    let text = &*with_colons(text);
     if let Ok(timestamp) = text.parse::<Timestamp>() {
         return Ok(timestamp);
     }
@@ -243,6 +264,8 @@ mod tests {
         check("2020-12-08T17:37:04Z", Edge::To, "Europe/Riga", "2020-12-08T17:37:04.0000000Z");
         check("2020-12-08T17:37:04+02:00", Edge::From, "UTC", "2020-12-08T15:37:04.0000000Z");
         check("2020-12-08T17:37:04", Edge::From, "Europe/Riga", "2020-12-08T15:37:04.0000000Z");
+        check("2020-12-08T17-37-04", Edge::From, "Europe/Riga", "2020-12-08T15:37:04.0000000Z");
+        check("2020-12-08T17-37-04.5+02:00", Edge::From, "UTC", "2020-12-08T15:37:04.5000000Z");
         check("2020-12-08T17:37:04.00000001Z", Edge::From, "UTC", "2020-12-08T17:37:04.0000001Z");
         check("2020-12-08T17:37:04.00000009Z", Edge::To, "UTC", "2020-12-08T17:37:04.0000000Z");
     }
@@ -262,6 +285,9 @@ mod tests {
             "12:00",
             "+010000-01-01T00:00:00Z",
             "2020-12-08T25:00:00Z",
+            "2020-12-08T25-00-00",
+            "2020-12-08T17-37",
+            "2020-12-08T17-37:04",
             "2020-12-08junk",
             "2020-12-08T17:37:04[Europe/Riga]",
         ] {

@@ -53,6 +53,12 @@ impl Plan {
         Self { tests: tests(filter, &self.source), ..self.clone() }
     }
 
+    /// The same of contacts that were created before `moment`: a run is about those that there were when it started.
+    #[must_use]
+    pub fn created_before(self, moment: Moment) -> Self {
+        Self { to: self.to.min(moment.previous()), ..self }
+    }
+
     /// Whether an entry that was read is a match.
     pub fn selects(&self, entry: &IndexEntry) -> bool {
         self.tests.iter().all(|test| test.passes(entry))
@@ -79,12 +85,12 @@ impl Plan {
 /// same, and a filter of more tags than this is rare.
 pub const COUNTED_TAGS: usize = 100;
 
-/// Plans `filter` for a run that starts at `started`, over a portal of `shards` shards.
+/// Plans `filter` over a portal of `shards` shards.
 ///
 /// It reads the partition with the fewest contacts by the directory's counters: that of one of the filter's tags, or
 /// those of its stages. A filter with neither reads every stage, because each contact is in exactly one.
 /// The counters are estimates: they decide the cost, never the result. On a tie the tag is read, which is one partition.
-pub fn plan(filter: &Filter, statistics: &Statistics, shards: u16, started: Moment) -> Plan {
+pub fn plan(filter: &Filter, statistics: &Statistics, shards: u16) -> Plan {
     // Stage 0 holds the contacts without a stage; it is no entry of the directory.
     let known = |stage: &i32| *stage == 0 || statistics.stages.contains_key(stage);
     let stages: Vec<i32> = if filter.stages.is_empty() {
@@ -106,7 +112,7 @@ pub fn plan(filter: &Filter, statistics: &Statistics, shards: u16, started: Mome
         source,
         shards,
         from: filter.from_date.unwrap_or(Moment::MIN),
-        to: filter.to_date.unwrap_or(Moment::MAX).min(started.previous()),
+        to: filter.to_date.unwrap_or(Moment::MAX),
     }
 }
 

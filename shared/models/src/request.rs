@@ -73,7 +73,8 @@ impl SetContactAccess {
     }
 }
 
-/// The body of `PUT …/contact/access`.
+/// The body of `PUT …/contact/access`. The panel of ONLYOFFICE's browser client for several contacts writes `isPrivate`
+/// in place of `isShared` and `accessList` in place of `managerList`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SetContactsAccess {
     /// Which contacts: 1 to [`MAX_NAMED_CONTACTS`], each once, in the order of first mention.
@@ -89,12 +90,17 @@ impl SetContactsAccess {
     ///
     /// [`Invalid`] names every field that is missing, unknown or of a wrong type.
     pub fn parse<'a>(body: impl Into<RequestBody<'a>>) -> Result<Self, Invalid> {
-        let mut fields = Fields::parse(body.into(), &["contactid", "isShared", "managerList"])?;
+        const KNOWN: &[&str] = &["contactid", "isShared", "managerList", "isPrivate", "accessList"];
+        let mut fields = Fields::parse(body.into(), KNOWN)?;
         let contacts = fields.contacts("contactid");
-        let is_shared = fields.required_bool("isShared", "true makes the contacts public, false private");
-        let managers = fields.uuids("managerList");
+        let is_private = match fields.either("isShared", "isPrivate") {
+            "isPrivate" => fields.required_bool("isPrivate", "true makes the contacts private, false public"),
+            _ => !fields.required_bool("isShared", "true makes the contacts public, false private"),
+        };
+        let managers = fields.either("managerList", "accessList");
+        let managers = fields.uuids(managers);
         fields.finish()?;
-        Ok(Self { contacts, target: Access::requested(!is_shared, managers) })
+        Ok(Self { contacts, target: Access::requested(is_private, managers) })
     }
 }
 
@@ -179,8 +185,7 @@ impl ListContacts {
     ///
     /// [`Invalid`] names every parameter that is unknown or of a wrong type.
     pub fn parse(query: &str, zone: &TimeZone) -> Result<Self, Invalid> {
-        let mut fields = Fields::form(query.as_bytes(), Self::PARAMETERS, "query parameter of this endpoint")?;
-        fields.most_values = MAX_QUERY_VALUES;
+        let mut fields = Fields::text(query.as_bytes(), Self::PARAMETERS, Written::Query)?;
         let filter_value = fields.filter_value("filterValue");
         let filter = fields.filter(filter_value.as_deref(), zone);
         let sought = Sought {
@@ -191,7 +196,7 @@ impl ListContacts {
         let descending = fields.choice("sortOrder", &[("ascending", false), ("descending", true)]);
         let page = fields.page();
         let total = fields.optional_bool("total", "false spares the counting").unwrap_or(true);
-        let shown = fields.text("fields", "keys of a contact with commas in between");
+        let shown = fields.text_of("fields", "keys of a contact with commas in between");
         fields.finish()?;
         let shown = shown.as_deref().and_then(wire::Fields::parse);
         Ok(Self { filter, sought, order: Order::new(by, descending), page, total, fields: shown })
@@ -216,11 +221,11 @@ impl SignInRequest {
     ///
     /// [`Invalid`] names every field that is missing, unknown or of a wrong type, and shows no password.
     pub fn parse<'a>(body: impl Into<RequestBody<'a>>) -> Result<Self, Invalid> {
-        const NAME: &str = "the user's e-mail address in quotes";
         let mut fields = Fields::parse(body.into(), &["userName", "password", "portal"])?;
-        fields.require("userName", NAME);
-        fields.require("password", "the user's password in quotes");
-        let user_name = fields.text("userName", NAME).and_then(|text| match text.parse() {
+        let name = fields.written.example("the user's e-mail address", "ada@example.com");
+        fields.require("userName", &name);
+        fields.require("password", "the user's password");
+        let user_name = fields.text_of("userName", &name).and_then(|text| match text.parse() {
             Ok(email) => Some(email),
             Err(fault) => {
                 fields.fault("userName", format!("{fault}; it is \"{}\"", shown(&text)));
@@ -329,6 +334,12 @@ impl RunOnce {
     }
 }
 
+/// What an example of a UUID is.
+const A_UUID: &str = "9924256a-739c-462b-af15-e652a3b1b6eb";
+
+/// What it means to leave out a field of a filter.
+const ANY: &str = "any";
+
 fn too_long_filter_value(bytes: usize) -> String {
     format!("has {bytes} bytes; at most {MAX_FILTER_VALUE_BYTES} are taken")
 }
@@ -350,27 +361,66 @@ struct Fields {
     /// What stands before a field's name in a fault: nothing, or the object's own name and a dot.
     path: String,
     known: &'static [&'static str],
-    /// What a field is called where one is not known.
-    what: &'static str,
-    /// Whether every value is text.
-    is_form: bool,
-    /// How many values an array may have.
-    most_values: usize,
+    written: Written,
     faults: Vec<Fault>,
 }
+
+/// How fields are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Written {
+    Json,
+    Form,
+    Query,
+}
+
+impl Written {
+    /// What a field is called where one is not known.
+    fn what(self) -> &'static str {
+        match self {
+            Self::Json | Self::Form => "field of this endpoint",
+            Self::Query => "query parameter of this endpoint",
+        }
+    }
+
+    /// Whether every value is text.
+    fn is_text(self) -> bool {
+        matches!(self, Self::Form | Self::Query)
+    }
+
+    /// How many values an array may have.
+    fn most_values(self) -> usize {
+        match self {
+            Self::Json | Self::Form => MAX_LIST_VALUES,
+            Self::Query => MAX_QUERY_VALUES,
+        }
+    }
+
+    /// What a text must be, with an example of it as it is written here.
+    fn example(self, what: &str, example: &str) -> String {
+        match self {
+            Self::Json => format!("{what} in quotes, such as \"{example}\""),
+            Self::Form | Self::Query => format!("{what}, such as {example}"),
+        }
+    }
+}
+
+/// The fields of a filter that is an object.
+const FILTER: &[&str] =
+    &["tags", "contactStage", "contactType", "contactListView", "fromDate", "toDate", "filterValue"];
+/// The fields of a target that is an object.
+const TARGET: &[&str] = &["isPrivate", "managerList"];
 
 impl Fields {
     fn parse(body: RequestBody<'_>, known: &'static [&'static str]) -> Result<Self, Invalid> {
         match body {
             RequestBody::Json(body) => Self::json(body, known),
-            RequestBody::Form(body) => Self::form(body, known, "field of this endpoint"),
+            RequestBody::Form(body) => Self::text(body, known, Written::Form),
         }
     }
 
-    fn form(form: &[u8], known: &'static [&'static str], what: &'static str) -> Result<Self, Invalid> {
-        let object = crate::form::parse(form, known)?;
-        let (path, most_values) = (String::new(), MAX_LIST_VALUES);
-        Ok(Self { object, path, known, what, is_form: true, most_values, faults: Vec::new() })
+    fn text(text: &[u8], known: &'static [&'static str], written: Written) -> Result<Self, Invalid> {
+        let object = crate::form::parse(text, known, &[FILTER, TARGET].concat())?;
+        Ok(Self { object, path: String::new(), known, written, faults: Vec::new() })
     }
 
     fn json(body: &[u8], known: &'static [&'static str]) -> Result<Self, Invalid> {
@@ -384,8 +434,7 @@ impl Fields {
                     field: shown(&name).into_owned(),
                     message: "is given more than once; give it once".to_owned(),
                 });
-                let (path, what, most_values) = (String::new(), "field of this endpoint", MAX_LIST_VALUES);
-                Ok(Self { object, path, known, what, is_form: false, most_values, faults: faults.collect() })
+                Ok(Self { object, path: String::new(), known, written: Written::Json, faults: faults.collect() })
             }
             Ok(other) => Err(Invalid::one(
                 "",
@@ -402,11 +451,11 @@ impl Fields {
     fn one(&mut self, name: &str, read: impl FnOnce(&str) -> Option<Value>) -> Option<Value> {
         let value = self.object.remove(name)?;
         match value {
-            Value::Array(_) if self.is_form => {
+            Value::Array(_) if self.written.is_text() => {
                 self.fault(name, "is given more than once; give it once");
                 None
             }
-            Value::String(text) if self.is_form => Some(read(&text).unwrap_or(Value::String(text))),
+            Value::String(text) if self.written.is_text() => Some(read(&text).unwrap_or(Value::String(text))),
             other => Some(other),
         }
     }
@@ -414,7 +463,7 @@ impl Fields {
     /// An item as it is meant: in a form, text that is a whole number stands for it.
     fn number_of(&self, value: Value) -> Value {
         match &value {
-            Value::String(text) if self.is_form => whole_number(text).unwrap_or(value),
+            Value::String(text) if self.written.is_text() => whole_number(text).unwrap_or(value),
             _ => value,
         }
     }
@@ -454,7 +503,7 @@ impl Fields {
         }
     }
 
-    fn text(&mut self, name: &str, expected: &str) -> Option<String> {
+    fn text_of(&mut self, name: &str, expected: &str) -> Option<String> {
         match self.one(name, |_| None)? {
             Value::String(text) => Some(text),
             other => {
@@ -479,8 +528,7 @@ impl Fields {
         match self.object.remove(name)? {
             Value::Object(object) => {
                 let path = format!("{}{name}.", self.path);
-                let (what, is_form, most_values) = (self.what, self.is_form, self.most_values);
-                Some(Self { object, path, known, what, is_form, most_values, faults: Vec::new() })
+                Some(Self { object, path, known, written: self.written, faults: Vec::new() })
             }
             other => {
                 self.wrong(name, meaning, &other);
@@ -517,10 +565,13 @@ impl Fields {
 
     /// A filter as an object, with the words that an endpoint otherwise has in its query.
     fn filter_object(&mut self, name: &str, zone: &TimeZone) -> Filter {
-        const KNOWN: &[&str] =
-            &["tags", "contactStage", "contactType", "contactListView", "fromDate", "toDate", "filterValue"];
-        const MEANING: &str = "an object such as {\"tags\":[\"vip\"]}, or {} for every contact";
-        let Some(mut inner) = self.object(name, KNOWN, MEANING) else { return Filter::default() };
+        let meaning = match self.written {
+            Written::Json => "an object such as {\"tags\":[\"vip\"]}, or {} for every contact".to_owned(),
+            Written::Form | Written::Query => {
+                format!("members such as {name}[tags][]=vip, or {name}[contactListView]=All for every contact")
+            }
+        };
+        let Some(mut inner) = self.object(name, FILTER, &meaning) else { return Filter::default() };
         let filter_value = inner.filter_value("filterValue");
         let filter = inner.filter(filter_value.as_deref(), zone);
         self.absorb(inner);
@@ -529,7 +580,7 @@ impl Fields {
 
     /// Words of the display name, as one text.
     fn filter_value(&mut self, name: &str) -> Option<String> {
-        let text = self.text(name, "words of the display name in quotes, such as \"anna riga\"");
+        let text = self.text_of(name, &self.written.example("words of the display name", "anna riga"));
         if let Some(bytes) = text.as_ref().map(String::len).filter(|bytes| *bytes > MAX_FILTER_VALUE_BYTES) {
             self.fault(name, too_long_filter_value(bytes));
         }
@@ -537,11 +588,11 @@ impl Fields {
     }
 
     fn uuid(&mut self, name: &str) -> Option<Uuid> {
-        const MEANING: &str = "a UUID, such as 9924256a-739c-462b-af15-e652a3b1b6eb";
-        let text = self.text(name, MEANING)?;
+        let meaning = self.written.example("a UUID", A_UUID);
+        let text = self.text_of(name, &meaning)?;
         let id = Uuid::try_parse(&text).ok();
         if id.is_none() {
-            self.wrong(name, MEANING, &Value::String(text));
+            self.wrong(name, &meaning, &Value::String(text));
         }
         id
     }
@@ -549,7 +600,7 @@ impl Fields {
     /// One of several words, without case, and what it stands for.
     fn choice<T: Copy>(&mut self, name: &str, choices: &[(&str, T)]) -> Option<T> {
         let expected = choices.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(" or ");
-        let text = self.text(name, &expected)?;
+        let text = self.text_of(name, &expected)?;
         let chosen = choices.iter().find(|(word, _)| word.eq_ignore_ascii_case(&text));
         if chosen.is_none() {
             self.wrong(name, &expected, &Value::String(text));
@@ -565,11 +616,13 @@ impl Fields {
 
     /// An access as an object.
     fn target_object(&mut self, name: &str) -> Access {
-        const MEANING: &str =
-            "an object such as {\"isPrivate\":true,\"managerList\":[\"9924256a-739c-462b-af15-e652a3b1b6eb\"]}";
-        let Some(mut inner) = self.object(name, &["isPrivate", "managerList"], MEANING) else {
-            return Access::default();
+        let meaning = match self.written {
+            Written::Json => format!("an object such as {{\"isPrivate\":true,\"managerList\":[\"{A_UUID}\"]}}"),
+            Written::Form | Written::Query => {
+                format!("members such as {name}[isPrivate]=true and {name}[managerList][]={A_UUID}")
+            }
         };
+        let Some(mut inner) = self.object(name, TARGET, &meaning) else { return Access::default() };
         let target = inner.target();
         self.absorb(inner);
         target
@@ -577,17 +630,17 @@ impl Fields {
 
     /// `cron` and `timeZone`, for which `zone` stands in.
     fn schedule(&mut self, zone: &TimeZone) -> Option<Schedule> {
-        const CRON: &str = "a cron expression in quotes, such as \"0 2 * * *\" for 02:00 every day";
-        const ZONE: &str = "the IANA name of a time zone in quotes, such as \"Europe/Riga\"";
-        self.require("cron", CRON);
+        let expression = format!("{} for 02:00 every day", self.written.example("a cron expression", "0 2 * * *"));
+        let zone_name = self.written.example("the IANA name of a time zone", "Europe/Riga");
+        self.require("cron", &expression);
         let own_zone = self.object.contains_key("timeZone");
-        let cron = self.text("cron", CRON);
-        let named = self.text("timeZone", ZONE);
+        let cron = self.text_of("cron", &expression);
+        let named = self.text_of("timeZone", &zone_name);
         let zone = match named.as_deref().or(zone.iana_name()) {
             Some(zone) => zone,
             None if own_zone => return None,
             None => {
-                self.fault("timeZone", format!("is required: {ZONE}"));
+                self.fault("timeZone", format!("is required: {zone_name}"));
                 return None;
             }
         };
@@ -602,9 +655,9 @@ impl Fields {
     }
 
     fn portal(&mut self, name: &str) -> Option<PortalId> {
-        const MEANING: &str = "the portal's identifier in quotes, such as \"acme\"";
-        self.require(name, MEANING);
-        let text = self.text(name, MEANING)?;
+        let meaning = self.written.example("the portal's identifier", "acme");
+        self.require(name, &meaning);
+        let text = self.text_of(name, &meaning)?;
         match text.parse() {
             Ok(portal) => Some(portal),
             Err(fault) => {
@@ -615,7 +668,7 @@ impl Fields {
     }
 
     fn idempotency_key(&mut self, name: &str) -> Option<String> {
-        let key = self.text(name, "a text in quotes that is new for each run, such as its date")?;
+        let key = self.text_of(name, "a text in quotes that is new for each run, such as its date")?;
         if key.is_empty() || key.len() > MAX_IDEMPOTENCY_KEY_BYTES || !key.bytes().all(|b| b.is_ascii_graphic()) {
             let message = format!(
                 "must be 1 to {MAX_IDEMPOTENCY_KEY_BYTES} visible ASCII characters without spaces; it is \"{}\"",
@@ -630,14 +683,21 @@ impl Fields {
     fn array(&mut self, name: &str, of: &str, without: &str) -> Vec<Value> {
         match self.object.remove(name) {
             None => Vec::new(),
-            Some(Value::Array(values)) if values.len() > self.most_values => {
-                self.fault(name, format!("has {} values; at most {} are taken", values.len(), self.most_values));
+            Some(Value::Array(values)) if values.len() > self.written.most_values() => {
+                let most = self.written.most_values();
+                self.fault(name, format!("has {} values; at most {most} are taken", values.len()));
                 Vec::new()
             }
             Some(Value::Array(values)) => values,
-            // Most clients cannot write an empty array into a form but as an empty value.
-            Some(Value::String(text)) if self.is_form && text.is_empty() => Vec::new(),
-            Some(value @ Value::String(_)) if self.is_form => vec![value],
+            Some(Value::String(text)) if text.is_empty() && self.written.is_text() => {
+                // Most clients cannot write an empty array into a form but as an empty value. Whom a change is about is
+                // not guessed from a blank: it would be everyone.
+                if self.written == Written::Form && without == ANY {
+                    self.fault(name, "must not be blank; leave it out for any");
+                }
+                Vec::new()
+            }
+            Some(value @ Value::String(_)) if self.written.is_text() => vec![value],
             Some(other) => {
                 self.wrong(name, &format!("an array of {of}, or be left out for {without}"), &other);
                 Vec::new()
@@ -645,16 +705,23 @@ impl Fields {
         }
     }
 
+    /// Which of two names of the same thing is given; the first when neither is. Both are a fault.
+    fn either(&mut self, name: &'static str, other: &'static str) -> &'static str {
+        if !self.object.contains_key(other) {
+            return name;
+        }
+        if self.object.remove(name).is_some() {
+            self.fault(name, format!("and {other} say the same; give one of them"));
+        }
+        other
+    }
+
     fn uuids(&mut self, name: &str) -> Vec<Uuid> {
         let mut ids = Vec::new();
         for (i, value) in self.array(name, "UUIDs", "none").into_iter().enumerate() {
             match value.as_str().map(Uuid::try_parse) {
                 Some(Ok(id)) => ids.push(id),
-                _ => self.wrong(
-                    format!("{name}[{i}]"),
-                    "a UUID in quotes, such as \"9924256a-739c-462b-af15-e652a3b1b6eb\"",
-                    &value,
-                ),
+                _ => self.wrong(format!("{name}[{i}]"), &self.written.example("a UUID", A_UUID), &value),
             }
         }
         ids
@@ -669,8 +736,8 @@ impl Fields {
             // What is mentioned twice counts once, so how many there are is known at the end.
             Value::Array(values) => (values, false),
             Value::Number(_) => (vec![value], true),
-            Value::String(text) if self.is_form && text.is_empty() => (Vec::new(), false),
-            Value::String(_) if self.is_form => (vec![value], true),
+            Value::String(text) if self.written.is_text() && text.is_empty() => (Vec::new(), false),
+            Value::String(_) if self.written.is_text() => (vec![value], true),
             other => {
                 self.wrong(name, "an array of whole numbers, or one whole number", &other);
                 return Vec::new();
@@ -708,7 +775,7 @@ impl Fields {
     /// Tags, trimmed and folded, each once, in the order of first mention.
     fn tags(&mut self, name: &str) -> Vec<String> {
         let mut tags: Vec<String> = Vec::new();
-        for (i, value) in self.array(name, "strings", "any").into_iter().enumerate() {
+        for (i, value) in self.array(name, "strings", ANY).into_iter().enumerate() {
             let field = format!("{name}[{i}]");
             let Some(text) = value.as_str() else {
                 self.wrong(field, "a string", &value);
@@ -728,7 +795,7 @@ impl Fields {
         let is_alone = matches!(self.object.get(name), Some(Value::Number(_)));
         let values = match is_alone {
             true => self.object.remove(name).into_iter().collect(),
-            false => self.array(name, "whole numbers, or one whole number", "any"),
+            false => self.array(name, "whole numbers, or one whole number", ANY),
         };
         let mut ids = Vec::new();
         let mut any = false;
@@ -771,7 +838,11 @@ impl Fields {
                 }
             },
             other => {
-                self.wrong(name, "a date in quotes, such as \"2020-12-08\" or \"2020-12-08T17:37:04Z\"", &other);
+                let meaning = match self.written {
+                    Written::Json => "a date in quotes, such as \"2020-12-08\" or \"2020-12-08T17:37:04Z\"",
+                    Written::Form | Written::Query => "a date, such as 2020-12-08 or 2020-12-08T17:37:04Z",
+                };
+                self.wrong(name, meaning, &other);
                 None
             }
         }
@@ -779,7 +850,7 @@ impl Fields {
 
     fn finish(self) -> Result<(), Invalid> {
         let of = match self.path.strip_suffix('.') {
-            None => self.what.to_owned(),
+            None => self.written.what().to_owned(),
             Some(object) => format!("field of {object}"),
         };
         finish(&of, &self.path, self.object.keys(), self.known, self.faults)

@@ -16,12 +16,10 @@ use crate::invalid::{Fault, Invalid};
 use crate::job::JobId;
 use crate::moment::Moment;
 use crate::request::shown;
+use crate::wire::Suffix;
 
 /// Characters of a rule's name.
 pub const MAX_RULE_NAME_CHARS: usize = 64;
-
-/// What a name does not end in.
-const SUFFIXES: [&str; 2] = [".json", ".xml"];
 
 /// Bytes of a cron expression: room for a list of all 60 minutes, three times over.
 pub const MAX_CRON_BYTES: usize = 512;
@@ -54,7 +52,7 @@ impl TryFrom<String> for RuleName {
         // A segment of dots alone is a step in a path, which clients take before they send it.
         let is_step = text.bytes().all(|b| b == b'.');
         // At the end of a path these say how the answer is to be written.
-        let has_suffix = SUFFIXES.iter().any(|suffix| text.ends_with(suffix));
+        let has_suffix = Suffix::split(&text).1.is_some();
         if is_step || has_suffix || text.len() > MAX_RULE_NAME_CHARS || !text.bytes().all(allowed) {
             return Err(NotARuleName);
         }

@@ -142,7 +142,7 @@ fn check(case: &Case, statistics: &Statistics) -> String {
     let started: Moment = "2024-06-01T12:00:00Z".parse().unwrap();
     let zone = TimeZone::get("Europe/Riga").unwrap();
     let request = SetFilterAccess::parse(body.as_bytes(), case.filter_value, &zone).unwrap();
-    let plan = plan(&request.filter, statistics, case.shards, started);
+    let plan = plan(&request.filter, statistics, case.shards).created_before(started);
     let query = case.filter_value.map(|words| format!(" ?filterValue={words:?}")).unwrap_or_default();
     let empty = if plan.is_empty() { "  (nothing is read)" } else { "" };
     format!("{}\n    {body}{query}\n    {plan}{empty}\n\n", case.claim)

@@ -226,7 +226,7 @@ impl Store {
         together = together.min(READ_AHEAD);
         'walk: loop {
             let ids = walk.take(together).await?;
-            let mut states = match listing.asks_access() {
+            let states = match listing.asks_access() {
                 // Most of the contacts that a list begins with are those of its page, and are read beside their access.
                 true if passed == 0 && places.is_empty() => {
                     let first: Vec<_> = ids.iter().skip(start_index).take(count).copied().collect();
@@ -241,7 +241,8 @@ impl Store {
                 false => None,
             };
             for id in &ids {
-                let state = states.as_mut().map(|states| states.remove(id).unwrap_or_default());
+                // Not taken out: one that is met twice is judged twice, and no record would mean that it is public.
+                let state = states.as_ref().map(|states| states.get(id).cloned().unwrap_or_default());
                 if state.as_ref().is_some_and(|state| !listing.admits(&state.access)) || met.contains(id) {
                     continue;
                 }

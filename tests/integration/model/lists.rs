@@ -210,7 +210,7 @@ async fn read(world: &World, name: &str, model: &Model, list: &List, posted: boo
     let filter = SetFilterAccess::parse(body.as_bytes(), Some(&words.join(" ")), &portal.time_zone)?.filter;
     let lists = world.store.lists(&id).await?;
     let statistics = world.store.statistics(&id, &filter.tags, &lists.stage_counts).await?;
-    let plan = plan(&filter, &statistics, portal.shards, world.app.now());
+    let plan = plan(&filter, &statistics, portal.shards);
     let user = |user: usize| user_id(user).parse();
     let listing = Listing {
         portal: &id,

@@ -214,7 +214,6 @@ impl Model {
                 Some(Edge::Day(day)) => self.day(contact.created) <= day,
                 Some(Edge::Instant(at)) => contact.created <= at,
             }
-            && contact.created < NOW
     }
 
     /// `PUT …/contact/{contactid}/access`.
@@ -268,7 +267,7 @@ impl Model {
         let (seen, unseen): (Vec<&Contact>, Vec<&Contact>) = self
             .contacts
             .values()
-            .filter(|contact| self.selects(&filter, contact))
+            .filter(|contact| self.selects(&filter, contact) && contact.created < NOW)
             .partition(|contact| contact.access.is_seen_by(user));
         let mut listed: Vec<&Contact> =
             seen.iter().copied().filter(|contact| contact.access.is_edited_by(user)).collect();
