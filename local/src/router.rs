@@ -9,6 +9,7 @@ use api::endpoint::unrouted;
 use api::{App, Endpoint, Failure};
 use axum::Router;
 use axum::body::Body as AxumBody;
+use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{ConnectInfo, RawPathParams};
 use axum::routing::{MethodFilter, MethodRouter};
 use futures::StreamExt as _;
@@ -49,17 +50,23 @@ fn route(app: &App, endpoints: &[Endpoint]) -> MethodRouter {
         // Every method that an endpoint can name is one that axum knows; a test walks through all of them.
         methods.on(
             filter.unwrap_or(MethodFilter::TRACE),
-            move |parameters: RawPathParams, request: HttpRequest<AxumBody>| async move {
-                let parameters: Vec<(String, String)> =
-                    parameters.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+            move |parameters: Result<RawPathParams, RawPathParamsRejection>, request: HttpRequest<AxumBody>| async move {
+                // One that is no text is missing, which its endpoint answers as it does everything else.
+                let parameters: Vec<(String, String)> = parameters
+                    .iter()
+                    .flat_map(RawPathParams::iter)
+                    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                    .collect();
                 to_axum(endpoint.answer(&app, to_lambda(request, parameters).await).await)
             },
         )
     });
-    methods.fallback(move |request: HttpRequest<AxumBody>| async move {
+    let refuse = move |request: HttpRequest<AxumBody>| async move {
         let request = request.map(|_| Body::Empty);
         to_axum(unrouted(&request, Failure::MethodNotAllowed(allowed)))
-    })
+    };
+    // axum would let a GET answer it.
+    methods.on(MethodFilter::HEAD, refuse.clone()).fallback(refuse)
 }
 
 async fn to_lambda(request: HttpRequest<AxumBody>, parameters: Vec<(String, String)>) -> Request {

@@ -383,6 +383,7 @@ async fn a_contact_is_named_by_a_positive_int32() {
         "{contactid}",
         "%7Bcontactid%7D",
         "%00",
+        "%FF",
     ] {
         let id = id.replace('{', "%7B").replace('}', "%7D");
         let path = format!("{id}/access");
@@ -426,6 +427,9 @@ async fn paths_and_methods_that_no_endpoint_has_are_refused() {
             let reply = watched.refused(method, request, body, 405, "method-not-allowed").await;
             assert_eq!(reply.header("allow"), allowed, "{method} {path}");
         }
+        // Whose answer has no body.
+        let reply = watched.world.call("HEAD", &format!("{PREFIX}{path}"), ADA_TOKEN, &[], "").await.unwrap();
+        assert_eq!((reply.status.as_u16(), reply.header("allow")), (405, allowed), "HEAD {path}");
     }
     watched.unchanged().await;
 }

@@ -136,6 +136,8 @@ async fn a_change_that_is_made_again_with_its_key_is_answered_the_same_and_made_
         // What already is as asked is no job, and that is answered again too.
         call("PUT", "contact/5/access", json!({"isShared": false, "managerList": [ADA]})),
         call("PUT", "contact/1/access?dryRun=true", json!({"isShared": false})),
+        call("PUT", "contact/access", json!({"contactid": [1, 2], "isShared": false})),
+        call("PUT", "contact/access?dryRun=true", json!({"contactid": [1, 2], "isShared": false})),
         filter("", &[MIKE]),
         filter("?count=2&startIndex=1", &[MIKE]),
         filter("?maxAffected=5", &[MIKE]),

@@ -2,6 +2,7 @@
 //!
 //! The engine is the embedded one, in memory; with `CRM_ACCESS_TEST_DYNAMODB` set to a URL it is the DynamoDB there.
 
+mod described;
 pub mod proxy;
 
 use std::collections::VecDeque;
@@ -108,6 +109,13 @@ impl Reply {
     pub fn error_type(&self) -> String {
         self.json()["error"]["type"].as_str().unwrap_or_default().to_owned()
     }
+
+    /// The kind of failure that it tells, in JSON or in XML; empty when it tells none.
+    fn failure(&self) -> String {
+        let in_xml = || Some(self.text.split_once("<error>")?.1.split_once("<type>")?.1.split_once("</type>")?.0);
+        let of_json = self.error_type();
+        if of_json.is_empty() { in_xml().unwrap_or_default().to_owned() } else { of_json }
+    }
 }
 
 impl World {
@@ -204,13 +212,16 @@ impl World {
         Ok(importer.finish().await?)
     }
 
-    /// Makes any request of the service.
+    /// Makes any request of the service. An answer that the description of the API does not have is an error.
     pub async fn request(&self, request: Request<Body>) -> Result<Reply, WorldError> {
+        let (method, path) = (request.method().to_string(), request.uri().path().to_owned());
         let response = self.router.clone().oneshot(request).await?;
         let (parts, body) = response.into_parts();
         let bytes = to_bytes(body, usize::MAX).await?;
         let text = String::from_utf8(bytes.to_vec()).unwrap_or_default();
-        Ok(Reply { status: parts.status, headers: parts.headers, text, body: bytes.to_vec() })
+        let reply = Reply { status: parts.status, headers: parts.headers, text, body: bytes.to_vec() };
+        described::check(&method, &path, &reply)?;
+        Ok(reply)
     }
 
     /// `PUT`s JSON to a path below `/api/2.0/crm/contact/`, with a token and further headers.

@@ -52,7 +52,8 @@ async fn list(call: Call<'_>) -> Result<Answer, Failure> {
     let visible: Vec<&Rule> = rules.iter().filter(|rule| may_see(&caller, rule)).collect();
     let shown: Vec<_> = visible.iter().skip(page.start_index).take(page.count).map(|rule| rule.view()).collect();
     let more = visible.len() > page.start_index.saturating_add(shown.len());
-    Answer::list(call.wanted, &shown, ListPage { start_index: page.start_index, asked: shown.len(), more, total: None })
+    let total = Some(visible.len() as u64);
+    Answer::list(call.wanted, &shown, ListPage { start_index: page.start_index, asked: shown.len(), more, total })
 }
 
 async fn show(call: Call<'_>) -> Result<Answer, Failure> {

@@ -9,7 +9,6 @@ use futures::FutureExt as _;
 use jobs::{Applied, ContactsRun, Deadline};
 use models::access::Caller;
 use models::contact::{Contact, ContactRecord};
-use models::id::ContactId;
 use models::job::{Counts, JobId};
 use models::portal::{Entries, Scope, User};
 use models::request::{Page, SetContactsAccess};
@@ -45,6 +44,7 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
     };
     let (counts, job) = if let Some(replay) = &call.replay {
         let counts = match &replay.job {
+            None if dry_run => run.counts(),
             None => unchanged(&run),
             Some(job) if job.is_over() => job.counts,
             Some(job) => call.app.jobs.summaries(&run.portal, job).await?.iter().map(|shard| shard.counts).sum(),
@@ -136,10 +136,9 @@ impl Shown<'_> {
             .take(count)
             .map(|record| Contact::new(record, &run.target, entries, &run.caller))
             .collect();
-        let shown: Vec<ContactId> = contacts.iter().map(|contact| contact.id).collect();
-        let more = start_index.saturating_add(shown.len()) < all;
-        let page = ListPage { start_index, asked: shown.len(), more, total: Some(all as u64) };
+        let more = start_index.saturating_add(contacts.len()) < all;
+        let page = ListPage { start_index, asked: contacts.len(), more, total: Some(all as u64) };
         let answer = Answer::contacts(call.wanted, &contacts, page, self.fields)?;
-        Ok(answer.with_counts(&self.counts).with_job(self.job).with_shown(shown))
+        Ok(answer.with_counts(&self.counts).with_job(self.job))
     }
 }

@@ -126,6 +126,10 @@ impl Answer {
     ) -> Result<Self, Failure> {
         let list = wire::list(wanted.shape, items, page, fields, MAX_ANSWER_BYTES)
             .map_err(|error| Failure::Internal(error.to_string()))?;
+        if list.written == 0 && !items.is_empty() {
+            // As an empty page it would be taken for the end of the list.
+            return Err(Failure::Internal(format!("item {} alone is longer than an answer", page.start_index)));
+        }
         let mut answer = Self::ok(list.body);
         answer.headers.extend(list.next_index.map(|next| (NEXT_INDEX, HeaderValue::from(next))));
         answer.headers.extend(page.total.map(|total| (TOTAL_COUNT, HeaderValue::from(total))));
@@ -230,7 +234,7 @@ impl Terms {
         Self {
             wanted,
             request_id: request_id.to_owned(),
-            is_read: matches!(*request.method(), Method::GET | Method::HEAD),
+            is_read: *request.method() == Method::GET,
             held: held.flat_map(|value| value.split(',')).map(|tag| tag.trim().to_owned()).collect(),
             takes_gzip: negotiation::accepts_gzip(headers),
         }

@@ -318,8 +318,9 @@ impl Failure {
                     .into()
             }
             Self::NotListed => {
-                "The list could not be read in the time of one call. Narrow the filter, or leave out what takes longest: \
-                 the count, with total=false, and another order than by creation date."
+                "The list could not be read in the time of one call. Narrow the filter; leave out what takes longest: the \
+                 count, with total=false, and another order than by creation date; or ask for whom it is about: \
+                 isShared=false lists the private contacts that you see, responsibleid those of one manager."
                     .into()
             }
             Self::JobNotFound(id) => {

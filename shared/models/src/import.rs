@@ -9,7 +9,7 @@ use crate::access::{Access, ShareType};
 use crate::contact::{Address, CommonData, ContactRecord, Currency, CustomField, Employee, ListItem};
 use crate::fold::fold_tag;
 use crate::id::{ContactId, PortalId};
-use crate::limits::{MAX_LIST_VALUES, MAX_SHARDS, MAX_TOKEN_CHARS, MIN_TOKEN_CHARS};
+use crate::limits::{MAX_EMPLOYEE_BYTES, MAX_LIST_VALUES, MAX_SHARDS, MAX_TOKEN_CHARS, MIN_TOKEN_CHARS};
 use crate::moment::Moment;
 use crate::password::PasswordHash;
 use crate::portal::{Portal, Scope, User};
@@ -147,17 +147,22 @@ impl RawUser {
         if hash.is_some() && email.is_none() {
             return Err("PasswordHash is of no use without Email, which the user signs in with".into());
         }
-        let user = User {
-            employee: Employee {
-                id: self.id,
-                display_name: self.display_name.unwrap_or_default(),
-                title: self.title.unwrap_or_default(),
-                avatar_small: self.avatar_small.unwrap_or_default(),
-                profile_url: self.profile_url.unwrap_or_default(),
-            },
-            is_admin: self.is_admin.unwrap_or_default(),
-            email,
+        let employee = Employee {
+            id: self.id,
+            display_name: self.display_name.unwrap_or_default(),
+            title: self.title.unwrap_or_default(),
+            avatar_small: self.avatar_small.unwrap_or_default(),
+            profile_url: self.profile_url.unwrap_or_default(),
         };
+        let texts = [&employee.display_name, &employee.title, &employee.avatar_small, &employee.profile_url];
+        let bytes: usize = texts.into_iter().map(String::len).sum();
+        if bytes > MAX_EMPLOYEE_BYTES {
+            return Err(format!(
+                "DisplayName, Title, AvatarSmall and ProfileUrl have {bytes} bytes together; at most \
+                 {MAX_EMPLOYEE_BYTES} are taken, so AvatarSmall is the address of a picture and not the picture"
+            ));
+        }
+        let user = User { employee, is_admin: self.is_admin.unwrap_or_default(), email };
         Ok(Line::User(user, hash))
     }
 }

@@ -50,6 +50,11 @@ pub const MAX_TOKEN_CHARS: usize = 512;
 /// Bytes of an e-mail address: what SMTP can carry in a path (RFC 5321, 4.5.3.1.3, and erratum 1690 of RFC 3696).
 pub const MAX_EMAIL_BYTES: usize = 254;
 
+/// Bytes of what is shown of a user. A contact that shows its managers, before a change and after it, fits an answer.
+pub const MAX_EMPLOYEE_BYTES: usize = 1024;
+
+const _: () = assert!(2 * MAX_LIST_VALUES * MAX_EMPLOYEE_BYTES < MAX_ANSWER_BYTES);
+
 /// Characters of a password that is chosen.
 pub const MIN_PASSWORD_CHARS: usize = 8;
 

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use jiff::tz::TimeZone;
 use models::import::{Line, MAX_LINE_BYTES, parse_line};
-use models::limits::{MAX_LIST_VALUES, MAX_TAG_BYTES, MAX_TOKEN_CHARS, MIN_TOKEN_CHARS};
+use models::limits::{MAX_EMPLOYEE_BYTES, MAX_LIST_VALUES, MAX_TAG_BYTES, MAX_TOKEN_CHARS, MIN_TOKEN_CHARS};
 
 fn abridged(text: &str, chars: usize) -> String {
     match text.char_indices().nth(chars) {
@@ -166,6 +166,8 @@ fn lines_are_read() {
         contact(r#""TaskCount":-1"#),
         contact(r#""DisplayName":"a","DisplayName":"b""#),
         contact(&format!(r#""About":"{}""#, "a".repeat(MAX_LINE_BYTES))),
+        format!(r#"{{"user":{{"Id":"9924256a-739c-462b-af15-e652a3b1b6eb","Title":"{}"}}}}"#, "t".repeat(MAX_EMPLOYEE_BYTES)),
+        format!(r#"{{"user":{{"Id":"9924256a-739c-462b-af15-e652a3b1b6eb","DisplayName":"M","Title":"{}"}}}}"#, "t".repeat(MAX_EMPLOYEE_BYTES)),
         password(r#""Email":"mike@example.com","#, "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNo"),
         password("", "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNo"),
         password(r#""Email":"mike@example.com","#, "$argon2id$v=19$m=1048576,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNo"),
