@@ -76,19 +76,26 @@ fn tag() -> Value {
     json!({ "type": "string", "minLength": 1, "maxLength": MAX_TAG_BYTES, "pattern": PATTERN })
 }
 
-/// The members of a form: an array of one can be the value alone, and no managers an empty text.
+/// The members of a form: an array of one can be the value alone, and no managers an empty text. An array of none is
+/// nothing that a form can write.
 fn form_of(mut body: Value) -> Value {
     let Some(members) = body["properties"].as_object_mut() else { return body };
-    for (name, schema) in members.iter_mut().filter(|(_, schema)| schema["type"] == "array") {
-        let description = schema["description"].take();
-        let mut any = vec![schema.clone(), schema["items"].clone()];
-        if let Some(array) = any[0].as_object_mut() {
-            array.remove("description");
+    for (name, schema) in members {
+        if schema["type"] == "array" {
+            let description = schema["description"].take();
+            let mut any = vec![schema.clone(), schema["items"].clone()];
+            if let Some(array) = any[0].as_object_mut() {
+                array.remove("description");
+            }
+            if MANAGER_LISTS.iter().any(|list| name.contains(list)) {
+                any.push(json!({ "const": "" }));
+            }
+            *schema = json!({ "anyOf": any, "description": description });
         }
-        if MANAGER_LISTS.iter().any(|list| name.contains(list)) {
-            any.push(json!({ "const": "" }));
+        let any = schema.get_mut("anyOf").and_then(Value::as_array_mut);
+        for array in any.into_iter().flatten().filter(|schema| schema["type"] == "array") {
+            array["minItems"] = json!(1);
         }
-        *schema = json!({ "anyOf": any, "description": description });
     }
     body
 }
