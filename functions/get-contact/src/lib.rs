@@ -47,6 +47,6 @@ async fn access(call: Call<'_>) -> Result<Answer, Failure> {
     let Visible { caller, record, state, users } = visible(&call, id).await?;
     let entries = shown_beside(&call, &record, &state.access, users).await?;
     let listed = Contact::new(record, &state.access, &entries, &caller).access_list;
-    let page = ListPage { asked: listed.len(), total: Some(listed.len() as u64), ..ListPage::default() };
+    let page = ListPage::counted(0, listed.len(), listed.len() as u64);
     Ok(Answer::list(call.wanted, &listed, page)?.with_revision(state.revision))
 }

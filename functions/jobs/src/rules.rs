@@ -51,9 +51,7 @@ async fn list(call: Call<'_>) -> Result<Answer, Failure> {
         futures::try_join!(call.caller(), async { Ok(call.app.store.rules(&call.grant.portal).await?) })?;
     let visible: Vec<&Rule> = rules.iter().filter(|rule| may_see(&caller, rule)).collect();
     let shown: Vec<_> = visible.iter().skip(page.start_index).take(page.count).map(|rule| rule.view()).collect();
-    let more = visible.len() > page.start_index.saturating_add(shown.len());
-    let total = Some(visible.len() as u64);
-    Answer::list(call.wanted, &shown, ListPage { start_index: page.start_index, asked: shown.len(), more, total })
+    Answer::list(call.wanted, &shown, ListPage::counted(page.start_index, shown.len(), visible.len() as u64))
 }
 
 async fn show(call: Call<'_>) -> Result<Answer, Failure> {

@@ -25,8 +25,8 @@ pub(crate) const ENDPOINT: Endpoint = Endpoint {
 /// Passwords that are looked at at once, each with some 19 MiB of memory. A Lambda function has one call at a time.
 static AT_ONCE: Semaphore = Semaphore::const_new(2);
 
-/// The same round trips in the same order and the same work, whether there is no such user or one, in one portal and with
-/// a hash as they are made here.
+/// The same round trips in the same order and the same work for a user of one portal, whose hash was made here, as for
+/// nobody.
 async fn handle(call: Incoming<'_>) -> Result<Answer, Failure> {
     call.query().finish()?;
     let SignInRequest { user_name, password, portal } = SignInRequest::parse(call.body()?)?;

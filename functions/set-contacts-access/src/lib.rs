@@ -42,16 +42,15 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
         target: request.target,
         started: call.now,
     };
-    let (counts, job) = if let Some(replay) = &call.replay {
+    let (counts, job) = if dry_run {
+        (run.counts(), None)
+    } else if let Some(replay) = &call.replay {
         let counts = match &replay.job {
-            None if dry_run => run.counts(),
             None => unchanged(&run),
             Some(job) if job.is_over() => job.counts,
             Some(job) => call.app.jobs.summaries(&run.portal, job).await?.iter().map(|shard| shard.counts).sum(),
         };
         (counts, replay.job.as_ref().map(|job| job.id))
-    } else if dry_run {
-        (run.counts(), None)
     } else if call.prefers_async() {
         let job = run.enqueue(&call.app.jobs, call.new_job()).await?;
         return accepted(&call, &job, true).await;
@@ -136,8 +135,7 @@ impl Shown<'_> {
             .take(count)
             .map(|record| Contact::new(record, &run.target, entries, &run.caller))
             .collect();
-        let more = start_index.saturating_add(contacts.len()) < all;
-        let page = ListPage { start_index, asked: contacts.len(), more, total: Some(all as u64) };
+        let page = ListPage::counted(start_index, contacts.len(), all as u64);
         let answer = Answer::contacts(call.wanted, &contacts, page, self.fields)?;
         Ok(answer.with_counts(&self.counts).with_job(self.job))
     }

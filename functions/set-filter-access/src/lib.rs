@@ -69,9 +69,7 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
             None => return Err(failure),
         },
     };
-    let total = counts.updated + counts.unchanged;
-    let more = page.start_index as u64 + (asked as u64) < total;
-    let page = ListPage { start_index: page.start_index, asked, more, total: Some(total) };
+    let page = ListPage::counted(page.start_index, asked, counts.updated + counts.unchanged);
     Ok(Answer::contacts(call.wanted, &contacts, page, fields.as_ref())?
         .with_counts(&counts)
         .with_job(job)

@@ -15,14 +15,11 @@ use serde_json::{Map, Value, json};
 /// A date, or a date with a time, with an offset or without one. 29 February is in leap years only.
 const DATE: &str = "^(?:(?:[1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|\
                     (?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))|\
-                    (?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:0[48]|[2468][048]|[13579][26])00)-02-29)(?:T(?:[01][0-9]|2[0-3]):[0-5][0-9]:\
-                    [0-5][0-9](?:\\.[0-9]{1,9})?(?:Z|[+-](?:0[0-9]|1[0-4]):[0-5][0-9])?)?$";
+                    (?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:0[48]|[2468][048]|[13579][26])00)-02-29)\
+                    (?:T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\\.[0-9]{1,9})?(?:Z|[+-](?:0[0-9]|1[0-4]):[0-5][0-9])?)?$";
 
 /// An e-mail address: one @, and neither spaces nor control characters nor #.
 const EMAIL: &str = "^[^@#\\s\\x00-\\x1f\\x7f-\\x9f]+@[^@#\\s\\x00-\\x1f\\x7f-\\x9f]+$";
-
-/// What an array of managers is called.
-const MANAGER_LISTS: [&str; 2] = ["managerList", "accessList"];
 
 /// The demo's Nancy Davolio.
 const MANAGER: &str = "4e6f7274-6877-8e64-8000-000000000001";
@@ -80,14 +77,14 @@ fn tag() -> Value {
 /// nothing that a form can write.
 fn form_of(mut body: Value) -> Value {
     let Some(members) = body["properties"].as_object_mut() else { return body };
-    for (name, schema) in members {
+    for schema in members.values_mut() {
         if schema["type"] == "array" {
             let description = schema["description"].take();
             let mut any = vec![schema.clone(), schema["items"].clone()];
             if let Some(array) = any[0].as_object_mut() {
                 array.remove("description");
             }
-            if MANAGER_LISTS.iter().any(|list| name.contains(list)) {
+            if schema["items"] == user() {
                 any.push(json!({ "const": "" }));
             }
             *schema = json!({ "anyOf": any, "description": description });

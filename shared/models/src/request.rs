@@ -337,8 +337,21 @@ impl RunOnce {
 /// What an example of a UUID is.
 const A_UUID: &str = "9924256a-739c-462b-af15-e652a3b1b6eb";
 
-/// What it means to leave out a field of a filter.
-const ANY: &str = "any";
+/// What it means to leave an array out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LeftOut {
+    Any,
+    None,
+}
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Any => "any",
+            Self::None => "none",
+        })
+    }
+}
 
 fn too_long_filter_value(bytes: usize) -> String {
     format!("has {bytes} bytes; at most {MAX_FILTER_VALUE_BYTES} are taken")
@@ -680,7 +693,7 @@ impl Fields {
     }
 
     /// The array under `name`, or nothing when it is left out, which means `without`.
-    fn array(&mut self, name: &str, of: &str, without: &str) -> Vec<Value> {
+    fn array(&mut self, name: &str, of: &str, without: LeftOut) -> Vec<Value> {
         match self.object.remove(name) {
             None => Vec::new(),
             Some(Value::Array(values)) if values.len() > self.written.most_values() => {
@@ -692,7 +705,7 @@ impl Fields {
             Some(Value::String(text)) if text.is_empty() && self.written.is_text() => {
                 // Most clients cannot write an empty array into a form but as an empty value. Whom a change is about is
                 // not guessed from a blank: it would be everyone.
-                if self.written == Written::Form && without == ANY {
+                if self.written == Written::Form && without == LeftOut::Any {
                     self.fault(name, "must not be blank; leave it out for any");
                 }
                 Vec::new()
@@ -718,7 +731,7 @@ impl Fields {
 
     fn uuids(&mut self, name: &str) -> Vec<Uuid> {
         let mut ids = Vec::new();
-        for (i, value) in self.array(name, "UUIDs", "none").into_iter().enumerate() {
+        for (i, value) in self.array(name, "UUIDs", LeftOut::None).into_iter().enumerate() {
             match value.as_str().map(Uuid::try_parse) {
                 Some(Ok(id)) => ids.push(id),
                 _ => self.wrong(format!("{name}[{i}]"), &self.written.example("a UUID", A_UUID), &value),
@@ -775,7 +788,7 @@ impl Fields {
     /// Tags, trimmed and folded, each once, in the order of first mention.
     fn tags(&mut self, name: &str) -> Vec<String> {
         let mut tags: Vec<String> = Vec::new();
-        for (i, value) in self.array(name, "strings", ANY).into_iter().enumerate() {
+        for (i, value) in self.array(name, "strings", LeftOut::Any).into_iter().enumerate() {
             let field = format!("{name}[{i}]");
             let Some(text) = value.as_str() else {
                 self.wrong(field, "a string", &value);
@@ -795,7 +808,7 @@ impl Fields {
         let is_alone = matches!(self.object.get(name), Some(Value::Number(_)));
         let values = match is_alone {
             true => self.object.remove(name).into_iter().collect(),
-            false => self.array(name, "whole numbers, or one whole number", ANY),
+            false => self.array(name, "whole numbers, or one whole number", LeftOut::Any),
         };
         let mut ids = Vec::new();
         let mut any = false;

@@ -180,6 +180,12 @@ pub struct ListPage {
 }
 
 impl ListPage {
+    /// A page of a list whose length is known.
+    pub fn counted(start_index: usize, asked: usize, total: u64) -> Self {
+        let more = (start_index as u64).saturating_add(asked as u64) < total;
+        Self { start_index, asked, more, total: Some(total) }
+    }
+
     /// Where the next page starts, when there is one, if `written` of the page's `items` items found room.
     fn next_index(&self, items: usize, written: usize) -> Option<u64> {
         let whole = written == items;
