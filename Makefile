@@ -117,11 +117,14 @@ invoke: build ## sam local invoke: FUNCTION=set-contact-access EVENT=events/set-
 start-api: build ## sam local start-api: the whole API on port 3000 (needs Docker)
 	$(TOOLS)/bin/python scripts/sam_local.py start-api $(ARGS)
 
-# What is deployed runs on arm64, which costs less, unless ARCH says otherwise.
+# ARCH only when it was given: otherwise the stack keeps its processor, and a new one takes arm64, which costs less.
 .PHONY: deploy
-deploy: ARCH = arm64
-deploy: build ## sam deploy --guided, built for arm64 (ARCH=x86_64); docs/deploy.md walks through it
-	$(SAM_ENV) sam deploy --guided --parameter-overrides Architecture=$(ARCH) $(ARGS)
+deploy: rust $(TOOLS)/python.stamp ## Builds and deploys; asks only the first time (ARCH=…); docs/deploy.md walks through it
+	$(SAM_ENV) $(TOOLS)/bin/python scripts/deploy.py $(if $(filter file,$(origin ARCH)),,--arch $(ARCH)) $(ARGS)
+
+.PHONY: test-deploy
+test-deploy: $(TOOLS)/python.stamp ## Deploys several times to an emulated AWS and compares the stack's parameters
+	$(SAM_ENV) $(TOOLS)/bin/python scripts/test_deploy.py $(ARGS)
 
 .PHONY: bench
 bench: build ## Measures: the benchmarks, then start-up, first call and size of each function
