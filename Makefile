@@ -122,9 +122,10 @@ start-api: build ## sam local start-api: the whole API on port 3000 (needs Docke
 deploy: rust $(TOOLS)/python.stamp ## Builds and deploys; asks only the first time (ARCH=…); docs/deploy.md walks through it
 	$(SAM_ENV) $(TOOLS)/bin/python scripts/deploy.py $(if $(filter file,$(origin ARCH)),,--arch $(ARCH)) $(ARGS)
 
-.PHONY: test-deploy
-test-deploy: $(TOOLS)/python.stamp ## Deploys several times to an emulated AWS and compares the stack's parameters
-	$(SAM_ENV) $(TOOLS)/bin/python scripts/test_deploy.py $(ARGS)
+.PHONY: test-scripts
+test-scripts: $(TOOLS)/python.stamp ## Tests the scripts: deploys to an emulated AWS, several times; finds a Docker engine
+	$(TOOLS)/bin/python scripts/test_sam_local.py
+	$(SAM_ENV) $(TOOLS)/bin/python scripts/test_deploy.py
 
 .PHONY: bench
 bench: build ## Measures: the benchmarks, then start-up, first call and size of each function

@@ -3,7 +3,7 @@
 #   scripts/sam-local.sh up      a Docker engine (Debian's docker.io) and a stand-in for the base image of provided.al2023
 #                                (Debian's, to which SAM itself adds the Lambda emulator). Prints the environment to use
 #   scripts/sam-local.sh down    ends the engine
-# `make invoke` and `make start-api` find the engine by themselves. For sam itself:
+# `make invoke` and `make start-api` find the engine by themselves, with and without that environment. For sam itself:
 #   eval "$(scripts/sam-local.sh up)"; sam local invoke FunctionName --skip-pull-image -e events/….json
 # Where Docker already runs and can pull, none of this is needed. Needs root.
 set -euo pipefail

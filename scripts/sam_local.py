@@ -25,6 +25,8 @@ import functions
 from engine import ROOT, Engine
 
 COPY_BYTES = 64 * 1024
+# The image from which SAM makes the containers of this machine's functions.
+BASE_IMAGE = f"public.ecr.aws/lambda/provided:al2023-{functions.ARCHITECTURE}"
 
 
 def docker_environment() -> dict[str, str]:
@@ -39,6 +41,13 @@ def docker_environment() -> dict[str, str]:
         if up:
             return extra
     sys.exit("no Docker engine answers: start Docker, or on a bare Debian machine run `scripts/sam-local.sh up`")
+
+
+def pull_options(env: dict[str, str]) -> list[str]:
+    """Keeps SAM from pulling an image that the engine has. The stand-in of scripts/sam-local.sh is in no registry, and a
+    developer may be offline. The engine decides, not the way to it: a stand-in is also reached by an exported DOCKER_HOST."""
+    found = subprocess.run(["docker", "image", "inspect", BASE_IMAGE], env=env, capture_output=True)
+    return ["--skip-pull-image"] if found.returncode == 0 else []
 
 
 def host_address(env: dict[str, str]) -> str | None:
@@ -110,8 +119,7 @@ def main() -> int:
     sam = Path(sys.executable).with_name("sam")
     if not sam.is_file():
         sys.exit("aws-sam-cli is not installed here: run `make tools`, then .tools/bin/python scripts/sam_local.py")
-    extra = docker_environment()
-    env = dict(os.environ, SAM_CLI_TELEMETRY="0", AWS_EC2_METADATA_DISABLED="true", **extra)
+    env = dict(os.environ, SAM_CLI_TELEMETRY="0", AWS_EC2_METADATA_DISABLED="true", **docker_environment())
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with ExitStack() as stack:
         if endpoint := os.environ.get("DYNAMODB_ENDPOINT"):
@@ -126,9 +134,7 @@ def main() -> int:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         (folder / "env.json").write_text(json.dumps({"Parameters": variables}))
         command = [str(sam), "local", *args, "--env-vars", str(folder / "env.json"),
-                   "--parameter-overrides", f"Architecture={functions.ARCHITECTURE}"]
-        if extra:
-            command.append("--skip-pull-image")
+                   "--parameter-overrides", f"Architecture={functions.ARCHITECTURE}", *pull_options(env)]
         process = subprocess.Popen(command, cwd=ROOT, env=env)
         try:
             return process.wait()

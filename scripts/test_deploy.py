@@ -4,7 +4,7 @@ parameters of the stack after each run.
 
 The programs `cargo` and `rustc` are stand-ins: what a function is built from takes minutes and makes no difference here.
 
-usage: make test-deploy
+usage: make test-scripts
 """
 import logging
 import os

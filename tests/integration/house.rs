@@ -22,7 +22,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
-fn read(path: impl AsRef<Path>) -> String {
+pub(crate) fn read(path: impl AsRef<Path>) -> String {
     let path = root().join(path);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
@@ -164,7 +164,7 @@ fn functions_do_not_link_the_embedded_engine() {
 }
 
 /// The template's resources of one type: the lines of each, without comments.
-fn resources(kind: &str) -> Vec<String> {
+pub(crate) fn resources(kind: &str) -> Vec<String> {
     let template = read("template.yaml");
     let (_, rest) = template.split_once("\nResources:\n").unwrap();
     let (resources, _) = rest.split_once("\nOutputs:\n").unwrap();
@@ -190,7 +190,7 @@ fn values<'a>(block: &'a str, member: &str) -> Vec<&'a str> {
     block.lines().filter_map(value).collect()
 }
 
-fn value<'a>(block: &'a str, member: &str) -> &'a str {
+pub(crate) fn value<'a>(block: &'a str, member: &str) -> &'a str {
     let values = values(block, member);
     assert_eq!(values.len(), 1, "{member} in {block}");
     values[0]
@@ -208,21 +208,21 @@ fn default_of<'a>(template: &'a str, parameter: &str) -> &'a str {
 
 /// A function as the template has it.
 #[derive(Debug)]
-struct Function {
+pub(crate) struct Function {
     /// Its folder in `functions/`, and what its events are called after.
-    folder: String,
+    pub(crate) folder: String,
     /// Its program and package.
     binary: String,
     /// What calls it.
-    events: BTreeSet<String>,
+    pub(crate) events: BTreeSet<String>,
     /// Its methods and paths.
     routes: Vec<[String; 2]>,
     /// All that the template says of it.
-    block: String,
+    pub(crate) block: String,
 }
 
 impl Function {
-    fn is_http(&self) -> bool {
+    pub(crate) fn is_http(&self) -> bool {
         !self.routes.is_empty()
     }
 }
@@ -237,7 +237,7 @@ fn routes(block: &str) -> Vec<[String; 2]> {
     block.lines().filter_map(route).collect()
 }
 
-fn functions() -> Vec<Function> {
+pub(crate) fn functions() -> Vec<Function> {
     let function = |block: String| {
         let code = value(&block, "CodeUri");
         let folder = code.strip_prefix("functions/").unwrap_or_else(|| panic!("{code} is in functions/"));

@@ -252,11 +252,11 @@ impl Bed {
     }
 
     /// Hands a job over to workers.
-    async fn enqueue(&self) -> JobId {
+    pub(crate) async fn enqueue(&self) -> JobId {
         self.enqueue_at_most(None).await
     }
 
-    async fn enqueue_at_most(&self, max_affected: Option<u64>) -> JobId {
+    pub(crate) async fn enqueue_at_most(&self, max_affected: Option<u64>) -> JobId {
         let jobs = self.world.jobs();
         self.run(target(), max_affected).await.enqueue(jobs, jobs.new_id(), true).await.unwrap().id
     }
@@ -1024,7 +1024,7 @@ async fn a_change_made_between_a_dead_workers_chunk_and_the_takeover_stays() {
 // A table that refuses.
 
 /// Refuses every write of these contacts' records.
-fn refusing(is: fn(i32) -> bool) -> impl FnMut(&Call) -> Verdict + Send + 'static {
+pub(crate) fn refusing(is: fn(i32) -> bool) -> impl FnMut(&Call) -> Verdict + Send + 'static {
     move |call| if written_by(call).into_iter().any(is) { Verdict::Refuse } else { Verdict::Pass }
 }
 

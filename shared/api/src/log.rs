@@ -2,8 +2,11 @@
 
 use std::io::IsTerminal as _;
 
+use tracing::Subscriber;
 use tracing_subscriber::filter::{FilterExt as _, LevelFilter, Targets};
-use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::{Layer, SubscriberExt as _};
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Writes log lines to standard error, those that `filter` lets through: a level, or levels by target such as
@@ -11,16 +14,29 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 pub fn init(filter: &str) {
     let filter: Targets = filter.parse().unwrap_or_else(|_| Targets::new().with_default(LevelFilter::INFO));
     let filter = filter.and(without_bodies());
-    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let layer = if std::io::stderr().is_terminal() {
-        layer.with_target(false).boxed()
+        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false).boxed()
     } else {
-        layer.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed()
+        json_lines(std::io::stderr).boxed()
     };
     // A second subscriber in one process (two tests, say) is refused; the first one then goes on.
     if let Err(error) = tracing_subscriber::registry().with(layer.with_filter(filter)).try_init() {
         tracing::debug!(%error, "logs were set up before");
     }
+}
+
+/// Writes one JSON object per log line. The metric filters of the deployment read the members of these objects.
+pub fn json_lines<S, W>(writer: W) -> impl Layer<S> + Send + Sync
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+    W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
+{
+    tracing_subscriber::fmt::layer()
+        .with_writer(writer)
+        .json()
+        .flatten_event(true)
+        .with_current_span(true)
+        .with_span_list(false)
 }
 
 /// Keeps to `info` what other people's crates log: below it the Lambda runtime and the SDK log whole events and requests,

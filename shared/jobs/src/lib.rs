@@ -35,4 +35,4 @@ pub use queue::{Message, Queue, QueueError};
 pub use run::{Applied, Outcome};
 pub use shard::{Deadline, Stopped};
 pub use sweep::Abandoned;
-pub use worker::{WorkError, Worked};
+pub use worker::{JOB_FAILED, WorkError, Worked};

@@ -38,6 +38,10 @@ pub enum WorkError {
     Bus(#[from] BusError),
 }
 
+/// Log line of each job that ends as failed. The deployment's alarm counts these lines, so they are errors, which every
+/// log level lets through.
+pub const JOB_FAILED: &str = "job failed";
+
 /// What a job that was given up says of it.
 const GIVEN_UP: &str = "the database did not take all changes, however often they were tried";
 
@@ -280,7 +284,10 @@ impl Jobs {
             *job = before;
             return Ok(false);
         }
-        tracing::info!(job = %job.id, state = job.state.name(), counts = ?job.counts, "job ended");
+        match state {
+            State::Failed => tracing::error!(job = %job.id, reason = job.error, counts = ?job.counts, "{JOB_FAILED}"),
+            _ => tracing::info!(job = %job.id, state = job.state.name(), counts = ?job.counts, "job ended"),
+        }
         self.tell(portal, job).await?;
         Ok(true)
     }

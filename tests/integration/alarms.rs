@@ -1,0 +1,234 @@
+//! The alarms of the deployment: each fault that an operator must hear of raises one, and the manual explains them.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use jobs::JOB_FAILED;
+use models::job::State;
+use models::limits::MAX_TRIES;
+use serde_json::Value;
+use store::keys::Index;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
+
+use crate::house::{functions, read, resources, value};
+use crate::job_faults::{Bed, refusing};
+
+/// The alarm of this name.
+fn alarm(name: &str) -> String {
+    let alarms = resources("AWS::CloudWatch::Alarm");
+    let found = alarms.into_iter().find(|alarm| alarm.starts_with(&format!("  {name}:\n")));
+    found.unwrap_or_else(|| panic!("the template has no alarm {name}"))
+}
+
+fn name_of(block: &str) -> &str {
+    block.trim_start().split(':').next().unwrap()
+}
+
+/// Log lines that a test keeps.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+impl Lines {
+    fn take(&self) -> Vec<Value> {
+        let bytes = std::mem::take(&mut *self.0.lock().unwrap());
+        String::from_utf8(bytes).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+/// Whether a log line matches a filter pattern of CloudWatch Logs, as far as the template uses that language: members that
+/// equal texts, joined by `&&`.
+fn matches(pattern: &str, line: &Value) -> bool {
+    let pattern = pattern.strip_prefix("'{ ").and_then(|pattern| pattern.strip_suffix(" }'")).unwrap();
+    pattern.split(" && ").all(|term| {
+        let (member, text) = term.strip_prefix("$.").unwrap().split_once(" = ").unwrap();
+        line[member] == serde_json::from_str::<Value>(text).unwrap()
+    })
+}
+
+#[tokio::test]
+async fn each_failed_job_is_counted_by_the_alarm_once_and_no_other_job_is() {
+    let lines = Lines::default();
+    let subscriber = tracing_subscriber::registry().with(api::log::json_lines(lines.clone()));
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let filters = resources("AWS::Logs::MetricFilter");
+    let count = || {
+        let lines = lines.take();
+        assert!(!lines.is_empty());
+        let counts = filters.iter().map(|filter| {
+            lines.iter().filter(|line| matches(value(filter, "FilterPattern"), line)).count()
+        });
+        counts.collect::<BTreeSet<_>>()
+    };
+
+    let bed = Bed::new(1).await;
+    let id = bed.enqueue().await;
+    bed.world.work().await.unwrap();
+    assert_eq!((bed.job(id).await.state, count()), (State::Done, BTreeSet::from([0])));
+    // Too many contacts.
+    let id = bed.enqueue_at_most(Some(0)).await;
+    bed.world.work().await.unwrap();
+    assert_eq!((bed.job(id).await.state, count()), (State::Failed, BTreeSet::from([1])));
+    // A table that refuses every write.
+    let bed = Bed::new(1).await;
+    let (id, message) = bed.enqueue_one().await;
+    let worker = bed.process().await;
+    worker.proxy.set(refusing(|_| true));
+    for _ in 1..MAX_TRIES {
+        worker.work(&message).await.unwrap_err();
+    }
+    assert_eq!(count(), BTreeSet::from([0]));
+    worker.work(&message).await.unwrap();
+    assert_eq!((bed.job(id).await.state, count()), (State::Failed, BTreeSet::from([1])));
+}
+
+#[test]
+fn the_functions_that_end_jobs_feed_the_alarm_on_failed_jobs_at_every_log_level() {
+    let filters = resources("AWS::Logs::MetricFilter");
+    let watched: BTreeSet<&str> = filters.iter().map(|filter| value(filter, "LogGroupName")).collect();
+    let functions = functions();
+    let end_jobs = functions.iter().filter(|function| !function.is_http());
+    let logs: BTreeSet<&str> = end_jobs.map(|function| value(&function.block, "LogGroup")).collect();
+    assert_eq!(watched, logs);
+    let alarm = alarm("FailedJobs");
+    for filter in &filters {
+        // An error passes the filter of every LogLevel.
+        let pattern = format!("'{{ $.level = \"ERROR\" && $.message = \"{JOB_FAILED}\" }}'");
+        assert_eq!(value(filter, "FilterPattern"), pattern);
+        assert_eq!(value(filter, "- MetricNamespace"), value(&alarm, "Namespace"));
+        assert_eq!(value(filter, "MetricName"), value(&alarm, "MetricName"));
+        assert_eq!(value(filter, "MetricValue"), "\"1\"");
+    }
+    assert_eq!(value(&alarm, "Statistic"), "Sum");
+}
+
+#[test]
+fn a_schedule_that_calls_no_function_raises_an_alarm() {
+    let functions = functions();
+    let scheduled: Vec<_> = functions.iter().filter(|function| function.events.contains("ScheduleV2")).collect();
+    assert_eq!(scheduled.len(), 1);
+    let alarm = alarm("RunRulesStopped");
+    assert_eq!(value(&alarm, "Dimensions"), format!("[{{ Name: FunctionName, Value: !Ref {} }}]", name_of(&scheduled[0].block)));
+    assert_eq!((value(&alarm, "Namespace"), value(&alarm, "MetricName")), ("AWS/Lambda", "Invocations"));
+    assert_eq!((value(&alarm, "ComparisonOperator"), value(&alarm, "Threshold")), ("LessThanThreshold", "1"));
+    // The metric of a function that nobody calls has no data.
+    assert_eq!(value(&alarm, "TreatMissingData"), "breaching");
+    // Each call that the schedule cannot make ends in the queue that has an alarm.
+    assert!(scheduled[0].block.contains("            DeadLetterConfig:\n              Arn: !GetAtt RulesDeadLetterQueue.Arn\n"));
+    assert!(self::alarm("RulesDeadLetters").contains("!GetAtt RulesDeadLetterQueue.QueueName"));
+}
+
+#[test]
+fn throttling_of_the_table_and_of_each_index_raises_an_alarm() {
+    let alarms = resources("AWS::CloudWatch::Alarm");
+    let watched: BTreeSet<(&str, &str)> = alarms
+        .iter()
+        .filter(|alarm| value(alarm, "Namespace") == "AWS/DynamoDB")
+        .map(|alarm| (value(alarm, "MetricName"), value(alarm, "Dimensions")))
+        .collect();
+    let table = "{ Name: TableName, Value: !Ref AccessTable }";
+    let of_index = |index: Index| format!("[{table}, {{ Name: GlobalSecondaryIndexName, Value: {} }}]", index.name());
+    let dimensions: Vec<String> =
+        std::iter::once(format!("[{table}]")).chain(Index::ALL.into_iter().map(of_index)).collect();
+    let expected = dimensions.iter().flat_map(|of| ["ReadThrottleEvents", "WriteThrottleEvents"].map(|name| (name, of.as_str())));
+    assert_eq!(watched, expected.collect());
+}
+
+#[test]
+fn each_alarm_reaches_the_operator_and_stands_in_the_manual() {
+    let manual = read("docs/deploy.md");
+    let alarms = resources("AWS::CloudWatch::Alarm");
+    for alarm in &alarms {
+        let name = name_of(alarm);
+        for actions in ["AlarmActions", "OKActions"] {
+            assert!(value(alarm, actions).contains("!Ref AlarmTopicArn"), "{name}");
+        }
+        if value(alarm, "AlarmDescription").contains("docs/deploy.md") {
+            let explained = manual.lines().any(|line| line.starts_with("### ") && line.contains("goes off") && line.contains(name));
+            assert!(explained, "docs/deploy.md has no section on {name}");
+        }
+    }
+    let titles = manual.lines().filter(|line| line.starts_with("### ") && line.contains("goes off"));
+    let named = titles.flat_map(|title| title[4..].split([' ', ',']).filter(|word| word.len() > 4));
+    for name in named.filter(|word| word.chars().next().is_some_and(char::is_uppercase)) {
+        alarm(name);
+    }
+    assert!(manual.contains(&format!("{} in all.", alarms.len())), "{} alarms", alarms.len());
+    assert!(manual.contains(&format!("| {} alarms |", alarms.len())), "{} alarms", alarms.len());
+}
+
+#[test]
+fn the_manual_names_the_parameters_and_outputs_that_there_are() {
+    let (manual, template) = (read("docs/deploy.md"), read("template.yaml"));
+    let section = |from: &str, to: &str| -> Vec<String> {
+        let (_, rest) = template.split_once(&format!("\n{from}:\n")).unwrap();
+        let section = rest.split_once(&format!("\n{to}:\n")).map_or(rest, |(section, _)| section);
+        let names = section.lines().filter_map(|line| line.strip_prefix("  ")?.strip_suffix(':'));
+        names.filter(|name| !name.starts_with(' ')).map(str::to_owned).collect()
+    };
+    for parameter in section("Parameters", "Conditions") {
+        let is_named = |line: &str| line.starts_with('|') && line.contains(&parameter);
+        assert!(manual.lines().any(is_named), "docs/deploy.md does not explain {parameter}");
+    }
+    let outputs = section("Outputs", "Transform");
+    for line in manual.lines().filter(|line| line.contains(" of the outputs") && line.contains('=')) {
+        let output = line.split("# ").nth(1).unwrap().split(' ').next().unwrap();
+        assert!(outputs.iter().any(|known| known == output), "the template has no output {output}");
+    }
+}
+
+#[test]
+fn the_commands_of_the_manual_use_variables_that_the_manual_sets_before() {
+    let manual = read("docs/deploy.md");
+    let mut known = BTreeSet::new();
+    let mut used = 0;
+    let mut in_commands = false;
+    for line in manual.lines() {
+        if line.trim_start().starts_with("```") {
+            in_commands = line.trim_start() == "```sh";
+            continue;
+        }
+        if !in_commands {
+            continue;
+        }
+        for part in line.split('$').skip(1) {
+            let name: String =
+                part.trim_start_matches('{').chars().take_while(|c| c.is_ascii_uppercase() || *c == '_').collect();
+            if !name.is_empty() {
+                assert!(known.contains(&name), "docs/deploy.md uses {name} before it is set: {line}");
+                used += 1;
+            }
+        }
+        for word in line.trim_start().trim_start_matches("export ").split(' ') {
+            if let Some((name, _)) = word.split_once('=')
+                && name.chars().all(|c| c.is_ascii_uppercase() || c == '_')
+            {
+                known.insert(name.to_owned());
+            }
+        }
+    }
+    assert!(used > 8, "{used} variables");
+    for region in ["AWS_REGION", "AWS_DEFAULT_REGION"] {
+        assert!(known.contains(region), "docs/deploy.md does not set {region}");
+    }
+}
