@@ -75,20 +75,20 @@ async fn each_failed_job_is_counted_by_the_alarm_once_and_no_other_job_is() {
     let count = || {
         let lines = lines.take();
         assert!(!lines.is_empty());
-        let counts = filters.iter().map(|filter| {
-            lines.iter().filter(|line| matches(value(filter, "FilterPattern"), line)).count()
-        });
+        let counts = filters
+            .iter()
+            .map(|filter| lines.iter().filter(|line| matches(value(filter, "FilterPattern"), line)).count());
         counts.collect::<BTreeSet<_>>()
     };
 
     let bed = Bed::new(1).await;
-    let id = bed.enqueue().await;
-    bed.world.work().await.unwrap();
-    assert_eq!((bed.job(id).await.state, count()), (State::Done, BTreeSet::from([0])));
     // Too many contacts.
     let id = bed.enqueue_at_most(Some(0)).await;
     bed.world.work().await.unwrap();
     assert_eq!((bed.job(id).await.state, count()), (State::Failed, BTreeSet::from([1])));
+    let id = bed.enqueue().await;
+    bed.world.work().await.unwrap();
+    assert_eq!((bed.job(id).await.state, count()), (State::Done, BTreeSet::from([0])));
     // A table that refuses every write.
     let bed = Bed::new(1).await;
     let (id, message) = bed.enqueue_one().await;
@@ -128,13 +128,20 @@ fn a_schedule_that_calls_no_function_raises_an_alarm() {
     let scheduled: Vec<_> = functions.iter().filter(|function| function.events.contains("ScheduleV2")).collect();
     assert_eq!(scheduled.len(), 1);
     let alarm = alarm("RunRulesStopped");
-    assert_eq!(value(&alarm, "Dimensions"), format!("[{{ Name: FunctionName, Value: !Ref {} }}]", name_of(&scheduled[0].block)));
+    assert_eq!(
+        value(&alarm, "Dimensions"),
+        format!("[{{ Name: FunctionName, Value: !Ref {} }}]", name_of(&scheduled[0].block))
+    );
     assert_eq!((value(&alarm, "Namespace"), value(&alarm, "MetricName")), ("AWS/Lambda", "Invocations"));
     assert_eq!((value(&alarm, "ComparisonOperator"), value(&alarm, "Threshold")), ("LessThanThreshold", "1"));
     // The metric of a function that nobody calls has no data.
     assert_eq!(value(&alarm, "TreatMissingData"), "breaching");
     // Each call that the schedule cannot make ends in the queue that has an alarm.
-    assert!(scheduled[0].block.contains("            DeadLetterConfig:\n              Arn: !GetAtt RulesDeadLetterQueue.Arn\n"));
+    assert!(
+        scheduled[0]
+            .block
+            .contains("            DeadLetterConfig:\n              Arn: !GetAtt RulesDeadLetterQueue.Arn\n")
+    );
     assert!(self::alarm("RulesDeadLetters").contains("!GetAtt RulesDeadLetterQueue.QueueName"));
 }
 
@@ -150,7 +157,8 @@ fn throttling_of_the_table_and_of_each_index_raises_an_alarm() {
     let of_index = |index: Index| format!("[{table}, {{ Name: GlobalSecondaryIndexName, Value: {} }}]", index.name());
     let dimensions: Vec<String> =
         std::iter::once(format!("[{table}]")).chain(Index::ALL.into_iter().map(of_index)).collect();
-    let expected = dimensions.iter().flat_map(|of| ["ReadThrottleEvents", "WriteThrottleEvents"].map(|name| (name, of.as_str())));
+    let expected =
+        dimensions.iter().flat_map(|of| ["ReadThrottleEvents", "WriteThrottleEvents"].map(|name| (name, of.as_str())));
     assert_eq!(watched, expected.collect());
 }
 
@@ -164,7 +172,8 @@ fn each_alarm_reaches_the_operator_and_stands_in_the_manual() {
             assert!(value(alarm, actions).contains("!Ref AlarmTopicArn"), "{name}");
         }
         if value(alarm, "AlarmDescription").contains("docs/deploy.md") {
-            let explained = manual.lines().any(|line| line.starts_with("### ") && line.contains("goes off") && line.contains(name));
+            let explained =
+                manual.lines().any(|line| line.starts_with("### ") && line.contains("goes off") && line.contains(name));
             assert!(explained, "docs/deploy.md has no section on {name}");
         }
     }
