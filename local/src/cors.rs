@@ -16,7 +16,7 @@ pub const REQUEST_HEADERS: [&str; 7] =
     ["accept", "authorization", "content-type", "idempotency-key", "if-match", "if-none-match", "prefer"];
 
 /// Headers of an answer that it may read.
-pub const RESPONSE_HEADERS: [&str; 14] = [
+pub const RESPONSE_HEADERS: [&str; 15] = [
     "etag",
     "location",
     "preference-applied",
@@ -24,6 +24,7 @@ pub const RESPONSE_HEADERS: [&str; 14] = [
     "www-authenticate",
     "x-job-id",
     "x-matched-count",
+    "x-next",
     "x-next-index",
     "x-request-id",
     "x-skipped-count",

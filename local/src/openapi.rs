@@ -121,7 +121,7 @@ fn operation(row: &Operation, endpoint: &Endpoint, suffix: Option<Suffix>, answe
         responses.insert(success.status.to_string(), success_answer(success, row.method, suffix));
     }
     if row.method == "GET" {
-        let is_list = row.answers.iter().any(|answer| matches!(answer.shows, Shows::List(_)));
+        let is_list = row.answers.iter().any(|answer| matches!(answer.shows, Shows::List(_) | Shows::ListByKey(_)));
         let of_list: &[&str] = if is_list { &["X-Next-Index", "X-Total-Count"] } else { &[] };
         let not_modified = json!({
             "description": "If-None-Match names what would be answered.",
@@ -218,6 +218,10 @@ fn success_answer(success: &Success, method: &str, suffix: Option<Suffix>) -> Va
             names.extend(["X-Next-Index", "X-Total-Count"]);
             answer["content"] = content(suffix, schemas::list(name, style_of_list, suffix.is_some()), None);
         }
+        Shows::ListByKey(name) => {
+            names.extend(["X-Next-Index", "X-Total-Count"]);
+            answer["content"] = content(suffix, schemas::list_by_key(name, style_of_list, suffix.is_some()), None);
+        }
     }
     answer["headers"] = headers_of(&names);
     let links = success.links.iter().map(|link| {
@@ -300,6 +304,9 @@ fn headers() -> Value {
         ),
         "X-Job-Id.always": always(text("The job.", json!({ "type": "string", "format": "uuid" }))),
         "X-Matched-Count": always(count("Contacts that the call is about and the caller may see.")),
+        "X-Next": text(
+            "The before of the next page, where there is one.", json!({ "type": "string", "format": "uuid" })
+        ),
         "X-Next-Index": count("The startIndex of the next page, where there is one."),
         "X-Request-Id": always(text("By which the log is searched.", json!({ "type": "string", "minLength": 1 }))),
         "X-Skipped-Count": always(count("Contacts that the caller may see but not edit.")),

@@ -135,8 +135,8 @@ impl Holdings {
         let id = crate::portal::id(portal);
         Self {
             access: access(world, portal, 1..=9).await,
-            jobs: world.store.jobs(&id, None, 0, 1000).await.unwrap().jobs,
-            rules: world.store.rules(&id).await.unwrap(),
+            jobs: world.jobs_of(&id, None).await.unwrap(),
+            rules: world.rules_of(&id).await.unwrap(),
         }
     }
 }

@@ -454,7 +454,7 @@ async fn jobs_are_listed_newest_first_to_an_administrator_all_and_to_a_user_its_
         assert_eq!(ids(&json!(pages(&world, "jobs", ADA_TOKEN, size).await)), all, "{size}");
         assert_eq!(ids(&json!(pages(&world, "jobs", MIKE_TOKEN, size).await)), mikes, "{size}");
     }
-    for query in ["count=0", "count=0&startIndex=3", "startIndex=30", "startIndex=2147483647"] {
+    for query in ["count=0", "count=0&startIndex=3", "startIndex=30", "startIndex=10000"] {
         for token in [ADA_TOKEN, MIKE_TOKEN] {
             let reply = world.get(&format!("jobs?{query}"), token).await.unwrap();
             assert_eq!((reply.text.as_str(), reply.count("x-next-index")), ("[]", None), "{query}");
@@ -491,7 +491,7 @@ async fn what_is_no_parameter_of_a_list_is_refused() {
         ("jobs?count=1001".to_owned(), "count"),
         ("jobs?count=-1".to_owned(), "count"),
         ("jobs?count=x".to_owned(), "count"),
-        ("jobs?startIndex=2147483648".to_owned(), "startIndex"),
+        ("jobs?startIndex=10001".to_owned(), "startIndex"),
         ("jobs?count=1&count=2".to_owned(), "count"),
         (format!("jobs/{id}?count=1"), "count"),
         (format!("jobs/{id}/changes?page=1"), "page"),

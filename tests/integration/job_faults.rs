@@ -901,7 +901,7 @@ async fn a_job_that_was_never_recorded_is_forgotten_and_shown_to_nobody() {
         bed.world.queue.clear();
         let shown = async || {
             let reply = bed.world.get("jobs", ADA_TOKEN).await.unwrap();
-            let own = bed.world.store.jobs(&bed.portal, Some(ADA), 0, 10).await.unwrap().jobs;
+            let own = bed.world.jobs_of(&bed.portal, Some(ADA)).await.unwrap();
             (reply.status.as_u16(), reply.text, own)
         };
         assert_eq!(shown().await, (200, "[]".to_owned(), vec![]));
@@ -936,7 +936,7 @@ async fn a_call_whose_process_dies_in_the_middle_is_finished_by_workers() {
             // What the dead had in mind to send was never sent.
             bed.world.queue.clear();
 
-            let jobs = bed.world.store.jobs(&bed.portal, None, 0, 10).await.unwrap().jobs;
+            let jobs = bed.world.jobs_of(&bed.portal, None).await.unwrap();
             let [job] = jobs.as_slice() else { panic!("{jobs:?}") };
             assert!(bed.is_open(job.id).await);
             bed.pass(LEASE_MILLIS - 1);

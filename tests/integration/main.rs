@@ -17,6 +17,7 @@ mod idempotency;
 mod import;
 mod job_api;
 mod job_faults;
+mod job_list;
 mod list;
 mod listing;
 mod model;

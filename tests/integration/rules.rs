@@ -6,7 +6,9 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::SignedDuration;
 use models::access::{Access, ShareType};
 use models::job::JobId;
+use models::limits::{MAX_RULES_OF_PORTAL, MAX_RULES_OF_USER};
 use models::moment::Moment;
+use models::rule::{Rule, RuleName};
 use run_rules::Done;
 use serde_json::{Value, json};
 use store::keys::{Key, PK, SK};
@@ -264,7 +266,7 @@ async fn a_rule_that_is_due_starts_one_job_on_behalf_of_who_set_it() {
     assert_eq!((&job["State"], &job["Kind"]), (&json!("queued"), &json!("filter")));
     assert_eq!(job["Target"], json!({"IsPrivate": true, "ManagerList": [MIKE]}));
     assert_eq!((&after["LastJob"], &after["LastRun"]), (&job["Id"], &shown_at("2026-01-02T00:00:10Z")));
-    assert_eq!((&after["NextRun"], &after["Error"]), (&shown_at("2026-01-03T00:00:00Z"), &Value::Null));
+    assert_eq!((&after["NextRun"], &after["LastError"]), (&shown_at("2026-01-03T00:00:00Z"), &Value::Null));
     assert_eq!(after["Modified"], before["Modified"]);
     // Woken again, it has nothing to do.
     assert_eq!(wake_at(&world, "2026-01-02T00:01:10Z").await, (0, 0));
@@ -469,13 +471,13 @@ async fn a_rule_whose_owner_left_says_so_and_runs_again_once_someone_sets_it() {
     dismiss(&world, SAM).await;
     assert_eq!(wake_at(&world, FIRST).await, (0, 0));
     let stuck = rule(&world, "nightly").await;
-    assert!(stuck["Error"].as_str().unwrap().contains("no longer in the portal"), "{stuck}");
+    assert!(stuck["LastError"].as_str().unwrap().contains("no longer in the portal"), "{stuck}");
     assert_eq!((&stuck["NextRun"], &stuck["LastJob"]), (&shown_at("2026-01-03T00:00:00Z"), &Value::Null));
     assert_eq!(jobs(&world).await.len(), 0);
     let again = set(&world, ADA_TOKEN, "nightly", &nightly()).await;
-    assert_eq!((&again["Error"], &again["CreatedBy"]), (&Value::Null, &json!(ADA)));
+    assert_eq!((&again["LastError"], &again["CreatedBy"]), (&Value::Null, &json!(ADA)));
     assert_eq!(wake_at(&world, "2026-01-03T00:00:00Z").await, (1, 0));
-    assert_eq!(rule(&world, "nightly").await["Error"], Value::Null);
+    assert_eq!(rule(&world, "nightly").await["LastError"], Value::Null);
 }
 
 #[tokio::test]
@@ -485,10 +487,10 @@ async fn a_rule_whose_manager_left_says_so_and_runs_again_when_the_manager_is_ba
     dismiss(&world, MIKE).await;
     assert_eq!(wake_at(&world, FIRST).await, (0, 0));
     let stuck = rule(&world, "nightly").await;
-    assert!(stuck["Error"].as_str().unwrap().contains(&MIKE.to_string()), "{stuck}");
+    assert!(stuck["LastError"].as_str().unwrap().contains(&MIKE.to_string()), "{stuck}");
     world.import(&lines([portal("acme", "Europe/Riga", 4), user(MIKE, "Mike", false)])).await.unwrap();
     assert_eq!(wake_at(&world, "2026-01-03T00:00:00Z").await, (1, 0));
-    assert_eq!(rule(&world, "nightly").await["Error"], Value::Null);
+    assert_eq!(rule(&world, "nightly").await["LastError"], Value::Null);
 }
 
 #[tokio::test]
@@ -649,4 +651,302 @@ async fn a_run_that_is_given_is_counted_first_when_it_is_limited() {
         assert_eq!(job["Error"].is_null(), state == "done");
         assert_eq!(access_of(&world, 1).await.access == private(&[MIKE]), state == "done");
     }
+}
+
+/// A name for a rule, by number.
+fn named(number: usize) -> String {
+    format!("rule-{number:03}")
+}
+
+#[tokio::test]
+async fn a_user_and_a_portal_have_a_bounded_number_of_rules() {
+    let world = three().await;
+    for number in 0..MAX_RULES_OF_USER {
+        set(&world, MIKE_TOKEN, &named(number), &nightly()).await;
+    }
+    let reply = put(&world, MIKE_TOKEN, "one-more", &nightly()).await;
+    assert_eq!(outcome(&reply), "409 too-many-rules", "{}", reply.text);
+    assert!(reply.json()["error"]["message"].as_str().unwrap().contains("at most 50"), "{}", reply.text);
+    // A rule that is there can still be changed, and removing it makes room.
+    set(&world, MIKE_TOKEN, &named(0), &with(nightly(), "cron", json!("0 3 * * *"))).await;
+    assert_eq!(delete(&world, MIKE_TOKEN, &named(0)).await.status, 204);
+    set(&world, MIKE_TOKEN, "one-more", &nightly()).await;
+    // Another user has room, also an administrator who takes a rule over.
+    set(&world, SAM_TOKEN, "of-sam", &nightly()).await;
+    set(&world, ADA_TOKEN, &named(1), &with(nightly(), "cron", json!("0 4 * * *"))).await;
+    set(&world, MIKE_TOKEN, "and-one-more", &nightly()).await;
+    // Handing rules over does not get around the bound.
+    for number in 2..=MAX_RULES_OF_USER {
+        let reply = put(&world, ADA_TOKEN, &named(number), &with(nightly(), "cron", json!("0 5 * * *"))).await;
+        assert!(reply.status == 200, "{number}: {}", reply.text);
+    }
+    let reply = put(&world, ADA_TOKEN, "one-more", &with(nightly(), "cron", json!("0 5 * * *"))).await;
+    assert_eq!(outcome(&reply), "409 too-many-rules", "{}", reply.text);
+}
+
+#[tokio::test]
+async fn a_portal_has_a_bounded_number_of_rules() {
+    let world = three().await;
+    set(&world, MIKE_TOKEN, "first", &nightly()).await;
+    let template = world.rules_of(&id("acme")).await.unwrap().remove(0);
+    for number in 1..MAX_RULES_OF_PORTAL {
+        let rule = Rule { name: named(number).parse().unwrap(), created_by: NOBODY, ..template.clone() };
+        assert!(world.store.put_rule(&id("acme"), None, &rule, None).await.unwrap());
+    }
+    let reply = put(&world, SAM_TOKEN, "one-more", &nightly()).await;
+    assert_eq!(outcome(&reply), "409 too-many-rules", "{}", reply.text);
+    assert!(reply.json()["error"]["message"].as_str().unwrap().contains("at most 500"), "{}", reply.text);
+    assert_eq!(delete(&world, MIKE_TOKEN, "first").await.status, 204);
+    set(&world, SAM_TOKEN, "one-more", &nightly()).await;
+}
+
+#[tokio::test]
+async fn rules_that_are_set_at_once_do_not_exceed_the_bound() {
+    let world = three().await;
+    for number in 0..MAX_RULES_OF_USER - 2 {
+        set(&world, MIKE_TOKEN, &named(number), &nightly()).await;
+    }
+    let body = nightly();
+    let names: Vec<String> = (0..6).map(|number| format!("at-once-{number}")).collect();
+    let replies = futures::future::join_all(names.iter().map(|name| put(&world, MIKE_TOKEN, name, &body))).await;
+    let set = replies.iter().filter(|reply| reply.status == 200).count();
+    assert_eq!(world.rules_of(&id("acme")).await.unwrap().len(), MAX_RULES_OF_USER - 2 + set);
+    assert_eq!(set, 2);
+    for reply in replies.iter().filter(|reply| reply.status != 200) {
+        assert!(["409 too-many-rules", "409 rule-contended"].contains(&outcome(reply).as_str()), "{}", reply.text);
+    }
+}
+
+#[tokio::test]
+async fn a_due_time_that_follows_the_previous_run_too_closely_is_skipped() {
+    for (cron, starts) in [
+        ("* * * * *", &[0, 5, 10][..]),
+        ("*/2 * * * *", &[0, 6, 12]),
+        ("*/5 * * * *", &[0, 5, 10]),
+        ("0,4,9 * * * *", &[0, 9]),
+    ] {
+        let world = three().await;
+        world.set_clock(at("2025-12-31T23:30:30Z"));
+        set(&world, ADA_TOKEN, "often", &with(nightly(), "cron", json!(cron))).await;
+        let mut started = Vec::new();
+        for minute in 0..=13 {
+            // The schedule wakes the function some seconds after each minute.
+            let (rules, _) = wake_at(&world, &format!("2026-01-01T00:{minute:02}:10Z")).await;
+            if rules > 0 {
+                started.push(minute);
+            }
+            world.work().await.unwrap();
+        }
+        assert_eq!(started, starts, "{cron}");
+        // To set the rule again does not make it due sooner.
+        let last = rule(&world, "often").await["LastRun"].clone();
+        let again = set(&world, ADA_TOKEN, "often", &with(nightly(), "cron", json!("* * * * *"))).await;
+        let next: Moment = again["NextRun"].as_str().unwrap().parse().unwrap();
+        let last: Moment = last.as_str().unwrap().parse().unwrap();
+        assert!(next.since(last) >= SignedDuration::from_secs(4 * 60 + 50), "{again}");
+    }
+}
+
+#[tokio::test]
+async fn a_rule_that_was_still_running_says_so() {
+    let world = three().await;
+    set(&world, ADA_TOKEN, "nightly", &nightly()).await;
+    assert_eq!(wake_at(&world, FIRST).await, (1, 0));
+    wake_at(&world, "2026-01-03T00:00:00Z").await;
+    let skipped = rule(&world, "nightly").await;
+    let why = skipped["LastError"].as_str().unwrap();
+    assert!(why.contains("previous run") && why.contains(skipped["LastJob"].as_str().unwrap()), "{why}");
+    world.work().await.unwrap();
+    assert_eq!(wake_at(&world, "2026-01-04T00:00:00Z").await, (1, 0));
+    assert_eq!(rule(&world, "nightly").await["LastError"], Value::Null);
+}
+
+#[tokio::test]
+async fn an_administrator_who_only_enables_or_disables_a_rule_does_not_become_its_owner() {
+    let world = three().await;
+    set(&world, MIKE_TOKEN, "nightly", &nightly()).await;
+    for (body, owner) in [
+        (with(nightly(), "enabled", json!(false)), MIKE),
+        (nightly(), MIKE),
+        (with(nightly(), "timeZone", json!("Europe/Riga")), MIKE),
+        (with(nightly(), "cron", json!("0 3 * * *")), ADA),
+    ] {
+        let shown = set(&world, ADA_TOKEN, "nightly", &body).await;
+        assert_eq!(shown["CreatedBy"], json!(owner), "{body}");
+    }
+    for changed in [
+        with(nightly(), "filter", json!({"contactStage": 2})),
+        with(nightly(), "target", json!({"isPrivate": false})),
+        with(nightly(), "timeZone", json!("UTC")),
+    ] {
+        set(&world, MIKE_TOKEN, "other", &nightly()).await;
+        assert_eq!(set(&world, ADA_TOKEN, "other", &changed).await["CreatedBy"], json!(ADA), "{changed}");
+        assert_eq!(delete(&world, ADA_TOKEN, "other").await.status, 204);
+    }
+}
+
+#[tokio::test]
+async fn a_slow_or_failing_portal_does_not_delay_the_rules_of_another() {
+    for verdict in ["slow", "failing"] {
+        let mut values = acme();
+        values.extend(zenith());
+        let world = World::with(&lines(values)).await.unwrap();
+        set(&world, ADA_TOKEN, "nightly", &nightly()).await;
+        let body = with(with(nightly(), "target", json!({"isPrivate": true})), "timeZone", json!("Europe/Riga"));
+        set(&world, ZOE_TOKEN, "nightly", &body).await;
+        world.set_clock(at(FIRST));
+        let (proxy, behind) = proxied(&world).await;
+        let gate = Gate::new();
+        let held = gate.clone();
+        let rule_of_acme = Key::Rule(id("acme"), "nightly".parse().unwrap()).encode();
+        proxy.set(move |call| match call.keys().contains(&rule_of_acme) {
+            true if verdict == "slow" => Verdict::Hold(held.clone()),
+            true => Verdict::Refuse,
+            false => Verdict::Pass,
+        });
+        let (woken, ()) = tokio::join!(wake_with(&behind, json!({})), async {
+            if verdict == "slow" {
+                gate.reached().await;
+            }
+            let mut of_zenith = Value::Null;
+            while of_zenith.as_array().is_none_or(Vec::is_empty) {
+                of_zenith = world.get("jobs", ZOE_TOKEN).await.unwrap().json();
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(jobs(&world).await.len(), 0, "{verdict}");
+            gate.open();
+        });
+        assert_eq!(woken.0, if verdict == "slow" { 2 } else { 1 });
+    }
+}
+
+/// Removes an item.
+async fn remove_item(world: &World, key: &Key) {
+    let (pk, sk) = key.encode();
+    let request = world.client.delete_item().table_name(&world.table);
+    request.key(PK, AttributeValue::S(pk)).key(SK, AttributeValue::S(sk)).send().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_lost_due_entry_is_restored() {
+    let world = three().await;
+    let before = set(&world, ADA_TOKEN, "nightly", &nightly()).await;
+    set(&world, ADA_TOKEN, "off", &with(nightly(), "enabled", json!(false))).await;
+    let entry = Key::DueRule(at(FIRST), id("acme"), "nightly".parse().unwrap());
+    remove_item(&world, &entry).await;
+    assert_eq!(wake_at(&world, "2026-01-01T12:00:00Z").await, (0, 0));
+    assert_eq!(rule(&world, "nightly").await, before);
+    assert_eq!(wake_at(&world, FIRST).await, (1, 0));
+    world.work().await.unwrap();
+    // Also when its time has passed meanwhile, and however often.
+    remove_item(&world, &Key::DueRule(at("2026-01-03T00:00:00Z"), id("acme"), "nightly".parse().unwrap())).await;
+    assert_eq!(wake_at(&world, "2026-01-03T00:30:00Z").await, (1, 0));
+    world.work().await.unwrap();
+    assert_eq!(rule(&world, "off").await["NextRun"], Value::Null);
+    // Without rules there is nothing to be checked.
+    for name in ["nightly", "off"] {
+        assert_eq!(delete(&world, ADA_TOKEN, name).await.status, 204);
+    }
+    assert_eq!(wake_at(&world, "2026-01-04T00:00:00Z").await, (0, 0));
+    assert_eq!(world.store.rule_portals().await.unwrap(), []);
+    set(&world, ADA_TOKEN, "nightly", &nightly()).await;
+    assert_eq!(world.store.rule_portals().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_due_entry_without_its_rule_is_removed() {
+    let world = three().await;
+    set(&world, ADA_TOKEN, "nightly", &nightly()).await;
+    remove_item(&world, &Key::Rule(id("acme"), "nightly".parse().unwrap())).await;
+    assert_eq!(wake_at(&world, FIRST).await, (0, 0));
+    assert_eq!(world.store.due_rules(at(FIRST)).await.unwrap(), []);
+}
+
+/// Sets a member of the document that an item holds.
+async fn rewrite(world: &World, key: &Key, path: [&str; 2], value: &str) {
+    let (pk, sk) = key.encode();
+    let request = world.client.update_item().table_name(&world.table);
+    let request = request.key(PK, AttributeValue::S(pk)).key(SK, AttributeValue::S(sk));
+    let request =
+        request.update_expression("SET #doc.#outer.#inner = :value").expression_attribute_names("#doc", "doc");
+    let request = request.expression_attribute_names("#outer", path[0]).expression_attribute_names("#inner", path[1]);
+    request.expression_attribute_values(":value", AttributeValue::S(value.into())).send().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stored_rule_that_no_longer_reads_is_listed_shown_with_an_error_and_removed() {
+    for (member, value, field) in [("Cron", "0 2 * *", "cron"), ("TimeZone", "Europe/Rigga", "timeZone")] {
+        let world = three().await;
+        set(&world, ADA_TOKEN, "nightly", &nightly()).await;
+        set(&world, MIKE_TOKEN, "other", &nightly()).await;
+        rewrite(&world, &Key::Rule(id("acme"), "nightly".parse().unwrap()), ["Schedule", member], value).await;
+        assert_eq!(names(&world.get("rules", ADA_TOKEN).await.unwrap()), ["nightly", "other"]);
+        let shown = rule(&world, "nightly").await;
+        assert_eq!(shown[member], value, "{shown}");
+        assert!(shown["LastError"].as_str().unwrap().contains(field), "{shown}");
+        // Nothing runs by a schedule that nobody can read, and the other rule is not kept from its run.
+        assert_eq!(wake_at(&world, FIRST).await, (1, 0));
+        assert_eq!(rule(&world, "nightly").await["LastJob"], Value::Null);
+        assert_eq!(set(&world, ADA_TOKEN, "nightly", &nightly()).await["LastError"], Value::Null);
+        rewrite(&world, &Key::Rule(id("acme"), "nightly".parse().unwrap()), ["Schedule", member], value).await;
+        assert_eq!(delete(&world, ADA_TOKEN, "nightly").await.status, 204);
+        assert_eq!(names(&world.get("rules", ADA_TOKEN).await.unwrap()), ["other"]);
+    }
+}
+
+#[tokio::test]
+async fn a_stored_rule_whose_name_is_no_longer_taken_is_shown_run_and_removed() {
+    let world = three().await;
+    set(&world, ADA_TOKEN, "template", &nightly()).await;
+    let template = world.rules_of(&id("acme")).await.unwrap().remove(0);
+    for name in ["spaced out", "ends.json", &"x".repeat(65)] {
+        let rule = Rule { name: RuleName::stored(name), ..template.clone() };
+        assert!(world.store.put_rule(&id("acme"), None, &rule, None).await.unwrap());
+        let path = match name {
+            "spaced out" => "spaced%20out",
+            "ends.json" => "ends.json.json",
+            name => name,
+        };
+        let shown = world.get(&format!("rules/{path}"), ADA_TOKEN).await.unwrap();
+        assert_eq!(shown.status, 200, "{name}: {}", shown.text);
+        assert!(names(&world.get("rules", ADA_TOKEN).await.unwrap()).contains(&name.to_owned()));
+        assert_eq!(delete(&world, ADA_TOKEN, path).await.status, 204, "{name}");
+        // Nobody makes such a rule anew, and it is not there any more.
+        assert_eq!(outcome(&put(&world, ADA_TOKEN, path, &nightly()).await), "400 invalid-request", "{name}");
+        assert_eq!(outcome(&delete(&world, ADA_TOKEN, path).await), "400 invalid-request", "{name}");
+    }
+    let rule = Rule { name: RuleName::stored("spaced out"), ..template };
+    assert!(world.store.put_rule(&id("acme"), None, &rule, None).await.unwrap());
+    assert_eq!(wake_at(&world, FIRST).await, (2, 0));
+}
+
+#[tokio::test]
+async fn a_rule_record_that_does_not_read_back_is_removed_by_an_administrator() {
+    let world = three().await;
+    set(&world, MIKE_TOKEN, "nightly", &nightly()).await;
+    rewrite(&world, &Key::Rule(id("acme"), "nightly".parse().unwrap()), ["Filter", "View"], "Moon").await;
+    assert_eq!(wake_at(&world, FIRST).await, (0, 0));
+    assert_eq!(delete(&world, MIKE_TOKEN, "nightly").await.status, 500);
+    assert_eq!(delete(&world, ADA_TOKEN, "nightly").await.status, 204);
+    assert_eq!(wake_at(&world, FIRST).await, (0, 0));
+    assert_eq!(world.store.due_rules(at(FIRST)).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_portal_whose_time_zone_is_no_longer_known_stays_in_service() {
+    let world = three().await;
+    let (pk, sk) = Key::Portal(id("acme")).encode();
+    let request = world.client.update_item().table_name(&world.table);
+    let request = request.key(PK, AttributeValue::S(pk)).key(SK, AttributeValue::S(sk));
+    let request = request.update_expression("SET time_zone = :zone");
+    request.expression_attribute_values(":zone", AttributeValue::S("Europe/Rigga".into())).send().await.unwrap();
+    let all = world.contact("filter?count=3", ADA_TOKEN).await.unwrap();
+    assert_eq!((all.status.as_u16(), all.ids().len()), (200, 3), "{}", all.text);
+    // A date that depends on the zone would select other contacts than were meant.
+    for (query, status) in [("fromDate=2020-01-01", 400), ("fromDate=2020-01-01T00:00:00Z", 200)] {
+        let reply = world.contact(&format!("filter?{query}"), ADA_TOKEN).await.unwrap();
+        assert_eq!(reply.status, status, "{query}: {}", reply.text);
+    }
+    assert_eq!(outcome(&put(&world, ADA_TOKEN, "nightly", &nightly()).await), "400 invalid-request");
+    set(&world, ADA_TOKEN, "nightly", &with(nightly(), "timeZone", json!("Europe/Riga"))).await;
 }

@@ -116,7 +116,7 @@ async fn who_does_not_wait_is_told_of_the_job() {
     assert_eq!((again.status.as_u16(), job(&again)), (202, job(&reply)));
     let recorded = world.store.job(&id("acme"), job(&reply).unwrap()).await.unwrap().unwrap();
     assert_eq!((recorded.kind, recorded.state, recorded.counts.updated), (Kind::Contacts, State::Done, 2));
-    assert_eq!(world.store.jobs(&id("acme"), None, 0, 10).await.unwrap().jobs.len(), 1);
+    assert_eq!(world.jobs_of(&id("acme"), None).await.unwrap().len(), 1);
 }
 
 #[tokio::test]

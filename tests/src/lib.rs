@@ -32,12 +32,16 @@ use jobs::events::{Bus, BusError, JobEvent};
 use jobs::{Clock, Deadline, Jobs, Message, Queue, QueueError, WorkError};
 use lambda_http::http::{HeaderMap, Request, StatusCode};
 use local::engine::{Engine, Storage};
+use models::id::PortalId;
 use models::import::parse_line;
+use models::job::Job;
 use models::moment::Moment;
+use models::request::JobsStart;
+use models::rule::Rule;
 use serde_json::Value;
-use store::Store;
 use store::client::{Endpoint, connect};
 use store::import::{ImportError, Importer, Options, Summary};
+use store::{Store, StoreError};
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
@@ -184,6 +188,31 @@ impl World {
             worked += 1;
         }
         Ok(worked)
+    }
+
+    /// The records of a portal's jobs, or of one user's, newest first.
+    pub async fn jobs_of(&self, portal: &PortalId, user: Option<Uuid>) -> Result<Vec<Job>, StoreError> {
+        let mut reader = self.store.jobs(portal, user, JobsStart::Index(0)).await?;
+        let mut jobs = Vec::new();
+        loop {
+            let listed = reader.next(usize::MAX).await?;
+            if listed.is_empty() {
+                return Ok(jobs);
+            }
+            jobs.extend(listed.into_iter().filter_map(|place| place.job));
+        }
+    }
+
+    /// The records of a portal's rules, by name.
+    pub async fn rules_of(&self, portal: &PortalId) -> Result<Vec<Rule>, StoreError> {
+        let (mut reader, mut rules) = (self.store.rules(portal), Vec::new());
+        loop {
+            let read = reader.next().await?;
+            if read.is_empty() {
+                return Ok(rules);
+            }
+            rules.extend(read);
+        }
     }
 
     /// Whether the engine is the embedded one, which is fast.

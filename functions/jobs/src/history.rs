@@ -2,21 +2,26 @@
 
 use std::collections::{HashMap, HashSet};
 
-use api::answer::ListPage;
+use api::answer::{ListAnswer, ListEnd, ListPage, Pushed};
 use api::{Admits, Answer, Call, Endpoint, Failure};
 use futures::FutureExt as _;
-use futures::future::try_join_all;
+use futures::stream::{self, StreamExt as _};
 use models::access::Caller;
 use models::id::ContactId;
-use models::job::{Change, Job, JobId, State};
+use models::job::{Change, Job, JobId, ShardSummary, State};
 use models::job_view::ChangeView;
+use models::limits::MAX_JOBS_START_INDEX;
 use models::portal::{Entries, Scope};
-use store::jobs::JobPage;
+use models::request::JobsStart;
+use store::job_list::ListedJob;
 
 use crate::FUNCTION;
 
 /// Jobs on a page when the call does not say.
 const DEFAULT_JOBS: usize = 25;
+
+/// Jobs of a list whose progress is read at once.
+const SUMMARIES_AT_ONCE: usize = 8;
 
 /// The jobs that the caller may see, newest first.
 pub(crate) const LIST: Endpoint = Endpoint {
@@ -60,15 +65,51 @@ pub(crate) const CANCEL: Endpoint = Endpoint {
 
 async fn list(call: Call<'_>) -> Result<Answer, Failure> {
     let mut query = call.query();
-    let page = query.page_of(DEFAULT_JOBS);
+    let page = query.jobs_page(DEFAULT_JOBS);
     query.finish()?;
     let caller = call.caller().await?;
-    let portal = &call.grant.portal;
     let of = (!caller.is_admin).then_some(caller.user);
-    let JobPage { jobs, asked, more } = call.app.store.jobs(portal, of, page.start_index, page.count).await?;
-    let shards = try_join_all(jobs.iter().map(|job| call.app.jobs.summaries(portal, job))).await?;
-    let shown: Vec<_> = jobs.iter().zip(&shards).map(|(job, shards)| job.view(shards, call.now)).collect();
-    Answer::list(call.wanted, &shown, ListPage { start_index: page.start_index, asked, more, total: None })
+    let mut reader = call.app.store.jobs(&call.grant.portal, of, page.start).await?;
+    let mut list = ListAnswer::new(call.wanted, None);
+    let (mut asked, mut last, mut more) = (0, None, false);
+    while asked < page.count && !more {
+        // One more than the page has room for tells whether more follow.
+        let room = page.count - asked;
+        let mut listed = reader.next(room.saturating_add(1)).await?;
+        if listed.is_empty() {
+            break;
+        }
+        more = listed.len() > room || (listed.len() == room && reader.may_have_more());
+        listed.truncate(room);
+        let listed = listed.into_iter().map(|place| with_shards(&call, place).boxed()).collect::<Vec<_>>();
+        let mut listed = stream::iter(listed).buffered(SUMMARIES_AT_ONCE);
+        while let Some(place) = listed.next().await {
+            let (id, job, shards) = place?;
+            if let Some(job) = job
+                && list.push(&job.view(&shards, call.now))? == Pushed::Full
+            {
+                more = true;
+                break;
+            }
+            (asked, last) = (asked + 1, Some(id));
+        }
+    }
+    let end = match page.start {
+        JobsStart::Index(start_index) => ListPage { start_index, asked, more, total: None }.end(),
+        JobsStart::Before(_) => ListEnd::default(),
+    };
+    // A start index that no call may give leads nowhere; the key does.
+    let next_index = end.next_index.filter(|next| *next <= MAX_JOBS_START_INDEX as u64);
+    list.finish(&ListEnd { next_index, next_before: last.filter(|_| more), ..end })
+}
+
+/// A place of the list with the progress of its job: 1 read unit for a job that is not over.
+async fn with_shards(call: &Call<'_>, place: ListedJob) -> Result<(JobId, Option<Job>, Vec<ShardSummary>), Failure> {
+    let shards = match &place.job {
+        Some(job) => call.app.jobs.summaries(&call.grant.portal, job).await?,
+        None => Vec::new(),
+    };
+    Ok((place.id, place.job, shards))
 }
 
 async fn show(call: Call<'_>) -> Result<Answer, Failure> {

@@ -1,13 +1,18 @@
 //! Standing rules: a filter, what the access of its contacts becomes, and when.
 
-use api::answer::ListPage;
+use api::answer::{ListAnswer, ListPage, Pushed};
 use api::contacts::check_managers;
+use api::failure::RuleBound;
 use api::{Admits, Answer, Call, Endpoint, Failure};
 use futures::FutureExt as _;
 use models::access::Caller;
+use models::limits::{MAX_RULES_OF_PORTAL, MAX_RULES_OF_USER};
 use models::portal::Scope;
 use models::request::SetRule;
-use models::rule::{Rule, RuleName};
+use models::rule::{Owner, Rule, RuleName};
+use store::StoreError;
+use store::rules::RuleCount;
+use tokio::time::Instant;
 
 use crate::FUNCTION;
 
@@ -47,15 +52,32 @@ async fn list(call: Call<'_>) -> Result<Answer, Failure> {
     let mut query = call.query();
     let page = query.page();
     query.finish()?;
-    let (caller, rules) =
-        futures::try_join!(call.caller(), async { Ok(call.app.store.rules(&call.grant.portal).await?) })?;
-    let visible: Vec<&Rule> = rules.iter().filter(|rule| may_see(&caller, rule)).collect();
-    let shown: Vec<_> = visible.iter().skip(page.start_index).take(page.count).map(|rule| rule.view()).collect();
-    Answer::list(call.wanted, &shown, ListPage::counted(page.start_index, shown.len(), visible.len() as u64))
+    let caller = call.caller().await?;
+    let mut reader = call.app.store.rules(&call.grant.portal);
+    let mut list = ListAnswer::new(call.wanted, None);
+    let (mut passed, mut asked, mut more) = (0, 0, false);
+    'read: loop {
+        let rules = reader.next().await?;
+        if rules.is_empty() {
+            break;
+        }
+        for rule in rules.iter().filter(|rule| may_see(&caller, rule)) {
+            if passed < page.start_index {
+                passed += 1;
+            } else if asked == page.count || list.push(&rule.view())? == Pushed::Full {
+                more = true;
+                break 'read;
+            } else {
+                asked += 1;
+            }
+        }
+    }
+    let total = (!more).then_some(passed as u64 + asked as u64);
+    list.finish(&ListPage { start_index: page.start_index, asked, more, total }.end())
 }
 
 async fn show(call: Call<'_>) -> Result<Answer, Failure> {
-    let name = call.rule_name()?;
+    let name = call.stored_rule_name()?;
     call.query().finish()?;
     let rule = visible(&call, &name).await?;
     Answer::one(call.wanted, &rule.view())
@@ -69,9 +91,9 @@ async fn set(call: Call<'_>) -> Result<Answer, Failure> {
     let caller = users.get(&call.grant.user).ok_or(Failure::Unauthenticated)?.caller();
     let portal = portal.ok_or(Failure::Unauthenticated)?;
     let request = SetRule::parse(call.body()?, &portal.time_zone)?;
-    let managers = request.target.managers.iter().copied();
-    let (managers, before) = futures::try_join!(store.users(portal_id, managers), store.rule(portal_id, &name))?;
+    let managers = store.users(portal_id, request.target.managers.iter().copied()).await?;
     check_managers(&request.target, |id| managers.contains_key(id))?;
+    let mut before = store.rule(portal_id, &name).await?;
     if before.as_ref().is_some_and(|before| !may_see(&caller, before)) {
         return Err(Failure::RuleForbidden(name));
     }
@@ -79,35 +101,70 @@ async fn set(call: Call<'_>) -> Result<Answer, Failure> {
         return Answer::one(call.wanted, &rule.view());
     }
 
-    let rule = Rule {
-        name,
-        filter: request.filter,
-        target: request.target,
-        enabled: request.enabled,
-        // It runs with the rights of whoever set it last, and shows that.
-        created_by: caller.user,
-        created: before.as_ref().map_or(call.now, |before| before.created),
-        modified: call.now,
-        next: if request.enabled { request.schedule.next_after(call.now) } else { None },
-        schedule: request.schedule,
-        last_run: before.as_ref().and_then(|before| before.last_run),
-        last_job: before.as_ref().and_then(|before| before.last_job),
-        error: None,
-    };
-    // A call that is made again does not bring back a rule that was removed since.
-    if call.replay.is_none() && !store.put_rule(portal_id, before.as_ref(), &rule).await? {
-        return Err(Failure::RuleContended(rule.name));
+    let mut pauses = store::batch::pauses();
+    loop {
+        let owner = match &before {
+            Some(before) if before.created_by != caller.user => owner_of(&call, before).await?,
+            _ => Owner::Present,
+        };
+        let rule = Rule::set(name.clone(), request.clone(), before.as_ref(), owner, &caller, call.now);
+        let owner_before = before.as_ref().map(|before| before.created_by);
+        let counted = match owner_before {
+            Some(owner) if owner == rule.created_by => None,
+            _ => Some(store.count_rules(portal_id, rule.created_by).await?),
+        };
+        if let Some(count) = &counted {
+            check_count(count, before.as_ref())?;
+        }
+        // A call that is made again does not bring back a rule that was removed since.
+        if call.replay.is_some() || store.put_rule(portal_id, before.as_ref(), &rule, counted.as_ref()).await? {
+            return Answer::one(call.wanted, &rule.view());
+        }
+        // Either someone changed the rule, or only other rules were set since they were counted.
+        let now = store.rule(portal_id, &name).await?;
+        if counted.is_none() || now != before {
+            return Err(Failure::RuleContended(name));
+        }
+        before = now;
+        match pauses.next() {
+            Some(pause) if Instant::now() + pause < call.deadline => tokio::time::sleep(pause).await,
+            _ => return Err(Failure::RuleContended(name)),
+        }
     }
-    Answer::one(call.wanted, &rule.view())
+}
+
+/// Whether the user on whose behalf a rule runs is still in the portal.
+async fn owner_of(call: &Call<'_>, rule: &Rule) -> Result<Owner, Failure> {
+    let users = call.app.store.users(&call.grant.portal, [rule.created_by]).await?;
+    Ok(if users.contains_key(&rule.created_by) { Owner::Present } else { Owner::Gone })
+}
+
+/// Checks that one more rule fits the bounds.
+fn check_count(count: &RuleCount, before: Option<&Rule>) -> Result<(), Failure> {
+    if count.of_user >= MAX_RULES_OF_USER {
+        return Err(Failure::TooManyRules(RuleBound::OfUser));
+    }
+    // A rule that changes its owner is among those of the portal already.
+    if before.is_none() && count.of_portal >= MAX_RULES_OF_PORTAL {
+        return Err(Failure::TooManyRules(RuleBound::OfPortal));
+    }
+    Ok(())
 }
 
 async fn remove(call: Call<'_>) -> Result<Answer, Failure> {
-    let name = call.rule_name()?;
+    let name = call.stored_rule_name()?;
     call.query().finish()?;
     if call.replay.is_some() {
         return Ok(Answer::nothing());
     }
-    let rule = visible(&call, &name).await?;
+    let rule = match visible(&call, &name).await {
+        // Nobody can tell whose a rule is that does not read back, so only administrators remove it.
+        Err(Failure::Store(StoreError::Corrupt(_))) if call.caller().await?.is_admin => {
+            call.app.store.delete_rule_record(&call.grant.portal, &name).await?;
+            return Ok(Answer::nothing());
+        }
+        rule => rule?,
+    };
     if !call.app.store.delete_rule(&call.grant.portal, &rule).await? {
         return Err(Failure::RuleContended(name));
     }
@@ -122,5 +179,9 @@ fn may_see(caller: &Caller, rule: &Rule) -> bool {
 async fn visible(call: &Call<'_>, name: &RuleName) -> Result<Rule, Failure> {
     let (caller, rule) =
         futures::try_join!(call.caller(), async { Ok(call.app.store.rule(&call.grant.portal, name).await?) })?;
-    rule.filter(|rule| may_see(&caller, rule)).ok_or_else(|| Failure::RuleNotFound(name.clone()))
+    match rule.filter(|rule| may_see(&caller, rule)) {
+        Some(rule) => Ok(rule),
+        // A name that no new rule may have is more likely a mistake than the name of an old rule.
+        None => Err(call.rule_name().map_or_else(|failure| failure, Failure::RuleNotFound)),
+    }
 }

@@ -37,6 +37,8 @@ pub(super) enum Shows {
     One(&'static str),
     /// A list of them.
     List(&'static str),
+    /// A list of them that is paged by key.
+    ListByKey(&'static str),
     /// No content.
     Nothing,
     /// This description.
@@ -205,11 +207,18 @@ pub(super) const OPERATIONS: &[Operation] = &[
         id: "listJobs",
         tag: "jobs",
         summary: "The jobs that the caller may see, newest first",
-        description: "An administrator sees all of the portal, a user its own. 25, when count does not say.",
-        query: &["count", "startIndex"],
+        description: "An administrator sees all of the portal, a user its own. 25, when count does not say. A page that \
+                      reaches the size limit of an answer is shorter, and nextBefore leads on.",
+        query: &["count", "before", "startIndex.jobs"],
         headers: &[],
         body: None,
-        answers: &[shown(Shows::List("Job"), "A page of the jobs.")],
+        answers: &[Success {
+            status: 200,
+            description: "A page of the jobs.",
+            shows: Shows::ListByKey("Job"),
+            headers: &["X-Next"],
+            links: &[],
+        }],
         failures: &[],
     },
     Operation {
@@ -302,7 +311,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
         id: "setRule",
         tag: "rules",
         summary: "Makes a standing rule, or replaces it",
-        description: "It runs with the rights of whoever set it last.",
+        description: "It runs on behalf of whoever set its filter, target or schedule last. A user has at most 50 rules, a \
+                      portal 500; due times less than five minutes after the previous run are skipped.",
         query: &[],
         headers: &[],
         body: Some("setRule"),
@@ -313,7 +323,12 @@ pub(super) const OPERATIONS: &[Operation] = &[
             headers: &[],
             links: RULE_LINKS,
         }],
-        failures: &[(400, "unknown-manager"), (403, "rule-forbidden"), (409, "rule-contended")],
+        failures: &[
+            (400, "unknown-manager"),
+            (403, "rule-forbidden"),
+            (409, "rule-contended"),
+            (409, "too-many-rules"),
+        ],
     },
     Operation {
         method: "DELETE",

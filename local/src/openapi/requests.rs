@@ -3,8 +3,8 @@
 use models::filter::ListView;
 use models::id::ContactId;
 use models::limits::{
-    MAX_EMAIL_BYTES, MAX_FILTER_VALUE_BYTES, MAX_LIST_VALUES, MAX_NAMED_CONTACTS, MAX_PAGE, MAX_PORTAL_BYTES,
-    MAX_QUERY_VALUES, MAX_TAG_BYTES,
+    MAX_EMAIL_BYTES, MAX_FILTER_VALUE_BYTES, MAX_JOBS_START_INDEX, MAX_LIST_VALUES, MAX_NAMED_CONTACTS, MAX_PAGE,
+    MAX_PORTAL_BYTES, MAX_QUERY_VALUES, MAX_TAG_BYTES,
 };
 use models::listing::SortBy;
 use models::request::MAX_IDEMPOTENCY_KEY_BYTES;
@@ -378,6 +378,8 @@ pub(super) fn parameters() -> Value {
     put("query", "maxAffected", whole(most, ""), text);
     put("query", "count", whole(MAX_PAGE as u64, ""), "How many items the answer shows at most.");
     put("query", "startIndex", whole(most, ""), "How many items are passed over first.");
+    let job = json!({ "type": "string", "format": "uuid" });
+    put("query", "before", job, "The job that the page follows: nextBefore of the page before.");
     let text = "To which of its keys each contact is trimmed: names with commas in between, without case.";
     put("query", "fields", json!({ "type": "string" }), text);
     put("query", "responsibleid", user(), "Only contacts whose manager list holds this user.");
@@ -397,6 +399,10 @@ pub(super) fn parameters() -> Value {
     put("header", "If-Match", json!({ "type": "string" }), text);
     put("header", "If-None-Match", json!({ "type": "string" }), "Answers 304 if this is what would be answered.");
     put("header", "Prefer", json!({ "type": "string" }), "`respond-async` does not wait for the change: 202.");
+    let mut start = parameters["startIndex"].clone();
+    start["schema"] = whole(MAX_JOBS_START_INDEX as u64, "");
+    start["description"] = json!("How many jobs are passed over first; before leads further.");
+    parameters.insert("startIndex.jobs".into(), start);
     Value::Object(parameters)
 }
 

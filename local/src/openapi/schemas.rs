@@ -193,6 +193,15 @@ pub(super) fn list(name: &str, style: KeyStyle, has_suffix: bool) -> Value {
     )
 }
 
+/// The answer that holds a list which is paged by key.
+pub(super) fn list_by_key(name: &str, style: KeyStyle, has_suffix: bool) -> Value {
+    let mut schema = list(name, style, has_suffix);
+    if has_suffix {
+        schema["properties"]["nextBefore"] = json!({ "type": "string", "format": "uuid" });
+    }
+    schema
+}
+
 /// The answer that reports a failure.
 fn error() -> Value {
     exactly(

@@ -12,8 +12,8 @@ use models::id::ContactId;
 use models::job::{Counts, JobId};
 use models::job_view::JobView;
 use models::limits::MAX_ANSWER_BYTES;
-pub use models::wire::ListPage;
-use models::wire::{self, Fields};
+use models::wire::{self, Fields, ListWriter, WireError};
+pub use models::wire::{ListEnd, ListPage, Pushed};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
@@ -26,6 +26,8 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub const JOB_ID: HeaderName = HeaderName::from_static("x-job-id");
 /// Header with the `startIndex` of the next page, when there is one.
 pub const NEXT_INDEX: HeaderName = HeaderName::from_static("x-next-index");
+/// Header with the `before` of the next page of a list that is paged by key, when there is one.
+pub const NEXT: HeaderName = HeaderName::from_static("x-next");
 /// Header with the length of a list, where it is known.
 pub const TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");
 /// Header that says which preference of the caller was followed.
@@ -124,16 +126,15 @@ impl Answer {
         page: ListPage,
         fields: Option<&Fields>,
     ) -> Result<Self, Failure> {
-        let list = wire::list(wanted.shape, items, page, fields, MAX_ANSWER_BYTES)
-            .map_err(|error| Failure::Internal(error.to_string()))?;
-        if list.written == 0 && !items.is_empty() {
-            // As an empty page it would be taken for the end of the list.
-            return Err(Failure::Internal(format!("item {} alone is longer than an answer", page.start_index)));
+        let mut list = ListAnswer::new(wanted, fields);
+        let mut page = page;
+        for (written, item) in items.iter().enumerate() {
+            if list.push(item)? == Pushed::Full {
+                (page.asked, page.more) = (written, true);
+                break;
+            }
         }
-        let mut answer = Self::ok(list.body);
-        answer.headers.extend(list.next_index.map(|next| (NEXT_INDEX, HeaderValue::from(next))));
-        answer.headers.extend(page.total.map(|total| (TOTAL_COUNT, HeaderValue::from(total))));
-        Ok(answer)
+        list.finish(&page.end())
     }
 
     /// Adds that the caller's preference not to wait was followed.
@@ -187,6 +188,46 @@ impl Answer {
         self.headers.extend(count_headers(counts));
         self
     }
+}
+
+/// The answer with a list that is written while its items are read, so that no more of them are in memory than the
+/// answer has room for.
+#[derive(Debug)]
+pub struct ListAnswer<'a>(ListWriter<'a>);
+
+impl<'a> ListAnswer<'a> {
+    /// An empty list. Of each item only `fields` are written, when some are named.
+    pub fn new(wanted: Wanted, fields: Option<&'a Fields>) -> Self {
+        Self(ListWriter::new(wanted.shape, fields, MAX_ANSWER_BYTES))
+    }
+
+    /// Writes an item, unless the answer would then be longer than an answer may be.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Internal`] for an item that alone is longer than an answer: as an empty page it would be taken for the
+    /// end of the list.
+    pub fn push<T: Serialize>(&mut self, item: &T) -> Result<Pushed, Failure> {
+        let pushed = self.0.push(item).map_err(not_written)?;
+        if pushed == Pushed::Full && self.0.written() == 0 {
+            return Err(Failure::Internal("one item alone is longer than an answer".into()));
+        }
+        Ok(pushed)
+    }
+
+    /// The answer. `X-Next-Index` and `X-Next` say where the next page starts, when there is one, and `X-Total-Count`
+    /// how long the list is, where that is known.
+    pub fn finish(self, end: &ListEnd) -> Result<Answer, Failure> {
+        let mut answer = Answer::ok(self.0.finish(end).map_err(not_written)?);
+        answer.headers.extend(end.next_index.map(|next| (NEXT_INDEX, HeaderValue::from(next))));
+        answer.headers.extend(end.next_before.map(|next| (NEXT, job_value(next))));
+        answer.headers.extend(end.total.map(|total| (TOTAL_COUNT, HeaderValue::from(total))));
+        Ok(answer)
+    }
+}
+
+fn not_written(error: WireError) -> Failure {
+    Failure::Internal(error.to_string())
 }
 
 /// Where jobs are.

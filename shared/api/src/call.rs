@@ -187,6 +187,16 @@ impl<'a> Incoming<'a> {
         name.map_err(|fault: models::rule::NotARuleName| Invalid::one("name", fault.to_string()).into())
     }
 
+    /// The stored rule that the path names, which an earlier version may have let be called otherwise than new rules are.
+    pub fn stored_rule_name(&self) -> Result<RuleName, Failure> {
+        let name = self.parameter("name");
+        if (1..=MAX_STORED_RULE_NAME_BYTES).contains(&name.len()) {
+            Ok(RuleName::stored(name))
+        } else {
+            self.rule_name()
+        }
+    }
+
     /// Whether the user that the path names is who calls.
     pub fn names_caller(&self) -> bool {
         self.parameter("userid") == "@self"
@@ -279,6 +289,9 @@ impl<'a> Call<'a> {
         Ok(Some(Idempotency { of, fingerprint: digest.finalize().into() }))
     }
 }
+
+/// Bytes of a stored rule's name at most: it is a part of a key.
+const MAX_STORED_RULE_NAME_BYTES: usize = 255;
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 const PREFER: &str = "prefer";

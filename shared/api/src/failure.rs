@@ -8,7 +8,7 @@ use lambda_http::http::{HeaderName, HeaderValue, StatusCode};
 use models::id::ContactId;
 use models::invalid::Invalid;
 use models::job::JobId;
-use models::limits::MAX_BODY_BYTES;
+use models::limits::{MAX_BODY_BYTES, MAX_RULES_OF_PORTAL, MAX_RULES_OF_USER};
 use models::portal::Scope;
 use models::rule::RuleName;
 use models::sign_in::Locked;
@@ -103,6 +103,9 @@ pub enum Failure {
     /// The name is that of a rule that the caller may not see.
     #[error("rule {0} is someone else's")]
     RuleForbidden(RuleName),
+    /// There are as many standing rules as there may be.
+    #[error("too many rules")]
+    TooManyRules(RuleBound),
     /// Others wrote the same rule.
     #[error("rule {0} is being changed by others")]
     RuleContended(RuleName),
@@ -121,6 +124,15 @@ pub enum Failure {
     /// Something is wrong here.
     #[error("{0}")]
     Internal(String),
+}
+
+/// A bound on the number of standing rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RuleBound {
+    /// That of one user.
+    OfUser,
+    /// That of the portal.
+    OfPortal,
 }
 
 /// Every status that a failure can have, with the stable word for what happened.
@@ -142,6 +154,7 @@ pub const KINDS: &[(u16, &str)] = &[
     (409, "job-not-over"),
     (409, "job-over"),
     (409, "rule-contended"),
+    (409, "too-many-rules"),
     (410, "changes-expired"),
     (412, "revision-changed"),
     (413, "body-too-large"),
@@ -207,7 +220,11 @@ impl Failure {
             | Self::RouteNotFound
             | Self::JobNotFound(_)
             | Self::RuleNotFound(_) => StatusCode::NOT_FOUND,
-            Self::JobNotOver(_) | Self::JobOver(_) | Self::KeyInUse | Self::RuleContended(_) => StatusCode::CONFLICT,
+            Self::JobNotOver(_)
+            | Self::JobOver(_)
+            | Self::KeyInUse
+            | Self::RuleContended(_)
+            | Self::TooManyRules(_) => StatusCode::CONFLICT,
             Self::ChangesExpired(_) => StatusCode::GONE,
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
@@ -248,6 +265,7 @@ impl Failure {
             Self::RuleNotFound(_) => "rule-not-found",
             Self::RuleForbidden(_) => "rule-forbidden",
             Self::RuleContended(_) => "rule-contended",
+            Self::TooManyRules(_) => "too-many-rules",
             Self::KeyReused => "idempotency-key-reused",
             Self::KeyInUse => "idempotency-key-in-use",
             Self::Contended(_) => "contended",
@@ -344,6 +362,14 @@ impl Failure {
             Self::RuleContended(name) => {
                 format!("Nothing was changed: someone else changed rule {name} at the same moment. Read it, then try again.")
             }
+            Self::TooManyRules(RuleBound::OfUser) => format!(
+                "Nothing was changed: a user has at most {MAX_RULES_OF_USER} standing rules. Remove one of yours first, \
+                 with DELETE /api/2.0/crm/access/rules/NAME."
+            ),
+            Self::TooManyRules(RuleBound::OfPortal) => format!(
+                "Nothing was changed: a portal has at most {MAX_RULES_OF_PORTAL} standing rules. Remove one of yours \
+                 first, or ask an administrator to remove some."
+            ),
             Self::KeyReused => {
                 "Nothing was changed: this Idempotency-Key was sent with another call within the last 24 hours. Use a \
                  new one for each call, and the same one only to repeat it."
@@ -469,6 +495,8 @@ mod tests {
             Failure::RuleNotFound(rule()),
             Failure::RuleForbidden(rule()),
             Failure::RuleContended(rule()),
+            Failure::TooManyRules(RuleBound::OfUser),
+            Failure::TooManyRules(RuleBound::OfPortal),
             Failure::KeyReused,
             Failure::KeyInUse,
             Failure::Contended(contact),

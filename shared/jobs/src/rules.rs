@@ -1,11 +1,16 @@
 //! Starting jobs that no caller waits for: standing rules that are due, and runs that a schedule elsewhere asks for.
 
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::stream::{self, StreamExt as _};
 use jiff::SignedDuration;
 use models::access::{Access, Caller};
 use models::filter::Filter;
 use models::id::PortalId;
 use models::job::{Job, JobId, State};
-use models::limits::{self, IDEMPOTENCY_HOURS, SYNCHRONOUS_RUN_MILLIS};
+use models::limits::{self, IDEMPOTENCY_HOURS, RULE_CHECK_MILLIS, RULE_START_MILLIS, SYNCHRONOUS_RUN_MILLIS};
 use models::moment::Moment;
 use models::plan::plan;
 use models::portal::Portal;
@@ -14,11 +19,19 @@ use models::rule::{Rule, RuleName};
 use sha2::{Digest as _, Sha256};
 use store::StoreError;
 use store::idempotency::{KeyOf, Reservation};
+use store::rules::RulePortal;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::context::Jobs;
 use crate::filter_run::FilterRun;
 use crate::shard::Deadline;
+
+/// Portals whose rules are started or checked concurrently.
+const PORTALS_AT_ONCE: usize = 32;
+
+/// How long the start of one rule, or the check of one portal's rules, may take.
+const RULE_START: Duration = Duration::from_millis(RULE_START_MILLIS);
 
 /// Why a run was not started, though the table works.
 #[derive(Debug, thiserror::Error)]
@@ -75,26 +88,121 @@ impl Jobs {
     }
 
     /// Starts every rule that is due, or as many as the time allows, each once however many of its times were missed, and
-    /// says how many.
+    /// says how many. Restores lost due entries first. Portals are worked on concurrently, the rules of one portal one
+    /// after another.
     ///
     /// # Errors
     ///
     /// When the list of due rules cannot be read. A rule that cannot be started does not keep the others from it.
     pub async fn run_due_rules(&self, deadline: &Deadline) -> Result<usize, StoreError> {
-        let mut started = 0;
+        if let Err(error) = self.check_rules(deadline).await {
+            tracing::error!(error = &error as &dyn std::error::Error, "rules not checked for lost due entries");
+        }
+        let mut due_of: BTreeMap<PortalId, Vec<(Moment, RuleName)>> = BTreeMap::new();
         for (due, portal, name) in self.store.due_rules(self.now()).await? {
+            due_of.entry(portal).or_default().push((due, name));
+        }
+        let portals = due_of.into_iter().map(|(portal, due)| self.run_rules_of(portal, due, deadline).boxed());
+        let mut portals = stream::iter(portals.collect::<Vec<_>>()).buffer_unordered(PORTALS_AT_ONCE);
+        let mut started = 0;
+        while let Some(of_portal) = portals.next().await {
+            started += of_portal;
+        }
+        Ok(started)
+    }
+
+    /// Starts the due rules of a portal, the longest due first, and says how many.
+    async fn run_rules_of(&self, portal: PortalId, due: Vec<(Moment, RuleName)>, deadline: &Deadline) -> usize {
+        let mut started = 0;
+        for (due, name) in due {
             if deadline.is_up() {
                 // The longest due comes first, so none is left out for ever.
                 break;
             }
-            match self.run_rule(due, &portal, &name).await {
-                Ok(job) => started += usize::from(job.is_some()),
-                Err(error) => {
+            match timeout(RULE_START, self.run_rule(due, &portal, &name)).await {
+                Ok(Ok(job)) => started += usize::from(job.is_some()),
+                Ok(Err(error)) => {
                     tracing::error!(%portal, rule = %name, error = &error as &dyn std::error::Error, "rule not started");
                 }
+                // Nothing is lost: the rule stays due, or its job is recorded and found by the sweep.
+                Err(_) => tracing::error!(%portal, rule = %name, "rule not started in time"),
             }
         }
-        Ok(started)
+        started
+    }
+
+    /// Restores the due entries that are missing, of portals whose rules were not checked lately. A rule without one
+    /// would never run again.
+    async fn check_rules(&self, deadline: &Deadline) -> Result<(), StoreError> {
+        let now = self.now();
+        let listed = self.store.rule_portals().await?;
+        // An earlier version did not list the portals.
+        let known: HashSet<&PortalId> = listed.iter().map(|listed| &listed.portal).collect();
+        let due = self.store.due_rules(now).await?;
+        let unknown: BTreeSet<&PortalId> =
+            due.iter().map(|(_, portal, _)| portal).filter(|portal| !known.contains(portal)).collect();
+        for portal in unknown {
+            self.store.add_rule_portal(portal, now).await?;
+        }
+        let is_unchecked = |listed: &&RulePortal| listed.checked + limits::duration(RULE_CHECK_MILLIS) <= now;
+        let checks = listed.iter().filter(is_unchecked).map(|listed| self.check_rules_of(listed, deadline).boxed());
+        let mut checks = stream::iter(checks.collect::<Vec<_>>()).buffer_unordered(PORTALS_AT_ONCE);
+        while let Some((portal, checked)) = checks.next().await {
+            if let Err(error) = checked {
+                tracing::error!(%portal, error = &error as &dyn std::error::Error, "rules of a portal not checked");
+            }
+        }
+        Ok(())
+    }
+
+    async fn check_rules_of<'a>(
+        &self,
+        listed: &'a RulePortal,
+        deadline: &Deadline,
+    ) -> (&'a PortalId, Result<(), StoreError>) {
+        let (portal, now) = (&listed.portal, self.now());
+        let check = async {
+            if deadline.is_up() || !self.store.claim_rule_check(listed, now).await? {
+                return Ok(());
+            }
+            let (mut reader, mut is_empty) = (self.store.rules(portal), true);
+            loop {
+                let rules = reader.next().await?;
+                if rules.is_empty() {
+                    break;
+                }
+                is_empty = false;
+                self.restore_due_entries(portal, rules, now).await?;
+            }
+            if is_empty { self.store.remove_rule_portal(portal, now).await } else { Ok(()) }
+        };
+        let checked = match timeout(RULE_START, check).await {
+            Ok(checked) => checked,
+            // The next check goes on.
+            Err(_) => {
+                tracing::error!(%portal, "rules of a portal not checked in time");
+                Ok(())
+            }
+        };
+        (portal, checked)
+    }
+
+    /// Makes every enabled rule due again that has lost its due entry or its due time.
+    async fn restore_due_entries(&self, portal: &PortalId, rules: Vec<Rule>, now: Moment) -> Result<(), StoreError> {
+        let (timed, untimed): (Vec<Rule>, Vec<Rule>) =
+            rules.into_iter().filter(|rule| rule.enabled).partition(|rule| rule.next.is_some());
+        for rule in self.store.without_due_entry(portal, timed).await? {
+            if self.store.restore_due_entry(portal, &rule).await? {
+                tracing::warn!(%portal, rule = %rule.name, "lost due entry restored");
+            }
+        }
+        for rule in untimed {
+            let after = Rule { next: rule.next_after(now), ..rule.clone() };
+            if after.next.is_some() && self.store.put_rule(portal, Some(&rule), &after, None).await? {
+                tracing::warn!(%portal, rule = %rule.name, "rule without a due time made due");
+            }
+        }
+        Ok(())
     }
 
     async fn run_rule(&self, due: Moment, portal: &PortalId, name: &RuleName) -> Result<Option<JobId>, StoreError> {
@@ -104,16 +212,19 @@ impl Jobs {
             self.store.forget_due_rule(due, portal, name).await?;
             return Ok(None);
         };
-        let next = if rule.enabled { rule.schedule.next_after(now) } else { None };
-        let mut after = Rule { next, ..rule.clone() };
+        let mut after = Rule { next: rule.next_after(now), ..rule.clone() };
+        if !rule.enabled || rule.is_too_soon(due) || rule.schedule.fault().is_some() {
+            self.store.run_rule(portal, &rule, &after, None).await?;
+            return Ok(None);
+        }
         if let Some(last) = rule.last_job
             && self.store.job(portal, last).await?.is_some_and(|job| !job.is_over())
         {
             tracing::warn!(%portal, rule = %name, job = %last, "rule is still running, and is not started again");
+            after.error = Some(format!("It was due at {due}, but its previous run, job {last}, was not over."));
             self.store.run_rule(portal, &rule, &after, None).await?;
             return Ok(None);
         }
-        after.last_run = Some(now);
         let job = match self.job_of_rule(portal, &rule, now).await? {
             Ok(job) => job,
             Err(reason) => {
@@ -123,7 +234,9 @@ impl Jobs {
                 return Ok(None);
             }
         };
+        after.last_run = Some(now);
         after.last_job = Some(job.id);
+        after.next = after.next_after(now);
         after.error = None;
         if !self.store.run_rule(portal, &rule, &after, Some((&job, self.patience()))).await? {
             // Someone else started it, or changed it; then it will be due again.

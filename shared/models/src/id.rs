@@ -80,6 +80,12 @@ impl PortalId {
         Self("-".into())
     }
 
+    /// An identifier as it is stored. An earlier version may have admitted what a request may no longer name, and its
+    /// data must stay readable.
+    pub fn stored(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
     /// The identifier as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -14,6 +14,9 @@ pub const MAX_ANSWER_BYTES: usize = 2816 * 1024;
 /// Contacts on a page of an answer, and what a page holds when the call does not say.
 pub const MAX_PAGE: usize = 1000;
 
+/// The largest `startIndex` of a list of jobs, which is read past everything before it. Longer lists are paged by key.
+pub const MAX_JOBS_START_INDEX: usize = 10_000;
+
 /// Values in one array of a request: managers, tags, stages or types.
 pub const MAX_LIST_VALUES: usize = 1000;
 
@@ -106,6 +109,21 @@ pub const MAX_TRIES: u32 = 10;
 /// Milliseconds that a bulk worker keeps for what it is at when it stops taking up work.
 pub const WORKER_RESERVE_MILLIS: u64 = 15_000;
 
+/// Standing rules of one user.
+pub const MAX_RULES_OF_USER: usize = 50;
+
+/// Standing rules of one portal.
+pub const MAX_RULES_OF_PORTAL: usize = 500;
+
+/// Milliseconds between the minute in which a rule ran and its next due time; earlier due times are skipped.
+pub const RULE_SPACING_MILLIS: u64 = 5 * 60 * 1000;
+
+/// Milliseconds after which the rules of a portal are checked for lost due entries again.
+pub const RULE_CHECK_MILLIS: u64 = 10 * 60 * 1000;
+
+/// Milliseconds that the start of one rule may take. A slow portal must not keep the others waiting.
+pub const RULE_START_MILLIS: u64 = 10_000;
+
 /// Hours for which an idempotency key stands for the call that it was first sent with.
 pub const IDEMPOTENCY_HOURS: i64 = 24;
 
@@ -120,6 +138,9 @@ const _: () = assert!(RENEW_MILLIS + LEASE_MARGIN_MILLIS < LEASE_MILLIS / 2);
 const _: () = assert!(SIGN_IN_WINDOW_MILLIS <= SIGN_IN_LOCK_MILLIS);
 // The one call that holds leases and renews none of them before its first page is over before they end.
 const _: () = assert!(SYNCHRONOUS_RUN_MILLIS < LEASE_MILLIS - LEASE_MARGIN_MILLIS);
+
+// A user alone cannot use up the rules of a portal.
+const _: () = assert!(MAX_RULES_OF_USER < MAX_RULES_OF_PORTAL);
 
 // A query of the longest tags leaves room for the path and the headers.
 const _: () = assert!(MAX_QUERY_VALUES * ("tags=&".len() + MAX_TAG_BYTES) < GATEWAY_HEAD_BYTES - 1024);

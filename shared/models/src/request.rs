@@ -21,8 +21,10 @@ use crate::filter::{Filter, ListView};
 use crate::fold::{fold, fold_tag};
 use crate::id::{ContactId, PortalId};
 use crate::invalid::{Fault, Invalid, nearest};
+use crate::job::JobId;
 use crate::limits::{
-    MAX_FAULTS, MAX_FILTER_VALUE_BYTES, MAX_LIST_VALUES, MAX_NAMED_CONTACTS, MAX_PAGE, MAX_QUERY_VALUES, MAX_TAG_BYTES,
+    MAX_FAULTS, MAX_FILTER_VALUE_BYTES, MAX_JOBS_START_INDEX, MAX_LIST_VALUES, MAX_NAMED_CONTACTS, MAX_PAGE,
+    MAX_QUERY_VALUES, MAX_TAG_BYTES,
 };
 use crate::listing::{Order, SortBy, Sought};
 use crate::moment::{Edge, Moment};
@@ -649,7 +651,8 @@ impl Fields {
         let own_zone = self.object.contains_key("timeZone");
         let cron = self.text_of("cron", &expression);
         let named = self.text_of("timeZone", &zone_name);
-        let zone = match named.as_deref().or(zone.iana_name()) {
+        let of_portal = zone.iana_name().filter(|_| !zone.is_unknown());
+        let zone = match named.as_deref().or(of_portal) {
             Some(zone) => zone,
             None if own_zone => return None,
             None => {
@@ -844,6 +847,17 @@ impl Fields {
     fn date(&mut self, name: &str, edge: Edge, zone: &TimeZone) -> Option<Moment> {
         match self.one(name, |_| None)? {
             Value::String(text) => match Moment::parse_edge(&text, edge, zone) {
+                Ok(_) if zone.is_unknown() && depends_on_zone(&text, edge) => {
+                    let given = shown(&text).into_owned();
+                    self.fault(
+                        name,
+                        format!(
+                            "must be a time with an offset, such as 2020-12-08T17:37:04Z, because the time zone of the \
+                             portal is not known; it is \"{given}\""
+                        ),
+                    );
+                    None
+                }
                 Ok(moment) => Some(moment),
                 Err(fault) => {
                     self.fault(name, format!("{fault}; it is \"{}\"", shown(&text)));
@@ -868,6 +882,12 @@ impl Fields {
         };
         finish(&of, &self.path, self.object.keys(), self.known, self.faults)
     }
+}
+
+/// Whether a date means another moment in another time zone.
+fn depends_on_zone(text: &str, edge: Edge) -> bool {
+    let elsewhere = TimeZone::fixed(jiff::tz::offset(1));
+    Moment::parse_edge(text, edge, &TimeZone::UTC).ok() != Moment::parse_edge(text, edge, &elsewhere).ok()
 }
 
 /// The whole number that a JSON number is: `5`, and `5.0` too, which to JSON is the same number.
@@ -1080,6 +1100,24 @@ impl Default for Page {
     }
 }
 
+/// Which part of a list of jobs an answer shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JobsPage {
+    /// How many jobs, at most [`MAX_PAGE`].
+    pub count: usize,
+    /// Where the page starts.
+    pub start: JobsStart,
+}
+
+/// Where a page of a list of jobs starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobsStart {
+    /// After this many jobs, the newest first; at most [`MAX_JOBS_START_INDEX`].
+    Index(usize),
+    /// At the newest job that is older than this one.
+    Before(JobId),
+}
+
 /// Query parameters, taken one by one, with the faults found on the way.
 ///
 /// Names are compared without case, as ONLYOFFICE's clients write them in several ways.
@@ -1156,6 +1194,51 @@ impl Query {
         let count = self.number("count", MAX_PAGE as u64);
         let start = self.number("startIndex", MAX_START_INDEX);
         Page::new(count.unwrap_or(default as u64), start.unwrap_or(0))
+    }
+
+    /// `count`, and `before` or `startIndex`, for a list of jobs whose pages hold `default` when the call does not say.
+    pub fn jobs_page(&mut self, default: usize) -> JobsPage {
+        let count = self.number("count", MAX_PAGE as u64);
+        let before = self.before();
+        let start = self.start_of_jobs();
+        if before.is_some() && start > 0 {
+            self.fault("startIndex", "must be left out beside before, which says where the page starts".into());
+        }
+        JobsPage {
+            count: count.and_then(|count| usize::try_from(count).ok()).unwrap_or(default),
+            start: before.map_or(JobsStart::Index(start), JobsStart::Before),
+        }
+    }
+
+    /// `before`: the job that the page follows.
+    fn before(&mut self) -> Option<JobId> {
+        let text = self.take("before")?;
+        let id = text.parse().ok();
+        if id.is_none() {
+            let given = shown(&text).into_owned();
+            self.fault("before", format!("must be the UUID of a job, as nextBefore names it; it is \"{given}\""));
+        }
+        id
+    }
+
+    /// `startIndex` of a list of jobs.
+    fn start_of_jobs(&mut self) -> usize {
+        let Some(text) = self.take("startIndex") else { return 0 };
+        let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        match text.parse() {
+            Ok(start) if digits && start <= MAX_JOBS_START_INDEX => start,
+            _ => {
+                let given = shown(&text).into_owned();
+                self.fault(
+                    "startIndex",
+                    format!(
+                        "must be a whole number from 0 to {MAX_JOBS_START_INDEX}; page further with before, which takes \
+                         nextBefore of the page before; it is \"{given}\""
+                    ),
+                );
+                0
+            }
+        }
     }
 
     /// `fields`: to which of its keys each contact is trimmed.

@@ -1,5 +1,6 @@
 //! Standing rules: a stored filter, what the access of its contacts becomes, and when.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -10,13 +11,17 @@ use jiff::tz::{TimeZone, TimeZoneDatabase};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::access::{Access, TargetView};
+use crate::access::{Access, Caller, TargetView};
 use crate::filter::{Filter, FilterView};
 use crate::invalid::{Fault, Invalid};
 use crate::job::JobId;
+use crate::limits::{self, RULE_SPACING_MILLIS};
 use crate::moment::Moment;
-use crate::request::shown;
+use crate::request::{SetRule, shown};
 use crate::wire::Suffix;
+
+/// Steps of a [`Moment`] in a minute.
+const STEPS_PER_MINUTE: i64 = 60 * 10_000_000;
 
 /// Characters of a rule's name.
 pub const MAX_RULE_NAME_CHARS: usize = 64;
@@ -27,10 +32,16 @@ pub const MAX_CRON_BYTES: usize = 512;
 /// A rule's name: ASCII letters, digits, `.`, `_` and `-`, so that it is a segment of a path and a part of a key as it
 /// is. Case counts.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[serde(transparent)]
 pub struct RuleName(String);
 
 impl RuleName {
+    /// A name as it is stored. An earlier version may have admitted what a new rule may no longer be called, and its
+    /// rules must stay readable and removable.
+    pub fn stored(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -102,11 +113,18 @@ impl fmt::Display for RuleName {
 /// - Any other (`*`, a list, a range, a step) is an interval: it runs in the repeated hour again, and has nothing to
 ///   make up for in one that is left out. So `*/15 3 * * *` does not run in the night in which Riga has no 03:00.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "StoredSchedule", into = "StoredSchedule")]
+#[serde(from = "StoredSchedule", into = "StoredSchedule")]
 pub struct Schedule {
     cron: String,
-    zone: TimeZone,
     time_zone: String,
+    /// None for a stored schedule that this version does not read.
+    timetable: Option<Timetable>,
+}
+
+/// What the texts of a schedule mean.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Timetable {
+    zone: TimeZone,
     table: Cron,
 }
 
@@ -124,11 +142,10 @@ impl From<Schedule> for StoredSchedule {
     }
 }
 
-impl TryFrom<StoredSchedule> for Schedule {
-    type Error = Invalid;
-
-    fn try_from(stored: StoredSchedule) -> Result<Self, Invalid> {
-        Self::parse(&stored.cron, &stored.time_zone)
+impl From<StoredSchedule> for Schedule {
+    /// A schedule that an earlier version admitted and this one does not stays readable, but never comes.
+    fn from(StoredSchedule { cron, time_zone }: StoredSchedule) -> Self {
+        Self::parse(&cron, &time_zone).unwrap_or(Self { cron, time_zone, timetable: None })
     }
 }
 
@@ -143,7 +160,9 @@ impl Schedule {
         let zone = TimeZoneDatabase::bundled().get(time_zone);
         let name = zone.as_ref().ok().and_then(TimeZone::iana_name).map(str::to_owned);
         match (read_cron(cron), zone, name) {
-            (Ok((cron, table)), Ok(zone), Some(time_zone)) => Ok(Self { cron, zone, time_zone, table }),
+            (Ok((cron, table)), Ok(zone), Some(time_zone)) => {
+                Ok(Self { cron, time_zone, timetable: Some(Timetable { zone, table }) })
+            }
             (cron, _, name) => {
                 let of = |field: &str, message| Fault { field: field.to_owned(), message };
                 let bad_zone = || {
@@ -167,12 +186,21 @@ impl Schedule {
         &self.time_zone
     }
 
+    /// What is wrong with a stored schedule that this version does not read.
+    pub fn fault(&self) -> Option<Invalid> {
+        if self.timetable.is_some() {
+            return None;
+        }
+        Self::parse(&self.cron, &self.time_zone).err()
+    }
+
     /// The first time strictly after `moment`, a whole minute of the zone's clock. None when the search ends, in the
     /// year [`croner::YEAR_UPPER_LIMIT`], or where the clock was put forward over a time of day by more than two hours,
     /// as islands did that changed sides of the date line, last in 2011.
     pub fn next_after(&self, moment: Moment) -> Option<Moment> {
-        let now = moment.timestamp().to_zoned(self.zone.clone());
-        let next = self.table.find_next_occurrence(&now, false).ok()?;
+        let Timetable { zone, table } = self.timetable.as_ref()?;
+        let now = moment.timestamp().to_zoned(zone.clone());
+        let next = table.find_next_occurrence(&now, false).ok()?;
         Some(next.timestamp().into())
     }
 }
@@ -296,11 +324,87 @@ pub struct Rule {
     pub last_run: Option<Moment>,
     /// The job that it last started.
     pub last_job: Option<JobId>,
-    /// Why its last run could not be started.
+    /// Why it could not run when it was last due.
     pub error: Option<String>,
 }
 
+/// The user on whose behalf a rule was set so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// The owner is a user of the portal.
+    Present,
+    /// The owner is no longer a user of the portal.
+    Gone,
+}
+
 impl Rule {
+    /// The rule that a request makes of `before`, which `owner` is about. It runs on behalf of `setter`, unless filter,
+    /// target and schedule stay as they were: to enable or to disable a rule is not to take it over. Only a rule whose
+    /// owner is gone passes to whoever enables it, because it could not run otherwise.
+    pub fn set(
+        name: RuleName,
+        request: SetRule,
+        before: Option<&Self>,
+        owner: Owner,
+        setter: &Caller,
+        now: Moment,
+    ) -> Self {
+        let is_kept = |before: &&Self| {
+            let same = before.filter == request.filter
+                && before.target == request.target
+                && before.schedule == request.schedule;
+            same && (owner == Owner::Present || !request.enabled)
+        };
+        let mut rule = Self {
+            name,
+            created_by: before.filter(is_kept).map_or(setter.user, |before| before.created_by),
+            filter: request.filter,
+            target: request.target,
+            schedule: request.schedule,
+            enabled: request.enabled,
+            created: before.map_or(now, |before| before.created),
+            modified: now,
+            next: None,
+            last_run: before.and_then(|before| before.last_run),
+            last_job: before.and_then(|before| before.last_job),
+            error: None,
+        };
+        rule.next = rule.next_after(now);
+        rule
+    }
+
+    /// The first due time after `now`, at least [`RULE_SPACING_MILLIS`] after the minute in which the rule last ran;
+    /// none while the rule is not enabled.
+    pub fn next_after(&self, now: Moment) -> Option<Moment> {
+        if !self.enabled {
+            return None;
+        }
+        let after = self.earliest().filter(|earliest| *earliest > now).map_or(now, Moment::previous);
+        self.schedule.next_after(after)
+    }
+
+    /// Whether a due time follows the previous run too closely.
+    pub fn is_too_soon(&self, due: Moment) -> bool {
+        self.earliest().is_some_and(|earliest| due < earliest)
+    }
+
+    /// The earliest due time after the previous run. The run is dated to its whole minute, as due times are: a rule for
+    /// every five minutes would otherwise miss every second one, because a run starts some seconds after its due time.
+    fn earliest(&self) -> Option<Moment> {
+        let last = self.last_run?.steps();
+        Some(Moment::from_steps(last - last.rem_euclid(STEPS_PER_MINUTE)) + limits::duration(RULE_SPACING_MILLIS))
+    }
+
+    /// Why the rule could not run, or cannot.
+    pub fn last_error(&self) -> Option<Cow<'_, str>> {
+        match self.schedule.fault() {
+            Some(fault) => {
+                Some(Cow::Owned(format!("The stored schedule no longer reads: {fault}. Set the rule again.")))
+            }
+            None => self.error.as_deref().map(Cow::Borrowed),
+        }
+    }
+
     /// What an answer shows of it.
     pub fn view(&self) -> RuleView<'_> {
         RuleView {
@@ -316,7 +420,7 @@ impl Rule {
             next_run: self.next,
             last_run: self.last_run,
             last_job: self.last_job,
-            error: self.error.as_deref(),
+            last_error: self.last_error(),
         }
     }
 }
@@ -352,6 +456,7 @@ pub struct RuleView<'a> {
     /// The job that it last started.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<uuid::Uuid>))]
     pub last_job: Option<JobId>,
-    /// Why its last run could not be started.
-    pub error: Option<&'a str>,
+    /// Why it could not run when it was last due.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub last_error: Option<Cow<'a, str>>,
 }

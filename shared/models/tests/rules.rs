@@ -316,7 +316,9 @@ fn names_of_rules_are_segments_of_paths() {
         assert_eq!(serde_json::from_str::<RuleName>(&json(&name)).unwrap(), name);
     }
     for bad in ["", ".", "..", "a b", "a/b", "a#b", "ä", "a\n", &format!("{longest}n")] {
-        assert!(bad.parse::<RuleName>().is_err() && serde_json::from_value::<RuleName>(bad.into()).is_err(), "{bad}");
+        assert!(bad.parse::<RuleName>().is_err(), "{bad}");
+        // An earlier version may have stored it.
+        assert_eq!(serde_json::from_value::<RuleName>(bad.into()).unwrap(), RuleName::stored(bad));
     }
     assert!("a b".parse::<RuleName>().unwrap_err().to_string().ends_with("an example is nightly-vip"));
 }

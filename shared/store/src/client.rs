@@ -13,8 +13,9 @@ use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{
     Credentials, SharedCredentialsProvider, SharedInterceptor, StalledStreamProtectionConfig,
 };
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity, ReturnValue, TransactWriteItem};
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity, ReturnValue, Select, TransactWriteItem};
 
 use crate::batch::pauses;
 use crate::error::StoreError;
@@ -316,6 +317,24 @@ impl Store {
         }
     }
 
+    /// Passes over the first `skip` items of a part of a range, and says after which one the reading goes on; none when
+    /// no item is left. Only their keys are in memory, one at a time. The same price as reading the items.
+    pub(crate) async fn skip_items(&self, range: &Range, part: &Part, skip: usize) -> Result<Option<Item>, StoreError> {
+        let (mut skipped, mut start) = (0, None);
+        loop {
+            let rest = i32::try_from(skip.saturating_sub(skipped)).unwrap_or(i32::MAX);
+            let request = self.part_request(range, part).select(Select::Count).limit(rest);
+            let request = request.set_exclusive_start_key(start);
+            let output = request.send().await.map_err(|error| StoreError::from_sdk("Query", error))?;
+            self.meter.read(&output.consumed_capacity);
+            skipped = skipped.saturating_add(usize::try_from(output.count).unwrap_or(0));
+            start = output.last_evaluated_key.filter(|key| !key.is_empty());
+            if start.is_none() || skipped >= skip {
+                return Ok(start);
+            }
+        }
+    }
+
     /// Reads what DynamoDB gives of a part of a range in one answer, up to 1 MB, and where it goes on behind that: the same
     /// price. `rest` is how many items of the part there may be still.
     pub(crate) async fn query_page(
@@ -325,8 +344,18 @@ impl Store {
         rest: Option<usize>,
         start: Option<Item>,
     ) -> Result<(Vec<Item>, Option<Item>), StoreError> {
+        let request = self
+            .part_request(range, part)
+            .set_limit(rest.map(|rest| i32::try_from(rest).unwrap_or(i32::MAX)))
+            .set_exclusive_start_key(start);
+        let output = request.send().await.map_err(|error| StoreError::from_sdk("Query", error))?;
+        self.meter.read(&output.consumed_capacity);
+        Ok((output.items.unwrap_or_default(), output.last_evaluated_key.filter(|key| !key.is_empty())))
+    }
+
+    fn part_request(&self, range: &Range, part: &Part) -> QueryFluentBuilder {
         let (pk, prefix) = range.encode();
-        let mut request = self
+        let request = self
             .client
             .query()
             .table_name(&self.table)
@@ -334,10 +363,8 @@ impl Store {
             .expression_attribute_values(":pk", AttributeValue::S(pk))
             .consistent_read(part.consistent)
             .scan_index_forward(!part.backwards)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .set_limit(rest.map(|rest| i32::try_from(rest).unwrap_or(i32::MAX)))
-            .set_exclusive_start_key(start);
-        request = match (&part.below, prefix) {
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        match (&part.below, prefix) {
             (Some(bound), _) => request
                 .key_condition_expression("#pk = :pk AND #sk < :bound")
                 .expression_attribute_names("#sk", SK)
@@ -347,10 +374,7 @@ impl Store {
                 .key_condition_expression("#pk = :pk AND begins_with(#sk, :prefix)")
                 .expression_attribute_names("#sk", SK)
                 .expression_attribute_values(":prefix", AttributeValue::S(prefix.into())),
-        };
-        let output = request.send().await.map_err(|error| StoreError::from_sdk("Query", error))?;
-        self.meter.read(&output.consumed_capacity);
-        Ok((output.items.unwrap_or_default(), output.last_evaluated_key.filter(|key| !key.is_empty())))
+        }
     }
 }
 

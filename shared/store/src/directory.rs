@@ -32,7 +32,12 @@ pub(crate) fn portal_item(portal: &Portal) -> Result<Item, StoreError> {
 
 pub(crate) fn portal(id: PortalId, item: &Item) -> Result<Portal, StoreError> {
     let zone = items::text(item, "time_zone")?;
-    let time_zone = TimeZone::get(zone).map_err(|_| StoreError::Corrupt(format!("time zone {zone:?}")))?;
+    // A zone that an earlier version knew and this one does not must not take the portal out of service. Requests that
+    // depend on the zone are refused.
+    let time_zone = TimeZone::get(zone).unwrap_or_else(|error| {
+        tracing::error!(portal = %id, %error, "the portal's time zone is not known");
+        TimeZone::unknown()
+    });
     Ok(Portal { id, time_zone, shards: items::number(item, "shards")?, posted: item.contains_key(POSTED) })
 }
 
@@ -57,7 +62,7 @@ const EMAIL: &str = "email";
 /// The e-mail address in a user's item.
 pub(crate) fn email(item: &Item) -> Result<Option<Email>, StoreError> {
     let text = item.contains_key(EMAIL).then(|| items::text(item, EMAIL)).transpose()?;
-    text.map(str::parse).transpose().map_err(|_| StoreError::Corrupt("a user's e-mail address".into()))
+    Ok(text.map(Email::stored))
 }
 
 /// Stages, types and their counters, as one portal's directory lists them.

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::batch::Write;
 use crate::chunk::{self, ChunkBuilder};
-use crate::client::{Part, Store};
+use crate::client::Store;
 use crate::contacts::{AccessRecord, AccessState};
 use crate::error::StoreError;
 use crate::items::{self, Item};
@@ -77,17 +77,6 @@ impl ShardState {
     }
 }
 
-/// A page of a list of jobs.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct JobPage {
-    /// The jobs, newest first.
-    pub jobs: Vec<Job>,
-    /// How many places of the list it stands for: whoever was to write a job's record may have died before it did.
-    pub asked: usize,
-    /// Whether more follow.
-    pub more: bool,
-}
-
 /// The right to work on a shard, for a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lease {
@@ -134,7 +123,8 @@ pub struct Chunk {
 /// moment finds all of them: a week.
 const UNDO_SECONDS: i64 = 7 * 24 * 60 * 60;
 
-const DOC: &str = "doc";
+/// The attribute that holds a job.
+pub(crate) const DOC: &str = "doc";
 const CHUNK: &str = "chunk";
 const BODY: &str = "body";
 const AFTER: &str = "after";
@@ -266,50 +256,6 @@ impl Store {
     pub async fn job(&self, portal: &PortalId, id: JobId) -> Result<Option<Job>, StoreError> {
         let item = self.get(&Key::Job(portal.clone(), id)).await?;
         item.map(|mut item| items::document(&mut item, DOC)).transpose()
-    }
-
-    /// Reads jobs, newest first, after the first `skip`: all of the portal, or those of one user. 1 read unit per 4 KB,
-    /// those that are skipped among them; a user's jobs are read one by one, for 1 read unit each and 4 KB.
-    pub async fn jobs(
-        &self,
-        portal: &PortalId,
-        of: Option<Uuid>,
-        skip: usize,
-        count: usize,
-    ) -> Result<JobPage, StoreError> {
-        if count == 0 {
-            return Ok(JobPage::default());
-        }
-        // One more than is asked for tells whether more follow.
-        let most = Some(skip.saturating_add(count).saturating_add(1));
-        let part = Part { backwards: true, consistent: true, most, ..Part::default() };
-        let range = match of {
-            Some(user) => Range::JobsOf(portal.clone(), user),
-            None => Range::Jobs(portal.clone()),
-        };
-        let mut entries = self.query_part(&range, part).await?;
-        entries.drain(..skip.min(entries.len()));
-        let more = entries.len() > count;
-        entries.truncate(count);
-        let asked = entries.len();
-        if of.is_none() {
-            let jobs = entries.into_iter().map(|mut item| items::document(&mut item, DOC)).collect::<Result<_, _>>()?;
-            return Ok(JobPage { jobs, asked, more });
-        }
-        let keys = entries
-            .iter()
-            .map(|item| match items::key_of(item)? {
-                Key::JobEntry(portal, _, job) => Ok(Key::Job(portal, job)),
-                other => Err(StoreError::Corrupt(format!("{other:?} in a list of jobs"))),
-            })
-            .collect::<Result<Vec<_>, StoreError>>()?;
-        let items = self.get_many(&keys, true).await?;
-        let mut jobs = items
-            .into_iter()
-            .map(|mut item| items::document(&mut item, DOC))
-            .collect::<Result<Vec<Job>, StoreError>>()?;
-        jobs.sort_by_key(|job| std::cmp::Reverse(job.id));
-        Ok(JobPage { jobs, asked, more })
     }
 
     /// Writes that a queued job was taken up at `now`: 1 write unit per KB. A job in another state stays as it is.

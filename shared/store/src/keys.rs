@@ -19,12 +19,14 @@
 //! | where a shard of a job is | `portal#J#uuid` | `SHARD#003` |
 //! | chunk of a job | the same | `CHUNK#003#0000000007` |
 //! | job that is not closed | `O#5` | `portal#uuid` |
+//! | portal that has standing rules | `W#` | `portal` |
 //! | rule that will be due | `R#` | `2026-11-21T02:00:00.0000000Z#portal#nightly` |
 //! | posting: contacts that a manager was given | `portal#M#uuid` | `POST#` first half of the contents' SHA-256 |
 //! | idempotency key | `portal#K#uuid#key` | `IDEMPOTENCY` |
 //!
 //! A portal's identifier and an e-mail address hold no `#`, and what can hold anything (a tag) always stands last, so that
-//! every key reads back to what it was made of. Numbers have a fixed width, so that they sort.
+//! every key reads back to what it was made of. Numbers have a fixed width, so that they sort. Names and identifiers are
+//! checked where they come in; what is stored is read as it is.
 
 use std::fmt;
 
@@ -91,6 +93,8 @@ pub enum Key {
     JobEntry(PortalId, Uuid, Uuid),
     /// A job that is not over, or that the event bus was not told of yet.
     OpenJob(PortalId, Uuid),
+    /// A portal that has standing rules.
+    RulePortal(PortalId),
     /// A standing rule at the time when it is due.
     DueRule(Moment, PortalId, RuleName),
     /// A posting: contacts that a manager was given. What it holds is what it is called, so that it is never changed.
@@ -111,6 +115,7 @@ fn open_bucket(job: &Uuid) -> u8 {
 }
 
 const DUE_PK: &str = "R#";
+const RULE_PORTALS_PK: &str = "W#";
 
 /// Which items of one partition a query reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,6 +146,8 @@ pub enum Range {
     Postings(PortalId, Uuid),
     /// A bucket of the jobs of all portals that are not closed.
     OpenJobs(u8),
+    /// Every portal that has standing rules.
+    RulePortals,
     /// Every rule that will be due, in order of time.
     DueRules,
 }
@@ -162,6 +169,7 @@ impl Range {
             Self::Rules(portal) => (portal.to_string(), "RULE#"),
             Self::Postings(portal, manager) => (postings_pk(portal, manager), "POST#"),
             Self::OpenJobs(bucket) => (open_pk(*bucket), ""),
+            Self::RulePortals => (RULE_PORTALS_PK.into(), ""),
             Self::DueRules => (DUE_PK.into(), ""),
         }
     }
@@ -235,6 +243,7 @@ impl Key {
             Self::Chunk(portal, job, shard, number) => (job_pk(portal, job), format!("CHUNK#{shard:03}#{number:010}")),
             Self::JobEntry(portal, user, job) => (jobs_of_pk(portal, user), format!("JOB#{job}")),
             Self::OpenJob(portal, job) => (open_pk(open_bucket(job)), format!("{portal}#{job}")),
+            Self::RulePortal(portal) => (RULE_PORTALS_PK.into(), portal.to_string()),
             Self::DueRule(due, portal, name) => (DUE_PK.into(), format!("{due}#{portal}#{name}")),
             Self::Posting(portal, manager, hash) => (postings_pk(portal, manager), format!("POST#{}", Hex(hash))),
             Self::Idempotency(portal, user, key) => (format!("{portal}#K#{user}#{key}"), "IDEMPOTENCY".into()),
@@ -250,21 +259,24 @@ impl Key {
             return (sk == "ATTEMPTS").then(|| hash_from_hex(hash)).flatten().map(Self::Attempts);
         }
         if let Some(email) = pk.strip_prefix("E#") {
-            return Some(Self::Address(email.parse().ok()?, sk.parse().ok()?));
+            return Some(Self::Address(Email::stored(email), PortalId::stored(sk)));
         }
         if let Some(bucket) = pk.strip_prefix("O#") {
             let (portal, job) = sk.split_once('#')?;
-            let key = Self::OpenJob(portal.parse().ok()?, Uuid::try_parse(job).ok()?);
+            let key = Self::OpenJob(PortalId::stored(portal), Uuid::try_parse(job).ok()?);
             return (key.encode().0 == pk && bucket.len() == 1).then_some(key);
+        }
+        if pk == RULE_PORTALS_PK {
+            return Some(Self::RulePortal(PortalId::stored(sk)));
         }
         if pk == DUE_PK {
             let mut parts = sk.splitn(3, '#');
             let (due, portal, name) = (parts.next()?, parts.next()?, parts.next()?);
-            return Some(Self::DueRule(due.parse().ok()?, portal.parse().ok()?, name.parse().ok()?));
+            return Some(Self::DueRule(due.parse().ok()?, PortalId::stored(portal), RuleName::stored(name)));
         }
         let (portal, rest) = match pk.split_once('#') {
-            Some((portal, rest)) => (portal.parse().ok()?, Some(rest)),
-            None => (pk.parse().ok()?, None),
+            Some((portal, rest)) => (PortalId::stored(portal), Some(rest)),
+            None => (PortalId::stored(pk), None),
         };
         match rest.map(|rest| rest.split_once('#')) {
             None => Self::decode_directory(portal, sk),
@@ -318,7 +330,7 @@ impl Key {
             ("USER", id) => Some(Self::User(portal, Uuid::try_parse(id).ok()?)),
             ("PASSWORD", id) => Some(Self::Password(portal, Uuid::try_parse(id).ok()?)),
             ("TAG", tag) => Some(Self::Tag(portal, tag.into())),
-            ("RULE", name) => Some(Self::Rule(portal, name.parse().ok()?)),
+            ("RULE", name) => Some(Self::Rule(portal, RuleName::stored(name))),
             ("TOKEN", hash) => Some(Self::TokenEntry(portal, hash_from_hex(hash)?)),
             _ => None,
         }
@@ -491,6 +503,7 @@ mod tests {
             (portal(), uuid(), uuid()).prop_map(|(p, u, j)| Key::JobEntry(p, u, j)),
             (portal(), rule()).prop_map(|(p, r)| Key::Rule(p, r)),
             (portal(), uuid()).prop_map(|(p, j)| Key::OpenJob(p, j)),
+            portal().prop_map(Key::RulePortal),
             (moment(), portal(), rule()).prop_map(|(m, p, r)| Key::DueRule(m, p, r)),
             (portal(), uuid(), any::<PostingHash>()).prop_map(|(p, u, h)| Key::Posting(p, u, h)),
             (portal(), uuid(), ".{1,20}").prop_map(|(p, u, k)| Key::Idempotency(p, u, k)),

@@ -12,6 +12,7 @@ pub mod error;
 pub mod idempotency;
 pub mod import;
 mod items;
+pub mod job_list;
 pub mod jobs;
 pub mod keys;
 pub mod listing;

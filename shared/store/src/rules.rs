@@ -1,9 +1,12 @@
 //! Standing rules, and when each will be due.
 
+use std::collections::HashSet;
+
 use models::id::PortalId;
 use models::job::Job;
 use models::moment::Moment;
 use models::rule::{Rule, RuleName};
+use uuid::Uuid;
 
 use crate::client::{Part, Store};
 use crate::error::StoreError;
@@ -26,6 +29,36 @@ fn rule_item(portal: &PortalId, rule: &Rule) -> Result<Item, StoreError> {
     Ok(item)
 }
 
+/// What changes whenever a user gets a rule, so that rules are counted and added as one step.
+const GENERATION: &str = "generation";
+/// When a portal's rules were last checked.
+const CHECKED: &str = "checked";
+
+/// How many standing rules there are, and the state of the list in which they were counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleCount {
+    /// Rules of the portal.
+    pub of_portal: usize,
+    /// Rules of one user.
+    pub of_user: usize,
+    generation: Option<Uuid>,
+}
+
+/// A portal whose rules can be checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RulePortal {
+    /// The portal.
+    pub portal: PortalId,
+    /// When its rules were last checked.
+    pub checked: Moment,
+}
+
+fn rule_portal_item(portal: &PortalId, checked: Moment) -> Item {
+    let mut item = items::keyed(&Key::RulePortal(portal.clone()));
+    item.insert(CHECKED.into(), items::n(checked.steps()));
+    item
+}
+
 fn due_key(portal: &PortalId, rule: &Rule) -> Option<Key> {
     rule.next.map(|next| Key::DueRule(next, portal.clone(), rule.name.clone()))
 }
@@ -37,15 +70,43 @@ impl Store {
         item.map(|mut item| items::document(&mut item, DOC)).transpose()
     }
 
-    /// Reads every rule of a portal, by name: 1 read unit per 4 KB.
-    pub async fn rules(&self, portal: &PortalId) -> Result<Vec<Rule>, StoreError> {
-        let items = self.query(&Range::Rules(portal.clone()), true).await?;
-        items.into_iter().map(|mut item| items::document(&mut item, DOC)).collect()
+    /// A reader of a portal's rules, by name: 1 read unit per 4 KB of those that are read.
+    pub fn rules(&self, portal: &PortalId) -> RuleReader<'_> {
+        RuleReader { store: self, range: Range::Rules(portal.clone()), after: None, ended: false }
+    }
+
+    /// Counts the rules of a portal and of one of its users: 1 read unit, and 1 for each 4 KB of rules.
+    pub async fn count_rules(&self, portal: &PortalId, user: Uuid) -> Result<RuleCount, StoreError> {
+        // Whoever adds a rule after this reading changes what was read.
+        let listed = self.get(&Key::RulePortal(portal.clone())).await?;
+        let has_generation = listed.filter(|item| item.contains_key(GENERATION));
+        let generation = has_generation.map(|item| items::uuid(&item, GENERATION)).transpose()?;
+        let mut count = RuleCount { of_portal: 0, of_user: 0, generation };
+        let mut after = None;
+        loop {
+            let part = Part { consistent: true, ..Part::default() };
+            let range = Range::Rules(portal.clone());
+            let (items, next) = self.query_page(&range, &part, None, after).await?;
+            count.of_portal += items.len();
+            let of_user = items.into_iter().filter_map(readable).filter(|rule| rule.created_by == user).count();
+            count.of_user += of_user;
+            match next {
+                Some(_) => after = next,
+                None => return Ok(count),
+            }
+        }
     }
 
     /// Writes a rule in place of what it was before (none: there was none), and when it will be due; false when someone
-    /// else changed it meanwhile. 2 write units per KB of it, and 2 for each time it is or was due.
-    pub async fn put_rule(&self, portal: &PortalId, before: Option<&Rule>, rule: &Rule) -> Result<bool, StoreError> {
+    /// else changed it meanwhile, or gave a user a rule since they were `counted`. 2 write units per KB of it, 2 for each
+    /// time it is or was due, and 2 for the count.
+    pub async fn put_rule(
+        &self,
+        portal: &PortalId,
+        before: Option<&Rule>,
+        rule: &Rule,
+        counted: Option<&RuleCount>,
+    ) -> Result<bool, StoreError> {
         let item = rule_item(portal, rule)?;
         let mut writes = vec![match before {
             Some(before) => {
@@ -65,6 +126,17 @@ impl Store {
             None => self.transact_put(item, Some("attribute_not_exists(modified)"), [])?,
         }];
         writes.extend(self.due_writes(portal, before, Some(rule))?);
+        if let Some(counted) = counted {
+            let mut item = rule_portal_item(portal, rule.modified);
+            item.insert(GENERATION.into(), items::b(*Uuid::now_v7().as_bytes()));
+            writes.push(match counted.generation {
+                Some(seen) => {
+                    let seen = [(":seen", items::b(*seen.as_bytes()))];
+                    self.transact_put(item, Some("generation = :seen"), seen)?
+                }
+                None => self.transact_put(item, Some("attribute_not_exists(generation)"), [])?,
+            });
+        }
         happened(self.transact(writes).await)
     }
 
@@ -76,6 +148,11 @@ impl Store {
         let mut writes = vec![self.transact_delete(&key, Some("modified = :modified"), seen)?];
         writes.extend(self.due_writes(portal, Some(rule), None)?);
         happened(self.transact(writes).await)
+    }
+
+    /// Removes a rule that does not read back: 1 write unit per KB. Its due entry is removed when it comes.
+    pub async fn delete_rule_record(&self, portal: &PortalId, name: &RuleName) -> Result<(), StoreError> {
+        self.delete(&Key::Rule(portal.clone(), name.clone())).await
     }
 
     /// Writes that a rule was looked at when it was due, and with it the job that it starts, if it does: all or nothing,
@@ -114,24 +191,124 @@ impl Store {
         Ok(gone.into_iter().chain(coming).collect())
     }
 
+    /// The portals that have standing rules: half a read unit per 4 KB, at least half.
+    pub async fn rule_portals(&self) -> Result<Vec<RulePortal>, StoreError> {
+        let items = self.query(&Range::RulePortals, false).await?;
+        items
+            .iter()
+            .map(|item| match items::key_of(item)? {
+                Key::RulePortal(portal) => {
+                    Ok(RulePortal { portal, checked: Moment::from_steps(items::number(item, CHECKED)?) })
+                }
+                other => Err(StoreError::Corrupt(format!("{other:?} among the portals that have rules"))),
+            })
+            .collect()
+    }
+
+    /// Adds a portal to those that have standing rules, if it is not among them: 1 write unit.
+    pub async fn add_rule_portal(&self, portal: &PortalId, checked: Moment) -> Result<(), StoreError> {
+        self.put_if(rule_portal_item(portal, checked), "attribute_not_exists(#pk)", []).await.map(drop)
+    }
+
+    /// Claims the check of a portal's rules, unless another process claimed it since it was listed: 1 write unit.
+    pub async fn claim_rule_check(&self, listed: &RulePortal, now: Moment) -> Result<bool, StoreError> {
+        let names = [("#checked".to_owned(), CHECKED.to_owned())].into();
+        let values =
+            [(":now".to_owned(), items::n(now.steps())), (":seen".to_owned(), items::n(listed.checked.steps()))].into();
+        let key = Key::RulePortal(listed.portal.clone());
+        let claimed = self.update_if(&key, "SET #checked = :now", Some("#checked = :seen"), names, values).await?;
+        Ok(claimed.is_some())
+    }
+
+    /// Takes a portal without rules from the list, unless a rule was set since the check was claimed at `now`: 1 write
+    /// unit.
+    pub async fn remove_rule_portal(&self, portal: &PortalId, now: Moment) -> Result<(), StoreError> {
+        let claimed = [(":now", items::n(now.steps()))];
+        let delete = self.transact_delete(&Key::RulePortal(portal.clone()), Some("checked = :now"), claimed)?;
+        happened(self.transact(vec![delete]).await).map(drop)
+    }
+
+    /// Those of the rules whose due entry is missing: 1 read unit each.
+    pub async fn without_due_entry(&self, portal: &PortalId, rules: Vec<Rule>) -> Result<Vec<Rule>, StoreError> {
+        let keys: Vec<Key> = rules.iter().filter_map(|rule| due_key(portal, rule)).collect();
+        let mut found = HashSet::with_capacity(keys.len());
+        self.get_each(&keys, true, |item| {
+            found.insert(items::key_of(&item)?);
+            Ok(())
+        })
+        .await?;
+        let is_lost = |rule: &Rule| due_key(portal, rule).is_some_and(|key| !found.contains(&key));
+        Ok(rules.into_iter().filter(is_lost).collect())
+    }
+
+    /// Writes the due entry of a rule again, unless the rule was changed or started since it was read; false then. 2 write
+    /// units per KB of the rule, and 2 for the entry.
+    pub async fn restore_due_entry(&self, portal: &PortalId, rule: &Rule) -> Result<bool, StoreError> {
+        let (Some(key), Some(next)) = (due_key(portal, rule), rule.next) else { return Ok(false) };
+        let seen = [(":upcoming", items::n(next.steps())), (":modified", items::n(rule.modified.steps()))];
+        let unchanged = "upcoming = :upcoming AND modified = :modified";
+        let rule = self.transact_put(rule_item(portal, rule)?, Some(unchanged), seen)?;
+        let entry = self.transact_put(items::keyed(&key), None, [])?;
+        happened(self.transact(vec![rule, entry]).await)
+    }
+
     /// The rules of all portals that are due at `now`, the longest due first: 1 read unit per 4 KB, at least 1.
     pub async fn due_rules(&self, now: Moment) -> Result<Vec<(Moment, PortalId, RuleName)>, StoreError> {
         // `~` sorts after every name, so that what is due at this very moment is among them.
         let part = Part { consistent: true, below: Some(format!("{now}~")), ..Part::default() };
         let items = self.query_part(&Range::DueRules, part).await?;
-        items
-            .iter()
-            .map(|item| match items::key_of(item)? {
-                Key::DueRule(due, portal, name) => Ok((due, portal, name)),
-                other => Err(StoreError::Corrupt(format!("{other:?} among the rules that are due"))),
-            })
-            .collect()
+        let due = items.iter().filter_map(|item| match items::key_of(item) {
+            Ok(Key::DueRule(due, portal, name)) => Some((due, portal, name)),
+            // One entry that does not read back must not keep all others from their start.
+            other => {
+                tracing::error!(?other, "due entry does not read back");
+                None
+            }
+        });
+        Ok(due.collect())
     }
 
     /// Forgets that a rule is due at a time at which it is not: 1 write unit.
     pub async fn forget_due_rule(&self, due: Moment, portal: &PortalId, name: &RuleName) -> Result<(), StoreError> {
         self.delete(&Key::DueRule(due, portal.clone(), name.clone())).await
     }
+}
+
+/// Reads a portal's rules. At most a megabyte of records is in memory at a time.
+#[derive(Debug)]
+pub struct RuleReader<'a> {
+    store: &'a Store,
+    range: Range,
+    /// The item after which the list goes on; none at its beginning.
+    after: Option<Item>,
+    ended: bool,
+}
+
+impl RuleReader<'_> {
+    /// The next rules; none at the end.
+    ///
+    /// # Errors
+    ///
+    /// When the table fails. A record that does not read back is no failure: it would hide all others.
+    pub async fn next(&mut self) -> Result<Vec<Rule>, StoreError> {
+        while !self.ended {
+            let part = Part { consistent: true, ..Part::default() };
+            let (items, after) = self.store.query_page(&self.range, &part, None, self.after.take()).await?;
+            (self.ended, self.after) = (after.is_none(), after);
+            let rules: Vec<Rule> = items.into_iter().filter_map(readable).collect();
+            if !rules.is_empty() {
+                return Ok(rules);
+            }
+        }
+        Ok(Vec::new())
+    }
+}
+
+/// The rule in an item.
+fn readable(mut item: Item) -> Option<Rule> {
+    let rule = items::document(&mut item, DOC);
+    rule.inspect_err(|error| tracing::error!(key = ?items::key_of(&item), %error, "rule record does not read back"))
+        .ok()
 }
 
 /// A transaction whose condition does not hold did not happen, which is no failure.

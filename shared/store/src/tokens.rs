@@ -54,7 +54,7 @@ fn grant_item(key: &Key, grant: &Grant) -> Result<Item, StoreError> {
 }
 
 fn grant(item: &mut Item) -> Result<Grant, StoreError> {
-    let portal = items::text(item, "portal")?.parse();
+    let portal = PortalId::stored(items::text(item, "portal")?);
     let expires = match item.get(EXPIRES) {
         Some(_) => Some(
             Timestamp::from_second(items::number(item, EXPIRES)?)
@@ -63,12 +63,7 @@ fn grant(item: &mut Item) -> Result<Grant, StoreError> {
         ),
         None => None,
     };
-    Ok(Grant {
-        portal: portal.map_err(|_| StoreError::Corrupt("a token's portal".into()))?,
-        user: items::uuid(item, "user")?,
-        scopes: items::document(item, "scopes")?,
-        expires,
-    })
+    Ok(Grant { portal, user: items::uuid(item, "user")?, scopes: items::document(item, "scopes")?, expires })
 }
 
 pub(crate) fn token_writes(hash: TokenHash, grant: &Grant) -> Result<[Write; 2], StoreError> {

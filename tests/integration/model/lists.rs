@@ -118,7 +118,7 @@ async fn grown(world: &World, name: &str, case: &Case, beside: &[Beside]) -> Res
     for beside in beside {
         match beside {
             Beside::Undo(at) => {
-                let jobs = world.store.jobs(&portal, None, 0, 100).await?.jobs;
+                let jobs = world.jobs_of(&portal, None).await?;
                 if !jobs.is_empty() {
                     let job = jobs[at.index(jobs.len())].id;
                     world.post(&format!("jobs/{job}/undo"), &token(name, super::cases::Caller::User(0))).await?;

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::keys::{Fields, KeyStyle, Keyed};
 use super::xml::{self, XmlError, to_xml};
+use crate::job::JobId;
 
 /// The notation of an answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -121,6 +122,8 @@ struct SuffixSuccess {
     #[serde(skip_serializing_if = "Option::is_none")]
     next_index: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    next_before: Option<JobId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     total: Option<u64>,
     status: u8,
     status_code: u16,
@@ -186,13 +189,25 @@ impl ListPage {
         Self { start_index, asked, more, total: Some(total) }
     }
 
-    /// Where the next page starts, when there is one, if `written` of the page's `items` items found room.
-    fn next_index(&self, items: usize, written: usize) -> Option<u64> {
-        let whole = written == items;
-        let passed = if whole { self.asked } else { written };
+    /// What the envelope says of the page.
+    pub fn end(&self) -> ListEnd {
         // A page that was asked to be empty has no next one to follow.
-        (passed > 0 && (self.more || !whole)).then(|| self.start_index as u64 + passed as u64)
+        let next_index = (self.more && self.asked > 0).then(|| self.start_index as u64 + self.asked as u64);
+        ListEnd { start_index: self.start_index, next_index, next_before: None, total: self.total }
     }
+}
+
+/// What the envelope of a list says beside its items.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ListEnd {
+    /// The position of the first item.
+    pub start_index: usize,
+    /// The position at which the next page starts, when there is one.
+    pub next_index: Option<u64>,
+    /// The last item of this page, when a next page follows it; for lists that are paged by key.
+    pub next_before: Option<JobId>,
+    /// The length of the whole list, where it is known.
+    pub total: Option<u64>,
 }
 
 /// A list as it is sent.
@@ -206,15 +221,96 @@ pub struct ListBody {
     pub next_index: Option<u64>,
 }
 
-/// The answer that holds a list: a bare array with `ID` for `id` as in document 001, or
+/// A list that is written item by item, up to a size.
+///
+/// The answer is a bare array with `ID` for `id` as in document 001, or
 /// `<result><status>0</status><response>…</response>…</result>` with the keys of document 000. On a path with a suffix
-/// `{"count":…,"startIndex":…,"nextIndex":…,"total":…,"status":0,"statusCode":200,"response":[…]}` with camelCase keys
-/// or the same as XML, `nextIndex` and `total` only where there is one. Of each item's own members only `fields` are
-/// written, when some are named.
+/// it is `{"count":…,"startIndex":…,"nextIndex":…,"nextBefore":…,"total":…,"status":0,"statusCode":200,"response":[…]}`
+/// with camelCase keys or the same as XML; `nextIndex`, `nextBefore` and `total` stand only where there is one.
+///
+/// Memory is bounded by `max_bytes` and one item, twice.
+#[derive(Debug)]
+pub struct ListWriter<'a> {
+    shape: Shape,
+    fields: Option<&'a Fields>,
+    max_bytes: usize,
+    responses: Vec<u8>,
+    written: usize,
+}
+
+impl<'a> ListWriter<'a> {
+    /// An empty list. Of each item's own members only `fields` are written, when some are named. The items together
+    /// take at most `max_bytes`.
+    pub fn new(shape: Shape, fields: Option<&'a Fields>, max_bytes: usize) -> Self {
+        Self { shape, fields, max_bytes, responses: Vec::new(), written: 0 }
+    }
+
+    /// Writes an item, unless the items would then exceed the size: then the list stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// As [`one`].
+    pub fn push<T: Serialize>(&mut self, item: &T) -> Result<Pushed, WireError> {
+        let before = self.responses.len();
+        if self.written > 0 {
+            self.responses.extend_from_slice(self.shape.format.separator());
+        }
+        let item = Keyed { value: item, style: self.shape.style_of_list(), only: self.fields };
+        self.shape.format.append_item(&mut self.responses, &item)?;
+        if self.responses.len() > self.max_bytes {
+            self.responses.truncate(before);
+            return Ok(Pushed::Full);
+        }
+        self.written += 1;
+        Ok(Pushed::Written)
+    }
+
+    /// How many items were written.
+    pub fn written(&self) -> usize {
+        self.written
+    }
+
+    /// The answer. Only its envelope is in addition to the size.
+    ///
+    /// # Errors
+    ///
+    /// As [`one`].
+    pub fn finish(self, end: &ListEnd) -> Result<Vec<u8>, WireError> {
+        let Shape { envelope, format } = self.shape;
+        let (mut body, close) = match (envelope, format) {
+            (Envelope::Documents, Format::Json) => (b"[".to_vec(), &b"]"[..]),
+            (Envelope::Documents, Format::Xml) => format.around_list(&Success { status: 0 })?,
+            (Envelope::Suffix, _) => format.around_list(&SuffixSuccess {
+                count: self.written,
+                start_index: end.start_index,
+                next_index: end.next_index,
+                next_before: end.next_before,
+                total: end.total,
+                status: 0,
+                status_code: 200,
+            })?,
+        };
+        let mut responses = self.responses;
+        body.append(&mut responses);
+        body.extend_from_slice(close);
+        Ok(body)
+    }
+}
+
+/// The result of writing an item into a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Pushed {
+    /// The list holds the item.
+    Written,
+    /// The list has no room for the item.
+    Full,
+}
+
+/// The answer that holds a list whose items are all in memory, as [`ListWriter`] writes it.
 ///
 /// The list ends before the first item that would take the items over `max_bytes`, which is a first item too: a caller
-/// that pages must take `written` 0 of a list that is not empty as a failure. Only what stands around them may be more
-/// than `max_bytes`. Memory is bounded by `max_bytes` and one item, twice.
+/// that pages must take `written` 0 of a list that is not empty as a failure.
 ///
 /// # Errors
 ///
@@ -226,37 +322,16 @@ pub fn list<T: Serialize>(
     fields: Option<&Fields>,
     max_bytes: usize,
 ) -> Result<ListBody, WireError> {
-    let (format, style) = (shape.format, shape.style_of_list());
-    let mut responses = Vec::new();
-    let mut written = 0;
+    let mut list = ListWriter::new(shape, fields, max_bytes);
+    let mut page = page;
     for item in items {
-        let before = responses.len();
-        if written > 0 {
-            responses.extend_from_slice(format.separator());
-        }
-        format.append_item(&mut responses, &Keyed { value: item, style, only: fields })?;
-        if responses.len() > max_bytes {
-            responses.truncate(before);
+        if list.push(item)? == Pushed::Full {
+            (page.asked, page.more) = (list.written(), true);
             break;
         }
-        written += 1;
     }
-    let next_index = page.next_index(items.len(), written);
-    let (mut body, close) = match (shape.envelope, format) {
-        (Envelope::Documents, Format::Json) => (b"[".to_vec(), &b"]"[..]),
-        (Envelope::Documents, Format::Xml) => format.around_list(&Success { status: 0 })?,
-        (Envelope::Suffix, _) => format.around_list(&SuffixSuccess {
-            count: written,
-            start_index: page.start_index,
-            next_index,
-            total: page.total,
-            status: 0,
-            status_code: 200,
-        })?,
-    };
-    body.append(&mut responses);
-    body.extend_from_slice(close);
-    Ok(ListBody { body, written, next_index })
+    let (end, written) = (page.end(), list.written());
+    Ok(ListBody { body: list.finish(&end)?, written, next_index: end.next_index })
 }
 
 /// What an answer says about a failure. Which status and type a failure has is decided elsewhere.

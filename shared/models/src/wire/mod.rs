@@ -7,7 +7,10 @@ mod keys;
 mod suffix;
 mod xml;
 
-pub use envelope::{Envelope, ErrorBody, ErrorDetail, Format, ListBody, ListPage, Shape, WireError, error, list, one};
+pub use envelope::{
+    Envelope, ErrorBody, ErrorDetail, Format, ListBody, ListEnd, ListPage, ListWriter, Pushed, Shape, WireError, error,
+    list, one,
+};
 pub use keys::{Fields, KeyStyle, Keyed};
 pub use suffix::Suffix;
 pub use xml::{XmlError, to_xml};
