@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 use benches::{bare, portal};
 use models::access::Caller;
 use models::filter::Filter;
+use models::id::UserId;
 use models::listing::{Order, SortBy, Sought};
 use models::plan::plan;
 use models::request::Page;
 use serde_json::{Value, json};
 use store::listing::Listing;
 use tests::{Reply, World, WorldError};
-use uuid::Uuid;
 
 /// Contacts of the portal; every second one has the tag that is run over.
 const CONTACTS: usize = 100_000;
@@ -23,7 +23,7 @@ const PAIRS: usize = 5;
 /// The turn of the managers that the last run gives.
 const LAST_TURN: usize = 1001 + 2 * PAIRS;
 /// A user who is in no manager list until it is given a few contacts.
-const USER_OF_FEW: Uuid = Uuid::from_u128(0xfe3);
+const USER_OF_FEW: UserId = UserId::from_u128(0xfe3);
 
 fn main() -> Result<(), WorldError> {
     // `cargo test --benches` runs this as a test; measuring takes minutes and is not one.
@@ -117,7 +117,7 @@ fn seconds(times: &[Duration]) -> f64 {
 }
 
 /// A filter run through the handler: its answer, and the read and write units it consumed.
-async fn filter_run(world: &World, managers: &[Uuid]) -> Result<(Reply, (f64, f64)), WorldError> {
+async fn filter_run(world: &World, managers: &[UserId]) -> Result<(Reply, (f64, f64)), WorldError> {
     let body: Value = json!({"tags": [portal::TAG], "isPrivate": true, "managerList": managers});
     let before = world.store.meter().reading();
     // An answer of one contact: what the run costs, not what a page of it costs.

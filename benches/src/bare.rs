@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, PutRequest, WriteRequest};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
-use models::id::PortalId;
+use models::id::{PortalId, UserId};
 use store::batch::{IN_FLIGHT, READ_BATCH, WRITE_BATCH};
 use store::keys::{Index, Key, PK, Partition, Position, SK};
 use tests::WorldError;
@@ -21,7 +21,7 @@ pub async fn run(
     portal: &PortalId,
     tag: &str,
     shards: u16,
-    managers: &[Uuid],
+    managers: &[UserId],
 ) -> Result<usize, WorldError> {
     let done: Vec<usize> = stream::iter(0..shards)
         .map(|number| shard(client, table, portal, Partition::Tag(portal.clone(), number, tag.to_owned()), managers))
@@ -36,7 +36,7 @@ async fn shard(
     table: &str,
     portal: &PortalId,
     partition: Partition,
-    managers: &[Uuid],
+    managers: &[UserId],
 ) -> Result<usize, WorldError> {
     const PAGE: i32 = 1000;
     let index = Index::Tag;

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
+use models::id::UserId;
 use serde_json::json;
-use uuid::Uuid;
 
 /// The portal's identifier.
 pub const PORTAL: &str = "bench";
@@ -17,12 +17,12 @@ pub const MANAGERS: usize = 40;
 const USERS: u128 = 200;
 
 /// A user, by number.
-pub fn user(number: usize) -> Uuid {
-    Uuid::from_u128(0xbe4c_0000_0000_4000_8000_0000_0000_0000 + number as u128 % USERS)
+pub fn user(number: usize) -> UserId {
+    UserId::from_u128(0xbe4c_0000_0000_4000_8000_0000_0000_0000 + number as u128 % USERS)
 }
 
 /// Forty managers, others for each `turn`.
-pub fn managers(turn: usize) -> Vec<Uuid> {
+pub fn managers(turn: usize) -> Vec<UserId> {
     (0..MANAGERS).map(|number| user(turn * 7 + number * 3)).collect()
 }
 

@@ -6,10 +6,9 @@ use std::str::FromStr;
 
 use axum::http::HeaderValue;
 use clap::{Args as ClapArgs, Parser, Subcommand};
-use models::id::PortalId;
+use models::id::{PortalId, UserId};
 use models::portal::Scope;
 use models::sign_in::Email;
-use uuid::Uuid;
 
 /// Sets who may see and edit CRM contacts: one, or every contact that a filter selects
 #[derive(Debug, Parser)]
@@ -115,7 +114,7 @@ pub(crate) struct TokenCreateArgs {
     pub(crate) portal: PortalId,
     /// The user that the token stands for
     #[arg(long)]
-    pub(crate) user: Uuid,
+    pub(crate) user: UserId,
     /// What it allows: read, write or read,write
     #[arg(long = "scope", value_delimiter = ',', required = true)]
     pub(crate) scopes: Vec<Scope>,
@@ -166,7 +165,7 @@ pub(crate) struct UserPasswordArgs {
 /// A user, as an operator names it.
 #[derive(Clone, Debug)]
 pub(crate) enum UserName {
-    Id(Uuid),
+    Id(UserId),
     Email(Email),
 }
 
@@ -174,7 +173,7 @@ impl FromStr for UserName {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let id = Uuid::try_parse(text).map(Self::Id).ok();
+        let id = text.parse::<UserId>().map(Self::Id).ok();
         id.or_else(|| text.parse().map(Self::Email).ok()).ok_or("must be a UUID or an e-mail address")
     }
 }

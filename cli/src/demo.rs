@@ -21,23 +21,22 @@ use std::collections::{BTreeMap, HashMap};
 use jiff::tz::TimeZone;
 use models::access::{Access, ShareType};
 use models::contact::{Address, CommonData, ContactRecord, Employee, ListItem};
-use models::id::{ContactId, NotAContactId, NotAPortalId};
+use models::id::{ContactId, NotAContactId, NotAPortalId, UserId};
 use models::import::Line;
 use models::moment::{Moment, NotAMoment};
 use models::portal::{Portal, User};
 use models::sign_in::NotAnEmail;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use uuid::Uuid;
 
 const CUSTOMERS: &str = include_str!("../data/northwind-customers.csv");
 const EMPLOYEES: &str = include_str!("../data/northwind-employees.csv");
 const ORDERS: &str = include_str!("../data/northwind-orders.csv");
 
 /// Andrew Fuller, Vice President Sales: the portal's administrator.
-pub(crate) const ADMINISTRATOR: Uuid = user_id(2);
+pub(crate) const ADMINISTRATOR: UserId = user_id(2);
 /// Nancy Davolio, Sales Representative: an ordinary user.
-pub(crate) const EMPLOYEE: Uuid = user_id(1);
+pub(crate) const EMPLOYEE: UserId = user_id(1);
 
 const PORTAL: &str = "northwind";
 /// What the employees' e-mail addresses end with. Nobody can have a name under `example` (RFC 2606).
@@ -200,9 +199,9 @@ fn text(value: &str) -> String {
 
 /// Employee 1 is 4e6f7274-6877-8e64-8000-000000000001: a UUID of version 8, which is for ids of one's own making, and
 /// the same each time the demo is loaded.
-const fn user_id(number: u32) -> Uuid {
+const fn user_id(number: u32) -> UserId {
     const NAMESPACE: u128 = 0x4e6f_7274_6877_8e64_8000_0000_0000_0000;
-    Uuid::from_u128(NAMESPACE | number as u128)
+    UserId::from_u128(NAMESPACE | number as u128)
 }
 
 fn user(row: &EmployeeRow) -> Result<User, DemoError> {
@@ -373,7 +372,7 @@ fn access(stage: i32, history: &History) -> Access {
             Access { share: ShareType::None, managers: team.map(|(employee, _)| user_id(*employee)).collect() }
         }
         0 => Access { share: ShareType::Read, managers: vec![ADMINISTRATOR] },
-        _ => Access::default(),
+        _ => Access::UNRECORDED,
     }
 }
 
@@ -460,7 +459,7 @@ mod tests {
             _ => None,
         };
         let users: Vec<User> = lines().unwrap().into_iter().filter_map(user).collect();
-        let with_id = |id: Uuid| users.iter().find(|user| user.employee.id == id).unwrap();
+        let with_id = |id: UserId| users.iter().find(|user| user.employee.id == id).unwrap();
         let administrator = with_id(ADMINISTRATOR);
         assert_eq!(administrator.employee.display_name, "Andrew Fuller");
         assert_eq!(administrator.employee.title, "Vice President Sales");
@@ -508,7 +507,7 @@ mod tests {
         assert_eq!(company.created.to_string(), "1996-11-15T08:00:00.0000000Z");
         assert_eq!(company.tags, ["UK", "London"]);
         assert_eq!(company.about, "Customer AROUT: 13 orders, from 1996-11-15 to 1998-04-10");
-        assert_eq!((company.stage, company.has_opportunity, access), (2, true, Access::default()));
+        assert_eq!((company.stage, company.has_opportunity, access), (2, true, Access::UNRECORDED));
         let numbers = company.common_data.iter().map(|number| (&*number.category_name, &*number.data));
         assert_eq!(numbers.collect::<Vec<_>>(), [("Work", "(171) 555-7788"), ("Fax", "(171) 555-6750")]);
         assert_eq!(

@@ -48,7 +48,7 @@ impl std::fmt::Display for Loaded {
 }
 
 fn options(overwrite_access: bool) -> Options {
-    Options { overwrite_access, revision: Uuid::now_v7(), now: now() }
+    Options { overwrite_access, revision: Uuid::now_v7().into(), now: now() }
 }
 
 /// Loads a file, or standard input when it is called `-`.

@@ -3,9 +3,9 @@
 use std::io::{self, BufWriter};
 
 use fastrand::Rng;
+use models::id::UserId;
 use models::limits::MAX_SHARDS;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use crate::CommandError;
 use crate::args::SampleArgs;
@@ -51,7 +51,7 @@ pub(crate) fn run(args: &SampleArgs) -> Result<(), CommandError> {
 
 fn write(args: &SampleArgs, out: &mut impl io::Write) -> io::Result<()> {
     let mut random = Rng::with_seed(args.seed);
-    let user = |number: u32| Uuid::from_u128(0x5a3e_0000_0000_4000_8000_0000_0000_0000 + u128::from(number));
+    let user = |number: u32| UserId::from_u128(0x5a3e_0000_0000_4000_8000_0000_0000_0000 + u128::from(number));
     let mut line = |value: Value| writeln!(out, "{value}");
     line(json!({"portal": {"Id": args.portal.as_str(), "TimeZone": "Europe/Riga", "Shards": args.shards}}))?;
     for number in 0..args.users {
@@ -73,7 +73,7 @@ fn write(args: &SampleArgs, out: &mut impl io::Write) -> io::Result<()> {
     Ok(())
 }
 
-fn contact(id: i32, args: &SampleArgs, random: &mut Rng, user: impl Fn(u32) -> Uuid) -> Value {
+fn contact(id: i32, args: &SampleArgs, random: &mut Rng, user: impl Fn(u32) -> UserId) -> Value {
     let is_company = random.u8(..100) < 40;
     let last = LAST[random.usize(..LAST.len())];
     let name = if is_company {

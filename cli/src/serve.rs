@@ -8,7 +8,7 @@ use std::time::Duration;
 use api::App;
 use jobs::{Abandoned, Jobs};
 use local::workers::{self, Workers};
-use models::id::PortalId;
+use models::id::{PortalId, UserId};
 use models::password::Password;
 use models::portal::Scope;
 use models::sign_in::Email;
@@ -17,7 +17,6 @@ use store::tokens::new_token;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
-use uuid::Uuid;
 
 use crate::CommandError;
 use crate::args::{ServeArgs, UserName};
@@ -102,7 +101,7 @@ async fn fill(table: &Table, args: &ServeArgs, port: u16) -> Result<(), CommandE
 }
 
 /// Gives a user of the demo a new password: the user's address, and the password.
-async fn demo_password(store: &Store, portal: &PortalId, user: Uuid) -> Result<(Email, String), CommandError> {
+async fn demo_password(store: &Store, portal: &PortalId, user: UserId) -> Result<(Email, String), CommandError> {
     let password: String = new_token()?.chars().take(DEMO_PASSWORD_CHARS).collect();
     let hash = user::hash(&Password::check(&*password)?)?;
     let email = user::set_password(store, portal, &UserName::Id(user), &hash).await?;

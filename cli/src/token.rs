@@ -2,12 +2,11 @@
 
 use std::io::{self, Write as _};
 
-use models::id::PortalId;
+use models::id::{PortalId, UserId};
 use models::moment::{Edge, Moment};
 use models::portal::{Grant, Scope};
 use store::Store;
 use store::tokens::new_token;
-use uuid::Uuid;
 
 use crate::CommandError;
 use crate::args::{TokenCommand, TokenCreateArgs, TokenListArgs, TokenRevokeArgs};
@@ -25,7 +24,7 @@ pub(crate) async fn run(command: TokenCommand) -> Result<(), CommandError> {
 pub(crate) async fn make(
     store: &Store,
     portal: &PortalId,
-    user: Uuid,
+    user: UserId,
     scopes: Vec<Scope>,
     expires: Option<Moment>,
 ) -> Result<String, CommandError> {

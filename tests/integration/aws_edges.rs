@@ -13,16 +13,16 @@ use jobs::events::{Bus as _, JobEvent};
 use jobs::queue::{Message, Queue as _, QueueError};
 use models::access::Access;
 use models::filter::{Filter, ListView};
+use models::id::{JobId, UserId};
 use models::job::{Kind, State};
 use models::limits::{MAX_LIST_VALUES, MAX_TAG_BYTES};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use uuid::Uuid;
 
 const QUEUE: &str = "https://sqs.us-east-1.amazonaws.com/123456789012/work";
-const JOB: Uuid = Uuid::from_u128(0x0193_a3c5_0000_7000_8000_0000_0000_0001);
-const MIKE: Uuid = Uuid::from_u128(0x9924_256a_739c_462b_af15_e652_a3b1_b6eb);
+const JOB: JobId = JobId::from_u128(0x0193_a3c5_0000_7000_8000_0000_0000_0001);
+const MIKE: UserId = UserId::from_u128(0x9924_256a_739c_462b_af15_e652_a3b1_b6eb);
 
 type Calls = Arc<Mutex<Vec<(String, Value)>>>;
 
@@ -181,7 +181,7 @@ fn event(tags: Vec<String>) -> JobEvent {
         job_id: JOB,
         kind: Kind::Filter,
         state: State::Done,
-        created_by: MIKE,
+        created_by: Some(MIKE),
         created: moment("2024-12-07T10:00:00Z"),
         finished: Some(moment("2024-12-07T10:00:12.5Z")),
         filter: Some(Filter { tags, stages: vec![3], view: ListView::Company, ..Filter::default() }),

@@ -36,7 +36,7 @@ struct About {
 impl About {
     /// A job and a rule that nobody made.
     fn none() -> Self {
-        Self { job: Uuid::now_v7(), rule: Uuid::now_v7().to_string() }
+        Self { job: Uuid::now_v7().into(), rule: Uuid::now_v7().to_string() }
     }
 
     /// A job and a rule that the owner of a token makes for a call of the endpoint: a job that still is to be done when

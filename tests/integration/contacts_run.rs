@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jobs::{Applied, ContactsRun, Deadline};
-use models::access::{Access, Caller, ShareType};
-use models::id::ContactId;
+use models::access::{Access, Author, Caller, ShareType};
+use models::id::{ContactId, UserId};
 use models::job::{Change, Counts, Job, JobId, Kind, State};
 use serde_json::{Value, json};
 use store::contacts::{AccessRecord, AccessState};
@@ -83,7 +83,8 @@ async fn remove(world: &World, contacts: impl IntoIterator<Item = i64>) {
 
 /// Sets the access of contacts as an earlier job did, whether or not the managers are users of the portal.
 async fn set(world: &World, contacts: impl IntoIterator<Item = i64>, access: &Access) {
-    let record = AccessRecord { access, revision: Uuid::now_v7(), set_by: ADA, set_at: world.app.now() };
+    let record =
+        AccessRecord { access, revision: Uuid::now_v7().into(), set_by: Author::User(ADA), set_at: world.app.now() };
     let contacts: Vec<ContactId> = contacts.into_iter().map(contact_id).collect();
     let (unwritten, error) = world.store.write_access(&id("acme"), contacts, &record).await;
     assert!(unwritten == 0 && error.is_none(), "{error:?}");
@@ -103,7 +104,7 @@ async fn thousand() -> World {
 
 /// Private to 40 managers of 60.
 fn crowd(first: u128) -> Access {
-    private(&(0..40).map(|i| Uuid::from_u128((first * 7 + i) % 60 + 1)).collect::<Vec<_>>())
+    private(&(0..40).map(|i| UserId::from_u128((first * 7 + i) % 60 + 1)).collect::<Vec<_>>())
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a thousand contacts")]
@@ -130,8 +131,11 @@ async fn a_thousand_contacts_are_changed_recorded_and_paid_for_as_promised() {
     let after = access(&world, "acme", 1..=MOST).await;
     assert!(after.len() == 1000 && after.values().all(|state| state.access == crowd(11) && state.revision == Some(id)));
     let job = record(&world, id).await;
-    assert_eq!((job.kind, job.state, job.created_by, job.percent), (Kind::Contacts, State::Done, ADA, 100));
-    assert_eq!((job.filter, job.target), (None, Some(crowd(11))));
+    assert_eq!(
+        (job.task.kind(), job.state, job.created_by, job.percent),
+        (Kind::Contacts, State::Done, Author::User(ADA), 100)
+    );
+    assert_eq!((job.task.filter(), job.task.target()), (None, Some(&crowd(11))));
     assert_eq!(job.counts, Counts { matched: 1000, updated: 1000, ..Counts::default() });
     let changes = changes(&world, id).await;
     assert!(changes.iter().map(|change| i64::from(change.contact.get())).eq(1..=MOST));
@@ -232,7 +236,7 @@ async fn a_run_changes_what_its_caller_may_edit_and_its_counts_say_so_before() {
             assert_eq!(run.counts(), Counts { matched, updated, unchanged, skipped, ..Counts::default() });
             let id = if waited_for { applied(&world, &run).await } else { worked(&world, &run).await };
             let job = record(&world, id).await;
-            assert_eq!((job.state, job.created_by, job.counts), (State::Done, caller.user, run.counts()));
+            assert_eq!((job.state, job.created_by, job.counts), (State::Done, Author::User(caller.user), run.counts()));
             let after = access(&world, "acme", 1..=6).await;
             for number in 1..=6i32 {
                 let (was, is) = (state.get(&number), after.get(&number));
@@ -267,7 +271,7 @@ async fn a_worker_decides_by_what_the_contacts_are_by_then() {
     assert!((1..=3).all(|contact| after[&contact] == state[&contact]), "{after:?}");
     let before: BTreeMap<i32, (Access, Option<JobId>)> =
         changes(&world, id).await.into_iter().map(|was| (was.contact.get(), (was.before, was.revision))).collect();
-    let expected = [(4, (private(&[MIKE, SAM]), state[&4].revision)), (5, (Access::default(), None))];
+    let expected = [(4, (private(&[MIKE, SAM]), state[&4].revision)), (5, (Access::UNRECORDED, None))];
     assert_eq!(before, expected.into());
 }
 
@@ -279,7 +283,7 @@ async fn a_change_between_the_check_and_the_writing_is_overwritten_and_the_recor
     set(&world, 1..=2, &private(&[SAM])).await;
     let id = applied(&world, &run).await;
     for change in changes(&world, id).await {
-        let was = checked.get(&change.contact.get()).cloned().unwrap_or_default();
+        let was = checked.get(&change.contact.get()).cloned().unwrap_or(AccessState::UNRECORDED);
         assert_eq!((change.before, change.revision), (was.access, was.revision));
         let is = access_of(&world, change.contact.get().into()).await;
         assert_eq!(is, AccessState { access: private(&[ADA]), revision: Some(id) });
@@ -451,7 +455,7 @@ const HEAVY: i64 = 250;
 
 #[tokio::test]
 async fn a_page_of_several_chunks_is_gone_on_with_in_its_middle() {
-    let managers: Vec<Uuid> = (1..=1000).map(Uuid::from_u128).collect();
+    let managers: Vec<UserId> = (1..=1000).map(UserId::from_u128).collect();
     for (step, which, verdict) in [
         (Step::Chunk, 2, Verdict::Die),
         (Step::Chunk, 2, Verdict::DieAfter),

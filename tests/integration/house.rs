@@ -8,6 +8,8 @@ use std::process::Command;
 use api::Endpoint;
 use jobs::context::DEFAULT_CHUNK_DAYS;
 use local::{cors, endpoints};
+use models::access::Author;
+use models::id::{JobId, UserId};
 use models::limits::{
     ANSWER_RESERVE_MILLIS, LEASE_MILLIS, PATIENCE_MILLIS, SYNCHRONOUS_RUN_MILLIS, WORKER_RESERVE_MILLIS,
 };
@@ -16,7 +18,6 @@ use models::rule::RuleName;
 use serde_json::Value;
 use store::keys::{EXPIRES, Index, Key, PK, SK};
 use store::table::PROJECTED;
-use uuid::Uuid;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
@@ -543,7 +544,8 @@ fn no_test_is_ignored_and_none_sleeps() {
 
 #[test]
 fn keys_are_written_in_one_file() {
-    let (portal, id, rule) = (crate::portal::id("p"), Uuid::nil(), "rule".parse::<RuleName>().unwrap());
+    let (portal, rule) = (crate::portal::id("p"), "rule".parse::<RuleName>().unwrap());
+    let (user, job) = (UserId::NIL, JobId::from_u128(0));
     let moment: Moment = "2020-01-01T00:00:00Z".parse().unwrap();
     let contact = crate::portal::contact_id(1);
     let keys = [
@@ -553,22 +555,22 @@ fn keys_are_written_in_one_file() {
         Key::Portal(portal.clone()),
         Key::Stage(portal.clone(), 1),
         Key::Type(portal.clone(), 1),
-        Key::User(portal.clone(), id),
+        Key::User(portal.clone(), user),
         Key::Tag(portal.clone(), String::new()),
-        Key::Password(portal.clone(), id),
+        Key::Password(portal.clone(), user),
         Key::Address("mike@example.com".parse().unwrap(), portal.clone()),
         Key::Attempts([0; 32]),
         Key::TokenEntry(portal.clone(), [0; 32]),
         Key::Token([0; 32]),
-        Key::Job(portal.clone(), id),
-        Key::JobShard(portal.clone(), id, 0),
-        Key::Chunk(portal.clone(), id, 0, 0),
-        Key::JobEntry(portal.clone(), id, id),
+        Key::Job(portal.clone(), job),
+        Key::JobShard(portal.clone(), job, 0),
+        Key::Chunk(portal.clone(), job, 0, 0),
+        Key::JobEntry(portal.clone(), user, job),
         Key::Rule(portal.clone(), rule.clone()),
-        Key::OpenJob(portal.clone(), id),
+        Key::OpenJob(portal.clone(), job),
         Key::DueRule(moment, portal.clone(), rule),
-        Key::Posting(portal.clone(), id, [0; 16]),
-        Key::Idempotency(portal, id, "key".into()),
+        Key::Posting(portal.clone(), user, [0; 16]),
+        Key::Idempotency(portal, Author::User(user), "key".into()),
     ];
     // What stands before the first # of a partition key or a sort key, in the quotes it would be written with.
     let parts = keys.iter().map(Key::encode).flat_map(|(pk, sk)| [pk, sk]).map(|part| match part.split_once('#') {

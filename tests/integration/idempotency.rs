@@ -7,12 +7,12 @@ use jiff::SignedDuration;
 use jobs::Abandoned;
 use lambda_http::http::Request;
 use models::access::ShareType;
+use models::id::{JobId, UserId};
 use models::moment::Moment;
 use serde_json::{Value, json};
 use store::keys::Key;
 use tests::proxy::{Gate, Proxy, Verdict};
 use tests::{NEW_YEAR_2026, Reply, World};
-use uuid::Uuid;
 
 use crate::portal::{
     ADA, ADA_TOKEN, MIKE, MIKE_TOKEN, SAM, SAM_TOKEN, ZOE_TOKEN, access, access_of, acme, acme_with, contact,
@@ -35,15 +35,15 @@ fn call(method: &'static str, path: impl Into<String>, body: Value) -> Call {
     Call { method, path: path.into(), body, headers: Vec::new() }
 }
 
-fn single(managers: &[Uuid]) -> Call {
+fn single(managers: &[UserId]) -> Call {
     call("PUT", "contact/1/access", json!({"isShared": false, "managerList": managers}))
 }
 
-fn filter(query: &str, managers: &[Uuid]) -> Call {
+fn filter(query: &str, managers: &[UserId]) -> Call {
     call("PUT", format!("contact/filter/access{query}"), json!({"isPrivate": true, "managerList": managers}))
 }
 
-fn later(query: &str, managers: &[Uuid]) -> Call {
+fn later(query: &str, managers: &[UserId]) -> Call {
     Call { headers: vec![("prefer", "respond-async")], ..filter(query, managers) }
 }
 
@@ -304,7 +304,7 @@ async fn a_key_is_for_one_call() {
         call("PUT", "contact/2/access", single(&[MIKE]).body),
         filter("", &[MIKE]),
         rule("nightly", "0 2 * * *"),
-        call("POST", format!("access/jobs/{}/undo", Uuid::nil()), Value::Null),
+        call("POST", format!("access/jobs/{}/undo", JobId::from_u128(0)), Value::Null),
         call("DELETE", "access/rules/nightly", Value::Null),
         conditional,
     ] {
@@ -350,12 +350,16 @@ async fn a_call_that_failed_gives_its_key_back() {
     stale.headers.push(("if-match", "\"0197e1d2-8a5e-7c3b-9d41-2f6a5b8c7d90\""));
     for (token, failing, expected) in [
         (ADA_TOKEN, call("PUT", "contact/1/access", json!({"isShared": 1})), "400 invalid-request"),
-        (ADA_TOKEN, single(&[Uuid::from_u128(9)]), "400 unknown-manager"),
+        (ADA_TOKEN, single(&[UserId::from_u128(9)]), "400 unknown-manager"),
         (ADA_TOKEN, call("PUT", "contact/9/access", json!({"isShared": true})), "404 contact-not-found"),
         (SAM_TOKEN, call("PUT", "contact/4/access", json!({"isShared": true})), "403 edit-forbidden"),
         (ADA_TOKEN, stale, "412 revision-changed"),
         (ADA_TOKEN, filter("?maxAffected=1", &[MIKE]), "422 too-many-affected"),
-        (ADA_TOKEN, call("POST", format!("access/jobs/{}/undo", Uuid::nil()), Value::Null), "404 job-not-found"),
+        (
+            ADA_TOKEN,
+            call("POST", format!("access/jobs/{}/undo", JobId::from_u128(0)), Value::Null),
+            "404 job-not-found",
+        ),
         (ADA_TOKEN, rule("nightly", "never"), "400 invalid-request"),
     ] {
         let world = five().await;
@@ -446,7 +450,8 @@ async fn a_run_that_broke_off_between_its_entry_and_its_record_is_made_when_it_i
 async fn a_run_that_broke_off_after_it_was_recorded_is_finished_by_workers_and_answered_with_its_job() {
     for call in [filter("", &[MIKE]), later("", &[MIKE])] {
         let (world, proxy) = mortal().await;
-        let is_job = |sk: &str| Key::Job(id("acme"), Uuid::nil()).encode().1.split('#').next() == sk.split('#').next();
+        let is_job =
+            |sk: &str| Key::Job(id("acme"), JobId::from_u128(0)).encode().1.split('#').next() == sk.split('#').next();
         // The key is the first item that is put, the job's record the next one of a job.
         proxy.set(move |call| {
             let job = call.operation == "PutItem" && call.keys().iter().any(|(_, sk)| is_job(sk));

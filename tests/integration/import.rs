@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use models::access::ShareType;
+use models::access::{Author, ShareType};
+use models::id::UserId;
 use models::import::parse_line;
 use serde_json::{Value, json};
 use store::contacts::AccessRecord;
@@ -171,7 +172,7 @@ async fn a_contact_that_is_deleted_leaves_nothing_behind() {
 
 /// Loads lines up to the end of the text and then goes away, as a load that is killed does.
 async fn interrupted(world: &World, text: &str) {
-    let options = Options { overwrite_access: false, revision: Uuid::now_v7(), now: world.app.now() };
+    let options = Options { overwrite_access: false, revision: Uuid::now_v7().into(), now: world.app.now() };
     let mut importer = Importer::new(&world.store, options);
     for line in text.lines() {
         let line = parse_line(line, &importer.time_zone()).unwrap();
@@ -270,7 +271,7 @@ async fn references_to_what_is_not_there_are_refused_with_what_to_do() {
         contact(
             5,
             json!({"ContactStatus": {"id": 77}, "ContactType": {"id": 77}, "AccessList": [{"Id": NOBODY}],
-            "CreateBy": {"Id": Uuid::from_u128(0xff)}}),
+            "CreateBy": {"Id": UserId::from_u128(0xff)}}),
         ),
     ];
     assert_eq!(world.import(&acme_lines(good)).await.unwrap(), summary(1, 0, 0, 0));
@@ -291,7 +292,7 @@ async fn stages_and_users_of_another_portal_are_unknown() {
 #[tokio::test]
 async fn a_line_before_any_portal_is_refused() {
     let world = World::new().await.unwrap();
-    let options = Options { overwrite_access: false, revision: Uuid::now_v7(), now: world.app.now() };
+    let options = Options { overwrite_access: false, revision: Uuid::now_v7().into(), now: world.app.now() };
     let mut importer = Importer::new(&world.store, options);
     let line = parse_line(&stage(1).to_string(), &importer.time_zone()).unwrap();
     let error = importer.push(line).await.unwrap_err();
@@ -356,8 +357,12 @@ async fn a_portal_of_sixty_four_shards_is_one_portal() {
 #[tokio::test]
 async fn an_access_that_outlived_its_contact_is_not_that_of_the_next_one() {
     let world = acme_with([]).await;
-    let orphan =
-        AccessRecord { access: &private(&[MIKE]), revision: Uuid::now_v7(), set_by: MIKE, set_at: world.app.now() };
+    let orphan = AccessRecord {
+        access: &private(&[MIKE]),
+        revision: Uuid::now_v7().into(),
+        set_by: Author::User(MIKE),
+        set_at: world.app.now(),
+    };
     let (unwritten, error) = world.store.write_access(&id("acme"), [contact_id(5), contact_id(6)], &orphan).await;
     assert!(unwritten == 0 && error.is_none());
     let new = [contact(5, json!({})), contact_with(6, ShareType::None, &[SAM])];

@@ -7,13 +7,13 @@ use axum::body::Body;
 use jiff::SignedDuration;
 use lambda_http::RequestExt as _;
 use lambda_http::http::Request;
-use models::access::{Access, ShareType};
-use models::job::{Counts, Job, JobId, Kind, ShardSummary, State, Work};
+use models::access::{Access, Author, ShareType};
+use models::id::UserId;
+use models::job::{Counts, Job, JobId, ShardSummary, State, Task};
 use models::moment::Moment;
 use serde_json::{Value, json};
 use store::keys::{Key, PK, SK};
 use tests::{NEW_YEAR_2026, Reply, World};
-use uuid::Uuid;
 
 use crate::portal::{
     ADA, ADA_TOKEN, CREATED, MIKE, MIKE_TOKEN, READER_TOKEN, SAM, SAM_TOKEN, ZOE_TOKEN, access, access_of, acme,
@@ -47,13 +47,13 @@ const MEMBERS: [&str; 21] = [
 
 const ASYNC: (&str, &str) = ("prefer", "respond-async");
 
-async fn run(world: &World, token: &str, query: &str, managers: &[Uuid], headers: &[(&str, &str)]) -> Reply {
+async fn run(world: &World, token: &str, query: &str, managers: &[UserId], headers: &[(&str, &str)]) -> Reply {
     let body = json!({"isPrivate": true, "managerList": managers}).to_string();
     world.put_with(&format!("filter/access?{query}"), token, &body, headers).await.unwrap()
 }
 
 /// Queues a job that makes every contact that the caller may edit private.
-async fn queue(world: &World, token: &str, managers: &[Uuid]) -> JobId {
+async fn queue(world: &World, token: &str, managers: &[UserId]) -> JobId {
     let reply = run(world, token, "", managers, &[ASYNC]).await;
     assert_eq!(reply.status, 202, "{}", reply.text);
     job(&reply).unwrap()
@@ -108,7 +108,7 @@ async fn pages(world: &World, path: &str, token: &str, size: usize) -> Vec<Value
 /// The access of contacts without what wrote it.
 async fn accesses(world: &World, ids: std::ops::RangeInclusive<i64>) -> BTreeMap<i32, Access> {
     let mut all: BTreeMap<i32, Access> =
-        ids.clone().map(|id| (i32::try_from(id).unwrap(), Access::default())).collect();
+        ids.clone().map(|id| (i32::try_from(id).unwrap(), Access::UNRECORDED)).collect();
     all.extend(access(world, "acme", ids).await.into_iter().map(|(id, state)| (id, state.access)));
     all
 }
@@ -322,24 +322,19 @@ async fn a_job_tells_how_far_it_is_and_when_it_may_end() {
 /// A job that started at the turn of the year, of which 400 contacts are expected.
 fn running() -> Job {
     Job {
-        id: Uuid::from_u128(7),
-        kind: Kind::Filter,
+        id: JobId::from_u128(7),
         state: State::Running,
-        created_by: ADA,
+        created_by: Author::User(ADA),
         created: after(-10),
         started: Some(after(0)),
         finished: None,
-        filter: None,
-        target: None,
-        rule: None,
-        undo_of: None,
+        task: Task::Contact { target: Access::UNRECORDED },
         counts: Counts { matched: 9999, ..Counts::default() },
         error: None,
         percent: 0,
         shards: 4,
         expected: 400,
         changes_until: None,
-        work: Work::Done,
     }
 }
 
@@ -413,7 +408,7 @@ fn a_job_that_is_over_shows_what_it_ended_with() {
 }
 
 /// Thirty single changes, one a second, every third of them Mike's. The jobs, newest first, and whose each is.
-async fn thirty() -> (World, Vec<(String, Uuid)>) {
+async fn thirty() -> (World, Vec<(String, UserId)>) {
     let mut values = acme();
     values.push(contact(1, json!({})));
     values.extend(zenith());
@@ -513,7 +508,7 @@ async fn a_job_that_the_caller_may_not_see_does_not_exist_for_it() {
     values.extend(zenith());
     let world = World::with(&lines(values)).await.unwrap();
     let id = queue(&world, MIKE_TOKEN, &[MIKE]).await;
-    let unknown = Uuid::from_u128(12345);
+    let unknown = JobId::from_u128(12345);
     for (token, id) in [(SAM_TOKEN, id), (ZOE_TOKEN, id), (ADA_TOKEN, unknown), (MIKE_TOKEN, unknown)] {
         for (method, rest) in [("GET", ""), ("GET", "/changes"), ("POST", "/undo"), ("POST", "/cancel")] {
             let reply = world.access_with(method, &format!("jobs/{id}{rest}"), token, "", &[]).await.unwrap();

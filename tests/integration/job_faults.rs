@@ -10,9 +10,9 @@ use aws_sdk_dynamodb::config::retry::{RetryConfig, RetryPartition};
 use jiff::SignedDuration;
 use jobs::events::JobEvent;
 use jobs::{Abandoned, Applied, Deadline, Events, FilterRun, Jobs, Message, WorkError, Worked};
-use models::access::{Access, Caller, ShareType};
+use models::access::{Access, Actor, Caller, ShareType};
 use models::filter::Filter;
-use models::id::PortalId;
+use models::id::{LeaseOwner, PortalId, UserId};
 use models::job::{Change, Counts, Job, JobId, Kind, State};
 use models::limits::{LEASE_MILLIS, MAX_TRIES, PATIENCE_MILLIS, RETRY_MILLIS};
 use models::plan::plan;
@@ -26,7 +26,6 @@ use store::{Store, StoreError};
 use tests::proxy::{Call, Gate, Proxy, Verdict};
 use tests::{Reply, TestBus, World};
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use crate::portal::{ADA, ADA_TOKEN, MIKE, SAM, access, acme, contact, id, job, lines, portal, private, public, stage};
 
@@ -217,7 +216,7 @@ impl Bed {
     }
 
     pub(crate) fn original(&self, contact: i32) -> AccessState {
-        self.originals.get(&contact).cloned().unwrap_or_default()
+        self.originals.get(&contact).cloned().unwrap_or(AccessState::UNRECORDED)
     }
 
     /// The contacts that are not as the jobs ask.
@@ -239,7 +238,7 @@ impl Bed {
         let plan = plan(&Filter::default(), &statistics, self.shards).created_before(started);
         FilterRun {
             portal: self.portal.clone(),
-            caller: Caller { user: ADA, is_admin: true },
+            actor: Actor::User(Caller { user: ADA, is_admin: true }),
             filter: Filter::default(),
             expected: plan.expected(&statistics),
             plan,
@@ -319,7 +318,7 @@ impl Bed {
         let undo = self.undo(id).await;
         self.world.work().await.unwrap();
         let job = self.job(undo).await;
-        assert_eq!((job.state, job.kind, job.undo_of), (State::Done, Kind::Undo, Some(id)));
+        assert_eq!((job.state, job.task.kind(), job.task.undo_of()), (State::Done, Kind::Undo, Some(id)));
         job
     }
 
@@ -328,12 +327,12 @@ impl Bed {
     }
 
     /// Sets one contact's access as a single call does, and says which job that is.
-    async fn set(&self, contact: i32, managers: &[Uuid]) -> JobId {
+    async fn set(&self, contact: i32, managers: &[UserId]) -> JobId {
         self.set_unless_set(contact, managers).await.unwrap()
     }
 
     /// The same; none when the contact already is as the call asks.
-    pub(crate) async fn set_unless_set(&self, contact: i32, managers: &[Uuid]) -> Option<JobId> {
+    pub(crate) async fn set_unless_set(&self, contact: i32, managers: &[UserId]) -> Option<JobId> {
         let body = json!({"isShared": false, "managerList": managers});
         let reply = self.world.put(&format!("{contact}/access"), ADA_TOKEN, &body).await.unwrap();
         assert_eq!(reply.status, 200, "{}", reply.text);
@@ -372,7 +371,7 @@ impl Bed {
     pub(crate) async fn check_restored(&self) {
         let states = self.states().await;
         for number in self.numbers().map(|number| i32::try_from(number).unwrap()) {
-            let is = states.get(&number).cloned().unwrap_or_default();
+            let is = states.get(&number).cloned().unwrap_or(AccessState::UNRECORDED);
             assert_eq!(is.access, self.original(number).access, "contact {number}");
         }
     }
@@ -487,14 +486,16 @@ async fn a_claim_says_held_taken_and_done() {
     let (id, message) = bed.enqueue_one().await;
     let (store, now) = (&bed.world.store, bed.world.app.now());
     let later = now + SignedDuration::from_secs(1);
-    let lease = |owner, until| Lease { owner: Uuid::from_u128(owner), until };
+    let lease = |owner, until| Lease { owner: LeaseOwner::from_u128(owner), until };
     let claim =
         async |owner, until, now| store.claim_shard(&bed.portal, id, 0, &lease(owner, until), now).await.unwrap();
     assert!(matches!(claim(1, later, now).await, Claim::Taken(state) if state.tries == 1));
     assert_eq!(claim(2, later, now).await, Claim::Held);
     // An answer that was lost: asked again, it is the same lease.
     assert!(matches!(claim(1, later, now).await, Claim::Taken(_)));
-    assert!(matches!(claim(2, later, later).await, Claim::Taken(state) if state.owner == Some(Uuid::from_u128(2))));
+    assert!(
+        matches!(claim(2, later, later).await, Claim::Taken(state) if state.owner == Some(LeaseOwner::from_u128(2)))
+    );
     bed.pass(1000);
     bed.world.jobs().work(&message, &Deadline::never()).await.unwrap();
     bed.check_done(id).await;
@@ -1011,7 +1012,7 @@ async fn a_change_made_between_a_dead_workers_chunk_and_the_takeover_stays() {
         assert_eq!(undo.counts, Counts { matched: changed, updated: changed - 1, conflicts: 1, ..Counts::default() });
         let restored = bed.states().await;
         for number in bed.to_change() {
-            let is = restored.get(&number).cloned().unwrap_or_default();
+            let is = restored.get(&number).cloned().unwrap_or(AccessState::UNRECORDED);
             let expected = if number == contact { private(&[SAM]) } else { bed.original(number).access };
             assert_eq!(is.access, expected, "contact {number}");
         }
@@ -1219,7 +1220,7 @@ impl Bed {
         assert_eq!(job.counts, Counts { matched, updated: matched - left, conflicts: left, ..Counts::default() });
         let (states, changes) = (self.states().await, self.changes(undo).await);
         for number in &changed {
-            let is = states.get(number).cloned().unwrap_or_default();
+            let is = states.get(number).cloned().unwrap_or(AccessState::UNRECORDED);
             if conflicts.contains(number) {
                 assert_eq!(is.access, private(&[SAM]), "contact {number}");
             } else {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use aws_sdk_dynamodb::types::AttributeValue;
 use models::access::{Caller, ShareType};
 use models::filter::Filter;
-use models::id::{ContactId, PortalId};
+use models::id::{ContactId, PortalId, UserId};
 use models::listing::{Order, SortBy, Sought};
 use models::plan::plan;
 use models::request::Page;
@@ -15,7 +15,6 @@ use store::listing::{ListError, Listed, Listing};
 use tests::proxy::Verdict;
 use tests::{Spent, World};
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use crate::job_faults::{Bed, Step, at, target};
 use crate::portal::{ADA, ADA_TOKEN, MIKE, SAM, access, acme, acme_with, contact, contact_id, contact_with, id, lines};
@@ -24,7 +23,7 @@ use crate::portal::{ADA, ADA_TOKEN, MIKE, SAM, access, acme, acme_with, contact,
 #[derive(Clone, Debug)]
 struct List {
     filter: Filter,
-    user: Uuid,
+    user: UserId,
     sought: Sought,
     order: Order,
     page: Page,
@@ -47,7 +46,7 @@ impl Default for List {
 }
 
 impl List {
-    fn of(responsible: Uuid) -> Self {
+    fn of(responsible: UserId) -> Self {
         Self { sought: Sought { responsible: Some(responsible), ..Sought::default() }, ..Self::default() }
     }
 
@@ -93,7 +92,7 @@ fn acme_id() -> PortalId {
     id("acme")
 }
 
-async fn posted(world: &World, manager: Uuid) -> BTreeSet<ContactId> {
+async fn posted(world: &World, manager: UserId) -> BTreeSet<ContactId> {
     world.store.posted_to(&acme_id(), manager, usize::MAX).await.unwrap().unwrap().into_iter().collect()
 }
 
@@ -244,7 +243,7 @@ async fn a_contact_that_is_gone_leaves_its_place_and_one_in_two_partitions_is_sh
 #[tokio::test]
 async fn a_single_put_posts_the_managers_that_a_contact_gets_and_no_others() {
     let world = acme_with([contact(1, json!({"ContactStatus": {"id": 1}, "CreateBy": {"Id": ADA}}))]).await;
-    let put = async |query: &str, is_shared: bool, managers: &[Uuid]| {
+    let put = async |query: &str, is_shared: bool, managers: &[UserId]| {
         let body = json!({"isShared": is_shared, "managerList": managers});
         let (before, rounds) = (world.trips.spent(), world.trips.so_far().1);
         let reply = world.put(&format!("1/access{query}"), ADA_TOKEN, &body).await.unwrap();

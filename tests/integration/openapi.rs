@@ -2,14 +2,14 @@
 
 use jsonschema::{Draft, Validator};
 use local::openapi::document;
+use models::id::UserId;
 use serde_json::{Value, json};
 use tests::{Reply, World};
-use uuid::Uuid;
 
 use crate::portal::{contact, contact_type, lines, portal, signing_in, stage, token};
 
 /// The user whom the examples of the description name.
-const NANCY: Uuid = Uuid::from_u128(0x4e6f_7274_6877_8e64_8000_0000_0000_0001);
+const NANCY: UserId = UserId::from_u128(0x4e6f_7274_6877_8e64_8000_0000_0000_0001);
 const TOKEN: &str = "nancy-reads-and-writes-0123456789abcdef";
 const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
 

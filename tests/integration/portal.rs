@@ -3,22 +3,21 @@
 use std::collections::BTreeMap;
 
 use models::access::{Access, ShareType};
-use models::id::{ContactId, PortalId};
+use models::id::{ContactId, PortalId, UserId};
 use models::job::JobId;
 use models::password::{Password, SALT_BYTES};
 use serde_json::{Value, json};
 use store::contacts::AccessState;
 use tests::{Reply, World};
-use uuid::Uuid;
 
 /// An administrator.
-pub(crate) const ADA: Uuid = Uuid::from_u128(0xada);
+pub(crate) const ADA: UserId = UserId::from_u128(0xada);
 /// An ordinary user, in most tests the manager.
-pub(crate) const MIKE: Uuid = Uuid::from_u128(0x31c3);
+pub(crate) const MIKE: UserId = UserId::from_u128(0x31c3);
 /// An ordinary user, in most tests a stranger to the contact.
-pub(crate) const SAM: Uuid = Uuid::from_u128(0x5a3);
+pub(crate) const SAM: UserId = UserId::from_u128(0x5a3);
 /// No user of any portal.
-pub(crate) const NOBODY: Uuid = Uuid::from_u128(0xdead);
+pub(crate) const NOBODY: UserId = UserId::from_u128(0xdead);
 
 /// Tokens that read and write.
 pub(crate) const ADA_TOKEN: &str = "ada-reads-and-writes-0123456789abcdef";
@@ -28,7 +27,7 @@ pub(crate) const SAM_TOKEN: &str = "sam-reads-and-writes-0123456789abcdef";
 pub(crate) const READER_TOKEN: &str = "ada-only-reads-0123456789abcdef0123456789";
 /// A token of an administrator of the portal `zenith`.
 pub(crate) const ZOE_TOKEN: &str = "zoe-of-zenith-0123456789abcdef0123456789";
-pub(crate) const ZOE: Uuid = Uuid::from_u128(0x20e);
+pub(crate) const ZOE: UserId = UserId::from_u128(0x20e);
 
 /// When a contact was created, when its line does not say.
 pub(crate) const CREATED: &str = "2020-12-08T17:37:04.5916406Z";
@@ -43,17 +42,17 @@ pub(crate) fn portal(id: &str, zone: &str, shards: u16) -> Value {
     json!({"portal": {"Id": id, "TimeZone": zone, "Shards": shards}})
 }
 
-pub(crate) fn user(id: Uuid, name: &str, is_admin: bool) -> Value {
+pub(crate) fn user(id: UserId, name: &str, is_admin: bool) -> Value {
     json!({"user": {"Id": id, "DisplayName": name, "IsAdmin": is_admin}})
 }
 
 /// A user who signs in with this address and password.
-pub(crate) fn signing_in(id: Uuid, name: &str, is_admin: bool, email: &str, password: &str) -> Value {
+pub(crate) fn signing_in(id: UserId, name: &str, is_admin: bool, email: &str, password: &str) -> Value {
     let hash = Password::check(password).unwrap().hash(&[7; SALT_BYTES]).unwrap();
     json!({"user": {"Id": id, "DisplayName": name, "IsAdmin": is_admin, "Email": email, "PasswordHash": hash.as_str()}})
 }
 
-pub(crate) fn token(text: &str, user: Uuid, scopes: &[&str]) -> Value {
+pub(crate) fn token(text: &str, user: UserId, scopes: &[&str]) -> Value {
     json!({"token": {"Token": text, "UserId": user, "Scopes": scopes}})
 }
 
@@ -75,7 +74,7 @@ pub(crate) fn contact(id: i64, members: Value) -> Value {
 }
 
 /// A contact's line with this access.
-pub(crate) fn contact_with(id: i64, share: ShareType, managers: &[Uuid]) -> Value {
+pub(crate) fn contact_with(id: i64, share: ShareType, managers: &[UserId]) -> Value {
     let managers: Vec<Value> = managers.iter().map(|id| json!({"Id": id})).collect();
     contact(id, json!({"ShareType": share.number(), "AccessList": managers}))
 }
@@ -136,19 +135,20 @@ pub(crate) async fn access(
 ) -> BTreeMap<i32, AccessState> {
     let ids: Vec<ContactId> = ids.into_iter().map(contact_id).collect();
     let states = world.store.access_of(&id(portal), &ids).await.unwrap();
-    states.into_iter().map(|(id, state)| (id.get(), state)).collect()
+    let states = ids.iter().map(|&id| (id.get(), states.of(id).unwrap().clone()));
+    states.filter(|(_, state)| state.revision.is_some()).collect()
 }
 
 /// The access of one contact of `acme`.
 pub(crate) async fn access_of(world: &World, id: i64) -> AccessState {
-    access(world, "acme", [id]).await.into_values().next().unwrap_or_default()
+    access(world, "acme", [id]).await.into_values().next().unwrap_or(AccessState::UNRECORDED)
 }
 
-pub(crate) fn private(managers: &[Uuid]) -> Access {
+pub(crate) fn private(managers: &[UserId]) -> Access {
     Access { share: ShareType::None, managers: managers.to_vec() }
 }
 
-pub(crate) fn public(managers: &[Uuid]) -> Access {
+pub(crate) fn public(managers: &[UserId]) -> Access {
     Access { share: ShareType::ReadWrite, managers: managers.to_vec() }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::SignedDuration;
 use models::access::{Access, ShareType};
+use models::id::UserId;
 use models::job::JobId;
 use models::limits::{MAX_RULES_OF_PORTAL, MAX_RULES_OF_USER};
 use models::moment::Moment;
@@ -15,7 +16,6 @@ use store::keys::{Key, PK, SK};
 use tests::proxy::{Gate, Verdict};
 use tests::{Reply, World};
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use crate::portal::{
     ADA, ADA_TOKEN, MIKE, MIKE_TOKEN, NOBODY, READER_TOKEN, SAM, SAM_TOKEN, ZOE_TOKEN, access_of, acme, acme_with,
@@ -279,7 +279,7 @@ async fn a_rule_that_is_due_starts_one_job_on_behalf_of_who_set_it() {
     let undo = world.post(&format!("jobs/{}/undo", done["Id"].as_str().unwrap()), MIKE_TOKEN).await.unwrap();
     assert_eq!(undo.status, 202);
     world.work().await.unwrap();
-    assert_eq!(access_of(&world, 2).await.access, Access::default());
+    assert_eq!(access_of(&world, 2).await.access, Access::UNRECORDED);
 
     assert_eq!(wake_at(&world, "2026-01-03T00:00:00Z").await, (1, 0));
     assert_eq!(jobs(&world).await.len(), 3);
@@ -419,7 +419,7 @@ async fn a_rule_that_is_changed_or_removed_while_it_is_started_does_not_start_as
         let expected = usize::from(!removed);
         assert_eq!(wake_at(&world, "2026-01-03T00:00:00Z").await, (expected, 0));
         world.work().await.unwrap();
-        let access = if removed { Access::default() } else { private(&[SAM]) };
+        let access = if removed { Access::UNRECORDED } else { private(&[SAM]) };
         assert_eq!(access_of(&world, 1).await.access, access);
     }
 }
@@ -458,7 +458,7 @@ async fn a_rule_that_is_started_while_it_is_set_keeps_what_it_ran() {
 }
 
 /// Takes a user out of the portal.
-async fn dismiss(world: &World, user: Uuid) {
+async fn dismiss(world: &World, user: UserId) {
     let (pk, sk) = Key::User(id("acme"), user).encode();
     let request = world.client.delete_item().table_name(&world.table);
     request.key(PK, AttributeValue::S(pk)).key(SK, AttributeValue::S(sk)).send().await.unwrap();
@@ -590,7 +590,7 @@ async fn a_run_that_is_given_is_a_job_with_an_administrators_rights() {
     world.work().await.unwrap();
     let shown = &jobs(&world).await[0];
     assert_eq!((&shown["Id"], &shown["State"], counts(shown)), (&json!(job), &json!("done"), [3, 3, 0, 0]));
-    assert_eq!((&shown["CreatedBy"], &shown["Rule"]), (&json!(Uuid::nil()), &Value::Null));
+    assert_eq!((shown.get("CreatedBy"), &shown["Rule"]), (None, &Value::Null));
     assert_eq!(access_of(&world, 3).await.access, private(&[MIKE]));
     let done = serde_json::to_value(Done::Started { job_id: job }).unwrap();
     assert_eq!(done, json!({"jobId": job}));

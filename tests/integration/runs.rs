@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use jobs::{Applied, Deadline, FilterRun, Outcome, RunError};
-use models::access::{Access, Caller, ShareType};
+use models::access::{Access, Actor, Author, Caller, ShareType};
 use models::filter::Filter;
+use models::id::UserId;
 use models::job::{Change, Counts, Job, JobId, Kind, State};
 use models::limits::MAX_ANSWER_BYTES;
 use models::moment::Moment;
 use models::plan::plan;
 use models::request::Page;
 use serde_json::{Value, json};
+use store::contacts::AccessState;
 use store::keys::{Key, PK, Partition, Position, SK};
 use tests::{Reply, Spent, World};
 use tokio::time::Instant;
@@ -27,7 +29,7 @@ async fn run(world: &World, token: &str, query: &str, body: &Value) -> Reply {
     world.put(&format!("filter/access?{query}"), token, body).await.unwrap()
 }
 
-fn lock(managers: &[Uuid]) -> Value {
+fn lock(managers: &[UserId]) -> Value {
     json!({"isPrivate": true, "managerList": managers})
 }
 
@@ -97,7 +99,7 @@ async fn a_run_changes_what_its_caller_may_edit_and_its_dry_run_says_so_before()
         let was = before(&world, job_id).await;
         assert_eq!(was.keys().map(|id| i64::from(*id)).collect::<BTreeSet<_>>(), changed);
         for (number, was) in was {
-            let state = state.get(&number).cloned().unwrap_or_default();
+            let state = state.get(&number).cloned().unwrap_or(AccessState::UNRECORDED);
             assert_eq!((was.before, was.revision), (state.access, state.revision), "contact {number}");
             assert_eq!((was.after, was.conflict), (None, false), "contact {number}");
         }
@@ -132,16 +134,19 @@ async fn the_job_of_a_run_says_who_what_and_when() {
     let reply = run(&world, MIKE_TOKEN, "filterValue=CONTACT", &body).await;
     assert_eq!(reply.ids(), [1], "{}", reply.text);
     let job = record(&world, job(&reply).unwrap()).await;
-    let filter = job.filter.unwrap();
+    let filter = job.task.filter().unwrap().clone();
     assert_eq!(
         (filter.tags, filter.stages, filter.words),
         (vec!["vip".to_owned()], vec![2], vec!["contact".to_owned()])
     );
     assert_eq!(filter.from_date, Some("2020-12-07T22:00:00Z".parse().unwrap()));
-    assert_eq!((job.kind, job.state, job.created_by, job.error), (Kind::Filter, State::Done, MIKE, None));
+    assert_eq!(
+        (job.task.kind(), job.state, job.created_by, job.error.as_deref()),
+        (Kind::Filter, State::Done, Author::User(MIKE), None)
+    );
     let now = world.app.now();
     assert_eq!((job.created, job.started, job.finished), (now, Some(now), Some(now)));
-    assert_eq!((job.target, job.percent), (Some(private(&[MIKE])), 100));
+    assert_eq!((job.task.target(), job.percent), (Some(&private(&[MIKE])), 100));
     assert_eq!(job.counts, Counts { matched: 1, updated: 1, ..Counts::default() });
 }
 
@@ -254,17 +259,17 @@ async fn contacts_created_after_the_start_are_left_alone() {
 
 /// A portal of contacts with 40 managers each, taken in turn from 60 users.
 struct Crowd {
-    users: Vec<Uuid>,
+    users: Vec<UserId>,
 }
 
 const MANAGERS: usize = 40;
 
 impl Crowd {
     fn new() -> Self {
-        Self { users: (1..=60).map(|n| Uuid::from_u128(0x7_0000_0000 + n)).collect() }
+        Self { users: (1..=60).map(|n| UserId::from_u128(0x7_0000_0000 + n)).collect() }
     }
 
-    fn managers(&self, of: i64) -> Vec<Uuid> {
+    fn managers(&self, of: i64) -> Vec<UserId> {
         let first = usize::try_from(of).unwrap() * 7;
         (0..MANAGERS).map(|i| self.users[(first + i) % self.users.len()]).collect()
     }
@@ -356,7 +361,7 @@ async fn engine_run(world: &World, target: Access, job: JobId, deadline: &Deadli
 
 /// The same, which gets through.
 async fn whole_run(world: &World, target: Access) -> Outcome {
-    match engine_run(world, target, Uuid::now_v7(), &Deadline::never()).await.unwrap() {
+    match engine_run(world, target, Uuid::now_v7().into(), &Deadline::never()).await.unwrap() {
         Applied::Whole { outcome, .. } => outcome,
         Applied::HandedOver(job) => panic!("{job:?} was handed over"),
     }
@@ -369,7 +374,7 @@ async fn filter_run(world: &World, target: Access) -> FilterRun {
     let filter = Filter::default();
     let plan = plan(&filter, &statistics, portal.shards).created_before(world.app.now());
     FilterRun {
-        caller: Caller { user: ADA, is_admin: true },
+        actor: Actor::User(Caller { user: ADA, is_admin: true }),
         expected: plan.expected(&statistics),
         plan,
         portal: portal.id,
@@ -394,7 +399,7 @@ fn in_millis(millis: u64) -> Deadline {
 async fn a_run_out_of_time_is_handed_over_and_workers_make_it_whole() {
     let world = acme_with(of_every_access()).await;
     let state = access(&world, "acme", 1..=6).await;
-    let job_id = Uuid::now_v7();
+    let job_id = Uuid::now_v7().into();
     let run = engine_run(&world, private(&[SAM]), job_id, &out_of_time()).await.unwrap();
     let Applied::HandedOver(job) = run else { panic!("{run:?} got through without time") };
     assert_eq!((job.id, job.state, job.counts), (job_id, State::Running, Counts::default()));
@@ -414,7 +419,7 @@ async fn a_run_out_of_time_is_handed_over_and_workers_make_it_whole() {
     let was = before(&world, job_id).await;
     assert_eq!(was.len(), 6);
     for (number, was) in was {
-        let state = state.get(&number).cloned().unwrap_or_default();
+        let state = state.get(&number).cloned().unwrap_or(AccessState::UNRECORDED);
         assert_eq!((was.before, was.revision), (state.access, state.revision), "contact {number}");
     }
 }
@@ -432,7 +437,7 @@ async fn a_preview_out_of_time_is_none_and_a_limited_run_is_counted_by_workers()
         assert_eq!(world.trips.spent().writes, writes);
 
         run.max_affected = Some(most);
-        let job_id = Uuid::now_v7();
+        let job_id = Uuid::now_v7().into();
         let limited = run.apply(world.jobs(), job_id, &out_of_time()).await.unwrap();
         let Applied::HandedOver(job) = limited else { panic!("{limited:?} got through without time") };
         assert_eq!((job.state, job.started), (State::Queued, None));
@@ -460,7 +465,7 @@ async fn wherever_time_runs_out_what_is_done_is_recorded_and_workers_do_the_rest
     for (round, millis) in [0, 20, 60, 120, 240].into_iter().enumerate() {
         let target = private(&[[MIKE, SAM][round % 2]]);
         let state = access(&world, "acme", 1..=CONTACTS).await;
-        let job_id = Uuid::now_v7();
+        let job_id = Uuid::now_v7().into();
         let run = engine_run(&world, target.clone(), job_id, &in_millis(millis)).await.unwrap();
         let written = async || {
             let after = access(&world, "acme", 1..=CONTACTS).await;
@@ -481,7 +486,7 @@ async fn wherever_time_runs_out_what_is_done_is_recorded_and_workers_do_the_rest
         assert_eq!((written.len(), recorded.len()), (2500, 2500));
         assert!(written.values().all(|access| *access == target));
         for (number, was) in recorded {
-            let state = state.get(&number).cloned().unwrap_or_default();
+            let state = state.get(&number).cloned().unwrap_or(AccessState::UNRECORDED);
             assert_eq!((was.before, was.revision), (state.access, state.revision), "contact {number}");
         }
         assert_eq!(whole_run(&world, target).await.counts.unchanged, 2500);
@@ -511,10 +516,11 @@ async fn a_few_changes_among_many_contacts_do_not_wait_for_the_end_of_the_run() 
         values.extend((1..CHANGING.min().unwrap()).map(|id| contact_with(id, ShareType::None, &[MIKE])));
         values.extend(CHANGING.map(|id| contact(id, json!({}))));
         let world = World::with(&lines(values)).await.unwrap();
-        let counts = match engine_run(&world, private(&[MIKE]), Uuid::now_v7(), &in_millis(millis)).await.unwrap() {
-            Applied::Whole { outcome, .. } => outcome.counts,
-            Applied::HandedOver(job) => job.counts,
-        };
+        let counts =
+            match engine_run(&world, private(&[MIKE]), Uuid::now_v7().into(), &in_millis(millis)).await.unwrap() {
+                Applied::Whole { outcome, .. } => outcome.counts,
+                Applied::HandedOver(job) => job.counts,
+            };
         // The latest contacts are met first, so they are on the first page.
         assert!(counts.matched == 0 || counts.updated == 5, "{counts:?}");
         let changed = access(&world, "acme", CHANGING).await.len();

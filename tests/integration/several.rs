@@ -115,7 +115,7 @@ async fn who_does_not_wait_is_told_of_the_job() {
     let again = put(&world, ADA_TOKEN, &body, &headers).await;
     assert_eq!((again.status.as_u16(), job(&again)), (202, job(&reply)));
     let recorded = world.store.job(&id("acme"), job(&reply).unwrap()).await.unwrap().unwrap();
-    assert_eq!((recorded.kind, recorded.state, recorded.counts.updated), (Kind::Contacts, State::Done, 2));
+    assert_eq!((recorded.task.kind(), recorded.state, recorded.counts.updated), (Kind::Contacts, State::Done, 2));
     assert_eq!(world.jobs_of(&id("acme"), None).await.unwrap().len(), 1);
 }
 

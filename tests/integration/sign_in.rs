@@ -3,6 +3,7 @@
 
 use futures::future::join_all;
 use jiff::SignedDuration;
+use models::id::UserId;
 use models::limits::{MAX_ACCOUNTS, SIGN_IN_ATTEMPTS, SIGN_IN_LOCK_MILLIS, duration};
 use models::moment::Moment;
 use models::password::{Password, PasswordHash};
@@ -22,7 +23,7 @@ fn hash(password: &str) -> PasswordHash {
     Password::check(password).unwrap().hash(b"sixteen bytes of").unwrap()
 }
 
-fn member(user: Uuid, email: Option<&str>, password: Option<&str>) -> Value {
+fn member(user: UserId, email: Option<&str>, password: Option<&str>) -> Value {
     let hash = password.map(|password| hash(password).as_str().to_owned());
     json!({"user": {"Id": user, "Email": email, "PasswordHash": hash}})
 }
@@ -35,7 +36,7 @@ fn pair(email: &str) -> Pair {
     Pair { address: "192.0.2.1".into(), email: email.parse().unwrap() }
 }
 
-fn account(portal: &str, user: Uuid) -> Account {
+fn account(portal: &str, user: UserId) -> Account {
     Account { portal: id(portal), user }
 }
 

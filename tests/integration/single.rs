@@ -3,12 +3,11 @@
 use std::collections::HashMap;
 
 use futures::future::join_all;
-use models::access::{Access, ShareType};
-use models::id::PortalId;
+use models::access::{Access, Author, ShareType};
+use models::id::{PortalId, UserId};
 use models::job::{Change, Job, JobId, Kind, State};
 use serde_json::{Value, json};
 use tests::{Reply, World};
-use uuid::Uuid;
 
 use crate::portal::{
     ADA, ADA_TOKEN, MIKE, MIKE_TOKEN, NOBODY, READER_TOKEN, SAM, SAM_TOKEN, access_of, acme_with, contact,
@@ -19,7 +18,7 @@ fn acme() -> PortalId {
     id("acme")
 }
 
-fn body(is_shared: bool, managers: &[Uuid]) -> Value {
+fn body(is_shared: bool, managers: &[UserId]) -> Value {
     json!({"isShared": is_shared, "managerList": managers})
 }
 
@@ -94,7 +93,7 @@ async fn stranger_is_told_the_same_of_a_private_contact_as_of_none() {
 #[tokio::test]
 async fn unknown_managers_are_named_and_nothing_is_changed() {
     let world = acme_with([contact(1, json!({}))]).await;
-    let other = Uuid::from_u128(0xbeef);
+    let other = UserId::from_u128(0xbeef);
     let before = world.trips.spent();
     let reply = put(&world, ADA_TOKEN, &body(false, &[MIKE, NOBODY, SAM, other])).await;
     assert_eq!((reply.status.as_u16(), reply.error_type().as_str()), (400, "unknown-manager"));
@@ -280,8 +279,16 @@ async fn each_change_has_a_job_with_what_was_before() {
         let id = job(&reply).unwrap();
         let (job, was) = recorded(&world, id).await;
         assert_eq!(
-            (job.id, job.kind, job.state, job.created_by, job.target.as_ref(), job.filter, job.error),
-            (id, Kind::Contact, State::Done, user, Some(&target), None, None)
+            (
+                job.id,
+                job.task.kind(),
+                job.state,
+                job.created_by,
+                job.task.target(),
+                job.task.filter(),
+                job.error.as_deref()
+            ),
+            (id, Kind::Contact, State::Done, Author::User(user), Some(&target), None, None)
         );
         assert_eq!((job.counts.matched, job.counts.updated, job.counts.unchanged, job.counts.skipped), (1, 1, 0, 0));
         assert_eq!((job.created, job.finished), (world.app.now(), Some(world.app.now())));
@@ -303,7 +310,7 @@ async fn job_of_one_portal_is_not_found_in_another() {
 #[tokio::test]
 async fn concurrent_puts_of_one_contact_follow_one_another() {
     const CALLS: u128 = 20;
-    let users: Vec<Uuid> = (1..=CALLS).map(|n| Uuid::from_u128(0x1000 + n)).collect();
+    let users: Vec<UserId> = (1..=CALLS).map(|n| UserId::from_u128(0x1000 + n)).collect();
     let mut values: Vec<Value> = users.iter().map(|&id| crate::portal::user(id, "One of many", false)).collect();
     values.push(contact(1, json!({})));
     let world = acme_with(values).await;
@@ -316,16 +323,16 @@ async fn concurrent_puts_of_one_contact_follow_one_another() {
         assert_eq!(reply.status, 200, "{}", reply.text);
         assert_eq!(reply.json()["response"]["AccessList"][0]["Id"], json!(user));
         let (job, before) = recorded(&world, job(reply).unwrap()).await;
-        assert_eq!(job.target, Some(private(&[*user])));
+        assert_eq!(job.task.target(), Some(&private(&[*user])));
         let twin = by_former.insert(before.revision, (job, before));
         assert!(twin.is_none(), "two changes of one revision: {twin:?}");
     }
     // From the contact as it was loaded, each change stands on the one before it, and the last one is what is there.
-    let (mut access, mut revision) = (Access::default(), None);
+    let (mut access, mut revision) = (Access::UNRECORDED, None);
     for _ in 0..CALLS {
         let (job, before) = by_former.remove(&revision).unwrap();
         assert_eq!(before.before, access);
-        (access, revision) = (job.target.unwrap(), Some(job.id));
+        (access, revision) = (job.task.target().unwrap().clone(), Some(job.id));
     }
     let last = access_of(&world, 1).await;
     assert_eq!((last.access, last.revision), (access, revision));

@@ -147,7 +147,7 @@ async fn a_message_about_nothing_is_done() {
     take_all(&world);
     let about = |portal: &str, job: JobId, shard: Option<u16>| Message { portal: id(portal), job, shard };
     let messages = [
-        about("acme", Uuid::from_u128(1), Some(0)),
+        about("acme", JobId::from_u128(1), Some(0)),
         about("zenith", job, Some(0)),
         about("acme", job, Some(64)),
         about("acme", job, None),
@@ -284,7 +284,7 @@ async fn the_workers_of_a_process_finish_what_an_earlier_one_left() {
     let half_done = lock_later(&world, "filterValue=1").await;
     world.queue.clear();
     let lease = Lease {
-        owner: Uuid::now_v7(),
+        owner: Uuid::now_v7().into(),
         until: world.app.now() + SignedDuration::from_millis(i64::try_from(LEASE_MILLIS).unwrap()),
     };
     for shard in [1, 3] {
@@ -311,7 +311,7 @@ async fn shards_of_a_process_that_may_be_alive_are_left_to_it() {
     let (world, job) = queued(8).await;
     world.queue.clear();
     let now = world.app.now();
-    let lease = Lease { owner: Uuid::now_v7(), until: now + SignedDuration::from_secs(45) };
+    let lease = Lease { owner: Uuid::now_v7().into(), until: now + SignedDuration::from_secs(45) };
     world.store.claim_shard(&id("acme"), job, 0, &lease, now).await.unwrap();
     assert_eq!(world.jobs().sweep(Abandoned::Expired, &Deadline::never()).await.unwrap(), 0);
     assert_eq!(world.jobs().sweep(Abandoned::All, &Deadline::never()).await.unwrap(), 4);
@@ -324,7 +324,7 @@ async fn workers_that_have_nothing_to_do_end_when_they_are_told_to() {
     let workers = Workers::start(&jobs, messages, Abandoned::All).await;
     workers.stop().await;
     // Nobody takes messages any more, and that is said.
-    let message = Message { portal: id("acme"), job: Uuid::nil(), shard: None };
+    let message = Message { portal: id("acme"), job: JobId::from_u128(0), shard: None };
     let error = jobs.queue.send(vec![message]).await.unwrap_err();
     assert_eq!(error.messages, 1);
 }

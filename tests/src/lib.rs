@@ -32,7 +32,7 @@ use jobs::events::{Bus, BusError, JobEvent};
 use jobs::{Clock, Deadline, Jobs, Message, Queue, QueueError, WorkError};
 use lambda_http::http::{HeaderMap, Request, StatusCode};
 use local::engine::{Engine, Storage};
-use models::id::PortalId;
+use models::id::{PortalId, UserId};
 use models::import::parse_line;
 use models::job::Job;
 use models::moment::Moment;
@@ -191,7 +191,7 @@ impl World {
     }
 
     /// The records of a portal's jobs, or of one user's, newest first.
-    pub async fn jobs_of(&self, portal: &PortalId, user: Option<Uuid>) -> Result<Vec<Job>, StoreError> {
+    pub async fn jobs_of(&self, portal: &PortalId, user: Option<UserId>) -> Result<Vec<Job>, StoreError> {
         let mut reader = self.store.jobs(portal, user, JobsStart::Index(0)).await?;
         let mut jobs = Vec::new();
         loop {
@@ -232,7 +232,7 @@ impl World {
 
     /// Loads import lines, as `crm-access import --overwrite-access` does when `overwrite_access`.
     pub async fn import_as(&self, lines: &str, overwrite_access: bool) -> Result<Summary, WorldError> {
-        let options = Options { overwrite_access, revision: Uuid::now_v7(), now: self.app.now() };
+        let options = Options { overwrite_access, revision: Uuid::now_v7().into(), now: self.app.now() };
         let mut importer = Importer::new(&self.store, options);
         for line in lines.lines().filter(|line| !line.trim().is_empty()) {
             let line = parse_line(line, &importer.time_zone())?;

@@ -6,7 +6,7 @@ use api::answer::{ListAnswer, ListEnd, ListPage, Pushed};
 use api::{Admits, Answer, Call, Endpoint, Failure};
 use futures::FutureExt as _;
 use futures::stream::{self, StreamExt as _};
-use models::access::Caller;
+use models::access::{Author, Caller};
 use models::id::ContactId;
 use models::job::{Change, Job, JobId, ShardSummary, State};
 use models::job_view::ChangeView;
@@ -150,12 +150,17 @@ async fn shown_beside(
     let (store, portal) = (&call.app.store, &call.grant.portal);
     let ids: Vec<ContactId> = changes.iter().map(|change| change.contact).collect();
     let accesses = changes.iter().flat_map(|change| [Some(&change.before), change.after.as_ref()]).flatten();
-    let managers: HashSet<_> = accesses.chain(&job.target).flat_map(|access| &access.managers).copied().collect();
+    let managers: HashSet<_> = accesses.chain(job.task.target()).flat_map(|access| &access.managers).copied().collect();
     let (records, users) = futures::try_join!(store.contacts(portal, &ids), store.users(portal, managers))?;
-    let states = if caller.is_admin { HashMap::new() } else { store.access_of(portal, &ids).await? };
-    let may_see = |id: &ContactId| states.get(id).is_none_or(|state| caller.may_see(&state.access));
-    let names = records.into_iter().filter(|(id, _)| may_see(id)).map(|(id, record)| (id, record.display_name));
-    Ok((names.collect(), Entries { users, ..Entries::default() }))
+    let seen: &[ContactId] = if caller.is_admin { &[] } else { &ids };
+    let accesses = store.access_of(portal, seen).await?;
+    let mut names = HashMap::with_capacity(records.len());
+    for (id, record) in records {
+        if caller.is_admin || caller.may_see(&accesses.of(id)?.access) {
+            names.insert(id, record.display_name);
+        }
+    }
+    Ok((names, Entries { users, ..Entries::default() }))
 }
 
 async fn undo(call: Call<'_>) -> Result<Answer, Failure> {
@@ -200,6 +205,8 @@ async fn shown_again(call: &Call<'_>, id: JobId) -> Result<Answer, Failure> {
 async fn visible(call: &Call<'_>, id: JobId) -> Result<(Caller, Job), Failure> {
     let (caller, job) =
         futures::try_join!(call.caller(), async { Ok(call.app.store.job(&call.grant.portal, id).await?) })?;
-    let job = job.filter(|job| caller.is_admin || job.created_by == caller.user).ok_or(Failure::JobNotFound(id))?;
+    let job = job
+        .filter(|job| caller.is_admin || job.created_by == Author::User(caller.user))
+        .ok_or(Failure::JobNotFound(id))?;
     Ok((caller, job))
 }

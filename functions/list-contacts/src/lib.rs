@@ -5,11 +5,11 @@ use api::{Admits, Answer, Call, Endpoint, Failure};
 use futures::FutureExt as _;
 use jiff::tz::TimeZone;
 use models::contact::Contact;
+use models::id::UserId;
 use models::plan::plan;
 use models::portal::{Entries, Scope, Statistics};
 use models::request::ListContacts;
 use store::listing::{Listed, Listing};
-use uuid::Uuid;
 
 /// The list that ONLYOFFICE's own clients show.
 pub const ENDPOINT: Endpoint = Endpoint {
@@ -54,7 +54,7 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
     let Listed { contacts, asked, more, total } = store.list_contacts(&listing).await.map_err(Failure::from_listing)?;
 
     // Users whose names are not remembered cost a fourth round trip.
-    let mut shown: Vec<Uuid> = contacts.iter().filter_map(|(record, _)| record.create_by).collect();
+    let mut shown: Vec<UserId> = contacts.iter().filter_map(|(record, _)| record.create_by).collect();
     for (_, state) in contacts.iter().filter(|(_, state)| state.access.share.is_private()) {
         shown.extend(&state.access.managers);
     }

@@ -4,10 +4,10 @@ use api::contacts::{check_managers, shown_beside};
 use api::{Admits, Answer, Call, Endpoint, Failure};
 use futures::FutureExt as _;
 use jobs::Events;
-use models::access::Caller;
+use models::access::{Author, Caller};
 use models::contact::{Contact, ContactRecord};
 use models::id::ContactId;
-use models::job::{Counts, Job, JobId, Kind, State, Work};
+use models::job::{Counts, Job, JobId, State, Task};
 use models::portal::{Scope, User};
 use models::request::SetContactAccess;
 use models::wire::Fields;
@@ -133,19 +133,15 @@ async fn write(
     request: &SetContactAccess,
     id: JobId,
 ) -> Result<bool, Failure> {
-    let target = &request.target;
+    let (target, author) = (&request.target, Author::User(caller.user));
     let job = Job {
         id,
-        kind: Kind::Contact,
         state: State::Done,
-        created_by: caller.user,
+        created_by: author,
         created: call.now,
         started: Some(call.now),
         finished: Some(call.now),
-        filter: None,
-        target: Some(target.clone()),
-        rule: None,
-        undo_of: None,
+        task: Task::Contact { target: target.clone() },
         counts: Counts { matched: 1, updated: 1, ..Counts::default() },
         error: None,
         percent: 100,
@@ -153,11 +149,10 @@ async fn write(
         expected: 1,
         // What was before is in the record itself, which stays.
         changes_until: None,
-        work: Work::Done,
     };
     // The record stays open until the event bus was told of it.
     let open = !matches!(call.app.jobs.events, Events::Off);
-    let record = AccessRecord { access: target, revision: id, set_by: caller.user, set_at: call.now };
+    let record = AccessRecord { access: target, revision: id, set_by: author, set_at: call.now };
     let portal = &call.grant.portal;
     match call.app.store.write_access_with_job(portal, contact, before, &record, &job, open).await {
         Ok(()) => Ok(true),

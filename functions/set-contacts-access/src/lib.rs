@@ -9,6 +9,7 @@ use futures::FutureExt as _;
 use jobs::{Applied, ContactsRun, Deadline};
 use models::access::Caller;
 use models::contact::{Contact, ContactRecord};
+use models::id::UserId;
 use models::job::{Counts, JobId};
 use models::portal::{Entries, Scope, User};
 use models::request::{Page, SetContactsAccess};
@@ -72,7 +73,7 @@ struct Checked {
     caller: Caller,
     /// In the order asked.
     contacts: Vec<(ContactRecord, AccessState)>,
-    users: HashMap<uuid::Uuid, User>,
+    users: HashMap<UserId, User>,
 }
 
 fn check(call: &Call<'_>, request: &SetContactsAccess, mut loaded: Loaded) -> Result<Checked, Failure> {

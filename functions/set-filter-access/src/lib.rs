@@ -6,6 +6,7 @@ use api::contacts::{accepted, check_managers, show};
 use api::{Admits, Answer, Call, Endpoint, Failure};
 use futures::FutureExt as _;
 use jobs::{Deadline, FilterRun, Outcome};
+use models::access::Actor;
 use models::id::ContactId;
 use models::job::{Counts, Job, JobId};
 use models::plan::plan;
@@ -42,7 +43,7 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
     let plan = plan(&request.filter, &statistics, portal.shards).created_before(call.now);
     let run = FilterRun {
         portal: portal.id,
-        caller,
+        actor: Actor::User(caller),
         expected: plan.expected(&statistics),
         plan,
         filter: request.filter,
@@ -108,14 +109,17 @@ fn asked_not_to_wait(call: &Call<'_>, dry_run: bool) -> bool {
 async fn carry_out(call: &Call<'_>, run: &FilterRun, dry_run: bool) -> Result<Applied, Failure> {
     let (jobs, deadline) = (&call.app.jobs, Deadline::at(call.deadline));
     if let Some(Replay { job: Some(job), shown }) = &call.replay {
-        let (shards, states) =
+        let (shards, accesses) =
             futures::try_join!(jobs.summaries(&run.portal, job), call.app.store.access_of(&run.portal, shown))?;
         let counts = if job.is_over() { job.counts } else { shards.iter().map(|shard| shard.counts).sum() };
         // What others hid from the caller since does not exist for it; what the run itself did is shown as it was.
-        let is_shown = |id: &&ContactId| {
-            states.get(id).is_none_or(|state| state.revision == Some(job.id) || run.caller.may_see(&state.access))
-        };
-        let ids = shown.iter().filter(is_shown).copied().collect();
+        let mut ids = Vec::with_capacity(shown.len());
+        for &id in shown {
+            let state = accesses.of(id)?;
+            if state.revision == Some(job.id) || run.actor.may_see(&state.access) {
+                ids.push(id);
+            }
+        }
         return Ok(Applied::Whole(Done { counts, ids, asked: shown.len(), job: Some(job.id) }));
     }
     let failed = |error| Failure::from_run(error, run.max_affected);

@@ -5,14 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jobs::{Clock, Jobs};
-use models::id::PortalId;
+use models::id::{PortalId, UserId};
 use models::moment::Moment;
 use models::portal::{Grant, User};
 use quick_cache::sync::Cache;
 use store::keys::TokenHash;
 use store::{Store, StoreError};
 use tokio::time::Instant;
-use uuid::Uuid;
 
 /// Tokens that a process remembers at most.
 const CACHED_TOKENS: usize = 1000;
@@ -38,7 +37,7 @@ pub struct App {
 }
 
 /// Users of a portal as they are shown: their rights are never taken from here.
-pub type Names = Arc<HashMap<Uuid, User>>;
+pub type Names = Arc<HashMap<UserId, User>>;
 
 impl std::fmt::Debug for App {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -90,10 +89,11 @@ impl App {
         &self,
         portal: &PortalId,
         names: Names,
-        ids: impl IntoIterator<Item = Uuid>,
-    ) -> Result<HashMap<Uuid, User>, StoreError> {
-        let (known, unknown): (HashSet<Uuid>, HashSet<Uuid>) = ids.into_iter().partition(|id| names.contains_key(id));
-        let mut users: HashMap<Uuid, User> =
+        ids: impl IntoIterator<Item = UserId>,
+    ) -> Result<HashMap<UserId, User>, StoreError> {
+        let (known, unknown): (HashSet<UserId>, HashSet<UserId>) =
+            ids.into_iter().partition(|id| names.contains_key(id));
+        let mut users: HashMap<UserId, User> =
             known.into_iter().filter_map(|id| Some((id, names.get(&id)?.clone()))).collect();
         if unknown.is_empty() {
             return Ok(users);

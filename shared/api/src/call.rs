@@ -8,7 +8,7 @@ use lambda_http::http::HeaderMap;
 use lambda_http::http::header::{AUTHORIZATION, CONTENT_LENGTH, IF_MATCH};
 use lambda_http::request::RequestContext;
 use lambda_http::{Body, Request, RequestExt as _};
-use models::access::Caller;
+use models::access::{Author, Caller};
 use models::id::ContactId;
 use models::invalid::Invalid;
 use models::job::{Job, JobId};
@@ -21,7 +21,6 @@ use models::wire::Suffix;
 use sha2::{Digest as _, Sha256};
 use store::idempotency::{Fingerprint, KeyOf};
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use crate::answer::revision_text;
 use crate::app::App;
@@ -177,7 +176,7 @@ impl<'a> Incoming<'a> {
 
     /// The job that the path names.
     pub fn job_id(&self) -> Result<JobId, Failure> {
-        let id = Uuid::try_parse(&self.parameter("jobid"));
+        let id = self.parameter("jobid").parse();
         id.map_err(|_| Invalid::one("jobid", "must be the UUID of a job, as X-Job-Id names it").into())
     }
 
@@ -285,7 +284,8 @@ impl<'a> Call<'a> {
             digest.update((part.len() as u64).to_be_bytes());
             digest.update(part);
         }
-        let of = KeyOf { portal: self.grant.portal.clone(), user: self.grant.user, key: key.to_owned() };
+        let of =
+            KeyOf { portal: self.grant.portal.clone(), author: Author::User(self.grant.user), key: key.to_owned() };
         Ok(Some(Idempotency { of, fingerprint: digest.finalize().into() }))
     }
 }

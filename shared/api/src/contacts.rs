@@ -4,12 +4,11 @@ use std::collections::{HashMap, HashSet};
 
 use models::access::{Access, Caller};
 use models::contact::{Contact, ContactRecord};
-use models::id::ContactId;
+use models::id::{ContactId, UserId};
 use models::job::Job;
 use models::portal::{Entries, Grant, User};
 use store::contacts::AccessState;
 use store::directory::Lists;
-use uuid::Uuid;
 
 use crate::answer::Answer;
 use crate::app::App;
@@ -21,8 +20,8 @@ use crate::failure::Failure;
 /// # Errors
 ///
 /// [`Failure::UnknownManagers`] names those that are not.
-pub fn check_managers(access: &Access, is_known: impl Fn(&Uuid) -> bool) -> Result<(), Failure> {
-    let unknown: Vec<Uuid> = access.managers.iter().filter(|id| !is_known(id)).copied().collect();
+pub fn check_managers(access: &Access, is_known: impl Fn(&UserId) -> bool) -> Result<(), Failure> {
+    let unknown: Vec<UserId> = access.managers.iter().filter(|id| !is_known(id)).copied().collect();
     if unknown.is_empty() { Ok(()) } else { Err(Failure::UnknownManagers(unknown)) }
 }
 
@@ -62,10 +61,10 @@ pub async fn shown_beside(
     users: Vec<User>,
 ) -> Result<Entries, Failure> {
     let named = |id: i32| (id != 0).then_some(id);
-    let is_known = |id: &Uuid| users.iter().any(|user| user.employee.id == *id);
+    let is_known = |id: &UserId| users.iter().any(|user| user.employee.id == *id);
     // Nobody is shown the list of a contact that is shared.
     let managers = access.managers.iter().filter(|_| access.share.is_private());
-    let unknown: Vec<Uuid> = record.create_by.iter().chain(managers).filter(|id| !is_known(id)).copied().collect();
+    let unknown: Vec<UserId> = record.create_by.iter().chain(managers).filter(|id| !is_known(id)).copied().collect();
     let (stage, contact_type) = (named(record.stage), named(record.contact_type));
     let mut entries = call.app.store.entries(&call.grant.portal, stage, contact_type, unknown).await?;
     entries.users.extend(users.into_iter().map(|user| (user.employee.id, user)));
@@ -77,10 +76,10 @@ pub async fn shown_beside(
 pub async fn entries_beside(
     app: &App,
     grant: &Grant,
-    creators: impl IntoIterator<Item = Uuid>,
-    mut users: HashMap<Uuid, User>,
+    creators: impl IntoIterator<Item = UserId>,
+    mut users: HashMap<UserId, User>,
 ) -> Result<Entries, Failure> {
-    let unknown: HashSet<Uuid> = creators.into_iter().filter(|id| !users.contains_key(id)).collect();
+    let unknown: HashSet<UserId> = creators.into_iter().filter(|id| !users.contains_key(id)).collect();
     let (lists, creators) =
         futures::try_join!(app.store.lists(&grant.portal), app.store.users(&grant.portal, unknown))?;
     users.extend(creators);
@@ -109,7 +108,7 @@ pub async fn show(
     mut entries: Entries,
 ) -> Result<Vec<Contact>, Failure> {
     let mut records = app.store.contacts(&grant.portal, ids).await?;
-    let creators: HashSet<Uuid> =
+    let creators: HashSet<UserId> =
         records.values().filter_map(|record| record.create_by).filter(|id| !entries.users.contains_key(id)).collect();
     entries.users.extend(app.store.users(&grant.portal, creators).await?);
     entries.stages = lists.stages;

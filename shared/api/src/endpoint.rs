@@ -113,7 +113,7 @@ impl Endpoint {
                 let portal = &call.grant.portal;
                 match store.job(portal, job).await? {
                     // It began, and workers end what it began.
-                    Some(found) if found.kind != Kind::Contact => {
+                    Some(found) if found.task.kind() != Kind::Contact => {
                         store.answer_key(&key.of, job, StatusCode::ACCEPTED.as_u16(), true, &[]).await?;
                         return accepted_again(&call, &found).await;
                     }
@@ -192,7 +192,7 @@ pub fn unrouted(request: &Request, failure: Failure) -> Response<Body> {
 /// The answer of a call whose job workers do, as the job is by now.
 async fn accepted_again(call: &Call<'_>, job: &Job) -> Result<Answer, Failure> {
     // An undo is never waited for, whatever its caller prefers.
-    accepted(call, job, job.kind != Kind::Undo && call.prefers_async()).await
+    accepted(call, job, job.task.kind() != Kind::Undo && call.prefers_async()).await
 }
 
 /// The identifier that Lambda gave the request; elsewhere a new one.

@@ -5,7 +5,7 @@ use std::error::Error as _;
 use jobs::RunError;
 use lambda_http::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use lambda_http::http::{HeaderName, HeaderValue, StatusCode};
-use models::id::ContactId;
+use models::id::{ContactId, UserId};
 use models::invalid::Invalid;
 use models::job::JobId;
 use models::limits::{MAX_BODY_BYTES, MAX_RULES_OF_PORTAL, MAX_RULES_OF_USER};
@@ -15,7 +15,6 @@ use models::sign_in::Locked;
 use models::wire::{ErrorBody, ErrorDetail};
 use store::StoreError;
 use store::listing::ListError;
-use uuid::Uuid;
 
 /// Why a call is not answered as asked.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +36,7 @@ pub enum Failure {
     Invalid(#[from] Invalid),
     /// Managers that are no users of the portal.
     #[error("{} unknown managers", .0.len())]
-    UnknownManagers(Vec<Uuid>),
+    UnknownManagers(Vec<UserId>),
     /// The caller sees no such contact.
     #[error("no contact {0}")]
     ContactNotFound(ContactId),
@@ -194,6 +193,7 @@ impl Failure {
                 Self::TooManyAffected { would_change, allowed: allowed.unwrap_or_default() }
             }
             RunError::NotCounted => Self::NotCounted,
+            RunError::UserRemoved => Self::Unauthenticated,
             RunError::Store(error) => Self::Store(error),
         }
     }
@@ -474,7 +474,7 @@ mod tests {
             Failure::SignInLocked(Locked { wait: SignedDuration::from_secs(1) }),
             Failure::ScopeMissing(Scope::Read),
             Failure::Invalid(Invalid::one("tags", "is wrong")),
-            Failure::UnknownManagers(vec![Uuid::nil()]),
+            Failure::UnknownManagers(vec![UserId::NIL]),
             Failure::ContactNotFound(contact),
             Failure::EditForbidden(contact),
             Failure::ContactsNotFound(vec![contact]),
@@ -488,10 +488,10 @@ mod tests {
             Failure::TooManyAffected { would_change: 2, allowed: 1 },
             Failure::NotCounted,
             Failure::NotListed,
-            Failure::JobNotFound(Uuid::nil()),
-            Failure::JobNotOver(Uuid::nil()),
-            Failure::JobOver(Uuid::nil()),
-            Failure::ChangesExpired(Uuid::nil()),
+            Failure::JobNotFound(JobId::from_u128(0)),
+            Failure::JobNotOver(JobId::from_u128(0)),
+            Failure::JobOver(JobId::from_u128(0)),
+            Failure::ChangesExpired(JobId::from_u128(0)),
             Failure::RuleNotFound(rule()),
             Failure::RuleForbidden(rule()),
             Failure::RuleContended(rule()),

@@ -1,7 +1,7 @@
 //! Reading what a job changed, a page at a time.
 
 use models::id::PortalId;
-use models::job::{Change, Job, Work};
+use models::job::{Change, Job, UndoLog};
 use store::StoreError;
 
 use crate::context::Jobs;
@@ -20,7 +20,7 @@ impl Jobs {
         skip: usize,
         count: usize,
     ) -> Result<Vec<Change>, StoreError> {
-        if job.work == Work::Done {
+        if job.task.log() == UndoLog::Record {
             let changes = self.store.single_change(portal, job.id).await?;
             return Ok(changes.into_iter().skip(skip).take(count).collect());
         }
@@ -32,7 +32,7 @@ impl Jobs {
             }
             let held = shard.progress.counts.updated + shard.progress.counts.conflicts;
             // What an open chunk holds is not in the counts, so a shard that is not through is never passed over whole.
-            if shard.done && !shard.failed && skip >= held {
+            if shard.done && shard.failed.is_none() && skip >= held {
                 skip -= held;
                 continue;
             }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use models::access::{Access, Caller};
+use models::access::{Access, Actor, Author, Caller};
 use models::contact_set::ContactSet;
 use models::id::{ContactId, PortalId};
-use models::job::{Counts, Job, JobId, Kind, State, Work};
+use models::job::{Counts, Job, JobId, State, Task};
 use models::moment::Moment;
 use store::StoreError;
 use store::contacts::AccessState;
@@ -13,7 +13,7 @@ use store::contacts::AccessState;
 use crate::context::Jobs;
 use crate::run::Applied;
 use crate::shard::Deadline;
-use crate::source::{ContactSource, Judge, Purpose, Source};
+use crate::source::{ContactSource, Judge, Purpose, Rights, Source, Terms};
 
 /// Such a job is small, and one worker's.
 const SHARDS: u16 = 1;
@@ -37,13 +37,14 @@ pub struct ContactsRun {
 }
 
 impl ContactsRun {
-    fn judge(&self, purpose: Purpose) -> Judge<'_> {
-        Judge { caller: self.caller, target: &self.target, purpose }
+    fn terms(&self, purpose: Purpose) -> Terms<'_> {
+        // The caller's rights were read together with the contacts.
+        Terms { rights: Rights::Known(Actor::User(self.caller)), target: &self.target, purpose }
     }
 
     /// What [`Self::apply`] would come to. Nothing is read for it. Where it would update nothing, no job is needed.
     pub fn counts(&self) -> Counts {
-        let judge = self.judge(Purpose::Preview);
+        let judge = Judge { actor: Actor::User(self.caller), target: &self.target, purpose: Purpose::Preview };
         self.contacts.iter().map(|(&contact, state)| judge.judge(contact, None, state).counts()).sum()
     }
 
@@ -52,23 +53,18 @@ impl ContactsRun {
         let contacts: ContactSet = self.contacts.keys().copied().collect();
         Job {
             id,
-            kind: Kind::Contacts,
             state,
-            created_by: self.caller.user,
+            created_by: Author::User(self.caller.user),
             created: self.started,
             started: (state == State::Running).then_some(self.started),
             finished: None,
-            filter: None,
-            target: Some(self.target.clone()),
-            rule: None,
-            undo_of: None,
             counts: Counts::default(),
             error: None,
             percent: 0,
             shards: SHARDS,
             expected: contacts.as_slice().len() as u64,
             changes_until: jobs.retention.map(|retention| self.started + retention),
-            work: Work::Contacts { contacts, is_admin: self.caller.is_admin },
+            task: Task::Contacts { contacts, target: self.target.clone() },
         }
     }
 
@@ -96,8 +92,8 @@ impl ContactsRun {
         let job = self.job(jobs, id, State::Running);
         tracing::info!(job = %id, contacts = self.contacts.len(), "job starts");
         let contacts: Vec<ContactId> = self.contacts.keys().copied().collect();
-        let judge = self.judge(Purpose::Write(id));
-        let source = ContactSource::new(&jobs.store, &self.portal, &contacts, None, judge).knowing(&self.contacts);
+        let terms = self.terms(Purpose::Write(id));
+        let source = ContactSource::new(&jobs.store, &self.portal, &contacts, None, terms).knowing(&self.contacts);
         let ran = jobs.run_now(&self.portal, job, vec![Source::Contacts(source)], 0, deadline).await?;
         Ok(ran.applied(|_| Vec::new()))
     }

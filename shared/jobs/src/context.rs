@@ -86,7 +86,7 @@ impl Jobs {
         let now = self.now().timestamp();
         let seconds = u64::try_from(now.as_second()).unwrap_or(0);
         let nanos = u32::try_from(now.subsec_nanosecond()).unwrap_or(0);
-        Uuid::new_v7(UuidTimestamp::from_unix(NoContext, seconds, nanos))
+        Uuid::new_v7(UuidTimestamp::from_unix(NoContext, seconds, nanos)).into()
     }
 
     /// Sends messages. What the queue does not take a sweep finds in the table, so that is logged and no failure.

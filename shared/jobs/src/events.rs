@@ -5,11 +5,10 @@ use std::fmt;
 use futures::future::BoxFuture;
 use models::access::Access;
 use models::filter::Filter;
-use models::id::PortalId;
+use models::id::{PortalId, UserId};
 use models::job::{Job, JobId, Kind, State};
 use models::moment::Moment;
 use serde::{Serialize, Serializer};
-use uuid::Uuid;
 
 /// What is told of a job: the detail of an event, with the members of a job as callers are shown it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -23,8 +22,9 @@ pub struct JobEvent {
     pub kind: Kind,
     /// How it ended.
     pub state: State,
-    /// On whose behalf it ran.
-    pub created_by: Uuid,
+    /// The user on whose behalf the job ran; left out where the operator's schedule started the job.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created_by: Option<UserId>,
     /// When it was asked for.
     pub created: Moment,
     /// When it ended.
@@ -70,15 +70,15 @@ impl JobEvent {
         Self {
             portal,
             job_id: job.id,
-            kind: job.kind,
+            kind: job.task.kind(),
             state: job.state,
-            created_by: job.created_by,
+            created_by: job.created_by.user(),
             created: job.created,
             finished: job.finished,
-            filter: job.filter.clone(),
-            target: job.target.clone(),
-            rule: job.rule.clone(),
-            undo_of: job.undo_of,
+            filter: job.task.filter().cloned(),
+            target: job.task.target().cloned(),
+            rule: job.task.rule().map(ToOwned::to_owned),
+            undo_of: job.task.undo_of(),
             matched: counts.matched,
             updated: counts.updated,
             unchanged: counts.unchanged,

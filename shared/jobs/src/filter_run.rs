@@ -1,10 +1,10 @@
 //! Setting access by filter: previewed, limited, recorded, run at once or handed over.
 
 use futures::stream::StreamExt as _;
-use models::access::{Access, Caller};
+use models::access::{Access, Actor};
 use models::filter::Filter;
 use models::id::PortalId;
-use models::job::{Counts, Job, JobId, Kind, State, Work};
+use models::job::{Counts, FilterTask, Job, JobId, State, Task};
 use models::moment::Moment;
 use models::plan::Plan;
 use models::request::Page;
@@ -14,7 +14,7 @@ use store::keys::Position;
 use crate::context::Jobs;
 use crate::run::{Applied, Outcome, side_by_side};
 use crate::shard::Deadline;
-use crate::source::{Judge, Judged, MatchSource, Purpose, Source, Verdict};
+use crate::source::{Judged, MatchSource, NoPage, Purpose, Rights, Source, Terms, Verdict};
 use crate::top::Top;
 
 /// What is to be done, decided before anything is read of the contacts.
@@ -22,8 +22,8 @@ use crate::top::Top;
 pub struct FilterRun {
     /// The portal.
     pub portal: PortalId,
-    /// On whose behalf.
-    pub caller: Caller,
+    /// Who asks for the run.
+    pub actor: Actor,
     /// Which contacts, as asked; the job's record keeps it.
     pub filter: Filter,
     /// Which contacts, as planned.
@@ -54,9 +54,21 @@ pub enum RunError {
     /// The preview did not fit its time. Nothing was written.
     #[error("the matches were not counted in time")]
     NotCounted,
+    /// The user on whose behalf it was to run is no longer in the portal. Nothing was written.
+    #[error("the user is no longer in the portal")]
+    UserRemoved,
     /// The table failed before the first contact was written.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<NoPage> for RunError {
+    fn from(reason: NoPage) -> Self {
+        match reason {
+            NoPage::UserRemoved => Self::UserRemoved,
+            NoPage::Store(error) => Self::Store(error),
+        }
+    }
 }
 
 /// The page of an answer, of what was kept for it.
@@ -119,35 +131,39 @@ impl FilterRun {
 
     /// The matches of a shard, from its beginning.
     fn source<'a>(&'a self, jobs: &'a Jobs, shard: u16, purpose: Purpose) -> Source<'a> {
-        let judge = Judge { caller: self.caller, target: &self.target, purpose };
-        Source::Matches(MatchSource::new(&jobs.store, &self.portal, (&self.plan, shard), None, judge))
+        let rights = match purpose {
+            // A preview shows what the caller may do at the moment of the call.
+            Purpose::Preview => Rights::Known(self.actor),
+            Purpose::Write(_) => {
+                Rights::Current { store: &jobs.store, portal: &self.portal, author: self.actor.author() }
+            }
+        };
+        let terms = Terms { rights, target: &self.target, purpose };
+        Source::Matches(MatchSource::new(&jobs.store, &self.portal, (&self.plan, shard), None, terms))
     }
 
     /// The record of the run as a job.
     pub fn job(&self, jobs: &Jobs, id: JobId, state: State, count_first: bool) -> Job {
         Job {
             id,
-            kind: Kind::Filter,
             state,
-            created_by: self.caller.user,
+            created_by: self.actor.author(),
             created: self.started,
             started: (state == State::Running).then_some(self.started),
             finished: None,
-            filter: Some(self.filter.clone()),
-            target: Some(self.target.clone()),
-            rule: self.rule.clone(),
-            undo_of: None,
             counts: Counts::default(),
             error: None,
             percent: 0,
             shards: self.plan.shards,
             expected: self.expected,
             changes_until: jobs.retention.map(|retention| self.started + retention),
-            work: Work::Filter {
+            task: Task::Filter(Box::new(FilterTask {
+                filter: self.filter.clone(),
                 plan: self.plan.clone(),
-                is_admin: self.caller.is_admin,
                 max_affected: self.max_affected.filter(|_| count_first),
-            },
+                rule: self.rule.clone(),
+                target: self.target.clone(),
+            })),
         }
     }
 

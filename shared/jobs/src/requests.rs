@@ -1,9 +1,9 @@
 //! What callers ask of jobs that are there: to be undone, to be stopped.
 
 use futures::stream::StreamExt as _;
-use models::access::Caller;
+use models::access::{Author, Caller};
 use models::id::PortalId;
-use models::job::{Counts, Job, JobId, Kind, ShardSummary, State, Work};
+use models::job::{Counts, Job, JobId, ShardSummary, State, Task};
 use store::StoreError;
 use store::jobs::ShardState;
 
@@ -32,23 +32,18 @@ impl Jobs {
         let now = self.now();
         let job = Job {
             id,
-            kind: Kind::Undo,
             state: State::Queued,
-            created_by: caller.user,
+            created_by: Author::User(caller.user),
             created: now,
             started: None,
             finished: None,
-            filter: None,
-            target: None,
-            rule: None,
-            undo_of: Some(undone.id),
+            task: Task::Undo { undone: undone.id, log: undone.task.log() },
             counts: Counts::default(),
             error: None,
             percent: 0,
             shards: undone.shards.max(1),
             expected: undone.counts.updated,
             changes_until: self.retention.map(|retention| now + retention),
-            work: Work::Undo { single: undone.work == Work::Done },
         };
         tracing::info!(job = %id, undone = %undone.id, "undo queued");
         self.enqueue(portal, &job).await?;

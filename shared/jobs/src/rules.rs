@@ -6,9 +6,9 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::stream::{self, StreamExt as _};
 use jiff::SignedDuration;
-use models::access::{Access, Caller};
+use models::access::{Access, Actor, Author};
 use models::filter::Filter;
-use models::id::PortalId;
+use models::id::{PortalId, UserId};
 use models::job::{Job, JobId, State};
 use models::limits::{self, IDEMPOTENCY_HOURS, RULE_CHECK_MILLIS, RULE_START_MILLIS, SYNCHRONOUS_RUN_MILLIS};
 use models::moment::Moment;
@@ -21,7 +21,6 @@ use store::StoreError;
 use store::idempotency::{KeyOf, Reservation};
 use store::rules::RulePortal;
 use tokio::time::timeout;
-use uuid::Uuid;
 
 use crate::context::Jobs;
 use crate::filter_run::FilterRun;
@@ -40,8 +39,8 @@ pub enum NotStarted {
     #[error("there is no portal {0}")]
     UnknownPortal(PortalId),
     /// Managers that are no users of the portal.
-    #[error("managers that are no users of the portal: {}", .0.iter().map(Uuid::to_string).collect::<Vec<_>>().join(", "))]
-    UnknownManagers(Vec<Uuid>),
+    #[error("managers that are no users of the portal: {}", .0.iter().map(UserId::to_string).collect::<Vec<_>>().join(", "))]
+    UnknownManagers(Vec<UserId>),
     /// The idempotency key was used for another run.
     #[error("the idempotency key was used for another run; take a new one")]
     KeyReused,
@@ -54,12 +53,12 @@ pub enum NotStarted {
 }
 
 impl Jobs {
-    /// A run over the contacts that `filter` selects at `started`, on behalf of `caller`, planned by the directory's
+    /// A run over the contacts that `filter` selects at `started`, on behalf of `actor`, planned by the directory's
     /// counters.
     async fn planned(
         &self,
         portal: &Portal,
-        caller: Caller,
+        actor: Actor,
         filter: Filter,
         target: Access,
         started: Moment,
@@ -69,7 +68,7 @@ impl Jobs {
         let plan = plan(&filter, &statistics, portal.shards).created_before(started);
         Ok(FilterRun {
             portal: portal.id.clone(),
-            caller,
+            actor,
             expected: plan.expected(&statistics),
             plan,
             filter,
@@ -82,7 +81,7 @@ impl Jobs {
     }
 
     /// Those of the managers that are no users of the portal.
-    async fn unknown_managers(&self, portal: &PortalId, target: &Access) -> Result<Vec<Uuid>, StoreError> {
+    async fn unknown_managers(&self, portal: &PortalId, target: &Access) -> Result<Vec<UserId>, StoreError> {
         let known = self.store.users(portal, target.managers.iter().copied()).await?;
         Ok(target.managers.iter().filter(|id| !known.contains_key(id)).copied().collect())
     }
@@ -262,7 +261,8 @@ impl Jobs {
         if !unknown.is_empty() {
             return Ok(Err(format!("{}. Set the rule again.", NotStarted::UnknownManagers(unknown))));
         }
-        let mut run = self.planned(&found, user.caller(), rule.filter.clone(), rule.target.clone(), now).await?;
+        let mut run =
+            self.planned(&found, Actor::User(user.caller()), rule.filter.clone(), rule.target.clone(), now).await?;
         run.rule = Some(rule.name.to_string());
         Ok(Ok(run.job(self, self.new_id(), State::Queued, false)))
     }
@@ -279,10 +279,9 @@ impl Jobs {
             return Err(NotStarted::UnknownManagers(unknown));
         }
         let now = self.now();
-        let caller = Caller { user: Uuid::nil(), is_admin: true };
         let mut id = self.new_id();
         let key = order.idempotency_key.as_ref();
-        let key = key.map(|key| KeyOf { portal: portal.id.clone(), user: Uuid::nil(), key: key.clone() });
+        let key = key.map(|key| KeyOf { portal: portal.id.clone(), author: Author::Operator, key: key.clone() });
         if let Some(key) = &key {
             let print = Sha256::digest(payload);
             let awaited = now + limits::duration(SYNCHRONOUS_RUN_MILLIS);
@@ -300,7 +299,7 @@ impl Jobs {
                 Reservation::Other => return Err(NotStarted::KeyReused),
             }
         }
-        let mut run = self.planned(portal, caller, order.filter, order.target, now).await?;
+        let mut run = self.planned(portal, Actor::Operator, order.filter, order.target, now).await?;
         run.max_affected = order.max_affected;
         let job = run.enqueue(self, id, true).await?;
         if let Some(key) = &key {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::stream::{self, Stream, StreamExt as _};
 use jiff::SignedDuration;
-use models::id::PortalId;
+use models::id::{LeaseOwner, PortalId};
 use models::job::{Counts, Job, State};
 use models::limits::{self, LEASE_MARGIN_MILLIS, MAX_SHARDS, RUN_GRACE_MILLIS};
 use store::StoreError;
@@ -15,11 +15,10 @@ use store::jobs::{Lease, Progress};
 use store::keys::Position;
 use store::matches::PAGE_MATCHES;
 use tokio::time::{Instant, timeout_at};
-use uuid::Uuid;
 
 use crate::context::Jobs;
 use crate::queue::Message;
-use crate::shard::{Deadline, ShardWork, Stopped, lease_end};
+use crate::shard::{Deadline, ShardWork, Stopped, lease_end, new_owner};
 use crate::source::Source;
 use crate::top::Top;
 
@@ -108,7 +107,7 @@ impl Jobs {
         most: usize,
         deadline: &Deadline,
     ) -> Result<Ran, StoreError> {
-        let (id, owner, renewed) = (job.id, Uuid::now_v7(), Instant::now());
+        let (id, owner, renewed) = (job.id, new_owner(), Instant::now());
         let lease = Lease { owner, until: lease_end(self) };
         self.store.create_job(portal, &job, Some(&lease), lease.until).await?;
 
@@ -140,7 +139,7 @@ impl Jobs {
         &self,
         (portal, job): (&PortalId, &Job),
         sources: Vec<Source<'_>>,
-        lease: (Uuid, Instant),
+        lease: (LeaseOwner, Instant),
         most: usize,
         deadline: &Deadline,
     ) -> (Counts, Top, Vec<Rest>) {
@@ -164,7 +163,7 @@ impl Jobs {
         &'a self,
         (portal, job, shard): (&'a PortalId, &'a Job, u16),
         mut source: Source<'_>,
-        (owner, renewed): (Uuid, Instant),
+        (owner, renewed): (LeaseOwner, Instant),
         most: usize,
         deadline: &Deadline,
     ) -> (u16, ShardWork<'a>, Result<(), Stopped>) {
@@ -192,7 +191,7 @@ impl Jobs {
     }
 
     /// Lets go of shards and asks for workers for them.
-    async fn hand_over(&self, portal: &PortalId, job: &Job, owner: Uuid, rest: Vec<Rest>) {
+    async fn hand_over(&self, portal: &PortalId, job: &Job, owner: LeaseOwner, rest: Vec<Rest>) {
         let mut handed = side_by_side(rest.iter().map(|rest| self.hand_over_shard(portal, job, owner, rest)));
         let mut free = Vec::new();
         while let Some((shard, result)) = handed.next().await {
@@ -214,7 +213,7 @@ impl Jobs {
         &self,
         portal: &PortalId,
         job: &Job,
-        owner: Uuid,
+        owner: LeaseOwner,
         rest: &Rest,
     ) -> (u16, Result<bool, StoreError>) {
         let (id, shard, now) = (job.id, rest.shard, self.now());
@@ -229,7 +228,12 @@ impl Jobs {
                     Ok(false)
                 }
                 Stopped::Lost => Ok(false),
-                Stopped::OutOfTime | Stopped::Cancelled | Stopped::Overtaken | Stopped::Failed(_) => {
+                Stopped::OutOfTime
+                | Stopped::Cancelled
+                | Stopped::Overtaken
+                // A worker closes the shard, which ends the job.
+                | Stopped::UserRemoved
+                | Stopped::Failed(_) => {
                     let lease = Lease { owner, until: now };
                     self.store.release_shard(portal, id, shard, &lease, &rest.progress, self.patience()).await?;
                     Ok(true)

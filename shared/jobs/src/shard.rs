@@ -3,14 +3,13 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use models::access::Access;
-use models::id::{ContactId, PortalId};
+use models::id::{ContactId, LeaseOwner, PortalId};
 use models::job::{Change, Counts, Job};
 use models::limits::{self, LEASE_MARGIN_MILLIS, LEASE_MILLIS, RENEW_MILLIS};
 use store::StoreError;
 use store::chunk::ChunkBuilder;
 use store::contacts::AccessRecord;
-use store::jobs::{Chunk, Lease, Place, Progress, Saved};
+use store::jobs::{Chunk, Lease, Place, Progress, Saved, ShardFailure};
 use store::keys::Position;
 use store::postings::Postings;
 use tokio::sync::watch;
@@ -18,7 +17,7 @@ use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 use crate::context::Jobs;
-use crate::source::{Source, Step, Verdict};
+use crate::source::{NoPage, Source, Step, Verdict};
 use crate::top::Top;
 
 /// How long a lease holds, from its last renewal.
@@ -75,6 +74,8 @@ pub enum Stopped {
     Lost,
     /// Someone else worked on it at the same time and wrote a chunk that is to be finished first.
     Overtaken,
+    /// The user on whose behalf the job acts is no longer in the portal.
+    UserRemoved,
     /// The table failed.
     Failed(StoreError),
 }
@@ -85,6 +86,15 @@ impl From<StoreError> for Stopped {
     }
 }
 
+impl From<NoPage> for Stopped {
+    fn from(reason: NoPage) -> Self {
+        match reason {
+            NoPage::UserRemoved => Self::UserRemoved,
+            NoPage::Store(error) => Self::Failed(error),
+        }
+    }
+}
+
 /// A shard of a job at work.
 #[derive(Debug)]
 pub(crate) struct ShardWork<'a> {
@@ -92,7 +102,7 @@ pub(crate) struct ShardWork<'a> {
     portal: &'a PortalId,
     job: &'a Job,
     shard: u16,
-    owner: Uuid,
+    owner: LeaseOwner,
     renewed: Instant,
     /// What is recorded, or would be if there had been anything to write.
     pub(crate) progress: Progress,
@@ -124,7 +134,7 @@ impl<'a> ShardWork<'a> {
     pub(crate) fn new(
         jobs: &'a Jobs,
         (portal, job, shard): (&'a PortalId, &'a Job, u16),
-        owner: Uuid,
+        owner: LeaseOwner,
         renewed: Instant,
         progress: Progress,
         most: usize,
@@ -259,11 +269,11 @@ impl<'a> ShardWork<'a> {
         if self.met_done && self.jobs.store.chunk(self.portal, self.job.id, self.shard, number).await?.is_some() {
             return Err(Stopped::Overtaken);
         }
-        self.close(false).await
+        self.close(None).await
     }
 
-    /// Closes the shard as it is, which may be given up.
-    pub(crate) async fn close(&mut self, failed: bool) -> Result<(), Stopped> {
+    /// Closes the shard as it is: at its end, or before its end for a reason.
+    pub(crate) async fn close(&mut self, failed: Option<ShardFailure>) -> Result<(), Stopped> {
         let lease = self.lease();
         let Self { jobs, portal, job, shard, progress, .. } = self;
         match jobs.store.end_shard(portal, job.id, *shard, &lease, progress, failed).await? {
@@ -295,7 +305,7 @@ impl<'a> ShardWork<'a> {
             self.progress.counts.updated = after.counts.updated.saturating_sub(unwritten);
             self.progress.counts.failed += unwritten;
         }
-        self.close(true).await
+        self.close(Some(ShardFailure::GivenUp)).await
     }
 
     /// Records what was counted, instead of writing it.
@@ -344,7 +354,7 @@ impl<'a> ShardWork<'a> {
         let open: Vec<&Change> = changes.iter().filter(|change| !change.conflict).collect();
         (self.open, self.unwritten) = (Some(after), open.len());
         posted?;
-        let late = self.write(open.into_iter(), job.target.is_some()).await?;
+        let late = self.write(open.into_iter(), job.task.target().is_some()).await?;
         self.settle();
         self.finish_chunk(number, after, &late, last).await
     }
@@ -352,7 +362,7 @@ impl<'a> ShardWork<'a> {
     /// What is to be posted of a chunk. Who restores what was before restores what was posted then.
     fn postings(&self, changes: &[Change]) -> Postings {
         let mut postings = Postings::default();
-        if let Some(target) = &self.job.target {
+        if let Some(target) = self.job.task.target() {
             for change in changes.iter().filter(|change| !change.conflict) {
                 postings.add(change.contact, &change.before, target);
             }
@@ -375,7 +385,7 @@ impl<'a> ShardWork<'a> {
         if Instant::now() >= sure {
             return Err(Stopped::Lost);
         }
-        if at_once && let Some(target) = &job.target {
+        if at_once && let Some(target) = job.task.target() {
             let contacts: Vec<ContactId> = changes.map(|change| change.contact).collect();
             let record = record(target);
             // Past the lease nothing more is sent: another worker may be finishing this very chunk.
@@ -384,13 +394,14 @@ impl<'a> ShardWork<'a> {
             self.unwritten = unwritten;
             return error.map_or(Ok(Vec::new()), |error| Err(error.into()));
         }
-        let public = Access::default();
         let records = changes
             .map(|change| {
-                let access = change.after.as_ref().or(job.target.as_ref()).unwrap_or(&public);
-                (change.contact, change.revision, record(access))
+                let access = change.after.as_ref().or(job.task.target());
+                let access =
+                    access.ok_or_else(|| StoreError::Corrupt("a change without what comes after it".into()))?;
+                Ok((change.contact, change.revision, record(access)))
             })
-            .collect();
+            .collect::<Result<_, StoreError>>()?;
         let written = timeout_at(sure, jobs.store.write_access_where(portal, records)).await;
         let Ok(written) = written else { return Err(Stopped::Lost) };
         self.unwritten = written.unwritten;
@@ -401,9 +412,14 @@ impl<'a> ShardWork<'a> {
             return Ok(Vec::new());
         }
         // A write whose answer was lost is refused when it is sent again, and was made all the same.
-        let states = jobs.store.current_access_of(portal, &written.refused).await?;
-        let ours = |id: &ContactId| states.get(id).is_some_and(|state| state.revision == Some(job.id));
-        Ok(written.refused.into_iter().filter(|id| !ours(id)).collect())
+        let accesses = jobs.store.current_access_of(portal, &written.refused).await?;
+        let mut refused = Vec::new();
+        for contact in written.refused {
+            if accesses.of(contact)?.revision != Some(job.id) {
+                refused.push(contact);
+            }
+        }
+        Ok(refused)
     }
 
     /// Records that the records of a chunk are written, all but those that were found changed.
@@ -416,7 +432,7 @@ impl<'a> ShardWork<'a> {
     ) -> Result<(), Stopped> {
         // What a filter set and someone else changed in the same moment is set and then changed; what an undo finds
         // changed is a conflict.
-        if self.job.target.is_none() && !late.is_empty() {
+        if self.job.task.target().is_none() && !late.is_empty() {
             after.counts.updated = after.counts.updated.saturating_sub(late.len() as u64);
             after.counts.conflicts += late.len() as u64;
             self.jobs.store.write_late_conflicts(self.portal, self.job.id, self.shard, number, late).await?;
@@ -436,20 +452,23 @@ impl<'a> ShardWork<'a> {
         (self.open, self.unwritten) = (Some(chunk.after), open.len());
         // The worker before this one may have ended before it posted what it was to write.
         let postings = self.postings(&chunk.changes);
-        let (states, ()) =
+        let (accesses, ()) =
             futures::try_join!(jobs.store.current_access_of(portal, &ids), jobs.store.post(portal, &postings))?;
-        let revision = |change: &Change| states.get(&change.contact).and_then(|state| state.revision);
-        // A contact that had no record and has none may have been removed; then it is not to get one.
-        let is_bare = |change: &Change| change.revision.is_none() && !states.contains_key(&change.contact);
-        let bare: Vec<ContactId> = open.iter().filter(|change| is_bare(change)).map(|change| change.contact).collect();
-        let existing = jobs.store.existing(portal, &bare).await?;
-        let (same, other): (Vec<&Change>, Vec<&Change>) = open
-            .into_iter()
-            .filter(|change| revision(change) != Some(job.id))
-            .partition(|change| match is_bare(change) {
-                true => existing.contains(&change.contact),
-                false => revision(change) == change.revision,
-            });
+        let (mut same, mut other, mut bare) = (Vec::new(), Vec::new(), Vec::new());
+        for change in open {
+            match accesses.of(change.contact)?.revision {
+                Some(revision) if revision == job.id => {}
+                // A contact that had no record and has none may have been removed; then it is not to get one.
+                None if change.revision.is_none() => bare.push(change),
+                revision if revision == change.revision => same.push(change),
+                _ => other.push(change),
+            }
+        }
+        let ids: Vec<ContactId> = bare.iter().map(|change| change.contact).collect();
+        let existing = jobs.store.existing(portal, &ids).await?;
+        for change in bare {
+            if existing.contains(&change.contact) { same.push(change) } else { other.push(change) }
+        }
         // Those that the worker before this one had found changed are to be counted still.
         let mut late: HashSet<ContactId> = chunk.late.into_iter().collect();
         late.extend(other.iter().map(|change| change.contact));
@@ -457,6 +476,11 @@ impl<'a> ShardWork<'a> {
         let late: Vec<ContactId> = late.into_iter().collect();
         self.finish_chunk(number, chunk.after, &late, false).await
     }
+}
+
+/// A name for a worker that asks for a lease.
+pub(crate) fn new_owner() -> LeaseOwner {
+    Uuid::now_v7().into()
 }
 
 /// When a lease that is had or renewed now ends.

@@ -1,13 +1,13 @@
 //! What a shard of a job is about, page by page: the matches of a plan, contacts that are named, or the changes of the
 //! job that is undone.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
-use models::access::{Access, Caller};
+use models::access::{Access, Actor, Author};
 use models::id::{ContactId, PortalId};
-use models::job::{Change, Counts, JobId};
+use models::job::{Change, Counts, JobId, UndoLog};
 use models::plan::Plan;
-use store::contacts::AccessState;
+use store::contacts::{AccessState, Accesses};
 use store::jobs::Place;
 use store::keys::Position;
 use store::matches::{Cursor, MatchPage, Matches, PAGE_MATCHES};
@@ -71,11 +71,52 @@ pub(crate) enum Source<'a> {
 }
 
 impl Source<'_> {
-    pub(crate) async fn next(&mut self) -> Result<Option<Step>, StoreError> {
+    pub(crate) async fn next(&mut self) -> Result<Option<Step>, NoPage> {
         match self {
             Self::Matches(source) => source.next().await,
             Self::Contacts(source) => source.next().await,
             Self::Changes(source) => source.next().await,
+        }
+    }
+}
+
+/// Why there is no page.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NoPage {
+    /// The user on whose behalf the contacts are judged is no longer in the portal.
+    #[error("the user is no longer in the portal")]
+    UserRemoved,
+    /// The table failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The rights that decide about contacts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Rights<'a> {
+    /// Rights that were read together with the contacts.
+    Known(Actor),
+    /// The rights that the author has at the moment: half a read unit each time.
+    Current {
+        /// Where they are read.
+        store: &'a Store,
+        /// The author's portal.
+        portal: &'a PortalId,
+        /// The author.
+        author: Author,
+    },
+}
+
+impl Rights<'_> {
+    /// The author with its rights.
+    pub(crate) async fn actor(&self) -> Result<Actor, NoPage> {
+        match *self {
+            Self::Known(actor) => Ok(actor),
+            Self::Current { author: Author::Operator, .. } => Ok(Actor::Operator),
+            Self::Current { store, portal, author: Author::User(user) } => {
+                let users = store.users(portal, [user]).await?;
+                users.get(&user).map(|user| Actor::User(user.caller())).ok_or(NoPage::UserRemoved)
+            }
         }
     }
 }
@@ -89,10 +130,24 @@ pub(crate) enum Purpose {
     Write(JobId),
 }
 
+/// How the pages of a source are judged: the rights are looked up anew for each page.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms<'a> {
+    pub(crate) rights: Rights<'a>,
+    pub(crate) target: &'a Access,
+    pub(crate) purpose: Purpose,
+}
+
+impl<'a> Terms<'a> {
+    fn judge(&self, actor: Actor) -> Judge<'a> {
+        Judge { actor, target: self.target, purpose: self.purpose }
+    }
+}
+
 /// Judges contacts that are all to have the same access.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Judge<'a> {
-    pub(crate) caller: Caller,
+    pub(crate) actor: Actor,
     pub(crate) target: &'a Access,
     pub(crate) purpose: Purpose,
 }
@@ -104,9 +159,9 @@ impl Judge<'_> {
         if matches!(self.purpose, Purpose::Write(job) if state.revision == Some(job)) {
             return Verdict::Done;
         }
-        if !self.caller.may_see(&state.access) {
+        if !self.actor.may_see(&state.access) {
             Verdict::Hidden
-        } else if !self.caller.may_edit(&state.access) {
+        } else if !self.actor.may_edit(&state.access) {
             Verdict::Skipped
         } else if state.access == *self.target {
             Verdict::Unchanged(position)
@@ -130,7 +185,7 @@ pub(crate) struct MatchSource<'a> {
     portal: &'a PortalId,
     matches: Matches<'a>,
     end: Cursor,
-    judge: Judge<'a>,
+    terms: Terms<'a>,
 }
 
 impl<'a> MatchSource<'a> {
@@ -139,7 +194,7 @@ impl<'a> MatchSource<'a> {
         portal: &'a PortalId,
         (plan, shard): (&'a Plan, u16),
         place: Option<Place>,
-        judge: Judge<'a>,
+        terms: Terms<'a>,
     ) -> Self {
         let cursor = match place {
             Some(Place::Matches(cursor)) => cursor,
@@ -150,41 +205,41 @@ impl<'a> MatchSource<'a> {
             portal,
             matches: Matches::new(store, portal, plan, shard, cursor),
             end: Cursor { partition: plan.source.partitions(), after: None },
-            judge,
+            terms,
         }
     }
 
-    pub(crate) async fn next(&mut self) -> Result<Option<Step>, StoreError> {
+    pub(crate) async fn next(&mut self) -> Result<Option<Step>, NoPage> {
         let Some(page) = self.matches.next().await? else { return Ok(None) };
         let ids: Vec<ContactId> = page.matches.iter().map(|found| found.position.contact).collect();
-        let states = self.store.access_of(self.portal, &ids).await?;
-        Ok(Some(self.judged(&page, &states)))
+        let accesses = async { Ok(self.store.access_of(self.portal, &ids).await?) };
+        let (actor, accesses) = futures::try_join!(self.terms.rights.actor(), accesses)?;
+        Ok(Some(self.judged(&page, &accesses, &self.terms.judge(actor))?))
     }
 
-    fn judged(&self, page: &MatchPage, states: &HashMap<ContactId, AccessState>) -> Step {
-        let public = AccessState::default();
+    fn judged(&self, page: &MatchPage, accesses: &Accesses, judge: &Judge<'_>) -> Result<Step, StoreError> {
         let mut met = HashSet::with_capacity(page.matches.len());
         let items = page
             .matches
             .iter()
             .map(|found| {
                 let contact = found.position.contact;
-                let state = states.get(&contact).unwrap_or(&public);
+                let state = accesses.of(contact)?;
                 // A contact that was moved behind the reading is met again; the same records cannot be written side by
                 // side.
                 let verdict = match met.insert(contact) {
-                    true => self.judge.judge(contact, Some(found.position), state),
+                    true => judge.judge(contact, Some(found.position), state),
                     false => Verdict::Hidden,
                 };
-                Judged { verdict, behind: Place::Matches(found.cursor) }
+                Ok(Judged { verdict, behind: Place::Matches(found.cursor) })
             })
-            .collect();
-        Step {
+            .collect::<Result<_, StoreError>>()?;
+        Ok(Step {
             items,
             looked: page.looked,
             behind: Place::Matches(page.next.unwrap_or(self.end)),
             last: page.next.is_none(),
-        }
+        })
     }
 }
 
@@ -198,7 +253,7 @@ pub(crate) struct ContactSource<'a> {
     behind: usize,
     /// Their access, where it was read already.
     known: Option<&'a BTreeMap<ContactId, AccessState>>,
-    judge: Judge<'a>,
+    terms: Terms<'a>,
 }
 
 impl<'a> ContactSource<'a> {
@@ -208,13 +263,13 @@ impl<'a> ContactSource<'a> {
         portal: &'a PortalId,
         contacts: &'a [ContactId],
         place: Option<Place>,
-        judge: Judge<'a>,
+        terms: Terms<'a>,
     ) -> Self {
         let behind = match place {
             Some(Place::Contacts(behind)) => behind,
             _ => 0,
         };
-        Self { store, portal, contacts, behind, known: None, judge }
+        Self { store, portal, contacts, behind, known: None, terms }
     }
 
     /// The same with what was read of them just now; who is not in it does not exist.
@@ -222,19 +277,23 @@ impl<'a> ContactSource<'a> {
         Self { known: Some(known), ..self }
     }
 
-    async fn next(&mut self) -> Result<Option<Step>, StoreError> {
+    async fn next(&mut self) -> Result<Option<Step>, NoPage> {
         let rest = self.contacts.get(self.behind..).unwrap_or_default();
         let Some(page) = rest.chunks(PAGE_MATCHES).next() else { return Ok(None) };
-        let read = match self.known {
-            Some(_) => BTreeMap::new(),
-            None => self.read(page).await?,
+        let read = async {
+            Ok(match self.known {
+                Some(_) => BTreeMap::new(),
+                None => self.read(page).await?,
+            })
         };
+        let (actor, read) = futures::try_join!(self.terms.rights.actor(), read)?;
+        let judge = self.terms.judge(actor);
         let states = self.known.unwrap_or(&read);
         let first = self.behind;
         self.behind += page.len();
         let items = page.iter().zip(first + 1..).map(|(&contact, behind)| {
             let verdict = match states.get(&contact) {
-                Some(state) => self.judge.judge(contact, None, state),
+                Some(state) => judge.judge(contact, None, state),
                 None => Verdict::Hidden,
             };
             Judged { verdict, behind: Place::Contacts(behind) }
@@ -250,11 +309,14 @@ impl<'a> ContactSource<'a> {
     /// The access of those that exist, as it is now. An access record goes with its contact, so only a contact without
     /// one is itself looked for.
     async fn read(&self, page: &[ContactId]) -> Result<BTreeMap<ContactId, AccessState>, StoreError> {
-        let states = self.store.current_access_of(self.portal, page).await?;
-        let bare: Vec<ContactId> = page.iter().filter(|contact| !states.contains_key(contact)).copied().collect();
+        let accesses = self.store.current_access_of(self.portal, page).await?;
+        let states = page.iter().map(|&contact| Ok((contact, accesses.of(contact)?.clone())));
+        let mut states: BTreeMap<ContactId, AccessState> = states.collect::<Result<_, StoreError>>()?;
+        let bare: Vec<ContactId> =
+            states.iter().filter(|(_, state)| state.revision.is_none()).map(|(contact, _)| *contact).collect();
         let existing = self.store.existing(self.portal, &bare).await?;
-        let public = existing.into_iter().map(|contact| (contact, AccessState::default()));
-        Ok(states.into_iter().chain(public).collect())
+        states.retain(|contact, state| state.revision.is_some() || existing.contains(contact));
+        Ok(states)
     }
 }
 
@@ -266,8 +328,8 @@ pub(crate) struct ChangeSource<'a> {
     /// The job that is undone, and which of its shards.
     undone: JobId,
     shard: u16,
-    /// Whether it keeps its one change in its record.
-    single: bool,
+    /// Where that job keeps what was before.
+    log: UndoLog,
     number: u32,
     entries: usize,
     /// The job that restores.
@@ -278,7 +340,7 @@ impl<'a> ChangeSource<'a> {
     pub(crate) fn new(
         store: &'a Store,
         portal: &'a PortalId,
-        (undone, shard, single): (JobId, u16, bool),
+        (undone, shard, log): (JobId, u16, UndoLog),
         place: Option<Place>,
         job: JobId,
     ) -> Self {
@@ -286,32 +348,35 @@ impl<'a> ChangeSource<'a> {
             Some(Place::Chunk { number, entries }) => (number, entries),
             _ => (0, 0),
         };
-        Self { store, portal, undone, shard, single, number, entries, job }
+        Self { store, portal, undone, shard, log, number, entries, job }
     }
 
-    async fn next(&mut self) -> Result<Option<Step>, StoreError> {
-        let changes = if self.single {
-            let changes =
-                if self.number == 0 { self.store.single_change(self.portal, self.undone).await? } else { vec![] };
-            (!changes.is_empty()).then_some(changes)
-        } else {
-            self.store.chunk(self.portal, self.undone, self.shard, self.number).await?.map(|chunk| chunk.changes)
+    async fn next(&mut self) -> Result<Option<Step>, NoPage> {
+        let changes = match self.log {
+            UndoLog::Record if self.number > 0 => None,
+            UndoLog::Record => {
+                let changes = self.store.single_change(self.portal, self.undone).await?;
+                (!changes.is_empty()).then_some(changes)
+            }
+            UndoLog::Chunks => {
+                self.store.chunk(self.portal, self.undone, self.shard, self.number).await?.map(|chunk| chunk.changes)
+            }
         };
         let Some(changes) = changes else { return Ok(None) };
         let (number, skipped) = (self.number, self.entries);
         let rest: Vec<Change> = changes.into_iter().skip(skipped).collect();
         let ids: Vec<ContactId> = rest.iter().map(|change| change.contact).collect();
-        let states = self.store.current_access_of(self.portal, &ids).await?;
+        let accesses = self.store.current_access_of(self.portal, &ids).await?;
         let looked = rest.len() as u64;
         let items = rest
             .into_iter()
             .enumerate()
             .map(|(i, change)| {
-                let state = states.get(&change.contact).cloned().unwrap_or_default();
+                let state = accesses.of(change.contact)?.clone();
                 let behind = Place::Chunk { number, entries: skipped + i + 1 };
-                Judged { verdict: self.judge(change, state), behind }
+                Ok(Judged { verdict: self.judge(change, state), behind })
             })
-            .collect();
+            .collect::<Result<_, StoreError>>()?;
         self.number += 1;
         self.entries = 0;
         let behind = Place::Chunk { number: self.number, entries: 0 };

@@ -1,20 +1,18 @@
 //! Working through messages: a shard at a time, from where it was left, to its end or until the time is up.
 
-use models::access::Access;
 use models::id::PortalId;
-use models::job::{Job, ShardSummary, State, Work};
+use models::job::{Job, ShardSummary, State, Task};
 use models::limits::{self, MAX_TRIES, PATIENCE_MILLIS, RETRY_MILLIS};
 use models::moment::Moment;
 use store::StoreError;
-use store::jobs::{Claim, Lease, Progress, Saved, ShardState};
+use store::jobs::{Claim, Lease, Progress, Saved, ShardFailure, ShardState};
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use crate::context::{Events, Jobs};
 use crate::events::{BusError, JobEvent};
 use crate::queue::Message;
-use crate::shard::{Deadline, ShardWork, Stopped, lease_end};
-use crate::source::{ChangeSource, ContactSource, Judge, MatchSource, Purpose, Source};
+use crate::shard::{Deadline, ShardWork, Stopped, lease_end, new_owner};
+use crate::source::{ChangeSource, ContactSource, MatchSource, Purpose, Rights, Source, Terms};
 
 /// What came of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,8 +40,11 @@ pub enum WorkError {
 /// log level lets through.
 pub const JOB_FAILED: &str = "job failed";
 
-/// What a job that was given up says of it.
+/// The error of a job that was given up.
 const GIVEN_UP: &str = "the database did not take all changes, however often they were tried";
+/// The error of a job whose user was removed.
+const USER_REMOVED: &str = "the user on whose behalf the job acts is no longer in the portal; what the job had changed \
+                            before stays changed, and an administrator can undo it";
 
 impl Jobs {
     /// When what was asked for is asked for again, unless somebody took it up.
@@ -70,7 +71,7 @@ impl Jobs {
             self.send(vec![message.clone()]).await;
             return Ok(Worked::HandedOn);
         }
-        let (owner, asked) = (Uuid::now_v7(), Instant::now());
+        let (owner, asked) = (new_owner(), Instant::now());
         let lease = Lease { owner, until: lease_end(self) };
         let state = match self.store.claim_shard(portal, *id, shard, &lease, self.now()).await? {
             Claim::Taken(state) => state,
@@ -90,14 +91,18 @@ impl Jobs {
         let mut work = ShardWork::new(self, (portal, &job, shard), owner, asked, state.progress, 0);
         let ended = self.run_shard(&mut work, (portal, &job, shard), &state, deadline).await;
         let gives_up = matches!(ended, Err(Stopped::Failed(_))) && state.tries >= MAX_TRIES && !work.got_on;
-        let is_closed = gives_up || matches!(ended, Err(Stopped::Cancelled));
+        let is_closed = gives_up || matches!(ended, Err(Stopped::Cancelled | Stopped::UserRemoved));
         if is_closed && state.counted.is_none() && job.counts_first() {
             // What was only counted was not done.
             work.progress = Progress::default();
         }
         let was_cancelled = matches!(ended, Err(Stopped::Cancelled));
         let ended = match ended {
-            Err(Stopped::Cancelled) => work.close(false).await.map(|()| true),
+            Err(Stopped::Cancelled) => work.close(None).await.map(|()| true),
+            Err(Stopped::UserRemoved) => {
+                tracing::warn!(job = %id, shard, "shard closed: its user is no longer in the portal");
+                work.close(Some(ShardFailure::UserRemoved)).await.map(|()| true)
+            }
             Err(Stopped::Failed(error)) if gives_up => {
                 tracing::error!(job = %id, shard, error = &error as &dyn std::error::Error, "shard given up");
                 work.give_up().await.map(|()| true)
@@ -125,7 +130,7 @@ impl Jobs {
                 self.send(vec![message.clone()]).await;
                 Ok(Worked::HandedOn)
             }
-            Ok(false) | Err(Stopped::Lost | Stopped::Cancelled) => Ok(Worked::Nothing),
+            Ok(false) | Err(Stopped::Lost | Stopped::Cancelled | Stopped::UserRemoved) => Ok(Worked::Nothing),
             Err(stopped @ (Stopped::OutOfTime | Stopped::CutOff | Stopped::Overtaken)) => {
                 let progress = work.releasable(&stopped);
                 let saved = self.store.release_shard(portal, *id, shard, &lease, &progress, self.patience()).await?;
@@ -153,17 +158,8 @@ impl Jobs {
         state: &ShardState,
         deadline: &Deadline,
     ) -> Result<bool, Stopped> {
-        let public = Access::default();
-        let target = job.target.as_ref().unwrap_or(&public);
-        let restored = match (&job.work, &job.filter) {
-            (Work::Filter { plan, .. }, Some(filter)) => Some(plan.restored(filter)),
-            _ => None,
-        };
-        let judge = |purpose| Judge { caller: job.caller(), target, purpose };
-        let matches = |plan, place, purpose| {
-            let plan = restored.as_ref().unwrap_or(plan);
-            Source::Matches(MatchSource::new(&self.store, portal, (plan, shard), place, judge(purpose)))
-        };
+        let rights = Rights::Current { store: &self.store, portal, author: job.created_by };
+        let write = Purpose::Write(job.id);
         // A shard that nobody got anywhere with has no chunk to be finished.
         let is_new = state.tries == 1 && state.progress == Progress::default() && state.counted.is_none();
         if !is_new
@@ -175,29 +171,36 @@ impl Jobs {
         if state.cancelled || job.state == State::Cancelled {
             return Err(Stopped::Cancelled);
         }
-        let mut source = match &job.work {
-            Work::Filter { plan, max_affected: Some(most), .. } => {
-                if state.counted.is_none() {
-                    work.count(&mut matches(plan, work.progress.place, Purpose::Preview), deadline).await?;
+        let plan;
+        let mut source = match &job.task {
+            Task::Filter(task) => {
+                plan = task.plan.restored(&task.filter);
+                let matches = |place, purpose| {
+                    let terms = Terms { rights, target: &task.target, purpose };
+                    Source::Matches(MatchSource::new(&self.store, portal, (&plan, shard), place, terms))
+                };
+                if let Some(most) = task.max_affected {
+                    let just_counted = state.counted.is_none();
+                    if just_counted {
+                        work.count(&mut matches(work.progress.place, Purpose::Preview), deadline).await?;
+                    }
+                    if !self.is_within_limit(portal, job, most, just_counted).await? || just_counted {
+                        // A worker that has counted a shard has let go of the shard, which is taken up anew.
+                        return Ok(false);
+                    }
                 }
-                let just_counted = state.counted.is_none();
-                if !self.is_within_limit(portal, job, *most, just_counted).await? || just_counted {
-                    // Who has counted a shard has let go of it: to be written, it is taken up anew.
-                    return Ok(false);
-                }
-                matches(plan, work.progress.place, Purpose::Write(job.id))
+                matches(work.progress.place, write)
             }
-            Work::Filter { plan, .. } => matches(plan, work.progress.place, Purpose::Write(job.id)),
-            Work::Contacts { contacts, .. } => {
-                let (contacts, judge) = (contacts.as_slice(), judge(Purpose::Write(job.id)));
-                Source::Contacts(ContactSource::new(&self.store, portal, contacts, work.progress.place, judge))
+            Task::Contacts { contacts, target } => {
+                let (contacts, terms) = (contacts.as_slice(), Terms { rights, target, purpose: write });
+                Source::Contacts(ContactSource::new(&self.store, portal, contacts, work.progress.place, terms))
             }
-            Work::Undo { single } => {
-                let undone = (job.undo_of.unwrap_or_default(), shard, *single);
+            Task::Undo { undone, log } => {
+                let undone = (*undone, shard, *log);
                 Source::Changes(ChangeSource::new(&self.store, portal, undone, work.progress.place, job.id))
             }
             // A change that was made together with its record leaves nothing to be done.
-            Work::Done => return work.close(false).await.map(|()| true),
+            Task::Contact { .. } => return work.close(None).await.map(|()| true),
         };
         work.run(&mut source, deadline).await.map(|()| true)
     }
@@ -245,15 +248,18 @@ impl Jobs {
                 return Ok(());
             }
             job.counts = shards.iter().map(|shard| shard.progress.counts).sum();
-            let (state, error) = if shards.iter().any(|shard| shard.failed) {
+            let failed = |failure| shards.iter().any(|shard| shard.failed == Some(failure));
+            let (state, error) = if failed(ShardFailure::UserRemoved) {
+                (State::Failed, Some(USER_REMOVED.to_owned()))
+            } else if failed(ShardFailure::GivenUp) {
                 (State::Failed, Some(GIVEN_UP.to_owned()))
             } else if job.state == State::Cancelled {
                 (State::Cancelled, None)
             } else {
                 (State::Done, None)
             };
-            // A shard that was stopped or given up is closed, and counts as far as it got.
-            let is_through = |shard: &ShardState| state == State::Failed && !shard.failed;
+            // A shard that was stopped or failed is closed, and counts as far as it got.
+            let is_through = |shard: &ShardState| state == State::Failed && shard.failed.is_none();
             let summaries: Vec<_> =
                 shards.iter().map(|shard| ShardSummary { done: is_through(shard), ..shard.summary() }).collect();
             job.percent = if state == State::Done { 100 } else { job.percent_of(&summaries) };

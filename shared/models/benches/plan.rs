@@ -6,13 +6,12 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use jiff::tz::TimeZone;
 use models::access::{Access, Caller, ShareType};
 use models::filter::{Filter, IndexEntry};
-use models::id::ContactId;
+use models::id::{ContactId, UserId};
 use models::limits::MAX_PAGE;
 use models::moment::Moment;
 use models::plan::plan;
 use models::portal::Statistics;
 use models::request::SetFilterAccess;
-use uuid::Uuid;
 
 const BODY: &[u8] = br#"{"tags":["VIP","UK"],"contactStage":[1,2,3],"contactType":[1,2],"contactListView":"Person",
     "fromDate":"2020-12-08","toDate":"2024-12-08T17:37:04Z","isPrivate":true,
@@ -70,7 +69,7 @@ fn plans(criterion: &mut Criterion) {
 }
 
 fn access(criterion: &mut Criterion) {
-    let managers: Vec<Uuid> = (1..=MANAGERS).map(Uuid::from_u128).collect();
+    let managers: Vec<UserId> = (1..=MANAGERS).map(UserId::from_u128).collect();
     let records: Vec<Access> = ShareType::ALL
         .into_iter()
         .cycle()
@@ -79,7 +78,7 @@ fn access(criterion: &mut Criterion) {
         .collect();
     let mut group = criterion.benchmark_group("access");
     group.throughput(Throughput::Elements(MAX_PAGE as u64));
-    for (name, user) in [("last manager", Uuid::from_u128(MANAGERS)), ("stranger", Uuid::from_u128(MANAGERS + 1))] {
+    for (name, user) in [("last manager", UserId::from_u128(MANAGERS)), ("stranger", UserId::from_u128(MANAGERS + 1))] {
         let caller = Caller { user, is_admin: false };
         group.bench_function(format!("see and edit, {name}"), |bench| {
             bench.iter(|| {

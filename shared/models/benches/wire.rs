@@ -6,7 +6,7 @@ use std::time::Duration;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use models::access::ShareType;
 use models::contact::{Address, CommonData, Contact, Currency, CustomField, Employee, ListItem};
-use models::id::ContactId;
+use models::id::{ContactId, UserId};
 use models::limits::{MAX_ANSWER_BYTES, MAX_PAGE};
 use models::moment::Moment;
 use models::wire::{Envelope, Format, ListPage, Shape, list};
@@ -18,7 +18,7 @@ fn contact(id: i32) -> Contact {
         title: "Manager".to_owned(),
         avatar_small: "url to small avatar".to_owned(),
         profile_url: "/Products/People/Profile.aspx?user=administrator".to_owned(),
-        ..Employee::default()
+        ..Employee::departed(UserId::NIL)
     };
     let item = ListItem {
         id,

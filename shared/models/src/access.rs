@@ -1,18 +1,20 @@
 //! Who may see and edit a contact: the rules, as pure functions.
 
+use crate::id::UserId;
+use std::fmt;
+use std::str::FromStr;
+
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use uuid::Uuid;
 
 /// How a contact is shared with users who are not in its manager list.
 ///
 /// The numbers are those of ONLYOFFICE's `ShareType`, as document 001 lists them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ShareType {
     /// 0: with no one; the contact is private.
     None,
     /// 1: everyone sees and edits it.
-    #[default]
     ReadWrite,
     /// 2: everyone sees it, its managers edit it.
     Read,
@@ -57,19 +59,20 @@ impl<'de> Deserialize<'de> for ShareType {
 }
 
 /// Who may see and edit one contact.
-///
-/// The default is what a contact without an access record has: public, with an empty list.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Access {
     /// How it is shared with everyone else.
     pub share: ShareType,
     /// The managers, in the order they were given; kept even while the contact is shared.
-    pub managers: Vec<Uuid>,
+    pub managers: Vec<UserId>,
 }
 
 impl Access {
+    /// The access of a contact that has no access record: public, with an empty list. No other place decides this.
+    pub const UNRECORDED: Self = Self { share: ShareType::ReadWrite, managers: Vec::new() };
+
     /// The access that a request asks for: private or public, with a manager list of which duplicates are dropped.
-    pub fn requested(is_private: bool, managers: impl IntoIterator<Item = Uuid>) -> Self {
+    pub fn requested(is_private: bool, managers: impl IntoIterator<Item = UserId>) -> Self {
         let mut seen = std::collections::HashSet::new();
         Self {
             share: if is_private { ShareType::None } else { ShareType::ReadWrite },
@@ -91,14 +94,15 @@ pub struct TargetView<'a> {
     /// Whether the contacts become private.
     pub is_private: bool,
     /// Their managers.
-    pub manager_list: &'a [Uuid],
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<uuid::Uuid>))]
+    pub manager_list: &'a [UserId],
 }
 
 /// The user on whose behalf a request is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Caller {
     /// Identifier in the portal's user directory.
-    pub user: Uuid,
+    pub user: UserId,
     /// Whether the portal counts the user among its administrators.
     pub is_admin: bool,
 }
@@ -116,5 +120,80 @@ impl Caller {
     /// Source: ONLYOFFICE's `CRMSecurity.CanEdit`.
     pub fn may_edit(&self, access: &Access) -> bool {
         self.is_admin || access.share == ShareType::ReadWrite || access.managers.contains(&self.user)
+    }
+}
+
+/// The author of a change of access: a job's record and an access record name the author.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Author {
+    /// A user of the portal.
+    User(UserId),
+    /// The operator of the service, by a schedule of the operator's own or by an import. No user is the operator, the
+    /// nil UUID neither.
+    Operator,
+}
+
+/// The operator's name, which is no UUID.
+const OPERATOR: &str = "operator";
+
+impl Author {
+    /// The user, unless the operator is the author.
+    pub const fn user(self) -> Option<UserId> {
+        match self {
+            Self::User(user) => Some(user),
+            Self::Operator => None,
+        }
+    }
+}
+
+impl fmt::Display for Author {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User(user) => user.fmt(f),
+            Self::Operator => f.write_str(OPERATOR),
+        }
+    }
+}
+
+impl FromStr for Author {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, uuid::Error> {
+        if text == OPERATOR { Ok(Self::Operator) } else { text.parse().map(Self::User) }
+    }
+}
+
+/// An author with the rights of this moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Actor {
+    /// A user of the portal.
+    User(Caller),
+    /// The operator, who has an administrator's rights.
+    Operator,
+}
+
+impl Actor {
+    /// The author that records name.
+    pub const fn author(self) -> Author {
+        match self {
+            Self::User(caller) => Author::User(caller.user),
+            Self::Operator => Author::Operator,
+        }
+    }
+
+    /// Whether the actor may see a contact with this access.
+    pub fn may_see(&self, access: &Access) -> bool {
+        match self {
+            Self::User(caller) => caller.may_see(access),
+            Self::Operator => true,
+        }
+    }
+
+    /// Whether the actor may edit a contact with this access, and so set the access.
+    pub fn may_edit(&self, access: &Access) -> bool {
+        match self {
+            Self::User(caller) => caller.may_edit(access),
+            Self::Operator => true,
+        }
     }
 }

@@ -2,11 +2,10 @@
 //!
 //! Keys are written PascalCase here, as in the documents; [`crate::wire`] turns them into the other shapes.
 
+use crate::id::{ContactId, UserId};
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use crate::access::{Access, Caller, ShareType};
-use crate::id::ContactId;
 use crate::moment::Moment;
 
 /// A postal address of a contact.
@@ -112,26 +111,37 @@ pub struct ListItem {
 }
 
 /// A user of the portal as shown in an answer.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "PascalCase", default)]
+#[serde(rename_all = "PascalCase")]
 pub struct Employee {
     /// Identifier in the portal's user directory.
-    pub id: Uuid,
+    #[cfg_attr(feature = "openapi", schema(value_type = uuid::Uuid))]
+    pub id: UserId,
     /// Name in full.
+    #[serde(default)]
     pub display_name: String,
     /// Job title.
+    #[serde(default)]
     pub title: String,
     /// Address of a small picture.
+    #[serde(default)]
     pub avatar_small: String,
     /// Address of the profile page.
+    #[serde(default)]
     pub profile_url: String,
 }
 
 impl Employee {
     /// What is shown for a user who is no longer in the directory: the identifier alone.
-    pub fn departed(id: Uuid) -> Self {
-        Self { id, ..Self::default() }
+    pub fn departed(id: UserId) -> Self {
+        Self {
+            id,
+            display_name: String::new(),
+            title: String::new(),
+            avatar_small: String::new(),
+            profile_url: String::new(),
+        }
     }
 }
 
@@ -146,7 +156,7 @@ pub struct ContactRecord {
     /// When it was created.
     pub created: Moment,
     /// Who created it.
-    pub create_by: Option<Uuid>,
+    pub create_by: Option<UserId>,
     /// Whether it is a company (otherwise a person).
     pub is_company: bool,
     /// Whether it takes part in an opportunity; list view 3 asks for it.
@@ -246,13 +256,13 @@ pub trait Directory {
     /// The type with this identifier.
     fn contact_type(&self, id: i32) -> Option<ListItem>;
     /// The user with this identifier.
-    fn employee(&self, id: Uuid) -> Option<Employee>;
+    fn employee(&self, id: UserId) -> Option<Employee>;
 }
 
 impl Contact {
     /// Shows `record` with `access` to `caller`.
     pub fn new(record: ContactRecord, access: &Access, directory: &impl Directory, caller: &Caller) -> Self {
-        let employee = |id: Uuid| directory.employee(id).unwrap_or_else(|| Employee::departed(id));
+        let employee = |id: UserId| directory.employee(id).unwrap_or_else(|| Employee::departed(id));
         // A creator that was never a user (the nil UUID of records without one) is not shown as a departed user.
         let create_by = record
             .create_by

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::limits::MAX_PORTAL_BYTES;
 
@@ -127,5 +128,78 @@ impl From<PortalId> for String {
 impl fmt::Display for PortalId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+/// Makes identifiers that are UUIDs types of their own, so that the compiler tells a user from a job.
+macro_rules! uuid_types {
+    ($($(#[$doc:meta])* $name:ident)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(Uuid);
+
+        impl $name {
+            /// The identifier with this value.
+            pub const fn from_u128(value: u128) -> Self {
+                Self(Uuid::from_u128(value))
+            }
+
+            /// The identifier with these bytes.
+            pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+                Self(Uuid::from_bytes(bytes))
+            }
+
+            /// The identifier's bytes, which storage keeps.
+            pub const fn as_bytes(&self) -> &[u8; 16] {
+                self.0.as_bytes()
+            }
+        }
+
+        impl From<Uuid> for $name {
+            fn from(id: Uuid) -> Self {
+                Self(id)
+            }
+        }
+
+        impl From<[u8; 16]> for $name {
+            fn from(bytes: [u8; 16]) -> Self {
+                Self::from_bytes(bytes)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = uuid::Error;
+
+            fn from_str(text: &str) -> Result<Self, uuid::Error> {
+                Uuid::try_parse(text).map(Self)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    )*};
+}
+
+uuid_types! {
+    /// A user of a portal's directory: a manager, a caller, the creator of a contact.
+    UserId
+    /// A job, a UUID v7. An access record carries the identifier of the job that wrote it, as its revision; an import
+    /// makes one identifier for all the records that it writes.
+    JobId
+    /// A worker that holds the lease of a shard.
+    LeaseOwner
+}
+
+impl UserId {
+    /// The nil UUID, which may be a user like any other.
+    pub const NIL: Self = Self(Uuid::nil());
+
+    /// Whether this is the nil UUID.
+    pub const fn is_nil(self) -> bool {
+        self.0.is_nil()
     }
 }

@@ -1,14 +1,13 @@
 //! Lines of an import file: one JSON object each, with one key that says what it is.
 
+use crate::id::{ContactId, PortalId, UserId};
 use jiff::tz::TimeZone;
 use serde::Deserialize;
 use serde_json::Value;
-use uuid::Uuid;
 
 use crate::access::{Access, ShareType};
 use crate::contact::{Address, CommonData, ContactRecord, Currency, CustomField, Employee, ListItem};
 use crate::fold::fold_tag;
-use crate::id::{ContactId, PortalId};
 use crate::limits::{MAX_EMPLOYEE_BYTES, MAX_LIST_VALUES, MAX_SHARDS, MAX_TOKEN_CHARS, MIN_TOKEN_CHARS};
 use crate::moment::Moment;
 use crate::password::PasswordHash;
@@ -44,7 +43,7 @@ pub struct TokenLine {
     /// The token itself.
     pub token: String,
     /// Its user.
-    pub user: Uuid,
+    pub user: UserId,
     /// What it allows.
     pub scopes: Vec<Scope>,
     /// When it ends, if it does.
@@ -121,7 +120,7 @@ impl RawPortal {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields, expecting = "an object with the members of a user")]
 struct RawUser {
-    id: Uuid,
+    id: UserId,
     #[serde(default)]
     display_name: Option<String>,
     #[serde(default)]
@@ -210,7 +209,7 @@ struct RawContact {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", expecting = "an object with the Id of a user")]
 struct EmployeeRef {
-    id: Uuid,
+    id: UserId,
 }
 
 #[derive(Deserialize)]
@@ -224,7 +223,7 @@ impl RawContact {
         let created = self.created.ok_or("Created is required: when the contact was created")?;
         let created = Moment::parse(&created, zone).map_err(|fault| format!("Created {fault}"))?;
         let access = Access::requested(false, self.access_list.into_iter().flatten().map(|employee| employee.id));
-        let access = Access { share: self.share_type.unwrap_or_default(), ..access };
+        let access = Access { share: self.share_type.unwrap_or(access.share), ..access };
         let limited = |field: &str, len: usize| {
             if len <= MAX_LIST_VALUES {
                 Ok(())
@@ -283,7 +282,7 @@ fn tags(given: Vec<String>) -> Result<Vec<String>, String> {
 #[serde(rename_all = "PascalCase", deny_unknown_fields, expecting = "an object with the members of a token")]
 struct RawToken {
     token: String,
-    user_id: Uuid,
+    user_id: UserId,
     scopes: Vec<Scope>,
     #[serde(default)]
     expires: Option<String>,

@@ -1,17 +1,15 @@
 //! Jobs: the record of every change of access, a single one too.
 
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
-use crate::access::{Access, Caller};
+use crate::access::{Access, Author};
 use crate::contact_set::ContactSet;
 use crate::filter::Filter;
 use crate::id::ContactId;
 use crate::moment::Moment;
 use crate::plan::Plan;
 
-/// A job's identifier, a UUID v7. An access record carries that of the job that wrote it, as its revision.
-pub type JobId = Uuid;
+pub use crate::id::JobId;
 
 /// What kind of call started a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,32 +94,98 @@ impl std::iter::Sum for Counts {
     }
 }
 
-/// What a job's workers need to know; no part of what is shown of it.
+/// What a job does, with all that its workers need. A job without a target cannot be made, nor read back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Work {
-    /// Nothing: the change was made together with the record.
-    Done,
-    /// To set the access of a plan's matches.
-    Filter {
-        /// Where the matches are.
-        plan: Plan,
-        /// Whether the caller was an administrator when it asked.
-        is_admin: bool,
-        /// Over how many changes nothing is to be written, when that is still to be counted.
-        max_affected: Option<u64>,
+pub enum Task {
+    /// The access of one contact was set, together with the job's record: workers find nothing to do.
+    Contact {
+        /// The access that was set.
+        target: Access,
     },
-    /// To set the access of contacts that are named.
+    /// Set the access of contacts that a call named.
     Contacts {
-        /// Which.
+        /// The contacts.
         contacts: ContactSet,
-        /// Whether the caller was an administrator when it asked.
-        is_admin: bool,
+        /// The access to set.
+        target: Access,
     },
-    /// To restore what was before another job.
+    /// Set the access of contacts that a filter selects.
+    Filter(Box<FilterTask>),
+    /// Restore what was before another job.
     Undo {
-        /// Whether that job was about one contact, and so keeps what was before in its own record.
-        single: bool,
+        /// The job to undo.
+        undone: JobId,
+        /// Where that job keeps what was before.
+        log: UndoLog,
     },
+}
+
+/// Setting the access of the contacts that a filter selects.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FilterTask {
+    /// The filter as it was asked.
+    pub filter: Filter,
+    /// Where the matches are.
+    pub plan: Plan,
+    /// The number of changes above which nothing is to be written, where the changes are still to be counted.
+    pub max_affected: Option<u64>,
+    /// The standing rule that started the job.
+    pub rule: Option<String>,
+    /// The access to set.
+    pub target: Access,
+}
+
+/// Where a job keeps what was before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum UndoLog {
+    /// In its own record, which is about one contact.
+    Record,
+    /// In chunks.
+    Chunks,
+}
+
+impl Task {
+    /// The kind that answers show.
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Contact { .. } => Kind::Contact,
+            Self::Contacts { .. } => Kind::Contacts,
+            Self::Filter(_) => Kind::Filter,
+            Self::Undo { .. } => Kind::Undo,
+        }
+    }
+
+    /// The one access that all contacts get; none for an undo, which restores another one for each contact.
+    pub fn target(&self) -> Option<&Access> {
+        match self {
+            Self::Contact { target } | Self::Contacts { target, .. } => Some(target),
+            Self::Filter(task) => Some(&task.target),
+            Self::Undo { .. } => None,
+        }
+    }
+
+    /// The filter that selects the contacts.
+    pub fn filter(&self) -> Option<&Filter> {
+        if let Self::Filter(task) = self { Some(&task.filter) } else { None }
+    }
+
+    /// The standing rule that started the job.
+    pub fn rule(&self) -> Option<&str> {
+        if let Self::Filter(task) = self { task.rule.as_deref() } else { None }
+    }
+
+    /// The job that this one undoes.
+    pub const fn undo_of(&self) -> Option<JobId> {
+        if let Self::Undo { undone, .. } = self { Some(*undone) } else { None }
+    }
+
+    /// Where the job keeps what was before.
+    pub const fn log(&self) -> UndoLog {
+        match self {
+            Self::Contact { .. } => UndoLog::Record,
+            Self::Contacts { .. } | Self::Filter(_) | Self::Undo { .. } => UndoLog::Chunks,
+        }
+    }
 }
 
 /// The record of a job.
@@ -130,26 +194,18 @@ pub enum Work {
 pub struct Job {
     /// Identifier.
     pub id: JobId,
-    /// What started it.
-    pub kind: Kind,
     /// Where it is.
     pub state: State,
-    /// On whose behalf; the nil UUID for whoever may run the functions themselves.
-    pub created_by: Uuid,
+    /// The author, whose rights decide when the job acts.
+    pub created_by: Author,
     /// When it was asked for.
     pub created: Moment,
     /// When the first worker took it up.
     pub started: Option<Moment>,
     /// When it ended. A cancelled job without it is still being stopped.
     pub finished: Option<Moment>,
-    /// Which contacts, when a filter says.
-    pub filter: Option<Filter>,
-    /// What their access becomes; none for an undo, which has one for each contact.
-    pub target: Option<Access>,
-    /// The standing rule that started it.
-    pub rule: Option<String>,
-    /// The job that it undoes.
-    pub undo_of: Option<JobId>,
+    /// What the job does.
+    pub task: Task,
     /// What was done, once it ended.
     #[serde(flatten)]
     pub counts: Counts,
@@ -164,8 +220,6 @@ pub struct Job {
     pub expected: u64,
     /// Until when it is known what was before it; forever, when none.
     pub changes_until: Option<Moment>,
-    /// What its workers need.
-    pub work: Work,
 }
 
 impl Job {
@@ -174,18 +228,9 @@ impl Job {
         self.finished.is_some()
     }
 
-    /// On whose behalf its workers decide.
-    pub fn caller(&self) -> Caller {
-        let is_admin = match &self.work {
-            Work::Filter { is_admin, .. } | Work::Contacts { is_admin, .. } => *is_admin,
-            Work::Done | Work::Undo { .. } => true,
-        };
-        Caller { user: self.created_by, is_admin }
-    }
-
     /// Whether its changes are counted before the first one is made.
     pub fn counts_first(&self) -> bool {
-        matches!(self.work, Work::Filter { max_affected: Some(_), .. })
+        matches!(&self.task, Task::Filter(task) if task.max_affected.is_some())
     }
 
     /// Whether what was before it can still be read at `now`.

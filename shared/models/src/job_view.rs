@@ -1,13 +1,12 @@
 //! Jobs and their changes as callers are shown them.
 
+use crate::id::{ContactId, UserId};
 use jiff::SignedDuration;
 use serde::Serialize;
-use uuid::Uuid;
 
 use crate::access::{Access, ShareType, TargetView};
 use crate::contact::{Directory, Employee};
-use crate::filter::FilterView;
-use crate::id::ContactId;
+use crate::filter::{Filter, FilterView};
 use crate::job::{Change, Counts, Job, JobId, Kind, ShardSummary, State};
 use crate::moment::Moment;
 
@@ -23,8 +22,10 @@ pub struct JobView<'a> {
     pub kind: Kind,
     /// Where it is.
     pub state: State,
-    /// On whose behalf.
-    pub created_by: Uuid,
+    /// The user on whose behalf the job acts; left out where the operator's schedule started the job.
+    #[cfg_attr(feature = "openapi", schema(value_type = uuid::Uuid, required = false))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created_by: Option<UserId>,
     /// When it was asked for.
     pub created: Moment,
     /// When the first worker took it up.
@@ -110,16 +111,16 @@ impl Job {
             .then(|| now + SignedDuration::from_secs_f64((seconds * (1.0 - share) / share).min(MOST_SECONDS)));
         JobView {
             id: self.id,
-            kind: self.kind,
+            kind: self.task.kind(),
             state: self.state,
-            created_by: self.created_by,
+            created_by: self.created_by.user(),
             created: self.created,
             started: self.started,
             finished: self.finished,
-            filter: self.filter.as_ref().map(|filter| filter.view()),
-            target: self.target.as_ref().map(Access::view),
-            rule: self.rule.as_deref(),
-            undo_of: self.undo_of,
+            filter: self.task.filter().map(Filter::view),
+            target: self.task.target().map(Access::view),
+            rule: self.task.rule(),
+            undo_of: self.task.undo_of(),
             matched: counts.matched,
             updated: counts.updated,
             unchanged: counts.unchanged,
@@ -151,7 +152,7 @@ pub struct AccessView {
 impl AccessView {
     /// Shows `access` with its managers' names.
     pub fn new(access: &Access, directory: &impl Directory) -> Self {
-        let employee = |id: Uuid| directory.employee(id).unwrap_or_else(|| Employee::departed(id));
+        let employee = |id: UserId| directory.employee(id).unwrap_or_else(|| Employee::departed(id));
         Self { share_type: access.share, access_list: access.managers.iter().map(|&id| employee(id)).collect() }
     }
 }
@@ -176,7 +177,7 @@ pub struct ChangeView {
 impl ChangeView {
     /// Shows a change of `job`.
     pub fn new(change: &Change, job: &Job, display_name: String, directory: &impl Directory) -> Self {
-        let after = change.after.as_ref().or(job.target.as_ref()).unwrap_or(&change.before);
+        let after = change.after.as_ref().or(job.task.target()).unwrap_or(&change.before);
         Self {
             contact_id: change.contact,
             display_name,

@@ -2,11 +2,10 @@
 
 use std::cmp::Ordering;
 
-use uuid::Uuid;
+use crate::id::{ContactId, UserId};
 
 use crate::access::Access;
 use crate::filter::IndexEntry;
-use crate::id::ContactId;
 use crate::moment::Moment;
 
 /// What a list of contacts is in order of.
@@ -105,7 +104,7 @@ pub struct Sought {
     /// Whether they are shared.
     pub shared: Option<bool>,
     /// Who is in their manager lists, which are kept while a contact is shared.
-    pub responsible: Option<Uuid>,
+    pub responsible: Option<UserId>,
 }
 
 impl Sought {

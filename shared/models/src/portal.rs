@@ -2,13 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use crate::id::{PortalId, UserId};
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use crate::access::Caller;
 use crate::contact::{Directory, Employee, ListItem};
-use crate::id::PortalId;
 use crate::moment::Moment;
 use crate::sign_in::Email;
 
@@ -82,7 +81,7 @@ pub struct Grant {
     /// The token's portal.
     pub portal: PortalId,
     /// The token's user.
-    pub user: Uuid,
+    pub user: UserId,
     /// What it allows.
     pub scopes: Vec<Scope>,
     /// When it ends, if it does.
@@ -107,7 +106,8 @@ impl Grant {
 #[serde(rename_all = "PascalCase")]
 pub struct Profile {
     /// Identifier in the portal's user directory.
-    pub id: Uuid,
+    #[cfg_attr(feature = "openapi", schema(value_type = uuid::Uuid))]
+    pub id: UserId,
     /// What the user signs in with: the e-mail address, where there is one.
     pub user_name: Option<Email>,
     /// Name in full.
@@ -168,7 +168,7 @@ pub struct Entries {
     /// Types by identifier.
     pub types: HashMap<i32, ListItem>,
     /// Users by identifier.
-    pub users: HashMap<Uuid, User>,
+    pub users: HashMap<UserId, User>,
 }
 
 impl Directory for Entries {
@@ -180,7 +180,7 @@ impl Directory for Entries {
         self.types.get(&id).cloned()
     }
 
-    fn employee(&self, id: Uuid) -> Option<Employee> {
+    fn employee(&self, id: UserId) -> Option<Employee> {
         self.users.get(&id).map(|user| user.employee.clone())
     }
 }

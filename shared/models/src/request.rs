@@ -10,16 +10,15 @@ use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 
+use crate::id::{ContactId, PortalId, UserId};
 use jiff::tz::TimeZone;
 use serde::Deserializer;
 use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
-use uuid::Uuid;
 
 use crate::access::Access;
 use crate::filter::{Filter, ListView};
 use crate::fold::{fold, fold_tag};
-use crate::id::{ContactId, PortalId};
 use crate::invalid::{Fault, Invalid, nearest};
 use crate::job::JobId;
 use crate::limits::{
@@ -286,7 +285,8 @@ impl SetRule {
         let schedule = fields.schedule(zone);
         let enabled = fields.optional_bool("enabled", "false keeps the rule without running it").unwrap_or(true);
         fields.finish()?;
-        // A schedule that is missing has been named among the faults.
+        // The faults name what is missing.
+        let target = target.ok_or_else(|| Invalid::one("target", "is required"))?;
         let schedule = schedule.ok_or_else(|| Invalid::one("cron", "is required"))?;
         Ok(Self { filter, target, schedule, enabled })
     }
@@ -330,7 +330,8 @@ impl RunOnce {
         let max_affected = fields.number("maxAffected", MAX_AFFECTED);
         let idempotency_key = fields.idempotency_key("idempotencyKey");
         fields.finish()?;
-        // A portal that is missing has been named among the faults.
+        // The faults name what is missing.
+        let target = target.ok_or_else(|| Invalid::one("access", "is required"))?;
         let portal = portal.ok_or_else(|| Invalid::one("portal", "is required"))?;
         Ok(Self { portal, filter, target, max_affected, idempotency_key })
     }
@@ -602,10 +603,10 @@ impl Fields {
         text
     }
 
-    fn uuid(&mut self, name: &str) -> Option<Uuid> {
+    fn uuid(&mut self, name: &str) -> Option<UserId> {
         let meaning = self.written.example("a UUID", A_UUID);
         let text = self.text_of(name, &meaning)?;
-        let id = Uuid::try_parse(&text).ok();
+        let id = text.parse().ok();
         if id.is_none() {
             self.wrong(name, &meaning, &Value::String(text));
         }
@@ -629,18 +630,18 @@ impl Fields {
         Page::new(count.unwrap_or(MAX_PAGE as u64), start.unwrap_or(0))
     }
 
-    /// An access as an object.
-    fn target_object(&mut self, name: &str) -> Access {
+    /// An access as an object; none when the object is missing, which is a fault.
+    fn target_object(&mut self, name: &str) -> Option<Access> {
         let meaning = match self.written {
             Written::Json => format!("an object such as {{\"isPrivate\":true,\"managerList\":[\"{A_UUID}\"]}}"),
             Written::Form | Written::Query => {
                 format!("members such as {name}[isPrivate]=true and {name}[managerList][]={A_UUID}")
             }
         };
-        let Some(mut inner) = self.object(name, TARGET, &meaning) else { return Access::default() };
+        let mut inner = self.object(name, TARGET, &meaning)?;
         let target = inner.target();
         self.absorb(inner);
-        target
+        Some(target)
     }
 
     /// `cron` and `timeZone`, for which `zone` stands in.
@@ -732,10 +733,10 @@ impl Fields {
         other
     }
 
-    fn uuids(&mut self, name: &str) -> Vec<Uuid> {
+    fn uuids(&mut self, name: &str) -> Vec<UserId> {
         let mut ids = Vec::new();
         for (i, value) in self.array(name, "UUIDs", LeftOut::None).into_iter().enumerate() {
-            match value.as_str().map(Uuid::try_parse) {
+            match value.as_str().map(str::parse) {
                 Some(Ok(id)) => ids.push(id),
                 _ => self.wrong(format!("{name}[{i}]"), &self.written.example("a UUID", A_UUID), &value),
             }

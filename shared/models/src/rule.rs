@@ -4,12 +4,12 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use crate::id::UserId;
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
 use jiff::civil;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use crate::access::{Access, Caller, TargetView};
 use crate::filter::{Filter, FilterView};
@@ -312,8 +312,8 @@ pub struct Rule {
     pub schedule: Schedule,
     /// Whether it runs at all.
     pub enabled: bool,
-    /// On whose behalf it runs; the nil UUID for whoever may run the functions themselves.
-    pub created_by: Uuid,
+    /// The user on whose behalf the rule runs.
+    pub created_by: UserId,
     /// When it was first set.
     pub created: Moment,
     /// When it was last set.
@@ -444,7 +444,8 @@ pub struct RuleView<'a> {
     /// Whether it runs at all.
     pub enabled: bool,
     /// On whose behalf it runs.
-    pub created_by: Uuid,
+    #[cfg_attr(feature = "openapi", schema(value_type = uuid::Uuid))]
+    pub created_by: UserId,
     /// When it was first set.
     pub created: Moment,
     /// When it was last set.

@@ -3,12 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::id::{PortalId, UserId};
 use jiff::SignedDuration;
 use serde::Serialize;
-use uuid::Uuid;
 
 use crate::fold::fold;
-use crate::id::PortalId;
 use crate::limits::{MAX_EMAIL_BYTES, SIGN_IN_ATTEMPTS, SIGN_IN_LOCK_MILLIS, SIGN_IN_WINDOW_MILLIS, duration};
 use crate::moment::Moment;
 use crate::password::PasswordHash;
@@ -70,7 +69,7 @@ pub struct Account {
     /// The portal.
     pub portal: PortalId,
     /// The user.
-    pub user: Uuid,
+    pub user: UserId,
 }
 
 /// The accounts of an address, each with the hash of its password: at most one for each portal, and none where the

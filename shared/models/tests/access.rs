@@ -4,21 +4,20 @@ use std::fmt::Write as _;
 
 use models::access::{Access, Caller, ShareType};
 use models::contact::{Contact, ContactRecord};
-use models::id::ContactId;
+use models::id::{ContactId, UserId};
 use models::moment::Moment;
 use models::portal::Entries;
 use proptest::prelude::*;
-use uuid::Uuid;
 
-const CALLER: Uuid = Uuid::from_u128(1);
-const COLLEAGUE: Uuid = Uuid::from_u128(2);
-const STRANGER: Uuid = Uuid::from_u128(3);
+const CALLER: UserId = UserId::from_u128(1);
+const COLLEAGUE: UserId = UserId::from_u128(2);
+const STRANGER: UserId = UserId::from_u128(3);
 
 const ADMINISTRATOR: Caller = Caller { user: CALLER, is_admin: true };
 const USER: Caller = Caller { user: CALLER, is_admin: false };
 
 /// Who is in the manager list, in the words of the table.
-const LISTS: [(&str, &[Uuid]); 4] =
+const LISTS: [(&str, &[UserId]); 4] =
     [("empty", &[]), ("others", &[COLLEAGUE, STRANGER]), ("caller", &[CALLER]), ("caller last", &[COLLEAGUE, CALLER])];
 
 fn shown(record: &Access, caller: Caller) -> Contact {
@@ -67,7 +66,7 @@ fn golden_table() {
         "{:<16} {:<14} {:<12} {:<4} {:<9} {:<6}\n",
         "role", "access record", "manager list", "see", "edit, set", "delete"
     );
-    let records: Vec<(String, &str, Access)> = std::iter::once(("no record".to_owned(), "", Access::default()))
+    let records: Vec<(String, &str, Access)> = std::iter::once(("no record".to_owned(), "", Access::UNRECORDED))
         .chain(ShareType::ALL.into_iter().flat_map(|share| {
             LISTS.map(|(list, managers)| {
                 (format!("{} {share:?}", share.number()), list, Access { share, managers: managers.to_vec() })
@@ -90,7 +89,7 @@ fn golden_table() {
 
 #[test]
 fn contact_without_record_is_public() {
-    assert_eq!(Access::default(), Access { share: ShareType::ReadWrite, managers: Vec::new() });
+    assert_eq!(Access::UNRECORDED, Access { share: ShareType::ReadWrite, managers: Vec::new() });
 }
 
 #[test]
@@ -118,7 +117,7 @@ fn share_types_are_their_numbers() {
 }
 
 fn access() -> impl Strategy<Value = Access> {
-    let user = (1..4u128).prop_map(Uuid::from_u128);
+    let user = (1..4u128).prop_map(UserId::from_u128);
     (prop::sample::select(&ShareType::ALL[..]), prop::collection::vec(user, 0..5))
         .prop_map(|(share, managers)| Access { share, managers })
 }

@@ -2,11 +2,10 @@
 
 use models::access::{Access, ShareType};
 use models::filter::IndexEntry;
-use models::id::ContactId;
+use models::id::{ContactId, UserId};
 use models::listing::{Order, Rank, SortBy, Sought, posting_budget};
 use models::moment::Moment;
 use proptest::prelude::*;
-use uuid::Uuid;
 
 fn entry(contact: i32, created: i64, name: &str) -> IndexEntry {
     IndexEntry {
@@ -59,7 +58,7 @@ fn ties_are_decided_by_the_identifier_in_the_same_direction() {
 
 #[test]
 fn a_manager_is_responsible_whatever_the_share_type() {
-    let (user, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+    let (user, other) = (UserId::from_u128(1), UserId::from_u128(2));
     for share in ShareType::ALL {
         for (managers, responsible) in [(vec![other, user], true), (vec![other], false), (vec![], false)] {
             let access = Access { share, managers };

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use jiff::tz::TimeZone;
 use models::filter::Filter;
+use models::id::{JobId, UserId};
 use models::invalid::Invalid;
 use models::limits::{MAX_FAULTS, MAX_FILTER_VALUE_BYTES};
 use models::moment::Moment;
@@ -12,7 +13,6 @@ use models::request::{MAX_IDEMPOTENCY_KEY_BYTES, RunOnce, SetRule};
 use models::rule::{MAX_CRON_BYTES, MAX_RULE_NAME_CHARS, Rule, RuleName, Schedule};
 use models::wire::{KeyStyle, Keyed};
 use proptest::prelude::*;
-use uuid::Uuid;
 
 fn riga() -> TimeZone {
     TimeZone::get("Europe/Riga").unwrap()
@@ -335,11 +335,11 @@ fn a_rule_is_stored_and_shown() {
         next: schedule.next_after(created),
         schedule,
         enabled,
-        created_by: Uuid::from_u128(1),
+        created_by: UserId::from_u128(1),
         created,
         modified: created,
         last_run: Some(created),
-        last_job: Some(Uuid::from_u128(2)),
+        last_job: Some(JobId::from_u128(2)),
         error: Some("The portal is gone.".to_owned()),
     };
     let bare = Rule {

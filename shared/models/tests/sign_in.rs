@@ -1,13 +1,12 @@
 //! Passwords and their hashes, e-mail addresses, and how often a sign-in may be tried.
 
 use jiff::SignedDuration;
-use models::id::PortalId;
+use models::id::{PortalId, UserId};
 use models::limits::{MAX_PASSWORD_BYTES, SIGN_IN_ATTEMPTS, SIGN_IN_LOCK_MILLIS, SIGN_IN_WINDOW_MILLIS};
 use models::moment::Moment;
 use models::password::{Password, PasswordHash, SALT_BYTES};
 use models::sign_in::{Account, Attempts, Candidates, Email, Locked};
 use proptest::prelude::*;
-use uuid::Uuid;
 
 const SALT: [u8; SALT_BYTES] = *b"sixteen bytes of";
 const PASSWORD: &str = "correct horse";
@@ -91,7 +90,7 @@ fn only_an_argon2id_hash_within_bounds_is_taken() {
 #[test]
 fn nothing_shows_a_password_or_its_hash() {
     let hash = hash(PASSWORD);
-    let (portal, user) = ("acme".parse().unwrap(), Uuid::nil());
+    let (portal, user) = ("acme".parse().unwrap(), UserId::NIL);
     let candidates = Candidates::new([(Account { portal, user }, hash.clone())]);
     let refused = PASSWORD.parse::<PasswordHash>().unwrap_err();
     let shown = format!("{:?} {hash:?} {candidates:?} {refused} {refused:?}", Password::check(PASSWORD).unwrap());
@@ -129,7 +128,7 @@ fn an_address_has_two_parts_and_nothing_that_a_key_is_joined_with() {
 fn the_password_says_which_accounts_are_meant() {
     let account = |portal: &str| {
         let portal: PortalId = portal.parse().unwrap();
-        Account { portal, user: Uuid::from_u128(1) }
+        Account { portal, user: UserId::from_u128(1) }
     };
     let both = Candidates::new([(account("acme"), hash(PASSWORD)), (account("zenith"), hash("another one"))]);
     assert_eq!(both.matching(PASSWORD), [&account("acme")]);

@@ -10,10 +10,9 @@ use flate2::Compression;
 use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
 use models::access::{Access, ShareType};
-use models::id::ContactId;
+use models::id::{ContactId, JobId, UserId};
 use models::job::Change;
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use crate::error::StoreError;
 
@@ -55,7 +54,7 @@ struct Entry {
 #[derive(Default)]
 pub struct ChunkBuilder {
     body: Body,
-    numbers: HashMap<Uuid, u32>,
+    numbers: HashMap<[u8; UUID_BYTES], u32>,
     bytes: usize,
 }
 
@@ -70,7 +69,8 @@ impl ChunkBuilder {
     pub fn push(&mut self, change: &Change) -> bool {
         let after = change.after.as_ref();
         let managers = || change.before.managers.iter().chain(after.into_iter().flat_map(|after| &after.managers));
-        let new_ids = managers().chain(&change.revision).filter(|id| !self.numbers.contains_key(id)).count();
+        let ids = managers().map(UserId::as_bytes).chain(change.revision.as_ref().map(JobId::as_bytes));
+        let new_ids = ids.filter(|id| !self.numbers.contains_key(*id)).count();
         let bytes = ENTRY_BYTES + managers().count() * INDEX_BYTES + new_ids * UUID_BYTES;
         if self.body.entries.len() == MAX_CHUNK_CONTACTS || self.bytes + bytes > MAX_CHUNK_BYTES {
             return false;
@@ -79,7 +79,7 @@ impl ChunkBuilder {
         let entry = Entry {
             contact: change.contact.get().unsigned_abs(),
             share: change.before.share.number(),
-            revision: change.revision.map(|id| self.number(id)),
+            revision: change.revision.map(|id| self.number(*id.as_bytes())),
             managers: self.all(&change.before.managers),
             after: after.map(|after| (after.share.number(), self.all(&after.managers))),
             conflict: change.conflict,
@@ -88,14 +88,14 @@ impl ChunkBuilder {
         true
     }
 
-    fn all(&mut self, ids: &[Uuid]) -> Vec<u32> {
-        ids.iter().map(|&id| self.number(id)).collect()
+    fn all(&mut self, ids: &[UserId]) -> Vec<u32> {
+        ids.iter().map(|id| self.number(*id.as_bytes())).collect()
     }
 
-    fn number(&mut self, id: Uuid) -> u32 {
+    fn number(&mut self, id: [u8; UUID_BYTES]) -> u32 {
         let ids = &mut self.body.ids;
         *self.numbers.entry(id).or_insert_with(|| {
-            ids.push(id.into_bytes());
+            ids.push(id);
             // MAX_CHUNK_BYTES holds far fewer identifiers than u32 counts.
             u32::try_from(ids.len() - 1).unwrap_or(u32::MAX)
         })
@@ -124,12 +124,12 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<Change>, StoreError> {
     let body: Body = postcard::from_bytes(&plain).map_err(|_| corrupt())?;
     let id = |number: u32| {
         let index = usize::try_from(number).map_err(|_| corrupt())?;
-        body.ids.get(index).copied().map(Uuid::from_bytes).ok_or_else(corrupt)
+        body.ids.get(index).copied().ok_or_else(corrupt)
     };
     let access = |share: u8, managers: &[u32]| {
         Ok(Access {
             share: ShareType::from_number(i64::from(share)).ok_or_else(corrupt)?,
-            managers: managers.iter().map(|&number| id(number)).collect::<Result<_, _>>()?,
+            managers: managers.iter().map(|&number| id(number).map(UserId::from_bytes)).collect::<Result<_, _>>()?,
         })
     };
     body.entries
@@ -138,7 +138,7 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<Change>, StoreError> {
             Ok(Change {
                 contact: ContactId::try_from(i64::from(entry.contact)).map_err(|_| corrupt())?,
                 before: access(entry.share, &entry.managers)?,
-                revision: entry.revision.map(id).transpose()?,
+                revision: entry.revision.map(|number| id(number).map(JobId::from_bytes)).transpose()?,
                 after: entry.after.as_ref().map(|(share, managers)| access(*share, managers)).transpose()?,
                 conflict: entry.conflict,
             })
@@ -153,13 +153,13 @@ mod tests {
     use super::*;
 
     fn access() -> impl Strategy<Value = Access> {
-        let id = (0u128..50).prop_map(Uuid::from_u128);
+        let id = (0u128..50).prop_map(UserId::from_u128);
         (0usize..3, prop::collection::vec(id, 0..40))
             .prop_map(|(share, managers)| Access { share: ShareType::ALL[share], managers })
     }
 
     fn change() -> impl Strategy<Value = Change> {
-        let id = (0u128..50).prop_map(Uuid::from_u128);
+        let id = (0u128..50).prop_map(JobId::from_u128);
         (1..=i32::MAX, access(), prop::option::of(id), prop::option::of(access()), any::<bool>()).prop_map(
             |(contact, before, revision, after, conflict)| Change {
                 contact: i64::from(contact).try_into().unwrap(),
@@ -190,14 +190,14 @@ mod tests {
         loop {
             contact += 1;
             let mut access = || {
-                let managers = (0..1000).map(|_| Uuid::from_u128(random.u128(..))).collect();
+                let managers = (0..1000).map(|_| UserId::from_u128(random.u128(..))).collect();
                 Access { share: ShareType::None, managers }
             };
             let change = Change {
                 contact: i64::from(contact).try_into().unwrap(),
                 before: access(),
                 after: Some(access()),
-                revision: Some(Uuid::from_u128(random.u128(..))),
+                revision: Some(JobId::from_u128(random.u128(..))),
                 conflict: false,
             };
             if !chunk.push(&change) {
@@ -211,12 +211,12 @@ mod tests {
     #[test]
     fn a_chunk_of_forty_managers_each_costs_under_a_tenth_of_a_unit_per_contact() {
         let mut random = fastrand::Rng::with_seed(7);
-        let users: Vec<Uuid> = (0..200).map(|_| Uuid::from_u128(random.u128(..))).collect();
+        let users: Vec<UserId> = (0..200).map(|_| UserId::from_u128(random.u128(..))).collect();
         let mut chunk = ChunkBuilder::default();
         for contact in 1..=1000 {
             let managers = (0..40).map(|_| users[random.usize(..users.len())]).collect();
             let before = Access { share: ShareType::None, managers };
-            let revision = Some(Uuid::from_u128(random.u128(..)));
+            let revision = Some(JobId::from_u128(random.u128(..)));
             let contact = i64::from(contact).try_into().unwrap();
             assert!(chunk.push(&Change { contact, before, revision, after: None, conflict: false }));
         }

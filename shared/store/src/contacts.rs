@@ -4,13 +4,12 @@ use std::collections::{HashMap, HashSet};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures::stream::{FuturesUnordered, StreamExt as _};
-use models::access::{Access, ShareType};
+use models::access::{Access, Author, ShareType};
 use models::contact::ContactRecord;
 use models::fold::{fold, fold_tag};
-use models::id::{ContactId, PortalId};
+use models::id::{ContactId, PortalId, UserId};
 use models::job::JobId;
 use models::moment::Moment;
-use uuid::Uuid;
 
 use crate::batch::Write;
 use crate::client::Store;
@@ -19,12 +18,50 @@ use crate::items::{self, Item};
 use crate::keys::{Index, Key, Partition, Position};
 
 /// A contact's access and its revision.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccessState {
-    /// Who may see and edit it; public when there is no access record.
+    /// Who may see and edit the contact.
     pub access: Access,
     /// The job that wrote the access record; none when there is no record.
     pub revision: Option<JobId>,
+}
+
+impl AccessState {
+    /// The state of a contact that has no access record.
+    pub const UNRECORDED: Self = Self { access: Access::UNRECORDED, revision: None };
+}
+
+/// The access of every contact that was asked for, with an access record or without; of no other contact.
+#[derive(Clone, Debug)]
+pub struct Accesses {
+    states: HashMap<ContactId, AccessState>,
+}
+
+impl Accesses {
+    /// The contacts as they are without access records, until [`Self::record`] says otherwise.
+    fn asked(contacts: &[ContactId]) -> Self {
+        Self { states: contacts.iter().map(|&contact| (contact, AccessState::UNRECORDED)).collect() }
+    }
+
+    /// Takes the state from an access record.
+    fn record(&mut self, contact: ContactId, item: &Item) -> Result<(), StoreError> {
+        let state = self.states.get_mut(&contact).ok_or_else(|| not_asked(contact))?;
+        *state = access_state(item)?;
+        Ok(())
+    }
+
+    /// The access of a contact that was asked for. The contact need not exist.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Corrupt`] for any other contact: nothing is known of its access.
+    pub fn of(&self, contact: ContactId) -> Result<&AccessState, StoreError> {
+        self.states.get(&contact).ok_or_else(|| not_asked(contact))
+    }
+}
+
+fn not_asked(contact: ContactId) -> StoreError {
+    StoreError::Corrupt(format!("the access of contact {contact} was not asked for"))
 }
 
 /// An access record to be written.
@@ -34,8 +71,8 @@ pub struct AccessRecord<'a> {
     pub access: &'a Access,
     /// The job that writes it: the new revision.
     pub revision: JobId,
-    /// On whose behalf.
-    pub set_by: Uuid,
+    /// The author of the change.
+    pub set_by: Author,
     /// When.
     pub set_at: Moment,
 }
@@ -50,7 +87,9 @@ impl AccessRecord<'_> {
             item.insert("managers".into(), items::b(managers));
         }
         item.insert("rev".into(), items::b(*self.revision.as_bytes()));
-        item.insert("by".into(), items::b(*self.set_by.as_bytes()));
+        if let Some(user) = self.set_by.user() {
+            item.insert("by".into(), items::b(*user.as_bytes()));
+        }
         item.insert("at".into(), items::n(self.set_at.steps()));
         item
     }
@@ -63,12 +102,10 @@ impl AccessRecord<'_> {
 pub(crate) fn access_state(item: &Item) -> Result<AccessState, StoreError> {
     let share = items::number(item, "share")?;
     let share = ShareType::from_number(share).ok_or_else(|| StoreError::Corrupt(format!("share type {share}")))?;
-    let managers = match item.get("managers") {
-        Some(_) => items::bytes(item, "managers")?.chunks(16).map(Uuid::from_slice).collect(),
-        None => Ok(Vec::new()),
-    }
-    .map_err(|_| StoreError::Corrupt("managers are not UUIDs".into()))?;
-    Ok(AccessState { access: Access { share, managers }, revision: Some(items::uuid(item, "rev")?) })
+    let bytes = if item.contains_key("managers") { items::bytes(item, "managers")? } else { &[] };
+    let managers = bytes.chunks(16).map(|id| id.try_into().map(UserId::from_bytes)).collect::<Result<_, _>>();
+    let managers = managers.map_err(|_| StoreError::Corrupt("managers are not UUIDs".into()))?;
+    Ok(AccessState { access: Access { share, managers }, revision: Some(items::id(item, "rev")?) })
 }
 
 fn index_entry(record: &ContactRecord) -> Item {
@@ -127,7 +164,7 @@ pub struct Loaded {
     /// Those that do not exist and have an access record all the same: removed while someone wrote it.
     pub orphans: HashSet<ContactId>,
     /// Those of the users that exist.
-    pub users: HashMap<Uuid, models::portal::User>,
+    pub users: HashMap<UserId, models::portal::User>,
 }
 
 /// Conditional writes that are under way at once. Each is a call of its own: a batch has no conditions.
@@ -150,23 +187,24 @@ impl Store {
         &self,
         portal: &PortalId,
         contacts: &[ContactId],
-        users: impl IntoIterator<Item = Uuid>,
+        users: impl IntoIterator<Item = UserId>,
     ) -> Result<Loaded, StoreError> {
-        let users: HashSet<Uuid> = users.into_iter().collect();
+        let users: HashSet<UserId> = users.into_iter().collect();
         let keys: Vec<Key> = contacts
             .iter()
             .flat_map(|&id| [Key::Contact(portal.clone(), id), Key::Access(portal.clone(), id)])
             .chain(users.into_iter().map(|id| Key::User(portal.clone(), id)))
             .collect();
         let mut loaded = Loaded::default();
-        let mut states = HashMap::new();
+        let (mut records, mut accesses) = (Vec::new(), Accesses::asked(contacts));
         for mut item in self.get_many(&keys, true).await? {
             match items::key_of(&item)? {
                 Key::Contact(_, id) => {
-                    loaded.contacts.insert(id, (items::document(&mut item, "doc")?, AccessState::default()));
+                    records.push((id, items::document(&mut item, "doc")?));
                 }
                 Key::Access(_, id) => {
-                    states.insert(id, access_state(&item)?);
+                    accesses.record(id, &item)?;
+                    loaded.orphans.insert(id);
                 }
                 Key::User(_, id) => {
                     loaded.users.insert(id, crate::directory::user(&mut item)?);
@@ -174,12 +212,10 @@ impl Store {
                 other => return Err(StoreError::Corrupt(format!("{other:?} was not asked for"))),
             }
         }
-        for (id, (_, state)) in &mut loaded.contacts {
-            if let Some(found) = states.remove(id) {
-                *state = found;
-            }
+        for (id, record) in records {
+            loaded.orphans.remove(&id);
+            loaded.contacts.insert(id, (record, accesses.of(id)?.clone()));
         }
-        loaded.orphans = states.into_keys().collect();
         Ok(loaded)
     }
 
@@ -202,20 +238,12 @@ impl Store {
     ///
     /// The read is eventually consistent, at half the price of a consistent one: a change made less than about a
     /// second earlier may not be seen, and is then overwritten like one made a moment later.
-    pub async fn access_of(
-        &self,
-        portal: &PortalId,
-        ids: &[ContactId],
-    ) -> Result<HashMap<ContactId, AccessState>, StoreError> {
+    pub async fn access_of(&self, portal: &PortalId, ids: &[ContactId]) -> Result<Accesses, StoreError> {
         self.read_access(portal, ids, false).await
     }
 
     /// Reads the access of many contacts as it is now: 1 read unit each, per 4 KB, with a record or without.
-    pub async fn current_access_of(
-        &self,
-        portal: &PortalId,
-        ids: &[ContactId],
-    ) -> Result<HashMap<ContactId, AccessState>, StoreError> {
+    pub async fn current_access_of(&self, portal: &PortalId, ids: &[ContactId]) -> Result<Accesses, StoreError> {
         self.read_access(portal, ids, true).await
     }
 
@@ -239,18 +267,15 @@ impl Store {
         portal: &PortalId,
         ids: &[ContactId],
         consistent: bool,
-    ) -> Result<HashMap<ContactId, AccessState>, StoreError> {
+    ) -> Result<Accesses, StoreError> {
         let keys: Vec<Key> = ids.iter().map(|&id| Key::Access(portal.clone(), id)).collect();
-        let mut states = HashMap::with_capacity(ids.len());
+        let mut accesses = Accesses::asked(ids);
         self.get_each(&keys, consistent, |item| match items::key_of(&item)? {
-            Key::Access(_, id) => {
-                states.insert(id, access_state(&item)?);
-                Ok(())
-            }
+            Key::Access(_, id) => accesses.record(id, &item),
             other => Err(StoreError::Corrupt(format!("{other:?} was not asked for"))),
         })
         .await?;
-        Ok(states)
+        Ok(accesses)
     }
 
     /// Writes contacts' access where it still has the revision that is named (none: no access record), and says what

@@ -5,11 +5,10 @@ use std::collections::{HashMap, HashSet};
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::tz::TimeZone;
 use models::contact::{Employee, ListItem};
-use models::id::PortalId;
+use models::id::{PortalId, UserId};
 use models::plan::COUNTED_TAGS;
 use models::portal::{Entries, Portal, Statistics, User};
 use models::sign_in::Email;
-use uuid::Uuid;
 
 use crate::client::{Part, Store};
 use crate::error::StoreError;
@@ -97,9 +96,9 @@ impl Store {
     pub async fn portal_and_users(
         &self,
         id: &PortalId,
-        users: impl IntoIterator<Item = Uuid>,
-    ) -> Result<(Option<Portal>, HashMap<Uuid, User>), StoreError> {
-        let users: HashSet<Uuid> = users.into_iter().collect();
+        users: impl IntoIterator<Item = UserId>,
+    ) -> Result<(Option<Portal>, HashMap<UserId, User>), StoreError> {
+        let users: HashSet<UserId> = users.into_iter().collect();
         let keys: Vec<Key> = std::iter::once(Key::Portal(id.clone()))
             .chain(users.into_iter().map(|user| Key::User(id.clone(), user)))
             .collect();
@@ -120,9 +119,9 @@ impl Store {
     pub async fn users(
         &self,
         portal: &PortalId,
-        ids: impl IntoIterator<Item = Uuid>,
-    ) -> Result<HashMap<Uuid, User>, StoreError> {
-        let ids: HashSet<Uuid> = ids.into_iter().collect();
+        ids: impl IntoIterator<Item = UserId>,
+    ) -> Result<HashMap<UserId, User>, StoreError> {
+        let ids: HashSet<UserId> = ids.into_iter().collect();
         let keys: Vec<Key> = ids.into_iter().map(|id| Key::User(portal.clone(), id)).collect();
         let mut users = HashMap::with_capacity(keys.len());
         for mut item in self.get_many(&keys, false).await? {
@@ -133,7 +132,7 @@ impl Store {
     }
 
     /// Reads a portal's first users in the order of their identifiers, at most `most`: half a read unit per 4 KB.
-    pub async fn first_users(&self, portal: &PortalId, most: usize) -> Result<HashMap<Uuid, User>, StoreError> {
+    pub async fn first_users(&self, portal: &PortalId, most: usize) -> Result<HashMap<UserId, User>, StoreError> {
         let part = Part { most: Some(most), ..Part::default() };
         let items = self.query_part(&Range::Users(portal.clone()), part).await?;
         let users = items.into_iter().map(|mut item| user(&mut item).map(|user| (user.employee.id, user)));
@@ -146,9 +145,9 @@ impl Store {
         portal: &PortalId,
         stage: Option<i32>,
         contact_type: Option<i32>,
-        users: impl IntoIterator<Item = Uuid>,
+        users: impl IntoIterator<Item = UserId>,
     ) -> Result<Entries, StoreError> {
-        let users: HashSet<Uuid> = users.into_iter().collect();
+        let users: HashSet<UserId> = users.into_iter().collect();
         let keys: Vec<Key> = stage
             .map(|id| Key::Stage(portal.clone(), id))
             .into_iter()

@@ -1,10 +1,10 @@
 //! Idempotency keys: which calls were made already, and what came of them.
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use models::access::Author;
 use models::id::{ContactId, PortalId};
 use models::job::JobId;
 use models::moment::Moment;
-use uuid::Uuid;
 
 use crate::client::Store;
 use crate::error::StoreError;
@@ -16,15 +16,15 @@ use crate::keys::{EXPIRES, Key};
 pub struct KeyOf {
     /// The portal.
     pub portal: PortalId,
-    /// The user.
-    pub user: Uuid,
+    /// Who makes the call.
+    pub author: Author,
     /// The key, as the caller made it up.
     pub key: String,
 }
 
 impl KeyOf {
     fn item_key(&self) -> Key {
-        Key::Idempotency(self.portal.clone(), self.user, self.key.clone())
+        Key::Idempotency(self.portal.clone(), self.author, self.key.clone())
     }
 }
 
@@ -104,7 +104,7 @@ impl Store {
         if items::bytes(&found, PRINT)? != fingerprint {
             return Ok(Reservation::Other);
         }
-        let earlier = items::uuid(&found, JOB)?;
+        let earlier = items::id(&found, JOB)?;
         if earlier == job {
             // The answer to the first attempt of this very call was lost on the way.
             return Ok(Reservation::New(job));

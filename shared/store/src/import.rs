@@ -8,17 +8,16 @@
 use std::collections::{HashMap, HashSet};
 
 use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
-use models::access::Access;
+use models::access::{Access, Author};
 use models::contact::{ContactRecord, ListItem};
 use models::fold::fold_tag;
-use models::id::{ContactId, PortalId};
+use models::id::{ContactId, PortalId, UserId};
 use models::import::{Line, TokenLine};
 use models::job::JobId;
 use models::moment::Moment;
 use models::password::PasswordHash;
 use models::portal::{Grant, Portal, User};
 use models::sign_in::Email;
-use uuid::Uuid;
 
 use crate::batch::Write;
 use crate::client::Store;
@@ -96,9 +95,9 @@ impl Counter {
 struct Current {
     portal: Portal,
     /// The users, each with the e-mail address it has so far.
-    users: HashMap<Uuid, Option<Email>>,
+    users: HashMap<UserId, Option<Email>>,
     /// Whose the e-mail addresses are.
-    addresses: HashMap<Email, Uuid>,
+    addresses: HashMap<Email, UserId>,
     stages: HashSet<i32>,
     types: HashSet<i32>,
     /// What the counters are to be changed by.
@@ -299,7 +298,7 @@ impl<'a> Importer<'a> {
             let before = loaded.contacts.remove(&record.id);
             let keeps_access = match &before {
                 Some((_, state)) => !self.options.overwrite_access || state.access == access,
-                None => access == Access::default(),
+                None => access == Access::UNRECORDED,
             };
             if keeps_access && loaded.orphans.contains(&record.id) {
                 // Left by someone who set the access of an earlier contact of this number while it was removed.
@@ -309,12 +308,12 @@ impl<'a> Importer<'a> {
                 let written = AccessRecord {
                     access: &access,
                     revision: self.options.revision,
-                    set_by: Uuid::nil(),
+                    set_by: Author::Operator,
                     set_at: self.options.now,
                 };
                 first.push(written.write(&portal.id, record.id));
                 let had = before.as_ref().map(|(_, state)| &state.access);
-                postings.add(record.id, had.unwrap_or(&Access::default()), &access);
+                postings.add(record.id, had.unwrap_or(&Access::UNRECORDED), &access);
             }
             match before {
                 Some((before, _)) if before == record => {
@@ -434,7 +433,7 @@ impl Current {
         Ok(writes)
     }
 
-    fn user(&self, what: &str, id: &Uuid) -> Result<(), ImportError> {
+    fn user(&self, what: &str, id: &UserId) -> Result<(), ImportError> {
         if self.users.contains_key(id) {
             return Ok(());
         }
@@ -489,7 +488,7 @@ impl Store {
     }
 
     /// The users of a portal with their e-mail addresses: 1 read unit per 4 KB of them.
-    async fn user_emails(&self, portal: &PortalId) -> Result<HashMap<Uuid, Option<Email>>, StoreError> {
+    async fn user_emails(&self, portal: &PortalId) -> Result<HashMap<UserId, Option<Email>>, StoreError> {
         let mut emails = HashMap::new();
         for item in self.query(&Range::Users(portal.clone()), true).await? {
             if let Key::User(_, id) = items::key_of(&item)? {

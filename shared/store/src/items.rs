@@ -6,7 +6,6 @@ use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use uuid::Uuid;
 
 use crate::error::StoreError;
 use crate::keys::{Key, PK, SK};
@@ -52,9 +51,10 @@ pub(crate) fn bytes<'a>(item: &'a Item, name: &str) -> Result<&'a [u8], StoreErr
     item.get(name).and_then(|value| value.as_b().ok()).map(Blob::as_ref).ok_or_else(|| lacks(item, name, "bytes"))
 }
 
-/// A UUID, kept as 16 bytes.
-pub(crate) fn uuid(item: &Item, name: &str) -> Result<Uuid, StoreError> {
-    Uuid::from_slice(bytes(item, name)?).map_err(|_| lacks(item, name, "a UUID"))
+/// An identifier that is a UUID, kept as 16 bytes.
+pub(crate) fn id<Id: From<[u8; 16]>>(item: &Item, name: &str) -> Result<Id, StoreError> {
+    let bytes: [u8; 16] = bytes(item, name)?.try_into().map_err(|_| lacks(item, name, "a UUID"))?;
+    Ok(bytes.into())
 }
 
 /// A value kept as a map under one attribute.

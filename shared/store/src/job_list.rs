@@ -2,10 +2,9 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use models::id::PortalId;
+use models::id::{PortalId, UserId};
 use models::job::{Job, JobId};
 use models::request::JobsStart;
-use uuid::Uuid;
 
 use crate::batch::READ_BATCH;
 use crate::client::{Part, Store};
@@ -57,7 +56,7 @@ impl Store {
     pub async fn jobs(
         &self,
         portal: &PortalId,
-        of: Option<Uuid>,
+        of: Option<UserId>,
         start: JobsStart,
     ) -> Result<JobReader<'_>, StoreError> {
         let range = match of {

@@ -3,11 +3,10 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem};
-use models::id::{ContactId, PortalId};
-use models::job::{Change, Counts, Job, JobId, ShardSummary, State};
+use models::id::{ContactId, JobId, LeaseOwner, PortalId};
+use models::job::{Change, Counts, Job, ShardSummary, State};
 use models::moment::Moment;
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use crate::batch::Write;
 use crate::chunk::{self, ChunkBuilder};
@@ -47,19 +46,40 @@ pub struct Progress {
     pub counts: Counts,
 }
 
+/// Why a shard was closed before its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShardFailure {
+    /// The table did not take all changes, however often they were tried.
+    GivenUp,
+    /// The user on whose behalf the job acts is no longer in the portal.
+    UserRemoved,
+}
+
+impl ShardFailure {
+    const ALL: [Self; 2] = [Self::GivenUp, Self::UserRemoved];
+
+    /// The word for it in storage.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::GivenUp => "given-up",
+            Self::UserRemoved => "user-removed",
+        }
+    }
+}
+
 /// A shard of a job as the table has it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ShardState {
     /// How far it is.
     pub progress: Progress,
-    /// Whether it is through, or given up.
+    /// Whether it is through, or was closed before its end.
     pub done: bool,
-    /// Whether it was given up.
-    pub failed: bool,
+    /// Why it was closed before its end, where it was.
+    pub failed: Option<ShardFailure>,
     /// Whether it is to stop.
     pub cancelled: bool,
     /// Who works on it.
-    pub owner: Option<Uuid>,
+    pub owner: Option<LeaseOwner>,
     /// From when on it is left alone by whoever works on it, or waits for a worker for too long.
     pub due: Option<Moment>,
     /// How often it was taken up since it last got on.
@@ -71,8 +91,8 @@ pub struct ShardState {
 impl ShardState {
     /// What a caller is told of it.
     pub fn summary(&self) -> ShardSummary {
-        // One that was given up or stopped is closed, and not through.
-        let done = self.done && !self.failed && !self.cancelled;
+        // A shard that failed or was stopped is closed, and not through.
+        let done = self.done && self.failed.is_none() && !self.cancelled;
         ShardSummary { done, looked: self.progress.looked, counts: self.progress.counts }
     }
 }
@@ -81,7 +101,7 @@ impl ShardState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lease {
     /// Who works on it.
-    pub owner: Uuid,
+    pub owner: LeaseOwner,
     /// Until when nobody else does.
     pub until: Moment,
 }
@@ -137,9 +157,10 @@ fn job_item(portal: &PortalId, job: &Job) -> Result<Item, StoreError> {
     Ok(item)
 }
 
-/// The job's place in its user's list.
-fn entry_item(portal: &PortalId, job: &Job) -> Item {
-    items::keyed(&Key::JobEntry(portal.clone(), job.created_by, job.id))
+/// The job's place in its user's list; none for a job of the operator, which is in the portal's list alone.
+fn entry_item(portal: &PortalId, job: &Job) -> Option<Item> {
+    let user = job.created_by.user()?;
+    Some(items::keyed(&Key::JobEntry(portal.clone(), user, job.id)))
 }
 
 fn open_item(portal: &PortalId, job: JobId, due: Moment) -> Item {
@@ -156,15 +177,24 @@ fn shard_item(portal: &PortalId, job: JobId, shard: u16, lease: &Lease) -> Item 
     item
 }
 
+fn shard_failure(name: &str) -> Result<ShardFailure, StoreError> {
+    let found = ShardFailure::ALL.into_iter().find(|failure| failure.name() == name);
+    found.ok_or_else(|| StoreError::Corrupt(format!("a shard failed by {name:?}")))
+}
+
 fn shard_state(mut item: Item) -> Result<ShardState, StoreError> {
     let is = |name| item.contains_key(name).then(|| items::boolean(&item, name)).transpose();
-    let (done, failed, cancelled) = (is("done")?, is("failed")?, is("cancelled")?);
+    let (done, cancelled) = (is("done")?, is("cancelled")?);
+    let failed = match item.get("failed") {
+        Some(_) => Some(shard_failure(items::text(&item, "failed")?)?),
+        None => None,
+    };
     let due = item.contains_key(DUE).then(|| items::number(&item, DUE)).transpose()?;
     Ok(ShardState {
         done: done.unwrap_or(false),
-        failed: failed.unwrap_or(false),
+        failed,
         cancelled: cancelled.unwrap_or(false),
-        owner: item.contains_key("owner").then(|| items::uuid(&item, "owner")).transpose()?,
+        owner: item.contains_key("owner").then(|| items::id(&item, "owner")).transpose()?,
         due: due.map(Moment::from_steps),
         tries: item.contains_key("tries").then(|| items::number(&item, "tries")).transpose()?.unwrap_or(0),
         counted: item.contains_key("counted").then(|| items::number(&item, "counted")).transpose()?,
@@ -200,7 +230,8 @@ impl Store {
         due: Moment,
     ) -> Result<(), StoreError> {
         // What finds the job again is written first: a job that nobody finds would stay unfinished for ever.
-        let mut writes = vec![Write::put(open_item(portal, job.id, due)), Write::put(entry_item(portal, job))];
+        let mut writes = vec![Write::put(open_item(portal, job.id, due))];
+        writes.extend(entry_item(portal, job).map(Write::put));
         let shards = lease.into_iter().flat_map(|lease| (0..job.shards).map(move |shard| (shard, lease)));
         writes.extend(shards.map(|(shard, lease)| Write::put(shard_item(portal, job.id, shard, lease))));
         self.write_all(writes).await?;
@@ -214,8 +245,9 @@ impl Store {
         job: &Job,
         due: Moment,
     ) -> Result<Vec<TransactWriteItem>, StoreError> {
-        [job_item(portal, job)?, entry_item(portal, job), open_item(portal, job.id, due)]
+        [Some(job_item(portal, job)?), entry_item(portal, job), Some(open_item(portal, job.id, due))]
             .into_iter()
+            .flatten()
             .map(|item| self.transact_put(item, None, []))
             .collect()
     }
@@ -416,7 +448,7 @@ impl Store {
         .await
     }
 
-    /// Writes that a shard is through, or given up, and lets go of it: 1 write unit.
+    /// Writes that a shard is through, or why it is closed before its end, and lets go of it: 1 write unit.
     pub async fn end_shard(
         &self,
         portal: &PortalId,
@@ -424,17 +456,22 @@ impl Store {
         shard: u16,
         lease: &Lease,
         progress: &Progress,
-        failed: bool,
+        failed: Option<ShardFailure>,
     ) -> Result<Saved, StoreError> {
-        let (set, of) = if failed { (", #failed = :yes", Some(("#failed", "failed"))) } else { ("", None) };
         let mut with = vec![("#doc", DOC), ("#done", "done"), ("#due", DUE)];
-        with.extend(of);
+        let mut of = values([(":doc", items::to_document(progress)?), (":yes", yes())]);
+        let mut set = "";
+        if let Some(failure) = failed {
+            set = ", #failed = :failed";
+            with.push(("#failed", "failed"));
+            of.insert(":failed".into(), items::s(failure.name()));
+        }
         self.keep_shard(
             (portal, job, shard),
             lease,
             &format!("SET #doc = :doc, #done = :yes{set} REMOVE #me, #due"),
             &with,
-            values([(":doc", items::to_document(progress)?), (":yes", yes())]),
+            of,
         )
         .await
     }
@@ -580,7 +617,9 @@ impl Store {
             None => self.transact_put(record, Some("attribute_not_exists(rev)"), [])?,
         }];
         writes.push(self.transact_put(job_item, None, [])?);
-        writes.push(self.transact_put(entry_item(portal, job), None, [])?);
+        if let Some(entry) = entry_item(portal, job) {
+            writes.push(self.transact_put(entry, None, [])?);
+        }
         if open {
             writes.push(self.transact_put(open_item(portal, job.id, job.created), None, [])?);
         }

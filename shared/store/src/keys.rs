@@ -22,7 +22,7 @@
 //! | portal that has standing rules | `W#` | `portal` |
 //! | rule that will be due | `R#` | `2026-11-21T02:00:00.0000000Z#portal#nightly` |
 //! | posting: contacts that a manager was given | `portal#M#uuid` | `POST#` first half of the contents' SHA-256 |
-//! | idempotency key | `portal#K#uuid#key` | `IDEMPOTENCY` |
+//! | idempotency key of a user, or of the operator | `portal#K#uuid#key`, `portal#K#operator#key` | `IDEMPOTENCY` |
 //!
 //! A portal's identifier and an e-mail address hold no `#`, and what can hold anything (a tag) always stands last, so that
 //! every key reads back to what it was made of. Numbers have a fixed width, so that they sort. Names and identifiers are
@@ -30,11 +30,11 @@
 
 use std::fmt;
 
-use models::id::{ContactId, PortalId};
+use models::access::Author;
+use models::id::{ContactId, JobId, PortalId, UserId};
 use models::moment::Moment;
 use models::rule::RuleName;
 use models::sign_in::Email;
-use uuid::Uuid;
 
 /// Name of the table's partition key.
 pub const PK: &str = "pk";
@@ -68,11 +68,11 @@ pub enum Key {
     /// A type of the directory.
     Type(PortalId, i32),
     /// A user of the directory.
-    User(PortalId, Uuid),
+    User(PortalId, UserId),
     /// A folded tag of the directory.
     Tag(PortalId, String),
     /// The hash of a user's password, apart from the user, who is read for many reasons.
-    Password(PortalId, Uuid),
+    Password(PortalId, UserId),
     /// Which user of a portal an e-mail address is of. The user's own item decides whether it still is.
     Address(Email, PortalId),
     /// The attempts to sign in of late.
@@ -84,23 +84,23 @@ pub enum Key {
     /// A standing rule.
     Rule(PortalId, RuleName),
     /// A job. All of a portal's stand in one partition, newest last: their identifiers are in order of time.
-    Job(PortalId, Uuid),
+    Job(PortalId, JobId),
     /// Where a shard of a job is.
-    JobShard(PortalId, Uuid, u16),
+    JobShard(PortalId, JobId, u16),
     /// A chunk of a shard of a job.
-    Chunk(PortalId, Uuid, u16, u32),
+    Chunk(PortalId, JobId, u16, u32),
     /// A job in the list of the user on whose behalf it ran.
-    JobEntry(PortalId, Uuid, Uuid),
+    JobEntry(PortalId, UserId, JobId),
     /// A job that is not over, or that the event bus was not told of yet.
-    OpenJob(PortalId, Uuid),
+    OpenJob(PortalId, JobId),
     /// A portal that has standing rules.
     RulePortal(PortalId),
     /// A standing rule at the time when it is due.
     DueRule(Moment, PortalId, RuleName),
     /// A posting: contacts that a manager was given. What it holds is what it is called, so that it is never changed.
-    Posting(PortalId, Uuid, PostingHash),
-    /// An idempotency key of a user.
-    Idempotency(PortalId, Uuid, String),
+    Posting(PortalId, UserId, PostingHash),
+    /// An idempotency key of an author.
+    Idempotency(PortalId, Author, String),
 }
 
 /// Over how many partitions the open jobs of all portals are spread, by their identifiers' random part.
@@ -110,7 +110,7 @@ fn open_pk(bucket: u8) -> String {
     format!("O#{bucket}")
 }
 
-fn open_bucket(job: &Uuid) -> u8 {
+fn open_bucket(job: &JobId) -> u8 {
     job.as_bytes()[15] % OPEN_BUCKETS
 }
 
@@ -135,15 +135,15 @@ pub enum Range {
     /// Every token in a portal's list.
     Tokens(PortalId),
     /// Where each shard of a job is.
-    JobShards(PortalId, Uuid),
+    JobShards(PortalId, JobId),
     /// Every job of a portal, in order of time.
     Jobs(PortalId),
     /// Every job of a user, in order of time.
-    JobsOf(PortalId, Uuid),
+    JobsOf(PortalId, UserId),
     /// Every standing rule of a portal.
     Rules(PortalId),
     /// Every posting of a manager, in no order.
-    Postings(PortalId, Uuid),
+    Postings(PortalId, UserId),
     /// A bucket of the jobs of all portals that are not closed.
     OpenJobs(u8),
     /// Every portal that has standing rules.
@@ -187,15 +187,15 @@ fn jobs_pk(portal: &PortalId) -> String {
     format!("{portal}#L")
 }
 
-fn jobs_of_pk(portal: &PortalId, user: &Uuid) -> String {
+fn jobs_of_pk(portal: &PortalId, user: &UserId) -> String {
     format!("{portal}#L#{user}")
 }
 
-fn job_pk(portal: &PortalId, job: &Uuid) -> String {
+fn job_pk(portal: &PortalId, job: &JobId) -> String {
     format!("{portal}#J#{job}")
 }
 
-fn postings_pk(portal: &PortalId, manager: &Uuid) -> String {
+fn postings_pk(portal: &PortalId, manager: &UserId) -> String {
     format!("{portal}#M#{manager}")
 }
 
@@ -246,7 +246,7 @@ impl Key {
             Self::RulePortal(portal) => (RULE_PORTALS_PK.into(), portal.to_string()),
             Self::DueRule(due, portal, name) => (DUE_PK.into(), format!("{due}#{portal}#{name}")),
             Self::Posting(portal, manager, hash) => (postings_pk(portal, manager), format!("POST#{}", Hex(hash))),
-            Self::Idempotency(portal, user, key) => (format!("{portal}#K#{user}#{key}"), "IDEMPOTENCY".into()),
+            Self::Idempotency(portal, author, key) => (format!("{portal}#K#{author}#{key}"), "IDEMPOTENCY".into()),
         }
     }
 
@@ -263,7 +263,7 @@ impl Key {
         }
         if let Some(bucket) = pk.strip_prefix("O#") {
             let (portal, job) = sk.split_once('#')?;
-            let key = Self::OpenJob(PortalId::stored(portal), Uuid::try_parse(job).ok()?);
+            let key = Self::OpenJob(PortalId::stored(portal), job.parse().ok()?);
             return (key.encode().0 == pk && bucket.len() == 1).then_some(key);
         }
         if pk == RULE_PORTALS_PK {
@@ -282,7 +282,7 @@ impl Key {
             None => Self::decode_directory(portal, sk),
             Some(None) if rest == Some("L") => {
                 let job = sk.strip_prefix("JOB#")?;
-                Some(Self::Job(portal, Uuid::try_parse(job).ok()?))
+                Some(Self::Job(portal, job.parse().ok()?))
             }
             Some(Some(("C", id))) => {
                 let id: ContactId = number(id)?.try_into().ok()?;
@@ -294,7 +294,7 @@ impl Key {
                 }
             }
             Some(Some(("J", job))) => {
-                let job = Uuid::try_parse(job).ok()?;
+                let job = job.parse().ok()?;
                 let mut parts = sk.split('#');
                 match (parts.next()?, parts.next(), parts.next()) {
                     ("SHARD", Some(shard), None) => Some(Self::JobShard(portal, job, shard.parse().ok()?)),
@@ -306,15 +306,15 @@ impl Key {
             }
             Some(Some(("L", user))) => {
                 let job = sk.strip_prefix("JOB#")?;
-                Some(Self::JobEntry(portal, Uuid::try_parse(user).ok()?, Uuid::try_parse(job).ok()?))
+                Some(Self::JobEntry(portal, user.parse().ok()?, job.parse().ok()?))
             }
             Some(Some(("M", manager))) => {
                 let hash = sk.strip_prefix("POST#")?;
-                Some(Self::Posting(portal, Uuid::try_parse(manager).ok()?, hash_from_hex(hash)?))
+                Some(Self::Posting(portal, manager.parse().ok()?, hash_from_hex(hash)?))
             }
             Some(Some(("K", rest))) if sk == "IDEMPOTENCY" => {
-                let (user, key) = rest.split_once('#')?;
-                Some(Self::Idempotency(portal, Uuid::try_parse(user).ok()?, key.into()))
+                let (author, key) = rest.split_once('#')?;
+                Some(Self::Idempotency(portal, author.parse().ok()?, key.into()))
             }
             _ => None,
         }
@@ -327,8 +327,8 @@ impl Key {
         match sk.split_once('#')? {
             ("STAGE", id) => Some(Self::Stage(portal, i32::try_from(number(id)?).ok()?)),
             ("TYPE", id) => Some(Self::Type(portal, i32::try_from(number(id)?).ok()?)),
-            ("USER", id) => Some(Self::User(portal, Uuid::try_parse(id).ok()?)),
-            ("PASSWORD", id) => Some(Self::Password(portal, Uuid::try_parse(id).ok()?)),
+            ("USER", id) => Some(Self::User(portal, id.parse().ok()?)),
+            ("PASSWORD", id) => Some(Self::Password(portal, id.parse().ok()?)),
             ("TAG", tag) => Some(Self::Tag(portal, tag.into())),
             ("RULE", name) => Some(Self::Rule(portal, RuleName::stored(name))),
             ("TOKEN", hash) => Some(Self::TokenEntry(portal, hash_from_hex(hash)?)),
@@ -472,8 +472,16 @@ mod tests {
         (Moment::MIN.steps()..=Moment::MAX.steps()).prop_map(Moment::from_steps)
     }
 
-    fn uuid() -> impl Strategy<Value = Uuid> {
-        any::<u128>().prop_map(Uuid::from_u128)
+    fn user() -> impl Strategy<Value = UserId> {
+        any::<u128>().prop_map(UserId::from_u128)
+    }
+
+    fn job() -> impl Strategy<Value = JobId> {
+        any::<u128>().prop_map(JobId::from_u128)
+    }
+
+    fn author() -> impl Strategy<Value = Author> {
+        prop_oneof![4 => user().prop_map(Author::User), 1 => Just(Author::Operator)]
     }
 
     fn email() -> impl Strategy<Value = Email> {
@@ -490,23 +498,23 @@ mod tests {
             portal().prop_map(Key::Portal),
             (portal(), 0..=i32::MAX).prop_map(|(p, s)| Key::Stage(p, s)),
             (portal(), 0..=i32::MAX).prop_map(|(p, s)| Key::Type(p, s)),
-            (portal(), uuid()).prop_map(|(p, u)| Key::User(p, u)),
+            (portal(), user()).prop_map(|(p, u)| Key::User(p, u)),
             (portal(), ".{1,20}").prop_map(|(p, t)| Key::Tag(p, t)),
             (portal(), any::<TokenHash>()).prop_map(|(p, h)| Key::TokenEntry(p, h)),
             any::<TokenHash>().prop_map(Key::Token),
-            (portal(), uuid()).prop_map(|(p, u)| Key::Password(p, u)),
+            (portal(), user()).prop_map(|(p, u)| Key::Password(p, u)),
             (email(), portal()).prop_map(|(e, p)| Key::Address(e, p)),
             any::<AttemptsHash>().prop_map(Key::Attempts),
-            (portal(), uuid()).prop_map(|(p, j)| Key::Job(p, j)),
-            (portal(), uuid(), 0u16..64).prop_map(|(p, j, s)| Key::JobShard(p, j, s)),
-            (portal(), uuid(), 0u16..64, any::<u32>()).prop_map(|(p, j, s, n)| Key::Chunk(p, j, s, n)),
-            (portal(), uuid(), uuid()).prop_map(|(p, u, j)| Key::JobEntry(p, u, j)),
+            (portal(), job()).prop_map(|(p, j)| Key::Job(p, j)),
+            (portal(), job(), 0u16..64).prop_map(|(p, j, s)| Key::JobShard(p, j, s)),
+            (portal(), job(), 0u16..64, any::<u32>()).prop_map(|(p, j, s, n)| Key::Chunk(p, j, s, n)),
+            (portal(), user(), job()).prop_map(|(p, u, j)| Key::JobEntry(p, u, j)),
             (portal(), rule()).prop_map(|(p, r)| Key::Rule(p, r)),
-            (portal(), uuid()).prop_map(|(p, j)| Key::OpenJob(p, j)),
+            (portal(), job()).prop_map(|(p, j)| Key::OpenJob(p, j)),
             portal().prop_map(Key::RulePortal),
             (moment(), portal(), rule()).prop_map(|(m, p, r)| Key::DueRule(m, p, r)),
-            (portal(), uuid(), any::<PostingHash>()).prop_map(|(p, u, h)| Key::Posting(p, u, h)),
-            (portal(), uuid(), ".{1,20}").prop_map(|(p, u, k)| Key::Idempotency(p, u, k)),
+            (portal(), user(), any::<PostingHash>()).prop_map(|(p, u, h)| Key::Posting(p, u, h)),
+            (portal(), author(), ".{1,20}").prop_map(|(p, u, k)| Key::Idempotency(p, u, k)),
         ]
     }
 

@@ -15,13 +15,12 @@ use futures::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
 use models::access::{Access, Caller};
 use models::contact::ContactRecord;
 use models::filter::{Filter, IndexEntry};
-use models::id::{ContactId, PortalId};
+use models::id::{ContactId, PortalId, UserId};
 use models::limits::{MAX_PAGE, MAX_SHARDS};
 use models::listing::{Order, Rank, SortBy, Sought, posting_budget};
 use models::plan::Plan;
 use models::request::Page;
 use tokio::time::{Instant, timeout_at};
-use uuid::Uuid;
 
 use crate::client::Store;
 use crate::contacts::AccessState;
@@ -133,7 +132,7 @@ impl Listing<'_> {
     }
 
     /// In whose manager list all contacts of the list are, if there is someone.
-    fn manager(&self) -> Option<Uuid> {
+    fn manager(&self) -> Option<UserId> {
         // What is private is seen by its managers only.
         let own = self.sought.shared == Some(false) && !self.caller.is_admin;
         self.sought.responsible.or(own.then_some(self.caller.user))
@@ -241,8 +240,7 @@ impl Store {
                 false => None,
             };
             for id in &ids {
-                // Not taken out: one that is met twice is judged twice, and no record would mean that it is public.
-                let state = states.as_ref().map(|states| states.get(id).cloned().unwrap_or_default());
+                let state = states.as_ref().map(|states| states.of(*id).cloned()).transpose()?;
                 if state.as_ref().is_some_and(|state| !listing.admits(&state.access)) || met.contains(id) {
                     continue;
                 }
@@ -316,27 +314,29 @@ impl Store {
         listing: &Listing<'_>,
         ids: &[ContactId],
     ) -> Result<Vec<(Rank, (ContactRecord, AccessState))>, StoreError> {
-        let (mut states, records) = if ids.len() <= BESIDE_ACCESS {
+        let (states, records) = if ids.len() <= BESIDE_ACCESS {
             futures::try_join!(self.access_of(listing.portal, ids), self.contacts(listing.portal, ids))?
         } else {
             let states = self.access_of(listing.portal, ids).await?;
-            let own = states.iter().filter(|(_, state)| listing.admits(&state.access));
-            let own: Vec<ContactId> = own.map(|(id, _)| *id).collect();
+            let mut own = Vec::new();
+            for &id in ids {
+                if listing.admits(&states.of(id)?.access) {
+                    own.push(id);
+                }
+            }
             let records = self.contacts(listing.portal, &own).await?;
             (states, records)
         };
-        states.retain(|_, state| listing.admits(&state.access));
         let range = listing.plan.from..=listing.plan.to;
-        Ok(records
-            .into_iter()
-            .filter_map(|(id, record)| {
-                let entry = IndexEntry::from(&record);
-                let is_in = range.contains(&entry.created) && listing.filter.selects(&entry);
-                // A contact without an access record is in nobody's manager list.
-                let state = states.remove(&id).filter(|_| is_in)?;
-                Some((listing.order.rank(&entry), (record, state)))
-            })
-            .collect())
+        let mut found = Vec::new();
+        for (id, record) in records {
+            let entry = IndexEntry::from(&record);
+            let state = states.of(id)?;
+            if range.contains(&entry.created) && listing.filter.selects(&entry) && listing.admits(&state.access) {
+                found.push((listing.order.rank(&entry), (record, state.clone())));
+            }
+        }
+        Ok(found)
     }
 
     /// The contacts at these places, with the access that was read of them or else is read now; of `records` none is read
@@ -349,17 +349,23 @@ impl Store {
     ) -> Result<Vec<(ContactRecord, AccessState)>, StoreError> {
         let ids: Vec<ContactId> = places.iter().map(|(id, _)| *id).filter(|id| !records.contains_key(id)).collect();
         let unread: Vec<ContactId> = places.iter().filter(|(_, state)| state.is_none()).map(|(id, _)| *id).collect();
-        let (read, mut states) =
+        let (read, states) =
             futures::try_join!(self.contacts(listing.portal, &ids), self.access_of(listing.portal, &unread))?;
         records.extend(read);
-        Ok(places
-            .into_iter()
-            .filter_map(|(id, state)| {
-                let state = state.or_else(|| states.remove(&id)).unwrap_or_default();
-                // It may have been hidden since it was found.
-                listing.admits(&state.access).then_some((records.remove(&id)?, state))
-            })
-            .collect())
+        let mut shown = Vec::with_capacity(places.len());
+        for (id, state) in places {
+            let state = match state {
+                Some(state) => state,
+                None => states.of(id)?.clone(),
+            };
+            // A contact may have been removed, or hidden from the caller, since it was found.
+            if let Some(record) = records.remove(&id)
+                && listing.admits(&state.access)
+            {
+                shown.push((record, state));
+            }
+        }
+        Ok(shown)
     }
 
     /// Counts the whole list.
@@ -397,8 +403,13 @@ impl Store {
             if listing.asks_access() {
                 let ids: Vec<ContactId> = found.iter().map(|entry| entry.contact).collect();
                 let states = self.access_of(listing.portal, &ids).await?;
-                let public = AccessState::default();
-                found.retain(|entry| listing.admits(&states.get(&entry.contact).unwrap_or(&public).access));
+                let mut admitted = Vec::with_capacity(found.len());
+                for entry in found {
+                    if listing.admits(&states.of(entry.contact)?.access) {
+                        admitted.push(entry);
+                    }
+                }
+                found = admitted;
             }
             Ok(Some((found, more.then_some(rest))))
         })

@@ -12,9 +12,8 @@ use flate2::Compression;
 use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
 use models::access::Access;
-use models::id::{ContactId, PortalId};
+use models::id::{ContactId, PortalId, UserId};
 use sha2::{Digest as _, Sha256};
-use uuid::Uuid;
 
 use crate::batch::Write;
 use crate::client::{Part, Store};
@@ -32,13 +31,13 @@ const IDS: &str = "ids";
 /// What is to be posted: managers, each with the contacts that it is given.
 #[derive(Clone, Debug, Default)]
 pub struct Postings {
-    contacts: HashMap<Uuid, Vec<ContactId>>,
+    contacts: HashMap<UserId, Vec<ContactId>>,
 }
 
 impl Postings {
     /// Adds the managers that a contact gets which it did not have `before`: those it had are posted.
     pub fn add(&mut self, contact: ContactId, before: &Access, after: &Access) {
-        let had: HashSet<&Uuid> = before.managers.iter().collect();
+        let had: HashSet<&UserId> = before.managers.iter().collect();
         for manager in after.managers.iter().filter(|manager| !had.contains(manager)) {
             self.contacts.entry(*manager).or_default().push(contact);
         }
@@ -114,7 +113,7 @@ impl Store {
     pub async fn posted_to(
         &self,
         portal: &PortalId,
-        manager: Uuid,
+        manager: UserId,
         most: usize,
     ) -> Result<Option<Vec<ContactId>>, StoreError> {
         let range = Range::Postings(portal.clone(), manager);
@@ -167,8 +166,8 @@ mod tests {
 
     #[test]
     fn managers_that_a_contact_had_are_not_posted_again() {
-        let [a, b, c] = [1, 2, 3].map(Uuid::from_u128);
-        let access = |managers: &[Uuid]| Access { managers: managers.to_vec(), ..Access::default() };
+        let [a, b, c] = [1, 2, 3].map(UserId::from_u128);
+        let access = |managers: &[UserId]| Access { managers: managers.to_vec(), ..Access::UNRECORDED };
         let mut postings = Postings::default();
         postings.add(id(1), &access(&[a, b]), &access(&[b, a]));
         postings.add(id(1), &access(&[a, b]), &access(&[]));

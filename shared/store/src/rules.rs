@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use models::id::PortalId;
+use models::id::{PortalId, UserId};
 use models::job::Job;
 use models::moment::Moment;
 use models::rule::{Rule, RuleName};
@@ -41,7 +41,7 @@ pub struct RuleCount {
     pub of_portal: usize,
     /// Rules of one user.
     pub of_user: usize,
-    generation: Option<Uuid>,
+    generation: Option<[u8; 16]>,
 }
 
 /// A portal whose rules can be checked.
@@ -76,11 +76,11 @@ impl Store {
     }
 
     /// Counts the rules of a portal and of one of its users: 1 read unit, and 1 for each 4 KB of rules.
-    pub async fn count_rules(&self, portal: &PortalId, user: Uuid) -> Result<RuleCount, StoreError> {
+    pub async fn count_rules(&self, portal: &PortalId, user: UserId) -> Result<RuleCount, StoreError> {
         // Whoever adds a rule after this reading changes what was read.
         let listed = self.get(&Key::RulePortal(portal.clone())).await?;
         let has_generation = listed.filter(|item| item.contains_key(GENERATION));
-        let generation = has_generation.map(|item| items::uuid(&item, GENERATION)).transpose()?;
+        let generation = has_generation.map(|item| items::id(&item, GENERATION)).transpose()?;
         let mut count = RuleCount { of_portal: 0, of_user: 0, generation };
         let mut after = None;
         loop {
@@ -131,7 +131,7 @@ impl Store {
             item.insert(GENERATION.into(), items::b(*Uuid::now_v7().as_bytes()));
             writes.push(match counted.generation {
                 Some(seen) => {
-                    let seen = [(":seen", items::b(*seen.as_bytes()))];
+                    let seen = [(":seen", items::b(seen))];
                     self.transact_put(item, Some("generation = :seen"), seen)?
                 }
                 None => self.transact_put(item, Some("attribute_not_exists(generation)"), [])?,

@@ -13,14 +13,13 @@
 //! many passwords.
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use models::id::PortalId;
+use models::id::{PortalId, UserId};
 use models::limits::MAX_ACCOUNTS;
 use models::moment::Moment;
 use models::password::{PasswordHash, Salt};
 use models::portal::{Grant, User};
 use models::sign_in::{Account, Attempts, Candidates, Email, Locked};
 use sha2::{Digest as _, Sha256};
-use uuid::Uuid;
 
 use crate::batch::{Write, pauses};
 use crate::client::{Part, Store};
@@ -75,13 +74,13 @@ fn attempts(item: &Item) -> Result<Attempts, StoreError> {
     Ok(Attempts::made_at(times.into_iter().map(Moment::from_steps)))
 }
 
-pub(crate) fn address_item(email: &Email, portal: &PortalId, user: Uuid) -> Item {
+pub(crate) fn address_item(email: &Email, portal: &PortalId, user: UserId) -> Item {
     let mut item = items::keyed(&Key::Address(email.clone(), portal.clone()));
     item.insert(USER.into(), items::b(*user.as_bytes()));
     item
 }
 
-pub(crate) fn password_item(portal: &PortalId, user: Uuid, hash: &PasswordHash) -> Item {
+pub(crate) fn password_item(portal: &PortalId, user: UserId, hash: &PasswordHash) -> Item {
     let mut item = items::keyed(&Key::Password(portal.clone(), user));
     item.insert(HASH.into(), items::s(hash.as_str()));
     item
@@ -130,14 +129,14 @@ impl Store {
     }
 
     /// Gives a user a password in place of the one it had: 1 write unit. Tokens stay as they are.
-    pub async fn set_password(&self, portal: &PortalId, user: Uuid, hash: &PasswordHash) -> Result<(), StoreError> {
+    pub async fn set_password(&self, portal: &PortalId, user: UserId, hash: &PasswordHash) -> Result<(), StoreError> {
         self.put(password_item(portal, user, hash)).await
     }
 
     /// Reads the user of a portal whose e-mail address this is, in two round trips: 2 read units.
     pub async fn user_of_email(&self, portal: &PortalId, email: &Email) -> Result<Option<User>, StoreError> {
         let Some(entry) = self.get(&Key::Address(email.clone(), portal.clone())).await? else { return Ok(None) };
-        let item = self.get(&Key::User(portal.clone(), items::uuid(&entry, USER)?)).await?;
+        let item = self.get(&Key::User(portal.clone(), items::id(&entry, USER)?)).await?;
         let user = item.map(|mut item| directory::user(&mut item)).transpose()?;
         Ok(user.filter(|user| user.email.as_ref() == Some(email)))
     }
@@ -182,7 +181,7 @@ impl Store {
             }
         };
         let account = |item: &Item| match items::key_of(item)? {
-            Key::Address(_, portal) => Ok(Account { portal, user: items::uuid(item, USER)? }),
+            Key::Address(_, portal) => Ok(Account { portal, user: items::id(item, USER)? }),
             other => Err(StoreError::Corrupt(format!("{other:?} is no e-mail address"))),
         };
         items.iter().map(account).collect()
@@ -192,7 +191,7 @@ impl Store {
     /// many when there is none.
     async fn candidates(&self, email: &Email, mut accounts: Vec<Account>) -> Result<Candidates, StoreError> {
         if accounts.is_empty() {
-            accounts.push(Account { portal: PortalId::of_nobody(), user: Uuid::nil() });
+            accounts.push(Account { portal: PortalId::of_nobody(), user: UserId::NIL });
         }
         let keys: Vec<Key> = accounts
             .iter()

@@ -63,7 +63,7 @@ fn grant(item: &mut Item) -> Result<Grant, StoreError> {
         ),
         None => None,
     };
-    Ok(Grant { portal, user: items::uuid(item, "user")?, scopes: items::document(item, "scopes")?, expires })
+    Ok(Grant { portal, user: items::id(item, "user")?, scopes: items::document(item, "scopes")?, expires })
 }
 
 pub(crate) fn token_writes(hash: TokenHash, grant: &Grant) -> Result<[Write; 2], StoreError> {
@@ -126,7 +126,7 @@ mod tests {
         let token = "0123456789abcdef0123456789abcdef";
         let grant = Grant {
             portal: "acme".parse().unwrap(),
-            user: uuid::Uuid::nil(),
+            user: models::id::UserId::NIL,
             scopes: vec![models::portal::Scope::Read],
             expires: None,
         };

@@ -14,6 +14,7 @@ use proptest::option::weighted;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use proptest::test_runner::{Config, FileFailurePersistence, TestCaseError, TestRunner};
+use store::contacts::AccessState;
 use store::listing::{Listed, Listing};
 use tests::{World, WorldError};
 
@@ -135,8 +136,8 @@ async fn grown(world: &World, name: &str, case: &Case, beside: &[Beside]) -> Res
     // Whom an undo gave what is for other tests: here the access is as the table has it.
     let states = states(world, &portal, model.contacts.keys().copied()).await?;
     for contact in model.contacts.values_mut() {
-        let state = states.get(&contact.id).cloned().unwrap_or_default();
-        let user = |id: &uuid::Uuid| (0..USERS).find(|&user| user_id(user) == id.to_string());
+        let state = states.get(&contact.id).cloned().unwrap_or(AccessState::UNRECORDED);
+        let user = |id: &models::id::UserId| (0..USERS).find(|&user| user_id(user) == id.to_string());
         contact.access = Access {
             share: state.access.share.number(),
             managers: state.access.managers.iter().filter_map(user).collect(),

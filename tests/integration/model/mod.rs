@@ -190,9 +190,9 @@ async fn states(
     portal: &PortalId,
     contacts: impl Iterator<Item = i32>,
 ) -> Result<HashMap<i32, AccessState>, WorldError> {
-    let ids: Result<Vec<ContactId>, _> = contacts.map(|id| i64::from(id).try_into()).collect();
-    let states = world.store.access_of(portal, &ids?).await?;
-    Ok(states.into_iter().map(|(id, state)| (id.get(), state)).collect())
+    let ids: Vec<ContactId> = contacts.map(|id| i64::from(id).try_into()).collect::<Result<_, _>>()?;
+    let accesses = world.store.access_of(portal, &ids).await?;
+    ids.into_iter().map(|id| Ok((id.get(), accesses.of(id)?.clone()))).collect()
 }
 
 /// Learns the revisions that a load gave, to those contacts for which access was set and to no others.
@@ -215,7 +215,7 @@ async fn learn(
 async fn check_state(world: &World, portal: &PortalId, model: &Model) -> Result<(), WorldError> {
     let states = states(world, portal, model.contacts.keys().copied()).await?;
     for (&id, contact) in &model.contacts {
-        let state = states.get(&id).cloned().unwrap_or_default();
+        let state = states.get(&id).cloned().unwrap_or(AccessState::UNRECORDED);
         let managers: Vec<String> = contact.access.managers.iter().map(|&user| user_id(user)).collect();
         let found: Vec<String> = state.access.managers.iter().map(ToString::to_string).collect();
         same(

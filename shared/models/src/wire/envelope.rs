@@ -387,12 +387,12 @@ pub fn error(format: Format, error: &ErrorBody) -> Result<Vec<u8>, WireError> {
 mod tests {
     use std::collections::BTreeSet;
 
+    use crate::id::UserId;
     use proptest::collection::vec;
     use proptest::prelude::*;
     use quick_xml::Reader;
     use quick_xml::events::Event;
     use serde_json::{Value, json};
-    use uuid::Uuid;
 
     use super::*;
     use crate::access::ShareType;
@@ -413,7 +413,7 @@ mod tests {
     /// The contact that both documents show.
     fn documented() -> Contact {
         let mike = Employee {
-            id: Uuid::nil(),
+            id: UserId::NIL,
             display_name: "Mike Zanyatski".to_owned(),
             title: "Manager".to_owned(),
             avatar_small: "url to small avatar".to_owned(),
@@ -694,7 +694,7 @@ mod tests {
 
     fn employee() -> impl Strategy<Value = Employee> {
         (any::<u128>(), any::<[String; 4]>()).prop_map(|(id, [display_name, title, avatar_small, profile_url])| {
-            Employee { id: Uuid::from_u128(id), display_name, title, avatar_small, profile_url }
+            Employee { id: UserId::from_u128(id), display_name, title, avatar_small, profile_url }
         })
     }
 
