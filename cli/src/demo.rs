@@ -22,9 +22,9 @@ use jiff::tz::TimeZone;
 use models::access::{Access, ShareType};
 use models::contact::{Address, CommonData, ContactRecord, Employee, ListItem};
 use models::id::{ContactId, NotAContactId, NotAPortalId, UserId};
-use models::import::Line;
+use models::import::{Line, PortalLine};
 use models::moment::{Moment, NotAMoment};
-use models::portal::{Portal, User};
+use models::portal::User;
 use models::sign_in::NotAnEmail;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -170,7 +170,7 @@ pub(crate) fn lines() -> Result<Vec<Line>, DemoError> {
     let histories = histories(rows("orders", ORDERS)?);
 
     let mut lines =
-        vec![Line::Portal(Portal { id: PORTAL.parse()?, time_zone: time_zone.clone(), shards: 1, posted: false })];
+        vec![Line::Portal(PortalLine { id: PORTAL.parse()?, time_zone: Some(time_zone.clone()), shards: Some(1) })];
     for row in &employees {
         lines.push(Line::User(user(row)?, None));
     }
@@ -294,6 +294,9 @@ fn contact(
     Ok(ContactRecord {
         id,
         display_name: if is_company { company.clone() } else { text(&customer.contact_name) },
+        first_name: String::new(),
+        last_name: String::new(),
+        company_name: String::new(),
         created,
         create_by: Some(create_by),
         is_company,
@@ -421,7 +424,7 @@ mod tests {
             match line {
                 Line::Portal(portal) => {
                     portals += 1;
-                    assert_eq!((portal.id.as_str(), portal.shards), (PORTAL, 1));
+                    assert_eq!((portal.id.as_str(), portal.shards), (PORTAL, Some(1)));
                 }
                 Line::User(user, _) => assert!(users.insert(user.employee.id), "{}", user.employee.display_name),
                 Line::Stage(item) => assert!(stages.insert(item.id), "{}", item.title),

@@ -1,11 +1,11 @@
 //! `crm-access import`.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, IsTerminal as _, Write as _};
+use std::io::{self, BufRead, BufReader, IsTerminal as _, Read as _, Write as _};
 use std::path::Path;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use models::import::{Line, parse_line};
+use models::import::{Line, MAX_LINE_BYTES, parse_line};
 use store::import::{ImportError, Importer, Options, Summary};
 use store::{Store, StoreError};
 use uuid::Uuid;
@@ -65,29 +65,67 @@ pub(crate) async fn load_file(store: &Store, file: &Path, overwrite_access: bool
         if io::stderr().is_terminal() && bytes > 0 { ProgressBar::new(bytes) } else { ProgressBar::hidden() };
     progress.set_style(ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {elapsed} (eta {eta})")?);
 
+    let loaded = load(store, &name, reader, overwrite_access, &progress).await;
+    match &loaded {
+        Ok(_) => progress.finish_and_clear(),
+        Err(_) => progress.abandon(),
+    }
+    loaded
+}
+
+async fn load(
+    store: &Store,
+    name: &str,
+    mut reader: impl BufRead,
+    overwrite_access: bool,
+    progress: &ProgressBar,
+) -> Result<Loaded, CommandError> {
     let mut importer = Importer::new(store, options(overwrite_access));
     let mut lines = 0;
-    for (index, line) in reader.split(b'\n').enumerate() {
-        let number = index + 1;
-        match take(&mut importer, line, &progress).await {
-            Ok(taken) => lines += u64::from(taken),
-            Err(ImportError::Line(reason)) => {
-                progress.abandon();
-                let stopped = format!("{name}, line {number}: {reason}");
-                // What came before the bad line is loaded, as the message says.
-                return match importer.finish().await {
-                    Ok(_) => Err(format!("{stopped}. The {lines} lines before it were loaded").into()),
-                    Err(error) => Err(interrupted(&stopped, error)),
-                };
-            }
-            Err(ImportError::Store(error)) => {
-                progress.abandon();
-                return Err(interrupted(&format!("{name}, line {number}"), error));
-            }
+    let mut line = Vec::new();
+    for number in 1u64.. {
+        let read = next_line(&mut reader, &mut line);
+        if matches!(read, Ok(false)) {
+            break;
         }
+        progress.inc(line.len() as u64 + 1);
+        importer.at_line(number);
+        let (number, reason) = match take(&mut importer, read.map(|_| line.as_slice())).await {
+            Ok(taken) => {
+                lines += u64::from(taken);
+                continue;
+            }
+            Err(ImportError::Store(error)) => return Err(interrupted(&format!("{name}, line {number}"), error)),
+            Err(ImportError::Line(reason)) => (number, reason),
+            Err(ImportError::Late { number, reason }) => (number, reason),
+        };
+        let stopped = format!("{name}, line {number}: {reason}");
+        // The lines before the bad one are loaded, as the message says.
+        return match importer.finish().await {
+            Ok(_) => Err(format!("{stopped}. The {lines} lines before it were loaded").into()),
+            Err(ImportError::Store(error)) => Err(interrupted(&stopped, error)),
+            Err(also) => Err(format!("{stopped}. The lines before it were loaded, but {also}").into()),
+        };
     }
-    progress.finish_and_clear();
-    Ok(Loaded { lines, summary: importer.finish().await? })
+    match importer.finish().await {
+        Ok(summary) => Ok(Loaded { lines, summary }),
+        Err(ImportError::Store(error)) => Err(interrupted(&format!("{name}, at its end"), error)),
+        Err(error) => Err(format!("{name}, {error}. Its other lines were loaded").into()),
+    }
+}
+
+/// Reads a line without its end into `line`, which holds at most a few bytes more than a line may have. False at the end.
+fn next_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
+    // A byte order mark, a carriage return and a line feed do not count, and one byte more shows that a line is too long.
+    const MOST: u64 = MAX_LINE_BYTES as u64 + 6;
+    line.clear();
+    if reader.by_ref().take(MOST).read_until(b'\n', line)? == 0 {
+        return Ok(false);
+    }
+    if line.last() == Some(&b'\n') {
+        line.pop();
+    }
+    Ok(true)
 }
 
 /// An error of the table, after which it is open which of the last lines were loaded.
@@ -101,14 +139,12 @@ fn interrupted(where_it_stopped: &str, error: StoreError) -> CommandError {
 }
 
 /// Takes one line: whether it said something.
-async fn take(
-    importer: &mut Importer<'_>,
-    line: io::Result<Vec<u8>>,
-    progress: &ProgressBar,
-) -> Result<bool, ImportError> {
+async fn take(importer: &mut Importer<'_>, line: io::Result<&[u8]>) -> Result<bool, ImportError> {
     let line = line.map_err(|error| ImportError::Line(format!("the file cannot be read: {error}")))?;
-    progress.inc(line.len() as u64 + 1);
-    let text = std::str::from_utf8(&line).map_err(|_| ImportError::Line("the line is not UTF-8".into()))?;
+    if line.len() > MAX_LINE_BYTES + "\u{feff}\r".len() {
+        return Err(ImportError::Line(format!("the line is too long: a line has at most {MAX_LINE_BYTES} bytes")));
+    }
+    let text = std::str::from_utf8(line).map_err(|_| ImportError::Line("the line is not UTF-8".into()))?;
     // A byte order mark is what some editors begin a file with.
     let text = text.trim_start_matches('\u{feff}').trim();
     if text.is_empty() {
@@ -127,4 +163,63 @@ pub(crate) async fn load_lines(store: &Store, lines: Vec<Line>) -> Result<Loaded
         importer.push(line).await?;
     }
     Ok(Loaded { lines: count, summary: importer.finish().await? })
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+mod tests {
+    use std::io::Read;
+
+    use local::engine::{Engine, Storage};
+    use store::client::connect;
+
+    use super::*;
+
+    /// Counts the bytes that are read from it.
+    struct Counting<R>(R, u64);
+
+    impl<R: Read> Read for Counting<R> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let read = self.0.read(buffer)?;
+            self.1 += read as u64;
+            Ok(read)
+        }
+    }
+
+    const GIB: u64 = 1 << 30;
+
+    #[tokio::test]
+    async fn a_line_of_a_gibibyte_is_refused_by_its_number_before_it_is_read() {
+        let engine = Engine::start(&Storage::Memory, 0).await.unwrap();
+        let store = Store::new(connect(Some(&engine.endpoint()), None).await, "table");
+        store.ensure_table().await.unwrap();
+        let progress = ProgressBar::hidden();
+        let first = &b"\xef\xbb\xbf{\"portal\":{\"Id\":\"acme\"}}\r\n\r\n"[..];
+        let mut file = Counting(first.chain(io::repeat(b'a').take(GIB)), 0);
+        let error =
+            load(&store, "big.ndjson", BufReader::new(&mut file), false, &progress).await.unwrap_err().to_string();
+        let expected = format!(
+            "big.ndjson, line 3: the line is too long: a line has at most {MAX_LINE_BYTES} bytes. The 1 lines before it were \
+             loaded"
+        );
+        assert_eq!(error, expected);
+        assert!(file.1 < 2 * MAX_LINE_BYTES as u64, "{} bytes were read", file.1);
+        engine.stop().await.unwrap();
+    }
+
+    #[test]
+    fn a_line_takes_no_more_memory_than_the_longest_that_is_accepted() {
+        let mut reader = BufReader::new(io::repeat(b'a').take(GIB));
+        let mut line = Vec::new();
+        assert!(next_line(&mut reader, &mut line).unwrap());
+        assert!(line.len() > MAX_LINE_BYTES && line.capacity() < 4 * MAX_LINE_BYTES, "{}", line.capacity());
+        let longest = "a".repeat(MAX_LINE_BYTES);
+        let text = format!("\u{feff}{longest}\r\n{longest}");
+        let mut reader = text.as_bytes();
+        let mut lengths = Vec::new();
+        while next_line(&mut reader, &mut line).unwrap() {
+            lengths.push(line.len());
+        }
+        assert_eq!(lengths, [MAX_LINE_BYTES + 4, MAX_LINE_BYTES]);
+    }
 }

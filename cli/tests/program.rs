@@ -275,6 +275,13 @@ fn a_bad_line_stops_the_import_and_says_which() -> TestResult {
         ),
         ("{\"contact\":".to_owned(), "EOF"),
         ("contact".to_owned(), "expected value"),
+        (format!("[{}]", contact(3)), "write each of its values as a line of its own"),
+        (json!({"portal": {"Id": "acme", "TimeZone": "Etc/Unknown"}}).to_string(), "stands for no zone"),
+        (
+            json!({"contact": {"id": 3, "Created": "2020-12-08", "Tags": ["a\0"]}}).to_string(),
+            "control character U+0000",
+        ),
+        (format!("{{\"contact\":\"{}\"}}", "a".repeat(1 << 20)), "the line is too long"),
     ] {
         // The empty line is no line to be loaded, but it is counted where lines are numbered.
         let lines = [&portal, &contact(1), "", &contact(2), &bad, &contact(4)].join("\n");
@@ -547,6 +554,78 @@ fn the_demo_prints_calls_that_work_as_printed() -> TestResult {
     assert_eq!(server.put("2/access", administrator, &body)?.status, 200);
     assert_eq!(server.put("2/access", employee, &body)?.status, 404);
     assert_eq!(server.end("TERM")?, Some(0));
+    Ok(())
+}
+
+/// The portal of the demo, but its contacts: what `contacts` of an answer refer to.
+fn directory_of(contacts: &[Value], token: &str, administrator: &Value) -> String {
+    let mut found = std::collections::BTreeMap::new();
+    let member =
+        |value: &Value, names: [&str; 2]| names.iter().find_map(|name| value.get(*name)).cloned().unwrap_or_default();
+    let identity = |value: &Value| ["Id", "ID", "id"].iter().find_map(|name| value.get(*name)).map(Value::to_string);
+    for contact in contacts {
+        for (kind, names) in [("stage", ["ContactStatus", "contactStatus"]), ("type", ["ContactType", "contactType"])] {
+            let item = member(contact, names);
+            found.extend(identity(&item).map(|id| ((kind, id), item)));
+        }
+        let managers = member(contact, ["AccessList", "accessList"]);
+        let managers = managers.as_array().cloned().unwrap_or_default();
+        for user in managers.into_iter().chain([member(contact, ["CreateBy", "createBy"])]) {
+            found.extend(identity(&user).map(|id| (("user", id), user)));
+        }
+    }
+    let mut lines = vec![json!({"portal": {"Id": "again", "TimeZone": "UTC", "Shards": 2}})];
+    lines.extend(found.into_iter().map(|((kind, _), value)| json!({kind: value})));
+    lines.push(json!({"user": administrator}));
+    lines.push(json!({"token": {"Token": token, "UserId": administrator["Id"], "Scopes": ["read", "write"]}}));
+    lines.iter().map(|line| format!("{line}\n")).collect()
+}
+
+#[test]
+fn answers_of_the_service_load_as_they_are() -> TestResult {
+    const TOKEN: &str = "a-token-of-the-portal-that-is-loaded-again";
+    let demo = Server::start(&["--in-memory", "--demo"])?;
+    let is_token = |word: &&str| word.len() == 64 && word.bytes().all(|b| b.is_ascii_hexdigit());
+    let token = demo.printed.iter().find_map(|line| line.split(' ').find(is_token)).ok_or("no token")?.to_owned();
+    let folder = TempDir::new()?;
+    let answer = |server: &Server, token: &str, method: &str, path: &str| -> TestResult<Vec<Value>> {
+        let headers = [("Authorization", token), ("Content-Type", "application/json")];
+        let body = if method == "PUT" { r#"{"isPrivate":false}"# } else { "" };
+        let path = format!("/api/2.0/crm/contact/{path}");
+        let reply = request(server.port, method, &path, &headers, body)?;
+        assert_eq!(reply.status, 200, "{path}: {}", reply.body);
+        let value = reply.json()?;
+        let found = if value.is_array() { value } else { value["response"].clone() };
+        Ok(found.as_array().cloned().unwrap_or_else(|| vec![found]))
+    };
+    // The administrator makes some contacts private, so that the answers show access lists.
+    let managers = answer(&demo, &token, "GET", "1")?[0]["CreateBy"]["Id"].clone();
+    let body = json!({"contactid": [1, 2, 92], "isShared": false, "managerList": [managers]});
+    assert_eq!(demo.put("access", &token, &body)?.status, 200);
+    let administrator = json!({"Id": "0000000a-0000-0000-0000-000000000000", "DisplayName": "Loader", "IsAdmin": true});
+    for (method, path) in [
+        ("GET", "filter?count=1000&sortBy=id"),
+        ("GET", "filter.json?count=1000&sortBy=id"),
+        ("PUT", "filter/access?dryRun=true&count=1000"),
+    ] {
+        let before = answer(&demo, &token, method, path)?;
+        assert_eq!(before.len(), 182, "{path}");
+        let contacts: String =
+            before.iter().map(|contact| format!("{}\r\n\r\n", json!({"contact": contact}))).collect();
+        let file = folder.path().join("again.ndjson");
+        fs::write(&file, format!("\u{feff}{}{contacts}", directory_of(&before, TOKEN, &administrator)))?;
+        let again = Server::start(&["--in-memory", "--import", text(&file)?])?;
+        assert_eq!(answer(&again, TOKEN, method, path)?, before, "{path}");
+    }
+    // One contact in each of its shapes.
+    for path in ["1", "1.json", "92", "92.json"] {
+        let before = answer(&demo, &token, "GET", path)?;
+        let file = folder.path().join("one.ndjson");
+        let line = json!({"contact": before[0], "task": null});
+        fs::write(&file, format!("{}{line}\n", directory_of(&before, TOKEN, &administrator)))?;
+        let again = Server::start(&["--in-memory", "--import", text(&file)?])?;
+        assert_eq!(answer(&again, TOKEN, "GET", path)?, before, "{path}");
+    }
     Ok(())
 }
 

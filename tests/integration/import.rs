@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use models::access::{Author, ShareType};
 use models::id::UserId;
 use models::import::parse_line;
 use serde_json::{Value, json};
 use store::contacts::AccessRecord;
 use store::import::{ImportError, Importer, Options, Summary};
+use store::keys::{Key, PK, SK};
 use tests::World;
 use uuid::Uuid;
 
@@ -309,6 +311,68 @@ async fn shards_cannot_change_and_a_time_zone_can() {
     assert_eq!(selected(&world, &day).await, [1]);
     world.import(&lines([portal("acme", "UTC", 4)])).await.unwrap();
     assert_eq!(selected(&world, &day).await, [0; 0]);
+}
+
+#[tokio::test]
+async fn a_portal_line_changes_only_the_members_that_it_names() {
+    let world = World::new().await.unwrap();
+    let selects = async |line: Value| {
+        world.import(&lines([line])).await.unwrap();
+        let portal = world.store.portal(&id("acme")).await.unwrap().unwrap();
+        (portal.time_zone.iana_name().map(str::to_owned), portal.shards, portal.posted)
+    };
+    let zone = |name: &str, shards| (Some(name.to_owned()), shards, true);
+    assert_eq!(selects(json!({"portal": {"Id": "acme"}})).await, zone("UTC", 1));
+    assert_eq!(selects(json!({"portal": {"Id": "acme", "TimeZone": "Europe/Riga"}})).await, zone("Europe/Riga", 1));
+    assert_eq!(selects(json!({"portal": {"Id": "acme"}})).await, zone("Europe/Riga", 1));
+    assert_eq!(
+        selects(json!({"portal": {"id": "acme", "shards": 1.0, "timeZone": null}})).await,
+        zone("Europe/Riga", 1)
+    );
+    let other = json!({"portal": {"Id": "other", "Shards": 4}});
+    world.import(&lines([other.clone(), json!({"portal": {"Id": "other"}})])).await.unwrap();
+    let writes = world.trips.spent().writes;
+    world.import(&lines([json!({"portal": {"Id": "acme"}}), other, json!({"portal": {"Id": "acme"}})])).await.unwrap();
+    assert_eq!(world.trips.spent().writes, writes);
+    assert_eq!(world.store.portal(&id("other")).await.unwrap().unwrap().shards, 4);
+}
+
+#[tokio::test]
+async fn a_portal_in_a_zone_that_this_version_does_not_know_is_read_and_loaded_and_no_zone_is_guessed() {
+    let world = acme_with([contact(1, json!({}))]).await;
+    let (pk, sk) = Key::Portal(id("acme")).encode();
+    let zone = async |name: Option<&str>| {
+        let table = world.client.update_item().table_name(&world.table);
+        let request = table.key(PK, AttributeValue::S(pk.clone())).key(SK, AttributeValue::S(sk.clone()));
+        let request = match name {
+            Some(name) => request
+                .update_expression("SET time_zone = :zone")
+                .expression_attribute_values(":zone", AttributeValue::S(name.into())),
+            None => request,
+        };
+        let item = request.return_values(ReturnValue::AllNew).send().await.unwrap().attributes.unwrap();
+        item["time_zone"].as_s().unwrap().clone()
+    };
+    zone(Some("Mars/Olympus")).await;
+    assert_eq!(selected(&world, &json!({"fromDate": "2020-01-01T00:00:00Z"})).await, [1]);
+    let body = json!({"isPrivate": true, "fromDate": "2020-01-01"});
+    let reply = world.put("filter/access", ADA_TOKEN, &body).await.unwrap();
+    assert!(reply.status == 400 && reply.text.contains("the time zone of the portal is not known"), "{}", reply.text);
+    // A line that names no zone leaves the one that is stored.
+    world.import(&lines([json!({"portal": {"Id": "acme"}}), contact(2, json!({}))])).await.unwrap();
+    assert_eq!(zone(None).await, "Mars/Olympus");
+    world.import(&lines([json!({"portal": {"Id": "acme", "TimeZone": "Europe/Riga"}})])).await.unwrap();
+    assert_eq!(selected(&world, &json!({"fromDate": "2020-01-01"})).await.len(), 2);
+}
+
+#[tokio::test]
+async fn names_that_no_answer_shows_yet_are_kept() {
+    let members = json!({"FirstName": "Maria", "LastName": "Anders", "companyName": "Alfreds Futterkiste"});
+    let world = acme_with([contact(1, members)]).await;
+    let loaded = world.store.load(&id("acme"), &[contact_id(1)], []).await.unwrap();
+    let (record, _) = &loaded.contacts[&contact_id(1)];
+    let names = [&record.first_name, &record.last_name, &record.company_name];
+    assert_eq!(names, ["Maria", "Anders", "Alfreds Futterkiste"]);
 }
 
 #[tokio::test]

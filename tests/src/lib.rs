@@ -234,11 +234,12 @@ impl World {
     pub async fn import_as(&self, lines: &str, overwrite_access: bool) -> Result<Summary, WorldError> {
         let options = Options { overwrite_access, revision: Uuid::now_v7().into(), now: self.app.now() };
         let mut importer = Importer::new(&self.store, options);
-        for line in lines.lines().filter(|line| !line.trim().is_empty()) {
+        for (number, line) in (1..).zip(lines.lines()).filter(|(_, line)| !line.trim().is_empty()) {
             let line = parse_line(line, &importer.time_zone())?;
+            importer.at_line(number);
             importer.push(line).await.map_err(|error: ImportError| error.to_string())?;
         }
-        Ok(importer.finish().await?)
+        Ok(importer.finish().await.map_err(|error| error.to_string())?)
     }
 
     /// Makes any request of the service. An answer that the description of the API does not have is an error.

@@ -153,6 +153,15 @@ pub struct ContactRecord {
     /// Name that lists and filters show and search.
     #[serde(default)]
     pub display_name: String,
+    /// First name of a person, where it was loaded.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub first_name: String,
+    /// Last name of a person, where it was loaded.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub last_name: String,
+    /// Name of a company, or of a person's company, where it was loaded.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub company_name: String,
     /// When it was created.
     pub created: Moment,
     /// Who created it.

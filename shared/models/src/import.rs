@@ -3,15 +3,17 @@
 use crate::id::{ContactId, PortalId, UserId};
 use jiff::tz::TimeZone;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::access::{Access, ShareType};
 use crate::contact::{Address, CommonData, ContactRecord, Currency, CustomField, Employee, ListItem};
 use crate::fold::fold_tag;
+use crate::import_tree::Members;
 use crate::limits::{MAX_EMPLOYEE_BYTES, MAX_LIST_VALUES, MAX_SHARDS, MAX_TOKEN_CHARS, MIN_TOKEN_CHARS};
 use crate::moment::Moment;
 use crate::password::PasswordHash;
-use crate::portal::{Portal, Scope, User};
+use crate::portal::{Scope, User};
 use crate::request::checked_tag;
 use crate::sign_in::Email;
 
@@ -22,7 +24,7 @@ pub const MAX_LINE_BYTES: usize = 256 * 1024;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Line {
     /// The portal that the lines after it belong to.
-    Portal(Portal),
+    Portal(PortalLine),
     /// A user, and the hash of its password where the line gives one.
     User(User, Option<PasswordHash>),
     /// A stage.
@@ -35,6 +37,17 @@ pub enum Line {
     Token(TokenLine),
     /// A contact to be removed with all its items.
     DeleteContact(ContactId),
+}
+
+/// A portal, and the members that its line names. Members that the line does not name keep their value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PortalLine {
+    /// Identifier.
+    pub id: PortalId,
+    /// The zone in which dates without an offset are read; UTC for a new portal without one.
+    pub time_zone: Option<TimeZone>,
+    /// Number of partitions per tag and stage; 1 for a new portal without one.
+    pub shards: Option<u16>,
 }
 
 /// A token that is brought along.
@@ -59,67 +72,87 @@ pub fn parse_line(text: &str, zone: &TimeZone) -> Result<Line, String> {
     if text.len() > MAX_LINE_BYTES {
         return Err(format!("the line has {} bytes; at most {MAX_LINE_BYTES} are taken", text.len()));
     }
-    let raw: RawLine = serde_json::from_str(text).map_err(|fault| explain(text, &fault))?;
-    match raw {
-        RawLine::Portal(portal) => portal.read().map(Line::Portal),
-        RawLine::User(user) => user.read(),
-        RawLine::Stage(item) => list_item(item).map(Line::Stage),
-        RawLine::Type(item) => list_item(item).map(Line::Type),
-        RawLine::Contact(contact) => contact.read(zone),
-        RawLine::Token(token) => token.read(zone).map(Line::Token),
-        RawLine::Delete(RawDelete { contact }) => Ok(Line::DeleteContact(contact)),
+    let Members(mut members) = serde_json::from_str(text).map_err(|fault| explain(text, &fault))?;
+    if members.iter().any(|(name, _)| name == "response") {
+        return Err("the line is a whole answer: write each contact of its response as a line of its own, such as \
+                    {\"contact\":{…}}"
+            .into());
+    }
+    let (Some((kind, value)), None) = (members.pop(), members.pop()) else { return Err(ONE_KEY.to_owned()) };
+    match kind.as_str() {
+        "portal" => read::<RawPortal>(value)?.read().map(Line::Portal),
+        "user" => read::<RawUser>(value)?.read(),
+        "stage" => list_item(read(value)?).map(Line::Stage),
+        "type" => list_item(read(value)?).map(Line::Type),
+        "contact" => read::<Box<RawContact>>(value)?.read(zone),
+        "token" => read::<RawToken>(value)?.read(zone).map(Line::Token),
+        "delete" => read(value).map(|RawDelete { contact }| Line::DeleteContact(contact)),
+        other => Err(format!("{other:?} is no kind of line: {ONE_KEY}")),
     }
 }
 
-/// Says why a line is none, where the parser's own words would not help.
+const ONE_KEY: &str = "a line is a JSON object with one key: portal, user, stage, type, contact, token or delete";
+
+/// Reads what a line says, and names the member that is wrong.
+fn read<T: DeserializeOwned>(value: Value) -> Result<T, String> {
+    serde_path_to_error::deserialize(value).map_err(|fault| match fault.path().to_string().as_str() {
+        "." => fault.inner().to_string(),
+        path => format!("{path}: {}", fault.inner()),
+    })
+}
+
+/// Says why a text is no line, where the parser's own words would not help.
 fn explain(text: &str, fault: &serde_json::Error) -> String {
     // The parser counts lines within this one, which would be taken for the file's.
     let reason = fault.to_string().replace(" at line 1 column ", " at column ");
-    match serde_json::from_str(text) {
-        Ok(Value::Object(members)) if members.len() == 1 => reason,
-        Ok(_) => "a line is a JSON object with one key: portal, user, stage, type, contact, token or delete".to_owned(),
-        Err(_) if text.trim().is_empty() => "the line is empty".to_owned(),
-        Err(_) => format!("the line is not JSON: {reason}"),
+    match text.trim_start().chars().next() {
+        None => "the line is empty".to_owned(),
+        Some('[') => {
+            "the line is a JSON array: write each of its values as a line of its own, without the brackets and \
+                      commas, such as {\"contact\":{…}}"
+                .to_owned()
+        }
+        Some('{') if fault.is_eof() => {
+            format!("the line is not JSON: {reason}. Each object stands on one line, without line breaks in it")
+        }
+        Some('{') if fault.is_data() => reason,
+        _ if fault.is_data() => ONE_KEY.to_owned(),
+        _ => format!("the line is not JSON: {reason}"),
     }
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum RawLine {
-    Portal(RawPortal),
-    User(RawUser),
-    Stage(ListItem),
-    Type(ListItem),
-    Contact(Box<RawContact>),
-    Token(RawToken),
-    Delete(RawDelete),
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields, expecting = "an object with the members of a portal")]
 struct RawPortal {
+    #[serde(rename = "id")]
     id: PortalId,
     time_zone: Option<String>,
     shards: Option<u16>,
 }
 
 impl RawPortal {
-    fn read(self) -> Result<Portal, String> {
-        let name = self.time_zone.as_deref().unwrap_or("UTC");
-        let time_zone = TimeZone::get(name).map_err(|_| {
-            format!("TimeZone {name:?} is not in the IANA time zone database; an example is Europe/Riga")
-        })?;
-        let shards = self.shards.unwrap_or(1);
-        if !(1..=MAX_SHARDS).contains(&shards) {
+    fn read(self) -> Result<PortalLine, String> {
+        if self.shards.is_some_and(|shards| !(1..=MAX_SHARDS).contains(&shards)) {
             return Err(format!("Shards must be from 1 to {MAX_SHARDS}"));
         }
-        Ok(Portal { id: self.id, time_zone, shards, posted: false })
+        let time_zone = self.time_zone.as_deref().map(time_zone).transpose()?;
+        Ok(PortalLine { id: self.id, time_zone, shards: self.shards })
+    }
+}
+
+/// A zone of the IANA database, which the portal keeps by its name.
+fn time_zone(name: &str) -> Result<TimeZone, String> {
+    match TimeZone::get(name) {
+        Ok(zone) if zone.iana_name().is_some() => Ok(zone),
+        Ok(_) => Err(format!("TimeZone {name:?} stands for no zone; use one such as Europe/Riga or UTC")),
+        Err(_) => Err(format!("TimeZone {name:?} is not in the IANA time zone database; an example is Europe/Riga")),
     }
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields, expecting = "an object with the members of a user")]
 struct RawUser {
+    #[serde(rename = "id")]
     id: UserId,
     #[serde(default)]
     display_name: Option<String>,
@@ -191,6 +224,9 @@ struct RawContact {
     small_foto_url: Option<String>,
     medium_foto_url: Option<String>,
     display_name: Option<String>,
+    first_name: Option<String>,
+    last_name: Option<String>,
+    company_name: Option<String>,
     is_company: Option<bool>,
     access_list: Option<Vec<EmployeeRef>>,
     share_type: Option<ShareType>,
@@ -209,12 +245,15 @@ struct RawContact {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", expecting = "an object with the Id of a user")]
 struct EmployeeRef {
-    id: UserId,
+    #[serde(rename = "id")]
+    id: Option<UserId>,
 }
 
 #[derive(Deserialize)]
 #[serde(expecting = "an object with the id of a stage or type")]
 struct ListItemRef {
+    // An object of empty values is none.
+    #[serde(default)]
     id: i32,
 }
 
@@ -222,7 +261,10 @@ impl RawContact {
     fn read(self, zone: &TimeZone) -> Result<Line, String> {
         let created = self.created.ok_or("Created is required: when the contact was created")?;
         let created = Moment::parse(&created, zone).map_err(|fault| format!("Created {fault}"))?;
-        let access = Access::requested(false, self.access_list.into_iter().flatten().map(|employee| employee.id));
+        let managers = self.access_list.into_iter().flatten().enumerate();
+        let managers =
+            managers.map(|(i, employee)| employee.id.ok_or_else(|| format!("AccessList[{i}]: missing field `id`")));
+        let access = Access::requested(false, managers.collect::<Result<Vec<_>, _>>()?);
         let access = Access { share: self.share_type.unwrap_or(access.share), ..access };
         let limited = |field: &str, len: usize| {
             if len <= MAX_LIST_VALUES {
@@ -235,8 +277,11 @@ impl RawContact {
         let record = ContactRecord {
             id: self.id,
             display_name: self.display_name.unwrap_or_default(),
+            first_name: self.first_name.unwrap_or_default(),
+            last_name: self.last_name.unwrap_or_default(),
+            company_name: self.company_name.unwrap_or_default(),
             created,
-            create_by: self.create_by.map(|employee| employee.id),
+            create_by: self.create_by.and_then(|employee| employee.id),
             is_company: self.is_company.unwrap_or_default(),
             has_opportunity: self.has_opportunity.unwrap_or_default(),
             stage: reference("ContactStatus", self.contact_status)?,
@@ -271,6 +316,10 @@ fn tags(given: Vec<String>) -> Result<Vec<String>, String> {
     let mut tags = Vec::with_capacity(given.len());
     for (i, tag) in given.into_iter().enumerate() {
         checked_tag(&tag).map_err(|fault| format!("Tags[{i}] {fault}"))?;
+        // Neither XML nor a terminal can show them, and no caller can type them into a filter.
+        if let Some(control) = tag.trim().chars().find(|c| c.is_control()) {
+            return Err(format!("Tags[{i}] has the control character U+{:04X}; leave it out", u32::from(control)));
+        }
         if seen.insert(fold_tag(&tag)) {
             tags.push(tag.trim().to_owned());
         }
@@ -303,7 +352,7 @@ impl RawToken {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "an object with the id of a contact")]
+#[serde(rename_all = "PascalCase", deny_unknown_fields, expecting = "an object with the id of a contact")]
 struct RawDelete {
     contact: ContactId,
 }

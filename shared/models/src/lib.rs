@@ -11,6 +11,7 @@ pub mod fold;
 mod form;
 pub mod id;
 pub mod import;
+mod import_tree;
 pub mod invalid;
 pub mod job;
 pub mod job_view;

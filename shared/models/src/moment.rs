@@ -26,10 +26,20 @@ pub enum Edge {
 
 /// Why a text is no instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "must be a date such as 2020-12-08 or a date and time such as 2020-12-08T17:37:04Z, from the year 1 to the year 9999"
-)]
-pub struct NotAMoment;
+pub enum NotAMoment {
+    /// The text is no date and no date with a time.
+    #[error(
+        "must be a date such as 2020-12-08 or a date and time such as 2020-12-08T17:37:04Z, from the year 1 to the year \
+         9999"
+    )]
+    Malformed,
+    /// The text has no offset, and the zone in which it would be read is not known. To guess a zone could select other
+    /// contacts than the caller means.
+    #[error(
+        "must be a time with an offset, such as 2020-12-08T17:37:04Z, because the time zone of the portal is not known"
+    )]
+    UnknownZone,
+}
 
 const STEPS_PER_SECOND: i64 = 10_000_000;
 const NANOS_PER_STEP: i64 = 100;
@@ -160,11 +170,14 @@ fn with_colons(text: &str) -> Cow<'_, str> {
 }
 
 fn start_of_day(date: Date, zone: &TimeZone) -> Result<Timestamp, NotAMoment> {
+    if zone.is_unknown() {
+        return Err(NotAMoment::UnknownZone);
+    }
     // A day that starts in a gap of the clock starts after the gap.
     match date.to_zoned(zone.clone()).and_then(|zoned| zoned.start_of_day()) {
         Ok(start) => Ok(start.timestamp()),
         Err(_) if is_beyond_calendar(&date.to_string()) => Ok(Timestamp::MAX),
-        Err(_) => Err(NotAMoment),
+        Err(_) => Err(NotAMoment::Malformed),
     }
 }
 
@@ -172,7 +185,7 @@ fn parse_timestamp(text: &str, zone: &TimeZone) -> Result<Timestamp, NotAMoment>
     let starts_with_date = text.get(..DATE_BYTES).is_some_and(|date| parse_date(date).is_some());
     // A zone in brackets would be read over, and the wall clock taken for that of another zone.
     if !starts_with_date || text.contains('[') {
-        return Err(NotAMoment);
+        return Err(NotAMoment::Malformed);
     }
     let text = &*with_colons(text);
     if let Ok(timestamp) = text.parse::<Timestamp>() {
@@ -181,8 +194,11 @@ fn parse_timestamp(text: &str, zone: &TimeZone) -> Result<Timestamp, NotAMoment>
     if is_beyond_calendar(text) {
         return Ok(Timestamp::MAX);
     }
-    let wall: DateTime = text.parse().map_err(|_| NotAMoment)?;
-    Ok(wall.to_zoned(zone.clone()).map_err(|_| NotAMoment)?.timestamp())
+    if zone.is_unknown() {
+        return Err(NotAMoment::UnknownZone);
+    }
+    let wall: DateTime = text.parse().map_err(|_| NotAMoment::Malformed)?;
+    Ok(wall.to_zoned(zone.clone()).map_err(|_| NotAMoment::Malformed)?.timestamp())
 }
 
 impl fmt::Display for Moment {
@@ -249,6 +265,17 @@ mod tests {
     }
 
     #[test]
+    fn a_time_without_an_offset_needs_a_zone_that_is_known() {
+        let zone = TimeZone::unknown();
+        for text in ["2024-01-15", "2024-01-15T10:00:00"] {
+            assert_eq!(Moment::parse(text, &zone), Err(NotAMoment::UnknownZone), "{text}");
+            assert_eq!(Moment::parse_edge(text, Edge::To, &zone), Err(NotAMoment::UnknownZone), "{text}");
+        }
+        assert_eq!(Moment::parse("2024-01-15T10:00:00+02:00", &zone), "2024-01-15T08:00:00Z".parse());
+        assert_eq!(Moment::parse("yesterday", &zone), Err(NotAMoment::Malformed));
+    }
+
+    #[test]
     fn dates_mean_whole_days_of_the_portal() {
         check("2020-12-08", Edge::From, "Europe/Riga", "2020-12-07T22:00:00.0000000Z");
         check("2020-12-08", Edge::To, "Europe/Riga", "2020-12-08T21:59:59.9999999Z");
@@ -292,7 +319,7 @@ mod tests {
             "2020-12-08T17:37:04[Europe/Riga]",
         ] {
             for edge in [Edge::From, Edge::To] {
-                assert_eq!(Moment::parse_edge(text, edge, &TimeZone::UTC), Err(NotAMoment), "{text}");
+                assert_eq!(Moment::parse_edge(text, edge, &TimeZone::UTC), Err(NotAMoment::Malformed), "{text}");
             }
         }
     }
@@ -308,7 +335,7 @@ mod tests {
                 assert_eq!(Moment::parse_edge(text, edge, &TimeZone::UTC), Ok(Moment::MAX), "{text}");
             }
         }
-        assert_eq!(Moment::parse_edge("9999-12-31T25:00:00", Edge::To, &TimeZone::UTC), Err(NotAMoment));
+        assert_eq!(Moment::parse_edge("9999-12-31T25:00:00", Edge::To, &TimeZone::UTC), Err(NotAMoment::Malformed));
         assert_eq!(Moment::parse_edge("0001-01-01", Edge::From, &TimeZone::UTC).unwrap(), Moment::MIN);
     }
 

@@ -848,17 +848,6 @@ impl Fields {
     fn date(&mut self, name: &str, edge: Edge, zone: &TimeZone) -> Option<Moment> {
         match self.one(name, |_| None)? {
             Value::String(text) => match Moment::parse_edge(&text, edge, zone) {
-                Ok(_) if zone.is_unknown() && depends_on_zone(&text, edge) => {
-                    let given = shown(&text).into_owned();
-                    self.fault(
-                        name,
-                        format!(
-                            "must be a time with an offset, such as 2020-12-08T17:37:04Z, because the time zone of the \
-                             portal is not known; it is \"{given}\""
-                        ),
-                    );
-                    None
-                }
                 Ok(moment) => Some(moment),
                 Err(fault) => {
                     self.fault(name, format!("{fault}; it is \"{}\"", shown(&text)));
@@ -883,12 +872,6 @@ impl Fields {
         };
         finish(&of, &self.path, self.object.keys(), self.known, self.faults)
     }
-}
-
-/// Whether a date means another moment in another time zone.
-fn depends_on_zone(text: &str, edge: Edge) -> bool {
-    let elsewhere = TimeZone::fixed(jiff::tz::offset(1));
-    Moment::parse_edge(text, edge, &TimeZone::UTC).ok() != Moment::parse_edge(text, edge, &elsewhere).ok()
 }
 
 /// The whole number that a JSON number is: `5`, and `5.0` too, which to JSON is the same number.

@@ -24,6 +24,9 @@ fn shown(record: &Access, caller: Caller) -> Contact {
     let contact = ContactRecord {
         id: ContactId::MIN,
         display_name: String::new(),
+        first_name: String::new(),
+        last_name: String::new(),
+        company_name: String::new(),
         created: Moment::MIN,
         create_by: None,
         is_company: false,

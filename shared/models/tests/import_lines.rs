@@ -16,7 +16,8 @@ fn abridged(text: &str, chars: usize) -> String {
 fn shown(line: &Line) -> String {
     match line {
         Line::Portal(portal) => {
-            format!("portal {}, {}, {} shard(s)", portal.id, portal.time_zone.iana_name().unwrap_or("?"), portal.shards)
+            let zone = portal.time_zone.as_ref().map(|zone| zone.iana_name().unwrap_or("?"));
+            format!("portal {}, zone {zone:?}, shards {:?}", portal.id, portal.shards)
         }
         Line::User(user, password) => {
             let employee = &user.employee;
@@ -71,6 +72,10 @@ fn lines_are_read() {
         r#"{"portal":{"Id":"acme","Shards":"4"}}"#,
         r#"{"portal":{"Id":"acme","TimeZone":"Riga"}}"#,
         r#"{"portal":{"Id":"acme","TimeZone":""}}"#,
+        r#"{"portal":{"Id":"acme","TimeZone":"Etc/Unknown"}}"#,
+        r#"{"portal":{"id":"acme","timeZone":"europe/riga","shards":4.0}}"#,
+        r#"{"portal":{"ID":"acme","TimeZone":null,"Shards":null}}"#,
+        r#"{"portal":{"Id":"acme","Shards":4.5}}"#,
         r#"{"portal":{"Id":"Acme"}}"#,
         r#"{"portal":{"Id":"ac#me"}}"#,
         r#"{"portal":{"Id":""}}"#,
@@ -115,6 +120,25 @@ fn lines_are_read() {
         r#"{"contact":{"id":2147483648,"Created":"2024-01-15"}}"#,
         r#"{"contact":{"id":"7","Created":"2024-01-15"}}"#,
         r#"{"contact":{"ID":7,"Created":"2024-01-15"}}"#,
+        r#"{"contact":{"ID":7.0,"created":"2024-01-15","displayName":"Maria","Tags":null,"addresses":[null,{"street":null,"isPrimary":true}]}}"#,
+        r#"{"contact":{"id":7e0,"Created":"2024-01-15","ContactStatus":{"ID":3.0,"title":null},"createBy":{"ID":"9924256a-739c-462b-af15-e652a3b1b6eb","isAdmin":null}}}"#,
+        r#"{"contact":{"id":7,"Created":"2024-01-15","ContactStatus":{"id":null,"Title":null},"CreateBy":{"Id":null},"Currency":{"Symbol":null}}}"#,
+        r#"{"contact":{"id":7,"Created":"2024-01-15","AccessList":[{"Id":null}]}}"#,
+        r#"{"contact":{"id":7,"Created":"2024-01-15"},"task":null}"#,
+        r#"{"contact":{"id":7,"Created":"2024-01-15"},"task":{}}"#,
+        r#"{"contact":{"id":7,"ID":7,"Created":"2024-01-15"}}"#,
+        r#"{"contact":{"id":7,"Created":"2024-01-15","DisplayName":null,"displayName":"b"}}"#,
+        r#"{"contact":{"id":7.5,"Created":"2024-01-15"}}"#,
+        r#"{"contact":{"id":1e300,"Created":"2024-01-15"}}"#,
+        r#"{"contact":{"id":7,"Created":"2024-01-15","isPrivate":true,"isShared":false,"canEdit":true,"canDelete":1.5}}"#,
+        r#"{"contact":{"id":7,"Created":"2024-01-15","FirstName":"Maria","LastName":"Anders","companyName":"Alfreds","hasOpportunity":true}}"#,
+        r#"{"contact":{"id":7,"Created":"2024-01-15","Tags":["a\u0000b"]}}"#,
+        r#"{"contact":{"id":7,"Created":"2024-01-15","Tags":["ok","a\tb"]}}"#,
+        r#"{"contact":{"id":7,"Created":"2024-01-15","Tags":["\n trimmed \r\n"]}}"#,
+        r#"[{"contact":{"id":7,"Created":"2024-01-15"}}]"#,
+        "[",
+        "{",
+        r#"{"status":0,"response":[{"id":7}]}"#,
         // Deletions.
         r#"{"delete":{"contact":5}}"#,
         r#"{"delete":{"contact":0}}"#,

@@ -15,13 +15,16 @@ use crate::error::StoreError;
 use crate::items::{self, Item};
 use crate::keys::{Key, Range};
 
+/// The attribute of a portal's time zone, by its name.
+pub(crate) const TIME_ZONE: &str = "time_zone";
+
 /// The attribute of a portal whose accesses are all posted.
 const POSTED: &str = "posted";
 
 pub(crate) fn portal_item(portal: &Portal) -> Result<Item, StoreError> {
     let zone = portal.time_zone.iana_name().ok_or_else(|| StoreError::Corrupt("a time zone without a name".into()))?;
     let mut item = items::keyed(&Key::Portal(portal.id.clone()));
-    item.insert("time_zone".into(), items::s(zone));
+    item.insert(TIME_ZONE.into(), items::s(zone));
     item.insert("shards".into(), items::n(portal.shards));
     if portal.posted {
         item.insert(POSTED.into(), AttributeValue::Bool(true));
@@ -30,7 +33,7 @@ pub(crate) fn portal_item(portal: &Portal) -> Result<Item, StoreError> {
 }
 
 pub(crate) fn portal(id: PortalId, item: &Item) -> Result<Portal, StoreError> {
-    let zone = items::text(item, "time_zone")?;
+    let zone = items::text(item, TIME_ZONE)?;
     // A zone that an earlier version knew and this one does not must not take the portal out of service. Requests that
     // depend on the zone are refused.
     let time_zone = TimeZone::get(zone).unwrap_or_else(|error| {

@@ -5,14 +5,15 @@
 //! counters of tags and stages follow at the end; a mark on the portal says that they are owed, and the next load then
 //! counts anew.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
+use jiff::tz::TimeZone;
 use models::access::{Access, Author};
 use models::contact::{ContactRecord, ListItem};
 use models::fold::fold_tag;
 use models::id::{ContactId, PortalId, UserId};
-use models::import::{Line, TokenLine};
+use models::import::{Line, PortalLine, TokenLine};
 use models::job::JobId;
 use models::moment::Moment;
 use models::password::PasswordHash;
@@ -22,7 +23,7 @@ use models::sign_in::Email;
 use crate::batch::Write;
 use crate::client::Store;
 use crate::contacts::{AccessRecord, contact_item, tag_items};
-use crate::directory::{email, portal_item, user_item};
+use crate::directory::{TIME_ZONE, email, portal_item, user_item};
 use crate::error::StoreError;
 use crate::items::{self, Item, s};
 use crate::keys::{Key, Partition, Range};
@@ -52,6 +53,14 @@ pub enum ImportError {
     /// The line cannot be loaded; the text says why and what to do.
     #[error("{0}")]
     Line(String),
+    /// An earlier line, which waited for a later one, cannot be loaded.
+    #[error("line {number}: {reason}")]
+    Late {
+        /// The line's number, as [`Importer::at_line`] was told.
+        number: u64,
+        /// Why, and what to do.
+        reason: String,
+    },
     /// The table failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -94,10 +103,12 @@ impl Counter {
 #[derive(Debug)]
 struct Current {
     portal: Portal,
-    /// The users, each with the e-mail address it has so far.
+    /// The users, each with the e-mail address that it has after the lines so far.
     users: HashMap<UserId, Option<Email>>,
-    /// Whose the e-mail addresses are.
-    addresses: HashMap<Email, UserId>,
+    /// The users of each e-mail address after the lines so far: one, or more until a later line resolves that.
+    owners: HashMap<Email, BTreeSet<UserId>>,
+    /// Lines of users that wait, in their order, because an address has two users so far.
+    held: Vec<HeldUser>,
     stages: HashSet<i32>,
     types: HashSet<i32>,
     /// What the counters are to be changed by.
@@ -106,6 +117,17 @@ struct Current {
     marked: bool,
     /// Whether a load before this one did not end, so that the counters cannot be trusted.
     recount: bool,
+}
+
+/// A user's line that is not written yet.
+#[derive(Debug)]
+struct HeldUser {
+    /// The line's number, where the caller counts lines.
+    number: u64,
+    user: User,
+    password: Option<PasswordHash>,
+    /// The address that the user had before the line.
+    before: Option<Email>,
 }
 
 /// A contact that is to be loaded, with its item made.
@@ -128,6 +150,8 @@ pub struct Importer<'a> {
     pending: Vec<Pending>,
     pending_ids: HashSet<ContactId>,
     pending_writes: Vec<Write>,
+    /// Number of the line that is pushed.
+    number: u64,
     summary: Summary,
 }
 
@@ -141,13 +165,19 @@ impl<'a> Importer<'a> {
             pending: Vec::new(),
             pending_ids: HashSet::new(),
             pending_writes: Vec::new(),
+            number: 0,
             summary: Summary::default(),
         }
     }
 
     /// The zone in which a line's dates are meant.
-    pub fn time_zone(&self) -> jiff::tz::TimeZone {
-        self.current.as_ref().map_or(jiff::tz::TimeZone::UTC, |current| current.portal.time_zone.clone())
+    pub fn time_zone(&self) -> TimeZone {
+        self.current.as_ref().map_or(TimeZone::UTC, |current| current.portal.time_zone.clone())
+    }
+
+    /// Says which line is pushed next, for errors that a later line reveals.
+    pub fn at_line(&mut self, number: u64) {
+        self.number = number;
     }
 
     /// Takes one line. What it says may be written only with the lines after it or by [`Self::finish`].
@@ -164,7 +194,7 @@ impl<'a> Importer<'a> {
         match line {
             Line::Portal(_) => {}
             Line::User(user, password) => {
-                for write in current.user_writes(&user, password.as_ref())? {
+                for write in current.user_writes(self.number, user, password)? {
                     self.write(write).await?;
                 }
             }
@@ -208,45 +238,61 @@ impl<'a> Importer<'a> {
     }
 
     /// Writes what is still to be written. What was pushed is loaded when this has succeeded.
-    pub async fn finish(mut self) -> Result<Summary, StoreError> {
+    ///
+    /// # Errors
+    ///
+    /// [`ImportError::Late`] when a user's line still waits for another one; all other lines are loaded then.
+    pub async fn finish(mut self) -> Result<Summary, ImportError> {
         self.leave().await?;
         Ok(self.summary)
     }
 
-    async fn enter(&mut self, mut portal: Portal) -> Result<(), ImportError> {
-        let same = |current: &Current| Portal { posted: current.portal.posted, ..portal.clone() } == current.portal;
-        if self.current.as_ref().is_some_and(same) {
+    async fn enter(&mut self, line: PortalLine) -> Result<(), ImportError> {
+        let PortalLine { id, time_zone, shards } = line;
+        let says_nothing_new = |Current { portal, .. }: &Current| {
+            portal.id == id
+                && time_zone.as_ref().is_none_or(|zone| *zone == portal.time_zone)
+                && shards.is_none_or(|shards| shards == portal.shards)
+        };
+        if self.current.as_ref().is_some_and(says_nothing_new) {
             return Ok(());
         }
         self.leave().await?;
-        let id = portal.id.clone();
         let existing = self.store.get(&Key::Portal(id.clone())).await?;
         let recount = existing.as_ref().is_some_and(|item| item.contains_key(OWED));
-        // What an earlier program loaded is not posted, and never will be.
-        portal.posted = existing.is_none();
-        if let Some(item) = &existing {
-            let before = crate::directory::portal(id.clone(), item)?;
-            if before.shards != portal.shards {
-                return Err(ImportError::Line(format!(
-                    "portal {id} has {} shards, which its contacts are spread over; they cannot become {}",
-                    before.shards, portal.shards
-                )));
+        let portal = match &existing {
+            Some(item) => {
+                let before = crate::directory::portal(id.clone(), item)?;
+                if let Some(shards) = shards.filter(|shards| *shards != before.shards) {
+                    return Err(ImportError::Line(format!(
+                        "portal {id} has {} shards, which its contacts are spread over; they cannot become {shards}",
+                        before.shards
+                    )));
+                }
+                // Only a zone that the line names is written: the stored one may be one that this version does not know.
+                if let Some(name) = time_zone.as_ref().and_then(TimeZone::iana_name)
+                    && items::text(item, TIME_ZONE)? != name
+                {
+                    let names = HashMap::from([("#zone".to_owned(), TIME_ZONE.to_owned())]);
+                    let values = HashMap::from([(":zone".to_owned(), s(name))]);
+                    self.store.update(&Key::Portal(id.clone()), "SET #zone = :zone", names, values).await?;
+                }
+                Portal { time_zone: time_zone.unwrap_or(before.time_zone), ..before }
             }
-            portal.posted = before.posted;
-        }
-        let mut item = portal_item(&portal)?;
-        if recount {
-            item.insert(OWED.into(), s("true"));
-        }
-        if existing.as_ref() != Some(&item) {
-            self.store.put(item).await?;
-        }
+            None => {
+                let time_zone = time_zone.unwrap_or(TimeZone::UTC);
+                // A portal that this program loads first has every access posted.
+                let portal = Portal { id: id.clone(), time_zone, shards: shards.unwrap_or(1), posted: true };
+                self.store.put(portal_item(&portal)?).await?;
+                portal
+            }
+        };
         let (users, lists) = futures::try_join!(self.store.user_emails(&id), self.store.lists(&id))?;
-        let addresses = users.iter().filter_map(|(user, email)| Some((email.clone()?, *user))).collect();
         self.current = Some(Current {
             portal,
+            owners: owners(&users),
             users,
-            addresses,
+            held: Vec::new(),
             stages: lists.stages.into_keys().collect(),
             types: lists.types.into_keys().collect(),
             deltas: HashMap::new(),
@@ -380,10 +426,16 @@ impl<'a> Importer<'a> {
     }
 
     /// Writes all that is pending of the current portal, its counters last.
-    async fn leave(&mut self) -> Result<(), StoreError> {
+    async fn leave(&mut self) -> Result<(), ImportError> {
         self.flush_writes().await?;
         self.flush_contacts().await?;
         let Some(current) = self.current.take() else { return Ok(()) };
+        self.settle_counters(&current).await?;
+        current.check_addresses()
+    }
+
+    /// Brings the counters up to date and takes the mark away.
+    async fn settle_counters(&self, current: &Current) -> Result<(), StoreError> {
         let portal = &current.portal;
         if current.recount {
             self.store.recount(portal).await?;
@@ -405,31 +457,88 @@ impl<'a> Importer<'a> {
 /// The attribute of a portal whose counters are owed.
 const OWED: &str = "counters_owed";
 
-impl Current {
-    /// What a user's line writes. Nobody else may have its address: a sign-in would not know who is meant.
-    ///
-    /// The entry of an address that the user had before goes. One that an interrupted load leaves does no harm, because
-    /// a user's own item decides which address is its own.
-    fn user_writes(&mut self, user: &User, password: Option<&PasswordHash>) -> Result<Vec<Write>, ImportError> {
-        let (portal, id) = (&self.portal.id, user.employee.id);
-        if let Some(email) = &user.email
-            && let Some(other) = self.addresses.get(email).filter(|other| **other != id)
-        {
-            return Err(ImportError::Line(format!(
-                "Email {email} is that of user {other} of portal {portal}: give that user another one before this line"
-            )));
+/// The users of each address.
+fn owners(users: &HashMap<UserId, Option<Email>>) -> HashMap<Email, BTreeSet<UserId>> {
+    let mut owners: HashMap<Email, BTreeSet<UserId>> = HashMap::new();
+    for (user, email) in users {
+        if let Some(email) = email {
+            owners.entry(email.clone()).or_default().insert(*user);
         }
-        let mut writes = vec![Write::put(user_item(portal, user)?)];
+    }
+    owners
+}
+
+impl Current {
+    /// What a user's line writes. Two users of one address would leave a sign-in without a meaning, so such lines wait until
+    /// another line gives the address up: then two users may swap addresses in one file.
+    fn user_writes(
+        &mut self,
+        number: u64,
+        user: User,
+        password: Option<PasswordHash>,
+    ) -> Result<Vec<Write>, ImportError> {
+        let id = user.employee.id;
         let before = self.users.insert(id, user.email.clone()).flatten();
-        if let Some(gone) = before.filter(|before| user.email.as_ref() != Some(before)) {
-            self.addresses.remove(&gone);
+        if let Some(before) = &before
+            && let Some(owners) = self.owners.get_mut(before)
+        {
+            owners.remove(&id);
+        }
+        if let Some(email) = &user.email {
+            self.owners.entry(email.clone()).or_default().insert(id);
+        }
+        self.held.push(HeldUser { number, user, password, before });
+        if self.contested().is_some() {
+            return Ok(Vec::new());
+        }
+        let mut writes = Vec::new();
+        for held in std::mem::take(&mut self.held) {
+            writes.extend(self.writes_of(held)?);
+        }
+        Ok(writes)
+    }
+
+    /// An address that two users have after the lines so far. Only lines that wait can have caused that.
+    fn contested(&self) -> Option<(&HeldUser, &Email)> {
+        self.held.iter().find_map(|held| {
+            let email = held.user.email.as_ref()?;
+            self.owners.get(email).is_some_and(|owners| owners.len() > 1).then_some((held, email))
+        })
+    }
+
+    /// Why lines of users still wait at the end of their portal's lines.
+    fn check_addresses(&self) -> Result<(), ImportError> {
+        let Some((held, email)) = self.contested() else { return Ok(()) };
+        let id = held.user.employee.id;
+        let others = self.owners.get(email).into_iter().flatten().filter(|other| **other != id);
+        let others = others.map(UserId::to_string).collect::<Vec<_>>().join(", ");
+        let portal = &self.portal.id;
+        Err(ImportError::Late {
+            number: held.number,
+            reason: format!(
+                "Email {email} of user {id} is also that of user {others} of portal {portal}, and no line of this file \
+                 gives that user another one. The users' lines from this one on were not loaded"
+            ),
+        })
+    }
+
+    /// What is written for a user's line. The entry of the user's former address goes, unless it is another user's by now.
+    ///
+    /// An entry that an interrupted load leaves does no harm, because a user's own item decides which address it has.
+    fn writes_of(&self, HeldUser { user, password, before, .. }: HeldUser) -> Result<Vec<Write>, StoreError> {
+        let (portal, id) = (&self.portal.id, user.employee.id);
+        let mut writes = vec![Write::put(user_item(portal, &user)?)];
+        let is_free = |email: &Email| self.owners.get(email).is_none_or(BTreeSet::is_empty);
+        if let Some(gone) = before.filter(is_free) {
             writes.push(Write::delete(&Key::Address(gone, portal.clone())));
         }
         if let Some(email) = &user.email {
-            self.addresses.insert(email.clone(), id);
-            writes.push(Write::put(address_item(email, portal, id)));
+            // The last line of a user may name another address than this one, which is then not the user's.
+            if self.owners.get(email).is_some_and(|owners| owners.contains(&id)) {
+                writes.push(Write::put(address_item(email, portal, id)));
+            }
         }
-        writes.extend(password.map(|hash| Write::put(password_item(portal, id, hash))));
+        writes.extend(password.map(|hash| Write::put(password_item(portal, id, &hash))));
         Ok(writes)
     }
 

@@ -1,0 +1,143 @@
+//! The JSON of an import line, with every member in one spelling.
+//!
+//! The service writes contacts in several dialects (`ID`, `id`, `DisplayName`, `displayName`), and other programs write
+//! `1234.0` or `null`. This reader turns all of these into the one form that the line types are written in, at any depth:
+//! members begin with a capital letter, except `id`; a whole number is an integer; a member that is `null` is left out.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+
+/// Largest whole number up to which every whole number has an exact `f64`.
+const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
+
+/// The members of an object, each under its name as written. Members that are `null` are left out.
+#[derive(Debug)]
+pub(crate) struct Members(pub(crate) Vec<(String, Value)>);
+
+/// A value of a line; nothing for `null`.
+struct Tree(Option<Value>);
+
+/// The one spelling of a member's name.
+fn spelling(name: &str) -> String {
+    if name.eq_ignore_ascii_case("id") {
+        return "id".to_owned();
+    }
+    let mut spelling = name.to_owned();
+    if let Some(first) = spelling.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    spelling
+}
+
+/// Reads the members of an object, and rejects a member that comes twice, in one spelling or in two.
+fn members<'de, A: MapAccess<'de>>(
+    mut access: A,
+    mut member: impl FnMut(String, String, Value),
+) -> Result<(), A::Error> {
+    let mut written: HashMap<String, String> = HashMap::new();
+    while let Some(name) = access.next_key::<String>()? {
+        let one = spelling(&name);
+        let Tree(value) = access.next_value()?;
+        match written.insert(one.clone(), name.clone()) {
+            Some(before) if before == name => return Err(A::Error::custom(format!("{name:?} is given twice"))),
+            Some(before) => {
+                return Err(A::Error::custom(format!(
+                    "{before:?} and {name:?} are two spellings of one member; leave one out"
+                )));
+            }
+            None => {}
+        }
+        if let Some(value) = value {
+            member(name, one, value);
+        }
+    }
+    Ok(())
+}
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Line;
+
+        impl<'de> Visitor<'de> for Line {
+            type Value = Members;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, access: A) -> Result<Members, A::Error> {
+                let mut found = Vec::new();
+                members(access, |name, _, value| found.push((name, value)))?;
+                Ok(Members(found))
+            }
+        }
+
+        deserializer.deserialize_map(Line)
+    }
+}
+
+impl<'de> Deserialize<'de> for Tree {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TreeVisitor)
+    }
+}
+
+struct TreeVisitor;
+
+impl<'de> Visitor<'de> for TreeVisitor {
+    type Value = Tree;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Tree, E> {
+        Ok(Tree(None))
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Tree, E> {
+        Ok(Tree(Some(Value::Bool(value))))
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Tree, E> {
+        Ok(Tree(Some(value.into())))
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Tree, E> {
+        Ok(Tree(Some(value.into())))
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Tree, E> {
+        let is_whole = value.fract() == 0.0 && value.abs() <= MAX_EXACT;
+        #[expect(clippy::cast_possible_truncation, reason = "whole, and within the numbers that both types have")]
+        let number = if is_whole { Some(Number::from(value as i64)) } else { Number::from_f64(value) };
+        number.map(|number| Tree(Some(Value::Number(number)))).ok_or_else(|| E::custom("a number is not finite"))
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<Tree, E> {
+        Ok(Tree(Some(value.into())))
+    }
+
+    fn visit_string<E: Error>(self, value: String) -> Result<Tree, E> {
+        Ok(Tree(Some(value.into())))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Tree, A::Error> {
+        let mut values = Vec::new();
+        while let Some(Tree(value)) = access.next_element()? {
+            values.extend(value);
+        }
+        Ok(Tree(Some(Value::Array(values))))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, access: A) -> Result<Tree, A::Error> {
+        let mut map = Map::new();
+        members(access, |_, one, value| {
+            map.insert(one, value);
+        })?;
+        Ok(Tree(Some(Value::Object(map))))
+    }
+}
