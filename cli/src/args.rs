@@ -51,8 +51,8 @@ pub(crate) struct ServeArgs {
     /// Loads the Northwind sample and prints the tokens and passwords of an administrator and of an ordinary user
     #[arg(long)]
     pub(crate) demo: bool,
-    /// Lets pages of this origin, such as http://localhost:3000, call the service from a browser; may be given several
-    /// times
+    /// Lets pages of this origin, such as http://localhost:3000, call the service and sign users in from a browser; may be
+    /// given several times
     #[arg(long = "allow-origin", value_name = "ORIGIN", value_parser = origin)]
     pub(crate) allowed_origins: Vec<HeaderValue>,
     /// Works on this DynamoDB instead of the embedded engine
@@ -103,7 +103,7 @@ pub(crate) enum TokenCommand {
     Create(TokenCreateArgs),
     /// Lists a portal's tokens by their SHA-256
     List(TokenListArgs),
-    /// Revokes a token
+    /// Revokes a token, or all tokens of a user
     Revoke(TokenRevokeArgs),
 }
 
@@ -136,8 +136,16 @@ pub(crate) struct TokenListArgs {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct TokenRevokeArgs {
-    /// The token, or its SHA-256 as `token list` shows it
-    pub(crate) token: String,
+    /// The token, or its SHA-256 as `token list` shows it; - reads it from standard input, where no list of processes and
+    /// no history of a shell shows it
+    #[arg(required_unless_present = "user")]
+    pub(crate) token: Option<String>,
+    /// Revokes every token of this user instead, by UUID or e-mail address
+    #[arg(long, value_name = "UUID|EMAIL", requires = "portal", conflicts_with = "token")]
+    pub(crate) user: Option<UserName>,
+    /// The user's portal
+    #[arg(long, requires = "user")]
+    pub(crate) portal: Option<PortalId>,
     #[command(flatten)]
     pub(crate) table: TableArgs,
 }

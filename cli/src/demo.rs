@@ -218,6 +218,7 @@ fn user(row: &EmployeeRow) -> Result<User, DemoError> {
         },
         is_admin: id == ADMINISTRATOR,
         email: Some(email),
+        tokens_valid_from: None,
     })
 }
 
@@ -434,7 +435,7 @@ mod tests {
                     assert!(users.contains(&record.create_by.unwrap()), "{record:?}");
                     assert!(access.managers.iter().all(|manager| users.contains(manager)), "{access:?}");
                 }
-                Line::Token(_) | Line::DeleteContact(_) => panic!("the demo has none"),
+                Line::Token(_) | Line::DeleteContact(_) | Line::DeleteUser(_) => panic!("the demo has none"),
             }
         }
         assert_eq!((portals, users.len(), stages.len(), types.len()), (1, 9, 4, 5));

@@ -38,12 +38,17 @@ pub(crate) struct Loaded {
 
 impl std::fmt::Display for Loaded {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Summary { added, replaced, unchanged, deleted } = self.summary;
+        let Summary { added, replaced, unchanged, deleted, users_removed, users_unknown } = self.summary;
         write!(
             f,
             "{} lines loaded; contacts: {added} added, {replaced} replaced, {unchanged} unchanged, {deleted} deleted",
             self.lines
-        )
+        )?;
+        // Most files remove nobody, and then there is nothing to say of it.
+        if users_removed + users_unknown > 0 {
+            write!(f, "; users: {users_removed} removed, {users_unknown} not known")?;
+        }
+        Ok(())
     }
 }
 

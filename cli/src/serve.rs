@@ -59,7 +59,8 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), CommandError> {
     // After a restart of the only server nobody else is alive who could be at work.
     let abandoned = if table.is_sole_server() { Abandoned::All } else { Abandoned::Expired };
     let workers = Workers::start(&jobs, messages, abandoned).await;
-    let app = App::new(jobs, TOKEN_CACHE);
+    let origins = args.allowed_origins.iter().filter_map(|origin| origin.to_str().ok().map(ToOwned::to_owned));
+    let app = App::new(jobs, TOKEN_CACHE).with_allowed_origins(origins);
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let router = local::cors::allowing(local::router::router(&app), &args.allowed_origins);
     let service = router.into_make_service_with_connect_info::<std::net::SocketAddr>();
@@ -114,10 +115,11 @@ async fn show_demo(store: &Store, port: u16) -> Result<(), CommandError> {
     let portal = "northwind".parse()?;
     let expires = Some(now() + jiff::SignedDuration::from_hours(24 * DEMO_TOKEN_DAYS));
     let scopes = || vec![Scope::Read, Scope::Write];
-    let administrator = token::make(store, &portal, demo::ADMINISTRATOR, scopes(), expires).await?;
-    let employee = token::make(store, &portal, demo::EMPLOYEE, scopes(), expires).await?;
+    // A new password ends the tokens before it.
     let (administrator_name, administrator_password) = demo_password(store, &portal, demo::ADMINISTRATOR).await?;
     let (employee_name, employee_password) = demo_password(store, &portal, demo::EMPLOYEE).await?;
+    let administrator = token::make(store, &portal, demo::ADMINISTRATOR, scopes(), expires).await?;
+    let employee = token::make(store, &portal, demo::EMPLOYEE, scopes(), expires).await?;
     let (manager, base) = (demo::EMPLOYEE, format!("http://127.0.0.1:{port}/api/2.0/crm/contact"));
     let jobs = format!("http://127.0.0.1:{port}/api/2.0/crm/access/jobs");
     let curl = format!("curl -X PUT -H 'Authorization: {administrator}' -H 'Content-Type: application/json'");

@@ -1,16 +1,21 @@
 //! `crm-access token`.
 
-use std::io::{self, Write as _};
+use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
 
 use models::id::{PortalId, UserId};
+use models::limits::MAX_TOKEN_CHARS;
 use models::moment::{Edge, Moment};
 use models::portal::{Grant, Scope};
 use store::Store;
 use store::tokens::new_token;
 
 use crate::CommandError;
-use crate::args::{TokenCommand, TokenCreateArgs, TokenListArgs, TokenRevokeArgs};
-use crate::table::Table;
+use crate::args::{TokenCommand, TokenCreateArgs, TokenListArgs, TokenRevokeArgs, UserName};
+use crate::table::{Table, now};
+use crate::user::find;
+
+/// Bytes of a line with a token: the token, and what a shell may put around it.
+const MAX_TOKEN_LINE_BYTES: u64 = 2 * MAX_TOKEN_CHARS as u64;
 
 pub(crate) async fn run(command: TokenCommand) -> Result<(), CommandError> {
     match command {
@@ -28,11 +33,11 @@ pub(crate) async fn make(
     scopes: Vec<Scope>,
     expires: Option<Moment>,
 ) -> Result<String, CommandError> {
-    if store.users(portal, [user]).await?.is_empty() {
-        return Err(format!("portal {portal} has no user {user}; load it with `crm-access import` first").into());
-    }
-    let token = new_token()?;
-    store.add_token(&token, &Grant { portal: portal.clone(), user, scopes, expires }).await?;
+    let known = store.user(portal, user).await?;
+    let known =
+        known.ok_or_else(|| format!("portal {portal} has no user {user}; load it with `crm-access import` first"))?;
+    let (token, valid_from) = (new_token()?, known.tokens_valid_from);
+    store.add_token(&token, &Grant { portal: portal.clone(), user, scopes, expires, valid_from }).await?;
     Ok(token)
 }
 
@@ -50,22 +55,72 @@ async fn create(args: TokenCreateArgs) -> Result<(), CommandError> {
 
 async fn list(args: TokenListArgs) -> Result<(), CommandError> {
     let table = Table::of_command(&args.table).await?;
+    let tokens = table.store.tokens(&args.portal).await?;
+    let users = table.store.users(&args.portal, tokens.iter().map(|token| token.grant.user)).await?;
     let mut out = io::stdout().lock();
-    for token in table.store.tokens(&args.portal).await? {
+    for token in tokens {
         let scopes: Vec<&str> = token.grant.scopes.iter().map(|scope| scope.name()).collect();
-        let expires = token.grant.expires.map_or_else(|| "never".into(), |expires| expires.timestamp().to_string());
-        writeln!(out, "{}  {}  {:10}  expires {expires}", token.hash, token.grant.user, scopes.join(","))?;
+        let counts = users.get(&token.grant.user).is_some_and(|user| user.honours(&token.grant));
+        let end = match token.grant.expires {
+            _ if !counts => "revoked".into(),
+            Some(expires) => format!("expires {}", expires.timestamp()),
+            None => "expires never".into(),
+        };
+        writeln!(out, "{}  {}  {:10}  {end}", token.hash, token.grant.user, scopes.join(","))?;
     }
     drop(out);
     table.close().await
 }
 
 async fn revoke(args: TokenRevokeArgs) -> Result<(), CommandError> {
+    // Nobody types into a table that is held open.
+    let revoked = match (args.token.as_deref(), args.user, args.portal) {
+        (Some("-"), ..) => Revoked::One(read_token()?),
+        (Some(token), ..) => Revoked::One(token.to_owned()),
+        (None, Some(user), Some(portal)) => Revoked::AllOf(portal, user),
+        // The command line asks for one or the other.
+        (None, ..) => return Err("name a token, or a user with --portal and --user".into()),
+    };
     let table = Table::of_command(&args.table).await?;
-    let revoked = table.store.revoke_token(&args.token).await?;
-    if revoked {
-        writeln!(io::stdout(), "revoked")?;
-    }
+    let done = revoked.revoke(&table.store).await;
     table.close().await?;
-    if revoked { Ok(()) } else { Err("there is no such token; `crm-access token list` shows those of a portal".into()) }
+    Ok(writeln!(io::stdout(), "{}", done?)?)
+}
+
+/// What is revoked.
+enum Revoked {
+    One(String),
+    AllOf(PortalId, UserName),
+}
+
+impl Revoked {
+    /// Revokes it, and says what was done.
+    async fn revoke(self, store: &Store) -> Result<String, CommandError> {
+        match self {
+            Self::One(token) => match store.revoke_token(&token).await? {
+                true => Ok("revoked".into()),
+                false => Err("there is no such token; `crm-access token list` shows those of a portal".into()),
+            },
+            Self::AllOf(portal, name) => {
+                let user = find(store, &portal, &name).await?;
+                match store.end_tokens(&portal, user.employee.id, now()).await? {
+                    Some(_) => Ok(format!("every token of user {name} is revoked")),
+                    None => Err(format!("user {name} was removed meanwhile, and its tokens with it").into()),
+                }
+            }
+        }
+    }
+}
+
+/// The token on the first line of standard input.
+fn read_token() -> Result<String, CommandError> {
+    if io::stdin().is_terminal() {
+        return Ok(rpassword::prompt_password("Token: ")?.trim().to_owned());
+    }
+    let mut line = String::new();
+    io::stdin().lock().take(MAX_TOKEN_LINE_BYTES).read_line(&mut line)?;
+    match line.trim() {
+        "" => Err("standard input holds no token".into()),
+        token => Ok(token.to_owned()),
+    }
 }

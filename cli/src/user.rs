@@ -12,7 +12,7 @@ use store::sign_in::new_salt;
 
 use crate::CommandError;
 use crate::args::{UserCommand, UserName, UserPasswordArgs};
-use crate::table::Table;
+use crate::table::{Table, now};
 
 pub(crate) async fn run(command: UserCommand) -> Result<(), CommandError> {
     match command {
@@ -32,7 +32,7 @@ async fn password(args: UserPasswordArgs) -> Result<(), CommandError> {
     let table = Table::of_command(&args.table).await?;
     let set = set_password(&table.store, &args.portal, &args.user, &hash).await;
     table.close().await?;
-    writeln!(io::stdout(), "{} signs in with the new password; tokens stay as they are", set?)?;
+    writeln!(io::stdout(), "{} signs in with the new password; every token the user had is revoked", set?)?;
     Ok(())
 }
 
@@ -43,17 +43,23 @@ pub(crate) async fn set_password(
     name: &UserName,
     hash: &PasswordHash,
 ) -> Result<Email, CommandError> {
-    let user = match name {
-        UserName::Id(id) => store.users(portal, [*id]).await?.remove(id),
-        UserName::Email(email) => store.user_of_email(portal, email).await?,
-    };
-    let User { employee, email, .. } =
-        user.ok_or_else(|| format!("portal {portal} has no user {name}; load it with `crm-access import` first"))?;
+    let User { employee, email, .. } = find(store, portal, name).await?;
     let email = email.ok_or_else(|| {
         format!("user {name} has no e-mail address to sign in with; load it with one, by `crm-access import`, first")
     })?;
-    store.set_password(portal, employee.id, hash).await?;
-    Ok(email)
+    match store.set_password(portal, employee.id, hash, now()).await? {
+        Some(_) => Ok(email),
+        None => Err(format!("user {name} was removed meanwhile").into()),
+    }
+}
+
+/// The user of a portal that an operator names.
+pub(crate) async fn find(store: &Store, portal: &PortalId, name: &UserName) -> Result<User, CommandError> {
+    let user = match name {
+        UserName::Id(id) => store.user(portal, *id).await?,
+        UserName::Email(email) => store.user_of_email(portal, email).await?,
+    };
+    user.ok_or_else(|| format!("portal {portal} has no user {name}; load it with `crm-access import` first").into())
 }
 
 /// Asks for a password twice, unseen, or reads one line where nobody can be asked.

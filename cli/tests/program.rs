@@ -1,5 +1,6 @@
 //! The program as its users see it: processes, their output and exit codes, HTTP over a real socket.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -346,6 +347,126 @@ fn a_token_works_at_once_and_is_refused_at_once() -> TestResult {
     Ok(())
 }
 
+/// Who a token stands for, as the running server answers.
+fn me(server: &Server, token: &str) -> TestResult<u16> {
+    Ok(request(server.port, "GET", "/api/2.0/people/@self", &[("Authorization", token)], "")?.status)
+}
+
+#[test]
+fn tokens_are_revoked_without_being_named_on_the_command_line() -> TestResult {
+    let (folder, data) = folder()?;
+    let file = with_email(&folder, &json!({}))?;
+    let server = Server::start(&["--data-dir", text(&data)?, "--import", DOCUMENTS, "--import", text(&file)?])?;
+    let table = ["--data-dir", text(&data)?];
+    let create = || {
+        let args = ["token", "create", "--portal", "acme", "--user", MIKE, "--scope", "write"];
+        TestResult::Ok(succeed(&[&args[..], &table[..]].concat())?.trim().to_owned())
+    };
+    let revoke = [&["token", "revoke", "-"][..], &table[..]].concat();
+    let token = create()?;
+    assert_eq!(me(&server, &token)?, 200, "write implies read");
+    let output = run_with(&revoke, format!("{token}\n").as_bytes())?;
+    assert_eq!((stdout(&output).as_str(), stderr(&output).as_str()), ("revoked\n", ""));
+    assert_eq!(me(&server, &token)?, 401);
+    assert_eq!(run_with(&revoke, b"\n")?.status.code(), Some(1));
+
+    for user in [MIKE, "Mike@Example.com"] {
+        let (one, other) = (create()?, create()?);
+        let args = [&["token", "revoke", "--portal", "acme", "--user", user][..], &table[..]].concat();
+        assert!(succeed(&args)?.contains("every token of user"), "{user}");
+        for token in [&one, &other, ADMIN] {
+            assert_eq!(me(&server, token)?, 401, "{user}");
+        }
+        assert_eq!(me(&server, &create()?)?, 200, "{user}");
+    }
+    let listed = succeed(&[&["token", "list", "--portal", "acme"][..], &table[..]].concat())?;
+    assert_eq!(listed.lines().filter(|line| line.ends_with("  revoked")).count(), 6, "{listed}");
+
+    // A new password ends them too, and so does the token itself.
+    let token = create()?;
+    let args = [&["user", "password", "--portal", "acme", "--user", MIKE][..], &table[..]].concat();
+    assert!(run_with(&args, b"open sesame\n")?.status.success());
+    assert_eq!(me(&server, &token)?, 401);
+    let token = create()?;
+    let headers = [("Authorization", &*token)];
+    assert_eq!(request(server.port, "DELETE", "/api/2.0/authentication", &headers, "")?.status, 204);
+    assert_eq!(me(&server, &token)?, 401);
+    Ok(())
+}
+
+/// Kilobytes that the kernel says of a process: `VmRSS` now, `VmHWM` at most so far.
+fn kilobytes(pid: u32, what: &str) -> TestResult<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(what)?.strip_prefix(':'));
+    Ok(line.and_then(|line| line.split_whitespace().next()).ok_or("no such line")?.parse()?)
+}
+
+/// Tries to sign in as each of these users at once: how many answers had each status.
+fn sign_in_at_once(port: u16, users: &[String]) -> TestResult<BTreeMap<u16, usize>> {
+    let attempt = |user: &String| {
+        let body = json!({"userName": user, "password": "not the password"}).to_string();
+        let reply = request(port, "POST", "/api/2.0/authentication", &[("Content-Type", "application/json")], &body)?;
+        assert!(reply.status != 503 || reply.header("retry-after").is_some(), "{reply:?}");
+        TestResult::Ok(reply.status)
+    };
+    let mut statuses = BTreeMap::new();
+    thread::scope(|scope| {
+        let attempts: Vec<_> = users.iter().map(|user| scope.spawn(move || attempt(user))).collect();
+        for attempt in attempts {
+            *statuses.entry(attempt.join().map_err(|_| "an attempt panicked")??).or_default() += 1;
+        }
+        TestResult::Ok(statuses)
+    })
+}
+
+/// Sign-ins that are tried at once.
+const AT_ONCE: usize = 150;
+
+#[test]
+#[cfg(target_os = "linux")]
+fn memory_stays_bounded_however_many_sign_in_at_once() -> TestResult {
+    let (folder, _) = folder()?;
+    let hash = run_with(&["user", "hash"], b"open sesame\n")?;
+    let hash = stdout(&hash).trim().to_owned();
+    // What RFC 9106 recommends where memory is short, and other services therefore have.
+    let dear = "$argon2id$v=19$m=65536,t=3,p=4$c2FsdHNhbHRzYWx0$aGFzaGhhc2hoYXNoaGFzaGhhc2hoYXNoaGFzaGhhc2g";
+    let user = |number: usize, name: &str, hash: &str| {
+        let id = uuid::Uuid::now_v7();
+        json!({"user": {"Id": id, "Email": format!("{name}{number}@example.com"), "PasswordHash": hash}})
+    };
+    let mut lines = vec![json!({"portal": {"Id": "acme"}})];
+    lines.extend((0..AT_ONCE).map(|number| user(number, "user", &hash)));
+    lines.extend((0..AT_ONCE).map(|number| user(number, "dear", dear)));
+    let file = folder.path().join("users.ndjson");
+    fs::write(&file, lines.iter().map(|line| format!("{line}\n")).collect::<String>())?;
+    let server = Server::start(&["--in-memory", "--import", text(&file)?])?;
+    let at_rest = kilobytes(server.pid, "VmRSS")?;
+
+    let users = |round: usize, name: &str| -> Vec<String> {
+        (0..AT_ONCE)
+            .map(|number| format!("{name}{}@example.com", number + round * usize::from(name == "nobody")))
+            .collect()
+    };
+    for (names, most_kilobytes) in [(&["user", "nobody"][..], 60_000), (&["dear"], 64 * 1024 + 30_000)] {
+        for round in 0..3 {
+            for name in names {
+                let statuses = sign_in_at_once(server.port, &users(round * AT_ONCE, name))?;
+                assert_eq!(statuses.values().sum::<usize>(), AT_ONCE);
+                assert!(statuses.keys().all(|status| [401, 429, 503].contains(status)), "{statuses:?}");
+                eprintln!("{name}: {statuses:?}");
+            }
+        }
+        let more = kilobytes(server.pid, "VmHWM")?.saturating_sub(at_rest);
+        eprintln!("{names:?}: at most {more} kB over {at_rest} kB");
+        assert!(more <= most_kilobytes, "{names:?}: {more} kB more than the {at_rest} kB at rest");
+    }
+    // A hash that takes all of the memory gives it back.
+    let more = kilobytes(server.pid, "VmRSS")?.saturating_sub(at_rest);
+    eprintln!("afterwards: {more} kB");
+    assert!(more <= 60_000, "{more} kB more than the {at_rest} kB at rest");
+    Ok(())
+}
+
 #[test]
 fn a_token_is_made_only_for_a_user_of_a_portal() -> TestResult {
     let (_folder, data) = folder()?;
@@ -392,7 +513,10 @@ fn a_password_is_read_from_standard_input_and_never_shown() -> TestResult {
         let args = ["user", "password", "--portal", "acme", "--user", user, "--data-dir", text(&data)?];
         let output = run_with(&args, input.as_bytes())?;
         assert!(output.status.success(), "{user}: {}", stderr(&output));
-        assert_eq!(stdout(&output), "mike@example.com signs in with the new password; tokens stay as they are\n");
+        assert_eq!(
+            stdout(&output),
+            "mike@example.com signs in with the new password; every token the user had is revoked\n"
+        );
         assert_eq!(stderr(&output), "");
     }
     Ok(())
@@ -637,6 +761,10 @@ fn wrong_arguments_are_explained() -> TestResult {
         &["import"],
         &["token", "create", "--portal", "acme", "--user", "mike", "--scope", "write"],
         &["token", "create", "--portal", "acme", "--user", MIKE, "--scope", "delete"],
+        &["token", "revoke"],
+        &["token", "revoke", "--user", MIKE],
+        &["token", "revoke", "--portal", "acme"],
+        &["token", "revoke", "--portal", "acme", "--user", MIKE, "-"],
         &["token", "create", "--portal", "ACME!", "--user", MIKE, "--scope", "write"],
         &["user", "password", "--portal", "acme", "--user", "mike"],
         &["user", "password", "--portal", "acme", "--user", MIKE, "open sesame"],

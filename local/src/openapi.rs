@@ -145,7 +145,7 @@ fn operation(row: &Operation, endpoint: &Endpoint, suffix: Option<Suffix>, answe
         "tags": [row.tag],
         "parameters": parameters,
         "responses": responses,
-        "security": if endpoint.scope().is_some() { json!([{ "bearer": [] }, { "token": [] }]) } else { json!([]) },
+        "security": if endpoint.asks_for_token() { json!([{ "bearer": [] }, { "token": [] }]) } else { json!([]) },
     });
     if let Some(body) = row.body {
         let name = if suffix.is_some() { format!("{body}.form") } else { body.to_owned() };
@@ -165,9 +165,11 @@ fn operation_id(id: &str, suffix: Option<Suffix>) -> String {
 /// What can keep any call of such an endpoint from its answer.
 fn common_failures(row: &Operation, endpoint: &Endpoint) -> Vec<(u16, &'static str)> {
     let mut kinds = vec![(400, "invalid-request"), (406, "not-acceptable"), (500, "internal-error")];
+    if endpoint.asks_for_token() {
+        kinds.extend([(401, "unauthenticated"), (503, "database-unavailable"), (503, "throttled")]);
+    }
     if endpoint.scope().is_some() {
-        kinds.extend([(401, "unauthenticated"), (403, "scope-missing")]);
-        kinds.extend([(503, "database-unavailable"), (503, "throttled")]);
+        kinds.push((403, "scope-missing"));
     }
     if endpoint.scope() == Some(Scope::Write) {
         kinds.extend([(409, "idempotency-key-in-use"), (422, "idempotency-key-reused"), (503, "contended")]);

@@ -1,5 +1,12 @@
 //! `POST …/authentication`: who is let in, who is kept out, and that nobody is told why.
 
+use std::net::SocketAddr;
+
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use futures::future::join_all;
+use lambda_http::http::Request;
+use models::limits::{MAX_SIGN_INS, USER_SIGN_IN_ATTEMPTS};
 use serde_json::json;
 use tests::{Reply, World};
 
@@ -18,9 +25,24 @@ async fn world() -> World {
 }
 
 async fn sign_in(world: &World, user: &str, password: &str) -> Reply {
+    sign_in_with(world, user, password, &[]).await
+}
+
+/// Signs in with these headers beside the usual one.
+async fn sign_in_with(world: &World, user: &str, password: &str, headers: &[(&str, &str)]) -> Reply {
     let body = json!({"userName": user, "password": password}).to_string();
-    let headers = [("content-type", "application/json")];
+    let headers = [&[("content-type", "application/json")], headers].concat();
     world.call("POST", "/api/2.0/authentication", "", &headers, &body).await.unwrap()
+}
+
+/// Signs in from this address of the network.
+async fn sign_in_from(world: &World, address: &str, user: &str, password: &str) -> Reply {
+    let body = json!({"userName": user, "password": password}).to_string();
+    let request = Request::post("/api/2.0/authentication").header("content-type", "application/json");
+    let mut request = request.body(Body::from(body)).unwrap();
+    let peer = SocketAddr::new(address.parse().unwrap(), 40_000);
+    request.extensions_mut().insert(ConnectInfo(peer));
+    world.request(request).await.unwrap()
 }
 
 #[tokio::test]
@@ -125,5 +147,108 @@ async fn a_call_that_cannot_be_read_shows_no_password() {
         assert_eq!(reply.status, 400, "{body}: {}", reply.text);
         assert_eq!(reply.json()["error"]["details"][0]["field"], field, "{body}: {}", reply.text);
         assert!(!reply.text.contains(PASSWORD) && !reply.text.contains("12345678"), "{}", reply.text);
+    }
+}
+
+#[tokio::test]
+async fn failures_are_counted_by_network_and_no_header_says_which_that_is() {
+    let world = world().await;
+    for (number, networks) in
+        [["192.0.2.1", "::ffff:192.0.2.1"], ["2001:db8:0:1::1", "2001:db8:0:1:2:3:4:5"]].iter().enumerate()
+    {
+        for attempt in 0..5 {
+            let reply = sign_in_from(&world, networks[attempt % 2], EMAIL, "not the password").await;
+            assert_eq!(reply.status, 401, "{number} {attempt}");
+        }
+        for network in networks {
+            assert_eq!(
+                sign_in_from(&world, network, EMAIL, PASSWORD).await.error_type(),
+                "sign-in-locked",
+                "{network}"
+            );
+        }
+    }
+    assert_eq!(sign_in_from(&world, "2001:db8:0:2::1", EMAIL, PASSWORD).await.status, 201);
+    for attempt in 0..6 {
+        let address = format!("198.51.100.{attempt}");
+        let headers = [("x-forwarded-for", &*address), ("forwarded", &*address), ("x-real-ip", &*address)];
+        let reply = sign_in_with(&world, EMAIL, "not the password", &headers).await;
+        assert_eq!(reply.status, if attempt < 5 { 401 } else { 429 }, "{attempt}");
+    }
+}
+
+#[tokio::test]
+async fn attempts_from_everywhere_lock_all_networks_but_those_that_the_user_signed_in_from() {
+    let world = world().await;
+    for user in [EMAIL, "nobody@acme.example"] {
+        let is_user = user == EMAIL;
+        assert_eq!(sign_in_from(&world, "192.0.2.1", user, PASSWORD).await.status, if is_user { 201 } else { 401 });
+        let others = if is_user { USER_SIGN_IN_ATTEMPTS } else { USER_SIGN_IN_ATTEMPTS - 1 };
+        for number in 0..others {
+            let reply = sign_in_from(&world, &format!("198.51.100.{number}"), user, "not the password").await;
+            assert_eq!(reply.status, 401, "{user} {number}");
+        }
+        let reply = sign_in_from(&world, "203.0.113.1", user, PASSWORD).await;
+        assert_eq!((reply.status.as_u16(), reply.error_type().as_str()), (429, "sign-in-locked"), "{user}");
+        assert_eq!(reply.header("retry-after"), "900", "{user}");
+    }
+    assert_eq!(sign_in_from(&world, "192.0.2.1", EMAIL, PASSWORD).await.status, 201);
+    assert_eq!(sign_in_from(&world, "203.0.113.1", "both@example.com", "not the password").await.status, 401);
+}
+
+#[tokio::test]
+async fn a_page_of_a_foreign_origin_neither_signs_in_nor_uses_up_attempts() {
+    let world = world().await;
+    let app = world.app.clone().with_allowed_origins(["https://crm.example.com".to_owned()]);
+    let world = world.serving(app);
+    let foreign: [&[(&str, &str)]; 4] = [
+        &[("host", "127.0.0.1:8092"), ("origin", "https://evil.example")],
+        &[("host", "127.0.0.1:8092"), ("origin", "null")],
+        &[("host", "127.0.0.1:8092"), ("sec-fetch-site", "cross-site")],
+        &[("host", "127.0.0.1:8092"), ("origin", "http://127.0.0.1:3000"), ("sec-fetch-site", "same-site")],
+    ];
+    for headers in foreign {
+        for accept in ["application/json", "text/xml"] {
+            let headers = [headers, &[("accept", accept)]].concat();
+            for _ in 0..6 {
+                let writes = world.trips.spent().writes;
+                let reply = sign_in_with(&world, EMAIL, "not the password", &headers).await;
+                assert_eq!(reply.status, 403, "{headers:?}: {}", reply.text);
+                assert!(reply.text.contains("origin-forbidden"), "{headers:?}: {}", reply.text);
+                assert_eq!(world.trips.spent().writes, writes);
+            }
+        }
+    }
+    for headers in [
+        &[("host", "127.0.0.1:8092"), ("origin", "http://127.0.0.1:8092"), ("sec-fetch-site", "same-origin")][..],
+        &[("origin", "https://crm.example.com"), ("sec-fetch-site", "cross-site")],
+    ] {
+        let reply = sign_in_with(&world, EMAIL, PASSWORD, headers).await;
+        assert_eq!(reply.status, 201, "{headers:?}: {}", reply.text);
+    }
+}
+
+#[tokio::test]
+async fn sign_ins_beyond_those_that_wait_are_told_to_come_again_and_are_not_counted() {
+    let world = world().await;
+    let places: Vec<_> = (0..MAX_SIGN_INS).map(|_| world.app.passwords.enter().unwrap()).collect();
+    for _ in 0..6 {
+        let reply = sign_in(&world, EMAIL, "not the password").await;
+        assert_eq!((reply.status.as_u16(), reply.error_type().as_str()), (503, "sign-in-busy"));
+        assert_eq!(reply.header("retry-after"), "2");
+    }
+    drop(places);
+    assert_eq!(sign_in(&world, EMAIL, PASSWORD).await.status, 201);
+}
+
+#[tokio::test]
+async fn who_signs_in_at_once_with_others_is_let_in() {
+    let world = world().await;
+    let users = ["203.0.113.1", "203.0.113.2", "203.0.113.3"];
+    let replies = join_all(users.map(|address| sign_in_from(&world, address, EMAIL, PASSWORD))).await;
+    for reply in replies {
+        let token = reply.json()["response"]["Token"].as_str().unwrap_or_default().to_owned();
+        let me = world.call("GET", "/api/2.0/people/@self", &token, &[], "").await.unwrap();
+        assert_eq!((reply.status.as_u16(), me.status.as_u16()), (201, 200), "{}", reply.text);
     }
 }

@@ -9,8 +9,10 @@ use axum::body::Body;
 use lambda_http::http::Request;
 use local::endpoints;
 use models::access::ShareType;
+use models::id::UserId;
 use models::job::{Job, JobId, State};
 use models::moment::Moment;
+use models::password::{Password, SALT_BYTES};
 use models::portal::Scope;
 use models::rule::Rule;
 use serde_json::{Value, json};
@@ -20,7 +22,7 @@ use uuid::Uuid;
 
 use crate::portal::{
     ADA, ADA_TOKEN, MIKE, MIKE_TOKEN, READER_TOKEN, SAM, SAM_TOKEN, ZOE, ZOE_TOKEN, access, access_of, acme, acme_with,
-    contact, contact_with, lines, private, zenith,
+    contact, contact_with, lines, private, signing_in, zenith,
 };
 
 /// The function whose endpoints are about jobs and rules; the others set the access of contact 1.
@@ -72,6 +74,7 @@ fn call(endpoint: &Endpoint, route: &str, about: &About, managers: &Value) -> (S
         ("set-contacts-access", "PUT") => json!({"contactid": [1], "isShared": false, "managerList": managers}),
         ("set-filter-access", "PUT") => json!({"tags": ["cell"], "isPrivate": true, "managerList": managers}),
         (JOBS, "PUT") => rule_of(managers),
+        ("access-portal", "DELETE") => Value::Null,
         ("access-portal", "POST") => json!({"userName": EMAIL, "password": PASSWORD}),
         ("list-contacts", "GET") => {
             query = "?tags=cell";
@@ -112,9 +115,20 @@ async fn send_to(
     world.request(request.unwrap()).await.unwrap()
 }
 
-/// The endpoints that ask for a token.
-fn guarded() -> impl Iterator<Item = (&'static Endpoint, Scope)> {
-    endpoints().filter_map(|endpoint| Some((endpoint, endpoint.scope()?)))
+/// The endpoints that ask for a token, with the scope that it needs. Signing out needs none, and stands last because the
+/// token ends with it.
+fn guarded() -> impl Iterator<Item = (&'static Endpoint, Option<Scope>)> {
+    let of = |with_scope: bool| {
+        let asking =
+            endpoints().filter(|endpoint| endpoint.asks_for_token()).map(|endpoint| (endpoint, endpoint.scope()));
+        asking.filter(move |(_, scope)| scope.is_some() == with_scope)
+    };
+    of(true).chain(of(false))
+}
+
+/// The endpoints that ask for a scope.
+fn scoped() -> impl Iterator<Item = (&'static Endpoint, Scope)> {
+    guarded().filter_map(|(endpoint, scope)| Some((endpoint, scope?)))
 }
 
 /// Whether it sets access.
@@ -159,7 +173,7 @@ async fn refused(world: &World, authorization: Option<&str>) {
 }
 
 async fn admitted(world: &World, authorization: &str) {
-    for (endpoint, _) in guarded() {
+    for (endpoint, _) in scoped() {
         let about = About::made(world, endpoint, MIKE_TOKEN).await;
         let reply = send(world, endpoint, Some(authorization), &about, &json!([])).await;
         assert!(reply.status.is_success(), "{authorization} {}: {}", endpoint.path, reply.text);
@@ -248,28 +262,146 @@ async fn a_revoked_token_is_refused() {
     admitted(&world, OTHER).await;
 }
 
+/// Whether a token stands for somebody.
+async fn counts(world: &World, token: &str) -> bool {
+    world.call("GET", "/api/2.0/people/@self", token, &[], "").await.unwrap().status == 200
+}
+
+/// How all tokens of a user are ended.
+const WAYS_TO_END: [&str; 4] = ["another password", "every token revoked", "a line with another password", "removal"];
+
+#[tokio::test]
+async fn tokens_end_with_their_users_password_and_with_their_user() {
+    for way in WAYS_TO_END {
+        // The world believes tokens for an hour: the user says that they ended.
+        let world = acme_with([signing_in(ADA, "Ada", true, EMAIL, PASSWORD), tagged(1)]).await;
+        let (acme, now) = (crate::portal::id("acme"), world.app.now());
+        assert!(counts(&world, ADA_TOKEN).await && counts(&world, READER_TOKEN).await);
+        let hash = Password::check("another password").unwrap().hash(&[8; SALT_BYTES]).unwrap();
+        match way {
+            "another password" => assert!(world.store.set_password(&acme, ADA, &hash, now).await.unwrap().is_some()),
+            "every token revoked" => assert!(world.store.end_tokens(&acme, ADA, now).await.unwrap().is_some()),
+            "a line with another password" => {
+                let line = signing_in(ADA, "Ada", true, EMAIL, "another password");
+                world.import(&lines([crate::portal::portal("acme", "Europe/Riga", 4), line])).await.unwrap();
+            }
+            _ => {
+                let line = json!({"delete": {"user": ADA}});
+                world.import(&lines([crate::portal::portal("acme", "Europe/Riga", 4), line])).await.unwrap();
+            }
+        }
+        refused(&world, Some(ADA_TOKEN)).await;
+        refused(&world, Some(READER_TOKEN)).await;
+        assert!(counts(&world, MIKE_TOKEN).await, "{way}");
+        if way == "removal" {
+            continue;
+        }
+        // Loading the file again brings no token back, and a token that is made now counts.
+        const LATER: &str = "ada-has-another-0123456789abcdef0123456789";
+        let mut values = acme_lines();
+        values.push(crate::portal::token(LATER, ADA, &["write"]));
+        world.import(&lines(values)).await.unwrap();
+        refused(&world, Some(ADA_TOKEN)).await;
+        assert!(counts(&world, LATER).await, "{way}");
+        // The same time and again: each ends what was made before it.
+        world.store.end_tokens(&acme, ADA, now).await.unwrap();
+        refused(&world, Some(LATER)).await;
+    }
+}
+
+/// Those lines of `acme` that say who there is.
+fn acme_lines() -> Vec<Value> {
+    acme().into_iter().filter(|line| line.get("stage").is_none() && line.get("type").is_none()).collect()
+}
+
+#[tokio::test]
+async fn a_wrong_call_with_an_ended_token_is_answered_as_one_without_a_token() {
+    let world = acme_with([tagged(1)]).await;
+    world.store.end_tokens(&crate::portal::id("acme"), ADA, world.app.now()).await.unwrap();
+    for (endpoint, _) in guarded() {
+        let (path, _) = call(endpoint, endpoint.path, &About::none(), &json!([]));
+        let path = format!("{path}{}nonsense=1", if path.contains('?') { '&' } else { '?' });
+        for token in [ADA_TOKEN, READER_TOKEN] {
+            let reply = world.call(endpoint.method, &path, token, &[("accept", "image/png")], "{").await.unwrap();
+            assert_eq!(reply.status, 401, "{token} {} {path}: {}", endpoint.method, reply.text);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_is_not_repeated_to_an_ended_token() {
+    let world = acme_with([tagged(1)]).await;
+    for (endpoint, scope) in scoped() {
+        if scope == Scope::Read {
+            continue;
+        }
+        let about = About::made(&world, endpoint, ADA_TOKEN).await;
+        let (path, body) = call(endpoint, endpoint.path, &about, &json!([MIKE]));
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let key = Uuid::now_v7().to_string();
+        let headers = [("content-type", "application/json"), ("idempotency-key", &key)];
+        let reply = world.call(endpoint.method, &path, ADA_TOKEN, &headers, &body).await.unwrap();
+        assert!(reply.status.is_success(), "{path}: {}", reply.text);
+        world.store.end_tokens(&crate::portal::id("acme"), ADA, world.app.now()).await.unwrap();
+        let reply = world.call(endpoint.method, &path, ADA_TOKEN, &headers, &body).await.unwrap();
+        assert_eq!(reply.status, 401, "{path}: {}", reply.text);
+        // The next endpoint finds a token that counts.
+        revive(&world, ADA).await;
+    }
+}
+
+/// Takes back that a user's tokens were ended, which nothing but a test can.
+async fn revive(world: &World, user: UserId) {
+    let (pk, sk) = store::keys::Key::User(crate::portal::id("acme"), user).encode();
+    let key = [(store::keys::PK, pk), (store::keys::SK, sk)]
+        .map(|(name, value)| (name.to_owned(), aws_sdk_dynamodb::types::AttributeValue::S(value)));
+    let update = world.client.update_item().table_name(&world.table).set_key(Some(key.into()));
+    update.update_expression("REMOVE tokens_valid_from").send().await.unwrap();
+}
+
+#[tokio::test]
+async fn who_signs_out_ends_that_token_and_no_other() {
+    let world = acme_with([tagged(1)]).await;
+    for (token, route) in [(ADA_TOKEN, ""), (READER_TOKEN, ".json"), (MIKE_TOKEN, ".xml")] {
+        let path = format!("/api/2.0/authentication{route}");
+        assert_eq!(world.call("GET", "/api/2.0/people/@self", token, &[], "").await.unwrap().status, 200, "{token}");
+        let reply = world.call("DELETE", &path, token, &[], "").await.unwrap();
+        assert_eq!((reply.status.as_u16(), reply.text.as_str()), (204, ""), "{token}");
+        // This process at least believes it no longer.
+        for method in ["GET", "DELETE"] {
+            let path = if method == "GET" { "/api/2.0/people/@self" } else { &path };
+            assert_eq!(world.call(method, path, token, &[], "").await.unwrap().status, 401, "{token} {method}");
+        }
+    }
+    let listed = world.store.tokens(&crate::portal::id("acme")).await.unwrap();
+    assert_eq!(listed.len(), 1);
+    assert_eq!(world.call("GET", "/api/2.0/people/@self", SAM_TOKEN, &[], "").await.unwrap().status, 200);
+}
+
 #[tokio::test]
 async fn a_token_without_the_scope_is_refused() {
     const WRITER_TOKEN: &str = "ada-only-writes-0123456789abcdef0123456789";
     let world = acme_with([crate::portal::token(WRITER_TOKEN, ADA, &["write"]), tagged(1)]).await;
-    for (endpoint, scope) in guarded() {
+    for (endpoint, scope) in scoped() {
         // What one endpoint made of it is not what the next one finds.
         let acme = crate::portal::portal("acme", "Europe/Riga", 4);
         world.import_as(&lines([acme, tagged(1)]), true).await.unwrap();
         let about = About::made(&world, endpoint, ADA_TOKEN).await;
         let before = Holdings::of(&world, "acme").await;
-        let (with, without) = match scope {
-            Scope::Read => (READER_TOKEN, WRITER_TOKEN),
-            Scope::Write => (WRITER_TOKEN, READER_TOKEN),
-        };
         // What only reads is asked for with GET, and the other way round.
         assert_eq!(scope == Scope::Read, endpoint.method == "GET", "{}", endpoint.path);
-        let reply = send(&world, endpoint, Some(without), &about, &json!([MIKE])).await;
-        assert_eq!((reply.status.as_u16(), reply.error_type().as_str()), (403, "scope-missing"), "{}", endpoint.path);
-        let message = reply.json()["error"]["message"].as_str().unwrap().to_owned();
-        assert!(message.contains(scope.name()), "{message}");
+        let reply = send(&world, endpoint, Some(READER_TOKEN), &about, &json!([MIKE])).await;
+        if scope == Scope::Write {
+            let told = (reply.status.as_u16(), reply.error_type());
+            assert_eq!(told, (403, "scope-missing".into()), "{}", endpoint.path);
+            let message = reply.json()["error"]["message"].as_str().unwrap().to_owned();
+            assert!(message.contains(scope.name()), "{message}");
+        } else {
+            assert!(reply.status.is_success(), "{}: {}", endpoint.path, reply.text);
+        }
         assert_eq!(Holdings::of(&world, "acme").await, before, "{}", endpoint.path);
-        let reply = send(&world, endpoint, Some(with), &about, &json!([MIKE])).await;
+        // Who may write may read.
+        let reply = send(&world, endpoint, Some(WRITER_TOKEN), &about, &json!([MIKE])).await;
         assert!(reply.status.is_success(), "{}: {}", endpoint.path, reply.text);
         let is_changed = Holdings::of(&world, "acme").await != before;
         assert_eq!(is_changed, scope == Scope::Write, "{}", endpoint.path);
@@ -298,7 +430,7 @@ async fn two_portals() -> World {
 
 #[tokio::test]
 async fn a_token_of_one_portal_changes_nothing_of_another() {
-    for (endpoint, _) in guarded() {
+    for (endpoint, _) in scoped() {
         let world = two_portals().await;
         let about = About::made(&world, endpoint, ADA_TOKEN).await;
         let (acme, zenith) = (Holdings::of(&world, "acme").await, Holdings::of(&world, "zenith").await);
@@ -439,6 +571,12 @@ async fn access_columns(endpoint: &Endpoint, route: &str) -> [(&'static str, Vec
             contact["contact"]["Tags"] = json!(["cell"]);
             let portal = crate::portal::portal("acme", "Europe/Riga", 4);
             world.import_as(&lines([portal, contact]), true).await.unwrap();
+            if endpoint.method == "DELETE" {
+                // Each caller signs out with a token that is there.
+                let mut tokens = zenith();
+                tokens.extend(acme_lines());
+                world.import(&lines(tokens)).await.unwrap();
+            }
             cells.push(cell(&world, endpoint, route, token, &About::none()).await);
         }
     }

@@ -58,7 +58,7 @@ fn contacts() -> Vec<Value> {
 }
 
 fn summary(added: u64, replaced: u64, unchanged: u64, deleted: u64) -> Summary {
-    Summary { added, replaced, unchanged, deleted }
+    Summary { added, replaced, unchanged, deleted, ..Summary::default() }
 }
 
 #[tokio::test]
@@ -443,4 +443,73 @@ async fn a_contact_that_no_item_could_hold_is_refused_with_its_size() {
     let line = acme_lines([contact(5, json!({"Addresses": addresses}))]);
     let error = world.import(&line).await.unwrap_err().to_string();
     assert!(error.contains("contact 5 takes ") && error.contains("at most 389120 are taken"), "{error}");
+}
+
+#[tokio::test]
+async fn a_user_that_is_removed_leaves_its_identifier_in_lists_and_to_nobody() {
+    let nil = UserId::NIL;
+    let is_admin = json!({"Id": nil, "DisplayName": "Nil", "IsAdmin": true, "Email": "nil@example.com"});
+    let token =
+        |user: UserId| json!({"token": {"Token": format!("{user}-token"), "UserId": user, "Scopes": ["write"]}});
+    let values = [
+        json!({"user": is_admin}),
+        token(nil),
+        json!({"user": {"Id": MIKE, "DisplayName": "Mike", "Email": "mike@example.com"}}),
+        token(MIKE),
+        contact(1, json!({"ShareType": 0, "AccessList": [{"Id": nil}, {"Id": MIKE}]})),
+    ];
+    let world = acme_with(values.clone()).await;
+    let me = async |user: UserId| {
+        let reply = world.call("GET", "/api/2.0/people/@self", &format!("{user}-token"), &[], "").await.unwrap();
+        reply.status.as_u16()
+    };
+    // The nil UUID is a user like any other.
+    assert_eq!((me(nil).await, me(MIKE).await), (200, 200));
+
+    let delete = json!({"delete": {"user": nil}});
+    let removed = Summary { users_removed: 1, ..Summary::default() };
+    assert_eq!(world.import(&acme_lines([delete.clone()])).await.unwrap(), removed);
+    assert_eq!((me(nil).await, me(MIKE).await), (401, 200));
+    let mut left = Vec::new();
+    for item in world.client.scan().table_name(&world.table).send().await.unwrap().items() {
+        let text = format!("{item:?}");
+        if ["nil@example.com", "\"Nil\"", &format!("PASSWORD#{nil}"), &format!("USER#{nil}")]
+            .iter()
+            .any(|of| text.contains(of))
+        {
+            left.push(text);
+        }
+    }
+    assert_eq!(left, Vec::<String>::new());
+    assert_eq!(access_of(&world, 1).await.access.managers, [nil, MIKE]);
+
+    // The same line again, one of nobody, and what names the user.
+    let again = Summary { users_unknown: 1, ..Summary::default() };
+    let nobody = json!({"delete": {"user": NOBODY}});
+    assert_eq!(world.import(&acme_lines([delete.clone(), nobody])).await.unwrap(), again);
+    for (line, words) in [
+        (json!({"user": {"Id": nil, "DisplayName": "Somebody else"}}), "was removed from portal acme"),
+        (token(nil), "is no user of portal acme"),
+    ] {
+        let error = world.import(&acme_lines([line])).await.unwrap_err().to_string();
+        assert!(error.contains(words) && error.contains(&nil.to_string()), "{error}");
+    }
+    // A list that was read before loads as it was.
+    assert_eq!(world.import(&acme_lines([values[4].clone()])).await.unwrap().unchanged, 1);
+    assert_eq!((me(nil).await, me(MIKE).await), (401, 200));
+    // Its address is free, and of another portal nothing was removed.
+    world.import(&acme_lines([json!({"user": {"Id": SAM, "Email": "nil@example.com"}})])).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_file_may_remove_a_user_that_it_has_just_loaded() {
+    let world = acme_with([]).await;
+    let line = json!({"user": {"Id": NOBODY, "DisplayName": "Brief", "Email": "brief@example.com"}});
+    let token =
+        json!({"token": {"Token": "brief-0123456789abcdef0123456789abcdef", "UserId": NOBODY, "Scopes": ["read"]}});
+    let tokens = world.store.tokens(&id("acme")).await.unwrap().len();
+    let summary = world.import(&acme_lines([line, token, json!({"delete": {"user": NOBODY}})])).await.unwrap();
+    assert_eq!(summary.users_removed, 1);
+    assert_eq!(world.store.user(&id("acme"), NOBODY).await.unwrap(), None);
+    assert_eq!(world.store.tokens(&id("acme")).await.unwrap().len(), tokens);
 }

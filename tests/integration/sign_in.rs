@@ -1,16 +1,20 @@
 //! Signing in, as the store knows it: whose an address is, how often it may be tried, and what it costs. And how users'
 //! addresses and passwords are loaded.
 
+use std::net::IpAddr;
+
 use futures::future::join_all;
 use jiff::SignedDuration;
 use models::id::UserId;
-use models::limits::{MAX_ACCOUNTS, SIGN_IN_ATTEMPTS, SIGN_IN_LOCK_MILLIS, duration};
-use models::moment::Moment;
-use models::password::{Password, PasswordHash};
+use models::limits::{
+    KNOWN_NETWORK_DAYS, MAX_ACCOUNTS, SIGN_IN_ATTEMPTS, SIGN_IN_LOCK_MILLIS, USER_SIGN_IN_ATTEMPTS, USER_WINDOW_MILLIS,
+    duration,
+};
+use models::password::{Memory, Password, PasswordHash};
 use models::portal::{Grant, Scope};
-use models::sign_in::Account;
+use models::sign_in::{Account, Network};
 use serde_json::{Value, json};
-use store::sign_in::{Pair, SignIn};
+use store::sign_in::{Attempt, Pair, SignIn};
 use tests::{Spent, World};
 use uuid::Uuid;
 
@@ -33,7 +37,12 @@ fn acme_lines(values: impl IntoIterator<Item = Value>) -> String {
 }
 
 fn pair(email: &str) -> Pair {
-    Pair { address: "192.0.2.1".into(), email: email.parse().unwrap() }
+    from("192.0.2.1", email)
+}
+
+/// Somebody at this network address.
+fn from(address: &str, email: &str) -> Pair {
+    Pair { network: address.parse::<IpAddr>().unwrap().into(), email: email.parse().unwrap() }
 }
 
 fn account(portal: &str, user: UserId) -> Account {
@@ -43,14 +52,42 @@ fn account(portal: &str, user: UserId) -> Account {
 /// The accounts that an attempt gets to; none when it is locked.
 async fn attempt(world: &World, pair: &Pair, password: &str) -> Option<Vec<Account>> {
     match world.store.begin_sign_in(pair, None, world.app.now()).await.unwrap() {
-        SignIn::Begun(candidates) => Some(candidates.matching(password).into_iter().cloned().collect()),
+        SignIn::Begun(attempt) => Some(matching(&attempt, password)),
         SignIn::Locked(_) => None,
     }
 }
 
+fn matching(attempt: &Attempt, password: &str) -> Vec<Account> {
+    let mut memory = Memory::new();
+    let found = attempt.candidates.matching(password, &mut memory).into_iter();
+    found.map(|candidate| candidate.account.clone()).collect()
+}
+
+/// Signs in with the right password as a client does, from begin to end: whether it was let in.
+async fn enter(world: &World, pair: &Pair, password: &str) -> bool {
+    match world.store.begin_sign_in(pair, None, world.app.now()).await.unwrap() {
+        SignIn::Begun(attempt) => admit(world, &attempt, password).await.is_some(),
+        SignIn::Locked(_) => false,
+    }
+}
+
+/// The token of an attempt that began, unless it is refused.
+async fn admit(world: &World, attempt: &Attempt, password: &str) -> Option<String> {
+    let mut memory = Memory::new();
+    let candidate = attempt.candidates.matching(password, &mut memory)[0];
+    let token = store::tokens::new_token().unwrap();
+    let Account { portal, user } = candidate.account.clone();
+    let expires = Some(world.app.now() + SignedDuration::from_hours(1));
+    let scopes = vec![Scope::Read, Scope::Write];
+    let grant = Grant { portal, user, scopes, expires, valid_from: candidate.tokens_valid_from };
+    world.store.admit(attempt, candidate, &token, &grant).await.unwrap().then_some(token)
+}
+
 /// The accounts that an address and password sign in to, from an address of the network that was never seen.
 async fn signs_in(world: &World, email: &str, password: &str) -> Vec<Account> {
-    let pair = Pair { address: Uuid::now_v7().to_string(), ..pair(email) };
+    // A version 7 identifier begins with the time, and an IPv6 address with what its network is told by.
+    let network = Network::from(IpAddr::from(Uuid::now_v7().into_bytes()));
+    let pair = Pair { network, ..pair(email) };
     attempt(world, &pair, password).await.unwrap()
 }
 
@@ -85,7 +122,7 @@ async fn the_password_tells_the_portals_of_an_address_apart() {
     let world = World::with(&lines(values)).await.unwrap();
     assert_eq!(signs_in(&world, MIKES, PASSWORD).await, [account("acme", MIKE)]);
     assert_eq!(signs_in(&world, MIKES, "another one").await, [account("zenith", ZOE)]);
-    world.store.set_password(&id("zenith"), ZOE, &hash(PASSWORD)).await.unwrap();
+    world.store.set_password(&id("zenith"), ZOE, &hash(PASSWORD), world.app.now()).await.unwrap();
     assert_eq!(signs_in(&world, MIKES, PASSWORD).await, [account("acme", MIKE), account("zenith", ZOE)]);
     assert_eq!(signs_in(&world, MIKES, "another one").await, []);
 }
@@ -100,8 +137,8 @@ async fn an_address_signs_in_to_no_more_portals_than_are_looked_at() {
     // One that is named is looked at, however many there are, and alone.
     let last = id(&format!("portal-{MAX_ACCOUNTS}"));
     match world.store.begin_sign_in(&pair(MIKES), Some(&last), world.app.now()).await.unwrap() {
-        SignIn::Begun(candidates) => {
-            assert_eq!(candidates.matching(PASSWORD), [&Account { portal: last, user: MIKE }]);
+        SignIn::Begun(attempt) => {
+            assert_eq!(matching(&attempt, PASSWORD), [Account { portal: last, user: MIKE }]);
         }
         SignIn::Locked(_) => panic!("a first attempt is locked"),
     }
@@ -120,7 +157,7 @@ async fn the_table_is_asked_the_same_of_a_user_and_of_nobody() {
     let world =
         acme_with([member(MIKE, Some(MIKES), Some(PASSWORD)), member(SAM, Some("sam@example.com"), None)]).await;
     let first = asked(&world, &pair(MIKES)).await;
-    assert_eq!(first, (3, 2, Spent { read_units: 3.0, write_units: 1.0, writes: 1 }));
+    assert_eq!(first, (5, 2, Spent { read_units: 4.0, write_units: 2.0, writes: 2 }));
     // Without a password, and without a user: then with attempts that are counted, and when they have locked it.
     let others = ["sam@example.com", "nobody@example.com"].map(pair);
     for other in &others {
@@ -148,7 +185,7 @@ async fn the_sixth_attempt_of_a_minute_is_refused_for_users_and_for_nobody() {
         let SignIn::Locked(locked) = locked else { panic!("{locked:?}") };
         assert_eq!(locked.wait, duration(SIGN_IN_LOCK_MILLIS) - SignedDuration::from_secs(1));
         // Neither another address of the network nor another user is locked.
-        assert!(attempt(&world, &Pair { address: "192.0.2.2".into(), ..pair.clone() }, PASSWORD).await.is_some());
+        assert!(attempt(&world, &from("192.0.2.2", email), PASSWORD).await.is_some());
         assert!(
             attempt(&world, &Pair { email: "sam@example.com".parse().unwrap(), ..pair.clone() }, "").await.is_some()
         );
@@ -178,16 +215,17 @@ async fn who_signs_in_has_no_attempts_and_a_token() {
         for _ in 1..SIGN_IN_ATTEMPTS {
             assert_eq!(attempt(&world, &pair, "wrong horse").await, Some(Vec::new()));
         }
-        assert_eq!(attempt(&world, &pair, PASSWORD).await, Some(vec![account("acme", MIKE)]));
-        let token = store::tokens::new_token().unwrap();
-        let expires: Moment = world.app.now() + SignedDuration::from_hours(1);
-        let scopes = vec![Scope::Read, Scope::Write];
-        let grant = Grant { portal: id("acme"), user: MIKE, scopes, expires: Some(expires) };
+        let SignIn::Begun(begun) = world.store.begin_sign_in(&pair, None, world.app.now()).await.unwrap() else {
+            panic!("the pair is locked");
+        };
         let (calls, spent) = (world.trips.so_far(), world.trips.spent());
-        world.store.admit(&pair, &token, &grant).await.unwrap();
+        let token = admit(&world, &begun, PASSWORD).await.unwrap();
         let (now, rounds) = world.trips.so_far();
-        assert_eq!((now - calls.0, rounds - calls.1), (1, 1));
-        assert_eq!((world.trips.spent() - spent).write_units, 3.0);
+        // From the second time on the network is known, and nothing is counted for the user.
+        let is_first = number == 0;
+        assert_eq!((now - calls.0, rounds - calls.1), (if is_first { 3 } else { 2 }, 1));
+        let spent = world.trips.spent() - spent;
+        assert_eq!((spent.read_units, spent.write_units), (2.0, if is_first { 5.0 } else { 4.0 }));
         let reply = world.put("1/access", &token, &json!({"isShared": true})).await.unwrap();
         assert_eq!(reply.status, 200, "{number}: {}", reply.text);
         assert_eq!(world.store.tokens(&id("acme")).await.unwrap().len(), acme_tokens() + number + 1);
@@ -202,7 +240,7 @@ fn acme_tokens() -> usize {
 async fn loading_users_twice_changes_nothing() {
     let users = || [member(MIKE, Some(MIKES), Some(PASSWORD)), member(SAM, Some("sam@example.com"), None)];
     let world = acme_with(users()).await;
-    world.store.set_password(&id("acme"), SAM, &hash("another one")).await.unwrap();
+    world.store.set_password(&id("acme"), SAM, &hash("another one"), world.app.now()).await.unwrap();
     for _ in 0..2 {
         world.import(&acme_lines(users())).await.unwrap();
         assert_eq!(signs_in(&world, MIKES, PASSWORD).await, [account("acme", MIKE)]);
@@ -331,4 +369,105 @@ async fn no_answer_shows_an_address_or_a_hash() {
     let reply = world.put("1/access", ADA_TOKEN, &json!({"isShared": false, "managerList": [ADA]})).await.unwrap();
     assert_eq!(reply.status, 200);
     assert!(!reply.text.contains("ada@example.com") && !reply.text.contains("argon2"), "{}", reply.text);
+}
+
+/// Attempts with a wrong password, each from a network of its own, that use up what a user has of them.
+async fn use_up_attempts(world: &World, email: &str) {
+    for number in 0..USER_SIGN_IN_ATTEMPTS {
+        let pair = from(&format!("198.51.100.{number}"), email);
+        assert_eq!(attempt(world, &pair, "wrong horse").await, Some(Vec::new()), "{email} {number}");
+    }
+}
+
+#[tokio::test]
+async fn attempts_from_many_networks_lock_the_user_for_those_it_does_not_use() {
+    let world = acme_with([member(MIKE, Some(MIKES), Some(PASSWORD))]).await;
+    world.set_clock("2026-01-01T00:05:00Z".parse().unwrap());
+    assert!(enter(&world, &from("192.0.2.1", MIKES), PASSWORD).await);
+    assert!(enter(&world, &from("2001:db8:0:1::1", MIKES), PASSWORD).await);
+    for email in [MIKES, "nobody@example.com"] {
+        use_up_attempts(&world, email).await;
+        let pair = from("203.0.113.1", email);
+        let locked = world.store.begin_sign_in(&pair, None, world.app.now()).await.unwrap();
+        let SignIn::Locked(locked) = locked else { panic!("{locked:?}") };
+        assert_eq!(locked.seconds(), 600, "{email}");
+    }
+    // The networks that the user signed in from are not locked, and other users are not.
+    for address in ["192.0.2.1", "::ffff:192.0.2.1", "2001:db8:0:1:ffff::2"] {
+        assert!(enter(&world, &from(address, MIKES), PASSWORD).await, "{address}");
+    }
+    assert!(!enter(&world, &from("192.0.2.2", MIKES), PASSWORD).await);
+    assert_eq!(attempt(&world, &from("203.0.113.1", "sam@example.com"), "").await, Some(Vec::new()));
+    // The lock ends with the window.
+    pass(&world, SignedDuration::from_mins(10));
+    assert!(enter(&world, &from("192.0.2.2", MIKES), PASSWORD).await);
+}
+
+#[tokio::test]
+async fn a_network_stays_known_for_thirty_days_after_the_last_sign_in() {
+    let world = acme_with([member(MIKE, Some(MIKES), Some(PASSWORD))]).await;
+    let (home, day) = (from("192.0.2.1", MIKES), SignedDuration::from_hours(24));
+    assert!(enter(&world, &home, PASSWORD).await);
+    for (days, is_known) in
+        [(KNOWN_NETWORK_DAYS - 1, true), (KNOWN_NETWORK_DAYS - 1, true), (KNOWN_NETWORK_DAYS, false)]
+    {
+        pass(&world, day * i32::try_from(days).unwrap());
+        use_up_attempts(&world, MIKES).await;
+        assert_eq!(enter(&world, &home, PASSWORD).await, is_known);
+    }
+}
+
+#[tokio::test]
+async fn those_who_sign_in_use_up_no_attempts_of_the_user() {
+    let world = acme_with([member(MIKE, Some(MIKES), Some(PASSWORD))]).await;
+    for number in 0..2 * USER_SIGN_IN_ATTEMPTS {
+        assert!(enter(&world, &from(&format!("198.51.100.{number}"), MIKES), PASSWORD).await, "{number}");
+    }
+}
+
+#[tokio::test]
+async fn attempts_made_at_once_from_many_networks_are_all_counted() {
+    let world = acme_with([member(MIKE, Some(MIKES), Some(PASSWORD))]).await;
+    let pairs: Vec<Pair> = (0..2 * USER_SIGN_IN_ATTEMPTS).map(|n| from(&format!("198.51.100.{n}"), MIKES)).collect();
+    let guesses = join_all(pairs.iter().map(|pair| world.store.begin_sign_in(pair, None, world.app.now()))).await;
+    let begun = guesses.into_iter().filter(|guess| matches!(guess, Ok(SignIn::Begun(_)))).count();
+    assert_eq!(begun as u64, USER_SIGN_IN_ATTEMPTS);
+    assert!(duration(USER_WINDOW_MILLIS) > SignedDuration::ZERO);
+}
+
+#[tokio::test]
+async fn an_attempt_that_is_withdrawn_counts_neither_for_the_pair_nor_for_the_user() {
+    let world = acme_with([member(MIKE, Some(MIKES), Some(PASSWORD))]).await;
+    let pair = pair(MIKES);
+    for _ in 0..2 * USER_SIGN_IN_ATTEMPTS {
+        match world.store.begin_sign_in(&pair, None, world.app.now()).await.unwrap() {
+            SignIn::Begun(attempt) => world.store.withdraw(&attempt).await.unwrap(),
+            SignIn::Locked(locked) => panic!("{locked}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_began_to_sign_in_before_the_password_changed_is_not_let_in() {
+    let world = acme_with([member(MIKE, Some(MIKES), Some(PASSWORD))]).await;
+    let (acme, now) = (id("acme"), world.app.now());
+    for change in ["another password", "ended tokens", "removal"] {
+        let SignIn::Begun(attempt) = world.store.begin_sign_in(&pair(MIKES), None, now).await.unwrap() else {
+            panic!("the pair is locked");
+        };
+        match change {
+            "another password" => {
+                world.store.set_password(&acme, MIKE, &hash("another one"), now).await.unwrap();
+                assert_eq!(admit(&world, &attempt, PASSWORD).await, None, "{change}");
+                // The same password again is another one all the same.
+                world.store.set_password(&acme, MIKE, &hash(PASSWORD), now).await.unwrap();
+            }
+            "ended tokens" => {
+                world.store.end_tokens(&acme, MIKE, now).await.unwrap();
+            }
+            _ => world.store.remove_user(&acme, MIKE).await.unwrap(),
+        }
+        assert_eq!(admit(&world, &attempt, PASSWORD).await, None, "{change}");
+    }
+    assert_eq!(world.store.tokens(&acme).await.unwrap().len(), acme_tokens() - 1, "no token is left of the attempts");
 }

@@ -88,7 +88,7 @@ async fn set(call: Call<'_>) -> Result<Answer, Failure> {
     call.query().finish()?;
     let (store, portal_id) = (&call.app.store, &call.grant.portal);
     let (portal, users) = store.portal_and_users(portal_id, [call.grant.user]).await?;
-    let caller = users.get(&call.grant.user).ok_or(Failure::Unauthenticated)?.caller();
+    let caller = call.caller_among(&users)?;
     let portal = portal.ok_or(Failure::Unauthenticated)?;
     let request = SetRule::parse(call.body()?, &portal.time_zone)?;
     let managers = store.users(portal_id, request.target.managers.iter().copied()).await?;

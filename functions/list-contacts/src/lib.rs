@@ -32,7 +32,7 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
         call.app.names(portal_id),
     )?;
     let (portal, users) = people;
-    let caller = users.get(&call.grant.user).ok_or(Failure::Unauthenticated)?.caller();
+    let caller = call.caller_among(&users)?;
     let portal = portal.ok_or(Failure::Unauthenticated)?;
     let request = ListContacts::parse(&call.query_text(), &portal.time_zone)?;
 

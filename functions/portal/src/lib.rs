@@ -1,6 +1,7 @@
 //! What a portal's clients begin with: signing in, who they are, and the description of the API.
 
 mod sign_in;
+mod sign_out;
 
 use api::{Admits, Answer, Call, Endpoint, Failure, Incoming};
 use futures::FutureExt as _;
@@ -30,16 +31,14 @@ const OPENAPI: Endpoint = Endpoint {
 const DESCRIPTION: &str = include_str!("../../../docs/openapi.json");
 
 /// Every endpoint of the function.
-pub const ENDPOINTS: &[Endpoint] = &[sign_in::ENDPOINT, ME, OPENAPI];
+pub const ENDPOINTS: &[Endpoint] = &[sign_in::ENDPOINT, sign_out::ENDPOINT, ME, OPENAPI];
 
 async fn me(call: Call<'_>) -> Result<Answer, Failure> {
     if !call.names_caller() {
         return Err(Failure::RouteNotFound);
     }
     call.query().finish()?;
-    let mut users = call.app.store.users(&call.grant.portal, [call.grant.user]).await?;
-    let user = users.remove(&call.grant.user).ok_or(Failure::Unauthenticated)?;
-    Answer::one(call.wanted, &Profile::from(user))
+    Answer::one(call.wanted, &Profile::from(call.user().await?))
 }
 
 fn describe(call: &Incoming<'_>) -> Result<Answer, Failure> {

@@ -7,10 +7,9 @@ use models::invalid::Invalid;
 use models::limits::SIGN_IN_DAYS;
 use models::portal::{Grant, Scope, SignedIn};
 use models::request::SignInRequest;
-use models::sign_in::{Account, Candidates};
+use models::sign_in::{Account, Candidate};
 use store::sign_in::{Pair, SignIn};
 use store::tokens::new_token;
-use tokio::sync::Semaphore;
 
 use crate::FUNCTION;
 
@@ -22,52 +21,52 @@ pub(crate) const ENDPOINT: Endpoint = Endpoint {
     admits: Admits::Anyone(|call| handle(call).boxed()),
 };
 
-/// Passwords that are looked at at once, each with some 19 MiB of memory. A Lambda function has one call at a time.
-static AT_ONCE: Semaphore = Semaphore::const_new(2);
-
 /// The same round trips in the same order and the same work for a user of one portal, whose hash was made here, as for
 /// nobody.
 async fn handle(call: Incoming<'_>) -> Result<Answer, Failure> {
+    // Before anything is counted, so that no foreign page uses up the attempts of a user.
+    call.check_origin()?;
     call.query().finish()?;
     let SignInRequest { user_name, password, portal } = SignInRequest::parse(call.body()?)?;
+    // An attempt whose password nobody looks at is not counted.
+    let place = call.app.passwords.enter()?;
     let store = &call.app.store;
-    let pair = Pair { address: call.address(), email: user_name };
-    let candidates = match store.begin_sign_in(&pair, portal.as_ref(), call.now).await? {
-        SignIn::Begun(candidates) => candidates,
+    let pair = Pair { network: call.network(), email: user_name };
+    let attempt = match store.begin_sign_in(&pair, portal.as_ref(), call.now).await? {
+        SignIn::Begun(attempt) => attempt,
         SignIn::Locked(locked) => return Err(Failure::SignInLocked(locked)),
     };
-    let accounts = matching(candidates, password).await?;
-    let account = match &accounts[..] {
+    let matching = match place.matching(attempt.candidates.clone(), password).await {
+        Err(Failure::SignInBusy) => {
+            store.withdraw(&attempt).await?;
+            return Err(Failure::SignInBusy);
+        }
+        matching => matching?,
+    };
+    let candidate = match &matching[..] {
         [] => return Err(Failure::SignInRefused),
-        [account] => account,
+        [candidate] => candidate,
         // Only who knows the password is told of the portals.
         several => return Err(which_of(several).into()),
     };
+    let Account { portal, user } = candidate.account.clone();
     let expires = call.now + SignedDuration::from_hours(24 * SIGN_IN_DAYS);
     let grant = Grant {
-        portal: account.portal.clone(),
-        user: account.user,
+        portal,
+        user,
         scopes: [Scope::Read, Scope::Write].into(),
         expires: Some(expires),
+        valid_from: candidate.tokens_valid_from,
     };
     let token = new_token()?;
-    store.admit(&pair, &token, &grant).await?;
+    if !store.admit(&attempt, candidate, &token, &grant).await? {
+        // The password was another one by then.
+        return Err(Failure::SignInRefused);
+    }
     Answer::created(call.wanted, &SignedIn { token, expires })
 }
 
-/// The accounts that have the password, found out beside what else this machine does.
-async fn matching(candidates: Candidates, password: String) -> Result<Vec<Account>, Failure> {
-    let internal = |error: &dyn std::error::Error| Failure::Internal(error.to_string());
-    let permit = AT_ONCE.acquire().await.map_err(|error| internal(&error))?;
-    // The permit goes along: who hangs up ends the call, and not the work.
-    let compare = move || {
-        let _permit = permit;
-        candidates.matching(&password).into_iter().cloned().collect()
-    };
-    tokio::task::spawn_blocking(compare).await.map_err(|error| internal(&error))
-}
-
-fn which_of(accounts: &[Account]) -> Invalid {
-    let portals: Vec<String> = accounts.iter().map(|account| account.portal.to_string()).collect();
+fn which_of(candidates: &[Candidate]) -> Invalid {
+    let portals: Vec<String> = candidates.iter().map(|candidate| candidate.account.portal.to_string()).collect();
     Invalid::one("portal", format!("is required, because you have the same password in {}", portals.join(", ")))
 }

@@ -86,7 +86,7 @@ async fn show_again(
 ) -> Result<Answer, Failure> {
     let users = request.target.managers.iter().copied().chain([call.grant.user]);
     let mut loaded = call.app.store.load(&call.grant.portal, &[contact], users).await?;
-    let caller = loaded.users.get(&call.grant.user).ok_or(Failure::Unauthenticated)?.caller();
+    let caller = call.caller_among(&loaded.users)?;
     let (record, now) = loaded.contacts.remove(&contact).ok_or(Failure::ContactNotFound(contact))?;
     // What others hid from the caller since does not exist for it; what the call itself did is shown as it was.
     if !(now.revision == job || caller.may_see(&now.access)) {
@@ -111,7 +111,7 @@ fn decide(
     request: &SetContactAccess,
     mut loaded: Loaded,
 ) -> Result<Decision, Failure> {
-    let caller = loaded.users.get(&call.grant.user).ok_or(Failure::Unauthenticated)?.caller();
+    let caller = call.caller_among(&loaded.users)?;
     check_managers(&request.target, |id| loaded.users.contains_key(id))?;
     let (record, before) = loaded.contacts.remove(&contact).ok_or(Failure::ContactNotFound(contact))?;
     if !caller.may_see(&before.access) {

@@ -77,7 +77,7 @@ struct Checked {
 }
 
 fn check(call: &Call<'_>, request: &SetContactsAccess, mut loaded: Loaded) -> Result<Checked, Failure> {
-    let caller = loaded.users.get(&call.grant.user).ok_or(Failure::Unauthenticated)?.caller();
+    let caller = call.caller_among(&loaded.users)?;
     // What the call itself did when it was made first is shown as it was, even to who no longer sees it.
     let done = call.replay.as_ref().and_then(|replay| replay.job.as_ref().map(|job| job.id));
     if call.replay.is_none() {

@@ -25,7 +25,7 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
     let store = &call.app.store;
     let portal_id = &call.grant.portal;
     let (portal, mut users) = store.portal_and_users(portal_id, [call.grant.user]).await?;
-    let caller = users.get(&call.grant.user).ok_or(Failure::Unauthenticated)?.caller();
+    let caller = call.caller_among(&users)?;
     let portal = portal.ok_or(Failure::Unauthenticated)?;
 
     let mut query = call.query();

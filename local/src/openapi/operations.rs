@@ -355,7 +355,9 @@ pub(super) const OPERATIONS: &[Operation] = &[
         id: "signIn",
         tag: "portal",
         summary: "A token for a user name and a password",
-        description: "After five failures within a minute the pair of network address and user is locked for a minute.",
+        description: "After five failures within a minute the pair of network and user is locked for a minute. After 30 \
+                      failures within 15 minutes a user is locked for all networks that it did not sign in from within \
+                      30 days. A page of another origin is refused unless that is named.",
         query: &[],
         headers: &[],
         body: Some("signIn"),
@@ -368,11 +370,32 @@ pub(super) const OPERATIONS: &[Operation] = &[
         }],
         failures: &[
             (401, "sign-in-refused"),
+            (403, "origin-forbidden"),
             (429, "sign-in-locked"),
             (503, "contended"),
             (503, "database-unavailable"),
+            (503, "sign-in-busy"),
             (503, "throttled"),
         ],
+    },
+    Operation {
+        method: "DELETE",
+        path: "/api/2.0/authentication",
+        id: "signOut",
+        tag: "portal",
+        summary: "Ends the token that the call comes with",
+        description: "Any token will do, whatever its scopes. Other tokens of the user stay as they are.",
+        query: &[],
+        headers: &[],
+        body: None,
+        answers: &[Success {
+            status: 204,
+            description: "The token is ended.",
+            shows: Shows::Nothing,
+            headers: &[],
+            links: &[],
+        }],
+        failures: &[],
     },
     Operation {
         method: "GET",

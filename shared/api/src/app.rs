@@ -13,6 +13,8 @@ use store::keys::TokenHash;
 use store::{Store, StoreError};
 use tokio::time::Instant;
 
+use crate::passwords::Passwords;
+
 /// Tokens that a process remembers at most.
 const CACHED_TOKENS: usize = 1000;
 /// Portals whose users' names a process remembers at most.
@@ -31,6 +33,10 @@ pub struct App {
     pub store: Store,
     /// The job engine, on the same table.
     pub jobs: Jobs,
+    /// The passwords that are being compared.
+    pub passwords: Arc<Passwords>,
+    /// Origins whose pages may sign users in.
+    pub(crate) allowed_origins: Arc<[String]>,
     token_cache: Duration,
     grants: Arc<Cache<TokenHash, (Grant, Instant)>>,
     names: Arc<Cache<PortalId, (Names, Instant)>>,
@@ -49,7 +55,14 @@ impl App {
     /// Calls on the table of `jobs`, which believe a token for `token_cache` after it was looked up.
     pub fn new(jobs: Jobs, token_cache: Duration) -> Self {
         let (grants, names) = (Arc::new(Cache::new(CACHED_TOKENS)), Arc::new(Cache::new(CACHED_PORTALS)));
-        Self { store: jobs.store.clone(), jobs, token_cache, grants, names }
+        let (passwords, allowed_origins) = (Arc::default(), Arc::default());
+        Self { store: jobs.store.clone(), jobs, passwords, allowed_origins, token_cache, grants, names }
+    }
+
+    /// The same, letting pages of these origins sign users in, such as `https://crm.example.com`.
+    #[must_use]
+    pub fn with_allowed_origins(self, origins: impl IntoIterator<Item = String>) -> Self {
+        Self { allowed_origins: origins.into_iter().collect(), ..self }
     }
 
     /// The same, telling the time by `clock`.
@@ -111,9 +124,13 @@ impl App {
         Ok(users)
     }
 
+    /// Forgets a token that was ended: this process, at least, believes it no longer.
+    pub fn forget_token(&self, hash: &TokenHash) {
+        self.grants.remove(hash);
+    }
+
     /// What a token stands for: 1 read unit, or none while it is remembered.
-    pub(crate) async fn grant(&self, token: &str) -> Result<Option<Grant>, StoreError> {
-        let hash = store::tokens::hash(token);
+    pub(crate) async fn grant(&self, hash: TokenHash) -> Result<Option<Grant>, StoreError> {
         if let Some((grant, looked_up)) = self.grants.get(&hash)
             && looked_up.elapsed() < self.token_cache
         {

@@ -1,7 +1,10 @@
 //! A call: the request with what every handler asks of it.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use lambda_http::http::HeaderMap;
@@ -9,7 +12,7 @@ use lambda_http::http::header::{AUTHORIZATION, CONTENT_LENGTH, IF_MATCH};
 use lambda_http::request::RequestContext;
 use lambda_http::{Body, Request, RequestExt as _};
 use models::access::{Author, Caller};
-use models::id::ContactId;
+use models::id::{ContactId, UserId};
 use models::invalid::Invalid;
 use models::job::{Job, JobId};
 use models::limits::{ANSWER_RESERVE_MILLIS, MAX_BODY_BYTES, SYNCHRONOUS_RUN_MILLIS};
@@ -17,15 +20,18 @@ use models::moment::Moment;
 use models::portal::{Grant, Scope, User};
 use models::request::{MAX_IDEMPOTENCY_KEY_BYTES, Query, RequestBody};
 use models::rule::RuleName;
+use models::sign_in::Network;
 use models::wire::Suffix;
 use sha2::{Digest as _, Sha256};
 use store::idempotency::{Fingerprint, KeyOf};
+use store::keys::TokenHash;
 use tokio::time::Instant;
 
-use crate::answer::revision_text;
+use crate::answer::{Answer, revision_text};
 use crate::app::App;
 use crate::failure::Failure;
 use crate::negotiation::{self, BodyType, Wanted};
+use crate::origin;
 
 /// A call before anyone asks who makes it.
 #[derive(Debug)]
@@ -53,10 +59,41 @@ pub struct Call<'a> {
     incoming: Incoming<'a>,
     /// What the caller's token stands for.
     pub grant: Grant,
+    /// SHA-256 of the caller's token.
+    pub token: TokenHash,
     /// What it came to when it was made before, with the same idempotency key.
     pub replay: Option<Replay>,
     /// The identifier that was reserved for the job that it may start.
     reserved: Option<JobId>,
+    /// Whether the caller's user was read and still honours the token.
+    is_honoured: Arc<AtomicBool>,
+}
+
+/// What is needed to find out, after a call, whether its token still counted.
+///
+/// A token is remembered for a while, and the caller's user says whether the token was ended since. Handlers read that
+/// user together with the rights, beside what else they need. A handler that came to its answer without it, because the
+/// request was wrong or because the answer needs no rights, gets it read here.
+#[derive(Debug)]
+pub(crate) struct TokenCheck<'a> {
+    app: &'a App,
+    grant: Grant,
+    is_honoured: Arc<AtomicBool>,
+}
+
+impl TokenCheck<'_> {
+    /// The result of the call, unless the caller's token was ended: 1 read unit, or none when the handler read the caller.
+    pub(crate) async fn hold(&self, result: Result<Answer, Failure>) -> Result<Answer, Failure> {
+        // What went wrong here is nothing that a caller must not know.
+        let tells = result.as_ref().err().is_none_or(|failure| failure.status().is_client_error());
+        if !tells || self.is_honoured.load(Ordering::Relaxed) {
+            return result;
+        }
+        match self.app.store.user(&self.grant.portal, self.grant.user).await? {
+            Some(user) if user.honours(&self.grant) => result,
+            _ => Err(Failure::Unauthenticated),
+        }
+    }
 }
 
 impl<'a> std::ops::Deref for Call<'a> {
@@ -160,12 +197,25 @@ impl<'a> Incoming<'a> {
         Cow::Owned(meant.join("&"))
     }
 
-    /// The address that the call came from, as the gateway saw it; empty where that is not known.
-    pub fn address(&self) -> String {
-        match self.request.request_context_ref() {
-            Some(RequestContext::ApiGatewayV2(context)) => context.http.source_ip.clone().unwrap_or_default(),
-            _ => self.request.extensions().get::<Peer>().map(|peer| peer.0.to_string()).unwrap_or_default(),
-        }
+    /// The network that the call came from, as the gateway or this machine saw it. What a header says of it is the
+    /// caller's own word, and counts nothing.
+    pub fn network(&self) -> Network {
+        let address = match self.request.request_context_ref() {
+            Some(RequestContext::ApiGatewayV2(context)) => {
+                context.http.source_ip.as_deref().and_then(|address| address.parse().ok())
+            }
+            _ => self.request.extensions().get::<Peer>().map(|peer| peer.0),
+        };
+        address.map_or(Network::Unknown, Network::from)
+    }
+
+    /// Checks that no page of a foreign origin makes the call.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::OriginForbidden`] for a page whose origin is not named.
+    pub fn check_origin(&self) -> Result<(), Failure> {
+        origin::check(self.request.headers(), &self.app.allowed_origins)
     }
 
     /// The contact that the path names.
@@ -209,22 +259,57 @@ impl<'a> Incoming<'a> {
 }
 
 impl<'a> Call<'a> {
-    /// Finds out who is calling, then whether the call can be answered at all.
-    pub(crate) async fn new(incoming: Incoming<'a>, scope: Scope) -> Result<Self, Failure> {
-        let token = token(incoming.request.headers()).ok_or(Failure::Unauthenticated)?;
+    /// Finds out who is calling.
+    pub(crate) async fn new(incoming: Incoming<'a>) -> Result<Self, Failure> {
+        let token = token(incoming.request.headers()).map(store::tokens::hash).ok_or(Failure::Unauthenticated)?;
         let grant = incoming.app.grant(token).await?;
         let grant = grant.filter(|grant| grant.is_current(incoming.now)).ok_or(Failure::Unauthenticated)?;
-        if !grant.allows(scope) {
-            return Err(Failure::ScopeMissing(scope));
-        }
-        incoming.check_acceptable()?;
-        Ok(Self { incoming, grant, replay: None, reserved: None })
+        Ok(Self { incoming, grant, token, replay: None, reserved: None, is_honoured: Arc::default() })
     }
 
-    /// The caller, with the rights it has now: half a read unit.
+    /// Finds out whether the call can be answered at all.
+    pub(crate) fn check(&self, scope: Option<Scope>) -> Result<(), Failure> {
+        match scope {
+            Some(scope) if !self.grant.allows(scope) => Err(Failure::ScopeMissing(scope)),
+            _ => self.check_acceptable(),
+        }
+    }
+
+    pub(crate) fn token_check(&self) -> TokenCheck<'a> {
+        TokenCheck { app: self.app, grant: self.grant.clone(), is_honoured: self.is_honoured.clone() }
+    }
+
+    /// The caller as a user of the directory, with the rights it has now: 1 read unit.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Unauthenticated`] when the user was removed or the token was ended.
+    pub async fn user(&self) -> Result<User, Failure> {
+        self.honoured(self.app.store.user(&self.grant.portal, self.grant.user).await?.as_ref()).cloned()
+    }
+
+    /// The caller, with the rights it has now: 1 read unit.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Unauthenticated`] when the user was removed or the token was ended.
     pub async fn caller(&self) -> Result<Caller, Failure> {
-        let users = self.app.store.users(&self.grant.portal, [self.grant.user]).await?;
-        users.get(&self.grant.user).map(User::caller).ok_or(Failure::Unauthenticated)
+        self.user().await.map(|user| user.caller())
+    }
+
+    /// The caller, where its user was read with others.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Unauthenticated`] when the user was removed or the token was ended.
+    pub fn caller_among(&self, users: &HashMap<UserId, User>) -> Result<Caller, Failure> {
+        self.honoured(users.get(&self.grant.user)).map(User::caller)
+    }
+
+    fn honoured<'u>(&self, user: Option<&'u User>) -> Result<&'u User, Failure> {
+        let user = user.filter(|user| user.honours(&self.grant)).ok_or(Failure::Unauthenticated)?;
+        self.is_honoured.store(true, Ordering::Relaxed);
+        Ok(user)
     }
 
     /// Checks `If-Match` against an access revision, by strong comparison (RFC 9110, section 13.1.1). The tag of a

@@ -15,6 +15,8 @@ pub struct Config {
     /// `CRM_ACCESS_TOKEN_CACHE_SECONDS`: how long a function goes on believing a token that it has looked up, and so
     /// how long a revoked one may still be taken.
     pub token_cache: Duration,
+    /// `CRM_ACCESS_ALLOWED_ORIGINS`: origins whose pages may sign users in, with commas in between.
+    pub allowed_origins: Vec<String>,
     /// `CRM_ACCESS_QUEUE_URL`: the queue of the bulk workers.
     pub queue_url: Option<String>,
     /// `CRM_ACCESS_SQS_ENDPOINT`: where SQS is, when it is not AWS's own.
@@ -49,6 +51,7 @@ impl Default for Config {
             table: DEFAULT_TABLE.into(),
             endpoint: None,
             token_cache: DEFAULT_TOKEN_CACHE,
+            allowed_origins: Vec::new(),
             queue_url: None,
             sqs_endpoint: None,
             event_bus: None,
@@ -88,7 +91,10 @@ impl Config {
                 return Err(ConfigError { name: DAYS, problem: "must be a whole number of days, at most 36500" });
             }
         };
+        let origins = set("CRM_ACCESS_ALLOWED_ORIGINS").unwrap_or_default();
+        let origins = origins.split(',').map(str::trim).filter(|origin| !origin.is_empty());
         Ok(Self {
+            allowed_origins: origins.map(str::to_owned).collect(),
             table: set("CRM_ACCESS_TABLE").unwrap_or(default.table),
             endpoint,
             token_cache,
@@ -125,6 +131,7 @@ mod tests {
             table: "contacts".into(),
             endpoint: Some(endpoint),
             token_cache: Duration::ZERO,
+            allowed_origins: vec!["https://crm.example.com".into(), "http://localhost:3000".into()],
             event_bus: Some("changes".into()),
             chunk_days: 0,
             log: "debug".into(),
@@ -135,6 +142,7 @@ mod tests {
             ("CRM_ACCESS_DYNAMODB_ENDPOINT", "http://127.0.0.1:8000"),
             ("CRM_ACCESS_TOKEN_CACHE_SECONDS", "0"),
             ("CRM_ACCESS_EVENT_BUS", "changes"),
+            ("CRM_ACCESS_ALLOWED_ORIGINS", "https://crm.example.com, http://localhost:3000,"),
             ("CRM_ACCESS_CHUNK_DAYS", "0"),
             ("CRM_ACCESS_LOG", "debug"),
         ];

@@ -46,7 +46,7 @@ pub struct Visible {
 /// [`Failure::ContactNotFound`] for one that is not there or that the caller may not see.
 pub async fn visible(call: &Call<'_>, contact: ContactId) -> Result<Visible, Failure> {
     let mut loaded = call.app.store.load(&call.grant.portal, &[contact], [call.grant.user]).await?;
-    let caller = loaded.users.get(&call.grant.user).ok_or(Failure::Unauthenticated)?.caller();
+    let caller = call.caller_among(&loaded.users)?;
     let found = loaded.contacts.remove(&contact).filter(|(_, state)| caller.may_see(&state.access));
     let (record, state) = found.ok_or(Failure::ContactNotFound(contact))?;
     Ok(Visible { caller, record, state, users: loaded.users.into_values().collect() })

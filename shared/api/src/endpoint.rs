@@ -34,6 +34,8 @@ pub type OpenHandler = for<'a> fn(Incoming<'a>) -> BoxFuture<'a, Result<Answer, 
 pub enum Admits {
     /// Holders of a token that has the scope.
     Holders(Scope, Handler),
+    /// Holders of a token, whatever its scopes.
+    AnyHolder(Handler),
     /// Anyone.
     Anyone(OpenHandler),
 }
@@ -52,12 +54,17 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// What a token must allow; none where none is asked for.
+    /// What a token must allow; none where any token will do or none is asked for.
     pub fn scope(&self) -> Option<Scope> {
         match self.admits {
             Admits::Holders(scope, _) => Some(scope),
-            Admits::Anyone(_) => None,
+            Admits::AnyHolder(_) | Admits::Anyone(_) => None,
         }
+    }
+
+    /// Whether a call needs a token.
+    pub fn asks_for_token(&self) -> bool {
+        !matches!(self.admits, Admits::Anyone(_))
     }
 
     /// The paths that are routed to it: its own, and unless that ends in a parameter, which takes the suffix with it, or
@@ -85,9 +92,10 @@ impl Endpoint {
     }
 
     /// Answers a call, once: one that is made again with its idempotency key is answered as it was the first time.
-    async fn handle(mut call: Call<'_>, scope: Scope, handler: Handler) -> Result<Answer, Failure> {
-        // Reading twice does nothing twice.
-        let key = if scope == Scope::Write { call.idempotency()? } else { None };
+    async fn handle(mut call: Call<'_>, scope: Option<Scope>, handler: Handler) -> Result<Answer, Failure> {
+        call.check(scope)?;
+        // Reading twice does nothing twice, and neither does signing out.
+        let key = if scope == Some(Scope::Write) { call.idempotency()? } else { None };
         let Some(key) = key else { return handler(call).await };
         let app = call.app;
         let (store, now, job) = (&app.store, call.now, call.new_job());
@@ -152,8 +160,11 @@ impl Endpoint {
         let terms = Terms::new(&request, wanted.unwrap_or_else(|| Wanted::of_last_resort(suffix)), request_id);
         let incoming = Incoming::new(&app, request, self.path, suffix, wanted);
         let result = match self.admits {
-            Admits::Holders(scope, handler) => match Call::new(incoming, scope).await {
-                Ok(call) => Self::handle(call, scope, handler).await,
+            Admits::Holders(_, handler) | Admits::AnyHolder(handler) => match Call::new(incoming).await {
+                Ok(call) => {
+                    let token = call.token_check();
+                    token.hold(Self::handle(call, self.scope(), handler).await).await
+                }
                 Err(failure) => Err(failure),
             },
             Admits::Anyone(handler) => match incoming.check_acceptable() {

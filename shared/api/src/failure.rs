@@ -8,7 +8,7 @@ use lambda_http::http::{HeaderName, HeaderValue, StatusCode};
 use models::id::{ContactId, UserId};
 use models::invalid::Invalid;
 use models::job::JobId;
-use models::limits::{MAX_BODY_BYTES, MAX_RULES_OF_PORTAL, MAX_RULES_OF_USER};
+use models::limits::{MAX_BODY_BYTES, MAX_RULES_OF_PORTAL, MAX_RULES_OF_USER, SIGN_IN_RETRY_SECONDS};
 use models::portal::Scope;
 use models::rule::RuleName;
 use models::sign_in::Locked;
@@ -28,6 +28,12 @@ pub enum Failure {
     /// Too many attempts to sign in have failed.
     #[error("sign-in locked")]
     SignInLocked(Locked),
+    /// So many others sign in that this sign-in would wait for seconds.
+    #[error("too many sign-ins at once")]
+    SignInBusy,
+    /// A page of an origin that is not named asked to sign a user in.
+    #[error("foreign origin")]
+    OriginForbidden,
     /// The token lacks a scope.
     #[error("the token lacks the scope {}", .0.name())]
     ScopeMissing(Scope),
@@ -141,6 +147,7 @@ pub const KINDS: &[(u16, &str)] = &[
     (401, "sign-in-refused"),
     (401, "unauthenticated"),
     (403, "edit-forbidden"),
+    (403, "origin-forbidden"),
     (403, "rule-forbidden"),
     (403, "scope-missing"),
     (404, "contact-not-found"),
@@ -166,6 +173,7 @@ pub const KINDS: &[(u16, &str)] = &[
     (503, "database-unavailable"),
     (503, "not-counted-in-time"),
     (503, "not-listed-in-time"),
+    (503, "sign-in-busy"),
     (503, "throttled"),
 ];
 
@@ -211,9 +219,11 @@ impl Failure {
         match self {
             Self::Unauthenticated | Self::SignInRefused => StatusCode::UNAUTHORIZED,
             Self::SignInLocked(_) => StatusCode::TOO_MANY_REQUESTS,
-            Self::ScopeMissing(_) | Self::EditForbidden(_) | Self::EditsForbidden(_) | Self::RuleForbidden(_) => {
-                StatusCode::FORBIDDEN
-            }
+            Self::OriginForbidden
+            | Self::ScopeMissing(_)
+            | Self::EditForbidden(_)
+            | Self::EditsForbidden(_)
+            | Self::RuleForbidden(_) => StatusCode::FORBIDDEN,
             Self::Invalid(_) | Self::UnknownManagers(_) => StatusCode::BAD_REQUEST,
             Self::ContactNotFound(_)
             | Self::ContactsNotFound(_)
@@ -232,7 +242,9 @@ impl Failure {
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooManyAffected { .. } | Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::NotCounted | Self::NotListed | Self::Contended(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotCounted | Self::NotListed | Self::SignInBusy | Self::Contended(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Store(error) if error.is_transient() => StatusCode::SERVICE_UNAVAILABLE,
             Self::Store(_) | Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -244,6 +256,8 @@ impl Failure {
             Self::Unauthenticated => "unauthenticated",
             Self::SignInRefused => "sign-in-refused",
             Self::SignInLocked(_) => "sign-in-locked",
+            Self::SignInBusy => "sign-in-busy",
+            Self::OriginForbidden => "origin-forbidden",
             Self::ScopeMissing(_) => "scope-missing",
             Self::Invalid(_) => "invalid-request",
             Self::UnknownManagers(_) => "unknown-manager",
@@ -284,9 +298,13 @@ impl Failure {
             }
             Self::SignInRefused => "No user has this userName with this password; check both.".into(),
             Self::SignInLocked(locked) => format!(
-                "Too many attempts have failed for this userName from your address. Try again in {} seconds.",
+                "Too many attempts have failed for this userName. Try again in {} seconds.",
                 locked.seconds()
             ),
+            Self::SignInBusy => "Too many others sign in right now. Try again in a moment.".into(),
+            Self::OriginForbidden => "Pages of this origin may not sign users in. Ask the service's operator to allow the \
+                                      origin, with --allow-origin or CorsOrigins."
+                .into(),
             Self::ScopeMissing(scope) => {
                 format!("This token lacks the scope {}; use one that has it.", scope.name())
             }
@@ -420,6 +438,7 @@ impl Failure {
     pub(crate) fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
         let mut headers = Vec::new();
         match self {
+            Self::SignInBusy => headers.push((RETRY_AFTER, HeaderValue::from(SIGN_IN_RETRY_SECONDS))),
             Self::SignInLocked(locked) => headers.push((RETRY_AFTER, HeaderValue::from(locked.seconds()))),
             Self::Unauthenticated | Self::SignInRefused => {
                 headers.push((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"crm-access\"")));
@@ -472,6 +491,8 @@ mod tests {
             Failure::Unauthenticated,
             Failure::SignInRefused,
             Failure::SignInLocked(Locked { wait: SignedDuration::from_secs(1) }),
+            Failure::SignInBusy,
+            Failure::OriginForbidden,
             Failure::ScopeMissing(Scope::Read),
             Failure::Invalid(Invalid::one("tags", "is wrong")),
             Failure::UnknownManagers(vec![UserId::NIL]),

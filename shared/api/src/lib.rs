@@ -11,6 +11,8 @@ pub mod event_bridge;
 pub mod failure;
 pub mod log;
 pub mod negotiation;
+mod origin;
+pub mod passwords;
 pub mod run;
 pub mod sqs;
 

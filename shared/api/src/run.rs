@@ -28,7 +28,7 @@ use crate::sqs::SqsQueue;
 ///
 /// When the environment cannot be used, or the Lambda runtime ends.
 pub fn run(endpoints: &'static [Endpoint]) -> Result<(), Error> {
-    start(|config| async move { serve(endpoints, &App::new(jobs(&config).await, config.token_cache)).await })
+    start(|config| async move { serve(endpoints, &app(jobs(&config).await, config)).await })
 }
 
 /// Runs a Lambda function that offers `endpoints` and hands work on to the bulk workers.
@@ -37,7 +37,11 @@ pub fn run(endpoints: &'static [Endpoint]) -> Result<(), Error> {
 ///
 /// When the environment cannot be used, or the Lambda runtime ends.
 pub fn run_with_queue(endpoints: &'static [Endpoint]) -> Result<(), Error> {
-    start(|config| async move { serve(endpoints, &App::new(with_queue(&config).await, config.token_cache)).await })
+    start(|config| async move { serve(endpoints, &app(with_queue(&config).await, config)).await })
+}
+
+fn app(jobs: Jobs, config: Config) -> App {
+    App::new(jobs, config.token_cache).with_allowed_origins(config.allowed_origins)
 }
 
 /// Reads the environment, then runs `serve` on a runtime of one thread: one event at a time is all that Lambda hands a

@@ -37,6 +37,8 @@ pub enum Line {
     Token(TokenLine),
     /// A contact to be removed with all its items.
     DeleteContact(ContactId),
+    /// A user to be removed with its tokens, its e-mail address and its password.
+    DeleteUser(UserId),
 }
 
 /// A portal, and the members that its line names. Members that the line does not name keep their value.
@@ -86,7 +88,7 @@ pub fn parse_line(text: &str, zone: &TimeZone) -> Result<Line, String> {
         "type" => list_item(read(value)?).map(Line::Type),
         "contact" => read::<Box<RawContact>>(value)?.read(zone),
         "token" => read::<RawToken>(value)?.read(zone).map(Line::Token),
-        "delete" => read(value).map(|RawDelete { contact }| Line::DeleteContact(contact)),
+        "delete" => read::<RawDelete>(value)?.read(),
         other => Err(format!("{other:?} is no kind of line: {ONE_KEY}")),
     }
 }
@@ -194,7 +196,9 @@ impl RawUser {
                  {MAX_EMPLOYEE_BYTES} are taken, so AvatarSmall is the address of a picture and not the picture"
             ));
         }
-        let user = User { employee, is_admin: self.is_admin.unwrap_or_default(), email };
+        // Not a line's to say: loading a user again must not bring ended tokens back.
+        let tokens_valid_from = None;
+        let user = User { employee, is_admin: self.is_admin.unwrap_or_default(), email, tokens_valid_from };
         Ok(Line::User(user, hash))
     }
 }
@@ -352,7 +356,18 @@ impl RawToken {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields, expecting = "an object with the id of a contact")]
+#[serde(rename_all = "PascalCase", deny_unknown_fields, expecting = "an object with the id of a contact or of a user")]
 struct RawDelete {
-    contact: ContactId,
+    contact: Option<ContactId>,
+    user: Option<UserId>,
+}
+
+impl RawDelete {
+    fn read(self) -> Result<Line, String> {
+        match (self.contact, self.user) {
+            (Some(contact), None) => Ok(Line::DeleteContact(contact)),
+            (None, Some(user)) => Ok(Line::DeleteUser(user)),
+            _ => Err("delete names one contact or one user".into()),
+        }
+    }
 }

@@ -67,8 +67,32 @@ pub const MAX_PASSWORD_BYTES: usize = 1024;
 /// Portals that one e-mail address signs in to; of more, the first by name.
 pub const MAX_ACCOUNTS: usize = 8;
 
-/// Attempts to sign in as one user from one network address, within the window, after which it is locked.
+/// Attempts to sign in as one user from one network, within the window, after which it is locked.
 pub const SIGN_IN_ATTEMPTS: usize = 5;
+
+/// Attempts to sign in as one user from all networks together that the user is not known to use, within
+/// [`USER_WINDOW_MILLIS`]. A guesser with a network of its own for each attempt makes 2,880 guesses a day.
+pub const USER_SIGN_IN_ATTEMPTS: u64 = 30;
+
+/// Milliseconds of the windows in which the attempts of all networks are counted. They follow one another, and each
+/// begins at nothing.
+pub const USER_WINDOW_MILLIS: u64 = 15 * 60 * 1000;
+
+/// Days for which a network stays known that a user signed in from.
+pub const KNOWN_NETWORK_DAYS: i64 = 30;
+
+/// Sign-ins that a process works on or lets wait. With two at a time and some 50 ms each, the last one waits for about
+/// two seconds; a further one is told to come again.
+pub const MAX_SIGN_INS: usize = 64;
+
+/// Passwords that are compared at once, each in memory of its own.
+pub const PASSWORDS_AT_ONCE: usize = 2;
+
+/// Milliseconds that a sign-in waits for its password to be compared, before it is told to come again.
+pub const SIGN_IN_WAIT_MILLIS: u64 = 3_000;
+
+/// Seconds after which a sign-in that found too many others may come again.
+pub const SIGN_IN_RETRY_SECONDS: u64 = 2;
 
 /// Milliseconds for which an attempt to sign in is counted.
 pub const SIGN_IN_WINDOW_MILLIS: u64 = 60_000;
@@ -136,6 +160,8 @@ pub const fn duration(millis: u64) -> SignedDuration {
 const _: () = assert!(RENEW_MILLIS + LEASE_MARGIN_MILLIS < LEASE_MILLIS / 2);
 // When a lock ends, the attempts that led to it count no more; otherwise the next one would lock at once.
 const _: () = assert!(SIGN_IN_WINDOW_MILLIS <= SIGN_IN_LOCK_MILLIS);
+// What one network is refused by is reached first.
+const _: () = assert!(USER_SIGN_IN_ATTEMPTS > SIGN_IN_ATTEMPTS as u64);
 // The one call that holds leases and renews none of them before its first page is over before they end.
 const _: () = assert!(SYNCHRONOUS_RUN_MILLIS < LEASE_MILLIS - LEASE_MARGIN_MILLIS);
 

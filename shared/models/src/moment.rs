@@ -41,7 +41,7 @@ pub enum NotAMoment {
     UnknownZone,
 }
 
-const STEPS_PER_SECOND: i64 = 10_000_000;
+pub(crate) const STEPS_PER_SECOND: i64 = 10_000_000;
 const NANOS_PER_STEP: i64 = 100;
 
 impl Moment {

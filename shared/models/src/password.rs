@@ -6,7 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use argon2::password_hash::phc;
-use argon2::{Algorithm, Argon2, CustomizedPasswordHasher as _, Params, PasswordVerifier as _, Version};
+use argon2::{Algorithm, Argon2, Block, CustomizedPasswordHasher as _, Params, Version};
 
 use crate::limits::{MAX_PASSWORD_BYTES, MIN_PASSWORD_CHARS};
 
@@ -22,8 +22,9 @@ pub const SALT_BYTES: usize = 16;
 /// Bytes of a hash.
 const HASH_BYTES: usize = 32;
 
-/// KiB of memory that a hash which is brought along may take. A verification with all of the three bounds takes about
-/// a second, where one of any size could take minutes, and more memory than a function has.
+/// KiB of memory that a hash which is brought along may take: what RFC 9106 recommends where memory is short. A
+/// verification with all of the three bounds takes about a second, where one of any size could take minutes, and more
+/// memory than a function has.
 pub const MAX_MEMORY_KIB: u32 = 64 * 1024;
 /// Passes that a hash which is brought along may take.
 pub const MAX_PASSES: u32 = 10;
@@ -34,6 +35,44 @@ const PARAMS: Params = match Params::new(MEMORY_KIB, PASSES, LANES, Some(HASH_BY
     Ok(params) => params,
     Err(_) => panic!("argon2 takes these parameters"),
 };
+
+/// Memory to verify passwords in, which is reused: a verification writes all that it reads.
+///
+/// Room for the largest hash is reserved at once and taken as far as it is used. So the system allocator maps the room by
+/// itself and gives all of it back to the operating system, where it would keep smaller pieces for each thread.
+pub struct Memory(Vec<Block>);
+
+impl Memory {
+    /// Memory that was not used yet.
+    pub fn new() -> Self {
+        Self(Vec::with_capacity(MAX_MEMORY_KIB as usize))
+    }
+
+    /// KiB that are in use.
+    pub fn kib(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The first `count` blocks of 1 KiB.
+    fn blocks(&mut self, count: usize) -> &mut [Block] {
+        if self.0.len() < count {
+            self.0.resize(count, Block::new());
+        }
+        &mut self.0[..count]
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Memory({} KiB)", self.kib())
+    }
+}
 
 /// What makes the hashes of equal passwords differ: random bytes, drawn anew for each password.
 pub type Salt = [u8; SALT_BYTES];
@@ -108,14 +147,33 @@ impl PasswordHash {
         &self.0
     }
 
+    /// KiB of memory that a verification takes.
+    pub fn memory_kib(&self) -> u32 {
+        let params = phc::PasswordHash::new(&self.0).ok().and_then(|hash| Params::try_from(&hash).ok());
+        params.map_or(MEMORY_KIB, |params| params.m_cost())
+    }
+
     /// Whether `attempt` is the password. It takes what hashing it took, whether it is or not.
     ///
     /// An attempt may be shorter than a password that is chosen here: the hash may have been brought along. One that is
     /// too long for any is not hashed, which says nothing of the user.
-    pub fn verify(&self, attempt: &str) -> bool {
-        let hash = phc::PasswordHash::new(&self.0);
-        attempt.len() <= MAX_PASSWORD_BYTES
-            && hash.is_ok_and(|hash| Argon2::default().verify_password(attempt.as_bytes(), &hash).is_ok())
+    pub fn verify(&self, attempt: &str, memory: &mut Memory) -> bool {
+        attempt.len() <= MAX_PASSWORD_BYTES && self.is_of(attempt, memory).unwrap_or(false)
+    }
+
+    /// Whether `attempt` has the same hash; nothing for a hash that cannot be computed, which no parsed one is.
+    fn is_of(&self, attempt: &str, memory: &mut Memory) -> Option<bool> {
+        let hash = phc::PasswordHash::new(&self.0).ok()?;
+        let (salt, expected) = (hash.salt.as_ref()?, hash.hash.as_ref()?);
+        let params = Params::try_from(&hash).ok()?;
+        let blocks = memory.blocks(params.block_count());
+        let mut output = [0; phc::Output::MAX_LENGTH];
+        let output = output.get_mut(..expected.len())?;
+        Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+            .hash_password_into_with_memory(attempt.as_bytes(), salt, output, blocks)
+            .ok()?;
+        // This comparison takes the same time wherever the two differ.
+        Some(phc::Output::new(output).ok()? == *expected)
     }
 }
 

@@ -34,9 +34,18 @@ pub struct User {
     pub is_admin: bool,
     /// What the user signs in with; without it, not at all. No answer shows it.
     pub email: Option<Email>,
+    /// When the user's tokens were last ended, all at once; none if they never were.
+    pub tokens_valid_from: Option<Moment>,
 }
 
 impl User {
+    /// Whether a token with this grant still stands for the user. A token that was made before the user's tokens were
+    /// ended does not.
+    pub fn honours(&self, grant: &Grant) -> bool {
+        // `None` is less than every moment.
+        grant.user == self.employee.id && grant.valid_from >= self.tokens_valid_from
+    }
+
     /// The user as the one a request is answered for.
     pub fn caller(&self) -> Caller {
         Caller { user: self.employee.id, is_admin: self.is_admin }
@@ -86,6 +95,9 @@ pub struct Grant {
     pub scopes: Vec<Scope>,
     /// When it ends, if it does.
     pub expires: Option<Moment>,
+    /// [`User::tokens_valid_from`] as the token's maker read it, before it looked at a password. Two readings of one
+    /// item are compared, and not two machines' clocks.
+    pub valid_from: Option<Moment>,
 }
 
 impl Grant {
@@ -94,10 +106,16 @@ impl Grant {
         self.expires.is_none_or(|expires| now < expires)
     }
 
-    /// Whether the token has `scope`.
+    /// Whether the token has `scope`, by name or because it may write: who may change a contact may read it.
     pub fn allows(&self, scope: Scope) -> bool {
-        self.scopes.contains(&scope)
+        self.scopes.contains(&scope) || (scope == Scope::Read && self.scopes.contains(&Scope::Write))
     }
+}
+
+/// The moment from which a user's tokens are valid when all earlier ones are ended at `now`: later than the moment before
+/// it, whatever the clocks say.
+pub fn next_valid_from(before: Option<Moment>, now: Moment) -> Moment {
+    before.map_or(now, |before| now.max(Moment::from_steps(before.steps() + 1)))
 }
 
 /// A user as it is shown to itself.

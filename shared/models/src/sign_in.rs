@@ -1,6 +1,7 @@
 //! Signing in: by which address, into which accounts, and how often it may be tried.
 
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use crate::id::{PortalId, UserId};
@@ -8,9 +9,12 @@ use jiff::SignedDuration;
 use serde::Serialize;
 
 use crate::fold::fold;
-use crate::limits::{MAX_EMAIL_BYTES, SIGN_IN_ATTEMPTS, SIGN_IN_LOCK_MILLIS, SIGN_IN_WINDOW_MILLIS, duration};
-use crate::moment::Moment;
-use crate::password::PasswordHash;
+use crate::limits::{
+    MAX_EMAIL_BYTES, SIGN_IN_ATTEMPTS, SIGN_IN_LOCK_MILLIS, SIGN_IN_WINDOW_MILLIS, USER_SIGN_IN_ATTEMPTS,
+    USER_WINDOW_MILLIS, duration,
+};
+use crate::moment::{Moment, STEPS_PER_SECOND};
+use crate::password::{MEMORY_KIB, Memory, PasswordHash};
 
 /// An e-mail address, which users sign in with. Case does not matter, so it is kept folded.
 ///
@@ -72,15 +76,61 @@ pub struct Account {
     pub user: UserId,
 }
 
-/// The accounts of an address, each with the hash of its password: at most one for each portal, and none where the
-/// address is unknown.
+/// The network that a call comes from, as attempts are counted by it: an IPv4 address, or the first half of an IPv6
+/// address, because a provider gives a customer at least all addresses with the same first half.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Network {
+    /// An IPv4 address, also where it was written as an IPv6 address.
+    V4(Ipv4Addr),
+    /// The first 64 bits of an IPv6 address.
+    V6(u64),
+    /// No address is known.
+    Unknown,
+}
+
+impl From<IpAddr> for Network {
+    fn from(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(address) => Self::V4(address),
+            IpAddr::V6(address) => Self::V6((address.to_bits() >> 64) as u64),
+        }
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::V4(address) => address.fmt(f),
+            Self::V6(prefix) => write!(f, "{}/64", Ipv6Addr::from_bits(u128::from(*prefix) << 64)),
+            Self::Unknown => f.write_str("unknown"),
+        }
+    }
+}
+
+/// An account that a sign-in may be meant for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// The account.
+    pub account: Account,
+    /// The hash of its password.
+    pub hash: PasswordHash,
+    /// From when on tokens of its user are valid, as read together with the hash.
+    pub tokens_valid_from: Option<Moment>,
+}
+
+/// The accounts of an address: at most one for each portal, and none where the address is unknown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Candidates(Vec<(Account, PasswordHash)>);
+pub struct Candidates(Vec<Candidate>);
 
 impl Candidates {
     /// These accounts.
-    pub fn new(accounts: impl IntoIterator<Item = (Account, PasswordHash)>) -> Self {
+    pub fn new(accounts: impl IntoIterator<Item = Candidate>) -> Self {
         Self(accounts.into_iter().collect())
+    }
+
+    /// KiB of memory that [`Self::matching`] takes: the most that one hash does.
+    pub fn memory_kib(&self) -> u32 {
+        self.0.iter().map(|candidate| candidate.hash.memory_kib()).max().unwrap_or(MEMORY_KIB)
     }
 
     /// The accounts that `attempt` is the password of, in the order of their portals. More than one when somebody has the
@@ -89,16 +139,16 @@ impl Candidates {
     /// Without any account the hash of nobody is verified, so that an address which is unknown, has no password or is that
     /// of one portal takes the same time: one verification of tens of milliseconds, or as many as there are portals. A
     /// hash that was brought along with other parameters takes another time.
-    pub fn matching(&self, attempt: &str) -> Vec<&Account> {
+    pub fn matching(&self, attempt: &str, memory: &mut Memory) -> Vec<&Candidate> {
         if self.0.is_empty() {
             // What nobody looks at may be left out when this is compiled.
-            std::hint::black_box(PasswordHash::of_nobody().verify(attempt));
+            std::hint::black_box(PasswordHash::of_nobody().verify(attempt, memory));
         }
-        self.0.iter().filter(|(_, hash)| hash.verify(attempt)).map(|(account, _)| account).collect()
+        self.0.iter().filter(|candidate| candidate.hash.verify(attempt, memory)).collect()
     }
 }
 
-/// The attempts to sign in that a pair of network address and user name has made of late, the oldest first.
+/// The attempts to sign in that a pair of network and user name has made of late, the oldest first.
 ///
 /// An attempt is counted when it begins, before its password is looked at, and all are forgotten when one succeeds. So
 /// those that are counted have failed or are not over, and guesses made side by side are counted like any others. The one
@@ -160,8 +210,53 @@ impl Attempts {
         Ok(Self(recent.chain([now]).collect()))
     }
 
+    /// What they are without the one that was made at `time`, whose password was not looked at.
+    #[must_use]
+    pub fn without(&self, time: Moment) -> Self {
+        let mut times = self.0.clone();
+        if let Some(place) = times.iter().rposition(|made| *made == time) {
+            times.remove(place);
+        }
+        Self(times)
+    }
+
     /// From when on they make no difference.
     pub fn over_at(&self) -> Moment {
         self.0.last().map_or(Moment::MIN, |last| *last + LOCK.max(WINDOW))
+    }
+}
+
+/// A stretch of time in which the attempts to sign in as one user are counted, whatever network they come from.
+///
+/// A user who signed in from a network of late is not counted there, so that nobody keeps the user out of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UserWindow(i64);
+
+/// Steps of a [`Moment`] in a window.
+const USER_WINDOW_STEPS: i64 = USER_WINDOW_MILLIS.cast_signed() * (STEPS_PER_SECOND / 1000);
+
+impl UserWindow {
+    /// The window that `now` is in.
+    pub fn at(now: Moment) -> Self {
+        Self(now.steps().div_euclid(USER_WINDOW_STEPS))
+    }
+
+    /// The window's number, which no other one has.
+    pub fn number(self) -> i64 {
+        self.0
+    }
+
+    /// When the window ends and the next one begins.
+    pub fn end(self) -> Moment {
+        Moment::from_steps((self.0 + 1) * USER_WINDOW_STEPS)
+    }
+
+    /// Whether an attempt at `now` may be made that is the `counted`th of the window.
+    ///
+    /// # Errors
+    ///
+    /// That the user is locked until the window ends, for all networks that are not known to be the user's.
+    pub fn admit(self, counted: u64, now: Moment) -> Result<(), Locked> {
+        if counted <= USER_SIGN_IN_ATTEMPTS { Ok(()) } else { Err(Locked { wait: self.end().since(now) }) }
     }
 }

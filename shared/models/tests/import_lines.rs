@@ -34,6 +34,7 @@ fn shown(line: &Line) -> String {
         Line::Contact(record, access) => format!("contact {record:?}\n    with {access:?}"),
         Line::Token(token) => format!("token {token:?}"),
         Line::DeleteContact(id) => format!("delete contact {id}"),
+        Line::DeleteUser(id) => format!("delete user {id}"),
     }
 }
 
@@ -144,6 +145,8 @@ fn lines_are_read() {
         r#"{"delete":{"contact":0}}"#,
         r#"{"delete":{"contact":"5"}}"#,
         r#"{"delete":{"user":5}}"#,
+        r#"{"delete":{"user":"00000000-0000-0000-0000-000000000000"}}"#,
+        r#"{"delete":{"contact":5,"user":"00000000-0000-0000-0000-000000000000"}}"#,
         r#"{"delete":{}}"#,
         // No line at all.
         "",

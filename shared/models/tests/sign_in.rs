@@ -1,11 +1,15 @@
 //! Passwords and their hashes, e-mail addresses, and how often a sign-in may be tried.
 
+use std::net::IpAddr;
+
 use jiff::SignedDuration;
 use models::id::{PortalId, UserId};
-use models::limits::{MAX_PASSWORD_BYTES, SIGN_IN_ATTEMPTS, SIGN_IN_LOCK_MILLIS, SIGN_IN_WINDOW_MILLIS};
+use models::limits::{
+    MAX_PASSWORD_BYTES, SIGN_IN_ATTEMPTS, SIGN_IN_LOCK_MILLIS, SIGN_IN_WINDOW_MILLIS, USER_SIGN_IN_ATTEMPTS,
+};
 use models::moment::Moment;
-use models::password::{Password, PasswordHash, SALT_BYTES};
-use models::sign_in::{Account, Attempts, Candidates, Email, Locked};
+use models::password::{Memory, Password, PasswordHash, SALT_BYTES};
+use models::sign_in::{Account, Attempts, Candidate, Candidates, Email, Locked, Network, UserWindow};
 use proptest::prelude::*;
 
 const SALT: [u8; SALT_BYTES] = *b"sixteen bytes of";
@@ -15,13 +19,33 @@ fn hash(password: &str) -> PasswordHash {
     Password::check(password).unwrap().hash(&SALT).unwrap()
 }
 
+fn candidate(account: Account, hash: PasswordHash) -> Candidate {
+    Candidate { account, hash, tokens_valid_from: None }
+}
+
+#[test]
+fn memory_that_was_used_gives_the_same_results() {
+    let mut memory = Memory::new();
+    let small: PasswordHash =
+        "$argon2id$v=19$m=256,t=2,p=2$c29tZXNhbHQ$bQk8UB/VmZZF4Oo79iDXuL5/0ttZwg2f/5U52iv1cDc".parse().unwrap();
+    let large = hash("password");
+    for _ in 0..2 {
+        for hash in [&small, &large] {
+            assert!(hash.verify("password", &mut memory));
+            assert!(!hash.verify("passwore", &mut memory));
+        }
+    }
+    assert_eq!((small.memory_kib(), large.memory_kib()), (256, 19_456));
+    assert_eq!(memory.kib(), 19_456);
+}
+
 #[test]
 fn a_password_is_verified_and_no_other_one() {
     let hash = hash(PASSWORD);
     assert!(hash.as_str().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{}", hash.as_str());
-    assert!(hash.verify(PASSWORD));
+    assert!(hash.verify(PASSWORD, &mut Memory::new()));
     for other in ["", "correct horse ", "Correct horse", &"c".repeat(MAX_PASSWORD_BYTES + 1)] {
-        assert!(!hash.verify(other), "{other:?}");
+        assert!(!hash.verify(other, &mut Memory::new()), "{other:?}");
     }
     assert_eq!(hash.as_str().parse::<PasswordHash>().unwrap(), hash);
 }
@@ -30,7 +54,7 @@ fn a_password_is_verified_and_no_other_one() {
 fn a_hash_made_by_the_reference_implementation_is_verified() {
     // From the tests of the reference implementation in C, with bounds that are taken here.
     let hash = "$argon2id$v=19$m=256,t=2,p=2$c29tZXNhbHQ$bQk8UB/VmZZF4Oo79iDXuL5/0ttZwg2f/5U52iv1cDc";
-    assert!(hash.parse::<PasswordHash>().unwrap().verify("password"));
+    assert!(hash.parse::<PasswordHash>().unwrap().verify("password", &mut Memory::new()));
 }
 
 #[test]
@@ -41,7 +65,7 @@ fn nobody_has_a_password() {
     let work = |hash: &PasswordHash| hash.as_str().split('$').take(4).map(str::to_owned).collect::<Vec<_>>();
     assert_eq!(work(&nobody), work(&hash(PASSWORD)));
     assert_eq!(nobody.as_str().len(), hash(PASSWORD).as_str().len());
-    assert!(!nobody.verify("") && !nobody.verify(PASSWORD));
+    assert!(!nobody.verify("", &mut Memory::new()) && !nobody.verify(PASSWORD, &mut Memory::new()));
 }
 
 #[test]
@@ -91,7 +115,7 @@ fn only_an_argon2id_hash_within_bounds_is_taken() {
 fn nothing_shows_a_password_or_its_hash() {
     let hash = hash(PASSWORD);
     let (portal, user) = ("acme".parse().unwrap(), UserId::NIL);
-    let candidates = Candidates::new([(Account { portal, user }, hash.clone())]);
+    let candidates = Candidates::new([candidate(Account { portal, user }, hash.clone())]);
     let refused = PASSWORD.parse::<PasswordHash>().unwrap_err();
     let shown = format!("{:?} {hash:?} {candidates:?} {refused} {refused:?}", Password::check(PASSWORD).unwrap());
     assert!(!shown.contains("correct") && !shown.contains("m=19456"), "{shown}");
@@ -130,13 +154,59 @@ fn the_password_says_which_accounts_are_meant() {
         let portal: PortalId = portal.parse().unwrap();
         Account { portal, user: UserId::from_u128(1) }
     };
-    let both = Candidates::new([(account("acme"), hash(PASSWORD)), (account("zenith"), hash("another one"))]);
-    assert_eq!(both.matching(PASSWORD), [&account("acme")]);
-    assert_eq!(both.matching("another one"), [&account("zenith")]);
-    assert!(both.matching("neither one").is_empty());
-    let same = Candidates::new([(account("acme"), hash(PASSWORD)), (account("zenith"), hash(PASSWORD))]);
-    assert_eq!(same.matching(PASSWORD), [&account("acme"), &account("zenith")]);
-    assert!(Candidates::default().matching(PASSWORD).is_empty());
+    let of = |passwords: [&str; 2]| {
+        let [acme, zenith] = passwords.map(hash);
+        Candidates::new([candidate(account("acme"), acme), candidate(account("zenith"), zenith)])
+    };
+    let mut memory = Memory::new();
+    let mut matching = |candidates: &Candidates, password| {
+        let found = candidates.matching(password, &mut memory).into_iter();
+        found.map(|candidate| candidate.account.clone()).collect::<Vec<_>>()
+    };
+    let both = of([PASSWORD, "another one"]);
+    assert_eq!(matching(&both, PASSWORD), [account("acme")]);
+    assert_eq!(matching(&both, "another one"), [account("zenith")]);
+    assert_eq!(matching(&both, "neither one"), []);
+    assert_eq!(matching(&of([PASSWORD, PASSWORD]), PASSWORD), [account("acme"), account("zenith")]);
+    assert_eq!(matching(&Candidates::default(), PASSWORD), []);
+}
+
+#[test]
+fn attempts_are_counted_by_network() {
+    let network = |text: &str| Network::from(text.parse::<IpAddr>().unwrap());
+    for (one, other, same) in [
+        ("192.0.2.1", "192.0.2.1", true),
+        ("192.0.2.1", "192.0.2.2", false),
+        // The same address, as a socket for both versions has it.
+        ("192.0.2.1", "::ffff:192.0.2.1", true),
+        ("192.0.2.1", "::ffff:c000:201", true),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.2", false),
+        ("2001:db8:0:1::1", "2001:db8:0:1:ffff:ffff:ffff:ffff", true),
+        ("2001:db8:0:1::1", "2001:db8:0:2::1", false),
+        ("::1", "127.0.0.1", false),
+    ] {
+        assert_eq!(network(one) == network(other), same, "{one} {other}");
+        assert_eq!(network(one).to_string() == network(other).to_string(), same, "{one} {other}");
+    }
+    assert_eq!(network("2001:db8:0:1:2:3:4:5").to_string(), "2001:db8:0:1::/64");
+}
+
+#[test]
+fn a_user_is_locked_from_the_attempt_after_the_last_of_a_window_until_its_end() {
+    let now: Moment = "2026-01-01T00:10:00Z".parse().unwrap();
+    let window = UserWindow::at(now);
+    assert_eq!(window.end(), "2026-01-01T00:15:00Z".parse().unwrap());
+    assert_eq!(window.admit(USER_SIGN_IN_ATTEMPTS, now), Ok(()));
+    assert_eq!(window.admit(USER_SIGN_IN_ATTEMPTS + 1, now).unwrap_err().seconds(), 300);
+    assert_ne!(UserWindow::at(window.end()), window);
+}
+
+#[test]
+fn an_attempt_that_is_withdrawn_is_not_counted() {
+    let made = Attempts::made_at([at(0), at(1), at(1), at(2)]);
+    assert_eq!(made.without(at(1)), Attempts::made_at([at(0), at(1), at(2)]));
+    assert_eq!(made.without(at(3)), made);
+    assert_eq!(Attempts::made_at([at(1)]).without(at(1)), Attempts::default());
 }
 
 const START: i64 = 17_672_256_000_000_000;

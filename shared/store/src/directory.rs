@@ -6,6 +6,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::tz::TimeZone;
 use models::contact::{Employee, ListItem};
 use models::id::{PortalId, UserId};
+use models::moment::Moment;
 use models::plan::COUNTED_TAGS;
 use models::portal::{Entries, Portal, Statistics, User};
 use models::sign_in::Email;
@@ -50,21 +51,34 @@ pub(crate) fn user_item(portal: &PortalId, user: &User) -> Result<Item, StoreErr
     if let Some(email) = &user.email {
         item.insert(EMAIL.into(), items::s(email.as_str()));
     }
+    if let Some(from) = user.tokens_valid_from {
+        item.insert(TOKENS_VALID_FROM.into(), items::n(from.steps()));
+    }
     Ok(item)
 }
 
 pub(crate) fn user(item: &mut Item) -> Result<User, StoreError> {
     let employee: Employee = items::document(item, "doc")?;
-    Ok(User { employee, is_admin: items::boolean(item, "admin")?, email: email(item)? })
+    let (email, tokens_valid_from) = (email(item)?, tokens_valid_from(item)?);
+    Ok(User { employee, is_admin: items::boolean(item, "admin")?, email, tokens_valid_from })
 }
 
 /// The attribute of a user's e-mail address.
-const EMAIL: &str = "email";
+pub(crate) const EMAIL: &str = "email";
 
 /// The e-mail address in a user's item.
 pub(crate) fn email(item: &Item) -> Result<Option<Email>, StoreError> {
     let text = item.contains_key(EMAIL).then(|| items::text(item, EMAIL)).transpose()?;
     Ok(text.map(Email::stored))
+}
+
+/// The attribute of the moment from which a user's tokens are valid.
+pub(crate) const TOKENS_VALID_FROM: &str = "tokens_valid_from";
+
+/// The moment from which the tokens of a user are valid, in the user's item or in a token's.
+pub(crate) fn tokens_valid_from(item: &Item) -> Result<Option<Moment>, StoreError> {
+    let steps = item.contains_key(TOKENS_VALID_FROM).then(|| items::number(item, TOKENS_VALID_FROM)).transpose()?;
+    Ok(steps.map(Moment::from_steps))
 }
 
 /// Stages, types and their counters, as one portal's directory lists them.
@@ -116,6 +130,12 @@ impl Store {
             }
         }
         Ok(found)
+    }
+
+    /// Reads a user as it is now: 1 read unit.
+    pub async fn user(&self, portal: &PortalId, id: UserId) -> Result<Option<User>, StoreError> {
+        let item = self.get(&Key::User(portal.clone(), id)).await?;
+        item.map(|mut item| user(&mut item)).transpose()
     }
 
     /// Reads those of the users that exist: half a read unit each.

@@ -8,6 +8,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
+use futures::stream::{self, TryStreamExt as _};
 use jiff::tz::TimeZone;
 use models::access::{Access, Author};
 use models::contact::{ContactRecord, ListItem};
@@ -23,16 +24,18 @@ use models::sign_in::Email;
 use crate::batch::Write;
 use crate::client::Store;
 use crate::contacts::{AccessRecord, contact_item, tag_items};
-use crate::directory::{TIME_ZONE, email, portal_item, user_item};
+use crate::directory::{EMAIL, TIME_ZONE, email, portal_item, tokens_valid_from, user_item};
 use crate::error::StoreError;
 use crate::items::{self, Item, s};
-use crate::keys::{Key, Partition, Range};
+use crate::keys::{Key, Partition, Range, TokenHash};
 use crate::postings::Postings;
-use crate::sign_in::{address_item, password_item};
-use crate::tokens::{hash, token_writes};
+use crate::sign_in::{address_item, password_hash, password_item};
+use crate::tokens::{grant, hash, token_writes};
 
 /// Contacts that are compared and written together.
 const CONTACTS_AT_ONCE: usize = 500;
+/// Users that are written at once, each by a call of its own.
+const USERS_IN_FLIGHT: usize = 16;
 /// Bytes of a contact's item. DynamoDB takes 400 KB; what is left is for what the estimate does not see.
 const MAX_CONTACT_BYTES: usize = 380 * 1024;
 
@@ -77,6 +80,10 @@ pub struct Summary {
     pub unchanged: u64,
     /// Contacts that were removed.
     pub deleted: u64,
+    /// Users that were removed.
+    pub users_removed: u64,
+    /// Users that were to be removed and never were there.
+    pub users_unknown: u64,
 }
 
 /// What is counted in the directory.
@@ -99,12 +106,25 @@ impl Counter {
     }
 }
 
+/// A user, as far as later lines depend on it.
+#[derive(Debug, Default)]
+struct Member {
+    email: Option<Email>,
+    tokens_valid_from: Option<Moment>,
+}
+
 /// The portal that lines are being loaded into.
 #[derive(Debug)]
 struct Current {
     portal: Portal,
-    /// The users, each with the e-mail address that it has after the lines so far.
-    users: HashMap<UserId, Option<Email>>,
+    /// The users, as they are after the lines so far.
+    users: HashMap<UserId, Member>,
+    /// Identifiers of users that were removed.
+    removed: HashSet<UserId>,
+    /// The users' passwords, once a line has one.
+    passwords: Option<HashMap<UserId, PasswordHash>>,
+    /// The grants of the tokens that are there, once a line has a token.
+    tokens: Option<HashMap<TokenHash, Grant>>,
     /// The users of each e-mail address after the lines so far: one, or more until a later line resolves that.
     owners: HashMap<Email, BTreeSet<UserId>>,
     /// Lines of users that wait, in their order, because an address has two users so far.
@@ -150,6 +170,7 @@ pub struct Importer<'a> {
     pending: Vec<Pending>,
     pending_ids: HashSet<ContactId>,
     pending_writes: Vec<Write>,
+    pending_users: HashMap<UserId, User>,
     /// Number of the line that is pushed.
     number: u64,
     summary: Summary,
@@ -165,6 +186,7 @@ impl<'a> Importer<'a> {
             pending: Vec::new(),
             pending_ids: HashSet::new(),
             pending_writes: Vec::new(),
+            pending_users: HashMap::new(),
             number: 0,
             summary: Summary::default(),
         }
@@ -194,10 +216,10 @@ impl<'a> Importer<'a> {
         match line {
             Line::Portal(_) => {}
             Line::User(user, password) => {
-                for write in current.user_writes(self.number, user, password)? {
-                    self.write(write).await?;
-                }
+                let ready = current.hold_user(self.number, user, password)?;
+                self.load_users(ready).await?;
             }
+            Line::DeleteUser(user) => self.remove_user(user).await?,
             Line::Stage(stage) => {
                 current.stages.insert(stage.id);
                 self.store.name_entry(&Key::Stage(id, stage.id), &stage).await?;
@@ -207,6 +229,9 @@ impl<'a> Importer<'a> {
                 self.store.name_entry(&Key::Type(id, kind.id), &kind).await?;
             }
             Line::Token(token) => {
+                if current.tokens.is_none() {
+                    current.tokens = Some(self.store.grants(&id).await?);
+                }
                 let writes = current.token(token)?;
                 for write in writes {
                     self.write(write).await?;
@@ -287,11 +312,18 @@ impl<'a> Importer<'a> {
                 portal
             }
         };
-        let (users, lists) = futures::try_join!(self.store.user_emails(&id), self.store.lists(&id))?;
+        let (users, removed, lists) = futures::try_join!(
+            self.store.directory_members(&id),
+            self.store.removed_users(&id),
+            self.store.lists(&id)
+        )?;
         self.current = Some(Current {
             portal,
             owners: owners(&users),
             users,
+            removed,
+            passwords: None,
+            tokens: None,
             held: Vec::new(),
             stages: lists.stages.into_keys().collect(),
             types: lists.types.into_keys().collect(),
@@ -307,7 +339,71 @@ impl<'a> Importer<'a> {
         if self.pending_writes.len() >= CONTACTS_AT_ONCE { self.flush_writes().await } else { Ok(()) }
     }
 
+    /// Loads users whose lines need not wait. Another password than a user has so far ends the user's tokens.
+    async fn load_users(&mut self, users: Vec<HeldUser>) -> Result<(), StoreError> {
+        for held in users {
+            self.load_user(held).await?;
+        }
+        Ok(())
+    }
+
+    async fn load_user(&mut self, held: HeldUser) -> Result<(), StoreError> {
+        let Some(current) = &mut self.current else { return Ok(()) };
+        let (portal, id, password) = (current.portal.id.clone(), held.user.employee.id, held.password.clone());
+        if password.is_some() && current.passwords.is_none() {
+            current.passwords = Some(self.store.passwords(&portal).await?);
+        }
+        let before = match (&password, &mut current.passwords) {
+            (Some(hash), Some(passwords)) => passwords.insert(id, hash.clone()),
+            _ => None,
+        };
+        let writes = current.address_writes(&held);
+        self.pending_users.insert(id, held.user);
+        for write in writes {
+            self.write(write).await?;
+        }
+        if self.pending_users.len() >= CONTACTS_AT_ONCE {
+            self.flush_writes().await?;
+        }
+        match (password, before) {
+            (Some(hash), Some(before)) if hash != before => {
+                // What is pending may hold the user and the password before this one.
+                self.flush_writes().await?;
+                let from = self.store.set_password(&portal, id, &hash, self.options.now).await?;
+                if let Some(member) = self.current.as_mut().and_then(|current| current.users.get_mut(&id)) {
+                    member.tokens_valid_from = from;
+                }
+                Ok(())
+            }
+            (Some(hash), None) => self.write(Write::put(password_item(&portal, id, &hash))).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes a user. A removal is repeated safely; a user that never was there is counted apart, because somebody else may
+    /// be meant.
+    async fn remove_user(&mut self, id: UserId) -> Result<(), StoreError> {
+        // What is pending may be the user's.
+        self.flush_writes().await?;
+        let Some(current) = &mut self.current else { return Ok(()) };
+        if !current.removed.contains(&id) && !current.users.contains_key(&id) {
+            self.summary.users_unknown += 1;
+            return Ok(());
+        }
+        self.store.remove_user(&current.portal.id, id).await?;
+        if current.forget_user(id) {
+            self.summary.users_removed += 1;
+        }
+        // The user's address may be what others wait for.
+        let ready = current.ready_users();
+        self.load_users(ready).await
+    }
+
     async fn flush_writes(&mut self) -> Result<(), StoreError> {
+        if let Some(current) = &self.current {
+            let users = std::mem::take(&mut self.pending_users);
+            self.store.write_users(&current.portal.id, users.into_values()).await?;
+        }
         self.store.write_latest(std::mem::take(&mut self.pending_writes)).await
     }
 
@@ -458,10 +554,10 @@ impl<'a> Importer<'a> {
 const OWED: &str = "counters_owed";
 
 /// The users of each address.
-fn owners(users: &HashMap<UserId, Option<Email>>) -> HashMap<Email, BTreeSet<UserId>> {
+fn owners(users: &HashMap<UserId, Member>) -> HashMap<Email, BTreeSet<UserId>> {
     let mut owners: HashMap<Email, BTreeSet<UserId>> = HashMap::new();
-    for (user, email) in users {
-        if let Some(email) = email {
+    for (user, member) in users {
+        if let Some(email) = &member.email {
             owners.entry(email.clone()).or_default().insert(*user);
         }
     }
@@ -469,16 +565,23 @@ fn owners(users: &HashMap<UserId, Option<Email>>) -> HashMap<Email, BTreeSet<Use
 }
 
 impl Current {
-    /// What a user's line writes. Two users of one address would leave a sign-in without a meaning, so such lines wait until
-    /// another line gives the address up: then two users may swap addresses in one file.
-    fn user_writes(
+    /// Takes a user's line, and gives back the lines that need not wait. Two users of one address would leave a sign-in
+    /// without a meaning, so such lines wait until another line gives the address up: then two users may swap addresses in
+    /// one file. The identifier of a removed user is not given away: lists and the audit trail still hold it.
+    fn hold_user(
         &mut self,
         number: u64,
         user: User,
         password: Option<PasswordHash>,
-    ) -> Result<Vec<Write>, ImportError> {
+    ) -> Result<Vec<HeldUser>, ImportError> {
         let id = user.employee.id;
-        let before = self.users.insert(id, user.email.clone()).flatten();
+        if self.removed.contains(&id) {
+            return Err(ImportError::Line(format!(
+                "user {id} was removed from portal {}, and contacts may still name it: give this user another Id",
+                self.portal.id
+            )));
+        }
+        let before = std::mem::replace(&mut self.users.entry(id).or_default().email, user.email.clone());
         if let Some(before) = &before
             && let Some(owners) = self.owners.get_mut(before)
         {
@@ -488,14 +591,25 @@ impl Current {
             self.owners.entry(email.clone()).or_default().insert(id);
         }
         self.held.push(HeldUser { number, user, password, before });
-        if self.contested().is_some() {
-            return Ok(Vec::new());
+        Ok(self.ready_users())
+    }
+
+    /// The lines of users that waited, once no address has two users.
+    fn ready_users(&mut self) -> Vec<HeldUser> {
+        if self.contested().is_some() { Vec::new() } else { std::mem::take(&mut self.held) }
+    }
+
+    /// Forgets a user that was removed: whether it was there.
+    fn forget_user(&mut self, id: UserId) -> bool {
+        self.removed.insert(id);
+        self.held.retain(|held| held.user.employee.id != id);
+        self.owners.values_mut().for_each(|owners| {
+            owners.remove(&id);
+        });
+        if let Some(passwords) = &mut self.passwords {
+            passwords.remove(&id);
         }
-        let mut writes = Vec::new();
-        for held in std::mem::take(&mut self.held) {
-            writes.extend(self.writes_of(held)?);
-        }
-        Ok(writes)
+        self.users.remove(&id).is_some()
     }
 
     /// An address that two users have after the lines so far. Only lines that wait can have caused that.
@@ -522,15 +636,16 @@ impl Current {
         })
     }
 
-    /// What is written for a user's line. The entry of the user's former address goes, unless it is another user's by now.
+    /// What is written of addresses for a user's line. The entry of the user's former address goes, unless it is another
+    /// user's by now.
     ///
     /// An entry that an interrupted load leaves does no harm, because a user's own item decides which address it has.
-    fn writes_of(&self, HeldUser { user, password, before, .. }: HeldUser) -> Result<Vec<Write>, StoreError> {
+    fn address_writes(&self, HeldUser { user, before, .. }: &HeldUser) -> Vec<Write> {
         let (portal, id) = (&self.portal.id, user.employee.id);
-        let mut writes = vec![Write::put(user_item(portal, &user)?)];
-        let is_free = |email: &Email| self.owners.get(email).is_none_or(BTreeSet::is_empty);
-        if let Some(gone) = before.filter(is_free) {
-            writes.push(Write::delete(&Key::Address(gone, portal.clone())));
+        let mut writes = Vec::new();
+        let is_free = |email: &&Email| self.owners.get(*email).is_none_or(BTreeSet::is_empty);
+        if let Some(gone) = before.as_ref().filter(is_free) {
+            writes.push(Write::delete(&Key::Address(gone.clone(), portal.clone())));
         }
         if let Some(email) = &user.email {
             // The last line of a user may name another address than this one, which is then not the user's.
@@ -538,8 +653,7 @@ impl Current {
                 writes.push(Write::put(address_item(email, portal, id)));
             }
         }
-        writes.extend(password.map(|hash| Write::put(password_item(portal, id, &hash))));
-        Ok(writes)
+        writes
     }
 
     fn user(&self, what: &str, id: &UserId) -> Result<(), ImportError> {
@@ -554,9 +668,15 @@ impl Current {
 
     fn token(&self, line: TokenLine) -> Result<[Write; 2], ImportError> {
         self.user("UserId", &line.user)?;
-        let grant =
-            Grant { portal: self.portal.id.clone(), user: line.user, scopes: line.scopes, expires: line.expires };
-        Ok(token_writes(hash(&line.token), &grant)?)
+        let (portal, hash) = (self.portal.id.clone(), hash(&line.token));
+        let there = self.tokens.as_ref().and_then(|tokens| tokens.get(&hash)).filter(|there| there.user == line.user);
+        let valid_from = match there {
+            // Loading a token again does not bring it back once the user's tokens were ended.
+            Some(there) => there.valid_from,
+            None => self.users.get(&line.user).and_then(|member| member.tokens_valid_from),
+        };
+        let grant = Grant { portal, user: line.user, scopes: line.scopes, expires: line.expires, valid_from };
+        Ok(token_writes(hash, &grant)?)
     }
 
     /// Refuses references to what the portal does not have: a mistyped manager would lock people out, and a contact in
@@ -573,7 +693,9 @@ impl Current {
                 )));
             }
         }
-        access.managers.iter().try_for_each(|id| self.user("AccessList", id))
+        // Lists keep the users that were removed.
+        let mut present = access.managers.iter().filter(|id| !self.removed.contains(id));
+        present.try_for_each(|id| self.user("AccessList", id))
     }
 }
 
@@ -596,15 +718,74 @@ impl Store {
         self.update(key, "SET #doc = :doc", names, values).await
     }
 
-    /// The users of a portal with their e-mail addresses: 1 read unit per 4 KB of them.
-    async fn user_emails(&self, portal: &PortalId) -> Result<HashMap<UserId, Option<Email>>, StoreError> {
-        let mut emails = HashMap::new();
+    /// Writes users and leaves alone from when on their tokens are valid: 1 write unit each.
+    async fn write_users(&self, portal: &PortalId, users: impl Iterator<Item = User>) -> Result<(), StoreError> {
+        stream::iter(users.map(Ok)).try_for_each_concurrent(USERS_IN_FLIGHT, |user| self.write_user(portal, user)).await
+    }
+
+    async fn write_user(&self, portal: &PortalId, user: User) -> Result<(), StoreError> {
+        let mut item = user_item(portal, &user)?;
+        let key = Key::User(portal.clone(), user.employee.id);
+        let mut names = HashMap::from([("#email".to_owned(), EMAIL.to_owned())]);
+        let mut values = HashMap::new();
+        for name in ["doc", "admin"] {
+            names.insert(format!("#{name}"), name.to_owned());
+            values.extend(item.remove(name).map(|value| (format!(":{name}"), value)));
+        }
+        let set = "SET #doc = :doc, #admin = :admin";
+        let expression = match item.remove(EMAIL) {
+            Some(email) => {
+                values.insert(":email".to_owned(), email);
+                format!("{set}, #email = :email")
+            }
+            None => format!("{set} REMOVE #email"),
+        };
+        self.update(&key, &expression, names, values).await
+    }
+
+    /// The users of a portal: 1 read unit per 4 KB of them.
+    async fn directory_members(&self, portal: &PortalId) -> Result<HashMap<UserId, Member>, StoreError> {
+        let mut members = HashMap::new();
         for item in self.query(&Range::Users(portal.clone()), true).await? {
             if let Key::User(_, id) = items::key_of(&item)? {
-                emails.insert(id, email(&item)?);
+                let tokens_valid_from = tokens_valid_from(&item)?;
+                members.insert(id, Member { email: email(&item)?, tokens_valid_from });
             }
         }
-        Ok(emails)
+        Ok(members)
+    }
+
+    /// The users that were removed from a portal: 1 read unit per 4 KB of their keys.
+    async fn removed_users(&self, portal: &PortalId) -> Result<HashSet<UserId>, StoreError> {
+        let mut removed = HashSet::new();
+        for item in self.query(&Range::RemovedUsers(portal.clone()), true).await? {
+            if let Key::RemovedUser(_, id) = items::key_of(&item)? {
+                removed.insert(id);
+            }
+        }
+        Ok(removed)
+    }
+
+    /// The passwords of a portal's users: 1 read unit per 4 KB of them.
+    async fn passwords(&self, portal: &PortalId) -> Result<HashMap<UserId, PasswordHash>, StoreError> {
+        let mut passwords = HashMap::new();
+        for item in self.query(&Range::Passwords(portal.clone()), true).await? {
+            if let Key::Password(_, id) = items::key_of(&item)? {
+                passwords.insert(id, password_hash(&item)?);
+            }
+        }
+        Ok(passwords)
+    }
+
+    /// The grants of a portal's tokens: 1 read unit per 4 KB of them.
+    async fn grants(&self, portal: &PortalId) -> Result<HashMap<TokenHash, Grant>, StoreError> {
+        let mut grants = HashMap::new();
+        for mut item in self.query(&Range::Tokens(portal.clone()), true).await? {
+            if let Key::TokenEntry(_, hash) = items::key_of(&item)? {
+                grants.insert(hash, grant(&mut item)?);
+            }
+        }
+        Ok(grants)
     }
 
     /// Counts the contacts of every stage and tag anew, from the stage index, which holds each contact once with all

@@ -9,10 +9,13 @@
 //! | stage, type | `portal` | `STAGE#0000000003`, `TYPE#0000000003` |
 //! | user, tag | `portal` | `USER#uuid`, `TAG#vip` |
 //! | hash of a user's password | `portal` | `PASSWORD#uuid` |
+//! | identifier of a user that was removed | `portal` | `REMOVED#uuid` |
 //! | token in the portal's list | `portal` | `TOKEN#` SHA-256 |
 //! | token | `T#` SHA-256 | `TOKEN` |
 //! | user that an e-mail address is of, in a portal | `E#mike@example.com` | `portal` |
-//! | attempts to sign in of a network address and user name | `A#` SHA-256 of both | `ATTEMPTS` |
+//! | attempts to sign in of a network and user name | `A#` SHA-256 of both | `ATTEMPTS` |
+//! | that a user signed in from a network | the same | `KNOWN` |
+//! | attempts to sign in as a user, of all networks | `A#` SHA-256 of user name and window | `ALL` |
 //! | standing rule | `portal` | `RULE#nightly` |
 //! | job | `portal#L` | `JOB#uuid` |
 //! | job in its user's list | `portal#L#uuid` | `JOB#uuid` |
@@ -46,7 +49,7 @@ pub const EXPIRES: &str = "expires";
 /// SHA-256 of a token.
 pub type TokenHash = [u8; 32];
 
-/// SHA-256 of who tries to sign in: a network address and a user name.
+/// SHA-256 of who tries to sign in: a network and a user name, or a user name and a stretch of time.
 pub type AttemptsHash = [u8; 32];
 
 /// The first half of the SHA-256 of what a posting holds.
@@ -73,10 +76,16 @@ pub enum Key {
     Tag(PortalId, String),
     /// The hash of a user's password, apart from the user, who is read for many reasons.
     Password(PortalId, UserId),
+    /// The identifier of a user that was removed, which no other user is given.
+    RemovedUser(PortalId, UserId),
     /// Which user of a portal an e-mail address is of. The user's own item decides whether it still is.
     Address(Email, PortalId),
-    /// The attempts to sign in of late.
+    /// The attempts of late to sign in as a user from a network.
     Attempts(AttemptsHash),
+    /// A network that a user signed in from of late.
+    KnownNetwork(AttemptsHash),
+    /// The attempts to sign in as a user from all networks, within a stretch of time.
+    UserAttempts(AttemptsHash),
     /// A token in the portal's list of tokens.
     TokenEntry(PortalId, TokenHash),
     /// A token.
@@ -130,6 +139,10 @@ pub enum Range {
     Tags(PortalId),
     /// Every user of a portal's directory.
     Users(PortalId),
+    /// The identifiers of a portal's removed users.
+    RemovedUsers(PortalId),
+    /// The password of every user of a portal that has one.
+    Passwords(PortalId),
     /// Every portal that an e-mail address is known in, by name.
     Addresses(Email),
     /// Every token in a portal's list.
@@ -161,6 +174,8 @@ impl Range {
             Self::Types(portal) => (portal.to_string(), "TYPE#"),
             Self::Tags(portal) => (portal.to_string(), "TAG#"),
             Self::Users(portal) => (portal.to_string(), "USER#"),
+            Self::RemovedUsers(portal) => (portal.to_string(), "REMOVED#"),
+            Self::Passwords(portal) => (portal.to_string(), "PASSWORD#"),
             Self::Addresses(email) => (address_pk(email), ""),
             Self::Tokens(portal) => (portal.to_string(), "TOKEN#"),
             Self::JobShards(portal, job) => (job_pk(portal, job), "SHARD#"),
@@ -177,6 +192,10 @@ impl Range {
 
 fn contact_pk(portal: &PortalId, id: ContactId) -> String {
     format!("{portal}#C#{:010}", id.get())
+}
+
+fn attempts_pk(hash: &AttemptsHash) -> String {
+    format!("A#{}", Hex(hash))
 }
 
 fn address_pk(email: &Email) -> String {
@@ -233,8 +252,11 @@ impl Key {
             Self::User(portal, id) => (portal.to_string(), format!("USER#{id}")),
             Self::Tag(portal, tag) => (portal.to_string(), format!("TAG#{tag}")),
             Self::Password(portal, user) => (portal.to_string(), format!("PASSWORD#{user}")),
+            Self::RemovedUser(portal, user) => (portal.to_string(), format!("REMOVED#{user}")),
             Self::Address(email, portal) => (address_pk(email), portal.to_string()),
-            Self::Attempts(hash) => (format!("A#{}", Hex(hash)), "ATTEMPTS".into()),
+            Self::Attempts(hash) => (attempts_pk(hash), "ATTEMPTS".into()),
+            Self::KnownNetwork(hash) => (attempts_pk(hash), "KNOWN".into()),
+            Self::UserAttempts(hash) => (attempts_pk(hash), "ALL".into()),
             Self::TokenEntry(portal, hash) => (portal.to_string(), format!("TOKEN#{}", Hex(hash))),
             Self::Token(hash) => (format!("T#{}", Hex(hash)), "TOKEN".into()),
             Self::Rule(portal, name) => (portal.to_string(), format!("RULE#{name}")),
@@ -256,7 +278,13 @@ impl Key {
             return (sk == "TOKEN").then(|| hash_from_hex(hash)).flatten().map(Self::Token);
         }
         if let Some(hash) = pk.strip_prefix("A#") {
-            return (sk == "ATTEMPTS").then(|| hash_from_hex(hash)).flatten().map(Self::Attempts);
+            let hash = hash_from_hex(hash)?;
+            return match sk {
+                "ATTEMPTS" => Some(Self::Attempts(hash)),
+                "KNOWN" => Some(Self::KnownNetwork(hash)),
+                "ALL" => Some(Self::UserAttempts(hash)),
+                _ => None,
+            };
         }
         if let Some(email) = pk.strip_prefix("E#") {
             return Some(Self::Address(Email::stored(email), PortalId::stored(sk)));
@@ -329,6 +357,7 @@ impl Key {
             ("TYPE", id) => Some(Self::Type(portal, i32::try_from(number(id)?).ok()?)),
             ("USER", id) => Some(Self::User(portal, id.parse().ok()?)),
             ("PASSWORD", id) => Some(Self::Password(portal, id.parse().ok()?)),
+            ("REMOVED", id) => Some(Self::RemovedUser(portal, id.parse().ok()?)),
             ("TAG", tag) => Some(Self::Tag(portal, tag.into())),
             ("RULE", name) => Some(Self::Rule(portal, RuleName::stored(name))),
             ("TOKEN", hash) => Some(Self::TokenEntry(portal, hash_from_hex(hash)?)),
@@ -503,8 +532,11 @@ mod tests {
             (portal(), any::<TokenHash>()).prop_map(|(p, h)| Key::TokenEntry(p, h)),
             any::<TokenHash>().prop_map(Key::Token),
             (portal(), user()).prop_map(|(p, u)| Key::Password(p, u)),
+            (portal(), user()).prop_map(|(p, u)| Key::RemovedUser(p, u)),
             (email(), portal()).prop_map(|(e, p)| Key::Address(e, p)),
             any::<AttemptsHash>().prop_map(Key::Attempts),
+            any::<AttemptsHash>().prop_map(Key::KnownNetwork),
+            any::<AttemptsHash>().prop_map(Key::UserAttempts),
             (portal(), job()).prop_map(|(p, j)| Key::Job(p, j)),
             (portal(), job(), 0u16..64).prop_map(|(p, j, s)| Key::JobShard(p, j, s)),
             (portal(), job(), 0u16..64, any::<u32>()).prop_map(|(p, j, s, n)| Key::Chunk(p, j, s, n)),

@@ -3,30 +3,32 @@
 //! A sign-in is three round trips, each whatever the one before found, so that neither their number nor their order tells
 //! whether there is such a user:
 //!
-//! 1. [`Store::begin_sign_in`] counts the attempt and, beside it, looks up whose the address is,
-//! 2. then reads those users and the hashes of their passwords, or what stands nowhere when there is none.
-//!    The caller looks at the password: [`Candidates::matching`].
-//! 3. [`Store::admit`] writes the token of an attempt that succeeded and forgets its attempts.
+//! 1. [`Store::begin_sign_in`] counts the attempt for its network and user and, beside it, looks up whose the address is
+//!    and whether the user is known to use the network,
+//! 2. then reads those users and the hashes of their passwords, or what stands nowhere when there is none, and counts
+//!    the attempt for the user, unless the network is known. The caller looks at the password: [`Candidates::matching`].
+//! 3. [`Store::admit`] writes the token of an attempt that succeeded, forgets its attempts and remembers its network.
 //!
 //! An attempt after others that failed within the minute is counted by three calls in place of one, again whether there
 //! is such a user or not. Only an address that is known in several portals, none of which is named, takes a look at as
 //! many passwords.
 
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
+use jiff::SignedDuration;
 use models::id::{PortalId, UserId};
-use models::limits::MAX_ACCOUNTS;
+use models::limits::{KNOWN_NETWORK_DAYS, MAX_ACCOUNTS};
 use models::moment::Moment;
 use models::password::{PasswordHash, Salt};
-use models::portal::{Grant, User};
-use models::sign_in::{Account, Attempts, Candidates, Email, Locked};
+use models::portal::{Grant, User, next_valid_from};
+use models::sign_in::{Account, Attempts, Candidate, Candidates, Email, Locked, Network, UserWindow};
 use sha2::{Digest as _, Sha256};
 
 use crate::batch::{Write, pauses};
 use crate::client::{Part, Store};
-use crate::directory;
+use crate::directory::{self, TOKENS_VALID_FROM};
 use crate::error::StoreError;
 use crate::items::{self, Item};
-use crate::keys::{AttemptsHash, EXPIRES, Key, Range};
+use crate::keys::{AttemptsHash, EXPIRES, Key, PK, Range};
 use crate::tokens::{hash, random, token_writes};
 
 // The attributes of these items, of which none is one of DynamoDB's reserved words.
@@ -34,32 +36,54 @@ const USER: &str = "person";
 const HASH: &str = "phc";
 const TRIED: &str = "tried";
 const ENDS: &str = "ends";
+const TRIES: &str = "tries";
 
 /// Who tries to sign in: what attempts are counted by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pair {
-    /// The network address, as the service is told it.
-    pub address: String,
+    /// The network.
+    pub network: Network,
     /// The user name.
     pub email: Email,
 }
 
 impl Pair {
     fn key(&self) -> Key {
-        // Neither holds a NUL, so that no two pairs are joined to one text.
-        let digest = Sha256::new().chain_update(&self.address).chain_update([0]).chain_update(self.email.as_str());
-        Key::Attempts(AttemptsHash::from(digest.finalize()))
+        Key::Attempts(digest([self.network.to_string(), self.email.to_string()]))
     }
 
-    fn item(&self, attempts: &Attempts) -> Item {
-        let mut item = items::keyed(&self.key());
-        let over = attempts.over_at();
+    fn known_key(&self) -> Key {
+        Key::KnownNetwork(digest([self.network.to_string(), self.email.to_string()]))
+    }
+
+    fn item(&self, attempts: &Attempts, now: Moment) -> Item {
+        let mut item = lasting(&self.key(), attempts.over_at().max(now));
         item.insert(TRIED.into(), tried(attempts));
-        item.insert(ENDS.into(), items::n(over.steps()));
-        // Time to live deletes in its own time, and never early.
-        item.insert(EXPIRES.into(), items::n(over.timestamp().as_second() + 1));
         item
     }
+}
+
+/// The SHA-256 of two texts. Neither holds a NUL, so that no other two are joined to the same one.
+fn digest([first, second]: [String; 2]) -> AttemptsHash {
+    Sha256::new().chain_update(first).chain_update([0]).chain_update(second).finalize().into()
+}
+
+/// The key of what is counted of a user in a window.
+fn user_attempts_key(email: &Email, window: UserWindow) -> Key {
+    Key::UserAttempts(digest([window.number().to_string(), email.to_string()]))
+}
+
+/// An item that counts no more from `end` on.
+fn lasting(key: &Key, end: Moment) -> Item {
+    let mut item = items::keyed(key);
+    item.insert(ENDS.into(), items::n(end.steps()));
+    item.insert(EXPIRES.into(), expires(end));
+    item
+}
+
+/// When what ends at `end` may be deleted. Time to live deletes in its own time, and never early.
+fn expires(end: Moment) -> AttributeValue {
+    items::n(end.timestamp().as_second() + 1)
 }
 
 fn tried(attempts: &Attempts) -> AttributeValue {
@@ -86,7 +110,7 @@ pub(crate) fn password_item(portal: &PortalId, user: UserId, hash: &PasswordHash
     item
 }
 
-fn password_hash(item: &Item) -> Result<PasswordHash, StoreError> {
+pub(crate) fn password_hash(item: &Item) -> Result<PasswordHash, StoreError> {
     items::text(item, HASH)?.parse().map_err(|_| StoreError::Corrupt("the hash of a password".into()))
 }
 
@@ -98,39 +122,188 @@ pub fn new_salt() -> Result<Salt, StoreError> {
 /// What an attempt to sign in may be decided by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SignIn {
-    /// The attempt is counted; a password may be compared with those of these accounts.
-    Begun(Candidates),
+    /// The attempt is counted; a password may be compared with those of its candidates.
+    Begun(Attempt),
     /// The attempt is refused, whatever its password.
     Locked(Locked),
 }
 
+/// An attempt to sign in that is counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// The accounts that it may be meant for.
+    pub candidates: Candidates,
+    pair: Pair,
+    at: Moment,
+    network: Familiarity,
+}
+
+/// Whether a user signed in from a network of late.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Familiarity {
+    /// It did, so that only its own attempts keep it out of there.
+    Known,
+    /// It did not, so that the attempt is counted together with those of all other networks.
+    Unknown,
+}
+
 impl Store {
     /// Counts an attempt to sign in at `now` and reads what its password is to be compared with, in `portal` or wherever
-    /// the address is known: in two round trips and for 1 write unit and 3 read units; 2 more of these for each further
-    /// portal, and 1 of each when the pair has tried of late.
+    /// the address is known: in two round trips and for 2 write units and 4 read units; 2 more of these for each further
+    /// portal, and 1 of each when the pair has tried of late. From a network that is known 1 write unit less.
     pub async fn begin_sign_in(
         &self,
         pair: &Pair,
         portal: Option<&PortalId>,
         now: Moment,
     ) -> Result<SignIn, StoreError> {
-        let (begun, accounts) = futures::try_join!(self.begin_attempt(pair, now), self.accounts(&pair.email, portal))?;
-        match begun {
-            Ok(()) => self.candidates(&pair.email, accounts).await.map(SignIn::Begun),
-            Err(locked) => Ok(SignIn::Locked(locked)),
+        let (begun, accounts, network) = futures::try_join!(
+            self.begin_attempt(pair, now),
+            self.accounts(&pair.email, portal),
+            self.familiarity(pair, now)
+        )?;
+        if let Err(locked) = begun {
+            return Ok(SignIn::Locked(locked));
+        }
+        let (candidates, counted) =
+            futures::try_join!(self.candidates(&pair.email, accounts), self.count_for_user(&pair.email, now, network))?;
+        if let Err(locked) = counted {
+            return Ok(SignIn::Locked(locked));
+        }
+        Ok(SignIn::Begun(Attempt { candidates, pair: pair.clone(), at: now, network }))
+    }
+
+    /// Lets in who signed in as `candidate`: writes the token and its entry, forgets the pair's attempts and remembers its
+    /// network, in one round trip: 4 write units and 2 read units, and 1 write unit more from a network that was not known.
+    ///
+    /// False, and nobody is let in, when the user was removed or has another password or its tokens were ended since the
+    /// password was read.
+    pub async fn admit(
+        &self,
+        attempt: &Attempt,
+        candidate: &Candidate,
+        token: &str,
+        grant: &Grant,
+    ) -> Result<bool, StoreError> {
+        let token = hash(token);
+        let [own, entry] = token_writes(token, grant)?;
+        let known_until = attempt.at + SignedDuration::from_hours(24 * KNOWN_NETWORK_DAYS);
+        let known = Write::put(lasting(&attempt.pair.known_key(), known_until));
+        let writes = vec![own, entry, Write::delete(&attempt.pair.key()), known];
+        let Account { portal, user } = &candidate.account;
+        let keys = [Key::User(portal.clone(), *user), Key::Password(portal.clone(), *user)];
+        let ((), (), items) =
+            futures::try_join!(self.write_all(writes), self.uncount_for_user(attempt), self.get_many(&keys, true))?;
+        // The user and its password are two items, and may have been read with a change of both in between. Such a change
+        // is over by now, and is seen here; what changes from now on ends the token.
+        let (mut is_same_user, mut is_same_password) = (false, false);
+        for mut item in items {
+            match items::key_of(&item)? {
+                Key::User(..) => is_same_user = directory::user(&mut item)?.honours(grant),
+                _ => is_same_password = password_hash(&item)? == candidate.hash,
+            }
+        }
+        let is_admitted = is_same_user && is_same_password;
+        if !is_admitted {
+            self.remove_token(portal, token).await?;
+        }
+        Ok(is_admitted)
+    }
+
+    /// Takes back an attempt whose password nobody looked at: 1 read unit and 1 write unit, and 1 write unit more from a
+    /// network that is not known. When the pair tries again meanwhile, the attempt stays counted for the pair.
+    pub async fn withdraw(&self, attempt: &Attempt) -> Result<(), StoreError> {
+        let for_pair = async {
+            let Some(item) = self.get(&attempt.pair.key()).await? else { return Ok(()) };
+            let seen = attempts(&item)?;
+            let rest = attempt.pair.item(&seen.without(attempt.at), attempt.at);
+            self.put_if(rest, "tried = :seen", [(":seen", tried(&seen))]).await.map(drop)
+        };
+        futures::try_join!(for_pair, self.uncount_for_user(attempt)).map(drop)
+    }
+
+    /// Gives a user another password and ends all its tokens, both or neither: 1 read unit and 4 write units. Answers
+    /// from when on the user's tokens are valid; nothing when the portal has no such user.
+    pub async fn set_password(
+        &self,
+        portal: &PortalId,
+        user: UserId,
+        hash: &PasswordHash,
+        now: Moment,
+    ) -> Result<Option<Moment>, StoreError> {
+        self.end_tokens_and(portal, user, now, Some(password_item(portal, user, hash))).await
+    }
+
+    /// Ends all tokens of a user: 1 read unit and 2 write units. Answers from when on the user's tokens are valid; nothing
+    /// when the portal has no such user.
+    pub async fn end_tokens(&self, portal: &PortalId, user: UserId, now: Moment) -> Result<Option<Moment>, StoreError> {
+        self.end_tokens_and(portal, user, now, None).await
+    }
+
+    async fn end_tokens_and(
+        &self,
+        portal: &PortalId,
+        user: UserId,
+        now: Moment,
+        password: Option<Item>,
+    ) -> Result<Option<Moment>, StoreError> {
+        let mut pauses = pauses();
+        loop {
+            let Some(known) = self.user(portal, user).await? else { return Ok(None) };
+            let from = next_valid_from(known.tokens_valid_from, now);
+            let mut writes = vec![self.valid_from_update(portal, &known, from)?];
+            if let Some(item) = &password {
+                writes.push(self.transact_put(item.clone(), None, [])?);
+            }
+            match (self.transact(writes).await, pauses.next()) {
+                (Ok(()), _) => return Ok(Some(from)),
+                // Somebody else ended the tokens meanwhile, or is writing the user.
+                (Err(error), Some(pause)) if error.is_condition_failed() => tokio::time::sleep(pause).await,
+                (Err(error), _) => return Err(error),
+            }
         }
     }
 
-    /// Lets in who signed in: writes the token and its entry and forgets the pair's attempts, in one round trip: 3 write
-    /// units.
-    pub async fn admit(&self, pair: &Pair, token: &str, grant: &Grant) -> Result<(), StoreError> {
-        let [token, entry] = token_writes(hash(token), grant)?;
-        self.write_all(vec![token, entry, Write::delete(&pair.key())]).await
+    fn valid_from_update(&self, portal: &PortalId, user: &User, from: Moment) -> Result<TransactWriteItem, StoreError> {
+        let condition = match user.tokens_valid_from {
+            Some(_) => "#from = :before",
+            None => "attribute_exists(#pk) AND attribute_not_exists(#from)",
+        };
+        let mut update = Update::builder()
+            .table_name(&self.table)
+            .set_key(Some(items::keyed(&Key::User(portal.clone(), user.employee.id))))
+            .update_expression("SET #from = :from")
+            .condition_expression(condition)
+            .expression_attribute_names("#from", TOKENS_VALID_FROM)
+            .expression_attribute_values(":from", items::n(from.steps()));
+        update = match user.tokens_valid_from {
+            Some(before) => update.expression_attribute_values(":before", items::n(before.steps())),
+            None => update.expression_attribute_names("#pk", PK),
+        };
+        let update = update.build().map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        Ok(TransactWriteItem::builder().update(update).build())
     }
 
-    /// Gives a user a password in place of the one it had: 1 write unit. Tokens stay as they are.
-    pub async fn set_password(&self, portal: &PortalId, user: UserId, hash: &PasswordHash) -> Result<(), StoreError> {
-        self.put(password_item(portal, user, hash)).await
+    /// Removes a user with its password, its e-mail address and its tokens, and keeps its identifier from being given
+    /// away: 2 read units, 1 more per 4 KB of the portal's tokens, 4 write units and 2 more for each token.
+    ///
+    /// The user's own item goes last, so a removal that broke off is completed by the same call. Until then the user's
+    /// tokens that are left still stand for it; from then on none does, whenever it was made.
+    pub async fn remove_user(&self, portal: &PortalId, id: UserId) -> Result<(), StoreError> {
+        self.put(items::keyed(&Key::RemovedUser(portal.clone(), id))).await?;
+        let email = self.user(portal, id).await?.and_then(|user| user.email);
+        let mut writes = vec![Write::delete(&Key::Password(portal.clone(), id))];
+        if let Some(email) = email {
+            let key = Key::Address(email, portal.clone());
+            let entry = self.get(&key).await?;
+            let of = entry.map(|entry| items::id(&entry, USER)).transpose()?;
+            if of == Some(id) {
+                writes.push(Write::delete(&key));
+            }
+        }
+        self.write_all(writes).await?;
+        self.remove_tokens_of(portal, id).await?;
+        self.delete(&Key::User(portal.clone(), id)).await
     }
 
     /// Reads the user of a portal whose e-mail address this is, in two round trips: 2 read units.
@@ -143,7 +316,7 @@ impl Store {
 
     /// Counts an attempt, before anything is known of its outcome.
     async fn begin_attempt(&self, pair: &Pair, now: Moment) -> Result<Result<(), Locked>, StoreError> {
-        let first = pair.item(&Attempts::made_at([now]));
+        let first = pair.item(&Attempts::made_at([now]), now);
         // The end is compared, because what has expired may still be there for days.
         let free = "attribute_not_exists(#pk) OR ends <= :now";
         if self.put_if(first, free, [(":now", items::n(now.steps()))]).await? {
@@ -153,7 +326,7 @@ impl Store {
         loop {
             let seen = self.get(&pair.key()).await?.map(|item| attempts(&item)).transpose()?;
             let next = match seen.clone().unwrap_or_default().begin(now) {
-                Ok(next) => pair.item(&next),
+                Ok(next) => pair.item(&next, now),
                 Err(locked) => return Ok(Err(locked)),
             };
             let written = match seen {
@@ -169,6 +342,51 @@ impl Store {
                 None => return Err(StoreError::Contended { operation: "PutItem" }),
             }
         }
+    }
+
+    /// Reads whether the user signed in from the network of late: 1 read unit.
+    async fn familiarity(&self, pair: &Pair, now: Moment) -> Result<Familiarity, StoreError> {
+        let item = self.get(&pair.known_key()).await?;
+        let end = item.map(|item| items::number(&item, ENDS).map(Moment::from_steps)).transpose()?;
+        // The end is compared, because what has expired may still be there for days.
+        Ok(if end.is_some_and(|end| now < end) { Familiarity::Known } else { Familiarity::Unknown })
+    }
+
+    /// Counts an attempt for its user, whatever network it comes from: 1 write unit, none from one that is known.
+    async fn count_for_user(
+        &self,
+        email: &Email,
+        now: Moment,
+        network: Familiarity,
+    ) -> Result<Result<(), Locked>, StoreError> {
+        if network == Familiarity::Known {
+            return Ok(Ok(()));
+        }
+        let window = UserWindow::at(now);
+        let counted = self.add_for_user(email, window, 1).await?;
+        Ok(window.admit(u64::try_from(counted).unwrap_or(0), now))
+    }
+
+    /// Takes back that an attempt was counted for its user: 1 write unit, none from a network that is known.
+    async fn uncount_for_user(&self, attempt: &Attempt) -> Result<(), StoreError> {
+        match attempt.network {
+            Familiarity::Known => Ok(()),
+            Familiarity::Unknown => {
+                self.add_for_user(&attempt.pair.email, UserWindow::at(attempt.at), -1).await.map(drop)
+            }
+        }
+    }
+
+    /// Changes how many attempts of a user are counted in a window, and says how many there are now. It is one addition, so
+    /// that attempts made side by side are counted without waiting for one another.
+    async fn add_for_user(&self, email: &Email, window: UserWindow, change: i64) -> Result<i64, StoreError> {
+        let names = [("#tries", TRIES), ("#expires", EXPIRES)].map(|(name, of)| (name.to_owned(), of.to_owned()));
+        let values = [(":change", items::n(change)), (":expires", expires(window.end()))];
+        let values = values.map(|(name, value)| (name.to_owned(), value));
+        let expression = "ADD #tries :change SET #expires = :expires";
+        let key = user_attempts_key(email, window);
+        let item = self.update_if(&key, expression, None, names.into(), values.into()).await?;
+        items::number(&item.unwrap_or_default(), TRIES)
     }
 
     /// Reads whose an e-mail address is, in `portal` or in each; at most [`MAX_ACCOUNTS`]: 1 read unit.
@@ -203,25 +421,31 @@ impl Store {
         for item in self.get_many(&keys, true).await? {
             match items::key_of(&item)? {
                 Key::User(portal, user) if directory::email(&item)?.as_ref() == Some(email) => {
-                    own.push(Account { portal, user });
+                    own.push((Account { portal, user }, directory::tokens_valid_from(&item)?));
                 }
                 Key::Password(portal, user) => hashes.push((Account { portal, user }, password_hash(&item)?)),
                 _ => {}
             }
         }
         // In the order of their portals, which is not that of the batch.
-        hashes.retain(|(account, _)| own.contains(account));
-        hashes.sort_by(|(a, _), (b, _)| a.portal.cmp(&b.portal));
-        Ok(Candidates::new(hashes))
+        own.sort_by(|(a, _), (b, _)| a.portal.cmp(&b.portal));
+        let candidates = own.into_iter().filter_map(|(account, tokens_valid_from)| {
+            let place = hashes.iter().position(|(of, _)| *of == account)?;
+            let (_, hash) = hashes.swap_remove(place);
+            Some(Candidate { account, hash, tokens_valid_from })
+        });
+        Ok(Candidates::new(candidates))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
 
     fn pair(address: &str, email: &str) -> Pair {
-        Pair { address: address.into(), email: email.parse().unwrap() }
+        Pair { network: address.parse::<IpAddr>().unwrap().into(), email: email.parse().unwrap() }
     }
 
     #[test]
@@ -234,10 +458,21 @@ mod tests {
     }
 
     #[test]
+    fn a_user_is_counted_anew_in_each_window_and_apart_from_its_pairs() {
+        let email: Email = "mike@example.com".parse().unwrap();
+        let at = |text: &str| UserWindow::at(text.parse().unwrap());
+        let key = |window| user_attempts_key(&email, window);
+        assert_eq!(key(at("2026-01-01T00:00:00Z")), key(at("2026-01-01T00:14:59Z")));
+        assert_ne!(key(at("2026-01-01T00:00:00Z")), key(at("2026-01-01T00:15:00Z")));
+        let pair = pair("192.0.2.1", "mike@example.com");
+        assert_ne!(pair.key(), pair.known_key());
+    }
+
+    #[test]
     fn stored_attempts_read_back_and_name_nobody() {
         let now: Moment = "2026-01-01T00:00:00Z".parse().unwrap();
         let made = Attempts::default().begin(now).unwrap().begin(now).unwrap();
-        let item = pair("192.0.2.1", "mike@example.com").item(&made);
+        let item = pair("192.0.2.1", "mike@example.com").item(&made, now);
         assert_eq!(attempts(&item).unwrap(), made);
         let shown = format!("{item:?}");
         assert!(!shown.contains("192.0.2.1") && !shown.contains("mike"), "{shown}");

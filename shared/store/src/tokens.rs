@@ -1,13 +1,14 @@
 //! Tokens: what each stands for, under its SHA-256. The token itself is never kept.
 
 use jiff::Timestamp;
-use models::id::PortalId;
+use models::id::{PortalId, UserId};
 use models::moment::Moment;
 use models::portal::Grant;
 use sha2::{Digest as _, Sha256};
 
 use crate::batch::Write;
 use crate::client::Store;
+use crate::directory::{TOKENS_VALID_FROM, tokens_valid_from};
 use crate::error::StoreError;
 use crate::items::{self, Item};
 use crate::keys::{EXPIRES, Key, Range, TokenHash, hash_from_hex};
@@ -50,10 +51,13 @@ fn grant_item(key: &Key, grant: &Grant) -> Result<Item, StoreError> {
         // Seconds, because the same attribute tells DynamoDB when the item can go.
         item.insert(EXPIRES.into(), items::n(expires.timestamp().as_second()));
     }
+    if let Some(from) = grant.valid_from {
+        item.insert(TOKENS_VALID_FROM.into(), items::n(from.steps()));
+    }
     Ok(item)
 }
 
-fn grant(item: &mut Item) -> Result<Grant, StoreError> {
+pub(crate) fn grant(item: &mut Item) -> Result<Grant, StoreError> {
     let portal = PortalId::stored(items::text(item, "portal")?);
     let expires = match item.get(EXPIRES) {
         Some(_) => Some(
@@ -63,7 +67,13 @@ fn grant(item: &mut Item) -> Result<Grant, StoreError> {
         ),
         None => None,
     };
-    Ok(Grant { portal, user: items::id(item, "user")?, scopes: items::document(item, "scopes")?, expires })
+    Ok(Grant {
+        portal,
+        user: items::id(item, "user")?,
+        scopes: items::document(item, "scopes")?,
+        expires,
+        valid_from: tokens_valid_from(item)?,
+    })
 }
 
 pub(crate) fn token_writes(hash: TokenHash, grant: &Grant) -> Result<[Write; 2], StoreError> {
@@ -82,6 +92,26 @@ impl Store {
         self.write_all(token_writes(hash(token), grant)?.into()).await
     }
 
+    /// Removes a token: 2 write units. The token itself goes first, because it is what lets calls in.
+    pub async fn remove_token(&self, portal: &PortalId, hash: TokenHash) -> Result<(), StoreError> {
+        self.delete(&Key::Token(hash)).await?;
+        self.delete(&Key::TokenEntry(portal.clone(), hash)).await
+    }
+
+    /// Removes every token of a user: 1 read unit per 4 KB of the portal's tokens, 2 write units for each of the user's.
+    pub(crate) async fn remove_tokens_of(&self, portal: &PortalId, user: UserId) -> Result<(), StoreError> {
+        let mut hashes = Vec::new();
+        for entry in self.query(&Range::Tokens(portal.clone()), true).await? {
+            if let Key::TokenEntry(_, hash) = items::key_of(&entry)?
+                && items::id::<UserId>(&entry, "user")? == user
+            {
+                hashes.push(hash);
+            }
+        }
+        self.write_all(hashes.iter().map(|hash| Write::delete(&Key::Token(*hash))).collect()).await?;
+        self.write_all(hashes.iter().map(|hash| Write::delete(&Key::TokenEntry(portal.clone(), *hash))).collect()).await
+    }
+
     /// Lists a portal's tokens: 1 read unit per 4 KB of them.
     pub async fn tokens(&self, portal: &PortalId) -> Result<Vec<ListedToken>, StoreError> {
         let mut tokens = Vec::new();
@@ -98,9 +128,7 @@ impl Store {
     pub async fn revoke_token(&self, token: &str) -> Result<bool, StoreError> {
         for hash in [Some(hash(token)), hash_from_hex(token)].into_iter().flatten() {
             if let Some(grant) = self.grant(hash).await? {
-                // The token itself first: it is what lets calls in.
-                self.write_all(vec![Write::delete(&Key::Token(hash))]).await?;
-                self.write_all(vec![Write::delete(&Key::TokenEntry(grant.portal, hash))]).await?;
+                self.remove_token(&grant.portal, hash).await?;
                 return Ok(true);
             }
         }
@@ -129,6 +157,7 @@ mod tests {
             user: models::id::UserId::NIL,
             scopes: vec![models::portal::Scope::Read],
             expires: None,
+            valid_from: None,
         };
         let item = grant_item(&Key::Token(hash(token)), &grant).unwrap();
         let shown = format!("{item:?}");

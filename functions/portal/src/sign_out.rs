@@ -1,0 +1,22 @@
+//! `DELETE /api/2.0/authentication`: ends the token that the call comes with.
+
+use api::{Admits, Answer, Call, Endpoint, Failure};
+use futures::FutureExt as _;
+
+use crate::FUNCTION;
+
+/// The call that ends what signing in began.
+pub(crate) const ENDPOINT: Endpoint = Endpoint {
+    function: FUNCTION,
+    method: "DELETE",
+    path: "/api/2.0/authentication",
+    admits: Admits::AnyHolder(|call| handle(call).boxed()),
+};
+
+async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
+    call.query().finish()?;
+    call.caller().await?;
+    call.app.store.remove_token(&call.grant.portal, call.token).await?;
+    call.app.forget_token(&call.token);
+    Ok(Answer::nothing())
+}

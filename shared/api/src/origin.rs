@@ -1,0 +1,111 @@
+//! Which pages a browser may sign in from.
+//!
+//! A browser lets any page send a sign-in, though not read the answer. A foreign page could so use up the attempts that a
+//! victim has, from the victim's own network. Browsers say which page sends a request (`Origin`, and how far that page is
+//! from here, `Sec-Fetch-Site`), and a page cannot change either.
+
+use lambda_http::http::HeaderMap;
+use lambda_http::http::header::{HOST, ORIGIN};
+
+use crate::failure::Failure;
+
+const SEC_FETCH_SITE: &str = "sec-fetch-site";
+
+/// Refuses a request of a page that neither came from here nor has an origin that is named.
+///
+/// # Errors
+///
+/// [`Failure::OriginForbidden`].
+pub(crate) fn check(headers: &HeaderMap, named: &[String]) -> Result<(), Failure> {
+    // A value that is no text is some origin, and none that anybody named.
+    let texts = |name| headers.get_all(name).iter().map(|value| value.to_str().unwrap_or_default());
+    let is_named = |origin: &str| named.iter().any(|named| named.eq_ignore_ascii_case(origin));
+    let host = headers.get(HOST).and_then(|value| value.to_str().ok());
+    let is_own = |origin: &str| host.is_some_and(|host| is_of(origin, host));
+    let has_origin = headers.contains_key(ORIGIN);
+
+    let is_admitted = texts(SEC_FETCH_SITE).all(|site| match site {
+        "same-origin" | "none" => true,
+        // Another port or name of the same site is another page, and its origin says which.
+        "same-site" => has_origin,
+        _ => has_origin && texts(ORIGIN.as_str()).all(is_named),
+    });
+    if is_admitted && texts(ORIGIN.as_str()).all(|origin| is_named(origin) || is_own(origin)) {
+        Ok(())
+    } else {
+        Err(Failure::OriginForbidden)
+    }
+}
+
+/// Whether `host`, as a request's header names it, is that of the origin.
+fn is_of(origin: &str, host: &str) -> bool {
+    let Some((scheme, rest)) = origin.split_once("://") else { return false };
+    let default_port = match scheme {
+        "http" => ":80",
+        "https" => ":443",
+        _ => return false,
+    };
+    let bare = |name: &str| name.strip_suffix(default_port).unwrap_or(name).to_ascii_lowercase();
+    bare(rest) == bare(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use lambda_http::http::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    #[test]
+    fn only_own_and_named_pages_sign_in() {
+        let named = ["https://crm.example.com".to_owned()];
+        let own = ("host", "127.0.0.1:8092");
+        for (headers, admitted) in [
+            // No browser.
+            (&[][..], true),
+            (&[own][..], true),
+            (&[("sec-fetch-site", "none")], true),
+            // A page of this server.
+            (&[own, ("origin", "http://127.0.0.1:8092")], true),
+            (&[own, ("origin", "http://127.0.0.1:8092"), ("sec-fetch-site", "same-origin")], true),
+            (&[own, ("sec-fetch-site", "same-origin")], true),
+            (&[("host", "API.example.com"), ("origin", "https://api.example.com")], true),
+            (&[("host", "api.example.com:443"), ("origin", "https://api.example.com")], true),
+            // A page that is named.
+            (&[own, ("origin", "https://crm.example.com")], true),
+            (&[own, ("origin", "https://crm.example.com"), ("sec-fetch-site", "cross-site")], true),
+            (&[own, ("origin", "https://crm.example.com"), ("sec-fetch-site", "same-site")], true),
+            // Any other page.
+            (&[own, ("origin", "https://evil.example")], false),
+            (&[own, ("origin", "null")], false),
+            (&[own, ("origin", "")], false),
+            (&[own, ("origin", "https://crm.example.com.evil.example")], false),
+            (&[own, ("origin", "http://crm.example.com")], false),
+            (&[own, ("origin", "https://crm.example.com:8443")], false),
+            (&[own, ("origin", "http://127.0.0.1:3000"), ("sec-fetch-site", "same-site")], false),
+            (&[own, ("origin", "http://localhost:8092")], false),
+            (&[own, ("origin", "127.0.0.1:8092")], false),
+            (&[own, ("origin", "file://127.0.0.1:8092")], false),
+            (&[("origin", "http://127.0.0.1:8092")], false),
+            (&[own, ("origin", "https://crm.example.com"), ("origin", "https://evil.example")], false),
+            (&[own, ("origin", "https://crm.example.com, https://evil.example")], false),
+            (&[own, ("sec-fetch-site", "cross-site")], false),
+            (&[own, ("sec-fetch-site", "same-site")], false),
+            (&[own, ("sec-fetch-site", "elsewhere")], false),
+            (&[own, ("sec-fetch-site", "none"), ("sec-fetch-site", "cross-site")], false),
+            (&[own, ("origin", "http://127.0.0.1:8092"), ("sec-fetch-site", "cross-site")], false),
+        ] {
+            let mut map = HeaderMap::new();
+            for (name, value) in headers {
+                map.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+            }
+            assert_eq!(check(&map, &named).is_ok(), admitted, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn an_origin_that_is_no_text_is_foreign() {
+        let mut map = HeaderMap::new();
+        map.append(ORIGIN, HeaderValue::from_bytes(b"http://\xff").unwrap());
+        assert!(check(&map, &[]).is_err());
+    }
+}

@@ -1,0 +1,180 @@
+//! Comparing passwords: how many at once, in how much memory, and who is told to come again.
+//!
+//! A comparison takes 19 MiB on purpose. A process compares [`PASSWORDS_AT_ONCE`] passwords at once, each in memory that
+//! is reused, and lets at most [`MAX_SIGN_INS`] sign-ins wait. So its memory is the same for any number of attempts. A
+//! hash that was brought along may take more, up to 64 MiB: it is compared while no other one is, in memory that is given
+//! back afterwards.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use models::limits::{MAX_SIGN_INS, PASSWORDS_AT_ONCE, SIGN_IN_WAIT_MILLIS};
+use models::password::{MEMORY_KIB, Memory};
+use models::sign_in::{Candidate, Candidates};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use crate::failure::Failure;
+
+/// The sign-ins of a process.
+#[derive(Debug)]
+pub struct Passwords {
+    places: Semaphore,
+    comparisons: Arc<Semaphore>,
+    memories: Arc<Memories>,
+    /// How long a sign-in waits for a comparison.
+    wait: Duration,
+}
+
+/// Memory that is not in use; never more than there are comparisons at once.
+#[derive(Debug, Default)]
+struct Memories(Mutex<Vec<Memory>>);
+
+impl Memories {
+    fn free(&self) -> MutexGuard<'_, Vec<Memory>> {
+        // Whatever a comparison that panicked left there is written over by the next one.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A place among the sign-ins that a process works on.
+#[derive(Debug)]
+pub struct Place<'a> {
+    of: &'a Passwords,
+    _permit: SemaphorePermit<'a>,
+}
+
+/// How much of a process a comparison needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Share {
+    /// One of the reused memories.
+    One,
+    /// All of them: a hash that was brought along takes more than a memory that is kept.
+    All,
+}
+
+impl Share {
+    fn of(candidates: &Candidates) -> Self {
+        if candidates.memory_kib() <= MEMORY_KIB { Self::One } else { Self::All }
+    }
+
+    fn permits(self) -> u32 {
+        match self {
+            Self::One => 1,
+            // A handful.
+            Self::All => u32::try_from(PASSWORDS_AT_ONCE).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+impl Default for Passwords {
+    fn default() -> Self {
+        Self {
+            places: Semaphore::new(MAX_SIGN_INS),
+            comparisons: Arc::new(Semaphore::new(PASSWORDS_AT_ONCE)),
+            memories: Arc::default(),
+            wait: Duration::from_millis(SIGN_IN_WAIT_MILLIS),
+        }
+    }
+}
+
+impl Passwords {
+    /// Takes a place for a sign-in, before anything is counted or read for it.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::SignInBusy`] when so many others wait that this one would wait for seconds.
+    pub fn enter(&self) -> Result<Place<'_>, Failure> {
+        match self.places.try_acquire() {
+            Ok(permit) => Ok(Place { of: self, _permit: permit }),
+            Err(_) => Err(Failure::SignInBusy),
+        }
+    }
+}
+
+impl Place<'_> {
+    /// The candidates that have the password, found out beside what else this machine does.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::SignInBusy`] when the others took too long; then nobody looked at the password.
+    pub async fn matching(&self, candidates: Candidates, password: String) -> Result<Vec<Candidate>, Failure> {
+        let share = Share::of(&candidates);
+        let permits = self.of.comparisons.clone().acquire_many_owned(share.permits());
+        let permit = match timeout(self.of.wait, permits).await {
+            Ok(permit) => permit.map_err(|error| Failure::Internal(error.to_string()))?,
+            Err(_) => return Err(Failure::SignInBusy),
+        };
+        let memories = self.of.memories.clone();
+        // The permit goes along: who hangs up ends the call, and not the work.
+        let compare = move || {
+            let _permit = permit;
+            let mut memory = match share {
+                Share::One => memories.free().pop().unwrap_or_default(),
+                Share::All => {
+                    memories.free().clear();
+                    Memory::new()
+                }
+            };
+            let found = candidates.matching(&password, &mut memory).into_iter().cloned().collect();
+            if share == Share::One {
+                memories.free().push(memory);
+            }
+            found
+        };
+        spawn_blocking(compare).await.map_err(|error| Failure::Internal(error.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::future::join_all;
+    use models::id::UserId;
+    use models::password::PasswordHash;
+    use models::sign_in::Account;
+
+    use super::*;
+
+    /// Somebody whose hash, which nothing matches, takes this much memory.
+    fn candidates(kib: u32) -> Candidates {
+        let hash: PasswordHash =
+            format!("$argon2id$v=19$m={kib},t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNo").parse().unwrap();
+        let account = Account { portal: "acme".parse().unwrap(), user: UserId::NIL };
+        Candidates::new([Candidate { account, hash, tokens_valid_from: None }])
+    }
+
+    #[tokio::test]
+    async fn many_comparisons_use_the_memory_of_two() {
+        let passwords = Passwords::default();
+        let costs = [64, MEMORY_KIB, MEMORY_KIB + 1024, 8, MEMORY_KIB];
+        let compare = costs.iter().cycle().take(40).map(|kib| async {
+            let place = passwords.enter().unwrap();
+            assert_eq!(place.matching(candidates(*kib), "some password".into()).await.unwrap(), []);
+        });
+        join_all(compare).await;
+        let kept: Vec<usize> = passwords.memories.free().iter().map(Memory::kib).collect();
+        assert!((1..=PASSWORDS_AT_ONCE).contains(&kept.len()), "{kept:?}");
+        assert!(kept.iter().all(|kib| *kib <= MEMORY_KIB as usize), "{kept:?}");
+    }
+
+    #[tokio::test]
+    async fn one_sign_in_more_than_there_are_places_is_told_to_come_again() {
+        let passwords = Passwords::default();
+        let mut places: Vec<Place<'_>> = (0..MAX_SIGN_INS).map(|_| passwords.enter().unwrap()).collect();
+        assert!(matches!(passwords.enter(), Err(Failure::SignInBusy)));
+        places.pop();
+        assert!(passwords.enter().is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_sign_in_that_waits_for_too_long_is_told_to_come_again() {
+        let passwords = Passwords { wait: Duration::ZERO, ..Passwords::default() };
+        let place = passwords.enter().unwrap();
+        let compare = || place.matching(candidates(8), "some password".into());
+        let all = passwords.comparisons.clone().acquire_many_owned(Share::All.permits()).await.unwrap();
+        assert!(matches!(compare().await, Err(Failure::SignInBusy)));
+        drop(all);
+        assert_eq!(compare().await.unwrap(), []);
+    }
+}
