@@ -64,7 +64,11 @@ impl Drop for Recorder {
 }
 
 fn message(shard: Option<u16>) -> Message {
-    Message { portal: crate::portal::id("acme"), job: JOB, shard }
+    message_of("acme", shard)
+}
+
+fn message_of(portal: &str, shard: Option<u16>) -> Message {
+    Message { portal: crate::portal::id(portal), job: JOB, shard }
 }
 
 /// Sends a message for each of so many shards. What came of it, and the shards of each call in the order of their first.
@@ -106,17 +110,18 @@ fn not_taken(result: Result<(), QueueError>) -> (usize, String) {
 }
 
 #[tokio::test]
-async fn a_message_is_sent_as_json() {
+async fn message_is_sent_as_json_in_the_group_of_its_portal() {
     let server = Recorder::start(|_, _| {
         let taken = |id| json!({"Id": id, "MessageId": JOB, "MD5OfMessageBody": ""});
         (StatusCode::OK, json!({"Successful": [taken("1"), taken("0")], "Failed": []}))
     })
     .await;
     let queue = SqsQueue::connect(QUEUE.into(), Some(&server.url)).await;
-    queue.send(vec![message(Some(63)), message(None)]).await.unwrap();
+    queue.send(vec![message(Some(63)), message_of("zenith", None)]).await.unwrap();
+    let entry = |id, portal, body| json!({"Id": id, "MessageBody": body, "MessageGroupId": portal});
     let entries = [
-        json!({"Id": "0", "MessageBody": format!(r#"{{"portal":"acme","job":"{JOB}","shard":63}}"#)}),
-        json!({"Id": "1", "MessageBody": format!(r#"{{"portal":"acme","job":"{JOB}"}}"#)}),
+        entry("0", "acme", format!(r#"{{"portal":"acme","job":"{JOB}","shard":63}}"#)),
+        entry("1", "zenith", format!(r#"{{"portal":"zenith","job":"{JOB}"}}"#)),
     ];
     let call = ("AmazonSQS.SendMessageBatch".to_owned(), json!({"QueueUrl": QUEUE, "Entries": entries}));
     assert_eq!(server.calls(), [call]);
