@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use api::App;
 use jobs::{Abandoned, Jobs};
-use local::workers::{self, Workers};
+use local::fair_queue::queue;
+use local::workers::Workers;
 use models::id::{PortalId, UserId};
 use models::password::Password;
 use models::portal::Scope;
@@ -54,7 +55,7 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), CommandError> {
         _ = interrupt.recv() => return table.close().await,
     }
 
-    let (queue, messages) = workers::queue();
+    let (queue, messages) = queue();
     let jobs = Jobs::new(table.store.clone(), api::run::clock(), Arc::new(queue));
     // After a restart of the only server nobody else is alive who could be at work.
     let abandoned = if table.is_sole_server() { Abandoned::All } else { Abandoned::Expired };

@@ -372,7 +372,7 @@ impl Table {
 
     /// That a job knows what was before it of all that it changed, and that a page of it is shown so.
     fn check_changes(&self, server: &Server, of: &Prepared, id: JobId, random: &mut Rng) -> TestResult {
-        let (queue, _messages) = local::workers::queue();
+        let (queue, _messages) = local::fair_queue::queue();
         let jobs = Jobs::new(self.store.clone(), api::run::clock(), Arc::new(queue));
         let changes = self.block_on(jobs.changes(&self.portal, &self.job(id)?, 0, usize::MAX))?;
         hold(changes.len() == CHANGED, || format!("{} changes are recorded", changes.len()))?;
@@ -409,7 +409,7 @@ impl Table {
         loop {
             let mut open = Vec::new();
             for bucket in 0..OPEN_BUCKETS {
-                open.extend(self.block_on(self.store.open_jobs(bucket))?);
+                open.extend(self.block_on(self.store.open_jobs(bucket, None))?.jobs);
             }
             // A job is closed a moment after it is shown as over.
             if open.is_empty() {

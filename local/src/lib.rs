@@ -5,6 +5,7 @@
 
 pub mod cors;
 pub mod engine;
+pub mod fair_queue;
 pub mod openapi;
 pub mod router;
 pub mod workers;

@@ -1,53 +1,26 @@
-//! The bulk workers of one process: a queue in memory, workers that take its messages, and a ticker that does what the
-//! minute's wake-up does on AWS.
+//! The bulk workers of one process: workers that take the messages of its queue, and a ticker that does the work of the
+//! minute's wake-up on AWS.
 //!
-//! Nothing is lost with the process: what is to be done stands in the table, and the first thing that is done after a
-//! start is to look for it there.
+//! Nothing is lost with the process: the table holds what is to be done, and a start first looks for it there.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::BoxFuture;
-use jobs::{Abandoned, Deadline, Jobs, Message, Queue, QueueError};
-use store::batch::{BACKOFF_BASE, BACKOFF_CAP};
-use tokio::sync::{Mutex, mpsc, watch};
+use jobs::{Abandoned, Deadline, Jobs, catch_panic};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{interval, timeout};
 
+use crate::fair_queue::Messages;
+
 /// Workers of a process: as many shards are worked on side by side.
 pub const WORKERS: usize = 8;
-/// How often rules are looked at and open jobs are looked after.
+/// How long a worker stays with one shard before it hands the rest to the queue, where other portals have their turn.
+const TURN: Duration = Duration::from_secs(5);
+/// How often due rules are started and open jobs are looked after.
 const TICK: Duration = Duration::from_secs(15);
-/// How long workers are waited for at the end. They stop after the page they are at.
+/// How long the end of the workers is waited for. They stop after their current page.
 const DRAIN: Duration = Duration::from_secs(30);
-
-/// A queue in memory.
-#[derive(Clone, Debug)]
-pub struct LocalQueue(mpsc::UnboundedSender<Message>);
-
-/// Where the messages of a [`LocalQueue`] come out.
-#[derive(Debug)]
-pub struct Messages(mpsc::UnboundedReceiver<Message>);
-
-/// A queue, and where its messages come out.
-pub fn queue() -> (LocalQueue, Messages) {
-    let (sender, receiver) = mpsc::unbounded_channel();
-    (LocalQueue(sender), Messages(receiver))
-}
-
-/// That nobody takes messages any more.
-#[derive(Debug, thiserror::Error)]
-#[error("the workers have ended")]
-struct Ended;
-
-impl Queue for LocalQueue {
-    fn send(&self, messages: Vec<Message>) -> BoxFuture<'_, Result<(), QueueError>> {
-        let count = messages.len();
-        let sent = messages.into_iter().try_for_each(|message| self.0.send(message));
-        let sent = sent.map_err(|_| QueueError { messages: count, source: Box::new(Ended) });
-        Box::pin(std::future::ready(sent))
-    }
-}
 
 /// The workers and the ticker at work.
 #[derive(Debug)]
@@ -62,7 +35,7 @@ impl Workers {
     pub async fn start(jobs: &Jobs, messages: Messages, abandoned: Abandoned) -> Self {
         sweep(jobs, abandoned).await;
         let (stop, told) = watch::channel(false);
-        let messages = Arc::new(Mutex::new(messages.0));
+        let messages = Arc::new(messages);
         let mut tasks = JoinSet::new();
         for _ in 0..WORKERS {
             tasks.spawn(work(jobs.clone(), messages.clone(), told.clone()));
@@ -81,42 +54,50 @@ impl Workers {
     }
 }
 
-async fn work(jobs: Jobs, messages: Arc<Mutex<mpsc::UnboundedReceiver<Message>>>, mut told: watch::Receiver<bool>) {
-    let deadline = Deadline::when_told(told.clone());
-    let mut pause = BACKOFF_BASE;
+/// Works on one message after another. A message whose work fails or panics comes back later; the worker goes on.
+async fn work(jobs: Jobs, messages: Arc<Messages>, mut told: watch::Receiver<bool>) {
     loop {
-        let message = async { messages.lock().await.recv().await };
-        let message = tokio::select! {
-            message = message => message,
-            _ = told.wait_for(|told| *told) => None,
+        let delivery = tokio::select! {
+            delivery = messages.next() => delivery,
+            _ = told.wait_for(|told| *told) => return,
         };
-        let Some(message) = message else { return };
-        match jobs.work(&message, &deadline).await {
-            Ok(_) => pause = BACKOFF_BASE,
-            Err(error) => {
-                tracing::error!(job = %message.job, shard = message.shard, error = &error as &dyn std::error::Error, "message failed");
-                // What failed for one worker fails for the others too: it waits before it is tried again.
-                tokio::select! {
-                    () = tokio::time::sleep(pause.mul_f64(fastrand::f64())) => {}
-                    _ = told.wait_for(|told| *told) => return,
-                }
-                pause = (pause * 2).min(BACKOFF_CAP);
-                if let Err(error) = jobs.queue.send(vec![message]).await {
-                    tracing::error!(error = &error as &dyn std::error::Error, "message not sent again");
-                }
-            }
+        let message = &delivery.message;
+        let deadline = Deadline::when_told(told.clone()).with_turn(TURN);
+        let Err(error) = jobs.work(message, &deadline).await else { continue };
+        let (job, shard) = (message.job, message.shard);
+        tracing::error!(%job, shard, error = &error as &dyn std::error::Error, "message failed");
+        if !messages.redeliver(delivery) {
+            tracing::error!(%job, shard, "message dropped; the sweep looks after its job");
         }
     }
 }
 
 async fn sweep(jobs: &Jobs, abandoned: Abandoned) {
-    match jobs.sweep(abandoned, &Deadline::never()).await {
-        Ok(0) => {}
-        Ok(shards) => tracing::info!(shards, "unfinished work found"),
-        Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "open jobs not looked after"),
+    match catch_panic(jobs.sweep(abandoned, &Deadline::never())).await {
+        Ok(Ok(0)) => {}
+        Ok(Ok(shards)) => tracing::info!(shards, "unfinished work found"),
+        Ok(Err(error)) => {
+            tracing::error!(error = &error as &dyn std::error::Error, "open jobs not looked after");
+        }
+        Err(panic) => tracing::error!(error = &panic as &dyn std::error::Error, "open jobs not looked after"),
     }
 }
 
+async fn start_rules(jobs: &Jobs) {
+    match catch_panic(jobs.run_due_rules(&Deadline::never())).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => tracing::error!(error = &error as &dyn std::error::Error, "due rules not started"),
+        Err(panic) => tracing::error!(error = &panic as &dyn std::error::Error, "due rules not started"),
+    }
+}
+
+async fn compact(jobs: &Jobs) {
+    if let Err(error) = jobs.compact_due_postings(&Deadline::never()).await {
+        tracing::error!(error = &error as &dyn std::error::Error, "postings not compacted");
+    }
+}
+
+/// Looks after open jobs and starts due rules, again and again. Neither keeps the other from its work.
 async fn tick(jobs: Jobs, mut told: watch::Receiver<bool>) {
     let mut ticks = interval(TICK);
     loop {
@@ -124,9 +105,6 @@ async fn tick(jobs: Jobs, mut told: watch::Receiver<bool>) {
             _ = ticks.tick() => {}
             _ = told.wait_for(|told| *told) => return,
         }
-        sweep(&jobs, Abandoned::Expired).await;
-        if let Err(error) = jobs.run_due_rules(&Deadline::never()).await {
-            tracing::error!(error = &error as &dyn std::error::Error, "rules not looked at");
-        }
+        futures::join!(sweep(&jobs, Abandoned::Expired), start_rules(&jobs), compact(&jobs));
     }
 }

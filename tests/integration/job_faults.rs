@@ -106,7 +106,7 @@ pub(crate) fn step(call: &Call) -> Option<Step> {
     let (pk, sk) = call.keys().into_iter().next()?;
     let update = call.body["UpdateExpression"].as_str().unwrap_or_default();
     Some(match (call.operation.as_str(), Key::decode(&pk, &sk)?) {
-        ("BatchWriteItem", Key::OpenJob(..)) => Step::Open,
+        ("TransactWriteItems", Key::OpenJob(..)) => Step::Open,
         ("BatchWriteItem", Key::Access(..)) => Step::Batch,
         ("BatchWriteItem", Key::Posting(..)) => Step::Post,
         ("PutItem", Key::Access(..)) => Step::One,
@@ -220,7 +220,7 @@ impl Bed {
     }
 
     /// The contacts that are not as the jobs ask.
-    fn to_change(&self) -> BTreeSet<i32> {
+    pub(crate) fn to_change(&self) -> BTreeSet<i32> {
         let numbers = self.numbers().map(|number| i32::try_from(number).unwrap());
         numbers.filter(|number| self.original(*number).access != target()).collect()
     }
@@ -289,14 +289,14 @@ impl Bed {
 
     pub(crate) async fn is_open(&self, id: JobId) -> bool {
         for bucket in 0..OPEN_BUCKETS {
-            if self.world.store.open_jobs(bucket).await.unwrap().iter().any(|(_, job, _)| *job == id) {
+            if self.world.store.open_jobs(bucket, None).await.unwrap().jobs.iter().any(|open| open.job == id) {
                 return true;
             }
         }
         false
     }
 
-    async fn sweep(&self) -> usize {
+    pub(crate) async fn sweep(&self) -> usize {
         self.world.jobs().sweep(Abandoned::Expired, &Deadline::never()).await.unwrap()
     }
 
@@ -357,7 +357,7 @@ impl Bed {
     }
 
     /// The log of a job has these contacts, each once, with what it was before the job.
-    async fn check_log(&self, id: JobId, contacts: &BTreeSet<i32>) {
+    pub(crate) async fn check_log(&self, id: JobId, contacts: &BTreeSet<i32>) {
         let changes = self.changes(id).await;
         assert_eq!(changes.len(), contacts.len(), "{changes:?}");
         for change in &changes {

@@ -93,7 +93,7 @@ fn acme_id() -> PortalId {
 }
 
 async fn posted(world: &World, manager: UserId) -> BTreeSet<ContactId> {
-    world.store.posted_to(&acme_id(), manager, usize::MAX).await.unwrap().unwrap().into_iter().collect()
+    world.store.posted_to(&acme_id(), manager, usize::MAX).await.unwrap().unwrap().contacts.into_iter().collect()
 }
 
 /// Every access that is there is posted, which is what lets a reader leave out all others.

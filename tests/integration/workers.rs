@@ -10,7 +10,8 @@ use futures::future::BoxFuture;
 use jiff::SignedDuration;
 use jobs::events::{Bus, BusError, JobEvent};
 use jobs::{Abandoned, Deadline, Events, Jobs, Message, Worked};
-use local::workers::{Workers, queue};
+use local::fair_queue::queue;
+use local::workers::Workers;
 use models::job::{Counts, Job, JobId, State};
 use models::limits::LEASE_MILLIS;
 use serde_json::{Value, json};
@@ -258,7 +259,7 @@ impl Bus for Told {
 }
 
 /// The engine of a world with a queue in memory and a bus that hands events to the test.
-fn local(world: &World) -> (Jobs, local::workers::Messages, mpsc::UnboundedReceiver<JobEvent>) {
+fn local(world: &World) -> (Jobs, local::fair_queue::Messages, mpsc::UnboundedReceiver<JobEvent>) {
     let (queue, messages) = queue();
     let (told, events) = mpsc::unbounded_channel();
     let events_here = Events::Here(Arc::new(Told(told)));

@@ -51,7 +51,8 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
         deadline: Some(call.deadline),
         posted: portal.posted,
     };
-    let Listed { contacts, asked, more, total } = store.list_contacts(&listing).await.map_err(Failure::from_listing)?;
+    let Listed { contacts, asked, more, total, wasteful } =
+        store.list_contacts(&listing).await.map_err(Failure::from_listing)?;
 
     // Users whose names are not remembered cost a fourth round trip.
     let mut shown: Vec<UserId> = contacts.iter().filter_map(|(record, _)| record.create_by).collect();
@@ -63,5 +64,9 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
     let contacts: Vec<Contact> =
         contacts.into_iter().map(|(record, state)| Contact::new(record, &state.access, &entries, &caller)).collect();
     let page = ListPage { start_index: request.page.start_index, asked, more, total };
-    Answer::contacts(call.wanted, &contacts, page, request.fields.as_ref())
+    let answer = Answer::contacts(call.wanted, &contacts, page, request.fields.as_ref())?;
+    if let Some(manager) = wasteful {
+        call.app.jobs.request_compaction(portal_id, manager).await;
+    }
+    Ok(answer)
 }

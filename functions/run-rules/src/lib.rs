@@ -49,6 +49,8 @@ async fn wake(jobs: &Jobs, deadline: &Deadline) -> Result<Done, Error> {
     // Neither waits for the other, nor fails with it.
     let (started, resumed) = futures::join!(jobs.run_due_rules(deadline), jobs.sweep(Abandoned::Expired, deadline));
     let (rules_started, shards_resumed) = (started?, resumed?);
+    // What is only tidied comes last, in the time that is left.
+    jobs.compact_due_postings(deadline).await?;
     if rules_started + shards_resumed > 0 {
         tracing::info!(rules_started, shards_resumed, "woken");
     }

@@ -137,7 +137,12 @@ pub(super) const OPERATIONS: &[Operation] = &[
             },
             handed_over(HANDED_OVER),
         ],
-        failures: &[(400, "unknown-manager"), (403, "edit-forbidden"), (404, "contact-not-found")],
+        failures: &[
+            (400, "unknown-manager"),
+            (403, "edit-forbidden"),
+            (404, "contact-not-found"),
+            (429, "too-many-open-jobs"),
+        ],
     },
     Operation {
         method: "PUT",
@@ -160,7 +165,12 @@ pub(super) const OPERATIONS: &[Operation] = &[
             },
             handed_over(HANDED_OVER),
         ],
-        failures: &[(400, "unknown-manager"), (422, "too-many-affected"), (503, "not-counted-in-time")],
+        failures: &[
+            (400, "unknown-manager"),
+            (422, "too-many-affected"),
+            (429, "too-many-open-jobs"),
+            (503, "not-counted-in-time"),
+        ],
     },
     Operation {
         method: "GET",
@@ -264,7 +274,12 @@ pub(super) const OPERATIONS: &[Operation] = &[
             headers: &["Location", "X-Job-Id.always"],
             links: JOB_LINKS,
         }],
-        failures: &[(404, "job-not-found"), (409, "job-not-over"), (410, "changes-expired")],
+        failures: &[
+            (404, "job-not-found"),
+            (409, "job-not-over"),
+            (410, "changes-expired"),
+            (429, "too-many-open-jobs"),
+        ],
     },
     Operation {
         method: "POST",

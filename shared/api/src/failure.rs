@@ -2,13 +2,16 @@
 
 use std::error::Error as _;
 
-use jobs::RunError;
+use jobs::{RunError, StartError};
 use lambda_http::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use lambda_http::http::{HeaderName, HeaderValue, StatusCode};
 use models::id::{ContactId, UserId};
 use models::invalid::Invalid;
 use models::job::JobId;
-use models::limits::{MAX_BODY_BYTES, MAX_RULES_OF_PORTAL, MAX_RULES_OF_USER, SIGN_IN_RETRY_SECONDS};
+use models::limits::{
+    MAX_BODY_BYTES, MAX_OPEN_JOBS, MAX_RULES_OF_PORTAL, MAX_RULES_OF_USER, OPEN_JOBS_RETRY_SECONDS,
+    SIGN_IN_RETRY_SECONDS,
+};
 use models::portal::Scope;
 use models::rule::RuleName;
 use models::sign_in::Locked;
@@ -84,6 +87,9 @@ pub enum Failure {
         /// How many may be.
         allowed: u64,
     },
+    /// The caller has as many open jobs as there may be.
+    #[error("too many open jobs")]
+    TooManyOpenJobs,
     /// The matches could not be counted in the time of one call; nothing was written.
     #[error("not counted in time")]
     NotCounted,
@@ -168,6 +174,7 @@ pub const KINDS: &[(u16, &str)] = &[
     (422, "idempotency-key-reused"),
     (422, "too-many-affected"),
     (429, "sign-in-locked"),
+    (429, "too-many-open-jobs"),
     (500, "internal-error"),
     (503, "contended"),
     (503, "database-unavailable"),
@@ -193,6 +200,15 @@ fn counted<T: std::fmt::Display>(ids: &[T], one: &str, several: &str) -> String 
     format!("{} {}", if ids.len() == 1 { one } else { several }, listed(ids))
 }
 
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::TooManyOpenJobs => Self::TooManyOpenJobs,
+            StartError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
 impl Failure {
     /// A run that was not begun.
     pub fn from_run(error: RunError, allowed: Option<u64>) -> Self {
@@ -202,6 +218,7 @@ impl Failure {
             }
             RunError::NotCounted => Self::NotCounted,
             RunError::UserRemoved => Self::Unauthenticated,
+            RunError::TooManyOpenJobs => Self::TooManyOpenJobs,
             RunError::Store(error) => Self::Store(error),
         }
     }
@@ -218,7 +235,7 @@ impl Failure {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Unauthenticated | Self::SignInRefused => StatusCode::UNAUTHORIZED,
-            Self::SignInLocked(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::SignInLocked(_) | Self::TooManyOpenJobs => StatusCode::TOO_MANY_REQUESTS,
             Self::OriginForbidden
             | Self::ScopeMissing(_)
             | Self::EditForbidden(_)
@@ -270,6 +287,7 @@ impl Failure {
             Self::RouteNotFound => "endpoint-not-found",
             Self::MethodNotAllowed(_) => "method-not-allowed",
             Self::TooManyAffected { .. } => "too-many-affected",
+            Self::TooManyOpenJobs => "too-many-open-jobs",
             Self::NotCounted => "not-counted-in-time",
             Self::NotListed => "not-listed-in-time",
             Self::JobNotFound(_) => "job-not-found",
@@ -347,6 +365,10 @@ impl Failure {
             Self::TooManyAffected { would_change, allowed } => format!(
                 "Nothing was changed: {would_change} contacts would be, and maxAffected allows {allowed}. Narrow the \
                  filter or raise maxAffected."
+            ),
+            Self::TooManyOpenJobs => format!(
+                "Nothing was changed: you have {MAX_OPEN_JOBS} jobs that are not over. Wait until one of them is over, or \
+                 cancel one."
             ),
             Self::NotCounted => {
                 "Nothing was changed: the matches could not be counted in the time of one call. Narrow the filter, or \
@@ -440,6 +462,7 @@ impl Failure {
         match self {
             Self::SignInBusy => headers.push((RETRY_AFTER, HeaderValue::from(SIGN_IN_RETRY_SECONDS))),
             Self::SignInLocked(locked) => headers.push((RETRY_AFTER, HeaderValue::from(locked.seconds()))),
+            Self::TooManyOpenJobs => headers.push((RETRY_AFTER, HeaderValue::from(OPEN_JOBS_RETRY_SECONDS))),
             Self::Unauthenticated | Self::SignInRefused => {
                 headers.push((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"crm-access\"")));
             }
@@ -507,6 +530,7 @@ mod tests {
             Failure::RouteNotFound,
             Failure::MethodNotAllowed("GET".into()),
             Failure::TooManyAffected { would_change: 2, allowed: 1 },
+            Failure::TooManyOpenJobs,
             Failure::NotCounted,
             Failure::NotListed,
             Failure::JobNotFound(JobId::from_u128(0)),

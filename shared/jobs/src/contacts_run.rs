@@ -7,11 +7,10 @@ use models::contact_set::ContactSet;
 use models::id::{ContactId, PortalId};
 use models::job::{Counts, Job, JobId, State, Task};
 use models::moment::Moment;
-use store::StoreError;
 use store::contacts::AccessState;
 
 use crate::context::Jobs;
-use crate::run::Applied;
+use crate::run::{Applied, StartError};
 use crate::shard::Deadline;
 use crate::source::{ContactSource, Judge, Purpose, Rights, Source, Terms};
 
@@ -73,8 +72,8 @@ impl ContactsRun {
     ///
     /// # Errors
     ///
-    /// When the table fails before the job is recorded.
-    pub async fn enqueue(&self, jobs: &Jobs, id: JobId) -> Result<Job, StoreError> {
+    /// [`StartError`] when no job was recorded.
+    pub async fn enqueue(&self, jobs: &Jobs, id: JobId) -> Result<Job, StartError> {
         let job = self.job(jobs, id, State::Queued);
         tracing::info!(job = %id, contacts = self.contacts.len(), "job queued");
         jobs.enqueue(&self.portal, &job).await?;
@@ -87,8 +86,8 @@ impl ContactsRun {
     ///
     /// # Errors
     ///
-    /// When the table fails before the job is recorded; then nothing was changed.
-    pub async fn apply(&self, jobs: &Jobs, id: JobId, deadline: &Deadline) -> Result<Applied, StoreError> {
+    /// [`StartError`] when no job was recorded; then nothing was changed.
+    pub async fn apply(&self, jobs: &Jobs, id: JobId, deadline: &Deadline) -> Result<Applied, StartError> {
         let job = self.job(jobs, id, State::Running);
         tracing::info!(job = %id, contacts = self.contacts.len(), "job starts");
         let contacts: Vec<ContactId> = self.contacts.keys().copied().collect();

@@ -11,6 +11,7 @@ use models::moment::Moment;
 use store::Store;
 use uuid::{NoContext, Timestamp as UuidTimestamp, Uuid};
 
+use crate::compaction::CompactionRequests;
 use crate::events::Bus;
 use crate::queue::{Message, Queue};
 
@@ -43,6 +44,8 @@ pub struct Jobs {
     pub events: Events,
     /// For how long it is known what was before a job; for ever, when none.
     pub retention: Option<SignedDuration>,
+    /// For which managers this process asked to compact postings.
+    pub compaction_requests: CompactionRequests,
     /// Tells the time.
     pub clock: Clock,
 }
@@ -61,7 +64,14 @@ pub fn retention(days: u32) -> Option<SignedDuration> {
 impl Jobs {
     /// The engine on `store`, with the default retention and no events.
     pub fn new(store: Store, clock: Clock, queue: Arc<dyn Queue>) -> Self {
-        Self { store, clock, queue, events: Events::Off, retention: retention(DEFAULT_CHUNK_DAYS) }
+        Self {
+            store,
+            clock,
+            queue,
+            events: Events::Off,
+            retention: retention(DEFAULT_CHUNK_DAYS),
+            compaction_requests: CompactionRequests::default(),
+        }
     }
 
     /// The same, telling the time by `clock`.

@@ -12,7 +12,7 @@ use store::StoreError;
 use store::keys::Position;
 
 use crate::context::Jobs;
-use crate::run::{Applied, Outcome, side_by_side};
+use crate::run::{Applied, Outcome, StartError, side_by_side};
 use crate::shard::Deadline;
 use crate::source::{Judged, MatchSource, NoPage, Purpose, Rights, Source, Terms, Verdict};
 use crate::top::Top;
@@ -57,6 +57,9 @@ pub enum RunError {
     /// The user on whose behalf it was to run is no longer in the portal. Nothing was written.
     #[error("the user is no longer in the portal")]
     UserRemoved,
+    /// The user has as many open jobs as there may be.
+    #[error("the user has too many open jobs")]
+    TooManyOpenJobs,
     /// The table failed before the first contact was written.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -67,6 +70,15 @@ impl From<NoPage> for RunError {
         match reason {
             NoPage::UserRemoved => Self::UserRemoved,
             NoPage::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+impl From<StartError> for RunError {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::TooManyOpenJobs => Self::TooManyOpenJobs,
+            StartError::Store(error) => Self::Store(error),
         }
     }
 }
@@ -171,8 +183,8 @@ impl FilterRun {
     ///
     /// # Errors
     ///
-    /// When the table fails before the job is recorded.
-    pub async fn enqueue(&self, jobs: &Jobs, id: JobId, count_first: bool) -> Result<Job, StoreError> {
+    /// [`StartError`] when no job was recorded.
+    pub async fn enqueue(&self, jobs: &Jobs, id: JobId, count_first: bool) -> Result<Job, StartError> {
         let job = self.job(jobs, id, State::Queued, count_first);
         tracing::info!(job = %id, plan = %self.plan, "job queued");
         jobs.enqueue(&self.portal, &job).await?;

@@ -14,10 +14,13 @@
 //! waited for the positions up to the end of the answer's page, whatever the number of matches.
 
 pub mod changes;
+pub mod compaction;
 pub mod contacts_run;
 pub mod context;
 pub mod events;
 pub mod filter_run;
+mod give_up;
+pub mod panics;
 pub mod queue;
 pub mod requests;
 pub mod rules;
@@ -31,8 +34,9 @@ pub mod worker;
 pub use contacts_run::ContactsRun;
 pub use context::{Clock, Events, Jobs};
 pub use filter_run::{FilterRun, RunError};
+pub use panics::{Panicked, catch_panic};
 pub use queue::{Message, Queue, QueueError};
-pub use run::{Applied, Outcome};
+pub use run::{Applied, Outcome, StartError};
 pub use shard::{Deadline, Stopped};
 pub use sweep::Abandoned;
 pub use worker::{JOB_FAILED, WorkError, Worked};

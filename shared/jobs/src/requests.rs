@@ -8,7 +8,7 @@ use store::StoreError;
 use store::jobs::ShardState;
 
 use crate::context::Jobs;
-use crate::run::side_by_side;
+use crate::run::{StartError, side_by_side};
 
 impl Jobs {
     /// How far the shards of a job are that is not over: 1 read unit. Of one that is over, nothing is read.
@@ -27,8 +27,8 @@ impl Jobs {
     ///
     /// # Errors
     ///
-    /// When the table fails before the job is recorded.
-    pub async fn undo(&self, portal: &PortalId, caller: &Caller, undone: &Job, id: JobId) -> Result<Job, StoreError> {
+    /// [`StartError`] when no job was recorded.
+    pub async fn undo(&self, portal: &PortalId, caller: &Caller, undone: &Job, id: JobId) -> Result<Job, StartError> {
         let now = self.now();
         let job = Job {
             id,

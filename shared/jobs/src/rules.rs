@@ -10,7 +10,9 @@ use models::access::{Access, Actor, Author};
 use models::filter::Filter;
 use models::id::{PortalId, UserId};
 use models::job::{Job, JobId, State};
-use models::limits::{self, IDEMPOTENCY_HOURS, RULE_CHECK_MILLIS, RULE_START_MILLIS, SYNCHRONOUS_RUN_MILLIS};
+use models::limits::{
+    self, IDEMPOTENCY_HOURS, MAX_OPEN_JOBS, RULE_CHECK_MILLIS, RULE_START_MILLIS, SYNCHRONOUS_RUN_MILLIS,
+};
 use models::moment::Moment;
 use models::plan::plan;
 use models::portal::Portal;
@@ -24,6 +26,8 @@ use tokio::time::timeout;
 
 use crate::context::Jobs;
 use crate::filter_run::FilterRun;
+use crate::panics::catch_panic;
+use crate::run::StartError;
 use crate::shard::Deadline;
 
 /// Portals whose rules are started or checked concurrently.
@@ -47,6 +51,9 @@ pub enum NotStarted {
     /// The run with this idempotency key is being started right now.
     #[error("a run with this idempotency key is being started right now; ask again")]
     KeyInUse,
+    /// The job could not be created.
+    #[error(transparent)]
+    NotCreated(#[from] StartError),
     /// The table failed.
     #[error("the database failed")]
     Store(#[from] StoreError),
@@ -118,9 +125,12 @@ impl Jobs {
                 // The longest due comes first, so none is left out for ever.
                 break;
             }
-            match timeout(RULE_START, self.run_rule(due, &portal, &name)).await {
-                Ok(Ok(job)) => started += usize::from(job.is_some()),
-                Ok(Err(error)) => {
+            match timeout(RULE_START, catch_panic(self.run_rule(due, &portal, &name))).await {
+                Ok(Ok(Ok(job))) => started += usize::from(job.is_some()),
+                Ok(Err(panic)) => {
+                    tracing::error!(%portal, rule = %name, error = &panic as &dyn std::error::Error, "rule not started");
+                }
+                Ok(Ok(Err(error))) => {
                     tracing::error!(%portal, rule = %name, error = &error as &dyn std::error::Error, "rule not started");
                 }
                 // Nothing is lost: the rule stays due, or its job is recorded and found by the sweep.
@@ -238,7 +248,14 @@ impl Jobs {
         after.next = after.next_after(now);
         after.error = None;
         if !self.store.run_rule(portal, &rule, &after, Some((&job, self.patience()))).await? {
-            // Someone else started it, or changed it; then it will be due again.
+            if !self.store.has_place(portal, &job).await? {
+                let reason = format!("Its user has {MAX_OPEN_JOBS} open jobs. It runs at its next time.");
+                tracing::error!(%portal, rule = %name, reason, "rule cannot be started");
+                let mut after = Rule { last_run: rule.last_run, last_job: rule.last_job, error: Some(reason), ..after };
+                after.next = after.next_after(now);
+                self.store.run_rule(portal, &rule, &after, None).await?;
+            }
+            // Otherwise someone else started it, or changed it; then it will be due again.
             return Ok(None);
         }
         tracing::info!(%portal, rule = %name, job = %job.id, "rule started");

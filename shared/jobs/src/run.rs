@@ -9,9 +9,10 @@ use jiff::SignedDuration;
 use models::id::{LeaseOwner, PortalId};
 use models::job::{Counts, Job, State};
 use models::limits::{self, LEASE_MARGIN_MILLIS, MAX_SHARDS, RUN_GRACE_MILLIS};
+use models::moment::Moment;
 use store::StoreError;
 use store::chunk::MAX_CHUNK_CONTACTS;
-use store::jobs::{Lease, Progress};
+use store::jobs::{Created, Lease, Progress, Release};
 use store::keys::Position;
 use store::matches::PAGE_MATCHES;
 use tokio::time::{Instant, timeout_at};
@@ -75,6 +76,17 @@ impl Ran {
     }
 }
 
+/// Why a job was not started. Nothing was written.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Its user has as many open jobs as there may be.
+    #[error("the user has too many open jobs")]
+    TooManyOpenJobs,
+    /// The table failed before the job was recorded.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 /// A shard that a run did not get through with.
 struct Rest {
     shard: u16,
@@ -106,10 +118,10 @@ impl Jobs {
         sources: Vec<Source<'_>>,
         most: usize,
         deadline: &Deadline,
-    ) -> Result<Ran, StoreError> {
+    ) -> Result<Ran, StartError> {
         let (id, owner, renewed) = (job.id, new_owner(), Instant::now());
         let lease = Lease { owner, until: lease_end(self) };
-        self.store.create_job(portal, &job, Some(&lease), lease.until).await?;
+        self.create(portal, &job, Some(&lease), lease.until).await?;
 
         let (counts, top, rest) = self.run_shards((portal, &job), sources, (owner, renewed), most, deadline).await;
         let whole = rest.is_empty();
@@ -178,10 +190,17 @@ impl Jobs {
     }
 
     /// Records a new job, and asks for a worker for each of its shards.
-    pub(crate) async fn enqueue(&self, portal: &PortalId, job: &Job) -> Result<(), StoreError> {
-        self.store.create_job(portal, job, None, self.patience()).await?;
+    pub(crate) async fn enqueue(&self, portal: &PortalId, job: &Job) -> Result<(), StartError> {
+        self.create(portal, job, None, self.patience()).await?;
         self.ask_for_workers(portal, job, 0..job.shards).await;
         Ok(())
+    }
+
+    async fn create(&self, portal: &PortalId, job: &Job, lease: Option<&Lease>, due: Moment) -> Result<(), StartError> {
+        match self.store.create_job(portal, job, lease, due).await? {
+            Created::Yes => Ok(()),
+            Created::TooManyOpen => Err(StartError::TooManyOpenJobs),
+        }
     }
 
     /// Asks for a worker for each of the shards.
@@ -235,7 +254,9 @@ impl Jobs {
                 | Stopped::UserRemoved
                 | Stopped::Failed(_) => {
                     let lease = Lease { owner, until: now };
-                    self.store.release_shard(portal, id, shard, &lease, &rest.progress, self.patience()).await?;
+                    let tries = u32::from(matches!(rest.stopped, Stopped::Overtaken | Stopped::Failed(_)));
+                    let release = Release { progress: &rest.progress, due: self.patience(), tries };
+                    self.store.release_shard(portal, id, shard, &lease, release).await?;
                     Ok(true)
                 }
             }

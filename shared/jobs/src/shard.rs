@@ -9,7 +9,7 @@ use models::limits::{self, LEASE_MARGIN_MILLIS, LEASE_MILLIS, RENEW_MILLIS};
 use store::StoreError;
 use store::chunk::ChunkBuilder;
 use store::contacts::AccessRecord;
-use store::jobs::{Chunk, Lease, Place, Progress, Saved, ShardFailure};
+use store::jobs::{Chunk, Lease, Place, Progress, Saved, ShardFailure, ShardState};
 use store::keys::Position;
 use store::postings::Postings;
 use tokio::sync::watch;
@@ -27,11 +27,12 @@ const MARGIN: Duration = Duration::from_millis(LEASE_MARGIN_MILLIS);
 /// After how long a lease is renewed where nothing is written that renews it.
 const RENEW: Duration = Duration::from_millis(RENEW_MILLIS);
 
-/// When work is to stop taking anything up. What it is at by then it finishes.
+/// When a worker starts no new page. The current page is still finished.
 #[derive(Clone, Debug, Default)]
 pub struct Deadline {
     at: Option<Instant>,
     told: Option<watch::Receiver<bool>>,
+    turn_end: Option<Instant>,
 }
 
 impl Deadline {
@@ -42,12 +43,24 @@ impl Deadline {
 
     /// At an instant.
     pub fn at(at: Instant) -> Self {
-        Self { at: Some(at), told: None }
+        Self { at: Some(at), ..Self::default() }
     }
 
     /// When it is told to.
     pub fn when_told(told: watch::Receiver<bool>) -> Self {
-        Self { at: None, told: Some(told) }
+        Self { told: Some(told), ..Self::default() }
+    }
+
+    /// The same deadline for a worker that hands its shard on after `turn`, so that others get their turn. Unlike a
+    /// deadline, a turn ends only after a page, so that each turn makes progress.
+    #[must_use]
+    pub fn with_turn(self, turn: Duration) -> Self {
+        Self { turn_end: Some(Instant::now() + turn), ..self }
+    }
+
+    /// Whether the turn is over.
+    fn turn_is_over(&self) -> bool {
+        self.turn_end.is_some_and(|end| Instant::now() >= end)
     }
 
     /// Whether it has come.
@@ -93,6 +106,15 @@ impl From<NoPage> for Stopped {
             NoPage::Store(error) => Self::Failed(error),
         }
     }
+}
+
+/// On which condition access records are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Condition {
+    /// On none: the last writer wins, at the price of a batch.
+    None,
+    /// If the access still is the one that was read.
+    StillAsRead,
 }
 
 /// A shard of a job at work.
@@ -175,6 +197,9 @@ impl<'a> ShardWork<'a> {
             // While one page is written the next is read.
             let (read, taken) = futures::join!(source.next(), self.take(step));
             taken?;
+            if deadline.turn_is_over() && !self.ended {
+                return Err(Stopped::OutOfTime);
+            }
             ahead = read;
         }
         if self.ended { Ok(()) } else { self.end(self.progress.place).await }
@@ -290,6 +315,19 @@ impl<'a> ShardWork<'a> {
         Ok(())
     }
 
+    /// How often the shard was claimed without progress, once its work `stopped`, or ended to wait for other shards.
+    ///
+    /// A claim that is given back in order is no try: only a failure or a worker's death is. A worker that was overtaken
+    /// leaves its try, by which the next worker knows that there may be a chunk to finish.
+    pub(crate) fn tries_after(&self, claimed: &ShardState, stopped: Option<&Stopped>) -> u32 {
+        match stopped {
+            _ if self.got_on => 0,
+            Some(Stopped::Failed(_) | Stopped::Overtaken) => claimed.tries,
+            _ if self.progress != claimed.progress => 0,
+            _ => claimed.tries.saturating_sub(1),
+        }
+    }
+
     /// How far the shard is for whoever takes it up next.
     pub(crate) fn releasable(&self, stopped: &Stopped) -> Progress {
         // What was counted beside another worker's chunk is counted again behind it.
@@ -319,6 +357,9 @@ impl<'a> ShardWork<'a> {
             self.progress.place = Some(step.behind);
             self.progress.looked += step.looked;
             self.renew().await?;
+            if deadline.turn_is_over() {
+                return Err(Stopped::OutOfTime);
+            }
         }
         let (lease, counted) = (self.lease(), self.progress.counts.updated);
         match self.jobs.store.save_counted(self.portal, self.job.id, self.shard, &lease, counted).await? {
@@ -342,10 +383,11 @@ impl<'a> ShardWork<'a> {
             return Err(Stopped::Lost);
         }
         // What its records are found by comes before them like the chunk itself, and beside it.
-        let postings = self.postings(&changes);
+        let condition = if job.task.target().is_some() { Condition::None } else { Condition::StillAsRead };
+        let postings = self.postings(&changes, condition);
         let (written, posted) = futures::join!(
             jobs.store.write_chunk(portal, job, shard, number, &chunk, &after),
-            jobs.store.post(portal, &postings),
+            jobs.store.post(portal, &postings, jobs.now()),
         );
         if !written? {
             // Someone else got as far, or the answer to this very write was lost; what was written is as good.
@@ -354,17 +396,20 @@ impl<'a> ShardWork<'a> {
         let open: Vec<&Change> = changes.iter().filter(|change| !change.conflict).collect();
         (self.open, self.unwritten) = (Some(after), open.len());
         posted?;
-        let late = self.write(open.into_iter(), job.task.target().is_some()).await?;
+        let late = self.write(open.into_iter(), condition).await?;
         self.settle();
         self.finish_chunk(number, after, &late, last).await
     }
 
-    /// What is to be posted of a chunk. Who restores what was before restores what was posted then.
-    fn postings(&self, changes: &[Change]) -> Postings {
+    /// The managers that are posted for a chunk before its records are written. What an undo restores is posted too: the
+    /// posting that it had may have been compacted since.
+    fn postings(&self, changes: &[Change], condition: Condition) -> Postings {
         let mut postings = Postings::default();
-        if let Some(target) = self.job.task.target() {
-            for change in changes.iter().filter(|change| !change.conflict) {
-                postings.add(change.contact, &change.before, target);
+        for change in changes.iter().filter(|change| !change.conflict) {
+            let Some(after) = change.after.as_ref().or(self.job.task.target()) else { continue };
+            match condition {
+                Condition::None => postings.add_all(change.contact, after),
+                Condition::StillAsRead => postings.add(change.contact, &change.before, after),
             }
         }
         postings
@@ -376,7 +421,7 @@ impl<'a> ShardWork<'a> {
     async fn write(
         &mut self,
         changes: impl Iterator<Item = &Change>,
-        at_once: bool,
+        condition: Condition,
     ) -> Result<Vec<ContactId>, Stopped> {
         let Self { jobs, portal, job, .. } = *self;
         let record = |access| AccessRecord { access, revision: job.id, set_by: job.created_by, set_at: job.created };
@@ -385,7 +430,9 @@ impl<'a> ShardWork<'a> {
         if Instant::now() >= sure {
             return Err(Stopped::Lost);
         }
-        if at_once && let Some(target) = job.task.target() {
+        if condition == Condition::None
+            && let Some(target) = job.task.target()
+        {
             let contacts: Vec<ContactId> = changes.map(|change| change.contact).collect();
             let record = record(target);
             // Past the lease nothing more is sent: another worker may be finishing this very chunk.
@@ -451,9 +498,11 @@ impl<'a> ShardWork<'a> {
         let ids: Vec<ContactId> = open.iter().map(|change| change.contact).collect();
         (self.open, self.unwritten) = (Some(chunk.after), open.len());
         // The worker before this one may have ended before it posted what it was to write.
-        let postings = self.postings(&chunk.changes);
-        let (accesses, ()) =
-            futures::try_join!(jobs.store.current_access_of(portal, &ids), jobs.store.post(portal, &postings))?;
+        let postings = self.postings(&chunk.changes, Condition::StillAsRead);
+        let (accesses, ()) = futures::try_join!(
+            jobs.store.current_access_of(portal, &ids),
+            jobs.store.post(portal, &postings, jobs.now())
+        )?;
         let (mut same, mut other, mut bare) = (Vec::new(), Vec::new(), Vec::new());
         for change in open {
             match accesses.of(change.contact)?.revision {
@@ -472,7 +521,7 @@ impl<'a> ShardWork<'a> {
         // Those that the worker before this one had found changed are to be counted still.
         let mut late: HashSet<ContactId> = chunk.late.into_iter().collect();
         late.extend(other.iter().map(|change| change.contact));
-        late.extend(self.write(same.into_iter(), false).await?);
+        late.extend(self.write(same.into_iter(), Condition::StillAsRead).await?);
         let late: Vec<ContactId> = late.into_iter().collect();
         self.finish_chunk(number, chunk.after, &late, false).await
     }

@@ -1,14 +1,16 @@
 //! Looking after jobs that nobody else does: of workers that died, of messages that were lost, of events not told.
 
+use std::collections::HashMap;
+
 use futures::stream::StreamExt as _;
 use models::id::PortalId;
-use models::job::JobId;
-use models::limits::{self, RETRY_MILLIS};
-use models::moment::Moment;
+use models::limits::{self, LOOKS_PER_PORTAL, MAX_TRIES, RETRY_MILLIS};
 use store::StoreError;
+use store::jobs::OpenJob;
 use store::keys::OPEN_BUCKETS;
 
 use crate::context::Jobs;
+use crate::panics::catch_panic;
 use crate::run::side_by_side;
 use crate::shard::Deadline;
 use crate::worker::WorkError;
@@ -27,7 +29,8 @@ pub enum Abandoned {
 
 impl Jobs {
     /// Looks after every open job that is due, or as many as the time allows, and says how many shards workers were
-    /// asked for. The next sweep begins elsewhere.
+    /// asked for. The next sweep begins elsewhere. One sweep looks after at most [`LOOKS_PER_PORTAL`] jobs of a portal in
+    /// each bucket, so that the other portals have their turn in this sweep.
     ///
     /// # Errors
     ///
@@ -36,50 +39,78 @@ impl Jobs {
         let mut asked = 0;
         let first = self.now().steps() / STEPS_PER_MINUTE;
         for bucket in (0..i64::from(OPEN_BUCKETS)).map(|bucket| (first + bucket).rem_euclid(i64::from(OPEN_BUCKETS))) {
-            let open = self.store.open_jobs(u8::try_from(bucket).unwrap_or(0)).await?;
-            let due = open.into_iter().filter(|(_, _, due)| abandoned == Abandoned::All || *due <= self.now());
+            asked += self.sweep_bucket(u8::try_from(bucket).unwrap_or(0), abandoned, deadline).await?;
+        }
+        Ok(asked)
+    }
+
+    async fn sweep_bucket(&self, bucket: u8, abandoned: Abandoned, deadline: &Deadline) -> Result<usize, StoreError> {
+        let (mut asked, mut from) = (0, None);
+        let mut looks: HashMap<PortalId, usize> = HashMap::new();
+        while !deadline.is_up() {
+            let page = self.store.open_jobs(bucket, from).await?;
+            let due = page.jobs.into_iter().filter(|open| match abandoned {
+                Abandoned::All => true,
+                Abandoned::Expired if open.due > self.now() => false,
+                Abandoned::Expired => {
+                    let looks = looks.entry(open.portal.clone()).or_default();
+                    *looks += 1;
+                    *looks <= LOOKS_PER_PORTAL
+                }
+            });
             let mut looked = side_by_side(due.map(|open| self.look_after_one(open, abandoned, deadline)));
             while let Some(shards) = looked.next().await {
                 asked += shards;
+            }
+            from = page.next;
+            if from.is_none() {
+                break;
             }
         }
         Ok(asked)
     }
 
-    async fn look_after_one(
-        &self,
-        (portal, job, due): (PortalId, JobId, Moment),
-        abandoned: Abandoned,
-        deadline: &Deadline,
-    ) -> usize {
+    async fn look_after_one(&self, open: OpenJob, abandoned: Abandoned, deadline: &Deadline) -> usize {
         if deadline.is_up() {
             return 0;
         }
-        match self.look_after(&portal, job, due, abandoned).await {
-            Ok(shards) => shards,
-            Err(error) => {
-                tracing::error!(%job, error = &error as &dyn std::error::Error, "job not looked after");
-                let later = self.now() + limits::duration(RETRY_MILLIS);
-                if let Err(error) = self.store.postpone_job(&portal, job, later).await {
-                    tracing::error!(%job, error = &error as &dyn std::error::Error, "job not postponed");
-                }
-                0
+        let job = open.job;
+        let error = match catch_panic(self.look_after(&open, abandoned)).await {
+            Ok(Ok(shards)) => return shards,
+            Err(panic) => {
+                // The look stays counted, and the job is due again after a while.
+                tracing::error!(%job, error = &panic as &dyn std::error::Error, "job not looked after");
+                return 0;
+            }
+            Ok(Err(error)) => error,
+        };
+        tracing::error!(%job, error = &error as &dyn std::error::Error, "job not looked after");
+        // A record that does not read back never will, so the look stays counted.
+        if !matches!(error, WorkError::Store(StoreError::Corrupt(_))) {
+            let later = self.now() + limits::duration(RETRY_MILLIS);
+            if let Err(error) = self.store.postpone_job(&open.portal, job, later).await {
+                tracing::error!(%job, error = &error as &dyn std::error::Error, "job not postponed");
             }
         }
+        0
     }
 
-    async fn look_after(
-        &self,
-        portal: &PortalId,
-        id: JobId,
-        due: Moment,
-        abandoned: Abandoned,
-    ) -> Result<usize, WorkError> {
-        let now = self.now();
+    async fn look_after(&self, open: &OpenJob, abandoned: Abandoned) -> Result<usize, WorkError> {
+        let (portal, id, due, now) = (&open.portal, open.job, open.due, self.now());
+        let Some(looks) = self.store.count_look(open, now + limits::duration(RETRY_MILLIS)).await? else {
+            return Ok(0);
+        };
+        if looks > MAX_TRIES {
+            self.give_up_job(open).await?;
+            return Ok(0);
+        }
         let Some(job) = self.store.job(portal, id).await? else {
             // Its record is written after this entry; whoever was to write it is gone by now, unless it is not due.
             if due <= now {
+                self.leave_place(open).await?;
                 self.store.close_job(portal, id).await?;
+            } else {
+                self.store.postpone_job(portal, id, due).await?;
             }
             return Ok(0);
         };

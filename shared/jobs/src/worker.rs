@@ -5,11 +5,13 @@ use models::job::{Job, ShardSummary, State, Task};
 use models::limits::{self, MAX_TRIES, PATIENCE_MILLIS, RETRY_MILLIS};
 use models::moment::Moment;
 use store::StoreError;
-use store::jobs::{Claim, Lease, Progress, Saved, ShardFailure, ShardState};
+use store::jobs::{Claim, Lease, Progress, Release, Saved, ShardFailure, ShardState};
 use tokio::time::Instant;
 
 use crate::context::{Events, Jobs};
 use crate::events::{BusError, JobEvent};
+use crate::give_up::KILLED;
+use crate::panics::{Panicked, catch_panic};
 use crate::queue::Message;
 use crate::shard::{Deadline, ShardWork, Stopped, lease_end, new_owner};
 use crate::source::{ChangeSource, ContactSource, MatchSource, Purpose, Rights, Source, Terms};
@@ -34,14 +36,17 @@ pub enum WorkError {
     /// The event bus did not take the job's event.
     #[error(transparent)]
     Bus(#[from] BusError),
+    /// The work panicked. Its lease runs out by itself.
+    #[error(transparent)]
+    Panicked(#[from] Panicked),
 }
 
 /// Log line of each job that ends as failed. The deployment's alarm counts these lines, so they are errors, which every
 /// log level lets through.
 pub const JOB_FAILED: &str = "job failed";
 
-/// The error of a job that was given up.
-const GIVEN_UP: &str = "the database did not take all changes, however often they were tried";
+/// The error of a job that was given up because the table refused its writes.
+const REFUSED: &str = "the database did not take all changes, however often they were tried";
 /// The error of a job whose user was removed.
 const USER_REMOVED: &str = "the user on whose behalf the job acts is no longer in the portal; what the job had changed \
                             before stays changed, and an administrator can undo it";
@@ -58,6 +63,10 @@ impl Jobs {
     ///
     /// [`WorkError`] when the message is to be delivered again.
     pub async fn work(&self, message: &Message, deadline: &Deadline) -> Result<Worked, WorkError> {
+        catch_panic(self.work_on(message, deadline)).await?
+    }
+
+    async fn work_on(&self, message: &Message, deadline: &Deadline) -> Result<Worked, WorkError> {
         let Message { portal, job: id, shard } = message;
         let Some(mut job) = self.store.job(portal, *id).await? else {
             tracing::warn!(job = %id, "message about a job that is not there");
@@ -81,11 +90,19 @@ impl Jobs {
                 return Ok(Worked::Nothing);
             }
         };
-        if job.state == State::Queued {
+        let is_first = job.state == State::Queued;
+        if is_first {
             self.store.start_job(portal, *id, self.now()).await?;
             // How it ends is written over what it is by now, and only there.
             job = self.store.job(portal, *id).await?.unwrap_or(job);
-            // From now on it is looked after as soon as a lease has run out.
+        }
+        if state.tries > MAX_TRIES {
+            self.give_up_shard((portal, &job, shard), &lease, &state).await?;
+            self.settle(portal, job).await?;
+            return Ok(Worked::ShardDone);
+        }
+        if is_first || state.tries > 1 {
+            // From now on the job is looked after as soon as a lease has run out.
             self.store.postpone_job(portal, *id, lease.until).await?;
         }
         let mut work = ShardWork::new(self, (portal, &job, shard), owner, asked, state.progress, 0);
@@ -117,8 +134,9 @@ impl Jobs {
             Ok(false) if state.counted.is_some() => {
                 // Whoever counts the last shard asks for those that nobody holds, so this one is let go of, and then it
                 // is looked whether that was in time.
-                let saved =
-                    self.store.release_shard(portal, *id, shard, &lease, &work.progress, self.patience()).await?;
+                let tries = work.tries_after(&state, None);
+                let release = Release { progress: &work.progress, due: self.patience(), tries };
+                let saved = self.store.release_shard(portal, *id, shard, &lease, release).await?;
                 let shards = self.store.shards(portal, &job).await?;
                 if saved == Saved::Cancelled || shards.iter().all(|shard| shard.counted.is_some()) {
                     self.send(vec![message.clone()]).await;
@@ -133,17 +151,22 @@ impl Jobs {
             Ok(false) | Err(Stopped::Lost | Stopped::Cancelled | Stopped::UserRemoved) => Ok(Worked::Nothing),
             Err(stopped @ (Stopped::OutOfTime | Stopped::CutOff | Stopped::Overtaken)) => {
                 let progress = work.releasable(&stopped);
-                let saved = self.store.release_shard(portal, *id, shard, &lease, &progress, self.patience()).await?;
+                let tries = work.tries_after(&state, Some(&stopped));
+                let release = Release { progress: &progress, due: self.patience(), tries };
+                let saved = self.store.release_shard(portal, *id, shard, &lease, release).await?;
                 if matches!((&stopped, saved), (Stopped::Overtaken, Saved::Lost)) {
                     return Ok(Worked::Nothing);
                 }
                 self.send(vec![message.clone()]).await;
                 Ok(Worked::HandedOn)
             }
-            Err(Stopped::Failed(error)) => {
-                tracing::warn!(job = %id, shard, error = &error as &dyn std::error::Error, "shard not through");
+            Err(stopped @ Stopped::Failed(_)) => {
                 let retry = self.now() + limits::duration(RETRY_MILLIS);
-                self.store.release_shard(portal, *id, shard, &lease, &work.progress, retry).await?;
+                let tries = work.tries_after(&state, Some(&stopped));
+                let Stopped::Failed(error) = stopped else { return Ok(Worked::Nothing) };
+                tracing::warn!(job = %id, shard, error = &error as &dyn std::error::Error, "shard not through");
+                let release = Release { progress: &work.progress, due: retry, tries };
+                self.store.release_shard(portal, *id, shard, &lease, release).await?;
                 self.store.postpone_job(portal, *id, retry).await?;
                 Err(error.into())
             }
@@ -224,7 +247,7 @@ impl Jobs {
             self.finish(portal, &mut job.clone(), State::Failed, Some(error)).await.or_else(|error| match error {
                 WorkError::Store(error) => Err(error),
                 // It stays open, and a sweep tells the bus.
-                WorkError::Bus(_) => Ok(false),
+                WorkError::Bus(_) | WorkError::Panicked(_) => Ok(false),
             })?;
             return Ok(false);
         }
@@ -251,8 +274,10 @@ impl Jobs {
             let failed = |failure| shards.iter().any(|shard| shard.failed == Some(failure));
             let (state, error) = if failed(ShardFailure::UserRemoved) {
                 (State::Failed, Some(USER_REMOVED.to_owned()))
+            } else if failed(ShardFailure::Killed) {
+                (State::Failed, Some(KILLED.to_owned()))
             } else if failed(ShardFailure::GivenUp) {
-                (State::Failed, Some(GIVEN_UP.to_owned()))
+                (State::Failed, Some(REFUSED.to_owned()))
             } else if job.state == State::Cancelled {
                 (State::Cancelled, None)
             } else {
@@ -300,6 +325,8 @@ impl Jobs {
 
     /// Tells the event bus of a job that ended, if there is one, and closes it.
     async fn tell(&self, portal: &PortalId, job: &Job) -> Result<(), WorkError> {
+        // A bus that is out of reach must not use up its user's open jobs.
+        self.store.leave_place_of(portal, job).await?;
         match &self.events {
             Events::Off => {}
             Events::Here(bus) => bus.put(JobEvent::new(portal.clone(), job)).await?,

@@ -118,6 +118,35 @@ pub const LEASE_MILLIS: u64 = 45_000;
 /// them.
 pub const LEASE_MARGIN_MILLIS: u64 = 10_000;
 
+/// Milliseconds after which no access record is written on account of a posting, and every read sees it. Postings are
+/// compacted only after them.
+pub const POSTING_SETTLED_MILLIS: u64 = 3 * 60_000;
+
+/// Milliseconds by which an import dates its postings ahead: its machine's clock may be slow by the five minutes that
+/// AWS tolerates, and its writes may be throttled for long.
+pub const IMPORT_AHEAD_MILLIS: u64 = 15 * 60_000;
+
+/// Milliseconds of these after which an import posts again what it has not written yet.
+pub const IMPORT_WRITE_MILLIS: u64 = 2 * 60_000;
+
+/// Entries of a manager's postings that may be stale or repeated beside as many as are its own, before they are compacted.
+pub const WASTED_ENTRIES: usize = 100;
+
+/// Contacts in the postings of one manager that one compaction reads.
+pub const MAX_COMPACTED_CONTACTS: usize = 250_000;
+
+/// Contacts in a posting that a compaction writes, so that it fits DynamoDB's 400 KB.
+pub const MAX_PACKED_CONTACTS: usize = 50_000;
+
+/// Managers whose postings one sweep compacts.
+pub const COMPACTIONS_PER_SWEEP: usize = 10;
+
+/// Milliseconds for which a process does not ask again to compact the postings of a manager.
+pub const COMPACTION_PAUSE_MILLIS: u64 = 10 * 60_000;
+
+/// Milliseconds that a list waits at most for its request to compact postings to be recorded.
+pub const COMPACTION_REQUEST_MILLIS: u64 = 200;
+
 /// Milliseconds after which a worker that found nothing to write renews its lease.
 pub const RENEW_MILLIS: u64 = 10_000;
 
@@ -127,8 +156,18 @@ pub const PATIENCE_MILLIS: u64 = 10 * 60 * 1000;
 /// Milliseconds after which work that the table refused is asked for again, if its message does not come back before.
 pub const RETRY_MILLIS: u64 = 60_000;
 
-/// How often a shard is taken up without getting on before it is given up.
+/// Attempts at the same work without progress, after which it is given up: claims of a shard, looks after an open job,
+/// deliveries of a message within a process.
 pub const MAX_TRIES: u32 = 10;
+
+/// Jobs of one user that are not over.
+pub const MAX_OPEN_JOBS: usize = 50;
+
+/// Seconds after which a user who has as many open jobs as there may be should ask again.
+pub const OPEN_JOBS_RETRY_SECONDS: u64 = 30;
+
+/// Open jobs of one portal, in each of their lists, that one sweep looks after.
+pub const LOOKS_PER_PORTAL: usize = 100;
 
 /// Milliseconds that a bulk worker keeps for what it is at when it stops taking up work.
 pub const WORKER_RESERVE_MILLIS: u64 = 15_000;
@@ -156,6 +195,10 @@ pub const fn duration(millis: u64) -> SignedDuration {
     SignedDuration::from_millis(millis.cast_signed())
 }
 
+// Whoever posts has written, or lost its lease or its call, long before the posting is settled.
+const _: () = assert!(2 * LEASE_MILLIS <= POSTING_SETTLED_MILLIS);
+const _: () = assert!(2 * (SYNCHRONOUS_RUN_MILLIS + ANSWER_RESERVE_MILLIS) <= POSTING_SETTLED_MILLIS);
+const _: () = assert!(5 * 60_000 + IMPORT_WRITE_MILLIS <= IMPORT_AHEAD_MILLIS);
 // A worker that renews in time has the better part of its lease to write a page in.
 const _: () = assert!(RENEW_MILLIS + LEASE_MARGIN_MILLIS < LEASE_MILLIS / 2);
 // When a lock ends, the attempts that led to it count no more; otherwise the next one would lock at once.

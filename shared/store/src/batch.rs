@@ -55,6 +55,15 @@ impl Write {
     }
 }
 
+/// How items are read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reading {
+    /// Whether what was written a moment ago is seen.
+    pub(crate) consistent: bool,
+    /// The attributes that are read, separated by commas, none of them a reserved word; all of them, when none.
+    pub(crate) attributes: Option<&'static str>,
+}
+
 /// What became of many writes.
 #[derive(Debug, Default)]
 pub(crate) struct Written {
@@ -102,6 +111,16 @@ impl Store {
         &self,
         keys: &[Key],
         consistent: bool,
+        take: impl FnMut(Item) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        self.read_each(keys, Reading { consistent, attributes: None }, take).await
+    }
+
+    /// The same, in the way that `reading` says.
+    pub(crate) async fn read_each(
+        &self,
+        keys: &[Key],
+        reading: Reading,
         mut take: impl FnMut(Item) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         let mut seen = HashSet::with_capacity(keys.len());
@@ -112,20 +131,24 @@ impl Store {
             while under_way.len() < READS_IN_FLIGHT
                 && let Some(batch) = batches.next()
             {
-                under_way.push(self.get_batch(batch, consistent));
+                under_way.push(self.get_batch(batch, reading));
             }
             let Some(batch) = under_way.next().await else { return Ok(()) };
             batch?.into_iter().try_for_each(&mut take)?;
         }
     }
 
-    async fn get_batch(&self, mut keys: Vec<Item>, consistent: bool) -> Result<Vec<Item>, StoreError> {
+    async fn get_batch(&self, mut keys: Vec<Item>, reading: Reading) -> Result<Vec<Item>, StoreError> {
         const OPERATION: &str = "BatchGetItem";
         let mut items = Vec::with_capacity(keys.len());
         let mut pauses = pauses();
         loop {
             // The builder fails only without keys.
-            let request = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(consistent).build();
+            let request = KeysAndAttributes::builder()
+                .set_keys(Some(keys))
+                .consistent_read(reading.consistent)
+                .set_projection_expression(reading.attributes.map(ToOwned::to_owned))
+                .build();
             let output = self
                 .client
                 .batch_get_item()

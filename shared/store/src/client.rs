@@ -146,6 +146,26 @@ impl Store {
         Ok(output.item)
     }
 
+    /// Reads one attribute of an item, consistently: 1 read unit per 4 KB of the item.
+    pub(crate) async fn get_attribute(&self, key: &Key, attribute: &str) -> Result<Option<Item>, StoreError> {
+        let (pk, sk) = key.encode();
+        let output = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .key(PK, AttributeValue::S(pk))
+            .key(SK, AttributeValue::S(sk))
+            .consistent_read(true)
+            .projection_expression("#attribute")
+            .expression_attribute_names("#attribute", attribute)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(|error| StoreError::from_sdk("GetItem", error))?;
+        self.meter.read(&output.consumed_capacity);
+        Ok(output.item)
+    }
+
     /// Writes one item whole: 1 write unit per KB.
     pub(crate) async fn put(&self, item: Item) -> Result<(), StoreError> {
         let output = self
@@ -193,6 +213,36 @@ impl Store {
                 (Err(error), Some(pause)) if error.is_contended() => tokio::time::sleep(pause).await,
                 (Err(error), _) => return Err(error),
             }
+        }
+    }
+
+    /// Removes one item if `condition` holds, which says something of one attribute, `#at`, and may compare it with `:at`.
+    /// 1 write unit per KB, and 1 when it does not hold.
+    pub(crate) async fn delete_if(
+        &self,
+        key: &Key,
+        condition: &str,
+        attribute: &str,
+        value: Option<AttributeValue>,
+    ) -> Result<(), StoreError> {
+        let (pk, sk) = key.encode();
+        let request = self
+            .client
+            .delete_item()
+            .table_name(&self.table)
+            .key(PK, AttributeValue::S(pk))
+            .key(SK, AttributeValue::S(sk))
+            .condition_expression(condition)
+            .expression_attribute_names("#at", attribute)
+            .set_expression_attribute_values(value.map(|value| HashMap::from([(":at".to_owned(), value)])))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        match request.send().await.map_err(|error| StoreError::from_sdk("DeleteItem", error)) {
+            Ok(output) => {
+                self.meter.wrote(&output.consumed_capacity);
+                Ok(())
+            }
+            Err(error) if error.is_condition_failed() => Ok(()),
+            Err(error) => Err(error),
         }
     }
 

@@ -11,7 +11,7 @@ use models::id::{ContactId, PortalId, UserId};
 use models::job::JobId;
 use models::moment::Moment;
 
-use crate::batch::Write;
+use crate::batch::{Reading, Write};
 use crate::client::Store;
 use crate::error::StoreError;
 use crate::items::{self, Item};
@@ -245,6 +245,26 @@ impl Store {
     /// Reads the access of many contacts as it is now: 1 read unit each, per 4 KB, with a record or without.
     pub async fn current_access_of(&self, portal: &PortalId, ids: &[ContactId]) -> Result<Accesses, StoreError> {
         self.read_access(portal, ids, true).await
+    }
+
+    /// Reads only the revisions of contacts' access records as they are now: 1 read unit each, per 4 KB of the record.
+    pub async fn revisions(
+        &self,
+        portal: &PortalId,
+        ids: &[ContactId],
+    ) -> Result<HashMap<ContactId, JobId>, StoreError> {
+        let keys: Vec<Key> = ids.iter().map(|&id| Key::Access(portal.clone(), id)).collect();
+        let mut revisions = HashMap::with_capacity(ids.len());
+        let reading = Reading { consistent: true, attributes: Some("pk, sk, rev") };
+        self.read_each(&keys, reading, |item| match items::key_of(&item)? {
+            Key::Access(_, id) => {
+                revisions.insert(id, items::id(&item, "rev")?);
+                Ok(())
+            }
+            other => Err(StoreError::Corrupt(format!("{other:?} was not asked for"))),
+        })
+        .await?;
+        Ok(revisions)
     }
 
     /// Says which contacts exist now: 1 read unit each, per 4 KB of the contact.

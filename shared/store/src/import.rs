@@ -6,9 +6,11 @@
 //! counts anew.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::time::{Duration, SystemTime};
 
 use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
 use futures::stream::{self, TryStreamExt as _};
+use jiff::SignedDuration;
 use jiff::tz::TimeZone;
 use models::access::{Access, Author};
 use models::contact::{ContactRecord, ListItem};
@@ -16,6 +18,7 @@ use models::fold::fold_tag;
 use models::id::{ContactId, PortalId, UserId};
 use models::import::{Line, PortalLine, TokenLine};
 use models::job::JobId;
+use models::limits::{self, IMPORT_AHEAD_MILLIS, IMPORT_WRITE_MILLIS};
 use models::moment::Moment;
 use models::password::PasswordHash;
 use models::portal::{Grant, Portal, User};
@@ -38,6 +41,9 @@ const CONTACTS_AT_ONCE: usize = 500;
 const USERS_IN_FLIGHT: usize = 16;
 /// Bytes of a contact's item. DynamoDB takes 400 KB; what is left is for what the estimate does not see.
 const MAX_CONTACT_BYTES: usize = 380 * 1024;
+
+/// How long after its postings a batch of contacts may be written.
+const POSTING_GOOD_FOR: Duration = Duration::from_millis(IMPORT_WRITE_MILLIS);
 
 /// How a load goes about it.
 #[derive(Clone, Copy, Debug)]
@@ -174,6 +180,8 @@ pub struct Importer<'a> {
     /// Number of the line that is pushed.
     number: u64,
     summary: Summary,
+    /// When the load began by this machine's clock.
+    started: SystemTime,
 }
 
 impl<'a> Importer<'a> {
@@ -189,6 +197,7 @@ impl<'a> Importer<'a> {
             pending_users: HashMap::new(),
             number: 0,
             summary: Summary::default(),
+            started: SystemTime::now(),
         }
     }
 
@@ -454,8 +463,7 @@ impl<'a> Importer<'a> {
                     set_at: self.options.now,
                 };
                 first.push(written.write(&portal.id, record.id));
-                let had = before.as_ref().map(|(_, state)| &state.access);
-                postings.add(record.id, had.unwrap_or(&Access::UNRECORDED), &access);
+                postings.add_all(record.id, &access);
             }
             match before {
                 Some((before, _)) if before == record => {
@@ -478,11 +486,25 @@ impl<'a> Importer<'a> {
         if !last.is_empty() {
             self.mark().await?;
         }
-        self.store.post(&portal.id, &postings).await?;
+        let posted = self.post(&portal.id, &postings).await?;
+        if posted.elapsed().unwrap_or_default() > POSTING_GOOD_FOR {
+            // The machine may have slept.
+            self.post(&portal.id, &postings).await?;
+        }
         self.store.write_all(first).await?;
         self.store.write_all(last).await?;
         self.count(deltas);
         Ok(())
+    }
+
+    /// Posts managers, and says when that began. The date of the postings is ahead of this machine's clock, which may be
+    /// slow, and leaves room for writes that are throttled.
+    async fn post(&self, portal: &PortalId, postings: &Postings) -> Result<SystemTime, StoreError> {
+        let now = SystemTime::now();
+        let since_start = SignedDuration::try_from(now.duration_since(self.started).unwrap_or_default());
+        let at = self.options.now + since_start.unwrap_or_default() + limits::duration(IMPORT_AHEAD_MILLIS);
+        self.store.post(portal, postings, at).await?;
+        Ok(now)
     }
 
     fn count(&mut self, deltas: HashMap<Counter, i64>) {

@@ -2,15 +2,17 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem};
-use models::id::{ContactId, JobId, LeaseOwner, PortalId};
-use models::job::{Change, Counts, Job, ShardSummary, State};
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem, Update};
+use models::id::{ContactId, JobId, LeaseOwner, PortalId, UserId};
+use models::job::{Change, Counts, Job, Kind, ShardSummary, State};
+use models::limits::MAX_OPEN_JOBS;
 use models::moment::Moment;
 use serde::{Deserialize, Serialize};
 
-use crate::batch::Write;
+use crate::batch::{Write, pauses};
 use crate::chunk::{self, ChunkBuilder};
-use crate::client::Store;
+use crate::client::{Part, Store};
 use crate::contacts::{AccessRecord, AccessState};
 use crate::error::StoreError;
 use crate::items::{self, Item};
@@ -51,17 +53,20 @@ pub struct Progress {
 pub enum ShardFailure {
     /// The table did not take all changes, however often they were tried.
     GivenUp,
+    /// Its workers died, one after another.
+    Killed,
     /// The user on whose behalf the job acts is no longer in the portal.
     UserRemoved,
 }
 
 impl ShardFailure {
-    const ALL: [Self; 2] = [Self::GivenUp, Self::UserRemoved];
+    const ALL: [Self; 3] = [Self::GivenUp, Self::Killed, Self::UserRemoved];
 
     /// The word for it in storage.
     const fn name(self) -> &'static str {
         match self {
             Self::GivenUp => "given-up",
+            Self::Killed => "killed",
             Self::UserRemoved => "user-removed",
         }
     }
@@ -105,6 +110,52 @@ pub struct Lease {
     /// Until when nobody else does.
     pub until: Moment,
 }
+
+/// The state of a shard that its worker lets go of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Release<'a> {
+    /// How far the shard is.
+    pub progress: &'a Progress,
+    /// When the sweep looks after it, if nobody claims it before.
+    pub due: Moment,
+    /// How often it was claimed without progress.
+    pub tries: u32,
+}
+
+/// A job that is not closed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenJob {
+    /// Its portal.
+    pub portal: PortalId,
+    /// The job.
+    pub job: JobId,
+    /// When the sweep looks after it next.
+    pub due: Moment,
+    /// The user for whose number of open jobs it counts.
+    pub user: Option<UserId>,
+}
+
+/// What came of creating a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Created {
+    /// It is created.
+    Yes,
+    /// Its user has as many open jobs as there may be; nothing was written.
+    TooManyOpen,
+}
+
+/// A page of a list of open jobs.
+#[derive(Clone, Debug)]
+pub struct OpenJobs {
+    /// The jobs, in order of portals.
+    pub jobs: Vec<OpenJob>,
+    /// Where the next page begins; none at the end.
+    pub next: Option<OpenJobsCursor>,
+}
+
+/// Where a page of a list of open jobs begins.
+#[derive(Clone, Debug)]
+pub struct OpenJobsCursor(Item);
 
 /// What came of asking for a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,6 +201,12 @@ const BODY: &str = "body";
 const AFTER: &str = "after";
 const LATE: &str = "late";
 const DUE: &str = "due";
+const USER: &str = "user";
+const JOBS: &str = "jobs";
+const TRIES: &str = "tries";
+
+/// Open jobs that one query reads.
+const OPEN_JOBS_PAGE: usize = 1000;
 
 fn job_item(portal: &PortalId, job: &Job) -> Result<Item, StoreError> {
     let mut item = items::keyed(&Key::Job(portal.clone(), job.id));
@@ -163,10 +220,19 @@ fn entry_item(portal: &PortalId, job: &Job) -> Option<Item> {
     Some(items::keyed(&Key::JobEntry(portal.clone(), user, job.id)))
 }
 
-fn open_item(portal: &PortalId, job: JobId, due: Moment) -> Item {
-    let mut item = items::keyed(&Key::OpenJob(portal.clone(), job));
+fn open_item(portal: &PortalId, job: &Job, due: Moment) -> Item {
+    let mut item = items::keyed(&Key::OpenJob(portal.clone(), job.id));
     item.insert(DUE.into(), items::n(due.steps()));
+    if let Some(user) = limited_user(job) {
+        item.insert(USER.into(), items::b(*user.as_bytes()));
+    }
     item
+}
+
+/// The user whose number of open jobs the job counts for. A single change is over when it is recorded, and the operator
+/// has no limit.
+fn limited_user(job: &Job) -> Option<UserId> {
+    job.created_by.user().filter(|_| job.task.kind() != Kind::Contact)
 }
 
 fn shard_item(portal: &PortalId, job: JobId, shard: u16, lease: &Lease) -> Item {
@@ -219,37 +285,118 @@ fn values<const N: usize>(values: [(&str, AttributeValue); N]) -> HashMap<String
 }
 
 impl Store {
-    /// Writes a new job, its place in its user's list and that it is open: 3 write units, more for a filter of over
-    /// about 500 bytes and for contacts that are named, at most 4 KB of them. With a lease all its shards are taken up at once, for 1 write unit each. When nobody took it up
-    /// by `due`, it is looked after.
+    /// Writes a new job, unless its user has [`MAX_OPEN_JOBS`] that are not over: 7 write units, more for a filter of over
+    /// about 500 bytes and for contacts that are named, at most 4 KB of them. With a lease all its shards are claimed at
+    /// once, for 1 write unit each. The sweep looks after a job that nobody claimed by `due`.
+    ///
+    /// The job takes its place among the open jobs of its user in one transaction with its open-job entry. The places are
+    /// a set of identifiers, so taking or leaving a place twice changes nothing, and the number is exact whatever dies.
     pub async fn create_job(
         &self,
         portal: &PortalId,
         job: &Job,
         lease: Option<&Lease>,
         due: Moment,
-    ) -> Result<(), StoreError> {
-        // What finds the job again is written first: a job that nobody finds would stay unfinished for ever.
-        let mut writes = vec![Write::put(open_item(portal, job.id, due))];
-        writes.extend(entry_item(portal, job).map(Write::put));
+    ) -> Result<Created, StoreError> {
+        // The open-job entry comes first, so that the sweep finds the job if its creator dies before its record.
+        if self.open_job(portal, job, due).await? == Created::TooManyOpen {
+            return Ok(Created::TooManyOpen);
+        }
         let shards = lease.into_iter().flat_map(|lease| (0..job.shards).map(move |shard| (shard, lease)));
-        writes.extend(shards.map(|(shard, lease)| Write::put(shard_item(portal, job.id, shard, lease))));
-        self.write_all(writes).await?;
-        self.put(job_item(portal, job)?).await
+        let shards = shards.map(|(shard, lease)| Write::put(shard_item(portal, job.id, shard, lease)));
+        self.write_all(shards.collect()).await?;
+        self.put(job_item(portal, job)?).await?;
+        Ok(Created::Yes)
     }
 
-    /// The writes that make a job together with something else, or not at all: 2 write units each.
+    async fn open_job(&self, portal: &PortalId, job: &Job, due: Moment) -> Result<Created, StoreError> {
+        let mut pauses = pauses();
+        loop {
+            let items = [Some(open_item(portal, job, due)), entry_item(portal, job)].into_iter().flatten();
+            let writes = items.map(|item| self.transact_put(item, None, []));
+            let mut writes = writes.collect::<Result<Vec<_>, _>>()?;
+            writes.extend(self.take_place(portal, job)?);
+            match self.transact(writes).await {
+                Ok(()) => return Ok(Created::Yes),
+                Err(error) if error.is_condition_failed() => {}
+                Err(error) => return Err(error),
+            }
+            if !self.has_place(portal, job).await? {
+                return Ok(Created::TooManyOpen);
+            }
+            // Another call of the same user was under way at this moment.
+            match pauses.next() {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => return Err(StoreError::Contended { operation: "TransactWriteItems" }),
+            }
+        }
+    }
+
+    /// The write that takes a place among the open jobs of the job's user; none where there is no limit.
+    fn take_place(&self, portal: &PortalId, job: &Job) -> Result<Option<TransactWriteItem>, StoreError> {
+        let Some(user) = limited_user(job) else { return Ok(None) };
+        let id = Blob::new(*job.id.as_bytes());
+        let update = Update::builder()
+            .table_name(&self.table)
+            .set_key(Some(items::keyed(&Key::OpenJobsOf(portal.clone(), user))))
+            .update_expression("ADD #jobs :one")
+            .condition_expression("attribute_not_exists(#jobs) OR size(#jobs) < :most OR contains(#jobs, :id)")
+            .set_expression_attribute_names(Some(names([("#jobs", JOBS)])))
+            .set_expression_attribute_values(Some(values([
+                (":one", AttributeValue::Bs(vec![id.clone()])),
+                (":id", AttributeValue::B(id)),
+                (":most", items::n(MAX_OPEN_JOBS)),
+            ])))
+            .build()
+            .map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        Ok(Some(TransactWriteItem::builder().update(update).build()))
+    }
+
+    /// Whether the job has, or could have, a place among the open jobs of its user: 1 read unit.
+    pub async fn has_place(&self, portal: &PortalId, job: &Job) -> Result<bool, StoreError> {
+        let Some(user) = limited_user(job) else { return Ok(true) };
+        let item = self.get(&Key::OpenJobsOf(portal.clone(), user)).await?.unwrap_or_default();
+        let open = match item.get(JOBS) {
+            Some(AttributeValue::Bs(open)) => open.as_slice(),
+            _ => &[],
+        };
+        Ok(open.len() < MAX_OPEN_JOBS || open.iter().any(|id| id.as_ref() == job.id.as_bytes()))
+    }
+
+    /// Leaves the place that a job has among the open jobs of its user: 1 write unit, also where it has none.
+    pub async fn leave_place(&self, portal: &PortalId, user: UserId, job: JobId) -> Result<(), StoreError> {
+        let id = Blob::new(*job.as_bytes());
+        self.update_if(
+            &Key::OpenJobsOf(portal.clone(), user),
+            "DELETE #jobs :one",
+            Some("contains(#jobs, :id)"),
+            names([("#jobs", JOBS)]),
+            values([(":one", AttributeValue::Bs(vec![id.clone()])), (":id", AttributeValue::B(id))]),
+        )
+        .await
+        .map(drop)
+    }
+
+    /// Leaves the place of a job that is over, if it took one.
+    pub async fn leave_place_of(&self, portal: &PortalId, job: &Job) -> Result<(), StoreError> {
+        match limited_user(job) {
+            Some(user) => self.leave_place(portal, user, job.id).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The writes that make a job together with something else, or not at all: 2 write units each. They fail if its user
+    /// has too many open jobs.
     pub(crate) fn new_job_writes(
         &self,
         portal: &PortalId,
         job: &Job,
         due: Moment,
     ) -> Result<Vec<TransactWriteItem>, StoreError> {
-        [Some(job_item(portal, job)?), entry_item(portal, job), Some(open_item(portal, job.id, due))]
-            .into_iter()
-            .flatten()
-            .map(|item| self.transact_put(item, None, []))
-            .collect()
+        let items = [Some(job_item(portal, job)?), entry_item(portal, job), Some(open_item(portal, job, due))];
+        let puts = items.into_iter().flatten().map(|item| self.transact_put(item, None, []));
+        let puts = puts.collect::<Result<Vec<_>, _>>()?;
+        Ok(puts.into_iter().chain(self.take_place(portal, job)?).collect())
     }
 
     pub(crate) fn transact_put<const N: usize>(
@@ -351,30 +498,68 @@ impl Store {
         Ok(self.get(&Key::OpenJob(portal.clone(), id)).await?.is_some())
     }
 
-    /// The open jobs of all portals in one of the buckets, and when each is to be looked after: 1 read unit per 4 KB,
-    /// at least 1.
-    pub async fn open_jobs(&self, bucket: u8) -> Result<Vec<(PortalId, JobId, Moment)>, StoreError> {
-        let items = self.query(&Range::OpenJobs(bucket), true).await?;
-        items
-            .iter()
-            .map(|item| match items::key_of(item)? {
-                Key::OpenJob(portal, job) => Ok((portal, job, Moment::from_steps(items::number(item, DUE)?))),
-                other => Err(StoreError::Corrupt(format!("{other:?} among the open jobs"))),
-            })
-            .collect()
+    /// Reads a page of the open jobs of all portals in one of the buckets: 1 read unit per 4 KB, at least 1.
+    pub async fn open_jobs(&self, bucket: u8, from: Option<OpenJobsCursor>) -> Result<OpenJobs, StoreError> {
+        let part = Part { consistent: true, ..Part::default() };
+        let start = from.map(|OpenJobsCursor(key)| key);
+        let (items, next) = self.query_page(&Range::OpenJobs(bucket), &part, Some(OPEN_JOBS_PAGE), start).await?;
+        let jobs = items.iter().map(|item| match items::key_of(item)? {
+            Key::OpenJob(portal, job) => {
+                let user = item.contains_key(USER).then(|| items::id(item, USER)).transpose()?;
+                Ok(OpenJob { portal, job, due: Moment::from_steps(items::number(item, DUE)?), user })
+            }
+            other => Err(StoreError::Corrupt(format!("{other:?} among the open jobs"))),
+        });
+        Ok(OpenJobs { jobs: jobs.collect::<Result<_, _>>()?, next: next.map(OpenJobsCursor) })
     }
 
-    /// Says when an open job is to be looked after next: 1 write unit. One that was closed meanwhile stays closed.
+    /// Counts a look at an open job that is due, before anything else is done for the job, and postpones the next look
+    /// to `next`: 1 write unit. Answers how many looks ended without [`Self::postpone_job`], this one among them; none
+    /// when someone else looks after the job.
+    pub async fn count_look(&self, open: &OpenJob, next: Moment) -> Result<Option<u32>, StoreError> {
+        let looked = self
+            .update_if(
+                &Key::OpenJob(open.portal.clone(), open.job),
+                "SET #due = :next ADD #tries :one",
+                Some("#due = :seen"),
+                names([("#due", DUE), ("#tries", TRIES)]),
+                values([(":next", moment(next)), (":seen", moment(open.due)), (":one", items::n(1))]),
+            )
+            .await?;
+        looked.map(|item| items::number(&item, TRIES)).transpose()
+    }
+
+    /// Says when an open job is to be looked after next, and that it needs no look counted: 1 write unit. A job that was
+    /// closed meanwhile stays closed.
     pub async fn postpone_job(&self, portal: &PortalId, id: JobId, due: Moment) -> Result<(), StoreError> {
         self.update_if(
             &Key::OpenJob(portal.clone(), id),
-            "SET #due = :due",
+            "SET #due = :due REMOVE #tries",
             Some("attribute_exists(#due)"),
-            names([("#due", DUE)]),
+            names([("#due", DUE), ("#tries", TRIES)]),
             values([(":due", moment(due))]),
         )
         .await
         .map(drop)
+    }
+
+    /// Writes that a job failed, without reading its record, unless it is over: 1 write unit per KB. True when it was
+    /// not over before.
+    pub async fn fail_job(&self, portal: &PortalId, id: JobId, error: &str, now: Moment) -> Result<bool, StoreError> {
+        let failed = self
+            .update_if(
+                &Key::Job(portal.clone(), id),
+                "SET #doc.#state = :failed, #doc.#error = :error, #doc.#finished = :now",
+                Some("attribute_exists(#doc) AND attribute_not_exists(#doc.#finished)"),
+                names([("#doc", DOC), ("#state", "State"), ("#error", "Error"), ("#finished", "Finished")]),
+                values([
+                    (":failed", items::s(State::Failed.name())),
+                    (":error", items::s(error)),
+                    (":now", items::to_document(&now)?),
+                ]),
+            )
+            .await?;
+        Ok(failed.is_some())
     }
 
     /// Asks for a shard of a job, for which nobody else must have a lease at `now`: 1 write unit, and 1 read unit when
@@ -476,23 +661,22 @@ impl Store {
         .await
     }
 
-    /// Writes how far a shard is that is not through, and lets go of it. When nobody took it up by `due`, it is looked
-    /// after: 1 write unit.
+    /// Writes how far a shard is that is not through, and lets go of it: 1 write unit.
     pub async fn release_shard(
         &self,
         portal: &PortalId,
         job: JobId,
         shard: u16,
         lease: &Lease,
-        progress: &Progress,
-        due: Moment,
+        release: Release<'_>,
     ) -> Result<Saved, StoreError> {
+        let Release { progress, due, tries } = release;
         self.keep_shard(
             (portal, job, shard),
             lease,
-            "SET #doc = :doc, #due = :due REMOVE #me",
-            &[("#doc", DOC), ("#due", DUE)],
-            values([(":doc", items::to_document(progress)?), (":due", moment(due))]),
+            "SET #doc = :doc, #due = :due, #tries = :tries REMOVE #me",
+            &[("#doc", DOC), ("#due", DUE), ("#tries", TRIES)],
+            values([(":doc", items::to_document(progress)?), (":due", moment(due)), (":tries", items::n(tries))]),
         )
         .await
     }
@@ -621,7 +805,7 @@ impl Store {
             writes.push(self.transact_put(entry, None, [])?);
         }
         if open {
-            writes.push(self.transact_put(open_item(portal, job.id, job.created), None, [])?);
+            writes.push(self.transact_put(open_item(portal, job, job.created), None, [])?);
         }
         self.transact(writes).await
     }
@@ -688,6 +872,19 @@ impl Store {
             }
         }
         Ok(Some(Chunk { changes, late: late_contacts, after: items::document(&mut item, AFTER)? }))
+    }
+
+    /// Reads only where a shard is once the records of a chunk are written, and not the chunk's contacts: 1 read unit per
+    /// 4 KB.
+    pub async fn chunk_end(
+        &self,
+        portal: &PortalId,
+        job: JobId,
+        shard: u16,
+        number: u32,
+    ) -> Result<Option<Progress>, StoreError> {
+        let item = self.get_attribute(&Key::Chunk(portal.clone(), job, shard, number), AFTER).await?;
+        item.map(|mut item| items::document(&mut item, AFTER)).transpose()
     }
 
     /// Reads what a job about one contact keeps in its record: 1 read unit per 4 KB.

@@ -19,12 +19,15 @@
 //! | standing rule | `portal` | `RULE#nightly` |
 //! | job | `portal#L` | `JOB#uuid` |
 //! | job in its user's list | `portal#L#uuid` | `JOB#uuid` |
+//! | open jobs of a user | the same | `OPEN` |
 //! | where a shard of a job is | `portal#J#uuid` | `SHARD#003` |
 //! | chunk of a job | the same | `CHUNK#003#0000000007` |
 //! | job that is not closed | `O#5` | `portal#uuid` |
 //! | portal that has standing rules | `W#` | `portal` |
 //! | rule that will be due | `R#` | `2026-11-21T02:00:00.0000000Z#portal#nightly` |
 //! | posting: contacts that a manager was given | `portal#M#uuid` | `POST#` first half of the contents' SHA-256 |
+//! | the same, written by a compaction | the same | `POST~0000000007~uuid` |
+//! | manager whose postings are to be compacted | `P#` | `portal#uuid` |
 //! | idempotency key of a user, or of the operator | `portal#K#uuid#key`, `portal#K#operator#key` | `IDEMPOTENCY` |
 //!
 //! A portal's identifier and an e-mail address hold no `#`, and what can hold anything (a tag) always stands last, so that
@@ -38,6 +41,7 @@ use models::id::{ContactId, JobId, PortalId, UserId};
 use models::moment::Moment;
 use models::rule::RuleName;
 use models::sign_in::Email;
+use uuid::Uuid;
 
 /// Name of the table's partition key.
 pub const PK: &str = "pk";
@@ -100,14 +104,21 @@ pub enum Key {
     Chunk(PortalId, JobId, u16, u32),
     /// A job in the list of the user on whose behalf it ran.
     JobEntry(PortalId, UserId, JobId),
+    /// The jobs of a user that are not over.
+    OpenJobsOf(PortalId, UserId),
     /// A job that is not over, or that the event bus was not told of yet.
     OpenJob(PortalId, JobId),
     /// A portal that has standing rules.
     RulePortal(PortalId),
     /// A standing rule at the time when it is due.
     DueRule(Moment, PortalId, RuleName),
-    /// A posting: contacts that a manager was given. What it holds is what it is called, so that it is never changed.
+    /// A posting: contacts that a manager was given. It is named after its contents, so that they never change.
     Posting(PortalId, UserId, PostingHash),
+    /// A posting that a compaction wrote: its generation, and an identifier of its own. It sorts after every other posting
+    /// of its manager and after those of earlier generations.
+    PackedPosting(PortalId, UserId, u32, Uuid),
+    /// A manager whose postings are to be compacted.
+    DueCompaction(PortalId, UserId),
     /// An idempotency key of an author.
     Idempotency(PortalId, Author, String),
 }
@@ -125,6 +136,8 @@ fn open_bucket(job: &JobId) -> u8 {
 
 const DUE_PK: &str = "R#";
 const RULE_PORTALS_PK: &str = "W#";
+
+const COMPACTION_PK: &str = "P#";
 
 /// Which items of one partition a query reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -155,8 +168,14 @@ pub enum Range {
     JobsOf(PortalId, UserId),
     /// Every standing rule of a portal.
     Rules(PortalId),
-    /// Every posting of a manager, in no order.
+    /// Every posting of a manager.
     Postings(PortalId, UserId),
+    /// Every posting of a manager that a compaction wrote, in order of generations.
+    PackedPostings(PortalId, UserId),
+    /// Every other posting of a manager.
+    RawPostings(PortalId, UserId),
+    /// Every manager whose postings are to be compacted.
+    DueCompactions,
     /// A bucket of the jobs of all portals that are not closed.
     OpenJobs(u8),
     /// Every portal that has standing rules.
@@ -182,7 +201,10 @@ impl Range {
             Self::Jobs(portal) => (jobs_pk(portal), "JOB#"),
             Self::JobsOf(portal, user) => (jobs_of_pk(portal, user), "JOB#"),
             Self::Rules(portal) => (portal.to_string(), "RULE#"),
-            Self::Postings(portal, manager) => (postings_pk(portal, manager), "POST#"),
+            Self::Postings(portal, manager) => (postings_pk(portal, manager), "POST"),
+            Self::PackedPostings(portal, manager) => (postings_pk(portal, manager), "POST~"),
+            Self::RawPostings(portal, manager) => (postings_pk(portal, manager), "POST#"),
+            Self::DueCompactions => (COMPACTION_PK.into(), ""),
             Self::OpenJobs(bucket) => (open_pk(*bucket), ""),
             Self::RulePortals => (RULE_PORTALS_PK.into(), ""),
             Self::DueRules => (DUE_PK.into(), ""),
@@ -264,10 +286,16 @@ impl Key {
             Self::JobShard(portal, job, shard) => (job_pk(portal, job), format!("SHARD#{shard:03}")),
             Self::Chunk(portal, job, shard, number) => (job_pk(portal, job), format!("CHUNK#{shard:03}#{number:010}")),
             Self::JobEntry(portal, user, job) => (jobs_of_pk(portal, user), format!("JOB#{job}")),
+            Self::OpenJobsOf(portal, user) => (jobs_of_pk(portal, user), "OPEN".into()),
             Self::OpenJob(portal, job) => (open_pk(open_bucket(job)), format!("{portal}#{job}")),
             Self::RulePortal(portal) => (RULE_PORTALS_PK.into(), portal.to_string()),
             Self::DueRule(due, portal, name) => (DUE_PK.into(), format!("{due}#{portal}#{name}")),
             Self::Posting(portal, manager, hash) => (postings_pk(portal, manager), format!("POST#{}", Hex(hash))),
+            Self::PackedPosting(portal, manager, generation, id) => {
+                // `~` sorts after `#`.
+                (postings_pk(portal, manager), format!("POST~{generation:010}~{id}"))
+            }
+            Self::DueCompaction(portal, manager) => (COMPACTION_PK.into(), format!("{portal}#{manager}")),
             Self::Idempotency(portal, author, key) => (format!("{portal}#K#{author}#{key}"), "IDEMPOTENCY".into()),
         }
     }
@@ -302,6 +330,10 @@ impl Key {
             let (due, portal, name) = (parts.next()?, parts.next()?, parts.next()?);
             return Some(Self::DueRule(due.parse().ok()?, PortalId::stored(portal), RuleName::stored(name)));
         }
+        if pk == COMPACTION_PK {
+            let (portal, manager) = sk.split_once('#')?;
+            return Some(Self::DueCompaction(portal.parse().ok()?, manager.parse().ok()?));
+        }
         let (portal, rest) = match pk.split_once('#') {
             Some((portal, rest)) => (PortalId::stored(portal), Some(rest)),
             None => (PortalId::stored(pk), None),
@@ -332,13 +364,19 @@ impl Key {
                     _ => None,
                 }
             }
+            Some(Some(("L", user))) if sk == "OPEN" => Some(Self::OpenJobsOf(portal, user.parse().ok()?)),
             Some(Some(("L", user))) => {
                 let job = sk.strip_prefix("JOB#")?;
                 Some(Self::JobEntry(portal, user.parse().ok()?, job.parse().ok()?))
             }
             Some(Some(("M", manager))) => {
-                let hash = sk.strip_prefix("POST#")?;
-                Some(Self::Posting(portal, manager.parse().ok()?, hash_from_hex(hash)?))
+                let manager = manager.parse().ok()?;
+                if let Some(hash) = sk.strip_prefix("POST#") {
+                    return Some(Self::Posting(portal, manager, hash_from_hex(hash)?));
+                }
+                let (generation, id) = sk.strip_prefix("POST~")?.split_once('~')?;
+                let generation = u32::try_from(number(generation)?).ok()?;
+                Some(Self::PackedPosting(portal, manager, generation, Uuid::try_parse(id).ok()?))
             }
             Some(Some(("K", rest))) if sk == "IDEMPOTENCY" => {
                 let (author, key) = rest.split_once('#')?;
@@ -501,6 +539,10 @@ mod tests {
         (Moment::MIN.steps()..=Moment::MAX.steps()).prop_map(Moment::from_steps)
     }
 
+    fn uuid() -> impl Strategy<Value = Uuid> {
+        any::<u128>().prop_map(Uuid::from_u128)
+    }
+
     fn user() -> impl Strategy<Value = UserId> {
         any::<u128>().prop_map(UserId::from_u128)
     }
@@ -541,12 +583,15 @@ mod tests {
             (portal(), job(), 0u16..64).prop_map(|(p, j, s)| Key::JobShard(p, j, s)),
             (portal(), job(), 0u16..64, any::<u32>()).prop_map(|(p, j, s, n)| Key::Chunk(p, j, s, n)),
             (portal(), user(), job()).prop_map(|(p, u, j)| Key::JobEntry(p, u, j)),
+            (portal(), user()).prop_map(|(p, u)| Key::OpenJobsOf(p, u)),
             (portal(), rule()).prop_map(|(p, r)| Key::Rule(p, r)),
             (portal(), job()).prop_map(|(p, j)| Key::OpenJob(p, j)),
             portal().prop_map(Key::RulePortal),
             (moment(), portal(), rule()).prop_map(|(m, p, r)| Key::DueRule(m, p, r)),
             (portal(), user(), any::<PostingHash>()).prop_map(|(p, u, h)| Key::Posting(p, u, h)),
             (portal(), author(), ".{1,20}").prop_map(|(p, u, k)| Key::Idempotency(p, u, k)),
+            (portal(), user(), any::<u32>(), uuid()).prop_map(|(p, u, g, i)| Key::PackedPosting(p, u, g, i)),
+            (portal(), user()).prop_map(|(p, u)| Key::DueCompaction(p, u)),
         ]
     }
 
@@ -585,6 +630,18 @@ mod tests {
             prop_assert_eq!(b.encode() <= Position::upper_bound(a.created), b.created <= a.created);
             prop_assert_eq!(b.encode() <= a.bound_after(), b < a);
             prop_assert_eq!(b.encode() >= a.bound_after_ascending(), b > a);
+        }
+
+        #[test]
+        fn packed_postings_sort_after_all_earlier_ones(
+            (portal, manager) in (portal(), user()), hash in any::<PostingHash>(), a in (any::<u32>(), uuid()), b in (any::<u32>(), uuid()),
+        ) {
+            let raw = Key::Posting(portal.clone(), manager, hash).encode();
+            let packed = |(generation, id)| Key::PackedPosting(portal.clone(), manager, generation, id).encode();
+            prop_assert!(raw < packed(a));
+            if a.0 < b.0 {
+                prop_assert!(packed(a) < packed(b));
+            }
         }
 
         #[test]

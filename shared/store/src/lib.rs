@@ -6,6 +6,7 @@
 pub mod batch;
 pub mod chunk;
 pub mod client;
+pub mod compaction;
 pub mod contacts;
 pub mod directory;
 pub mod error;

@@ -23,10 +23,12 @@ use models::request::Page;
 use tokio::time::{Instant, timeout_at};
 
 use crate::client::Store;
+use crate::compaction::is_wasteful;
 use crate::contacts::AccessState;
 use crate::error::StoreError;
 use crate::keys::Position;
 use crate::matches::{Stretch, partitions};
+use crate::postings::Posted;
 
 /// Index queries of a page that are under way at once: one for each shard of the largest portal.
 const QUERIES_AT_ONCE: usize = MAX_SHARDS as usize;
@@ -97,6 +99,9 @@ pub struct Listed {
     /// How many there are in the whole list. For an administrator it is there whenever it is asked for; for others it is
     /// when it is known anyway. A contact that is moved between partitions while they are counted may count twice.
     pub total: Option<u64>,
+    /// The manager whose postings were read and name mostly contacts that are not its own any more, or the same ones
+    /// again and again.
+    pub wasteful: Option<UserId>,
 }
 
 /// Why there is no page.
@@ -109,6 +114,9 @@ pub enum ListError {
     #[error(transparent)]
     Store(#[from] StoreError),
 }
+
+/// A contact of a list with its access, and its place in the list.
+type Member = (Rank, (ContactRecord, AccessState));
 
 impl Listing<'_> {
     /// Up to which place the list must be known: the page, and whether something follows it.
@@ -177,9 +185,9 @@ impl Store {
             let most = posting_budget(listing.expected, listing.until()).min(MAX_CANDIDATES);
             let most = usize::try_from(most).unwrap_or(usize::MAX);
             if most > 0
-                && let Some(contacts) = self.posted_to(listing.portal, manager, most).await?
+                && let Some(posted) = self.posted_to(listing.portal, manager, most).await?
             {
-                return self.list_candidates(listing, &contacts).await;
+                return self.list_candidates(listing, manager, &posted).await;
             }
         }
         match listing.order.by {
@@ -261,7 +269,7 @@ impl Store {
         }
         let asked = places.len();
         let total = (!more).then_some(passed as u64 + asked as u64);
-        Ok(Listed { contacts: self.shown(listing, places, records).await?, asked, more, total })
+        Ok(Listed { contacts: self.shown(listing, places, records).await?, asked, more, total, wasteful: None })
     }
 
     /// The page of an order that no index has.
@@ -280,18 +288,30 @@ impl Store {
         let mut met = HashSet::new();
         let places = page.into_iter().map(|(rank, ())| rank.contact()).filter(|id| met.insert(*id));
         let places = places.map(|id| (id, None)).collect();
-        Ok(Listed { contacts: self.shown(listing, places, HashMap::new()).await?, asked, more, total: Some(total) })
+        Ok(Listed {
+            contacts: self.shown(listing, places, HashMap::new()).await?,
+            asked,
+            more,
+            total: Some(total),
+            wasteful: None,
+        })
     }
 
-    /// The page of what is in the list among `contacts`, which hold all that is.
-    async fn list_candidates(&self, listing: &Listing<'_>, contacts: &[ContactId]) -> Result<Listed, StoreError> {
+    /// The page of what is in the list among the contacts posted to `manager`, which hold all that is.
+    async fn list_candidates(
+        &self,
+        listing: &Listing<'_>,
+        manager: UserId,
+        posted: &Posted,
+    ) -> Result<Listed, StoreError> {
         let keeps = listing.end() <= MAX_KEPT;
         let mut best = Best::new(listing.end());
-        let mut total = 0;
-        let looks: Vec<_> = contacts.chunks(CANDIDATES_TOGETHER).map(|ids| self.judged(listing, ids)).collect();
-        let mut looks = stream::iter(looks).buffer_unordered(CANDIDATES_AT_ONCE).boxed();
-        while let Some(found) = looks.try_next().await? {
+        let (mut total, mut own) = (0, 0);
+        let looks = posted.contacts.chunks(CANDIDATES_TOGETHER).map(|ids| self.judged(listing, manager, ids));
+        let mut looks = stream::iter(looks.collect::<Vec<_>>()).buffer_unordered(CANDIDATES_AT_ONCE).boxed();
+        while let Some((found, of_manager)) = looks.try_next().await? {
             total += found.len() as u64;
+            own += of_manager;
             for (rank, contact) in found {
                 best.offer(rank, keeps.then_some(contact));
             }
@@ -305,15 +325,17 @@ impl Store {
             let places = page.iter().map(|(rank, _)| (rank.contact(), None)).collect();
             self.shown(listing, places, HashMap::new()).await?
         };
-        Ok(Listed { contacts, asked, more, total: Some(total) })
+        let wasteful = is_wasteful(posted.entries, own).then_some(manager);
+        Ok(Listed { contacts, asked, more, total: Some(total), wasteful })
     }
 
-    /// Those of the contacts that are in the list, whatever way led to them.
+    /// Those of the contacts that are in the list, and how many of all of them are the manager's.
     async fn judged(
         &self,
         listing: &Listing<'_>,
+        manager: UserId,
         ids: &[ContactId],
-    ) -> Result<Vec<(Rank, (ContactRecord, AccessState))>, StoreError> {
+    ) -> Result<(Vec<Member>, usize), StoreError> {
         let (states, records) = if ids.len() <= BESIDE_ACCESS {
             futures::try_join!(self.access_of(listing.portal, ids), self.contacts(listing.portal, ids))?
         } else {
@@ -336,7 +358,11 @@ impl Store {
                 found.push((listing.order.rank(&entry), (record, state.clone())));
             }
         }
-        Ok(found)
+        let mut own = 0;
+        for id in ids {
+            own += usize::from(states.of(*id)?.access.managers.contains(&manager));
+        }
+        Ok((found, own))
     }
 
     /// The contacts at these places, with the access that was read of them or else is read now; of `records` none is read

@@ -1,9 +1,13 @@
-//! Postings: which contacts a manager was ever given, so that who can see what is answered by name.
+//! Postings: which contacts a manager was given, so that who can see what is answered by name.
 //!
-//! A posting is written before the access records that it is about, and never changed or removed. So a manager's postings
-//! name every contact in whose list the manager is, and others in whose list it no longer is, or is not yet: who reads
-//! them looks at the access of each contact. A posting is called by what it holds: the same contacts given once more, as
-//! a rule does that goes back and forth between two lists, are the same item.
+//! A posting is written before the access records that it is about. So a manager's postings name every contact in whose
+//! list the manager is, and others in whose list it no longer is, or is not yet: a reader looks at the access of each. A
+//! posting is named after its contents: the same contacts given once more, as by a rule that goes back and forth between
+//! two lists, are the same item.
+//!
+//! [`crate::compaction`] removes postings that have become superfluous. It relies on this: a write of an access record
+//! either posted each manager of it at most [`models::limits::POSTING_SETTLED_MILLIS`] before, or its condition says
+//! that the record still holds the managers that were not posted for it.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{Read as _, Write as _};
@@ -13,12 +17,13 @@ use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
 use models::access::Access;
 use models::id::{ContactId, PortalId, UserId};
+use models::moment::Moment;
 use sha2::{Digest as _, Sha256};
 
 use crate::batch::Write;
 use crate::client::{Part, Store};
 use crate::error::StoreError;
-use crate::items;
+use crate::items::{self, Item};
 use crate::keys::{Key, PostingHash, Range};
 
 /// Postings that the first query reads at most. Each after it reads four times as many: who has few has them in one round
@@ -27,6 +32,8 @@ const FIRST_POSTINGS: usize = 64;
 
 /// The attribute that holds a posting's contacts.
 const IDS: &str = "ids";
+/// The attribute that says when it was written last; earlier versions wrote none.
+pub(crate) const POSTED_AT: &str = "posted_at";
 
 /// What is to be posted: managers, each with the contacts that it is given.
 #[derive(Clone, Debug, Default)]
@@ -35,7 +42,13 @@ pub struct Postings {
 }
 
 impl Postings {
-    /// Adds the managers that a contact gets which it did not have `before`: those it had are posted.
+    /// Adds all managers that a contact gets, for a write without a condition.
+    pub fn add_all(&mut self, contact: ContactId, after: &Access) {
+        self.add(contact, &Access::UNRECORDED, after);
+    }
+
+    /// Adds the managers that a contact gets which it did not have `before`, for a write on condition that its access
+    /// still is that.
     pub fn add(&mut self, contact: ContactId, before: &Access, after: &Access) {
         let had: HashSet<&UserId> = before.managers.iter().collect();
         for manager in after.managers.iter().filter(|manager| !had.contains(manager)) {
@@ -48,17 +61,57 @@ impl Postings {
         self.contacts.is_empty()
     }
 
-    fn writes(&self, portal: &PortalId) -> Result<Vec<Write>, StoreError> {
+    fn writes(&self, portal: &PortalId, at: Moment) -> Result<Vec<Write>, StoreError> {
         self.contacts
             .iter()
             .map(|(manager, contacts)| {
                 let (hash, body) = encode(contacts)?;
-                let mut item = items::keyed(&Key::Posting(portal.clone(), *manager, hash));
-                item.insert(IDS.into(), items::b(body));
-                Ok(Write::put(item))
+                Ok(Write::put(posting_item(&Key::Posting(portal.clone(), *manager, hash), body, at)))
             })
             .collect()
     }
+}
+
+fn posting_item(key: &Key, body: Vec<u8>, at: Moment) -> Item {
+    let mut item = items::keyed(key);
+    item.insert(IDS.into(), items::b(body));
+    item.insert(POSTED_AT.into(), items::n(at.steps()));
+    item
+}
+
+/// A posting as the table has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Posting {
+    pub(crate) key: Key,
+    /// When it was written last; none for one of an earlier version.
+    pub(crate) posted_at: Option<Moment>,
+    /// Its contacts, ascending.
+    pub(crate) contacts: Vec<ContactId>,
+}
+
+impl Posting {
+    pub(crate) fn from_item(item: &Item) -> Result<Self, StoreError> {
+        let posted_at = item.contains_key(POSTED_AT).then(|| items::number(item, POSTED_AT)).transpose()?;
+        Ok(Self {
+            key: items::key_of(item)?,
+            posted_at: posted_at.map(Moment::from_steps),
+            contacts: decode(items::bytes(item, IDS)?)?,
+        })
+    }
+
+    /// The write of a posting of these contacts.
+    pub(crate) fn write(key: &Key, contacts: &[ContactId], at: Moment) -> Result<Write, StoreError> {
+        Ok(Write::put(posting_item(key, encode(contacts)?.1, at)))
+    }
+}
+
+/// The contacts that a manager's postings name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Posted {
+    /// Each once, and in no order.
+    pub contacts: Vec<ContactId>,
+    /// How many entries the postings have: a contact may stand in several.
+    pub entries: usize,
 }
 
 /// The name and the body of a posting of these contacts: their identifiers in order, each as what it is more than the one
@@ -98,38 +151,39 @@ fn decode(body: &[u8]) -> Result<Vec<ContactId>, StoreError> {
 }
 
 impl Store {
-    /// Posts managers. It comes before the access records that it is about. For each manager 1 write unit per KB, which
-    /// is that of about a thousand contacts whose numbers are close to one another.
-    pub async fn post(&self, portal: &PortalId, postings: &Postings) -> Result<(), StoreError> {
+    /// Posts managers at the time `at`. It comes before the access records that it is about. For each manager 1 write unit
+    /// per KB, which is that of about a thousand contacts whose numbers are close to one another.
+    pub async fn post(&self, portal: &PortalId, postings: &Postings, at: Moment) -> Result<(), StoreError> {
         if postings.is_empty() {
             return Ok(());
         }
-        self.write_all(postings.writes(portal)?).await
+        self.write_all(postings.writes(portal, at)?).await
     }
 
-    /// Reads which contacts a manager was ever given, each once and in no order; none when they are more than `most`: 1
-    /// read unit per 8 KB, which is some ten thousand contacts that were given in chunks, or some seventy that were given
-    /// one by one.
+    /// Reads which contacts a manager was given, or none when they are more than `most`: 1 read unit per 8 KB, which is
+    /// some ten thousand contacts that were given in chunks, or some seventy that were given one by one.
     pub async fn posted_to(
         &self,
         portal: &PortalId,
         manager: UserId,
         most: usize,
-    ) -> Result<Option<Vec<ContactId>>, StoreError> {
+    ) -> Result<Option<Posted>, StoreError> {
         let range = Range::Postings(portal.clone(), manager);
         let mut contacts = HashSet::new();
-        let (mut start, mut limit) = (None, FIRST_POSTINGS);
+        let (mut start, mut limit, mut entries) = (None, FIRST_POSTINGS, 0);
         loop {
             let (items, next) = self.query_page(&range, &Part::default(), Some(limit), start).await?;
             limit = limit.saturating_mul(4);
             for item in items {
-                contacts.extend(decode(items::bytes(&item, IDS)?)?);
+                let posted = decode(items::bytes(&item, IDS)?)?;
+                entries += posted.len();
+                contacts.extend(posted);
                 if contacts.len() > most {
                     return Ok(None);
                 }
             }
             if next.is_none() {
-                return Ok(Some(contacts.into_iter().collect()));
+                return Ok(Some(Posted { contacts: contacts.into_iter().collect(), entries }));
             }
             start = next;
         }

@@ -1,0 +1,126 @@
+//! Compacting the postings of managers, beside the sweep. A list that reads mostly stale postings asks for it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use models::id::{PortalId, UserId};
+use models::limits::{
+    self, COMPACTION_PAUSE_MILLIS, COMPACTION_REQUEST_MILLIS, COMPACTIONS_PER_SWEEP, POSTING_SETTLED_MILLIS,
+};
+use models::moment::Moment;
+use store::StoreError;
+use store::compaction::DueCompaction;
+use tokio::time::timeout;
+
+use crate::context::Jobs;
+use crate::panics::catch_panic;
+use crate::shard::Deadline;
+
+/// Managers that a process remembers to have asked for.
+const REMEMBERED: usize = 1000;
+
+/// For which managers a process asked of late, and when.
+#[derive(Clone, Debug, Default)]
+pub struct CompactionRequests(Arc<Mutex<HashMap<(PortalId, UserId), Moment>>>);
+
+impl CompactionRequests {
+    /// Whether the process may ask now; then it has.
+    fn admits(&self, portal: &PortalId, manager: UserId, now: Moment) -> bool {
+        let mut asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let pause = limits::duration(COMPACTION_PAUSE_MILLIS);
+        let key = (portal.clone(), manager);
+        if asked.get(&key).is_some_and(|at| *at <= now && now < *at + pause) {
+            return false;
+        }
+        if asked.len() >= REMEMBERED {
+            asked.clear();
+        }
+        asked.insert(key, now);
+        true
+    }
+}
+
+impl Jobs {
+    /// Asks for the postings of a manager to be compacted: at most once in ten minutes and process, within a fifth of a
+    /// second, and as well as it can be done. A list that asks is answered all the same.
+    pub async fn request_compaction(&self, portal: &PortalId, manager: UserId) {
+        let now = self.now();
+        if !self.compaction_requests.admits(portal, manager, now) {
+            return;
+        }
+        let request = self.store.request_compaction(portal, manager, now);
+        match timeout(Duration::from_millis(COMPACTION_REQUEST_MILLIS), request).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "compaction of postings not requested");
+            }
+            Err(_) => tracing::warn!("compaction of postings not requested in its time"),
+        }
+    }
+
+    /// Compacts the postings of some managers for which it is due, and says how many managers that are. One that fails
+    /// keeps no other from it, and comes again later.
+    ///
+    /// # Errors
+    ///
+    /// When the list of due compactions cannot be read.
+    pub async fn compact_due_postings(&self, deadline: &Deadline) -> Result<usize, StoreError> {
+        let mut compacted = 0;
+        for due in one_of_each_portal(self.store.due_compactions(self.now()).await?) {
+            if deadline.is_up() {
+                break;
+            }
+            let work = catch_panic(self.compact(&due));
+            let work = async {
+                match deadline.instant() {
+                    // A compaction may end after any of its calls.
+                    Some(at) => tokio::time::timeout_at(at, work).await.unwrap_or(Ok(Ok(()))),
+                    None => work.await,
+                }
+            };
+            match work.await {
+                Ok(Ok(())) => compacted += 1,
+                Ok(Err(error)) => {
+                    tracing::warn!(portal = %due.portal, error = &error as &dyn std::error::Error, "postings not compacted");
+                }
+                Err(panic) => {
+                    tracing::error!(portal = %due.portal, error = &panic as &dyn std::error::Error, "postings not compacted");
+                }
+            }
+        }
+        Ok(compacted)
+    }
+
+    async fn compact(&self, due: &DueCompaction) -> Result<(), StoreError> {
+        // Postponed first, so that a compaction that kills its process is not the first thing that the next one does.
+        let pause = self.now() + limits::duration(COMPACTION_PAUSE_MILLIS);
+        if !self.store.postpone_compaction(due, pause).await? {
+            return Ok(());
+        }
+        let compacted = self.store.compact_postings(&due.portal, due.manager, self.now()).await?;
+        tracing::info!(portal = %due.portal, removed = compacted.removed, written = compacted.written, "postings compacted");
+        let postponed = DueCompaction { due: pause, ..due.clone() };
+        if compacted.written == 0 {
+            return self.store.forget_compaction(&postponed).await;
+        }
+        // What was written replaces others once it is settled; a moment more, because settled is what is older.
+        let settled = self.now() + limits::duration(POSTING_SETTLED_MILLIS + COMPACTION_REQUEST_MILLIS);
+        self.store.postpone_compaction(&postponed, settled).await.map(drop)
+    }
+}
+
+/// The first managers of a list, one of each portal before a second one of any, so that no portal keeps another from it.
+fn one_of_each_portal(due: Vec<DueCompaction>) -> Vec<DueCompaction> {
+    let mut of_portal: HashMap<PortalId, usize> = HashMap::new();
+    let mut ranked: Vec<(usize, Moment, DueCompaction)> = due
+        .into_iter()
+        .map(|due| {
+            let rank = of_portal.entry(due.portal.clone()).or_default();
+            *rank += 1;
+            (*rank, due.due, due)
+        })
+        .collect();
+    ranked.sort_by_key(|(rank, since, _)| (*rank, *since));
+    ranked.into_iter().take(COMPACTIONS_PER_SWEEP).map(|(_, _, due)| due).collect()
+}

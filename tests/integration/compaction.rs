@@ -1,0 +1,274 @@
+//! Postings that are compacted: a list by manager becomes cheap again, and misses no contact meanwhile.
+
+use std::collections::BTreeSet;
+
+use jiff::SignedDuration;
+use jobs::Deadline;
+use models::id::{JobId, UserId};
+use models::limits::{COMPACTION_PAUSE_MILLIS, POSTING_SETTLED_MILLIS};
+use serde_json::{Value, json};
+use store::compaction::Compacted;
+use tests::World;
+use tests::proxy::{Gate, Verdict};
+
+use crate::job_faults::{Step, at};
+use crate::portal::{ADA_TOKEN, MIKE, SAM, access, acme, contact, id, job, lines, portal};
+use crate::workers::proxied;
+
+/// Contacts that are given to Mike and taken from him.
+const GIVEN: i64 = 150;
+/// Contacts of the portal. With so many, a list by manager reads postings.
+const ALL: i64 = 320;
+
+fn pass(world: &World, millis: u64) {
+    world.set_clock(world.app.now() + SignedDuration::from_millis(millis.try_into().unwrap()));
+}
+
+/// Lets every posting settle.
+fn settle(world: &World) {
+    pass(world, POSTING_SETTLED_MILLIS.max(COMPACTION_PAUSE_MILLIS) + 1000);
+}
+
+async fn give_all(world: &World, managers: &[UserId]) -> JobId {
+    let body = json!({"tags": ["given"], "isPrivate": true, "managerList": managers});
+    let reply = world.put("filter/access", ADA_TOKEN, &body).await.unwrap();
+    assert_eq!(reply.status, 200, "{}", reply.text);
+    job(&reply).unwrap()
+}
+
+async fn give(world: &World, contact: i64, managers: &[UserId]) {
+    let body = json!({"isShared": false, "managerList": managers});
+    let reply = world.put(&format!("{contact}/access"), ADA_TOKEN, &body).await.unwrap();
+    assert_eq!(reply.status, 200, "{}", reply.text);
+}
+
+/// A world in which Mike was given many contacts, and has three of them still. Answers the job that took them.
+async fn stale() -> (World, JobId) {
+    let mut values = acme();
+    values[0] = portal("acme", "Europe/Riga", 1);
+    let tags = |number| if number <= GIVEN { json!(["given"]) } else { json!([]) };
+    values.extend((1..=ALL).map(|number| contact(number, json!({"Tags": tags(number)}))));
+    let world = World::with(&lines(values)).await.unwrap();
+    give_all(&world, &[MIKE]).await;
+    let taken = give_all(&world, &[SAM]).await;
+    for number in 1..=3 {
+        give(&world, number, &[MIKE]).await;
+    }
+    (world, taken)
+}
+
+/// The contacts of a manager, as a list shows them, and the read units of the list.
+async fn listed(world: &World, manager: UserId) -> (BTreeSet<i64>, f64) {
+    let before = world.trips.spent();
+    let reply = world.contact(&format!("filter?responsibleid={manager}"), ADA_TOKEN).await.unwrap();
+    assert_eq!(reply.status, 200, "{}", reply.text);
+    (reply.ids().into_iter().collect(), (world.trips.spent() - before).read_units)
+}
+
+/// The contacts of a manager, as the access records have it.
+async fn own(world: &World, manager: UserId) -> BTreeSet<i64> {
+    let states = access(world, "acme", 1..=ALL).await;
+    let own = states.into_iter().filter(|(_, state)| state.access.managers.contains(&manager));
+    own.map(|(contact, _)| contact.into()).collect()
+}
+
+/// A list by each manager shows what is its own, and its postings name it.
+async fn check_lists(world: &World, case: &str) {
+    for manager in [MIKE, SAM] {
+        let own = own(world, manager).await;
+        let posted = world.store.posted_to(&id("acme"), manager, usize::MAX).await.unwrap().unwrap().contacts;
+        let posted: BTreeSet<i64> = posted.into_iter().map(|contact| contact.get().into()).collect();
+        assert!(own.is_subset(&posted), "{case}: {:?} of {manager} not posted", own.difference(&posted));
+        assert_eq!(listed(world, manager).await.0, own, "{case}");
+    }
+}
+
+async fn compact(world: &World) -> Compacted {
+    world.store.compact_postings(&id("acme"), MIKE, world.app.now()).await.unwrap()
+}
+
+#[tokio::test]
+async fn list_of_stale_postings_asks_for_their_compaction_and_is_cheap_after_it() {
+    let (world, _) = stale().await;
+    let (own, before) = listed(&world, MIKE).await;
+    assert_eq!(own, [1, 2, 3].into());
+    assert!(before > 75.0, "{before} read units");
+    let asked = world.store.due_compactions(world.app.now()).await.unwrap();
+    assert_eq!(asked.iter().map(|due| due.manager).collect::<Vec<_>>(), [MIKE]);
+    // Nothing is settled, so nothing is removed yet, and a posting of Mike's three contacts is written.
+    assert_eq!(world.jobs().compact_due_postings(&Deadline::never()).await.unwrap(), 1);
+    check_lists(&world, "packed").await;
+    assert_eq!(world.jobs().compact_due_postings(&Deadline::never()).await.unwrap(), 0);
+    // The rest needs no other list.
+    settle(&world);
+    assert_eq!(world.jobs().compact_due_postings(&Deadline::never()).await.unwrap(), 1);
+    assert_eq!(world.store.due_compactions(world.app.now()).await.unwrap(), []);
+    let (own, after) = listed(&world, MIKE).await;
+    assert_eq!(own, [1, 2, 3].into());
+    assert!(after < before / 4.0, "{before} read units before, {after} after");
+    check_lists(&world, "compacted").await;
+    // A list that wastes little asks for nothing.
+    assert_eq!(world.store.due_compactions(world.app.now()).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn list_is_answered_though_its_request_to_compact_fails_and_asks_only_now_and_then() {
+    let (world, _) = stale().await;
+    let (proxy, jobs) = proxied(&world).await;
+    let world = world.serving(api::App::new(jobs, std::time::Duration::ZERO));
+    proxy.set(|call| if call.writes() { Verdict::Fail } else { Verdict::Pass });
+    assert_eq!(listed(&world, MIKE).await.0, [1, 2, 3].into());
+    // It does not ask again soon.
+    proxy.clear();
+    assert_eq!(listed(&world, MIKE).await.0, [1, 2, 3].into());
+    assert_eq!(world.store.due_compactions(world.app.now()).await.unwrap(), []);
+    pass(&world, COMPACTION_PAUSE_MILLIS);
+    listed(&world, MIKE).await;
+    assert_eq!(world.store.due_compactions(world.app.now()).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn compaction_that_dies_at_any_call_loses_no_contact() {
+    let mut number = 0;
+    loop {
+        number += 1;
+        let (world, _) = stale().await;
+        let (proxy, jobs) = proxied(&world).await;
+        let mut died = false;
+        for _ in 0..3 {
+            proxy.set(move |call| match (call.number == number, number % 2 == 0) {
+                (true, true) => Verdict::Die,
+                (true, false) => Verdict::DieAfter,
+                (false, _) => Verdict::Pass,
+            });
+            let ended = jobs.store.compact_postings(&id("acme"), MIKE, world.app.now()).await.is_ok();
+            died |= !ended;
+            proxy.clear();
+            check_lists(&world, &format!("call {number}")).await;
+            settle(&world);
+        }
+        for _ in 0..2 {
+            compact(&world).await;
+            settle(&world);
+        }
+        check_lists(&world, &format!("call {number}, at the end")).await;
+        assert!(listed(&world, MIKE).await.1 < 40.0);
+        if !died {
+            break;
+        }
+    }
+    assert!(number > 3, "{number} calls");
+}
+
+/// What comes between two calls of a compaction.
+#[derive(Clone, Copy, Debug)]
+enum Between {
+    /// A single change gives Mike a contact that he once had.
+    Single,
+    /// An undo gives them back to Mike.
+    Undo,
+    /// A run takes from Mike what he has, a single change gives him some of it, and a run gives him all.
+    TakeAndGive,
+    /// Another compaction.
+    Compaction,
+}
+
+async fn act(world: &World, between: Between, taken: JobId) {
+    match between {
+        Between::Single => give(world, 50, &[SAM, MIKE]).await,
+        Between::Undo => {
+            let reply = world.post(&format!("jobs/{taken}/undo"), ADA_TOKEN).await.unwrap();
+            assert_eq!(reply.status, 202, "{}", reply.text);
+            world.work().await.unwrap();
+        }
+        Between::TakeAndGive => {
+            give_all(world, &[SAM]).await;
+            give(world, 2, &[MIKE]).await;
+            give_all(world, &[SAM, MIKE]).await;
+        }
+        Between::Compaction => drop(compact(world).await),
+    }
+}
+
+#[tokio::test]
+async fn no_list_misses_a_contact_whatever_comes_between_two_calls_of_a_compaction() {
+    for between in [Between::Single, Between::Undo, Between::TakeAndGive, Between::Compaction] {
+        for number in 1.. {
+            let (world, taken) = stale().await;
+            settle(&world);
+            let (proxy, jobs) = proxied(&world).await;
+            let mut reached = false;
+            // The first compaction packs, the second one removes.
+            for _ in 0..2 {
+                let gate = Gate::new();
+                let held = gate.clone();
+                proxy.set(move |call| if call.number == number { Verdict::Hold(held.clone()) } else { Verdict::Pass });
+                let acme = id("acme");
+                let compaction = async {
+                    let compacted = jobs.store.compact_postings(&acme, MIKE, world.app.now()).await;
+                    gate.open();
+                    compacted.unwrap()
+                };
+                let others = async {
+                    tokio::select! {
+                        () = gate.reached() => {}
+                        () = gate.opened() => return false,
+                    }
+                    act(&world, between, taken).await;
+                    check_lists(&world, &format!("{between:?} at call {number}, meanwhile")).await;
+                    gate.open();
+                    true
+                };
+                let (_, met) = tokio::join!(compaction, others);
+                reached |= met;
+                proxy.clear();
+                check_lists(&world, &format!("{between:?} at call {number}, after")).await;
+                settle(&world);
+            }
+            compact(&world).await;
+            check_lists(&world, &format!("{between:?} at call {number}, at the end")).await;
+            if !reached {
+                assert!(number > 4, "{number} calls");
+                break;
+            }
+        }
+    }
+}
+
+/// Compacts until nothing is left to compact.
+async fn compact_all(world: &World) {
+    settle(world);
+    while compact(world).await != Compacted::default() {
+        settle(world);
+    }
+}
+
+#[tokio::test]
+async fn undo_after_a_compaction_is_listed() {
+    let (world, taken) = stale().await;
+    compact_all(&world).await;
+    act(&world, Between::Undo, taken).await;
+    check_lists(&world, "undone").await;
+    assert_eq!(listed(&world, MIKE).await.0.len() as i64, GIVEN);
+}
+
+#[tokio::test]
+async fn chunk_that_is_taken_over_after_a_compaction_is_listed() {
+    for verdict in [Verdict::Die, Verdict::DieAfter] {
+        let (world, _) = stale().await;
+        let body: Value = json!({"tags": ["given"], "isPrivate": true, "managerList": [MIKE]});
+        let headers = [("prefer", "respond-async")];
+        let reply = world.put_with("filter/access", ADA_TOKEN, &body.to_string(), &headers).await.unwrap();
+        assert_eq!(reply.status, 202, "{}", reply.text);
+        // The worker dies when it has posted, and written nothing or a part of the records.
+        let (proxy, jobs) = proxied(&world).await;
+        proxy.set(at(Step::Batch, 1, verdict));
+        let message = world.queue.take().unwrap();
+        jobs.work(&message, &Deadline::never()).await.unwrap_err();
+        compact_all(&world).await;
+        check_lists(&world, "compacted").await;
+        world.jobs().work(&message, &Deadline::never()).await.unwrap();
+        check_lists(&world, "taken over").await;
+        assert_eq!(listed(&world, MIKE).await.0.len() as i64, GIVEN);
+    }
+}

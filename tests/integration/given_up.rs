@@ -1,0 +1,356 @@
+//! Work that kills its workers: a process that dies without an error, a panic, a job whose closing kills. It ends, it
+//! says what was done, and it holds up nobody else.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use jobs::events::{Bus, BusError, JobEvent};
+use jobs::{Abandoned, Deadline, Events, Jobs, Message, WorkError, Worked};
+use local::fair_queue::queue;
+use local::workers::{WORKERS, Workers};
+use models::id::JobId;
+use models::job::{Counts, State};
+use models::limits::{LEASE_MILLIS, MAX_TRIES, PATIENCE_MILLIS, RETRY_MILLIS};
+use serde_json::json;
+use store::keys::Key;
+use tests::proxy::{Call, Verdict};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, timeout};
+
+use crate::job_faults::{Bed, Process, Step, at, step};
+use crate::portal::{ADA_TOKEN, MIKE};
+
+/// Works on the message, and dies at the call that `verdict` names.
+async fn die(worker: &Process, message: &Message, verdict: impl FnMut(&Call) -> Verdict + Send + 'static) {
+    worker.proxy.clear();
+    worker.proxy.set(verdict);
+    assert!(worker.work(message).await.is_err());
+    assert!(worker.proxy.is_dead());
+    worker.proxy.clear();
+}
+
+/// Lets time pass until the shard of a dead worker is due, and takes the message by which the sweep asks for the next one.
+async fn asked_again(bed: &Bed) -> Message {
+    bed.pass(PATIENCE_MILLIS);
+    assert_eq!(bed.sweep().await, 1);
+    bed.world.queue.take().unwrap()
+}
+
+/// Kills the workers of a message until only one try is left, the first worker at `first` and the others as soon as they
+/// have the shard.
+async fn kill_ten(
+    bed: &Bed,
+    worker: &Process,
+    mut message: Message,
+    first: impl FnMut(&Call) -> Verdict + Send + 'static,
+) -> Message {
+    die(worker, &message, first).await;
+    for _ in 1..MAX_TRIES {
+        message = asked_again(bed).await;
+        die(worker, &message, at(Step::Claim, 1, Verdict::DieAfter)).await;
+    }
+    asked_again(bed).await
+}
+
+#[tokio::test]
+async fn shard_that_kills_its_workers_is_given_up_after_ten_tries_with_true_counts() {
+    let points: [(Step, u64, Verdict); 7] = [
+        (Step::Claim, 1, Verdict::DieAfter),
+        (Step::Chunk, 1, Verdict::Die),
+        (Step::Chunk, 1, Verdict::DieAfter),
+        (Step::Batch, 1, Verdict::Die),
+        (Step::Batch, 1, Verdict::DieAfter),
+        (Step::Progress, 1, Verdict::Die),
+        (Step::Batch, 2, Verdict::DieAfter),
+    ];
+    for (point, which, verdict) in points {
+        let case = format!("{point:?} {which} {verdict:?}");
+        let bed = Bed::new(1).await;
+        let (id, message) = bed.enqueue_one().await;
+        let worker = bed.process().await;
+        let message = kill_ten(&bed, &worker, message, at(point, which, verdict)).await;
+        assert!(!bed.job(id).await.is_over(), "{case}");
+        // The eleventh worker only closes the shard.
+        assert_eq!(worker.work(&message).await.unwrap(), Worked::ShardDone, "{case}");
+
+        let (job, written) = (bed.job(id).await, bed.written(id).await);
+        assert!(
+            job.error.as_deref().is_some_and(|error| error.contains("ten times without progress")),
+            "{case}: {job:?}"
+        );
+        assert!(job.is_over() && job.percent < 100 && !bed.is_open(id).await, "{case}: {job:?}");
+        let Counts { matched, updated, unchanged, failed, .. } = job.counts;
+        assert_eq!((job.state, updated), (State::Failed, written.len() as u64), "{case}: {job:?}");
+        assert_eq!(matched, updated + unchanged + failed, "{case}: {job:?}");
+        assert_eq!(bed.changes(id).await.len() as u64, updated + failed, "{case}");
+
+        let undo = bed.undone(id).await;
+        assert_eq!(undo.counts, Counts { matched: updated + failed, updated, unchanged: failed, ..Counts::default() });
+        bed.check_restored().await;
+    }
+}
+
+#[tokio::test]
+async fn shard_is_given_up_even_if_its_unfinished_chunk_kills_who_counts_it() {
+    let bed = Bed::new(1).await;
+    let (id, message) = bed.enqueue_one().await;
+    let worker = bed.process().await;
+    let mut message = kill_ten(&bed, &worker, message, at(Step::Batch, 1, Verdict::DieAfter)).await;
+    // Whoever reads the chunk dies, be it the whole chunk or only its end.
+    let chunk = Key::Chunk(bed.portal.clone(), id, 0, 0).encode();
+    let reads_chunk = move |call: &Call| match call.operation == "GetItem" && call.keys().contains(&chunk) {
+        true => Verdict::Die,
+        false => Verdict::Pass,
+    };
+    for _ in 0..2 {
+        die(&worker, &message, reads_chunk.clone()).await;
+        message = asked_again(&bed).await;
+    }
+    worker.proxy.set(reads_chunk);
+    assert_eq!(worker.work(&message).await.unwrap(), Worked::ShardDone);
+    let job = bed.job(id).await;
+    assert_eq!((job.state, job.counts), (State::Failed, Counts::default()));
+    assert!(job.is_over() && !bed.is_open(id).await, "{job:?}");
+    // The chunk is still the undo log.
+    assert_eq!(bed.undone(id).await.counts.updated, bed.changes(id).await.len() as u64);
+    bed.check_restored().await;
+}
+
+#[tokio::test]
+async fn contacts_of_a_chunk_count_as_failed_if_counting_them_kills() {
+    let bed = Bed::new(1).await;
+    let (id, message) = bed.enqueue_one().await;
+    let worker = bed.process().await;
+    let message = kill_ten(&bed, &worker, message, at(Step::Batch, 1, Verdict::DieAfter)).await;
+    die(&worker, &message, |call| if call.operation == "BatchGetItem" { Verdict::Die } else { Verdict::Pass }).await;
+    let message = asked_again(&bed).await;
+    assert_eq!(worker.work(&message).await.unwrap(), Worked::ShardDone);
+    let counts = bed.job(id).await.counts;
+    assert_eq!((counts.updated, counts.failed), (0, bed.changes(id).await.len() as u64));
+    assert_eq!(counts.matched, counts.unchanged + counts.failed);
+}
+
+#[tokio::test]
+async fn job_that_kills_its_workers_while_it_counts_for_its_limit_counts_nothing_as_done() {
+    let bed = Bed::new(1).await;
+    let id = bed.enqueue_at_most(Some(1000)).await;
+    let message = bed.world.queue.take().unwrap();
+    let worker = bed.process().await;
+    let message = kill_ten(&bed, &worker, message, at(Step::Counted, 1, Verdict::Die)).await;
+    assert_eq!(worker.work(&message).await.unwrap(), Worked::ShardDone);
+    let job = bed.job(id).await;
+    assert_eq!((job.state, job.counts, bed.written(id).await.len()), (State::Failed, Counts::default(), 0));
+}
+
+#[tokio::test]
+async fn worker_that_hands_a_shard_back_in_order_uses_up_no_try() {
+    let bed = Bed::new(1).await;
+    let (id, mut message) = bed.enqueue_one().await;
+    let worker = bed.process().await;
+    for _ in 0..3 * MAX_TRIES {
+        // Its time is up as soon as it has the shard.
+        let (stop, told) = watch::channel(false);
+        worker.proxy.set(move |call| {
+            if step(call) == Some(Step::Claim) {
+                stop.send_replace(true);
+            }
+            Verdict::Pass
+        });
+        let worked = worker.jobs.work(&message, &Deadline::when_told(told)).await.unwrap();
+        assert_eq!(worked, Worked::HandedOn);
+        message = bed.world.queue.take().unwrap();
+    }
+    worker.proxy.clear();
+    assert_eq!(worker.work(&message).await.unwrap(), Worked::ShardDone);
+    bed.check_done(id).await;
+}
+
+#[tokio::test]
+async fn shard_that_waits_for_others_to_be_counted_uses_up_no_try() {
+    let bed = Bed::new(2).await;
+    let id = bed.enqueue_at_most(Some(1000)).await;
+    let (first, second) = (bed.world.queue.take().unwrap(), bed.world.queue.take().unwrap());
+    for _ in 0..3 * MAX_TRIES {
+        bed.world.jobs().work(&first, &Deadline::never()).await.unwrap();
+    }
+    bed.world.jobs().work(&second, &Deadline::never()).await.unwrap();
+    bed.world.work().await.unwrap();
+    bed.check_done(id).await;
+}
+
+#[tokio::test]
+async fn worker_whose_turn_is_over_hands_its_shard_on_after_each_page() {
+    let bed = Bed::new(1).await;
+    let (id, mut message) = bed.enqueue_one().await;
+    let mut turns = 1;
+    loop {
+        let deadline = Deadline::never().with_turn(Duration::ZERO);
+        match bed.world.jobs().work(&message, &deadline).await.unwrap() {
+            Worked::HandedOn => message = bed.world.queue.take().unwrap(),
+            ended => {
+                assert_eq!(ended, Worked::ShardDone);
+                break;
+            }
+        }
+        turns += 1;
+    }
+    assert_eq!(turns, 3, "a turn for each page");
+    bed.check_done(id).await;
+}
+
+#[tokio::test]
+async fn rule_starts_again_after_its_last_job_killed_its_workers() {
+    let bed = Bed::new(1).await;
+    let body = json!({"filter": {}, "target": {"isPrivate": true, "managerList": [MIKE]}, "cron": "0 2 * * *"});
+    let reply = bed.world.access_with("PUT", "rules/nightly", ADA_TOKEN, &body.to_string(), &[]).await.unwrap();
+    assert_eq!(reply.status, 200, "{}", reply.text);
+    let next_night = async |day: &str| {
+        bed.world.set_clock(format!("2026-01-{day}T02:00:00Z").parse().unwrap());
+        bed.world.jobs().run_due_rules(&Deadline::never()).await.unwrap()
+    };
+    assert_eq!(next_night("02").await, 1);
+    let message = bed.world.queue.take().unwrap();
+    let first = message.job;
+    let worker = bed.process().await;
+    let message = kill_ten(&bed, &worker, message, at(Step::Batch, 1, Verdict::Die)).await;
+    // As long as the job is open, the rule does not start.
+    assert_eq!(next_night("03").await, 0);
+    worker.work(&message).await.unwrap();
+    assert_eq!(bed.job(first).await.state, State::Failed);
+    assert_eq!(next_night("04").await, 1);
+    bed.world.work().await.unwrap();
+    let (jobs, open) = (bed.world.get("jobs?count=2", ADA_TOKEN).await.unwrap().json(), bed.is_open(first).await);
+    assert_eq!((&jobs[0]["State"], &jobs[0]["Rule"], open), (&json!("done"), &json!("nightly"), false));
+}
+
+/// A bus that panics for some jobs, and hands the events of all others to the test.
+#[derive(Debug)]
+struct PanickingBus {
+    panics_for: Mutex<HashSet<JobId>>,
+    told: mpsc::UnboundedSender<JobEvent>,
+}
+
+impl Bus for PanickingBus {
+    fn put(&self, event: JobEvent) -> BoxFuture<'_, Result<(), BusError>> {
+        let panics = self.panics_for.lock().unwrap().contains(&event.job_id);
+        assert!(!panics, "the bus cannot take this event");
+        let sent = self.told.send(event).map_err(|error| BusError(error.to_string().into()));
+        Box::pin(std::future::ready(sent))
+    }
+}
+
+fn panicking_bus() -> (Arc<PanickingBus>, mpsc::UnboundedReceiver<JobEvent>) {
+    let (told, events) = mpsc::unbounded_channel();
+    (Arc::new(PanickingBus { panics_for: Mutex::default(), told }), events)
+}
+
+#[tokio::test]
+async fn message_whose_work_panics_is_named_and_the_others_of_its_event_are_done() {
+    let (bus, _events) = panicking_bus();
+    let bed = Bed::new(1).await.with(|jobs| Jobs { events: Events::Here(bus.clone()), ..jobs });
+    let (poison, sound) = (bed.enqueue().await, bed.enqueue().await);
+    bus.panics_for.lock().unwrap().insert(poison);
+    let messages: Vec<Message> = std::iter::from_fn(|| bed.world.queue.take()).collect();
+    let record = |message: &Message| {
+        json!({"messageId": message.job, "receiptHandle": "handle", "body": serde_json::to_string(message).unwrap(),
+            "attributes": {}, "messageAttributes": {}, "eventSource": "aws:sqs", "awsRegion": "eu-central-1"})
+    };
+    let event = json!({"Records": messages.iter().map(record).collect::<Vec<_>>()});
+    let stop_at = Instant::now() + Duration::from_secs(600);
+    let response =
+        bulk_worker::handle(bed.world.jobs(), serde_json::from_value(event).unwrap(), stop_at).await.unwrap();
+    let named = serde_json::to_value(response).unwrap()["batchItemFailures"].clone();
+    assert_eq!(named, json!([{"itemIdentifier": poison}]));
+    assert!(!bed.is_open(sound).await);
+}
+
+#[tokio::test]
+async fn job_that_kills_whoever_looks_after_it_is_closed_and_keeps_the_sweep_from_no_other() {
+    let (bus, mut events) = panicking_bus();
+    let bed = Bed::new(1).await.with(|jobs| Jobs { events: Events::Here(bus.clone()), ..jobs });
+    let poison = bed.enqueue().await;
+    bus.panics_for.lock().unwrap().insert(poison);
+    assert!(matches!(bed.world.work().await, Err(WorkError::Panicked(_))));
+    for look in 1..=MAX_TRIES {
+        // Another job needs the same sweep.
+        let sound = bed.enqueue().await;
+        bed.world.queue.clear();
+        bed.pass(PATIENCE_MILLIS);
+        assert_eq!(bed.sweep().await, 1, "look {look}");
+        bed.world.work().await.unwrap();
+        assert_eq!(events.recv().await.unwrap().job_id, sound);
+        assert!(bed.is_open(poison).await, "look {look}");
+    }
+    bed.pass(RETRY_MILLIS);
+    bed.sweep().await;
+    assert!(!bed.is_open(poison).await);
+    assert_eq!(bed.job(poison).await.state, State::Done);
+}
+
+#[tokio::test]
+async fn job_whose_closing_kills_the_sweep_fails_without_being_read() {
+    let bed = Bed::new(1).await;
+    let (id, message) = bed.enqueue_one().await;
+    let worker = bed.process().await;
+    // The worker ends the shard, and dies before it closes the job.
+    die(&worker, &message, at(Step::End, 1, Verdict::DieAfter)).await;
+    let sweeper = bed.process().await;
+    let shards = format!("{}#J#{id}", bed.portal);
+    let mut looks = 0;
+    while bed.job(id).await.state == State::Running {
+        looks += 1;
+        assert!(looks <= MAX_TRIES + 1, "the job stays open");
+        bed.pass(LEASE_MILLIS.max(RETRY_MILLIS));
+        let shards = shards.clone();
+        sweeper.proxy.clear();
+        sweeper.proxy.set(move |call| match call.body.to_string().contains(&shards) {
+            true => Verdict::Die,
+            false => Verdict::Pass,
+        });
+        // A sweeper that is dead cannot say so.
+        sweeper.jobs.sweep(Abandoned::Expired, &Deadline::never()).await.unwrap_or_default();
+    }
+    assert_eq!(looks, MAX_TRIES + 1);
+    let job = bed.job(id).await;
+    assert!(job.is_over() && job.error.as_deref().is_some_and(|error| error.contains("counts are missing")), "{job:?}");
+    // The next look closes it, and its changes can still be undone.
+    bed.sweep().await;
+    assert!(!bed.is_open(id).await);
+    assert_eq!(bed.undone(id).await.counts.updated, bed.to_change().len() as u64);
+    bed.check_restored().await;
+}
+
+#[tokio::test]
+async fn workers_of_a_process_survive_more_panics_than_they_are() {
+    let (bus, mut events) = panicking_bus();
+    let (queue, messages) = queue();
+    // The first sweep panics too.
+    let clock_fails = Arc::new(AtomicBool::new(false));
+    let fails = clock_fails.clone();
+    let bed = Bed::new(1).await.with(|jobs| {
+        let clock = jobs.clock.clone();
+        let clock = Arc::new(move || {
+            assert!(!fails.load(Ordering::SeqCst), "the clock fails");
+            clock()
+        });
+        Jobs { queue: Arc::new(queue), events: Events::Here(bus.clone()), clock, ..jobs }
+    });
+    for _ in 0..=WORKERS {
+        let poison = bed.enqueue().await;
+        bus.panics_for.lock().unwrap().insert(poison);
+    }
+    clock_fails.store(true, Ordering::SeqCst);
+    let workers = Workers::start(bed.world.jobs(), messages, Abandoned::All).await;
+    clock_fails.store(false, Ordering::SeqCst);
+    let sound = bed.enqueue().await;
+    assert_eq!(told(&mut events).await, sound);
+    workers.stop().await;
+}
+
+async fn told(events: &mut mpsc::UnboundedReceiver<JobEvent>) -> JobId {
+    const PATIENCE: Duration = Duration::from_secs(60);
+    timeout(PATIENCE, events.recv()).await.unwrap().unwrap().job_id
+}

@@ -1,0 +1,158 @@
+//! How many open jobs a user may have: counted exactly, under concurrency and whatever dies.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use futures::future::join_all;
+use jobs::{Deadline, Events};
+use models::id::UserId;
+use models::job::State;
+use models::limits::{MAX_OPEN_JOBS, OPEN_JOBS_RETRY_SECONDS, PATIENCE_MILLIS};
+use serde_json::json;
+use store::keys::{Key, PK, SK};
+use tests::proxy::Verdict;
+use tests::{Reply, TestBus, World};
+
+use crate::job_faults::{Bed, target};
+use crate::portal::{ADA, ADA_TOKEN, MIKE, MIKE_TOKEN, SAM_TOKEN, access, acme_with, contact, id, job};
+
+const ASYNC: (&str, &str) = ("prefer", "respond-async");
+
+async fn three() -> World {
+    acme_with((1..=3).map(|id| contact(id, json!({})))).await
+}
+
+fn outcome(reply: &Reply) -> String {
+    format!("{} {}", reply.status.as_u16(), reply.error_type())
+}
+
+/// Asks for a job that makes every contact private to its caller.
+async fn lock(world: &World, token: &str, user: UserId, headers: &[(&str, &str)]) -> Reply {
+    let body = json!({"isPrivate": true, "managerList": [user]}).to_string();
+    world.put_with("filter/access", token, &body, headers).await.unwrap()
+}
+
+/// How many places a user's open jobs take.
+async fn places(world: &World, user: UserId) -> usize {
+    let (pk, sk) = Key::OpenJobsOf(id("acme"), user).encode();
+    let item = world.client.get_item().table_name(&world.table).consistent_read(true);
+    let item = item.key(PK, AttributeValue::S(pk)).key(SK, AttributeValue::S(sk)).send().await.unwrap().item;
+    item.and_then(|item| item.get("jobs").and_then(|jobs| jobs.as_bs().ok()).map(Vec::len)).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn user_with_fifty_open_jobs_starts_no_other_until_one_is_over() {
+    let world = three().await;
+    let undone = job(&lock(&world, MIKE_TOKEN, MIKE, &[]).await).unwrap();
+    for _ in 0..MAX_OPEN_JOBS {
+        assert_eq!(lock(&world, MIKE_TOKEN, MIKE, &[ASYNC]).await.status, 202);
+    }
+    let (queued, before) = (world.queue.waiting().len(), access(&world, "acme", 1..=3).await);
+    let jobs = world.get("jobs?count=1000", ADA_TOKEN).await.unwrap().text;
+    let contacts = json!({"contactid": [1], "isShared": true}).to_string();
+    let refused = [
+        lock(&world, MIKE_TOKEN, MIKE, &[ASYNC]).await,
+        lock(&world, MIKE_TOKEN, MIKE, &[ASYNC, ("idempotency-key", "k")]).await,
+        world.put_with("filter/access", MIKE_TOKEN, r#"{"isPrivate":false}"#, &[]).await.unwrap(),
+        world.put_with("access", MIKE_TOKEN, &contacts, &[]).await.unwrap(),
+        world.put_with("access", MIKE_TOKEN, &contacts, &[ASYNC]).await.unwrap(),
+        world.post(&format!("jobs/{undone}/undo"), MIKE_TOKEN).await.unwrap(),
+    ];
+    for reply in &refused {
+        assert_eq!(outcome(reply), "429 too-many-open-jobs", "{}", reply.text);
+        assert_eq!(reply.count("retry-after"), Some(OPEN_JOBS_RETRY_SECONDS));
+    }
+    assert_eq!((world.queue.waiting().len(), access(&world, "acme", 1..=3).await), (queued, before));
+    assert_eq!(world.get("jobs?count=1000", ADA_TOKEN).await.unwrap().text, jobs);
+
+    // A dry run and a single change leave no open job, and others have a number of their own.
+    assert_eq!(
+        world.put_with("filter/access?dryRun=true", MIKE_TOKEN, r#"{"isPrivate":false}"#, &[]).await.unwrap().status,
+        200
+    );
+    let body = json!({"isShared": false, "managerList": [MIKE, ADA]});
+    assert_eq!(world.put("1/access", MIKE_TOKEN, &body).await.unwrap().status, 200);
+    assert_eq!(lock(&world, SAM_TOKEN, MIKE, &[ASYNC]).await.status, 202);
+
+    world.work().await.unwrap();
+    assert_eq!(places(&world, MIKE).await, 0);
+    // The key of a refused call is free.
+    assert_eq!(lock(&world, MIKE_TOKEN, MIKE, &[ASYNC, ("idempotency-key", "k")]).await.status, 202);
+    assert_eq!(places(&world, MIKE).await, 1);
+}
+
+#[tokio::test]
+async fn calls_of_one_user_at_the_same_moment_start_fifty_jobs_and_no_more() {
+    let world = three().await;
+    let replies = join_all((0..MAX_OPEN_JOBS + 10).map(|_| lock(&world, MIKE_TOKEN, MIKE, &[ASYNC]))).await;
+    let started = replies.iter().filter(|reply| reply.status == 202).count();
+    let refused = replies.iter().filter(|reply| outcome(reply) == "429 too-many-open-jobs").count();
+    assert_eq!((started, refused, places(&world, MIKE).await), (MAX_OPEN_JOBS, 10, MAX_OPEN_JOBS));
+}
+
+#[tokio::test]
+async fn job_takes_one_place_and_leaves_it_whatever_dies() {
+    for waited_for in [false, true] {
+        let mut number = 0;
+        loop {
+            number += 1;
+            let bed = Bed::new(1).await;
+            let dead = bed.process().await;
+            let verdict = if number % 2 == 0 { Verdict::Die } else { Verdict::DieAfter };
+            dead.proxy.set(move |call| if call.number == number { verdict.clone() } else { Verdict::Pass });
+            let (run, id) = (bed.run(target(), None).await, bed.world.jobs().new_id());
+            // A run may die before its job is recorded, in the middle, or never.
+            let ended = if waited_for {
+                run.apply(&dead.jobs, id, &Deadline::never()).await.is_ok()
+            } else {
+                run.enqueue(&dead.jobs, id, false).await.is_ok()
+            };
+            while let Some(message) = bed.world.queue.take()
+                && dead.work(&message).await.is_ok()
+            {}
+            assert!(places(&bed.world, ADA).await <= 1);
+            bed.pass(PATIENCE_MILLIS);
+            bed.recover().await;
+            bed.recover().await;
+            assert_eq!((places(&bed.world, ADA).await, bed.is_open(id).await), (0, false), "call {number}");
+            if ended && !dead.proxy.is_dead() {
+                break;
+            }
+        }
+        assert!(number > 10, "{number} calls");
+    }
+}
+
+#[tokio::test]
+async fn job_that_is_over_leaves_its_place_while_the_bus_refuses_its_event() {
+    let bus = TestBus::default();
+    let bed =
+        Bed::new(1).await.with(|jobs| jobs::Jobs { events: Events::Here(std::sync::Arc::new(bus.clone())), ..jobs });
+    bus.refuse(true);
+    let (id, message) = bed.enqueue_one().await;
+    bed.world.jobs().work(&message, &Deadline::never()).await.unwrap_err();
+    assert_eq!((bed.job(id).await.state, bed.is_open(id).await), (State::Done, true));
+    assert_eq!(places(&bed.world, ADA).await, 0);
+}
+
+#[tokio::test]
+async fn rule_whose_user_has_fifty_open_jobs_says_so_and_runs_at_its_next_time() {
+    let world = three().await;
+    let body = json!({"filter": {}, "target": {"isPrivate": true, "managerList": [MIKE]}, "cron": "0 2 * * *"});
+    let reply = world.access_with("PUT", "rules/nightly", MIKE_TOKEN, &body.to_string(), &[]).await.unwrap();
+    assert_eq!(reply.status, 200, "{}", reply.text);
+    for _ in 0..MAX_OPEN_JOBS {
+        assert_eq!(lock(&world, MIKE_TOKEN, MIKE, &[ASYNC]).await.status, 202);
+    }
+    let night = async |day: &str| {
+        world.set_clock(format!("2026-01-{day}T02:00:00Z").parse().unwrap());
+        let started = world.jobs().run_due_rules(&Deadline::never()).await.unwrap();
+        let rule = world.get("rules/nightly", MIKE_TOKEN).await.unwrap().json()["response"].clone();
+        (started, rule["LastError"].clone(), rule["NextRun"].clone())
+    };
+    let (started, error, next) = night("02").await;
+    assert!(error.as_str().is_some_and(|error| error.contains("50 open jobs")), "{error}");
+    assert_eq!((started, next), (0, json!("2026-01-03T00:00:00.0000000Z")));
+    world.work().await.unwrap();
+    let (started, error, _) = night("03").await;
+    assert_eq!((started, error), (1, json!(null)));
+    assert_eq!(places(&world, MIKE).await, 1);
+}
