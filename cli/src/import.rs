@@ -1,7 +1,7 @@
 //! `crm-access import`.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, IsTerminal as _, Read as _, Write as _};
+use std::io::{self, BufRead, BufReader, IsTerminal as _, Read as _};
 use std::path::Path;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -13,13 +13,14 @@ use uuid::Uuid;
 use crate::CommandError;
 use crate::args::ImportArgs;
 use crate::table::{Table, now};
+use crate::terminal::say;
 
 pub(crate) async fn run(args: ImportArgs) -> Result<(), CommandError> {
     let table = Table::of_command(&args.table).await?;
     for file in &args.files {
         let summary = load_file(&table.store, file, args.overwrite_access).await;
         match summary {
-            Ok(loaded) => writeln!(io::stdout(), "{}: {loaded}", file.display())?,
+            Ok(loaded) => say(format_args!("{}: {loaded}", file.display()))?,
             Err(error) => {
                 table.close().await?;
                 return Err(error);

@@ -6,26 +6,35 @@ mod import;
 mod sample;
 mod serve;
 mod table;
+mod terminal;
 mod token;
 mod user;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser as _;
+use models::limits::{DRAIN_MILLIS, MAX_LOG_LINE_BYTES, SHUTDOWN_MILLIS};
+use models::printable::{beginning, printable};
 
 use args::{Args, Command};
+
+/// How long the runtime waits for threads at its end.
+const RUNTIME_END: Duration = Duration::from_millis((SHUTDOWN_MILLIS - DRAIN_MILLIS) / 4);
 
 /// An error that ends a command, told with its causes.
 type CommandError = Box<dyn std::error::Error + Send + Sync>;
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let result = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(CommandError::from)
-        .and_then(|runtime| runtime.block_on(run(args.command)));
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let result = runtime.map_err(CommandError::from).and_then(|runtime| {
+        let result = runtime.block_on(run(args.command));
+        // Work that blocks a thread, such as hashing a password, is not waited for.
+        runtime.shutdown_timeout(RUNTIME_END);
+        result
+    });
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -36,7 +45,7 @@ fn main() -> ExitCode {
                 cause = error.source();
             }
             // Nobody is left to be told when standard error is closed.
-            writeln!(io::stderr(), "{text}").unwrap_or(());
+            writeln!(io::stderr(), "{}", printable(beginning(&text, MAX_LOG_LINE_BYTES))).unwrap_or(());
             ExitCode::FAILURE
         }
     }

@@ -1,6 +1,6 @@
 //! `crm-access token`.
 
-use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
+use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
 
 use models::id::{PortalId, UserId};
 use models::limits::MAX_TOKEN_CHARS;
@@ -12,6 +12,7 @@ use store::tokens::new_token;
 use crate::CommandError;
 use crate::args::{TokenCommand, TokenCreateArgs, TokenListArgs, TokenRevokeArgs, UserName};
 use crate::table::{Table, now};
+use crate::terminal::say;
 use crate::user::find;
 
 /// Bytes of a line with a token: the token, and what a shell may put around it.
@@ -49,7 +50,7 @@ async fn create(args: TokenCreateArgs) -> Result<(), CommandError> {
     let expires = args.expires.map(|text| Moment::parse_edge(&text, Edge::To, &portal.time_zone));
     let expires = expires.transpose().map_err(|fault| format!("--expires {fault}"))?;
     let token = make(&table.store, &portal.id, args.user, args.scopes, expires).await?;
-    writeln!(io::stdout(), "{token}")?;
+    say(token)?;
     table.close().await
 }
 
@@ -57,7 +58,6 @@ async fn list(args: TokenListArgs) -> Result<(), CommandError> {
     let table = Table::of_command(&args.table).await?;
     let tokens = table.store.tokens(&args.portal).await?;
     let users = table.store.users(&args.portal, tokens.iter().map(|token| token.grant.user)).await?;
-    let mut out = io::stdout().lock();
     for token in tokens {
         let scopes: Vec<&str> = token.grant.scopes.iter().map(|scope| scope.name()).collect();
         let counts = users.get(&token.grant.user).is_some_and(|user| user.honours(&token.grant));
@@ -66,9 +66,8 @@ async fn list(args: TokenListArgs) -> Result<(), CommandError> {
             Some(expires) => format!("expires {}", expires.timestamp()),
             None => "expires never".into(),
         };
-        writeln!(out, "{}  {}  {:10}  {end}", token.hash, token.grant.user, scopes.join(","))?;
+        say(format_args!("{}  {}  {:10}  {end}", token.hash, token.grant.user, scopes.join(",")))?;
     }
-    drop(out);
     table.close().await
 }
 
@@ -84,7 +83,7 @@ async fn revoke(args: TokenRevokeArgs) -> Result<(), CommandError> {
     let table = Table::of_command(&args.table).await?;
     let done = revoked.revoke(&table.store).await;
     table.close().await?;
-    Ok(writeln!(io::stdout(), "{}", done?)?)
+    Ok(say(done?)?)
 }
 
 /// What is revoked.

@@ -1,6 +1,6 @@
 //! `crm-access user`.
 
-use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
+use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
 
 use models::id::PortalId;
 use models::limits::MAX_PASSWORD_BYTES;
@@ -13,11 +13,12 @@ use store::sign_in::new_salt;
 use crate::CommandError;
 use crate::args::{UserCommand, UserName, UserPasswordArgs};
 use crate::table::{Table, now};
+use crate::terminal::say;
 
 pub(crate) async fn run(command: UserCommand) -> Result<(), CommandError> {
     match command {
         UserCommand::Password(args) => password(args).await,
-        UserCommand::Hash => Ok(writeln!(io::stdout(), "{}", hash(&read_password()?)?.as_str())?),
+        UserCommand::Hash => Ok(say(hash(&read_password()?)?.as_str())?),
     }
 }
 
@@ -32,7 +33,7 @@ async fn password(args: UserPasswordArgs) -> Result<(), CommandError> {
     let table = Table::of_command(&args.table).await?;
     let set = set_password(&table.store, &args.portal, &args.user, &hash).await;
     table.close().await?;
-    writeln!(io::stdout(), "{} signs in with the new password; every token the user had is revoked", set?)?;
+    say(format_args!("{} signs in with the new password; every token the user had is revoked", set?))?;
     Ok(())
 }
 

@@ -146,6 +146,13 @@ fn each_crate_knows_what_it_may() {
 }
 
 #[test]
+fn the_log_knows_every_crate_of_the_house() {
+    let own = packages().into_iter().filter(|(name, (folder, _))| ring(name, folder).is_some());
+    let own: BTreeSet<String> = own.map(|(name, _)| name.replace('-', "_")).collect();
+    assert_eq!(own, api::log::OWN_CRATES.map(str::to_owned).into());
+}
+
+#[test]
 fn functions_do_not_link_the_embedded_engine() {
     let packages = packages();
     for function in functions() {

@@ -37,7 +37,8 @@ async fn work(jobs: &Jobs, record: &SqsMessage, deadline: &Deadline) -> Option<B
         Ok(message) => message,
         Err(error) => {
             // It goes to the dead-letter queue, where its alarm brings somebody to look at it.
-            tracing::error!(message = id, %error, "message not understood");
+            // The error's own text would quote the message.
+            tracing::error!(message = id, error = ?error.classify(), column = error.column(), "message not understood");
             return failed(id);
         }
     };

@@ -1,7 +1,16 @@
 //! Logs: JSON where a machine reads them, plain text where a person does.
+//!
+//! A log line holds no token, no password and nothing that a caller searches for, and it is short. The lines themselves
+//! are written so; this module bounds them, whoever writes them, and lets no other crate log requests.
 
-use std::io::IsTerminal as _;
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal as _, Stderr};
+use std::panic::PanicHookInfo;
 
+use models::limits::MAX_LOG_LINE_BYTES;
+use models::printable::{beginning, is_unsafe, printable};
+use serde_json::{Map, Value, json};
 use tracing::Subscriber;
 use tracing_subscriber::filter::{FilterExt as _, LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
@@ -9,20 +18,45 @@ use tracing_subscriber::layer::{Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+/// The crates whose lines below `info` may be let through: those of this service. Others log whole requests and answers
+/// there, and with them tokens, contacts and password hashes.
+pub const OWN_CRATES: [&str; 15] = [
+    "access_jobs",
+    "access_portal",
+    "api",
+    "bulk_worker",
+    "crm_access",
+    "get_contact",
+    "jobs",
+    "list_contacts",
+    "local",
+    "models",
+    "run_rules",
+    "set_contact_access",
+    "set_contacts_access",
+    "set_filter_access",
+    "store",
+];
+
+/// Bytes that a text in a shortened line keeps, tried one after another until the line is short enough.
+const KEPT_TEXT_BYTES: [usize; 3] = [1024, 128, 16];
+
 /// Writes log lines to standard error, those that `filter` lets through: a level, or levels by target such as
-/// `info,store=debug`. One that does not parse lets through what `info` does.
+/// `info,store=debug`. One that does not parse lets through what `info` does. A panic becomes a log line too.
 pub fn init(filter: &str) {
     let filter: Targets = filter.parse().unwrap_or_else(|_| Targets::new().with_default(LevelFilter::INFO));
-    let filter = filter.and(without_bodies());
-    let layer = if std::io::stderr().is_terminal() {
-        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false).boxed()
+    let filter = filter.and(own_below_info());
+    let layer = if io::stderr().is_terminal() {
+        tracing_subscriber::fmt::layer().with_writer(Lines(io::stderr)).with_target(false).boxed()
     } else {
-        json_lines(std::io::stderr).boxed()
+        json_lines(Lines(io::stderr)).boxed()
     };
     // A second subscriber in one process (two tests, say) is refused; the first one then goes on.
     if let Err(error) = tracing_subscriber::registry().with(layer.with_filter(filter)).try_init() {
         tracing::debug!(%error, "logs were set up before");
+        return;
     }
+    std::panic::set_hook(Box::new(log_panic));
 }
 
 /// Writes one JSON object per log line. The metric filters of the deployment read the members of these objects.
@@ -39,29 +73,182 @@ where
         .with_span_list(false)
 }
 
-/// Keeps to `info` what other people's crates log: below it the Lambda runtime and the SDK log whole events and requests,
-/// and with them the tokens of callers.
-fn without_bodies() -> Targets {
-    const FOREIGN: [&str; 4] = ["aws_", "hyper", "lambda_", "h2"];
-    Targets::new().with_default(LevelFilter::TRACE).with_targets(FOREIGN.map(|prefix| (prefix, LevelFilter::INFO)))
+/// Logs where a panic happened. Its message only if that is a constant: a message that is put together may quote data.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let at = panic.location().map(ToString::to_string);
+    let reason = panic.payload().downcast_ref::<&'static str>().copied();
+    tracing::error!(at, reason, "panicked");
+}
+
+/// Keeps other people's crates to `info`.
+fn own_below_info() -> Targets {
+    Targets::new().with_default(LevelFilter::INFO).with_targets(OWN_CRATES.map(|name| (name, LevelFilter::TRACE)))
+}
+
+/// Makes writers of whole lines, which are bounded and safe to print.
+#[derive(Clone, Copy, Debug)]
+struct Lines<M>(M);
+
+impl<M: Fn() -> Stderr> MakeWriter<'_> for Lines<M> {
+    type Writer = LineWriter<Stderr>;
+
+    fn make_writer(&self) -> Self::Writer {
+        LineWriter(self.0())
+    }
+}
+
+/// Takes each log line in one piece, as `tracing` writes it.
+#[derive(Debug)]
+struct LineWriter<W>(W);
+
+impl<W: io::Write> io::Write for LineWriter<W> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(line);
+        self.0.write_all(bounded(text.trim_end_matches('\n')).as_bytes())?;
+        self.0.write_all(b"\n")?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// The line without control characters, and no longer than [`MAX_LOG_LINE_BYTES`] with its end.
+fn bounded(line: &str) -> Cow<'_, str> {
+    const MAX: usize = MAX_LOG_LINE_BYTES - "\n".len();
+    let is_safe = !line.contains(is_unsafe);
+    if is_safe && line.len() <= MAX {
+        return line.into();
+    }
+    let members = serde_json::from_str::<Map<String, Value>>(line);
+    match members {
+        Ok(members) if line.len() <= MAX => {
+            let escaped = escaped_json(&Value::Object(members).to_string());
+            if escaped.len() <= MAX { escaped.into() } else { bounded_json(line, MAX).into() }
+        }
+        Ok(_) => bounded_json(line, MAX).into(),
+        Err(_) => {
+            const MORE: &str = " [shortened]";
+            let text = printable(beginning(line, MAX)).to_string();
+            let is_whole = text.len() <= MAX && line.len() <= MAX;
+            if is_whole { text.into() } else { format!("{}{MORE}", beginning(&text, MAX - MORE.len())).into() }
+        }
+    }
+}
+
+/// A JSON line whose texts are cut until the line is short enough.
+fn bounded_json(line: &str, max: usize) -> String {
+    for kept in KEPT_TEXT_BYTES {
+        let Ok(mut value) = serde_json::from_str::<Value>(line) else { break };
+        shorten(&mut value, kept);
+        value["shortened"] = json!(true);
+        let text = escaped_json(&value.to_string());
+        if text.len() <= max {
+            return text;
+        }
+    }
+    // So many members that no cutting helps: no line of this service is like that.
+    json!({ "level": "ERROR", "message": "a log line was too long", "bytes": line.len() }).to_string()
+}
+
+fn shorten(value: &mut Value, kept: usize) {
+    match value {
+        Value::String(text) => text.truncate(text.floor_char_boundary(kept)),
+        Value::Array(values) => values.iter_mut().for_each(|value| shorten(value, kept)),
+        Value::Object(members) => members.values_mut().for_each(|value| shorten(value, kept)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// The same JSON, with characters escaped that a terminal would obey. They stand in texts only.
+fn escaped_json(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for character in json.chars() {
+        if is_unsafe(character) {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                // Writing to a string does not fail.
+                write!(escaped, "\\u{unit:04x}").unwrap_or_default();
+            }
+        } else {
+            escaped.push(character);
+        }
+    }
+    escaped
 }
 
 #[cfg(test)]
 mod tests {
-    use tracing_subscriber::filter::LevelFilter;
+    use std::io::Write as _;
 
     use super::*;
 
     #[test]
-    fn no_level_lets_events_and_requests_into_the_log() {
-        let kept = without_bodies();
-        for target in
-            ["lambda_runtime::layers::api_response", "lambda_http", "aws_smithy_runtime::client", "hyper::proto"]
-        {
+    fn below_info_only_our_own_crates_log() {
+        let kept = own_below_info();
+        for target in [
+            "lambda_runtime::layers::api_response",
+            "lambda_http",
+            "aws_smithy_runtime::client",
+            "hyper::proto",
+            "dynoxide::server",
+            "rusqlite",
+            "tower_http::trace",
+            "axum::serve",
+            "crate_of_tomorrow",
+        ] {
             assert!(!kept.would_enable(target, &tracing::Level::DEBUG), "{target}");
             assert!(kept.would_enable(target, &tracing::Level::INFO), "{target}");
         }
-        assert!(kept.would_enable("store::batch", &tracing::Level::TRACE));
+        for name in OWN_CRATES {
+            assert!(kept.would_enable(&format!("{name}::module"), &tracing::Level::TRACE), "{name}");
+        }
         assert!("debug".parse::<Targets>().is_ok_and(|filter| filter.default_level() == Some(LevelFilter::DEBUG)));
+    }
+
+    fn written(line: &str) -> String {
+        let mut writer = LineWriter(Vec::new());
+        writer.write_all(line.as_bytes()).unwrap();
+        String::from_utf8(writer.0).unwrap()
+    }
+
+    #[test]
+    fn a_line_that_is_short_and_clean_stays_as_it_is() {
+        for line in ["INFO answered status=200\n", "{\"level\":\"INFO\",\"message\":\"Zoë\"}\n", "\n"] {
+            assert_eq!(written(line), line);
+        }
+    }
+
+    #[test]
+    fn no_line_is_long_and_json_stays_json() {
+        let long = |count: usize, text: &str| {
+            let members: Map<String, Value> = (0..count).map(|number| (format!("m{number}"), json!(text))).collect();
+            json!({"level": "INFO", "message": text, "span": {"deep": [text]}, "fields": members}).to_string() + "\n"
+        };
+        for line in [
+            long(1, &"x".repeat(272 * 1024)),
+            long(1, &"\u{202e}".repeat(2000)),
+            long(3, &"é\"\\".repeat(3000)),
+            long(100, &"x".repeat(200)),
+            long(2000, "x"),
+        ] {
+            let text = written(&line);
+            assert!(text.len() <= MAX_LOG_LINE_BYTES && text.ends_with('\n'), "{}", text.len());
+            let json: Value = serde_json::from_str(&text).unwrap();
+            assert!(json["level"].is_string() && json["message"].is_string(), "{json}");
+        }
+        for text in ["x".repeat(272 * 1024), "\u{1b}".repeat(8000), "é".repeat(5000)] {
+            let text = written(&format!("INFO {text}\n"));
+            assert!(text.len() <= MAX_LOG_LINE_BYTES && text.ends_with(" [shortened]\n"), "{}", text.len());
+        }
+    }
+
+    #[test]
+    fn no_line_moves_the_cursor_or_reorders_text() {
+        assert_eq!(written("INFO a\u{1b}[2Jb\nINFO forged\n"), "INFO a\\u{1b}[2Jb\\nINFO forged\n");
+        let json = json!({"message": "a\u{9b}2J\u{202e}\u{e0041}\nb"}).to_string() + "\n";
+        let text = written(&json);
+        assert!(!text.trim_end().contains(is_unsafe), "{text}");
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), serde_json::from_str::<Value>(&json).unwrap());
     }
 }

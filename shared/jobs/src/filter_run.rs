@@ -186,7 +186,7 @@ impl FilterRun {
     /// [`StartError`] when no job was recorded.
     pub async fn enqueue(&self, jobs: &Jobs, id: JobId, count_first: bool) -> Result<Job, StartError> {
         let job = self.job(jobs, id, State::Queued, count_first);
-        tracing::info!(job = %id, plan = %self.plan, "job queued");
+        tracing::info!(job = %id, shards = self.plan.shards, expected = self.expected, "job queued");
         jobs.enqueue(&self.portal, &job).await?;
         Ok(job)
     }
@@ -210,7 +210,7 @@ impl FilterRun {
             }
         }
         let job = self.job(jobs, id, State::Running, false);
-        tracing::info!(job = %id, plan = %self.plan, "job starts");
+        tracing::info!(job = %id, shards = self.plan.shards, expected = self.expected, "job starts");
         let sources = (0..self.plan.shards).map(|shard| self.source(jobs, shard, Purpose::Write(id))).collect();
         let ran = jobs.run_now(&self.portal, job, sources, self.most(), deadline).await?;
         Ok(ran.applied(|top| page_of(top, self.page)))

@@ -23,6 +23,7 @@ mod openapi;
 pub mod password;
 pub mod plan;
 pub mod portal;
+pub mod printable;
 pub mod request;
 pub mod rule;
 pub mod sign_in;

@@ -190,6 +190,37 @@ pub const RULE_START_MILLIS: u64 = 10_000;
 /// Hours for which an idempotency key stands for the call that it was first sent with.
 pub const IDEMPOTENCY_HOURS: i64 = 24;
 
+/// Connections that `serve` answers at the same time. With the engine's files they stay below the 1,024 open files that a
+/// process usually may have.
+pub const MAX_CONNECTIONS: usize = 512;
+
+/// Connections over the limit that `serve` answers with an error at the same time. It closes further ones at once.
+pub const MAX_REFUSALS: usize = 64;
+
+/// Milliseconds that `serve` gives a connection over the limit to send its request and read the error.
+pub const SERVER_REFUSAL_MILLIS: u64 = 2_000;
+
+/// Milliseconds that `serve` waits for the head of a request, also on a connection that idles.
+pub const SERVER_HEAD_MILLIS: u64 = 10_000;
+
+/// Milliseconds that `serve` waits for the body of a request.
+pub const SERVER_BODY_MILLIS: u64 = 20_000;
+
+/// Milliseconds for which a client may take nothing of an answer of `serve`.
+pub const SERVER_STALL_MILLIS: u64 = 20_000;
+
+/// Bytes of a request's head that `serve` reads.
+pub const SERVER_HEAD_BYTES: usize = 64 * 1024;
+
+/// Milliseconds after a signal to end within which the process is gone.
+pub const SHUTDOWN_MILLIS: u64 = 5_000;
+
+/// Milliseconds after a signal to end for which calls and workers are waited for.
+pub const DRAIN_MILLIS: u64 = 4_000;
+
+/// Bytes of a log line.
+pub const MAX_LOG_LINE_BYTES: usize = 8 * 1024;
+
 /// A number of milliseconds as a duration.
 pub const fn duration(millis: u64) -> SignedDuration {
     SignedDuration::from_millis(millis.cast_signed())
@@ -218,5 +249,9 @@ const _: () = assert!(MAX_QUERY_VALUES * ("tags=&".len() + MAX_TAG_BYTES) < GATE
 const _: () = assert!(MAX_NAMED_CONTACTS <= MAX_PAGE);
 const _: () = assert!(SYNCHRONOUS_RUN_MILLIS + ANSWER_RESERVE_MILLIS <= 30_000);
 const _: () = assert!(RUN_GRACE_MILLIS < ANSWER_RESERVE_MILLIS);
+// A run that the end of the server interrupts writes its page before it is cut off.
+const _: () = assert!(RUN_GRACE_MILLIS < DRAIN_MILLIS && DRAIN_MILLIS < SHUTDOWN_MILLIS);
+// What API Gateway takes, `serve` takes too.
+const _: () = assert!(GATEWAY_HEAD_BYTES < SERVER_HEAD_BYTES);
 // The headers have what is left.
 const _: () = assert!(2 * MAX_ANSWER_BYTES + 64 * 1024 <= LAMBDA_ANSWER_BYTES);

@@ -57,6 +57,14 @@ pub enum StoreError {
     Corrupt(String),
 }
 
+/// An error of DynamoDB's, without its message.
+#[derive(Debug, thiserror::Error)]
+#[error("{code}, request {}", .request_id.as_deref().unwrap_or("unknown"))]
+struct Fault {
+    code: String,
+    request_id: Option<String>,
+}
+
 impl StoreError {
     /// Whether the same call may succeed a little later.
     pub fn is_transient(&self) -> bool {
@@ -106,6 +114,11 @@ impl StoreError {
                 // What DynamoDB itself calls its own fault passes like an outage.
                 if matches!(code, "InternalServerError" | "ServiceUnavailable" | "TransactionInProgressException") {
                     return Self::Unavailable { operation, source: Box::new(error) };
+                }
+                // Their messages quote the request: keys, tags and names, which belong into no log.
+                if matches!(code, "ValidationException" | "SerializationException") {
+                    let request_id = service.err().meta().extra("aws_request_id").map(ToOwned::to_owned);
+                    return Self::Refused { operation, source: Box::new(Fault { code: code.to_owned(), request_id }) };
                 }
                 Self::Refused { operation, source: Box::new(error) }
             }

@@ -22,12 +22,15 @@ pub(crate) fn keyed(key: &Key) -> Item {
 /// The key of an item.
 pub(crate) fn key_of(item: &Item) -> Result<Key, StoreError> {
     let (pk, sk) = (text(item, PK)?, text(item, SK)?);
-    Key::decode(pk, sk).ok_or_else(|| StoreError::Corrupt(format!("unknown key {pk:?} {sk:?}")))
+    Key::decode(pk, sk).ok_or_else(|| StoreError::Corrupt("an unknown key".into()))
 }
 
 fn lacks(item: &Item, name: &str, what: &str) -> StoreError {
-    let sk = item.get(SK).and_then(|sk| sk.as_s().ok()).map_or("", String::as_str);
-    StoreError::Corrupt(format!("{name} of an item {sk:?} is not {what}"))
+    // The key itself can hold a tag, an address or a name, which belong into no log.
+    let part = |name| item.get(name).and_then(|part| part.as_s().ok());
+    let key = part(PK).zip(part(SK)).and_then(|(pk, sk)| Key::decode(pk, sk));
+    let kind = key.map_or("unknown".into(), |key| format!("{key:?}"));
+    StoreError::Corrupt(format!("{name} of an item {kind} is not {what}"))
 }
 
 /// A text attribute.
@@ -60,7 +63,7 @@ pub(crate) fn id<Id: From<[u8; 16]>>(item: &Item, name: &str) -> Result<Id, Stor
 /// A value kept as a map under one attribute.
 pub(crate) fn document<T: DeserializeOwned>(item: &mut Item, name: &str) -> Result<T, StoreError> {
     let value = item.remove(name).ok_or_else(|| lacks(item, name, "a document"))?;
-    serde_dynamo::from_attribute_value(value).map_err(|error| StoreError::Corrupt(format!("{name}: {error}")))
+    serde_dynamo::from_attribute_value(value).map_err(|_| StoreError::Corrupt(format!("{name} is not of its type")))
 }
 
 /// A value as a map under one attribute. Its empty strings and nulls are left out, and read back as what is missing:

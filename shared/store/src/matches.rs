@@ -233,7 +233,8 @@ impl Store {
 
 fn entry(item: &Item, sort_key: &str) -> Result<IndexEntry, StoreError> {
     let position = items::text(item, sort_key)?;
-    let position = Position::decode(position).ok_or_else(|| StoreError::Corrupt(format!("position {position:?}")))?;
+    let position =
+        Position::decode(position).ok_or_else(|| StoreError::Corrupt("the position of an index entry".into()))?;
     Ok(IndexEntry {
         contact: position.contact,
         created: position.created,
