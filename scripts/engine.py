@@ -33,12 +33,13 @@ def crm_access() -> str:
 
 
 class Engine:
-    """`endpoint` is the DynamoDB's URL on loopback, `table` the table's name, `url` where the API answers."""
+    """`endpoint` is the DynamoDB's URL on loopback, `access_key` the key that its callers must send, `table` the table's
+    name, `url` where the API answers."""
 
     def __init__(self, fixture: Path = FIXTURE, program: str | None = None) -> None:
         self.command = [program or crm_access(), "serve", "--in-memory", "--port", "0", "--dynamodb-port", "0",
                         "--import", str(fixture)]
-        self.url = self.endpoint = self.table = None
+        self.url = self.endpoint = self.table = self.access_key = None
         self.lines: list[str] = []
         self.ready = threading.Event()
 
@@ -62,8 +63,8 @@ class Engine:
     def _read(self) -> None:
         for line in self.process.stdout:
             self.lines.append(line)
-            if match := re.match(r"dynamodb on (http://\S+) table (\S+)", line):
-                self.endpoint, self.table = match.groups()
+            if match := re.match(r"dynamodb on (http://\S+) table (\S+) access key (\S+)", line):
+                self.endpoint, self.table, self.access_key = match.groups()
             if match := re.match(r"listening on (http://\S+)", line):
                 self.url = match.group(1)
                 self.ready.set()

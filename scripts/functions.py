@@ -76,8 +76,8 @@ def built() -> list[Function]:
     return found
 
 
-def environment(endpoint: str, table: str) -> dict[str, str]:
-    """What a function needs to find its data. The credentials are no secret: the local engine takes any."""
+def environment(endpoint: str, table: str, access_key: str) -> dict[str, str]:
+    """The variables with which a function finds its data. A local engine asks for the access key and checks no signature."""
     return {
         "CRM_ACCESS_TABLE": table,
         "CRM_ACCESS_DYNAMODB_ENDPOINT": endpoint,
@@ -89,6 +89,6 @@ def environment(endpoint: str, table: str) -> dict[str, str]:
         "CRM_ACCESS_EVENT_BUS": os.environ.get("CRM_ACCESS_EVENT_BUS", ""),
         "CRM_ACCESS_EVENTS_ENDPOINT": os.environ.get("CRM_ACCESS_EVENTS_ENDPOINT", ""),
         "AWS_REGION": "us-east-1",
-        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_ACCESS_KEY_ID": access_key,
         "AWS_SECRET_ACCESS_KEY": "local",
     }

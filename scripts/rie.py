@@ -161,7 +161,8 @@ def main() -> None:
         for event in function.events:
             # Fresh data for each, so that no answer depends on the order.
             with Engine(program=program) as engine:
-                answer = invoke(rie, function, event, functions.environment(engine.endpoint, engine.table))
+                environment = functions.environment(engine.endpoint, engine.table, engine.access_key)
+                answer = invoke(rie, function, event, environment)
             error = failed_with(answer)
             if function.is_http and not error:
                 answer = readable(answer)

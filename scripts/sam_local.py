@@ -3,7 +3,8 @@
 
 Without DYNAMODB_ENDPOINT the embedded engine runs beside them, in memory, with the documents' data. It listens on
 loopback, which a container cannot reach, so a forwarder listens on the address that Docker gives this machine.
-DYNAMODB_ENDPOINT=http://127.0.0.1:PORT (and TABLE, default crm-access) takes one that runs already.
+DYNAMODB_ENDPOINT=http://127.0.0.1:PORT (and TABLE, default crm-access) takes one that runs already; for the engine of
+`crm-access serve --dynamodb-port`, DYNAMODB_ACCESS_KEY is the access key that it printed.
 
 usage: .tools/bin/python scripts/sam_local.py invoke set-contact-access -e events/set-contact-access.json
        .tools/bin/python scripts/sam_local.py start-api --port 3000
@@ -124,12 +125,16 @@ def main() -> int:
     with ExitStack() as stack:
         if endpoint := os.environ.get("DYNAMODB_ENDPOINT"):
             table = os.environ.get("TABLE") or "crm-access"
+            access_key = os.environ.get("DYNAMODB_ACCESS_KEY") or "local"
         else:
             engine = stack.enter_context(Engine())
-            endpoint, table = engine.endpoint, engine.table
-        variables = functions.environment(seen_from_container(endpoint, env), table)
+            endpoint, table, access_key = engine.endpoint, engine.table, engine.access_key
+        variables = functions.environment(seen_from_container(endpoint, env), table, access_key)
         # Region and credentials go in through sam, which gives a container its own.
         env.update({name: variables.pop(name) for name in list(variables) if name.startswith("AWS_")})
+        # A session of the shell's own would go with the engine's key.
+        env.pop("AWS_SESSION_TOKEN", None)
+        env.pop("AWS_PROFILE", None)
         env["AWS_DEFAULT_REGION"] = env["AWS_REGION"]
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         (folder / "env.json").write_text(json.dumps({"Parameters": variables}))

@@ -39,7 +39,7 @@ def measured(function: functions.Function) -> list[float]:
     with Engine() as engine, TlsFront(int(engine.endpoint.rsplit(":", 1)[1])) as front:
         # One file of roots, as on Lambda; a folder of them, as Debian has beside it, would be read as well.
         roots = {"SSL_CERT_FILE": str(front.roots), "SSL_CERT_DIR": front.no_roots}
-        environment = functions.environment(front.url, engine.table) | roots
+        environment = functions.environment(front.url, engine.table, engine.access_key) | roots
         return cold_start(function.bootstrap, function.event, environment, function.is_http)
 
 

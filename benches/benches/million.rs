@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use benches::portal::{PORTAL, TOKEN, user};
 use futures::stream::{self, StreamExt as _};
 use jobs::{Deadline, Jobs, Message};
+use local::dynamodb_port::{Callers, DynamoDbPort};
 use local::engine::{Engine, Storage};
 use models::job::{JobId, State};
 use serde::{Deserialize, Serialize};
@@ -98,8 +99,8 @@ fn start(contacts: usize) -> Result<(), WorldError> {
 
 /// The engine, until nobody holds its input any more.
 async fn engine() -> Result<(), WorldError> {
-    let engine = Engine::start(&Storage::Memory, 0).await?;
-    writeln!(io::stdout(), "{}", engine.endpoint().url)?;
+    let port = DynamoDbPort::open(&Engine::open(&Storage::Memory)?, 0, Callers::Anyone).await?;
+    writeln!(io::stdout(), "{}", port.endpoint().url)?;
     io::stdout().flush()?;
     tokio::task::spawn_blocking(|| io::stdin().read_to_end(&mut Vec::new())).await??;
     Ok(())

@@ -1,11 +1,13 @@
 //! The command line.
 
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use axum::http::HeaderValue;
 use clap::{Args as ClapArgs, Parser, Subcommand};
+use local::hosts::HostName;
 use models::id::{PortalId, UserId};
 use models::portal::Scope;
 use models::sign_in::Email;
@@ -36,9 +38,17 @@ pub(crate) enum Command {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct ServeArgs {
-    /// Port on 127.0.0.1; 0 takes a free one
+    /// Port; 0 takes a free one
     #[arg(long, default_value_t = 8092)]
     pub(crate) port: u16,
+    /// Address to listen on. Other machines reach the service at an address that is not loopback, without encryption: put
+    /// a proxy with TLS in front of it
+    #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    pub(crate) bind: IpAddr,
+    /// Answers calls whose Host header has this name, beside loopback names and the address that is listened on; may be
+    /// given several times
+    #[arg(long = "allow-host", value_name = "NAME")]
+    pub(crate) allowed_hosts: Vec<HostName>,
     /// Folder that the embedded engine keeps its file in
     #[arg(long, value_name = "DIR", default_value = ".data", conflicts_with_all = ["in_memory", "dynamodb_endpoint"])]
     pub(crate) data_dir: PathBuf,
@@ -61,12 +71,15 @@ pub(crate) struct ServeArgs {
     /// The table; it is made if it is not there
     #[arg(long, value_name = "NAME", default_value = api::config::DEFAULT_TABLE)]
     pub(crate) table: String,
-    // The embedded engine warns of every call that it refuses, and one is refused at each start but the first: the table
-    // is there already.
     /// Which log lines go to standard error: a level, or levels by target such as info,store=debug
-    #[arg(long, value_name = "FILTER", default_value = "warn,dynoxide::server=error")]
+    #[arg(long, value_name = "FILTER", default_value = "warn")]
     pub(crate) log: String,
-    /// Port on 127.0.0.1 at which the embedded engine can be reached by others, and prints it; 0 takes a free one
+    /// Opens the embedded engine to other programs at this port of 127.0.0.1 (0 takes a free one), and prints the access key
+    /// that they must send
+    ///
+    /// The engine knows no rights: whoever has the access key reads every contact and password hash, and can write a token
+    /// of any user. Keep the key from others, and open the port only while a program needs it. The engine checks the access
+    /// key of a request and no signature, and refuses web pages. Without this option the engine has no port.
     #[arg(long, value_name = "PORT", conflicts_with = "dynamodb_endpoint")]
     pub(crate) dynamodb_port: Option<u16>,
 }

@@ -177,7 +177,7 @@ mod tests {
     use std::io::Read;
 
     use local::engine::{Engine, Storage};
-    use store::client::connect;
+    use store::in_process::connect_in_process;
 
     use super::*;
 
@@ -196,8 +196,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_line_of_a_gibibyte_is_refused_by_its_number_before_it_is_read() {
-        let engine = Engine::start(&Storage::Memory, 0).await.unwrap();
-        let store = Store::new(connect(Some(&engine.endpoint()), None).await, "table");
+        let engine = Engine::open(&Storage::Memory).unwrap();
+        let store = Store::new(connect_in_process(engine.in_process(), None).await, "table");
         store.ensure_table().await.unwrap();
         let progress = ProgressBar::hidden();
         let first = &b"\xef\xbb\xbf{\"portal\":{\"Id\":\"acme\"}}\r\n\r\n"[..];
@@ -210,7 +210,6 @@ mod tests {
         );
         assert_eq!(error, expected);
         assert!(file.1 < 2 * MAX_LINE_BYTES as u64, "{} bytes were read", file.1);
-        engine.stop().await.unwrap();
     }
 
     #[test]

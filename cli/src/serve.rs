@@ -1,105 +1,155 @@
 //! `crm-access serve`.
 
-use std::io::{self, Write as _};
-use std::net::Ipv4Addr;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use api::App;
 use jobs::{Abandoned, Jobs};
+use local::dynamodb_port::{Callers, DynamoDbPort};
 use local::fair_queue::queue;
+use local::server::{Bounds, Server};
 use local::workers::Workers;
 use models::id::{PortalId, UserId};
+use models::limits::DRAIN_MILLIS;
 use models::password::Password;
 use models::portal::Scope;
 use models::sign_in::Email;
 use store::Store;
 use store::tokens::new_token;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::timeout;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 
 use crate::CommandError;
 use crate::args::{ServeArgs, UserName};
 use crate::demo;
 use crate::import::{load_file, load_lines};
 use crate::table::{Table, now};
+use crate::terminal::{say, say_lines};
 use crate::{token, user};
 
 /// On this machine a revoked token ends at once: every call looks its token up.
 const TOKEN_CACHE: Duration = Duration::ZERO;
-/// How long calls that are under way are waited for after a signal to end.
-const DRAIN: Duration = Duration::from_secs(30);
 /// Days that the demo's tokens are good for.
 const DEMO_TOKEN_DAYS: i64 = 30;
 /// Characters of the demo's passwords: 80 of a token's random bits.
 const DEMO_PASSWORD_CHARS: usize = 20;
 
 pub(crate) async fn run(args: ServeArgs) -> Result<(), CommandError> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut signals = EndSignals::new()?;
     api::log::init(&args.log);
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, args.port)).await;
-    let listener = listener.map_err(|error| {
-        format!(
-            "port {} of this machine cannot be had ({error}); name another with --port, or 0 for a free one",
-            args.port
-        )
-    })?;
-    let address = listener.local_addr()?;
-
-    let table = Table::of_server(&args).await?;
-    // A load that a signal breaks off is one that the next start repeats.
-    tokio::select! {
-        filled = fill(&table, &args, address.port()) => filled?,
-        _ = terminate.recv() => return table.close().await,
-        _ = interrupt.recv() => return table.close().await,
-    }
-
-    let (queue, messages) = queue();
-    let jobs = Jobs::new(table.store.clone(), api::run::clock(), Arc::new(queue));
-    // After a restart of the only server nobody else is alive who could be at work.
-    let abandoned = if table.is_sole_server() { Abandoned::All } else { Abandoned::Expired };
-    let workers = Workers::start(&jobs, messages, abandoned).await;
-    let origins = args.allowed_origins.iter().filter_map(|origin| origin.to_str().ok().map(ToOwned::to_owned));
-    let app = App::new(jobs, TOKEN_CACHE).with_allowed_origins(origins);
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let router = local::cors::allowing(local::router::router(&app), &args.allowed_origins);
-    let service = router.into_make_service_with_connect_info::<std::net::SocketAddr>();
-    let server = axum::serve(listener, service).with_graceful_shutdown(async {
-        stopped.await.unwrap_or(());
-    });
-    let mut server = tokio::spawn(server.into_future());
-    writeln!(io::stdout(), "listening on http://{address}")?;
-    io::stdout().flush()?;
-
-    tokio::select! {
-        ended = &mut server => ended??,
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    if stop.send(()).is_ok()
-        && let Ok(ended) = timeout(DRAIN, server).await
-    {
-        ended??;
-    }
-    workers.stop().await;
-    drop(app);
-    table.close().await
+    // A start that a signal breaks off is repeated by the next one, a load too.
+    let serving = tokio::select! {
+        serving = Serving::start(&args) => serving?,
+        () = signals.received() => return Ok(()),
+    };
+    signals.received().await;
+    serving.end().await
 }
 
-/// Loads what the command line names, and says where things are.
-async fn fill(table: &Table, args: &ServeArgs, port: u16) -> Result<(), CommandError> {
+/// The signals that end the program.
+struct EndSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl EndSignals {
+    fn new() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn received(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// The service at work.
+struct Serving {
+    table: Table,
+    server: Server,
+    workers: Workers,
+    dynamodb: Option<DynamoDbPort>,
+    /// Tells the runs of calls that the process ends.
+    ending: watch::Sender<bool>,
+}
+
+impl Serving {
+    async fn start(args: &ServeArgs) -> Result<Self, CommandError> {
+        let listener = TcpListener::bind((args.bind, args.port)).await;
+        let listener = listener.map_err(|error| {
+            format!(
+                "port {} of {} cannot be had ({error}); name another with --port, or 0 for a free one",
+                args.port, args.bind
+            )
+        })?;
+        let address = listener.local_addr()?;
+        let table = Table::of_server(args).await?;
+        fill(&table, args, address).await?;
+        let dynamodb = open_dynamodb_port(&table, args).await?;
+
+        let (queue, messages) = queue();
+        let jobs = Jobs::new(table.store.clone(), api::run::clock(), Arc::new(queue));
+        // After a restart of the only server nobody else is alive who could be at work.
+        let abandoned = if table.is_sole_server() { Abandoned::All } else { Abandoned::Expired };
+        let workers = Workers::start(&jobs, messages, abandoned).await;
+        let (ending, told) = watch::channel(false);
+        let origins = args.allowed_origins.iter().filter_map(|origin| origin.to_str().ok().map(ToOwned::to_owned));
+        let app = App::new(jobs, TOKEN_CACHE).with_allowed_origins(origins).until(told);
+        let router = local::cors::allowing(local::router::router(&app), &args.allowed_origins);
+        let router = local::hosts::answering(router, args.allowed_hosts.iter().cloned());
+        let server = Server::start(listener, router, Bounds::default());
+        say(format_args!("listening on http://{address}"))?;
+        Ok(Self { table, server, workers, dynamodb, ending })
+    }
+
+    /// Ends the calls and the workers side by side, each within the same time.
+    async fn end(self) -> Result<(), CommandError> {
+        let grace = Duration::from_millis(DRAIN_MILLIS);
+        self.ending.send_replace(true);
+        let dynamodb = async {
+            if let Some(port) = self.dynamodb {
+                port.close(grace).await;
+            }
+        };
+        tokio::join!(self.server.stop(grace), self.workers.stop(), dynamodb);
+        self.table.close().await
+    }
+}
+
+/// Loads what the command line names, and prints what was loaded.
+async fn fill(table: &Table, args: &ServeArgs, address: SocketAddr) -> Result<(), CommandError> {
     for file in &args.imports {
         let loaded = load_file(&table.store, file, false).await?;
-        writeln!(io::stdout(), "{}: {loaded}", file.display())?;
+        say(format_args!("{}: {loaded}", file.display()))?;
     }
     if args.demo {
-        show_demo(&table.store, port).await?;
-    }
-    if let (Some(engine), Some(_)) = (&table.engine, args.dynamodb_port) {
-        writeln!(io::stdout(), "dynamodb on {} table {}", engine.endpoint().url, args.table)?;
+        show_demo(&table.store, &url(address)).await?;
     }
     Ok(())
+}
+
+/// Opens the embedded engine to callers that have a secret, if the command line asks for it, and prints the secret.
+async fn open_dynamodb_port(table: &Table, args: &ServeArgs) -> Result<Option<DynamoDbPort>, CommandError> {
+    let (Some(engine), Some(port)) = (&table.engine, args.dynamodb_port) else { return Ok(None) };
+    let secret = new_token()?;
+    let opened = DynamoDbPort::open(engine, port, Callers::Holders(secret.clone())).await?;
+    say(format_args!("dynamodb on {} table {} access key {secret}", opened.endpoint().url, args.table))?;
+    Ok(Some(opened))
+}
+
+/// Where a program on this machine reaches a server that listens on `address`.
+fn url(address: SocketAddr) -> String {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    format!("http://{}", SocketAddr::new(ip, address.port()))
 }
 
 /// Gives a user of the demo a new password: the user's address, and the password.
@@ -111,7 +161,7 @@ async fn demo_password(store: &Store, portal: &PortalId, user: UserId) -> Result
 }
 
 /// Loads the demo and says how to try it.
-async fn show_demo(store: &Store, port: u16) -> Result<(), CommandError> {
+async fn show_demo(store: &Store, server: &str) -> Result<(), CommandError> {
     let loaded = load_lines(store, demo::lines()?).await?;
     let portal = "northwind".parse()?;
     let expires = Some(now() + jiff::SignedDuration::from_hours(24 * DEMO_TOKEN_DAYS));
@@ -121,11 +171,10 @@ async fn show_demo(store: &Store, port: u16) -> Result<(), CommandError> {
     let (employee_name, employee_password) = demo_password(store, &portal, demo::EMPLOYEE).await?;
     let administrator = token::make(store, &portal, demo::ADMINISTRATOR, scopes(), expires).await?;
     let employee = token::make(store, &portal, demo::EMPLOYEE, scopes(), expires).await?;
-    let (manager, base) = (demo::EMPLOYEE, format!("http://127.0.0.1:{port}/api/2.0/crm/contact"));
-    let jobs = format!("http://127.0.0.1:{port}/api/2.0/crm/access/jobs");
+    let (manager, base) = (demo::EMPLOYEE, format!("{server}/api/2.0/crm/contact"));
+    let jobs = format!("{server}/api/2.0/crm/access/jobs");
     let curl = format!("curl -X PUT -H 'Authorization: {administrator}' -H 'Content-Type: application/json'");
-    writeln!(
-        io::stdout(),
+    let text = format!(
         "The Northwind demo portal: {loaded}.
 
 Administrator's token (Andrew Fuller, {DEMO_TOKEN_DAYS} days):  {administrator}
@@ -149,6 +198,6 @@ See what was done, newest first:
 Undo it: put a job's Id, or the X-Job-Id of an answer, in place of JOB:
   curl -X POST -H 'Authorization: {administrator}' {jobs}/JOB/undo
 "
-    )?;
-    Ok(())
+    );
+    Ok(say_lines(&text)?)
 }

@@ -1,22 +1,15 @@
 //! The table that a command works on, with the engine under it.
 
 use std::fs::{File, TryLockError};
-use std::time::Duration;
 
-use local::engine::{Engine, Storage};
+use local::engine::{Engine, Storage, open_lock_file};
 use models::moment::Moment;
 use store::Store;
 use store::client::{Endpoint, connect, connect_from_shell};
-use tokio::time::timeout;
+use store::in_process::connect_in_process;
 
 use crate::CommandError;
 use crate::args::{ServeArgs, TableArgs};
-
-/// How long the embedded engine is given to finish what it is at.
-const ENGINE_STOP: Duration = Duration::from_secs(5);
-
-/// The file of a folder of data that its server has a lock of.
-const LOCK: &str = "server.lock";
 
 /// A table, and the embedded engine when it is this process's own.
 pub(crate) struct Table {
@@ -44,16 +37,16 @@ async fn named(endpoint: Option<&Endpoint>, table: &str) -> Store {
     Store::new(client, table)
 }
 
-async fn embedded(storage: &Storage, port: u16, table: &str) -> Result<Table, CommandError> {
-    let engine = Engine::start(storage, port).await?;
-    let store = Store::new(connect(Some(&engine.endpoint()), None).await, table);
+async fn embedded(storage: &Storage, table: &str) -> Result<Table, CommandError> {
+    let engine = Engine::open(storage)?;
+    let store = Store::new(connect_in_process(engine.in_process(), None).await, table);
     Ok(Table { store, engine: Some(engine), sole: Sole::Unknown })
 }
 
 /// Whether no other server works on what is stored there.
 fn sole_server(storage: &Storage) -> Result<Sole, CommandError> {
     let Storage::Folder(folder) = storage else { return Ok(Sole::Memory) };
-    let lock = File::options().create(true).append(true).open(folder.join(LOCK))?;
+    let lock = open_lock_file(folder)?;
     match lock.try_lock() {
         Ok(()) => Ok(Sole::Locked { _lock: lock }),
         Err(TryLockError::WouldBlock) => Ok(Sole::Unknown),
@@ -76,7 +69,7 @@ impl Table {
             }
             None => {
                 let storage = if args.in_memory { Storage::Memory } else { Storage::Folder(args.data_dir.clone()) };
-                let table = embedded(&storage, args.dynamodb_port.unwrap_or(0), &args.table).await?;
+                let table = embedded(&storage, &args.table).await?;
                 Self { sole: sole_server(&storage)?, ..table }
             }
         };
@@ -88,7 +81,7 @@ impl Table {
     pub(crate) async fn of_command(args: &TableArgs) -> Result<Self, CommandError> {
         let name = args.table.as_deref().unwrap_or(api::config::DEFAULT_TABLE);
         if args.table.is_none() && args.dynamodb_endpoint.is_none() {
-            let table = embedded(&Storage::Folder(args.data_dir.clone()), 0, name).await?;
+            let table = embedded(&Storage::Folder(args.data_dir.clone()), name).await?;
             table.store.ensure_table().await?;
             return Ok(table);
         }
@@ -100,16 +93,9 @@ impl Table {
         Ok(Self { store, engine: None, sole: Sole::Unknown })
     }
 
-    /// Ends the engine.
+    /// Closes the embedded engine's file, if this process has it open.
     pub(crate) async fn close(self) -> Result<(), CommandError> {
-        drop(self.store);
-        if let Some(engine) = self.engine {
-            // A connection that lingers keeps the engine; what was answered is in its file by then.
-            match timeout(ENGINE_STOP, engine.stop()).await {
-                Ok(result) => result?,
-                Err(_) => return Ok(()),
-            }
-        }
+        drop(self);
         Ok(())
     }
 }

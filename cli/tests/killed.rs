@@ -192,7 +192,7 @@ struct Server {
     child: Child,
     data: PathBuf,
     port: u16,
-    dynamodb: String,
+    dynamodb: Option<Endpoint>,
     table: String,
     /// What comes when nothing does: pauses are waited for on it.
     pauses: (Sender<()>, Receiver<()>),
@@ -206,13 +206,15 @@ impl Server {
         let output = BufReader::new(child.stdout.take().ok_or("no standard output")?);
         let (sender, lines) = channel();
         thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
-        let (dynamodb, table) = (String::new(), String::new());
+        let (dynamodb, table) = (None, String::new());
         let mut server = Self { child, data: data.to_owned(), port: 0, dynamodb, table, pauses: channel() };
         loop {
             let line = lines.recv_timeout(PATIENCE)?;
             if let Some(of) = line.strip_prefix("dynamodb on ") {
-                let (url, table) = of.split_once(" table ").ok_or("no table")?;
-                (server.dynamodb, server.table) = (url.to_owned(), table.to_owned());
+                let (url, of) = of.split_once(" table ").ok_or("no table")?;
+                let (table, access_key) = of.split_once(" access key ").ok_or("no access key")?;
+                server.dynamodb = Some(Endpoint::at(url).with_access_key(access_key));
+                server.table = table.to_owned();
             } else if let Some(port) = line.strip_prefix("listening on http://127.0.0.1:") {
                 server.port = port.parse()?;
                 return Ok(server);
@@ -320,7 +322,7 @@ struct Table {
 impl Table {
     fn of(server: &Server) -> TestResult<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let client = runtime.block_on(connect(Some(&Endpoint::at(&server.dynamodb)), None));
+        let client = runtime.block_on(connect(server.dynamodb.as_ref(), None));
         Ok(Self { store: Store::new(client, &server.table), runtime, portal: PORTAL.parse()? })
     }
 

@@ -1,9 +1,16 @@
 //! The program as its users see it: processes, their output and exit codes, HTTP over a real socket.
 
+#[path = "program/closed_door.rs"]
+mod closed_door;
+#[path = "program/ending.rs"]
+mod ending;
+#[path = "program/quiet_log.rs"]
+mod quiet_log;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -79,26 +86,45 @@ struct Server {
     lines: Receiver<String>,
 }
 
+/// The engine's own port, as a server printed it.
+struct DynamoDb {
+    url: String,
+    table: String,
+    access_key: String,
+}
+
 impl Server {
     /// Starts `crm-access serve --port 0` and waits until it listens.
     fn start(args: &[&str]) -> TestResult<Self> {
         let mut command = Command::new(PROGRAM);
-        command.args(["serve", "--port", "0"]).args(args).stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut child = command.spawn()?;
+        command.args(["serve", "--port", "0"]).args(args).stdin(Stdio::null());
+        Self::of(command.stdout(Stdio::piped()).spawn()?)
+    }
+
+    /// A server that was started, when it listens.
+    fn of(mut child: Child) -> TestResult<Self> {
         let output = BufReader::new(child.stdout.take().ok_or("no standard output")?);
         let (sender, lines) = channel();
         thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
         let mut server = Self { pid: child.id(), child: Some(child), port: 0, printed: Vec::new(), lines };
         loop {
             let line = server.lines.recv_timeout(PATIENCE)?;
-            match line.strip_prefix("listening on http://127.0.0.1:") {
-                Some(port) => {
-                    server.port = port.parse()?;
+            match line.strip_prefix("listening on http://") {
+                Some(address) => {
+                    server.port = address.parse::<SocketAddr>()?.port();
                     return Ok(server);
                 }
                 None => server.printed.push(line),
             }
         }
+    }
+
+    /// Where the engine is reached, if the server was started with a port for it.
+    fn dynamodb(&self) -> TestResult<DynamoDb> {
+        let line = self.printed.iter().find_map(|line| line.strip_prefix("dynamodb on ")).ok_or("no endpoint")?;
+        let (url, line) = line.split_once(" table ").ok_or("no table")?;
+        let (table, access_key) = line.split_once(" access key ").ok_or("no access key")?;
+        Ok(DynamoDb { url: url.into(), table: table.into(), access_key: access_key.into() })
     }
 
     /// `PUT`s JSON to a path below `/api/2.0/crm/contact/`.
@@ -167,14 +193,21 @@ impl Reply {
 
 /// Makes one HTTP/1.1 request of a server on this machine.
 fn request(port: u16, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> TestResult<Reply> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-    stream.set_read_timeout(Some(PATIENCE))?;
     let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let length = body.len();
-    write!(
-        stream,
-        "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
-    )?;
+    exchange(
+        ("127.0.0.1", port),
+        &format!(
+            "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
+        ),
+    )
+}
+
+/// Sends the text of a request to a server that closes the connection behind its answer.
+fn exchange(address: impl ToSocketAddrs, request: &str) -> TestResult<Reply> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(request.as_bytes())?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     Reply::read(&answer)
@@ -576,10 +609,17 @@ fn a_port_that_is_taken_is_named() -> TestResult {
 #[test]
 fn a_table_is_loaded_through_its_endpoint() -> TestResult {
     let server = Server::start(&["--in-memory", "--dynamodb-port", "0"])?;
-    let line = server.printed.iter().find_map(|line| line.strip_prefix("dynamodb on ")).ok_or("no endpoint")?;
-    let (url, table) = line.split_once(" table ").ok_or("no table")?;
+    let DynamoDb { url, table, access_key } = server.dynamodb()?;
     assert_eq!(server.put("1234/access", ADMIN, &make_private())?.status, 401);
-    succeed(&["import", "--dynamodb-endpoint", url, "--table", table, DOCUMENTS])?;
+    let import = |access_key: &str| {
+        let args = ["import", "--dynamodb-endpoint", &url, "--table", &table, DOCUMENTS];
+        let environment = [("AWS_ACCESS_KEY_ID", access_key), ("AWS_SECRET_ACCESS_KEY", "any")];
+        Command::new(PROGRAM).args(args).envs(environment).output()
+    };
+    assert!(!import("another")?.status.success());
+    assert_eq!(server.put("1234/access", ADMIN, &make_private())?.status, 401);
+    let imported = import(&access_key)?;
+    assert!(imported.status.success(), "{}", stderr(&imported));
     assert_eq!(server.put("1234/access", ADMIN, &make_private())?.status, 200);
     assert_eq!(server.end("TERM")?, Some(0));
     Ok(())

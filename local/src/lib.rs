@@ -4,10 +4,13 @@
 //! those of the deployed service.
 
 pub mod cors;
+pub mod dynamodb_port;
 pub mod engine;
 pub mod fair_queue;
+pub mod hosts;
 pub mod openapi;
 pub mod router;
+pub mod server;
 pub mod workers;
 
 use api::Endpoint;

@@ -52,9 +52,8 @@ pub fn document() -> Value {
             methods[endpoint.method.to_ascii_lowercase()] = described;
         }
     }
-    // These belong to no endpoint: they are what is answered where there is none.
-    for kind in [(404, "endpoint-not-found"), (405, "method-not-allowed")] {
-        failure_answer(kind.0, &[kind.1], None, &mut answers);
+    for (status, kind) in OF_NO_ENDPOINT {
+        failure_answer(status, &[kind], None, &mut answers);
     }
     let mut components = json!({
         "headers": headers(),
@@ -89,6 +88,16 @@ pub fn document() -> Value {
 pub fn text() -> String {
     format!("{:#}\n", document())
 }
+
+/// Failures of calls that reach no endpoint: nothing has the path or the method, or `serve` refuses the connection, the
+/// host or a body that is late.
+pub const OF_NO_ENDPOINT: [(u16, &str); 5] = [
+    (404, "endpoint-not-found"),
+    (405, "method-not-allowed"),
+    (408, "request-timeout"),
+    (421, "host-not-allowed"),
+    (503, "too-many-connections"),
+];
 
 /// What holds for every operation.
 const ABOUT: &str = "Sets who may see and edit CRM contacts: one, several, or every contact that a filter selects.

@@ -2,6 +2,7 @@
 //! parameters and the body.
 
 use std::collections::BTreeMap;
+use std::error::Error as _;
 use std::net::SocketAddr;
 
 use api::call::Peer;
@@ -18,6 +19,7 @@ use lambda_http::{Body, Request, RequestExt as _};
 use models::limits::MAX_BODY_BYTES;
 
 use crate::endpoints;
+use crate::server::BodyTimeout;
 
 /// Bytes of a body that are read at most, as API Gateway does; what is over [`MAX_BODY_BYTES`] is read only so that
 /// the caller comes to hear that it is too much.
@@ -57,7 +59,10 @@ fn route(app: &App, endpoints: &[Endpoint]) -> MethodRouter {
                     .flat_map(RawPathParams::iter)
                     .map(|(name, value)| (name.to_owned(), value.to_owned()))
                     .collect();
-                to_axum(endpoint.answer(&app, to_lambda(request, parameters).await).await)
+                to_axum(match to_lambda(request, parameters).await {
+                    Ok(request) => endpoint.answer(&app, request).await,
+                    Err(late) => unrouted(&late, Failure::RequestTimeout),
+                })
             },
         )
     });
@@ -69,29 +74,40 @@ fn route(app: &App, endpoints: &[Endpoint]) -> MethodRouter {
     methods.on(MethodFilter::HEAD, refuse.clone()).fallback(refuse)
 }
 
-async fn to_lambda(request: HttpRequest<AxumBody>, parameters: Vec<(String, String)>) -> Request {
+/// The request as Lambda hands it to a function. A request whose body is late comes back without the body.
+async fn to_lambda(request: HttpRequest<AxumBody>, parameters: Vec<(String, String)>) -> Result<Request, Request> {
     let (mut parts, body) = request.into_parts();
     if let Some(ConnectInfo(address)) = parts.extensions.get::<ConnectInfo<SocketAddr>>() {
         let peer = Peer(address.ip());
         parts.extensions.insert(peer);
     }
-    let bytes = read(body).await;
+    let Ok(bytes) = read(body).await else { return Err(Request::from_parts(parts, Body::Empty)) };
     let body = match String::from_utf8(bytes) {
         Ok(text) if text.is_empty() => Body::Empty,
         Ok(text) => Body::Text(text),
         Err(error) => Body::Binary(error.into_bytes()),
     };
     let parameters = parameters.into_iter().map(|(name, value)| (name, vec![value]));
-    Request::from_parts(parts, body).with_path_parameters(parameters.collect::<std::collections::HashMap<_, _>>())
+    let parameters = parameters.collect::<std::collections::HashMap<_, _>>();
+    Ok(Request::from_parts(parts, body).with_path_parameters(parameters))
 }
 
 /// Reads a body, and keeps of one that is too long just enough to show that it is.
-async fn read(body: AxumBody) -> Vec<u8> {
+///
+/// # Errors
+///
+/// [`BodyTimeout`] if the body does not arrive in time.
+async fn read(body: AxumBody) -> Result<Vec<u8>, BodyTimeout> {
     let mut kept = Vec::new();
     let mut read = 0;
     let mut stream = body.into_data_stream();
     // A body that breaks off is answered like the part of it that came: it is not JSON, and the caller is gone anyway.
-    while let Some(Ok(data)) = stream.next().await {
+    while let Some(data) = stream.next().await {
+        let data = match data {
+            Ok(data) => data,
+            Err(error) if is_late(&error) => return Err(BodyTimeout),
+            Err(_) => break,
+        };
         read += data.len();
         let room = (MAX_BODY_BYTES + 1).saturating_sub(kept.len());
         kept.extend_from_slice(&data[..room.min(data.len())]);
@@ -99,10 +115,16 @@ async fn read(body: AxumBody) -> Vec<u8> {
             break;
         }
     }
-    kept
+    Ok(kept)
 }
 
-fn to_axum(response: Response<Body>) -> Response<AxumBody> {
+/// Whether a body ended because its time was up.
+fn is_late(error: &axum::Error) -> bool {
+    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
+    causes.into_iter().any(|cause| cause.is::<BodyTimeout>())
+}
+
+pub(crate) fn to_axum(response: Response<Body>) -> Response<AxumBody> {
     response.map(|body| match body {
         Body::Text(text) => AxumBody::from(text),
         Body::Binary(bytes) => AxumBody::from(bytes),

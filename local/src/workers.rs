@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jobs::{Abandoned, Deadline, Jobs, catch_panic};
+use models::limits::DRAIN_MILLIS;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{interval, timeout};
@@ -20,7 +21,7 @@ const TURN: Duration = Duration::from_secs(5);
 /// How often due rules are started and open jobs are looked after.
 const TICK: Duration = Duration::from_secs(15);
 /// How long the end of the workers is waited for. They stop after their current page.
-const DRAIN: Duration = Duration::from_secs(30);
+const DRAIN: Duration = Duration::from_millis(DRAIN_MILLIS);
 
 /// The workers and the ticker at work.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use api::failure::KINDS;
 use local::endpoints;
-use local::openapi::{document, paths, text};
+use local::openapi::{OF_NO_ENDPOINT, document, paths, text};
 use serde_json::Value;
 
 #[test]
@@ -80,10 +80,7 @@ fn what_is_referred_to_is_there_and_what_is_there_is_referred_to() {
             parts.as_object().unwrap().keys().map(move |name| format!("#/components/{kind}/{name}"))
         })
         .collect();
-    // These are answered where no endpoint is.
-    let of_none =
-        ["404.endpoint-not-found", "405.method-not-allowed"].map(|name| format!("#/components/responses/{name}"));
-    referred.extend(of_none);
+    referred.extend(OF_NO_ENDPOINT.map(|(status, kind)| format!("#/components/responses/{status}.{kind}")));
     assert_eq!(referred, there);
 }
 

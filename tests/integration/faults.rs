@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::RetryPartition;
+use local::dynamodb_port::{Callers, DynamoDbPort};
 use local::engine::{Engine, Storage};
 use models::access::{Access, Author};
 use models::id::{ContactId, JobId};
@@ -13,6 +14,7 @@ use serde_json::json;
 use store::batch::{BATCH_ATTEMPTS, READ_BATCH, WRITE_BATCH};
 use store::client::{Endpoint, connect};
 use store::contacts::{AccessRecord, AccessState};
+use store::in_process::connect_in_process;
 use store::{Store, StoreError};
 use tests::NEW_YEAR_2026;
 use tests::proxy::{Call, Gate, Proxy, Verdict};
@@ -30,21 +32,22 @@ struct Table {
     /// Past the proxy.
     direct: Store,
     /// Ends with the table.
-    _engine: Engine,
+    _port: DynamoDbPort,
 }
 
 impl Table {
     async fn new() -> Self {
-        let engine = Engine::start(&Storage::Memory, 0).await.unwrap();
-        let proxy = Proxy::start(&engine.endpoint().url).await.unwrap();
-        let direct = Store::new(connect(Some(&engine.endpoint()), None).await, "faults");
+        let engine = Engine::open(&Storage::Memory).unwrap();
+        let port = DynamoDbPort::open(&engine, 0, Callers::Anyone).await.unwrap();
+        let proxy = Proxy::start(&port.endpoint().url).await.unwrap();
+        let direct = Store::new(connect_in_process(engine.in_process(), None).await, "faults");
         direct.ensure_table().await.unwrap();
         let client = connect(Some(&Endpoint::at(proxy.url())), None).await;
         // The SDK pays for its retries from one purse per process. A test that fails all its calls must not empty it
         // for the others.
         let purse = RetryPartition::new(proxy.url());
         let client = Client::from_conf(client.config().to_builder().retry_partition(purse).build());
-        Self { store: Store::new(client, "faults"), proxy, direct, _engine: engine }
+        Self { store: Store::new(client, "faults"), proxy, direct, _port: port }
     }
 
     /// Makes contacts private, through the proxy: how many are not known to be written, and why.

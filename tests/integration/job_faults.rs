@@ -202,7 +202,7 @@ impl Bed {
     pub(crate) async fn process(&self) -> Process {
         let url = self.world.endpoint().map_or_else(engine_url, |endpoint| endpoint.url);
         let proxy = Proxy::start(&url).await.unwrap();
-        let client = connect(Some(&Endpoint { url: proxy.url(), is_local: true }), None).await;
+        let client = connect(Some(&Endpoint::at(proxy.url())), None).await;
         // A purse of its own for its retries, and no long pauses between them.
         let retries = RetryConfig::standard().with_initial_backoff(std::time::Duration::from_millis(1));
         let config =

@@ -30,6 +30,7 @@ mod portal;
 mod reading;
 mod rules;
 mod runs;
+mod server;
 mod several;
 mod sign_in;
 mod single;

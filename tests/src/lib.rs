@@ -31,6 +31,7 @@ use futures::future::BoxFuture;
 use jobs::events::{Bus, BusError, JobEvent};
 use jobs::{Clock, Deadline, Jobs, Message, Queue, QueueError, WorkError};
 use lambda_http::http::{HeaderMap, Request, StatusCode};
+use local::dynamodb_port::{Callers, DynamoDbPort};
 use local::engine::{Engine, Storage};
 use models::id::{PortalId, UserId};
 use models::import::parse_line;
@@ -41,6 +42,7 @@ use models::rule::Rule;
 use serde_json::Value;
 use store::client::{Endpoint, connect};
 use store::import::{ImportError, Importer, Options, Summary};
+use store::in_process::connect_in_process;
 use store::{Store, StoreError};
 use tower::ServiceExt as _;
 use uuid::Uuid;
@@ -71,8 +73,8 @@ pub struct World {
     pub queue: TestQueue,
     router: Router,
     clock: Arc<AtomicI64>,
-    /// Ends with the world.
-    engine: Option<Engine>,
+    /// The embedded engine, and the port at which proxies reach it.
+    engine: Option<(Engine, DynamoDbPort)>,
 }
 
 /// An answer, read.
@@ -133,14 +135,19 @@ impl World {
         #[expect(clippy::disallowed_methods, reason = "which engine the tests run on is told from outside")]
         let named = std::env::var("CRM_ACCESS_TEST_DYNAMODB").ok();
         let (endpoint, engine) = match named {
-            Some(url) => (Endpoint { url, is_local: true }, None),
+            Some(url) => (Endpoint::at(url), None),
             None => {
-                let engine = Engine::start(&Storage::Memory, 0).await?;
-                (engine.endpoint(), Some(engine))
+                let engine = Engine::open(&Storage::Memory)?;
+                let port = DynamoDbPort::open(&engine, 0, Callers::Anyone).await?;
+                (port.endpoint(), Some((engine, port)))
             }
         };
         let trips = Trips::default();
-        let client = connect(Some(&endpoint), Some(SharedInterceptor::new(trips.clone()))).await;
+        let watching = Some(SharedInterceptor::new(trips.clone()));
+        let client = match &engine {
+            Some((engine, _)) => connect_in_process(engine.in_process(), watching).await,
+            None => connect(Some(&endpoint), watching).await,
+        };
         let table = format!("test-{}", Uuid::now_v7());
         let store = Store::new(client.clone(), &table);
         store.ensure_table().await?;
@@ -176,7 +183,7 @@ impl World {
 
     /// The embedded engine's address; none when the engine is another.
     pub fn endpoint(&self) -> Option<Endpoint> {
-        self.engine.as_ref().map(Engine::endpoint)
+        self.engine.as_ref().map(|(_, port)| port.endpoint())
     }
 
     /// Works through what was handed over, and what that hands over in turn, one message after another, until nothing is

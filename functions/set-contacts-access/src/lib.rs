@@ -6,7 +6,7 @@ use api::answer::ListPage;
 use api::contacts::{accepted, check_managers, entries_beside};
 use api::{Admits, Answer, Call, Endpoint, Failure};
 use futures::FutureExt as _;
-use jobs::{Applied, ContactsRun, Deadline};
+use jobs::{Applied, ContactsRun};
 use models::access::Caller;
 use models::contact::{Contact, ContactRecord};
 use models::id::UserId;
@@ -59,7 +59,7 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
         // What already is as asked costs no write, and leaves no record of a change that was none.
         (run.counts(), None)
     } else {
-        match run.apply(&call.app.jobs, call.new_job(), &Deadline::at(call.deadline)).await? {
+        match run.apply(&call.app.jobs, call.new_job(), &call.app.deadline(call.deadline)).await? {
             Applied::Whole { job, outcome } => (outcome.counts, Some(job.id)),
             Applied::HandedOver(job) => return accepted(&call, &job, false).await,
         }

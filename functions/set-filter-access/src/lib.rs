@@ -5,7 +5,7 @@ use api::call::Replay;
 use api::contacts::{accepted, check_managers, show};
 use api::{Admits, Answer, Call, Endpoint, Failure};
 use futures::FutureExt as _;
-use jobs::{Deadline, FilterRun, Outcome};
+use jobs::{FilterRun, Outcome};
 use models::access::Actor;
 use models::id::ContactId;
 use models::job::{Counts, Job, JobId};
@@ -107,7 +107,7 @@ fn asked_not_to_wait(call: &Call<'_>, dry_run: bool) -> bool {
 
 /// Previews, runs or hands over; or tells again what a call came to that was made before.
 async fn carry_out(call: &Call<'_>, run: &FilterRun, dry_run: bool) -> Result<Applied, Failure> {
-    let (jobs, deadline) = (&call.app.jobs, Deadline::at(call.deadline));
+    let (jobs, deadline) = (&call.app.jobs, call.app.deadline(call.deadline));
     if let Some(Replay { job: Some(job), shown }) = &call.replay {
         let (shards, accesses) =
             futures::try_join!(jobs.summaries(&run.portal, job), call.app.store.access_of(&run.portal, shown))?;

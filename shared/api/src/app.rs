@@ -4,13 +4,14 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use jobs::{Clock, Jobs};
+use jobs::{Clock, Deadline, Jobs};
 use models::id::{PortalId, UserId};
 use models::moment::Moment;
 use models::portal::{Grant, User};
 use quick_cache::sync::Cache;
 use store::keys::TokenHash;
 use store::{Store, StoreError};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::passwords::Passwords;
@@ -37,6 +38,8 @@ pub struct App {
     pub passwords: Arc<Passwords>,
     /// Origins whose pages may sign users in.
     pub(crate) allowed_origins: Arc<[String]>,
+    /// Becomes true when the process is about to end.
+    ending: Option<watch::Receiver<bool>>,
     token_cache: Duration,
     grants: Arc<Cache<TokenHash, (Grant, Instant)>>,
     names: Arc<Cache<PortalId, (Names, Instant)>>,
@@ -56,13 +59,25 @@ impl App {
     pub fn new(jobs: Jobs, token_cache: Duration) -> Self {
         let (grants, names) = (Arc::new(Cache::new(CACHED_TOKENS)), Arc::new(Cache::new(CACHED_PORTALS)));
         let (passwords, allowed_origins) = (Arc::default(), Arc::default());
-        Self { store: jobs.store.clone(), jobs, passwords, allowed_origins, token_cache, grants, names }
+        Self { store: jobs.store.clone(), jobs, passwords, allowed_origins, ending: None, token_cache, grants, names }
     }
 
     /// The same, letting pages of these origins sign users in, such as `https://crm.example.com`.
     #[must_use]
     pub fn with_allowed_origins(self, origins: impl IntoIterator<Item = String>) -> Self {
         Self { allowed_origins: origins.into_iter().collect(), ..self }
+    }
+
+    /// The same in a process that ends when `ending` becomes true: runs that calls wait for then stop after their page, and
+    /// workers do the rest.
+    #[must_use]
+    pub fn until(self, ending: watch::Receiver<bool>) -> Self {
+        Self { ending: Some(ending), ..self }
+    }
+
+    /// When a run stops that a call waits for until `at`.
+    pub fn deadline(&self, at: Instant) -> Deadline {
+        Deadline::at(at).or_when_told(self.ending.clone())
     }
 
     /// The same, telling the time by `clock`.

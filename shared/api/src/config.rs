@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn variables_are_read() {
-        let endpoint = Endpoint { url: "http://127.0.0.1:8000".into(), is_local: true };
+        let endpoint = Endpoint::at("http://127.0.0.1:8000");
         let expected = Config {
             table: "contacts".into(),
             endpoint: Some(endpoint),

@@ -79,6 +79,15 @@ pub enum Failure {
     /// The path has an endpoint, but not for this method.
     #[error("method not allowed")]
     MethodNotAllowed(String),
+    /// The name in `Host` is none under which the server answers.
+    #[error("host not allowed")]
+    HostNotAllowed,
+    /// The body did not arrive in time.
+    #[error("request timeout")]
+    RequestTimeout,
+    /// The server has as many connections as it serves at the same time.
+    #[error("too many connections")]
+    TooManyConnections,
     /// More contacts would be changed than `maxAffected` allows.
     #[error("{would_change} contacts would be changed")]
     TooManyAffected {
@@ -162,6 +171,7 @@ pub const KINDS: &[(u16, &str)] = &[
     (404, "rule-not-found"),
     (405, "method-not-allowed"),
     (406, "not-acceptable"),
+    (408, "request-timeout"),
     (409, "idempotency-key-in-use"),
     (409, "job-not-over"),
     (409, "job-over"),
@@ -171,6 +181,7 @@ pub const KINDS: &[(u16, &str)] = &[
     (412, "revision-changed"),
     (413, "body-too-large"),
     (415, "unsupported-media-type"),
+    (421, "host-not-allowed"),
     (422, "idempotency-key-reused"),
     (422, "too-many-affected"),
     (429, "sign-in-locked"),
@@ -182,6 +193,7 @@ pub const KINDS: &[(u16, &str)] = &[
     (503, "not-listed-in-time"),
     (503, "sign-in-busy"),
     (503, "throttled"),
+    (503, "too-many-connections"),
 ];
 
 /// Seconds after which a call that met an overload may come again.
@@ -258,8 +270,10 @@ impl Failure {
             Self::UnsupportedMediaType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::HostNotAllowed => StatusCode::MISDIRECTED_REQUEST,
+            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::TooManyAffected { .. } | Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::NotCounted | Self::NotListed | Self::SignInBusy | Self::Contended(_) => {
+            Self::NotCounted | Self::NotListed | Self::SignInBusy | Self::Contended(_) | Self::TooManyConnections => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::Store(error) if error.is_transient() => StatusCode::SERVICE_UNAVAILABLE,
@@ -286,6 +300,9 @@ impl Failure {
             Self::BodyTooLarge => "body-too-large",
             Self::RouteNotFound => "endpoint-not-found",
             Self::MethodNotAllowed(_) => "method-not-allowed",
+            Self::HostNotAllowed => "host-not-allowed",
+            Self::RequestTimeout => "request-timeout",
+            Self::TooManyConnections => "too-many-connections",
             Self::TooManyAffected { .. } => "too-many-affected",
             Self::TooManyOpenJobs => "too-many-open-jobs",
             Self::NotCounted => "not-counted-in-time",
@@ -362,6 +379,17 @@ impl Failure {
             Self::BodyTooLarge => format!("Send a body of at most {MAX_BODY_BYTES} bytes."),
             Self::RouteNotFound => "There is no such endpoint; check the path.".into(),
             Self::MethodNotAllowed(allowed) => format!("This path takes {allowed} only."),
+            Self::HostNotAllowed => {
+                "This server does not answer under the name in the Host header. Call it at 127.0.0.1, [::1] or localhost, \
+                 or start it with --allow-host NAME."
+                    .into()
+            }
+            Self::RequestTimeout => "Nothing was changed: the body did not arrive in time. Send it again, faster.".into(),
+            Self::TooManyConnections => {
+                "The server has as many connections as it serves at the same time. Try again in a moment, and close \
+                 connections that are not needed."
+                    .into()
+            }
             Self::TooManyAffected { would_change, allowed } => format!(
                 "Nothing was changed: {would_change} contacts would be, and maxAffected allows {allowed}. Narrow the \
                  filter or raise maxAffected."
@@ -471,7 +499,7 @@ impl Failure {
             }
             _ => {}
         }
-        if matches!(self, Self::Contended(_) | Self::KeyInUse | Self::RuleContended(_))
+        if matches!(self, Self::Contended(_) | Self::KeyInUse | Self::RuleContended(_) | Self::TooManyConnections)
             || matches!(self, Self::Store(error) if error.is_transient())
         {
             headers.push((RETRY_AFTER, HeaderValue::from(RETRY_SECONDS)));
@@ -529,6 +557,9 @@ mod tests {
             Failure::BodyTooLarge,
             Failure::RouteNotFound,
             Failure::MethodNotAllowed("GET".into()),
+            Failure::HostNotAllowed,
+            Failure::RequestTimeout,
+            Failure::TooManyConnections,
             Failure::TooManyAffected { would_change: 2, allowed: 1 },
             Failure::TooManyOpenJobs,
             Failure::NotCounted,

@@ -63,6 +63,12 @@ impl Deadline {
         self.turn_end.is_some_and(|end| Instant::now() >= end)
     }
 
+    /// The same, or when it is told to, whichever comes first.
+    #[must_use]
+    pub fn or_when_told(self, told: Option<watch::Receiver<bool>>) -> Self {
+        Self { told, ..self }
+    }
+
     /// Whether it has come.
     pub fn is_up(&self) -> bool {
         self.at.is_some_and(|at| Instant::now() >= at) || self.told.as_ref().is_some_and(|told| *told.borrow())

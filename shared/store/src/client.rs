@@ -11,7 +11,8 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{
-    Credentials, SharedCredentialsProvider, SharedInterceptor, StalledStreamProtectionConfig,
+    Builder, Credentials, HttpClient, ProvideCredentials as _, SharedCredentialsProvider, SharedInterceptor,
+    StalledStreamProtectionConfig,
 };
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
@@ -45,21 +46,46 @@ pub struct Store {
 pub struct Endpoint {
     /// Its URL.
     pub url: String,
-    /// Whether it checks no credentials, as local engines do.
+    /// Whether it is an engine of this machine or of a test, which checks no signatures.
     pub is_local: bool,
+    /// Access key that a local engine asks for. Without one, the environment's is sent.
+    pub access_key: Option<String>,
 }
 
 impl Endpoint {
-    /// The endpoint at `url`. An engine that is not AWS's takes any credentials; AWS's own endpoints are named by https.
+    /// The endpoint at `url`. AWS's own endpoints are named by https; engines at http check no signatures.
     pub fn at(url: impl Into<String>) -> Self {
         let url = url.into();
-        Self { is_local: url.starts_with("http://"), url }
+        Self { is_local: url.starts_with("http://"), url, access_key: None }
+    }
+
+    /// The same endpoint, called with this access key.
+    #[must_use]
+    pub fn with_access_key(self, access_key: impl Into<String>) -> Self {
+        Self { access_key: Some(access_key.into()), ..self }
     }
 }
 
 /// A client for the table, as a function or a local engine's neighbour needs it, made from [`settings`].
 pub async fn connect(endpoint: Option<&Endpoint>, interceptor: Option<SharedInterceptor>) -> Client {
-    let mut config = aws_sdk_dynamodb::config::Builder::from(&settings(endpoint).await);
+    client(&settings(endpoint).await, interceptor, |config| config)
+}
+
+/// The same, with another HTTP client under the SDK.
+pub(crate) async fn connect_through(
+    endpoint: &Endpoint,
+    interceptor: Option<SharedInterceptor>,
+    http_client: impl HttpClient + 'static,
+) -> Client {
+    client(&settings(Some(endpoint)).await, interceptor, |config| config.http_client(http_client))
+}
+
+fn client(
+    settings: &SdkConfig,
+    interceptor: Option<SharedInterceptor>,
+    adapt: impl FnOnce(Builder) -> Builder,
+) -> Client {
+    let mut config = adapt(Builder::from(settings));
     if let Some(interceptor) = interceptor {
         config.push_interceptor(interceptor);
     }
@@ -71,20 +97,35 @@ pub async fn connect_from_shell(endpoint: Option<&Endpoint>) -> Client {
     Client::new(&bounded(aws_config::defaults(BehaviorVersion::latest()).load().await, endpoint))
 }
 
-/// What a client of any AWS service is made from: with the credentials and the region that Lambda puts into the
-/// environment or, for a local engine, with any.
+/// The settings of a client of any AWS service: credentials and region from Lambda's environment. For a local engine, the
+/// region is fixed, and the credentials are the endpoint's, else the environment's, else fixed ones.
 ///
 /// It knows no other source of credentials, which keeps most of a megabyte of sign-in protocols out of every function.
 pub async fn settings(endpoint: Option<&Endpoint>) -> SdkConfig {
     let base = SdkConfig::builder().behavior_version(BehaviorVersion::latest());
-    let base = if endpoint.is_some_and(|endpoint| endpoint.is_local) {
-        let credentials = Credentials::new("local", "local", None, None, "local");
-        base.region(Region::from_static("us-east-1")).credentials_provider(SharedCredentialsProvider::new(credentials))
-    } else {
-        base.region(EnvironmentVariableRegionProvider::new().region().await)
-            .credentials_provider(SharedCredentialsProvider::new(EnvironmentVariableCredentialsProvider::new()))
+    let base = match endpoint.filter(|endpoint| endpoint.is_local) {
+        Some(endpoint) => base
+            .region(Region::from_static("us-east-1"))
+            .credentials_provider(SharedCredentialsProvider::new(local_credentials(endpoint).await)),
+        None => base
+            .region(EnvironmentVariableRegionProvider::new().region().await)
+            .credentials_provider(SharedCredentialsProvider::new(EnvironmentVariableCredentialsProvider::new())),
     };
     bounded(base.build(), endpoint)
+}
+
+/// Credentials for a local engine, which reads the access key and checks no signature. The environment's session token is
+/// left out: it is of use to AWS only.
+async fn local_credentials(endpoint: &Endpoint) -> Credentials {
+    const ANY: &str = "local";
+    const PROVIDER: &str = "local engine";
+    if let Some(access_key) = &endpoint.access_key {
+        return Credentials::new(access_key, ANY, None, None, PROVIDER);
+    }
+    match EnvironmentVariableCredentialsProvider::new().provide_credentials().await {
+        Ok(found) => Credentials::new(found.access_key_id(), found.secret_access_key(), None, None, PROVIDER),
+        Err(_) => Credentials::new(ANY, ANY, None, None, PROVIDER),
+    }
 }
 
 /// The same at `endpoint`, with bounded attempts and times.

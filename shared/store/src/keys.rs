@@ -294,6 +294,9 @@ impl Key {
             Self::RulePortal(..) => "RulePortal",
             Self::DueRule(..) => "DueRule",
             Self::Posting(..) => "Posting",
+            Self::RemovedUser(..) => "RemovedUser",
+            Self::KnownNetwork(..) => "KnownNetwork",
+            Self::UserAttempts(..) => "UserAttempts",
             Self::Idempotency(..) => "Idempotency",
         }
     }

@@ -12,6 +12,7 @@ pub mod directory;
 pub mod error;
 pub mod idempotency;
 pub mod import;
+pub mod in_process;
 mod items;
 pub mod job_list;
 pub mod jobs;
