@@ -13,6 +13,7 @@ mod schemas;
 use std::collections::BTreeSet;
 
 use api::Endpoint;
+use api::endpoint::Conditions;
 use api::failure::KINDS;
 use models::portal::Scope;
 use models::wire::{KeyStyle, Suffix};
@@ -121,7 +122,12 @@ fn operation(row: &Operation, endpoint: &Endpoint, suffix: Option<Suffix>, answe
     let inside = |name: &str| json!({ "$ref": format!("#/components/parameters/{name}") });
     let is_write = endpoint.scope() == Some(Scope::Write);
     let in_path = called(row.path).split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
-    let always = [("Idempotency-Key", is_write), ("If-None-Match", row.method == "GET")];
+    let always = [
+        ("If-Match", endpoint.conditions != Conditions::None),
+        ("If-None-Match.new", endpoint.conditions == Conditions::IfMatchOrNew),
+        ("Idempotency-Key", is_write),
+        ("If-None-Match", row.method == "GET"),
+    ];
     let always = always.into_iter().filter_map(|(name, holds)| holds.then_some(name));
     let parameters: Vec<Value> =
         in_path.chain(row.query.iter().copied()).chain(row.headers.iter().copied()).chain(always).map(inside).collect();
@@ -139,7 +145,7 @@ fn operation(row: &Operation, endpoint: &Endpoint, suffix: Option<Suffix>, answe
         responses.insert("304".into(), not_modified);
     }
     let mut kinds = row.failures.to_vec();
-    kinds.extend(common_failures(row, endpoint));
+    kinds.extend(common_failures(endpoint));
     let statuses: BTreeSet<u16> = kinds.iter().map(|(status, _)| *status).collect();
     for status in statuses {
         let of: BTreeSet<&str> = kinds.iter().filter(|(with, _)| *with == status).map(|(_, kind)| *kind).collect();
@@ -172,8 +178,15 @@ fn operation_id(id: &str, suffix: Option<Suffix>) -> String {
 }
 
 /// What can keep any call of such an endpoint from its answer.
-fn common_failures(row: &Operation, endpoint: &Endpoint) -> Vec<(u16, &'static str)> {
-    let mut kinds = vec![(400, "invalid-request"), (406, "not-acceptable"), (500, "internal-error")];
+fn common_failures(endpoint: &Endpoint) -> Vec<(u16, &'static str)> {
+    // A request is refused for a body and for Content-Encoding even where no body is read.
+    let mut kinds = vec![
+        (400, "invalid-request"),
+        (406, "not-acceptable"),
+        (413, "body-too-large"),
+        (415, "unsupported-media-type"),
+        (500, "internal-error"),
+    ];
     if endpoint.asks_for_token() {
         kinds.extend([(401, "unauthenticated"), (503, "database-unavailable"), (503, "throttled")]);
     }
@@ -183,8 +196,8 @@ fn common_failures(row: &Operation, endpoint: &Endpoint) -> Vec<(u16, &'static s
     if endpoint.scope() == Some(Scope::Write) {
         kinds.extend([(409, "idempotency-key-in-use"), (422, "idempotency-key-reused"), (503, "contended")]);
     }
-    if row.body.is_some() {
-        kinds.extend([(413, "body-too-large"), (415, "unsupported-media-type")]);
+    if endpoint.conditions != Conditions::None {
+        kinds.push((412, "revision-changed"));
     }
     kinds
 }

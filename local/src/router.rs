@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::net::SocketAddr;
 
-use api::call::Peer;
+use api::call::{BrokenBody, Peer};
 use api::endpoint::unrouted;
 use api::{App, Endpoint, Failure};
 use axum::Router;
@@ -81,7 +81,16 @@ async fn to_lambda(request: HttpRequest<AxumBody>, parameters: Vec<(String, Stri
         let peer = Peer(address.ip());
         parts.extensions.insert(peer);
     }
-    let Ok(bytes) = read(body).await else { return Err(Request::from_parts(parts, Body::Empty)) };
+    let bytes = match read(body).await {
+        Ok(bytes) => bytes,
+        Err(error) if is_late(&error) => return Err(Request::from_parts(parts, Body::Empty)),
+        Err(broken) => {
+            tracing::debug!(%broken, "request body broke off");
+            // The part that arrived is dropped, so that no handler can mistake it for the whole.
+            parts.extensions.insert(BrokenBody);
+            Vec::new()
+        }
+    };
     let body = match String::from_utf8(bytes) {
         Ok(text) if text.is_empty() => Body::Empty,
         Ok(text) => Body::Text(text),
@@ -96,18 +105,14 @@ async fn to_lambda(request: HttpRequest<AxumBody>, parameters: Vec<(String, Stri
 ///
 /// # Errors
 ///
-/// [`BodyTimeout`] if the body does not arrive in time.
-async fn read(body: AxumBody) -> Result<Vec<u8>, BodyTimeout> {
+/// When the body does not arrive in time, ends before the end that its length or its last chunk sets, or is not framed
+/// correctly.
+async fn read(body: AxumBody) -> Result<Vec<u8>, axum::Error> {
     let mut kept = Vec::new();
     let mut read = 0;
     let mut stream = body.into_data_stream();
-    // A body that breaks off is answered like the part of it that came: it is not JSON, and the caller is gone anyway.
     while let Some(data) = stream.next().await {
-        let data = match data {
-            Ok(data) => data,
-            Err(error) if is_late(&error) => return Err(BodyTimeout),
-            Err(_) => break,
-        };
+        let data = data?;
         read += data.len();
         let room = (MAX_BODY_BYTES + 1).saturating_sub(kept.len());
         kept.extend_from_slice(&data[..room.min(data.len())]);

@@ -30,7 +30,7 @@ const JOBS: &str = "access-jobs";
 
 /// The job and the rule that a call is about.
 #[derive(Debug)]
-struct About {
+pub(crate) struct About {
     job: JobId,
     rule: String,
 }
@@ -43,7 +43,7 @@ impl About {
 
     /// A job and a rule that the owner of a token makes for a call of the endpoint: a job that still is to be done when
     /// it is to be stopped, otherwise one that changed contact 9, which is there for nothing else.
-    async fn made(world: &World, endpoint: &Endpoint, token: &str) -> Self {
+    pub(crate) async fn made(world: &World, endpoint: &Endpoint, token: &str) -> Self {
         let acme = crate::portal::portal("acme", "Europe/Riga", 4);
         let nine = contact_with(9, ShareType::ReadWrite, &[]);
         world.import_as(&lines([acme, nine]), true).await.unwrap();
@@ -67,7 +67,7 @@ fn rule_of(managers: &Value) -> Value {
 }
 
 /// A call of each endpoint. One that takes managers is given these; a change of access makes contact 1 private.
-fn call(endpoint: &Endpoint, route: &str, about: &About, managers: &Value) -> (String, Value) {
+pub(crate) fn call(endpoint: &Endpoint, route: &str, about: &About, managers: &Value) -> (String, Value) {
     let mut query = "";
     let body = match (endpoint.function, endpoint.method) {
         ("set-contact-access", "PUT") => json!({"isShared": false, "managerList": managers}),

@@ -132,7 +132,7 @@ async fn a_form_has_the_faults_of_json() {
     let fields = ["tags", "contactStage", "contactType", "contactListView"];
     check("crm/contact/filter/access.json", blank, &fields).await;
     check("crm/contact/access.json", "contactid=1&isShared=true&isPrivate=true", &["isShared"]).await;
-    check("crm/contact/access.json?__=1&_=1", "contactid=1&isShared=true", &["_"]).await;
+    check("crm/contact/access.json?__=1&___=1", "contactid=1&isShared=true", &["___"]).await;
     let rule = format!("crm/access/rules/{}.json", Uuid::now_v7());
     check(&rule, "cron=0+2+*+*+*&target[isPrivate]=true&filter[tags]=", &["filter.tags"]).await;
     check(&rule, "cron=0+2+*+*+*&target[ISPRIVATE]=true&Filter[Tag]=x", &["filter.Tag"]).await;

@@ -71,7 +71,7 @@ async fn check_all(cases: impl IntoIterator<Item = (Value, &[i64])>) {
 async fn no_filter_field_selects_every_contact_latest_first() {
     let world = acme_with(contacts()).await;
     check(&world, json!({}), "", &ALL).await;
-    check(&world, json!({"tags": [], "contactStage": [], "contactType": []}), "filterValue=", &ALL).await;
+    check(&world, json!({"tags": [], "contactStage": [], "contactType": []}), "", &ALL).await;
 }
 
 #[tokio::test]
@@ -159,7 +159,6 @@ async fn dates_are_whole_days_of_the_portal_with_both_ends() {
         (of("2020-10-24", "2020-10-24"), &[15]),
         (of("2020-10-26", ""), &[18]),
         (of("", "2020-03-28"), &[11]),
-        (of("2020-10-26", "2020-10-24"), &[]),
         // With a time it is that instant, on both ends.
         (of("2020-03-28T22:00:00Z", "2020-03-29T21:00:00Z"), &[14, 13, 12]),
         (of("2020-03-28T22:00:00.0000001Z", "2020-03-29T20:59:59.9999999Z"), &[13]),

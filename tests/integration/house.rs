@@ -331,7 +331,7 @@ fn pages_of_other_origins_are_let_in_as_by_the_local_server_and_by_default_not_a
 }
 
 /// The events, by the name of their file.
-fn events() -> BTreeMap<String, Value> {
+pub(crate) fn events() -> BTreeMap<String, Value> {
     let files = tree().into_iter().filter(|path| path.starts_with("events") && path.extension().is_some());
     let events = files.map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), read(&path)));
     events.map(|(name, text)| (name, serde_json::from_str(&text).unwrap())).collect()

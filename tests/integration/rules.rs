@@ -11,6 +11,7 @@ use models::limits::{MAX_RULES_OF_PORTAL, MAX_RULES_OF_USER};
 use models::moment::Moment;
 use models::rule::{Rule, RuleName};
 use run_rules::Done;
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 use store::keys::{Key, PK, SK};
 use tests::proxy::{Gate, Verdict};
@@ -81,7 +82,7 @@ fn later() -> Instant {
 }
 
 async fn wake_with(jobs: &jobs::Jobs, event: Value) -> (usize, usize) {
-    match run_rules::handle(jobs, event, later()).await.unwrap() {
+    match run_rules::handle(jobs, to_raw_value(&event).unwrap(), later()).await.unwrap() {
         Done::Woken { rules_started, shards_resumed } => (rules_started, shards_resumed),
         started @ Done::Started { .. } => panic!("{started:?}"),
     }
@@ -297,9 +298,8 @@ async fn rules_of_all_portals_are_started() {
     // The clock of this portal is UTC.
     let body = with(nightly(), "target", json!({"isPrivate": true}));
     assert_eq!(set(&world, ZOE_TOKEN, "one", &body).await["NextRun"], shown_at("2026-01-01T02:00:00Z"));
-    // A schedule without an input of its own sends an envelope that names its source.
     world.set_clock(at(FIRST));
-    assert_eq!(wake_with(world.jobs(), json!({"source": "aws.scheduler", "id": "1"})).await, (3, 0));
+    assert_eq!(wake_with(world.jobs(), envelope()).await, (3, 0));
     world.work().await.unwrap();
     assert_eq!(jobs(&world).await.len(), 2);
     let of_zenith = world.get("jobs", ZOE_TOKEN).await.unwrap().json();
@@ -573,9 +573,60 @@ fn run_of(portal: &str) -> Value {
     json!({"portal": portal, "filter": {}, "access": {"isPrivate": true, "managerList": [MIKE]}})
 }
 
+/// What EventBridge sends for a schedule without an input.
+fn envelope() -> Value {
+    json!({
+        "version": "0",
+        "id": "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa",
+        "detail-type": "Scheduled Event",
+        "source": "aws.events",
+        "account": "123456789012",
+        "time": "2015-10-08T16:53:06Z",
+        "region": "us-east-1",
+        "resources": ["arn:aws:events:us-east-1:123456789012:rule/my-scheduled-rule"],
+        "detail": {},
+    })
+}
+
+#[tokio::test]
+async fn an_envelope_wakes_the_function_by_its_whole_shape() {
+    let world = three().await;
+    set(&world, ADA_TOKEN, "nightly", &nightly()).await;
+    world.set_clock(at(FIRST));
+    assert_eq!(wake_with(world.jobs(), envelope()).await, (1, 0));
+    let of_scheduler = with(with(envelope(), "source", json!("aws.scheduler")), "detail", json!("{}"));
+    assert_eq!(wake_with(world.jobs(), of_scheduler).await, (0, 0));
+    let mut others: Vec<Value> = envelope()
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(|name| {
+            let mut without = envelope();
+            without.as_object_mut().unwrap().remove(name);
+            without
+        })
+        .collect();
+    others.extend([
+        with(envelope(), "portal", json!("acme")),
+        with(envelope(), "detail", json!({"portal": "acme"})),
+        with(envelope(), "source", json!("me")),
+        with(envelope(), "detail-type", json!("Other")),
+        with(envelope(), "resources", json!([1])),
+        with(envelope(), "account", json!(123_456_789_012_u64)),
+    ]);
+    for event in others {
+        let error = start(&world, event.clone()).await.unwrap_err();
+        assert!(error.contains("is not a field"), "{event}: {error}");
+    }
+}
+
 /// Gives the function a run: the job, or why not.
 async fn start(world: &World, event: Value) -> Result<JobId, String> {
-    match run_rules::handle(world.jobs(), event, later()).await {
+    start_text(world, &event.to_string()).await
+}
+
+async fn start_text(world: &World, event: &str) -> Result<JobId, String> {
+    match run_rules::handle(world.jobs(), RawValue::from_string(event.into()).unwrap(), later()).await {
         Ok(Done::Started { job_id }) => Ok(job_id),
         Ok(woken @ Done::Woken { .. }) => panic!("{woken:?}"),
         Err(error) => Err(error.to_string()),
@@ -613,9 +664,32 @@ async fn a_run_that_cannot_be_read_or_started_is_an_error_and_changes_nothing() 
         (with(run_of("acme"), "idempotencyKey", json!("a b")), "idempotencyKey"),
         (json!({"portal": "acme"}), "filter"),
         (json!({"filter": {}, "access": {"isPrivate": true}}), "portal"),
+        (with(run_of("acme"), "source", json!("me")), "source is not a field"),
+        (with(run_of("acme"), "filter", json!({"filterValue": " \u{200b} "})), "filter.filterValue must not be blank"),
+        (with(run_of("acme"), "filter", json!({"tags": null})), "leave the filter fields out"),
+        (with(run_of("acme"), "filter", json!(null)), "filter is required"),
+        (json!({"source": "aws.events"}), "source is not a field"),
+        (json!(null), "null"),
+        (json!([]), "array"),
+        (json!("{}"), "string"),
+        (json!(0), "number"),
     ] {
         let error = start(&world, event.clone()).await.unwrap_err();
         assert!(error.contains(expected), "{event}: {error}");
+    }
+    // The name that comes last does not win over the name that comes first.
+    for (twice, expected) in [
+        (
+            r#"{"portal":"acme","filter":{"tags":["vip"]},"filter":{},"access":{"isPrivate":true}}"#,
+            "filter is given more",
+        ),
+        (
+            r#"{"portal":"acme","filter":{"tags":["vip"],"tags":["a"]},"access":{"isPrivate":true}}"#,
+            "filter.tags is given",
+        ),
+    ] {
+        let error = start_text(&world, twice).await.unwrap_err();
+        assert!(error.contains(expected), "{twice}: {error}");
     }
     assert_eq!((world.trips.spent().writes, jobs(&world).await.len()), (writes, 0));
     assert_eq!(world.queue.waiting(), []);

@@ -2,6 +2,7 @@
 
 use api::answer::ListPage;
 use api::contacts::{Visible, shown_beside, visible};
+use api::endpoint::{Conditions, Payload};
 use api::{Admits, Answer, Call, Endpoint, Failure};
 use futures::FutureExt as _;
 use models::contact::Contact;
@@ -15,6 +16,8 @@ const SHOW: Endpoint = Endpoint {
     function: FUNCTION,
     method: "GET",
     path: "/api/2.0/crm/contact/{contactid}",
+    payload: Payload::None,
+    conditions: Conditions::None,
     admits: Admits::Holders(Scope::Read, |call| show(call).boxed()),
 };
 
@@ -23,6 +26,8 @@ const ACCESS: Endpoint = Endpoint {
     function: FUNCTION,
     method: "GET",
     path: "/api/2.0/crm/contact/{contactid}/access",
+    payload: Payload::None,
+    conditions: Conditions::None,
     admits: Admits::Holders(Scope::Read, |call| access(call).boxed()),
 };
 

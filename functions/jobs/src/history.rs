@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use api::answer::{ListAnswer, ListEnd, ListPage, Pushed};
+use api::endpoint::{Conditions, Payload};
 use api::{Admits, Answer, Call, Endpoint, Failure};
 use futures::FutureExt as _;
 use futures::stream::{self, StreamExt as _};
@@ -28,6 +29,8 @@ pub(crate) const LIST: Endpoint = Endpoint {
     function: FUNCTION,
     method: "GET",
     path: "/api/2.0/crm/access/jobs",
+    payload: Payload::None,
+    conditions: Conditions::None,
     admits: Admits::Holders(Scope::Read, |call| list(call).boxed()),
 };
 
@@ -36,6 +39,8 @@ pub(crate) const SHOW: Endpoint = Endpoint {
     function: FUNCTION,
     method: "GET",
     path: "/api/2.0/crm/access/jobs/{jobid}",
+    payload: Payload::None,
+    conditions: Conditions::None,
     admits: Admits::Holders(Scope::Read, |call| show(call).boxed()),
 };
 
@@ -44,6 +49,8 @@ pub(crate) const CHANGES: Endpoint = Endpoint {
     function: FUNCTION,
     method: "GET",
     path: "/api/2.0/crm/access/jobs/{jobid}/changes",
+    payload: Payload::None,
+    conditions: Conditions::None,
     admits: Admits::Holders(Scope::Read, |call| changes(call).boxed()),
 };
 
@@ -52,6 +59,8 @@ pub(crate) const UNDO: Endpoint = Endpoint {
     function: FUNCTION,
     method: "POST",
     path: "/api/2.0/crm/access/jobs/{jobid}/undo",
+    payload: Payload::None,
+    conditions: Conditions::None,
     admits: Admits::Holders(Scope::Write, |call| undo(call).boxed()),
 };
 
@@ -60,6 +69,8 @@ pub(crate) const CANCEL: Endpoint = Endpoint {
     function: FUNCTION,
     method: "POST",
     path: "/api/2.0/crm/access/jobs/{jobid}/cancel",
+    payload: Payload::None,
+    conditions: Conditions::None,
     admits: Admits::Holders(Scope::Write, |call| cancel(call).boxed()),
 };
 

@@ -1,8 +1,9 @@
 //! Standing rules: a filter, what the access of its contacts becomes, and when.
 
-use api::answer::{ListAnswer, ListPage, Pushed};
+use api::answer::{self, ListAnswer, ListPage, Pushed};
 use api::contacts::check_managers;
-use api::failure::RuleBound;
+use api::endpoint::{Conditions, Payload};
+use api::failure::{RuleBound, Unmet};
 use api::{Admits, Answer, Call, Endpoint, Failure};
 use futures::FutureExt as _;
 use models::access::Caller;
@@ -16,11 +17,16 @@ use tokio::time::Instant;
 
 use crate::FUNCTION;
 
+/// Stands for the version of a rule that does not read back. It is no digest, so only `*` matches it.
+const UNREADABLE: &str = "unreadable";
+
 /// The rules that the caller may see, by name.
 pub(crate) const LIST: Endpoint = Endpoint {
     function: FUNCTION,
     method: "GET",
     path: "/api/2.0/crm/access/rules",
+    payload: Payload::None,
+    conditions: Conditions::None,
     admits: Admits::Holders(Scope::Read, |call| list(call).boxed()),
 };
 
@@ -29,6 +35,8 @@ pub(crate) const SHOW: Endpoint = Endpoint {
     function: FUNCTION,
     method: "GET",
     path: "/api/2.0/crm/access/rules/{name}",
+    payload: Payload::None,
+    conditions: Conditions::None,
     admits: Admits::Holders(Scope::Read, |call| show(call).boxed()),
 };
 
@@ -37,6 +45,8 @@ pub(crate) const SET: Endpoint = Endpoint {
     function: FUNCTION,
     method: "PUT",
     path: "/api/2.0/crm/access/rules/{name}",
+    payload: Payload::Fields,
+    conditions: Conditions::IfMatchOrNew,
     admits: Admits::Holders(Scope::Write, |call| set(call).boxed()),
 };
 
@@ -45,6 +55,8 @@ pub(crate) const REMOVE: Endpoint = Endpoint {
     function: FUNCTION,
     method: "DELETE",
     path: "/api/2.0/crm/access/rules/{name}",
+    payload: Payload::None,
+    conditions: Conditions::IfMatchOrNew,
     admits: Admits::Holders(Scope::Write, |call| remove(call).boxed()),
 };
 
@@ -80,7 +92,7 @@ async fn show(call: Call<'_>) -> Result<Answer, Failure> {
     let name = call.stored_rule_name()?;
     call.query().finish()?;
     let rule = visible(&call, &name).await?;
-    Answer::one(call.wanted, &rule.view())
+    shown(&call, &rule)
 }
 
 async fn set(call: Call<'_>) -> Result<Answer, Failure> {
@@ -98,7 +110,10 @@ async fn set(call: Call<'_>) -> Result<Answer, Failure> {
         return Err(Failure::RuleForbidden(name));
     }
     if let (Some(rule), Some(_)) = (&before, &call.replay) {
-        return Answer::one(call.wanted, &rule.view());
+        return shown(&call, rule);
+    }
+    if call.replay.is_none() {
+        call.check_version(before.as_ref().map(version).transpose()?.as_deref())?;
     }
 
     let mut pauses = store::batch::pauses();
@@ -118,10 +133,13 @@ async fn set(call: Call<'_>) -> Result<Answer, Failure> {
         }
         // A call that is made again does not bring back a rule that was removed since.
         if call.replay.is_some() || store.put_rule(portal_id, before.as_ref(), &rule, counted.as_ref()).await? {
-            return Answer::one(call.wanted, &rule.view());
+            return shown(&call, &rule);
         }
         // Either someone changed the rule, or only other rules were set since they were counted.
         let now = store.rule(portal_id, &name).await?;
+        if before.is_none() && now.is_some() && call.must_be_new() {
+            return Err(Failure::PreconditionFailed(Unmet::Exists));
+        }
         if counted.is_none() || now != before {
             return Err(Failure::RuleContended(name));
         }
@@ -151,6 +169,17 @@ fn check_count(count: &RuleCount, before: Option<&Rule>) -> Result<(), Failure> 
     Ok(())
 }
 
+/// The rule, with its version in the entity tag.
+fn shown(call: &Call<'_>, rule: &Rule) -> Result<Answer, Failure> {
+    Ok(Answer::one(call.wanted, &rule.view())?.with_version(version(rule)?))
+}
+
+/// The version of a rule: of all that callers set. A run of the rule leaves it as it is.
+fn version(rule: &Rule) -> Result<String, Failure> {
+    let Rule { created, modified, created_by, filter, target, schedule, enabled, .. } = rule;
+    answer::version(&(created, modified, created_by, filter, target, schedule, enabled))
+}
+
 async fn remove(call: Call<'_>) -> Result<Answer, Failure> {
     let name = call.stored_rule_name()?;
     call.query().finish()?;
@@ -160,11 +189,14 @@ async fn remove(call: Call<'_>) -> Result<Answer, Failure> {
     let rule = match visible(&call, &name).await {
         // Nobody can tell whose a rule is that does not read back, so only administrators remove it.
         Err(Failure::Store(StoreError::Corrupt(_))) if call.caller().await?.is_admin => {
+            // No tag names the version of such a rule.
+            call.check_version(Some(UNREADABLE))?;
             call.app.store.delete_rule_record(&call.grant.portal, &name).await?;
             return Ok(Answer::nothing());
         }
         rule => rule?,
     };
+    call.check_version(Some(&version(&rule)?))?;
     if !call.app.store.delete_rule(&call.grant.portal, &rule).await? {
         return Err(Failure::RuleContended(name));
     }

@@ -1,9 +1,9 @@
 //! `GET /api/2.0/crm/contact/filter`: the contacts that a filter selects and the caller may see.
 
 use api::answer::ListPage;
+use api::endpoint::{Conditions, Payload};
 use api::{Admits, Answer, Call, Endpoint, Failure};
 use futures::FutureExt as _;
-use jiff::tz::TimeZone;
 use models::contact::Contact;
 use models::id::UserId;
 use models::plan::plan;
@@ -16,6 +16,8 @@ pub const ENDPOINT: Endpoint = Endpoint {
     function: "list-contacts",
     method: "GET",
     path: "/api/2.0/crm/contact/filter",
+    payload: Payload::None,
+    conditions: Conditions::None,
     admits: Admits::Holders(Scope::Read, |call| handle(call).boxed()),
 };
 
@@ -24,7 +26,7 @@ pub const ENDPOINT: Endpoint = Endpoint {
 async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
     let (store, portal_id) = (&call.app.store, &call.grant.portal);
     // In which zone the dates are meant is known later; which tags there are is not told by it.
-    let tags = ListContacts::parse(&call.query_text(), &TimeZone::UTC)?.filter.tags;
+    let tags = ListContacts::tags(&call.query_text())?;
     let (people, lists, tags, names) = futures::try_join!(
         store.portal_and_users(portal_id, [call.grant.user]),
         store.lists(portal_id),

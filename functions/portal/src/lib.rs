@@ -3,6 +3,7 @@
 mod sign_in;
 mod sign_out;
 
+use api::endpoint::{Conditions, Payload};
 use api::{Admits, Answer, Call, Endpoint, Failure, Incoming};
 use futures::FutureExt as _;
 use models::portal::{Profile, Scope};
@@ -16,6 +17,8 @@ const ME: Endpoint = Endpoint {
     function: FUNCTION,
     method: "GET",
     path: "/api/2.0/people/{userid}",
+    payload: Payload::None,
+    conditions: Conditions::None,
     admits: Admits::Holders(Scope::Read, |call| me(call).boxed()),
 };
 
@@ -24,6 +27,8 @@ const OPENAPI: Endpoint = Endpoint {
     function: FUNCTION,
     method: "GET",
     path: "/api/2.0/openapi.json",
+    payload: Payload::None,
+    conditions: Conditions::None,
     admits: Admits::Anyone(|call| std::future::ready(describe(&call)).boxed()),
 };
 

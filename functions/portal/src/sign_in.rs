@@ -1,5 +1,6 @@
 //! `POST /api/2.0/authentication`: a token for a user name and a password.
 
+use api::endpoint::{Conditions, Payload};
 use api::{Admits, Answer, Endpoint, Failure, Incoming};
 use futures::FutureExt as _;
 use jiff::SignedDuration;
@@ -18,6 +19,8 @@ pub(crate) const ENDPOINT: Endpoint = Endpoint {
     function: FUNCTION,
     method: "POST",
     path: "/api/2.0/authentication",
+    payload: Payload::Fields,
+    conditions: Conditions::None,
     admits: Admits::Anyone(|call| handle(call).boxed()),
 };
 

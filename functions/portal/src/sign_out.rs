@@ -1,5 +1,6 @@
 //! `DELETE /api/2.0/authentication`: ends the token that the call comes with.
 
+use api::endpoint::{Conditions, Payload};
 use api::{Admits, Answer, Call, Endpoint, Failure};
 use futures::FutureExt as _;
 
@@ -10,6 +11,8 @@ pub(crate) const ENDPOINT: Endpoint = Endpoint {
     function: FUNCTION,
     method: "DELETE",
     path: "/api/2.0/authentication",
+    payload: Payload::None,
+    conditions: Conditions::None,
     admits: Admits::AnyHolder(|call| handle(call).boxed()),
 };
 

@@ -9,7 +9,8 @@ use lambda_runtime::Error;
 use models::job::JobId;
 use models::request::RunOnce;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 /// What an event came to.
@@ -30,19 +31,44 @@ pub enum Done {
     },
 }
 
-/// Handles `{}`, which wakes it, or a run: `{"portal":…,"filter":…,"access":…}`, which is made with an administrator's
-/// rights, because whoever may call the function itself has the operator's trust.
+/// Handles a wake-up, which is `{}` or the envelope of a schedule without an input of its own, or a run:
+/// `{"portal":…,"filter":…,"access":…}`. A run has an administrator's rights, because whoever may call the function itself
+/// has the operator's trust. Any other event is an error.
 ///
 /// # Errors
 ///
 /// When the run cannot be read or started; nothing was changed then.
-pub fn handle(jobs: &Jobs, event: Value, stop_at: Instant) -> BoxFuture<'_, Result<Done, Error>> {
+pub fn handle(jobs: &Jobs, event: Box<RawValue>, stop_at: Instant) -> BoxFuture<'_, Result<Done, Error>> {
     async move {
-        // A schedule without an input of its own sends an envelope that names its source.
-        let is_wake_up = event.as_object().is_none_or(|event| event.is_empty() || event.contains_key("source"));
-        if is_wake_up { wake(jobs, &Deadline::at(stop_at)).await } else { run_once(jobs, &event).await }
+        match serde_json::from_str(event.get())? {
+            Value::Object(members) if members.is_empty() || is_of_schedule(&members) => {
+                wake(jobs, &Deadline::at(stop_at)).await
+            }
+            members => run_once(jobs, event.get().as_bytes(), &members).await,
+        }
     }
     .boxed()
+}
+
+/// Whether this is what EventBridge sends for a rule on a schedule, or EventBridge Scheduler, where neither was given an
+/// input. The whole shape counts: a member more or less, and the event may be a run that is written wrongly.
+fn is_of_schedule(event: &Map<String, Value>) -> bool {
+    const TEXTS: [&str; 7] = ["version", "id", "detail-type", "source", "account", "time", "region"];
+    const OTHERS: [&str; 2] = ["resources", "detail"];
+    let text = |name: &str| event.get(name).and_then(Value::as_str);
+    let resources = event.get("resources").and_then(Value::as_array);
+    // EventBridge Scheduler writes the detail as a text.
+    let has_no_detail = match event.get("detail") {
+        Some(Value::Object(detail)) => detail.is_empty(),
+        Some(Value::String(detail)) => detail == "{}",
+        _ => false,
+    };
+    event.len() == TEXTS.len() + OTHERS.len()
+        && TEXTS.iter().all(|name| text(name).is_some())
+        && resources.is_some_and(|resources| resources.iter().all(Value::is_string))
+        && has_no_detail
+        && text("detail-type") == Some("Scheduled Event")
+        && matches!(text("source"), Some("aws.events" | "aws.scheduler"))
 }
 
 async fn wake(jobs: &Jobs, deadline: &Deadline) -> Result<Done, Error> {
@@ -57,12 +83,13 @@ async fn wake(jobs: &Jobs, deadline: &Deadline) -> Result<Done, Error> {
     Ok(Done::Woken { rules_started, shards_resumed })
 }
 
-async fn run_once(jobs: &Jobs, event: &Value) -> Result<Done, Error> {
-    let body = serde_json::to_vec(event)?;
-    let portal = RunOnce::portal(&body)?;
+/// Starts a run. It is read from the event's own text, in which a name that is given twice still stands twice.
+async fn run_once(jobs: &Jobs, text: &[u8], members: &Value) -> Result<Done, Error> {
+    let portal = RunOnce::portal(text)?;
     let portal = jobs.store.portal(&portal).await?.ok_or(NotStarted::UnknownPortal(portal))?;
-    let order = RunOnce::parse(&body, &portal.time_zone)?;
-    let job_id = jobs.run_once(&portal, order, &body).await?;
+    let order = RunOnce::parse(text, &portal.time_zone)?;
+    // The same run is the same however its text is indented.
+    let job_id = jobs.run_once(&portal, order, &serde_json::to_vec(members)?).await?;
     tracing::info!(portal = %portal.id, job = %job_id, "run started");
     Ok(Done::Started { job_id })
 }

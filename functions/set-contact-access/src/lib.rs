@@ -1,6 +1,7 @@
 //! `PUT /api/2.0/crm/contact/{contactid}/access`: sets who may see and edit one contact.
 
 use api::contacts::{check_managers, shown_beside};
+use api::endpoint::{Conditions, Payload};
 use api::{Admits, Answer, Call, Endpoint, Failure};
 use futures::FutureExt as _;
 use jobs::Events;
@@ -20,6 +21,8 @@ pub const ENDPOINT: Endpoint = Endpoint {
     function: "set-contact-access",
     method: "PUT",
     path: "/api/2.0/crm/contact/{contactid}/access",
+    payload: Payload::Fields,
+    conditions: Conditions::IfMatch,
     admits: Admits::Holders(Scope::Write, |call| handle(call).boxed()),
 };
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use api::answer::ListPage;
 use api::contacts::{accepted, check_managers, entries_beside};
+use api::endpoint::{Conditions, Payload};
 use api::{Admits, Answer, Call, Endpoint, Failure};
 use futures::FutureExt as _;
 use jobs::{Applied, ContactsRun};
@@ -21,6 +22,8 @@ pub const ENDPOINT: Endpoint = Endpoint {
     function: "set-contacts-access",
     method: "PUT",
     path: "/api/2.0/crm/contact/access",
+    payload: Payload::Fields,
+    conditions: Conditions::None,
     admits: Admits::Holders(Scope::Write, |call| handle(call).boxed()),
 };
 

@@ -3,6 +3,7 @@
 use api::answer::ListPage;
 use api::call::Replay;
 use api::contacts::{accepted, check_managers, show};
+use api::endpoint::{Conditions, Payload};
 use api::{Admits, Answer, Call, Endpoint, Failure};
 use futures::FutureExt as _;
 use jobs::{FilterRun, Outcome};
@@ -18,6 +19,8 @@ pub const ENDPOINT: Endpoint = Endpoint {
     function: "set-filter-access",
     method: "PUT",
     path: "/api/2.0/crm/contact/filter/access",
+    payload: Payload::Fields,
+    conditions: Conditions::None,
     admits: Admits::Holders(Scope::Write, |call| handle(call).boxed()),
 };
 

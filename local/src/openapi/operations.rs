@@ -101,7 +101,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         summary: "Sets who may see and edit one contact",
         description: "The manager list replaces the one that was. What already is as asked is not written.",
         query: &["dryRun", "fields"],
-        headers: &["If-Match"],
+        headers: &[],
         body: Some("setContactAccess"),
         answers: &[Success {
             status: 200,
@@ -110,12 +110,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
             headers: &["ETag", "X-Job-Id"],
             links: JOB_LINKS,
         }],
-        failures: &[
-            (400, "unknown-manager"),
-            (403, "edit-forbidden"),
-            (404, "contact-not-found"),
-            (412, "revision-changed"),
-        ],
+        failures: &[(400, "unknown-manager"), (403, "edit-forbidden"), (404, "contact-not-found")],
     },
     Operation {
         method: "PUT",
@@ -335,7 +330,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
             status: 200,
             description: "The rule.",
             shows: Shows::One("Rule"),
-            headers: &[],
+            headers: &["ETag"],
             links: RULE_LINKS,
         }],
         failures: &[

@@ -63,14 +63,53 @@ fn words() -> Value {
     json!({
         "type": "string",
         "maxLength": MAX_FILTER_VALUE_BYTES,
+        "pattern": NOT_BLANK,
         "description": format!("Words that the name has, all of them; at most {MAX_FILTER_VALUE_BYTES} bytes in UTF-8."),
     })
 }
 
+/// A character that is neither white space, as Unicode has it, nor without width.
+const NOT_BLANK: &str =
+    "[^\\t-\\r \\x85\\xa0\\xad\\u1680\\u180e\\u2000-\\u200f\\u2028-\\u202f\\u205f-\\u206f\\u3000\\ufeff]";
+
 fn tag() -> Value {
-    // Not white space alone, as Unicode has it.
-    const PATTERN: &str = "[^\\t-\\r \\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]";
-    json!({ "type": "string", "minLength": 1, "maxLength": MAX_TAG_BYTES, "pattern": PATTERN })
+    json!({ "type": "string", "minLength": 1, "maxLength": MAX_TAG_BYTES, "pattern": NOT_BLANK })
+}
+
+/// The same members of a JSON body, in which `null` stands for an optional one that is absent.
+fn with_nulls(mut body: Value) -> Value {
+    let required = body["required"].clone();
+    let is_required = |name: &str| required.as_array().is_some_and(|names| names.iter().any(|own| own == name));
+    for (name, schema) in body["properties"].as_object_mut().into_iter().flatten() {
+        if is_required(name) {
+            if schema["type"] == "object" {
+                *schema = with_nulls(schema.take());
+            }
+            continue;
+        }
+        if let Some(any) = schema.get_mut("anyOf").and_then(Value::as_array_mut) {
+            any.push(json!({ "type": "null" }));
+        } else if let Some(values) = schema.get_mut("enum").and_then(Value::as_array_mut) {
+            values.push(Value::Null);
+        } else {
+            schema["type"] = json!([schema["type"], "null"]);
+        }
+    }
+    body
+}
+
+/// The same filter, without the ways to name fields and still to select every contact: a field that is null or a list of
+/// no tags, and none beside it that holds something.
+fn not_empty(mut filter: Value) -> Value {
+    let names: Vec<String> =
+        filter_fields().into_iter().map(|(name, _)| name).chain(["filterValue".to_owned()]).collect();
+    let nothing = |name: &str| if name == "tags" { json!({ "enum": [null, []] }) } else { json!({ "type": "null" }) };
+    let nothing: Map<String, Value> = names.iter().map(|name| (name.clone(), nothing(name))).collect();
+    let is_null = |name: &String| json!({ "required": [name], "properties": { (name.as_str()): { "type": "null" } } });
+    let mut named: Vec<Value> = names.iter().map(is_null).collect();
+    named.push(json!({ "required": ["tags"] }));
+    filter["not"] = json!({ "properties": nothing, "anyOf": named });
+    filter
 }
 
 /// The members of a form: an array of one can be the value alone, and no managers an empty text. An array of none is
@@ -179,7 +218,8 @@ fn schedule() -> Map<String, Value> {
 
 fn set_rule() -> Value {
     let filter = filter_fields().into_iter().chain(fields([("filterValue", words())]));
-    let own = fields([("filter", exactly(filter.collect(), &[])), ("target", exactly(target(), &["isPrivate"]))]);
+    let filter = not_empty(exactly(filter.collect(), &[]));
+    let own = fields([("filter", filter), ("target", exactly(target(), &["isPrivate"]))]);
     exactly(own.into_iter().chain(schedule()).collect(), &["filter", "target", "cron"])
 }
 
@@ -268,7 +308,7 @@ fn all() -> [Body; 5] {
     [
         Body {
             name: "setContactAccess",
-            json: set_contact(),
+            json: with_nulls(set_contact()),
             form: form_of(set_contact()),
             examples: vec![
                 both("Private to a manager", json!({ "isShared": false, "managerList": [MANAGER] })),
@@ -287,7 +327,7 @@ fn all() -> [Body; 5] {
         },
         Body {
             name: "setFilterAccess",
-            json: set_filter(),
+            json: not_empty(with_nulls(set_filter())),
             form: form_of(set_filter()),
             examples: vec![
                 both(
@@ -305,7 +345,7 @@ fn all() -> [Body; 5] {
         },
         Body {
             name: "setRule",
-            json: set_rule(),
+            json: with_nulls(set_rule()),
             form: form_of(set_rule_form()),
             examples: vec![
                 Example { about: "At night", json: rule, form: rule_form },
@@ -314,7 +354,7 @@ fn all() -> [Body; 5] {
         },
         Body {
             name: "signIn",
-            json: sign_in(),
+            json: with_nulls(sign_in()),
             form: sign_in(),
             examples: vec![both(
                 "A user of the demo",
@@ -344,8 +384,10 @@ pub(super) fn parameters() -> Value {
     let most = u64::from(i32::MAX.unsigned_abs());
     let mut parameters = Map::new();
     let mut put = |place: &str, name: &str, schema: Value, description: &str| {
+        // The part behind a dot tells two descriptions of one name apart.
+        let own = name.split('.').next().unwrap_or(name);
         let mut parameter = json!({
-            "name": name, "in": place, "required": place == "path", "schema": schema, "description": description,
+            "name": own, "in": place, "required": place == "path", "schema": schema, "description": description,
         });
         if schema_is_array(&schema) {
             parameter["explode"] = json!(true);
@@ -395,9 +437,11 @@ pub(super) fn parameters() -> Value {
     });
     let text = "Makes the call once, however often it is sent within 24 hours.";
     put("header", "Idempotency-Key", key, text);
-    let text = "Makes the change only while the access is at this revision, as ETag named it.";
+    let text = "Makes the change only while this ETag names the current version. A weak tag never does.";
     put("header", "If-Match", json!({ "type": "string" }), text);
     put("header", "If-None-Match", json!({ "type": "string" }), "Answers 304 if this is what would be answered.");
+    let text = "Makes the change only where there is nothing yet.";
+    put("header", "If-None-Match.new", json!({ "const": "*", "type": "string" }), text);
     put("header", "Prefer", json!({ "type": "string" }), "`respond-async` does not wait for the change: 202.");
     let mut start = parameters["startIndex"].clone();
     start["schema"] = whole(MAX_JOBS_START_INDEX as u64, "");

@@ -174,6 +174,12 @@ impl Answer {
         Self { revision: Some(revision_text(revision)), ..self }
     }
 
+    /// Adds the version of what is shown, as [`version`] makes it, which becomes the entity tag in the same way.
+    #[must_use]
+    pub fn with_version(self, version: String) -> Self {
+        Self { revision: Some(version), ..self }
+    }
+
     /// Adds the job that recorded the change.
     #[must_use]
     pub fn with_job(mut self, job: Option<JobId>) -> Self {
@@ -300,13 +306,28 @@ const DIGEST_CHARS: usize = 16;
 
 /// The entity tag of an answer to a reading: the access revision, if it has one, and a digest of what is shown.
 fn reading_tag(revision: Option<&str>, body: &[u8], is_compressed: bool) -> String {
-    let mut digest = Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    digest.truncate(DIGEST_CHARS);
+    let digest = digest_text(body);
     let mark = if is_compressed { GZIP_MARK } else { "" };
     match revision {
         Some(revision) => format!("\"{revision}.{digest}{mark}\""),
         None => format!("\"{digest}{mark}\""),
     }
+}
+
+/// The version of something whose `parts` make it what it is: a digest of them.
+///
+/// # Errors
+///
+/// When a part cannot be serialised.
+pub fn version<T: Serialize>(parts: &T) -> Result<String, Failure> {
+    let parts = serde_json::to_vec(parts).map_err(|error| Failure::Internal(error.to_string()))?;
+    Ok(digest_text(&parts))
+}
+
+fn digest_text(bytes: &[u8]) -> String {
+    let mut digest = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    digest.truncate(DIGEST_CHARS);
+    digest
 }
 
 fn compressed(body: &[u8]) -> std::io::Result<Vec<u8>> {

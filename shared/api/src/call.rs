@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use lambda_http::http::HeaderMap;
-use lambda_http::http::header::{AUTHORIZATION, CONTENT_LENGTH, IF_MATCH};
+use lambda_http::http::header::{
+    AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE,
+};
+use lambda_http::http::{HeaderMap, HeaderValue, Method};
 use lambda_http::request::RequestContext;
 use lambda_http::{Body, Request, RequestExt as _};
 use models::access::{Author, Caller};
@@ -18,7 +20,7 @@ use models::job::{Job, JobId};
 use models::limits::{ANSWER_RESERVE_MILLIS, MAX_BODY_BYTES, SYNCHRONOUS_RUN_MILLIS};
 use models::moment::Moment;
 use models::portal::{Grant, Scope, User};
-use models::request::{MAX_IDEMPOTENCY_KEY_BYTES, Query, RequestBody};
+use models::request::{MAX_IDEMPOTENCY_KEY_BYTES, Query, RequestBody, check_no_fields};
 use models::rule::RuleName;
 use models::sign_in::Network;
 use models::wire::Suffix;
@@ -29,7 +31,8 @@ use tokio::time::Instant;
 
 use crate::answer::{Answer, revision_text};
 use crate::app::App;
-use crate::failure::Failure;
+use crate::endpoint::{Conditions, Endpoint, Payload};
+use crate::failure::{Failure, Unmet};
 use crate::negotiation::{self, BodyType, Wanted};
 use crate::origin;
 
@@ -108,6 +111,11 @@ impl<'a> std::ops::Deref for Call<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub IpAddr);
 
+/// Marks a request whose body broke off before its end: the connection ended, or its framing is wrong. The server that
+/// read the body puts the mark among the request's extensions.
+#[derive(Clone, Copy, Debug)]
+pub struct BrokenBody;
+
 /// What a call with an idempotency key came to when it was made first.
 #[derive(Clone, Debug)]
 pub struct Replay {
@@ -157,18 +165,94 @@ impl<'a> Incoming<'a> {
         if self.is_acceptable { Ok(()) } else { Err(Failure::NotAcceptable) }
     }
 
-    /// The body of a request that must have one.
+    /// The body, as it says what it is.
     pub fn body(&self) -> Result<RequestBody<'_>, Failure> {
-        let body_type = negotiation::body_type(self.request.headers(), self.suffix)?;
-        let declared = self.request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
         let body = self.bytes();
-        if body.len() > MAX_BODY_BYTES || declared.is_some_and(|bytes: usize| bytes > MAX_BODY_BYTES) {
-            return Err(Failure::BodyTooLarge);
-        }
-        Ok(match body_type {
+        Ok(match negotiation::body_type(self.request.headers(), self.suffix)? {
             BodyType::Json => RequestBody::Json(body),
             BodyType::Form => RequestBody::Form(body),
         })
+    }
+
+    /// Refuses a request that was not received as it was sent, or that carries what the endpoint does not read.
+    pub(crate) fn check_received(&self, endpoint: &Endpoint) -> Result<(), Failure> {
+        self.check_coding()?;
+        self.check_length()?;
+        if *self.request.method() == Method::GET {
+            return match self.bytes() {
+                [] => Ok(()),
+                _ => Err(Invalid::one("", UNREAD_BODY_OF_GET).into()),
+            };
+        }
+        self.check_conditions(endpoint.conditions)?;
+        match endpoint.payload {
+            Payload::Fields => Ok(()),
+            Payload::None if self.bytes().iter().all(u8::is_ascii_whitespace) => Ok(()),
+            Payload::None => Ok(check_no_fields(self.body()?)?),
+        }
+    }
+
+    /// Refuses a body that is compressed, or said to be, and one that is said to be a part of the whole.
+    fn check_coding(&self) -> Result<(), Failure> {
+        if self.request.headers().contains_key(CONTENT_RANGE) {
+            return Err(Invalid::one("Content-Range", "is not supported; send the whole body").into());
+        }
+        let codings = self.request.headers().get_all(CONTENT_ENCODING).iter();
+        let mut codings = codings.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+        match codings.find(|coding| !coding.trim_ascii().eq_ignore_ascii_case(b"identity")) {
+            None => Ok(()),
+            Some(coding) => {
+                Err(Failure::UnsupportedEncoding(String::from_utf8_lossy(coding.trim_ascii()).into_owned()))
+            }
+        }
+    }
+
+    /// Refuses a body that is too long, and one that is not as long as it was declared: the rest of it got lost.
+    fn check_length(&self) -> Result<(), Failure> {
+        let received = self.bytes().len();
+        if received > MAX_BODY_BYTES {
+            return Err(Failure::BodyTooLarge);
+        }
+        let broken = self.request.extensions().get::<BrokenBody>().is_some();
+        // A gateway joins repeated headers by commas; a repeated length is valid if it is the same (RFC 9110, 8.6).
+        let declared = self.request.headers().get_all(CONTENT_LENGTH).iter();
+        for declared in declared.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')) {
+            let declared = str::from_utf8(declared.trim_ascii()).ok();
+            let bytes = declared.filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
+            match bytes.and_then(|text| text.parse::<usize>().ok()) {
+                Some(bytes) if bytes > MAX_BODY_BYTES => return Err(Failure::BodyTooLarge),
+                Some(bytes) if bytes == received => {}
+                Some(bytes) => {
+                    let message = format!("says {bytes} bytes, but {received} arrived; send the request again");
+                    return Err(Invalid::one("Content-Length", message).into());
+                }
+                None => return Err(Invalid::one("Content-Length", "must be the number of bytes of the body").into()),
+            }
+        }
+        if broken {
+            return Err(Invalid::one("", "The body broke off before its end; send the request again").into());
+        }
+        Ok(())
+    }
+
+    fn check_conditions(&self, supported: Conditions) -> Result<(), Failure> {
+        const UNSUPPORTED: &str = "is not supported by this call, which would not wait for it; leave the header out";
+        const UNKNOWN_DATE: &str =
+            "is not supported, because no date of a change is shown; use If-Match where it is described";
+        let headers = self.request.headers();
+        if headers.contains_key(IF_UNMODIFIED_SINCE) {
+            return Err(Invalid::one("If-Unmodified-Since", UNKNOWN_DATE).into());
+        }
+        if supported == Conditions::None && headers.contains_key(IF_MATCH) {
+            return Err(Invalid::one("If-Match", UNSUPPORTED).into());
+        }
+        let mut absent = headers.get_all(IF_NONE_MATCH).iter();
+        match supported {
+            Conditions::IfMatchOrNew if absent.all(|value| value.as_bytes().trim_ascii() == b"*") => Ok(()),
+            Conditions::IfMatchOrNew => Err(Invalid::one("If-None-Match", "must be * here, which no tag is").into()),
+            _ if absent.next().is_none() => Ok(()),
+            _ => Err(Invalid::one("If-None-Match", UNSUPPORTED).into()),
+        }
     }
 
     fn bytes(&self) -> &[u8] {
@@ -185,15 +269,16 @@ impl<'a> Incoming<'a> {
         Query::new(form_urlencoded::parse(text.as_bytes()).map(|(name, value)| (name.into_owned(), value.into_owned())))
     }
 
-    /// The query as it was sent, without what ONLYOFFICE's browser client puts into every one so that no cache answers:
-    /// a number, as in `__=482913`.
+    /// The query as it was sent, without the parameters that browser clients add so that no cache answers: `_=482913`, or
+    /// `__=482913` as ONLYOFFICE's client does.
     pub fn query_text(&self) -> Cow<'_, str> {
-        const UNCACHED: &str = "__=";
+        const CACHE_BUSTERS: [&str; 2] = ["_", "__"];
         let text = self.request.uri().query().unwrap_or_default();
-        if self.suffix.is_none() || !text.contains(UNCACHED) {
+        let is_meant = |pair: &&str| !CACHE_BUSTERS.contains(&pair.split('=').next().unwrap_or_default());
+        if text.split('&').all(|pair| is_meant(&pair)) {
             return Cow::Borrowed(text);
         }
-        let meant: Vec<&str> = text.split('&').filter(|pair| !pair.starts_with(UNCACHED)).collect();
+        let meant: Vec<&str> = text.split('&').filter(is_meant).collect();
         Cow::Owned(meant.join("&"))
     }
 
@@ -261,7 +346,7 @@ impl<'a> Incoming<'a> {
 impl<'a> Call<'a> {
     /// Finds out who is calling.
     pub(crate) async fn new(incoming: Incoming<'a>) -> Result<Self, Failure> {
-        let token = token(incoming.request.headers()).map(store::tokens::hash).ok_or(Failure::Unauthenticated)?;
+        let token = token(incoming.request.headers())?.map(store::tokens::hash).ok_or(Failure::Unauthenticated)?;
         let grant = incoming.app.grant(token).await?;
         let grant = grant.filter(|grant| grant.is_current(incoming.now)).ok_or(Failure::Unauthenticated)?;
         Ok(Self { incoming, grant, token, replay: None, reserved: None, is_honoured: Arc::default() })
@@ -312,20 +397,39 @@ impl<'a> Call<'a> {
         Ok(user)
     }
 
-    /// Checks `If-Match` against an access revision, by strong comparison (RFC 9110, section 13.1.1). The tag of a
-    /// contact that was read names the revision too, before a dot.
+    /// Checks the call's preconditions against an access revision.
     pub fn check_revision(&self, revision: Option<JobId>) -> Result<(), Failure> {
-        let mut values = self.request.headers().get_all(IF_MATCH).iter().peekable();
-        if values.peek().is_none() {
-            return Ok(());
-        }
-        let current = revision_text(revision);
-        let names = |tag: &str| {
-            let tag = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
-            tag.and_then(|tag| tag.split('.').next()) == Some(current.as_str())
+        self.check_version(Some(&revision_text(revision)))
+    }
+
+    /// Checks the call's preconditions against the current version, none where there is nothing yet. `If-Match` compares
+    /// strongly (RFC 9110, section 13.1.1). The tag of an answer to a reading names the version too, before a dot.
+    pub fn check_version(&self, current: Option<&str>) -> Result<(), Failure> {
+        let headers = self.request.headers();
+        let names_current = |tag: &str| match tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')) {
+            Some(tag) => tag.split('.').next() == current,
+            None => tag == "*" && current.is_some(),
         };
-        let mut tags = values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).map(str::trim);
-        if tags.any(|tag| tag == "*" || names(tag)) { Ok(()) } else { Err(Failure::PreconditionFailed) }
+        let tags: Vec<&str> = headers
+            .get_all(IF_MATCH)
+            .iter()
+            .flat_map(|value| value.to_str().unwrap_or_default().split(','))
+            .map(str::trim)
+            .collect();
+        if !tags.is_empty() && !tags.iter().any(|tag| names_current(tag)) {
+            let is_weak = |tag: &&str| tag.starts_with("W/") || tag.starts_with("w/");
+            let unmet = if tags.iter().any(is_weak) { Unmet::Weak } else { Unmet::Changed };
+            return Err(Failure::PreconditionFailed(unmet));
+        }
+        if current.is_some() && self.must_be_new() {
+            return Err(Failure::PreconditionFailed(Unmet::Exists));
+        }
+        Ok(())
+    }
+
+    /// Whether the call is to be made only where there is nothing yet: `If-None-Match: *`.
+    pub fn must_be_new(&self) -> bool {
+        self.request.headers().contains_key(IF_NONE_MATCH)
     }
 
     /// Whether the caller asked not to be kept waiting (RFC 7240).
@@ -361,11 +465,14 @@ impl<'a> Call<'a> {
         }
         let mut digest = Sha256::new();
         let request = &self.request;
-        let conditions = request.headers().get_all(IF_MATCH).iter().map(lambda_http::http::HeaderValue::as_bytes);
+        let conditions = [IF_MATCH, IF_NONE_MATCH].map(|name| {
+            let values: Vec<&[u8]> = request.headers().get_all(name).iter().map(HeaderValue::as_bytes).collect();
+            values.join(&b", "[..])
+        });
         let (path, query) = (request.uri().path(), self.query_text());
         let parts = [request.method().as_str().as_bytes(), path.as_bytes(), query.as_bytes(), self.bytes()];
-        for part in parts.into_iter().chain(conditions) {
-            // Lengths keep what ends one part from being read as the beginning of the next.
+        for part in parts.into_iter().chain(conditions.iter().map(Vec::as_slice)) {
+            // The length before each part keeps its end from being read as the beginning of the next.
             digest.update((part.len() as u64).to_be_bytes());
             digest.update(part);
         }
@@ -378,12 +485,23 @@ impl<'a> Call<'a> {
 /// Bytes of a stored rule's name at most: it is a part of a key.
 const MAX_STORED_RULE_NAME_BYTES: usize = 255;
 
+/// Why a `GET` with a body is refused: who sends one expects the body to select something.
+const UNREAD_BODY_OF_GET: &str =
+    "A GET takes no body. Write the filter into the query, such as ?tags=vip&contactStage=3";
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 const PREFER: &str = "prefer";
 
 /// The token of `Authorization`: alone, or after the word `Bearer`.
-fn token(headers: &HeaderMap) -> Option<&str> {
-    let value = headers.get(AUTHORIZATION)?.to_str().ok()?.trim();
+fn token(headers: &HeaderMap) -> Result<Option<&str>, Failure> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.any(|other| other != value) {
+        return Err(Invalid::one("Authorization", "is given more than once; give it once").into());
+    }
+    Ok(value.to_str().ok().and_then(|value| token_in(value.trim())))
+}
+
+fn token_in(value: &str) -> Option<&str> {
     let token = match value.split_once(' ') {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
         Some(_) => return None,

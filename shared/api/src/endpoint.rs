@@ -40,6 +40,27 @@ pub enum Admits {
     Anyone(OpenHandler),
 }
 
+/// The body that an endpoint reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Payload {
+    /// None. A request whose body holds a field is refused: ignoring the field would do something else than asked.
+    None,
+    /// Fields, as JSON or as a form. The handler reads them.
+    Fields,
+}
+
+/// The preconditions (RFC 9110, section 13.1) that a method which changes something evaluates. It refuses the others,
+/// because ignoring a precondition would make the change that the caller wanted to prevent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Conditions {
+    /// None.
+    None,
+    /// `If-Match`.
+    IfMatch,
+    /// `If-Match`, and `If-None-Match: *`.
+    IfMatchOrNew,
+}
+
 /// One method of one path.
 #[derive(Clone, Copy, Debug)]
 pub struct Endpoint {
@@ -49,6 +70,10 @@ pub struct Endpoint {
     pub method: &'static str,
     /// The path, with its parameters in braces.
     pub path: &'static str,
+    /// The body that it reads.
+    pub payload: Payload,
+    /// The preconditions that it evaluates. `GET` evaluates `If-None-Match` on every path, for caches.
+    pub conditions: Conditions,
     /// Whom it answers.
     pub admits: Admits,
 }
@@ -92,8 +117,10 @@ impl Endpoint {
     }
 
     /// Answers a call, once: one that is made again with its idempotency key is answered as it was the first time.
-    async fn handle(mut call: Call<'_>, scope: Option<Scope>, handler: Handler) -> Result<Answer, Failure> {
+    async fn handle(&self, mut call: Call<'_>, handler: Handler) -> Result<Answer, Failure> {
+        let scope = self.scope();
         call.check(scope)?;
+        call.check_received(self)?;
         // Reading twice does nothing twice, and neither does signing out.
         let key = if scope == Some(Scope::Write) { call.idempotency()? } else { None };
         let Some(key) = key else { return handler(call).await };
@@ -163,11 +190,11 @@ impl Endpoint {
             Admits::Holders(_, handler) | Admits::AnyHolder(handler) => match Call::new(incoming).await {
                 Ok(call) => {
                     let token = call.token_check();
-                    token.hold(Self::handle(call, self.scope(), handler).await).await
+                    token.hold(self.handle(call, handler).await).await
                 }
                 Err(failure) => Err(failure),
             },
-            Admits::Anyone(handler) => match incoming.check_acceptable() {
+            Admits::Anyone(handler) => match incoming.check_acceptable().and_then(|()| incoming.check_received(self)) {
                 Ok(()) => handler(incoming).await,
                 Err(failure) => Err(failure),
             },

@@ -19,6 +19,17 @@ use models::wire::{ErrorBody, ErrorDetail};
 use store::StoreError;
 use store::listing::ListError;
 
+/// Why a precondition does not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unmet {
+    /// `If-Match` names another version than the current one.
+    Changed,
+    /// `If-Match` names no strong tag that matches, but a weak tag, which never matches.
+    Weak,
+    /// `If-None-Match: *` asks for something new, and there is something.
+    Exists,
+}
+
 /// Why a call is not answered as asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -58,18 +69,23 @@ pub enum Failure {
     /// The caller may not edit these contacts, of several that were named; each of them it sees.
     #[error("{} contacts may not be edited", .0.len())]
     EditsForbidden(Vec<ContactId>),
-    /// `If-Match` named another revision.
-    #[error("another revision")]
-    PreconditionFailed,
+    /// A precondition of the request does not hold.
+    #[error("precondition failed: {0:?}")]
+    PreconditionFailed(Unmet),
     /// `Accept` admits neither JSON nor XML.
     #[error("not acceptable")]
     NotAcceptable,
     /// The body is of a type that is not taken.
     #[error("unsupported media type")]
     UnsupportedMediaType {
+        /// The type that `Content-Type` names.
+        named: String,
         /// Whether the path takes forms beside JSON.
         forms: bool,
     },
+    /// The body is compressed, or said to be.
+    #[error("unsupported content encoding")]
+    UnsupportedEncoding(String),
     /// The body is longer than is taken.
     #[error("body too large")]
     BodyTooLarge,
@@ -265,9 +281,9 @@ impl Failure {
             | Self::RuleContended(_)
             | Self::TooManyRules(_) => StatusCode::CONFLICT,
             Self::ChangesExpired(_) => StatusCode::GONE,
-            Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
+            Self::PreconditionFailed(_) => StatusCode::PRECONDITION_FAILED,
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
-            Self::UnsupportedMediaType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::UnsupportedMediaType { .. } | Self::UnsupportedEncoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::HostNotAllowed => StatusCode::MISDIRECTED_REQUEST,
@@ -294,9 +310,9 @@ impl Failure {
             Self::UnknownManagers(_) => "unknown-manager",
             Self::ContactNotFound(_) | Self::ContactsNotFound(_) => "contact-not-found",
             Self::EditForbidden(_) | Self::EditsForbidden(_) => "edit-forbidden",
-            Self::PreconditionFailed => "revision-changed",
+            Self::PreconditionFailed(_) => "revision-changed",
             Self::NotAcceptable => "not-acceptable",
-            Self::UnsupportedMediaType { .. } => "unsupported-media-type",
+            Self::UnsupportedMediaType { .. } | Self::UnsupportedEncoding(_) => "unsupported-media-type",
             Self::BodyTooLarge => "body-too-large",
             Self::RouteNotFound => "endpoint-not-found",
             Self::MethodNotAllowed(_) => "method-not-allowed",
@@ -362,20 +378,31 @@ impl Failure {
                 "Nothing was changed: you may see but not edit {}; ask its managers or an administrator.",
                 counted(ids, "contact", "contacts")
             ),
-            Self::PreconditionFailed => {
-                "Nothing was changed: the access is no longer at the revision that If-Match names. Read it again, then \
-                 decide anew."
+            Self::PreconditionFailed(Unmet::Changed) => {
+                "Nothing was changed: If-Match does not name the current version. Read it again, then decide anew."
                     .into()
+            }
+            Self::PreconditionFailed(Unmet::Weak) => {
+                "Nothing was changed: If-Match names a weak tag (W/\"…\"), and a weak tag never matches. A proxy that \
+                 compresses answers makes their tags weak: read again with Accept-Encoding: identity, and use that ETag."
+                    .into()
+            }
+            Self::PreconditionFailed(Unmet::Exists) => {
+                "Nothing was changed: If-None-Match: * asks for what does not exist yet, and there is one already.".into()
             }
             Self::NotAcceptable => "Accept admits neither JSON nor XML; ask for application/json or text/xml.".into(),
-            Self::UnsupportedMediaType { forms: false } => {
-                "Send the body as JSON in UTF-8, with the header Content-Type: application/json.".into()
-            }
-            Self::UnsupportedMediaType { forms: true } => {
-                "Send the body in UTF-8 as JSON, with the header Content-Type: application/json, or as a form, with \
-                 Content-Type: application/x-www-form-urlencoded."
-                    .into()
-            }
+            Self::UnsupportedMediaType { named, forms: false } => format!(
+                "Nothing was changed: Content-Type is \"{named}\". Send the body as JSON in UTF-8, with the header \
+                 Content-Type: application/json."
+            ),
+            Self::UnsupportedMediaType { named, forms: true } => format!(
+                "Nothing was changed: Content-Type is \"{named}\". Send the body in UTF-8 as JSON, with the header \
+                 Content-Type: application/json, or as a form, with Content-Type: application/x-www-form-urlencoded."
+            ),
+            Self::UnsupportedEncoding(named) => format!(
+                "Nothing was changed: Content-Encoding is \"{named}\". Send the body without compression, and without \
+                 this header."
+            ),
             Self::BodyTooLarge => format!("Send a body of at most {MAX_BODY_BYTES} bytes."),
             Self::RouteNotFound => "There is no such endpoint; check the path.".into(),
             Self::MethodNotAllowed(allowed) => format!("This path takes {allowed} only."),
@@ -551,9 +578,10 @@ mod tests {
             Failure::EditForbidden(contact),
             Failure::ContactsNotFound(vec![contact]),
             Failure::EditsForbidden(vec![contact]),
-            Failure::PreconditionFailed,
+            Failure::PreconditionFailed(Unmet::Changed),
             Failure::NotAcceptable,
-            Failure::UnsupportedMediaType { forms: true },
+            Failure::UnsupportedMediaType { named: String::new(), forms: true },
+            Failure::UnsupportedEncoding(String::new()),
             Failure::BodyTooLarge,
             Failure::RouteNotFound,
             Failure::MethodNotAllowed("GET".into()),

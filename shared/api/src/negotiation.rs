@@ -3,8 +3,8 @@
 use std::str::FromStr as _;
 
 use headers_accept::Accept;
-use lambda_http::http::HeaderMap;
 use lambda_http::http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE};
+use lambda_http::http::{HeaderMap, HeaderName};
 use mediatype::names::{APPLICATION, JSON, TEXT, XML};
 use mediatype::{MediaType, MediaTypeBuf, Name, ReadParams as _};
 use models::wire::{Envelope, Format, Shape, Suffix};
@@ -112,10 +112,15 @@ pub(crate) enum BodyType {
 /// What the body is said to be; forms are taken where ONLYOFFICE's own clients send them, which is to paths with a
 /// suffix.
 pub(crate) fn body_type(headers: &HeaderMap, suffix: Option<Suffix>) -> Result<BodyType, Failure> {
-    let Some(value) = headers.get(CONTENT_TYPE) else { return Ok(BodyType::Json) };
+    let mut values = headers.get_all(CONTENT_TYPE).iter();
+    let Some(value) = values.next() else { return Ok(BodyType::Json) };
+    let refused = || Failure::UnsupportedMediaType { named: shown(headers, CONTENT_TYPE), forms: suffix.is_some() };
+    // Two different types leave open how the body is meant.
+    if values.any(|other| other != value) {
+        return Err(refused());
+    }
     let named = value.to_str().ok().and_then(|text| MediaType::parse(text).ok());
-    let refused = Failure::UnsupportedMediaType { forms: suffix.is_some() };
-    let Some(media_type) = named else { return Err(refused) };
+    let Some(media_type) = named else { return Err(refused()) };
     let charset = media_type.get_param(mediatype::names::CHARSET);
     let is_utf8 = charset.is_none_or(|charset| charset.unquoted_str().eq_ignore_ascii_case("utf-8"));
     let is = |subtype| media_type.ty == APPLICATION && media_type.subty == subtype && is_utf8;
@@ -124,8 +129,20 @@ pub(crate) fn body_type(headers: &HeaderMap, suffix: Option<Suffix>) -> Result<B
     } else if suffix.is_some() && is(X_WWW_FORM_URLENCODED) {
         Ok(BodyType::Form)
     } else {
-        Err(refused)
+        Err(refused())
     }
+}
+
+/// The values of a header, short enough for a message.
+pub(crate) fn shown(headers: &HeaderMap, name: HeaderName) -> String {
+    const SHOWN_CHARS: usize = 64;
+    let values = headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let mut text = values.collect::<Vec<_>>().join(", ");
+    if let Some((end, _)) = text.char_indices().nth(SHOWN_CHARS) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
 }
 
 #[cfg(test)]

@@ -7,9 +7,11 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use jobs::{Clock, Events, Jobs, Message, Queue, QueueError};
-use lambda_http::{Error, Request, service_fn};
+use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpResponse;
+use lambda_http::{Context, Error, LambdaEvent, service_fn};
 use models::limits::WORKER_RESERVE_MILLIS;
 use models::moment::Moment;
+use serde_json::value::RawValue;
 use store::Store;
 use store::client::connect;
 use tokio::time::Instant;
@@ -19,6 +21,7 @@ use crate::config::Config;
 use crate::endpoint::{Endpoint, routed, unrouted};
 use crate::event_bridge::EventBridge;
 use crate::failure::Failure;
+use crate::gateway::{self, Unreadable};
 use crate::log;
 use crate::sqs::SqsQueue;
 
@@ -54,17 +57,32 @@ fn start<S: Future<Output = Result<(), Error>>>(serve: impl FnOnce(Config) -> S)
 
 // The clients are made before the first poll: they load their TLS roots, which then no caller waits for.
 async fn serve(endpoints: &'static [Endpoint], app: &App) -> Result<(), Error> {
-    lambda_http::run(service_fn(|request: Request| async move {
-        let endpoint = match endpoints {
-            [one] => Some(one),
-            several => routed(several, &request),
-        };
-        Ok::<_, std::convert::Infallible>(match endpoint {
-            Some(endpoint) => endpoint.answer(app, request).await,
-            None => unrouted(&request, Failure::RouteNotFound),
-        })
+    lambda_runtime::run(service_fn(|event: LambdaEvent<Box<RawValue>>| async move {
+        Ok::<_, std::convert::Infallible>(answer_event(endpoints, app, &event.payload, event.context).await)
     }))
     .await
+}
+
+/// Answers an event of the HTTP API, whatever the event holds.
+pub async fn answer_event(
+    endpoints: &[Endpoint],
+    app: &App,
+    event: &RawValue,
+    context: Context,
+) -> ApiGatewayV2httpResponse {
+    gateway::answer(match gateway::request(event, context) {
+        Err(Unreadable { request, fault }) => unrouted(&request, fault.into()),
+        Ok(request) => {
+            let endpoint = match endpoints {
+                [one] => Some(one),
+                several => routed(several, &request),
+            };
+            match endpoint {
+                Some(endpoint) => endpoint.answer(app, request).await,
+                None => unrouted(&request, Failure::RouteNotFound),
+            }
+        }
+    })
 }
 
 /// The time, as this machine has it.

@@ -269,6 +269,34 @@ pub trait Directory {
 }
 
 impl Contact {
+    /// The keys of its members.
+    pub const KEYS: [&str; 24] = [
+        "Addresses",
+        "CreateBy",
+        "Created",
+        "About",
+        "Industry",
+        "ContactStatus",
+        "ContactType",
+        "CommonData",
+        "CustomFields",
+        "Tags",
+        "TaskCount",
+        "HaveLateTasks",
+        "id",
+        "SmallFotoUrl",
+        "MediumFotoUrl",
+        "DisplayName",
+        "IsCompany",
+        "AccessList",
+        "IsPrivate",
+        "IsShared",
+        "ShareType",
+        "Currency",
+        "CanEdit",
+        "CanDelete",
+    ];
+
     /// Shows `record` with `access` to `caller`.
     pub fn new(record: ContactRecord, access: &Access, directory: &impl Directory, caller: &Caller) -> Self {
         let employee = |id: UserId| directory.employee(id).unwrap_or_else(|| Employee::departed(id));

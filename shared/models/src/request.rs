@@ -1,7 +1,8 @@
 //! Requests as they are read: JSON bodies and query parameters, with every fault named.
 //!
 //! A body field that is not known is a fault, because a misspelt filter field would otherwise select every contact.
-//! `null` is a fault too: it is not the same as leaving a field out, and guessing that it is would widen a filter.
+//! `null` in an optional field means that the field is absent, because typed clients send it. A filter of which every
+//! field that is named is `null` is a fault: it would select every contact.
 //!
 //! A form has the same fields as a JSON object. All of its values are text, so `true` and `3` are read from text there,
 //! and one value alone is an array of one where an array is wanted; in JSON they are faults.
@@ -17,8 +18,9 @@ use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
 use crate::access::Access;
+use crate::contact::Contact;
 use crate::filter::{Filter, ListView};
-use crate::fold::{fold, fold_tag};
+use crate::fold::{fold, fold_tag, trim};
 use crate::invalid::{Fault, Invalid, nearest};
 use crate::job::JobId;
 use crate::limits::{
@@ -136,7 +138,7 @@ impl SetFilterAccess {
             "managerList",
         ];
         let mut fields = Fields::parse(body.into(), KNOWN)?;
-        let filter = fields.filter(filter_value, zone);
+        let filter = fields.filter(filter_value, Some(zone), Blank::Refused);
         let target = fields.target();
         fields.finish()?;
         Ok(Self { filter, target })
@@ -186,9 +188,22 @@ impl ListContacts {
     ///
     /// [`Invalid`] names every parameter that is unknown or of a wrong type.
     pub fn parse(query: &str, zone: &TimeZone) -> Result<Self, Invalid> {
+        Self::read(query, Some(zone))
+    }
+
+    /// The tags of the query string, which are read before the portal's time zone is known.
+    ///
+    /// # Errors
+    ///
+    /// As of [`ListContacts::parse`], but for the order of the dates.
+    pub fn tags(query: &str) -> Result<Vec<String>, Invalid> {
+        Self::read(query, None).map(|request| request.filter.tags)
+    }
+
+    fn read(query: &str, zone: Option<&TimeZone>) -> Result<Self, Invalid> {
         let mut fields = Fields::text(query.as_bytes(), Self::PARAMETERS, Written::Query)?;
         let filter_value = fields.filter_value("filterValue");
-        let filter = fields.filter(filter_value.as_deref(), zone);
+        let filter = fields.filter(filter_value.as_deref(), zone, Blank::Any);
         let sought = Sought {
             shared: fields.optional_bool("isShared", "false for the contacts that are private"),
             responsible: fields.uuid("responsibleid"),
@@ -198,6 +213,7 @@ impl ListContacts {
         let page = fields.page();
         let total = fields.optional_bool("total", "false spares the counting").unwrap_or(true);
         let shown = fields.text_of("fields", "keys of a contact with commas in between");
+        fields.faults.extend(shown.as_deref().into_iter().flat_map(unknown_keys));
         fields.finish()?;
         let shown = shown.as_deref().and_then(wire::Fields::parse);
         Ok(Self { filter, sought, order: Order::new(by, descending), page, total, fields: shown })
@@ -280,7 +296,7 @@ impl SetRule {
     /// [`Invalid`] names every field that is missing, unknown or of a wrong type.
     pub fn parse<'a>(body: impl Into<RequestBody<'a>>, zone: &TimeZone) -> Result<Self, Invalid> {
         let mut fields = Fields::parse(body.into(), &["filter", "target", "cron", "timeZone", "enabled"])?;
-        let filter = fields.filter_object("filter", zone);
+        let filter = fields.filter_object("filter", Some(zone));
         let target = fields.target_object("target");
         let schedule = fields.schedule(zone);
         let enabled = fields.optional_bool("enabled", "false keeps the rule without running it").unwrap_or(true);
@@ -314,7 +330,7 @@ impl RunOnce {
     ///
     /// [`Invalid`] with all that is wrong with the payload, and not only with its portal.
     pub fn portal(body: &[u8]) -> Result<PortalId, Invalid> {
-        Self::parse(body, &TimeZone::UTC).map(|run| run.portal)
+        Self::read(body, None).map(|run| run.portal)
     }
 
     /// Reads the payload; dates without an offset are meant in `zone`.
@@ -323,6 +339,10 @@ impl RunOnce {
     ///
     /// [`Invalid`] names every field that is missing, unknown or of a wrong type.
     pub fn parse(body: &[u8], zone: &TimeZone) -> Result<Self, Invalid> {
+        Self::read(body, Some(zone))
+    }
+
+    fn read(body: &[u8], zone: Option<&TimeZone>) -> Result<Self, Invalid> {
         let mut fields = Fields::parse(body.into(), &["portal", "filter", "access", "maxAffected", "idempotencyKey"])?;
         let portal = fields.portal("portal");
         let filter = fields.filter_object("filter", zone);
@@ -337,8 +357,32 @@ impl RunOnce {
     }
 }
 
+/// Refuses a body that holds a field, where a call takes none: what the field asks for would not be done.
+///
+/// # Errors
+///
+/// [`Invalid`] names every field, or says that the body is neither JSON nor a form.
+pub fn check_no_fields(body: RequestBody<'_>) -> Result<(), Invalid> {
+    let fields = Fields::parse(body, &[])?;
+    let faults = fields.object.keys().take(MAX_FAULTS).map(|name| Fault {
+        field: shown(name).into_owned(),
+        message: "is not read: this call takes no body; leave the body out, or write parameters into the query".into(),
+    });
+    let faults: Vec<Fault> = faults.collect();
+    if faults.is_empty() { Ok(()) } else { Err(Invalid { faults }) }
+}
+
 /// What an example of a UUID is.
 const A_UUID: &str = "9924256a-739c-462b-af15-e652a3b1b6eb";
+
+/// The meaning of a filter field that is named and holds nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Blank {
+    /// Any: as if it were left out.
+    Any,
+    /// A fault: access is changed, and nobody guesses from a blank that every contact is meant.
+    Refused,
+}
 
 /// What it means to leave an array out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -363,8 +407,8 @@ fn too_long_filter_value(bytes: usize) -> String {
 /// The words of `filterValue`, folded, each once.
 fn words(filter_value: &str) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
-    for word in filter_value.split_whitespace().map(fold) {
-        if !words.contains(&word) {
+    for word in filter_value.split_whitespace().map(trim).map(fold) {
+        if !word.is_empty() && !words.contains(&word) {
             words.push(word);
         }
     }
@@ -374,6 +418,8 @@ fn words(filter_value: &str) -> Vec<String> {
 /// The fields of an object, taken one by one, with the faults found on the way.
 struct Fields {
     object: Map<String, Value>,
+    /// Known fields that are null. They are not in `object`, and count as absent.
+    nulls: Vec<&'static str>,
     /// What stands before a field's name in a fault: nothing, or the object's own name and a dot.
     path: String,
     known: &'static [&'static str],
@@ -436,7 +482,15 @@ impl Fields {
 
     fn text(text: &[u8], known: &'static [&'static str], written: Written) -> Result<Self, Invalid> {
         let object = crate::form::parse(text, known, &[FILTER, TARGET].concat())?;
-        Ok(Self { object, path: String::new(), known, written, faults: Vec::new() })
+        Ok(Self::new(object, String::new(), known, written))
+    }
+
+    fn new(mut object: Map<String, Value>, path: String, known: &'static [&'static str], written: Written) -> Self {
+        let is_null = |name: &str| object.get(name).is_some_and(Value::is_null);
+        let nulls: Vec<&'static str> = known.iter().copied().filter(|name| is_null(name)).collect();
+        // An unknown name stays, whatever its value is, and is refused.
+        object.retain(|name, _| !nulls.contains(&name.as_str()));
+        Self { object, nulls, path, known, written, faults: Vec::new() }
     }
 
     fn json(body: &[u8], known: &'static [&'static str]) -> Result<Self, Invalid> {
@@ -450,7 +504,8 @@ impl Fields {
                     field: shown(&name).into_owned(),
                     message: "is given more than once; give it once".to_owned(),
                 });
-                Ok(Self { object, path: String::new(), known, written: Written::Json, faults: faults.collect() })
+                let faults = faults.collect();
+                Ok(Self { faults, ..Self::new(object, String::new(), known, Written::Json) })
             }
             Ok(other) => Err(Invalid::one(
                 "",
@@ -465,7 +520,14 @@ impl Fields {
 
     /// Takes a field that has one value. In a form that is text, of which `read` may make what it stands for.
     fn one(&mut self, name: &str, read: impl FnOnce(&str) -> Option<Value>) -> Option<Value> {
-        let value = self.object.remove(name)?;
+        let value = match self.object.remove(name)? {
+            // A parameter of a query that is given twice with the same value is one parameter.
+            Value::Array(mut values) if self.written == Written::Query => {
+                values.dedup();
+                if values.len() == 1 { values.swap_remove(0) } else { Value::Array(values) }
+            }
+            value => value,
+        };
         match value {
             Value::Array(_) if self.written.is_text() => {
                 self.fault(name, "is given more than once; give it once");
@@ -544,7 +606,7 @@ impl Fields {
         match self.object.remove(name)? {
             Value::Object(object) => {
                 let path = format!("{}{name}.", self.path);
-                Some(Self { object, path, known, written: self.written, faults: Vec::new() })
+                Some(Self::new(object, path, known, self.written))
             }
             other => {
                 self.wrong(name, meaning, &other);
@@ -560,16 +622,51 @@ impl Fields {
         }
     }
 
-    /// A filter's fields.
-    fn filter(&mut self, filter_value: Option<&str>, zone: &TimeZone) -> Filter {
-        Filter {
+    /// A filter's fields. Without a time zone, dates are read for their faults, and not compared.
+    fn filter(&mut self, filter_value: Option<&str>, zone: Option<&TimeZone>, blank: Blank) -> Filter {
+        let words = filter_value.map(words).unwrap_or_default();
+        if blank == Blank::Refused {
+            if filter_value.is_some() && words.is_empty() {
+                self.fault("filterValue", "must not be blank; leave it out for any name");
+            }
+            self.refuse_empty_filter(filter_value.is_some());
+        }
+        let utc = TimeZone::UTC;
+        let dates = zone.unwrap_or(&utc);
+        let filter = Filter {
             tags: self.tags("tags"),
             stages: self.any_of("contactStage"),
             types: self.any_of("contactType"),
             view: self.list_view("contactListView"),
-            from_date: self.date("fromDate", Edge::From, zone),
-            to_date: self.date("toDate", Edge::To, zone),
-            words: filter_value.map(words).unwrap_or_default(),
+            from_date: self.date("fromDate", Edge::From, dates),
+            to_date: self.date("toDate", Edge::To, dates),
+            words,
+        };
+        if let (Some(from), Some(to), Some(_)) = (filter.from_date, filter.to_date, zone)
+            && from > to
+        {
+            self.fault("fromDate", "is after toDate, so that no contact can match; exchange the two");
+        }
+        filter
+    }
+
+    /// Notes a fault when filter fields are named that hold nothing, `null` or no tag, and none beside them that holds
+    /// something.
+    fn refuse_empty_filter(&mut self, has_words: bool) {
+        let is_empty = |value: &Value| value.as_array().is_some_and(Vec::is_empty);
+        let null = self.nulls.iter().copied().find(|name| FILTER.contains(name));
+        let empty = null.or_else(|| self.object.get("tags").is_some_and(is_empty).then_some("tags"));
+        // An empty list of stages or types is a documented way to say "any".
+        let says_more =
+            |(name, value): (&String, &Value)| FILTER.contains(&name.as_str()) && !(name == "tags" && is_empty(value));
+        let says_more = self.object.iter().any(says_more);
+        if let Some(name) = empty
+            && !says_more
+            && !has_words
+        {
+            let message =
+                "holds nothing, like every filter field here; leave the filter fields out to select every contact";
+            self.fault(name, message);
         }
     }
 
@@ -580,7 +677,7 @@ impl Fields {
     }
 
     /// A filter as an object, with the words that an endpoint otherwise has in its query.
-    fn filter_object(&mut self, name: &str, zone: &TimeZone) -> Filter {
+    fn filter_object(&mut self, name: &str, zone: Option<&TimeZone>) -> Filter {
         let meaning = match self.written {
             Written::Json => "an object such as {\"tags\":[\"vip\"]}, or {} for every contact".to_owned(),
             Written::Form | Written::Query => {
@@ -589,7 +686,7 @@ impl Fields {
         };
         let Some(mut inner) = self.object(name, FILTER, &meaning) else { return Filter::default() };
         let filter_value = inner.filter_value("filterValue");
-        let filter = inner.filter(filter_value.as_deref(), zone);
+        let filter = inner.filter(filter_value.as_deref(), zone, Blank::Refused);
         self.absorb(inner);
         filter
     }
@@ -1030,6 +1127,21 @@ pub fn checked_tag(text: &str) -> Result<String, String> {
     Ok(tag)
 }
 
+/// The names of a list with commas in between that are no keys of a contact, each as a fault.
+fn unknown_keys(list: &str) -> Vec<Fault> {
+    let keys = Contact::KEYS.map(|key| wire::KeyStyle::Camel.written(key));
+    let names = list.split(',').map(str::trim).filter(|name| !name.is_empty());
+    let unknown = names.filter(|name| !keys.iter().any(|key| key.eq_ignore_ascii_case(name)));
+    let fault = |name: &str| {
+        let near = nearest(name, keys.iter().map(String::as_str));
+        let near = near.map_or(".".to_owned(), |near| format!("; did you mean {near}?"));
+        let message =
+            format!("names \"{}\", which no contact has{near} A contact has {}", shown(name), keys.join(", "));
+        Fault { field: "fields".into(), message }
+    };
+    unknown.take(MAX_FAULTS).map(fault).collect()
+}
+
 /// Says that a name is not known, and which one it may have been meant to be.
 fn unknown_name(what: &str, name: &str, known: &[&str]) -> String {
     let list = known.join(", ");
@@ -1128,6 +1240,7 @@ impl Query {
             }
             !wanted
         });
+        values.dedup();
         if values.len() > 1 {
             self.fault(name, "is given more than once; give it once".into());
         }
@@ -1227,7 +1340,9 @@ impl Query {
 
     /// `fields`: to which of its keys each contact is trimmed.
     pub fn fields(&mut self) -> Option<wire::Fields> {
-        self.take("fields").as_deref().and_then(wire::Fields::parse)
+        let list = self.take("fields")?;
+        self.faults.extend(unknown_keys(&list));
+        wire::Fields::parse(&list)
     }
 
     /// `filterValue`: words of the display name.

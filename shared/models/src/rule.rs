@@ -363,7 +363,8 @@ impl Rule {
             schedule: request.schedule,
             enabled: request.enabled,
             created: before.map_or(now, |before| before.created),
-            modified: now,
+            // Later than the change before it, so that each change makes a version of its own.
+            modified: before.map_or(now, |before| now.max(Moment::from_steps(before.modified.steps() + 1))),
             next: None,
             last_run: before.and_then(|before| before.last_run),
             last_job: before.and_then(|before| before.last_job),

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where something is not as it claims")]
 
 mod access;
+mod blank_filters;
 mod bodies;
 mod folding;
 mod import_lines;

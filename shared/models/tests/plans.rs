@@ -46,7 +46,6 @@ const CASES: &[Case] = &[
     sharded("no filter field, four shards", "", 4),
     body("empty arrays ask for nothing", r#""tags":[],"contactStage":[],"contactType":[]"#),
     body("view All asks for nothing", r#""contactListView":0"#),
-    words("a blank filterValue asks for nothing", "", "   "),
     // Tags.
     body("one tag reads its partition and leaves nothing to test", r#""tags":["vip"]"#),
     sharded("one tag, four shards", r#""tags":["vip"]"#, 4),

@@ -81,8 +81,8 @@ fn read(request: &Request) -> SetFilterAccess {
             body[field] = date(end).into();
         }
     }
-    let words = request.words.join("  ");
-    SetFilterAccess::parse(body.to_string().as_bytes(), Some(&words), &TimeZone::UTC).unwrap()
+    let words = Some(request.words.join("  ")).filter(|words| !words.is_empty());
+    SetFilterAccess::parse(body.to_string().as_bytes(), words.as_deref(), &TimeZone::UTC).unwrap()
 }
 
 fn entry(index: usize, contact: &Contact) -> IndexEntry {
@@ -161,14 +161,14 @@ fn request() -> impl Strategy<Value = Request> {
         end(),
         prop_oneof![2 => Just(Vec::new()), 1 => prop::collection::vec(word(NAMES), 0..3)],
     )
-        .prop_map(|(tags, stages, types, view, from, to, words)| Request {
-            tags,
-            stages,
-            types,
-            view,
-            from,
-            to,
-            words,
+        .prop_map(|(tags, stages, types, view, from, to, words)| {
+            // A range that ends before it begins is refused.
+            let (from, to) = match (from, to) {
+                (Some(from), Some(to)) if from.0 > to.0 => (Some(to), Some(from)),
+                (Some((day, _)), Some((end, _))) if day == end => (Some((day, None)), Some((end, None))),
+                ends => ends,
+            };
+            Request { tags, stages, types, view, from, to, words }
         })
 }
 

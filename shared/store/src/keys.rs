@@ -297,6 +297,9 @@ impl Key {
             Self::RemovedUser(..) => "RemovedUser",
             Self::KnownNetwork(..) => "KnownNetwork",
             Self::UserAttempts(..) => "UserAttempts",
+            Self::OpenJobsOf(..) => "OpenJobsOf",
+            Self::PackedPosting(..) => "PackedPosting",
+            Self::DueCompaction(..) => "DueCompaction",
             Self::Idempotency(..) => "Idempotency",
         }
     }

@@ -161,6 +161,10 @@ fn compared(list: &List, a: &Contact, b: &Contact) -> Ordering {
 /// Reads a list each way and compares it with the model's: how many contacts are in it.
 async fn check(world: &World, name: &str, model: &Model, list: &List) -> Result<usize, WorldError> {
     let filter = list.filter.resolve(&model.zone);
+    if model.is_backwards(&filter) {
+        // Such a list is refused, which the tests of requests claim.
+        return Ok(0);
+    }
     let mut expected: Vec<&Contact> = model
         .contacts
         .values()
@@ -208,7 +212,8 @@ async fn read(world: &World, name: &str, model: &Model, list: &List, posted: boo
     body.insert("isPrivate".into(), true.into());
     let words: Vec<&str> = list.filter.resolve(&model.zone).sought.iter().map(|&sought| SOUGHT[sought].0).collect();
     let body = serde_json::Value::Object(body).to_string();
-    let filter = SetFilterAccess::parse(body.as_bytes(), Some(&words.join(" ")), &portal.time_zone)?.filter;
+    let words = Some(words.join(" ")).filter(|words| !words.is_empty());
+    let filter = SetFilterAccess::parse(body.as_bytes(), words.as_deref(), &portal.time_zone)?.filter;
     let lists = world.store.lists(&id).await?;
     let statistics = world.store.statistics(&id, &filter.tags, &lists.stage_counts).await?;
     let plan = plan(&filter, &statistics, portal.shards);

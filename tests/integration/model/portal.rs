@@ -216,6 +216,23 @@ impl Model {
             }
     }
 
+    /// Whether the earliest date of a filter is after its latest one.
+    pub(super) fn is_backwards(&self, filter: &Filter) -> bool {
+        let midnight = |day: Date| {
+            let midnight = day.to_zoned(self.zone.clone()).and_then(|day| day.start_of_day()).unwrap();
+            i64::try_from(midnight.timestamp().as_nanosecond() / 100).unwrap()
+        };
+        let first = |edge: &Edge| match edge {
+            Edge::Day(day) => midnight(*day),
+            Edge::Instant(at) => *at,
+        };
+        let last = |edge: &Edge| match edge {
+            Edge::Day(day) => midnight(day.tomorrow().unwrap()) - 1,
+            Edge::Instant(at) => *at,
+        };
+        matches!((&filter.from, &filter.to), (Some(from), Some(to)) if first(from) > last(to))
+    }
+
     /// `PUT …/contact/{contactid}/access`.
     pub(super) fn set_one(&self, call: &One, path: &str) -> Expected {
         let user = match call.caller {
@@ -263,6 +280,9 @@ impl Model {
             return Expected::failure(400);
         }
         let filter = call.filter.resolve(&self.zone);
+        if self.is_backwards(&filter) {
+            return Expected::failure(400);
+        }
         let target = target(call.is_private, &call.managers);
         let (seen, unseen): (Vec<&Contact>, Vec<&Contact>) = self
             .contacts

@@ -1,0 +1,216 @@
+//! A filter that is named and holds nothing never becomes "every contact" where access is changed.
+
+use jiff::tz::TimeZone;
+use models::filter::Filter;
+use models::invalid::Invalid;
+use models::request::{ListContacts, RequestBody, RunOnce, SetContactAccess, SetFilterAccess, SetRule, SignInRequest};
+use serde_json::{Value, json};
+
+/// Texts that look blank.
+const BLANK: [&str; 8] =
+    ["", " ", "\t\r\n", "\u{a0}\u{3000}", "\u{200b}", "\u{feff}", " \u{200c}\u{200d} ", "\u{2060}\u{ad}\u{180e}"];
+
+const ZONE: TimeZone = TimeZone::UTC;
+
+/// Every way to change access by this filter, as JSON.
+fn changes(filter: &Value) -> [(&'static str, Result<Filter, Invalid>); 3] {
+    let mut body = filter.clone();
+    // In the body of the bulk change the words stand in the query.
+    let words = body.as_object_mut().unwrap().remove("filterValue");
+    body["isPrivate"] = json!(true);
+    let target = json!({"isPrivate": true});
+    let rule = json!({"filter": filter, "target": target, "cron": "0 2 * * *"}).to_string();
+    let run = json!({"portal": "acme", "filter": filter, "access": target}).to_string();
+    let words = words.as_ref().and_then(Value::as_str);
+    [
+        ("bulk", SetFilterAccess::parse(body.to_string().as_bytes(), words, &ZONE).map(|request| request.filter)),
+        ("rule", SetRule::parse(rule.as_bytes(), &ZONE).map(|request| request.filter)),
+        ("run", RunOnce::parse(run.as_bytes(), &ZONE).map(|request| request.filter)),
+    ]
+}
+
+#[track_caller]
+fn refused<T: std::fmt::Debug>(what: &str, result: Result<T, Invalid>, expected: &str) {
+    let fault = result.unwrap_err().to_string();
+    assert!(fault.contains(expected), "{what}: {fault}");
+}
+
+#[test]
+fn blank_words_are_refused() {
+    for blank in BLANK {
+        for beside in [json!({}), json!({"tags": ["vip"]})] {
+            let mut filter = beside;
+            filter["filterValue"] = json!(blank);
+            for (way, result) in changes(&filter) {
+                refused(&format!("{way} {filter}"), result, "filterValue must not be blank");
+            }
+        }
+        let form: String = form_urlencoded(&[("filter[filterValue]", blank), ("target[isPrivate]", "1")]);
+        let form = form.replace("=1", "=true") + "&cron=0+2+*+*+*";
+        refused(
+            &form,
+            SetRule::parse(RequestBody::Form(form.as_bytes()), &ZONE),
+            "filter.filterValue must not be blank",
+        );
+    }
+    // Reading shows any.
+    for blank in BLANK {
+        let query = form_urlencoded(&[("filterValue", blank)]);
+        assert_eq!(ListContacts::parse(&query, &ZONE).unwrap().filter, Filter::default(), "{query}");
+    }
+}
+
+fn form_urlencoded(pairs: &[(&str, &str)]) -> String {
+    let escaped = |text: &str| text.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>();
+    pairs.iter().map(|(name, value)| format!("{}={}", escaped(name), escaped(value))).collect::<Vec<_>>().join("&")
+}
+
+#[test]
+fn blank_tags_are_refused() {
+    for blank in BLANK {
+        for (way, result) in changes(&json!({"tags": [blank]})) {
+            refused(&format!("{way} {blank:?}"), result, "tags[0] must not be blank");
+        }
+        for (way, result) in changes(&json!({"tags": ["vip", blank]})) {
+            refused(&format!("{way} {blank:?}"), result, "tags[1] must not be blank");
+        }
+        for name in ["tags", "tags[]", "tags[0]"] {
+            let form = form_urlencoded(&[(name, blank), ("isPrivate", "true")]);
+            let body = RequestBody::Form(form.as_bytes());
+            refused(&form, SetFilterAccess::parse(body, None, &ZONE), "must not be blank");
+            let form = form_urlencoded(&[(&format!("filter[{}", name.replacen("tags", "tags]", 1)), blank)]);
+            refused(&form, SetRule::parse(RequestBody::Form(form.as_bytes()), &ZONE), "must not be blank");
+        }
+    }
+    for name in ["contactStage", "contactType", "contactStage[]", "contactListView", "fromDate", "toDate"] {
+        for blank in BLANK {
+            let form = form_urlencoded(&[(name, blank), ("isPrivate", "true")]);
+            let result = SetFilterAccess::parse(RequestBody::Form(form.as_bytes()), None, &ZONE);
+            refused(&form, result, name.trim_end_matches("[]"));
+        }
+    }
+}
+
+#[test]
+fn a_filter_that_names_fields_and_holds_nothing_is_refused() {
+    for filter in [
+        json!({"tags": null}),
+        json!({"tags": []}),
+        json!({"contactStage": null}),
+        json!({"contactType": null, "toDate": null}),
+        json!({"tags": [], "contactListView": null}),
+        json!({"tags": null, "contactStage": null, "contactType": null, "contactListView": null, "fromDate": null,
+            "toDate": null}),
+    ] {
+        for (way, result) in changes(&filter) {
+            refused(&format!("{way} {filter}"), result, "leave the filter fields out to select every contact");
+        }
+    }
+}
+
+#[test]
+fn null_is_absent_beside_a_field_that_holds_something() {
+    let vip = Filter { tags: vec!["vip".into()], ..Filter::default() };
+    for (filter, expected) in [
+        (json!({"tags": ["vip"], "contactStage": null, "contactListView": null, "fromDate": null}), vip.clone()),
+        (json!({"tags": ["\u{feff}\u{200b} VIP \u{200b}"]}), vip.clone()),
+        (json!({"tags": null, "filterValue": "anna"}), Filter { words: vec!["anna".into()], ..Filter::default() }),
+        (json!({"tags": [], "contactStage": 3}), Filter { stages: vec![3], ..Filter::default() }),
+        // These name every contact, each in its documented way.
+        (json!({}), Filter::default()),
+        (json!({"contactStage": []}), Filter::default()),
+        (json!({"tags": [], "contactStage": [], "contactType": []}), Filter::default()),
+        (json!({"contactStage": -1, "contactType": [-1]}), Filter::default()),
+        (json!({"contactListView": "All", "tags": null}), Filter::default()),
+    ] {
+        for (way, result) in changes(&filter) {
+            assert_eq!(result.unwrap(), expected, "{way} {filter}");
+        }
+    }
+}
+
+#[test]
+fn null_is_absent_in_every_body_and_a_required_field_is_missing() {
+    let contact = |body: &str| SetContactAccess::parse(body.as_bytes());
+    assert_eq!(contact(r#"{"isShared":true,"managerList":null}"#), contact(r#"{"isShared":true}"#));
+    refused("single", contact(r#"{"isShared":null}"#), "isShared is required");
+    refused("single", contact(r#"{"isShared":true,"color":null}"#), "color is not a field");
+    refused("single", contact(r#"{"isShared":true,"managerList":[null]}"#), "managerList[0]");
+    let rule = |more: &str| {
+        let body =
+            format!(r#"{{"filter":{{}},"target":{{"isPrivate":true,"managerList":null}},"cron":"0 2 * * *"{more}}}"#);
+        SetRule::parse(body.as_bytes(), &ZONE)
+    };
+    assert_eq!(rule(r#","timeZone":null,"enabled":null"#), rule(""));
+    refused(
+        "rule",
+        SetRule::parse(r#"{"filter":null,"target":null,"cron":null}"#.as_bytes(), &ZONE),
+        "filter is required",
+    );
+    let sign_in = |portal: &str| {
+        let body = format!(r#"{{"userName":"ada@example.com","password":"a long password"{portal}}}"#);
+        SignInRequest::parse(body.as_bytes())
+    };
+    assert_eq!(sign_in(r#","portal":null"#).unwrap(), sign_in("").unwrap());
+    refused(
+        "sign-in",
+        SignInRequest::parse(br#"{"userName":null,"password":null}"#.as_slice()),
+        "password is required",
+    );
+    let run = r#"{"portal":"acme","filter":{},"access":{"isPrivate":true},"maxAffected":null,"idempotencyKey":null}"#;
+    assert_eq!(RunOnce::parse(run.as_bytes(), &ZONE).unwrap().max_affected, None);
+}
+
+#[test]
+fn dates_that_no_contact_can_meet_are_refused() {
+    for (from, to, is_refused) in [
+        ("2020-12-09", "2020-12-08", true),
+        ("2020-12-08", "2020-12-08", false),
+        ("2020-12-08T12:00:00Z", "2020-12-08", false),
+        ("2020-12-08T10:00:00Z", "2020-12-08T10:00:00+02:00", true),
+        ("2020-12-08T10:00:00Z", "2020-12-08T10:00:00Z", false),
+    ] {
+        let what = format!("{from} to {to}");
+        let mut results: Vec<_> = changes(&json!({"fromDate": from, "toDate": to})).into();
+        let query = form_urlencoded(&[("fromDate", from), ("toDate", to)]);
+        results.push(("list", ListContacts::parse(&query, &ZONE).map(|request| request.filter)));
+        for (way, result) in results {
+            match is_refused {
+                true => refused(&format!("{way} {what}"), result, "fromDate is after toDate"),
+                false => assert!(result.is_ok(), "{way} {what}: {result:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn dates_are_compared_in_the_time_zone_of_the_portal_only() {
+    // In Riga, midnight is before 23:00Z of the day before; in UTC it is after.
+    let (from, to) = ("2020-12-08T00:00:00", "2020-12-07T23:00:00Z");
+    let riga = TimeZone::get("Europe/Riga").unwrap();
+    let query = form_urlencoded(&[("fromDate", from), ("toDate", to)]);
+    assert!(ListContacts::tags(&query).is_ok());
+    assert!(ListContacts::parse(&query, &riga).is_ok());
+    refused("UTC", ListContacts::parse(&query, &ZONE), "fromDate is after toDate");
+    let filter = json!({"fromDate": from, "toDate": to});
+    let run = json!({"portal": "acme", "filter": filter, "access": {"isPrivate": true}}).to_string();
+    assert!(RunOnce::portal(run.as_bytes()).is_ok());
+    assert!(RunOnce::parse(run.as_bytes(), &riga).is_ok());
+    refused("UTC", RunOnce::parse(run.as_bytes(), &ZONE), "fromDate is after toDate");
+}
+
+#[test]
+fn a_key_that_no_contact_has_is_refused_with_the_nearest() {
+    for (fields, expected) in [
+        ("display_name", "did you mean displayName?"),
+        ("id,displyName", "did you mean displayName?"),
+        ("xyzzy", "which no contact has. A contact has addresses"),
+    ] {
+        refused(fields, ListContacts::parse(&format!("fields={fields}"), &ZONE), expected);
+        let mut query = models::request::Query::new([("fields".to_owned(), fields.to_owned())]);
+        query.fields();
+        refused(fields, query.finish(), expected);
+    }
+    assert!(ListContacts::parse("fields=ID,+displayname,CREATEBY,", &ZONE).unwrap().fields.is_some());
+    assert!(ListContacts::parse("fields=", &ZONE).unwrap().fields.is_none());
+}
