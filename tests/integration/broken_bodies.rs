@@ -117,8 +117,8 @@ impl Call {
 /// All that the calls could change.
 async fn holdings(world: &World) -> Value {
     let portal = crate::portal::id("acme");
-    let jobs = world.store.jobs(&portal, None, 0, 100).await.unwrap().jobs;
-    let rules = world.store.rules(&portal).await.unwrap();
+    let jobs = world.jobs_of(&portal, None).await.unwrap();
+    let rules = world.rules_of(&portal).await.unwrap();
     let tokens = world.store.tokens(&portal).await.unwrap();
     json!({
         "access": format!("{:?}", access(world, "acme", 1..=3).await),

@@ -17,8 +17,8 @@ async fn world() -> World {
 /// All that calls could change.
 async fn holdings(world: &World) -> String {
     let portal = crate::portal::id("acme");
-    let jobs = world.store.jobs(&portal, None, 0, 100).await.unwrap().jobs;
-    let rules = world.store.rules(&portal).await.unwrap();
+    let jobs = world.jobs_of(&portal, None).await.unwrap();
+    let rules = world.rules_of(&portal).await.unwrap();
     format!("{:?} {jobs:?} {rules:?}", crate::portal::access(world, "acme", 1..=9).await)
 }
 

@@ -112,7 +112,6 @@ const CASES: &[Case] = &[
     body("wall clock of the portal", r#""fromDate":"2024-01-15T10:00:00","toDate":"2024-01-15T11:00:00""#),
     body("no date later than the start of the run", r#""toDate":"2030-01-01""#),
     body("a range after the start of the run reads nothing", r#""fromDate":"2030-01-01""#),
-    body("a range that ends before it starts reads nothing", r#""fromDate":"2024-02-01","toDate":"2024-01-01""#),
     body("the first and the last day of the calendar", r#""fromDate":"0001-01-01","toDate":"9999-12-31""#),
     // Words.
     words("one word", "", "Alfreds"),
