@@ -31,6 +31,7 @@ mod openapi;
 mod overlaps;
 mod portal;
 mod reading;
+mod rights;
 mod rules;
 mod runs;
 mod server;

@@ -458,7 +458,7 @@ async fn a_rule_that_is_started_while_it_is_set_keeps_what_it_ran() {
 }
 
 /// Takes a user out of the portal.
-async fn dismiss(world: &World, user: UserId) {
+pub(crate) async fn dismiss(world: &World, user: UserId) {
     let (pk, sk) = Key::User(id("acme"), user).encode();
     let request = world.client.delete_item().table_name(&world.table);
     request.key(PK, AttributeValue::S(pk)).key(SK, AttributeValue::S(sk)).send().await.unwrap();
@@ -569,7 +569,7 @@ async fn a_rule_is_about_the_contacts_that_are_there_when_it_runs() {
 }
 
 /// A run that a scheduler elsewhere asks for.
-fn run_of(portal: &str) -> Value {
+pub(crate) fn run_of(portal: &str) -> Value {
     json!({"portal": portal, "filter": {}, "access": {"isPrivate": true, "managerList": [MIKE]}})
 }
 
@@ -621,7 +621,7 @@ async fn an_envelope_wakes_the_function_by_its_whole_shape() {
 }
 
 /// Gives the function a run: the job, or why not.
-async fn start(world: &World, event: Value) -> Result<JobId, String> {
+pub(crate) async fn start(world: &World, event: Value) -> Result<JobId, String> {
     start_text(world, &event.to_string()).await
 }
 

@@ -97,7 +97,7 @@ async fn list(call: Call<'_>) -> Result<Answer, Failure> {
         while let Some(place) = listed.next().await {
             let (id, job, shards) = place?;
             if let Some(job) = job
-                && list.push(&job.view(&shards, call.now))? == Pushed::Full
+                && list.push(&job.view(&shards, call.now, &caller))? == Pushed::Full
             {
                 more = true;
                 break;
@@ -126,9 +126,9 @@ async fn with_shards(call: &Call<'_>, place: ListedJob) -> Result<(JobId, Option
 async fn show(call: Call<'_>) -> Result<Answer, Failure> {
     let id = call.job_id()?;
     call.query().finish()?;
-    let (_, job) = visible(&call, id).await?;
+    let (caller, job) = visible(&call, id).await?;
     let shards = call.app.jobs.summaries(&call.grant.portal, &job).await?;
-    Answer::one(call.wanted, &job.view(&shards, call.now))
+    Answer::one(call.wanted, &job.view(&shards, call.now, &caller))
 }
 
 async fn changes(call: Call<'_>) -> Result<Answer, Failure> {
@@ -146,7 +146,8 @@ async fn changes(call: Call<'_>) -> Result<Answer, Failure> {
     changes.truncate(page.count);
     let (names, entries) = shown_beside(&call, &caller, &job, &changes).await?;
     let name = |change: &Change| names.get(&change.contact).cloned().unwrap_or_default();
-    let shown: Vec<_> = changes.iter().map(|change| ChangeView::new(change, &job, name(change), &entries)).collect();
+    let shown: Vec<_> =
+        changes.iter().map(|change| ChangeView::new(change, &job, name(change), &entries, &caller)).collect();
     Answer::list(call.wanted, &shown, ListPage { start_index: page.start_index, asked: shown.len(), more, total: None })
 }
 
@@ -160,8 +161,8 @@ async fn shown_beside(
 ) -> Result<(HashMap<ContactId, String>, Entries), Failure> {
     let (store, portal) = (&call.app.store, &call.grant.portal);
     let ids: Vec<ContactId> = changes.iter().map(|change| change.contact).collect();
-    let accesses = changes.iter().flat_map(|change| [Some(&change.before), change.after.as_ref()]).flatten();
-    let managers: HashSet<_> = accesses.chain(job.task.target()).flat_map(|access| &access.managers).copied().collect();
+    let states = changes.iter().filter_map(|change| change.states(job)).flat_map(|(before, after)| [before, after]);
+    let managers: HashSet<_> = states.flat_map(|access| caller.known_managers(access)).collect();
     let (records, users) = futures::try_join!(store.contacts(portal, &ids), store.users(portal, managers))?;
     let seen: &[ContactId] = if caller.is_admin { &[] } else { &ids };
     let accesses = store.access_of(portal, seen).await?;
@@ -185,13 +186,13 @@ async fn undo(call: Call<'_>) -> Result<Answer, Failure> {
         return Err(Failure::ChangesExpired(id));
     }
     let job = call.app.jobs.undo(&call.grant.portal, &caller, &undone, call.new_job()).await?;
-    Answer::accepted(call.wanted, &job.view(&[], call.now))
+    Answer::accepted(call.wanted, &job.view(&[], call.now, &caller))
 }
 
 async fn cancel(call: Call<'_>) -> Result<Answer, Failure> {
     let id = call.job_id()?;
     call.query().finish()?;
-    let (_, job) = visible(&call, id).await?;
+    let (caller, job) = visible(&call, id).await?;
     // A call that is made again shows what became of it.
     if call.replay.is_none() && !call.app.jobs.cancel(&call.grant.portal, &job).await? {
         return Err(Failure::JobOver(id));
@@ -201,15 +202,15 @@ async fn cancel(call: Call<'_>) -> Result<Answer, Failure> {
         // It is being stopped, whether that can be shown or not.
         Err(failure) => {
             failure.log();
-            Answer::one(call.wanted, &Job { state: State::Cancelled, ..job }.view(&[], call.now))
+            Answer::one(call.wanted, &Job { state: State::Cancelled, ..job }.view(&[], call.now, &caller))
         }
     }
 }
 
 async fn shown_again(call: &Call<'_>, id: JobId) -> Result<Answer, Failure> {
-    let (_, job) = visible(call, id).await?;
+    let (caller, job) = visible(call, id).await?;
     let shards = call.app.jobs.summaries(&call.grant.portal, &job).await?;
-    Answer::one(call.wanted, &job.view(&shards, call.now))
+    Answer::one(call.wanted, &job.view(&shards, call.now, &caller))
 }
 
 /// The job, if the caller may see it: an administrator every one, a user its own.

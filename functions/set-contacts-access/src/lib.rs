@@ -57,14 +57,14 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
         (counts, replay.job.as_ref().map(|job| job.id))
     } else if call.prefers_async() {
         let job = run.enqueue(&call.app.jobs, call.new_job()).await?;
-        return accepted(&call, &job, true).await;
+        return accepted(&call, &run.caller, &job, true).await;
     } else if run.counts().updated == 0 {
         // What already is as asked costs no write, and leaves no record of a change that was none.
         (run.counts(), None)
     } else {
         match run.apply(&call.app.jobs, call.new_job(), &call.app.deadline(call.deadline)).await? {
             Applied::Whole { job, outcome } => (outcome.counts, Some(job.id)),
-            Applied::HandedOver(job) => return accepted(&call, &job, false).await,
+            Applied::HandedOver(job) => return accepted(&call, &run.caller, &job, false).await,
         }
     };
     let shown = Shown { counts, job, page, fields: fields.as_ref() };

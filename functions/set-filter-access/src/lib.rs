@@ -58,7 +58,7 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
     };
     let Done { counts, ids, asked, job } = match carry_out(&call, &run, dry_run).await? {
         Applied::Whole(done) => done,
-        Applied::HandedOver(job) => return accepted(&call, &job, asked_not_to_wait(&call, dry_run)).await,
+        Applied::HandedOver(job) => return accepted(&call, &caller, &job, asked_not_to_wait(&call, dry_run)).await,
     };
 
     let entries = Entries { users, ..Entries::default() };

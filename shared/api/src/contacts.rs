@@ -87,13 +87,13 @@ pub async fn entries_beside(
 }
 
 /// The answer to a call whose job workers do, or go on with; `preferred` when that is what the caller asked for.
-pub async fn accepted(call: &Call<'_>, job: &Job, preferred: bool) -> Result<Answer, Failure> {
+pub async fn accepted(call: &Call<'_>, caller: &Caller, job: &Job, preferred: bool) -> Result<Answer, Failure> {
     let shards = call.app.jobs.summaries(&call.grant.portal, job).await.unwrap_or_else(|error| {
         // The job is recorded, and the caller must hear of it.
         tracing::error!(job = %job.id, error = &error as &dyn std::error::Error, "shards not read");
         Vec::new()
     });
-    Ok(Answer::accepted(call.wanted, &job.view(&shards, call.app.now()))?.with_preference_applied(preferred))
+    Ok(Answer::accepted(call.wanted, &job.view(&shards, call.app.now(), caller))?.with_preference_applied(preferred))
 }
 
 /// Shows contacts that all have the same access, in the order of `ids`. Half a read unit per contact and 4 KB, and per

@@ -230,7 +230,8 @@ pub fn unrouted(request: &Request, failure: Failure) -> Response<Body> {
 /// The answer of a call whose job workers do, as the job is by now.
 async fn accepted_again(call: &Call<'_>, job: &Job) -> Result<Answer, Failure> {
     // An undo is never waited for, whatever its caller prefers.
-    accepted(call, job, job.task.kind() != Kind::Undo && call.prefers_async()).await
+    let caller = call.caller().await?;
+    accepted(call, &caller, job, job.task.kind() != Kind::Undo && call.prefers_async()).await
 }
 
 /// The identifier that Lambda gave the request; elsewhere a new one.

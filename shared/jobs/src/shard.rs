@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use models::access::Actor;
 use models::id::{ContactId, LeaseOwner, PortalId};
 use models::job::{Change, Counts, Job};
 use models::limits::{self, LEASE_MARGIN_MILLIS, LEASE_MILLIS, RENEW_MILLIS};
@@ -497,8 +498,9 @@ impl<'a> ShardWork<'a> {
     }
 
     /// Finishes a chunk that a worker before this one had written, from the chunk itself: the table may hold half of
-    /// it. What someone else changed since then stays as it is.
-    pub(crate) async fn resume(&mut self, number: u32, chunk: Chunk) -> Result<(), Stopped> {
+    /// it. What someone else changed since then stays as it is. What is not written yet and `actor` may not change by now
+    /// is taken out of the chunk; without an actor, who was removed, that is all that is not written yet.
+    pub(crate) async fn resume(&mut self, number: u32, chunk: Chunk, actor: Option<&Actor>) -> Result<(), Stopped> {
         let Self { jobs, portal, job, .. } = *self;
         let open: Vec<&Change> = chunk.changes.iter().filter(|change| !change.conflict).collect();
         let ids: Vec<ContactId> = open.iter().map(|change| change.contact).collect();
@@ -524,12 +526,48 @@ impl<'a> ShardWork<'a> {
         for change in bare {
             if existing.contains(&change.contact) { same.push(change) } else { other.push(change) }
         }
+        let (same, void): (Vec<&Change>, Vec<&Change>) =
+            same.into_iter().partition(|change| actor.is_some_and(|actor| may_write(job, actor, change)));
+        let after = self.void(number, &chunk, &void, actor).await?;
         // Those that the worker before this one had found changed are to be counted still.
         let mut late: HashSet<ContactId> = chunk.late.into_iter().collect();
         late.extend(other.iter().map(|change| change.contact));
         late.extend(self.write(same.into_iter(), Condition::StillAsRead).await?);
         let late: Vec<ContactId> = late.into_iter().collect();
-        self.finish_chunk(number, chunk.after, &late, false).await
+        self.finish_chunk(number, after, &late, false).await
+    }
+
+    /// Takes contacts out of a chunk, which the actor may no longer change, and says where the shard is behind the chunk
+    /// without them. Those that the actor may see count as skipped, and others nowhere.
+    async fn void(
+        &mut self,
+        number: u32,
+        chunk: &Chunk,
+        void: &[&Change],
+        actor: Option<&Actor>,
+    ) -> Result<Progress, Stopped> {
+        let mut after = chunk.after;
+        if void.is_empty() {
+            return Ok(after);
+        }
+        let seen = void.iter().filter(|change| actor.is_some_and(|actor| actor.may_see(&change.before))).count() as u64;
+        let all = void.len() as u64;
+        after.counts.updated = after.counts.updated.saturating_sub(all);
+        after.counts.skipped += seen;
+        after.counts.matched = after.counts.matched.saturating_sub(all - seen);
+        let contacts: Vec<ContactId> =
+            chunk.void.iter().copied().chain(void.iter().map(|change| change.contact)).collect();
+        self.jobs.store.void_changes(self.portal, self.job.id, self.shard, number, &contacts, &after).await?;
+        self.open = Some(after);
+        Ok(after)
+    }
+}
+
+/// Whether the author of a job may still change a contact as a chunk says, which the contact's access is still as.
+fn may_write(job: &Job, actor: &Actor, change: &Change) -> bool {
+    match &change.after {
+        Some(restored) if job.task.undo_of().is_some() => actor.may_restore(&change.before, restored),
+        _ => actor.may_edit(&change.before),
     }
 }
 

@@ -334,6 +334,7 @@ pub(crate) struct ChangeSource<'a> {
     entries: usize,
     /// The job that restores.
     job: JobId,
+    rights: Rights<'a>,
 }
 
 impl<'a> ChangeSource<'a> {
@@ -343,12 +344,13 @@ impl<'a> ChangeSource<'a> {
         (undone, shard, log): (JobId, u16, UndoLog),
         place: Option<Place>,
         job: JobId,
+        rights: Rights<'a>,
     ) -> Self {
         let (number, entries) = match place {
             Some(Place::Chunk { number, entries }) => (number, entries),
             _ => (0, 0),
         };
-        Self { store, portal, undone, shard, log, number, entries, job }
+        Self { store, portal, undone, shard, log, number, entries, job, rights }
     }
 
     async fn next(&mut self) -> Result<Option<Step>, NoPage> {
@@ -366,7 +368,8 @@ impl<'a> ChangeSource<'a> {
         let (number, skipped) = (self.number, self.entries);
         let rest: Vec<Change> = changes.into_iter().skip(skipped).collect();
         let ids: Vec<ContactId> = rest.iter().map(|change| change.contact).collect();
-        let accesses = self.store.current_access_of(self.portal, &ids).await?;
+        let accesses = async { Ok(self.store.current_access_of(self.portal, &ids).await?) };
+        let (actor, accesses) = futures::try_join!(self.rights.actor(), accesses)?;
         let looked = rest.len() as u64;
         let items = rest
             .into_iter()
@@ -374,7 +377,7 @@ impl<'a> ChangeSource<'a> {
             .map(|(i, change)| {
                 let state = accesses.of(change.contact)?.clone();
                 let behind = Place::Chunk { number, entries: skipped + i + 1 };
-                Ok(Judged { verdict: self.judge(change, state), behind })
+                Ok(Judged { verdict: self.judge(change, state, &actor), behind })
             })
             .collect::<Result<_, StoreError>>()?;
         self.number += 1;
@@ -383,12 +386,14 @@ impl<'a> ChangeSource<'a> {
         Ok(Some(Step { items, looked, behind, last: false }))
     }
 
-    fn judge(&self, change: Change, state: AccessState) -> Verdict {
+    fn judge(&self, change: Change, state: AccessState, actor: &Actor) -> Verdict {
         if change.conflict {
             // The job that is undone left it alone itself.
             Verdict::Hidden
         } else if state.revision == Some(self.job) {
             Verdict::Done
+        } else if state.revision == Some(self.undone) && !actor.may_restore(&state.access, &change.before) {
+            if actor.may_see(&state.access) { Verdict::Skipped } else { Verdict::Hidden }
         } else if state.revision == Some(self.undone) {
             let restored = Change {
                 contact: change.contact,
@@ -399,8 +404,8 @@ impl<'a> ChangeSource<'a> {
             };
             Verdict::Change(restored, None)
         } else if state.revision == change.revision {
-            // The job broke off before it came to this one.
-            Verdict::Unchanged(None)
+            // The job broke off before it came to this contact.
+            if actor.may_see(&state.access) { Verdict::Unchanged(None) } else { Verdict::Hidden }
         } else {
             let after = Some(state.access.clone());
             let contact = change.contact;

@@ -14,7 +14,7 @@ use crate::give_up::KILLED;
 use crate::panics::{Panicked, catch_panic};
 use crate::queue::Message;
 use crate::shard::{Deadline, ShardWork, Stopped, lease_end, new_owner};
-use crate::source::{ChangeSource, ContactSource, MatchSource, Purpose, Rights, Source, Terms};
+use crate::source::{ChangeSource, ContactSource, MatchSource, NoPage, Purpose, Rights, Source, Terms};
 
 /// What came of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -189,7 +189,15 @@ impl Jobs {
             && let number = work.progress.next_chunk
             && let Some(chunk) = self.store.chunk(portal, job.id, shard, number).await?
         {
-            work.resume(number, chunk).await?;
+            // What the worker before this one left open is judged again, by the rights of this moment.
+            match rights.actor().await {
+                Ok(actor) => work.resume(number, chunk, Some(&actor)).await?,
+                Err(NoPage::UserRemoved) => {
+                    work.resume(number, chunk, None).await?;
+                    return Err(Stopped::UserRemoved);
+                }
+                Err(NoPage::Store(error)) => return Err(error.into()),
+            }
         }
         if state.cancelled || job.state == State::Cancelled {
             return Err(Stopped::Cancelled);
@@ -220,7 +228,7 @@ impl Jobs {
             }
             Task::Undo { undone, log } => {
                 let undone = (*undone, shard, *log);
-                Source::Changes(ChangeSource::new(&self.store, portal, undone, work.progress.place, job.id))
+                Source::Changes(ChangeSource::new(&self.store, portal, undone, work.progress.place, job.id, rights))
             }
             // A change that was made together with its record leaves nothing to be done.
             Task::Contact { .. } => return work.close(None).await.map(|()| true),

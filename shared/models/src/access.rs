@@ -115,6 +115,13 @@ impl Caller {
         self.is_admin || !access.share.is_private() || access.managers.contains(&self.user)
     }
 
+    /// The managers whom the caller may know of a contact with this access: of a private contact, all. A shared contact
+    /// keeps its list unseen, and shows at most the caller itself; administrators know the kept list too.
+    pub fn known_managers<'a>(&self, access: &'a Access) -> impl Iterator<Item = UserId> + 'a {
+        let (user, knows_all) = (self.user, self.is_admin || access.share.is_private());
+        access.managers.iter().copied().filter(move |manager| knows_all || *manager == user)
+    }
+
     /// Whether the caller may edit a contact with this access, and so set it.
     ///
     /// Source: ONLYOFFICE's `CRMSecurity.CanEdit`.
@@ -195,5 +202,12 @@ impl Actor {
             Self::User(caller) => caller.may_edit(access),
             Self::Operator => true,
         }
+    }
+
+    /// Whether the actor may restore what was before a job on a contact that still carries the job's revision. With the
+    /// rights of this moment the actor must be able to edit one of both states: so a user undoes what locked the user
+    /// out, and a former administrator reaches no further than others.
+    pub fn may_restore(&self, current: &Access, restored: &Access) -> bool {
+        self.may_edit(current) || self.may_edit(restored)
     }
 }

@@ -254,6 +254,14 @@ pub struct Change {
     pub conflict: bool,
 }
 
+impl Change {
+    /// The access before `job` and the access that the job set; none for a conflict, which the job left alone.
+    pub fn states<'a>(&'a self, job: &'a Job) -> Option<(&'a Access, &'a Access)> {
+        let after = self.after.as_ref().or(job.task.target())?;
+        (!self.conflict).then_some((&self.before, after))
+    }
+}
+
 /// Where a shard of a job is, as far as a caller is told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ShardSummary {

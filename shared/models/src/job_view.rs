@@ -4,10 +4,11 @@ use crate::id::{ContactId, UserId};
 use jiff::SignedDuration;
 use serde::Serialize;
 
-use crate::access::{Access, ShareType, TargetView};
+use crate::access::{Access, Caller, ShareType, TargetView};
 use crate::contact::{Directory, Employee};
 use crate::filter::{Filter, FilterView};
 use crate::job::{Change, Counts, Job, JobId, Kind, ShardSummary, State};
+use crate::limits::USER_PERCENT_STEP;
 use crate::moment::Moment;
 
 /// A job as it is shown.
@@ -53,7 +54,8 @@ pub struct JobView<'a> {
     pub conflicts: u64,
     /// Contacts that the table did not take before the job was given up.
     pub failed: u64,
-    /// How much of it is done, 0 to 100: an estimate until it is over.
+    /// How much of it is done, 0 to 100: an estimate until it is over. For callers who are not administrators it moves in
+    /// steps of 5.
     #[cfg_attr(feature = "openapi", schema(maximum = 100))]
     pub percent: u8,
     /// Matches a second, over the whole of its run so far.
@@ -92,16 +94,29 @@ fn percent(share: f64) -> u8 {
     percent
 }
 
+/// The percent that a viewer is shown: the last step that was reached.
+fn shown_percent(percent: u8, viewer: &Caller) -> u8 {
+    if viewer.is_admin { percent } else { percent - percent % USER_PERCENT_STEP }
+}
+
 impl Job {
     /// How much of it is done, as whole per cent, by what its shards say.
     pub fn percent_of(&self, shards: &[ShardSummary]) -> u8 {
         if self.state == State::Done && self.is_over() { 100 } else { percent(share(self, shards)) }
     }
 
-    /// What a caller is shown of it at `now`. While it is not over, `shards` say how far it is.
-    pub fn view(&self, shards: &[ShardSummary], now: Moment) -> JobView<'_> {
+    /// What `viewer` is shown of the job at `now`. While the job is not over, `shards` say how far it is.
+    pub fn view(&self, shards: &[ShardSummary], now: Moment, viewer: &Caller) -> JobView<'_> {
         let counts: Counts = if self.is_over() { self.counts } else { shards.iter().map(|shard| shard.counts).sum() };
-        let share = share(self, shards);
+        // What is derived from the progress moves in the same steps: an exact end would give the exact progress away.
+        let (done, share) = (shown_percent(self.percent, viewer), share(self, shards));
+        let (running_percent, share) = match viewer.is_admin {
+            true => (percent(share), share),
+            false => {
+                let shown = shown_percent(percent(share), viewer);
+                (shown, f64::from(shown) / 100.0)
+            }
+        };
         let elapsed = self.started.map(|started| self.finished.unwrap_or(now).since(started));
         let seconds = elapsed.map_or(0.0, |elapsed| elapsed.as_secs_f64());
         #[expect(clippy::cast_precision_loss, reason = "contacts, of which there are fewer than 2^52")]
@@ -127,7 +142,7 @@ impl Job {
             skipped: counts.skipped,
             conflicts: counts.conflicts,
             failed: counts.failed,
-            percent: if self.is_over() { self.percent } else { percent(share) },
+            percent: if self.is_over() { done } else { running_percent },
             per_second: (per_second * 10.0).round() / 10.0,
             estimated_end,
             error: self.error.as_deref(),
@@ -145,15 +160,16 @@ const MOST_SECONDS: f64 = 100.0 * 365.25 * 24.0 * 3600.0;
 pub struct AccessView {
     /// 0 None, 1 ReadWrite, 2 Read.
     pub share_type: ShareType,
-    /// The managers, also while the contact is shared.
+    /// The managers, also while the contact is shared. Of a shared contact, callers who are not administrators are shown
+    /// at most themselves.
     pub access_list: Vec<Employee>,
 }
 
 impl AccessView {
-    /// Shows `access` with its managers' names.
-    pub fn new(access: &Access, directory: &impl Directory) -> Self {
+    /// Shows `access` with the names of those managers that the viewer may know.
+    pub fn new(access: &Access, directory: &impl Directory, viewer: &Caller) -> Self {
         let employee = |id: UserId| directory.employee(id).unwrap_or_else(|| Employee::departed(id));
-        Self { share_type: access.share, access_list: access.managers.iter().map(|&id| employee(id)).collect() }
+        Self { share_type: access.share, access_list: viewer.known_managers(access).map(employee).collect() }
     }
 }
 
@@ -166,23 +182,25 @@ pub struct ChangeView {
     pub contact_id: ContactId,
     /// Its name; empty when it is gone, or when the caller may not see it by now.
     pub display_name: String,
-    /// Its access before the job.
-    pub before: AccessView,
-    /// What the job made of it.
-    pub after: AccessView,
-    /// Whether it was left alone, because it was changed again since the job that was to be undone.
+    /// Its access before the job; `null` for a conflict.
+    pub before: Option<AccessView>,
+    /// What the job made of it; `null` for a conflict.
+    pub after: Option<AccessView>,
+    /// Whether it was left alone, because it was changed again since the job that was to be undone. A conflict shows
+    /// nothing of what others set.
     pub conflict: bool,
 }
 
 impl ChangeView {
-    /// Shows a change of `job`.
-    pub fn new(change: &Change, job: &Job, display_name: String, directory: &impl Directory) -> Self {
-        let after = change.after.as_ref().or(job.task.target()).unwrap_or(&change.before);
+    /// Shows a change of `job` to `viewer`.
+    pub fn new(change: &Change, job: &Job, display_name: String, directory: &impl Directory, viewer: &Caller) -> Self {
+        let states = change.states(job);
+        let view = |access| AccessView::new(access, directory, viewer);
         Self {
             contact_id: change.contact,
             display_name,
-            before: AccessView::new(&change.before, directory),
-            after: AccessView::new(after, directory),
+            before: states.map(|(before, _)| view(before)),
+            after: states.map(|(_, after)| view(after)),
             conflict: change.conflict,
         }
     }

@@ -255,3 +255,7 @@ const _: () = assert!(RUN_GRACE_MILLIS < DRAIN_MILLIS && DRAIN_MILLIS < SHUTDOWN
 const _: () = assert!(GATEWAY_HEAD_BYTES < SERVER_HEAD_BYTES);
 // The headers have what is left.
 const _: () = assert!(2 * MAX_ANSWER_BYTES + 64 * 1024 <= LAMBDA_ANSWER_BYTES);
+
+/// Percent by which the progress of a job moves for callers who are not administrators: finer steps would hint at contacts
+/// that are hidden from them.
+pub const USER_PERCENT_STEP: u8 = 5;

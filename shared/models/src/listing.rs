@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use crate::id::{ContactId, UserId};
 
-use crate::access::Access;
+use crate::access::{Access, Caller};
 use crate::filter::IndexEntry;
 use crate::moment::Moment;
 
@@ -108,10 +108,10 @@ pub struct Sought {
 }
 
 impl Sought {
-    /// Whether a contact with this access is sought.
-    pub fn holds(&self, access: &Access) -> bool {
+    /// Whether a contact with this access is sought by the caller, as far as the caller may know its managers.
+    pub fn holds(&self, access: &Access, caller: &Caller) -> bool {
         self.shared.is_none_or(|shared| shared != access.share.is_private())
-            && self.responsible.is_none_or(|user| access.managers.contains(&user))
+            && self.responsible.is_none_or(|user| caller.known_managers(access).any(|manager| manager == user))
     }
 
     /// Whether every contact is sought, so that no access need be read for it.

@@ -1,6 +1,6 @@
 //! Lists of contacts: their orders, what is sought, and which way is the cheaper one.
 
-use models::access::{Access, ShareType};
+use models::access::{Access, Caller, ShareType};
 use models::filter::IndexEntry;
 use models::id::{ContactId, UserId};
 use models::listing::{Order, Rank, SortBy, Sought, posting_budget};
@@ -57,12 +57,17 @@ fn ties_are_decided_by_the_identifier_in_the_same_direction() {
 }
 
 #[test]
-fn a_manager_is_responsible_whatever_the_share_type() {
+fn a_manager_is_responsible_as_far_as_the_caller_may_know() {
     let (user, other) = (UserId::from_u128(1), UserId::from_u128(2));
-    for share in ShareType::ALL {
-        for (managers, responsible) in [(vec![other, user], true), (vec![other], false), (vec![], false)] {
+    // An administrator knows the list that a shared contact keeps, the manager itself knows of itself, others do not.
+    let administrator = Caller { user: other, is_admin: true };
+    let (itself, stranger) = (Caller { user, is_admin: false }, Caller { user: other, is_admin: false });
+    let callers = [(administrator, true), (itself, true), (stranger, false)];
+    for (share, (caller, knows)) in ShareType::ALL.into_iter().flat_map(|share| callers.map(|caller| (share, caller))) {
+        for (managers, is_listed) in [(vec![other, user], true), (vec![other], false), (vec![], false)] {
             let access = Access { share, managers };
-            let holds = |shared, responsible| Sought { shared, responsible }.holds(&access);
+            let responsible = is_listed && (knows || share.is_private());
+            let holds = |shared, responsible| Sought { shared, responsible }.holds(&access, &caller);
             assert!(holds(None, None));
             assert_eq!(holds(None, Some(user)), responsible, "{access:?}");
             assert_eq!(holds(Some(true), None), !share.is_private(), "{access:?}");

@@ -1,6 +1,6 @@
 //! Job records, the shards of a job's work with their leases, and chunks.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem, Update};
@@ -186,6 +186,8 @@ pub struct Chunk {
     pub changes: Vec<Change>,
     /// Those among them that were found changed by others only when they were written.
     pub late: Vec<ContactId>,
+    /// Contacts that were taken out of the chunk before they were written; they are not among the changes.
+    pub void: Vec<ContactId>,
     /// Where its shard is once its records are written.
     pub after: Progress,
 }
@@ -200,6 +202,7 @@ const CHUNK: &str = "chunk";
 const BODY: &str = "body";
 const AFTER: &str = "after";
 const LATE: &str = "late";
+const VOID: &str = "void";
 const DUE: &str = "due";
 const USER: &str = "user";
 const JOBS: &str = "jobs";
@@ -266,6 +269,14 @@ fn shard_state(mut item: Item) -> Result<ShardState, StoreError> {
         counted: item.contains_key("counted").then(|| items::number(&item, "counted")).transpose()?,
         progress: if item.contains_key(DOC) { items::document(&mut item, DOC)? } else { Progress::default() },
     })
+}
+
+/// A list of contacts under one attribute of a chunk; none when it is not there.
+fn contacts(item: &Item, name: &str) -> Result<HashSet<ContactId>, StoreError> {
+    let corrupt = || StoreError::Corrupt(format!("the contacts {name} of a chunk"));
+    let Some(listed) = item.get(name) else { return Ok(HashSet::new()) };
+    let id = |id: &AttributeValue| id.as_n().ok().and_then(|digits| digits.parse().ok()).ok_or_else(corrupt);
+    listed.as_l().map_err(|_| corrupt())?.iter().map(id).collect()
 }
 
 fn moment(at: Moment) -> AttributeValue {
@@ -850,6 +861,27 @@ impl Store {
         .await
     }
 
+    /// Takes contacts out of a chunk, all of them so far, and writes where its shard is without them: 1 write unit per KB
+    /// of the chunk.
+    pub async fn void_changes(
+        &self,
+        portal: &PortalId,
+        job: JobId,
+        shard: u16,
+        number: u32,
+        contacts: &[ContactId],
+        after: &Progress,
+    ) -> Result<(), StoreError> {
+        let void = contacts.iter().map(|contact| items::n(contact.get())).collect();
+        self.update(
+            &Key::Chunk(portal.clone(), job, shard, number),
+            "SET #void = :void, #after = :after",
+            names([("#void", VOID), ("#after", AFTER)]),
+            values([(":void", AttributeValue::L(void)), (":after", items::to_document(after)?)]),
+        )
+        .await
+    }
+
     /// Reads a chunk: 1 read unit per 4 KB.
     pub async fn chunk(
         &self,
@@ -862,16 +894,15 @@ impl Store {
             return Ok(None);
         };
         let mut changes = chunk::decode(items::bytes(&item, BODY)?)?;
-        let mut late_contacts = Vec::new();
-        if let Some(late) = item.get(LATE) {
-            let late = late.as_l().map_err(|_| StoreError::Corrupt("the late conflicts of a chunk".into()))?;
-            let late: Vec<&str> = late.iter().filter_map(|id| id.as_n().ok().map(String::as_str)).collect();
-            for change in changes.iter_mut().filter(|change| late.contains(&change.contact.to_string().as_str())) {
-                change.conflict = true;
-                late_contacts.push(change.contact);
-            }
+        let (late, void) = (contacts(&item, LATE)?, contacts(&item, VOID)?);
+        changes.retain(|change| !void.contains(&change.contact));
+        for change in changes.iter_mut().filter(|change| late.contains(&change.contact)) {
+            change.conflict = true;
         }
-        Ok(Some(Chunk { changes, late: late_contacts, after: items::document(&mut item, AFTER)? }))
+        let in_order =
+            |contacts: HashSet<ContactId>| contacts.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
+        let (late, void) = (in_order(late), in_order(void));
+        Ok(Some(Chunk { changes, late, void, after: items::document(&mut item, AFTER)? }))
     }
 
     /// Reads only where a shard is once the records of a chunk are written, and not the chunk's contacts: 1 read unit per

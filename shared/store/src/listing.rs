@@ -126,7 +126,7 @@ impl Listing<'_> {
 
     /// Whether a contact with this access is in the list.
     fn admits(&self, access: &Access) -> bool {
-        self.caller.may_see(access) && self.sought.holds(access)
+        self.caller.may_see(access) && self.sought.holds(access, &self.caller)
     }
 
     /// Whether access decides who is in the list.
