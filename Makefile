@@ -58,6 +58,10 @@ soak: rust ## Kills the server in the middle of jobs 1000 times (KILLS=…, SEED
 	CRM_ACCESS_KILLS=$(KILLS) $(if $(SEED),CRM_ACCESS_KILL_SEED=$(SEED)) \
 	  cargo test --locked -p crm-access --test killed $(ARGS)
 
+.PHONY: test-lag
+test-lag: rust ## Runs the integration tests with reads and indexes that lag behind the writes, as on AWS
+	CRM_ACCESS_TEST_LAG=1 cargo test --locked -p tests $(ARGS)
+
 .PHONY: test-dynamodb-local
 test-dynamodb-local: rust ## Runs the integration tests on AWS's DynamoDB Local (needs java, npm, python3)
 	scripts/dynamodb-local.sh run cargo test --workspace --locked $(ARGS)

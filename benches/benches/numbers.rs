@@ -136,7 +136,7 @@ async fn lists(world: &World) -> Result<(), WorldError> {
     let filter = Filter { tags: vec![portal::TAG.into()], ..Filter::default() };
     let lists = world.store.lists(&portal.id).await?;
     let statistics = world.store.statistics(&portal.id, &filter.tags, &lists.stage_counts).await?;
-    let plan = plan(&filter, &statistics, portal.shards).created_before(world.app.now());
+    let plan = plan(&filter, &statistics, portal.shards);
     let lines = [
         json!({"portal": {"Id": portal::PORTAL, "Shards": SHARDS}}),
         json!({"user": {"Id": USER_OF_FEW, "DisplayName": "User of few"}}),

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal as _, Read as _};
 use std::path::Path;
+use std::sync::Arc;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use models::import::{Line, MAX_LINE_BYTES, parse_line};
@@ -54,7 +55,7 @@ impl std::fmt::Display for Loaded {
 }
 
 fn options(overwrite_access: bool) -> Options {
-    Options { overwrite_access, revision: Uuid::now_v7().into(), now: now() }
+    Options { overwrite_access, revision: Uuid::now_v7().into(), clock: Arc::new(now) }
 }
 
 /// Loads a file, or standard input when it is called `-`.

@@ -569,6 +569,8 @@ fn keys_are_written_in_one_file() {
         Key::Contact(portal.clone(), contact),
         Key::ContactTag(portal.clone(), contact, String::new()),
         Key::Access(portal.clone(), contact),
+        Key::Move(portal.clone(), 0, moment, uuid::Uuid::nil()),
+        Key::Removed(portal.clone(), contact),
         Key::Portal(portal.clone()),
         Key::Stage(portal.clone(), 1),
         Key::Type(portal.clone(), 1),

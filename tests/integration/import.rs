@@ -174,7 +174,8 @@ async fn a_contact_that_is_deleted_leaves_nothing_behind() {
 
 /// Loads lines up to the end of the text and then goes away, as a load that is killed does.
 async fn interrupted(world: &World, text: &str) {
-    let options = Options { overwrite_access: false, revision: Uuid::now_v7().into(), now: world.app.now() };
+    let options =
+        Options { overwrite_access: false, revision: Uuid::now_v7().into(), clock: world.jobs().clock.clone() };
     let mut importer = Importer::new(&world.store, options);
     for line in text.lines() {
         let line = parse_line(line, &importer.time_zone()).unwrap();
@@ -294,7 +295,8 @@ async fn stages_and_users_of_another_portal_are_unknown() {
 #[tokio::test]
 async fn a_line_before_any_portal_is_refused() {
     let world = World::new().await.unwrap();
-    let options = Options { overwrite_access: false, revision: Uuid::now_v7().into(), now: world.app.now() };
+    let options =
+        Options { overwrite_access: false, revision: Uuid::now_v7().into(), clock: world.jobs().clock.clone() };
     let mut importer = Importer::new(&world.store, options);
     let line = parse_line(&stage(1).to_string(), &importer.time_zone()).unwrap();
     let error = importer.push(line).await.unwrap_err();

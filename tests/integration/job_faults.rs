@@ -235,7 +235,7 @@ impl Bed {
         let lists = self.world.store.lists(&self.portal).await.unwrap();
         let statistics = self.world.store.statistics(&self.portal, &[], &lists.stage_counts).await.unwrap();
         let started = self.world.app.now();
-        let plan = plan(&Filter::default(), &statistics, self.shards).created_before(started);
+        let plan = plan(&Filter::default(), &statistics, self.shards);
         FilterRun {
             portal: self.portal.clone(),
             actor: Actor::User(Caller { user: ADA, is_admin: true }),

@@ -134,6 +134,7 @@ pub(crate) async fn access(
     ids: impl IntoIterator<Item = i64>,
 ) -> BTreeMap<i32, AccessState> {
     let ids: Vec<ContactId> = ids.into_iter().map(contact_id).collect();
+    world.catch_up().await.unwrap();
     let states = world.store.access_of(&id(portal), &ids).await.unwrap();
     let states = ids.iter().map(|&id| (id.get(), states.of(id).unwrap().clone()));
     states.filter(|(_, state)| state.revision.is_some()).collect()

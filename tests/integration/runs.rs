@@ -8,6 +8,7 @@ use jobs::{Applied, Deadline, FilterRun, Outcome, RunError};
 use models::access::{Access, Actor, Author, Caller, ShareType};
 use models::filter::Filter;
 use models::id::UserId;
+use models::import::parse_line;
 use models::job::{Change, Counts, Job, JobId, Kind, State};
 use models::limits::MAX_ANSWER_BYTES;
 use models::moment::Moment;
@@ -15,6 +16,7 @@ use models::plan::plan;
 use models::request::Page;
 use serde_json::{Value, json};
 use store::contacts::AccessState;
+use store::import::{Importer, Options};
 use store::keys::{Key, PK, Partition, Position, SK};
 use tests::{Reply, Spent, World};
 use tokio::time::Instant;
@@ -22,7 +24,7 @@ use uuid::Uuid;
 
 use crate::portal::{
     ADA, ADA_TOKEN, CREATED, MIKE, MIKE_TOKEN, SAM, SAM_TOKEN, access, access_of, acme, acme_with, contact, contact_id,
-    contact_with, id, job, lines, of_every_access, portal, private, public, user,
+    contact_with, id, job, lines, of_every_access, portal, private, public, stage, user,
 };
 
 async fn run(world: &World, token: &str, query: &str, body: &Value) -> Reply {
@@ -239,22 +241,42 @@ async fn max_affected_is_a_limit_on_changes() {
 }
 
 #[tokio::test]
-async fn contacts_created_after_the_start_are_left_alone() {
+async fn a_creation_date_in_the_future_makes_no_difference() {
     let world = acme_with([
         contact(1, json!({"Created": "2026-05-31T23:59:59.9999999Z", "Tags": ["new"]})),
         contact(2, json!({"Created": "2026-06-01T00:00:00.0000001Z", "Tags": ["new"]})),
     ])
     .await;
     world.set_clock("2026-06-01T00:00:00Z".parse::<Moment>().unwrap());
-    for body in [json!({"tags": ["new"], "toDate": "2030-01-01", "isPrivate": true}), lock(&[SAM])] {
+    for (query, body) in [
+        ("tags=new&toDate=2030-01-01", json!({"tags": ["new"], "toDate": "2030-01-01", "isPrivate": true})),
+        ("", lock(&[SAM])),
+        ("fromDate=2026-06-01", json!({"fromDate": "2026-06-01", "isPrivate": true})),
+    ] {
+        let listed = world.contact(&format!("filter?{query}"), ADA_TOKEN).await.unwrap();
         let reply = run(&world, ADA_TOKEN, "", &body).await;
-        assert_eq!(reply.ids(), [1], "{body}");
-        assert_eq!(counts(&reply)[0], 1, "{body}");
-        assert_eq!(access_of(&world, 2).await.revision, None, "{body}");
+        assert!(reply.ids().contains(&2), "{body}");
+        assert_eq!(reply.ids(), listed.ids(), "{body}");
+        assert_eq!(counts(&reply)[0], reply.ids().len() as u64, "{body}");
+        assert_eq!(access_of(&world, 2).await.revision, job(&reply), "{body}");
     }
-    world.set_clock("2026-06-01T00:00:01Z".parse::<Moment>().unwrap());
-    let reply = run(&world, ADA_TOKEN, "", &lock(&[])).await;
-    assert_eq!(reply.ids(), [2, 1]);
+}
+
+#[tokio::test]
+async fn a_plan_knows_a_stage_that_was_loaded_a_moment_ago() {
+    let world = World::lagging().await.unwrap();
+    world.import(&lines(acme())).await.unwrap();
+    let options =
+        Options { overwrite_access: false, revision: Uuid::now_v7().into(), clock: world.jobs().clock.clone() };
+    let mut importer = Importer::new(&world.store, options);
+    for line in lines([portal("acme", "Europe/Riga", 4), stage(7)]).lines() {
+        importer.push(parse_line(line, &importer.time_zone()).unwrap()).await.unwrap();
+    }
+    importer.finish().await.unwrap();
+    // No other read sees the stage yet.
+    let entries = world.store.entries(&id("acme"), Some(7), None, []).await.unwrap();
+    assert!(entries.stages.is_empty(), "{entries:?}");
+    assert!(world.store.lists(&id("acme")).await.unwrap().stages.contains_key(&7));
 }
 
 /// A portal of contacts with 40 managers each, taken in turn from 60 users.
@@ -372,7 +394,7 @@ async fn filter_run(world: &World, target: Access) -> FilterRun {
     let lists = world.store.lists(&portal.id).await.unwrap();
     let statistics = world.store.statistics(&portal.id, &[], &lists.stage_counts).await.unwrap();
     let filter = Filter::default();
-    let plan = plan(&filter, &statistics, portal.shards).created_before(world.app.now());
+    let plan = plan(&filter, &statistics, portal.shards);
     FilterRun {
         actor: Actor::User(Caller { user: ADA, is_admin: true }),
         expected: plan.expected(&statistics),

@@ -1,6 +1,9 @@
 //! A world for a test: the real handlers behind the real router, on a table of its own, with a clock that stands still.
 //!
 //! The engine is the embedded one, in memory; with `CRM_ACCESS_TEST_DYNAMODB` set to a URL it is the DynamoDB there.
+//!
+//! With `CRM_ACCESS_TEST_LAG` set, reads that are not consistent and queries of an index see nothing of what a request, an
+//! import or a worker wrote before it has ended. AWS may show the same; no local engine does by itself.
 
 mod described;
 pub mod proxy;
@@ -47,6 +50,8 @@ use store::{Store, StoreError};
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
+use crate::proxy::Proxy;
+
 /// Error of a test's own scaffolding.
 pub type WorldError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -75,6 +80,15 @@ pub struct World {
     clock: Arc<AtomicI64>,
     /// The embedded engine, and the port at which proxies reach it.
     engine: Option<(Engine, DynamoDbPort)>,
+    lag: Option<Lag>,
+}
+
+/// A second engine that lags behind the first one.
+#[derive(Debug)]
+struct Lag {
+    proxy: Proxy,
+    /// Ends with the world.
+    _engine: (Engine, DynamoDbPort),
 }
 
 /// An answer, read.
@@ -133,7 +147,17 @@ impl World {
     /// An empty world that believes a token for `token_cache`.
     pub async fn with_token_cache(token_cache: Duration) -> Result<Self, WorldError> {
         #[expect(clippy::disallowed_methods, reason = "which engine the tests run on is told from outside")]
-        let named = std::env::var("CRM_ACCESS_TEST_DYNAMODB").ok();
+        let (named, lags) =
+            (std::env::var("CRM_ACCESS_TEST_DYNAMODB").ok(), std::env::var("CRM_ACCESS_TEST_LAG").is_ok());
+        Self::on(named, lags, token_cache).await
+    }
+
+    /// An empty world in which reads may lag behind, whatever the environment says.
+    pub async fn lagging() -> Result<Self, WorldError> {
+        Self::on(None, true, TOKEN_CACHE).await
+    }
+
+    async fn on(named: Option<String>, lags: bool, token_cache: Duration) -> Result<Self, WorldError> {
         let (endpoint, engine) = match named {
             Some(url) => (Endpoint::at(url), None),
             None => {
@@ -142,11 +166,19 @@ impl World {
                 (port.endpoint(), Some((engine, port)))
             }
         };
+        let (endpoint, lag) = if lags {
+            let late = Engine::open(&Storage::Memory)?;
+            let port = DynamoDbPort::open(&late, 0, Callers::Anyone).await?;
+            let proxy = Proxy::lagging(&endpoint.url, &port.endpoint().url).await?;
+            (Endpoint::at(proxy.url()), Some(Lag { proxy, _engine: (late, port) }))
+        } else {
+            (endpoint, None)
+        };
         let trips = Trips::default();
         let watching = Some(SharedInterceptor::new(trips.clone()));
         let client = match &engine {
-            Some((engine, _)) => connect_in_process(engine.in_process(), watching).await,
-            None => connect(Some(&endpoint), watching).await,
+            Some((engine, _)) if lag.is_none() => connect_in_process(engine.in_process(), watching).await,
+            _ => connect(Some(&endpoint), watching).await,
         };
         let table = format!("test-{}", Uuid::now_v7());
         let store = Store::new(client.clone(), &table);
@@ -157,7 +189,15 @@ impl World {
         let queue = TestQueue::default();
         let app = App::new(Jobs::new(store.clone(), told, Arc::new(queue.clone())), token_cache);
         let router = local::router::router(&app);
-        Ok(Self { store, app, trips, client, table, queue, router, clock, engine })
+        Ok(Self { store, app, trips, client, table, queue, router, clock, engine, lag })
+    }
+
+    /// Returns when every read sees what was written before.
+    pub async fn catch_up(&self) -> Result<(), WorldError> {
+        match &self.lag {
+            Some(lag) => Ok(lag.proxy.catch_up().await?),
+            None => Ok(()),
+        }
     }
 
     /// A world with these import lines loaded.
@@ -181,9 +221,10 @@ impl World {
         &self.app.jobs
     }
 
-    /// The embedded engine's address; none when the engine is another.
+    /// The address of the embedded engine, or of the proxy that makes its reads lag; none when the engine is another.
     pub fn endpoint(&self) -> Option<Endpoint> {
-        self.engine.as_ref().map(|(_, port)| port.endpoint())
+        let lagging = self.lag.as_ref().map(|lag| Endpoint::at(lag.proxy.url()));
+        lagging.or_else(|| self.engine.as_ref().map(|(_, port)| port.endpoint()))
     }
 
     /// Works through what was handed over, and what that hands over in turn, one message after another, until nothing is
@@ -191,9 +232,11 @@ impl World {
     pub async fn work(&self) -> Result<usize, WorkError> {
         let mut worked = 0;
         while let Some(message) = self.queue.take() {
+            self.caught_up().await;
             self.jobs().work(&message, &Deadline::never()).await?;
             worked += 1;
         }
+        self.caught_up().await;
         Ok(worked)
     }
 
@@ -222,6 +265,10 @@ impl World {
         }
     }
 
+    async fn caught_up(&self) {
+        self.catch_up().await.unwrap_or_else(|error| panic!("{error}"));
+    }
+
     /// Whether the engine is the embedded one, which is fast.
     pub fn is_embedded(&self) -> bool {
         self.engine.is_some()
@@ -239,24 +286,29 @@ impl World {
 
     /// Loads import lines, as `crm-access import --overwrite-access` does when `overwrite_access`.
     pub async fn import_as(&self, lines: &str, overwrite_access: bool) -> Result<Summary, WorldError> {
-        let options = Options { overwrite_access, revision: Uuid::now_v7().into(), now: self.app.now() };
+        let options = Options { overwrite_access, revision: Uuid::now_v7().into(), clock: self.jobs().clock.clone() };
+        self.catch_up().await?;
         let mut importer = Importer::new(&self.store, options);
         for (number, line) in (1..).zip(lines.lines()).filter(|(_, line)| !line.trim().is_empty()) {
             let line = parse_line(line, &importer.time_zone())?;
             importer.at_line(number);
             importer.push(line).await.map_err(|error: ImportError| error.to_string())?;
         }
-        Ok(importer.finish().await.map_err(|error| error.to_string())?)
+        let summary = importer.finish().await.map_err(|error| error.to_string())?;
+        self.catch_up().await?;
+        Ok(summary)
     }
 
     /// Makes any request of the service. An answer that the description of the API does not have is an error.
     pub async fn request(&self, request: Request<Body>) -> Result<Reply, WorldError> {
         let (method, path) = (request.method().to_string(), request.uri().path().to_owned());
+        self.catch_up().await?;
         let response = self.router.clone().oneshot(request).await?;
         let (parts, body) = response.into_parts();
         let bytes = to_bytes(body, usize::MAX).await?;
         let text = String::from_utf8(bytes.to_vec()).unwrap_or_default();
         let reply = Reply { status: parts.status, headers: parts.headers, text, body: bytes.to_vec() };
+        self.catch_up().await?;
         described::check(&method, &path, &reply)?;
         Ok(reply)
     }

@@ -3,10 +3,15 @@
 //!
 //! What becomes of a call is decided by the test, before the call is forwarded. Each attempt of the SDK is a call of its
 //! own. Two proxies in front of one engine are two processes that share a table.
+//!
+//! A proxy may have a second engine that lags behind the first one ([`Proxy::lagging`]). Reads that are not consistent and
+//! all queries of an index go to the second engine, which a write reaches only when the test says so.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::body::{Body, Bytes, to_bytes};
@@ -20,9 +25,9 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::{Map, Value, json};
-use store::keys::{PK, SK};
+use store::keys::{Index, PK, SK};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{self, watch};
 
 /// A call to DynamoDB that has arrived.
 #[derive(Clone, Debug)]
@@ -40,6 +45,24 @@ impl Call {
     pub fn writes(&self) -> bool {
         const WRITES: [&str; 5] = ["PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems"];
         WRITES.contains(&self.operation.as_str())
+    }
+
+    /// Whether it reads items and may miss what was written a moment ago.
+    pub fn may_read_late(&self) -> bool {
+        let is_consistent = |of: &Value| of["ConsistentRead"] == true;
+        match self.operation.as_str() {
+            "GetItem" | "Query" => !is_consistent(&self.body),
+            "BatchGetItem" => {
+                let mut tables = self.body["RequestItems"].as_object().into_iter().flat_map(Map::values);
+                !tables.all(is_consistent)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether it makes or changes a table.
+    fn defines_table(&self) -> bool {
+        ["CreateTable", "UpdateTable", "UpdateTimeToLive", "DeleteTable"].contains(&self.operation.as_str())
     }
 
     /// The partition key and the sort key of every item that it names, in its order; a query names none.
@@ -88,6 +111,8 @@ pub enum Verdict {
     /// The last so many items or keys of a batch come back unprocessed and the others are forwarded, if there are any.
     /// What is no batch passes.
     Unprocessed(usize),
+    /// A query is answered with an empty page that ends right before what it found. What is no query passes.
+    EmptyPage,
     /// It is forwarded when the gate is open, even if its caller has hung up by then.
     Hold(Gate),
     /// It is forwarded, and answered when the gate is open.
@@ -156,6 +181,7 @@ async fn wait_for<T>(sender: &watch::Sender<T>, condition: impl FnMut(&T) -> boo
 pub struct Proxy {
     address: SocketAddr,
     faults: Arc<Faults>,
+    route: Arc<Route>,
     /// What runs for the proxy ends when this is dropped.
     _alive: watch::Sender<()>,
 }
@@ -173,19 +199,48 @@ impl Proxy {
     ///
     /// When the URL names no host or no port can be had.
     pub async fn start(engine_url: &str) -> io::Result<Self> {
-        let invalid = |why: String| io::Error::new(io::ErrorKind::InvalidInput, format!("{engine_url}: {why}"));
-        let engine: Uri = engine_url.parse().map_err(|error| invalid(format!("{error}")))?;
-        let engine = engine.authority().cloned().ok_or_else(|| invalid("names no host".into()))?;
+        Self::of(authority(engine_url)?, None).await
+    }
+
+    /// Starts a proxy of the engine at one URL that has a second engine at another one, which lags behind the first until
+    /// [`Self::catch_up`].
+    ///
+    /// # Errors
+    ///
+    /// When a URL names no host or no port can be had.
+    pub async fn lagging(engine_url: &str, late_url: &str) -> io::Result<Self> {
+        let late = Late { engine: authority(late_url)?, writes: sync::Mutex::default() };
+        Self::of(authority(engine_url)?, Some(Arc::new(late))).await
+    }
+
+    async fn of(engine: Authority, late: Option<Arc<Late>>) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         let faults = Arc::new(Faults::default());
         let client = Client::builder(TokioExecutor::new()).build(connector);
-        let route = Arc::new(Route { engine, client, faults: faults.clone() });
+        let route = Arc::new(Route { engine, late, client, faults: faults.clone() });
         let (alive, ended) = watch::channel(());
-        tokio::spawn(until(ended.clone(), accept(listener, route, ended)));
-        Ok(Self { address, faults, _alive: alive })
+        tokio::spawn(until(ended.clone(), accept(listener, route.clone(), ended)));
+        Ok(Self { address, faults, route, _alive: alive })
+    }
+
+    /// Returns when the second engine has every write that was answered before.
+    ///
+    /// # Errors
+    ///
+    /// When the second engine refuses a write that the first one took.
+    pub async fn catch_up(&self) -> io::Result<()> {
+        let Some(late) = &self.route.late else { return Ok(()) };
+        let mut writes = late.writes.lock().await;
+        while let Some((parts, body)) = writes.pop_front() {
+            let answer = self.route.send(&late.engine, &parts, body).await;
+            if answer.is_none_or(|answer| answer.status() != StatusCode::OK) {
+                return Err(io::Error::other("the late engine refused a write"));
+            }
+        }
+        Ok(())
     }
 
     /// Where the SDK finds it.
@@ -203,9 +258,15 @@ impl Proxy {
         faults.calls = 0;
     }
 
-    /// Lets every call pass from now on, a dead proxy live, and counts calls anew. What is held is held.
+    /// Lets every call pass from now on, a dead proxy live, and counts calls anew. What is held is held, and queries keep
+    /// their limit.
     pub fn clear(&self) {
         *self.faults.lock() = State::default();
+    }
+
+    /// Has queries of an index read at most so many entries each from now on, so that few entries take many calls.
+    pub fn limit_queries(&self, entries: u64) {
+        self.faults.limit.store(entries, Ordering::SeqCst);
     }
 
     /// How many calls have arrived since [`Self::set`] or [`Self::clear`].
@@ -231,6 +292,8 @@ type Plan = dyn FnMut(&Call) -> Verdict + Send;
 struct Faults {
     state: Mutex<State>,
     under_way: watch::Sender<u64>,
+    /// Entries that a query of an index reads; any number while it is 0.
+    limit: AtomicU64,
 }
 
 #[derive(Default)]
@@ -308,9 +371,24 @@ async fn serve(stream: TcpStream, route: Arc<Route>, ended: watch::Receiver<()>)
     http1::Builder::new().serve_connection(TokioIo::new(stream), service).await.unwrap_or_default();
 }
 
+/// The host of a URL such as `http://127.0.0.1:8000`.
+fn authority(url: &str) -> io::Result<Authority> {
+    let invalid = |why: String| io::Error::new(io::ErrorKind::InvalidInput, format!("{url}: {why}"));
+    let uri: Uri = url.parse().map_err(|error| invalid(format!("{error}")))?;
+    uri.authority().cloned().ok_or_else(|| invalid("names no host".into()))
+}
+
+/// An engine that lags behind another one.
+struct Late {
+    engine: Authority,
+    /// The writes that the other engine has and this one does not have yet, in their order.
+    writes: sync::Mutex<VecDeque<(Parts, Bytes)>>,
+}
+
 /// The way to the engine.
 struct Route {
     engine: Authority,
+    late: Option<Arc<Late>>,
     client: Client<HttpConnector, Body>,
     faults: Arc<Faults>,
 }
@@ -324,29 +402,37 @@ impl Route {
         let target = parts.headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
         let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
         let mut call = Call { operation, body: serde_json::from_slice(&body).unwrap_or_default(), number: 0 };
+        let limit = self.faults.limit.load(Ordering::SeqCst);
+        let body = if limit > 0 && call.body["IndexName"].is_string() && call.body["Limit"].is_number() {
+            call.body["Limit"] = json!(limit);
+            call.body.to_string().into()
+        } else {
+            body
+        };
         let answer = match self.faults.decide(&mut call) {
-            Verdict::Pass => self.forward(&parts, body).await?,
+            Verdict::Pass => self.forward(&call, &parts, body).await?,
             Verdict::Fail => failed(),
-            Verdict::FailAfter => self.forward(&parts, body).await.map(|_| failed())?,
+            Verdict::FailAfter => self.forward(&call, &parts, body).await.map(|_| failed())?,
             Verdict::Throttle => throttled(&call),
             Verdict::Conflict => in_conflict(&call),
             Verdict::Refuse => refused("ValidationException", "One or more parameter values were invalid"),
             Verdict::Unprocessed(count) => self.forward_part(&parts, body, &call, count).await?,
+            Verdict::EmptyPage => empty_page(&call, self.forward(&call, &parts, body).await?)?,
             Verdict::Hold(gate) => {
                 gate.pass().await;
                 if self.faults.lock().dead {
                     return None;
                 }
-                self.forward(&parts, body).await?
+                self.forward(&call, &parts, body).await?
             }
             Verdict::HoldAfter(gate) => {
-                let answer = self.forward(&parts, body).await?;
+                let answer = self.forward(&call, &parts, body).await?;
                 gate.pass().await;
                 answer
             }
             Verdict::Die => return None,
             Verdict::DieAfter => {
-                self.forward(&parts, body).await?;
+                self.forward(&call, &parts, body).await?;
                 return None;
             }
         };
@@ -355,9 +441,30 @@ impl Route {
     }
 
     /// The engine's answer; none when there is no engine.
-    async fn forward(&self, parts: &Parts, body: Bytes) -> Option<Response<Bytes>> {
+    async fn forward(&self, call: &Call, parts: &Parts, body: Bytes) -> Option<Response<Bytes>> {
+        let Some(late) = &self.late else { return self.send(&self.engine, parts, body).await };
+        if call.may_read_late() {
+            return self.send(&late.engine, parts, body).await;
+        }
+        if call.writes() {
+            // One after another, so that the second engine gets them in the order in which the first one made them.
+            let mut writes = late.writes.lock().await;
+            let answer = self.send(&self.engine, parts, body.clone()).await?;
+            if answer.status() == StatusCode::OK {
+                writes.push_back((parts.clone(), body));
+            }
+            return Some(answer);
+        }
+        if call.defines_table() {
+            self.send(&late.engine, parts, body.clone()).await?;
+        }
+        self.send(&self.engine, parts, body).await
+    }
+
+    /// An engine's answer; none when there is no engine.
+    async fn send(&self, engine: &Authority, parts: &Parts, body: Bytes) -> Option<Response<Bytes>> {
         let path = parts.uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
-        let uri = Uri::builder().scheme(Scheme::HTTP).authority(self.engine.clone()).path_and_query(path).build();
+        let uri = Uri::builder().scheme(Scheme::HTTP).authority(engine.clone()).path_and_query(path).build();
         let mut request = Request::new(Body::from(body));
         *request.method_mut() = parts.method.clone();
         *request.uri_mut() = uri.ok()?;
@@ -378,12 +485,12 @@ impl Route {
         let (unprocessed, mut answer) = match call.operation.as_str() {
             "BatchWriteItem" => ("UnprocessedItems", json!({})),
             "BatchGetItem" => ("UnprocessedKeys", json!({"Responses": {}})),
-            _ => return self.forward(parts, body).await,
+            _ => return self.forward(call, parts, body).await,
         };
         let mut processed = call.body.clone();
         let rest = take_last(&mut processed["RequestItems"], count);
         if processed["RequestItems"].as_object().is_some_and(|tables| !tables.is_empty()) {
-            let forwarded = self.forward(parts, processed.to_string().into()).await?;
+            let forwarded = self.forward(call, parts, processed.to_string().into()).await?;
             if forwarded.status() != StatusCode::OK {
                 return Some(forwarded);
             }
@@ -398,6 +505,38 @@ impl Route {
         }
         Some(reply(StatusCode::OK, &answer))
     }
+}
+
+/// The answer to a query, as if it had read up to what comes first of it and found nothing so far. The answer stays where
+/// it holds no item, or does not hold the items' keys.
+fn empty_page(call: &Call, answer: Response<Bytes>) -> Option<Response<Bytes>> {
+    let mut page: Value = serde_json::from_slice(answer.body()).ok()?;
+    let first = page["Items"][0].clone();
+    if call.operation != "Query" || first.is_null() {
+        return Some(answer);
+    }
+    let mut last = Map::new();
+    for (name, value) in first.as_object()? {
+        if [PK, SK].contains(&name.as_str()) || name.ends_with("_pk") || name.ends_with("_sk") {
+            last.insert(name.clone(), value.clone());
+        }
+    }
+    let sort_key = Index::ALL.into_iter().find(|index| call.body["IndexName"] == index.name()).map_or(SK, Index::sk);
+    let Some(text) = first[sort_key]["S"].as_str() else { return Some(answer) };
+    // The identifier at the end of a position is a number, so its neighbour is read back as one.
+    let before = match (text.rsplit_once('#'), call.body["ScanIndexForward"] == false) {
+        (Some((created, id)), backwards) if sort_key != SK => {
+            let id = id.parse::<i64>().ok()?;
+            format!("{created}#{:010}", if backwards { id + 1 } else { id - 1 })
+        }
+        (_, true) => format!("{text}~"),
+        (_, false) => text.get(..text.len() - 1)?.to_owned(),
+    };
+    last.insert(sort_key.to_owned(), json!({"S": before}));
+    page["Items"] = json!([]);
+    page["Count"] = json!(0);
+    page["LastEvaluatedKey"] = last.into();
+    Some(reply(StatusCode::OK, &page))
 }
 
 /// What a batch asks of one table: `[…]` when it writes, `{"Keys": […], …}` when it reads.

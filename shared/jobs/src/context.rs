@@ -8,15 +8,13 @@ use models::id::PortalId;
 use models::job::JobId;
 use models::limits::{self, RETRY_MILLIS};
 use models::moment::Moment;
+pub use store::Clock;
 use store::Store;
 use uuid::{NoContext, Timestamp as UuidTimestamp, Uuid};
 
 use crate::compaction::CompactionRequests;
 use crate::events::Bus;
 use crate::queue::{Message, Queue};
-
-/// Tells the time.
-pub type Clock = Arc<dyn Fn() -> Moment + Send + Sync>;
 
 /// Days for which it is known what was before a job, unless it is said otherwise.
 pub const DEFAULT_CHUNK_DAYS: u32 = 90;

@@ -14,7 +14,7 @@ use store::keys::Position;
 use crate::context::Jobs;
 use crate::run::{Applied, Outcome, StartError, side_by_side};
 use crate::shard::Deadline;
-use crate::source::{Judged, MatchSource, NoPage, Purpose, Rights, Source, Terms, Verdict};
+use crate::source::{Judged, MatchSource, NoPage, Purpose, Rights, Selection, Source, Terms, Verdict};
 use crate::top::Top;
 
 /// What is to be done, decided before anything is read of the contacts.
@@ -36,7 +36,7 @@ pub struct FilterRun {
     pub page: Page,
     /// Over how many changes nothing is written.
     pub max_affected: Option<u64>,
-    /// When the run started: contacts created later are not its.
+    /// When the run started.
     pub started: Moment,
     /// The standing rule that started it.
     pub rule: Option<String>,
@@ -85,10 +85,7 @@ impl From<StartError> for RunError {
 
 /// The page of an answer, of what was kept for it.
 fn page_of(top: Top, page: Page) -> Vec<Position> {
-    let mut latest = top.into_sorted();
-    // A contact that moved between partitions while the run was under way may have been met twice.
-    latest.dedup();
-    latest.into_iter().skip(page.start_index).take(page.count).collect()
+    top.into_sorted().into_iter().skip(page.start_index).take(page.count).collect()
 }
 
 impl FilterRun {
@@ -151,7 +148,8 @@ impl FilterRun {
             }
         };
         let terms = Terms { rights, target: &self.target, purpose };
-        Source::Matches(MatchSource::new(&jobs.store, &self.portal, (&self.plan, shard), None, terms))
+        let selection = Selection { filter: &self.filter, plan: &self.plan, started: self.started };
+        Source::Matches(MatchSource::new(jobs, &self.portal, selection, shard, None, terms))
     }
 
     /// The record of the run as a job.

@@ -21,6 +21,8 @@ pub mod events;
 pub mod filter_run;
 mod give_up;
 pub mod panics;
+mod met;
+mod moves;
 pub mod queue;
 pub mod requests;
 pub mod rules;

@@ -72,7 +72,7 @@ impl Jobs {
     ) -> Result<FilterRun, StoreError> {
         let lists = self.store.lists(&portal.id).await?;
         let statistics = self.store.statistics(&portal.id, &filter.tags, &lists.stage_counts).await?;
-        let plan = plan(&filter, &statistics, portal.shards).created_before(started);
+        let plan = plan(&filter, &statistics, portal.shards);
         Ok(FilterRun {
             portal: portal.id.clone(),
             actor,

@@ -1,8 +1,9 @@
 //! Working through messages: a shard at a time, from where it was left, to its end or until the time is up.
 
+use jiff::SignedDuration;
 use models::id::PortalId;
 use models::job::{Job, ShardSummary, State, Task};
-use models::limits::{self, MAX_TRIES, PATIENCE_MILLIS, RETRY_MILLIS};
+use models::limits::{self, MAX_TRIES, MOVES_KEPT_HOURS, PATIENCE_MILLIS, RETRY_MILLIS};
 use models::moment::Moment;
 use store::StoreError;
 use store::jobs::{Claim, Lease, Progress, Release, Saved, ShardFailure, ShardState};
@@ -14,7 +15,9 @@ use crate::give_up::KILLED;
 use crate::panics::{Panicked, catch_panic};
 use crate::queue::Message;
 use crate::shard::{Deadline, ShardWork, Stopped, lease_end, new_owner};
-use crate::source::{ChangeSource, ContactSource, MatchSource, NoPage, Purpose, Rights, Source, Terms};
+use crate::source::{
+    ChangeSource, ContactSource, MatchSource, NoPage, Purpose, Rights, Selection, Source, Terms,
+};
 
 /// What came of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +53,8 @@ const REFUSED: &str = "the database did not take all changes, however often they
 /// The error of a job whose user was removed.
 const USER_REMOVED: &str = "the user on whose behalf the job acts is no longer in the portal; what the job had changed \
                             before stays changed, and an administrator can undo it";
+/// The error of a job that was given up after it had outlived the journal of moves.
+const TOO_LONG: &str = "the job took longer than a day, so contacts that an import moved may be left out; run it again";
 
 impl Jobs {
     /// When what was asked for is asked for again, unless somebody took it up.
@@ -206,9 +211,11 @@ impl Jobs {
         let mut source = match &job.task {
             Task::Filter(task) => {
                 plan = task.plan.restored(&task.filter);
+                let started = job.started.unwrap_or(job.created);
+                let selection = Selection { filter: &task.filter, plan: &plan, started };
                 let matches = |place, purpose| {
                     let terms = Terms { rights, target: &task.target, purpose };
-                    Source::Matches(MatchSource::new(&self.store, portal, (&plan, shard), place, terms))
+                    Source::Matches(MatchSource::new(self, portal, selection, shard, place, terms))
                 };
                 if let Some(most) = task.max_affected {
                     let just_counted = state.counted.is_none();
@@ -285,7 +292,10 @@ impl Jobs {
             } else if failed(ShardFailure::Killed) {
                 (State::Failed, Some(KILLED.to_owned()))
             } else if failed(ShardFailure::GivenUp) {
-                (State::Failed, Some(REFUSED.to_owned()))
+                let age = self.now().since(job.started.unwrap_or(job.created));
+                let outlived =
+                    matches!(job.task, Task::Filter(_)) && age > SignedDuration::from_hours(MOVES_KEPT_HOURS);
+                (State::Failed, Some(if outlived { TOO_LONG } else { REFUSED }.to_owned()))
             } else if job.state == State::Cancelled {
                 (State::Cancelled, None)
             } else {

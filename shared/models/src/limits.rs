@@ -221,6 +221,25 @@ pub const DRAIN_MILLIS: u64 = 4_000;
 /// Bytes of a log line.
 pub const MAX_LOG_LINE_BYTES: usize = 8 * 1024;
 
+/// Milliseconds before its start from which on a run reads the journal of moves.
+pub const MOVES_BEFORE_MILLIS: u64 = 5 * 60_000;
+
+/// Milliseconds after a journal entry in which an import may still send a write that the entry announces. The import
+/// makes another entry for the writes that are left.
+pub const MOVE_WRITE_MILLIS: u64 = 60_000;
+
+/// Milliseconds that a write takes at most from its sending to its effect, its repetitions by the SDK included.
+pub const WRITE_ARRIVAL_MILLIS: u64 = 30_000;
+
+/// Milliseconds by which an index is taken to lag behind the table at most.
+pub const INDEX_LAG_MILLIS: u64 = 60_000;
+
+/// Milliseconds by which the clocks of an import and of the functions are taken to differ at most.
+pub const CLOCK_SKEW_MILLIS: u64 = 120_000;
+
+/// Hours for which the journal of moves is kept. A run that takes longer is not known to have met every contact.
+pub const MOVES_KEPT_HOURS: i64 = 24;
+
 /// A number of milliseconds as a duration.
 pub const fn duration(millis: u64) -> SignedDuration {
     SignedDuration::from_millis(millis.cast_signed())
@@ -232,6 +251,9 @@ const _: () = assert!(2 * (SYNCHRONOUS_RUN_MILLIS + ANSWER_RESERVE_MILLIS) <= PO
 const _: () = assert!(5 * 60_000 + IMPORT_WRITE_MILLIS <= IMPORT_AHEAD_MILLIS);
 // A worker that renews in time has the better part of its lease to write a page in.
 const _: () = assert!(RENEW_MILLIS + LEASE_MARGIN_MILLIS < LEASE_MILLIS / 2);
+// A move of which a run reads no journal entry is in the indexes by the time the run starts.
+const _: () =
+    assert!(MOVE_WRITE_MILLIS + WRITE_ARRIVAL_MILLIS + INDEX_LAG_MILLIS + CLOCK_SKEW_MILLIS <= MOVES_BEFORE_MILLIS);
 // When a lock ends, the attempts that led to it count no more; otherwise the next one would lock at once.
 const _: () = assert!(SIGN_IN_WINDOW_MILLIS <= SIGN_IN_LOCK_MILLIS);
 // What one network is refused by is reached first.

@@ -53,12 +53,6 @@ impl Plan {
         Self { tests: tests(filter, &self.source), ..self.clone() }
     }
 
-    /// The same of contacts that were created before `moment`: a run is about those that there were when it started.
-    #[must_use]
-    pub fn created_before(self, moment: Moment) -> Self {
-        Self { to: self.to.min(moment.previous()), ..self }
-    }
-
     /// Whether an entry that was read is a match.
     pub fn selects(&self, entry: &IndexEntry) -> bool {
         self.tests.iter().all(|test| test.passes(entry))

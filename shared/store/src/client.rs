@@ -455,13 +455,17 @@ impl Store {
             .consistent_read(part.consistent)
             .scan_index_forward(!part.backwards)
             .return_consumed_capacity(ReturnConsumedCapacity::Total);
-        match (&part.below, prefix) {
-            (Some(bound), _) => request
+        match (&part.below, &part.from, prefix) {
+            (Some(bound), _, _) => request
                 .key_condition_expression("#pk = :pk AND #sk < :bound")
                 .expression_attribute_names("#sk", SK)
                 .expression_attribute_values(":bound", AttributeValue::S(bound.clone())),
-            (None, "") => request.key_condition_expression("#pk = :pk"),
-            (None, prefix) => request
+            (None, Some(bound), _) => request
+                .key_condition_expression("#pk = :pk AND #sk >= :bound")
+                .expression_attribute_names("#sk", SK)
+                .expression_attribute_values(":bound", AttributeValue::S(bound.clone())),
+            (None, None, "") => request.key_condition_expression("#pk = :pk"),
+            (None, None, prefix) => request
                 .key_condition_expression("#pk = :pk AND begins_with(#sk, :prefix)")
                 .expression_attribute_names("#sk", SK)
                 .expression_attribute_values(":prefix", AttributeValue::S(prefix.into())),
@@ -480,4 +484,6 @@ pub(crate) struct Part {
     pub(crate) most: Option<usize>,
     /// The sort key that all are below; in place of the range's own beginning.
     pub(crate) below: Option<String>,
+    /// The lowest sort key; in place of the range's own beginning, and where there is no `below`.
+    pub(crate) from: Option<String>,
 }

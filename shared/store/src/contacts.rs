@@ -39,12 +39,12 @@ pub struct Accesses {
 
 impl Accesses {
     /// The contacts as they are without access records, until [`Self::record`] says otherwise.
-    fn asked(contacts: &[ContactId]) -> Self {
+    pub(crate) fn asked(contacts: &[ContactId]) -> Self {
         Self { states: contacts.iter().map(|&contact| (contact, AccessState::UNRECORDED)).collect() }
     }
 
     /// Takes the state from an access record.
-    fn record(&mut self, contact: ContactId, item: &Item) -> Result<(), StoreError> {
+    pub(crate) fn record(&mut self, contact: ContactId, item: &Item) -> Result<(), StoreError> {
         let state = self.states.get_mut(&contact).ok_or_else(|| not_asked(contact))?;
         *state = access_state(item)?;
         Ok(())

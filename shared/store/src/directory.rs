@@ -191,10 +191,13 @@ impl Store {
         Ok(entries)
     }
 
-    /// Reads every stage and type, side by side: half a read unit per 4 KB of them, at least 1.
+    /// Reads every stage and type, side by side: 1 read unit per 4 KB of stages, half of one per 4 KB of types.
+    ///
+    /// The stages are read consistently, because a plan reads the partitions of those that it knows: a stage that was
+    /// loaded a moment ago must not be left out.
     pub async fn lists(&self, portal: &PortalId) -> Result<Lists, StoreError> {
         let (stages, types) = (Range::Stages(portal.clone()), Range::Types(portal.clone()));
-        let (stages, types) = futures::try_join!(self.query(&stages, false), self.query(&types, false))?;
+        let (stages, types) = futures::try_join!(self.query(&stages, true), self.query(&types, false))?;
         let mut lists = Lists::default();
         for mut item in stages {
             if let Key::Stage(_, id) = items::key_of(&item)? {

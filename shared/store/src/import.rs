@@ -1,11 +1,12 @@
 //! Loading a portal: users, stages, types, tokens and contacts, line by line.
 //!
 //! A contact's items are written in an order that makes an interrupted load safe to repeat: first what its managers are
-//! posted, then its tags and its access, last the contact itself, by which the next load sees that it was loaded. The
-//! counters of tags and stages follow at the end; a mark on the portal says that they are owed, and the next load then
-//! counts anew.
+//! posted, then the journal entry of a contact that moves, then its tags and its access, last the contact itself, by
+//! which the next load sees that it was loaded. The counters of tags and stages follow at the end; a mark on the portal
+//! says that they are owed, and the next load then counts anew.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
@@ -14,23 +15,27 @@ use jiff::SignedDuration;
 use jiff::tz::TimeZone;
 use models::access::{Access, Author};
 use models::contact::{ContactRecord, ListItem};
+use models::filter::IndexEntry;
 use models::fold::fold_tag;
 use models::id::{ContactId, PortalId, UserId};
 use models::import::{Line, PortalLine, TokenLine};
 use models::job::JobId;
-use models::limits::{self, IMPORT_AHEAD_MILLIS, IMPORT_WRITE_MILLIS};
+use models::limits::{self, IMPORT_AHEAD_MILLIS, IMPORT_WRITE_MILLIS, MOVE_WRITE_MILLIS};
 use models::moment::Moment;
 use models::password::PasswordHash;
 use models::portal::{Grant, Portal, User};
 use models::sign_in::Email;
+use tokio::time::timeout;
 
-use crate::batch::Write;
+use crate::Clock;
+use crate::batch::{IN_FLIGHT, WRITE_BATCH, Write};
 use crate::client::Store;
 use crate::contacts::{AccessRecord, contact_item, tag_items};
 use crate::directory::{EMAIL, TIME_ZONE, email, portal_item, tokens_valid_from, user_item};
 use crate::error::StoreError;
 use crate::items::{self, Item, s};
 use crate::keys::{Key, Partition, Range, TokenHash};
+use crate::moves::Moves;
 use crate::postings::Postings;
 use crate::sign_in::{address_item, password_hash, password_item};
 use crate::tokens::{grant, hash, token_writes};
@@ -45,15 +50,32 @@ const MAX_CONTACT_BYTES: usize = 380 * 1024;
 /// How long after its postings a batch of contacts may be written.
 const POSTING_GOOD_FOR: Duration = Duration::from_millis(IMPORT_WRITE_MILLIS);
 
+/// Items of contacts that move which are written together: those under way at once.
+const MOVES_AT_ONCE: usize = IN_FLIGHT * WRITE_BATCH;
+/// Journal entries that are made for the same writes at most.
+const JOURNAL_ATTEMPTS: u32 = 5;
+/// For how long after its journal entry a move may be written.
+const MOVE_WRITE: Duration = Duration::from_millis(MOVE_WRITE_MILLIS);
+
 /// How a load goes about it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone)]
 pub struct Options {
     /// Whether a line's access replaces that of a contact which is there already.
     pub overwrite_access: bool,
     /// The revision of the access records that are written.
     pub revision: JobId,
-    /// When the load began.
-    pub now: Moment,
+    /// Tells the time.
+    pub clock: Clock,
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { overwrite_access, revision, clock: _ } = self;
+        f.debug_struct("Options")
+            .field("overwrite_access", overwrite_access)
+            .field("revision", revision)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Why a line was not loaded.
@@ -143,6 +165,58 @@ struct Current {
     marked: bool,
     /// Whether a load before this one did not end, so that the counters cannot be trusted.
     recount: bool,
+    /// Whether a contact may have been removed of late: the portal is older than this load, or the load removed one.
+    had_contacts: bool,
+}
+
+/// Writes what moves contacts, under journal entries.
+#[derive(Debug)]
+struct Journal<'a> {
+    store: &'a Store,
+    options: &'a Options,
+    portal: &'a Portal,
+    moves: &'a Moves,
+    /// When the last entry was made, if there is one.
+    at: Option<Moment>,
+}
+
+impl Journal<'_> {
+    /// How long the last entry still allows writes to be sent.
+    fn left(&self) -> Option<Duration> {
+        let end = self.at? + limits::duration(MOVE_WRITE_MILLIS);
+        let left = Duration::try_from(end.since((self.options.clock)())).ok()?;
+        // A clock that is set back makes no entry last longer.
+        Some(left.min(MOVE_WRITE)).filter(|left| !left.is_zero())
+    }
+
+    /// Makes many writes, in no order. No write is sent under an entry that is too old: a run that starts later would not
+    /// read the entry.
+    async fn write_all(&mut self, writes: Vec<Write>) -> Result<(), StoreError> {
+        if self.moves.is_empty() {
+            return self.store.write_all(writes).await;
+        }
+        for together in writes.chunks(MOVES_AT_ONCE) {
+            self.write_together(together).await?;
+        }
+        Ok(())
+    }
+
+    async fn write_together(&mut self, writes: &[Write]) -> Result<(), StoreError> {
+        for _ in 0..JOURNAL_ATTEMPTS {
+            if self.left().is_none() {
+                let at = (self.options.clock)();
+                self.store.write_journal(self.portal, self.moves, self.options.revision, at).await?;
+                self.at = Some(at);
+            }
+            // None: the entry itself took too long.
+            let Some(left) = self.left() else { continue };
+            // Writes that are cut off may have been made. They are made again, which changes nothing.
+            if let Ok(written) = timeout(left, self.store.write_all(writes.to_vec())).await {
+                return written;
+            }
+        }
+        Err(StoreError::Throttled { operation: "BatchWriteItem", source: None })
+    }
 }
 
 /// A user's line that is not written yet.
@@ -339,6 +413,7 @@ impl<'a> Importer<'a> {
             deltas: HashMap::new(),
             marked: recount,
             recount,
+            had_contacts: existing.is_some(),
         });
         Ok(())
     }
@@ -378,7 +453,7 @@ impl<'a> Importer<'a> {
             (Some(hash), Some(before)) if hash != before => {
                 // What is pending may hold the user and the password before this one.
                 self.flush_writes().await?;
-                let from = self.store.set_password(&portal, id, &hash, self.options.now).await?;
+                let from = self.store.set_password(&portal, id, &hash, (self.options.clock)()).await?;
                 if let Some(member) = self.current.as_mut().and_then(|current| current.users.get_mut(&id)) {
                     member.tokens_valid_from = from;
                 }
@@ -440,7 +515,16 @@ impl<'a> Importer<'a> {
         let portal = current.portal.clone();
         let ids: Vec<ContactId> = pending.iter().map(|contact| contact.record.id).collect();
         let mut loaded = self.store.load(&portal.id, &ids, []).await?;
+        let removed = match current.had_contacts {
+            true => {
+                let missing = ids.iter().filter(|id| !loaded.contacts.contains_key(id));
+                self.store.removed_of_late(&portal.id, &missing.copied().collect::<Vec<_>>()).await?
+            }
+            false => HashSet::new(),
+        };
 
+        let now = (self.options.clock)();
+        let mut moves = Moves::default();
         let mut first = Vec::new();
         let mut last = Vec::new();
         let mut postings = Postings::default();
@@ -460,7 +544,7 @@ impl<'a> Importer<'a> {
                     access: &access,
                     revision: self.options.revision,
                     set_by: Author::Operator,
-                    set_at: self.options.now,
+                    set_at: now,
                 };
                 first.push(written.write(&portal.id, record.id));
                 postings.add_all(record.id, &access);
@@ -472,12 +556,20 @@ impl<'a> Importer<'a> {
                 }
                 Some((before, _)) => {
                     self.summary.replaced += 1;
+                    if IndexEntry::from(&before) != IndexEntry::from(&record) {
+                        moves.moved.push(record.id);
+                    }
                     let kept: HashSet<String> = record.tags.iter().map(|tag| fold_tag(tag)).collect();
                     let lost = before.tags.iter().map(|tag| fold_tag(tag)).filter(|tag| !kept.contains(tag));
                     first.extend(lost.map(|tag| Write::delete(&Key::ContactTag(portal.id.clone(), record.id, tag))));
                     Counter::of(&before).for_each(|counter| *deltas.entry(counter).or_default() -= 1);
                 }
-                None => self.summary.added += 1,
+                None => {
+                    self.summary.added += 1;
+                    if removed.contains(&record.id) {
+                        moves.returned.push(record.id);
+                    }
+                }
             }
             Counter::of(&record).for_each(|counter| *deltas.entry(counter).or_default() += 1);
             first.extend(tag_items(&portal.id, portal.shards, &record).into_iter().map(Write::put));
@@ -491,8 +583,10 @@ impl<'a> Importer<'a> {
             // The machine may have slept.
             self.post(&portal.id, &postings).await?;
         }
-        self.store.write_all(first).await?;
-        self.store.write_all(last).await?;
+        let mut journal =
+            Journal { store: self.store, options: &self.options, portal: &portal, moves: &moves, at: None };
+        journal.write_all(first).await?;
+        journal.write_all(last).await?;
         self.count(deltas);
         Ok(())
     }
@@ -525,6 +619,10 @@ impl<'a> Importer<'a> {
             return Ok(());
         }
         self.mark().await?;
+        self.store.note_removal(&portal, contact, (self.options.clock)()).await?;
+        if let Some(current) = &mut self.current {
+            current.had_contacts = true;
+        }
         let mut deltas = HashMap::new();
         let mut others = Vec::new();
         for mut item in items {

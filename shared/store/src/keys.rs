@@ -5,6 +5,8 @@
 //! | contact | `portal#C#0000001234` | `CONTACT` |
 //! | tag of a contact | the same | `TAG#vip` |
 //! | access record | the same | `ACCESS` |
+//! | journal entry: contacts that an import moves | `portal#V#` shard `#` hour | `2026-11-21T02:00:00.0000000Z#uuid` |
+//! | contact that was removed of late | `portal#X#0000001234` | `REMOVED` |
 //! | portal | `portal` | `PORTAL` |
 //! | stage, type | `portal` | `STAGE#0000000003`, `TYPE#0000000003` |
 //! | user, tag | `portal` | `USER#uuid`, `TAG#vip` |
@@ -68,6 +70,10 @@ pub enum Key {
     ContactTag(PortalId, ContactId, String),
     /// A contact's access record.
     Access(PortalId, ContactId),
+    /// An entry in the journal of moves: contacts of a shard that an import was about to move at that moment.
+    Move(PortalId, u16, Moment, Uuid),
+    /// A contact that was removed of late. A contact that is added again leaves this item alone.
+    Removed(PortalId, ContactId),
     /// A portal.
     Portal(PortalId),
     /// A stage of the directory; 0 counts the contacts without one.
@@ -144,6 +150,8 @@ const COMPACTION_PK: &str = "P#";
 pub enum Range {
     /// Everything kept under a contact.
     OfContact(PortalId, ContactId),
+    /// The journal of moves of a shard, of the hour that the moment lies in, in order of time.
+    Moves(PortalId, u16, Moment),
     /// Every stage of a portal's directory.
     Stages(PortalId),
     /// Every type of a portal's directory.
@@ -189,6 +197,7 @@ impl Range {
     pub fn encode(&self) -> (String, &'static str) {
         match self {
             Self::OfContact(portal, id) => (contact_pk(portal, *id), ""),
+            Self::Moves(portal, shard, moment) => (moves_pk(portal, *shard, *moment), ""),
             Self::Stages(portal) => (portal.to_string(), "STAGE#"),
             Self::Types(portal) => (portal.to_string(), "TYPE#"),
             Self::Tags(portal) => (portal.to_string(), "TAG#"),
@@ -218,6 +227,23 @@ fn contact_pk(portal: &PortalId, id: ContactId) -> String {
 
 fn attempts_pk(hash: &AttemptsHash) -> String {
     format!("A#{}", Hex(hash))
+}
+
+/// Bytes of a moment's text up to its hour: `2026-11-21T02`.
+const HOUR_BYTES: usize = "2026-11-21T02".len();
+
+fn moves_pk(portal: &PortalId, shard: u16, moment: Moment) -> String {
+    let text = moment.to_string();
+    format!("{portal}#V#{shard:02}#{}", text.get(..HOUR_BYTES).unwrap_or_default())
+}
+
+/// The lowest sort key of journal entries made at `moment` or later.
+pub fn moves_from(moment: Moment) -> String {
+    moment.to_string()
+}
+
+fn removed_pk(portal: &PortalId, id: ContactId) -> String {
+    format!("{portal}#X#{:010}", id.get())
 }
 
 fn address_pk(email: &Email) -> String {
@@ -310,6 +336,8 @@ impl Key {
             Self::Contact(portal, id) => (contact_pk(portal, *id), "CONTACT".into()),
             Self::ContactTag(portal, id, tag) => (contact_pk(portal, *id), format!("TAG#{tag}")),
             Self::Access(portal, id) => (contact_pk(portal, *id), "ACCESS".into()),
+            Self::Move(portal, shard, moment, id) => (moves_pk(portal, *shard, *moment), format!("{moment}#{id}")),
+            Self::Removed(portal, id) => (removed_pk(portal, *id), "REMOVED".into()),
             Self::Portal(portal) => (portal.to_string(), "PORTAL".into()),
             Self::Stage(portal, id) => (portal.to_string(), format!("STAGE#{id:010}")),
             Self::Type(portal, id) => (portal.to_string(), format!("TYPE#{id:010}")),
@@ -394,6 +422,15 @@ impl Key {
                     Some(("TAG", tag)) => Some(Self::ContactTag(portal, id, tag.into())),
                     _ => None,
                 }
+            }
+            Some(Some(("V", rest))) => {
+                let (shard, _) = rest.split_once('#')?;
+                let (moment, id) = sk.split_once('#')?;
+                let key = Self::Move(portal, shard.parse().ok()?, moment.parse().ok()?, Uuid::try_parse(id).ok()?);
+                (key.encode().0 == pk).then_some(key)
+            }
+            Some(Some(("X", id))) => {
+                (sk == "REMOVED").then(|| Some(Self::Removed(portal, number(id)?.try_into().ok()?))).flatten()
             }
             Some(Some(("J", job))) => {
                 let job = job.parse().ok()?;
@@ -569,6 +606,8 @@ mod tests {
 
     use super::*;
 
+    const STEPS_PER_HOUR: i64 = 3600 * 10_000_000;
+
     fn portal() -> impl Strategy<Value = PortalId> {
         "[a-z0-9]([a-z0-9-]{0,8}[a-z0-9])?".prop_map(|text| text.parse().unwrap())
     }
@@ -608,6 +647,8 @@ mod tests {
             (portal(), contact()).prop_map(|(p, c)| Key::Contact(p, c)),
             (portal(), contact(), ".{1,20}").prop_map(|(p, c, t)| Key::ContactTag(p, c, t)),
             (portal(), contact()).prop_map(|(p, c)| Key::Access(p, c)),
+            (portal(), 0u16..64, moment(), uuid()).prop_map(|(p, s, m, u)| Key::Move(p, s, m, u)),
+            (portal(), contact()).prop_map(|(p, c)| Key::Removed(p, c)),
             portal().prop_map(Key::Portal),
             (portal(), 0..=i32::MAX).prop_map(|(p, s)| Key::Stage(p, s)),
             (portal(), 0..=i32::MAX).prop_map(|(p, s)| Key::Type(p, s)),
@@ -654,6 +695,20 @@ mod tests {
             let of = |portal: &PortalId| Key::Address(email.clone(), portal.clone()).encode();
             prop_assert_eq!(of(&a).cmp(&of(&b)), a.cmp(&b));
             prop_assert_eq!(&of(&a).0, &Range::Addresses(email).encode().0);
+        }
+
+        #[test]
+        fn journal_entries_of_an_hour_stand_in_one_partition_in_order_of_time(
+            portal in portal(), shard in 0u16..64, moment in moment(), later in 0..=STEPS_PER_HOUR, ids in (uuid(), uuid()),
+        ) {
+            let after = Moment::from_steps(moment.steps() + later);
+            let of = |moment, id| Key::Move(portal.clone(), shard, moment, id).encode();
+            let (a, b) = (of(moment, ids.0), of(after, ids.1));
+            let hour = |moment: Moment| moment.steps().div_euclid(STEPS_PER_HOUR);
+            prop_assert_eq!(a.0 == b.0, hour(moment) == hour(after));
+            prop_assert!(moment == after || a.1 < b.1);
+            prop_assert!(a.1 >= moves_from(moment) && (moment == after || a.1 < moves_from(after)));
+            prop_assert_eq!(a.0, Range::Moves(portal.clone(), shard, moment).encode().0);
         }
 
         #[test]

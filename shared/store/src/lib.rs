@@ -20,11 +20,18 @@ pub mod keys;
 pub mod listing;
 pub mod matches;
 pub mod meter;
+pub mod moves;
 pub mod postings;
 pub mod rules;
 pub mod sign_in;
 pub mod table;
 pub mod tokens;
 
+use std::sync::Arc;
+
 pub use client::Store;
 pub use error::StoreError;
+use models::moment::Moment;
+
+/// Tells the time.
+pub type Clock = Arc<dyn Fn() -> Moment + Send + Sync>;

@@ -423,9 +423,10 @@ impl Store {
     ) -> BoxStream<'b, Result<Vec<IndexEntry>, StoreError>> {
         stream::try_unfold(Some(stretch), move |rest| async move {
             let Some(mut rest) = rest else { return Ok::<_, StoreError>(None) };
-            let (entries, more) = self.index_entries(&rest, PASS_ENTRIES).await?;
-            rest.after = entries.back().map(position).or(rest.after);
-            let mut found: Vec<IndexEntry> = entries.into_iter().filter(|entry| listing.plan.selects(entry)).collect();
+            let page = self.index_entries(&rest, PASS_ENTRIES).await?;
+            rest.after = page.next;
+            let selected = page.entries.into_iter().filter(|entry| listing.plan.selects(entry));
+            let mut found: Vec<IndexEntry> = selected.collect();
             if listing.asks_access() {
                 let ids: Vec<ContactId> = found.iter().map(|entry| entry.contact).collect();
                 let states = self.access_of(listing.portal, &ids).await?;
@@ -437,7 +438,8 @@ impl Store {
                 }
                 found = admitted;
             }
-            Ok(Some((found, more.then_some(rest))))
+            let goes_on = rest.after.is_some();
+            Ok(Some((found, goes_on.then_some(rest))))
         })
         .boxed()
     }
@@ -610,11 +612,11 @@ impl<'a> Walk<'a> {
             .collect();
         let mut answers = stream::iter(queries).buffer_unordered(QUERIES_AT_ONCE).boxed();
         while let Some((number, answer)) = answers.next().await {
-            let (entries, more) = answer?;
+            let page = answer?;
             if let Some(part) = self.parts.get_mut(number) {
-                part.more = more;
-                part.rest.after = entries.back().map(position).or(part.rest.after);
-                part.found.extend(entries.iter().filter(|entry| self.plan.selects(entry)).map(position));
+                part.more = page.next.is_some();
+                part.rest.after = page.next;
+                part.found.extend(page.entries.iter().filter(|entry| self.plan.selects(entry)).map(position));
             }
             self.ready(number);
         }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::client::Store;
 use crate::error::StoreError;
 use crate::items::{self, Item};
-use crate::keys::{Partition, Position};
+use crate::keys::{Index, Partition, Position};
 
 /// Matches on a page.
 pub const PAGE_MATCHES: usize = 1000;
@@ -61,16 +61,16 @@ pub struct Matches<'a> {
     plan: &'a Plan,
     shard: u16,
     cursor: Cursor,
-    /// What the last query read behind the last page.
+    /// The entries that the last query read and no page has yet.
     read: VecDeque<IndexEntry>,
-    /// Whether the partition goes on behind `read`.
-    more: bool,
+    /// The position up to which the last query read, if the partition goes on behind it.
+    rest: Rest,
 }
 
 impl<'a> Matches<'a> {
     /// Reads `shard` of `plan` from `cursor` on.
     pub fn new(store: &'a Store, portal: &'a PortalId, plan: &'a Plan, shard: u16, cursor: Cursor) -> Self {
-        Self { store, portal, plan, shard, cursor, read: VecDeque::new(), more: true }
+        Self { store, portal, plan, shard, cursor, read: VecDeque::new(), rest: Rest::Unread }
     }
 
     /// The next page; none at the end. 1 read unit per 8 KB of index entries, matching or not.
@@ -93,10 +93,13 @@ impl<'a> Matches<'a> {
                     }
                 }
             }
-            if !self.more {
-                self.cursor = Cursor { partition: self.cursor.partition + 1, after: None };
-                self.more = true;
+            match self.rest {
+                Rest::Unread => {}
+                // DynamoDB may read entries and give none of them back. The reading goes on behind them.
+                Rest::Behind(position) => self.cursor.after = Some(position),
+                Rest::Nothing => self.cursor = Cursor { partition: self.cursor.partition + 1, after: None },
             }
+            self.rest = Rest::Unread;
             if self.ended() {
                 return Ok(Some(page));
             }
@@ -116,13 +119,26 @@ impl<'a> Matches<'a> {
     async fn query(&mut self) -> Result<(), StoreError> {
         let partition = partition(self.portal, &self.plan.source, self.shard, self.cursor.partition);
         let Some(partition) = partition else {
-            self.more = false;
+            self.rest = Rest::Nothing;
             return Ok(());
         };
         let stretch = Stretch { after: self.cursor.after, ..Stretch::of(self.plan, partition) };
-        (self.read, self.more) = self.store.index_entries(&stretch, QUERY_ENTRIES).await?;
+        let page = self.store.index_entries(&stretch, QUERY_ENTRIES).await?;
+        self.read = page.entries;
+        self.rest = page.next.map_or(Rest::Nothing, Rest::Behind);
         Ok(())
     }
+}
+
+/// The part of a partition that the last query left unread.
+#[derive(Clone, Copy, Debug)]
+enum Rest {
+    /// Everything after the cursor: no query has read there yet.
+    Unread,
+    /// Everything behind this position.
+    Behind(Position),
+    /// Nothing.
+    Nothing,
 }
 
 /// One of the partitions of a shard of a source.
@@ -173,20 +189,29 @@ impl Stretch {
     }
 }
 
+/// A page of index entries.
+#[derive(Debug, Default)]
+pub(crate) struct EntryPage {
+    /// The entries. There may be none although more follow.
+    pub(crate) entries: VecDeque<IndexEntry>,
+    /// The position up to which the query read; none at the end of the stretch.
+    pub(crate) next: Option<Position>,
+}
+
 impl Store {
-    /// Reads up to `most` index entries of a stretch, and says whether more may follow: 1 read unit per 8 KB of them.
-    pub(crate) async fn index_entries(
-        &self,
-        stretch: &Stretch,
-        most: i32,
-    ) -> Result<(VecDeque<IndexEntry>, bool), StoreError> {
+    /// Reads up to `most` index entries of a stretch: 1 read unit per 8 KB of them.
+    ///
+    /// A caller goes on behind [`EntryPage::next`], never behind the last entry: DynamoDB may read entries and give none
+    /// of them back.
+    pub(crate) async fn index_entries(&self, stretch: &Stretch, most: i32) -> Result<EntryPage, StoreError> {
         let index = stretch.partition.index();
-        let Some(query) = self.query_index(stretch) else { return Ok((VecDeque::new(), false)) };
+        let Some(query) = self.query_index(stretch) else { return Ok(EntryPage::default()) };
         let output = query.limit(most).send().await.map_err(|error| StoreError::from_sdk("Query", error))?;
         self.meter.read(&output.consumed_capacity);
-        let more = output.last_evaluated_key.is_some_and(|key| !key.is_empty());
+        let next = output.last_evaluated_key.filter(|key| !key.is_empty());
+        let next = next.map(|key| position(&key, index)).transpose()?;
         let items = output.items.unwrap_or_default();
-        Ok((items.iter().map(|item| entry(item, index.sk())).collect::<Result<_, _>>()?, more))
+        Ok(EntryPage { entries: items.iter().map(|item| entry(item, index)).collect::<Result<_, _>>()?, next })
     }
 
     /// Counts the index entries of a stretch: 1 read unit per 8 KB of them, and a call per MB.
@@ -231,10 +256,15 @@ impl Store {
     }
 }
 
-fn entry(item: &Item, sort_key: &str) -> Result<IndexEntry, StoreError> {
-    let position = items::text(item, sort_key)?;
-    let position =
-        Position::decode(position).ok_or_else(|| StoreError::Corrupt("the position of an index entry".into()))?;
+/// The position of an entry of an index.
+fn position(item: &Item, index: Index) -> Result<Position, StoreError> {
+    let position = items::text(item, index.sk())?;
+    Position::decode(position).ok_or_else(|| StoreError::Corrupt("the position of an index entry".into()))
+}
+
+/// An entry of an index. An item that stands in the index has the same attributes.
+pub(crate) fn entry(item: &Item, index: Index) -> Result<IndexEntry, StoreError> {
+    let position = position(item, index)?;
     Ok(IndexEntry {
         contact: position.contact,
         created: position.created,

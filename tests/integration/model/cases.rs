@@ -29,6 +29,9 @@ const DAYS: [Date; 5] =
 /// Where identifiers begin: small, at a change of length, and so large that the last one of a full portal still fits.
 const FIRST_IDS: [i32; 4] = [1, 1, 95, i32::MAX - 600];
 
+/// A day, in steps of 100 ns.
+const DAY: Ticks = 24 * 3600 * 10_000_000;
+
 /// A portal and what is asked of it.
 #[derive(Clone, Debug)]
 pub(super) struct Case {
@@ -194,7 +197,7 @@ fn any_created() -> impl Strategy<Value = Created> {
     prop_oneof![
         10 => (select(&DAYS[..]), -1..=1_i64).prop_map(|(day, off)| Created::Midnight(day, off)),
         5 => select(&DAYS[..]).prop_map(Created::Noon),
-        1 => select(&[-1, 0, 1][..]).prop_map(Created::Now),
+        1 => select(&[-1, 0, 1, DAY, 50 * 365 * DAY][..]).prop_map(Created::Now),
     ]
 }
 

@@ -287,7 +287,7 @@ impl Model {
         let (seen, unseen): (Vec<&Contact>, Vec<&Contact>) = self
             .contacts
             .values()
-            .filter(|contact| self.selects(&filter, contact) && contact.created < NOW)
+            .filter(|contact| self.selects(&filter, contact))
             .partition(|contact| contact.access.is_seen_by(user));
         let mut listed: Vec<&Contact> =
             seen.iter().copied().filter(|contact| contact.access.is_edited_by(user)).collect();

@@ -1,0 +1,67 @@
+//! The contacts of a shard that a run has met.
+
+use std::collections::HashMap;
+
+use models::id::ContactId;
+
+/// Contacts of one shard, each once. A contact takes a bit where the portal's identifiers follow one another, and some
+/// twenty bytes where they lie far apart.
+#[derive(Debug)]
+pub(crate) struct Met {
+    /// How far apart the identifiers of a shard are: as many as the portal has shards.
+    step: u32,
+    /// 64 identifiers of the shard in a row, by the number of the row.
+    rows: HashMap<u32, u64>,
+}
+
+impl Met {
+    /// No contacts of a shard of a portal that has `shards` of them.
+    pub(crate) fn new(shards: u16) -> Self {
+        Self { step: u32::from(shards).max(1), rows: HashMap::new() }
+    }
+
+    /// Adds a contact, and says whether it is new.
+    pub(crate) fn insert(&mut self, contact: ContactId) -> bool {
+        let (row, bit) = self.place(contact);
+        let row = self.rows.entry(row).or_default();
+        let is_new = *row & bit == 0;
+        *row |= bit;
+        is_new
+    }
+
+    /// Whether a contact was added.
+    pub(crate) fn contains(&self, contact: ContactId) -> bool {
+        let (row, bit) = self.place(contact);
+        self.rows.get(&row).is_some_and(|row| row & bit != 0)
+    }
+
+    /// The row of a contact, and its bit in the row.
+    fn place(&self, contact: ContactId) -> (u32, u64) {
+        let place = contact.get().unsigned_abs() / self.step;
+        (place / u64::BITS, 1 << (place % u64::BITS))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_contact_is_new_once() {
+        for shards in [1, 4, 64] {
+            let mut met = Met::new(shards);
+            for number in [1, 2, 15, 16, 17, 63, 64, 65, 127, 128, 1_000_000, 33_000_000] {
+                let contact = ContactId::try_from(number * i64::from(shards) + 1).unwrap();
+                assert!(!met.contains(contact) && met.insert(contact), "{number}");
+                assert!(met.contains(contact) && !met.insert(contact), "{number}");
+            }
+        }
+    }
+
+    #[test]
+    fn contacts_that_follow_one_another_share_rows() {
+        let mut met = Met::new(16);
+        (0..10_000).for_each(|number| assert!(met.insert(ContactId::try_from(5 + 16 * number).unwrap())));
+        assert!(met.rows.len() <= 10_000 / 64 + 2, "{}", met.rows.len());
+    }
+}
