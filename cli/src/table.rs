@@ -2,6 +2,7 @@
 
 use std::fs::{File, TryLockError};
 
+use aws_config::{BehaviorVersion, SdkConfig};
 use local::engine::{Engine, Storage, open_lock_file};
 use models::moment::Moment;
 use store::Store;
@@ -28,11 +29,17 @@ enum Sole {
     Locked { _lock: File },
 }
 
+/// The AWS environment of the shell: variables, profiles (roles, single sign-on, `credential_process`, `aws login`), and the
+/// roles of containers and instances.
+async fn shell() -> SdkConfig {
+    aws_config::defaults(BehaviorVersion::latest()).load().await
+}
+
 /// A table at an endpoint or, without one, AWS's own.
 async fn named(endpoint: Option<&Endpoint>, table: &str) -> Store {
     let client = match endpoint {
         Some(endpoint) if endpoint.is_local => connect(Some(endpoint), None).await,
-        other => connect_from_shell(other).await,
+        other => connect_from_shell(shell().await, other),
     };
     Store::new(client, table)
 }

@@ -122,7 +122,7 @@ fn each_crate_knows_what_it_may() {
     let outside = of(&["tests", "benches"]);
     for (known, may) in [
         ("aws-sdk-dynamodb", of(&["store"])),
-        ("aws-config", of(&["store"])),
+        ("aws-config", of(&["store", "crm-access"])),
         ("aws-sdk-sqs", of(&["api"])),
         ("aws-sdk-eventbridge", of(&["api"])),
         ("aws_lambda_events", of(&["bulk-worker"])),
@@ -167,6 +167,33 @@ fn functions_do_not_link_the_embedded_engine() {
         assert!(linked.contains("lambda_runtime") && linked.contains("aws-sdk-dynamodb"), "{package}: {linked:?}");
         for engine in ["dynoxide-rs", "rusqlite", "libsqlite3-sys", "axum", "local", "clap"] {
             assert!(!linked.contains(engine), "{package} links {engine}");
+        }
+    }
+}
+
+#[test]
+fn only_the_program_links_sign_in_protocols_of_aws() {
+    // Crates that only these protocols need, and the features that bring them.
+    const CRATES: [&str; 4] = ["aws-sdk-signin", "aws-sdk-sso", "aws-sdk-ssooidc", "p256"];
+    const FEATURES: [&str; 3] = ["credentials-login", "credentials-process", "sso"];
+    let lines = |package: &str| -> BTreeSet<String> {
+        let tree =
+            cargo(&["tree", "--offline", "--edges", "normal,features", "--prefix", "none", "--package", package]);
+        tree.lines().map(|line| line.trim_end_matches(" (*)").to_owned()).collect()
+    };
+    let links = |tree: &BTreeSet<String>, name: &str| tree.iter().any(|line| line.starts_with(&format!("{name} v")));
+    let has = |tree: &BTreeSet<String>, feature: &str| tree.contains(&format!("aws-config feature \"{feature}\""));
+    let program = lines("crm-access");
+    assert!(CRATES.iter().all(|name| links(&program, name)), "the program cannot use every profile");
+    assert!(FEATURES.iter().all(|feature| has(&program, feature)), "the program cannot use every profile");
+    for function in functions() {
+        let tree = lines(&function.binary);
+        assert!(links(&tree, "aws-config"), "{}", function.binary);
+        for name in CRATES {
+            assert!(!links(&tree, name), "{} links {name}", function.binary);
+        }
+        for feature in FEATURES {
+            assert!(!has(&tree, feature), "{} has aws-config's {feature}", function.binary);
         }
     }
 }

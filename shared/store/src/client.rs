@@ -92,9 +92,9 @@ fn client(
     Client::from_conf(config.build())
 }
 
-/// A client for the table with the usual AWS environment of a shell: variables, profiles, single sign-on, roles.
-pub async fn connect_from_shell(endpoint: Option<&Endpoint>) -> Client {
-    Client::new(&bounded(aws_config::defaults(BehaviorVersion::latest()).load().await, endpoint))
+/// A client for the table with the credentials and the region that the program found in its shell.
+pub fn connect_from_shell(shell: SdkConfig, endpoint: Option<&Endpoint>) -> Client {
+    Client::new(&bounded(shell, endpoint))
 }
 
 /// The settings of a client of any AWS service: credentials and region from Lambda's environment. For a local engine, the
