@@ -9,6 +9,7 @@ pub mod contacts;
 pub mod endpoint;
 pub mod event_bridge;
 pub mod failure;
+mod idempotency;
 pub mod log;
 pub mod negotiation;
 mod origin;

@@ -213,6 +213,33 @@ impl Store {
         Ok(())
     }
 
+    /// Removes one item if `condition` holds, and says whether it did: 1 write unit per KB.
+    pub(crate) async fn delete_if(
+        &self,
+        key: &Key,
+        condition: &str,
+        values: HashMap<String, AttributeValue>,
+    ) -> Result<bool, StoreError> {
+        let (pk, sk) = key.encode();
+        let request = self
+            .client
+            .delete_item()
+            .table_name(&self.table)
+            .key(PK, AttributeValue::S(pk))
+            .key(SK, AttributeValue::S(sk))
+            .condition_expression(condition)
+            .set_expression_attribute_values(Some(values))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        match request.send().await.map_err(|error| StoreError::from_sdk("DeleteItem", error)) {
+            Ok(output) => {
+                self.meter.wrote(&output.consumed_capacity);
+                Ok(true)
+            }
+            Err(error) if error.is_condition_failed() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Changes one item by an update expression: 1 write unit per KB.
     pub(crate) async fn update(
         &self,

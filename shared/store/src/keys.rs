@@ -26,6 +26,7 @@
 //! | rule that will be due | `R#` | `2026-11-21T02:00:00.0000000Z#portal#nightly` |
 //! | posting: contacts that a manager was given | `portal#M#uuid` | `POST#` first half of the contents' SHA-256 |
 //! | idempotency key of a user, or of the operator | `portal#K#uuid#key`, `portal#K#operator#key` | `IDEMPOTENCY` |
+//! | further part of the answer kept with a key | the same | `ANSWER#uuid#003` |
 //!
 //! A portal's identifier and an e-mail address hold no `#`, and what can hold anything (a tag) always stands last, so that
 //! every key reads back to what it was made of. Numbers have a fixed width, so that they sort. Names and identifiers are
@@ -38,6 +39,7 @@ use models::id::{ContactId, JobId, PortalId, UserId};
 use models::moment::Moment;
 use models::rule::RuleName;
 use models::sign_in::Email;
+use uuid::Uuid;
 
 /// Name of the table's partition key.
 pub const PK: &str = "pk";
@@ -110,6 +112,8 @@ pub enum Key {
     Posting(PortalId, UserId, PostingHash),
     /// An idempotency key of an author.
     Idempotency(PortalId, Author, String),
+    /// A further part of the answer that a reservation of a key kept.
+    IdempotencyPart(PortalId, Author, String, Uuid, u16),
 }
 
 /// Over how many partitions the open jobs of all portals are spread, by their identifiers' random part.
@@ -218,6 +222,10 @@ fn postings_pk(portal: &PortalId, manager: &UserId) -> String {
     format!("{portal}#M#{manager}")
 }
 
+fn key_pk(portal: &PortalId, author: &Author, key: &str) -> String {
+    format!("{portal}#K#{author}#{key}")
+}
+
 /// A hash in hexadecimal.
 struct Hex<'a>(&'a [u8]);
 
@@ -268,7 +276,10 @@ impl Key {
             Self::RulePortal(portal) => (RULE_PORTALS_PK.into(), portal.to_string()),
             Self::DueRule(due, portal, name) => (DUE_PK.into(), format!("{due}#{portal}#{name}")),
             Self::Posting(portal, manager, hash) => (postings_pk(portal, manager), format!("POST#{}", Hex(hash))),
-            Self::Idempotency(portal, author, key) => (format!("{portal}#K#{author}#{key}"), "IDEMPOTENCY".into()),
+            Self::Idempotency(portal, author, key) => (key_pk(portal, author, key), "IDEMPOTENCY".into()),
+            Self::IdempotencyPart(portal, author, key, holder, number) => {
+                (key_pk(portal, author, key), format!("ANSWER#{holder}#{number:03}"))
+            }
         }
     }
 
@@ -340,9 +351,14 @@ impl Key {
                 let hash = sk.strip_prefix("POST#")?;
                 Some(Self::Posting(portal, manager.parse().ok()?, hash_from_hex(hash)?))
             }
-            Some(Some(("K", rest))) if sk == "IDEMPOTENCY" => {
+            Some(Some(("K", rest))) => {
                 let (author, key) = rest.split_once('#')?;
-                Some(Self::Idempotency(portal, author.parse().ok()?, key.into()))
+                let (author, key) = (author.parse().ok()?, key.to_owned());
+                if sk == "IDEMPOTENCY" {
+                    return Some(Self::Idempotency(portal, author, key));
+                }
+                let (holder, number) = sk.strip_prefix("ANSWER#")?.split_once('#')?;
+                Some(Self::IdempotencyPart(portal, author, key, Uuid::try_parse(holder).ok()?, number.parse().ok()?))
             }
             _ => None,
         }
@@ -547,6 +563,8 @@ mod tests {
             (moment(), portal(), rule()).prop_map(|(m, p, r)| Key::DueRule(m, p, r)),
             (portal(), user(), any::<PostingHash>()).prop_map(|(p, u, h)| Key::Posting(p, u, h)),
             (portal(), author(), ".{1,20}").prop_map(|(p, u, k)| Key::Idempotency(p, u, k)),
+            (portal(), author(), ".{1,20}", any::<u128>().prop_map(Uuid::from_u128), 0u16..999)
+                .prop_map(|(p, u, k, h, n)| Key::IdempotencyPart(p, u, k, h, n)),
         ]
     }
 
