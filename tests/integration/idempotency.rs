@@ -167,10 +167,10 @@ async fn an_undo_and_a_cancel_that_are_asked_again_are_done_once() {
     let undoing = job(&first).unwrap();
     world.work().await.unwrap();
     let state = access(&world, "acme", 1..=5).await;
-    // The same job, as it is by now.
-    let again = send(&world, &undo).await;
-    assert_eq!((again.status.as_u16(), job(&again)), (202, Some(undoing)));
-    assert_eq!(again.json()["response"]["State"], "done");
+    // The same answer, with the job as it was then.
+    assert_eq!((first.status.as_u16(), told(&send(&world, &undo).await)), (202, told(&first)));
+    let done = world.get(&format!("jobs/{undoing}"), ADA_TOKEN).await.unwrap();
+    assert_eq!(done.json()["response"]["State"], "done");
     assert_eq!((world.work().await.unwrap(), access(&world, "acme", 1..=5).await, jobs(&world).await), (0, state, 2));
 
     let world = five().await;
@@ -191,11 +191,7 @@ async fn a_run_that_workers_did_is_answered_with_its_job() {
     world.work().await.unwrap();
     let state = access(&world, "acme", 1..=5).await;
     let again = send(&world, &later("", &[MIKE])).await;
-    assert_eq!((again.status.as_u16(), job(&again)), (202, job(&first)));
-    assert_eq!(
-        (again.header("location"), &again.json()["response"]["State"]),
-        (first.header("location"), &json!("done"))
-    );
+    assert_eq!((again.status.as_u16(), told(&again)), (202, told(&first)));
     assert_eq!((world.work().await.unwrap(), access(&world, "acme", 1..=5).await, jobs(&world).await), (0, state, 1));
 }
 
@@ -269,7 +265,7 @@ async fn a_rule_is_made_and_removed_once() {
     assert_eq!((removed.status.as_u16(), removed.text.as_str()), (204, ""));
     // Made again, the first call does not bring the rule back.
     let again = send(&world, &put).await;
-    assert_eq!(again.status, first.status);
+    assert_eq!(told(&again), told(&first));
     assert_eq!(world.get("rules", ADA_TOKEN).await.unwrap().text, "[]");
 
     // And a removal that is asked again does not take away what was made since.
@@ -282,10 +278,10 @@ async fn a_rule_is_made_and_removed_once() {
 #[tokio::test]
 async fn a_rule_that_someone_changed_since_stays_as_it_is() {
     let world = five().await;
-    send(&world, &rule("nightly", "0 2 * * *")).await;
+    let first = send(&world, &rule("nightly", "0 2 * * *")).await;
     world.set_clock(after(60));
     assert_eq!(send_with(&world, ADA_TOKEN, &[], &rule("nightly", "0 5 * * *")).await.status, 200);
-    assert_eq!(send(&world, &rule("nightly", "0 2 * * *")).await.status, 200);
+    assert_eq!(told(&send(&world, &rule("nightly", "0 2 * * *")).await), told(&first));
     assert_eq!(world.get("rules/nightly", ADA_TOKEN).await.unwrap().json()["response"]["Cron"], "0 5 * * *");
 }
 
@@ -470,8 +466,8 @@ async fn a_run_that_broke_off_after_it_was_recorded_is_finished_by_workers_and_a
         world.jobs().sweep(Abandoned::Expired, &jobs::Deadline::never()).await.unwrap();
         world.work().await.unwrap();
         let again = send(&world, &call).await;
-        assert_eq!((again.status.as_u16(), job(&again)), (202, Some(broken_off)));
-        let done = again.json()["response"].clone();
+        assert_eq!((told(&again), job(&again)), (told(&reply), Some(broken_off)));
+        let done = world.get(&format!("jobs/{broken_off}"), ADA_TOKEN).await.unwrap().json()["response"].clone();
         assert_eq!((&done["State"], &done["Updated"]), (&json!("done"), &json!(4)), "{done}");
         assert_eq!(jobs(&world).await, 1);
     }
@@ -546,5 +542,164 @@ async fn reading_takes_no_notice_of_a_key() {
             assert_eq!(reply.status, 200, "{path} {keys:?}: {}", reply.text);
             assert_eq!(world.trips.spent().writes, writes);
         }
+    }
+}
+
+/// Every write of a contact's access, and of what it shows.
+fn writes() -> Vec<Call> {
+    let mut all = vec![
+        single(&[MIKE, SAM]),
+        call("PUT", "contact/1/access?dryRun=true", json!({"isShared": false, "managerList": [SAM]})),
+        call("PUT", "contact/1/access?fields=id,accessList", single(&[MIKE]).body),
+        call("PUT", "contact/access", json!({"contactid": [1, 2], "isShared": false, "managerList": [SAM]})),
+        call("PUT", "contact/access?dryRun=true", json!({"contactid": [2, 1], "isShared": false})),
+        call("PUT", "contact/access.json?count=1", json!({"contactid": [2, 1], "isShared": true})),
+        filter("", &[MIKE]),
+        filter(".json?count=2", &[MIKE]),
+        filter("?dryRun=true", &[MIKE]),
+        later("", &[MIKE]),
+        rule("nightly", "0 2 * * *"),
+    ];
+    all.push(Call { headers: vec![("accept", "text/xml")], ..filter("", &[SAM]) });
+    all
+}
+
+#[tokio::test]
+async fn an_answer_is_the_same_again_after_its_contacts_were_renamed_or_removed() {
+    for call in writes() {
+        let world = five().await;
+        let first = send(&world, &call).await;
+        assert!(first.status.is_success(), "{call:?}: {}", first.text);
+        let mut loaded = vec![crate::portal::portal("acme", "Europe/Riga", 4)];
+        loaded.extend([1, 3].map(|id| contact(id, json!({"DisplayName": "Renamed", "Tags": ["new"]}))));
+        loaded.extend([2, 4].map(|id| json!({"delete": {"contact": id}})));
+        loaded.push(crate::portal::user(MIKE, "Michael", false));
+        world.import(&lines(loaded)).await.unwrap();
+        assert_eq!(told(&send(&world, &call).await), told(&first), "{call:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_is_the_same_again_after_its_user_was_demoted() {
+    for call in writes() {
+        let mut values = acme();
+        values.push(crate::portal::user(SAM, "Sam", true));
+        values.extend([contact(1, json!({})), contact(2, json!({})), contact_with(3, ShareType::None, &[SAM])]);
+        let world = World::with(&lines(values)).await.unwrap();
+        let first = send_with(&world, SAM_TOKEN, &[KEY], &call).await;
+        assert!(first.status.is_success(), "{call:?}: {}", first.text);
+        let demoted = [crate::portal::portal("acme", "Europe/Riga", 4), crate::portal::user(SAM, "Sam", false)];
+        world.import(&lines(demoted)).await.unwrap();
+        let again = send_with(&world, SAM_TOKEN, &[KEY], &call).await;
+        assert_eq!(told(&again), told(&first), "{call:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_others_hid_since_is_left_out_and_everything_else_is_the_same() {
+    let world = five().await;
+    let first = send_with(&world, MIKE_TOKEN, &[KEY], &single(&[MIKE])).await;
+    let hidden = json!({"isShared": false, "managerList": [SAM]});
+    assert_eq!(world.put("1/access", ADA_TOKEN, &hidden).await.unwrap().status, 200);
+    let again = send_with(&world, MIKE_TOKEN, &[KEY], &single(&[MIKE])).await;
+    assert_eq!((told(&again).0, told(&again).2), (told(&first).0, told(&first).2));
+    let (shown, before) = (again.json()["response"].clone(), first.json()["response"].clone());
+    for member in ["id", "AccessList", "IsPrivate", "IsShared", "ShareType", "CanEdit", "CanDelete"] {
+        assert_eq!(shown[member], before[member], "{member}");
+    }
+    assert_eq!((&shown["DisplayName"], &shown["CreateBy"]), (&json!(""), &Value::Null));
+    assert!(!again.text.contains(&SAM.to_string()), "{}", again.text);
+
+    let world = five().await;
+    let call = call("PUT", "contact/access.json", json!({"contactid": [1, 2, 3], "isShared": true}));
+    let first = send_with(&world, MIKE_TOKEN, &[KEY], &call).await;
+    assert_eq!(world.put("2/access", ADA_TOKEN, &hidden).await.unwrap().status, 200);
+    let again = send_with(&world, MIKE_TOKEN, &[KEY], &call).await;
+    assert_eq!(told(&again).2, told(&first).2);
+    let mut expected = first.json();
+    expected["response"].as_array_mut().unwrap().remove(1);
+    expected["count"] = json!(2);
+    assert_eq!(again.json(), expected);
+}
+
+#[tokio::test]
+async fn an_answer_that_one_item_cannot_hold_is_the_same_again() {
+    let mut values = acme();
+    let text = |seed: u64| {
+        (0..40)
+            .map(|part| format!("{:016x}", (seed * 1000 + part).wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+            .collect::<String>()
+    };
+    values.extend((1..=1000).map(|id| contact(id, json!({"About": text(id.unsigned_abs())}))));
+    let world = World::with(&lines(values)).await.unwrap();
+    let call = filter("", &[MIKE]);
+    let first = send(&world, &call).await;
+    assert_eq!(first.ids().len(), 1000, "{}", first.text);
+    assert_eq!(told(&send(&world, &call).await), told(&first));
+}
+
+#[tokio::test]
+async fn a_call_that_outlived_its_time_takes_no_key_from_the_call_after_it() {
+    // The first call fails, or finds its change made, after the second one took its key over.
+    for (fails, expected) in [(true, "404 contact-not-found"), (false, "200 ")] {
+        let world = five().await;
+        let (proxy, behind) = proxied(&world).await;
+        let gate = Gate::new();
+        let held = gate.clone();
+        let router = local::router::router(&world.app);
+        let world = world.serving(api::App::new(behind, Duration::ZERO));
+        proxy.set(move |call| match call.operation == "BatchGetItem" {
+            true => Verdict::Hold(held.clone()),
+            false => Verdict::Pass,
+        });
+        let change = single(&[MIKE]);
+        let (first, second) = tokio::join!(send(&world, &change), async {
+            gate.reached().await;
+            world.set_clock(after(30));
+            let request = Request::put("/api/2.0/crm/contact/1/access")
+                .header("authorization", ADA_TOKEN)
+                .header("content-type", "application/json")
+                .header("idempotency-key", KEY)
+                .body(Body::from(change.body.to_string()));
+            let response = tower::ServiceExt::oneshot(router, request.unwrap()).await.unwrap();
+            let text = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+            if fails {
+                let portal = crate::portal::portal("acme", "Europe/Riga", 4);
+                world.import(&lines([portal, json!({"delete": {"contact": 1}})])).await.unwrap();
+            }
+            gate.open();
+            String::from_utf8(text.to_vec()).unwrap()
+        });
+        assert_eq!(outcome(&first), expected, "{}", first.text);
+        proxy.clear();
+        // The key still has the answer of the second call.
+        let again = send(&world, &change).await;
+        assert_eq!((again.status.as_u16(), again.text.as_str()), (200, second.as_str()));
+        assert_eq!(jobs(&world).await, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_rule_whose_call_broke_off_is_answered_and_not_set_again() {
+    for delete in [false, true] {
+        let (world, proxy) = mortal().await;
+        let nightly = rule("nightly", "0 2 * * *");
+        let call = if delete {
+            send_with(&world, ADA_TOKEN, &[], &nightly).await;
+            call("DELETE", "access/rules/nightly", Value::Null)
+        } else {
+            nightly
+        };
+        proxy.set(|call| if call.operation == "TransactWriteItems" { Verdict::DieAfter } else { Verdict::Pass });
+        assert_eq!(send(&world, &call).await.status, 503);
+        proxy.clear();
+        // Someone sets the rule meanwhile; that stays.
+        assert_eq!(send_with(&world, ADA_TOKEN, &[], &rule("nightly", "0 5 * * *")).await.status, 200);
+        let again = send(&world, &call).await;
+        assert_eq!(again.status, if delete { 204 } else { 200 }, "{}", again.text);
+        if !delete {
+            assert_eq!(again.json()["response"]["Cron"], "0 2 * * *");
+        }
+        assert_eq!(world.get("rules/nightly", ADA_TOKEN).await.unwrap().json()["response"]["Cron"], "0 5 * * *");
     }
 }

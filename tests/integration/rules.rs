@@ -765,7 +765,7 @@ async fn a_portal_has_a_bounded_number_of_rules() {
     let template = world.rules_of(&id("acme")).await.unwrap().remove(0);
     for number in 1..MAX_RULES_OF_PORTAL {
         let rule = Rule { name: named(number).parse().unwrap(), created_by: NOBODY, ..template.clone() };
-        assert!(world.store.put_rule(&id("acme"), None, &rule, None).await.unwrap());
+        assert!(world.store.put_rule(&id("acme"), None, &rule, None, None).await.unwrap());
     }
     let reply = put(&world, SAM_TOKEN, "one-more", &nightly()).await;
     assert_eq!(outcome(&reply), "409 too-many-rules", "{}", reply.text);
@@ -975,7 +975,7 @@ async fn a_stored_rule_whose_name_is_no_longer_taken_is_shown_run_and_removed() 
     let template = world.rules_of(&id("acme")).await.unwrap().remove(0);
     for name in ["spaced out", "ends.json", &"x".repeat(65)] {
         let rule = Rule { name: RuleName::stored(name), ..template.clone() };
-        assert!(world.store.put_rule(&id("acme"), None, &rule, None).await.unwrap());
+        assert!(world.store.put_rule(&id("acme"), None, &rule, None, None).await.unwrap());
         let path = match name {
             "spaced out" => "spaced%20out",
             "ends.json" => "ends.json.json",
@@ -990,7 +990,7 @@ async fn a_stored_rule_whose_name_is_no_longer_taken_is_shown_run_and_removed() 
         assert_eq!(outcome(&delete(&world, ADA_TOKEN, path).await), "400 invalid-request", "{name}");
     }
     let rule = Rule { name: RuleName::stored("spaced out"), ..template };
-    assert!(world.store.put_rule(&id("acme"), None, &rule, None).await.unwrap());
+    assert!(world.store.put_rule(&id("acme"), None, &rule, None, None).await.unwrap());
     assert_eq!(wake_at(&world, FIRST).await, (2, 0));
 }
 

@@ -193,8 +193,7 @@ async fn cancel(call: Call<'_>) -> Result<Answer, Failure> {
     let id = call.job_id()?;
     call.query().finish()?;
     let (caller, job) = visible(&call, id).await?;
-    // A call that is made again shows what became of it.
-    if call.replay.is_none() && !call.app.jobs.cancel(&call.grant.portal, &job).await? {
+    if !call.app.jobs.cancel(&call.grant.portal, &job).await? {
         return Err(Failure::JobOver(id));
     }
     match shown_again(&call, id).await {

@@ -109,12 +109,7 @@ async fn set(call: Call<'_>) -> Result<Answer, Failure> {
     if before.as_ref().is_some_and(|before| !may_see(&caller, before)) {
         return Err(Failure::RuleForbidden(name));
     }
-    if let (Some(rule), Some(_)) = (&before, &call.replay) {
-        return shown(&call, rule);
-    }
-    if call.replay.is_none() {
-        call.check_version(before.as_ref().map(version).transpose()?.as_deref())?;
-    }
+    call.check_version(before.as_ref().map(version).transpose()?.as_deref())?;
 
     let mut pauses = store::batch::pauses();
     loop {
@@ -131,9 +126,10 @@ async fn set(call: Call<'_>) -> Result<Answer, Failure> {
         if let Some(count) = &counted {
             check_count(count, before.as_ref())?;
         }
-        // A call that is made again does not bring back a rule that was removed since.
-        if call.replay.is_some() || store.put_rule(portal_id, before.as_ref(), &rule, counted.as_ref()).await? {
-            return shown(&call, &rule);
+        let mut answer = shown(&call, &rule)?;
+        let kept = call.keep(&mut answer)?;
+        if store.put_rule(portal_id, before.as_ref(), &rule, counted.as_ref(), kept.as_ref()).await? {
+            return Ok(answer);
         }
         // Either someone changed the rule, or only other rules were set since they were counted.
         let now = store.rule(portal_id, &name).await?;
@@ -183,9 +179,6 @@ fn version(rule: &Rule) -> Result<String, Failure> {
 async fn remove(call: Call<'_>) -> Result<Answer, Failure> {
     let name = call.stored_rule_name()?;
     call.query().finish()?;
-    if call.replay.is_some() {
-        return Ok(Answer::nothing());
-    }
     let rule = match visible(&call, &name).await {
         // Nobody can tell whose a rule is that does not read back, so only administrators remove it.
         Err(Failure::Store(StoreError::Corrupt(_))) if call.caller().await?.is_admin => {
@@ -197,10 +190,12 @@ async fn remove(call: Call<'_>) -> Result<Answer, Failure> {
         rule => rule?,
     };
     call.check_version(Some(&version(&rule)?))?;
-    if !call.app.store.delete_rule(&call.grant.portal, &rule).await? {
+    let mut answer = Answer::nothing();
+    let kept = call.keep(&mut answer)?;
+    if !call.app.store.delete_rule(&call.grant.portal, &rule, kept.as_ref()).await? {
         return Err(Failure::RuleContended(name));
     }
-    Ok(Answer::nothing())
+    Ok(answer)
 }
 
 /// An administrator sees every rule, a user its own.

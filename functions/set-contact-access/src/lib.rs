@@ -1,6 +1,6 @@
 //! `PUT /api/2.0/crm/contact/{contactid}/access`: sets who may see and edit one contact.
 
-use api::contacts::{check_managers, shown_beside};
+use api::contacts::{check_managers, show_made, shown_beside};
 use api::endpoint::{Conditions, Payload};
 use api::{Admits, Answer, Call, Endpoint, Failure};
 use futures::FutureExt as _;
@@ -11,7 +11,6 @@ use models::id::ContactId;
 use models::job::{Counts, Job, JobId, State, Task};
 use models::portal::{Scope, User};
 use models::request::SetContactAccess;
-use models::wire::Fields;
 use store::contacts::{AccessRecord, AccessState, Loaded};
 use store::postings::Postings;
 use tokio::time::Instant;
@@ -34,10 +33,6 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
     query.finish()?;
     let request = SetContactAccess::parse(call.body()?)?;
 
-    if let Some(replay) = &call.replay {
-        let job = replay.job.as_ref().map(|job| job.id);
-        return show_again(&call, contact, &request, fields.as_ref(), job).await;
-    }
     let (mut pauses, new_job) = (store::batch::pauses(), call.new_job());
     loop {
         let users = request.target.managers.iter().copied().chain([call.grant.user]);
@@ -45,9 +40,10 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
 
         if let Some((_, state)) = loaded.contacts.get(&contact)
             && state.revision == Some(new_job)
+            && let Some(made) = call.app.store.job(&call.grant.portal, new_job).await?
         {
             // The answer to the write was lost on the way; it was made.
-            return show_again(&call, contact, &request, fields.as_ref(), Some(new_job)).await;
+            return show_made(&call, &made).await;
         }
         let Decision { caller, record, before, users } = decide(&call, contact, &request, loaded)?;
         // What already is as asked costs no write, and leaves no record of a change that was none.
@@ -77,27 +73,6 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
             .with_revision(job.or(before.revision))
             .with_job(job));
     }
-}
-
-/// The answer of a call that was made before: the contact with what it was given then.
-async fn show_again(
-    call: &Call<'_>,
-    contact: ContactId,
-    request: &SetContactAccess,
-    fields: Option<&Fields>,
-    job: Option<JobId>,
-) -> Result<Answer, Failure> {
-    let users = request.target.managers.iter().copied().chain([call.grant.user]);
-    let mut loaded = call.app.store.load(&call.grant.portal, &[contact], users).await?;
-    let caller = call.caller_among(&loaded.users)?;
-    let (record, now) = loaded.contacts.remove(&contact).ok_or(Failure::ContactNotFound(contact))?;
-    // What others hid from the caller since does not exist for it; what the call itself did is shown as it was.
-    if !(now.revision == job || caller.may_see(&now.access)) {
-        return Err(Failure::ContactNotFound(contact));
-    }
-    let entries = shown_beside(call, &record, &request.target, loaded.users.into_values().collect()).await?;
-    let shown = Contact::new(record, &request.target, &entries, &caller);
-    Ok(Answer::contact(call.wanted, &shown, fields)?.with_revision(job.or(now.revision)).with_job(job))
 }
 
 /// What the call comes to, once it is clear that it may be done.

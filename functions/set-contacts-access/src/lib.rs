@@ -48,13 +48,6 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
     };
     let (counts, job) = if dry_run {
         (run.counts(), None)
-    } else if let Some(replay) = &call.replay {
-        let counts = match &replay.job {
-            None => unchanged(&run),
-            Some(job) if job.is_over() => job.counts,
-            Some(job) => call.app.jobs.summaries(&run.portal, job).await?.iter().map(|shard| shard.counts).sum(),
-        };
-        (counts, replay.job.as_ref().map(|job| job.id))
     } else if call.prefers_async() {
         let job = run.enqueue(&call.app.jobs, call.new_job()).await?;
         return accepted(&call, &run.caller, &job, true).await;
@@ -81,17 +74,12 @@ struct Checked {
 
 fn check(call: &Call<'_>, request: &SetContactsAccess, mut loaded: Loaded) -> Result<Checked, Failure> {
     let caller = call.caller_among(&loaded.users)?;
-    // What the call itself did when it was made first is shown as it was, even to who no longer sees it.
-    let done = call.replay.as_ref().and_then(|replay| replay.job.as_ref().map(|job| job.id));
-    if call.replay.is_none() {
-        check_managers(&request.target, |id| loaded.users.contains_key(id))?;
-    }
+    check_managers(&request.target, |id| loaded.users.contains_key(id))?;
     let (mut contacts, mut missing, mut forbidden) = (Vec::with_capacity(request.contacts.len()), vec![], vec![]);
     for &id in &request.contacts {
         match loaded.contacts.remove(&id) {
-            Some((record, state)) if done.is_some() && state.revision == done => contacts.push((record, state)),
             Some((record, state)) if caller.may_see(&state.access) => {
-                if !caller.may_edit(&state.access) && call.replay.is_none() {
+                if !caller.may_edit(&state.access) {
                     forbidden.push(id);
                 }
                 contacts.push((record, state));
@@ -99,20 +87,13 @@ fn check(call: &Call<'_>, request: &SetContactsAccess, mut loaded: Loaded) -> Re
             _ => missing.push(id),
         }
     }
-    // Whom a contact was hidden from since hears no more of it; the rest of the answer is as it was.
-    if !missing.is_empty() && call.replay.is_none() {
+    if !missing.is_empty() {
         return Err(Failure::ContactsNotFound(missing));
     }
     if !forbidden.is_empty() {
         return Err(Failure::EditsForbidden(forbidden));
     }
     Ok(Checked { caller, contacts, users: loaded.users })
-}
-
-/// The counts of a call that was made before and found all as asked.
-fn unchanged(run: &ContactsRun) -> Counts {
-    let all = run.contacts.len() as u64;
-    Counts { matched: all, unchanged: all, ..Counts::default() }
 }
 
 /// What the answer says.

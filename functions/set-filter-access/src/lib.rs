@@ -1,7 +1,6 @@
 //! `PUT /api/2.0/crm/contact/filter/access`: sets who may see and edit every contact that a filter selects.
 
 use api::answer::ListPage;
-use api::call::Replay;
 use api::contacts::{accepted, check_managers, show};
 use api::endpoint::{Conditions, Payload};
 use api::{Admits, Answer, Call, Endpoint, Failure};
@@ -74,10 +73,7 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
         },
     };
     let page = ListPage::counted(page.start_index, asked, counts.updated + counts.unchanged);
-    Ok(Answer::contacts(call.wanted, &contacts, page, fields.as_ref())?
-        .with_counts(&counts)
-        .with_job(job)
-        .with_shown(ids))
+    Ok(Answer::contacts(call.wanted, &contacts, page, fields.as_ref())?.with_counts(&counts).with_job(job))
 }
 
 /// What became of the call.
@@ -108,23 +104,9 @@ fn asked_not_to_wait(call: &Call<'_>, dry_run: bool) -> bool {
     call.prefers_async() && !dry_run
 }
 
-/// Previews, runs or hands over; or tells again what a call came to that was made before.
+/// Previews, runs or hands over.
 async fn carry_out(call: &Call<'_>, run: &FilterRun, dry_run: bool) -> Result<Applied, Failure> {
     let (jobs, deadline) = (&call.app.jobs, call.app.deadline(call.deadline));
-    if let Some(Replay { job: Some(job), shown }) = &call.replay {
-        let (shards, accesses) =
-            futures::try_join!(jobs.summaries(&run.portal, job), call.app.store.access_of(&run.portal, shown))?;
-        let counts = if job.is_over() { job.counts } else { shards.iter().map(|shard| shard.counts).sum() };
-        // What others hid from the caller since does not exist for it; what the run itself did is shown as it was.
-        let mut ids = Vec::with_capacity(shown.len());
-        for &id in shown {
-            let state = accesses.of(id)?;
-            if state.revision == Some(job.id) || run.actor.may_see(&state.access) {
-                ids.push(id);
-            }
-        }
-        return Ok(Applied::Whole(Done { counts, ids, asked: shown.len(), job: Some(job.id) }));
-    }
     let failed = |error| Failure::from_run(error, run.max_affected);
     if dry_run {
         let outcome = run.preview(jobs, &deadline).await.map_err(failed)?;

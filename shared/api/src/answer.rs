@@ -12,7 +12,7 @@ use models::id::ContactId;
 use models::job::{Counts, JobId};
 use models::job_view::JobView;
 use models::limits::MAX_ANSWER_BYTES;
-use models::wire::{self, Fields, ListWriter, WireError};
+use models::wire::{self, Fields, ListWriter, Shape, WireError};
 pub use models::wire::{ListEnd, ListPage, Pushed};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -36,21 +36,57 @@ pub const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-a
 /// What a handler answers with.
 #[derive(Debug)]
 pub struct Answer {
-    status: StatusCode,
-    body: Vec<u8>,
-    headers: Vec<(HeaderName, HeaderValue)>,
-    job: Option<JobId>,
-    shown: Vec<ContactId>,
+    pub(crate) status: StatusCode,
+    pub(crate) body: Vec<u8>,
+    pub(crate) content_type: &'static str,
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+    pub(crate) job: Option<JobId>,
     /// The access revision that the entity tag starts with.
-    revision: Option<String>,
-    /// Whether it is JSON whatever was asked for.
-    is_document: bool,
+    pub(crate) revision: Option<String>,
+    /// Where the contacts are in the body of a list.
+    pub(crate) listed: Option<Listed>,
+    /// The answer to a caller from whom others hid the one contact since.
+    pub(crate) veiled: Option<Veiled>,
+    /// Whether the answer is kept with its idempotency key already.
+    pub(crate) is_kept: bool,
+}
+
+/// Where the contacts are in the body of a list.
+#[derive(Debug)]
+pub(crate) struct Listed {
+    pub(crate) shape: Shape,
+    pub(crate) end: ListEnd,
+    pub(crate) items: Vec<Item>,
+}
+
+/// Where a contact is in the body of a list.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Item {
+    pub(crate) contact: ContactId,
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+}
+
+/// A body that shows of a contact only what its call made of it.
+#[derive(Debug)]
+pub(crate) struct Veiled {
+    pub(crate) contact: ContactId,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
-    fn ok(body: Vec<u8>) -> Self {
-        let (headers, shown) = (Vec::new(), Vec::new());
-        Self { status: StatusCode::OK, body, headers, job: None, shown, revision: None, is_document: false }
+    fn ok(content_type: &'static str, body: Vec<u8>) -> Self {
+        Self {
+            status: StatusCode::OK,
+            body,
+            content_type,
+            headers: Vec::new(),
+            job: None,
+            revision: None,
+            listed: None,
+            veiled: None,
+            is_kept: false,
+        }
     }
 
     fn object<T: Serialize>(
@@ -61,7 +97,7 @@ impl Answer {
     ) -> Result<Self, Failure> {
         let body = wire::one(wanted.shape, status.as_u16(), object, fields)
             .map_err(|error| Failure::Internal(error.to_string()))?;
-        Ok(Self { status, ..Self::ok(body) })
+        Ok(Self { status, ..Self::ok(wanted.content_type, body) })
     }
 
     /// One object.
@@ -71,7 +107,9 @@ impl Answer {
 
     /// One contact, or of it only `fields` when some are named.
     pub fn contact(wanted: Wanted, contact: &Contact, fields: Option<&Fields>) -> Result<Self, Failure> {
-        Self::object(wanted, StatusCode::OK, contact, fields)
+        let veiled = Self::object(wanted, StatusCode::OK, &contact.veiled(), fields)?.body;
+        let shown = Self::object(wanted, StatusCode::OK, contact, fields)?;
+        Ok(Self { veiled: Some(Veiled { contact: contact.id, body: veiled }), ..shown })
     }
 
     /// One object that was made by the call.
@@ -81,25 +119,26 @@ impl Answer {
 
     /// A document that is JSON whatever was asked for.
     pub fn document(json: &str) -> Self {
-        Self { is_document: true, ..Self::ok(json.into()) }
+        Self::ok(Wanted::JSON.content_type, json.into())
     }
 
     /// That something was done, and nothing is to be shown.
     pub fn nothing() -> Self {
-        Self { status: StatusCode::NO_CONTENT, ..Self::ok(Vec::new()) }
+        Self { status: StatusCode::NO_CONTENT, ..Self::ok(Wanted::JSON.content_type, Vec::new()) }
     }
 
     /// A job that workers do, or go on with.
     pub fn accepted(wanted: Wanted, job: &JobView<'_>) -> Result<Self, Failure> {
-        let body = Self::object(wanted, StatusCode::ACCEPTED, job, None)?.body;
-        Ok(Self { body, ..Self::started(job.id)? })
+        let Self { body, content_type, .. } = Self::object(wanted, StatusCode::ACCEPTED, job, None)?;
+        Ok(Self { body, content_type, ..Self::started(job.id)? })
     }
 
     /// That a job was done or is being done, of which nothing can be shown right now.
     pub fn started(job: JobId) -> Result<Self, Failure> {
         let location = HeaderValue::from_str(&format!("{JOBS_PATH}/{job}"));
         let location = location.map_err(|error| Failure::Internal(error.to_string()))?;
-        let mut answer = Self { status: StatusCode::ACCEPTED, ..Self::ok(Vec::new()) }.with_job(Some(job));
+        let empty = Self::ok(Wanted::JSON.content_type, Vec::new());
+        let mut answer = Self { status: StatusCode::ACCEPTED, ..empty }.with_job(Some(job));
         answer.headers.push((LOCATION, location));
         Ok(answer)
     }
@@ -107,7 +146,7 @@ impl Answer {
     /// A page of a list. One that would be longer than an answer may be ends earlier; `X-Next-Index` says where the next
     /// one starts, when there is one, and `X-Total-Count` how long the list is, where that is known.
     pub fn list<T: Serialize>(wanted: Wanted, items: &[T], page: ListPage) -> Result<Self, Failure> {
-        Self::items(wanted, items, page, None)
+        Self::items(wanted, items, page, None, |_| None)
     }
 
     /// The same of contacts, or of each only `fields` when some are named.
@@ -117,7 +156,7 @@ impl Answer {
         page: ListPage,
         fields: Option<&Fields>,
     ) -> Result<Self, Failure> {
-        Self::items(wanted, contacts, page, fields)
+        Self::items(wanted, contacts, page, fields, |contact| Some(contact.id))
     }
 
     fn items<T: Serialize>(
@@ -125,11 +164,12 @@ impl Answer {
         items: &[T],
         page: ListPage,
         fields: Option<&Fields>,
+        contact: impl Fn(&T) -> Option<ContactId>,
     ) -> Result<Self, Failure> {
         let mut list = ListAnswer::new(wanted, fields);
         let mut page = page;
         for (written, item) in items.iter().enumerate() {
-            if list.push(item)? == Pushed::Full {
+            if list.push_of(contact(item), item)? == Pushed::Full {
                 (page.asked, page.more) = (written, true);
                 break;
             }
@@ -144,27 +184,6 @@ impl Answer {
             self.headers.push((PREFERENCE_APPLIED, HeaderValue::from_static("respond-async")));
         }
         self
-    }
-
-    /// Keeps which contacts the answer lists, so that the same ones are listed when the call is made again.
-    #[must_use]
-    pub fn with_shown(self, shown: Vec<ContactId>) -> Self {
-        Self { shown, ..self }
-    }
-
-    /// The contacts that the answer lists, where that is kept.
-    pub(crate) fn shown(&self) -> &[ContactId] {
-        &self.shown
-    }
-
-    /// The answer's status.
-    pub(crate) fn status(&self) -> StatusCode {
-        self.status
-    }
-
-    /// The job that it names.
-    pub(crate) fn job(&self) -> Option<JobId> {
-        self.job
     }
 
     /// Adds a contact's access revision, which becomes the entity tag of the answer to a change, and the first part of
@@ -199,12 +218,17 @@ impl Answer {
 /// The answer with a list that is written while its items are read, so that no more of them are in memory than the
 /// answer has room for.
 #[derive(Debug)]
-pub struct ListAnswer<'a>(ListWriter<'a>);
+pub struct ListAnswer<'a> {
+    wanted: Wanted,
+    list: ListWriter<'a>,
+    /// Where the contacts among the items are.
+    items: Vec<Item>,
+}
 
 impl<'a> ListAnswer<'a> {
     /// An empty list. Of each item only `fields` are written, when some are named.
     pub fn new(wanted: Wanted, fields: Option<&'a Fields>) -> Self {
-        Self(ListWriter::new(wanted.shape, fields, MAX_ANSWER_BYTES))
+        Self { wanted, list: ListWriter::new(wanted.shape, fields, MAX_ANSWER_BYTES), items: Vec::new() }
     }
 
     /// Writes an item, unless the answer would then be longer than an answer may be.
@@ -214,9 +238,26 @@ impl<'a> ListAnswer<'a> {
     /// [`Failure::Internal`] for an item that alone is longer than an answer: as an empty page it would be taken for the
     /// end of the list.
     pub fn push<T: Serialize>(&mut self, item: &T) -> Result<Pushed, Failure> {
-        let pushed = self.0.push(item).map_err(not_written)?;
-        if pushed == Pushed::Full && self.0.written() == 0 {
-            return Err(Failure::Internal("one item alone is longer than an answer".into()));
+        self.push_of(None, item)
+    }
+
+    /// The same of an item that shows a contact.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::push`].
+    pub fn push_of<T: Serialize>(&mut self, contact: Option<ContactId>, item: &T) -> Result<Pushed, Failure> {
+        let separator = if self.list.written() > 0 { self.list.separator_bytes() } else { 0 };
+        let start = self.list.bytes() + separator;
+        let pushed = self.list.push(item).map_err(not_written)?;
+        match pushed {
+            Pushed::Full if self.list.written() == 0 => {
+                return Err(Failure::Internal("one item alone is longer than an answer".into()));
+            }
+            Pushed::Full => {}
+            Pushed::Written => {
+                self.items.extend(contact.map(|contact| Item { contact, start, end: self.list.bytes() }));
+            }
         }
         Ok(pushed)
     }
@@ -224,7 +265,13 @@ impl<'a> ListAnswer<'a> {
     /// The answer. `X-Next-Index` and `X-Next` say where the next page starts, when there is one, and `X-Total-Count`
     /// how long the list is, where that is known.
     pub fn finish(self, end: &ListEnd) -> Result<Answer, Failure> {
-        let mut answer = Answer::ok(self.0.finish(end).map_err(not_written)?);
+        let Self { wanted, list, mut items } = self;
+        let (body, items_at) = list.finish(end).map_err(not_written)?;
+        for item in &mut items {
+            (item.start, item.end) = (item.start + items_at, item.end + items_at);
+        }
+        let mut answer = Answer::ok(wanted.content_type, body);
+        answer.listed = (!items.is_empty()).then_some(Listed { shape: wanted.shape, end: *end, items });
         answer.headers.extend(end.next_index.map(|next| (NEXT_INDEX, HeaderValue::from(next))));
         answer.headers.extend(end.next_before.map(|next| (NEXT, job_value(next))));
         answer.headers.extend(end.total.map(|total| (TOTAL_COUNT, HeaderValue::from(total))));
@@ -338,23 +385,20 @@ fn compressed(body: &[u8]) -> std::io::Result<Vec<u8>> {
 
 /// The response to a call.
 pub(crate) fn respond(result: Result<Answer, Failure>, terms: &Terms) -> Response<Body> {
-    let mut wanted = terms.wanted;
     let mut answer = result.unwrap_or_else(|failure| {
         failure.log();
-        let mut answer = Answer { status: failure.status(), headers: failure.headers(), ..Answer::ok(Vec::new()) };
-        match wire::error(wanted.shape.format, &failure.body(&terms.request_id)) {
+        let empty = Answer::ok(terms.wanted.content_type, Vec::new());
+        let mut answer = Answer { status: failure.status(), headers: failure.headers(), ..empty };
+        match wire::error(terms.wanted.shape.format, &failure.body(&terms.request_id)) {
             Ok(body) => answer.body = body,
             Err(error) => {
                 tracing::error!(%error, "error not serialised");
-                wanted = Wanted::JSON;
+                answer.content_type = Wanted::JSON.content_type;
                 answer.status = StatusCode::INTERNAL_SERVER_ERROR;
             }
         }
         answer
     });
-    if answer.is_document {
-        wanted = Wanted::JSON;
-    }
     let packed = if terms.takes_gzip && answer.body.len() >= GZIP_FROM_BYTES {
         // An answer that cannot be compressed is sent as it is.
         compressed(&answer.body).inspect_err(|error| tracing::error!(%error, "answer not compressed")).ok()
@@ -384,7 +428,7 @@ pub(crate) fn respond(result: Result<Answer, Failure>, terms: &Terms) -> Respons
     let is_empty = matches!(response.body(), Body::Empty);
     let all: &mut HeaderMap = response.headers_mut();
     if !is_empty {
-        all.insert(CONTENT_TYPE, HeaderValue::from_static(wanted.content_type));
+        all.insert(CONTENT_TYPE, HeaderValue::from_static(answer.content_type));
     }
     if is_packed {
         all.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));

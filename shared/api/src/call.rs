@@ -10,13 +10,13 @@ use std::time::Duration;
 use lambda_http::http::header::{
     AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE,
 };
-use lambda_http::http::{HeaderMap, HeaderValue, Method};
+use lambda_http::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use lambda_http::request::RequestContext;
 use lambda_http::{Body, Request, RequestExt as _};
 use models::access::{Author, Caller};
 use models::id::{ContactId, UserId};
 use models::invalid::Invalid;
-use models::job::{Job, JobId};
+use models::job::JobId;
 use models::limits::{ANSWER_RESERVE_MILLIS, MAX_BODY_BYTES, SYNCHRONOUS_RUN_MILLIS};
 use models::moment::Moment;
 use models::portal::{Grant, Scope, User};
@@ -25,7 +25,7 @@ use models::rule::RuleName;
 use models::sign_in::Network;
 use models::wire::Suffix;
 use sha2::{Digest as _, Sha256};
-use store::idempotency::{Fingerprint, KeyOf};
+use store::idempotency::{Fingerprint, KeptAnswer, KeyOf, Reserved};
 use store::keys::TokenHash;
 use tokio::time::Instant;
 
@@ -33,6 +33,7 @@ use crate::answer::{Answer, revision_text};
 use crate::app::App;
 use crate::endpoint::{Conditions, Endpoint, Payload};
 use crate::failure::{Failure, Unmet};
+use crate::idempotency::kept_with;
 use crate::negotiation::{self, BodyType, Wanted};
 use crate::origin;
 
@@ -64,10 +65,8 @@ pub struct Call<'a> {
     pub grant: Grant,
     /// SHA-256 of the caller's token.
     pub token: TokenHash,
-    /// What it came to when it was made before, with the same idempotency key.
-    pub replay: Option<Replay>,
-    /// The identifier that was reserved for the job that it may start.
-    reserved: Option<JobId>,
+    /// The reservation of its idempotency key, with the identifier of the job that it may start.
+    reserved: Option<Reserved>,
     /// Whether the caller's user was read and still honours the token.
     is_honoured: Arc<AtomicBool>,
 }
@@ -115,15 +114,6 @@ pub struct Peer(pub IpAddr);
 /// read the body puts the mark among the request's extensions.
 #[derive(Clone, Copy, Debug)]
 pub struct BrokenBody;
-
-/// What a call with an idempotency key came to when it was made first.
-#[derive(Clone, Debug)]
-pub struct Replay {
-    /// The job it started, if it did.
-    pub job: Option<Job>,
-    /// The contacts that the answer listed.
-    pub shown: Vec<ContactId>,
-}
 
 /// A call's idempotency key, and what the call asks for.
 #[derive(Debug)]
@@ -349,7 +339,7 @@ impl<'a> Call<'a> {
         let token = token(incoming.request.headers())?.map(store::tokens::hash).ok_or(Failure::Unauthenticated)?;
         let grant = incoming.app.grant(token).await?;
         let grant = grant.filter(|grant| grant.is_current(incoming.now)).ok_or(Failure::Unauthenticated)?;
-        Ok(Self { incoming, grant, token, replay: None, reserved: None, is_honoured: Arc::default() })
+        Ok(Self { incoming, grant, token, reserved: None, is_honoured: Arc::default() })
     }
 
     /// Finds out whether the call can be answered at all.
@@ -443,12 +433,18 @@ impl<'a> Call<'a> {
 
     /// An identifier for the job that the call starts.
     pub fn new_job(&self) -> JobId {
-        self.reserved.unwrap_or_else(|| self.app.jobs.new_id())
+        self.reserved.as_ref().map_or_else(|| self.app.jobs.new_id(), |reserved| reserved.job)
     }
 
-    /// Uses this identifier for the job that it starts.
-    pub(crate) fn reserve(&mut self, job: JobId) {
-        self.reserved = Some(job);
+    /// Makes the call under its idempotency key.
+    pub(crate) fn reserve(&mut self, reserved: Reserved) {
+        self.reserved = Some(reserved);
+    }
+
+    /// The answer that the call is about to give, for a transaction that keeps it together with what the call does; none
+    /// without an idempotency key, or for an answer that does not fit.
+    pub fn keep(&self, answer: &mut Answer) -> Result<Option<KeptAnswer>, Failure> {
+        kept_with(self.reserved.as_ref(), answer)
     }
 
     /// The idempotency key that the call came with.
@@ -465,14 +461,14 @@ impl<'a> Call<'a> {
         }
         let mut digest = Sha256::new();
         let request = &self.request;
-        let conditions = [IF_MATCH, IF_NONE_MATCH].map(|name| {
-            let values: Vec<&[u8]> = request.headers().get_all(name).iter().map(HeaderValue::as_bytes).collect();
-            values.join(&b", "[..])
-        });
         let (path, query) = (request.uri().path(), self.query_text());
+        let values = |name: HeaderName| request.headers().get_all(name).iter().map(HeaderValue::as_bytes);
+        let if_match = values(IF_MATCH);
+        // Its name tells a value of the one header from the same value of the other.
+        let if_none_match = values(IF_NONE_MATCH).flat_map(|value| [&b"if-none-match"[..], value]);
         let parts = [request.method().as_str().as_bytes(), path.as_bytes(), query.as_bytes(), self.bytes()];
-        for part in parts.into_iter().chain(conditions.iter().map(Vec::as_slice)) {
-            // The length before each part keeps its end from being read as the beginning of the next.
+        for part in parts.into_iter().chain(if_match).chain(if_none_match) {
+            // Lengths keep what ends one part from being read as the beginning of the next.
             digest.update((part.len() as u64).to_be_bytes());
             digest.update(part);
         }

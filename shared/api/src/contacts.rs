@@ -86,6 +86,28 @@ pub async fn entries_beside(
     Ok(Entries { stages: lists.stages, types: lists.types, users })
 }
 
+/// The answer of a change of the one contact that the call's path names, which was made already by `job`: the contact with
+/// what it was given then.
+///
+/// # Errors
+///
+/// [`Failure::ContactNotFound`] for one that is not there any more.
+pub async fn show_made(call: &Call<'_>, job: &Job) -> Result<Answer, Failure> {
+    let contact = call.contact_id()?;
+    let fields = call.query().fields();
+    let target = job.task.target().ok_or_else(|| Failure::Internal("a change of a contact without a target".into()))?;
+    let users = target.managers.iter().copied().chain([call.grant.user]);
+    let mut loaded = call.app.store.load(&call.grant.portal, &[contact], users).await?;
+    let caller = call.caller_among(&loaded.users)?;
+    let (record, now) = loaded.contacts.remove(&contact).ok_or(Failure::ContactNotFound(contact))?;
+    let entries = shown_beside(call, &record, target, loaded.users.into_values().collect()).await?;
+    let mut shown = Contact::new(record, target, &entries, &caller);
+    if now.revision != Some(job.id) && !caller.may_see(&now.access) {
+        shown = shown.veiled();
+    }
+    Ok(Answer::contact(call.wanted, &shown, fields.as_ref())?.with_revision(Some(job.id)).with_job(Some(job.id)))
+}
+
 /// The answer to a call whose job workers do, or go on with; `preferred` when that is what the caller asked for.
 pub async fn accepted(call: &Call<'_>, caller: &Caller, job: &Job, preferred: bool) -> Result<Answer, Failure> {
     let shards = call.app.jobs.summaries(&call.grant.portal, job).await.unwrap_or_else(|error| {

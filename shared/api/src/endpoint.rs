@@ -1,27 +1,20 @@
 //! Endpoints: what a function offers, as a value that the Lambda runtime, the local server and the tests share.
 
 use futures::future::BoxFuture;
-use jiff::SignedDuration;
-use lambda_http::http::{Response, StatusCode};
+use lambda_http::http::Response;
 use lambda_http::request::RequestContext;
 use lambda_http::{Body, Request, RequestExt as _};
-use models::job::{Job, Kind};
-use models::limits::{self, ANSWER_RESERVE_MILLIS, IDEMPOTENCY_HOURS, SYNCHRONOUS_RUN_MILLIS};
 use models::portal::Scope;
 use models::wire::Suffix;
-use store::idempotency::Reservation;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::answer::{Answer, Terms, respond};
 use crate::app::App;
-use crate::call::{Call, Incoming, Replay};
-use crate::contacts::accepted;
+use crate::call::{Call, Incoming};
 use crate::failure::Failure;
+use crate::idempotency;
 use crate::negotiation::{self, Wanted};
-
-/// Milliseconds after which a call that was not answered never will be.
-const ANSWERED_MILLIS: u64 = SYNCHRONOUS_RUN_MILLIS + ANSWER_RESERVE_MILLIS;
 
 /// What answers a call whose caller is known.
 pub type Handler = for<'a> fn(Call<'a>) -> BoxFuture<'a, Result<Answer, Failure>>;
@@ -116,69 +109,6 @@ impl Endpoint {
         self.answer_as(app, request, &request_id).instrument(span).await
     }
 
-    /// Answers a call, once: one that is made again with its idempotency key is answered as it was the first time.
-    async fn handle(&self, mut call: Call<'_>, handler: Handler) -> Result<Answer, Failure> {
-        let scope = self.scope();
-        call.check(scope)?;
-        call.check_received(self)?;
-        // Reading twice does nothing twice, and neither does signing out.
-        let key = if scope == Some(Scope::Write) { call.idempotency()? } else { None };
-        let Some(key) = key else { return handler(call).await };
-        let app = call.app;
-        let (store, now, job) = (&app.store, call.now, call.new_job());
-        let awaited = now + limits::duration(ANSWERED_MILLIS);
-        let ends = now + SignedDuration::from_hours(IDEMPOTENCY_HOURS);
-        let job = match store.reserve_key(&key.of, &key.fingerprint, job, now, awaited, ends).await? {
-            Reservation::New(job) => job,
-            Reservation::UnderWay => return Err(Failure::KeyInUse),
-            Reservation::Other => return Err(Failure::KeyReused),
-            Reservation::Made { status, job, shown } => {
-                let portal = &call.grant.portal;
-                let job = match job {
-                    Some(job) => store.job(portal, job).await?,
-                    None => None,
-                };
-                if let (StatusCode::ACCEPTED, Some(job)) = (StatusCode::from_u16(status).unwrap_or_default(), &job) {
-                    return accepted_again(&call, job).await;
-                }
-                call.replay = Some(Replay { job, shown });
-                return handler(call).await;
-            }
-            Reservation::BrokeOff(job) => {
-                let portal = &call.grant.portal;
-                match store.job(portal, job).await? {
-                    // It began, and workers end what it began.
-                    Some(found) if found.task.kind() != Kind::Contact => {
-                        store.answer_key(&key.of, job, StatusCode::ACCEPTED.as_u16(), true, &[]).await?;
-                        return accepted_again(&call, &found).await;
-                    }
-                    Some(found) => {
-                        store.answer_key(&key.of, job, StatusCode::OK.as_u16(), true, &[]).await?;
-                        call.replay = Some(Replay { job: Some(found), shown: Vec::new() });
-                        return handler(call).await;
-                    }
-                    None => job,
-                }
-            }
-        };
-        call.reserve(job);
-        let result = handler(call).await;
-        let kept = match &result {
-            Ok(answer) => {
-                let (status, made) = (answer.status().as_u16(), answer.job().is_some());
-                store.answer_key(&key.of, job, status, made, answer.shown()).await
-            }
-            // What failed changed nothing and may be tried again; what broke off in the middle is found by its job.
-            Err(failure) if !failure.changed_nothing() => Ok(()),
-            Err(_) => store.release_key(&key.of).await,
-        };
-        if let Err(error) = kept {
-            // The call itself is answered; the key ends by itself, and what was done is found by its job.
-            tracing::error!(error = &error as &dyn std::error::Error, "idempotency key not kept");
-        }
-        result
-    }
-
     async fn answer_as(&self, app: &App, request: Request, request_id: &str) -> Response<Body> {
         let started = tokio::time::Instant::now();
         let app = app.metered();
@@ -190,7 +120,7 @@ impl Endpoint {
             Admits::Holders(_, handler) | Admits::AnyHolder(handler) => match Call::new(incoming).await {
                 Ok(call) => {
                     let token = call.token_check();
-                    token.hold(self.handle(call, handler).await).await
+                    token.hold(idempotency::answer(call, self, handler).await).await
                 }
                 Err(failure) => Err(failure),
             },
@@ -225,13 +155,6 @@ pub fn unrouted(request: &Request, failure: Failure) -> Response<Body> {
     let (_, suffix) = Suffix::split(request.uri().path());
     let wanted = negotiation::wanted(request.headers(), suffix).unwrap_or_else(|| Wanted::of_last_resort(suffix));
     respond(Err(failure), &Terms::new(request, wanted, &request_id(request)))
-}
-
-/// The answer of a call whose job workers do, as the job is by now.
-async fn accepted_again(call: &Call<'_>, job: &Job) -> Result<Answer, Failure> {
-    // An undo is never waited for, whatever its caller prefers.
-    let caller = call.caller().await?;
-    accepted(call, &caller, job, job.task.kind() != Kind::Undo && call.prefers_async()).await
 }
 
 /// The identifier that Lambda gave the request; elsewhere a new one.

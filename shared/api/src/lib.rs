@@ -10,6 +10,7 @@ pub mod endpoint;
 pub mod event_bridge;
 pub mod failure;
 mod gateway;
+mod idempotency;
 pub mod log;
 pub mod negotiation;
 mod origin;

@@ -25,6 +25,13 @@ pub struct Wanted {
 }
 
 const JSON_TYPE: &str = "application/json; charset=utf-8";
+const TEXT_XML_TYPE: &str = "text/xml; charset=utf-8";
+const XML_TYPE: &str = "application/xml; charset=utf-8";
+
+/// The content type of an answer with this text.
+pub(crate) fn content_type(text: &str) -> Option<&'static str> {
+    [JSON_TYPE, TEXT_XML_TYPE, XML_TYPE].into_iter().find(|known| *known == text)
+}
 
 impl Wanted {
     /// JSON, which also answers a call whose wish cannot be met.
@@ -43,7 +50,7 @@ pub(crate) fn wanted(headers: &HeaderMap, suffix: Option<Suffix>) -> Option<Want
     let accepted = accepted(headers)?;
     let (format, content_type) = match (suffix, accepted) {
         (Some(Suffix::Json), _) => (Format::Json, JSON_TYPE),
-        (Some(Suffix::Xml), (Format::Json, _)) => (Format::Xml, "text/xml; charset=utf-8"),
+        (Some(Suffix::Xml), (Format::Json, _)) => (Format::Xml, TEXT_XML_TYPE),
         (_, accepted) => accepted,
     };
     let envelope = if suffix.is_some() { Envelope::Suffix } else { Envelope::Documents };
@@ -63,8 +70,8 @@ fn accepted(headers: &HeaderMap) -> Option<(Format, &'static str)> {
     let chosen = without_parameters(&accept).unwrap_or(accept).negotiate(&AVAILABLE)?;
     Some(match (chosen.ty == TEXT, chosen.subty == mediatype::names::JSON) {
         (_, true) => JSON,
-        (true, _) => (Format::Xml, "text/xml; charset=utf-8"),
-        (false, _) => (Format::Xml, "application/xml; charset=utf-8"),
+        (true, _) => (Format::Xml, TEXT_XML_TYPE),
+        (false, _) => (Format::Xml, XML_TYPE),
     })
 }
 

@@ -207,7 +207,7 @@ impl Jobs {
         }
         for rule in untimed {
             let after = Rule { next: rule.next_after(now), ..rule.clone() };
-            if after.next.is_some() && self.store.put_rule(portal, Some(&rule), &after, None).await? {
+            if after.next.is_some() && self.store.put_rule(portal, Some(&rule), &after, None, None).await? {
                 tracing::warn!(%portal, rule = %rule.name, "rule without a due time made due");
             }
         }
@@ -299,28 +299,31 @@ impl Jobs {
         let mut id = self.new_id();
         let key = order.idempotency_key.as_ref();
         let key = key.map(|key| KeyOf { portal: portal.id.clone(), author: Author::Operator, key: key.clone() });
+        let mut reserved = None;
         if let Some(key) = &key {
             let print = Sha256::digest(payload);
             let awaited = now + limits::duration(SYNCHRONOUS_RUN_MILLIS);
             let ends = now + SignedDuration::from_hours(IDEMPOTENCY_HOURS);
-            match self.store.reserve_key(key, &print.into(), id, now, awaited, ends).await? {
-                Reservation::New(_) => {}
-                Reservation::Made { job, .. } => return Ok(job.unwrap_or(id)),
-                Reservation::BrokeOff(earlier) => {
-                    if self.store.job(&portal.id, earlier).await?.is_some() {
-                        return Ok(earlier);
+            reserved = Some(match self.store.reserve_key(key, &print.into(), id, now, awaited, ends).await? {
+                Reservation::New(reserved) => reserved,
+                Reservation::Completed { job, .. } => return Ok(job),
+                Reservation::Interrupted(reserved) => {
+                    if self.store.job(&portal.id, reserved.job).await?.is_some() {
+                        return Ok(reserved.job);
                     }
-                    id = earlier;
+                    id = reserved.job;
+                    reserved
                 }
-                Reservation::UnderWay => return Err(NotStarted::KeyInUse),
-                Reservation::Other => return Err(NotStarted::KeyReused),
-            }
+                Reservation::InProgress => return Err(NotStarted::KeyInUse),
+                Reservation::Mismatch => return Err(NotStarted::KeyReused),
+            });
         }
         let mut run = self.planned(portal, Actor::Operator, order.filter, order.target, now).await?;
         run.max_affected = order.max_affected;
         let job = run.enqueue(self, id, true).await?;
-        if let Some(key) = &key {
-            self.store.answer_key(key, job.id, 0, true, &[]).await?;
+        if let Some(reserved) = &reserved {
+            // The job alone is the answer.
+            self.store.answer_key(reserved, &[]).await?;
         }
         Ok(job.id)
     }

@@ -297,6 +297,37 @@ impl Contact {
         "CanDelete",
     ];
 
+    /// The same contact to a caller from whom others hid it since: only its identifier and its access as it was then.
+    #[must_use]
+    pub fn veiled(&self) -> Self {
+        Self {
+            addresses: Vec::new(),
+            create_by: None,
+            created: Moment::from_steps(0),
+            about: String::new(),
+            industry: String::new(),
+            contact_status: None,
+            contact_type: None,
+            common_data: Vec::new(),
+            custom_fields: Vec::new(),
+            tags: Vec::new(),
+            task_count: 0,
+            have_late_tasks: false,
+            small_foto_url: String::new(),
+            medium_foto_url: String::new(),
+            display_name: String::new(),
+            is_company: false,
+            currency: None,
+            id: self.id,
+            access_list: self.access_list.clone(),
+            is_private: self.is_private,
+            is_shared: self.is_shared,
+            share_type: self.share_type,
+            can_edit: self.can_edit,
+            can_delete: self.can_delete,
+        }
+    }
+
     /// Shows `record` with `access` to `caller`.
     pub fn new(record: ContactRecord, access: &Access, directory: &impl Directory, caller: &Caller) -> Self {
         let employee = |id: UserId| directory.employee(id).unwrap_or_else(|| Employee::departed(id));

@@ -257,36 +257,6 @@ impl Store {
         }
     }
 
-    /// Removes one item if `condition` holds, which says something of one attribute, `#at`, and may compare it with `:at`.
-    /// 1 write unit per KB, and 1 when it does not hold.
-    pub(crate) async fn delete_if(
-        &self,
-        key: &Key,
-        condition: &str,
-        attribute: &str,
-        value: Option<AttributeValue>,
-    ) -> Result<(), StoreError> {
-        let (pk, sk) = key.encode();
-        let request = self
-            .client
-            .delete_item()
-            .table_name(&self.table)
-            .key(PK, AttributeValue::S(pk))
-            .key(SK, AttributeValue::S(sk))
-            .condition_expression(condition)
-            .expression_attribute_names("#at", attribute)
-            .set_expression_attribute_values(value.map(|value| HashMap::from([(":at".to_owned(), value)])))
-            .return_consumed_capacity(ReturnConsumedCapacity::Total);
-        match request.send().await.map_err(|error| StoreError::from_sdk("DeleteItem", error)) {
-            Ok(output) => {
-                self.meter.wrote(&output.consumed_capacity);
-                Ok(())
-            }
-            Err(error) if error.is_condition_failed() => Ok(()),
-            Err(error) => Err(error),
-        }
-    }
-
     /// Removes one item: 1 write unit per KB.
     pub(crate) async fn delete(&self, key: &Key) -> Result<(), StoreError> {
         let (pk, sk) = key.encode();
@@ -302,6 +272,36 @@ impl Store {
             .map_err(|error| StoreError::from_sdk("DeleteItem", error))?;
         self.meter.wrote(&output.consumed_capacity);
         Ok(())
+    }
+
+    /// Removes one item if `condition` holds, and says whether the condition held: 1 write unit per KB, and 1 when the
+    /// condition does not hold.
+    pub(crate) async fn delete_if(
+        &self,
+        key: &Key,
+        condition: &str,
+        names: HashMap<String, String>,
+        values: HashMap<String, AttributeValue>,
+    ) -> Result<bool, StoreError> {
+        let (pk, sk) = key.encode();
+        let request = self
+            .client
+            .delete_item()
+            .table_name(&self.table)
+            .key(PK, AttributeValue::S(pk))
+            .key(SK, AttributeValue::S(sk))
+            .condition_expression(condition)
+            .set_expression_attribute_names(Some(names).filter(|names| !names.is_empty()))
+            .set_expression_attribute_values(Some(values).filter(|values| !values.is_empty()))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        match request.send().await.map_err(|error| StoreError::from_sdk("DeleteItem", error)) {
+            Ok(output) => {
+                self.meter.wrote(&output.consumed_capacity);
+                Ok(true)
+            }
+            Err(error) if error.is_condition_failed() => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Changes one item by an update expression: 1 write unit per KB.

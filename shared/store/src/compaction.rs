@@ -14,7 +14,7 @@
 //!    all it has read. The postings that it replaces are removed by a later compaction, when the new posting is settled and
 //!    so is seen by eventually consistent reads that began before the removal.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use models::id::{ContactId, PortalId, UserId};
@@ -219,10 +219,15 @@ impl Store {
 
     /// Removes a posting, unless it was written again since it was read.
     async fn remove_posting(&self, posting: &Posting) -> Result<(), StoreError> {
+        let names = HashMap::from([("#at".to_owned(), POSTED_AT.to_owned())]);
         match posting.posted_at {
-            Some(at) => self.delete_if(&posting.key, "#at = :at", POSTED_AT, Some(items::n(at.steps()))).await,
-            None => self.delete_if(&posting.key, "attribute_not_exists(#at)", POSTED_AT, None).await,
+            Some(at) => {
+                let values = HashMap::from([(":at".to_owned(), items::n(at.steps()))]);
+                self.delete_if(&posting.key, "#at = :at", names, values).await
+            }
+            None => self.delete_if(&posting.key, "attribute_not_exists(#at)", names, HashMap::new()).await,
         }
+        .map(drop)
     }
 }
 

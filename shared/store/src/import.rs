@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
 use futures::stream::{self, TryStreamExt as _};
@@ -48,7 +48,7 @@ const USERS_IN_FLIGHT: usize = 16;
 const MAX_CONTACT_BYTES: usize = 380 * 1024;
 
 /// How long after its postings a batch of contacts may be written.
-const POSTING_GOOD_FOR: Duration = Duration::from_millis(IMPORT_WRITE_MILLIS);
+const POSTING_GOOD_FOR: SignedDuration = limits::duration(IMPORT_WRITE_MILLIS);
 
 /// Items of contacts that move which are written together: those under way at once.
 const MOVES_AT_ONCE: usize = IN_FLIGHT * WRITE_BATCH;
@@ -254,8 +254,6 @@ pub struct Importer<'a> {
     /// Number of the line that is pushed.
     number: u64,
     summary: Summary,
-    /// When the load began by this machine's clock.
-    started: SystemTime,
 }
 
 impl<'a> Importer<'a> {
@@ -271,7 +269,6 @@ impl<'a> Importer<'a> {
             pending_users: HashMap::new(),
             number: 0,
             summary: Summary::default(),
-            started: SystemTime::now(),
         }
     }
 
@@ -579,7 +576,7 @@ impl<'a> Importer<'a> {
             self.mark().await?;
         }
         let posted = self.post(&portal.id, &postings).await?;
-        if posted.elapsed().unwrap_or_default() > POSTING_GOOD_FOR {
+        if (self.options.clock)().since(posted) > POSTING_GOOD_FOR {
             // The machine may have slept.
             self.post(&portal.id, &postings).await?;
         }
@@ -593,11 +590,9 @@ impl<'a> Importer<'a> {
 
     /// Posts managers, and says when that began. The date of the postings is ahead of this machine's clock, which may be
     /// slow, and leaves room for writes that are throttled.
-    async fn post(&self, portal: &PortalId, postings: &Postings) -> Result<SystemTime, StoreError> {
-        let now = SystemTime::now();
-        let since_start = SignedDuration::try_from(now.duration_since(self.started).unwrap_or_default());
-        let at = self.options.now + since_start.unwrap_or_default() + limits::duration(IMPORT_AHEAD_MILLIS);
-        self.store.post(portal, postings, at).await?;
+    async fn post(&self, portal: &PortalId, postings: &Postings) -> Result<Moment, StoreError> {
+        let now = (self.options.clock)();
+        self.store.post(portal, postings, now + limits::duration(IMPORT_AHEAD_MILLIS)).await?;
         Ok(now)
     }
 

@@ -31,6 +31,7 @@
 //! | the same, written by a compaction | the same | `POST~0000000007~uuid` |
 //! | manager whose postings are to be compacted | `P#` | `portal#uuid` |
 //! | idempotency key of a user, or of the operator | `portal#K#uuid#key`, `portal#K#operator#key` | `IDEMPOTENCY` |
+//! | further part of the answer kept with a key | the same | `ANSWER#uuid#003` |
 //!
 //! A portal's identifier and an e-mail address hold no `#`, and what can hold anything (a tag) always stands last, so that
 //! every key reads back to what it was made of. Numbers have a fixed width, so that they sort. Names and identifiers are
@@ -127,6 +128,8 @@ pub enum Key {
     DueCompaction(PortalId, UserId),
     /// An idempotency key of an author.
     Idempotency(PortalId, Author, String),
+    /// A further part of the answer that a reservation of a key kept.
+    IdempotencyPart(PortalId, Author, String, Uuid, u16),
 }
 
 /// Over how many partitions the open jobs of all portals are spread, by their identifiers' random part.
@@ -266,6 +269,10 @@ fn postings_pk(portal: &PortalId, manager: &UserId) -> String {
     format!("{portal}#M#{manager}")
 }
 
+fn key_pk(portal: &PortalId, author: &Author, key: &str) -> String {
+    format!("{portal}#K#{author}#{key}")
+}
+
 /// A hash in hexadecimal.
 struct Hex<'a>(&'a [u8]);
 
@@ -326,7 +333,10 @@ impl Key {
             Self::OpenJobsOf(..) => "OpenJobsOf",
             Self::PackedPosting(..) => "PackedPosting",
             Self::DueCompaction(..) => "DueCompaction",
+            Self::Move(..) => "Move",
+            Self::Removed(..) => "Removed",
             Self::Idempotency(..) => "Idempotency",
+            Self::IdempotencyPart(..) => "IdempotencyPart",
         }
     }
 
@@ -366,7 +376,10 @@ impl Key {
                 (postings_pk(portal, manager), format!("POST~{generation:010}~{id}"))
             }
             Self::DueCompaction(portal, manager) => (COMPACTION_PK.into(), format!("{portal}#{manager}")),
-            Self::Idempotency(portal, author, key) => (format!("{portal}#K#{author}#{key}"), "IDEMPOTENCY".into()),
+            Self::Idempotency(portal, author, key) => (key_pk(portal, author, key), "IDEMPOTENCY".into()),
+            Self::IdempotencyPart(portal, author, key, holder, number) => {
+                (key_pk(portal, author, key), format!("ANSWER#{holder}#{number:03}"))
+            }
         }
     }
 
@@ -457,9 +470,14 @@ impl Key {
                 let generation = u32::try_from(number(generation)?).ok()?;
                 Some(Self::PackedPosting(portal, manager, generation, Uuid::try_parse(id).ok()?))
             }
-            Some(Some(("K", rest))) if sk == "IDEMPOTENCY" => {
+            Some(Some(("K", rest))) => {
                 let (author, key) = rest.split_once('#')?;
-                Some(Self::Idempotency(portal, author.parse().ok()?, key.into()))
+                let (author, key) = (author.parse().ok()?, key.to_owned());
+                if sk == "IDEMPOTENCY" {
+                    return Some(Self::Idempotency(portal, author, key));
+                }
+                let (holder, number) = sk.strip_prefix("ANSWER#")?.split_once('#')?;
+                Some(Self::IdempotencyPart(portal, author, key, Uuid::try_parse(holder).ok()?, number.parse().ok()?))
             }
             _ => None,
         }
@@ -675,6 +693,8 @@ mod tests {
             (portal(), author(), ".{1,20}").prop_map(|(p, u, k)| Key::Idempotency(p, u, k)),
             (portal(), user(), any::<u32>(), uuid()).prop_map(|(p, u, g, i)| Key::PackedPosting(p, u, g, i)),
             (portal(), user()).prop_map(|(p, u)| Key::DueCompaction(p, u)),
+            (portal(), author(), ".{1,20}", any::<u128>().prop_map(Uuid::from_u128), 0u16..999)
+                .prop_map(|(p, u, k, h, n)| Key::IdempotencyPart(p, u, k, h, n)),
         ]
     }
 

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::client::{Part, Store};
 use crate::error::StoreError;
+use crate::idempotency::KeptAnswer;
 use crate::items::{self, Item};
 use crate::keys::{Key, Range};
 
@@ -98,14 +99,15 @@ impl Store {
     }
 
     /// Writes a rule in place of what it was before (none: there was none), and when it will be due; false when someone
-    /// else changed it meanwhile, or gave a user a rule since they were `counted`. 2 write units per KB of it, 2 for each
-    /// time it is or was due, and 2 for the count.
+    /// else changed it meanwhile, or gave a user a rule since they were `counted`. The answer of the call is `kept` in the
+    /// same transaction. 2 write units per KB of it, 2 for each time it is or was due, and 2 for the count.
     pub async fn put_rule(
         &self,
         portal: &PortalId,
         before: Option<&Rule>,
         rule: &Rule,
         counted: Option<&RuleCount>,
+        kept: Option<&KeptAnswer>,
     ) -> Result<bool, StoreError> {
         let item = rule_item(portal, rule)?;
         let mut writes = vec![match before {
@@ -126,6 +128,7 @@ impl Store {
             None => self.transact_put(item, Some("attribute_not_exists(modified)"), [])?,
         }];
         writes.extend(self.due_writes(portal, before, Some(rule))?);
+        writes.extend(kept.map(|kept| self.keep_write(kept)).transpose()?);
         if let Some(counted) = counted {
             let mut item = rule_portal_item(portal, rule.modified);
             item.insert(GENERATION.into(), items::b(*Uuid::now_v7().as_bytes()));
@@ -141,12 +144,18 @@ impl Store {
     }
 
     /// Removes a rule, unless someone else changed it meanwhile: 2 write units for it, and 2 for when it would have been
-    /// due.
-    pub async fn delete_rule(&self, portal: &PortalId, rule: &Rule) -> Result<bool, StoreError> {
+    /// due. The answer of the call is `kept` in the same transaction.
+    pub async fn delete_rule(
+        &self,
+        portal: &PortalId,
+        rule: &Rule,
+        kept: Option<&KeptAnswer>,
+    ) -> Result<bool, StoreError> {
         let key = Key::Rule(portal.clone(), rule.name.clone());
         let seen = [(":modified", items::n(rule.modified.steps()))];
         let mut writes = vec![self.transact_delete(&key, Some("modified = :modified"), seen)?];
         writes.extend(self.due_writes(portal, Some(rule), None)?);
+        writes.extend(kept.map(|kept| self.keep_write(kept)).transpose()?);
         happened(self.transact(writes).await)
     }
 

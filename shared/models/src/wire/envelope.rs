@@ -1,13 +1,13 @@
 //! The envelopes: around one object, a list and an error.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::keys::{Fields, KeyStyle, Keyed};
 use super::xml::{self, XmlError, to_xml};
 use crate::job::JobId;
 
 /// The notation of an answer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Format {
     /// JSON, UTF-8.
     #[default]
@@ -17,7 +17,7 @@ pub enum Format {
 }
 
 /// What stands around an answer, and with it how its keys are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Envelope {
     /// What the two documents show: `{"status":0,"response":…}` around one object, nothing around a list.
     #[default]
@@ -28,7 +28,7 @@ pub enum Envelope {
 }
 
 /// How an answer is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Shape {
     /// Its notation.
     pub format: Format,
@@ -198,7 +198,7 @@ impl ListPage {
 }
 
 /// What the envelope of a list says beside its items.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListEnd {
     /// The position of the first item.
     pub start_index: usize,
@@ -265,17 +265,36 @@ impl<'a> ListWriter<'a> {
         Ok(Pushed::Written)
     }
 
+    /// Writes an item that another list of the same shape held.
+    pub fn push_written(&mut self, item: &[u8]) {
+        if self.written > 0 {
+            self.responses.extend_from_slice(self.shape.format.separator());
+        }
+        self.responses.extend_from_slice(item);
+        self.written += 1;
+    }
+
     /// How many items were written.
     pub fn written(&self) -> usize {
         self.written
     }
 
-    /// The answer. Only its envelope is in addition to the size.
+    /// Bytes of the items so far, with what separates them.
+    pub fn bytes(&self) -> usize {
+        self.responses.len()
+    }
+
+    /// Bytes between two items.
+    pub fn separator_bytes(&self) -> usize {
+        self.shape.format.separator().len()
+    }
+
+    /// The answer, and where in it the items begin. Only its envelope is in addition to the size.
     ///
     /// # Errors
     ///
     /// As [`one`].
-    pub fn finish(self, end: &ListEnd) -> Result<Vec<u8>, WireError> {
+    pub fn finish(self, end: &ListEnd) -> Result<(Vec<u8>, usize), WireError> {
         let Shape { envelope, format } = self.shape;
         let (mut body, close) = match (envelope, format) {
             (Envelope::Documents, Format::Json) => (b"[".to_vec(), &b"]"[..]),
@@ -291,9 +310,10 @@ impl<'a> ListWriter<'a> {
             })?,
         };
         let mut responses = self.responses;
+        let items_at = body.len();
         body.append(&mut responses);
         body.extend_from_slice(close);
-        Ok(body)
+        Ok((body, items_at))
     }
 }
 
@@ -331,7 +351,7 @@ pub fn list<T: Serialize>(
         }
     }
     let (end, written) = (page.end(), list.written());
-    Ok(ListBody { body: list.finish(&end)?, written, next_index: end.next_index })
+    Ok(ListBody { body: list.finish(&end)?.0, written, next_index: end.next_index })
 }
 
 /// What an answer says about a failure. Which status and type a failure has is decided elsewhere.
