@@ -486,16 +486,13 @@ fn memory_stays_bounded_however_many_sign_in_at_once() -> TestResult {
                 let statuses = sign_in_at_once(server.port, &users(round * AT_ONCE, name))?;
                 assert_eq!(statuses.values().sum::<usize>(), AT_ONCE);
                 assert!(statuses.keys().all(|status| [401, 429, 503].contains(status)), "{statuses:?}");
-                eprintln!("{name}: {statuses:?}");
             }
         }
         let more = kilobytes(server.pid, "VmHWM")?.saturating_sub(at_rest);
-        eprintln!("{names:?}: at most {more} kB over {at_rest} kB");
         assert!(more <= most_kilobytes, "{names:?}: {more} kB more than the {at_rest} kB at rest");
     }
     // A hash that takes all of the memory gives it back.
     let more = kilobytes(server.pid, "VmRSS")?.saturating_sub(at_rest);
-    eprintln!("afterwards: {more} kB");
     assert!(more <= 60_000, "{more} kB more than the {at_rest} kB at rest");
     Ok(())
 }

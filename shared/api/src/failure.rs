@@ -541,7 +541,8 @@ impl Failure {
 
     /// Puts into the log what the caller is not shown.
     pub fn log(&self) {
-        if self.status().is_server_error() {
+        // That others sign in is no fault of the service, and whoever makes it so must not fill the log.
+        if self.status().is_server_error() && !matches!(self, Self::SignInBusy) {
             let mut causes = Vec::new();
             let mut cause = self.source();
             while let Some(error) = cause {

@@ -148,7 +148,7 @@ mod tests {
     async fn many_comparisons_use_the_memory_of_two() {
         let passwords = Passwords::default();
         let costs = [64, MEMORY_KIB, MEMORY_KIB + 1024, 8, MEMORY_KIB];
-        let compare = costs.iter().cycle().take(40).map(|kib| async {
+        let compare = costs.iter().cycle().take(MAX_SIGN_INS).map(|kib| async {
             let place = passwords.enter().unwrap();
             assert_eq!(place.matching(candidates(*kib), "some password".into()).await.unwrap(), []);
         });

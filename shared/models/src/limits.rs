@@ -81,9 +81,9 @@ pub const USER_WINDOW_MILLIS: u64 = 15 * 60 * 1000;
 /// Days for which a network stays known that a user signed in from.
 pub const KNOWN_NETWORK_DAYS: i64 = 30;
 
-/// Sign-ins that a process works on or lets wait. With two at a time and some 50 ms each, the last one waits for about
-/// two seconds; a further one is told to come again.
-pub const MAX_SIGN_INS: usize = 64;
+/// Sign-ins that a process works on or lets wait. With two at a time and some 50 ms each, the last one waits for about a
+/// second; a further one is told to come again.
+pub const MAX_SIGN_INS: usize = 32;
 
 /// Passwords that are compared at once, each in memory of its own.
 pub const PASSWORDS_AT_ONCE: usize = 2;
