@@ -54,8 +54,8 @@ impl About {
         };
         let reply = world.put_with(path, token, &body.to_string(), headers).await.unwrap();
         let job = crate::portal::job(&reply).unwrap_or_else(|| panic!("{}", reply.text));
-        // One rule for each owner, which is replaced: a user has a limited number of rules.
-        let rule = format!("of-{}", &token[..4]);
+        // One rule of each user: rules are bounded. The token's first letters name its user.
+        let rule = format!("of-{}", token.split('-').next().unwrap_or_default());
         let reply =
             world.access_with("PUT", &format!("rules/{rule}"), token, &rule_of(&json!([])).to_string(), &[]).await;
         assert_eq!(reply.unwrap().status, 200);
@@ -292,7 +292,8 @@ async fn tokens_end_with_their_users_password_and_with_their_user() {
             }
         }
         refused(&world, Some(ADA_TOKEN)).await;
-        assert!(!counts(&world, READER_TOKEN).await && counts(&world, MIKE_TOKEN).await, "{way}");
+        refused(&world, Some(READER_TOKEN)).await;
+        assert!(counts(&world, MIKE_TOKEN).await, "{way}");
         if way == "removal" {
             continue;
         }
@@ -301,10 +302,11 @@ async fn tokens_end_with_their_users_password_and_with_their_user() {
         let mut values = acme_lines();
         values.push(crate::portal::token(LATER, ADA, &["write"]));
         world.import(&lines(values)).await.unwrap();
-        assert!(!counts(&world, ADA_TOKEN).await && counts(&world, LATER).await, "{way}");
+        refused(&world, Some(ADA_TOKEN)).await;
+        assert!(counts(&world, LATER).await, "{way}");
         // The same time and again: each ends what was made before it.
         world.store.end_tokens(&acme, ADA, now).await.unwrap();
-        assert!(!counts(&world, LATER).await, "{way}");
+        refused(&world, Some(LATER)).await;
     }
 }
 
