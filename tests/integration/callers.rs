@@ -54,8 +54,8 @@ impl About {
         };
         let reply = world.put_with(path, token, &body.to_string(), headers).await.unwrap();
         let job = crate::portal::job(&reply).unwrap_or_else(|| panic!("{}", reply.text));
-        // One rule of each user: rules are bounded. The token's first letters name its user.
-        let rule = format!("of-{}", token.split('-').next().unwrap_or_default());
+        // One rule for each token, which is replaced: a user has a limited number of rules.
+        let rule = format!("of-{token}");
         let reply =
             world.access_with("PUT", &format!("rules/{rule}"), token, &rule_of(&json!([])).to_string(), &[]).await;
         assert_eq!(reply.unwrap().status, 200);

@@ -39,7 +39,12 @@ async fn asked_again(bed: &Bed) -> Message {
     bed.world.queue.take().unwrap()
 }
 
-/// Kills the workers of a message until only one try is left, the first worker at `first` and the others as soon as they
+/// How often the shard of a message was claimed since its last progress.
+async fn tries(bed: &Bed, message: &Message) -> u32 {
+    bed.world.store.shard(&message.portal, message.job, message.shard.unwrap()).await.unwrap().tries
+}
+
+/// Kills the workers of a message until its shard has no try left, the first worker at `first` and the others as soon as they
 /// have the shard.
 async fn kill_ten(
     bed: &Bed,
@@ -48,11 +53,13 @@ async fn kill_ten(
     first: impl FnMut(&Call) -> Verdict + Send + 'static,
 ) -> Message {
     die(worker, &message, first).await;
-    for _ in 1..MAX_TRIES {
-        message = asked_again(bed).await;
+    message = asked_again(bed).await;
+    // The progress of the first worker ends the count of its own attempt.
+    while tries(bed, &message).await < MAX_TRIES {
         die(worker, &message, at(Step::Claim, 1, Verdict::DieAfter)).await;
+        message = asked_again(bed).await;
     }
-    asked_again(bed).await
+    message
 }
 
 #[tokio::test]

@@ -229,14 +229,25 @@ fn moves(name: &str, shards: u16, movers: &[Mover]) -> Vec<Value> {
 /// Every contact that the filter means before and after the move is as asked, none that it never means is changed, and
 /// each is counted and logged once. A contact that was removed and added again after the run had read the journal for the
 /// last time is as it was added.
-async fn check(bed: &Bed, name: &str, filter: Filter, movers: &[Mover], (id, read): (JobId, bool), context: &str) {
+///
+/// `read` tells whether the run read the journal after the import. It is unknown where several shards read one each: then
+/// a contact that was removed and added again may be as asked or as it was added, like any contact that is loaded meanwhile.
+async fn check(
+    bed: &Bed,
+    name: &str,
+    filter: Filter,
+    movers: &[Mover],
+    (id, read): (JobId, Option<bool>),
+    context: &str,
+) {
     let states = access(&bed.world, name, movers.iter().map(|mover| mover.number)).await;
     let (mut least, mut most, mut twice) = (0, 0, 0);
     for mover in movers {
         let state = states.get(&i32::try_from(mover.number).unwrap()).cloned().unwrap_or(AccessState::UNRECORDED);
         let before = if is_as_asked(mover.number) { target() } else { public(&[]) };
         match ((filter.means)(&mover.from), (filter.means)(&mover.to)) {
-            (true, true) if mover.returns && !read => least += 1,
+            (true, true) if mover.returns && read.is_none() => {}
+            (true, true) if mover.returns && read == Some(false) => least += 1,
             (true, true) => {
                 assert_eq!(state.access, target(), "{context}: missed {mover:?}");
                 least += 1;
@@ -311,7 +322,8 @@ async fn move_at_any_call(shards: u16, filter: Filter, mode: Mode) {
             assert!(at > 20, "{context}");
             return;
         }
-        check(&bed, &name, filter, &movers, (id, read.load(Ordering::SeqCst)), &context).await;
+        let read = (shards == 1).then(|| read.load(Ordering::SeqCst));
+        check(&bed, &name, filter, &movers, (id, read), &context).await;
         at += 1;
     }
 }
@@ -466,7 +478,7 @@ async fn a_run_over_moved_contacts_is_undone_whole() {
             gate.open();
         });
         bed.proxy.clear();
-        check(&bed, &name, ALL, &movers, (id, true), &format!("import at call {at}")).await;
+        check(&bed, &name, ALL, &movers, (id, Some(true)), &format!("import at call {at}")).await;
         let undo = bed.world.post(&format!("jobs/{id}/undo"), &token_of(&name)).await.unwrap();
         assert_eq!(undo.status, 202, "{}", undo.text);
         bed.world.work().await.unwrap();

@@ -14,13 +14,13 @@ use tests::proxy::Verdict;
 use crate::job_faults::{Bed, Step, at, target};
 use crate::portal::{
     ADA, ADA_TOKEN, MIKE, MIKE_TOKEN, SAM, SAM_TOKEN, access, access_of, acme, acme_with, contact, contact_id,
-    contact_with, id, job, lines, portal, private, public, token, user,
+    contact_with, id, job, lines, private, public, token, user,
 };
 use crate::rules::{dismiss, run_of, start};
 
 /// Makes a user an administrator, or one no longer.
 async fn set_role(world: &World, user_id: UserId, is_admin: bool) {
-    world.import(&lines([portal("acme", "Europe/Riga", 4), user(user_id, "Someone", is_admin)])).await.unwrap();
+    world.import(&lines([json!({"portal": {"Id": "acme"}}), user(user_id, "Someone", is_admin)])).await.unwrap();
 }
 
 /// Queues a change of every contact by filter.
@@ -372,7 +372,7 @@ async fn a_search_for_a_manager_finds_shared_contacts_only_for_the_manager_and_f
     ] {
         for order in ["created", "displayName"] {
             let path = format!("filter?responsibleid={of}&sortBy={order}");
-            let reply = world.get(&path, viewer).await.unwrap();
+            let reply = world.contact(&path, viewer).await.unwrap();
             let mut ids: Vec<i64> =
                 reply.json().as_array().unwrap().iter().map(|it| it["ID"].as_i64().unwrap()).collect();
             ids.sort_unstable();

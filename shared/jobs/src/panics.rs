@@ -5,10 +5,10 @@ use std::panic::AssertUnwindSafe;
 
 use futures::FutureExt as _;
 
-/// Work that panicked, with the panic's message. Its text is for the log.
+/// Work that panicked. Its text is for the log.
 #[derive(Debug, thiserror::Error)]
 #[error("the work panicked: {0}")]
-pub struct Panicked(String);
+pub struct Panicked(&'static str);
 
 /// Awaits `work`, and turns its panic into an error.
 ///
@@ -21,7 +21,7 @@ pub async fn catch_panic<T>(work: impl Future<Output = T>) -> Result<T, Panicked
     AssertUnwindSafe(work).catch_unwind().await.map_err(|panic| Panicked(message(&*panic)))
 }
 
-fn message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message").to_owned()
+/// The panic's message if it is a constant: a message that is put together may quote data.
+fn message(panic: &(dyn Any + Send)) -> &'static str {
+    panic.downcast_ref::<&'static str>().copied().unwrap_or("the message is not logged")
 }

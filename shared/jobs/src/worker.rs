@@ -15,9 +15,7 @@ use crate::give_up::KILLED;
 use crate::panics::{Panicked, catch_panic};
 use crate::queue::Message;
 use crate::shard::{Deadline, ShardWork, Stopped, lease_end, new_owner};
-use crate::source::{
-    ChangeSource, ContactSource, MatchSource, NoPage, Purpose, Rights, Selection, Source, Terms,
-};
+use crate::source::{ChangeSource, ContactSource, MatchSource, NoPage, Purpose, Rights, Selection, Source, Terms};
 
 /// What came of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

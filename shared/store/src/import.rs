@@ -163,8 +163,6 @@ struct Current {
     deltas: HashMap<Counter, i64>,
     /// Whether the mark stands on the portal, put there by this load or by one that did not end.
     marked: bool,
-    /// Whether a load before this one did not end, so that the counters cannot be trusted.
-    recount: bool,
     /// Whether a contact may have been removed of late: the portal is older than this load, or the load removed one.
     had_contacts: bool,
 }
@@ -364,7 +362,7 @@ impl<'a> Importer<'a> {
         }
         self.leave().await?;
         let existing = self.store.get(&Key::Portal(id.clone())).await?;
-        let recount = existing.as_ref().is_some_and(|item| item.contains_key(OWED));
+        let are_owed = existing.as_ref().is_some_and(|item| item.contains_key(OWED));
         let portal = match &existing {
             Some(item) => {
                 let before = crate::directory::portal(id.clone(), item)?;
@@ -392,6 +390,10 @@ impl<'a> Importer<'a> {
                 portal
             }
         };
+        if are_owed {
+            // Count before this load writes anything: the index may show its writes late, and its own deltas follow.
+            self.store.recount(&portal).await?;
+        }
         let (users, removed, lists) = futures::try_join!(
             self.store.directory_members(&id),
             self.store.removed_users(&id),
@@ -408,8 +410,7 @@ impl<'a> Importer<'a> {
             stages: lists.stages.into_keys().collect(),
             types: lists.types.into_keys().collect(),
             deltas: HashMap::new(),
-            marked: recount,
-            recount,
+            marked: are_owed,
             had_contacts: existing.is_some(),
         });
         Ok(())
@@ -648,14 +649,10 @@ impl<'a> Importer<'a> {
     /// Brings the counters up to date and takes the mark away.
     async fn settle_counters(&self, current: &Current) -> Result<(), StoreError> {
         let portal = &current.portal;
-        if current.recount {
-            self.store.recount(portal).await?;
-        } else {
-            for (counter, delta) in current.deltas.iter().filter(|(_, delta)| **delta != 0) {
-                let names = HashMap::from([("#count".to_owned(), "count".to_owned())]);
-                let values = HashMap::from([(":delta".to_owned(), items::n(*delta))]);
-                self.store.update(&counter.key(&portal.id), "ADD #count :delta", names, values).await?;
-            }
+        for (counter, delta) in current.deltas.iter().filter(|(_, delta)| **delta != 0) {
+            let names = HashMap::from([("#count".to_owned(), "count".to_owned())]);
+            let values = HashMap::from([(":delta".to_owned(), items::n(*delta))]);
+            self.store.update(&counter.key(&portal.id), "ADD #count :delta", names, values).await?;
         }
         if current.marked {
             let names = HashMap::from([("#owed".to_owned(), OWED.to_owned())]);

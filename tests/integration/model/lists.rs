@@ -170,7 +170,11 @@ async fn check(world: &World, name: &str, model: &Model, list: &List) -> Result<
         .values()
         .filter(|contact| model.selects(&filter, contact) && contact.access.is_seen_by(list.user))
         .filter(|contact| list.shared.is_none_or(|shared| shared == (contact.access.share != 0)))
-        .filter(|contact| list.responsible.is_none_or(|user| contact.access.managers.contains(&user)))
+        .filter(|contact| {
+            // The kept list of a shared contact is known to administrators, and of itself to each manager.
+            let is_known = |user| list.user == 0 || list.user == user || contact.access.share == 0;
+            list.responsible.is_none_or(|user| is_known(user) && contact.access.managers.contains(&user))
+        })
         .collect();
     expected.sort_by(|a, b| compared(list, a, b));
     let page: Vec<i32> = expected.iter().skip(list.start_index).take(list.count).map(|contact| contact.id).collect();
