@@ -173,7 +173,6 @@ pub(crate) async fn load_lines(store: &Store, lines: Vec<Line>) -> Result<Loaded
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 mod tests {
     use std::io::Read;
 

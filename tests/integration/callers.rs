@@ -54,8 +54,11 @@ impl About {
         };
         let reply = world.put_with(path, token, &body.to_string(), headers).await.unwrap();
         let job = crate::portal::job(&reply).unwrap_or_else(|| panic!("{}", reply.text));
-        // One rule for each token, which is replaced: a user has a limited number of rules.
+        // One rule for each token, because a user has a limited number of rules. It is made anew: an earlier call may have
+        // given it to another owner.
         let rule = format!("of-{token}");
+        let gone = world.access_with("DELETE", &format!("rules/{rule}"), ADA_TOKEN, "", &[]).await.unwrap();
+        assert!(!gone.status.is_server_error(), "{}", gone.text);
         let reply =
             world.access_with("PUT", &format!("rules/{rule}"), token, &rule_of(&json!([])).to_string(), &[]).await;
         assert_eq!(reply.unwrap().status, 200);

@@ -249,7 +249,7 @@ async fn undo_after_a_compaction_is_listed() {
     compact_all(&world).await;
     act(&world, Between::Undo, taken).await;
     check_lists(&world, "undone").await;
-    assert_eq!(listed(&world, MIKE).await.0.len() as i64, GIVEN);
+    assert_eq!(i64::try_from(listed(&world, MIKE).await.0.len()).unwrap(), GIVEN);
 }
 
 #[tokio::test]
@@ -269,6 +269,6 @@ async fn chunk_that_is_taken_over_after_a_compaction_is_listed() {
         check_lists(&world, "compacted").await;
         world.jobs().work(&message, &Deadline::never()).await.unwrap();
         check_lists(&world, "taken over").await;
-        assert_eq!(listed(&world, MIKE).await.0.len() as i64, GIVEN);
+        assert_eq!(i64::try_from(listed(&world, MIKE).await.0.len()).unwrap(), GIVEN);
     }
 }

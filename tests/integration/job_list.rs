@@ -110,7 +110,7 @@ async fn a_start_index_has_a_bound_that_names_the_key() {
 
 /// As many tags as a request takes, as long as they may be.
 fn longest_tags() -> Vec<String> {
-    (0..MAX_LIST_VALUES).map(|number| format!("{number:0width$}", width = MAX_TAG_BYTES)).collect()
+    (0..MAX_LIST_VALUES).map(|number| format!("{number:0MAX_TAG_BYTES$}")).collect()
 }
 
 #[tokio::test]

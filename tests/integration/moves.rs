@@ -580,8 +580,7 @@ async fn imported(bed: &Bed, values: Vec<Value>) -> Vec<Wrote> {
     let store = through(&proxy, &bed.world).await;
     let notes = noted(&proxy, |_| Verdict::Pass);
     load(&store, &bed.clock(), &lines(values)).await.unwrap();
-    let notes = notes.lock().unwrap().clone();
-    notes
+    std::mem::take(&mut notes.lock().unwrap())
 }
 
 #[tokio::test]

@@ -235,9 +235,9 @@ async fn rights_that_change_between_the_shards_of_a_job_hold_from_then_on() {
         let updated = (1..=40).filter(|number| first(*number)).count() as u64;
         assert!(updated > 0);
         if removed {
-            dismiss(&world, ADA).await
+            dismiss(&world, ADA).await;
         } else {
-            set_role(&world, ADA, false).await
+            set_role(&world, ADA, false).await;
         }
         let state = if removed { State::Failed } else { State::Done };
         let counts = Counts { matched: updated, updated, ..Counts::default() };
@@ -262,9 +262,9 @@ async fn a_chunk_that_was_left_open_is_judged_again_by_the_rights_of_the_moment(
         assert!(!written.is_empty());
 
         if removed {
-            dismiss(&bed.world, ADA).await
+            dismiss(&bed.world, ADA).await;
         } else {
-            set_role(&bed.world, ADA, false).await
+            set_role(&bed.world, ADA, false).await;
         }
         bed.pass(LEASE_MILLIS);
         bed.recover().await;

@@ -149,7 +149,7 @@ impl FilterRun {
         };
         let terms = Terms { rights, target: &self.target, purpose };
         let selection = Selection { filter: &self.filter, plan: &self.plan, started: self.started };
-        Source::Matches(MatchSource::new(jobs, &self.portal, selection, shard, None, terms))
+        Source::Matches(Box::new(MatchSource::new(jobs, &self.portal, selection, shard, None, terms)))
     }
 
     /// The record of the run as a job.

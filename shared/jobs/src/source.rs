@@ -71,7 +71,7 @@ impl Verdict {
 /// Where a shard's pages come from.
 #[derive(Debug)]
 pub(crate) enum Source<'a> {
-    Matches(MatchSource<'a>),
+    Matches(Box<MatchSource<'a>>),
     Contacts(ContactSource<'a>),
     Changes(ChangeSource<'a>),
 }

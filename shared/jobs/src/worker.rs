@@ -213,7 +213,7 @@ impl Jobs {
                 let selection = Selection { filter: &task.filter, plan: &plan, started };
                 let matches = |place, purpose| {
                     let terms = Terms { rights, target: &task.target, purpose };
-                    Source::Matches(MatchSource::new(self, portal, selection, shard, place, terms))
+                    Source::Matches(Box::new(MatchSource::new(self, portal, selection, shard, place, terms)))
                 };
                 if let Some(most) = task.max_affected {
                     let just_counted = state.counted.is_none();
