@@ -119,7 +119,11 @@ contact. Names of query parameters and of form fields are compared without case.
 
 /// An operation on one of its endpoint's paths.
 fn operation(row: &Operation, endpoint: &Endpoint, suffix: Option<Suffix>, answers: &mut Map<String, Value>) -> Value {
-    let inside = |name: &str| json!({ "$ref": format!("#/components/parameters/{name}") });
+    let inside = |name: &str| {
+        // A list takes a blank filterValue, which a change refuses.
+        let name = if row.method == "GET" && name == "filterValue" { "filterValue.list" } else { name };
+        json!({ "$ref": format!("#/components/parameters/{name}") })
+    };
     let is_write = endpoint.scope() == Some(Scope::Write);
     let in_path = called(row.path).split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
     let always = [

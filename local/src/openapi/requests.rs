@@ -191,8 +191,10 @@ fn set_contacts() -> Value {
         ("accessList", array(user(), "The same as managerList, in place of it.")),
     ]);
     let mut body = exactly(members, &["contactid"]);
-    body["oneOf"] = json!([{ "required": ["isShared"] }, { "required": ["isPrivate"] }]);
-    body["not"] = json!({ "required": ["managerList", "accessList"] });
+    // A field that holds null is absent.
+    let given = |name: &str| json!({ "required": [name], "properties": { (name): { "not": { "type": "null" } } } });
+    body["oneOf"] = json!([given("isShared"), given("isPrivate")]);
+    body["not"] = json!({ "allOf": [given("managerList"), given("accessList")] });
     body
 }
 
@@ -317,7 +319,7 @@ fn all() -> [Body; 5] {
         },
         Body {
             name: "setContactsAccess",
-            json: set_contacts(),
+            json: with_nulls(set_contacts()),
             form: form_of(set_contacts()),
             examples: vec![
                 both("Two contacts", json!({ "contactid": [1, 2], "isShared": false, "managerList": [MANAGER] })),
@@ -415,6 +417,13 @@ pub(super) fn parameters() -> Value {
         }
         put("query", &name, schema, &description);
     }
+    let mut any_words = words();
+    if let Some(schema) = any_words.as_object_mut() {
+        schema.remove("pattern");
+        schema.remove("description");
+    }
+    let text = "Words of the display name. A list takes a blank one for any name.";
+    put("query", "filterValue.list", any_words, text);
     put("query", "dryRun", json!({ "type": "boolean" }), "Answers what would be, and writes nothing.");
     let text = "If more contacts than this would be changed: 422 with their number, and nothing is written.";
     put("query", "maxAffected", whole(most, ""), text);
