@@ -1,4 +1,4 @@
-//! What the program prints. Texts from files, arguments and the table are escaped: a terminal must not obey them.
+//! The program's output. Texts from files, arguments and the table are escaped: a terminal must not obey them.
 
 use std::fmt::Display;
 use std::io::{self, Write as _};

@@ -86,7 +86,7 @@ async fn revoke(args: TokenRevokeArgs) -> Result<(), CommandError> {
     Ok(say(done?)?)
 }
 
-/// What is revoked.
+/// The tokens to revoke.
 enum Revoked {
     One(String),
     AllOf(PortalId, UserName),

@@ -380,7 +380,7 @@ fn a_token_works_at_once_and_is_refused_at_once() -> TestResult {
     Ok(())
 }
 
-/// Who a token stands for, as the running server answers.
+/// The user of a token, as the running server answers.
 fn me(server: &Server, token: &str) -> TestResult<u16> {
     Ok(request(server.port, "GET", "/api/2.0/people/@self", &[("Authorization", token)], "")?.status)
 }
@@ -670,7 +670,7 @@ region = eu-north-1
 login_session = arn:aws:iam::123456789012:user/operator
 "#,
     )?;
-    // What the program said, and the access keys that its calls were signed with.
+    // The output of the program, and the access keys that signed its calls.
     let run = |profile: &str, args: &[&str]| -> TestResult<(String, Vec<String>)> {
         let (port, keys) = dynamodb_without_tables()?;
         let mut command = Command::new(PROGRAM);

@@ -147,7 +147,7 @@ async fn set(call: Call<'_>) -> Result<Answer, Failure> {
     }
 }
 
-/// Whether the user on whose behalf a rule runs is still in the portal.
+/// Looks up if the owner of a rule is still a user of the portal.
 async fn owner_of(call: &Call<'_>, rule: &Rule) -> Result<Owner, Failure> {
     let users = call.app.store.users(&call.grant.portal, [rule.created_by]).await?;
     Ok(if users.contains_key(&rule.created_by) { Owner::Present } else { Owner::Gone })

@@ -50,7 +50,7 @@ pub fn handle(jobs: &Jobs, event: Box<RawValue>, stop_at: Instant) -> BoxFuture<
     .boxed()
 }
 
-/// Whether this is what EventBridge sends for a rule on a schedule, or EventBridge Scheduler, where neither was given an
+/// Recognizes the event that EventBridge sends for a rule on a schedule, or EventBridge Scheduler, if neither was given an
 /// input. The whole shape counts: a member more or less, and the event may be a run that is written wrongly.
 fn is_of_schedule(event: &Map<String, Value>) -> bool {
     const TEXTS: [&str; 7] = ["version", "id", "detail-type", "source", "account", "time", "region"];
@@ -75,7 +75,7 @@ async fn wake(jobs: &Jobs, deadline: &Deadline) -> Result<Done, Error> {
     // Neither waits for the other, nor fails with it.
     let (started, resumed) = futures::join!(jobs.run_due_rules(deadline), jobs.sweep(Abandoned::Expired, deadline));
     let (rules_started, shards_resumed) = (started?, resumed?);
-    // What is only tidied comes last, in the time that is left.
+    // Compaction only saves costs, so it comes last and takes the time that is left.
     jobs.compact_due_postings(deadline).await?;
     if rules_started + shards_resumed > 0 {
         tracing::info!(rules_started, shards_resumed, "woken");
