@@ -14,6 +14,8 @@ use aws_sdk_dynamodb::config::{
     Builder, Credentials, HttpClient, ProvideCredentials as _, SharedCredentialsProvider, SharedInterceptor,
     StalledStreamProtectionConfig,
 };
+use aws_sdk_dynamodb::operation::delete_item::builders::DeleteItemFluentBuilder;
+use aws_sdk_dynamodb::operation::get_item::builders::GetItemFluentBuilder;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity, ReturnValue, Select, TransactWriteItem};
@@ -171,38 +173,28 @@ impl Store {
 
     /// Reads one item, consistently: 1 read unit per 4 KB.
     pub(crate) async fn get(&self, key: &Key) -> Result<Option<Item>, StoreError> {
-        let (pk, sk) = key.encode();
-        let output = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .key(PK, AttributeValue::S(pk))
-            .key(SK, AttributeValue::S(sk))
-            .consistent_read(true)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await
-            .map_err(|error| StoreError::from_sdk("GetItem", error))?;
-        self.meter.read(&output.consumed_capacity);
-        Ok(output.item)
+        self.send_get(self.get_request(key)).await
     }
 
     /// Reads one attribute of an item, consistently: 1 read unit per 4 KB of the item.
     pub(crate) async fn get_attribute(&self, key: &Key, attribute: &str) -> Result<Option<Item>, StoreError> {
+        let request = self.get_request(key).projection_expression("#attribute");
+        self.send_get(request.expression_attribute_names("#attribute", attribute)).await
+    }
+
+    fn get_request(&self, key: &Key) -> GetItemFluentBuilder {
         let (pk, sk) = key.encode();
-        let output = self
-            .client
+        self.client
             .get_item()
             .table_name(&self.table)
             .key(PK, AttributeValue::S(pk))
             .key(SK, AttributeValue::S(sk))
             .consistent_read(true)
-            .projection_expression("#attribute")
-            .expression_attribute_names("#attribute", attribute)
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await
-            .map_err(|error| StoreError::from_sdk("GetItem", error))?;
+    }
+
+    async fn send_get(&self, request: GetItemFluentBuilder) -> Result<Option<Item>, StoreError> {
+        let output = request.send().await.map_err(|error| StoreError::from_sdk("GetItem", error))?;
         self.meter.read(&output.consumed_capacity);
         Ok(output.item)
     }
@@ -259,19 +251,7 @@ impl Store {
 
     /// Removes one item: 1 write unit per KB.
     pub(crate) async fn delete(&self, key: &Key) -> Result<(), StoreError> {
-        let (pk, sk) = key.encode();
-        let output = self
-            .client
-            .delete_item()
-            .table_name(&self.table)
-            .key(PK, AttributeValue::S(pk))
-            .key(SK, AttributeValue::S(sk))
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await
-            .map_err(|error| StoreError::from_sdk("DeleteItem", error))?;
-        self.meter.wrote(&output.consumed_capacity);
-        Ok(())
+        self.send_delete(self.delete_request(key)).await
     }
 
     /// Removes one item if `condition` holds, and says whether the condition held: 1 write unit per KB, and 1 when the
@@ -283,25 +263,32 @@ impl Store {
         names: HashMap<String, String>,
         values: HashMap<String, AttributeValue>,
     ) -> Result<bool, StoreError> {
-        let (pk, sk) = key.encode();
         let request = self
-            .client
+            .delete_request(key)
+            .condition_expression(condition)
+            .set_expression_attribute_names(Some(names).filter(|names| !names.is_empty()))
+            .set_expression_attribute_values(Some(values).filter(|values| !values.is_empty()));
+        match self.send_delete(request).await {
+            Ok(()) => Ok(true),
+            Err(error) if error.is_condition_failed() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn delete_request(&self, key: &Key) -> DeleteItemFluentBuilder {
+        let (pk, sk) = key.encode();
+        self.client
             .delete_item()
             .table_name(&self.table)
             .key(PK, AttributeValue::S(pk))
             .key(SK, AttributeValue::S(sk))
-            .condition_expression(condition)
-            .set_expression_attribute_names(Some(names).filter(|names| !names.is_empty()))
-            .set_expression_attribute_values(Some(values).filter(|values| !values.is_empty()))
-            .return_consumed_capacity(ReturnConsumedCapacity::Total);
-        match request.send().await.map_err(|error| StoreError::from_sdk("DeleteItem", error)) {
-            Ok(output) => {
-                self.meter.wrote(&output.consumed_capacity);
-                Ok(true)
-            }
-            Err(error) if error.is_condition_failed() => Ok(false),
-            Err(error) => Err(error),
-        }
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+    }
+
+    async fn send_delete(&self, request: DeleteItemFluentBuilder) -> Result<(), StoreError> {
+        let output = request.send().await.map_err(|error| StoreError::from_sdk("DeleteItem", error))?;
+        self.meter.wrote(&output.consumed_capacity);
+        Ok(())
     }
 
     /// Changes one item by an update expression: 1 write unit per KB.
