@@ -521,7 +521,7 @@ async fn what_is_no_parameter_of_a_list_is_refused() {
         assert_eq!(outcome(&reply), "400 invalid-request", "{path}: {}", reply.text);
         assert_eq!(reply.json()["error"]["details"][0]["field"], field, "{path}: {}", reply.text);
     }
-    for path in [format!("jobs/{id}/undo?dryRun=true"), format!("jobs/{id}/cancel?x=1")] {
+    for path in [format!("jobs/{id}/undo?x=1"), format!("jobs/{id}/cancel?dryRun=true")] {
         assert_eq!(outcome(&world.post(&path, ADA_TOKEN).await.unwrap()), "400 invalid-request", "{path}");
     }
     assert_eq!(shown(&world, ADA_TOKEN, id).await["State"], "queued");
@@ -711,6 +711,16 @@ async fn an_undo_restores_what_nobody_changed_since_and_lists_the_rest_as_confli
         assert_eq!(world.put("4/access", MIKE_TOKEN, &body).await.unwrap().status, 200);
     }
     world.set_clock(after(60));
+    // The preview counts what the undo then does, and writes nothing.
+    let (now, jobs) = (accesses(&world, 1..=4).await, world.get("jobs", ADA_TOKEN).await.unwrap().text);
+    let preview = world.post(&format!("jobs/{id}/undo?dryRun=true"), ADA_TOKEN).await.unwrap();
+    let expected = json!({"Matched": 4, "Updated": 3, "Unchanged": 0, "Skipped": 0, "Conflicts": 1});
+    assert_eq!((preview.status.as_u16(), response(&preview)), (200, expected), "{}", preview.text);
+    assert_eq!((preview.count("x-updated-count"), job(&preview)), (Some(3), None));
+    assert_eq!(accesses(&world, 1..=4).await, now);
+    assert_eq!(world.get("jobs", ADA_TOKEN).await.unwrap().text, jobs);
+    assert!(world.queue.waiting().is_empty());
+
     let reply = world.post(&format!("jobs/{id}/undo"), ADA_TOKEN).await.unwrap();
     assert_eq!((reply.status.as_u16(), reply.header("preference-applied")), (202, ""), "{}", reply.text);
     let undo = job(&reply).unwrap();

@@ -10,7 +10,7 @@ use futures::stream::{self, StreamExt as _};
 use models::access::{Author, Caller};
 use models::id::ContactId;
 use models::job::{Change, Job, JobId, ShardSummary, State};
-use models::job_view::ChangeView;
+use models::job_view::{ChangeView, UndoPreview};
 use models::limits::MAX_JOBS_START_INDEX;
 use models::portal::{Entries, Scope};
 use models::request::JobsStart;
@@ -177,7 +177,9 @@ async fn shown_beside(
 
 async fn undo(call: Call<'_>) -> Result<Answer, Failure> {
     let id = call.job_id()?;
-    call.query().finish()?;
+    let mut query = call.query();
+    let dry_run = query.dry_run();
+    query.finish()?;
     let (caller, undone) = visible(&call, id).await?;
     if !undone.is_over() {
         return Err(Failure::JobNotOver(id));
@@ -185,7 +187,14 @@ async fn undo(call: Call<'_>) -> Result<Answer, Failure> {
     if !undone.has_changes_at(call.now) {
         return Err(Failure::ChangesExpired(id));
     }
-    let job = call.app.jobs.undo(&call.grant.portal, &caller, &undone, call.new_job()).await?;
+    let (jobs, portal) = (&call.app.jobs, &call.grant.portal);
+    if dry_run {
+        let deadline = call.app.deadline(call.deadline);
+        let counts = jobs.preview_undo(portal, caller, &undone, &deadline).await;
+        let counts = counts.map_err(|error| Failure::from_run(error, None))?;
+        return Ok(Answer::one(call.wanted, &UndoPreview::from(counts))?.with_counts(&counts));
+    }
+    let job = jobs.undo(portal, &caller, &undone, call.new_job()).await?;
     Answer::accepted(call.wanted, &job.view(&[], call.now, &caller))
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use models::contact::{Contact, Employee};
-use models::job_view::{ChangeView, JobView};
+use models::job_view::{ChangeView, JobView, UndoPreview};
 use models::limits::MAX_PAGE;
 use models::portal::{Profile, SignedIn};
 use models::rule::RuleView;
@@ -40,6 +40,7 @@ fn derived() -> BTreeMap<String, Value> {
     with::<Employee>(&mut schemas);
     with::<JobView<'_>>(&mut schemas);
     with::<ChangeView>(&mut schemas);
+    with::<UndoPreview>(&mut schemas);
     with::<RuleView<'_>>(&mut schemas);
     with::<Profile>(&mut schemas);
     with::<SignedIn>(&mut schemas);

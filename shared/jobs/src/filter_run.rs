@@ -88,6 +88,32 @@ fn page_of(top: Top, page: Page) -> Vec<Position> {
     top.into_sorted().into_iter().skip(page.start_index).take(page.count).collect()
 }
 
+/// Counts the verdicts of a source to its end, and gives `show` the positions that an answer may show.
+///
+/// # Errors
+///
+/// [`RunError::NotCounted`] when the deadline comes first.
+pub(crate) async fn preview_source(
+    source: &mut Source<'_>,
+    deadline: &Deadline,
+    mut show: impl FnMut(Position),
+) -> Result<Counts, RunError> {
+    let mut counts = Counts::default();
+    while !deadline.is_up() {
+        let Some(step) = source.next().await? else { return Ok(counts) };
+        for Judged { verdict, .. } in step.items {
+            counts += verdict.counts();
+            if let Verdict::Unchanged(Some(position)) | Verdict::Change(_, Some(position)) = verdict {
+                show(position);
+            }
+        }
+        if step.last {
+            return Ok(counts);
+        }
+    }
+    Err(RunError::NotCounted)
+}
+
 impl FilterRun {
     fn most(&self) -> usize {
         self.page.start_index.saturating_add(self.page.count)
@@ -122,20 +148,9 @@ impl FilterRun {
 
     async fn preview_shard(&self, jobs: &Jobs, shard: u16, deadline: &Deadline) -> Result<(Counts, Top), RunError> {
         let mut source = self.source(jobs, shard, Purpose::Preview);
-        let (mut counts, mut top) = (Counts::default(), Top::new(self.most()));
-        while !deadline.is_up() {
-            let Some(step) = source.next().await? else { return Ok((counts, top)) };
-            for Judged { verdict, .. } in step.items {
-                counts += verdict.counts();
-                if let Verdict::Unchanged(Some(position)) | Verdict::Change(_, Some(position)) = verdict {
-                    top.offer(position);
-                }
-            }
-            if step.last {
-                return Ok((counts, top));
-            }
-        }
-        Err(RunError::NotCounted)
+        let mut top = Top::new(self.most());
+        let counts = preview_source(&mut source, deadline, |position| top.offer(position)).await?;
+        Ok((counts, top))
     }
 
     /// The matches of a shard, from its beginning.

@@ -1,14 +1,17 @@
 //! What callers ask of jobs that are there: to be undone, to be stopped.
 
 use futures::stream::StreamExt as _;
-use models::access::{Author, Caller};
+use models::access::{Actor, Author, Caller};
 use models::id::PortalId;
 use models::job::{Counts, Job, JobId, ShardSummary, State, Task};
 use store::StoreError;
 use store::jobs::ShardState;
 
 use crate::context::Jobs;
+use crate::filter_run::{RunError, preview_source};
 use crate::run::{StartError, side_by_side};
+use crate::shard::Deadline;
+use crate::source::{ChangeSource, Rights, Source};
 
 impl Jobs {
     /// How far the shards of a job are that is not over: 1 read unit. Of one that is over, nothing is read.
@@ -48,6 +51,34 @@ impl Jobs {
         tracing::info!(job = %id, undone = %undone.id, "undo queued");
         self.enqueue(portal, &job).await?;
         Ok(job)
+    }
+
+    /// The counts that an undo of `undone` by the caller would come to now. Nothing is written. 1 read unit per changed
+    /// contact and per 4 KB of the chunks.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::NotCounted`] when the deadline comes first, and when the table fails.
+    pub async fn preview_undo(
+        &self,
+        portal: &PortalId,
+        caller: Caller,
+        undone: &Job,
+        deadline: &Deadline,
+    ) -> Result<Counts, RunError> {
+        let (log, rights) = (undone.task.log(), Rights::Known(Actor::User(caller)));
+        // No record carries this job, because no job is recorded.
+        let id = self.new_id();
+        let shards = (0..undone.shards.max(1)).map(|shard| async move {
+            let changes = ChangeSource::new(&self.store, portal, (undone.id, shard, log), None, id, rights);
+            preview_source(&mut Source::Changes(changes), deadline, |_| {}).await
+        });
+        let mut shards = side_by_side(shards);
+        let mut counts = Counts::default();
+        while let Some(shard) = shards.next().await {
+            counts += shard?;
+        }
+        Ok(counts)
     }
 
     /// Stops a job: whoever works on it ends with the page it is at. False when it is over.

@@ -66,6 +66,30 @@ pub struct JobView<'a> {
     pub error: Option<&'a str>,
 }
 
+/// The counts that an undo would come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "PascalCase")]
+pub struct UndoPreview {
+    /// Contacts that the job changed and the caller may see.
+    pub matched: u64,
+    /// Contacts that would be restored.
+    pub updated: u64,
+    /// Contacts that the job did not come to.
+    pub unchanged: u64,
+    /// Contacts that the caller may see but not edit.
+    pub skipped: u64,
+    /// Contacts that would be left alone, because they were changed again since.
+    pub conflicts: u64,
+}
+
+impl From<Counts> for UndoPreview {
+    fn from(counts: Counts) -> Self {
+        let Counts { matched, updated, unchanged, skipped, conflicts, failed: _ } = counts;
+        Self { matched, updated, unchanged, skipped, conflicts }
+    }
+}
+
 /// How much of a job is done, from 0 to 1. Shards weigh alike, as contacts are spread evenly over them.
 fn share(job: &Job, shards: &[ShardSummary]) -> f64 {
     /// A shard that is not through is never shown as if it were: what is expected is an estimate.
