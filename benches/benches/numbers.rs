@@ -165,6 +165,7 @@ async fn lists(world: &World) -> Result<(), WorldError> {
             order: Order::new(Some(by), None),
             page: Page { count: 25, start_index: 0 },
             total,
+            managers: true,
             deadline: None,
             posted: portal.posted,
         };

@@ -74,6 +74,7 @@ impl List {
             order: self.order,
             page: self.page,
             total: self.total,
+            managers: true,
             deadline: self.deadline,
             posted: portal.posted,
         };

@@ -53,5 +53,5 @@ async fn access(call: Call<'_>) -> Result<Answer, Failure> {
     let entries = shown_beside(&call, &record, &state.access, users).await?;
     let listed = Contact::new(record, &state.access, &entries, &caller).access_list;
     let page = ListPage::counted(0, listed.len(), listed.len() as u64);
-    Ok(Answer::list(call.wanted, &listed, page)?.with_revision(state.revision))
+    Ok(Answer::list(call.wanted, listed, page)?.with_revision(state.revision))
 }

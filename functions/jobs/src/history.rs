@@ -146,9 +146,9 @@ async fn changes(call: Call<'_>) -> Result<Answer, Failure> {
     changes.truncate(page.count);
     let (names, entries) = shown_beside(&call, &caller, &job, &changes).await?;
     let name = |change: &Change| names.get(&change.contact).cloned().unwrap_or_default();
-    let shown: Vec<_> =
-        changes.iter().map(|change| ChangeView::new(change, &job, name(change), &entries, &caller)).collect();
-    Answer::list(call.wanted, &shown, ListPage { start_index: page.start_index, asked: shown.len(), more, total: None })
+    let page = ListPage { start_index: page.start_index, asked: changes.len(), more, total: None };
+    let shown = changes.iter().map(|change| ChangeView::new(change, &job, name(change), &entries, &caller));
+    Answer::list(call.wanted, shown, page)
 }
 
 /// The names of the contacts that the caller may see by now, and the users that the changes refer to. Half a read unit
@@ -163,13 +163,13 @@ async fn shown_beside(
     let ids: Vec<ContactId> = changes.iter().map(|change| change.contact).collect();
     let states = changes.iter().filter_map(|change| change.states(job)).flat_map(|(before, after)| [before, after]);
     let managers: HashSet<_> = states.flat_map(|access| caller.known_managers(access)).collect();
-    let (records, users) = futures::try_join!(store.contacts(portal, &ids), store.users(portal, managers))?;
+    let (read, users) = futures::try_join!(store.display_names(portal, &ids), store.users(portal, managers))?;
     let seen: &[ContactId] = if caller.is_admin { &[] } else { &ids };
-    let accesses = store.access_of(portal, seen).await?;
-    let mut names = HashMap::with_capacity(records.len());
-    for (id, record) in records {
-        if caller.is_admin || caller.may_see(&accesses.of(id)?.access) {
-            names.insert(id, record.display_name);
+    let may_see = store.access_with(portal, seen, |state| caller.may_see(&state.access)).await?;
+    let mut names = HashMap::with_capacity(read.len());
+    for (id, name) in read {
+        if caller.is_admin || *may_see.of(id)? {
+            names.insert(id, name);
         }
     }
     Ok((names, Entries { users, ..Entries::default() }))

@@ -1,11 +1,12 @@
 //! `GET /api/2.0/crm/contact/filter`: the contacts that a filter selects and the caller may see.
 
+use std::collections::HashSet;
+
 use api::answer::ListPage;
 use api::endpoint::{Conditions, Payload};
 use api::{Admits, Answer, Call, Endpoint, Failure};
 use futures::FutureExt as _;
 use models::contact::Contact;
-use models::id::UserId;
 use models::plan::plan;
 use models::portal::{Entries, Scope, Statistics};
 use models::request::ListContacts;
@@ -40,6 +41,7 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
 
     let statistics = Statistics { stages: lists.stage_counts, tags };
     let plan = plan(&request.filter, &statistics, portal.shards);
+    let shows = |key| request.fields.as_ref().is_none_or(|fields| fields.contains(key));
     let listing = Listing {
         portal: portal_id,
         filter: &request.filter,
@@ -50,6 +52,7 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
         order: request.order,
         page: request.page,
         total: request.total,
+        managers: shows("AccessList"),
         deadline: Some(call.deadline),
         posted: portal.posted,
     };
@@ -57,16 +60,18 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
         store.list_contacts(&listing).await.map_err(Failure::from_listing)?;
 
     // Users whose names are not remembered cost a fourth round trip.
-    let mut shown: Vec<UserId> = contacts.iter().filter_map(|(record, _)| record.create_by).collect();
-    for (_, state) in contacts.iter().filter(|(_, state)| state.access.share.is_private()) {
-        shown.extend(&state.access.managers);
+    let mut shown = HashSet::new();
+    for (record, state) in &contacts {
+        shown.extend(record.create_by.filter(|_| shows("CreateBy")));
+        if listing.managers && state.access.share.is_private() {
+            shown.extend(&state.access.managers);
+        }
     }
     let users = call.app.named(portal_id, names, shown).await?;
     let entries = Entries { stages: lists.stages, types: lists.types, users };
-    let contacts: Vec<Contact> =
-        contacts.into_iter().map(|(record, state)| Contact::new(record, &state.access, &entries, &caller)).collect();
+    let contacts = contacts.into_iter().map(|(record, state)| Contact::new(record, &state.access, &entries, &caller));
     let page = ListPage { start_index: request.page.start_index, asked, more, total };
-    let answer = Answer::contacts(call.wanted, &contacts, page, request.fields.as_ref())?;
+    let answer = Answer::contacts(call.wanted, contacts, page, request.fields.as_ref())?;
     if let Some(manager) = wasteful {
         call.app.jobs.request_compaction(portal_id, manager).await;
     }

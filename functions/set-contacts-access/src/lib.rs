@@ -1,6 +1,6 @@
 //! `PUT /api/2.0/crm/contact/access`: sets who may see and edit each contact of a list, or changes none.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use api::answer::ListPage;
 use api::contacts::{accepted, check_managers, entries_beside};
@@ -10,7 +10,7 @@ use futures::FutureExt as _;
 use jobs::{Applied, ContactsRun};
 use models::access::Caller;
 use models::contact::{Contact, ContactRecord};
-use models::id::UserId;
+use models::id::{ContactId, UserId};
 use models::job::{Counts, JobId};
 use models::portal::{Entries, Scope, User};
 use models::request::{Page, SetContactsAccess};
@@ -36,13 +36,15 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
     let users = request.target.managers.iter().copied().chain([call.grant.user]);
     let loaded = call.app.store.load(&call.grant.portal, &request.contacts, users).await?;
     let checked = check(&call, &request, loaded)?;
-    let creators = checked.contacts.iter().filter_map(|(record, _)| record.create_by);
+    let creators = checked.contacts.iter().filter_map(|(_, record, _)| record.create_by);
     let entries = entries_beside(call.app, &call.grant, creators, checked.users).await?;
 
+    let (records, contacts): (Vec<ContactRecord>, BTreeMap<ContactId, AccessState>) =
+        checked.contacts.into_iter().map(|(id, record, state)| (record, (id, state))).unzip();
     let run = ContactsRun {
         portal: call.grant.portal.clone(),
         caller: checked.caller,
-        contacts: checked.contacts.iter().map(|(record, state)| (record.id, state.clone())).collect(),
+        contacts,
         target: request.target,
         started: call.now,
     };
@@ -61,14 +63,14 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
         }
     };
     let shown = Shown { counts, job, page, fields: fields.as_ref() };
-    shown.answer(&call, &run, checked.contacts.into_iter().map(|(record, _)| record), &entries)
+    shown.answer(&call, &run, records.into_iter(), &entries)
 }
 
 /// What the call comes to, once it is clear that all of it may be done.
 struct Checked {
     caller: Caller,
     /// In the order asked.
-    contacts: Vec<(ContactRecord, AccessState)>,
+    contacts: Vec<(ContactId, ContactRecord, AccessState)>,
     users: HashMap<UserId, User>,
 }
 
@@ -82,7 +84,7 @@ fn check(call: &Call<'_>, request: &SetContactsAccess, mut loaded: Loaded) -> Re
                 if !caller.may_edit(&state.access) {
                     forbidden.push(id);
                 }
-                contacts.push((record, state));
+                contacts.push((id, record, state));
             }
             _ => missing.push(id),
         }
@@ -115,13 +117,11 @@ impl Shown<'_> {
     ) -> Result<Answer, Failure> {
         let Page { start_index, count } = self.page;
         let all = records.len();
-        let contacts: Vec<Contact> = records
-            .skip(start_index)
-            .take(count)
-            .map(|record| Contact::new(record, &run.target, entries, &run.caller))
-            .collect();
-        let page = ListPage::counted(start_index, contacts.len(), all as u64);
-        let answer = Answer::contacts(call.wanted, &contacts, page, self.fields)?;
+        let shown = all.saturating_sub(start_index).min(count);
+        let contacts =
+            records.skip(start_index).take(count).map(|record| Contact::new(record, &run.target, entries, &run.caller));
+        let page = ListPage::counted(start_index, shown, all as u64);
+        let answer = Answer::contacts(call.wanted, contacts, page, self.fields)?;
         Ok(answer.with_counts(&self.counts).with_job(self.job))
     }
 }

@@ -1,12 +1,13 @@
 //! `PUT /api/2.0/crm/contact/filter/access`: sets who may see and edit every contact that a filter selects.
 
 use api::answer::ListPage;
-use api::contacts::{accepted, check_managers, show};
+use api::contacts::{accepted, check_managers, records_beside};
 use api::endpoint::{Conditions, Payload};
 use api::{Admits, Answer, Call, Endpoint, Failure};
 use futures::FutureExt as _;
 use jobs::{FilterRun, Outcome};
 use models::access::Actor;
+use models::contact::Contact;
 use models::id::ContactId;
 use models::job::{Counts, Job, JobId};
 use models::plan::plan;
@@ -61,8 +62,8 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
     };
 
     let entries = Entries { users, ..Entries::default() };
-    let contacts = match show(call.app, &call.grant, &caller, &ids, &run.target, lists, entries).await {
-        Ok(contacts) => contacts,
+    let (records, entries) = match records_beside(call.app, &call.grant, &ids, lists, entries).await {
+        Ok(found) => found,
         // The contacts are changed by now: that they cannot be shown must not look as if they were not.
         Err(failure) => match job {
             Some(job) => {
@@ -73,7 +74,8 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
         },
     };
     let page = ListPage::counted(page.start_index, asked, counts.updated + counts.unchanged);
-    Ok(Answer::contacts(call.wanted, &contacts, page, fields.as_ref())?.with_counts(&counts).with_job(job))
+    let contacts = records.into_iter().map(|record| Contact::new(record, &run.target, &entries, &caller));
+    Ok(Answer::contacts(call.wanted, contacts, page, fields.as_ref())?.with_counts(&counts).with_job(job))
 }
 
 /// What became of the call.

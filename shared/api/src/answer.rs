@@ -106,7 +106,7 @@ impl Answer {
     }
 
     /// One contact, or of it only `fields` when some are named.
-    pub fn contact(wanted: Wanted, contact: &Contact, fields: Option<&Fields>) -> Result<Self, Failure> {
+    pub fn contact(wanted: Wanted, contact: &Contact<'_>, fields: Option<&Fields>) -> Result<Self, Failure> {
         let veiled = Self::object(wanted, StatusCode::OK, &contact.veiled(), fields)?.body;
         let shown = Self::object(wanted, StatusCode::OK, contact, fields)?;
         Ok(Self { veiled: Some(Veiled { contact: contact.id, body: veiled }), ..shown })
@@ -145,14 +145,20 @@ impl Answer {
 
     /// A page of a list. One that would be longer than an answer may be ends earlier; `X-Next-Index` says where the next
     /// one starts, when there is one, and `X-Total-Count` how long the list is, where that is known.
-    pub fn list<T: Serialize>(wanted: Wanted, items: &[T], page: ListPage) -> Result<Self, Failure> {
+    ///
+    /// The items are made one by one while they are written: of a page of contacts with long manager lists only a few fit.
+    pub fn list<T: Serialize>(
+        wanted: Wanted,
+        items: impl IntoIterator<Item = T>,
+        page: ListPage,
+    ) -> Result<Self, Failure> {
         Self::items(wanted, items, page, None, |_| None)
     }
 
     /// The same of contacts, or of each only `fields` when some are named.
-    pub fn contacts(
+    pub fn contacts<'a>(
         wanted: Wanted,
-        contacts: &[Contact],
+        contacts: impl IntoIterator<Item = Contact<'a>>,
         page: ListPage,
         fields: Option<&Fields>,
     ) -> Result<Self, Failure> {
@@ -161,15 +167,15 @@ impl Answer {
 
     fn items<T: Serialize>(
         wanted: Wanted,
-        items: &[T],
+        items: impl IntoIterator<Item = T>,
         page: ListPage,
         fields: Option<&Fields>,
         contact: impl Fn(&T) -> Option<ContactId>,
     ) -> Result<Self, Failure> {
         let mut list = ListAnswer::new(wanted, fields);
         let mut page = page;
-        for (written, item) in items.iter().enumerate() {
-            if list.push_of(contact(item), item)? == Pushed::Full {
+        for (written, item) in items.into_iter().enumerate() {
+            if list.push_of(contact(&item), &item)? == Pushed::Full {
                 (page.asked, page.more) = (written, true);
                 break;
             }

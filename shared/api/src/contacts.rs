@@ -118,17 +118,15 @@ pub async fn accepted(call: &Call<'_>, caller: &Caller, job: &Job, preferred: bo
     Ok(Answer::accepted(call.wanted, &job.view(&shards, call.app.now(), caller))?.with_preference_applied(preferred))
 }
 
-/// Shows contacts that all have the same access, in the order of `ids`. Half a read unit per contact and 4 KB, and per
-/// user who created one of them. `entries` holds the users that are known already.
-pub async fn show(
+/// The contacts of an answer in the order of `ids`, and the directory entries that they refer to. Half a read unit per
+/// contact and 4 KB, and per user who created one of them. `entries` holds the users that are known already.
+pub async fn records_beside(
     app: &App,
     grant: &Grant,
-    caller: &Caller,
     ids: &[ContactId],
-    access: &Access,
     lists: Lists,
     mut entries: Entries,
-) -> Result<Vec<Contact>, Failure> {
+) -> Result<(Vec<ContactRecord>, Entries), Failure> {
     let mut records = app.store.contacts(&grant.portal, ids).await?;
     let creators: HashSet<UserId> =
         records.values().filter_map(|record| record.create_by).filter(|id| !entries.users.contains_key(id)).collect();
@@ -136,9 +134,5 @@ pub async fn show(
     entries.stages = lists.stages;
     entries.types = lists.types;
     // A contact that was removed since its index entry was read is left out.
-    Ok(ids
-        .iter()
-        .filter_map(|id| records.remove(id))
-        .map(|record| Contact::new(record, access, &entries, caller))
-        .collect())
+    Ok((ids.iter().filter_map(|id| records.remove(id)).collect(), entries))
 }

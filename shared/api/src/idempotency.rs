@@ -18,6 +18,7 @@ use models::limits::{self, ANSWER_RESERVE_MILLIS, IDEMPOTENCY_HOURS, SYNCHRONOUS
 use models::portal::Scope;
 use models::wire::{ListEnd, ListWriter, Shape};
 use serde::{Deserialize, Serialize};
+use store::contacts::AccessState;
 use store::idempotency::{KeptAnswer, Reservation, Reserved};
 
 use crate::answer::{Answer, Item, Listed, Veiled};
@@ -120,12 +121,12 @@ async fn replay(call: &Call<'_>, kept: &[u8]) -> Result<Answer, Failure> {
     if caller.is_admin {
         return Ok(answer);
     }
-    let accesses = call.app.store.access_of(&call.grant.portal, &contacts).await?;
+    // The call itself may have shut its caller out, which nobody hid from it.
+    let is_shown = |state: AccessState| answer.made(state.revision) || caller.may_see(&state.access);
+    let shown = call.app.store.access_with(&call.grant.portal, &contacts, is_shown).await?;
     let mut hidden = HashSet::new();
     for contact in contacts {
-        let state = accesses.of(contact)?;
-        // The call itself may have shut its caller out, which nobody hid from it.
-        if !answer.made(state.revision) && !caller.may_see(&state.access) {
+        if !*shown.of(contact)? {
             hidden.insert(contact);
         }
     }

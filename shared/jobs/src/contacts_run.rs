@@ -44,7 +44,7 @@ impl ContactsRun {
     /// What [`Self::apply`] would come to. Nothing is read for it. Where it would update nothing, no job is needed.
     pub fn counts(&self) -> Counts {
         let judge = Judge { actor: Actor::User(self.caller), target: &self.target, purpose: Purpose::Preview };
-        self.contacts.iter().map(|(&contact, state)| judge.judge(contact, None, state).counts()).sum()
+        self.contacts.iter().map(|(&contact, state)| judge.judge(contact, None, state.clone()).counts()).sum()
     }
 
     /// The record of the run as a job. Its workers do not rely on what was loaded, and are told only which contacts.

@@ -13,6 +13,7 @@ use store::contacts::AccessState;
 use store::jobs::Place;
 use store::keys::Position;
 use store::matches::{Cursor, MatchPage, Matches, PAGE_MATCHES};
+use store::moves::OwnItems;
 use store::{Store, StoreError};
 
 use crate::context::Jobs;
@@ -160,7 +161,7 @@ pub(crate) struct Judge<'a> {
 
 impl Judge<'_> {
     /// What is to become of a contact with this access; an answer shows it by its position.
-    pub(crate) fn judge(&self, contact: ContactId, position: Option<Position>, state: &AccessState) -> Verdict {
+    pub(crate) fn judge(&self, contact: ContactId, position: Option<Position>, state: AccessState) -> Verdict {
         // Another worker is at the same shard, or was.
         if matches!(self.purpose, Purpose::Write(job) if state.revision == Some(job)) {
             return Verdict::Done;
@@ -172,13 +173,8 @@ impl Judge<'_> {
         } else if state.access == *self.target {
             Verdict::Unchanged(position)
         } else {
-            let change = Change {
-                contact,
-                before: state.access.clone(),
-                revision: state.revision,
-                after: None,
-                conflict: false,
-            };
+            let change =
+                Change { contact, before: state.access, revision: state.revision, after: None, conflict: false };
             Verdict::Change(change, position)
         }
     }
@@ -280,7 +276,7 @@ impl<'a> MatchSource<'a> {
     async fn matched(&mut self, page: &MatchPage) -> Result<Step, NoPage> {
         let ids: Vec<ContactId> = page.matches.iter().map(|found| found.position.contact).collect();
         let accesses = async { Ok(self.jobs.store.access_of(self.portal, &ids).await?) };
-        let (actor, accesses) = if page.next.is_none() {
+        let (actor, mut accesses) = if page.next.is_none() {
             self.phase = Phase::Moves;
             let journal = async { Ok(self.moved.read().await?) };
             let (actor, accesses, _) = futures::try_join!(self.terms.rights.actor(), accesses, journal)?;
@@ -291,11 +287,10 @@ impl<'a> MatchSource<'a> {
         let judge = self.terms.judge(actor);
         let items = page.matches.iter().map(|found| {
             let contact = found.position.contact;
-            let state = accesses.of(contact)?;
             // A contact that moved behind the reading is met again. It is counted once, and the same records cannot be
             // written side by side.
             let verdict = match self.met.insert(contact) {
-                true => judge.judge(contact, Some(found.position), state),
+                true => judge.judge(contact, Some(found.position), accesses.take(contact)?),
                 false => Verdict::Hidden,
             };
             Ok(Judged { verdict, behind: Place::Matches(found.cursor) })
@@ -345,15 +340,15 @@ impl<'a> MatchSource<'a> {
     async fn judged_by_own_items(&mut self, contacts: Vec<(ContactId, bool)>) -> Result<Vec<Judged>, NoPage> {
         let ids: Vec<ContactId> = contacts.iter().map(|(contact, _)| *contact).collect();
         let own = async { Ok(self.jobs.store.own_items(self.portal, &ids).await?) };
-        let (actor, own) = futures::try_join!(self.terms.rights.actor(), own)?;
+        let (actor, OwnItems { entries, mut accesses }) = futures::try_join!(self.terms.rights.actor(), own)?;
         let judge = self.terms.judge(actor);
         let mut items = Vec::new();
         for (contact, may_be_on_its_way) in contacts {
-            let Some(entry) = own.entries.get(&contact).filter(|entry| self.filter.selects(entry)) else {
+            let Some(entry) = entries.get(&contact).filter(|entry| self.filter.selects(entry)) else {
                 self.moved.does_not_match(contact, may_be_on_its_way);
                 continue;
             };
-            let verdict = self.judge_moved(judge, entry, own.accesses.of(contact)?).await?;
+            let verdict = self.judge_moved(judge, entry, accesses.take(contact)?).await?;
             items.push(Judged { verdict, behind: Place::Matches(self.end) });
         }
         Ok(items)
@@ -368,9 +363,9 @@ impl<'a> MatchSource<'a> {
         &mut self,
         judge: Judge<'_>,
         entry: &IndexEntry,
-        state: &AccessState,
+        state: AccessState,
     ) -> Result<Verdict, StoreError> {
-        let contact = entry.contact;
+        let (contact, revision) = (entry.contact, state.revision);
         let position = Position { created: entry.created, contact };
         let verdict = judge.judge(contact, Some(position), state);
         let is_new = self.met.insert(contact);
@@ -381,7 +376,7 @@ impl<'a> MatchSource<'a> {
             Verdict::Change(..) => writes && self.is_resumed && self.was_written(contact).await?,
             Verdict::Unchanged(_) | Verdict::Skipped => self.is_resumed,
         };
-        let may_change = writes && self.moved.is_as_added_again(contact, state.revision);
+        let may_change = writes && self.moved.is_as_added_again(contact, revision);
         Ok(match verdict {
             Verdict::Change(..) if may_change => verdict,
             _ if is_counted => Verdict::Hidden,
@@ -448,13 +443,16 @@ impl<'a> ContactSource<'a> {
                 None => self.read(page).await?,
             })
         };
-        let (actor, read) = futures::try_join!(self.terms.rights.actor(), read)?;
+        let (actor, mut read) = futures::try_join!(self.terms.rights.actor(), read)?;
         let judge = self.terms.judge(actor);
-        let states = self.known.unwrap_or(&read);
         let first = self.behind;
         self.behind += page.len();
         let items = page.iter().zip(first + 1..).map(|(&contact, behind)| {
-            let verdict = match states.get(&contact) {
+            let state = match self.known {
+                Some(known) => known.get(&contact).cloned(),
+                None => read.remove(&contact),
+            };
+            let verdict = match state {
                 Some(state) => judge.judge(contact, None, state),
                 None => Verdict::Hidden,
             };
@@ -471,8 +469,8 @@ impl<'a> ContactSource<'a> {
     /// The access of those that exist, as it is now. An access record goes with its contact, so only a contact without
     /// one is itself looked for.
     async fn read(&self, page: &[ContactId]) -> Result<BTreeMap<ContactId, AccessState>, StoreError> {
-        let accesses = self.store.current_access_of(self.portal, page).await?;
-        let states = page.iter().map(|&contact| Ok((contact, accesses.of(contact)?.clone())));
+        let mut accesses = self.store.current_access_of(self.portal, page).await?;
+        let states = page.iter().map(|&contact| Ok((contact, accesses.take(contact)?)));
         let mut states: BTreeMap<ContactId, AccessState> = states.collect::<Result<_, StoreError>>()?;
         let bare: Vec<ContactId> =
             states.iter().filter(|(_, state)| state.revision.is_none()).map(|(contact, _)| *contact).collect();
@@ -537,6 +535,7 @@ impl<'a> ChangeSource<'a> {
             .into_iter()
             .enumerate()
             .map(|(i, change)| {
+                // A chunk may hold a contact twice: as the job met the contact, and as an import added it again.
                 let state = accesses.of(change.contact)?.clone();
                 let behind = Place::Chunk { number, entries: skipped + i + 1 };
                 Ok(Judged { verdict: self.judge(change, state, &actor), behind })

@@ -1,5 +1,6 @@
 //! What a page of 1000 contacts costs to write in each shape.
 
+use std::borrow::Cow;
 use std::hint::black_box;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use models::moment::Moment;
 use models::wire::{Envelope, Format, ListPage, Shape, list};
 
 /// A contact as full as the documents' one.
-fn contact(id: i32) -> Contact {
+fn contact(id: i32) -> Contact<'static> {
     let mike = Employee {
         display_name: "Mike Zanyatski".to_owned(),
         title: "Manager".to_owned(),
@@ -36,7 +37,7 @@ fn contact(id: i32) -> Contact {
             is_primary: true,
             ..Address::default()
         }],
-        create_by: Some(mike.clone()),
+        create_by: Some(Cow::Owned(mike.clone())),
         created: Moment::from_steps(16_074_490_245_916_406 + i64::from(id)),
         about: "About".to_owned(),
         industry: "Research & Development".to_owned(),
@@ -67,7 +68,7 @@ fn contact(id: i32) -> Contact {
         medium_foto_url: "url to foto".to_owned(),
         display_name: "Tadjeddine Bachir".to_owned(),
         is_company: false,
-        access_list: vec![mike],
+        access_list: vec![Cow::Owned(mike)],
         is_private: true,
         is_shared: false,
         share_type: ShareType::None,
@@ -85,7 +86,7 @@ fn contact(id: i32) -> Contact {
 }
 
 fn wire(criterion: &mut Criterion) {
-    let contacts: Vec<Contact> = (1..).take(MAX_PAGE).map(contact).collect();
+    let contacts: Vec<Contact<'_>> = (1..).take(MAX_PAGE).map(contact).collect();
     let mut group = criterion.benchmark_group("wire/1000-contacts");
     group.measurement_time(Duration::from_secs(3)).warm_up_time(Duration::from_secs(1));
     group.throughput(Throughput::Elements(contacts.len() as u64));

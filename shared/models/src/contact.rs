@@ -2,6 +2,8 @@
 //!
 //! Keys are written PascalCase here, as in the documents; [`crate::wire`] turns them into the other shapes.
 
+use std::borrow::Cow;
+
 use crate::id::{ContactId, UserId};
 use serde::{Deserialize, Serialize};
 
@@ -206,11 +208,12 @@ pub struct ContactRecord {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase")]
-pub struct Contact {
+pub struct Contact<'a> {
     /// Postal addresses.
     pub addresses: Vec<Address>,
     /// Who created it.
-    pub create_by: Option<Employee>,
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Employee>))]
+    pub create_by: Option<Cow<'a, Employee>>,
     /// When it was created: UTC, seven decimals.
     pub created: Moment,
     /// Free text.
@@ -243,7 +246,8 @@ pub struct Contact {
     /// Whether it is a company.
     pub is_company: bool,
     /// Who may see and edit it; shown only when private.
-    pub access_list: Vec<Employee>,
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<Employee>))]
+    pub access_list: Vec<Cow<'a, Employee>>,
     /// Whether only the access list and administrators see it.
     pub is_private: bool,
     /// The opposite of `is_private`.
@@ -265,12 +269,17 @@ pub trait Directory {
     /// The type with this identifier.
     fn contact_type(&self, id: i32) -> Option<ListItem>;
     /// The user with this identifier.
-    fn employee(&self, id: UserId) -> Option<Employee>;
+    fn employee(&self, id: UserId) -> Option<&Employee>;
+
+    /// What an answer shows for a user: the directory's entry, which all answers share, or the identifier alone.
+    fn shown_employee(&self, id: UserId) -> Cow<'_, Employee> {
+        self.employee(id).map_or_else(|| Cow::Owned(Employee::departed(id)), Cow::Borrowed)
+    }
 }
 
-impl Contact {
+impl<'a> Contact<'a> {
     /// The keys of its members.
-    pub const KEYS: [&str; 24] = [
+    pub const KEYS: [&'static str; 24] = [
         "Addresses",
         "CreateBy",
         "Created",
@@ -329,12 +338,10 @@ impl Contact {
     }
 
     /// Shows `record` with `access` to `caller`.
-    pub fn new(record: ContactRecord, access: &Access, directory: &impl Directory, caller: &Caller) -> Self {
-        let employee = |id: UserId| directory.employee(id).unwrap_or_else(|| Employee::departed(id));
+    pub fn new(record: ContactRecord, access: &Access, directory: &'a impl Directory, caller: &Caller) -> Self {
         // A creator that was never a user (the nil UUID of records without one) is not shown as a departed user.
-        let create_by = record
-            .create_by
-            .and_then(|id| directory.employee(id).or_else(|| (!id.is_nil()).then(|| Employee::departed(id))));
+        let is_shown = |id: &UserId| !id.is_nil() || directory.employee(*id).is_some();
+        let create_by = record.create_by.filter(is_shown).map(|id| directory.shown_employee(id));
         let may_edit = caller.may_edit(access);
         Self {
             addresses: record.addresses,
@@ -355,7 +362,7 @@ impl Contact {
             display_name: record.display_name,
             is_company: record.is_company,
             access_list: if access.share.is_private() {
-                access.managers.iter().map(|&id| employee(id)).collect()
+                access.managers.iter().map(|&id| directory.shown_employee(id)).collect()
             } else {
                 Vec::new()
             },

@@ -1,5 +1,7 @@
 //! Jobs and their changes as callers are shown them.
 
+use std::borrow::Cow;
+
 use crate::id::{ContactId, UserId};
 use jiff::SignedDuration;
 use serde::Serialize;
@@ -181,18 +183,19 @@ const MOST_SECONDS: f64 = 100.0 * 365.25 * 24.0 * 3600.0;
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Access))]
 #[serde(rename_all = "PascalCase")]
-pub struct AccessView {
+pub struct AccessView<'a> {
     /// 0 None, 1 ReadWrite, 2 Read.
     pub share_type: ShareType,
     /// The managers, also while the contact is shared. Of a shared contact, callers who are not administrators are shown
     /// at most themselves.
-    pub access_list: Vec<Employee>,
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<Employee>))]
+    pub access_list: Vec<Cow<'a, Employee>>,
 }
 
-impl AccessView {
+impl<'a> AccessView<'a> {
     /// Shows `access` with the names of those managers that the viewer may know.
-    pub fn new(access: &Access, directory: &impl Directory, viewer: &Caller) -> Self {
-        let employee = |id: UserId| directory.employee(id).unwrap_or_else(|| Employee::departed(id));
+    pub fn new(access: &Access, directory: &'a impl Directory, viewer: &Caller) -> Self {
+        let employee = |id: UserId| directory.shown_employee(id);
         Self { share_type: access.share, access_list: viewer.known_managers(access).map(employee).collect() }
     }
 }
@@ -201,23 +204,29 @@ impl AccessView {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Change))]
 #[serde(rename_all = "PascalCase")]
-pub struct ChangeView {
+pub struct ChangeView<'a> {
     /// The contact.
     pub contact_id: ContactId,
     /// Its name; empty when it is gone, or when the caller may not see it by now.
     pub display_name: String,
     /// Its access before the job; `null` for a conflict.
-    pub before: Option<AccessView>,
+    pub before: Option<AccessView<'a>>,
     /// What the job made of it; `null` for a conflict.
-    pub after: Option<AccessView>,
+    pub after: Option<AccessView<'a>>,
     /// Whether it was left alone, because it was changed again since the job that was to be undone. A conflict shows
     /// nothing of what others set.
     pub conflict: bool,
 }
 
-impl ChangeView {
+impl<'a> ChangeView<'a> {
     /// Shows a change of `job` to `viewer`.
-    pub fn new(change: &Change, job: &Job, display_name: String, directory: &impl Directory, viewer: &Caller) -> Self {
+    pub fn new(
+        change: &Change,
+        job: &Job,
+        display_name: String,
+        directory: &'a impl Directory,
+        viewer: &Caller,
+    ) -> Self {
         let states = change.states(job);
         let view = |access| AccessView::new(access, directory, viewer);
         Self {

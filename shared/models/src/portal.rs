@@ -198,7 +198,7 @@ impl Directory for Entries {
         self.types.get(&id).cloned()
     }
 
-    fn employee(&self, id: UserId) -> Option<Employee> {
-        self.users.get(&id).map(|user| user.employee.clone())
+    fn employee(&self, id: UserId) -> Option<&Employee> {
+        self.users.get(&id).map(|user| &user.employee)
     }
 }

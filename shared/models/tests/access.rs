@@ -1,6 +1,7 @@
 //! The golden table: a change of policy is a change of `snapshots/access.snap`.
 
 use std::fmt::Write as _;
+use std::sync::LazyLock;
 
 use models::access::{Access, Caller, ShareType};
 use models::contact::{Contact, ContactRecord};
@@ -20,7 +21,7 @@ const USER: Caller = Caller { user: CALLER, is_admin: false };
 const LISTS: [(&str, &[UserId]); 4] =
     [("empty", &[]), ("others", &[COLLEAGUE, STRANGER]), ("caller", &[CALLER]), ("caller last", &[COLLEAGUE, CALLER])];
 
-fn shown(record: &Access, caller: Caller) -> Contact {
+fn shown(record: &Access, caller: Caller) -> Contact<'static> {
     let contact = ContactRecord {
         id: ContactId::MIN,
         display_name: String::new(),
@@ -45,7 +46,8 @@ fn shown(record: &Access, caller: Caller) -> Contact {
         medium_foto_url: String::new(),
         currency: None,
     };
-    Contact::new(contact, record, &Entries::default(), &caller)
+    static NO_ENTRIES: LazyLock<Entries> = LazyLock::new(Entries::default);
+    Contact::new(contact, record, &*NO_ENTRIES, &caller)
 }
 
 /// One line of the table. Setting is asked of the rules; deleting has no endpoint, so it is asked of what is shown.

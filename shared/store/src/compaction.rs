@@ -203,13 +203,15 @@ impl Store {
     ) -> Result<HashSet<ContactId>, StoreError> {
         let named: HashSet<ContactId> = postings.iter().flat_map(|posting| &posting.contacts).copied().collect();
         let named: Vec<ContactId> = named.into_iter().collect();
-        let reads = named.chunks(ACCESS_TOGETHER).map(|ids| async move { (ids, self.access_of(portal, ids).await) });
+        let reads = named.chunks(ACCESS_TOGETHER).map(|ids| async move {
+            (ids, self.access_with(portal, ids, |state| state.access.managers.contains(&manager)).await)
+        });
         let mut reads = stream::iter(reads.collect::<Vec<_>>()).buffer_unordered(ACCESS_AT_ONCE).boxed();
         let mut own = HashSet::new();
         while let Some((ids, accesses)) = reads.next().await {
             let accesses = accesses?;
             for id in ids {
-                if accesses.of(*id)?.access.managers.contains(&manager) {
+                if *accesses.of(*id)? {
                     own.insert(*id);
                 }
             }

@@ -31,10 +31,40 @@ impl AccessState {
     pub const UNRECORDED: Self = Self { access: Access::UNRECORDED, revision: None };
 }
 
-/// The access of every contact that was asked for, with an access record or without; of no other contact.
+/// The access of every contact that was asked for, with an access record or without, or what a reader makes of the access;
+/// of no other contact.
 #[derive(Clone, Debug)]
-pub struct Accesses {
-    states: HashMap<ContactId, AccessState>,
+pub struct Accesses<T = AccessState> {
+    states: HashMap<ContactId, T>,
+}
+
+impl<T> Accesses<T> {
+    /// The access of a contact that was asked for. The contact need not exist.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Corrupt`] for any other contact: nothing is known of its access.
+    pub fn of(&self, contact: ContactId) -> Result<&T, StoreError> {
+        self.states.get(&contact).ok_or_else(|| not_asked(contact))
+    }
+
+    /// The same, and hands the access out. A long manager list is then in memory once.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::of`], and for a contact that was taken before.
+    pub fn take(&mut self, contact: ContactId) -> Result<T, StoreError> {
+        self.states.remove(&contact).ok_or_else(|| not_asked(contact))
+    }
+
+    /// The same as [`Self::of`], to be changed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::of`].
+    pub fn of_mut(&mut self, contact: ContactId) -> Result<&mut T, StoreError> {
+        self.states.get_mut(&contact).ok_or_else(|| not_asked(contact))
+    }
 }
 
 impl Accesses {
@@ -45,18 +75,8 @@ impl Accesses {
 
     /// Takes the state from an access record.
     pub(crate) fn record(&mut self, contact: ContactId, item: &Item) -> Result<(), StoreError> {
-        let state = self.states.get_mut(&contact).ok_or_else(|| not_asked(contact))?;
-        *state = access_state(item)?;
+        *self.of_mut(contact)? = access_state(item)?;
         Ok(())
-    }
-
-    /// The access of a contact that was asked for. The contact need not exist.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Corrupt`] for any other contact: nothing is known of its access.
-    pub fn of(&self, contact: ContactId) -> Result<&AccessState, StoreError> {
-        self.states.get(&contact).ok_or_else(|| not_asked(contact))
     }
 }
 
@@ -197,7 +217,7 @@ impl Store {
             .collect();
         let mut loaded = Loaded::default();
         let (mut records, mut accesses) = (Vec::new(), Accesses::asked(contacts));
-        for mut item in self.get_many(&keys, true).await? {
+        self.get_each(&keys, true, |mut item| {
             match items::key_of(&item)? {
                 Key::Contact(_, id) => {
                     records.push((id, items::document(&mut item, "doc")?));
@@ -211,10 +231,12 @@ impl Store {
                 }
                 other => return Err(StoreError::Corrupt(format!("{other:?} was not asked for"))),
             }
-        }
+            Ok(())
+        })
+        .await?;
         for (id, record) in records {
             loaded.orphans.remove(&id);
-            loaded.contacts.insert(id, (record, accesses.of(id)?.clone()));
+            loaded.contacts.insert(id, (record, accesses.take(id)?));
         }
         Ok(loaded)
     }
@@ -227,11 +249,30 @@ impl Store {
     ) -> Result<HashMap<ContactId, ContactRecord>, StoreError> {
         let keys: Vec<Key> = ids.iter().map(|&id| Key::Contact(portal.clone(), id)).collect();
         let mut contacts = HashMap::with_capacity(ids.len());
-        for mut item in self.get_many(&keys, false).await? {
+        self.get_each(&keys, false, |mut item| {
             let record: ContactRecord = items::document(&mut item, "doc")?;
             contacts.insert(record.id, record);
-        }
+            Ok(())
+        })
+        .await?;
         Ok(contacts)
+    }
+
+    /// Reads the names of contacts: half a read unit per 4 KB of each contact. The rest of a contact is not kept.
+    pub async fn display_names(
+        &self,
+        portal: &PortalId,
+        ids: &[ContactId],
+    ) -> Result<HashMap<ContactId, String>, StoreError> {
+        let keys: Vec<Key> = ids.iter().map(|&id| Key::Contact(portal.clone(), id)).collect();
+        let mut names = HashMap::with_capacity(ids.len());
+        self.get_each(&keys, false, |mut item| {
+            let record: ContactRecord = items::document(&mut item, "doc")?;
+            names.insert(record.id, record.display_name);
+            Ok(())
+        })
+        .await?;
+        Ok(names)
     }
 
     /// Reads the access of many contacts: half a read unit each, per 4 KB, with a record or without.
@@ -239,12 +280,23 @@ impl Store {
     /// The read is eventually consistent, at half the price of a consistent one: a change made less than about a
     /// second earlier may not be seen, and is then overwritten like one made a moment later.
     pub async fn access_of(&self, portal: &PortalId, ids: &[ContactId]) -> Result<Accesses, StoreError> {
-        self.read_access(portal, ids, false).await
+        self.access_with(portal, ids, |state| state).await
+    }
+
+    /// The same, of which only what `see` makes of each access is kept: where that is less than a manager list, a thousand
+    /// long lists are not in memory at once.
+    pub async fn access_with<T>(
+        &self,
+        portal: &PortalId,
+        ids: &[ContactId],
+        see: impl Fn(AccessState) -> T,
+    ) -> Result<Accesses<T>, StoreError> {
+        self.read_access(portal, ids, false, see).await
     }
 
     /// Reads the access of many contacts as it is now: 1 read unit each, per 4 KB, with a record or without.
     pub async fn current_access_of(&self, portal: &PortalId, ids: &[ContactId]) -> Result<Accesses, StoreError> {
-        self.read_access(portal, ids, true).await
+        self.read_access(portal, ids, true, |state| state).await
     }
 
     /// Reads only the revisions of contacts' access records as they are now: 1 read unit each, per 4 KB of the record.
@@ -282,16 +334,21 @@ impl Store {
         Ok(existing)
     }
 
-    async fn read_access(
+    async fn read_access<T>(
         &self,
         portal: &PortalId,
         ids: &[ContactId],
         consistent: bool,
-    ) -> Result<Accesses, StoreError> {
+        see: impl Fn(AccessState) -> T,
+    ) -> Result<Accesses<T>, StoreError> {
         let keys: Vec<Key> = ids.iter().map(|&id| Key::Access(portal.clone(), id)).collect();
-        let mut accesses = Accesses::asked(ids);
+        let mut accesses =
+            Accesses { states: ids.iter().map(|&contact| (contact, see(AccessState::UNRECORDED))).collect() };
         self.get_each(&keys, consistent, |item| match items::key_of(&item)? {
-            Key::Access(_, id) => accesses.record(id, &item),
+            Key::Access(_, id) => {
+                *accesses.of_mut(id)? = see(access_state(&item)?);
+                Ok(())
+            }
             other => Err(StoreError::Corrupt(format!("{other:?} was not asked for"))),
         })
         .await?;

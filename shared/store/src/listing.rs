@@ -81,6 +81,8 @@ pub struct Listing<'a> {
     pub page: Page,
     /// Whether they are to be counted.
     pub total: bool,
+    /// Whether the managers of private contacts are to be shown. Of other contacts nobody is shown them.
+    pub managers: bool,
     /// When an answer must be there.
     pub deadline: Option<Instant>,
     /// Whether the portal's contacts can be looked up by their managers.
@@ -90,7 +92,8 @@ pub struct Listing<'a> {
 /// A page of a list.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Listed {
-    /// The contacts, each with its access. One that was removed since it was found is left out.
+    /// The contacts, each with its access, of whose managers only those are there who are to be shown, and the caller. A
+    /// contact that was removed since it was found is left out.
     pub contacts: Vec<(ContactRecord, AccessState)>,
     /// How many places of the list the page stands for.
     pub asked: usize,
@@ -122,6 +125,19 @@ impl Listing<'_> {
     /// Up to which place the list must be known: the page, and whether something follows it.
     fn end(&self) -> usize {
         self.page.start_index.saturating_add(self.page.count).saturating_add(1)
+    }
+
+    /// The access of a contact that is in the list, as far as an answer needs it; none of one that is not.
+    fn admitted(&self, mut state: AccessState) -> Option<AccessState> {
+        if !self.admits(&state.access) {
+            return None;
+        }
+        if !self.managers || !state.access.share.is_private() {
+            // Whether the caller is among the managers says what it may do.
+            state.access.managers.retain(|manager| *manager == self.caller.user);
+            state.access.managers.shrink_to_fit();
+        }
+        Some(state)
     }
 
     /// Whether a contact with this access is in the list.
@@ -233,23 +249,30 @@ impl Store {
         together = together.min(READ_AHEAD);
         'walk: loop {
             let ids = walk.take(together).await?;
-            let states = match listing.asks_access() {
+            let mut states = match listing.asks_access() {
                 // Most of the contacts that a list begins with are those of its page, and are read beside their access.
                 true if passed == 0 && places.is_empty() => {
                     let first: Vec<_> = ids.iter().skip(start_index).take(count).copied().collect();
                     let (states, read) = futures::try_join!(
-                        self.access_of(listing.portal, &ids),
+                        self.access_with(listing.portal, &ids, |state| listing.admitted(state)),
                         self.contacts(listing.portal, &first)
                     )?;
                     records = read;
                     Some(states)
                 }
-                true => Some(self.access_of(listing.portal, &ids).await?),
+                true => Some(self.access_with(listing.portal, &ids, |state| listing.admitted(state)).await?),
                 false => None,
             };
             for id in &ids {
-                let state = states.as_ref().map(|states| states.of(*id).cloned()).transpose()?;
-                if state.as_ref().is_some_and(|state| !listing.admits(&state.access)) || met.contains(id) {
+                let state = match &mut states {
+                    // A contact that is not admitted has no state, and one that is met again in these has none left.
+                    Some(states) => match states.of_mut(*id)?.take() {
+                        Some(state) => Some(state),
+                        None => continue,
+                    },
+                    None => None,
+                };
+                if met.contains(id) {
                     continue;
                 }
                 if passed < start_index {
@@ -336,31 +359,35 @@ impl Store {
         manager: UserId,
         ids: &[ContactId],
     ) -> Result<(Vec<Member>, usize), StoreError> {
-        let (states, records) = if ids.len() <= BESIDE_ACCESS {
-            futures::try_join!(self.access_of(listing.portal, ids), self.contacts(listing.portal, ids))?
+        let see = |state: AccessState| (state.access.managers.contains(&manager), listing.admitted(state));
+        let states = self.access_with(listing.portal, ids, see);
+        let (mut states, records) = if ids.len() <= BESIDE_ACCESS {
+            futures::try_join!(states, self.contacts(listing.portal, ids))?
         } else {
-            let states = self.access_of(listing.portal, ids).await?;
+            let states = states.await?;
             let mut own = Vec::new();
             for &id in ids {
-                if listing.admits(&states.of(id)?.access) {
+                if states.of(id)?.1.is_some() {
                     own.push(id);
                 }
             }
             let records = self.contacts(listing.portal, &own).await?;
             (states, records)
         };
+        let mut own = 0;
+        for id in ids {
+            own += usize::from(states.of(*id)?.0);
+        }
         let range = listing.plan.from..=listing.plan.to;
         let mut found = Vec::new();
         for (id, record) in records {
             let entry = IndexEntry::from(&record);
-            let state = states.of(id)?;
-            if range.contains(&entry.created) && listing.filter.selects(&entry) && listing.admits(&state.access) {
-                found.push((listing.order.rank(&entry), (record, state.clone())));
+            if range.contains(&entry.created)
+                && listing.filter.selects(&entry)
+                && let Some(state) = states.of_mut(id)?.1.take()
+            {
+                found.push((listing.order.rank(&entry), (record, state)));
             }
-        }
-        let mut own = 0;
-        for id in ids {
-            own += usize::from(states.of(*id)?.access.managers.contains(&manager));
         }
         Ok((found, own))
     }
@@ -375,19 +402,19 @@ impl Store {
     ) -> Result<Vec<(ContactRecord, AccessState)>, StoreError> {
         let ids: Vec<ContactId> = places.iter().map(|(id, _)| *id).filter(|id| !records.contains_key(id)).collect();
         let unread: Vec<ContactId> = places.iter().filter(|(_, state)| state.is_none()).map(|(id, _)| *id).collect();
-        let (read, states) =
-            futures::try_join!(self.contacts(listing.portal, &ids), self.access_of(listing.portal, &unread))?;
+        let (read, mut states) = futures::try_join!(
+            self.contacts(listing.portal, &ids),
+            self.access_with(listing.portal, &unread, |state| listing.admitted(state))
+        )?;
         records.extend(read);
         let mut shown = Vec::with_capacity(places.len());
         for (id, state) in places {
             let state = match state {
-                Some(state) => state,
-                None => states.of(id)?.clone(),
+                Some(state) => Some(state),
+                None => states.of_mut(id)?.take(),
             };
             // A contact may have been removed, or hidden from the caller, since it was found.
-            if let Some(record) = records.remove(&id)
-                && listing.admits(&state.access)
-            {
+            if let (Some(record), Some(state)) = (records.remove(&id), state) {
                 shown.push((record, state));
             }
         }
@@ -429,10 +456,11 @@ impl Store {
             let mut found: Vec<IndexEntry> = selected.collect();
             if listing.asks_access() {
                 let ids: Vec<ContactId> = found.iter().map(|entry| entry.contact).collect();
-                let states = self.access_of(listing.portal, &ids).await?;
+                let admits = |state: AccessState| listing.admits(&state.access);
+                let admits = self.access_with(listing.portal, &ids, admits).await?;
                 let mut admitted = Vec::with_capacity(found.len());
                 for entry in found {
-                    if listing.admits(&states.of(entry.contact)?.access) {
+                    if *admits.of(entry.contact)? {
                         admitted.push(entry);
                     }
                 }

@@ -233,6 +233,7 @@ async fn read(world: &World, name: &str, model: &Model, list: &List, posted: boo
         order: Order { by: list.by, descending: list.descending },
         page: Page { count: list.count, start_index: list.start_index },
         total: list.total,
+        managers: true,
         deadline: None,
         posted,
     };

@@ -405,6 +405,7 @@ pub fn error(format: Format, error: &ErrorBody) -> Result<Vec<u8>, WireError> {
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
     use std::collections::BTreeSet;
 
     use crate::id::UserId;
@@ -431,7 +432,7 @@ mod tests {
     const DOCUMENT_001_JSON: &str = include_str!("testdata/contacts.json");
 
     /// The contact that both documents show.
-    fn documented() -> Contact {
+    fn documented() -> Contact<'static> {
         let mike = Employee {
             id: UserId::NIL,
             display_name: "Mike Zanyatski".to_owned(),
@@ -455,7 +456,7 @@ mod tests {
                 is_primary: true,
                 ..Address::default()
             }],
-            create_by: Some(mike.clone()),
+            create_by: Some(Cow::Owned(mike.clone())),
             created: "2020-12-08T17:37:04.5916406Z".parse().unwrap(),
             about: "About".to_owned(),
             industry: "Industry".to_owned(),
@@ -486,7 +487,7 @@ mod tests {
             medium_foto_url: "url to foto".to_owned(),
             display_name: "Tadjeddine Bachir".to_owned(),
             is_company: false,
-            access_list: vec![mike],
+            access_list: vec![Cow::Owned(mike)],
             is_private: true,
             is_shared: false,
             share_type: ShareType::None,
@@ -769,10 +770,10 @@ mod tests {
             id in 1..=i64::from(i32::MAX),
             access_list in vec(employee(), 0..3),
             share in 0..ShareType::ALL.len(),
-        ) -> Contact {
+        ) -> Contact<'static> {
             Contact {
                 addresses,
-                create_by,
+                create_by: create_by.map(Cow::Owned),
                 created: Moment::from_steps(created),
                 about,
                 industry,
@@ -781,7 +782,7 @@ mod tests {
                 tags,
                 id: ContactId::try_from(id).unwrap(),
                 display_name,
-                access_list,
+                access_list: access_list.into_iter().map(Cow::Owned).collect(),
                 share_type: ShareType::ALL[share],
                 ..documented()
             }

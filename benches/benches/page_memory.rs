@@ -1,0 +1,232 @@
+//! The memory that one page needs whose contacts have long manager lists, above the memory of a process at rest.
+//!
+//! Three processes: the embedded engine, in memory; one that answers a single call, whose memory is its own; and between
+//! them one that loads the portal and starts the second for each call.
+
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::App;
+use axum::body::{Body, to_bytes};
+use axum::http::Request;
+use benches::portal::{PORTAL, TOKEN};
+use jobs::Jobs;
+use local::dynamodb_port::{Callers, DynamoDbPort};
+use local::engine::{Engine, Storage};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use store::Store;
+use store::client::{Endpoint, connect};
+use tests::{World, WorldError};
+use tower::ServiceExt as _;
+use uuid::Uuid;
+
+/// Contacts of the portal, all on one page.
+const CONTACTS: usize = 1000;
+/// Users of the portal, all in the manager list of each contact.
+const USERS: usize = 1000;
+/// The token of a user who is no administrator; [`TOKEN`] is an administrator's.
+const USER_TOKEN: &str = "page-memory-user-token-0123456789abcdef";
+/// Contacts that are loaded from one text.
+const LOADED_AT_ONCE: usize = 50;
+/// Memory above idle, in KB.
+const MOST_KB: u64 = 64 * 1024;
+/// How long the measured process believes a token.
+const TOKEN_CACHE: Duration = Duration::from_secs(60);
+
+/// A call to be measured.
+#[derive(Debug, Serialize, Deserialize)]
+struct Call {
+    token: String,
+    method: String,
+    path: String,
+    body: String,
+}
+
+/// The figures that a process reports of its call.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Measured {
+    status: u16,
+    bytes: usize,
+    idle_kb: u64,
+    peak_kb: u64,
+}
+
+fn main() -> Result<(), WorldError> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    match args[..] {
+        ["engine"] => runtime()?.block_on(engine()),
+        ["answer", url, table] => {
+            // As a function has it.
+            tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(answer(url, table))
+        }
+        ["measure"] => runtime()?.block_on(measure()),
+        // As `cargo bench` starts it.
+        ["--bench"] => start(),
+        // As `cargo test --benches` starts it.
+        _ => Ok(()),
+    }
+}
+
+fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}
+
+fn this_program(args: &[&str]) -> io::Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(args);
+    Ok(command)
+}
+
+/// A process that ends with this one.
+struct Neighbour(Child);
+
+impl Drop for Neighbour {
+    fn drop(&mut self) {
+        // A process that is gone needs no ending.
+        match self.0.kill().and_then(|()| self.0.wait()) {
+            Ok(_) | Err(_) => {}
+        }
+    }
+}
+
+/// Starts the engine, and what measures on it.
+fn start() -> Result<(), WorldError> {
+    let mut engine = Neighbour(this_program(&["engine"])?.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?);
+    let mut url = String::new();
+    BufReader::new(engine.0.stdout.take().ok_or("no output of the engine")?).read_line(&mut url)?;
+    let measured = this_program(&["measure"])?.env("CRM_ACCESS_TEST_DYNAMODB", url.trim()).status()?;
+    if measured.success() { Ok(()) } else { Err("not measured, or over the bar".into()) }
+}
+
+/// The engine, until nobody holds its input any more.
+async fn engine() -> Result<(), WorldError> {
+    let engine = Engine::open(&Storage::Memory)?;
+    let port = DynamoDbPort::open(&engine, 0, Callers::Anyone).await?;
+    writeln!(io::stdout(), "{}", port.endpoint().url)?;
+    io::stdout().flush()?;
+    tokio::task::spawn_blocking(|| io::stdin().read_to_end(&mut Vec::new())).await??;
+    Ok(())
+}
+
+/// Answers a small call, and then the call on its input.
+async fn answer(url: &str, table: &str) -> Result<(), WorldError> {
+    let call: Call = serde_json::from_reader(io::stdin().lock())?;
+    let store = Store::new(connect(Some(&Endpoint::at(url)), None).await, table);
+    let jobs = Jobs::new(store, api::run::clock(), Arc::new(tests::TestQueue::default()));
+    let router = local::router::router(&App::new(jobs, TOKEN_CACHE));
+    let request = |method: &str, path: &str, body: String| {
+        let request = Request::builder().method(method).uri(path).header("authorization", &call.token);
+        let request = if body.is_empty() { request } else { request.header("content-type", "application/json") };
+        request.body(Body::from(body))
+    };
+    let small = request("GET", "/api/2.0/crm/access/jobs?count=1", String::new())?;
+    to_bytes(router.clone().oneshot(small).await?.into_body(), usize::MAX).await?;
+    let idle_kb = kilobytes("VmHWM:")?;
+    let response = router.oneshot(request(&call.method, &call.path, call.body)?).await?;
+    let status = response.status().as_u16();
+    let bytes = to_bytes(response.into_body(), usize::MAX).await?.len();
+    writeln!(io::stdout(), "{}", json!(Measured { status, bytes, idle_kb, peak_kb: kilobytes("VmHWM:")? }))?;
+    Ok(())
+}
+
+/// A number of this process's status, in KB; `VmHWM:` is the greatest resident memory so far.
+fn kilobytes(name: &str) -> Result<u64, WorldError> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).ok_or("no such line")?;
+    Ok(line.trim().trim_end_matches("kB").trim().parse()?)
+}
+
+fn user(number: usize) -> Uuid {
+    Uuid::from_u128(0xbe4c_0000_0000_4000_8000_0000_0000_0000 + number as u128)
+}
+
+/// All users, beginning with another one for each `turn`.
+fn managers(turn: usize) -> Vec<Uuid> {
+    (0..USERS).map(|number| user((number + turn) % USERS)).collect()
+}
+
+/// A portal in which every user is in the manager list of every contact.
+async fn load() -> Result<World, WorldError> {
+    let world = World::new().await?;
+    world.set_clock(api::run::clock()());
+    let portal = json!({"portal": {"Id": PORTAL, "Shards": 4}});
+    let mut text = format!("{portal}\n");
+    for number in 0..USERS {
+        let user = json!({"Id": user(number), "DisplayName": format!("User {number} of the measured portal"),
+            "Title": "Key account manager", "AvatarSmall": format!("/avatars/{number}.png"), "IsAdmin": number == 0});
+        text.push_str(&format!("{}\n", json!({ "user": user })));
+    }
+    for (token, user) in [(TOKEN, user(0)), (USER_TOKEN, user(1))] {
+        let token = json!({"Token": token, "UserId": user, "Scopes": ["read", "write"]});
+        text.push_str(&format!("{}\n", json!({ "token": token })));
+    }
+    for first in (1..=CONTACTS).step_by(LOADED_AT_ONCE) {
+        for id in first..first + LOADED_AT_ONCE {
+            let list: Vec<Value> = managers(id).into_iter().map(|id| json!({"Id": id})).collect();
+            let contact = json!({"id": id, "DisplayName": format!("Contact {id}"), "Created": "2020-01-01T00:00:00Z",
+                "ShareType": 0, "AccessList": list});
+            text.push_str(&format!("{}\n", json!({ "contact": contact })));
+        }
+        world.import(&text).await?;
+        text = format!("{portal}\n");
+    }
+    Ok(world)
+}
+
+/// Has a process of its own answer a call.
+fn measured(url: &str, world: &World, call: &Call) -> Result<Measured, WorldError> {
+    let process = this_program(&["answer", url, &world.table])?.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+    let mut process = Neighbour(process?);
+    process.0.stdin.take().ok_or("no input of the process")?.write_all(&serde_json::to_vec(call)?)?;
+    let mut told = String::new();
+    process.0.stdout.take().ok_or("no output of the process")?.read_to_string(&mut told)?;
+    Ok(serde_json::from_str(&told)?)
+}
+
+async fn measure() -> Result<(), WorldError> {
+    #[expect(clippy::disallowed_methods, reason = "the process that starts this one says where the engine is")]
+    let url = std::env::var("CRM_ACCESS_TEST_DYNAMODB")?;
+    let world = load().await?;
+    let filter = json!({"isPrivate": true, "managerList": managers(1)}).to_string();
+    let set = world.put_with("filter/access?count=0", TOKEN, &filter, &[]).await?;
+    world.work().await?;
+    let job = set.header("x-job-id");
+    let ids: Vec<usize> = (1..=CONTACTS).collect();
+    let named = json!({"contactid": ids, "isShared": false, "managerList": managers(3)}).to_string();
+    let again = json!({"isPrivate": true, "managerList": managers(2)}).to_string();
+    let call = |token: &str, method: &str, path: &str, body: String| Call {
+        token: token.into(),
+        method: method.into(),
+        path: format!("/api/2.0/crm/{path}"),
+        body,
+    };
+    writeln!(
+        io::stdout(),
+        "| one page, {USERS} users in each of {CONTACTS} manager lists | above idle | answer | bar |"
+    )?;
+    let mut over = Vec::new();
+    for call in [
+        call(TOKEN, "GET", "contact/filter.json", String::new()),
+        call(TOKEN, "GET", "contact/filter.json?count=1000&fields=id,displayName", String::new()),
+        call(USER_TOKEN, "GET", "contact/filter.json?count=1000", String::new()),
+        call(USER_TOKEN, "GET", "contact/filter.json?count=1000&sortBy=displayName", String::new()),
+        call(USER_TOKEN, "GET", "contact/filter.json?count=1000&isShared=false", String::new()),
+        call(TOKEN, "GET", &format!("access/jobs/{job}/changes.json?count=1000"), String::new()),
+        call(TOKEN, "PUT", "contact/filter/access.json?count=1000", again),
+        call(TOKEN, "PUT", "contact/access.json?count=1000", named),
+    ] {
+        let Measured { status, bytes, idle_kb, peak_kb } = measured(&url, &world, &call)?;
+        let (above, path) = (peak_kb - idle_kb, &call.path);
+        let text =
+            format!("| {} {path} ({status}) | {} MB | {bytes} B | {} MB |", call.method, above / 1024, MOST_KB / 1024);
+        writeln!(io::stdout(), "{text}")?;
+        if above > MOST_KB || status != 200 {
+            over.push(text);
+        }
+    }
+    if over.is_empty() { Ok(()) } else { Err(over.join("\n").into()) }
+}
