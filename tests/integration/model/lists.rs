@@ -196,7 +196,10 @@ async fn check(world: &World, name: &str, model: &Model, list: &List) -> Result<
         }
         for (record, state) in &listed.contacts {
             let contact = &model.contacts[&record.id.get()];
-            let managers: Vec<String> = contact.access.managers.iter().map(|user| user_id(*user)).collect();
+            // The list of a shared contact is not shown, and only what the caller may do is read of the list.
+            let is_there = |user: &&usize| contact.access.share == 0 || **user == list.user;
+            let managers: Vec<String> =
+                contact.access.managers.iter().filter(is_there).map(|user| user_id(*user)).collect();
             let has: Vec<String> = state.access.managers.iter().map(ToString::to_string).collect();
             if (record.display_name != display_name(&contact.name)) || has != managers {
                 return Err(format!("contact {} is {record:?} {state:?}", contact.id).into());
