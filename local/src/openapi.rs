@@ -186,7 +186,6 @@ fn common_failures(endpoint: &Endpoint) -> Vec<(u16, &'static str)> {
     // A request is refused for a body and for Content-Encoding even where no body is read.
     let mut kinds = vec![
         (400, "invalid-request"),
-        (406, "not-acceptable"),
         (413, "body-too-large"),
         (415, "unsupported-media-type"),
         (500, "internal-error"),

@@ -2,7 +2,7 @@
 
 use api::answer::ListPage;
 use api::contacts::{Visible, shown_beside, visible};
-use api::endpoint::{Conditions, Payload};
+use api::endpoint::{Conditions, Dialect, Payload};
 use api::{Admits, Answer, Call, Endpoint, Failure};
 use futures::FutureExt as _;
 use models::contact::Contact;
@@ -17,6 +17,7 @@ const SHOW: Endpoint = Endpoint {
     method: "GET",
     path: "/api/2.0/crm/contact/{contactid}",
     payload: Payload::None,
+    dialect: Dialect::OnlyOffice,
     conditions: Conditions::None,
     admits: Admits::Holders(Scope::Read, |call| show(call).boxed()),
 };
@@ -27,6 +28,7 @@ const ACCESS: Endpoint = Endpoint {
     method: "GET",
     path: "/api/2.0/crm/contact/{contactid}/access",
     payload: Payload::None,
+    dialect: Dialect::OnlyOffice,
     conditions: Conditions::None,
     admits: Admits::Holders(Scope::Read, |call| access(call).boxed()),
 };
@@ -42,7 +44,7 @@ async fn show(call: Call<'_>) -> Result<Answer, Failure> {
     let Visible { caller, record, state, users } = visible(&call, id).await?;
     let entries = shown_beside(&call, &record, &state.access, users).await?;
     let shown = Contact::new(record, &state.access, &entries, &caller);
-    Ok(Answer::contact(call.wanted, &shown, fields.as_ref())?.with_revision(state.revision))
+    Ok(Answer::contact(&call.wanted, &shown, fields.as_ref())?.with_revision(state.revision))
 }
 
 /// The access list as the contact shows it: empty while it is shared.
@@ -53,5 +55,5 @@ async fn access(call: Call<'_>) -> Result<Answer, Failure> {
     let entries = shown_beside(&call, &record, &state.access, users).await?;
     let listed = Contact::new(record, &state.access, &entries, &caller).access_list;
     let page = ListPage::counted(0, listed.len(), listed.len() as u64);
-    Ok(Answer::list(call.wanted, listed, page)?.with_revision(state.revision))
+    Ok(Answer::list(&call.wanted, listed, page)?.with_revision(state.revision))
 }

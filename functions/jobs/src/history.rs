@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use api::answer::{ListAnswer, ListEnd, ListPage, Pushed};
-use api::endpoint::{Conditions, Payload};
+use api::endpoint::{Conditions, Dialect, Payload};
 use api::{Admits, Answer, Call, Endpoint, Failure};
 use futures::FutureExt as _;
 use futures::stream::{self, StreamExt as _};
@@ -30,6 +30,7 @@ pub(crate) const LIST: Endpoint = Endpoint {
     method: "GET",
     path: "/api/2.0/crm/access/jobs",
     payload: Payload::None,
+    dialect: Dialect::OnlyOffice,
     conditions: Conditions::None,
     admits: Admits::Holders(Scope::Read, |call| list(call).boxed()),
 };
@@ -40,6 +41,7 @@ pub(crate) const SHOW: Endpoint = Endpoint {
     method: "GET",
     path: "/api/2.0/crm/access/jobs/{jobid}",
     payload: Payload::None,
+    dialect: Dialect::OnlyOffice,
     conditions: Conditions::None,
     admits: Admits::Holders(Scope::Read, |call| show(call).boxed()),
 };
@@ -50,6 +52,7 @@ pub(crate) const CHANGES: Endpoint = Endpoint {
     method: "GET",
     path: "/api/2.0/crm/access/jobs/{jobid}/changes",
     payload: Payload::None,
+    dialect: Dialect::OnlyOffice,
     conditions: Conditions::None,
     admits: Admits::Holders(Scope::Read, |call| changes(call).boxed()),
 };
@@ -60,6 +63,7 @@ pub(crate) const UNDO: Endpoint = Endpoint {
     method: "POST",
     path: "/api/2.0/crm/access/jobs/{jobid}/undo",
     payload: Payload::None,
+    dialect: Dialect::OnlyOffice,
     conditions: Conditions::None,
     admits: Admits::Holders(Scope::Write, |call| undo(call).boxed()),
 };
@@ -70,6 +74,7 @@ pub(crate) const CANCEL: Endpoint = Endpoint {
     method: "POST",
     path: "/api/2.0/crm/access/jobs/{jobid}/cancel",
     payload: Payload::None,
+    dialect: Dialect::OnlyOffice,
     conditions: Conditions::None,
     admits: Admits::Holders(Scope::Write, |call| cancel(call).boxed()),
 };
@@ -81,7 +86,7 @@ async fn list(call: Call<'_>) -> Result<Answer, Failure> {
     let caller = call.caller().await?;
     let of = (!caller.is_admin).then_some(caller.user);
     let mut reader = call.app.store.jobs(&call.grant.portal, of, page.start).await?;
-    let mut list = ListAnswer::new(call.wanted, None);
+    let mut list = ListAnswer::new(&call.wanted, None);
     let (mut asked, mut last, mut more) = (0, None, false);
     while asked < page.count && !more {
         // One more than the page has room for tells whether more follow.
@@ -128,7 +133,7 @@ async fn show(call: Call<'_>) -> Result<Answer, Failure> {
     call.query().finish()?;
     let (caller, job) = visible(&call, id).await?;
     let shards = call.app.jobs.summaries(&call.grant.portal, &job).await?;
-    Answer::one(call.wanted, &job.view(&shards, call.now, &caller))
+    Answer::one(&call.wanted, &job.view(&shards, call.now, &caller))
 }
 
 async fn changes(call: Call<'_>) -> Result<Answer, Failure> {
@@ -148,7 +153,7 @@ async fn changes(call: Call<'_>) -> Result<Answer, Failure> {
     let name = |change: &Change| names.get(&change.contact).cloned().unwrap_or_default();
     let page = ListPage { start_index: page.start_index, asked: changes.len(), more, total: None };
     let shown = changes.iter().map(|change| ChangeView::new(change, &job, name(change), &entries, &caller));
-    Answer::list(call.wanted, shown, page)
+    Answer::list(&call.wanted, shown, page)
 }
 
 /// The names of the contacts that the caller may see by now, and the users that the changes refer to. Half a read unit
@@ -192,10 +197,10 @@ async fn undo(call: Call<'_>) -> Result<Answer, Failure> {
         let deadline = call.app.deadline(call.deadline);
         let counts = jobs.preview_undo(portal, caller, &undone, &deadline).await;
         let counts = counts.map_err(|error| Failure::from_run(error, None))?;
-        return Ok(Answer::one(call.wanted, &UndoPreview::from(counts))?.with_counts(&counts));
+        return Ok(Answer::one(&call.wanted, &UndoPreview::from(counts))?.with_counts(&counts));
     }
     let job = jobs.undo(portal, &caller, &undone, call.new_job()).await?;
-    Answer::accepted(call.wanted, &job.view(&[], call.now, &caller))
+    Answer::accepted(&call.wanted, &job.view(&[], call.now, &caller))
 }
 
 async fn cancel(call: Call<'_>) -> Result<Answer, Failure> {
@@ -210,7 +215,7 @@ async fn cancel(call: Call<'_>) -> Result<Answer, Failure> {
         // It is being stopped, whether that can be shown or not.
         Err(failure) => {
             failure.log();
-            Answer::one(call.wanted, &Job { state: State::Cancelled, ..job }.view(&[], call.now, &caller))
+            Answer::one(&call.wanted, &Job { state: State::Cancelled, ..job }.view(&[], call.now, &caller))
         }
     }
 }
@@ -218,7 +223,7 @@ async fn cancel(call: Call<'_>) -> Result<Answer, Failure> {
 async fn shown_again(call: &Call<'_>, id: JobId) -> Result<Answer, Failure> {
     let (caller, job) = visible(call, id).await?;
     let shards = call.app.jobs.summaries(&call.grant.portal, &job).await?;
-    Answer::one(call.wanted, &job.view(&shards, call.now, &caller))
+    Answer::one(&call.wanted, &job.view(&shards, call.now, &caller))
 }
 
 /// The job, if the caller may see it: an administrator every one, a user its own.

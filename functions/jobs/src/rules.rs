@@ -2,7 +2,7 @@
 
 use api::answer::{self, ListAnswer, ListPage, Pushed};
 use api::contacts::check_managers;
-use api::endpoint::{Conditions, Payload};
+use api::endpoint::{Conditions, Dialect, Payload};
 use api::failure::{RuleBound, Unmet};
 use api::{Admits, Answer, Call, Endpoint, Failure};
 use futures::FutureExt as _;
@@ -26,6 +26,7 @@ pub(crate) const LIST: Endpoint = Endpoint {
     method: "GET",
     path: "/api/2.0/crm/access/rules",
     payload: Payload::None,
+    dialect: Dialect::OnlyOffice,
     conditions: Conditions::None,
     admits: Admits::Holders(Scope::Read, |call| list(call).boxed()),
 };
@@ -36,6 +37,7 @@ pub(crate) const SHOW: Endpoint = Endpoint {
     method: "GET",
     path: "/api/2.0/crm/access/rules/{name}",
     payload: Payload::None,
+    dialect: Dialect::OnlyOffice,
     conditions: Conditions::None,
     admits: Admits::Holders(Scope::Read, |call| show(call).boxed()),
 };
@@ -46,6 +48,7 @@ pub(crate) const SET: Endpoint = Endpoint {
     method: "PUT",
     path: "/api/2.0/crm/access/rules/{name}",
     payload: Payload::Fields,
+    dialect: Dialect::OnlyOffice,
     conditions: Conditions::IfMatchOrNew,
     admits: Admits::Holders(Scope::Write, |call| set(call).boxed()),
 };
@@ -56,6 +59,7 @@ pub(crate) const REMOVE: Endpoint = Endpoint {
     method: "DELETE",
     path: "/api/2.0/crm/access/rules/{name}",
     payload: Payload::None,
+    dialect: Dialect::OnlyOffice,
     conditions: Conditions::IfMatchOrNew,
     admits: Admits::Holders(Scope::Write, |call| remove(call).boxed()),
 };
@@ -66,7 +70,7 @@ async fn list(call: Call<'_>) -> Result<Answer, Failure> {
     query.finish()?;
     let caller = call.caller().await?;
     let mut reader = call.app.store.rules(&call.grant.portal);
-    let mut list = ListAnswer::new(call.wanted, None);
+    let mut list = ListAnswer::new(&call.wanted, None);
     let (mut passed, mut asked, mut more) = (0, 0, false);
     'read: loop {
         let rules = reader.next().await?;
@@ -167,7 +171,7 @@ fn check_count(count: &RuleCount, before: Option<&Rule>) -> Result<(), Failure> 
 
 /// The rule, with its version in the entity tag.
 fn shown(call: &Call<'_>, rule: &Rule) -> Result<Answer, Failure> {
-    Ok(Answer::one(call.wanted, &rule.view())?.with_version(version(rule)?))
+    Ok(Answer::one(&call.wanted, &rule.view())?.with_version(version(rule)?))
 }
 
 /// The version of a rule: of all that callers set. A run of the rule leaves it as it is.

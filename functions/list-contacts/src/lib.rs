@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use api::answer::ListPage;
-use api::endpoint::{Conditions, Payload};
+use api::endpoint::{Conditions, Dialect, Payload};
 use api::{Admits, Answer, Call, Endpoint, Failure};
 use futures::FutureExt as _;
 use models::contact::Contact;
@@ -18,6 +18,7 @@ pub const ENDPOINT: Endpoint = Endpoint {
     method: "GET",
     path: "/api/2.0/crm/contact/filter",
     payload: Payload::None,
+    dialect: Dialect::OnlyOffice,
     conditions: Conditions::None,
     admits: Admits::Holders(Scope::Read, |call| handle(call).boxed()),
 };
@@ -71,7 +72,7 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
     let entries = Entries { stages: lists.stages, types: lists.types, users };
     let contacts = contacts.into_iter().map(|(record, state)| Contact::new(record, &state.access, &entries, &caller));
     let page = ListPage { start_index: request.page.start_index, asked, more, total };
-    let answer = Answer::contacts(call.wanted, contacts, page, request.fields.as_ref())?;
+    let answer = Answer::contacts(&call.wanted, contacts, page, request.fields.as_ref())?;
     if let Some(manager) = wasteful {
         call.app.jobs.request_compaction(portal_id, manager).await;
     }

@@ -3,7 +3,7 @@
 mod sign_in;
 mod sign_out;
 
-use api::endpoint::{Conditions, Payload};
+use api::endpoint::{Conditions, Dialect, Payload};
 use api::{Admits, Answer, Call, Endpoint, Failure, Incoming};
 use futures::FutureExt as _;
 use models::portal::{Profile, Scope};
@@ -18,6 +18,7 @@ const ME: Endpoint = Endpoint {
     method: "GET",
     path: "/api/2.0/people/{userid}",
     payload: Payload::None,
+    dialect: Dialect::OnlyOffice,
     conditions: Conditions::None,
     admits: Admits::Holders(Scope::Read, |call| me(call).boxed()),
 };
@@ -28,6 +29,7 @@ const OPENAPI: Endpoint = Endpoint {
     method: "GET",
     path: "/api/2.0/openapi.json",
     payload: Payload::None,
+    dialect: Dialect::OnlyOffice,
     conditions: Conditions::None,
     admits: Admits::Anyone(|call| std::future::ready(describe(&call)).boxed()),
 };
@@ -43,7 +45,7 @@ async fn me(call: Call<'_>) -> Result<Answer, Failure> {
         return Err(Failure::RouteNotFound);
     }
     call.query().finish()?;
-    Answer::one(call.wanted, &Profile::from(call.user().await?))
+    Answer::one(&call.wanted, &Profile::from(call.user().await?))
 }
 
 fn describe(call: &Incoming<'_>) -> Result<Answer, Failure> {

@@ -1,6 +1,6 @@
 //! `POST /api/2.0/authentication`: a token for a user name and a password.
 
-use api::endpoint::{Conditions, Payload};
+use api::endpoint::{Conditions, Dialect, Payload};
 use api::{Admits, Answer, Endpoint, Failure, Incoming};
 use futures::FutureExt as _;
 use jiff::SignedDuration;
@@ -20,6 +20,7 @@ pub(crate) const ENDPOINT: Endpoint = Endpoint {
     method: "POST",
     path: "/api/2.0/authentication",
     payload: Payload::Fields,
+    dialect: Dialect::OnlyOffice,
     conditions: Conditions::None,
     admits: Admits::Anyone(|call| handle(call).boxed()),
 };
@@ -66,7 +67,7 @@ async fn handle(call: Incoming<'_>) -> Result<Answer, Failure> {
         // The password was another one by then.
         return Err(Failure::SignInRefused);
     }
-    Answer::created(call.wanted, &SignedIn { token, expires })
+    Answer::created(&call.wanted, &SignedIn { token, expires })
 }
 
 fn which_of(candidates: &[Candidate]) -> Invalid {

@@ -1,6 +1,6 @@
 //! `DELETE /api/2.0/authentication`: ends the token that the call comes with.
 
-use api::endpoint::{Conditions, Payload};
+use api::endpoint::{Conditions, Dialect, Payload};
 use api::{Admits, Answer, Call, Endpoint, Failure};
 use futures::FutureExt as _;
 
@@ -12,6 +12,7 @@ pub(crate) const ENDPOINT: Endpoint = Endpoint {
     method: "DELETE",
     path: "/api/2.0/authentication",
     payload: Payload::None,
+    dialect: Dialect::OnlyOffice,
     conditions: Conditions::None,
     admits: Admits::AnyHolder(|call| handle(call).boxed()),
 };

@@ -1,7 +1,7 @@
 //! `PUT /api/2.0/crm/contact/{contactid}/access`: sets who may see and edit one contact.
 
 use api::contacts::{check_managers, show_made, shown_beside};
-use api::endpoint::{Conditions, Payload};
+use api::endpoint::{Conditions, Dialect, Payload};
 use api::{Admits, Answer, Call, Endpoint, Failure};
 use futures::FutureExt as _;
 use jobs::Events;
@@ -21,6 +21,7 @@ pub const ENDPOINT: Endpoint = Endpoint {
     method: "PUT",
     path: "/api/2.0/crm/contact/{contactid}/access",
     payload: Payload::Fields,
+    dialect: Dialect::Documents,
     conditions: Conditions::IfMatch,
     admits: Admits::Holders(Scope::Write, |call| handle(call).boxed()),
 };
@@ -69,7 +70,7 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
         }
 
         let shown = Contact::new(record, &request.target, &entries, &caller);
-        return Ok(Answer::contact(call.wanted, &shown, fields.as_ref())?
+        return Ok(Answer::contact(&call.wanted, &shown, fields.as_ref())?
             .with_revision(job.or(before.revision))
             .with_job(job));
     }

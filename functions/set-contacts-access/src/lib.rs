@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use api::answer::ListPage;
 use api::contacts::{accepted, check_managers, entries_beside};
-use api::endpoint::{Conditions, Payload};
+use api::endpoint::{Conditions, Dialect, Payload};
 use api::{Admits, Answer, Call, Endpoint, Failure};
 use futures::FutureExt as _;
 use jobs::{Applied, ContactsRun};
@@ -23,6 +23,7 @@ pub const ENDPOINT: Endpoint = Endpoint {
     method: "PUT",
     path: "/api/2.0/crm/contact/access",
     payload: Payload::Fields,
+    dialect: Dialect::OnlyOffice,
     conditions: Conditions::None,
     admits: Admits::Holders(Scope::Write, |call| handle(call).boxed()),
 };
@@ -121,7 +122,7 @@ impl Shown<'_> {
         let contacts =
             records.skip(start_index).take(count).map(|record| Contact::new(record, &run.target, entries, &run.caller));
         let page = ListPage::counted(start_index, shown, all as u64);
-        let answer = Answer::contacts(call.wanted, contacts, page, self.fields)?;
+        let answer = Answer::contacts(&call.wanted, contacts, page, self.fields)?;
         Ok(answer.with_counts(&self.counts).with_job(self.job))
     }
 }

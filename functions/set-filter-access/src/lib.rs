@@ -2,7 +2,7 @@
 
 use api::answer::ListPage;
 use api::contacts::{accepted, check_managers, records_beside};
-use api::endpoint::{Conditions, Payload};
+use api::endpoint::{Conditions, Dialect, Payload};
 use api::{Admits, Answer, Call, Endpoint, Failure};
 use futures::FutureExt as _;
 use jobs::{FilterRun, Outcome};
@@ -20,6 +20,7 @@ pub const ENDPOINT: Endpoint = Endpoint {
     method: "PUT",
     path: "/api/2.0/crm/contact/filter/access",
     payload: Payload::Fields,
+    dialect: Dialect::Documents,
     conditions: Conditions::None,
     admits: Admits::Holders(Scope::Write, |call| handle(call).boxed()),
 };
@@ -75,7 +76,7 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
     };
     let page = ListPage::counted(page.start_index, asked, counts.updated + counts.unchanged);
     let contacts = records.into_iter().map(|record| Contact::new(record, &run.target, &entries, &caller));
-    Ok(Answer::contacts(call.wanted, contacts, page, fields.as_ref())?.with_counts(&counts).with_job(job))
+    Ok(Answer::contacts(&call.wanted, contacts, page, fields.as_ref())?.with_counts(&counts).with_job(job))
 }
 
 /// What became of the call.

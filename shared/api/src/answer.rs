@@ -90,30 +90,30 @@ impl Answer {
     }
 
     fn object<T: Serialize>(
-        wanted: Wanted,
+        wanted: &Wanted,
         status: StatusCode,
         object: &T,
         fields: Option<&Fields>,
     ) -> Result<Self, Failure> {
-        let body = wire::one(wanted.shape, status.as_u16(), object, fields)
+        let body = wire::one(wanted.shape, wanted.zone.as_ref(), status.as_u16(), object, fields)
             .map_err(|error| Failure::Internal(error.to_string()))?;
         Ok(Self { status, ..Self::ok(wanted.content_type, body) })
     }
 
     /// One object.
-    pub fn one<T: Serialize>(wanted: Wanted, object: &T) -> Result<Self, Failure> {
+    pub fn one<T: Serialize>(wanted: &Wanted, object: &T) -> Result<Self, Failure> {
         Self::object(wanted, StatusCode::OK, object, None)
     }
 
     /// One contact, or of it only `fields` when some are named.
-    pub fn contact(wanted: Wanted, contact: &Contact<'_>, fields: Option<&Fields>) -> Result<Self, Failure> {
+    pub fn contact(wanted: &Wanted, contact: &Contact<'_>, fields: Option<&Fields>) -> Result<Self, Failure> {
         let veiled = Self::object(wanted, StatusCode::OK, &contact.veiled(), fields)?.body;
         let shown = Self::object(wanted, StatusCode::OK, contact, fields)?;
         Ok(Self { veiled: Some(Veiled { contact: contact.id, body: veiled }), ..shown })
     }
 
     /// One object that was made by the call.
-    pub fn created<T: Serialize>(wanted: Wanted, object: &T) -> Result<Self, Failure> {
+    pub fn created<T: Serialize>(wanted: &Wanted, object: &T) -> Result<Self, Failure> {
         Self::object(wanted, StatusCode::CREATED, object, None)
     }
 
@@ -128,7 +128,7 @@ impl Answer {
     }
 
     /// A job that workers do, or go on with.
-    pub fn accepted(wanted: Wanted, job: &JobView<'_>) -> Result<Self, Failure> {
+    pub fn accepted(wanted: &Wanted, job: &JobView<'_>) -> Result<Self, Failure> {
         let Self { body, content_type, .. } = Self::object(wanted, StatusCode::ACCEPTED, job, None)?;
         Ok(Self { body, content_type, ..Self::started(job.id)? })
     }
@@ -148,7 +148,7 @@ impl Answer {
     ///
     /// The items are made one by one while they are written: of a page of contacts with long manager lists only a few fit.
     pub fn list<T: Serialize>(
-        wanted: Wanted,
+        wanted: &Wanted,
         items: impl IntoIterator<Item = T>,
         page: ListPage,
     ) -> Result<Self, Failure> {
@@ -157,7 +157,7 @@ impl Answer {
 
     /// The same of contacts, or of each only `fields` when some are named.
     pub fn contacts<'a>(
-        wanted: Wanted,
+        wanted: &Wanted,
         contacts: impl IntoIterator<Item = Contact<'a>>,
         page: ListPage,
         fields: Option<&Fields>,
@@ -166,7 +166,7 @@ impl Answer {
     }
 
     fn items<T: Serialize>(
-        wanted: Wanted,
+        wanted: &Wanted,
         items: impl IntoIterator<Item = T>,
         page: ListPage,
         fields: Option<&Fields>,
@@ -225,7 +225,7 @@ impl Answer {
 /// answer has room for.
 #[derive(Debug)]
 pub struct ListAnswer<'a> {
-    wanted: Wanted,
+    wanted: &'a Wanted,
     list: ListWriter<'a>,
     /// Where the contacts among the items are.
     items: Vec<Item>,
@@ -233,8 +233,9 @@ pub struct ListAnswer<'a> {
 
 impl<'a> ListAnswer<'a> {
     /// An empty list. Of each item only `fields` are written, when some are named.
-    pub fn new(wanted: Wanted, fields: Option<&'a Fields>) -> Self {
-        Self { wanted, list: ListWriter::new(wanted.shape, fields, MAX_ANSWER_BYTES), items: Vec::new() }
+    pub fn new(wanted: &'a Wanted, fields: Option<&'a Fields>) -> Self {
+        let list = ListWriter::new(wanted.shape, wanted.zone.as_ref(), fields, MAX_ANSWER_BYTES);
+        Self { wanted, list, items: Vec::new() }
     }
 
     /// Writes an item, unless the answer would then be longer than an answer may be.

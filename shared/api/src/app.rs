@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use jobs::{Clock, Deadline, Jobs};
 use models::id::{PortalId, UserId};
 use models::moment::Moment;
@@ -43,6 +44,7 @@ pub struct App {
     token_cache: Duration,
     grants: Arc<Cache<TokenHash, (Grant, Instant)>>,
     names: Arc<Cache<PortalId, (Names, Instant)>>,
+    zones: Arc<Cache<PortalId, (TimeZone, Instant)>>,
 }
 
 /// Users of a portal as they are shown: their rights are never taken from here.
@@ -58,8 +60,10 @@ impl App {
     /// Calls on the table of `jobs`, which believe a token for `token_cache` after it was looked up.
     pub fn new(jobs: Jobs, token_cache: Duration) -> Self {
         let (grants, names) = (Arc::new(Cache::new(CACHED_TOKENS)), Arc::new(Cache::new(CACHED_PORTALS)));
+        let zones = Arc::new(Cache::new(CACHED_PORTALS));
         let (passwords, allowed_origins) = (Arc::default(), Arc::default());
-        Self { store: jobs.store.clone(), jobs, passwords, allowed_origins, ending: None, token_cache, grants, names }
+        let (store, ending) = (jobs.store.clone(), None);
+        Self { store, jobs, passwords, allowed_origins, ending, token_cache, grants, names, zones }
     }
 
     /// The same, letting pages of these origins sign users in, such as `https://crm.example.com`.
@@ -137,6 +141,21 @@ impl App {
         }
         users.extend(read);
         Ok(users)
+    }
+
+    /// The zone by whose clocks a portal's answers show moments, UTC where there is none: half a read unit, or none while
+    /// it is remembered.
+    pub async fn time_zone(&self, portal: &PortalId) -> Result<TimeZone, StoreError> {
+        if let Some((zone, looked_up)) = self.zones.get(portal)
+            && looked_up.elapsed() < self.token_cache
+        {
+            return Ok(zone);
+        }
+        let zone = self.store.time_zone(portal).await?;
+        if !self.token_cache.is_zero() {
+            self.zones.insert(portal.clone(), (zone.clone(), Instant::now()));
+        }
+        Ok(zone)
     }
 
     /// Forgets a token that was ended: this process, at least, believes it no longer.

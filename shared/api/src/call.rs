@@ -23,7 +23,7 @@ use models::portal::{Grant, Scope, User};
 use models::request::{MAX_IDEMPOTENCY_KEY_BYTES, Query, RequestBody, check_no_fields};
 use models::rule::RuleName;
 use models::sign_in::Network;
-use models::wire::Suffix;
+use models::wire::{Envelope, Suffix};
 use sha2::{Digest as _, Sha256};
 use store::idempotency::{Fingerprint, KeptAnswer, KeyOf, Reserved};
 use store::keys::TokenHash;
@@ -48,12 +48,8 @@ pub struct Incoming<'a> {
     pub now: Moment,
     /// When a run on its behalf stops taking up work.
     pub deadline: Instant,
-    /// What the path ends in.
-    suffix: Option<Suffix>,
     /// Whether the suffix stands behind a parameter, which is the path's only one.
     strips: bool,
-    /// Whether `Accept` admits what can be answered.
-    is_acceptable: bool,
     request: Request,
 }
 
@@ -124,13 +120,7 @@ pub(crate) struct Idempotency {
 
 impl<'a> Incoming<'a> {
     /// A call of the endpoint at `path`.
-    pub(crate) fn new(
-        app: &'a App,
-        request: Request,
-        path: &str,
-        suffix: Option<Suffix>,
-        wanted: Option<Wanted>,
-    ) -> Self {
+    pub(crate) fn new(app: &'a App, request: Request, path: &str, wanted: Wanted) -> Self {
         let (started, now) = (Instant::now(), app.now());
         let run = Duration::from_millis(SYNCHRONOUS_RUN_MILLIS);
         // A function that was given less time than the API waits must keep its reserve all the same.
@@ -139,27 +129,14 @@ impl<'a> Incoming<'a> {
             let since_epoch = u64::try_from(now.timestamp().as_millisecond()).unwrap_or(0);
             end.saturating_sub(Duration::from_millis(since_epoch + ANSWER_RESERVE_MILLIS))
         });
-        Self {
-            app,
-            wanted: wanted.unwrap_or_else(|| Wanted::of_last_resort(suffix)),
-            now,
-            deadline: started + run.min(remaining),
-            suffix,
-            strips: path.ends_with('}'),
-            is_acceptable: wanted.is_some(),
-            request,
-        }
-    }
-
-    pub(crate) fn check_acceptable(&self) -> Result<(), Failure> {
-        if self.is_acceptable { Ok(()) } else { Err(Failure::NotAcceptable) }
+        Self { app, wanted, now, deadline: started + run.min(remaining), strips: path.ends_with('}'), request }
     }
 
     /// The body, as it says what it is.
     pub fn body(&self) -> Result<RequestBody<'_>, Failure> {
         let body = self.bytes();
-        Ok(match negotiation::body_type(self.request.headers(), self.suffix)? {
-            BodyType::Json => RequestBody::Json(body),
+        Ok(match negotiation::body_type(self.request.headers())? {
+            BodyType::Json => RequestBody::Json(body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body)),
             BodyType::Form => RequestBody::Form(body),
         })
     }
@@ -335,19 +312,35 @@ impl<'a> Incoming<'a> {
 
 impl<'a> Call<'a> {
     /// Finds out who is calling.
-    pub(crate) async fn new(incoming: Incoming<'a>) -> Result<Self, Failure> {
+    pub(crate) async fn new(mut incoming: Incoming<'a>) -> Result<Self, Failure> {
         let token = token(incoming.request.headers())?.map(store::tokens::hash).ok_or(Failure::Unauthenticated)?;
         let grant = incoming.app.grant(token).await?;
         let grant = grant.filter(|grant| grant.is_current(incoming.now)).ok_or(Failure::Unauthenticated)?;
+        if incoming.wanted.shape.envelope == Envelope::OnlyOffice {
+            incoming.wanted.zone = Some(incoming.app.time_zone(&grant.portal).await?);
+        }
         Ok(Self { incoming, grant, token, reserved: None, is_honoured: Arc::default() })
     }
 
-    /// Finds out whether the call can be answered at all.
+    /// Finds out whether the token allows the call.
     pub(crate) fn check(&self, scope: Option<Scope>) -> Result<(), Failure> {
         match scope {
             Some(scope) if !self.grant.allows(scope) => Err(Failure::ScopeMissing(scope)),
-            _ => self.check_acceptable(),
+            _ => Ok(()),
         }
+    }
+
+    /// How an answer is written that is in ONLYOFFICE's dialect whatever the call: a job.
+    ///
+    /// # Errors
+    ///
+    /// When the table fails: half a read unit, unless the portal's zone is remembered.
+    pub async fn wanted_of_job(&self) -> Result<Wanted, Failure> {
+        let zone = match &self.wanted.zone {
+            Some(zone) => zone.clone(),
+            None => self.app.time_zone(&self.grant.portal).await?,
+        };
+        Ok(Wanted { zone: Some(zone), ..self.wanted.in_onlyoffice() })
     }
 
     pub(crate) fn token_check(&self) -> TokenCheck<'a> {
@@ -484,6 +477,8 @@ const MAX_STORED_RULE_NAME_BYTES: usize = 255;
 /// Why a `GET` with a body is refused: who sends one expects the body to select something.
 const UNREAD_BODY_OF_GET: &str =
     "A GET takes no body. Write the filter into the query, such as ?tags=vip&contactStage=3";
+/// Bytes before a text that say that it is UTF-8; some editors and .NET write them.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 const PREFER: &str = "prefer";
 

@@ -105,7 +105,7 @@ pub async fn show_made(call: &Call<'_>, job: &Job) -> Result<Answer, Failure> {
     if now.revision != Some(job.id) && !caller.may_see(&now.access) {
         shown = shown.veiled();
     }
-    Ok(Answer::contact(call.wanted, &shown, fields.as_ref())?.with_revision(Some(job.id)).with_job(Some(job.id)))
+    Ok(Answer::contact(&call.wanted, &shown, fields.as_ref())?.with_revision(Some(job.id)).with_job(Some(job.id)))
 }
 
 /// The answer to a call whose job workers do, or go on with; `preferred` when that is what the caller asked for.
@@ -115,7 +115,7 @@ pub async fn accepted(call: &Call<'_>, caller: &Caller, job: &Job, preferred: bo
         tracing::error!(job = %job.id, error = &error as &dyn std::error::Error, "shards not read");
         Vec::new()
     });
-    Ok(Answer::accepted(call.wanted, &job.view(&shards, call.app.now(), caller))?.with_preference_applied(preferred))
+    Ok(Answer::accepted(&call.wanted, &job.view(&shards, call.app.now(), caller))?.with_preference_applied(preferred))
 }
 
 /// The contacts of an answer in the order of `ids`, and the directory entries that they refer to. Half a read unit per

@@ -14,7 +14,7 @@ use crate::app::App;
 use crate::call::{Call, Incoming};
 use crate::failure::Failure;
 use crate::idempotency;
-use crate::negotiation::{self, Wanted};
+use crate::negotiation;
 
 /// What answers a call whose caller is known.
 pub type Handler = for<'a> fn(Call<'a>) -> BoxFuture<'a, Result<Answer, Failure>>;
@@ -54,6 +54,15 @@ pub enum Conditions {
     IfMatchOrNew,
 }
 
+/// The dialect of an endpoint's answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// The two documents', where the call is made as they describe it: without a suffix, with a JSON body.
+    Documents,
+    /// ONLYOFFICE's own.
+    OnlyOffice,
+}
+
 /// One method of one path.
 #[derive(Clone, Copy, Debug)]
 pub struct Endpoint {
@@ -65,6 +74,8 @@ pub struct Endpoint {
     pub path: &'static str,
     /// The body that it reads.
     pub payload: Payload,
+    /// The dialect of its answers.
+    pub dialect: Dialect,
     /// The preconditions that it evaluates. `GET` evaluates `If-None-Match` on every path, for caches.
     pub conditions: Conditions,
     /// Whom it answers.
@@ -112,10 +123,9 @@ impl Endpoint {
     async fn answer_as(&self, app: &App, request: Request, request_id: &str) -> Response<Body> {
         let started = tokio::time::Instant::now();
         let app = app.metered();
-        let suffix = self.suffix(&request);
-        let wanted = negotiation::wanted(request.headers(), suffix);
-        let terms = Terms::new(&request, wanted.unwrap_or_else(|| Wanted::of_last_resort(suffix)), request_id);
-        let incoming = Incoming::new(&app, request, self.path, suffix, wanted);
+        let wanted = negotiation::wanted(request.headers(), self.suffix(&request), self.dialect == Dialect::Documents);
+        let terms = Terms::new(&request, wanted.clone(), request_id);
+        let incoming = Incoming::new(&app, request, self.path, wanted);
         let result = match self.admits {
             Admits::Holders(_, handler) | Admits::AnyHolder(handler) => match Call::new(incoming).await {
                 Ok(call) => {
@@ -124,7 +134,7 @@ impl Endpoint {
                 }
                 Err(failure) => Err(failure),
             },
-            Admits::Anyone(handler) => match incoming.check_acceptable().and_then(|()| incoming.check_received(self)) {
+            Admits::Anyone(handler) => match incoming.check_received(self) {
                 Ok(()) => handler(incoming).await,
                 Err(failure) => Err(failure),
             },
@@ -153,7 +163,7 @@ pub(crate) fn routed<'a>(endpoints: &'a [Endpoint], request: &Request) -> Option
 /// A failure of a call that reached no endpoint.
 pub fn unrouted(request: &Request, failure: Failure) -> Response<Body> {
     let (_, suffix) = Suffix::split(request.uri().path());
-    let wanted = negotiation::wanted(request.headers(), suffix).unwrap_or_else(|| Wanted::of_last_resort(suffix));
+    let wanted = negotiation::wanted(request.headers(), suffix, false);
     respond(Err(failure), &Terms::new(request, wanted, &request_id(request)))
 }
 

@@ -72,16 +72,11 @@ pub enum Failure {
     /// A precondition of the request does not hold.
     #[error("precondition failed: {0:?}")]
     PreconditionFailed(Unmet),
-    /// `Accept` admits neither JSON nor XML.
-    #[error("not acceptable")]
-    NotAcceptable,
     /// The body is of a type that is not taken.
     #[error("unsupported media type")]
     UnsupportedMediaType {
         /// The type that `Content-Type` names.
         named: String,
-        /// Whether the path takes forms beside JSON.
-        forms: bool,
     },
     /// The body is compressed, or said to be.
     #[error("unsupported content encoding")]
@@ -186,7 +181,6 @@ pub const KINDS: &[(u16, &str)] = &[
     (404, "job-not-found"),
     (404, "rule-not-found"),
     (405, "method-not-allowed"),
-    (406, "not-acceptable"),
     (408, "request-timeout"),
     (409, "idempotency-key-in-use"),
     (409, "job-not-over"),
@@ -282,7 +276,6 @@ impl Failure {
             | Self::TooManyRules(_) => StatusCode::CONFLICT,
             Self::ChangesExpired(_) => StatusCode::GONE,
             Self::PreconditionFailed(_) => StatusCode::PRECONDITION_FAILED,
-            Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             Self::UnsupportedMediaType { .. } | Self::UnsupportedEncoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
@@ -311,7 +304,6 @@ impl Failure {
             Self::ContactNotFound(_) | Self::ContactsNotFound(_) => "contact-not-found",
             Self::EditForbidden(_) | Self::EditsForbidden(_) => "edit-forbidden",
             Self::PreconditionFailed(_) => "revision-changed",
-            Self::NotAcceptable => "not-acceptable",
             Self::UnsupportedMediaType { .. } | Self::UnsupportedEncoding(_) => "unsupported-media-type",
             Self::BodyTooLarge => "body-too-large",
             Self::RouteNotFound => "endpoint-not-found",
@@ -390,12 +382,7 @@ impl Failure {
             Self::PreconditionFailed(Unmet::Exists) => {
                 "Nothing was changed: If-None-Match: * asks for what does not exist yet, and there is one already.".into()
             }
-            Self::NotAcceptable => "Accept admits neither JSON nor XML; ask for application/json or text/xml.".into(),
-            Self::UnsupportedMediaType { named, forms: false } => format!(
-                "Nothing was changed: Content-Type is \"{named}\". Send the body as JSON in UTF-8, with the header \
-                 Content-Type: application/json."
-            ),
-            Self::UnsupportedMediaType { named, forms: true } => format!(
+            Self::UnsupportedMediaType { named } => format!(
                 "Nothing was changed: Content-Type is \"{named}\". Send the body in UTF-8 as JSON, with the header \
                  Content-Type: application/json, or as a form, with Content-Type: application/x-www-form-urlencoded."
             ),
@@ -580,8 +567,7 @@ mod tests {
             Failure::ContactsNotFound(vec![contact]),
             Failure::EditsForbidden(vec![contact]),
             Failure::PreconditionFailed(Unmet::Changed),
-            Failure::NotAcceptable,
-            Failure::UnsupportedMediaType { named: String::new(), forms: true },
+            Failure::UnsupportedMediaType { named: String::new() },
             Failure::UnsupportedEncoding(String::new()),
             Failure::BodyTooLarge,
             Failure::RouteNotFound,

@@ -238,7 +238,7 @@ impl Answer {
             self.body = body;
         }
         if let Some(listed) = &self.listed {
-            let mut list = ListWriter::new(listed.shape, None, usize::MAX);
+            let mut list = ListWriter::new(listed.shape, None, None, usize::MAX);
             for item in listed.items.iter().filter(|item| !hidden.contains(&item.contact)) {
                 list.push_written(self.body.get(item.start..item.end).unwrap_or_default());
             }

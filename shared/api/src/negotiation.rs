@@ -3,9 +3,10 @@
 use std::str::FromStr as _;
 
 use headers_accept::Accept;
+use jiff::tz::TimeZone;
 use lambda_http::http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE};
 use lambda_http::http::{HeaderMap, HeaderName};
-use mediatype::names::{APPLICATION, JSON, TEXT, XML};
+use mediatype::names::{APPLICATION, HTML, JSON, TEXT, XML};
 use mediatype::{MediaType, MediaTypeBuf, Name, ReadParams as _};
 use models::wire::{Envelope, Format, Shape, Suffix};
 
@@ -16,12 +17,14 @@ static AVAILABLE: [MediaType<'static>; 3] =
     [MediaType::new(APPLICATION, JSON), MediaType::new(TEXT, XML), MediaType::new(APPLICATION, XML)];
 
 /// How an answer is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Wanted {
     /// Its notation, and what stands around it.
     pub shape: Shape,
     /// The value of `Content-Type`.
     pub content_type: &'static str,
+    /// The zone of the portal, by whose clocks ONLYOFFICE's dialect shows moments; UTC until it is known.
+    pub zone: Option<TimeZone>,
 }
 
 const JSON_TYPE: &str = "application/json; charset=utf-8";
@@ -34,45 +37,51 @@ pub(crate) fn content_type(text: &str) -> Option<&'static str> {
 }
 
 impl Wanted {
-    /// JSON, which also answers a call whose wish cannot be met.
-    pub const JSON: Self =
-        Self { shape: Shape { format: Format::Json, envelope: Envelope::Documents }, content_type: JSON_TYPE };
+    /// JSON in the dialect of the documents.
+    pub const JSON: Self = Self {
+        shape: Shape { format: Format::Json, envelope: Envelope::Documents },
+        content_type: JSON_TYPE,
+        zone: None,
+    };
 
-    /// How a call is answered whose wish cannot be met.
-    pub(crate) fn of_last_resort(suffix: Option<Suffix>) -> Self {
-        wanted(&HeaderMap::new(), suffix).unwrap_or(Self::JSON)
+    /// The same answer in ONLYOFFICE's dialect.
+    #[must_use]
+    pub fn in_onlyoffice(&self) -> Self {
+        let shape = Shape { envelope: Envelope::OnlyOffice, ..self.shape };
+        Self { shape, ..self.clone() }
     }
 }
 
-/// How the answer of a call is to be written; none when `Accept` admits neither JSON nor XML. A suffix says more than
-/// `Accept` does: it decides.
-pub(crate) fn wanted(headers: &HeaderMap, suffix: Option<Suffix>) -> Option<Wanted> {
-    let accepted = accepted(headers)?;
+/// How the answer of a call is to be written. A suffix decides, and then `Accept`. `documented` says that the call is one
+/// of those that the two documents describe: without a suffix and without a form, such a call gets the documents' dialect.
+pub(crate) fn wanted(headers: &HeaderMap, suffix: Option<Suffix>, documented: bool) -> Wanted {
+    let accepted = accepted(headers);
     let (format, content_type) = match (suffix, accepted) {
         (Some(Suffix::Json), _) => (Format::Json, JSON_TYPE),
         (Some(Suffix::Xml), (Format::Json, _)) => (Format::Xml, TEXT_XML_TYPE),
         (_, accepted) => accepted,
     };
-    let envelope = if suffix.is_some() { Envelope::Suffix } else { Envelope::Documents };
-    Some(Wanted { shape: Shape { format, envelope }, content_type })
+    let is_document = documented && suffix.is_none() && body_type(headers).ok() != Some(BodyType::Form);
+    let envelope = if is_document { Envelope::Documents } else { Envelope::OnlyOffice };
+    Wanted { shape: Shape { format, envelope }, content_type, zone: None }
 }
 
-/// What `Accept` asks for.
-fn accepted(headers: &HeaderMap) -> Option<(Format, &'static str)> {
+/// The format that `Accept` prefers. A header that does not parse expresses no wish, and a wish that cannot be met is
+/// answered in JSON: ONLYOFFICE's page tells clients to send `application/x-www-form-urlencoded`.
+fn accepted(headers: &HeaderMap) -> (Format, &'static str) {
     const JSON: (Format, &str) = (Format::Json, JSON_TYPE);
     let values: Vec<&str> = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
-    let text = values.join(", ");
-    if text.trim().is_empty() {
-        return Some(JSON);
+    let Ok(accept) = Accept::from_str(&values.join(", ")) else { return JSON };
+    // A browser prefers XML to JSON for the sake of pages.
+    if accept.media_types().any(|range| range.ty() == TEXT && range.subty() == HTML) {
+        return JSON;
     }
-    // A header that does not parse expresses no wish.
-    let Ok(accept) = Accept::from_str(&text) else { return Some(JSON) };
-    let chosen = without_parameters(&accept).unwrap_or(accept).negotiate(&AVAILABLE)?;
-    Some(match (chosen.ty == TEXT, chosen.subty == mediatype::names::JSON) {
+    let Some(chosen) = without_parameters(&accept).unwrap_or(accept).negotiate(&AVAILABLE) else { return JSON };
+    match (chosen.ty == TEXT, chosen.subty == mediatype::names::JSON) {
         (_, true) => JSON,
         (true, _) => (Format::Xml, TEXT_XML_TYPE),
         (false, _) => (Format::Xml, XML_TYPE),
-    })
+    }
 }
 
 /// The header with no parameter of its types but their weight. `application/json; charset=utf-8` asks for what there is,
@@ -109,6 +118,9 @@ pub(crate) fn accepts_gzip(headers: &HeaderMap) -> bool {
 /// The subtype of forms.
 const X_WWW_FORM_URLENCODED: Name<'static> = Name::new_unchecked("x-www-form-urlencoded");
 
+/// The names of UTF-8 that clients send; .NET and PHP write the second.
+const UTF_8: [&str; 2] = ["utf-8", "utf8"];
+
 /// What a body is said to be. One whose type is not named is taken for JSON: it is what is left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BodyType {
@@ -116,12 +128,11 @@ pub(crate) enum BodyType {
     Form,
 }
 
-/// What the body is said to be; forms are taken where ONLYOFFICE's own clients send them, which is to paths with a
-/// suffix.
-pub(crate) fn body_type(headers: &HeaderMap, suffix: Option<Suffix>) -> Result<BodyType, Failure> {
+/// The type that the body is said to have.
+pub(crate) fn body_type(headers: &HeaderMap) -> Result<BodyType, Failure> {
     let mut values = headers.get_all(CONTENT_TYPE).iter();
     let Some(value) = values.next() else { return Ok(BodyType::Json) };
-    let refused = || Failure::UnsupportedMediaType { named: shown(headers, CONTENT_TYPE), forms: suffix.is_some() };
+    let refused = || Failure::UnsupportedMediaType { named: shown(headers, CONTENT_TYPE) };
     // Two different types leave open how the body is meant.
     if values.any(|other| other != value) {
         return Err(refused());
@@ -129,11 +140,14 @@ pub(crate) fn body_type(headers: &HeaderMap, suffix: Option<Suffix>) -> Result<B
     let named = value.to_str().ok().and_then(|text| MediaType::parse(text).ok());
     let Some(media_type) = named else { return Err(refused()) };
     let charset = media_type.get_param(mediatype::names::CHARSET);
-    let is_utf8 = charset.is_none_or(|charset| charset.unquoted_str().eq_ignore_ascii_case("utf-8"));
+    let is_utf8 = charset.is_none_or(|charset| {
+        let charset = charset.unquoted_str();
+        UTF_8.iter().any(|name| charset.eq_ignore_ascii_case(name))
+    });
     let is = |subtype| media_type.ty == APPLICATION && media_type.subty == subtype && is_utf8;
     if is(JSON) && media_type.suffix.is_none() {
         Ok(BodyType::Json)
-    } else if suffix.is_some() && is(X_WWW_FORM_URLENCODED) {
+    } else if is(X_WWW_FORM_URLENCODED) {
         Ok(BodyType::Form)
     } else {
         Err(refused())
@@ -156,46 +170,64 @@ pub(crate) fn shown(headers: &HeaderMap, name: HeaderName) -> String {
 mod tests {
     use super::*;
 
-    fn check(accept: &str, expected: Option<&str>) {
-        let mut headers = HeaderMap::new();
-        headers.insert(ACCEPT, accept.parse().unwrap());
-        assert_eq!(wanted(&headers, None).map(|wanted| wanted.content_type), expected, "{accept}");
-    }
-
     #[test]
     fn accept_decides_the_format() {
-        const JSON: Option<&str> = Some("application/json; charset=utf-8");
-        const TEXT: Option<&str> = Some("text/xml; charset=utf-8");
-        const APPLICATION: Option<&str> = Some("application/xml; charset=utf-8");
-        check("", JSON);
-        check("*/*", JSON);
-        check("application/json", JSON);
-        check("application/*", JSON);
-        check("text/xml", TEXT);
-        check("text/*", TEXT);
-        check("application/xml", APPLICATION);
-        check("application/json;q=0.5, text/xml", TEXT);
-        check("text/xml;q=0.5, application/json", JSON);
-        check("text/html, application/xml;q=0.9, */*;q=0.8", APPLICATION);
-        check("image/png", None);
-        check("application/json;q=0", None);
-        check("application/json; charset=utf-8", JSON);
-        check("application/json;odata=verbose;q=0.9, text/xml;q=0.5", JSON);
-        check("text/xml; charset=utf-8, */*;q=0.1", TEXT);
-        check("application/json;v=1;q=0.1, application/json, text/xml;q=0.5", JSON);
-        check("application/json; charset=utf-8; q=0", None);
+        const JSON: &str = "application/json; charset=utf-8";
+        const TEXT: &str = "text/xml; charset=utf-8";
+        const APPLICATION: &str = "application/xml; charset=utf-8";
+        for (accept, expected) in [
+            ("", JSON),
+            ("*/*", JSON),
+            ("application/json", JSON),
+            ("application/*", JSON),
+            ("text/xml", TEXT),
+            ("text/*", TEXT),
+            ("application/xml", APPLICATION),
+            ("application/json;q=0.5, text/xml", TEXT),
+            ("text/xml;q=0.5, application/json", JSON),
+            ("text/xml, application/json", JSON),
+            ("text/html, application/xml;q=0.9, */*;q=0.8", JSON),
+            ("image/png", JSON),
+            ("application/x-www-form-urlencoded", JSON),
+            ("no media type", JSON),
+            ("application/json;q=0", JSON),
+            ("application/json; charset=utf-8", JSON),
+            ("application/json;odata=verbose;q=0.9, text/xml;q=0.5", JSON),
+            ("text/xml; charset=utf-8, */*;q=0.1", TEXT),
+            ("application/json;v=1;q=0.1, application/json, text/xml;q=0.5", JSON),
+        ] {
+            let headers = HeaderMap::from_iter([(ACCEPT, accept.parse().unwrap())]);
+            assert_eq!(wanted(&headers, None, false).content_type, expected, "{accept}");
+        }
     }
 
     #[test]
     fn a_suffix_decides_over_accept() {
-        let check = |accept: &str, suffix, expected: Option<&str>| {
+        for (accept, suffix, expected) in [
+            ("text/xml", Suffix::Json, "application/json; charset=utf-8"),
+            ("*/*", Suffix::Xml, "text/xml; charset=utf-8"),
+            ("application/xml", Suffix::Xml, "application/xml; charset=utf-8"),
+            ("image/png", Suffix::Xml, "text/xml; charset=utf-8"),
+        ] {
             let headers = HeaderMap::from_iter([(ACCEPT, accept.parse().unwrap())]);
-            assert_eq!(wanted(&headers, Some(suffix)).map(|wanted| wanted.content_type), expected, "{accept}");
-        };
-        check("text/xml", Suffix::Json, Some("application/json; charset=utf-8"));
-        check("*/*", Suffix::Xml, Some("text/xml; charset=utf-8"));
-        check("application/xml", Suffix::Xml, Some("application/xml; charset=utf-8"));
-        check("image/png", Suffix::Json, None);
+            assert_eq!(wanted(&headers, Some(suffix), true).content_type, expected, "{accept}");
+        }
+    }
+
+    #[test]
+    fn only_a_documented_call_gets_the_dialect_of_the_documents() {
+        const FORM: &str = "application/x-www-form-urlencoded";
+        for (documented, suffix, content_type, expected) in [
+            (true, None, "application/json", Envelope::Documents),
+            (true, None, FORM, Envelope::OnlyOffice),
+            (true, Some(Suffix::Json), "application/json", Envelope::OnlyOffice),
+            (true, Some(Suffix::Xml), "application/json", Envelope::OnlyOffice),
+            (false, None, "application/json", Envelope::OnlyOffice),
+        ] {
+            let headers = HeaderMap::from_iter([(CONTENT_TYPE, content_type.parse().unwrap())]);
+            let wanted = wanted(&headers, suffix, documented);
+            assert_eq!(wanted.shape.envelope, expected, "{documented} {suffix:?} {content_type}");
+        }
     }
 
     #[test]
@@ -214,19 +246,19 @@ mod tests {
     }
 
     #[test]
-    fn a_body_is_json_or_on_a_path_with_a_suffix_a_form() {
-        let check = |value: &str, suffix, expected| {
+    fn a_body_is_json_or_a_form() {
+        assert_eq!(body_type(&HeaderMap::new()).ok(), Some(BodyType::Json));
+        for (value, expected) in [
+            ("application/json", Some(BodyType::Json)),
+            ("application/json; charset=UTF-8", Some(BodyType::Json)),
+            ("application/json; charset=utf8", Some(BodyType::Json)),
+            ("application/json; charset=latin1", None),
+            ("application/x-www-form-urlencoded", Some(BodyType::Form)),
+            ("application/x-www-form-urlencoded; charset=utf-8", Some(BodyType::Form)),
+            ("text/plain", None),
+        ] {
             let headers = HeaderMap::from_iter([(CONTENT_TYPE, value.parse().unwrap())]);
-            assert_eq!(body_type(&headers, suffix).ok(), expected, "{value} {suffix:?}");
-        };
-        let suffix = Some(Suffix::Json);
-        assert_eq!(body_type(&HeaderMap::new(), None).ok(), Some(BodyType::Json));
-        check("application/json", None, Some(BodyType::Json));
-        check("application/json; charset=UTF-8", suffix, Some(BodyType::Json));
-        check("application/json; charset=latin1", suffix, None);
-        check("application/x-www-form-urlencoded", suffix, Some(BodyType::Form));
-        check("application/x-www-form-urlencoded; charset=utf-8", suffix, Some(BodyType::Form));
-        check("application/x-www-form-urlencoded", None, None);
-        check("text/plain", suffix, None);
+            assert_eq!(body_type(&headers).ok(), expected, "{value}");
+        }
     }
 }

@@ -82,6 +82,9 @@ fn contact(id: i32) -> Contact<'static> {
         }),
         can_edit: true,
         can_delete: true,
+        first_name: Some("Tadjeddine".to_owned()),
+        last_name: Some("Bachir".to_owned()),
+        company_name: None,
     }
 }
 
@@ -94,8 +97,8 @@ fn wire(criterion: &mut Criterion) {
     for (name, format, envelope) in [
         ("json-list", Format::Json, Envelope::Documents),
         ("xml-list", Format::Xml, Envelope::Documents),
-        ("json-suffix", Format::Json, Envelope::Suffix),
-        ("xml-suffix", Format::Xml, Envelope::Suffix),
+        ("json-suffix", Format::Json, Envelope::OnlyOffice),
+        ("xml-suffix", Format::Xml, Envelope::OnlyOffice),
     ] {
         let (shape, page) = (Shape { format, envelope }, ListPage { asked: contacts.len(), ..ListPage::default() });
         group.bench_function(name, |b| b.iter(|| list(shape, black_box(&contacts), page, None, MAX_ANSWER_BYTES)));

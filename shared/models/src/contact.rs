@@ -204,7 +204,32 @@ pub struct ContactRecord {
     pub currency: Option<Currency>,
 }
 
-/// A contact as the documents show it to one caller: 24 members, always all of them.
+impl ContactRecord {
+    /// The first and the last name of a person: those that were loaded, or else the first word of the display name and the
+    /// rest.
+    pub fn person_names(&self) -> (&str, &str) {
+        if self.first_name.is_empty() && self.last_name.is_empty() {
+            split_name(&self.display_name)
+        } else {
+            (&self.first_name, &self.last_name)
+        }
+    }
+
+    /// The name of a company: the one that was loaded, or else the display name.
+    pub fn shown_company_name(&self) -> &str {
+        if self.company_name.is_empty() { &self.display_name } else { &self.company_name }
+    }
+}
+
+/// The first word of a name, and the rest.
+pub fn split_name(name: &str) -> (&str, &str) {
+    let name = name.trim();
+    let (first, rest) = name.split_once(char::is_whitespace).unwrap_or((name, ""));
+    (first, rest.trim_start())
+}
+
+/// A contact as it is shown to one caller: the 24 members of the documents, always all of them, and beside them those that
+/// only ONLYOFFICE's dialect shows.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase")]
@@ -260,6 +285,15 @@ pub struct Contact<'a> {
     pub can_edit: bool,
     /// Whether the caller may delete it.
     pub can_delete: bool,
+    /// First name of a person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_name: Option<String>,
+    /// Last name of a person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_name: Option<String>,
+    /// Name of a company.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub company_name: Option<String>,
 }
 
 /// Where a contact's references are looked up when it is shown.
@@ -278,7 +312,10 @@ pub trait Directory {
 }
 
 impl<'a> Contact<'a> {
-    /// The keys of its members.
+    /// The keys of the members that only ONLYOFFICE's dialect shows.
+    pub const ONLYOFFICE_KEYS: [&'static str; 3] = ["FirstName", "LastName", "CompanyName"];
+
+    /// The keys of the members that the documents show.
     pub const KEYS: [&'static str; 24] = [
         "Addresses",
         "CreateBy",
@@ -334,6 +371,9 @@ impl<'a> Contact<'a> {
             share_type: self.share_type,
             can_edit: self.can_edit,
             can_delete: self.can_delete,
+            first_name: None,
+            last_name: None,
+            company_name: None,
         }
     }
 
@@ -343,6 +383,13 @@ impl<'a> Contact<'a> {
         let is_shown = |id: &UserId| !id.is_nil() || directory.employee(*id).is_some();
         let create_by = record.create_by.filter(is_shown).map(|id| directory.shown_employee(id));
         let may_edit = caller.may_edit(access);
+        let (mut first_name, mut last_name, mut company_name) = (None, None, None);
+        if record.is_company {
+            company_name = Some(record.shown_company_name().to_owned());
+        } else {
+            let (first, last) = record.person_names();
+            (first_name, last_name) = (Some(first.to_owned()), Some(last.to_owned()));
+        }
         Self {
             addresses: record.addresses,
             create_by,
@@ -372,6 +419,9 @@ impl<'a> Contact<'a> {
             currency: record.currency,
             can_edit: may_edit,
             can_delete: may_edit,
+            first_name,
+            last_name,
+            company_name,
         }
     }
 }

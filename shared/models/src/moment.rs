@@ -240,9 +240,43 @@ impl std::ops::Add<SignedDuration> for Moment {
     }
 }
 
+impl Moment {
+    /// The name by which a serializer knows a moment.
+    pub(crate) const NEWTYPE: &'static str = "Moment";
+
+    /// The moment with the offset that `zone` has at that time: `2020-12-08T19:37:04.5916406+02:00`, in UTC `+00:00`. Where
+    /// the zone is not known, UTC stands in.
+    pub fn in_zone(self, zone: &TimeZone) -> InZone<'_> {
+        InZone { moment: self, zone }
+    }
+}
+
+/// A moment as the clocks of a zone show it.
+#[derive(Debug)]
+pub struct InZone<'a> {
+    moment: Moment,
+    zone: &'a TimeZone,
+}
+
+impl fmt::Display for InZone<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SECONDS_PER_MINUTE: i32 = 60;
+        const MINUTES_PER_HOUR: i32 = 60;
+        let known = (!self.zone.is_unknown()).then_some(self.zone);
+        let seconds = known.map_or(0, |zone| zone.to_offset(self.moment.timestamp()).seconds());
+        // Before there were standard times, offsets had seconds, which the form has no place for.
+        let minutes = seconds / SECONDS_PER_MINUTE;
+        let shift = SignedDuration::from_secs(i64::from(minutes * SECONDS_PER_MINUTE));
+        let shifted = (self.moment + shift).to_string();
+        let sign = if minutes < 0 { '-' } else { '+' };
+        let (hours, minutes) = (minutes.abs() / MINUTES_PER_HOUR, minutes.abs() % MINUTES_PER_HOUR);
+        write!(f, "{}{sign}{hours:02}:{minutes:02}", shifted.trim_end_matches('Z'))
+    }
+}
+
 impl Serialize for Moment {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_newtype_struct(Self::NEWTYPE, &format_args!("{self}"))
     }
 }
 

@@ -1129,7 +1129,8 @@ pub fn checked_tag(text: &str) -> Result<String, String> {
 
 /// The names of a list with commas in between that are no keys of a contact, each as a fault.
 fn unknown_keys(list: &str) -> Vec<Fault> {
-    let keys = Contact::KEYS.map(|key| wire::KeyStyle::Camel.written(key));
+    let keys = Contact::KEYS.iter().chain(&Contact::ONLYOFFICE_KEYS);
+    let keys: Vec<String> = keys.map(|key| wire::KeyStyle::Camel.written(key)).collect();
     let names = list.split(',').map(str::trim).filter(|name| !name.is_empty());
     let unknown = names.filter(|name| !keys.iter().any(|key| key.eq_ignore_ascii_case(name)));
     let fault = |name: &str| {

@@ -109,6 +109,13 @@ impl Store {
         item.map(|item| portal(id.clone(), &item)).transpose()
     }
 
+    /// Reads the time zone of a portal, UTC where there is no portal: half a read unit.
+    pub async fn time_zone(&self, id: &PortalId) -> Result<TimeZone, StoreError> {
+        let items = self.get_many(&[Key::Portal(id.clone())], false).await?;
+        let zone = items.first().map(|item| portal(id.clone(), item).map(|portal| portal.time_zone)).transpose()?;
+        Ok(zone.unwrap_or(TimeZone::UTC))
+    }
+
     /// Reads a portal and users of it in one round trip: 1 read unit each.
     pub async fn portal_and_users(
         &self,

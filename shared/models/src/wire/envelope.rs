@@ -1,5 +1,6 @@
 //! The envelopes: around one object, a list and an error.
 
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use super::keys::{Fields, KeyStyle, Keyed};
@@ -22,9 +23,9 @@ pub enum Envelope {
     /// What the two documents show: `{"status":0,"response":…}` around one object, nothing around a list.
     #[default]
     Documents,
-    /// What ONLYOFFICE's own clients read, who call paths with a suffix: counts and the status beside the response,
-    /// and camelCase keys.
-    Suffix,
+    /// ONLYOFFICE's own, which its clients read: counts and the status beside the response, camelCase keys, and moments
+    /// with the offset of the portal's zone.
+    OnlyOffice,
 }
 
 /// How an answer is written.
@@ -52,7 +53,7 @@ impl Shape {
     fn style_of_one(self) -> KeyStyle {
         match self.envelope {
             Envelope::Documents => KeyStyle::Documents,
-            Envelope::Suffix => KeyStyle::Camel,
+            Envelope::OnlyOffice => KeyStyle::Camel,
         }
     }
 
@@ -62,7 +63,7 @@ impl Shape {
         match (self.envelope, self.format) {
             (Envelope::Documents, Format::Json) => KeyStyle::UpperId,
             (Envelope::Documents, Format::Xml) => KeyStyle::Documents,
-            (Envelope::Suffix, _) => KeyStyle::Camel,
+            (Envelope::OnlyOffice, _) => KeyStyle::Camel,
         }
     }
 }
@@ -113,7 +114,7 @@ struct Success {
     status: u8,
 }
 
-/// The members of [`Envelope::Suffix`] beside a list.
+/// The members of [`Envelope::OnlyOffice`] beside a list.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct SuffixSuccess {
@@ -136,7 +137,7 @@ struct DocumentsOne<'a, T: Serialize> {
     response: Keyed<'a, T>,
 }
 
-/// [`Envelope::Suffix`] around one object.
+/// [`Envelope::OnlyOffice`] around one object.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct SuffixOne<'a, T: Serialize> {
@@ -156,14 +157,15 @@ struct SuffixOne<'a, T: Serialize> {
 /// [`WireError`] when the value's own `Serialize` fails or it has map keys that the format cannot write.
 pub fn one<T: Serialize>(
     shape: Shape,
+    zone: Option<&TimeZone>,
     status_code: u16,
     response: &T,
     fields: Option<&Fields>,
 ) -> Result<Vec<u8>, WireError> {
-    let response = Keyed { value: response, style: shape.style_of_one(), only: fields };
+    let response = Keyed { value: response, style: shape.style_of_one(), zone, only: fields };
     match shape.envelope {
         Envelope::Documents => shape.format.whole(&DocumentsOne { status: 0, response }),
-        Envelope::Suffix => {
+        Envelope::OnlyOffice => {
             shape.format.whole(&SuffixOne { count: 1, start_index: 0, status: 0, status_code, response })
         }
     }
@@ -232,6 +234,7 @@ pub struct ListBody {
 #[derive(Debug)]
 pub struct ListWriter<'a> {
     shape: Shape,
+    zone: Option<&'a TimeZone>,
     fields: Option<&'a Fields>,
     max_bytes: usize,
     responses: Vec<u8>,
@@ -240,9 +243,9 @@ pub struct ListWriter<'a> {
 
 impl<'a> ListWriter<'a> {
     /// An empty list. Of each item's own members only `fields` are written, when some are named. The items together
-    /// take at most `max_bytes`.
-    pub fn new(shape: Shape, fields: Option<&'a Fields>, max_bytes: usize) -> Self {
-        Self { shape, fields, max_bytes, responses: Vec::new(), written: 0 }
+    /// take at most `max_bytes`. ONLYOFFICE's dialect shows moments by the clocks of `zone`, or of UTC without one.
+    pub fn new(shape: Shape, zone: Option<&'a TimeZone>, fields: Option<&'a Fields>, max_bytes: usize) -> Self {
+        Self { shape, zone, fields, max_bytes, responses: Vec::new(), written: 0 }
     }
 
     /// Writes an item, unless the items would then exceed the size: then the list stays as it is.
@@ -255,7 +258,7 @@ impl<'a> ListWriter<'a> {
         if self.written > 0 {
             self.responses.extend_from_slice(self.shape.format.separator());
         }
-        let item = Keyed { value: item, style: self.shape.style_of_list(), only: self.fields };
+        let item = Keyed { value: item, style: self.shape.style_of_list(), zone: self.zone, only: self.fields };
         self.shape.format.append_item(&mut self.responses, &item)?;
         if self.responses.len() > self.max_bytes {
             self.responses.truncate(before);
@@ -299,7 +302,7 @@ impl<'a> ListWriter<'a> {
         let (mut body, close) = match (envelope, format) {
             (Envelope::Documents, Format::Json) => (b"[".to_vec(), &b"]"[..]),
             (Envelope::Documents, Format::Xml) => format.around_list(&Success { status: 0 })?,
-            (Envelope::Suffix, _) => format.around_list(&SuffixSuccess {
+            (Envelope::OnlyOffice, _) => format.around_list(&SuffixSuccess {
                 count: self.written,
                 start_index: end.start_index,
                 next_index: end.next_index,
@@ -342,7 +345,7 @@ pub fn list<T: Serialize>(
     fields: Option<&Fields>,
     max_bytes: usize,
 ) -> Result<ListBody, WireError> {
-    let mut list = ListWriter::new(shape, fields, max_bytes);
+    let mut list = ListWriter::new(shape, None, fields, max_bytes);
     let mut page = page;
     for item in items {
         if list.push(item)? == Pushed::Full {
@@ -423,8 +426,8 @@ mod tests {
 
     const JSON: Shape = Shape { format: Format::Json, envelope: Envelope::Documents };
     const XML: Shape = Shape { format: Format::Xml, envelope: Envelope::Documents };
-    const SUFFIX_JSON: Shape = Shape { format: Format::Json, envelope: Envelope::Suffix };
-    const SUFFIX_XML: Shape = Shape { format: Format::Xml, envelope: Envelope::Suffix };
+    const SUFFIX_JSON: Shape = Shape { format: Format::Json, envelope: Envelope::OnlyOffice };
+    const SUFFIX_XML: Shape = Shape { format: Format::Xml, envelope: Envelope::OnlyOffice };
     const PAGE: ListPage = ListPage { start_index: 0, asked: 0, more: false, total: None };
 
     const DOCUMENT_000_JSON: &str = include_str!("testdata/contact.json");
@@ -501,6 +504,9 @@ mod tests {
             }),
             can_edit: true,
             can_delete: true,
+            first_name: Some("Tadjeddine".to_owned()),
+            last_name: Some("Bachir".to_owned()),
+            company_name: None,
         }
     }
 
@@ -531,15 +537,15 @@ mod tests {
     #[test]
     fn one_contact_is_document_000() {
         let expected: Value = serde_json::from_str(DOCUMENT_000_JSON).unwrap();
-        let body = one(JSON, 200, &documented(), None).unwrap();
+        let body = one(JSON, None, 200, &documented(), None).unwrap();
         assert_eq!(serde_json::from_slice::<Value>(&body).unwrap(), expected);
-        assert_eq!(text(one(XML, 200, &documented(), None).unwrap()), joined(DOCUMENT_000_XML));
+        assert_eq!(text(one(XML, None, 200, &documented(), None).unwrap()), joined(DOCUMENT_000_XML));
     }
 
     #[test]
     fn the_order_of_members_is_that_of_document_000() {
         let compact: String = DOCUMENT_000_JSON.lines().map(|line| line.trim().replacen("\": ", "\":", 1)).collect();
-        assert_eq!(text(one(JSON, 200, &documented(), None).unwrap()), compact);
+        assert_eq!(text(one(JSON, None, 200, &documented(), None).unwrap()), compact);
     }
 
     #[test]
@@ -578,11 +584,11 @@ mod tests {
             currency: None,
             ..documented()
         };
-        let body: Value = serde_json::from_slice(&one(JSON, 200, &hollow, None).unwrap()).unwrap();
+        let body: Value = serde_json::from_slice(&one(JSON, None, 200, &hollow, None).unwrap()).unwrap();
         assert_eq!(body["response"].as_object().unwrap().len(), 24);
         assert_eq!(body["response"]["Currency"], Value::Null);
         assert_eq!(body["response"]["AccessList"], json!([]));
-        let xml = text(one(XML, 200, &hollow, None).unwrap());
+        let xml = text(one(XML, None, 200, &hollow, None).unwrap());
         assert!(xml.contains("<response><CreateBy /><Created>"), "{xml}");
         assert!(xml.contains("<ContactType /><TaskCount>1</TaskCount>"), "{xml}");
     }
@@ -616,9 +622,9 @@ mod tests {
         };
         let object = ListItem { id: 7, title: "Hot".to_owned(), ..ListItem::default() };
         let fields = Fields::parse("TITLE, id,nothing");
-        let body = one(SUFFIX_JSON, 201, &object, fields.as_ref()).unwrap();
+        let body = one(SUFFIX_JSON, None, 201, &object, fields.as_ref()).unwrap();
         assert_eq!(text(body), camel(r#"{"id":7,"title":"Hot"}"#));
-        let body = one(SUFFIX_XML, 201, &object, fields.as_ref()).unwrap();
+        let body = one(SUFFIX_XML, None, 201, &object, fields.as_ref()).unwrap();
         assert_eq!(
             text(body),
             "<result><count>1</count><startIndex>0</startIndex><status>0</status><statusCode>201</statusCode>\
@@ -644,7 +650,7 @@ mod tests {
         let fields = Fields::parse("displayname,CreateBy");
         let check = |shape: Shape, expected: &[&str]| {
             let body: Value =
-                serde_json::from_slice(&one(shape, 200, &documented(), fields.as_ref()).unwrap()).unwrap();
+                serde_json::from_slice(&one(shape, None, 200, &documented(), fields.as_ref()).unwrap()).unwrap();
             let response = body["response"].as_object().unwrap();
             assert_eq!(
                 response.keys().map(String::as_str).collect::<BTreeSet<_>>(),
@@ -657,7 +663,7 @@ mod tests {
         check(SUFFIX_JSON, &["createBy", "displayName"]);
         let list = text(list(JSON, &[documented()], PAGE, Fields::parse("ID").as_ref(), usize::MAX).unwrap().body);
         assert_eq!(list, r#"[{"ID":1234}]"#);
-        let xml = text(one(XML, 200, &documented(), Fields::parse("id,about").as_ref()).unwrap());
+        let xml = text(one(XML, None, 200, &documented(), Fields::parse("id,about").as_ref()).unwrap());
         assert_eq!(xml, "<result><status>0</status><response><About>About</About><id>1234</id></response></result>");
     }
 

@@ -5,8 +5,12 @@
 
 use std::fmt::Display;
 
-use serde::ser::{SerializeMap, SerializeSeq, SerializeStruct, SerializeTuple, SerializeTupleStruct};
+use jiff::tz::TimeZone;
+use serde::ser::{Error as _, SerializeMap, SerializeSeq, SerializeStruct, SerializeTuple, SerializeTupleStruct};
 use serde::{Serialize, Serializer};
+
+use crate::contact::Contact;
+use crate::moment::Moment;
 
 /// How the keys of an answer are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -43,6 +47,8 @@ pub struct Keyed<'a, T: ?Sized> {
     pub value: &'a T,
     /// How its keys are written.
     pub style: KeyStyle,
+    /// The zone by whose clocks [`KeyStyle::Camel`] shows moments; UTC without one.
+    pub zone: Option<&'a TimeZone>,
     /// Which of its own keys are written, when not all are. What they hold is written whole.
     pub only: Option<&'a Fields>,
 }
@@ -50,7 +56,7 @@ pub struct Keyed<'a, T: ?Sized> {
 impl<'a, T: ?Sized> Keyed<'a, T> {
     /// A value with all of its keys in a style.
     pub fn new(value: &'a T, style: KeyStyle) -> Self {
-        Self { value, style, only: None }
+        Self { value, style, zone: None, only: None }
     }
 }
 
@@ -74,10 +80,8 @@ impl Fields {
 
 impl<T: Serialize + ?Sized> Serialize for Keyed<'_, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match (self.style, self.only) {
-            (KeyStyle::Documents, None) => self.value.serialize(serializer),
-            (style, only) => self.value.serialize(Renaming { inner: serializer, style, only }),
-        }
+        let Self { value, style, zone, only } = *self;
+        value.serialize(Renaming { inner: serializer, style, zone, only })
     }
 }
 
@@ -109,6 +113,7 @@ fn with_camel<R>(key: &str, then: impl FnOnce(&str) -> R) -> R {
 struct Renaming<'f, S> {
     inner: S,
     style: KeyStyle,
+    zone: Option<&'f TimeZone>,
     only: Option<&'f Fields>,
 }
 
@@ -124,11 +129,11 @@ macro_rules! hand_on {
 impl<'f, S: Serializer> Serializer for Renaming<'f, S> {
     type Ok = S::Ok;
     type Error = S::Error;
-    type SerializeSeq = RenamingItems<S::SerializeSeq>;
-    type SerializeTuple = RenamingItems<S::SerializeTuple>;
-    type SerializeTupleStruct = RenamingItems<S::SerializeTupleStruct>;
+    type SerializeSeq = RenamingItems<'f, S::SerializeSeq>;
+    type SerializeTuple = RenamingItems<'f, S::SerializeTuple>;
+    type SerializeTupleStruct = RenamingItems<'f, S::SerializeTupleStruct>;
     type SerializeTupleVariant = S::SerializeTupleVariant;
-    type SerializeMap = RenamingItems<S::SerializeMap>;
+    type SerializeMap = RenamingItems<'f, S::SerializeMap>;
     type SerializeStruct = RenamingMembers<'f, S>;
     type SerializeStructVariant = S::SerializeStructVariant;
 
@@ -165,7 +170,7 @@ impl<'f, S: Serializer> Serializer for Renaming<'f, S> {
     }
 
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<S::Ok, S::Error> {
-        self.inner.serialize_some(&Keyed { value, style: self.style, only: self.only })
+        self.inner.serialize_some(&Keyed { value, style: self.style, zone: self.zone, only: self.only })
     }
 
     fn serialize_unit(self) -> Result<S::Ok, S::Error> {
@@ -177,7 +182,12 @@ impl<'f, S: Serializer> Serializer for Renaming<'f, S> {
     }
 
     fn serialize_newtype_struct<T: Serialize + ?Sized>(self, name: &'static str, value: &T) -> Result<S::Ok, S::Error> {
-        self.inner.serialize_newtype_struct(name, &Keyed { value, style: self.style, only: self.only })
+        if self.style == KeyStyle::Camel && name == Moment::NEWTYPE {
+            let moment = serde_json::to_value(value).map_err(S::Error::custom)?;
+            let moment: Moment = serde_json::from_value(moment).map_err(S::Error::custom)?;
+            return self.inner.collect_str(&moment.in_zone(self.zone.unwrap_or(&TimeZone::UTC)));
+        }
+        self.inner.serialize_newtype_struct(name, &Keyed { value, style: self.style, zone: self.zone, only: self.only })
     }
 
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
@@ -191,15 +201,15 @@ impl<'f, S: Serializer> Serializer for Renaming<'f, S> {
     }
 
     fn serialize_seq(self, len: Option<usize>) -> Result<Self::SerializeSeq, S::Error> {
-        Ok(RenamingItems { inner: self.inner.serialize_seq(len)?, style: self.style })
+        Ok(RenamingItems { inner: self.inner.serialize_seq(len)?, style: self.style, zone: self.zone })
     }
 
     fn serialize_tuple(self, len: usize) -> Result<Self::SerializeTuple, S::Error> {
-        Ok(RenamingItems { inner: self.inner.serialize_tuple(len)?, style: self.style })
+        Ok(RenamingItems { inner: self.inner.serialize_tuple(len)?, style: self.style, zone: self.zone })
     }
 
     fn serialize_tuple_struct(self, name: &'static str, len: usize) -> Result<Self::SerializeTupleStruct, S::Error> {
-        Ok(RenamingItems { inner: self.inner.serialize_tuple_struct(name, len)?, style: self.style })
+        Ok(RenamingItems { inner: self.inner.serialize_tuple_struct(name, len)?, style: self.style, zone: self.zone })
     }
 
     fn serialize_tuple_variant(
@@ -213,11 +223,11 @@ impl<'f, S: Serializer> Serializer for Renaming<'f, S> {
     }
 
     fn serialize_map(self, len: Option<usize>) -> Result<Self::SerializeMap, S::Error> {
-        Ok(RenamingItems { inner: self.inner.serialize_map(len)?, style: self.style })
+        Ok(RenamingItems { inner: self.inner.serialize_map(len)?, style: self.style, zone: self.zone })
     }
 
     fn serialize_struct(self, name: &'static str, len: usize) -> Result<Self::SerializeStruct, S::Error> {
-        let Self { inner, style, only } = self;
+        let Self { inner, style, zone, only } = self;
         let members = match style {
             KeyStyle::Documents | KeyStyle::UpperId => {
                 Members::Struct { inner: inner.serialize_struct(name, len)?, style }
@@ -225,7 +235,7 @@ impl<'f, S: Serializer> Serializer for Renaming<'f, S> {
             // How many are left is not known beforehand; no length is as good as one to the formats of answers.
             KeyStyle::Camel => Members::Camel(inner.serialize_map(only.is_none().then_some(len))?),
         };
-        Ok(RenamingMembers { members, only })
+        Ok(RenamingMembers { members, zone, only })
     }
 
     fn serialize_struct_variant(
@@ -240,17 +250,19 @@ impl<'f, S: Serializer> Serializer for Renaming<'f, S> {
 }
 
 /// The items of a sequence, a tuple or a map: each may hold a struct.
-struct RenamingItems<C> {
+struct RenamingItems<'f, C> {
     inner: C,
     style: KeyStyle,
+    zone: Option<&'f TimeZone>,
 }
 
-impl<C: SerializeSeq> SerializeSeq for RenamingItems<C> {
+impl<C: SerializeSeq> SerializeSeq for RenamingItems<'_, C> {
     type Ok = C::Ok;
     type Error = C::Error;
 
     fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), C::Error> {
-        self.inner.serialize_element(&Keyed::new(value, self.style))
+        let keyed = Keyed { value, style: self.style, zone: self.zone, only: None };
+        self.inner.serialize_element(&keyed)
     }
 
     fn end(self) -> Result<C::Ok, C::Error> {
@@ -258,12 +270,13 @@ impl<C: SerializeSeq> SerializeSeq for RenamingItems<C> {
     }
 }
 
-impl<C: SerializeTuple> SerializeTuple for RenamingItems<C> {
+impl<C: SerializeTuple> SerializeTuple for RenamingItems<'_, C> {
     type Ok = C::Ok;
     type Error = C::Error;
 
     fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), C::Error> {
-        self.inner.serialize_element(&Keyed::new(value, self.style))
+        let keyed = Keyed { value, style: self.style, zone: self.zone, only: None };
+        self.inner.serialize_element(&keyed)
     }
 
     fn end(self) -> Result<C::Ok, C::Error> {
@@ -271,12 +284,13 @@ impl<C: SerializeTuple> SerializeTuple for RenamingItems<C> {
     }
 }
 
-impl<C: SerializeTupleStruct> SerializeTupleStruct for RenamingItems<C> {
+impl<C: SerializeTupleStruct> SerializeTupleStruct for RenamingItems<'_, C> {
     type Ok = C::Ok;
     type Error = C::Error;
 
     fn serialize_field<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), C::Error> {
-        self.inner.serialize_field(&Keyed::new(value, self.style))
+        let keyed = Keyed { value, style: self.style, zone: self.zone, only: None };
+        self.inner.serialize_field(&keyed)
     }
 
     fn end(self) -> Result<C::Ok, C::Error> {
@@ -284,7 +298,7 @@ impl<C: SerializeTupleStruct> SerializeTupleStruct for RenamingItems<C> {
     }
 }
 
-impl<C: SerializeMap> SerializeMap for RenamingItems<C> {
+impl<C: SerializeMap> SerializeMap for RenamingItems<'_, C> {
     type Ok = C::Ok;
     type Error = C::Error;
 
@@ -293,7 +307,8 @@ impl<C: SerializeMap> SerializeMap for RenamingItems<C> {
     }
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), C::Error> {
-        self.inner.serialize_value(&Keyed::new(value, self.style))
+        let keyed = Keyed { value, style: self.style, zone: self.zone, only: None };
+        self.inner.serialize_value(&keyed)
     }
 
     fn serialize_entry<K: Serialize + ?Sized, V: Serialize + ?Sized>(
@@ -301,7 +316,8 @@ impl<C: SerializeMap> SerializeMap for RenamingItems<C> {
         key: &K,
         value: &V,
     ) -> Result<(), C::Error> {
-        self.inner.serialize_entry(key, &Keyed::new(value, self.style))
+        let keyed = Keyed { value, style: self.style, zone: self.zone, only: None };
+        self.inner.serialize_entry(key, &keyed)
     }
 
     fn end(self) -> Result<C::Ok, C::Error> {
@@ -312,6 +328,7 @@ impl<C: SerializeMap> SerializeMap for RenamingItems<C> {
 /// The members of a struct, whose keys change, and of which some may be left out.
 struct RenamingMembers<'f, S: Serializer> {
     members: Members<S>,
+    zone: Option<&'f TimeZone>,
     only: Option<&'f Fields>,
 }
 
@@ -336,16 +353,18 @@ impl<S: Serializer> SerializeStruct for RenamingMembers<'_, S> {
     type Error = S::Error;
 
     fn serialize_field<T: Serialize + ?Sized>(&mut self, key: &'static str, value: &T) -> Result<(), S::Error> {
-        if self.only.is_some_and(|only| !only.contains(key)) {
+        let is_written = match self.only {
+            Some(only) => only.contains(key),
+            // The members that only ONLYOFFICE's dialect shows are shown in any dialect where they are asked for by name.
+            None => matches!(self.members, Members::Camel(_)) || !Contact::ONLYOFFICE_KEYS.contains(&key),
+        };
+        if !is_written {
             return self.skip_field(key);
         }
+        let keyed = |style| Keyed { value, style, zone: self.zone, only: None };
         match &mut self.members {
-            Members::Struct { inner, style } => {
-                inner.serialize_field(static_key(key, *style), &Keyed::new(value, *style))
-            }
-            Members::Camel(inner) => {
-                with_camel(key, |key| inner.serialize_entry(key, &Keyed::new(value, KeyStyle::Camel)))
-            }
+            Members::Struct { inner, style } => inner.serialize_field(static_key(key, *style), &keyed(*style)),
+            Members::Camel(inner) => with_camel(key, |key| inner.serialize_entry(key, &keyed(KeyStyle::Camel))),
         }
     }
 
