@@ -270,9 +270,14 @@ impl<'a> Incoming<'a> {
         origin::check(self.request.headers(), &self.app.allowed_origins)
     }
 
-    /// The contact that the path names.
+    /// The contact that the path names. A last part that is no number belongs to a path that does not exist, such as
+    /// `contact/byprefix` of ONLYOFFICE's server.
     pub fn contact_id(&self) -> Result<ContactId, Failure> {
         let text = self.parameter("contactid");
+        let digits = text.strip_prefix('-').unwrap_or(&text);
+        if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(Failure::RouteNotFound);
+        }
         text.parse().map_err(|fault: models::id::NotAContactId| Invalid::one("contactid", fault.to_string()).into())
     }
 
@@ -296,6 +301,11 @@ impl<'a> Incoming<'a> {
         } else {
             self.rule_name()
         }
+    }
+
+    /// The user that the path names by a UUID.
+    pub fn user_id(&self) -> Result<UserId, Failure> {
+        self.parameter("userid").parse().map_err(|_| Failure::RouteNotFound)
     }
 
     /// Whether the user that the path names is who calls.

@@ -405,7 +405,7 @@ fn too_long_filter_value(bytes: usize) -> String {
 }
 
 /// The words of `filterValue`, folded, each once.
-fn words(filter_value: &str) -> Vec<String> {
+pub fn words(filter_value: &str) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
     for word in filter_value.split_whitespace().map(trim).map(fold) {
         if !word.is_empty() && !words.contains(&word) {
