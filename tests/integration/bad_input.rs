@@ -329,7 +329,6 @@ async fn a_body_that_is_not_said_to_be_json_is_refused() {
         for content_type in [
             "text/plain",
             "application/xml",
-            "application/x-www-form-urlencoded",
             "multipart/form-data; boundary=x",
             "application/json; charset=iso-8859-1",
             "application/jsonx",
@@ -342,6 +341,12 @@ async fn a_body_that_is_not_said_to_be_json_is_refused() {
             let body = "{\"isShared\":false}";
             watched.refused(content_type, request, body, 415, "unsupported-media-type").await;
         }
+        // As curl sends JSON whose type is not named.
+        let request = Request::put(format!("{PREFIX}{path}"))
+            .header("authorization", ADA_TOKEN)
+            .header("content-type", "application/x-www-form-urlencoded");
+        let reply = watched.refused("JSON as a form", request, "{\"isShared\":false}", 400, "invalid-request").await;
+        assert!(reply.text.contains("Content-Type: application/json"), "{}", reply.text);
     }
     watched.unchanged().await;
 }
@@ -392,7 +397,14 @@ async fn a_contact_is_named_by_a_positive_int32() {
     ] {
         let id = id.replace('{', "%7B").replace('}', "%7D");
         let path = format!("{id}/access");
-        watched.refused_for(&path, &json!({"isShared": false}), "contactid").await;
+        let body = json!({"isShared": false});
+        let digits = id.strip_prefix('-').unwrap_or(&id);
+        if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            watched.refused_for(&path, &body, "contactid").await;
+        } else {
+            // A path that names no contact does not exist.
+            watched.refused(&path, Watched::put(&path), body.to_string(), 404, "endpoint-not-found").await;
+        }
     }
     for (id, status) in [("2147483647", 404), ("0000000001", 200), ("%31", 200)] {
         let reply = watched.world.put(&format!("{id}/access?dryRun=true"), ADA_TOKEN, &json!({"isShared": true})).await;
@@ -408,7 +420,6 @@ async fn paths_and_methods_that_no_endpoint_has_are_refused() {
     for path in [
         "/",
         "/api/2.0/crm/contact",
-        "/api/2.0/crm/contact/1/access/",
         "/api/2.0/crm/contact/1/2/access",
         "/api/2.0/crm/contact/1/acces",
         "/API/2.0/crm/contact/1/access",

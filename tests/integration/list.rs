@@ -80,8 +80,8 @@ async fn nobody_is_shown_or_counted_what_it_may_not_see() {
     assert_eq!(list(&world, SAM_TOKEN, &format!("responsibleid={MIKE}")).await.ids(), [0; 0]);
     assert_eq!(list(&world, SAM_TOKEN, "isShared=false").await.ids(), Vec::<i64>::new());
     assert_eq!(list(&world, MIKE_TOKEN, "isShared=false").await.ids(), [4, 2]);
-    let shown = list(&world, SAM_TOKEN, "").await.json();
-    let may_edit: Vec<&Value> = shown.as_array().unwrap().iter().map(|contact| &contact["CanEdit"]).collect();
+    let shown = list(&world, SAM_TOKEN, "").await.response();
+    let may_edit: Vec<&Value> = shown.as_array().unwrap().iter().map(|contact| &contact["canEdit"]).collect();
     assert_eq!(may_edit, [&json!(true), &json!(true), &json!(true), &json!(true)]);
 }
 
