@@ -510,7 +510,6 @@ async fn what_is_no_parameter_of_a_list_is_refused() {
     let (world, id) = told_all().await;
     for (path, field) in [
         ("jobs?state=done".to_owned(), "state"),
-        ("jobs?count=1001".to_owned(), "count"),
         ("jobs?count=-1".to_owned(), "count"),
         ("jobs?count=x".to_owned(), "count"),
         ("jobs?startIndex=10001".to_owned(), "startIndex"),

@@ -128,7 +128,6 @@ async fn a_list_says_what_is_wrong_with_its_query() {
         ("tag=even", "tag"),
         ("sortBy=name", "sortBy"),
         ("sortOrder=up", "sortOrder"),
-        ("count=1001", "count"),
         ("count=-1", "count"),
         ("count=1&Count=2", "count"),
         ("startIndex=x", "startIndex"),
@@ -136,7 +135,7 @@ async fn a_list_says_what_is_wrong_with_its_query() {
         ("responsibleid=mike", "responsibleid"),
         ("fromDate=yesterday", "fromDate"),
         ("contactListView=7", "contactListView"),
-        ("total=1", "total"),
+        ("total=2", "total"),
         ("tags=", ""),
     ] {
         let reply = world.contact(&format!("filter?{query}"), ADA_TOKEN).await.unwrap();
