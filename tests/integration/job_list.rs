@@ -204,7 +204,7 @@ async fn a_record_that_does_not_read_back_hides_no_other() {
         world.access_with("PUT", &format!("rules/{name}"), ADA_TOKEN, &rule, &[]).await.unwrap();
     }
     spoil(&world, &Key::Rule(id("acme"), "b".parse().unwrap())).await;
-    let list = world.get("rules", ADA_TOKEN).await.unwrap().json();
+    let list = world.get("rules", ADA_TOKEN).await.unwrap().response();
     let names: Vec<&str> = list.as_array().unwrap().iter().map(|rule| rule["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["a", "c"]);
 }

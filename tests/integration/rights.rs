@@ -407,7 +407,7 @@ async fn the_nil_user_owns_its_own_jobs_and_not_those_of_the_operator() {
     assert_eq!(reply.status, 200, "{}", reply.text);
     let own = job(&reply).unwrap();
     assert_eq!(recorded(&world, own).await.created_by, Author::User(UserId::NIL));
-    let listed = world.get("jobs", NIL_TOKEN).await.unwrap().json();
+    let listed = world.get("jobs", NIL_TOKEN).await.unwrap().response();
     assert_eq!(listed.as_array().unwrap().iter().map(|job| &job["id"]).collect::<Vec<_>>(), [&json!(own)]);
     // The operator's job has an administrator's rights, and needs no user.
     assert_eq!(worked(&world, scheduled).await.0, State::Done);

@@ -302,7 +302,7 @@ async fn rules_of_all_portals_are_started() {
     assert_eq!(wake_with(world.jobs(), envelope()).await, (3, 0));
     world.work().await.unwrap();
     assert_eq!(jobs(&world).await.len(), 2);
-    let of_zenith = world.get("jobs", ZOE_TOKEN).await.unwrap().json();
+    let of_zenith = world.get("jobs", ZOE_TOKEN).await.unwrap().response();
     assert_eq!((of_zenith.as_array().unwrap().len(), &of_zenith[0]["updated"]), (1, &json!(1)));
 }
 
