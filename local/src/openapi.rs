@@ -1,73 +1,58 @@
 //! The description of the API, OpenAPI 3.1, made from the endpoints and from the types that answer.
 //!
-//! What is described of an endpoint is a row of a table; a row without an endpoint, or an endpoint without a row, is an
-//! error of the tests. Answers have the schemas that are derived from their types, in each style of keys. The description
-//! is strict: what it admits is taken, everything else is refused.
+//! A row of a table describes an endpoint; a row without an endpoint, or an endpoint without a row, is an error of the
+//! tests. The schemas of answers are derived from the types. The description is strict: the service takes every request
+//! that the description admits and refuses every other one, but for the spellings that the description's own text names.
 //!
-//! It is committed as `docs/openapi.json`, which the service answers with.
+//! Clients are generated from the description, so each call is described once, by its path without a suffix, and the
+//! schemas use only what generators understand: no `const`, no `oneOf`, no `not`, and names that are identifiers.
+//!
+//! The description is committed as `docs/openapi.json`, and the service answers with that file.
 
 mod operations;
 mod requests;
 mod schemas;
+mod text;
 
 use std::collections::BTreeSet;
 
 use api::Endpoint;
-use api::endpoint::Conditions;
+use api::endpoint::{Conditions, Dialect};
 use api::failure::KINDS;
 use models::portal::Scope;
-use models::wire::{KeyStyle, Suffix};
 use serde_json::{Map, Value, json};
 
 use crate::endpoints;
-use operations::{OPERATIONS, Operation, Shows, Success};
+use operations::{Link, OPERATIONS, Operation, Shows, Success};
 
 /// An endpoint's path as its callers write it. The endpoint of who calls has a parameter where they write `@self`.
-fn called(path: &str) -> &str {
-    match path {
+pub fn path(endpoint: &Endpoint) -> &str {
+    match endpoint.path {
         "/api/2.0/people/{userid}" => "/api/2.0/people/@self",
-        _ => path,
+        path => path,
     }
-}
-
-/// The paths that an endpoint is called by: its own, and its own with each suffix, unless it has one already. Where the
-/// path ends in a parameter one route takes all of them.
-pub fn paths(endpoint: &Endpoint) -> Vec<(String, Option<Suffix>)> {
-    let path = called(endpoint.path);
-    let suffixes: &[Suffix] = if Suffix::split(path).1.is_none() { &Suffix::ALL } else { &[] };
-    let others = suffixes.iter().map(|suffix| (format!("{path}{}", suffix.text()), Some(*suffix)));
-    std::iter::once((path.to_owned(), None)).chain(others).collect()
 }
 
 /// The description. An endpoint that no row is about is left out, which a test does not let pass.
 pub fn document() -> Value {
-    let mut paths_of = Map::new();
-    let mut answers = Map::new();
+    let mut paths = json!({});
     for endpoint in endpoints() {
-        let Some(row) = OPERATIONS.iter().find(|row| (row.method, row.path) == (endpoint.method, endpoint.path)) else {
-            continue;
-        };
-        for (path, suffix) in paths(endpoint) {
-            let described = operation(row, endpoint, suffix, &mut answers);
-            let methods = paths_of.entry(path).or_insert_with(|| json!({}));
-            methods[endpoint.method.to_ascii_lowercase()] = described;
+        let row = OPERATIONS.iter().find(|row| (row.method, row.path) == (endpoint.method, endpoint.path));
+        if let Some(row) = row {
+            paths[path(endpoint)][endpoint.method.to_ascii_lowercase()] = operation(row, endpoint);
         }
-    }
-    for (status, kind) in OF_NO_ENDPOINT {
-        failure_answer(status, &[kind], None, &mut answers);
     }
     let mut components = json!({
         "headers": headers(),
+        "links": links(),
         "parameters": requests::parameters(),
-        "requestBodies": {},
-        "responses": answers,
+        "responses": shared_answers(),
         "securitySchemes": {
             "bearer": { "type": "http", "scheme": "bearer", "description": "A token behind the word Bearer." },
             "token": { "type": "apiKey", "in": "header", "name": "Authorization", "description": "A token alone." },
         },
     });
-    components["requestBodies"] = requests::bodies();
-    let used = referred(&[&Value::Object(paths_of.clone()), &components]);
+    let used = schemas::referred(&[&paths, &components]);
     components["schemas"] = schemas::components(used);
     json!({
         "openapi": "3.1.0",
@@ -75,20 +60,24 @@ pub fn document() -> Value {
             "title": "crm-access",
             "version": env!("CARGO_PKG_VERSION"),
             "summary": "Who may see and edit which CRM contacts.",
-            "description": ABOUT,
+            "description": about(),
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
         },
         "servers": [{ "url": "/" }],
+        "security": [{ "bearer": [] }, { "token": [] }],
         "tags": operations::TAGS.map(|(name, description)| json!({ "name": name, "description": description })),
-        "paths": paths_of,
+        "paths": paths,
         "components": components,
     })
 }
 
 /// The description as it is committed and served.
 pub fn text() -> String {
-    format!("{:#}\n", document())
+    text::text(&document())
 }
+
+/// Headers of every answer. The text of the description names them once, for all operations.
+pub const ALWAYS_SENT: [&str; 3] = ["Cache-Control", "Vary", "X-Request-Id"];
 
 /// Failures of calls that reach no endpoint: nothing has the path or the method, or `serve` refuses the connection, the
 /// host or a body that is late.
@@ -100,88 +89,123 @@ pub const OF_NO_ENDPOINT: [(u16, &str); 5] = [
     (503, "too-many-connections"),
 ];
 
-/// What holds for every operation.
-const ABOUT: &str = "Sets who may see and edit CRM contacts: one, several, or every contact that a filter selects.
+/// The facts that hold for every operation.
+fn about() -> String {
+    let [cache_control, vary, request_id] = ALWAYS_SENT;
+    let of_no_endpoint = OF_NO_ENDPOINT.map(|(status, kind)| format!("{status} `{kind}`")).join(", ");
+    format!(
+        "Sets who may see and edit CRM contacts: one contact, several contacts, or every contact that a filter selects.
 
-**Keys.** One object is answered in an envelope, with the keys that its type declares; a list is a bare array, with `ID` \
-for `id`. A path with `.json` or `.xml` answers in ONLYOFFICE's envelope, with camelCase keys.
+**Dialects.** Each call is described once, by its path without a suffix. `setContactAccess` and `setAccessByFilter` answer \
+as ONLYOFFICE documents these two calls: keys in PascalCase, one contact in an envelope of two members, a list as a bare \
+array. All other calls answer in the dialect of ONLYOFFICE's server: keys in camelCase, in an envelope with `count`, \
+`startIndex`, `status` and `statusCode`. A job is always shown in the dialect of ONLYOFFICE's server.
 
-**XML.** A path without a suffix answers in XML to `Accept: text/xml` or `application/xml`, one with `.xml` always: the \
-members of the JSON under `<result>`, a list as one `<response>` after another, an array as its element repeated, booleans \
-as `True` and `False`.
+**Suffixes.** Every path but the path of this description also works with `.json` or `.xml` at its end. The suffix decides \
+between JSON and XML, and the answer has the dialect of ONLYOFFICE's server.
 
-**Errors.** Whatever goes wrong is answered in one form, and `type` is a stable word. Where no endpoint has the path it is \
-404 `endpoint-not-found`, where it has another method 405 `method-not-allowed` with `Allow`. API Gateway answers 429 by \
-itself to calls beyond its throttling limits.
+**XML.** A call without a suffix answers in XML if its `Accept` prefers `text/xml` or `application/xml` to JSON. The XML \
+has the members of the JSON under `<result>`. An array repeats its element, and a list repeats `<response>`. Booleans are \
+`True` and `False`, `null` and an empty text are an empty element, and empty arrays are left out. An `Accept` that admits \
+neither JSON nor XML is answered in JSON.
 
-**Unknown names** of query parameters and of body fields are refused: a misspelt filter field would otherwise select every \
-contact. Names of query parameters and of form fields are compared without case.";
+**Forms.** Every call that takes a JSON body takes the same fields as `application/x-www-form-urlencoded`, and then answers \
+in the dialect of ONLYOFFICE's server. An array is its name repeated (`managerList=…&managerList=…`, also with `[]` or \
+`[0]`). A field within an object has the object's name before it (`filter[tags]=…`).
 
-/// An operation on one of its endpoint's paths.
-fn operation(row: &Operation, endpoint: &Endpoint, suffix: Option<Suffix>, answers: &mut Map<String, Value>) -> Value {
-    let inside = |name: &str| {
-        // A list takes a blank filterValue, which a change refuses.
-        let name = if row.method == "GET" && name == "filterValue" { "filterValue.list" } else { name };
-        json!({ "$ref": format!("#/components/parameters/{name}") })
-    };
-    let is_write = endpoint.scope() == Some(Scope::Write);
-    let in_path = called(row.path).split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+**Names.** An unknown query parameter or an unknown field of a body is refused, because a misspelt filter field would \
+otherwise select every contact. Upper and lower case are the same in names of query parameters and of form fields. `null` \
+in an optional field of a JSON body means that the field is absent.
+
+**Headers.** Every answer carries `{request_id}`, by which the log is searched, `{cache_control}: private, no-store`, and \
+`{vary}`.
+
+**Errors.** Every error has the form of `ErrorAnswer`, and `error.type` is a stable word. Five errors can answer any call \
+and stand at no operation: {of_no_endpoint}. A 405 lists the methods of the path in `Allow`. API Gateway itself answers 429 \
+and 503 in its own form to calls beyond its limits."
+    )
+}
+
+/// A reference to a component. The name is the component's.
+fn component(kind: &str, name: &str) -> Value {
+    json!({ "$ref": format!("#/components/{kind}/{name}") })
+}
+
+/// The name of the component for a parameter, a header or an operation, which is an identifier whatever the name is.
+fn identifier(name: &str) -> String {
+    let words = name.split(['-', '.']).map(|word| {
+        let (first, rest) = word.split_at(word.len().min(1));
+        first.to_ascii_uppercase() + rest
+    });
+    words.collect()
+}
+
+fn operation(row: &Operation, endpoint: &Endpoint) -> Value {
+    let in_path = path(endpoint).split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
     let always = [
         ("If-Match", endpoint.conditions != Conditions::None),
         ("If-None-Match.new", endpoint.conditions == Conditions::IfMatchOrNew),
-        ("Idempotency-Key", is_write),
+        ("Idempotency-Key", endpoint.scope() == Some(Scope::Write)),
         ("If-None-Match", row.method == "GET"),
     ];
     let always = always.into_iter().filter_map(|(name, holds)| holds.then_some(name));
-    let parameters: Vec<Value> =
-        in_path.chain(row.query.iter().copied()).chain(row.headers.iter().copied()).chain(always).map(inside).collect();
-    let mut responses = Map::new();
-    for success in row.answers {
-        responses.insert(success.status.to_string(), success_answer(success, row.method, suffix));
-    }
-    if row.method == "GET" {
-        let is_list = row.answers.iter().any(|answer| matches!(answer.shows, Shows::List(_) | Shows::ListByKey(_)));
-        let of_list: &[&str] = if is_list { &["X-Next-Index", "X-Total-Count"] } else { &[] };
-        let not_modified = json!({
-            "description": "If-None-Match names what would be answered.",
-            "headers": headers_of(&[&["Cache-Control", "ETag", "Vary", "X-Request-Id"], of_list].concat()),
-        });
-        responses.insert("304".into(), not_modified);
-    }
-    let mut kinds = row.failures.to_vec();
-    kinds.extend(common_failures(endpoint));
-    let statuses: BTreeSet<u16> = kinds.iter().map(|(status, _)| *status).collect();
-    for status in statuses {
-        let of: BTreeSet<&str> = kinds.iter().filter(|(with, _)| *with == status).map(|(_, kind)| *kind).collect();
-        let of: Vec<&str> = of.into_iter().collect();
-        let name = failure_answer(status, &of, suffix, answers);
-        responses.insert(status.to_string(), json!({ "$ref": format!("#/components/responses/{name}") }));
-    }
+    let names = in_path.chain(row.query.iter().copied()).chain(row.headers.iter().copied()).chain(always);
+    // A list takes a blank filterValue, which a change refuses.
+    let of_list = |name| if (row.method, name) == ("GET", "filterValue") { "filterValue.list" } else { name };
+    let parameters: Vec<Value> = names.map(|name| component("parameters", &identifier(of_list(name)))).collect();
     let mut operation = json!({
-        "operationId": operation_id(row.id, suffix),
+        "operationId": row.id,
         "summary": row.summary,
         "description": row.description,
         "tags": [row.tag],
-        "parameters": parameters,
-        "responses": responses,
-        "security": if endpoint.asks_for_token() { json!([{ "bearer": [] }, { "token": [] }]) } else { json!([]) },
+        "responses": answers(row, endpoint),
     });
+    if !parameters.is_empty() {
+        operation["parameters"] = json!(parameters);
+    }
+    if !endpoint.asks_for_token() {
+        operation["security"] = json!([]);
+    }
     if let Some(body) = row.body {
-        let name = if suffix.is_some() { format!("{body}.form") } else { body.to_owned() };
-        operation["requestBody"] = json!({ "$ref": format!("#/components/requestBodies/{name}") });
+        operation["requestBody"] = requests::body(body);
     }
     operation
 }
 
-fn operation_id(id: &str, suffix: Option<Suffix>) -> String {
-    match suffix {
-        None => id.to_owned(),
-        Some(Suffix::Json) => format!("{id}Json"),
-        Some(Suffix::Xml) => format!("{id}Xml"),
+/// The answers of an operation by their status: those that it was called for, and failures.
+fn answers(row: &Operation, endpoint: &Endpoint) -> Value {
+    let mut answers = Map::new();
+    for success in row.answers {
+        let answer = match success.shows {
+            Shows::StartedJob => component("responses", "JobStarted"),
+            _ => success_answer(success, row.method, endpoint.dialect),
+        };
+        answers.insert(success.status.to_string(), answer);
     }
+    if row.method == "GET" {
+        answers.insert("304".into(), component("responses", "NotModified"));
+    }
+    let kinds: BTreeSet<(u16, &str)> = row.failures.iter().copied().chain(common_failures(endpoint)).collect();
+    let statuses: BTreeSet<u16> = kinds.iter().map(|(status, _)| *status).collect();
+    for status in statuses {
+        let mut answer = component("responses", status_name(status));
+        // Beside a reference, a description stands in place of the component's own.
+        let (own, of_all) = (named_kinds(&kinds, status), named_kinds(KINDS, status));
+        if own != of_all {
+            answer["description"] = json!(own);
+        }
+        answers.insert(status.to_string(), answer);
+    }
+    Value::Object(answers)
 }
 
-/// What can keep any call of such an endpoint from its answer.
+/// The kinds of failures with a status, for a reader.
+fn named_kinds<'a>(kinds: impl IntoIterator<Item = &'a (u16, &'a str)>, status: u16) -> String {
+    let kinds = kinds.into_iter().filter(|(with, _)| *with == status).map(|(_, kind)| format!("`{kind}`"));
+    kinds.collect::<Vec<_>>().join(" or ")
+}
+
+/// The failures that can answer any call of such an endpoint.
 fn common_failures(endpoint: &Endpoint) -> Vec<(u16, &'static str)> {
     // A request is refused for a body and for Content-Encoding even where no body is read.
     let mut kinds = vec![
@@ -209,28 +233,12 @@ fn common_failures(endpoint: &Endpoint) -> Vec<(u16, &'static str)> {
     kinds
 }
 
-/// The content types of an answer, JSON among them with its schema.
-fn content(suffix: Option<Suffix>, schema: Value, example: Option<Value>) -> Value {
-    let mut content = Map::new();
-    if suffix != Some(Suffix::Xml) {
-        let mut json = json!({ "schema": schema });
-        if let Some(example) = example {
-            json["example"] = example;
-        }
-        content.insert("application/json".into(), json);
-    }
-    if suffix != Some(Suffix::Json) {
-        // What XML looks like is said once for all: it is no schema of JSON.
-        content.extend(["text/xml", "application/xml"].map(|kind| (kind.to_owned(), json!({}))));
-    }
-    Value::Object(content)
+fn json_content(schema: Value) -> Value {
+    json!({ "application/json": { "schema": schema } })
 }
 
-fn success_answer(success: &Success, method: &str, suffix: Option<Suffix>) -> Value {
-    let style_of_list = if suffix.is_some() { KeyStyle::Camel } else { KeyStyle::UpperId };
-    let style_of_one = if suffix.is_some() { KeyStyle::Camel } else { KeyStyle::Documents };
-    let mut names = vec!["Cache-Control", "Vary", "X-Request-Id"];
-    names.extend(success.headers);
+fn success_answer(success: &Success, method: &str, dialect: Dialect) -> Value {
+    let mut names = success.headers.to_vec();
     if method == "GET" {
         names.push("ETag");
     }
@@ -238,30 +246,19 @@ fn success_answer(success: &Success, method: &str, suffix: Option<Suffix>) -> Va
     match success.shows {
         Shows::Nothing => {}
         Shows::Description => {
-            let schema = json!({ "type": "object", "required": ["openapi", "info", "paths"] });
-            answer["content"] = json!({ "application/json": { "schema": schema } });
+            answer["content"] = json_content(json!({ "type": "object", "additionalProperties": true }));
         }
-        Shows::One(name) => {
-            let (schema, example) = schemas::one(name, style_of_one, suffix.is_some(), success.status);
-            answer["content"] = content(suffix, schema, example);
-        }
+        Shows::One(name) => answer["content"] = json_content(schemas::one(name, dialect)),
+        Shows::StartedJob => answer["content"] = json_content(schemas::one("Job", Dialect::OnlyOffice)),
         Shows::List(name) => {
             names.extend(["X-Next-Index", "X-Total-Count"]);
-            answer["content"] = content(suffix, schemas::list(name, style_of_list, suffix.is_some()), None);
-        }
-        Shows::ListByKey(name) => {
-            names.extend(["X-Next-Index", "X-Total-Count"]);
-            answer["content"] = content(suffix, schemas::list_by_key(name, style_of_list, suffix.is_some()), None);
+            answer["content"] = json_content(schemas::list(name, dialect));
         }
     }
-    answer["headers"] = headers_of(&names);
-    let links = success.links.iter().map(|link| {
-        let to = json!({
-            "operationId": operation_id(link.to, suffix),
-            "parameters": { link.parameter: link.value },
-        });
-        (link.to.to_owned(), to)
-    });
+    if !names.is_empty() {
+        answer["headers"] = headers_of(&names);
+    }
+    let links = success.links.iter().map(|to| ((*to).to_owned(), component("links", &identifier(to))));
     let links: Map<String, Value> = links.collect();
     if !links.is_empty() {
         answer["links"] = Value::Object(links);
@@ -269,111 +266,93 @@ fn success_answer(success: &Success, method: &str, suffix: Option<Suffix>) -> Va
     answer
 }
 
-/// Describes an answer that reports one of these failures, and gives its name.
-fn failure_answer(status: u16, kinds: &[&str], suffix: Option<Suffix>, answers: &mut Map<String, Value>) -> String {
-    let name = format!("{status}.{}{}", kinds.join("."), suffix.map_or("", Suffix::text));
-    answers.entry(name.clone()).or_insert_with(|| {
-        let schema = json!({ "allOf": [
-            { "$ref": "#/components/schemas/Error" },
-            { "properties": {
-                "statusCode": { "const": status },
-                "error": { "properties": { "type": { "enum": kinds } } },
-            } },
-        ] });
-        let mut names = vec!["Cache-Control", "Vary", "X-Request-Id"];
+/// The operations that an answer leads to.
+fn links() -> Value {
+    let link = |link: &Link| {
+        let Link { to, parameter, value } = link;
+        (identifier(to), json!({ "operationId": to, "parameters": { *parameter: value } }))
+    };
+    Value::Object(operations::LINKS.iter().map(link).collect())
+}
+
+/// The statuses of failures that operations have, with the names of the answers that all operations share.
+const STATUS_NAMES: [(u16, &str); 13] = [
+    (400, "BadRequest"),
+    (401, "Unauthorized"),
+    (403, "Forbidden"),
+    (404, "NotFound"),
+    (409, "Conflict"),
+    (410, "Gone"),
+    (412, "PreconditionFailed"),
+    (413, "ContentTooLarge"),
+    (415, "UnsupportedMediaType"),
+    (422, "UnprocessableContent"),
+    (429, "TooManyRequests"),
+    (500, "InternalServerError"),
+    (503, "ServiceUnavailable"),
+];
+
+fn status_name(status: u16) -> &'static str {
+    STATUS_NAMES.iter().find(|(known, _)| *known == status).map_or("InternalServerError", |(_, name)| name)
+}
+
+/// The answers that operations share.
+fn shared_answers() -> Value {
+    let mut answers = json!({
+        "JobStarted": success_answer(&operations::JOB_STARTED, "POST", Dialect::OnlyOffice),
+        "NotModified": {
+            "description": "If-None-Match names the version that would be answered.",
+            "headers": headers_of(&["ETag", "X-Next-Index", "X-Total-Count"]),
+        },
+    });
+    for (status, name) in STATUS_NAMES {
+        let mut answer = json!({
+            "description": named_kinds(KINDS, status),
+            "content": json_content(component("schemas", schemas::ERROR)),
+        });
         match status {
-            401 => names.push("WWW-Authenticate"),
-            405 => names.push("Allow"),
-            429 => names.push("Retry-After"),
-            409 | 503 => names.push("Retry-After.optional"),
+            401 => answer["headers"] = headers_of(&["WWW-Authenticate"]),
+            409 | 429 | 503 => answer["headers"] = headers_of(&["Retry-After"]),
             _ => {}
         }
-        let example = schemas::error_example(status, kinds.first().copied().unwrap_or_default());
-        json!({
-            "description": kinds.iter().map(|kind| format!("`{kind}`")).collect::<Vec<_>>().join(" or "),
-            "headers": headers_of(&names),
-            "content": content(suffix, schema, Some(example)),
-        })
-    });
-    name
+        answers[name] = answer;
+    }
+    answers
 }
 
-/// The word for every failure, as the schema of an error lists them.
-fn all_kinds() -> BTreeSet<&'static str> {
-    KINDS.iter().map(|(_, kind)| *kind).collect()
-}
-
-/// Headers that are described once. What stands behind a dot in a name here is no part of the header's own.
+/// The headers of answers.
 fn headers() -> Value {
-    let count = |description: &str| json!({ "description": description, "schema": { "type": "integer", "format": "int64", "minimum": 0 } });
-    let text = |description: &str, schema: Value| json!({ "description": description, "schema": schema });
-    let always = |mut header: Value| {
-        header["required"] = json!(true);
-        header
-    };
-    let wait = || text("Seconds after which the call may be made again.", json!({ "type": "integer", "minimum": 1 }));
-    json!({
-        "Allow": always(text("The methods that the path takes.", json!({ "type": "string" }))),
-        "Cache-Control": always(text(
-            "Answers are about one caller's rights at one moment.", json!({ "const": "private, no-store", "type": "string" })
-        )),
-        "ETag": always(text(
-            "What is shown: of a contact the revision of its access, and behind a dot a digest of the answer.",
-            json!({ "type": "string", "pattern": "^\"[0-9a-z.-]+\"$" })
-        )),
-        "Location": always(text("The path of the job.", json!({ "type": "string", "format": "uri-reference" }))),
-        "Preference-Applied": text(
-            "That the call was not waited for, as it preferred.", json!({ "type": "string", "const": "respond-async" })
+    let of = |schema: Value, description: &str| json!({ "description": description, "schema": schema });
+    let always =
+        |schema: Value, description: &str| json!({ "required": true, "description": description, "schema": schema });
+    let count = || json!({ "type": "integer", "format": "int64", "minimum": 0 });
+    let job = || json!({ "type": "string", "format": "uuid" });
+    let text = || json!({ "type": "string" });
+    let tag = json!({ "type": "string", "pattern": "^\"[0-9a-z.-]+\"$" });
+    let headers = [
+        ("ETag", always(tag, "The version of the answer. If-Match and If-None-Match take the version.")),
+        ("Location", always(json!({ "type": "string", "format": "uri-reference" }), "The path of the job.")),
+        (
+            "Preference-Applied",
+            of(json!({ "type": "string", "enum": ["respond-async"] }), "The preference that the call followed."),
         ),
-        "Retry-After": always(wait()),
-        "Retry-After.optional": wait(),
-        "Vary": always(text("What the answer depends on.", json!({ "type": "string" }))),
-        "WWW-Authenticate": always(text("How to authenticate.", json!({ "type": "string" }))),
-        "X-Job-Id": text(
-            "The job that recorded the change; absent where nothing was changed.",
-            json!({ "type": "string", "format": "uuid" })
+        (
+            "Retry-After",
+            of(json!({ "type": "integer", "minimum": 1 }), "Seconds after which the call may be made again."),
         ),
-        "X-Job-Id.always": always(text("The job.", json!({ "type": "string", "format": "uuid" }))),
-        "X-Matched-Count": always(count("Contacts that the call is about and the caller may see.")),
-        "X-Next": text(
-            "The before of the next page, where there is one.", json!({ "type": "string", "format": "uuid" })
-        ),
-        "X-Next-Index": count("The startIndex of the next page, where there is one."),
-        "X-Request-Id": always(text("By which the log is searched.", json!({ "type": "string", "minLength": 1 }))),
-        "X-Skipped-Count": always(count("Contacts that the caller may see but not edit.")),
-        "X-Total-Count": count("How long the list is, where that is known."),
-        "X-Unchanged-Count": always(count("Contacts that were as asked already, and not written.")),
-        "X-Updated-Count": always(count("Contacts that were written.")),
-    })
+        ("WWW-Authenticate", always(text(), "How to authenticate.")),
+        ("X-Job-Id", of(job(), "The job that recorded the change; absent where nothing was changed.")),
+        ("X-Matched-Count", always(count(), "Contacts that the call is about and the caller may see.")),
+        ("X-Next", of(job(), "The `before` of the next page, where there is one.")),
+        ("X-Next-Index", of(count(), "The `startIndex` of the next page, where there is one.")),
+        ("X-Skipped-Count", always(count(), "Contacts that the caller may see but not edit.")),
+        ("X-Total-Count", of(count(), "The length of the list, where it is known.")),
+        ("X-Unchanged-Count", always(count(), "Contacts that already had the access, and were not written.")),
+        ("X-Updated-Count", always(count(), "Contacts that were written.")),
+    ];
+    Value::Object(headers.into_iter().map(|(name, header)| (identifier(name), header)).collect())
 }
 
 fn headers_of(names: &[&str]) -> Value {
-    let header = |name: &&str| {
-        let own = name.split('.').next().unwrap_or(name);
-        (own.to_owned(), json!({ "$ref": format!("#/components/headers/{name}") }))
-    };
-    Value::Object(names.iter().map(header).collect())
-}
-
-/// The names of the schemas that these values refer to.
-fn referred(values: &[&Value]) -> BTreeSet<String> {
-    fn collect(value: &Value, names: &mut BTreeSet<String>) {
-        match value {
-            Value::Object(members) => {
-                for (key, member) in members {
-                    match (key.as_str(), member) {
-                        ("$ref", Value::String(target)) => {
-                            names.extend(target.strip_prefix("#/components/schemas/").map(str::to_owned));
-                        }
-                        _ => collect(member, names),
-                    }
-                }
-            }
-            Value::Array(items) => items.iter().for_each(|item| collect(item, names)),
-            _ => {}
-        }
-    }
-    let mut names = BTreeSet::new();
-    values.iter().for_each(|value| collect(value, &mut names));
-    names
+    Value::Object(names.iter().map(|name| ((*name).to_owned(), component("headers", &identifier(name)))).collect())
 }

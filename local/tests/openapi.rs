@@ -7,7 +7,7 @@ use std::path::Path;
 
 use api::failure::KINDS;
 use local::endpoints;
-use local::openapi::{OF_NO_ENDPOINT, document, paths, text};
+use local::openapi::{OF_NO_ENDPOINT, document, path, text};
 use serde_json::Value;
 
 #[test]
@@ -20,7 +20,7 @@ fn the_committed_description_is_the_one_that_the_code_makes() {
     let committed = std::fs::read_to_string(&file).unwrap();
     assert!(
         committed == text(),
-        "docs/openapi.json is out of date: UPDATE_OPENAPI=1 cargo test -p local writes it anew"
+        "docs/openapi.json is out of date: UPDATE_OPENAPI=1 cargo test --workspace --test openapi writes it anew"
     );
 }
 
@@ -35,19 +35,10 @@ fn operations(document: &Value) -> Vec<(String, String, Value)> {
 }
 
 #[test]
-fn every_way_to_call_an_endpoint_is_described_and_nothing_else() {
-    let document = document();
-    let described: BTreeSet<(String, String)> =
-        operations(&document).into_iter().map(|(method, path, _)| (method, path)).collect();
-    let offered: BTreeSet<(String, String)> = endpoints()
-        .flat_map(|endpoint| paths(endpoint).into_iter().map(|(path, _)| (endpoint.method.to_owned(), path)))
-        .collect();
-    assert_eq!(described, offered);
-    // What is routed is called like this, but where a parameter takes the suffix with it or stands for `@self`.
-    let routed = endpoints().flat_map(|endpoint| endpoint.routes().map(|path| (endpoint.method.to_owned(), path)));
-    for (method, path) in routed.filter(|(_, path)| !path.ends_with("{userid}")) {
-        assert!(described.contains(&(method.clone(), path.clone())), "{method} {path}");
-    }
+fn every_endpoint_is_described_once_and_nothing_else() {
+    let described = operations(&document()).into_iter().map(|(method, path, _)| (method, path));
+    let offered = endpoints().map(|endpoint| (endpoint.method.to_owned(), path(endpoint).to_owned()));
+    assert_eq!(described.collect::<BTreeSet<_>>(), offered.collect());
 }
 
 #[test]
@@ -59,43 +50,88 @@ fn operations_have_names_of_their_own() {
     assert_eq!(ids.len(), operations.len());
 }
 
-#[test]
-fn what_is_referred_to_is_there_and_what_is_there_is_referred_to() {
-    fn collect(value: &Value, found: &mut BTreeSet<String>) {
-        match value {
-            Value::Object(members) => {
-                found.extend(members.get("$ref").and_then(Value::as_str).map(str::to_owned));
-                members.values().for_each(|member| collect(member, found));
+/// Every value of a description, with the keys that lead to it.
+fn walk<'a>(value: &'a Value, keys: &mut Vec<&'a str>, visit: &mut dyn FnMut(&[&'a str], &'a Value)) {
+    visit(keys, value);
+    match value {
+        Value::Object(members) => {
+            for (key, member) in members {
+                keys.push(key);
+                walk(member, keys, visit);
+                keys.pop();
             }
-            Value::Array(items) => items.iter().for_each(|item| collect(item, found)),
-            _ => {}
         }
+        Value::Array(items) => items.iter().for_each(|item| walk(item, keys, visit)),
+        _ => {}
     }
+}
+
+#[test]
+fn components_are_all_referred_to_and_references_lead_to_components() {
     let document = document();
     let mut referred = BTreeSet::new();
-    collect(&document, &mut referred);
+    walk(&document, &mut Vec::new(), &mut |keys, value| {
+        if keys.last() == Some(&"$ref") {
+            referred.insert(value.as_str().unwrap().to_owned());
+        }
+    });
     let there = document["components"].as_object().unwrap().iter().filter(|(kind, _)| *kind != "securitySchemes");
     let there: BTreeSet<String> = there
         .flat_map(|(kind, parts)| {
             parts.as_object().unwrap().keys().map(move |name| format!("#/components/{kind}/{name}"))
         })
         .collect();
-    referred.extend(OF_NO_ENDPOINT.map(|(status, kind)| format!("#/components/responses/{status}.{kind}")));
     assert_eq!(referred, there);
+}
+
+#[test]
+fn generators_of_clients_understand_the_description() {
+    let document = document();
+    let is_identifier = |name: &str| name.chars().all(|char| char.is_ascii_alphanumeric());
+    for (kind, parts) in document["components"].as_object().unwrap() {
+        for name in parts.as_object().unwrap().keys() {
+            assert!(is_identifier(name), "{kind}/{name}");
+        }
+    }
+    for (_, _, operation) in operations(&document) {
+        assert!(is_identifier(operation["operationId"].as_str().unwrap()), "{}", operation["operationId"]);
+    }
+    walk(&document, &mut Vec::new(), &mut |keys, value| {
+        let is_of_a_schema = keys.iter().any(|key| ["schema", "schemas"].contains(key)) && !keys.contains(&"examples");
+        let (Some(members), false) = (value.as_object(), keys.last() == Some(&"properties")) else { return };
+        if is_of_a_schema {
+            for word in ["const", "oneOf", "not"] {
+                assert!(!members.contains_key(word), "{keys:?} has {word}");
+            }
+            assert!(!members.contains_key("enum") || members.contains_key("type"), "{keys:?} has no type");
+        }
+    });
+}
+
+/// The kinds of failures that a description names.
+fn kinds(description: &Value) -> impl Iterator<Item = String> {
+    description.as_str().unwrap().split('`').skip(1).step_by(2).map(str::to_owned)
 }
 
 #[test]
 fn every_failure_is_described_and_nothing_else() {
     let document = document();
-    let mut described = BTreeSet::new();
-    for answer in document["components"]["responses"].as_object().unwrap().values() {
-        let Some(schema) = answer["content"].get("application/json").map(|json| &json["schema"]["allOf"][1]) else {
-            continue;
-        };
-        let status = schema["properties"]["statusCode"]["const"].as_u64().unwrap();
-        let kinds = schema["properties"]["error"]["properties"]["type"]["enum"].as_array().unwrap();
-        described.extend(kinds.iter().map(|kind| (status, kind.as_str().unwrap().to_owned())));
+    let mut described: BTreeSet<(u16, String)> = OF_NO_ENDPOINT.map(|(status, kind)| (status, kind.to_owned())).into();
+    for (status, kind) in &described {
+        let text = document["info"]["description"].as_str().unwrap();
+        assert!(text.contains(&format!("{status} `{kind}`")), "{kind}");
     }
-    let failures = KINDS.iter().map(|(status, kind)| (u64::from(*status), (*kind).to_owned()));
-    assert_eq!(described, failures.collect());
+    for (_, _, operation) in operations(&document) {
+        for (status, answer) in operation["responses"].as_object().unwrap() {
+            let status: u16 = status.parse().unwrap();
+            if status >= 400 {
+                let shared = document.pointer(answer["$ref"].as_str().unwrap().strip_prefix('#').unwrap()).unwrap();
+                let of_all: Vec<String> = kinds(&shared["description"]).collect();
+                let own: Vec<String> = kinds(answer.get("description").unwrap_or(&shared["description"])).collect();
+                assert!(own.iter().all(|kind| of_all.contains(kind)), "{answer}");
+                described.extend(own.into_iter().map(|kind| (status, kind)));
+            }
+        }
+    }
+    assert_eq!(described, KINDS.iter().map(|(status, kind)| (*status, (*kind).to_owned())).collect());
 }

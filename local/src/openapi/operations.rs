@@ -28,24 +28,25 @@ pub(super) struct Success {
     pub(super) description: &'static str,
     pub(super) shows: Shows,
     pub(super) headers: &'static [&'static str],
-    pub(super) links: &'static [Link],
+    /// The operations that the answer leads to.
+    pub(super) links: &'static [&'static str],
 }
 
-/// What an answer holds.
+/// The content of an answer.
 pub(super) enum Shows {
     /// One value with the schema of this name.
     One(&'static str),
     /// A list of them.
     List(&'static str),
-    /// A list of them that is paged by key.
-    ListByKey(&'static str),
+    /// The job that goes on with the call.
+    StartedJob,
     /// No content.
     Nothing,
     /// This description.
     Description,
 }
 
-/// What an answer leads to.
+/// An operation that an answer leads to.
 pub(super) struct Link {
     /// The operation.
     pub(super) to: &'static str,
@@ -57,21 +58,30 @@ pub(super) struct Link {
 
 pub(super) const TAGS: [(&str, &str); 4] = [
     ("contacts", "Contacts, and who may see and edit them."),
-    ("jobs", "Every change is a job: what was before and after, progress, undoing."),
-    ("rules", "Standing rules: a filter, what its contacts become, and when."),
-    ("portal", "What clients begin with."),
+    ("jobs", "Every change is a job: the access before and after the change, progress, undoing."),
+    ("rules", "Standing rules: a filter, the access that its contacts get, and a schedule."),
+    ("portal", "Signing in and out, the caller, and this description."),
+];
+
+/// Every link, by the operation that it leads to.
+pub(super) const LINKS: [Link; 6] = [
+    to_job("getJob"),
+    to_job("listJobChanges"),
+    to_job("undoJob"),
+    to_job("cancelJob"),
+    to_rule("getRule"),
+    to_rule("deleteRule"),
 ];
 
 const fn to_job(to: &'static str) -> Link {
     Link { to, parameter: "jobid", value: "$response.header.X-Job-Id" }
 }
 
-const JOB_LINKS: &[Link] = &[to_job("getJob"), to_job("listChanges"), to_job("undoJob"), to_job("cancelJob")];
+const fn to_rule(to: &'static str) -> Link {
+    Link { to, parameter: "name", value: "$request.path.name" }
+}
 
-const RULE_LINKS: &[Link] = &[
-    Link { to: "getRule", parameter: "name", value: "$request.path.name" },
-    Link { to: "deleteRule", parameter: "name", value: "$request.path.name" },
-];
+const JOB_LINKS: &[&str] = &["getJob", "listJobChanges", "undoJob", "cancelJob"];
 
 /// The answer that shows something which was read.
 const fn shown(shows: Shows, description: &'static str) -> Success {
@@ -79,18 +89,15 @@ const fn shown(shows: Shows, description: &'static str) -> Success {
 }
 
 /// The answer of a call that a job goes on with.
-const fn handed_over(headers: &'static [&'static str]) -> Success {
-    Success {
-        status: 202,
-        description: "The job that goes on with it. The body is empty when the job cannot be shown right now.",
-        shows: Shows::One("Job"),
-        headers,
-        links: JOB_LINKS,
-    }
-}
+pub(super) const JOB_STARTED: Success = Success {
+    status: 202,
+    description: "The job that goes on with the call. The body is empty if the job cannot be shown right now.",
+    shows: Shows::StartedJob,
+    headers: &["Location", "X-Job-Id", "Preference-Applied"],
+    links: JOB_LINKS,
+};
 
 const COUNTS: &[&str] = &["X-Job-Id", "X-Matched-Count", "X-Updated-Count", "X-Unchanged-Count", "X-Skipped-Count"];
-const HANDED_OVER: &[&str] = &["Location", "X-Job-Id.always", "Preference-Applied"];
 
 pub(super) const OPERATIONS: &[Operation] = &[
     Operation {
@@ -99,10 +106,10 @@ pub(super) const OPERATIONS: &[Operation] = &[
         id: "setContactAccess",
         tag: "contacts",
         summary: "Sets who may see and edit one contact",
-        description: "The manager list replaces the one that was. What already is as asked is not written.",
+        description: "The manager list replaces the list before. A contact that already has the access is not written.",
         query: &["dryRun", "fields"],
         headers: &[],
-        body: Some("setContactAccess"),
+        body: Some("SetContactAccess"),
         answers: &[Success {
             status: 200,
             description: "The contact as it is after the change.",
@@ -117,11 +124,13 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/api/2.0/crm/contact/access",
         id: "setContactsAccess",
         tag: "contacts",
-        summary: "Sets who may see and edit each of several contacts, or changes none",
-        description: "All contacts are checked before the first is written.",
+        summary: "Sets who may see and edit each of several contacts",
+        description: "All contacts are checked before the first is written: one contact that is missing or may not be edited \
+                      fails the call, and nothing is changed. As ONLYOFFICE's panel writes them, `isPrivate` in place of \
+                      `isShared` and `accessList` in place of `managerList` are taken too.",
         query: &["dryRun", "count", "startIndex", "fields"],
         headers: &["Prefer"],
-        body: Some("setContactsAccess"),
+        body: Some("SetContactsAccess"),
         answers: &[
             Success {
                 status: 200,
@@ -130,7 +139,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
                 headers: COUNTS,
                 links: JOB_LINKS,
             },
-            handed_over(HANDED_OVER),
+            JOB_STARTED,
         ],
         failures: &[
             (400, "unknown-manager"),
@@ -142,14 +151,14 @@ pub(super) const OPERATIONS: &[Operation] = &[
     Operation {
         method: "PUT",
         path: "/api/2.0/crm/contact/filter/access",
-        id: "setFilterAccess",
+        id: "setAccessByFilter",
         tag: "contacts",
         summary: "Sets who may see and edit every contact that a filter selects",
-        description: "Every match is changed, whatever part of them the answer shows. A body without any field of a \
-                      filter selects every contact.",
+        description: "Every match is changed, whatever part of the matches the answer shows. A body without any field of \
+                      the filter selects every contact. A body whose filter fields are all `null` is refused.",
         query: &["filterValue", "dryRun", "maxAffected", "count", "startIndex", "fields"],
         headers: &["Prefer"],
-        body: Some("setFilterAccess"),
+        body: Some("SetAccessByFilter"),
         answers: &[
             Success {
                 status: 200,
@@ -158,7 +167,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
                 headers: COUNTS,
                 links: JOB_LINKS,
             },
-            handed_over(HANDED_OVER),
+            JOB_STARTED,
         ],
         failures: &[
             (400, "unknown-manager"),
@@ -172,8 +181,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/api/2.0/crm/contact/{contactid}",
         id: "getContact",
         tag: "contacts",
-        summary: "One contact",
-        description: "A contact that the caller may not see does not exist for it.",
+        summary: "Shows one contact",
+        description: "For a caller who may not see the contact, the answer is that there is none.",
         query: &["fields"],
         headers: &[],
         body: None,
@@ -185,7 +194,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/api/2.0/crm/contact/{contactid}/access",
         id: "getContactAccess",
         tag: "contacts",
-        summary: "Who is on a contact's access list",
+        summary: "Lists the managers of a contact",
         description: "The list is empty while the contact is shared.",
         query: &[],
         headers: &[],
@@ -198,8 +207,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/api/2.0/crm/contact/filter",
         id: "listContacts",
         tag: "contacts",
-        summary: "The contacts that a filter selects and the caller may see",
-        description: "Latest first, unless told otherwise.",
+        summary: "Lists the contacts that a filter selects and the caller may see",
+        description: "Without sortBy and sortOrder, the contact that was created last comes first.",
         query: ListContacts::PARAMETERS,
         headers: &[],
         body: None,
@@ -211,16 +220,16 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/api/2.0/crm/access/jobs",
         id: "listJobs",
         tag: "jobs",
-        summary: "The jobs that the caller may see, newest first",
-        description: "An administrator sees all of the portal, a user its own. 25, when count does not say. A page that \
-                      reaches the size limit of an answer is shorter, and nextBefore leads on.",
-        query: &["count", "before", "startIndex.jobs"],
+        summary: "Lists the jobs that the caller may see, newest first",
+        description: "An administrator sees all jobs of the portal, a user its own. A page that reaches the size limit of \
+                      an answer is shorter; `nextBefore` is the `before` of the next page.",
+        query: &["count.jobs", "before", "startIndex.jobs"],
         headers: &[],
         body: None,
         answers: &[Success {
             status: 200,
             description: "A page of the jobs.",
-            shows: Shows::ListByKey("Job"),
+            shows: Shows::List("Job"),
             headers: &["X-Next"],
             links: &[],
         }],
@@ -231,8 +240,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/api/2.0/crm/access/jobs/{jobid}",
         id: "getJob",
         tag: "jobs",
-        summary: "One job",
-        description: "Its state, its counts and how far it is.",
+        summary: "Shows one job",
+        description: "The answer has the state of the job, its counts and its progress.",
         query: &[],
         headers: &[],
         body: None,
@@ -242,10 +251,10 @@ pub(super) const OPERATIONS: &[Operation] = &[
     Operation {
         method: "GET",
         path: "/api/2.0/crm/access/jobs/{jobid}/changes",
-        id: "listChanges",
+        id: "listJobChanges",
         tag: "jobs",
-        summary: "What a job changed",
-        description: "For each contact its access before and after.",
+        summary: "Lists the changes of a job",
+        description: "Each change shows the access of a contact before and after the job.",
         query: &["count", "startIndex"],
         headers: &[],
         body: None,
@@ -257,26 +266,20 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/api/2.0/crm/access/jobs/{jobid}/undo",
         id: "undoJob",
         tag: "jobs",
-        summary: "Restores what was before a job",
-        description: "Contacts whose access was changed again since are left alone, and counted as conflicts.",
+        summary: "Restores the access before a job",
+        description: "Contacts whose access was changed again since the job are left alone and counted as conflicts.",
         query: &["dryRun"],
         headers: &[],
         body: None,
         answers: &[
             Success {
                 status: 200,
-                description: "With dryRun: the counts that the undo would come to. Nothing is written.",
+                description: "With dryRun: the counts of the undo. Nothing is written.",
                 shows: Shows::One("UndoPreview"),
                 headers: &["X-Matched-Count", "X-Updated-Count", "X-Unchanged-Count", "X-Skipped-Count"],
                 links: &[],
             },
-            Success {
-                status: 202,
-                description: "The job that restores.",
-                shows: Shows::One("Job"),
-                headers: &["Location", "X-Job-Id.always"],
-                links: JOB_LINKS,
-            },
+            JOB_STARTED,
         ],
         failures: &[
             (503, "not-counted-in-time"),
@@ -292,11 +295,11 @@ pub(super) const OPERATIONS: &[Operation] = &[
         id: "cancelJob",
         tag: "jobs",
         summary: "Stops a job",
-        description: "What is done stays done and can be undone.",
+        description: "Changes that the job has made stay, and can be undone.",
         query: &[],
         headers: &[],
         body: None,
-        answers: &[shown(Shows::One("Job"), "The job, which stops after the page that it is at.")],
+        answers: &[shown(Shows::One("Job"), "The job, which stops after its current page.")],
         failures: &[(404, "job-not-found"), (409, "job-over")],
     },
     Operation {
@@ -304,8 +307,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/api/2.0/crm/access/rules",
         id: "listRules",
         tag: "rules",
-        summary: "The standing rules that the caller may see, by name",
-        description: "An administrator sees all of the portal, a user its own.",
+        summary: "Lists the standing rules that the caller may see, by name",
+        description: "An administrator sees all rules of the portal, a user its own.",
         query: &["count", "startIndex"],
         headers: &[],
         body: None,
@@ -317,8 +320,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/api/2.0/crm/access/rules/{name}",
         id: "getRule",
         tag: "rules",
-        summary: "One standing rule",
-        description: "When it runs next, and what its last run was.",
+        summary: "Shows one standing rule",
+        description: "The answer has the next and the last run of the rule.",
         query: &[],
         headers: &[],
         body: None,
@@ -330,18 +333,18 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/api/2.0/crm/access/rules/{name}",
         id: "setRule",
         tag: "rules",
-        summary: "Makes a standing rule, or replaces it",
-        description: "It runs on behalf of whoever set its filter, target or schedule last. A user has at most 50 rules, a \
-                      portal 500; due times less than five minutes after the previous run are skipped.",
+        summary: "Makes or replaces a standing rule",
+        description: "The rule runs on behalf of the user who last set its filter, target or schedule. A user has at most \
+                      50 rules, a portal 500. Due times less than five minutes after the previous run are skipped.",
         query: &[],
         headers: &[],
-        body: Some("setRule"),
+        body: Some("SetRule"),
         answers: &[Success {
             status: 200,
             description: "The rule.",
             shows: Shows::One("Rule"),
             headers: &["ETag"],
-            links: RULE_LINKS,
+            links: &["getRule", "deleteRule"],
         }],
         failures: &[
             (400, "unknown-manager"),
@@ -356,7 +359,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         id: "deleteRule",
         tag: "rules",
         summary: "Removes a standing rule",
-        description: "What its runs changed stays, and their jobs too.",
+        description: "The changes of its runs stay, and so do the jobs.",
         query: &[],
         headers: &[],
         body: None,
@@ -365,7 +368,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
             description: "The rule is gone.",
             shows: Shows::Nothing,
             headers: &[],
-            links: &[Link { to: "getRule", parameter: "name", value: "$request.path.name" }],
+            links: &["getRule"],
         }],
         failures: &[(404, "rule-not-found"), (409, "rule-contended")],
     },
@@ -374,16 +377,17 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/api/2.0/authentication",
         id: "signIn",
         tag: "portal",
-        summary: "A token for a user name and a password",
-        description: "After five failures within a minute the pair of network and user is locked for a minute. After 30 \
-                      failures within 15 minutes a user is locked for all networks that it did not sign in from within \
-                      30 days. A page of another origin is refused unless that is named.",
+        summary: "Gives a token for a user name and a password",
+        description: "After five failures within a minute, a user is locked for a minute in the network of the failures. \
+                      After 30 failures within 15 minutes, a user is locked in all networks from which the user did not \
+                      sign in within 30 days. A page of another origin is refused unless the operator names the origin. \
+                      `username` is taken too, and so are empty `provider`, `accessToken`, `codeOAuth` and `type`.",
         query: &[],
         headers: &[],
-        body: Some("signIn"),
+        body: Some("SignIn"),
         answers: &[Success {
             status: 201,
-            description: "The token, which is shown this once.",
+            description: "The token, which is shown only once.",
             shows: Shows::One("SignedIn"),
             headers: &[],
             links: &[],
@@ -403,8 +407,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/api/2.0/authentication",
         id: "signOut",
         tag: "portal",
-        summary: "Ends the token that the call comes with",
-        description: "Any token will do, whatever its scopes. Other tokens of the user stay as they are.",
+        summary: "Ends the token of the call",
+        description: "Any token is enough, whatever its scopes. Other tokens of the user stay valid.",
         query: &[],
         headers: &[],
         body: None,
@@ -422,8 +426,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/api/2.0/people/{userid}",
         id: "getSelf",
         tag: "portal",
-        summary: "Who the token stands for",
-        description: "The user that calls, and no other.",
+        summary: "Shows the caller",
+        description: "The answer is the user of the token.",
         query: &[],
         headers: &[],
         body: None,
@@ -433,10 +437,10 @@ pub(super) const OPERATIONS: &[Operation] = &[
     Operation {
         method: "GET",
         path: "/api/2.0/openapi.json",
-        id: "describe",
+        id: "getDescription",
         tag: "portal",
-        summary: "This description",
-        description: "OpenAPI 3.1, as JSON whatever is asked for.",
+        summary: "Gives this description",
+        description: "The answer is always JSON.",
         query: &[],
         headers: &[],
         body: None,

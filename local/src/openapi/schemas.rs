@@ -1,7 +1,10 @@
 //! The schemas of answers: derived from the types, then written in each style of keys.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
+use api::endpoint::Dialect;
+use api::failure::KINDS;
 use models::contact::{Contact, Employee};
 use models::job_view::{ChangeView, JobView, UndoPreview};
 use models::limits::MAX_PAGE;
@@ -13,33 +16,28 @@ use utoipa::ToSchema;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 
-use super::{all_kinds, referred};
+use super::operations::{OPERATIONS, Shows, Success};
+use super::{component, requests};
 
 /// The schema whose members a caller can choose from, so that none of them must be there: `fields=` trims contacts.
 const TRIMMED: &str = "Contact";
 
-/// What a style adds to the name of a schema that looks different in it.
-const fn mark(style: KeyStyle) -> &'static str {
-    match style {
-        KeyStyle::Documents => "",
-        KeyStyle::UpperId => ".ID",
-        KeyStyle::Camel => ".camel",
-    }
-}
+/// The name of the answer that reports a failure. Generated clients have a type of this name, so the name is not `Error`,
+/// which languages have themselves.
+pub(super) const ERROR: &str = "ErrorAnswer";
 
 fn with<T: ToSchema>(schemas: &mut Vec<(String, RefOr<Schema>)>) {
     schemas.push((T::name().into_owned(), T::schema()));
     T::schemas(schemas);
 }
 
-/// The derived schemas by name, with the keys that the types declare. All members of an object are always there, and no
-/// others.
+/// The derived schemas by name, with the keys that the types declare. An object has no other members.
 fn derived() -> BTreeMap<String, Value> {
     let mut schemas = Vec::new();
-    with::<Contact>(&mut schemas);
+    with::<Contact<'_>>(&mut schemas);
     with::<Employee>(&mut schemas);
     with::<JobView<'_>>(&mut schemas);
-    with::<ChangeView>(&mut schemas);
+    with::<ChangeView<'_>>(&mut schemas);
     with::<UndoPreview>(&mut schemas);
     with::<RuleView<'_>>(&mut schemas);
     with::<Profile>(&mut schemas);
@@ -49,76 +47,193 @@ fn derived() -> BTreeMap<String, Value> {
         // A schema is made of strings, numbers and lists of them, which JSON has.
         let mut schema = serde_json::to_value(schema).unwrap_or_default();
         if let Some(members) = schema["properties"].as_object() {
-            let keys: Vec<String> = members.keys().cloned().collect();
+            // The derive takes a member that can be null, or that the import can leave out, for one that an answer can leave
+            // out. These members are always there.
+            let declared = schema["required"].as_array().cloned().unwrap_or_default();
+            let is_required = |key: &str, member: &Value| {
+                declared.iter().any(|own| own == key) || member.get("default").is_some() || is_nullable(member)
+            };
+            let required = members.iter().filter(|(key, member)| is_required(key, member)).map(|(key, _)| key.clone());
+            let required: Vec<String> = required.collect();
+            schema["required"] = json!(required);
             schema["additionalProperties"] = json!(false);
-            schema["required"] = json!(keys);
             if name == TRIMMED {
                 schema.as_object_mut().map(|schema| schema.remove("required"));
             }
         }
-        (name, schema)
+        (name, plain(schema))
     });
     schemas.collect()
 }
 
-/// The names of schemas that look different in a style: those with such a key, and those that refer to one of these.
-fn changed(derived: &BTreeMap<String, Value>, style: KeyStyle) -> BTreeSet<String> {
-    let has_key = |schema: &Value| {
-        schema["properties"].as_object().is_some_and(|members| members.keys().any(|key| style.written(key) != *key))
-    };
-    let mut changed: BTreeSet<String> =
-        derived.iter().filter(|(_, schema)| has_key(schema)).map(|(name, _)| name.clone()).collect();
+fn is_nullable(schema: &Value) -> bool {
+    let has_null = |types: &Value| types.as_array().is_some_and(|types| types.contains(&json!("null")));
+    has_null(&schema["type"])
+        || schema["oneOf"].as_array().is_some_and(|parts| parts.contains(&json!({ "type": "null" })))
+}
+
+/// A derived schema in the words that readers and generators of clients know best: a value that can be null is `anyOf`,
+/// its description stands outside, and no member of an answer has a default.
+fn plain(schema: Value) -> Value {
+    match schema {
+        Value::Object(mut members) => {
+            members.remove("default");
+            if let Some(text) = members.get("description").and_then(Value::as_str) {
+                let text = text.replace('\n', " ");
+                members.insert("description".into(), json!(text));
+            }
+            if let Some(Value::Array(mut parts)) = members.remove("oneOf") {
+                parts.sort_by_key(|part| part.get("$ref").is_none());
+                let description = parts[0].as_object_mut().and_then(|part| part.remove("description"));
+                members.extend(description.map(|description| ("description".to_owned(), description)));
+                members.insert("anyOf".into(), Value::Array(parts));
+            }
+            Value::Object(members.into_iter().map(|(key, member)| (key, plain(member))).collect())
+        }
+        Value::Array(parts) => parts.into_iter().map(plain).collect(),
+        other => other,
+    }
+}
+
+/// The schemas that look different in two styles: those that `differ` picks, and those that refer to one of them.
+fn differing(derived: &BTreeMap<String, Value>, differ: impl Fn(&str, &Value) -> bool) -> BTreeSet<String> {
+    let picked = derived.iter().filter(|(name, schema)| differ(name, schema)).map(|(name, _)| name.clone());
+    let mut differing: BTreeSet<String> = picked.collect();
     loop {
         let more: Vec<String> = derived
             .iter()
-            .filter(|(name, schema)| !changed.contains(*name) && !referred(&[schema]).is_disjoint(&changed))
+            .filter(|(name, schema)| !differing.contains(*name) && !referred(&[schema]).is_disjoint(&differing))
             .map(|(name, _)| name.clone())
             .collect();
         if more.is_empty() {
-            return changed;
+            return differing;
         }
-        changed.extend(more);
+        differing.extend(more);
     }
 }
 
-/// A schema in a style: the keys of its members, and the schemas that it refers to.
-fn styled(schema: &Value, style: KeyStyle, changed: &BTreeSet<String>) -> Value {
-    let Value::Object(members) = schema else { return schema.clone() };
-    let members = members.iter().map(|(key, value)| {
-        let value = match (key.as_str(), value) {
+/// The schemas of the types in every style. A schema that looks the same in two styles is one.
+struct Styles {
+    derived: BTreeMap<String, Value>,
+    /// The schemas that look different in one object of the documents' dialect.
+    in_documents: BTreeSet<String>,
+    /// Those of them that look different once more in a list of the documents' dialect.
+    in_document_lists: BTreeSet<String>,
+}
+
+static STYLES: LazyLock<Styles> = LazyLock::new(Styles::new);
+
+impl Styles {
+    fn new() -> Self {
+        let derived = derived();
+        let has_key = |schema: &Value, one: KeyStyle, other: KeyStyle| {
+            let members = schema["properties"].as_object();
+            members.is_some_and(|members| members.keys().any(|key| one.written(key) != other.written(key)))
+        };
+        let in_documents = differing(&derived, |name, schema| {
+            name == "Moment" || has_key(schema, KeyStyle::Camel, KeyStyle::Documents)
+        });
+        let in_document_lists =
+            differing(&derived, |_, schema| has_key(schema, KeyStyle::Documents, KeyStyle::UpperId));
+        Self { derived, in_documents, in_document_lists }
+    }
+
+    /// The name of a schema in a style.
+    fn name(&self, name: &str, style: KeyStyle) -> String {
+        match style {
+            KeyStyle::UpperId if self.in_document_lists.contains(name) => format!("DocumentList{name}"),
+            KeyStyle::UpperId | KeyStyle::Documents if self.in_documents.contains(name) => format!("Document{name}"),
+            _ => name.to_owned(),
+        }
+    }
+
+    /// A schema in a style: the keys of its members, and the schemas that it refers to.
+    fn styled(&self, schema: &Value, style: KeyStyle) -> Value {
+        let Value::Object(members) = schema else { return schema.clone() };
+        let members = members.iter().map(|(key, value)| match (key.as_str(), value) {
             ("properties", Value::Object(properties)) => {
-                let property =
-                    |(key, property): (&String, &Value)| (style.written(key), styled(property, style, changed));
-                Value::Object(properties.iter().map(property).collect())
+                let is_shown = |key: &str| style == KeyStyle::Camel || !Contact::ONLYOFFICE_KEYS.contains(&key);
+                let properties = properties.iter().filter(|(key, _)| is_shown(key));
+                let properties = properties.map(|(key, property)| (style.written(key), self.styled(property, style)));
+                (key.clone(), Value::Object(properties.collect()))
             }
             ("required", Value::Array(keys)) => {
-                keys.iter().filter_map(Value::as_str).map(|key| style.written(key)).collect()
+                (key.clone(), keys.iter().filter_map(Value::as_str).map(|key| style.written(key)).collect())
             }
             ("$ref", Value::String(target)) => {
                 let name = target.rsplit('/').next().unwrap_or_default();
-                let mark = if changed.contains(name) { mark(style) } else { "" };
-                Value::String(format!("{target}{mark}"))
+                (key.clone(), json!(format!("#/components/schemas/{}", self.name(name, style))))
             }
-            (_, Value::Array(parts)) => parts.iter().map(|part| styled(part, style, changed)).collect(),
-            (_, value) => styled(value, style, changed),
-        };
-        (key.clone(), value)
-    });
-    Value::Object(members.collect())
+            (_, Value::Array(parts)) => (key.clone(), parts.iter().map(|part| self.styled(part, style)).collect()),
+            (_, value) => (key.clone(), self.styled(value, style)),
+        });
+        Value::Object(members.collect())
+    }
+
+    /// The schemas of every type in every style.
+    fn schemas(&self) -> BTreeMap<String, Value> {
+        let mut schemas = BTreeMap::new();
+        for style in [KeyStyle::UpperId, KeyStyle::Documents, KeyStyle::Camel] {
+            for (name, schema) in &self.derived {
+                let mut schema = self.styled(schema, style);
+                let own_name = self.name(name, style);
+                if own_name != *name {
+                    schema = without_descriptions(schema);
+                    schema["description"] = json!(format!("`{name}` with the keys of the documents' dialect."));
+                }
+                if name == "Contact" && style != KeyStyle::UpperId {
+                    schema["examples"] = json!([contact_example(style)]);
+                }
+                schemas.insert(own_name, schema);
+            }
+        }
+        schemas.insert("Moment".into(), onlyoffice_moment());
+        schemas
+    }
 }
 
-/// The schemas of these names, in their styles, and of those that they refer to.
-pub(super) fn components(names: BTreeSet<String>) -> Value {
-    let derived = derived();
-    let mut all: BTreeMap<String, Value> = BTreeMap::new();
-    for style in [KeyStyle::Documents, KeyStyle::UpperId, KeyStyle::Camel] {
-        let changed = changed(&derived, style);
-        for (name, schema) in &derived {
-            let mark = if changed.contains(name) { mark(style) } else { "" };
-            all.insert(format!("{name}{mark}"), styled(schema, style, &changed));
+/// A schema whose members have no descriptions.
+fn without_descriptions(schema: Value) -> Value {
+    match schema {
+        Value::Object(members) => {
+            let members = members.into_iter().filter(|(key, text)| key != "description" || !text.is_string());
+            Value::Object(members.map(|(key, member)| (key, without_descriptions(member))).collect())
         }
+        Value::Array(parts) => parts.into_iter().map(without_descriptions).collect(),
+        other => other,
     }
-    all.insert("Error".into(), error());
+}
+
+/// A moment in the dialect of ONLYOFFICE's server.
+fn onlyoffice_moment() -> Value {
+    json!({
+        "type": "string",
+        "format": "date-time",
+        "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{7}[+-][0-9]{2}:[0-9]{2}$",
+        "description": "An instant by the clocks of the portal's time zone, with seven decimals.",
+    })
+}
+
+/// The schemas of these names, and of those that they refer to.
+pub(super) fn components(names: BTreeSet<String>) -> Value {
+    let mut all = STYLES.schemas();
+    all.extend(envelopes());
+    all.extend(requests::schemas());
+    all.insert(ERROR.into(), error());
+    let kinds: BTreeSet<&str> = KINDS.iter().map(|(_, kind)| *kind).collect();
+    all.insert(
+        "FaultType".into(),
+        json!({ "type": "string", "enum": kinds, "description": "A stable word for a program." }),
+    );
+    if let Some(fault) = all.get_mut("Fault") {
+        fault["properties"]["type"] = component("schemas", "FaultType");
+    }
+    all.insert("SuccessStatus".into(), json!({ "type": "integer", "enum": [0] }));
+    all.insert("ErrorStatus".into(), json!({ "type": "integer", "enum": [1] }));
+    if let Some(share_type) = all.get_mut("ShareType") {
+        // The names of the numbers in generated clients.
+        share_type["x-enum-varnames"] = json!(["None", "ReadWrite", "Read"]);
+    }
     let mut used = Map::new();
     let mut open: Vec<String> = names.into_iter().collect();
     while let Some(name) = open.pop() {
@@ -126,17 +241,70 @@ pub(super) fn components(names: BTreeSet<String>) -> Value {
         open.extend(referred(&[schema]));
         used.insert(name, schema.clone());
     }
-    if let Some(body) = used.get_mut("ErrorBody") {
-        body["properties"]["type"] =
-            json!({ "type": "string", "enum": all_kinds(), "description": "A stable word for a program." });
-    }
     Value::Object(used)
 }
 
-/// Where a schema of this name is, in a style.
-fn at(name: &str, style: KeyStyle) -> Value {
-    let mark = if changed(&derived(), style).contains(name) { mark(style) } else { "" };
-    json!({ "$ref": format!("#/components/schemas/{name}{mark}") })
+/// The envelopes of the dialect of ONLYOFFICE's server, and of the one object that the documents' dialect shows.
+fn envelopes() -> BTreeMap<String, Value> {
+    let statuses = |of: &str| {
+        let shows = |success: &&Success| match success.shows {
+            Shows::One(name) => name == of,
+            Shows::StartedJob => of == "Job",
+            _ => false,
+        };
+        OPERATIONS
+            .iter()
+            .flat_map(|row| row.answers)
+            .filter(shows)
+            .map(|success| success.status)
+            .collect::<BTreeSet<_>>()
+    };
+    let mut envelopes = BTreeMap::new();
+    for name in STYLES.derived.keys() {
+        let schema = |style| component("schemas", &STYLES.name(name, style));
+        envelopes.insert(format!("{name}Answer"), envelope_of_one(schema(KeyStyle::Camel), &statuses(name)));
+        envelopes.insert(format!("{name}ListAnswer"), envelope_of_list(name, schema(KeyStyle::Camel)));
+        let document = exactly(json!({ "status": success_status(), "response": schema(KeyStyle::Documents) }), &[]);
+        envelopes.insert(format!("Document{name}Answer"), document);
+    }
+    envelopes
+}
+
+fn success_status() -> Value {
+    component("schemas", "SuccessStatus")
+}
+
+fn envelope_of_one(response: Value, statuses: &BTreeSet<u16>) -> Value {
+    let number = |number: u8| json!({ "type": "integer", "minimum": number, "maximum": number });
+    exactly(
+        json!({
+            "count": number(1),
+            "startIndex": number(0),
+            "status": success_status(),
+            "statusCode": { "type": "integer", "enum": statuses },
+            "response": response,
+        }),
+        &[],
+    )
+}
+
+fn envelope_of_list(name: &str, item: Value) -> Value {
+    let number = |most: u64| json!({ "type": "integer", "minimum": 0, "maximum": most });
+    let most = u64::from(i32::MAX.unsigned_abs());
+    let mut members = json!({
+        "count": number(MAX_PAGE as u64),
+        "startIndex": number(most),
+        "nextIndex": { "type": "integer", "minimum": 1, "maximum": most + MAX_PAGE as u64 },
+        "total": number(most),
+        "status": success_status(),
+        "statusCode": { "type": "integer", "enum": [200] },
+        "response": { "type": "array", "items": item, "maxItems": MAX_PAGE },
+    });
+    if name == "Job" {
+        // Jobs are paged by key.
+        members["nextBefore"] = json!({ "type": "string", "format": "uuid" });
+    }
+    exactly(members, &["nextIndex", "nextBefore", "total"])
 }
 
 fn exactly(members: Value, optional: &[&str]) -> Value {
@@ -145,91 +313,73 @@ fn exactly(members: Value, optional: &[&str]) -> Value {
     json!({ "type": "object", "required": required, "properties": members, "additionalProperties": false })
 }
 
-/// The answer that holds one object, and an example of it where there is one.
-pub(super) fn one(name: &str, style: KeyStyle, has_suffix: bool, status: u16) -> (Value, Option<Value>) {
-    let (status_member, response) = (json!({ "const": 0, "type": "integer" }), at(name, style));
-    let schema = if has_suffix {
-        exactly(
-            json!({
-                "count": { "const": 1, "type": "integer" },
-                "startIndex": { "const": 0, "type": "integer" },
-                "status": status_member,
-                "statusCode": { "const": status, "type": "integer" },
-                "response": response,
-            }),
-            &[],
-        )
-    } else {
-        exactly(json!({ "status": status_member, "response": response }), &[])
-    };
-    let example = example(name).map(|response| {
-        let response = renamed(&response, style);
-        match has_suffix {
-            true => json!({ "count": 1, "startIndex": 0, "status": 0, "statusCode": status, "response": response }),
-            false => json!({ "status": 0, "response": response }),
+/// The answer that holds one object with the schema of this name.
+pub(super) fn one(name: &str, dialect: Dialect) -> Value {
+    match dialect {
+        Dialect::Documents => component("schemas", &format!("Document{name}Answer")),
+        Dialect::OnlyOffice => component("schemas", &format!("{name}Answer")),
+    }
+}
+
+/// The answer that holds a list of them.
+pub(super) fn list(name: &str, dialect: Dialect) -> Value {
+    match dialect {
+        Dialect::Documents => {
+            let item = component("schemas", &STYLES.name(name, KeyStyle::UpperId));
+            json!({ "type": "array", "items": item, "maxItems": MAX_PAGE })
         }
-    });
-    (schema, example)
-}
-
-/// The answer that holds a list.
-pub(super) fn list(name: &str, style: KeyStyle, has_suffix: bool) -> Value {
-    let items = json!({ "type": "array", "items": at(name, style), "maxItems": MAX_PAGE });
-    if !has_suffix {
-        return items;
+        Dialect::OnlyOffice => component("schemas", &format!("{name}ListAnswer")),
     }
-    let number = |most: u64| json!({ "type": "integer", "minimum": 0, "maximum": most });
-    let most = u64::from(i32::MAX.unsigned_abs());
-    exactly(
-        json!({
-            "count": number(MAX_PAGE as u64),
-            "startIndex": number(most),
-            "nextIndex": { "type": "integer", "minimum": 1, "maximum": most + MAX_PAGE as u64 },
-            "total": number(most),
-            "status": { "const": 0, "type": "integer" },
-            "statusCode": { "const": 200, "type": "integer" },
-            "response": items,
-        }),
-        &["nextIndex", "total"],
-    )
-}
-
-/// The answer that holds a list which is paged by key.
-pub(super) fn list_by_key(name: &str, style: KeyStyle, has_suffix: bool) -> Value {
-    let mut schema = list(name, style, has_suffix);
-    if has_suffix {
-        schema["properties"]["nextBefore"] = json!({ "type": "string", "format": "uuid" });
-    }
-    schema
 }
 
 /// The answer that reports a failure.
 fn error() -> Value {
-    exactly(
+    let statuses: BTreeSet<u16> = KINDS.iter().map(|(status, _)| *status).collect();
+    let mut schema = exactly(
         json!({
-            "status": { "const": 1, "type": "integer" },
-            "statusCode": { "type": "integer", "minimum": 400, "maximum": 599 },
-            "error": { "$ref": "#/components/schemas/ErrorBody" },
+            "status": component("schemas", "ErrorStatus"),
+            "statusCode": { "type": "integer", "enum": statuses },
+            "error": component("schemas", "Fault"),
         }),
         &[],
-    )
-}
-
-/// An error of this kind.
-pub(super) fn error_example(status: u16, kind: &str) -> Value {
-    json!({
+    );
+    schema["examples"] = json!([{
         "status": 1,
-        "statusCode": status,
+        "statusCode": 400,
         "error": {
-            "message": "What happened, and what to do about it.",
-            "type": kind,
-            "details": [],
+            "message": "Nothing was changed: isShared is required: true makes the contact public, false private.",
+            "type": "invalid-request",
+            "details": [{ "field": "isShared", "message": "is required: true makes the contact public, false private" }],
             "requestId": "0199f4ec-8cb2-7d2a-9a49-6f2b3f1c7d10",
         },
-    })
+    }]);
+    schema
 }
 
-/// An object's keys, and those of what it holds, in a style.
+/// The names of the schemas that these values refer to.
+pub(super) fn referred(values: &[&Value]) -> BTreeSet<String> {
+    fn collect(value: &Value, names: &mut BTreeSet<String>) {
+        match value {
+            Value::Object(members) => {
+                for (key, member) in members {
+                    match (key.as_str(), member) {
+                        ("$ref", Value::String(target)) => {
+                            names.extend(target.strip_prefix("#/components/schemas/").map(str::to_owned));
+                        }
+                        _ => collect(member, names),
+                    }
+                }
+            }
+            Value::Array(items) => items.iter().for_each(|item| collect(item, names)),
+            _ => {}
+        }
+    }
+    let mut names = BTreeSet::new();
+    values.iter().for_each(|value| collect(value, &mut names));
+    names
+}
+
+/// An object's keys, and those of the objects in it, in a style.
 fn renamed(value: &Value, style: KeyStyle) -> Value {
     match value {
         Value::Object(members) => {
@@ -240,8 +390,8 @@ fn renamed(value: &Value, style: KeyStyle) -> Value {
     }
 }
 
-/// What one of these looks like, with the keys that its type declares.
-fn example(name: &str) -> Option<Value> {
+/// A contact in a style.
+fn contact_example(style: KeyStyle) -> Value {
     let nancy = json!({
         "Id": "4e6f7274-6877-8e64-8000-000000000001",
         "DisplayName": "Nancy Davolio",
@@ -249,42 +399,40 @@ fn example(name: &str) -> Option<Value> {
         "AvatarSmall": "",
         "ProfileUrl": "/Products/People/Profile.aspx?user=nancy.davolio",
     });
-    Some(match name {
-        "Contact" => json!({
-            "Addresses": [{
-                "Street": "Obere Str. 57", "City": "Berlin", "State": "", "Zip": "12209", "Country": "Germany",
-                "Category": 2, "CategoryName": "Office", "IsPrimary": true,
-            }],
-            "CreateBy": nancy,
-            "Created": "1997-08-25T07:00:00.0000000Z",
-            "About": "",
-            "Industry": "Food and beverages",
-            "ContactStatus": { "id": 2, "Title": "Warm", "Description": "", "Color": "#f9a825", "SortOrder": 2 },
-            "ContactType": null,
-            "CommonData": [{
-                "InfoType": 0, "Category": 1, "Data": "030-0074321", "CategoryName": "Work", "IsPrimary": true, "id": 1,
-            }],
-            "CustomFields": [],
-            "Tags": ["Germany", "Berlin"],
-            "TaskCount": 0,
-            "HaveLateTasks": false,
-            "id": 1,
-            "SmallFotoUrl": "",
-            "MediumFotoUrl": "",
-            "DisplayName": "Alfreds Futterkiste",
-            "IsCompany": true,
-            "AccessList": [nancy],
-            "IsPrivate": true,
-            "IsShared": false,
-            "ShareType": 0,
-            "Currency": null,
-            "CanEdit": true,
-            "CanDelete": true,
-        }),
-        "SignedIn" => json!({
-            "Token": "5f0c5b0f7f0f4a0e9c41d2a0b1a6a7c8d9e0f1a2b3c4d5e6f708192a3b4c5d6e",
-            "Expires": "2026-01-08T00:00:00.0000000Z",
-        }),
-        _ => return None,
-    })
+    let mut contact = json!({
+        "Addresses": [{
+            "Street": "Obere Str. 57", "City": "Berlin", "State": "", "Zip": "12209", "Country": "Germany",
+            "Category": 2, "CategoryName": "Office", "IsPrimary": true,
+        }],
+        "CreateBy": nancy,
+        "Created": "1997-08-25T07:00:00.0000000Z",
+        "About": "",
+        "Industry": "Food and beverages",
+        "ContactStatus": { "id": 2, "Title": "Warm", "Description": "", "Color": "#f9a825", "SortOrder": 2 },
+        "ContactType": null,
+        "CommonData": [{
+            "InfoType": 0, "Category": 1, "Data": "030-0074321", "CategoryName": "Work", "IsPrimary": true, "id": 1,
+        }],
+        "CustomFields": [],
+        "Tags": ["Germany", "Berlin"],
+        "TaskCount": 0,
+        "HaveLateTasks": false,
+        "id": 1,
+        "SmallFotoUrl": "",
+        "MediumFotoUrl": "",
+        "DisplayName": "Alfreds Futterkiste",
+        "IsCompany": true,
+        "AccessList": [nancy],
+        "IsPrivate": true,
+        "IsShared": false,
+        "ShareType": 0,
+        "Currency": null,
+        "CanEdit": true,
+        "CanDelete": true,
+    });
+    if style == KeyStyle::Camel {
+        contact["Created"] = json!("1997-08-25T09:00:00.0000000+02:00");
+        contact["CompanyName"] = json!("Alfreds Futterkiste");
+    }
+    renamed(&contact, style)
 }

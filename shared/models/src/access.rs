@@ -91,7 +91,7 @@ impl Access {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Target))]
 #[serde(rename_all = "PascalCase")]
 pub struct TargetView<'a> {
-    /// Whether the contacts become private.
+    /// true if the contacts become private.
     pub is_private: bool,
     /// Their managers.
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<uuid::Uuid>))]

@@ -29,7 +29,7 @@ pub struct Address {
     pub category: i32,
     /// Name of the category.
     pub category_name: String,
-    /// Whether this is the address to use first.
+    /// true for the address to use first.
     pub is_primary: bool,
 }
 
@@ -38,7 +38,7 @@ pub struct Address {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
 pub struct CommonData {
-    /// What kind of information this is (0 phone, 1 e-mail, …).
+    /// The kind of information: 0 phone, 1 e-mail, ….
     pub info_type: i32,
     /// Number of the category (home, work, …).
     pub category: i32,
@@ -46,7 +46,7 @@ pub struct CommonData {
     pub data: String,
     /// Name of the category.
     pub category_name: String,
-    /// Whether this is the one to use first.
+    /// true for the one to use first.
     pub is_primary: bool,
     /// Identifier of this piece of information.
     #[serde(rename = "id")]
@@ -88,15 +88,15 @@ pub struct Currency {
     pub abbreviation: String,
     /// Region whose conventions format it.
     pub culture_name: String,
-    /// Whether an exchange rate is known.
+    /// true if an exchange rate is known.
     pub is_convertable: bool,
-    /// Whether it is one of the currencies offered first.
+    /// true if it is one of the currencies offered first.
     pub is_basic: bool,
 }
 
 /// A stage (the documents' "contact status", its warmth) or a type of contacts, as the portal's directory lists it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = StageOrType))]
 #[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
 pub struct ListItem {
     /// Identifier, unique among the portal's stages or types.
@@ -104,7 +104,7 @@ pub struct ListItem {
     pub id: i32,
     /// Name.
     pub title: String,
-    /// What it means.
+    /// Its meaning.
     pub description: String,
     /// CSS colour.
     pub color: String,
@@ -228,18 +228,18 @@ pub fn split_name(name: &str) -> (&str, &str) {
     (first, rest.trim_start())
 }
 
-/// A contact as it is shown to one caller: the 24 members of the documents, always all of them, and beside them those that
-/// only ONLYOFFICE's dialect shows.
+/// A contact as it is shown to one caller: the 24 members of ONLYOFFICE's documents, and beside them the names that only
+/// the dialect of ONLYOFFICE's server shows.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase")]
 pub struct Contact<'a> {
     /// Postal addresses.
     pub addresses: Vec<Address>,
-    /// Who created it.
+    /// The user that created it.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Employee>))]
     pub create_by: Option<Cow<'a, Employee>>,
-    /// When it was created: UTC, seven decimals.
+    /// When it was created.
     pub created: Moment,
     /// Free text.
     pub about: String,
@@ -257,7 +257,7 @@ pub struct Contact<'a> {
     pub tags: Vec<String>,
     /// Number of open tasks.
     pub task_count: i32,
-    /// Whether a task is overdue.
+    /// true if a task is overdue.
     pub have_late_tasks: bool,
     /// Identifier.
     #[serde(rename = "id")]
@@ -268,30 +268,33 @@ pub struct Contact<'a> {
     pub medium_foto_url: String,
     /// Name.
     pub display_name: String,
-    /// Whether it is a company.
+    /// true for a company, false for a person.
     pub is_company: bool,
-    /// Who may see and edit it; shown only when private.
+    /// The managers, who may see and edit it; shown only when private.
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<Employee>))]
     pub access_list: Vec<Cow<'a, Employee>>,
-    /// Whether only the access list and administrators see it.
+    /// true if only the managers and administrators see it.
     pub is_private: bool,
-    /// The opposite of `is_private`.
+    /// The opposite of isPrivate.
     pub is_shared: bool,
     /// 0 None, 1 ReadWrite, 2 Read.
     pub share_type: ShareType,
     /// Currency.
     pub currency: Option<Currency>,
-    /// Whether the caller may edit it.
+    /// true if the caller may edit it.
     pub can_edit: bool,
-    /// Whether the caller may delete it.
+    /// true if the caller may delete it.
     pub can_delete: bool,
     /// First name of a person.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, required = false))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_name: Option<String>,
     /// Last name of a person.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, required = false))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_name: Option<String>,
     /// Name of a company.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, required = false))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub company_name: Option<String>,
 }

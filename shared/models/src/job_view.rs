@@ -21,9 +21,9 @@ pub struct JobView<'a> {
     /// Identifier.
     #[cfg_attr(feature = "openapi", schema(value_type = uuid::Uuid))]
     pub id: JobId,
-    /// What started it.
+    /// The call that started it.
     pub kind: Kind,
-    /// Where it is.
+    /// The state of its work.
     pub state: State,
     /// The user on whose behalf the job acts; left out where the operator's schedule started the job.
     #[cfg_attr(feature = "openapi", schema(value_type = uuid::Uuid, required = false))]
@@ -35,16 +35,16 @@ pub struct JobView<'a> {
     pub started: Option<Moment>,
     /// When it ended. A cancelled job without it is still being stopped.
     pub finished: Option<Moment>,
-    /// Which contacts, when a filter says.
+    /// The filter that selects its contacts, where there is one.
     pub filter: Option<FilterView<'a>>,
-    /// What their access becomes; none for an undo.
+    /// The access that the contacts get; none for an undo.
     pub target: Option<TargetView<'a>>,
     /// The standing rule that started it.
     pub rule: Option<&'a str>,
     /// The job that it undoes.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<uuid::Uuid>))]
     pub undo_of: Option<JobId>,
-    /// Matches that the caller may see; of an undo: contacts that the job had changed.
+    /// Matches that the caller may see; for an undo, contacts that the job had changed.
     pub matched: u64,
     /// Contacts written.
     pub updated: u64,
@@ -60,11 +60,11 @@ pub struct JobView<'a> {
     /// steps of 5.
     #[cfg_attr(feature = "openapi", schema(maximum = 100))]
     pub percent: u8,
-    /// Matches a second, over the whole of its run so far.
+    /// Matches a second, over its whole run so far.
     pub per_second: f64,
-    /// When it may be through, while it runs and got on.
+    /// When it may end, while it runs.
     pub estimated_end: Option<Moment>,
-    /// Why it failed.
+    /// The reason why it failed.
     pub error: Option<&'a str>,
 }
 
@@ -179,7 +179,7 @@ impl Job {
 /// Seconds ahead that an end is estimated at most, a hundred years.
 const MOST_SECONDS: f64 = 100.0 * 365.25 * 24.0 * 3600.0;
 
-/// Who may see and edit a contact, as a change shows it.
+/// The access to a contact, as a change shows it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Access))]
 #[serde(rename_all = "PascalCase")]
@@ -211,10 +211,10 @@ pub struct ChangeView<'a> {
     pub display_name: String,
     /// Its access before the job; `null` for a conflict.
     pub before: Option<AccessView<'a>>,
-    /// What the job made of it; `null` for a conflict.
+    /// Its access after the job; `null` for a conflict.
     pub after: Option<AccessView<'a>>,
-    /// Whether it was left alone, because it was changed again since the job that was to be undone. A conflict shows
-    /// nothing of what others set.
+    /// true if an undo left the contact alone, because its access was changed again since. A conflict shows nothing that
+    /// others set.
     pub conflict: bool,
 }
 

@@ -126,7 +126,7 @@ pub struct Profile {
     /// Identifier in the portal's user directory.
     #[cfg_attr(feature = "openapi", schema(value_type = uuid::Uuid))]
     pub id: UserId,
-    /// What the user signs in with: the e-mail address, where there is one.
+    /// The name with which the user signs in: the e-mail address, where there is one.
     pub user_name: Option<Email>,
     /// Name in full.
     pub display_name: String,
@@ -142,7 +142,7 @@ pub struct Profile {
     pub avatar_small: String,
     /// Address of the profile page.
     pub profile_url: String,
-    /// Whether the user is an administrator of the portal.
+    /// true for an administrator of the portal.
     pub is_admin: bool,
 }
 
@@ -166,7 +166,7 @@ impl From<User> for Profile {
     }
 }
 
-/// What who signed in is given.
+/// The answer to a sign-in.
 #[derive(Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase")]

@@ -434,17 +434,17 @@ pub struct RuleView<'a> {
     /// Name.
     #[cfg_attr(feature = "openapi", schema(value_type = RuleName))]
     pub name: &'a RuleName,
-    /// Which contacts.
+    /// The filter that selects its contacts.
     pub filter: FilterView<'a>,
-    /// What their access becomes.
+    /// The access that the contacts get.
     pub target: TargetView<'a>,
     /// The cron expression.
     pub cron: &'a str,
-    /// The IANA name of the time zone that it is meant in.
+    /// The IANA name of the time zone of the cron expression.
     pub time_zone: &'a str,
-    /// Whether it runs at all.
+    /// false if the rule does not run.
     pub enabled: bool,
-    /// On whose behalf it runs.
+    /// The user on whose behalf it runs.
     #[cfg_attr(feature = "openapi", schema(value_type = uuid::Uuid))]
     pub created_by: UserId,
     /// When it was first set.
@@ -458,7 +458,7 @@ pub struct RuleView<'a> {
     /// The job that it last started.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<uuid::Uuid>))]
     pub last_job: Option<JobId>,
-    /// Why it could not run when it was last due.
+    /// The reason why it could not run when it was last due.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub last_error: Option<Cow<'a, str>>,
 }

@@ -357,20 +357,20 @@ pub fn list<T: Serialize>(
     Ok(ListBody { body: list.finish(&end)?.0, written, next_index: end.next_index })
 }
 
-/// What an answer says about a failure. Which status and type a failure has is decided elsewhere.
+/// A failure as an answer shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Fault))]
 #[serde(rename_all = "camelCase")]
 pub struct ErrorBody {
     /// The answer's HTTP status; it stands beside the error, not in it.
     #[serde(skip)]
     pub status_code: u16,
-    /// What to do about it, for a person.
+    /// The problem and its remedy, for a person.
     pub message: String,
     /// A stable word for a program, such as `contact-not-found`.
     #[serde(rename = "type")]
     pub kind: &'static str,
-    /// What is wrong with which field; empty when no field is at fault.
+    /// The fields that are at fault, where there are such.
     pub details: Vec<ErrorDetail>,
     /// The request's identifier, by which the log is searched.
     pub request_id: String,
@@ -378,11 +378,11 @@ pub struct ErrorBody {
 
 /// One field of a request that is at fault.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = FaultDetail))]
 pub struct ErrorDetail {
     /// The field's name as the request has it.
     pub field: String,
-    /// What it must be.
+    /// The fault, or the value that the field must have.
     pub message: String,
 }
 

@@ -1,0 +1,121 @@
+//! The description as text for readers: each value stands on one line where the line holds it, and the keys stand in the
+//! order in which they are read.
+
+use serde_json::{Map, Value};
+
+/// Characters of a line at most, where a value can be broken.
+const LINE_CHARS: usize = 120;
+/// Spaces of one level.
+const INDENT: usize = 2;
+
+/// Keys that come before others, in this order. The others follow by name.
+const FIRST_KEYS: &[&str] = &[
+    "openapi",
+    "info",
+    "servers",
+    "$ref",
+    "operationId",
+    "title",
+    "version",
+    "name",
+    "in",
+    "summary",
+    "description",
+    "tags",
+    "security",
+    "paths",
+    "components",
+    "type",
+    "format",
+    "required",
+    "parameters",
+    "requestBody",
+    "headers",
+    "content",
+    "schema",
+    "properties",
+    "responses",
+    "links",
+];
+
+/// The text of a value, with a line break at its end.
+pub(super) fn text(value: &Value) -> String {
+    let mut text = String::new();
+    append("", value, 0, &mut text);
+    text.push('\n');
+    text
+}
+
+/// The members of an object that stands under `key`, in the order of the text. The names of an object's properties are data,
+/// so they stand by name.
+fn ordered<'a>(key: &str, members: &'a Map<String, Value>) -> Vec<(&'a String, &'a Value)> {
+    let rank = |key: &str| FIRST_KEYS.iter().position(|first| *first == key).unwrap_or(FIRST_KEYS.len());
+    let mut members: Vec<_> = members.iter().collect();
+    if key != "properties" {
+        members.sort_by_key(|(key, _)| rank(key));
+    }
+    members
+}
+
+/// Appends a value that stands under `key`, which is empty in an array, at a depth.
+fn append(key: &str, value: &Value, depth: usize, text: &mut String) {
+    text.push_str(&" ".repeat(INDENT * depth));
+    text.push_str(&named(key));
+    let one_line = on_one_line(key, value);
+    // A comma may follow.
+    let is_short = INDENT * depth + named(key).chars().count() + one_line.chars().count() < LINE_CHARS;
+    let parts: Vec<(&str, &Value)> = match value {
+        Value::Object(members) => ordered(key, members).into_iter().map(|(key, value)| (key.as_str(), value)).collect(),
+        Value::Array(items) => items.iter().map(|item| ("", item)).collect(),
+        _ => Vec::new(),
+    };
+    if is_short || parts.is_empty() {
+        text.push_str(&one_line);
+        return;
+    }
+    let (open, close) = if value.is_object() { ('{', '}') } else { ('[', ']') };
+    text.push(open);
+    for (place, (key, value)) in parts.into_iter().enumerate() {
+        text.push_str(if place == 0 { "\n" } else { ",\n" });
+        append(key, value, depth + 1, text);
+    }
+    text.push('\n');
+    text.push_str(&" ".repeat(INDENT * depth));
+    text.push(close);
+}
+
+/// The key as it stands before its value.
+fn named(key: &str) -> String {
+    if key.is_empty() { String::new() } else { format!("{}: ", Value::from(key)) }
+}
+
+fn on_one_line(key: &str, value: &Value) -> String {
+    match value {
+        Value::Object(members) if !members.is_empty() => {
+            let member = |(key, value): (&String, &Value)| format!("{}{}", named(key), on_one_line(key, value));
+            format!("{{ {} }}", ordered(key, members).into_iter().map(member).collect::<Vec<_>>().join(", "))
+        }
+        Value::Array(items) => {
+            format!("[{}]", items.iter().map(|item| on_one_line("", item)).collect::<Vec<_>>().join(", "))
+        }
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_value_is_broken_where_a_line_does_not_hold_it() {
+        let long = "x".repeat(LINE_CHARS);
+        let value = json!({ "b": { "type": "integer", "enum": [0] }, "openapi": [long], "a": {} });
+        let expected = format!(
+            "{{\n  \"openapi\": [\n    \"{long}\"\n  ],\n  \"a\": {{}},\n  \"b\": {{ \"type\": \"integer\", \"enum\": [0] }}\n}}\n"
+        );
+        assert_eq!(text(&value), expected);
+        assert_eq!(serde_json::from_str::<Value>(&text(&value)).unwrap(), value);
+    }
+}
