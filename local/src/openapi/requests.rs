@@ -359,6 +359,9 @@ pub(super) fn parameters() -> Value {
         parameters.insert(identifier(name), parameter);
     };
     put("path", "contactid", contact_id(), "The number of the contact.");
+    let uuid = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}";
+    let person = json!({ "type": "string", "pattern": format!("^(@self|{uuid})$") });
+    put("path", "userid", person, "The UUID of a user, or @self for the caller.");
     put("path", "jobid", json!({ "type": "string", "format": "uuid" }), "The job, as X-Job-Id names it.");
     let rule = json!({
         "type": "string", "minLength": 1, "maxLength": MAX_RULE_NAME_CHARS,

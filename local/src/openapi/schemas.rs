@@ -8,6 +8,7 @@ use api::failure::KINDS;
 use models::contact::{Contact, Employee};
 use models::job_view::{ChangeView, JobView, UndoPreview};
 use models::limits::MAX_PAGE;
+use models::listing::{ListChoice, SimpleEntry, TagChoice};
 use models::portal::{Profile, SignedIn};
 use models::rule::RuleView;
 use models::wire::{ErrorBody, KeyStyle};
@@ -40,6 +41,9 @@ fn derived() -> BTreeMap<String, Value> {
     with::<ChangeView<'_>>(&mut schemas);
     with::<UndoPreview>(&mut schemas);
     with::<RuleView<'_>>(&mut schemas);
+    with::<SimpleEntry<'_>>(&mut schemas);
+    with::<ListChoice>(&mut schemas);
+    with::<TagChoice>(&mut schemas);
     with::<Profile>(&mut schemas);
     with::<SignedIn>(&mut schemas);
     with::<ErrorBody>(&mut schemas);
