@@ -147,20 +147,28 @@ async fn lists(world: &World) -> Result<(), WorldError> {
         let reply = world.put(&format!("{contact}/access"), portal::TOKEN, &body).await?;
         expect("status", u64::from(reply.status.as_u16()), 200)?;
     }
-    for (what, responsible, by, total) in [
-        ("first page of 25, tag of 50,000", None, SortBy::Created, false),
-        ("the same, counted", None, SortBy::Created, true),
-        ("the same in order of name", None, SortBy::DisplayName, true),
-        ("the same of one manager, who has all of them", Some(portal::managers(LAST_TURN)[0]), SortBy::Created, false),
-        ("the same of one manager, who had many and has none", Some(portal::user(0)), SortBy::Created, false),
-        ("the same of one manager, who has three", Some(USER_OF_FEW), SortBy::Created, true),
+    for (what, is_admin, responsible, by, total) in [
+        ("first page of 25, tag of 50,000", true, None, SortBy::Created, false),
+        ("the same, counted", true, None, SortBy::Created, true),
+        ("the same in order of name", true, None, SortBy::DisplayName, true),
+        (
+            "the same of one manager, who has all of them",
+            true,
+            Some(portal::managers(LAST_TURN)[0]),
+            SortBy::Created,
+            false,
+        ),
+        ("the same of one manager, who had many and has none", true, Some(portal::user(0)), SortBy::Created, false),
+        ("the same of one manager, who has three", true, Some(USER_OF_FEW), SortBy::Created, true),
+        ("first page of 25 for a user who is no administrator, tag of 50,000", false, None, SortBy::Created, false),
+        ("the same, counted as far as the bound of the cost allows", false, None, SortBy::Created, true),
     ] {
         let listing = Listing {
             portal: &portal.id,
             filter: &filter,
             plan: &plan,
             expected: plan.expected(&statistics),
-            caller: Caller { user: portal::user(0), is_admin: true },
+            caller: Caller { user: portal::user(0), is_admin },
             sought: Sought { responsible, shared: None },
             order: Order::new(Some(by), None),
             page: Page { count: 25, start_index: 0 },
@@ -168,6 +176,7 @@ async fn lists(world: &World) -> Result<(), WorldError> {
             managers: true,
             deadline: None,
             posted: portal.posted,
+            types: &lists.types,
         };
         let meter = world.store.meter().reading();
         let started = Instant::now();

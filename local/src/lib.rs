@@ -21,7 +21,7 @@ pub const ENDPOINTS: &[&[Endpoint]] = &[
     &[set_contacts_access::ENDPOINT],
     &[set_filter_access::ENDPOINT],
     get_contact::ENDPOINTS,
-    &[list_contacts::ENDPOINT],
+    list_contacts::ENDPOINTS,
     access_jobs::ENDPOINTS,
     access_portal::ENDPOINTS,
 ];

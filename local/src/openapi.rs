@@ -220,6 +220,10 @@ fn common_failures(endpoint: &Endpoint) -> Vec<(u16, &'static str)> {
     if endpoint.scope().is_some() {
         kinds.push((403, "scope-missing"));
     }
+    // A last part that is no number belongs to a path that does not exist.
+    if endpoint.path.contains("{contactid}") || endpoint.path.contains("{userid}") {
+        kinds.push((404, "endpoint-not-found"));
+    }
     if endpoint.scope() == Some(Scope::Write) {
         kinds.extend([(409, "idempotency-key-in-use"), (422, "idempotency-key-reused"), (503, "contended")]);
     }

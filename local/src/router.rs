@@ -14,7 +14,7 @@ use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{ConnectInfo, RawPathParams};
 use axum::routing::{MethodFilter, MethodRouter};
 use futures::StreamExt as _;
-use lambda_http::http::{Method, Request as HttpRequest, Response};
+use lambda_http::http::{Method, Request as HttpRequest, Response, Uri};
 use lambda_http::{Body, Request, RequestExt as _};
 use models::limits::MAX_BODY_BYTES;
 
@@ -33,6 +33,8 @@ pub fn router(app: &App) -> Router {
     let mut paths: BTreeMap<String, Vec<Endpoint>> = BTreeMap::new();
     for endpoint in endpoints() {
         for path in endpoint.routes() {
+            // Clients write a slash behind a path, which `to_lambda` takes away.
+            paths.entry(format!("{path}/")).or_default().push(*endpoint);
             paths.entry(path).or_default().push(*endpoint);
         }
     }
@@ -77,6 +79,7 @@ fn route(app: &App, endpoints: &[Endpoint]) -> MethodRouter {
 /// The request as Lambda hands it to a function. A request whose body is late comes back without the body.
 async fn to_lambda(request: HttpRequest<AxumBody>, parameters: Vec<(String, String)>) -> Result<Request, Request> {
     let (mut parts, body) = request.into_parts();
+    parts.uri = without_slash(&parts.uri);
     if let Some(ConnectInfo(address)) = parts.extensions.get::<ConnectInfo<SocketAddr>>() {
         let peer = Peer(address.ip());
         parts.extensions.insert(peer);
@@ -99,6 +102,13 @@ async fn to_lambda(request: HttpRequest<AxumBody>, parameters: Vec<(String, Stri
     let parameters = parameters.into_iter().map(|(name, value)| (name, vec![value]));
     let parameters = parameters.collect::<std::collections::HashMap<_, _>>();
     Ok(Request::from_parts(parts, body).with_path_parameters(parameters))
+}
+
+/// A URI without the slash at the end of its path.
+fn without_slash(uri: &Uri) -> Uri {
+    let Some(path) = uri.path().strip_suffix('/').filter(|path| !path.is_empty()) else { return uri.clone() };
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    format!("{path}{query}").parse().unwrap_or_else(|_| uri.clone())
 }
 
 /// Reads a body, and keeps of one that is too long just enough to show that it is.

@@ -51,10 +51,10 @@ async fn who_knows_the_password_is_given_a_token_for_a_week() {
     let reply = sign_in(&world, " Ada@ACME.example".trim(), PASSWORD).await;
     assert_eq!(reply.status, 201, "{}", reply.text);
     let response = reply.json()["response"].clone();
-    assert_eq!(response["Expires"], "2026-01-08T00:00:00.0000000Z");
-    let token = response["Token"].as_str().unwrap();
+    assert_eq!(response["expires"], "2026-01-08T02:00:00.0000000+02:00");
+    let token = response["token"].as_str().unwrap();
     let me = world.call("GET", "/api/2.0/people/@self", token, &[], "").await.unwrap();
-    assert_eq!(me.json()["response"]["Email"], EMAIL, "{}", me.text);
+    assert_eq!(me.json()["response"]["email"], EMAIL, "{}", me.text);
     // It writes too.
     let key = world.call("DELETE", "/api/2.0/crm/access/rules/none", token, &[], "").await.unwrap();
     assert_eq!(key.status, 404, "{}", key.text);
@@ -247,7 +247,7 @@ async fn who_signs_in_at_once_with_others_is_let_in() {
     let users = ["203.0.113.1", "203.0.113.2", "203.0.113.3"];
     let replies = join_all(users.map(|address| sign_in_from(&world, address, EMAIL, PASSWORD))).await;
     for reply in replies {
-        let token = reply.json()["response"]["Token"].as_str().unwrap_or_default().to_owned();
+        let token = reply.json()["response"]["token"].as_str().unwrap_or_default().to_owned();
         let me = world.call("GET", "/api/2.0/people/@self", &token, &[], "").await.unwrap();
         assert_eq!((reply.status.as_u16(), me.status.as_u16()), (201, 200), "{}", reply.text);
     }

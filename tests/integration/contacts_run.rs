@@ -298,12 +298,12 @@ async fn a_job_of_named_contacts_is_shown_with_its_target_and_without_a_filter()
     let id = applied(&world, &run_of(&world, ADMIN, 1..=6, private(&[MIKE])).await).await;
     let shown = world.get(&format!("jobs/{id}"), ADA_TOKEN).await.unwrap().json();
     let shown = &shown["response"];
-    assert_eq!((&shown["Kind"], &shown["State"]), (&json!("contacts"), &json!("done")));
-    assert_eq!((&shown["Filter"], &shown["Rule"], &shown["UndoOf"]), (&Value::Null, &Value::Null, &Value::Null));
-    assert_eq!(shown["Target"], json!({"IsPrivate": true, "ManagerList": [MIKE]}));
-    assert_eq!((&shown["Matched"], &shown["Updated"], &shown["Unchanged"]), (&json!(6), &json!(5), &json!(1)));
-    let changes = world.get(&format!("jobs/{id}/changes"), ADA_TOKEN).await.unwrap().json();
-    let ids: Vec<&Value> = changes.as_array().unwrap().iter().map(|change| &change["ContactId"]).collect();
+    assert_eq!((&shown["kind"], &shown["state"]), (&json!("contacts"), &json!("done")));
+    assert_eq!((&shown["filter"], &shown["rule"], &shown["undoOf"]), (&Value::Null, &Value::Null, &Value::Null));
+    assert_eq!(shown["target"], json!({"isPrivate": true, "managerList": [MIKE]}));
+    assert_eq!((&shown["matched"], &shown["updated"], &shown["unchanged"]), (&json!(6), &json!(5), &json!(1)));
+    let changes = world.get(&format!("jobs/{id}/changes"), ADA_TOKEN).await.unwrap().response();
+    let ids: Vec<&Value> = changes.as_array().unwrap().iter().map(|change| &change["contactId"]).collect();
     assert_eq!(ids, [1, 3, 4, 5, 6]);
     // A caller undoes it as any other.
     let undo = world.post(&format!("jobs/{id}/undo"), ADA_TOKEN).await.unwrap();

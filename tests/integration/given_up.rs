@@ -229,8 +229,8 @@ async fn rule_starts_again_after_its_last_job_killed_its_workers() {
     assert_eq!(bed.job(first).await.state, State::Failed);
     assert_eq!(next_night("04").await, 1);
     bed.world.work().await.unwrap();
-    let (jobs, open) = (bed.world.get("jobs?count=2", ADA_TOKEN).await.unwrap().json(), bed.is_open(first).await);
-    assert_eq!((&jobs[0]["State"], &jobs[0]["Rule"], open), (&json!("done"), &json!("nightly"), false));
+    let (jobs, open) = (bed.world.get("jobs?count=2", ADA_TOKEN).await.unwrap().response(), bed.is_open(first).await);
+    assert_eq!((&jobs[0]["state"], &jobs[0]["rule"], open), (&json!("done"), &json!("nightly"), false));
 }
 
 /// A bus that panics for some jobs, and hands the events of all others to the test.

@@ -96,7 +96,7 @@ fn outcome(reply: &Reply) -> String {
 }
 
 async fn jobs(world: &World) -> usize {
-    world.get("jobs?count=1000", ADA_TOKEN).await.unwrap().json().as_array().unwrap().len()
+    world.get("jobs?count=1000", ADA_TOKEN).await.unwrap().response().as_array().unwrap().len()
 }
 
 fn after(seconds: i64) -> Moment {
@@ -170,7 +170,7 @@ async fn an_undo_and_a_cancel_that_are_asked_again_are_done_once() {
     // The same answer, with the job as it was then.
     assert_eq!((first.status.as_u16(), told(&send(&world, &undo).await)), (202, told(&first)));
     let done = world.get(&format!("jobs/{undoing}"), ADA_TOKEN).await.unwrap();
-    assert_eq!(done.json()["response"]["State"], "done");
+    assert_eq!(done.json()["response"]["state"], "done");
     assert_eq!((world.work().await.unwrap(), access(&world, "acme", 1..=5).await, jobs(&world).await), (0, state, 2));
 
     let world = five().await;
@@ -180,7 +180,7 @@ async fn an_undo_and_a_cancel_that_are_asked_again_are_done_once() {
     world.work().await.unwrap();
     // Without the key it would be told that the job is over.
     let again = send(&world, &cancel).await;
-    assert_eq!((again.status.as_u16(), &again.json()["response"]["State"]), (200, &json!("cancelled")));
+    assert_eq!((again.status.as_u16(), &again.json()["response"]["state"]), (200, &json!("cancelled")));
     assert_eq!(outcome(&send_with(&world, ADA_TOKEN, &[], &cancel).await), "409 job-over");
 }
 
@@ -266,7 +266,7 @@ async fn a_rule_is_made_and_removed_once() {
     // Made again, the first call does not bring the rule back.
     let again = send(&world, &put).await;
     assert_eq!(told(&again), told(&first));
-    assert_eq!(world.get("rules", ADA_TOKEN).await.unwrap().text, "[]");
+    assert_eq!(world.get("rules", ADA_TOKEN).await.unwrap().response(), json!([]));
 
     // And a removal that is asked again does not take away what was made since.
     assert_eq!(send_with(&world, ADA_TOKEN, &["put-2"], &put).await.status, 200);
@@ -282,7 +282,7 @@ async fn a_rule_that_someone_changed_since_stays_as_it_is() {
     world.set_clock(after(60));
     assert_eq!(send_with(&world, ADA_TOKEN, &[], &rule("nightly", "0 5 * * *")).await.status, 200);
     assert_eq!(told(&send(&world, &rule("nightly", "0 2 * * *")).await), told(&first));
-    assert_eq!(world.get("rules/nightly", ADA_TOKEN).await.unwrap().json()["response"]["Cron"], "0 5 * * *");
+    assert_eq!(world.get("rules/nightly", ADA_TOKEN).await.unwrap().json()["response"]["cron"], "0 5 * * *");
 }
 
 #[tokio::test]
@@ -307,7 +307,7 @@ async fn a_key_is_for_one_call() {
         assert_eq!(outcome(&send(&world, &other).await), "422 idempotency-key-reused", "{other:?}");
     }
     assert_eq!((access(&world, "acme", 1..=5).await, jobs(&world).await), (state, 1));
-    assert_eq!(world.get("rules", ADA_TOKEN).await.unwrap().text, "[]");
+    assert_eq!(world.get("rules", ADA_TOKEN).await.unwrap().response(), json!([]));
     // The key still stands for its own call.
     assert_eq!(send(&world, &single(&[MIKE])).await.status, 200);
 }
@@ -468,7 +468,7 @@ async fn a_run_that_broke_off_after_it_was_recorded_is_finished_by_workers_and_a
         let again = send(&world, &call).await;
         assert_eq!((told(&again), job(&again)), (told(&reply), Some(broken_off)));
         let done = world.get(&format!("jobs/{broken_off}"), ADA_TOKEN).await.unwrap().json()["response"].clone();
-        assert_eq!((&done["State"], &done["Updated"]), (&json!("done"), &json!(4)), "{done}");
+        assert_eq!((&done["state"], &done["updated"]), (&json!("done"), &json!(4)), "{done}");
         assert_eq!(jobs(&world).await, 1);
     }
 }
@@ -698,8 +698,8 @@ async fn a_rule_whose_call_broke_off_is_answered_and_not_set_again() {
         let again = send(&world, &call).await;
         assert_eq!(again.status, if delete { 204 } else { 200 }, "{}", again.text);
         if !delete {
-            assert_eq!(again.json()["response"]["Cron"], "0 2 * * *");
+            assert_eq!(again.json()["response"]["cron"], "0 2 * * *");
         }
-        assert_eq!(world.get("rules/nightly", ADA_TOKEN).await.unwrap().json()["response"]["Cron"], "0 5 * * *");
+        assert_eq!(world.get("rules/nightly", ADA_TOKEN).await.unwrap().json()["response"]["cron"], "0 5 * * *");
     }
 }

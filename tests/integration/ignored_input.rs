@@ -222,7 +222,7 @@ async fn a_run_of_a_rule_leaves_its_version_as_it_is() {
     world.set_clock("2026-01-02T12:00:00Z".parse().unwrap());
     assert_eq!(world.jobs().run_due_rules(&Deadline::never()).await.unwrap(), 1);
     let shown = rules(&world, "GET", &[], "").await;
-    assert_ne!(shown.json()["response"]["LastRun"], Value::Null);
+    assert_ne!(shown.json()["response"]["lastRun"], Value::Null);
     let reply = rules(&world, "PUT", &[("if-match", set.header("etag"))], &rule("b").to_string()).await;
     assert_eq!(reply.status, 200, "{}", reply.text);
 }

@@ -1142,7 +1142,7 @@ async fn a_cancelled_job_stops_behind_the_page_that_it_is_at() {
             gate.reached().await;
             let shown = bed.cancel(id).await.json();
             assert_eq!(
-                (&shown["response"]["State"], &shown["response"]["Finished"]),
+                (&shown["response"]["state"], &shown["response"]["finished"]),
                 (&json!("cancelled"), &Value::Null)
             );
             gate.open();
@@ -1265,7 +1265,7 @@ async fn an_undo_leaves_alone_what_was_changed_before_it_and_while_it_runs() {
         bed.recover().await;
         bed.check_undone(undo, &[early, late]).await;
         let shown = bed.world.get(&format!("jobs/{undo}/changes"), ADA_TOKEN).await.unwrap().json();
-        let conflict = |change: &&Value| change["Conflict"] == json!(true);
+        let conflict = |change: &&Value| change["conflict"] == json!(true);
         assert_eq!(shown.as_array().unwrap().iter().filter(conflict).count(), 2, "{shown}");
     }
 }
@@ -1676,7 +1676,7 @@ async fn what_was_before_is_known_for_the_retention_and_the_job_for_ever() {
 
     bed.pass(48 * 3600 * 1000 - 1);
     let changes = bed.world.get(&format!("jobs/{id}/changes"), ADA_TOKEN).await.unwrap();
-    assert_eq!(changes.json().as_array().map(Vec::len), Some(bed.to_change().len()));
+    assert_eq!(changes.response().as_array().map(Vec::len), Some(bed.to_change().len()));
     bed.pass(1);
     let changes = bed.world.get(&format!("jobs/{id}/changes"), ADA_TOKEN).await.unwrap();
     assert_eq!((changes.status.as_u16(), changes.error_type().as_str()), (410, "changes-expired"));

@@ -15,8 +15,8 @@ use crate::portal::{ADA_TOKEN, MIKE, MIKE_TOKEN, acme_with, contact, id, job};
 const AROUND_BYTES: usize = 1024;
 
 fn ids(reply: &Reply) -> Vec<JobId> {
-    let jobs = reply.json();
-    jobs.as_array().unwrap().iter().map(|job| job["Id"].as_str().unwrap().parse().unwrap()).collect()
+    let jobs = reply.response();
+    jobs.as_array().unwrap().iter().map(|job| job["id"].as_str().unwrap().parse().unwrap()).collect()
 }
 
 fn field(reply: &Reply) -> (u16, String, String) {
@@ -82,7 +82,7 @@ async fn the_envelope_and_the_header_name_the_next_page() {
     assert_eq!(last.json()["count"], 1);
     // A job that is not there, as after a clean-up, is a place in time all the same.
     let none = world.get(&format!("jobs?before={}", JobId::from_u128(0)), ADA_TOKEN).await.unwrap();
-    assert_eq!(none.text, "[]");
+    assert_eq!(none.response(), json!([]));
 }
 
 #[tokio::test]
@@ -92,7 +92,7 @@ async fn a_start_index_has_a_bound_that_names_the_key() {
     for token in [ADA_TOKEN, MIKE_TOKEN] {
         let third = world.get("jobs?startIndex=3", token).await.unwrap();
         assert_eq!(ids(&third), all[3..]);
-        assert_eq!(world.get(&format!("jobs?startIndex={most}"), token).await.unwrap().text, "[]");
+        assert_eq!(world.get(&format!("jobs?startIndex={most}"), token).await.unwrap().response(), json!([]));
     }
     let (status, at, message) = field(&world.get(&format!("jobs?startIndex={}", most + 1), ADA_TOKEN).await.unwrap());
     assert_eq!((status, at.as_str()), (400, "startIndex"));
@@ -163,7 +163,7 @@ async fn large_rule_records_end_a_page_early() {
     while let Some(index) = start {
         let page = world.get(&format!("rules?startIndex={index}"), ADA_TOKEN).await.unwrap();
         assert!(page.text.len() <= MAX_ANSWER_BYTES + AROUND_BYTES, "{}", page.text.len());
-        found.extend(page.json().as_array().unwrap().iter().map(|rule| rule["Name"].as_str().unwrap().to_owned()));
+        found.extend(page.response().as_array().unwrap().iter().map(|rule| rule["name"].as_str().unwrap().to_owned()));
         start = page.count("x-next-index");
         // The total is known where the list was read to its end.
         assert_eq!(page.count("x-total-count"), start.is_none().then_some(RULES as u64));
@@ -204,7 +204,7 @@ async fn a_record_that_does_not_read_back_hides_no_other() {
         world.access_with("PUT", &format!("rules/{name}"), ADA_TOKEN, &rule, &[]).await.unwrap();
     }
     spoil(&world, &Key::Rule(id("acme"), "b".parse().unwrap())).await;
-    let list = world.get("rules", ADA_TOKEN).await.unwrap().json();
-    let names: Vec<&str> = list.as_array().unwrap().iter().map(|rule| rule["Name"].as_str().unwrap()).collect();
+    let list = world.get("rules", ADA_TOKEN).await.unwrap().response();
+    let names: Vec<&str> = list.as_array().unwrap().iter().map(|rule| rule["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["a", "c"]);
 }

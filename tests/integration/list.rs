@@ -80,8 +80,8 @@ async fn nobody_is_shown_or_counted_what_it_may_not_see() {
     assert_eq!(list(&world, SAM_TOKEN, &format!("responsibleid={MIKE}")).await.ids(), [0; 0]);
     assert_eq!(list(&world, SAM_TOKEN, "isShared=false").await.ids(), Vec::<i64>::new());
     assert_eq!(list(&world, MIKE_TOKEN, "isShared=false").await.ids(), [4, 2]);
-    let shown = list(&world, SAM_TOKEN, "").await.json();
-    let may_edit: Vec<&Value> = shown.as_array().unwrap().iter().map(|contact| &contact["CanEdit"]).collect();
+    let shown = list(&world, SAM_TOKEN, "").await.response();
+    let may_edit: Vec<&Value> = shown.as_array().unwrap().iter().map(|contact| &contact["canEdit"]).collect();
     assert_eq!(may_edit, [&json!(true), &json!(true), &json!(true), &json!(true)]);
 }
 
@@ -128,7 +128,6 @@ async fn a_list_says_what_is_wrong_with_its_query() {
         ("tag=even", "tag"),
         ("sortBy=name", "sortBy"),
         ("sortOrder=up", "sortOrder"),
-        ("count=1001", "count"),
         ("count=-1", "count"),
         ("count=1&Count=2", "count"),
         ("startIndex=x", "startIndex"),
@@ -136,7 +135,7 @@ async fn a_list_says_what_is_wrong_with_its_query() {
         ("responsibleid=mike", "responsibleid"),
         ("fromDate=yesterday", "fromDate"),
         ("contactListView=7", "contactListView"),
-        ("total=1", "total"),
+        ("total=2", "total"),
         ("tags=", ""),
     ] {
         let reply = world.contact(&format!("filter?{query}"), ADA_TOKEN).await.unwrap();

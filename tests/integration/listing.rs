@@ -77,6 +77,7 @@ impl List {
             managers: true,
             deadline: self.deadline,
             posted: portal.posted,
+            types: &lists.types,
         };
         let (before, spent) = (world.trips.so_far().1, world.trips.spent());
         let listed = world.store.list_contacts(&listing).await;

@@ -146,11 +146,11 @@ async fn rule_whose_user_has_fifty_open_jobs_says_so_and_runs_at_its_next_time()
         world.set_clock(format!("2026-01-{day}T02:00:00Z").parse().unwrap());
         let started = world.jobs().run_due_rules(&Deadline::never()).await.unwrap();
         let rule = world.get("rules/nightly", MIKE_TOKEN).await.unwrap().json()["response"].clone();
-        (started, rule["LastError"].clone(), rule["NextRun"].clone())
+        (started, rule["lastError"].clone(), rule["nextRun"].clone())
     };
     let (started, error, next) = night("02").await;
     assert!(error.as_str().is_some_and(|error| error.contains("50 open jobs")), "{error}");
-    assert_eq!((started, next), (0, json!("2026-01-03T00:00:00.0000000Z")));
+    assert_eq!((started, next), (0, json!("2026-01-03T02:00:00.0000000+02:00")));
     world.work().await.unwrap();
     let (started, error, _) = night("03").await;
     assert_eq!((started, error), (1, json!(null)));

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use jiff::tz::TimeZone;
 use models::access::{Access, ShareType};
 use models::id::{ContactId, PortalId, UserId};
 use models::job::JobId;
+use models::moment::Moment;
 use models::password::{Password, SALT_BYTES};
 use serde_json::{Value, json};
 use store::contacts::AccessState;
@@ -154,6 +156,11 @@ pub(crate) fn public(managers: &[UserId]) -> Access {
 }
 
 /// The job that an answer names.
+/// A moment as answers of `acme` show it.
+pub(crate) fn shown_at(moment: Moment) -> Value {
+    json!(moment.in_zone(&TimeZone::get("Europe/Riga").unwrap()).to_string())
+}
+
 pub(crate) fn job(reply: &Reply) -> Option<JobId> {
     reply.header("x-job-id").parse().ok()
 }

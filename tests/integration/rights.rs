@@ -63,7 +63,7 @@ async fn accesses(world: &World, ids: std::ops::RangeInclusive<i64>) -> BTreeMap
 async fn changes(world: &World, token: &str, job: JobId) -> Vec<Value> {
     let reply = world.get(&format!("jobs/{job}/changes"), token).await.unwrap();
     assert_eq!(reply.status, 200, "{}", reply.text);
-    reply.json().as_array().unwrap().clone()
+    reply.response().as_array().unwrap().clone()
 }
 
 fn read(managers: &[UserId]) -> Access {
@@ -294,8 +294,8 @@ async fn a_chunk_that_was_left_open_is_judged_again_by_the_rights_of_the_moment(
 
 /// Managers of an access in an answer.
 fn listed(access: &Value) -> Vec<UserId> {
-    let list = access["AccessList"].as_array().unwrap();
-    list.iter().map(|manager| serde_json::from_value(manager["Id"].clone()).unwrap()).collect()
+    let list = access["accessList"].as_array().unwrap();
+    list.iter().map(|manager| serde_json::from_value(manager["id"].clone()).unwrap()).collect()
 }
 
 #[tokio::test]
@@ -311,14 +311,14 @@ async fn changes_show_the_kept_list_of_a_shared_contact_to_administrators_only()
             list.iter().copied().filter(|user| shared.is_none_or(|own| own == *user)).collect()
         };
         for change in changes(&world, viewer, first).await {
-            let number = usize::try_from(change["ContactId"].as_u64().unwrap()).unwrap();
-            assert_eq!(listed(&change["Before"]), seen(kept[number - 1]), "{change}");
+            let number = usize::try_from(change["contactId"].as_u64().unwrap()).unwrap();
+            assert_eq!(listed(&change["before"]), seen(kept[number - 1]), "{change}");
             // A private contact shows its managers.
-            assert_eq!(listed(&change["After"]), [MIKE, SAM], "{change}");
+            assert_eq!(listed(&change["after"]), [MIKE, SAM], "{change}");
         }
         for change in changes(&world, viewer, second).await {
-            assert_eq!(listed(&change["Before"]), [MIKE, SAM], "{change}");
-            assert_eq!(listed(&change["After"]), seen(&[SAM, MIKE]), "{change}");
+            assert_eq!(listed(&change["before"]), [MIKE, SAM], "{change}");
+            assert_eq!(listed(&change["after"]), seen(&[SAM, MIKE]), "{change}");
         }
     }
 }
@@ -340,15 +340,15 @@ async fn a_conflict_shows_nothing_of_what_others_set() {
         let shown = changes(&world, viewer, undo).await;
         assert_eq!(shown.len(), 2);
         for change in shown {
-            let is_hidden = viewer == MIKE_TOKEN && change["ContactId"] == 1;
-            let name = if is_hidden { String::new() } else { format!("Contact {}", change["ContactId"]) };
-            let expected = json!({"ContactId": change["ContactId"], "DisplayName": name, "Before": null, "After": null,
-                "Conflict": true});
+            let is_hidden = viewer == MIKE_TOKEN && change["contactId"] == 1;
+            let name = if is_hidden { String::new() } else { format!("Contact {}", change["contactId"]) };
+            let expected = json!({"contactId": change["contactId"], "displayName": name, "before": null, "after": null,
+                "conflict": true});
             assert_eq!(change, expected);
         }
         // The job itself shows what it did, whatever others set since.
         for change in changes(&world, viewer, first).await {
-            assert_eq!(listed(&change["After"]), [MIKE], "{change}");
+            assert_eq!(listed(&change["after"]), [MIKE], "{change}");
         }
     }
 }
@@ -374,7 +374,7 @@ async fn a_search_for_a_manager_finds_shared_contacts_only_for_the_manager_and_f
             let path = format!("filter?responsibleid={of}&sortBy={order}");
             let reply = world.contact(&path, viewer).await.unwrap();
             let mut ids: Vec<i64> =
-                reply.json().as_array().unwrap().iter().map(|it| it["ID"].as_i64().unwrap()).collect();
+                reply.response().as_array().unwrap().iter().map(|it| it["id"].as_i64().unwrap()).collect();
             ids.sort_unstable();
             assert_eq!(ids, found, "{path}");
         }
@@ -397,9 +397,9 @@ async fn the_nil_user_owns_its_own_jobs_and_not_those_of_the_operator() {
         let reply = world.access_with(method, &path, NIL_TOKEN, "", &[]).await.unwrap();
         assert_eq!(reply.status, 404, "{method} {path}: {}", reply.text);
     }
-    assert_eq!(world.get("jobs", NIL_TOKEN).await.unwrap().text, "[]");
+    assert_eq!(world.get("jobs", NIL_TOKEN).await.unwrap().response(), json!([]));
     let shown = world.get(&format!("jobs/{scheduled}"), ADA_TOKEN).await.unwrap().json();
-    assert_eq!(shown["response"].get("CreatedBy"), None, "{shown}");
+    assert_eq!(shown["response"].get("createdBy"), None, "{shown}");
 
     // The same idempotency key of the nil user is another key.
     let body = json!({"isShared": true, "managerList": [MIKE]}).to_string();
@@ -407,8 +407,8 @@ async fn the_nil_user_owns_its_own_jobs_and_not_those_of_the_operator() {
     assert_eq!(reply.status, 200, "{}", reply.text);
     let own = job(&reply).unwrap();
     assert_eq!(recorded(&world, own).await.created_by, Author::User(UserId::NIL));
-    let listed = world.get("jobs", NIL_TOKEN).await.unwrap().json();
-    assert_eq!(listed.as_array().unwrap().iter().map(|job| &job["Id"]).collect::<Vec<_>>(), [&json!(own)]);
+    let listed = world.get("jobs", NIL_TOKEN).await.unwrap().response();
+    assert_eq!(listed.as_array().unwrap().iter().map(|job| &job["id"]).collect::<Vec<_>>(), [&json!(own)]);
     // The operator's job has an administrator's rights, and needs no user.
     assert_eq!(worked(&world, scheduled).await.0, State::Done);
     assert_eq!(access_of(&world, 2).await.access, private(&[MIKE]));

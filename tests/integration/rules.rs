@@ -33,7 +33,7 @@ fn at(text: &str) -> Moment {
 
 /// As answers show it.
 fn shown_at(text: &str) -> Value {
-    json!(at(text))
+    crate::portal::shown_at(at(text))
 }
 
 /// Every contact becomes private to Mike at 02:00.
@@ -94,15 +94,15 @@ async fn wake_at(world: &World, time: &str) -> (usize, usize) {
 }
 
 async fn jobs(world: &World) -> Vec<Value> {
-    world.get("jobs?count=1000", ADA_TOKEN).await.unwrap().json().as_array().unwrap().clone()
+    world.get("jobs?count=1000", ADA_TOKEN).await.unwrap().response().as_array().unwrap().clone()
 }
 
 fn counts(job: &Value) -> [u64; 4] {
-    ["Matched", "Updated", "Unchanged", "Skipped"].map(|name| job[name].as_u64().unwrap())
+    ["matched", "updated", "unchanged", "skipped"].map(|name| job[name].as_u64().unwrap())
 }
 
 fn names(list: &Reply) -> Vec<String> {
-    list.json().as_array().unwrap().iter().map(|rule| rule["Name"].as_str().unwrap().to_owned()).collect()
+    list.response().as_array().unwrap().iter().map(|rule| rule["name"].as_str().unwrap().to_owned()).collect()
 }
 
 async fn three() -> World {
@@ -120,7 +120,7 @@ async fn a_rule_is_set_shown_listed_and_removed() {
         (names(&list), list.count("x-next-index")),
         (["B", "a.1", "b", "c-2_x"].map(str::to_owned).to_vec(), None)
     );
-    assert_eq!(list.json()[2], rule(&world, "b").await);
+    assert_eq!(list.response()[2], rule(&world, "b").await);
     for (query, expected, next) in [
         ("count=2", &["B", "a.1"][..], Some(2)),
         ("count=2&startIndex=2", &["b", "c-2_x"], None),
@@ -152,7 +152,7 @@ async fn a_rule_has_one_shape_in_json_and_xml() {
     let json = world.get(path, ADA_TOKEN).await.unwrap();
     let xml = world.access_with("GET", path, ADA_TOKEN, "", &[("accept", "text/xml")]).await.unwrap();
     assert_eq!(set.text, xml.text);
-    assert_eq!(world.get("rules", ADA_TOKEN).await.unwrap().json(), json!([json.json()["response"]]));
+    assert_eq!(world.get("rules", ADA_TOKEN).await.unwrap().response(), json!([json.response()]));
     let text = format!("{}\n{}\n", json.text, xml.text);
     crate::check_file("standing-rule", &text.replace("><", ">\n<").replace(",\"", ",\n\""));
 }
@@ -166,10 +166,10 @@ async fn a_rule_that_is_set_again_keeps_when_it_was_first_set_and_what_it_ran() 
     let ran = rule(&world, "nightly").await;
     world.set_clock(at("2026-01-02T12:00:00Z"));
     let again = set(&world, ADA_TOKEN, "nightly", &with(nightly(), "cron", json!("0 5 * * *"))).await;
-    assert_eq!((&again["Created"], &again["Modified"]), (&first["Created"], &shown_at("2026-01-02T12:00:00Z")));
-    assert_eq!((&again["LastRun"], &again["LastJob"]), (&ran["LastRun"], &ran["LastJob"]));
+    assert_eq!((&again["created"], &again["modified"]), (&first["created"], &shown_at("2026-01-02T12:00:00Z")));
+    assert_eq!((&again["lastRun"], &again["lastJob"]), (&ran["lastRun"], &ran["lastJob"]));
     // It runs with the rights of whoever set it last, and shows that.
-    assert_eq!((&again["CreatedBy"], &again["NextRun"]), (&json!(ADA), &shown_at("2026-01-03T03:00:00Z")));
+    assert_eq!((&again["createdBy"], &again["nextRun"]), (&json!(ADA), &shown_at("2026-01-03T03:00:00Z")));
 }
 
 #[tokio::test]
@@ -243,7 +243,7 @@ async fn what_is_wrong_with_a_rule_is_named_and_nothing_is_set() {
         assert_eq!(outcome(&reply), "400 invalid-request", "{name}: {}", reply.text);
     }
     assert_eq!(outcome(&put(&world, ADA_TOKEN, "nightly?dryRun=true", &nightly()).await), "400 invalid-request");
-    assert_eq!(world.get("rules", ADA_TOKEN).await.unwrap().text, "[]");
+    assert_eq!(world.get("rules", ADA_TOKEN).await.unwrap().response(), json!([]));
     assert_eq!(wake_at(&world, FIRST).await, (0, 0));
 }
 
@@ -252,7 +252,7 @@ async fn a_rule_that_is_due_starts_one_job_on_behalf_of_who_set_it() {
     let world = three().await;
     let before = set(&world, MIKE_TOKEN, "nightly", &nightly()).await;
     assert_eq!(
-        (&before["NextRun"], &before["LastRun"], &before["LastJob"]),
+        (&before["nextRun"], &before["lastRun"], &before["lastJob"]),
         (&shown_at(FIRST), &Value::Null, &Value::Null)
     );
     assert_eq!(wake_at(&world, "2026-01-01T23:59:59.9999999Z").await, (0, 0));
@@ -263,21 +263,21 @@ async fn a_rule_that_is_due_starts_one_job_on_behalf_of_who_set_it() {
     let started = jobs(&world).await;
     assert_eq!(started.len(), 1);
     let job = &started[0];
-    assert_eq!((&job["Rule"], &job["CreatedBy"]), (&json!("nightly"), &json!(MIKE)));
-    assert_eq!((&job["State"], &job["Kind"]), (&json!("queued"), &json!("filter")));
-    assert_eq!(job["Target"], json!({"IsPrivate": true, "ManagerList": [MIKE]}));
-    assert_eq!((&after["LastJob"], &after["LastRun"]), (&job["Id"], &shown_at("2026-01-02T00:00:10Z")));
-    assert_eq!((&after["NextRun"], &after["LastError"]), (&shown_at("2026-01-03T00:00:00Z"), &Value::Null));
-    assert_eq!(after["Modified"], before["Modified"]);
+    assert_eq!((&job["rule"], &job["createdBy"]), (&json!("nightly"), &json!(MIKE)));
+    assert_eq!((&job["state"], &job["kind"]), (&json!("queued"), &json!("filter")));
+    assert_eq!(job["target"], json!({"isPrivate": true, "managerList": [MIKE]}));
+    assert_eq!((&after["lastJob"], &after["lastRun"]), (&job["id"], &shown_at("2026-01-02T00:00:10Z")));
+    assert_eq!((&after["nextRun"], &after["lastError"]), (&shown_at("2026-01-03T00:00:00Z"), &Value::Null));
+    assert_eq!(after["modified"], before["modified"]);
     // Woken again, it has nothing to do.
     assert_eq!(wake_at(&world, "2026-01-02T00:01:10Z").await, (0, 0));
 
     world.work().await.unwrap();
     let done = &jobs(&world).await[0];
-    assert_eq!((&done["State"], counts(done)), (&json!("done"), [3, 3, 0, 0]));
+    assert_eq!((&done["state"], counts(done)), (&json!("done"), [3, 3, 0, 0]));
     assert_eq!(access_of(&world, 2).await.access, private(&[MIKE]));
     // It is a job like others: undone by whoever may.
-    let undo = world.post(&format!("jobs/{}/undo", done["Id"].as_str().unwrap()), MIKE_TOKEN).await.unwrap();
+    let undo = world.post(&format!("jobs/{}/undo", done["id"].as_str().unwrap()), MIKE_TOKEN).await.unwrap();
     assert_eq!(undo.status, 202);
     world.work().await.unwrap();
     assert_eq!(access_of(&world, 2).await.access, Access::UNRECORDED);
@@ -297,13 +297,13 @@ async fn rules_of_all_portals_are_started() {
     set(&world, ADA_TOKEN, "two", &with(nightly(), "cron", json!("30 1 * * *"))).await;
     // The clock of this portal is UTC.
     let body = with(nightly(), "target", json!({"isPrivate": true}));
-    assert_eq!(set(&world, ZOE_TOKEN, "one", &body).await["NextRun"], shown_at("2026-01-01T02:00:00Z"));
+    assert_eq!(set(&world, ZOE_TOKEN, "one", &body).await["nextRun"], "2026-01-01T02:00:00.0000000+00:00");
     world.set_clock(at(FIRST));
     assert_eq!(wake_with(world.jobs(), envelope()).await, (3, 0));
     world.work().await.unwrap();
     assert_eq!(jobs(&world).await.len(), 2);
-    let of_zenith = world.get("jobs", ZOE_TOKEN).await.unwrap().json();
-    assert_eq!((of_zenith.as_array().unwrap().len(), &of_zenith[0]["Updated"]), (1, &json!(1)));
+    let of_zenith = world.get("jobs", ZOE_TOKEN).await.unwrap().response();
+    assert_eq!((of_zenith.as_array().unwrap().len(), &of_zenith[0]["updated"]), (1, &json!(1)));
 }
 
 #[tokio::test]
@@ -315,8 +315,8 @@ async fn a_rule_that_is_still_running_is_not_started_again() {
     // Nobody worked on it for a day: its workers are asked for again, and it is not started again.
     assert_eq!(wake_at(&world, "2026-01-03T00:00:00Z").await, (0, 4));
     let second = rule(&world, "nightly").await;
-    assert_eq!((&second["LastJob"], &second["LastRun"]), (&first["LastJob"], &first["LastRun"]));
-    assert_eq!(second["NextRun"], shown_at("2026-01-04T00:00:00Z"));
+    assert_eq!((&second["lastJob"], &second["lastRun"]), (&first["lastJob"], &first["lastRun"]));
+    assert_eq!(second["nextRun"], shown_at("2026-01-04T00:00:00Z"));
     world.work().await.unwrap();
     assert_eq!(wake_at(&world, "2026-01-04T00:00:00Z").await, (1, 0));
     assert_eq!(jobs(&world).await.len(), 2);
@@ -331,7 +331,7 @@ async fn what_was_missed_is_made_up_for_once() {
     assert_eq!(wake_at(&world, "2026-01-05T10:31:00Z").await, (0, 0));
     let rule = rule(&world, "nightly").await;
     assert_eq!(
-        (&rule["LastRun"], &rule["NextRun"]),
+        (&rule["lastRun"], &rule["nextRun"]),
         (&shown_at("2026-01-05T10:30:00Z"), &shown_at("2026-01-06T00:00:00Z"))
     );
     assert_eq!(jobs(&world).await.len(), 1);
@@ -358,7 +358,7 @@ async fn two_that_are_woken_at_once_start_one_job() {
     assert_eq!(world.queue.waiting().len(), 4);
     world.work().await.unwrap();
     assert_eq!(counts(&jobs(&world).await[0]), [3, 3, 0, 0]);
-    assert_eq!(rule(&world, "nightly").await["LastJob"], jobs(&world).await[0]["Id"]);
+    assert_eq!(rule(&world, "nightly").await["lastJob"], jobs(&world).await[0]["id"]);
 }
 
 #[tokio::test]
@@ -366,7 +366,7 @@ async fn a_rule_that_is_not_enabled_never_runs() {
     let world = three().await;
     let off = with(nightly(), "enabled", json!(false));
     let shown = set(&world, ADA_TOKEN, "never", &off).await;
-    assert_eq!((&shown["Enabled"], &shown["NextRun"]), (&json!(false), &Value::Null));
+    assert_eq!((&shown["enabled"], &shown["nextRun"]), (&json!(false), &Value::Null));
     set(&world, ADA_TOKEN, "once-on", &nightly()).await;
     set(&world, ADA_TOKEN, "once-on", &off).await;
     set(&world, ADA_TOKEN, "removed", &nightly()).await;
@@ -374,7 +374,7 @@ async fn a_rule_that_is_not_enabled_never_runs() {
     assert_eq!(wake_at(&world, "2026-02-01T00:00:00Z").await, (0, 0));
     assert_eq!(jobs(&world).await.len(), 0);
     // What it would have done meanwhile is not made up for when it is enabled.
-    assert_eq!(set(&world, ADA_TOKEN, "never", &nightly()).await["NextRun"], shown_at("2026-02-02T00:00:00Z"));
+    assert_eq!(set(&world, ADA_TOKEN, "never", &nightly()).await["nextRun"], shown_at("2026-02-02T00:00:00Z"));
     assert_eq!(wake(&world).await, (0, 0));
     assert_eq!(wake_at(&world, "2026-02-02T00:00:00Z").await, (1, 0));
 }
@@ -448,10 +448,10 @@ async fn a_rule_that_is_started_while_it_is_set_keeps_what_it_ran() {
     assert_eq!(outcome(&reply), "409 rule-contended", "{}", reply.text);
     assert_eq!(reply.header("retry-after"), "1");
     let job = &jobs(&world).await[0];
-    assert_eq!(rule(&world, "nightly").await["LastJob"], job["Id"]);
+    assert_eq!(rule(&world, "nightly").await["lastJob"], job["id"]);
     // Tried again, it is set.
     let again = set(&world, ADA_TOKEN, "nightly", &other).await;
-    assert_eq!((&again["LastJob"], &again["NextRun"]), (&job["Id"], &shown_at("2026-01-02T03:00:00Z")));
+    assert_eq!((&again["lastJob"], &again["nextRun"]), (&job["id"], &shown_at("2026-01-02T03:00:00Z")));
     // Its run is not over, so it is not started beside it.
     world.set_clock(at("2026-01-02T03:00:00Z"));
     assert_eq!(wake_with(&started, json!({})).await, (0, 4));
@@ -471,13 +471,13 @@ async fn a_rule_whose_owner_left_says_so_and_runs_again_once_someone_sets_it() {
     dismiss(&world, SAM).await;
     assert_eq!(wake_at(&world, FIRST).await, (0, 0));
     let stuck = rule(&world, "nightly").await;
-    assert!(stuck["LastError"].as_str().unwrap().contains("no longer in the portal"), "{stuck}");
-    assert_eq!((&stuck["NextRun"], &stuck["LastJob"]), (&shown_at("2026-01-03T00:00:00Z"), &Value::Null));
+    assert!(stuck["lastError"].as_str().unwrap().contains("no longer in the portal"), "{stuck}");
+    assert_eq!((&stuck["nextRun"], &stuck["lastJob"]), (&shown_at("2026-01-03T00:00:00Z"), &Value::Null));
     assert_eq!(jobs(&world).await.len(), 0);
     let again = set(&world, ADA_TOKEN, "nightly", &nightly()).await;
-    assert_eq!((&again["LastError"], &again["CreatedBy"]), (&Value::Null, &json!(ADA)));
+    assert_eq!((&again["lastError"], &again["createdBy"]), (&Value::Null, &json!(ADA)));
     assert_eq!(wake_at(&world, "2026-01-03T00:00:00Z").await, (1, 0));
-    assert_eq!(rule(&world, "nightly").await["LastError"], Value::Null);
+    assert_eq!(rule(&world, "nightly").await["lastError"], Value::Null);
 }
 
 #[tokio::test]
@@ -487,10 +487,10 @@ async fn a_rule_whose_manager_left_says_so_and_runs_again_when_the_manager_is_ba
     dismiss(&world, MIKE).await;
     assert_eq!(wake_at(&world, FIRST).await, (0, 0));
     let stuck = rule(&world, "nightly").await;
-    assert!(stuck["LastError"].as_str().unwrap().contains(&MIKE.to_string()), "{stuck}");
+    assert!(stuck["lastError"].as_str().unwrap().contains(&MIKE.to_string()), "{stuck}");
     world.import(&lines([portal("acme", "Europe/Riga", 4), user(MIKE, "Mike", false)])).await.unwrap();
     assert_eq!(wake_at(&world, "2026-01-03T00:00:00Z").await, (1, 0));
-    assert_eq!(rule(&world, "nightly").await["LastError"], Value::Null);
+    assert_eq!(rule(&world, "nightly").await["lastError"], Value::Null);
 }
 
 #[tokio::test]
@@ -510,10 +510,10 @@ async fn two_o_clock_is_meant_on_the_clock_of_the_time_zone() {
         world.set_clock(at(now));
         let body = with(with(nightly(), "timeZone", json!(zone)), "cron", json!(cron));
         let rule = set(&world, ADA_TOKEN, "nightly", &body).await;
-        assert_eq!((&rule["NextRun"], &rule["TimeZone"]), (&shown_at(expected), &json!(zone)), "{now} {zone} {cron}");
+        assert_eq!((&rule["nextRun"], &rule["timeZone"]), (&shown_at(expected), &json!(zone)), "{now} {zone} {cron}");
     }
     // Without a zone it is the portal's.
-    assert_eq!(set(&world, ADA_TOKEN, "other", &nightly()).await["TimeZone"], "Europe/Riga");
+    assert_eq!(set(&world, ADA_TOKEN, "other", &nightly()).await["timeZone"], "Europe/Riga");
     // From night to night, across the change of the clock.
     world.set_clock(at("2026-03-27T12:00:00Z"));
     set(&world, ADA_TOKEN, "nightly", &nightly()).await;
@@ -539,7 +539,7 @@ async fn a_rule_does_what_its_owner_may_do_when_it_runs() {
     assert_eq!(wake_at(&world, FIRST).await, (1, 0));
     world.work().await.unwrap();
     let job = &jobs(&world).await[0];
-    assert_eq!((&job["State"], counts(job)), (&json!("done"), [2, 1, 0, 1]));
+    assert_eq!((&job["state"], counts(job)), (&json!("done"), [2, 1, 0, 1]));
     assert_eq!(access_of(&world, 1).await.access, private(&[MIKE]));
     assert_eq!(access_of(&world, 2).await.access, Access { share: ShareType::Read, managers: vec![] });
     assert_eq!(access_of(&world, 3).await.access, private(&[ADA]));
@@ -640,8 +640,8 @@ async fn a_run_that_is_given_is_a_job_with_an_administrators_rights() {
     assert_eq!(world.queue.waiting().len(), 4);
     world.work().await.unwrap();
     let shown = &jobs(&world).await[0];
-    assert_eq!((&shown["Id"], &shown["State"], counts(shown)), (&json!(job), &json!("done"), [3, 3, 0, 0]));
-    assert_eq!((shown.get("CreatedBy"), &shown["Rule"]), (None, &Value::Null));
+    assert_eq!((&shown["id"], &shown["state"], counts(shown)), (&json!(job), &json!("done"), [3, 3, 0, 0]));
+    assert_eq!((shown.get("createdBy"), &shown["rule"]), (None, &Value::Null));
     assert_eq!(access_of(&world, 3).await.access, private(&[MIKE]));
     let done = serde_json::to_value(Done::Started { job_id: job }).unwrap();
     assert_eq!(done, json!({"jobId": job}));
@@ -721,8 +721,8 @@ async fn a_run_that_is_given_is_counted_first_when_it_is_limited() {
         start(&world, with(run_of("acme"), "maxAffected", json!(most))).await.unwrap();
         world.work().await.unwrap();
         let job = &jobs(&world).await[0];
-        assert_eq!((&job["State"], &job["Updated"]), (&json!(state), &json!(updated)), "{job}");
-        assert_eq!(job["Error"].is_null(), state == "done");
+        assert_eq!((&job["state"], &job["updated"]), (&json!(state), &json!(updated)), "{job}");
+        assert_eq!(job["error"].is_null(), state == "done");
         assert_eq!(access_of(&world, 1).await.access == private(&[MIKE]), state == "done");
     }
 }
@@ -813,9 +813,9 @@ async fn a_due_time_that_follows_the_previous_run_too_closely_is_skipped() {
         }
         assert_eq!(started, starts, "{cron}");
         // To set the rule again does not make it due sooner.
-        let last = rule(&world, "often").await["LastRun"].clone();
+        let last = rule(&world, "often").await["lastRun"].clone();
         let again = set(&world, ADA_TOKEN, "often", &with(nightly(), "cron", json!("* * * * *"))).await;
-        let next: Moment = again["NextRun"].as_str().unwrap().parse().unwrap();
+        let next: Moment = again["nextRun"].as_str().unwrap().parse().unwrap();
         let last: Moment = last.as_str().unwrap().parse().unwrap();
         assert!(next.since(last) >= SignedDuration::from_secs(4 * 60 + 50), "{again}");
     }
@@ -828,11 +828,11 @@ async fn a_rule_that_was_still_running_says_so() {
     assert_eq!(wake_at(&world, FIRST).await, (1, 0));
     wake_at(&world, "2026-01-03T00:00:00Z").await;
     let skipped = rule(&world, "nightly").await;
-    let why = skipped["LastError"].as_str().unwrap();
-    assert!(why.contains("previous run") && why.contains(skipped["LastJob"].as_str().unwrap()), "{why}");
+    let why = skipped["lastError"].as_str().unwrap();
+    assert!(why.contains("previous run") && why.contains(skipped["lastJob"].as_str().unwrap()), "{why}");
     world.work().await.unwrap();
     assert_eq!(wake_at(&world, "2026-01-04T00:00:00Z").await, (1, 0));
-    assert_eq!(rule(&world, "nightly").await["LastError"], Value::Null);
+    assert_eq!(rule(&world, "nightly").await["lastError"], Value::Null);
 }
 
 #[tokio::test]
@@ -846,7 +846,7 @@ async fn an_administrator_who_only_enables_or_disables_a_rule_does_not_become_it
         (with(nightly(), "cron", json!("0 3 * * *")), ADA),
     ] {
         let shown = set(&world, ADA_TOKEN, "nightly", &body).await;
-        assert_eq!(shown["CreatedBy"], json!(owner), "{body}");
+        assert_eq!(shown["createdBy"], json!(owner), "{body}");
     }
     for changed in [
         with(nightly(), "filter", json!({"contactStage": 2})),
@@ -854,7 +854,7 @@ async fn an_administrator_who_only_enables_or_disables_a_rule_does_not_become_it
         with(nightly(), "timeZone", json!("UTC")),
     ] {
         set(&world, MIKE_TOKEN, "other", &nightly()).await;
-        assert_eq!(set(&world, ADA_TOKEN, "other", &changed).await["CreatedBy"], json!(ADA), "{changed}");
+        assert_eq!(set(&world, ADA_TOKEN, "other", &changed).await["createdBy"], json!(ADA), "{changed}");
         assert_eq!(delete(&world, ADA_TOKEN, "other").await.status, 204);
     }
 }
@@ -916,7 +916,7 @@ async fn a_lost_due_entry_is_restored() {
     remove_item(&world, &Key::DueRule(at("2026-01-03T00:00:00Z"), id("acme"), "nightly".parse().unwrap())).await;
     assert_eq!(wake_at(&world, "2026-01-03T00:30:00Z").await, (1, 0));
     world.work().await.unwrap();
-    assert_eq!(rule(&world, "off").await["NextRun"], Value::Null);
+    assert_eq!(rule(&world, "off").await["nextRun"], Value::Null);
     // Without rules there is nothing to be checked.
     for name in ["nightly", "off"] {
         assert_eq!(delete(&world, ADA_TOKEN, name).await.status, 204);
@@ -956,12 +956,12 @@ async fn a_stored_rule_that_no_longer_reads_is_listed_shown_with_an_error_and_re
         rewrite(&world, &Key::Rule(id("acme"), "nightly".parse().unwrap()), ["Schedule", member], value).await;
         assert_eq!(names(&world.get("rules", ADA_TOKEN).await.unwrap()), ["nightly", "other"]);
         let shown = rule(&world, "nightly").await;
-        assert_eq!(shown[member], value, "{shown}");
-        assert!(shown["LastError"].as_str().unwrap().contains(field), "{shown}");
+        assert_eq!(shown[field], value, "{shown}");
+        assert!(shown["lastError"].as_str().unwrap().contains(field), "{shown}");
         // Nothing runs by a schedule that nobody can read, and the other rule is not kept from its run.
         assert_eq!(wake_at(&world, FIRST).await, (1, 0));
-        assert_eq!(rule(&world, "nightly").await["LastJob"], Value::Null);
-        assert_eq!(set(&world, ADA_TOKEN, "nightly", &nightly()).await["LastError"], Value::Null);
+        assert_eq!(rule(&world, "nightly").await["lastJob"], Value::Null);
+        assert_eq!(set(&world, ADA_TOKEN, "nightly", &nightly()).await["lastError"], Value::Null);
         rewrite(&world, &Key::Rule(id("acme"), "nightly".parse().unwrap()), ["Schedule", member], value).await;
         assert_eq!(delete(&world, ADA_TOKEN, "nightly").await.status, 204);
         assert_eq!(names(&world.get("rules", ADA_TOKEN).await.unwrap()), ["other"]);

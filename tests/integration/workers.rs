@@ -237,7 +237,7 @@ async fn what_a_worker_has_done_when_its_time_is_up_is_kept() {
     assert!((1000..2500).contains(&done), "{done} written");
     assert_eq!((shard.progress.counts.updated, shard.owner, shard.done), (done as u64, None, false));
     let shown = world.get(&format!("jobs/{job}"), ADA_TOKEN).await.unwrap().json();
-    assert_eq!((&shown["response"]["State"], &shown["response"]["Updated"]), (&json!("running"), &json!(done)));
+    assert_eq!((&shown["response"]["state"], &shown["response"]["updated"]), (&json!("running"), &json!(done)));
 
     // The rest is written, and nothing of what was.
     let before = world.trips.spent().write_units;

@@ -119,9 +119,16 @@ impl Reply {
         self.header(name).parse().ok()
     }
 
-    /// The identifiers of the contacts in a bare array.
+    /// The response in an envelope, or the whole of an answer without one.
+    pub fn response(&self) -> Value {
+        let mut json = self.json();
+        if json.get("response").is_some() { json["response"].take() } else { json }
+    }
+
+    /// The identifiers of the contacts in a list, in the documents' dialect or in ONLYOFFICE's.
     pub fn ids(&self) -> Vec<i64> {
-        self.json().as_array().into_iter().flatten().filter_map(|contact| contact["ID"].as_i64()).collect()
+        let id = |contact: &Value| contact["ID"].as_i64().or(contact["id"].as_i64());
+        self.response().as_array().into_iter().flatten().filter_map(id).collect()
     }
 
     /// The stable word of an error.

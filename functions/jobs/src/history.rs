@@ -170,7 +170,7 @@ async fn shown_beside(
     let managers: HashSet<_> = states.flat_map(|access| caller.known_managers(access)).collect();
     let (read, users) = futures::try_join!(store.display_names(portal, &ids), store.users(portal, managers))?;
     let seen: &[ContactId] = if caller.is_admin { &[] } else { &ids };
-    let may_see = store.access_with(portal, seen, |state| caller.may_see(&state.access)).await?;
+    let may_see = store.access_with(portal, seen, |state, _| caller.may_see(&state.access)).await?;
     let mut names = HashMap::with_capacity(read.len());
     for (id, name) in read {
         if caller.is_admin || *may_see.of(id)? {

@@ -1,4 +1,7 @@
-//! `GET /api/2.0/crm/contact/filter`: the contacts that a filter selects and the caller may see.
+//! `GET /api/2.0/crm/contact/filter`: the contacts that a filter selects and the caller may see. And the stages, types and
+//! tags that a filter chooses from.
+
+mod choices;
 
 use std::collections::HashSet;
 
@@ -7,25 +10,53 @@ use api::endpoint::{Conditions, Dialect, Payload};
 use api::{Admits, Answer, Call, Endpoint, Failure};
 use futures::FutureExt as _;
 use models::contact::Contact;
+use models::listing::SimpleEntry;
 use models::plan::plan;
 use models::portal::{Entries, Scope, Statistics};
 use models::request::ListContacts;
 use store::listing::{Listed, Listing};
 
+/// The function that offers them.
+const FUNCTION: &str = "list-contacts";
+
+/// An endpoint that only reads.
+const fn reading(path: &'static str, admits: Admits) -> Endpoint {
+    Endpoint {
+        function: FUNCTION,
+        method: "GET",
+        path,
+        payload: Payload::None,
+        dialect: Dialect::OnlyOffice,
+        conditions: Conditions::None,
+        admits,
+    }
+}
+
 /// The list that ONLYOFFICE's own clients show.
-pub const ENDPOINT: Endpoint = Endpoint {
-    function: "list-contacts",
-    method: "GET",
-    path: "/api/2.0/crm/contact/filter",
-    payload: Payload::None,
-    dialect: Dialect::OnlyOffice,
-    conditions: Conditions::None,
-    admits: Admits::Holders(Scope::Read, |call| handle(call).boxed()),
-};
+const LIST: Endpoint =
+    reading("/api/2.0/crm/contact/filter", Admits::Holders(Scope::Read, |call| list(call, Entry::Contact).boxed()));
+
+/// The same list with a place for each contact's next task, which ONLYOFFICE's own pages show.
+const SIMPLE: Endpoint = reading(
+    "/api/2.0/crm/contact/simple/filter",
+    Admits::Holders(Scope::Read, |call| list(call, Entry::Simple).boxed()),
+);
+
+/// Every endpoint of the function.
+pub const ENDPOINTS: &[Endpoint] = &[LIST, SIMPLE, choices::STAGES, choices::TYPES, choices::TAGS];
+
+/// The form of a list's entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Entry {
+    /// The contact.
+    Contact,
+    /// The contact beside its next task.
+    Simple,
+}
 
 /// Three DynamoDB round trips one after another for a page: what it is planned with, the index, the contacts. The total
 /// is counted beside the last two.
-async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
+async fn list(call: Call<'_>, entry: Entry) -> Result<Answer, Failure> {
     let (store, portal_id) = (&call.app.store, &call.grant.portal);
     // In which zone the dates are meant is known later; which tags there are is not told by it.
     let tags = ListContacts::tags(&call.query_text())?;
@@ -56,8 +87,9 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
         managers: shows("AccessList"),
         deadline: Some(call.deadline),
         posted: portal.posted,
+        types: &lists.types,
     };
-    let Listed { contacts, asked, more, total, wasteful } =
+    let Listed { contacts, asked, more, total, total_is_lower_bound, wasteful } =
         store.list_contacts(&listing).await.map_err(Failure::from_listing)?;
 
     // Users whose names are not remembered cost a fourth round trip.
@@ -72,7 +104,15 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
     let entries = Entries { stages: lists.stages, types: lists.types, users };
     let contacts = contacts.into_iter().map(|(record, state)| Contact::new(record, &state.access, &entries, &caller));
     let page = ListPage { start_index: request.page.start_index, asked, more, total };
-    let answer = Answer::contacts(&call.wanted, contacts, page, request.fields.as_ref())?;
+    let fields = request.fields.as_ref();
+    let answer = match entry {
+        Entry::Contact => Answer::contacts(&call.wanted, contacts, page, fields)?,
+        Entry::Simple => {
+            let entries = contacts.map(|contact| SimpleEntry { contact, task: None, fields });
+            Answer::list(&call.wanted, entries, page)?
+        }
+    };
+    let answer = answer.with_lower_bound(total.is_some() && total_is_lower_bound);
     if let Some(manager) = wasteful {
         call.app.jobs.request_compaction(portal_id, manager).await;
     }

@@ -1,5 +1,5 @@
 //! The Lambda function `list-contacts`.
 
 fn main() -> Result<(), lambda_http::Error> {
-    api::run(&[list_contacts::ENDPOINT])
+    api::run(list_contacts::ENDPOINTS)
 }

@@ -1,6 +1,7 @@
 //! `POST /api/2.0/authentication`: a token for a user name and a password.
 
 use api::endpoint::{Conditions, Dialect, Payload};
+use api::negotiation::Wanted;
 use api::{Admits, Answer, Endpoint, Failure, Incoming};
 use futures::FutureExt as _;
 use jiff::SignedDuration;
@@ -62,12 +63,15 @@ async fn handle(call: Incoming<'_>) -> Result<Answer, Failure> {
         expires: Some(expires),
         valid_from: candidate.tokens_valid_from,
     };
+    // Read before the token is stored, so that a failure leaves no token behind.
+    let zone = call.app.time_zone(&grant.portal).await?;
+    let wanted = Wanted { zone: Some(zone), ..call.wanted.clone() };
     let token = new_token()?;
     if !store.admit(&attempt, candidate, &token, &grant).await? {
         // The password was another one by then.
         return Err(Failure::SignInRefused);
     }
-    Answer::created(&call.wanted, &SignedIn { token, expires })
+    Answer::created(&wanted, &SignedIn { token, expires })
 }
 
 fn which_of(candidates: &[Candidate]) -> Invalid {

@@ -32,7 +32,7 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
     let mut query = call.query();
     let (dry_run, fields) = (query.dry_run(), query.fields());
     query.finish()?;
-    let request = SetContactAccess::parse(call.body()?)?;
+    let request = SetContactAccess::parse(call.body()?, contact)?;
 
     let (mut pauses, new_job) = (store::batch::pauses(), call.new_job());
     loop {

@@ -30,6 +30,8 @@ pub const NEXT_INDEX: HeaderName = HeaderName::from_static("x-next-index");
 pub const NEXT: HeaderName = HeaderName::from_static("x-next");
 /// Header with the length of a list, where it is known.
 pub const TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");
+/// Header that says that a list may be longer than [`TOTAL_COUNT`].
+pub const TOTAL_IS_LOWER_BOUND: HeaderName = HeaderName::from_static("x-total-is-lower-bound");
 /// Header that says which preference of the caller was followed.
 pub const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
@@ -188,6 +190,15 @@ impl Answer {
     pub fn with_preference_applied(mut self, applied: bool) -> Self {
         if applied {
             self.headers.push((PREFERENCE_APPLIED, HeaderValue::from_static("respond-async")));
+        }
+        self
+    }
+
+    /// Says that the list may be longer than its total.
+    #[must_use]
+    pub fn with_lower_bound(mut self, is_lower_bound: bool) -> Self {
+        if is_lower_bound {
+            self.headers.push((TOTAL_IS_LOWER_BOUND, HeaderValue::from_static("true")));
         }
         self
     }

@@ -236,17 +236,9 @@ impl<'a> Incoming<'a> {
         Query::new(form_urlencoded::parse(text.as_bytes()).map(|(name, value)| (name.into_owned(), value.into_owned())))
     }
 
-    /// The query as it was sent, without the parameters that browser clients add so that no cache answers: `_=482913`, or
-    /// `__=482913` as ONLYOFFICE's client does.
+    /// The query as it was sent, without cache busters.
     pub fn query_text(&self) -> Cow<'_, str> {
-        const CACHE_BUSTERS: [&str; 2] = ["_", "__"];
-        let text = self.request.uri().query().unwrap_or_default();
-        let is_meant = |pair: &&str| !CACHE_BUSTERS.contains(&pair.split('=').next().unwrap_or_default());
-        if text.split('&').all(|pair| is_meant(&pair)) {
-            return Cow::Borrowed(text);
-        }
-        let meant: Vec<&str> = text.split('&').filter(is_meant).collect();
-        Cow::Owned(meant.join("&"))
+        without_cache_busters(self.request.uri().query().unwrap_or_default())
     }
 
     /// The network that the call came from, as the gateway or this machine saw it. What a header says of it is the
@@ -270,9 +262,14 @@ impl<'a> Incoming<'a> {
         origin::check(self.request.headers(), &self.app.allowed_origins)
     }
 
-    /// The contact that the path names.
+    /// The contact that the path names. A last part that is no number belongs to a path that does not exist, such as
+    /// `contact/byprefix` of ONLYOFFICE's server.
     pub fn contact_id(&self) -> Result<ContactId, Failure> {
         let text = self.parameter("contactid");
+        let digits = text.strip_prefix('-').unwrap_or(&text);
+        if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(Failure::RouteNotFound);
+        }
         text.parse().map_err(|fault: models::id::NotAContactId| Invalid::one("contactid", fault.to_string()).into())
     }
 
@@ -296,6 +293,11 @@ impl<'a> Incoming<'a> {
         } else {
             self.rule_name()
         }
+    }
+
+    /// The user that the path names by a UUID.
+    pub fn user_id(&self) -> Result<UserId, Failure> {
+        self.parameter("userid").parse().map_err(|_| Failure::RouteNotFound)
     }
 
     /// Whether the user that the path names is who calls.
@@ -482,6 +484,21 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 const PREFER: &str = "prefer";
 
+/// A query without the parameters that browser clients add so that no cache answers: `_=482913`, or `__=482913` as
+/// ONLYOFFICE's client does. Empty parameters go with them.
+fn without_cache_busters(query: &str) -> Cow<'_, str> {
+    const CACHE_BUSTERS: [&str; 2] = ["_", "__"];
+    let is_read = |pair: &&str| match pair.split_once('=') {
+        Some((name, _)) => !CACHE_BUSTERS.contains(&name),
+        None => !pair.is_empty() && !CACHE_BUSTERS.contains(pair),
+    };
+    if query.split('&').all(|pair| is_read(&pair)) {
+        return Cow::Borrowed(query);
+    }
+    let read: Vec<&str> = query.split('&').filter(is_read).collect();
+    Cow::Owned(read.join("&"))
+}
+
 /// The token of `Authorization`: alone, or after the word `Bearer`.
 fn token(headers: &HeaderMap) -> Result<Option<&str>, Failure> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
@@ -499,4 +516,27 @@ fn token_in(value: &str) -> Option<&str> {
         None => value,
     };
     (!token.is_empty()).then_some(token)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cache_busters_and_empty_parameters_are_not_read() {
+        for (query, expected) in [
+            ("", ""),
+            ("count=1", "count=1"),
+            ("_=482913", ""),
+            ("__=482913&count=1", "count=1"),
+            ("count=1&_&total=0&__=", "count=1&total=0"),
+            ("count=1&&&total=0&", "count=1&total=0"),
+            ("___=1", "___=1"),
+            ("_x=1", "_x=1"),
+            // A value without a name is a mistake that is told.
+            ("=1", "=1"),
+        ] {
+            assert_eq!(without_cache_busters(query), expected, "{query}");
+        }
+    }
 }

@@ -115,7 +115,12 @@ pub async fn accepted(call: &Call<'_>, caller: &Caller, job: &Job, preferred: bo
         tracing::error!(job = %job.id, error = &error as &dyn std::error::Error, "shards not read");
         Vec::new()
     });
-    Ok(Answer::accepted(&call.wanted, &job.view(&shards, call.app.now(), caller))?.with_preference_applied(preferred))
+    let wanted = call.wanted_of_job().await.unwrap_or_else(|failure| {
+        // The job is recorded, and the caller must hear of it.
+        failure.log();
+        call.wanted.in_onlyoffice()
+    });
+    Ok(Answer::accepted(&wanted, &job.view(&shards, call.app.now(), caller))?.with_preference_applied(preferred))
 }
 
 /// The contacts of an answer in the order of `ids`, and the directory entries that they refer to. Half a read unit per

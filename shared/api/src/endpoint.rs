@@ -15,6 +15,7 @@ use crate::call::{Call, Incoming};
 use crate::failure::Failure;
 use crate::idempotency;
 use crate::negotiation;
+use crate::routes;
 
 /// What answers a call whose caller is known.
 pub type Handler = for<'a> fn(Call<'a>) -> BoxFuture<'a, Result<Answer, Failure>>;
@@ -158,6 +159,35 @@ pub(crate) fn routed<'a>(endpoints: &'a [Endpoint], request: &Request) -> Option
     let RequestContext::ApiGatewayV2(context) = request.request_context_ref()? else { return None };
     let (method, path) = context.route_key.as_deref()?.split_once(' ')?;
     endpoints.iter().find(|endpoint| endpoint.method == method && endpoint.routes().any(|route| route == path))
+}
+
+/// The endpoint among `endpoints` that an event of the HTTP API's route for all other calls is for: the one at the same path
+/// without the slash at its end, which no route of an HTTP API can have.
+///
+/// # Errors
+///
+/// [`Failure::MethodNotAllowed`] where the service has the path for other methods, else [`Failure::RouteNotFound`].
+pub(crate) fn routed_by_default<'a>(endpoints: &'a [Endpoint], request: &mut Request) -> Result<&'a Endpoint, Failure> {
+    let path = request.uri().path().trim_end_matches('/').to_owned();
+    let method = request.method().as_str();
+    let found = endpoints
+        .iter()
+        .filter(|endpoint| !endpoint.path.contains('{'))
+        .find(|endpoint| endpoint.method == method && endpoint.routes().any(|route| route == path));
+    match found {
+        Some(endpoint) => {
+            let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+            if let Ok(uri) = format!("{path}{query}").parse() {
+                *request.uri_mut() = uri;
+            }
+            Ok(endpoint)
+        }
+        None => match routes::methods_of(&path) {
+            methods if methods.is_empty() => Err(Failure::RouteNotFound),
+            methods if methods.contains(&method) => Err(Failure::RouteNotFound),
+            methods => Err(Failure::MethodNotAllowed(methods.join(", "))),
+        },
+    }
 }
 
 /// A failure of a call that reached no endpoint.

@@ -84,6 +84,9 @@ pub enum Failure {
     /// The body is longer than is taken.
     #[error("body too large")]
     BodyTooLarge,
+    /// The portal has no such user.
+    #[error("user {0} not found")]
+    UserNotFound(UserId),
     /// No endpoint has this path.
     #[error("no such endpoint")]
     RouteNotFound,
@@ -178,6 +181,7 @@ pub const KINDS: &[(u16, &str)] = &[
     (403, "scope-missing"),
     (404, "contact-not-found"),
     (404, "endpoint-not-found"),
+    (404, "user-not-found"),
     (404, "job-not-found"),
     (404, "rule-not-found"),
     (405, "method-not-allowed"),
@@ -267,6 +271,7 @@ impl Failure {
             Self::ContactNotFound(_)
             | Self::ContactsNotFound(_)
             | Self::RouteNotFound
+            | Self::UserNotFound(_)
             | Self::JobNotFound(_)
             | Self::RuleNotFound(_) => StatusCode::NOT_FOUND,
             Self::JobNotOver(_)
@@ -307,6 +312,7 @@ impl Failure {
             Self::UnsupportedMediaType { .. } | Self::UnsupportedEncoding(_) => "unsupported-media-type",
             Self::BodyTooLarge => "body-too-large",
             Self::RouteNotFound => "endpoint-not-found",
+            Self::UserNotFound(_) => "user-not-found",
             Self::MethodNotAllowed(_) => "method-not-allowed",
             Self::HostNotAllowed => "host-not-allowed",
             Self::RequestTimeout => "request-timeout",
@@ -391,6 +397,7 @@ impl Failure {
                  this header."
             ),
             Self::BodyTooLarge => format!("Send a body of at most {MAX_BODY_BYTES} bytes."),
+            Self::UserNotFound(id) => format!("The portal has no user {id}. GET /api/2.0/people lists the users."),
             Self::RouteNotFound => "There is no such endpoint; check the path.".into(),
             Self::MethodNotAllowed(allowed) => format!("This path takes {allowed} only."),
             Self::HostNotAllowed => {
@@ -571,6 +578,7 @@ mod tests {
             Failure::UnsupportedEncoding(String::new()),
             Failure::BodyTooLarge,
             Failure::RouteNotFound,
+            Failure::UserNotFound(UserId::NIL),
             Failure::MethodNotAllowed("GET".into()),
             Failure::HostNotAllowed,
             Failure::RequestTimeout,

@@ -122,7 +122,7 @@ async fn replay(call: &Call<'_>, kept: &[u8]) -> Result<Answer, Failure> {
         return Ok(answer);
     }
     // The call itself may have shut its caller out, which nobody hid from it.
-    let is_shown = |state: AccessState| answer.made(state.revision) || caller.may_see(&state.access);
+    let is_shown = |state: AccessState, _| answer.made(state.revision) || caller.may_see(&state.access);
     let shown = call.app.store.access_with(&call.grant.portal, &contacts, is_shown).await?;
     let mut hidden = HashSet::new();
     for contact in contacts {

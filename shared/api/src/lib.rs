@@ -15,6 +15,7 @@ pub mod log;
 pub mod negotiation;
 mod origin;
 pub mod passwords;
+pub mod routes;
 pub mod run;
 pub mod sqs;
 

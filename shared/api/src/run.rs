@@ -18,9 +18,8 @@ use tokio::time::Instant;
 
 use crate::app::App;
 use crate::config::Config;
-use crate::endpoint::{Endpoint, routed, unrouted};
+use crate::endpoint::{Endpoint, routed, routed_by_default, unrouted};
 use crate::event_bridge::EventBridge;
-use crate::failure::Failure;
 use crate::gateway::{self, Unreadable};
 use crate::log;
 use crate::sqs::SqsQueue;
@@ -72,14 +71,17 @@ pub async fn answer_event(
 ) -> ApiGatewayV2httpResponse {
     gateway::answer(match gateway::request(event, context) {
         Err(Unreadable { request, fault }) => unrouted(&request, fault.into()),
-        Ok(request) => {
+        Ok(mut request) => {
             let endpoint = match endpoints {
-                [one] => Some(one),
-                several => routed(several, &request),
+                [one] => Ok(one),
+                several => match routed(several, &request) {
+                    Some(endpoint) => Ok(endpoint),
+                    None => routed_by_default(several, &mut request),
+                },
             };
             match endpoint {
-                Some(endpoint) => endpoint.answer(app, request).await,
-                None => unrouted(&request, Failure::RouteNotFound),
+                Ok(endpoint) => endpoint.answer(app, request).await,
+                Err(failure) => unrouted(&request, failure),
             }
         }
     })

@@ -2,11 +2,17 @@
 
 use std::cmp::Ordering;
 
+use serde::ser::SerializeStruct as _;
+use serde::{Serialize, Serializer};
+
 use crate::id::{ContactId, UserId};
 
 use crate::access::{Access, Caller};
+use crate::contact::{Contact, ContactRecord, ListItem};
 use crate::filter::IndexEntry;
+use crate::fold::fold;
 use crate::moment::Moment;
+use crate::wire::{Fields, KeyStyle, Keyed};
 
 /// What a list of contacts is in order of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,12 +24,132 @@ pub enum SortBy {
     DisplayName,
     /// Their identifiers.
     Id,
+    /// First names of persons and names of companies, folded.
+    FirstName,
+    /// Last names of persons and names of companies, folded.
+    LastName,
+    /// The order of their types in the portal's directory.
+    ContactType,
+    /// When their access was last set.
+    History,
 }
 
 impl SortBy {
     /// Every order, by its name in a request.
-    pub const ALL: [(&'static str, Self); 3] =
-        [("created", Self::Created), ("displayName", Self::DisplayName), ("id", Self::Id)];
+    pub const ALL: [(&'static str, Self); 7] = [
+        ("created", Self::Created),
+        ("displayName", Self::DisplayName),
+        ("id", Self::Id),
+        ("firstName", Self::FirstName),
+        ("lastName", Self::LastName),
+        ("contactType", Self::ContactType),
+        ("history", Self::History),
+    ];
+
+    /// Whether the order asks for names that no index entry has.
+    pub const fn needs_names(self) -> bool {
+        matches!(self, Self::FirstName | Self::LastName)
+    }
+
+    /// Whether the order asks for the time at which the access was set.
+    pub const fn needs_set_at(self) -> bool {
+        matches!(self, Self::History)
+    }
+}
+
+/// The facts about a contact that an order may ask for beside the contact's index entry.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// First and last name of a person, or the name of a company and nothing; folded.
+    pub names: (String, String),
+    /// The place of the contact's type in the portal's directory; none without a type.
+    pub type_order: Option<i32>,
+    /// When the access was last set; none if the access was never set.
+    pub set_at: Option<Moment>,
+}
+
+impl Facts {
+    /// The names by which a contact is put in order.
+    pub fn names_of(record: &ContactRecord) -> (String, String) {
+        if record.is_company {
+            return (fold(record.shown_company_name()), String::new());
+        }
+        let (first, last) = record.person_names();
+        (fold(first), fold(last))
+    }
+}
+
+/// An entry of ONLYOFFICE's simple list: a contact, and its next task, which this service never has.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", schema(rename_all = "PascalCase"))]
+pub struct SimpleEntry<'a> {
+    /// The contact.
+    pub contact: Contact<'a>,
+    /// Always `null`.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub task: Option<()>,
+    /// The keys to which the contact is trimmed; all, when none.
+    #[cfg_attr(feature = "openapi", schema(ignore))]
+    pub fields: Option<&'a Fields>,
+}
+
+impl Serialize for SimpleEntry<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut entry = serializer.serialize_struct("SimpleEntry", 2)?;
+        match self.fields {
+            None => entry.serialize_field("Contact", &self.contact)?,
+            Some(_) => {
+                let style = KeyStyle::Documents;
+                let trimmed = Keyed { value: &self.contact, style, zone: None, only: self.fields };
+                entry.serialize_field("Contact", &trimmed)?;
+            }
+        }
+        entry.serialize_field("Task", &self.task)?;
+        entry.end()
+    }
+}
+
+/// A stage or a type of contacts that a filter may name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "PascalCase")]
+pub struct ListChoice {
+    /// Identifier.
+    #[serde(rename = "id")]
+    pub id: i32,
+    /// Name.
+    pub title: String,
+    /// Explanation.
+    pub description: String,
+    /// CSS colour.
+    pub color: String,
+    /// Place in the list.
+    pub sort_order: i32,
+    /// The number of its contacts, hidden ones included; for administrators only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub relative_items_count: Option<u64>,
+}
+
+impl ListChoice {
+    /// Shows an entry of the directory, with the number of its contacts where the caller may know the number.
+    pub fn new(item: ListItem, contacts: Option<u64>, caller: &Caller) -> Self {
+        let ListItem { id, title, description, color, sort_order } = item;
+        let relative_items_count = contacts.filter(|_| caller.is_admin);
+        Self { id, title, description, color, sort_order, relative_items_count }
+    }
+}
+
+/// A tag that a filter may name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "PascalCase")]
+pub struct TagChoice {
+    /// The tag.
+    pub title: String,
+    /// The number of its contacts, hidden ones included; for administrators only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub relative_items_count: Option<u64>,
 }
 
 /// The order of a list.
@@ -36,19 +162,24 @@ pub struct Order {
 }
 
 impl Order {
-    /// The order that a request asks for: what was created last comes first, and names and identifiers ascend, where it
-    /// does not say.
+    /// The order that a request asks for. Where the request does not say, dates descend and everything else ascends.
     pub fn new(by: Option<SortBy>, descending: Option<bool>) -> Self {
         let by = by.unwrap_or_default();
-        Self { by, descending: descending.unwrap_or(by == SortBy::Created) }
+        Self { by, descending: descending.unwrap_or(matches!(by, SortBy::Created | SortBy::History)) }
     }
 
     /// Where a contact stands in this order.
-    pub fn rank(self, entry: &IndexEntry) -> Rank {
+    pub fn rank(self, entry: &IndexEntry, facts: Facts) -> Rank {
         let key = match self.by {
             SortBy::Created => RankKey::Created(entry.created),
             SortBy::DisplayName => RankKey::Name(entry.name.clone()),
             SortBy::Id => RankKey::Id,
+            SortBy::FirstName => RankKey::Names(facts.names.0, facts.names.1),
+            // The name of a company stands where a last name does.
+            SortBy::LastName if entry.is_company => RankKey::Names(facts.names.0, String::new()),
+            SortBy::LastName => RankKey::Names(facts.names.1, facts.names.0),
+            SortBy::ContactType => RankKey::Type(facts.type_order, entry.contact_type),
+            SortBy::History => RankKey::SetAt(facts.set_at),
         };
         Rank { key, contact: entry.contact, descending: self.descending }
     }
@@ -75,6 +206,9 @@ pub struct Rank {
 enum RankKey {
     Created(Moment),
     Name(String),
+    Names(String, String),
+    Type(Option<i32>, i32),
+    SetAt(Option<Moment>),
     Id,
 }
 
@@ -103,7 +237,8 @@ impl PartialOrd for Rank {
 pub struct Sought {
     /// Whether they are shared.
     pub shared: Option<bool>,
-    /// Who is in their manager lists, which are kept while a contact is shared.
+    /// Who is in their manager lists, which are kept while a contact is shared. The nil UUID seeks contacts without a
+    /// manager, as on ONLYOFFICE's server.
     pub responsible: Option<UserId>,
 }
 
@@ -111,7 +246,10 @@ impl Sought {
     /// Whether a contact with this access is sought by the caller, as far as the caller may know its managers.
     pub fn holds(&self, access: &Access, caller: &Caller) -> bool {
         self.shared.is_none_or(|shared| shared != access.share.is_private())
-            && self.responsible.is_none_or(|user| caller.known_managers(access).any(|manager| manager == user))
+            && self.responsible.is_none_or(|user| match user.is_nil() {
+                true => caller.known_managers(access).next().is_none(),
+                false => caller.known_managers(access).any(|manager| manager == user),
+            })
     }
 
     /// Whether every contact is sought, so that no access need be read for it.

@@ -169,6 +169,16 @@ fn with_colons(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// The text of a query or a form with the plus sign of its offset, which arrives as a space when a client does not escape
+/// the plus: `2020-12-08T17:37:04 02:00`. The space between a date and its time stays.
+pub(crate) fn with_plus(text: &str) -> Cow<'_, str> {
+    let is_offset = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b == b':');
+    match text.rsplit_once(' ') {
+        Some((time, offset)) if time.len() > DATE_BYTES && is_offset(offset) => Cow::Owned(format!("{time}+{offset}")),
+        _ => Cow::Borrowed(text),
+    }
+}
+
 fn start_of_day(date: Date, zone: &TimeZone) -> Result<Timestamp, NotAMoment> {
     if zone.is_unknown() {
         return Err(NotAMoment::UnknownZone);
@@ -327,8 +337,25 @@ mod tests {
         check("2020-12-08T17:37:04", Edge::From, "Europe/Riga", "2020-12-08T15:37:04.0000000Z");
         check("2020-12-08T17-37-04", Edge::From, "Europe/Riga", "2020-12-08T15:37:04.0000000Z");
         check("2020-12-08T17-37-04.5+02:00", Edge::From, "UTC", "2020-12-08T15:37:04.5000000Z");
+        check("2008-04-10T06-30-00.000Z", Edge::From, "Europe/Riga", "2008-04-10T06:30:00.0000000Z");
         check("2020-12-08T17:37:04.00000001Z", Edge::From, "UTC", "2020-12-08T17:37:04.0000001Z");
         check("2020-12-08T17:37:04.00000009Z", Edge::To, "UTC", "2020-12-08T17:37:04.0000000Z");
+    }
+
+    #[test]
+    fn the_plus_of_an_offset_is_restored() {
+        for (text, expected) in [
+            ("2008-04-10T06:30:00 02:00", "2008-04-10T06:30:00+02:00"),
+            ("2008-04-10T06-30-00.000 0200", "2008-04-10T06-30-00.000+0200"),
+            ("2008-04-10 06:30:00 02", "2008-04-10 06:30:00+02"),
+            ("2008-04-10 06:30:00", "2008-04-10 06:30:00"),
+            ("2008-04-10T06:30:00+02:00", "2008-04-10T06:30:00+02:00"),
+            ("2008-04-10T06:30:00 Riga", "2008-04-10T06:30:00 Riga"),
+            ("2008-04-10T06:30:00 ", "2008-04-10T06:30:00 "),
+            ("2008-04-10", "2008-04-10"),
+        ] {
+            assert_eq!(with_plus(text), expected, "{text}");
+        }
     }
 
     #[test]

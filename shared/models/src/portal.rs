@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use crate::access::Caller;
-use crate::contact::{Directory, Employee, ListItem};
+use crate::contact::{Directory, Employee, ListItem, split_name};
 use crate::moment::Moment;
 use crate::sign_in::Email;
 
@@ -118,7 +118,7 @@ pub fn next_valid_from(before: Option<Moment>, now: Moment) -> Moment {
     before.map_or(now, |before| now.max(Moment::from_steps(before.steps() + 1)))
 }
 
-/// A user as it is shown to itself.
+/// A user of a portal as it is shown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase")]
@@ -130,6 +130,10 @@ pub struct Profile {
     pub user_name: Option<Email>,
     /// Name in full.
     pub display_name: String,
+    /// The first word of the name.
+    pub first_name: String,
+    /// The rest of the name.
+    pub last_name: String,
     /// E-mail address.
     pub email: Option<Email>,
     /// Job title.
@@ -145,10 +149,14 @@ pub struct Profile {
 impl From<User> for Profile {
     fn from(user: User) -> Self {
         let Employee { id, display_name, title, avatar_small, profile_url } = user.employee;
+        let (first_name, last_name) = split_name(&display_name);
+        let (first_name, last_name) = (first_name.to_owned(), last_name.to_owned());
         Self {
             id,
             user_name: user.email.clone(),
             display_name,
+            first_name,
+            last_name,
             email: user.email,
             title,
             avatar_small,

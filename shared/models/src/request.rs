@@ -4,8 +4,12 @@
 //! `null` in an optional field means that the field is absent, because typed clients send it. A filter of which every
 //! field that is named is `null` is a fault: it would select every contact.
 //!
-//! A form has the same fields as a JSON object. All of its values are text, so `true` and `3` are read from text there,
-//! and one value alone is an array of one where an array is wanted; in JSON they are faults.
+//! Names of fields and parameters are compared without ASCII case, because ONLYOFFICE's clients write them in several
+//! ways. A field may stand twice, in two spellings, if both have the same value.
+//!
+//! A form and a query have the same fields as a JSON object. Their values are text, so the reader takes `true`, `1` and
+//! `3` from text, one value alone for an array of one, and a JSON array in text (`tags=["a","b"]`) for the array. In JSON
+//! these are faults.
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
@@ -28,7 +32,7 @@ use crate::limits::{
     MAX_QUERY_VALUES, MAX_TAG_BYTES,
 };
 use crate::listing::{Order, SortBy, Sought};
-use crate::moment::{Edge, Moment};
+use crate::moment::{Edge, Moment, with_plus};
 use crate::rule::Schedule;
 use crate::sign_in::Email;
 use crate::wire;
@@ -62,13 +66,15 @@ pub struct SetContactAccess {
 }
 
 impl SetContactAccess {
-    /// Reads the body.
+    /// Reads the body. ONLYOFFICE's description lists `contactid` among its fields, so clients write the contact of the
+    /// path there too.
     ///
     /// # Errors
     ///
-    /// [`Invalid`] names every field that is missing, unknown or of a wrong type.
-    pub fn parse<'a>(body: impl Into<RequestBody<'a>>) -> Result<Self, Invalid> {
-        let mut fields = Fields::parse(body.into(), &["isShared", "managerList"])?;
+    /// [`Invalid`] names every field that is missing, unknown or of a wrong type, and a `contactid` that is not `contact`.
+    pub fn parse<'a>(body: impl Into<RequestBody<'a>>, contact: ContactId) -> Result<Self, Invalid> {
+        let mut fields = Fields::parse(body.into(), &["isShared", "managerList", "contactid"])?;
+        fields.check_contact("contactid", contact);
         let is_shared = fields.required_bool("isShared", "true makes the contact public, false private");
         let managers = fields.uuids("managerList");
         fields.finish()?;
@@ -220,6 +226,25 @@ impl ListContacts {
     }
 }
 
+/// Fields of ONLYOFFICE's sign-in that ask for something that is not offered here, and the reason. Its generated clients
+/// send every field, so each one is accepted while it holds nothing.
+const NOT_OFFERED: &[(&str, &str)] = &[
+    ("provider", ONLY_PASSWORDS),
+    ("accessToken", ONLY_PASSWORDS),
+    ("serializedProfile", ONLY_PASSWORDS),
+    ("codeOAuth", ONLY_PASSWORDS),
+    ("type", ONLY_PASSWORDS),
+    ("passwordHash", "the password itself is needed, in the field password"),
+    ("code", "signing in takes no second factor"),
+    ("session", "every token has an end of its own, which the answer shows in expires"),
+    ("confirmData", "there are no confirmation links"),
+    ("culture", "the language of the answers is English"),
+    ("recaptchaType", NO_CAPTCHA),
+    ("recaptchaResponse", NO_CAPTCHA),
+];
+const ONLY_PASSWORDS: &str = "users sign in with userName and password, and through no other provider";
+const NO_CAPTCHA: &str = "signing in takes no captcha";
+
 /// The body of `POST …/authentication`. Its `Debug` shows no password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SignInRequest {
@@ -239,6 +264,7 @@ impl SignInRequest {
     /// [`Invalid`] names every field that is missing, unknown or of a wrong type, and shows no password.
     pub fn parse<'a>(body: impl Into<RequestBody<'a>>) -> Result<Self, Invalid> {
         let mut fields = Fields::parse(body.into(), &["userName", "password", "portal"])?;
+        fields.refuse(NOT_OFFERED);
         let name = fields.written.example("the user's e-mail address", "ada@example.com");
         fields.require("userName", &name);
         fields.require("password", "the user's password");
@@ -249,10 +275,10 @@ impl SignInRequest {
                 None
             }
         });
-        let password = match fields.object.remove("password") {
+        let password = match fields.one("password", |_| None) {
             Some(Value::String(text)) => Some(text),
             Some(_) => {
-                fields.fault("password", "must be a string, given once");
+                fields.fault("password", "must be a string");
                 None
             }
             None => None,
@@ -405,7 +431,7 @@ fn too_long_filter_value(bytes: usize) -> String {
 }
 
 /// The words of `filterValue`, folded, each once.
-fn words(filter_value: &str) -> Vec<String> {
+pub fn words(filter_value: &str) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
     for word in filter_value.split_whitespace().map(trim).map(fold) {
         if !word.is_empty() && !words.contains(&word) {
@@ -476,6 +502,7 @@ impl Fields {
     fn parse(body: RequestBody<'_>, known: &'static [&'static str]) -> Result<Self, Invalid> {
         match body {
             RequestBody::Json(body) => Self::json(body, known),
+            RequestBody::Form(body) if looks_like_json(body) => Err(Invalid::one("", JSON_IN_A_FORM)),
             RequestBody::Form(body) => Self::text(body, known, Written::Form),
         }
     }
@@ -485,12 +512,39 @@ impl Fields {
         Ok(Self::new(object, String::new(), known, written))
     }
 
-    fn new(mut object: Map<String, Value>, path: String, known: &'static [&'static str], written: Written) -> Self {
-        let is_null = |name: &str| object.get(name).is_some_and(Value::is_null);
-        let nulls: Vec<&'static str> = known.iter().copied().filter(|name| is_null(name)).collect();
+    fn new(object: Map<String, Value>, path: String, known: &'static [&'static str], written: Written) -> Self {
+        let mut fields = Self { object: Map::new(), nulls: Vec::new(), path, known, written, faults: Vec::new() };
+        for (name, value) in object {
+            fields.insert(name, value);
+        }
+        let is_null = |name: &str| fields.object.get(name).is_some_and(Value::is_null);
+        fields.nulls = known.iter().copied().filter(|name| is_null(name)).collect();
         // An unknown name stays, whatever its value is, and is refused.
-        object.retain(|name, _| !nulls.contains(&name.as_str()));
-        Self { object, nulls, path, known, written, faults: Vec::new() }
+        fields.object.retain(|name, _| !fields.nulls.contains(&name.as_str()));
+        if written.is_text() {
+            for (_, value) in fields.object.iter_mut().filter(|(name, _)| ARRAYS.contains(&name.as_str())) {
+                expand_arrays(value);
+            }
+        }
+        fields
+    }
+
+    /// Adds a field under its known name. The same field may come in two spellings only if both have the same value:
+    /// otherwise the reader would have to guess which of the two is meant.
+    fn insert(&mut self, name: String, value: Value) {
+        let known = self.known.iter().find(|known| known.eq_ignore_ascii_case(&name));
+        let name = known.map_or(name, |known| (*known).to_owned());
+        match self.object.get(&name) {
+            None => drop(self.object.insert(name, value)),
+            Some(other) if *other == value => {}
+            Some(_) => {
+                // One fault a field: a long name has more spellings than an answer has room for.
+                let field = self.path.clone() + &name;
+                if !self.faults.iter().any(|fault| fault.field == field) {
+                    self.fault(name, GIVEN_TWICE);
+                }
+            }
+        }
     }
 
     fn json(body: &[u8], known: &'static [&'static str]) -> Result<Self, Invalid> {
@@ -504,8 +558,9 @@ impl Fields {
                     field: shown(&name).into_owned(),
                     message: "is given more than once; give it once".to_owned(),
                 });
-                let faults = faults.collect();
-                Ok(Self { faults, ..Self::new(object, String::new(), known, Written::Json) })
+                let mut fields = Self::new(object, String::new(), known, Written::Json);
+                fields.faults.extend(faults);
+                Ok(fields)
             }
             Ok(other) => Err(Invalid::one(
                 "",
@@ -518,11 +573,11 @@ impl Fields {
         }
     }
 
-    /// Takes a field that has one value. In a form that is text, of which `read` may make what it stands for.
+    /// Takes a field that has one value. In a form or a query the value is text, and `read` may convert the text.
     fn one(&mut self, name: &str, read: impl FnOnce(&str) -> Option<Value>) -> Option<Value> {
         let value = match self.object.remove(name)? {
-            // A parameter of a query that is given twice with the same value is one parameter.
-            Value::Array(mut values) if self.written == Written::Query => {
+            // A field that a form or a query gives twice with the same value counts once.
+            Value::Array(mut values) if self.written.is_text() => {
                 values.dedup();
                 if values.len() == 1 { values.swap_remove(0) } else { Value::Array(values) }
             }
@@ -530,7 +585,7 @@ impl Fields {
         };
         match value {
             Value::Array(_) if self.written.is_text() => {
-                self.fault(name, "is given more than once; give it once");
+                self.fault(name, GIVEN_TWICE);
                 None
             }
             Value::String(text) if self.written.is_text() => Some(read(&text).unwrap_or(Value::String(text))),
@@ -555,12 +610,7 @@ impl Fields {
     }
 
     fn optional_bool(&mut self, name: &str, meaning: &str) -> Option<bool> {
-        let read = |text: &str| match text.to_ascii_lowercase().as_str() {
-            "true" => Some(Value::Bool(true)),
-            "false" => Some(Value::Bool(false)),
-            _ => None,
-        };
-        match self.one(name, read)? {
+        match self.one(name, |text| boolean(text).map(Value::Bool))? {
             Value::Bool(value) => Some(value),
             other => {
                 self.wrong(name, &format!("true or false ({meaning})"), &other);
@@ -722,9 +772,15 @@ impl Fields {
     }
 
     fn page(&mut self) -> Page {
-        let count = self.number("count", MAX_PAGE as u64);
+        let count = self.text_of("count", A_COUNT).and_then(|text| {
+            let count = count(&text);
+            if count.is_none() {
+                self.wrong("count", A_COUNT, &Value::String(text));
+            }
+            count
+        });
         let start = self.number("startIndex", MAX_START_INDEX);
-        Page::new(count.unwrap_or(MAX_PAGE as u64), start.unwrap_or(0))
+        Page::new(count.unwrap_or(MAX_PAGE), start.unwrap_or(0))
     }
 
     /// An access as an object; none when the object is missing, which is a fault.
@@ -841,6 +897,43 @@ impl Fields {
         ids
     }
 
+    /// Notes a fault when the field names another contact than `contact`, which the path names.
+    fn check_contact(&mut self, name: &str, contact: ContactId) {
+        let Some(value) = self.one(name, |_| None) else { return };
+        if contact_id(&value) != Some(contact) {
+            self.wrong(name, &format!("{contact}, the contact of the path, or be left out"), &value);
+        }
+    }
+
+    /// Removes the fields that hold nothing, and notes a fault with the reason for each of the others. The fault shows no
+    /// value, because the value may be a secret.
+    fn refuse(&mut self, reasons: &[(&str, &str)]) {
+        let names: Vec<String> = self.object.keys().cloned().collect();
+        for name in names {
+            let Some((field, reason)) = reasons.iter().find(|(field, _)| field.eq_ignore_ascii_case(&name)) else {
+                continue;
+            };
+            if let Some(value) = self.object.remove(&name)
+                && !self.is_blank(&value)
+            {
+                self.fault(*field, format!("must be empty or left out: {reason}"));
+            }
+        }
+    }
+
+    /// Tells if a value holds nothing, as the default values of typed clients do.
+    fn is_blank(&self, value: &Value) -> bool {
+        match value {
+            Value::Null | Value::Bool(false) => true,
+            Value::Bool(true) => false,
+            Value::Number(_) => whole(value) == Some(0),
+            Value::String(text) if self.written.is_text() => text.is_empty() || boolean(text) == Some(false),
+            Value::String(text) => text.is_empty(),
+            Value::Array(values) => values.iter().all(|value| self.is_blank(value)),
+            Value::Object(members) => members.values().all(|value| self.is_blank(value)),
+        }
+    }
+
     /// The identifiers of the contacts that are meant: one or an array of them, each once, in the order of first
     /// mention.
     fn contacts(&mut self, name: &str) -> Vec<ContactId> {
@@ -849,9 +942,8 @@ impl Fields {
         let (values, is_alone) = match value {
             // What is mentioned twice counts once, so how many there are is known at the end.
             Value::Array(values) => (values, false),
-            Value::Number(_) => (vec![value], true),
             Value::String(text) if self.written.is_text() && text.is_empty() => (Vec::new(), false),
-            Value::String(_) if self.written.is_text() => (vec![value], true),
+            Value::Number(_) | Value::String(_) => (vec![value], true),
             other => {
                 self.wrong(name, "an array of whole numbers, or one whole number", &other);
                 return Vec::new();
@@ -862,11 +954,10 @@ impl Fields {
         }
         let (mut contacts, mut seen) = (Vec::new(), HashSet::new());
         for (i, value) in values.into_iter().enumerate() {
-            let value = self.number_of(value);
-            match whole(&value).map(ContactId::try_from) {
-                Some(Ok(contact)) if seen.insert(contact) => contacts.push(contact),
-                Some(Ok(_)) => {}
-                _ => {
+            match contact_id(&value) {
+                Some(contact) if seen.insert(contact) => contacts.push(contact),
+                Some(_) => {}
+                None => {
                     let field = if is_alone { name.to_owned() } else { format!("{name}[{i}]") };
                     self.wrong(field, &format!("a whole number from 1 to {}", ContactId::MAX), &value);
                 }
@@ -943,14 +1034,18 @@ impl Fields {
     }
 
     fn date(&mut self, name: &str, edge: Edge, zone: &TimeZone) -> Option<Moment> {
+        let is_text = self.written.is_text();
         match self.one(name, |_| None)? {
-            Value::String(text) => match Moment::parse_edge(&text, edge, zone) {
-                Ok(moment) => Some(moment),
-                Err(fault) => {
-                    self.fault(name, format!("{fault}; it is \"{}\"", shown(&text)));
-                    None
+            Value::String(text) => {
+                let repaired = if is_text { with_plus(&text) } else { Cow::Borrowed(text.as_str()) };
+                match Moment::parse_edge(&repaired, edge, zone) {
+                    Ok(moment) => Some(moment),
+                    Err(fault) => {
+                        self.fault(name, format!("{fault}; it is \"{}\"", shown(&text)));
+                        None
+                    }
                 }
-            },
+            }
             other => {
                 let meaning = match self.written {
                     Written::Json => "a date in quotes, such as \"2020-12-08\" or \"2020-12-08T17:37:04Z\"",
@@ -969,6 +1064,73 @@ impl Fields {
         };
         finish(&of, &self.path, self.object.keys(), self.known, self.faults)
     }
+}
+
+/// Why a field is refused that has several values where one is wanted.
+const GIVEN_TWICE: &str = "is given more than once with different values; give it once";
+
+/// The fields that are arrays.
+const ARRAYS: &[&str] = &["tags", "contactStage", "contactType", "managerList", "accessList", "contactid"];
+
+/// Puts the values of JSON arrays in place of the texts that are such arrays: ONLYOFFICE's page shows
+/// `tags=["some text"]` in a query. A text that is no JSON array stays, because a tag may begin with a bracket.
+fn expand_arrays(value: &mut Value) {
+    let texts = match value.take() {
+        Value::Array(texts) => texts,
+        Value::String(text) if json_array(&text).is_some() => vec![Value::String(text)],
+        other => {
+            *value = other;
+            return;
+        }
+    };
+    let values = texts.into_iter().flat_map(|text| match text.as_str().and_then(json_array) {
+        Some(values) => values,
+        None => vec![text],
+    });
+    *value = values.collect();
+}
+
+/// The values of the JSON array that a text is.
+fn json_array(text: &str) -> Option<Vec<Value>> {
+    text.trim_start().starts_with('[').then(|| serde_json::from_str(text).ok()).flatten()
+}
+
+/// Why a form is refused that is JSON.
+const JSON_IN_A_FORM: &str = "The body looks like JSON, but its Content-Type is application/x-www-form-urlencoded, as curl \
+                              sends it by default. Send the header Content-Type: application/json";
+
+/// Tells if a form is JSON under a wrong type: no field's name begins as an object or an array does.
+fn looks_like_json(form: &[u8]) -> bool {
+    let first = form_urlencoded::parse(form).next();
+    first.is_some_and(|(name, _)| name.trim_start().starts_with(['{', '[']))
+}
+
+/// The identifier of a contact that a value is: a number, or the number as text.
+fn contact_id(value: &Value) -> Option<ContactId> {
+    match value {
+        Value::String(text) => text.parse().ok(),
+        other => ContactId::try_from(whole(other)?).ok(),
+    }
+}
+
+/// The truth value that a text of a form or a query is.
+fn boolean(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "1" => Some(true),
+        "false" | "0" => Some(false),
+        _ => None,
+    }
+}
+
+/// How `count` is described.
+const A_COUNT: &str = "a whole number, 0 or more";
+
+/// The length of a page that the text of `count` asks for. A page has at most [`MAX_PAGE`] entries however many are asked
+/// for, because clients of ONLYOFFICE ask for more to get all.
+fn count(text: &str) -> Option<usize> {
+    let is_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    // A number that is too long for the type is larger than the most.
+    is_number.then(|| text.parse().unwrap_or(MAX_PAGE).min(MAX_PAGE))
 }
 
 /// The whole number that a JSON number is: `5`, and `5.0` too, which to JSON is the same number.
@@ -1185,9 +1347,8 @@ pub struct Page {
 const MAX_START_INDEX: u64 = i32::MAX.unsigned_abs() as u64;
 
 impl Page {
-    fn new(count: u64, start_index: u64) -> Self {
-        let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-        Self { count: size(count), start_index: size(start_index) }
+    fn new(count: usize, start_index: u64) -> Self {
+        Self { count, start_index: usize::try_from(start_index).unwrap_or(usize::MAX) }
     }
 }
 
@@ -1243,7 +1404,7 @@ impl Query {
         });
         values.dedup();
         if values.len() > 1 {
-            self.fault(name, "is given more than once; give it once".into());
+            self.fault(name, GIVEN_TWICE.into());
         }
         values.into_iter().next()
     }
@@ -1267,14 +1428,10 @@ impl Query {
     /// `dryRun`: whether nothing is to be written.
     pub fn dry_run(&mut self) -> bool {
         let Some(text) = self.take("dryRun") else { return false };
-        match text.to_ascii_lowercase().as_str() {
-            "true" => true,
-            "false" => false,
-            _ => {
-                self.fault("dryRun", format!("must be true or false; it is \"{}\"", shown(&text)));
-                true
-            }
-        }
+        boolean(&text).unwrap_or_else(|| {
+            self.fault("dryRun", format!("must be true or false; it is \"{}\"", shown(&text)));
+            true
+        })
     }
 
     /// `maxAffected`: over how many changes nothing is to be written.
@@ -1289,23 +1446,30 @@ impl Query {
 
     /// `count` and `startIndex`, for pages of `default` when the call does not say.
     pub fn page_of(&mut self, default: usize) -> Page {
-        let count = self.number("count", MAX_PAGE as u64);
+        let count = self.count();
         let start = self.number("startIndex", MAX_START_INDEX);
-        Page::new(count.unwrap_or(default as u64), start.unwrap_or(0))
+        Page::new(count.unwrap_or(default), start.unwrap_or(0))
+    }
+
+    /// `count`: how many entries a page has, at most [`MAX_PAGE`].
+    fn count(&mut self) -> Option<usize> {
+        let text = self.take("count")?;
+        let count = count(&text);
+        if count.is_none() {
+            self.fault("count", format!("must be {A_COUNT}; it is \"{}\"", shown(&text)));
+        }
+        count
     }
 
     /// `count`, and `before` or `startIndex`, for a list of jobs whose pages hold `default` when the call does not say.
     pub fn jobs_page(&mut self, default: usize) -> JobsPage {
-        let count = self.number("count", MAX_PAGE as u64);
+        let count = self.count();
         let before = self.before();
         let start = self.start_of_jobs();
         if before.is_some() && start > 0 {
             self.fault("startIndex", "must be left out beside before, which says where the page starts".into());
         }
-        JobsPage {
-            count: count.and_then(|count| usize::try_from(count).ok()).unwrap_or(default),
-            start: before.map_or(JobsStart::Index(start), JobsStart::Before),
-        }
+        JobsPage { count: count.unwrap_or(default), start: before.map_or(JobsStart::Index(start), JobsStart::Before) }
     }
 
     /// `before`: the job that the page follows.

@@ -2,6 +2,7 @@
 
 use jiff::tz::TimeZone;
 use models::filter::Filter;
+use models::id::ContactId;
 use models::invalid::Invalid;
 use models::request::{ListContacts, RequestBody, RunOnce, SetContactAccess, SetFilterAccess, SetRule, SignInRequest};
 use serde_json::{Value, json};
@@ -131,7 +132,7 @@ fn null_is_absent_beside_a_field_that_holds_something() {
 
 #[test]
 fn null_is_absent_in_every_body_and_a_required_field_is_missing() {
-    let contact = |body: &str| SetContactAccess::parse(body.as_bytes());
+    let contact = |body: &str| SetContactAccess::parse(body.as_bytes(), ContactId::MIN);
     assert_eq!(contact(r#"{"isShared":true,"managerList":null}"#), contact(r#"{"isShared":true}"#));
     refused("single", contact(r#"{"isShared":null}"#), "isShared is required");
     refused("single", contact(r#"{"isShared":true,"color":null}"#), "color is not a field");

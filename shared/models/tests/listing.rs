@@ -3,7 +3,7 @@
 use models::access::{Access, Caller, ShareType};
 use models::filter::IndexEntry;
 use models::id::{ContactId, UserId};
-use models::listing::{Order, Rank, SortBy, Sought, posting_budget};
+use models::listing::{Facts, Order, Rank, SortBy, Sought, posting_budget};
 use models::moment::Moment;
 use proptest::prelude::*;
 
@@ -22,7 +22,7 @@ fn entry(contact: i32, created: i64, name: &str) -> IndexEntry {
 
 /// The contacts in this order.
 fn sorted(order: Order, entries: &[IndexEntry]) -> Vec<i32> {
-    let mut ranks: Vec<Rank> = entries.iter().map(|entry| order.rank(entry)).collect();
+    let mut ranks: Vec<Rank> = entries.iter().map(|entry| order.rank(entry, Facts::default())).collect();
     ranks.sort();
     ranks.iter().map(|rank| rank.contact().get()).collect()
 }
@@ -35,6 +35,10 @@ fn what_a_request_does_not_say_of_the_order_is_what_a_list_is_wanted_for() {
         (Some(SortBy::Created), None, (SortBy::Created, true)),
         (Some(SortBy::DisplayName), None, (SortBy::DisplayName, false)),
         (Some(SortBy::Id), None, (SortBy::Id, false)),
+        (Some(SortBy::FirstName), None, (SortBy::FirstName, false)),
+        (Some(SortBy::LastName), None, (SortBy::LastName, false)),
+        (Some(SortBy::ContactType), None, (SortBy::ContactType, false)),
+        (Some(SortBy::History), None, (SortBy::History, true)),
         (Some(SortBy::Id), Some(true), (SortBy::Id, true)),
     ] {
         let (by, descending) = (Order::new(by, descending), expected);
@@ -53,6 +57,49 @@ fn ties_are_decided_by_the_identifier_in_the_same_direction() {
         let mut backwards = expected;
         backwards.reverse();
         assert_eq!(sorted(Order { by, descending: true }, &entries), backwards);
+    }
+}
+
+#[test]
+fn orders_go_by_names_types_and_the_time_at_which_the_access_was_set() {
+    let names = |first: &str, last: &str| (first.to_owned(), last.to_owned());
+    let set_at = |steps| Some(Moment::from_steps(steps));
+    let contacts = [
+        (1, false, 0, Facts { names: names("ann", "zoe"), type_order: None, set_at: None }),
+        (2, false, 7, Facts { names: names("bob", "abel"), type_order: Some(2), set_at: set_at(9) }),
+        (3, true, 8, Facts { names: names("acme", ""), type_order: Some(1), set_at: set_at(5) }),
+    ];
+    for (by, expected) in [
+        (SortBy::FirstName, [3, 1, 2]),
+        (SortBy::LastName, [2, 3, 1]),
+        (SortBy::ContactType, [1, 3, 2]),
+        (SortBy::History, [1, 3, 2]),
+    ] {
+        let order = Order { by, descending: false };
+        let rank = |(contact, is_company, contact_type, facts): &(i32, bool, i32, Facts)| {
+            let entry = IndexEntry { is_company: *is_company, contact_type: *contact_type, ..entry(*contact, 0, "") };
+            order.rank(&entry, facts.clone())
+        };
+        let mut ranks: Vec<Rank> = contacts.iter().map(rank).collect();
+        ranks.sort();
+        assert_eq!(ranks.iter().map(|rank| rank.contact().get()).collect::<Vec<_>>(), expected, "{by:?}");
+    }
+}
+
+#[test]
+fn the_nil_user_seeks_contacts_without_a_manager_as_far_as_the_caller_knows() {
+    let (user, other) = (UserId::from_u128(1), UserId::from_u128(2));
+    let nobody = Sought { responsible: Some(UserId::NIL), ..Sought::default() };
+    for (caller, share, managers, expected) in [
+        (Caller { user, is_admin: true }, ShareType::None, vec![], true),
+        (Caller { user, is_admin: true }, ShareType::ReadWrite, vec![], true),
+        (Caller { user, is_admin: true }, ShareType::ReadWrite, vec![other], false),
+        (Caller { user, is_admin: false }, ShareType::ReadWrite, vec![other], true),
+        (Caller { user, is_admin: false }, ShareType::ReadWrite, vec![user], false),
+        (Caller { user, is_admin: false }, ShareType::None, vec![user, other], false),
+    ] {
+        let access = Access { share, managers };
+        assert_eq!(nobody.holds(&access, &caller), expected, "{access:?} {caller:?}");
     }
 }
 
@@ -110,7 +157,7 @@ proptest! {
     ) {
         let entries: Vec<IndexEntry> = contacts.iter().map(|(id, (created, name))| entry(*id, *created, name)).collect();
         let order = Order { by, descending };
-        let ranks: std::collections::BTreeSet<Rank> = entries.iter().map(|entry| order.rank(entry)).collect();
+        let ranks: std::collections::BTreeSet<Rank> = entries.iter().map(|entry| order.rank(entry, Facts::default())).collect();
         prop_assert_eq!(ranks.len(), entries.len());
     }
 }

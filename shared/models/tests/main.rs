@@ -5,6 +5,7 @@
 mod access;
 mod blank_filters;
 mod bodies;
+mod clients;
 mod folding;
 mod import_lines;
 mod listing;

@@ -204,7 +204,7 @@ impl Store {
         let named: HashSet<ContactId> = postings.iter().flat_map(|posting| &posting.contacts).copied().collect();
         let named: Vec<ContactId> = named.into_iter().collect();
         let reads = named.chunks(ACCESS_TOGETHER).map(|ids| async move {
-            (ids, self.access_with(portal, ids, |state| state.access.managers.contains(&manager)).await)
+            (ids, self.access_with(portal, ids, |state, _| state.access.managers.contains(&manager)).await)
         });
         let mut reads = stream::iter(reads.collect::<Vec<_>>()).buffer_unordered(ACCESS_AT_ONCE).boxed();
         let mut own = HashSet::new();

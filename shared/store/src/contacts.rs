@@ -9,6 +9,7 @@ use models::contact::ContactRecord;
 use models::fold::{fold, fold_tag};
 use models::id::{ContactId, PortalId, UserId};
 use models::job::JobId;
+use models::listing::Facts;
 use models::moment::Moment;
 
 use crate::batch::{Reading, Write};
@@ -258,6 +259,23 @@ impl Store {
         Ok(contacts)
     }
 
+    /// Reads the names by which contacts are put in order: half a read unit per 4 KB of each contact.
+    pub(crate) async fn sorting_names(
+        &self,
+        portal: &PortalId,
+        ids: &[ContactId],
+    ) -> Result<HashMap<ContactId, (String, String)>, StoreError> {
+        let keys: Vec<Key> = ids.iter().map(|&id| Key::Contact(portal.clone(), id)).collect();
+        let mut names = HashMap::with_capacity(ids.len());
+        self.get_each(&keys, false, |mut item| {
+            let record: ContactRecord = items::document(&mut item, "doc")?;
+            names.insert(record.id, Facts::names_of(&record));
+            Ok(())
+        })
+        .await?;
+        Ok(names)
+    }
+
     /// Reads the names of contacts: half a read unit per 4 KB of each contact. The rest of a contact is not kept.
     pub async fn display_names(
         &self,
@@ -280,23 +298,23 @@ impl Store {
     /// The read is eventually consistent, at half the price of a consistent one: a change made less than about a
     /// second earlier may not be seen, and is then overwritten like one made a moment later.
     pub async fn access_of(&self, portal: &PortalId, ids: &[ContactId]) -> Result<Accesses, StoreError> {
-        self.access_with(portal, ids, |state| state).await
+        self.access_with(portal, ids, |state, _| state).await
     }
 
-    /// The same, of which only what `see` makes of each access is kept: where that is less than a manager list, a thousand
-    /// long lists are not in memory at once.
+    /// The same, of which only the result of `see` is kept, which is given each access and the time at which the access was
+    /// set. Where a result is less than a manager list, a thousand long lists are not in memory at once.
     pub async fn access_with<T>(
         &self,
         portal: &PortalId,
         ids: &[ContactId],
-        see: impl Fn(AccessState) -> T,
+        see: impl Fn(AccessState, Option<Moment>) -> T,
     ) -> Result<Accesses<T>, StoreError> {
         self.read_access(portal, ids, false, see).await
     }
 
     /// Reads the access of many contacts as it is now: 1 read unit each, per 4 KB, with a record or without.
     pub async fn current_access_of(&self, portal: &PortalId, ids: &[ContactId]) -> Result<Accesses, StoreError> {
-        self.read_access(portal, ids, true, |state| state).await
+        self.read_access(portal, ids, true, |state, _| state).await
     }
 
     /// Reads only the revisions of contacts' access records as they are now: 1 read unit each, per 4 KB of the record.
@@ -339,14 +357,15 @@ impl Store {
         portal: &PortalId,
         ids: &[ContactId],
         consistent: bool,
-        see: impl Fn(AccessState) -> T,
+        see: impl Fn(AccessState, Option<Moment>) -> T,
     ) -> Result<Accesses<T>, StoreError> {
         let keys: Vec<Key> = ids.iter().map(|&id| Key::Access(portal.clone(), id)).collect();
         let mut accesses =
-            Accesses { states: ids.iter().map(|&contact| (contact, see(AccessState::UNRECORDED))).collect() };
+            Accesses { states: ids.iter().map(|&contact| (contact, see(AccessState::UNRECORDED, None))).collect() };
         self.get_each(&keys, consistent, |item| match items::key_of(&item)? {
             Key::Access(_, id) => {
-                *accesses.of_mut(id)? = see(access_state(&item)?);
+                let set_at = Moment::from_steps(items::number(&item, "at")?);
+                *accesses.of_mut(id)? = see(access_state(&item)?, Some(set_at));
                 Ok(())
             }
             other => Err(StoreError::Corrupt(format!("{other:?} was not asked for"))),

@@ -21,12 +21,15 @@ pub(crate) const TIME_ZONE: &str = "time_zone";
 
 /// The attribute of a portal whose accesses are all posted.
 const POSTED: &str = "posted";
+/// The attribute of a portal whose types have counters.
+pub(crate) const TYPES_COUNTED: &str = "types_counted";
 
 pub(crate) fn portal_item(portal: &Portal) -> Result<Item, StoreError> {
     let zone = portal.time_zone.iana_name().ok_or_else(|| StoreError::Corrupt("a time zone without a name".into()))?;
     let mut item = items::keyed(&Key::Portal(portal.id.clone()));
     item.insert(TIME_ZONE.into(), items::s(zone));
     item.insert("shards".into(), items::n(portal.shards));
+    item.insert(TYPES_COUNTED.into(), AttributeValue::Bool(true));
     if portal.posted {
         item.insert(POSTED.into(), AttributeValue::Bool(true));
     }
@@ -91,6 +94,9 @@ pub struct Lists {
     /// Contacts by stage.
     pub stage_counts: std::collections::BTreeMap<i32, u64>,
 }
+
+/// The attribute of a tag as the first contact that was loaded with the tag spells it.
+pub(crate) const TAG_TITLE: &str = "title";
 
 /// The count of an entry. A counter that was never raised, or that concurrent imports drove below zero, counts none.
 fn count(item: &Item) -> u64 {
@@ -218,6 +224,54 @@ impl Store {
             }
         }
         Ok(lists)
+    }
+
+    /// Reads the stages in their order: half a read unit per 4 KB of them.
+    pub async fn stage_choices(&self, portal: &PortalId) -> Result<Vec<(ListItem, Option<u64>)>, StoreError> {
+        self.list_choices(&Range::Stages(portal.clone())).await
+    }
+
+    /// Reads the types in their order: half a read unit per 4 KB of them, and half a unit for the portal. A portal that was
+    /// loaded by an earlier version has no numbers until its next import.
+    pub async fn type_choices(&self, portal: &PortalId) -> Result<Vec<(ListItem, Option<u64>)>, StoreError> {
+        let (range, keys) = (Range::Types(portal.clone()), [Key::Portal(portal.clone())]);
+        let (mut types, portal) = futures::try_join!(self.list_choices(&range), self.get_many(&keys, false))?;
+        if !portal.iter().any(|item| item.contains_key(TYPES_COUNTED)) {
+            types.iter_mut().for_each(|(_, count)| *count = None);
+        }
+        Ok(types)
+    }
+
+    async fn list_choices(&self, range: &Range) -> Result<Vec<(ListItem, Option<u64>)>, StoreError> {
+        let mut choices = Vec::new();
+        for mut item in self.query(range, false).await? {
+            let count = count(&item);
+            choices.extend(list_item(&mut item)?.map(|entry| (entry, Some(count))));
+        }
+        choices.sort_by_key(|(entry, _)| (entry.sort_order, entry.id));
+        Ok(choices)
+    }
+
+    /// Reads the tags that contacts have, in alphabetical order, and how many contacts have each: half a read unit per
+    /// 4 KB of them.
+    pub async fn tag_choices(&self, portal: &PortalId) -> Result<Vec<(String, u64)>, StoreError> {
+        let mut tags = Vec::new();
+        for item in self.query(&Range::Tags(portal.clone()), false).await? {
+            let count = count(&item);
+            if let Key::Tag(_, tag) = items::key_of(&item)?
+                && count > 0
+            {
+                let title = item.contains_key(TAG_TITLE).then(|| items::text(&item, TAG_TITLE)).transpose()?;
+                tags.push((title.map_or(tag, ToOwned::to_owned), count));
+            }
+        }
+        Ok(tags)
+    }
+
+    /// Reads all users of a portal: half a read unit per 4 KB of them.
+    pub async fn all_users(&self, portal: &PortalId) -> Result<Vec<User>, StoreError> {
+        let items = self.query(&Range::Users(portal.clone()), false).await?;
+        items.into_iter().map(|mut item| user(&mut item)).collect()
     }
 
     /// Reads what a filter is planned with, the counters of `tags` beside `lists`: half a read unit per tag.

@@ -31,7 +31,7 @@ use crate::Clock;
 use crate::batch::{IN_FLIGHT, WRITE_BATCH, Write};
 use crate::client::Store;
 use crate::contacts::{AccessRecord, contact_item, tag_items};
-use crate::directory::{EMAIL, TIME_ZONE, email, portal_item, tokens_valid_from, user_item};
+use crate::directory::{EMAIL, TAG_TITLE, TIME_ZONE, TYPES_COUNTED, email, portal_item, tokens_valid_from, user_item};
 use crate::error::StoreError;
 use crate::items::{self, Item, s};
 use crate::keys::{Key, Partition, Range, TokenHash};
@@ -118,17 +118,21 @@ pub struct Summary {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Counter {
     Stage(i32),
+    Type(i32),
     Tag(String),
 }
 
 impl Counter {
     fn of(record: &ContactRecord) -> impl Iterator<Item = Self> + '_ {
-        std::iter::once(Self::Stage(record.stage)).chain(record.tags.iter().map(|tag| Self::Tag(fold_tag(tag))))
+        let contact_type = (record.contact_type != 0).then_some(Self::Type(record.contact_type));
+        let tags = record.tags.iter().map(|tag| Self::Tag(fold_tag(tag)));
+        std::iter::once(Self::Stage(record.stage)).chain(contact_type).chain(tags)
     }
 
     fn key(&self, portal: &PortalId) -> Key {
         match self {
             Self::Stage(id) => Key::Stage(portal.clone(), *id),
+            Self::Type(id) => Key::Type(portal.clone(), *id),
             Self::Tag(tag) => Key::Tag(portal.clone(), tag.clone()),
         }
     }
@@ -161,6 +165,8 @@ struct Current {
     types: HashSet<i32>,
     /// What the counters are to be changed by.
     deltas: HashMap<Counter, i64>,
+    /// The tags of the lines so far as the first line with the tag spells it, by folded tag.
+    titles: HashMap<String, String>,
     /// Whether the mark stands on the portal, put there by this load or by one that did not end.
     marked: bool,
     /// Whether a contact may have been removed of late: the portal is older than this load, or the load removed one.
@@ -390,9 +396,16 @@ impl<'a> Importer<'a> {
                 portal
             }
         };
-        if are_owed {
+        // Versions before this one did not count the contacts of types.
+        let lacks_types = existing.as_ref().is_some_and(|item| !item.contains_key(TYPES_COUNTED));
+        if are_owed || lacks_types {
             // Count before this load writes anything: the index may show its writes late, and its own deltas follow.
             self.store.recount(&portal).await?;
+        }
+        if lacks_types {
+            let names = HashMap::from([("#counted".to_owned(), TYPES_COUNTED.to_owned())]);
+            let values = HashMap::from([(":true".to_owned(), items::s("true"))]);
+            self.store.update(&Key::Portal(id.clone()), "SET #counted = :true", names, values).await?;
         }
         let (users, removed, lists) = futures::try_join!(
             self.store.directory_members(&id),
@@ -410,6 +423,7 @@ impl<'a> Importer<'a> {
             stages: lists.stages.into_keys().collect(),
             types: lists.types.into_keys().collect(),
             deltas: HashMap::new(),
+            titles: HashMap::new(),
             marked: are_owed,
             had_contacts: existing.is_some(),
         });
@@ -527,6 +541,7 @@ impl<'a> Importer<'a> {
         let mut last = Vec::new();
         let mut postings = Postings::default();
         let mut deltas: HashMap<Counter, i64> = HashMap::new();
+        let mut titles = HashMap::new();
         for Pending { record, access, item } in pending {
             let before = loaded.contacts.remove(&record.id);
             let keeps_access = match &before {
@@ -570,6 +585,9 @@ impl<'a> Importer<'a> {
                 }
             }
             Counter::of(&record).for_each(|counter| *deltas.entry(counter).or_default() += 1);
+            for tag in &record.tags {
+                titles.entry(fold_tag(tag)).or_insert_with(|| tag.trim().to_owned());
+            }
             first.extend(tag_items(&portal.id, portal.shards, &record).into_iter().map(Write::put));
             last.push(Write::put(item));
         }
@@ -586,6 +604,11 @@ impl<'a> Importer<'a> {
         journal.write_all(first).await?;
         journal.write_all(last).await?;
         self.count(deltas);
+        if let Some(current) = &mut self.current {
+            for (tag, title) in titles {
+                current.titles.entry(tag).or_insert(title);
+            }
+        }
         Ok(())
     }
 
@@ -650,9 +673,17 @@ impl<'a> Importer<'a> {
     async fn settle_counters(&self, current: &Current) -> Result<(), StoreError> {
         let portal = &current.portal;
         for (counter, delta) in current.deltas.iter().filter(|(_, delta)| **delta != 0) {
-            let names = HashMap::from([("#count".to_owned(), "count".to_owned())]);
-            let values = HashMap::from([(":delta".to_owned(), items::n(*delta))]);
-            self.store.update(&counter.key(&portal.id), "ADD #count :delta", names, values).await?;
+            let mut names = HashMap::from([("#count".to_owned(), "count".to_owned())]);
+            let mut values = HashMap::from([(":delta".to_owned(), items::n(*delta))]);
+            let mut expression = "ADD #count :delta";
+            if let Counter::Tag(tag) = counter
+                && let Some(title) = current.titles.get(tag)
+            {
+                expression = "SET #title = if_not_exists(#title, :title) ADD #count :delta";
+                names.insert("#title".into(), TAG_TITLE.into());
+                values.insert(":title".into(), s(title.as_str()));
+            }
+            self.store.update(&counter.key(&portal.id), expression, names, values).await?;
         }
         if current.marked {
             let names = HashMap::from([("#owed".to_owned(), OWED.to_owned())]);
@@ -900,15 +931,17 @@ impl Store {
         Ok(grants)
     }
 
-    /// Counts the contacts of every stage and tag anew, from the stage index, which holds each contact once with all
-    /// its tags: 1 read unit per 8 KB of index entries, 1 write unit per stage and tag.
+    /// Counts the contacts of every stage, type and tag anew, from the stage index, which holds each contact once with all
+    /// its tags: 1 read unit per 8 KB of index entries, 1 write unit per stage, type and tag.
     async fn recount(&self, portal: &Portal) -> Result<(), StoreError> {
         // Stage 0 holds the contacts without a stage. What the directory counts and no contact has is set to 0.
         let mut counts: HashMap<Counter, i64> = HashMap::from([(Counter::Stage(0), 0)]);
-        for range in [Range::Stages(portal.id.clone()), Range::Tags(portal.id.clone())] {
+        let of = portal.id.clone();
+        for range in [Range::Stages(of.clone()), Range::Types(of.clone()), Range::Tags(of)] {
             for item in self.query(&range, true).await? {
                 match items::key_of(&item)? {
                     Key::Stage(_, id) => counts.insert(Counter::Stage(id), 0),
+                    Key::Type(_, id) => counts.insert(Counter::Type(id), 0),
                     Key::Tag(_, tag) => counts.insert(Counter::Tag(tag), 0),
                     _ => None,
                 };
@@ -945,10 +978,11 @@ impl Store {
                 .query()
                 .table_name(&self.table)
                 .index_name(index.name())
-                .projection_expression("#tags")
+                .projection_expression("#tags, #type")
                 .key_condition_expression("#pk = :pk")
                 .expression_attribute_names("#pk", index.pk())
                 .expression_attribute_names("#tags", "tags")
+                .expression_attribute_names("#type", "type")
                 .expression_attribute_values(":pk", s(partition.encode()))
                 .return_consumed_capacity(ReturnConsumedCapacity::Total)
                 .set_exclusive_start_key(start)
@@ -958,6 +992,10 @@ impl Store {
             self.meter.read(&output.consumed_capacity);
             for item in output.items.unwrap_or_default() {
                 *counts.entry(Counter::Stage(stage)).or_default() += 1;
+                let contact_type = items::number(&item, "type")?;
+                if contact_type != 0 {
+                    *counts.entry(Counter::Type(contact_type)).or_default() += 1;
+                }
                 for tag in crate::matches::tags(&item)? {
                     *counts.entry(Counter::Tag(tag)).or_default() += 1;
                 }

@@ -9,15 +9,17 @@
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet, VecDeque};
+use std::time::Duration;
 
 use futures::future::{Either, select};
 use futures::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
 use models::access::{Access, Caller};
-use models::contact::ContactRecord;
+use models::contact::{ContactRecord, ListItem};
 use models::filter::{Filter, IndexEntry};
 use models::id::{ContactId, PortalId, UserId};
 use models::limits::{MAX_PAGE, MAX_SHARDS};
-use models::listing::{Order, Rank, SortBy, Sought, posting_budget};
+use models::listing::{Facts, Order, Rank, SortBy, Sought, posting_budget};
+use models::moment::Moment;
 use models::plan::Plan;
 use models::request::Page;
 use tokio::time::{Instant, timeout_at};
@@ -55,6 +57,10 @@ const CANDIDATES_TOGETHER: usize = 500;
 const CANDIDATES_AT_ONCE: usize = 4;
 /// Contacts of a manager that are looked up by name at most, so that their identifiers are some megabytes.
 const MAX_CANDIDATES: u64 = 250_000;
+/// Contacts whose access is read at most to count the list of a caller who is no administrator: some 5,000 read units.
+pub const MAX_COUNTED: usize = 10_000;
+/// The time before a call's deadline at which the counting stops, so that the page is answered.
+const COUNT_RESERVE: Duration = Duration::from_secs(1);
 /// Contacts that are kept whole while others are looked at; of a longer list only the places are.
 const MAX_KEPT: usize = MAX_PAGE + 1;
 
@@ -87,6 +93,8 @@ pub struct Listing<'a> {
     pub deadline: Option<Instant>,
     /// Whether the portal's contacts can be looked up by their managers.
     pub posted: bool,
+    /// The types of the portal's directory.
+    pub types: &'a HashMap<i32, ListItem>,
 }
 
 /// A page of a list.
@@ -99,9 +107,11 @@ pub struct Listed {
     pub asked: usize,
     /// Whether more follow.
     pub more: bool,
-    /// How many there are in the whole list. For an administrator it is there whenever it is asked for; for others it is
-    /// when it is known anyway. A contact that is moved between partitions while they are counted may count twice.
+    /// How many there are in the whole list, where that is asked for. A contact that is moved between partitions while they
+    /// are counted may count twice.
     pub total: Option<u64>,
+    /// Whether there may be more than `total`.
+    pub total_is_lower_bound: bool,
     /// The manager whose postings were read and name mostly contacts that are not its own any more, or the same ones
     /// again and again.
     pub wasteful: Option<UserId>,
@@ -150,16 +160,25 @@ impl Listing<'_> {
         !self.caller.is_admin || !self.sought.seeks_nothing()
     }
 
-    /// Whether the list must be counted whatever its page.
+    /// Whether the list must be counted whatever its page. For callers who are not administrators the access of each contact
+    /// is read for it, so that only their first page is counted.
     fn must_count(&self) -> bool {
-        self.total && self.caller.is_admin
+        self.total && (self.caller.is_admin || self.page.start_index == 0)
+    }
+
+    /// The facts about a contact that the order asks for.
+    fn facts(&self, contact_type: i32, names: (String, String), set_at: Option<Moment>) -> Facts {
+        Facts { names, type_order: self.types.get(&contact_type).map(|item| item.sort_order), set_at }
     }
 
     /// In whose manager list all contacts of the list are, if there is someone.
     fn manager(&self) -> Option<UserId> {
         // What is private is seen by its managers only.
         let own = self.sought.shared == Some(false) && !self.caller.is_admin;
-        self.sought.responsible.or(own.then_some(self.caller.user))
+        match self.sought.responsible {
+            Some(user) if user.is_nil() => None,
+            responsible => responsible.or(own.then_some(self.caller.user)),
+        }
     }
 
     /// After how many contacts the index is read no further, if it is not read to its end.
@@ -177,7 +196,9 @@ impl Store {
     /// name, one read unit a contact that was ever the manager's, and less for those that are no longer. A contact of the
     /// page is half a read unit per 4 KB, and its access another half.
     ///
-    /// An administrator's list is counted beside its page, unless the page is its end: 1 read unit per 8 KB of entries.
+    /// A list that has a total is counted beside its page, unless the page is the list's end: for an administrator 1 read
+    /// unit per 8 KB of entries. For others it is counted beside the first page only, and half a read unit more for each
+    /// contact, of which at most [`MAX_COUNTED`] are looked at. Any other total is a lower bound.
     ///
     /// Of a list in another order, the places up to the end of the page are in memory: a name and some bytes each.
     ///
@@ -208,7 +229,7 @@ impl Store {
         }
         match listing.order.by {
             SortBy::Created => self.list_in_index_order(listing).await,
-            SortBy::DisplayName | SortBy::Id => self.list_in_any_order(listing).await,
+            _ => self.list_in_any_order(listing).await,
         }
     }
 
@@ -218,20 +239,22 @@ impl Store {
         if !listing.must_count() {
             return page.await;
         }
-        match select(page, Box::pin(self.count(listing))).await {
+        let (page, count) = match select(page, Box::pin(self.count(listing))).await {
             Either::Left((page, count)) => {
                 let page = page?;
-                let total = match page.total {
-                    Some(total) => total,
-                    None => count.await?,
-                };
-                Ok(Listed { total: Some(total), ..page })
+                if !page.total_is_lower_bound {
+                    return Ok(page);
+                }
+                (page, count.await?)
             }
-            Either::Right((count, page)) => {
-                let (count, page) = (count?, page.await?);
-                Ok(Listed { total: page.total.or(Some(count)), ..page })
-            }
+            Either::Right((count, page)) => (page.await?, count?),
+        };
+        if !page.total_is_lower_bound {
+            return Ok(page);
         }
+        // Contacts may be added or removed between the reading of the page and the counting.
+        let total = page.total.max(Some(count.contacts));
+        Ok(Listed { total, total_is_lower_bound: !count.is_whole, ..page })
     }
 
     async fn first_of_index(&self, listing: &Listing<'_>) -> Result<Listed, StoreError> {
@@ -254,13 +277,13 @@ impl Store {
                 true if passed == 0 && places.is_empty() => {
                     let first: Vec<_> = ids.iter().skip(start_index).take(count).copied().collect();
                     let (states, read) = futures::try_join!(
-                        self.access_with(listing.portal, &ids, |state| listing.admitted(state)),
+                        self.access_with(listing.portal, &ids, |state, _| listing.admitted(state)),
                         self.contacts(listing.portal, &first)
                     )?;
                     records = read;
                     Some(states)
                 }
-                true => Some(self.access_with(listing.portal, &ids, |state| listing.admitted(state)).await?),
+                true => Some(self.access_with(listing.portal, &ids, |state, _| listing.admitted(state)).await?),
                 false => None,
             };
             for id in &ids {
@@ -291,18 +314,21 @@ impl Store {
             together = (2 * together).min(READ_AHEAD);
         }
         let asked = places.len();
-        let total = (!more).then_some(passed as u64 + asked as u64);
-        Ok(Listed { contacts: self.shown(listing, places, records).await?, asked, more, total, wasteful: None })
+        let total = Some(passed as u64 + asked as u64 + u64::from(more));
+        let contacts = self.shown(listing, places, records).await?;
+        Ok(Listed { contacts, asked, more, total, total_is_lower_bound: more, wasteful: None })
     }
 
     /// The page of an order that no index has.
     async fn list_in_any_order(&self, listing: &Listing<'_>) -> Result<Listed, StoreError> {
         let mut best = Best::new(listing.end());
         let mut total = 0;
-        let mut pages = self.members(listing);
+        let mut pages = self.members(listing, Wanted::Ranks);
         while let Some(page) = pages.try_next().await? {
-            total += page.len() as u64;
-            page.iter().for_each(|entry| best.offer(listing.order.rank(entry), ()));
+            total += page.members.len() as u64;
+            for (entry, facts) in page.members {
+                best.offer(listing.order.rank(&entry, facts), ());
+            }
         }
         drop(pages);
         let (page, more) = best.page(listing.page);
@@ -316,6 +342,7 @@ impl Store {
             asked,
             more,
             total: Some(total),
+            total_is_lower_bound: false,
             wasteful: None,
         })
     }
@@ -349,7 +376,7 @@ impl Store {
             self.shown(listing, places, HashMap::new()).await?
         };
         let wasteful = is_wasteful(posted.entries, own).then_some(manager);
-        Ok(Listed { contacts, asked, more, total: Some(total), wasteful })
+        Ok(Listed { contacts, asked, more, total: Some(total), total_is_lower_bound: false, wasteful })
     }
 
     /// Those of the contacts that are in the list, and how many of all of them are the manager's.
@@ -359,7 +386,9 @@ impl Store {
         manager: UserId,
         ids: &[ContactId],
     ) -> Result<(Vec<Member>, usize), StoreError> {
-        let see = |state: AccessState| (state.access.managers.contains(&manager), listing.admitted(state));
+        let see = |state: AccessState, set_at| {
+            (state.access.managers.contains(&manager), listing.admitted(state).map(|state| (state, set_at)))
+        };
         let states = self.access_with(listing.portal, ids, see);
         let (mut states, records) = if ids.len() <= BESIDE_ACCESS {
             futures::try_join!(states, self.contacts(listing.portal, ids))?
@@ -384,9 +413,10 @@ impl Store {
             let entry = IndexEntry::from(&record);
             if range.contains(&entry.created)
                 && listing.filter.selects(&entry)
-                && let Some(state) = states.of_mut(id)?.1.take()
+                && let Some((state, set_at)) = states.of_mut(id)?.1.take()
             {
-                found.push((listing.order.rank(&entry), (record, state)));
+                let facts = listing.facts(entry.contact_type, Facts::names_of(&record), set_at);
+                found.push((listing.order.rank(&entry, facts), (record, state)));
             }
         }
         Ok((found, own))
@@ -404,7 +434,7 @@ impl Store {
         let unread: Vec<ContactId> = places.iter().filter(|(_, state)| state.is_none()).map(|(id, _)| *id).collect();
         let (read, mut states) = futures::try_join!(
             self.contacts(listing.portal, &ids),
-            self.access_with(listing.portal, &unread, |state| listing.admitted(state))
+            self.access_with(listing.portal, &unread, |state, _| listing.admitted(state))
         )?;
         records.extend(read);
         let mut shown = Vec::with_capacity(places.len());
@@ -421,24 +451,46 @@ impl Store {
         Ok(shown)
     }
 
-    /// Counts the whole list.
-    async fn count(&self, listing: &Listing<'_>) -> Result<u64, StoreError> {
+    /// Counts the whole list, or as much of the list as the time and the bound of the cost allow.
+    async fn count(&self, listing: &Listing<'_>) -> Result<Count, StoreError> {
         if listing.asks_access() || !listing.plan.tests.is_empty() {
-            return self.members(listing).try_fold(0, async |count, page| Ok(count + page.len() as u64)).await;
+            let mut count = Count { contacts: 0, is_whole: true };
+            let (mut looked, mut pages) = (0, self.members(listing, Wanted::Number));
+            while let Some(page) = pages.try_next().await? {
+                count.contacts += page.members.len() as u64;
+                looked += page.looked;
+                let is_late = listing.deadline.is_some_and(|at| Instant::now() + COUNT_RESERVE >= at);
+                if is_late || (listing.asks_access() && looked >= MAX_COUNTED) {
+                    count.is_whole = false;
+                    break;
+                }
+            }
+            return Ok(count);
         }
         let counts: Vec<_> = partitions(listing.portal, listing.plan)
             .into_iter()
             .map(|partition| async { self.count_entries(&Stretch::of(listing.plan, partition)).await })
             .collect();
         let counts = stream::iter(counts).buffer_unordered(QUERIES_AT_ONCE).boxed();
-        counts.try_fold(0, async |count, of| Ok(count + of)).await
+        let counted = counts.try_fold(0, async |count, of| Ok(count + of));
+        Ok(match listing.deadline {
+            None => Count { contacts: counted.await?, is_whole: true },
+            Some(at) => match timeout_at(at.checked_sub(COUNT_RESERVE).unwrap_or(at), counted).await {
+                Ok(contacts) => Count { contacts: contacts?, is_whole: true },
+                Err(_) => Count { contacts: 0, is_whole: false },
+            },
+        })
     }
 
     /// Everything that is in the list, in pages and in no order.
-    fn members<'b>(&'b self, listing: &'b Listing<'_>) -> BoxStream<'b, Result<Vec<IndexEntry>, StoreError>> {
+    fn members<'b>(
+        &'b self,
+        listing: &'b Listing<'_>,
+        wanted: Wanted,
+    ) -> BoxStream<'b, Result<MembersPage, StoreError>> {
         let parts: Vec<_> = partitions(listing.portal, listing.plan)
             .into_iter()
-            .map(|partition| self.members_of(listing, Stretch::of(listing.plan, partition)))
+            .map(|partition| self.members_of(listing, Stretch::of(listing.plan, partition), wanted))
             .collect();
         stream::iter(parts).flatten_unordered(PASSES_AT_ONCE).boxed()
     }
@@ -447,30 +499,81 @@ impl Store {
         &'b self,
         listing: &'b Listing<'_>,
         stretch: Stretch,
-    ) -> BoxStream<'b, Result<Vec<IndexEntry>, StoreError>> {
+        wanted: Wanted,
+    ) -> BoxStream<'b, Result<MembersPage, StoreError>> {
         stream::try_unfold(Some(stretch), move |rest| async move {
             let Some(mut rest) = rest else { return Ok::<_, StoreError>(None) };
             let page = self.index_entries(&rest, PASS_ENTRIES).await?;
             rest.after = page.next;
             let selected = page.entries.into_iter().filter(|entry| listing.plan.selects(entry));
-            let mut found: Vec<IndexEntry> = selected.collect();
-            if listing.asks_access() {
-                let ids: Vec<ContactId> = found.iter().map(|entry| entry.contact).collect();
-                let admits = |state: AccessState| listing.admits(&state.access);
-                let admits = self.access_with(listing.portal, &ids, admits).await?;
-                let mut admitted = Vec::with_capacity(found.len());
-                for entry in found {
-                    if *admits.of(entry.contact)? {
-                        admitted.push(entry);
-                    }
-                }
-                found = admitted;
-            }
+            let found: Vec<IndexEntry> = selected.collect();
+            let looked = found.len();
+            let members = self.admitted_members(listing, found, wanted).await?;
             let goes_on = rest.after.is_some();
-            Ok(Some((found, goes_on.then_some(rest))))
+            Ok(Some((MembersPage { members, looked }, goes_on.then_some(rest))))
         })
         .boxed()
     }
+
+    /// Those of the contacts that are in the list, with the facts that are wanted of them.
+    async fn admitted_members(
+        &self,
+        listing: &Listing<'_>,
+        found: Vec<IndexEntry>,
+        wanted: Wanted,
+    ) -> Result<Vec<(IndexEntry, Facts)>, StoreError> {
+        let ranks = wanted == Wanted::Ranks;
+        let ids: Vec<ContactId> = found.iter().map(|entry| entry.contact).collect();
+        let accesses = match listing.asks_access() || (ranks && listing.order.by.needs_set_at()) {
+            true => Some(
+                self.access_with(listing.portal, &ids, |state, at| listing.admits(&state.access).then_some(at)).await?,
+            ),
+            false => None,
+        };
+        let mut members = Vec::with_capacity(found.len());
+        for entry in found {
+            let set_at = match &accesses {
+                None => None,
+                Some(accesses) => match accesses.of(entry.contact)? {
+                    Some(set_at) => *set_at,
+                    None => continue,
+                },
+            };
+            let facts = listing.facts(entry.contact_type, Default::default(), set_at);
+            members.push((entry, facts));
+        }
+        if ranks && listing.order.by.needs_names() {
+            let ids: Vec<ContactId> = members.iter().map(|(entry, _)| entry.contact).collect();
+            let mut names = self.sorting_names(listing.portal, &ids).await?;
+            for (entry, facts) in &mut members {
+                facts.names = names.remove(&entry.contact).unwrap_or_default();
+            }
+        }
+        Ok(members)
+    }
+}
+
+/// The purpose for which all contacts of a list are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    /// To count the contacts.
+    Number,
+    /// To put the contacts in order.
+    Ranks,
+}
+
+/// A page of everything that is in a list.
+struct MembersPage {
+    members: Vec<(IndexEntry, Facts)>,
+    /// How many contacts were looked at for it.
+    looked: usize,
+}
+
+/// The number of contacts in a list.
+struct Count {
+    contacts: u64,
+    /// Whether all of the list was counted.
+    is_whole: bool,
 }
 
 fn position(entry: &IndexEntry) -> Position {

@@ -240,7 +240,12 @@ impl Model {
             Caller::Unknown | Caller::Expired => return Expected::failure(401),
             Caller::ReadOnly => return Expected::failure(403),
         };
-        let id: i32 = path.split('/').next().and_then(|id| id.parse().ok()).unwrap_or(0);
+        let named = path.split('/').next().unwrap_or_default();
+        if !named.trim_start_matches('-').bytes().all(|byte| byte.is_ascii_digit()) {
+            // No path of the service.
+            return Expected::failure(404);
+        }
+        let id: i32 = named.parse().unwrap_or(0);
         if id < 1 || !is_known(&call.managers) {
             return Expected::failure(400);
         }

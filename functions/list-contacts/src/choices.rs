@@ -1,0 +1,65 @@
+//! `GET /api/2.0/crm/contact/status`, `/type` and `/tag`: the stages, types and tags that a filter chooses from.
+
+use api::answer::ListPage;
+use api::{Admits, Answer, Call, Endpoint, Failure};
+use futures::FutureExt as _;
+use models::listing::{ListChoice, TagChoice};
+use models::portal::Scope;
+use models::request::Page;
+use serde::Serialize;
+
+use crate::reading;
+
+/// The stages, which ONLYOFFICE calls statuses in its paths.
+pub(crate) const STAGES: Endpoint =
+    reading("/api/2.0/crm/contact/status", Admits::Holders(Scope::Read, |call| stages(call).boxed()));
+
+/// The types.
+pub(crate) const TYPES: Endpoint =
+    reading("/api/2.0/crm/contact/type", Admits::Holders(Scope::Read, |call| types(call).boxed()));
+
+/// The tags.
+pub(crate) const TAGS: Endpoint =
+    reading("/api/2.0/crm/contact/tag", Admits::Holders(Scope::Read, |call| tags(call).boxed()));
+
+async fn stages(call: Call<'_>) -> Result<Answer, Failure> {
+    let page = page(&call)?;
+    let stages = async { Ok(call.app.store.stage_choices(&call.grant.portal).await?) };
+    let (caller, stages) = futures::try_join!(call.caller(), stages)?;
+    answer(&call, page, stages.into_iter().map(|(item, contacts)| ListChoice::new(item, contacts, &caller)))
+}
+
+async fn types(call: Call<'_>) -> Result<Answer, Failure> {
+    let page = page(&call)?;
+    let types = async { Ok(call.app.store.type_choices(&call.grant.portal).await?) };
+    let (caller, types) = futures::try_join!(call.caller(), types)?;
+    answer(&call, page, types.into_iter().map(|(item, contacts)| ListChoice::new(item, contacts, &caller)))
+}
+
+async fn tags(call: Call<'_>) -> Result<Answer, Failure> {
+    let page = page(&call)?;
+    let tags = async { Ok(call.app.store.tag_choices(&call.grant.portal).await?) };
+    let (caller, tags) = futures::try_join!(call.caller(), tags)?;
+    let shown = tags
+        .into_iter()
+        .map(|(title, contacts)| TagChoice { title, relative_items_count: caller.is_admin.then_some(contacts) });
+    answer(&call, page, shown)
+}
+
+fn page(call: &Call<'_>) -> Result<Page, Failure> {
+    let mut query = call.query();
+    let page = query.page();
+    query.finish()?;
+    Ok(page)
+}
+
+fn answer<T: Serialize>(
+    call: &Call<'_>,
+    page: Page,
+    choices: impl ExactSizeIterator<Item = T>,
+) -> Result<Answer, Failure> {
+    let total = choices.len();
+    let shown = total.saturating_sub(page.start_index).min(page.count);
+    let end = ListPage::counted(page.start_index, shown, total as u64);
+    Answer::list(&call.wanted, choices.skip(page.start_index).take(page.count), end)
+}
