@@ -25,21 +25,13 @@ use serde_json::{Map, Value, json};
 use crate::endpoints;
 use operations::{Link, OPERATIONS, Operation, Shows, Success};
 
-/// An endpoint's path as its callers write it. The endpoint of who calls has a parameter where they write `@self`.
-pub fn path(endpoint: &Endpoint) -> &str {
-    match endpoint.path {
-        "/api/2.0/people/{userid}" => "/api/2.0/people/@self",
-        path => path,
-    }
-}
-
 /// The description. An endpoint that no row is about is left out, which a test does not let pass.
 pub fn document() -> Value {
     let mut paths = json!({});
     for endpoint in endpoints() {
         let row = OPERATIONS.iter().find(|row| (row.method, row.path) == (endpoint.method, endpoint.path));
         if let Some(row) = row {
-            paths[path(endpoint)][endpoint.method.to_ascii_lowercase()] = operation(row, endpoint);
+            paths[endpoint.path][endpoint.method.to_ascii_lowercase()] = operation(row, endpoint);
         }
     }
     let mut components = json!({
@@ -141,7 +133,7 @@ fn identifier(name: &str) -> String {
 }
 
 fn operation(row: &Operation, endpoint: &Endpoint) -> Value {
-    let in_path = path(endpoint).split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+    let in_path = endpoint.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
     let always = [
         ("If-Match", endpoint.conditions != Conditions::None),
         ("If-None-Match.new", endpoint.conditions == Conditions::IfMatchOrNew),
@@ -302,7 +294,7 @@ fn shared_answers() -> Value {
         "JobStarted": success_answer(&operations::JOB_STARTED, "POST", Dialect::OnlyOffice),
         "NotModified": {
             "description": "If-None-Match names the version that would be answered.",
-            "headers": headers_of(&["ETag", "X-Next-Index", "X-Total-Count"]),
+            "headers": headers_of(&["ETag", "X-Next-Index", "X-Total-Count", "X-Total-Is-Lower-Bound"]),
         },
     });
     for (status, name) in STATUS_NAMES {
@@ -347,6 +339,10 @@ fn headers() -> Value {
         ("X-Next-Index", of(count(), "The `startIndex` of the next page, where there is one.")),
         ("X-Skipped-Count", always(count(), "Contacts that the caller may see but not edit.")),
         ("X-Total-Count", of(count(), "The length of the list, where it is known.")),
+        (
+            "X-Total-Is-Lower-Bound",
+            of(json!({ "type": "string", "enum": ["true"] }), "Says that the list may be longer than its total."),
+        ),
         ("X-Unchanged-Count", always(count(), "Contacts that already had the access, and were not written.")),
         ("X-Updated-Count", always(count(), "Contacts that were written.")),
     ];

@@ -27,6 +27,9 @@ const EMAIL: &str = "^[^@#\\s\\x00-\\x1f\\x7f-\\x9f]+@[^@#\\s\\x00-\\x1f\\x7f-\\
 /// How many jobs a page shows when the call does not say.
 const DEFAULT_JOBS: usize = 25;
 
+/// A UUID.
+const UUID: &str = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}";
+
 /// The demo's Nancy Davolio.
 const MANAGER: &str = "4e6f7274-6877-8e64-8000-000000000001";
 
@@ -35,7 +38,7 @@ fn boolean(description: &str) -> Value {
 }
 
 fn whole(most: u64) -> Value {
-    json!({ "type": "integer", "minimum": 0, "maximum": most })
+    json!({ "type": "integer", "format": "int32", "minimum": 0, "maximum": most })
 }
 
 fn array(items: Value, description: &str) -> Value {
@@ -113,7 +116,7 @@ fn filter_fields() -> Map<String, Value> {
         ("tags", array(component("schemas", "Tag"), "Contacts with all of these tags; case does not matter.")),
         ("contactStage", any_of("stages")),
         ("contactType", any_of("types")),
-        ("contactListView", component("schemas", "ContactListView")),
+        ("contactListView", component("schemas", "ListView")),
         ("fromDate", date("The earliest creation date, inclusive.")),
         ("toDate", date("The latest creation date, inclusive.")),
     ])
@@ -145,7 +148,7 @@ pub(super) fn schemas() -> BTreeMap<String, Value> {
             }),
         ),
         (
-            "ContactListView".into(),
+            "ListView".into(),
             json!({
                 "anyOf": [component("schemas", "ListViewNumber"), component("schemas", "ListViewName")],
                 "description": "The kind of contacts.",
@@ -337,6 +340,8 @@ pub(super) fn parameters() -> Value {
     };
     put("path", "contactid", contact_id(), "The number of the contact.");
     put("path", "jobid", json!({ "type": "string", "format": "uuid" }), "The job, as X-Job-Id names it.");
+    let text = "The user, or `@self` for the caller.";
+    put("path", "userid", json!({ "type": "string", "pattern": format!("^(?:@self|{UUID})$") }), text);
     let rule = json!({
         "type": "string", "minLength": 1, "maxLength": MAX_RULE_NAME_CHARS,
         "pattern": "^[A-Za-z0-9._-]*[A-Za-z0-9_-][A-Za-z0-9._-]*$",
@@ -371,17 +376,16 @@ pub(super) fn parameters() -> Value {
     let text =
         "If more contacts than this would be changed, the answer is 422 with their number, and nothing is written.";
     put("query", "maxAffected", whole(most), text);
-    let page =
-        |most: u64, default: usize| json!({ "type": "integer", "minimum": 0, "maximum": most, "default": default });
+    let count = |default: usize| json!({ "type": "integer", "minimum": 0, "default": default });
     let text = format!("How many items the answer shows at most. More than {MAX_PAGE} are taken as {MAX_PAGE}.");
-    put("query", "count", page(most, MAX_PAGE), &text);
-    put("query", "count.jobs", page(most, DEFAULT_JOBS), &text);
+    put("query", "count", count(MAX_PAGE), &text);
+    put("query", "count.jobs", count(DEFAULT_JOBS), &text);
     let text = "How many items are passed over first.";
-    put("query", "startIndex", page(most, 0), text);
+    put("query", "startIndex", whole(most), text);
     put(
         "query",
         "startIndex.jobs",
-        page(MAX_JOBS_START_INDEX as u64, 0),
+        whole(MAX_JOBS_START_INDEX as u64),
         "How many jobs are passed over first; `before` leads further.",
     );
     let job = json!({ "type": "string", "format": "uuid" });

@@ -8,6 +8,7 @@ use api::failure::KINDS;
 use models::contact::{Contact, Employee};
 use models::job_view::{ChangeView, JobView, UndoPreview};
 use models::limits::MAX_PAGE;
+use models::listing::{ListChoice, SimpleEntry, TagChoice};
 use models::portal::{Profile, SignedIn};
 use models::rule::RuleView;
 use models::wire::{ErrorBody, KeyStyle};
@@ -42,6 +43,9 @@ fn derived() -> BTreeMap<String, Value> {
     with::<RuleView<'_>>(&mut schemas);
     with::<Profile>(&mut schemas);
     with::<SignedIn>(&mut schemas);
+    with::<SimpleEntry<'_>>(&mut schemas);
+    with::<ListChoice>(&mut schemas);
+    with::<TagChoice>(&mut schemas);
     with::<ErrorBody>(&mut schemas);
     let schemas = schemas.into_iter().map(|(name, schema)| {
         // A schema is made of strings, numbers and lists of them, which JSON has.
@@ -225,6 +229,9 @@ pub(super) fn components(names: BTreeSet<String>) -> Value {
         "FaultType".into(),
         json!({ "type": "string", "enum": kinds, "description": "A stable word for a program." }),
     );
+    if let Some(entry) = all.get_mut("SimpleEntry") {
+        entry["properties"]["task"] = json!({ "type": "null" });
+    }
     if let Some(fault) = all.get_mut("Fault") {
         fault["properties"]["type"] = component("schemas", "FaultType");
     }
