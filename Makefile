@@ -18,6 +18,7 @@ FUNCTION ?= set-contact-access
 EVENT ?= events/$(FUNCTION).json
 
 TOOLS := .tools
+CLIENTS := $(TOOLS)/clients
 DENY_VERSION := 0.20.2
 MACHETE_VERSION := 0.9.2
 TOOL_PATH := PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH"
@@ -30,7 +31,7 @@ need = command -v $(1) >/dev/null 2>&1 || { echo "make: '$(1)' is missing: $(2)"
 
 .PHONY: help
 help: ## Lists the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: rust
 rust:
@@ -94,6 +95,14 @@ $(TOOLS)/cargo.stamp: Makefile | rust
 	rm -rf $(TOOLS)/target
 	@touch $@
 
+# The generators of clients, apart from the other tools: each set has its own versions of what both need.
+$(CLIENTS)/stamp: scripts/clients/requirements.txt scripts/clients/package.json scripts/clients/package-lock.json | python
+	python3 -m venv $(CLIENTS)/python
+	$(CLIENTS)/python/bin/python -m pip install --quiet --disable-pip-version-check --requirement scripts/clients/requirements.txt
+	cp scripts/clients/package.json scripts/clients/package-lock.json $(CLIENTS)
+	PATH="$(CURDIR)/$(CLIENTS)/python/bin:$$PATH" npm ci --silent --no-audit --no-fund --prefix $(CLIENTS)
+	@touch $@
+
 .PHONY: validate
 validate: $(TOOLS)/python.stamp ## Checks template.yaml: cfn-lint and sam validate --lint
 	$(LOCAL_ENV) cfn-lint template.yaml
@@ -112,6 +121,10 @@ emulate: build ## Calls each built function under AWS's Lambda emulator and comp
 .PHONY: conformance
 conformance: rust $(TOOLS)/python.stamp ## Calls the demo from its own description, thousands of right and wrong calls (schemathesis)
 	$(TOOLS)/bin/python scripts/conformance.py $(ARGS)
+
+.PHONY: test-generated-clients
+test-generated-clients: rust $(CLIENTS)/stamp ## Makes every call of the description with generated Python and TypeScript clients
+	$(CLIENTS)/python/bin/python scripts/clients/run.py
 
 .PHONY: invoke
 invoke: build ## sam local invoke: FUNCTION=set-contact-access EVENT=events/set-contact-access.json (needs Docker)

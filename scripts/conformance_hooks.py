@@ -1,7 +1,9 @@
-"""What a right call of the demo needs and no schema can say; scripts/conformance.py makes schemathesis load it.
+"""The needs of right calls of the demo that no schema can state; scripts/conformance.py makes schemathesis load this file.
 
-Wrong calls are left as they are, and so is whatever a right call can be refused for by a documented status: a contact,
-a job or a rule that is not there.
+Wrong calls stay as they are, unless the service reads them as right ones. Right calls may name a contact, a job or a rule
+that is not there, because the description has a status for that.
+
+The description has bodies as JSON only, and names forms in its text. Here every body is a form as well.
 """
 import itertools
 import os
@@ -23,6 +25,54 @@ ZONES = ["Europe/Berlin", "America/Los_Angeles", "UTC", "Asia/Kolkata"]
 
 schemathesis.openapi.format("cron", st.sampled_from(CRONS))
 schemathesis.openapi.format("time-zone", st.sampled_from(ZONES))
+
+FORM = "application/x-www-form-urlencoded"
+# These two calls answer a form in another dialect than JSON: as the type of this name.
+ANSWERS_TO_FORMS = {"setContactAccess": "ContactAnswer", "setAccessByFilter": "ContactListAnswer"}
+
+
+def found(description: dict, schema: dict) -> dict:
+    """A schema, or the schema that it refers to, without `null` and without a value alone where an array is right too."""
+    if "$ref" in schema:
+        return found(description, description["components"]["schemas"][schema["$ref"].rsplit("/", 1)[-1]])
+    parts = [part for part in schema.get("anyOf", []) if part != {"type": "null"}]
+    arrays = [part for part in parts if part.get("type") == "array"]
+    if arrays or len(parts) == 1:
+        return found(description, (arrays or parts)[0])
+    if isinstance(schema.get("type"), list):
+        schema = schema | {"type": schema["type"][0]}
+    return schema | {"minItems": 1} if schema.get("type") == "array" else schema
+
+
+def form_of(description: dict, body: dict) -> dict:
+    """The form with the fields of a JSON body. Members of an object have their names in brackets."""
+    properties, required = {}, []
+    for name, schema in body["properties"].items():
+        schema = found(description, schema)
+        own = {name: schema}
+        if schema.get("type") == "object":
+            inner = form_of(description, schema)
+            own = {f"{name}[{key}]": part for key, part in inner["properties"].items()}
+            required += [f"{name}[{key}]" for key in inner["required"]]
+        elif name in body.get("required", []):
+            required.append(name)
+        properties |= own
+    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+
+
+@schemathesis.hook
+def before_load_schema(context, raw_schema) -> None:
+    for methods in raw_schema["paths"].values():
+        for operation in methods.values():
+            if "requestBody" not in operation:
+                continue
+            content = operation["requestBody"]["content"]
+            body = found(raw_schema, content["application/json"]["schema"])
+            content[FORM] = {"schema": form_of(raw_schema, body)}
+            if other := ANSWERS_TO_FORMS.get(operation["operationId"]):
+                answer = operation["responses"]["200"]["content"]["application/json"]
+                answer["schema"] = {"anyOf": [answer["schema"], {"$ref": f"#/components/schemas/{other}"}]}
+
 
 numbers = itertools.count()
 jobs: list[str] = []
@@ -86,11 +136,11 @@ def before_call(context, case, kwargs) -> None:
             body.update(userName=os.environ["CRM_ACCESS_USER"], password=os.environ["CRM_ACCESS_PASSWORD"])
             if "portal" in body:
                 body["portal"] = "northwind"
-        if case.media_type == "application/x-www-form-urlencoded":
+        if case.media_type == FORM:
             # An array of none has no way into a form.
             body = {name: as_text(value) for name, value in body.items() if value != []}
         case.body = body
-    elif case.media_type == "application/x-www-form-urlencoded" and isinstance(case.body, dict):
+    elif case.media_type == FORM and isinstance(case.body, dict):
         # An array of none, or of one empty text, is sent as an empty text, which is right.
         case.body = {name: ["nobody"] if value in ([], [""]) else value for name, value in case.body.items()}
     if is_right[ParameterLocation.HEADER] and case.headers:

@@ -243,7 +243,7 @@ fn success_answer(success: &Success, method: &str, dialect: Dialect) -> Value {
         Shows::One(name) => answer["content"] = json_content(schemas::one(name, dialect)),
         Shows::StartedJob => answer["content"] = json_content(schemas::one("Job", Dialect::OnlyOffice)),
         Shows::List(name) => {
-            names.extend(["X-Next-Index", "X-Total-Count", "X-Total-Is-Lower-Bound"]);
+            names.extend(["X-Next-Index", "X-Total-Count"]);
             answer["content"] = json_content(schemas::list(name, dialect));
         }
     }
@@ -338,11 +338,11 @@ fn headers() -> Value {
         ("X-Next", of(job(), "The `before` of the next page, where there is one.")),
         ("X-Next-Index", of(count(), "The `startIndex` of the next page, where there is one.")),
         ("X-Skipped-Count", always(count(), "Contacts that the caller may see but not edit.")),
+        ("X-Total-Count", of(count(), "The length of the list, where it is known.")),
         (
             "X-Total-Is-Lower-Bound",
-            of(json!({ "type": "string", "enum": ["true"] }), "Present where the list may be longer than its total."),
+            of(json!({ "type": "string", "enum": ["true"] }), "Says that the list may be longer than its total."),
         ),
-        ("X-Total-Count", of(count(), "The length of the list, where it is known.")),
         ("X-Unchanged-Count", always(count(), "Contacts that already had the access, and were not written.")),
         ("X-Updated-Count", always(count(), "Contacts that were written.")),
     ];

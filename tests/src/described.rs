@@ -3,33 +3,27 @@
 use std::sync::LazyLock;
 
 use local::openapi::document;
+use models::wire::Suffix;
 use serde_json::Value;
 
 use crate::{Reply, WorldError};
 
 static DOCUMENT: LazyLock<Value> = LazyLock::new(document);
 
-/// How well a segment of a path is met by one of a described path: best by its very text, then by a parameter with a
-/// suffix, then by a parameter alone.
-fn met(segment: &str, described: &str) -> Option<u8> {
-    let suffix = described.strip_prefix('{').and_then(|parameter| parameter.split_once('}')).map(|(_, suffix)| suffix);
-    match suffix {
-        None => (segment == described).then_some(2),
-        Some("") => Some(0),
-        Some(suffix) => segment.ends_with(suffix).then_some(1),
-    }
-}
-
-/// What is described for a path; none when no endpoint has it.
+/// What is described for a path; none when no endpoint has the path. The description has paths without their suffixes.
 fn path_item(path: &str) -> Option<&'static Value> {
-    let segments: Vec<&str> = path.split('/').collect();
-    let places = DOCUMENT["paths"].as_object()?.iter().filter_map(|(described, item)| {
-        let described: Vec<&str> = described.split('/').collect();
-        let places = segments.iter().zip(&described).map(|(segment, described)| met(segment, described));
-        let places: Option<Vec<u8>> = (segments.len() == described.len()).then(|| places.collect()).flatten();
-        Some((places?, item))
-    });
-    places.max_by(|(a, _), (b, _)| a.cmp(b)).map(|(_, item)| item)
+    let described = |path: &str| {
+        let segments: Vec<&str> = path.trim_end_matches('/').split('/').collect();
+        let is_met = |segment: &str, described: &str| described.starts_with('{') || segment == described;
+        let items = DOCUMENT["paths"].as_object()?.iter().filter(|(described, _)| {
+            let described: Vec<&str> = described.split('/').collect();
+            segments.len() == described.len() && segments.iter().zip(&described).all(|(own, other)| is_met(own, other))
+        });
+        // A segment that is met by its very text counts more than a parameter.
+        items.min_by_key(|(described, _)| described.matches('{').count()).map(|(_, item)| item)
+    };
+    let is_exact = DOCUMENT["paths"].get(path).is_some();
+    described(if is_exact { path } else { Suffix::split(path).0 })
 }
 
 /// Holds an answer to the description: its status is one that the operation has, and its kind of failure one of those
@@ -44,11 +38,13 @@ pub(crate) fn check(method: &str, path: &str, reply: &Reply) -> Result<(), World
     if status < 400 || kind.is_empty() {
         return Ok(());
     }
-    // Failures are described once for all operations, under a name that lists their kinds.
-    let name = answer["$ref"].as_str().and_then(|target| target.rsplit('/').next()).unwrap_or_default();
-    match name.split('.').skip(1).any(|described| described == kind) {
+    // Failures are described once for all operations. An operation that has not all kinds of a status names its own.
+    let shared = answer["$ref"].as_str().and_then(|target| DOCUMENT.pointer(target.trim_start_matches('#')));
+    let text = answer.get("description").or_else(|| shared?.get("description")).and_then(Value::as_str);
+    let text = text.unwrap_or_default();
+    match text.contains(&format!("`{kind}`")) {
         true => Ok(()),
-        false => Err(undescribed(method, path, reply, name)),
+        false => Err(undescribed(method, path, reply, text)),
     }
 }
 

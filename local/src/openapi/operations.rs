@@ -56,11 +56,12 @@ pub(super) struct Link {
     pub(super) value: &'static str,
 }
 
-pub(super) const TAGS: [(&str, &str); 4] = [
+pub(super) const TAGS: [(&str, &str); 5] = [
     ("contacts", "Contacts, and who may see and edit them."),
     ("jobs", "Every change is a job: the access before and after the change, progress, undoing."),
     ("rules", "Standing rules: a filter, the access that its contacts get, and a schedule."),
-    ("portal", "Signing in and out, the users of the portal, and this description."),
+    ("people", "The users of the portal."),
+    ("portal", "Signing in and out, and this description."),
 ];
 
 /// Every link, by the operation that it leads to.
@@ -98,6 +99,38 @@ pub(super) const JOB_STARTED: Success = Success {
 };
 
 const COUNTS: &[&str] = &["X-Job-Id", "X-Matched-Count", "X-Updated-Count", "X-Unchanged-Count", "X-Skipped-Count"];
+
+/// A page of a list whose total may be a lower bound.
+const fn listed(name: &'static str) -> Success {
+    Success { headers: &["X-Total-Is-Lower-Bound"], ..shown(Shows::List(name), "A page of the list.") }
+}
+
+const LISTED: Success = listed("Contact");
+const LISTED_SIMPLE: Success = listed("SimpleEntry");
+const STAGES_OR_TYPES: &[Success] = &[shown(Shows::List("StageOrTypeChoice"), "A page of the list.")];
+const TAGS_OF_CONTACTS: &[Success] = &[shown(Shows::List("TagChoice"), "A page of the list.")];
+
+/// A list of values for a field of the filter.
+const fn choices(
+    path: &'static str,
+    id: &'static str,
+    summary: &'static str,
+    answers: &'static [Success],
+) -> Operation {
+    Operation {
+        method: "GET",
+        path,
+        id,
+        tag: "contacts",
+        summary,
+        description: "Filters select by these values. An administrator also sees the number of contacts of each.",
+        query: &["count", "startIndex"],
+        headers: &[],
+        body: None,
+        answers,
+        failures: &[],
+    }
+}
 
 pub(super) const OPERATIONS: &[Operation] = &[
     Operation {
@@ -212,61 +245,25 @@ pub(super) const OPERATIONS: &[Operation] = &[
         query: ListContacts::PARAMETERS,
         headers: &[],
         body: None,
-        answers: &[shown(Shows::List("Contact"), "A page of the list.")],
+        answers: &[LISTED],
         failures: &[(503, "not-listed-in-time")],
     },
     Operation {
         method: "GET",
         path: "/api/2.0/crm/contact/simple/filter",
-        id: "listContactsWithTasks",
+        id: "listSimpleContacts",
         tag: "contacts",
         summary: "Lists the same contacts, each beside its next task",
-        description: "ONLYOFFICE's pages read this form. This service knows no tasks, so `task` is always null.",
+        description: "The parameters are those of `listContacts`. There are no tasks here, so `task` is always `null`.",
         query: ListContacts::PARAMETERS,
         headers: &[],
         body: None,
-        answers: &[shown(Shows::List("SimpleEntry"), "A page of the list.")],
+        answers: &[LISTED_SIMPLE],
         failures: &[(503, "not-listed-in-time")],
     },
-    Operation {
-        method: "GET",
-        path: "/api/2.0/crm/contact/status",
-        id: "listStages",
-        tag: "contacts",
-        summary: "Lists the stages that a filter may name",
-        description: "ONLYOFFICE calls a stage a status. Administrators see how many contacts each stage has.",
-        query: &["count", "startIndex"],
-        headers: &[],
-        body: None,
-        answers: &[shown(Shows::List("ListChoice"), "The stages, in their order.")],
-        failures: &[],
-    },
-    Operation {
-        method: "GET",
-        path: "/api/2.0/crm/contact/type",
-        id: "listTypes",
-        tag: "contacts",
-        summary: "Lists the types that a filter may name",
-        description: "Administrators see how many contacts each type has.",
-        query: &["count", "startIndex"],
-        headers: &[],
-        body: None,
-        answers: &[shown(Shows::List("ListChoice"), "The types, in their order.")],
-        failures: &[],
-    },
-    Operation {
-        method: "GET",
-        path: "/api/2.0/crm/contact/tag",
-        id: "listTags",
-        tag: "contacts",
-        summary: "Lists the tags that a filter may name",
-        description: "Administrators see how many contacts each tag has.",
-        query: &["count", "startIndex"],
-        headers: &[],
-        body: None,
-        answers: &[shown(Shows::List("TagChoice"), "The tags, in alphabetical order.")],
-        failures: &[],
-    },
+    choices("/api/2.0/crm/contact/status", "listStages", "Lists the stages of contacts", STAGES_OR_TYPES),
+    choices("/api/2.0/crm/contact/type", "listTypes", "Lists the types of contacts", STAGES_OR_TYPES),
+    choices("/api/2.0/crm/contact/tag", "listTags", "Lists the tags of contacts", TAGS_OF_CONTACTS),
     Operation {
         method: "GET",
         path: "/api/2.0/crm/access/jobs",
@@ -477,35 +474,35 @@ pub(super) const OPERATIONS: &[Operation] = &[
         method: "GET",
         path: "/api/2.0/people",
         id: "listPeople",
-        tag: "portal",
-        summary: "Lists the users of the portal",
-        description: "A manager of contacts is one of these users.",
+        tag: "people",
+        summary: "Lists the users of the portal by name",
+        description: "A user can be the manager of a contact.",
         query: &["filterValue", "count", "startIndex"],
         headers: &[],
         body: None,
-        answers: &[shown(Shows::List("Profile"), "The users, in the order of their names.")],
+        answers: &[shown(Shows::List("Profile"), "A page of the users.")],
         failures: &[],
     },
     Operation {
         method: "GET",
         path: "/api/2.0/people/filter",
         id: "filterPeople",
-        tag: "portal",
-        summary: "Lists the users whose names or addresses have some words",
-        description: "Without filterValue the answer lists all users.",
+        tag: "people",
+        summary: "Lists the users whose names or addresses hold some words",
+        description: "The answer is the same as of `listPeople`, under the path that ONLYOFFICE's clients call.",
         query: &["filterValue", "count", "startIndex"],
         headers: &[],
         body: None,
-        answers: &[shown(Shows::List("Profile"), "The users, in the order of their names.")],
+        answers: &[shown(Shows::List("Profile"), "A page of the users.")],
         failures: &[],
     },
     Operation {
         method: "GET",
         path: "/api/2.0/people/{userid}",
         id: "getPerson",
-        tag: "portal",
-        summary: "Shows a user of the portal",
-        description: "`@self` is the user of the token.",
+        tag: "people",
+        summary: "Shows one user of the portal",
+        description: "`@self` stands for the caller.",
         query: &[],
         headers: &[],
         body: None,

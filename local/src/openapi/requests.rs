@@ -1,4 +1,4 @@
-//! What calls bring with them: parameters and bodies, as JSON and as forms.
+//! The parameters and bodies of calls.
 
 use std::collections::BTreeMap;
 
@@ -27,6 +27,9 @@ const EMAIL: &str = "^[^@#\\s\\x00-\\x1f\\x7f-\\x9f]+@[^@#\\s\\x00-\\x1f\\x7f-\\
 /// How many jobs a page shows when the call does not say.
 const DEFAULT_JOBS: usize = 25;
 
+/// A UUID.
+const UUID: &str = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}";
+
 /// The demo's Nancy Davolio.
 const MANAGER: &str = "4e6f7274-6877-8e64-8000-000000000001";
 
@@ -35,7 +38,7 @@ fn boolean(description: &str) -> Value {
 }
 
 fn whole(most: u64) -> Value {
-    json!({ "type": "integer", "minimum": 0, "maximum": most })
+    json!({ "type": "integer", "format": "int32", "minimum": 0, "maximum": most })
 }
 
 fn array(items: Value, description: &str) -> Value {
@@ -67,10 +70,6 @@ fn words() -> Value {
 const NOT_BLANK: &str =
     "[^\\t-\\r \\x85\\xa0\\xad\\u1680\\u180e\\u2000-\\u200f\\u2028-\\u202f\\u205f-\\u206f\\u3000\\ufeff]";
 
-fn tag() -> Value {
-    json!({ "type": "string", "minLength": 1, "maxLength": MAX_TAG_BYTES, "pattern": NOT_BLANK })
-}
-
 /// The same members of a JSON body, in which `null` stands for an optional one that is absent.
 fn with_nulls(mut body: Value) -> Value {
     let required = body["required"].clone();
@@ -79,11 +78,11 @@ fn with_nulls(mut body: Value) -> Value {
         if is_required(name) {
             continue;
         }
-        let null = json!({ "type": "null" });
+        let nothing = json!({ "type": "null" });
         if let Some(any) = schema.get_mut("anyOf").and_then(Value::as_array_mut) {
-            any.push(null);
+            any.push(nothing);
         } else if let Some(target) = schema.as_object_mut().and_then(|schema| schema.remove("$ref")) {
-            schema["anyOf"] = json!([{ "$ref": target }, null]);
+            schema["anyOf"] = json!([{ "$ref": target }, nothing]);
         } else {
             schema["type"] = json!([schema["type"], "null"]);
         }
@@ -91,19 +90,7 @@ fn with_nulls(mut body: Value) -> Value {
     body
 }
 
-/// The same members of a form. One value alone is an array of one there, and an array of none is nothing that a form can
-/// write.
-fn form_of(mut body: Value) -> Value {
-    for schema in body["properties"].as_object_mut().into_iter().flat_map(Map::values_mut) {
-        *schema = array_alone(schema.take());
-        if schema["type"] == "array" {
-            schema["minItems"] = json!(1);
-        }
-    }
-    body
-}
-
-/// The array of a schema that takes one value or an array of them, for where both are written alike.
+/// The array of a schema that takes one value or an array of them: in a query both are written alike.
 fn array_alone(mut schema: Value) -> Value {
     let any = schema["anyOf"].as_array().cloned().unwrap_or_default();
     let Some(mut array) = any.into_iter().find(|part| part["type"] == "array") else { return schema };
@@ -113,26 +100,23 @@ fn array_alone(mut schema: Value) -> Value {
 
 /// The fields of a filter, each as one value or an array where the field can be either.
 fn filter_fields() -> Map<String, Value> {
-    let number = || json!({ "type": "integer", "format": "int32", "minimum": i32::MIN, "maximum": i32::MAX });
+    let number = component("schemas", "FilterNumber");
     let any_of = |kind: &str| {
         json!({
-            "anyOf": [number(), { "type": "array", "items": number(), "maxItems": MAX_LIST_VALUES }],
+            "anyOf": [number, { "type": "array", "items": number, "maxItems": MAX_LIST_VALUES }],
             "description": format!("Contacts in any of these {kind}; 0 is without one, a negative number any."),
         })
     };
-    let tags = format!(
-        "Contacts with all of these tags; case does not matter. A tag has at most {MAX_TAG_BYTES} bytes in UTF-8."
-    );
     let date = |description: &str| {
         let mut date = component("schemas", "FilterDate");
         date["description"] = json!(description);
         date
     };
     fields([
-        ("tags", array(tag(), &tags)),
+        ("tags", array(component("schemas", "Tag"), "Contacts with all of these tags; case does not matter.")),
         ("contactStage", any_of("stages")),
         ("contactType", any_of("types")),
-        ("contactListView", component("schemas", "ContactListView")),
+        ("contactListView", component("schemas", "ListView")),
         ("fromDate", date("The earliest creation date, inclusive.")),
         ("toDate", date("The latest creation date, inclusive.")),
     ])
@@ -145,6 +129,17 @@ pub(super) fn schemas() -> BTreeMap<String, Value> {
     let rule_filter = with_nulls(exactly(filter, &[]));
     let mut schemas = BTreeMap::from([
         (
+            "Tag".into(),
+            json!({
+                "type": "string", "minLength": 1, "maxLength": MAX_TAG_BYTES, "pattern": NOT_BLANK,
+                "description": format!("A tag has at most {MAX_TAG_BYTES} bytes in UTF-8."),
+            }),
+        ),
+        (
+            "FilterNumber".into(),
+            json!({ "type": "integer", "format": "int32", "minimum": i32::MIN, "maximum": i32::MAX }),
+        ),
+        (
             "FilterDate".into(),
             json!({
                 "type": "string",
@@ -153,7 +148,7 @@ pub(super) fn schemas() -> BTreeMap<String, Value> {
             }),
         ),
         (
-            "ContactListView".into(),
+            "ListView".into(),
             json!({
                 "anyOf": [component("schemas", "ListViewNumber"), component("schemas", "ListViewName")],
                 "description": "The kind of contacts.",
@@ -170,10 +165,7 @@ pub(super) fn schemas() -> BTreeMap<String, Value> {
         ("RuleFilter".into(), rule_filter),
         ("RuleTarget".into(), with_nulls(exactly(target(), &["isPrivate"]))),
     ]);
-    for body in all() {
-        schemas.insert(body.name.to_owned(), with_nulls(body.json));
-        schemas.extend(body.form.map(|form| (format!("{}Form", body.name), form_of(form))));
-    }
+    schemas.extend(all().into_iter().map(|body| (body.name.to_owned(), with_nulls(body.schema))));
     schemas
 }
 
@@ -239,11 +231,10 @@ fn sign_in() -> Value {
     exactly(fields([("userName", name), ("password", password), ("portal", portal)]), &["userName", "password"])
 }
 
-/// A body: its fields as JSON and, where the answer to a form has the same dialect, as a form, and examples of it.
+/// A body: its schema, and examples of it.
 struct Body {
     name: &'static str,
-    json: Value,
-    form: Option<Value>,
+    schema: Value,
     examples: Vec<(&'static str, Value)>,
 }
 
@@ -251,8 +242,7 @@ fn all() -> [Body; 5] {
     [
         Body {
             name: "SetContactAccess",
-            json: set_contact(),
-            form: None,
+            schema: set_contact(),
             examples: vec![
                 ("Private to a manager", json!({ "isShared": false, "managerList": [MANAGER] })),
                 ("Shared with everyone", json!({ "isShared": true })),
@@ -260,8 +250,7 @@ fn all() -> [Body; 5] {
         },
         Body {
             name: "SetContactsAccess",
-            json: set_contacts(),
-            form: Some(set_contacts()),
+            schema: set_contacts(),
             examples: vec![
                 ("Two contacts", json!({ "contactid": [1, 2], "isShared": false, "managerList": [MANAGER] })),
                 ("One contact", json!({ "contactid": [3], "isShared": true })),
@@ -269,8 +258,7 @@ fn all() -> [Body; 5] {
         },
         Body {
             name: "SetAccessByFilter",
-            json: set_by_filter(),
-            form: None,
+            schema: set_by_filter(),
             examples: vec![
                 (
                     "By tag, stage and date",
@@ -287,8 +275,7 @@ fn all() -> [Body; 5] {
         },
         Body {
             name: "SetRule",
-            json: set_rule(),
-            form: None,
+            schema: set_rule(),
             examples: vec![
                 (
                     "Every year",
@@ -312,8 +299,7 @@ fn all() -> [Body; 5] {
         },
         Body {
             name: "SignIn",
-            json: sign_in(),
-            form: Some(sign_in()),
+            schema: sign_in(),
             examples: vec![(
                 "A user of the demo",
                 json!({ "userName": "nancy.davolio@northwind.example", "password": "PASSWORD", "portal": "northwind" }),
@@ -322,21 +308,15 @@ fn all() -> [Body; 5] {
     ]
 }
 
-/// The body of this name.
+/// The body of this name. Forms are not among its content, but in the description's text: of two kinds of content,
+/// generators of clients make methods whose body can be left out, or which do not compile.
 pub(super) fn body(name: &str) -> Value {
-    let mut content = Map::new();
-    for Body { form, examples, .. } in all().into_iter().filter(|body| body.name == name) {
-        let key = |about: &str| about.to_lowercase().replace(',', "").replace(' ', "-");
-        let examples = examples.iter().map(|(about, value)| (key(about), json!({ "summary": about, "value": value })));
-        let examples = Value::Object(examples.collect());
-        content
-            .insert("application/json".into(), json!({ "schema": component("schemas", name), "examples": examples }));
-        if form.is_some() {
-            let schema = component("schemas", &format!("{name}Form"));
-            content.insert("application/x-www-form-urlencoded".into(), json!({ "schema": schema }));
-        }
-    }
-    json!({ "required": true, "content": content })
+    let examples = all().into_iter().filter(|body| body.name == name).flat_map(|body| body.examples);
+    let key = |about: &str| about.to_lowercase().replace(',', "").replace(' ', "-");
+    let examples = examples.map(|(about, value)| (key(about), json!({ "summary": about, "value": value })));
+    let examples = Value::Object(examples.collect());
+    let content = json!({ "schema": component("schemas", name), "examples": examples });
+    json!({ "required": true, "content": { "application/json": content } })
 }
 
 /// The parameter's schema without its description, which the parameter has.
@@ -359,10 +339,9 @@ pub(super) fn parameters() -> Value {
         parameters.insert(identifier(name), parameter);
     };
     put("path", "contactid", contact_id(), "The number of the contact.");
-    let uuid = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}";
-    let person = json!({ "type": "string", "pattern": format!("^(@self|{uuid})$") });
-    put("path", "userid", person, "The UUID of a user, or @self for the caller.");
     put("path", "jobid", json!({ "type": "string", "format": "uuid" }), "The job, as X-Job-Id names it.");
+    let text = "The user, or `@self` for the caller.";
+    put("path", "userid", json!({ "type": "string", "pattern": format!("^(?:@self|{UUID})$") }), text);
     let rule = json!({
         "type": "string", "minLength": 1, "maxLength": MAX_RULE_NAME_CHARS,
         "pattern": "^[A-Za-z0-9._-]*[A-Za-z0-9_-][A-Za-z0-9._-]*$",
@@ -397,17 +376,16 @@ pub(super) fn parameters() -> Value {
     let text =
         "If more contacts than this would be changed, the answer is 422 with their number, and nothing is written.";
     put("query", "maxAffected", whole(most), text);
-    let page =
-        |most: u64, default: usize| json!({ "type": "integer", "minimum": 0, "maximum": most, "default": default });
+    let count = |default: usize| json!({ "type": "integer", "minimum": 0, "default": default });
     let text = format!("How many items the answer shows at most. More than {MAX_PAGE} are taken as {MAX_PAGE}.");
-    put("query", "count", page(most, MAX_PAGE), &text);
-    put("query", "count.jobs", page(most, DEFAULT_JOBS), &text);
+    put("query", "count", count(MAX_PAGE), &text);
+    put("query", "count.jobs", count(DEFAULT_JOBS), &text);
     let text = "How many items are passed over first.";
-    put("query", "startIndex", page(most, 0), text);
+    put("query", "startIndex", whole(most), text);
     put(
         "query",
         "startIndex.jobs",
-        page(MAX_JOBS_START_INDEX as u64, 0),
+        whole(MAX_JOBS_START_INDEX as u64),
         "How many jobs are passed over first; `before` leads further.",
     );
     let job = json!({ "type": "string", "format": "uuid" });
@@ -430,7 +408,7 @@ pub(super) fn parameters() -> Value {
     let text = "Makes the change only while this ETag names the current version. A weak tag never does.";
     put("header", "If-Match", json!({ "type": "string" }), text);
     put("header", "If-None-Match", json!({ "type": "string" }), "Answers 304 if this is the version of the answer.");
-    let only = json!({ "type": "string", "enum": ["*"] });
+    let only = json!({ "type": "string", "pattern": "^[*]$" });
     put("header", "If-None-Match.new", only, "Makes the change only where there is nothing yet.");
     put(
         "header",

@@ -41,11 +41,11 @@ fn derived() -> BTreeMap<String, Value> {
     with::<ChangeView<'_>>(&mut schemas);
     with::<UndoPreview>(&mut schemas);
     with::<RuleView<'_>>(&mut schemas);
+    with::<Profile>(&mut schemas);
+    with::<SignedIn>(&mut schemas);
     with::<SimpleEntry<'_>>(&mut schemas);
     with::<ListChoice>(&mut schemas);
     with::<TagChoice>(&mut schemas);
-    with::<Profile>(&mut schemas);
-    with::<SignedIn>(&mut schemas);
     with::<ErrorBody>(&mut schemas);
     let schemas = schemas.into_iter().map(|(name, schema)| {
         // A schema is made of strings, numbers and lists of them, which JSON has.
@@ -229,6 +229,9 @@ pub(super) fn components(names: BTreeSet<String>) -> Value {
         "FaultType".into(),
         json!({ "type": "string", "enum": kinds, "description": "A stable word for a program." }),
     );
+    if let Some(entry) = all.get_mut("SimpleEntry") {
+        entry["properties"]["task"] = json!({ "type": "null" });
+    }
     if let Some(fault) = all.get_mut("Fault") {
         fault["properties"]["type"] = component("schemas", "FaultType");
     }

@@ -74,12 +74,24 @@ fn append(key: &str, value: &Value, depth: usize, text: &mut String) {
         return;
     }
     let (open, close) = if value.is_object() { ('{', '}') } else { ('[', ']') };
+    let is_of_words =
+        value.as_array().is_some_and(|items| items.iter().all(|item| !item.is_array() && !item.is_object()));
     text.push(open);
-    for (place, (key, value)) in parts.into_iter().enumerate() {
-        text.push_str(if place == 0 { "\n" } else { ",\n" });
-        append(key, value, depth + 1, text);
+    let mut line = String::new();
+    for (key, value) in parts {
+        let mut part = String::new();
+        append(key, value, depth + 1, &mut part);
+        let word = part.trim_start();
+        if is_of_words && !line.is_empty() && line.chars().count() + word.chars().count() + ", ,".len() <= LINE_CHARS {
+            line = format!("{line}, {word}");
+            continue;
+        }
+        if !line.is_empty() {
+            text.push_str(&format!("\n{line},"));
+        }
+        line = part;
     }
-    text.push('\n');
+    text.push_str(&format!("\n{line}\n"));
     text.push_str(&" ".repeat(INDENT * depth));
     text.push(close);
 }

@@ -112,7 +112,7 @@ impl Serialize for SimpleEntry<'_> {
 
 /// A stage or a type of contacts that a filter may name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = StageOrTypeChoice))]
 #[serde(rename_all = "PascalCase")]
 pub struct ListChoice {
     /// Identifier.
@@ -127,6 +127,7 @@ pub struct ListChoice {
     /// Place in the list.
     pub sort_order: i32,
     /// The number of its contacts, hidden ones included; for administrators only.
+    #[cfg_attr(feature = "openapi", schema(value_type = u64, required = false))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub relative_items_count: Option<u64>,
 }
@@ -148,6 +149,7 @@ pub struct TagChoice {
     /// The tag.
     pub title: String,
     /// The number of its contacts, hidden ones included; for administrators only.
+    #[cfg_attr(feature = "openapi", schema(value_type = u64, required = false))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub relative_items_count: Option<u64>,
 }

@@ -1,0 +1,105 @@
+"""Makes every call of the description once with the client that openapi-python-client generates, and parses every answer.
+
+run.py puts the generated package beside this file. mypy checks the calls against the package.
+"""
+import sys
+from typing import Any, TypeVar
+
+import httpx
+
+from crm_access.api.contacts import (
+    get_contact, get_contact_access, list_contacts, list_simple_contacts, list_stages, list_tags, list_types,
+    set_access_by_filter, set_contact_access, set_contacts_access,
+)
+from crm_access.api.jobs import cancel_job, get_job, list_job_changes, list_jobs, undo_job
+from crm_access.api.people import filter_people, get_person, list_people
+from crm_access.api.portal import get_description, sign_in, sign_out
+from crm_access.api.rules import delete_rule, get_rule, list_rules, set_rule
+from crm_access.client import AuthenticatedClient, Client
+from crm_access.models import (
+    ChangeListAnswer, ContactAnswer, ContactListAnswer, DocumentContactAnswer, EmployeeListAnswer, ErrorAnswer, FaultType,
+    GetDescriptionResponse200, JobAnswer, JobListAnswer, JobState, ListContactsSortBy, ListContactsSortOrder, ListViewName,
+    ListViewNumber, ProfileAnswer, ProfileListAnswer, RuleAnswer, RuleFilter, RuleListAnswer, RuleTarget,
+    SetAccessByFilter, SetContactAccess, SetContactsAccess, SetRule, ShareType, SignedInAnswer, SignIn,
+    SimpleEntryListAnswer, StageOrTypeChoiceListAnswer, TagChoiceListAnswer, UndoPreviewAnswer,
+)
+from crm_access.types import Response
+
+A = TypeVar("A")
+
+
+def tell(response: httpx.Response) -> None:
+    """Tells run.py which call was made."""
+    print(response.request.method, response.request.url.path)
+
+
+def parsed(answer: Response[Any], kind: type[A]) -> A:
+    if not isinstance(answer.parsed, kind):
+        sys.exit(f"no {kind.__name__}: {answer.status_code} {answer.content.decode()}")
+    return answer.parsed
+
+
+def main(url: str, user: str, password: str) -> None:
+    httpx_args = {"event_hooks": {"response": [tell]}}
+    anyone = Client(url, raise_on_unexpected_status=True, httpx_args=httpx_args)
+    signed_in = parsed(sign_in.sync_detailed(client=anyone, body=SignIn(user, password)), SignedInAnswer).response
+    client = AuthenticatedClient(url, signed_in.token, raise_on_unexpected_status=True, httpx_args=httpx_args)
+
+    me = parsed(get_person.sync_detailed("@self", client=client), ProfileAnswer).response
+    people = parsed(list_people.sync_detailed(client=client), ProfileListAnswer).response
+    assert me in people
+    assert me in parsed(filter_people.sync_detailed(client=client, filter_value=me.last_name), ProfileListAnswer).response
+
+    stages = parsed(list_stages.sync_detailed(client=client), StageOrTypeChoiceListAnswer).response
+    parsed(list_types.sync_detailed(client=client), StageOrTypeChoiceListAnswer)
+    tags = parsed(list_tags.sync_detailed(client=client), TagChoiceListAnswer).response
+    contacts = parsed(list_contacts.sync_detailed(
+        client=client, tags=[tags[0].title], contact_stage=[stage.id for stage in stages],
+        contact_list_view=ListViewNumber.COMPANY, from_date="1990-01-01", sort_by=ListContactsSortBy.DISPLAYNAME,
+        sort_order=ListContactsSortOrder.DESCENDING, count=5,
+    ), ContactListAnswer)
+    assert contacts.count == len(contacts.response) > 0
+    simple = list_simple_contacts.sync_detailed(client=client, fields="id,displayName", count=5)
+    assert parsed(simple, SimpleEntryListAnswer).response[0].task is None
+    contact = parsed(get_contact.sync_detailed(1, client=client), ContactAnswer).response
+    assert contact.created.isoformat() == "1997-08-25T00:00:00+02:00", contact.created
+    missing = parsed(get_contact.sync_detailed(2**31 - 1, client=client), ErrorAnswer)
+    assert missing.error.type_ == FaultType.CONTACT_NOT_FOUND
+
+    managers = [me.id]
+    answer = set_contact_access.sync_detailed(1, client=client, body=SetContactAccess(False, managers))
+    assert parsed(answer, DocumentContactAnswer).response.share_type == ShareType.NONE
+    listed = parsed(get_contact_access.sync_detailed(1, client=client), EmployeeListAnswer).response
+    assert [employee.id for employee in listed] == managers
+    several = set_contacts_access.sync_detailed(client=client, body=SetContactsAccess([2, 3], False, managers))
+    assert parsed(several, ContactListAnswer).count == 2
+    selected = SetAccessByFilter(True, contact_list_view=ListViewName.PERSON, contact_stage=1, manager_list=managers)
+    changed = set_access_by_filter.sync_detailed(client=client, body=selected)
+    assert parsed(changed, list)
+
+    job_id = changed.headers["x-job-id"]
+    newest = parsed(list_jobs.sync_detailed(client=client, count=1), JobListAnswer).response
+    assert str(newest[0].id) == job_id
+    assert parsed(get_job.sync_detailed(newest[0].id, client=client), JobAnswer).response.state == JobState.DONE
+    changes = parsed(list_job_changes.sync_detailed(newest[0].id, client=client), ChangeListAnswer).response
+    assert all(change.after and change.after.share_type == ShareType.NONE for change in changes)
+    preview = parsed(undo_job.sync_detailed(newest[0].id, client=client, dry_run=True), UndoPreviewAnswer).response
+    undoing = parsed(undo_job.sync_detailed(newest[0].id, client=client), JobAnswer).response
+    assert preview.matched == len(changes) and undoing.undo_of == newest[0].id
+    # The undo may be over by now.
+    cancelled = cancel_job.sync_detailed(undoing.id, client=client)
+    parsed(cancelled, JobAnswer if cancelled.status_code == 200 else ErrorAnswer)
+
+    rule = SetRule("0 2 29 2 *", RuleFilter(tags=[tags[0].title]), RuleTarget(True, managers), time_zone="Europe/Riga")
+    made = parsed(set_rule.sync_detailed("yearly", client=client, body=rule, if_none_match="*"), RuleAnswer).response
+    assert made in parsed(list_rules.sync_detailed(client=client), RuleListAnswer).response
+    assert made == parsed(get_rule.sync_detailed("yearly", client=client), RuleAnswer).response
+    assert delete_rule.sync_detailed("yearly", client=client).status_code == 204
+
+    description = parsed(get_description.sync_detailed(client=anyone), GetDescriptionResponse200)
+    assert description["openapi"] == "3.1.0"
+    assert sign_out.sync_detailed(client=client).status_code == 204
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
