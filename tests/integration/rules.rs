@@ -884,7 +884,7 @@ async fn a_slow_or_failing_portal_does_not_delay_the_rules_of_another() {
             }
             let mut of_zenith = Value::Null;
             while of_zenith.as_array().is_none_or(Vec::is_empty) {
-                of_zenith = world.get("jobs", ZOE_TOKEN).await.unwrap().json();
+                of_zenith = world.get("jobs", ZOE_TOKEN).await.unwrap().response();
                 tokio::task::yield_now().await;
             }
             assert_eq!(jobs(&world).await.len(), 0, "{verdict}");
