@@ -408,7 +408,7 @@ pub(super) fn parameters() -> Value {
     let text = "Makes the change only while this ETag names the current version. A weak tag never does.";
     put("header", "If-Match", json!({ "type": "string" }), text);
     put("header", "If-None-Match", json!({ "type": "string" }), "Answers 304 if this is the version of the answer.");
-    let only = json!({ "type": "string", "pattern": "^[*]$" });
+    let only = json!({ "type": "string", "enum": ["*"], "x-enum-varnames": ["Any"] });
     put("header", "If-None-Match.new", only, "Makes the change only where there is nothing yet.");
     put(
         "header",

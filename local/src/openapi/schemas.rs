@@ -229,9 +229,6 @@ pub(super) fn components(names: BTreeSet<String>) -> Value {
         "FaultType".into(),
         json!({ "type": "string", "enum": kinds, "description": "A stable word for a program." }),
     );
-    if let Some(entry) = all.get_mut("SimpleEntry") {
-        entry["properties"]["task"] = json!({ "type": "null" });
-    }
     if let Some(fault) = all.get_mut("Fault") {
         fault["properties"]["type"] = component("schemas", "FaultType");
     }
