@@ -144,7 +144,8 @@ fn operation(row: &Operation, endpoint: &Endpoint) -> Value {
     let names = in_path.chain(row.query.iter().copied()).chain(row.headers.iter().copied()).chain(always);
     // A list takes a blank filterValue, which a change refuses.
     let of_list = |name| if (row.method, name) == ("GET", "filterValue") { "filterValue.list" } else { name };
-    let parameters: Vec<Value> = names.map(|name| component("parameters", &identifier(of_list(name)))).collect();
+    let parameters: Vec<Value> =
+        names.map(|name| component("parameters", &requests::parameter_name(of_list(name)))).collect();
     let mut operation = json!({
         "operationId": row.id,
         "summary": row.summary,

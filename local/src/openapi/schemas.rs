@@ -235,8 +235,8 @@ pub(super) fn components(names: BTreeSet<String>) -> Value {
     all.insert("SuccessStatus".into(), json!({ "type": "integer", "enum": [0] }));
     all.insert("ErrorStatus".into(), json!({ "type": "integer", "enum": [1] }));
     if let Some(share_type) = all.get_mut("ShareType") {
-        // The names of the numbers in generated clients.
-        share_type["x-enum-varnames"] = json!(["None", "ReadWrite", "Read"]);
+        // The names of the numbers in generated clients. A Python class can have no member `None`.
+        share_type["x-enum-varnames"] = json!(["NONE", "READ_WRITE", "READ"]);
     }
     let mut used = Map::new();
     let mut open: Vec<String> = names.into_iter().collect();
