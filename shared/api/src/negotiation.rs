@@ -76,22 +76,31 @@ fn accepted(headers: &HeaderMap) -> (Format, &'static str) {
     if accept.media_types().any(|range| range.ty() == TEXT && range.subty() == HTML) {
         return JSON;
     }
-    let Some(chosen) = without_parameters(&accept).unwrap_or(accept).negotiate(&AVAILABLE) else { return JSON };
-    match (chosen.ty == TEXT, chosen.subty == mediatype::names::JSON) {
-        (_, true) => JSON,
-        (true, _) => (Format::Xml, TEXT_XML_TYPE),
-        (false, _) => (Format::Xml, XML_TYPE),
+    let [json, text_xml, xml] = AVAILABLE.each_ref().map(|available| weight(&accept, available));
+    if json >= text_xml.max(xml) {
+        JSON
+    } else if text_xml >= xml {
+        (Format::Xml, TEXT_XML_TYPE)
+    } else {
+        (Format::Xml, XML_TYPE)
     }
 }
 
-/// The header with no parameter of its types but their weight. `application/json; charset=utf-8` asks for what there is,
-/// and would otherwise be compared with what has no parameter.
-fn without_parameters(accept: &Accept) -> Option<Accept> {
-    let range = |range: &MediaTypeBuf| match range.get_param(mediatype::names::Q) {
-        Some(weight) => format!("{};q={weight}", range.essence()),
-        None => range.essence().to_string(),
+/// The weight of a type: that of the most specific range that the type is in (RFC 9110, section 12.5.1), 0 where there is
+/// none. Parameters of a range are not compared, because `application/json; charset=utf-8` asks for what there is.
+fn weight(accept: &Accept, available: &MediaType<'_>) -> f32 {
+    let specificity = |range: &MediaTypeBuf| match (range.ty() == available.ty, range.subty() == available.subty) {
+        (true, true) => Some(2),
+        (true, false) if range.subty() == "*" => Some(1),
+        (false, _) if range.ty() == "*" => Some(0),
+        _ => None,
     };
-    Accept::from_str(&accept.media_types().map(range).collect::<Vec<_>>().join(", ")).ok()
+    let weight = |range: &MediaTypeBuf| {
+        let named = range.get_param(mediatype::names::Q).and_then(|weight| weight.as_str().parse().ok());
+        named.unwrap_or(1.0_f32)
+    };
+    let ranges = accept.media_types().filter_map(|range| Some((specificity(range)?, weight(range))));
+    ranges.max_by(|(a, first), (b, second)| a.cmp(b).then(first.total_cmp(second))).map_or(0.0, |(_, weight)| weight)
 }
 
 /// Whether the caller takes an answer that is compressed by gzip (RFC 9110, section 12.5.3).

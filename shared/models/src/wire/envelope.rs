@@ -821,7 +821,15 @@ mod tests {
             for style in [KeyStyle::Documents, KeyStyle::UpperId, KeyStyle::Camel] {
                 let text = serde_json::to_vec(&Keyed::new(&contact, style)).unwrap();
                 let read: Value = serde_json::from_slice(&text).unwrap();
-                prop_assert_eq!(read, restyled(plain.clone(), style));
+                let mut expected = restyled(plain.clone(), style);
+                if style == KeyStyle::Camel {
+                    // Moments have an offset there.
+                    let created = expected["created"].as_str().unwrap().trim_end_matches('Z').to_owned() + "+00:00";
+                    expected["created"] = json!(created);
+                } else {
+                    expected.as_object_mut().unwrap().retain(|key, _| !Contact::ONLYOFFICE_KEYS.contains(&key.as_str()));
+                }
+                prop_assert_eq!(read, expected);
             }
         }
 
