@@ -98,7 +98,7 @@ def known(managers):
 
 def complete(body: dict) -> None:
     for name, value in body.items():
-        if name in ("managerList", "accessList", "target[managerList]"):
+        if name in ("managerList", "target[managerList]"):
             body[name] = known(value)
         elif name == "target":
             complete(value)

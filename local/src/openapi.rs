@@ -112,9 +112,9 @@ in an optional field of a JSON body means that the field is absent.
 **Headers.** Every answer carries `{request_id}`, by which the log is searched, `{cache_control}: private, no-store`, and \
 `{vary}`.
 
-**Errors.** Every error has the form of `ErrorAnswer`, and `error.type` is a stable word. Five errors can answer any call \
-and stand at no operation: {of_no_endpoint}. A 405 lists the methods of the path in `Allow`. API Gateway itself answers 429 \
-and 503 in its own form to calls beyond its limits."
+**Errors.** Every error has the form of `ErrorAnswer`, and `error.type` is a stable word. Operations do not list the \
+errors that can answer any call: {of_no_endpoint}. A 405 lists the methods of the path in `Allow`. API Gateway itself \
+answers 429 and 503 in its own form to calls beyond its limits."
     )
 }
 
