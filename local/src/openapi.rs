@@ -112,9 +112,9 @@ in an optional field of a JSON body means that the field is absent.
 **Headers.** Every answer carries `{request_id}`, by which the log is searched, `{cache_control}: private, no-store`, and \
 `{vary}`.
 
-**Errors.** Every error has the form of `ErrorAnswer`, and `error.type` is a stable word. Five errors can answer any call \
-and stand at no operation: {of_no_endpoint}. A 405 lists the methods of the path in `Allow`. API Gateway itself answers 429 \
-and 503 in its own form to calls beyond its limits."
+**Errors.** Every error has the form of `ErrorAnswer`, and `error.type` is a stable word. Operations do not list the \
+errors that can answer any call: {of_no_endpoint}. A 405 lists the methods of the path in `Allow`. API Gateway itself \
+answers 429 and 503 in its own form to calls beyond its limits."
     )
 }
 
@@ -144,7 +144,8 @@ fn operation(row: &Operation, endpoint: &Endpoint) -> Value {
     let names = in_path.chain(row.query.iter().copied()).chain(row.headers.iter().copied()).chain(always);
     // A list takes a blank filterValue, which a change refuses.
     let of_list = |name| if (row.method, name) == ("GET", "filterValue") { "filterValue.list" } else { name };
-    let parameters: Vec<Value> = names.map(|name| component("parameters", &identifier(of_list(name)))).collect();
+    let parameters: Vec<Value> =
+        names.map(|name| component("parameters", &requests::parameter_name(of_list(name)))).collect();
     let mut operation = json!({
         "operationId": row.id,
         "summary": row.summary,

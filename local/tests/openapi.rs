@@ -87,10 +87,13 @@ fn components_are_all_referred_to_and_references_lead_to_components() {
 #[test]
 fn generators_of_clients_understand_the_description() {
     let document = document();
+    let mut names = BTreeSet::new();
     let is_identifier = |name: &str| name.chars().all(|char| char.is_ascii_alphanumeric());
     for (kind, parts) in document["components"].as_object().unwrap() {
         for name in parts.as_object().unwrap().keys() {
             assert!(is_identifier(name), "{kind}/{name}");
+            // Some generators write a file for each component, and some file systems know no case.
+            assert!(names.insert(name.to_ascii_lowercase()), "{name} is the name of two components");
         }
     }
     for (_, _, operation) in operations(&document) {

@@ -1,8 +1,9 @@
-"""Makes every call of the description once with the client that openapi-python-client generates, and parses every answer.
+"""Makes every call of the description once with the client of openapi-python-client, and parses every answer.
 
 run.py puts the generated package beside this file. mypy checks the calls against the package.
 """
 import sys
+from datetime import datetime
 from typing import Any, TypeVar
 
 import httpx
@@ -20,7 +21,7 @@ from crm_access.models import (
     ChangeListAnswer, ContactAnswer, ContactListAnswer, DocumentContactAnswer, EmployeeListAnswer, ErrorAnswer, FaultType,
     GetDescriptionResponse200, JobAnswer, JobListAnswer, JobState, ListContactsSortBy, ListContactsSortOrder, ListViewName,
     ListViewNumber, ProfileAnswer, ProfileListAnswer, RuleAnswer, RuleFilter, RuleListAnswer, RuleTarget,
-    SetAccessByFilter, SetContactAccess, SetContactsAccess, SetRule, ShareType, SignedInAnswer, SignIn,
+    SetAccessByFilter, SetContactAccess, SetContactsAccess, SetRule, SetRuleIfNoneMatch, ShareType, SignedInAnswer, SignIn,
     SimpleEntryListAnswer, StageOrTypeChoiceListAnswer, TagChoiceListAnswer, UndoPreviewAnswer,
 )
 from crm_access.types import Response
@@ -42,13 +43,15 @@ def parsed(answer: Response[Any], kind: type[A]) -> A:
 def main(url: str, user: str, password: str) -> None:
     httpx_args = {"event_hooks": {"response": [tell]}}
     anyone = Client(url, raise_on_unexpected_status=True, httpx_args=httpx_args)
-    signed_in = parsed(sign_in.sync_detailed(client=anyone, body=SignIn(user, password)), SignedInAnswer).response
+    signing_in = sign_in.sync_detailed(client=anyone, body=SignIn(user_name=user, password=password))
+    signed_in = parsed(signing_in, SignedInAnswer).response
     client = AuthenticatedClient(url, signed_in.token, raise_on_unexpected_status=True, httpx_args=httpx_args)
 
     me = parsed(get_person.sync_detailed("@self", client=client), ProfileAnswer).response
     people = parsed(list_people.sync_detailed(client=client), ProfileListAnswer).response
     assert me in people
-    assert me in parsed(filter_people.sync_detailed(client=client, filter_value=me.last_name), ProfileListAnswer).response
+    found = filter_people.sync_detailed(client=client, filter_value=me.last_name)
+    assert me in parsed(found, ProfileListAnswer).response
 
     stages = parsed(list_stages.sync_detailed(client=client), StageOrTypeChoiceListAnswer).response
     parsed(list_types.sync_detailed(client=client), StageOrTypeChoiceListAnswer)
@@ -62,18 +65,21 @@ def main(url: str, user: str, password: str) -> None:
     simple = list_simple_contacts.sync_detailed(client=client, fields="id,displayName", count=5)
     assert parsed(simple, SimpleEntryListAnswer).response[0].task is None
     contact = parsed(get_contact.sync_detailed(1, client=client), ContactAnswer).response
-    assert contact.created.isoformat() == "1997-08-25T00:00:00+02:00", contact.created
+    assert contact.id == 1 and isinstance(contact.created, datetime) and contact.created.utcoffset() is not None
     missing = parsed(get_contact.sync_detailed(2**31 - 1, client=client), ErrorAnswer)
     assert missing.error.type_ == FaultType.CONTACT_NOT_FOUND
 
     managers = [me.id]
-    answer = set_contact_access.sync_detailed(1, client=client, body=SetContactAccess(False, managers))
+    private = SetContactAccess(is_shared=False, manager_list=managers)
+    answer = set_contact_access.sync_detailed(1, client=client, body=private)
     assert parsed(answer, DocumentContactAnswer).response.share_type == ShareType.NONE
     listed = parsed(get_contact_access.sync_detailed(1, client=client), EmployeeListAnswer).response
     assert [employee.id for employee in listed] == managers
-    several = set_contacts_access.sync_detailed(client=client, body=SetContactsAccess([2, 3], False, managers))
-    assert parsed(several, ContactListAnswer).count == 2
-    selected = SetAccessByFilter(True, contact_list_view=ListViewName.PERSON, contact_stage=1, manager_list=managers)
+    several = SetContactsAccess(contactid=[2, 3], is_shared=False, manager_list=managers)
+    assert parsed(set_contacts_access.sync_detailed(client=client, body=several), ContactListAnswer).count == 2
+    selected = SetAccessByFilter(
+        is_private=True, contact_list_view=ListViewName.PERSON, contact_stage=1, manager_list=managers,
+    )
     changed = set_access_by_filter.sync_detailed(client=client, body=selected)
     assert parsed(changed, list)
 
@@ -90,8 +96,9 @@ def main(url: str, user: str, password: str) -> None:
     cancelled = cancel_job.sync_detailed(undoing.id, client=client)
     parsed(cancelled, JobAnswer if cancelled.status_code == 200 else ErrorAnswer)
 
-    rule = SetRule("0 2 29 2 *", RuleFilter(tags=[tags[0].title]), RuleTarget(True, managers), time_zone="Europe/Riga")
-    made = parsed(set_rule.sync_detailed("yearly", client=client, body=rule, if_none_match="*"), RuleAnswer).response
+    rule = SetRule(filter_=RuleFilter(tags=[tags[0].title]), target=RuleTarget(is_private=True, manager_list=managers),
+                   cron="0 2 29 2 *", time_zone="Europe/Riga")
+    made = parsed(set_rule.sync_detailed("yearly", client=client, body=rule, if_none_match=SetRuleIfNoneMatch.ANY), RuleAnswer).response
     assert made in parsed(list_rules.sync_detailed(client=client), RuleListAnswer).response
     assert made == parsed(get_rule.sync_detailed("yearly", client=client), RuleAnswer).response
     assert delete_rule.sync_detailed("yearly", client=client).status_code == 204

@@ -325,6 +325,11 @@ fn undescribed(mut schema: Value) -> (Value, String) {
     (schema, description.as_str().unwrap_or_default().to_owned())
 }
 
+/// The name of a parameter's component. Generated clients have one space of names for all components.
+pub(super) fn parameter_name(name: &str) -> String {
+    identifier(name) + "Parameter"
+}
+
 /// Every parameter, by its component.
 pub(super) fn parameters() -> Value {
     let most = u64::from(i32::MAX.unsigned_abs());
@@ -336,7 +341,7 @@ pub(super) fn parameters() -> Value {
         if place == "path" {
             parameter["required"] = json!(true);
         }
-        parameters.insert(identifier(name), parameter);
+        parameters.insert(parameter_name(name), parameter);
     };
     put("path", "contactid", contact_id(), "The number of the contact.");
     put("path", "jobid", json!({ "type": "string", "format": "uuid" }), "The job, as X-Job-Id names it.");
@@ -408,7 +413,7 @@ pub(super) fn parameters() -> Value {
     let text = "Makes the change only while this ETag names the current version. A weak tag never does.";
     put("header", "If-Match", json!({ "type": "string" }), text);
     put("header", "If-None-Match", json!({ "type": "string" }), "Answers 304 if this is the version of the answer.");
-    let only = json!({ "type": "string", "pattern": "^[*]$" });
+    let only = json!({ "type": "string", "enum": ["*"], "x-enum-varnames": ["ANY"] });
     put("header", "If-None-Match.new", only, "Makes the change only where there is nothing yet.");
     put(
         "header",

@@ -229,17 +229,14 @@ pub(super) fn components(names: BTreeSet<String>) -> Value {
         "FaultType".into(),
         json!({ "type": "string", "enum": kinds, "description": "A stable word for a program." }),
     );
-    if let Some(entry) = all.get_mut("SimpleEntry") {
-        entry["properties"]["task"] = json!({ "type": "null" });
-    }
     if let Some(fault) = all.get_mut("Fault") {
         fault["properties"]["type"] = component("schemas", "FaultType");
     }
     all.insert("SuccessStatus".into(), json!({ "type": "integer", "enum": [0] }));
     all.insert("ErrorStatus".into(), json!({ "type": "integer", "enum": [1] }));
     if let Some(share_type) = all.get_mut("ShareType") {
-        // The names of the numbers in generated clients.
-        share_type["x-enum-varnames"] = json!(["None", "ReadWrite", "Read"]);
+        // The names of the numbers in generated clients. A Python class can have no member `None`.
+        share_type["x-enum-varnames"] = json!(["NONE", "READ_WRITE", "READ"]);
     }
     let mut used = Map::new();
     let mut open: Vec<String> = names.into_iter().collect();
