@@ -903,13 +903,13 @@ async fn a_job_that_was_never_recorded_is_forgotten_and_shown_to_nobody() {
         let shown = async || {
             let reply = bed.world.get("jobs", ADA_TOKEN).await.unwrap();
             let own = bed.world.jobs_of(&bed.portal, Some(ADA)).await.unwrap();
-            (reply.status.as_u16(), reply.text, own)
+            (reply.status.as_u16(), reply.response(), own)
         };
-        assert_eq!(shown().await, (200, "[]".to_owned(), vec![]));
+        assert_eq!(shown().await, (200, json!([]), vec![]));
         assert_eq!((bed.sweep().await, bed.is_open(id).await), (0, true));
         bed.pass(PATIENCE_MILLIS);
         assert_eq!((bed.sweep().await, bed.is_open(id).await), (0, false));
-        assert_eq!(shown().await, (200, "[]".to_owned(), vec![]));
+        assert_eq!(shown().await, (200, json!([]), vec![]));
         assert_eq!(bed.world.get(&format!("jobs/{id}"), ADA_TOKEN).await.unwrap().status, 404);
         assert_eq!(bed.states().await, bed.originals);
     }
@@ -1264,7 +1264,7 @@ async fn an_undo_leaves_alone_what_was_changed_before_it_and_while_it_runs() {
         assert_eq!(worker.proxy.is_dead(), dies.is_some(), "{dies:?}");
         bed.recover().await;
         bed.check_undone(undo, &[early, late]).await;
-        let shown = bed.world.get(&format!("jobs/{undo}/changes"), ADA_TOKEN).await.unwrap().json();
+        let shown = bed.world.get(&format!("jobs/{undo}/changes"), ADA_TOKEN).await.unwrap().response();
         let conflict = |change: &&Value| change["conflict"] == json!(true);
         assert_eq!(shown.as_array().unwrap().iter().filter(conflict).count(), 2, "{shown}");
     }
