@@ -287,7 +287,7 @@ impl Server {
         let begun = Instant::now();
         loop {
             let job = self.job(id)?;
-            if !job["Finished"].is_null() {
+            if !job["finished"].is_null() {
                 return Ok(job);
             }
             hold(begun.elapsed() < PATIENCE, || format!("it does not end: {job}"))?;
@@ -299,7 +299,7 @@ impl Server {
         let path = format!("access/jobs/{job}/changes?startIndex={start}&count={count}");
         let (status, _, body) = self.call("GET", &path, "", "")?;
         hold(status == 200, || format!("{path}: {status} {body}"))?;
-        Ok(serde_json::from_str(&body)?)
+        Ok(serde_json::from_value(serde_json::from_str::<Value>(&body)?["response"].take())?)
     }
 }
 
@@ -392,14 +392,14 @@ impl Table {
         let view =
             |access: &Access| (json!(access.share), access.managers.iter().map(|id| json!(id)).collect::<Vec<_>>());
         let access = |value: &Value| {
-            let managers = value["AccessList"].as_array().into_iter().flatten();
-            (value["ShareType"].clone(), managers.map(|manager| manager["Id"].clone()).collect::<Vec<_>>())
+            let managers = value["accessList"].as_array().into_iter().flatten();
+            (value["shareType"].clone(), managers.map(|manager| manager["id"].clone()).collect::<Vec<_>>())
         };
         for (shown, change) in shown.iter().zip(&changes[start..]) {
-            let same = shown["ContactId"] == json!(change.contact)
-                && shown["Conflict"] == false
-                && access(&shown["Before"]) == view(&change.before)
-                && access(&shown["After"]) == view(&target());
+            let same = shown["contactId"] == json!(change.contact)
+                && shown["conflict"] == false
+                && access(&shown["before"]) == view(&change.before)
+                && access(&shown["after"]) == view(&target());
             hold(same, || format!("{shown} is shown of {change:?}"))?;
         }
         hold(server.changes(id, CHANGED, 50)?.is_empty(), || "changes are shown behind the last one".into())
@@ -459,7 +459,7 @@ fn run(
         server.pause(moment);
         server = server.killed()?;
         let found = server.job(id)?;
-        hits.push(Hit { is_undo, percent: found["Percent"].as_u64().filter(|_| found["Finished"].is_null()) });
+        hits.push(Hit { is_undo, percent: found["percent"].as_u64().filter(|_| found["finished"].is_null()) });
         rest = rest.saturating_sub(moment);
     }
     server.wait_for(id)?;

@@ -791,10 +791,11 @@ fn the_demo_prints_calls_that_work_as_printed() -> TestResult {
     assert_eq!((preview.header("x-job-id"), many.header("x-job-id").is_some()), (None, true));
     assert!(many.header("x-updated-count").is_some_and(|count| count != "0"), "{many:?}");
     let job = many.header("x-job-id").ok_or("no job")?;
-    assert_eq!((&list.json()?[0]["Id"], &list.json()?[0]["State"]), (&json!(job), &json!("done")));
+    let listed = list.json()?["response"][0].clone();
+    assert_eq!((&listed["id"], &listed["state"]), (&json!(job), &json!("done")));
     let undone = run_printed(&undo.replace("JOB", job))?;
     assert_eq!(undone.status, 202, "{undone:?}");
-    assert_eq!(undone.json()?["response"]["UndoOf"], job);
+    assert_eq!(undone.json()?["response"]["undoOf"], job);
     assert!(undone.header("location").is_some_and(|location| location.contains("/access/jobs/")), "{undone:?}");
 
     // The ordinary user does not see what the administrator has made private to others.
@@ -847,7 +848,7 @@ fn answers_of_the_service_load_as_they_are() -> TestResult {
         Ok(found.as_array().cloned().unwrap_or_else(|| vec![found]))
     };
     // The administrator makes some contacts private, so that the answers show access lists.
-    let managers = answer(&demo, &token, "GET", "1")?[0]["CreateBy"]["Id"].clone();
+    let managers = answer(&demo, &token, "GET", "1")?[0]["createBy"]["id"].clone();
     let body = json!({"contactid": [1, 2, 92], "isShared": false, "managerList": [managers]});
     assert_eq!(demo.put("access", &token, &body)?.status, 200);
     let administrator = json!({"Id": "0000000a-0000-0000-0000-000000000000", "DisplayName": "Loader", "IsAdmin": true});
