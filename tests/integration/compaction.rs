@@ -24,9 +24,10 @@ fn pass(world: &World, millis: u64) {
     world.set_clock(world.app.now() + SignedDuration::from_millis(millis.try_into().unwrap()));
 }
 
-/// Lets every posting settle.
-fn settle(world: &World) {
+/// Lets so much time pass that postings are settled, and so every read sees them.
+async fn settle(world: &World) {
     pass(world, POSTING_SETTLED_MILLIS.max(COMPACTION_PAUSE_MILLIS) + 1000);
+    world.catch_up().await.unwrap();
 }
 
 async fn give_all(world: &World, managers: &[UserId]) -> JobId {
@@ -100,7 +101,7 @@ async fn list_of_stale_postings_asks_for_their_compaction_and_is_cheap_after_it(
     check_lists(&world, "packed").await;
     assert_eq!(world.jobs().compact_due_postings(&Deadline::never()).await.unwrap(), 0);
     // The rest needs no other list.
-    settle(&world);
+    settle(&world).await;
     assert_eq!(world.jobs().compact_due_postings(&Deadline::never()).await.unwrap(), 1);
     assert_eq!(world.store.due_compactions(world.app.now()).await.unwrap(), []);
     let (own, after) = listed(&world, MIKE).await;
@@ -145,11 +146,11 @@ async fn compaction_that_dies_at_any_call_loses_no_contact() {
             died |= !ended;
             proxy.clear();
             check_lists(&world, &format!("call {number}")).await;
-            settle(&world);
+            settle(&world).await;
         }
         for _ in 0..2 {
             compact(&world).await;
-            settle(&world);
+            settle(&world).await;
         }
         check_lists(&world, &format!("call {number}, at the end")).await;
         assert!(listed(&world, MIKE).await.1 < 40.0);
@@ -195,7 +196,7 @@ async fn no_list_misses_a_contact_whatever_comes_between_two_calls_of_a_compacti
     for between in [Between::Single, Between::Undo, Between::TakeAndGive, Between::Compaction] {
         for number in 1.. {
             let (world, taken) = stale().await;
-            settle(&world);
+            settle(&world).await;
             let (proxy, jobs) = proxied(&world).await;
             let mut reached = false;
             // The first compaction packs, the second one removes.
@@ -223,7 +224,7 @@ async fn no_list_misses_a_contact_whatever_comes_between_two_calls_of_a_compacti
                 reached |= met;
                 proxy.clear();
                 check_lists(&world, &format!("{between:?} at call {number}, after")).await;
-                settle(&world);
+                settle(&world).await;
             }
             compact(&world).await;
             check_lists(&world, &format!("{between:?} at call {number}, at the end")).await;
@@ -237,9 +238,9 @@ async fn no_list_misses_a_contact_whatever_comes_between_two_calls_of_a_compacti
 
 /// Compacts until nothing is left to compact.
 async fn compact_all(world: &World) {
-    settle(world);
+    settle(world).await;
     while compact(world).await != Compacted::default() {
-        settle(world);
+        settle(world).await;
     }
 }
 
