@@ -308,7 +308,7 @@ pub trait Directory {
     /// The user with this identifier.
     fn employee(&self, id: UserId) -> Option<&Employee>;
 
-    /// What an answer shows for a user: the directory's entry, which all answers share, or the identifier alone.
+    /// The user as an answer shows it: the directory's entry, which all answers share, or the identifier alone.
     fn shown_employee(&self, id: UserId) -> Cow<'_, Employee> {
         self.employee(id).map_or_else(|| Cow::Owned(Employee::departed(id)), Cow::Borrowed)
     }

@@ -87,7 +87,7 @@ pub struct Listing<'a> {
     pub page: Page,
     /// Whether they are to be counted.
     pub total: bool,
-    /// Whether the managers of private contacts are to be shown. Of other contacts nobody is shown them.
+    /// True if the managers of private contacts are shown. Nobody is shown the managers of other contacts.
     pub managers: bool,
     /// When an answer must be there.
     pub deadline: Option<Instant>,
@@ -143,7 +143,7 @@ impl Listing<'_> {
             return None;
         }
         if !self.managers || !state.access.share.is_private() {
-            // Whether the caller is among the managers says what it may do.
+            // The caller stays in the list, because its rights follow from the list.
             state.access.managers.retain(|manager| *manager == self.caller.user);
             state.access.managers.shrink_to_fit();
         }

@@ -72,7 +72,7 @@ impl Fields {
         (!names.is_empty()).then_some(Self(names))
     }
 
-    /// Whether the list names `key`.
+    /// Says if the list names `key`.
     pub fn contains(&self, key: &str) -> bool {
         self.0.iter().any(|name| name.eq_ignore_ascii_case(key))
     }
