@@ -5,16 +5,15 @@
 //! portal, asks for the jobs as a caller does and checks what they came to. `make bench-million` runs it; an argument
 //! says another number of contacts.
 
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
-use std::process::{Child, Command, Stdio};
+use std::io::{self, Read as _, Write as _};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use benches::portal::{PORTAL, TOKEN, user};
+use benches::processes::{Neighbour, engine, peak_kb, run_beside_engine, runtime, this_program};
 use futures::stream::{self, StreamExt as _};
 use jobs::{Deadline, Jobs, Message};
-use local::dynamodb_port::{Callers, DynamoDbPort};
-use local::engine::{Engine, Storage};
 use models::job::{JobId, State};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -58,52 +57,11 @@ fn main() -> Result<(), WorldError> {
             tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work(url, table))
         }
         ["measure", contacts] => runtime()?.block_on(measure(contacts.parse()?)),
-        ["run"] => start(CONTACTS),
-        ["run", contacts] => start(contacts.parse()?),
+        ["run"] => run_beside_engine(&["measure", &CONTACTS.to_string()]),
+        ["run", contacts] => run_beside_engine(&["measure", contacts]),
         // `cargo bench` and `cargo test --benches` come by here; this takes many minutes, and is asked for by name.
         _ => Ok(()),
     }
-}
-
-fn runtime() -> io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()
-}
-
-fn this_program(args: &[&str]) -> io::Result<Command> {
-    let mut command = Command::new(std::env::current_exe()?);
-    command.args(args);
-    Ok(command)
-}
-
-/// A process that ends with this one.
-struct Neighbour(Child);
-
-impl Drop for Neighbour {
-    fn drop(&mut self) {
-        // One that is gone already needs no ending.
-        match self.0.kill().and_then(|()| self.0.wait()) {
-            Ok(_) | Err(_) => {}
-        }
-    }
-}
-
-/// Starts the engine, and what measures on it.
-fn start(contacts: usize) -> Result<(), WorldError> {
-    let mut engine = Neighbour(this_program(&["engine"])?.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?);
-    let mut url = String::new();
-    BufReader::new(engine.0.stdout.take().ok_or("no output of the engine")?).read_line(&mut url)?;
-    let mut measure = this_program(&["measure", &contacts.to_string()])?;
-    let measured = measure.env("CRM_ACCESS_TEST_DYNAMODB", url.trim()).status()?;
-    if measured.success() { Ok(()) } else { Err("not measured, or over a bar".into()) }
-}
-
-/// The engine, until nobody holds its input any more.
-async fn engine() -> Result<(), WorldError> {
-    let port = DynamoDbPort::open(&Engine::open(&Storage::Memory)?, 0, Callers::Anyone).await?;
-    writeln!(io::stdout(), "{}", port.endpoint().url)?;
-    io::stdout().flush()?;
-    tokio::task::spawn_blocking(|| io::stdin().read_to_end(&mut Vec::new())).await??;
-    Ok(())
 }
 
 /// The worker: does what the messages on its input ask for.
@@ -131,13 +89,6 @@ async fn work(url: &str, table: &str) -> Result<(), WorldError> {
         Work { seconds, read_units: spent.read_units, write_units: spent.write_units, idle_kb, peak_kb: peak_kb()? };
     writeln!(io::stdout(), "{}", json!(work))?;
     Ok(())
-}
-
-/// The greatest resident memory that this process had so far, in KB.
-fn peak_kb() -> Result<u64, WorldError> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
-    Ok(line.trim().trim_end_matches("kB").trim().parse()?)
 }
 
 /// A portal with so many public contacts.

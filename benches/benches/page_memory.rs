@@ -3,8 +3,8 @@
 //! Three processes: the embedded engine, in memory; one that answers a single call, whose memory is its own; and between
 //! them one that loads the portal and starts the second for each call.
 
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
-use std::process::{Child, Command, Stdio};
+use std::io::{self, Read as _, Write as _};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,9 +12,8 @@ use api::App;
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
 use benches::portal::{PORTAL, TOKEN};
+use benches::processes::{Neighbour, engine, peak_kb, run_beside_engine, runtime, this_program};
 use jobs::Jobs;
-use local::dynamodb_port::{Callers, DynamoDbPort};
-use local::engine::{Engine, Storage};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use store::Store;
@@ -65,51 +64,10 @@ fn main() -> Result<(), WorldError> {
         }
         ["measure"] => runtime()?.block_on(measure()),
         // As `cargo bench` starts it.
-        ["--bench"] => start(),
+        ["--bench"] => run_beside_engine(&["measure"]),
         // As `cargo test --benches` starts it.
         _ => Ok(()),
     }
-}
-
-fn runtime() -> io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()
-}
-
-fn this_program(args: &[&str]) -> io::Result<Command> {
-    let mut command = Command::new(std::env::current_exe()?);
-    command.args(args);
-    Ok(command)
-}
-
-/// A process that ends with this one.
-struct Neighbour(Child);
-
-impl Drop for Neighbour {
-    fn drop(&mut self) {
-        // A process that is gone needs no ending.
-        match self.0.kill().and_then(|()| self.0.wait()) {
-            Ok(_) | Err(_) => {}
-        }
-    }
-}
-
-/// Starts the engine, and what measures on it.
-fn start() -> Result<(), WorldError> {
-    let mut engine = Neighbour(this_program(&["engine"])?.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?);
-    let mut url = String::new();
-    BufReader::new(engine.0.stdout.take().ok_or("no output of the engine")?).read_line(&mut url)?;
-    let measured = this_program(&["measure"])?.env("CRM_ACCESS_TEST_DYNAMODB", url.trim()).status()?;
-    if measured.success() { Ok(()) } else { Err("not measured, or over the bar".into()) }
-}
-
-/// The engine, until nobody holds its input any more.
-async fn engine() -> Result<(), WorldError> {
-    let engine = Engine::open(&Storage::Memory)?;
-    let port = DynamoDbPort::open(&engine, 0, Callers::Anyone).await?;
-    writeln!(io::stdout(), "{}", port.endpoint().url)?;
-    io::stdout().flush()?;
-    tokio::task::spawn_blocking(|| io::stdin().read_to_end(&mut Vec::new())).await??;
-    Ok(())
 }
 
 /// Answers a small call, and then the call on its input.
@@ -125,19 +83,12 @@ async fn answer(url: &str, table: &str) -> Result<(), WorldError> {
     };
     let small = request("GET", "/api/2.0/crm/access/jobs?count=1", String::new())?;
     to_bytes(router.clone().oneshot(small).await?.into_body(), usize::MAX).await?;
-    let idle_kb = kilobytes("VmHWM:")?;
+    let idle_kb = peak_kb()?;
     let response = router.oneshot(request(&call.method, &call.path, call.body)?).await?;
     let status = response.status().as_u16();
     let bytes = to_bytes(response.into_body(), usize::MAX).await?.len();
-    writeln!(io::stdout(), "{}", json!(Measured { status, bytes, idle_kb, peak_kb: kilobytes("VmHWM:")? }))?;
+    writeln!(io::stdout(), "{}", json!(Measured { status, bytes, idle_kb, peak_kb: peak_kb()? }))?;
     Ok(())
-}
-
-/// A number of this process's status, in KB; `VmHWM:` is the greatest resident memory so far.
-fn kilobytes(name: &str) -> Result<u64, WorldError> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix(name)).ok_or("no such line")?;
-    Ok(line.trim().trim_end_matches("kB").trim().parse()?)
 }
 
 fn user(number: usize) -> Uuid {

@@ -1,4 +1,5 @@
-//! What the benchmarks share: a portal of any size, and the bare SDK loop that the engine is compared with.
+//! What the benchmarks share: a portal of any size, processes beside an engine, and the bare SDK loop that the engine is compared with.
 
 pub mod bare;
 pub mod portal;
+pub mod processes;

@@ -353,6 +353,7 @@ async fn an_entry_that_an_interrupted_load_left_signs_nobody_in() {
     let left = read.await.unwrap().item.unwrap();
     world.import(&acme_lines([member(MIKE, Some("mz@example.com"), None)])).await.unwrap();
     world.client.put_item().table_name(&world.table).set_item(Some(left)).send().await.unwrap();
+    world.catch_up().await.unwrap();
     assert_eq!(address_entries(&world, MIKES).await, 1);
     assert_eq!(signs_in(&world, MIKES, PASSWORD).await, []);
     assert_eq!(world.store.user_of_email(&id("acme"), &MIKES.parse().unwrap()).await.unwrap(), None);

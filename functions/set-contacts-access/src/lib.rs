@@ -37,11 +37,11 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
     let users = request.target.managers.iter().copied().chain([call.grant.user]);
     let loaded = call.app.store.load(&call.grant.portal, &request.contacts, users).await?;
     let checked = check(&call, &request, loaded)?;
-    let creators = checked.contacts.iter().filter_map(|(_, record, _)| record.create_by);
+    let creators = checked.contacts.iter().filter_map(|(record, _)| record.create_by);
     let entries = entries_beside(call.app, &call.grant, creators, checked.users).await?;
 
-    let (records, contacts): (Vec<ContactRecord>, BTreeMap<ContactId, AccessState>) =
-        checked.contacts.into_iter().map(|(id, record, state)| (record, (id, state))).unzip();
+    let (contacts, records): (BTreeMap<ContactId, AccessState>, Vec<ContactRecord>) =
+        checked.contacts.into_iter().map(|(record, state)| ((record.id, state), record)).unzip();
     let run = ContactsRun {
         portal: call.grant.portal.clone(),
         caller: checked.caller,
@@ -71,7 +71,7 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
 struct Checked {
     caller: Caller,
     /// In the order asked.
-    contacts: Vec<(ContactId, ContactRecord, AccessState)>,
+    contacts: Vec<(ContactRecord, AccessState)>,
     users: HashMap<UserId, User>,
 }
 
@@ -85,7 +85,7 @@ fn check(call: &Call<'_>, request: &SetContactsAccess, mut loaded: Loaded) -> Re
                 if !caller.may_edit(&state.access) {
                     forbidden.push(id);
                 }
-                contacts.push((id, record, state));
+                contacts.push((record, state));
             }
             _ => missing.push(id),
         }

@@ -1,0 +1,79 @@
+//! Benchmarks of several processes: the embedded engine, in memory; one whose memory is measured; and between them one that
+//! loads the portal and starts the second.
+
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::process::{Child, Command, Stdio};
+
+use local::dynamodb_port::{Callers, DynamoDbPort};
+use local::engine::{Engine, Storage};
+use tests::WorldError;
+
+/// A runtime of several threads.
+///
+/// # Errors
+///
+/// When the operating system gives no threads.
+pub fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}
+
+/// This program with other arguments.
+///
+/// # Errors
+///
+/// When the program's own path is not known.
+pub fn this_program(args: &[&str]) -> io::Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(args);
+    Ok(command)
+}
+
+/// A process that ends with this one.
+#[derive(Debug)]
+pub struct Neighbour(pub Child);
+
+impl Drop for Neighbour {
+    fn drop(&mut self) {
+        // A process that is gone needs no ending.
+        match self.0.kill().and_then(|()| self.0.wait()) {
+            Ok(_) | Err(_) => {}
+        }
+    }
+}
+
+/// Runs this program with `args` beside an engine, which the program with the argument `engine` is.
+///
+/// # Errors
+///
+/// When one of the two does not start, or the first of them fails.
+pub fn run_beside_engine(args: &[&str]) -> Result<(), WorldError> {
+    let mut engine = Neighbour(this_program(&["engine"])?.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?);
+    let mut url = String::new();
+    BufReader::new(engine.0.stdout.take().ok_or("no output of the engine")?).read_line(&mut url)?;
+    let measured = this_program(args)?.env("CRM_ACCESS_TEST_DYNAMODB", url.trim()).status()?;
+    if measured.success() { Ok(()) } else { Err("not measured, or over a bar".into()) }
+}
+
+/// The engine, until nobody holds its input any more.
+///
+/// # Errors
+///
+/// When the engine does not start.
+pub async fn engine() -> Result<(), WorldError> {
+    let port = DynamoDbPort::open(&Engine::open(&Storage::Memory)?, 0, Callers::Anyone).await?;
+    writeln!(io::stdout(), "{}", port.endpoint().url)?;
+    io::stdout().flush()?;
+    tokio::task::spawn_blocking(|| io::stdin().read_to_end(&mut Vec::new())).await??;
+    Ok(())
+}
+
+/// The greatest resident memory that this process had so far, in KB.
+///
+/// # Errors
+///
+/// When the operating system does not tell.
+pub fn peak_kb() -> Result<u64, WorldError> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
+    Ok(line.trim().trim_end_matches("kB").trim().parse()?)
+}
