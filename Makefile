@@ -126,6 +126,10 @@ conformance: rust $(TOOLS)/python.stamp ## Calls the demo from its own descripti
 test-generated-clients: rust $(CLIENTS)/stamp ## Makes every call of the description with generated Python and TypeScript clients
 	$(CLIENTS)/python/bin/python scripts/clients/run.py
 
+.PHONY: test-published-clients
+test-published-clients: rust $(CLIENTS)/stamp ## Signs in and sets access with ONLYOFFICE clients as they are published
+	$(CLIENTS)/python/bin/python scripts/clients/published.py
+
 .PHONY: invoke
 invoke: build ## sam local invoke: FUNCTION=set-contact-access EVENT=events/set-contact-access.json (needs Docker)
 	$(TOOLS)/bin/python scripts/sam_local.py invoke $(FUNCTION) --event $(EVENT) $(ARGS)

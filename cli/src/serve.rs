@@ -195,7 +195,7 @@ Do it:
 See what was done, newest first:
   curl -H 'Authorization: {administrator}' '{jobs}?count=2'
 
-Undo it: put a job's Id, or the X-Job-Id of an answer, in place of JOB:
+Undo it: put a job's id, or the X-Job-Id of an answer, in place of JOB:
   curl -X POST -H 'Authorization: {administrator}' {jobs}/JOB/undo
 "
     );

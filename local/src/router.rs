@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 
 use api::call::{BrokenBody, Peer};
 use api::endpoint::unrouted;
+use api::routes;
 use api::{App, Endpoint, Failure};
 use axum::Router;
 use axum::body::Body as AxumBody;
@@ -14,9 +15,11 @@ use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{ConnectInfo, RawPathParams};
 use axum::routing::{MethodFilter, MethodRouter};
 use futures::StreamExt as _;
-use lambda_http::http::{Method, Request as HttpRequest, Response, Uri};
+use lambda_http::http::{Method, Request as HttpRequest, Response};
 use lambda_http::{Body, Request, RequestExt as _};
 use models::limits::MAX_BODY_BYTES;
+use tower::Layer as _;
+use tower::util::MapRequestLayer;
 
 use crate::endpoints;
 use crate::server::BodyTimeout;
@@ -29,25 +32,32 @@ const _: () = assert!(MAX_READ_BYTES > MAX_BODY_BYTES);
 
 /// The service as one router.
 pub fn router(app: &App) -> Router {
-    // The methods of one path share its answer to all other methods, which names them.
     let mut paths: BTreeMap<String, Vec<Endpoint>> = BTreeMap::new();
     for endpoint in endpoints() {
         for path in endpoint.routes() {
-            // Clients write a slash behind a path, which `to_lambda` takes away.
-            paths.entry(format!("{path}/")).or_default().push(*endpoint);
             paths.entry(path).or_default().push(*endpoint);
         }
     }
-    let routes =
+    let routed =
         paths.into_iter().fold(Router::new(), |router, (path, methods)| router.route(&path, route(app, &methods)));
-    routes.fallback(|request: HttpRequest<AxumBody>| async {
+    let routed = routed.fallback(|request: HttpRequest<AxumBody>| async {
         let request = request.map(|_| Body::Empty);
         to_axum(unrouted(&request, Failure::RouteNotFound))
-    })
+    });
+    // A layer of `routed` itself would see the path after axum has chosen a route.
+    Router::new().fallback_service(MapRequestLayer::new(tidy_path).layer(routed))
+}
+
+/// A request without the extra slashes that clients put into a path: at its end, and where an address that ends with a slash
+/// is joined to a path that begins with one.
+fn tidy_path(mut request: HttpRequest<AxumBody>) -> HttpRequest<AxumBody> {
+    if let Some(tidy) = routes::without_extra_slashes(request.uri()) {
+        *request.uri_mut() = tidy;
+    }
+    request
 }
 
 fn route(app: &App, endpoints: &[Endpoint]) -> MethodRouter {
-    let allowed = endpoints.iter().map(|endpoint| endpoint.method).collect::<Vec<_>>().join(", ");
     let methods = endpoints.iter().fold(MethodRouter::new(), |methods, endpoint| {
         let (app, endpoint) = (app.clone(), *endpoint);
         let filter = endpoint.method.parse().ok().and_then(|method: Method| MethodFilter::try_from(method).ok());
@@ -70,7 +80,7 @@ fn route(app: &App, endpoints: &[Endpoint]) -> MethodRouter {
     });
     let refuse = move |request: HttpRequest<AxumBody>| async move {
         let request = request.map(|_| Body::Empty);
-        to_axum(unrouted(&request, Failure::MethodNotAllowed(allowed)))
+        to_axum(unrouted(&request, routes::refusal(request.uri().path())))
     };
     // axum would let a GET answer it.
     methods.on(MethodFilter::HEAD, refuse.clone()).fallback(refuse)
@@ -79,7 +89,6 @@ fn route(app: &App, endpoints: &[Endpoint]) -> MethodRouter {
 /// The request as Lambda hands it to a function. A request whose body is late comes back without the body.
 async fn to_lambda(request: HttpRequest<AxumBody>, parameters: Vec<(String, String)>) -> Result<Request, Request> {
     let (mut parts, body) = request.into_parts();
-    parts.uri = without_slash(&parts.uri);
     if let Some(ConnectInfo(address)) = parts.extensions.get::<ConnectInfo<SocketAddr>>() {
         let peer = Peer(address.ip());
         parts.extensions.insert(peer);
@@ -102,13 +111,6 @@ async fn to_lambda(request: HttpRequest<AxumBody>, parameters: Vec<(String, Stri
     let parameters = parameters.into_iter().map(|(name, value)| (name, vec![value]));
     let parameters = parameters.collect::<std::collections::HashMap<_, _>>();
     Ok(Request::from_parts(parts, body).with_path_parameters(parameters))
-}
-
-/// A URI without the slash at the end of its path.
-fn without_slash(uri: &Uri) -> Uri {
-    let Some(path) = uri.path().strip_suffix('/').filter(|path| !path.is_empty()) else { return uri.clone() };
-    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
-    format!("{path}{query}").parse().unwrap_or_else(|_| uri.clone())
 }
 
 /// Reads a body, and keeps of one that is too long just enough to show that it is.

@@ -7,7 +7,8 @@ use tests::{Reply, World};
 use uuid::Uuid;
 
 use crate::portal::{
-    ADA, ADA_TOKEN, MIKE, SAM, access_of, acme, contact, contact_with, lines, private, public, signing_in,
+    ADA, ADA_TOKEN, MIKE, MIKE_TOKEN, SAM, SAM_TOKEN, access_of, acme, contact, contact_with, lines, private, public,
+    signing_in,
 };
 
 const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
@@ -180,4 +181,279 @@ async fn a_rule_is_set_by_a_form_too() {
     assert_eq!(response(&reply), json!([rule]));
     let reply = form(&world, "PUT", "crm/access/rules/nightly.json.json", ADA_TOKEN, &body).await;
     assert_eq!((reply.status.as_u16(), reply.error_type().as_str()), (400, "invalid-request"));
+}
+
+/// A call as a client sends it, and its answer. `MIKE` in a path and in a body stands for the user's identifier, `C` at the
+/// start of a path for `crm/contact`.
+struct Call {
+    token: &'static str,
+    method: &'static str,
+    path: &'static str,
+    header: Option<(&'static str, &'static str)>,
+    body: &'static str,
+    status: u16,
+    /// Places in the answer, by JSON Pointer, with their values as JSON.
+    answer: &'static [(&'static str, &'static str)],
+}
+
+const fn read(path: &'static str, answer: &'static [(&'static str, &'static str)]) -> Call {
+    Call { token: ADA_TOKEN, method: "GET", path, header: None, body: "", status: 200, answer }
+}
+
+const fn sent(
+    method: &'static str,
+    path: &'static str,
+    header: (&'static str, &'static str),
+    body: &'static str,
+    status: u16,
+    answer: &'static [(&'static str, &'static str)],
+) -> Call {
+    Call { token: ADA_TOKEN, method, path, header: Some(header), body, status, answer }
+}
+
+const JSON: (&str, &str) = ("content-type", "application/json");
+/// The offset of the portal's zone in winter, in the form in which the Go client reads times.
+const CREATED_IN_RIGA: &str = r#""2020-12-08T19:37:04.5916406+02:00""#;
+
+/// One row for each way in which a public client was seen to call the service.
+const CALLS: &[Call] = &[
+    // The two Python packages, the Ruby gem, the Go library and generated clients sign in.
+    sent("POST", "authentication", FORM, "userName=ada%40acme.example&password=correct+horse+battery+staple", 201, &[]),
+    sent("POST", "authentication", FORM, "username=ada%40acme.example&password=correct+horse+battery+staple", 201, &[]),
+    sent(
+        "POST",
+        "authentication/",
+        FORM,
+        "username=ada%40acme.example&password=correct+horse+battery+staple",
+        201,
+        &[],
+    ),
+    sent(
+        "POST",
+        "/authentication",
+        FORM,
+        "username=ada%40acme.example&password=correct+horse+battery+staple",
+        201,
+        &[],
+    ),
+    sent(
+        "POST",
+        "authentication.json",
+        JSON,
+        r#"{"username":"ada@acme.example","password":"correct horse battery staple"}"#,
+        201,
+        &[("/statusCode", "201")],
+    ),
+    sent(
+        "POST",
+        "authentication",
+        JSON,
+        r#"{"userName":"ada@acme.example","password":"correct horse battery staple","provider":"","accessToken":"",
+            "codeOAuth":"","type":0}"#,
+        201,
+        &[("/statusCode", "201")],
+    ),
+    sent(
+        "POST",
+        "authentication",
+        JSON,
+        r#"{"userName":"ada@acme.example","password":"correct horse battery staple","provider":"google"}"#,
+        400,
+        &[("/error/details/0/field", r#""provider""#)],
+    ),
+    // Access of one contact.
+    sent(
+        "PUT",
+        "C/5/access",
+        FORM,
+        "isShared=false&managerList%5B%5D=MIKE",
+        200,
+        &[
+            ("/response/id", "5"),
+            ("/response/isPrivate", "true"),
+            ("/response/accessList/0/displayName", r#""Mike""#),
+            ("/response/created", CREATED_IN_RIGA),
+        ],
+    ),
+    sent("PUT", "C/5/access", FORM, "isShared=0&managerList[0]=MIKE", 200, &[("/response/isPrivate", "true")]),
+    sent("PUT", "C/5/access", FORM, "isShared=False&managerList=MIKE", 200, &[("/response/isPrivate", "true")]),
+    sent(
+        "PUT",
+        "C/5/access",
+        JSON,
+        r#"{"contactid":5,"isShared":false,"managerList":["MIKE"]}"#,
+        200,
+        &[("/response/id", "5"), ("/response/IsPrivate", "true")],
+    ),
+    sent(
+        "PUT",
+        "C/5/access.json",
+        JSON,
+        r#"{"contactid":6,"isShared":false}"#,
+        400,
+        &[("/error/details/0/field", r#""contactid""#)],
+    ),
+    // curl's own type of a body, written without a header.
+    sent("PUT", "C/5/access", FORM, r#"{"isShared":true}"#, 400, &[("/error/type", r#""invalid-request""#)]),
+    // Several contacts, and all that a filter selects.
+    sent("PUT", "C/access", FORM, "contactId%5B%5D=5&isShared=true", 200, &[("/count", "1"), ("/response/0/id", "5")]),
+    sent(
+        "PUT",
+        "C/filter/access",
+        FORM,
+        "tags%5B%5D=some+text&isPrivate=true&managerList%5B%5D=MIKE",
+        200,
+        &[("/count", "1"), ("/response/0/isPrivate", "true")],
+    ),
+    sent(
+        "PUT",
+        "C/filter/access",
+        JSON,
+        r#"{"tags":["some text"],"contactStage":null,"contactType":null,"contactListView":"all","isPrivate":true,
+            "managerList":["MIKE"]}"#,
+        200,
+        &[("/0/ID", "5"), ("/0/IsPrivate", "true")],
+    ),
+    // Reading, with and without a suffix.
+    read("C/5/access", &[("/count", "1"), ("/response/0/id", r#""MIKE""#)]),
+    read(
+        "C/5",
+        &[
+            ("/response/isPrivate", "true"),
+            ("/response/created", CREATED_IN_RIGA),
+            ("/response/tags/0", r#""some text""#),
+        ],
+    ),
+    read(
+        "C/6",
+        &[
+            ("/response/firstName", r#""Maria""#),
+            ("/response/lastName", r#""Anders""#),
+            ("/response/isCompany", "false"),
+        ],
+    ),
+    read("C/7", &[("/response/companyName", r#""Alfreds Futterkiste""#), ("/response/isCompany", "true")]),
+    read(
+        "C/filter?count=2",
+        &[("/count", "2"), ("/total", "7"), ("/nextIndex", "2"), ("/response/0/isPrivate", "false")],
+    ),
+    read("C/filter.json?count=100000&count=100000", &[("/count", "7"), ("/total", "7")]),
+    Call { token: MIKE_TOKEN, ..read("C/filter.json?count=2&startIndex=0", &[("/count", "2"), ("/total", "7")]) },
+    read(
+        "C/simple/filter.json?sortBy=displayName&sortOrder=ascending&&contactStage=-1&contactType=-1&StartIndex=0&Count=25\
+         &__=838215",
+        &[
+            ("/total", "7"),
+            ("/response/0/contact/displayName", r#""Alfreds Futterkiste""#),
+            ("/response/0/task", "null"),
+        ],
+    ),
+    // The nil identifier: contacts without a manager.
+    read(
+        "C/filter.json?responsibleid=00000000-0000-0000-0000-000000000000&sortBy=id",
+        &[("/total", "5"), ("/response/0/id", "1")],
+    ),
+    read("C/filter.json?tags=%5B%22some%20text%22%5D&fromDate=2008-04-10T06-30-00.000Z", &[("/total", "1")]),
+    read("C/filter.json?sortBy=firstname&sortOrder=ascending", &[("/response/0/id", "7"), ("/response/6/id", "6")]),
+    read("C/filter.json?sortBy=lastname", &[("/response/5/id", "7"), ("/response/6/id", "6")]),
+    read("C/filter.json?sortBy=contacttype&sortOrder=descending", &[("/response/0/contactType/id", "2")]),
+    read("C/filter.json?sortBy=history&count=1", &[("/response/0/id", "5"), ("/nextIndex", "1")]),
+    Call {
+        header: Some(("accept", "application/x-www-form-urlencoded")),
+        ..read("C/5.json", &[("/response/id", "5")])
+    },
+    Call { header: Some(("accept", "image/png")), ..read("C/5", &[("/response/id", "5")]) },
+    // The choices of a filter.
+    read(
+        "C/status.json",
+        &[("/count", "3"), ("/response/0/title", r#""Stage 1""#), ("/response/0/relativeItemsCount", "3")],
+    ),
+    read("C/type.json", &[("/count", "3"), ("/response/1/id", "2"), ("/response/1/relativeItemsCount", "1")]),
+    read(
+        "C/tag.json",
+        &[("/count", "2"), ("/response/0/title", r#""some text""#), ("/response/0/relativeItemsCount", "1")],
+    ),
+    Call {
+        token: MIKE_TOKEN,
+        ..read("C/tag", &[("/response/0", r#"{"title":"some text"}"#), ("/response/1", r#"{"title":"vip"}"#)])
+    },
+    // The users, among whom a client finds managers.
+    read("people", &[("/total", "3"), ("/response/0/displayName", r#""Ada""#), ("/response/0/isAdmin", "true")]),
+    read("people/filter.json?filterValue=MiK", &[("/total", "1"), ("/response/0/id", r#""MIKE""#)]),
+    read("people/MIKE.json", &[("/response/id", r#""MIKE""#), ("/response/displayName", r#""Mike""#)]),
+    read("people/@self", &[("/response/displayName", r#""Ada""#), ("/response/email", r#""ada@acme.example""#)]),
+    Call {
+        status: 404,
+        ..read("people/00000000-0000-0000-0000-00000000dead", &[("/error/type", r#""user-not-found""#)])
+    },
+    // Calls of ONLYOFFICE's server that the service does not have.
+    Call { status: 404, ..read("C/byprefix.json?prefix=x", &[("/error/type", r#""endpoint-not-found""#)]) },
+    Call { status: 404, ..read("C/mail.json", &[("/error/type", r#""endpoint-not-found""#)]) },
+    Call { status: 404, ..read("batch.json", &[("/error/type", r#""endpoint-not-found""#)]) },
+    sent("POST", "C/company.json", FORM, "companyName=Acme", 404, &[("/error/type", r#""endpoint-not-found""#)]),
+    sent("PUT", "C/5", FORM, "about=text", 405, &[("/error/type", r#""method-not-allowed""#)]),
+];
+
+#[tokio::test]
+async fn each_call_of_a_public_client_is_answered_as_the_client_reads_it() {
+    let mut values = acme();
+    values.push(signing_in(ADA, "Ada", true, EMAIL, PASSWORD));
+    values.extend((1..=3).map(|id| contact(id, json!({"Tags": ["vip"], "ContactStatus": {"id": 1}}))));
+    values.push(contact_with(4, ShareType::Read, &[MIKE]));
+    values.push(contact(5, json!({"Tags": ["some text"], "ContactType": {"id": 2}})));
+    values.push(contact(6, json!({"DisplayName": "Maria Anders", "IsCompany": false})));
+    values.push(contact(7, json!({"DisplayName": "Alfreds Futterkiste", "IsCompany": true})));
+    let world = World::with(&lines(values)).await.unwrap();
+    for Call { token, method, path, header, body, status, answer } in CALLS {
+        let with_ids = |text: &str| text.replace("MIKE", &MIKE.to_string());
+        let path = match path.strip_prefix("C/") {
+            Some(rest) => format!("/api/2.0/crm/contact/{}", with_ids(rest)),
+            None => format!("/api/2.0/{}", with_ids(path)),
+        };
+        let token = if path.contains("authentication") { "" } else { token };
+        let headers = header.as_slice();
+        let reply = world.call(method, &path, token, headers, &with_ids(body)).await.unwrap();
+        let call = format!("{method} {path} {body}");
+        assert_eq!(reply.status.as_u16(), *status, "{call}: {}", reply.text);
+        if *status == 201 {
+            let signed_in = response(&reply);
+            assert!(signed_in["token"].is_string(), "{call}: {}", reply.text);
+            assert!(signed_in["expires"].as_str().unwrap().ends_with("+02:00"), "{call}: {}", reply.text);
+        }
+        for (pointer, expected) in *answer {
+            let expected: Value = serde_json::from_str(&with_ids(expected)).unwrap();
+            assert_eq!(reply.json().pointer(pointer), Some(&expected), "{call}: {pointer}: {}", reply.text);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_pages_until_the_total_reads_every_contact_that_the_user_may_see() {
+    // Every third contact is hidden from Sam.
+    let contacts = (1..=250).map(|id| match id % 3 {
+        0 => contact_with(id, ShareType::None, &[MIKE]),
+        _ => contact(id, json!({})),
+    });
+    let world = World::with(&lines(acme().into_iter().chain(contacts))).await.unwrap();
+    for (token, expected) in [(SAM_TOKEN, 167), (MIKE_TOKEN, 250), (ADA_TOKEN, 250)] {
+        let mut read = Vec::new();
+        loop {
+            let path = format!("filter.json?count=50&startIndex={}", read.len());
+            let reply = world.contact(&path, token).await.unwrap();
+            let total = reply.json()["total"].as_u64().unwrap();
+            let is_lower_bound = !reply.header("x-total-is-lower-bound").is_empty();
+            assert_eq!(reply.count("x-total-count"), Some(total));
+            read.extend(reply.ids());
+            // The first page and the last have the whole total. Between them a total says that there is more.
+            if read.len() == 50 || reply.json()["nextIndex"].is_null() {
+                assert_eq!((total, is_lower_bound), (expected, false), "{}", reply.text);
+            } else if is_lower_bound {
+                assert!(total > read.len() as u64, "{}", reply.text);
+            }
+            if read.len() as u64 >= total {
+                break;
+            }
+        }
+        assert_eq!(read.len() as u64, expected);
+    }
 }

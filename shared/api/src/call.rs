@@ -35,7 +35,7 @@ use crate::endpoint::{Conditions, Endpoint, Payload};
 use crate::failure::{Failure, Unmet};
 use crate::idempotency::kept_with;
 use crate::negotiation::{self, BodyType, Wanted};
-use crate::origin;
+use crate::{origin, routes};
 
 /// A call before anyone asks who makes it.
 #[derive(Debug)]
@@ -266,8 +266,7 @@ impl<'a> Incoming<'a> {
     /// `contact/byprefix` of ONLYOFFICE's server.
     pub fn contact_id(&self) -> Result<ContactId, Failure> {
         let text = self.parameter("contactid");
-        let digits = text.strip_prefix('-').unwrap_or(&text);
-        if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        if !routes::is_number(&text) {
             return Err(Failure::RouteNotFound);
         }
         text.parse().map_err(|fault: models::id::NotAContactId| Invalid::one("contactid", fault.to_string()).into())
@@ -302,7 +301,7 @@ impl<'a> Incoming<'a> {
 
     /// Whether the user that the path names is who calls.
     pub fn names_caller(&self) -> bool {
-        self.parameter("userid") == "@self"
+        self.parameter("userid") == routes::SELF
     }
 
     fn parameter(&self, name: &str) -> String {

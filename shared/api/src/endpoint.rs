@@ -162,13 +162,14 @@ pub(crate) fn routed<'a>(endpoints: &'a [Endpoint], request: &Request) -> Option
 }
 
 /// The endpoint among `endpoints` that an event of the HTTP API's route for all other calls is for: the one at the same path
-/// without the slash at its end, which no route of an HTTP API can have.
+/// without its extra slashes, with which the path meets no route.
 ///
 /// # Errors
 ///
 /// [`Failure::MethodNotAllowed`] where the service has the path for other methods, else [`Failure::RouteNotFound`].
 pub(crate) fn routed_by_default<'a>(endpoints: &'a [Endpoint], request: &mut Request) -> Result<&'a Endpoint, Failure> {
-    let path = request.uri().path().trim_end_matches('/').to_owned();
+    let tidy = routes::without_extra_slashes(request.uri());
+    let path = tidy.as_ref().unwrap_or(request.uri()).path();
     let method = request.method().as_str();
     let found = endpoints
         .iter()
@@ -176,17 +177,14 @@ pub(crate) fn routed_by_default<'a>(endpoints: &'a [Endpoint], request: &mut Req
         .find(|endpoint| endpoint.method == method && endpoint.routes().any(|route| route == path));
     match found {
         Some(endpoint) => {
-            let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
-            if let Ok(uri) = format!("{path}{query}").parse() {
-                *request.uri_mut() = uri;
+            if let Some(tidy) = tidy {
+                *request.uri_mut() = tidy;
             }
             Ok(endpoint)
         }
-        None => match routes::methods_of(&path) {
-            methods if methods.is_empty() => Err(Failure::RouteNotFound),
-            methods if methods.contains(&method) => Err(Failure::RouteNotFound),
-            methods => Err(Failure::MethodNotAllowed(methods.join(", "))),
-        },
+        // A path that has the method is one that the gateway knows; only its extra slashes brought it here.
+        None if routes::methods_of(path).contains(&method) => Err(Failure::RouteNotFound),
+        None => Err(routes::refusal(path)),
     }
 }
 

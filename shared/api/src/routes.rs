@@ -1,7 +1,14 @@
 //! The paths of the whole service and the methods of each. Behind the gateway, the function that answers calls without a route
 //! knows its own endpoints only, and has to tell an unknown path from a path with other methods.
 
+use lambda_http::http::Uri;
+use models::id::UserId;
 use models::wire::Suffix;
+
+use crate::Failure;
+
+/// The start of every path.
+const BASE: &str = "/api/2.0";
 
 /// Each path without a suffix, with its methods. A test holds the list to the endpoints.
 pub const ROUTES: &[(&str, &[&str])] = &[
@@ -33,12 +40,53 @@ pub const ROUTES: &[(&str, &[&str])] = &[
 pub fn methods_of(path: &str) -> &'static [&'static str] {
     let fits = |route: &str, path: &str| {
         let (route, path): (Vec<&str>, Vec<&str>) = (route.split('/').collect(), path.split('/').collect());
-        let part_fits = |(route, part): (&&str, &&str)| route == part || (route.starts_with('{') && !part.is_empty());
-        route.len() == path.len() && route.iter().zip(&path).all(part_fits)
+        route.len() == path.len()
+            && route.iter().zip(&path).all(|(route, part)| route == part || is_parameter(route, part))
     };
     let (bare, _) = Suffix::split(path);
     let found = ROUTES.iter().filter(|(route, _)| fits(route, path) || fits(route, bare));
     found.min_by_key(|(route, _)| route.matches('{').count()).map_or(&[], |(_, methods)| methods)
+}
+
+/// Why a path has no answer to a method that is not among its own.
+pub fn refusal(path: &str) -> Failure {
+    match methods_of(path) {
+        [] => Failure::RouteNotFound,
+        methods => Failure::MethodNotAllowed(methods.join(", ")),
+    }
+}
+
+/// Whether a part of a path is a value of a parameter. `contact/byprefix` of ONLYOFFICE's server is no contact, and
+/// `people/status` no user.
+fn is_parameter(route: &str, part: &str) -> bool {
+    match route {
+        "{contactid}" => is_number(part),
+        "{userid}" => matches!(part, SELF | ENCODED_SELF) || part.parse::<UserId>().is_ok(),
+        _ => route.starts_with('{') && !part.is_empty(),
+    }
+}
+
+/// What a path has in place of a user's identifier for the user who calls.
+pub const SELF: &str = "@self";
+const ENCODED_SELF: &str = "%40self";
+
+/// Whether a text is a whole number, of any size and sign.
+pub fn is_number(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// A URI without the extra slashes that clients write: at the end of its path, and where an address with a slash at its end
+/// is joined to a path. None if the path has none. Two slashes elsewhere stay: between them a parameter is missing.
+pub fn without_extra_slashes(uri: &Uri) -> Option<Uri> {
+    let path = uri.path();
+    let joined = path.trim_matches('/');
+    let tidy = match joined.strip_prefix(BASE.trim_start_matches('/')) {
+        Some(rest) if rest.starts_with("//") => format!("{BASE}/{}", rest.trim_start_matches('/')),
+        _ => format!("/{joined}"),
+    };
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    if tidy == path { None } else { format!("{tidy}{query}").parse().ok() }
 }
 
 #[cfg(test)]
@@ -55,10 +103,34 @@ mod tests {
             ("/api/2.0/openapi.json", &["GET"]),
             ("/api/2.0/openapi", &[]),
             ("/api/2.0/crm/contact", &[]),
+            ("/api/2.0/crm/contact/company.json", &[]),
+            ("/api/2.0/crm/contact/-5.json", &["GET"]),
+            ("/api/2.0/crm/contact/99999999999/access", &["GET", "PUT"]),
+            ("/api/2.0/people/@self.json", &["GET"]),
+            ("/api/2.0/people/%40self", &["GET"]),
+            ("/api/2.0/people/00000000-0000-0000-0000-000000000000", &["GET"]),
+            ("/api/2.0/people/status", &[]),
             ("/api/2.0/crm/contact//access", &[]),
             ("/", &[]),
         ] {
             assert_eq!(methods_of(path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn extra_slashes_are_taken_out_of_the_path_alone() {
+        for (uri, expected) in [
+            ("/api/2.0/authentication/", Some("/api/2.0/authentication")),
+            ("//api/2.0/authentication", Some("/api/2.0/authentication")),
+            ("///api/2.0///people//?a=/b//", Some("/api/2.0/people?a=/b//")),
+            ("/api/2.0/crm/contact//access/", Some("/api/2.0/crm/contact//access")),
+            ("/api/2.0/crm/contact//access", None),
+            ("///", Some("/")),
+            ("/", None),
+            ("/api/2.0/people?a=b//", None),
+        ] {
+            let tidy = without_extra_slashes(&uri.parse().unwrap());
+            assert_eq!(tidy.map(|uri| uri.to_string()).as_deref(), expected, "{uri}");
         }
     }
 }
