@@ -823,7 +823,7 @@ fn directory_of(contacts: &[Value], token: &str, administrator: &Value) -> Strin
             found.extend(identity(&user).map(|id| (("user", id), user)));
         }
     }
-    let mut lines = vec![json!({"portal": {"Id": "again", "TimeZone": "UTC", "Shards": 2}})];
+    let mut lines = vec![json!({"portal": {"Id": "again", "TimeZone": "America/Los_Angeles", "Shards": 2}})];
     lines.extend(found.into_iter().map(|((kind, _), value)| json!({kind: value})));
     lines.push(json!({"user": administrator}));
     lines.push(json!({"token": {"Token": token, "UserId": administrator["Id"], "Scopes": ["read", "write"]}}));

@@ -83,7 +83,7 @@ fn route(app: &App, endpoints: &[Endpoint]) -> MethodRouter {
         to_axum(unrouted(&request, routes::refusal(request.uri().path())))
     };
     // axum would let a GET answer it.
-    methods.on(MethodFilter::HEAD, refuse.clone()).fallback(refuse)
+    methods.on(MethodFilter::HEAD, refuse).fallback(refuse)
 }
 
 /// The request as Lambda hands it to a function. A request whose body is late comes back without the body.

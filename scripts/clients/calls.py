@@ -63,7 +63,7 @@ def main(url: str, user: str, password: str) -> None:
     ), ContactListAnswer)
     assert contacts.count == len(contacts.response) > 0
     simple = list_simple_contacts.sync_detailed(client=client, fields="id,displayName", count=5)
-    assert parsed(simple, SimpleEntryListAnswer).response[0].task is None
+    assert parsed(simple, SimpleEntryListAnswer).response[0].contact.display_name
     contact = parsed(get_contact.sync_detailed(1, client=client), ContactAnswer).response
     assert contact.id == 1 and isinstance(contact.created, datetime) and contact.created.utcoffset() is not None
     missing = parsed(get_contact.sync_detailed(2**31 - 1, client=client), ErrorAnswer)

@@ -36,7 +36,7 @@ async function main() {
   });
   assert(contacts.data.count > 0);
   const simple = await api.listSimpleContacts<true>({ query: { fields: "id,displayName", count: 5 } });
-  assert.equal(simple.data.response[0]?.task, null);
+  assert.ok(simple.data.response[0]?.contact.displayName);
   const contact = await api.getContact<true>({ path: { contactid: 1 } });
   assert.equal(contact.data.response.id, 1);
   const missing = await api.getContact({ path: { contactid: 2147483647 }, throwOnError: false });

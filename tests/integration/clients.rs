@@ -183,8 +183,8 @@ async fn a_rule_is_set_by_a_form_too() {
     assert_eq!((reply.status.as_u16(), reply.error_type().as_str()), (400, "invalid-request"));
 }
 
-/// A call as a client sends it, and its answer. `MIKE` in a path and in a body stands for the user's identifier, `C` at the
-/// start of a path for `crm/contact`.
+/// A call as a client sends it, and its answer. `MIKE` and `ADA` stand for the identifiers of these users, `C` at the start of a
+/// path for `crm/contact`.
 struct Call {
     token: &'static str,
     method: &'static str,
@@ -342,11 +342,7 @@ const CALLS: &[Call] = &[
     read(
         "C/simple/filter.json?sortBy=displayName&sortOrder=ascending&&contactStage=-1&contactType=-1&StartIndex=0&Count=25\
          &__=838215",
-        &[
-            ("/total", "7"),
-            ("/response/0/contact/displayName", r#""Alfreds Futterkiste""#),
-            ("/response/0/task", "null"),
-        ],
+        &[("/total", "7"), ("/response/0/contact/displayName", r#""Alfreds Futterkiste""#)],
     ),
     // The nil identifier: contacts without a manager.
     read(
@@ -381,6 +377,25 @@ const CALLS: &[Call] = &[
     read("people", &[("/total", "3"), ("/response/0/displayName", r#""Ada""#), ("/response/0/isAdmin", "true")]),
     read("people/filter.json?filterValue=MiK", &[("/total", "1"), ("/response/0/id", r#""MIKE""#)]),
     read("people/MIKE.json", &[("/response/id", r#""MIKE""#), ("/response/displayName", r#""Mike""#)]),
+    // Without a task, as ONLYOFFICE writes a contact that has none: its browser client takes a null for a task, and fails.
+    read("C/simple/filter.json?sortBy=id&count=1&fields=id", &[("/response", r#"[{"contact":{"id":1}}]"#)]),
+    read(
+        "people/filter?startIndex=0&count=300&employeeStatus=Active",
+        &[("/total", "3"), ("/response/2/displayName", r#""Sam""#)],
+    ),
+    read(
+        "people/filter.json?sortby=displayname&sortorder=descending&employeeStatus=1&StartIndex=0&Count=25\
+         &fullTextSearch=false",
+        &[("/total", "3"), ("/response/0/displayName", r#""Sam""#)],
+    ),
+    read("people/filter.json?employeeStatus=2", &[("/total", "0")]),
+    read("people/filter.json?activationStatus=1&isAdministrator=true", &[("/total", "1")]),
+    read("people.json?fields=id,displayName,groups&count=1", &[("/response/0", r#"{"displayName":"Ada","id":"ADA"}"#)]),
+    read("people/ada@acme.example.json", &[("/response/displayName", r#""Ada""#)]),
+    read("people/Ada%40acme.example?fields=email", &[("/response", r#"{"email":"ada@acme.example"}"#)]),
+    Call { status: 400, ..read("people?sortBy=age", &[("/error/details/0/field", r#""sortBy""#)]) },
+    Call { status: 400, ..read("people?fields=nam", &[("/error/details/0/field", r#""fields""#)]) },
+    Call { status: 404, ..read("people/nobody@acme.example", &[("/error/type", r#""user-not-found""#)]) },
     read("people/@self", &[("/response/displayName", r#""Ada""#), ("/response/email", r#""ada@acme.example""#)]),
     Call {
         status: 404,
@@ -405,7 +420,7 @@ async fn each_call_of_a_public_client_is_answered_as_the_client_reads_it() {
     values.push(contact(7, json!({"DisplayName": "Alfreds Futterkiste", "IsCompany": true})));
     let world = World::with(&lines(values)).await.unwrap();
     for Call { token, method, path, header, body, status, answer } in CALLS {
-        let with_ids = |text: &str| text.replace("MIKE", &MIKE.to_string());
+        let with_ids = |text: &str| text.replace("MIKE", &MIKE.to_string()).replace("ADA", &ADA.to_string());
         let path = match path.strip_prefix("C/") {
             Some(rest) => format!("/api/2.0/crm/contact/{}", with_ids(rest)),
             None => format!("/api/2.0/{}", with_ids(path)),
@@ -444,16 +459,29 @@ async fn a_client_that_pages_until_the_total_reads_every_contact_that_the_user_m
             let is_lower_bound = !reply.header("x-total-is-lower-bound").is_empty();
             assert_eq!(reply.count("x-total-count"), Some(total));
             read.extend(reply.ids());
-            // The first page and the last have the whole total. Between them a total says that there is more.
-            if read.len() == 50 || reply.json()["nextIndex"].is_null() {
-                assert_eq!((total, is_lower_bound), (expected, false), "{}", reply.text);
-            } else if is_lower_bound {
-                assert!(total > read.len() as u64, "{}", reply.text);
-            }
+            assert_eq!((total, is_lower_bound), (expected, false), "{}", reply.text);
             if read.len() as u64 >= total {
                 break;
             }
         }
         assert_eq!(read.len() as u64, expected);
     }
+}
+
+#[tokio::test]
+async fn a_later_page_of_a_long_list_has_a_lower_bound_in_place_of_the_total() {
+    let world =
+        World::with(&lines(acme().into_iter().chain((1..=1_050).map(|id| contact(id, json!({})))))).await.unwrap();
+    let listed = async |token, query: &str| {
+        let reply = world.contact(&format!("filter.json?fields=id&{query}"), token).await.unwrap();
+        let is_lower_bound = reply.header("x-total-is-lower-bound") == "true";
+        assert_eq!(reply.count("x-total-count"), reply.json()["total"].as_u64(), "{query}: {}", reply.text);
+        (reply.ids().len(), reply.count("x-total-count"), is_lower_bound)
+    };
+    assert_eq!(listed(SAM_TOKEN, "count=10").await, (10, Some(1_050), false));
+    assert_eq!(listed(SAM_TOKEN, "count=10&startIndex=500").await, (10, Some(511), true));
+    assert_eq!(listed(SAM_TOKEN, "count=100&startIndex=1000").await, (50, Some(1_050), false));
+    assert_eq!(listed(SAM_TOKEN, "count=10&startIndex=500&total=false").await, (10, None, false));
+    // An administrator's list is counted without the access of its contacts.
+    assert_eq!(listed(ADA_TOKEN, "count=10&startIndex=500").await, (10, Some(1_050), false));
 }

@@ -36,7 +36,7 @@ const fn reading(path: &'static str, admits: Admits) -> Endpoint {
 const LIST: Endpoint =
     reading("/api/2.0/crm/contact/filter", Admits::Holders(Scope::Read, |call| list(call, Entry::Contact).boxed()));
 
-/// The same list with a place for each contact's next task, which ONLYOFFICE's own pages show.
+/// The same list in the form in which ONLYOFFICE's own pages show contacts beside their next tasks.
 const SIMPLE: Endpoint = reading(
     "/api/2.0/crm/contact/simple/filter",
     Admits::Holders(Scope::Read, |call| list(call, Entry::Simple).boxed()),
@@ -50,7 +50,7 @@ pub const ENDPOINTS: &[Endpoint] = &[LIST, SIMPLE, choices::STAGES, choices::TYP
 enum Entry {
     /// The contact.
     Contact,
-    /// The contact beside its next task.
+    /// The contact as a member of an entry.
     Simple,
 }
 
@@ -108,7 +108,7 @@ async fn list(call: Call<'_>, entry: Entry) -> Result<Answer, Failure> {
     let answer = match entry {
         Entry::Contact => Answer::contacts(&call.wanted, contacts, page, fields)?,
         Entry::Simple => {
-            let entries = contacts.map(|contact| SimpleEntry { contact, task: None, fields });
+            let entries = contacts.map(|contact| SimpleEntry { contact, fields });
             Answer::list(&call.wanted, entries, page)?
         }
     };

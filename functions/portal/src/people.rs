@@ -3,11 +3,12 @@
 
 use api::answer::ListPage;
 use api::endpoint::{Conditions, Dialect, Payload};
-use api::{Admits, Answer, Call, Endpoint, Failure};
+use api::{Admits, Answer, Call, Endpoint, Failure, NamedUser};
 use futures::FutureExt as _;
 use models::fold::fold;
 use models::portal::{Profile, Scope, User};
-use models::request::words;
+use models::request::{ListPeople, PeopleOrder, fields_of_person};
+use models::sign_in::Email;
 
 use crate::FUNCTION;
 
@@ -30,42 +31,68 @@ pub(crate) const ALL: Endpoint = reading("/api/2.0/people", Admits::Holders(Scop
 pub(crate) const FILTERED: Endpoint =
     reading("/api/2.0/people/filter", Admits::Holders(Scope::Read, |call| list(call).boxed()));
 
-/// One user; `@self` is the caller.
+/// One user, by UUID or by e-mail address, which is the name of a user; `@self` is the caller.
 pub(crate) const ONE: Endpoint =
     reading("/api/2.0/people/{userid}", Admits::Holders(Scope::Read, |call| one(call).boxed()));
 
 /// Users in the order of their names: half a read unit per 4 KB of all users, and 1 for the caller.
 async fn list(call: Call<'_>) -> Result<Answer, Failure> {
-    let mut query = call.query();
-    let (page, filter_value) = (query.page(), query.filter_value());
-    query.finish()?;
+    let request = ListPeople::parse(&call.query_text())?;
     let users = async { Ok(call.app.store.all_users(&call.grant.portal).await?) };
     let (_, users) = futures::try_join!(call.caller(), users)?;
-    let words = filter_value.as_deref().map(words).unwrap_or_default();
-    let named = |user: &User| {
-        let email = user.email.as_ref().map(ToString::to_string).unwrap_or_default();
-        fold(&format!("{} {email}", user.employee.display_name))
-    };
-    let mut users: Vec<(String, User)> = users.into_iter().map(|user| (named(&user), user)).collect();
-    users.retain(|(name, _)| words.iter().all(|word| name.contains(word)));
-    users.sort_by(|(a, first), (b, second)| a.cmp(b).then(first.employee.id.cmp(&second.employee.id)));
-    let total = users.len();
+    let mut people: Vec<(String, Profile)> = users
+        .into_iter()
+        .filter(|user| is_asked_for(&request, user))
+        .map(Profile::from)
+        .map(|user| (place(request.order, &user), user))
+        .collect();
+    people.sort_by(|(a, first), (b, second)| a.cmp(b).then(first.id.cmp(&second.id)));
+    if request.descending {
+        people.reverse();
+    }
+    let (total, page) = (people.len(), request.page);
     let shown = total.saturating_sub(page.start_index).min(page.count);
     let end = ListPage::counted(page.start_index, shown, total as u64);
-    let people = users.into_iter().skip(page.start_index).take(page.count).map(|(_, user)| Profile::from(user));
-    Answer::list(&call.wanted, people, end)
+    let people = people.into_iter().skip(page.start_index).take(page.count).map(|(_, user)| user);
+    Answer::trimmed_list(&call.wanted, people, end, request.fields.as_ref())
+}
+
+fn is_asked_for(request: &ListPeople, user: &User) -> bool {
+    let email = user.email.as_ref().map(Email::as_str).unwrap_or_default();
+    let text = fold(&format!("{} {email}", user.employee.display_name));
+    request.has_active
+        && request.is_admin.is_none_or(|is_admin| is_admin == user.is_admin)
+        && request.words.iter().all(|word| text.contains(word))
+}
+
+/// The text by which a user is put in order.
+fn place(order: PeopleOrder, user: &Profile) -> String {
+    match order {
+        PeopleOrder::DisplayName => fold(&user.display_name),
+        PeopleOrder::FirstName => fold(&user.first_name),
+        PeopleOrder::LastName => fold(&user.last_name),
+        PeopleOrder::Email => user.email.as_ref().map(ToString::to_string).unwrap_or_default(),
+    }
 }
 
 async fn one(call: Call<'_>) -> Result<Answer, Failure> {
-    let id = match call.names_caller() {
-        true => call.grant.user,
-        false => call.user_id()?,
+    let named = call.named_user()?;
+    let fields = fields_of_person(&call.query_text())?;
+    let (store, portal) = (&call.app.store, &call.grant.portal);
+    let user = match named {
+        NamedUser::Caller => call.user().await?,
+        NamedUser::Id(id) if id == call.grant.user => call.user().await?,
+        NamedUser::Id(id) => {
+            let user = async { Ok(store.user(portal, id).await?) };
+            let (_, user) = futures::try_join!(call.caller(), user)?;
+            user.ok_or_else(|| Failure::UserNotFound(id.to_string()))?
+        }
+        NamedUser::Email(email) => {
+            let users = async { Ok(store.all_users(portal).await?) };
+            let (_, users) = futures::try_join!(call.caller(), users)?;
+            let user = users.into_iter().find(|user| user.email.as_ref() == Some(&email));
+            user.ok_or_else(|| Failure::UserNotFound(email.to_string()))?
+        }
     };
-    call.query().finish()?;
-    if id == call.grant.user {
-        return Answer::one(&call.wanted, &Profile::from(call.user().await?));
-    }
-    let user = async { Ok(call.app.store.user(&call.grant.portal, id).await?) };
-    let (_, user) = futures::try_join!(call.caller(), user)?;
-    Answer::one(&call.wanted, &Profile::from(user.ok_or(Failure::UserNotFound(id))?))
+    Answer::trimmed(&call.wanted, &Profile::from(user), fields.as_ref())
 }

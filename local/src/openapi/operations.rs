@@ -84,6 +84,19 @@ const fn to_rule(to: &'static str) -> Link {
 
 const JOB_LINKS: &[&str] = &["getJob", "listJobChanges", "undoJob", "cancelJob"];
 
+/// The query of a list of users.
+const PEOPLE: &[&str] = &[
+    "filterValue",
+    "employeeStatus",
+    "activationStatus",
+    "isAdministrator",
+    "sortBy.people",
+    "sortOrder",
+    "count",
+    "startIndex",
+    "fullTextSearch",
+];
+
 /// The answer that shows something which was read.
 const fn shown(shows: Shows, description: &'static str) -> Success {
     Success { status: 200, description, shows, headers: &[], links: &[] }
@@ -253,8 +266,9 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/api/2.0/crm/contact/simple/filter",
         id: "listSimpleContacts",
         tag: "contacts",
-        summary: "Lists the same contacts, each beside its next task",
-        description: "The parameters are those of `listContacts`. There are no tasks here, so `task` is always `null`.",
+        summary: "Lists the same contacts, each in an entry of its own",
+        description: "The parameters are those of `listContacts`. ONLYOFFICE's pages read this list; there, an entry may \
+                      also have the next task of the contact.",
         query: ListContacts::PARAMETERS,
         headers: &[],
         body: None,
@@ -476,8 +490,9 @@ pub(super) const OPERATIONS: &[Operation] = &[
         id: "listPeople",
         tag: "people",
         summary: "Lists the users of the portal by name",
-        description: "A user can be the manager of a contact.",
-        query: &["filterValue", "count", "startIndex"],
+        description: "A user can be the manager of a contact. `fields` trims users as it trims contacts; the schema describes \
+                      users that are not trimmed.",
+        query: PEOPLE,
         headers: &[],
         body: None,
         answers: &[shown(Shows::List("Profile"), "A page of the users.")],
@@ -490,7 +505,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         tag: "people",
         summary: "Lists the users whose names or addresses hold some words",
         description: "The answer is the same as of `listPeople`, under the path that ONLYOFFICE's clients call.",
-        query: &["filterValue", "count", "startIndex"],
+        query: PEOPLE,
         headers: &[],
         body: None,
         answers: &[shown(Shows::List("Profile"), "A page of the users.")],
@@ -502,7 +517,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         id: "getPerson",
         tag: "people",
         summary: "Shows one user of the portal",
-        description: "`@self` stands for the caller.",
+        description: "A user is named by the UUID or by the e-mail address. `@self` stands for the caller.",
         query: &[],
         headers: &[],
         body: None,

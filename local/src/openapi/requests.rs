@@ -9,7 +9,7 @@ use models::limits::{
     MAX_PORTAL_BYTES, MAX_QUERY_VALUES, MAX_TAG_BYTES,
 };
 use models::listing::SortBy;
-use models::request::MAX_IDEMPOTENCY_KEY_BYTES;
+use models::request::{ACTIVATION_STATUSES, EMPLOYEE_STATUSES, MAX_IDEMPOTENCY_KEY_BYTES, PeopleOrder};
 use models::rule::{MAX_CRON_BYTES, MAX_RULE_NAME_CHARS};
 use serde_json::{Map, Value, json};
 
@@ -345,8 +345,9 @@ pub(super) fn parameters() -> Value {
     };
     put("path", "contactid", contact_id(), "The number of the contact.");
     put("path", "jobid", json!({ "type": "string", "format": "uuid" }), "The job, as X-Job-Id names it.");
-    let text = "The user, or `@self` for the caller.";
-    put("path", "userid", json!({ "type": "string", "pattern": format!("^(?:@self|{UUID})$") }), text);
+    let text = "The user's UUID or e-mail address, or `@self` for the caller.";
+    let pattern = format!("^(?:@self|{UUID}|[A-Za-z0-9._-]+@[A-Za-z0-9.-]+)$");
+    put("path", "userid", json!({ "type": "string", "pattern": pattern }), text);
     let rule = json!({
         "type": "string", "minLength": 1, "maxLength": MAX_RULE_NAME_CHARS,
         "pattern": "^[A-Za-z0-9._-]*[A-Za-z0-9_-][A-Za-z0-9._-]*$",
@@ -401,6 +402,23 @@ pub(super) fn parameters() -> Value {
     put("query", "isShared", json!({ "type": "boolean" }), "false: only private contacts; true: only the others.");
     let orders = SortBy::ALL.map(|(name, _)| name);
     put("query", "sortBy", json!({ "type": "string", "enum": orders }), "The order of the list.");
+    let orders = PeopleOrder::ALL.map(|(name, _)| name);
+    put("query", "sortBy.people", json!({ "type": "string", "enum": orders }), "The order of the list.");
+    let statuses = EMPLOYEE_STATUSES.map(|(name, _)| name);
+    let text =
+        "A state in ONLYOFFICE's EmployeeStatus. Every user is active, so that the list is empty for other states.";
+    put("query", "employeeStatus", json!({ "type": "string", "enum": statuses }), text);
+    let statuses = ACTIVATION_STATUSES.map(|(name, _)| name);
+    let text = "A state in ONLYOFFICE's EmployeeActivationStatus. Every user is activated.";
+    put("query", "activationStatus", json!({ "type": "string", "enum": statuses }), text);
+    let text = "true: only administrators; false: only the others.";
+    put("query", "isAdministrator", json!({ "type": "boolean" }), text);
+    put(
+        "query",
+        "fullTextSearch",
+        json!({ "type": "boolean" }),
+        "Has no effect; ONLYOFFICE's pages send the parameter.",
+    );
     let orders = json!({ "type": "string", "enum": ["ascending", "descending"] });
     put("query", "sortOrder", orders, "The direction of the order.");
     put("query", "total", json!({ "type": "boolean" }), "false spares the counting.");

@@ -107,6 +107,11 @@ impl Answer {
         Self::object(wanted, StatusCode::OK, object, None)
     }
 
+    /// One object, or of it only `fields` when some are named.
+    pub fn trimmed<T: Serialize>(wanted: &Wanted, object: &T, fields: Option<&Fields>) -> Result<Self, Failure> {
+        Self::object(wanted, StatusCode::OK, object, fields)
+    }
+
     /// One contact, or of it only `fields` when some are named.
     pub fn contact(wanted: &Wanted, contact: &Contact<'_>, fields: Option<&Fields>) -> Result<Self, Failure> {
         let veiled = Self::object(wanted, StatusCode::OK, &contact.veiled(), fields)?.body;
@@ -155,6 +160,16 @@ impl Answer {
         page: ListPage,
     ) -> Result<Self, Failure> {
         Self::items(wanted, items, page, None, |_| None)
+    }
+
+    /// The same, or of each object only `fields` when some are named.
+    pub fn trimmed_list<T: Serialize>(
+        wanted: &Wanted,
+        items: impl IntoIterator<Item = T>,
+        page: ListPage,
+        fields: Option<&Fields>,
+    ) -> Result<Self, Failure> {
+        Self::items(wanted, items, page, fields, |_| None)
     }
 
     /// The same of contacts, or of each only `fields` when some are named.
@@ -407,7 +422,7 @@ pub(crate) fn respond(result: Result<Answer, Failure>, terms: &Terms) -> Respons
         failure.log();
         let empty = Answer::ok(terms.wanted.content_type, Vec::new());
         let mut answer = Answer { status: failure.status(), headers: failure.headers(), ..empty };
-        match wire::error(terms.wanted.shape.format, &failure.body(&terms.request_id)) {
+        match wire::error(terms.wanted.shape.format, &failure.body(&terms.request_id, terms.is_read)) {
             Ok(body) => answer.body = body,
             Err(error) => {
                 tracing::error!(%error, "error not serialised");

@@ -22,7 +22,7 @@ use models::moment::Moment;
 use models::portal::{Grant, Scope, User};
 use models::request::{MAX_IDEMPOTENCY_KEY_BYTES, Query, RequestBody, check_no_fields};
 use models::rule::RuleName;
-use models::sign_in::Network;
+use models::sign_in::{Email, Network};
 use models::wire::{Envelope, Suffix};
 use sha2::{Digest as _, Sha256};
 use store::idempotency::{Fingerprint, KeptAnswer, KeyOf, Reserved};
@@ -294,14 +294,16 @@ impl<'a> Incoming<'a> {
         }
     }
 
-    /// The user that the path names by a UUID.
-    pub fn user_id(&self) -> Result<UserId, Failure> {
-        self.parameter("userid").parse().map_err(|_| Failure::RouteNotFound)
-    }
-
-    /// Whether the user that the path names is who calls.
-    pub fn names_caller(&self) -> bool {
-        self.parameter("userid") == routes::SELF
+    /// The user that the path names.
+    pub fn named_user(&self) -> Result<NamedUser, Failure> {
+        let text = self.parameter("userid");
+        if text == routes::SELF {
+            return Ok(NamedUser::Caller);
+        }
+        if let Ok(id) = text.parse() {
+            return Ok(NamedUser::Id(id));
+        }
+        text.parse().map(NamedUser::Email).map_err(|_| Failure::RouteNotFound)
     }
 
     fn parameter(&self, name: &str) -> String {
@@ -309,6 +311,17 @@ impl<'a> Incoming<'a> {
         let text = parameters.and_then(|parameters| parameters.first(name)).unwrap_or_default();
         if self.strips { Suffix::split(text).0.to_owned() } else { text.to_owned() }
     }
+}
+
+/// How a path names a user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NamedUser {
+    /// The user who calls.
+    Caller,
+    /// The user with this identifier.
+    Id(UserId),
+    /// The user with this address, which is the `userName` of answers.
+    Email(Email),
 }
 
 impl<'a> Call<'a> {

@@ -86,7 +86,7 @@ pub enum Failure {
     BodyTooLarge,
     /// The portal has no such user.
     #[error("user {0} not found")]
-    UserNotFound(UserId),
+    UserNotFound(String),
     /// No endpoint has this path.
     #[error("no such endpoint")]
     RouteNotFound,
@@ -214,6 +214,12 @@ pub const KINDS: &[(u16, &str)] = &[
 const RETRY_SECONDS: u64 = 1;
 
 /// The first of several identifiers, as a message names them.
+/// Faults as one sentence. The last fault may end with a full stop of its own.
+fn sentence(start: &str, invalid: &Invalid) -> String {
+    let faults = invalid.to_string();
+    format!("{start}: {}.", faults.trim_end_matches('.'))
+}
+
 fn listed<T: std::fmt::Display>(ids: &[T]) -> String {
     const NAMED: usize = 10;
     let named: Vec<String> = ids.iter().take(NAMED).map(T::to_string).collect();
@@ -357,7 +363,7 @@ impl Failure {
             Self::ScopeMissing(scope) => {
                 format!("This token lacks the scope {}; use one that has it.", scope.name())
             }
-            Self::Invalid(invalid) => format!("Nothing was changed: {invalid}."),
+            Self::Invalid(invalid) => sentence("Nothing was changed", invalid),
             Self::UnknownManagers(ids) => {
                 let plural = if ids.len() == 1 { "this manager is no user" } else { "these managers are no users" };
                 format!("Nothing was changed: {plural} of the portal: {}.", listed(ids))
@@ -494,11 +500,15 @@ impl Failure {
         }
     }
 
-    /// What an answer shows of it: nothing of the inside.
-    pub(crate) fn body(&self, request_id: &str) -> ErrorBody {
+    /// What an answer shows of it: nothing of the inside. A call that only reads is not told that nothing was changed.
+    pub(crate) fn body(&self, request_id: &str, is_read: bool) -> ErrorBody {
+        let message = match self {
+            Self::Invalid(invalid) if is_read => sentence("The call cannot be answered", invalid),
+            _ => self.message(),
+        };
         ErrorBody {
             status_code: self.status().as_u16(),
-            message: self.message(),
+            message,
             kind: self.kind(),
             details: self.details(),
             request_id: request_id.into(),
@@ -578,7 +588,7 @@ mod tests {
             Failure::UnsupportedEncoding(String::new()),
             Failure::BodyTooLarge,
             Failure::RouteNotFound,
-            Failure::UserNotFound(UserId::NIL),
+            Failure::UserNotFound(UserId::NIL.to_string()),
             Failure::MethodNotAllowed("GET".into()),
             Failure::HostNotAllowed,
             Failure::RequestTimeout,

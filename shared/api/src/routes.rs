@@ -61,14 +61,15 @@ pub fn refusal(path: &str) -> Failure {
 fn is_parameter(route: &str, part: &str) -> bool {
     match route {
         "{contactid}" => is_number(part),
-        "{userid}" => matches!(part, SELF | ENCODED_SELF) || part.parse::<UserId>().is_ok(),
+        "{userid}" => part.contains('@') || part.contains(ENCODED_AT) || part.parse::<UserId>().is_ok(),
         _ => route.starts_with('{') && !part.is_empty(),
     }
 }
 
 /// What a path has in place of a user's identifier for the user who calls.
 pub const SELF: &str = "@self";
-const ENCODED_SELF: &str = "%40self";
+/// `@`, without which a part of a path is neither the user who calls nor an e-mail address.
+const ENCODED_AT: &str = "%40";
 
 /// Whether a text is a whole number, of any size and sign.
 pub fn is_number(text: &str) -> bool {

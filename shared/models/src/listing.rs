@@ -79,16 +79,14 @@ impl Facts {
     }
 }
 
-/// An entry of ONLYOFFICE's simple list: a contact, and its next task, which this service never has.
+/// An entry of ONLYOFFICE's simple list, which has a contact beside the contact's next task. This service has no tasks, and
+/// ONLYOFFICE leaves a missing task out. Its browser client takes a `task` that is there for a task, whatever the value.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "openapi", schema(rename_all = "PascalCase"))]
 pub struct SimpleEntry<'a> {
     /// The contact.
     pub contact: Contact<'a>,
-    /// Always `null`.
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
-    pub task: Option<()>,
     /// The keys to which the contact is trimmed; all, when none.
     #[cfg_attr(feature = "openapi", schema(ignore))]
     pub fields: Option<&'a Fields>,
@@ -96,7 +94,7 @@ pub struct SimpleEntry<'a> {
 
 impl Serialize for SimpleEntry<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut entry = serializer.serialize_struct("SimpleEntry", 2)?;
+        let mut entry = serializer.serialize_struct("SimpleEntry", 1)?;
         match self.fields {
             None => entry.serialize_field("Contact", &self.contact)?,
             Some(_) => {
@@ -105,7 +103,6 @@ impl Serialize for SimpleEntry<'_> {
                 entry.serialize_field("Contact", &trimmed)?;
             }
         }
-        entry.serialize_field("Task", &self.task)?;
         entry.end()
     }
 }

@@ -146,6 +146,22 @@ pub struct Profile {
     pub is_admin: bool,
 }
 
+impl Profile {
+    /// The keys of the members.
+    pub const KEYS: [&str; 10] = [
+        "Id",
+        "UserName",
+        "DisplayName",
+        "FirstName",
+        "LastName",
+        "Email",
+        "Title",
+        "AvatarSmall",
+        "ProfileUrl",
+        "IsAdmin",
+    ];
+}
+
 impl From<User> for Profile {
     fn from(user: User) -> Self {
         let Employee { id, display_name, title, avatar_small, profile_url } = user.employee;

@@ -11,6 +11,8 @@
 //! `3` from text, one value alone for an array of one, and a JSON array in text (`tags=["a","b"]`) for the array. In JSON
 //! these are faults.
 
+mod people;
+
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
 use std::fmt;
@@ -36,6 +38,8 @@ use crate::moment::{Edge, Moment, with_plus};
 use crate::rule::Schedule;
 use crate::sign_in::Email;
 use crate::wire;
+
+pub use people::{ACTIVATION_STATUSES, EMPLOYEE_STATUSES, ListPeople, PeopleOrder, fields_of_person};
 
 /// Bytes of an idempotency key.
 pub const MAX_IDEMPOTENCY_KEY_BYTES: usize = 255;
@@ -550,7 +554,7 @@ impl Fields {
     fn json(body: &[u8], known: &'static [&'static str]) -> Result<Self, Invalid> {
         let list = known.join(", ");
         if body.iter().all(u8::is_ascii_whitespace) {
-            return Err(Invalid::one("", format!("The body is empty. Send a JSON object with the fields {list}.")));
+            return Err(Invalid::one("", format!("The body is empty. Send a JSON object with the fields {list}")));
         }
         match serde_json::from_slice(body) {
             Ok(Value::Object(object)) => {
@@ -568,7 +572,7 @@ impl Fields {
             )),
             Err(fault) => Err(Invalid::one(
                 "",
-                format!("The body cannot be read as JSON: {fault}. Send a JSON object with the fields {list}."),
+                format!("The body cannot be read as JSON: {fault}. Send a JSON object with the fields {list}"),
             )),
         }
     }

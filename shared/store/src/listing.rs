@@ -59,6 +59,9 @@ const CANDIDATES_AT_ONCE: usize = 4;
 const MAX_CANDIDATES: u64 = 250_000;
 /// Contacts whose access is read at most to count the list of a caller who is no administrator: some 5,000 read units.
 pub const MAX_COUNTED: usize = 10_000;
+/// Contacts that a list may be expected to have so that its later pages are counted too: some 500 read units a page. A page with
+/// controls for paging shows the same total on each page then.
+const MAX_COUNTED_AGAIN: u64 = 1_000;
 /// The time before a call's deadline at which the counting stops, so that the page is answered.
 const COUNT_RESERVE: Duration = Duration::from_secs(1);
 /// Contacts that are kept whole while others are looked at; of a longer list only the places are.
@@ -161,9 +164,10 @@ impl Listing<'_> {
     }
 
     /// Whether the list must be counted whatever its page. For callers who are not administrators the access of each contact
-    /// is read for it, so that only their first page is counted.
+    /// is read for the count, so that later pages are counted only of short lists.
     fn must_count(&self) -> bool {
-        self.total && (self.caller.is_admin || self.page.start_index == 0)
+        let is_cheap = self.caller.is_admin || self.page.start_index == 0 || self.expected <= MAX_COUNTED_AGAIN;
+        self.total && is_cheap
     }
 
     /// The facts about a contact that the order asks for.
@@ -197,8 +201,8 @@ impl Store {
     /// page is half a read unit per 4 KB, and its access another half.
     ///
     /// A list that has a total is counted beside its page, unless the page is the list's end: for an administrator 1 read
-    /// unit per 8 KB of entries. For others it is counted beside the first page only, and half a read unit more for each
-    /// contact, of which at most [`MAX_COUNTED`] are looked at. Any other total is a lower bound.
+    /// unit per 8 KB of entries. For others half a read unit more for each contact, of which at most [`MAX_COUNTED`] are looked
+    /// at, and later pages are counted only of lists of up to [`MAX_COUNTED_AGAIN`]. Any other total is a lower bound.
     ///
     /// Of a list in another order, the places up to the end of the page are in memory: a name and some bytes each.
     ///
