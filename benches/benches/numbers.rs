@@ -133,10 +133,10 @@ async fn filter_run(world: &World, managers: &[UserId]) -> Result<(Reply, (f64, 
 /// the engine answers some before the next ones are sent.
 async fn lists(world: &World) -> Result<(), WorldError> {
     let portal = world.store.portal(&portal::PORTAL.parse()?).await?.ok_or("no portal")?;
-    let filter = Filter { tags: vec![portal::TAG.into()], ..Filter::default() };
+    let of_tag = Filter { tags: vec![portal::TAG.into()], ..Filter::default() };
+    let all = Filter::default();
     let lists = world.store.lists(&portal.id).await?;
-    let statistics = world.store.statistics(&portal.id, &filter.tags, &lists.stage_counts).await?;
-    let plan = plan(&filter, &statistics, portal.shards);
+    let statistics = world.store.statistics(&portal.id, &of_tag.tags, &lists.stage_counts).await?;
     let lines = [
         json!({"portal": {"Id": portal::PORTAL, "Shards": SHARDS}}),
         json!({"user": {"Id": USER_OF_FEW, "DisplayName": "User of few"}}),
@@ -147,25 +147,52 @@ async fn lists(world: &World) -> Result<(), WorldError> {
         let reply = world.put(&format!("{contact}/access"), portal::TOKEN, &body).await?;
         expect("status", u64::from(reply.status.as_u16()), 200)?;
     }
-    for (what, is_admin, responsible, by, total) in [
-        ("first page of 25, tag of 50,000", true, None, SortBy::Created, false),
-        ("the same, counted", true, None, SortBy::Created, true),
-        ("the same in order of name", true, None, SortBy::DisplayName, true),
+    for (what, filter, is_admin, responsible, by, total) in [
+        ("first page of 25, tag of 50,000", &of_tag, true, None, SortBy::Created, false),
+        ("the same, counted", &of_tag, true, None, SortBy::Created, true),
+        ("the same in order of name", &of_tag, true, None, SortBy::DisplayName, true),
         (
             "the same of one manager, who has all of them",
+            &of_tag,
             true,
             Some(portal::managers(LAST_TURN)[0]),
             SortBy::Created,
             false,
         ),
-        ("the same of one manager, who had many and has none", true, Some(portal::user(0)), SortBy::Created, false),
-        ("the same of one manager, who has three", true, Some(USER_OF_FEW), SortBy::Created, true),
-        ("first page of 25 for a user who is no administrator, tag of 50,000", false, None, SortBy::Created, false),
-        ("the same, counted as far as the bound of the cost allows", false, None, SortBy::Created, true),
+        (
+            "the same of one manager, who had many and has none",
+            &of_tag,
+            true,
+            Some(portal::user(0)),
+            SortBy::Created,
+            false,
+        ),
+        ("the same of one manager, who has three", &of_tag, true, Some(USER_OF_FEW), SortBy::Created, true),
+        (
+            "first page of 25 for a user who is no administrator, tag of 50,000",
+            &of_tag,
+            false,
+            None,
+            SortBy::Created,
+            false,
+        ),
+        ("the same, counted as far as the bound of the cost allows", &of_tag, false, None, SortBy::Created, true),
+        ("first page of 25 of all 100,000 for the administrator", &all, true, None, SortBy::Created, false),
+        ("the same, counted", &all, true, None, SortBy::Created, true),
+        (
+            "first page of 25 of all 100,000 for a user who is no administrator",
+            &all,
+            false,
+            None,
+            SortBy::Created,
+            false,
+        ),
+        ("the same, counted as far as the bound of the cost allows", &all, false, None, SortBy::Created, true),
     ] {
+        let plan = plan(filter, &statistics, portal.shards);
         let listing = Listing {
             portal: &portal.id,
-            filter: &filter,
+            filter,
             plan: &plan,
             expected: plan.expected(&statistics),
             caller: Caller { user: portal::user(0), is_admin },
