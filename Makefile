@@ -44,9 +44,10 @@ python:
 	@python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || \
 	  { echo "make: python3 is older than 3.10 or has no venv; on Debian: apt-get install python3-venv" >&2; exit 1; }
 
+# Without `-p`, cargo builds dependencies with the features of the whole workspace, which `make test` uses again.
 .PHONY: run
 run: rust ## Serves the demo portal on port 8092 (PORT=…, ARGS='…')
-	cargo run --locked -p crm-access -- serve --demo --port $(PORT) $(ARGS)
+	cargo run --locked --bin crm-access -- serve --demo --port $(PORT) $(ARGS)
 
 .PHONY: test
 test: rust ## Runs every test (ARGS='…')
@@ -57,11 +58,11 @@ test: rust ## Runs every test (ARGS='…')
 soak: KILLS = 1000
 soak: rust ## Kills the server in the middle of jobs 1000 times (KILLS=…, SEED=…); hours
 	CRM_ACCESS_KILLS=$(KILLS) $(if $(SEED),CRM_ACCESS_KILL_SEED=$(SEED)) \
-	  cargo test --locked -p crm-access --test killed $(ARGS)
+	  cargo test --locked --test killed $(ARGS)
 
 .PHONY: test-lag
 test-lag: rust ## Runs the integration tests with reads and indexes that lag behind the writes, as on AWS
-	CRM_ACCESS_TEST_LAG=1 cargo test --locked -p tests $(ARGS)
+	CRM_ACCESS_TEST_LAG=1 cargo test --locked --test integration $(ARGS)
 
 .PHONY: test-dynamodb-local
 test-dynamodb-local: rust ## Runs the integration tests on AWS's DynamoDB Local (needs java, npm, python3)

@@ -21,7 +21,7 @@ def crm_access() -> str:
     """The program's path: $CRM_ACCESS_BIN, or else built from the workspace."""
     if path := os.environ.get("CRM_ACCESS_BIN"):
         return path
-    command = ["cargo", "build", "--locked", "-p", "crm-access", "--message-format=json-render-diagnostics"]
+    command = ["cargo", "build", "--locked", "--bin", "crm-access", "--message-format=json-render-diagnostics"]
     built = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     if built.returncode != 0:
         sys.exit("crm-access could not be built")

@@ -90,6 +90,28 @@ fn ring(name: &str, folder: &Path) -> Option<usize> {
     }
 }
 
+/// Each package in the tree of a build, with the sets of features with which cargo builds the package.
+fn features(edges: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let tree = ["tree", "--locked", "--workspace", "--prefix", "none", "--edges", edges, "--format", "{p}|{f}"];
+    let mut packages = BTreeMap::<_, BTreeSet<_>>::new();
+    for line in cargo(&tree).lines() {
+        if let Some((package, features)) = line.trim_end_matches(" (*)").split_once('|') {
+            packages.entry(package.to_owned()).or_default().insert(features.to_owned());
+        }
+    }
+    packages
+}
+
+/// `make run` builds without dev-dependencies, `make test` with them. A package whose features differ is built twice.
+#[test]
+fn the_program_and_the_tests_build_each_dependency_with_the_same_features() {
+    let (program, tests) = (features("normal,build"), features("normal,build,dev"));
+    assert!(program.len() > 250, "{} packages", program.len());
+    for (package, features) in &program {
+        assert_eq!(Some(features), tests.get(package), "{package}: depend on it in tests/Cargo.toml too");
+    }
+}
+
 #[test]
 fn dependencies_point_one_way() {
     let packages = packages();
