@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use models::id::UserId;
+use models::values::id::UserId;
 use serde_json::json;
 
 /// The portal's identifier.

@@ -8,9 +8,9 @@ use std::str::FromStr;
 use axum::http::HeaderValue;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use local::hosts::HostName;
-use models::id::{PortalId, UserId};
-use models::portal::Scope;
+use models::directory::Scope;
 use models::sign_in::Email;
+use models::values::id::{PortalId, UserId};
 
 /// Sets who may see and edit CRM contacts: one, or every contact that a filter selects
 #[derive(Debug, Parser)]

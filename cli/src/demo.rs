@@ -21,11 +21,11 @@ use std::collections::{BTreeMap, HashMap};
 use jiff::tz::TimeZone;
 use models::access::{Access, ShareType};
 use models::contact::{Address, CommonData, ContactRecord, Employee, ListItem};
-use models::id::{ContactId, NotAContactId, NotAPortalId, UserId};
+use models::directory::User;
 use models::import::{Line, PortalLine};
-use models::moment::{Moment, NotAMoment};
-use models::portal::User;
 use models::sign_in::NotAnEmail;
+use models::values::id::{ContactId, NotAContactId, NotAPortalId, UserId};
+use models::values::moment::{Moment, NotAMoment};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 

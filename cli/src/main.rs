@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use clap::Parser as _;
 use models::limits::{DRAIN_MILLIS, MAX_LOG_LINE_BYTES, SHUTDOWN_MILLIS};
-use models::printable::{beginning, printable};
+use models::values::printable::{beginning, printable};
 
 use args::{Args, Command};
 

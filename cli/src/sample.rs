@@ -3,8 +3,8 @@
 use std::io::{self, BufWriter};
 
 use fastrand::Rng;
-use models::id::UserId;
 use models::limits::MAX_SHARDS;
+use models::values::id::UserId;
 use serde_json::{Value, json};
 
 use crate::CommandError;

@@ -4,7 +4,7 @@ use std::fs::{File, TryLockError};
 
 use aws_config::{BehaviorVersion, SdkConfig};
 use local::engine::{Engine, Storage, open_lock_file};
-use models::moment::Moment;
+use models::values::moment::Moment;
 use store::Store;
 use store::client::{Endpoint, connect, connect_from_shell};
 use store::in_process::connect_in_process;

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::io::{self, Write as _};
 
-use models::printable::printable;
+use models::values::printable::printable;
 
 /// Prints one line.
 ///

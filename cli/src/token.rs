@@ -2,10 +2,10 @@
 
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
 
-use models::id::{PortalId, UserId};
+use models::directory::{Grant, Scope};
 use models::limits::MAX_TOKEN_CHARS;
-use models::moment::{Edge, Moment};
-use models::portal::{Grant, Scope};
+use models::values::id::{PortalId, UserId};
+use models::values::moment::{Edge, Moment};
 use store::Store;
 use store::tokens::new_token;
 

@@ -2,11 +2,11 @@
 
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
 
-use models::id::PortalId;
+use models::directory::User;
 use models::limits::MAX_PASSWORD_BYTES;
-use models::password::{Password, PasswordHash};
-use models::portal::User;
 use models::sign_in::Email;
+use models::sign_in::password::{Password, PasswordHash};
+use models::values::id::PortalId;
 use store::Store;
 use store::sign_in::new_salt;
 

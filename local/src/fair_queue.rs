@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use jobs::{Message, Queue, QueueError};
-use models::id::PortalId;
 use models::job::JobId;
 use models::limits::MAX_TRIES;
+use models::values::id::PortalId;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 

@@ -19,7 +19,7 @@ use std::collections::BTreeSet;
 use api::Endpoint;
 use api::endpoint::{Conditions, Dialect};
 use api::failure::KINDS;
-use models::portal::Scope;
+use models::directory::Scope;
 use serde_json::{Map, Value, json};
 
 use crate::endpoints;

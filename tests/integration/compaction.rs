@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
 use jobs::Deadline;
-use models::id::{JobId, UserId};
 use models::limits::{COMPACTION_PAUSE_MILLIS, POSTING_SETTLED_MILLIS};
+use models::values::id::{JobId, UserId};
 use serde_json::{Value, json};
 use store::compaction::Compacted;
 use tests::World;

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jobs::{Applied, ContactsRun, Deadline};
 use models::access::{Access, Author, Caller, ShareType};
-use models::id::{ContactId, UserId};
 use models::job::{Change, Counts, Job, JobId, Kind, State};
+use models::values::id::{ContactId, UserId};
 use serde_json::{Value, json};
 use store::contacts::{AccessRecord, AccessState};
 use store::keys::{Key, PK, SK};

@@ -9,12 +9,12 @@ use api::Endpoint;
 use jobs::context::DEFAULT_CHUNK_DAYS;
 use local::{cors, endpoints};
 use models::access::Author;
-use models::id::{JobId, UserId};
 use models::limits::{
     ANSWER_RESERVE_MILLIS, LEASE_MILLIS, PATIENCE_MILLIS, SYNCHRONOUS_RUN_MILLIS, WORKER_RESERVE_MILLIS,
 };
-use models::moment::Moment;
 use models::rule::RuleName;
+use models::values::id::{JobId, UserId};
+use models::values::moment::Moment;
 use serde_json::Value;
 use store::keys::{EXPIRES, Index, Key, PK, SK};
 use store::table::PROJECTED;

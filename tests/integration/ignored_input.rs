@@ -167,7 +167,7 @@ async fn a_query_parameter_that_an_endpoint_does_not_know_is_refused() {
 async fn a_header_with_two_values_that_differ_is_refused() {
     let guarded = |endpoint: &api::Endpoint| endpoint.asks_for_token();
     refused(guarded, "", &[("authorization", MIKE_TOKEN)], None, 400, "Authorization").await;
-    let writes = |endpoint: &api::Endpoint| endpoint.scope() == Some(models::portal::Scope::Write);
+    let writes = |endpoint: &api::Endpoint| endpoint.scope() == Some(models::directory::Scope::Write);
     let keys = [("idempotency-key", "a"), ("idempotency-key", "b")];
     refused(writes, "", &keys, None, 400, "Idempotency-Key").await;
     let types = [("content-type", "application/json"), ("content-type", "text/plain")];

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use models::access::{Author, ShareType};
-use models::id::UserId;
 use models::import::parse_line;
+use models::values::id::UserId;
 use serde_json::{Value, json};
 use store::contacts::AccessRecord;
 use store::import::{ImportError, Importer, Options, Summary};
@@ -35,8 +35,9 @@ async fn counters(world: &World, of: &str, tags: &[&str]) -> (BTreeMap<i32, u64>
 
 async fn check_counters(world: &World, stages: &[(i32, u64)], tags: &[(&str, u64)]) {
     const TAGS: [&str; 4] = ["vip", "north", "south", "straße"];
-    let tags: BTreeMap<String, u64> = tags.iter().map(|(tag, count)| (models::fold::fold_tag(tag), *count)).collect();
-    let asked: Vec<String> = TAGS.iter().map(|tag| models::fold::fold_tag(tag)).collect();
+    let tags: BTreeMap<String, u64> =
+        tags.iter().map(|(tag, count)| (models::values::fold::fold_tag(tag), *count)).collect();
+    let asked: Vec<String> = TAGS.iter().map(|tag| models::values::fold::fold_tag(tag)).collect();
     let asked: Vec<&str> = asked.iter().map(String::as_str).collect();
     assert_eq!(counters(world, "acme", &asked).await, (BTreeMap::from_iter(stages.iter().copied()), tags));
 }

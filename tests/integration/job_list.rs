@@ -4,7 +4,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::SignedDuration;
 use models::job::{Job, JobId};
 use models::limits::{MAX_ANSWER_BYTES, MAX_JOBS_START_INDEX, MAX_LIST_VALUES, MAX_TAG_BYTES};
-use models::moment::Moment;
+use models::values::moment::Moment;
 use serde_json::{Value, json};
 use store::keys::{Key, PK, SK};
 use tests::{NEW_YEAR_2026, Reply, World};

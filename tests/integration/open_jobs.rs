@@ -3,9 +3,9 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures::future::join_all;
 use jobs::{Deadline, Events};
-use models::id::UserId;
 use models::job::State;
 use models::limits::{MAX_OPEN_JOBS, OPEN_JOBS_RETRY_SECONDS, PATIENCE_MILLIS};
+use models::values::id::UserId;
 use serde_json::json;
 use store::keys::{Key, PK, SK};
 use tests::proxy::Verdict;

@@ -2,7 +2,7 @@
 
 use jsonschema::{Draft, Validator};
 use local::openapi::{ALWAYS_SENT, document};
-use models::id::UserId;
+use models::values::id::UserId;
 use serde_json::{Value, json};
 use tests::{Reply, World};
 

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use jiff::tz::TimeZone;
 use models::access::{Access, ShareType};
-use models::id::{ContactId, PortalId, UserId};
 use models::job::JobId;
-use models::moment::Moment;
-use models::password::{Password, SALT_BYTES};
+use models::sign_in::password::{Password, SALT_BYTES};
+use models::values::id::{ContactId, PortalId, UserId};
+use models::values::moment::Moment;
 use serde_json::{Value, json};
 use store::contacts::AccessState;
 use tests::{Reply, World};

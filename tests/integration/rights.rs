@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use models::access::{Access, Author, ShareType};
-use models::id::{ContactId, JobId, UserId};
 use models::job::{Counts, Job, State};
 use models::limits::LEASE_MILLIS;
+use models::values::id::{ContactId, JobId, UserId};
 use serde_json::{Value, json};
 use store::StoreError;
 use tests::World;

@@ -5,14 +5,14 @@ use std::net::IpAddr;
 
 use futures::future::join_all;
 use jiff::SignedDuration;
-use models::id::UserId;
+use models::directory::{Grant, Scope};
 use models::limits::{
     KNOWN_NETWORK_DAYS, MAX_ACCOUNTS, SIGN_IN_ATTEMPTS, SIGN_IN_LOCK_MILLIS, USER_SIGN_IN_ATTEMPTS, USER_WINDOW_MILLIS,
     duration,
 };
-use models::password::{Memory, Password, PasswordHash};
-use models::portal::{Grant, Scope};
+use models::sign_in::password::{Memory, Password, PasswordHash};
 use models::sign_in::{Account, Network};
+use models::values::id::UserId;
 use serde_json::{Value, json};
 use store::sign_in::{Attempt, Pair, SignIn};
 use tests::{Spent, World};

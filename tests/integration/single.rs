@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use futures::future::join_all;
 use models::access::{Access, Author, ShareType};
-use models::id::{PortalId, UserId};
 use models::job::{Change, Job, JobId, Kind, State};
+use models::values::id::{PortalId, UserId};
 use serde_json::{Value, json};
 use tests::{Reply, World};
 

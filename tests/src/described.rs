@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use local::openapi::document;
-use models::wire::Suffix;
+use models::answer::Suffix;
 use serde_json::Value;
 
 use crate::{Reply, WorldError};

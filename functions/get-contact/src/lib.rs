@@ -6,7 +6,7 @@ use api::endpoint::{Conditions, Dialect, Payload};
 use api::{Admits, Answer, Call, Endpoint, Failure};
 use futures::FutureExt as _;
 use models::contact::Contact;
-use models::portal::Scope;
+use models::directory::Scope;
 
 /// The function that offers them.
 const FUNCTION: &str = "get-contact";

@@ -8,12 +8,12 @@ use api::{Admits, Answer, Call, Endpoint, Failure};
 use futures::FutureExt as _;
 use futures::stream::{self, StreamExt as _};
 use models::access::{Author, Caller};
-use models::id::ContactId;
+use models::directory::{Entries, Scope};
+use models::job::view::{ChangeView, UndoPreview};
 use models::job::{Change, Job, JobId, ShardSummary, State};
-use models::job_view::{ChangeView, UndoPreview};
 use models::limits::MAX_JOBS_START_INDEX;
-use models::portal::{Entries, Scope};
 use models::request::JobsStart;
+use models::values::id::ContactId;
 use store::job_list::ListedJob;
 
 use crate::FUNCTION;

@@ -3,8 +3,8 @@
 use api::answer::ListPage;
 use api::{Admits, Answer, Call, Endpoint, Failure};
 use futures::FutureExt as _;
-use models::listing::{ListChoice, TagChoice};
-use models::portal::Scope;
+use models::directory::Scope;
+use models::filter::listing::{ListChoice, TagChoice};
 use models::request::Page;
 use serde::Serialize;
 

@@ -10,9 +10,9 @@ use api::endpoint::{Conditions, Dialect, Payload};
 use api::{Admits, Answer, Call, Endpoint, Failure};
 use futures::FutureExt as _;
 use models::contact::Contact;
-use models::listing::SimpleEntry;
-use models::plan::plan;
-use models::portal::{Entries, Scope, Statistics};
+use models::directory::{Entries, Scope, Statistics};
+use models::filter::listing::SimpleEntry;
+use models::filter::plan::plan;
 use models::request::ListContacts;
 use store::listing::{Listed, Listing};
 

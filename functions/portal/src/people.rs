@@ -5,10 +5,10 @@ use api::answer::ListPage;
 use api::endpoint::{Conditions, Dialect, Payload};
 use api::{Admits, Answer, Call, Endpoint, Failure, NamedUser};
 use futures::FutureExt as _;
-use models::fold::fold;
-use models::portal::{Profile, Scope, User};
+use models::directory::{Profile, Scope, User};
 use models::request::{ListPeople, PeopleOrder, fields_of_person};
 use models::sign_in::Email;
+use models::values::fold::fold;
 
 use crate::FUNCTION;
 

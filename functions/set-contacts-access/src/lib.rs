@@ -9,12 +9,12 @@ use api::{Admits, Answer, Call, Endpoint, Failure};
 use futures::FutureExt as _;
 use jobs::{Applied, ContactsRun};
 use models::access::Caller;
+use models::answer::Fields;
 use models::contact::{Contact, ContactRecord};
-use models::id::{ContactId, UserId};
+use models::directory::{Entries, Scope, User};
 use models::job::{Counts, JobId};
-use models::portal::{Entries, Scope, User};
 use models::request::{Page, SetContactsAccess};
-use models::wire::Fields;
+use models::values::id::{ContactId, UserId};
 use store::contacts::{AccessState, Loaded};
 
 /// The endpoint that ONLYOFFICE has for a selection of contacts.

@@ -8,11 +8,11 @@ use futures::FutureExt as _;
 use jobs::{FilterRun, Outcome};
 use models::access::Actor;
 use models::contact::Contact;
-use models::id::ContactId;
+use models::directory::{Entries, Scope};
+use models::filter::plan::plan;
 use models::job::{Counts, Job, JobId};
-use models::plan::plan;
-use models::portal::{Entries, Scope};
 use models::request::SetFilterAccess;
+use models::values::id::ContactId;
 
 /// The endpoint of document 001.
 pub const ENDPOINT: Endpoint = Endpoint {

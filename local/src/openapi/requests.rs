@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use models::filter::ListView;
-use models::id::ContactId;
+use models::filter::listing::SortBy;
 use models::limits::{
     MAX_EMAIL_BYTES, MAX_FILTER_VALUE_BYTES, MAX_JOBS_START_INDEX, MAX_LIST_VALUES, MAX_NAMED_CONTACTS, MAX_PAGE,
     MAX_PORTAL_BYTES, MAX_QUERY_VALUES, MAX_TAG_BYTES,
 };
-use models::listing::SortBy;
 use models::request::{ACTIVATION_STATUSES, EMPLOYEE_STATUSES, MAX_IDEMPOTENCY_KEY_BYTES, PeopleOrder};
 use models::rule::{MAX_CRON_BYTES, MAX_RULE_NAME_CHARS};
+use models::values::id::ContactId;
 use serde_json::{Map, Value, json};
 
 use super::{component, identifier};

@@ -5,13 +5,13 @@ use std::sync::LazyLock;
 
 use api::endpoint::Dialect;
 use api::failure::KINDS;
+use models::answer::{ErrorBody, KeyStyle};
 use models::contact::{Contact, Employee};
-use models::job_view::{ChangeView, JobView, UndoPreview};
+use models::directory::{Profile, SignedIn};
+use models::filter::listing::{ListChoice, SimpleEntry, TagChoice};
+use models::job::view::{ChangeView, JobView, UndoPreview};
 use models::limits::MAX_PAGE;
-use models::listing::{ListChoice, SimpleEntry, TagChoice};
-use models::portal::{Profile, SignedIn};
 use models::rule::RuleView;
-use models::wire::{ErrorBody, KeyStyle};
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 use utoipa::openapi::RefOr;

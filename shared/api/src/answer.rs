@@ -7,13 +7,13 @@ use flate2::write::GzEncoder;
 use lambda_http::http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION, VARY};
 use lambda_http::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use lambda_http::{Body, Request};
+use models::answer::{self, Fields, ListWriter, Shape, WireError};
+pub use models::answer::{ListEnd, ListPage, Pushed};
 use models::contact::Contact;
-use models::id::ContactId;
+use models::job::view::JobView;
 use models::job::{Counts, JobId};
-use models::job_view::JobView;
 use models::limits::MAX_ANSWER_BYTES;
-use models::wire::{self, Fields, ListWriter, Shape, WireError};
-pub use models::wire::{ListEnd, ListPage, Pushed};
+use models::values::id::ContactId;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
@@ -97,7 +97,7 @@ impl Answer {
         object: &T,
         fields: Option<&Fields>,
     ) -> Result<Self, Failure> {
-        let body = wire::one(wanted.shape, wanted.zone.as_ref(), status.as_u16(), object, fields)
+        let body = answer::one(wanted.shape, wanted.zone.as_ref(), status.as_u16(), object, fields)
             .map_err(|error| Failure::Internal(error.to_string()))?;
         Ok(Self { status, ..Self::ok(wanted.content_type, body) })
     }
@@ -422,7 +422,7 @@ pub(crate) fn respond(result: Result<Answer, Failure>, terms: &Terms) -> Respons
         failure.log();
         let empty = Answer::ok(terms.wanted.content_type, Vec::new());
         let mut answer = Answer { status: failure.status(), headers: failure.headers(), ..empty };
-        match wire::error(terms.wanted.shape.format, &failure.body(&terms.request_id, terms.is_read)) {
+        match answer::error(terms.wanted.shape.format, &failure.body(&terms.request_id, terms.is_read)) {
             Ok(body) => answer.body = body,
             Err(error) => {
                 tracing::error!(%error, "error not serialised");

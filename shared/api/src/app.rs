@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use jobs::{Clock, Deadline, Jobs};
-use models::id::{PortalId, UserId};
-use models::moment::Moment;
-use models::portal::{Grant, User};
+use models::directory::{Grant, User};
+use models::values::id::{PortalId, UserId};
+use models::values::moment::Moment;
 use quick_cache::sync::Cache;
 use store::keys::TokenHash;
 use store::{Store, StoreError};

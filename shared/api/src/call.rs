@@ -14,16 +14,16 @@ use lambda_http::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use lambda_http::request::RequestContext;
 use lambda_http::{Body, Request, RequestExt as _};
 use models::access::{Author, Caller};
-use models::id::{ContactId, UserId};
+use models::answer::{Envelope, Suffix};
+use models::directory::{Grant, Scope, User};
 use models::invalid::Invalid;
 use models::job::JobId;
 use models::limits::{ANSWER_RESERVE_MILLIS, MAX_BODY_BYTES, SYNCHRONOUS_RUN_MILLIS};
-use models::moment::Moment;
-use models::portal::{Grant, Scope, User};
 use models::request::{MAX_IDEMPOTENCY_KEY_BYTES, Query, RequestBody, check_no_fields};
 use models::rule::RuleName;
 use models::sign_in::{Email, Network};
-use models::wire::{Envelope, Suffix};
+use models::values::id::{ContactId, UserId};
+use models::values::moment::Moment;
 use sha2::{Digest as _, Sha256};
 use store::idempotency::{Fingerprint, KeptAnswer, KeyOf, Reserved};
 use store::keys::TokenHash;
@@ -269,7 +269,8 @@ impl<'a> Incoming<'a> {
         if !routes::is_number(&text) {
             return Err(Failure::RouteNotFound);
         }
-        text.parse().map_err(|fault: models::id::NotAContactId| Invalid::one("contactid", fault.to_string()).into())
+        text.parse()
+            .map_err(|fault: models::values::id::NotAContactId| Invalid::one("contactid", fault.to_string()).into())
     }
 
     /// The job that the path names.

@@ -4,9 +4,9 @@ use std::collections::{HashMap, HashSet};
 
 use models::access::{Access, Caller};
 use models::contact::{Contact, ContactRecord};
-use models::id::{ContactId, UserId};
+use models::directory::{Entries, Grant, User};
 use models::job::Job;
-use models::portal::{Entries, Grant, User};
+use models::values::id::{ContactId, UserId};
 use store::contacts::AccessState;
 use store::directory::Lists;
 

@@ -4,8 +4,8 @@ use futures::future::BoxFuture;
 use lambda_http::http::Response;
 use lambda_http::request::RequestContext;
 use lambda_http::{Body, Request, RequestExt as _};
-use models::portal::Scope;
-use models::wire::Suffix;
+use models::answer::Suffix;
+use models::directory::Scope;
 use tracing::Instrument as _;
 use uuid::Uuid;
 

@@ -5,17 +5,17 @@ use std::error::Error as _;
 use jobs::{RunError, StartError};
 use lambda_http::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use lambda_http::http::{HeaderName, HeaderValue, StatusCode};
-use models::id::{ContactId, UserId};
+use models::answer::{ErrorBody, ErrorDetail};
+use models::directory::Scope;
 use models::invalid::Invalid;
 use models::job::JobId;
 use models::limits::{
     MAX_BODY_BYTES, MAX_OPEN_JOBS, MAX_RULES_OF_PORTAL, MAX_RULES_OF_USER, OPEN_JOBS_RETRY_SECONDS,
     SIGN_IN_RETRY_SECONDS,
 };
-use models::portal::Scope;
 use models::rule::RuleName;
 use models::sign_in::Locked;
-use models::wire::{ErrorBody, ErrorDetail};
+use models::values::id::{ContactId, UserId};
 use store::StoreError;
 use store::listing::ListError;
 

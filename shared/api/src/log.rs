@@ -9,7 +9,7 @@ use std::io::{self, IsTerminal as _, Stderr};
 use std::panic::PanicHookInfo;
 
 use models::limits::MAX_LOG_LINE_BYTES;
-use models::printable::{beginning, is_unsafe, printable};
+use models::values::printable::{beginning, is_unsafe, printable};
 use serde_json::{Map, Value, json};
 use tracing::Subscriber;
 use tracing_subscriber::filter::{FilterExt as _, LevelFilter, Targets};

@@ -8,7 +8,7 @@ use lambda_http::http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE};
 use lambda_http::http::{HeaderMap, HeaderName};
 use mediatype::names::{APPLICATION, HTML, JSON, TEXT, XML};
 use mediatype::{MediaType, MediaTypeBuf, Name, ReadParams as _};
-use models::wire::{Envelope, Format, Shape, Suffix};
+use models::answer::{Envelope, Format, Shape, Suffix};
 
 use crate::failure::Failure;
 

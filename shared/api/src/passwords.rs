@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use models::limits::{MAX_SIGN_INS, PASSWORDS_AT_ONCE, SIGN_IN_WAIT_MILLIS};
-use models::password::{MEMORY_KIB, Memory};
+use models::sign_in::password::{MEMORY_KIB, Memory};
 use models::sign_in::{Candidate, Candidates};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::spawn_blocking;
@@ -130,9 +130,9 @@ impl Place<'_> {
 #[cfg(test)]
 mod tests {
     use futures::future::join_all;
-    use models::id::UserId;
-    use models::password::PasswordHash;
     use models::sign_in::Account;
+    use models::sign_in::password::PasswordHash;
+    use models::values::id::UserId;
 
     use super::*;
 

@@ -2,8 +2,8 @@
 //! knows its own endpoints only, and has to tell an unknown path from a path with other methods.
 
 use lambda_http::http::Uri;
-use models::id::UserId;
-use models::wire::Suffix;
+use models::answer::Suffix;
+use models::values::id::UserId;
 
 use crate::Failure;
 

@@ -10,7 +10,7 @@ use jobs::{Clock, Events, Jobs, Message, Queue, QueueError};
 use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use lambda_http::{Context, Error, LambdaEvent, service_fn};
 use models::limits::WORKER_RESERVE_MILLIS;
-use models::moment::Moment;
+use models::values::moment::Moment;
 use serde_json::value::RawValue;
 use store::Store;
 use store::client::connect;

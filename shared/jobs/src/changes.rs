@@ -1,7 +1,7 @@
 //! Reading what a job changed, a page at a time.
 
-use models::id::PortalId;
 use models::job::{Change, Job, UndoLog};
+use models::values::id::PortalId;
 use store::StoreError;
 
 use crate::context::Jobs;

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use models::id::{PortalId, UserId};
 use models::limits::{
     self, COMPACTION_PAUSE_MILLIS, COMPACTION_REQUEST_MILLIS, COMPACTIONS_PER_SWEEP, POSTING_SETTLED_MILLIS,
 };
-use models::moment::Moment;
+use models::values::id::{PortalId, UserId};
+use models::values::moment::Moment;
 use store::StoreError;
 use store::compaction::DueCompaction;
 use tokio::time::timeout;

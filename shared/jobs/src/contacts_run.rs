@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use models::access::{Access, Actor, Author, Caller};
-use models::contact_set::ContactSet;
-use models::id::{ContactId, PortalId};
+use models::job::contact_set::ContactSet;
 use models::job::{Counts, Job, JobId, State, Task};
-use models::moment::Moment;
+use models::values::id::{ContactId, PortalId};
+use models::values::moment::Moment;
 use store::contacts::AccessState;
 
 use crate::context::Jobs;

@@ -4,10 +4,10 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use jiff::SignedDuration;
-use models::id::PortalId;
 use models::job::JobId;
 use models::limits::{self, RETRY_MILLIS};
-use models::moment::Moment;
+use models::values::id::PortalId;
+use models::values::moment::Moment;
 pub use store::Clock;
 use store::Store;
 use uuid::{NoContext, Timestamp as UuidTimestamp, Uuid};

@@ -5,9 +5,9 @@ use std::fmt;
 use futures::future::BoxFuture;
 use models::access::Access;
 use models::filter::Filter;
-use models::id::{PortalId, UserId};
 use models::job::{Job, JobId, Kind, State};
-use models::moment::Moment;
+use models::values::id::{PortalId, UserId};
+use models::values::moment::Moment;
 use serde::{Serialize, Serializer};
 
 /// What is told of a job: the detail of an event, with the members of a job as callers are shown it.

@@ -3,11 +3,11 @@
 use futures::stream::StreamExt as _;
 use models::access::{Access, Actor};
 use models::filter::Filter;
-use models::id::PortalId;
+use models::filter::plan::Plan;
 use models::job::{Counts, FilterTask, Job, JobId, State, Task};
-use models::moment::Moment;
-use models::plan::Plan;
 use models::request::Page;
+use models::values::id::PortalId;
+use models::values::moment::Moment;
 use store::StoreError;
 use store::keys::Position;
 

@@ -5,9 +5,9 @@
 //! [`MAX_TRIES`] counted attempts only closes what is open. It reads as little as it can, and less with each further
 //! attempt, because the reading may be what kills.
 
-use models::id::PortalId;
 use models::job::{Change, Job};
 use models::limits::MAX_TRIES;
+use models::values::id::PortalId;
 use store::StoreError;
 use store::jobs::{Lease, OpenJob, Progress, Saved, ShardFailure, ShardState};
 

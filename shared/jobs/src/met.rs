@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use models::id::ContactId;
+use models::values::id::ContactId;
 
 /// Contacts of one shard, each once. A contact takes a bit where the portal's identifiers follow one another, and some
 /// twenty bytes where they lie far apart.

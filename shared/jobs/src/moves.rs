@@ -15,12 +15,12 @@
 use std::collections::{HashMap, HashSet};
 
 use jiff::SignedDuration;
-use models::id::{ContactId, PortalId};
 use models::job::JobId;
 use models::limits::{
     self, CLOCK_SKEW_MILLIS, MOVE_WRITE_MILLIS, MOVES_BEFORE_MILLIS, MOVES_KEPT_HOURS, WRITE_ARRIVAL_MILLIS,
 };
-use models::moment::Moment;
+use models::values::id::{ContactId, PortalId};
+use models::values::moment::Moment;
 use store::StoreError;
 use uuid::Uuid;
 

@@ -6,8 +6,8 @@
 use std::fmt;
 
 use futures::future::BoxFuture;
-use models::id::PortalId;
 use models::job::JobId;
+use models::values::id::PortalId;
 use serde::{Deserialize, Serialize};
 
 /// Asks for work on a job.

@@ -2,8 +2,8 @@
 
 use futures::stream::StreamExt as _;
 use models::access::{Actor, Author, Caller};
-use models::id::PortalId;
 use models::job::{Counts, Job, JobId, ShardSummary, State, Task};
+use models::values::id::PortalId;
 use store::StoreError;
 use store::jobs::ShardState;
 

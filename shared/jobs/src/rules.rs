@@ -7,17 +7,17 @@ use futures::FutureExt as _;
 use futures::stream::{self, StreamExt as _};
 use jiff::SignedDuration;
 use models::access::{Access, Actor, Author};
+use models::directory::Portal;
 use models::filter::Filter;
-use models::id::{PortalId, UserId};
+use models::filter::plan::plan;
 use models::job::{Job, JobId, State};
 use models::limits::{
     self, IDEMPOTENCY_HOURS, MAX_OPEN_JOBS, RULE_CHECK_MILLIS, RULE_START_MILLIS, SYNCHRONOUS_RUN_MILLIS,
 };
-use models::moment::Moment;
-use models::plan::plan;
-use models::portal::Portal;
 use models::request::{Page, RunOnce};
 use models::rule::{Rule, RuleName};
+use models::values::id::{PortalId, UserId};
+use models::values::moment::Moment;
 use sha2::{Digest as _, Sha256};
 use store::StoreError;
 use store::idempotency::{KeyOf, Reservation};

@@ -4,9 +4,9 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use models::access::Actor;
-use models::id::{ContactId, LeaseOwner, PortalId};
 use models::job::{Change, Counts, Job};
 use models::limits::{self, LEASE_MARGIN_MILLIS, LEASE_MILLIS, RENEW_MILLIS};
+use models::values::id::{ContactId, LeaseOwner, PortalId};
 use store::StoreError;
 use store::chunk::ChunkBuilder;
 use store::contacts::AccessRecord;
@@ -577,6 +577,6 @@ pub(crate) fn new_owner() -> LeaseOwner {
 }
 
 /// When a lease that is had or renewed now ends.
-pub(crate) fn lease_end(jobs: &Jobs) -> models::moment::Moment {
+pub(crate) fn lease_end(jobs: &Jobs) -> models::values::moment::Moment {
     jobs.now() + limits::duration(LEASE_MILLIS)
 }

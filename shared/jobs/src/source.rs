@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 
 use models::access::{Access, Actor, Author};
+use models::filter::plan::Plan;
 use models::filter::{Filter, IndexEntry};
-use models::id::{ContactId, PortalId};
 use models::job::{Change, Counts, JobId, UndoLog};
-use models::moment::Moment;
-use models::plan::Plan;
+use models::values::id::{ContactId, PortalId};
+use models::values::moment::Moment;
 use store::contacts::AccessState;
 use store::jobs::Place;
 use store::keys::Position;

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use futures::stream::StreamExt as _;
-use models::id::PortalId;
 use models::limits::{self, LOOKS_PER_PORTAL, MAX_TRIES, RETRY_MILLIS};
+use models::values::id::PortalId;
 use store::StoreError;
 use store::jobs::OpenJob;
 use store::keys::OPEN_BUCKETS;

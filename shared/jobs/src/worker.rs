@@ -1,10 +1,10 @@
 //! Working through messages: a shard at a time, from where it was left, to its end or until the time is up.
 
 use jiff::SignedDuration;
-use models::id::PortalId;
 use models::job::{Job, ShardSummary, State, Task};
 use models::limits::{self, MAX_TRIES, MOVES_KEPT_HOURS, PATIENCE_MILLIS, RETRY_MILLIS};
-use models::moment::Moment;
+use models::values::id::PortalId;
+use models::values::moment::Moment;
 use store::StoreError;
 use store::jobs::{Claim, Lease, Progress, Release, Saved, ShardFailure, ShardState};
 use tokio::time::Instant;

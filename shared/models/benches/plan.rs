@@ -5,13 +5,13 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use jiff::tz::TimeZone;
 use models::access::{Access, Caller, ShareType};
+use models::directory::Statistics;
+use models::filter::plan::plan;
 use models::filter::{Filter, IndexEntry};
-use models::id::{ContactId, UserId};
 use models::limits::MAX_PAGE;
-use models::moment::Moment;
-use models::plan::plan;
-use models::portal::Statistics;
 use models::request::SetFilterAccess;
+use models::values::id::{ContactId, UserId};
+use models::values::moment::Moment;
 
 const BODY: &[u8] = br#"{"tags":["VIP","UK"],"contactStage":[1,2,3],"contactType":[1,2],"contactListView":"Person",
     "fromDate":"2020-12-08","toDate":"2024-12-08T17:37:04Z","isPrivate":true,

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use models::access::ShareType;
+use models::answer::{Envelope, Format, ListPage, Shape, list};
 use models::contact::{Address, CommonData, Contact, Currency, CustomField, Employee, ListItem};
-use models::id::{ContactId, UserId};
 use models::limits::{MAX_ANSWER_BYTES, MAX_PAGE};
-use models::moment::Moment;
-use models::wire::{Envelope, Format, ListPage, Shape, list};
+use models::values::id::{ContactId, UserId};
+use models::values::moment::Moment;
 
 /// A contact as full as the documents' one.
 fn contact(id: i32) -> Contact<'static> {

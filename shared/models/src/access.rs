@@ -1,6 +1,6 @@
 //! Who may see and edit a contact: the rules, as pure functions.
 
-use crate::id::UserId;
+use crate::values::id::UserId;
 use std::fmt;
 use std::str::FromStr;
 

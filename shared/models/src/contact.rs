@@ -1,14 +1,14 @@
 //! The contact as the two documents show it, and the parts it is made of.
 //!
-//! Keys are written PascalCase here, as in the documents; [`crate::wire`] turns them into the other shapes.
+//! Keys are written PascalCase here, as in the documents; [`crate::answer`] turns them into the other shapes.
 
 use std::borrow::Cow;
 
-use crate::id::{ContactId, UserId};
+use crate::values::id::{ContactId, UserId};
 use serde::{Deserialize, Serialize};
 
 use crate::access::{Access, Caller, ShareType};
-use crate::moment::Moment;
+use crate::values::moment::Moment;
 
 /// A postal address of a contact.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

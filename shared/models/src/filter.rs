@@ -1,11 +1,14 @@
 //! Which contacts a request is about.
 
+pub mod listing;
+pub mod plan;
+
 use serde::{Deserialize, Serialize};
 
 use crate::contact::ContactRecord;
-use crate::fold::{fold, fold_tag};
-use crate::id::ContactId;
-use crate::moment::Moment;
+use crate::values::fold::{fold, fold_tag};
+use crate::values::id::ContactId;
+use crate::values::moment::Moment;
 
 /// Document 001's `contactListView`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,7 +70,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Whether a contact with this entry matches, however it was found. A [`crate::plan::Plan`] tests the same in parts.
+    /// Whether a contact with this entry matches, however it was found. A [`crate::filter::plan::Plan`] tests the same in parts.
     pub fn selects(&self, entry: &IndexEntry) -> bool {
         self.from_date.is_none_or(|from| from <= entry.created)
             && self.to_date.is_none_or(|to| entry.created <= to)

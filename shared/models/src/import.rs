@@ -1,6 +1,8 @@
 //! Lines of an import file: one JSON object each, with one key that says what it is.
 
-use crate::id::{ContactId, PortalId, UserId};
+pub(crate) mod tree;
+
+use crate::values::id::{ContactId, PortalId, UserId};
 use jiff::tz::TimeZone;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -8,14 +10,14 @@ use serde_json::Value;
 
 use crate::access::{Access, ShareType};
 use crate::contact::{Address, CommonData, ContactRecord, Currency, CustomField, Employee, ListItem};
-use crate::fold::fold_tag;
-use crate::import_tree::Members;
+use crate::directory::{Scope, User};
+use crate::import::tree::Members;
 use crate::limits::{MAX_EMPLOYEE_BYTES, MAX_LIST_VALUES, MAX_SHARDS, MAX_TOKEN_CHARS, MIN_TOKEN_CHARS};
-use crate::moment::Moment;
-use crate::password::PasswordHash;
-use crate::portal::{Scope, User};
 use crate::request::checked_tag;
 use crate::sign_in::Email;
+use crate::sign_in::password::PasswordHash;
+use crate::values::fold::fold_tag;
+use crate::values::moment::Moment;
 
 /// Bytes of an import line. A contact must fit an item of 400 KB beside its keys.
 pub const MAX_LINE_BYTES: usize = 256 * 1024;
@@ -349,7 +351,7 @@ impl RawToken {
                 "Token must be {MIN_TOKEN_CHARS} to {MAX_TOKEN_CHARS} printable ASCII characters without spaces"
             ));
         }
-        let expires = self.expires.map(|text| Moment::parse_edge(&text, crate::moment::Edge::To, zone));
+        let expires = self.expires.map(|text| Moment::parse_edge(&text, crate::values::moment::Edge::To, zone));
         let expires = expires.transpose().map_err(|fault| format!("Expires {fault}"))?;
         Ok(TokenLine { token: self.token, user: self.user_id, scopes: self.scopes, expires })
     }

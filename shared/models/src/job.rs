@@ -1,15 +1,18 @@
 //! Jobs: the record of every change of access, a single one too.
 
+pub mod contact_set;
+pub mod view;
+
 use serde::{Deserialize, Serialize};
 
 use crate::access::{Access, Author};
-use crate::contact_set::ContactSet;
 use crate::filter::Filter;
-use crate::id::ContactId;
-use crate::moment::Moment;
-use crate::plan::Plan;
+use crate::filter::plan::Plan;
+use crate::job::contact_set::ContactSet;
+use crate::values::id::ContactId;
+use crate::values::moment::Moment;
 
-pub use crate::id::JobId;
+pub use crate::values::id::JobId;
 
 /// What kind of call started a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,11 +7,11 @@ use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, 
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::access::ShareType;
-use crate::id::ContactId;
 use crate::limits::MAX_EMAIL_BYTES;
-use crate::moment::Moment;
 use crate::rule::{MAX_RULE_NAME_CHARS, RuleName};
 use crate::sign_in::Email;
+use crate::values::id::ContactId;
+use crate::values::moment::Moment;
 
 /// Names a type's schema as the type is called.
 macro_rules! named {

@@ -11,33 +11,34 @@
 //! `3` from text, one value alone for an array of one, and a JSON array in text (`tags=["a","b"]`) for the array. In JSON
 //! these are faults.
 
+pub(crate) mod form;
 mod people;
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 
-use crate::id::{ContactId, PortalId, UserId};
+use crate::values::id::{ContactId, PortalId, UserId};
 use jiff::tz::TimeZone;
 use serde::Deserializer;
 use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
 use crate::access::Access;
+use crate::answer;
 use crate::contact::Contact;
+use crate::filter::listing::{Order, SortBy, Sought};
 use crate::filter::{Filter, ListView};
-use crate::fold::{fold, fold_tag, trim};
 use crate::invalid::{Fault, Invalid, nearest};
 use crate::job::JobId;
 use crate::limits::{
     MAX_FAULTS, MAX_FILTER_VALUE_BYTES, MAX_JOBS_START_INDEX, MAX_LIST_VALUES, MAX_NAMED_CONTACTS, MAX_PAGE,
     MAX_QUERY_VALUES, MAX_TAG_BYTES,
 };
-use crate::listing::{Order, SortBy, Sought};
-use crate::moment::{Edge, Moment, with_plus};
 use crate::rule::Schedule;
 use crate::sign_in::Email;
-use crate::wire;
+use crate::values::fold::{fold, fold_tag, trim};
+use crate::values::moment::{Edge, Moment, with_plus};
 
 pub use people::{ACTIVATION_STATUSES, EMPLOYEE_STATUSES, ListPeople, PeopleOrder, fields_of_person};
 
@@ -169,7 +170,7 @@ pub struct ListContacts {
     /// Whether it is to be told how many there are.
     pub total: bool,
     /// To which of its keys each is trimmed.
-    pub fields: Option<wire::Fields>,
+    pub fields: Option<answer::Fields>,
 }
 
 impl ListContacts {
@@ -225,7 +226,7 @@ impl ListContacts {
         let shown = fields.text_of("fields", "keys of a contact with commas in between");
         fields.faults.extend(shown.as_deref().into_iter().flat_map(unknown_keys));
         fields.finish()?;
-        let shown = shown.as_deref().and_then(wire::Fields::parse);
+        let shown = shown.as_deref().and_then(answer::Fields::parse);
         Ok(Self { filter, sought, order: Order::new(by, descending), page, total, fields: shown })
     }
 }
@@ -512,7 +513,7 @@ impl Fields {
     }
 
     fn text(text: &[u8], known: &'static [&'static str], written: Written) -> Result<Self, Invalid> {
-        let object = crate::form::parse(text, known, &[FILTER, TARGET].concat())?;
+        let object = crate::request::form::parse(text, known, &[FILTER, TARGET].concat())?;
         Ok(Self::new(object, String::new(), known, written))
     }
 
@@ -1296,7 +1297,7 @@ pub fn checked_tag(text: &str) -> Result<String, String> {
 /// The names of a list with commas in between that are no keys of a contact, each as a fault.
 fn unknown_keys(list: &str) -> Vec<Fault> {
     let keys = Contact::KEYS.iter().chain(&Contact::ONLYOFFICE_KEYS);
-    let keys: Vec<String> = keys.map(|key| wire::KeyStyle::Camel.written(key)).collect();
+    let keys: Vec<String> = keys.map(|key| answer::KeyStyle::Camel.written(key)).collect();
     let names = list.split(',').map(str::trim).filter(|name| !name.is_empty());
     let unknown = names.filter(|name| !keys.iter().any(|key| key.eq_ignore_ascii_case(name)));
     let fault = |name: &str| {
@@ -1508,10 +1509,10 @@ impl Query {
     }
 
     /// `fields`: to which of its keys each contact is trimmed.
-    pub fn fields(&mut self) -> Option<wire::Fields> {
+    pub fn fields(&mut self) -> Option<answer::Fields> {
         let list = self.take("fields")?;
         self.faults.extend(unknown_keys(&list));
-        wire::Fields::parse(&list)
+        answer::Fields::parse(&list)
     }
 
     /// `filterValue`: words of the display name.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-use crate::id::UserId;
+use crate::values::id::UserId;
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
 use jiff::civil;
@@ -12,13 +12,13 @@ use jiff::tz::{TimeZone, TimeZoneDatabase};
 use serde::{Deserialize, Serialize};
 
 use crate::access::{Access, Caller, TargetView};
+use crate::answer::Suffix;
 use crate::filter::{Filter, FilterView};
 use crate::invalid::{Fault, Invalid};
 use crate::job::JobId;
 use crate::limits::{self, RULE_SPACING_MILLIS};
-use crate::moment::Moment;
 use crate::request::{SetRule, shown};
-use crate::wire::Suffix;
+use crate::values::moment::Moment;
 
 /// Steps of a [`Moment`] in a minute.
 const STEPS_PER_MINUTE: i64 = 60 * 10_000_000;

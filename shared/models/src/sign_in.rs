@@ -1,20 +1,22 @@
 //! Signing in: by which address, into which accounts, and how often it may be tried.
 
+pub mod password;
+
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-use crate::id::{PortalId, UserId};
+use crate::values::id::{PortalId, UserId};
 use jiff::SignedDuration;
 use serde::Serialize;
 
-use crate::fold::fold;
 use crate::limits::{
     MAX_EMAIL_BYTES, SIGN_IN_ATTEMPTS, SIGN_IN_LOCK_MILLIS, SIGN_IN_WINDOW_MILLIS, USER_SIGN_IN_ATTEMPTS,
     USER_WINDOW_MILLIS, duration,
 };
-use crate::moment::{Moment, STEPS_PER_SECOND};
-use crate::password::{MEMORY_KIB, Memory, PasswordHash};
+use crate::sign_in::password::{MEMORY_KIB, Memory, PasswordHash};
+use crate::values::fold::fold;
+use crate::values::moment::{Moment, STEPS_PER_SECOND};
 
 /// An e-mail address, which users sign in with. Case does not matter, so it is kept folded.
 ///

@@ -5,9 +5,9 @@ use std::sync::LazyLock;
 
 use models::access::{Access, Caller, ShareType};
 use models::contact::{Contact, ContactRecord};
-use models::id::{ContactId, UserId};
-use models::moment::Moment;
-use models::portal::Entries;
+use models::directory::Entries;
+use models::values::id::{ContactId, UserId};
+use models::values::moment::Moment;
 use proptest::prelude::*;
 
 const CALLER: UserId = UserId::from_u128(1);

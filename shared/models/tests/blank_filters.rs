@@ -2,9 +2,9 @@
 
 use jiff::tz::TimeZone;
 use models::filter::Filter;
-use models::id::ContactId;
 use models::invalid::Invalid;
 use models::request::{ListContacts, RequestBody, RunOnce, SetContactAccess, SetFilterAccess, SetRule, SignInRequest};
+use models::values::id::ContactId;
 use serde_json::{Value, json};
 
 /// Texts that look blank.

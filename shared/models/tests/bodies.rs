@@ -7,10 +7,10 @@ use std::fmt::Write as _;
 
 use jiff::tz::TimeZone;
 use models::access::Access;
-use models::id::ContactId;
 use models::invalid::Invalid;
 use models::limits::{MAX_FAULTS, MAX_LIST_VALUES, MAX_NAMED_CONTACTS, MAX_TAG_BYTES};
 use models::request::{SetContactAccess, SetContactsAccess, SetFilterAccess};
+use models::values::id::ContactId;
 use proptest::prelude::*;
 
 const MIKE: &str = "9924256a-739c-462b-af15-e652a3b1b6eb";

@@ -2,15 +2,15 @@
 
 use jiff::tz::TimeZone;
 use models::access::{Access, ShareType};
+use models::filter::listing::SortBy;
 use models::filter::{Filter, ListView};
-use models::id::{ContactId, UserId};
 use models::invalid::Invalid;
 use models::limits::MAX_PAGE;
-use models::listing::SortBy;
 use models::request::{
     JobsStart, ListContacts, Query, RequestBody, RunOnce, SetContactAccess, SetContactsAccess, SetFilterAccess,
     SetRule, SignInRequest, check_no_fields,
 };
+use models::values::id::{ContactId, UserId};
 
 const MIKE: &str = "9924256a-739c-462b-af15-e652a3b1b6eb";
 const ANNA: &str = "00000000-0000-0000-0000-000000000001";

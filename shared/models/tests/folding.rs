@@ -1,6 +1,6 @@
 //! What is compared without case.
 
-use models::fold::{fold, fold_tag};
+use models::values::fold::{fold, fold_tag};
 use proptest::prelude::*;
 
 fn check(a: &str, b: &str, alike: bool) {

@@ -2,9 +2,9 @@
 
 use models::access::{Access, Caller, ShareType};
 use models::filter::IndexEntry;
-use models::id::{ContactId, UserId};
-use models::listing::{Facts, Order, Rank, SortBy, Sought, posting_budget};
-use models::moment::Moment;
+use models::filter::listing::{Facts, Order, Rank, SortBy, Sought, posting_budget};
+use models::values::id::{ContactId, UserId};
+use models::values::moment::Moment;
 use proptest::prelude::*;
 
 fn entry(contact: i32, created: i64, name: &str) -> IndexEntry {

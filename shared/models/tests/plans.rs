@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 
 use jiff::tz::TimeZone;
-use models::plan::plan;
-use models::portal::Statistics;
+use models::directory::Statistics;
+use models::filter::plan::plan;
 use models::request::SetFilterAccess;
 
 /// One portal's counters: stages 1 to 4 are in its directory, stage 0 is counted beside them.

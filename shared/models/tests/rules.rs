@@ -4,14 +4,14 @@
 use std::fmt::Write as _;
 
 use jiff::tz::TimeZone;
+use models::answer::{KeyStyle, Keyed};
 use models::filter::Filter;
-use models::id::{JobId, UserId};
 use models::invalid::Invalid;
 use models::limits::{MAX_FAULTS, MAX_FILTER_VALUE_BYTES};
-use models::moment::Moment;
 use models::request::{MAX_IDEMPOTENCY_KEY_BYTES, RunOnce, SetRule};
 use models::rule::{MAX_CRON_BYTES, MAX_RULE_NAME_CHARS, Rule, RuleName, Schedule};
-use models::wire::{KeyStyle, Keyed};
+use models::values::id::{JobId, UserId};
+use models::values::moment::Moment;
 use proptest::prelude::*;
 
 fn riga() -> TimeZone {

@@ -1,13 +1,13 @@
 //! A plan finds what its filter says: compared with the request read plainly, contact by contact.
 
 use jiff::tz::TimeZone;
+use models::directory::Statistics;
 use models::filter::IndexEntry;
-use models::fold::{fold, fold_tag};
-use models::id::ContactId;
-use models::moment::Moment;
-use models::plan::{Plan, Source, plan};
-use models::portal::Statistics;
+use models::filter::plan::{Plan, Source, plan};
 use models::request::SetFilterAccess;
+use models::values::fold::{fold, fold_tag};
+use models::values::id::ContactId;
+use models::values::moment::Moment;
 use proptest::prelude::*;
 use serde_json::json;
 

@@ -3,13 +3,13 @@
 use std::net::IpAddr;
 
 use jiff::SignedDuration;
-use models::id::{PortalId, UserId};
 use models::limits::{
     MAX_PASSWORD_BYTES, SIGN_IN_ATTEMPTS, SIGN_IN_LOCK_MILLIS, SIGN_IN_WINDOW_MILLIS, USER_SIGN_IN_ATTEMPTS,
 };
-use models::moment::Moment;
-use models::password::{Memory, Password, PasswordHash, SALT_BYTES};
+use models::sign_in::password::{Memory, Password, PasswordHash, SALT_BYTES};
 use models::sign_in::{Account, Attempts, Candidate, Candidates, Email, Locked, Network, UserWindow};
+use models::values::id::{PortalId, UserId};
+use models::values::moment::Moment;
 use proptest::prelude::*;
 
 const SALT: [u8; SALT_BYTES] = *b"sixteen bytes of";

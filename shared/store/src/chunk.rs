@@ -10,8 +10,8 @@ use flate2::Compression;
 use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
 use models::access::{Access, ShareType};
-use models::id::{ContactId, JobId, UserId};
 use models::job::Change;
+use models::values::id::{ContactId, JobId, UserId};
 use serde::{Deserialize, Serialize};
 
 use crate::error::StoreError;

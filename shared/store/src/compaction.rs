@@ -17,9 +17,9 @@
 use std::collections::{HashMap, HashSet};
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
-use models::id::{ContactId, PortalId, UserId};
 use models::limits::{self, MAX_COMPACTED_CONTACTS, MAX_PACKED_CONTACTS, POSTING_SETTLED_MILLIS, WASTED_ENTRIES};
-use models::moment::Moment;
+use models::values::id::{ContactId, PortalId, UserId};
+use models::values::moment::Moment;
 use uuid::Uuid;
 
 use crate::batch::IN_FLIGHT;

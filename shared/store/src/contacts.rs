@@ -6,11 +6,11 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use models::access::{Access, Author, ShareType};
 use models::contact::ContactRecord;
-use models::fold::{fold, fold_tag};
-use models::id::{ContactId, PortalId, UserId};
+use models::filter::listing::Facts;
 use models::job::JobId;
-use models::listing::Facts;
-use models::moment::Moment;
+use models::values::fold::{fold, fold_tag};
+use models::values::id::{ContactId, PortalId, UserId};
+use models::values::moment::Moment;
 
 use crate::batch::{Reading, Write};
 use crate::client::Store;
@@ -185,7 +185,7 @@ pub struct Loaded {
     /// Those that do not exist and have an access record all the same: removed while someone wrote it.
     pub orphans: HashSet<ContactId>,
     /// Those of the users that exist.
-    pub users: HashMap<UserId, models::portal::User>,
+    pub users: HashMap<UserId, models::directory::User>,
 }
 
 /// Conditional writes that are under way at once. Each is a call of its own: a batch has no conditions.

@@ -5,11 +5,11 @@ use std::collections::{HashMap, HashSet};
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::tz::TimeZone;
 use models::contact::{Employee, ListItem};
-use models::id::{PortalId, UserId};
-use models::moment::Moment;
-use models::plan::COUNTED_TAGS;
-use models::portal::{Entries, Portal, Statistics, User};
+use models::directory::{Entries, Portal, Statistics, User};
+use models::filter::plan::COUNTED_TAGS;
 use models::sign_in::Email;
+use models::values::id::{PortalId, UserId};
+use models::values::moment::Moment;
 
 use crate::client::{Part, Store};
 use crate::error::StoreError;

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::{TransactWriteItem, Update};
 use models::access::Author;
-use models::id::PortalId;
 use models::job::JobId;
-use models::moment::Moment;
+use models::values::id::PortalId;
+use models::values::moment::Moment;
 use uuid::Uuid;
 
 use crate::client::Store;

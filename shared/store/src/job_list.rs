@@ -2,9 +2,9 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use models::id::{PortalId, UserId};
 use models::job::{Job, JobId};
 use models::request::JobsStart;
+use models::values::id::{PortalId, UserId};
 
 use crate::batch::READ_BATCH;
 use crate::client::{Part, Store};

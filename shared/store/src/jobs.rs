@@ -4,10 +4,10 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem, Update};
-use models::id::{ContactId, JobId, LeaseOwner, PortalId, UserId};
 use models::job::{Change, Counts, Job, Kind, ShardSummary, State};
 use models::limits::MAX_OPEN_JOBS;
-use models::moment::Moment;
+use models::values::id::{ContactId, JobId, LeaseOwner, PortalId, UserId};
+use models::values::moment::Moment;
 use serde::{Deserialize, Serialize};
 
 use crate::batch::{Write, pauses};

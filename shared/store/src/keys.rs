@@ -40,10 +40,10 @@
 use std::fmt;
 
 use models::access::Author;
-use models::id::{ContactId, JobId, PortalId, UserId};
-use models::moment::Moment;
 use models::rule::RuleName;
 use models::sign_in::Email;
+use models::values::id::{ContactId, JobId, PortalId, UserId};
+use models::values::moment::Moment;
 use uuid::Uuid;
 
 /// Name of the table's partition key.

@@ -31,7 +31,7 @@ use std::sync::Arc;
 
 pub use client::Store;
 pub use error::StoreError;
-use models::moment::Moment;
+use models::values::moment::Moment;
 
 /// Tells the time.
 pub type Clock = Arc<dyn Fn() -> Moment + Send + Sync>;

@@ -15,13 +15,13 @@ use futures::future::{Either, select};
 use futures::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
 use models::access::{Access, Caller};
 use models::contact::{ContactRecord, ListItem};
+use models::filter::listing::{Facts, Order, Rank, SortBy, Sought, posting_budget};
+use models::filter::plan::Plan;
 use models::filter::{Filter, IndexEntry};
-use models::id::{ContactId, PortalId, UserId};
 use models::limits::{MAX_PAGE, MAX_SHARDS};
-use models::listing::{Facts, Order, Rank, SortBy, Sought, posting_budget};
-use models::moment::Moment;
-use models::plan::Plan;
 use models::request::Page;
+use models::values::id::{ContactId, PortalId, UserId};
+use models::values::moment::Moment;
 use tokio::time::{Instant, timeout_at};
 
 use crate::client::Store;

@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity, Select};
 use models::filter::IndexEntry;
-use models::id::PortalId;
-use models::moment::Moment;
-use models::plan::{Plan, Source};
+use models::filter::plan::{Plan, Source};
+use models::values::id::PortalId;
+use models::values::moment::Moment;
 use serde::{Deserialize, Serialize};
 
 use crate::client::Store;

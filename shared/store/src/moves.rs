@@ -16,13 +16,13 @@
 use std::collections::{HashMap, HashSet};
 
 use jiff::SignedDuration;
-use models::contact_set::ContactSet;
+use models::directory::Portal;
 use models::filter::IndexEntry;
-use models::id::{ContactId, PortalId};
 use models::job::JobId;
+use models::job::contact_set::ContactSet;
 use models::limits::MOVES_KEPT_HOURS;
-use models::moment::Moment;
-use models::portal::Portal;
+use models::values::id::{ContactId, PortalId};
+use models::values::moment::Moment;
 use uuid::Uuid;
 
 use crate::batch::Write;

@@ -16,8 +16,8 @@ use flate2::Compression;
 use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
 use models::access::Access;
-use models::id::{ContactId, PortalId, UserId};
-use models::moment::Moment;
+use models::values::id::{ContactId, PortalId, UserId};
+use models::values::moment::Moment;
 use sha2::{Digest as _, Sha256};
 
 use crate::batch::Write;

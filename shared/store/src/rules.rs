@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 
-use models::id::{PortalId, UserId};
 use models::job::Job;
-use models::moment::Moment;
 use models::rule::{Rule, RuleName};
+use models::values::id::{PortalId, UserId};
+use models::values::moment::Moment;
 use uuid::Uuid;
 
 use crate::client::{Part, Store};

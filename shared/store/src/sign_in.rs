@@ -15,12 +15,12 @@
 
 use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
 use jiff::SignedDuration;
-use models::id::{PortalId, UserId};
+use models::directory::{Grant, User, next_valid_from};
 use models::limits::{KNOWN_NETWORK_DAYS, MAX_ACCOUNTS};
-use models::moment::Moment;
-use models::password::{PasswordHash, Salt};
-use models::portal::{Grant, User, next_valid_from};
+use models::sign_in::password::{PasswordHash, Salt};
 use models::sign_in::{Account, Attempts, Candidate, Candidates, Email, Locked, Network, UserWindow};
+use models::values::id::{PortalId, UserId};
+use models::values::moment::Moment;
 use sha2::{Digest as _, Sha256};
 
 use crate::batch::{Write, pauses};

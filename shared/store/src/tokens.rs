@@ -1,9 +1,9 @@
 //! Tokens: what each stands for, under its SHA-256. The token itself is never kept.
 
 use jiff::Timestamp;
-use models::id::{PortalId, UserId};
-use models::moment::Moment;
-use models::portal::Grant;
+use models::directory::Grant;
+use models::values::id::{PortalId, UserId};
+use models::values::moment::Moment;
 use sha2::{Digest as _, Sha256};
 
 use crate::batch::Write;
@@ -154,8 +154,8 @@ mod tests {
         let token = "0123456789abcdef0123456789abcdef";
         let grant = Grant {
             portal: "acme".parse().unwrap(),
-            user: models::id::UserId::NIL,
-            scopes: vec![models::portal::Scope::Read],
+            user: models::values::id::UserId::NIL,
+            scopes: vec![models::directory::Scope::Read],
             expires: None,
             valid_from: None,
         };

@@ -5,10 +5,10 @@ use std::cell::Cell;
 use std::cmp::Ordering;
 
 use models::access::Caller;
-use models::id::{ContactId, PortalId};
-use models::listing::{Order, SortBy, Sought};
-use models::plan::plan;
+use models::filter::listing::{Order, SortBy, Sought};
+use models::filter::plan::plan;
 use models::request::{Page, SetFilterAccess};
+use models::values::id::{ContactId, PortalId};
 use proptest::collection::vec;
 use proptest::option::weighted;
 use proptest::prelude::*;
@@ -141,7 +141,7 @@ async fn grown(world: &World, name: &str, case: &Case, beside: &[Beside]) -> Res
     let states = states(world, &portal, model.contacts.keys().copied()).await?;
     for contact in model.contacts.values_mut() {
         let state = states.get(&contact.id).cloned().unwrap_or(AccessState::UNRECORDED);
-        let user = |id: &models::id::UserId| (0..USERS).find(|&user| user_id(user) == id.to_string());
+        let user = |id: &models::values::id::UserId| (0..USERS).find(|&user| user_id(user) == id.to_string());
         contact.access = Access {
             share: state.access.share.number(),
             managers: state.access.managers.iter().filter_map(user).collect(),

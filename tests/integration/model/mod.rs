@@ -10,7 +10,7 @@ mod portal;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 
-use models::id::{ContactId, PortalId};
+use models::values::id::{ContactId, PortalId};
 use proptest::test_runner::{Config, FileFailurePersistence, TestCaseError, TestRunner};
 use serde_json::{Value, json};
 use store::contacts::AccessState;

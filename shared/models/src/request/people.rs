@@ -1,9 +1,9 @@
 //! The query of `GET /api/2.0/people`, with the parameters that ONLYOFFICE's clients send there.
 
 use super::{Fields, Page, Written, shown, words};
+use crate::answer;
+use crate::directory::Profile;
 use crate::invalid::{Fault, Invalid, nearest};
-use crate::portal::Profile;
-use crate::wire;
 
 /// The order of a list of users.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -103,7 +103,7 @@ pub struct ListPeople {
     /// Which part of the list the answer shows.
     pub page: Page,
     /// The keys to which each user is trimmed; all, when none.
-    pub fields: Option<wire::Fields>,
+    pub fields: Option<answer::Fields>,
 }
 
 impl ListPeople {
@@ -156,7 +156,7 @@ impl ListPeople {
 /// # Errors
 ///
 /// [`Invalid`] names every parameter that is unknown, and every name that is no key of a user.
-pub fn fields_of_person(query: &str) -> Result<Option<wire::Fields>, Invalid> {
+pub fn fields_of_person(query: &str) -> Result<Option<answer::Fields>, Invalid> {
     let mut fields = Fields::text(query.as_bytes(), &["fields"], Written::Query)?;
     let only = profile_fields(&mut fields);
     fields.finish()?;
@@ -165,9 +165,9 @@ pub fn fields_of_person(query: &str) -> Result<Option<wire::Fields>, Invalid> {
 
 /// `fields`, with a fault for each name that is a user's key neither here nor on ONLYOFFICE's server. Clients ask for keys that
 /// only that server has, and do without them.
-fn profile_fields(fields: &mut Fields) -> Option<wire::Fields> {
+fn profile_fields(fields: &mut Fields) -> Option<answer::Fields> {
     let list = fields.text_of("fields", "keys of a user with commas in between")?;
-    let keys = Profile::KEYS.map(|key| wire::KeyStyle::Camel.written(key));
+    let keys = Profile::KEYS.map(|key| answer::KeyStyle::Camel.written(key));
     let is_known = |name: &str| {
         let mut known = keys.iter().map(String::as_str).chain(ONLYOFFICE_KEYS.iter().copied());
         name.is_empty() || known.any(|key| key.eq_ignore_ascii_case(name))
@@ -178,5 +178,5 @@ fn profile_fields(fields: &mut Fields) -> Option<wire::Fields> {
         let message = format!("names \"{}\", which no user has{near} A user has {}", shown(name), keys.join(", "));
         fields.faults.push(Fault { field: "fields".into(), message });
     }
-    wire::Fields::parse(&list)
+    answer::Fields::parse(&list)
 }

@@ -411,7 +411,7 @@ mod tests {
     use std::borrow::Cow;
     use std::collections::BTreeSet;
 
-    use crate::id::UserId;
+    use crate::values::id::UserId;
     use proptest::collection::vec;
     use proptest::prelude::*;
     use quick_xml::Reader;
@@ -421,8 +421,8 @@ mod tests {
     use super::*;
     use crate::access::ShareType;
     use crate::contact::{Address, CommonData, Contact, Currency, CustomField, Employee, ListItem};
-    use crate::id::ContactId;
-    use crate::moment::Moment;
+    use crate::values::id::ContactId;
+    use crate::values::moment::Moment;
 
     const JSON: Shape = Shape { format: Format::Json, envelope: Envelope::Documents };
     const XML: Shape = Shape { format: Format::Xml, envelope: Envelope::Documents };

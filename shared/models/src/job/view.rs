@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::id::{ContactId, UserId};
+use crate::values::id::{ContactId, UserId};
 use jiff::SignedDuration;
 use serde::Serialize;
 
@@ -11,7 +11,7 @@ use crate::contact::{Directory, Employee};
 use crate::filter::{Filter, FilterView};
 use crate::job::{Change, Counts, Job, JobId, Kind, ShardSummary, State};
 use crate::limits::USER_PERCENT_STEP;
-use crate::moment::Moment;
+use crate::values::moment::Moment;
 
 /// A job as it is shown.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::id::ContactId;
+use crate::values::id::ContactId;
 
 /// Contacts, each once, in the order of their identifiers.
 ///

@@ -10,7 +10,7 @@ use serde::ser::{Error as _, SerializeMap, SerializeSeq, SerializeStruct, Serial
 use serde::{Serialize, Serializer};
 
 use crate::contact::Contact;
-use crate::moment::Moment;
+use crate::values::moment::Moment;
 
 /// How the keys of an answer are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

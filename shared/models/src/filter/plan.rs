@@ -6,9 +6,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::directory::Statistics;
 use crate::filter::{Filter, IndexEntry, ListView, Test};
-use crate::moment::Moment;
-use crate::portal::Statistics;
+use crate::values::moment::Moment;
 
 /// Which index a plan reads, and in it which partitions of each shard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -614,7 +614,7 @@ mod tests {
     use quick_xml::events::Event;
 
     use super::*;
-    use crate::wire::{KeyStyle, Keyed};
+    use crate::answer::{KeyStyle, Keyed};
 
     fn xml<T: Serialize + ?Sized>(root: &str, value: &T) -> String {
         String::from_utf8(to_xml(root, value).unwrap()).unwrap()
