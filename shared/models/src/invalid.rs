@@ -1,5 +1,6 @@
 //! Bad input, as a value: what is wrong with which field and what to do about it.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// One fault of a request.
@@ -55,4 +56,22 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         .filter(|(is_part, similarity, _)| *is_part || *similarity >= NEAR)
         .max_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)))
         .map(|(_, _, candidate)| candidate)
+}
+
+/// Says that a name is not known, and which one it may have been meant to be.
+pub(crate) fn unknown_name(what: &str, name: &str, known: &[&str]) -> String {
+    let list = known.join(", ");
+    match nearest(name, known.iter().copied()) {
+        Some(near) => format!("is not a {what}; did you mean {near}? Known are {list}"),
+        None => format!("is not a {what}; known are {list}"),
+    }
+}
+
+/// A name that came from outside, short enough to be shown.
+pub(crate) fn shown(name: &str) -> Cow<'_, str> {
+    const SHOWN_CHARS: usize = 64;
+    match name.char_indices().nth(SHOWN_CHARS) {
+        Some((end, _)) => Cow::Owned(format!("{}…", &name[..end])),
+        None => Cow::Borrowed(name),
+    }
 }

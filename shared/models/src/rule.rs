@@ -14,10 +14,11 @@ use serde::{Deserialize, Serialize};
 use crate::access::{Access, Caller, TargetView};
 use crate::answer::Suffix;
 use crate::filter::{Filter, FilterView};
+use crate::invalid::shown;
 use crate::invalid::{Fault, Invalid};
 use crate::job::JobId;
 use crate::limits::{self, RULE_SPACING_MILLIS};
-use crate::request::{SetRule, shown};
+use crate::request::SetRule;
 use crate::values::moment::Moment;
 
 /// Steps of a [`Moment`] in a minute.

@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+use crate::invalid::shown;
 use crate::invalid::{Fault, Invalid};
 use crate::limits::MAX_FAULTS;
-use crate::request::shown;
 
 /// Brackets behind a name: `filter[tags][]` is the deepest that any request has.
 const MAX_DEPTH: usize = 3;

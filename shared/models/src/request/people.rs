@@ -1,9 +1,10 @@
 //! The query of `GET /api/2.0/people`, with the parameters that ONLYOFFICE's clients send there.
 
-use super::{Fields, Page, Written, shown, words};
 use crate::answer;
 use crate::directory::Profile;
-use crate::invalid::{Fault, Invalid, nearest};
+use crate::invalid::{Fault, Invalid, nearest, shown};
+use crate::request::fields::{Fields, Written, words};
+use crate::request::query::Page;
 
 /// The order of a list of users.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,0 +1,198 @@
+//! Requests about contacts: setting access, and lists.
+
+use crate::access::Access;
+use crate::answer;
+use crate::contact::Contact;
+use crate::filter::Filter;
+use crate::filter::listing::{Order, SortBy, Sought};
+use crate::invalid::{Fault, Invalid, nearest, shown};
+use crate::limits::MAX_FAULTS;
+use crate::request::RequestBody;
+use crate::request::fields::{Blank, Fields, Written};
+use crate::request::query::Page;
+use crate::values::id::ContactId;
+use jiff::tz::TimeZone;
+
+/// The body of `PUT …/contact/{contactid}/access`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetContactAccess {
+    /// What the contact's access becomes.
+    pub target: Access,
+}
+
+impl SetContactAccess {
+    /// Reads the body. ONLYOFFICE's description lists `contactid` among its fields, so clients write the contact of the
+    /// path there too.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`] names every field that is missing, unknown or of a wrong type, and a `contactid` that is not `contact`.
+    pub fn parse<'a>(body: impl Into<RequestBody<'a>>, contact: ContactId) -> Result<Self, Invalid> {
+        let mut fields = Fields::parse(body.into(), &["isShared", "managerList", "contactid"])?;
+        fields.check_contact("contactid", contact);
+        let is_shared = fields.required_bool("isShared", "true makes the contact public, false private");
+        let managers = fields.uuids("managerList");
+        fields.finish()?;
+        Ok(Self { target: Access::requested(!is_shared, managers) })
+    }
+}
+
+/// The body of `PUT …/contact/access`. The panel of ONLYOFFICE's browser client for several contacts writes `isPrivate`
+/// in place of `isShared` and `accessList` in place of `managerList`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetContactsAccess {
+    /// Which contacts: 1 to [`MAX_NAMED_CONTACTS`], each once, in the order of first mention.
+    pub contacts: Vec<ContactId>,
+    /// What their access becomes.
+    pub target: Access,
+}
+
+impl SetContactsAccess {
+    /// Reads the body.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`] names every field that is missing, unknown or of a wrong type.
+    pub fn parse<'a>(body: impl Into<RequestBody<'a>>) -> Result<Self, Invalid> {
+        const KNOWN: &[&str] = &["contactid", "isShared", "managerList", "isPrivate", "accessList"];
+        let mut fields = Fields::parse(body.into(), KNOWN)?;
+        let contacts = fields.contacts("contactid");
+        let is_private = match fields.either("isShared", "isPrivate") {
+            "isPrivate" => fields.required_bool("isPrivate", "true makes the contacts private, false public"),
+            _ => !fields.required_bool("isShared", "true makes the contacts public, false private"),
+        };
+        let managers = fields.either("managerList", "accessList");
+        let managers = fields.uuids(managers);
+        fields.finish()?;
+        Ok(Self { contacts, target: Access::requested(is_private, managers) })
+    }
+}
+
+/// The body of `PUT …/contact/filter/access`, with the filter's words from the query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetFilterAccess {
+    /// Which contacts.
+    pub filter: Filter,
+    /// What their access becomes.
+    pub target: Access,
+}
+
+impl SetFilterAccess {
+    /// Reads the body; dates without an offset are meant in `zone`.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`] names every field that is missing, unknown or of a wrong type.
+    pub fn parse<'a>(
+        body: impl Into<RequestBody<'a>>,
+        filter_value: Option<&str>,
+        zone: &TimeZone,
+    ) -> Result<Self, Invalid> {
+        const KNOWN: &[&str] = &[
+            "tags",
+            "contactStage",
+            "contactType",
+            "contactListView",
+            "fromDate",
+            "toDate",
+            "isPrivate",
+            "managerList",
+        ];
+        let mut fields = Fields::parse(body.into(), KNOWN)?;
+        let filter = fields.filter(filter_value, Some(zone), Blank::Refused);
+        let target = fields.target();
+        fields.finish()?;
+        Ok(Self { filter, target })
+    }
+}
+
+/// The query of `GET …/contact/filter`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListContacts {
+    /// Which contacts.
+    pub filter: Filter,
+    /// Which of them, by their access.
+    pub sought: Sought,
+    /// Their order.
+    pub order: Order,
+    /// Which part of them the answer shows.
+    pub page: Page,
+    /// Whether it is to be told how many there are.
+    pub total: bool,
+    /// To which of its keys each is trimmed.
+    pub fields: Option<answer::Fields>,
+}
+
+impl ListContacts {
+    /// The parameters of the query.
+    pub const PARAMETERS: &[&str] = &[
+        "tags",
+        "contactStage",
+        "contactType",
+        "contactListView",
+        "fromDate",
+        "toDate",
+        "filterValue",
+        "responsibleid",
+        "isShared",
+        "sortBy",
+        "sortOrder",
+        "count",
+        "startIndex",
+        "total",
+        "fields",
+    ];
+
+    /// Reads the query string; dates without an offset are meant in `zone`.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`] names every parameter that is unknown or of a wrong type.
+    pub fn parse(query: &str, zone: &TimeZone) -> Result<Self, Invalid> {
+        Self::read(query, Some(zone))
+    }
+
+    /// The tags of the query string, which are read before the portal's time zone is known.
+    ///
+    /// # Errors
+    ///
+    /// As of [`ListContacts::parse`], but for the order of the dates.
+    pub fn tags(query: &str) -> Result<Vec<String>, Invalid> {
+        Self::read(query, None).map(|request| request.filter.tags)
+    }
+
+    fn read(query: &str, zone: Option<&TimeZone>) -> Result<Self, Invalid> {
+        let mut fields = Fields::text(query.as_bytes(), Self::PARAMETERS, Written::Query)?;
+        let filter_value = fields.filter_value("filterValue");
+        let filter = fields.filter(filter_value.as_deref(), zone, Blank::Any);
+        let sought = Sought {
+            shared: fields.optional_bool("isShared", "false for the contacts that are private"),
+            responsible: fields.uuid("responsibleid"),
+        };
+        let by = fields.choice("sortBy", &SortBy::ALL);
+        let descending = fields.choice("sortOrder", &[("ascending", false), ("descending", true)]);
+        let page = fields.page();
+        let total = fields.optional_bool("total", "false spares the counting").unwrap_or(true);
+        let shown = fields.text_of("fields", "keys of a contact with commas in between");
+        fields.faults.extend(shown.as_deref().into_iter().flat_map(unknown_keys));
+        fields.finish()?;
+        let shown = shown.as_deref().and_then(answer::Fields::parse);
+        Ok(Self { filter, sought, order: Order::new(by, descending), page, total, fields: shown })
+    }
+}
+
+/// The names of a list with commas in between that are no keys of a contact, each as a fault.
+pub(super) fn unknown_keys(list: &str) -> Vec<Fault> {
+    let keys = Contact::KEYS.iter().chain(&Contact::ONLYOFFICE_KEYS);
+    let keys: Vec<String> = keys.map(|key| answer::KeyStyle::Camel.written(key)).collect();
+    let names = list.split(',').map(str::trim).filter(|name| !name.is_empty());
+    let unknown = names.filter(|name| !keys.iter().any(|key| key.eq_ignore_ascii_case(name)));
+    let fault = |name: &str| {
+        let near = nearest(name, keys.iter().map(String::as_str));
+        let near = near.map_or(".".to_owned(), |near| format!("; did you mean {near}?"));
+        let message =
+            format!("names \"{}\", which no contact has{near} A contact has {}", shown(name), keys.join(", "));
+        Fault { field: "fields".into(), message }
+    };
+    unknown.take(MAX_FAULTS).map(fault).collect()
+}

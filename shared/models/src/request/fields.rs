@@ -1,0 +1,484 @@
+//! The reader of bodies and queries: takes the fields of an object one by one and notes every fault.
+
+use crate::invalid::{Fault, Invalid, shown, unknown_name};
+use crate::limits::MAX_FILTER_VALUE_BYTES;
+use crate::limits::{MAX_FAULTS, MAX_LIST_VALUES, MAX_PAGE, MAX_QUERY_VALUES, MAX_TAG_BYTES};
+use crate::request::RequestBody;
+use crate::request::query::{MAX_START_INDEX, Page};
+use crate::request::repeated::repeated_names;
+use crate::request::text::{
+    A_COUNT, ARRAYS, JSON_IN_A_FORM, boolean, count, expand_arrays, looks_like_json, whole, whole_number,
+};
+use crate::values::fold::{fold, fold_tag, trim};
+use crate::values::id::UserId;
+use serde_json::{Map, Value};
+use std::fmt;
+
+/// Refuses a body that holds a field, where a call takes none: what the field asks for would not be done.
+///
+/// # Errors
+///
+/// [`Invalid`] names every field, or says that the body is neither JSON nor a form.
+pub fn check_no_fields(body: RequestBody<'_>) -> Result<(), Invalid> {
+    let fields = Fields::parse(body, &[])?;
+    let faults = fields.object.keys().take(MAX_FAULTS).map(|name| Fault {
+        field: shown(name).into_owned(),
+        message: "is not read: this call takes no body; leave the body out, or write parameters into the query".into(),
+    });
+    let faults: Vec<Fault> = faults.collect();
+    if faults.is_empty() { Ok(()) } else { Err(Invalid { faults }) }
+}
+
+/// What an example of a UUID is.
+pub(super) const A_UUID: &str = "9924256a-739c-462b-af15-e652a3b1b6eb";
+
+/// The meaning of a filter field that is named and holds nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Blank {
+    /// Any: as if it were left out.
+    Any,
+    /// A fault: access is changed, and nobody guesses from a blank that every contact is meant.
+    Refused,
+}
+
+/// What it means to leave an array out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LeftOut {
+    Any,
+    None,
+}
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Any => "any",
+            Self::None => "none",
+        })
+    }
+}
+
+pub(super) fn too_long_filter_value(bytes: usize) -> String {
+    format!("has {bytes} bytes; at most {MAX_FILTER_VALUE_BYTES} are taken")
+}
+
+/// The words of `filterValue`, folded, each once.
+pub fn words(filter_value: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    for word in filter_value.split_whitespace().map(trim).map(fold) {
+        if !word.is_empty() && !words.contains(&word) {
+            words.push(word);
+        }
+    }
+    words
+}
+
+/// The fields of an object, taken one by one, with the faults found on the way.
+pub(super) struct Fields {
+    pub(super) object: Map<String, Value>,
+    /// Known fields that are null. They are not in `object`, and count as absent.
+    pub(super) nulls: Vec<&'static str>,
+    /// What stands before a field's name in a fault: nothing, or the object's own name and a dot.
+    pub(super) path: String,
+    pub(super) known: &'static [&'static str],
+    pub(super) written: Written,
+    pub(super) faults: Vec<Fault>,
+}
+
+/// How fields are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Written {
+    Json,
+    Form,
+    Query,
+}
+
+impl Written {
+    /// What a field is called where one is not known.
+    pub(super) fn what(self) -> &'static str {
+        match self {
+            Self::Json | Self::Form => "field of this endpoint",
+            Self::Query => "query parameter of this endpoint",
+        }
+    }
+
+    /// Whether every value is text.
+    pub(super) fn is_text(self) -> bool {
+        matches!(self, Self::Form | Self::Query)
+    }
+
+    /// How many values an array may have.
+    pub(super) fn most_values(self) -> usize {
+        match self {
+            Self::Json | Self::Form => MAX_LIST_VALUES,
+            Self::Query => MAX_QUERY_VALUES,
+        }
+    }
+
+    /// What a text must be, with an example of it as it is written here.
+    pub(super) fn example(self, what: &str, example: &str) -> String {
+        match self {
+            Self::Json => format!("{what} in quotes, such as \"{example}\""),
+            Self::Form | Self::Query => format!("{what}, such as {example}"),
+        }
+    }
+}
+
+/// The fields of a filter that is an object.
+pub(super) const FILTER: &[&str] =
+    &["tags", "contactStage", "contactType", "contactListView", "fromDate", "toDate", "filterValue"];
+
+/// The fields of a target that is an object.
+pub(super) const TARGET: &[&str] = &["isPrivate", "managerList"];
+
+impl Fields {
+    pub(super) fn parse(body: RequestBody<'_>, known: &'static [&'static str]) -> Result<Self, Invalid> {
+        match body {
+            RequestBody::Json(body) => Self::json(body, known),
+            RequestBody::Form(body) if looks_like_json(body) => Err(Invalid::one("", JSON_IN_A_FORM)),
+            RequestBody::Form(body) => Self::text(body, known, Written::Form),
+        }
+    }
+
+    pub(super) fn text(text: &[u8], known: &'static [&'static str], written: Written) -> Result<Self, Invalid> {
+        let object = crate::request::form::parse(text, known, &[FILTER, TARGET].concat())?;
+        Ok(Self::new(object, String::new(), known, written))
+    }
+
+    pub(super) fn new(
+        object: Map<String, Value>,
+        path: String,
+        known: &'static [&'static str],
+        written: Written,
+    ) -> Self {
+        let mut fields = Self { object: Map::new(), nulls: Vec::new(), path, known, written, faults: Vec::new() };
+        for (name, value) in object {
+            fields.insert(name, value);
+        }
+        let is_null = |name: &str| fields.object.get(name).is_some_and(Value::is_null);
+        fields.nulls = known.iter().copied().filter(|name| is_null(name)).collect();
+        // An unknown name stays, whatever its value is, and is refused.
+        fields.object.retain(|name, _| !fields.nulls.contains(&name.as_str()));
+        if written.is_text() {
+            for (_, value) in fields.object.iter_mut().filter(|(name, _)| ARRAYS.contains(&name.as_str())) {
+                expand_arrays(value);
+            }
+        }
+        fields
+    }
+
+    /// Adds a field under its known name. The same field may come in two spellings only if both have the same value:
+    /// otherwise the reader would have to guess which of the two is meant.
+    pub(super) fn insert(&mut self, name: String, value: Value) {
+        let known = self.known.iter().find(|known| known.eq_ignore_ascii_case(&name));
+        let name = known.map_or(name, |known| (*known).to_owned());
+        match self.object.get(&name) {
+            None => drop(self.object.insert(name, value)),
+            Some(other) if *other == value => {}
+            Some(_) => {
+                // One fault a field: a long name has more spellings than an answer has room for.
+                let field = self.path.clone() + &name;
+                if !self.faults.iter().any(|fault| fault.field == field) {
+                    self.fault(name, GIVEN_TWICE);
+                }
+            }
+        }
+    }
+
+    pub(super) fn json(body: &[u8], known: &'static [&'static str]) -> Result<Self, Invalid> {
+        let list = known.join(", ");
+        if body.iter().all(u8::is_ascii_whitespace) {
+            return Err(Invalid::one("", format!("The body is empty. Send a JSON object with the fields {list}")));
+        }
+        match serde_json::from_slice(body) {
+            Ok(Value::Object(object)) => {
+                let faults = repeated_names(body).into_iter().take(MAX_FAULTS).map(|name| Fault {
+                    field: shown(&name).into_owned(),
+                    message: "is given more than once; give it once".to_owned(),
+                });
+                let mut fields = Self::new(object, String::new(), known, Written::Json);
+                fields.faults.extend(faults);
+                Ok(fields)
+            }
+            Ok(other) => Err(Invalid::one(
+                "",
+                format!("The body is {}. Send a JSON object with the fields {list}.", kind(&other)),
+            )),
+            Err(fault) => Err(Invalid::one(
+                "",
+                format!("The body cannot be read as JSON: {fault}. Send a JSON object with the fields {list}"),
+            )),
+        }
+    }
+
+    /// Takes a field that has one value. In a form or a query the value is text, and `read` may convert the text.
+    pub(super) fn one(&mut self, name: &str, read: impl FnOnce(&str) -> Option<Value>) -> Option<Value> {
+        let value = match self.object.remove(name)? {
+            // A field that a form or a query gives twice with the same value counts once.
+            Value::Array(mut values) if self.written.is_text() => {
+                values.dedup();
+                if values.len() == 1 { values.swap_remove(0) } else { Value::Array(values) }
+            }
+            value => value,
+        };
+        match value {
+            Value::Array(_) if self.written.is_text() => {
+                self.fault(name, GIVEN_TWICE);
+                None
+            }
+            Value::String(text) if self.written.is_text() => Some(read(&text).unwrap_or(Value::String(text))),
+            other => Some(other),
+        }
+    }
+
+    /// An item as it is meant: in a form, text that is a whole number stands for it.
+    pub(super) fn number_of(&self, value: Value) -> Value {
+        match &value {
+            Value::String(text) if self.written.is_text() => whole_number(text).unwrap_or(value),
+            _ => value,
+        }
+    }
+
+    pub(super) fn fault(&mut self, field: impl Into<String>, message: impl Into<String>) {
+        self.faults.push(Fault { field: self.path.clone() + &field.into(), message: message.into() });
+    }
+
+    pub(super) fn wrong(&mut self, field: impl Into<String>, expected: &str, found: &Value) {
+        self.fault(field, format!("must be {expected}; it is {}", kind(found)));
+    }
+
+    pub(super) fn optional_bool(&mut self, name: &str, meaning: &str) -> Option<bool> {
+        match self.one(name, |text| boolean(text).map(Value::Bool))? {
+            Value::Bool(value) => Some(value),
+            other => {
+                self.wrong(name, &format!("true or false ({meaning})"), &other);
+                None
+            }
+        }
+    }
+
+    pub(super) fn required_bool(&mut self, name: &str, meaning: &str) -> bool {
+        self.require(name, meaning);
+        self.optional_bool(name, meaning).unwrap_or(false)
+    }
+
+    /// Notes a fault when the field is missing.
+    pub(super) fn require(&mut self, name: &str, meaning: &str) {
+        if !self.object.contains_key(name) {
+            self.fault(name, format!("is required: {meaning}"));
+        }
+    }
+
+    pub(super) fn text_of(&mut self, name: &str, expected: &str) -> Option<String> {
+        match self.one(name, |_| None)? {
+            Value::String(text) => Some(text),
+            other => {
+                self.wrong(name, expected, &other);
+                None
+            }
+        }
+    }
+
+    pub(super) fn number(&mut self, name: &str, most: u64) -> Option<u64> {
+        let value = self.one(name, whole_number)?;
+        let number = whole(&value).and_then(|number| u64::try_from(number).ok()).filter(|number| *number <= most);
+        if number.is_none() {
+            self.wrong(name, &format!("a whole number from 0 to {most}"), &value);
+        }
+        number
+    }
+
+    /// The fields of the required object under `name`; they are to be given back with [`Fields::absorb`].
+    pub(super) fn object(&mut self, name: &str, known: &'static [&'static str], meaning: &str) -> Option<Self> {
+        self.require(name, meaning);
+        match self.object.remove(name)? {
+            Value::Object(object) => {
+                let path = format!("{}{name}.", self.path);
+                Some(Self::new(object, path, known, self.written))
+            }
+            other => {
+                self.wrong(name, meaning, &other);
+                None
+            }
+        }
+    }
+
+    /// Ends the reading of an inner object.
+    pub(super) fn absorb(&mut self, inner: Self) {
+        if let Err(Invalid { faults }) = inner.finish() {
+            self.faults.extend(faults);
+        }
+    }
+
+    pub(super) fn uuid(&mut self, name: &str) -> Option<UserId> {
+        let meaning = self.written.example("a UUID", A_UUID);
+        let text = self.text_of(name, &meaning)?;
+        let id = text.parse().ok();
+        if id.is_none() {
+            self.wrong(name, &meaning, &Value::String(text));
+        }
+        id
+    }
+
+    /// One of several words, without case, and what it stands for.
+    pub(super) fn choice<T: Copy>(&mut self, name: &str, choices: &[(&str, T)]) -> Option<T> {
+        let expected = choices.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(" or ");
+        let text = self.text_of(name, &expected)?;
+        let chosen = choices.iter().find(|(word, _)| word.eq_ignore_ascii_case(&text));
+        if chosen.is_none() {
+            self.wrong(name, &expected, &Value::String(text));
+        }
+        chosen.map(|(_, choice)| *choice)
+    }
+
+    pub(super) fn page(&mut self) -> Page {
+        let count = self.text_of("count", A_COUNT).and_then(|text| {
+            let count = count(&text);
+            if count.is_none() {
+                self.wrong("count", A_COUNT, &Value::String(text));
+            }
+            count
+        });
+        let start = self.number("startIndex", MAX_START_INDEX);
+        Page::new(count.unwrap_or(MAX_PAGE), start.unwrap_or(0))
+    }
+
+    /// The array under `name`, or nothing when it is left out, which means `without`.
+    pub(super) fn array(&mut self, name: &str, of: &str, without: LeftOut) -> Vec<Value> {
+        match self.object.remove(name) {
+            None => Vec::new(),
+            Some(Value::Array(values)) if values.len() > self.written.most_values() => {
+                let most = self.written.most_values();
+                self.fault(name, format!("has {} values; at most {most} are taken", values.len()));
+                Vec::new()
+            }
+            Some(Value::Array(values)) => values,
+            Some(Value::String(text)) if text.is_empty() && self.written.is_text() => {
+                // Most clients cannot write an empty array into a form but as an empty value. Whom a change is about is
+                // not guessed from a blank: it would be everyone.
+                if self.written == Written::Form && without == LeftOut::Any {
+                    self.fault(name, "must not be blank; leave it out for any");
+                }
+                Vec::new()
+            }
+            Some(value @ Value::String(_)) if self.written.is_text() => vec![value],
+            Some(other) => {
+                self.wrong(name, &format!("an array of {of}, or be left out for {without}"), &other);
+                Vec::new()
+            }
+        }
+    }
+
+    /// Which of two names of the same thing is given; the first when neither is. Both are a fault.
+    pub(super) fn either(&mut self, name: &'static str, other: &'static str) -> &'static str {
+        if !self.object.contains_key(other) {
+            return name;
+        }
+        if self.object.remove(name).is_some() {
+            self.fault(name, format!("and {other} say the same; give one of them"));
+        }
+        other
+    }
+
+    pub(super) fn uuids(&mut self, name: &str) -> Vec<UserId> {
+        let mut ids = Vec::new();
+        for (i, value) in self.array(name, "UUIDs", LeftOut::None).into_iter().enumerate() {
+            match value.as_str().map(str::parse) {
+                Some(Ok(id)) => ids.push(id),
+                _ => self.wrong(format!("{name}[{i}]"), &self.written.example("a UUID", A_UUID), &value),
+            }
+        }
+        ids
+    }
+
+    /// Removes the fields that hold nothing, and notes a fault with the reason for each of the others. The fault shows no
+    /// value, because the value may be a secret.
+    pub(super) fn refuse(&mut self, reasons: &[(&str, &str)]) {
+        let names: Vec<String> = self.object.keys().cloned().collect();
+        for name in names {
+            let Some((field, reason)) = reasons.iter().find(|(field, _)| field.eq_ignore_ascii_case(&name)) else {
+                continue;
+            };
+            if let Some(value) = self.object.remove(&name)
+                && !self.is_blank(&value)
+            {
+                self.fault(*field, format!("must be empty or left out: {reason}"));
+            }
+        }
+    }
+
+    /// Tells if a value holds nothing, as the default values of typed clients do.
+    pub(super) fn is_blank(&self, value: &Value) -> bool {
+        match value {
+            Value::Null | Value::Bool(false) => true,
+            Value::Bool(true) => false,
+            Value::Number(_) => whole(value) == Some(0),
+            Value::String(text) if self.written.is_text() => text.is_empty() || boolean(text) == Some(false),
+            Value::String(text) => text.is_empty(),
+            Value::Array(values) => values.iter().all(|value| self.is_blank(value)),
+            Value::Object(members) => members.values().all(|value| self.is_blank(value)),
+        }
+    }
+
+    pub(super) fn finish(self) -> Result<(), Invalid> {
+        let of = match self.path.strip_suffix('.') {
+            None => self.written.what().to_owned(),
+            Some(object) => format!("field of {object}"),
+        };
+        finish(&of, &self.path, self.object.keys(), self.known, self.faults)
+    }
+}
+
+/// Why a field is refused that has several values where one is wanted.
+pub(super) const GIVEN_TWICE: &str = "is given more than once with different values; give it once";
+
+/// Ends a reading: with the names that nothing asked for, and what else was found wrong.
+pub(super) fn finish<'a>(
+    what: &str,
+    path: &str,
+    unknown: impl Iterator<Item = &'a String>,
+    known: &[&str],
+    faults: Vec<Fault>,
+) -> Result<(), Invalid> {
+    // What is misspelt comes first: it explains what is then said to be missing.
+    let unknown = unknown.map(|name| {
+        let name = if name.is_empty() { "\"\"".into() } else { shown(name) };
+        Fault { message: unknown_name(what, &name, known), field: format!("{path}{name}") }
+    });
+    // Only what is shown is worded: a body has room for a hundred thousand faults, an answer has not.
+    let mut all = unknown.chain(faults);
+    let mut faults: Vec<Fault> = all.by_ref().take(MAX_FAULTS).collect();
+    if faults.is_empty() {
+        return Ok(());
+    }
+    if all.next().is_some() {
+        faults.push(Fault { field: String::new(), message: format!("More is wrong than these {MAX_FAULTS} faults.") });
+    }
+    Err(Invalid { faults })
+}
+
+/// A tag as it is compared, when it can be one.
+///
+/// # Errors
+///
+/// What is wrong with it, to be read after its field's name.
+pub fn checked_tag(text: &str) -> Result<String, String> {
+    let tag = fold_tag(text);
+    if tag.is_empty() {
+        return Err("must not be blank; leave it out".into());
+    }
+    if tag.len() > MAX_TAG_BYTES {
+        return Err(format!("has {} bytes; a tag has at most {MAX_TAG_BYTES}", tag.len()));
+    }
+    Ok(tag)
+}
+
+pub(super) fn kind(value: &Value) -> String {
+    match value {
+        Value::Null => "null".into(),
+        Value::Bool(value) => value.to_string(),
+        Value::Number(number) => format!("the number {}", shown(&number.to_string())),
+        Value::String(text) => format!("the string \"{}\"", shown(text)),
+        Value::Array(_) => "an array".into(),
+        Value::Object(_) => "an object".into(),
+    }
+}

@@ -1,0 +1,108 @@
+//! Names that a JSON object has more than once.
+
+use crate::invalid::shown;
+use crate::limits::MAX_FAULTS;
+use serde::Deserializer;
+use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashSet};
+use std::fmt;
+
+/// The names that a JSON object, or one within it, holds more than once: which of their values was meant would be a
+/// guess. They are told as `managerList` or `filter.tags`, and no more of them than are shown.
+pub(super) fn repeated_names(body: &[u8]) -> BTreeSet<String> {
+    /// Where in the body a value is.
+    #[derive(Clone, Copy)]
+    enum Place<'p> {
+        Body,
+        Member(&'p Place<'p>, &'p str),
+        Item(&'p Place<'p>, usize),
+    }
+
+    impl fmt::Display for Place<'_> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            match self {
+                Self::Body => Ok(()),
+                Self::Member(Self::Body, name) => f.write_str(&shown(name)),
+                Self::Member(object, name) => write!(f, "{object}.{}", shown(name)),
+                Self::Item(array, i) => write!(f, "{array}[{i}]"),
+            }
+        }
+    }
+
+    struct Names<'p, 'r> {
+        place: &'p Place<'p>,
+        repeated: &'r mut BTreeSet<String>,
+    }
+
+    impl<'de> DeserializeSeed<'de> for Names<'_, '_> {
+        type Value = ();
+
+        fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+            deserializer.deserialize_any(self)
+        }
+    }
+
+    impl<'de> Visitor<'de> for Names<'_, '_> {
+        type Value = ();
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("any value")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+            let mut seen: HashSet<Cow<'de, str>> = HashSet::new();
+            while let Some(name) = members.next_key::<Cow<'de, str>>()? {
+                let place = Place::Member(self.place, &name);
+                if seen.contains(&name) && self.repeated.len() <= MAX_FAULTS {
+                    self.repeated.insert(place.to_string());
+                }
+                members.next_value_seed(Names { place: &place, repeated: self.repeated })?;
+                seen.insert(name);
+            }
+            Ok(())
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+            let mut i = 0;
+            while let Some(()) =
+                items.next_element_seed(Names { place: &Place::Item(self.place, i), repeated: self.repeated })?
+            {
+                i += 1;
+            }
+            Ok(())
+        }
+
+        fn visit_unit<E>(self) -> Result<(), E> {
+            Ok(())
+        }
+
+        fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+            Ok(())
+        }
+
+        fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+            Ok(())
+        }
+
+        fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+            Ok(())
+        }
+
+        fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+            Ok(())
+        }
+
+        fn visit_str<E>(self, _: &str) -> Result<(), E> {
+            Ok(())
+        }
+    }
+
+    let mut repeated = BTreeSet::new();
+    let names = Names { place: &Place::Body, repeated: &mut repeated };
+    match names.deserialize(&mut serde_json::Deserializer::from_slice(body)) {
+        Ok(()) => repeated,
+        // The caller has read the same bytes as JSON before.
+        Err(_) => BTreeSet::new(),
+    }
+}

@@ -1,0 +1,296 @@
+//! Fields that select contacts, and fields that say what the access becomes.
+
+use crate::access::Access;
+use crate::filter::{Filter, ListView};
+use crate::invalid::{Invalid, shown};
+use crate::limits::{MAX_FAULTS, MAX_FILTER_VALUE_BYTES, MAX_NAMED_CONTACTS};
+use crate::request::MAX_IDEMPOTENCY_KEY_BYTES;
+use crate::request::fields::A_UUID;
+use crate::request::fields::{
+    Blank, FILTER, Fields, LeftOut, TARGET, Written, checked_tag, too_long_filter_value, words,
+};
+use crate::request::text::{contact_id, whole, whole_number};
+use crate::rule::Schedule;
+use crate::values::id::{ContactId, PortalId};
+use crate::values::moment::{Edge, Moment, with_plus};
+use jiff::tz::TimeZone;
+use serde_json::Value;
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+impl Fields {
+    /// A filter's fields. Without a time zone, dates are read for their faults, and not compared.
+    pub(super) fn filter(&mut self, filter_value: Option<&str>, zone: Option<&TimeZone>, blank: Blank) -> Filter {
+        let words = filter_value.map(words).unwrap_or_default();
+        if blank == Blank::Refused {
+            if filter_value.is_some() && words.is_empty() {
+                self.fault("filterValue", "must not be blank; leave it out for any name");
+            }
+            self.refuse_empty_filter(filter_value.is_some());
+        }
+        let utc = TimeZone::UTC;
+        let dates = zone.unwrap_or(&utc);
+        let filter = Filter {
+            tags: self.tags("tags"),
+            stages: self.any_of("contactStage"),
+            types: self.any_of("contactType"),
+            view: self.list_view("contactListView"),
+            from_date: self.date("fromDate", Edge::From, dates),
+            to_date: self.date("toDate", Edge::To, dates),
+            words,
+        };
+        if let (Some(from), Some(to), Some(_)) = (filter.from_date, filter.to_date, zone)
+            && from > to
+        {
+            self.fault("fromDate", "is after toDate, so that no contact can match; exchange the two");
+        }
+        filter
+    }
+
+    /// Notes a fault when filter fields are named that hold nothing, `null` or no tag, and none beside them that holds
+    /// something.
+    pub(super) fn refuse_empty_filter(&mut self, has_words: bool) {
+        let is_empty = |value: &Value| value.as_array().is_some_and(Vec::is_empty);
+        let null = self.nulls.iter().copied().find(|name| FILTER.contains(name));
+        let empty = null.or_else(|| self.object.get("tags").is_some_and(is_empty).then_some("tags"));
+        // An empty list of stages or types is a documented way to say "any".
+        let says_more =
+            |(name, value): (&String, &Value)| FILTER.contains(&name.as_str()) && !(name == "tags" && is_empty(value));
+        let says_more = self.object.iter().any(says_more);
+        if let Some(name) = empty
+            && !says_more
+            && !has_words
+        {
+            let message =
+                "holds nothing, like every filter field here; leave the filter fields out to select every contact";
+            self.fault(name, message);
+        }
+    }
+
+    /// The fields of the access that a filter's contacts are to get.
+    pub(super) fn target(&mut self) -> Access {
+        let is_private = self.required_bool("isPrivate", "true makes the contacts private, false public");
+        Access::requested(is_private, self.uuids("managerList"))
+    }
+
+    /// A filter as an object, with the words that an endpoint otherwise has in its query.
+    pub(super) fn filter_object(&mut self, name: &str, zone: Option<&TimeZone>) -> Filter {
+        let meaning = match self.written {
+            Written::Json => "an object such as {\"tags\":[\"vip\"]}, or {} for every contact".to_owned(),
+            Written::Form | Written::Query => {
+                format!("members such as {name}[tags][]=vip, or {name}[contactListView]=All for every contact")
+            }
+        };
+        let Some(mut inner) = self.object(name, FILTER, &meaning) else { return Filter::default() };
+        let filter_value = inner.filter_value("filterValue");
+        let filter = inner.filter(filter_value.as_deref(), zone, Blank::Refused);
+        self.absorb(inner);
+        filter
+    }
+
+    /// Words of the display name, as one text.
+    pub(super) fn filter_value(&mut self, name: &str) -> Option<String> {
+        let text = self.text_of(name, &self.written.example("words of the display name", "anna riga"));
+        if let Some(bytes) = text.as_ref().map(String::len).filter(|bytes| *bytes > MAX_FILTER_VALUE_BYTES) {
+            self.fault(name, too_long_filter_value(bytes));
+        }
+        text
+    }
+
+    /// An access as an object; none when the object is missing, which is a fault.
+    pub(super) fn target_object(&mut self, name: &str) -> Option<Access> {
+        let meaning = match self.written {
+            Written::Json => format!("an object such as {{\"isPrivate\":true,\"managerList\":[\"{A_UUID}\"]}}"),
+            Written::Form | Written::Query => {
+                format!("members such as {name}[isPrivate]=true and {name}[managerList][]={A_UUID}")
+            }
+        };
+        let mut inner = self.object(name, TARGET, &meaning)?;
+        let target = inner.target();
+        self.absorb(inner);
+        Some(target)
+    }
+
+    /// `cron` and `timeZone`, for which `zone` stands in.
+    pub(super) fn schedule(&mut self, zone: &TimeZone) -> Option<Schedule> {
+        let expression = format!("{} for 02:00 every day", self.written.example("a cron expression", "0 2 * * *"));
+        let zone_name = self.written.example("the IANA name of a time zone", "Europe/Riga");
+        self.require("cron", &expression);
+        let own_zone = self.object.contains_key("timeZone");
+        let cron = self.text_of("cron", &expression);
+        let named = self.text_of("timeZone", &zone_name);
+        let of_portal = zone.iana_name().filter(|_| !zone.is_unknown());
+        let zone = match named.as_deref().or(of_portal) {
+            Some(zone) => zone,
+            None if own_zone => return None,
+            None => {
+                self.fault("timeZone", format!("is required: {zone_name}"));
+                return None;
+            }
+        };
+        // Where one of the two is missing already, the other is read all the same, for its own faults.
+        match Schedule::parse(cron.as_deref().unwrap_or("* * * * *"), zone) {
+            Ok(schedule) => cron.map(|_| schedule),
+            Err(Invalid { faults }) => {
+                self.faults.extend(faults);
+                None
+            }
+        }
+    }
+
+    pub(super) fn portal(&mut self, name: &str) -> Option<PortalId> {
+        let meaning = self.written.example("the portal's identifier", "acme");
+        self.require(name, &meaning);
+        let text = self.text_of(name, &meaning)?;
+        match text.parse() {
+            Ok(portal) => Some(portal),
+            Err(fault) => {
+                self.fault(name, format!("{fault}; it is \"{}\"", shown(&text)));
+                None
+            }
+        }
+    }
+
+    pub(super) fn idempotency_key(&mut self, name: &str) -> Option<String> {
+        let key = self.text_of(name, "a text in quotes that is new for each run, such as its date")?;
+        if key.is_empty() || key.len() > MAX_IDEMPOTENCY_KEY_BYTES || !key.bytes().all(|b| b.is_ascii_graphic()) {
+            let message = format!(
+                "must be 1 to {MAX_IDEMPOTENCY_KEY_BYTES} visible ASCII characters without spaces; it is \"{}\"",
+                shown(&key)
+            );
+            self.fault(name, message);
+        }
+        Some(key)
+    }
+
+    /// Notes a fault when the field names another contact than `contact`, which the path names.
+    pub(super) fn check_contact(&mut self, name: &str, contact: ContactId) {
+        let Some(value) = self.one(name, |_| None) else { return };
+        if contact_id(&value) != Some(contact) {
+            self.wrong(name, &format!("{contact}, the contact of the path, or be left out"), &value);
+        }
+    }
+
+    /// The identifiers of the contacts that are meant: one or an array of them, each once, in the order of first
+    /// mention.
+    pub(super) fn contacts(&mut self, name: &str) -> Vec<ContactId> {
+        self.require(name, "the identifiers of the contacts, such as [5,7], or one alone");
+        let Some(value) = self.object.remove(name) else { return Vec::new() };
+        let (values, is_alone) = match value {
+            // What is mentioned twice counts once, so how many there are is known at the end.
+            Value::Array(values) => (values, false),
+            Value::String(text) if self.written.is_text() && text.is_empty() => (Vec::new(), false),
+            Value::Number(_) | Value::String(_) => (vec![value], true),
+            other => {
+                self.wrong(name, "an array of whole numbers, or one whole number", &other);
+                return Vec::new();
+            }
+        };
+        if values.is_empty() {
+            self.fault(name, "must name at least one contact; it is empty");
+        }
+        let (mut contacts, mut seen) = (Vec::new(), HashSet::new());
+        for (i, value) in values.into_iter().enumerate() {
+            match contact_id(&value) {
+                Some(contact) if seen.insert(contact) => contacts.push(contact),
+                Some(_) => {}
+                None => {
+                    let field = if is_alone { name.to_owned() } else { format!("{name}[{i}]") };
+                    self.wrong(field, &format!("a whole number from 1 to {}", ContactId::MAX), &value);
+                }
+            }
+            // A body has room for half a million wrong values, an answer has not.
+            if self.faults.len() > MAX_FAULTS {
+                break;
+            }
+        }
+        if contacts.len() > MAX_NAMED_CONTACTS {
+            let message = format!(
+                "names {} contacts; at most {MAX_NAMED_CONTACTS} are taken, so make several calls or use a filter",
+                contacts.len()
+            );
+            self.fault(name, message);
+        }
+        contacts
+    }
+
+    /// Tags, trimmed and folded, each once, in the order of first mention.
+    pub(super) fn tags(&mut self, name: &str) -> Vec<String> {
+        let mut tags: Vec<String> = Vec::new();
+        for (i, value) in self.array(name, "strings", LeftOut::Any).into_iter().enumerate() {
+            let field = format!("{name}[{i}]");
+            let Some(text) = value.as_str() else {
+                self.wrong(field, "a string", &value);
+                continue;
+            };
+            match checked_tag(text) {
+                Ok(tag) if tags.contains(&tag) => {}
+                Ok(tag) => tags.push(tag),
+                Err(message) => self.fault(field, message),
+            }
+        }
+        tags
+    }
+
+    /// A number or an array of numbers, each once; empty when any will do.
+    pub(super) fn any_of(&mut self, name: &str) -> Vec<i32> {
+        let is_alone = matches!(self.object.get(name), Some(Value::Number(_)));
+        let values = match is_alone {
+            true => self.object.remove(name).into_iter().collect(),
+            false => self.array(name, "whole numbers, or one whole number", LeftOut::Any),
+        };
+        let mut ids = Vec::new();
+        let mut any = false;
+        for (i, value) in values.into_iter().enumerate() {
+            let value = self.number_of(value);
+            match whole(&value).and_then(|number| i32::try_from(number).ok()) {
+                // A negative number has the documents' meaning of "any", alone or beside others.
+                Some(id) if id < 0 => any = true,
+                Some(id) if ids.contains(&id) => {}
+                Some(id) => ids.push(id),
+                None => {
+                    let field = if is_alone { name.to_owned() } else { format!("{name}[{i}]") };
+                    self.wrong(field, "a whole number from -2147483648 to 2147483647", &value);
+                }
+            }
+        }
+        if any { Vec::new() } else { ids }
+    }
+
+    pub(super) fn list_view(&mut self, name: &str) -> ListView {
+        let Some(value) = self.one(name, whole_number) else { return ListView::default() };
+        let found = ListView::ALL.into_iter().find(|view| match &value {
+            Value::Number(_) => whole(&value) == Some(view.number()),
+            Value::String(text) => text.eq_ignore_ascii_case(view.name()),
+            _ => false,
+        });
+        found.unwrap_or_else(|| {
+            self.wrong(name, "0 or \"All\", 1 or \"Company\", 2 or \"Person\", 3 or \"WithOpportunity\"", &value);
+            ListView::default()
+        })
+    }
+
+    pub(super) fn date(&mut self, name: &str, edge: Edge, zone: &TimeZone) -> Option<Moment> {
+        let is_text = self.written.is_text();
+        match self.one(name, |_| None)? {
+            Value::String(text) => {
+                let repaired = if is_text { with_plus(&text) } else { Cow::Borrowed(text.as_str()) };
+                match Moment::parse_edge(&repaired, edge, zone) {
+                    Ok(moment) => Some(moment),
+                    Err(fault) => {
+                        self.fault(name, format!("{fault}; it is \"{}\"", shown(&text)));
+                        None
+                    }
+                }
+            }
+            other => {
+                let meaning = match self.written {
+                    Written::Json => "a date in quotes, such as \"2020-12-08\" or \"2020-12-08T17:37:04Z\"",
+                    Written::Form | Written::Query => "a date, such as 2020-12-08 or 2020-12-08T17:37:04Z",
+                };
+                self.wrong(name, meaning, &other);
+                None
+            }
+        }
+    }
+}

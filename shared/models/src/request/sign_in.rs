@@ -1,0 +1,84 @@
+//! The request that signs a user in.
+
+use crate::invalid::{Invalid, shown};
+use crate::request::RequestBody;
+use crate::request::fields::Fields;
+use crate::sign_in::Email;
+use crate::values::id::PortalId;
+use serde_json::Value;
+use std::fmt;
+
+/// Fields of ONLYOFFICE's sign-in that ask for something that is not offered here, and the reason. Its generated clients
+/// send every field, so each one is accepted while it holds nothing.
+pub(super) const NOT_OFFERED: &[(&str, &str)] = &[
+    ("provider", ONLY_PASSWORDS),
+    ("accessToken", ONLY_PASSWORDS),
+    ("serializedProfile", ONLY_PASSWORDS),
+    ("codeOAuth", ONLY_PASSWORDS),
+    ("type", ONLY_PASSWORDS),
+    ("passwordHash", "the password itself is needed, in the field password"),
+    ("code", "signing in takes no second factor"),
+    ("session", "every token has an end of its own, which the answer shows in expires"),
+    ("confirmData", "there are no confirmation links"),
+    ("culture", "the language of the answers is English"),
+    ("recaptchaType", NO_CAPTCHA),
+    ("recaptchaResponse", NO_CAPTCHA),
+];
+
+pub(super) const ONLY_PASSWORDS: &str = "users sign in with userName and password, and through no other provider";
+
+pub(super) const NO_CAPTCHA: &str = "signing in takes no captcha";
+
+/// The body of `POST …/authentication`. Its `Debug` shows no password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SignInRequest {
+    /// Who says so.
+    pub user_name: Email,
+    /// What is to prove it.
+    pub password: String,
+    /// Which portal, where the address is known in several.
+    pub portal: Option<PortalId>,
+}
+
+impl SignInRequest {
+    /// Reads the body.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`] names every field that is missing, unknown or of a wrong type, and shows no password.
+    pub fn parse<'a>(body: impl Into<RequestBody<'a>>) -> Result<Self, Invalid> {
+        let mut fields = Fields::parse(body.into(), &["userName", "password", "portal"])?;
+        fields.refuse(NOT_OFFERED);
+        let name = fields.written.example("the user's e-mail address", "ada@example.com");
+        fields.require("userName", &name);
+        fields.require("password", "the user's password");
+        let user_name = fields.text_of("userName", &name).and_then(|text| match text.parse() {
+            Ok(email) => Some(email),
+            Err(fault) => {
+                fields.fault("userName", format!("{fault}; it is \"{}\"", shown(&text)));
+                None
+            }
+        });
+        let password = match fields.one("password", |_| None) {
+            Some(Value::String(text)) => Some(text),
+            Some(_) => {
+                fields.fault("password", "must be a string");
+                None
+            }
+            None => None,
+        };
+        let portal = if fields.object.contains_key("portal") { fields.portal("portal") } else { None };
+        fields.finish()?;
+        // What is missing has been named among the faults.
+        let (Some(user_name), Some(password)) = (user_name, password) else {
+            return Err(Invalid::one("userName", "is required"));
+        };
+        Ok(Self { user_name, password, portal })
+    }
+}
+
+impl fmt::Debug for SignInRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SignInRequest").field("user_name", &self.user_name).finish_non_exhaustive()
+    }
+}
