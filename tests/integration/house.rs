@@ -593,12 +593,12 @@ fn the_costs_of_a_month_are_those_that_are_computed() {
     let sums = text.lines().find_map(|line| line.strip_prefix("| **Sum** | | **")).unwrap();
     let sums: Vec<f64> = sums.split("**").filter_map(|part| part.parse().ok()).skip(1).collect();
     let readme = read("README.md");
-    let quoted = readme.split_once("what it costs a month: ").unwrap().1;
+    let quoted = readme.split_once("Monthly cost:").unwrap().1;
     let quoted: Vec<f64> = quoted
         .split('$')
         .skip(1)
         .take(3)
-        .map(|part| part.split(' ').next().unwrap().replace(',', "").parse().unwrap())
+        .map(|part| part.split_whitespace().next().unwrap().replace(',', "").parse().unwrap())
         .collect();
     let near = |(quoted, sum): (&f64, &f64)| (quoted - sum).abs() <= 0.0005 * sum;
     assert!(sums.len() == 3 && quoted.iter().zip(&sums).all(near), "{quoted:?}, {sums:?}");
