@@ -18,7 +18,7 @@ use models::job::{JobId, State};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use store::Store;
-use store::client::{Endpoint, connect};
+use store::dynamodb::client::{Endpoint, connect};
 use tests::{World, WorldError};
 
 const CONTACTS: usize = 1_000_000;

@@ -17,7 +17,7 @@ use jobs::Jobs;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use store::Store;
-use store::client::{Endpoint, connect};
+use store::dynamodb::client::{Endpoint, connect};
 use tests::{World, WorldError};
 use tower::ServiceExt as _;
 use uuid::Uuid;

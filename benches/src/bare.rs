@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, PutRequest, WriteRequest};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use models::values::id::{PortalId, UserId};
-use store::batch::{IN_FLIGHT, READ_BATCH, WRITE_BATCH};
+use store::dynamodb::batch::{IN_FLIGHT, READ_BATCH, WRITE_BATCH};
 use store::keys::{Index, Key, PK, Partition, Position, SK};
 use tests::WorldError;
 use uuid::Uuid;

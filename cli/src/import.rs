@@ -177,7 +177,7 @@ mod tests {
     use std::io::Read;
 
     use local::engine::{Engine, Storage};
-    use store::in_process::connect_in_process;
+    use store::dynamodb::in_process::connect_in_process;
 
     use super::*;
 

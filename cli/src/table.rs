@@ -6,8 +6,8 @@ use aws_config::{BehaviorVersion, SdkConfig};
 use local::engine::{Engine, Storage, open_lock_file};
 use models::values::moment::Moment;
 use store::Store;
-use store::client::{Endpoint, connect, connect_from_shell};
-use store::in_process::connect_in_process;
+use store::dynamodb::client::{Endpoint, connect, connect_from_shell};
+use store::dynamodb::in_process::connect_in_process;
 
 use crate::CommandError;
 use crate::args::{ServeArgs, TableArgs};

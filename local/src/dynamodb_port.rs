@@ -13,8 +13,8 @@ use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, ORIGIN};
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
-use store::client::Endpoint;
-use store::in_process::EngineAnswer;
+use store::dynamodb::client::Endpoint;
+use store::dynamodb::in_process::EngineAnswer;
 use subtle::ConstantTimeEq as _;
 use tokio::net::TcpListener;
 

@@ -13,7 +13,7 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use store::in_process::{EngineAnswer, EngineResult, InProcess};
+use store::dynamodb::in_process::{EngineAnswer, EngineResult, InProcess};
 use tokio::sync::Semaphore;
 
 /// Where the engine keeps its data.

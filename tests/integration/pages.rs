@@ -9,7 +9,7 @@ use api::App;
 use jobs::{Abandoned, Deadline, Jobs};
 use serde_json::{Value, json};
 use store::Store;
-use store::client::{Endpoint, connect};
+use store::dynamodb::client::{Endpoint, connect};
 use tests::World;
 use tests::proxy::{Call, Proxy, Verdict};
 

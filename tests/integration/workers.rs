@@ -16,7 +16,7 @@ use models::job::{Counts, Job, JobId, State};
 use models::limits::LEASE_MILLIS;
 use serde_json::{Value, json};
 use store::Store;
-use store::client::{Endpoint, connect};
+use store::dynamodb::client::{Endpoint, connect};
 use store::jobs::Lease;
 use store::keys::Key;
 use tests::World;

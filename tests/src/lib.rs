@@ -43,7 +43,7 @@ use models::rule::Rule;
 use models::values::id::{PortalId, UserId};
 use models::values::moment::Moment;
 use serde_json::Value;
-use store::client::{Endpoint, connect};
+use store::dynamodb::client::{Endpoint, connect};
 use store::import::{ImportError, Importer, Options, Summary};
 use store::{Store, StoreError};
 use tower::ServiceExt as _;

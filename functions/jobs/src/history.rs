@@ -14,7 +14,7 @@ use models::job::{Change, Job, JobId, ShardSummary, State};
 use models::limits::MAX_JOBS_START_INDEX;
 use models::request::JobsStart;
 use models::values::id::ContactId;
-use store::job_list::ListedJob;
+use store::jobs::list::ListedJob;
 
 use crate::FUNCTION;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jobs::context::DEFAULT_CHUNK_DAYS;
-use store::client::Endpoint;
+use store::dynamodb::client::Endpoint;
 
 /// What a function is told by its environment.
 #[derive(Clone, Debug, PartialEq, Eq)]

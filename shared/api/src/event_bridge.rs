@@ -6,7 +6,7 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use jobs::events::{Bus, BusError, JobEvent};
 use serde::Serialize;
-use store::client::{Endpoint, settings};
+use store::dynamodb::client::{Endpoint, settings};
 
 /// The source of every event, which rules match on.
 pub const SOURCE: &str = "crm-access";

@@ -13,7 +13,7 @@ use models::limits::WORKER_RESERVE_MILLIS;
 use models::values::moment::Moment;
 use serde_json::value::RawValue;
 use store::Store;
-use store::client::connect;
+use store::dynamodb::client::connect;
 use tokio::time::Instant;
 
 use crate::app::App;

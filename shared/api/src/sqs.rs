@@ -9,7 +9,7 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt as _};
 use jobs::queue::{Message, Queue, QueueError};
-use store::client::{Endpoint, settings};
+use store::dynamodb::client::{Endpoint, settings};
 
 /// Messages in one `SendMessageBatch`; SQS takes no more.
 pub const SEND_BATCH: usize = 10;

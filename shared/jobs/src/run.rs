@@ -11,10 +11,10 @@ use models::limits::{self, LEASE_MARGIN_MILLIS, MAX_SHARDS, RUN_GRACE_MILLIS};
 use models::values::id::{LeaseOwner, PortalId};
 use models::values::moment::Moment;
 use store::StoreError;
-use store::chunk::MAX_CHUNK_CONTACTS;
+use store::index::PAGE_MATCHES;
+use store::jobs::chunk_format::MAX_CHUNK_CONTACTS;
 use store::jobs::{Created, Lease, Progress, Release};
 use store::keys::Position;
-use store::matches::PAGE_MATCHES;
 use tokio::time::{Instant, timeout_at};
 
 use crate::context::Jobs;

@@ -10,9 +10,9 @@ use models::job::{Change, Counts, JobId, UndoLog};
 use models::values::id::{ContactId, PortalId};
 use models::values::moment::Moment;
 use store::contacts::AccessState;
+use store::index::{Cursor, MatchPage, Matches, PAGE_MATCHES};
 use store::jobs::Place;
 use store::keys::Position;
-use store::matches::{Cursor, MatchPage, Matches, PAGE_MATCHES};
 use store::moves::OwnItems;
 use store::{Store, StoreError};
 

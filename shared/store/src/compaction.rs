@@ -22,10 +22,10 @@ use models::values::id::{ContactId, PortalId, UserId};
 use models::values::moment::Moment;
 use uuid::Uuid;
 
-use crate::batch::IN_FLIGHT;
-use crate::client::{Part, Store};
+use crate::dynamodb::batch::IN_FLIGHT;
+use crate::dynamodb::client::{Part, Store};
+use crate::dynamodb::items;
 use crate::error::StoreError;
-use crate::items;
 use crate::keys::{Key, Range};
 use crate::postings::{POSTED_AT, Posting};
 

@@ -12,10 +12,10 @@ use models::values::fold::{fold, fold_tag};
 use models::values::id::{ContactId, PortalId, UserId};
 use models::values::moment::Moment;
 
-use crate::batch::{Reading, Write};
-use crate::client::Store;
+use crate::dynamodb::batch::{Reading, Write};
+use crate::dynamodb::client::Store;
+use crate::dynamodb::items::{self, Item};
 use crate::error::StoreError;
-use crate::items::{self, Item};
 use crate::keys::{Index, Key, Partition, Position};
 
 /// A contact's access and its revision.

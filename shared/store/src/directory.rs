@@ -11,9 +11,9 @@ use models::sign_in::Email;
 use models::values::id::{PortalId, UserId};
 use models::values::moment::Moment;
 
-use crate::client::{Part, Store};
+use crate::dynamodb::client::{Part, Store};
+use crate::dynamodb::items::{self, Item};
 use crate::error::StoreError;
-use crate::items::{self, Item};
 use crate::keys::{Key, Range};
 
 /// The attribute of a portal's time zone, by its name.

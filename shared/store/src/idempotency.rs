@@ -9,9 +9,9 @@ use models::values::id::PortalId;
 use models::values::moment::Moment;
 use uuid::Uuid;
 
-use crate::client::Store;
+use crate::dynamodb::client::Store;
+use crate::dynamodb::items::{self, Item};
 use crate::error::StoreError;
-use crate::items::{self, Item};
 use crate::keys::{EXPIRES, Key};
 
 /// Whose key it is.

@@ -5,57 +5,39 @@
 //! which the next load sees that it was loaded. The counters of tags and stages follow at the end; a mark on the portal
 //! says that they are owed, and the next load then counts anew.
 
+mod contacts;
+mod counters;
+mod journal;
+mod users;
+
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
-use std::time::Duration;
 
-use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
-use futures::stream::{self, TryStreamExt as _};
-use jiff::SignedDuration;
 use jiff::tz::TimeZone;
-use models::access::{Access, Author};
+use models::access::Access;
 use models::contact::{ContactRecord, ListItem};
 use models::directory::{Grant, Portal, User};
-use models::filter::IndexEntry;
 use models::import::{Line, PortalLine, TokenLine};
 use models::job::JobId;
-use models::limits::{self, IMPORT_AHEAD_MILLIS, IMPORT_WRITE_MILLIS, MOVE_WRITE_MILLIS};
 use models::sign_in::Email;
 use models::sign_in::password::PasswordHash;
-use models::values::fold::fold_tag;
 use models::values::id::{ContactId, PortalId, UserId};
-use models::values::moment::Moment;
-use tokio::time::timeout;
 
 use crate::Clock;
-use crate::batch::{IN_FLIGHT, WRITE_BATCH, Write};
-use crate::client::Store;
-use crate::contacts::{AccessRecord, contact_item, tag_items};
-use crate::directory::{EMAIL, TAG_TITLE, TIME_ZONE, TYPES_COUNTED, email, portal_item, tokens_valid_from, user_item};
+use crate::contacts::contact_item;
+use crate::directory::{TIME_ZONE, TYPES_COUNTED, portal_item};
+use crate::dynamodb::batch::Write;
+use crate::dynamodb::client::Store;
+use crate::dynamodb::items::{self, s};
 use crate::error::StoreError;
-use crate::items::{self, Item, s};
-use crate::keys::{Key, Partition, Range, TokenHash};
-use crate::moves::Moves;
-use crate::postings::Postings;
-use crate::sign_in::{address_item, password_hash, password_item};
+use crate::keys::{Key, Range, TokenHash};
 use crate::tokens::{grant, hash, token_writes};
+use contacts::{CONTACTS_AT_ONCE, Pending};
+use counters::{Counter, OWED};
+use users::{HeldUser, Member, owners};
 
-/// Contacts that are compared and written together.
-const CONTACTS_AT_ONCE: usize = 500;
-/// Users that are written at once, each by a call of its own.
-const USERS_IN_FLIGHT: usize = 16;
 /// Bytes of a contact's item. DynamoDB takes 400 KB; what is left is for what the estimate does not see.
 const MAX_CONTACT_BYTES: usize = 380 * 1024;
-
-/// How long after its postings a batch of contacts may be written.
-const POSTING_GOOD_FOR: SignedDuration = limits::duration(IMPORT_WRITE_MILLIS);
-
-/// Items of contacts that move which are written together: those under way at once.
-const MOVES_AT_ONCE: usize = IN_FLIGHT * WRITE_BATCH;
-/// Journal entries that are made for the same writes at most.
-const JOURNAL_ATTEMPTS: u32 = 5;
-/// For how long after its journal entry a move may be written.
-const MOVE_WRITE: Duration = Duration::from_millis(MOVE_WRITE_MILLIS);
 
 /// How a load goes about it.
 #[derive(Clone)]
@@ -114,37 +96,6 @@ pub struct Summary {
     pub users_unknown: u64,
 }
 
-/// What is counted in the directory.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Counter {
-    Stage(i32),
-    Type(i32),
-    Tag(String),
-}
-
-impl Counter {
-    fn of(record: &ContactRecord) -> impl Iterator<Item = Self> + '_ {
-        let contact_type = (record.contact_type != 0).then_some(Self::Type(record.contact_type));
-        let tags = record.tags.iter().map(|tag| Self::Tag(fold_tag(tag)));
-        std::iter::once(Self::Stage(record.stage)).chain(contact_type).chain(tags)
-    }
-
-    fn key(&self, portal: &PortalId) -> Key {
-        match self {
-            Self::Stage(id) => Key::Stage(portal.clone(), *id),
-            Self::Type(id) => Key::Type(portal.clone(), *id),
-            Self::Tag(tag) => Key::Tag(portal.clone(), tag.clone()),
-        }
-    }
-}
-
-/// A user, as far as later lines depend on it.
-#[derive(Debug, Default)]
-struct Member {
-    email: Option<Email>,
-    tokens_valid_from: Option<Moment>,
-}
-
 /// The portal that lines are being loaded into.
 #[derive(Debug)]
 struct Current {
@@ -171,75 +122,6 @@ struct Current {
     marked: bool,
     /// Whether a contact may have been removed of late: the portal is older than this load, or the load removed one.
     had_contacts: bool,
-}
-
-/// Writes what moves contacts, under journal entries.
-#[derive(Debug)]
-struct Journal<'a> {
-    store: &'a Store,
-    options: &'a Options,
-    portal: &'a Portal,
-    moves: &'a Moves,
-    /// When the last entry was made, if there is one.
-    at: Option<Moment>,
-}
-
-impl Journal<'_> {
-    /// How long the last entry still allows writes to be sent.
-    fn left(&self) -> Option<Duration> {
-        let end = self.at? + limits::duration(MOVE_WRITE_MILLIS);
-        let left = Duration::try_from(end.since((self.options.clock)())).ok()?;
-        // A clock that is set back makes no entry last longer.
-        Some(left.min(MOVE_WRITE)).filter(|left| !left.is_zero())
-    }
-
-    /// Makes many writes, in no order. No write is sent under an entry that is too old: a run that starts later would not
-    /// read the entry.
-    async fn write_all(&mut self, writes: Vec<Write>) -> Result<(), StoreError> {
-        if self.moves.is_empty() {
-            return self.store.write_all(writes).await;
-        }
-        for together in writes.chunks(MOVES_AT_ONCE) {
-            self.write_together(together).await?;
-        }
-        Ok(())
-    }
-
-    async fn write_together(&mut self, writes: &[Write]) -> Result<(), StoreError> {
-        for _ in 0..JOURNAL_ATTEMPTS {
-            if self.left().is_none() {
-                let at = (self.options.clock)();
-                self.store.write_journal(self.portal, self.moves, self.options.revision, at).await?;
-                self.at = Some(at);
-            }
-            // None: the entry itself took too long.
-            let Some(left) = self.left() else { continue };
-            // Writes that are cut off may have been made. They are made again, which changes nothing.
-            if let Ok(written) = timeout(left, self.store.write_all(writes.to_vec())).await {
-                return written;
-            }
-        }
-        Err(StoreError::Throttled { operation: "BatchWriteItem", source: None })
-    }
-}
-
-/// A user's line that is not written yet.
-#[derive(Debug)]
-struct HeldUser {
-    /// The line's number, where the caller counts lines.
-    number: u64,
-    user: User,
-    password: Option<PasswordHash>,
-    /// The address that the user had before the line.
-    before: Option<Email>,
-}
-
-/// A contact that is to be loaded, with its item made.
-#[derive(Debug)]
-struct Pending {
-    record: ContactRecord,
-    access: Access,
-    item: Item,
 }
 
 /// Loads lines in their order.
@@ -435,229 +317,12 @@ impl<'a> Importer<'a> {
         if self.pending_writes.len() >= CONTACTS_AT_ONCE { self.flush_writes().await } else { Ok(()) }
     }
 
-    /// Loads users whose lines need not wait. Another password than a user has so far ends the user's tokens.
-    async fn load_users(&mut self, users: Vec<HeldUser>) -> Result<(), StoreError> {
-        for held in users {
-            self.load_user(held).await?;
-        }
-        Ok(())
-    }
-
-    async fn load_user(&mut self, held: HeldUser) -> Result<(), StoreError> {
-        let Some(current) = &mut self.current else { return Ok(()) };
-        let (portal, id, password) = (current.portal.id.clone(), held.user.employee.id, held.password.clone());
-        if password.is_some() && current.passwords.is_none() {
-            current.passwords = Some(self.store.passwords(&portal).await?);
-        }
-        let before = match (&password, &mut current.passwords) {
-            (Some(hash), Some(passwords)) => passwords.insert(id, hash.clone()),
-            _ => None,
-        };
-        let writes = current.address_writes(&held);
-        self.pending_users.insert(id, held.user);
-        for write in writes {
-            self.write(write).await?;
-        }
-        if self.pending_users.len() >= CONTACTS_AT_ONCE {
-            self.flush_writes().await?;
-        }
-        match (password, before) {
-            (Some(hash), Some(before)) if hash != before => {
-                // What is pending may hold the user and the password before this one.
-                self.flush_writes().await?;
-                let from = self.store.set_password(&portal, id, &hash, (self.options.clock)()).await?;
-                if let Some(member) = self.current.as_mut().and_then(|current| current.users.get_mut(&id)) {
-                    member.tokens_valid_from = from;
-                }
-                Ok(())
-            }
-            (Some(hash), None) => self.write(Write::put(password_item(&portal, id, &hash))).await,
-            _ => Ok(()),
-        }
-    }
-
-    /// Removes a user. A removal is repeated safely; a user that never was there is counted apart, because somebody else may
-    /// be meant.
-    async fn remove_user(&mut self, id: UserId) -> Result<(), StoreError> {
-        // What is pending may be the user's.
-        self.flush_writes().await?;
-        let Some(current) = &mut self.current else { return Ok(()) };
-        if !current.removed.contains(&id) && !current.users.contains_key(&id) {
-            self.summary.users_unknown += 1;
-            return Ok(());
-        }
-        self.store.remove_user(&current.portal.id, id).await?;
-        if current.forget_user(id) {
-            self.summary.users_removed += 1;
-        }
-        // The user's address may be what others wait for.
-        let ready = current.ready_users();
-        self.load_users(ready).await
-    }
-
     async fn flush_writes(&mut self) -> Result<(), StoreError> {
         if let Some(current) = &self.current {
             let users = std::mem::take(&mut self.pending_users);
             self.store.write_users(&current.portal.id, users.into_values()).await?;
         }
         self.store.write_latest(std::mem::take(&mut self.pending_writes)).await
-    }
-
-    async fn mark(&mut self) -> Result<(), StoreError> {
-        if let Some(current) = &mut self.current
-            && !current.marked
-        {
-            let key = Key::Portal(current.portal.id.clone());
-            let names = HashMap::from([("#owed".to_owned(), OWED.to_owned())]);
-            self.store
-                .update(&key, "SET #owed = :true", names, HashMap::from([(":true".to_owned(), s("true"))]))
-                .await?;
-            current.marked = true;
-        }
-        Ok(())
-    }
-
-    async fn flush_contacts(&mut self) -> Result<(), StoreError> {
-        self.pending_ids.clear();
-        let pending = std::mem::take(&mut self.pending);
-        let Some(current) = &self.current else { return Ok(()) };
-        if pending.is_empty() {
-            return Ok(());
-        }
-        let portal = current.portal.clone();
-        let ids: Vec<ContactId> = pending.iter().map(|contact| contact.record.id).collect();
-        let mut loaded = self.store.load(&portal.id, &ids, []).await?;
-        let removed = match current.had_contacts {
-            true => {
-                let missing = ids.iter().filter(|id| !loaded.contacts.contains_key(id));
-                self.store.removed_of_late(&portal.id, &missing.copied().collect::<Vec<_>>()).await?
-            }
-            false => HashSet::new(),
-        };
-
-        let now = (self.options.clock)();
-        let mut moves = Moves::default();
-        let mut first = Vec::new();
-        let mut last = Vec::new();
-        let mut postings = Postings::default();
-        let mut deltas: HashMap<Counter, i64> = HashMap::new();
-        let mut titles = HashMap::new();
-        for Pending { record, access, item } in pending {
-            let before = loaded.contacts.remove(&record.id);
-            let keeps_access = match &before {
-                Some((_, state)) => !self.options.overwrite_access || state.access == access,
-                None => access == Access::UNRECORDED,
-            };
-            if keeps_access && loaded.orphans.contains(&record.id) {
-                // Left by someone who set the access of an earlier contact of this number while it was removed.
-                first.push(Write::delete(&Key::Access(portal.id.clone(), record.id)));
-            }
-            if !keeps_access {
-                let written = AccessRecord {
-                    access: &access,
-                    revision: self.options.revision,
-                    set_by: Author::Operator,
-                    set_at: now,
-                };
-                first.push(written.write(&portal.id, record.id));
-                postings.add_all(record.id, &access);
-            }
-            match before {
-                Some((before, _)) if before == record => {
-                    self.summary.unchanged += 1;
-                    continue;
-                }
-                Some((before, _)) => {
-                    self.summary.replaced += 1;
-                    if IndexEntry::from(&before) != IndexEntry::from(&record) {
-                        moves.moved.push(record.id);
-                    }
-                    let kept: HashSet<String> = record.tags.iter().map(|tag| fold_tag(tag)).collect();
-                    let lost = before.tags.iter().map(|tag| fold_tag(tag)).filter(|tag| !kept.contains(tag));
-                    first.extend(lost.map(|tag| Write::delete(&Key::ContactTag(portal.id.clone(), record.id, tag))));
-                    Counter::of(&before).for_each(|counter| *deltas.entry(counter).or_default() -= 1);
-                }
-                None => {
-                    self.summary.added += 1;
-                    if removed.contains(&record.id) {
-                        moves.returned.push(record.id);
-                    }
-                }
-            }
-            Counter::of(&record).for_each(|counter| *deltas.entry(counter).or_default() += 1);
-            for tag in &record.tags {
-                titles.entry(fold_tag(tag)).or_insert_with(|| tag.trim().to_owned());
-            }
-            first.extend(tag_items(&portal.id, portal.shards, &record).into_iter().map(Write::put));
-            last.push(Write::put(item));
-        }
-        if !last.is_empty() {
-            self.mark().await?;
-        }
-        let posted = self.post(&portal.id, &postings).await?;
-        if (self.options.clock)().since(posted) > POSTING_GOOD_FOR {
-            // The machine may have slept.
-            self.post(&portal.id, &postings).await?;
-        }
-        let mut journal =
-            Journal { store: self.store, options: &self.options, portal: &portal, moves: &moves, at: None };
-        journal.write_all(first).await?;
-        journal.write_all(last).await?;
-        self.count(deltas);
-        if let Some(current) = &mut self.current {
-            for (tag, title) in titles {
-                current.titles.entry(tag).or_insert(title);
-            }
-        }
-        Ok(())
-    }
-
-    /// Posts managers, and says when that began. The date of the postings is ahead of this machine's clock, which may be
-    /// slow, and leaves room for writes that are throttled.
-    async fn post(&self, portal: &PortalId, postings: &Postings) -> Result<Moment, StoreError> {
-        let now = (self.options.clock)();
-        self.store.post(portal, postings, now + limits::duration(IMPORT_AHEAD_MILLIS)).await?;
-        Ok(now)
-    }
-
-    fn count(&mut self, deltas: HashMap<Counter, i64>) {
-        if let Some(current) = &mut self.current {
-            for (counter, delta) in deltas {
-                *current.deltas.entry(counter).or_default() += delta;
-            }
-        }
-    }
-
-    /// Removes a contact with all its items, the contact's own first: a load that ends there leaves tag entries of a
-    /// contact that is gone, which the same line removes when it is loaded again.
-    async fn delete(&mut self, contact: ContactId) -> Result<(), StoreError> {
-        let Some(current) = &self.current else { return Ok(()) };
-        let portal = current.portal.id.clone();
-        let items = self.store.query(&Range::OfContact(portal.clone(), contact), true).await?;
-        if items.is_empty() {
-            return Ok(());
-        }
-        self.mark().await?;
-        self.store.note_removal(&portal, contact, (self.options.clock)()).await?;
-        if let Some(current) = &mut self.current {
-            current.had_contacts = true;
-        }
-        let mut deltas = HashMap::new();
-        let mut others = Vec::new();
-        for mut item in items {
-            let key = items::key_of(&item)?;
-            if let Key::Contact(..) = key {
-                let record: ContactRecord = items::document(&mut item, "doc")?;
-                deltas = Counter::of(&record).map(|counter| (counter, -1)).collect();
-                self.store.write_all(vec![Write::delete(&key)]).await?;
-                self.summary.deleted += 1;
-            } else {
-                others.push(Write::delete(&key));
-            }
-        }
-        self.store.write_all(others).await?;
-        self.count(deltas);
-        Ok(())
     }
 
     /// Writes all that is pending of the current portal, its counters last.
@@ -668,137 +333,9 @@ impl<'a> Importer<'a> {
         self.settle_counters(&current).await?;
         current.check_addresses()
     }
-
-    /// Brings the counters up to date and takes the mark away.
-    async fn settle_counters(&self, current: &Current) -> Result<(), StoreError> {
-        let portal = &current.portal;
-        for (counter, delta) in current.deltas.iter().filter(|(_, delta)| **delta != 0) {
-            let mut names = HashMap::from([("#count".to_owned(), "count".to_owned())]);
-            let mut values = HashMap::from([(":delta".to_owned(), items::n(*delta))]);
-            let mut expression = "ADD #count :delta";
-            if let Counter::Tag(tag) = counter
-                && let Some(title) = current.titles.get(tag)
-            {
-                expression = "SET #title = if_not_exists(#title, :title) ADD #count :delta";
-                names.insert("#title".into(), TAG_TITLE.into());
-                values.insert(":title".into(), s(title.as_str()));
-            }
-            self.store.update(&counter.key(&portal.id), expression, names, values).await?;
-        }
-        if current.marked {
-            let names = HashMap::from([("#owed".to_owned(), OWED.to_owned())]);
-            self.store.update(&Key::Portal(portal.id.clone()), "REMOVE #owed", names, HashMap::new()).await?;
-        }
-        Ok(())
-    }
-}
-
-/// The attribute of a portal whose counters are owed.
-const OWED: &str = "counters_owed";
-
-/// The users of each address.
-fn owners(users: &HashMap<UserId, Member>) -> HashMap<Email, BTreeSet<UserId>> {
-    let mut owners: HashMap<Email, BTreeSet<UserId>> = HashMap::new();
-    for (user, member) in users {
-        if let Some(email) = &member.email {
-            owners.entry(email.clone()).or_default().insert(*user);
-        }
-    }
-    owners
 }
 
 impl Current {
-    /// Takes a user's line, and gives back the lines that need not wait. Two users of one address would leave a sign-in
-    /// without a meaning, so such lines wait until another line gives the address up: then two users may swap addresses in
-    /// one file. The identifier of a removed user is not given away: lists and the audit trail still hold it.
-    fn hold_user(
-        &mut self,
-        number: u64,
-        user: User,
-        password: Option<PasswordHash>,
-    ) -> Result<Vec<HeldUser>, ImportError> {
-        let id = user.employee.id;
-        if self.removed.contains(&id) {
-            return Err(ImportError::Line(format!(
-                "user {id} was removed from portal {}, and contacts may still name it: give this user another Id",
-                self.portal.id
-            )));
-        }
-        let before = std::mem::replace(&mut self.users.entry(id).or_default().email, user.email.clone());
-        if let Some(before) = &before
-            && let Some(owners) = self.owners.get_mut(before)
-        {
-            owners.remove(&id);
-        }
-        if let Some(email) = &user.email {
-            self.owners.entry(email.clone()).or_default().insert(id);
-        }
-        self.held.push(HeldUser { number, user, password, before });
-        Ok(self.ready_users())
-    }
-
-    /// The lines of users that waited, once no address has two users.
-    fn ready_users(&mut self) -> Vec<HeldUser> {
-        if self.contested().is_some() { Vec::new() } else { std::mem::take(&mut self.held) }
-    }
-
-    /// Forgets a user that was removed: whether it was there.
-    fn forget_user(&mut self, id: UserId) -> bool {
-        self.removed.insert(id);
-        self.held.retain(|held| held.user.employee.id != id);
-        self.owners.values_mut().for_each(|owners| {
-            owners.remove(&id);
-        });
-        if let Some(passwords) = &mut self.passwords {
-            passwords.remove(&id);
-        }
-        self.users.remove(&id).is_some()
-    }
-
-    /// An address that two users have after the lines so far. Only lines that wait can have caused that.
-    fn contested(&self) -> Option<(&HeldUser, &Email)> {
-        self.held.iter().find_map(|held| {
-            let email = held.user.email.as_ref()?;
-            self.owners.get(email).is_some_and(|owners| owners.len() > 1).then_some((held, email))
-        })
-    }
-
-    /// Why lines of users still wait at the end of their portal's lines.
-    fn check_addresses(&self) -> Result<(), ImportError> {
-        let Some((held, email)) = self.contested() else { return Ok(()) };
-        let id = held.user.employee.id;
-        let others = self.owners.get(email).into_iter().flatten().filter(|other| **other != id);
-        let others = others.map(UserId::to_string).collect::<Vec<_>>().join(", ");
-        let portal = &self.portal.id;
-        Err(ImportError::Late {
-            number: held.number,
-            reason: format!(
-                "Email {email} of user {id} is also that of user {others} of portal {portal}, and no line of this file \
-                 gives that user another one. The users' lines from this one on were not loaded"
-            ),
-        })
-    }
-
-    /// What is written of addresses for a user's line. The entry of the user's former address goes, unless it is another
-    /// user's by now.
-    ///
-    /// An entry that an interrupted load leaves does no harm, because a user's own item decides which address it has.
-    fn address_writes(&self, HeldUser { user, before, .. }: &HeldUser) -> Vec<Write> {
-        let (portal, id) = (&self.portal.id, user.employee.id);
-        let mut writes = Vec::new();
-        let is_free = |email: &&Email| self.owners.get(*email).is_none_or(BTreeSet::is_empty);
-        if let Some(gone) = before.as_ref().filter(is_free) {
-            writes.push(Write::delete(&Key::Address(gone.clone(), portal.clone())));
-        }
-        if let Some(email) = &user.email {
-            // The last line of a user may name another address than this one, which is then not the user's.
-            if self.owners.get(email).is_some_and(|owners| owners.contains(&id)) {
-                writes.push(Write::put(address_item(email, portal, id)));
-            }
-        }
-        writes
-    }
-
     fn user(&self, what: &str, id: &UserId) -> Result<(), ImportError> {
         if self.users.contains_key(id) {
             return Ok(());
@@ -861,65 +398,6 @@ impl Store {
         self.update(key, "SET #doc = :doc", names, values).await
     }
 
-    /// Writes users and leaves alone from when on their tokens are valid: 1 write unit each.
-    async fn write_users(&self, portal: &PortalId, users: impl Iterator<Item = User>) -> Result<(), StoreError> {
-        stream::iter(users.map(Ok)).try_for_each_concurrent(USERS_IN_FLIGHT, |user| self.write_user(portal, user)).await
-    }
-
-    async fn write_user(&self, portal: &PortalId, user: User) -> Result<(), StoreError> {
-        let mut item = user_item(portal, &user)?;
-        let key = Key::User(portal.clone(), user.employee.id);
-        let mut names = HashMap::from([("#email".to_owned(), EMAIL.to_owned())]);
-        let mut values = HashMap::new();
-        for name in ["doc", "admin"] {
-            names.insert(format!("#{name}"), name.to_owned());
-            values.extend(item.remove(name).map(|value| (format!(":{name}"), value)));
-        }
-        let set = "SET #doc = :doc, #admin = :admin";
-        let expression = match item.remove(EMAIL) {
-            Some(email) => {
-                values.insert(":email".to_owned(), email);
-                format!("{set}, #email = :email")
-            }
-            None => format!("{set} REMOVE #email"),
-        };
-        self.update(&key, &expression, names, values).await
-    }
-
-    /// The users of a portal: 1 read unit per 4 KB of them.
-    async fn directory_members(&self, portal: &PortalId) -> Result<HashMap<UserId, Member>, StoreError> {
-        let mut members = HashMap::new();
-        for item in self.query(&Range::Users(portal.clone()), true).await? {
-            if let Key::User(_, id) = items::key_of(&item)? {
-                let tokens_valid_from = tokens_valid_from(&item)?;
-                members.insert(id, Member { email: email(&item)?, tokens_valid_from });
-            }
-        }
-        Ok(members)
-    }
-
-    /// The users that were removed from a portal: 1 read unit per 4 KB of their keys.
-    async fn removed_users(&self, portal: &PortalId) -> Result<HashSet<UserId>, StoreError> {
-        let mut removed = HashSet::new();
-        for item in self.query(&Range::RemovedUsers(portal.clone()), true).await? {
-            if let Key::RemovedUser(_, id) = items::key_of(&item)? {
-                removed.insert(id);
-            }
-        }
-        Ok(removed)
-    }
-
-    /// The passwords of a portal's users: 1 read unit per 4 KB of them.
-    async fn passwords(&self, portal: &PortalId) -> Result<HashMap<UserId, PasswordHash>, StoreError> {
-        let mut passwords = HashMap::new();
-        for item in self.query(&Range::Passwords(portal.clone()), true).await? {
-            if let Key::Password(_, id) = items::key_of(&item)? {
-                passwords.insert(id, password_hash(&item)?);
-            }
-        }
-        Ok(passwords)
-    }
-
     /// The grants of a portal's tokens: 1 read unit per 4 KB of them.
     async fn grants(&self, portal: &PortalId) -> Result<HashMap<TokenHash, Grant>, StoreError> {
         let mut grants = HashMap::new();
@@ -929,81 +407,5 @@ impl Store {
             }
         }
         Ok(grants)
-    }
-
-    /// Counts the contacts of every stage, type and tag anew, from the stage index, which holds each contact once with all
-    /// its tags: 1 read unit per 8 KB of index entries, 1 write unit per stage, type and tag.
-    async fn recount(&self, portal: &Portal) -> Result<(), StoreError> {
-        // Stage 0 holds the contacts without a stage. What the directory counts and no contact has is set to 0.
-        let mut counts: HashMap<Counter, i64> = HashMap::from([(Counter::Stage(0), 0)]);
-        let of = portal.id.clone();
-        for range in [Range::Stages(of.clone()), Range::Types(of.clone()), Range::Tags(of)] {
-            for item in self.query(&range, true).await? {
-                match items::key_of(&item)? {
-                    Key::Stage(_, id) => counts.insert(Counter::Stage(id), 0),
-                    Key::Type(_, id) => counts.insert(Counter::Type(id), 0),
-                    Key::Tag(_, tag) => counts.insert(Counter::Tag(tag), 0),
-                    _ => None,
-                };
-            }
-        }
-        let staged = |counter: &Counter| if let Counter::Stage(id) = counter { Some(*id) } else { None };
-        let stages: Vec<i32> = counts.keys().filter_map(staged).collect();
-        for stage in stages {
-            for shard in 0..portal.shards {
-                self.count_partition(&portal.id, shard, stage, &mut counts).await?;
-            }
-        }
-        for (counter, count) in counts {
-            let names = HashMap::from([("#count".to_owned(), "count".to_owned())]);
-            let values = HashMap::from([(":count".to_owned(), items::n(count))]);
-            self.update(&counter.key(&portal.id), "SET #count = :count", names, values).await?;
-        }
-        Ok(())
-    }
-
-    async fn count_partition(
-        &self,
-        portal: &PortalId,
-        shard: u16,
-        stage: i32,
-        counts: &mut HashMap<Counter, i64>,
-    ) -> Result<(), StoreError> {
-        let partition = Partition::Stage(portal.clone(), shard, stage);
-        let index = partition.index();
-        let mut start = None;
-        loop {
-            let output = self
-                .client
-                .query()
-                .table_name(&self.table)
-                .index_name(index.name())
-                .projection_expression("#tags, #type")
-                .key_condition_expression("#pk = :pk")
-                .expression_attribute_names("#pk", index.pk())
-                .expression_attribute_names("#tags", "tags")
-                .expression_attribute_names("#type", "type")
-                .expression_attribute_values(":pk", s(partition.encode()))
-                .return_consumed_capacity(ReturnConsumedCapacity::Total)
-                .set_exclusive_start_key(start)
-                .send()
-                .await
-                .map_err(|error| StoreError::from_sdk("Query", error))?;
-            self.meter.read(&output.consumed_capacity);
-            for item in output.items.unwrap_or_default() {
-                *counts.entry(Counter::Stage(stage)).or_default() += 1;
-                let contact_type = items::number(&item, "type")?;
-                if contact_type != 0 {
-                    *counts.entry(Counter::Type(contact_type)).or_default() += 1;
-                }
-                for tag in crate::matches::tags(&item)? {
-                    *counts.entry(Counter::Tag(tag)).or_default() += 1;
-                }
-            }
-            start = output.last_evaluated_key.filter(|key| !key.is_empty());
-            if start.is_none() {
-                return Ok(());
-            }
-        }
     }
 }

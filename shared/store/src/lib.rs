@@ -3,22 +3,17 @@
 //! Every function says what it costs in read and write units. One read unit is an eventually consistent read of up to
 //! 8 KB or a consistent one of up to 4 KB; one write unit is a write of up to 1 KB, two inside a transaction.
 
-pub mod batch;
-pub mod chunk;
-pub mod client;
 pub mod compaction;
 pub mod contacts;
 pub mod directory;
+pub mod dynamodb;
 pub mod error;
 pub mod idempotency;
 pub mod import;
-pub mod in_process;
-mod items;
-pub mod job_list;
+pub mod index;
 pub mod jobs;
 pub mod keys;
 pub mod listing;
-pub mod matches;
 pub mod meter;
 pub mod moves;
 pub mod postings;
@@ -29,7 +24,7 @@ pub mod tokens;
 
 use std::sync::Arc;
 
-pub use client::Store;
+pub use dynamodb::client::Store;
 pub use error::StoreError;
 use models::values::moment::Moment;
 

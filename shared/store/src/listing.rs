@@ -7,67 +7,55 @@
 //! All reads are eventually consistent, at half the price: what changed within about the last second may not be seen yet.
 //! Nothing is written upon what a list shows, so nobody is misled for longer than that.
 
-use std::cmp::Ordering;
-use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet, VecDeque};
+mod by_manager;
+mod members;
+mod merge;
+mod top;
+
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use futures::future::{Either, select};
-use futures::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
+use futures::stream::TryStreamExt as _;
 use models::access::{Access, Caller};
 use models::contact::{ContactRecord, ListItem};
+use models::filter::Filter;
 use models::filter::listing::{Facts, Order, Rank, SortBy, Sought, posting_budget};
 use models::filter::plan::Plan;
-use models::filter::{Filter, IndexEntry};
-use models::limits::{MAX_PAGE, MAX_SHARDS};
+use models::limits::MAX_PAGE;
 use models::request::Page;
 use models::values::id::{ContactId, PortalId, UserId};
 use models::values::moment::Moment;
 use tokio::time::{Instant, timeout_at};
 
-use crate::client::Store;
-use crate::compaction::is_wasteful;
 use crate::contacts::AccessState;
+use crate::dynamodb::client::Store;
 use crate::error::StoreError;
-use crate::keys::Position;
-use crate::matches::{Stretch, partitions};
-use crate::postings::Posted;
+use members::Wanted;
+use merge::Walk;
+use top::Best;
 
-/// Index queries of a page that are under way at once: one for each shard of the largest portal.
-const QUERIES_AT_ONCE: usize = MAX_SHARDS as usize;
-/// Index entries that one query of a page reads at least: those of a page as callers ask for it.
-const LEAST_ENTRIES: usize = 32;
-/// The same where something is left to be tested, which may leave few of them.
-const LEAST_TESTED_ENTRIES: usize = 250;
-/// Index entries that all queries of a page read at once, if each reads more than the least: some megabytes.
-const ROUND_ENTRIES: usize = 16_000;
 /// Contacts that are looked at together to find a page: the access of each is read where it decides.
 const READ_AHEAD: usize = 1000;
-/// Partitions that are read side by side where all is read.
-const PASSES_AT_ONCE: usize = 8;
-/// Index entries that one query reads where all is read: with eight under way, tens of megabytes as the SDK has them.
-const PASS_ENTRIES: i32 = 1000;
+
 /// Contacts that are looked at beside those of a page, in case some of these are not for the caller.
 const SPARE: usize = 8;
-/// Contacts of a manager that are read beside their access, in one round trip in place of two: those that no longer are the
-/// manager's are read in vain.
-const BESIDE_ACCESS: usize = 100;
-/// Contacts of a manager that are looked at together.
-const CANDIDATES_TOGETHER: usize = 500;
-/// How many times as many are looked at side by side.
-const CANDIDATES_AT_ONCE: usize = 4;
+
 /// Contacts of a manager that are looked up by name at most, so that their identifiers are some megabytes.
 const MAX_CANDIDATES: u64 = 250_000;
+
 /// Contacts whose access is read at most to count the list of a caller who is no administrator: some 5,000 read units.
 pub const MAX_COUNTED: usize = 10_000;
+
 /// Contacts that a list may be expected to have so that its later pages are counted too: some 500 read units a page. A page with
 /// controls for paging shows the same total on each page then.
 const MAX_COUNTED_AGAIN: u64 = 1_000;
+
 /// The time before a call's deadline at which the counting stops, so that the page is answered.
 const COUNT_RESERVE: Duration = Duration::from_secs(1);
+
 /// Contacts that are kept whole while others are looked at; of a longer list only the places are.
 const MAX_KEPT: usize = MAX_PAGE + 1;
-
-const _: () = assert!(LEAST_ENTRIES <= LEAST_TESTED_ENTRIES && LEAST_TESTED_ENTRIES <= READ_AHEAD);
 
 /// A list that is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -351,81 +339,6 @@ impl Store {
         })
     }
 
-    /// The page of what is in the list among the contacts posted to `manager`, which hold all that is.
-    async fn list_candidates(
-        &self,
-        listing: &Listing<'_>,
-        manager: UserId,
-        posted: &Posted,
-    ) -> Result<Listed, StoreError> {
-        let keeps = listing.end() <= MAX_KEPT;
-        let mut best = Best::new(listing.end());
-        let (mut total, mut own) = (0, 0);
-        let looks = posted.contacts.chunks(CANDIDATES_TOGETHER).map(|ids| self.judged(listing, manager, ids));
-        let mut looks = stream::iter(looks.collect::<Vec<_>>()).buffer_unordered(CANDIDATES_AT_ONCE).boxed();
-        while let Some((found, of_manager)) = looks.try_next().await? {
-            total += found.len() as u64;
-            own += of_manager;
-            for (rank, contact) in found {
-                best.offer(rank, keeps.then_some(contact));
-            }
-        }
-        drop(looks);
-        let (page, more) = best.page(listing.page);
-        let asked = page.len();
-        let contacts = if keeps {
-            page.into_iter().filter_map(|(_, contact)| contact).collect()
-        } else {
-            let places = page.iter().map(|(rank, _)| (rank.contact(), None)).collect();
-            self.shown(listing, places, HashMap::new()).await?
-        };
-        let wasteful = is_wasteful(posted.entries, own).then_some(manager);
-        Ok(Listed { contacts, asked, more, total: Some(total), total_is_lower_bound: false, wasteful })
-    }
-
-    /// Those of the contacts that are in the list, and how many of all of them are the manager's.
-    async fn judged(
-        &self,
-        listing: &Listing<'_>,
-        manager: UserId,
-        ids: &[ContactId],
-    ) -> Result<(Vec<Member>, usize), StoreError> {
-        let see = |state: AccessState, set_at| {
-            (state.access.managers.contains(&manager), listing.admitted(state).map(|state| (state, set_at)))
-        };
-        let states = self.access_with(listing.portal, ids, see);
-        let (mut states, records) = if ids.len() <= BESIDE_ACCESS {
-            futures::try_join!(states, self.contacts(listing.portal, ids))?
-        } else {
-            let states = states.await?;
-            let mut own = Vec::new();
-            for &id in ids {
-                if states.of(id)?.1.is_some() {
-                    own.push(id);
-                }
-            }
-            let records = self.contacts(listing.portal, &own).await?;
-            (states, records)
-        };
-        let mut own = 0;
-        for id in ids {
-            own += usize::from(states.of(*id)?.0);
-        }
-        let range = listing.plan.from..=listing.plan.to;
-        let mut found = Vec::new();
-        for (id, record) in records {
-            let entry = IndexEntry::from(&record);
-            if range.contains(&entry.created)
-                && listing.filter.selects(&entry)
-                && let Some((state, set_at)) = states.of_mut(id)?.1.take()
-            {
-                let facts = listing.facts(entry.contact_type, Facts::names_of(&record), set_at);
-                found.push((listing.order.rank(&entry, facts), (record, state)));
-            }
-        }
-        Ok((found, own))
-    }
-
     /// The contacts at these places, with the access that was read of them or else is read now; of `records` none is read
     /// again.
     async fn shown(
@@ -453,309 +366,5 @@ impl Store {
             }
         }
         Ok(shown)
-    }
-
-    /// Counts the whole list, or as much of the list as the time and the bound of the cost allow.
-    async fn count(&self, listing: &Listing<'_>) -> Result<Count, StoreError> {
-        if listing.asks_access() || !listing.plan.tests.is_empty() {
-            let mut count = Count { contacts: 0, is_whole: true };
-            let (mut looked, mut pages) = (0, self.members(listing, Wanted::Number));
-            while let Some(page) = pages.try_next().await? {
-                count.contacts += page.members.len() as u64;
-                looked += page.looked;
-                let is_late = listing.deadline.is_some_and(|at| Instant::now() + COUNT_RESERVE >= at);
-                if is_late || (listing.asks_access() && looked >= MAX_COUNTED) {
-                    count.is_whole = false;
-                    break;
-                }
-            }
-            return Ok(count);
-        }
-        let counts: Vec<_> = partitions(listing.portal, listing.plan)
-            .into_iter()
-            .map(|partition| async { self.count_entries(&Stretch::of(listing.plan, partition)).await })
-            .collect();
-        let counts = stream::iter(counts).buffer_unordered(QUERIES_AT_ONCE).boxed();
-        let counted = counts.try_fold(0, async |count, of| Ok(count + of));
-        Ok(match listing.deadline {
-            None => Count { contacts: counted.await?, is_whole: true },
-            Some(at) => match timeout_at(at.checked_sub(COUNT_RESERVE).unwrap_or(at), counted).await {
-                Ok(contacts) => Count { contacts: contacts?, is_whole: true },
-                Err(_) => Count { contacts: 0, is_whole: false },
-            },
-        })
-    }
-
-    /// Everything that is in the list, in pages and in no order.
-    fn members<'b>(
-        &'b self,
-        listing: &'b Listing<'_>,
-        wanted: Wanted,
-    ) -> BoxStream<'b, Result<MembersPage, StoreError>> {
-        let parts: Vec<_> = partitions(listing.portal, listing.plan)
-            .into_iter()
-            .map(|partition| self.members_of(listing, Stretch::of(listing.plan, partition), wanted))
-            .collect();
-        stream::iter(parts).flatten_unordered(PASSES_AT_ONCE).boxed()
-    }
-
-    fn members_of<'b>(
-        &'b self,
-        listing: &'b Listing<'_>,
-        stretch: Stretch,
-        wanted: Wanted,
-    ) -> BoxStream<'b, Result<MembersPage, StoreError>> {
-        stream::try_unfold(Some(stretch), move |rest| async move {
-            let Some(mut rest) = rest else { return Ok::<_, StoreError>(None) };
-            let page = self.index_entries(&rest, PASS_ENTRIES).await?;
-            rest.after = page.next;
-            let selected = page.entries.into_iter().filter(|entry| listing.plan.selects(entry));
-            let found: Vec<IndexEntry> = selected.collect();
-            let looked = found.len();
-            let members = self.admitted_members(listing, found, wanted).await?;
-            let goes_on = rest.after.is_some();
-            Ok(Some((MembersPage { members, looked }, goes_on.then_some(rest))))
-        })
-        .boxed()
-    }
-
-    /// Those of the contacts that are in the list, with the facts that are wanted of them.
-    async fn admitted_members(
-        &self,
-        listing: &Listing<'_>,
-        found: Vec<IndexEntry>,
-        wanted: Wanted,
-    ) -> Result<Vec<(IndexEntry, Facts)>, StoreError> {
-        let ranks = wanted == Wanted::Ranks;
-        let ids: Vec<ContactId> = found.iter().map(|entry| entry.contact).collect();
-        let accesses = match listing.asks_access() || (ranks && listing.order.by.needs_set_at()) {
-            true => Some(
-                self.access_with(listing.portal, &ids, |state, at| listing.admits(&state.access).then_some(at)).await?,
-            ),
-            false => None,
-        };
-        let mut members = Vec::with_capacity(found.len());
-        for entry in found {
-            let set_at = match &accesses {
-                None => None,
-                Some(accesses) => match accesses.of(entry.contact)? {
-                    Some(set_at) => *set_at,
-                    None => continue,
-                },
-            };
-            let facts = listing.facts(entry.contact_type, Default::default(), set_at);
-            members.push((entry, facts));
-        }
-        if ranks && listing.order.by.needs_names() {
-            let ids: Vec<ContactId> = members.iter().map(|(entry, _)| entry.contact).collect();
-            let mut names = self.sorting_names(listing.portal, &ids).await?;
-            for (entry, facts) in &mut members {
-                facts.names = names.remove(&entry.contact).unwrap_or_default();
-            }
-        }
-        Ok(members)
-    }
-}
-
-/// The purpose for which all contacts of a list are read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wanted {
-    /// To count the contacts.
-    Number,
-    /// To put the contacts in order.
-    Ranks,
-}
-
-/// A page of everything that is in a list.
-struct MembersPage {
-    members: Vec<(IndexEntry, Facts)>,
-    /// How many contacts were looked at for it.
-    looked: usize,
-}
-
-/// The number of contacts in a list.
-struct Count {
-    contacts: u64,
-    /// Whether all of the list was counted.
-    is_whole: bool,
-}
-
-fn position(entry: &IndexEntry) -> Position {
-    Position { created: entry.created, contact: entry.contact }
-}
-
-/// What comes first in an order, at most as many as it was made for.
-#[derive(Debug)]
-struct Best<V> {
-    most: usize,
-    places: BTreeMap<Rank, V>,
-}
-
-impl<V> Best<V> {
-    fn new(most: usize) -> Self {
-        Self { most, places: BTreeMap::new() }
-    }
-
-    fn offer(&mut self, rank: Rank, value: V) {
-        if self.places.len() == self.most {
-            if self.places.last_key_value().is_some_and(|(last, _)| *last <= rank) {
-                return;
-            }
-            self.places.insert(rank, value);
-            // A contact that was met again takes the place that it has.
-            if self.places.len() > self.most {
-                self.places.pop_last();
-            }
-            return;
-        }
-        self.places.insert(rank, value);
-    }
-
-    /// A page of it, and whether something follows.
-    fn page(self, page: Page) -> (Vec<(Rank, V)>, bool) {
-        let more = self.places.len() > page.start_index.saturating_add(page.count);
-        (self.places.into_iter().skip(page.start_index).take(page.count).collect(), more)
-    }
-}
-
-/// The matches of all partitions of a plan in order of creation, read side by side.
-struct Walk<'a> {
-    store: &'a Store,
-    plan: &'a Plan,
-    ascending: bool,
-    parts: Vec<Part>,
-    /// What comes first of each part that has something at hand.
-    heads: BinaryHeap<Head>,
-    /// The parts that have nothing at hand and are not at their end.
-    dry: Vec<usize>,
-    /// How many entries a query reads.
-    entries: usize,
-    last: Option<Position>,
-}
-
-/// A partition, as far as it was read.
-struct Part {
-    rest: Stretch,
-    found: VecDeque<Position>,
-    more: bool,
-}
-
-/// What comes first of a part. Of two heads the greater one comes first.
-#[derive(PartialEq, Eq)]
-struct Head {
-    position: Position,
-    ascending: bool,
-    part: usize,
-}
-
-impl Ord for Head {
-    fn cmp(&self, other: &Self) -> Ordering {
-        let descending = self.position.cmp(&other.position);
-        if self.ascending { descending.reverse() } else { descending }.then(self.part.cmp(&other.part))
-    }
-}
-
-impl PartialOrd for Head {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl<'a> Walk<'a> {
-    fn new(store: &'a Store, listing: &Listing<'a>) -> Self {
-        let ascending = !listing.order.descending;
-        let parts: Vec<Part> = partitions(listing.portal, listing.plan)
-            .into_iter()
-            .map(|partition| Stretch { ascending, ..Stretch::of(listing.plan, partition) })
-            .map(|rest| Part { rest, found: VecDeque::new(), more: true })
-            .collect();
-        let least = if listing.plan.tests.is_empty() { LEAST_ENTRIES } else { LEAST_TESTED_ENTRIES };
-        let mut walk = Self {
-            store,
-            plan: listing.plan,
-            ascending,
-            dry: (0..parts.len()).collect(),
-            parts,
-            heads: BinaryHeap::new(),
-            entries: 0,
-            last: None,
-        };
-        walk.entries = listing.end().max(least).min(walk.most_entries());
-        walk
-    }
-
-    /// How many entries a query reads at most.
-    fn most_entries(&self) -> usize {
-        (ROUND_ENTRIES / self.parts.len().max(1)).clamp(LEAST_ENTRIES, READ_AHEAD)
-    }
-
-    /// The next `count` contacts; fewer only at the end.
-    async fn take(&mut self, count: usize) -> Result<Vec<ContactId>, StoreError> {
-        let mut taken = Vec::with_capacity(count);
-        while taken.len() < count
-            && let Some(position) = self.next().await?
-        {
-            taken.push(position.contact);
-        }
-        Ok(taken)
-    }
-
-    async fn next(&mut self) -> Result<Option<Position>, StoreError> {
-        loop {
-            if self.is_held_up() {
-                self.read().await?;
-                continue;
-            }
-            let Some(head) = self.heads.pop() else { return Ok(None) };
-            self.ready(head.part);
-            // A contact that was moved while it was read stands at the same place in two partitions.
-            if self.last != Some(head.position) {
-                self.last = Some(head.position);
-                return Ok(self.last);
-            }
-        }
-    }
-
-    /// Whether a part may go on with something that comes before all that is at hand.
-    fn is_held_up(&self) -> bool {
-        let Some(head) = self.heads.peek() else { return !self.dry.is_empty() };
-        self.dry.iter().filter_map(|part| self.parts.get(*part)).any(|part| match part.rest.after {
-            None => true,
-            Some(after) if self.ascending => after < head.position,
-            Some(after) => after > head.position,
-        })
-    }
-
-    /// Takes what a part has at hand among the heads.
-    fn ready(&mut self, number: usize) {
-        let Some(part) = self.parts.get_mut(number) else { return };
-        match part.found.pop_front() {
-            Some(position) => self.heads.push(Head { position, ascending: self.ascending, part: number }),
-            None if part.more => self.dry.push(number),
-            None => {}
-        }
-    }
-
-    /// Reads on in every part that has nothing at hand.
-    async fn read(&mut self) -> Result<(), StoreError> {
-        let most = i32::try_from(self.entries).unwrap_or(i32::MAX);
-        let store = self.store;
-        let queries: Vec<_> = std::mem::take(&mut self.dry)
-            .into_iter()
-            .filter_map(|number| self.parts.get(number).map(|part| (number, part.rest.clone())))
-            .map(|(number, rest)| async move { (number, store.index_entries(&rest, most).await) })
-            .collect();
-        let mut answers = stream::iter(queries).buffer_unordered(QUERIES_AT_ONCE).boxed();
-        while let Some((number, answer)) = answers.next().await {
-            let page = answer?;
-            if let Some(part) = self.parts.get_mut(number) {
-                part.more = page.next.is_some();
-                part.rest.after = page.next;
-                part.found.extend(page.entries.iter().filter(|entry| self.plan.selects(entry)).map(position));
-            }
-            self.ready(number);
-        }
-        self.entries = (2 * self.entries).min(self.most_entries()).max(self.entries);
-        Ok(())
     }
 }

@@ -25,11 +25,11 @@ use models::values::id::{ContactId, PortalId};
 use models::values::moment::Moment;
 use uuid::Uuid;
 
-use crate::batch::Write;
-use crate::client::{Part, Store};
 use crate::contacts::Accesses;
+use crate::dynamodb::batch::Write;
+use crate::dynamodb::client::{Part, Store};
+use crate::dynamodb::items::{self, Item};
 use crate::error::StoreError;
-use crate::items::{self, Item};
 use crate::keys::{EXPIRES, Index, Key, Range, moves_from};
 
 #[cfg(doc)]
@@ -156,7 +156,7 @@ impl Store {
         // A contact's item may be long, so none is kept.
         self.get_each(&keys, true, |item| match items::key_of(&item)? {
             Key::Contact(_, id) => {
-                entries.insert(id, crate::matches::entry(&item, Index::Stage)?);
+                entries.insert(id, crate::index::entry(&item, Index::Stage)?);
                 Ok(())
             }
             Key::Access(_, id) => accesses.record(id, &item),

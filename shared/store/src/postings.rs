@@ -20,10 +20,10 @@ use models::values::id::{ContactId, PortalId, UserId};
 use models::values::moment::Moment;
 use sha2::{Digest as _, Sha256};
 
-use crate::batch::Write;
-use crate::client::{Part, Store};
+use crate::dynamodb::batch::Write;
+use crate::dynamodb::client::{Part, Store};
+use crate::dynamodb::items::{self, Item};
 use crate::error::StoreError;
-use crate::items::{self, Item};
 use crate::keys::{Key, PostingHash, Range};
 
 /// Postings that the first query reads at most. Each after it reads four times as many: who has few has them in one round

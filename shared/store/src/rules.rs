@@ -8,10 +8,10 @@ use models::values::id::{PortalId, UserId};
 use models::values::moment::Moment;
 use uuid::Uuid;
 
-use crate::client::{Part, Store};
+use crate::dynamodb::client::{Part, Store};
+use crate::dynamodb::items::{self, Item};
 use crate::error::StoreError;
 use crate::idempotency::KeptAnswer;
-use crate::items::{self, Item};
 use crate::keys::{Key, Range};
 
 const DOC: &str = "doc";

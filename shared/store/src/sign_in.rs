@@ -23,11 +23,11 @@ use models::values::id::{PortalId, UserId};
 use models::values::moment::Moment;
 use sha2::{Digest as _, Sha256};
 
-use crate::batch::{Write, pauses};
-use crate::client::{Part, Store};
 use crate::directory::{self, TOKENS_VALID_FROM};
+use crate::dynamodb::batch::{Write, pauses};
+use crate::dynamodb::client::{Part, Store};
+use crate::dynamodb::items::{self, Item};
 use crate::error::StoreError;
-use crate::items::{self, Item};
 use crate::keys::{AttemptsHash, EXPIRES, Key, PK, Range};
 use crate::tokens::{hash, random, token_writes};
 

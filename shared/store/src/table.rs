@@ -5,7 +5,7 @@ use aws_sdk_dynamodb::types::{
     ScalarAttributeType,
 };
 
-use crate::client::Store;
+use crate::dynamodb::client::Store;
 use crate::error::StoreError;
 use crate::keys::{Index, PK, SK};
 

@@ -6,11 +6,11 @@ use models::values::id::{PortalId, UserId};
 use models::values::moment::Moment;
 use sha2::{Digest as _, Sha256};
 
-use crate::batch::Write;
-use crate::client::Store;
 use crate::directory::{TOKENS_VALID_FROM, tokens_valid_from};
+use crate::dynamodb::batch::Write;
+use crate::dynamodb::client::Store;
+use crate::dynamodb::items::{self, Item};
 use crate::error::StoreError;
-use crate::items::{self, Item};
 use crate::keys::{EXPIRES, Key, Range, TokenHash, hash_from_hex};
 
 /// Bytes of randomness in a token.

@@ -7,9 +7,9 @@ use aws_sdk_dynamodb::types::{DeleteRequest, KeysAndAttributes, PutRequest, Retu
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use futures::stream::{FuturesUnordered, StreamExt as _};
 
-use crate::client::Store;
+use crate::dynamodb::client::Store;
+use crate::dynamodb::items::{Item, keyed};
 use crate::error::StoreError;
-use crate::items::{Item, keyed};
 use crate::keys::{Key, PK, SK};
 
 /// Items in one `BatchWriteItem`; DynamoDB takes no more.

@@ -10,9 +10,9 @@ use models::values::id::PortalId;
 use models::values::moment::Moment;
 use serde::{Deserialize, Serialize};
 
-use crate::client::Store;
+use crate::dynamodb::client::Store;
+use crate::dynamodb::items::{self, Item};
 use crate::error::StoreError;
-use crate::items::{self, Item};
 use crate::keys::{Index, Partition, Position};
 
 /// Matches on a page.

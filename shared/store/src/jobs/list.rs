@@ -6,10 +6,10 @@ use models::job::{Job, JobId};
 use models::request::JobsStart;
 use models::values::id::{PortalId, UserId};
 
-use crate::batch::READ_BATCH;
-use crate::client::{Part, Store};
+use crate::dynamodb::batch::READ_BATCH;
+use crate::dynamodb::client::{Part, Store};
+use crate::dynamodb::items::{self, Item};
 use crate::error::StoreError;
-use crate::items::{self, Item};
 use crate::jobs::DOC;
 use crate::keys::{Key, Range};
 

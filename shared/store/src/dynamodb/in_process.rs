@@ -15,7 +15,7 @@ use aws_smithy_types::body::SdkBody;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
-use crate::client::{Endpoint, connect_through};
+use crate::dynamodb::client::{Endpoint, connect_through};
 
 /// The host in the requests' URLs. Nothing resolves the name: no request leaves the process.
 const HOST: &str = "http://engine.invalid";

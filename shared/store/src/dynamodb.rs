@@ -1,0 +1,6 @@
+//! TODO
+
+pub mod batch;
+pub mod client;
+pub mod in_process;
+pub(crate) mod items;

@@ -1,0 +1,188 @@
+//! Contacts of an import, written some hundred together.
+
+use std::collections::{HashMap, HashSet};
+
+use jiff::SignedDuration;
+use models::access::{Access, Author};
+use models::contact::ContactRecord;
+use models::filter::IndexEntry;
+use models::limits::{self, IMPORT_AHEAD_MILLIS, IMPORT_WRITE_MILLIS};
+use models::values::fold::fold_tag;
+use models::values::id::{ContactId, PortalId};
+use models::values::moment::Moment;
+
+use crate::contacts::{AccessRecord, tag_items};
+use crate::dynamodb::batch::Write;
+use crate::dynamodb::items::{self, Item, s};
+use crate::error::StoreError;
+use crate::import::Importer;
+use crate::import::counters::{Counter, OWED};
+use crate::import::journal::Journal;
+use crate::keys::{Key, Range};
+use crate::moves::Moves;
+use crate::postings::Postings;
+
+/// Contacts that are compared and written together.
+pub(super) const CONTACTS_AT_ONCE: usize = 500;
+
+/// How long after its postings a batch of contacts may be written.
+pub(super) const POSTING_GOOD_FOR: SignedDuration = limits::duration(IMPORT_WRITE_MILLIS);
+
+/// A contact that is to be loaded, with its item made.
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub(super) record: ContactRecord,
+    pub(super) access: Access,
+    pub(super) item: Item,
+}
+
+impl<'a> Importer<'a> {
+    pub(super) async fn mark(&mut self) -> Result<(), StoreError> {
+        if let Some(current) = &mut self.current
+            && !current.marked
+        {
+            let key = Key::Portal(current.portal.id.clone());
+            let names = HashMap::from([("#owed".to_owned(), OWED.to_owned())]);
+            self.store
+                .update(&key, "SET #owed = :true", names, HashMap::from([(":true".to_owned(), s("true"))]))
+                .await?;
+            current.marked = true;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn flush_contacts(&mut self) -> Result<(), StoreError> {
+        self.pending_ids.clear();
+        let pending = std::mem::take(&mut self.pending);
+        let Some(current) = &self.current else { return Ok(()) };
+        if pending.is_empty() {
+            return Ok(());
+        }
+        let portal = current.portal.clone();
+        let ids: Vec<ContactId> = pending.iter().map(|contact| contact.record.id).collect();
+        let mut loaded = self.store.load(&portal.id, &ids, []).await?;
+        let removed = match current.had_contacts {
+            true => {
+                let missing = ids.iter().filter(|id| !loaded.contacts.contains_key(id));
+                self.store.removed_of_late(&portal.id, &missing.copied().collect::<Vec<_>>()).await?
+            }
+            false => HashSet::new(),
+        };
+
+        let now = (self.options.clock)();
+        let mut moves = Moves::default();
+        let mut first = Vec::new();
+        let mut last = Vec::new();
+        let mut postings = Postings::default();
+        let mut deltas: HashMap<Counter, i64> = HashMap::new();
+        let mut titles = HashMap::new();
+        for Pending { record, access, item } in pending {
+            let before = loaded.contacts.remove(&record.id);
+            let keeps_access = match &before {
+                Some((_, state)) => !self.options.overwrite_access || state.access == access,
+                None => access == Access::UNRECORDED,
+            };
+            if keeps_access && loaded.orphans.contains(&record.id) {
+                // Left by someone who set the access of an earlier contact of this number while it was removed.
+                first.push(Write::delete(&Key::Access(portal.id.clone(), record.id)));
+            }
+            if !keeps_access {
+                let written = AccessRecord {
+                    access: &access,
+                    revision: self.options.revision,
+                    set_by: Author::Operator,
+                    set_at: now,
+                };
+                first.push(written.write(&portal.id, record.id));
+                postings.add_all(record.id, &access);
+            }
+            match before {
+                Some((before, _)) if before == record => {
+                    self.summary.unchanged += 1;
+                    continue;
+                }
+                Some((before, _)) => {
+                    self.summary.replaced += 1;
+                    if IndexEntry::from(&before) != IndexEntry::from(&record) {
+                        moves.moved.push(record.id);
+                    }
+                    let kept: HashSet<String> = record.tags.iter().map(|tag| fold_tag(tag)).collect();
+                    let lost = before.tags.iter().map(|tag| fold_tag(tag)).filter(|tag| !kept.contains(tag));
+                    first.extend(lost.map(|tag| Write::delete(&Key::ContactTag(portal.id.clone(), record.id, tag))));
+                    Counter::of(&before).for_each(|counter| *deltas.entry(counter).or_default() -= 1);
+                }
+                None => {
+                    self.summary.added += 1;
+                    if removed.contains(&record.id) {
+                        moves.returned.push(record.id);
+                    }
+                }
+            }
+            Counter::of(&record).for_each(|counter| *deltas.entry(counter).or_default() += 1);
+            for tag in &record.tags {
+                titles.entry(fold_tag(tag)).or_insert_with(|| tag.trim().to_owned());
+            }
+            first.extend(tag_items(&portal.id, portal.shards, &record).into_iter().map(Write::put));
+            last.push(Write::put(item));
+        }
+        if !last.is_empty() {
+            self.mark().await?;
+        }
+        let posted = self.post(&portal.id, &postings).await?;
+        if (self.options.clock)().since(posted) > POSTING_GOOD_FOR {
+            // The machine may have slept.
+            self.post(&portal.id, &postings).await?;
+        }
+        let mut journal =
+            Journal { store: self.store, options: &self.options, portal: &portal, moves: &moves, at: None };
+        journal.write_all(first).await?;
+        journal.write_all(last).await?;
+        self.count(deltas);
+        if let Some(current) = &mut self.current {
+            for (tag, title) in titles {
+                current.titles.entry(tag).or_insert(title);
+            }
+        }
+        Ok(())
+    }
+
+    /// Posts managers, and says when that began. The date of the postings is ahead of this machine's clock, which may be
+    /// slow, and leaves room for writes that are throttled.
+    pub(super) async fn post(&self, portal: &PortalId, postings: &Postings) -> Result<Moment, StoreError> {
+        let now = (self.options.clock)();
+        self.store.post(portal, postings, now + limits::duration(IMPORT_AHEAD_MILLIS)).await?;
+        Ok(now)
+    }
+
+    /// Removes a contact with all its items, the contact's own first: a load that ends there leaves tag entries of a
+    /// contact that is gone, which the same line removes when it is loaded again.
+    pub(super) async fn delete(&mut self, contact: ContactId) -> Result<(), StoreError> {
+        let Some(current) = &self.current else { return Ok(()) };
+        let portal = current.portal.id.clone();
+        let items = self.store.query(&Range::OfContact(portal.clone(), contact), true).await?;
+        if items.is_empty() {
+            return Ok(());
+        }
+        self.mark().await?;
+        self.store.note_removal(&portal, contact, (self.options.clock)()).await?;
+        if let Some(current) = &mut self.current {
+            current.had_contacts = true;
+        }
+        let mut deltas = HashMap::new();
+        let mut others = Vec::new();
+        for mut item in items {
+            let key = items::key_of(&item)?;
+            if let Key::Contact(..) = key {
+                let record: ContactRecord = items::document(&mut item, "doc")?;
+                deltas = Counter::of(&record).map(|counter| (counter, -1)).collect();
+                self.store.write_all(vec![Write::delete(&key)]).await?;
+                self.summary.deleted += 1;
+            } else {
+                others.push(Write::delete(&key));
+            }
+        }
+        self.store.write_all(others).await?;
+        self.count(deltas);
+        Ok(())
+    }
+}

@@ -1,0 +1,73 @@
+//! The journal of moves, which an import writes before contacts change their index partitions.
+
+use std::time::Duration;
+
+use models::directory::Portal;
+use models::limits::{self, MOVE_WRITE_MILLIS};
+use models::values::moment::Moment;
+use tokio::time::timeout;
+
+use crate::dynamodb::batch::{IN_FLIGHT, WRITE_BATCH, Write};
+use crate::dynamodb::client::Store;
+use crate::error::StoreError;
+use crate::import::Options;
+use crate::moves::Moves;
+
+/// Items of contacts that move which are written together: those under way at once.
+pub(super) const MOVES_AT_ONCE: usize = IN_FLIGHT * WRITE_BATCH;
+
+/// Journal entries that are made for the same writes at most.
+pub(super) const JOURNAL_ATTEMPTS: u32 = 5;
+
+/// For how long after its journal entry a move may be written.
+pub(super) const MOVE_WRITE: Duration = Duration::from_millis(MOVE_WRITE_MILLIS);
+
+/// Writes what moves contacts, under journal entries.
+#[derive(Debug)]
+pub(super) struct Journal<'a> {
+    pub(super) store: &'a Store,
+    pub(super) options: &'a Options,
+    pub(super) portal: &'a Portal,
+    pub(super) moves: &'a Moves,
+    /// When the last entry was made, if there is one.
+    pub(super) at: Option<Moment>,
+}
+
+impl Journal<'_> {
+    /// How long the last entry still allows writes to be sent.
+    pub(super) fn left(&self) -> Option<Duration> {
+        let end = self.at? + limits::duration(MOVE_WRITE_MILLIS);
+        let left = Duration::try_from(end.since((self.options.clock)())).ok()?;
+        // A clock that is set back makes no entry last longer.
+        Some(left.min(MOVE_WRITE)).filter(|left| !left.is_zero())
+    }
+
+    /// Makes many writes, in no order. No write is sent under an entry that is too old: a run that starts later would not
+    /// read the entry.
+    pub(super) async fn write_all(&mut self, writes: Vec<Write>) -> Result<(), StoreError> {
+        if self.moves.is_empty() {
+            return self.store.write_all(writes).await;
+        }
+        for together in writes.chunks(MOVES_AT_ONCE) {
+            self.write_together(together).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn write_together(&mut self, writes: &[Write]) -> Result<(), StoreError> {
+        for _ in 0..JOURNAL_ATTEMPTS {
+            if self.left().is_none() {
+                let at = (self.options.clock)();
+                self.store.write_journal(self.portal, self.moves, self.options.revision, at).await?;
+                self.at = Some(at);
+            }
+            // None: the entry itself took too long.
+            let Some(left) = self.left() else { continue };
+            // Writes that are cut off may have been made. They are made again, which changes nothing.
+            if let Ok(written) = timeout(left, self.store.write_all(writes.to_vec())).await {
+                return written;
+            }
+        }
+        Err(StoreError::Throttled { operation: "BatchWriteItem", source: None })
+    }
+}

@@ -1,0 +1,133 @@
+//! Chunks: the changes of a job, each with the state before.
+
+use std::collections::{BTreeSet, HashSet};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use models::job::{Change, Job};
+use models::values::id::{ContactId, JobId, PortalId};
+
+use crate::dynamodb::client::Store;
+use crate::dynamodb::items::{self};
+use crate::error::StoreError;
+use crate::jobs::chunk_format::{self, ChunkBuilder};
+use crate::jobs::shards::Progress;
+use crate::jobs::{AFTER, BODY, LATE, VOID, contacts, names, values};
+use crate::keys::{EXPIRES, Key};
+
+/// A chunk as it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chunk {
+    /// What it is about.
+    pub changes: Vec<Change>,
+    /// Those among them that were found changed by others only when they were written.
+    pub late: Vec<ContactId>,
+    /// Contacts that were taken out of the chunk before they were written; they are not among the changes.
+    pub void: Vec<ContactId>,
+    /// Where its shard is once its records are written.
+    pub after: Progress,
+}
+
+/// How long chunks are kept beyond the time in which an undo can be asked for, so that one that was asked for in the last
+/// moment finds all of them: a week.
+pub(super) const UNDO_SECONDS: i64 = 7 * 24 * 60 * 60;
+
+pub(super) const CHUNK: &str = "chunk";
+
+impl Store {
+    /// Writes a chunk, and with it where the shard will be once the chunk's records are written; false when there is
+    /// one of that number already, which is never overwritten. 1 write unit per KB, which is some bytes a contact.
+    pub async fn write_chunk(
+        &self,
+        portal: &PortalId,
+        job: &Job,
+        shard: u16,
+        number: u32,
+        chunk: &ChunkBuilder,
+        after: &Progress,
+    ) -> Result<bool, StoreError> {
+        let mut item = items::keyed(&Key::Chunk(portal.clone(), job.id, shard, number));
+        item.insert(BODY.into(), items::b(chunk.encode()?));
+        item.insert(AFTER.into(), items::to_document(after)?);
+        if let Some(until) = job.changes_until {
+            item.insert(EXPIRES.into(), items::n(until.timestamp().as_second() + UNDO_SECONDS));
+        }
+        self.put_if(item, "attribute_not_exists(#pk)", []).await
+    }
+
+    /// Adds to a chunk which of its contacts were found changed only when they were written: 1 write unit per KB of
+    /// the chunk.
+    pub async fn write_late_conflicts(
+        &self,
+        portal: &PortalId,
+        job: JobId,
+        shard: u16,
+        number: u32,
+        contacts: &[ContactId],
+    ) -> Result<(), StoreError> {
+        let late = contacts.iter().map(|contact| items::n(contact.get())).collect();
+        self.update(
+            &Key::Chunk(portal.clone(), job, shard, number),
+            "SET #late = :late",
+            names([("#late", LATE)]),
+            values([(":late", AttributeValue::L(late))]),
+        )
+        .await
+    }
+
+    /// Takes contacts out of a chunk, all of them so far, and writes where its shard is without them: 1 write unit per KB
+    /// of the chunk.
+    pub async fn void_changes(
+        &self,
+        portal: &PortalId,
+        job: JobId,
+        shard: u16,
+        number: u32,
+        contacts: &[ContactId],
+        after: &Progress,
+    ) -> Result<(), StoreError> {
+        let void = contacts.iter().map(|contact| items::n(contact.get())).collect();
+        self.update(
+            &Key::Chunk(portal.clone(), job, shard, number),
+            "SET #void = :void, #after = :after",
+            names([("#void", VOID), ("#after", AFTER)]),
+            values([(":void", AttributeValue::L(void)), (":after", items::to_document(after)?)]),
+        )
+        .await
+    }
+
+    /// Reads a chunk: 1 read unit per 4 KB.
+    pub async fn chunk(
+        &self,
+        portal: &PortalId,
+        job: JobId,
+        shard: u16,
+        number: u32,
+    ) -> Result<Option<Chunk>, StoreError> {
+        let Some(mut item) = self.get(&Key::Chunk(portal.clone(), job, shard, number)).await? else {
+            return Ok(None);
+        };
+        let mut changes = chunk_format::decode(items::bytes(&item, BODY)?)?;
+        let (late, void) = (contacts(&item, LATE)?, contacts(&item, VOID)?);
+        changes.retain(|change| !void.contains(&change.contact));
+        for change in changes.iter_mut().filter(|change| late.contains(&change.contact)) {
+            change.conflict = true;
+        }
+        let in_order =
+            |contacts: HashSet<ContactId>| contacts.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
+        let (late, void) = (in_order(late), in_order(void));
+        Ok(Some(Chunk { changes, late, void, after: items::document(&mut item, AFTER)? }))
+    }
+
+    /// Reads only where a shard is once the records of a chunk are written, and not the chunk's contacts: 1 read unit per
+    /// 4 KB.
+    pub async fn chunk_end(
+        &self,
+        portal: &PortalId,
+        job: JobId,
+        shard: u16,
+        number: u32,
+    ) -> Result<Option<Progress>, StoreError> {
+        let item = self.get_attribute(&Key::Chunk(portal.clone(), job, shard, number), AFTER).await?;
+        item.map(|mut item| items::document(&mut item, AFTER)).transpose()
+    }
+}

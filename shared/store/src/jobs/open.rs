@@ -1,0 +1,97 @@
+//! Entries of jobs that are not over, by which a sweep finds them.
+
+use models::job::Job;
+use models::values::id::{JobId, PortalId, UserId};
+use models::values::moment::Moment;
+
+use crate::dynamodb::client::{Part, Store};
+use crate::dynamodb::items::{self, Item};
+use crate::error::StoreError;
+use crate::jobs::record::limited_user;
+use crate::jobs::{DUE, TRIES, USER, moment, names, values};
+use crate::keys::{Key, Range};
+
+/// A job that is not closed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenJob {
+    /// Its portal.
+    pub portal: PortalId,
+    /// The job.
+    pub job: JobId,
+    /// When the sweep looks after it next.
+    pub due: Moment,
+    /// The user for whose number of open jobs it counts.
+    pub user: Option<UserId>,
+}
+
+/// A page of a list of open jobs.
+#[derive(Clone, Debug)]
+pub struct OpenJobs {
+    /// The jobs, in order of portals.
+    pub jobs: Vec<OpenJob>,
+    /// Where the next page begins; none at the end.
+    pub next: Option<OpenJobsCursor>,
+}
+
+/// Where a page of a list of open jobs begins.
+#[derive(Clone, Debug)]
+pub struct OpenJobsCursor(Item);
+
+/// Open jobs that one query reads.
+pub(super) const OPEN_JOBS_PAGE: usize = 1000;
+
+pub(super) fn open_item(portal: &PortalId, job: &Job, due: Moment) -> Item {
+    let mut item = items::keyed(&Key::OpenJob(portal.clone(), job.id));
+    item.insert(DUE.into(), items::n(due.steps()));
+    if let Some(user) = limited_user(job) {
+        item.insert(USER.into(), items::b(*user.as_bytes()));
+    }
+    item
+}
+
+impl Store {
+    /// Reads a page of the open jobs of all portals in one of the buckets: 1 read unit per 4 KB, at least 1.
+    pub async fn open_jobs(&self, bucket: u8, from: Option<OpenJobsCursor>) -> Result<OpenJobs, StoreError> {
+        let part = Part { consistent: true, ..Part::default() };
+        let start = from.map(|OpenJobsCursor(key)| key);
+        let (items, next) = self.query_page(&Range::OpenJobs(bucket), &part, Some(OPEN_JOBS_PAGE), start).await?;
+        let jobs = items.iter().map(|item| match items::key_of(item)? {
+            Key::OpenJob(portal, job) => {
+                let user = item.contains_key(USER).then(|| items::id(item, USER)).transpose()?;
+                Ok(OpenJob { portal, job, due: Moment::from_steps(items::number(item, DUE)?), user })
+            }
+            other => Err(StoreError::Corrupt(format!("{other:?} among the open jobs"))),
+        });
+        Ok(OpenJobs { jobs: jobs.collect::<Result<_, _>>()?, next: next.map(OpenJobsCursor) })
+    }
+
+    /// Counts a look at an open job that is due, before anything else is done for the job, and postpones the next look
+    /// to `next`: 1 write unit. Answers how many looks ended without [`Self::postpone_job`], this one among them; none
+    /// when someone else looks after the job.
+    pub async fn count_look(&self, open: &OpenJob, next: Moment) -> Result<Option<u32>, StoreError> {
+        let looked = self
+            .update_if(
+                &Key::OpenJob(open.portal.clone(), open.job),
+                "SET #due = :next ADD #tries :one",
+                Some("#due = :seen"),
+                names([("#due", DUE), ("#tries", TRIES)]),
+                values([(":next", moment(next)), (":seen", moment(open.due)), (":one", items::n(1))]),
+            )
+            .await?;
+        looked.map(|item| items::number(&item, TRIES)).transpose()
+    }
+
+    /// Says when an open job is to be looked after next, and that it needs no look counted: 1 write unit. A job that was
+    /// closed meanwhile stays closed.
+    pub async fn postpone_job(&self, portal: &PortalId, id: JobId, due: Moment) -> Result<(), StoreError> {
+        self.update_if(
+            &Key::OpenJob(portal.clone(), id),
+            "SET #due = :due REMOVE #tries",
+            Some("attribute_exists(#due)"),
+            names([("#due", DUE), ("#tries", TRIES)]),
+            values([(":due", moment(due))]),
+        )
+        .await
+        .map(drop)
+    }
+}

@@ -1,0 +1,301 @@
+//! The record of a job, and the places that a user has for open jobs.
+
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
+use models::job::{Change, Job, Kind, State};
+use models::limits::MAX_OPEN_JOBS;
+use models::values::id::{ContactId, JobId, PortalId, UserId};
+use models::values::moment::Moment;
+
+use crate::contacts::{AccessRecord, AccessState};
+use crate::dynamodb::batch::{Write, pauses};
+use crate::dynamodb::client::Store;
+use crate::dynamodb::items::{self, Item};
+use crate::error::StoreError;
+use crate::jobs::chunk_format::{self, ChunkBuilder};
+use crate::jobs::chunks::CHUNK;
+use crate::jobs::open::open_item;
+use crate::jobs::shards::{Lease, shard_item};
+use crate::jobs::{DOC, JOBS, names, values};
+use crate::keys::Key;
+
+/// What came of creating a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Created {
+    /// It is created.
+    Yes,
+    /// Its user has as many open jobs as there may be; nothing was written.
+    TooManyOpen,
+}
+
+pub(super) fn job_item(portal: &PortalId, job: &Job) -> Result<Item, StoreError> {
+    let mut item = items::keyed(&Key::Job(portal.clone(), job.id));
+    item.insert(DOC.into(), items::to_document(job)?);
+    Ok(item)
+}
+
+/// The job's place in its user's list; none for a job of the operator, which is in the portal's list alone.
+pub(super) fn entry_item(portal: &PortalId, job: &Job) -> Option<Item> {
+    let user = job.created_by.user()?;
+    Some(items::keyed(&Key::JobEntry(portal.clone(), user, job.id)))
+}
+
+/// The user whose number of open jobs the job counts for. A single change is over when it is recorded, and the operator
+/// has no limit.
+pub(super) fn limited_user(job: &Job) -> Option<UserId> {
+    job.created_by.user().filter(|_| job.task.kind() != Kind::Contact)
+}
+
+impl Store {
+    /// Writes a new job, unless its user has [`MAX_OPEN_JOBS`] that are not over: 7 write units, more for a filter of over
+    /// about 500 bytes and for contacts that are named, at most 4 KB of them. With a lease all its shards are claimed at
+    /// once, for 1 write unit each. The sweep looks after a job that nobody claimed by `due`.
+    ///
+    /// The job takes its place among the open jobs of its user in one transaction with its open-job entry. The places are
+    /// a set of identifiers, so taking or leaving a place twice changes nothing, and the number is exact whatever dies.
+    pub async fn create_job(
+        &self,
+        portal: &PortalId,
+        job: &Job,
+        lease: Option<&Lease>,
+        due: Moment,
+    ) -> Result<Created, StoreError> {
+        // The open-job entry comes first, so that the sweep finds the job if its creator dies before its record.
+        if self.open_job(portal, job, due).await? == Created::TooManyOpen {
+            return Ok(Created::TooManyOpen);
+        }
+        let shards = lease.into_iter().flat_map(|lease| (0..job.shards).map(move |shard| (shard, lease)));
+        let shards = shards.map(|(shard, lease)| Write::put(shard_item(portal, job.id, shard, lease)));
+        self.write_all(shards.collect()).await?;
+        self.put(job_item(portal, job)?).await?;
+        Ok(Created::Yes)
+    }
+
+    pub(super) async fn open_job(&self, portal: &PortalId, job: &Job, due: Moment) -> Result<Created, StoreError> {
+        let mut pauses = pauses();
+        loop {
+            let items = [Some(open_item(portal, job, due)), entry_item(portal, job)].into_iter().flatten();
+            let writes = items.map(|item| self.transact_put(item, None, []));
+            let mut writes = writes.collect::<Result<Vec<_>, _>>()?;
+            writes.extend(self.take_place(portal, job)?);
+            match self.transact(writes).await {
+                Ok(()) => return Ok(Created::Yes),
+                Err(error) if error.is_condition_failed() => {}
+                Err(error) => return Err(error),
+            }
+            if !self.has_place(portal, job).await? {
+                return Ok(Created::TooManyOpen);
+            }
+            // Another call of the same user was under way at this moment.
+            match pauses.next() {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => return Err(StoreError::Contended { operation: "TransactWriteItems" }),
+            }
+        }
+    }
+
+    /// The write that takes a place among the open jobs of the job's user; none where there is no limit.
+    pub(super) fn take_place(&self, portal: &PortalId, job: &Job) -> Result<Option<TransactWriteItem>, StoreError> {
+        let Some(user) = limited_user(job) else { return Ok(None) };
+        let id = Blob::new(*job.id.as_bytes());
+        let update = Update::builder()
+            .table_name(&self.table)
+            .set_key(Some(items::keyed(&Key::OpenJobsOf(portal.clone(), user))))
+            .update_expression("ADD #jobs :one")
+            .condition_expression("attribute_not_exists(#jobs) OR size(#jobs) < :most OR contains(#jobs, :id)")
+            .set_expression_attribute_names(Some(names([("#jobs", JOBS)])))
+            .set_expression_attribute_values(Some(values([
+                (":one", AttributeValue::Bs(vec![id.clone()])),
+                (":id", AttributeValue::B(id)),
+                (":most", items::n(MAX_OPEN_JOBS)),
+            ])))
+            .build()
+            .map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        Ok(Some(TransactWriteItem::builder().update(update).build()))
+    }
+
+    /// Whether the job has, or could have, a place among the open jobs of its user: 1 read unit.
+    pub async fn has_place(&self, portal: &PortalId, job: &Job) -> Result<bool, StoreError> {
+        let Some(user) = limited_user(job) else { return Ok(true) };
+        let item = self.get(&Key::OpenJobsOf(portal.clone(), user)).await?.unwrap_or_default();
+        let open = match item.get(JOBS) {
+            Some(AttributeValue::Bs(open)) => open.as_slice(),
+            _ => &[],
+        };
+        Ok(open.len() < MAX_OPEN_JOBS || open.iter().any(|id| id.as_ref() == job.id.as_bytes()))
+    }
+
+    /// Leaves the place that a job has among the open jobs of its user: 1 write unit, also where it has none.
+    pub async fn leave_place(&self, portal: &PortalId, user: UserId, job: JobId) -> Result<(), StoreError> {
+        let id = Blob::new(*job.as_bytes());
+        self.update_if(
+            &Key::OpenJobsOf(portal.clone(), user),
+            "DELETE #jobs :one",
+            Some("contains(#jobs, :id)"),
+            names([("#jobs", JOBS)]),
+            values([(":one", AttributeValue::Bs(vec![id.clone()])), (":id", AttributeValue::B(id))]),
+        )
+        .await
+        .map(drop)
+    }
+
+    /// Leaves the place of a job that is over, if it took one.
+    pub async fn leave_place_of(&self, portal: &PortalId, job: &Job) -> Result<(), StoreError> {
+        match limited_user(job) {
+            Some(user) => self.leave_place(portal, user, job.id).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The writes that make a job together with something else, or not at all: 2 write units each. They fail if its user
+    /// has too many open jobs.
+    pub(crate) fn new_job_writes(
+        &self,
+        portal: &PortalId,
+        job: &Job,
+        due: Moment,
+    ) -> Result<Vec<TransactWriteItem>, StoreError> {
+        let items = [Some(job_item(portal, job)?), entry_item(portal, job), Some(open_item(portal, job, due))];
+        let puts = items.into_iter().flatten().map(|item| self.transact_put(item, None, []));
+        let puts = puts.collect::<Result<Vec<_>, _>>()?;
+        Ok(puts.into_iter().chain(self.take_place(portal, job)?).collect())
+    }
+
+    /// Reads a job: 1 read unit per 4 KB.
+    pub async fn job(&self, portal: &PortalId, id: JobId) -> Result<Option<Job>, StoreError> {
+        let item = self.get(&Key::Job(portal.clone(), id)).await?;
+        item.map(|mut item| items::document(&mut item, DOC)).transpose()
+    }
+
+    /// Writes that a queued job was taken up at `now`: 1 write unit per KB. A job in another state stays as it is.
+    pub async fn start_job(&self, portal: &PortalId, id: JobId, now: Moment) -> Result<(), StoreError> {
+        let now = items::to_document(&now)?;
+        self.update_if(
+            &Key::Job(portal.clone(), id),
+            "SET #doc.#state = :running, #doc.#started = :now",
+            Some("#doc.#state = :queued"),
+            names([("#doc", DOC), ("#state", "State"), ("#started", "Started")]),
+            values([
+                (":running", items::s(State::Running.name())),
+                (":queued", items::s(State::Queued.name())),
+                (":now", now),
+            ]),
+        )
+        .await
+        .map(drop)
+    }
+
+    /// Writes that a job is to stop, and says whether it still can: 1 write unit per KB.
+    pub async fn cancel_job(&self, portal: &PortalId, id: JobId) -> Result<bool, StoreError> {
+        let cancelled = self
+            .update_if(
+                &Key::Job(portal.clone(), id),
+                "SET #doc.#state = :cancelled",
+                Some("#doc.#state IN (:queued, :running) AND attribute_not_exists(#doc.#finished)"),
+                names([("#doc", DOC), ("#state", "State"), ("#finished", "Finished")]),
+                values([
+                    (":cancelled", items::s(State::Cancelled.name())),
+                    (":queued", items::s(State::Queued.name())),
+                    (":running", items::s(State::Running.name())),
+                ]),
+            )
+            .await?;
+        Ok(cancelled.is_some())
+    }
+
+    /// Writes how a job ended, if it is still in the state `seen` and not over, and says whether it was: 1 write unit
+    /// per KB.
+    pub async fn finish_job(&self, portal: &PortalId, job: &Job, seen: State) -> Result<bool, StoreError> {
+        let finished = self
+            .update_if(
+                &Key::Job(portal.clone(), job.id),
+                "SET #doc = :doc",
+                Some("#doc.#state = :seen AND attribute_not_exists(#doc.#finished)"),
+                names([("#doc", DOC), ("#state", "State"), ("#finished", "Finished")]),
+                values([(":doc", items::to_document(job)?), (":seen", items::s(seen.name()))]),
+            )
+            .await?;
+        Ok(finished.is_some())
+    }
+
+    /// Forgets that a job is open: 1 write unit.
+    pub async fn close_job(&self, portal: &PortalId, id: JobId) -> Result<(), StoreError> {
+        self.delete(&Key::OpenJob(portal.clone(), id)).await
+    }
+
+    /// Whether a job is open: 1 read unit.
+    pub async fn is_open(&self, portal: &PortalId, id: JobId) -> Result<bool, StoreError> {
+        Ok(self.get(&Key::OpenJob(portal.clone(), id)).await?.is_some())
+    }
+
+    /// Writes that a job failed, without reading its record, unless it is over: 1 write unit per KB. True when it was
+    /// not over before.
+    pub async fn fail_job(&self, portal: &PortalId, id: JobId, error: &str, now: Moment) -> Result<bool, StoreError> {
+        let failed = self
+            .update_if(
+                &Key::Job(portal.clone(), id),
+                "SET #doc.#state = :failed, #doc.#error = :error, #doc.#finished = :now",
+                Some("attribute_exists(#doc) AND attribute_not_exists(#doc.#finished)"),
+                names([("#doc", DOC), ("#state", "State"), ("#error", "Error"), ("#finished", "Finished")]),
+                values([
+                    (":failed", items::s(State::Failed.name())),
+                    (":error", items::s(error)),
+                    (":now", items::to_document(&now)?),
+                ]),
+            )
+            .await?;
+        Ok(failed.is_some())
+    }
+
+    /// Writes one contact's access together with the job that records it, or neither: 6 write units, 2 for each of
+    /// the access record, the job (which holds what was before) and its place in its user's list, and 2 more when it
+    /// stays `open` until the event bus was told. The managers that the contact gets are posted before.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::ConditionFailed`] when the contact's access is no longer `before`.
+    pub async fn write_access_with_job(
+        &self,
+        portal: &PortalId,
+        contact: ContactId,
+        before: &AccessState,
+        record: &AccessRecord<'_>,
+        job: &Job,
+        open: bool,
+    ) -> Result<(), StoreError> {
+        let mut chunk = ChunkBuilder::default();
+        chunk.push(&Change {
+            contact,
+            before: before.access.clone(),
+            revision: before.revision,
+            after: None,
+            conflict: false,
+        });
+        let mut job_item = job_item(portal, job)?;
+        job_item.insert(CHUNK.into(), items::b(chunk.encode()?));
+
+        let record = record.item(portal, contact);
+        let mut writes = vec![match before.revision {
+            Some(revision) => {
+                self.transact_put(record, Some("rev = :before"), [(":before", items::b(*revision.as_bytes()))])?
+            }
+            None => self.transact_put(record, Some("attribute_not_exists(rev)"), [])?,
+        }];
+        writes.push(self.transact_put(job_item, None, [])?);
+        if let Some(entry) = entry_item(portal, job) {
+            writes.push(self.transact_put(entry, None, [])?);
+        }
+        if open {
+            writes.push(self.transact_put(open_item(portal, job, job.created), None, [])?);
+        }
+        self.transact(writes).await
+    }
+
+    /// Reads what a job about one contact keeps in its record: 1 read unit per 4 KB.
+    pub async fn single_change(&self, portal: &PortalId, job: JobId) -> Result<Vec<Change>, StoreError> {
+        match self.get(&Key::Job(portal.clone(), job)).await? {
+            Some(item) if item.contains_key(CHUNK) => chunk_format::decode(items::bytes(&item, CHUNK)?),
+            _ => Ok(Vec::new()),
+        }
+    }
+}

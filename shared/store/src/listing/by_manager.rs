@@ -1,0 +1,103 @@
+//! Lists of the contacts of one manager, by the postings.
+
+use std::collections::HashMap;
+
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use models::filter::IndexEntry;
+use models::filter::listing::Facts;
+use models::values::id::{ContactId, UserId};
+
+use crate::compaction::is_wasteful;
+use crate::contacts::AccessState;
+use crate::dynamodb::client::Store;
+use crate::error::StoreError;
+use crate::listing::top::Best;
+use crate::listing::{Listed, Listing, MAX_KEPT, Member};
+use crate::postings::Posted;
+
+/// Contacts of a manager that are read beside their access, in one round trip in place of two: those that no longer are the
+/// manager's are read in vain.
+pub(super) const BESIDE_ACCESS: usize = 100;
+
+/// Contacts of a manager that are looked at together.
+pub(super) const CANDIDATES_TOGETHER: usize = 500;
+
+/// How many times as many are looked at side by side.
+pub(super) const CANDIDATES_AT_ONCE: usize = 4;
+
+impl Store {
+    /// The page of what is in the list among the contacts posted to `manager`, which hold all that is.
+    pub(super) async fn list_candidates(
+        &self,
+        listing: &Listing<'_>,
+        manager: UserId,
+        posted: &Posted,
+    ) -> Result<Listed, StoreError> {
+        let keeps = listing.end() <= MAX_KEPT;
+        let mut best = Best::new(listing.end());
+        let (mut total, mut own) = (0, 0);
+        let looks = posted.contacts.chunks(CANDIDATES_TOGETHER).map(|ids| self.judged(listing, manager, ids));
+        let mut looks = stream::iter(looks.collect::<Vec<_>>()).buffer_unordered(CANDIDATES_AT_ONCE).boxed();
+        while let Some((found, of_manager)) = looks.try_next().await? {
+            total += found.len() as u64;
+            own += of_manager;
+            for (rank, contact) in found {
+                best.offer(rank, keeps.then_some(contact));
+            }
+        }
+        drop(looks);
+        let (page, more) = best.page(listing.page);
+        let asked = page.len();
+        let contacts = if keeps {
+            page.into_iter().filter_map(|(_, contact)| contact).collect()
+        } else {
+            let places = page.iter().map(|(rank, _)| (rank.contact(), None)).collect();
+            self.shown(listing, places, HashMap::new()).await?
+        };
+        let wasteful = is_wasteful(posted.entries, own).then_some(manager);
+        Ok(Listed { contacts, asked, more, total: Some(total), total_is_lower_bound: false, wasteful })
+    }
+
+    /// Those of the contacts that are in the list, and how many of all of them are the manager's.
+    pub(super) async fn judged(
+        &self,
+        listing: &Listing<'_>,
+        manager: UserId,
+        ids: &[ContactId],
+    ) -> Result<(Vec<Member>, usize), StoreError> {
+        let see = |state: AccessState, set_at| {
+            (state.access.managers.contains(&manager), listing.admitted(state).map(|state| (state, set_at)))
+        };
+        let states = self.access_with(listing.portal, ids, see);
+        let (mut states, records) = if ids.len() <= BESIDE_ACCESS {
+            futures::try_join!(states, self.contacts(listing.portal, ids))?
+        } else {
+            let states = states.await?;
+            let mut own = Vec::new();
+            for &id in ids {
+                if states.of(id)?.1.is_some() {
+                    own.push(id);
+                }
+            }
+            let records = self.contacts(listing.portal, &own).await?;
+            (states, records)
+        };
+        let mut own = 0;
+        for id in ids {
+            own += usize::from(states.of(*id)?.0);
+        }
+        let range = listing.plan.from..=listing.plan.to;
+        let mut found = Vec::new();
+        for (id, record) in records {
+            let entry = IndexEntry::from(&record);
+            if range.contains(&entry.created)
+                && listing.filter.selects(&entry)
+                && let Some((state, set_at)) = states.of_mut(id)?.1.take()
+            {
+                let facts = listing.facts(entry.contact_type, Facts::names_of(&record), set_at);
+                found.push((listing.order.rank(&entry, facts), (record, state)));
+            }
+        }
+        Ok((found, own))
+    }
+}

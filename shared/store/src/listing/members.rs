@@ -1,0 +1,148 @@
+//! All contacts of a list, in no order: for orders that no index has, and for counting.
+
+use futures::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
+use models::filter::IndexEntry;
+use models::filter::listing::Facts;
+use models::limits::MAX_SHARDS;
+use models::values::id::ContactId;
+use tokio::time::{Instant, timeout_at};
+
+use crate::dynamodb::client::Store;
+use crate::error::StoreError;
+use crate::index::{Stretch, partitions};
+use crate::listing::{COUNT_RESERVE, Listing, MAX_COUNTED};
+
+/// Index queries of a page that are under way at once: one for each shard of the largest portal.
+pub(super) const QUERIES_AT_ONCE: usize = MAX_SHARDS as usize;
+
+/// Partitions that are read side by side where all is read.
+pub(super) const PASSES_AT_ONCE: usize = 8;
+
+/// Index entries that one query reads where all is read: with eight under way, tens of megabytes as the SDK has them.
+pub(super) const PASS_ENTRIES: i32 = 1000;
+
+impl Store {
+    /// Counts the whole list, or as much of the list as the time and the bound of the cost allow.
+    pub(super) async fn count(&self, listing: &Listing<'_>) -> Result<Count, StoreError> {
+        if listing.asks_access() || !listing.plan.tests.is_empty() {
+            let mut count = Count { contacts: 0, is_whole: true };
+            let (mut looked, mut pages) = (0, self.members(listing, Wanted::Number));
+            while let Some(page) = pages.try_next().await? {
+                count.contacts += page.members.len() as u64;
+                looked += page.looked;
+                let is_late = listing.deadline.is_some_and(|at| Instant::now() + COUNT_RESERVE >= at);
+                if is_late || (listing.asks_access() && looked >= MAX_COUNTED) {
+                    count.is_whole = false;
+                    break;
+                }
+            }
+            return Ok(count);
+        }
+        let counts: Vec<_> = partitions(listing.portal, listing.plan)
+            .into_iter()
+            .map(|partition| async { self.count_entries(&Stretch::of(listing.plan, partition)).await })
+            .collect();
+        let counts = stream::iter(counts).buffer_unordered(QUERIES_AT_ONCE).boxed();
+        let counted = counts.try_fold(0, async |count, of| Ok(count + of));
+        Ok(match listing.deadline {
+            None => Count { contacts: counted.await?, is_whole: true },
+            Some(at) => match timeout_at(at.checked_sub(COUNT_RESERVE).unwrap_or(at), counted).await {
+                Ok(contacts) => Count { contacts: contacts?, is_whole: true },
+                Err(_) => Count { contacts: 0, is_whole: false },
+            },
+        })
+    }
+
+    /// Everything that is in the list, in pages and in no order.
+    pub(super) fn members<'b>(
+        &'b self,
+        listing: &'b Listing<'_>,
+        wanted: Wanted,
+    ) -> BoxStream<'b, Result<MembersPage, StoreError>> {
+        let parts: Vec<_> = partitions(listing.portal, listing.plan)
+            .into_iter()
+            .map(|partition| self.members_of(listing, Stretch::of(listing.plan, partition), wanted))
+            .collect();
+        stream::iter(parts).flatten_unordered(PASSES_AT_ONCE).boxed()
+    }
+
+    pub(super) fn members_of<'b>(
+        &'b self,
+        listing: &'b Listing<'_>,
+        stretch: Stretch,
+        wanted: Wanted,
+    ) -> BoxStream<'b, Result<MembersPage, StoreError>> {
+        stream::try_unfold(Some(stretch), move |rest| async move {
+            let Some(mut rest) = rest else { return Ok::<_, StoreError>(None) };
+            let page = self.index_entries(&rest, PASS_ENTRIES).await?;
+            rest.after = page.next;
+            let selected = page.entries.into_iter().filter(|entry| listing.plan.selects(entry));
+            let found: Vec<IndexEntry> = selected.collect();
+            let looked = found.len();
+            let members = self.admitted_members(listing, found, wanted).await?;
+            let goes_on = rest.after.is_some();
+            Ok(Some((MembersPage { members, looked }, goes_on.then_some(rest))))
+        })
+        .boxed()
+    }
+
+    /// Those of the contacts that are in the list, with the facts that are wanted of them.
+    pub(super) async fn admitted_members(
+        &self,
+        listing: &Listing<'_>,
+        found: Vec<IndexEntry>,
+        wanted: Wanted,
+    ) -> Result<Vec<(IndexEntry, Facts)>, StoreError> {
+        let ranks = wanted == Wanted::Ranks;
+        let ids: Vec<ContactId> = found.iter().map(|entry| entry.contact).collect();
+        let accesses = match listing.asks_access() || (ranks && listing.order.by.needs_set_at()) {
+            true => Some(
+                self.access_with(listing.portal, &ids, |state, at| listing.admits(&state.access).then_some(at)).await?,
+            ),
+            false => None,
+        };
+        let mut members = Vec::with_capacity(found.len());
+        for entry in found {
+            let set_at = match &accesses {
+                None => None,
+                Some(accesses) => match accesses.of(entry.contact)? {
+                    Some(set_at) => *set_at,
+                    None => continue,
+                },
+            };
+            let facts = listing.facts(entry.contact_type, Default::default(), set_at);
+            members.push((entry, facts));
+        }
+        if ranks && listing.order.by.needs_names() {
+            let ids: Vec<ContactId> = members.iter().map(|(entry, _)| entry.contact).collect();
+            let mut names = self.sorting_names(listing.portal, &ids).await?;
+            for (entry, facts) in &mut members {
+                facts.names = names.remove(&entry.contact).unwrap_or_default();
+            }
+        }
+        Ok(members)
+    }
+}
+
+/// The purpose for which all contacts of a list are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// To count the contacts.
+    Number,
+    /// To put the contacts in order.
+    Ranks,
+}
+
+/// A page of everything that is in a list.
+pub(super) struct MembersPage {
+    pub(super) members: Vec<(IndexEntry, Facts)>,
+    /// How many contacts were looked at for it.
+    pub(super) looked: usize,
+}
+
+/// The number of contacts in a list.
+pub(super) struct Count {
+    pub(super) contacts: u64,
+    /// Whether all of the list was counted.
+    pub(super) is_whole: bool,
+}

@@ -1,0 +1,173 @@
+//! The contacts of a plan in the order of the index, merged from its partitions.
+
+use std::cmp::Ordering;
+use std::collections::{BinaryHeap, VecDeque};
+
+use futures::stream::{self, StreamExt as _};
+use models::filter::IndexEntry;
+use models::filter::plan::Plan;
+use models::values::id::ContactId;
+
+use crate::dynamodb::client::Store;
+use crate::error::StoreError;
+use crate::index::{Stretch, partitions};
+use crate::keys::Position;
+use crate::listing::members::QUERIES_AT_ONCE;
+use crate::listing::{Listing, READ_AHEAD};
+
+/// Index entries that one query of a page reads at least: those of a page as callers ask for it.
+pub(super) const LEAST_ENTRIES: usize = 32;
+
+/// The same where something is left to be tested, which may leave few of them.
+pub(super) const LEAST_TESTED_ENTRIES: usize = 250;
+
+/// Index entries that all queries of a page read at once, if each reads more than the least: some megabytes.
+pub(super) const ROUND_ENTRIES: usize = 16_000;
+
+const _: () = assert!(LEAST_ENTRIES <= LEAST_TESTED_ENTRIES && LEAST_TESTED_ENTRIES <= READ_AHEAD);
+
+pub(super) fn position(entry: &IndexEntry) -> Position {
+    Position { created: entry.created, contact: entry.contact }
+}
+
+/// The matches of all partitions of a plan in order of creation, read side by side.
+pub(super) struct Walk<'a> {
+    pub(super) store: &'a Store,
+    pub(super) plan: &'a Plan,
+    pub(super) ascending: bool,
+    pub(super) parts: Vec<Part>,
+    /// What comes first of each part that has something at hand.
+    pub(super) heads: BinaryHeap<Head>,
+    /// The parts that have nothing at hand and are not at their end.
+    pub(super) dry: Vec<usize>,
+    /// How many entries a query reads.
+    pub(super) entries: usize,
+    pub(super) last: Option<Position>,
+}
+
+/// A partition, as far as it was read.
+pub(super) struct Part {
+    pub(super) rest: Stretch,
+    pub(super) found: VecDeque<Position>,
+    pub(super) more: bool,
+}
+
+/// What comes first of a part. Of two heads the greater one comes first.
+#[derive(PartialEq, Eq)]
+pub(super) struct Head {
+    pub(super) position: Position,
+    pub(super) ascending: bool,
+    pub(super) part: usize,
+}
+
+impl Ord for Head {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let descending = self.position.cmp(&other.position);
+        if self.ascending { descending.reverse() } else { descending }.then(self.part.cmp(&other.part))
+    }
+}
+
+impl PartialOrd for Head {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn new(store: &'a Store, listing: &Listing<'a>) -> Self {
+        let ascending = !listing.order.descending;
+        let parts: Vec<Part> = partitions(listing.portal, listing.plan)
+            .into_iter()
+            .map(|partition| Stretch { ascending, ..Stretch::of(listing.plan, partition) })
+            .map(|rest| Part { rest, found: VecDeque::new(), more: true })
+            .collect();
+        let least = if listing.plan.tests.is_empty() { LEAST_ENTRIES } else { LEAST_TESTED_ENTRIES };
+        let mut walk = Self {
+            store,
+            plan: listing.plan,
+            ascending,
+            dry: (0..parts.len()).collect(),
+            parts,
+            heads: BinaryHeap::new(),
+            entries: 0,
+            last: None,
+        };
+        walk.entries = listing.end().max(least).min(walk.most_entries());
+        walk
+    }
+
+    /// How many entries a query reads at most.
+    pub(super) fn most_entries(&self) -> usize {
+        (ROUND_ENTRIES / self.parts.len().max(1)).clamp(LEAST_ENTRIES, READ_AHEAD)
+    }
+
+    /// The next `count` contacts; fewer only at the end.
+    pub(super) async fn take(&mut self, count: usize) -> Result<Vec<ContactId>, StoreError> {
+        let mut taken = Vec::with_capacity(count);
+        while taken.len() < count
+            && let Some(position) = self.next().await?
+        {
+            taken.push(position.contact);
+        }
+        Ok(taken)
+    }
+
+    pub(super) async fn next(&mut self) -> Result<Option<Position>, StoreError> {
+        loop {
+            if self.is_held_up() {
+                self.read().await?;
+                continue;
+            }
+            let Some(head) = self.heads.pop() else { return Ok(None) };
+            self.ready(head.part);
+            // A contact that was moved while it was read stands at the same place in two partitions.
+            if self.last != Some(head.position) {
+                self.last = Some(head.position);
+                return Ok(self.last);
+            }
+        }
+    }
+
+    /// Whether a part may go on with something that comes before all that is at hand.
+    pub(super) fn is_held_up(&self) -> bool {
+        let Some(head) = self.heads.peek() else { return !self.dry.is_empty() };
+        self.dry.iter().filter_map(|part| self.parts.get(*part)).any(|part| match part.rest.after {
+            None => true,
+            Some(after) if self.ascending => after < head.position,
+            Some(after) => after > head.position,
+        })
+    }
+
+    /// Takes what a part has at hand among the heads.
+    pub(super) fn ready(&mut self, number: usize) {
+        let Some(part) = self.parts.get_mut(number) else { return };
+        match part.found.pop_front() {
+            Some(position) => self.heads.push(Head { position, ascending: self.ascending, part: number }),
+            None if part.more => self.dry.push(number),
+            None => {}
+        }
+    }
+
+    /// Reads on in every part that has nothing at hand.
+    pub(super) async fn read(&mut self) -> Result<(), StoreError> {
+        let most = i32::try_from(self.entries).unwrap_or(i32::MAX);
+        let store = self.store;
+        let queries: Vec<_> = std::mem::take(&mut self.dry)
+            .into_iter()
+            .filter_map(|number| self.parts.get(number).map(|part| (number, part.rest.clone())))
+            .map(|(number, rest)| async move { (number, store.index_entries(&rest, most).await) })
+            .collect();
+        let mut answers = stream::iter(queries).buffer_unordered(QUERIES_AT_ONCE).boxed();
+        while let Some((number, answer)) = answers.next().await {
+            let page = answer?;
+            if let Some(part) = self.parts.get_mut(number) {
+                part.more = page.next.is_some();
+                part.rest.after = page.next;
+                part.found.extend(page.entries.iter().filter(|entry| self.plan.selects(entry)).map(position));
+            }
+            self.ready(number);
+        }
+        self.entries = (2 * self.entries).min(self.most_entries()).max(self.entries);
+        Ok(())
+    }
+}

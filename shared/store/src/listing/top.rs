@@ -1,0 +1,40 @@
+//! The first items of an order, of which only a page is kept.
+
+use std::collections::BTreeMap;
+
+use models::filter::listing::Rank;
+use models::request::Page;
+
+/// What comes first in an order, at most as many as it was made for.
+#[derive(Debug)]
+pub(super) struct Best<V> {
+    pub(super) most: usize,
+    pub(super) places: BTreeMap<Rank, V>,
+}
+
+impl<V> Best<V> {
+    pub(super) fn new(most: usize) -> Self {
+        Self { most, places: BTreeMap::new() }
+    }
+
+    pub(super) fn offer(&mut self, rank: Rank, value: V) {
+        if self.places.len() == self.most {
+            if self.places.last_key_value().is_some_and(|(last, _)| *last <= rank) {
+                return;
+            }
+            self.places.insert(rank, value);
+            // A contact that was met again takes the place that it has.
+            if self.places.len() > self.most {
+                self.places.pop_last();
+            }
+            return;
+        }
+        self.places.insert(rank, value);
+    }
+
+    /// A page of it, and whether something follows.
+    pub(super) fn page(self, page: Page) -> (Vec<(Rank, V)>, bool) {
+        let more = self.places.len() > page.start_index.saturating_add(page.count);
+        (self.places.into_iter().skip(page.start_index).take(page.count).collect(), more)
+    }
+}
