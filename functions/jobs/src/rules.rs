@@ -115,7 +115,7 @@ async fn set(call: Call<'_>) -> Result<Answer, Failure> {
     }
     call.check_version(before.as_ref().map(version).transpose()?.as_deref())?;
 
-    let mut pauses = store::dynamodb::batch::pauses();
+    let mut pauses = store::dynamodb::backoff::pauses();
     loop {
         let owner = match &before {
             Some(before) if before.created_by != caller.user => owner_of(&call, before).await?,

@@ -34,7 +34,7 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
     query.finish()?;
     let request = SetContactAccess::parse(call.body()?, contact)?;
 
-    let (mut pauses, new_job) = (store::dynamodb::batch::pauses(), call.new_job());
+    let (mut pauses, new_job) = (store::dynamodb::backoff::pauses(), call.new_job());
     loop {
         let users = request.target.managers.iter().copied().chain([call.grant.user]);
         let loaded = call.app.store.load(&call.grant.portal, &[contact], users).await?;

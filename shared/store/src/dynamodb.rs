@@ -1,5 +1,6 @@
-//! TODO
+//! Calls to DynamoDB: the client, batches, and pauses between attempts.
 
+pub mod backoff;
 pub mod batch;
 pub mod client;
 pub mod in_process;

@@ -24,7 +24,8 @@ use models::values::moment::Moment;
 use sha2::{Digest as _, Sha256};
 
 use crate::directory::{self, TOKENS_VALID_FROM};
-use crate::dynamodb::batch::{Write, pauses};
+use crate::dynamodb::backoff::pauses;
+use crate::dynamodb::batch::Write;
 use crate::dynamodb::client::{Part, Store};
 use crate::dynamodb::items::{self, Item};
 use crate::error::StoreError;

@@ -1,12 +1,11 @@
 //! Batches: what DynamoDB takes back unprocessed is sent again, until it is done or the attempts are used up.
 
 use std::collections::{HashMap, HashSet};
-use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{DeleteRequest, KeysAndAttributes, PutRequest, ReturnConsumedCapacity, WriteRequest};
-use backon::{BackoffBuilder as _, ExponentialBuilder};
 use futures::stream::{FuturesUnordered, StreamExt as _};
 
+use crate::dynamodb::backoff::pauses;
 use crate::dynamodb::client::Store;
 use crate::dynamodb::items::{Item, keyed};
 use crate::error::StoreError;
@@ -14,18 +13,15 @@ use crate::keys::{Key, PK, SK};
 
 /// Items in one `BatchWriteItem`; DynamoDB takes no more.
 pub const WRITE_BATCH: usize = 25;
+
 /// Keys in one `BatchGetItem`; DynamoDB takes no more.
 pub const READ_BATCH: usize = 100;
+
 /// Batches of one call that are written at once: two hundred items, more than a partition takes in the time of a call.
 pub const IN_FLIGHT: usize = 8;
+
 /// Batches of one call that are read at once: each is as many items as four that are written.
 pub const READS_IN_FLIGHT: usize = IN_FLIGHT * WRITE_BATCH / READ_BATCH;
-/// Attempts of a batch, the first one among them.
-pub const BATCH_ATTEMPTS: usize = 10;
-/// The first pause between two attempts, before jitter.
-pub const BACKOFF_BASE: Duration = Duration::from_millis(25);
-/// The longest pause between two attempts, before jitter.
-pub const BACKOFF_CAP: Duration = Duration::from_secs(2);
 
 /// A write of a batch.
 #[derive(Clone, Debug)]
@@ -78,17 +74,6 @@ impl Written {
     pub(crate) fn whole(self) -> Result<(), StoreError> {
         self.error.map_or(Ok(()), Err)
     }
-}
-
-/// Pauses between attempts: capped exponential, with full jitter (a random share of each pause), because clients that
-/// were throttled together must not come back together.
-pub fn pauses() -> impl Iterator<Item = Duration> {
-    ExponentialBuilder::new()
-        .with_min_delay(BACKOFF_BASE)
-        .with_max_delay(BACKOFF_CAP)
-        .with_max_times(BATCH_ATTEMPTS - 1)
-        .build()
-        .map(|pause| pause.mul_f64(fastrand::f64()))
 }
 
 impl Store {

@@ -20,7 +20,7 @@ use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity, ReturnValue, Select, TransactWriteItem};
 
-use crate::dynamodb::batch::pauses;
+use crate::dynamodb::backoff::pauses;
 use crate::dynamodb::items::Item;
 use crate::error::StoreError;
 use crate::keys::{Key, PK, Range, SK};

@@ -8,7 +8,8 @@ use models::values::id::{ContactId, JobId, PortalId, UserId};
 use models::values::moment::Moment;
 
 use crate::contacts::{AccessRecord, AccessState};
-use crate::dynamodb::batch::{Write, pauses};
+use crate::dynamodb::backoff::pauses;
+use crate::dynamodb::batch::Write;
 use crate::dynamodb::client::Store;
 use crate::dynamodb::items::{self, Item};
 use crate::error::StoreError;

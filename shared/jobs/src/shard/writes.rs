@@ -1,0 +1,219 @@
+//! Writes of a shard: chunks, then the access records that they hold.
+
+use std::collections::HashSet;
+
+use models::access::Actor;
+use models::job::{Change, Job};
+use models::values::id::ContactId;
+use store::StoreError;
+use store::contacts::AccessRecord;
+use store::jobs::{Chunk, Place, Progress};
+use store::postings::Postings;
+use tokio::time::{Instant, timeout_at};
+
+use crate::shard::{ShardWork, Stopped};
+
+/// On which condition access records are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Condition {
+    /// On none: the last writer wins, at the price of a batch.
+    None,
+    /// If the access still is the one that was read.
+    StillAsRead,
+}
+
+impl<'a> ShardWork<'a> {
+    /// Writes the open chunk, then its records, then how far the shard is.
+    pub(super) async fn flush(&mut self, place: Option<Place>, last: bool) -> Result<(), Stopped> {
+        let mut counts = self.progress.counts;
+        counts += self.pending;
+        let number = self.progress.next_chunk;
+        let looked = self.progress.looked + self.looked;
+        let after = Progress { place, next_chunk: number + 1, looked, counts };
+        let chunk = std::mem::take(&mut self.chunk);
+        let changes = std::mem::take(&mut self.changes);
+        let Self { jobs, portal, job, shard, .. } = *self;
+        if Instant::now() >= self.sure_until() {
+            return Err(Stopped::Lost);
+        }
+        // What its records are found by comes before them like the chunk itself, and beside it.
+        let condition = if job.task.target().is_some() { Condition::None } else { Condition::StillAsRead };
+        let postings = self.postings(&changes, condition);
+        let (written, posted) = futures::join!(
+            jobs.store.write_chunk(portal, job, shard, number, &chunk, &after),
+            jobs.store.post(portal, &postings, jobs.now()),
+        );
+        if !written? {
+            // Someone else got as far, or the answer to this very write was lost; what was written is as good.
+            return Err(Stopped::Overtaken);
+        }
+        let open: Vec<&Change> = changes.iter().filter(|change| !change.conflict).collect();
+        (self.open, self.unwritten) = (Some(after), open.len());
+        posted?;
+        let late = self.write(open.into_iter(), condition).await?;
+        self.settle();
+        self.finish_chunk(number, after, &late, last).await
+    }
+
+    /// The managers that are posted for a chunk before its records are written. What an undo restores is posted too: the
+    /// posting that it had may have been compacted since.
+    pub(super) fn postings(&self, changes: &[Change], condition: Condition) -> Postings {
+        let mut postings = Postings::default();
+        for change in changes.iter().filter(|change| !change.conflict) {
+            let Some(after) = change.after.as_ref().or(self.job.task.target()) else { continue };
+            match condition {
+                Condition::None => postings.add_all(change.contact, after),
+                Condition::StillAsRead => postings.add(change.contact, &change.before, after),
+            }
+        }
+        postings
+    }
+
+    /// Writes the records of changes, and says which were found changed by others since. One target for all is
+    /// written whatever is there by now, the price of a batch; what differs from contact to contact only where the
+    /// access is still the one that was read.
+    pub(super) async fn write(
+        &mut self,
+        changes: impl Iterator<Item = &Change>,
+        condition: Condition,
+    ) -> Result<Vec<ContactId>, Stopped> {
+        let Self { jobs, portal, job, .. } = *self;
+        let record = |access| AccessRecord { access, revision: job.id, set_by: job.created_by, set_at: job.created };
+        let sure = self.sure_until();
+        // A time limit that has passed still lets a future make one step.
+        if Instant::now() >= sure {
+            return Err(Stopped::Lost);
+        }
+        if condition == Condition::None
+            && let Some(target) = job.task.target()
+        {
+            let contacts: Vec<ContactId> = changes.map(|change| change.contact).collect();
+            let record = record(target);
+            // Past the lease nothing more is sent: another worker may be finishing this very chunk.
+            let written = timeout_at(sure, jobs.store.write_access(portal, contacts, &record)).await;
+            let Ok((unwritten, error)) = written else { return Err(Stopped::Lost) };
+            self.unwritten = unwritten;
+            return error.map_or(Ok(Vec::new()), |error| Err(error.into()));
+        }
+        let records = changes
+            .map(|change| {
+                let access = change.after.as_ref().or(job.task.target());
+                let access =
+                    access.ok_or_else(|| StoreError::Corrupt("a change without what comes after it".into()))?;
+                Ok((change.contact, change.revision, record(access)))
+            })
+            .collect::<Result<_, StoreError>>()?;
+        let written = timeout_at(sure, jobs.store.write_access_where(portal, records)).await;
+        let Ok(written) = written else { return Err(Stopped::Lost) };
+        self.unwritten = written.unwritten;
+        if let Some(error) = written.error {
+            return Err(error.into());
+        }
+        if written.refused.is_empty() {
+            return Ok(Vec::new());
+        }
+        // A write whose answer was lost is refused when it is sent again, and was made all the same.
+        let accesses = jobs.store.current_access_of(portal, &written.refused).await?;
+        let mut refused = Vec::new();
+        for contact in written.refused {
+            if accesses.of(contact)?.revision != Some(job.id) {
+                refused.push(contact);
+            }
+        }
+        Ok(refused)
+    }
+
+    /// Records that the records of a chunk are written, all but those that were found changed.
+    pub(super) async fn finish_chunk(
+        &mut self,
+        number: u32,
+        mut after: Progress,
+        late: &[ContactId],
+        last: bool,
+    ) -> Result<(), Stopped> {
+        // What a filter set and someone else changed in the same moment is set and then changed; what an undo finds
+        // changed is a conflict.
+        if self.job.task.target().is_none() && !late.is_empty() {
+            after.counts.updated = after.counts.updated.saturating_sub(late.len() as u64);
+            after.counts.conflicts += late.len() as u64;
+            self.jobs.store.write_late_conflicts(self.portal, self.job.id, self.shard, number, late).await?;
+        }
+        self.open = None;
+        self.looked = 0;
+        self.progress = after;
+        if last { self.end(after.place).await } else { self.save().await }
+    }
+
+    /// Finishes a chunk that a worker before this one had written, from the chunk itself: the table may hold half of
+    /// it. What someone else changed since then stays as it is. What is not written yet and `actor` may not change by now
+    /// is taken out of the chunk; without an actor, who was removed, that is all that is not written yet.
+    pub(crate) async fn resume(&mut self, number: u32, chunk: Chunk, actor: Option<&Actor>) -> Result<(), Stopped> {
+        let Self { jobs, portal, job, .. } = *self;
+        let open: Vec<&Change> = chunk.changes.iter().filter(|change| !change.conflict).collect();
+        let ids: Vec<ContactId> = open.iter().map(|change| change.contact).collect();
+        (self.open, self.unwritten) = (Some(chunk.after), open.len());
+        // The worker before this one may have ended before it posted what it was to write.
+        let postings = self.postings(&chunk.changes, Condition::StillAsRead);
+        let (accesses, ()) = futures::try_join!(
+            jobs.store.current_access_of(portal, &ids),
+            jobs.store.post(portal, &postings, jobs.now())
+        )?;
+        let (mut same, mut other, mut bare) = (Vec::new(), Vec::new(), Vec::new());
+        for change in open {
+            match accesses.of(change.contact)?.revision {
+                Some(revision) if revision == job.id => {}
+                // A contact that had no record and has none may have been removed; then it is not to get one.
+                None if change.revision.is_none() => bare.push(change),
+                revision if revision == change.revision => same.push(change),
+                _ => other.push(change),
+            }
+        }
+        let ids: Vec<ContactId> = bare.iter().map(|change| change.contact).collect();
+        let existing = jobs.store.existing(portal, &ids).await?;
+        for change in bare {
+            if existing.contains(&change.contact) { same.push(change) } else { other.push(change) }
+        }
+        let (same, void): (Vec<&Change>, Vec<&Change>) =
+            same.into_iter().partition(|change| actor.is_some_and(|actor| may_write(job, actor, change)));
+        let after = self.void(number, &chunk, &void, actor).await?;
+        // Those that the worker before this one had found changed are to be counted still.
+        let mut late: HashSet<ContactId> = chunk.late.into_iter().collect();
+        late.extend(other.iter().map(|change| change.contact));
+        late.extend(self.write(same.into_iter(), Condition::StillAsRead).await?);
+        let late: Vec<ContactId> = late.into_iter().collect();
+        self.finish_chunk(number, after, &late, false).await
+    }
+
+    /// Takes contacts out of a chunk, which the actor may no longer change, and says where the shard is behind the chunk
+    /// without them. Those that the actor may see count as skipped, and others nowhere.
+    pub(super) async fn void(
+        &mut self,
+        number: u32,
+        chunk: &Chunk,
+        void: &[&Change],
+        actor: Option<&Actor>,
+    ) -> Result<Progress, Stopped> {
+        let mut after = chunk.after;
+        if void.is_empty() {
+            return Ok(after);
+        }
+        let seen = void.iter().filter(|change| actor.is_some_and(|actor| actor.may_see(&change.before))).count() as u64;
+        let all = void.len() as u64;
+        after.counts.updated = after.counts.updated.saturating_sub(all);
+        after.counts.skipped += seen;
+        after.counts.matched = after.counts.matched.saturating_sub(all - seen);
+        let contacts: Vec<ContactId> =
+            chunk.void.iter().copied().chain(void.iter().map(|change| change.contact)).collect();
+        self.jobs.store.void_changes(self.portal, self.job.id, self.shard, number, &contacts, &after).await?;
+        self.open = Some(after);
+        Ok(after)
+    }
+}
+
+/// Whether the author of a job may still change a contact as a chunk says, which the contact's access is still as.
+pub(super) fn may_write(job: &Job, actor: &Actor, change: &Change) -> bool {
+    match &change.after {
+        Some(restored) if job.task.undo_of().is_some() => actor.may_restore(&change.before, restored),
+        _ => actor.may_edit(&change.before),
+    }
+}

@@ -1,0 +1,92 @@
+//! Contacts that a call names.
+
+use std::collections::BTreeMap;
+
+use models::values::id::{ContactId, PortalId};
+use store::contacts::AccessState;
+use store::index::PAGE_MATCHES;
+use store::jobs::Place;
+use store::{Store, StoreError};
+
+use crate::source::judge::{Judged, Terms, Verdict};
+use crate::source::{NoPage, Step};
+
+/// Contacts that are named, each of which is to have the same access.
+#[derive(Debug)]
+pub(crate) struct ContactSource<'a> {
+    pub(super) store: &'a Store,
+    pub(super) portal: &'a PortalId,
+    pub(super) contacts: &'a [ContactId],
+    /// How many of them are behind.
+    pub(super) behind: usize,
+    /// Their access, where it was read already.
+    pub(super) known: Option<&'a BTreeMap<ContactId, AccessState>>,
+    pub(super) terms: Terms<'a>,
+}
+
+impl<'a> ContactSource<'a> {
+    /// The contacts as they are when their page is read.
+    pub(crate) fn new(
+        store: &'a Store,
+        portal: &'a PortalId,
+        contacts: &'a [ContactId],
+        place: Option<Place>,
+        terms: Terms<'a>,
+    ) -> Self {
+        let behind = match place {
+            Some(Place::Contacts(behind)) => behind,
+            _ => 0,
+        };
+        Self { store, portal, contacts, behind, known: None, terms }
+    }
+
+    /// The same with what was read of them just now; who is not in it does not exist.
+    pub(crate) fn knowing(self, known: &'a BTreeMap<ContactId, AccessState>) -> Self {
+        Self { known: Some(known), ..self }
+    }
+
+    pub(super) async fn next(&mut self) -> Result<Option<Step>, NoPage> {
+        let rest = self.contacts.get(self.behind..).unwrap_or_default();
+        let Some(page) = rest.chunks(PAGE_MATCHES).next() else { return Ok(None) };
+        let read = async {
+            Ok(match self.known {
+                Some(_) => BTreeMap::new(),
+                None => self.read(page).await?,
+            })
+        };
+        let (actor, mut read) = futures::try_join!(self.terms.rights.actor(), read)?;
+        let judge = self.terms.judge(actor);
+        let first = self.behind;
+        self.behind += page.len();
+        let items = page.iter().zip(first + 1..).map(|(&contact, behind)| {
+            let state = match self.known {
+                Some(known) => known.get(&contact).cloned(),
+                None => read.remove(&contact),
+            };
+            let verdict = match state {
+                Some(state) => judge.judge(contact, None, state),
+                None => Verdict::Hidden,
+            };
+            Judged { verdict, behind: Place::Contacts(behind) }
+        });
+        Ok(Some(Step {
+            items: items.collect(),
+            looked: page.len() as u64,
+            behind: Place::Contacts(self.behind),
+            last: self.behind == self.contacts.len(),
+        }))
+    }
+
+    /// The access of those that exist, as it is now. An access record goes with its contact, so only a contact without
+    /// one is itself looked for.
+    pub(super) async fn read(&self, page: &[ContactId]) -> Result<BTreeMap<ContactId, AccessState>, StoreError> {
+        let mut accesses = self.store.current_access_of(self.portal, page).await?;
+        let states = page.iter().map(|&contact| Ok((contact, accesses.take(contact)?)));
+        let mut states: BTreeMap<ContactId, AccessState> = states.collect::<Result<_, StoreError>>()?;
+        let bare: Vec<ContactId> =
+            states.iter().filter(|(_, state)| state.revision.is_none()).map(|(contact, _)| *contact).collect();
+        let existing = self.store.existing(self.portal, &bare).await?;
+        states.retain(|contact, state| state.revision.is_some() || existing.contains(contact));
+        Ok(states)
+    }
+}

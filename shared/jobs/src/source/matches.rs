@@ -1,0 +1,241 @@
+//! The contacts that a filter selects.
+
+use models::filter::plan::Plan;
+use models::filter::{Filter, IndexEntry};
+use models::values::id::{ContactId, PortalId};
+use models::values::moment::Moment;
+use store::StoreError;
+use store::contacts::AccessState;
+use store::index::{Cursor, MatchPage, Matches, PAGE_MATCHES};
+use store::jobs::Place;
+use store::keys::Position;
+use store::moves::OwnItems;
+
+use crate::context::Jobs;
+use crate::met::Met;
+use crate::moves::Moved;
+use crate::source::judge::{Judge, Judged, Purpose, Terms, Verdict};
+use crate::source::{NoPage, Step};
+
+/// The matches of a plan, each of which is to have the same access. Those that an import moves meanwhile come last.
+#[derive(Debug)]
+pub(crate) struct MatchSource<'a> {
+    pub(super) jobs: &'a Jobs,
+    pub(super) portal: &'a PortalId,
+    pub(super) shard: u16,
+    pub(super) shards: u16,
+    pub(super) filter: &'a Filter,
+    pub(super) matches: Matches<'a>,
+    pub(super) end: Cursor,
+    pub(super) terms: Terms<'a>,
+    pub(super) phase: Phase,
+    /// The contacts that this source has given.
+    pub(super) met: Met,
+    /// The contacts in the shard's chunks, where another worker has met a part of the shard; none before they are asked
+    /// for.
+    pub(super) written: Option<Met>,
+    /// Whether another worker has met a part of the shard.
+    pub(super) is_resumed: bool,
+    pub(super) moved: Moved<'a>,
+    /// Whether all that this source has given is written.
+    pub(super) is_settled: bool,
+}
+
+/// What a source of matches reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// The indexes.
+    Index,
+    /// The journal of moves, and the contacts' own items.
+    Moves,
+    /// Nothing more.
+    Ended,
+}
+
+/// The matches of a run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Selection<'a> {
+    /// The filter.
+    pub(crate) filter: &'a Filter,
+    /// The same, as it was planned.
+    pub(crate) plan: &'a Plan,
+    /// When the run started.
+    pub(crate) started: Moment,
+}
+
+impl<'a> MatchSource<'a> {
+    pub(crate) fn new(
+        jobs: &'a Jobs,
+        portal: &'a PortalId,
+        selection: Selection<'a>,
+        shard: u16,
+        place: Option<Place>,
+        terms: Terms<'a>,
+    ) -> Self {
+        let cursor = match place {
+            Some(Place::Matches(cursor)) => cursor,
+            _ => Cursor::default(),
+        };
+        let Selection { filter, plan, started } = selection;
+        Self {
+            jobs,
+            portal,
+            shard,
+            shards: plan.shards,
+            filter,
+            matches: Matches::new(&jobs.store, portal, plan, shard, cursor),
+            end: Cursor { partition: plan.source.partitions(), after: None },
+            terms,
+            phase: if plan.is_empty() { Phase::Ended } else { Phase::Index },
+            met: Met::new(plan.shards),
+            written: None,
+            is_resumed: cursor != Cursor::default(),
+            moved: Moved::new(jobs, portal, shard, started),
+            is_settled: false,
+        }
+    }
+
+    pub(crate) async fn next(&mut self) -> Result<Option<Step>, NoPage> {
+        if self.phase == Phase::Index {
+            if let Some(page) = self.matches.next().await? {
+                return self.matched(&page).await.map(Some);
+            }
+            self.moved.read().await?;
+            self.phase = Phase::Moves;
+        }
+        match self.phase {
+            Phase::Moves => self.next_moved().await,
+            Phase::Index | Phase::Ended => Ok(None),
+        }
+    }
+
+    /// Judges a page of the index. Beside the last one the journal is read, which mostly holds nothing.
+    pub(super) async fn matched(&mut self, page: &MatchPage) -> Result<Step, NoPage> {
+        let ids: Vec<ContactId> = page.matches.iter().map(|found| found.position.contact).collect();
+        let accesses = async { Ok(self.jobs.store.access_of(self.portal, &ids).await?) };
+        let (actor, mut accesses) = if page.next.is_none() {
+            self.phase = Phase::Moves;
+            let journal = async { Ok(self.moved.read().await?) };
+            let (actor, accesses, _) = futures::try_join!(self.terms.rights.actor(), accesses, journal)?;
+            (actor, accesses)
+        } else {
+            futures::try_join!(self.terms.rights.actor(), accesses)?
+        };
+        let judge = self.terms.judge(actor);
+        let items = page.matches.iter().map(|found| {
+            let contact = found.position.contact;
+            // A contact that moved behind the reading is met again. It is counted once, and the same records cannot be
+            // written side by side.
+            let verdict = match self.met.insert(contact) {
+                true => judge.judge(contact, Some(found.position), accesses.take(contact)?),
+                false => Verdict::Hidden,
+            };
+            Ok(Judged { verdict, behind: Place::Matches(found.cursor) })
+        });
+        let items = items.collect::<Result<_, StoreError>>()?;
+        if self.phase == Phase::Moves && !self.moved.are_waiting(&self.met) {
+            self.phase = Phase::Ended;
+        }
+        Ok(Step {
+            items,
+            looked: page.looked,
+            behind: Place::Matches(page.next.unwrap_or(self.end)),
+            last: self.phase == Phase::Ended,
+        })
+    }
+
+    /// Judges contacts that an import moved.
+    pub(super) async fn next_moved(&mut self) -> Result<Option<Step>, NoPage> {
+        loop {
+            let contacts = self.moved.take(&self.met, PAGE_MATCHES);
+            if contacts.iter().any(|(contact, _)| self.met.contains(*contact)) && !self.is_settled {
+                // While one step is written the next one is read. The step after an empty one is read when everything
+                // before the empty one is written.
+                self.moved.put_back(contacts);
+                self.is_settled = true;
+                return Ok(Some(self.step(Vec::new())));
+            }
+            if !contacts.is_empty() {
+                let items = self.judged_by_own_items(contacts).await?;
+                self.is_settled = items.is_empty();
+                if self.moved.is_closing() && !self.moved.are_waiting(&self.met) {
+                    self.phase = Phase::Ended;
+                }
+                return Ok(Some(self.step(items)));
+            }
+            if self.moved.is_closing() || !self.moved.read().await? && !self.moved.close() {
+                self.phase = Phase::Ended;
+                return Ok(None);
+            }
+        }
+    }
+
+    pub(super) fn step(&self, items: Vec<Judged>) -> Step {
+        Step { items, looked: 0, behind: Place::Matches(self.end), last: self.phase == Phase::Ended }
+    }
+
+    pub(super) async fn judged_by_own_items(
+        &mut self,
+        contacts: Vec<(ContactId, bool)>,
+    ) -> Result<Vec<Judged>, NoPage> {
+        let ids: Vec<ContactId> = contacts.iter().map(|(contact, _)| *contact).collect();
+        let own = async { Ok(self.jobs.store.own_items(self.portal, &ids).await?) };
+        let (actor, OwnItems { entries, mut accesses }) = futures::try_join!(self.terms.rights.actor(), own)?;
+        let judge = self.terms.judge(actor);
+        let mut items = Vec::new();
+        for (contact, may_be_on_its_way) in contacts {
+            let Some(entry) = entries.get(&contact).filter(|entry| self.filter.selects(entry)) else {
+                self.moved.does_not_match(contact, may_be_on_its_way);
+                continue;
+            };
+            let verdict = self.judge_moved(judge, entry, accesses.take(contact)?).await?;
+            items.push(Judged { verdict, behind: Place::Matches(self.end) });
+        }
+        Ok(items)
+    }
+
+    /// Judges a contact that an import moved, which may have been met before.
+    ///
+    /// A contact that was met counts no more, and what others have made of it since stays. Only the contact that was added
+    /// again has lost the access that this job gave it. Another worker's contacts are known where they were changed; others
+    /// are taken to be counted, and in a preview those that would change are not.
+    pub(super) async fn judge_moved(
+        &mut self,
+        judge: Judge<'_>,
+        entry: &IndexEntry,
+        state: AccessState,
+    ) -> Result<Verdict, StoreError> {
+        let (contact, revision) = (entry.contact, state.revision);
+        let position = Position { created: entry.created, contact };
+        let verdict = judge.judge(contact, Some(position), state);
+        let is_new = self.met.insert(contact);
+        let writes = matches!(self.terms.purpose, Purpose::Write(_));
+        let is_counted = match &verdict {
+            Verdict::Hidden | Verdict::Done => return Ok(verdict),
+            _ if !is_new => true,
+            Verdict::Change(..) => writes && self.is_resumed && self.was_written(contact).await?,
+            Verdict::Unchanged(_) | Verdict::Skipped => self.is_resumed,
+        };
+        let may_change = writes && self.moved.is_as_added_again(contact, revision);
+        Ok(match verdict {
+            Verdict::Change(..) if may_change => verdict,
+            _ if is_counted => Verdict::Hidden,
+            verdict => verdict,
+        })
+    }
+
+    /// Whether a chunk of the shard holds a contact: 1 read unit per 4 KB of the shard's chunks, once.
+    pub(super) async fn was_written(&mut self, contact: ContactId) -> Result<bool, StoreError> {
+        if let (None, Purpose::Write(job)) = (&self.written, self.terms.purpose) {
+            let mut written = Met::new(self.shards);
+            for number in 0.. {
+                let Some(chunk) = self.jobs.store.chunk(self.portal, job, self.shard, number).await? else { break };
+                chunk.changes.iter().for_each(|change| {
+                    written.insert(change.contact);
+                });
+            }
+            self.written = Some(written);
+        }
+        Ok(self.written.as_ref().is_some_and(|written| written.contains(contact)))
+    }
+}
