@@ -15,10 +15,8 @@
 
 pub mod changes;
 pub mod compaction;
-pub mod contacts_run;
 pub mod context;
 pub mod events;
-pub mod filter_run;
 mod give_up;
 mod met;
 mod moves;
@@ -33,11 +31,11 @@ pub mod sweep;
 mod top;
 pub mod worker;
 
-pub use contacts_run::ContactsRun;
 pub use context::{Clock, Events, Jobs};
-pub use filter_run::{FilterRun, RunError};
 pub use panics::{Panicked, catch_panic};
 pub use queue::{Message, Queue, QueueError};
+pub use run::contacts::ContactsRun;
+pub use run::filter::{FilterRun, RunError};
 pub use run::{Applied, Outcome, StartError};
 pub use shard::{Deadline, Stopped};
 pub use sweep::Abandoned;

@@ -8,7 +8,7 @@ use store::StoreError;
 use store::jobs::ShardState;
 
 use crate::context::Jobs;
-use crate::filter_run::{RunError, preview_source};
+use crate::run::filter::{RunError, preview_source};
 use crate::run::{StartError, side_by_side};
 use crate::shard::Deadline;
 use crate::source::{ChangeSource, Rights, Source};

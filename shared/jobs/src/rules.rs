@@ -25,9 +25,9 @@ use store::rules::RulePortal;
 use tokio::time::timeout;
 
 use crate::context::Jobs;
-use crate::filter_run::FilterRun;
 use crate::panics::catch_panic;
 use crate::run::StartError;
+use crate::run::filter::FilterRun;
 use crate::shard::Deadline;
 
 /// Portals whose rules are started or checked concurrently.

@@ -1,6 +1,9 @@
 //! What runs that a call waits for have in common: the job is recorded, its shards are worked through side by side, and
 //! what does not fit the time is handed over to workers.
 
+pub mod contacts;
+pub mod filter;
+
 use std::time::Duration;
 
 use futures::FutureExt;
