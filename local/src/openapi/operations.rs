@@ -1,4 +1,5 @@
-//! What is said of each endpoint: a row for each.
+//! The description of each endpoint. The file is long because the API is: one row for each endpoint, in the order of the
+//! document.
 
 use models::request::ListContacts;
 

@@ -1,11 +1,12 @@
 //! Who may see and edit a contact: the rules, as pure functions.
 
-use crate::values::id::UserId;
 use std::fmt;
 use std::str::FromStr;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::values::id::UserId;
 
 /// How a contact is shared with users who are not in its manager list.
 ///

@@ -4,10 +4,10 @@
 
 use std::borrow::Cow;
 
-use crate::values::id::{ContactId, UserId};
 use serde::{Deserialize, Serialize};
 
 use crate::access::{Access, Caller, ShareType};
+use crate::values::id::{ContactId, UserId};
 use crate::values::moment::Moment;
 
 /// A postal address of a contact.

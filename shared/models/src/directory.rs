@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::values::id::{PortalId, UserId};
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use crate::access::Caller;
 use crate::contact::{Directory, Employee, ListItem, split_name};
 use crate::sign_in::Email;
+use crate::values::id::{PortalId, UserId};
 use crate::values::moment::Moment;
 
 /// One customer's data. Nothing crosses portals.

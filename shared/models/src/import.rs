@@ -2,7 +2,6 @@
 
 pub(crate) mod tree;
 
-use crate::values::id::{ContactId, PortalId, UserId};
 use jiff::tz::TimeZone;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -17,6 +16,7 @@ use crate::request::checked_tag;
 use crate::sign_in::Email;
 use crate::sign_in::password::PasswordHash;
 use crate::values::fold::fold_tag;
+use crate::values::id::{ContactId, PortalId, UserId};
 use crate::values::moment::Moment;
 
 /// Bytes of an import line. A contact must fit an item of 400 KB beside its keys.

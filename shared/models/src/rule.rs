@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-use crate::values::id::UserId;
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
 use jiff::civil;
@@ -19,6 +18,7 @@ use crate::invalid::{Fault, Invalid};
 use crate::job::JobId;
 use crate::limits::{self, RULE_SPACING_MILLIS};
 use crate::request::SetRule;
+use crate::values::id::UserId;
 use crate::values::moment::Moment;
 
 /// Steps of a [`Moment`] in a minute.

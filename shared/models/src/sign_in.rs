@@ -6,7 +6,6 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-use crate::values::id::{PortalId, UserId};
 use jiff::SignedDuration;
 use serde::Serialize;
 
@@ -16,6 +15,7 @@ use crate::limits::{
 };
 use crate::sign_in::password::{MEMORY_KIB, Memory, PasswordHash};
 use crate::values::fold::fold;
+use crate::values::id::{PortalId, UserId};
 use crate::values::moment::{Moment, STEPS_PER_SECOND};
 
 /// An e-mail address, which users sign in with. Case does not matter, so it is kept folded.

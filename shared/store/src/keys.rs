@@ -37,6 +37,9 @@
 //! every key reads back to what it was made of. Numbers have a fixed width, so that they sort. Names and identifiers are
 //! checked where they come in; what is stored is read as it is.
 
+mod hash;
+mod index;
+
 use std::fmt;
 
 use models::access::Author;
@@ -46,10 +49,16 @@ use models::values::id::{ContactId, JobId, PortalId, UserId};
 use models::values::moment::Moment;
 use uuid::Uuid;
 
+pub(crate) use hash::Hex;
+pub use hash::hash_from_hex;
+pub use index::{Index, Partition, Position};
+
 /// Name of the table's partition key.
 pub const PK: &str = "pk";
+
 /// Name of the table's sort key.
 pub const SK: &str = "sk";
+
 /// Name of the attribute that DynamoDB's time to live reads.
 pub const EXPIRES: &str = "expires";
 
@@ -144,6 +153,7 @@ fn open_bucket(job: &JobId) -> u8 {
 }
 
 const DUE_PK: &str = "R#";
+
 const RULE_PORTALS_PK: &str = "W#";
 
 const COMPACTION_PK: &str = "P#";
@@ -271,27 +281,6 @@ fn postings_pk(portal: &PortalId, manager: &UserId) -> String {
 
 fn key_pk(portal: &PortalId, author: &Author, key: &str) -> String {
     format!("{portal}#K#{author}#{key}")
-}
-
-/// A hash in hexadecimal.
-struct Hex<'a>(&'a [u8]);
-
-impl fmt::Display for Hex<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-/// The hash that this hexadecimal text, in lower case, stands for.
-pub fn hash_from_hex<const BYTES: usize>(text: &str) -> Option<[u8; BYTES]> {
-    let mut hash = [0; BYTES];
-    if text.len() != 2 * hash.len() || !text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
-        return None;
-    }
-    for (byte, digits) in hash.iter_mut().zip(text.as_bytes().chunks(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
-    }
-    Some(hash)
 }
 
 /// Shows the kind only: keys hold tags, addresses and names, which belong into no log.
@@ -505,267 +494,5 @@ fn number(digits: &str) -> Option<i64> {
     (digits.len() == 10).then(|| digits.parse().ok()).flatten()
 }
 
-/// One of the table's two indexes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Index {
-    /// Contacts by tag, shard and creation date.
-    Tag,
-    /// Contacts by stage, shard and creation date.
-    Stage,
-}
-
-impl Index {
-    /// Both indexes.
-    pub const ALL: [Self; 2] = [Self::Tag, Self::Stage];
-
-    /// The index's name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Tag => "tag-index",
-            Self::Stage => "stage-index",
-        }
-    }
-
-    /// Name of the attribute that is its partition key.
-    pub const fn pk(self) -> &'static str {
-        match self {
-            Self::Tag => "tag_pk",
-            Self::Stage => "stage_pk",
-        }
-    }
-
-    /// Name of the attribute that is its sort key.
-    pub const fn sk(self) -> &'static str {
-        match self {
-            Self::Tag => "tag_sk",
-            Self::Stage => "stage_sk",
-        }
-    }
-}
-
-/// A partition of an index.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Partition {
-    /// A shard of a folded tag's contacts.
-    Tag(PortalId, u16, String),
-    /// A shard of a stage's contacts; 0 holds those without a stage.
-    Stage(PortalId, u16, i32),
-}
-
-impl Partition {
-    /// The index it is a partition of.
-    pub const fn index(&self) -> Index {
-        match self {
-            Self::Tag(..) => Index::Tag,
-            Self::Stage(..) => Index::Stage,
-        }
-    }
-
-    /// The value of the index's partition key.
-    pub fn encode(&self) -> String {
-        match self {
-            Self::Tag(portal, shard, tag) => format!("{portal}#{shard:02}#{tag}"),
-            Self::Stage(portal, shard, stage) => format!("{portal}#{shard:02}#{stage:010}"),
-        }
-    }
-}
-
-/// Where a contact stands in a partition of an index: by creation date, then identifier.
-///
-/// A partition is read backwards where nothing else is said, so "after" a position are the contacts created earlier.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-pub struct Position {
-    /// When the contact was created.
-    pub created: Moment,
-    /// The contact.
-    pub contact: ContactId,
-}
-
-impl Position {
-    /// The value of the index's sort key.
-    pub fn encode(&self) -> String {
-        format!("{}#{:010}", self.created, self.contact.get())
-    }
-
-    /// The position that was encoded to this value.
-    pub fn decode(text: &str) -> Option<Self> {
-        let (created, id) = text.split_once('#')?;
-        if created.len() != Moment::TEXT_BYTES {
-            return None;
-        }
-        Some(Self { created: created.parse().ok()?, contact: number(id)?.try_into().ok()? })
-    }
-
-    /// The lowest sort key of contacts created at `from` or later.
-    pub fn lower_bound(from: Moment) -> String {
-        format!("{from}#")
-    }
-
-    /// The highest sort key of contacts created at `to` or earlier.
-    pub fn upper_bound(to: Moment) -> String {
-        // `~` sorts after every digit.
-        format!("{to}#~")
-    }
-
-    /// The highest sort key after this position, reading backwards.
-    pub fn bound_after(&self) -> String {
-        format!("{}#{:010}~", self.created, self.contact.get() - 1)
-    }
-
-    /// The lowest sort key after this position, reading forwards.
-    pub fn bound_after_ascending(&self) -> String {
-        format!("{}#{:010}~", self.created, self.contact.get())
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const STEPS_PER_HOUR: i64 = 3600 * 10_000_000;
-
-    fn portal() -> impl Strategy<Value = PortalId> {
-        "[a-z0-9]([a-z0-9-]{0,8}[a-z0-9])?".prop_map(|text| text.parse().unwrap())
-    }
-
-    fn contact() -> impl Strategy<Value = ContactId> {
-        (1..=i32::MAX).prop_map(|id| i64::from(id).try_into().unwrap())
-    }
-
-    fn moment() -> impl Strategy<Value = Moment> {
-        (Moment::MIN.steps()..=Moment::MAX.steps()).prop_map(Moment::from_steps)
-    }
-
-    fn uuid() -> impl Strategy<Value = Uuid> {
-        any::<u128>().prop_map(Uuid::from_u128)
-    }
-
-    fn user() -> impl Strategy<Value = UserId> {
-        any::<u128>().prop_map(UserId::from_u128)
-    }
-
-    fn job() -> impl Strategy<Value = JobId> {
-        any::<u128>().prop_map(JobId::from_u128)
-    }
-
-    fn author() -> impl Strategy<Value = Author> {
-        prop_oneof![4 => user().prop_map(Author::User), 1 => Just(Author::Operator)]
-    }
-
-    fn email() -> impl Strategy<Value = Email> {
-        let text = "[A-Za-z0-9!$-?^-~à-ž]{1,8}@[A-Za-z0-9.-]{1,8}";
-        text.prop_filter_map("no address", |text| text.parse().ok())
-    }
-
-    fn key() -> impl Strategy<Value = Key> {
-        let rule = || "[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}".prop_map(|text| text.parse::<RuleName>().unwrap());
-        prop_oneof![
-            (portal(), contact()).prop_map(|(p, c)| Key::Contact(p, c)),
-            (portal(), contact(), ".{1,20}").prop_map(|(p, c, t)| Key::ContactTag(p, c, t)),
-            (portal(), contact()).prop_map(|(p, c)| Key::Access(p, c)),
-            (portal(), 0u16..64, moment(), uuid()).prop_map(|(p, s, m, u)| Key::Move(p, s, m, u)),
-            (portal(), contact()).prop_map(|(p, c)| Key::Removed(p, c)),
-            portal().prop_map(Key::Portal),
-            (portal(), 0..=i32::MAX).prop_map(|(p, s)| Key::Stage(p, s)),
-            (portal(), 0..=i32::MAX).prop_map(|(p, s)| Key::Type(p, s)),
-            (portal(), user()).prop_map(|(p, u)| Key::User(p, u)),
-            (portal(), ".{1,20}").prop_map(|(p, t)| Key::Tag(p, t)),
-            (portal(), any::<TokenHash>()).prop_map(|(p, h)| Key::TokenEntry(p, h)),
-            any::<TokenHash>().prop_map(Key::Token),
-            (portal(), user()).prop_map(|(p, u)| Key::Password(p, u)),
-            (portal(), user()).prop_map(|(p, u)| Key::RemovedUser(p, u)),
-            (email(), portal()).prop_map(|(e, p)| Key::Address(e, p)),
-            any::<AttemptsHash>().prop_map(Key::Attempts),
-            any::<AttemptsHash>().prop_map(Key::KnownNetwork),
-            any::<AttemptsHash>().prop_map(Key::UserAttempts),
-            (portal(), job()).prop_map(|(p, j)| Key::Job(p, j)),
-            (portal(), job(), 0u16..64).prop_map(|(p, j, s)| Key::JobShard(p, j, s)),
-            (portal(), job(), 0u16..64, any::<u32>()).prop_map(|(p, j, s, n)| Key::Chunk(p, j, s, n)),
-            (portal(), user(), job()).prop_map(|(p, u, j)| Key::JobEntry(p, u, j)),
-            (portal(), user()).prop_map(|(p, u)| Key::OpenJobsOf(p, u)),
-            (portal(), rule()).prop_map(|(p, r)| Key::Rule(p, r)),
-            (portal(), job()).prop_map(|(p, j)| Key::OpenJob(p, j)),
-            portal().prop_map(Key::RulePortal),
-            (moment(), portal(), rule()).prop_map(|(m, p, r)| Key::DueRule(m, p, r)),
-            (portal(), user(), any::<PostingHash>()).prop_map(|(p, u, h)| Key::Posting(p, u, h)),
-            (portal(), author(), ".{1,20}").prop_map(|(p, u, k)| Key::Idempotency(p, u, k)),
-            (portal(), user(), any::<u32>(), uuid()).prop_map(|(p, u, g, i)| Key::PackedPosting(p, u, g, i)),
-            (portal(), user()).prop_map(|(p, u)| Key::DueCompaction(p, u)),
-            (portal(), author(), ".{1,20}", any::<u128>().prop_map(Uuid::from_u128), 0u16..999)
-                .prop_map(|(p, u, k, h, n)| Key::IdempotencyPart(p, u, k, h, n)),
-        ]
-    }
-
-    proptest! {
-        #[test]
-        fn keys_round_trip(key in key()) {
-            let (pk, sk) = key.encode();
-            prop_assert_eq!(Key::decode(&pk, &sk), Some(key));
-        }
-
-        #[test]
-        fn different_keys_have_different_texts(a in key(), b in key()) {
-            prop_assert_eq!(a == b, a.encode() == b.encode());
-        }
-
-        #[test]
-        fn the_addresses_of_one_user_stand_in_order_of_portals(email in email(), a in portal(), b in portal()) {
-            let of = |portal: &PortalId| Key::Address(email.clone(), portal.clone()).encode();
-            prop_assert_eq!(of(&a).cmp(&of(&b)), a.cmp(&b));
-            prop_assert_eq!(&of(&a).0, &Range::Addresses(email).encode().0);
-        }
-
-        #[test]
-        fn journal_entries_of_an_hour_stand_in_one_partition_in_order_of_time(
-            portal in portal(), shard in 0u16..64, moment in moment(), later in 0..=STEPS_PER_HOUR, ids in (uuid(), uuid()),
-        ) {
-            let after = Moment::from_steps(moment.steps() + later);
-            let of = |moment, id| Key::Move(portal.clone(), shard, moment, id).encode();
-            let (a, b) = (of(moment, ids.0), of(after, ids.1));
-            let hour = |moment: Moment| moment.steps().div_euclid(STEPS_PER_HOUR);
-            prop_assert_eq!(a.0 == b.0, hour(moment) == hour(after));
-            prop_assert!(moment == after || a.1 < b.1);
-            prop_assert!(a.1 >= moves_from(moment) && (moment == after || a.1 < moves_from(after)));
-            prop_assert_eq!(a.0, Range::Moves(portal.clone(), shard, moment).encode().0);
-        }
-
-        #[test]
-        fn positions_round_trip_and_sort(a in (moment(), contact()), b in (moment(), contact())) {
-            let at = |(created, contact)| Position { created, contact };
-            let (a, b) = (at(a), at(b));
-            prop_assert_eq!(Position::decode(&a.encode()), Some(a));
-            prop_assert_eq!(a.encode().cmp(&b.encode()), a.cmp(&b));
-        }
-
-        #[test]
-        fn bounds_hold_what_they_say(a in (moment(), contact()), b in (moment(), contact())) {
-            let at = |(created, contact)| Position { created, contact };
-            let (a, b) = (at(a), at(b));
-            prop_assert_eq!(b.encode() >= Position::lower_bound(a.created), b.created >= a.created);
-            prop_assert_eq!(b.encode() <= Position::upper_bound(a.created), b.created <= a.created);
-            prop_assert_eq!(b.encode() <= a.bound_after(), b < a);
-            prop_assert_eq!(b.encode() >= a.bound_after_ascending(), b > a);
-        }
-
-        #[test]
-        fn packed_postings_sort_after_all_earlier_ones(
-            (portal, manager) in (portal(), user()), hash in any::<PostingHash>(), a in (any::<u32>(), uuid()), b in (any::<u32>(), uuid()),
-        ) {
-            let raw = Key::Posting(portal.clone(), manager, hash).encode();
-            let packed = |(generation, id)| Key::PackedPosting(portal.clone(), manager, generation, id).encode();
-            prop_assert!(raw < packed(a));
-            if a.0 < b.0 {
-                prop_assert!(packed(a) < packed(b));
-            }
-        }
-
-        #[test]
-        fn partitions_of_different_things_differ(a in (portal(), 0u16..64, ".{1,8}"), b in (portal(), 0u16..64, ".{1,8}")) {
-            let of = |(p, s, t): (PortalId, u16, String)| Partition::Tag(p, s, t);
-            let (a, b) = (of(a), of(b));
-            prop_assert_eq!(a == b, a.encode() == b.encode());
-        }
-    }
-}
+mod tests;

@@ -5,13 +5,12 @@ use std::cmp::Ordering;
 use serde::ser::SerializeStruct as _;
 use serde::{Serialize, Serializer};
 
-use crate::values::id::{ContactId, UserId};
-
 use crate::access::{Access, Caller};
 use crate::answer::{Fields, KeyStyle, Keyed};
 use crate::contact::{Contact, ContactRecord, ListItem};
 use crate::filter::IndexEntry;
 use crate::values::fold::fold;
+use crate::values::id::{ContactId, UserId};
 use crate::values::moment::Moment;
 
 /// What a list of contacts is in order of.

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 
-use crate::values::id::{ContactId, UserId};
 use jiff::SignedDuration;
 use serde::Serialize;
 
@@ -11,6 +10,7 @@ use crate::contact::{Directory, Employee};
 use crate::filter::{Filter, FilterView};
 use crate::job::{Change, Counts, Job, JobId, Kind, ShardSummary, State};
 use crate::limits::USER_PERCENT_STEP;
+use crate::values::id::{ContactId, UserId};
 use crate::values::moment::Moment;
 
 /// A job as it is shown.

@@ -1,5 +1,7 @@
 //! Requests about contacts: setting access, and lists.
 
+use jiff::tz::TimeZone;
+
 use crate::access::Access;
 use crate::answer;
 use crate::contact::Contact;
@@ -11,7 +13,6 @@ use crate::request::RequestBody;
 use crate::request::fields::{Blank, Fields, Written};
 use crate::request::query::Page;
 use crate::values::id::ContactId;
-use jiff::tz::TimeZone;
 
 /// The body of `PUT …/contact/{contactid}/access`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,5 +1,9 @@
 //! The reader of bodies and queries: takes the fields of an object one by one and notes every fault.
 
+use std::fmt;
+
+use serde_json::{Map, Value};
+
 use crate::invalid::{Fault, Invalid, shown, unknown_name};
 use crate::limits::MAX_FILTER_VALUE_BYTES;
 use crate::limits::{MAX_FAULTS, MAX_LIST_VALUES, MAX_PAGE, MAX_QUERY_VALUES, MAX_TAG_BYTES};
@@ -11,8 +15,6 @@ use crate::request::text::{
 };
 use crate::values::fold::{fold, fold_tag, trim};
 use crate::values::id::UserId;
-use serde_json::{Map, Value};
-use std::fmt;
 
 /// Refuses a body that holds a field, where a call takes none: what the field asks for would not be done.
 ///

@@ -1,12 +1,14 @@
 //! Names that a JSON object has more than once.
 
-use crate::invalid::shown;
-use crate::limits::MAX_FAULTS;
-use serde::Deserializer;
-use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
 use std::fmt;
+
+use serde::Deserializer;
+use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
+
+use crate::invalid::shown;
+use crate::limits::MAX_FAULTS;
 
 /// The names that a JSON object, or one within it, holds more than once: which of their values was meant would be a
 /// guess. They are told as `managerList` or `filter.tags`, and no more of them than are shown.

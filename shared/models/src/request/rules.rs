@@ -1,5 +1,7 @@
 //! Requests that set a standing rule, and payloads that run once.
 
+use jiff::tz::TimeZone;
+
 use crate::access::Access;
 use crate::filter::Filter;
 use crate::invalid::Invalid;
@@ -8,7 +10,6 @@ use crate::request::fields::Fields;
 use crate::request::query::MAX_AFFECTED;
 use crate::rule::Schedule;
 use crate::values::id::PortalId;
-use jiff::tz::TimeZone;
 
 /// The body of `PUT …/rules/{name}`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,5 +1,11 @@
 //! Fields that select contacts, and fields that say what the access becomes.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use jiff::tz::TimeZone;
+use serde_json::Value;
+
 use crate::access::Access;
 use crate::filter::{Filter, ListView};
 use crate::invalid::{Invalid, shown};
@@ -13,10 +19,6 @@ use crate::request::text::{contact_id, whole, whole_number};
 use crate::rule::Schedule;
 use crate::values::id::{ContactId, PortalId};
 use crate::values::moment::{Edge, Moment, with_plus};
-use jiff::tz::TimeZone;
-use serde_json::Value;
-use std::borrow::Cow;
-use std::collections::HashSet;
 
 impl Fields {
     /// A filter's fields. Without a time zone, dates are read for their faults, and not compared.

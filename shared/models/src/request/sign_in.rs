@@ -1,12 +1,14 @@
 //! The request that signs a user in.
 
+use std::fmt;
+
+use serde_json::Value;
+
 use crate::invalid::{Invalid, shown};
 use crate::request::RequestBody;
 use crate::request::fields::Fields;
 use crate::sign_in::Email;
 use crate::values::id::PortalId;
-use serde_json::Value;
-use std::fmt;
 
 /// Fields of ONLYOFFICE's sign-in that ask for something that is not offered here, and the reason. Its generated clients
 /// send every field, so each one is accepted while it holds nothing.

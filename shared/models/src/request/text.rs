@@ -1,8 +1,9 @@
 //! Values in the text of forms and queries.
 
+use serde_json::Value;
+
 use crate::limits::MAX_PAGE;
 use crate::values::id::ContactId;
-use serde_json::Value;
 
 /// The fields that are arrays.
 pub(super) const ARRAYS: &[&str] = &["tags", "contactStage", "contactType", "managerList", "accessList", "contactid"];

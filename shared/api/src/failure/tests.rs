@@ -1,0 +1,66 @@
+use std::collections::BTreeSet;
+
+use jiff::SignedDuration;
+
+use super::*;
+
+/// One of each, in the order of the variants.
+fn one_of_each() -> Vec<Failure> {
+    let (contact, rule) = (ContactId::MIN, || "nightly".parse::<RuleName>().unwrap());
+    let (operation, source) = ("PutItem", || -> Box<dyn std::error::Error + Send + Sync> { "none".into() });
+    vec![
+        Failure::Unauthenticated,
+        Failure::SignInRefused,
+        Failure::SignInLocked(Locked { wait: SignedDuration::from_secs(1) }),
+        Failure::SignInBusy,
+        Failure::OriginForbidden,
+        Failure::ScopeMissing(Scope::Read),
+        Failure::Invalid(Invalid::one("tags", "is wrong")),
+        Failure::UnknownManagers(vec![UserId::NIL]),
+        Failure::ContactNotFound(contact),
+        Failure::EditForbidden(contact),
+        Failure::ContactsNotFound(vec![contact]),
+        Failure::EditsForbidden(vec![contact]),
+        Failure::PreconditionFailed(Unmet::Changed),
+        Failure::UnsupportedMediaType { named: String::new() },
+        Failure::UnsupportedEncoding(String::new()),
+        Failure::BodyTooLarge,
+        Failure::RouteNotFound,
+        Failure::UserNotFound(UserId::NIL.to_string()),
+        Failure::MethodNotAllowed("GET".into()),
+        Failure::HostNotAllowed,
+        Failure::RequestTimeout,
+        Failure::TooManyConnections,
+        Failure::TooManyAffected { would_change: 2, allowed: 1 },
+        Failure::TooManyOpenJobs,
+        Failure::NotCounted,
+        Failure::NotListed,
+        Failure::JobNotFound(JobId::from_u128(0)),
+        Failure::JobNotOver(JobId::from_u128(0)),
+        Failure::JobOver(JobId::from_u128(0)),
+        Failure::ChangesExpired(JobId::from_u128(0)),
+        Failure::RuleNotFound(rule()),
+        Failure::RuleForbidden(rule()),
+        Failure::RuleContended(rule()),
+        Failure::TooManyRules(RuleBound::OfUser),
+        Failure::TooManyRules(RuleBound::OfPortal),
+        Failure::KeyReused,
+        Failure::KeyInUse,
+        Failure::Contended(contact),
+        Failure::Store(StoreError::Throttled { operation, source: None }),
+        Failure::Store(StoreError::ConditionFailed { operation }),
+        Failure::Store(StoreError::Contended { operation }),
+        Failure::Store(StoreError::Unavailable { operation, source: source() }),
+        Failure::Store(StoreError::Refused { operation, source: source() }),
+        Failure::Store(StoreError::Corrupt(String::new())),
+        Failure::Internal(String::new()),
+    ]
+}
+
+#[test]
+fn every_failure_is_of_a_kind_that_is_listed_and_every_kind_is_of_a_failure() {
+    let made: BTreeSet<(u16, &str)> =
+        one_of_each().iter().map(|failure| (failure.status().as_u16(), failure.kind())).collect();
+    assert_eq!(made, KINDS.iter().copied().collect());
+    assert!(KINDS.is_sorted());
+}

@@ -1,0 +1,110 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn check(text: &str, edge: Edge, zone: &str, expected: &str) {
+    let zone = TimeZone::get(zone).unwrap();
+    assert_eq!(Moment::parse_edge(text, edge, &zone).unwrap().to_string(), expected, "{text} {edge:?}");
+}
+
+#[test]
+fn a_time_without_an_offset_needs_a_zone_that_is_known() {
+    let zone = TimeZone::unknown();
+    for text in ["2024-01-15", "2024-01-15T10:00:00"] {
+        assert_eq!(Moment::parse(text, &zone), Err(NotAMoment::UnknownZone), "{text}");
+        assert_eq!(Moment::parse_edge(text, Edge::To, &zone), Err(NotAMoment::UnknownZone), "{text}");
+    }
+    assert_eq!(Moment::parse("2024-01-15T10:00:00+02:00", &zone), "2024-01-15T08:00:00Z".parse());
+    assert_eq!(Moment::parse("yesterday", &zone), Err(NotAMoment::Malformed));
+}
+
+#[test]
+fn dates_mean_whole_days_of_the_portal() {
+    check("2020-12-08", Edge::From, "Europe/Riga", "2020-12-07T22:00:00.0000000Z");
+    check("2020-12-08", Edge::To, "Europe/Riga", "2020-12-08T21:59:59.9999999Z");
+    // The day the clock goes forward has 23 hours, the day it goes back 25.
+    check("2020-03-29", Edge::To, "Europe/Riga", "2020-03-29T20:59:59.9999999Z");
+    check("2020-10-25", Edge::To, "Europe/Riga", "2020-10-25T21:59:59.9999999Z");
+    // São Paulo's clock once skipped midnight itself.
+    check("2018-11-04", Edge::From, "America/Sao_Paulo", "2018-11-04T03:00:00.0000000Z");
+}
+
+#[test]
+fn times_are_instants() {
+    check("2020-12-08T17:37:04Z", Edge::To, "Europe/Riga", "2020-12-08T17:37:04.0000000Z");
+    check("2020-12-08T17:37:04+02:00", Edge::From, "UTC", "2020-12-08T15:37:04.0000000Z");
+    check("2020-12-08T17:37:04", Edge::From, "Europe/Riga", "2020-12-08T15:37:04.0000000Z");
+    check("2020-12-08T17-37-04", Edge::From, "Europe/Riga", "2020-12-08T15:37:04.0000000Z");
+    check("2020-12-08T17-37-04.5+02:00", Edge::From, "UTC", "2020-12-08T15:37:04.5000000Z");
+    check("2008-04-10T06-30-00.000Z", Edge::From, "Europe/Riga", "2008-04-10T06:30:00.0000000Z");
+    check("2020-12-08T17:37:04.00000001Z", Edge::From, "UTC", "2020-12-08T17:37:04.0000001Z");
+    check("2020-12-08T17:37:04.00000009Z", Edge::To, "UTC", "2020-12-08T17:37:04.0000000Z");
+}
+
+#[test]
+fn the_plus_of_an_offset_is_restored() {
+    for (text, expected) in [
+        ("2008-04-10T06:30:00 02:00", "2008-04-10T06:30:00+02:00"),
+        ("2008-04-10T06-30-00.000 0200", "2008-04-10T06-30-00.000+0200"),
+        ("2008-04-10 06:30:00 02", "2008-04-10 06:30:00+02"),
+        ("2008-04-10 06:30:00", "2008-04-10 06:30:00"),
+        ("2008-04-10T06:30:00+02:00", "2008-04-10T06:30:00+02:00"),
+        ("2008-04-10T06:30:00 Riga", "2008-04-10T06:30:00 Riga"),
+        ("2008-04-10T06:30:00 ", "2008-04-10T06:30:00 "),
+        ("2008-04-10", "2008-04-10"),
+    ] {
+        assert_eq!(with_plus(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn other_texts_are_refused() {
+    for text in [
+        "",
+        "string",
+        "today",
+        "2020-13-01",
+        "2020-02-30",
+        "20201208",
+        "0000-01-01",
+        "-000001-01-01",
+        "2020-W50-2",
+        "12:00",
+        "+010000-01-01T00:00:00Z",
+        "2020-12-08T25:00:00Z",
+        "2020-12-08T25-00-00",
+        "2020-12-08T17-37",
+        "2020-12-08T17-37:04",
+        "2020-12-08junk",
+        "2020-12-08T17:37:04[Europe/Riga]",
+    ] {
+        for edge in [Edge::From, Edge::To] {
+            assert_eq!(Moment::parse_edge(text, edge, &TimeZone::UTC), Err(NotAMoment::Malformed), "{text}");
+        }
+    }
+}
+
+#[test]
+fn the_range_ends_are_moments() {
+    for moment in [Moment::MIN, Moment::MAX] {
+        assert_eq!(moment.to_string().parse::<Moment>().unwrap(), moment);
+    }
+    assert_eq!(Moment::parse_edge("9999-12-31", Edge::To, &TimeZone::UTC).unwrap(), Moment::MAX);
+    for text in ["9999-12-31T23:59:59", "9999-12-31T23:59:59.9999999Z", "9999-12-31"] {
+        for edge in [Edge::From, Edge::To] {
+            assert_eq!(Moment::parse_edge(text, edge, &TimeZone::UTC), Ok(Moment::MAX), "{text}");
+        }
+    }
+    assert_eq!(Moment::parse_edge("9999-12-31T25:00:00", Edge::To, &TimeZone::UTC), Err(NotAMoment::Malformed));
+    assert_eq!(Moment::parse_edge("0001-01-01", Edge::From, &TimeZone::UTC).unwrap(), Moment::MIN);
+}
+
+proptest! {
+    #[test]
+    fn texts_round_trip_and_sort_as_instants(a in Moment::MIN.0..=Moment::MAX.0, b in Moment::MIN.0..=Moment::MAX.0) {
+        let (a, b) = (Moment(a), Moment(b));
+        prop_assert_eq!(a.to_string().parse::<Moment>(), Ok(a));
+        prop_assert_eq!(a.to_string().len(), Moment::TEXT_BYTES);
+        prop_assert_eq!(a.to_string().cmp(&b.to_string()), a.cmp(&b));
+    }
+}

@@ -1,0 +1,220 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::SignedDuration;
+use proptest::prelude::*;
+
+use super::*;
+
+/// Contacts of the model.
+const CONTACTS: i32 = 6;
+
+fn id(number: i32) -> ContactId {
+    i64::from(number).try_into().unwrap()
+}
+
+fn at(seconds: i64) -> Moment {
+    Moment::MIN + SignedDuration::from_secs(100_000 + seconds)
+}
+
+fn raw(contacts: &BTreeSet<ContactId>) -> Key {
+    let mut hash = [0; 16];
+    contacts.iter().for_each(|contact| hash[contact.get().unsigned_abs() as usize] = 1);
+    Key::Posting("acme".parse().unwrap(), UserId::NIL, hash)
+}
+
+/// A manager's postings and contacts, with writers, readers and compactions under way.
+#[derive(Default)]
+struct Model {
+    seconds: i64,
+    postings: BTreeMap<(String, String), Posting>,
+    own: BTreeSet<ContactId>,
+    /// Contacts that a writer has posted and not written yet, each with the time by which it must write.
+    posted: Vec<(i64, BTreeSet<ContactId>)>,
+    compactions: [Compaction; 2],
+    reader: Option<Reader>,
+}
+
+#[derive(Default)]
+struct Compaction {
+    read: Vec<Posting>,
+    started: i64,
+    own: HashSet<ContactId>,
+    removals: Vec<Posting>,
+    /// What is written when all is removed.
+    packs: Option<Key>,
+}
+
+struct Reader {
+    /// The last key that it has read.
+    after: Option<(String, String)>,
+    found: HashSet<ContactId>,
+    /// The contacts that were the manager's all the time.
+    constant: BTreeSet<ContactId>,
+}
+
+#[derive(Clone, Debug)]
+enum Event {
+    Wait(i64),
+    Post(BTreeSet<i32>),
+    Write(usize),
+    Remove(i32),
+    /// A compaction reads postings and then access.
+    Begin(usize),
+    Access(usize),
+    /// A compaction makes its next write.
+    Step(usize),
+    Read,
+    ReadOn,
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        2 => (1..120i64).prop_map(Event::Wait),
+        3 => prop::collection::btree_set(1..=CONTACTS, 1..4).prop_map(Event::Post),
+        3 => (0..4usize).prop_map(Event::Write),
+        2 => (1..=CONTACTS).prop_map(Event::Remove),
+        2 => (0..2usize).prop_map(Event::Begin),
+        2 => (0..2usize).prop_map(Event::Access),
+        5 => (0..2usize).prop_map(Event::Step),
+        1 => Just(Event::Read),
+        4 => Just(Event::ReadOn),
+    ]
+}
+
+impl Model {
+    fn apply(&mut self, event: Event) {
+        match event {
+            Event::Wait(seconds) => {
+                self.seconds += seconds;
+                // Half of the time to settle is what a writer has at most.
+                let now = self.seconds;
+                self.posted.retain(|(until, _)| *until >= now);
+            }
+            Event::Post(contacts) => {
+                let contacts: BTreeSet<ContactId> = contacts.into_iter().map(id).collect();
+                let key = raw(&contacts);
+                let posting = Posting {
+                    key: key.clone(),
+                    posted_at: Some(at(self.seconds)),
+                    contacts: contacts.iter().copied().collect(),
+                };
+                self.postings.insert(key.encode(), posting);
+                self.posted.push((self.seconds + 90, contacts));
+            }
+            Event::Write(which) if which < self.posted.len() => {
+                let (_, contacts) = self.posted.remove(which);
+                self.own.extend(contacts);
+            }
+            Event::Remove(contact) => {
+                self.own.remove(&id(contact));
+                if let Some(reader) = &mut self.reader {
+                    reader.constant.remove(&id(contact));
+                }
+            }
+            Event::Begin(which) => {
+                let read = self.postings.values().cloned().collect();
+                self.compactions[which] = Compaction { read, started: self.seconds, ..Compaction::default() };
+            }
+            Event::Access(which) => {
+                let own = self.own.iter().copied().collect();
+                let compaction = &mut self.compactions[which];
+                let settled = settled_before(at(compaction.started));
+                compaction.removals = superfluous(&compaction.read, &own, settled).into_iter().cloned().collect();
+                let generation = next_generation(&compaction.read);
+                compaction.packs = (!own.is_empty() && !compaction.read.is_empty())
+                    .then(|| Key::PackedPosting("acme".parse().unwrap(), UserId::NIL, generation, Uuid::now_v7()));
+                compaction.own = own;
+            }
+            Event::Step(which) => self.step(which),
+            Event::Read => {
+                self.reader = Some(Reader { after: None, found: HashSet::new(), constant: self.own.clone() });
+            }
+            Event::ReadOn => self.read_on(),
+            Event::Write(_) => {}
+        }
+    }
+
+    fn step(&mut self, which: usize) {
+        let (now, compaction) = (self.seconds, &mut self.compactions[which]);
+        if let Some(removed) = compaction.removals.pop() {
+            let key = removed.key.encode();
+            if self.postings.get(&key).is_some_and(|posting| posting.posted_at == removed.posted_at) {
+                self.postings.remove(&key);
+            }
+        } else if let Some(key) = compaction.packs.take() {
+            let mut contacts: Vec<ContactId> = compaction.own.iter().copied().collect();
+            contacts.sort_unstable();
+            // Dated as the compaction began, and seen by readers from now on.
+            let posted_at = Some(at(now.max(compaction.started)));
+            self.postings.insert(key.encode(), Posting { key, posted_at, contacts });
+        }
+    }
+
+    /// Reads one posting more. A reader that is at the end has found what was the manager's all the time.
+    fn read_on(&mut self) {
+        let Some(reader) = &mut self.reader else { return };
+        let next = self.postings.iter().find(|(key, _)| reader.after.as_ref().is_none_or(|after| *key > after));
+        if let Some((key, posting)) = next {
+            reader.after = Some(key.clone());
+            reader.found.extend(&posting.contacts);
+            return;
+        }
+        for contact in &reader.constant {
+            assert!(reader.found.contains(contact), "a list misses contact {contact}");
+        }
+        self.reader = None;
+    }
+
+    fn check(&self) {
+        for contact in &self.own {
+            assert!(
+                self.postings.values().any(|posting| posting.contacts.contains(contact)),
+                "no posting names contact {contact}"
+            );
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_contact_is_lost_whatever_a_compaction_is_interleaved_with(
+        events in prop::collection::vec(event(), 1..120),
+    ) {
+        let mut model = Model::default();
+        for event in events {
+            model.apply(event);
+            model.check();
+        }
+    }
+}
+
+#[test]
+fn superfluous_postings_are_those_that_later_ones_cover() {
+    let key = |number: u32| Key::PackedPosting("acme".parse().unwrap(), UserId::NIL, number, Uuid::nil());
+    let posting = |number: u32, seconds: Option<i64>, contacts: &[i32]| Posting {
+        key: key(number),
+        posted_at: seconds.map(at),
+        contacts: contacts.iter().copied().map(id).collect(),
+    };
+    let postings = [
+        posting(1, Some(0), &[1, 2, 9]),
+        posting(2, None, &[1, 8]),
+        posting(3, Some(0), &[7, 9]),
+        posting(4, Some(60), &[1, 2, 3]),
+        posting(5, Some(0), &[2, 3, 9]),
+        posting(6, Some(60), &[7]),
+    ];
+    let check = |own: &[i32], expected: &[u32]| {
+        let own = own.iter().copied().map(id).collect();
+        let keys: Vec<Key> =
+            superfluous(&postings, &own, at(59)).into_iter().map(|posting| posting.key.clone()).collect();
+        assert_eq!(keys, expected.iter().copied().map(key).collect::<Vec<_>>());
+    };
+    // Nothing that is not settled is removed, or covers anything.
+    check(&[], &[5, 3, 2, 1]);
+    check(&[1], &[5, 3, 1]);
+    check(&[1, 2], &[3, 1]);
+    check(&[1, 2, 3, 7, 8, 9], &[1]);
+}
