@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use benches::{bare, portal};
 use models::access::Caller;
 use models::filter::Filter;
-use models::filter::listing::{Order, SortBy, Sought};
+use models::filter::listing::{AccessCriteria, Order, SortBy};
 use models::filter::plan::plan;
 use models::request::Page;
 use models::values::id::UserId;
@@ -196,7 +196,7 @@ async fn lists(world: &World) -> Result<(), WorldError> {
             plan: &plan,
             expected: plan.expected(&statistics),
             caller: Caller { user: portal::user(0), is_admin },
-            sought: Sought { responsible, shared: None },
+            sought: AccessCriteria { responsible, shared: None },
             order: Order::new(Some(by), None),
             page: Page { count: 25, start_index: 0 },
             total,

@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, PutRequest, Wri
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use models::values::id::{PortalId, UserId};
 use store::dynamodb::batch::{IN_FLIGHT, READ_BATCH, WRITE_BATCH};
-use store::keys::{Index, Key, PK, Partition, Position, SK};
+use store::keys::{Index, IndexPosition, Key, PK, Partition, SK};
 use tests::WorldError;
 use uuid::Uuid;
 
@@ -60,7 +60,7 @@ async fn shard(
         let keys: Vec<(String, String)> = page
             .items()
             .iter()
-            .filter_map(|item| Position::decode(item.get(index.sk())?.as_s().ok()?))
+            .filter_map(|item| IndexPosition::decode(item.get(index.sk())?.as_s().ok()?))
             .map(|position| Key::Access(portal.clone(), position.contact).encode())
             .collect();
         let key = |(pk, sk): &(String, String)| {

@@ -12,7 +12,7 @@ use jobs::{Abandoned, Deadline, Events, Jobs, Message, WorkError, Worked};
 use local::fair_queue::queue;
 use local::workers::{WORKERS, Workers};
 use models::job::{Counts, State};
-use models::limits::{LEASE_MILLIS, MAX_TRIES, PATIENCE_MILLIS, RETRY_MILLIS};
+use models::limits::{LEASE_MILLIS, MAX_TRIES, MESSAGE_DEADLINE_MILLIS, RETRY_MILLIS};
 use models::values::id::JobId;
 use serde_json::json;
 use store::keys::Key;
@@ -34,7 +34,7 @@ async fn die(worker: &Process, message: &Message, verdict: impl FnMut(&Call) -> 
 
 /// Lets time pass until the shard of a dead worker is due, and takes the message by which the sweep asks for the next one.
 async fn asked_again(bed: &Bed) -> Message {
-    bed.pass(PATIENCE_MILLIS);
+    bed.pass(MESSAGE_DEADLINE_MILLIS);
     assert_eq!(bed.sweep().await, 1);
     bed.world.queue.take().unwrap()
 }
@@ -285,7 +285,7 @@ async fn job_that_kills_whoever_looks_after_it_is_closed_and_keeps_the_sweep_fro
         // Another job needs the same sweep.
         let sound = bed.enqueue().await;
         bed.world.queue.clear();
-        bed.pass(PATIENCE_MILLIS);
+        bed.pass(MESSAGE_DEADLINE_MILLIS);
         assert_eq!(bed.sweep().await, 1, "look {look}");
         bed.world.work().await.unwrap();
         assert_eq!(events.recv().await.unwrap().job_id, sound);

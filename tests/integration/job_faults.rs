@@ -14,7 +14,7 @@ use models::access::{Access, Actor, Caller, ShareType};
 use models::filter::Filter;
 use models::filter::plan::plan;
 use models::job::{Change, Counts, Job, JobId, Kind, State};
-use models::limits::{LEASE_MILLIS, MAX_TRIES, PATIENCE_MILLIS, RETRY_MILLIS};
+use models::limits::{LEASE_MILLIS, MAX_TRIES, MESSAGE_DEADLINE_MILLIS, RETRY_MILLIS};
 use models::request::Page;
 use models::values::id::{LeaseOwner, PortalId, UserId};
 use serde_json::{Value, json};
@@ -302,7 +302,7 @@ impl Bed {
 
     /// What was under way is swept up and worked through: whoever was at it is gone.
     pub(crate) async fn recover(&self) {
-        self.pass(PATIENCE_MILLIS.max(LEASE_MILLIS));
+        self.pass(MESSAGE_DEADLINE_MILLIS.max(LEASE_MILLIS));
         self.sweep().await;
         self.world.work().await.unwrap();
     }
@@ -764,7 +764,7 @@ async fn a_job_whose_shards_are_through_is_closed_by_the_sweep() {
     assert!(is_dead(&dead.work(&message).await.unwrap_err()));
     assert_eq!(bed.sweep().await, 0);
     assert!(!bed.job(id).await.is_over() && bed.is_open(id).await);
-    bed.pass(PATIENCE_MILLIS);
+    bed.pass(MESSAGE_DEADLINE_MILLIS);
     // No worker is needed for it.
     assert_eq!((bed.sweep().await, bed.world.queue.waiting()), (0, vec![]));
     bed.check_done(id).await;
@@ -848,7 +848,7 @@ async fn messages_that_are_lost_are_sent_again_when_patience_is_over_and_not_bef
     for _ in 0..2 {
         bed.world.queue.clear();
         assert_eq!(bed.sweep().await, 0);
-        bed.pass(PATIENCE_MILLIS - 1);
+        bed.pass(MESSAGE_DEADLINE_MILLIS - 1);
         assert_eq!((bed.sweep().await, bed.world.queue.waiting().len()), (0, 0));
         bed.pass(1);
         assert_eq!((bed.sweep().await, bed.world.queue.waiting().len()), (2, 2));
@@ -856,7 +856,7 @@ async fn messages_that_are_lost_are_sent_again_when_patience_is_over_and_not_bef
     }
     bed.world.work().await.unwrap();
     bed.check_done(id).await;
-    bed.pass(PATIENCE_MILLIS);
+    bed.pass(MESSAGE_DEADLINE_MILLIS);
     assert_eq!(bed.sweep().await, 0);
 }
 
@@ -867,7 +867,7 @@ async fn one_message_that_is_lost_is_sent_again_and_the_others_are_not() {
     let lost = bed.world.queue.take().unwrap();
     bed.world.work().await.unwrap();
     assert!(!bed.job(id).await.is_over());
-    bed.pass(PATIENCE_MILLIS);
+    bed.pass(MESSAGE_DEADLINE_MILLIS);
     assert_eq!((bed.sweep().await, bed.world.queue.waiting()), (1, vec![lost]));
     bed.world.work().await.unwrap();
     bed.check_done(id).await;
@@ -907,7 +907,7 @@ async fn a_job_that_was_never_recorded_is_forgotten_and_shown_to_nobody() {
         };
         assert_eq!(shown().await, (200, json!([]), vec![]));
         assert_eq!((bed.sweep().await, bed.is_open(id).await), (0, true));
-        bed.pass(PATIENCE_MILLIS);
+        bed.pass(MESSAGE_DEADLINE_MILLIS);
         assert_eq!((bed.sweep().await, bed.is_open(id).await), (0, false));
         assert_eq!(shown().await, (200, json!([]), vec![]));
         assert_eq!(bed.world.get(&format!("jobs/{id}"), ADA_TOKEN).await.unwrap().status, 404);
@@ -1528,7 +1528,7 @@ async fn each_job_that_ends_is_told_once_with_what_became_of_it() {
     );
     assert_eq!((told[0].target.as_ref(), told[1].undo_of), (Some(&target()), Some(done)));
 
-    bed.pass(PATIENCE_MILLIS);
+    bed.pass(MESSAGE_DEADLINE_MILLIS);
     bed.sweep().await;
     assert_eq!(bus.told().len(), 4);
 }
@@ -1551,7 +1551,7 @@ async fn a_job_that_the_bus_does_not_take_stays_open_and_is_told_later() {
             id
         };
         assert!(bed.job(id).await.is_over() && bed.is_open(id).await);
-        bed.pass(PATIENCE_MILLIS);
+        bed.pass(MESSAGE_DEADLINE_MILLIS);
         assert_eq!(bed.sweep().await, 0);
         assert!(bed.is_open(id).await && bus.told().is_empty());
         bus.refuse(false);
@@ -1610,7 +1610,7 @@ async fn a_process_without_a_bus_leaves_the_telling_to_a_worker() {
     assert!(bed.job(id).await.is_over() && bed.is_open(id).await);
     // The message is lost, and found to be.
     bed.world.queue.clear();
-    bed.pass(PATIENCE_MILLIS);
+    bed.pass(MESSAGE_DEADLINE_MILLIS);
     bed.sweep().await;
     assert_eq!(bed.world.queue.take(), Some(tell.clone()));
     let teller = Jobs { events: Events::Here(Arc::new(bus.clone())), ..bed.world.jobs().clone() };

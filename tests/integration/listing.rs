@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use aws_sdk_dynamodb::types::AttributeValue;
 use models::access::{Caller, ShareType};
 use models::filter::Filter;
-use models::filter::listing::{Order, SortBy, Sought};
+use models::filter::listing::{AccessCriteria, Order, SortBy};
 use models::filter::plan::plan;
 use models::request::Page;
 use models::values::id::{ContactId, PortalId, UserId};
@@ -24,7 +24,7 @@ use crate::portal::{ADA, ADA_TOKEN, MIKE, SAM, access, acme, acme_with, contact,
 struct List {
     filter: Filter,
     user: UserId,
-    sought: Sought,
+    sought: AccessCriteria,
     order: Order,
     page: Page,
     total: bool,
@@ -36,7 +36,7 @@ impl Default for List {
         Self {
             filter: Filter::default(),
             user: ADA,
-            sought: Sought::default(),
+            sought: AccessCriteria::default(),
             order: Order::default(),
             page: Page { count: 25, start_index: 0 },
             total: false,
@@ -47,7 +47,10 @@ impl Default for List {
 
 impl List {
     fn of(responsible: UserId) -> Self {
-        Self { sought: Sought { responsible: Some(responsible), ..Sought::default() }, ..Self::default() }
+        Self {
+            sought: AccessCriteria { responsible: Some(responsible), ..AccessCriteria::default() },
+            ..Self::default()
+        }
     }
 
     fn by(by: SortBy) -> Self {
@@ -133,7 +136,8 @@ async fn five_hundred() -> World {
 async fn a_first_page_takes_two_rounds_and_what_it_is_found_by_more() {
     let world = five_hundred().await;
     let counted = List { total: true, ..List::default() };
-    let mine = List { sought: Sought { shared: Some(false), responsible: None }, user: MIKE, ..List::default() };
+    let mine =
+        List { sought: AccessCriteria { shared: Some(false), responsible: None }, user: MIKE, ..List::default() };
     for (list, found, total, rounds) in [
         // Sixteen partitions side by side, then the contacts with their access.
         (List::default(), 25, None, 2),

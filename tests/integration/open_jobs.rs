@@ -4,7 +4,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use futures::future::join_all;
 use jobs::{Deadline, Events};
 use models::job::State;
-use models::limits::{MAX_OPEN_JOBS, OPEN_JOBS_RETRY_SECONDS, PATIENCE_MILLIS};
+use models::limits::{MAX_OPEN_JOBS, MESSAGE_DEADLINE_MILLIS, OPEN_JOBS_RETRY_SECONDS};
 use models::values::id::UserId;
 use serde_json::json;
 use store::keys::{Key, PK, SK};
@@ -109,7 +109,7 @@ async fn job_takes_one_place_and_leaves_it_whatever_dies() {
                 && dead.work(&message).await.is_ok()
             {}
             assert!(places(&bed.world, ADA).await <= 1);
-            bed.pass(PATIENCE_MILLIS);
+            bed.pass(MESSAGE_DEADLINE_MILLIS);
             bed.recover().await;
             bed.recover().await;
             assert_eq!((places(&bed.world, ADA).await, bed.is_open(id).await), (0, false), "call {number}");

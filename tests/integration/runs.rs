@@ -17,7 +17,7 @@ use models::values::moment::Moment;
 use serde_json::{Value, json};
 use store::contacts::AccessState;
 use store::import::{Importer, Options};
-use store::keys::{Key, PK, Partition, Position, SK};
+use store::keys::{IndexPosition, Key, PK, Partition, SK};
 use tests::{Reply, Spent, World};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -556,7 +556,7 @@ async fn a_few_changes_among_many_contacts_do_not_wait_for_the_end_of_the_run() 
 async fn a_contact_that_the_index_shows_twice_is_changed_and_counted_once() {
     let world = acme_with([contact(8, json!({"ContactStatus": {"id": 1}})), contact(9, json!({}))]).await;
     // As an index shows a contact for a moment that moves from stage 1 to stage 2 while a run reads them.
-    let position = Position { created: CREATED.parse().unwrap(), contact: contact_id(8) };
+    let position = IndexPosition { created: CREATED.parse().unwrap(), contact: contact_id(8) };
     let partition = Partition::Stage(id("acme"), 0, 2);
     let index = partition.index();
     let (pk, sk) = Key::ContactTag(id("acme"), contact_id(8), "moving".into()).encode();

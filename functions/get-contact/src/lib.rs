@@ -3,7 +3,7 @@
 use api::answer::ListPage;
 use api::contacts::{Visible, shown_beside, visible};
 use api::endpoint::{Conditions, Dialect, Payload};
-use api::{Admits, Answer, Call, Endpoint, Failure};
+use api::{Answer, Auth, Call, Endpoint, Failure};
 use futures::FutureExt as _;
 use models::contact::Contact;
 use models::directory::Scope;
@@ -19,7 +19,7 @@ const SHOW: Endpoint = Endpoint {
     payload: Payload::None,
     dialect: Dialect::OnlyOffice,
     conditions: Conditions::None,
-    admits: Admits::Holders(Scope::Read, |call| show(call).boxed()),
+    auth: Auth::Token(Scope::Read, |call| show(call).boxed()),
 };
 
 /// Who is on a contact's access list.
@@ -30,7 +30,7 @@ const ACCESS: Endpoint = Endpoint {
     payload: Payload::None,
     dialect: Dialect::OnlyOffice,
     conditions: Conditions::None,
-    admits: Admits::Holders(Scope::Read, |call| access(call).boxed()),
+    auth: Auth::Token(Scope::Read, |call| access(call).boxed()),
 };
 
 /// Every endpoint of the function.

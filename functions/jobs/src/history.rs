@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use api::answer::{ListAnswer, ListEnd, ListPage, Pushed};
 use api::endpoint::{Conditions, Dialect, Payload};
-use api::{Admits, Answer, Call, Endpoint, Failure};
+use api::{Answer, Auth, Call, Endpoint, Failure};
 use futures::FutureExt as _;
 use futures::stream::{self, StreamExt as _};
 use models::access::{Author, Caller};
@@ -32,7 +32,7 @@ pub(crate) const LIST: Endpoint = Endpoint {
     payload: Payload::None,
     dialect: Dialect::OnlyOffice,
     conditions: Conditions::None,
-    admits: Admits::Holders(Scope::Read, |call| list(call).boxed()),
+    auth: Auth::Token(Scope::Read, |call| list(call).boxed()),
 };
 
 /// One job.
@@ -43,7 +43,7 @@ pub(crate) const SHOW: Endpoint = Endpoint {
     payload: Payload::None,
     dialect: Dialect::OnlyOffice,
     conditions: Conditions::None,
-    admits: Admits::Holders(Scope::Read, |call| show(call).boxed()),
+    auth: Auth::Token(Scope::Read, |call| show(call).boxed()),
 };
 
 /// What a job changed.
@@ -54,7 +54,7 @@ pub(crate) const CHANGES: Endpoint = Endpoint {
     payload: Payload::None,
     dialect: Dialect::OnlyOffice,
     conditions: Conditions::None,
-    admits: Admits::Holders(Scope::Read, |call| changes(call).boxed()),
+    auth: Auth::Token(Scope::Read, |call| changes(call).boxed()),
 };
 
 /// A new job that restores what was before one.
@@ -65,7 +65,7 @@ pub(crate) const UNDO: Endpoint = Endpoint {
     payload: Payload::None,
     dialect: Dialect::OnlyOffice,
     conditions: Conditions::None,
-    admits: Admits::Holders(Scope::Write, |call| undo(call).boxed()),
+    auth: Auth::Token(Scope::Write, |call| undo(call).boxed()),
 };
 
 /// Stops a job.
@@ -76,7 +76,7 @@ pub(crate) const CANCEL: Endpoint = Endpoint {
     payload: Payload::None,
     dialect: Dialect::OnlyOffice,
     conditions: Conditions::None,
-    admits: Admits::Holders(Scope::Write, |call| cancel(call).boxed()),
+    auth: Auth::Token(Scope::Write, |call| cancel(call).boxed()),
 };
 
 async fn list(call: Call<'_>) -> Result<Answer, Failure> {

@@ -4,7 +4,7 @@ use api::answer::{self, ListAnswer, ListPage, Pushed};
 use api::contacts::check_managers;
 use api::endpoint::{Conditions, Dialect, Payload};
 use api::failure::{RuleBound, Unmet};
-use api::{Admits, Answer, Call, Endpoint, Failure};
+use api::{Answer, Auth, Call, Endpoint, Failure};
 use futures::FutureExt as _;
 use models::access::Caller;
 use models::directory::Scope;
@@ -28,7 +28,7 @@ pub(crate) const LIST: Endpoint = Endpoint {
     payload: Payload::None,
     dialect: Dialect::OnlyOffice,
     conditions: Conditions::None,
-    admits: Admits::Holders(Scope::Read, |call| list(call).boxed()),
+    auth: Auth::Token(Scope::Read, |call| list(call).boxed()),
 };
 
 /// One rule.
@@ -39,7 +39,7 @@ pub(crate) const SHOW: Endpoint = Endpoint {
     payload: Payload::None,
     dialect: Dialect::OnlyOffice,
     conditions: Conditions::None,
-    admits: Admits::Holders(Scope::Read, |call| show(call).boxed()),
+    auth: Auth::Token(Scope::Read, |call| show(call).boxed()),
 };
 
 /// Makes a rule, or replaces it.
@@ -50,7 +50,7 @@ pub(crate) const SET: Endpoint = Endpoint {
     payload: Payload::Fields,
     dialect: Dialect::OnlyOffice,
     conditions: Conditions::IfMatchOrNew,
-    admits: Admits::Holders(Scope::Write, |call| set(call).boxed()),
+    auth: Auth::Token(Scope::Write, |call| set(call).boxed()),
 };
 
 /// Removes a rule. What its runs changed stays, and their jobs too.
@@ -61,7 +61,7 @@ pub(crate) const REMOVE: Endpoint = Endpoint {
     payload: Payload::None,
     dialect: Dialect::OnlyOffice,
     conditions: Conditions::IfMatchOrNew,
-    admits: Admits::Holders(Scope::Write, |call| remove(call).boxed()),
+    auth: Auth::Token(Scope::Write, |call| remove(call).boxed()),
 };
 
 async fn list(call: Call<'_>) -> Result<Answer, Failure> {

@@ -1,7 +1,7 @@
 //! `GET /api/2.0/crm/contact/status`, `/type` and `/tag`: the stages, types and tags that a filter chooses from.
 
 use api::answer::ListPage;
-use api::{Admits, Answer, Call, Endpoint, Failure};
+use api::{Answer, Auth, Call, Endpoint, Failure};
 use futures::FutureExt as _;
 use models::directory::Scope;
 use models::filter::listing::{ListChoice, TagChoice};
@@ -12,15 +12,15 @@ use crate::reading;
 
 /// The stages, which ONLYOFFICE calls statuses in its paths.
 pub(crate) const STAGES: Endpoint =
-    reading("/api/2.0/crm/contact/status", Admits::Holders(Scope::Read, |call| stages(call).boxed()));
+    reading("/api/2.0/crm/contact/status", Auth::Token(Scope::Read, |call| stages(call).boxed()));
 
 /// The types.
 pub(crate) const TYPES: Endpoint =
-    reading("/api/2.0/crm/contact/type", Admits::Holders(Scope::Read, |call| types(call).boxed()));
+    reading("/api/2.0/crm/contact/type", Auth::Token(Scope::Read, |call| types(call).boxed()));
 
 /// The tags.
 pub(crate) const TAGS: Endpoint =
-    reading("/api/2.0/crm/contact/tag", Admits::Holders(Scope::Read, |call| tags(call).boxed()));
+    reading("/api/2.0/crm/contact/tag", Auth::Token(Scope::Read, |call| tags(call).boxed()));
 
 async fn stages(call: Call<'_>) -> Result<Answer, Failure> {
     let page = page(&call)?;

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use api::answer::ListPage;
 use api::endpoint::{Conditions, Dialect, Payload};
-use api::{Admits, Answer, Call, Endpoint, Failure};
+use api::{Answer, Auth, Call, Endpoint, Failure};
 use futures::FutureExt as _;
 use models::contact::Contact;
 use models::directory::{Entries, Scope, Statistics};
@@ -20,7 +20,7 @@ use store::listing::{Listed, Listing};
 const FUNCTION: &str = "list-contacts";
 
 /// An endpoint that only reads.
-const fn reading(path: &'static str, admits: Admits) -> Endpoint {
+const fn reading(path: &'static str, auth: Auth) -> Endpoint {
     Endpoint {
         function: FUNCTION,
         method: "GET",
@@ -28,19 +28,17 @@ const fn reading(path: &'static str, admits: Admits) -> Endpoint {
         payload: Payload::None,
         dialect: Dialect::OnlyOffice,
         conditions: Conditions::None,
-        admits,
+        auth,
     }
 }
 
 /// The list that ONLYOFFICE's own clients show.
 const LIST: Endpoint =
-    reading("/api/2.0/crm/contact/filter", Admits::Holders(Scope::Read, |call| list(call, Entry::Contact).boxed()));
+    reading("/api/2.0/crm/contact/filter", Auth::Token(Scope::Read, |call| list(call, Entry::Contact).boxed()));
 
 /// The same list in the form in which ONLYOFFICE's own pages show contacts beside their next tasks.
-const SIMPLE: Endpoint = reading(
-    "/api/2.0/crm/contact/simple/filter",
-    Admits::Holders(Scope::Read, |call| list(call, Entry::Simple).boxed()),
-);
+const SIMPLE: Endpoint =
+    reading("/api/2.0/crm/contact/simple/filter", Auth::Token(Scope::Read, |call| list(call, Entry::Simple).boxed()));
 
 /// Every endpoint of the function.
 pub const ENDPOINTS: &[Endpoint] = &[LIST, SIMPLE, choices::STAGES, choices::TYPES, choices::TAGS];

@@ -5,7 +5,7 @@ mod sign_in;
 mod sign_out;
 
 use api::endpoint::{Conditions, Dialect, Payload};
-use api::{Admits, Answer, Endpoint, Failure, Incoming};
+use api::{Answer, Auth, Endpoint, Failure, Incoming};
 use futures::FutureExt as _;
 
 /// The function that offers them.
@@ -19,7 +19,7 @@ const OPENAPI: Endpoint = Endpoint {
     payload: Payload::None,
     dialect: Dialect::OnlyOffice,
     conditions: Conditions::None,
-    admits: Admits::Anyone(|call| std::future::ready(describe(&call)).boxed()),
+    auth: Auth::Public(|call| std::future::ready(describe(&call)).boxed()),
 };
 
 /// Generated from the code; a test holds it to that.

@@ -3,7 +3,7 @@
 
 use api::answer::ListPage;
 use api::endpoint::{Conditions, Dialect, Payload};
-use api::{Admits, Answer, Call, Endpoint, Failure, NamedUser};
+use api::{Answer, Auth, Call, Endpoint, Failure, NamedUser};
 use futures::FutureExt as _;
 use models::directory::{Profile, Scope, User};
 use models::request::{ListPeople, PeopleOrder, fields_of_person};
@@ -12,7 +12,7 @@ use models::values::fold::fold;
 
 use crate::FUNCTION;
 
-const fn reading(path: &'static str, admits: Admits) -> Endpoint {
+const fn reading(path: &'static str, auth: Auth) -> Endpoint {
     Endpoint {
         function: FUNCTION,
         method: "GET",
@@ -20,20 +20,20 @@ const fn reading(path: &'static str, admits: Admits) -> Endpoint {
         payload: Payload::None,
         dialect: Dialect::OnlyOffice,
         conditions: Conditions::None,
-        admits,
+        auth,
     }
 }
 
 /// All users.
-pub(crate) const ALL: Endpoint = reading("/api/2.0/people", Admits::Holders(Scope::Read, |call| list(call).boxed()));
+pub(crate) const ALL: Endpoint = reading("/api/2.0/people", Auth::Token(Scope::Read, |call| list(call).boxed()));
 
 /// The users whose names or addresses hold some words.
 pub(crate) const FILTERED: Endpoint =
-    reading("/api/2.0/people/filter", Admits::Holders(Scope::Read, |call| list(call).boxed()));
+    reading("/api/2.0/people/filter", Auth::Token(Scope::Read, |call| list(call).boxed()));
 
 /// One user, by UUID or by e-mail address, which is the name of a user; `@self` is the caller.
 pub(crate) const ONE: Endpoint =
-    reading("/api/2.0/people/{userid}", Admits::Holders(Scope::Read, |call| one(call).boxed()));
+    reading("/api/2.0/people/{userid}", Auth::Token(Scope::Read, |call| one(call).boxed()));
 
 /// Users in the order of their names: half a read unit per 4 KB of all users, and 1 for the caller.
 async fn list(call: Call<'_>) -> Result<Answer, Failure> {

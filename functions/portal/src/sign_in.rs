@@ -1,8 +1,8 @@
 //! `POST /api/2.0/authentication`: a token for a user name and a password.
 
 use api::endpoint::{Conditions, Dialect, Payload};
-use api::negotiation::Wanted;
-use api::{Admits, Answer, Endpoint, Failure, Incoming};
+use api::negotiation::ResponseFormat;
+use api::{Answer, Auth, Endpoint, Failure, Incoming};
 use futures::FutureExt as _;
 use jiff::SignedDuration;
 use models::directory::{Grant, Scope, SignedIn};
@@ -23,7 +23,7 @@ pub(crate) const ENDPOINT: Endpoint = Endpoint {
     payload: Payload::Fields,
     dialect: Dialect::OnlyOffice,
     conditions: Conditions::None,
-    admits: Admits::Anyone(|call| handle(call).boxed()),
+    auth: Auth::Public(|call| handle(call).boxed()),
 };
 
 /// The same round trips in the same order and the same work for a user of one portal, whose hash was made here, as for
@@ -65,7 +65,7 @@ async fn handle(call: Incoming<'_>) -> Result<Answer, Failure> {
     };
     // Read before the token is stored, so that a failure leaves no token behind.
     let zone = call.app.time_zone(&grant.portal).await?;
-    let wanted = Wanted { zone: Some(zone), ..call.wanted.clone() };
+    let wanted = ResponseFormat { zone: Some(zone), ..call.wanted.clone() };
     let token = new_token()?;
     if !store.admit(&attempt, candidate, &token, &grant).await? {
         // The password was another one by then.

@@ -1,7 +1,7 @@
 //! `DELETE /api/2.0/authentication`: ends the token that the call comes with.
 
 use api::endpoint::{Conditions, Dialect, Payload};
-use api::{Admits, Answer, Call, Endpoint, Failure};
+use api::{Answer, Auth, Call, Endpoint, Failure};
 use futures::FutureExt as _;
 
 use crate::FUNCTION;
@@ -14,7 +14,7 @@ pub(crate) const ENDPOINT: Endpoint = Endpoint {
     payload: Payload::None,
     dialect: Dialect::OnlyOffice,
     conditions: Conditions::None,
-    admits: Admits::AnyHolder(|call| handle(call).boxed()),
+    auth: Auth::AnyToken(|call| handle(call).boxed()),
 };
 
 async fn handle(call: Call<'_>) -> Result<Answer, Failure> {

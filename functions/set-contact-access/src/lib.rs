@@ -2,7 +2,7 @@
 
 use api::contacts::{check_managers, show_made, shown_beside};
 use api::endpoint::{Conditions, Dialect, Payload};
-use api::{Admits, Answer, Call, Endpoint, Failure};
+use api::{Answer, Auth, Call, Endpoint, Failure};
 use futures::FutureExt as _;
 use jobs::Events;
 use models::access::{Author, Caller};
@@ -23,7 +23,7 @@ pub const ENDPOINT: Endpoint = Endpoint {
     payload: Payload::Fields,
     dialect: Dialect::Documents,
     conditions: Conditions::IfMatch,
-    admits: Admits::Holders(Scope::Write, |call| handle(call).boxed()),
+    auth: Auth::Token(Scope::Write, |call| handle(call).boxed()),
 };
 
 /// Three DynamoDB round trips one after another: what is decided upon, what is shown beside it, the write.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use api::answer::ListPage;
 use api::contacts::{accepted, check_managers, entries_beside};
 use api::endpoint::{Conditions, Dialect, Payload};
-use api::{Admits, Answer, Call, Endpoint, Failure};
+use api::{Answer, Auth, Call, Endpoint, Failure};
 use futures::FutureExt as _;
 use jobs::{Applied, ContactsRun};
 use models::access::Caller;
@@ -25,7 +25,7 @@ pub const ENDPOINT: Endpoint = Endpoint {
     payload: Payload::Fields,
     dialect: Dialect::OnlyOffice,
     conditions: Conditions::None,
-    admits: Admits::Holders(Scope::Write, |call| handle(call).boxed()),
+    auth: Auth::Token(Scope::Write, |call| handle(call).boxed()),
 };
 
 async fn handle(call: Call<'_>) -> Result<Answer, Failure> {

@@ -3,7 +3,7 @@
 use api::answer::ListPage;
 use api::contacts::{accepted, check_managers, records_beside};
 use api::endpoint::{Conditions, Dialect, Payload};
-use api::{Admits, Answer, Call, Endpoint, Failure};
+use api::{Answer, Auth, Call, Endpoint, Failure};
 use futures::FutureExt as _;
 use jobs::{FilterRun, Outcome};
 use models::access::Actor;
@@ -22,7 +22,7 @@ pub const ENDPOINT: Endpoint = Endpoint {
     payload: Payload::Fields,
     dialect: Dialect::Documents,
     conditions: Conditions::None,
-    admits: Admits::Holders(Scope::Write, |call| handle(call).boxed()),
+    auth: Auth::Token(Scope::Write, |call| handle(call).boxed()),
 };
 
 async fn handle(call: Call<'_>) -> Result<Answer, Failure> {

@@ -18,7 +18,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::failure::Failure;
-use crate::negotiation::{self, Wanted};
+use crate::negotiation::{self, ResponseFormat};
 
 /// Header with the request's identifier, on every answer.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -92,7 +92,7 @@ impl Answer {
     }
 
     fn object<T: Serialize>(
-        wanted: &Wanted,
+        wanted: &ResponseFormat,
         status: StatusCode,
         object: &T,
         fields: Option<&Fields>,
@@ -103,39 +103,43 @@ impl Answer {
     }
 
     /// One object.
-    pub fn one<T: Serialize>(wanted: &Wanted, object: &T) -> Result<Self, Failure> {
+    pub fn one<T: Serialize>(wanted: &ResponseFormat, object: &T) -> Result<Self, Failure> {
         Self::object(wanted, StatusCode::OK, object, None)
     }
 
     /// One object, or of it only `fields` when some are named.
-    pub fn trimmed<T: Serialize>(wanted: &Wanted, object: &T, fields: Option<&Fields>) -> Result<Self, Failure> {
+    pub fn trimmed<T: Serialize>(
+        wanted: &ResponseFormat,
+        object: &T,
+        fields: Option<&Fields>,
+    ) -> Result<Self, Failure> {
         Self::object(wanted, StatusCode::OK, object, fields)
     }
 
     /// One contact, or of it only `fields` when some are named.
-    pub fn contact(wanted: &Wanted, contact: &Contact<'_>, fields: Option<&Fields>) -> Result<Self, Failure> {
+    pub fn contact(wanted: &ResponseFormat, contact: &Contact<'_>, fields: Option<&Fields>) -> Result<Self, Failure> {
         let veiled = Self::object(wanted, StatusCode::OK, &contact.veiled(), fields)?.body;
         let shown = Self::object(wanted, StatusCode::OK, contact, fields)?;
         Ok(Self { veiled: Some(Veiled { contact: contact.id, body: veiled }), ..shown })
     }
 
     /// One object that was made by the call.
-    pub fn created<T: Serialize>(wanted: &Wanted, object: &T) -> Result<Self, Failure> {
+    pub fn created<T: Serialize>(wanted: &ResponseFormat, object: &T) -> Result<Self, Failure> {
         Self::object(wanted, StatusCode::CREATED, object, None)
     }
 
     /// A document that is JSON whatever was asked for.
     pub fn document(json: &str) -> Self {
-        Self::ok(Wanted::JSON.content_type, json.into())
+        Self::ok(ResponseFormat::JSON.content_type, json.into())
     }
 
     /// That something was done, and nothing is to be shown.
     pub fn nothing() -> Self {
-        Self { status: StatusCode::NO_CONTENT, ..Self::ok(Wanted::JSON.content_type, Vec::new()) }
+        Self { status: StatusCode::NO_CONTENT, ..Self::ok(ResponseFormat::JSON.content_type, Vec::new()) }
     }
 
     /// A job that workers do, or go on with.
-    pub fn accepted(wanted: &Wanted, job: &JobView<'_>) -> Result<Self, Failure> {
+    pub fn accepted(wanted: &ResponseFormat, job: &JobView<'_>) -> Result<Self, Failure> {
         let Self { body, content_type, .. } = Self::object(wanted, StatusCode::ACCEPTED, job, None)?;
         Ok(Self { body, content_type, ..Self::started(job.id)? })
     }
@@ -144,7 +148,7 @@ impl Answer {
     pub fn started(job: JobId) -> Result<Self, Failure> {
         let location = HeaderValue::from_str(&format!("{JOBS_PATH}/{job}"));
         let location = location.map_err(|error| Failure::Internal(error.to_string()))?;
-        let empty = Self::ok(Wanted::JSON.content_type, Vec::new());
+        let empty = Self::ok(ResponseFormat::JSON.content_type, Vec::new());
         let mut answer = Self { status: StatusCode::ACCEPTED, ..empty }.with_job(Some(job));
         answer.headers.push((LOCATION, location));
         Ok(answer)
@@ -155,7 +159,7 @@ impl Answer {
     ///
     /// The items are made one by one while they are written: of a page of contacts with long manager lists only a few fit.
     pub fn list<T: Serialize>(
-        wanted: &Wanted,
+        wanted: &ResponseFormat,
         items: impl IntoIterator<Item = T>,
         page: ListPage,
     ) -> Result<Self, Failure> {
@@ -164,7 +168,7 @@ impl Answer {
 
     /// The same, or of each object only `fields` when some are named.
     pub fn trimmed_list<T: Serialize>(
-        wanted: &Wanted,
+        wanted: &ResponseFormat,
         items: impl IntoIterator<Item = T>,
         page: ListPage,
         fields: Option<&Fields>,
@@ -174,7 +178,7 @@ impl Answer {
 
     /// The same of contacts, or of each only `fields` when some are named.
     pub fn contacts<'a>(
-        wanted: &Wanted,
+        wanted: &ResponseFormat,
         contacts: impl IntoIterator<Item = Contact<'a>>,
         page: ListPage,
         fields: Option<&Fields>,
@@ -183,7 +187,7 @@ impl Answer {
     }
 
     fn items<T: Serialize>(
-        wanted: &Wanted,
+        wanted: &ResponseFormat,
         items: impl IntoIterator<Item = T>,
         page: ListPage,
         fields: Option<&Fields>,
@@ -251,7 +255,7 @@ impl Answer {
 /// answer has room for.
 #[derive(Debug)]
 pub struct ListAnswer<'a> {
-    wanted: &'a Wanted,
+    wanted: &'a ResponseFormat,
     list: ListWriter<'a>,
     /// Where the contacts among the items are.
     items: Vec<Item>,
@@ -259,7 +263,7 @@ pub struct ListAnswer<'a> {
 
 impl<'a> ListAnswer<'a> {
     /// An empty list. Of each item only `fields` are written, when some are named.
-    pub fn new(wanted: &'a Wanted, fields: Option<&'a Fields>) -> Self {
+    pub fn new(wanted: &'a ResponseFormat, fields: Option<&'a Fields>) -> Self {
         let list = ListWriter::new(wanted.shape, wanted.zone.as_ref(), fields, MAX_ANSWER_BYTES);
         Self { wanted, list, items: Vec::new() }
     }
@@ -343,9 +347,9 @@ fn count_headers(counts: &Counts) -> impl Iterator<Item = (HeaderName, HeaderVal
 
 /// What of a request decides how its answer is sent.
 #[derive(Debug)]
-pub(crate) struct Terms {
+pub(crate) struct ResponseOptions {
     /// How it is written.
-    pub(crate) wanted: Wanted,
+    pub(crate) wanted: ResponseFormat,
     request_id: String,
     /// Whether nothing is asked for but to read.
     is_read: bool,
@@ -354,8 +358,8 @@ pub(crate) struct Terms {
     takes_gzip: bool,
 }
 
-impl Terms {
-    pub(crate) fn new(request: &Request, wanted: Wanted, request_id: &str) -> Self {
+impl ResponseOptions {
+    pub(crate) fn new(request: &Request, wanted: ResponseFormat, request_id: &str) -> Self {
         let headers = request.headers();
         let held = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
         Self {
@@ -417,7 +421,7 @@ fn compressed(body: &[u8]) -> std::io::Result<Vec<u8>> {
 }
 
 /// The response to a call.
-pub(crate) fn respond(result: Result<Answer, Failure>, terms: &Terms) -> Response<Body> {
+pub(crate) fn respond(result: Result<Answer, Failure>, terms: &ResponseOptions) -> Response<Body> {
     let mut answer = result.unwrap_or_else(|failure| {
         failure.log();
         let empty = Answer::ok(terms.wanted.content_type, Vec::new());
@@ -426,7 +430,7 @@ pub(crate) fn respond(result: Result<Answer, Failure>, terms: &Terms) -> Respons
             Ok(body) => answer.body = body,
             Err(error) => {
                 tracing::error!(%error, "error not serialised");
-                answer.content_type = Wanted::JSON.content_type;
+                answer.content_type = ResponseFormat::JSON.content_type;
                 answer.status = StatusCode::INTERNAL_SERVER_ERROR;
             }
         }

@@ -25,7 +25,7 @@ use crate::answer::{Answer, revision_text};
 use crate::app::App;
 use crate::failure::{Failure, Unmet};
 use crate::idempotency::kept_with;
-use crate::negotiation::Wanted;
+use crate::negotiation::ResponseFormat;
 
 /// A call whose caller is known.
 #[derive(Debug)]
@@ -108,12 +108,12 @@ impl<'a> Call<'a> {
     /// # Errors
     ///
     /// When the table fails: half a read unit, unless the portal's zone is remembered.
-    pub async fn wanted_of_job(&self) -> Result<Wanted, Failure> {
+    pub async fn wanted_of_job(&self) -> Result<ResponseFormat, Failure> {
         let zone = match &self.wanted.zone {
             Some(zone) => zone.clone(),
             None => self.app.time_zone(&self.grant.portal).await?,
         };
-        Ok(Wanted { zone: Some(zone), ..self.wanted.in_onlyoffice() })
+        Ok(ResponseFormat { zone: Some(zone), ..self.wanted.in_onlyoffice() })
     }
 
     pub(crate) fn token_check(&self) -> TokenCheck<'a> {

@@ -9,7 +9,7 @@ use models::directory::Scope;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-use crate::answer::{Answer, Terms, respond};
+use crate::answer::{Answer, ResponseOptions, respond};
 use crate::app::App;
 use crate::call::{Call, Incoming};
 use crate::failure::Failure;
@@ -25,13 +25,13 @@ pub type OpenHandler = for<'a> fn(Incoming<'a>) -> BoxFuture<'a, Result<Answer, 
 
 /// Whom an endpoint answers, and how.
 #[derive(Clone, Copy, Debug)]
-pub enum Admits {
+pub enum Auth {
     /// Holders of a token that has the scope.
-    Holders(Scope, Handler),
+    Token(Scope, Handler),
     /// Holders of a token, whatever its scopes.
-    AnyHolder(Handler),
+    AnyToken(Handler),
     /// Anyone.
-    Anyone(OpenHandler),
+    Public(OpenHandler),
 }
 
 /// The body that an endpoint reads.
@@ -80,21 +80,21 @@ pub struct Endpoint {
     /// The preconditions that it evaluates. `GET` evaluates `If-None-Match` on every path, for caches.
     pub conditions: Conditions,
     /// Whom it answers.
-    pub admits: Admits,
+    pub auth: Auth,
 }
 
 impl Endpoint {
     /// What a token must allow; none where any token will do or none is asked for.
     pub fn scope(&self) -> Option<Scope> {
-        match self.admits {
-            Admits::Holders(scope, _) => Some(scope),
-            Admits::AnyHolder(_) | Admits::Anyone(_) => None,
+        match self.auth {
+            Auth::Token(scope, _) => Some(scope),
+            Auth::AnyToken(_) | Auth::Public(_) => None,
         }
     }
 
     /// Whether a call needs a token.
     pub fn asks_for_token(&self) -> bool {
-        !matches!(self.admits, Admits::Anyone(_))
+        !matches!(self.auth, Auth::Public(_))
     }
 
     /// The paths that are routed to it: its own, and unless that ends in a parameter, which takes the suffix with it, or
@@ -125,17 +125,17 @@ impl Endpoint {
         let started = tokio::time::Instant::now();
         let app = app.metered();
         let wanted = negotiation::wanted(request.headers(), self.suffix(&request), self.dialect == Dialect::Documents);
-        let terms = Terms::new(&request, wanted.clone(), request_id);
+        let terms = ResponseOptions::new(&request, wanted.clone(), request_id);
         let incoming = Incoming::new(&app, request, self.path, wanted);
-        let result = match self.admits {
-            Admits::Holders(_, handler) | Admits::AnyHolder(handler) => match Call::new(incoming).await {
+        let result = match self.auth {
+            Auth::Token(_, handler) | Auth::AnyToken(handler) => match Call::new(incoming).await {
                 Ok(call) => {
                     let token = call.token_check();
                     token.hold(idempotency::answer(call, self, handler).await).await
                 }
                 Err(failure) => Err(failure),
             },
-            Admits::Anyone(handler) => match incoming.check_received(self) {
+            Auth::Public(handler) => match incoming.check_received(self) {
                 Ok(()) => handler(incoming).await,
                 Err(failure) => Err(failure),
             },
@@ -192,7 +192,7 @@ pub(crate) fn routed_by_default<'a>(endpoints: &'a [Endpoint], request: &mut Req
 pub fn unrouted(request: &Request, failure: Failure) -> Response<Body> {
     let (_, suffix) = Suffix::split(request.uri().path());
     let wanted = negotiation::wanted(request.headers(), suffix, false);
-    respond(Err(failure), &Terms::new(request, wanted, &request_id(request)))
+    respond(Err(failure), &ResponseOptions::new(request, wanted, &request_id(request)))
 }
 
 /// The identifier that Lambda gave the request; elsewhere a new one.

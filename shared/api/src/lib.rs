@@ -22,6 +22,6 @@ pub mod sqs;
 pub use answer::Answer;
 pub use app::App;
 pub use call::{Call, Incoming, NamedUser};
-pub use endpoint::{Admits, Endpoint};
+pub use endpoint::{Auth, Endpoint};
 pub use failure::Failure;
 pub use run::{run, run_events, run_with_queue};

@@ -18,7 +18,7 @@ static AVAILABLE: [MediaType<'static>; 3] =
 
 /// How an answer is written.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Wanted {
+pub struct ResponseFormat {
     /// Its notation, and what stands around it.
     pub shape: Shape,
     /// The value of `Content-Type`.
@@ -36,7 +36,7 @@ pub(crate) fn content_type(text: &str) -> Option<&'static str> {
     [JSON_TYPE, TEXT_XML_TYPE, XML_TYPE].into_iter().find(|known| *known == text)
 }
 
-impl Wanted {
+impl ResponseFormat {
     /// JSON in the dialect of the documents.
     pub const JSON: Self = Self {
         shape: Shape { format: Format::Json, envelope: Envelope::Documents },
@@ -54,7 +54,7 @@ impl Wanted {
 
 /// How the answer of a call is to be written. A suffix decides, and then `Accept`. `documented` says that the call is one
 /// of those that the two documents describe: without a suffix and without a form, such a call gets the documents' dialect.
-pub(crate) fn wanted(headers: &HeaderMap, suffix: Option<Suffix>, documented: bool) -> Wanted {
+pub(crate) fn wanted(headers: &HeaderMap, suffix: Option<Suffix>, documented: bool) -> ResponseFormat {
     let accepted = accepted(headers);
     let (format, content_type) = match (suffix, accepted) {
         (Some(Suffix::Json), _) => (Format::Json, JSON_TYPE),
@@ -63,7 +63,7 @@ pub(crate) fn wanted(headers: &HeaderMap, suffix: Option<Suffix>, documented: bo
     };
     let is_document = documented && suffix.is_none() && body_type(headers).ok() != Some(BodyType::Form);
     let envelope = if is_document { Envelope::Documents } else { Envelope::OnlyOffice };
-    Wanted { shape: Shape { format, envelope }, content_type, zone: None }
+    ResponseFormat { shape: Shape { format, envelope }, content_type, zone: None }
 }
 
 /// The format that `Accept` prefers. A header that does not parse expresses no wish, and a wish that cannot be met is

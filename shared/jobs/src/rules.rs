@@ -247,7 +247,7 @@ impl Jobs {
         after.last_job = Some(job.id);
         after.next = after.next_after(now);
         after.error = None;
-        if !self.store.run_rule(portal, &rule, &after, Some((&job, self.patience()))).await? {
+        if !self.store.run_rule(portal, &rule, &after, Some((&job, self.message_deadline()))).await? {
             if !self.store.has_place(portal, &job).await? {
                 let reason = format!("Its user has {MAX_OPEN_JOBS} open jobs. It runs at its next time.");
                 tracing::error!(%portal, rule = %name, reason, "rule cannot be started");

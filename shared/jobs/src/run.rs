@@ -17,7 +17,7 @@ use store::StoreError;
 use store::index::PAGE_MATCHES;
 use store::jobs::chunk_format::MAX_CHUNK_CONTACTS;
 use store::jobs::{Created, Lease, Progress, Release};
-use store::keys::Position;
+use store::keys::IndexPosition;
 use tokio::time::{Instant, timeout_at};
 
 use crate::context::Jobs;
@@ -44,7 +44,7 @@ pub struct Outcome {
     /// What was done, or in a preview would be.
     pub counts: Counts,
     /// The page of the answer: contacts that the caller may edit, latest first. Empty where the call named them.
-    pub page: Vec<Position>,
+    pub page: Vec<IndexPosition>,
 }
 
 /// What became of a run that was to be made at once.
@@ -70,7 +70,7 @@ pub(crate) struct Ran {
 
 impl Ran {
     /// What became of the run; `page` takes the answer's page from what was kept for it.
-    pub(crate) fn applied(self, page: impl FnOnce(Top) -> Vec<Position>) -> Applied {
+    pub(crate) fn applied(self, page: impl FnOnce(Top) -> Vec<IndexPosition>) -> Applied {
         let Self { job, top, whole } = self;
         if !whole {
             return Applied::HandedOver(job);
@@ -194,7 +194,7 @@ impl Jobs {
 
     /// Records a new job, and asks for a worker for each of its shards.
     pub(crate) async fn enqueue(&self, portal: &PortalId, job: &Job) -> Result<(), StartError> {
-        self.create(portal, job, None, self.patience()).await?;
+        self.create(portal, job, None, self.message_deadline()).await?;
         self.ask_for_workers(portal, job, 0..job.shards).await;
         Ok(())
     }
@@ -258,7 +258,7 @@ impl Jobs {
                 | Stopped::Failed(_) => {
                     let lease = Lease { owner, until: now };
                     let tries = u32::from(matches!(rest.stopped, Stopped::Overtaken | Stopped::Failed(_)));
-                    let release = Release { progress: &rest.progress, due: self.patience(), tries };
+                    let release = Release { progress: &rest.progress, due: self.message_deadline(), tries };
                     self.store.release_shard(portal, id, shard, &lease, release).await?;
                     Ok(true)
                 }

@@ -9,7 +9,7 @@ use models::values::id::{LeaseOwner, PortalId};
 use store::StoreError;
 use store::jobs::chunk_format::ChunkBuilder;
 use store::jobs::{Progress, Saved};
-use store::keys::Position;
+use store::keys::IndexPosition;
 use tokio::time::Instant;
 
 use crate::context::Jobs;
@@ -75,7 +75,7 @@ pub(crate) struct ShardWork<'a> {
     chunk: ChunkBuilder,
     changes: Vec<Change>,
     /// What an answer shows of it.
-    positions: Vec<Position>,
+    positions: Vec<IndexPosition>,
     pub(crate) top: Top,
     /// Where the shard is once the chunk is written that it is at, if there is one.
     open: Option<Progress>,

@@ -7,7 +7,7 @@ mod judge;
 mod matches;
 
 use store::StoreError;
-use store::jobs::Place;
+use store::jobs::Checkpoint;
 
 pub(crate) use changes::ChangeSource;
 pub(crate) use contacts::ContactSource;
@@ -21,7 +21,7 @@ pub(crate) struct Step {
     /// Index entries, named contacts or changes that were looked at for it.
     pub(crate) looked: u64,
     /// Where the reading goes on behind it.
-    pub(crate) behind: Place,
+    pub(crate) behind: Checkpoint,
     /// Whether nothing follows. Unset, something may.
     pub(crate) last: bool,
 }

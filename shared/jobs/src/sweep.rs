@@ -115,21 +115,21 @@ impl Jobs {
             return Ok(0);
         };
         if job.is_over() {
-            self.settle(portal, job).await?;
+            self.close_if_done(portal, job).await?;
             return Ok(0);
         }
         let shards = self.store.shards(portal, &job).await?;
         if shards.iter().all(|shard| shard.done) {
-            self.settle(portal, job).await?;
+            self.close_if_done(portal, job).await?;
             return Ok(0);
         }
-        let patience = self.patience();
-        let (mut asked, mut next) = (Vec::new(), patience);
+        let deadline = self.message_deadline();
+        let (mut asked, mut next) = (Vec::new(), deadline);
         for (number, shard) in (0u16..).zip(&shards).filter(|(_, shard)| !shard.done) {
             let due = shard.due.unwrap_or(due);
             if abandoned == Abandoned::Expired && due > now {
                 next = next.min(due);
-            } else if self.store.postpone_shard(portal, id, number, shard.due, patience).await? {
+            } else if self.store.postpone_shard(portal, id, number, shard.due, deadline).await? {
                 asked.push(number);
             }
         }

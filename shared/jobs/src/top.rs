@@ -3,13 +3,13 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use store::keys::Position;
+use store::keys::IndexPosition;
 
 /// The latest positions among those it is shown, at most as many as it was made for.
 #[derive(Debug)]
 pub(crate) struct Top {
     most: usize,
-    heap: BinaryHeap<Reverse<Position>>,
+    heap: BinaryHeap<Reverse<IndexPosition>>,
 }
 
 impl Top {
@@ -17,7 +17,7 @@ impl Top {
         Self { most, heap: BinaryHeap::new() }
     }
 
-    pub(crate) fn offer(&mut self, position: Position) {
+    pub(crate) fn offer(&mut self, position: IndexPosition) {
         if self.heap.len() < self.most {
             self.heap.push(Reverse(position));
         } else if let Some(mut earliest) = self.heap.peek_mut()
@@ -32,7 +32,7 @@ impl Top {
     }
 
     /// The positions, latest first.
-    pub(crate) fn into_sorted(self) -> Vec<Position> {
+    pub(crate) fn into_sorted(self) -> Vec<IndexPosition> {
         self.heap.into_sorted_vec().into_iter().map(|Reverse(position)| position).collect()
     }
 }

@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 use models::job::{Job, ShardSummary, State, Task};
-use models::limits::{self, MAX_TRIES, MOVES_KEPT_HOURS, PATIENCE_MILLIS, RETRY_MILLIS};
+use models::limits::{self, MAX_TRIES, MESSAGE_DEADLINE_MILLIS, MOVES_KEPT_HOURS, RETRY_MILLIS};
 use models::values::id::PortalId;
 use models::values::moment::Moment;
 use store::StoreError;
@@ -56,8 +56,8 @@ const TOO_LONG: &str = "the job took longer than a day, so contacts that an impo
 
 impl Jobs {
     /// When what was asked for is asked for again, unless somebody took it up.
-    pub(crate) fn patience(&self) -> Moment {
-        self.now() + limits::duration(PATIENCE_MILLIS)
+    pub(crate) fn message_deadline(&self) -> Moment {
+        self.now() + limits::duration(MESSAGE_DEADLINE_MILLIS)
     }
 
     /// Does what a message asks for. Delivered twice, it does nothing twice.
@@ -76,7 +76,7 @@ impl Jobs {
             return Ok(Worked::Nothing);
         };
         let Some(shard) = shard.filter(|shard| *shard < job.shards && !job.is_over()) else {
-            self.settle(portal, job).await?;
+            self.close_if_done(portal, job).await?;
             return Ok(Worked::Nothing);
         };
         if deadline.is_up() {
@@ -89,7 +89,7 @@ impl Jobs {
             Claim::Taken(state) => state,
             Claim::Held => return Ok(Worked::Nothing),
             Claim::Done => {
-                self.settle(portal, job).await?;
+                self.close_if_done(portal, job).await?;
                 return Ok(Worked::Nothing);
             }
         };
@@ -101,7 +101,7 @@ impl Jobs {
         }
         if state.tries > MAX_TRIES {
             self.give_up_shard((portal, &job, shard), &lease, &state).await?;
-            self.settle(portal, job).await?;
+            self.close_if_done(portal, job).await?;
             return Ok(Worked::ShardDone);
         }
         if is_first || state.tries > 1 {
@@ -131,14 +131,14 @@ impl Jobs {
         };
         match ended {
             Ok(true) => {
-                self.settle(portal, job).await?;
+                self.close_if_done(portal, job).await?;
                 Ok(Worked::ShardDone)
             }
             Ok(false) if state.counted.is_some() => {
                 // Whoever counts the last shard asks for those that nobody holds, so this one is let go of, and then it
                 // is looked whether that was in time.
                 let tries = work.tries_after(&state, None);
-                let release = Release { progress: &work.progress, due: self.patience(), tries };
+                let release = Release { progress: &work.progress, due: self.message_deadline(), tries };
                 let saved = self.store.release_shard(portal, *id, shard, &lease, release).await?;
                 let shards = self.store.shards(portal, &job).await?;
                 if saved == Saved::Cancelled || shards.iter().all(|shard| shard.counted.is_some()) {
@@ -155,7 +155,7 @@ impl Jobs {
             Err(stopped @ (Stopped::OutOfTime | Stopped::CutOff | Stopped::Overtaken)) => {
                 let progress = work.releasable(&stopped);
                 let tries = work.tries_after(&state, Some(&stopped));
-                let release = Release { progress: &progress, due: self.patience(), tries };
+                let release = Release { progress: &progress, due: self.message_deadline(), tries };
                 let saved = self.store.release_shard(portal, *id, shard, &lease, release).await?;
                 if matches!((&stopped, saved), (Stopped::Overtaken, Saved::Lost)) {
                     return Ok(Worked::Nothing);
@@ -272,12 +272,16 @@ impl Jobs {
     }
 
     /// Ends a job whose shards are all through, and tells of one that has ended.
-    pub(crate) async fn settle(&self, portal: &PortalId, mut job: Job) -> Result<(), WorkError> {
+    pub(crate) async fn close_if_done(&self, portal: &PortalId, mut job: Job) -> Result<(), WorkError> {
         // A job that someone cancels meanwhile is looked at once more.
         loop {
             if job.is_over() {
                 // Messages come late and twice; what is closed was told.
-                return if self.store.is_open(portal, job.id).await? { self.tell(portal, &job).await } else { Ok(()) };
+                return if self.store.is_open(portal, job.id).await? {
+                    self.publish(portal, &job).await
+                } else {
+                    Ok(())
+                };
             }
             let shards = self.store.shards(portal, &job).await?;
             if shards.iter().any(|shard| !shard.done) {
@@ -335,12 +339,12 @@ impl Jobs {
             State::Failed => tracing::error!(job = %job.id, reason = job.error, counts = ?job.counts, "{JOB_FAILED}"),
             _ => tracing::info!(job = %job.id, state = job.state.name(), counts = ?job.counts, "job ended"),
         }
-        self.tell(portal, job).await?;
+        self.publish(portal, job).await?;
         Ok(true)
     }
 
     /// Tells the event bus of a job that ended, if there is one, and closes it.
-    async fn tell(&self, portal: &PortalId, job: &Job) -> Result<(), WorkError> {
+    async fn publish(&self, portal: &PortalId, job: &Job) -> Result<(), WorkError> {
         // A bus that is out of reach must not use up its user's open jobs.
         self.store.leave_place_of(portal, job).await?;
         match &self.events {

@@ -151,7 +151,7 @@ pub const COMPACTION_REQUEST_MILLIS: u64 = 200;
 pub const RENEW_MILLIS: u64 = 10_000;
 
 /// Milliseconds for which a message is trusted to be delivered, before what it asks for is asked for again.
-pub const PATIENCE_MILLIS: u64 = 10 * 60 * 1000;
+pub const MESSAGE_DEADLINE_MILLIS: u64 = 10 * 60 * 1000;
 
 /// Milliseconds after which work that the table refused is asked for again, if its message does not come back before.
 pub const RETRY_MILLIS: u64 = 60_000;

@@ -2,7 +2,7 @@
 
 use models::access::{Access, Caller, ShareType};
 use models::filter::IndexEntry;
-use models::filter::listing::{Facts, Order, Rank, SortBy, Sought, posting_budget};
+use models::filter::listing::{AccessCriteria, Facts, Order, Rank, SortBy, posting_budget};
 use models::values::id::{ContactId, UserId};
 use models::values::moment::Moment;
 use proptest::prelude::*;
@@ -89,7 +89,7 @@ fn orders_go_by_names_types_and_the_time_at_which_the_access_was_set() {
 #[test]
 fn the_nil_user_seeks_contacts_without_a_manager_as_far_as_the_caller_knows() {
     let (user, other) = (UserId::from_u128(1), UserId::from_u128(2));
-    let nobody = Sought { responsible: Some(UserId::NIL), ..Sought::default() };
+    let nobody = AccessCriteria { responsible: Some(UserId::NIL), ..AccessCriteria::default() };
     for (caller, share, managers, expected) in [
         (Caller { user, is_admin: true }, ShareType::None, vec![], true),
         (Caller { user, is_admin: true }, ShareType::ReadWrite, vec![], true),
@@ -114,7 +114,7 @@ fn a_manager_is_responsible_as_far_as_the_caller_may_know() {
         for (managers, is_listed) in [(vec![other, user], true), (vec![other], false), (vec![], false)] {
             let access = Access { share, managers };
             let responsible = is_listed && (knows || share.is_private());
-            let holds = |shared, responsible| Sought { shared, responsible }.holds(&access, &caller);
+            let holds = |shared, responsible| AccessCriteria { shared, responsible }.holds(&access, &caller);
             assert!(holds(None, None));
             assert_eq!(holds(None, Some(user)), responsible, "{access:?}");
             assert_eq!(holds(Some(true), None), !share.is_private(), "{access:?}");

@@ -3,7 +3,7 @@
 use jiff::tz::TimeZone;
 use models::directory::Statistics;
 use models::filter::IndexEntry;
-use models::filter::plan::{Plan, Source, plan};
+use models::filter::plan::{AccessPath, Plan, plan};
 use models::request::SetFilterAccess;
 use models::values::fold::{fold, fold_tag};
 use models::values::id::ContactId;
@@ -100,8 +100,8 @@ fn execute(plan: &Plan, entries: &[IndexEntry]) -> Vec<i32> {
     for shard in 0..plan.shards {
         for partition in 0..plan.source.partitions() {
             let is_in_partition = |entry: &&IndexEntry| match &plan.source {
-                Source::Tag(tag) => entry.tags.contains(tag),
-                Source::Stages(stages) => entry.stage == stages[partition],
+                AccessPath::Tag(tag) => entry.tags.contains(tag),
+                AccessPath::Stages(stages) => entry.stage == stages[partition],
             };
             let range = plan.from..=plan.to;
             found.extend(

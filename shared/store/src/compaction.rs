@@ -23,7 +23,7 @@ use models::values::moment::Moment;
 use uuid::Uuid;
 
 use crate::dynamodb::batch::IN_FLIGHT;
-use crate::dynamodb::client::{Part, Store};
+use crate::dynamodb::client::{QueryOptions, Store};
 use crate::dynamodb::items;
 use crate::error::StoreError;
 use crate::keys::{Key, Range};
@@ -100,7 +100,7 @@ impl Store {
     /// Reads for which managers postings are to be compacted: 1 read unit per 4 KB, at least 1. At most about a megabyte
     /// of them is read.
     pub async fn due_compactions(&self, now: Moment) -> Result<Vec<DueCompaction>, StoreError> {
-        let part = Part { consistent: true, ..Part::default() };
+        let part = QueryOptions { consistent: true, ..QueryOptions::default() };
         let (items, _) = self.query_page(&Range::DueCompactions, &part, None, None).await?;
         let all = items.iter().map(|item| match items::key_of(item)? {
             Key::DueCompaction(portal, manager) => {
@@ -179,7 +179,7 @@ impl Store {
         let (mut postings, mut start) = (Vec::new(), None);
         loop {
             let range = Range::RawPostings(portal.clone(), manager);
-            let (items, next) = self.query_page(&range, &Part::default(), None, start).await?;
+            let (items, next) = self.query_page(&range, &QueryOptions::default(), None, start).await?;
             for item in &items {
                 let posting = Posting::from_item(item)?;
                 entries += posting.contacts.len();

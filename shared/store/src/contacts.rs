@@ -16,7 +16,7 @@ use crate::dynamodb::batch::{Reading, Write};
 use crate::dynamodb::client::Store;
 use crate::dynamodb::items::{self, Item};
 use crate::error::StoreError;
-use crate::keys::{Index, Key, Partition, Position};
+use crate::keys::{Index, IndexPosition, Key, Partition};
 
 /// A contact's access and its revision.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -147,7 +147,7 @@ fn index_entry(record: &ContactRecord) -> Item {
 }
 
 fn place(index: Index, partition: &Partition, record: &ContactRecord) -> [(String, AttributeValue); 2] {
-    let position = Position { created: record.created, contact: record.id };
+    let position = IndexPosition { created: record.created, contact: record.id };
     [(index.pk().into(), items::s(partition.encode())), (index.sk().into(), items::s(position.encode()))]
 }
 

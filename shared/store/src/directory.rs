@@ -11,7 +11,7 @@ use models::sign_in::Email;
 use models::values::id::{PortalId, UserId};
 use models::values::moment::Moment;
 
-use crate::dynamodb::client::{Part, Store};
+use crate::dynamodb::client::{QueryOptions, Store};
 use crate::dynamodb::items::{self, Item};
 use crate::error::StoreError;
 use crate::keys::{Key, Range};
@@ -169,7 +169,7 @@ impl Store {
 
     /// Reads a portal's first users in the order of their identifiers, at most `most`: half a read unit per 4 KB.
     pub async fn first_users(&self, portal: &PortalId, most: usize) -> Result<HashMap<UserId, User>, StoreError> {
-        let part = Part { most: Some(most), ..Part::default() };
+        let part = QueryOptions { most: Some(most), ..QueryOptions::default() };
         let items = self.query_part(&Range::Users(portal.clone()), part).await?;
         let users = items.into_iter().map(|mut item| user(&mut item).map(|user| (user.employee.id, user)));
         users.collect()

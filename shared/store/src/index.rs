@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity, Select};
 use models::filter::IndexEntry;
-use models::filter::plan::{Plan, Source};
+use models::filter::plan::{AccessPath, Plan};
 use models::values::id::PortalId;
 use models::values::moment::Moment;
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::dynamodb::client::Store;
 use crate::dynamodb::items::{self, Item};
 use crate::error::StoreError;
-use crate::keys::{Index, Partition, Position};
+use crate::keys::{Index, IndexPosition, Partition};
 
 /// Matches on a page.
 pub const PAGE_MATCHES: usize = 1000;
@@ -25,20 +25,20 @@ const QUERIES_PER_PAGE: usize = 8;
 
 /// Where the reading of a shard is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cursor {
+pub struct ScanCursor {
     /// Which of the shard's partitions.
     pub partition: usize,
     /// After which position in it; none before the first.
-    pub after: Option<Position>,
+    pub after: Option<IndexPosition>,
 }
 
 /// A match, and where the reading goes on behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Match {
     /// The contact.
-    pub position: Position,
+    pub position: IndexPosition,
     /// The cursor behind it.
-    pub cursor: Cursor,
+    pub cursor: ScanCursor,
 }
 
 /// A page of matches.
@@ -49,7 +49,7 @@ pub struct MatchPage {
     /// How many index entries were looked at for them.
     pub looked: u64,
     /// Where the reading goes on behind the page; none at the end of the shard.
-    pub next: Option<Cursor>,
+    pub next: Option<ScanCursor>,
 }
 
 /// The matches of one shard of a plan, in the order of their partitions and within each by creation date and
@@ -60,7 +60,7 @@ pub struct Matches<'a> {
     portal: &'a PortalId,
     plan: &'a Plan,
     shard: u16,
-    cursor: Cursor,
+    cursor: ScanCursor,
     /// The entries that the last query read and no page has yet.
     read: VecDeque<IndexEntry>,
     /// The position up to which the last query read, if the partition goes on behind it.
@@ -69,7 +69,7 @@ pub struct Matches<'a> {
 
 impl<'a> Matches<'a> {
     /// Reads `shard` of `plan` from `cursor` on.
-    pub fn new(store: &'a Store, portal: &'a PortalId, plan: &'a Plan, shard: u16, cursor: Cursor) -> Self {
+    pub fn new(store: &'a Store, portal: &'a PortalId, plan: &'a Plan, shard: u16, cursor: ScanCursor) -> Self {
         Self { store, portal, plan, shard, cursor, read: VecDeque::new(), rest: Rest::Unread }
     }
 
@@ -82,7 +82,7 @@ impl<'a> Matches<'a> {
         let mut queries = 0;
         loop {
             while let Some(entry) = self.read.pop_front() {
-                let position = Position { created: entry.created, contact: entry.contact };
+                let position = IndexPosition { created: entry.created, contact: entry.contact };
                 self.cursor.after = Some(position);
                 page.looked += 1;
                 if self.plan.selects(&entry) {
@@ -97,7 +97,7 @@ impl<'a> Matches<'a> {
                 Rest::Unread => {}
                 // DynamoDB may read entries and give none of them back. The reading goes on behind them.
                 Rest::Behind(position) => self.cursor.after = Some(position),
-                Rest::Nothing => self.cursor = Cursor { partition: self.cursor.partition + 1, after: None },
+                Rest::Nothing => self.cursor = ScanCursor { partition: self.cursor.partition + 1, after: None },
             }
             self.rest = Rest::Unread;
             if self.ended() {
@@ -122,7 +122,7 @@ impl<'a> Matches<'a> {
             self.rest = Rest::Nothing;
             return Ok(());
         };
-        let stretch = Stretch { after: self.cursor.after, ..Stretch::of(self.plan, partition) };
+        let stretch = KeyRange { after: self.cursor.after, ..KeyRange::of(self.plan, partition) };
         let page = self.store.index_entries(&stretch, QUERY_ENTRIES).await?;
         self.read = page.entries;
         self.rest = page.next.map_or(Rest::Nothing, Rest::Behind);
@@ -136,16 +136,16 @@ enum Rest {
     /// Everything after the cursor: no query has read there yet.
     Unread,
     /// Everything behind this position.
-    Behind(Position),
+    Behind(IndexPosition),
     /// Nothing.
     Nothing,
 }
 
 /// One of the partitions of a shard of a source.
-fn partition(portal: &PortalId, source: &Source, shard: u16, number: usize) -> Option<Partition> {
+fn partition(portal: &PortalId, source: &AccessPath, shard: u16, number: usize) -> Option<Partition> {
     match source {
-        Source::Tag(tag) => (number == 0).then(|| Partition::Tag(portal.clone(), shard, tag.clone())),
-        Source::Stages(stages) => stages.get(number).map(|stage| Partition::Stage(portal.clone(), shard, *stage)),
+        AccessPath::Tag(tag) => (number == 0).then(|| Partition::Tag(portal.clone(), shard, tag.clone())),
+        AccessPath::Stages(stages) => stages.get(number).map(|stage| Partition::Stage(portal.clone(), shard, *stage)),
     }
 }
 
@@ -157,19 +157,19 @@ pub(crate) fn partitions(portal: &PortalId, plan: &Plan) -> Vec<Partition> {
 
 /// What is to be read of a partition of an index.
 #[derive(Clone, Debug)]
-pub(crate) struct Stretch {
+pub(crate) struct KeyRange {
     pub(crate) partition: Partition,
     /// The earliest creation date.
     pub(crate) from: Moment,
     /// The latest creation date.
     pub(crate) to: Moment,
     /// What was read last, beyond which it goes on.
-    pub(crate) after: Option<Position>,
+    pub(crate) after: Option<IndexPosition>,
     /// Whether what was created first comes first.
     pub(crate) ascending: bool,
 }
 
-impl Stretch {
+impl KeyRange {
     /// All that `plan` reads of one of its partitions, the latest first.
     pub(crate) fn of(plan: &Plan, partition: Partition) -> Self {
         Self { partition, from: plan.from, to: plan.to, after: None, ascending: false }
@@ -177,7 +177,7 @@ impl Stretch {
 
     /// The lowest and the highest sort key of it; none when there is nothing between them.
     fn bounds(&self) -> Option<(String, String)> {
-        let (mut low, mut high) = (Position::lower_bound(self.from), Position::upper_bound(self.to));
+        let (mut low, mut high) = (IndexPosition::lower_bound(self.from), IndexPosition::upper_bound(self.to));
         if let Some(after) = &self.after {
             if self.ascending {
                 low = after.bound_after_ascending();
@@ -195,7 +195,7 @@ pub(crate) struct EntryPage {
     /// The entries. There may be none although more follow.
     pub(crate) entries: VecDeque<IndexEntry>,
     /// The position up to which the query read; none at the end of the stretch.
-    pub(crate) next: Option<Position>,
+    pub(crate) next: Option<IndexPosition>,
 }
 
 impl Store {
@@ -203,7 +203,7 @@ impl Store {
     ///
     /// A caller goes on behind [`EntryPage::next`], never behind the last entry: DynamoDB may read entries and give none
     /// of them back.
-    pub(crate) async fn index_entries(&self, stretch: &Stretch, most: i32) -> Result<EntryPage, StoreError> {
+    pub(crate) async fn index_entries(&self, stretch: &KeyRange, most: i32) -> Result<EntryPage, StoreError> {
         let index = stretch.partition.index();
         let Some(query) = self.query_index(stretch) else { return Ok(EntryPage::default()) };
         let output = query.limit(most).send().await.map_err(|error| StoreError::from_sdk("Query", error))?;
@@ -215,7 +215,7 @@ impl Store {
     }
 
     /// Counts the index entries of a stretch: 1 read unit per 8 KB of them, and a call per MB.
-    pub(crate) async fn count_entries(&self, stretch: &Stretch) -> Result<u64, StoreError> {
+    pub(crate) async fn count_entries(&self, stretch: &KeyRange) -> Result<u64, StoreError> {
         let Some(query) = self.query_index(stretch) else { return Ok(0) };
         let query = query.select(Select::Count);
         let (mut count, mut start) = (0, None);
@@ -236,7 +236,7 @@ impl Store {
     }
 
     /// The query of a stretch; none when it is empty.
-    fn query_index(&self, stretch: &Stretch) -> Option<QueryFluentBuilder> {
+    fn query_index(&self, stretch: &KeyRange) -> Option<QueryFluentBuilder> {
         let index = stretch.partition.index();
         let (low, high) = stretch.bounds()?;
         let query = self
@@ -257,9 +257,9 @@ impl Store {
 }
 
 /// The position of an entry of an index.
-fn position(item: &Item, index: Index) -> Result<Position, StoreError> {
+fn position(item: &Item, index: Index) -> Result<IndexPosition, StoreError> {
     let position = items::text(item, index.sk())?;
-    Position::decode(position).ok_or_else(|| StoreError::Corrupt("the position of an index entry".into()))
+    IndexPosition::decode(position).ok_or_else(|| StoreError::Corrupt("the position of an index entry".into()))
 }
 
 /// An entry of an index. An item that stands in the index has the same attributes.

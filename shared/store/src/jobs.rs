@@ -18,7 +18,7 @@ use models::values::id::ContactId;
 use models::values::moment::Moment;
 pub use open::{OpenJob, OpenJobs, OpenJobsCursor};
 pub use record::Created;
-pub use shards::{Claim, Lease, Place, Progress, Release, Saved, ShardFailure, ShardState};
+pub use shards::{Checkpoint, Claim, Lease, Progress, Release, Saved, ShardFailure, ShardState};
 use std::collections::{HashMap, HashSet};
 
 /// The attribute that holds a job.

@@ -51,7 +51,7 @@ use uuid::Uuid;
 
 pub(crate) use hash::Hex;
 pub use hash::hash_from_hex;
-pub use index::{Index, Partition, Position};
+pub use index::{Index, IndexPosition, Partition};
 
 /// Name of the table's partition key.
 pub const PK: &str = "pk";

@@ -20,7 +20,7 @@ use futures::stream::TryStreamExt as _;
 use models::access::{Access, Caller};
 use models::contact::{ContactRecord, ListItem};
 use models::filter::Filter;
-use models::filter::listing::{Facts, Order, Rank, SortBy, Sought, posting_budget};
+use models::filter::listing::{AccessCriteria, Facts, Order, Rank, SortBy, posting_budget};
 use models::filter::plan::Plan;
 use models::limits::MAX_PAGE;
 use models::request::Page;
@@ -31,9 +31,9 @@ use tokio::time::{Instant, timeout_at};
 use crate::contacts::AccessState;
 use crate::dynamodb::client::Store;
 use crate::error::StoreError;
-use members::Wanted;
-use merge::Walk;
-use top::Best;
+use members::MemberDetail;
+use merge::MergeScan;
+use top::TopK;
 
 /// Contacts that are looked at together to find a page: the access of each is read where it decides.
 const READ_AHEAD: usize = 1000;
@@ -71,7 +71,7 @@ pub struct Listing<'a> {
     /// Who is to see them.
     pub caller: Caller,
     /// What is sought of their access.
-    pub sought: Sought,
+    pub sought: AccessCriteria,
     /// In which order.
     pub order: Order,
     /// Which part of them.
@@ -251,7 +251,7 @@ impl Store {
 
     async fn first_of_index(&self, listing: &Listing<'_>) -> Result<Listed, StoreError> {
         let Page { count, start_index } = listing.page;
-        let mut walk = Walk::new(self, listing);
+        let mut walk = MergeScan::new(self, listing);
         let (mut passed, mut more) = (0, false);
         // Moved behind the reading, a contact is met again.
         let mut met = HashSet::new();
@@ -313,9 +313,9 @@ impl Store {
 
     /// The page of an order that no index has.
     async fn list_in_any_order(&self, listing: &Listing<'_>) -> Result<Listed, StoreError> {
-        let mut best = Best::new(listing.end());
+        let mut best = TopK::new(listing.end());
         let mut total = 0;
-        let mut pages = self.members(listing, Wanted::Ranks);
+        let mut pages = self.members(listing, MemberDetail::Ranks);
         while let Some(page) = pages.try_next().await? {
             total += page.members.len() as u64;
             for (entry, facts) in page.members {

@@ -27,7 +27,7 @@ use uuid::Uuid;
 
 use crate::contacts::Accesses;
 use crate::dynamodb::batch::Write;
-use crate::dynamodb::client::{Part, Store};
+use crate::dynamodb::client::{QueryOptions, Store};
 use crate::dynamodb::items::{self, Item};
 use crate::error::StoreError;
 use crate::keys::{EXPIRES, Index, Key, Range, moves_from};
@@ -129,7 +129,7 @@ impl Store {
         let (mut hour, (last, _)) = (from, Range::Moves(portal.clone(), shard, to).encode());
         loop {
             let range = Range::Moves(portal.clone(), shard, hour);
-            let part = Part { consistent: true, from: Some(moves_from(from)), ..Part::default() };
+            let part = QueryOptions { consistent: true, from: Some(moves_from(from)), ..QueryOptions::default() };
             for mut item in self.query_part(&range, part).await? {
                 let Key::Move(_, _, at, id) = items::key_of(&item)? else {
                     return Err(StoreError::Corrupt("an item in the journal of moves".into()));

@@ -21,7 +21,7 @@ use models::values::moment::Moment;
 use sha2::{Digest as _, Sha256};
 
 use crate::dynamodb::batch::Write;
-use crate::dynamodb::client::{Part, Store};
+use crate::dynamodb::client::{QueryOptions, Store};
 use crate::dynamodb::items::{self, Item};
 use crate::error::StoreError;
 use crate::keys::{Key, PostingHash, Range};
@@ -172,7 +172,7 @@ impl Store {
         let mut contacts = HashSet::new();
         let (mut start, mut limit, mut entries) = (None, FIRST_POSTINGS, 0);
         loop {
-            let (items, next) = self.query_page(&range, &Part::default(), Some(limit), start).await?;
+            let (items, next) = self.query_page(&range, &QueryOptions::default(), Some(limit), start).await?;
             limit = limit.saturating_mul(4);
             for item in items {
                 let posted = decode(items::bytes(&item, IDS)?)?;

@@ -8,7 +8,7 @@ use models::values::id::{PortalId, UserId};
 use models::values::moment::Moment;
 use uuid::Uuid;
 
-use crate::dynamodb::client::{Part, Store};
+use crate::dynamodb::client::{QueryOptions, Store};
 use crate::dynamodb::items::{self, Item};
 use crate::error::StoreError;
 use crate::idempotency::KeptAnswer;
@@ -85,7 +85,7 @@ impl Store {
         let mut count = RuleCount { of_portal: 0, of_user: 0, generation };
         let mut after = None;
         loop {
-            let part = Part { consistent: true, ..Part::default() };
+            let part = QueryOptions { consistent: true, ..QueryOptions::default() };
             let range = Range::Rules(portal.clone());
             let (items, next) = self.query_page(&range, &part, None, after).await?;
             count.of_portal += items.len();
@@ -264,7 +264,7 @@ impl Store {
     /// The rules of all portals that are due at `now`, the longest due first: 1 read unit per 4 KB, at least 1.
     pub async fn due_rules(&self, now: Moment) -> Result<Vec<(Moment, PortalId, RuleName)>, StoreError> {
         // `~` sorts after every name, so that what is due at this very moment is among them.
-        let part = Part { consistent: true, below: Some(format!("{now}~")), ..Part::default() };
+        let part = QueryOptions { consistent: true, below: Some(format!("{now}~")), ..QueryOptions::default() };
         let items = self.query_part(&Range::DueRules, part).await?;
         let due = items.iter().filter_map(|item| match items::key_of(item) {
             Ok(Key::DueRule(due, portal, name)) => Some((due, portal, name)),
@@ -301,7 +301,7 @@ impl RuleReader<'_> {
     /// When the table fails. A record that does not read back is no failure: it would hide all others.
     pub async fn next(&mut self) -> Result<Vec<Rule>, StoreError> {
         while !self.ended {
-            let part = Part { consistent: true, ..Part::default() };
+            let part = QueryOptions { consistent: true, ..QueryOptions::default() };
             let (items, after) = self.store.query_page(&self.range, &part, None, self.after.take()).await?;
             (self.ended, self.after) = (after.is_none(), after);
             let rules: Vec<Rule> = items.into_iter().filter_map(readable).collect();

@@ -26,7 +26,7 @@ use sha2::{Digest as _, Sha256};
 use crate::directory::{self, TOKENS_VALID_FROM};
 use crate::dynamodb::backoff::pauses;
 use crate::dynamodb::batch::Write;
-use crate::dynamodb::client::{Part, Store};
+use crate::dynamodb::client::{QueryOptions, Store};
 use crate::dynamodb::items::{self, Item};
 use crate::error::StoreError;
 use crate::keys::{AttemptsHash, EXPIRES, Key, PK, Range};
@@ -395,7 +395,7 @@ impl Store {
         let items = match portal {
             Some(portal) => self.get(&Key::Address(email.clone(), portal.clone())).await?.into_iter().collect(),
             None => {
-                let part = Part { consistent: true, most: Some(MAX_ACCOUNTS), ..Part::default() };
+                let part = QueryOptions { consistent: true, most: Some(MAX_ACCOUNTS), ..QueryOptions::default() };
                 self.query_part(&Range::Addresses(email.clone()), part).await?
             }
         };

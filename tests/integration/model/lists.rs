@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::cmp::Ordering;
 
 use models::access::Caller;
-use models::filter::listing::{Order, SortBy, Sought};
+use models::filter::listing::{AccessCriteria, Order, SortBy};
 use models::filter::plan::plan;
 use models::request::{Page, SetFilterAccess};
 use models::values::id::{ContactId, PortalId};
@@ -256,7 +256,7 @@ async fn read(world: &World, name: &str, model: &Model, list: &List, posted: boo
         // So that both ways are taken, whatever they cost in a portal this small.
         expected: if posted { u64::from(u32::MAX) } else { 0 },
         caller: Caller { user: user(list.user)?, is_admin: list.user == 0 },
-        sought: Sought { shared: list.shared, responsible: list.responsible.map(user).transpose()? },
+        sought: AccessCriteria { shared: list.shared, responsible: list.responsible.map(user).transpose()? },
         order: Order { by: list.by, descending: list.descending },
         page: Page { count: list.count, start_index: list.start_index },
         total: list.total,

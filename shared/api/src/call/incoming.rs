@@ -24,7 +24,7 @@ use tokio::time::Instant;
 use crate::app::App;
 use crate::endpoint::{Conditions, Endpoint, Payload};
 use crate::failure::Failure;
-use crate::negotiation::{self, BodyType, Wanted};
+use crate::negotiation::{self, BodyType, ResponseFormat};
 use crate::{origin, routes};
 
 /// A call before anyone asks who makes it.
@@ -33,7 +33,7 @@ pub struct Incoming<'a> {
     /// The store, the clock.
     pub app: &'a App,
     /// What the caller wants back.
-    pub wanted: Wanted,
+    pub wanted: ResponseFormat,
     /// When the call came in.
     pub now: Moment,
     /// When a run on its behalf stops taking up work.
@@ -54,7 +54,7 @@ pub struct BrokenBody;
 
 impl<'a> Incoming<'a> {
     /// A call of the endpoint at `path`.
-    pub(crate) fn new(app: &'a App, request: Request, path: &str, wanted: Wanted) -> Self {
+    pub(crate) fn new(app: &'a App, request: Request, path: &str, wanted: ResponseFormat) -> Self {
         let (started, now) = (Instant::now(), app.now());
         let run = Duration::from_millis(SYNCHRONOUS_RUN_MILLIS);
         // A function that was given less time than the API waits must keep its reserve all the same.

@@ -9,7 +9,7 @@ use models::request::Page;
 use models::values::id::PortalId;
 use models::values::moment::Moment;
 use store::StoreError;
-use store::keys::Position;
+use store::keys::IndexPosition;
 
 use crate::context::Jobs;
 use crate::run::{Applied, Outcome, StartError, side_by_side};
@@ -84,7 +84,7 @@ impl From<StartError> for RunError {
 }
 
 /// The page of an answer, of what was kept for it.
-fn page_of(top: Top, page: Page) -> Vec<Position> {
+fn page_of(top: Top, page: Page) -> Vec<IndexPosition> {
     top.into_sorted().into_iter().skip(page.start_index).take(page.count).collect()
 }
 
@@ -96,7 +96,7 @@ fn page_of(top: Top, page: Page) -> Vec<Position> {
 pub(crate) async fn preview_source(
     source: &mut Source<'_>,
     deadline: &Deadline,
-    mut show: impl FnMut(Position),
+    mut show: impl FnMut(IndexPosition),
 ) -> Result<Counts, RunError> {
     let mut counts = Counts::default();
     while !deadline.is_up() {

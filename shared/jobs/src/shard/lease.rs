@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use models::limits::{self, LEASE_MARGIN_MILLIS, LEASE_MILLIS, RENEW_MILLIS};
 use models::values::id::LeaseOwner;
-use store::jobs::{Lease, Place, Progress, Saved, ShardFailure, ShardState};
+use store::jobs::{Checkpoint, Lease, Progress, Saved, ShardFailure, ShardState};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -62,7 +62,7 @@ impl<'a> ShardWork<'a> {
     }
 
     /// Records that the shard is through.
-    pub(super) async fn end(&mut self, place: Option<Place>) -> Result<(), Stopped> {
+    pub(super) async fn end(&mut self, place: Option<Checkpoint>) -> Result<(), Stopped> {
         self.progress.place = place;
         let number = self.progress.next_chunk;
         // What is done and stands in no chunk that is known here was done by another worker, and is counted in its chunk.

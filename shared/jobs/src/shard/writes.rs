@@ -7,7 +7,7 @@ use models::job::{Change, Job};
 use models::values::id::ContactId;
 use store::StoreError;
 use store::contacts::AccessRecord;
-use store::jobs::{Chunk, Place, Progress};
+use store::jobs::{Checkpoint, Chunk, Progress};
 use store::postings::Postings;
 use tokio::time::{Instant, timeout_at};
 
@@ -24,7 +24,7 @@ pub(super) enum Condition {
 
 impl<'a> ShardWork<'a> {
     /// Writes the open chunk, then its records, then how far the shard is.
-    pub(super) async fn flush(&mut self, place: Option<Place>, last: bool) -> Result<(), Stopped> {
+    pub(super) async fn flush(&mut self, place: Option<Checkpoint>, last: bool) -> Result<(), Stopped> {
         let mut counts = self.progress.counts;
         counts += self.pending;
         let number = self.progress.next_chunk;

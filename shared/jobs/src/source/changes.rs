@@ -4,7 +4,7 @@ use models::access::Actor;
 use models::job::{Change, JobId, UndoLog};
 use models::values::id::{ContactId, PortalId};
 use store::contacts::AccessState;
-use store::jobs::Place;
+use store::jobs::Checkpoint;
 use store::{Store, StoreError};
 
 use crate::source::judge::{Judged, Rights, Verdict};
@@ -32,12 +32,12 @@ impl<'a> ChangeSource<'a> {
         store: &'a Store,
         portal: &'a PortalId,
         (undone, shard, log): (JobId, u16, UndoLog),
-        place: Option<Place>,
+        place: Option<Checkpoint>,
         job: JobId,
         rights: Rights<'a>,
     ) -> Self {
         let (number, entries) = match place {
-            Some(Place::Chunk { number, entries }) => (number, entries),
+            Some(Checkpoint::Chunk { number, entries }) => (number, entries),
             _ => (0, 0),
         };
         Self { store, portal, undone, shard, log, number, entries, job, rights }
@@ -67,13 +67,13 @@ impl<'a> ChangeSource<'a> {
             .map(|(i, change)| {
                 // A chunk may hold a contact twice: as the job met the contact, and as an import added it again.
                 let state = accesses.of(change.contact)?.clone();
-                let behind = Place::Chunk { number, entries: skipped + i + 1 };
+                let behind = Checkpoint::Chunk { number, entries: skipped + i + 1 };
                 Ok(Judged { verdict: self.judge(change, state, &actor), behind })
             })
             .collect::<Result<_, StoreError>>()?;
         self.number += 1;
         self.entries = 0;
-        let behind = Place::Chunk { number: self.number, entries: 0 };
+        let behind = Checkpoint::Chunk { number: self.number, entries: 0 };
         Ok(Some(Step { items, looked, behind, last: false }))
     }
 

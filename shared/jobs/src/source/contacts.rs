@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use models::values::id::{ContactId, PortalId};
 use store::contacts::AccessState;
 use store::index::PAGE_MATCHES;
-use store::jobs::Place;
+use store::jobs::Checkpoint;
 use store::{Store, StoreError};
 
 use crate::source::judge::{Judged, Terms, Verdict};
@@ -30,11 +30,11 @@ impl<'a> ContactSource<'a> {
         store: &'a Store,
         portal: &'a PortalId,
         contacts: &'a [ContactId],
-        place: Option<Place>,
+        place: Option<Checkpoint>,
         terms: Terms<'a>,
     ) -> Self {
         let behind = match place {
-            Some(Place::Contacts(behind)) => behind,
+            Some(Checkpoint::Contacts(behind)) => behind,
             _ => 0,
         };
         Self { store, portal, contacts, behind, known: None, terms }
@@ -67,12 +67,12 @@ impl<'a> ContactSource<'a> {
                 Some(state) => judge.judge(contact, None, state),
                 None => Verdict::Hidden,
             };
-            Judged { verdict, behind: Place::Contacts(behind) }
+            Judged { verdict, behind: Checkpoint::Contacts(behind) }
         });
         Ok(Some(Step {
             items: items.collect(),
             looked: page.len() as u64,
-            behind: Place::Contacts(self.behind),
+            behind: Checkpoint::Contacts(self.behind),
             last: self.behind == self.contacts.len(),
         }))
     }

@@ -5,8 +5,8 @@ use models::job::{Change, Counts, JobId};
 use models::values::id::{ContactId, PortalId};
 use store::Store;
 use store::contacts::AccessState;
-use store::jobs::Place;
-use store::keys::Position;
+use store::jobs::Checkpoint;
+use store::keys::IndexPosition;
 
 use crate::source::NoPage;
 
@@ -14,7 +14,7 @@ use crate::source::NoPage;
 #[derive(Debug)]
 pub(crate) struct Judged {
     pub(crate) verdict: Verdict,
-    pub(crate) behind: Place,
+    pub(crate) behind: Checkpoint,
 }
 
 /// What is to become of a contact.
@@ -27,9 +27,9 @@ pub(crate) enum Verdict {
     /// The caller may not edit it.
     Skipped,
     /// It is as asked.
-    Unchanged(Option<Position>),
+    Unchanged(Option<IndexPosition>),
     /// It is to change, or is a conflict.
-    Change(Change, Option<Position>),
+    Change(Change, Option<IndexPosition>),
 }
 
 impl Verdict {
@@ -110,7 +110,7 @@ pub(crate) struct Judge<'a> {
 
 impl Judge<'_> {
     /// What is to become of a contact with this access; an answer shows it by its position.
-    pub(crate) fn judge(&self, contact: ContactId, position: Option<Position>, state: AccessState) -> Verdict {
+    pub(crate) fn judge(&self, contact: ContactId, position: Option<IndexPosition>, state: AccessState) -> Verdict {
         // Another worker is at the same shard, or was.
         if matches!(self.purpose, Purpose::Write(job) if state.revision == Some(job)) {
             return Verdict::Done;

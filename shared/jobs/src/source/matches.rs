@@ -6,9 +6,9 @@ use models::values::id::{ContactId, PortalId};
 use models::values::moment::Moment;
 use store::StoreError;
 use store::contacts::AccessState;
-use store::index::{Cursor, MatchPage, Matches, PAGE_MATCHES};
-use store::jobs::Place;
-use store::keys::Position;
+use store::index::{MatchPage, Matches, PAGE_MATCHES, ScanCursor};
+use store::jobs::Checkpoint;
+use store::keys::IndexPosition;
 use store::moves::OwnItems;
 
 use crate::context::Jobs;
@@ -26,7 +26,7 @@ pub(crate) struct MatchSource<'a> {
     pub(super) shards: u16,
     pub(super) filter: &'a Filter,
     pub(super) matches: Matches<'a>,
-    pub(super) end: Cursor,
+    pub(super) end: ScanCursor,
     pub(super) terms: Terms<'a>,
     pub(super) phase: Phase,
     /// The contacts that this source has given.
@@ -69,12 +69,12 @@ impl<'a> MatchSource<'a> {
         portal: &'a PortalId,
         selection: Selection<'a>,
         shard: u16,
-        place: Option<Place>,
+        place: Option<Checkpoint>,
         terms: Terms<'a>,
     ) -> Self {
         let cursor = match place {
-            Some(Place::Matches(cursor)) => cursor,
-            _ => Cursor::default(),
+            Some(Checkpoint::Matches(cursor)) => cursor,
+            _ => ScanCursor::default(),
         };
         let Selection { filter, plan, started } = selection;
         Self {
@@ -84,12 +84,12 @@ impl<'a> MatchSource<'a> {
             shards: plan.shards,
             filter,
             matches: Matches::new(&jobs.store, portal, plan, shard, cursor),
-            end: Cursor { partition: plan.source.partitions(), after: None },
+            end: ScanCursor { partition: plan.source.partitions(), after: None },
             terms,
             phase: if plan.is_empty() { Phase::Ended } else { Phase::Index },
             met: Met::new(plan.shards),
             written: None,
-            is_resumed: cursor != Cursor::default(),
+            is_resumed: cursor != ScanCursor::default(),
             moved: Moved::new(jobs, portal, shard, started),
             is_settled: false,
         }
@@ -130,7 +130,7 @@ impl<'a> MatchSource<'a> {
                 true => judge.judge(contact, Some(found.position), accesses.take(contact)?),
                 false => Verdict::Hidden,
             };
-            Ok(Judged { verdict, behind: Place::Matches(found.cursor) })
+            Ok(Judged { verdict, behind: Checkpoint::Matches(found.cursor) })
         });
         let items = items.collect::<Result<_, StoreError>>()?;
         if self.phase == Phase::Moves && !self.moved.are_waiting(&self.met) {
@@ -139,7 +139,7 @@ impl<'a> MatchSource<'a> {
         Ok(Step {
             items,
             looked: page.looked,
-            behind: Place::Matches(page.next.unwrap_or(self.end)),
+            behind: Checkpoint::Matches(page.next.unwrap_or(self.end)),
             last: self.phase == Phase::Ended,
         })
     }
@@ -171,7 +171,7 @@ impl<'a> MatchSource<'a> {
     }
 
     pub(super) fn step(&self, items: Vec<Judged>) -> Step {
-        Step { items, looked: 0, behind: Place::Matches(self.end), last: self.phase == Phase::Ended }
+        Step { items, looked: 0, behind: Checkpoint::Matches(self.end), last: self.phase == Phase::Ended }
     }
 
     pub(super) async fn judged_by_own_items(
@@ -189,7 +189,7 @@ impl<'a> MatchSource<'a> {
                 continue;
             };
             let verdict = self.judge_moved(judge, entry, accesses.take(contact)?).await?;
-            items.push(Judged { verdict, behind: Place::Matches(self.end) });
+            items.push(Judged { verdict, behind: Checkpoint::Matches(self.end) });
         }
         Ok(items)
     }
@@ -206,7 +206,7 @@ impl<'a> MatchSource<'a> {
         state: AccessState,
     ) -> Result<Verdict, StoreError> {
         let (contact, revision) = (entry.contact, state.revision);
-        let position = Position { created: entry.created, contact };
+        let position = IndexPosition { created: entry.created, contact };
         let verdict = judge.judge(contact, Some(position), state);
         let is_new = self.met.insert(contact);
         let writes = matches!(self.terms.purpose, Purpose::Write(_));

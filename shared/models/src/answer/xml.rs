@@ -53,18 +53,18 @@ impl ser::Error for XmlError {
 /// [`XmlError`] when a map has a key that is no plain value, or when the value's own `Serialize` fails.
 pub fn to_xml<T: Serialize + ?Sized>(root: &str, value: &T) -> Result<Vec<u8>, XmlError> {
     let mut out = Vec::new();
-    value.serialize(Element { out: &mut out, name: encode_name(root), place: Place::Alone })?;
+    value.serialize(Element { out: &mut out, name: encode_name(root), place: Checkpoint::Alone })?;
     Ok(out)
 }
 
 /// Appends what a struct's member `name` with this value is: one element, or one for each item of a sequence.
 pub(super) fn append_member<T: Serialize + ?Sized>(out: &mut Vec<u8>, name: &str, value: &T) -> Result<(), XmlError> {
-    value.serialize(Element { out, name: encode_name(name), place: Place::Member })
+    value.serialize(Element { out, name: encode_name(name), place: Checkpoint::Member })
 }
 
 /// Whether a sequence may repeat the element's name or needs an element around its items.
 #[derive(Clone, Copy)]
-enum Place {
+enum Checkpoint {
     /// A member of a struct or map: siblings of the same name are one sequence.
     Member,
     /// The root, of which there is one, or an item, whose siblings are other items.
@@ -75,7 +75,7 @@ enum Place {
 struct Element<'a, 'n> {
     out: &'a mut Vec<u8>,
     name: Cow<'n, str>,
-    place: Place,
+    place: Checkpoint,
 }
 
 /// Writes a start tag; returns where the element's content begins.
@@ -238,8 +238,8 @@ impl<'a, 'n> Element<'a, 'n> {
 
     fn items(self) -> Items<'a, 'n> {
         match self.place {
-            Place::Member => Items { out: self.out, name: self.name, around: None },
-            Place::Alone => {
+            Checkpoint::Member => Items { out: self.out, name: self.name, around: None },
+            Checkpoint::Alone => {
                 let start = open(self.out, &self.name);
                 Items { out: self.out, name: self.name.clone(), around: Some((self.name, start)) }
             }
@@ -406,7 +406,7 @@ struct Items<'a, 'n> {
 
 impl Items<'_, '_> {
     fn item<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), XmlError> {
-        value.serialize(Element { out: self.out, name: Cow::Borrowed(&self.name), place: Place::Alone })
+        value.serialize(Element { out: self.out, name: Cow::Borrowed(&self.name), place: Checkpoint::Alone })
     }
 
     fn finish(self) {

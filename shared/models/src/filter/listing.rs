@@ -232,7 +232,7 @@ impl PartialOrd for Rank {
 
 /// What is sought of the access of the contacts in a list, beside the filter. The default seeks nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sought {
+pub struct AccessCriteria {
     /// Whether they are shared.
     pub shared: Option<bool>,
     /// Who is in their manager lists, which are kept while a contact is shared. The nil UUID seeks contacts without a
@@ -240,7 +240,7 @@ pub struct Sought {
     pub responsible: Option<UserId>,
 }
 
-impl Sought {
+impl AccessCriteria {
     /// Whether a contact with this access is sought by the caller, as far as the caller may know its managers.
     pub fn holds(&self, access: &Access, caller: &Caller) -> bool {
         self.shared.is_none_or(|shared| shared != access.share.is_private())

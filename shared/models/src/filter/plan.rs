@@ -12,14 +12,14 @@ use crate::values::moment::Moment;
 
 /// Which index a plan reads, and in it which partitions of each shard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Source {
+pub enum AccessPath {
     /// The tag index, at this tag.
     Tag(String),
     /// The stage index, at these stages.
     Stages(Vec<i32>),
 }
 
-impl Source {
+impl AccessPath {
     /// How many partitions a shard has.
     pub fn partitions(&self) -> usize {
         match self {
@@ -33,7 +33,7 @@ impl Source {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     /// What is read.
-    pub source: Source,
+    pub source: AccessPath,
     /// In how many shards.
     pub shards: u16,
     /// The earliest creation date read.
@@ -64,8 +64,8 @@ impl Plan {
             return 0;
         }
         match &self.source {
-            Source::Tag(tag) => statistics.tags.get(tag).copied().unwrap_or(0),
-            Source::Stages(stages) => stages.iter().filter_map(|stage| statistics.stages.get(stage)).sum(),
+            AccessPath::Tag(tag) => statistics.tags.get(tag).copied().unwrap_or(0),
+            AccessPath::Stages(stages) => stages.iter().filter_map(|stage| statistics.stages.get(stage)).sum(),
         }
     }
 
@@ -97,8 +97,8 @@ pub fn plan(filter: &Filter, statistics: &Statistics, shards: u16) -> Plan {
     let rarest = filter.tags.iter().take(COUNTED_TAGS).min_by_key(|tag| tagged(tag));
 
     let source = match rarest {
-        Some(tag) if filter.stages.is_empty() || tagged(tag) <= staged => Source::Tag(tag.clone()),
-        _ => Source::Stages(stages),
+        Some(tag) if filter.stages.is_empty() || tagged(tag) <= staged => AccessPath::Tag(tag.clone()),
+        _ => AccessPath::Stages(stages),
     };
 
     Plan {
@@ -111,11 +111,11 @@ pub fn plan(filter: &Filter, statistics: &Statistics, shards: u16) -> Plan {
 }
 
 /// What is left to be tested on the entries of `source`.
-fn tests(filter: &Filter, source: &Source) -> Vec<Test> {
-    let is_read = |tag: &&String| matches!(source, Source::Tag(read) if read == *tag);
+fn tests(filter: &Filter, source: &AccessPath) -> Vec<Test> {
+    let is_read = |tag: &&String| matches!(source, AccessPath::Tag(read) if read == *tag);
     let mut tests = Vec::new();
     tests.extend(filter.tags.iter().filter(|tag| !is_read(tag)).cloned().map(Test::Tag));
-    if matches!(source, Source::Tag(_)) && !filter.stages.is_empty() {
+    if matches!(source, AccessPath::Tag(_)) && !filter.stages.is_empty() {
         tests.push(Test::Stage(filter.stages.clone()));
     }
     if !filter.types.is_empty() {
@@ -131,8 +131,8 @@ fn tests(filter: &Filter, source: &Source) -> Vec<Test> {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.source {
-            Source::Tag(tag) => write!(f, "read tag {tag:?}")?,
-            Source::Stages(stages) => write!(f, "read stages {stages:?}")?,
+            AccessPath::Tag(tag) => write!(f, "read tag {tag:?}")?,
+            AccessPath::Stages(stages) => write!(f, "read stages {stages:?}")?,
         }
         write!(f, " in {} shard(s), created {} to {}", self.shards, self.from, self.to)?;
         for test in &self.tests {

@@ -6,7 +6,7 @@ use crate::access::Access;
 use crate::answer;
 use crate::contact::Contact;
 use crate::filter::Filter;
-use crate::filter::listing::{Order, SortBy, Sought};
+use crate::filter::listing::{AccessCriteria, Order, SortBy};
 use crate::invalid::{Fault, Invalid, nearest, shown};
 use crate::limits::MAX_FAULTS;
 use crate::request::RequestBody;
@@ -113,7 +113,7 @@ pub struct ListContacts {
     /// Which contacts.
     pub filter: Filter,
     /// Which of them, by their access.
-    pub sought: Sought,
+    pub sought: AccessCriteria,
     /// Their order.
     pub order: Order,
     /// Which part of them the answer shows.
@@ -166,7 +166,7 @@ impl ListContacts {
         let mut fields = Fields::text(query.as_bytes(), Self::PARAMETERS, Written::Query)?;
         let filter_value = fields.filter_value("filterValue");
         let filter = fields.filter(filter_value.as_deref(), zone, Blank::Any);
-        let sought = Sought {
+        let sought = AccessCriteria {
             shared: fields.optional_bool("isShared", "false for the contacts that are private"),
             responsible: fields.uuid("responsibleid"),
         };

@@ -15,13 +15,13 @@ use crate::limits::MAX_FAULTS;
 pub(super) fn repeated_names(body: &[u8]) -> BTreeSet<String> {
     /// Where in the body a value is.
     #[derive(Clone, Copy)]
-    enum Place<'p> {
+    enum Checkpoint<'p> {
         Body,
-        Member(&'p Place<'p>, &'p str),
-        Item(&'p Place<'p>, usize),
+        Member(&'p Checkpoint<'p>, &'p str),
+        Item(&'p Checkpoint<'p>, usize),
     }
 
-    impl fmt::Display for Place<'_> {
+    impl fmt::Display for Checkpoint<'_> {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             match self {
                 Self::Body => Ok(()),
@@ -33,7 +33,7 @@ pub(super) fn repeated_names(body: &[u8]) -> BTreeSet<String> {
     }
 
     struct Names<'p, 'r> {
-        place: &'p Place<'p>,
+        place: &'p Checkpoint<'p>,
         repeated: &'r mut BTreeSet<String>,
     }
 
@@ -55,7 +55,7 @@ pub(super) fn repeated_names(body: &[u8]) -> BTreeSet<String> {
         fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
             let mut seen: HashSet<Cow<'de, str>> = HashSet::new();
             while let Some(name) = members.next_key::<Cow<'de, str>>()? {
-                let place = Place::Member(self.place, &name);
+                let place = Checkpoint::Member(self.place, &name);
                 if seen.contains(&name) && self.repeated.len() <= MAX_FAULTS {
                     self.repeated.insert(place.to_string());
                 }
@@ -68,7 +68,7 @@ pub(super) fn repeated_names(body: &[u8]) -> BTreeSet<String> {
         fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
             let mut i = 0;
             while let Some(()) =
-                items.next_element_seed(Names { place: &Place::Item(self.place, i), repeated: self.repeated })?
+                items.next_element_seed(Names { place: &Checkpoint::Item(self.place, i), repeated: self.repeated })?
             {
                 i += 1;
             }
@@ -101,7 +101,7 @@ pub(super) fn repeated_names(body: &[u8]) -> BTreeSet<String> {
     }
 
     let mut repeated = BTreeSet::new();
-    let names = Names { place: &Place::Body, repeated: &mut repeated };
+    let names = Names { place: &Checkpoint::Body, repeated: &mut repeated };
     match names.deserialize(&mut serde_json::Deserializer::from_slice(body)) {
         Ok(()) => repeated,
         // The caller has read the same bytes as JSON before.

@@ -377,11 +377,11 @@ impl Store {
 
     /// Reads a whole range of one partition of the table: 1 read unit per 8 KB, 1 per 4 KB when consistent.
     pub(crate) async fn query(&self, range: &Range, consistent: bool) -> Result<Vec<Item>, StoreError> {
-        self.query_part(range, Part { consistent, ..Part::default() }).await
+        self.query_part(range, QueryOptions { consistent, ..QueryOptions::default() }).await
     }
 
     /// Reads a part of a range of one partition of the table: 1 read unit per 8 KB, 1 per 4 KB when consistent.
-    pub(crate) async fn query_part(&self, range: &Range, part: Part) -> Result<Vec<Item>, StoreError> {
+    pub(crate) async fn query_part(&self, range: &Range, part: QueryOptions) -> Result<Vec<Item>, StoreError> {
         let mut items = Vec::new();
         let mut start = None;
         loop {
@@ -397,7 +397,12 @@ impl Store {
 
     /// Passes over the first `skip` items of a part of a range, and says after which one the reading goes on; none when
     /// no item is left. Only their keys are in memory, one at a time. The same price as reading the items.
-    pub(crate) async fn skip_items(&self, range: &Range, part: &Part, skip: usize) -> Result<Option<Item>, StoreError> {
+    pub(crate) async fn skip_items(
+        &self,
+        range: &Range,
+        part: &QueryOptions,
+        skip: usize,
+    ) -> Result<Option<Item>, StoreError> {
         let (mut skipped, mut start) = (0, None);
         loop {
             let rest = i32::try_from(skip.saturating_sub(skipped)).unwrap_or(i32::MAX);
@@ -418,7 +423,7 @@ impl Store {
     pub(crate) async fn query_page(
         &self,
         range: &Range,
-        part: &Part,
+        part: &QueryOptions,
         rest: Option<usize>,
         start: Option<Item>,
     ) -> Result<(Vec<Item>, Option<Item>), StoreError> {
@@ -431,7 +436,7 @@ impl Store {
         Ok((output.items.unwrap_or_default(), output.last_evaluated_key.filter(|key| !key.is_empty())))
     }
 
-    fn part_request(&self, range: &Range, part: &Part) -> QueryFluentBuilder {
+    fn part_request(&self, range: &Range, part: &QueryOptions) -> QueryFluentBuilder {
         let (pk, prefix) = range.encode();
         let request = self
             .client
@@ -462,7 +467,7 @@ impl Store {
 
 /// Which part of a range is read.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Part {
+pub(crate) struct QueryOptions {
     /// Whether what was written a moment ago is seen.
     pub(crate) consistent: bool,
     /// Whether the last comes first.

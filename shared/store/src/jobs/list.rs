@@ -7,7 +7,7 @@ use models::request::JobsStart;
 use models::values::id::{PortalId, UserId};
 
 use crate::dynamodb::batch::READ_BATCH;
-use crate::dynamodb::client::{Part, Store};
+use crate::dynamodb::client::{QueryOptions, Store};
 use crate::dynamodb::items::{self, Item};
 use crate::error::StoreError;
 use crate::jobs::DOC;
@@ -34,7 +34,7 @@ pub struct JobReader<'a> {
     store: &'a Store,
     portal: PortalId,
     range: Range,
-    part: Part,
+    part: QueryOptions,
     /// The item after which the list goes on; none at its beginning.
     after: Option<Item>,
     /// Whether the table holds nothing more of the list.
@@ -63,7 +63,7 @@ impl Store {
             Some(user) => Range::JobsOf(portal.clone(), user),
             None => Range::Jobs(portal.clone()),
         };
-        let mut part = Part { backwards: true, consistent: true, ..Part::default() };
+        let mut part = QueryOptions { backwards: true, consistent: true, ..QueryOptions::default() };
         let (mut after, mut ended) = (None, false);
         match start {
             // The sort keys of a portal's jobs and of a user's are the same.

@@ -4,7 +4,7 @@ use models::job::Job;
 use models::values::id::{JobId, PortalId, UserId};
 use models::values::moment::Moment;
 
-use crate::dynamodb::client::{Part, Store};
+use crate::dynamodb::client::{QueryOptions, Store};
 use crate::dynamodb::items::{self, Item};
 use crate::error::StoreError;
 use crate::jobs::record::limited_user;
@@ -52,7 +52,7 @@ pub(super) fn open_item(portal: &PortalId, job: &Job, due: Moment) -> Item {
 impl Store {
     /// Reads a page of the open jobs of all portals in one of the buckets: 1 read unit per 4 KB, at least 1.
     pub async fn open_jobs(&self, bucket: u8, from: Option<OpenJobsCursor>) -> Result<OpenJobs, StoreError> {
-        let part = Part { consistent: true, ..Part::default() };
+        let part = QueryOptions { consistent: true, ..QueryOptions::default() };
         let start = from.map(|OpenJobsCursor(key)| key);
         let (items, next) = self.query_page(&Range::OpenJobs(bucket), &part, Some(OPEN_JOBS_PAGE), start).await?;
         let jobs = items.iter().map(|item| match items::key_of(item)? {

@@ -11,15 +11,15 @@ use serde::{Deserialize, Serialize};
 use crate::dynamodb::client::Store;
 use crate::dynamodb::items::{self, Item};
 use crate::error::StoreError;
-use crate::index::Cursor;
+use crate::index::ScanCursor;
 use crate::jobs::{DOC, DUE, TRIES, moment, names, values, yes};
 use crate::keys::{Key, Range};
 
 /// Where a shard's reading goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Place {
+pub enum Checkpoint {
     /// In the partitions of an index.
-    Matches(Cursor),
+    Matches(ScanCursor),
     /// Among contacts that are named: how many of them are behind.
     Contacts(usize),
     /// In the chunks of the job that is undone: the number of one, and how many of its entries are behind.
@@ -35,7 +35,7 @@ pub enum Place {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
     /// Where the reading goes on; none at its beginning.
-    pub place: Option<Place>,
+    pub place: Option<Checkpoint>,
     /// Number of the next chunk.
     pub next_chunk: u32,
     /// Index entries, named contacts or changes looked at so far.

@@ -74,14 +74,14 @@ impl Partition {
 ///
 /// A partition is read backwards where nothing else is said, so "after" a position are the contacts created earlier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-pub struct Position {
+pub struct IndexPosition {
     /// When the contact was created.
     pub created: Moment,
     /// The contact.
     pub contact: ContactId,
 }
 
-impl Position {
+impl IndexPosition {
     /// The value of the index's sort key.
     pub fn encode(&self) -> String {
         format!("{}#{:010}", self.created, self.contact.get())

@@ -111,18 +111,18 @@ proptest! {
 
     #[test]
     fn positions_round_trip_and_sort(a in (moment(), contact()), b in (moment(), contact())) {
-        let at = |(created, contact)| Position { created, contact };
+        let at = |(created, contact)| IndexPosition { created, contact };
         let (a, b) = (at(a), at(b));
-        prop_assert_eq!(Position::decode(&a.encode()), Some(a));
+        prop_assert_eq!(IndexPosition::decode(&a.encode()), Some(a));
         prop_assert_eq!(a.encode().cmp(&b.encode()), a.cmp(&b));
     }
 
     #[test]
     fn bounds_hold_what_they_say(a in (moment(), contact()), b in (moment(), contact())) {
-        let at = |(created, contact)| Position { created, contact };
+        let at = |(created, contact)| IndexPosition { created, contact };
         let (a, b) = (at(a), at(b));
-        prop_assert_eq!(b.encode() >= Position::lower_bound(a.created), b.created >= a.created);
-        prop_assert_eq!(b.encode() <= Position::upper_bound(a.created), b.created <= a.created);
+        prop_assert_eq!(b.encode() >= IndexPosition::lower_bound(a.created), b.created >= a.created);
+        prop_assert_eq!(b.encode() <= IndexPosition::upper_bound(a.created), b.created <= a.created);
         prop_assert_eq!(b.encode() <= a.bound_after(), b < a);
         prop_assert_eq!(b.encode() >= a.bound_after_ascending(), b > a);
     }

@@ -11,7 +11,7 @@ use crate::compaction::is_wasteful;
 use crate::contacts::AccessState;
 use crate::dynamodb::client::Store;
 use crate::error::StoreError;
-use crate::listing::top::Best;
+use crate::listing::top::TopK;
 use crate::listing::{Listed, Listing, MAX_KEPT, Member};
 use crate::postings::Posted;
 
@@ -34,7 +34,7 @@ impl Store {
         posted: &Posted,
     ) -> Result<Listed, StoreError> {
         let keeps = listing.end() <= MAX_KEPT;
-        let mut best = Best::new(listing.end());
+        let mut best = TopK::new(listing.end());
         let (mut total, mut own) = (0, 0);
         let looks = posted.contacts.chunks(CANDIDATES_TOGETHER).map(|ids| self.judged(listing, manager, ids));
         let mut looks = stream::iter(looks.collect::<Vec<_>>()).buffer_unordered(CANDIDATES_AT_ONCE).boxed();

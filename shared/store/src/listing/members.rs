@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::dynamodb::client::Store;
 use crate::error::StoreError;
-use crate::index::{Stretch, partitions};
+use crate::index::{KeyRange, partitions};
 use crate::listing::{COUNT_RESERVE, Listing, MAX_COUNTED};
 
 /// Index queries of a page that are under way at once: one for each shard of the largest portal.
@@ -26,7 +26,7 @@ impl Store {
     pub(super) async fn count(&self, listing: &Listing<'_>) -> Result<Count, StoreError> {
         if listing.asks_access() || !listing.plan.tests.is_empty() {
             let mut count = Count { contacts: 0, is_whole: true };
-            let (mut looked, mut pages) = (0, self.members(listing, Wanted::Number));
+            let (mut looked, mut pages) = (0, self.members(listing, MemberDetail::Number));
             while let Some(page) = pages.try_next().await? {
                 count.contacts += page.members.len() as u64;
                 looked += page.looked;
@@ -40,7 +40,7 @@ impl Store {
         }
         let counts: Vec<_> = partitions(listing.portal, listing.plan)
             .into_iter()
-            .map(|partition| async { self.count_entries(&Stretch::of(listing.plan, partition)).await })
+            .map(|partition| async { self.count_entries(&KeyRange::of(listing.plan, partition)).await })
             .collect();
         let counts = stream::iter(counts).buffer_unordered(QUERIES_AT_ONCE).boxed();
         let counted = counts.try_fold(0, async |count, of| Ok(count + of));
@@ -57,11 +57,11 @@ impl Store {
     pub(super) fn members<'b>(
         &'b self,
         listing: &'b Listing<'_>,
-        wanted: Wanted,
+        wanted: MemberDetail,
     ) -> BoxStream<'b, Result<MembersPage, StoreError>> {
         let parts: Vec<_> = partitions(listing.portal, listing.plan)
             .into_iter()
-            .map(|partition| self.members_of(listing, Stretch::of(listing.plan, partition), wanted))
+            .map(|partition| self.members_of(listing, KeyRange::of(listing.plan, partition), wanted))
             .collect();
         stream::iter(parts).flatten_unordered(PASSES_AT_ONCE).boxed()
     }
@@ -69,8 +69,8 @@ impl Store {
     pub(super) fn members_of<'b>(
         &'b self,
         listing: &'b Listing<'_>,
-        stretch: Stretch,
-        wanted: Wanted,
+        stretch: KeyRange,
+        wanted: MemberDetail,
     ) -> BoxStream<'b, Result<MembersPage, StoreError>> {
         stream::try_unfold(Some(stretch), move |rest| async move {
             let Some(mut rest) = rest else { return Ok::<_, StoreError>(None) };
@@ -91,9 +91,9 @@ impl Store {
         &self,
         listing: &Listing<'_>,
         found: Vec<IndexEntry>,
-        wanted: Wanted,
+        wanted: MemberDetail,
     ) -> Result<Vec<(IndexEntry, Facts)>, StoreError> {
-        let ranks = wanted == Wanted::Ranks;
+        let ranks = wanted == MemberDetail::Ranks;
         let ids: Vec<ContactId> = found.iter().map(|entry| entry.contact).collect();
         let accesses = match listing.asks_access() || (ranks && listing.order.by.needs_set_at()) {
             true => Some(
@@ -126,7 +126,7 @@ impl Store {
 
 /// The purpose for which all contacts of a list are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wanted {
+pub(super) enum MemberDetail {
     /// To count the contacts.
     Number,
     /// To put the contacts in order.

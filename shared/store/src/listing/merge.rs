@@ -10,8 +10,8 @@ use models::values::id::ContactId;
 
 use crate::dynamodb::client::Store;
 use crate::error::StoreError;
-use crate::index::{Stretch, partitions};
-use crate::keys::Position;
+use crate::index::{KeyRange, partitions};
+use crate::keys::IndexPosition;
 use crate::listing::members::QUERIES_AT_ONCE;
 use crate::listing::{Listing, READ_AHEAD};
 
@@ -26,60 +26,60 @@ pub(super) const ROUND_ENTRIES: usize = 16_000;
 
 const _: () = assert!(LEAST_ENTRIES <= LEAST_TESTED_ENTRIES && LEAST_TESTED_ENTRIES <= READ_AHEAD);
 
-pub(super) fn position(entry: &IndexEntry) -> Position {
-    Position { created: entry.created, contact: entry.contact }
+pub(super) fn position(entry: &IndexEntry) -> IndexPosition {
+    IndexPosition { created: entry.created, contact: entry.contact }
 }
 
 /// The matches of all partitions of a plan in order of creation, read side by side.
-pub(super) struct Walk<'a> {
+pub(super) struct MergeScan<'a> {
     pub(super) store: &'a Store,
     pub(super) plan: &'a Plan,
     pub(super) ascending: bool,
-    pub(super) parts: Vec<Part>,
+    pub(super) parts: Vec<PartitionCursor>,
     /// What comes first of each part that has something at hand.
-    pub(super) heads: BinaryHeap<Head>,
+    pub(super) heads: BinaryHeap<MergeHead>,
     /// The parts that have nothing at hand and are not at their end.
     pub(super) dry: Vec<usize>,
     /// How many entries a query reads.
     pub(super) entries: usize,
-    pub(super) last: Option<Position>,
+    pub(super) last: Option<IndexPosition>,
 }
 
 /// A partition, as far as it was read.
-pub(super) struct Part {
-    pub(super) rest: Stretch,
-    pub(super) found: VecDeque<Position>,
+pub(super) struct PartitionCursor {
+    pub(super) rest: KeyRange,
+    pub(super) found: VecDeque<IndexPosition>,
     pub(super) more: bool,
 }
 
 /// What comes first of a part. Of two heads the greater one comes first.
 #[derive(PartialEq, Eq)]
-pub(super) struct Head {
-    pub(super) position: Position,
+pub(super) struct MergeHead {
+    pub(super) position: IndexPosition,
     pub(super) ascending: bool,
     pub(super) part: usize,
 }
 
-impl Ord for Head {
+impl Ord for MergeHead {
     fn cmp(&self, other: &Self) -> Ordering {
         let descending = self.position.cmp(&other.position);
         if self.ascending { descending.reverse() } else { descending }.then(self.part.cmp(&other.part))
     }
 }
 
-impl PartialOrd for Head {
+impl PartialOrd for MergeHead {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl<'a> Walk<'a> {
+impl<'a> MergeScan<'a> {
     pub(super) fn new(store: &'a Store, listing: &Listing<'a>) -> Self {
         let ascending = !listing.order.descending;
-        let parts: Vec<Part> = partitions(listing.portal, listing.plan)
+        let parts: Vec<PartitionCursor> = partitions(listing.portal, listing.plan)
             .into_iter()
-            .map(|partition| Stretch { ascending, ..Stretch::of(listing.plan, partition) })
-            .map(|rest| Part { rest, found: VecDeque::new(), more: true })
+            .map(|partition| KeyRange { ascending, ..KeyRange::of(listing.plan, partition) })
+            .map(|rest| PartitionCursor { rest, found: VecDeque::new(), more: true })
             .collect();
         let least = if listing.plan.tests.is_empty() { LEAST_ENTRIES } else { LEAST_TESTED_ENTRIES };
         let mut walk = Self {
@@ -112,7 +112,7 @@ impl<'a> Walk<'a> {
         Ok(taken)
     }
 
-    pub(super) async fn next(&mut self) -> Result<Option<Position>, StoreError> {
+    pub(super) async fn next(&mut self) -> Result<Option<IndexPosition>, StoreError> {
         loop {
             if self.is_held_up() {
                 self.read().await?;
@@ -142,7 +142,7 @@ impl<'a> Walk<'a> {
     pub(super) fn ready(&mut self, number: usize) {
         let Some(part) = self.parts.get_mut(number) else { return };
         match part.found.pop_front() {
-            Some(position) => self.heads.push(Head { position, ascending: self.ascending, part: number }),
+            Some(position) => self.heads.push(MergeHead { position, ascending: self.ascending, part: number }),
             None if part.more => self.dry.push(number),
             None => {}
         }

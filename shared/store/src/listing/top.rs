@@ -7,12 +7,12 @@ use models::request::Page;
 
 /// What comes first in an order, at most as many as it was made for.
 #[derive(Debug)]
-pub(super) struct Best<V> {
+pub(super) struct TopK<V> {
     pub(super) most: usize,
     pub(super) places: BTreeMap<Rank, V>,
 }
 
-impl<V> Best<V> {
+impl<V> TopK<V> {
     pub(super) fn new(most: usize) -> Self {
         Self { most, places: BTreeMap::new() }
     }
