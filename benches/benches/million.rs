@@ -1,9 +1,9 @@
-//! A million contacts, once: how long a job and its undo take, what they consume, and how much memory the worker needs
-//! against a job of ten thousand.
+//! A million contacts, once: the duration of a job and of its undo, the units that they consume, and the worker's
+//! memory compared with a job of ten thousand contacts.
 //!
-//! Three processes: the embedded engine, in memory; the worker, whose memory is its own; and between them what loads the
-//! portal, asks for the jobs as a caller does and checks what they came to. `make bench-million` runs it; an argument
-//! says another number of contacts.
+//! Three processes: the embedded engine, in memory; the worker, so that its memory can be measured alone; and a driver
+//! that loads the portal, starts the jobs through the API and checks their results. `make bench-million` runs it; an
+//! argument sets another number of contacts.
 
 use std::io::{self, Read as _, Write as _};
 use std::process::Stdio;
@@ -22,13 +22,13 @@ use store::dynamodb::client::{Endpoint, connect};
 use tests::{World, WorldError};
 
 const CONTACTS: usize = 1_000_000;
-/// What the worker's memory is compared with.
+/// The contacts of the job that the worker's memory is compared with.
 const FEW: usize = 10_000;
 const SHARDS: u16 = 16;
-/// Shards that one worker is at: the messages that Lambda hands to one call of `bulk-worker`.
+/// The concurrent shards of one worker: the messages that Lambda passes to one call of `bulk-worker`.
 const SIDE_BY_SIDE: usize = 4;
 const _: () = assert!(SHARDS as usize >= SIDE_BY_SIDE);
-/// Contacts that are loaded from one text.
+/// The contacts per import.
 const LOADED_AT_ONCE: usize = 50_000;
 const TAG: &str = "all";
 
@@ -36,13 +36,13 @@ const MOST_WRITE_UNITS: f64 = 1.1;
 const MOST_READ_UNITS: f64 = 0.65;
 const MOST_MEMORY: f64 = 1.5;
 
-/// What a worker tells of its work.
+/// The report of a worker.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Work {
     seconds: f64,
     read_units: f64,
     write_units: f64,
-    /// Its greatest resident memory, before the first message and at the end, in KB.
+    /// Peak resident memory before the first message (`idle_kb`) and at the end (`peak_kb`), in KB.
     idle_kb: u64,
     peak_kb: u64,
 }
@@ -53,22 +53,23 @@ fn main() -> Result<(), WorldError> {
     match args[..] {
         ["engine"] => runtime()?.block_on(engine()),
         ["work", url, table] => {
-            // As a function has it.
+            // The runtime of a Lambda function.
             tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work(url, table))
         }
         ["measure", contacts] => runtime()?.block_on(measure(contacts.parse()?)),
         ["run"] => run_beside_engine(&["measure", &CONTACTS.to_string()]),
         ["run", contacts] => run_beside_engine(&["measure", contacts]),
-        // `cargo bench` and `cargo test --benches` come by here; this takes many minutes, and is asked for by name.
+        // `cargo bench` and `cargo test --benches` end here: the benchmark takes many minutes, so it must be started by
+        // name.
         _ => Ok(()),
     }
 }
 
-/// The worker: does what the messages on its input ask for.
+/// Runs the worker, which works on the messages on standard input.
 async fn work(url: &str, table: &str) -> Result<(), WorldError> {
     let messages: Vec<Message> = serde_json::from_reader(io::stdin().lock())?;
     let store = Store::new(connect(Some(&Endpoint::at(url)), None).await, table);
-    // What a worker hands on nobody would take here; with all the time that it wants it hands on nothing.
+    // Nobody receives requeued messages here, but without a deadline the worker requeues nothing.
     let queue = tests::TestQueue::default();
     let jobs = Jobs::new(store, api::run::clock(), Arc::new(queue.clone()));
     let (idle_kb, started) = (peak_kb()?, Instant::now());
@@ -91,7 +92,7 @@ async fn work(url: &str, table: &str) -> Result<(), WorldError> {
     Ok(())
 }
 
-/// A portal with so many public contacts.
+/// Loads a portal with public contacts.
 async fn load(contacts: usize, shards: u16) -> Result<World, WorldError> {
     let world = World::new().await?;
     world.set_clock(api::run::clock()());
@@ -126,7 +127,7 @@ fn say(text: &str) -> Result<(), WorldError> {
     Ok(writeln!(io::stdout(), "{text}")?)
 }
 
-/// Lets a worker do what waits in the world's queue, and checks what the job came to.
+/// Starts a worker on the messages in the world's queue, and checks the result of the job.
 async fn done(world: &World, url: &str, id: JobId, contacts: usize) -> Result<Work, WorldError> {
     let messages = world.queue.waiting();
     world.queue.clear();
@@ -144,7 +145,7 @@ async fn done(world: &World, url: &str, id: JobId, contacts: usize) -> Result<Wo
     Ok(work)
 }
 
-/// Makes every contact of the world private, and takes it back.
+/// Makes every contact of the world private, and undoes the job.
 async fn set_and_undo(world: &World, url: &str, contacts: usize) -> Result<[Work; 2], WorldError> {
     let body = json!({"tags": [TAG], "isPrivate": true, "managerList": [user(1), user(2)]}).to_string();
     let asked = world.put_with("filter/access", TOKEN, &body, &[("Prefer", "respond-async")]).await?;

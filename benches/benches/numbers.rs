@@ -1,4 +1,4 @@
-//! The numbers that DynamoDB's own accounting and a bare SDK loop give: units per contact, round trips, speed.
+//! Measures units per contact by DynamoDB's own accounting, round trips, and speed against a bare SDK loop.
 
 use std::io::{self, Write as _};
 use std::time::{Duration, Instant};
@@ -14,19 +14,19 @@ use serde_json::{Value, json};
 use store::listing::Listing;
 use tests::{Reply, World, WorldError};
 
-/// Contacts of the portal; every second one has the tag that is run over.
+/// The contacts of the portal; every second one has the tag of the measured runs.
 const CONTACTS: usize = 100_000;
 const MATCHES: u64 = CONTACTS as u64 / 2;
 const SHARDS: u16 = 4;
-/// Pairs of runs whose speeds are compared. The first pair warms up and is not counted.
+/// The pairs of runs whose speeds are compared. The first pair is a warm-up and is discarded.
 const PAIRS: usize = 5;
-/// The turn of the managers that the last run gives.
+/// The `turn` of the managers of the last run.
 const LAST_TURN: usize = 1001 + 2 * PAIRS;
-/// A user who is in no manager list until it is given a few contacts.
+/// A user who is in no manager list at first, and later in the lists of a few contacts.
 const USER_OF_FEW: UserId = UserId::from_u128(0xfe3);
 
 fn main() -> Result<(), WorldError> {
-    // `cargo test --benches` runs this as a test; measuring takes minutes and is not one.
+    // `cargo test --benches` runs this as a test, but measuring takes minutes.
     if std::env::args().any(|arg| arg == "--test") {
         return Ok(());
     }
@@ -116,11 +116,11 @@ fn seconds(times: &[Duration]) -> f64 {
     median(&times.iter().map(Duration::as_secs_f64).collect::<Vec<_>>())
 }
 
-/// A filter run through the handler: its answer, and the read and write units it consumed.
+/// Runs a filter through the handler, and returns the answer with the read and write units consumed.
 async fn filter_run(world: &World, managers: &[UserId]) -> Result<(Reply, (f64, f64)), WorldError> {
     let body: Value = json!({"tags": [portal::TAG], "isPrivate": true, "managerList": managers});
     let before = world.store.meter().reading();
-    // An answer of one contact: what the run costs, not what a page of it costs.
+    // The answer shows only one contact, so that the cost of a page is left out.
     let reply = world.put("filter/access?count=1", portal::TOKEN, &body).await?;
     let after = world.store.meter().reading();
     if reply.status != 200 {
@@ -129,8 +129,8 @@ async fn filter_run(world: &World, managers: &[UserId]) -> Result<(Reply, (f64, 
     Ok((reply, (after.read_units - before.read_units, after.write_units - before.write_units)))
 }
 
-/// Rows of lists: what each holds, its calls and read units. How many of the calls come one after another a test holds: here
-/// the engine answers some before the next ones are sent.
+/// Returns the table rows of lists: contents, calls and read units. A test checks how many calls are sequential,
+/// because here the engine answers some calls before the next ones are sent.
 async fn lists(world: &World) -> Result<(), WorldError> {
     let portal = world.store.portal(&portal::PORTAL.parse()?).await?.ok_or("no portal")?;
     let of_tag = Filter { tags: vec![portal::TAG.into()], ..Filter::default() };

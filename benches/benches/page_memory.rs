@@ -1,7 +1,7 @@
-//! The memory that one page needs whose contacts have long manager lists, above the memory of a process at rest.
+//! Measures the memory for one page of contacts with long manager lists, above the memory of an idle process.
 //!
-//! Three processes: the embedded engine, in memory; one that answers a single call, whose memory is its own; and between
-//! them one that loads the portal and starts the second for each call.
+//! Three processes: the embedded engine, in memory; a process that answers a single call, so that its memory is that
+//! call's alone; and a driver that loads the portal and starts a process for each call.
 
 use std::io::{self, Read as _, Write as _};
 use std::process::Stdio;
@@ -22,20 +22,20 @@ use tests::{World, WorldError};
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
-/// Contacts of the portal, all on one page.
+/// The contacts of the portal, all on one page.
 const CONTACTS: usize = 1000;
-/// Users of the portal, all in the manager list of each contact.
+/// The users of the portal, all in the manager list of each contact.
 const USERS: usize = 1000;
-/// The token of a user who is no administrator; [`TOKEN`] is an administrator's.
+/// The token of an ordinary user; [`TOKEN`] is an administrator's.
 const USER_TOKEN: &str = "page-memory-user-token-0123456789abcdef";
-/// Contacts that are loaded from one text.
+/// The contacts per import.
 const LOADED_AT_ONCE: usize = 50;
-/// Memory above idle, in KB.
+/// The maximum memory above idle, in KB.
 const MOST_KB: u64 = 64 * 1024;
-/// How long the measured process believes a token.
+/// The time for which the measured process caches a token.
 const TOKEN_CACHE: Duration = Duration::from_secs(60);
 
-/// A call to be measured.
+/// A measured call.
 #[derive(Debug, Serialize, Deserialize)]
 struct Call {
     token: String,
@@ -59,18 +59,18 @@ fn main() -> Result<(), WorldError> {
     match args[..] {
         ["engine"] => runtime()?.block_on(engine()),
         ["answer", url, table] => {
-            // As a function has it.
+            // The runtime of a Lambda function.
             tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(answer(url, table))
         }
         ["measure"] => runtime()?.block_on(measure()),
-        // As `cargo bench` starts it.
+        // `cargo bench` starts the program like this.
         ["--bench"] => run_beside_engine(&["measure"]),
-        // As `cargo test --benches` starts it.
+        // `cargo test --benches` starts the program like this.
         _ => Ok(()),
     }
 }
 
-/// Answers a small call, and then the call on its input.
+/// Answers a small call, and then the call on standard input.
 async fn answer(url: &str, table: &str) -> Result<(), WorldError> {
     let call: Call = serde_json::from_reader(io::stdin().lock())?;
     let store = Store::new(connect(Some(&Endpoint::at(url)), None).await, table);
@@ -95,12 +95,12 @@ fn user(number: usize) -> Uuid {
     Uuid::from_u128(0xbe4c_0000_0000_4000_8000_0000_0000_0000 + number as u128)
 }
 
-/// All users, beginning with another one for each `turn`.
+/// Returns all users, beginning with a different one for each `turn`.
 fn managers(turn: usize) -> Vec<Uuid> {
     (0..USERS).map(|number| user((number + turn) % USERS)).collect()
 }
 
-/// A portal in which every user is in the manager list of every contact.
+/// Loads a portal in which every user is in the manager list of every contact.
 async fn load() -> Result<World, WorldError> {
     let world = World::new().await?;
     world.set_clock(api::run::clock()());
@@ -128,7 +128,7 @@ async fn load() -> Result<World, WorldError> {
     Ok(world)
 }
 
-/// Has a process of its own answer a call.
+/// Measures a call in a separate process.
 fn measured(url: &str, world: &World, call: &Call) -> Result<Measured, WorldError> {
     let process = this_program(&["answer", url, &world.table])?.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
     let mut process = Neighbour(process?);

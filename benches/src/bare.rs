@@ -1,6 +1,6 @@
-//! The bare SDK loop: what one would write without an engine. It reads the same index entries and the same access
-//! records and writes the same new ones, shards side by side and batches in flight as the engine has them, but decides
-//! nothing, records nothing and could not be resumed or undone.
+//! The bare SDK loop, as written without the job engine. It reads the same index entries and access records and writes
+//! the same new records, with the engine's concurrency of shards and batches. But it decides and records nothing, and
+//! cannot be resumed or undone.
 
 use std::collections::HashMap;
 
@@ -14,7 +14,7 @@ use store::keys::{Index, IndexPosition, Key, PK, Partition, SK};
 use tests::WorldError;
 use uuid::Uuid;
 
-/// Sets the access of every contact with `tag`, and says how many there were.
+/// Sets the access of every contact with `tag`, and returns the number of contacts.
 pub async fn run(
     client: &Client,
     table: &str,

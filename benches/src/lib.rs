@@ -1,4 +1,5 @@
-//! What the benchmarks share: a portal of any size, processes beside an engine, and the bare SDK loop that the engine is compared with.
+//! Shared parts of the benchmarks: a portal of any size, processes beside an engine, and the bare SDK loop that the
+//! engine is compared with.
 
 pub mod bare;
 pub mod portal;

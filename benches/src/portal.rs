@@ -1,4 +1,4 @@
-//! A portal to measure on: half of its contacts have one tag, and every list of managers has forty.
+//! The measured portal: half of its contacts have one tag, and every manager list has forty users.
 
 use std::fmt::Write as _;
 
@@ -11,22 +11,22 @@ pub const PORTAL: &str = "bench";
 pub const TOKEN: &str = "bench-administrator-token-000000000000000";
 /// The tag of every second contact.
 pub const TAG: &str = "half";
-/// Managers of an access list.
+/// The managers in an access list.
 pub const MANAGERS: usize = 40;
-/// Users of the portal.
+/// The users of the portal.
 const USERS: u128 = 200;
 
-/// A user, by number.
+/// Returns a user by number.
 pub fn user(number: usize) -> UserId {
     UserId::from_u128(0xbe4c_0000_0000_4000_8000_0000_0000_0000 + number as u128 % USERS)
 }
 
-/// Forty managers, others for each `turn`.
+/// Returns forty managers, different for each `turn`.
 pub fn managers(turn: usize) -> Vec<UserId> {
     (0..MANAGERS).map(|number| user(turn * 7 + number * 3)).collect()
 }
 
-/// The portal's import lines: each contact private to forty managers of its own.
+/// Returns the portal's import lines. Each contact is private to forty managers.
 pub fn lines(contacts: usize, shards: u16) -> String {
     let mut text = format!("{}\n", json!({"portal": {"Id": PORTAL, "Shards": shards}}));
     let mut line = |value: serde_json::Value| writeln!(text, "{value}").unwrap_or(());

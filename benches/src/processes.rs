@@ -1,5 +1,5 @@
-//! Benchmarks of several processes: the embedded engine, in memory; one whose memory is measured; and between them one that
-//! loads the portal and starts the second.
+//! Benchmarks of three processes: the embedded engine, in memory; a process whose memory is measured; and a driver that
+//! loads the portal and starts the measured process.
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
@@ -8,44 +8,44 @@ use local::dynamodb_port::{Callers, DynamoDbPort};
 use local::engine::{Engine, Storage};
 use tests::WorldError;
 
-/// A runtime of several threads.
+/// Creates a runtime with several threads.
 ///
 /// # Errors
 ///
-/// When the operating system gives no threads.
+/// When the operating system cannot create threads.
 pub fn runtime() -> io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()
 }
 
-/// This program with other arguments.
+/// Returns the command that runs this program with other arguments.
 ///
 /// # Errors
 ///
-/// When the program's own path is not known.
+/// When the program's own path is unknown.
 pub fn this_program(args: &[&str]) -> io::Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
     command.args(args);
     Ok(command)
 }
 
-/// A process that ends with this one.
+/// A child process that is killed when the value is dropped.
 #[derive(Debug)]
 pub struct Neighbour(pub Child);
 
 impl Drop for Neighbour {
     fn drop(&mut self) {
-        // A process that is gone needs no ending.
+        // A process that has already exited needs no kill.
         match self.0.kill().and_then(|()| self.0.wait()) {
             Ok(_) | Err(_) => {}
         }
     }
 }
 
-/// Runs this program with `args` beside an engine, which the program with the argument `engine` is.
+/// Runs this program with `args` beside an engine, which is this program with the argument `engine`.
 ///
 /// # Errors
 ///
-/// When one of the two does not start, or the first of them fails.
+/// When either process does not start, or the measuring one fails.
 pub fn run_beside_engine(args: &[&str]) -> Result<(), WorldError> {
     let mut engine = Neighbour(this_program(&["engine"])?.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?);
     let mut url = String::new();
@@ -54,7 +54,7 @@ pub fn run_beside_engine(args: &[&str]) -> Result<(), WorldError> {
     if measured.success() { Ok(()) } else { Err("not measured, or over a bar".into()) }
 }
 
-/// The engine, until nobody holds its input any more.
+/// Runs the engine until its standard input is closed.
 ///
 /// # Errors
 ///
@@ -67,11 +67,11 @@ pub async fn engine() -> Result<(), WorldError> {
     Ok(())
 }
 
-/// The greatest resident memory that this process had so far, in KB.
+/// Reads the peak resident memory of this process in KB.
 ///
 /// # Errors
 ///
-/// When the operating system does not tell.
+/// When the operating system does not report it.
 pub fn peak_kb() -> Result<u64, WorldError> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;

@@ -12,7 +12,7 @@ use models::directory::Scope;
 use models::sign_in::Email;
 use models::values::id::{PortalId, UserId};
 
-/// Sets who may see and edit CRM contacts: one, or every contact that a filter selects
+/// Sets who may see and edit CRM contacts: one contact, or every contact that a filter selects
 #[derive(Debug, Parser)]
 #[command(version, about)]
 pub(crate) struct Args {
@@ -22,88 +22,87 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Runs every function behind one port, on an embedded engine or on a DynamoDB that is named
+    /// Serves every function on one port, with an embedded engine or a DynamoDB endpoint
     Serve(ServeArgs),
     /// Loads portals, users, stages, types, contacts and tokens from NDJSON files
     Import(ImportArgs),
-    /// Makes, lists and revokes tokens
+    /// Creates, lists and revokes tokens
     #[command(subcommand)]
     Token(TokenCommand),
-    /// Sets users' passwords, and hashes them for import files
+    /// Sets users' passwords, and hashes passwords for import files
     #[command(subcommand)]
     User(UserCommand),
-    /// Writes a made-up portal as NDJSON to standard output, to try the service at size
+    /// Writes a generated portal as NDJSON to standard output, for tests at scale
     Sample(SampleArgs),
 }
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct ServeArgs {
-    /// Port; 0 takes a free one
+    /// Port; 0 selects a free one
     #[arg(long, default_value_t = 8092)]
     pub(crate) port: u16,
-    /// Address to listen on. Other machines reach the service at an address that is not loopback, without encryption: put
-    /// a proxy with TLS in front of it
+    /// Address to listen on. At an address that is not loopback, other machines reach the service without encryption:
+    /// put a TLS proxy in front of it
     #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     pub(crate) bind: IpAddr,
-    /// Answers calls whose Host header has this name, beside loopback names and the address that is listened on; may be
-    /// given several times
+    /// Accepts calls with this name in Host, beside loopback names and the address of --bind; repeatable
     #[arg(long = "allow-host", value_name = "NAME")]
     pub(crate) allowed_hosts: Vec<HostName>,
-    /// Folder that the embedded engine keeps its file in
+    /// Folder of the embedded engine's file
     #[arg(long, value_name = "DIR", default_value = ".data", conflicts_with_all = ["in_memory", "dynamodb_endpoint"])]
     pub(crate) data_dir: PathBuf,
-    /// Keeps nothing between runs
+    /// Keeps all data in memory, so that nothing is left after a run
     #[arg(long, conflicts_with = "dynamodb_endpoint")]
     pub(crate) in_memory: bool,
-    /// Loads a file before serving; may be given several times
+    /// Loads a file before serving; repeatable
     #[arg(long = "import", value_name = "FILE")]
     pub(crate) imports: Vec<PathBuf>,
-    /// Loads the Northwind sample and prints the tokens and passwords of an administrator and of an ordinary user
+    /// Loads the Northwind sample, and prints the tokens and passwords of an administrator and of an ordinary user
     #[arg(long)]
     pub(crate) demo: bool,
-    /// Lets pages of this origin, such as http://localhost:3000, call the service and sign users in from a browser; may be
-    /// given several times
+    /// Lets pages of this origin, such as http://localhost:3000, call the service and sign users in from a browser;
+    /// repeatable
     #[arg(long = "allow-origin", value_name = "ORIGIN", value_parser = origin)]
     pub(crate) allowed_origins: Vec<HeaderValue>,
-    /// Works on this DynamoDB instead of the embedded engine
+    /// Uses this DynamoDB endpoint instead of the embedded engine
     #[arg(long, value_name = "URL")]
     pub(crate) dynamodb_endpoint: Option<String>,
-    /// The table; it is made if it is not there
+    /// Name of the table, which is created if missing
     #[arg(long, value_name = "NAME", default_value = api::config::DEFAULT_TABLE)]
     pub(crate) table: String,
-    /// Which log lines go to standard error: a level, or levels by target such as info,store=debug
+    /// Filter of log lines on standard error: a level, or levels by target such as info,store=debug
     #[arg(long, value_name = "FILTER", default_value = "warn")]
     pub(crate) log: String,
-    /// Opens the embedded engine to other programs at this port of 127.0.0.1 (0 takes a free one), and prints the access key
-    /// that they must send
+    /// Opens the embedded engine to other programs on this port of 127.0.0.1 (0 selects a free one), and prints the
+    /// access key that they must send
     ///
-    /// The engine knows no rights: whoever has the access key reads every contact and password hash, and can write a token
-    /// of any user. Keep the key from others, and open the port only while a program needs it. The engine checks the access
-    /// key of a request and no signature, and refuses web pages. Without this option the engine has no port.
+    /// The engine checks no rights: whoever has the access key reads every contact and password hash, and can write a
+    /// token of any user. Keep the key secret, and open the port only while a program needs it. The engine checks the
+    /// access key of a request but no signature, and refuses web pages. Without this option the engine has no port.
     #[arg(long, value_name = "PORT", conflicts_with = "dynamodb_endpoint")]
     pub(crate) dynamodb_port: Option<u16>,
 }
 
-/// Which table a command works on.
+/// The table of a command.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct TableArgs {
     /// Folder of the embedded engine's file
     #[arg(long, value_name = "DIR", default_value = ".data", conflicts_with_all = ["table", "dynamodb_endpoint"])]
     pub(crate) data_dir: PathBuf,
-    /// A deployed table, reached with the usual AWS environment
+    /// Name of a deployed table, accessed with the usual AWS environment
     #[arg(long, value_name = "NAME")]
     pub(crate) table: Option<String>,
-    /// The DynamoDB that the table is in, when it is not the AWS environment's
+    /// DynamoDB endpoint of the table, if not that of the AWS environment
     #[arg(long, value_name = "URL")]
     pub(crate) dynamodb_endpoint: Option<String>,
 }
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct ImportArgs {
-    /// NDJSON files; - is standard input
+    /// NDJSON files; - means standard input
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
-    /// Lets a line's ShareType and AccessList replace the access of contacts that are there already
+    /// Replaces the access of existing contacts by a line's ShareType and AccessList
     #[arg(long)]
     pub(crate) overwrite_access: bool,
     #[command(flatten)]
@@ -112,7 +111,7 @@ pub(crate) struct ImportArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum TokenCommand {
-    /// Makes a token and prints it, this once
+    /// Creates a token and prints it, only this once
     Create(TokenCreateArgs),
     /// Lists a portal's tokens by their SHA-256
     List(TokenListArgs),
@@ -125,13 +124,13 @@ pub(crate) struct TokenCreateArgs {
     /// The token's portal
     #[arg(long)]
     pub(crate) portal: PortalId,
-    /// The user that the token stands for
+    /// The user who calls with the token
     #[arg(long)]
     pub(crate) user: UserId,
-    /// What it allows: read, write or read,write
+    /// Scopes of the token: read, write or read,write
     #[arg(long = "scope", value_delimiter = ',', required = true)]
     pub(crate) scopes: Vec<Scope>,
-    /// When it ends: a date (that whole day, in the portal's time zone) or a date and time; never, when left out
+    /// Expiry: a date (the whole day, in the portal's time zone) or a date and time; without it the token never expires
     #[arg(long, value_name = "DATE")]
     pub(crate) expires: Option<String>,
     #[command(flatten)]
@@ -149,8 +148,8 @@ pub(crate) struct TokenListArgs {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct TokenRevokeArgs {
-    /// The token, or its SHA-256 as `token list` shows it; - reads it from standard input, where no list of processes and
-    /// no history of a shell shows it
+    /// The token, or its SHA-256 as shown by `token list`; - reads it from standard input, which keeps it out of
+    /// process lists and the shell history
     #[arg(required_unless_present = "user")]
     pub(crate) token: Option<String>,
     /// Revokes every token of this user instead, by UUID or e-mail address
@@ -165,9 +164,10 @@ pub(crate) struct TokenRevokeArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum UserCommand {
-    /// Gives a user a new password, asked for or read as one line from standard input
+    /// Sets a user's password, from a prompt or from one line of standard input
     Password(UserPasswordArgs),
-    /// Prints a password's hash for the PasswordHash of an import file; it is asked for, or read as one line
+    /// Prints the hash of a password for PasswordHash in an import file; reads the password from a prompt or from one
+    /// line of standard input
     Hash,
 }
 
@@ -183,7 +183,7 @@ pub(crate) struct UserPasswordArgs {
     pub(crate) table: TableArgs,
 }
 
-/// A user, as an operator names it.
+/// A user as named by an operator.
 #[derive(Clone, Debug)]
 pub(crate) enum UserName {
     Id(UserId),
@@ -210,24 +210,24 @@ impl fmt::Display for UserName {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct SampleArgs {
-    /// How many contacts
+    /// Number of contacts
     #[arg(long, default_value_t = 100_000)]
     pub(crate) contacts: i32,
-    /// How many users
+    /// Number of users
     #[arg(long, default_value_t = 100)]
     pub(crate) users: u32,
-    /// Over how many shards the portal spreads them
+    /// Number of shards of the portal
     #[arg(long, default_value_t = 4)]
     pub(crate) shards: u16,
     /// The portal's identifier
     #[arg(long, default_value = "sample")]
     pub(crate) portal: PortalId,
-    /// What the made-up data depends on: the same seed makes the same file
+    /// Seed of the generated data: equal seeds generate equal files
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
 }
 
-/// An origin as browsers send it: a scheme and a host, with its port unless that is the scheme's own.
+/// Parses an origin as browsers send it: a scheme and a host, with its port unless that is the scheme's default.
 fn origin(text: &str) -> Result<HeaderValue, String> {
     let fits = text.split_once("://").is_some_and(|(scheme, host)| {
         let is_host = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':' | b'[' | b']');

@@ -1,10 +1,10 @@
-//! The demo portal: Northwind's customers, employees and orders (`data/`) as a portal, by rules that are easy to check.
+//! The demo portal: built from Northwind's customers, employees and orders (`data/`), by rules that are easy to check.
 //!
 //! | in the portal | made from |
 //! | --- | --- |
 //! | contacts 1 to 91 | the customers as companies, in the order of their file |
 //! | contacts 92 to 182 | their contact persons, in the same order |
-//! | users | the employees, with addresses at `northwind.example`; Andrew Fuller, who leads sales, is the administrator |
+//! | users | the employees, with addresses at `northwind.example`; Andrew Fuller, head of sales, is the administrator |
 //! | stage | Hot from 15 orders, Warm from 5, Cold below, none without an order |
 //! | type | the department that buys, by the contact person's title |
 //! | tags | country, region and city; `best customer` from 19 orders, `no orders` without any |
@@ -14,7 +14,7 @@
 //! | access of a customer without orders | everyone's to see, the administrator's to edit |
 //! | access of all others | public |
 //!
-//! A person goes by the same rules as the company.
+//! A contact person gets stage, type, tags and access by the same rules as the company.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -39,17 +39,17 @@ pub(crate) const ADMINISTRATOR: UserId = user_id(2);
 pub(crate) const EMPLOYEE: UserId = user_id(1);
 
 const PORTAL: &str = "northwind";
-/// What the employees' e-mail addresses end with. Nobody can have a name under `example` (RFC 2606).
+/// The domain of the employees' e-mail addresses. Names under `example` are reserved (RFC 2606).
 const EMAIL_DOMAIN: &str = "northwind.example";
-/// Where most of the employees live.
+/// The time zone of most employees.
 const TIME_ZONE: &str = "America/Los_Angeles";
 
-/// Orders from which a customer is in the stage of this id, title and colour; the first that fits counts.
+/// The minimum number of orders, id, title and colour of each stage; the first match wins.
 const STAGES: [(usize, i32, &str, &str); 3] =
     [(15, HOT, "Hot", "#c6262e"), (5, 2, "Warm", "#f9a825"), (1, 1, "Cold", "#3689e6")];
 const HOT: i32 = 3;
 
-/// Types by a word of the contact person's title; the first that occurs counts.
+/// The types, by a word of the contact person's title; the first match wins.
 const TYPES: [(&str, &str, &str); 5] = [
     ("Owner", "Owner", "The owner buys"),
     ("Sales", "Sales", "The sales department buys"),
@@ -59,56 +59,57 @@ const TYPES: [(&str, &str, &str); 5] = [
 ];
 const TYPE_COLOR: &str = "#667885";
 
-/// Orders from which a customer is tagged as one of the best.
+/// The minimum orders of a customer that is tagged as one of the best.
 const BEST_CUSTOMER_ORDERS: usize = 19;
-/// Orders of a Hot customer from which an employee is in its access list.
+/// The minimum orders of a Hot customer that put an employee on its access list.
 const ACCESS_ORDERS: usize = 3;
-/// The first day of the quarter in which the orders end.
+/// The first day of the last quarter with orders.
 const LAST_QUARTER: &str = "1998-04-01";
-/// When customers without an order were created: the Monday of the week of the first order.
+/// The creation date of customers without an order: the Monday of the week of the first order.
 const CREATED_WITHOUT_ORDER: &str = "1996-07-01";
 
 const INDUSTRY: &str = "Food and beverages";
 
-// ONLYOFFICE's numbers for what the documents call InfoType and Category.
+// ONLYOFFICE's numbers of InfoType and Category.
 const INFO_PHONE: i32 = 0;
 const PHONE_WORK: i32 = 1;
 const PHONE_FAX: i32 = 3;
 const ADDRESS_OFFICE: i32 = 2;
 const ADDRESS_WORK: i32 = 5;
 
-/// Why the data make no portal. They are part of the program, so that only a change of them can bring this about.
+/// The reason why the data makes no valid portal. The data is part of the program, so only a change of the program can
+/// cause this error.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DemoError {
-    /// A file is not as its columns say.
+    /// A row of a file does not match its columns.
     #[error("northwind-{file}.csv cannot be read")]
     Csv {
-        /// Which file.
+        /// The name of the file.
         file: &'static str,
-        /// Why.
+        /// The cause.
         source: csv::Error,
     },
-    /// A date is none.
+    /// A date is invalid.
     #[error("the date {date:?} {source}")]
     Date {
-        /// The text.
+        /// The invalid text.
         date: String,
-        /// Why.
+        /// The cause.
         source: NotAMoment,
     },
-    /// The portal's name is none.
+    /// The portal's name is invalid.
     #[error("the portal's name {0}")]
     Portal(#[from] NotAPortalId),
-    /// An employee's e-mail address is none.
+    /// An employee's e-mail address is invalid.
     #[error("an employee's e-mail address {0}")]
     Email(#[from] NotAnEmail),
-    /// There are more customers than contacts can be numbered.
+    /// The contact ids are exhausted.
     #[error("a contact's id {0}")]
     Contact(#[from] NotAContactId),
-    /// The time zone is not in the database.
+    /// The time zone is not in the time zone database.
     #[error("the portal's time zone is unknown")]
     TimeZone(#[from] jiff::Error),
-    /// A contact person's title has none of the words that types are made by.
+    /// A contact person's title contains no word of any type.
     #[error("the title {0:?} belongs to no type")]
     Title(String),
 }
@@ -150,11 +151,11 @@ struct Order {
     order_date: String,
 }
 
-/// What a customer's orders say of it.
+/// A summary of a customer's orders.
 #[derive(Default)]
 struct History {
     orders: usize,
-    /// The day of the first order, and who took it.
+    /// The day of the first order, and the employee who took it.
     first: Option<(String, u32)>,
     /// The day of the last order.
     last: String,
@@ -162,7 +163,7 @@ struct History {
     by_employee: BTreeMap<u32, usize>,
 }
 
-/// The portal, line by line: itself, its users, stages and types, then its contacts.
+/// Returns the import lines: the portal, its users, stages and types, then its contacts.
 pub(crate) fn lines() -> Result<Vec<Line>, DemoError> {
     let time_zone = TimeZone::get(TIME_ZONE)?;
     let customers: Vec<Customer> = rows("customers", CUSTOMERS)?;
@@ -192,13 +193,13 @@ fn rows<T: DeserializeOwned>(file: &'static str, text: &str) -> Result<Vec<T>, D
     rows.map_err(|source| DemoError::Csv { file, source })
 }
 
-/// A value of the files without superfluous white space; `NULL` is empty.
+/// Normalizes the white space of a value; `NULL` becomes empty.
 fn text(value: &str) -> String {
     if value == "NULL" { String::new() } else { value.split_whitespace().collect::<Vec<_>>().join(" ") }
 }
 
-/// Employee 1 is 4e6f7274-6877-8e64-8000-000000000001: a UUID of version 8, which is for ids of one's own making, and
-/// the same each time the demo is loaded.
+/// Returns the id of an employee; employee 1 is 4e6f7274-6877-8e64-8000-000000000001. UUIDs of version 8 are for custom
+/// schemes, and these are equal each time the demo is loaded.
 const fn user_id(number: u32) -> UserId {
     const NAMESPACE: u128 = 0x4e6f_7274_6877_8e64_8000_0000_0000_0000;
     UserId::from_u128(NAMESPACE | number as u128)
@@ -242,11 +243,11 @@ fn types() -> impl Iterator<Item = ListItem> {
     })
 }
 
-/// The history of each customer that ordered.
+/// Returns the history of each customer with orders.
 fn histories(orders: Vec<Order>) -> HashMap<String, History> {
     let mut histories: HashMap<String, History> = HashMap::new();
     for order in orders {
-        // The files' times are all midnight: the day alone says as much.
+        // All times in the files are midnight, so the day is enough.
         let day = order.order_date.split(' ').next().unwrap_or_default().to_owned();
         let history = histories.entry(order.customer).or_default();
         history.orders += 1;
@@ -323,7 +324,7 @@ fn contact(
 
 fn address(kind: Kind, customer: &Customer) -> Address {
     let (street, city) = (text(&customer.address), text(&customer.city));
-    // One row has its house number in front of the city instead of behind the street.
+    // In one row the house number is at the start of the city, not at the end of the street.
     let name = city.trim_start_matches(|c: char| c.is_ascii_digit());
     let house_number = &city[..city.len() - name.len()];
     let (category, category_name) = match kind {
@@ -353,7 +354,7 @@ fn tags(address: &Address, history: &History) -> Vec<String> {
 }
 
 fn numbers(contact: ContactId, customer: &Customer) -> Vec<CommonData> {
-    // Two identifiers are set aside for each contact, whether it has a fax or not.
+    // Each contact reserves two identifiers, whether it has a fax or not.
     let last_id = 2 * contact.get();
     [(last_id - 1, PHONE_WORK, "Work", &customer.phone), (last_id, PHONE_FAX, "Fax", &customer.fax)]
         .into_iter()

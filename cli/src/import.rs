@@ -31,7 +31,7 @@ pub(crate) async fn run(args: ImportArgs) -> Result<(), CommandError> {
     table.close().await
 }
 
-/// What was loaded of a file.
+/// The result of loading a file.
 #[derive(Debug)]
 pub(crate) struct Loaded {
     lines: u64,
@@ -46,7 +46,7 @@ impl std::fmt::Display for Loaded {
             "{} lines loaded; contacts: {added} added, {replaced} replaced, {unchanged} unchanged, {deleted} deleted",
             self.lines
         )?;
-        // Most files remove nobody, and then there is nothing to say of it.
+        // Most files remove no users, so the part is left out then.
         if users_removed + users_unknown > 0 {
             write!(f, "; users: {users_removed} removed, {users_unknown} not known")?;
         }
@@ -58,7 +58,7 @@ fn options(overwrite_access: bool) -> Options {
     Options { overwrite_access, revision: Uuid::now_v7().into(), clock: Arc::new(now) }
 }
 
-/// Loads a file, or standard input when it is called `-`.
+/// Loads a file, or standard input if the name is `-`.
 pub(crate) async fn load_file(store: &Store, file: &Path, overwrite_access: bool) -> Result<Loaded, CommandError> {
     let name = file.display().to_string();
     let (reader, bytes): (Box<dyn BufRead + Send>, u64) = if name == "-" {
@@ -107,7 +107,7 @@ async fn load(
             Err(ImportError::Late { number, reason }) => (number, reason),
         };
         let stopped = format!("{name}, line {number}: {reason}");
-        // The lines before the bad one are loaded, as the message says.
+        // Finish the import, so that the lines before the bad one are loaded.
         return match importer.finish().await {
             Ok(_) => Err(format!("{stopped}. The {lines} lines before it were loaded").into()),
             Err(ImportError::Store(error)) => Err(interrupted(&stopped, error)),
@@ -121,9 +121,11 @@ async fn load(
     }
 }
 
-/// Reads a line without its end into `line`, which holds at most a few bytes more than a line may have. False at the end.
+/// Reads a line without its line feed into `line`, and at most a few bytes more than the maximum. Returns false at the
+/// end of the input.
 fn next_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
-    // A byte order mark, a carriage return and a line feed do not count, and one byte more shows that a line is too long.
+    // Allows for a byte order mark (3 bytes), a carriage return, a line feed, and one byte that shows a line over the
+    // limit.
     const MOST: u64 = MAX_LINE_BYTES as u64 + 6;
     line.clear();
     if reader.by_ref().take(MOST).read_until(b'\n', line)? == 0 {
@@ -135,7 +137,7 @@ fn next_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> 
     Ok(true)
 }
 
-/// An error of the table, after which it is open which of the last lines were loaded.
+/// Describes a table error, after which it is unknown which of the last lines were loaded.
 fn interrupted(where_it_stopped: &str, error: StoreError) -> CommandError {
     let causes = std::error::Error::source(&error).map(|cause| format!(" ({cause})")).unwrap_or_default();
     format!(
@@ -145,14 +147,14 @@ fn interrupted(where_it_stopped: &str, error: StoreError) -> CommandError {
     .into()
 }
 
-/// Takes one line: whether it said something.
+/// Imports one line. Returns false for an empty line.
 async fn take(importer: &mut Importer<'_>, line: io::Result<&[u8]>) -> Result<bool, ImportError> {
     let line = line.map_err(|error| ImportError::Line(format!("the file cannot be read: {error}")))?;
     if line.len() > MAX_LINE_BYTES + "\u{feff}\r".len() {
         return Err(ImportError::Line(format!("the line is too long: a line has at most {MAX_LINE_BYTES} bytes")));
     }
     let text = std::str::from_utf8(line).map_err(|_| ImportError::Line("the line is not UTF-8".into()))?;
-    // A byte order mark is what some editors begin a file with.
+    // Some editors begin a file with a byte order mark.
     let text = text.trim_start_matches('\u{feff}').trim();
     if text.is_empty() {
         return Ok(false);
@@ -162,7 +164,7 @@ async fn take(importer: &mut Importer<'_>, line: io::Result<&[u8]>) -> Result<bo
     Ok(true)
 }
 
-/// Loads lines that are already read.
+/// Loads lines that are already parsed.
 pub(crate) async fn load_lines(store: &Store, lines: Vec<Line>) -> Result<Loaded, CommandError> {
     let mut importer = Importer::new(store, options(false));
     let count = lines.len() as u64;
@@ -181,7 +183,7 @@ mod tests {
 
     use super::*;
 
-    /// Counts the bytes that are read from it.
+    /// A reader that counts the bytes read.
     struct Counting<R>(R, u64);
 
     impl<R: Read> Read for Counting<R> {

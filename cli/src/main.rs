@@ -1,4 +1,4 @@
-//! `crm-access`: the service on this machine, and what is done beside it.
+//! `crm-access`: serves the API on this machine, and administers tables.
 
 mod args;
 mod demo;
@@ -20,10 +20,10 @@ use models::values::printable::{beginning, printable};
 
 use args::{Args, Command};
 
-/// How long the runtime waits for threads at its end.
+/// The time that the runtime waits for blocking threads when it shuts down.
 const RUNTIME_END: Duration = Duration::from_millis((SHUTDOWN_MILLIS - DRAIN_MILLIS) / 4);
 
-/// An error that ends a command, told with its causes.
+/// An error that ends a command, printed with its causes.
 type CommandError = Box<dyn std::error::Error + Send + Sync>;
 
 fn main() -> ExitCode {
@@ -31,7 +31,7 @@ fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let result = runtime.map_err(CommandError::from).and_then(|runtime| {
         let result = runtime.block_on(run(args.command));
-        // Work that blocks a thread, such as hashing a password, is not waited for.
+        // Do not wait for blocking threads, such as password hashing.
         runtime.shutdown_timeout(RUNTIME_END);
         result
     });
@@ -44,7 +44,7 @@ fn main() -> ExitCode {
                 text.push_str(&format!(": {error}"));
                 cause = error.source();
             }
-            // Nobody is left to be told when standard error is closed.
+            // If standard error is closed, the error cannot be reported.
             writeln!(io::stderr(), "{}", printable(beginning(&text, MAX_LOG_LINE_BYTES))).unwrap_or(());
             ExitCode::FAILURE
         }

@@ -1,4 +1,4 @@
-//! `crm-access sample`: a made-up portal of any size.
+//! `crm-access sample`: generates a portal of any size.
 
 use std::io::{self, BufWriter};
 
@@ -31,11 +31,12 @@ const LAST: [&str; 12] = [
 const TRADES: [&str; 6] = ["Foods", "Trading", "Logistics", "Hotels", "Software", "Farms"];
 const STAGES: [&str; 5] = ["Cold", "Cool", "Warm", "Hot", "Won"];
 const TYPES: [&str; 4] = ["Customer", "Supplier", "Partner", "Competitor"];
-/// Tags, each with how many of a hundred contacts have it.
+/// Tags, each with the percentage of contacts that have it.
 const TAGS: [(&str, u8); 6] =
     [("newsletter", 50), ("Europe", 30), ("VIP", 10), ("trade fair", 5), ("key account", 1), ("überfällig", 2)];
 
-/// The token of the sample's administrator. The data is made up and so is this: give a real portal real tokens.
+/// The token of the sample's administrator. It is public, like the generated data: create secret tokens for a real
+/// portal.
 const ADMINISTRATOR_TOKEN: &str = "sample-administrator-token-000000000000";
 
 pub(crate) fn run(args: &SampleArgs) -> Result<(), CommandError> {
@@ -43,7 +44,7 @@ pub(crate) fn run(args: &SampleArgs) -> Result<(), CommandError> {
         return Err(format!("--contacts is 0 or more, --users 1 or more, --shards 1 to {MAX_SHARDS}").into());
     }
     match write(args, &mut BufWriter::new(io::stdout().lock())) {
-        // A reader that has seen enough is no error.
+        // A reader that closes the pipe early is no error.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => Ok(result?),
     }
@@ -81,7 +82,7 @@ fn contact(id: i32, args: &SampleArgs, random: &mut Rng, user: impl Fn(u32) -> U
     } else {
         format!("{} {last} {id}", FIRST[random.usize(..FIRST.len())])
     };
-    // Twenty years of 28-day months, so that no date needs to be checked.
+    // Only days 1 to 28 of each month, so that every date is valid.
     let created = format!(
         "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z",
         random.u16(2005..2025),

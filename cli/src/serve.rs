@@ -30,17 +30,17 @@ use crate::table::{Table, now};
 use crate::terminal::{say, say_lines};
 use crate::{token, user};
 
-/// On this machine a revoked token ends at once: every call looks its token up.
+/// Without a cache, every call looks up its token, and a revoked token is refused at once.
 const TOKEN_CACHE: Duration = Duration::ZERO;
-/// Days that the demo's tokens are good for.
+/// The validity of the demo's tokens in days.
 const DEMO_TOKEN_DAYS: i64 = 30;
-/// Characters of the demo's passwords: 80 of a token's random bits.
+/// The characters of the demo's passwords: 80 random bits.
 const DEMO_PASSWORD_CHARS: usize = 20;
 
 pub(crate) async fn run(args: ServeArgs) -> Result<(), CommandError> {
     let mut signals = EndSignals::new()?;
     api::log::init(&args.log);
-    // A start that a signal breaks off is repeated by the next one, a load too.
+    // A signal may interrupt the start, even during an import: the next start repeats it.
     let serving = tokio::select! {
         serving = Serving::start(&args) => serving?,
         () = signals.received() => return Ok(()),
@@ -68,13 +68,13 @@ impl EndSignals {
     }
 }
 
-/// The service at work.
+/// The running service.
 struct Serving {
     table: Table,
     server: Server,
     workers: Workers,
     dynamodb: Option<DynamoDbPort>,
-    /// Tells the runs of calls that the process ends.
+    /// Signals synchronous runs that the process ends.
     ending: watch::Sender<bool>,
 }
 
@@ -94,7 +94,7 @@ impl Serving {
 
         let (queue, messages) = queue();
         let jobs = Jobs::new(table.store.clone(), api::run::clock(), Arc::new(queue));
-        // After a restart of the only server nobody else is alive who could be at work.
+        // The only server of a table knows that no other worker is alive, so it can revoke all leases.
         let abandoned = if table.is_sole_server() { Abandoned::All } else { Abandoned::Expired };
         let workers = Workers::start(&jobs, messages, abandoned).await;
         let (ending, told) = watch::channel(false);
@@ -107,7 +107,7 @@ impl Serving {
         Ok(Self { table, server, workers, dynamodb, ending })
     }
 
-    /// Ends the calls and the workers side by side, each within the same time.
+    /// Stops the calls and the workers concurrently, each within the same timeout.
     async fn end(self) -> Result<(), CommandError> {
         let grace = Duration::from_millis(DRAIN_MILLIS);
         self.ending.send_replace(true);
@@ -121,7 +121,7 @@ impl Serving {
     }
 }
 
-/// Loads what the command line names, and prints what was loaded.
+/// Loads the files and the demo that the command line names, and prints the results.
 async fn fill(table: &Table, args: &ServeArgs, address: SocketAddr) -> Result<(), CommandError> {
     for file in &args.imports {
         let loaded = load_file(&table.store, file, false).await?;
@@ -133,7 +133,7 @@ async fn fill(table: &Table, args: &ServeArgs, address: SocketAddr) -> Result<()
     Ok(())
 }
 
-/// Opens the embedded engine to callers that have a secret, if the command line asks for it, and prints the secret.
+/// Opens the engine's port, protected by a secret, if the command line requests one, and prints the secret.
 async fn open_dynamodb_port(table: &Table, args: &ServeArgs) -> Result<Option<DynamoDbPort>, CommandError> {
     let (Some(engine), Some(port)) = (&table.engine, args.dynamodb_port) else { return Ok(None) };
     let secret = new_token()?;
@@ -142,7 +142,7 @@ async fn open_dynamodb_port(table: &Table, args: &ServeArgs) -> Result<Option<Dy
     Ok(Some(opened))
 }
 
-/// Where a program on this machine reaches a server that listens on `address`.
+/// Returns the URL at which programs on this machine reach a server that listens on `address`.
 fn url(address: SocketAddr) -> String {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -152,7 +152,7 @@ fn url(address: SocketAddr) -> String {
     format!("http://{}", SocketAddr::new(ip, address.port()))
 }
 
-/// Gives a user of the demo a new password: the user's address, and the password.
+/// Sets a new password for a demo user, and returns the user's e-mail address and the password.
 async fn demo_password(store: &Store, portal: &PortalId, user: UserId) -> Result<(Email, String), CommandError> {
     let password: String = new_token()?.chars().take(DEMO_PASSWORD_CHARS).collect();
     let hash = user::hash(&Password::check(&*password)?)?;
@@ -160,13 +160,13 @@ async fn demo_password(store: &Store, portal: &PortalId, user: UserId) -> Result
     Ok((email, password))
 }
 
-/// Loads the demo and says how to try it.
+/// Loads the demo, and prints tokens, passwords and example calls.
 async fn show_demo(store: &Store, server: &str) -> Result<(), CommandError> {
     let loaded = load_lines(store, demo::lines()?).await?;
     let portal = "northwind".parse()?;
     let expires = Some(now() + jiff::SignedDuration::from_hours(24 * DEMO_TOKEN_DAYS));
     let scopes = || vec![Scope::Read, Scope::Write];
-    // A new password ends the tokens before it.
+    // A new password revokes earlier tokens, so set the passwords first.
     let (administrator_name, administrator_password) = demo_password(store, &portal, demo::ADMINISTRATOR).await?;
     let (employee_name, employee_password) = demo_password(store, &portal, demo::EMPLOYEE).await?;
     let administrator = token::make(store, &portal, demo::ADMINISTRATOR, scopes(), expires).await?;

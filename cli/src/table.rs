@@ -1,4 +1,4 @@
-//! The table that a command works on, with the engine under it.
+//! The table of a command, and its embedded engine.
 
 use std::fs::{File, TryLockError};
 
@@ -12,30 +12,31 @@ use store::dynamodb::in_process::connect_in_process;
 use crate::CommandError;
 use crate::args::{ServeArgs, TableArgs};
 
-/// A table, and the embedded engine when it is this process's own.
+/// A table, and the embedded engine if it runs in this process.
 pub(crate) struct Table {
     pub(crate) store: Store,
     pub(crate) engine: Option<Engine>,
     sole: Sole,
 }
 
-/// Whether a server knows that no other one works on its table.
+/// Whether this server is known to be the table's only one.
 enum Sole {
-    /// It does not.
+    /// Unknown: another server may use the table.
     Unknown,
-    /// The table is in its memory.
+    /// The only server: the table is in this process's memory.
     Memory,
-    /// It has the lock of its folder, which is free again when it ends, however it ends.
+    /// The only server: this process holds the folder's lock, which the operating system releases however the process
+    /// ends.
     Locked { _lock: File },
 }
 
-/// The AWS environment of the shell: variables, profiles (roles, single sign-on, `credential_process`, `aws login`), and the
-/// roles of containers and instances.
+/// Loads the AWS configuration of the shell: variables, profiles (roles, single sign-on, `credential_process`, `aws
+/// login`), and the roles of containers and instances.
 async fn shell() -> SdkConfig {
     aws_config::defaults(BehaviorVersion::latest()).load().await
 }
 
-/// A table at an endpoint or, without one, AWS's own.
+/// Connects to a table at an endpoint, or without one to AWS.
 async fn named(endpoint: Option<&Endpoint>, table: &str) -> Store {
     let client = match endpoint {
         Some(endpoint) if endpoint.is_local => connect(Some(endpoint), None).await,
@@ -50,7 +51,7 @@ async fn embedded(storage: &Storage, table: &str) -> Result<Table, CommandError>
     Ok(Table { store, engine: Some(engine), sole: Sole::Unknown })
 }
 
-/// Whether no other server works on what is stored there.
+/// Tries to become the only server of a storage.
 fn sole_server(storage: &Storage) -> Result<Sole, CommandError> {
     let Storage::Folder(folder) = storage else { return Ok(Sole::Memory) };
     let lock = open_lock_file(folder)?;
@@ -62,13 +63,13 @@ fn sole_server(storage: &Storage) -> Result<Sole, CommandError> {
 }
 
 impl Table {
-    /// Whether no other server works on the table, as far as that can be known: it is in this process's memory, or in a
-    /// folder that this process has the lock of.
+    /// Returns whether this server is known to be the table's only one: the table is in memory, or this process holds
+    /// its folder's lock.
     pub(crate) fn is_sole_server(&self) -> bool {
         !matches!(self.sole, Sole::Unknown)
     }
 
-    /// The table of a server, made if it is not there.
+    /// Opens the table of a server, and creates it if missing.
     pub(crate) async fn of_server(args: &ServeArgs) -> Result<Self, CommandError> {
         let table = match &args.dynamodb_endpoint {
             Some(url) => {
@@ -84,7 +85,8 @@ impl Table {
         Ok(table)
     }
 
-    /// The table that a command names: a deployed one, one at an endpoint, or that of the embedded engine's file.
+    /// Opens the table that a command names: a deployed table, a table at an endpoint, or the table in the embedded
+    /// engine's file.
     pub(crate) async fn of_command(args: &TableArgs) -> Result<Self, CommandError> {
         let name = args.table.as_deref().unwrap_or(api::config::DEFAULT_TABLE);
         if args.table.is_none() && args.dynamodb_endpoint.is_none() {
@@ -100,14 +102,14 @@ impl Table {
         Ok(Self { store, engine: None, sole: Sole::Unknown })
     }
 
-    /// Closes the embedded engine's file, if this process has it open.
+    /// Closes the embedded engine's file, if open.
     pub(crate) async fn close(self) -> Result<(), CommandError> {
         drop(self);
         Ok(())
     }
 }
 
-/// The time.
+/// Returns the current time.
 pub(crate) fn now() -> Moment {
     Moment::floor(jiff::Timestamp::now())
 }

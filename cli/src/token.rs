@@ -15,7 +15,7 @@ use crate::table::{Table, now};
 use crate::terminal::say;
 use crate::user::find;
 
-/// Bytes of a line with a token: the token, and what a shell may put around it.
+/// The maximum bytes of a line with a token, which leaves room for white space.
 const MAX_TOKEN_LINE_BYTES: u64 = 2 * MAX_TOKEN_CHARS as u64;
 
 pub(crate) async fn run(command: TokenCommand) -> Result<(), CommandError> {
@@ -26,7 +26,7 @@ pub(crate) async fn run(command: TokenCommand) -> Result<(), CommandError> {
     }
 }
 
-/// Makes a token for a user that exists.
+/// Creates a token for an existing user.
 pub(crate) async fn make(
     store: &Store,
     portal: &PortalId,
@@ -72,12 +72,12 @@ async fn list(args: TokenListArgs) -> Result<(), CommandError> {
 }
 
 async fn revoke(args: TokenRevokeArgs) -> Result<(), CommandError> {
-    // Nobody types into a table that is held open.
+    // Read the token before the table is opened, because the prompt may wait.
     let revoked = match (args.token.as_deref(), args.user, args.portal) {
         (Some("-"), ..) => Revoked::One(read_token()?),
         (Some(token), ..) => Revoked::One(token.to_owned()),
         (None, Some(user), Some(portal)) => Revoked::AllOf(portal, user),
-        // The command line asks for one or the other.
+        // The command line already requires one of them.
         (None, ..) => return Err("name a token, or a user with --portal and --user".into()),
     };
     let table = Table::of_command(&args.table).await?;
@@ -93,7 +93,7 @@ enum Revoked {
 }
 
 impl Revoked {
-    /// Revokes it, and says what was done.
+    /// Revokes the tokens, and returns a message for the operator.
     async fn revoke(self, store: &Store) -> Result<String, CommandError> {
         match self {
             Self::One(token) => match store.revoke_token(&token).await? {
@@ -111,7 +111,7 @@ impl Revoked {
     }
 }
 
-/// The token on the first line of standard input.
+/// Reads a token from a prompt, or from the first line of standard input.
 fn read_token() -> Result<String, CommandError> {
     if io::stdin().is_terminal() {
         return Ok(rpassword::prompt_password("Token: ")?.trim().to_owned());

@@ -22,13 +22,13 @@ pub(crate) async fn run(command: UserCommand) -> Result<(), CommandError> {
     }
 }
 
-/// The hash of a password under a new salt.
+/// Hashes a password with a new salt.
 pub(crate) fn hash(password: &Password) -> Result<PasswordHash, CommandError> {
     Ok(password.hash(&new_salt()?)?)
 }
 
 async fn password(args: UserPasswordArgs) -> Result<(), CommandError> {
-    // The password first: nobody types into a table that is held open.
+    // Read the password before the table is opened, because the prompt may wait.
     let hash = hash(&read_password()?)?;
     let table = Table::of_command(&args.table).await?;
     let set = set_password(&table.store, &args.portal, &args.user, &hash).await;
@@ -37,7 +37,7 @@ async fn password(args: UserPasswordArgs) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// Gives a user that exists a password, and says which address it goes with.
+/// Sets the password of an existing user, and returns the e-mail address to sign in with.
 pub(crate) async fn set_password(
     store: &Store,
     portal: &PortalId,
@@ -54,7 +54,7 @@ pub(crate) async fn set_password(
     }
 }
 
-/// The user of a portal that an operator names.
+/// Reads the user that an operator names.
 pub(crate) async fn find(store: &Store, portal: &PortalId, name: &UserName) -> Result<User, CommandError> {
     let user = match name {
         UserName::Id(id) => store.user(portal, *id).await?,
@@ -63,10 +63,10 @@ pub(crate) async fn find(store: &Store, portal: &PortalId, name: &UserName) -> R
     user.ok_or_else(|| format!("portal {portal} has no user {name}; load it with `crm-access import` first").into())
 }
 
-/// Asks for a password twice, unseen, or reads one line where nobody can be asked.
+/// Prompts for a password twice without echo, or reads one line if standard input is not a terminal.
 fn read_password() -> Result<Password, CommandError> {
     if !io::stdin().is_terminal() {
-        // A byte more than a password and the end of its line, which tells one that is too long.
+        // One byte more than the longest password with its line end shows a password over the limit.
         let most = MAX_PASSWORD_BYTES as u64 + 3;
         let mut line = String::new();
         io::stdin().lock().take(most).read_line(&mut line)?;

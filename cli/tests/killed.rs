@@ -1,12 +1,12 @@
-//! Killed workers: the program dies by SIGKILL in the middle of jobs about 20,000 contacts, and nothing is lost by it.
+//! Killed workers: SIGKILL ends the program in the middle of jobs for 20,000 contacts, and no work is lost.
 //!
-//! The child is `crm-access serve` on the embedded engine's file, so that the engine dies with the worker. Each seed
-//! starts from a copy of one prepared portal: a job sets the access of every match, the server is killed at a random
-//! moment of it and started again, the job ends, and its undo is asked for. Of every fifth seed the job is killed twice,
-//! of every other fifth the undo is killed too.
+//! The child is `crm-access serve` on the embedded engine's file, so the engine dies with the worker. Each seed starts
+//! from a copy of one prepared portal: a job sets the access of every match, the server is killed at a random moment of
+//! the job and restarted, the job completes, and the test undoes it. One seed in five kills the job twice, and another
+//! one in five also kills the undo.
 //!
-//! `CRM_ACCESS_KILLS` is the number of seeds, `CRM_ACCESS_KILL_SEED` the first seed: with 1 and the seed of a failure, the
-//! failure is tried again. Without them the test takes a few seeds; `make soak` takes more.
+//! `CRM_ACCESS_KILLS` is the number of seeds, `CRM_ACCESS_KILL_SEED` the first seed. To repeat a failure, set them to 1
+//! and to the seed of the failure. Without them the test runs a few seeds; `make soak` runs more.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
@@ -40,34 +40,35 @@ use tokio::runtime::Runtime;
 type TestResult<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_crm-access");
-/// After which a process, or a job, is given up.
+/// The timeout for a process or a job.
 const PATIENCE: Duration = Duration::from_secs(180);
-/// How often it is looked whether a job is over.
+/// The interval at which the state of a job is polled.
 const LOOK: Duration = Duration::from_millis(100);
 /// Number of seeds, unless `CRM_ACCESS_KILLS` is set.
 const KILLS: u64 = 5;
-/// The last moment at which a job is killed, in durations of one that is not.
+/// The latest moment of a kill, as a multiple of the duration of an undisturbed job.
 const PAST_THE_END: f64 = 1.05;
-/// Seeds that are tried side by side at most: each server has a file and two busy threads.
+/// The maximum number of concurrent seeds: each server has a file and two busy threads.
 const LANES: usize = 4;
 
 const PORTAL: &str = "killed";
 const ADMIN: &str = "killed-administrator-token-0000000000000";
 const TAG: &str = "everyone";
-/// Contacts of the portal.
+/// The contacts of the portal.
 const CONTACTS: i64 = 22_000;
-/// Of as many contacts one does not have the tag, and some of the others are as asked already.
+/// Of every `OTHERS` contacts, one does not have the tag and `AS_ASKED` already have the target access.
 const OTHERS: i64 = 11;
 const AS_ASKED: i64 = 4;
 const UNMATCHED: usize = 2_000;
 const UNCHANGED: usize = 8_000;
 const CHANGED: usize = 12_000;
-/// Contacts that the job is about.
+/// The contacts that match the job's filter.
 const MATCHED: usize = UNCHANGED + CHANGED;
 const _: () = assert!(UNMATCHED as u64 * OTHERS.unsigned_abs() == CONTACTS.unsigned_abs());
 const _: () = assert!(UNCHANGED as u64 == UNMATCHED as u64 * AS_ASKED.unsigned_abs());
 const _: () = assert!((MATCHED + UNMATCHED) as u64 == CONTACTS.unsigned_abs());
-/// Shards of the portals: few with many chunks each, and more than there are workers with few chunks each.
+/// The shards of the portals: one has few shards with many chunks each, one has more shards than workers, with few
+/// chunks each.
 const SHARDS: [u16; 2] = [3, 16];
 /// Users of the portal.
 const USERS: i64 = 60;
@@ -80,13 +81,13 @@ fn is_match(id: i64) -> bool {
     id % OTHERS != 0
 }
 
-/// What every match is to have.
+/// Returns the access that the job sets.
 fn target() -> Access {
     Access { share: ShareType::None, managers: vec![user(1), user(2)] }
 }
 
-/// What a contact has before: public with and without a record of it, private and read-only with all sorts of managers,
-/// and some as asked already.
+/// Returns the access of a contact before the job: public with and without an access record, private and read-only with
+/// various managers, and some that already match the target.
 fn access_before(id: i64) -> Access {
     let managers = |count: i64| (0..count).map(|manager| user(id + 3 * manager)).collect();
     match id % OTHERS {
@@ -101,7 +102,7 @@ fn access_before(id: i64) -> Access {
     }
 }
 
-/// The portal's import lines.
+/// Returns the portal's import lines.
 fn lines(shards: u16) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.
@@ -130,12 +131,12 @@ fn contact(id: i64) -> TestResult<ContactId> {
     Ok(ContactId::try_from(id).map_err(|_| format!("{id} is no contact's number"))?)
 }
 
-/// `Err` with words unless it holds.
+/// Returns an error with this message unless the condition holds.
 fn hold(holds: bool, words: impl FnOnce() -> String) -> TestResult {
     if holds { Ok(()) } else { Err(words().into()) }
 }
 
-/// A prepared portal: a folder of data that stays as it is, and what is in it.
+/// A prepared portal: an unchanged data folder and its contents.
 struct Prepared {
     folder: PathBuf,
     before: HashMap<ContactId, AccessState>,
@@ -174,7 +175,7 @@ impl Prepared {
     }
 }
 
-/// Makes `to` a copy of a folder of data that nobody is at.
+/// Replaces `to` by a copy of a data folder that no process uses.
 fn copy(from: &Path, to: &Path) -> io::Result<()> {
     if to.exists() {
         fs::remove_dir_all(to)?;
@@ -194,7 +195,7 @@ struct Server {
     port: u16,
     dynamodb: Option<Endpoint>,
     table: String,
-    /// What comes when nothing does: pauses are waited for on it.
+    /// A channel without messages, whose receive timeout serves as a pause.
     pauses: (Sender<()>, Receiver<()>),
 }
 
@@ -222,13 +223,13 @@ impl Server {
         }
     }
 
-    /// Lets it live for a while.
+    /// Waits while the server runs.
     fn pause(&self, pause: Duration) {
-        // Nobody sends: this always ends by the time.
+        // No message is ever sent, so this always times out.
         self.pauses.1.recv_timeout(pause).unwrap_or(());
     }
 
-    /// Ends the process without a chance for it to do anything more, and starts another on the same data.
+    /// Kills the process by SIGKILL, and starts another one on the same data.
     fn killed(mut self) -> TestResult<Self> {
         self.child.kill()?;
         let status = self.child.wait()?;
@@ -239,7 +240,7 @@ impl Server {
         Self::start(&data)
     }
 
-    /// Makes one HTTP/1.1 request: the answer's status, head and body.
+    /// Sends one HTTP/1.1 request, and returns the answer's status, head and body.
     fn call(&self, method: &str, path: &str, headers: &str, body: &str) -> TestResult<(u16, String, String)> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
         stream.set_read_timeout(Some(PATIENCE))?;
@@ -256,7 +257,7 @@ impl Server {
         Ok((status, head.to_owned(), body.to_owned()))
     }
 
-    /// Asks for a job, and says which one it is.
+    /// Starts a job, and returns its identifier.
     fn start_job(&self, method: &str, path: &str, headers: &str, body: &str) -> TestResult<JobId> {
         let (status, head, answer) = self.call(method, path, headers, body)?;
         hold(status == 202, || format!("{method} {path}: {status} {answer}"))?;
@@ -265,7 +266,7 @@ impl Server {
         Ok(JobId::from_str(id.ok_or("no X-Job-Id")?)?)
     }
 
-    /// Asks for the job that sets the access of every match.
+    /// Starts the job that sets the access of every match.
     fn set_access(&self) -> TestResult<JobId> {
         let body = json!({"tags": [TAG], "isPrivate": true, "managerList": target().managers}).to_string();
         self.start_job("PUT", "contact/filter/access", "Prefer: respond-async\r\n", &body)
@@ -275,14 +276,14 @@ impl Server {
         self.start_job("POST", &format!("access/jobs/{job}/undo"), "", "")
     }
 
-    /// A job as a caller is shown it.
+    /// Reads a job through the API.
     fn job(&self, id: JobId) -> TestResult<Value> {
         let (status, _, body) = self.call("GET", &format!("access/jobs/{id}"), "", "")?;
         hold(status == 200, || format!("job {id}: {status} {body}"))?;
         Ok(serde_json::from_str::<Value>(&body)?["response"].take())
     }
 
-    /// Waits until a job is over.
+    /// Waits until a job has ended.
     fn wait_for(&self, id: JobId) -> TestResult<Value> {
         let begun = Instant::now();
         loop {
@@ -305,14 +306,14 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // A test that fails leaves no server behind; one that is gone already needs no ending.
+        // A failed test leaves no server behind; a server that has already exited needs no kill.
         match self.child.kill().and_then(|()| self.child.wait()) {
             Ok(_) | Err(_) => {}
         }
     }
 }
 
-/// The table of a running server, read past the server.
+/// The table of a running server, accessed through the engine's port.
 struct Table {
     runtime: Runtime,
     store: Store,
@@ -334,14 +335,15 @@ impl Table {
         Ok(self.block_on(self.store.job(&self.portal, id))?.ok_or("no record of the job")?)
     }
 
-    /// That a job is done, and counted as it must be.
+    /// Checks that a job is done and has the expected counts.
     fn check_done(&self, id: JobId, counts: Counts) -> TestResult {
         let job = self.job(id)?;
         let found = (job.state, job.counts, job.percent, &job.error);
         hold(found == (State::Done, counts, 100, &None), || format!("the job came to {found:?}, not {counts:?}"))
     }
 
-    /// That every contact's access is what `expected` makes of what it was.
+    /// Checks every contact's access against `expected`, which maps a contact's access before the job to the access
+    /// after it.
     fn check_access(&self, of: &Prepared, expected: impl Fn(i64, AccessState) -> AccessState) -> TestResult {
         let ids: Vec<ContactId> = (1..=CONTACTS).map(contact).collect::<TestResult<_>>()?;
         let found = self.block_on(self.store.current_access_of(&self.portal, &ids))?;
@@ -362,7 +364,7 @@ impl Table {
         })
     }
 
-    /// That contacts themselves are as they were: some, by chance.
+    /// Checks that a random sample of contacts is unchanged apart from the access.
     fn check_records(&self, of: &Prepared, random: &mut Rng) -> TestResult {
         let some: HashSet<ContactId> =
             (0..300).map(|_| contact(random.i64(1..=CONTACTS))).collect::<TestResult<_>>()?;
@@ -372,7 +374,8 @@ impl Table {
         hold(changed.is_none(), || format!("contact {changed:?} itself was changed"))
     }
 
-    /// That a job knows what was before it of all that it changed, and that a page of it is shown so.
+    /// Checks that a job has recorded the access from before each of its changes, and that the API shows a page of
+    /// these changes.
     fn check_changes(&self, server: &Server, of: &Prepared, id: JobId, random: &mut Rng) -> TestResult {
         let (queue, _messages) = local::fair_queue::queue();
         let jobs = Jobs::new(self.store.clone(), api::run::clock(), Arc::new(queue));
@@ -405,7 +408,7 @@ impl Table {
         hold(server.changes(id, CHANGED, 50)?.is_empty(), || "changes are shown behind the last one".into())
     }
 
-    /// That nobody looks after anything any more.
+    /// Checks that no job is open.
     fn check_closed(&self, server: &Server) -> TestResult {
         let begun = Instant::now();
         loop {
@@ -413,7 +416,7 @@ impl Table {
             for bucket in 0..OPEN_BUCKETS {
                 open.extend(self.block_on(self.store.open_jobs(bucket, None))?.jobs);
             }
-            // A job is closed a moment after it is shown as over.
+            // A job is closed shortly after the API shows it as ended.
             if open.is_empty() {
                 return Ok(());
             }
@@ -423,28 +426,28 @@ impl Table {
     }
 }
 
-/// What a kill met.
+/// The state of a job at a kill.
 #[derive(Clone, Copy)]
 struct Hit {
     is_undo: bool,
-    /// How far the job was, if it was not over.
+    /// The progress of the job, if it was still running.
     percent: Option<u64>,
 }
 
-/// How long a job and its undo take when nobody kills them.
+/// The durations of an undisturbed job and of its undo.
 #[derive(Clone, Copy, Default)]
 struct Times {
     job: Duration,
     undo: Duration,
 }
 
-/// What is killed how often.
+/// The number of kills of the job and of its undo.
 struct Kills {
     job: u32,
     undo: u32,
 }
 
-/// Lets a job run, killed so many times at random moments of what `time` is left of it.
+/// Runs a job to its end, with `kills` kills at random moments within the expected duration `time`.
 fn run(
     mut server: Server,
     id: JobId,
@@ -454,7 +457,7 @@ fn run(
 ) -> TestResult<Server> {
     let mut rest = time.mul_f64(PAST_THE_END);
     for kill in (0..kills).rev() {
-        // The first of several leaves some of the job to the others.
+        // The first of several kills comes early, so that the later ones still meet the running job.
         let moment = rest.mul_f64(random.f64() / f64::from(kill + 1));
         server.pause(moment);
         server = server.killed()?;
@@ -466,7 +469,7 @@ fn run(
     Ok(server)
 }
 
-/// One seed: the job, killed, and its undo.
+/// Runs one seed: the killed job and its undo.
 fn attempt(data: &Path, of: &Prepared, kills: &Kills, times: Times, random: &mut Rng) -> TestResult<(Vec<Hit>, Times)> {
     let mut hits = Vec::new();
     copy(&of.folder, data)?;
@@ -504,14 +507,14 @@ fn attempt(data: &Path, of: &Prepared, kills: &Kills, times: Times, random: &mut
     Ok((hits, Times { job: job_time, undo: undo_time }))
 }
 
-/// A number that is told from outside.
+/// Reads a number from the environment.
 fn number(name: &str) -> TestResult<Option<u64>> {
     #[expect(clippy::disallowed_methods, reason = "how often is killed is told from outside")]
     let text = std::env::var(name).ok();
     Ok(text.map(|text| text.parse().map_err(|error| format!("{name}={text}: {error}"))).transpose()?)
 }
 
-/// One lane: takes seeds until none is left.
+/// Runs one lane, which takes seeds until none is left.
 fn lane(
     lane: usize,
     folder: &Path,
@@ -519,7 +522,7 @@ fn lane(
     (first, seeds, next, failed): (u64, u64, &AtomicU64, &AtomicBool),
 ) -> TestResult<Vec<Hit>> {
     let data = folder.join(format!("lane-{lane}"));
-    // What is not killed ends too, and says how long a job takes beside the other lanes.
+    // First run undisturbed, to measure the duration of a job beside the other lanes.
     let mut random = Rng::with_seed(first);
     let unharmed = Kills { job: 0, undo: 0 };
     let (_, times) = attempt(&data, &prepared[lane % prepared.len()], &unharmed, Times::default(), &mut random)
@@ -547,7 +550,7 @@ fn lane(
     Ok(hits)
 }
 
-/// How many of the hits met a job at work, and how far these were: tenths of the way, and how many met each.
+/// Returns the number of all hits, the number of hits on a running job, and the latter by tenths of progress.
 fn spread<'a>(hits: impl Iterator<Item = &'a Hit>) -> (usize, usize, BTreeMap<u64, usize>) {
     let (mut all, mut running, mut tenths) = (0, 0, BTreeMap::new());
     for hit in hits {

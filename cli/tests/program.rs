@@ -1,4 +1,4 @@
-//! The program as its users see it: processes, their output and exit codes, HTTP over a real socket.
+//! The program from its users' view: processes, their output and exit codes, HTTP over a real socket.
 
 #[path = "program/closed_door.rs"]
 mod closed_door;
@@ -23,25 +23,25 @@ use tempfile::TempDir;
 type TestResult<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_crm-access");
-/// After which a test gives a process up.
+/// The timeout for a process.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The documents' portal: contact 1234 and its administrator.
+/// The portal of ONLYOFFICE's reference pages: contact 1234 and its administrator.
 const DOCUMENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/documents.ndjson");
 const ADMIN: &str = "0123456789abcdef0123456789abcdef-admin";
 const MIKE: &str = "00000000-0000-0000-0000-000000000000";
 
-/// Runs the program to its end.
+/// Runs the program until it exits.
 fn run(args: &[&str]) -> TestResult<Output> {
     run_with(args, b"")
 }
 
-/// Runs the program to its end, with something on its standard input.
+/// Runs the program until it exits, with `input` on its standard input.
 fn run_with(args: &[&str], input: &[u8]) -> TestResult<Output> {
     let mut command = Command::new(PROGRAM);
     command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn()?;
-    // Dropped at once, so that the program meets the end of its input.
+    // The pipe is dropped at once, so that the program reaches the end of its input.
     child.stdin.take().ok_or("no standard input")?.write_all(input)?;
     Ok(child.wait_with_output()?)
 }
@@ -60,7 +60,7 @@ fn succeed(args: &[&str]) -> TestResult<String> {
     if output.status.success() { Ok(stdout(&output)) } else { Err(format!("{args:?}: {}", stderr(&output)).into()) }
 }
 
-/// Runs the program, which must fail with exit code 1 and say every one of `words`.
+/// Runs the program, which must fail with exit code 1 and print every one of `words`.
 #[track_caller]
 fn check_failure(args: &[&str], words: &[&str]) -> TestResult {
     let output = run(args)?;
@@ -80,13 +80,13 @@ struct Server {
     child: Option<Child>,
     pid: u32,
     port: u16,
-    /// What it printed before it listened, line by line.
+    /// The lines printed before the server listened.
     printed: Vec<String>,
-    /// What it prints after that.
+    /// The lines printed later.
     lines: Receiver<String>,
 }
 
-/// The engine's own port, as a server printed it.
+/// The engine's port, as printed by a server.
 struct DynamoDb {
     url: String,
     table: String,
@@ -101,7 +101,7 @@ impl Server {
         Self::of(command.stdout(Stdio::piped()).spawn()?)
     }
 
-    /// A server that was started, when it listens.
+    /// Waits until a started server listens.
     fn of(mut child: Child) -> TestResult<Self> {
         let output = BufReader::new(child.stdout.take().ok_or("no standard output")?);
         let (sender, lines) = channel();
@@ -119,7 +119,7 @@ impl Server {
         }
     }
 
-    /// Where the engine is reached, if the server was started with a port for it.
+    /// Returns the engine's port, if the server was started with one.
     fn dynamodb(&self) -> TestResult<DynamoDb> {
         let line = self.printed.iter().find_map(|line| line.strip_prefix("dynamodb on ")).ok_or("no endpoint")?;
         let (url, line) = line.split_once(" table ").ok_or("no table")?;
@@ -127,13 +127,13 @@ impl Server {
         Ok(DynamoDb { url: url.into(), table: table.into(), access_key: access_key.into() })
     }
 
-    /// `PUT`s JSON to a path below `/api/2.0/crm/contact/`.
+    /// Sends JSON by `PUT` to a path below `/api/2.0/crm/contact/`.
     fn put(&self, path: &str, token: &str, body: &Value) -> TestResult<Reply> {
         let headers = [("Authorization", token), ("Content-Type", "application/json")];
         request(self.port, "PUT", &format!("/api/2.0/crm/contact/{path}"), &headers, &body.to_string())
     }
 
-    /// Sends a signal and waits for the end, which must be the program's own: its exit code.
+    /// Sends a signal and waits for the exit, and returns the exit code; none if the signal killed the program.
     fn end(mut self, signal: &str) -> TestResult<Option<i32>> {
         let mut child = self.child.take().ok_or("ended already")?;
         let sent = Command::new("sh").args(["-c", &format!("kill -{signal} {}", self.pid)]).status()?;
@@ -152,7 +152,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         if let Some(child) = &mut self.child {
-            // A test that fails leaves no server behind; one that is gone already needs no ending.
+            // A failed test leaves no server behind; a server that has already exited needs no kill.
             match child.kill().and_then(|()| child.wait()) {
                 Ok(_) | Err(_) => {}
             }
@@ -160,7 +160,7 @@ impl Drop for Server {
     }
 }
 
-/// An answer.
+/// An HTTP answer.
 #[derive(Debug)]
 struct Reply {
     status: u16,
@@ -169,7 +169,7 @@ struct Reply {
 }
 
 impl Reply {
-    /// The status, headers and body in the text of an HTTP answer.
+    /// Parses the status, headers and body of an HTTP answer.
     fn read(text: &str) -> TestResult<Self> {
         let (head, body) = text.split_once("\r\n\r\n").ok_or("no HTTP answer")?;
         let status = head.split(' ').nth(1).ok_or("no status")?.parse()?;
@@ -185,13 +185,13 @@ impl Reply {
         Ok(serde_json::from_str(&self.body)?)
     }
 
-    /// The headers that count what a run did.
+    /// Returns the headers that count the contacts of a run.
     fn counts(&self) -> [Option<&str>; 4] {
         ["x-matched-count", "x-updated-count", "x-unchanged-count", "x-skipped-count"].map(|name| self.header(name))
     }
 }
 
-/// Makes one HTTP/1.1 request of a server on this machine.
+/// Sends one HTTP/1.1 request to a server on this machine.
 fn request(port: u16, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> TestResult<Reply> {
     let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let length = body.len();
@@ -203,7 +203,7 @@ fn request(port: u16, method: &str, path: &str, headers: &[(&str, &str)], body: 
     )
 }
 
-/// Sends the text of a request to a server that closes the connection behind its answer.
+/// Sends a raw request to a server that closes the connection after its answer.
 fn exchange(address: impl ToSocketAddrs, request: &str) -> TestResult<Reply> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(PATIENCE))?;
@@ -217,14 +217,15 @@ fn make_private() -> Value {
     json!({"isShared": false, "managerList": [MIKE]})
 }
 
-/// An empty folder, and a name in it for a server's data.
+/// Creates an empty folder, and returns it with the path of a data folder in it.
 fn folder() -> TestResult<(TempDir, PathBuf)> {
     let folder = tempfile::tempdir()?;
     let data = folder.path().join("data");
     Ok((folder, data))
 }
 
-/// Where a server without a folder of its own keeps its data: in memory, or on the DynamoDB that the tests run on.
+/// Returns the storage options of a server without a data folder: in memory, or the DynamoDB endpoint that the tests
+/// use.
 fn nowhere() -> Vec<String> {
     #[expect(clippy::disallowed_methods, reason = "which engine the tests run on is told from outside")]
     match std::env::var("CRM_ACCESS_TEST_DYNAMODB") {
@@ -253,7 +254,7 @@ fn a_server_answers_and_ends_on_a_signal() -> TestResult {
         assert_eq!(reply.json()?["response"]["IsPrivate"], true);
         assert_eq!(reply.header("content-type"), Some("application/json; charset=utf-8"));
 
-        // A connection that idles does not keep the server.
+        // An idle connection does not delay the server's exit.
         let idle = TcpStream::connect(("127.0.0.1", server.port))?;
         assert_eq!(server.end(signal)?, Some(0), "after SIG{signal}");
         drop(idle);
@@ -269,7 +270,7 @@ fn what_is_in_a_folder_stays_between_runs() -> TestResult {
     let revision = reply.header("etag").ok_or("no ETag")?.to_owned();
     assert_eq!(server.end("TERM")?, Some(0));
 
-    // Loading the file once more leaves the access as it is.
+    // Loading the file again does not change the access.
     let server = Server::start(&["--data-dir", text(&data)?, "--import", DOCUMENTS])?;
     assert!(server.printed[0].contains("0 added, 0 replaced, 1 unchanged"), "{:?}", server.printed);
     let reply = server.put("1234/access", ADMIN, &make_private())?;
@@ -317,7 +318,7 @@ fn a_bad_line_stops_the_import_and_says_which() -> TestResult {
         ),
         (format!("{{\"contact\":\"{}\"}}", "a".repeat(1 << 20)), "the line is too long"),
     ] {
-        // The empty line is no line to be loaded, but it is counted where lines are numbered.
+        // The empty line is not loaded, but counts in line numbers.
         let lines = [&portal, &contact(1), "", &contact(2), &bad, &contact(4)].join("\n");
         fs::write(&file, lines)?;
         let words = [text(&file)?, "line 5:", reason, "The 3 lines before it were loaded"];
@@ -369,7 +370,7 @@ fn a_token_works_at_once_and_is_refused_at_once() -> TestResult {
     assert!(refused.header("www-authenticate").is_some_and(|value| value.starts_with("Bearer")), "{refused:?}");
     assert_eq!(server.put("1234/access", ADMIN, &make_private())?.status, 200);
 
-    // By its SHA-256, as the list shows it.
+    // Revoke the token by its SHA-256 from the list.
     let listed = list()?;
     let line = listed.lines().find(|line| line.contains("  read  ")).ok_or("no token to read")?;
     let hash = line.split(' ').next().unwrap_or_default();
@@ -380,7 +381,7 @@ fn a_token_works_at_once_and_is_refused_at_once() -> TestResult {
     Ok(())
 }
 
-/// The user of a token, as the running server answers.
+/// Returns the status of a call with a token.
 fn me(server: &Server, token: &str) -> TestResult<u16> {
     Ok(request(server.port, "GET", "/api/2.0/people/@self", &[("Authorization", token)], "")?.status)
 }
@@ -415,7 +416,7 @@ fn tokens_are_revoked_without_being_named_on_the_command_line() -> TestResult {
     let listed = succeed(&[&["token", "list", "--portal", "acme"][..], &table[..]].concat())?;
     assert_eq!(listed.lines().filter(|line| line.ends_with("  revoked")).count(), 6, "{listed}");
 
-    // A new password ends them too, and so does the token itself.
+    // A new password also revokes tokens, and a token can revoke itself.
     let token = create()?;
     let args = [&["user", "password", "--portal", "acme", "--user", MIKE][..], &table[..]].concat();
     assert!(run_with(&args, b"open sesame\n")?.status.success());
@@ -427,14 +428,14 @@ fn tokens_are_revoked_without_being_named_on_the_command_line() -> TestResult {
     Ok(())
 }
 
-/// Kilobytes that the kernel says of a process: `VmRSS` now, `VmHWM` at most so far.
+/// Reads a process's resident memory in KB: `VmRSS` is the current value, `VmHWM` the peak.
 fn kilobytes(pid: u32, what: &str) -> TestResult<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix(what)?.strip_prefix(':'));
     Ok(line.and_then(|line| line.split_whitespace().next()).ok_or("no such line")?.parse()?)
 }
 
-/// Tries to sign in as each of these users at once: how many answers had each status.
+/// Signs in as all of these users concurrently, and returns the number of answers by status.
 fn sign_in_at_once(port: u16, users: &[String]) -> TestResult<BTreeMap<u16, usize>> {
     let attempt = |user: &String| {
         let body = json!({"userName": user, "password": "not the password"}).to_string();
@@ -452,7 +453,7 @@ fn sign_in_at_once(port: u16, users: &[String]) -> TestResult<BTreeMap<u16, usiz
     })
 }
 
-/// Sign-ins that are tried at once.
+/// The number of concurrent sign-ins.
 const AT_ONCE: usize = 150;
 
 #[test]
@@ -461,7 +462,7 @@ fn memory_stays_bounded_however_many_sign_in_at_once() -> TestResult {
     let (folder, _) = folder()?;
     let hash = run_with(&["user", "hash"], b"open sesame\n")?;
     let hash = stdout(&hash).trim().to_owned();
-    // What RFC 9106 recommends where memory is short, and other services therefore have.
+    // The parameters that RFC 9106 recommends for little memory, and that other services therefore use.
     let dear = "$argon2id$v=19$m=65536,t=3,p=4$c2FsdHNhbHRzYWx0$aGFzaGhhc2hoYXNoaGFzaGhhc2hoYXNoaGFzaGhhc2g";
     let user = |number: usize, name: &str, hash: &str| {
         let id = uuid::Uuid::now_v7();
@@ -491,7 +492,7 @@ fn memory_stays_bounded_however_many_sign_in_at_once() -> TestResult {
         let more = kilobytes(server.pid, "VmHWM")?.saturating_sub(at_rest);
         assert!(more <= most_kilobytes, "{names:?}: {more} kB more than the {at_rest} kB at rest");
     }
-    // A hash that takes all of the memory gives it back.
+    // The memory for an expensive hash is freed.
     let more = kilobytes(server.pid, "VmRSS")?.saturating_sub(at_rest);
     assert!(more <= 60_000, "{more} kB more than the {at_rest} kB at rest");
     Ok(())
@@ -515,13 +516,13 @@ fn a_token_is_made_only_for_a_user_of_a_portal() -> TestResult {
         let token = succeed(&create("acme", MIKE, expires)?)?;
         assert_eq!(server.put("1234/access", token.trim(), &make_private())?.status, status, "until {expires}");
     }
-    // Days end where the portal is, at Riga's midnight.
+    // A day ends at midnight in the portal's time zone, Riga's.
     let listed = succeed(&["token", "list", "--portal", "acme", "--data-dir", text(&data)?])?;
     assert!(listed.contains("expires 2100-01-01T21:59:59Z"), "{listed}");
     Ok(())
 }
 
-/// The documents' portal, whose user has an e-mail address.
+/// Writes an import file that gives the portal's user an e-mail address.
 fn with_email(folder: &TempDir, user: &Value) -> TestResult<PathBuf> {
     let mut line = json!({"Id": MIKE, "DisplayName": "Mike Zanyatski", "Email": "Mike@Example.com"});
     if let (Some(line), Value::Object(members)) = (line.as_object_mut(), user.clone()) {
@@ -622,7 +623,8 @@ fn a_table_is_loaded_through_its_endpoint() -> TestResult {
     Ok(())
 }
 
-/// Answers each request like a DynamoDB without the table, and passes on the access key that it was signed with.
+/// Starts a server that answers like a DynamoDB without the table, and sends the access key of each request to the
+/// channel.
 fn dynamodb_without_tables() -> TestResult<(u16, Receiver<String>)> {
     const BODY: &str = r#"{"__type":"com.amazonaws.dynamodb.v20120810#ResourceNotFoundException","message":"none"}"#;
     let listener = TcpListener::bind(("127.0.0.1", 0))?;
@@ -670,7 +672,7 @@ region = eu-north-1
 login_session = arn:aws:iam::123456789012:user/operator
 "#,
     )?;
-    // The output of the program, and the access keys that signed its calls.
+    // Returns the program's error output and the access keys that signed its calls.
     let run = |profile: &str, args: &[&str]| -> TestResult<(String, Vec<String>)> {
         let (port, keys) = dynamodb_without_tables()?;
         let mut command = Command::new(PROGRAM);
@@ -700,7 +702,8 @@ login_session = arn:aws:iam::123456789012:user/operator
                 "{command:?}, {profile}: {keys:?}, {error}"
             );
         }
-        // Nobody has signed in here, so no call is made. The program says so, and not that it lacks the protocol.
+        // Nobody has signed in here, so no call is made. The error names the missing sign-in, not a missing feature of
+        // the program.
         for profile in ["sso", "login"] {
             let (error, keys) = run(profile, command)?;
             assert!(keys.is_empty() && !error.contains("cargo feature"), "{command:?}, {profile}: {keys:?}, {error}");
@@ -720,7 +723,7 @@ fn the_sample_is_a_portal_that_loads() -> TestResult {
     Ok(())
 }
 
-/// Runs a line that the program printed: by `sh` and `curl`, or where there is no curl, as curl would.
+/// Runs a printed command line with `sh` and `curl`, or sends the equivalent request if curl is missing.
 fn run_printed(line: &str) -> TestResult<Reply> {
     let has_curl = Command::new("curl").arg("--version").output().is_ok();
     if has_curl {
@@ -743,7 +746,7 @@ fn run_printed(line: &str) -> TestResult<Reply> {
     request(address.parse()?, method, &format!("/{path}"), &headers, &body)
 }
 
-/// The words of a line in which nothing is quoted but by single quotes.
+/// Splits a line into words; only single quotes quote.
 fn shell_words(line: &str) -> Vec<String> {
     let (mut words, mut word, mut quoted) = (Vec::new(), String::new(), false);
     for character in line.trim().chars() {
@@ -798,7 +801,7 @@ fn the_demo_prints_calls_that_work_as_printed() -> TestResult {
     assert_eq!(undone.json()?["response"]["undoOf"], job);
     assert!(undone.header("location").is_some_and(|location| location.contains("/access/jobs/")), "{undone:?}");
 
-    // The ordinary user does not see what the administrator has made private to others.
+    // An ordinary user does not see contacts that the administrator made private to others.
     let body = json!({"isShared": false, "managerList": []});
     assert_eq!(server.put("2/access", administrator, &body)?.status, 200);
     assert_eq!(server.put("2/access", employee, &body)?.status, 404);
@@ -806,7 +809,7 @@ fn the_demo_prints_calls_that_work_as_printed() -> TestResult {
     Ok(())
 }
 
-/// The portal of the demo, but its contacts: what `contacts` of an answer refer to.
+/// Returns the import lines of the directory entries that the `contacts` of an answer refer to.
 fn directory_of(contacts: &[Value], token: &str, administrator: &Value) -> String {
     let mut found = std::collections::BTreeMap::new();
     let member =
@@ -847,7 +850,7 @@ fn answers_of_the_service_load_as_they_are() -> TestResult {
         let found = if value.is_array() { value } else { value["response"].clone() };
         Ok(found.as_array().cloned().unwrap_or_else(|| vec![found]))
     };
-    // The administrator makes some contacts private, so that the answers show access lists.
+    // Some contacts are made private, so that the answers show access lists.
     let managers = answer(&demo, &token, "GET", "1")?[0]["createBy"]["id"].clone();
     let body = json!({"contactid": [1, 2, 92], "isShared": false, "managerList": [managers]});
     assert_eq!(demo.put("access", &token, &body)?.status, 200);
@@ -866,7 +869,7 @@ fn answers_of_the_service_load_as_they_are() -> TestResult {
         let again = Server::start(&["--in-memory", "--import", text(&file)?])?;
         assert_eq!(answer(&again, TOKEN, method, path)?, before, "{path}");
     }
-    // One contact in each of its shapes.
+    // Check one contact in each of its shapes.
     for path in ["1", "1.json", "92", "92.json"] {
         let before = answer(&demo, &token, "GET", path)?;
         let file = folder.path().join("one.ndjson");

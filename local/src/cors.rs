@@ -1,6 +1,6 @@
-//! Which pages of other origins may call the service from a browser: none, unless they are named.
+//! CORS: origins whose pages may call the service from a browser. None, unless they are allowed explicitly.
 //!
-//! On AWS the HTTP API answers for this, by the same lists; a test holds the template to them.
+//! On AWS the HTTP API has the same lists; a test compares them with the template.
 
 use std::time::Duration;
 
@@ -8,14 +8,14 @@ use axum::Router;
 use lambda_http::http::{HeaderName, HeaderValue, Method};
 use tower_http::cors::CorsLayer;
 
-/// Methods that such a page may use.
+/// Methods that a page may use.
 pub const METHODS: [&str; 4] = ["GET", "PUT", "POST", "DELETE"];
 
-/// Headers that it may send.
+/// Headers that a page may send.
 pub const REQUEST_HEADERS: [&str; 7] =
     ["accept", "authorization", "content-type", "idempotency-key", "if-match", "if-none-match", "prefer"];
 
-/// Headers of an answer that it may read.
+/// Headers of an answer that a page may read.
 pub const RESPONSE_HEADERS: [&str; 15] = [
     "etag",
     "location",
@@ -34,10 +34,10 @@ pub const RESPONSE_HEADERS: [&str; 15] = [
     "allow",
 ];
 
-/// Seconds that a browser remembers what it may.
+/// The seconds for which a browser caches the preflight answer.
 pub const MAX_AGE_SECONDS: u64 = 600;
 
-/// Answers browsers that ask for one of `origins`.
+/// Adds CORS headers for pages of `origins`.
 pub fn allowing(router: Router, origins: &[HeaderValue]) -> Router {
     if origins.is_empty() {
         return router;

@@ -1,7 +1,7 @@
-//! The embedded engine at a loopback port, for programs outside this process.
+//! A loopback port of the embedded engine, for other programs.
 //!
-//! The engine checks no signature. Anyone who reaches it reads password hashes and writes tokens, so a caller has to
-//! present a secret, and web pages are refused whatever they present.
+//! The engine checks no signature. Anyone who can call it can read password hashes and write tokens. So a caller must
+//! present a secret, and web pages are always refused.
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -21,19 +21,19 @@ use tokio::net::TcpListener;
 use crate::engine::{Engine, EngineError};
 use crate::server::{Bounds, Server};
 
-/// Bytes of a request, as DynamoDB limits them.
+/// The maximum bytes of a request, as in DynamoDB.
 const MAX_REQUEST_BYTES: usize = 16 * 1024 * 1024;
-/// Content type of a DynamoDB answer.
+/// The content type of a DynamoDB answer.
 const AMZ_JSON: &str = "application/x-amz-json-1.0";
-/// Algorithm of an `Authorization` header that is signed as AWS asks.
+/// The algorithm in an `Authorization` header with an AWS signature.
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 
-/// Who may call the engine.
+/// The callers that may use the engine.
 #[derive(Clone)]
 pub enum Callers {
     /// Callers whose access key is this secret.
     Holders(String),
-    /// Anyone on this machine: for tests, whose data is made up.
+    /// Anyone on this machine. Only for tests, whose data is made up.
     Anyone,
 }
 
@@ -46,7 +46,7 @@ impl fmt::Debug for Callers {
     }
 }
 
-/// The port, open until it is dropped.
+/// An open port. Dropping it closes the port.
 #[derive(Debug)]
 pub struct DynamoDbPort {
     address: SocketAddr,
@@ -71,7 +71,7 @@ impl DynamoDbPort {
         Ok(Self { address, callers, server: Server::start(listener, router, Bounds::default()) })
     }
 
-    /// Where the SDK finds the engine, with the access key.
+    /// Returns the endpoint for the SDK, with the access key.
     pub fn endpoint(&self) -> Endpoint {
         let endpoint = Endpoint::at(format!("http://{}", self.address));
         match &self.callers {
@@ -80,7 +80,7 @@ impl DynamoDbPort {
         }
     }
 
-    /// Closes the port after the calls that are under way, or after `grace`.
+    /// Closes the port when the calls in progress have ended, or after `grace`.
     pub async fn close(self, grace: std::time::Duration) {
         self.server.stop(grace).await;
     }
@@ -92,7 +92,7 @@ struct Door {
     callers: Callers,
 }
 
-/// Why a request is refused.
+/// The reason why a request is refused.
 #[derive(Clone, Copy, Debug)]
 enum Refusal {
     Origin,
@@ -103,7 +103,7 @@ enum Refusal {
 }
 
 impl Refusal {
-    /// The answer, in the form in which DynamoDB refuses a request.
+    /// Returns the answer, in DynamoDB's own error format.
     fn answer(self) -> Response {
         let (status, code, message) = match self {
             Self::Origin => (
@@ -157,9 +157,9 @@ fn respond(status: StatusCode, body: String) -> Response {
 }
 
 impl Door {
-    /// The operation that a request names, if its caller may call.
+    /// Returns the operation that a request names, if its caller is allowed.
     fn admit(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<String, Refusal> {
-        // Browsers send it with every POST, and with whatever a page sends elsewhere.
+        // Browsers send `Origin` with every POST and with every cross-origin request that CORS covers.
         if headers.contains_key(ORIGIN) {
             return Err(Refusal::Origin);
         }
@@ -178,7 +178,8 @@ impl Door {
     }
 }
 
-/// The access key in an `Authorization` header such as `AWS4-HMAC-SHA256 Credential=KEY/20260101/us-east-1/dynamodb/…`.
+/// Returns the access key in an `Authorization` header such as
+/// `AWS4-HMAC-SHA256 Credential=KEY/20260101/us-east-1/dynamodb/…`.
 fn access_key(authorization: &str) -> Option<&str> {
     let parameters = authorization.strip_prefix(ALGORITHM)?.strip_prefix(' ')?;
     let mut parameters = parameters.split(',').map(str::trim);

@@ -1,4 +1,4 @@
-//! The embedded DynamoDB engine: in this process, without a port.
+//! The embedded DynamoDB engine, in this process and without a port.
 
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
@@ -16,19 +16,19 @@ use serde::de::DeserializeOwned;
 use store::dynamodb::in_process::{EngineAnswer, EngineResult, InProcess};
 use tokio::sync::Semaphore;
 
-/// Where the engine keeps its data.
+/// The storage of the engine's data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Storage {
-    /// In memory, gone with the process.
+    /// In memory, lost when the process ends.
     Memory,
-    /// In a file of this folder, kept between runs.
+    /// In a file of this folder.
     Folder(PathBuf),
 }
 
-/// Why the engine does not run, or cannot be reached.
+/// The reason why the engine or its port cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// The folder or a file in it cannot be made, or closed to other users.
+    /// The folder or a file in it cannot be created, or closed to other users.
     #[error("{} cannot be made, or closed to other users of this machine", .0.display())]
     Folder(PathBuf, #[source] io::Error),
     /// The data cannot be opened.
@@ -39,23 +39,24 @@ pub enum EngineError {
     Port(u16, #[source] io::Error),
 }
 
-/// The engine's own file.
+/// The name of the engine's database file.
 const FILE: &str = "crm-access.db";
-/// Suffixes of the files that SQLite makes beside the engine's file.
+/// Suffixes of the files that SQLite creates beside the database file.
 const SQLITE_SUFFIXES: [&str; 3] = ["-wal", "-shm", "-journal"];
-/// The file that the only server of a folder locks.
+/// The file that a folder's only server locks.
 const LOCK_FILE: &str = "server.lock";
 
-/// Only this user reads, writes and enters.
+/// Access to a folder for its owner only.
 const FOLDER_MODE: u32 = 0o700;
-/// Only this user reads and writes.
+/// Access to a file for its owner only.
 const FILE_MODE: u32 = 0o600;
 
-/// A DynamoDB engine. Clones are the same engine, which closes its file with the last of them.
+/// A DynamoDB engine. Clones share the engine, and dropping the last clone closes the database file.
 #[derive(Clone)]
 pub struct Engine {
     database: Database,
-    /// Calls that run at the same time: SQLite blocks its thread, and more threads than processors would only wait.
+    /// Permits for concurrent calls, one for each processor: SQLite blocks its thread, and further threads would only
+    /// wait.
     turns: Arc<Semaphore>,
 }
 
@@ -77,9 +78,9 @@ impl Engine {
             Storage::Folder(folder) => {
                 let file = private_file(folder)?;
                 let path = file.display().to_string();
-                // The engine calls SQLite's `synchronous = NORMAL` the end of bulk loading. It starts with FULL, which
-                // waits for the disk after every single item. With a write-ahead log, NORMAL loses nothing when the
-                // process dies and never damages the file; a power cut can lose the last moments.
+                // The engine names SQLite's `synchronous = NORMAL` the end of bulk loading. It starts with FULL, which
+                // syncs to disk after every item. With a write-ahead log, NORMAL loses nothing when the process dies
+                // and never corrupts the file; a power cut may lose the latest writes.
                 let opened =
                     Database::new(&path).and_then(|database| database.disable_bulk_loading().map(|()| database));
                 opened.map_err(|error| (path, error))
@@ -90,12 +91,12 @@ impl Engine {
         Ok(Self { database, turns: Arc::new(Semaphore::new(at_once)) })
     }
 
-    /// The engine, as a client in this process reaches it.
+    /// Returns the engine for a client in this process.
     pub fn in_process(&self) -> Arc<dyn InProcess> {
         Arc::new(self.clone())
     }
 
-    /// Answers the JSON request of an operation on a thread that may block. Calls take turns in the order of arrival.
+    /// Answers the JSON request of an operation on a blocking thread. Calls run in the order of arrival.
     pub(crate) async fn answer(self, operation: String, body: Vec<u8>) -> EngineResult {
         let turn = self.turns.acquire_owned().await?;
         let database = self.database;
@@ -116,7 +117,7 @@ impl InProcess for Engine {
     }
 }
 
-/// Passes each operation's request to the engine's function for it.
+/// Passes each operation's request to the engine's function.
 macro_rules! operations {
     ($($operation:literal => $function:ident,)*) => {
         fn run(database: &Database, operation: &str, body: &[u8]) -> Result<String, DynoxideError> {
@@ -162,16 +163,17 @@ fn write(response: &impl Serialize) -> Result<String, DynoxideError> {
     serde_json::to_string(response).map_err(|error| DynoxideError::InternalServerError(error.to_string()))
 }
 
-/// Opens the file of a data folder that its only server locks.
+/// Opens the lock file of a data folder.
 ///
 /// # Errors
 ///
-/// When the file cannot be opened or made.
+/// When the file cannot be opened or created.
 pub fn open_lock_file(folder: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).append(true).mode(FILE_MODE).open(folder.join(LOCK_FILE))
 }
 
-/// The engine's file in `folder`, both made if they are not there, and closed to other users of this machine.
+/// Returns the path of the database file in `folder`. Creates both if missing, and closes them to other users of this
+/// machine.
 fn private_file(folder: &Path) -> Result<PathBuf, EngineError> {
     let cannot = |path: &Path| {
         let path = path.to_owned();
@@ -188,18 +190,18 @@ fn private_file(folder: &Path) -> Result<PathBuf, EngineError> {
             _ => {}
         }
     }
-    // SQLite gives the files that it makes beside this one the same mode.
+    // SQLite creates its other files with the mode of this file.
     OpenOptions::new().create(true).append(true).mode(FILE_MODE).open(&file).map_err(cannot(&file))?;
     Ok(file)
 }
 
-/// Names of the files that the program makes in a folder of data.
+/// Returns the names of the files that the program creates in a data folder.
 fn our_files() -> impl Iterator<Item = String> {
     let beside = SQLITE_SUFFIXES.map(|suffix| format!("{FILE}{suffix}"));
     [FILE.to_owned(), LOCK_FILE.to_owned()].into_iter().chain(beside)
 }
 
-/// Whether a folder is one of data: another folder, such as a home or `/tmp`, keeps its mode.
+/// Returns whether a folder is a data folder. Another folder, such as a home or `/tmp`, keeps its mode.
 fn holds_only_our_files(folder: &Path) -> io::Result<bool> {
     for entry in fs::read_dir(folder)? {
         let name = entry?.file_name();
@@ -210,7 +212,8 @@ fn holds_only_our_files(folder: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Takes every right from other users. A mode that is as narrow stays, also where this user may not change it.
+/// Removes all permissions of other users. A mode that is already as strict stays, so this user need not be able to
+/// change it.
 fn close_to_others(path: &Path, mode: u32) -> io::Result<()> {
     const PERMISSION_BITS: u32 = 0o777;
     let found = fs::metadata(path)?.permissions().mode() & PERMISSION_BITS;

@@ -1,8 +1,8 @@
-//! The queue of one process: messages wait in memory, and portals take turns.
+//! The queue of one process, in memory, which serves portals in turn.
 //!
-//! Each portal has a queue of its own, and within a portal each job has one. A worker takes the next message of the portal
-//! whose turn it is, so a portal with hundreds of messages delays another portal by one message, and a user with many jobs
-//! delays a colleague by one message for each of these jobs.
+//! Each portal has its own queue, with a queue for each of its jobs. A worker takes the next message of the portal
+//! whose turn it is. So a portal with hundreds of messages delays another portal by one message, and a user with many
+//! jobs delays a colleague by one message for each of these jobs.
 
 use std::cmp::Reverse;
 use std::collections::hash_map::Entry;
@@ -20,33 +20,33 @@ use tokio::time::{Instant, sleep_until};
 
 /// The first pause before a message whose work failed is delivered again, before jitter.
 const REDELIVERY_BASE: Duration = Duration::from_millis(25);
-/// The longest such pause.
+/// The longest pause before a redelivery, before jitter.
 const REDELIVERY_CAP: Duration = Duration::from_secs(30);
 
-/// A queue in memory, with a turn for each portal.
+/// The sender of an in-memory queue that serves portals in turn.
 #[derive(Clone, Debug)]
 pub struct LocalQueue(Arc<Waiting>);
 
-/// Where the messages of a [`LocalQueue`] come out. When it is dropped, the queue accepts no more messages.
+/// The receiver of a [`LocalQueue`]. After its drop the queue accepts no more messages.
 #[derive(Debug)]
 pub struct Messages(Arc<Waiting>);
 
-/// A queue, and where its messages come out.
+/// Creates a queue, as its sender and its receiver.
 pub fn queue() -> (LocalQueue, Messages) {
     let waiting = Arc::new(Waiting::default());
     (LocalQueue(waiting.clone()), Messages(waiting))
 }
 
-/// A message on its way to a worker.
+/// A message for a worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
     /// The message.
     pub message: Message,
-    /// How often its work has failed.
+    /// The number of failed attempts.
     failures: u32,
 }
 
-/// Why a queue accepts no message.
+/// The receiver is gone, so the queue accepts no message.
 #[derive(Debug, thiserror::Error)]
 #[error("the workers have ended")]
 struct Ended;
@@ -66,14 +66,14 @@ struct State {
 
 impl Waiting {
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing panics while it holds the lock; a queue that was poisoned all the same is still a queue.
+        // No code panics while it holds the lock. The queue stays usable even if the lock is poisoned.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
-    /// Appends a message to the queue of its job, unless the same message waits there already: a message is a hint, and a
-    /// second one says nothing more. So no job ever has more messages in memory than shards.
+    /// Appends a message to the queue of its job, unless an equal message already waits there: a message is only a
+    /// hint, and a second one adds nothing. So a job never has more messages in memory than shards.
     fn push(&mut self, delivery: Delivery) {
         let Message { portal, job, .. } = &delivery.message;
         let of_job = self.ready.queue(portal).queue(job);
@@ -89,7 +89,7 @@ impl State {
         })?
     }
 
-    /// Appends a message to the delayed ones, unless it failed too often.
+    /// Delays a failed message. Returns false after [`MAX_TRIES`] failures.
     fn redeliver(&mut self, delivery: Delivery, now: Instant) -> bool {
         let failures = delivery.failures + 1;
         if failures >= MAX_TRIES {
@@ -101,7 +101,7 @@ impl State {
         true
     }
 
-    /// Makes the delayed messages ready whose pause is over, and says when the next pause ends.
+    /// Moves delayed messages whose pause is over to the ready ones, and returns the end of the next pause.
     fn wake(&mut self, now: Instant) -> Option<Instant> {
         while let Some(Reverse(first)) = self.delayed.peek() {
             if first.until > now {
@@ -116,7 +116,7 @@ impl State {
 }
 
 impl Messages {
-    /// The next message; waits for one.
+    /// Waits for the next message.
     pub async fn next(&self) -> Delivery {
         loop {
             let arrived = self.0.arrived.notified();
@@ -138,11 +138,11 @@ impl Messages {
         }
     }
 
-    /// Delivers a message again whose work failed, after a pause that grows with each failure. False after
-    /// [`MAX_TRIES`] failures: the message is dropped, and the sweep finds its job in the table.
+    /// Redelivers a failed message after a pause that grows with each failure. Returns false after [`MAX_TRIES`]
+    /// failures: the message is dropped, and the sweep finds its job in the table.
     pub fn redeliver(&self, delivery: Delivery) -> bool {
         let redelivered = self.0.state().redeliver(delivery, Instant::now());
-        // A worker that waits now waits for the end of this pause too.
+        // Wake a waiting worker, so that it also waits for the end of this pause.
         self.0.arrived.notify_one();
         redelivered
     }
@@ -170,7 +170,7 @@ impl Queue for LocalQueue {
     }
 }
 
-/// A message that waits for its pause to end.
+/// A message that is delivered after a pause.
 #[derive(Debug)]
 struct Delayed {
     until: Instant,
@@ -197,7 +197,7 @@ impl PartialOrd for Delayed {
     }
 }
 
-/// Queues that take turns. A queue that is empty has no turn.
+/// Queues that take turns. An empty queue has no turn.
 #[derive(Debug)]
 struct Turns<K, Q> {
     order: VecDeque<K>,
@@ -215,7 +215,7 @@ impl<K: Clone + Eq + std::hash::Hash, Q: Default> Turns<K, Q> {
         self.order.is_empty()
     }
 
-    /// The queue of `key`, to append to. A new queue has the last turn.
+    /// Returns the queue of `key`. A new queue gets the last turn.
     fn queue(&mut self, key: &K) -> &mut Q {
         match self.queues.entry(key.clone()) {
             Entry::Occupied(queue) => queue.into_mut(),
@@ -226,7 +226,7 @@ impl<K: Clone + Eq + std::hash::Hash, Q: Default> Turns<K, Q> {
         }
     }
 
-    /// Takes something from the queue whose turn it is. `take` also says whether the queue is empty then.
+    /// Takes an item from the queue whose turn it is. `take` also returns whether the queue is then empty.
     fn take_turn<T>(&mut self, take: impl FnOnce(&mut Q) -> (T, bool)) -> Option<T> {
         let key = self.order.pop_front()?;
         let (taken, is_empty) = take(self.queues.get_mut(&key)?);
@@ -267,7 +267,7 @@ mod tests {
     async fn portal_with_three_hundred_messages_delays_another_portal_by_one_message() {
         let (queue, messages) = queue();
         send(&queue, (0..300).map(|job| message("acme", job, 0))).await;
-        // All workers are at work for the first portal when the second one sends its message.
+        // All workers are busy with the first portal when the second one sends its message.
         next(&messages, WORKERS).await;
         let late = message("zenith", 1, 0);
         send(&queue, [late.clone()]).await;
@@ -291,7 +291,7 @@ mod tests {
         let (queue, messages) = queue();
         send(&queue, [message("acme", 1, 0), message("acme", 1, 1), message("acme", 1, 0)]).await;
         next(&messages, 1).await;
-        // The message was taken, so the same message says something new.
+        // The first message was taken, so an equal message is new again.
         send(&queue, [message("acme", 1, 0)]).await;
         assert_eq!(next(&messages, 2).await, [message("acme", 1, 1), message("acme", 1, 0)]);
     }
@@ -305,7 +305,7 @@ mod tests {
             let failed = state.take().unwrap();
             assert_eq!(failed.message, failing);
             assert!(state.redeliver(failed, now));
-            // Its pause holds up no other message.
+            // The pause delays no other message.
             state.push(Delivery { message: other.clone(), failures: 0 });
             assert_eq!(state.take().unwrap().message, other);
             assert_eq!(state.take(), None);

@@ -1,7 +1,7 @@
-//! The names under which the service answers: those of this machine's loopback, unless others are named.
+//! Host names under which the service answers: loopback names, unless others are allowed.
 //!
-//! A web page can have a name of its own resolve to this machine, and then call the service from its own origin. The name
-//! in `Host` gives such a call away.
+//! A web page can let its own host name resolve to this machine, and then call the service from its own origin (DNS
+//! rebinding). The name in `Host` reveals such a call.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -22,16 +22,16 @@ use models::invalid::Invalid;
 use crate::router::to_axum;
 use crate::server::LocalAddress;
 
-/// A host as `Host` names it, without its port.
+/// A host from a `Host` header, without its port.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum HostName {
     /// An address.
     Address(IpAddr),
-    /// A name, in lower case and without a dot at its end.
+    /// A name, in lower case and without a trailing dot.
     Name(String),
 }
 
-/// A text is no host name.
+/// A text that is not a host name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be a host name or an address without a port, such as crm.example.com or 192.0.2.7")]
 pub struct NoHostName;
@@ -60,14 +60,14 @@ impl FromStr for HostName {
 }
 
 impl HostName {
-    /// The host in a value such as `localhost:8092` or `[::1]:8092`.
+    /// Parses the host in a value such as `localhost:8092` or `[::1]:8092`.
     fn of_authority(authority: &str) -> Option<Self> {
         let after_brackets = authority.rfind(']').map_or(0, |at| at + 1);
         let (host, port) = match authority[after_brackets..].find(':') {
             Some(at) => (&authority[..after_brackets + at], &authority[after_brackets + at + 1..]),
             None => (authority, ""),
         };
-        // An IPv6 address without brackets is none here: its last part could be a port.
+        // An IPv6 address without brackets is refused: its last part could be a port.
         if !port.bytes().all(|byte| byte.is_ascii_digit()) {
             return None;
         }
@@ -82,7 +82,7 @@ impl HostName {
     }
 }
 
-/// Lets `router` answer only under loopback names, the address that the caller connected to, and the names in `allowed`.
+/// Restricts `router` to loopback names, the address that the caller connected to, and the names in `allowed`.
 pub fn answering(router: Router, allowed: impl IntoIterator<Item = HostName>) -> Router {
     let allowed: Arc<HashSet<HostName>> = Arc::new(allowed.into_iter().collect());
     router.layer(from_fn_with_state(allowed, check))
@@ -102,7 +102,7 @@ fn refusal(allowed: &HashSet<HostName>, request: &Request) -> Option<Failure> {
     };
     let connected_to =
         request.extensions().get::<LocalAddress>().map(|LocalAddress(address)| address.ip().to_canonical());
-    // A request line may name the host too, and then that one counts (RFC 9112, 3.2.2).
+    // The request line may also name the host, and then overrides `Host` (RFC 9112, 3.2.2). Both names are checked.
     let named = [value.to_str().unwrap_or_default(), request.uri().authority().map_or("localhost", |of| of.as_str())];
     let is_allowed = |host: HostName| {
         host.is_loopback() || allowed.contains(&host) || connected_to.map(HostName::Address) == Some(host)
@@ -115,7 +115,7 @@ fn refusal(allowed: &HashSet<HostName>, request: &Request) -> Option<Failure> {
 mod tests {
     use super::*;
 
-    /// Whether a server on 192.0.2.7 that was told of `crm.example.com` answers under these `Host` headers.
+    /// Checks the answer to these `Host` headers by a server on 192.0.2.7 that allows `crm.example.com`.
     #[track_caller]
     fn check(target: &str, hosts: &[&str], expected: Option<&str>) {
         let mut request = Request::builder().uri(target);

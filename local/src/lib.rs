@@ -1,6 +1,6 @@
 //! The functions of crm-access behind one port of this machine, on an embedded DynamoDB engine.
 //!
-//! Nothing is simulated but what AWS puts around a function: the handlers, their requests and answers and the table are
+//! Only the AWS services around a function are simulated. The handlers, their requests and answers, and the table are
 //! those of the deployed service.
 
 pub mod cors;
@@ -15,7 +15,7 @@ pub mod workers;
 
 use api::Endpoint;
 
-/// Every endpoint of the service.
+/// Every endpoint of the service, by function.
 pub const ENDPOINTS: &[&[Endpoint]] = &[
     &[set_contact_access::ENDPOINT],
     &[set_contacts_access::ENDPOINT],
@@ -26,7 +26,7 @@ pub const ENDPOINTS: &[&[Endpoint]] = &[
     access_portal::ENDPOINTS,
 ];
 
-/// Every endpoint of the service, one after another.
+/// Iterates over every endpoint of the service.
 pub fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
     ENDPOINTS.iter().copied().flatten()
 }

@@ -1,13 +1,14 @@
-//! The description of the API, OpenAPI 3.1, made from the endpoints and from the types that answer.
+//! The description of the API in OpenAPI 3.1, generated from the endpoints and the types of answers.
 //!
-//! A row of a table describes an endpoint; a row without an endpoint, or an endpoint without a row, is an error of the
-//! tests. The schemas of answers are derived from the types. The description is strict: the service takes every request
-//! that the description admits and refuses every other one, but for the spellings that the description's own text names.
+//! A table row describes an endpoint. A test fails for a row without an endpoint and for an endpoint without a row. The
+//! schemas of answers are derived from the types. The description is strict: the service accepts every request that the
+//! description admits and refuses all others, except for the alternative spellings that the description's text names.
 //!
-//! Clients are generated from the description, so each call is described once, by its path without a suffix, and the
-//! schemas use only what generators understand: no `const`, no `oneOf`, no `not`, and names that are identifiers.
+//! Clients are generated from the description. So each call is described once, by its path without a suffix, and the
+//! schemas use only features that generators understand: no `const`, no `oneOf`, no `not`, and names that are
+//! identifiers.
 //!
-//! The description is committed as `docs/openapi.json`, and the service answers with that file.
+//! The description is committed as `docs/openapi.json`, which the service serves.
 
 mod operations;
 mod requests;
@@ -25,7 +26,7 @@ use serde_json::{Map, Value, json};
 use crate::endpoints;
 use operations::{Link, OPERATIONS, Operation, Shows, Success};
 
-/// The description. An endpoint that no row is about is left out, which a test does not let pass.
+/// Returns the description. An endpoint without a row is left out, which makes a test fail.
 pub fn document() -> Value {
     let mut paths = json!({});
     for endpoint in endpoints() {
@@ -63,16 +64,16 @@ pub fn document() -> Value {
     })
 }
 
-/// The description as it is committed and served.
+/// Returns the description as committed and served.
 pub fn text() -> String {
     text::text(&document())
 }
 
-/// Headers of every answer. The text of the description names them once, for all operations.
+/// Headers of every answer. The description's text names them once, for all operations.
 pub const ALWAYS_SENT: [&str; 3] = ["Cache-Control", "Vary", "X-Request-Id"];
 
-/// Failures of calls that reach no endpoint: nothing has the path or the method, or `serve` refuses the connection, the
-/// host or a body that is late.
+/// Failures of calls that reach no endpoint: the path or the method is unknown, or `serve` refuses the connection, the
+/// host or a late body.
 pub const OF_NO_ENDPOINT: [(u16, &str); 5] = [
     (404, "endpoint-not-found"),
     (405, "method-not-allowed"),
@@ -81,7 +82,7 @@ pub const OF_NO_ENDPOINT: [(u16, &str); 5] = [
     (503, "too-many-connections"),
 ];
 
-/// The facts that hold for every operation.
+/// Returns the text about all operations.
 fn about() -> String {
     let [cache_control, vary, request_id] = ALWAYS_SENT;
     let of_no_endpoint = OF_NO_ENDPOINT.map(|(status, kind)| format!("{status} `{kind}`")).join(", ");
@@ -118,12 +119,12 @@ answers 429 and 503 in its own form to calls beyond its limits."
     )
 }
 
-/// A reference to a component. The name is the component's.
+/// Returns a reference to a component.
 fn component(kind: &str, name: &str) -> Value {
     json!({ "$ref": format!("#/components/{kind}/{name}") })
 }
 
-/// The name of the component for a parameter, a header or an operation, which is an identifier whatever the name is.
+/// Returns the component name of a parameter, a header or an operation, which is always an identifier.
 fn identifier(name: &str) -> String {
     let words = name.split(['-', '.']).map(|word| {
         let (first, rest) = word.split_at(word.len().min(1));
@@ -142,7 +143,7 @@ fn operation(row: &Operation, endpoint: &Endpoint) -> Value {
     ];
     let always = always.into_iter().filter_map(|(name, holds)| holds.then_some(name));
     let names = in_path.chain(row.query.iter().copied()).chain(row.headers.iter().copied()).chain(always);
-    // A list takes a blank filterValue, which a change refuses.
+    // A list accepts a blank filterValue, which a change refuses.
     let of_list = |name| if (row.method, name) == ("GET", "filterValue") { "filterValue.list" } else { name };
     let parameters: Vec<Value> =
         names.map(|name| component("parameters", &requests::parameter_name(of_list(name)))).collect();
@@ -165,7 +166,7 @@ fn operation(row: &Operation, endpoint: &Endpoint) -> Value {
     operation
 }
 
-/// The answers of an operation by their status: those that it was called for, and failures.
+/// Returns the answers of an operation by status: successes and failures.
 fn answers(row: &Operation, endpoint: &Endpoint) -> Value {
     let mut answers = Map::new();
     for success in row.answers {
@@ -182,7 +183,7 @@ fn answers(row: &Operation, endpoint: &Endpoint) -> Value {
     let statuses: BTreeSet<u16> = kinds.iter().map(|(status, _)| *status).collect();
     for status in statuses {
         let mut answer = component("responses", status_name(status));
-        // Beside a reference, a description stands in place of the component's own.
+        // A description beside a reference replaces the component's own.
         let (own, of_all) = (named_kinds(&kinds, status), named_kinds(KINDS, status));
         if own != of_all {
             answer["description"] = json!(own);
@@ -192,15 +193,15 @@ fn answers(row: &Operation, endpoint: &Endpoint) -> Value {
     Value::Object(answers)
 }
 
-/// The kinds of failures with a status, for a reader.
+/// Lists the kinds of failures that have a status, as text.
 fn named_kinds<'a>(kinds: impl IntoIterator<Item = &'a (u16, &'a str)>, status: u16) -> String {
     let kinds = kinds.into_iter().filter(|(with, _)| *with == status).map(|(_, kind)| format!("`{kind}`"));
     kinds.collect::<Vec<_>>().join(" or ")
 }
 
-/// The failures that can answer any call of such an endpoint.
+/// Returns the failures that any call of the endpoint can get.
 fn common_failures(endpoint: &Endpoint) -> Vec<(u16, &'static str)> {
-    // A request is refused for a body and for Content-Encoding even where no body is read.
+    // Body and Content-Encoding are checked even if the endpoint reads no body.
     let mut kinds = vec![
         (400, "invalid-request"),
         (413, "body-too-large"),
@@ -213,7 +214,7 @@ fn common_failures(endpoint: &Endpoint) -> Vec<(u16, &'static str)> {
     if endpoint.scope().is_some() {
         kinds.push((403, "scope-missing"));
     }
-    // A last part that is no number belongs to a path that does not exist.
+    // A path whose last segment is not a valid identifier does not exist.
     if endpoint.path.contains("{contactid}") || endpoint.path.contains("{userid}") {
         kinds.push((404, "endpoint-not-found"));
     }
@@ -259,7 +260,7 @@ fn success_answer(success: &Success, method: &str, dialect: Dialect) -> Value {
     answer
 }
 
-/// The operations that an answer leads to.
+/// Returns the links from answers to operations.
 fn links() -> Value {
     let link = |link: &Link| {
         let Link { to, parameter, value } = link;
@@ -268,7 +269,7 @@ fn links() -> Value {
     Value::Object(operations::LINKS.iter().map(link).collect())
 }
 
-/// The statuses of failures that operations have, with the names of the answers that all operations share.
+/// The statuses of failures of operations, with the names of their shared answers.
 const STATUS_NAMES: [(u16, &str); 13] = [
     (400, "BadRequest"),
     (401, "Unauthorized"),
@@ -289,7 +290,7 @@ fn status_name(status: u16) -> &'static str {
     STATUS_NAMES.iter().find(|(known, _)| *known == status).map_or("InternalServerError", |(_, name)| name)
 }
 
-/// The answers that operations share.
+/// Returns the answers that operations share.
 fn shared_answers() -> Value {
     let mut answers = json!({
         "JobStarted": success_answer(&operations::JOB_STARTED, "POST", Dialect::OnlyOffice),
@@ -313,7 +314,7 @@ fn shared_answers() -> Value {
     answers
 }
 
-/// The headers of answers.
+/// Returns the headers of answers.
 fn headers() -> Value {
     let of = |schema: Value, description: &str| json!({ "description": description, "schema": schema });
     let always =

@@ -1,5 +1,5 @@
-//! HTTP in front of the functions, doing what API Gateway does on AWS: it finds the endpoint and hands over the path's
-//! parameters and the body.
+//! The HTTP front of the functions. Like API Gateway on AWS, it finds the endpoint and passes the path's parameters and
+//! the body on.
 
 use std::collections::BTreeMap;
 use std::error::Error as _;
@@ -24,13 +24,13 @@ use tower::util::MapRequestLayer;
 use crate::endpoints;
 use crate::server::BodyTimeout;
 
-/// Bytes of a body that are read at most, as API Gateway does; what is over [`MAX_BODY_BYTES`] is read only so that
-/// the caller comes to hear that it is too much.
+/// The maximum bytes of a body that are read, as in API Gateway. Bytes beyond [`MAX_BODY_BYTES`] are read only so that
+/// the caller receives the refusal.
 const MAX_READ_BYTES: usize = 10 * 1024 * 1024;
 
 const _: () = assert!(MAX_READ_BYTES > MAX_BODY_BYTES);
 
-/// The service as one router.
+/// Returns the service as one router.
 pub fn router(app: &App) -> Router {
     let mut paths: BTreeMap<String, Vec<Endpoint>> = BTreeMap::new();
     for endpoint in endpoints() {
@@ -44,12 +44,11 @@ pub fn router(app: &App) -> Router {
         let request = request.map(|_| Body::Empty);
         to_axum(unrouted(&request, Failure::RouteNotFound))
     });
-    // A layer of `routed` itself would see the path after axum has chosen a route.
+    // A layer of `routed` itself would run after axum has matched the route.
     Router::new().fallback_service(MapRequestLayer::new(tidy_path).layer(routed))
 }
 
-/// A request without the extra slashes that clients put into a path: at its end, and where an address that ends with a slash
-/// is joined to a path that begins with one.
+/// Removes the extra slashes that clients write at the end of the path, or where they join a base address to a path.
 fn tidy_path(mut request: HttpRequest<AxumBody>) -> HttpRequest<AxumBody> {
     if let Some(tidy) = routes::without_extra_slashes(request.uri()) {
         *request.uri_mut() = tidy;
@@ -61,11 +60,11 @@ fn route(app: &App, endpoints: &[Endpoint]) -> MethodRouter {
     let methods = endpoints.iter().fold(MethodRouter::new(), |methods, endpoint| {
         let (app, endpoint) = (app.clone(), *endpoint);
         let filter = endpoint.method.parse().ok().and_then(|method: Method| MethodFilter::try_from(method).ok());
-        // Every method that an endpoint can name is one that axum knows; a test walks through all of them.
+        // axum knows every method that an endpoint names; a test checks all of them.
         methods.on(
             filter.unwrap_or(MethodFilter::TRACE),
             move |parameters: Result<RawPathParams, RawPathParamsRejection>, request: HttpRequest<AxumBody>| async move {
-                // One that is no text is missing, which its endpoint answers as it does everything else.
+                // A parameter that is not UTF-8 counts as missing, and the endpoint answers with its own error.
                 let parameters: Vec<(String, String)> = parameters
                     .iter()
                     .flat_map(RawPathParams::iter)
@@ -82,11 +81,11 @@ fn route(app: &App, endpoints: &[Endpoint]) -> MethodRouter {
         let request = request.map(|_| Body::Empty);
         to_axum(unrouted(&request, routes::refusal(request.uri().path())))
     };
-    // axum would let a GET answer it.
+    // By default, axum answers HEAD with the GET handler.
     methods.on(MethodFilter::HEAD, refuse).fallback(refuse)
 }
 
-/// The request as Lambda hands it to a function. A request whose body is late comes back without the body.
+/// Converts a request to Lambda's form. If the body times out, returns the request without the body as the error.
 async fn to_lambda(request: HttpRequest<AxumBody>, parameters: Vec<(String, String)>) -> Result<Request, Request> {
     let (mut parts, body) = request.into_parts();
     if let Some(ConnectInfo(address)) = parts.extensions.get::<ConnectInfo<SocketAddr>>() {
@@ -98,7 +97,7 @@ async fn to_lambda(request: HttpRequest<AxumBody>, parameters: Vec<(String, Stri
         Err(error) if is_late(&error) => return Err(Request::from_parts(parts, Body::Empty)),
         Err(broken) => {
             tracing::debug!(%broken, "request body broke off");
-            // The part that arrived is dropped, so that no handler can mistake it for the whole.
+            // Drop the part that arrived, so that no handler can mistake it for the whole body.
             parts.extensions.insert(BrokenBody);
             Vec::new()
         }
@@ -113,11 +112,11 @@ async fn to_lambda(request: HttpRequest<AxumBody>, parameters: Vec<(String, Stri
     Ok(Request::from_parts(parts, body).with_path_parameters(parameters))
 }
 
-/// Reads a body, and keeps of one that is too long just enough to show that it is.
+/// Reads a body. Of a body over the limit it keeps one byte more than the limit, which shows the excess.
 ///
 /// # Errors
 ///
-/// When the body does not arrive in time, ends before the end that its length or its last chunk sets, or is not framed
+/// When the body does not arrive in time, ends before its declared length or its last chunk, or is not framed
 /// correctly.
 async fn read(body: AxumBody) -> Result<Vec<u8>, axum::Error> {
     let mut kept = Vec::new();
@@ -135,7 +134,7 @@ async fn read(body: AxumBody) -> Result<Vec<u8>, axum::Error> {
     Ok(kept)
 }
 
-/// Whether a body ended because its time was up.
+/// Returns whether reading a body failed by timeout.
 fn is_late(error: &axum::Error) -> bool {
     let causes = std::iter::successors(error.source(), |cause| (*cause).source());
     causes.into_iter().any(|cause| cause.is::<BodyTimeout>())

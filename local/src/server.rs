@@ -1,7 +1,7 @@
-//! Serves a router over HTTP/1.1, with bounded connections and times.
+//! Serves a router over HTTP/1.1, with bounded connections and timeouts.
 //!
-//! A client that is slow, or many clients, take nothing from the others: heads, bodies and answers have time limits, and
-//! connections over the limit are refused. On request the server ends within a given time, whatever its clients do.
+//! Neither slow clients nor many clients block the others: heads, bodies and answers have timeouts, and connections
+//! over the limit are refused. A shutdown ends within a given time, whatever the clients do.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -39,22 +39,22 @@ use tower::ServiceExt as _;
 
 use crate::router::to_axum;
 
-/// Pause after an error that concerns all connections, such as too many open files.
+/// The pause after an error that affects all connections, such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// How long a connection without a call may stay when the server ends: a head that has begun arrives, or an answer that
-/// is being sent.
+/// The time that a shutdown waits for a connection without a call, in which a request head may be arriving or an answer
+/// may still be sent.
 const QUIET: Duration = Duration::from_millis(500);
 
-/// Limits of a server.
+/// The limits of a server.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// Time for the head of a request, and how long a connection may idle before it.
+    /// The timeout for the head of a request, which includes the idle time before it.
     pub head: Duration,
-    /// Time for the body of a request.
+    /// The timeout for the body of a request.
     pub body: Duration,
-    /// How long a client may take nothing of an answer.
+    /// The timeout for a client that reads nothing of an answer.
     pub stall: Duration,
-    /// Connections that are served at the same time.
+    /// The maximum number of concurrent connections.
     pub connections: usize,
 }
 
@@ -69,25 +69,25 @@ impl Default for Bounds {
     }
 }
 
-/// The address of this machine that a client connected to: an extension of its requests.
+/// The local address of a client's connection, an extension of its requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LocalAddress(pub SocketAddr);
 
-/// A request's body did not arrive in time.
+/// The body of a request did not arrive in time.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the body did not arrive in time")]
 pub struct BodyTimeout;
 
-/// A running server. It ends when it is dropped.
+/// A running server. Dropping it ends the server.
 #[derive(Debug)]
 pub struct Server {
     stop: watch::Sender<bool>,
-    /// The one task that accepts connections and owns their tasks.
+    /// The only task, which accepts connections and owns their tasks.
     task: JoinSet<()>,
 }
 
 impl Server {
-    /// Serves `router` to the connections of `listener`.
+    /// Starts to serve `router` to the connections of `listener`.
     pub fn start(listener: TcpListener, router: Router, bounds: Bounds) -> Self {
         let (stop, stopping) = watch::channel(false);
         let mut task = JoinSet::new();
@@ -95,7 +95,7 @@ impl Server {
         Self { stop, task }
     }
 
-    /// Accepts no more connections, and waits for the calls that are under way, at most for `grace`.
+    /// Stops accepting connections, and waits at most `grace` for the calls in progress.
     pub async fn stop(mut self, grace: Duration) {
         self.stop.send_replace(true);
         if timeout(grace, self.task.join_next()).await.is_err() {
@@ -121,7 +121,7 @@ async fn accept(listener: TcpListener, router: Router, bounds: Bounds, mut stopp
             Ok((stream, _)) if refused.len() < MAX_REFUSALS => {
                 refused.spawn(refuse(stream));
             }
-            // Not even a refusal can be afforded: the connection closes.
+            // Too many refusals are in progress, so the connection is closed without an answer.
             Ok(_) => {}
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
@@ -134,13 +134,13 @@ async fn accept(listener: TcpListener, router: Router, bounds: Bounds, mut stopp
     while served.join_next().await.is_some() {}
 }
 
-/// Whether an error of `accept` concerns only the connection that it would have accepted.
+/// Returns whether an error of `accept` affects only one connection.
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-/// The rules of HTTP for a connection.
+/// Returns the HTTP/1.1 settings of a connection.
 fn http(head: Duration) -> http1::Builder {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(head).max_buf_size(SERVER_HEAD_BYTES);
@@ -155,7 +155,7 @@ async fn serve(
     bounds: Bounds,
     mut stopping: watch::Receiver<bool>,
 ) {
-    // Without it the answers would only be late.
+    // A failure only delays answers.
     stream.set_nodelay(true).unwrap_or_default();
     let Ok(local) = stream.local_addr() else { return };
     let calls = Calls::default();
@@ -196,7 +196,7 @@ fn log_end(ended: hyper::Result<()>) {
     }
 }
 
-/// Calls of a connection that are under way.
+/// The number of calls in progress on a connection.
 #[derive(Clone, Debug, Default)]
 struct Calls(Arc<AtomicUsize>);
 
@@ -211,7 +211,7 @@ impl Calls {
     }
 }
 
-/// A call that is under way until this is dropped.
+/// A call in progress. Dropping the value ends the call.
 struct UnderWay(Calls);
 
 impl Drop for UnderWay {
@@ -220,7 +220,7 @@ impl Drop for UnderWay {
     }
 }
 
-/// The router's answer. A panic is an error of its call, and no more.
+/// Returns the router's answer. A panic fails only its own call.
 async fn answer(router: Router, request: Request<Body>) -> Response<Body> {
     let (uri, headers) = (request.uri().clone(), request.headers().clone());
     match AssertUnwindSafe(router.oneshot(request)).catch_unwind().await {
@@ -234,7 +234,7 @@ async fn answer(router: Router, request: Request<Body>) -> Response<Body> {
     }
 }
 
-/// Answers the first request of a connection that is one too many.
+/// Refuses the first request of a connection over the limit.
 async fn refuse(stream: TcpStream) {
     let limit = Duration::from_millis(SERVER_REFUSAL_MILLIS);
     let service = service_fn(async |request: Request<Incoming>| {
@@ -249,7 +249,7 @@ async fn refuse(stream: TcpStream) {
     }
 }
 
-/// The body of a request, which ends with [`BodyTimeout`] unless it arrives in time.
+/// The body of a request, which fails with [`BodyTimeout`] if it is not complete in time.
 struct TimedBody {
     body: Incoming,
     late: Pin<Box<Sleep>>,
@@ -285,11 +285,11 @@ impl HttpBody for TimedBody {
     }
 }
 
-/// A stream whose writes fail when the other side takes nothing for too long.
+/// A stream whose writes time out when the peer reads nothing.
 struct Bounded<S> {
     stream: S,
     limit: Duration,
-    /// The deadline of a write that waits.
+    /// The deadline of the pending write.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 

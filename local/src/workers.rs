@@ -1,7 +1,7 @@
-//! The bulk workers of one process: workers that take the messages of its queue, and a ticker that does the work of the
+//! The bulk workers of one process: workers that take messages from its queue, and a ticker that does the work of the
 //! minute's wake-up on AWS.
 //!
-//! Nothing is lost with the process: the table holds what is to be done, and a start first looks for it there.
+//! A crash loses no work: the table holds the open jobs, and each start first searches the table for them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,16 +14,16 @@ use tokio::time::{interval, timeout};
 
 use crate::fair_queue::Messages;
 
-/// Workers of a process: as many shards are worked on side by side.
+/// The number of workers of a process, each of which works on one shard at a time.
 pub const WORKERS: usize = 8;
-/// How long a worker stays with one shard before it hands the rest to the queue, where other portals have their turn.
+/// The time after which a worker queues the rest of its shard, so that other portals get their turn.
 const TURN: Duration = Duration::from_secs(5);
-/// How often due rules are started and open jobs are looked after.
+/// The interval of the ticker, which starts due rules and resumes open jobs.
 const TICK: Duration = Duration::from_secs(15);
-/// How long the end of the workers is waited for. They stop after their current page.
+/// The timeout for the workers to stop. They stop after their current page.
 const DRAIN: Duration = Duration::from_millis(DRAIN_MILLIS);
 
-/// The workers and the ticker at work.
+/// The running workers and the ticker.
 #[derive(Debug)]
 pub struct Workers {
     stop: watch::Sender<bool>,
@@ -31,8 +31,8 @@ pub struct Workers {
 }
 
 impl Workers {
-    /// Starts the workers of `jobs`, whose queue's messages come out of `messages`. First of all it is looked for what was
-    /// left unfinished, before anybody works here: `abandoned` says whose shards may be taken from them then.
+    /// Starts the workers of `jobs`, which receive their messages from `messages`. Sweeps unfinished jobs before the
+    /// first worker starts; `abandoned` selects the shards whose leases the sweep revokes.
     pub async fn start(jobs: &Jobs, messages: Messages, abandoned: Abandoned) -> Self {
         sweep(jobs, abandoned).await;
         let (stop, told) = watch::channel(false);
@@ -45,7 +45,7 @@ impl Workers {
         Self { stop, tasks }
     }
 
-    /// Ends the workers after the pages that they are at. What is left is found at the next start.
+    /// Stops the workers after their current pages. The next start resumes unfinished jobs.
     pub async fn stop(mut self) {
         self.stop.send_replace(true);
         let all = async { while self.tasks.join_next().await.is_some() {} };
@@ -55,7 +55,7 @@ impl Workers {
     }
 }
 
-/// Works on one message after another. A message whose work fails or panics comes back later; the worker goes on.
+/// Works on one message after another. A failed or panicked message is redelivered later, and the worker continues.
 async fn work(jobs: Jobs, messages: Arc<Messages>, mut told: watch::Receiver<bool>) {
     loop {
         let delivery = tokio::select! {
@@ -98,7 +98,8 @@ async fn compact(jobs: &Jobs) {
     }
 }
 
-/// Looks after open jobs and starts due rules, again and again. Neither keeps the other from its work.
+/// Resumes open jobs, starts due rules and compacts the manager index, at each tick. A failure of one does not stop the
+/// others.
 async fn tick(jobs: Jobs, mut told: watch::Receiver<bool>) {
     let mut ticks = interval(TICK);
     loop {

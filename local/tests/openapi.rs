@@ -1,4 +1,4 @@
-//! The description of the API is complete, and is the one that is committed.
+//! The description of the API is complete, and equals the committed file.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -24,7 +24,7 @@ fn the_committed_description_is_the_one_that_the_code_makes() {
     );
 }
 
-/// Every method of every path of a description.
+/// Returns every method of every path of a description.
 fn operations(document: &Value) -> Vec<(String, String, Value)> {
     let paths = document["paths"].as_object().unwrap().iter();
     let operations = paths.flat_map(|(path, methods)| {
@@ -50,7 +50,7 @@ fn operations_have_names_of_their_own() {
     assert_eq!(ids.len(), operations.len());
 }
 
-/// Every value of a description, with the keys that lead to it.
+/// Visits every value of a description, with the keys that lead to it.
 fn walk<'a>(value: &'a Value, keys: &mut Vec<&'a str>, visit: &mut dyn FnMut(&[&'a str], &'a Value)) {
     visit(keys, value);
     match value {
@@ -92,7 +92,7 @@ fn generators_of_clients_understand_the_description() {
     for (kind, parts) in document["components"].as_object().unwrap() {
         for name in parts.as_object().unwrap().keys() {
             assert!(is_identifier(name), "{kind}/{name}");
-            // Some generators write a file for each component, and some file systems know no case.
+            // Some generators write a file for each component, and some file systems ignore case.
             assert!(names.insert(name.to_ascii_lowercase()), "{name} is the name of two components");
         }
     }
@@ -111,7 +111,7 @@ fn generators_of_clients_understand_the_description() {
     });
 }
 
-/// The kinds of failures that a description names.
+/// Returns the kinds of failures that a description names.
 fn kinds(description: &Value) -> impl Iterator<Item = String> {
     description.as_str().unwrap().split('`').skip(1).step_by(2).map(str::to_owned)
 }

@@ -1,4 +1,4 @@
-//! The alarms of the deployment: each fault that an operator must hear of raises one, and the manual explains them.
+//! The alarms of the deployment: each fault that needs an operator raises an alarm, and the manual explains it.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -15,7 +15,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use crate::house::{functions, read, resources, value};
 use crate::job_faults::{Bed, refusing};
 
-/// The alarm of this name.
+/// Returns the alarm of this name.
 fn alarm(name: &str) -> String {
     let alarms = resources("AWS::CloudWatch::Alarm");
     let found = alarms.into_iter().find(|alarm| alarm.starts_with(&format!("  {name}:\n")));
@@ -26,7 +26,7 @@ fn name_of(block: &str) -> &str {
     block.trim_start().split(':').next().unwrap()
 }
 
-/// Log lines that a test keeps.
+/// A buffer for log lines.
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
 
@@ -56,8 +56,8 @@ impl Lines {
     }
 }
 
-/// Whether a log line matches a filter pattern of CloudWatch Logs, as far as the template uses that language: members that
-/// equal texts, joined by `&&`.
+/// Returns whether a log line matches a CloudWatch Logs filter pattern. Supports only the template's syntax: terms
+/// `member = text` joined by `&&`.
 fn matches(pattern: &str, line: &Value) -> bool {
     let pattern = pattern.strip_prefix("'{ ").and_then(|pattern| pattern.strip_suffix(" }'")).unwrap();
     pattern.split(" && ").all(|term| {
@@ -67,7 +67,7 @@ fn matches(pattern: &str, line: &Value) -> bool {
 }
 
 #[tokio::test]
-async fn each_failed_job_is_counted_by_the_alarm_once_and_no_other_job_is() {
+async fn alarm_counts_each_failed_job_once_and_no_other_job() {
     let lines = Lines::default();
     let subscriber = tracing_subscriber::registry().with(api::log::json_lines(lines.clone()));
     let _guard = tracing::subscriber::set_default(subscriber);
@@ -82,14 +82,14 @@ async fn each_failed_job_is_counted_by_the_alarm_once_and_no_other_job_is() {
     };
 
     let bed = Bed::new(1).await;
-    // Too many contacts.
+    // The job exceeds its limit.
     let id = bed.enqueue_at_most(Some(0)).await;
     bed.world.work().await.unwrap();
     assert_eq!((bed.job(id).await.state, count()), (State::Failed, BTreeSet::from([1])));
     let id = bed.enqueue().await;
     bed.world.work().await.unwrap();
     assert_eq!((bed.job(id).await.state, count()), (State::Done, BTreeSet::from([0])));
-    // A table that refuses every write.
+    // The table refuses every write.
     let bed = Bed::new(1).await;
     let (id, message) = bed.enqueue_one().await;
     let worker = bed.process().await;
@@ -103,7 +103,7 @@ async fn each_failed_job_is_counted_by_the_alarm_once_and_no_other_job_is() {
 }
 
 #[test]
-fn the_functions_that_end_jobs_feed_the_alarm_on_failed_jobs_at_every_log_level() {
+fn functions_that_end_jobs_feed_the_failed_jobs_alarm_at_every_log_level() {
     let filters = resources("AWS::Logs::MetricFilter");
     let watched: BTreeSet<&str> = filters.iter().map(|filter| value(filter, "LogGroupName")).collect();
     let functions = functions();
@@ -112,7 +112,7 @@ fn the_functions_that_end_jobs_feed_the_alarm_on_failed_jobs_at_every_log_level(
     assert_eq!(watched, logs);
     let alarm = alarm("FailedJobs");
     for filter in &filters {
-        // An error passes the filter of every LogLevel.
+        // Every LogLevel includes errors.
         let pattern = format!("'{{ $.level = \"ERROR\" && $.message = \"{JOB_FAILED}\" }}'");
         assert_eq!(value(filter, "FilterPattern"), pattern);
         assert_eq!(value(filter, "- MetricNamespace"), value(&alarm, "Namespace"));
@@ -123,7 +123,7 @@ fn the_functions_that_end_jobs_feed_the_alarm_on_failed_jobs_at_every_log_level(
 }
 
 #[test]
-fn a_schedule_that_calls_no_function_raises_an_alarm() {
+fn schedule_that_calls_no_function_raises_an_alarm() {
     let functions = functions();
     let scheduled: Vec<_> = functions.iter().filter(|function| function.events.contains("ScheduleV2")).collect();
     assert_eq!(scheduled.len(), 1);
@@ -134,9 +134,9 @@ fn a_schedule_that_calls_no_function_raises_an_alarm() {
     );
     assert_eq!((value(&alarm, "Namespace"), value(&alarm, "MetricName")), ("AWS/Lambda", "Invocations"));
     assert_eq!((value(&alarm, "ComparisonOperator"), value(&alarm, "Threshold")), ("LessThanThreshold", "1"));
-    // The metric of a function that nobody calls has no data.
+    // An uncalled function's metric has no data.
     assert_eq!(value(&alarm, "TreatMissingData"), "breaching");
-    // Each call that the schedule cannot make ends in the queue that has an alarm.
+    // The schedule sends failed calls to the dead-letter queue, which has an alarm.
     assert!(
         scheduled[0]
             .block
@@ -163,7 +163,7 @@ fn throttling_of_the_table_and_of_each_index_raises_an_alarm() {
 }
 
 #[test]
-fn each_alarm_reaches_the_operator_and_stands_in_the_manual() {
+fn each_alarm_notifies_the_operator_and_is_documented() {
     let manual = read("docs/deploy.md");
     let alarms = resources("AWS::CloudWatch::Alarm");
     for alarm in &alarms {
@@ -187,7 +187,7 @@ fn each_alarm_reaches_the_operator_and_stands_in_the_manual() {
 }
 
 #[test]
-fn the_manual_names_the_parameters_and_outputs_that_there_are() {
+fn manual_names_exactly_the_parameters_and_outputs_of_the_template() {
     let (manual, template) = (read("docs/deploy.md"), read("template.yaml"));
     let section = |from: &str, to: &str| -> Vec<String> {
         let (_, rest) = template.split_once(&format!("\n{from}:\n")).unwrap();
@@ -207,7 +207,7 @@ fn the_manual_names_the_parameters_and_outputs_that_there_are() {
 }
 
 #[test]
-fn the_commands_of_the_manual_use_variables_that_the_manual_sets_before() {
+fn commands_of_the_manual_use_only_variables_set_before() {
     let manual = read("docs/deploy.md");
     let mut known = BTreeSet::new();
     let mut used = 0;

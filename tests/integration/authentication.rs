@@ -1,4 +1,4 @@
-//! `POST …/authentication`: who is let in, who is kept out, and that nobody is told why.
+//! `POST …/authentication`: admission, refusal, and no hint at the reason.
 
 use std::net::SocketAddr;
 
@@ -28,14 +28,14 @@ async fn sign_in(world: &World, user: &str, password: &str) -> Reply {
     sign_in_with(world, user, password, &[]).await
 }
 
-/// Signs in with these headers beside the usual one.
+/// Signs in with extra headers.
 async fn sign_in_with(world: &World, user: &str, password: &str, headers: &[(&str, &str)]) -> Reply {
     let body = json!({"userName": user, "password": password}).to_string();
     let headers = [&[("content-type", "application/json")], headers].concat();
     world.call("POST", "/api/2.0/authentication", "", &headers, &body).await.unwrap()
 }
 
-/// Signs in from this address of the network.
+/// Signs in from this network address.
 async fn sign_in_from(world: &World, address: &str, user: &str, password: &str) -> Reply {
     let body = json!({"userName": user, "password": password}).to_string();
     let request = Request::post("/api/2.0/authentication").header("content-type", "application/json");
@@ -46,7 +46,7 @@ async fn sign_in_from(world: &World, address: &str, user: &str, password: &str) 
 }
 
 #[tokio::test]
-async fn who_knows_the_password_is_given_a_token_for_a_week() {
+async fn right_password_gives_a_token_for_a_week() {
     let world = world().await;
     let reply = sign_in(&world, " Ada@ACME.example".trim(), PASSWORD).await;
     assert_eq!(reply.status, 201, "{}", reply.text);
@@ -55,7 +55,7 @@ async fn who_knows_the_password_is_given_a_token_for_a_week() {
     let token = response["token"].as_str().unwrap();
     let me = world.call("GET", "/api/2.0/people/@self", token, &[], "").await.unwrap();
     assert_eq!(me.json()["response"]["email"], EMAIL, "{}", me.text);
-    // It writes too.
+    // The token may write.
     let key = world.call("DELETE", "/api/2.0/crm/access/rules/none", token, &[], "").await.unwrap();
     assert_eq!(key.status, 404, "{}", key.text);
     world.set_clock("2026-01-08T00:00:00Z".parse().unwrap());
@@ -64,7 +64,7 @@ async fn who_knows_the_password_is_given_a_token_for_a_week() {
 }
 
 #[tokio::test]
-async fn an_unknown_user_is_answered_like_a_wrong_password_after_the_same_calls() {
+async fn unknown_user_gets_the_same_answer_and_calls_as_a_wrong_password() {
     let world = world().await;
     let told = async |user: &str| {
         let before = world.trips.so_far();
@@ -100,14 +100,14 @@ async fn five_failures_in_a_minute_lock_the_pair_for_a_minute() {
             assert_eq!(reply.header("retry-after"), "59");
         }
     }
-    // Others are let in meanwhile, and after a minute the pair is.
+    // Others can sign in meanwhile, and the pair can after a minute.
     assert_eq!(sign_in(&world, "both@example.com", "not the password").await.status, 401);
     at(64);
     assert_eq!(sign_in(&world, EMAIL, PASSWORD).await.status, 201);
 }
 
 #[tokio::test]
-async fn a_success_forgets_the_failures() {
+async fn successful_sign_in_resets_the_failures() {
     let world = world().await;
     for _ in 0..3 {
         for _ in 0..4 {
@@ -118,7 +118,7 @@ async fn a_success_forgets_the_failures() {
 }
 
 #[tokio::test]
-async fn an_address_of_two_portals_says_which() {
+async fn address_in_two_portals_must_name_the_portal() {
     let world = world().await;
     let reply = sign_in(&world, "both@example.com", PASSWORD).await;
     assert_eq!((reply.status.as_u16(), reply.error_type().as_str()), (400, "invalid-request"));
@@ -132,7 +132,7 @@ async fn an_address_of_two_portals_says_which() {
 }
 
 #[tokio::test]
-async fn a_call_that_cannot_be_read_shows_no_password() {
+async fn unreadable_call_does_not_reveal_the_password() {
     let world = world().await;
     let headers = [("content-type", "application/json")];
     for (body, field) in [
@@ -151,7 +151,7 @@ async fn a_call_that_cannot_be_read_shows_no_password() {
 }
 
 #[tokio::test]
-async fn failures_are_counted_by_network_and_no_header_says_which_that_is() {
+async fn failures_are_counted_by_network_and_headers_cannot_change_it() {
     let world = world().await;
     for (number, networks) in
         [["192.0.2.1", "::ffff:192.0.2.1"], ["2001:db8:0:1::1", "2001:db8:0:1:2:3:4:5"]].iter().enumerate()
@@ -178,7 +178,7 @@ async fn failures_are_counted_by_network_and_no_header_says_which_that_is() {
 }
 
 #[tokio::test]
-async fn attempts_from_everywhere_lock_all_networks_but_those_that_the_user_signed_in_from() {
+async fn attempts_from_many_networks_lock_all_but_known_networks() {
     let world = world().await;
     for user in [EMAIL, "nobody@acme.example"] {
         let is_user = user == EMAIL;
@@ -197,7 +197,7 @@ async fn attempts_from_everywhere_lock_all_networks_but_those_that_the_user_sign
 }
 
 #[tokio::test]
-async fn a_page_of_a_foreign_origin_neither_signs_in_nor_uses_up_attempts() {
+async fn foreign_origin_neither_signs_in_nor_uses_up_attempts() {
     let world = world().await;
     let app = world.app.clone().with_allowed_origins(["https://crm.example.com".to_owned()]);
     let world = world.serving(app);
@@ -229,7 +229,7 @@ async fn a_page_of_a_foreign_origin_neither_signs_in_nor_uses_up_attempts() {
 }
 
 #[tokio::test]
-async fn sign_ins_beyond_those_that_wait_are_told_to_come_again_and_are_not_counted() {
+async fn sign_ins_over_the_queue_limit_are_refused_and_not_counted() {
     let world = world().await;
     let places: Vec<_> = (0..MAX_SIGN_INS).map(|_| world.app.passwords.enter().unwrap()).collect();
     for _ in 0..6 {
@@ -242,7 +242,7 @@ async fn sign_ins_beyond_those_that_wait_are_told_to_come_again_and_are_not_coun
 }
 
 #[tokio::test]
-async fn who_signs_in_at_once_with_others_is_let_in() {
+async fn concurrent_sign_ins_succeed() {
     let world = world().await;
     let users = ["203.0.113.1", "203.0.113.2", "203.0.113.3"];
     let replies = join_all(users.map(|address| sign_in_from(&world, address, EMAIL, PASSWORD))).await;

@@ -1,5 +1,5 @@
-//! The queue and the event bus of a deployment: what is sent to SQS and EventBridge, and what is made of their answers.
-//! A server on loopback stands in for both, records every call and answers as a test says.
+//! The deployment's queue and event bus: requests to SQS and EventBridge, and the handling of their answers. A loopback
+//! server stands in for both, records every call and gives the test's answers.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -34,7 +34,7 @@ struct Recorder {
 }
 
 impl Recorder {
-    /// Answers the n-th call as `answer` says, which is given n and the call's body.
+    /// Starts a server that answers call number `n` with `answer(n, body)`.
     async fn start(answer: impl Fn(usize, &Value) -> (StatusCode, Value) + Clone + Send + Sync + 'static) -> Self {
         let calls = Calls::default();
         let recorded = Arc::clone(&calls);
@@ -71,7 +71,7 @@ fn message_of(portal: &str, shard: Option<u16>) -> Message {
     Message { portal: crate::portal::id(portal), job: JOB, shard }
 }
 
-/// Sends a message for each of so many shards. What came of it, and the shards of each call in the order of their first.
+/// Sends a message for each shard. Returns the result, and the shards of each call ordered by the first shard.
 async fn send(
     shards: u16,
     answer: impl Fn(usize, &Value) -> (StatusCode, Value) + Clone + Send + Sync + 'static,
@@ -90,7 +90,7 @@ fn shards_of(body: &Value) -> Vec<u16> {
     entries.map(message).map(|message: Message| message.shard.unwrap()).collect()
 }
 
-/// SQS's answer when it takes all messages but those of some shards.
+/// Returns SQS's answer that accepts all messages except those of the refused shards.
 fn all_but(refused: &[u16], body: &Value) -> (StatusCode, Value) {
     let (mut successful, mut failed) = (Vec::new(), Vec::new());
     for (entry, shard) in body["Entries"].as_array().unwrap().iter().zip(shards_of(body)) {
@@ -103,14 +103,14 @@ fn all_but(refused: &[u16], body: &Value) -> (StatusCode, Value) {
     (StatusCode::OK, json!({"Successful": successful, "Failed": failed}))
 }
 
-/// What was not taken: how many messages, and why.
+/// Returns the number of unaccepted messages, and the reason.
 fn not_taken(result: Result<(), QueueError>) -> (usize, String) {
     let error = result.unwrap_err();
     (error.messages, error.source.to_string())
 }
 
 #[tokio::test]
-async fn message_is_sent_as_json_in_the_group_of_its_portal() {
+async fn message_is_sent_as_json_in_its_portals_group() {
     let server = Recorder::start(|_, _| {
         let taken = |id| json!({"Id": id, "MessageId": JOB, "MD5OfMessageBody": ""});
         (StatusCode::OK, json!({"Successful": [taken("1"), taken("0")], "Failed": []}))
@@ -128,7 +128,7 @@ async fn message_is_sent_as_json_in_the_group_of_its_portal() {
 }
 
 #[tokio::test]
-async fn no_message_is_no_call() {
+async fn no_messages_make_no_call() {
     let (result, calls) = send(0, |_, body| all_but(&[], body)).await;
     result.unwrap();
     assert!(calls.is_empty());
@@ -143,7 +143,7 @@ async fn messages_are_sent_ten_at_a_time() {
 }
 
 #[tokio::test]
-async fn messages_that_are_not_taken_are_sent_again() {
+async fn unaccepted_messages_are_sent_again() {
     let (result, calls) = send(5, |call, body| all_but([&[1, 3, 4], &[3][..], &[]][call], body)).await;
     result.unwrap();
     let calls: BTreeSet<Vec<u16>> = calls.into_iter().collect();
@@ -151,21 +151,21 @@ async fn messages_that_are_not_taken_are_sent_again() {
 }
 
 #[tokio::test]
-async fn messages_that_are_never_taken_are_reported() {
+async fn permanently_unaccepted_messages_are_reported() {
     let (result, calls) = send(12, |_, body| all_but(&[2, 11], body)).await;
     assert_eq!(not_taken(result), (2, "InternalError: Later.".into()));
     assert_eq!(calls.len(), 2 * SEND_ATTEMPTS);
 }
 
 #[tokio::test]
-async fn messages_that_are_not_answered_are_not_taken() {
+async fn unanswered_messages_count_as_unaccepted() {
     let (result, calls) = send(1, |_, _| (StatusCode::OK, json!({}))).await;
     assert_eq!(not_taken(result), (1, "the answer names neither success nor failure".into()));
     assert_eq!(calls.len(), SEND_ATTEMPTS);
 }
 
 #[tokio::test]
-async fn a_batch_that_is_refused_stops_no_other() {
+async fn refused_batch_does_not_stop_other_batches() {
     let (result, calls) = send(23, |_, body| {
         if shards_of(body).contains(&0) {
             (StatusCode::BAD_REQUEST, json!({"__type": "AccessDenied", "message": "No."}))
@@ -175,7 +175,7 @@ async fn a_batch_that_is_refused_stops_no_other() {
     })
     .await;
     assert_eq!(not_taken(result).0, 10);
-    // What SQS refuses for good is not sent again.
+    // Permanently refused messages are not sent again.
     assert_eq!(calls.iter().map(Vec::len).collect::<Vec<_>>(), [10, 10, 3]);
 }
 
@@ -202,12 +202,12 @@ fn event(tags: Vec<String>) -> JobEvent {
     }
 }
 
-/// EventBridge's answer when it takes the event.
+/// Returns EventBridge's answer that accepts the event.
 fn taken() -> (StatusCode, Value) {
     (StatusCode::OK, json!({"FailedEntryCount": 0, "Entries": [{"EventId": JOB}]}))
 }
 
-/// Tells an event with these tags. The calls, and why it was not taken.
+/// Publishes an event with these tags. Returns the calls, and the error if the event was not accepted.
 async fn tell(tags: Vec<String>, answer: (StatusCode, Value)) -> (Vec<(String, Value)>, Result<(), String>) {
     let server = Recorder::start(move |_, _| answer.clone()).await;
     let bus = EventBridge::connect("crm".into(), Some(&server.url)).await;
@@ -215,7 +215,7 @@ async fn tell(tags: Vec<String>, answer: (StatusCode, Value)) -> (Vec<(String, V
     (server.calls(), result.map_err(|error| error.0.to_string()))
 }
 
-/// The detail of the one event that was told.
+/// Returns the size and the detail of the one published event.
 fn detail(calls: &[(String, Value)]) -> (usize, Value) {
     assert_eq!(calls.len(), 1);
     let text = calls[0].1["Entries"][0]["Detail"].as_str().unwrap();
@@ -223,7 +223,7 @@ fn detail(calls: &[(String, Value)]) -> (usize, Value) {
 }
 
 #[tokio::test]
-async fn an_event_is_told_with_its_source_and_what_happened() {
+async fn event_is_published_with_its_source_and_details() {
     let (mut calls, result) = tell(vec!["vip".into()], taken()).await;
     result.unwrap();
     let expected = json!({
@@ -266,7 +266,7 @@ async fn an_event_is_told_with_its_source_and_what_happened() {
 }
 
 #[tokio::test]
-async fn an_event_that_is_not_taken_is_an_error() {
+async fn unaccepted_event_is_an_error() {
     let check = async |answer: Value, expected: &str| {
         let (calls, result) = tell(vec![], (StatusCode::OK, answer)).await;
         assert_eq!((calls.len(), result), (1, Err(expected.to_owned())));
@@ -277,7 +277,7 @@ async fn an_event_that_is_not_taken_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_call_that_fails_is_an_error() {
+async fn failed_call_is_an_error() {
     let refused = (StatusCode::BAD_REQUEST, json!({"__type": "AccessDeniedException", "message": "No."}));
     let (calls, result) = tell(vec![], refused).await;
     assert_eq!(calls.len(), 1);
@@ -285,7 +285,7 @@ async fn a_call_that_fails_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_filter_that_is_too_long_is_left_out_of_an_event() {
+async fn event_omits_an_overlong_filter() {
     let tags = |bytes| (0..MAX_LIST_VALUES).map(|n| format!("{n:0>bytes$}")).collect::<Vec<_>>();
     let (calls, result) = tell(tags(200), taken()).await;
     result.unwrap();
@@ -293,7 +293,7 @@ async fn a_filter_that_is_too_long_is_left_out_of_an_event() {
     assert_eq!(whole["Filter"]["Tags"].as_array().map(Vec::len), Some(MAX_LIST_VALUES));
     assert_eq!(whole.get("FilterOmitted"), None);
 
-    // Quotes take two bytes each.
+    // Each quote takes two bytes.
     let longest = tags(MAX_TAG_BYTES).into_iter().map(|tag| tag.replacen('0', "\"", 200)).collect();
     let (calls, result) = tell(longest, taken()).await;
     result.unwrap();

@@ -1,4 +1,4 @@
-//! Bad input: refused with a reason, and nothing changed. Never a failure of the service.
+//! Bad input: refused with a reason, without changes, and never with an internal error.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ use crate::portal::{ADA_TOKEN, MIKE, access, acme_with, contact, contact_with};
 const CONTACTS: i64 = 4;
 const PREFIX: &str = "/api/2.0/crm/contact/";
 
-/// A world, and what must not change in it.
+/// A world, and the access that must not change in it.
 struct Watched {
     world: World,
     state: BTreeMap<i32, AccessState>,
@@ -42,7 +42,7 @@ impl Watched {
             .header("content-type", "application/json")
     }
 
-    /// Sends a request that must be refused, and says why it was.
+    /// Sends a request that must be refused. Returns the answer.
     async fn refused(&self, what: &str, request: Builder, body: impl Into<Body>, status: u16, kind: &str) -> Reply {
         let writes = self.world.trips.spent().writes;
         let reply = self.world.request(request.body(body.into()).unwrap()).await.unwrap();
@@ -71,7 +71,7 @@ impl Watched {
     }
 }
 
-/// The one form that errors have.
+/// Checks the common form of errors.
 fn check_form(what: &str, reply: &Reply) {
     assert!(reply.status.is_client_error(), "{what}: {}", reply.status);
     let answer = reply.json();
@@ -88,17 +88,17 @@ fn check_form(what: &str, reply: &Reply) {
     assert_eq!(reply.header("x-request-id"), text("requestId"), "{what}");
     assert_eq!(reply.header("content-type"), "application/json; charset=utf-8", "{what}");
     assert!(error["details"].is_array(), "{what}: {error}");
-    // Nothing of the inside, and nothing of a size that came from outside.
+    // Neither internals nor long parts of the input.
     for inside in ["DynamoDB", "dynamodb", "aws", "Sdk", "panicked", "serde", "src/", "test-"] {
         assert!(!reply.text.contains(inside), "{what}: {inside} in {}", reply.text);
     }
 }
 
-/// Values of a wrong type, an absurd size or none at all, by the type a field has.
+/// Returns values of a wrong type or an absurd size, by the type of a field.
 fn wrong(field: &str) -> Vec<Value> {
     let many = |value: Value| Value::Array(vec![value; 1001]);
     let mut values = vec![json!({}), json!({"a": 1})];
-    // A filter in which null stands for the only field is none, and no managers are documented for null.
+    // Null is refused as the only field of a filter, and is documented as "no managers".
     values.extend((field != "managerList").then_some(Value::Null));
     values.extend(match field {
         "isShared" | "isPrivate" => {
@@ -191,7 +191,7 @@ const FIELDS: [(&str, &[&str], &str); 2] = [
 ];
 
 #[tokio::test]
-async fn each_field_takes_its_own_type_only() {
+async fn each_field_accepts_only_its_own_type() {
     let watched = Watched::new().await;
     for (path, fields, required) in FIELDS {
         for &field in fields {
@@ -207,7 +207,7 @@ async fn each_field_takes_its_own_type_only() {
 }
 
 #[tokio::test]
-async fn a_field_that_is_not_known_is_refused_and_the_nearest_one_named() {
+async fn unknown_field_is_refused_with_the_nearest_name() {
     let watched = Watched::new().await;
     for (path, known, misspelt, near) in [
         ("1/access", json!({"isShared": false}), "managerlists", "managerList"),
@@ -231,7 +231,7 @@ async fn a_field_that_is_not_known_is_refused_and_the_nearest_one_named() {
         let message = reply.json()["error"]["details"][0]["message"].as_str().unwrap().to_owned();
         assert!(message.contains(&format!("did you mean {near}?")), "{misspelt}: {message}");
     }
-    // Fields of the other endpoint, and names that no one would know.
+    // Fields of the other endpoint, and unknown names.
     for (path, body, field) in [
         ("1/access", json!({"isShared": true, "isPrivate": true}), "isPrivate"),
         ("filter/access", json!({"isPrivate": true, "isShared": true}), "isShared"),
@@ -249,7 +249,7 @@ async fn a_field_that_is_not_known_is_refused_and_the_nearest_one_named() {
 }
 
 #[tokio::test]
-async fn a_query_parameter_that_is_not_known_or_wrong_is_refused() {
+async fn unknown_or_invalid_query_parameter_is_refused() {
     let watched = Watched::new().await;
     let body =
         |path: &str| if path.starts_with("filter") { json!({"isPrivate": true}) } else { json!({"isShared": false}) };
@@ -285,7 +285,7 @@ async fn a_query_parameter_that_is_not_known_or_wrong_is_refused() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_no_json_object_is_refused() {
+async fn body_that_is_no_json_object_is_refused() {
     let watched = Watched::new().await;
     let nested = "[".repeat(200_000);
     for path in ["1/access", "filter/access"] {
@@ -322,7 +322,7 @@ async fn a_body_that_is_no_json_object_is_refused() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_not_said_to_be_json_is_refused() {
+async fn body_without_a_json_content_type_is_refused() {
     let watched = Watched::new().await;
     for path in ["1/access", "filter/access"] {
         for content_type in [
@@ -340,7 +340,7 @@ async fn a_body_that_is_not_said_to_be_json_is_refused() {
             let body = "{\"isShared\":false}";
             watched.refused(content_type, request, body, 415, "unsupported-media-type").await;
         }
-        // As curl sends JSON whose type is not named.
+        // As curl sends JSON without a content type.
         let request = Request::put(format!("{PREFIX}{path}"))
             .header("authorization", ADA_TOKEN)
             .header("content-type", "application/x-www-form-urlencoded");
@@ -351,7 +351,7 @@ async fn a_body_that_is_not_said_to_be_json_is_refused() {
 }
 
 #[tokio::test]
-async fn a_body_over_the_limit_is_refused_and_one_at_the_limit_is_read() {
+async fn body_over_the_limit_is_refused_and_body_at_the_limit_is_read() {
     const LIMIT: usize = 1024 * 1024;
     let watched = Watched::new().await;
     let padded = |body: &str, bytes: usize| format!("{body}{}", " ".repeat(bytes - body.len()));
@@ -369,7 +369,7 @@ async fn a_body_over_the_limit_is_refused_and_one_at_the_limit_is_read() {
 }
 
 #[tokio::test]
-async fn a_contact_is_named_by_a_positive_int32() {
+async fn contact_identifier_is_a_positive_int32() {
     let watched = Watched::new().await;
     for id in [
         "",
@@ -401,7 +401,7 @@ async fn a_contact_is_named_by_a_positive_int32() {
         if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
             watched.refused_for(&path, &body, "contactid").await;
         } else {
-            // A path that names no contact does not exist.
+            // A path without a valid contact identifier does not exist.
             watched.refused(&path, Watched::put(&path), body.to_string(), 404, "endpoint-not-found").await;
         }
     }
@@ -413,7 +413,7 @@ async fn a_contact_is_named_by_a_positive_int32() {
 }
 
 #[tokio::test]
-async fn paths_and_methods_that_no_endpoint_has_are_refused() {
+async fn unknown_paths_and_methods_are_refused() {
     let watched = Watched::new().await;
     let body = "{\"isShared\":false,\"isPrivate\":true}";
     for path in [
@@ -442,7 +442,7 @@ async fn paths_and_methods_that_no_endpoint_has_are_refused() {
             let reply = watched.refused(method, request, body, 405, "method-not-allowed").await;
             assert_eq!(reply.header("allow"), allowed, "{method} {path}");
         }
-        // Whose answer has no body.
+        // The answer to HEAD has no body.
         let reply = watched.world.call("HEAD", &format!("{PREFIX}{path}"), ADA_TOKEN, &[], "").await.unwrap();
         assert_eq!((reply.status.as_u16(), reply.header("allow")), (405, allowed), "HEAD {path}");
     }
@@ -450,7 +450,7 @@ async fn paths_and_methods_that_no_endpoint_has_are_refused() {
 }
 
 #[tokio::test]
-async fn failures_come_in_xml_when_xml_is_asked_for() {
+async fn failures_are_written_in_xml_on_request() {
     let watched = Watched::new().await;
     for (path, method, body, status, kind) in [
         ("1/access", "PUT", "{\"isShared\":1}", 400, "invalid-request"),
@@ -479,7 +479,7 @@ async fn failures_come_in_xml_when_xml_is_asked_for() {
 }
 
 #[tokio::test]
-async fn every_answer_says_which_request_it_answers_and_is_not_to_be_kept() {
+async fn every_answer_has_a_request_id_and_forbids_caching() {
     let watched = Watched::new().await;
     let mut seen = std::collections::HashSet::new();
     for (path, body) in
@@ -493,7 +493,7 @@ async fn every_answer_says_which_request_it_answers_and_is_not_to_be_kept() {
     assert!(!seen.contains(""));
 }
 
-/// Any JSON.
+/// Returns a strategy for any JSON.
 fn value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -537,7 +537,7 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// A text as a part of a URI.
+/// Percent-encodes a text for a URI.
 fn escaped(text: &str) -> String {
     text.bytes()
         .map(|b| if b.is_ascii_alphanumeric() { char::from(b).to_string() } else { format!("%{b:02X}") })
@@ -567,7 +567,7 @@ fn segment() -> impl Strategy<Value = String> {
 }
 
 #[test]
-fn whatever_is_sent_is_answered() {
+fn any_request_gets_an_answer_without_an_internal_error() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let watched = runtime.block_on(Watched::new());
     let header = prop::option::of(prop_oneof![

@@ -1,4 +1,4 @@
-//! A request that does not arrive whole changes nothing, over a real connection to the served router.
+//! An incomplete request changes nothing. The tests use a real connection to the served router.
 
 use axum::body::Body;
 use hyper::body::Incoming;
@@ -12,19 +12,19 @@ use tower::ServiceExt as _;
 
 use crate::portal::{ADA, ADA_TOKEN, MIKE, access, acme, contact, job, lines, signing_in};
 
-/// How a client ends its part of the connection after the bytes that it sent.
+/// How a client ends its side of the connection after sending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
-    /// It says that it sends no more, and still reads.
+    /// Shuts down its sending side and still reads.
     Fin,
-    /// It resets the connection.
+    /// Resets the connection.
     Rst,
-    /// It keeps the connection open and reads.
+    /// Keeps the connection open and reads.
     Open,
 }
 
-/// Sends bytes over a connection of their own, ends it, and waits until the server is done with the connection. The
-/// answer's bytes, as far as the client reads any.
+/// Sends bytes over a new connection, ends it, and waits until the server is done with it. Returns the part of the
+/// answer that the client read.
 async fn exchange(world: &World, sent: &[u8], end: End) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
@@ -48,7 +48,7 @@ async fn exchange(world: &World, sent: &[u8], end: End) -> String {
         drop(client);
         String::from_utf8(answer).unwrap()
     };
-    // A connection that breaks off is an error of the server's; the test asks what was done on it.
+    // A broken connection is an error of the server. The test checks only the answer and the changes.
     let (_, answer) = tokio::join!(connection, client);
     answer
 }
@@ -74,18 +74,18 @@ impl Call {
         )
     }
 
-    /// The request up to `bytes` of its body, under the length of the whole body.
+    /// Returns the request cut after `bytes` of its body, with the length of the whole body.
     fn cut(&self, bytes: usize) -> Vec<u8> {
         let head = self.head(&format!("content-length: {}", self.body.len()));
         [head.as_bytes(), &self.body.as_bytes()[..bytes]].concat()
     }
 
-    /// The request with these chunks.
+    /// Returns the request with these chunks.
     fn chunked(&self, chunks: &str) -> Vec<u8> {
         (self.head("transfer-encoding: chunked") + chunks).into_bytes()
     }
 
-    /// Every way in which the body breaks off.
+    /// Returns every way in which the body can be cut or malformed.
     fn broken(&self) -> Vec<(String, Vec<u8>, End)> {
         let Self { body, .. } = self;
         let whole = body.len();
@@ -95,7 +95,7 @@ impl Call {
                 ways.push((format!("{cut} of {whole} bytes"), self.cut(cut), end));
             }
         }
-        // A form that ends before one of its fields still is a form.
+        // A form cut before one of its fields is still a valid form.
         for (cut, _) in body.match_indices('&').filter(|_| self.content_type == FORM) {
             ways.push((format!("form up to byte {cut}"), self.cut(cut), End::Fin));
         }
@@ -114,7 +114,7 @@ impl Call {
     }
 }
 
-/// All that the calls could change.
+/// Returns everything that the calls could change.
 async fn holdings(world: &World) -> Value {
     let portal = crate::portal::id("acme");
     let jobs = world.jobs_of(&portal, None).await.unwrap();
@@ -163,7 +163,7 @@ async fn scene() -> (World, Vec<Call>) {
 }
 
 #[tokio::test]
-async fn a_body_that_breaks_off_changes_nothing_and_is_answered_400() {
+async fn incomplete_body_changes_nothing_and_is_answered_400() {
     let (world, calls) = scene().await;
     let before = holdings(&world).await;
     for call in &calls {
@@ -180,7 +180,7 @@ async fn a_body_that_breaks_off_changes_nothing_and_is_answered_400() {
 }
 
 #[tokio::test]
-async fn the_same_bodies_are_read_when_they_arrive_whole() {
+async fn complete_bodies_are_accepted() {
     let (_, calls) = scene().await;
     for (i, _) in calls.iter().enumerate() {
         for chunked in [true, false] {
@@ -209,7 +209,7 @@ async fn the_same_bodies_are_read_when_they_arrive_whole() {
 }
 
 #[tokio::test]
-async fn a_body_of_another_length_than_declared_is_refused() {
+async fn body_of_another_length_than_declared_is_refused() {
     let (world, calls) = scene().await;
     let before = holdings(&world).await;
     for call in &calls {

@@ -1,4 +1,5 @@
-//! Who is calling, on every endpoint: tokens, scopes, portals, and the table of what each caller is answered.
+//! Authentication and authorization of every endpoint: tokens, scopes, portals, and the table of answers to each
+//! caller.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -25,10 +26,10 @@ use crate::portal::{
     contact, contact_with, lines, private, signing_in, zenith,
 };
 
-/// The function whose endpoints are about jobs and rules; the others set the access of contact 1.
+/// The function whose endpoints concern jobs and rules. The others set the access of contact 1.
 const JOBS: &str = "access-jobs";
 
-/// The job and the rule that a call is about.
+/// The job and the rule that a call names.
 #[derive(Debug)]
 pub(crate) struct About {
     job: JobId,
@@ -36,13 +37,13 @@ pub(crate) struct About {
 }
 
 impl About {
-    /// A job and a rule that nobody made.
+    /// Returns a job and a rule that do not exist.
     fn none() -> Self {
         Self { job: Uuid::now_v7().into(), rule: Uuid::now_v7().to_string() }
     }
 
-    /// A job and a rule that the owner of a token makes for a call of the endpoint: a job that still is to be done when
-    /// it is to be stopped, otherwise one that changed contact 9, which is there for nothing else.
+    /// Creates a job and a rule, as the owner of `token`, for a call of the endpoint. A job to be cancelled is queued.
+    /// Any other job has changed contact 9, which serves this purpose only.
     pub(crate) async fn made(world: &World, endpoint: &Endpoint, token: &str) -> Self {
         let acme = crate::portal::portal("acme", "Europe/Riga", 4);
         let nine = contact_with(9, ShareType::ReadWrite, &[]);
@@ -54,8 +55,8 @@ impl About {
         };
         let reply = world.put_with(path, token, &body.to_string(), headers).await.unwrap();
         let job = crate::portal::job(&reply).unwrap_or_else(|| panic!("{}", reply.text));
-        // One rule for each token, because a user has a limited number of rules. It is made anew: an earlier call may have
-        // given it to another owner.
+        // One rule for each token, because a user has a limited number of rules. It is recreated: an earlier call may
+        // have changed its owner.
         let rule = format!("of-{token}");
         let gone = world.access_with("DELETE", &format!("rules/{rule}"), ADA_TOKEN, "", &[]).await.unwrap();
         assert!(!gone.status.is_server_error(), "{}", gone.text);
@@ -70,7 +71,8 @@ fn rule_of(managers: &Value) -> Value {
     json!({"filter": {"tags": ["cell"]}, "target": {"isPrivate": true, "managerList": managers}, "cron": "0 2 * * *"})
 }
 
-/// A call of each endpoint. One that takes managers is given these; a change of access makes contact 1 private.
+/// Returns a call of an endpoint, with `managers` where it accepts managers. A change of access makes contact 1
+/// private.
 pub(crate) fn call(endpoint: &Endpoint, route: &str, about: &About, managers: &Value) -> (String, Value) {
     let mut query = "";
     let body = match (endpoint.function, endpoint.method) {
@@ -120,8 +122,8 @@ async fn send_to(
     world.request(request.unwrap()).await.unwrap()
 }
 
-/// The endpoints that ask for a token, with the scope that it needs. Signing out needs none, and stands last because the
-/// token ends with it.
+/// Returns the endpoints that require a token, with the scope required. Signing out requires no scope and comes last,
+/// because it ends the token.
 fn guarded() -> impl Iterator<Item = (&'static Endpoint, Option<Scope>)> {
     let of = |with_scope: bool| {
         let asking =
@@ -131,17 +133,17 @@ fn guarded() -> impl Iterator<Item = (&'static Endpoint, Option<Scope>)> {
     of(true).chain(of(false))
 }
 
-/// The endpoints that ask for a scope.
+/// Returns the endpoints that require a scope.
 fn scoped() -> impl Iterator<Item = (&'static Endpoint, Scope)> {
     guarded().filter_map(|(endpoint, scope)| Some((endpoint, scope?)))
 }
 
-/// Whether it sets access.
+/// Returns whether the endpoint sets access.
 fn sets_access(endpoint: &Endpoint) -> bool {
     endpoint.method == "PUT" && endpoint.function != JOBS
 }
 
-/// All that the calls could change of a portal.
+/// Everything that the calls could change in a portal.
 #[derive(Debug, PartialEq)]
 struct Holdings {
     access: BTreeMap<i32, AccessState>,
@@ -204,7 +206,7 @@ async fn calls_without_a_valid_token_are_refused() {
         Some(&format!("{ADA_TOKEN}x")),
         Some(&ADA_TOKEN[1..]),
         Some(&ADA_TOKEN.to_uppercase()),
-        // What is stored of a token is its SHA-256, which is no token.
+        // The table stores a token's SHA-256, which is no valid token.
         Some("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
     ] {
         refused(&world, authorization).await;
@@ -213,7 +215,7 @@ async fn calls_without_a_valid_token_are_refused() {
 }
 
 #[tokio::test]
-async fn the_stored_hash_of_a_token_is_no_token() {
+async fn stored_hash_of_a_token_is_refused_as_a_token() {
     let world = acme_with([tagged(1)]).await;
     let listed = world.store.tokens(&crate::portal::id("acme")).await.unwrap();
     assert_eq!(listed.len(), 4);
@@ -223,7 +225,7 @@ async fn the_stored_hash_of_a_token_is_no_token() {
 }
 
 #[tokio::test]
-async fn a_token_comes_alone_or_as_a_bearer() {
+async fn token_is_accepted_with_or_without_bearer() {
     let world = acme_with([tagged(1)]).await;
     for authorization in [
         ADA_TOKEN.to_owned(),
@@ -237,7 +239,7 @@ async fn a_token_comes_alone_or_as_a_bearer() {
 }
 
 #[tokio::test]
-async fn a_token_ends_when_it_expires() {
+async fn expired_token_is_refused() {
     const BRIEF: &str = "ada-until-2040-0123456789abcdef0123456789";
     let token = json!({"token": {"Token": BRIEF, "UserId": ADA, "Scopes": ["read", "write"],
         "Expires": "2040-05-01T12:00:00Z"}});
@@ -245,7 +247,7 @@ async fn a_token_ends_when_it_expires() {
     let at = |text: &str| world.set_clock(text.parse::<Moment>().unwrap());
     at("2040-05-01T11:59:59.9999999Z");
     admitted(&world, BRIEF).await;
-    // The token is remembered by now; its end is looked at all the same.
+    // The token is cached by now. The service still checks its expiry.
     at("2040-05-01T12:00:00Z");
     refused(&world, Some(BRIEF)).await;
     at("2041-01-01T00:00:00Z");
@@ -254,7 +256,7 @@ async fn a_token_ends_when_it_expires() {
 }
 
 #[tokio::test]
-async fn a_revoked_token_is_refused() {
+async fn revoked_token_is_refused() {
     const OTHER: &str = "ada-has-another-0123456789abcdef0123456789";
     let mut values = acme();
     values.extend([crate::portal::token(OTHER, ADA, &["read", "write"]), tagged(1)]);
@@ -267,18 +269,18 @@ async fn a_revoked_token_is_refused() {
     admitted(&world, OTHER).await;
 }
 
-/// Whether a token stands for somebody.
+/// Returns whether a token is valid.
 async fn counts(world: &World, token: &str) -> bool {
     world.call("GET", "/api/2.0/people/@self", token, &[], "").await.unwrap().status == 200
 }
 
-/// How all tokens of a user are ended.
+/// Ways to end all tokens of a user.
 const WAYS_TO_END: [&str; 4] = ["another password", "every token revoked", "a line with another password", "removal"];
 
 #[tokio::test]
-async fn tokens_end_with_their_users_password_and_with_their_user() {
+async fn new_password_or_removal_of_a_user_ends_its_tokens() {
     for way in WAYS_TO_END {
-        // The world believes tokens for an hour: the user says that they ended.
+        // The world caches tokens for an hour. The user's record says that they ended.
         let world = acme_with([signing_in(ADA, "Ada", true, EMAIL, PASSWORD), tagged(1)]).await;
         let (acme, now) = (crate::portal::id("acme"), world.app.now());
         assert!(counts(&world, ADA_TOKEN).await && counts(&world, READER_TOKEN).await);
@@ -301,26 +303,26 @@ async fn tokens_end_with_their_users_password_and_with_their_user() {
         if way == "removal" {
             continue;
         }
-        // Loading the file again brings no token back, and a token that is made now counts.
+        // Loading the file again restores no token. A token created now is valid.
         const LATER: &str = "ada-has-another-0123456789abcdef0123456789";
         let mut values = acme_lines();
         values.push(crate::portal::token(LATER, ADA, &["write"]));
         world.import(&lines(values)).await.unwrap();
         refused(&world, Some(ADA_TOKEN)).await;
         assert!(counts(&world, LATER).await, "{way}");
-        // The same time and again: each ends what was made before it.
+        // The same timestamp again: each end covers all tokens created before it.
         world.store.end_tokens(&acme, ADA, now).await.unwrap();
         refused(&world, Some(LATER)).await;
     }
 }
 
-/// Those lines of `acme` that say who there is.
+/// Returns the lines of `acme` without stages and types.
 fn acme_lines() -> Vec<Value> {
     acme().into_iter().filter(|line| line.get("stage").is_none() && line.get("type").is_none()).collect()
 }
 
 #[tokio::test]
-async fn a_wrong_call_with_an_ended_token_is_answered_as_one_without_a_token() {
+async fn invalid_call_with_an_ended_token_is_unauthenticated() {
     let world = acme_with([tagged(1)]).await;
     world.store.end_tokens(&crate::portal::id("acme"), ADA, world.app.now()).await.unwrap();
     for (endpoint, _) in guarded() {
@@ -334,7 +336,7 @@ async fn a_wrong_call_with_an_ended_token_is_answered_as_one_without_a_token() {
 }
 
 #[tokio::test]
-async fn an_answer_is_not_repeated_to_an_ended_token() {
+async fn ended_token_gets_no_replay() {
     let world = acme_with([tagged(1)]).await;
     for (endpoint, scope) in scoped() {
         if scope == Scope::Read {
@@ -350,12 +352,12 @@ async fn an_answer_is_not_repeated_to_an_ended_token() {
         world.store.end_tokens(&crate::portal::id("acme"), ADA, world.app.now()).await.unwrap();
         let reply = world.call(endpoint.method, &path, ADA_TOKEN, &headers, &body).await.unwrap();
         assert_eq!(reply.status, 401, "{path}: {}", reply.text);
-        // The next endpoint finds a token that counts.
+        // The next endpoint needs a valid token.
         revive(&world, ADA).await;
     }
 }
 
-/// Takes back that a user's tokens were ended, which nothing but a test can.
+/// Reverts the end of a user's tokens, which only a test can do.
 async fn revive(world: &World, user: UserId) {
     let (pk, sk) = store::keys::Key::User(crate::portal::id("acme"), user).encode();
     let key = [(store::keys::PK, pk), (store::keys::SK, sk)]
@@ -365,14 +367,14 @@ async fn revive(world: &World, user: UserId) {
 }
 
 #[tokio::test]
-async fn who_signs_out_ends_that_token_and_no_other() {
+async fn sign_out_ends_only_its_own_token() {
     let world = acme_with([tagged(1)]).await;
     for (token, route) in [(ADA_TOKEN, ""), (READER_TOKEN, ".json"), (MIKE_TOKEN, ".xml")] {
         let path = format!("/api/2.0/authentication{route}");
         assert_eq!(world.call("GET", "/api/2.0/people/@self", token, &[], "").await.unwrap().status, 200, "{token}");
         let reply = world.call("DELETE", &path, token, &[], "").await.unwrap();
         assert_eq!((reply.status.as_u16(), reply.text.as_str()), (204, ""), "{token}");
-        // This process at least believes it no longer.
+        // This process at least no longer accepts the token.
         for method in ["GET", "DELETE"] {
             let path = if method == "GET" { "/api/2.0/people/@self" } else { &path };
             assert_eq!(world.call(method, path, token, &[], "").await.unwrap().status, 401, "{token} {method}");
@@ -384,16 +386,16 @@ async fn who_signs_out_ends_that_token_and_no_other() {
 }
 
 #[tokio::test]
-async fn a_token_without_the_scope_is_refused() {
+async fn token_without_the_scope_is_refused() {
     const WRITER_TOKEN: &str = "ada-only-writes-0123456789abcdef0123456789";
     let world = acme_with([crate::portal::token(WRITER_TOKEN, ADA, &["write"]), tagged(1)]).await;
     for (endpoint, scope) in scoped() {
-        // What one endpoint made of it is not what the next one finds.
+        // Each endpoint starts from the same contact.
         let acme = crate::portal::portal("acme", "Europe/Riga", 4);
         world.import_as(&lines([acme, tagged(1)]), true).await.unwrap();
         let about = About::made(&world, endpoint, ADA_TOKEN).await;
         let before = Holdings::of(&world, "acme").await;
-        // What only reads is asked for with GET, and the other way round.
+        // GET requires the read scope, every other method the write scope.
         assert_eq!(scope == Scope::Read, endpoint.method == "GET", "{}", endpoint.path);
         let reply = send(&world, endpoint, Some(READER_TOKEN), &about, &json!([MIKE])).await;
         if scope == Scope::Write {
@@ -405,7 +407,7 @@ async fn a_token_without_the_scope_is_refused() {
             assert!(reply.status.is_success(), "{}: {}", endpoint.path, reply.text);
         }
         assert_eq!(Holdings::of(&world, "acme").await, before, "{}", endpoint.path);
-        // Who may write may read.
+        // The write scope includes the read scope.
         let reply = send(&world, endpoint, Some(WRITER_TOKEN), &about, &json!([MIKE])).await;
         assert!(reply.status.is_success(), "{}: {}", endpoint.path, reply.text);
         let is_changed = Holdings::of(&world, "acme").await != before;
@@ -414,8 +416,8 @@ async fn a_token_without_the_scope_is_refused() {
 }
 
 #[tokio::test]
-async fn a_user_who_was_given_a_scope_stays_who_it_is() {
-    // A token says which user; whether that is an administrator is the directory's to say, now.
+async fn promotion_takes_effect_on_existing_tokens() {
+    // A token identifies the user. The directory decides whether the user is an administrator now.
     let world = acme_with([contact_with(1, ShareType::None, &[MIKE])]).await;
     let body = json!({"isShared": false, "managerList": [ADA]});
     assert_eq!(world.put("1/access", SAM_TOKEN, &body).await.unwrap().status, 404);
@@ -424,7 +426,7 @@ async fn a_user_who_was_given_a_scope_stays_who_it_is() {
     assert_eq!(world.put("1/access", SAM_TOKEN, &body).await.unwrap().status, 200);
 }
 
-/// Both portals, each with contacts 1 and 2 tagged alike; contact 3 is zenith's alone.
+/// Creates both portals, each with contacts 1 and 2 tagged alike. Contact 3 exists in `zenith` only.
 async fn two_portals() -> World {
     let mut values = acme();
     values.extend([tagged(1), tagged(2)]);
@@ -434,18 +436,18 @@ async fn two_portals() -> World {
 }
 
 #[tokio::test]
-async fn a_token_of_one_portal_changes_nothing_of_another() {
+async fn token_of_one_portal_changes_nothing_in_another() {
     for (endpoint, _) in scoped() {
         let world = two_portals().await;
         let about = About::made(&world, endpoint, ADA_TOKEN).await;
         let (acme, zenith) = (Holdings::of(&world, "acme").await, Holdings::of(&world, "zenith").await);
         let reply = send(&world, endpoint, Some(ZOE_TOKEN), &about, &json!([ZOE])).await;
-        // The jobs and the rules of another portal are not there, not even for its administrator.
+        // Jobs and rules of another portal do not exist, even for an administrator.
         let names_what_is_there = endpoint.path.contains("{jobid}") || endpoint.path.contains("{name}");
         let expected = if names_what_is_there && endpoint.method != "PUT" { 404 } else { 200 };
         assert_eq!(reply.status, expected, "{} {}: {}", endpoint.method, endpoint.path, reply.text);
         match endpoint.path {
-            // The contacts of its own portal, whose numbers are the same.
+            // The contacts of the caller's own portal, which have the same identifiers.
             "/api/2.0/crm/contact/filter" => assert_eq!(reply.ids(), [3, 2, 1]),
             "/api/2.0/crm/contact/{contactid}" => assert_eq!(reply.json()["response"]["id"], 1),
             "/api/2.0/people/{userid}" => assert_eq!(reply.json()["response"]["id"], ZOE.to_string()),
@@ -465,7 +467,7 @@ async fn a_token_of_one_portal_changes_nothing_of_another() {
         world.work().await.unwrap();
         assert_eq!(Holdings::of(&world, "acme").await.access, acme.access, "{}", endpoint.path);
         if endpoint.path.ends_with("/cancel") {
-            // Its job was to be done, and now is.
+            // The queued job of `acme` still ran.
             assert_eq!(Holdings::of(&world, "acme").await.jobs[0].state, State::Done);
         } else {
             assert_eq!(Holdings::of(&world, "acme").await, acme, "{}", endpoint.path);
@@ -486,7 +488,7 @@ async fn a_token_of_one_portal_changes_nothing_of_another() {
 }
 
 #[tokio::test]
-async fn a_token_of_one_portal_finds_nothing_of_another() {
+async fn token_of_one_portal_finds_nothing_in_another() {
     let world = two_portals().await;
     let reply = world.put("3/access", ADA_TOKEN, &json!({"isShared": true})).await.unwrap();
     assert_eq!((reply.status.as_u16(), reply.error_type().as_str()), (404, "contact-not-found"));
@@ -514,7 +516,7 @@ async fn users_of_another_portal_are_unknown_managers() {
 }
 
 #[tokio::test]
-async fn portals_whose_names_begin_alike_are_apart() {
+async fn portals_with_a_common_name_prefix_are_separate() {
     let mut values = acme();
     values.push(tagged(1));
     let other = lines(zenith()).replace("zenith", "acme-2");
@@ -527,10 +529,10 @@ async fn portals_whose_names_begin_alike_are_apart() {
     }
 }
 
-/// How many an answer lists, when it is a list.
+/// Returns the number of listed items, if the answer is a list.
 fn listed(reply: &Reply) -> Option<usize> {
     if reply.text.starts_with("<result><count>") {
-        // The items of a list stand behind the status, the one object with its members within.
+        // A list's items come after the status, a single object within it.
         let (_, count) = reply.text.split_once("<count>")?;
         return count.split_once("</count>")?.0.parse().ok();
     }
@@ -541,7 +543,7 @@ fn listed(reply: &Reply) -> Option<usize> {
     }
 }
 
-/// What a caller is answered, and whether that changed any access or, where the call is about them, jobs or rules.
+/// Returns an answer as a cell of the table, and whether access changed, or jobs or rules for their endpoints.
 async fn cell(world: &World, endpoint: &Endpoint, route: &str, token: Option<&str>, about: &About) -> String {
     let before = Holdings::of(world, "acme").await;
     let reply = send_to(world, endpoint, route, token, about, &json!([ADA])).await;
@@ -552,7 +554,7 @@ async fn cell(world: &World, endpoint: &Endpoint, route: &str, token: Option<&st
     format!("{}{listed}{changed}", reply.status.as_u16())
 }
 
-/// Each caller of the table, with its token.
+/// The callers of the table, with their tokens.
 const CALLERS: [(&str, Option<&str>); 6] = [
     ("administrator", Some(ADA_TOKEN)),
     ("manager", Some(MIKE_TOKEN)),
@@ -562,7 +564,7 @@ const CALLERS: [(&str, Option<&str>); 6] = [
     ("other portal", Some(ZOE_TOKEN)),
 ];
 
-/// A world of both portals, in which the administrator of one is an ordinary user of the other.
+/// Creates both portals. The administrator of one is an ordinary user of the other.
 async fn table_world() -> World {
     let mut values = zenith();
     values.push(crate::portal::user(ADA, "Ada of Zenith", false));
@@ -571,11 +573,11 @@ async fn table_world() -> World {
     World::with(&lines(values)).await.unwrap()
 }
 
-/// With what the administrator of the table signs in.
+/// Credentials of the table's administrator.
 const EMAIL: &str = "ada@acme.example";
 const PASSWORD: &str = "correct horse battery staple";
 
-/// The cells of an endpoint about contacts, by what contact 1 was before.
+/// Returns the cells of an endpoint about contacts, by the access of contact 1 before.
 async fn access_columns(endpoint: &Endpoint, route: &str) -> [(&'static str, Vec<String>); 3] {
     let world = table_world().await;
     let mut columns = [("public", Vec::new()), ("shared for reading", Vec::new()), ("private", Vec::new())];
@@ -587,7 +589,7 @@ async fn access_columns(endpoint: &Endpoint, route: &str) -> [(&'static str, Vec
             let portal = crate::portal::portal("acme", "Europe/Riga", 4);
             world.import_as(&lines([portal, contact]), true).await.unwrap();
             if endpoint.method == "DELETE" {
-                // Each caller signs out with a token that is there.
+                // Each caller signs out with a valid token.
                 let mut tokens = zenith();
                 tokens.extend(acme_lines());
                 world.import(&lines(tokens)).await.unwrap();
@@ -598,14 +600,14 @@ async fn access_columns(endpoint: &Endpoint, route: &str) -> [(&'static str, Vec
     columns
 }
 
-/// The cells of an endpoint about jobs or rules, by whose the job and the rule are.
+/// Returns the cells of an endpoint about jobs or rules, by the owner of the job and the rule.
 async fn job_columns(endpoint: &Endpoint, route: &str) -> [(&'static str, Vec<String>); 3] {
     let mut columns = [("administrator's", Vec::new()), ("manager's", Vec::new()), ("none", Vec::new())];
     for ((_, cells), owner) in columns.iter_mut().zip([Some(ADA_TOKEN), Some(MIKE_TOKEN), None]) {
         let world = table_world().await;
         let mut about = About::none();
         for (number, (_, token)) in CALLERS.into_iter().enumerate() {
-            // What is only read stays as it is for all callers.
+            // Reads change nothing, so all callers share one job and rule.
             match owner {
                 Some(owner) if number == 0 || endpoint.method != "GET" => {
                     about = About::made(&world, endpoint, owner).await;

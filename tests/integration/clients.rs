@@ -1,5 +1,5 @@
-//! Calls as clients send them that were written for ONLYOFFICE's server: its browser client, with the number that this puts
-//! behind every URL, and one in Go.
+//! Calls of clients written for ONLYOFFICE's server: its browser client, which appends a number to every URL, and one
+//! in Go.
 
 use models::access::ShareType;
 use serde_json::{Value, json};
@@ -33,7 +33,7 @@ fn response(reply: &Reply) -> Value {
 }
 
 #[tokio::test]
-async fn the_browser_client_reads_lists_and_sets_access() {
+async fn browser_client_reads_lists_and_sets_access() {
     let world = world().await;
     // jQuery writes an array as name[]=.
     let body = format!("isShared=false&managerList%5B%5D={MIKE}&managerList%5B%5D={SAM}");
@@ -55,7 +55,7 @@ async fn the_browser_client_reads_lists_and_sets_access() {
     assert_eq!(reply.status, 200, "{}", reply.text);
     assert_eq!(response(&reply).as_array().unwrap().len(), 2);
     assert_eq!(access_of(&world, 3).await.access, private(&[]));
-    // The panel for several contacts has other names.
+    // The panel for several contacts uses other names.
     let body = format!("contactid%5B%5D=2&isPrivate=true&accessList%5B%5D={SAM}&accessList%5B%5D={ADA}");
     let reply = form(&world, "PUT", "crm/contact/access.json?__=2", ADA_TOKEN, &body).await;
     assert_eq!(reply.status, 200, "{}", reply.text);
@@ -84,7 +84,7 @@ async fn the_browser_client_reads_lists_and_sets_access() {
 }
 
 #[tokio::test]
-async fn the_go_client_signs_in_and_sends_forms() {
+async fn go_client_signs_in_and_sends_forms() {
     let world = world().await;
     let body = "userName=ada%40acme.example&password=correct+horse+battery+staple";
     let reply = form(&world, "POST", "authentication.json", "", body).await;
@@ -93,7 +93,7 @@ async fn the_go_client_signs_in_and_sends_forms() {
     let token = signed_in["token"].as_str().unwrap();
     let expires = signed_in["expires"].as_str().unwrap();
     assert!(token.len() >= 32 && expires > "2026-01-02", "{signed_in}");
-    // The client reads no other form of a time than one with the portal's offset.
+    // The client parses only times with the portal's offset.
     assert!(expires.ends_with("+02:00"), "{signed_in}");
 
     let body = format!("contactid=4&isShared=1&managerList[0]={MIKE}&managerList[1]={SAM}");
@@ -101,7 +101,7 @@ async fn the_go_client_signs_in_and_sends_forms() {
     assert_eq!(reply.status, 200, "{}", reply.text);
     assert_eq!(access_of(&world, 4).await.access, public(&[MIKE, SAM]));
 
-    // The same by filter, with a value that is repeated.
+    // The same by filter, with a repeated value.
     let body = format!("tags=vip&contactStage=1&isPrivate=True&managerList={MIKE}&managerList={SAM}");
     let reply = form(&world, "PUT", "crm/contact/filter/access.json", token, &body).await;
     assert_eq!((reply.status.as_u16(), reply.json()["count"].as_u64()), (200, Some(3)), "{}", reply.text);
@@ -112,7 +112,7 @@ async fn the_go_client_signs_in_and_sends_forms() {
 }
 
 #[tokio::test]
-async fn a_form_has_the_faults_of_json() {
+async fn form_is_refused_for_the_same_faults_as_json() {
     let world = world().await;
     let check = async |path: &str, body: &str, fields: &[&str]| {
         let reply = form(&world, "PUT", path, ADA_TOKEN, body).await;
@@ -131,7 +131,7 @@ async fn a_form_has_the_faults_of_json() {
     check("crm/contact/access.json", "isShared=true&contactid[]=1&contactid[]=x", &["contactid[1]"]).await;
     check("crm/contact/filter/access.json", "isPrivate=true&contactStage=warm&toDate=", &["contactStage[0]", "toDate"])
         .await;
-    // A blank input is no wish to change everyone's.
+    // A blank input does not mean "all contacts".
     let blank = "isPrivate=true&tags=&contactStage=&contactType=&contactListView=&managerList=";
     let fields = ["tags", "contactStage", "contactType", "contactListView"];
     check("crm/contact/filter/access.json", blank, &fields).await;
@@ -146,7 +146,7 @@ async fn a_form_has_the_faults_of_json() {
 }
 
 #[tokio::test]
-async fn forms_are_taken_on_every_path_and_answered_in_the_dialect_of_onlyoffice() {
+async fn forms_are_accepted_on_every_path_and_answered_in_onlyoffice_dialect() {
     let world = world().await;
     for (path, start) in [
         ("1/access", r#"{"count":1,"#),
@@ -164,7 +164,7 @@ async fn forms_are_taken_on_every_path_and_answered_in_the_dialect_of_onlyoffice
 }
 
 #[tokio::test]
-async fn a_rule_is_set_by_a_form_too() {
+async fn form_sets_a_rule() {
     let world = world().await;
     let id = Uuid::now_v7();
     let body = format!(
@@ -183,7 +183,7 @@ async fn a_rule_is_set_by_a_form_too() {
     assert_eq!((reply.status.as_u16(), reply.error_type().as_str()), (400, "invalid-request"));
 }
 
-/// A call as a client sends it, and its answer. `MIKE` and `ADA` stand for the identifiers of these users, `C` at the start of a
+/// A call of a client, and its answer. `MIKE` and `ADA` stand for the identifiers of these users, `C` at the start of a
 /// path for `crm/contact`.
 struct Call {
     token: &'static str,
@@ -192,7 +192,7 @@ struct Call {
     header: Option<(&'static str, &'static str)>,
     body: &'static str,
     status: u16,
-    /// Places in the answer, by JSON Pointer, with their values as JSON.
+    /// Values in the answer, as JSON, by JSON Pointer.
     answer: &'static [(&'static str, &'static str)],
 }
 
@@ -212,12 +212,12 @@ const fn sent(
 }
 
 const JSON: (&str, &str) = ("content-type", "application/json");
-/// The offset of the portal's zone in winter, in the form in which the Go client reads times.
+/// The portal's winter offset, in the only time format that the Go client parses.
 const CREATED_IN_RIGA: &str = r#""2020-12-08T19:37:04.5916406+02:00""#;
 
-/// One row for each way in which a public client was seen to call the service.
+/// One row for each way in which a public client calls the service.
 const CALLS: &[Call] = &[
-    // The two Python packages, the Ruby gem, the Go library and generated clients sign in.
+    // Sign-in by the two Python packages, the Ruby gem, the Go library and generated clients.
     sent("POST", "authentication", FORM, "userName=ada%40acme.example&password=correct+horse+battery+staple", 201, &[]),
     sent("POST", "authentication", FORM, "username=ada%40acme.example&password=correct+horse+battery+staple", 201, &[]),
     sent(
@@ -293,9 +293,9 @@ const CALLS: &[Call] = &[
         400,
         &[("/error/details/0/field", r#""contactid""#)],
     ),
-    // curl's own type of a body, written without a header.
+    // curl's default content type with a JSON body.
     sent("PUT", "C/5/access", FORM, r#"{"isShared":true}"#, 400, &[("/error/type", r#""invalid-request""#)]),
-    // Several contacts, and all that a filter selects.
+    // Several contacts, and all that match a filter.
     sent("PUT", "C/access", FORM, "contactId%5B%5D=5&isShared=true", 200, &[("/count", "1"), ("/response/0/id", "5")]),
     sent(
         "PUT",
@@ -314,7 +314,7 @@ const CALLS: &[Call] = &[
         200,
         &[("/0/ID", "5"), ("/0/IsPrivate", "true")],
     ),
-    // Reading, with and without a suffix.
+    // Reads, with and without a suffix.
     read("C/5/access", &[("/count", "1"), ("/response/0/id", r#""MIKE""#)]),
     read(
         "C/5",
@@ -344,7 +344,7 @@ const CALLS: &[Call] = &[
          &__=838215",
         &[("/total", "7"), ("/response/0/contact/displayName", r#""Alfreds Futterkiste""#)],
     ),
-    // The nil identifier: contacts without a manager.
+    // The nil identifier selects contacts without a manager.
     read(
         "C/filter.json?responsibleid=00000000-0000-0000-0000-000000000000&sortBy=id",
         &[("/total", "5"), ("/response/0/id", "1")],
@@ -359,7 +359,7 @@ const CALLS: &[Call] = &[
         ..read("C/5.json", &[("/response/id", "5")])
     },
     Call { header: Some(("accept", "image/png")), ..read("C/5", &[("/response/id", "5")]) },
-    // The choices of a filter.
+    // Values for filters.
     read(
         "C/status.json",
         &[("/count", "3"), ("/response/0/title", r#""Stage 1""#), ("/response/0/relativeItemsCount", "3")],
@@ -373,11 +373,11 @@ const CALLS: &[Call] = &[
         token: MIKE_TOKEN,
         ..read("C/tag", &[("/response/0", r#"{"title":"some text"}"#), ("/response/1", r#"{"title":"vip"}"#)])
     },
-    // The users, among whom a client finds managers.
+    // The users, for choosing managers.
     read("people", &[("/total", "3"), ("/response/0/displayName", r#""Ada""#), ("/response/0/isAdmin", "true")]),
     read("people/filter.json?filterValue=MiK", &[("/total", "1"), ("/response/0/id", r#""MIKE""#)]),
     read("people/MIKE.json", &[("/response/id", r#""MIKE""#), ("/response/displayName", r#""Mike""#)]),
-    // Without a task, as ONLYOFFICE writes a contact that has none: its browser client takes a null for a task, and fails.
+    // The answer has no task, as ONLYOFFICE's: its browser client would take a null for a task and fail.
     read("C/simple/filter.json?sortBy=id&count=1&fields=id", &[("/response", r#"[{"contact":{"id":1}}]"#)]),
     read(
         "people/filter?startIndex=0&count=300&employeeStatus=Active",
@@ -401,7 +401,7 @@ const CALLS: &[Call] = &[
         status: 404,
         ..read("people/00000000-0000-0000-0000-00000000dead", &[("/error/type", r#""user-not-found""#)])
     },
-    // Calls of ONLYOFFICE's server that the service does not have.
+    // ONLYOFFICE's endpoints that the service does not have.
     Call { status: 404, ..read("C/byprefix.json?prefix=x", &[("/error/type", r#""endpoint-not-found""#)]) },
     Call { status: 404, ..read("C/mail.json", &[("/error/type", r#""endpoint-not-found""#)]) },
     Call { status: 404, ..read("batch.json", &[("/error/type", r#""endpoint-not-found""#)]) },
@@ -410,7 +410,7 @@ const CALLS: &[Call] = &[
 ];
 
 #[tokio::test]
-async fn each_call_of_a_public_client_is_answered_as_the_client_reads_it() {
+async fn each_public_client_gets_answers_it_can_parse() {
     let mut values = acme();
     values.push(signing_in(ADA, "Ada", true, EMAIL, PASSWORD));
     values.extend((1..=3).map(|id| contact(id, json!({"Tags": ["vip"], "ContactStatus": {"id": 1}}))));
@@ -443,7 +443,7 @@ async fn each_call_of_a_public_client_is_answered_as_the_client_reads_it() {
 }
 
 #[tokio::test]
-async fn a_client_that_pages_until_the_total_reads_every_contact_that_the_user_may_see() {
+async fn client_that_pages_up_to_the_total_reads_every_visible_contact() {
     // Every third contact is hidden from Sam.
     let contacts = (1..=250).map(|id| match id % 3 {
         0 => contact_with(id, ShareType::None, &[MIKE]),
@@ -469,7 +469,7 @@ async fn a_client_that_pages_until_the_total_reads_every_contact_that_the_user_m
 }
 
 #[tokio::test]
-async fn a_later_page_of_a_long_list_has_a_lower_bound_in_place_of_the_total() {
+async fn later_page_of_a_long_list_has_a_lower_bound_instead_of_the_total() {
     let world =
         World::with(&lines(acme().into_iter().chain((1..=1_050).map(|id| contact(id, json!({})))))).await.unwrap();
     let listed = async |token, query: &str| {

@@ -1,4 +1,4 @@
-//! Postings that are compacted: a list by manager becomes cheap again, and misses no contact meanwhile.
+//! Compaction of postings: a list by manager becomes cheap again and misses no contact meanwhile.
 
 use std::collections::BTreeSet;
 
@@ -15,16 +15,16 @@ use crate::job_faults::{Step, at};
 use crate::portal::{ADA_TOKEN, MIKE, SAM, access, acme, contact, id, job, lines, portal};
 use crate::workers::proxied;
 
-/// Contacts that are given to Mike and taken from him.
+/// Contacts given to Mike and later taken from him.
 const GIVEN: i64 = 150;
-/// Contacts of the portal. With so many, a list by manager reads postings.
+/// Contacts of the portal, enough that a list by manager reads postings.
 const ALL: i64 = 320;
 
 fn pass(world: &World, millis: u64) {
     world.set_clock(world.app.now() + SignedDuration::from_millis(millis.try_into().unwrap()));
 }
 
-/// Lets so much time pass that postings are settled, and so every read sees them.
+/// Advances the clock until postings count as settled and every read sees them.
 async fn settle(world: &World) {
     pass(world, POSTING_SETTLED_MILLIS.max(COMPACTION_PAUSE_MILLIS) + 1000);
     world.catch_up().await.unwrap();
@@ -43,7 +43,7 @@ async fn give(world: &World, contact: i64, managers: &[UserId]) {
     assert_eq!(reply.status, 200, "{}", reply.text);
 }
 
-/// A world in which Mike was given many contacts, and has three of them still. Answers the job that took them.
+/// Creates a world in which Mike was given many contacts and still has three. Returns the job that took the others.
 async fn stale() -> (World, JobId) {
     let mut values = acme();
     values[0] = portal("acme", "Europe/Riga", 1);
@@ -58,7 +58,7 @@ async fn stale() -> (World, JobId) {
     (world, taken)
 }
 
-/// The contacts of a manager, as a list shows them, and the read units of the list.
+/// Returns a manager's contacts as a list shows them, and the list's read units.
 async fn listed(world: &World, manager: UserId) -> (BTreeSet<i64>, f64) {
     let before = world.trips.spent();
     let reply = world.contact(&format!("filter?responsibleid={manager}"), ADA_TOKEN).await.unwrap();
@@ -66,14 +66,14 @@ async fn listed(world: &World, manager: UserId) -> (BTreeSet<i64>, f64) {
     (reply.ids().into_iter().collect(), (world.trips.spent() - before).read_units)
 }
 
-/// The contacts of a manager, as the access records have it.
+/// Returns a manager's contacts according to the access records.
 async fn own(world: &World, manager: UserId) -> BTreeSet<i64> {
     let states = access(world, "acme", 1..=ALL).await;
     let own = states.into_iter().filter(|(_, state)| state.access.managers.contains(&manager));
     own.map(|(contact, _)| contact.into()).collect()
 }
 
-/// A list by each manager shows what is its own, and its postings name it.
+/// Checks that each manager's list shows exactly the manager's contacts, and that the postings include them.
 async fn check_lists(world: &World, case: &str) {
     for manager in [MIKE, SAM] {
         let own = own(world, manager).await;
@@ -89,18 +89,18 @@ async fn compact(world: &World) -> Compacted {
 }
 
 #[tokio::test]
-async fn list_of_stale_postings_asks_for_their_compaction_and_is_cheap_after_it() {
+async fn list_with_stale_postings_requests_compaction_and_becomes_cheap() {
     let (world, _) = stale().await;
     let (own, before) = listed(&world, MIKE).await;
     assert_eq!(own, [1, 2, 3].into());
     assert!(before > 75.0, "{before} read units");
     let asked = world.store.due_compactions(world.app.now()).await.unwrap();
     assert_eq!(asked.iter().map(|due| due.manager).collect::<Vec<_>>(), [MIKE]);
-    // Nothing is settled, so nothing is removed yet, and a posting of Mike's three contacts is written.
+    // No posting is settled, so none is removed yet. A posting of Mike's three contacts is written.
     assert_eq!(world.jobs().compact_due_postings(&Deadline::never()).await.unwrap(), 1);
     check_lists(&world, "packed").await;
     assert_eq!(world.jobs().compact_due_postings(&Deadline::never()).await.unwrap(), 0);
-    // The rest needs no other list.
+    // Removal needs no further list.
     settle(&world).await;
     assert_eq!(world.jobs().compact_due_postings(&Deadline::never()).await.unwrap(), 1);
     assert_eq!(world.store.due_compactions(world.app.now()).await.unwrap(), []);
@@ -108,18 +108,18 @@ async fn list_of_stale_postings_asks_for_their_compaction_and_is_cheap_after_it(
     assert_eq!(own, [1, 2, 3].into());
     assert!(after < before / 4.0, "{before} read units before, {after} after");
     check_lists(&world, "compacted").await;
-    // A list that wastes little asks for nothing.
+    // A list with little waste requests no compaction.
     assert_eq!(world.store.due_compactions(world.app.now()).await.unwrap(), []);
 }
 
 #[tokio::test]
-async fn list_is_answered_though_its_request_to_compact_fails_and_asks_only_now_and_then() {
+async fn list_succeeds_although_its_compaction_request_fails_and_requests_are_rare() {
     let (world, _) = stale().await;
     let (proxy, jobs) = proxied(&world).await;
     let world = world.serving(api::App::new(jobs, std::time::Duration::ZERO));
     proxy.set(|call| if call.writes() { Verdict::Fail } else { Verdict::Pass });
     assert_eq!(listed(&world, MIKE).await.0, [1, 2, 3].into());
-    // It does not ask again soon.
+    // The list does not request a compaction again soon.
     proxy.clear();
     assert_eq!(listed(&world, MIKE).await.0, [1, 2, 3].into());
     assert_eq!(world.store.due_compactions(world.app.now()).await.unwrap(), []);
@@ -161,14 +161,14 @@ async fn compaction_that_dies_at_any_call_loses_no_contact() {
     assert!(number > 3, "{number} calls");
 }
 
-/// What comes between two calls of a compaction.
+/// Actions between two calls of a compaction.
 #[derive(Clone, Copy, Debug)]
 enum Between {
     /// A single change gives Mike a contact that he once had.
     Single,
-    /// An undo gives them back to Mike.
+    /// An undo gives the taken contacts back to Mike.
     Undo,
-    /// A run takes from Mike what he has, a single change gives him some of it, and a run gives him all.
+    /// A run takes Mike's contacts, a single change gives him one, and a run gives him all.
     TakeAndGive,
     /// Another compaction.
     Compaction,
@@ -192,14 +192,14 @@ async fn act(world: &World, between: Between, taken: JobId) {
 }
 
 #[tokio::test]
-async fn no_list_misses_a_contact_whatever_comes_between_two_calls_of_a_compaction() {
+async fn list_misses_no_contact_whatever_happens_between_calls_of_a_compaction() {
     for between in [Between::Single, Between::Undo, Between::TakeAndGive, Between::Compaction] {
         for number in 1.. {
             let (world, taken) = stale().await;
             settle(&world).await;
             let (proxy, jobs) = proxied(&world).await;
             let mut reached = false;
-            // The first compaction packs, the second one removes.
+            // The first compaction packs postings, the second removes them.
             for _ in 0..2 {
                 let gate = Gate::new();
                 let held = gate.clone();
@@ -245,7 +245,7 @@ async fn compact_all(world: &World) {
 }
 
 #[tokio::test]
-async fn undo_after_a_compaction_is_listed() {
+async fn list_shows_contacts_of_an_undo_after_a_compaction() {
     let (world, taken) = stale().await;
     compact_all(&world).await;
     act(&world, Between::Undo, taken).await;
@@ -254,14 +254,14 @@ async fn undo_after_a_compaction_is_listed() {
 }
 
 #[tokio::test]
-async fn chunk_that_is_taken_over_after_a_compaction_is_listed() {
+async fn list_shows_contacts_of_a_chunk_taken_over_after_a_compaction() {
     for verdict in [Verdict::Die, Verdict::DieAfter] {
         let (world, _) = stale().await;
         let body: Value = json!({"tags": ["given"], "isPrivate": true, "managerList": [MIKE]});
         let headers = [("prefer", "respond-async")];
         let reply = world.put_with("filter/access", ADA_TOKEN, &body.to_string(), &headers).await.unwrap();
         assert_eq!(reply.status, 202, "{}", reply.text);
-        // The worker dies when it has posted, and written nothing or a part of the records.
+        // The worker dies after writing postings, and before or while writing records.
         let (proxy, jobs) = proxied(&world).await;
         proxy.set(at(Step::Batch, 1, verdict));
         let message = world.queue.take().unwrap();

@@ -1,5 +1,4 @@
-//! The job behind a call that names contacts: what it changes, records and costs, whether the call waits for it or a
-//! worker does it, and what becomes of it when something goes wrong on the way.
+//! The job of a call that names contacts: changes, records and costs, synchronously or in a worker, and its faults.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,7 +24,7 @@ use crate::workers::proxied;
 const ADMIN: Caller = Caller { user: ADA, is_admin: true };
 const MIKES: Caller = Caller { user: MIKE, is_admin: false };
 
-/// A run over these contacts of `acme`, which are loaded for it.
+/// Loads these contacts of `acme` and returns a run over them.
 async fn run_of(world: &World, caller: Caller, contacts: impl IntoIterator<Item = i64>, target: Access) -> ContactsRun {
     let contacts: Vec<ContactId> = contacts.into_iter().map(contact_id).collect();
     let loaded = world.store.load(&id("acme"), &contacts, []).await.unwrap();
@@ -42,7 +41,7 @@ async fn record(world: &World, id: JobId) -> Job {
     world.store.job(&crate::portal::id("acme"), id).await.unwrap().unwrap()
 }
 
-/// Applies a run that gets through, and says which job that is.
+/// Applies a run to its end and returns its job.
 async fn applied(world: &World, run: &ContactsRun) -> JobId {
     let id = world.jobs().new_id();
     match run.apply(world.jobs(), id, &Deadline::never()).await.unwrap() {
@@ -56,7 +55,7 @@ async fn applied(world: &World, run: &ContactsRun) -> JobId {
     id
 }
 
-/// Has a worker do a run, and says which job that is.
+/// Makes a worker do a run. Returns the job.
 async fn worked(world: &World, run: &ContactsRun) -> JobId {
     let id = run.enqueue(world.jobs(), world.jobs().new_id()).await.unwrap().id;
     assert_eq!(world.work().await.unwrap(), 1);
@@ -68,7 +67,7 @@ async fn changes(world: &World, id: JobId) -> Vec<Change> {
     world.jobs().changes(&crate::portal::id("acme"), &job, 0, usize::MAX).await.unwrap()
 }
 
-/// Has a worker undo a job.
+/// Makes a worker undo a job.
 async fn undo(world: &World, id: JobId) -> Job {
     let (jobs, undone) = (world.jobs(), record(world, id).await);
     let undo = jobs.undo(&crate::portal::id("acme"), &ADMIN, &undone, jobs.new_id()).await.unwrap();
@@ -81,7 +80,7 @@ async fn remove(world: &World, contacts: impl IntoIterator<Item = i64>) {
     world.import(&lines([portal("acme", "Europe/Riga", 4)].into_iter().chain(deletes))).await.unwrap();
 }
 
-/// Sets the access of contacts as an earlier job did, whether or not the managers are users of the portal.
+/// Sets the access of contacts like an earlier job, even with managers who are no users of the portal.
 async fn set(world: &World, contacts: impl IntoIterator<Item = i64>, access: &Access) {
     let record =
         AccessRecord { access, revision: Uuid::now_v7().into(), set_by: Author::User(ADA), set_at: world.app.now() };
@@ -90,10 +89,10 @@ async fn set(world: &World, contacts: impl IntoIterator<Item = i64>, access: &Ac
     assert!(unwritten == 0 && error.is_none(), "{error:?}");
 }
 
-/// The most contacts that a call names.
+/// Maximum number of contacts that a call names.
 const MOST: i64 = 1000;
 
-/// A thousand contacts, a hundred of each list of 40 managers.
+/// Creates a thousand contacts: a hundred for each of ten lists of 40 managers.
 async fn thousand() -> World {
     let world = acme_with((1..=MOST).map(|id| contact(id, json!({})))).await;
     for group in 0..10 {
@@ -102,7 +101,7 @@ async fn thousand() -> World {
     world
 }
 
-/// Private to 40 managers of 60.
+/// Returns access private to 40 of 60 managers.
 fn crowd(first: u128) -> Access {
     private(&(0..40).map(|i| UserId::from_u128((first * 7 + i) % 60 + 1)).collect::<Vec<_>>())
 }
@@ -111,7 +110,7 @@ fn crowd(first: u128) -> Access {
 const CONTACTS: f64 = MOST as f64;
 
 #[tokio::test]
-async fn a_thousand_contacts_are_changed_recorded_and_paid_for_as_promised() {
+async fn run_over_a_thousand_contacts_is_recorded_and_within_cost_bounds() {
     let world = thousand().await;
     let before = access(&world, "acme", 1..=MOST).await;
     let run = run_of(&world, ADMIN, 1..=MOST, crowd(11)).await;
@@ -119,13 +118,13 @@ async fn a_thousand_contacts_are_changed_recorded_and_paid_for_as_promised() {
     let id = applied_unread(&world, &run).await;
     let (spent, (calls, rounds)) = (world.trips.spent() - spent, world.trips.so_far());
 
-    // What the call has loaded is not read again.
+    // The engine does not read again what the call has loaded.
     assert!(spent.read_units < f64::EPSILON, "{spent:?}");
     let each = spent.write_units / CONTACTS;
     assert!((1.0..=1.1).contains(&each), "{each} write units per contact");
-    // That it is open, its shard's lease and its record; a chunk, and beside it two batches of postings for 40 managers;
-    // 40 batches, of which eight are under way at once; the shard's end, the record's, that its user may start another
-    // job, and that it is closed.
+    // Calls: the open-job entry, the lease and the record; the chunk, and concurrently two batches of postings for 40
+    // managers; 40 batches, eight at a time; the ends of shard and record, the freed open-job slot, and the deletion of
+    // the open-job entry.
     assert_eq!(calls - trips.0, 3 + 1 + 2 + 40 + 4);
     assert!(rounds - trips.1 <= 3 + 1 + 40 / 2 + 4, "{} rounds", rounds - trips.1);
 
@@ -151,7 +150,7 @@ async fn a_thousand_contacts_are_changed_recorded_and_paid_for_as_promised() {
     assert!(restored.iter().all(|(contact, state)| state.access == before[contact].access));
 }
 
-/// Applies a run, and reads nothing on its own.
+/// Applies a run without further reads.
 async fn applied_unread(world: &World, run: &ContactsRun) -> JobId {
     let id = world.jobs().new_id();
     let ran = run.apply(world.jobs(), id, &Deadline::never()).await.unwrap();
@@ -159,7 +158,7 @@ async fn applied_unread(world: &World, run: &ContactsRun) -> JobId {
     id
 }
 
-/// Bytes that the contacts of a job take in its record.
+/// Returns the bytes of the contacts in a job's record.
 async fn contact_bytes(world: &World, id: JobId) -> usize {
     let (pk, sk) = Key::Job(crate::portal::id("acme"), id).encode();
     let text = aws_sdk_dynamodb::types::AttributeValue::S;
@@ -171,7 +170,7 @@ async fn contact_bytes(world: &World, id: JobId) -> usize {
 }
 
 #[tokio::test]
-async fn a_worker_changes_the_same_contacts_and_reads_each_access_once() {
+async fn worker_changes_the_same_contacts_and_reads_each_access_once() {
     let world = thousand().await;
     let before = access(&world, "acme", 1..=MOST).await;
     let run = run_of(&world, ADMIN, 1..=MOST, crowd(11)).await;
@@ -192,7 +191,7 @@ async fn a_worker_changes_the_same_contacts_and_reads_each_access_once() {
 }
 
 #[tokio::test]
-async fn what_is_as_asked_costs_nothing_but_the_job_which_a_call_that_waits_does_without() {
+async fn matching_contacts_cost_only_the_job_and_in_a_synchronous_call_nothing() {
     let world = thousand().await;
     set(&world, 1..=MOST, &crowd(11)).await;
     let state = access(&world, "acme", 1..=MOST).await;
@@ -210,13 +209,13 @@ async fn what_is_as_asked_costs_nothing_but_the_job_which_a_call_that_waits_does
         assert_eq!(record(&world, id).await.counts, run.counts());
         assert_eq!(changes(&world, id).await, []);
     }
-    // A transaction of three items, which counts double: that it is open, its entry and its user's open jobs; its record
-    // three times, its shard's lease and end, that its user may start another job, and that it is closed. The record of
-    // a thousand takes 1 KB more.
+    // A transaction of three items, which counts double: the open-job entry, the list entry and the user's open jobs.
+    // Then three writes of the record, the shard's lease and end, the freed open-job slot, and the deletion of the
+    // open-job entry. The record of a thousand contacts takes 1 KB more.
     assert!(spent[0] <= 17.0 && spent[1] <= spent[0] + 4.0, "{spent:?}");
     assert_eq!(access(&world, "acme", 1..=MOST).await, state);
 
-    // One that differs is written, and no other.
+    // Only the contact that differs is written.
     set(&world, [7], &crowd(1)).await;
     let run = run_of(&world, ADMIN, 1..=MOST, crowd(11)).await;
     let id = applied(&world, &run).await;
@@ -227,7 +226,7 @@ async fn what_is_as_asked_costs_nothing_but_the_job_which_a_call_that_waits_does
 }
 
 #[tokio::test]
-async fn a_run_changes_what_its_caller_may_edit_and_its_counts_say_so_before() {
+async fn run_changes_editable_contacts_and_its_counts_predict_them() {
     for (caller, changed, [matched, updated, unchanged, skipped]) in
         [(ADMIN, &[1, 3, 4, 5, 6][..], [6, 5, 1, 0]), (MIKES, &[1, 5], [4, 2, 1, 1])]
     {
@@ -256,11 +255,11 @@ async fn a_run_changes_what_its_caller_may_edit_and_its_counts_say_so_before() {
 }
 
 #[tokio::test]
-async fn a_worker_decides_by_what_the_contacts_are_by_then() {
+async fn worker_decides_by_the_current_access_of_contacts() {
     let world = acme_with((1..=5).map(|id| contact(id, json!({})))).await;
     let run = run_of(&world, MIKES, 1..=5, private(&[MIKE])).await;
     let id = run.enqueue(world.jobs(), world.jobs().new_id()).await.unwrap().id;
-    // One is hidden from the caller meanwhile, one is closed to its edits, one is as asked, one is another's.
+    // Meanwhile contact 1 is hidden from the caller, 2 is not editable, 3 already matches, and 4 has another list.
     set(&world, [1], &private(&[SAM])).await;
     set(&world, [2], &Access { share: ShareType::Read, managers: vec![SAM] }).await;
     set(&world, [3], &private(&[MIKE])).await;
@@ -278,7 +277,7 @@ async fn a_worker_decides_by_what_the_contacts_are_by_then() {
 }
 
 #[tokio::test]
-async fn a_change_between_the_check_and_the_writing_is_overwritten_and_the_record_has_what_was_checked() {
+async fn run_overwrites_a_change_after_its_check_and_records_the_checked_access() {
     let world = acme_with([contact(1, json!({})), contact_with(2, ShareType::None, &[MIKE])]).await;
     let checked = access(&world, "acme", 1..=2).await;
     let run = run_of(&world, ADMIN, 1..=2, private(&[ADA])).await;
@@ -293,7 +292,7 @@ async fn a_change_between_the_check_and_the_writing_is_overwritten_and_the_recor
 }
 
 #[tokio::test]
-async fn a_job_of_named_contacts_is_shown_with_its_target_and_without_a_filter() {
+async fn job_of_named_contacts_shows_its_target_and_no_filter() {
     let world = acme_with(of_every_access()).await;
     let id = applied(&world, &run_of(&world, ADMIN, 1..=6, private(&[MIKE])).await).await;
     let shown = world.get(&format!("jobs/{id}"), ADA_TOKEN).await.unwrap().json();
@@ -305,7 +304,7 @@ async fn a_job_of_named_contacts_is_shown_with_its_target_and_without_a_filter()
     let changes = world.get(&format!("jobs/{id}/changes"), ADA_TOKEN).await.unwrap().response();
     let ids: Vec<&Value> = changes.as_array().unwrap().iter().map(|change| &change["contactId"]).collect();
     assert_eq!(ids, [1, 3, 4, 5, 6]);
-    // A caller undoes it as any other.
+    // A caller undoes the job like any other job.
     let undo = world.post(&format!("jobs/{id}/undo"), ADA_TOKEN).await.unwrap();
     assert_eq!(undo.status, 202, "{}", undo.text);
     world.work().await.unwrap();
@@ -314,7 +313,7 @@ async fn a_job_of_named_contacts_is_shown_with_its_target_and_without_a_filter()
 }
 
 #[tokio::test]
-async fn a_job_that_is_cancelled_before_a_worker_takes_it_up_changes_nothing() {
+async fn job_cancelled_before_a_worker_claims_it_changes_nothing() {
     let world = acme_with(of_every_access()).await;
     let state = access(&world, "acme", 1..=6).await;
     let run = run_of(&world, ADMIN, 1..=6, private(&[MIKE])).await;
@@ -327,7 +326,7 @@ async fn a_job_that_is_cancelled_before_a_worker_takes_it_up_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_run_out_of_time_is_handed_over_to_a_worker() {
+async fn run_over_its_deadline_is_queued_for_a_worker() {
     let world = acme_with(of_every_access()).await;
     let run = run_of(&world, ADMIN, 1..=6, private(&[MIKE])).await;
     let id = world.jobs().new_id();
@@ -341,16 +340,16 @@ async fn a_run_out_of_time_is_handed_over_to_a_worker() {
 // Contacts that are removed meanwhile.
 
 #[tokio::test]
-async fn a_contact_that_is_removed_before_a_worker_comes_to_it_gets_no_access_record() {
+async fn contact_removed_before_a_worker_reaches_it_gets_no_access_record() {
     let world = acme_with(of_every_access()).await;
     let run = run_of(&world, ADMIN, 1..=6, private(&[MIKE])).await;
     let job = run.enqueue(world.jobs(), world.jobs().new_id()).await.unwrap().id;
-    // One without an access record and two with one, of which one is as asked.
+    // One contact without an access record and two with one, of which one already matches.
     remove(&world, [1, 2, 3]).await;
     world.work().await.unwrap();
     assert_eq!(record(&world, job).await.counts, Counts { matched: 3, updated: 3, ..Counts::default() });
     assert!(access(&world, "acme", 1..=6).await.into_keys().eq(4..=6));
-    // And none when it is undone.
+    // An undo writes no access record either.
     remove(&world, [4]).await;
     let undo = undo(&world, job).await;
     assert_eq!(undo.counts, Counts { matched: 3, updated: 2, conflicts: 1, ..Counts::default() });
@@ -358,8 +357,8 @@ async fn a_contact_that_is_removed_before_a_worker_comes_to_it_gets_no_access_re
 }
 
 #[tokio::test]
-async fn a_contact_that_is_removed_before_a_takeover_gets_no_access_record() {
-    // Which page has contacts with an access record and without.
+async fn contact_removed_before_a_takeover_gets_no_access_record() {
+    // The page that has contacts with and without an access record.
     for (by_filter, page) in [(true, 2), (false, 1)] {
         let bed = Bed::new(1).await;
         let job = match by_filter {
@@ -387,7 +386,7 @@ async fn a_contact_that_is_removed_before_a_takeover_gets_no_access_record() {
 
 // Workers and calls that die.
 
-/// A run over all contacts of a test bed.
+/// Returns a run over all contacts of a test bed.
 async fn all(bed: &Bed) -> ContactsRun {
     run_of(&bed.world, ADMIN, bed.numbers(), target()).await
 }
@@ -400,7 +399,7 @@ async fn enqueue_all(bed: &Bed) -> JobId {
 }
 
 #[tokio::test]
-async fn whoever_dies_at_any_call_another_finishes_as_if_nothing_had_been_and_an_undo_restores() {
+async fn another_worker_finishes_after_a_death_at_any_call_and_undo_restores() {
     for waited_for in [true, false] {
         let mut number = 0;
         loop {
@@ -418,7 +417,7 @@ async fn whoever_dies_at_any_call_another_finishes_as_if_nothing_had_been_and_an
                     true => {
                         let (run, job) = (all(&bed).await, bed.world.jobs().new_id());
                         dead.proxy.set(dies);
-                        // Whether its caller heard of it or not.
+                        // Whether or not the caller got an answer.
                         run.apply(&dead.jobs, job, &Deadline::never()).await.map(drop).unwrap_or_default();
                         job
                     }
@@ -431,7 +430,7 @@ async fn whoever_dies_at_any_call_another_finishes_as_if_nothing_had_been_and_an
                     }
                 };
                 deaths += usize::from(dead.proxy.is_dead());
-                // What the dead had in mind to send was never sent.
+                // Messages of the dead process were never sent.
                 bed.world.queue.clear();
                 bed.recover().await;
                 if bed.world.store.job(&bed.portal, job).await.unwrap().is_none() {
@@ -452,11 +451,11 @@ async fn whoever_dies_at_any_call_another_finishes_as_if_nothing_had_been_and_an
     }
 }
 
-/// Contacts that have so many managers that a hundred of them fill a chunk.
+/// Number of contacts with so many managers that a hundred contacts fill a chunk.
 const HEAVY: i64 = 250;
 
 #[tokio::test]
-async fn a_page_of_several_chunks_is_gone_on_with_in_its_middle() {
+async fn page_of_several_chunks_resumes_in_its_middle() {
     let managers: Vec<UserId> = (1..=1000).map(UserId::from_u128).collect();
     for (step, which, verdict) in [
         (Step::Chunk, 2, Verdict::Die),

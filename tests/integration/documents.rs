@@ -1,4 +1,4 @@
-//! The answers, compared with the text of the two documents.
+//! The answers, compared with the two reference pages in `tests/documents`.
 
 use axum::body::Body;
 use lambda_http::http::Request;
@@ -9,14 +9,14 @@ const LINES: &str = include_str!("../fixtures/documents.ndjson");
 const DOCUMENT_000: &str = include_str!("../documents/000_9ed547bdcdc41048.txt");
 const DOCUMENT_001: &str = include_str!("../documents/001_0cde0e39b454be95.txt");
 
-/// Mike of the documents is an administrator.
+/// Mike is an administrator on the reference pages.
 const TOKEN: &str = "0123456789abcdef0123456789abcdef-admin";
 const MIKE: &str = "00000000-0000-0000-0000-000000000000";
 
 const CONTACT: &str = "1234/access";
 const FILTER: &str = "filter/access";
 
-/// What makes the documents' contact what they show: private, with Mike as its manager.
+/// The request that gives the contact the access on the reference pages: private, managed by Mike.
 fn body(path: &str) -> Value {
     match path {
         CONTACT => json!({"isShared": false, "managerList": [MIKE]}),
@@ -30,7 +30,7 @@ async fn answer(path: &str, accept: &str) -> Reply {
     world.put_with(path, TOKEN, &body(path).to_string(), &[("accept", accept)]).await.unwrap()
 }
 
-/// What stands between two texts.
+/// Returns the text between two texts.
 fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
     let (_, rest) = text.split_once(before).unwrap();
     rest.split_once(after).unwrap().0
@@ -50,8 +50,8 @@ fn array_of_001() -> Value {
     as_the_schema_says(serde_json::from_str(&format!("[{text}]")).unwrap())
 }
 
-/// Document 001's example is one that its generator made: numbers and booleans are strings and the tags are joined.
-/// Its schema says what they are.
+/// Converts generated examples to the types of their schema: numbers and booleans are written as strings, and tags are
+/// joined.
 fn as_the_schema_says(value: Value) -> Value {
     match value {
         Value::String(text) => match text.parse::<i64>() {
@@ -74,7 +74,7 @@ fn as_the_schema_says(value: Value) -> Value {
     }
 }
 
-/// XML without the white space between its elements.
+/// Returns XML without the white space between elements.
 fn without_indentation(xml: &str) -> String {
     let piece = |piece: &str| {
         let start = piece.trim_start();
@@ -84,7 +84,7 @@ fn without_indentation(xml: &str) -> String {
 }
 
 #[tokio::test]
-async fn json_of_one_contact_is_that_of_document_000() {
+async fn json_of_a_contact_matches_the_reference_page() {
     let reply = answer(CONTACT, "application/json").await;
     assert_eq!(reply.status, 200, "{}", reply.text);
     assert_eq!(reply.json(), json_of_000());
@@ -92,10 +92,10 @@ async fn json_of_one_contact_is_that_of_document_000() {
 }
 
 #[tokio::test]
-async fn json_of_one_contact_has_the_keys_of_document_000_in_its_order() {
+async fn json_of_a_contact_has_its_keys_in_the_order_of_the_reference_page() {
     let reply = answer(CONTACT, "application/json").await;
     let keys = |text: &str| -> Vec<String> {
-        // Every second piece is a string; a key is one that a colon follows.
+        // Every second piece is a string. A colon follows a key.
         let pieces: Vec<&str> = text.split('"').collect();
         let strings = pieces.chunks(2).zip(pieces.iter().skip(2).step_by(2));
         strings.filter(|(_, after)| after.trim_start().starts_with(':')).map(|(pair, _)| pair[1].to_owned()).collect()
@@ -106,14 +106,14 @@ async fn json_of_one_contact_has_the_keys_of_document_000_in_its_order() {
 }
 
 #[tokio::test]
-async fn xml_of_one_contact_is_that_of_document_000() {
+async fn xml_of_a_contact_matches_the_reference_page() {
     let reply = answer(CONTACT, "text/xml").await;
     assert_eq!(reply.status, 200, "{}", reply.text);
     assert_eq!(without_indentation(&reply.text), without_indentation(&xml_of_000()));
 }
 
 #[tokio::test]
-async fn json_of_a_list_is_that_of_document_001() {
+async fn json_of_a_list_matches_the_reference_page() {
     let reply = answer(FILTER, "application/json").await;
     assert_eq!(reply.status, 200, "{}", reply.text);
     assert_eq!(reply.json(), array_of_001());
@@ -121,7 +121,7 @@ async fn json_of_a_list_is_that_of_document_001() {
 }
 
 #[tokio::test]
-async fn xml_of_a_list_repeats_the_response_of_document_000() {
+async fn xml_of_a_list_repeats_the_response_of_a_contact() {
     let reply = answer(FILTER, "text/xml").await;
     assert_eq!(reply.status, 200, "{}", reply.text);
     assert_eq!(without_indentation(&reply.text), without_indentation(&xml_of_000()));
@@ -138,7 +138,7 @@ async fn xml_of_a_list_repeats_the_response_of_document_000() {
 }
 
 #[tokio::test]
-async fn an_empty_list_is_an_empty_list() {
+async fn empty_list_is_written_as_an_empty_list() {
     let world = World::with(LINES).await.unwrap();
     let body = json!({"tags": ["none has this"], "isPrivate": true}).to_string();
     for (accept, expected) in [("application/json", "[]"), ("text/xml", "<result><status>0</status></result>")] {
@@ -179,7 +179,7 @@ async fn accept_decides_between_json_and_xml() {
 }
 
 #[test]
-fn the_documents_are_read_whole() {
+fn reference_pages_are_parsed_completely() {
     assert_eq!(json_of_000()["response"]["DisplayName"], "Tadjeddine Bachir");
     assert_eq!(array_of_001()[0]["Tags"], json!(["Tag1", "Tag2"]));
     assert_eq!(array_of_001()[0]["ID"], 1234);

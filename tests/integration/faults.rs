@@ -1,5 +1,5 @@
-//! What the store makes of that which no local engine shows: batches that come back in part, throttling, conflicts,
-//! faults, lost answers, and a process that dies.
+//! The store under faults that no local engine shows: partly processed batches, throttling, conflicts, internal errors,
+//! lost answers, and a dying process.
 
 use std::collections::BTreeSet;
 
@@ -22,7 +22,7 @@ use tests::proxy::{Call, Gate, Proxy, Verdict};
 
 use crate::portal::{MIKE, contact_id, id, private};
 
-/// The revision of what the tests write.
+/// The revision of the records that the tests write.
 const REVISION: JobId = JobId::from_u128(0x4e5);
 
 /// One table, reached through the proxy and past it.
@@ -32,7 +32,7 @@ struct Table {
     store: Store,
     /// Past the proxy.
     direct: Store,
-    /// Ends with the table.
+    /// Kept alive as long as the table.
     _port: DynamoDbPort,
 }
 
@@ -44,26 +44,25 @@ impl Table {
         let direct = Store::new(connect_in_process(engine.in_process(), None).await, "faults");
         direct.ensure_table().await.unwrap();
         let client = connect(Some(&Endpoint::at(proxy.url())), None).await;
-        // The SDK pays for its retries from one purse per process. A test that fails all its calls must not empty it
-        // for the others.
+        // All clients of a process share one retry budget. A test whose calls all fail must not exhaust it for others.
         let purse = RetryPartition::new(proxy.url());
         let client = Client::from_conf(client.config().to_builder().retry_partition(purse).build());
         Self { store: Store::new(client, "faults"), proxy, direct, _port: port }
     }
 
-    /// Makes contacts private, through the proxy: how many are not known to be written, and why.
+    /// Makes contacts private, through the proxy. Returns the number of writes not confirmed, and the error.
     async fn write(&self, contacts: &[ContactId]) -> (usize, Option<StoreError>) {
         write(&self.store, contacts).await
     }
 
-    /// The contacts that are written, read past the proxy.
+    /// Returns the written contacts, read past the proxy.
     async fn written(&self, contacts: &[ContactId]) -> BTreeSet<ContactId> {
         let accesses = self.direct.access_of(&id("acme"), contacts).await.unwrap();
         let is_written = |contact: &ContactId| accesses.of(*contact).unwrap().revision.is_some();
         contacts.iter().copied().filter(is_written).collect()
     }
 
-    /// Makes one contact private with the record of it: one transaction.
+    /// Makes one contact private and records the job, in one transaction.
     async fn write_with_job(&self, contact: ContactId) -> Result<(), StoreError> {
         let target = private(&[MIKE]);
         let created = Moment::from_steps(NEW_YEAR_2026);
@@ -89,30 +88,30 @@ fn contacts(count: usize) -> Vec<ContactId> {
     (1..).take(count).map(contact_id).collect()
 }
 
-/// This verdict on the first so many calls; the others pass.
+/// Applies `verdict` to the first `count` calls; later calls pass.
 fn first(count: u64, verdict: Verdict) -> impl FnMut(&Call) -> Verdict + Send + 'static {
     move |call| if call.number <= count { verdict.clone() } else { Verdict::Pass }
 }
 
-/// This verdict on every call.
+/// Applies `verdict` to every call.
 fn always(verdict: Verdict) -> impl FnMut(&Call) -> Verdict + Send + 'static {
     first(u64::MAX, verdict)
 }
 
-/// Half of each batch comes back unprocessed, until only one item is left of it.
+/// Returns half of each batch unprocessed, until one item is left.
 fn halves(call: &Call) -> Verdict {
     Verdict::Unprocessed(call.keys().len() / 2)
 }
 
 #[tokio::test]
-async fn a_batch_that_comes_back_unprocessed_is_sent_again_until_it_is_written() {
+async fn partly_unprocessed_batch_is_sent_again_until_written() {
     let table = Table::new().await;
     let contacts = contacts(2 * WRITE_BATCH + WRITE_BATCH / 2);
     table.proxy.set(halves);
     assert!(matches!(table.write(&contacts).await, (0, None)));
     assert!(table.proxy.calls() > 3, "{} calls", table.proxy.calls());
     assert_eq!(table.written(&contacts).await, contacts.iter().copied().collect());
-    // Each item was written once: the units are those of a table where nothing came back.
+    // Each item was written once: the units equal those of a table without unprocessed items.
     let sound = Table::new().await;
     assert!(matches!(sound.write(&contacts).await, (0, None)));
     assert_eq!(sound.proxy.calls(), 3);
@@ -121,7 +120,7 @@ async fn a_batch_that_comes_back_unprocessed_is_sent_again_until_it_is_written()
 }
 
 #[tokio::test]
-async fn a_batch_of_which_nothing_is_processed_is_sent_again() {
+async fn entirely_unprocessed_batch_is_sent_again() {
     let table = Table::new().await;
     let contacts = contacts(WRITE_BATCH);
     table.proxy.set(first(3, Verdict::Unprocessed(usize::MAX)));
@@ -131,7 +130,7 @@ async fn a_batch_of_which_nothing_is_processed_is_sent_again() {
 }
 
 #[tokio::test]
-async fn a_read_that_comes_back_unprocessed_is_asked_again_until_it_is_whole() {
+async fn partly_unprocessed_read_is_repeated_until_complete() {
     let table = Table::new().await;
     let contacts = contacts(READ_BATCH + READ_BATCH / 2);
     assert!(matches!(write(&table.direct, &contacts).await, (0, None)));
@@ -145,18 +144,18 @@ async fn a_read_that_comes_back_unprocessed_is_asked_again_until_it_is_whole() {
 }
 
 #[tokio::test]
-async fn a_batch_that_is_throttled_goes_on_when_the_throttling_ends() {
+async fn throttled_batch_continues_when_throttling_ends() {
     let table = Table::new().await;
-    // More often than the SDK tries.
+    // More often than the SDK retries.
     table.proxy.set(first(6, Verdict::Throttle));
     assert!(matches!(table.write(&contacts(1)).await, (0, None)));
     assert_eq!(table.proxy.calls(), 7);
     assert_eq!(table.written(&contacts(1)).await.len(), 1);
 }
 
-/// The pauses between the attempts add up to seconds, so that these wait side by side.
+/// The pauses between attempts add up to seconds, so the cases wait concurrently.
 #[tokio::test]
-async fn a_batch_is_given_up_after_its_attempts_and_what_is_missing_is_told() {
+async fn batch_fails_after_its_attempts_and_reports_missing_items() {
     let throttled_for_ever = async {
         let (table, contacts) = (Table::new().await, contacts(2));
         table.proxy.set(always(Verdict::Throttle));
@@ -164,7 +163,7 @@ async fn a_batch_is_given_up_after_its_attempts_and_what_is_missing_is_told() {
         assert_eq!(rest, 2);
         assert!(matches!(error, Some(StoreError::Throttled { operation: "BatchWriteItem", .. })), "{error:?}");
         assert!(table.written(&contacts).await.is_empty());
-        // Each attempt is several of the SDK.
+        // Each attempt is several attempts of the SDK.
         assert!(table.proxy.calls() > attempts(), "{} calls", table.proxy.calls());
     };
     let never_written_whole = async {
@@ -191,7 +190,7 @@ fn attempts() -> u64 {
 }
 
 #[tokio::test]
-async fn a_single_call_that_is_throttled_for_ever_is_given_up() {
+async fn permanently_throttled_call_fails() {
     let table = Table::new().await;
     table.proxy.set(always(Verdict::Throttle));
     let error = table.store.grant([0; 32]).await.unwrap_err();
@@ -202,7 +201,7 @@ async fn a_single_call_that_is_throttled_for_ever_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_transaction_in_conflict_is_a_condition_that_failed() {
+async fn transaction_conflict_counts_as_a_failed_condition() {
     let table = Table::new().await;
     table.proxy.set(always(Verdict::Conflict));
     let error = table.write_with_job(contact_id(1)).await.unwrap_err();
@@ -211,7 +210,7 @@ async fn a_transaction_in_conflict_is_a_condition_that_failed() {
 }
 
 #[tokio::test]
-async fn a_batch_that_meets_a_transaction_is_sent_again() {
+async fn batch_in_conflict_with_a_transaction_is_sent_again() {
     let table = Table::new().await;
     table.proxy.set(first(2, Verdict::Conflict));
     assert!(matches!(table.write(&contacts(3)).await, (0, None)));
@@ -219,7 +218,7 @@ async fn a_batch_that_meets_a_transaction_is_sent_again() {
 }
 
 #[tokio::test]
-async fn a_fault_of_dynamodb_is_tried_again_and_then_told() {
+async fn internal_error_of_dynamodb_is_retried_and_then_reported() {
     let table = Table::new().await;
     table.proxy.set(first(2, Verdict::Fail));
     assert!(matches!(table.write(&contacts(1)).await, (0, None)));
@@ -236,7 +235,7 @@ async fn a_fault_of_dynamodb_is_tried_again_and_then_told() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_told_at_once() {
+async fn refusal_is_reported_without_retries() {
     let table = Table::new().await;
     table.proxy.set(always(Verdict::Refuse));
     let (rest, error) = table.write(&contacts(2)).await;
@@ -246,20 +245,20 @@ async fn a_refusal_is_told_at_once() {
 }
 
 #[tokio::test]
-async fn a_write_whose_answer_is_lost_is_made_again_without_harm() {
+async fn write_with_a_lost_answer_is_repeated_without_harm() {
     let table = Table::new().await;
     table.proxy.set(first(1, Verdict::FailAfter));
     assert!(matches!(table.write(&contacts(2)).await, (0, None)));
     assert_eq!((table.proxy.calls(), table.written(&contacts(2)).await.len()), (2, 2));
 
-    // The second attempt finds the contact changed by the first one, and is known by its token to be the same.
+    // The second attempt carries the same token as the first, so the changed contact is no conflict.
     table.proxy.set(first(1, Verdict::FailAfter));
     table.write_with_job(contact_id(3)).await.unwrap();
     assert_eq!((table.proxy.calls(), table.written(&contacts(3)).await.len()), (2, 3));
 }
 
 #[tokio::test]
-async fn nothing_arrives_of_a_process_that_has_died() {
+async fn calls_of_a_dead_process_do_not_arrive() {
     let table = Table::new().await;
     assert!(matches!(table.write(&contacts(1)).await, (0, None)));
     let gate = Gate::new();
@@ -276,7 +275,7 @@ async fn nothing_arrives_of_a_process_that_has_died() {
     assert_eq!(rest, 1);
     assert!(matches!(error, Some(StoreError::Unavailable { .. })), "{error:?}");
     assert!(table.proxy.is_dead());
-    // The call that it died after was its last.
+    // The call after which the process died was its last.
     assert_eq!(table.written(&contacts(3)).await, [1, 3].map(contact_id).into());
 
     table.proxy.clear();
@@ -289,7 +288,7 @@ async fn nothing_arrives_of_a_process_that_has_died() {
 }
 
 #[tokio::test]
-async fn a_call_on_its_way_arrives_after_its_caller_is_gone() {
+async fn call_in_flight_arrives_after_its_caller_is_gone() {
     let table = Table::new().await;
     let (before, after) = (Gate::new(), Gate::new());
     let (one, two) = (contacts(1), contacts(2));
@@ -303,7 +302,7 @@ async fn a_call_on_its_way_arrives_after_its_caller_is_gone() {
     table.proxy.idle().await;
     assert_eq!(table.written(&one).await.len(), 1);
 
-    // An answer that is held comes after the write.
+    // A held answer comes after the write.
     table.proxy.set(first(1, Verdict::HoldAfter(after.clone())));
     let (written, ()) = tokio::join!(table.write(&two), async {
         after.reached().await;

@@ -1,14 +1,14 @@
 //! `PUT …/contact/filter/access`: which contacts a filter selects.
 //!
-//! Every case is asked as a dry run, so that all cases stand on the same contacts. That a run does what its dry run
-//! says is claimed in `runs`.
+//! Every case is a dry run, so all cases share the same contacts. The tests in `runs` check that a run does what its
+//! dry run says.
 
 use serde_json::{Value, json};
 use tests::World;
 
 use crate::portal::{ADA_TOKEN, acme_with, contact};
 
-/// The contacts that the cases select from, on four shards, in Riga: two hours before UTC, three in summer.
+/// The contacts of all cases, on four shards, in Riga: UTC+2, in summer UTC+3.
 fn contacts() -> Vec<Value> {
     let stage = |id: i32| json!({"id": id});
     vec![
@@ -47,7 +47,7 @@ fn contacts() -> Vec<Value> {
     ]
 }
 
-/// Every contact above: by creation date, then identifier, descending.
+/// Every contact above, by creation date, then identifier, descending.
 const ALL: [i64; 14] = [18, 17, 16, 15, 6, 5, 4, 14, 13, 12, 11, 3, 2, 1];
 
 async fn check(world: &World, filter: Value, query: &str, expected: &[i64]) {
@@ -75,7 +75,7 @@ async fn no_filter_field_selects_every_contact_latest_first() {
 }
 
 #[tokio::test]
-async fn tags_are_all_asked_for_and_compared_without_case() {
+async fn tags_must_all_match_and_ignore_case() {
     check_all([
         (json!({"tags": ["VIP"]}), &[4, 2, 1][..]),
         (json!({"tags": ["  vip "]}), &[4, 2, 1]),
@@ -94,7 +94,7 @@ async fn tags_are_all_asked_for_and_compared_without_case() {
 }
 
 #[tokio::test]
-async fn stages_are_any_of_them_and_zero_is_none() {
+async fn any_given_stage_matches_and_zero_means_no_stage() {
     check_all([
         (json!({"contactStage": 1}), &[2, 1][..]),
         (json!({"contactStage": [1]}), &[2, 1]),
@@ -111,7 +111,7 @@ async fn stages_are_any_of_them_and_zero_is_none() {
 }
 
 #[tokio::test]
-async fn types_are_any_of_them_and_zero_is_none() {
+async fn any_given_type_matches_and_zero_means_no_type() {
     check_all([
         (json!({"contactType": 1}), &[4, 1][..]),
         (json!({"contactType": [2, 1]}), &[4, 2, 1]),
@@ -124,7 +124,7 @@ async fn types_are_any_of_them_and_zero_is_none() {
 }
 
 #[tokio::test]
-async fn list_views_go_by_number_or_name() {
+async fn list_view_is_a_number_or_a_name() {
     let persons = [18, 17, 16, 15, 6, 5, 14, 13, 12, 11, 3, 2];
     check_all([
         (json!({"contactListView": 0}), &ALL[..]),
@@ -141,7 +141,7 @@ async fn list_views_go_by_number_or_name() {
 }
 
 #[tokio::test]
-async fn dates_are_whole_days_of_the_portal_with_both_ends() {
+async fn dates_are_whole_days_of_the_portal_including_both_ends() {
     let of = |from: &str, to: &str| {
         let mut filter = json!({"contactStage": 3});
         for (name, date) in [("fromDate", from), ("toDate", to)] {
@@ -159,11 +159,11 @@ async fn dates_are_whole_days_of_the_portal_with_both_ends() {
         (of("2020-10-24", "2020-10-24"), &[15]),
         (of("2020-10-26", ""), &[18]),
         (of("", "2020-03-28"), &[11]),
-        // With a time it is that instant, on both ends.
+        // A date with a time is that instant, at both ends.
         (of("2020-03-28T22:00:00Z", "2020-03-29T21:00:00Z"), &[14, 13, 12]),
         (of("2020-03-28T22:00:00.0000001Z", "2020-03-29T20:59:59.9999999Z"), &[13]),
         (of("2020-03-29T00:00:00+02:00", "2020-03-29T00:00:00+02:00"), &[12]),
-        // Without an offset it is the portal's wall clock, which goes from 02:59:59 to 04:00:00 on that day.
+        // A time without an offset is on the portal's wall clock, which jumps from 02:59:59 to 04:00:00 on that day.
         (of("2020-03-29T00:00:00", "2020-03-29T23:59:59.9999999"), &[13, 12]),
         (of("2020-03-30T00:00:00", "2020-03-30T00:00:00"), &[14]),
         (of("2020-10-25T00:00:00", "2020-10-25T23:59:59.9999999"), &[17, 16]),
@@ -173,7 +173,7 @@ async fn dates_are_whole_days_of_the_portal_with_both_ends() {
 }
 
 #[tokio::test]
-async fn filter_value_asks_for_every_word_of_the_name() {
+async fn filter_value_matches_every_word_in_the_name() {
     let world = acme_with(contacts()).await;
     for (query, expected) in [
         ("filterValue=maria", &[6, 2][..]),
@@ -195,7 +195,7 @@ async fn filter_value_asks_for_every_word_of_the_name() {
 }
 
 #[tokio::test]
-async fn fields_are_asked_for_together() {
+async fn filter_fields_must_all_match() {
     check_all([
         (json!({"tags": ["north"], "contactStage": [1, 2]}), &[3, 2][..]),
         (json!({"tags": ["vip"], "contactStage": 0}), &[4]),
@@ -209,7 +209,7 @@ async fn fields_are_asked_for_together() {
 }
 
 #[tokio::test]
-async fn contacts_of_one_moment_come_by_identifier() {
+async fn contacts_created_together_are_ordered_by_identifier() {
     let contacts = (1..=40).map(|id| contact(id, json!({"Tags": ["same"]})));
     let world = acme_with(contacts).await;
     let expected: Vec<i64> = (1..=40).rev().collect();

@@ -1,4 +1,5 @@
-//! Events of API Gateway through the functions' own entry: each is answered in the service's form, whatever it holds.
+//! Events of API Gateway through the functions' entry point: each gets an answer in the service's form, whatever its
+//! content.
 
 use api::run::answer_event;
 use lambda_http::Context;
@@ -9,7 +10,7 @@ use tests::World;
 
 use crate::portal::{ADA_TOKEN, access, acme_with, contact};
 
-/// The answer to an event, as the function writes it.
+/// Returns the function's answer to an event.
 async fn answer(world: &World, event: &RawValue) -> Value {
     let endpoints: Vec<api::Endpoint> = endpoints().copied().collect();
     let mut context = Context::default();
@@ -21,7 +22,7 @@ async fn answer(world: &World, event: &RawValue) -> Value {
     answer
 }
 
-/// Whether a value is the one expected, in which `*` stands for any.
+/// Returns whether a value equals the expected one, in which `*` matches anything.
 fn is_met(expected: &Value, actual: &Value) -> bool {
     match (expected, actual) {
         (Value::String(any), _) if any == "*" => true,
@@ -37,7 +38,7 @@ fn is_met(expected: &Value, actual: &Value) -> bool {
 }
 
 #[tokio::test]
-async fn each_event_of_the_api_is_answered_as_its_file_says() {
+async fn each_api_event_gets_the_answer_in_its_file() {
     let mut met = 0;
     for (file, event) in crate::house::events() {
         if event.get("requestContext").is_none() {
@@ -88,7 +89,7 @@ const LIST_PATH: &str = "/api/2.0/crm/contact/filter";
 const SET: &str = "PUT /api/2.0/crm/contact/{contactid}/access";
 const SET_PATH: &str = "/api/2.0/crm/contact/1/access";
 
-/// Sends an event, which must get one of the statuses, and no failure of the service.
+/// Sends an event, which must get one of the statuses and no internal error.
 async fn check(world: &World, event: &Value, statuses: &[u64], what: &str) -> Value {
     let answer = answer(world, &to_raw_value(event).unwrap()).await;
     let status = answer["statusCode"].as_u64().unwrap();
@@ -100,7 +101,7 @@ async fn check(world: &World, event: &Value, statuses: &[u64], what: &str) -> Va
     answer
 }
 
-/// Characters of one byte that can be seen or are space, and several of more bytes.
+/// Returns the printable ASCII characters and some control and multi-byte ones.
 fn characters() -> impl Iterator<Item = String> {
     let further =
         ["ä", "€", "😀", "\u{feff}", "\u{7f}", "\0", "\n", "\r\n", "\t", "\u{85}", "\u{2028}", "%", "%zz", "%ff"];
@@ -116,12 +117,12 @@ async fn every_character_of_a_query_is_read_or_refused() {
         let refused = ["\"", "#", "<", ">", " ", "\u{7f}", "\0", "\n", "\r\n", "\t"].contains(&text.as_str());
         let statuses: &[u64] = match text.as_str() {
             _ if refused => &[400],
-            // These begin a parameter that no endpoint knows.
+            // `&` begins an unknown parameter.
             "&" => &[400],
             _ => &[200],
         };
         let answer = check(&world, &event(LIST, LIST_PATH, &query), statuses, &what).await;
-        // Who sends no token learns the same, and what is answered in XML is refused in XML.
+        // A caller without a token gets the same refusal, in XML if XML was requested.
         if refused {
             assert_eq!(answer["body"]["error"]["type"], "invalid-request", "{what}");
             let mut without = event(LIST, LIST_PATH, &query);
@@ -141,7 +142,7 @@ async fn every_character_of_a_path_is_read() {
         let mut event = event(SET, &path, "");
         event["pathParameters"] = json!({"contactid": text});
         event["body"] = json!("{\"isShared\":true}");
-        // `1` names the contact, other digits name none, and a path with anything else does not exist.
+        // `1` is the contact, other digits are no contact, and paths with anything else do not exist.
         let expected: &[u64] = match text.as_str() {
             "1" => &[200],
             "0" => &[400],
@@ -155,7 +156,7 @@ async fn every_character_of_a_path_is_read() {
 }
 
 #[tokio::test]
-async fn every_part_that_a_caller_writes_is_read_or_refused() {
+async fn every_part_set_by_the_caller_is_read_or_refused() {
     let world = acme_with([contact(1, json!({}))]).await;
     for text in characters() {
         for name in
@@ -207,7 +208,7 @@ async fn every_part_that_a_caller_writes_is_read_or_refused() {
 }
 
 #[tokio::test]
-async fn a_body_is_read_as_it_was_before_base64() {
+async fn base64_body_is_decoded_and_checked_against_its_length() {
     // {"isShared":false}
     const PRIVATE: &str = "eyJpc1NoYXJlZCI6ZmFsc2V9";
     let world = acme_with([contact(1, json!({}))]).await;
@@ -220,7 +221,7 @@ async fn a_body_is_read_as_it_was_before_base64() {
     };
     let before = access(&world, "acme", [1]).await;
     for (body, length) in [
-        // Neither the length of the text nor a part of the body is the body.
+        // Base64 with a wrong length, cut short or malformed.
         (PRIVATE, "24"),
         (PRIVATE, "17"),
         (&PRIVATE[..23], "18"),

@@ -1,5 +1,5 @@
-//! Work that kills its workers: a process that dies without an error, a panic, a job whose closing kills. It ends, it
-//! says what was done, and it holds up nobody else.
+//! Work that kills its workers: a process dies without an error, a task panics, closing a job kills. The work ends with
+//! true counts and delays no other work.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,7 +23,7 @@ use tokio::time::{Instant, timeout};
 use crate::job_faults::{Bed, Process, Step, at, step};
 use crate::portal::{ADA_TOKEN, MIKE};
 
-/// Works on the message, and dies at the call that `verdict` names.
+/// Works on the message and dies at the call that `verdict` selects.
 async fn die(worker: &Process, message: &Message, verdict: impl FnMut(&Call) -> Verdict + Send + 'static) {
     worker.proxy.clear();
     worker.proxy.set(verdict);
@@ -32,20 +32,20 @@ async fn die(worker: &Process, message: &Message, verdict: impl FnMut(&Call) -> 
     worker.proxy.clear();
 }
 
-/// Lets time pass until the shard of a dead worker is due, and takes the message by which the sweep asks for the next one.
+/// Advances the clock past the message deadline, and takes the message that the sweep then sends for the shard.
 async fn asked_again(bed: &Bed) -> Message {
     bed.pass(MESSAGE_DEADLINE_MILLIS);
     assert_eq!(bed.sweep().await, 1);
     bed.world.queue.take().unwrap()
 }
 
-/// How often the shard of a message was claimed since its last progress.
+/// Returns how often a message's shard was claimed since its last progress.
 async fn tries(bed: &Bed, message: &Message) -> u32 {
     bed.world.store.shard(&message.portal, message.job, message.shard.unwrap()).await.unwrap().tries
 }
 
-/// Kills the workers of a message until its shard has no try left, the first worker at `first` and the others as soon as they
-/// have the shard.
+/// Kills the workers of a message until its shard has no try left: the first worker at `first`, the others right after
+/// their claim.
 async fn kill_ten(
     bed: &Bed,
     worker: &Process,
@@ -54,7 +54,7 @@ async fn kill_ten(
 ) -> Message {
     die(worker, &message, first).await;
     message = asked_again(bed).await;
-    // The progress of the first worker ends the count of its own attempt.
+    // The first worker's progress resets the tries, its own included.
     while tries(bed, &message).await < MAX_TRIES {
         die(worker, &message, at(Step::Claim, 1, Verdict::DieAfter)).await;
         message = asked_again(bed).await;
@@ -63,7 +63,7 @@ async fn kill_ten(
 }
 
 #[tokio::test]
-async fn shard_that_kills_its_workers_is_given_up_after_ten_tries_with_true_counts() {
+async fn shard_that_kills_its_workers_is_given_up_after_ten_tries_with_exact_counts() {
     let points: [(Step, u64, Verdict); 7] = [
         (Step::Claim, 1, Verdict::DieAfter),
         (Step::Chunk, 1, Verdict::Die),
@@ -101,12 +101,12 @@ async fn shard_that_kills_its_workers_is_given_up_after_ten_tries_with_true_coun
 }
 
 #[tokio::test]
-async fn shard_is_given_up_even_if_its_unfinished_chunk_kills_who_counts_it() {
+async fn shard_is_given_up_although_counting_its_chunk_kills_workers() {
     let bed = Bed::new(1).await;
     let (id, message) = bed.enqueue_one().await;
     let worker = bed.process().await;
     let mut message = kill_ten(&bed, &worker, message, at(Step::Batch, 1, Verdict::DieAfter)).await;
-    // Whoever reads the chunk dies, be it the whole chunk or only its end.
+    // Each reader of the chunk dies, whether it reads the whole chunk or only its end.
     let chunk = Key::Chunk(bed.portal.clone(), id, 0, 0).encode();
     let reads_chunk = move |call: &Call| match call.operation == "GetItem" && call.keys().contains(&chunk) {
         true => Verdict::Die,
@@ -121,13 +121,13 @@ async fn shard_is_given_up_even_if_its_unfinished_chunk_kills_who_counts_it() {
     let job = bed.job(id).await;
     assert_eq!((job.state, job.counts), (State::Failed, Counts::default()));
     assert!(job.is_over() && !bed.is_open(id).await, "{job:?}");
-    // The chunk is still the undo log.
+    // The chunk still serves as the undo log.
     assert_eq!(bed.undone(id).await.counts.updated, bed.changes(id).await.len() as u64);
     bed.check_restored().await;
 }
 
 #[tokio::test]
-async fn contacts_of_a_chunk_count_as_failed_if_counting_them_kills() {
+async fn contacts_of_a_chunk_count_as_failed_if_counting_kills_workers() {
     let bed = Bed::new(1).await;
     let (id, message) = bed.enqueue_one().await;
     let worker = bed.process().await;
@@ -141,7 +141,7 @@ async fn contacts_of_a_chunk_count_as_failed_if_counting_them_kills() {
 }
 
 #[tokio::test]
-async fn job_that_kills_its_workers_while_it_counts_for_its_limit_counts_nothing_as_done() {
+async fn job_that_kills_its_workers_while_counting_reports_zero_counts() {
     let bed = Bed::new(1).await;
     let id = bed.enqueue_at_most(Some(1000)).await;
     let message = bed.world.queue.take().unwrap();
@@ -153,12 +153,12 @@ async fn job_that_kills_its_workers_while_it_counts_for_its_limit_counts_nothing
 }
 
 #[tokio::test]
-async fn worker_that_hands_a_shard_back_in_order_uses_up_no_try() {
+async fn worker_that_requeues_a_shard_uses_up_no_try() {
     let bed = Bed::new(1).await;
     let (id, mut message) = bed.enqueue_one().await;
     let worker = bed.process().await;
     for _ in 0..3 * MAX_TRIES {
-        // Its time is up as soon as it has the shard.
+        // The deadline passes right after the claim.
         let (stop, told) = watch::channel(false);
         worker.proxy.set(move |call| {
             if step(call) == Some(Step::Claim) {
@@ -176,7 +176,7 @@ async fn worker_that_hands_a_shard_back_in_order_uses_up_no_try() {
 }
 
 #[tokio::test]
-async fn shard_that_waits_for_others_to_be_counted_uses_up_no_try() {
+async fn shard_that_waits_for_the_count_of_others_uses_up_no_try() {
     let bed = Bed::new(2).await;
     let id = bed.enqueue_at_most(Some(1000)).await;
     let (first, second) = (bed.world.queue.take().unwrap(), bed.world.queue.take().unwrap());
@@ -189,7 +189,7 @@ async fn shard_that_waits_for_others_to_be_counted_uses_up_no_try() {
 }
 
 #[tokio::test]
-async fn worker_whose_turn_is_over_hands_its_shard_on_after_each_page() {
+async fn worker_at_the_end_of_its_turn_requeues_its_shard_after_each_page() {
     let bed = Bed::new(1).await;
     let (id, mut message) = bed.enqueue_one().await;
     let mut turns = 1;
@@ -223,7 +223,7 @@ async fn rule_starts_again_after_its_last_job_killed_its_workers() {
     let first = message.job;
     let worker = bed.process().await;
     let message = kill_ten(&bed, &worker, message, at(Step::Batch, 1, Verdict::Die)).await;
-    // As long as the job is open, the rule does not start.
+    // While the job is open, the rule does not start.
     assert_eq!(next_night("03").await, 0);
     worker.work(&message).await.unwrap();
     assert_eq!(bed.job(first).await.state, State::Failed);
@@ -233,7 +233,7 @@ async fn rule_starts_again_after_its_last_job_killed_its_workers() {
     assert_eq!((&jobs[0]["state"], &jobs[0]["rule"], open), (&json!("done"), &json!("nightly"), false));
 }
 
-/// A bus that panics for some jobs, and hands the events of all others to the test.
+/// A bus that panics for some jobs and passes the events of all others to the test.
 #[derive(Debug)]
 struct PanickingBus {
     panics_for: Mutex<HashSet<JobId>>,
@@ -255,7 +255,7 @@ fn panicking_bus() -> (Arc<PanickingBus>, mpsc::UnboundedReceiver<JobEvent>) {
 }
 
 #[tokio::test]
-async fn message_whose_work_panics_is_named_and_the_others_of_its_event_are_done() {
+async fn panicking_message_is_reported_and_other_messages_of_its_event_succeed() {
     let (bus, _events) = panicking_bus();
     let bed = Bed::new(1).await.with(|jobs| Jobs { events: Events::Here(bus.clone()), ..jobs });
     let (poison, sound) = (bed.enqueue().await, bed.enqueue().await);
@@ -275,7 +275,7 @@ async fn message_whose_work_panics_is_named_and_the_others_of_its_event_are_done
 }
 
 #[tokio::test]
-async fn job_that_kills_whoever_looks_after_it_is_closed_and_keeps_the_sweep_from_no_other() {
+async fn job_that_kills_every_sweep_is_closed_and_blocks_no_other_job() {
     let (bus, mut events) = panicking_bus();
     let bed = Bed::new(1).await.with(|jobs| Jobs { events: Events::Here(bus.clone()), ..jobs });
     let poison = bed.enqueue().await;
@@ -298,11 +298,11 @@ async fn job_that_kills_whoever_looks_after_it_is_closed_and_keeps_the_sweep_fro
 }
 
 #[tokio::test]
-async fn job_whose_closing_kills_the_sweep_fails_without_being_read() {
+async fn job_whose_closing_kills_the_sweep_fails_without_counts() {
     let bed = Bed::new(1).await;
     let (id, message) = bed.enqueue_one().await;
     let worker = bed.process().await;
-    // The worker ends the shard, and dies before it closes the job.
+    // The worker ends the shard and dies before it closes the job.
     die(&worker, &message, at(Step::End, 1, Verdict::DieAfter)).await;
     let sweeper = bed.process().await;
     let shards = format!("{}#J#{id}", bed.portal);
@@ -317,13 +317,13 @@ async fn job_whose_closing_kills_the_sweep_fails_without_being_read() {
             true => Verdict::Die,
             false => Verdict::Pass,
         });
-        // A sweeper that is dead cannot say so.
+        // A dead sweeper may return an error.
         sweeper.jobs.sweep(Abandoned::Expired, &Deadline::never()).await.unwrap_or_default();
     }
     assert_eq!(looks, MAX_TRIES + 1);
     let job = bed.job(id).await;
     assert!(job.is_over() && job.error.as_deref().is_some_and(|error| error.contains("counts are missing")), "{job:?}");
-    // The next look closes it, and its changes can still be undone.
+    // The next sweep closes the job, and its changes can still be undone.
     bed.sweep().await;
     assert!(!bed.is_open(id).await);
     assert_eq!(bed.undone(id).await.counts.updated, bed.to_change().len() as u64);
@@ -331,7 +331,7 @@ async fn job_whose_closing_kills_the_sweep_fails_without_being_read() {
 }
 
 #[tokio::test]
-async fn workers_of_a_process_survive_more_panics_than_they_are() {
+async fn workers_survive_more_panics_than_there_are_workers() {
     let (bus, mut events) = panicking_bus();
     let (queue, messages) = queue();
     // The first sweep panics too.

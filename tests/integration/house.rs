@@ -1,5 +1,5 @@
-//! The house rules: which crate knows which, what the deployment, the functions and the local server agree on, and that
-//! the map is true.
+//! The house rules: dependencies between crates, agreement of the deployment, the functions and the local server, and a
+//! correct map.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -34,7 +34,7 @@ fn cargo(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Every file and folder of the repository, below its root, but what is made and not written.
+/// Returns every file and folder of the repository, relative to its root, except generated ones.
 fn tree() -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![root().to_owned()];
@@ -60,7 +60,7 @@ fn folders_in(folder: &str) -> BTreeSet<String> {
     entries.filter(|entry| entry.path().is_dir()).map(|entry| entry.file_name().into_string().unwrap()).collect()
 }
 
-/// Each package of the workspace: its folder, and the packages it depends on outside of tests.
+/// Returns each package of the workspace with its folder and its dependencies outside of tests.
 fn packages() -> BTreeMap<String, (PathBuf, BTreeSet<String>)> {
     let metadata: Value =
         serde_json::from_str(&cargo(&["metadata", "--no-deps", "--offline", "--format-version", "1"])).unwrap();
@@ -75,7 +75,7 @@ fn packages() -> BTreeMap<String, (PathBuf, BTreeSet<String>)> {
     packages.collect()
 }
 
-/// How far out a package of the house is; none for those that only measure and test it.
+/// Returns the layer of a package, counted from the innermost; none for packages that only measure and test.
 fn ring(name: &str, folder: &Path) -> Option<usize> {
     const SHARED: [&str; 4] = ["models", "store", "jobs", "api"];
     let place = |name: &str| SHARED.iter().position(|shared| *shared == name);
@@ -90,7 +90,7 @@ fn ring(name: &str, folder: &Path) -> Option<usize> {
     }
 }
 
-/// Each package in the tree of a build, with the sets of features with which cargo builds the package.
+/// Returns each package in the tree of a build, with the feature sets that cargo builds it with.
 fn features(edges: &str) -> BTreeMap<String, BTreeSet<String>> {
     let tree = ["tree", "--locked", "--workspace", "--prefix", "none", "--edges", edges, "--format", "{p}|{f}"];
     let mut packages = BTreeMap::<_, BTreeSet<_>>::new();
@@ -102,9 +102,10 @@ fn features(edges: &str) -> BTreeMap<String, BTreeSet<String>> {
     packages
 }
 
-/// `make run` builds without dev-dependencies, `make test` with them. A package whose features differ is built twice.
+/// `make run` builds without dev-dependencies, `make test` with them. Cargo builds a package twice if its features
+/// differ.
 #[test]
-fn the_program_and_the_tests_build_each_dependency_with_the_same_features() {
+fn program_and_tests_build_each_dependency_with_the_same_features() {
     let (program, tests) = (features("normal,build"), features("normal,build,dev"));
     assert!(program.len() > 250, "{} packages", program.len());
     for (package, features) in &program {
@@ -134,13 +135,13 @@ fn dependencies_point_one_way() {
 }
 
 #[test]
-fn each_crate_knows_what_it_may() {
+fn each_crate_depends_only_on_permitted_crates() {
     let knows = |known: &str| -> BTreeSet<String> {
         let packages = packages().into_iter();
         packages.filter(|(_, (_, dependencies))| dependencies.contains(known)).map(|(name, _)| name).collect()
     };
     let of = |names: &[&str]| names.iter().map(ToString::to_string).collect::<BTreeSet<_>>();
-    // The tests watch the SDK from an interceptor; the benchmarks compare with a bare loop of it.
+    // The tests observe the SDK through an interceptor. The benchmarks compare with a bare SDK loop.
     let outside = of(&["tests", "benches"]);
     for (known, may) in [
         ("aws-sdk-dynamodb", of(&["store"])),
@@ -154,7 +155,7 @@ fn each_crate_knows_what_it_may() {
         let knows: BTreeSet<String> = knows(known).difference(&outside).cloned().collect();
         assert_eq!(knows, may, "{known}");
     }
-    // The pure crate can neither wait nor log nor send.
+    // The pure crate must not wait, log or send.
     let (_, models) = &packages()["models"];
     for impure in ["tokio", "futures", "tracing", "lambda_http", "lambda_runtime", "axum"] {
         assert!(!models.contains(impure), "models knows {impure}");
@@ -168,7 +169,7 @@ fn each_crate_knows_what_it_may() {
 }
 
 #[test]
-fn the_log_knows_every_crate_of_the_house() {
+fn log_covers_every_crate_of_the_workspace() {
     let own = packages().into_iter().filter(|(name, (folder, _))| ring(name, folder).is_some());
     let own: BTreeSet<String> = own.map(|(name, _)| name.replace('-', "_")).collect();
     assert_eq!(own, api::log::OWN_CRATES.map(str::to_owned).into());
@@ -180,7 +181,7 @@ fn functions_do_not_link_the_embedded_engine() {
     for function in functions() {
         let (folder, dependencies) = &packages[&function.binary];
         assert_eq!(folder, &Path::new("functions").join(&function.folder));
-        // Who is called by HTTP is run by the one, who is not by the other.
+        // `lambda_http` runs functions called by HTTP, `lambda_runtime` the others.
         let knows = ["lambda_http", "lambda_runtime"].map(|runtime| dependencies.contains(runtime));
         assert_eq!(knows, [function.is_http(), !function.is_http()], "{}", function.binary);
         let package = function.binary.as_str();
@@ -194,8 +195,8 @@ fn functions_do_not_link_the_embedded_engine() {
 }
 
 #[test]
-fn only_the_program_links_sign_in_protocols_of_aws() {
-    // Crates that only these protocols need, and the features that bring them.
+fn only_the_program_links_aws_sign_in_protocols() {
+    // Crates that only these protocols need, and the features that enable them.
     const CRATES: [&str; 4] = ["aws-sdk-signin", "aws-sdk-sso", "aws-sdk-ssooidc", "p256"];
     const FEATURES: [&str; 3] = ["credentials-login", "credentials-process", "sso"];
     let lines = |package: &str| -> BTreeSet<String> {
@@ -220,14 +221,14 @@ fn only_the_program_links_sign_in_protocols_of_aws() {
     }
 }
 
-/// The template's resources of one type: the lines of each, without comments.
+/// Returns the template's resources of one type: the lines of each, without comments.
 pub(crate) fn resources(kind: &str) -> Vec<String> {
     let template = read("template.yaml");
     let (_, rest) = template.split_once("\nResources:\n").unwrap();
     let (resources, _) = rest.split_once("\nOutputs:\n").unwrap();
     let mut blocks: Vec<String> = Vec::new();
     for line in resources.lines().filter(|line| !line.trim_start().starts_with('#')) {
-        // A resource's name is indented by two spaces, what it is by more.
+        // Two spaces indent a resource's name, more its properties.
         if line.starts_with("  ") && !line.starts_with("   ") {
             blocks.push(String::new());
         }
@@ -241,7 +242,7 @@ pub(crate) fn resources(kind: &str) -> Vec<String> {
     blocks
 }
 
-/// The values of a member, wherever it stands in these lines.
+/// Returns all values of a member in these lines.
 fn values<'a>(block: &'a str, member: &str) -> Vec<&'a str> {
     let value = |line: &'a str| line.trim_start().strip_prefix(member)?.strip_prefix(": ");
     block.lines().filter_map(value).collect()
@@ -257,24 +258,24 @@ fn number(block: &str, member: &str) -> u64 {
     value(block, member).parse().unwrap_or_else(|_| panic!("{member} is no number in {block}"))
 }
 
-/// What the template takes a parameter for that is not given.
+/// Returns the default of a template parameter.
 fn default_of<'a>(template: &'a str, parameter: &str) -> &'a str {
     let (_, parameter) = template.split_once(&format!("\n  {parameter}:\n")).unwrap();
     parameter.lines().find_map(|line| line.strip_prefix("    Default: ")).unwrap()
 }
 
-/// A function as the template has it.
+/// A function of the template.
 #[derive(Debug)]
 pub(crate) struct Function {
-    /// Its folder in `functions/`, and what its events are called after.
+    /// Its folder in `functions/`, and the prefix of its event files.
     pub(crate) folder: String,
-    /// Its program and package.
+    /// Its binary and package.
     binary: String,
-    /// What calls it.
+    /// The types of its event sources.
     pub(crate) events: BTreeSet<String>,
     /// Its methods and paths.
     routes: Vec<[String; 2]>,
-    /// All that the template says of it.
+    /// Its whole block in the template.
     pub(crate) block: String,
 }
 
@@ -284,7 +285,7 @@ impl Function {
     }
 }
 
-/// The method and the path of each event of the HTTP API, which stand on one line.
+/// Returns the method and path of each HTTP API event, which the template writes on one line.
 fn routes(block: &str) -> Vec<[String; 2]> {
     let route = |line: &str| {
         let line = line.trim_start().strip_prefix("Properties: { ApiId: !Ref Api, Method: ")?;
@@ -298,10 +299,10 @@ pub(crate) fn functions() -> Vec<Function> {
     let function = |block: String| {
         let code = value(&block, "CodeUri");
         let folder = code.strip_prefix("functions/").unwrap_or_else(|| panic!("{code} is in functions/"));
-        // An event's type stands two steps below `Events`, and no other type does.
+        // Only the type of an event has this indentation.
         let events: Vec<&str> = block.lines().filter_map(|line| line.strip_prefix("          Type: ")).collect();
         let routes = routes(&block);
-        // The route for all other calls names neither a method nor a path.
+        // The catch-all route names neither a method nor a path.
         let defaults = block.lines().filter(|line| line.trim() == "Properties: { ApiId: !Ref Api }").count();
         assert_eq!(defaults, usize::from(code == "functions/portal"), "{block}");
         assert_eq!(routes.len() + defaults, events.iter().filter(|event| **event == "HttpApi").count(), "{block}");
@@ -322,7 +323,7 @@ fn function(functions: &[Function], folder: &str) -> usize {
 }
 
 #[test]
-fn the_deployment_the_functions_and_the_local_server_are_one() {
+fn deployment_functions_and_local_server_have_the_same_routes() {
     let routes = endpoints().flat_map(|of| of.routes().map(move |path| [of.function.into(), of.method.into(), path]));
     let routes: Vec<[String; 3]> = routes.collect();
     let offered: BTreeSet<[String; 3]> = routes.iter().cloned().collect();
@@ -352,7 +353,7 @@ fn the_deployment_the_functions_and_the_local_server_are_one() {
 }
 
 #[test]
-fn the_function_of_all_other_calls_knows_every_path_and_its_methods() {
+fn catch_all_function_knows_every_path_and_its_methods() {
     let mut paths: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for endpoint in endpoints() {
         paths.entry(endpoint.path).or_default().insert(endpoint.method);
@@ -362,8 +363,8 @@ fn the_function_of_all_other_calls_knows_every_path_and_its_methods() {
 }
 
 #[test]
-fn the_gateway_takes_every_route() {
-    // What API Gateway says it holds each part of a route to: ^(\{[\w.:-]+\+?\}|[a-zA-Z0-9.:_-]+)$
+fn api_gateway_accepts_every_route() {
+    // API Gateway's pattern for each part of a route: ^(\{[\w.:-]+\+?\}|[a-zA-Z0-9.:_-]+)$
     let is_taken = |c: char| c.is_ascii_alphanumeric() || ".:_-".contains(c);
     for path in endpoints().flat_map(Endpoint::routes) {
         for part in path.split('/').skip(1) {
@@ -374,7 +375,7 @@ fn the_gateway_takes_every_route() {
 }
 
 #[test]
-fn pages_of_other_origins_are_let_in_as_by_the_local_server_and_by_default_not_at_all() {
+fn deployed_cors_matches_the_local_server_and_is_off_by_default() {
     let apis = resources("AWS::Serverless::HttpApi");
     assert_eq!(apis.len(), 1);
     let exposed: String = cors::RESPONSE_HEADERS.iter().map(|name| format!("            - {name}\n")).collect();
@@ -392,7 +393,7 @@ fn pages_of_other_origins_are_let_in_as_by_the_local_server_and_by_default_not_a
     assert_eq!(default_of(&template, "CorsOrigins"), "\"\"");
 }
 
-/// The events, by the name of their file.
+/// Returns the events, by file name.
 pub(crate) fn events() -> BTreeMap<String, Value> {
     let files = tree().into_iter().filter(|path| path.starts_with("events") && path.extension().is_some());
     let events = files.map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), read(&path)));
@@ -400,7 +401,7 @@ pub(crate) fn events() -> BTreeMap<String, Value> {
 }
 
 #[test]
-fn each_event_is_a_call_of_its_function() {
+fn each_event_file_calls_its_function() {
     let (functions, events) = (functions(), events());
     let mut called = BTreeSet::new();
     for (file, event) in &events {
@@ -411,7 +412,7 @@ fn each_event_is_a_call_of_its_function() {
         };
         let counterpart = if is_answer { format!("{name}.json") } else { format!("{name}.expected.json") };
         assert!(events.contains_key(&counterpart), "events/{file} is without {counterpart}");
-        // The function with the longest name that the event's begins with, as in scripts/functions.py.
+        // The function with the longest folder name that prefixes the event's name, as in scripts/functions.py.
         let owners =
             functions.iter().filter(|function| format!("{name}-").starts_with(&format!("{}-", function.folder)));
         let owner = owners.max_by_key(|function| function.folder.len());
@@ -438,14 +439,14 @@ fn each_event_is_a_call_of_its_function() {
 }
 
 #[test]
-fn the_deployment_keeps_the_bounds_of_the_code() {
+fn deployment_keeps_the_limits_of_the_code() {
     let functions = functions();
     let worker = &functions[function(&functions, "bulk-worker")].block;
     let worker_seconds = number(worker, "Timeout");
     let queues: Vec<String> =
         resources("AWS::SQS::Queue").into_iter().filter(|queue| queue.contains("RedrivePolicy")).collect();
     assert_eq!(queues.len(), 1);
-    // What AWS asks for, so that a batch that waits for a worker is not given to another one.
+    // AWS's recommendation, so that no second worker receives a batch that waits for a worker.
     assert_eq!(number(&queues[0], "VisibilityTimeout"), 6 * worker_seconds);
     assert!(
         worker.contains("FunctionResponseTypes: [ReportBatchItemFailures]"),
@@ -454,7 +455,8 @@ fn the_deployment_keeps_the_bounds_of_the_code() {
 
     let worker_millis = worker_seconds * 1000;
     assert!(worker_millis <= 15 * 60 * 1000, "Lambda ends a function after 15 minutes");
-    // A worker gets somewhere before it stops taking up work, and what it then hands on is not asked for twice.
+    // A worker makes progress before its deadline, and the sweep does not requeue a shard that a worker has just
+    // requeued.
     assert!(WORKER_RESERVE_MILLIS + LEASE_MILLIS <= worker_millis);
     assert!(worker_millis < MESSAGE_DEADLINE_MILLIS);
     let rules = &functions[function(&functions, "run-rules")].block;
@@ -471,7 +473,7 @@ fn the_deployment_keeps_the_bounds_of_the_code() {
 }
 
 #[test]
-fn the_deployment_sets_what_the_functions_read() {
+fn deployment_sets_every_variable_that_functions_read() {
     let config = read("shared/api/src/config.rs");
     let template = read("template.yaml");
     let named = |text: &str| -> BTreeSet<String> {
@@ -482,10 +484,10 @@ fn the_deployment_sets_what_the_functions_read() {
 }
 
 #[test]
-fn the_deployed_table_is_the_one_that_the_store_makes() {
+fn deployed_table_equals_the_table_of_the_store() {
     let tables = resources("AWS::DynamoDB::Table");
     assert_eq!(tables.len(), 1);
-    // The part of the template that says what the store's own table says, written from the store's constants.
+    // The template's text about the table, built from the store's constants.
     let schema = |indent: &str, pk: &str, sk: &str| {
         format!(
             "{indent}KeySchema:\n{indent}  - {{ AttributeName: {pk}, KeyType: HASH }}\n{indent}  - {{ AttributeName: \
@@ -519,7 +521,7 @@ fn the_deployed_table_is_the_one_that_the_store_makes() {
 }
 
 #[test]
-fn functions_may_do_what_they_need_and_nothing_else() {
+fn functions_have_only_the_permissions_they_need() {
     let roles = resources("AWS::IAM::Role");
     let functions = functions();
     assert_eq!(roles.len(), functions.len());
@@ -529,11 +531,12 @@ fn functions_may_do_what_they_need_and_nothing_else() {
         assert!(role.contains("dynamodb:"), "nothing is granted in {role}");
     }
     for function in functions {
-        // No two functions share a role.
+        // Every function has its own role.
         let name = value(&function.block, "Role").strip_prefix("!GetAtt ").unwrap().strip_suffix(".Arn").unwrap();
         assert_eq!(name, value(&function.block, "LogGroup").strip_prefix("!Ref ").unwrap().replace("Logs", "Role"));
         let role = roles.iter().find(|role| role.starts_with(&format!("  {name}:\n"))).unwrap();
-        // Who knows the queue may send to it, who is called by it may receive; whom no caller waits for tells the bus.
+        // Functions with the queue's URL may send, functions triggered by the queue may receive. Functions without a
+        // waiting caller publish to the bus.
         let receives = function.events.contains("SQS");
         for (action, may) in [
             ("sqs:SendMessage", function.block.contains("CRM_ACCESS_QUEUE_URL")),
@@ -545,14 +548,14 @@ fn functions_may_do_what_they_need_and_nothing_else() {
         }
         let only_reads = function.is_http() && function.routes.iter().all(|[method, _]| method == "GET");
         let writes = ["PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem"];
-        // A list asks for the compaction of postings, in the one partition of these requests.
+        // A list may request the compaction of postings, but only in the partition of these requests.
         let role = role.replace(COMPACTION_REQUEST, "");
         let may_write = writes.iter().any(|write| role.contains(&format!("dynamodb:{write}")));
         assert_eq!(may_write, !only_reads, "writing of {name}");
     }
 }
 
-/// What a function that only reads may write.
+/// The writes granted to a read-only function.
 const COMPACTION_REQUEST: &str = r#"                Action: dynamodb:PutItem
                 Resource: !GetAtt AccessTable.Arn
                 Condition:
@@ -560,7 +563,7 @@ const COMPACTION_REQUEST: &str = r#"                Action: dynamodb:PutItem
                     dynamodb:LeadingKeys: ["P#"]
 "#;
 
-/// Whether a text between backticks is meant as a path of this repository.
+/// Returns whether a text in backticks is a path of this repository.
 fn looks_like_a_path(text: &str) -> bool {
     const ENDINGS: [&str; 10] = ["rs", "md", "toml", "yaml", "json", "ndjson", "py", "sh", "snap", "lock"];
     let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "._-/".contains(c));
@@ -570,14 +573,14 @@ fn looks_like_a_path(text: &str) -> bool {
 }
 
 #[test]
-fn the_paths_on_the_map_exist() {
+fn paths_in_the_architecture_map_exist() {
     let map = read("ARCHITECTURE.md");
     let tree = tree();
     let named: BTreeSet<&str> = map.split('`').skip(1).step_by(2).filter(|text| looks_like_a_path(text)).collect();
     assert!(named.len() > 10, "{named:?}");
     for name in &named {
         let path = Path::new(name);
-        // A path that starts below a folder named before it, such as `src/lib.rs`, is looked for everywhere.
+        // A path relative to a folder named earlier, such as `src/lib.rs`, may match anywhere.
         let at_root = path.components().next().is_some_and(|first| root().join(first).exists());
         let exists = if at_root { root().join(path).exists() } else { tree.iter().any(|there| there.ends_with(path)) };
         assert!(exists, "ARCHITECTURE.md names {name}, which is not there");
@@ -588,7 +591,7 @@ fn the_paths_on_the_map_exist() {
 }
 
 #[test]
-fn the_costs_of_a_month_are_those_that_are_computed() {
+fn documented_monthly_costs_equal_the_computed_costs() {
     let text = read("docs/deploy.md");
     let sums = text.lines().find_map(|line| line.strip_prefix("| **Sum** | | **")).unwrap();
     let sums: Vec<f64> = sums.split("**").filter_map(|part| part.parse().ok()).skip(1).collect();
@@ -604,7 +607,7 @@ fn the_costs_of_a_month_are_those_that_are_computed() {
     assert!(sums.len() == 3 && quoted.iter().zip(&sums).all(near), "{quoted:?}, {sums:?}");
 }
 
-/// The Rust files, each with its text.
+/// Returns the Rust files, each with its text.
 fn sources() -> Vec<(String, String)> {
     let files = tree().into_iter().filter(|path| path.extension().is_some_and(|ending| ending == "rs"));
     let sources: Vec<(String, String)> = files.map(|path| (path.display().to_string(), read(&path))).collect();
@@ -626,7 +629,7 @@ fn no_test_is_ignored_and_none_sleeps() {
 }
 
 #[test]
-fn keys_are_written_in_one_file() {
+fn key_prefixes_appear_in_one_file_only() {
     let (portal, rule) = (crate::portal::id("p"), "rule".parse::<RuleName>().unwrap());
     let (user, job) = (UserId::NIL, JobId::from_u128(0));
     let moment: Moment = "2020-01-01T00:00:00Z".parse().unwrap();
@@ -657,7 +660,7 @@ fn keys_are_written_in_one_file() {
         Key::Posting(portal.clone(), user, [0; 16]),
         Key::Idempotency(portal, Author::User(user), "key".into()),
     ];
-    // What stands before the first # of a partition key or a sort key, in the quotes it would be written with.
+    // The prefix of a partition or sort key up to the first #, quoted as in source code.
     let parts = keys.iter().map(Key::encode).flat_map(|(pk, sk)| [pk, sk]).map(|part| match part.split_once('#') {
         Some((prefix, _)) => format!("\"{prefix}#"),
         None => format!("\"{part}\""),

@@ -1,4 +1,4 @@
-//! `Idempotency-Key`: a call that is made again is answered as it was, and does nothing twice.
+//! `Idempotency-Key`: a repeated call gets the first answer and changes nothing again.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use crate::workers::proxied;
 
 const KEY: &str = "0197e1d2-8a5e-7c3b-9d41-2f6a5b8c7d90";
 
-/// A call: its method, its path below `/api/2.0/crm/`, its body.
+/// A call: method, path below `/api/2.0/crm/`, body, headers.
 #[derive(Clone, Debug)]
 struct Call {
     method: &'static str,
@@ -70,12 +70,12 @@ async fn send_with(world: &World, token: &str, keys: &[&str], call: &Call) -> Re
     world.request(request.body(Body::from(body)).unwrap()).await.unwrap()
 }
 
-/// Makes a call as the administrator, with the key.
+/// Sends a call as the administrator, with `KEY`.
 async fn send(world: &World, call: &Call) -> Reply {
     send_with(world, ADA_TOKEN, &[KEY], call).await
 }
 
-/// What must be the same of two answers.
+/// Returns the parts of an answer that a replay must repeat.
 fn told(reply: &Reply) -> (u16, &str, Vec<&str>) {
     const HEADERS: [&str; 9] = [
         "x-job-id",
@@ -103,7 +103,7 @@ fn after(seconds: i64) -> Moment {
     Moment::from_steps(NEW_YEAR_2026) + SignedDuration::from_secs(seconds)
 }
 
-/// Five contacts, of which 4 may be seen by all and 5 by administrators only.
+/// Creates five contacts. Everyone may see contact 4, only administrators contact 5.
 async fn five() -> World {
     acme_with([
         contact(1, json!({})),
@@ -115,7 +115,7 @@ async fn five() -> World {
     .await
 }
 
-/// Makes a call twice with one key, and checks that the second time nothing happens and the same is answered.
+/// Sends a call twice with one key. Checks that the second call changes nothing and gets the same answer.
 async fn twice(world: &World, token: &str, call: &Call) -> (Reply, Reply) {
     let first = send_with(world, token, &[KEY], call).await;
     assert!(first.status.is_success(), "{call:?}: {}", first.text);
@@ -130,10 +130,10 @@ async fn twice(world: &World, token: &str, call: &Call) -> (Reply, Reply) {
 }
 
 #[tokio::test]
-async fn a_change_that_is_made_again_with_its_key_is_answered_the_same_and_made_once() {
+async fn repeated_change_gets_the_same_answer_and_is_made_once() {
     for call in [
         single(&[MIKE]),
-        // What already is as asked is no job, and that is answered again too.
+        // Contacts that already match start no job. The replay says the same.
         call("PUT", "contact/5/access", json!({"isShared": false, "managerList": [ADA]})),
         call("PUT", "contact/1/access?dryRun=true", json!({"isShared": false})),
         call("PUT", "contact/access", json!({"contactid": [1, 2], "isShared": false})),
@@ -150,7 +150,7 @@ async fn a_change_that_is_made_again_with_its_key_is_answered_the_same_and_made_
 }
 
 #[tokio::test]
-async fn an_answer_in_xml_is_the_same_again() {
+async fn replay_repeats_an_xml_answer() {
     for mut call in [single(&[MIKE]), filter("", &[MIKE]), later("", &[MIKE])] {
         call.headers.push(("accept", "text/xml"));
         let (first, _) = twice(&five().await, ADA_TOKEN, &call).await;
@@ -159,7 +159,7 @@ async fn an_answer_in_xml_is_the_same_again() {
 }
 
 #[tokio::test]
-async fn an_undo_and_a_cancel_that_are_asked_again_are_done_once() {
+async fn repeated_undo_and_cancel_act_once() {
     let world = five().await;
     let locked = job(&send_with(&world, ADA_TOKEN, &[], &filter("", &[MIKE])).await).unwrap();
     let undo = call("POST", format!("access/jobs/{locked}/undo"), Value::Null);
@@ -167,7 +167,7 @@ async fn an_undo_and_a_cancel_that_are_asked_again_are_done_once() {
     let undoing = job(&first).unwrap();
     world.work().await.unwrap();
     let state = access(&world, "acme", 1..=5).await;
-    // The same answer, with the job as it was then.
+    // The replay shows the job as it was at the first call.
     assert_eq!((first.status.as_u16(), told(&send(&world, &undo).await)), (202, told(&first)));
     let done = world.get(&format!("jobs/{undoing}"), ADA_TOKEN).await.unwrap();
     assert_eq!(done.json()["response"]["state"], "done");
@@ -178,14 +178,14 @@ async fn an_undo_and_a_cancel_that_are_asked_again_are_done_once() {
     let cancel = call("POST", format!("access/jobs/{queued}/cancel"), Value::Null);
     twice(&world, ADA_TOKEN, &cancel).await;
     world.work().await.unwrap();
-    // Without the key it would be told that the job is over.
+    // Without the key the answer is that the job is over.
     let again = send(&world, &cancel).await;
     assert_eq!((again.status.as_u16(), &again.json()["response"]["state"]), (200, &json!("cancelled")));
     assert_eq!(outcome(&send_with(&world, ADA_TOKEN, &[], &cancel).await), "409 job-over");
 }
 
 #[tokio::test]
-async fn a_run_that_workers_did_is_answered_with_its_job() {
+async fn replay_of_a_queued_run_shows_its_job() {
     let world = five().await;
     let first = send(&world, &later("", &[MIKE])).await;
     world.work().await.unwrap();
@@ -196,7 +196,7 @@ async fn a_run_that_workers_did_is_answered_with_its_job() {
 }
 
 #[tokio::test]
-async fn an_answer_says_again_that_a_preference_was_followed() {
+async fn replay_repeats_the_preference_applied_header() {
     let world = five().await;
     for _ in 0..2 {
         assert_eq!(send(&world, &later("", &[MIKE])).await.header("preference-applied"), "respond-async");
@@ -204,7 +204,7 @@ async fn an_answer_says_again_that_a_preference_was_followed() {
 }
 
 #[tokio::test]
-async fn who_locked_itself_out_gets_the_same_answer_again() {
+async fn replay_succeeds_after_caller_lost_access() {
     for (token, call) in [
         (MIKE_TOKEN, single(&[])),
         (MIKE_TOKEN, filter("", &[])),
@@ -219,7 +219,7 @@ async fn who_locked_itself_out_gets_the_same_answer_again() {
 }
 
 #[tokio::test]
-async fn what_others_did_since_changes_no_answer() {
+async fn later_changes_by_others_do_not_change_a_replay() {
     for call in [single(&[MIKE]), filter("", &[MIKE]), filter("?count=2", &[MIKE])] {
         let world = five().await;
         let first = send(&world, &call).await;
@@ -239,36 +239,36 @@ async fn what_others_did_since_changes_no_answer() {
 }
 
 #[tokio::test]
-async fn a_run_is_answered_again_with_the_contacts_that_its_caller_could_edit_then() {
+async fn replay_of_a_run_shows_the_contacts_its_caller_could_edit_then() {
     let world = five().await;
     let call = filter("", &[MIKE]);
     let first = send_with(&world, MIKE_TOKEN, &[KEY], &call).await;
     assert_eq!(first.ids(), [3, 2, 1], "{}", first.text);
-    // Contact 4, which Mike could only see, is everybody's by now; contact 2 is hidden from him.
+    // By now everyone may edit contact 4, which Mike could only see. Contact 2 is hidden from Mike.
     for (contact, is_shared) in [(4, true), (2, false)] {
         let body = json!({"isShared": is_shared, "managerList": [SAM]});
         assert_eq!(world.put(&format!("{contact}/access"), ADA_TOKEN, &body).await.unwrap().status, 200);
     }
     let again = send_with(&world, MIKE_TOKEN, &[KEY], &call).await;
-    // The same ones, but for what does not exist for him by now.
+    // The same contacts, except the one that Mike may no longer see.
     assert_eq!(again.ids(), [3, 1]);
     assert_eq!(told(&again).2, told(&first).2);
 }
 
 #[tokio::test]
-async fn a_rule_is_made_and_removed_once() {
+async fn repeated_calls_set_and_remove_a_rule_once() {
     let world = five().await;
     let put = rule("nightly", "0 2 * * *");
     let (first, _) = twice(&world, ADA_TOKEN, &put).await;
     let delete = call("DELETE", "access/rules/nightly", Value::Null);
     let removed = send_with(&world, ADA_TOKEN, &["remove-1"], &delete).await;
     assert_eq!((removed.status.as_u16(), removed.text.as_str()), (204, ""));
-    // Made again, the first call does not bring the rule back.
+    // A replay of the first call does not restore the rule.
     let again = send(&world, &put).await;
     assert_eq!(told(&again), told(&first));
     assert_eq!(world.get("rules", ADA_TOKEN).await.unwrap().response(), json!([]));
 
-    // And a removal that is asked again does not take away what was made since.
+    // A replay of the removal does not remove the rule set since.
     assert_eq!(send_with(&world, ADA_TOKEN, &["put-2"], &put).await.status, 200);
     let removed = send_with(&world, ADA_TOKEN, &["remove-1"], &delete).await;
     assert_eq!((removed.status.as_u16(), removed.text.as_str()), (204, ""));
@@ -276,7 +276,7 @@ async fn a_rule_is_made_and_removed_once() {
 }
 
 #[tokio::test]
-async fn a_rule_that_someone_changed_since_stays_as_it_is() {
+async fn replay_keeps_a_rule_changed_since() {
     let world = five().await;
     let first = send(&world, &rule("nightly", "0 2 * * *")).await;
     world.set_clock(after(60));
@@ -286,7 +286,7 @@ async fn a_rule_that_someone_changed_since_stays_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_key_is_for_one_call() {
+async fn key_is_refused_for_a_different_call() {
     let world = five().await;
     assert_eq!(send(&world, &single(&[MIKE])).await.status, 200);
     let state = access(&world, "acme", 1..=5).await;
@@ -294,7 +294,7 @@ async fn a_key_is_for_one_call() {
     conditional.headers.push(("if-match", "*"));
     for other in [
         single(&[SAM]),
-        // Not even the same fields in another order: what is asked for is compared as it was sent.
+        // Bodies are compared as sent: the same manager twice makes a different call.
         call("PUT", "contact/1/access", json!({"isShared": false, "managerList": [MIKE, MIKE]})),
         call("PUT", "contact/1/access?dryRun=true", single(&[MIKE]).body),
         call("PUT", "contact/2/access", single(&[MIKE]).body),
@@ -308,17 +308,17 @@ async fn a_key_is_for_one_call() {
     }
     assert_eq!((access(&world, "acme", 1..=5).await, jobs(&world).await), (state, 1));
     assert_eq!(world.get("rules", ADA_TOKEN).await.unwrap().response(), json!([]));
-    // The key still stands for its own call.
+    // The key still replays its own call.
     assert_eq!(send(&world, &single(&[MIKE])).await.status, 200);
 }
 
 #[tokio::test]
-async fn of_two_calls_at_once_with_one_key_one_is_made() {
+async fn one_of_two_concurrent_calls_with_one_key_is_made() {
     for call in [single(&[MIKE]), filter("", &[MIKE]), later("", &[MIKE])] {
         let world = five().await;
         let (proxy, jobs_behind) = proxied(&world).await;
         let world = world.serving(api::App::new(jobs_behind, Duration::ZERO));
-        // The first call is held where it would record its job.
+        // The gate holds the first call right before it records its job.
         let gate = Gate::new();
         let held = gate.clone();
         proxy.set(move |call| match call.operation.as_str() {
@@ -330,7 +330,7 @@ async fn of_two_calls_at_once_with_one_key_one_is_made() {
             let second = send(&world, &call).await;
             assert_eq!(outcome(&second), "409 idempotency-key-in-use", "{call:?}");
             assert_eq!(second.header("retry-after"), "1");
-            // Another call with it is not told to wait.
+            // A different call with the same key is refused at once.
             assert_eq!(outcome(&send(&world, &single(&[SAM])).await), "422 idempotency-key-reused");
             gate.open();
         });
@@ -341,7 +341,7 @@ async fn of_two_calls_at_once_with_one_key_one_is_made() {
 }
 
 #[tokio::test]
-async fn a_call_that_failed_gives_its_key_back() {
+async fn failed_call_frees_its_key() {
     let mut stale = single(&[MIKE]);
     stale.headers.push(("if-match", "\"0197e1d2-8a5e-7c3b-9d41-2f6a5b8c7d90\""));
     for (token, failing, expected) in [
@@ -362,21 +362,21 @@ async fn a_call_that_failed_gives_its_key_back() {
         for _ in 0..2 {
             assert_eq!(outcome(&send_with(&world, token, &[KEY], &failing).await), expected);
         }
-        // Free for another call.
+        // The key is free for another call.
         let reply = send_with(&world, token, &[KEY], &single(&[MIKE])).await;
         assert_eq!(reply.status, 200, "{expected}: {}", reply.text);
         assert_eq!(access_of(&world, 1).await.access, private(&[MIKE]));
     }
 }
 
-/// The service behind a proxy, as it will be after the process died and another one came.
+/// Serves the world through a proxy, so that the process can die and a new one take over.
 async fn mortal() -> (World, Proxy) {
     let world = five().await;
     let (proxy, jobs) = proxied(&world).await;
     (world.serving(api::App::new(jobs, Duration::ZERO)), proxy)
 }
 
-/// Checks that a call that broke off is in use until it cannot be answered any more, and then answers it.
+/// Checks that an interrupted call keeps its key in use for 30 seconds. Returns the answer after that.
 async fn after_breaking_off(world: &World, call: &Call) -> Reply {
     world.set_clock(after(29));
     assert_eq!(outcome(&send(world, call).await), "409 idempotency-key-in-use", "{call:?}");
@@ -386,7 +386,7 @@ async fn after_breaking_off(world: &World, call: &Call) -> Reply {
 }
 
 #[tokio::test]
-async fn a_change_that_broke_off_before_it_was_made_is_made_when_it_is_asked_again() {
+async fn change_interrupted_before_its_write_is_made_by_the_repetition() {
     let (world, proxy) = mortal().await;
     proxy.set(|call| if call.operation == "TransactWriteItems" { Verdict::Die } else { Verdict::Pass });
     assert_eq!(send(&world, &single(&[MIKE])).await.status, 503);
@@ -399,14 +399,14 @@ async fn a_change_that_broke_off_before_it_was_made_is_made_when_it_is_asked_aga
 }
 
 #[tokio::test]
-async fn a_change_that_broke_off_after_it_was_made_is_answered_and_not_made_again() {
+async fn change_interrupted_after_its_write_is_replayed_and_not_repeated() {
     let (world, proxy) = mortal().await;
     proxy.set(|call| if call.operation == "TransactWriteItems" { Verdict::DieAfter } else { Verdict::Pass });
     assert_eq!(send(&world, &single(&[MIKE])).await.status, 503);
     proxy.clear();
     let made = access_of(&world, 1).await;
     assert_eq!((&made.access, jobs(&world).await), (&private(&[MIKE]), 1));
-    // Someone changes it meanwhile; that stays.
+    // Another user's change meanwhile stays.
     assert_eq!(world.put("1/access", ADA_TOKEN, &json!({"isShared": true})).await.unwrap().status, 200);
     let reply = after_breaking_off(&world, &single(&[MIKE])).await;
     assert_eq!((reply.status.as_u16(), job(&reply)), (200, made.revision), "{}", reply.text);
@@ -416,9 +416,9 @@ async fn a_change_that_broke_off_after_it_was_made_is_answered_and_not_made_agai
 }
 
 #[tokio::test]
-async fn a_run_that_broke_off_before_it_was_recorded_is_made_when_it_is_asked_again() {
+async fn run_interrupted_before_its_open_entry_is_made_by_the_repetition() {
     let (world, proxy) = mortal().await;
-    // Where its entry among the open jobs would be written.
+    // The process dies at the write of the open-job entry.
     proxy.set(|call| if call.operation == "BatchWriteItem" { Verdict::Die } else { Verdict::Pass });
     assert_eq!(send(&world, &filter("", &[MIKE])).await.status, 503);
     proxy.clear();
@@ -429,7 +429,7 @@ async fn a_run_that_broke_off_before_it_was_recorded_is_made_when_it_is_asked_ag
 }
 
 #[tokio::test]
-async fn a_run_that_broke_off_between_its_entry_and_its_record_is_made_when_it_is_asked_again() {
+async fn run_interrupted_between_open_entry_and_record_is_made_by_the_repetition() {
     let (world, proxy) = mortal().await;
     proxy.set(|call| if call.operation == "BatchWriteItem" { Verdict::DieAfter } else { Verdict::Pass });
     assert_eq!(send(&world, &filter("", &[MIKE])).await.status, 503);
@@ -443,12 +443,12 @@ async fn a_run_that_broke_off_between_its_entry_and_its_record_is_made_when_it_i
 }
 
 #[tokio::test]
-async fn a_run_that_broke_off_after_it_was_recorded_is_finished_by_workers_and_answered_with_its_job() {
+async fn run_interrupted_after_its_record_is_finished_by_workers_and_replayed_with_its_job() {
     for call in [filter("", &[MIKE]), later("", &[MIKE])] {
         let (world, proxy) = mortal().await;
         let is_job =
             |sk: &str| Key::Job(id("acme"), JobId::from_u128(0)).encode().1.split('#').next() == sk.split('#').next();
-        // The key is the first item that is put, the job's record the next one of a job.
+        // The first put is the key. A job's next put is its record.
         proxy.set(move |call| {
             let job = call.operation == "PutItem" && call.keys().iter().any(|(_, sk)| is_job(sk));
             if job { Verdict::DieAfter } else { Verdict::Pass }
@@ -474,7 +474,7 @@ async fn a_run_that_broke_off_after_it_was_recorded_is_finished_by_workers_and_a
 }
 
 #[tokio::test]
-async fn a_key_is_free_after_a_day() {
+async fn key_expires_after_a_day() {
     const DAY: i64 = 86400;
     let world = five().await;
     let first = send(&world, &single(&[MIKE])).await;
@@ -486,13 +486,13 @@ async fn a_key_is_free_after_a_day() {
     assert_eq!(other.status, 200, "{}", other.text);
     assert_ne!(job(&other), job(&first));
     assert_eq!(access_of(&world, 1).await.access, private(&[SAM]));
-    // And stands for that for a day from then.
+    // The key now holds this call for another day.
     world.set_clock(after(2 * DAY - 1));
     assert_eq!(told(&send(&world, &single(&[SAM])).await), told(&other));
 }
 
 #[tokio::test]
-async fn the_same_key_of_another_user_or_portal_is_another_key() {
+async fn keys_are_separate_for_each_user_and_portal() {
     let mut values = acme();
     values.push(contact(1, json!({})));
     values.extend(zenith());
@@ -509,12 +509,12 @@ async fn the_same_key_of_another_user_or_portal_is_another_key() {
     made.dedup();
     assert_eq!(made.len(), 3);
     assert_eq!(access_of(&world, 1).await.access, private(&[MIKE]));
-    // Keys are compared as they are.
+    // Keys are case-sensitive.
     assert_eq!(send_with(&world, ADA_TOKEN, &[&KEY.to_uppercase()], &single(&[SAM])).await.status, 200);
 }
 
 #[tokio::test]
-async fn a_key_is_one_text_of_visible_characters() {
+async fn key_must_be_one_text_of_visible_characters() {
     let world = five().await;
     let long = "k".repeat(256);
     for keys in [&[""][..], &["  "], &[&long], &["a b"], &["a\tb"], &["one", "two"], &["one", "one"]] {
@@ -531,7 +531,7 @@ async fn a_key_is_one_text_of_visible_characters() {
 }
 
 #[tokio::test]
-async fn reading_takes_no_notice_of_a_key() {
+async fn reads_ignore_the_key() {
     let world = five().await;
     let made = send(&world, &single(&[MIKE])).await;
     let id = job(&made).unwrap();
@@ -545,7 +545,7 @@ async fn reading_takes_no_notice_of_a_key() {
     }
 }
 
-/// Every write of a contact's access, and of what it shows.
+/// Returns every kind of call that changes a contact's access, with options of its answer.
 fn writes() -> Vec<Call> {
     let mut all = vec![
         single(&[MIKE, SAM]),
@@ -565,7 +565,7 @@ fn writes() -> Vec<Call> {
 }
 
 #[tokio::test]
-async fn an_answer_is_the_same_again_after_its_contacts_were_renamed_or_removed() {
+async fn replay_is_the_same_after_contacts_were_renamed_or_removed() {
     for call in writes() {
         let world = five().await;
         let first = send(&world, &call).await;
@@ -580,7 +580,7 @@ async fn an_answer_is_the_same_again_after_its_contacts_were_renamed_or_removed(
 }
 
 #[tokio::test]
-async fn an_answer_is_the_same_again_after_its_user_was_demoted() {
+async fn replay_is_the_same_after_the_user_was_demoted() {
     for call in writes() {
         let mut values = acme();
         values.push(crate::portal::user(SAM, "Sam", true));
@@ -596,7 +596,7 @@ async fn an_answer_is_the_same_again_after_its_user_was_demoted() {
 }
 
 #[tokio::test]
-async fn what_others_hid_since_is_left_out_and_everything_else_is_the_same() {
+async fn replay_leaves_out_only_contacts_hidden_since() {
     let world = five().await;
     let first = send_with(&world, MIKE_TOKEN, &[KEY], &single(&[MIKE])).await;
     let hidden = json!({"isShared": false, "managerList": [SAM]});
@@ -623,7 +623,7 @@ async fn what_others_hid_since_is_left_out_and_everything_else_is_the_same() {
 }
 
 #[tokio::test]
-async fn an_answer_that_one_item_cannot_hold_is_the_same_again() {
+async fn replay_repeats_an_answer_larger_than_one_item() {
     let mut values = acme();
     let text = |seed: u64| {
         (0..40)
@@ -639,8 +639,8 @@ async fn an_answer_that_one_item_cannot_hold_is_the_same_again() {
 }
 
 #[tokio::test]
-async fn a_call_that_outlived_its_time_takes_no_key_from_the_call_after_it() {
-    // The first call fails, or finds its change made, after the second one took its key over.
+async fn expired_call_does_not_take_the_key_from_a_later_call() {
+    // The first call fails, or finds its change made, after the second call took over the key.
     for (fails, expected) in [(true, "404 contact-not-found"), (false, "200 ")] {
         let world = five().await;
         let (proxy, behind) = proxied(&world).await;
@@ -672,7 +672,7 @@ async fn a_call_that_outlived_its_time_takes_no_key_from_the_call_after_it() {
         });
         assert_eq!(outcome(&first), expected, "{}", first.text);
         proxy.clear();
-        // The key still has the answer of the second call.
+        // The key still holds the answer of the second call.
         let again = send(&world, &change).await;
         assert_eq!((again.status.as_u16(), again.text.as_str()), (200, second.as_str()));
         assert_eq!(jobs(&world).await, 1);
@@ -680,7 +680,7 @@ async fn a_call_that_outlived_its_time_takes_no_key_from_the_call_after_it() {
 }
 
 #[tokio::test]
-async fn a_rule_whose_call_broke_off_is_answered_and_not_set_again() {
+async fn interrupted_rule_call_is_replayed_and_not_repeated() {
     for delete in [false, true] {
         let (world, proxy) = mortal().await;
         let nightly = rule("nightly", "0 2 * * *");
@@ -693,7 +693,7 @@ async fn a_rule_whose_call_broke_off_is_answered_and_not_set_again() {
         proxy.set(|call| if call.operation == "TransactWriteItems" { Verdict::DieAfter } else { Verdict::Pass });
         assert_eq!(send(&world, &call).await.status, 503);
         proxy.clear();
-        // Someone sets the rule meanwhile; that stays.
+        // Another user's rule meanwhile stays.
         assert_eq!(send_with(&world, ADA_TOKEN, &[], &rule("nightly", "0 5 * * *")).await.status, 200);
         let again = send(&world, &call).await;
         assert_eq!(again.status, if delete { 204 } else { 200 }, "{}", again.text);

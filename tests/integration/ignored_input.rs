@@ -1,4 +1,4 @@
-//! Nothing that a caller sends is silently ignored: the call does as the input asks, or is refused.
+//! Input is never silently ignored: a call either follows the input or is refused.
 
 use axum::body::Body;
 use jobs::Deadline;
@@ -14,7 +14,7 @@ async fn world() -> World {
     acme_with([contact(1, json!({"Tags": ["cell"]}))]).await
 }
 
-/// All that calls could change.
+/// Returns everything that calls could change.
 async fn holdings(world: &World) -> String {
     let portal = crate::portal::id("acme");
     let jobs = world.jobs_of(&portal, None).await.unwrap();
@@ -22,8 +22,8 @@ async fn holdings(world: &World) -> String {
     format!("{:?} {jobs:?} {rules:?}", crate::portal::access(world, "acme", 1..=9).await)
 }
 
-/// Calls each endpoint with these headers beside its own, and this body in place of its own where one is given. Each
-/// answer must have the status and hold the text, and nothing may change.
+/// Calls each endpoint with extra headers, and with `body` in place of its own if given. Checks that each answer has
+/// the status and contains the text, and that nothing changes.
 async fn refused(
     takes: impl Fn(&api::Endpoint) -> bool,
     query: &str,
@@ -65,14 +65,14 @@ fn takes_no_body(endpoint: &api::Endpoint) -> bool {
 }
 
 #[tokio::test]
-async fn a_get_with_a_body_is_refused() {
+async fn get_with_a_body_is_refused() {
     for body in ["{\"tags\":[\"vip\"]}", "{}", " ", "tags=vip"] {
         refused(is_get, "", &[], Some(body), 400, "into the query").await;
     }
 }
 
 #[tokio::test]
-async fn a_call_without_fields_refuses_any() {
+async fn call_without_fields_refuses_any_field() {
     for (body, named) in [
         ("{\"dryRun\":true}", "dryRun is not read"),
         ("{\"dryRun\":null}", "dryRun"),
@@ -91,7 +91,7 @@ async fn a_call_without_fields_refuses_any() {
 }
 
 #[tokio::test]
-async fn a_call_without_fields_takes_an_empty_body() {
+async fn call_without_fields_accepts_an_empty_body() {
     for body in ["", " \r\n", "{}", " { } "] {
         let world = world().await;
         for endpoint in endpoints().filter(|endpoint| takes_no_body(endpoint)) {
@@ -130,7 +130,7 @@ async fn preconditions_are_evaluated_or_refused() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_said_to_be_compressed_is_refused() {
+async fn body_with_a_content_encoding_is_refused() {
     for (coding, named) in
         [("gzip", "\\\"gzip\\\""), ("BR", "BR"), ("identity, gzip", "gzip"), ("", "\\\"\\\""), ("nonsense", "nonsense")]
     {
@@ -143,7 +143,7 @@ async fn a_body_that_is_said_to_be_compressed_is_refused() {
 }
 
 #[tokio::test]
-async fn a_query_parameter_that_an_endpoint_does_not_know_is_refused() {
+async fn unknown_query_parameter_is_refused_by_every_endpoint() {
     for query in ["nonsense=1", "dryrn=true", "nonsense", "=1"] {
         refused(|_| true, query, &[], None, 400, "is not a query parameter").await;
     }
@@ -164,7 +164,7 @@ async fn a_query_parameter_that_an_endpoint_does_not_know_is_refused() {
 }
 
 #[tokio::test]
-async fn a_header_with_two_values_that_differ_is_refused() {
+async fn header_with_two_different_values_is_refused() {
     let guarded = |endpoint: &api::Endpoint| endpoint.asks_for_token();
     refused(guarded, "", &[("authorization", MIKE_TOKEN)], None, 400, "Authorization").await;
     let writes = |endpoint: &api::Endpoint| endpoint.scope() == Some(models::directory::Scope::Write);
@@ -173,7 +173,7 @@ async fn a_header_with_two_values_that_differ_is_refused() {
     let types = [("content-type", "application/json"), ("content-type", "text/plain")];
     let bodies = |endpoint: &api::Endpoint| endpoint.payload == api::endpoint::Payload::Fields;
     refused(bodies, "", &types, None, 415, "text/plain").await;
-    // The same value twice leaves nothing open.
+    // The same value twice is unambiguous.
     let world = world().await;
     let twice = [("authorization", ADA_TOKEN), ("content-type", "application/json")];
     let reply = world.put_with("1/access", ADA_TOKEN, "{\"isShared\":false}", &twice).await.unwrap();
@@ -189,7 +189,7 @@ async fn rules(world: &World, method: &str, headers: &[(&str, &str)], body: &str
 }
 
 #[tokio::test]
-async fn a_rule_is_changed_only_at_the_version_that_was_read() {
+async fn if_match_changes_a_rule_only_at_the_version_read() {
     let world = world().await;
     let put = async |headers: &[(&str, &str)], tag: &str| {
         let reply = rules(&world, "PUT", headers, &rule(tag).to_string()).await;
@@ -201,7 +201,7 @@ async fn a_rule_is_changed_only_at_the_version_that_was_read() {
     let (status, first) = put(&[("if-none-match", "*")], "a").await;
     assert_eq!(status, 200);
     assert_eq!(put(&[("if-none-match", "*")], "b").await.0, 412);
-    // The tag of a reading and that of a change name the same version, and the same rule set anew is another version.
+    // A read and a change show the same tag for the same version. Setting the same rule again makes another version.
     let read = rules(&world, "GET", &[], "").await.header("etag").to_owned();
     let (status, second) = put(&[("if-match", &read)], "a").await;
     assert_eq!((status, first == second), (200, false));
@@ -216,7 +216,7 @@ async fn a_rule_is_changed_only_at_the_version_that_was_read() {
 }
 
 #[tokio::test]
-async fn a_run_of_a_rule_leaves_its_version_as_it_is() {
+async fn run_of_a_rule_does_not_change_its_version() {
     let world = world().await;
     let set = rules(&world, "PUT", &[], &rule("cell").to_string()).await;
     world.set_clock("2026-01-02T12:00:00Z".parse().unwrap());
@@ -228,7 +228,7 @@ async fn a_run_of_a_rule_leaves_its_version_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_key_stands_for_the_preconditions_too() {
+async fn idempotency_key_covers_the_preconditions() {
     let world = world().await;
     let body = rule("cell").to_string();
     let key = ("idempotency-key", "one");

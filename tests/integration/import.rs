@@ -1,4 +1,5 @@
-//! Loading a portal: again, in parts, after an interruption; what is refused; what becomes of indexes and counters.
+//! Loading a portal: repeatedly, in parts, after an interruption. Refused lines, and the effects on indexes and
+//! counters.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +25,7 @@ fn acme_lines(contacts: impl IntoIterator<Item = Value>) -> String {
     lines(values)
 }
 
-/// The directory's counters of stages and of these tags; those that count none are left out.
+/// Returns the counters of stages and of these tags. Zero counters are left out.
 async fn counters(world: &World, of: &str, tags: &[&str]) -> (BTreeMap<i32, u64>, BTreeMap<String, u64>) {
     let lists = world.store.lists(&id(of)).await.unwrap();
     let tags: Vec<String> = tags.iter().map(ToString::to_string).collect();
@@ -83,7 +84,7 @@ async fn loading_twice_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_contact_that_is_loaded_again_moves_in_the_indexes() {
+async fn reloaded_contact_moves_in_the_indexes() {
     let world = acme_with(contacts()).await;
     let replaced = contact(
         1,
@@ -110,7 +111,7 @@ async fn a_contact_that_is_loaded_again_moves_in_the_indexes() {
     }
     check_counters(&world, &[(0, 1), (1, 1), (2, 1)], &[("vip", 1), ("north", 1), ("south", 1), ("straße", 1)]).await;
 
-    // A contact may stand in a file twice: the last line counts.
+    // When a file has a contact twice, the last line applies.
     let twice = [contact(3, json!({"Tags": ["vip"]})), contact(3, json!({"Tags": ["south"]}))];
     assert_eq!(world.import(&acme_lines(twice)).await.unwrap(), summary(0, 2, 0, 0));
     assert_eq!(selected(&world, &json!({"tags": ["vip"]})).await, [2]);
@@ -118,9 +119,9 @@ async fn a_contact_that_is_loaded_again_moves_in_the_indexes() {
 }
 
 #[tokio::test]
-async fn access_is_kept_unless_it_is_to_be_overwritten() {
+async fn access_is_kept_unless_overwriting_is_requested() {
     let world = acme_with(contacts()).await;
-    // New contacts take the access of their lines.
+    // New contacts get the access of their lines.
     assert_eq!(access_of(&world, 2).await.access, private(&[MIKE]));
     assert_eq!(access_of(&world, 1).await.revision, None);
 
@@ -131,13 +132,13 @@ async fn access_is_kept_unless_it_is_to_be_overwritten() {
     assert_eq!(world.import(&acme_lines([about.clone()])).await.unwrap(), summary(0, 1, 0, 0));
     assert_eq!(access_of(&world, 2).await, set);
 
-    // The contact itself is as it was, its access is not.
+    // The contact is unchanged, but its access changes.
     assert_eq!(world.import_as(&acme_lines([about]), true).await.unwrap(), summary(0, 0, 1, 0));
     let state = access_of(&world, 2).await;
     assert_eq!((state.access.share, state.access.managers), (ShareType::Read, vec![MIKE]));
     assert_ne!(state.revision, set.revision);
 
-    // A line without access makes a contact public when access is overwritten, and says nothing when it is not.
+    // With overwriting, a line without access makes a contact public. Without overwriting, the access stays.
     world.import(&acme_lines([contact(2, json!({}))])).await.unwrap();
     assert_eq!(access_of(&world, 2).await.access.share, ShareType::Read);
     world.import_as(&acme_lines([contact(2, json!({}))]), true).await.unwrap();
@@ -145,7 +146,7 @@ async fn access_is_kept_unless_it_is_to_be_overwritten() {
 }
 
 #[tokio::test]
-async fn a_contact_that_is_deleted_leaves_nothing_behind() {
+async fn deleted_contact_leaves_nothing_behind() {
     let world = acme_with(contacts()).await;
     let delete = json!({"delete": {"contact": 2}});
     assert_eq!(world.import(&acme_lines([delete.clone()])).await.unwrap(), summary(0, 0, 0, 1));
@@ -161,11 +162,11 @@ async fn a_contact_that_is_deleted_leaves_nothing_behind() {
     assert_eq!(world.import(&acme_lines([delete.clone(), never])).await.unwrap(), Summary::default());
     assert_eq!(world.trips.spent().writes, writes);
 
-    // One that comes back is a new contact, public until its line says otherwise.
+    // A contact that returns is a new contact, public unless its line says otherwise.
     assert_eq!(world.import(&acme_lines([contact(2, json!({"Tags": ["vip"]}))])).await.unwrap(), summary(1, 0, 0, 0));
     assert_eq!(access_of(&world, 2).await.revision, None);
 
-    // In one file: added and removed, removed and added.
+    // In one file: add and remove, remove and add.
     let both =
         [contact(7, json!({"Tags": ["south"]})), json!({"delete": {"contact": 7}}), delete, contact(2, json!({}))];
     assert_eq!(world.import(&acme_lines(both)).await.unwrap(), summary(2, 0, 0, 2));
@@ -173,7 +174,7 @@ async fn a_contact_that_is_deleted_leaves_nothing_behind() {
     check_counters(&world, &[(0, 2), (1, 1)], &[("vip", 1), ("north", 1), ("straße", 1)]).await;
 }
 
-/// Loads lines up to the end of the text and then goes away, as a load that is killed does.
+/// Loads lines and stops without finishing, like a killed load.
 async fn interrupted(world: &World, text: &str) {
     let options =
         Options { overwrite_access: false, revision: Uuid::now_v7().into(), clock: world.jobs().clock.clone() };
@@ -185,9 +186,9 @@ async fn interrupted(world: &World, text: &str) {
 }
 
 #[tokio::test]
-async fn an_interrupted_load_is_repaired_by_the_next_one() {
+async fn next_load_repairs_an_interrupted_load() {
     let world = acme_with([contact(9, json!({"Tags": ["vip", "south"], "ContactStatus": {"id": 2}}))]).await;
-    // A line of a contact that is waiting to be written makes what waits be written.
+    // A second line of a pending contact flushes the pending writes.
     let mut before = contacts();
     before.push(contact(9, json!({"Tags": ["north"], "ContactStatus": {"id": 3}})));
     before.push(contact(1, json!({})));
@@ -196,7 +197,7 @@ async fn an_interrupted_load_is_repaired_by_the_next_one() {
     let stale = &[(2, 1)];
     check_counters(&world, stale, &[("vip", 1), ("south", 1)]).await;
 
-    // The counters decide what a filter costs, never what it selects.
+    // Counters affect a filter's cost, never its result.
     assert_eq!(selected(&world, &json!({"tags": ["vip"]})).await, [2, 1]);
     assert_eq!(selected(&world, &json!({"contactStage": [1, 3]})).await, [9, 2, 1]);
 
@@ -207,7 +208,7 @@ async fn an_interrupted_load_is_repaired_by_the_next_one() {
     let tags = [("vip", 2), ("north", 2), ("straße", 1)];
     check_counters(&world, &stages, &tags).await;
 
-    // Repaired once is repaired: the load after it counts no more.
+    // After the repair, the next load does not count again.
     let writes = world.trips.spent().writes;
     world.import(&acme_lines(again)).await.unwrap();
     assert_eq!(world.trips.spent().writes, writes);
@@ -215,7 +216,7 @@ async fn an_interrupted_load_is_repaired_by_the_next_one() {
 }
 
 #[tokio::test]
-async fn an_interrupted_load_is_repaired_by_a_load_of_other_contacts() {
+async fn load_of_other_contacts_repairs_an_interrupted_load() {
     let world = acme_with([]).await;
     let mut before = contacts();
     before.push(contact(1, json!({})));
@@ -228,7 +229,7 @@ async fn an_interrupted_load_is_repaired_by_a_load_of_other_contacts() {
 }
 
 #[tokio::test]
-async fn an_interrupted_deletion_is_repaired_by_the_next_load() {
+async fn next_load_repairs_an_interrupted_deletion() {
     let world = acme_with(contacts()).await;
     interrupted(&world, &acme_lines([json!({"delete": {"contact": 1}})])).await;
     check_counters(&world, &[(0, 1), (1, 2)], &[("vip", 2), ("north", 1), ("straße", 1)]).await;
@@ -243,7 +244,7 @@ async fn refused(world: &World, text: &str) -> String {
 }
 
 #[tokio::test]
-async fn references_to_what_is_not_there_are_refused_with_what_to_do() {
+async fn missing_references_are_refused_with_a_remedy() {
     let world = acme_with(contacts()).await;
     for (value, expected) in [
         (
@@ -267,7 +268,7 @@ async fn references_to_what_is_not_there_are_refused_with_what_to_do() {
     }
     assert_eq!(selected(&world, &json!({})).await, [3, 2, 1]);
 
-    // What is loaded before it is there; who created a contact may have left.
+    // Earlier lines of the file satisfy references. The creator of a contact may be unknown.
     let good = [
         stage(77),
         crate::portal::contact_type(77),
@@ -294,7 +295,7 @@ async fn stages_and_users_of_another_portal_are_unknown() {
 }
 
 #[tokio::test]
-async fn a_line_before_any_portal_is_refused() {
+async fn line_before_any_portal_is_refused() {
     let world = World::new().await.unwrap();
     let options =
         Options { overwrite_access: false, revision: Uuid::now_v7().into(), clock: world.jobs().clock.clone() };
@@ -306,7 +307,7 @@ async fn a_line_before_any_portal_is_refused() {
 }
 
 #[tokio::test]
-async fn shards_cannot_change_and_a_time_zone_can() {
+async fn time_zone_can_change_and_shards_cannot() {
     let world = acme_with([contact(1, json!({"Created": "2020-06-01T23:30:00Z"}))]).await;
     let error = refused(&world, &lines([portal("acme", "Europe/Riga", 8)])).await;
     assert_eq!(error, "portal acme has 4 shards, which its contacts are spread over; they cannot become 8");
@@ -317,7 +318,7 @@ async fn shards_cannot_change_and_a_time_zone_can() {
 }
 
 #[tokio::test]
-async fn a_portal_line_changes_only_the_members_that_it_names() {
+async fn portal_line_changes_only_its_own_members() {
     let world = World::new().await.unwrap();
     let selects = async |line: Value| {
         world.import(&lines([line])).await.unwrap();
@@ -341,7 +342,7 @@ async fn a_portal_line_changes_only_the_members_that_it_names() {
 }
 
 #[tokio::test]
-async fn a_portal_in_a_zone_that_this_version_does_not_know_is_read_and_loaded_and_no_zone_is_guessed() {
+async fn portal_in_an_unknown_zone_is_read_and_loaded_without_guessing_a_zone() {
     let world = acme_with([contact(1, json!({}))]).await;
     let (pk, sk) = Key::Portal(id("acme")).encode();
     let zone = async |name: Option<&str>| {
@@ -361,7 +362,7 @@ async fn a_portal_in_a_zone_that_this_version_does_not_know_is_read_and_loaded_a
     let body = json!({"isPrivate": true, "fromDate": "2020-01-01"});
     let reply = world.put("filter/access", ADA_TOKEN, &body).await.unwrap();
     assert!(reply.status == 400 && reply.text.contains("the time zone of the portal is not known"), "{}", reply.text);
-    // A line that names no zone leaves the one that is stored.
+    // A line that names no zone keeps the stored zone.
     world.import(&lines([json!({"portal": {"Id": "acme"}}), contact(2, json!({}))])).await.unwrap();
     assert_eq!(zone(None).await, "Mars/Olympus");
     world.import(&lines([json!({"portal": {"Id": "acme", "TimeZone": "Europe/Riga"}})])).await.unwrap();
@@ -369,7 +370,7 @@ async fn a_portal_in_a_zone_that_this_version_does_not_know_is_read_and_loaded_a
 }
 
 #[tokio::test]
-async fn names_that_no_answer_shows_yet_are_kept() {
+async fn unshown_names_are_stored() {
     let members = json!({"FirstName": "Maria", "LastName": "Anders", "companyName": "Alfreds Futterkiste"});
     let world = acme_with([contact(1, members)]).await;
     let loaded = world.store.load(&id("acme"), &[contact_id(1)], []).await.unwrap();
@@ -386,7 +387,7 @@ async fn portal_lines_switch_portals() {
     values.push(contact(1, json!({"Tags": ["vip"]})));
     values.push(contact(2, json!({"Tags": ["vip"]})));
     values.push(portal("acme", "Europe/Riga", 4));
-    // The stage is known from the beginning of the file, the tag is counted in the portal that is meant.
+    // The portal keeps the stage loaded earlier in the file. The tag counts in the current portal.
     values.push(contact(3, json!({"Tags": ["VIP"], "ContactStatus": {"id": 1}})));
     values.push(portal("zenith", "UTC", 4));
     values.push(json!({"delete": {"contact": 1}}));
@@ -404,7 +405,7 @@ async fn portal_lines_switch_portals() {
 }
 
 #[tokio::test]
-async fn a_portal_of_sixty_four_shards_is_one_portal() {
+async fn portal_of_sixty_four_shards_answers_as_one() {
     let mut values = vec![portal("acme", "Europe/Riga", 64)];
     values.extend(acme().into_iter().skip(1));
     values.extend((1..=200).map(|id| contact(id, json!({"Tags": ["vip"], "ContactStatus": {"id": 1 + id % 2}}))));
@@ -422,7 +423,7 @@ async fn a_portal_of_sixty_four_shards_is_one_portal() {
 }
 
 #[tokio::test]
-async fn an_access_that_outlived_its_contact_is_not_that_of_the_next_one() {
+async fn orphaned_access_does_not_apply_to_a_new_contact() {
     let world = acme_with([]).await;
     let orphan = AccessRecord {
         access: &private(&[MIKE]),
@@ -439,9 +440,9 @@ async fn an_access_that_outlived_its_contact_is_not_that_of_the_next_one() {
 }
 
 #[tokio::test]
-async fn a_contact_that_no_item_could_hold_is_refused_with_its_size() {
+async fn contact_too_large_for_an_item_is_refused_with_its_size() {
     let world = acme_with([]).await;
-    // Each is three bytes of the line and some twenty-five of the item.
+    // Each address is three bytes of the line and about 25 of the item.
     let addresses: Vec<Value> = (0..20_000).map(|_| json!({})).collect();
     let line = acme_lines([contact(5, json!({"Addresses": addresses}))]);
     let error = world.import(&line).await.unwrap_err().to_string();
@@ -449,7 +450,7 @@ async fn a_contact_that_no_item_could_hold_is_refused_with_its_size() {
 }
 
 #[tokio::test]
-async fn a_user_that_is_removed_leaves_its_identifier_in_lists_and_to_nobody() {
+async fn removed_users_identifier_stays_in_lists_and_is_not_reused() {
     let nil = UserId::NIL;
     let is_admin = json!({"Id": nil, "DisplayName": "Nil", "IsAdmin": true, "Email": "nil@example.com"});
     let token =
@@ -486,7 +487,7 @@ async fn a_user_that_is_removed_leaves_its_identifier_in_lists_and_to_nobody() {
     assert_eq!(left, Vec::<String>::new());
     assert_eq!(access_of(&world, 1).await.access.managers, [nil, MIKE]);
 
-    // The same line again, one of nobody, and what names the user.
+    // The same line again, a line about an unknown user, and lines that refer to the removed user.
     let again = Summary { users_unknown: 1, ..Summary::default() };
     let nobody = json!({"delete": {"user": NOBODY}});
     assert_eq!(world.import(&acme_lines([delete.clone(), nobody])).await.unwrap(), again);
@@ -497,15 +498,15 @@ async fn a_user_that_is_removed_leaves_its_identifier_in_lists_and_to_nobody() {
         let error = world.import(&acme_lines([line])).await.unwrap_err().to_string();
         assert!(error.contains(words) && error.contains(&nil.to_string()), "{error}");
     }
-    // A list that was read before loads as it was.
+    // A list stored earlier still loads unchanged.
     assert_eq!(world.import(&acme_lines([values[4].clone()])).await.unwrap().unchanged, 1);
     assert_eq!((me(nil).await, me(MIKE).await), (401, 200));
-    // Its address is free, and of another portal nothing was removed.
+    // The address is free again.
     world.import(&acme_lines([json!({"user": {"Id": SAM, "Email": "nil@example.com"}})])).await.unwrap();
 }
 
 #[tokio::test]
-async fn a_file_may_remove_a_user_that_it_has_just_loaded() {
+async fn file_may_remove_a_user_that_it_loaded() {
     let world = acme_with([]).await;
     let line = json!({"user": {"Id": NOBODY, "DisplayName": "Brief", "Email": "brief@example.com"}});
     let token =

@@ -1,4 +1,4 @@
-//! `/api/2.0/crm/access/jobs`: runs that are not waited for, and jobs shown, listed, undone and stopped.
+//! `/api/2.0/crm/access/jobs`: asynchronous runs, and showing, listing, undoing and cancelling jobs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +20,7 @@ use crate::portal::{
     acme_with, contact, contact_id, contact_with, id, job, lines, portal, private, shown_at, zenith,
 };
 
-/// What stands in a job, in the order of SPEC section 8.
+/// The members of a job, in the order of SPEC section 8.
 const MEMBERS: [&str; 21] = [
     "id",
     "kind",
@@ -52,14 +52,14 @@ async fn run(world: &World, token: &str, query: &str, managers: &[UserId], heade
     world.put_with(&format!("filter/access?{query}"), token, &body, headers).await.unwrap()
 }
 
-/// Queues a job that makes every contact that the caller may edit private.
+/// Queues a job that makes private every contact that the caller may edit.
 async fn queue(world: &World, token: &str, managers: &[UserId]) -> JobId {
     let reply = run(world, token, "", managers, &[ASYNC]).await;
     assert_eq!(reply.status, 202, "{}", reply.text);
     job(&reply).unwrap()
 }
 
-/// The object in the envelope.
+/// Returns the object in the envelope.
 fn response(reply: &Reply) -> Value {
     let json = reply.json();
     assert_eq!(json["status"], 0, "{}", reply.text);
@@ -72,12 +72,12 @@ async fn shown(world: &World, token: &str, job: JobId) -> Value {
     response(&reply)
 }
 
-/// Status and word of an error.
+/// Returns the status and type of an error.
 fn outcome(reply: &Reply) -> String {
     format!("{} {}", reply.status.as_u16(), reply.error_type())
 }
 
-/// Matched, updated, unchanged, skipped, conflicts, failed.
+/// Returns matched, updated, unchanged, skipped, conflicts, failed.
 fn counts(job: &Value) -> [u64; 6] {
     ["matched", "updated", "unchanged", "skipped", "conflicts", "failed"].map(|name| job[name].as_u64().unwrap())
 }
@@ -91,7 +91,7 @@ fn after(seconds: i64) -> Moment {
     Moment::from_steps(NEW_YEAR_2026) + SignedDuration::from_secs(seconds)
 }
 
-/// Every page of a list, one after another as `X-Next-Index` leads.
+/// Returns the items of all pages of a list, following `X-Next-Index`.
 async fn pages(world: &World, path: &str, token: &str, size: usize) -> Vec<Value> {
     let (mut all, mut next) = (Vec::new(), Some(0));
     while let Some(start) = next {
@@ -106,7 +106,7 @@ async fn pages(world: &World, path: &str, token: &str, size: usize) -> Vec<Value
     all
 }
 
-/// The access of contacts without what wrote it.
+/// Returns the access of contacts, without revisions.
 async fn accesses(world: &World, ids: std::ops::RangeInclusive<i64>) -> BTreeMap<i32, Access> {
     let mut all: BTreeMap<i32, Access> =
         ids.clone().map(|id| (i32::try_from(id).unwrap(), Access::UNRECORDED)).collect();
@@ -114,7 +114,7 @@ async fn accesses(world: &World, ids: std::ops::RangeInclusive<i64>) -> BTreeMap
     all
 }
 
-/// Contacts 1 to 5, of which 2 already is as the runs ask.
+/// Contacts 1 to 5. Contact 2 already matches the runs' target.
 fn five() -> Vec<Value> {
     (1..=5)
         .map(|id| if id == 2 { contact_with(id, ShareType::None, &[MIKE]) } else { contact(id, json!({})) })
@@ -122,7 +122,7 @@ fn five() -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn who_prefers_not_to_wait_gets_a_queued_job_and_workers_do_it() {
+async fn respond_async_gets_a_queued_job_that_workers_run() {
     for prefer in [
         &["respond-async"][..],
         &["respond-async, wait=10"],
@@ -159,7 +159,7 @@ async fn who_prefers_not_to_wait_gets_a_queued_job_and_workers_do_it() {
 }
 
 #[tokio::test]
-async fn other_preferences_are_no_reason_not_to_wait() {
+async fn other_preferences_do_not_make_a_run_asynchronous() {
     for prefer in ["wait=10", "respond-asynchronously", "return=minimal", ""] {
         let world = acme_with(five()).await;
         let reply = run(&world, ADA_TOKEN, "", &[MIKE], &[("prefer", prefer)]).await;
@@ -170,7 +170,7 @@ async fn other_preferences_are_no_reason_not_to_wait() {
 }
 
 #[tokio::test]
-async fn a_dry_run_is_waited_for_whatever_is_preferred() {
+async fn dry_run_is_synchronous_despite_respond_async() {
     let world = acme_with(five()).await;
     let reply = run(&world, ADA_TOKEN, "dryRun=true", &[MIKE], &[ASYNC]).await;
     assert_eq!((reply.status.as_u16(), reply.header("preference-applied"), job(&reply)), (200, "", None));
@@ -178,7 +178,7 @@ async fn a_dry_run_is_waited_for_whatever_is_preferred() {
     assert_eq!((world.queue.waiting(), world.get("jobs", ADA_TOKEN).await.unwrap().response()), (vec![], json!([])));
 }
 
-/// A run whose time is up when it begins.
+/// Sends a run whose deadline has passed.
 async fn late(world: &World, query: &str, headers: &[(&str, &str)]) -> Reply {
     let mut request = Request::put(format!("/api/2.0/crm/contact/filter/access?{query}"))
         .header("authorization", ADA_TOKEN)
@@ -187,12 +187,12 @@ async fn late(world: &World, query: &str, headers: &[(&str, &str)]) -> Reply {
         request = request.header(*name, *value);
     }
     let body = Body::from(json!({"isPrivate": true, "managerList": [MIKE]}).to_string());
-    // A context whose deadline is long past.
+    // The context's deadline is long past.
     world.request(request.body(body).unwrap().with_lambda_context(lambda_http::Context::default())).await.unwrap()
 }
 
 #[tokio::test]
-async fn a_run_whose_time_is_up_is_handed_over() {
+async fn run_over_its_deadline_is_queued() {
     let world = acme_with(five()).await;
     let reply = late(&world, "", &[]).await;
     assert_eq!((reply.status.as_u16(), reply.header("preference-applied")), (202, ""), "{}", reply.text);
@@ -207,7 +207,7 @@ async fn a_run_whose_time_is_up_is_handed_over() {
 }
 
 #[tokio::test]
-async fn a_preview_whose_time_is_up_is_refused() {
+async fn dry_run_over_its_deadline_is_refused() {
     let world = acme_with(five()).await;
     let reply = late(&world, "dryRun=true", &[]).await;
     assert_eq!(outcome(&reply), "503 not-counted-in-time");
@@ -215,7 +215,7 @@ async fn a_preview_whose_time_is_up_is_refused() {
 }
 
 #[tokio::test]
-async fn what_is_limited_and_handed_over_is_counted_before_anything_is_written() {
+async fn queued_run_with_a_limit_counts_before_it_writes() {
     for (most, state, updated) in [(3, "failed", 0), (4, "done", 4)] {
         for prefers in [true, false] {
             let world = acme_with(five()).await;
@@ -242,7 +242,7 @@ async fn what_is_limited_and_handed_over_is_counted_before_anything_is_written()
     }
 }
 
-/// A world with a job that has all that a job can have.
+/// Creates a world with a job that has every possible member.
 async fn told_all() -> (World, JobId) {
     let world = acme_with([
         contact(1, json!({"Tags": ["VIP", "Old"], "ContactStatus": {"id": 2}, "ContactType": {"id": 3}})),
@@ -257,7 +257,7 @@ async fn told_all() -> (World, JobId) {
 }
 
 #[tokio::test]
-async fn a_job_has_the_members_of_the_specification_in_their_order() {
+async fn job_has_the_specified_members_in_order() {
     let (world, id) = told_all().await;
     world.set_clock(after(5));
     let mut snapshot = String::new();
@@ -266,7 +266,7 @@ async fn a_job_has_the_members_of_the_specification_in_their_order() {
         let xml =
             world.access_with("GET", &format!("jobs/{id}"), ADA_TOKEN, "", &[("accept", "text/xml")]).await.unwrap();
         let list = world.access_with("GET", "jobs", ADA_TOKEN, "", &[("accept", "application/xml")]).await.unwrap();
-        // One object and a list of one are the same XML.
+        // An object and a list of one item have the same XML.
         assert_eq!(xml.text, list.text);
         assert_eq!(world.get("jobs", ADA_TOKEN).await.unwrap().response(), json!([response(&json)]));
         assert_eq!(xml.header("content-type"), "text/xml; charset=utf-8");
@@ -286,13 +286,13 @@ async fn a_job_has_the_members_of_the_specification_in_their_order() {
 }
 
 #[tokio::test]
-async fn a_job_tells_how_far_it_is_and_when_it_may_end() {
+async fn running_job_shows_progress_and_estimated_end() {
     let world = acme_with((1..=80).map(|id| contact(id, json!({})))).await;
     let id = queue(&world, ADA_TOKEN, &[MIKE]).await;
     world.set_clock(after(60));
     let mut looked = 0;
     for number in 0..4u16 {
-        // Every 10 s a shard is through, the first one at once.
+        // A shard finishes every 10 s, the first one immediately.
         world.set_clock(after(60 + 10 * i64::from(number)));
         let message = world.queue.take().unwrap();
         world.jobs().work(&message, &jobs::Deadline::never()).await.unwrap();
@@ -309,7 +309,7 @@ async fn a_job_tells_how_far_it_is_and_when_it_may_end() {
         #[expect(clippy::cast_precision_loss, reason = "80 contacts")]
         let per_second = (looked as f64 / f64::from(number + 1)).round() / 10.0;
         assert_eq!(job["perSecond"], per_second);
-        // A quarter took 10 s, two took 20, three 30: it may end 40 s after its start.
+        // One shard took 10 s, two took 20, three took 30: the estimated end is 40 s after the start.
         assert_eq!(job["estimatedEnd"], shown_at(after(100)), "shard {number}");
         assert_eq!(job["finished"], Value::Null);
     }
@@ -320,7 +320,7 @@ async fn a_job_tells_how_far_it_is_and_when_it_may_end() {
     assert_eq!(counts(&job), [80, 80, 0, 0, 0, 0]);
 }
 
-/// A job that started at the turn of the year, of which 400 contacts are expected.
+/// A job started at New Year with 400 expected contacts.
 fn running() -> Job {
     Job {
         id: JobId::from_u128(7),
@@ -346,44 +346,44 @@ fn shard(done: bool, looked: u64, matched: u64) -> ShardSummary {
 const ADMINISTRATOR: Caller = Caller { user: ADA, is_admin: true };
 const EMPLOYEE: Caller = Caller { user: MIKE, is_admin: false };
 
-/// Percent, matches a second, seconds until the estimated end.
+/// Returns percent, matches a second, seconds until the estimated end.
 fn told(job: &Job, shards: &[ShardSummary], now: Moment) -> (u8, f64, Option<f64>) {
     let view = job.view(shards, now, &ADMINISTRATOR);
     (view.percent, view.per_second, view.estimated_end.map(|end| end.since(now).as_secs_f64()))
 }
 
 #[test]
-fn how_far_a_job_is_follows_from_its_shards() {
+fn progress_of_a_job_follows_from_its_shards() {
     let none = [ShardSummary::default(); 4];
     let half = [shard(false, 50, 40); 4];
-    // Nothing is known before anything was looked at, or before any time has passed.
+    // Nothing is known before any contact is checked or any time has passed.
     assert_eq!(told(&running(), &none, after(10)), (0, 0.0, None));
     assert_eq!(told(&running(), &[], after(10)), (0, 0.0, None));
     assert_eq!(told(&running(), &half, after(0)), (50, 0.0, None));
-    // A clock that was set back makes nothing negative.
+    // A clock set back gives no negative values.
     assert_eq!(told(&running(), &half, after(-5)), (50, 0.0, None));
     assert_eq!(told(&running(), &half, after(10)), (50, 16.0, Some(10.0)));
     assert_eq!(told(&running(), &half, after(1000)), (50, 0.2, Some(1000.0)));
-    // Shards weigh alike, and per cent are rounded down.
+    // All shards have equal weight. Percentages are rounded down.
     let some = [shard(true, 90, 90), shard(false, 33, 0), ShardSummary::default(), ShardSummary::default()];
     assert_eq!(told(&running(), &some, after(10)).0, 33);
     assert_eq!(running().view(&some, after(10), &ADMINISTRATOR).matched, 90);
-    // One that is not through is not shown as if it were, though more was found than expected.
+    // An unfinished job shows at most 99 %, even with more matches than expected.
     let (percent, _, end) = told(&running(), &[shard(false, 1_000_000, 1); 4], after(10));
     assert_eq!((percent, end.is_some_and(|seconds| seconds > 0.0)), (99, true));
     let almost = [shard(true, 1, 1), shard(true, 1, 1), shard(true, 1, 1), shard(false, 900, 1)];
     assert_eq!(told(&running(), &almost, after(10)).0, 99);
     assert_eq!(told(&running(), &[shard(true, 1, 1); 4], after(10)), (100, 0.4, Some(0.0)));
-    // Nothing was expected.
+    // No contacts were expected.
     assert_eq!(told(&Job { expected: 0, ..running() }, &half, after(10)), (0, 16.0, None));
-    // What would take for ever ends within the calendar.
+    // The estimated end stays within the calendar, however slow the job.
     let slow = Job { expected: u64::MAX, ..running() };
     assert_eq!(told(&slow, &[shard(false, 1, 1); 4], after(10)), (0, 0.4, Some(100.0 * 365.25 * 86400.0)));
     assert!(slow.view(&half, Moment::MAX, &ADMINISTRATOR).estimated_end.is_some_and(|end| end <= Moment::MAX));
 }
 
 #[test]
-fn the_progress_of_a_job_moves_in_steps_of_five_for_others_than_administrators() {
+fn ordinary_users_see_progress_in_steps_of_five() {
     for (percent, shown) in [(0, 0), (1, 0), (4, 0), (5, 5), (9, 5), (33, 30), (64, 60), (99, 95), (100, 100)] {
         let over = |state| Job { state, finished: Some(after(100)), percent, ..running() };
         for state in [State::Cancelled, State::Failed, State::Done] {
@@ -395,7 +395,7 @@ fn the_progress_of_a_job_moves_in_steps_of_five_for_others_than_administrators()
             for state in [State::Running, State::Cancelled] {
                 let job = Job { state, ..running() };
                 assert_eq!(job.view(&shards, after(10), &EMPLOYEE).percent, shown, "{state:?}");
-                // The end is derived from the percent that is shown, and so tells no more than the percent.
+                // The estimated end derives from the displayed percentage, so it reveals nothing more.
                 let end = job.view(&shards, after(10), &EMPLOYEE).estimated_end;
                 let derived = Job { state, ..running() };
                 let coarse = [shard(false, u64::from(shown), 1); 4];
@@ -406,7 +406,7 @@ fn the_progress_of_a_job_moves_in_steps_of_five_for_others_than_administrators()
 }
 
 #[test]
-fn only_a_job_at_work_may_end_sometime() {
+fn only_a_running_job_has_an_estimated_end() {
     let half = [shard(false, 50, 40); 4];
     for (state, finished) in [
         (State::Queued, None),
@@ -423,9 +423,9 @@ fn only_a_job_at_work_may_end_sometime() {
 }
 
 #[test]
-fn a_job_that_is_over_shows_what_it_ended_with() {
+fn ended_job_shows_its_final_values() {
     let over = Job { state: State::Failed, finished: Some(after(100)), percent: 41, ..running() };
-    // Whatever is said of its shards, and however late it is asked.
+    // Regardless of its shards and of the time of the request.
     for shards in [&[][..], &[shard(true, 5, 5); 4]] {
         assert_eq!(told(&over, shards, after(100_000)), (41, 100.0, None));
         assert_eq!(over.view(shards, after(100_000), &ADMINISTRATOR).matched, 9999);
@@ -434,7 +434,7 @@ fn a_job_that_is_over_shows_what_it_ended_with() {
     assert_eq!(told(&at_once, &[], after(50)), (100, 0.0, None));
 }
 
-/// Thirty single changes, one a second, every third of them Mike's. The jobs, newest first, and whose each is.
+/// Makes thirty single changes, one a second, every third by Mike. Returns the jobs, newest first, each with its user.
 async fn thirty() -> (World, Vec<(String, UserId)>) {
     let mut values = acme();
     values.push(contact(1, json!({})));
@@ -457,7 +457,7 @@ async fn thirty() -> (World, Vec<(String, UserId)>) {
 }
 
 #[tokio::test]
-async fn jobs_are_listed_newest_first_to_an_administrator_all_and_to_a_user_its_own() {
+async fn administrator_lists_all_jobs_and_user_its_own_newest_first() {
     let (world, jobs) = thirty().await;
     let all: Vec<String> = jobs.iter().map(|(id, _)| id.clone()).collect();
     let mikes: Vec<String> = jobs.iter().filter(|(_, user)| *user == MIKE).map(|(id, _)| id.clone()).collect();
@@ -465,7 +465,7 @@ async fn jobs_are_listed_newest_first_to_an_administrator_all_and_to_a_user_its_
     assert_eq!((ids(&first.json()), first.count("x-next-index")), (all[..25].to_vec(), Some(25)));
     let second = world.get("jobs?startIndex=25", ADA_TOKEN).await.unwrap();
     assert_eq!((ids(&second.json()), second.count("x-next-index")), (all[25..].to_vec(), None));
-    // A token that only reads is enough.
+    // A read-only token is enough.
     assert_eq!(ids(&world.get("jobs?count=1000", READER_TOKEN).await.unwrap().json()), all);
     let own = world.get("jobs", MIKE_TOKEN).await.unwrap();
     assert_eq!((ids(&own.json()), own.count("x-next-index")), (mikes.clone(), None));
@@ -488,10 +488,10 @@ async fn jobs_are_listed_newest_first_to_an_administrator_all_and_to_a_user_its_
 }
 
 #[tokio::test]
-async fn a_run_that_died_before_its_record_was_written_hides_no_other_job_of_its_user() {
+async fn run_without_a_record_hides_no_other_job_of_its_user() {
     let (world, jobs) = thirty().await;
     let mut mikes: Vec<String> = jobs.iter().filter(|(_, user)| *user == MIKE).map(|(id, _)| id.clone()).collect();
-    // What a process leaves that dies between a job's entry in its user's list and its record.
+    // The state left by a process that died between a job's entry in its user's list and the job's record.
     let died = mikes.remove(1).parse().unwrap();
     let (pk, sk) = Key::Job(id("acme"), died).encode();
     let request = world.client.delete_item().table_name(&world.table);
@@ -506,7 +506,7 @@ async fn a_run_that_died_before_its_record_was_written_hides_no_other_job_of_its
 }
 
 #[tokio::test]
-async fn what_is_no_parameter_of_a_list_is_refused() {
+async fn unknown_parameter_of_a_list_is_refused() {
     let (world, id) = told_all().await;
     for (path, field) in [
         ("jobs?state=done".to_owned(), "state"),
@@ -528,7 +528,7 @@ async fn what_is_no_parameter_of_a_list_is_refused() {
 }
 
 #[tokio::test]
-async fn a_job_that_the_caller_may_not_see_does_not_exist_for_it() {
+async fn invisible_job_is_answered_as_missing() {
     let mut values = acme();
     values.extend(five());
     values.extend(zenith());
@@ -567,7 +567,7 @@ async fn changes_show_before_and_after_with_names() {
     .await;
     let id = queue(&world, ADA_TOKEN, &[MIKE]).await;
     let path = format!("jobs/{id}/changes");
-    // Nothing was changed yet.
+    // Nothing is changed yet.
     assert_eq!(world.get(&path, ADA_TOKEN).await.unwrap().response(), json!([]));
     world.work().await.unwrap();
     let json = world.get(&path, ADA_TOKEN).await.unwrap();
@@ -583,7 +583,7 @@ async fn changes_show_before_and_after_with_names() {
 }
 
 #[tokio::test]
-async fn names_of_contacts_that_the_caller_may_not_see_by_now_are_not_shown() {
+async fn changes_hide_names_of_contacts_no_longer_visible() {
     let world = acme_with([contact(1, json!({})), contact(2, json!({})), contact(3, json!({}))]).await;
     let id = queue(&world, MIKE_TOKEN, &[MIKE]).await;
     world.work().await.unwrap();
@@ -599,13 +599,13 @@ async fn names_of_contacts_that_the_caller_may_not_see_by_now_are_not_shown() {
             .collect();
         let second = if hidden { "" } else { "Contact 2" };
         assert_eq!(names, [(1, "Contact 1"), (2, second), (3, "Contact 3")].map(|(id, n)| (id, n.to_owned())).into());
-        // What its own job made of it the caller may know.
+        // The caller may see the access that its own job set.
         assert!(changes.as_array().unwrap().iter().all(|change| change["after"]["shareType"] == 0));
     }
 }
 
 #[tokio::test]
-async fn a_contact_that_was_removed_has_no_name_in_changes() {
+async fn removed_contact_has_no_name_in_changes() {
     let world = acme_with([contact(1, json!({}))]).await;
     let reply = run(&world, ADA_TOKEN, "", &[MIKE], &[]).await;
     let removed = lines([portal("acme", "Europe/Riga", 4), json!({"delete": {"contact": 1}})]);
@@ -614,12 +614,12 @@ async fn a_contact_that_was_removed_has_no_name_in_changes() {
     assert_eq!((&changes[0]["contactId"], &changes[0]["displayName"]), (&json!(1), &json!("")));
 }
 
-/// Contacts of changes.
+/// Returns the contacts of changes.
 fn changed(changes: &[Value]) -> Vec<i64> {
     changes.iter().map(|change| change["contactId"].as_i64().unwrap()).collect()
 }
 
-/// Whether each of the contacts from 1 on stands in the changes exactly once.
+/// Checks that each of the contacts from 1 on appears in the changes exactly once.
 fn assert_each_once(changes: &[Value], contacts: usize, what: &str) {
     let distinct: BTreeSet<i64> = changed(changes).into_iter().collect();
     assert_eq!((changes.len(), distinct.len()), (contacts, contacts), "{what}");
@@ -627,11 +627,11 @@ fn assert_each_once(changes: &[Value], contacts: usize, what: &str) {
 }
 
 #[tokio::test]
-async fn pages_of_changes_are_whole_across_shards() {
+async fn pages_of_changes_are_complete_across_shards() {
     let world = acme_with((1..=60).map(|id| contact(id, json!({})))).await;
     let id = queue(&world, ADA_TOKEN, &[MIKE]).await;
     let path = format!("jobs/{id}/changes");
-    // Two shards are through, the others not begun.
+    // Two shards are finished, the others not started.
     for _ in 0..2 {
         world.jobs().work(&world.queue.take().unwrap(), &jobs::Deadline::never()).await.unwrap();
     }
@@ -650,7 +650,7 @@ async fn pages_of_changes_are_whole_across_shards() {
 }
 
 #[tokio::test]
-async fn pages_of_changes_are_whole_across_chunks_and_an_undo_restores_them_all() {
+async fn pages_of_changes_are_complete_across_chunks_and_undo_restores_all() {
     let mut values = acme();
     values[0] = portal("acme", "Europe/Riga", 1);
     values.extend(
@@ -665,7 +665,7 @@ async fn pages_of_changes_are_whole_across_chunks_and_an_undo_restores_them_all(
     for size in [1000, 999, 617] {
         assert_each_once(&pages(&world, &path, ADA_TOKEN, size).await, 2500, &format!("pages of {size}"));
     }
-    // Around the ends of chunks, wherever a page starts.
+    // Pages around the ends of chunks.
     let whole = changed(&pages(&world, &path, ADA_TOKEN, 1000).await);
     for start in [0, 1, 998, 999, 1000, 1001, 1999, 2000, 2001, 2498, 2499, 2500] {
         let reply = world.get(&format!("{path}?count=3&startIndex={start}"), ADA_TOKEN).await.unwrap();
@@ -697,7 +697,7 @@ async fn pages_of_changes_are_whole_across_chunks_and_an_undo_restores_them_all(
 }
 
 #[tokio::test]
-async fn an_undo_restores_what_nobody_changed_since_and_lists_the_rest_as_conflicts() {
+async fn undo_restores_unchanged_contacts_and_lists_the_rest_as_conflicts() {
     let world = acme_with([
         contact(1, json!({})),
         contact_with(2, ShareType::Read, &[SAM]),
@@ -708,13 +708,13 @@ async fn an_undo_restores_what_nobody_changed_since_and_lists_the_rest_as_confli
     let before = accesses(&world, 1..=4).await;
     let id = queue(&world, ADA_TOKEN, &[MIKE]).await;
     world.work().await.unwrap();
-    // To the very same as the job had made of it: it is someone else's by now all the same.
+    // Set to the job's own target: the contact still counts as changed by someone else.
     for is_shared in [true, false] {
         let body = json!({"isShared": is_shared, "managerList": [MIKE]});
         assert_eq!(world.put("4/access", MIKE_TOKEN, &body).await.unwrap().status, 200);
     }
     world.set_clock(after(60));
-    // The preview counts what the undo then does, and writes nothing.
+    // The dry run counts what the undo will do, and writes nothing.
     let (now, jobs) = (accesses(&world, 1..=4).await, world.get("jobs", ADA_TOKEN).await.unwrap().text);
     let preview = world.post(&format!("jobs/{id}/undo?dryRun=true"), ADA_TOKEN).await.unwrap();
     let expected = json!({"matched": 4, "updated": 3, "unchanged": 0, "skipped": 0, "conflicts": 1});
@@ -753,12 +753,12 @@ async fn an_undo_restores_what_nobody_changed_since_and_lists_the_rest_as_confli
             assert_eq!(change["after"]["accessList"][0]["displayName"], "Sam");
         }
     }
-    // What a job did is shown as before.
+    // The undone job is shown as before.
     assert_eq!(shown(&world, ADA_TOKEN, id).await["updated"], 4);
 }
 
 #[tokio::test]
-async fn an_undo_is_undone() {
+async fn undo_can_be_undone() {
     let world = acme_with(five()).await;
     let id = queue(&world, ADA_TOKEN, &[SAM]).await;
     world.work().await.unwrap();
@@ -774,14 +774,14 @@ async fn an_undo_is_undone() {
         assert_eq!(accesses(&world, 1..=5).await == before, kept, "{seconds}");
     }
     assert_eq!(accesses(&world, 2..=2).await[&2], private(&[MIKE]));
-    // What was undone has nothing left: all of it was written again since.
+    // An undone job has nothing left to restore: every contact was written again since.
     let reply = world.post(&format!("jobs/{id}/undo"), ADA_TOKEN).await.unwrap();
     world.work().await.unwrap();
     assert_eq!(counts(&shown(&world, ADA_TOKEN, job(&reply).unwrap()).await), [5, 0, 0, 0, 5, 0]);
 }
 
 #[tokio::test]
-async fn a_user_undoes_what_locked_it_out() {
+async fn user_undoes_a_run_that_removed_its_own_access() {
     let world = acme_with(five()).await;
     let before = accesses(&world, 1..=5).await;
     let reply = run(&world, MIKE_TOKEN, "", &[], &[]).await;
@@ -793,20 +793,20 @@ async fn a_user_undoes_what_locked_it_out() {
     assert_eq!(undo.status, 202, "{}", undo.text);
     world.work().await.unwrap();
     assert_eq!(accesses(&world, 1..=5).await, before);
-    // An administrator undoes it for others, too: here the undo itself.
+    // An administrator may undo other users' jobs, in this case the undo itself.
     let undo = world.post(&format!("jobs/{}/undo", job(&undo).unwrap()), ADA_TOKEN).await.unwrap();
     assert_eq!((undo.status.as_u16(), &response(&undo)["createdBy"]), (202, &json!(ADA)));
 }
 
 #[tokio::test]
-async fn a_job_that_is_not_over_is_not_undone() {
+async fn unfinished_job_cannot_be_undone() {
     let world = acme_with((1..=40).map(|id| contact(id, json!({})))).await;
     let id = queue(&world, ADA_TOKEN, &[MIKE]).await;
     let path = format!("jobs/{id}/undo");
     assert_eq!(outcome(&world.post(&path, ADA_TOKEN).await.unwrap()), "409 job-not-over");
     world.jobs().work(&world.queue.take().unwrap(), &jobs::Deadline::never()).await.unwrap();
     assert_eq!(outcome(&world.post(&path, ADA_TOKEN).await.unwrap()), "409 job-not-over");
-    // Neither is one that is still being stopped.
+    // A job that is still being cancelled cannot be undone either.
     assert_eq!(world.post(&format!("jobs/{id}/cancel"), ADA_TOKEN).await.unwrap().status, 200);
     assert_eq!(outcome(&world.post(&path, ADA_TOKEN).await.unwrap()), "409 job-not-over");
     world.work().await.unwrap();
@@ -814,7 +814,7 @@ async fn a_job_that_is_not_over_is_not_undone() {
 }
 
 #[tokio::test]
-async fn a_job_that_is_stopped_keeps_what_is_done_and_that_can_be_undone() {
+async fn cancelled_job_keeps_its_changes_and_can_be_undone() {
     let world = acme_with((1..=40).map(|id| contact(id, json!({})))).await;
     let id = queue(&world, MIKE_TOKEN, &[MIKE]).await;
     world.jobs().work(&world.queue.take().unwrap(), &jobs::Deadline::never()).await.unwrap();
@@ -825,14 +825,14 @@ async fn a_job_that_is_stopped_keeps_what_is_done_and_that_can_be_undone() {
     let stopping = response(&reply);
     assert_eq!((&stopping["id"], &stopping["state"]), (&json!(id), &json!("cancelled")));
     assert_eq!((&stopping["finished"], &stopping["updated"]), (&Value::Null, &json!(done)));
-    // It can be asked for again until it has stopped.
+    // A cancel may be repeated until the job has stopped.
     assert_eq!(world.post(&path, ADA_TOKEN).await.unwrap().status, 200);
     world.set_clock(after(30));
     world.work().await.unwrap();
     let stopped = shown(&world, MIKE_TOKEN, id).await;
     assert_eq!((&stopped["state"], &stopped["finished"]), (&json!("cancelled"), &shown_at(after(30))));
     assert_eq!((counts(&stopped), &stopped["error"]), ([done, done, 0, 0, 0, 0], &Value::Null));
-    // One of four shards was through, and of one that was stopped not quite all is shown.
+    // One of four shards had finished. The cancelled one does not count fully.
     assert!((20..=25).contains(&stopped["percent"].as_u64().unwrap()), "{stopped}");
     let locked = || async { accesses(&world, 1..=40).await.values().filter(|a| **a == private(&[MIKE])).count() };
     assert_eq!(locked().await as u64, done);
@@ -847,13 +847,13 @@ async fn a_job_that_is_stopped_keeps_what_is_done_and_that_can_be_undone() {
 }
 
 #[tokio::test]
-async fn a_job_that_is_stopped_before_it_began_writes_nothing() {
+async fn job_cancelled_before_its_start_writes_nothing() {
     let world = acme_with(five()).await;
     let before = accesses(&world, 1..=5).await;
     for query in ["", "maxAffected=100"] {
         let reply = run(&world, ADA_TOKEN, query, &[MIKE], &[ASYNC]).await;
         let id = job(&reply).unwrap();
-        // Even with all its messages lost: what stops it asks for workers anew.
+        // Even with all messages lost: the cancel enqueues the shards again.
         world.queue.clear();
         assert_eq!(world.post(&format!("jobs/{id}/cancel"), ADA_TOKEN).await.unwrap().status, 200);
         world.work().await.unwrap();
@@ -865,7 +865,7 @@ async fn a_job_that_is_stopped_before_it_began_writes_nothing() {
 }
 
 #[tokio::test]
-async fn a_job_that_is_over_is_not_stopped() {
+async fn ended_job_cannot_be_cancelled() {
     let world = acme_with(five()).await;
     let reply = run(&world, ADA_TOKEN, "", &[MIKE], &[]).await;
     let single = world.put("1/access", ADA_TOKEN, &json!({"isShared": true})).await.unwrap();
@@ -878,7 +878,7 @@ async fn a_job_that_is_over_is_not_stopped() {
 }
 
 #[tokio::test]
-async fn a_single_change_is_a_job_with_its_change_and_its_undo() {
+async fn single_change_is_a_job_with_one_change_and_can_be_undone() {
     let world = acme_with([contact_with(1, ShareType::Read, &[SAM, MIKE])]).await;
     let reply = world.put("1/access", MIKE_TOKEN, &json!({"isShared": false, "managerList": [MIKE]})).await.unwrap();
     let id = job(&reply).unwrap();
@@ -900,7 +900,7 @@ async fn a_single_change_is_a_job_with_its_change_and_its_undo() {
         let list = change[side]["accessList"].as_array().unwrap();
         (change[side]["shareType"].clone(), list.iter().map(|user| user["displayName"].clone()).collect())
     };
-    // The kept list of a shared contact shows its caller no manager but itself.
+    // The kept list of a shared contact shows the caller only itself.
     assert_eq!(side("before"), (json!(2), vec![json!("Mike")]));
     assert_eq!(side("after"), (json!(0), vec![json!("Mike")]));
     assert_eq!(change["conflict"], false);
@@ -917,7 +917,7 @@ async fn a_single_change_is_a_job_with_its_change_and_its_undo() {
 }
 
 #[tokio::test]
-async fn a_call_that_changed_nothing_is_no_job_and_a_run_that_changed_nothing_is_one_without_changes() {
+async fn call_without_changes_makes_no_job_and_run_without_changes_makes_an_empty_job() {
     let world = acme_with([contact_with(1, ShareType::None, &[MIKE])]).await;
     let reply = world.put("1/access", ADA_TOKEN, &json!({"isShared": false, "managerList": [MIKE]})).await.unwrap();
     assert_eq!((reply.status.as_u16(), job(&reply)), (200, None));
@@ -933,7 +933,7 @@ async fn a_call_that_changed_nothing_is_no_job_and_a_run_that_changed_nothing_is
 }
 
 #[tokio::test]
-async fn what_was_before_a_run_is_kept_for_ninety_days_and_its_record_for_ever() {
+async fn changes_of_a_run_expire_after_ninety_days_and_its_record_never() {
     const DAY: i64 = 86400;
     let world = acme_with(five()).await;
     let single = world.put("1/access", ADA_TOKEN, &json!({"isShared": true, "managerList": [SAM]})).await.unwrap();
@@ -946,7 +946,7 @@ async fn what_was_before_a_run_is_kept_for_ninety_days_and_its_record_for_ever()
     assert_eq!(outcome(&world.get(&changes, ADA_TOKEN).await.unwrap()), "410 changes-expired");
     assert_eq!(outcome(&world.post(&format!("jobs/{id}/undo"), ADA_TOKEN).await.unwrap()), "410 changes-expired");
     assert_eq!(shown(&world, ADA_TOKEN, id).await["updated"], 4);
-    // A single change is its own record.
+    // A single change is stored in its job's record.
     let changes = world.get(&format!("jobs/{single}/changes"), ADA_TOKEN).await.unwrap();
     assert_eq!(changes.response()[0]["after"]["accessList"][0]["id"], json!(SAM));
     assert_eq!(world.post(&format!("jobs/{single}/undo"), ADA_TOKEN).await.unwrap().status, 202);

@@ -1,5 +1,5 @@
-//! What becomes of a job when something goes wrong at one exact point: a worker that dies or is slow, an answer that is
-//! lost, a message that comes twice or never, a caller who changes his mind, somebody else who changes a contact.
+//! Jobs when something goes wrong at one exact call: a worker dies or is slow, an answer is lost, a message arrives
+//! twice or never, a caller cancels, another user changes a contact.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -29,21 +29,21 @@ use tokio::time::Instant;
 
 use crate::portal::{ADA, ADA_TOKEN, MIKE, SAM, access, acme, contact, id, job, lines, portal, private, public, stage};
 
-/// Partitions of a shard that a page reads at most.
+/// Maximum partitions of a shard on one page.
 const PARTITIONS_A_PAGE: i64 = 8;
 /// Pages of a shard.
 const PAGES: i64 = 3;
-/// Stages, that of the contacts without one among them: a partition each.
+/// Number of stages, including "no stage". Each stage is a partition.
 const STAGES: i64 = PARTITIONS_A_PAGE * PAGES;
-/// Contacts of a shard, alike many on each of its pages.
+/// Contacts of a shard, spread evenly over its pages.
 const CONTACTS: i64 = 12;
 
-/// What the jobs of these tests set.
+/// The access that the jobs of these tests set.
 pub(crate) fn target() -> Access {
     private(&[ADA])
 }
 
-/// What contacts have before them; of five contacts one has no record, and one is as the jobs ask.
+/// Access before the jobs. Of five contacts one has no record and one already matches the target.
 fn original(contact: i64) -> Option<Access> {
     match contact % 5 {
         0 => None,
@@ -63,42 +63,42 @@ fn line(number: i64) -> Value {
     contact(number, members)
 }
 
-/// Where a call stands in the work on a job.
+/// The step of a job that a call performs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// What finds a job again is written.
+    /// Writes the open-job entry.
     Open,
-    /// A job is recorded.
+    /// Writes the job record.
     Record,
-    /// A job is taken up.
+    /// Marks the job as started.
     Start,
-    /// A shard is taken up.
+    /// Claims the lease of a shard.
     Claim,
-    /// A chunk is written.
+    /// Writes a chunk.
     Chunk,
-    /// What the records of a chunk are found by is written.
+    /// Writes the manager index of a chunk's records.
     Post,
-    /// Records are written in a batch.
+    /// Writes access records in a batch.
     Batch,
-    /// A record is written where it still is what was read.
+    /// Writes one access record, on condition that it is unchanged.
     One,
-    /// A chunk is told which of its contacts were changed by others meanwhile.
+    /// Records in the chunk which contacts others changed meanwhile.
     Late,
-    /// How far a shard is.
+    /// Records the progress of a shard.
     Progress,
-    /// A shard is counted.
+    /// Records that a shard is counted.
     Counted,
-    /// A shard is through.
+    /// Records that a shard is finished.
     End,
-    /// A shard is let go of.
+    /// Releases the lease of a shard.
     Release,
-    /// A job is to stop.
+    /// Records that the job is cancelled.
     Cancel,
-    /// A shard is to stop.
+    /// Records in a shard that the job is cancelled.
     CancelShard,
-    /// How a job ended.
+    /// Records how the job ended.
     Finish,
-    /// A job is no longer open.
+    /// Deletes the open-job entry.
     Close,
 }
 
@@ -127,7 +127,7 @@ pub(crate) fn step(call: &Call) -> Option<Step> {
     })
 }
 
-/// This verdict on one call that stands at `wanted`, the first of which is 1; the others pass.
+/// Applies `verdict` to the `which`th call (from 1) of step `wanted`; other calls pass.
 pub(crate) fn at(wanted: Step, which: u64, verdict: Verdict) -> impl FnMut(&Call) -> Verdict + Send + 'static {
     let mut met = 0;
     move |call| {
@@ -136,7 +136,7 @@ pub(crate) fn at(wanted: Step, which: u64, verdict: Verdict) -> impl FnMut(&Call
     }
 }
 
-/// The contacts whose records a call writes.
+/// Returns the contacts whose access records a call writes.
 fn written_by(call: &Call) -> Vec<i32> {
     if !call.writes() {
         return Vec::new();
@@ -145,7 +145,7 @@ fn written_by(call: &Call) -> Vec<i32> {
     keys.filter_map(|key| if let Key::Access(_, contact) = key { Some(contact.get()) } else { None }).collect()
 }
 
-/// A process of its own, which reaches the table through a proxy and shares all else.
+/// A separate process: reaches the table through a proxy and shares everything else.
 pub(crate) struct Process {
     pub(crate) proxy: Proxy,
     pub(crate) jobs: Jobs,
@@ -156,7 +156,7 @@ impl Process {
         self.jobs.work(message, &Deadline::never()).await
     }
 
-    /// Which contacts' records are written from now on, in the order of the writing.
+    /// Records the contacts whose access records are written from now on, in order of writing.
     fn records(&self) -> Arc<Mutex<Vec<i32>>> {
         let written = Arc::new(Mutex::new(Vec::new()));
         let kept = written.clone();
@@ -187,13 +187,13 @@ impl Bed {
         Self { world, portal: id("acme"), shards, originals }
     }
 
-    /// The same with a job engine that is changed by `change`.
+    /// Replaces the job engine with `change(engine)`.
     pub(crate) fn with(self, change: impl FnOnce(Jobs) -> Jobs) -> Self {
         let app = App::new(change(self.world.jobs().clone()), std::time::Duration::from_secs(3600));
         Self { world: self.world.serving(app), ..self }
     }
 
-    /// The same telling `bus`.
+    /// Publishes events to `bus`.
     fn telling(self, bus: &TestBus) -> Self {
         let events = Events::Here(Arc::new(bus.clone()));
         self.with(|jobs| Jobs { events, ..jobs })
@@ -203,7 +203,7 @@ impl Bed {
         let url = self.world.endpoint().map_or_else(engine_url, |endpoint| endpoint.url);
         let proxy = Proxy::start(&url).await.unwrap();
         let client = connect(Some(&Endpoint::at(proxy.url())), None).await;
-        // A purse of its own for its retries, and no long pauses between them.
+        // A separate retry budget, and short pauses.
         let retries = RetryConfig::standard().with_initial_backoff(std::time::Duration::from_millis(1));
         let config =
             client.config().to_builder().retry_config(retries).retry_partition(RetryPartition::new(proxy.url()));
@@ -219,13 +219,13 @@ impl Bed {
         self.originals.get(&contact).cloned().unwrap_or(AccessState::UNRECORDED)
     }
 
-    /// The contacts that are not as the jobs ask.
+    /// Returns the contacts that the jobs must change.
     pub(crate) fn to_change(&self) -> BTreeSet<i32> {
         let numbers = self.numbers().map(|number| i32::try_from(number).unwrap());
         numbers.filter(|number| self.original(*number).access != target()).collect()
     }
 
-    /// Lets time pass.
+    /// Advances the clock.
     pub(crate) fn pass(&self, millis: u64) {
         let later = self.world.app.now() + SignedDuration::from_millis(millis.try_into().unwrap());
         self.world.set_clock(later);
@@ -250,7 +250,7 @@ impl Bed {
         }
     }
 
-    /// Hands a job over to workers.
+    /// Enqueues a job for workers.
     pub(crate) async fn enqueue(&self) -> JobId {
         self.enqueue_at_most(None).await
     }
@@ -260,7 +260,7 @@ impl Bed {
         self.run(target(), max_affected).await.enqueue(jobs, jobs.new_id(), true).await.unwrap().id
     }
 
-    /// A job of a portal with one shard, and the message about it.
+    /// Enqueues a job of a one-shard portal. Returns the job and its message.
     pub(crate) async fn enqueue_one(&self) -> (JobId, Message) {
         let id = self.enqueue().await;
         let message = self.world.queue.take().unwrap();
@@ -281,7 +281,7 @@ impl Bed {
         access(&self.world, "acme", self.numbers()).await
     }
 
-    /// The contacts whose records `id` wrote.
+    /// Returns the contacts whose records `id` wrote.
     pub(crate) async fn written(&self, id: JobId) -> BTreeSet<i32> {
         let states = self.states().await;
         states.into_iter().filter(|(_, state)| state.revision == Some(id)).map(|(contact, _)| contact).collect()
@@ -300,7 +300,7 @@ impl Bed {
         self.world.jobs().sweep(Abandoned::Expired, &Deadline::never()).await.unwrap()
     }
 
-    /// What was under way is swept up and worked through: whoever was at it is gone.
+    /// Recovers from dead workers: leases and deadlines expire, the sweep requeues, and workers finish.
     pub(crate) async fn recover(&self) {
         self.pass(MESSAGE_DEADLINE_MILLIS.max(LEASE_MILLIS));
         self.sweep().await;
@@ -313,7 +313,7 @@ impl Bed {
         jobs.undo(&self.portal, &ada, &undone, jobs.new_id()).await.unwrap().id
     }
 
-    /// Undoes a job, and checks that it got through.
+    /// Undoes a job and checks that the undo finished.
     pub(crate) async fn undone(&self, id: JobId) -> Job {
         let undo = self.undo(id).await;
         self.world.work().await.unwrap();
@@ -326,12 +326,12 @@ impl Bed {
         self.world.post(&format!("jobs/{id}/cancel"), ADA_TOKEN).await.unwrap()
     }
 
-    /// Sets one contact's access as a single call does, and says which job that is.
+    /// Sets one contact's access by a single call. Returns the job's identifier.
     async fn set(&self, contact: i32, managers: &[UserId]) -> JobId {
         self.set_unless_set(contact, managers).await.unwrap()
     }
 
-    /// The same; none when the contact already is as the call asks.
+    /// Like `set`; none when the contact already matches.
     pub(crate) async fn set_unless_set(&self, contact: i32, managers: &[UserId]) -> Option<JobId> {
         let body = json!({"isShared": false, "managerList": managers});
         let reply = self.world.put(&format!("{contact}/access"), ADA_TOKEN, &body).await.unwrap();
@@ -339,8 +339,8 @@ impl Bed {
         job(&reply)
     }
 
-    /// The job is through, to the last count; every contact is as it asks; its log has each contact that it changed once,
-    /// with what it was before the job.
+    /// Checks that the job finished with exact counts, that every contact matches the target, and that the log has each
+    /// changed contact once, with its access before the job.
     pub(crate) async fn check_done(&self, id: JobId) {
         let (job, changed) = (self.job(id).await, self.to_change());
         assert_eq!((job.state, job.percent, job.error.as_deref()), (State::Done, 100, None));
@@ -356,7 +356,7 @@ impl Bed {
         assert!(!self.is_open(id).await);
     }
 
-    /// The log of a job has these contacts, each once, with what it was before the job.
+    /// Checks that the log has these contacts, each once, with their access before the job.
     pub(crate) async fn check_log(&self, id: JobId, contacts: &BTreeSet<i32>) {
         let changes = self.changes(id).await;
         assert_eq!(changes.len(), contacts.len(), "{changes:?}");
@@ -367,7 +367,7 @@ impl Bed {
         assert_eq!(&changes.iter().map(|change| change.contact.get()).collect::<BTreeSet<_>>(), contacts);
     }
 
-    /// Every contact has the access that it had at the beginning.
+    /// Checks that every contact has its original access.
     pub(crate) async fn check_restored(&self) {
         let states = self.states().await;
         for number in self.numbers().map(|number| i32::try_from(number).unwrap()) {
@@ -387,7 +387,7 @@ fn is_dead(error: &WorkError) -> bool {
 }
 
 #[tokio::test]
-async fn pages_of_the_test_portal_are_three_and_alike() {
+async fn each_shard_of_the_test_portal_has_three_equal_pages() {
     let bed = Bed::new(1).await;
     let (id, message) = bed.enqueue_one().await;
     let worker = bed.process().await;
@@ -400,7 +400,7 @@ async fn pages_of_the_test_portal_are_three_and_alike() {
     assert_eq!(worker.work(&message).await.unwrap(), Worked::ShardDone);
     let page = [Step::Chunk, Step::Post, Step::Batch, Step::Progress];
     let mut steps = steps.lock().unwrap().clone();
-    // A chunk, and what its records are found by, are written side by side.
+    // A chunk and the manager index of its records are written concurrently.
     for at in 1..steps.len() {
         if steps[at - 1..=at] == [Step::Post, Step::Chunk] {
             steps.swap(at - 1, at);
@@ -416,8 +416,8 @@ async fn pages_of_the_test_portal_are_three_and_alike() {
 // Workers and their leases.
 
 #[tokio::test]
-async fn a_second_worker_gets_nothing_while_the_lease_lasts_and_takes_over_when_it_is_over() {
-    // The first worker has written a chunk, and its records are on their way.
+async fn second_worker_takes_over_only_after_the_lease_expired() {
+    // The first worker has written a chunk and is writing its records.
     for held in [Step::Batch, Step::Chunk] {
         let bed = Bed::new(1).await;
         let (id, message) = bed.enqueue_one().await;
@@ -445,7 +445,7 @@ async fn a_second_worker_gets_nothing_while_the_lease_lasts_and_takes_over_when_
 }
 
 #[tokio::test]
-async fn what_another_worker_did_between_a_takeover_and_its_reading_is_counted_once() {
+async fn changes_between_a_takeover_and_its_first_read_are_counted_once() {
     for page in 1..=3 {
         let bed = Bed::new(1).await;
         let (id, message) = bed.enqueue_one().await;
@@ -473,7 +473,7 @@ async fn what_another_worker_did_between_a_takeover_and_its_reading_is_counted_o
             before_chunk.open();
         };
         let (first, second, ()) = tokio::join!(one, two, opening);
-        // The one lost its lease; the other found a chunk that is to be finished first, and handed that on.
+        // The first worker lost its lease. The second found a chunk to finish first, and requeued the shard.
         assert_eq!((first, second), (Worked::Nothing, Worked::HandedOn), "page {page}");
         bed.world.work().await.unwrap();
         bed.check_done(id).await;
@@ -481,7 +481,7 @@ async fn what_another_worker_did_between_a_takeover_and_its_reading_is_counted_o
 }
 
 #[tokio::test]
-async fn a_claim_says_held_taken_and_done() {
+async fn claim_returns_held_taken_or_done() {
     let bed = Bed::new(1).await;
     let (id, message) = bed.enqueue_one().await;
     let (store, now) = (&bed.world.store, bed.world.app.now());
@@ -491,7 +491,7 @@ async fn a_claim_says_held_taken_and_done() {
         async |owner, until, now| store.claim_shard(&bed.portal, id, 0, &lease(owner, until), now).await.unwrap();
     assert!(matches!(claim(1, later, now).await, Claim::Taken(state) if state.tries == 1));
     assert_eq!(claim(2, later, now).await, Claim::Held);
-    // An answer that was lost: asked again, it is the same lease.
+    // A repeated claim, as after a lost answer, returns the same lease.
     assert!(matches!(claim(1, later, now).await, Claim::Taken(_)));
     assert!(
         matches!(claim(2, later, later).await, Claim::Taken(state) if state.owner == Some(LeaseOwner::from_u128(2)))
@@ -503,7 +503,7 @@ async fn a_claim_says_held_taken_and_done() {
 }
 
 #[tokio::test]
-async fn a_worker_that_lost_its_lease_finds_out_when_it_records_how_far_it_is() {
+async fn worker_notices_a_lost_lease_when_it_records_progress() {
     for which in [1, 2] {
         let bed = Bed::new(1).await;
         let (id, message) = bed.enqueue_one().await;
@@ -515,7 +515,7 @@ async fn a_worker_that_lost_its_lease_finds_out_when_it_records_how_far_it_is() 
             bed.pass(LEASE_MILLIS);
             let written = other.records();
             assert_eq!(other.work(&message).await.unwrap(), Worked::ShardDone);
-            // What the first had written is not written again.
+            // Records of the first worker are not written again.
             let written: BTreeSet<i32> = written.lock().unwrap().iter().copied().collect();
             assert!(!written.is_empty() && written.len() < bed.to_change().len(), "{written:?}");
             gate.open();
@@ -528,7 +528,7 @@ async fn a_worker_that_lost_its_lease_finds_out_when_it_records_how_far_it_is() 
 }
 
 #[tokio::test]
-async fn a_worker_that_lost_its_lease_at_the_end_of_the_shard_does_no_harm() {
+async fn worker_that_lost_its_lease_closes_the_shard_without_harm() {
     let bed = Bed::new(1).await;
     let (id, message) = bed.enqueue_one().await;
     let (slow, other) = (bed.process().await, bed.process().await);
@@ -540,14 +540,14 @@ async fn a_worker_that_lost_its_lease_at_the_end_of_the_shard_does_no_harm() {
         assert_eq!(other.work(&message).await.unwrap(), Worked::ShardDone);
         gate.open();
     });
-    // It found the shard closed just as it would have closed it.
+    // The first worker finds the shard closed as it would have closed it.
     assert_eq!(first.unwrap(), Worked::ShardDone);
     bed.check_done(id).await;
 }
 
 #[tokio::test]
-async fn a_worker_that_works_on_past_another_ones_takeover_changes_nothing() {
-    // The second worker itself is in the middle when the first one goes on.
+async fn worker_changes_nothing_after_a_takeover() {
+    // The second worker is in the middle when the first continues.
     let bed = Bed::new(1).await;
     let (id, message) = bed.enqueue_one().await;
     let (slow, other) = (bed.process().await, bed.process().await);
@@ -575,7 +575,7 @@ async fn a_worker_that_works_on_past_another_ones_takeover_changes_nothing() {
 // Messages.
 
 #[tokio::test]
-async fn a_message_that_comes_after_the_end_does_nothing() {
+async fn late_message_does_nothing() {
     let bed = Bed::new(2).await;
     let id = bed.enqueue().await;
     let messages = bed.world.queue.waiting();
@@ -591,7 +591,7 @@ async fn a_message_that_comes_after_the_end_does_nothing() {
 }
 
 #[tokio::test]
-async fn a_message_about_a_shard_that_is_through_does_nothing_while_the_job_goes_on() {
+async fn message_about_a_finished_shard_does_nothing_while_the_job_runs() {
     let bed = Bed::new(2).await;
     let id = bed.enqueue().await;
     let (one, two) = (bed.world.queue.take().unwrap(), bed.world.queue.take().unwrap());
@@ -604,7 +604,7 @@ async fn a_message_about_a_shard_that_is_through_does_nothing_while_the_job_goes
 }
 
 #[tokio::test]
-async fn a_message_that_comes_twice_is_worked_on_once() {
+async fn duplicate_message_is_processed_once() {
     for held in [Step::Start, Step::Chunk, Step::Batch, Step::Progress, Step::End] {
         let bed = Bed::new(1).await;
         let (id, message) = bed.enqueue_one().await;
@@ -622,7 +622,7 @@ async fn a_message_that_comes_twice_is_worked_on_once() {
 }
 
 #[tokio::test]
-async fn a_message_that_two_workers_get_at_once_is_worked_on_by_one() {
+async fn one_of_two_workers_processes_a_message_received_by_both() {
     let bed = Bed::new(1).await;
     let (id, message) = bed.enqueue_one().await;
     let (one, two) = (bed.process().await, bed.process().await);
@@ -634,7 +634,7 @@ async fn a_message_that_two_workers_get_at_once_is_worked_on_by_one() {
 }
 
 #[tokio::test]
-async fn two_workers_that_end_the_last_two_shards_at_once_end_the_job_once() {
+async fn two_workers_that_finish_the_last_shards_together_finish_the_job_once() {
     let bus = TestBus::default();
     let bed = Bed::new(2).await.telling(&bus);
     let id = bed.enqueue().await;
@@ -657,14 +657,14 @@ async fn two_workers_that_end_the_last_two_shards_at_once_end_the_job_once() {
 // A worker that dies.
 
 #[tokio::test]
-async fn a_chunk_of_which_nothing_was_written_is_finished_by_another_worker() {
+async fn another_worker_finishes_an_unwritten_chunk() {
     let bed = Bed::new(1).await;
     let (id, message) = bed.enqueue_one().await;
     let (dead, other) = (bed.process().await, bed.process().await);
     dead.proxy.set(at(Step::Batch, 1, Verdict::Die));
     assert!(is_dead(&dead.work(&message).await.unwrap_err()));
     assert_eq!(bed.written(id).await, BTreeSet::new());
-    // The log already has what is not written yet.
+    // The log already has the changes that are not yet written.
     let chunk: BTreeSet<i32> = bed.changes(id).await.iter().map(|change| change.contact.get()).collect();
     assert!(!chunk.is_empty());
 
@@ -679,7 +679,7 @@ async fn a_chunk_of_which_nothing_was_written_is_finished_by_another_worker() {
 }
 
 #[tokio::test]
-async fn a_chunk_of_which_half_was_written_is_finished_by_another_worker() {
+async fn another_worker_finishes_a_half_written_chunk() {
     let bed = Bed::new(1).await;
     let (id, message) = bed.enqueue_one().await;
     let (dead, other) = (bed.process().await, bed.process().await);
@@ -708,7 +708,7 @@ async fn a_chunk_of_which_half_was_written_is_finished_by_another_worker() {
 }
 
 #[tokio::test]
-async fn a_chunk_that_was_written_and_not_recorded_is_not_written_again() {
+async fn written_chunk_without_recorded_progress_is_not_written_again() {
     for which in [1, 2] {
         let bed = Bed::new(1).await;
         let (id, message) = bed.enqueue_one().await;
@@ -729,7 +729,7 @@ async fn a_chunk_that_was_written_and_not_recorded_is_not_written_again() {
 }
 
 #[tokio::test]
-async fn a_worker_may_die_at_any_call_and_another_finishes_as_if_nothing_had_been() {
+async fn another_worker_finishes_after_a_death_at_any_call() {
     let mut number = 0;
     loop {
         number += 1;
@@ -756,7 +756,7 @@ async fn a_worker_may_die_at_any_call_and_another_finishes_as_if_nothing_had_bee
 }
 
 #[tokio::test]
-async fn a_job_whose_shards_are_through_is_closed_by_the_sweep() {
+async fn sweep_closes_a_job_whose_shards_are_finished() {
     let bed = Bed::new(1).await;
     let (id, message) = bed.enqueue_one().await;
     let dead = bed.process().await;
@@ -765,7 +765,7 @@ async fn a_job_whose_shards_are_through_is_closed_by_the_sweep() {
     assert_eq!(bed.sweep().await, 0);
     assert!(!bed.job(id).await.is_over() && bed.is_open(id).await);
     bed.pass(MESSAGE_DEADLINE_MILLIS);
-    // No worker is needed for it.
+    // The sweep closes the job without a worker.
     assert_eq!((bed.sweep().await, bed.world.queue.waiting()), (0, vec![]));
     bed.check_done(id).await;
 }
@@ -773,7 +773,7 @@ async fn a_job_whose_shards_are_through_is_closed_by_the_sweep() {
 // Answers that are lost.
 
 #[tokio::test]
-async fn a_call_whose_answer_was_lost_is_made_again_without_harm() {
+async fn call_with_a_lost_answer_is_repeated_without_harm() {
     for lost in [Step::Claim, Step::Start, Step::Batch, Step::Progress, Step::End, Step::Finish, Step::Close] {
         let bed = Bed::new(2).await;
         let id = bed.enqueue().await;
@@ -787,12 +787,12 @@ async fn a_call_whose_answer_was_lost_is_made_again_without_harm() {
 }
 
 #[tokio::test]
-async fn a_chunk_whose_answer_was_lost_is_finished_from_the_chunk() {
+async fn chunk_write_with_a_lost_answer_is_finished_from_the_chunk() {
     let bed = Bed::new(1).await;
     let (id, message) = bed.enqueue_one().await;
     let worker = bed.process().await;
     worker.proxy.set(at(Step::Chunk, 2, Verdict::FailAfter));
-    // It cannot tell that chunk from another worker's, and hands it on to be finished.
+    // The worker cannot tell its own chunk from another worker's, so it requeues the shard.
     assert_eq!(worker.work(&message).await.unwrap(), Worked::HandedOn);
     assert!(bed.written(id).await.len() < bed.changes(id).await.len());
     bed.world.work().await.unwrap();
@@ -800,8 +800,8 @@ async fn a_chunk_whose_answer_was_lost_is_finished_from_the_chunk() {
 }
 
 #[tokio::test]
-async fn a_shard_that_is_closed_and_never_answered_is_closed_all_the_same() {
-    // Every attempt arrives, and none is answered.
+async fn shard_is_closed_although_every_answer_is_lost() {
+    // Every attempt reaches the table and none is answered.
     let bed = Bed::new(1).await;
     let (id, message) = bed.enqueue_one().await;
     let worker = bed.process().await;
@@ -813,7 +813,7 @@ async fn a_shard_that_is_closed_and_never_answered_is_closed_all_the_same() {
 }
 
 #[tokio::test]
-async fn a_cancel_whose_answer_was_lost_cancels() {
+async fn cancel_takes_effect_although_its_answer_is_lost() {
     for (lost, verdict) in
         [(Step::Cancel, Verdict::FailAfter), (Step::Cancel, Verdict::Fail), (Step::CancelShard, Verdict::FailAfter)]
     {
@@ -829,7 +829,7 @@ async fn a_cancel_whose_answer_was_lost_cancels() {
 }
 
 #[tokio::test]
-async fn a_cancel_that_breaks_off_before_the_shards_are_told_cancels() {
+async fn cancel_takes_effect_although_it_fails_before_marking_shards() {
     let bed = Bed::new(2).await;
     let id = bed.enqueue().await;
     let canceller = bed.process().await;
@@ -842,7 +842,7 @@ async fn a_cancel_that_breaks_off_before_the_shards_are_told_cancels() {
 }
 
 #[tokio::test]
-async fn messages_that_are_lost_are_sent_again_when_patience_is_over_and_not_before_the_next_time() {
+async fn sweep_sends_lost_messages_again_once_per_message_deadline() {
     let bed = Bed::new(2).await;
     let id = bed.enqueue().await;
     for _ in 0..2 {
@@ -861,7 +861,7 @@ async fn messages_that_are_lost_are_sent_again_when_patience_is_over_and_not_bef
 }
 
 #[tokio::test]
-async fn one_message_that_is_lost_is_sent_again_and_the_others_are_not() {
+async fn sweep_sends_only_the_lost_message_again() {
     let bed = Bed::new(2).await;
     let id = bed.enqueue().await;
     let lost = bed.world.queue.take().unwrap();
@@ -874,7 +874,7 @@ async fn one_message_that_is_lost_is_sent_again_and_the_others_are_not() {
 }
 
 #[tokio::test]
-async fn a_worker_alone_after_its_restart_takes_everything_up_at_once() {
+async fn single_worker_resumes_everything_at_once_after_a_restart() {
     let bed = Bed::new(2).await;
     let id = bed.enqueue().await;
     let dead = bed.process().await;
@@ -888,7 +888,7 @@ async fn a_worker_alone_after_its_restart_takes_everything_up_at_once() {
 }
 
 #[tokio::test]
-async fn a_job_that_was_never_recorded_is_forgotten_and_shown_to_nobody() {
+async fn job_without_a_record_is_shown_to_nobody_and_forgotten() {
     for waited_for in [false, true] {
         let bed = Bed::new(2).await;
         let dead = bed.process().await;
@@ -918,7 +918,7 @@ async fn a_job_that_was_never_recorded_is_forgotten_and_shown_to_nobody() {
 // Calls that wait for their run.
 
 #[tokio::test]
-async fn a_call_whose_process_dies_in_the_middle_is_finished_by_workers() {
+async fn workers_finish_a_call_whose_process_died() {
     for (step, which) in [(Step::Chunk, 1), (Step::Batch, 1), (Step::Batch, 4), (Step::Progress, 2), (Step::Finish, 1)]
     {
         for verdict in [Verdict::Die, Verdict::DieAfter] {
@@ -934,7 +934,7 @@ async fn a_call_whose_process_dies_in_the_middle_is_finished_by_workers() {
                 .unwrap();
             tower::ServiceExt::oneshot(router, request).await.unwrap();
             assert!(dead.proxy.is_dead(), "{step:?}");
-            // What the dead had in mind to send was never sent.
+            // Messages of the dead process were never sent.
             bed.world.queue.clear();
 
             let jobs = bed.world.jobs_of(&bed.portal, None).await.unwrap();
@@ -953,7 +953,7 @@ async fn a_call_whose_process_dies_in_the_middle_is_finished_by_workers() {
 }
 
 #[tokio::test]
-async fn a_run_that_is_cut_off_by_its_time_is_handed_over_and_finished() {
+async fn workers_finish_a_run_that_reached_its_deadline() {
     let bed = Bed::new(2).await;
     let (run, id) = (bed.run(target(), None).await, bed.world.jobs().new_id());
     let applied = run.apply(bed.world.jobs(), id, &Deadline::at(Instant::now())).await.unwrap();
@@ -964,7 +964,7 @@ async fn a_run_that_is_cut_off_by_its_time_is_handed_over_and_finished() {
 }
 
 #[tokio::test]
-async fn a_worker_whose_time_is_up_hands_on_what_is_left() {
+async fn worker_requeues_the_rest_at_its_deadline() {
     let bed = Bed::new(1).await;
     let (id, message) = bed.enqueue_one().await;
     let worker = bed.process().await;
@@ -980,17 +980,17 @@ async fn a_worker_whose_time_is_up_hands_on_what_is_left() {
     });
     let worked = worker.jobs.work(&message, &Deadline::when_told(told)).await.unwrap();
     assert_eq!((worked, bed.world.queue.waiting()), (Worked::HandedOn, vec![message]));
-    // It ended with the page that it was at.
+    // The worker finished its current page.
     assert_eq!(bed.written(id).await.len(), bed.changes(id).await.len());
     assert!(!bed.written(id).await.is_empty());
     bed.world.work().await.unwrap();
     bed.check_done(id).await;
 }
 
-// Somebody else.
+// Changes by other users.
 
 #[tokio::test]
-async fn a_change_made_between_a_dead_workers_chunk_and_the_takeover_stays() {
+async fn takeover_keeps_a_change_made_after_the_dead_workers_chunk() {
     for partly in [false, true] {
         let bed = Bed::new(1).await;
         let (id, message) = bed.enqueue_one().await;
@@ -1024,19 +1024,19 @@ async fn a_change_made_between_a_dead_workers_chunk_and_the_takeover_stays() {
 
 // A table that refuses.
 
-/// Refuses every write of these contacts' records.
+/// Refuses every write of the records of contacts that match `is`.
 pub(crate) fn refusing(is: fn(i32) -> bool) -> impl FnMut(&Call) -> Verdict + Send + 'static {
     move |call| if written_by(call).into_iter().any(is) { Verdict::Refuse } else { Verdict::Pass }
 }
 
-/// Whether a contact is of the second of two shards.
+/// Returns whether a contact belongs to the second of two shards.
 fn is_odd(contact: i32) -> bool {
     contact % 2 == 1
 }
 
 #[tokio::test]
-async fn a_shard_that_is_refused_for_ever_is_given_up_and_the_others_are_not() {
-    // All of a page, or one contact of it.
+async fn permanently_refused_shard_is_given_up_and_other_shards_finish() {
+    // All contacts of a page, or one of them.
     for (refused, failed) in [(is_odd as fn(i32) -> bool, 4), (|contact| contact == 3, 1)] {
         let bed = Bed::new(2).await;
         let id = bed.enqueue().await;
@@ -1071,7 +1071,7 @@ async fn a_shard_that_is_refused_for_ever_is_given_up_and_the_others_are_not() {
 }
 
 #[tokio::test]
-async fn tries_are_counted_anew_when_a_shard_gets_on() {
+async fn progress_resets_the_tries_of_a_shard() {
     let bed = Bed::new(1).await;
     let (id, message) = bed.enqueue_one().await;
     let worker = bed.process().await;
@@ -1087,7 +1087,7 @@ async fn tries_are_counted_anew_when_a_shard_gets_on() {
 }
 
 #[tokio::test]
-async fn a_shard_that_is_throttled_for_a_while_is_through_all_the_same() {
+async fn temporarily_throttled_shard_finishes() {
     let bed = Bed::new(1).await;
     let (id, message) = bed.enqueue_one().await;
     let worker = bed.process().await;
@@ -1104,7 +1104,7 @@ async fn a_shard_that_is_throttled_for_a_while_is_through_all_the_same() {
 }
 
 #[tokio::test]
-async fn a_shard_that_failed_is_asked_for_again_after_a_while() {
+async fn sweep_requeues_a_failed_shard_after_the_retry_delay() {
     let bed = Bed::new(1).await;
     let (id, message) = bed.enqueue_one().await;
     let worker = bed.process().await;
@@ -1116,9 +1116,9 @@ async fn a_shard_that_failed_is_asked_for_again_after_a_while() {
     bed.check_done(id).await;
 }
 
-// Callers who change their minds.
+// Cancelled jobs.
 
-/// A cancelled job is over; what it counts, has in its log and left in the table is the same, and can be undone.
+/// Checks that a cancelled job is over, that its counts, log and writes agree, and that it can be undone.
 async fn check_cancelled(bed: &Bed, id: JobId, matched: u64) {
     let (job, written) = (bed.job(id).await, bed.written(id).await);
     assert_eq!((job.state, job.error.as_deref(), job.counts.matched), (State::Cancelled, None, matched));
@@ -1131,7 +1131,7 @@ async fn check_cancelled(bed: &Bed, id: JobId, matched: u64) {
 }
 
 #[tokio::test]
-async fn a_cancelled_job_stops_behind_the_page_that_it_is_at() {
+async fn cancelled_job_stops_after_its_current_page() {
     for held in [Step::Chunk, Step::Batch, Step::Progress] {
         let bed = Bed::new(1).await;
         let (id, message) = bed.enqueue_one().await;
@@ -1155,12 +1155,12 @@ async fn a_cancelled_job_stops_behind_the_page_that_it_is_at() {
 }
 
 #[tokio::test]
-async fn a_job_that_is_cancelled_in_the_queue_changes_nothing() {
+async fn job_cancelled_in_the_queue_changes_nothing() {
     let bed = Bed::new(2).await;
     let id = bed.enqueue().await;
     assert_eq!(bed.cancel(id).await.status, 200);
     assert!(!bed.job(id).await.is_over());
-    // It may be asked for again until it is over.
+    // A cancel may be repeated until the job is over.
     assert_eq!(bed.cancel(id).await.status, 200);
     bed.world.work().await.unwrap();
     check_cancelled(&bed, id, 0).await;
@@ -1168,14 +1168,14 @@ async fn a_job_that_is_cancelled_in_the_queue_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_cancelled_job_whose_worker_is_dead_is_closed_by_the_sweep() {
+async fn sweep_closes_a_cancelled_job_whose_worker_died() {
     let bed = Bed::new(1).await;
     let (id, message) = bed.enqueue_one().await;
     let dead = bed.process().await;
     dead.proxy.set(at(Step::Batch, 2, Verdict::Die));
     assert!(is_dead(&dead.work(&message).await.unwrap_err()));
     assert_eq!(bed.cancel(id).await.status, 200);
-    // The dead worker has its lease still.
+    // The dead worker still holds its lease.
     bed.world.work().await.unwrap();
     assert!(!bed.job(id).await.is_over());
     bed.recover().await;
@@ -1183,7 +1183,7 @@ async fn a_cancelled_job_whose_worker_is_dead_is_closed_by_the_sweep() {
 }
 
 #[tokio::test]
-async fn a_job_that_is_cancelled_when_nothing_is_left_of_it_is_cancelled_and_over() {
+async fn job_cancelled_after_its_last_write_ends_as_cancelled() {
     let bed = Bed::new(1).await;
     let (id, message) = bed.enqueue_one().await;
     let worker = bed.process().await;
@@ -1204,14 +1204,14 @@ async fn a_job_that_is_cancelled_when_nothing_is_left_of_it_is_cancelled_and_ove
 // Undo.
 
 impl Bed {
-    /// A job that is done.
+    /// Runs a job to its end.
     async fn applied(&self) -> JobId {
         let id = self.enqueue().await;
         self.world.work().await.unwrap();
         id
     }
 
-    /// An undo got through, and left these alone, which somebody else had set to SAM's.
+    /// Checks that an undo finished and skipped these contacts, which another user had set to Sam.
     async fn check_undone(&self, undo: JobId, conflicts: &[i32]) {
         let (job, changed) = (self.job(undo).await, self.to_change());
         let conflicts: BTreeSet<i32> = conflicts.iter().copied().collect();
@@ -1235,8 +1235,8 @@ impl Bed {
 }
 
 #[tokio::test]
-async fn an_undo_leaves_alone_what_was_changed_before_it_and_while_it_runs() {
-    // The worker lives, or dies behind what it found out of the late conflict.
+async fn undo_keeps_changes_made_before_it_and_while_it_runs() {
+    // The worker survives, or dies after it found the late conflict.
     for dies in [None, Some(Step::Late), Some(Step::Progress), Some(Step::One)] {
         let bed = Bed::new(1).await;
         let id = bed.applied().await;
@@ -1252,7 +1252,7 @@ async fn an_undo_leaves_alone_what_was_changed_before_it_and_while_it_runs() {
             if step(call) == Some(Step::One) && written_by(call) == [late] {
                 return Verdict::Hold(held.clone());
             }
-            // The records beside the one that is held are written while it is.
+            // The worker's other records are written while this one is held.
             if step(call).is_some() && step(call) == dies && held.is_open() { Verdict::Die } else { Verdict::Pass }
         });
         let (worked, ()) = tokio::join!(worker.work(&message), async {
@@ -1271,7 +1271,7 @@ async fn an_undo_leaves_alone_what_was_changed_before_it_and_while_it_runs() {
 }
 
 #[tokio::test]
-async fn an_undo_may_die_at_any_call_and_another_worker_finishes_it() {
+async fn another_worker_finishes_an_undo_after_a_death_at_any_call() {
     let mut number = 0;
     loop {
         number += 1;
@@ -1298,7 +1298,7 @@ async fn an_undo_may_die_at_any_call_and_another_worker_finishes_it() {
 }
 
 #[tokio::test]
-async fn an_undo_whose_answers_are_lost_finds_no_conflict_with_itself() {
+async fn undo_with_lost_answers_finds_no_conflict_with_itself() {
     let bed = Bed::new(1).await;
     let id = bed.applied().await;
     let undo = bed.undo(id).await;
@@ -1314,7 +1314,7 @@ async fn an_undo_whose_answers_are_lost_finds_no_conflict_with_itself() {
 }
 
 #[tokio::test]
-async fn an_undo_of_an_undo_does_it_again() {
+async fn undo_of_an_undo_applies_the_job_again() {
     let bed = Bed::new(2).await;
     let id = bed.applied().await;
     let undo = bed.undone(id).await;
@@ -1323,7 +1323,7 @@ async fn an_undo_of_an_undo_does_it_again() {
     assert_eq!(again.counts.updated, bed.to_change().len() as u64);
     assert_eq!(bed.written(again.id).await, bed.to_change());
     assert!(bed.states().await.values().all(|state| state.access == target()));
-    // The first job was undone already: nothing of it is left to be restored.
+    // The first job is already undone: nothing remains to restore.
     let nothing = bed.undone(id).await;
     assert_eq!((nothing.counts.updated, nothing.counts.conflicts), (0, bed.to_change().len() as u64));
     bed.undone(again.id).await;
@@ -1331,7 +1331,7 @@ async fn an_undo_of_an_undo_does_it_again() {
 }
 
 #[tokio::test]
-async fn a_single_change_is_undone() {
+async fn single_change_can_be_undone() {
     for contact in [5, 6] {
         let bed = Bed::new(2).await;
         let set = bed.set(contact, &[SAM]).await;
@@ -1349,10 +1349,10 @@ async fn a_single_change_is_undone() {
 }
 
 #[tokio::test]
-async fn an_undo_brings_back_no_contact_that_was_removed() {
+async fn undo_restores_no_removed_contact() {
     let bed = Bed::new(1).await;
     let id = bed.applied().await;
-    // Contact 5 had no record before the job, contact 6 had one.
+    // Before the job, contact 5 had no record and contact 6 had one.
     let removed: String = [5, 6].map(|id| format!("{}\n", json!({"delete": {"contact": id}}))).concat();
     bed.world.import(&format!("{}\n{removed}", portal("acme", "Europe/Riga", 1))).await.unwrap();
     let undo = bed.undone(id).await;
@@ -1366,7 +1366,7 @@ async fn an_undo_brings_back_no_contact_that_was_removed() {
 }
 
 #[tokio::test]
-async fn an_undo_does_not_write_a_contact_that_is_removed_while_it_runs() {
+async fn undo_does_not_write_a_contact_removed_while_it_runs() {
     let bed = Bed::new(1).await;
     let id = bed.applied().await;
     let undo = bed.undo(id).await;
@@ -1394,9 +1394,9 @@ async fn an_undo_does_not_write_a_contact_that_is_removed_while_it_runs() {
     assert_eq!((job.counts.updated, job.counts.conflicts), (changed - 1, 1));
 }
 
-// Limits that are counted first.
+// Limits (`maxAffected`): count first.
 
-/// The job was refused, and nothing was written.
+/// Checks that the job exceeded its limit and wrote nothing.
 async fn check_too_many(bed: &Bed, id: JobId) {
     let job = bed.job(id).await;
     assert_eq!((job.state, job.counts, job.percent), (State::Failed, Counts::default(), 0), "{job:?}");
@@ -1411,7 +1411,7 @@ async fn check_too_many(bed: &Bed, id: JobId) {
 }
 
 #[tokio::test]
-async fn a_job_over_its_limit_fails_and_writes_nothing() {
+async fn job_over_its_limit_fails_and_writes_nothing() {
     for shards in [1, 2] {
         let bed = Bed::new(shards).await;
         for most in [bed.to_change().len() as u64 - 1, 0] {
@@ -1423,7 +1423,7 @@ async fn a_job_over_its_limit_fails_and_writes_nothing() {
 }
 
 #[tokio::test]
-async fn a_job_within_its_limit_is_counted_first_and_then_done() {
+async fn job_within_its_limit_counts_before_it_writes() {
     for shards in [1, 2] {
         let bed = Bed::new(shards).await;
         let id = bed.enqueue_at_most(Some(bed.to_change().len() as u64)).await;
@@ -1431,7 +1431,7 @@ async fn a_job_within_its_limit_is_counted_first_and_then_done() {
         for number in 0..shards {
             assert_eq!(bed.job(id).await.state, if number == 0 { State::Queued } else { State::Running });
             jobs.work(&bed.world.queue.take().unwrap(), &Deadline::never()).await.unwrap();
-            // None is written before all are counted.
+            // Nothing is written until all shards are counted.
             assert_eq!(bed.states().await, bed.originals);
         }
         bed.world.work().await.unwrap();
@@ -1442,7 +1442,7 @@ async fn a_job_within_its_limit_is_counted_first_and_then_done() {
 }
 
 #[tokio::test]
-async fn a_job_that_dies_at_any_call_of_its_counting_or_writing_keeps_its_limit() {
+async fn job_keeps_its_limit_after_a_death_at_any_call() {
     let mut number = 0;
     loop {
         number += 1;
@@ -1461,7 +1461,7 @@ async fn a_job_that_dies_at_any_call_of_its_counting_or_writing_keeps_its_limit(
         } else {
             bed.check_done(id).await;
         }
-        // One that is refused makes fewer calls.
+        // A job over its limit makes fewer calls.
         if !over && !dead.proxy.is_dead() {
             break;
         }
@@ -1470,7 +1470,7 @@ async fn a_job_that_dies_at_any_call_of_its_counting_or_writing_keeps_its_limit(
 }
 
 #[tokio::test]
-async fn a_job_that_is_cancelled_or_given_up_while_it_counts_counts_nothing_as_done() {
+async fn job_cancelled_or_given_up_while_counting_reports_zero_counts() {
     let bed = Bed::new(1).await;
     let id = bed.enqueue_at_most(Some(1000)).await;
     let message = bed.world.queue.take().unwrap();
@@ -1500,7 +1500,7 @@ async fn a_job_that_is_cancelled_or_given_up_while_it_counts_counts_nothing_as_d
 // Events.
 
 #[tokio::test]
-async fn each_job_that_ends_is_told_once_with_what_became_of_it() {
+async fn each_ended_job_publishes_one_event_with_its_outcome() {
     let bus = TestBus::default();
     let bed = Bed::new(2).await.telling(&bus);
     let done = bed.applied().await;
@@ -1509,7 +1509,7 @@ async fn each_job_that_ends_is_told_once_with_what_became_of_it() {
     bed.world.work().await.unwrap();
     let cancelled = bed.enqueue().await;
     bed.cancel(cancelled).await;
-    // More messages than shards: what comes late tells nothing again.
+    // More messages than shards: late messages publish no event again.
     assert!(bed.world.work().await.unwrap() > 2);
     let told = bus.told();
     let expected = [(done, Kind::Filter), (undo, Kind::Undo), (too_many, Kind::Filter), (cancelled, Kind::Filter)];
@@ -1534,7 +1534,7 @@ async fn each_job_that_ends_is_told_once_with_what_became_of_it() {
 }
 
 #[tokio::test]
-async fn a_job_that_the_bus_does_not_take_stays_open_and_is_told_later() {
+async fn job_whose_event_is_refused_stays_open_and_publishes_later() {
     for waited_for in [false, true] {
         let bus = TestBus::default();
         let bed = Bed::new(1).await.telling(&bus);
@@ -1563,7 +1563,7 @@ async fn a_job_that_the_bus_does_not_take_stays_open_and_is_told_later() {
 }
 
 #[tokio::test]
-async fn a_job_whose_message_comes_again_after_the_bus_refused_is_told_then() {
+async fn repeated_message_publishes_an_event_that_the_bus_refused_before() {
     let bus = TestBus::default();
     let bed = Bed::new(1).await.telling(&bus);
     let (id, message) = bed.enqueue_one().await;
@@ -1578,7 +1578,7 @@ async fn a_job_whose_message_comes_again_after_the_bus_refused_is_told_then() {
 }
 
 #[tokio::test]
-async fn a_worker_that_dies_around_the_telling_loses_no_event() {
+async fn worker_that_dies_around_publishing_loses_no_event() {
     for (died, verdict, times) in [
         (Step::Finish, Verdict::DieAfter, 1),
         (Step::Close, Verdict::Die, 2),
@@ -1600,7 +1600,7 @@ async fn a_worker_that_dies_around_the_telling_loses_no_event() {
 }
 
 #[tokio::test]
-async fn a_process_without_a_bus_leaves_the_telling_to_a_worker() {
+async fn process_without_a_bus_leaves_publishing_to_a_worker() {
     let bus = TestBus::default();
     let bed = Bed::new(1).await.with(|jobs| Jobs { events: Events::Elsewhere, ..jobs });
     let id = bed.world.jobs().new_id();
@@ -1608,7 +1608,7 @@ async fn a_process_without_a_bus_leaves_the_telling_to_a_worker() {
     let tell = Message { portal: bed.portal.clone(), job: id, shard: None };
     assert_eq!(bed.world.queue.waiting(), std::slice::from_ref(&tell));
     assert!(bed.job(id).await.is_over() && bed.is_open(id).await);
-    // The message is lost, and found to be.
+    // The message is lost and the sweep sends it again.
     bed.world.queue.clear();
     bed.pass(MESSAGE_DEADLINE_MILLIS);
     bed.sweep().await;
@@ -1622,7 +1622,7 @@ async fn a_process_without_a_bus_leaves_the_telling_to_a_worker() {
 }
 
 #[tokio::test]
-async fn a_single_change_is_told_by_the_sweep_and_costs_an_open_entry_only_where_there_is_a_bus() {
+async fn sweep_publishes_a_single_change_and_only_a_bus_costs_an_open_entry() {
     let bus = TestBus::default();
     let bed = Bed::new(1).await;
     let silent = bed.set(6, &[MIKE, SAM]).await;
@@ -1636,7 +1636,7 @@ async fn a_single_change_is_told_by_the_sweep_and_costs_an_open_entry_only_where
         assert!(!bed.is_open(id).await);
     }
     assert_eq!((bus.told()[0].kind, bus.told()[0].state), (Kind::Contact, State::Done));
-    // Where it cannot be told, it waits.
+    // While the bus refuses the event, the job stays open.
     bus.refuse(true);
     let id = bed.set(6, &[MIKE]).await;
     bed.sweep().await;
@@ -1647,10 +1647,10 @@ async fn a_single_change_is_told_by_the_sweep_and_costs_an_open_entry_only_where
     assert_eq!(bus.told().last().map(|event| event.job_id), Some(id));
 }
 
-// For how long it is known what was before.
+// Retention of the access before a job.
 
 impl Bed {
-    /// When an item ends, if it does.
+    /// Returns when an item expires, if ever.
     async fn expires(&self, key: &Key) -> Option<i64> {
         let (pk, sk) = key.encode();
         let text = aws_sdk_dynamodb::types::AttributeValue::S;
@@ -1662,7 +1662,7 @@ impl Bed {
 }
 
 #[tokio::test]
-async fn what_was_before_is_known_for_the_retention_and_the_job_for_ever() {
+async fn changes_expire_after_the_retention_and_the_job_never() {
     let bed = Bed::new(1).await.with(|jobs| Jobs { retention: jobs::context::retention(2), ..jobs });
     let until = bed.world.app.now() + SignedDuration::from_hours(48);
     let id = bed.applied().await;
@@ -1687,7 +1687,7 @@ async fn what_was_before_is_known_for_the_retention_and_the_job_for_ever() {
 }
 
 #[tokio::test]
-async fn what_was_before_a_single_change_is_known_as_long_as_its_record() {
+async fn change_of_a_single_call_is_kept_as_long_as_its_job() {
     let bed = Bed::new(1).await;
     let id = bed.set(6, &[SAM]).await;
     assert_eq!((bed.job(id).await.changes_until, bed.expires(&Key::Job(bed.portal.clone(), id)).await), (None, None));
@@ -1698,7 +1698,7 @@ async fn what_was_before_a_single_change_is_known_as_long_as_its_record() {
 }
 
 #[tokio::test]
-async fn without_a_retention_nothing_ends() {
+async fn changes_never_expire_without_a_retention() {
     let bed = Bed::new(1).await.with(|jobs| Jobs { retention: jobs::context::retention(0), ..jobs });
     let id = bed.applied().await;
     assert_eq!(bed.job(id).await.changes_until, None);

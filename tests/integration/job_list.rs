@@ -1,4 +1,4 @@
-//! Lists of jobs and of rules: paged by key at the same price everywhere, and never longer than an answer may be.
+//! Lists of jobs and of rules: paging by key costs the same on every page, and no answer exceeds its maximum size.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::SignedDuration;
@@ -11,7 +11,7 @@ use tests::{NEW_YEAR_2026, Reply, World};
 
 use crate::portal::{ADA_TOKEN, MIKE, MIKE_TOKEN, acme_with, contact, id, job};
 
-/// What stands around the items of an answer, and one item more than fits.
+/// Bytes around the items of an answer, plus one extra item.
 const AROUND_BYTES: usize = 1024;
 
 fn ids(reply: &Reply) -> Vec<JobId> {
@@ -25,7 +25,7 @@ fn field(reply: &Reply) -> (u16, String, String) {
     (reply.status.as_u16(), text("field"), text("message"))
 }
 
-/// A portal in which Mike has made this many jobs, the identifiers newest first.
+/// Creates a portal in which Mike has started `count` jobs. Returns their identifiers, newest first.
 async fn with_jobs(count: i64) -> (World, Vec<JobId>) {
     let world = acme_with([contact(1, json!({}))]).await;
     let made = world.put("1/access", MIKE_TOKEN, &json!({"isShared": true, "managerList": [MIKE]})).await.unwrap();
@@ -42,7 +42,7 @@ async fn with_jobs(count: i64) -> (World, Vec<JobId>) {
 }
 
 #[tokio::test]
-async fn a_page_by_key_costs_the_same_everywhere() {
+async fn page_by_key_costs_the_same_on_every_page() {
     const COUNT: usize = 10;
     let (world, all) = with_jobs(95).await;
     for token in [ADA_TOKEN, MIKE_TOKEN] {
@@ -67,7 +67,7 @@ async fn a_page_by_key_costs_the_same_everywhere() {
 }
 
 #[tokio::test]
-async fn the_envelope_and_the_header_name_the_next_page() {
+async fn envelope_and_header_name_the_next_page() {
     let (world, all) = with_jobs(5).await;
     let page = world.get("jobs.json?count=2", ADA_TOKEN).await.unwrap();
     let (body, next) = (page.json(), all[1].to_string());
@@ -80,13 +80,13 @@ async fn the_envelope_and_the_header_name_the_next_page() {
     let last = world.get(&format!("jobs.json?before={then}"), ADA_TOKEN).await.unwrap();
     assert_eq!((last.json()["nextBefore"].clone(), last.header("x-next")), (Value::Null, ""));
     assert_eq!(last.json()["count"], 1);
-    // A job that is not there, as after a clean-up, is a place in time all the same.
+    // An identifier without a job, as after a clean-up, still marks a point in time.
     let none = world.get(&format!("jobs?before={}", JobId::from_u128(0)), ADA_TOKEN).await.unwrap();
     assert_eq!(none.response(), json!([]));
 }
 
 #[tokio::test]
-async fn a_start_index_has_a_bound_that_names_the_key() {
+async fn start_index_over_its_maximum_is_refused_with_a_hint_at_the_key() {
     let (world, all) = with_jobs(5).await;
     let most = MAX_JOBS_START_INDEX;
     for token in [ADA_TOKEN, MIKE_TOKEN] {
@@ -108,13 +108,13 @@ async fn a_start_index_has_a_bound_that_names_the_key() {
     }
 }
 
-/// As many tags as a request takes, as long as they may be.
+/// The maximum number of tags of a request, each of maximum length.
 fn longest_tags() -> Vec<String> {
     (0..MAX_LIST_VALUES).map(|number| format!("{number:0MAX_TAG_BYTES$}")).collect()
 }
 
 #[tokio::test]
-async fn large_job_records_end_a_page_early_and_are_not_read_beyond_it() {
+async fn large_job_records_end_a_page_early_and_no_more_are_read() {
     const JOBS: usize = 26;
     let world = acme_with([contact(1, json!({}))]).await;
     let body = json!({"tags": longest_tags(), "isPrivate": true}).to_string();
@@ -135,7 +135,7 @@ async fn large_job_records_end_a_page_early_and_are_not_read_beyond_it() {
             assert_eq!(page.status, 200, "{}", page.text);
             assert!(page.text.len() <= MAX_ANSWER_BYTES + AROUND_BYTES, "{}", page.text.len());
             let (on_page, read) = (ids(&page), world.trips.spent().read_units - units);
-            // Each record twice, because each holds its tags once more in its plan, and those of one reading more.
+            // Each record counts twice, because its plan repeats its tags, plus the records of one extra read.
             let most = of_record * 2.0 * f64::from(u32::try_from(on_page.len() + 26).unwrap());
             assert!(read < most, "{read} read units for {} jobs", on_page.len());
             found.extend(on_page);
@@ -165,13 +165,13 @@ async fn large_rule_records_end_a_page_early() {
         assert!(page.text.len() <= MAX_ANSWER_BYTES + AROUND_BYTES, "{}", page.text.len());
         found.extend(page.response().as_array().unwrap().iter().map(|rule| rule["name"].as_str().unwrap().to_owned()));
         start = page.count("x-next-index");
-        // The total is known where the list was read to its end.
+        // The total is known once the list is read to its end.
         assert_eq!(page.count("x-total-count"), start.is_none().then_some(RULES as u64));
     }
     assert_eq!(found, (0..RULES).map(name).collect::<Vec<_>>());
 }
 
-/// Writes something that is no record in place of the document of an item.
+/// Overwrites an item's document with something that is no record.
 async fn spoil(world: &World, key: &Key) {
     let (pk, sk) = key.encode();
     let request = world.client.update_item().table_name(&world.table);
@@ -181,7 +181,7 @@ async fn spoil(world: &World, key: &Key) {
 }
 
 #[tokio::test]
-async fn a_record_that_does_not_read_back_hides_no_other() {
+async fn unreadable_record_hides_no_other() {
     let (world, mut all) = with_jobs(7).await;
     for spoilt in [6, 3, 2] {
         spoil(&world, &Key::Job(id("acme"), all.remove(spoilt))).await;

@@ -1,4 +1,4 @@
-//! `GET …/contact/filter`: the contacts that a filter selects and the caller may see.
+//! `GET …/contact/filter`: the contacts that match a filter and are visible to the caller.
 
 use models::access::ShareType;
 use serde_json::{Value, json};
@@ -12,8 +12,8 @@ async fn list(world: &World, token: &str, query: &str) -> Reply {
     reply
 }
 
-/// Contacts 1 to 6: the later the number the later it was created, and the earlier its name; 2 and 4 are Mike's own,
-/// 5 is shared for reading.
+/// Contacts 1 to 6: a higher number has a later creation and an earlier name. 2 and 4 are private to Mike, 5 is shared
+/// for reading.
 async fn world() -> World {
     let contacts = (1..=6).map(|id| {
         let mut contact = match id {
@@ -32,7 +32,7 @@ async fn world() -> World {
 }
 
 #[tokio::test]
-async fn a_list_is_filtered_ordered_and_paged() {
+async fn list_is_filtered_ordered_and_paged() {
     let world = world().await;
     for (query, expected) in [
         ("", vec![6, 5, 4, 3, 2, 1]),
@@ -65,12 +65,12 @@ async fn a_list_is_filtered_ordered_and_paged() {
 }
 
 #[tokio::test]
-async fn nobody_is_shown_or_counted_what_it_may_not_see() {
+async fn list_neither_shows_nor_counts_invisible_contacts() {
     let world = world().await;
     for (token, expected) in [(MIKE_TOKEN, vec![6, 5, 4, 3, 2, 1]), (SAM_TOKEN, vec![6, 5, 3, 1])] {
         let whole = list(&world, token, "").await;
         assert_eq!(whole.ids(), expected);
-        // Of the last page it is known how many there are.
+        // The last page shows the total.
         assert_eq!(whole.count("x-total-count"), Some(expected.len() as u64));
         let page = list(&world, token, "count=2&startIndex=1").await;
         assert_eq!(page.ids(), expected[1..3]);
@@ -86,7 +86,7 @@ async fn nobody_is_shown_or_counted_what_it_may_not_see() {
 }
 
 #[tokio::test]
-async fn an_administrator_is_told_how_many_there_are() {
+async fn administrator_gets_the_total_unless_declined() {
     let world = world().await;
     for (query, total) in [
         ("count=1", Some(6)),
@@ -104,14 +104,14 @@ async fn an_administrator_is_told_how_many_there_are() {
 }
 
 #[tokio::test]
-async fn a_page_takes_three_rounds() {
+async fn list_page_takes_three_rounds() {
     for (token, query) in [
         (ADA_TOKEN, "count=2&total=false&tags=even".to_owned()),
         (ADA_TOKEN, "count=2&total=false".to_owned()),
         (ADA_TOKEN, format!("count=2&total=false&isShared=true&responsibleid={MIKE}")),
         (SAM_TOKEN, "count=2&total=false".to_owned()),
     ] {
-        // The token is known after a call, and nothing else is: what users are called is read anew.
+        // A call puts the token into the cache. Users' names are not cached.
         let world = world().await;
         world.get("jobs?count=0", token).await.unwrap();
         let before = world.trips.so_far();
@@ -122,7 +122,7 @@ async fn a_page_takes_three_rounds() {
 }
 
 #[tokio::test]
-async fn a_list_says_what_is_wrong_with_its_query() {
+async fn list_names_the_wrong_query_parameter() {
     let world = world().await;
     for (query, field) in [
         ("tag=even", "tag"),

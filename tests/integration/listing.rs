@@ -1,4 +1,4 @@
-//! Lists of contacts as the table gives them: their round trips and units, what is posted when, and what is left out.
+//! Lists of contacts as the table answers them: round trips and units, manager index writes, and left-out contacts.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use crate::job_faults::{Bed, Step, at, target};
 use crate::portal::{ADA, ADA_TOKEN, MIKE, SAM, access, acme, acme_with, contact, contact_id, contact_with, id, lines};
 
-/// What is asked for; the default is the first page of 25, by the administrator, uncounted.
+/// A list request. The default is the first page of 25, for the administrator, without a total.
 #[derive(Clone, Debug)]
 struct List {
     filter: Filter,
@@ -61,7 +61,7 @@ impl List {
         Self { filter: Filter { tags: vec![tag.into()], ..Filter::default() }, ..Self::default() }
     }
 
-    /// Reads it, and says how many round trips one after another that took, and what it cost.
+    /// Reads the list. Returns the result, its sequential round trips and its cost.
     async fn read(&self, world: &World) -> (Result<Listed, ListError>, u64, Spent) {
         let portal = world.store.portal(&acme_id()).await.unwrap().unwrap();
         let lists = world.store.lists(&portal.id).await.unwrap();
@@ -102,7 +102,7 @@ async fn posted(world: &World, manager: UserId) -> BTreeSet<ContactId> {
     world.store.posted_to(&acme_id(), manager, usize::MAX).await.unwrap().unwrap().contacts.into_iter().collect()
 }
 
-/// Every access that is there is posted, which is what lets a reader leave out all others.
+/// Checks that every stored access is in the manager index, which lets a reader skip all other contacts.
 async fn check_posted(world: &World, contacts: impl IntoIterator<Item = i64>) {
     let posted = [(ADA, posted(world, ADA).await), (MIKE, posted(world, MIKE).await), (SAM, posted(world, SAM).await)];
     for (number, state) in access(world, "acme", contacts).await {
@@ -113,7 +113,7 @@ async fn check_posted(world: &World, contacts: impl IntoIterator<Item = i64>) {
     }
 }
 
-/// Five hundred contacts in four stages, every second with a tag, every twentieth Mike's, every fiftieth hidden.
+/// Creates 500 contacts in four stages: every second has a tag, every 20th is Mike's, every 50th is hidden.
 async fn five_hundred() -> World {
     let contacts = (1..=500).map(|n| {
         let managers = if n % 20 == 0 { vec![json!({"Id": MIKE})] } else { vec![] };
@@ -133,23 +133,23 @@ async fn five_hundred() -> World {
 }
 
 #[tokio::test]
-async fn a_first_page_takes_two_rounds_and_what_it_is_found_by_more() {
+async fn first_page_takes_two_rounds_or_three_with_access_checks() {
     let world = five_hundred().await;
     let counted = List { total: true, ..List::default() };
     let mine =
         List { sought: AccessCriteria { shared: Some(false), responsible: None }, user: MIKE, ..List::default() };
     for (list, found, total, rounds) in [
-        // Sixteen partitions side by side, then the contacts with their access.
+        // Sixteen partitions concurrently, then the contacts with their access.
         (List::default(), 25, None, 2),
         (List { order: Order::new(None, Some(false)), ..List::default() }, 25, None, 2),
         (List::tagged("even"), 25, None, 2),
-        // Counting goes on beside the page.
+        // Counting runs concurrently with the page.
         (counted, 25, Some(500), 2),
         (List { total: true, ..List::tagged("even") }, 25, Some(250), 2),
         (List { page: Page { count: 25, start_index: 480 }, total: true, ..List::default() }, 20, Some(500), 2),
-        // An ordinary caller's page is known when the access of its contacts is.
+        // An ordinary caller's page needs the access of its contacts first.
         (List { user: SAM, ..List::default() }, 25, None, 3),
-        // What is posted, who may see it now, and the contacts.
+        // The manager index, then the current access, then the contacts.
         (List { total: true, ..List::of(MIKE) }, 25, Some(25), 3),
         (List { total: true, page: Page { count: 5, start_index: 0 }, ..List::of(MIKE) }, 5, Some(25), 3),
         (List { total: true, ..mine }, 5, Some(5), 3),
@@ -165,7 +165,7 @@ async fn a_first_page_takes_two_rounds_and_what_it_is_found_by_more() {
 }
 
 #[tokio::test]
-async fn a_page_goes_on_where_the_one_before_it_ended() {
+async fn page_continues_where_the_previous_page_ended() {
     let world = five_hundred().await;
     for order in SortBy::ALL.into_iter().flat_map(|(_, by)| [false, true].map(|descending| Order { by, descending })) {
         let whole = List { order, page: Page { count: 1000, start_index: 0 }, ..List::default() };
@@ -182,9 +182,10 @@ async fn a_page_goes_on_where_the_one_before_it_ended() {
 }
 
 #[tokio::test]
-async fn who_manages_much_is_found_in_the_index() {
+async fn contacts_of_a_busy_manager_are_found_in_the_stage_index() {
     let world = acme_with((1..=400).map(|n| contact_with(n, ShareType::ReadWrite, &[MIKE]))).await;
-    // Four hundred would be looked at by name; the first page of the index has as many as are asked for.
+    // Four hundred index entries would be checked one by one. The first page of the stage index has as many as
+    // requested.
     let (listed, _, spent) = List::of(MIKE).read(&world).await;
     assert_eq!(listed.unwrap().contacts.len(), 25);
     assert!(spent.read_units < 60.0, "{spent:?}");
@@ -193,7 +194,7 @@ async fn who_manages_much_is_found_in_the_index() {
 }
 
 #[tokio::test]
-async fn a_list_that_is_not_there_in_its_time_is_no_list() {
+async fn list_over_its_deadline_fails() {
     let world = five_hundred().await;
     for list in [List::default(), List::by(SortBy::DisplayName), List::of(MIKE)] {
         let late = List { deadline: Some(Instant::now()), ..list };
@@ -202,7 +203,7 @@ async fn a_list_that_is_not_there_in_its_time_is_no_list() {
 }
 
 #[tokio::test]
-async fn a_contact_that_is_gone_leaves_its_place_and_one_in_two_partitions_is_shown_once() {
+async fn removed_contact_is_skipped_and_contact_in_two_partitions_is_shown_once() {
     let mut values: Vec<_> =
         (1..=4).map(|n| contact(n, json!({"Tags": ["vip"], "AccessList": [{"Id": MIKE}]}))).collect();
     values.push(contact_with(5, ShareType::None, &[MIKE]));
@@ -211,7 +212,7 @@ async fn a_contact_that_is_gone_leaves_its_place_and_one_in_two_partitions_is_sh
         let (pk, sk) = key.encode();
         [(PK, AttributeValue::S(pk)), (SK, AttributeValue::S(sk))].map(|(name, value)| (name.to_owned(), value))
     };
-    // Removed so far that its tag is still there.
+    // The contact is removed, but its tag entry remains.
     let gone = Key::Contact(acme_id(), contact_id(2));
     let request = world.client.delete_item().table_name(&world.table).set_key(Some(key(&gone).into()));
     request.send().await.unwrap();
@@ -220,7 +221,7 @@ async fn a_contact_that_is_gone_leaves_its_place_and_one_in_two_partitions_is_sh
     assert_eq!((listed.contacts.len(), listed.asked, listed.more), (3, 4, false));
     assert_eq!(List::of(MIKE).ids(&world).await, [5, 4, 3, 1]);
 
-    // Moved while it was read: the old entry of the stage index is still to be seen.
+    // A contact moved during the read: the old entry of the stage index is still visible.
     for id in [3, 5] {
         let contact = Key::Contact(acme_id(), contact_id(id));
         let found = world.client.get_item().table_name(&world.table).set_key(Some(key(&contact).into()));
@@ -230,7 +231,7 @@ async fn a_contact_that_is_gone_leaves_its_place_and_one_in_two_partitions_is_sh
             assert!(text.contains(from), "{name} {text}");
             (name.to_owned(), AttributeValue::S(text.replace(from, to)))
         };
-        // One to another stage, one to another date as well.
+        // Contact 3 moves to another stage, contact 5 also to another date.
         let mut was = vec![moved("stage_pk", "#0000000000", "#0000000001")];
         was.extend((id == 5).then(|| moved("stage_sk", "20", "19")));
         stale.extend(was);
@@ -242,7 +243,7 @@ async fn a_contact_that_is_gone_leaves_its_place_and_one_in_two_partitions_is_sh
         let mut ids = List::by(by).ids(&world).await;
         ids.sort_unstable();
         assert_eq!(ids, [1, 3, 4, 5], "{by:?}");
-        // What is met twice is no more to be seen for that.
+        // A contact met twice is still hidden from other users.
         let mut ids = List { user: SAM, ..List::by(by) }.ids(&world).await;
         ids.sort_unstable();
         assert_eq!(ids, [1, 3, 4], "{by:?}");
@@ -250,7 +251,7 @@ async fn a_contact_that_is_gone_leaves_its_place_and_one_in_two_partitions_is_sh
 }
 
 #[tokio::test]
-async fn a_single_put_posts_the_managers_that_a_contact_gets_and_no_others() {
+async fn single_put_indexes_only_the_new_managers_of_a_contact() {
     let world = acme_with([contact(1, json!({"ContactStatus": {"id": 1}, "CreateBy": {"Id": ADA}}))]).await;
     let put = async |query: &str, is_shared: bool, managers: &[UserId]| {
         let body = json!({"isShared": is_shared, "managerList": managers});
@@ -259,17 +260,17 @@ async fn a_single_put_posts_the_managers_that_a_contact_gets_and_no_others() {
         assert_eq!(reply.status, 200, "{}", reply.text);
         (world.trips.spent().write_units - before.write_units, world.trips.so_far().1 - rounds)
     };
-    // The token is known from here on.
+    // The token is cached from here on.
     put("?dryRun=true", false, &[MIKE]).await;
     for (query, is_shared, managers, units, rounds) in [
         ("?dryRun=true", false, vec![MIKE, SAM], 0.0, 2),
-        // Two for each item of the transaction, and one for each manager that is new to the contact.
+        // Two units for each item of the transaction, and one for each manager new to the contact.
         ("", false, vec![MIKE], 7.0, 3),
         ("", false, vec![MIKE], 0.0, 2),
         ("", true, vec![MIKE], 6.0, 3),
         ("", true, vec![SAM, MIKE, ADA], 8.0, 3),
         ("", false, vec![], 6.0, 3),
-        // Given back, it is posted once more, and is the same item.
+        // A restored manager is written to the index again, as the same item.
         ("", false, vec![MIKE], 7.0, 3),
     ] {
         let found = put(query, is_shared, &managers).await;
@@ -286,7 +287,7 @@ async fn a_single_put_posts_the_managers_that_a_contact_gets_and_no_others() {
 }
 
 #[tokio::test]
-async fn a_run_posts_what_it_writes_before_it_writes_it_wherever_it_is_stopped() {
+async fn run_indexes_managers_before_it_writes_access_wherever_it_stops() {
     for step in [Step::Post, Step::Chunk, Step::Batch] {
         for verdict in [Verdict::Die, Verdict::DieAfter, Verdict::Refuse, Verdict::FailAfter] {
             for page in 1..=2 {
@@ -294,7 +295,7 @@ async fn a_run_posts_what_it_writes_before_it_writes_it_wherever_it_is_stopped()
                 let (job, message) = bed.enqueue_one().await;
                 let process = bed.process().await;
                 process.proxy.set(at(step, page, verdict.clone()));
-                // It may get through or not; what matters is what it leaves.
+                // The worker may finish or fail. Only the state it leaves matters.
                 let worked = process.work(&message).await.map_err(|error| error.to_string());
                 check_posted(&bed.world, bed.numbers()).await;
                 drop(process);
@@ -311,7 +312,7 @@ async fn a_run_posts_what_it_writes_before_it_writes_it_wherever_it_is_stopped()
 }
 
 #[tokio::test]
-async fn an_undo_posts_what_it_restores() {
+async fn undo_indexes_the_managers_it_restores() {
     let bed = Bed::new(1).await;
     let (job, message) = bed.enqueue_one().await;
     bed.world.jobs().work(&message, &jobs::Deadline::never()).await.unwrap();
@@ -323,11 +324,11 @@ async fn an_undo_posts_what_it_restores() {
 }
 
 #[tokio::test]
-async fn a_load_posts_what_it_writes_and_a_removed_contact_is_in_no_list() {
+async fn load_indexes_managers_and_removed_contact_is_in_no_list() {
     let world = acme_with((1..=3).map(|n| contact_with(n, ShareType::None, &[MIKE]))).await;
     check_posted(&world, 1..=3).await;
     let head = || acme().into_iter().take(1);
-    // The access of a contact that is there stays, unless it is to be overwritten.
+    // The access of an existing contact stays, unless it is overwritten on request.
     let line = || contact_with(1, ShareType::None, &[SAM, MIKE]);
     world.import(&lines(head().chain([line()]))).await.unwrap();
     assert_eq!(posted(&world, SAM).await.len(), 0);
@@ -340,18 +341,18 @@ async fn a_load_posts_what_it_writes_and_a_removed_contact_is_in_no_list() {
 }
 
 #[tokio::test]
-async fn a_portal_is_posted_from_its_first_load_on_or_never() {
+async fn manager_index_of_a_portal_starts_with_its_first_load_or_never() {
     let world = acme_with([contact_with(1, ShareType::None, &[MIKE])]).await;
     let mark = async || world.store.portal(&acme_id()).await.unwrap().unwrap().posted;
     assert!(mark().await);
     let again = || lines(acme().into_iter().chain([contact_with(2, ShareType::None, &[MIKE])]));
     world.import(&again()).await.unwrap();
-    // In another zone, its item is written anew.
+    // A portal in another zone is written anew.
     let moved = again().replace("Europe/Riga", "UTC");
     world.import(&moved).await.unwrap();
     assert!(mark().await);
 
-    // As a program left it that did not post.
+    // The state left by a program version without the manager index.
     let (pk, sk) = Key::Portal(acme_id()).encode();
     let request = world.client.update_item().table_name(&world.table).update_expression("REMOVE posted");
     request.key(PK, AttributeValue::S(pk)).key(SK, AttributeValue::S(sk)).send().await.unwrap();

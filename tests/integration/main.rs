@@ -1,4 +1,4 @@
-//! The service as its callers see it: real handlers, a real engine.
+//! Integration tests: the service as its callers see it, with real handlers on a real engine.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

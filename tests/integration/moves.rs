@@ -1,6 +1,6 @@
-//! Contacts that an import moves to other partitions of the indexes while a run reads them.
+//! Contacts that an import moves to other partitions of the indexes during a run.
 //!
-//! A run holds one of its calls, the import is made past the proxy, and the run goes on: for every call of the run.
+//! For every call of the run: the test holds the call, imports past the proxy, and lets the run continue.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,10 +28,10 @@ use uuid::Uuid;
 
 use crate::portal::{ADA, MIKE, access, contact, job, lines, portal, private, public, stage, token, user};
 
-/// Entries that a query of an index reads here: a partition takes several.
+/// Maximum entries of an index query here, so that a partition takes several queries.
 const PAGE: u64 = 4;
 
-/// A contact as a filter sees it.
+/// The fields of a contact that filters use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Look {
     stage: i32,
@@ -43,7 +43,7 @@ const fn look(stage: i32, tags: &'static [&'static str], created: &'static str) 
     Look { stage, tags, created }
 }
 
-/// What contacts look like, before an import and after it: each of these becomes each of the others.
+/// Fields of contacts before and after an import. Each of these becomes each of the others.
 const LOOKS: [Look; 6] = [
     look(1, &["vip", "north"], "2020-03-01T00:00:00Z"),
     look(2, &["vip", "north"], "2020-03-01T00:00:00Z"),
@@ -53,17 +53,17 @@ const LOOKS: [Look; 6] = [
     look(3, &[], "2020-03-01T00:00:00Z"),
 ];
 
-/// A contact that is moved.
+/// A contact that the import moves.
 #[derive(Clone, Copy, Debug)]
 struct Mover {
     number: i64,
     from: Look,
     to: Look,
-    /// Whether it is removed and added again.
+    /// Whether the contact is removed and added again.
     returns: bool,
 }
 
-/// Every move from one look to another one, and contacts that are removed and added again.
+/// Returns every move between two looks, plus contacts that are removed and added again.
 fn movers() -> Vec<Mover> {
     let pairs = LOOKS.iter().flat_map(|from| LOOKS.iter().map(move |to| (*from, *to)));
     let changed = pairs.clone().filter(|(from, to)| from != to).map(|(from, to)| (from, to, false));
@@ -75,7 +75,7 @@ fn movers() -> Vec<Mover> {
         .collect()
 }
 
-/// A filter, and whether it means a contact that looks like this.
+/// A filter, and whether it matches a contact with these fields.
 #[derive(Clone, Copy, Debug)]
 struct Filter {
     body: &'static str,
@@ -93,18 +93,18 @@ const TWO_TAGS: Filter = Filter {
 const DATES: Filter =
     Filter { body: r#"{"fromDate":"2019-01-01","toDate":"2031-01-01"}"#, means: |look| look.created > "2019" };
 
-/// How a run is made.
+/// Execution mode of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
-    /// The call waits for it.
+    /// Synchronously in the call.
     AtOnce,
-    /// Workers make it.
+    /// In workers.
     ByWorkers,
-    /// Workers count what would change, and then make it.
+    /// In workers that count the changes before they write.
     CountedFirst,
 }
 
-/// One table, on which the service runs through a proxy and imports are made past it.
+/// One table. The service goes through a proxy, imports bypass it.
 struct Bed {
     world: World,
     proxy: Proxy,
@@ -116,7 +116,7 @@ fn target() -> Access {
     private(&[MIKE])
 }
 
-/// Whether a contact is as the runs ask before they start.
+/// Returns whether a contact matches the target before the runs start.
 fn is_as_asked(number: i64) -> bool {
     number % 4 == 0
 }
@@ -169,12 +169,12 @@ impl Bed {
         self.world.jobs().clock.clone()
     }
 
-    /// Loads past the proxy.
+    /// Loads values past the proxy.
     async fn load(&self, values: Vec<Value>) {
         load(&self.direct, &self.clock(), &lines(values)).await.unwrap();
     }
 
-    /// A new portal with the movers as they are before they move.
+    /// Creates a portal with the movers before their moves.
     async fn portal(&mut self, shards: u16, movers: &[Mover]) -> String {
         self.portals += 1;
         let name = format!("portal-{}", self.portals);
@@ -195,7 +195,7 @@ impl Bed {
         self.world.put_with(&path, &token_of(name), &body.to_string(), headers).await.unwrap()
     }
 
-    /// Makes a run and says which job it was.
+    /// Makes a run and returns its job.
     async fn run(&self, name: &str, filter: Filter, mode: Mode) -> JobId {
         let (query, headers) = match mode {
             Mode::AtOnce => ("", vec![]),
@@ -217,7 +217,7 @@ impl Bed {
     }
 }
 
-/// The lines that move the movers.
+/// Returns the lines that move the movers.
 fn moves(name: &str, shards: u16, movers: &[Mover]) -> Vec<Value> {
     let mut values = vec![portal(name, "UTC", shards)];
     values
@@ -226,12 +226,13 @@ fn moves(name: &str, shards: u16, movers: &[Mover]) -> Vec<Value> {
     values
 }
 
-/// Every contact that the filter means before and after the move is as asked, none that it never means is changed, and
-/// each is counted and logged once. A contact that was removed and added again after the run had read the journal for the
-/// last time is as it was added.
+/// Checks that every contact matched before and after the move has the target, that no contact matched at neither time
+/// is changed, and that each is counted and logged once. A contact that was removed and added again after the run's
+/// last journal read has the access it was added with.
 ///
-/// `read` tells whether the run read the journal after the import. It is unknown where several shards read one each: then
-/// a contact that was removed and added again may be as asked or as it was added, like any contact that is loaded meanwhile.
+/// `read` says whether the run read the journal after the import. It is unknown when several shards each read the
+/// journal: then a contact removed and added again may have the target or the access it was added with, like any
+/// contact loaded during a run.
 async fn check(
     bed: &Bed,
     name: &str,
@@ -270,19 +271,19 @@ async fn check(
     assert_eq!(counts.updated, changes.len() as u64, "{context}");
     for (number, times) in logged {
         let mover = movers.iter().find(|mover| mover.number == number).unwrap();
-        // What was removed and added again is another contact, and may be written again.
+        // A contact that was removed and added again is a new contact and may be written again.
         assert!(times == 1 || times == 2 && mover.returns, "{context}: {times} changes of {mover:?}");
     }
 }
 
-/// Holds the call of this number until the gate is opened, and notes whether the journal is read by that call or later.
+/// Holds this call until the gate opens. Notes whether that call or a later one reads the journal.
 fn hold(proxy: &Proxy, number: u64) -> (Gate, Arc<AtomicBool>) {
     let (gate, read) = (Gate::new(), Arc::new(AtomicBool::new(false)));
     let (held, noted) = (gate.clone(), read.clone());
     proxy.set(move |call| {
         let partition = call.body["ExpressionAttributeValues"][":pk"]["S"].as_str().unwrap_or_default();
         let is_journal = call.body["IndexName"].is_null() && partition.contains("#V#");
-        // What is under way beside the held call is over before the import begins.
+        // Calls concurrent with the held call end before the import begins.
         if is_journal && (call.number == number || held.is_open()) {
             noted.store(true, Ordering::SeqCst);
         }
@@ -291,7 +292,7 @@ fn hold(proxy: &Proxy, number: u64) -> (Gate, Arc<AtomicBool>) {
     (gate, read)
 }
 
-/// Makes a run for every one of its calls, with the import before that call.
+/// Makes one run for each of its calls, and imports before that call.
 async fn move_at_any_call(shards: u16, filter: Filter, mode: Mode) {
     let (mut bed, movers) = (Bed::new().await, movers());
     bed.proxy.limit_queries(PAGE);
@@ -329,49 +330,49 @@ async fn move_at_any_call(shards: u16, filter: Filter, mode: Mode) {
 }
 
 #[tokio::test]
-async fn a_move_at_any_call_of_a_run_over_all_contacts_loses_nobody() {
+async fn run_over_all_contacts_loses_no_contact_moved_at_any_call() {
     move_at_any_call(1, ALL, Mode::AtOnce).await;
 }
 
 #[tokio::test]
-async fn a_move_at_any_call_of_a_run_over_several_stages_loses_nobody() {
+async fn run_over_several_stages_loses_no_contact_moved_at_any_call() {
     move_at_any_call(1, SEVERAL_STAGES, Mode::AtOnce).await;
 }
 
 #[tokio::test]
-async fn a_move_at_any_call_of_a_run_over_one_stage_loses_nobody() {
+async fn run_over_one_stage_loses_no_contact_moved_at_any_call() {
     move_at_any_call(1, ONE_STAGE, Mode::ByWorkers).await;
 }
 
 #[tokio::test]
-async fn a_move_at_any_call_of_a_run_over_tags_loses_nobody() {
+async fn run_over_tags_loses_no_contact_moved_at_any_call() {
     move_at_any_call(1, ONE_TAG, Mode::AtOnce).await;
     move_at_any_call(1, TWO_TAGS, Mode::ByWorkers).await;
 }
 
 #[tokio::test]
-async fn a_move_at_any_call_of_a_run_over_dates_loses_nobody() {
+async fn run_over_dates_loses_no_contact_moved_at_any_call() {
     move_at_any_call(1, DATES, Mode::AtOnce).await;
 }
 
 #[tokio::test]
-async fn a_move_at_any_call_of_a_run_in_several_shards_loses_nobody() {
+async fn run_in_several_shards_loses_no_contact_moved_at_any_call() {
     move_at_any_call(3, SEVERAL_STAGES, Mode::AtOnce).await;
 }
 
 #[tokio::test]
-async fn a_move_at_any_call_of_workers_loses_nobody() {
+async fn workers_lose_no_contact_moved_at_any_call() {
     move_at_any_call(1, ALL, Mode::CountedFirst).await;
     move_at_any_call(2, ONE_TAG, Mode::ByWorkers).await;
 }
 
 #[tokio::test]
-async fn a_move_that_began_before_the_run_and_goes_on_at_any_of_its_calls_loses_nobody() {
+async fn run_loses_no_contact_of_an_import_that_began_before_it() {
     let (mut bed, movers) = (Bed::new().await, movers());
     bed.proxy.limit_queries(PAGE);
     let imports = Proxy::start(&endpoint(&bed.world).url).await.unwrap();
     let importing = through(&imports, &bed.world).await;
-    // The import stops before one of its calls, and goes on before one of the run's calls. Not every pair is tried.
+    // The import stops before one of its calls and resumes before one of the run's calls. Not every pair is tried.
     for (begun, resumed) in (1..60).step_by(2).map(|begun| (begun, 5 + begun * 7 % 23)) {
         let context = format!("import held at call {begun} until call {resumed} of the run");
         let name = bed.portal(1, &movers).await;
@@ -414,8 +415,8 @@ async fn a_move_that_began_before_the_run_and_goes_on_at_any_of_its_calls_loses_
     }
 }
 
-/// Like [`check`] of a filter that means every contact. An import that began before the run may have removed a contact by
-/// then, which the run then need not meet.
+/// Like [`check`] for a filter that matches every contact. An import that began before the run may already have removed
+/// a contact, which the run then need not find.
 async fn check_none_is_lost(bed: &Bed, name: &str, movers: &[Mover], id: JobId, context: &str) {
     let states = access(&bed.world, name, movers.iter().map(|mover| mover.number)).await;
     for mover in movers.iter().filter(|mover| !mover.returns) {
@@ -427,7 +428,7 @@ async fn check_none_is_lost(bed: &Bed, name: &str, movers: &[Mover], id: JobId, 
 }
 
 #[tokio::test]
-async fn contacts_that_moved_a_moment_before_a_run_count_once() {
+async fn contacts_moved_just_before_a_run_count_once() {
     let mut bed = Bed::new().await;
     let movers = movers();
     for (shards, filter) in [(1, ALL), (3, SEVERAL_STAGES), (2, ONE_TAG), (1, DATES)] {
@@ -440,7 +441,7 @@ async fn contacts_that_moved_a_moment_before_a_run_count_once() {
             let unchanged = meant.iter().filter(|mover| is_as_asked(mover.number)).count() as u64;
             let (matched, updated) = (meant.len() as u64, meant.len() as u64 - unchanged);
 
-            // A preview and a limit count what the run then does.
+            // A dry run and a limit count what the run then does.
             let dry = bed.put(&name, "dryRun=true", filter, &[]).await;
             let counts = ["x-matched-count", "x-updated-count", "x-unchanged-count"].map(|name| dry.count(name));
             assert_eq!(counts, [matched, updated, unchanged].map(Some), "{context}");
@@ -465,7 +466,7 @@ async fn contacts_that_moved_a_moment_before_a_run_count_once() {
 }
 
 #[tokio::test]
-async fn a_run_over_moved_contacts_is_undone_whole() {
+async fn run_over_moved_contacts_is_undone_completely() {
     let mut bed = Bed::new().await;
     bed.proxy.limit_queries(PAGE);
     let movers: Vec<Mover> = movers().into_iter().filter(|mover| !mover.returns).collect();
@@ -492,7 +493,7 @@ async fn a_run_over_moved_contacts_is_undone_whole() {
 }
 
 #[tokio::test]
-async fn what_others_set_after_the_run_met_a_contact_stays_although_the_contact_moves() {
+async fn later_changes_by_others_stay_although_the_contact_moves() {
     let mut bed = Bed::new().await;
     bed.proxy.limit_queries(PAGE);
     let movers: Vec<Mover> = movers().into_iter().filter(|mover| !mover.returns).collect();
@@ -513,7 +514,7 @@ async fn what_others_set_after_the_run_met_a_contact_stays_although_the_contact_
                     () = gate.reached() => {}
                     () = gate.opened() => return Vec::new(),
                 }
-                // Whatever the run has written by now, another user sets again; then the import moves it.
+                // Another user changes the contacts that the run has written so far. Then the import moves them.
                 let states = access(&bed.world, &name, movers.iter().map(|mover| mover.number)).await;
                 let portal: PortalId = name.parse().unwrap();
                 let mut set = Vec::new();
@@ -551,14 +552,14 @@ async fn what_others_set_after_the_run_met_a_contact_stays_although_the_contact_
 
 // The journal.
 
-/// What an import wrote of contacts, in order: the contacts of a journal entry, or the contact of another item.
+/// Writes of an import, in order: the time of a journal entry, or the contact of another item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Wrote {
     Entry(Moment),
     Item(i32),
 }
 
-/// Has a proxy note what passes it.
+/// Makes a proxy note the writes that pass.
 fn noted(proxy: &Proxy, mut verdict: impl FnMut(&Call) -> Verdict + Send + 'static) -> Arc<Mutex<Vec<Wrote>>> {
     let notes = Arc::new(Mutex::new(Vec::new()));
     let kept = notes.clone();
@@ -574,7 +575,7 @@ fn noted(proxy: &Proxy, mut verdict: impl FnMut(&Call) -> Verdict + Send + 'stat
     notes
 }
 
-/// The import of these values through a proxy of its own, and what it wrote.
+/// Imports values through a separate proxy. Returns the writes.
 async fn imported(bed: &Bed, values: Vec<Value>) -> Vec<Wrote> {
     let proxy = Proxy::start(&endpoint(&bed.world).url).await.unwrap();
     let store = through(&proxy, &bed.world).await;
@@ -584,7 +585,7 @@ async fn imported(bed: &Bed, values: Vec<Value>) -> Vec<Wrote> {
 }
 
 #[tokio::test]
-async fn the_journal_holds_what_changes_in_an_index_and_nothing_else() {
+async fn journal_holds_exactly_the_index_changes() {
     let mut bed = Bed::new().await;
     let name = bed.portal(1, &[]).await;
     let portal_line = || portal(&name, "UTC", 1);
@@ -622,7 +623,7 @@ async fn the_journal_holds_what_changes_in_an_index_and_nothing_else() {
 #[tokio::test]
 async fn no_move_is_written_under_an_old_journal_entry() {
     let mut bed = Bed::new().await;
-    // A flush of many batches: each mover is an item and one for each of its tags.
+    // A flush of many batches: each mover is one item plus one for each tag.
     let tags: Vec<String> = (0..8).map(|tag| format!("tag {tag}")).collect();
     let many = |stage: i32| {
         let tags = tags.clone();
@@ -631,13 +632,13 @@ async fn no_move_is_written_under_an_old_journal_entry() {
     let name = bed.portal(2, &[]).await;
     let line = portal(&name, "UTC", 2);
     bed.load(std::iter::once(line.clone()).chain(many(1)).collect()).await;
-    // The first batch is the journal's. Then eight batches at a time are under way.
+    // The first batch is the journal's. After that, eight batches are in flight at a time.
     for slow in [2, 10, 18, 26, 34, 42] {
         let proxy = Proxy::start(&endpoint(&bed.world).url).await.unwrap();
         let store = through(&proxy, &bed.world).await;
         let gate = Gate::new();
         let (held, clock, mut batches) = (gate.clone(), bed.clock(), 0);
-        // When each write was sent, beside the entry before it.
+        // The time of each write, with the journal entry before it.
         let sent = Arc::new(Mutex::new(Vec::new()));
         let (kept, mut entry) = (sent.clone(), None);
         proxy.set(move |call| {
@@ -671,7 +672,7 @@ async fn no_move_is_written_under_an_old_journal_entry() {
 }
 
 #[tokio::test]
-async fn nothing_of_a_contact_is_written_when_its_journal_entry_is_not() {
+async fn contact_is_not_written_without_its_journal_entry() {
     let mut bed = Bed::new().await;
     let movers = movers();
     let name = bed.portal(1, &movers).await;
@@ -686,7 +687,7 @@ async fn nothing_of_a_contact_is_written_when_its_journal_entry_is_not() {
 }
 
 #[tokio::test]
-async fn a_run_reads_the_journal_of_the_minutes_before_it_and_costs_little_where_that_is_empty() {
+async fn run_reads_only_the_journal_of_the_minutes_before_it() {
     let mut bed = Bed::new().await;
     let movers = movers();
     let name = bed.portal(1, &movers).await;
@@ -707,7 +708,7 @@ async fn a_run_reads_the_journal_of_the_minutes_before_it_and_costs_little_where
     let none = Filter { body: r#"{"contactType":9}"#, means: |_| false };
     bed.run(&name, none, Mode::AtOnce).await;
     assert!(*read.lock().unwrap() > 0, "moves of a moment before");
-    // Later than that the indexes show every move.
+    // After that time the indexes show every move.
     bed.world.set_clock(began + SignedDuration::from_millis(1 + MOVES_BEFORE_MILLIS.cast_signed()));
     let read = of_run(&bed);
     bed.run(&name, none, Mode::AtOnce).await;
@@ -715,14 +716,14 @@ async fn a_run_reads_the_journal_of_the_minutes_before_it_and_costs_little_where
 }
 
 #[tokio::test]
-async fn a_job_that_outlives_the_journal_says_that_it_may_have_missed_contacts() {
+async fn job_that_outlives_the_journal_reports_possibly_missed_contacts() {
     let mut bed = Bed::new().await;
     let movers = movers();
     let name = bed.portal(1, &movers).await;
     let reply = bed.put(&name, "", ALL, &[("prefer", "respond-async")]).await;
     let id = job(&reply).unwrap();
     let message = bed.world.queue.take().unwrap();
-    // The job starts, and its worker dies.
+    // The job starts and its worker dies.
     bed.proxy.set(|call| if call.operation == "Query" { Verdict::Die } else { Verdict::Pass });
     assert!(bed.world.jobs().work(&message, &jobs::Deadline::never()).await.is_err());
     bed.proxy.clear();

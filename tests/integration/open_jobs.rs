@@ -1,4 +1,4 @@
-//! How many open jobs a user may have: counted exactly, under concurrency and whatever dies.
+//! The limit on a user's open jobs: exact under concurrency and after any death.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures::future::join_all;
@@ -24,13 +24,13 @@ fn outcome(reply: &Reply) -> String {
     format!("{} {}", reply.status.as_u16(), reply.error_type())
 }
 
-/// Asks for a job that makes every contact private to its caller.
+/// Requests a job that makes every contact private to its caller.
 async fn lock(world: &World, token: &str, user: UserId, headers: &[(&str, &str)]) -> Reply {
     let body = json!({"isPrivate": true, "managerList": [user]}).to_string();
     world.put_with("filter/access", token, &body, headers).await.unwrap()
 }
 
-/// How many places a user's open jobs take.
+/// Returns the number of slots that a user's open jobs take.
 async fn places(world: &World, user: UserId) -> usize {
     let (pk, sk) = Key::OpenJobsOf(id("acme"), user).encode();
     let item = world.client.get_item().table_name(&world.table).consistent_read(true);
@@ -39,7 +39,7 @@ async fn places(world: &World, user: UserId) -> usize {
 }
 
 #[tokio::test]
-async fn user_with_fifty_open_jobs_starts_no_other_until_one_is_over() {
+async fn user_with_fifty_open_jobs_starts_another_only_after_one_is_over() {
     let world = three().await;
     let undone = job(&lock(&world, MIKE_TOKEN, MIKE, &[]).await).unwrap();
     for _ in 0..MAX_OPEN_JOBS {
@@ -63,7 +63,7 @@ async fn user_with_fifty_open_jobs_starts_no_other_until_one_is_over() {
     assert_eq!((world.queue.waiting().len(), access(&world, "acme", 1..=3).await), (queued, before));
     assert_eq!(world.get("jobs?count=1000", ADA_TOKEN).await.unwrap().text, jobs);
 
-    // A dry run and a single change leave no open job, and others have a number of their own.
+    // A dry run and a single change leave no open job. Each user has a separate limit.
     assert_eq!(
         world.put_with("filter/access?dryRun=true", MIKE_TOKEN, r#"{"isPrivate":false}"#, &[]).await.unwrap().status,
         200
@@ -74,13 +74,13 @@ async fn user_with_fifty_open_jobs_starts_no_other_until_one_is_over() {
 
     world.work().await.unwrap();
     assert_eq!(places(&world, MIKE).await, 0);
-    // The key of a refused call is free.
+    // A refused call frees its idempotency key.
     assert_eq!(lock(&world, MIKE_TOKEN, MIKE, &[ASYNC, ("idempotency-key", "k")]).await.status, 202);
     assert_eq!(places(&world, MIKE).await, 1);
 }
 
 #[tokio::test]
-async fn calls_of_one_user_at_the_same_moment_start_fifty_jobs_and_no_more() {
+async fn concurrent_calls_of_one_user_start_at_most_fifty_jobs() {
     let world = three().await;
     let replies = join_all((0..MAX_OPEN_JOBS + 10).map(|_| lock(&world, MIKE_TOKEN, MIKE, &[ASYNC]))).await;
     let started = replies.iter().filter(|reply| reply.status == 202).count();
@@ -89,7 +89,7 @@ async fn calls_of_one_user_at_the_same_moment_start_fifty_jobs_and_no_more() {
 }
 
 #[tokio::test]
-async fn job_takes_one_place_and_leaves_it_whatever_dies() {
+async fn job_takes_one_slot_and_frees_it_after_any_death() {
     for waited_for in [false, true] {
         let mut number = 0;
         loop {
@@ -122,7 +122,7 @@ async fn job_takes_one_place_and_leaves_it_whatever_dies() {
 }
 
 #[tokio::test]
-async fn job_that_is_over_leaves_its_place_while_the_bus_refuses_its_event() {
+async fn finished_job_frees_its_slot_while_the_bus_refuses_its_event() {
     let bus = TestBus::default();
     let bed =
         Bed::new(1).await.with(|jobs| jobs::Jobs { events: Events::Here(std::sync::Arc::new(bus.clone())), ..jobs });
@@ -134,7 +134,7 @@ async fn job_that_is_over_leaves_its_place_while_the_bus_refuses_its_event() {
 }
 
 #[tokio::test]
-async fn rule_whose_user_has_fifty_open_jobs_says_so_and_runs_at_its_next_time() {
+async fn rule_of_a_user_with_fifty_open_jobs_reports_the_limit_and_runs_next_time() {
     let world = three().await;
     let body = json!({"filter": {}, "target": {"isPrivate": true, "managerList": [MIKE]}, "cron": "0 2 * * *"});
     let reply = world.access_with("PUT", "rules/nightly", MIKE_TOKEN, &body.to_string(), &[]).await.unwrap();

@@ -1,4 +1,4 @@
-//! The description of the API is true: its examples are taken, and answers are as it says.
+//! The OpenAPI document is true: the service accepts its examples and answers as described.
 
 use jsonschema::{Draft, Validator};
 use local::openapi::{ALWAYS_SENT, document};
@@ -8,14 +8,14 @@ use tests::{Reply, World};
 
 use crate::portal::{contact, contact_type, lines, portal, signing_in, stage, token};
 
-/// The user whom the examples of the description name.
+/// The user in the document's examples.
 const NANCY: UserId = UserId::from_u128(0x4e6f_7274_6877_8e64_8000_0000_0000_0001);
 const TOKEN: &str = "nancy-reads-and-writes-0123456789abcdef";
 const JSON_TYPE: &str = "application/json";
 const FORM_TYPE: &str = "application/x-www-form-urlencoded";
 const JSON: &[(&str, &str)] = &[("content-type", JSON_TYPE)];
 
-/// A portal in which the examples make sense, with a job that is done, one that waits, and a rule.
+/// A portal that fits the examples, with a finished job, a waiting job and a rule.
 struct Scene {
     world: World,
     done: String,
@@ -51,7 +51,7 @@ impl Scene {
         Self { done: job(&done), waiting: job(&waiting), world }
     }
 
-    /// A described path with what this portal has in place of its parameters.
+    /// Returns a described path with this portal's values for its parameters.
     fn path(&self, described: &str) -> String {
         let job = if described.contains("/cancel") { &self.waiting } else { &self.done };
         let path = described.replace("{contactid}", "1").replace("{name}", "nightly").replace("{jobid}", job);
@@ -86,7 +86,7 @@ impl Operation {
         format!("{} {}", self.method, self.path)
     }
 
-    /// A part of the description, or what it refers to.
+    /// Returns a part of the document, following its `$ref`.
     fn part<'a>(&'a self, part: &'a Value) -> &'a Value {
         match part["$ref"].as_str() {
             Some(target) => self.document.pointer(target.strip_prefix('#').unwrap()).unwrap(),
@@ -94,7 +94,7 @@ impl Operation {
         }
     }
 
-    /// A schema of the description, which may refer to others of it.
+    /// Returns a validator for a schema, which may refer to other schemas of the document.
     fn validator(&self, schema: &Value) -> Validator {
         let mut schema = schema.clone();
         schema["components"] = self.document["components"].clone();
@@ -111,8 +111,8 @@ impl Operation {
         assert!(faults.is_empty(), "{}: {faults:#?}\nof {value:#}", self.name());
     }
 
-    /// Each body that the description gives as an example, with its type: as JSON and as a form. An empty one where no body is
-    /// taken.
+    /// Returns each example body with its content type: as JSON and as a form. Returns one empty body if the operation
+    /// takes none.
     fn examples(&self) -> Vec<(&'static str, String)> {
         let Some(body) = self.described.get("requestBody") else { return vec![("", String::new())] };
         let content = &body["content"][JSON_TYPE];
@@ -126,12 +126,12 @@ impl Operation {
         examples
     }
 
-    /// Whether the answer is described in the documents' dialect. Forms and suffixes get ONLYOFFICE's.
+    /// Returns whether the answer is in the documents' dialect. Forms and suffixes get ONLYOFFICE's dialect.
     fn is_of_the_documents(&self) -> bool {
         self.described["responses"]["200"]["content"].to_string().contains("/Document")
     }
 
-    /// A value that a parameter takes, where one is as good as another.
+    /// Returns an arbitrary valid value of a parameter.
     fn value_of(&self, schema: &Value) -> String {
         let schema = self.part(schema);
         match schema["type"].as_str() {
@@ -147,14 +147,14 @@ impl Operation {
         }
     }
 
-    /// Makes the call with something behind its path: a suffix or a query.
+    /// Makes the call with `behind`, a suffix or a query, appended to its path.
     async fn call(&self, scene: &Scene, token: &str, behind: &str, kind: &str, body: &str) -> Reply {
         let headers = if kind.is_empty() { vec![] } else { vec![("content-type", kind)] };
         let path = format!("{}{behind}", scene.path(&self.path));
         scene.world.call(&self.method, &path, token, &headers, body).await.unwrap()
     }
 
-    /// Holds an answer to what is described for its status.
+    /// Checks an answer against the description of its status.
     #[track_caller]
     fn check(&self, reply: &Reply) {
         let status = reply.status.as_u16().to_string();
@@ -200,7 +200,7 @@ impl Operation {
     }
 }
 
-/// The fields of a form: an array is its name repeated, and members of an object have its name before theirs.
+/// Writes fields as a form: an array repeats its name, and members of an object are prefixed with the object's name.
 fn form(fields: &Value) -> String {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let mut pairs = Vec::new();
@@ -224,7 +224,7 @@ fn escaped(text: &str) -> String {
 }
 
 #[tokio::test]
-async fn every_example_is_taken_and_answered_as_described() {
+async fn every_example_is_accepted_and_answered_as_described() {
     let (mut calls, mut bodies) = (0, 0);
     for operation in operations() {
         for (kind, body) in operation.examples() {
@@ -249,7 +249,7 @@ async fn every_example_is_taken_and_answered_as_described() {
 }
 
 #[tokio::test]
-async fn every_query_parameter_is_taken() {
+async fn every_described_query_parameter_is_accepted() {
     let mut taken = 0;
     for operation in operations() {
         let Some((kind, body)) = operation.examples().into_iter().next() else { continue };

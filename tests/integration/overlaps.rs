@@ -1,7 +1,7 @@
-//! Jobs and single changes that run over the same contacts at the same time. Whatever their order comes out to be, every
-//! contact ends as one of them asked for, and what is undone is what that job did and nobody changed since.
+//! Jobs and single changes that run concurrently over the same contacts. In every order, each contact ends with the
+//! access that one of them set, and an undo restores exactly the job's own writes that nobody changed since.
 //!
-//! Who comes first is decided by a seed: a proxy per worker holds each of its calls until the turn of that worker has come.
+//! A seed decides the order: one proxy per worker holds each call until it is that worker's turn.
 
 use std::collections::BTreeMap;
 
@@ -13,10 +13,10 @@ use tests::proxy::{Gate, Verdict};
 use crate::job_faults::{Bed, Process, target};
 use crate::portal::{ADA, MIKE, SAM, private, public};
 
-/// Orders of events that are tried.
+/// Orders of events to try.
 const SEEDS: std::ops::Range<u64> = 0..8;
 
-/// Small numbers that only look like chance, the same ones for a seed on every machine.
+/// Small pseudo-random numbers, reproducible from the seed on every machine.
 struct Chance(u64);
 
 impl Chance {
@@ -32,7 +32,7 @@ impl Chance {
     }
 }
 
-/// Stops a worker before one of its calls, until the gate is opened.
+/// Stops a worker before call number `call_number` until the returned gate opens.
 fn hold(worker: &Process, call_number: u64) -> Gate {
     let gate = Gate::new();
     let held = gate.clone();
@@ -45,7 +45,7 @@ async fn enqueue(bed: &Bed, target: Access) -> JobId {
     bed.run(target, None).await.enqueue(jobs, jobs.new_id(), true).await.unwrap().id
 }
 
-/// What one order of events came to.
+/// The outcome of one order of events.
 struct Overlap {
     bed: Bed,
     first: JobId,
@@ -53,7 +53,7 @@ struct Overlap {
     singles: Vec<(i32, JobId)>,
 }
 
-/// Two jobs with two shards each and some single changes, in an order that the seed decides on.
+/// Runs two jobs with two shards each and some single changes, in the order that the seed gives.
 async fn overlap(seed: u64) -> Overlap {
     let mut chance = Chance::new(seed);
     let bed = Bed::new(2).await;
@@ -65,10 +65,10 @@ async fn overlap(seed: u64) -> Overlap {
         let gate = hold(&worker, 1 + chance.below(16) as u64);
         workers.push((worker, message, gate));
     }
-    // The four workers run side by side; each stops once, and is let go in a turn of chance.
+    // The four workers run concurrently. Each stops once, and a random turn releases it.
     let work = futures::future::join_all(workers.iter().map(async |(worker, message, gate)| {
         let worked = worker.work(message).await;
-        // A worker of few calls ends before its gate; the turns must not wait for it.
+        // A worker with few calls ends before its gate, and the turns must not wait for it.
         gate.open();
         worked
     }));
@@ -98,13 +98,13 @@ async fn overlap(seed: u64) -> Overlap {
 }
 
 impl Overlap {
-    /// What a contact has, by who wrote it last.
+    /// Returns the access set by the contact's last writer.
     fn asked_by(&self, contact: i32, state: &AccessState) -> Option<Access> {
         match state.revision {
             revision if revision == Some(self.first) => Some(target()),
             revision if revision == Some(self.second) => Some(public(&[MIKE])),
             Some(revision) if self.singles.contains(&(contact, revision)) => Some(private(&[SAM, ADA])),
-            // Nobody had to change it: it already was as one of them asked.
+            // No write was needed: the contact already matched a target.
             revision if revision == self.bed.original(contact).revision => Some(self.bed.original(contact).access),
             _ => None,
         }
@@ -112,7 +112,7 @@ impl Overlap {
 }
 
 #[tokio::test]
-async fn contacts_that_several_jobs_want_end_as_one_of_them_asked() {
+async fn contacts_of_concurrent_jobs_end_with_the_access_of_one_of_them() {
     for seed in SEEDS {
         let overlap = overlap(seed).await;
         let bed = &overlap.bed;
@@ -138,7 +138,7 @@ async fn contacts_that_several_jobs_want_end_as_one_of_them_asked() {
 }
 
 #[tokio::test]
-async fn an_undo_of_one_of_several_jobs_restores_what_it_wrote_and_nobody_changed_since() {
+async fn undo_of_one_concurrent_job_restores_only_its_unchanged_writes() {
     for seed in SEEDS {
         let overlap = overlap(seed).await;
         let bed = &overlap.bed;
@@ -164,14 +164,14 @@ async fn an_undo_of_one_of_several_jobs_restores_what_it_wrote_and_nobody_change
                 assert_eq!(Some(is), before.get(contact), "seed {seed}, contact {contact}");
             }
             let counts = (undo.counts.updated, undo.counts.conflicts, undo.counts.unchanged);
-            // What a job met at the revision that it has still was not written by it, or written back.
+            // A contact still at the revision that the job met was not written by the job, or was written back.
             assert_eq!((counts.0, counts.1 + counts.2), (updated, conflicts), "seed {seed}");
         }
     }
 }
 
 #[tokio::test]
-async fn jobs_side_by_side_whose_workers_die_are_finished_and_undone_all_the_same() {
+async fn concurrent_jobs_finish_and_are_undone_although_workers_die() {
     for seed in SEEDS {
         let mut chance = Chance::new(seed);
         let bed = Bed::new(2).await;

@@ -1,5 +1,5 @@
-//! Queries whose answer holds no item although more follow: DynamoDB may read items and give none of them back, and then
-//! says only up to where it read. Every reading goes on from there.
+//! Empty pages of queries. DynamoDB may read items, return none, and give only the key it read up to. Every read must
+//! continue from that key.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -15,10 +15,10 @@ use tests::proxy::{Call, Proxy, Verdict};
 
 use crate::portal::{ADA_TOKEN, MIKE, SAM_TOKEN, access, acme_with, contact, job, lines, private};
 
-/// How often a query may be asked again for the same before the test has failed.
+/// How often a query may repeat before the test fails.
 const PATIENCE: u32 = 5;
 
-/// Answers every query with an empty page first, and with an empty page again as long as it is asked for the same.
+/// Answers the first query of each partition with an empty page, and every repetition of the same query too.
 fn empty_first(emptied: Arc<Mutex<u32>>) -> impl FnMut(&Call) -> Verdict + Send + 'static {
     let mut first: HashMap<String, (Value, u32)> = HashMap::new();
     move |call| {
@@ -39,7 +39,7 @@ fn empty_first(emptied: Arc<Mutex<u32>>) -> impl FnMut(&Call) -> Verdict + Send 
                 *times += 1;
                 if *times > PATIENCE { Verdict::Refuse } else { Verdict::EmptyPage }
             }
-            // The reading went on: what is asked of this partition again is asked anew.
+            // The read continued: a later query of the same partition passes.
             Some((before, _)) => {
                 *before = Value::Null;
                 Verdict::Pass
@@ -48,7 +48,7 @@ fn empty_first(emptied: Arc<Mutex<u32>>) -> impl FnMut(&Call) -> Verdict + Send 
     }
 }
 
-/// A service on the world's table whose every query meets an empty page.
+/// Returns a service on the world's table whose queries meet empty pages.
 async fn served_with_empty_pages(world: World) -> (World, Proxy, Arc<Mutex<u32>>) {
     let url = world.endpoint().map_or_else(
         || {
@@ -79,9 +79,9 @@ fn contacts() -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn reading_goes_on_behind_an_empty_page() {
+async fn reading_continues_after_an_empty_page() {
     let world = acme_with(contacts()).await;
-    // A few jobs and a rule, so that their lists hold something.
+    // A few jobs and a rule, so that their lists are not empty.
     for number in [11, 13] {
         let body = json!({"isShared": true, "managerList": [MIKE]});
         let set = world.put(&format!("{number}/access"), ADA_TOKEN, &body).await.unwrap();
@@ -123,7 +123,7 @@ async fn reading_goes_on_behind_an_empty_page() {
 }
 
 #[tokio::test]
-async fn a_run_and_its_workers_go_on_behind_empty_pages() {
+async fn run_and_workers_continue_after_empty_pages() {
     let (world, proxy, emptied) = served_with_empty_pages(acme_with(contacts()).await).await;
     let target = private(&[MIKE]);
     for (body, query, headers, expected) in [
@@ -150,9 +150,9 @@ async fn a_run_and_its_workers_go_on_behind_empty_pages() {
 }
 
 #[tokio::test]
-async fn an_import_goes_on_behind_empty_pages() {
+async fn import_continues_after_empty_pages() {
     let (world, proxy, emptied) = served_with_empty_pages(acme_with(contacts()).await).await;
-    // A load that did not end makes the next one count anew.
+    // An interrupted load makes the next load count again.
     let key = store::keys::Key::Portal("acme".parse().unwrap()).encode();
     let attribute = aws_sdk_dynamodb::types::AttributeValue::S;
     world

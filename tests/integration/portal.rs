@@ -1,4 +1,4 @@
-//! The portal that most tests are about: who is in it, and the lines it is loaded from.
+//! The portal of most tests: its users, and its import lines.
 
 use std::collections::BTreeMap;
 
@@ -31,15 +31,15 @@ pub(crate) const READER_TOKEN: &str = "ada-only-reads-0123456789abcdef0123456789
 pub(crate) const ZOE_TOKEN: &str = "zoe-of-zenith-0123456789abcdef0123456789";
 pub(crate) const ZOE: UserId = UserId::from_u128(0x20e);
 
-/// When a contact was created, when its line does not say.
+/// Default creation time of a contact.
 pub(crate) const CREATED: &str = "2020-12-08T17:37:04.5916406Z";
 
-/// Import lines of these values.
+/// Joins values as import lines.
 pub(crate) fn lines(values: impl IntoIterator<Item = Value>) -> String {
     values.into_iter().map(|value| format!("{value}\n")).collect()
 }
 
-/// A portal's line.
+/// Import line of a portal.
 pub(crate) fn portal(id: &str, zone: &str, shards: u16) -> Value {
     json!({"portal": {"Id": id, "TimeZone": zone, "Shards": shards}})
 }
@@ -48,7 +48,7 @@ pub(crate) fn user(id: UserId, name: &str, is_admin: bool) -> Value {
     json!({"user": {"Id": id, "DisplayName": name, "IsAdmin": is_admin}})
 }
 
-/// A user who signs in with this address and password.
+/// Import line of a user who signs in with this address and password.
 pub(crate) fn signing_in(id: UserId, name: &str, is_admin: bool, email: &str, password: &str) -> Value {
     let hash = Password::check(password).unwrap().hash(&[7; SALT_BYTES]).unwrap();
     json!({"user": {"Id": id, "DisplayName": name, "IsAdmin": is_admin, "Email": email, "PasswordHash": hash.as_str()}})
@@ -66,7 +66,7 @@ pub(crate) fn contact_type(id: i32) -> Value {
     json!({"type": {"id": id, "Title": format!("Type {id}")}})
 }
 
-/// A contact's line: these members, with a name and a creation date where they lack one.
+/// Import line of a contact with these members, and with a default name and creation date.
 pub(crate) fn contact(id: i64, members: Value) -> Value {
     let mut contact = json!({"id": id, "Created": CREATED, "DisplayName": format!("Contact {id}")});
     if let (Some(contact), Value::Object(members)) = (contact.as_object_mut(), members) {
@@ -75,13 +75,13 @@ pub(crate) fn contact(id: i64, members: Value) -> Value {
     json!({"contact": contact})
 }
 
-/// A contact's line with this access.
+/// Import line of a contact with this access.
 pub(crate) fn contact_with(id: i64, share: ShareType, managers: &[UserId]) -> Value {
     let managers: Vec<Value> = managers.iter().map(|id| json!({"Id": id})).collect();
     contact(id, json!({"ShareType": share.number(), "AccessList": managers}))
 }
 
-/// One contact of every access there is; contact 2 is private to Mike alone.
+/// One contact of every kind of access. Contact 2 is private to Mike alone.
 pub(crate) fn of_every_access() -> Vec<Value> {
     vec![
         contact(1, json!({})),
@@ -93,7 +93,7 @@ pub(crate) fn of_every_access() -> Vec<Value> {
     ]
 }
 
-/// The portal `acme` without contacts: in Riga, on four shards, with its people, their tokens, three stages and types.
+/// The portal `acme` without contacts: in Riga, on four shards, with users, their tokens, three stages and types.
 pub(crate) fn acme() -> Vec<Value> {
     let mut values = vec![
         portal("acme", "Europe/Riga", 4),
@@ -114,7 +114,7 @@ pub(crate) fn zenith() -> Vec<Value> {
     vec![portal("zenith", "UTC", 4), user(ZOE, "Zoe", true), token(ZOE_TOKEN, ZOE, &["read", "write"])]
 }
 
-/// A world of `acme` with these contacts.
+/// Creates a world of `acme` with these contacts.
 pub(crate) async fn acme_with(contacts: impl IntoIterator<Item = Value>) -> World {
     let mut values = acme();
     values.extend(contacts);
@@ -129,7 +129,7 @@ pub(crate) fn contact_id(number: i64) -> ContactId {
     number.try_into().unwrap()
 }
 
-/// The access of these contacts of a portal, as the table holds it; contacts without a record are left out.
+/// Reads the stored access of these contacts of a portal; contacts without a record are left out.
 pub(crate) async fn access(
     world: &World,
     portal: &str,
@@ -142,7 +142,7 @@ pub(crate) async fn access(
     states.filter(|(_, state)| state.revision.is_some()).collect()
 }
 
-/// The access of one contact of `acme`.
+/// Reads the stored access of one contact of `acme`.
 pub(crate) async fn access_of(world: &World, id: i64) -> AccessState {
     access(world, "acme", [id]).await.into_values().next().unwrap_or(AccessState::UNRECORDED)
 }
@@ -155,12 +155,12 @@ pub(crate) fn public(managers: &[UserId]) -> Access {
     Access { share: ShareType::ReadWrite, managers: managers.to_vec() }
 }
 
-/// The job that an answer names.
-/// A moment as answers of `acme` show it.
+/// Returns a time as answers of `acme` show it.
 pub(crate) fn shown_at(moment: Moment) -> Value {
     json!(moment.in_zone(&TimeZone::get("Europe/Riga").unwrap()).to_string())
 }
 
+/// Returns the job in an answer's `X-Job-Id` header.
 pub(crate) fn job(reply: &Reply) -> Option<JobId> {
     reply.header("x-job-id").parse().ok()
 }

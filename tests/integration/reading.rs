@@ -1,4 +1,4 @@
-//! Reading one contact and its access list; and what all answers to readings have: entity tags, compression, shapes.
+//! Reading a contact and its access list, and properties of all reads: entity tags, compression, shapes.
 
 use std::io::Read as _;
 
@@ -16,7 +16,7 @@ async fn get(world: &World, path: &str, headers: &[(&str, &str)]) -> Reply {
 }
 
 #[tokio::test]
-async fn a_contact_is_read_in_two_rounds_by_who_may_see_it() {
+async fn contact_is_read_in_two_rounds_by_callers_who_may_see_it() {
     let mut shown = contact_with(1, ShareType::None, &[MIKE]);
     shown["contact"]["CreateBy"] = json!({"Id": ADA});
     shown["contact"]["ContactStatus"] = json!({"id": 1});
@@ -24,7 +24,7 @@ async fn a_contact_is_read_in_two_rounds_by_who_may_see_it() {
     let reply = world.contact("1", ADA_TOKEN).await.unwrap();
     assert_eq!(reply.status, 200, "{}", reply.text);
     let one = reply.json()["response"].clone();
-    // Beside the 24 members of the documents: the first name and the last.
+    // The documented 24 members plus first and last name.
     assert_eq!(one.as_object().unwrap().len(), 26);
     assert_eq!(one["accessList"][0]["displayName"], "Mike");
     assert_eq!((&one["createBy"]["id"], &one["contactStatus"]["title"]), (&json!(ADA), &json!("Stage 1")));
@@ -46,14 +46,14 @@ async fn a_contact_is_read_in_two_rounds_by_who_may_see_it() {
         assert_eq!(list.status, reply.status);
     }
     assert_eq!(world.contact("1/access", MIKE_TOKEN).await.unwrap().response()[0]["id"], json!(MIKE));
-    // The list of a contact that is shared is kept and not shown.
+    // The list of a shared contact is kept and not shown.
     assert_eq!(world.contact("2/access", MIKE_TOKEN).await.unwrap().response(), json!([]));
     let xml = world.contact("1/access.xml", MIKE_TOKEN).await.unwrap();
     assert!(xml.text.contains(&format!("<response><id>{MIKE}</id><displayName>Mike</displayName>")), "{}", xml.text);
 }
 
 #[tokio::test]
-async fn every_reading_has_an_entity_tag_by_which_it_is_not_sent_twice() {
+async fn entity_tag_of_every_read_saves_a_second_transfer() {
     let world = acme_with((1..=30).map(|id| contact(id, json!({"About": "x".repeat(100)})))).await;
     for path in ["contact/1", "contact/1/access.json", "contact/filter", "access/jobs.xml", "access/rules"] {
         let first = get(&world, path, &[]).await;
@@ -74,7 +74,7 @@ async fn every_reading_has_an_entity_tag_by_which_it_is_not_sent_twice() {
 }
 
 #[tokio::test]
-async fn the_tag_of_a_contact_that_was_read_is_what_if_match_takes() {
+async fn if_match_accepts_the_tag_of_a_read_contact() {
     let world = acme_with([contact(1, json!({}))]).await;
     let put = async |tag: &str| {
         let body = json!({"isShared": false, "managerList": [MIKE]}).to_string();
@@ -85,7 +85,7 @@ async fn the_tag_of_a_contact_that_was_read_is_what_if_match_takes() {
     assert_eq!(put("\"1.0123456789abcdef\"").await.status, 412);
     let changed = put(&read).await;
     assert_eq!(changed.status, 200, "{}", changed.text);
-    // What was read is gone, and what is read now starts with the revision that the change was answered with.
+    // The tag read before is stale. The tag read now starts with the revision in the change's answer.
     assert_eq!(put(&read).await.status, 412);
     let again = get(&world, "contact/1/access.json", &[("if-none-match", &read)]).await;
     assert_eq!(again.status, 200);
@@ -95,7 +95,7 @@ async fn the_tag_of_a_contact_that_was_read_is_what_if_match_takes() {
 }
 
 #[tokio::test]
-async fn what_is_long_is_compressed_for_who_takes_it() {
+async fn long_answers_are_compressed_for_clients_that_accept_gzip() {
     let world = acme_with((1..=30).map(|id| contact(id, json!({"About": "x".repeat(100)})))).await;
     let plain = get(&world, "contact/filter", &[]).await;
     let packed = get(&world, "contact/filter", &[("accept-encoding", "br, gzip")]).await;
@@ -104,7 +104,7 @@ async fn what_is_long_is_compressed_for_who_takes_it() {
     let mut text = String::new();
     GzDecoder::new(&packed.body[..]).read_to_string(&mut text).unwrap();
     assert_eq!(text, plain.text);
-    // It is another representation of the same thing, and either tag says that the caller has it.
+    // The compressed body is another representation. Either tag proves that the caller has the content.
     let (of_plain, of_packed) = (plain.header("etag"), packed.header("etag"));
     assert_ne!(of_plain, of_packed);
     for (held, encoding) in [(of_plain, "gzip"), (of_packed, "identity"), (of_packed, "gzip")] {
@@ -115,7 +115,7 @@ async fn what_is_long_is_compressed_for_who_takes_it() {
         let reply = get(&world, path, &[("accept-encoding", encoding)]).await;
         assert_eq!((reply.status.as_u16(), reply.header("content-encoding")), (200, ""), "{path} {encoding}");
     }
-    // An answer to a change is compressed too, and keeps the tag that If-Match takes.
+    // The answer to a change is compressed too, and keeps the tag that If-Match accepts.
     let body = json!({"isShared": false}).to_string();
     let reply = world.put_with("1/access", ADA_TOKEN, &body, &[("accept-encoding", "gzip")]).await.unwrap();
     assert_eq!(reply.header("etag").len(), "\"00000000-0000-0000-0000-000000000000\"".len(), "{reply:?}");
@@ -175,7 +175,7 @@ async fn fields_trim_contacts_on_every_endpoint_that_shows_them() {
 }
 
 #[tokio::test]
-async fn a_suffix_decides_how_every_answer_is_written() {
+async fn path_suffix_decides_the_format_of_every_answer() {
     let world = acme_with([contact(1, json!({}))]).await;
     let check = async |path: &str, accept: &str, content_type: &str, start: &str| {
         let reply = get(&world, path, &[("accept", accept)]).await;

@@ -1,4 +1,4 @@
-//! Current rights decide: jobs, their undoing and what is shown of both follow the rights that a user has at the moment.
+//! Current rights decide: jobs, undos and the display of both follow the rights that a user has now.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ use crate::portal::{
 };
 use crate::rules::{dismiss, run_of, start};
 
-/// Makes a user an administrator, or one no longer.
+/// Makes a user an administrator or an ordinary user.
 async fn set_role(world: &World, user_id: UserId, is_admin: bool) {
     world.import(&lines([json!({"portal": {"Id": "acme"}}), user(user_id, "Someone", is_admin)])).await.unwrap();
 }
@@ -49,7 +49,7 @@ async fn recorded(world: &World, job: JobId) -> Job {
     world.store.job(&id("acme"), job).await.unwrap().unwrap()
 }
 
-/// A job is through; how it ended and what it did.
+/// Works through the queue. Returns the state and counts of a job.
 async fn worked(world: &World, job: JobId) -> (State, Counts) {
     world.work().await.unwrap();
     let job = recorded(world, job).await;
@@ -70,13 +70,13 @@ fn read(managers: &[UserId]) -> Access {
     Access { share: ShareType::Read, managers: managers.to_vec() }
 }
 
-/// What a contact is before and after a step of these tests.
+/// Access of a contact before and after a step of these tests.
 struct Case {
     before: Access,
     after: Access,
 }
 
-/// Contacts from 1 on, as they are before.
+/// Creates contacts from 1 on with their access before.
 async fn world_of(cases: &[Case]) -> World {
     let contacts = (1..).zip(cases);
     acme_with(contacts.map(|(number, case)| contact_with(number, case.before.share, &case.before.managers))).await
@@ -89,16 +89,16 @@ async fn check(world: &World, cases: &[Case], what: &str) {
 }
 
 #[tokio::test]
-async fn a_former_administrator_undoes_what_it_may_edit_now_or_could_edit_once_restored() {
+async fn former_administrator_undoes_contacts_it_may_edit_now_or_once_restored() {
     let job_set = private(&[SAM]);
     let cases = [
-        // Once restored, everybody may edit the contact.
+        // Once restored, everyone may edit the contact.
         Case { before: public(&[]), after: public(&[]) },
         Case { before: public(&[SAM]), after: public(&[SAM]) },
-        // Once restored, the user's own list.
+        // Once restored, the list names the user.
         Case { before: private(&[ADA]), after: private(&[ADA]) },
         Case { before: read(&[MIKE, ADA]), after: read(&[MIKE, ADA]) },
-        // Neither now nor once restored.
+        // Not editable now nor once restored.
         Case { before: private(&[MIKE]), after: job_set.clone() },
         Case { before: read(&[MIKE]), after: job_set.clone() },
         Case { before: read(&[]), after: job_set.clone() },
@@ -109,14 +109,14 @@ async fn a_former_administrator_undoes_what_it_may_edit_now_or_could_edit_once_r
     world.work().await.unwrap();
     set_role(&world, ADA, false).await;
     let undo = queue_undo(&world, ADA_TOKEN, undone).await;
-    // The four contacts that stay hidden count nowhere.
+    // The four hidden contacts count nowhere.
     assert_eq!(worked(&world, undo).await, (State::Done, Counts { matched: 4, updated: 4, ..Counts::default() }));
     check(&world, &cases, "undone").await;
     assert_eq!(changes(&world, ADA_TOKEN, undo).await.len(), 4);
 }
 
 #[tokio::test]
-async fn an_undo_follows_the_role_when_it_acts_and_not_when_it_was_asked_for() {
+async fn undo_follows_the_users_role_at_the_time_of_writing() {
     for (is_admin_then, is_admin_now) in [(true, false), (false, true)] {
         let world = acme_with([contact_with(1, ShareType::None, &[MIKE])]).await;
         let undone = queue(&world, ADA_TOKEN, &[SAM]).await;
@@ -132,7 +132,7 @@ async fn an_undo_follows_the_role_when_it_acts_and_not_when_it_was_asked_for() {
 }
 
 #[tokio::test]
-async fn what_the_user_of_an_undo_may_see_and_not_edit_is_skipped() {
+async fn undo_skips_visible_contacts_that_its_user_may_not_edit() {
     let world = acme_with([
         contact_with(1, ShareType::Read, &[]),
         contact_with(2, ShareType::Read, &[MIKE]),
@@ -141,7 +141,7 @@ async fn what_the_user_of_an_undo_may_see_and_not_edit_is_skipped() {
     .await;
     let first = queue(&world, ADA_TOKEN, &[SAM]).await;
     world.work().await.unwrap();
-    // The undo sets Read again, and is undone by a user who may see that and not edit it.
+    // The undo sets Read again. A user who may see but not edit the result undoes the undo.
     let second = queue_undo(&world, ADA_TOKEN, first).await;
     world.work().await.unwrap();
     set_role(&world, ADA, false).await;
@@ -153,7 +153,7 @@ async fn what_the_user_of_an_undo_may_see_and_not_edit_is_skipped() {
 }
 
 #[tokio::test]
-async fn a_single_change_is_undone_by_the_same_rule() {
+async fn undo_of_a_single_change_follows_the_same_rule() {
     for (before, may_restore) in [(public(&[]), true), (private(&[ADA, SAM]), true), (private(&[MIKE]), false)] {
         let world = acme_with([contact_with(1, before.share, &before.managers)]).await;
         let body = json!({"isShared": false, "managerList": [SAM]});
@@ -171,7 +171,7 @@ async fn a_single_change_is_undone_by_the_same_rule() {
 }
 
 #[tokio::test]
-async fn a_queued_job_acts_with_the_rights_of_the_moment() {
+async fn queued_job_acts_with_current_rights() {
     let before =
         || [contact(1, json!({})), contact_with(2, ShareType::Read, &[]), contact_with(3, ShareType::None, &[SAM])];
     for by_filter in [true, false] {
@@ -201,7 +201,7 @@ async fn a_queued_job_acts_with_the_rights_of_the_moment() {
 }
 
 #[tokio::test]
-async fn the_job_of_a_removed_user_fails_and_changes_nothing() {
+async fn job_of_a_removed_user_fails_and_changes_nothing() {
     for kind in ["filter", "contacts", "undo"] {
         let world = acme_with([contact(1, json!({})), contact_with(2, ShareType::None, &[SAM])]).await;
         let queued = match kind {
@@ -219,13 +219,13 @@ async fn the_job_of_a_removed_user_fails_and_changes_nothing() {
         let error = recorded(&world, queued).await.error.unwrap();
         assert!(error.contains("no longer in the portal"), "{error}");
         assert_eq!(accesses(&world, 1..=2).await, before, "{kind}");
-        // Nothing of it is left open.
+        // No open work remains.
         assert_eq!(world.jobs().sweep(jobs::Abandoned::All, &jobs::Deadline::never()).await.unwrap(), 0);
     }
 }
 
 #[tokio::test]
-async fn rights_that_change_between_the_shards_of_a_job_hold_from_then_on() {
+async fn rights_changed_between_shards_apply_from_the_next_shard_on() {
     for removed in [false, true] {
         let world = acme_with((1..=40).map(|id| contact_with(id, ShareType::None, &[SAM]))).await;
         let queued = queue(&world, ADA_TOKEN, &[MIKE]).await;
@@ -250,11 +250,11 @@ async fn rights_that_change_between_the_shards_of_a_job_hold_from_then_on() {
 }
 
 #[tokio::test]
-async fn a_chunk_that_was_left_open_is_judged_again_by_the_rights_of_the_moment() {
+async fn unfinished_chunk_is_checked_again_with_current_rights() {
     for (removed, step) in [(false, Step::Post), (false, Step::Batch), (true, Step::Post), (true, Step::Batch)] {
         let bed = Bed::new(1).await;
         let (queued, message) = bed.enqueue_one().await;
-        // The worker dies at the second page, whose chunk is written and whose records are not.
+        // The worker dies at the second page, after the write of its chunk and before its records.
         let process = bed.process().await;
         process.proxy.set(at(step, 2, Verdict::Die));
         process.work(&message).await.unwrap_err();
@@ -272,7 +272,7 @@ async fn a_chunk_that_was_left_open_is_judged_again_by_the_rights_of_the_moment(
         assert_eq!(job.state, if removed { State::Failed } else { State::Done });
         let (now, mut log) = (bed.written(queued).await, bed.changes(queued).await);
         log.sort_by_key(|change| change.contact);
-        // The log and the counts are exactly about the contacts that were written.
+        // The log and the counts cover exactly the written contacts.
         assert_eq!(log.iter().map(|change| change.contact.get()).collect::<Vec<_>>(), Vec::from_iter(now.clone()));
         assert_eq!(job.counts.updated, now.len() as u64, "{job:?}");
         assert_eq!(job.counts.matched, job.counts.updated + job.counts.unchanged + job.counts.skipped);
@@ -281,7 +281,7 @@ async fn a_chunk_that_was_left_open_is_judged_again_by_the_rights_of_the_moment(
             assert_eq!(bed.original(*number).access.share, ShareType::ReadWrite, "contact {number}");
         }
         if !removed {
-            // Contacts that everybody may edit are changed to the end.
+            // The job finishes the contacts that everyone may edit.
             let open = |number: &i32| {
                 let was = bed.original(*number).access;
                 was.share == ShareType::ReadWrite && was != target()
@@ -292,7 +292,7 @@ async fn a_chunk_that_was_left_open_is_judged_again_by_the_rights_of_the_moment(
     }
 }
 
-/// Managers of an access in an answer.
+/// Returns the managers of an access in an answer.
 fn listed(access: &Value) -> Vec<UserId> {
     let list = access["accessList"].as_array().unwrap();
     list.iter().map(|manager| serde_json::from_value(manager["id"].clone()).unwrap()).collect()
@@ -324,11 +324,11 @@ async fn changes_show_the_kept_list_of_a_shared_contact_to_administrators_only()
 }
 
 #[tokio::test]
-async fn a_conflict_shows_nothing_of_what_others_set() {
+async fn conflict_does_not_show_the_access_others_set() {
     let world = acme_with([contact(1, json!({})), contact(2, json!({}))]).await;
     let first = queue(&world, MIKE_TOKEN, &[MIKE]).await;
     world.work().await.unwrap();
-    // One contact is hidden from the caller since, the other is only changed.
+    // Since then, one contact is hidden from the caller and the other is only changed.
     for (number, managers) in [(1, [SAM].as_slice()), (2, &[SAM, MIKE])] {
         let body = json!({"isShared": false, "managerList": managers});
         assert_eq!(world.put(&format!("{number}/access"), ADA_TOKEN, &body).await.unwrap().status, 200);
@@ -346,7 +346,7 @@ async fn a_conflict_shows_nothing_of_what_others_set() {
                 "conflict": true});
             assert_eq!(change, expected);
         }
-        // The job itself shows what it did, whatever others set since.
+        // The job itself shows its own changes, whatever others set since.
         for change in changes(&world, viewer, first).await {
             assert_eq!(listed(&change["after"]), [MIKE], "{change}");
         }
@@ -354,7 +354,7 @@ async fn a_conflict_shows_nothing_of_what_others_set() {
 }
 
 #[tokio::test]
-async fn a_search_for_a_manager_finds_shared_contacts_only_for_the_manager_and_for_administrators() {
+async fn search_by_manager_finds_shared_contacts_only_for_that_manager_and_administrators() {
     let world = acme_with([
         contact_with(1, ShareType::ReadWrite, &[SAM, MIKE]),
         contact_with(2, ShareType::Read, &[SAM]),
@@ -382,7 +382,7 @@ async fn a_search_for_a_manager_finds_shared_contacts_only_for_the_manager_and_f
 }
 
 #[tokio::test]
-async fn the_nil_user_owns_its_own_jobs_and_not_those_of_the_operator() {
+async fn nil_user_owns_only_its_own_jobs_and_not_the_operators() {
     const NIL_TOKEN: &str = "nil-reads-and-writes-0123456789abcdef";
     let mut values = acme();
     values.extend([user(UserId::NIL, "Nil", false), token(NIL_TOKEN, UserId::NIL, &["read", "write"])]);
@@ -401,7 +401,7 @@ async fn the_nil_user_owns_its_own_jobs_and_not_those_of_the_operator() {
     let shown = world.get(&format!("jobs/{scheduled}"), ADA_TOKEN).await.unwrap().json();
     assert_eq!(shown["response"].get("createdBy"), None, "{shown}");
 
-    // The same idempotency key of the nil user is another key.
+    // The nil user's idempotency key is separate from the operator's.
     let body = json!({"isShared": true, "managerList": [MIKE]}).to_string();
     let reply = world.put_with("1/access", NIL_TOKEN, &body, &[("idempotency-key", "monday")]).await.unwrap();
     assert_eq!(reply.status, 200, "{}", reply.text);
@@ -409,15 +409,15 @@ async fn the_nil_user_owns_its_own_jobs_and_not_those_of_the_operator() {
     assert_eq!(recorded(&world, own).await.created_by, Author::User(UserId::NIL));
     let listed = world.get("jobs", NIL_TOKEN).await.unwrap().response();
     assert_eq!(listed.as_array().unwrap().iter().map(|job| &job["id"]).collect::<Vec<_>>(), [&json!(own)]);
-    // The operator's job has an administrator's rights, and needs no user.
+    // The operator's job has an administrator's rights and needs no user.
     assert_eq!(worked(&world, scheduled).await.0, State::Done);
     assert_eq!(access_of(&world, 2).await.access, private(&[MIKE]));
 }
 
 #[tokio::test]
-async fn accesses_answer_for_every_contact_that_was_asked_for_and_for_no_other() {
+async fn access_is_returned_for_exactly_the_requested_contacts() {
     let world = acme_with([contact(1, json!({})), contact_with(2, ShareType::None, &[MIKE])]).await;
-    // Contact 3 does not exist; its existence is asked for elsewhere.
+    // Contact 3 does not exist. Other code checks existence.
     let asked: Vec<ContactId> = [1, 2, 3].map(contact_id).into();
     let (now, soon) = (
         world.store.current_access_of(&id("acme"), &asked).await.unwrap(),
@@ -433,7 +433,7 @@ async fn accesses_answer_for_every_contact_that_was_asked_for_and_for_no_other()
 }
 
 #[test]
-fn a_job_without_a_target_does_not_read_back() {
+fn job_without_a_target_fails_to_deserialize() {
     let target = json!({"share": 0, "managers": []});
     for (task, reads) in [
         (json!({"Contact": {"target": target}}), true),

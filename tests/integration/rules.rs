@@ -1,4 +1,4 @@
-//! Standing rules, and what wakes them: `/api/2.0/crm/access/rules` and the function `run-rules`.
+//! Standing rules and their scheduler: `/api/2.0/crm/access/rules` and the function `run-rules`.
 
 use std::time::Duration;
 
@@ -24,19 +24,19 @@ use crate::portal::{
 };
 use crate::workers::proxied;
 
-/// Two o'clock in Riga in winter, the first one after the world's beginning.
+/// 02:00 in Riga in winter, the first after the world's initial time.
 const FIRST: &str = "2026-01-02T00:00:00Z";
 
 fn at(text: &str) -> Moment {
     text.parse().unwrap()
 }
 
-/// As answers show it.
+/// Formats a time as answers show it.
 fn shown_at(text: &str) -> Value {
     crate::portal::shown_at(at(text))
 }
 
-/// Every contact becomes private to Mike at 02:00.
+/// A rule that makes every contact private to Mike at 02:00.
 fn nightly() -> Value {
     json!({"filter": {}, "target": {"isPrivate": true, "managerList": [MIKE]}, "cron": "0 2 * * *"})
 }
@@ -50,7 +50,7 @@ async fn put(world: &World, token: &str, name: &str, body: &Value) -> Reply {
     world.access_with("PUT", &format!("rules/{name}"), token, &body.to_string(), &[]).await.unwrap()
 }
 
-/// Sets a rule, and the rule as it was answered.
+/// Sets a rule. Returns the rule in the answer.
 async fn set(world: &World, token: &str, name: &str, body: &Value) -> Value {
     let reply = put(world, token, name, body).await;
     assert_eq!(reply.status, 200, "{}", reply.text);
@@ -71,12 +71,12 @@ fn outcome(reply: &Reply) -> String {
     format!("{} {}", reply.status.as_u16(), reply.error_type())
 }
 
-/// Wakes the function, and says how many rules it started and for how many shards it asked.
+/// Invokes the function. Returns the number of started rules and of requeued shards.
 async fn wake(world: &World) -> (usize, usize) {
     wake_with(world.jobs(), json!({})).await
 }
 
-/// Long enough for everything that a wake-up does.
+/// A deadline that no invocation reaches.
 fn later() -> Instant {
     Instant::now() + std::time::Duration::from_secs(3600)
 }
@@ -90,7 +90,7 @@ async fn wake_with(jobs: &jobs::Jobs, event: Value) -> (usize, usize) {
 
 async fn wake_at(world: &World, time: &str) -> (usize, usize) {
     world.set_clock(at(time));
-    // So much later every read sees what was written.
+    // By that time every read sees earlier writes.
     world.catch_up().await.unwrap();
     wake(world).await
 }
@@ -112,7 +112,7 @@ async fn three() -> World {
 }
 
 #[tokio::test]
-async fn a_rule_is_set_shown_listed_and_removed() {
+async fn rule_is_set_shown_listed_and_removed() {
     let world = three().await;
     for name in ["b", "B", "a.1", "c-2_x"] {
         set(&world, ADA_TOKEN, name, &nightly()).await;
@@ -144,7 +144,7 @@ async fn a_rule_is_set_shown_listed_and_removed() {
 }
 
 #[tokio::test]
-async fn a_rule_has_one_shape_in_json_and_xml() {
+async fn rule_has_one_shape_in_json_and_xml() {
     let world = three().await;
     let body = json!({"filter": {"tags": [" VIP "], "contactStage": 2, "contactType": [1, 3], "fromDate": "2020-12-08",
         "contactListView": "company", "filterValue": "Anna  RIGA"}, "target": {"isPrivate": true,
@@ -160,7 +160,7 @@ async fn a_rule_has_one_shape_in_json_and_xml() {
 }
 
 #[tokio::test]
-async fn a_rule_that_is_set_again_keeps_when_it_was_first_set_and_what_it_ran() {
+async fn replaced_rule_keeps_its_creation_time_and_last_run() {
     let world = three().await;
     let first = set(&world, MIKE_TOKEN, "nightly", &nightly()).await;
     assert_eq!(wake_at(&world, FIRST).await, (1, 0));
@@ -170,12 +170,12 @@ async fn a_rule_that_is_set_again_keeps_when_it_was_first_set_and_what_it_ran() 
     let again = set(&world, ADA_TOKEN, "nightly", &with(nightly(), "cron", json!("0 5 * * *"))).await;
     assert_eq!((&again["created"], &again["modified"]), (&first["created"], &shown_at("2026-01-02T12:00:00Z")));
     assert_eq!((&again["lastRun"], &again["lastJob"]), (&ran["lastRun"], &ran["lastJob"]));
-    // It runs with the rights of whoever set it last, and shows that.
+    // The rule runs with the rights of the user who set it last, and shows that user.
     assert_eq!((&again["createdBy"], &again["nextRun"]), (&json!(ADA), &shown_at("2026-01-03T03:00:00Z")));
 }
 
 #[tokio::test]
-async fn a_user_has_its_own_rules_and_an_administrator_all() {
+async fn user_sees_its_own_rules_and_administrator_all() {
     let mut values = acme();
     values.extend(zenith());
     let world = World::with(&lines(values)).await.unwrap();
@@ -204,7 +204,7 @@ async fn a_user_has_its_own_rules_and_an_administrator_all() {
     }
     assert_eq!(outcome(&put(&world, READER_TOKEN, "of-ada", &nightly()).await), "403 scope-missing");
     assert_eq!(outcome(&delete(&world, READER_TOKEN, "of-ada").await), "403 scope-missing");
-    // Names are a portal's own.
+    // Rule names are separate for each portal.
     set(&world, ZOE_TOKEN, "of-ada", &with(nightly(), "target", json!({"isPrivate": true}))).await;
     assert_eq!(delete(&world, ZOE_TOKEN, "of-ada").await.status, 204);
     assert_eq!(delete(&world, MIKE_TOKEN, "of-mike").await.status, 204);
@@ -212,7 +212,7 @@ async fn a_user_has_its_own_rules_and_an_administrator_all() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_rule_is_named_and_nothing_is_set() {
+async fn invalid_rule_is_refused_with_the_field_and_not_set() {
     let world = three().await;
     let without = |name: &str| {
         let mut body = nightly();
@@ -250,7 +250,7 @@ async fn what_is_wrong_with_a_rule_is_named_and_nothing_is_set() {
 }
 
 #[tokio::test]
-async fn a_rule_that_is_due_starts_one_job_on_behalf_of_who_set_it() {
+async fn due_rule_starts_one_job_for_its_owner() {
     let world = three().await;
     let before = set(&world, MIKE_TOKEN, "nightly", &nightly()).await;
     assert_eq!(
@@ -271,14 +271,14 @@ async fn a_rule_that_is_due_starts_one_job_on_behalf_of_who_set_it() {
     assert_eq!((&after["lastJob"], &after["lastRun"]), (&job["id"], &shown_at("2026-01-02T00:00:10Z")));
     assert_eq!((&after["nextRun"], &after["lastError"]), (&shown_at("2026-01-03T00:00:00Z"), &Value::Null));
     assert_eq!(after["modified"], before["modified"]);
-    // Woken again, it has nothing to do.
+    // A second invocation starts nothing.
     assert_eq!(wake_at(&world, "2026-01-02T00:01:10Z").await, (0, 0));
 
     world.work().await.unwrap();
     let done = &jobs(&world).await[0];
     assert_eq!((&done["state"], counts(done)), (&json!("done"), [3, 3, 0, 0]));
     assert_eq!(access_of(&world, 2).await.access, private(&[MIKE]));
-    // It is a job like others: undone by whoever may.
+    // The job can be undone like any other job.
     let undo = world.post(&format!("jobs/{}/undo", done["id"].as_str().unwrap()), MIKE_TOKEN).await.unwrap();
     assert_eq!(undo.status, 202);
     world.work().await.unwrap();
@@ -289,7 +289,7 @@ async fn a_rule_that_is_due_starts_one_job_on_behalf_of_who_set_it() {
 }
 
 #[tokio::test]
-async fn rules_of_all_portals_are_started() {
+async fn due_rules_of_all_portals_start() {
     let mut values = acme();
     values.push(contact(1, json!({})));
     values.extend(zenith());
@@ -297,7 +297,7 @@ async fn rules_of_all_portals_are_started() {
     let world = World::with(&lines(values)).await.unwrap();
     set(&world, ADA_TOKEN, "one", &nightly()).await;
     set(&world, ADA_TOKEN, "two", &with(nightly(), "cron", json!("30 1 * * *"))).await;
-    // The clock of this portal is UTC.
+    // This portal's time zone is UTC.
     let body = with(nightly(), "target", json!({"isPrivate": true}));
     assert_eq!(set(&world, ZOE_TOKEN, "one", &body).await["nextRun"], "2026-01-01T02:00:00.0000000+00:00");
     world.set_clock(at(FIRST));
@@ -309,12 +309,12 @@ async fn rules_of_all_portals_are_started() {
 }
 
 #[tokio::test]
-async fn a_rule_that_is_still_running_is_not_started_again() {
+async fn running_rule_is_not_started_again() {
     let world = three().await;
     set(&world, ADA_TOKEN, "nightly", &nightly()).await;
     assert_eq!(wake_at(&world, FIRST).await, (1, 0));
     let first = rule(&world, "nightly").await;
-    // Nobody worked on it for a day: its workers are asked for again, and it is not started again.
+    // No worker ran for a day: the shards are requeued, and the rule is not started again.
     assert_eq!(wake_at(&world, "2026-01-03T00:00:00Z").await, (0, 4));
     let second = rule(&world, "nightly").await;
     assert_eq!((&second["lastJob"], &second["lastRun"]), (&first["lastJob"], &first["lastRun"]));
@@ -325,7 +325,7 @@ async fn a_rule_that_is_still_running_is_not_started_again() {
 }
 
 #[tokio::test]
-async fn what_was_missed_is_made_up_for_once() {
+async fn missed_runs_are_made_up_for_once() {
     let world = three().await;
     set(&world, ADA_TOKEN, "nightly", &nightly()).await;
     assert_eq!(wake_at(&world, "2026-01-05T10:30:00Z").await, (1, 0));
@@ -340,11 +340,11 @@ async fn what_was_missed_is_made_up_for_once() {
 }
 
 #[tokio::test]
-async fn two_that_are_woken_at_once_start_one_job() {
+async fn concurrent_invocations_start_one_job() {
     let world = three().await;
     set(&world, ADA_TOKEN, "nightly", &nightly()).await;
     world.set_clock(at(FIRST));
-    // Each is held until both have read the rule.
+    // Each process is held until both have read the rule.
     let (proxy, behind) = proxied(&world).await;
     let gate = Gate::new();
     let held = gate.clone();
@@ -364,7 +364,7 @@ async fn two_that_are_woken_at_once_start_one_job() {
 }
 
 #[tokio::test]
-async fn a_rule_that_is_not_enabled_never_runs() {
+async fn disabled_rule_never_runs() {
     let world = three().await;
     let off = with(nightly(), "enabled", json!(false));
     let shown = set(&world, ADA_TOKEN, "never", &off).await;
@@ -375,14 +375,14 @@ async fn a_rule_that_is_not_enabled_never_runs() {
     assert_eq!(delete(&world, ADA_TOKEN, "removed").await.status, 204);
     assert_eq!(wake_at(&world, "2026-02-01T00:00:00Z").await, (0, 0));
     assert_eq!(jobs(&world).await.len(), 0);
-    // What it would have done meanwhile is not made up for when it is enabled.
+    // Enabling a rule does not make up for runs missed while it was disabled.
     assert_eq!(set(&world, ADA_TOKEN, "never", &nightly()).await["nextRun"], shown_at("2026-02-02T00:00:00Z"));
     assert_eq!(wake(&world).await, (0, 0));
     assert_eq!(wake_at(&world, "2026-02-02T00:00:00Z").await, (1, 0));
 }
 
 #[tokio::test]
-async fn a_rule_that_was_changed_does_not_start_as_it_was() {
+async fn changed_rule_does_not_start_in_its_old_form() {
     let world = three().await;
     set(&world, ADA_TOKEN, "nightly", &nightly()).await;
     world.set_clock(at("2026-01-01T12:00:00Z"));
@@ -392,7 +392,7 @@ async fn a_rule_that_was_changed_does_not_start_as_it_was() {
 }
 
 #[tokio::test]
-async fn a_rule_that_is_changed_or_removed_while_it_is_started_does_not_start_as_it_was() {
+async fn rule_changed_or_removed_during_its_start_does_not_start_in_its_old_form() {
     for removed in [false, true] {
         let world = three().await;
         set(&world, ADA_TOKEN, "nightly", &nightly()).await;
@@ -416,7 +416,7 @@ async fn a_rule_that_is_changed_or_removed_while_it_is_started_does_not_start_as
         });
         assert_eq!((started, jobs(&world).await.len()), (0, 0), "removed {removed}");
         assert_eq!(world.queue.waiting(), []);
-        // Changed at the moment at which it was due, it is due again a day later, as it is by then.
+        // A rule changed at its due time is next due a day later, in its new form.
         assert_eq!(wake_at(&world, "2026-01-02T12:00:00Z").await, (0, 0));
         let expected = usize::from(!removed);
         assert_eq!(wake_at(&world, "2026-01-03T00:00:00Z").await, (expected, 0));
@@ -427,7 +427,7 @@ async fn a_rule_that_is_changed_or_removed_while_it_is_started_does_not_start_as
 }
 
 #[tokio::test]
-async fn a_rule_that_is_started_while_it_is_set_keeps_what_it_ran() {
+async fn rule_started_while_being_set_keeps_its_last_run() {
     let world = three().await;
     set(&world, ADA_TOKEN, "nightly", &nightly()).await;
     world.set_clock(at(FIRST));
@@ -451,15 +451,15 @@ async fn a_rule_that_is_started_while_it_is_set_keeps_what_it_ran() {
     assert_eq!(reply.header("retry-after"), "1");
     let job = &jobs(&world).await[0];
     assert_eq!(rule(&world, "nightly").await["lastJob"], job["id"]);
-    // Tried again, it is set.
+    // The retry sets the rule.
     let again = set(&world, ADA_TOKEN, "nightly", &other).await;
     assert_eq!((&again["lastJob"], &again["nextRun"]), (&job["id"], &shown_at("2026-01-02T03:00:00Z")));
-    // Its run is not over, so it is not started beside it.
+    // The previous run is not over, so no second one starts.
     world.set_clock(at("2026-01-02T03:00:00Z"));
     assert_eq!(wake_with(&started, json!({})).await, (0, 4));
 }
 
-/// Takes a user out of the portal.
+/// Removes a user from the portal.
 pub(crate) async fn dismiss(world: &World, user: UserId) {
     let (pk, sk) = Key::User(id("acme"), user).encode();
     let request = world.client.delete_item().table_name(&world.table);
@@ -467,7 +467,7 @@ pub(crate) async fn dismiss(world: &World, user: UserId) {
 }
 
 #[tokio::test]
-async fn a_rule_whose_owner_left_says_so_and_runs_again_once_someone_sets_it() {
+async fn rule_of_a_removed_owner_reports_it_and_runs_again_once_set() {
     let world = three().await;
     set(&world, SAM_TOKEN, "nightly", &nightly()).await;
     dismiss(&world, SAM).await;
@@ -483,7 +483,7 @@ async fn a_rule_whose_owner_left_says_so_and_runs_again_once_someone_sets_it() {
 }
 
 #[tokio::test]
-async fn a_rule_whose_manager_left_says_so_and_runs_again_when_the_manager_is_back() {
+async fn rule_with_a_removed_manager_reports_it_and_runs_again_once_restored() {
     let world = three().await;
     set(&world, ADA_TOKEN, "nightly", &nightly()).await;
     dismiss(&world, MIKE).await;
@@ -496,16 +496,16 @@ async fn a_rule_whose_manager_left_says_so_and_runs_again_when_the_manager_is_ba
 }
 
 #[tokio::test]
-async fn two_o_clock_is_meant_on_the_clock_of_the_time_zone() {
+async fn cron_times_are_wall_clock_times_of_the_zone() {
     let world = three().await;
     for (now, zone, cron, expected) in [
         ("2026-01-10T12:00:00Z", "Europe/Riga", "0 2 * * *", "2026-01-11T00:00:00Z"),
         ("2026-07-10T12:00:00Z", "Europe/Riga", "0 2 * * *", "2026-07-10T23:00:00Z"),
         ("2026-07-10T12:00:00Z", "UTC", "0 2 * * *", "2026-07-11T02:00:00Z"),
         ("2026-07-10T12:00:00Z", "America/New_York", "0 2 * * *", "2026-07-11T06:00:00Z"),
-        // On the night on which the clock goes from 03:00 to 04:00, half past three is when it does.
+        // When the clock jumps from 03:00 to 04:00, 03:30 falls on the jump.
         ("2026-03-28T12:00:00Z", "Europe/Riga", "30 3 * * *", "2026-03-29T01:00:00Z"),
-        // On the night on which 03:30 comes twice, the first time counts.
+        // When 03:30 occurs twice, the first occurrence counts.
         ("2026-10-24T12:00:00Z", "Europe/Riga", "30 3 * * *", "2026-10-25T00:30:00Z"),
         ("2026-10-25T00:30:00Z", "Europe/Riga", "30 3 * * *", "2026-10-26T01:30:00Z"),
     ] {
@@ -514,9 +514,9 @@ async fn two_o_clock_is_meant_on_the_clock_of_the_time_zone() {
         let rule = set(&world, ADA_TOKEN, "nightly", &body).await;
         assert_eq!((&rule["nextRun"], &rule["timeZone"]), (&shown_at(expected), &json!(zone)), "{now} {zone} {cron}");
     }
-    // Without a zone it is the portal's.
+    // A rule without a zone uses the portal's zone.
     assert_eq!(set(&world, ADA_TOKEN, "other", &nightly()).await["timeZone"], "Europe/Riga");
-    // From night to night, across the change of the clock.
+    // From night to night, across the clock change.
     world.set_clock(at("2026-03-27T12:00:00Z"));
     set(&world, ADA_TOKEN, "nightly", &nightly()).await;
     assert_eq!(delete(&world, ADA_TOKEN, "other").await.status, 204);
@@ -528,14 +528,14 @@ async fn two_o_clock_is_meant_on_the_clock_of_the_time_zone() {
     }
 }
 
-/// One contact that all may edit, one that all may see, one of Ada's.
+/// Creates a contact that everyone may edit, one that everyone may see, and one of Ada's.
 async fn of_each() -> World {
     acme_with([contact(1, json!({})), contact_with(2, ShareType::Read, &[]), contact_with(3, ShareType::None, &[ADA])])
         .await
 }
 
 #[tokio::test]
-async fn a_rule_does_what_its_owner_may_do_when_it_runs() {
+async fn rule_acts_with_its_owners_rights_at_run_time() {
     let world = of_each().await;
     set(&world, MIKE_TOKEN, "nightly", &nightly()).await;
     assert_eq!(wake_at(&world, FIRST).await, (1, 0));
@@ -546,7 +546,7 @@ async fn a_rule_does_what_its_owner_may_do_when_it_runs() {
     assert_eq!(access_of(&world, 2).await.access, Access { share: ShareType::Read, managers: vec![] });
     assert_eq!(access_of(&world, 3).await.access, private(&[ADA]));
 
-    // An administrator who is none any more when the rule is due may no more than others.
+    // An administrator demoted before the due time has only an ordinary user's rights.
     let world = of_each().await;
     let people = |is_admin| lines([portal("acme", "Europe/Riga", 4), user(SAM, "Sam", is_admin)]);
     world.import(&people(true)).await.unwrap();
@@ -558,7 +558,7 @@ async fn a_rule_does_what_its_owner_may_do_when_it_runs() {
 }
 
 #[tokio::test]
-async fn a_rule_is_about_the_contacts_that_are_there_when_it_runs() {
+async fn rule_selects_contacts_at_run_time() {
     let world = three().await;
     let body = with(nightly(), "filter", json!({"tags": ["new"]}));
     set(&world, ADA_TOKEN, "nightly", &body).await;
@@ -570,12 +570,12 @@ async fn a_rule_is_about_the_contacts_that_are_there_when_it_runs() {
     assert_eq!(access_of(&world, 4).await.access, private(&[MIKE]));
 }
 
-/// A run that a scheduler elsewhere asks for.
+/// The event of a run, as an external scheduler sends it.
 pub(crate) fn run_of(portal: &str) -> Value {
     json!({"portal": portal, "filter": {}, "access": {"isPrivate": true, "managerList": [MIKE]}})
 }
 
-/// What EventBridge sends for a schedule without an input.
+/// The event that EventBridge sends for a schedule without an input.
 fn envelope() -> Value {
     json!({
         "version": "0",
@@ -591,7 +591,7 @@ fn envelope() -> Value {
 }
 
 #[tokio::test]
-async fn an_envelope_wakes_the_function_by_its_whole_shape() {
+async fn only_a_complete_schedule_event_triggers_due_rules() {
     let world = three().await;
     set(&world, ADA_TOKEN, "nightly", &nightly()).await;
     world.set_clock(at(FIRST));
@@ -622,7 +622,7 @@ async fn an_envelope_wakes_the_function_by_its_whole_shape() {
     }
 }
 
-/// Gives the function a run: the job, or why not.
+/// Passes a run to the function. Returns the job or the error.
 pub(crate) async fn start(world: &World, event: Value) -> Result<JobId, String> {
     start_text(world, &event.to_string()).await
 }
@@ -636,7 +636,7 @@ async fn start_text(world: &World, event: &str) -> Result<JobId, String> {
 }
 
 #[tokio::test]
-async fn a_run_that_is_given_is_a_job_with_an_administrators_rights() {
+async fn run_event_starts_a_job_with_administrator_rights() {
     let world = of_each().await;
     let job = start(&world, run_of("acme")).await.unwrap();
     assert_eq!(world.queue.waiting().len(), 4);
@@ -652,7 +652,7 @@ async fn a_run_that_is_given_is_a_job_with_an_administrators_rights() {
 }
 
 #[tokio::test]
-async fn a_run_that_cannot_be_read_or_started_is_an_error_and_changes_nothing() {
+async fn invalid_run_event_fails_and_changes_nothing() {
     let world = of_each().await;
     let writes = world.trips.spent().writes;
     for (event, expected) in [
@@ -679,7 +679,7 @@ async fn a_run_that_cannot_be_read_or_started_is_an_error_and_changes_nothing() 
         let error = start(&world, event.clone()).await.unwrap_err();
         assert!(error.contains(expected), "{event}: {error}");
     }
-    // The name that comes last does not win over the name that comes first.
+    // A duplicate name does not replace the first.
     for (twice, expected) in [
         (
             r#"{"portal":"acme","filter":{"tags":["vip"]},"filter":{},"access":{"isPrivate":true}}"#,
@@ -698,7 +698,7 @@ async fn a_run_that_cannot_be_read_or_started_is_an_error_and_changes_nothing() 
 }
 
 #[tokio::test]
-async fn a_run_that_is_given_twice_with_one_key_is_one_job() {
+async fn repeated_run_event_with_one_key_starts_one_job() {
     let world = of_each().await;
     let event = with(run_of("acme"), "idempotencyKey", json!("2026-01-01"));
     let first = start(&world, event.clone()).await.unwrap();
@@ -709,7 +709,7 @@ async fn a_run_that_is_given_twice_with_one_key_is_one_job() {
     let other = with(event.clone(), "access", json!({"isPrivate": false}));
     assert!(start(&world, other).await.unwrap_err().contains("idempotency key"));
     assert_eq!((jobs(&world).await.len(), world.queue.waiting().len()), (1, 0));
-    // The key is free after a day, and another key is another run.
+    // The key expires after a day. A different key makes another run.
     assert_ne!(start(&world, with(event.clone(), "idempotencyKey", json!("other"))).await.unwrap(), first);
     world.set_clock(at(FIRST));
     assert_ne!(start(&world, event).await.unwrap(), first);
@@ -717,7 +717,7 @@ async fn a_run_that_is_given_twice_with_one_key_is_one_job() {
 }
 
 #[tokio::test]
-async fn a_run_that_is_given_is_counted_first_when_it_is_limited() {
+async fn run_event_with_a_limit_counts_before_it_writes() {
     for (most, state, updated) in [(2, "failed", 0), (3, "done", 3)] {
         let world = of_each().await;
         start(&world, with(run_of("acme"), "maxAffected", json!(most))).await.unwrap();
@@ -729,13 +729,13 @@ async fn a_run_that_is_given_is_counted_first_when_it_is_limited() {
     }
 }
 
-/// A name for a rule, by number.
+/// Returns a rule's name, by number.
 fn named(number: usize) -> String {
     format!("rule-{number:03}")
 }
 
 #[tokio::test]
-async fn a_user_and_a_portal_have_a_bounded_number_of_rules() {
+async fn number_of_rules_of_a_user_is_limited() {
     let world = three().await;
     for number in 0..MAX_RULES_OF_USER {
         set(&world, MIKE_TOKEN, &named(number), &nightly()).await;
@@ -743,15 +743,15 @@ async fn a_user_and_a_portal_have_a_bounded_number_of_rules() {
     let reply = put(&world, MIKE_TOKEN, "one-more", &nightly()).await;
     assert_eq!(outcome(&reply), "409 too-many-rules", "{}", reply.text);
     assert!(reply.json()["error"]["message"].as_str().unwrap().contains("at most 50"), "{}", reply.text);
-    // A rule that is there can still be changed, and removing it makes room.
+    // An existing rule can still be changed, and removing one frees a place.
     set(&world, MIKE_TOKEN, &named(0), &with(nightly(), "cron", json!("0 3 * * *"))).await;
     assert_eq!(delete(&world, MIKE_TOKEN, &named(0)).await.status, 204);
     set(&world, MIKE_TOKEN, "one-more", &nightly()).await;
-    // Another user has room, also an administrator who takes a rule over.
+    // Another user has a separate limit, and so has an administrator who takes over a rule.
     set(&world, SAM_TOKEN, "of-sam", &nightly()).await;
     set(&world, ADA_TOKEN, &named(1), &with(nightly(), "cron", json!("0 4 * * *"))).await;
     set(&world, MIKE_TOKEN, "and-one-more", &nightly()).await;
-    // Handing rules over does not get around the bound.
+    // Taking over rules does not circumvent the limit.
     for number in 2..=MAX_RULES_OF_USER {
         let reply = put(&world, ADA_TOKEN, &named(number), &with(nightly(), "cron", json!("0 5 * * *"))).await;
         assert!(reply.status == 200, "{number}: {}", reply.text);
@@ -761,7 +761,7 @@ async fn a_user_and_a_portal_have_a_bounded_number_of_rules() {
 }
 
 #[tokio::test]
-async fn a_portal_has_a_bounded_number_of_rules() {
+async fn number_of_rules_of_a_portal_is_limited() {
     let world = three().await;
     set(&world, MIKE_TOKEN, "first", &nightly()).await;
     let template = world.rules_of(&id("acme")).await.unwrap().remove(0);
@@ -777,7 +777,7 @@ async fn a_portal_has_a_bounded_number_of_rules() {
 }
 
 #[tokio::test]
-async fn rules_that_are_set_at_once_do_not_exceed_the_bound() {
+async fn concurrently_set_rules_do_not_exceed_the_limit() {
     let world = three().await;
     for number in 0..MAX_RULES_OF_USER - 2 {
         set(&world, MIKE_TOKEN, &named(number), &nightly()).await;
@@ -794,7 +794,7 @@ async fn rules_that_are_set_at_once_do_not_exceed_the_bound() {
 }
 
 #[tokio::test]
-async fn a_due_time_that_follows_the_previous_run_too_closely_is_skipped() {
+async fn due_time_too_close_to_the_previous_run_is_skipped() {
     for (cron, starts) in [
         ("* * * * *", &[0, 5, 10][..]),
         ("*/2 * * * *", &[0, 6, 12]),
@@ -806,7 +806,7 @@ async fn a_due_time_that_follows_the_previous_run_too_closely_is_skipped() {
         set(&world, ADA_TOKEN, "often", &with(nightly(), "cron", json!(cron))).await;
         let mut started = Vec::new();
         for minute in 0..=13 {
-            // The schedule wakes the function some seconds after each minute.
+            // The schedule invokes the function some seconds after each minute.
             let (rules, _) = wake_at(&world, &format!("2026-01-01T00:{minute:02}:10Z")).await;
             if rules > 0 {
                 started.push(minute);
@@ -814,7 +814,7 @@ async fn a_due_time_that_follows_the_previous_run_too_closely_is_skipped() {
             world.work().await.unwrap();
         }
         assert_eq!(started, starts, "{cron}");
-        // To set the rule again does not make it due sooner.
+        // Setting the rule again does not bring its due time forward.
         let last = rule(&world, "often").await["lastRun"].clone();
         let again = set(&world, ADA_TOKEN, "often", &with(nightly(), "cron", json!("* * * * *"))).await;
         let next: Moment = again["nextRun"].as_str().unwrap().parse().unwrap();
@@ -824,7 +824,7 @@ async fn a_due_time_that_follows_the_previous_run_too_closely_is_skipped() {
 }
 
 #[tokio::test]
-async fn a_rule_that_was_still_running_says_so() {
+async fn skipped_rule_reports_that_its_last_run_is_unfinished() {
     let world = three().await;
     set(&world, ADA_TOKEN, "nightly", &nightly()).await;
     assert_eq!(wake_at(&world, FIRST).await, (1, 0));
@@ -838,7 +838,7 @@ async fn a_rule_that_was_still_running_says_so() {
 }
 
 #[tokio::test]
-async fn an_administrator_who_only_enables_or_disables_a_rule_does_not_become_its_owner() {
+async fn administrator_who_only_enables_or_disables_a_rule_does_not_own_it() {
     let world = three().await;
     set(&world, MIKE_TOKEN, "nightly", &nightly()).await;
     for (body, owner) in [
@@ -862,7 +862,7 @@ async fn an_administrator_who_only_enables_or_disables_a_rule_does_not_become_it
 }
 
 #[tokio::test]
-async fn a_slow_or_failing_portal_does_not_delay_the_rules_of_another() {
+async fn slow_or_failing_portal_does_not_delay_rules_of_another() {
     for verdict in ["slow", "failing"] {
         let mut values = acme();
         values.extend(zenith());
@@ -896,7 +896,7 @@ async fn a_slow_or_failing_portal_does_not_delay_the_rules_of_another() {
     }
 }
 
-/// Removes an item.
+/// Deletes an item.
 async fn remove_item(world: &World, key: &Key) {
     let (pk, sk) = key.encode();
     let request = world.client.delete_item().table_name(&world.table);
@@ -904,7 +904,7 @@ async fn remove_item(world: &World, key: &Key) {
 }
 
 #[tokio::test]
-async fn a_lost_due_entry_is_restored() {
+async fn lost_due_entry_is_restored() {
     let world = three().await;
     let before = set(&world, ADA_TOKEN, "nightly", &nightly()).await;
     set(&world, ADA_TOKEN, "off", &with(nightly(), "enabled", json!(false))).await;
@@ -914,12 +914,12 @@ async fn a_lost_due_entry_is_restored() {
     assert_eq!(rule(&world, "nightly").await, before);
     assert_eq!(wake_at(&world, FIRST).await, (1, 0));
     world.work().await.unwrap();
-    // Also when its time has passed meanwhile, and however often.
+    // Also after the due time has passed, and repeatedly.
     remove_item(&world, &Key::DueRule(at("2026-01-03T00:00:00Z"), id("acme"), "nightly".parse().unwrap())).await;
     assert_eq!(wake_at(&world, "2026-01-03T00:30:00Z").await, (1, 0));
     world.work().await.unwrap();
     assert_eq!(rule(&world, "off").await["nextRun"], Value::Null);
-    // Without rules there is nothing to be checked.
+    // Without rules there is nothing to check.
     for name in ["nightly", "off"] {
         assert_eq!(delete(&world, ADA_TOKEN, name).await.status, 204);
     }
@@ -931,7 +931,7 @@ async fn a_lost_due_entry_is_restored() {
 }
 
 #[tokio::test]
-async fn a_due_entry_without_its_rule_is_removed() {
+async fn due_entry_without_a_rule_is_removed() {
     let world = three().await;
     set(&world, ADA_TOKEN, "nightly", &nightly()).await;
     remove_item(&world, &Key::Rule(id("acme"), "nightly".parse().unwrap())).await;
@@ -939,7 +939,7 @@ async fn a_due_entry_without_its_rule_is_removed() {
     assert_eq!(world.store.due_rules(at(FIRST)).await.unwrap(), []);
 }
 
-/// Sets a member of the document that an item holds.
+/// Sets a member of an item's document.
 async fn rewrite(world: &World, key: &Key, path: [&str; 2], value: &str) {
     let (pk, sk) = key.encode();
     let request = world.client.update_item().table_name(&world.table);
@@ -951,7 +951,7 @@ async fn rewrite(world: &World, key: &Key, path: [&str; 2], value: &str) {
 }
 
 #[tokio::test]
-async fn a_stored_rule_that_no_longer_reads_is_listed_shown_with_an_error_and_removed() {
+async fn stored_rule_with_an_invalid_schedule_is_shown_with_an_error_and_removable() {
     for (member, value, field) in [("Cron", "0 2 * *", "cron"), ("TimeZone", "Europe/Rigga", "timeZone")] {
         let world = three().await;
         set(&world, ADA_TOKEN, "nightly", &nightly()).await;
@@ -961,7 +961,7 @@ async fn a_stored_rule_that_no_longer_reads_is_listed_shown_with_an_error_and_re
         let shown = rule(&world, "nightly").await;
         assert_eq!(shown[field], value, "{shown}");
         assert!(shown["lastError"].as_str().unwrap().contains(field), "{shown}");
-        // Nothing runs by a schedule that nobody can read, and the other rule is not kept from its run.
+        // An unreadable schedule starts nothing and does not keep the other rule from running.
         assert_eq!(wake_at(&world, FIRST).await, (1, 0));
         assert_eq!(rule(&world, "nightly").await["lastJob"], Value::Null);
         assert_eq!(set(&world, ADA_TOKEN, "nightly", &nightly()).await["lastError"], Value::Null);
@@ -972,7 +972,7 @@ async fn a_stored_rule_that_no_longer_reads_is_listed_shown_with_an_error_and_re
 }
 
 #[tokio::test]
-async fn a_stored_rule_whose_name_is_no_longer_taken_is_shown_run_and_removed() {
+async fn stored_rule_with_an_invalid_name_is_shown_run_and_removable() {
     let world = three().await;
     set(&world, ADA_TOKEN, "template", &nightly()).await;
     let template = world.rules_of(&id("acme")).await.unwrap().remove(0);
@@ -988,7 +988,7 @@ async fn a_stored_rule_whose_name_is_no_longer_taken_is_shown_run_and_removed() 
         assert_eq!(shown.status, 200, "{name}: {}", shown.text);
         assert!(names(&world.get("rules", ADA_TOKEN).await.unwrap()).contains(&name.to_owned()));
         assert_eq!(delete(&world, ADA_TOKEN, path).await.status, 204, "{name}");
-        // Nobody makes such a rule anew, and it is not there any more.
+        // No call can set such a rule again, and the removed rule is gone.
         assert_eq!(outcome(&put(&world, ADA_TOKEN, path, &nightly()).await), "400 invalid-request", "{name}");
         assert_eq!(outcome(&delete(&world, ADA_TOKEN, path).await), "400 invalid-request", "{name}");
     }
@@ -998,7 +998,7 @@ async fn a_stored_rule_whose_name_is_no_longer_taken_is_shown_run_and_removed() 
 }
 
 #[tokio::test]
-async fn a_rule_record_that_does_not_read_back_is_removed_by_an_administrator() {
+async fn administrator_removes_an_unreadable_rule_record() {
     let world = three().await;
     set(&world, MIKE_TOKEN, "nightly", &nightly()).await;
     rewrite(&world, &Key::Rule(id("acme"), "nightly".parse().unwrap()), ["Filter", "View"], "Moon").await;
@@ -1010,7 +1010,7 @@ async fn a_rule_record_that_does_not_read_back_is_removed_by_an_administrator() 
 }
 
 #[tokio::test]
-async fn a_portal_whose_time_zone_is_no_longer_known_stays_in_service() {
+async fn portal_with_an_unknown_time_zone_stays_in_service() {
     let world = three().await;
     let (pk, sk) = Key::Portal(id("acme")).encode();
     let request = world.client.update_item().table_name(&world.table);
@@ -1019,7 +1019,7 @@ async fn a_portal_whose_time_zone_is_no_longer_known_stays_in_service() {
     request.expression_attribute_values(":zone", AttributeValue::S("Europe/Rigga".into())).send().await.unwrap();
     let all = world.contact("filter?count=3", ADA_TOKEN).await.unwrap();
     assert_eq!((all.status.as_u16(), all.ids().len()), (200, 3), "{}", all.text);
-    // A date that depends on the zone would select other contacts than were meant.
+    // A date that depends on the zone would select the wrong contacts.
     for (query, status) in [("fromDate=2020-01-01", 400), ("fromDate=2020-01-01T00:00:00Z", 200)] {
         let reply = world.contact(&format!("filter?{query}"), ADA_TOKEN).await.unwrap();
         assert_eq!(reply.status, status, "{query}: {}", reply.text);

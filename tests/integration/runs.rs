@@ -1,4 +1,4 @@
-//! `PUT …/contact/filter/access`: what a run changes, counts, pages, limits, records and costs.
+//! `PUT …/contact/filter/access`: changes, counts, pages, limits, records and costs of a run.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -35,7 +35,7 @@ fn lock(managers: &[UserId]) -> Value {
     json!({"isPrivate": true, "managerList": managers})
 }
 
-/// Matched, updated, unchanged, skipped.
+/// Returns matched, updated, unchanged, skipped.
 fn counts(reply: &Reply) -> [u64; 4] {
     ["matched", "updated", "unchanged", "skipped"].map(|what| reply.count(&format!("x-{what}-count")).unwrap())
 }
@@ -54,10 +54,11 @@ async fn before(world: &World, id: JobId) -> BTreeMap<i32, Change> {
 }
 
 #[tokio::test]
-async fn a_run_changes_what_its_caller_may_edit_and_its_dry_run_says_so_before() {
+async fn run_changes_editable_contacts_and_its_dry_run_predicts_them() {
     for (token, user, expected_ids, expected_counts) in [
         (ADA_TOKEN, ADA, &[6, 5, 4, 3, 2, 1][..], [6, 5, 1, 0]),
-        // Private to others: counts nowhere. Shared for reading: skipped, unless it is among the managers.
+        // Contacts private to others are not counted. Contacts shared for reading are skipped unless the caller is a
+        // manager.
         (MIKE_TOKEN, MIKE, &[5, 2, 1], [4, 2, 1, 1]),
         (SAM_TOKEN, SAM, &[1], [3, 1, 0, 2]),
     ] {
@@ -88,7 +89,7 @@ async fn a_run_changes_what_its_caller_may_edit_and_its_dry_run_says_so_before()
                 assert_eq!(is, was, "contact {number}");
             }
         }
-        // The answer shows each contact as it is after the run, to this caller.
+        // The answer shows each contact after the run, to this caller.
         for shown in reply.json().as_array().unwrap() {
             assert_eq!(shown["IsPrivate"], true);
             assert_eq!(shown["AccessList"][0]["Id"], json!(MIKE));
@@ -125,7 +126,7 @@ async fn is_private_has_its_documented_meaning() {
 }
 
 #[tokio::test]
-async fn the_job_of_a_run_says_who_what_and_when() {
+async fn job_of_a_run_records_its_user_target_and_times() {
     let world = acme_with([
         contact(1, json!({"Tags": ["VIP"], "ContactStatus": {"id": 2}})),
         contact(2, json!({"Tags": ["vip"]})),
@@ -162,7 +163,7 @@ async fn unknown_managers_change_nothing() {
 }
 
 #[tokio::test]
-async fn a_page_is_of_the_answer_and_never_of_the_change() {
+async fn paging_limits_the_answer_and_not_the_change() {
     const CONTACTS: i64 = 7;
     for (query, expected, next) in [
         ("count=3", &[7, 6, 5][..], Some(3)),
@@ -185,21 +186,21 @@ async fn a_page_is_of_the_answer_and_never_of_the_change() {
         let after = access(&world, "acme", 1..=CONTACTS).await;
         assert_eq!(after.len(), 7, "{query}");
         assert!(after.values().all(|state| state.access == private(&[])), "{query}");
-        // The pages of a call that is sent again go on where the first one ended.
+        // The pages of a repeated call continue those of the first call.
         let again = run(&world, ADA_TOKEN, query, &lock(&[])).await;
         assert_eq!((again.ids(), counts(&again)), (expected.to_vec(), [7, 0, 7, 0]), "{query}");
     }
 }
 
 #[tokio::test]
-async fn a_page_of_no_contacts_changes_them_all() {
+async fn empty_page_still_changes_all_contacts() {
     let world = acme_with((1..=3).map(|id| contact(id, json!({})))).await;
     let reply = run(&world, ADA_TOKEN, "count=0", &lock(&[])).await;
     assert_eq!((reply.text.as_str(), counts(&reply)), ("[]", [3, 3, 0, 0]));
 }
 
 #[tokio::test]
-async fn a_page_that_would_be_too_long_ends_earlier_and_says_where_the_next_one_starts() {
+async fn oversized_page_ends_early_and_names_the_next_start() {
     let about = "x".repeat(150_000);
     let world = acme_with((1..=40).map(|id| contact(id, json!({"About": about})))).await;
     let mut shown = Vec::new();
@@ -215,16 +216,16 @@ async fn a_page_that_would_be_too_long_ends_earlier_and_says_where_the_next_one_
         start = reply.count("x-next-index");
         pages += 1;
     }
-    // 40 contacts of 150 KB, 18 of which fit an answer.
+    // 40 contacts of 150 KB; an answer holds 18.
     assert_eq!((shown, pages), ((1..=40).rev().collect(), 3));
 }
 
 #[tokio::test]
-async fn max_affected_is_a_limit_on_changes() {
+async fn max_affected_limits_changes() {
     let world = acme_with(of_every_access()).await;
     let state = access(&world, "acme", 1..=6).await;
     let writes = world.trips.spent().writes;
-    // Five of the six would be changed; the sixth is as asked.
+    // Five of six contacts would change. The sixth already matches.
     for query in ["maxAffected=4", "maxAffected=0", "maxaffected=4&dryRun=true"] {
         let reply = run(&world, ADA_TOKEN, query, &lock(&[MIKE])).await;
         assert_eq!((reply.status.as_u16(), reply.error_type().as_str()), (422, "too-many-affected"), "{query}");
@@ -241,7 +242,7 @@ async fn max_affected_is_a_limit_on_changes() {
 }
 
 #[tokio::test]
-async fn a_creation_date_in_the_future_makes_no_difference() {
+async fn future_creation_date_makes_no_difference() {
     let world = acme_with([
         contact(1, json!({"Created": "2026-05-31T23:59:59.9999999Z", "Tags": ["new"]})),
         contact(2, json!({"Created": "2026-06-01T00:00:00.0000001Z", "Tags": ["new"]})),
@@ -263,7 +264,7 @@ async fn a_creation_date_in_the_future_makes_no_difference() {
 }
 
 #[tokio::test]
-async fn a_plan_knows_a_stage_that_was_loaded_a_moment_ago() {
+async fn plan_includes_a_stage_loaded_just_before() {
     let world = World::lagging().await.unwrap();
     world.import(&lines(acme())).await.unwrap();
     let options =
@@ -273,13 +274,13 @@ async fn a_plan_knows_a_stage_that_was_loaded_a_moment_ago() {
         importer.push(parse_line(line, &importer.time_zone()).unwrap()).await.unwrap();
     }
     importer.finish().await.unwrap();
-    // No other read sees the stage yet.
+    // Other reads do not see the stage yet.
     let entries = world.store.entries(&id("acme"), Some(7), None, []).await.unwrap();
     assert!(entries.stages.is_empty(), "{entries:?}");
     assert!(world.store.lists(&id("acme")).await.unwrap().stages.contains_key(&7));
 }
 
-/// A portal of contacts with 40 managers each, taken in turn from 60 users.
+/// A portal whose contacts have 40 managers each, rotated from 60 users.
 struct Crowd {
     users: Vec<UserId>,
 }
@@ -300,7 +301,7 @@ impl Crowd {
         contact_with(id, ShareType::None, &self.managers(id))
     }
 
-    /// The portal `acme` with two shards, and this many contacts.
+    /// Creates the portal `acme` with two shards and this many contacts.
     async fn world(&self, contacts: i64) -> World {
         let mut values = vec![portal("acme", "Europe/Riga", 2)];
         values.extend(acme().into_iter().skip(1));
@@ -318,7 +319,7 @@ async fn spent_by(world: &World, call: impl Future<Output = Reply>) -> (Reply, S
 }
 
 #[tokio::test]
-async fn three_thousand_contacts_are_changed_recorded_and_paid_for_as_promised() {
+async fn run_over_three_thousand_contacts_is_recorded_and_within_cost_bounds() {
     const CONTACTS: i64 = 3000;
     let crowd = Crowd::new();
     let world = crowd.world(CONTACTS).await;
@@ -330,12 +331,12 @@ async fn three_thousand_contacts_are_changed_recorded_and_paid_for_as_promised()
     assert_eq!(counts(&reply), [3000, updated, unchanged, 0]);
     assert_eq!((reply.ids(), reply.count("x-next-index")), (vec![3000], Some(1)));
 
-    // The bar is per contact that is changed.
+    // The cost bound is per changed contact.
     #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
     let each = updated as f64;
     assert!(spent.write_units / each <= 1.1, "{} write units per contact", spent.write_units / each);
     assert!(spent.read_units / each <= 0.65, "{} read units per contact", spent.read_units / each);
-    // Each record is one write unit, so less was not counted.
+    // A record costs one write unit: a lower sum would mean uncounted units.
     assert!(spent.write_units / each >= 1.0 && spent.read_units / each >= 0.5, "{spent:?}");
 
     let job_id = job(&reply).unwrap();
@@ -352,7 +353,7 @@ async fn three_thousand_contacts_are_changed_recorded_and_paid_for_as_promised()
         assert!(was.revision.is_some_and(|revision| revision != job_id), "contact {number}");
     }
 
-    // Both shards hold more than a chunk takes.
+    // Both shards need more than one chunk.
     let job = record(&world, job_id).await;
     let shards = world.store.shards(&id("acme"), &job).await.unwrap();
     assert_eq!(shards.len(), 2);
@@ -361,11 +362,11 @@ async fn three_thousand_contacts_are_changed_recorded_and_paid_for_as_promised()
     assert_eq!((job.state, job.counts.updated), (State::Done, updated));
     assert_eq!(total, job.counts);
 
-    // A page in the middle of so many is read without reading the whole.
+    // Reading a page in the middle does not read all contacts.
     let reply = run(&world, ADA_TOKEN, "dryRun=true&count=2&startIndex=1500", &body).await;
     assert_eq!((reply.ids(), reply.count("x-next-index")), (vec![1500, 1499], Some(1502)));
 
-    // Nothing to change: nothing is written but the job, however many contacts there are.
+    // A run without changes writes only the job, however many contacts there are.
     let (reply, many) = spent_by(&world, run(&world, ADA_TOKEN, "count=1", &body)).await;
     assert_eq!(counts(&reply), [3000, 0, 3000, 0]);
     let small = crowd.world(300).await;
@@ -376,12 +377,12 @@ async fn three_thousand_contacts_are_changed_recorded_and_paid_for_as_promised()
     assert_eq!(many.writes, few.writes);
 }
 
-/// A run over all contacts of `acme` by its administrator, as the engine takes it.
+/// Runs the engine over all contacts of `acme`, as its administrator.
 async fn engine_run(world: &World, target: Access, job: JobId, deadline: &Deadline) -> Result<Applied, RunError> {
     filter_run(world, target).await.apply(world.jobs(), job, deadline).await
 }
 
-/// The same, which gets through.
+/// Like `engine_run`, and the run must finish.
 async fn whole_run(world: &World, target: Access) -> Outcome {
     match engine_run(world, target, Uuid::now_v7().into(), &Deadline::never()).await.unwrap() {
         Applied::Whole { outcome, .. } => outcome,
@@ -418,7 +419,7 @@ fn in_millis(millis: u64) -> Deadline {
 }
 
 #[tokio::test]
-async fn a_run_out_of_time_is_handed_over_and_workers_make_it_whole() {
+async fn workers_finish_a_run_over_its_deadline() {
     let world = acme_with(of_every_access()).await;
     let state = access(&world, "acme", 1..=6).await;
     let job_id = Uuid::now_v7().into();
@@ -429,7 +430,7 @@ async fn a_run_out_of_time_is_handed_over_and_workers_make_it_whole() {
     assert_eq!(access(&world, "acme", 1..=6).await, state);
     assert!(before(&world, job_id).await.is_empty());
 
-    // A worker is asked for each shard, and could start at once.
+    // One message per shard is sent immediately.
     assert_eq!(world.queue.waiting().len(), 4);
     assert_eq!(world.work().await.unwrap(), 4);
     let done = record(&world, job_id).await;
@@ -447,10 +448,10 @@ async fn a_run_out_of_time_is_handed_over_and_workers_make_it_whole() {
 }
 
 #[tokio::test]
-async fn a_preview_out_of_time_is_none_and_a_limited_run_is_counted_by_workers() {
+async fn dry_run_over_its_deadline_fails_and_workers_count_a_limited_run() {
     let world = acme_with(of_every_access()).await;
     let state = access(&world, "acme", 1..=6).await;
-    // One of the six is as asked.
+    // One of the six already matches.
     for (most, ends, updated) in [(4, State::Failed, 0), (5, State::Done, 5)] {
         let mut run = filter_run(&world, private(&[MIKE])).await;
         let writes = world.trips.spent().writes;
@@ -478,7 +479,7 @@ async fn a_preview_out_of_time_is_none_and_a_limited_run_is_counted_by_workers()
 }
 
 #[tokio::test]
-async fn wherever_time_runs_out_what_is_done_is_recorded_and_workers_do_the_rest() {
+async fn workers_finish_after_a_deadline_at_any_point_and_written_changes_are_recorded() {
     const CONTACTS: i64 = 2500;
     let mut values = vec![portal("acme", "UTC", 1)];
     values.extend(acme().into_iter().skip(1));
@@ -516,7 +517,7 @@ async fn wherever_time_runs_out_what_is_done_is_recorded_and_workers_do_the_rest
 }
 
 #[tokio::test]
-async fn runs_side_by_side_leave_each_contact_as_one_of_them_asked() {
+async fn concurrent_runs_leave_each_contact_with_one_of_their_targets() {
     const CONTACTS: i64 = 60;
     let world = acme_with((1..=CONTACTS).map(|id| contact(id, json!({})))).await;
     let (a, b) = (lock(&[MIKE]), lock(&[SAM]));
@@ -529,7 +530,7 @@ async fn runs_side_by_side_leave_each_contact_as_one_of_them_asked() {
 }
 
 #[tokio::test]
-async fn a_few_changes_among_many_contacts_do_not_wait_for_the_end_of_the_run() {
+async fn few_changes_among_many_contacts_are_written_before_the_run_ends() {
     const CONTACTS: i64 = 3000;
     const CHANGING: std::ops::RangeInclusive<i64> = 2996..=CONTACTS;
     for millis in [5, 10, 20, 40, 80, 160] {
@@ -543,7 +544,7 @@ async fn a_few_changes_among_many_contacts_do_not_wait_for_the_end_of_the_run() 
                 Applied::Whole { outcome, .. } => outcome.counts,
                 Applied::HandedOver(job) => job.counts,
             };
-        // The latest contacts are met first, so they are on the first page.
+        // The latest contacts come first, so they are on the first page.
         assert!(counts.matched == 0 || counts.updated == 5, "{counts:?}");
         let changed = access(&world, "acme", CHANGING).await.len();
         assert_eq!(changed as u64, counts.updated);
@@ -553,9 +554,9 @@ async fn a_few_changes_among_many_contacts_do_not_wait_for_the_end_of_the_run() 
 }
 
 #[tokio::test]
-async fn a_contact_that_the_index_shows_twice_is_changed_and_counted_once() {
+async fn contact_shown_twice_by_the_index_is_changed_and_counted_once() {
     let world = acme_with([contact(8, json!({"ContactStatus": {"id": 1}})), contact(9, json!({}))]).await;
-    // As an index shows a contact for a moment that moves from stage 1 to stage 2 while a run reads them.
+    // The index briefly shows a contact twice while it moves from stage 1 to stage 2.
     let position = IndexPosition { created: CREATED.parse().unwrap(), contact: contact_id(8) };
     let partition = Partition::Stage(id("acme"), 0, 2);
     let index = partition.index();

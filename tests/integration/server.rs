@@ -1,4 +1,4 @@
-//! What the server does with clients that are slow, many or gone, over real sockets.
+//! The server with slow, numerous or vanished clients, over real sockets.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,13 +12,13 @@ use tokio::time::{Instant, timeout};
 
 use crate::portal::{MIKE_TOKEN, access_of, acme_with, contact};
 
-/// Long for what is to come at once, short for whoever waits for a test.
+/// Timeout for events that should come at once.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// A limit that a test waits for.
 const SHORT: Duration = Duration::from_millis(300);
 const GET: &str = "GET /api/2.0/crm/contact/1 HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
-/// Limits that no test waits for.
+/// Limits that no test reaches.
 const LONG: Bounds = Bounds { head: PATIENCE, body: PATIENCE, stall: PATIENCE, connections: 8 };
 
 async fn start(bounds: Bounds) -> (World, Server, SocketAddr) {
@@ -35,23 +35,23 @@ async fn having_sent(address: SocketAddr, sent: &str) -> TcpStream {
     stream
 }
 
-/// What a server still sends before it closes a connection.
+/// Returns everything a server sends before it closes the connection.
 async fn rest(mut stream: TcpStream) -> String {
     let mut text = Vec::new();
-    // A connection that is reset has nothing more to say.
+    // A reset connection sends nothing more.
     let read = timeout(PATIENCE, stream.read_to_end(&mut text)).await.expect("the connection stays open");
     read.unwrap_or_default();
     String::from_utf8(text).unwrap()
 }
 
-/// The beginning of what a server sends.
+/// Returns the first bytes that a server sends.
 async fn first(stream: &mut TcpStream) -> String {
     let mut text = [0; 12];
     timeout(PATIENCE, stream.read_exact(&mut text)).await.expect("no answer").unwrap();
     String::from_utf8(text.to_vec()).unwrap()
 }
 
-/// A head, with a body of 100 bytes to come.
+/// Returns the head of a `PUT` request.
 fn put(headers: &str) -> String {
     format!(
         "PUT /api/2.0/crm/contact/1/access HTTP/1.1\r\nHost: localhost\r\nAuthorization: {MIKE_TOKEN}\r\n\
@@ -60,7 +60,7 @@ fn put(headers: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_slow_or_idle_head_closes_its_connection() {
+async fn slow_or_idle_head_closes_its_connection() {
     let (_world, _server, address) = start(Bounds { head: SHORT, ..LONG }).await;
     let mut idle = having_sent(address, GET).await;
     assert_eq!(first(&mut idle).await, "HTTP/1.1 401");
@@ -68,12 +68,12 @@ async fn a_slow_or_idle_head_closes_its_connection() {
     for stream in streams {
         assert!(!rest(stream).await.contains("HTTP/1.1 2"));
     }
-    // A byte now and then keeps no connection either.
+    // An occasional byte does not keep the connection open.
     let mut slow = having_sent(address, "GET / HTTP/1.1\r\nX: ").await;
     let begun = Instant::now();
     while slow.write_all(b"x").await.is_ok() {
         assert!(begun.elapsed() < PATIENCE, "the connection stays open");
-        // Nothing is read: this waits. A closed connection ends the wait, and the next write fails.
+        // The server sends nothing: the read is a pause. A closed connection ends the pause, and the next write fails.
         if timeout(SHORT / 4, slow.read_u8()).await.is_ok_and(|read| read.is_err()) {
             break;
         }
@@ -81,7 +81,7 @@ async fn a_slow_or_idle_head_closes_its_connection() {
 }
 
 #[tokio::test]
-async fn a_slow_body_is_answered_with_request_timeout_and_changes_nothing() {
+async fn slow_body_gets_request_timeout_and_changes_nothing() {
     let (world, _server, address) = start(Bounds { body: SHORT, ..LONG }).await;
     let before = access_of(&world, 1).await;
     for (headers, begun) in [
@@ -97,7 +97,7 @@ async fn a_slow_body_is_answered_with_request_timeout_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn connections_over_the_limit_are_refused_and_the_others_served() {
+async fn connections_over_the_limit_are_refused() {
     let (_world, _server, address) = start(Bounds { connections: 2, ..LONG }).await;
     let mut served = [having_sent(address, GET).await, having_sent(address, GET).await];
     for stream in &mut served {
@@ -110,7 +110,7 @@ async fn connections_over_the_limit_are_refused_and_the_others_served() {
     }
     let xml = GET.replace("contact/1", "contact/1.xml");
     assert!(rest(having_sent(address, &xml).await).await.contains("<type>too-many-connections</type>"));
-    // One that ends makes room for another.
+    // An ended connection frees its slot.
     drop(served);
     let begun = Instant::now();
     loop {
@@ -123,10 +123,10 @@ async fn connections_over_the_limit_are_refused_and_the_others_served() {
 }
 
 #[tokio::test]
-async fn a_client_that_takes_no_answer_is_cut_off() {
+async fn client_that_reads_no_answers_is_disconnected() {
     let (_world, _server, address) = start(Bounds { stall: SHORT, connections: 1, ..LONG }).await;
     let description = GET.replace("crm/contact/1", "openapi.json");
-    // Requests without end, of which no answer is read: at last the server cannot write, and then not read.
+    // The client sends requests and reads no answers, until the server can no longer write and stops reading.
     let mut deaf = having_sent(address, "").await;
     let begun = Instant::now();
     while let Ok(Ok(())) = timeout(PATIENCE, deaf.write_all(description.as_bytes())).await {
@@ -136,7 +136,7 @@ async fn a_client_that_takes_no_answer_is_cut_off() {
 }
 
 #[tokio::test]
-async fn the_end_waits_for_calls_and_for_nothing_else() {
+async fn shutdown_waits_only_for_running_calls() {
     let (_world, server, address) = start(LONG).await;
     let mut idle = having_sent(address, GET).await;
     assert_eq!(first(&mut idle).await, "HTTP/1.1 401");

@@ -1,4 +1,4 @@
-//! `PUT …/contact/access`: several contacts at once, all of them or none.
+//! `PUT …/contact/access`: several contacts at once, all or none.
 
 use models::access::ShareType;
 use models::job::{Kind, State};
@@ -19,7 +19,7 @@ fn counts(reply: &Reply) -> [Option<u64>; 3] {
 }
 
 #[tokio::test]
-async fn contacts_are_set_and_shown_in_the_order_asked() {
+async fn contacts_are_set_and_shown_in_request_order() {
     let world = acme_with([1, 2, 3, 4].map(|id| contact(id, json!({"CreateBy": {"Id": SAM}})))).await;
     let body = json!({"contactid": [3, 1, 4, 3], "isShared": false, "managerList": [MIKE]});
     let reply = put(&world, ADA_TOKEN, &body, &[]).await;
@@ -35,7 +35,7 @@ async fn contacts_are_set_and_shown_in_the_order_asked() {
     let changes = world.get(&format!("jobs/{id}/changes"), ADA_TOKEN).await.unwrap().response();
     assert_eq!(changes.as_array().unwrap().len(), 3);
 
-    // What is as asked is not written, and leaves no record.
+    // Contacts that already match are not written and get no change record.
     let before = world.trips.spent().writes;
     let again = put(&world, ADA_TOKEN, &body, &[]).await;
     assert_eq!((again.ids(), counts(&again), job(&again)), (vec![3, 1, 4], [Some(3), Some(0), Some(3)], None));
@@ -51,7 +51,7 @@ async fn contacts_are_set_and_shown_in_the_order_asked() {
 }
 
 #[tokio::test]
-async fn one_that_may_not_be_set_keeps_all_as_they_are() {
+async fn one_refused_contact_leaves_all_contacts_unchanged() {
     let world = acme_with([
         contact(1, json!({})),
         contact_with(2, ShareType::Read, &[MIKE]),
@@ -92,7 +92,7 @@ async fn one_that_may_not_be_set_keeps_all_as_they_are() {
 }
 
 #[tokio::test]
-async fn a_preview_writes_nothing() {
+async fn dry_run_writes_nothing() {
     let world = acme_with([contact(1, json!({})), contact_with(2, ShareType::None, &[])]).await;
     let writes = world.trips.spent().writes;
     let body = json!({"contactid": [1, 2], "isShared": false});
@@ -103,7 +103,7 @@ async fn a_preview_writes_nothing() {
 }
 
 #[tokio::test]
-async fn who_does_not_wait_is_told_of_the_job() {
+async fn caller_that_does_not_wait_gets_the_job() {
     let world = acme_with([1, 2].map(|id| contact(id, json!({})))).await;
     let body = json!({"contactid": [1, 2], "isShared": false, "managerList": [MIKE]});
     let headers = [("prefer", "respond-async"), ("idempotency-key", "once")];
@@ -120,7 +120,7 @@ async fn who_does_not_wait_is_told_of_the_job() {
 }
 
 #[tokio::test]
-async fn the_same_key_does_it_once() {
+async fn repeated_key_changes_contacts_once() {
     let world = acme_with([1, 2].map(|id| contact(id, json!({})))).await;
     let body = json!({"contactid": [2, 1], "isShared": false, "managerList": [MIKE]});
     let key = [("idempotency-key", "once")];

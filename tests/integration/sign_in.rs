@@ -1,5 +1,5 @@
-//! Signing in, as the store knows it: whose an address is, how often it may be tried, and what it costs. And how users'
-//! addresses and passwords are loaded.
+//! Sign-in in the store: owners of email addresses, limits on attempts, and costs. Also the import of users' addresses
+//! and passwords.
 
 use std::net::IpAddr;
 
@@ -40,7 +40,7 @@ fn pair(email: &str) -> Pair {
     from("192.0.2.1", email)
 }
 
-/// Somebody at this network address.
+/// Returns an address paired with a network.
 fn from(address: &str, email: &str) -> Pair {
     Pair { network: address.parse::<IpAddr>().unwrap().into(), email: email.parse().unwrap() }
 }
@@ -49,7 +49,7 @@ fn account(portal: &str, user: UserId) -> Account {
     Account { portal: id(portal), user }
 }
 
-/// The accounts that an attempt gets to; none when it is locked.
+/// Returns the accounts that an attempt matches; none when the pair is locked.
 async fn attempt(world: &World, pair: &Pair, password: &str) -> Option<Vec<Account>> {
     match world.store.begin_sign_in(pair, None, world.app.now()).await.unwrap() {
         SignIn::Begun(attempt) => Some(matching(&attempt, password)),
@@ -63,7 +63,7 @@ fn matching(attempt: &Attempt, password: &str) -> Vec<Account> {
     found.map(|candidate| candidate.account.clone()).collect()
 }
 
-/// Signs in with the right password as a client does, from begin to end: whether it was let in.
+/// Signs in with the right password, from start to end. Returns whether the sign-in succeeded.
 async fn enter(world: &World, pair: &Pair, password: &str) -> bool {
     match world.store.begin_sign_in(pair, None, world.app.now()).await.unwrap() {
         SignIn::Begun(attempt) => admit(world, &attempt, password).await.is_some(),
@@ -71,7 +71,7 @@ async fn enter(world: &World, pair: &Pair, password: &str) -> bool {
     }
 }
 
-/// The token of an attempt that began, unless it is refused.
+/// Returns the token of a started attempt, unless refused.
 async fn admit(world: &World, attempt: &Attempt, password: &str) -> Option<String> {
     let mut memory = Memory::new();
     let candidate = attempt.candidates.matching(password, &mut memory)[0];
@@ -83,9 +83,9 @@ async fn admit(world: &World, attempt: &Attempt, password: &str) -> Option<Strin
     world.store.admit(attempt, candidate, &token, &grant).await.unwrap().then_some(token)
 }
 
-/// The accounts that an address and password sign in to, from an address of the network that was never seen.
+/// Returns the accounts that an address and password match, from a network never seen before.
 async fn signs_in(world: &World, email: &str, password: &str) -> Vec<Account> {
-    // A version 7 identifier begins with the time, and an IPv6 address with what its network is told by.
+    // A version 7 UUID begins with the time, and an IPv6 address with its network.
     let network = Network::from(IpAddr::from(Uuid::now_v7().into_bytes()));
     let pair = Pair { network, ..pair(email) };
     attempt(world, &pair, password).await.unwrap()
@@ -96,7 +96,7 @@ fn pass(world: &World, time: SignedDuration) {
 }
 
 #[tokio::test]
-async fn a_user_signs_in_by_address_and_password() {
+async fn user_signs_in_by_address_and_password() {
     let world = acme_with([member(MIKE, Some("Mike@Example.com"), Some(PASSWORD))]).await;
     for email in [MIKES, "MIKE@EXAMPLE.COM"] {
         assert_eq!(signs_in(&world, email, PASSWORD).await, [account("acme", MIKE)]);
@@ -114,7 +114,7 @@ async fn a_user_signs_in_by_address_and_password() {
 }
 
 #[tokio::test]
-async fn the_password_tells_the_portals_of_an_address_apart() {
+async fn password_selects_the_portal_of_an_address() {
     let mut values = acme();
     values.push(member(MIKE, Some(MIKES), Some(PASSWORD)));
     values.extend(zenith());
@@ -128,13 +128,13 @@ async fn the_password_tells_the_portals_of_an_address_apart() {
 }
 
 #[tokio::test]
-async fn an_address_signs_in_to_no_more_portals_than_are_looked_at() {
+async fn address_signs_in_to_at_most_the_maximum_of_portals() {
     let names = (0..=MAX_ACCOUNTS).map(|number| format!("portal-{number}"));
     let values = names.flat_map(|name| [portal(&name, "UTC", 1), member(MIKE, Some(MIKES), Some(PASSWORD))]);
     let world = World::with(&lines(values)).await.unwrap();
     let expected: Vec<Account> = (0..MAX_ACCOUNTS).map(|number| account(&format!("portal-{number}"), MIKE)).collect();
     assert_eq!(signs_in(&world, MIKES, PASSWORD).await, expected);
-    // One that is named is looked at, however many there are, and alone.
+    // A named portal is checked alone, however many portals there are.
     let last = id(&format!("portal-{MAX_ACCOUNTS}"));
     match world.store.begin_sign_in(&pair(MIKES), Some(&last), world.app.now()).await.unwrap() {
         SignIn::Begun(attempt) => {
@@ -144,7 +144,7 @@ async fn an_address_signs_in_to_no_more_portals_than_are_looked_at() {
     }
 }
 
-/// What an attempt asks of the table: calls, rounds of them, units.
+/// Returns the cost of an attempt: calls, rounds, units.
 async fn asked(world: &World, pair: &Pair) -> (u64, u64, Spent) {
     let ((calls, rounds), spent) = (world.trips.so_far(), world.trips.spent());
     attempt(world, pair, "wrong horse").await;
@@ -153,18 +153,18 @@ async fn asked(world: &World, pair: &Pair) -> (u64, u64, Spent) {
 }
 
 #[tokio::test]
-async fn the_table_is_asked_the_same_of_a_user_and_of_nobody() {
+async fn attempt_costs_the_same_for_a_user_and_for_nobody() {
     let world =
         acme_with([member(MIKE, Some(MIKES), Some(PASSWORD)), member(SAM, Some("sam@example.com"), None)]).await;
     let first = asked(&world, &pair(MIKES)).await;
     assert_eq!(first, (5, 2, Spent { read_units: 4.0, write_units: 2.0, writes: 2 }));
-    // Without a password, and without a user: then with attempts that are counted, and when they have locked it.
+    // A user without a password, and no user: first, then with counted attempts, then locked.
     let others = ["sam@example.com", "nobody@example.com"].map(pair);
     for other in &others {
         assert_eq!(asked(&world, other).await, first, "{other:?}");
     }
-    // The three calls that count a further attempt run beside the look at the address, so the number of rounds depends on
-    // how long each of them takes.
+    // The three calls that count a further attempt run concurrently with the look-up of the address, so their duration
+    // decides the number of rounds.
     for number in 1..=SIGN_IN_ATTEMPTS {
         let (calls, _, spent) = asked(&world, &pair(MIKES)).await;
         for other in &others {
@@ -176,7 +176,7 @@ async fn the_table_is_asked_the_same_of_a_user_and_of_nobody() {
 }
 
 #[tokio::test]
-async fn the_sixth_attempt_of_a_minute_is_refused_for_users_and_for_nobody() {
+async fn sixth_attempt_of_a_minute_is_refused_for_users_and_for_nobody() {
     let world = acme_with([member(MIKE, Some(MIKES), Some(PASSWORD))]).await;
     for email in [MIKES, "nobody@example.com"] {
         let pair = pair(email);
@@ -187,7 +187,7 @@ async fn the_sixth_attempt_of_a_minute_is_refused_for_users_and_for_nobody() {
         let locked = world.store.begin_sign_in(&pair, None, world.app.now()).await.unwrap();
         let SignIn::Locked(locked) = locked else { panic!("{locked:?}") };
         assert_eq!(locked.wait, duration(SIGN_IN_LOCK_MILLIS) - SignedDuration::from_secs(1));
-        // Neither another address of the network nor another user is locked.
+        // Neither another address in the network nor another user is locked.
         assert!(attempt(&world, &from("192.0.2.2", email), PASSWORD).await.is_some());
         assert!(
             attempt(&world, &Pair { email: "sam@example.com".parse().unwrap(), ..pair.clone() }, "").await.is_some()
@@ -200,7 +200,7 @@ async fn the_sixth_attempt_of_a_minute_is_refused_for_users_and_for_nobody() {
 }
 
 #[tokio::test]
-async fn of_guesses_made_at_once_five_are_looked_at() {
+async fn only_five_of_concurrent_guesses_are_checked() {
     let world = acme_with([member(MIKE, Some(MIKES), Some(PASSWORD))]).await;
     for email in [MIKES, "nobody@example.com"] {
         let pair = pair(email);
@@ -211,7 +211,7 @@ async fn of_guesses_made_at_once_five_are_looked_at() {
 }
 
 #[tokio::test]
-async fn who_signs_in_has_no_attempts_and_a_token() {
+async fn successful_sign_in_gives_a_token_and_resets_attempts() {
     let world = acme_with([member(MIKE, Some(MIKES), Some(PASSWORD)), contact(1, json!({}))]).await;
     let pair = pair(MIKES);
     for number in 0..3 {
@@ -224,7 +224,7 @@ async fn who_signs_in_has_no_attempts_and_a_token() {
         let (calls, spent) = (world.trips.so_far(), world.trips.spent());
         let token = admit(&world, &begun, PASSWORD).await.unwrap();
         let (now, rounds) = world.trips.so_far();
-        // From the second time on the network is known, and nothing is counted for the user.
+        // From the second sign-in on the network is known, and no attempt counts for the user.
         let is_first = number == 0;
         assert_eq!((now - calls.0, rounds - calls.1), (if is_first { 3 } else { 2 }, 1));
         let spent = world.trips.spent() - spent;
@@ -247,13 +247,13 @@ async fn loading_users_twice_changes_nothing() {
     for _ in 0..2 {
         world.import(&acme_lines(users())).await.unwrap();
         assert_eq!(signs_in(&world, MIKES, PASSWORD).await, [account("acme", MIKE)]);
-        // A line without a hash leaves the password that is there.
+        // A line without a hash keeps the current password.
         assert_eq!(signs_in(&world, "sam@example.com", "another one").await, [account("acme", SAM)]);
     }
 }
 
 #[tokio::test]
-async fn a_user_signs_in_with_the_address_it_was_loaded_with_last() {
+async fn user_signs_in_with_the_address_loaded_last() {
     let world = acme_with([member(MIKE, Some(MIKES), Some(PASSWORD))]).await;
     world.import(&acme_lines([member(MIKE, Some("mz@example.com"), None)])).await.unwrap();
     assert_eq!(signs_in(&world, MIKES, PASSWORD).await, []);
@@ -268,7 +268,7 @@ async fn a_user_signs_in_with_the_address_it_was_loaded_with_last() {
         assert_eq!(address_entries(&world, gone).await, 0, "{gone}");
     }
 
-    // A line replaces its user: one without an address takes it away, and the password waits for the next one.
+    // A line replaces its user: without an address the user loses the address. The password stays for the next one.
     world.import(&acme_lines([member(MIKE, None, None)])).await.unwrap();
     assert_eq!(signs_in(&world, MIKES, PASSWORD).await, []);
     assert_eq!(address_entries(&world, MIKES).await, 0);
@@ -276,7 +276,7 @@ async fn a_user_signs_in_with_the_address_it_was_loaded_with_last() {
     assert_eq!(signs_in(&world, MIKES, PASSWORD).await, [account("acme", MIKE)]);
 }
 
-/// How many portals an address leads to, whoever's it is.
+/// Returns the number of portals that an address leads to.
 async fn address_entries(world: &World, email: &str) -> usize {
     let key = store::keys::Range::Addresses(email.parse().unwrap()).encode().0;
     let query = world.client.query().table_name(&world.table).key_condition_expression("#pk = :pk");
@@ -286,7 +286,7 @@ async fn address_entries(world: &World, email: &str) -> usize {
 }
 
 #[tokio::test]
-async fn an_address_is_that_of_one_user_of_a_portal() {
+async fn address_belongs_to_one_user_of_a_portal() {
     let world = acme_with([member(MIKE, Some(MIKES), Some(PASSWORD))]).await;
     let error = world.import(&acme_lines([member(SAM, Some(MIKES), None)])).await.unwrap_err().to_string();
     let expected = format!(
@@ -296,7 +296,7 @@ async fn an_address_is_that_of_one_user_of_a_portal() {
     assert_eq!(error, expected);
     assert_eq!(signs_in(&world, MIKES, PASSWORD).await, [account("acme", MIKE)]);
 
-    // Handed on, in the order in which it becomes free.
+    // An address may pass to another user once its owner has another one.
     let handed_on = [member(MIKE, Some("mz@example.com"), None), member(SAM, Some(MIKES), Some("another one"))];
     world.import(&acme_lines(handed_on)).await.unwrap();
     assert_eq!(signs_in(&world, MIKES, "another one").await, [account("acme", SAM)]);
@@ -327,7 +327,7 @@ async fn users_swap_addresses_in_one_file() {
     check(SAMS, MIKES, ADAS).await;
     world.import(&acme_lines(swapped)).await.unwrap();
     check(SAMS, MIKES, ADAS).await;
-    // Three in a ring, with a contact between their lines.
+    // A ring of three, with a contact between the users' lines.
     let ring = [
         member(MIKE, Some(MIKES), None),
         contact(1, json!({"ShareType": 0, "AccessList": [{"Id": MIKE}]})),
@@ -336,7 +336,7 @@ async fn users_swap_addresses_in_one_file() {
     ];
     world.import(&acme_lines(ring)).await.unwrap();
     check(MIKES, ADAS, SAMS).await;
-    // An address that a user wanted for a moment is nobody's in the end.
+    // An address that a user had only within the file belongs to nobody in the end.
     let detour = [member(MIKE, Some(ADAS), None), member(MIKE, Some("new@example.com"), None)];
     world.import(&acme_lines(detour)).await.unwrap();
     check("new@example.com", ADAS, SAMS).await;
@@ -344,7 +344,7 @@ async fn users_swap_addresses_in_one_file() {
 }
 
 #[tokio::test]
-async fn an_entry_that_an_interrupted_load_left_signs_nobody_in() {
+async fn entry_of_an_interrupted_load_signs_nobody_in() {
     let world = acme_with([member(MIKE, Some(MIKES), Some(PASSWORD))]).await;
     let (pk, sk) = store::keys::Key::Address(MIKES.parse().unwrap(), id("acme")).encode();
     let key = [(store::keys::PK, pk), (store::keys::SK, sk)]
@@ -357,7 +357,7 @@ async fn an_entry_that_an_interrupted_load_left_signs_nobody_in() {
     assert_eq!(address_entries(&world, MIKES).await, 1);
     assert_eq!(signs_in(&world, MIKES, PASSWORD).await, []);
     assert_eq!(world.store.user_of_email(&id("acme"), &MIKES.parse().unwrap()).await.unwrap(), None);
-    // Whose it becomes has it.
+    // The next owner of the address can sign in.
     world.import(&acme_lines([member(SAM, Some(MIKES), Some(PASSWORD))])).await.unwrap();
     assert_eq!(signs_in(&world, MIKES, PASSWORD).await, [account("acme", SAM)]);
 }
@@ -375,7 +375,7 @@ async fn no_answer_shows_an_address_or_a_hash() {
     assert!(!reply.text.contains("ada@example.com") && !reply.text.contains("argon2"), "{}", reply.text);
 }
 
-/// Attempts with a wrong password, each from a network of its own, that use up what a user has of them.
+/// Uses up a user's attempts with wrong passwords, each from a different network.
 async fn use_up_attempts(world: &World, email: &str) {
     for number in 0..USER_SIGN_IN_ATTEMPTS {
         let pair = from(&format!("198.51.100.{number}"), email);
@@ -384,7 +384,7 @@ async fn use_up_attempts(world: &World, email: &str) {
 }
 
 #[tokio::test]
-async fn attempts_from_many_networks_lock_the_user_for_those_it_does_not_use() {
+async fn attempts_from_many_networks_lock_the_user_on_unknown_networks() {
     let world = acme_with([member(MIKE, Some(MIKES), Some(PASSWORD))]).await;
     world.set_clock("2026-01-01T00:05:00Z".parse().unwrap());
     assert!(enter(&world, &from("192.0.2.1", MIKES), PASSWORD).await);
@@ -396,7 +396,7 @@ async fn attempts_from_many_networks_lock_the_user_for_those_it_does_not_use() {
         let SignIn::Locked(locked) = locked else { panic!("{locked:?}") };
         assert_eq!(locked.seconds(), 600, "{email}");
     }
-    // The networks that the user signed in from are not locked, and other users are not.
+    // Networks that the user signed in from stay unlocked, and so do other users.
     for address in ["192.0.2.1", "::ffff:192.0.2.1", "2001:db8:0:1:ffff::2"] {
         assert!(enter(&world, &from(address, MIKES), PASSWORD).await, "{address}");
     }
@@ -408,7 +408,7 @@ async fn attempts_from_many_networks_lock_the_user_for_those_it_does_not_use() {
 }
 
 #[tokio::test]
-async fn a_network_stays_known_for_thirty_days_after_the_last_sign_in() {
+async fn network_stays_known_for_thirty_days_after_the_last_sign_in() {
     let world = acme_with([member(MIKE, Some(MIKES), Some(PASSWORD))]).await;
     let (home, day) = (from("192.0.2.1", MIKES), SignedDuration::from_hours(24));
     assert!(enter(&world, &home, PASSWORD).await);
@@ -422,7 +422,7 @@ async fn a_network_stays_known_for_thirty_days_after_the_last_sign_in() {
 }
 
 #[tokio::test]
-async fn those_who_sign_in_use_up_no_attempts_of_the_user() {
+async fn successful_sign_ins_use_up_no_attempts() {
     let world = acme_with([member(MIKE, Some(MIKES), Some(PASSWORD))]).await;
     for number in 0..2 * USER_SIGN_IN_ATTEMPTS {
         assert!(enter(&world, &from(&format!("198.51.100.{number}"), MIKES), PASSWORD).await, "{number}");
@@ -430,7 +430,7 @@ async fn those_who_sign_in_use_up_no_attempts_of_the_user() {
 }
 
 #[tokio::test]
-async fn attempts_made_at_once_from_many_networks_are_all_counted() {
+async fn concurrent_attempts_from_many_networks_are_all_counted() {
     let world = acme_with([member(MIKE, Some(MIKES), Some(PASSWORD))]).await;
     let pairs: Vec<Pair> = (0..2 * USER_SIGN_IN_ATTEMPTS).map(|n| from(&format!("198.51.100.{n}"), MIKES)).collect();
     let guesses = join_all(pairs.iter().map(|pair| world.store.begin_sign_in(pair, None, world.app.now()))).await;
@@ -440,7 +440,7 @@ async fn attempts_made_at_once_from_many_networks_are_all_counted() {
 }
 
 #[tokio::test]
-async fn an_attempt_that_is_withdrawn_counts_neither_for_the_pair_nor_for_the_user() {
+async fn withdrawn_attempt_counts_neither_for_the_pair_nor_for_the_user() {
     let world = acme_with([member(MIKE, Some(MIKES), Some(PASSWORD))]).await;
     let pair = pair(MIKES);
     for _ in 0..2 * USER_SIGN_IN_ATTEMPTS {
@@ -452,7 +452,7 @@ async fn an_attempt_that_is_withdrawn_counts_neither_for_the_pair_nor_for_the_us
 }
 
 #[tokio::test]
-async fn who_began_to_sign_in_before_the_password_changed_is_not_let_in() {
+async fn sign_in_started_before_a_password_change_is_refused() {
     let world = acme_with([member(MIKE, Some(MIKES), Some(PASSWORD))]).await;
     let (acme, now) = (id("acme"), world.app.now());
     for change in ["another password", "ended tokens", "removal"] {
@@ -463,7 +463,7 @@ async fn who_began_to_sign_in_before_the_password_changed_is_not_let_in() {
             "another password" => {
                 world.store.set_password(&acme, MIKE, &hash("another one"), now).await.unwrap();
                 assert_eq!(admit(&world, &attempt, PASSWORD).await, None, "{change}");
-                // The same password again is another one all the same.
+                // Setting the same password again still counts as a change.
                 world.store.set_password(&acme, MIKE, &hash(PASSWORD), now).await.unwrap();
             }
             "ended tokens" => {

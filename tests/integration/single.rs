@@ -1,4 +1,4 @@
-//! `PUT …/contact/{contactid}/access`: what it checks, writes, records and answers.
+//! `PUT …/contact/{contactid}/access`: its checks, writes, records and answers.
 
 use std::collections::HashMap;
 
@@ -31,7 +31,7 @@ async fn put_if(world: &World, if_match: &[&str], body: &Value) -> Reply {
     world.put_with("1/access", ADA_TOKEN, &body.to_string(), &headers).await.unwrap()
 }
 
-/// The job's record and what was before it, which a single PUT always has.
+/// Returns the job's record and its one change.
 async fn recorded(world: &World, id: JobId) -> (Job, Change) {
     let job = world.store.job(&acme(), id).await.unwrap().unwrap();
     let mut changes = world.jobs().changes(&acme(), &job, 0, usize::MAX).await.unwrap();
@@ -40,7 +40,7 @@ async fn recorded(world: &World, id: JobId) -> (Job, Change) {
 }
 
 #[tokio::test]
-async fn a_single_put_takes_three_rounds_once_its_token_is_known() {
+async fn single_put_takes_three_rounds_with_a_cached_token() {
     let world = acme_with([contact(1, json!({"ContactStatus": {"id": 1}, "CreateBy": {"Id": SAM}}))]).await;
     assert_eq!(put(&world, ADA_TOKEN, &body(false, &[MIKE])).await.status, 200);
     let before = world.trips.so_far();
@@ -50,7 +50,7 @@ async fn a_single_put_takes_three_rounds_once_its_token_is_known() {
 }
 
 #[tokio::test]
-async fn checks_come_in_their_order() {
+async fn checks_run_in_the_documented_order() {
     let world = acme_with([
         contact_with(2, ShareType::None, &[MIKE]),
         contact_with(3, ShareType::Read, &[MIKE]),
@@ -60,7 +60,7 @@ async fn checks_come_in_their_order() {
     let good = body(true, &[]).to_string();
     let unknown = body(true, &[NOBODY]).to_string();
     let other = "\"00000000-0000-0000-0000-000000000000\"";
-    // Each call has every fault that the calls after it have, and one more.
+    // Each call has every fault of the later calls, and one more.
     for (token, path, body, if_match, expected) in [
         ("no-such-token-0123456789abcdef0123456789", "9/access", "{", other, "401 unauthenticated"),
         (READER_TOKEN, "9/access", "{", other, "403 scope-missing"),
@@ -78,7 +78,7 @@ async fn checks_come_in_their_order() {
 }
 
 #[tokio::test]
-async fn stranger_is_told_the_same_of_a_private_contact_as_of_none() {
+async fn stranger_cannot_tell_a_private_contact_from_a_missing_one() {
     let world = acme_with([contact_with(1, ShareType::None, &[MIKE])]).await;
     let told = async |id: &str| {
         let reply = world.put(&format!("{id}/access"), SAM_TOKEN, &body(true, &[])).await.unwrap();
@@ -91,7 +91,7 @@ async fn stranger_is_told_the_same_of_a_private_contact_as_of_none() {
 }
 
 #[tokio::test]
-async fn unknown_managers_are_named_and_nothing_is_changed() {
+async fn unknown_managers_are_named_and_nothing_changes() {
     let world = acme_with([contact(1, json!({}))]).await;
     let other = UserId::from_u128(0xbeef);
     let before = world.trips.spent();
@@ -110,16 +110,16 @@ async fn unknown_managers_are_named_and_nothing_is_changed() {
 }
 
 #[tokio::test]
-async fn the_list_replaces_the_old_one_and_is_kept_while_shared() {
+async fn new_list_replaces_the_old_list_and_is_kept_while_shared() {
     let world = acme_with([contact(1, json!({}))]).await;
     for (body, expected) in [
         (body(false, &[MIKE, SAM]), private(&[MIKE, SAM])),
         (body(false, &[SAM]), private(&[SAM])),
         (body(true, &[SAM, MIKE]), public(&[SAM, MIKE])),
         (body(true, &[MIKE]), public(&[MIKE])),
-        // Duplicates are dropped, the order of first mention is kept.
+        // Duplicates are dropped. The order of first mention is kept.
         (body(false, &[SAM, MIKE, SAM, ADA, MIKE, ADA]), private(&[SAM, MIKE, ADA])),
-        // A list that is left out is an empty one.
+        // A missing list is an empty list.
         (json!({"isShared": true}), public(&[])),
         (json!({"isShared": false}), private(&[])),
         (json!({"isShared": true, "managerList": [MIKE.to_string().to_uppercase()]}), public(&[MIKE])),
@@ -142,11 +142,11 @@ async fn the_list_replaces_the_old_one_and_is_kept_while_shared() {
 }
 
 #[tokio::test]
-async fn contact_without_managers_that_is_not_shared_is_the_administrators() {
+async fn private_contact_without_managers_belongs_to_administrators() {
     let world = acme_with([contact(1, json!({}))]).await;
     let reply = put(&world, MIKE_TOKEN, &body(false, &[])).await;
     assert_eq!(reply.status, 200, "{}", reply.text);
-    // The answer shows the contact after the change: who locked it may not edit it any more.
+    // The answer shows the contact after the change: the caller may no longer edit it.
     let shown = &reply.json()["response"];
     assert_eq!(
         (&shown["IsPrivate"], &shown["CanEdit"], &shown["CanDelete"]),
@@ -159,7 +159,7 @@ async fn contact_without_managers_that_is_not_shared_is_the_administrators() {
 }
 
 #[tokio::test]
-async fn contact_shared_for_reading_is_edited_by_its_managers() {
+async fn only_managers_and_administrators_edit_a_contact_shared_for_reading() {
     for (token, status) in [(ADA_TOKEN, 200), (MIKE_TOKEN, 200), (SAM_TOKEN, 403)] {
         let world = acme_with([contact_with(1, ShareType::Read, &[MIKE])]).await;
         let reply = put(&world, token, &body(false, &[SAM])).await;
@@ -171,7 +171,7 @@ async fn contact_shared_for_reading_is_edited_by_its_managers() {
 }
 
 #[tokio::test]
-async fn public_contact_is_anyones_to_lock() {
+async fn anyone_can_lock_a_public_contact() {
     let world = acme_with([contact(1, json!({}))]).await;
     let reply = put(&world, SAM_TOKEN, &body(false, &[SAM])).await;
     assert_eq!(reply.status, 200, "{}", reply.text);
@@ -203,7 +203,7 @@ async fn if_match_admits_the_current_revision_only() {
     let mut current = current;
     for (i, form) in ["CURRENT", "*", "\"x\", CURRENT", "CURRENT,\"y\"", "\"x\";CURRENT", ""].into_iter().enumerate() {
         let value = form.replace("CURRENT", &current);
-        // Several headers are one list.
+        // Several headers form one list.
         let values: Vec<&str> = value.split(';').collect();
         let values = if form.is_empty() { &[][..] } else { &values };
         let reply = put_if(&world, values, if i % 2 == 0 { &b } else { &a }).await;
@@ -220,7 +220,7 @@ async fn if_match_star_admits_a_contact_without_a_record() {
 }
 
 #[tokio::test]
-async fn dry_run_answers_what_the_call_would_and_writes_nothing() {
+async fn dry_run_answers_like_the_call_and_writes_nothing() {
     let world = acme_with([contact_with(1, ShareType::Read, &[MIKE])]).await;
     let (state, spent) = (access_of(&world, 1).await, world.trips.spent());
     let body = body(false, &[SAM, MIKE]);
@@ -238,15 +238,15 @@ async fn dry_run_answers_what_the_call_would_and_writes_nothing() {
     assert_eq!(dry.text, run.text);
     assert_eq!(access_of(&world, 1).await.access, private(&[SAM, MIKE]));
 
-    // It refuses what the call would.
+    // A dry run refuses the same faults as the call.
     let dry = world.put("1/access?dryRun=true", ADA_TOKEN, &self::body(true, &[NOBODY])).await.unwrap();
     assert_eq!(dry.status, 400);
 }
 
 #[tokio::test]
-async fn contact_that_is_as_asked_costs_no_write() {
+async fn contact_that_already_matches_costs_no_write() {
     let world = acme_with([contact(1, json!({}))]).await;
-    // Public with an empty list is what a contact without a record already is.
+    // A contact without a record is public with an empty list.
     let before = world.trips.spent();
     let reply = put(&world, ADA_TOKEN, &body(true, &[])).await;
     assert_eq!((reply.status.as_u16(), reply.header("etag"), job(&reply)), (200, "\"0\"", None));
@@ -260,14 +260,14 @@ async fn contact_that_is_as_asked_costs_no_write() {
     assert_eq!(world.trips.spent().writes, before.writes);
     assert!((world.trips.spent().write_units - before.write_units).abs() < f64::EPSILON);
 
-    // Another order is another list: it is shown in that order.
+    // Another order is another list, shown in that order.
     let reply = put(&world, ADA_TOKEN, &body(false, &[SAM, MIKE])).await;
     assert!(job(&reply).is_some());
     assert_eq!(access_of(&world, 1).await.access, private(&[SAM, MIKE]));
 }
 
 #[tokio::test]
-async fn each_change_has_a_job_with_what_was_before() {
+async fn each_change_has_a_job_with_the_access_before() {
     let world = acme_with([contact(1, json!({}))]).await;
     let mut before = access_of(&world, 1).await;
     for (token, user, body, target) in [
@@ -308,7 +308,7 @@ async fn job_of_one_portal_is_not_found_in_another() {
 }
 
 #[tokio::test]
-async fn concurrent_puts_of_one_contact_follow_one_another() {
+async fn concurrent_puts_of_one_contact_are_serialized() {
     const CALLS: u128 = 20;
     let users: Vec<UserId> = (1..=CALLS).map(|n| UserId::from_u128(0x1000 + n)).collect();
     let mut values: Vec<Value> = users.iter().map(|&id| crate::portal::user(id, "One of many", false)).collect();
@@ -327,7 +327,7 @@ async fn concurrent_puts_of_one_contact_follow_one_another() {
         let twin = by_former.insert(before.revision, (job, before));
         assert!(twin.is_none(), "two changes of one revision: {twin:?}");
     }
-    // From the contact as it was loaded, each change stands on the one before it, and the last one is what is there.
+    // From the loaded contact on, each change builds on the previous one, and the last one is stored.
     let (mut access, mut revision) = (Access::UNRECORDED, None);
     for _ in 0..CALLS {
         let (job, before) = by_former.remove(&revision).unwrap();
@@ -339,7 +339,7 @@ async fn concurrent_puts_of_one_contact_follow_one_another() {
 }
 
 #[tokio::test]
-async fn of_concurrent_puts_with_one_revision_one_is_made() {
+async fn one_of_concurrent_puts_with_the_same_revision_succeeds() {
     let world = acme_with([contact(1, json!({}))]).await;
     let bodies = [MIKE, SAM, ADA].map(|id| body(false, &[id]));
     let replies = join_all(bodies.iter().map(|body| put_if(&world, &["\"0\""], body))).await;
@@ -349,7 +349,7 @@ async fn of_concurrent_puts_with_one_revision_one_is_made() {
 }
 
 #[tokio::test]
-async fn managers_who_left_are_shown_by_their_identifier() {
+async fn removed_users_are_shown_by_their_identifier() {
     let world = acme_with([contact(1, json!({"CreateBy": {"Id": NOBODY}}))]).await;
     let reply = put(&world, ADA_TOKEN, &body(false, &[])).await;
     let creator = &reply.json()["response"]["CreateBy"];

@@ -1,4 +1,4 @@
-//! Who works through jobs: the function that takes messages from the queue, and the workers of one process.
+//! Workers: the function that receives messages from the queue, and the workers of one process.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,19 +27,18 @@ use uuid::Uuid;
 
 use crate::portal::{ADA_TOKEN, MIKE, access, acme, acme_with, contact, id, job, lines, portal, private};
 
-/// The engine of a world whose calls to the table go through a proxy.
+/// Returns the engine of a world with its table calls through a proxy.
 pub(crate) async fn proxied(world: &World) -> (Proxy, Jobs) {
     let proxy = Proxy::start(&world.endpoint().unwrap().url).await.unwrap();
     let client = connect(Some(&Endpoint::at(proxy.url())), None).await;
-    // The SDK pays for its retries from one purse per process. A test that fails all its calls must not empty it for
-    // the others.
+    // All clients of a process share one retry budget. A test whose calls all fail must not exhaust it for others.
     let purse = RetryPartition::new(proxy.url());
     let client = Client::from_conf(client.config().to_builder().retry_partition(purse).build());
     let jobs = Jobs { store: Store::new(client, &world.table), ..world.jobs().clone() };
     (proxy, jobs)
 }
 
-/// A world of `acme` with this many contacts, and a queued job that makes all of them private.
+/// Creates a world of `acme` with this many contacts, and queues a job that makes all of them private.
 async fn queued(contacts: i64) -> (World, JobId) {
     let world = acme_with((1..=contacts).map(|id| contact(id, json!({})))).await;
     let job = lock_later(&world, "").await;
@@ -59,7 +58,7 @@ async fn record(world: &World, job: JobId) -> Job {
     world.store.job(&id("acme"), job).await.unwrap().unwrap()
 }
 
-/// How many of the contacts are as the job makes them.
+/// Returns the number of contacts with the job's target.
 async fn written(world: &World, contacts: i64) -> usize {
     let states = access(world, "acme", 1..=contacts).await;
     states.values().filter(|state| state.access == private(&[MIKE])).count()
@@ -69,7 +68,7 @@ fn all(contacts: u64) -> Counts {
     Counts { matched: contacts, updated: contacts, ..Counts::default() }
 }
 
-/// An event of SQS with these bodies, the first of which is message 0.
+/// Returns an SQS event with these bodies, numbered from message 0.
 fn event(bodies: &[String]) -> Value {
     let record = |(number, body): (usize, &String)| {
         json!({"messageId": number.to_string(), "receiptHandle": "handle", "body": body, "attributes": {},
@@ -82,12 +81,12 @@ fn bodies(messages: &[Message]) -> Vec<String> {
     messages.iter().map(|message| serde_json::to_string(message).unwrap()).collect()
 }
 
-/// Takes every message that waits.
+/// Takes all waiting messages.
 fn take_all(world: &World) -> Vec<Message> {
     std::iter::from_fn(|| world.queue.take()).collect()
 }
 
-/// Gives the worker an event, and says which of its messages it names as not done.
+/// Passes an event to the worker. Returns the messages reported as failed.
 async fn handle(jobs: &Jobs, bodies: &[String], stop_at: Instant) -> Vec<usize> {
     let event = serde_json::from_value(event(bodies)).unwrap();
     let response = bulk_worker::handle(jobs, event, stop_at).await.unwrap();
@@ -96,13 +95,13 @@ async fn handle(jobs: &Jobs, bodies: &[String], stop_at: Instant) -> Vec<usize> 
     failures.iter().map(|failure| failure["itemIdentifier"].as_str().unwrap().parse().unwrap()).collect()
 }
 
-/// Long enough for everything here.
+/// A deadline that no test reaches.
 fn later() -> Instant {
     Instant::now() + Duration::from_secs(600)
 }
 
 #[tokio::test]
-async fn a_worker_does_all_messages_of_an_event() {
+async fn worker_processes_all_messages_of_an_event() {
     let (world, job) = queued(40).await;
     let messages = take_all(&world);
     assert_eq!(messages.iter().map(|message| message.shard).collect::<Vec<_>>(), [0, 1, 2, 3].map(Some));
@@ -115,7 +114,7 @@ async fn a_worker_does_all_messages_of_an_event() {
 }
 
 #[tokio::test]
-async fn messages_that_are_delivered_again_do_nothing_twice() {
+async fn redelivered_messages_do_nothing_twice() {
     let (world, job) = queued(12).await;
     let messages = take_all(&world);
     // Within one event, and once more after it.
@@ -126,12 +125,12 @@ async fn messages_that_are_delivered_again_do_nothing_twice() {
     let writes = world.trips.spent().write_units;
     assert_eq!(handle(world.jobs(), &twice, later()).await, [0; 0]);
     assert_eq!(record(&world, job).await, first);
-    // A job that is over is closed, again and again.
+    // Each message closes the finished job again.
     assert!(world.trips.spent().write_units - writes <= 8.0);
 }
 
 #[tokio::test]
-async fn a_message_that_is_not_understood_is_named_and_keeps_no_other_from_being_done() {
+async fn invalid_message_is_reported_and_does_not_block_others() {
     let (world, job) = queued(40).await;
     let mut bodies = bodies(&take_all(&world));
     bodies.insert(1, "garbage".to_owned());
@@ -143,7 +142,7 @@ async fn a_message_that_is_not_understood_is_named_and_keeps_no_other_from_being
 }
 
 #[tokio::test]
-async fn a_message_about_nothing_is_done() {
+async fn message_without_work_to_do_succeeds() {
     let (world, job) = queued(4).await;
     take_all(&world);
     let about = |portal: &str, job: JobId, shard: Option<u16>| Message { portal: id(portal), job, shard };
@@ -159,7 +158,7 @@ async fn a_message_about_nothing_is_done() {
 }
 
 #[tokio::test]
-async fn a_message_whose_shard_the_table_refuses_is_named_and_done_when_it_comes_again() {
+async fn message_of_a_failed_shard_is_reported_and_succeeds_on_redelivery() {
     let (world, job) = queued(40).await;
     let (proxy, jobs) = proxied(&world).await;
     let chunk = Key::Chunk(id("acme"), job, 2, 0).encode();
@@ -181,7 +180,7 @@ async fn a_message_whose_shard_the_table_refuses_is_named_and_done_when_it_comes
 }
 
 #[tokio::test]
-async fn a_table_that_is_out_of_reach_has_every_message_named() {
+async fn unreachable_table_fails_every_message() {
     let (world, job) = queued(8).await;
     let (proxy, jobs) = proxied(&world).await;
     let messages = take_all(&world);
@@ -193,11 +192,11 @@ async fn a_table_that_is_out_of_reach_has_every_message_named() {
 }
 
 #[tokio::test]
-async fn a_worker_whose_time_is_up_hands_its_messages_on() {
+async fn worker_requeues_its_messages_at_its_deadline() {
     let (world, job) = queued(8).await;
     let messages = take_all(&world);
     assert_eq!(handle(world.jobs(), &bodies(&messages), Instant::now()).await, [0; 0]);
-    // The workers run side by side, so they may hand their messages on in any order.
+    // The workers run concurrently and may requeue their messages in any order.
     let mut waiting = world.queue.waiting();
     waiting.sort_by_key(|message| message.shard);
     assert_eq!(waiting, messages);
@@ -206,7 +205,7 @@ async fn a_worker_whose_time_is_up_hands_its_messages_on() {
     assert_eq!(record(&world, job).await.counts, all(8));
 }
 
-/// A world of one shard with 2,500 contacts: three chunks.
+/// Creates a world of one shard with 2,500 contacts: three chunks.
 async fn one_shard() -> World {
     let mut values = acme();
     values[0] = portal("acme", "Europe/Riga", 1);
@@ -215,12 +214,12 @@ async fn one_shard() -> World {
 }
 
 #[tokio::test]
-async fn what_a_worker_has_done_when_its_time_is_up_is_kept() {
+async fn worker_keeps_its_progress_at_its_deadline() {
     let world = one_shard().await;
     let job = lock_later(&world, "").await;
     let (proxy, jobs) = proxied(&world).await;
     let (stop, told) = watch::channel(false);
-    // Its time is up when the first chunk is written.
+    // The deadline passes when the first chunk is written.
     let first = Key::Chunk(id("acme"), job, 0, 0).encode();
     proxy.set(move |call| {
         if call.operation == "PutItem" && call.keys().contains(&first) {
@@ -239,7 +238,7 @@ async fn what_a_worker_has_done_when_its_time_is_up_is_kept() {
     let shown = world.get(&format!("jobs/{job}"), ADA_TOKEN).await.unwrap().json();
     assert_eq!((&shown["response"]["state"], &shown["response"]["updated"]), (&json!("running"), &json!(done)));
 
-    // The rest is written, and nothing of what was.
+    // The rest is written, and nothing is written twice.
     let before = world.trips.spent().write_units;
     assert_eq!(world.work().await.unwrap(), 1);
     let spent = world.trips.spent().write_units - before;
@@ -250,7 +249,7 @@ async fn what_a_worker_has_done_when_its_time_is_up_is_kept() {
     assert!(spent < rest * 1.2 + 20.0, "{spent} units for {rest} contacts");
 }
 
-/// A bus that hands events to the test.
+/// A bus that passes events to the test.
 #[derive(Debug)]
 struct Told(mpsc::UnboundedSender<JobEvent>);
 
@@ -261,7 +260,7 @@ impl Bus for Told {
     }
 }
 
-/// The engine of a world with a queue in memory and a bus that hands events to the test.
+/// Returns an engine with an in-memory queue and a bus that passes events to the test.
 fn local(world: &World) -> (Jobs, local::fair_queue::Messages, mpsc::UnboundedReceiver<JobEvent>) {
     let (queue, messages) = queue();
     let (told, events) = mpsc::unbounded_channel();
@@ -269,8 +268,8 @@ fn local(world: &World) -> (Jobs, local::fair_queue::Messages, mpsc::UnboundedRe
     (Jobs { queue: Arc::new(queue), events: events_here, ..world.jobs().clone() }, messages, events)
 }
 
-/// The event of a job. Others' are passed over, and an event may be told more than once. A test that waits for one in
-/// vain fails.
+/// Returns the event of a job. Other jobs' events are skipped, and an event may be published twice. The test fails at
+/// the timeout.
 async fn told(events: &mut mpsc::UnboundedReceiver<JobEvent>, is: impl Fn(&JobEvent) -> bool) -> JobEvent {
     const PATIENCE: Duration = Duration::from_secs(60);
     loop {
@@ -282,9 +281,9 @@ async fn told(events: &mut mpsc::UnboundedReceiver<JobEvent>, is: impl Fn(&JobEv
 }
 
 #[tokio::test]
-async fn the_workers_of_a_process_finish_what_an_earlier_one_left() {
+async fn workers_finish_jobs_of_an_earlier_process() {
     let (world, never_begun) = queued(40).await;
-    // Its messages are lost with the process, and it had shards of the other job at hand when it died.
+    // The process dies: its messages are lost, and it held a lease on shards of the other job.
     let half_done = lock_later(&world, "filterValue=1").await;
     world.queue.clear();
     let lease = Lease {
@@ -304,14 +303,14 @@ async fn the_workers_of_a_process_finish_what_an_earlier_one_left() {
     workers.stop().await;
     assert_eq!(ended, [(never_begun, State::Done), (half_done, State::Done)].into());
     assert_eq!(written(&world, 40).await, 40);
-    // Both set the same: whoever came first wrote a contact that both are about.
+    // Both jobs have the same target: the first to reach a shared contact wrote it.
     let (one, two) = (record(&world, never_begun).await.counts, record(&world, half_done).await.counts);
     assert_eq!((one.matched, one.updated + one.unchanged), (40, 40));
     assert_eq!((two.matched, two.updated + two.unchanged), (13, 13));
 }
 
 #[tokio::test]
-async fn shards_of_a_process_that_may_be_alive_are_left_to_it() {
+async fn workers_leave_shards_of_a_possibly_live_process_alone() {
     let (world, job) = queued(8).await;
     world.queue.clear();
     let now = world.app.now();
@@ -322,19 +321,19 @@ async fn shards_of_a_process_that_may_be_alive_are_left_to_it() {
 }
 
 #[tokio::test]
-async fn workers_that_have_nothing_to_do_end_when_they_are_told_to() {
+async fn idle_workers_stop_on_request() {
     let world = acme_with([contact(1, json!({}))]).await;
     let (jobs, messages, _events) = local(&world);
     let workers = Workers::start(&jobs, messages, Abandoned::All).await;
     workers.stop().await;
-    // Nobody takes messages any more, and that is said.
+    // Sending now fails, because no worker receives messages.
     let message = Message { portal: id("acme"), job: JobId::from_u128(0), shard: None };
     let error = jobs.queue.send(vec![message]).await.unwrap_err();
     assert_eq!(error.messages, 1);
 }
 
 #[tokio::test]
-async fn the_workers_of_a_process_do_what_calls_hand_over() {
+async fn workers_of_a_process_run_queued_calls() {
     let world = acme_with((1..=20).map(|id| contact(id, json!({})))).await;
     let (jobs, messages, mut events) = local(&world);
     let workers = Workers::start(&jobs, messages, Abandoned::All).await;

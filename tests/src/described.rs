@@ -1,4 +1,4 @@
-//! Whether what is answered is in the description of the API: asked of every answer that any test gets.
+//! Checks every answer of every test against the OpenAPI document.
 
 use std::sync::LazyLock;
 
@@ -10,7 +10,7 @@ use crate::{Reply, WorldError};
 
 static DOCUMENT: LazyLock<Value> = LazyLock::new(document);
 
-/// What is described for a path; none when no endpoint has the path. The description has paths without their suffixes.
+/// Returns the path item of a path; none when no endpoint has the path. The document lists paths without suffixes.
 fn path_item(path: &str) -> Option<&'static Value> {
     let described = |path: &str| {
         let segments: Vec<&str> = path.trim_end_matches('/').split('/').collect();
@@ -19,15 +19,14 @@ fn path_item(path: &str) -> Option<&'static Value> {
             let described: Vec<&str> = described.split('/').collect();
             segments.len() == described.len() && segments.iter().zip(&described).all(|(own, other)| is_met(own, other))
         });
-        // A segment that is met by its very text counts more than a parameter.
+        // A literal segment wins over a parameter.
         items.min_by_key(|(described, _)| described.matches('{').count()).map(|(_, item)| item)
     };
     let is_exact = DOCUMENT["paths"].get(path).is_some();
     described(if is_exact { path } else { Suffix::split(path).0 })
 }
 
-/// Holds an answer to the description: its status is one that the operation has, and its kind of failure one of those
-/// with that status.
+/// Checks that the operation documents the reply's status, and the failure's kind under that status.
 pub(crate) fn check(method: &str, path: &str, reply: &Reply) -> Result<(), WorldError> {
     let Some(operation) = path_item(path).and_then(|item| item.get(method.to_ascii_lowercase())) else { return Ok(()) };
     let status = reply.status.as_u16();
@@ -38,7 +37,8 @@ pub(crate) fn check(method: &str, path: &str, reply: &Reply) -> Result<(), World
     if status < 400 || kind.is_empty() {
         return Ok(());
     }
-    // Failures are described once for all operations. An operation that has not all kinds of a status names its own.
+    // All operations share the descriptions of failures. An operation lists its own when it lacks some kinds of a
+    // status.
     let shared = answer["$ref"].as_str().and_then(|target| DOCUMENT.pointer(target.trim_start_matches('#')));
     let text = answer.get("description").or_else(|| shared?.get("description")).and_then(Value::as_str);
     let text = text.unwrap_or_default();

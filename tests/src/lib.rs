@@ -1,9 +1,9 @@
-//! A world for a test: the real handlers behind the real router, on a table of its own, with a clock that stands still.
+//! A test world: the real handlers behind the real router, on a table of its own, with a clock that only tests set.
 //!
-//! The engine is the embedded one, in memory; with `CRM_ACCESS_TEST_DYNAMODB` set to a URL it is the DynamoDB there.
+//! Runs on the embedded engine, in memory, or on the DynamoDB at the URL in `CRM_ACCESS_TEST_DYNAMODB`.
 //!
-//! With `CRM_ACCESS_TEST_LAG` set, reads that are not consistent and queries of an index see nothing of what a request, an
-//! import or a worker wrote before it has ended. AWS may show the same; no local engine does by itself.
+//! With `CRM_ACCESS_TEST_LAG` set, eventually consistent reads and index queries miss the writes of the running
+//! request, import or worker until it ends. AWS may behave like this; no local engine does by itself.
 
 mod described;
 pub mod proxy;
@@ -51,92 +51,92 @@ use uuid::Uuid;
 
 use crate::proxy::Proxy;
 
-/// Error of a test's own scaffolding.
+/// Error of the test scaffolding.
 pub type WorldError = Box<dyn std::error::Error + Send + Sync>;
 
-/// How long a world believes a token, unless a test asks for none of it.
+/// How long a world caches a token by default.
 const TOKEN_CACHE: Duration = Duration::from_secs(3600);
 
-/// When it is in a world, until a test says otherwise: 2026-01-01T00:00:00Z.
+/// Initial time of a world's clock: 2026-01-01T00:00:00Z.
 pub const NEW_YEAR_2026: i64 = 17_672_256_000_000_000;
 
-/// A portal's table with the service on it.
+/// A table with the service on it.
 #[derive(Debug)]
 pub struct World {
     /// The table.
     pub store: Store,
     /// The service.
     pub app: App,
-    /// The calls to DynamoDB.
+    /// Counts calls to DynamoDB.
     pub trips: Trips,
     /// The SDK client under the store.
     pub client: Client,
     /// The table's name.
     pub table: String,
-    /// What was handed over and nobody took up yet.
+    /// Messages sent and not yet received.
     pub queue: TestQueue,
     router: Router,
     clock: Arc<AtomicI64>,
-    /// The embedded engine, and the port at which proxies reach it.
+    /// The embedded engine, and the port that proxies connect to.
     engine: Option<(Engine, DynamoDbPort)>,
     lag: Option<Lag>,
 }
 
-/// A second engine that lags behind the first one.
+/// A second engine that lags behind the first.
 #[derive(Debug)]
 struct Lag {
     proxy: Proxy,
-    /// Ends with the world.
+    /// Kept alive as long as the world.
     _engine: (Engine, DynamoDbPort),
 }
 
-/// An answer, read.
+/// A response, read whole.
 #[derive(Clone, Debug)]
 pub struct Reply {
     /// The HTTP status.
     pub status: StatusCode,
     /// The headers.
     pub headers: HeaderMap,
-    /// The body as text; empty when it is none.
+    /// The body as text; empty when it is not UTF-8.
     pub text: String,
-    /// The body as it came.
+    /// The raw body.
     pub body: Vec<u8>,
 }
 
 impl Reply {
-    /// The body as JSON; null when it is not.
+    /// Returns the body as JSON; null when it is not JSON.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or(Value::Null)
     }
 
-    /// A header's text; empty when it is missing.
+    /// Returns a header's text; empty when the header is missing.
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
-    /// A header that counts; none when it is missing.
+    /// Returns a numeric header; none when it is missing.
     pub fn count(&self, name: &str) -> Option<u64> {
         self.header(name).parse().ok()
     }
 
-    /// The response in an envelope, or the whole of an answer without one.
+    /// Returns the envelope's `response`, or the whole body without an envelope.
     pub fn response(&self) -> Value {
         let mut json = self.json();
         if json.get("response").is_some() { json["response"].take() } else { json }
     }
 
-    /// The identifiers of the contacts in a list, in the documents' dialect or in ONLYOFFICE's.
+    /// Returns the identifiers of listed contacts, as `ID` or `id`.
     pub fn ids(&self) -> Vec<i64> {
         let id = |contact: &Value| contact["ID"].as_i64().or(contact["id"].as_i64());
         self.response().as_array().into_iter().flatten().filter_map(id).collect()
     }
 
-    /// The stable word of an error.
+    /// Returns `error.type`, the stable name of the error.
     pub fn error_type(&self) -> String {
         self.json()["error"]["type"].as_str().unwrap_or_default().to_owned()
     }
 
-    /// The kind of failure that it tells, in JSON or in XML; empty when it tells none.
+    /// Returns the kind of failure in a JSON or XML body; empty when there is none.
     fn failure(&self) -> String {
         let in_xml = || Some(self.text.split_once("<error>")?.1.split_once("<type>")?.1.split_once("</type>")?.0);
         let of_json = self.error_type();
@@ -145,12 +145,12 @@ impl Reply {
 }
 
 impl World {
-    /// An empty world.
+    /// Creates an empty world.
     pub async fn new() -> Result<Self, WorldError> {
         Self::with_token_cache(TOKEN_CACHE).await
     }
 
-    /// An empty world that believes a token for `token_cache`.
+    /// Creates an empty world that caches tokens for `token_cache`.
     pub async fn with_token_cache(token_cache: Duration) -> Result<Self, WorldError> {
         #[expect(clippy::disallowed_methods, reason = "which engine the tests run on is told from outside")]
         let (named, lags) =
@@ -158,7 +158,7 @@ impl World {
         Self::on(named, lags, token_cache).await
     }
 
-    /// An empty world in which reads may lag behind, whatever the environment says.
+    /// Creates an empty world with lagging reads, whatever the environment says.
     pub async fn lagging() -> Result<Self, WorldError> {
         Self::on(None, true, TOKEN_CACHE).await
     }
@@ -182,7 +182,7 @@ impl World {
         };
         let trips = Trips::default();
         let watching = Some(SharedInterceptor::new(trips.clone()));
-        // Over the port: calls that overlap there count as one round.
+        // Through the port, overlapping calls count as one round.
         let client = connect(Some(&endpoint), watching).await;
         let table = format!("test-{}", Uuid::now_v7());
         let store = Store::new(client.clone(), &table);
@@ -196,7 +196,7 @@ impl World {
         Ok(Self { store, app, trips, client, table, queue, router, clock, engine, lag })
     }
 
-    /// Returns when every read sees what was written before.
+    /// Returns once every read sees all earlier writes.
     pub async fn catch_up(&self) -> Result<(), WorldError> {
         match &self.lag {
             Some(lag) => Ok(lag.proxy.catch_up().await?),
@@ -204,14 +204,14 @@ impl World {
         }
     }
 
-    /// A world with these import lines loaded.
+    /// Creates a world and loads these import lines.
     pub async fn with(lines: &str) -> Result<Self, WorldError> {
         let world = Self::new().await?;
         world.import(lines).await?;
         Ok(world)
     }
 
-    /// The same world with another service on its table: one that fails, or that tells a bus.
+    /// Replaces the service on the table, for example by one that fails or publishes events.
     #[must_use]
     pub fn serving(mut self, app: App) -> Self {
         self.router = local::router::router(&app);
@@ -220,19 +220,19 @@ impl World {
         self
     }
 
-    /// The job engine.
+    /// Returns the job engine.
     pub fn jobs(&self) -> &Jobs {
         &self.app.jobs
     }
 
-    /// The address of the embedded engine, or of the proxy that makes its reads lag; none when the engine is another.
+    /// Returns the address of the embedded engine, or of its lagging proxy; none on another engine.
     pub fn endpoint(&self) -> Option<Endpoint> {
         let lagging = self.lag.as_ref().map(|lag| Endpoint::at(lag.proxy.url()));
         lagging.or_else(|| self.engine.as_ref().map(|(_, port)| port.endpoint()))
     }
 
-    /// Works through what was handed over, and what that hands over in turn, one message after another, until nothing is
-    /// left. Says how many messages there were.
+    /// Works through the queue, one message after another, including messages sent meanwhile. Returns the number of
+    /// messages.
     pub async fn work(&self) -> Result<usize, WorkError> {
         let mut worked = 0;
         while let Some(message) = self.queue.take() {
@@ -244,7 +244,7 @@ impl World {
         Ok(worked)
     }
 
-    /// The records of a portal's jobs, or of one user's, newest first.
+    /// Returns the records of a portal's jobs, or of one user's, newest first.
     pub async fn jobs_of(&self, portal: &PortalId, user: Option<UserId>) -> Result<Vec<Job>, StoreError> {
         let mut reader = self.store.jobs(portal, user, JobsStart::Index(0)).await?;
         let mut jobs = Vec::new();
@@ -257,7 +257,7 @@ impl World {
         }
     }
 
-    /// The records of a portal's rules, by name.
+    /// Returns the records of a portal's rules, by name.
     pub async fn rules_of(&self, portal: &PortalId) -> Result<Vec<Rule>, StoreError> {
         let (mut reader, mut rules) = (self.store.rules(portal), Vec::new());
         loop {
@@ -273,7 +273,7 @@ impl World {
         self.catch_up().await.unwrap_or_else(|error| panic!("{error}"));
     }
 
-    /// Whether the engine is the embedded one, which is fast.
+    /// Returns whether the engine is the embedded one, which is fast.
     pub fn is_embedded(&self) -> bool {
         self.engine.is_some()
     }
@@ -288,7 +288,7 @@ impl World {
         self.import_as(lines, false).await
     }
 
-    /// Loads import lines, as `crm-access import --overwrite-access` does when `overwrite_access`.
+    /// Loads import lines, like `crm-access import` with `--overwrite-access` if `overwrite_access`.
     pub async fn import_as(&self, lines: &str, overwrite_access: bool) -> Result<Summary, WorldError> {
         let options = Options { overwrite_access, revision: Uuid::now_v7().into(), clock: self.jobs().clock.clone() };
         self.catch_up().await?;
@@ -303,7 +303,7 @@ impl World {
         Ok(summary)
     }
 
-    /// Makes any request of the service. An answer that the description of the API does not have is an error.
+    /// Sends any request. An answer that the OpenAPI document does not describe is an error.
     pub async fn request(&self, request: Request<Body>) -> Result<Reply, WorldError> {
         let (method, path) = (request.method().to_string(), request.uri().path().to_owned());
         self.catch_up().await?;
@@ -317,7 +317,7 @@ impl World {
         Ok(reply)
     }
 
-    /// `PUT`s JSON to a path below `/api/2.0/crm/contact/`, with a token and further headers.
+    /// `PUT`s JSON to a path below `/api/2.0/crm/contact/`, with a token and extra headers.
     pub async fn put_with(
         &self,
         path: &str,
@@ -334,7 +334,7 @@ impl World {
         self.request(request.body(Body::from(body.to_owned()))?).await
     }
 
-    /// Calls any path with a method, a token, which may be empty, headers and a body.
+    /// Calls any path with a method, a token (may be empty), headers and a body.
     pub async fn call(
         &self,
         method: &str,
@@ -358,7 +358,7 @@ impl World {
         self.call("GET", &format!("/api/2.0/crm/contact/{path}"), token, &[], "").await
     }
 
-    /// Calls a path below `/api/2.0/crm/access/` with a method, a token, headers and a body, which may be empty.
+    /// Calls a path below `/api/2.0/crm/access/` with a method, a token, headers and a body (may be empty).
     pub async fn access_with(
         &self,
         method: &str,
@@ -394,17 +394,17 @@ impl World {
     }
 }
 
-/// A queue whose messages wait until the test takes them.
+/// A queue that keeps messages until a test takes them.
 #[derive(Clone, Debug, Default)]
 pub struct TestQueue(Arc<Mutex<VecDeque<Message>>>);
 
 impl TestQueue {
     fn messages(&self) -> std::sync::MutexGuard<'_, VecDeque<Message>> {
-        // A test that panicked has failed; what it left behind is still a queue.
+        // A panic cannot corrupt the queue, and its test has failed already.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The messages that wait, the oldest first.
+    /// Returns the waiting messages, oldest first.
     pub fn waiting(&self) -> Vec<Message> {
         self.messages().iter().cloned().collect()
     }
@@ -414,7 +414,7 @@ impl TestQueue {
         self.messages().pop_front()
     }
 
-    /// Loses every message.
+    /// Loses all messages.
     pub fn clear(&self) {
         self.messages().clear();
     }
@@ -427,7 +427,7 @@ impl Queue for TestQueue {
     }
 }
 
-/// A bus that remembers what it was told, and refuses while it is told to.
+/// A bus that records published events, and refuses events on request.
 #[derive(Clone, Debug, Default)]
 pub struct TestBus(Arc<Mutex<BusState>>);
 
@@ -442,12 +442,12 @@ impl TestBus {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Refuses events from now on, or takes them again.
+    /// Sets whether events are refused.
     pub fn refuse(&self, refuses: bool) {
         self.state().refuses = refuses;
     }
 
-    /// What it was told.
+    /// Returns the published events.
     pub fn told(&self) -> Vec<JobEvent> {
         self.state().told.clone()
     }
@@ -467,7 +467,7 @@ impl Bus for TestBus {
     }
 }
 
-/// Calls to DynamoDB, counted by an interceptor of the SDK.
+/// Counters of DynamoDB calls, fed by an SDK interceptor.
 #[derive(Clone, Debug, Default)]
 pub struct Trips(Arc<TripCounters>);
 
@@ -476,20 +476,20 @@ struct TripCounters {
     calls: AtomicU64,
     under_way: AtomicU64,
     rounds: AtomicU64,
-    // Units come in halves, so they are kept as halves.
+    // Units come in halves, so the counters hold halves.
     read_halves: AtomicU64,
     write_halves: AtomicU64,
     writes: AtomicU64,
 }
 
-/// What was asked of DynamoDB, as its own answers tell it.
+/// Capacity consumed according to DynamoDB's responses.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Spent {
     /// Read units.
     pub read_units: f64,
     /// Write units.
     pub write_units: f64,
-    /// Calls that wrote.
+    /// Number of write calls.
     pub writes: u64,
 }
 
@@ -506,12 +506,12 @@ impl std::ops::Sub for Spent {
 }
 
 impl Trips {
-    /// Calls so far, and how many rounds of them came one after another: calls that overlap are one round.
+    /// Returns the calls so far and their sequential rounds. Overlapping calls are one round.
     pub fn so_far(&self) -> (u64, u64) {
         (self.0.calls.load(Ordering::SeqCst), self.0.rounds.load(Ordering::SeqCst))
     }
 
-    /// What has been spent so far, whoever asked: handlers, imports and the test itself.
+    /// Returns all capacity spent so far: by handlers, imports and the test itself.
     pub fn spent(&self) -> Spent {
         let units = |halves: &AtomicU64| {
             #[expect(clippy::cast_precision_loss, reason = "no test consumes 2^52 units")]

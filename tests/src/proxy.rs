@@ -1,11 +1,11 @@
-//! A proxy in front of the engine that does to calls what DynamoDB and a network do and no local engine does: throttles
-//! them, processes a part of a batch, loses the answer, or lets the caller die between two calls.
+//! A proxy in front of the engine. Simulates faults of DynamoDB and of the network that no local engine has:
+//! throttling, partly processed batches, lost answers, callers that die between two calls.
 //!
-//! What becomes of a call is decided by the test, before the call is forwarded. Each attempt of the SDK is a call of its
-//! own. Two proxies in front of one engine are two processes that share a table.
+//! The test decides on each call before the proxy forwards the call. Each attempt of the SDK is a separate call. Two
+//! proxies of one engine act as two processes that share a table.
 //!
-//! A proxy may have a second engine that lags behind the first one ([`Proxy::lagging`]). Reads that are not consistent and
-//! all queries of an index go to the second engine, which a write reaches only when the test says so.
+//! A proxy may have a second engine that lags behind the first ([`Proxy::lagging`]). Eventually consistent reads and
+//! all index queries go to the second engine. Writes reach the second engine only when the test says so.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -29,25 +29,25 @@ use store::keys::{Index, PK, SK};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{self, watch};
 
-/// A call to DynamoDB that has arrived.
+/// A received call to DynamoDB.
 #[derive(Clone, Debug)]
 pub struct Call {
     /// The operation, such as `PutItem`.
     pub operation: String,
     /// The request.
     pub body: Value,
-    /// Which call it is since [`Proxy::set`] or [`Proxy::clear`]; the first is 1.
+    /// The number of the call since [`Proxy::set`] or [`Proxy::clear`], starting at 1.
     pub number: u64,
 }
 
 impl Call {
-    /// Whether it writes items.
+    /// Returns whether the call writes items.
     pub fn writes(&self) -> bool {
         const WRITES: [&str; 5] = ["PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems"];
         WRITES.contains(&self.operation.as_str())
     }
 
-    /// Whether it reads items and may miss what was written a moment ago.
+    /// Returns whether the call is an eventually consistent read.
     pub fn may_read_late(&self) -> bool {
         let is_consistent = |of: &Value| of["ConsistentRead"] == true;
         match self.operation.as_str() {
@@ -60,18 +60,18 @@ impl Call {
         }
     }
 
-    /// Whether it makes or changes a table.
+    /// Returns whether the call creates, changes or deletes a table.
     fn defines_table(&self) -> bool {
         ["CreateTable", "UpdateTable", "UpdateTimeToLive", "DeleteTable"].contains(&self.operation.as_str())
     }
 
-    /// The partition key and the sort key of every item that it names, in its order; a query names none.
+    /// Returns the partition and sort keys of the call's items, in order; none for a query.
     pub fn keys(&self) -> Vec<(String, String)> {
         let text = |item: &Value, name: &str| item[name]["S"].as_str().map(str::to_owned);
         self.items().into_iter().filter_map(|item| Some((text(item, PK)?, text(item, SK)?))).collect()
     }
 
-    /// The items that it puts and the keys that it names.
+    /// Returns the items that the call puts and the keys that it names.
     fn items(&self) -> Vec<&Value> {
         let tables = || self.body["RequestItems"].as_object().into_iter().flat_map(Map::values);
         match self.operation.as_str() {
@@ -87,44 +87,43 @@ impl Call {
     }
 }
 
-/// The items and keys of requests such as `{"PutRequest": {"Item": …}}` and `{"Update": {"Key": …}}`.
+/// Returns the items and keys of requests such as `{"PutRequest": {"Item": …}}` and `{"Update": {"Key": …}}`.
 fn members<'a>(requests: impl Iterator<Item = &'a Value>) -> Vec<&'a Value> {
     let requests = requests.filter_map(Value::as_object).flat_map(Map::values);
     requests.filter_map(|request| request.get("Item").or_else(|| request.get("Key"))).collect()
 }
 
-/// What becomes of a call.
+/// The proxy's action on a call.
 #[derive(Clone, Debug)]
 pub enum Verdict {
-    /// It is forwarded.
+    /// Forwards the call.
     Pass,
-    /// It is not forwarded and answered with status 500, as a fault of DynamoDB's own.
+    /// Answers with status 500, an internal fault of DynamoDB, without forwarding.
     Fail,
-    /// It is forwarded and answered with status 500: what it wrote is written, and its caller does not know.
+    /// Forwards the call and answers with status 500. Writes take effect, but the caller does not know.
     FailAfter,
-    /// It is not forwarded and answered as throttled; a transaction as cancelled for that reason.
+    /// Answers as throttled without forwarding. A transaction is cancelled for throttling.
     Throttle,
-    /// It is not forwarded and answered as in conflict with a transaction; a transaction as cancelled for that reason.
+    /// Answers as in conflict with a transaction, without forwarding. A transaction is cancelled for the conflict.
     Conflict,
-    /// It is not forwarded and answered as not valid.
+    /// Answers with a validation error without forwarding.
     Refuse,
-    /// The last so many items or keys of a batch come back unprocessed and the others are forwarded, if there are any.
-    /// What is no batch passes.
+    /// Returns the last `n` items or keys of a batch unprocessed and forwards the rest, if any. Other calls pass.
     Unprocessed(usize),
-    /// A query is answered with an empty page that ends right before what it found. What is no query passes.
+    /// Answers a query with an empty page that ends right before its first result. Other calls pass.
     EmptyPage,
-    /// It is forwarded when the gate is open, even if its caller has hung up by then.
+    /// Forwards the call once the gate opens, even if the caller has hung up.
     Hold(Gate),
-    /// It is forwarded, and answered when the gate is open.
+    /// Forwards the call and answers once the gate opens.
     HoldAfter(Gate),
-    /// It is not forwarded, and neither is any other until [`Proxy::clear`], those that are held included: connections
-    /// are cut without an answer, as if the caller's process had died.
+    /// Cuts the connections of this call and of all others until [`Proxy::clear`], held calls included. Nothing is
+    /// forwarded or answered, as if the caller's process had died.
     Die,
-    /// Like [`Self::Die`], only that this one call is still forwarded.
+    /// Like [`Self::Die`], but forwards this call.
     DieAfter,
 }
 
-/// What holds calls until a test lets them go. Clones are one gate.
+/// Holds calls until a test opens the gate. Clones share one gate.
 #[derive(Clone, Debug, Default)]
 pub struct Gate(Arc<GateState>);
 
@@ -135,32 +134,32 @@ struct GateState {
 }
 
 impl Gate {
-    /// A closed gate.
+    /// Creates a closed gate.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Lets all go that are held, and those that come.
+    /// Releases held calls and lets later ones pass.
     pub fn open(&self) {
         self.0.open.send_replace(true);
     }
 
-    /// Whether it is open.
+    /// Returns whether the gate is open.
     pub fn is_open(&self) -> bool {
         *self.0.open.borrow()
     }
 
-    /// Returns when a call has arrived at it.
+    /// Returns once a call has reached the gate.
     pub async fn reached(&self) {
         self.reached_by(1).await;
     }
 
-    /// Returns when so many calls have arrived at it.
+    /// Returns once this many calls have reached the gate.
     pub async fn reached_by(&self, calls: u64) {
         wait_for(&self.0.reached, |reached| *reached >= calls).await;
     }
 
-    /// Returns when it is open.
+    /// Returns once the gate is open.
     pub async fn opened(&self) {
         wait_for(&self.0.open, |open| *open).await;
     }
@@ -173,16 +172,16 @@ impl Gate {
 
 async fn wait_for<T>(sender: &watch::Sender<T>, condition: impl FnMut(&T) -> bool) {
     let waited = sender.subscribe().wait_for(condition).await.map(drop);
-    // It fails when the sender is gone, which is borrowed here.
+    // Waiting fails only when the sender is dropped, and `sender` is borrowed here.
     debug_assert!(waited.is_ok());
 }
 
-/// A proxy on a loopback port. It ends when it is dropped, and cuts its connections.
+/// A proxy on a loopback port. Dropping the proxy stops it and cuts its connections.
 pub struct Proxy {
     address: SocketAddr,
     faults: Arc<Faults>,
     route: Arc<Route>,
-    /// What runs for the proxy ends when this is dropped.
+    /// Dropping this sender ends the proxy's tasks.
     _alive: watch::Sender<()>,
 }
 
@@ -197,17 +196,17 @@ impl Proxy {
     ///
     /// # Errors
     ///
-    /// When the URL names no host or no port can be had.
+    /// When the URL names no host or no port is free.
     pub async fn start(engine_url: &str) -> io::Result<Self> {
         Self::of(authority(engine_url)?, None).await
     }
 
-    /// Starts a proxy of the engine at one URL that has a second engine at another one, which lags behind the first until
+    /// Starts a proxy with a second engine at `late_url`. The second engine lags behind the first until
     /// [`Self::catch_up`].
     ///
     /// # Errors
     ///
-    /// When a URL names no host or no port can be had.
+    /// When a URL names no host or no port is free.
     pub async fn lagging(engine_url: &str, late_url: &str) -> io::Result<Self> {
         let late = Late { engine: authority(late_url)?, writes: sync::Mutex::default() };
         Self::of(authority(engine_url)?, Some(Arc::new(late))).await
@@ -226,11 +225,11 @@ impl Proxy {
         Ok(Self { address, faults, route, _alive: alive })
     }
 
-    /// Returns when the second engine has every write that was answered before.
+    /// Sends all answered writes to the second engine.
     ///
     /// # Errors
     ///
-    /// When the second engine refuses a write that the first one took.
+    /// When the second engine refuses a write that the first accepted.
     pub async fn catch_up(&self) -> io::Result<()> {
         let Some(late) = &self.route.late else { return Ok(()) };
         let mut writes = late.writes.lock().await;
@@ -243,56 +242,56 @@ impl Proxy {
         Ok(())
     }
 
-    /// Where the SDK finds it.
+    /// Returns the endpoint URL for the SDK.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Has `plan` decide on the calls from now on, and counts them anew.
+    /// Lets `plan` decide on all further calls, and restarts the count of calls.
     ///
-    /// Calls are decided one after another, in the order of their numbers. The plan must not use the proxy, which waits
-    /// for it. A proxy that is dead stays so.
+    /// Calls are decided one at a time, in the order of their numbers. The plan must not use the proxy: the proxy is
+    /// locked meanwhile. A dead proxy stays dead.
     pub fn set(&self, plan: impl FnMut(&Call) -> Verdict + Send + 'static) {
         let mut faults = self.faults.lock();
         faults.plan = Some(Box::new(plan));
         faults.calls = 0;
     }
 
-    /// Lets every call pass from now on, a dead proxy live, and counts calls anew. What is held is held, and queries keep
-    /// their limit.
+    /// Lets all further calls pass, revives a dead proxy and restarts the count of calls. Held calls stay held. The
+    /// limit of queries stays.
     pub fn clear(&self) {
         *self.faults.lock() = State::default();
     }
 
-    /// Has queries of an index read at most so many entries each from now on, so that few entries take many calls.
+    /// Limits index queries to this many entries each, so that few entries take many calls.
     pub fn limit_queries(&self, entries: u64) {
         self.faults.limit.store(entries, Ordering::SeqCst);
     }
 
-    /// How many calls have arrived since [`Self::set`] or [`Self::clear`].
+    /// Returns the number of calls since [`Self::set`] or [`Self::clear`].
     pub fn calls(&self) -> u64 {
         self.faults.lock().calls
     }
 
-    /// Returns when every call that has arrived was answered or cut.
+    /// Returns once every received call is answered or cut.
     pub async fn idle(&self) {
         wait_for(&self.faults.under_way, |calls| *calls == 0).await;
     }
 
-    /// Whether a call has met [`Verdict::Die`] or [`Verdict::DieAfter`].
+    /// Returns whether a call has met [`Verdict::Die`] or [`Verdict::DieAfter`].
     pub fn is_dead(&self) -> bool {
         self.faults.lock().dead
     }
 }
 
-/// What a test decides by.
+/// A test's decision on each call.
 type Plan = dyn FnMut(&Call) -> Verdict + Send;
 
 #[derive(Default)]
 struct Faults {
     state: Mutex<State>,
     under_way: watch::Sender<u64>,
-    /// Entries that a query of an index reads; any number while it is 0.
+    /// Maximum entries of an index query; 0 means no limit.
     limit: AtomicU64,
 }
 
@@ -305,7 +304,7 @@ struct State {
 
 impl Faults {
     fn lock(&self) -> MutexGuard<'_, State> {
-        // A plan that panics fails its call, and leaves nothing half done.
+        // A panicking plan fails its call and leaves the state consistent.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -323,7 +322,7 @@ impl Faults {
     }
 }
 
-/// A call that is under way, until this is dropped.
+/// Counts a call as under way until dropped.
 struct UnderWay<'a>(&'a Faults);
 
 impl<'a> UnderWay<'a> {
@@ -339,10 +338,10 @@ impl Drop for UnderWay<'_> {
     }
 }
 
-/// Runs until the proxy is dropped, at the longest.
+/// Runs `work` until it ends or the proxy is dropped.
 async fn until<T>(mut ended: watch::Receiver<()>, work: impl Future<Output = T>) -> Option<T> {
     tokio::select! {
-        // Nothing is ever sent: it returns when the sender is dropped.
+        // Nothing is ever sent: `changed` returns when the sender is dropped.
         _ = ended.changed() => None,
         done = work => Some(done),
     }
@@ -350,28 +349,28 @@ async fn until<T>(mut ended: watch::Receiver<()>, work: impl Future<Output = T>)
 
 async fn accept(listener: TcpListener, route: Arc<Route>, ended: watch::Receiver<()>) {
     loop {
-        // A connection that fails before it is accepted is its caller's affair.
+        // Only the caller needs to handle a connection that fails before it is accepted.
         let Ok((stream, _)) = listener.accept().await else { continue };
         tokio::spawn(until(ended.clone(), serve(stream, route.clone(), ended.clone())));
     }
 }
 
 async fn serve(stream: TcpStream, route: Arc<Route>, ended: watch::Receiver<()>) {
-    // Without it the answers would only be late.
+    // Without TCP_NODELAY answers would only be later.
     stream.set_nodelay(true).unwrap_or_default();
     let service = service_fn(|request| {
-        // On a task of its own: a call that is on its way arrives, whether its caller hangs up or not.
+        // A separate task: a received call reaches the engine even if its caller hangs up.
         let answer = tokio::spawn(until(ended.clone(), route.clone().answer(request)));
         // An error makes the server cut the connection.
         async {
             answer.await.map_err(io::Error::other)?.flatten().ok_or(io::Error::from(io::ErrorKind::ConnectionReset))
         }
     });
-    // A connection that ends early is what the proxy is for.
+    // Connections end early on purpose here.
     http1::Builder::new().serve_connection(TokioIo::new(stream), service).await.unwrap_or_default();
 }
 
-/// The host of a URL such as `http://127.0.0.1:8000`.
+/// Returns the host of a URL such as `http://127.0.0.1:8000`.
 fn authority(url: &str) -> io::Result<Authority> {
     let invalid = |why: String| io::Error::new(io::ErrorKind::InvalidInput, format!("{url}: {why}"));
     let uri: Uri = url.parse().map_err(|error| invalid(format!("{error}")))?;
@@ -381,11 +380,11 @@ fn authority(url: &str) -> io::Result<Authority> {
 /// An engine that lags behind another one.
 struct Late {
     engine: Authority,
-    /// The writes that the other engine has and this one does not have yet, in their order.
+    /// Writes that the first engine has and this engine still lacks, in order.
     writes: sync::Mutex<VecDeque<(Parts, Bytes)>>,
 }
 
-/// The way to the engine.
+/// Forwards calls to the engines.
 struct Route {
     engine: Authority,
     late: Option<Arc<Late>>,
@@ -394,7 +393,7 @@ struct Route {
 }
 
 impl Route {
-    /// The answer to a request; none when its connection is to be cut.
+    /// Returns the answer to a request; none when the connection must be cut.
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Option<Response<Body>> {
         let _under_way = UnderWay::new(&self.faults);
         let (parts, body) = request.into_parts();
@@ -436,18 +435,18 @@ impl Route {
                 return None;
             }
         };
-        // The dead hear nothing.
+        // A dead caller receives no answer.
         (!self.faults.lock().dead).then(|| answer.map(Body::from))
     }
 
-    /// The engine's answer; none when there is no engine.
+    /// Forwards a call to the engine it belongs to. Returns none when the engine is unreachable.
     async fn forward(&self, call: &Call, parts: &Parts, body: Bytes) -> Option<Response<Bytes>> {
         let Some(late) = &self.late else { return self.send(&self.engine, parts, body).await };
         if call.may_read_late() {
             return self.send(&late.engine, parts, body).await;
         }
         if call.writes() {
-            // One after another, so that the second engine gets them in the order in which the first one made them.
+            // One write at a time, so that the second engine receives writes in the first engine's order.
             let mut writes = late.writes.lock().await;
             let answer = self.send(&self.engine, parts, body.clone()).await?;
             if answer.status() == StatusCode::OK {
@@ -461,7 +460,7 @@ impl Route {
         self.send(&self.engine, parts, body).await
     }
 
-    /// An engine's answer; none when there is no engine.
+    /// Sends a request to an engine. Returns none when the engine is unreachable.
     async fn send(&self, engine: &Authority, parts: &Parts, body: Bytes) -> Option<Response<Bytes>> {
         let path = parts.uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
         let uri = Uri::builder().scheme(Scheme::HTTP).authority(engine.clone()).path_and_query(path).build();
@@ -469,7 +468,7 @@ impl Route {
         *request.method_mut() = parts.method.clone();
         *request.uri_mut() = uri.ok()?;
         *request.headers_mut() = parts.headers.clone();
-        // These say how the message came here, not how it goes on.
+        // Hop-by-hop headers describe the incoming connection only.
         for name in [header::HOST, header::CONNECTION, header::CONTENT_LENGTH, header::TRANSFER_ENCODING] {
             request.headers_mut().remove(name);
         }
@@ -480,7 +479,7 @@ impl Route {
         Some(Response::from_parts(parts, to_bytes(Body::new(body), usize::MAX).await.ok()?))
     }
 
-    /// The engine's answer to a batch without its last `count` requests, as if these had come back unprocessed.
+    /// Forwards a batch without its last `count` requests and returns these as unprocessed.
     async fn forward_part(&self, parts: &Parts, body: Bytes, call: &Call, count: usize) -> Option<Response<Bytes>> {
         let (unprocessed, mut answer) = match call.operation.as_str() {
             "BatchWriteItem" => ("UnprocessedItems", json!({})),
@@ -497,7 +496,7 @@ impl Route {
             answer = serde_json::from_slice(forwarded.body()).ok()?;
         }
         for (table, of_table) in rest {
-            // The engine may have left something of the table unprocessed itself.
+            // The engine itself may have left requests of the table unprocessed.
             match requests(&mut answer[unprocessed][&table]) {
                 Some(own) => own.extend(requests(&mut of_table.clone()).map(std::mem::take).unwrap_or_default()),
                 None => answer[unprocessed][&table] = of_table,
@@ -507,8 +506,8 @@ impl Route {
     }
 }
 
-/// The answer to a query, as if it had read up to what comes first of it and found nothing so far. The answer stays where
-/// it holds no item, or does not hold the items' keys.
+/// Turns the answer to a query into an empty page that ends right before the first item. Leaves an answer unchanged if
+/// it has no items or not their keys.
 fn empty_page(call: &Call, answer: Response<Bytes>) -> Option<Response<Bytes>> {
     let mut page: Value = serde_json::from_slice(answer.body()).ok()?;
     let first = page["Items"][0].clone();
@@ -523,7 +522,7 @@ fn empty_page(call: &Call, answer: Response<Bytes>) -> Option<Response<Bytes>> {
     }
     let sort_key = Index::ALL.into_iter().find(|index| call.body["IndexName"] == index.name()).map_or(SK, Index::sk);
     let Some(text) = first[sort_key]["S"].as_str() else { return Some(answer) };
-    // The identifier at the end of a position is a number, so its neighbour is read back as one.
+    // A position ends with a numeric identifier, so its neighbour must be numeric too.
     let before = match (text.rsplit_once('#'), call.body["ScanIndexForward"] == false) {
         (Some((created, id)), backwards) if sort_key != SK => {
             let id = id.parse::<i64>().ok()?;
@@ -539,7 +538,7 @@ fn empty_page(call: &Call, answer: Response<Bytes>) -> Option<Response<Bytes>> {
     Some(reply(StatusCode::OK, &page))
 }
 
-/// What a batch asks of one table: `[…]` when it writes, `{"Keys": […], …}` when it reads.
+/// Returns a batch's requests for one table: `[…]` for writes, `{"Keys": […], …}` for reads.
 fn requests(of_table: &mut Value) -> Option<&mut Vec<Value>> {
     match of_table {
         Value::Array(writes) => Some(writes),
@@ -548,7 +547,7 @@ fn requests(of_table: &mut Value) -> Option<&mut Vec<Value>> {
     }
 }
 
-/// Takes the last `count` requests out of a batch, and the tables of which nothing remains.
+/// Removes the last `count` requests of a batch, and the tables left without requests.
 fn take_last(batch: &mut Value, mut count: usize) -> Map<String, Value> {
     let mut taken = Map::new();
     let Some(tables) = batch.as_object_mut() else { return taken };
@@ -585,7 +584,7 @@ fn in_conflict(call: &Call) -> Response<Bytes> {
     cancelled(call, CODE, MESSAGE).unwrap_or_else(|| refused(&format!("{CODE}Exception"), MESSAGE))
 }
 
-/// A transaction that is cancelled because of its first item; none when the call is no transaction.
+/// Builds the answer to a transaction cancelled by its first item; none when the call is no transaction.
 fn cancelled(call: &Call, code: &str, message: &str) -> Option<Response<Bytes>> {
     let items = call.body["TransactItems"].as_array()?.len();
     let mut reasons = vec![json!({"Code": "None"}); items];

@@ -14,7 +14,7 @@ fn contacts() -> Vec<(ContactRecord, Access)> {
     lines().unwrap().into_iter().filter_map(contact).collect()
 }
 
-/// A customer's company and person.
+/// Returns the company and the contact person of a customer.
 fn customer(company: &str) -> [(ContactRecord, Access); 2] {
     let contacts = contacts();
     let at = contacts.iter().position(|(record, _)| record.display_name == company).unwrap();

@@ -1,5 +1,5 @@
-//! Nobody reaches the data but through the service: the engine has no port, its own port asks for a secret, its files are
-//! this user's only, and the service answers under its own names only.
+//! The data is accessible only through the service: the engine has no port by default, its port needs a secret, only
+//! this user may read its files, and the service answers only under its own names.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,13 +10,13 @@ use super::{
     ADMIN, DOCUMENTS, Reply, Server, TestResult, exchange, folder, nowhere, request, run, strs, succeed, text,
 };
 
-/// The TCP ports that a process listens on.
+/// Returns the TCP ports that a process listens on.
 #[cfg(target_os = "linux")]
 fn listening(pid: u32) -> TestResult<BTreeSet<u16>> {
     const LISTENING: &str = "0A";
     let mut sockets = BTreeSet::new();
     for file in fs::read_dir(format!("/proc/{pid}/fd"))? {
-        // A file that was closed since is no socket that listens.
+        // A file that is already closed is no listening socket.
         let Ok(target) = fs::read_link(file?.path()) else { continue };
         let inode = target.to_str().and_then(|target| target.strip_prefix("socket:[")?.strip_suffix(']'));
         sockets.extend(inode.map(str::to_owned));
@@ -47,7 +47,7 @@ fn the_engine_listens_only_on_request() -> TestResult {
     Ok(())
 }
 
-/// Asks the engine's port for its tables, with these headers.
+/// Calls ListTables at the engine's port, with these headers.
 fn list_tables(address: &str, headers: &str) -> TestResult<Reply> {
     exchange(
         address,
@@ -103,7 +103,7 @@ fn the_help_explains_the_risk_of_the_engines_port() -> TestResult {
     Ok(())
 }
 
-/// The modes of a folder and of the files in it.
+/// Returns the modes of a folder and of the files in it.
 fn modes(folder: &Path) -> TestResult<Vec<(String, u32)>> {
     const PERMISSION_BITS: u32 = 0o777;
     let mode = |path: &Path| TestResult::Ok(fs::metadata(path)?.permissions().mode() & PERMISSION_BITS);
@@ -133,7 +133,7 @@ fn other_users_of_the_machine_cannot_read_the_data() -> TestResult {
     check_closed(&data)?;
     assert_eq!(server.end("TERM")?, Some(0));
 
-    // A folder that an earlier version left open is closed, with every file in it.
+    // A folder that an earlier version left readable is closed to others, with every file in it.
     fs::set_permissions(&data, fs::Permissions::from_mode(0o755))?;
     for file in fs::read_dir(&data)? {
         fs::set_permissions(file?.path(), fs::Permissions::from_mode(0o644))?;
@@ -164,7 +164,7 @@ fn a_folder_with_other_files_keeps_its_mode() -> TestResult {
     Ok(())
 }
 
-/// The status and the stable word of a request with these lines in place of `Host`.
+/// Returns the status and the error type of a request with these lines in place of `Host`.
 fn called(address: &str, version: &str, hosts: &str) -> TestResult<(u16, String)> {
     let reply = exchange(
         address,
@@ -190,7 +190,7 @@ fn the_service_answers_under_its_own_names_only() -> TestResult {
     assert_eq!(called(&address, "1.0", "Host: evil.example\r\n")?, refused("host-not-allowed", 421));
     assert_eq!(called(&address, "1.0", "")?, refused("invalid-request", 400));
     assert_eq!(called(&address, "1.1", "Host: localhost\r\nHost: localhost\r\n")?, refused("invalid-request", 400));
-    // The preflight of a page, and paths that no endpoint has, are refused before anything is said of them.
+    // Preflights and unknown paths are refused for the host first, and disclose nothing.
     let reply = exchange(&address, "OPTIONS /x HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n")?;
     assert!(reply.status == 421 && reply.body.contains("--allow-host"), "{reply:?}");
 

@@ -1,4 +1,4 @@
-//! The program ends soon after a signal, whatever its clients and workers are at.
+//! The program exits soon after a signal, whatever its clients and workers do.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 
 use super::{PATIENCE, Server, TestResult, folder, request, run_with, stderr, succeed, text};
 
-/// Within which the program ends after a signal.
+/// The time limit for the exit after a signal.
 const END: Duration = Duration::from_secs(5);
-/// Contacts of a portal whose job has several pages.
+/// The contacts of the portal, enough for a job of several pages.
 const CONTACTS: u32 = 6000;
 
-/// A connection on which something was sent.
+/// Opens a connection and sends `sent` on it.
 fn having_sent(port: u16, sent: &str) -> TestResult<TcpStream> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(PATIENCE))?;
@@ -30,7 +30,7 @@ fn connections_do_not_keep_the_program() -> TestResult {
     let stalled = having_sent(server.port, &format!("{head}Content-Length: 100\r\n\r\n{{"))?;
     let chunked = having_sent(server.port, &format!("{head}Transfer-Encoding: chunked\r\n\r\n5\r\n{{"))?;
     let mut idle = having_sent(server.port, "GET /api/2.0/people/@self HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
-    // The answer has come, and the connection stays open.
+    // The answer has arrived, and the connection stays open.
     assert!(idle.read(&mut [0; 16])? > 0);
 
     let signalled = Instant::now();
@@ -54,7 +54,7 @@ fn a_running_job_stops_after_its_page_and_goes_on_at_the_next_start() -> TestRes
     let token = succeed(&[&create[..], &table[..]].concat())?;
     let headers = [("Authorization", token.trim()), ("Content-Type", "application/json")];
 
-    // A job of workers, and one that its call waits for.
+    // One job runs on workers, and one runs synchronously in its call.
     for (prefer, managers) in [("respond-async", json!([user])), ("handling=strict", json!([]))] {
         let server = Server::start(&table)?;
         let body = json!({"isPrivate": true, "managerList": managers}).to_string();
@@ -71,7 +71,7 @@ fn a_running_job_stops_after_its_page_and_goes_on_at_the_next_start() -> TestRes
         )?;
         let jobs = || request(port, "GET", "/api/2.0/crm/access/jobs.json?count=1", &headers, "");
         let state = |reply: super::Reply| TestResult::Ok(reply.json()?["response"][0]["state"].clone());
-        // The job is at work: its record is there, and it is not over.
+        // The job is running: its record exists, and the job has not ended.
         let begun = Instant::now();
         while state(jobs()?)? != "running" {
             assert!(begun.elapsed() < PATIENCE, "the job did not start");

@@ -1,4 +1,4 @@
-//! Neither the log nor the terminal shows what it must not.
+//! The log holds no confidential data, and the terminal gets no control characters.
 
 use std::fs;
 use std::io::Read as _;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{ADMIN, PROGRAM, Server, TestResult, folder, request, run, stderr, stdout, text};
 
-/// Bytes of a log line, with its end.
+/// The maximum bytes of a log line, including its line feed.
 const MAX_LINE_BYTES: usize = 8 * 1024;
 const TAG: &str = "markedtag";
 const WORD: &str = "markedword";
@@ -17,7 +17,7 @@ const NAME: &str = "Markedname";
 const PASSWORD: &str = "markedpassword";
 const EMAIL: &str = "markedaddress@example.com";
 
-/// A portal in which everything that must not be in a log carries a mark.
+/// Returns a portal in which all data that must not be logged carries a mark.
 fn lines() -> String {
     let user = |id: u8, members: Value| {
         let mut user = json!({"Id": format!("00000000-0000-4000-8000-{id:012}"), "IsAdmin": true});
@@ -34,7 +34,7 @@ fn lines() -> String {
     .concat()
 }
 
-/// The log of a server that is asked everything, at a level.
+/// Returns the log of a server that gets calls to many endpoints, at a log level.
 fn log_at(level: &str) -> TestResult<String> {
     let (folder, _) = folder()?;
     let file = folder.path().join("portal.ndjson");
@@ -80,7 +80,7 @@ fn log_at(level: &str) -> TestResult<String> {
     ] {
         let reply = request(server.port, method, &path, &headers, &body)?;
         assert!(reply.status < 500, "{method} {path}: {reply:?}");
-        // Also for a caller whom nobody knows.
+        // Repeat the call with an unknown token.
         request(server.port, method, &path, &[("Authorization", "markedtoken"), headers[1]], &body)?;
     }
     assert_eq!(server.end("TERM")?, Some(0));
@@ -104,7 +104,7 @@ fn no_level_logs_what_callers_search_send_or_sign_in_with() -> TestResult {
     Ok(())
 }
 
-/// Asserts that a terminal would obey nothing of it.
+/// Asserts that a text has no characters that control a terminal.
 #[track_caller]
 fn check_harmless(printed: &str) {
     let harmful = |character: char| {
@@ -132,7 +132,7 @@ fn a_file_cannot_make_the_terminal_obey() -> TestResult {
         json!({"delete": {EVIL: EVIL}}),
         json!(EVIL),
     ] {
-        // As JSON escapes it, and as it is.
+        // Try the line with the characters escaped by JSON, and with the raw characters.
         for line in [line.to_string(), line.to_string().replace("\\u001b", "\u{1b}").replace("\\u0007", "\u{7}")] {
             let file = folder.path().join("bad.ndjson");
             fs::write(&file, format!("{portal}\n{line}\n"))?;
@@ -140,7 +140,7 @@ fn a_file_cannot_make_the_terminal_obey() -> TestResult {
             assert_eq!(output.status.code(), Some(1), "{line:?}");
             let printed = stderr(&output);
             check_harmless(&printed);
-            // One line, which nothing in the file can end to begin another.
+            // The output is one line, which no text in the file can break.
             assert_eq!((printed.lines().count(), printed.len() < 2 * MAX_LINE_BYTES), (1, true), "{printed:?}");
         }
     }

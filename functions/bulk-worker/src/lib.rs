@@ -1,4 +1,4 @@
-//! Works through queued jobs: each message of the queue asks for one shard of one job.
+//! The bulk worker: each message of the queue names one shard of one job.
 
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
 use futures::FutureExt as _;
@@ -7,12 +7,12 @@ use jobs::{Deadline, Jobs, Message};
 use lambda_runtime::Error;
 use tokio::time::Instant;
 
-/// Does what the messages ask for, side by side, until `stop_at`. What is not through by then the worker hands on to
-/// the next one itself; a message whose work failed is named, and delivered again.
+/// Works on the shards of the messages concurrently, until `stop_at`. The worker itself queues a shard that is
+/// unfinished by then. A message whose work failed is reported, and SQS delivers it again.
 ///
 /// # Errors
 ///
-/// None; each message fails alone.
+/// Never: each message fails alone.
 pub fn handle(jobs: &Jobs, event: SqsEvent, stop_at: Instant) -> BoxFuture<'_, Result<SqsBatchResponse, Error>> {
     async move {
         let deadline = Deadline::at(stop_at);
@@ -25,7 +25,7 @@ pub fn handle(jobs: &Jobs, event: SqsEvent, stop_at: Instant) -> BoxFuture<'_, R
     .boxed()
 }
 
-/// Does what one message asks for, and names it when it is to be delivered again.
+/// Works on the shard of one message, and reports the message if it must be delivered again.
 async fn work(jobs: &Jobs, record: &SqsMessage, deadline: &Deadline) -> Option<BatchItemFailure> {
     let id = record.message_id.clone().unwrap_or_default();
     let failed = |id| {
@@ -36,8 +36,8 @@ async fn work(jobs: &Jobs, record: &SqsMessage, deadline: &Deadline) -> Option<B
     let message: Message = match serde_json::from_str(record.body.as_deref().unwrap_or_default()) {
         Ok(message) => message,
         Err(error) => {
-            // It goes to the dead-letter queue, where its alarm brings somebody to look at it.
-            // The error's own text would quote the message.
+            // The message ends in the dead-letter queue, whose alarm notifies the operator. The error's own text is not
+            // logged, because it would quote the message.
             tracing::error!(message = id, error = ?error.classify(), column = error.column(), "message not understood");
             return failed(id);
         }

@@ -1,4 +1,4 @@
-//! `GET /api/2.0/crm/contact/{contactid}` and its `/access`: a contact, and who is on its access list.
+//! `GET /api/2.0/crm/contact/{contactid}` and its `/access`: shows a contact, and its access list.
 
 use api::answer::ListPage;
 use api::contacts::{Visible, shown_beside, visible};
@@ -8,10 +8,10 @@ use futures::FutureExt as _;
 use models::contact::Contact;
 use models::directory::Scope;
 
-/// The function that offers them.
+/// The Lambda function of the endpoints.
 const FUNCTION: &str = "get-contact";
 
-/// One contact.
+/// Shows one contact.
 const SHOW: Endpoint = Endpoint {
     function: FUNCTION,
     method: "GET",
@@ -22,7 +22,7 @@ const SHOW: Endpoint = Endpoint {
     auth: Auth::Token(Scope::Read, |call| show(call).boxed()),
 };
 
-/// Who is on a contact's access list.
+/// Lists the users on a contact's access list.
 const ACCESS: Endpoint = Endpoint {
     function: FUNCTION,
     method: "GET",
@@ -47,7 +47,7 @@ async fn show(call: Call<'_>) -> Result<Answer, Failure> {
     Ok(Answer::contact(&call.wanted, &shown, fields.as_ref())?.with_revision(state.revision))
 }
 
-/// The access list as the contact shows it: empty while it is shared.
+/// Shows the access list as in the contact: empty while the contact is shared.
 async fn access(call: Call<'_>) -> Result<Answer, Failure> {
     let id = call.contact_id()?;
     call.query().finish()?;

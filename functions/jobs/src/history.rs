@@ -1,4 +1,4 @@
-//! Jobs: the list, one of them, what it changed; undoing it, stopping it.
+//! Endpoints of jobs: list, show, changes, undo, cancel.
 
 use std::collections::{HashMap, HashSet};
 
@@ -18,13 +18,13 @@ use store::jobs::list::ListedJob;
 
 use crate::FUNCTION;
 
-/// Jobs on a page when the call does not say.
+/// The default number of jobs on a page.
 const DEFAULT_JOBS: usize = 25;
 
-/// Jobs of a list whose progress is read at once.
+/// The number of jobs whose progress is read concurrently.
 const SUMMARIES_AT_ONCE: usize = 8;
 
-/// The jobs that the caller may see, newest first.
+/// Lists the jobs that the caller may see, newest first.
 pub(crate) const LIST: Endpoint = Endpoint {
     function: FUNCTION,
     method: "GET",
@@ -35,7 +35,7 @@ pub(crate) const LIST: Endpoint = Endpoint {
     auth: Auth::Token(Scope::Read, |call| list(call).boxed()),
 };
 
-/// One job.
+/// Shows one job.
 pub(crate) const SHOW: Endpoint = Endpoint {
     function: FUNCTION,
     method: "GET",
@@ -46,7 +46,7 @@ pub(crate) const SHOW: Endpoint = Endpoint {
     auth: Auth::Token(Scope::Read, |call| show(call).boxed()),
 };
 
-/// What a job changed.
+/// Lists the changes of a job.
 pub(crate) const CHANGES: Endpoint = Endpoint {
     function: FUNCTION,
     method: "GET",
@@ -57,7 +57,7 @@ pub(crate) const CHANGES: Endpoint = Endpoint {
     auth: Auth::Token(Scope::Read, |call| changes(call).boxed()),
 };
 
-/// A new job that restores what was before one.
+/// Starts a job that restores the access from before another job.
 pub(crate) const UNDO: Endpoint = Endpoint {
     function: FUNCTION,
     method: "POST",
@@ -68,7 +68,7 @@ pub(crate) const UNDO: Endpoint = Endpoint {
     auth: Auth::Token(Scope::Write, |call| undo(call).boxed()),
 };
 
-/// Stops a job.
+/// Cancels a job.
 pub(crate) const CANCEL: Endpoint = Endpoint {
     function: FUNCTION,
     method: "POST",
@@ -89,7 +89,7 @@ async fn list(call: Call<'_>) -> Result<Answer, Failure> {
     let mut list = ListAnswer::new(&call.wanted, None);
     let (mut asked, mut last, mut more) = (0, None, false);
     while asked < page.count && !more {
-        // One more than the page has room for tells whether more follow.
+        // One job beyond the page shows whether more follow.
         let room = page.count - asked;
         let mut listed = reader.next(room.saturating_add(1)).await?;
         if listed.is_empty() {
@@ -114,12 +114,12 @@ async fn list(call: Call<'_>) -> Result<Answer, Failure> {
         JobsStart::Index(start_index) => ListPage { start_index, asked, more, total: None }.end(),
         JobsStart::Before(_) => ListEnd::default(),
     };
-    // A start index that no call may give leads nowhere; the key does.
+    // Above the maximum start index only `before` leads to the next page.
     let next_index = end.next_index.filter(|next| *next <= MAX_JOBS_START_INDEX as u64);
     list.finish(&ListEnd { next_index, next_before: last.filter(|_| more), ..end })
 }
 
-/// A place of the list with the progress of its job: 1 read unit for a job that is not over.
+/// Reads the progress of a listed job: 1 read unit for a running job.
 async fn with_shards(call: &Call<'_>, place: ListedJob) -> Result<(JobId, Option<Job>, Vec<ShardSummary>), Failure> {
     let shards = match &place.job {
         Some(job) => call.app.jobs.summaries(&call.grant.portal, job).await?,
@@ -156,8 +156,8 @@ async fn changes(call: Call<'_>) -> Result<Answer, Failure> {
     Answer::list(&call.wanted, shown, page)
 }
 
-/// The names of the contacts that the caller may see by now, and the users that the changes refer to. Half a read unit
-/// per contact and user, and as much again per contact for who is no administrator.
+/// Reads the names of the contacts that the caller may see now, and the users that the changes refer to: half a read
+/// unit per contact and user, and another half per contact if the caller is not an administrator.
 async fn shown_beside(
     call: &Call<'_>,
     caller: &Caller,
@@ -212,7 +212,7 @@ async fn cancel(call: Call<'_>) -> Result<Answer, Failure> {
     }
     match shown_again(&call, id).await {
         Ok(answer) => Ok(answer),
-        // It is being stopped, whether that can be shown or not.
+        // The job is cancelled, even if it cannot be read again.
         Err(failure) => {
             failure.log();
             Answer::one(&call.wanted, &Job { state: State::Cancelled, ..job }.view(&[], call.now, &caller))
@@ -226,7 +226,7 @@ async fn shown_again(call: &Call<'_>, id: JobId) -> Result<Answer, Failure> {
     Answer::one(&call.wanted, &job.view(&shards, call.now, &caller))
 }
 
-/// The job, if the caller may see it: an administrator every one, a user its own.
+/// Reads a job that the caller may see: administrators see all jobs, users their own.
 async fn visible(call: &Call<'_>, id: JobId) -> Result<(Caller, Job), Failure> {
     let (caller, job) =
         futures::try_join!(call.caller(), async { Ok(call.app.store.job(&call.grant.portal, id).await?) })?;

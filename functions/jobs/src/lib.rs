@@ -1,4 +1,4 @@
-//! `/api/2.0/crm/access/…`: jobs read, undone and stopped; standing rules.
+//! `/api/2.0/crm/access/…`: reads, undoes and cancels jobs; manages standing rules.
 
 mod history;
 mod rules;
@@ -18,5 +18,5 @@ pub const ENDPOINTS: &[Endpoint] = &[
     rules::REMOVE,
 ];
 
-/// The function that offers them.
+/// The Lambda function of the endpoints.
 const FUNCTION: &str = "access-jobs";

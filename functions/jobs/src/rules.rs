@@ -1,4 +1,4 @@
-//! Standing rules: a filter, what the access of its contacts becomes, and when.
+//! Endpoints of standing rules: a filter, the access that its contacts get, and a schedule.
 
 use api::answer::{self, ListAnswer, ListPage, Pushed};
 use api::contacts::check_managers;
@@ -17,10 +17,10 @@ use tokio::time::Instant;
 
 use crate::FUNCTION;
 
-/// Stands for the version of a rule that does not read back. It is no digest, so only `*` matches it.
+/// The version of a rule whose record cannot be read. It is not a digest, so only `*` matches it.
 const UNREADABLE: &str = "unreadable";
 
-/// The rules that the caller may see, by name.
+/// Lists the rules that the caller may see, by name.
 pub(crate) const LIST: Endpoint = Endpoint {
     function: FUNCTION,
     method: "GET",
@@ -31,7 +31,7 @@ pub(crate) const LIST: Endpoint = Endpoint {
     auth: Auth::Token(Scope::Read, |call| list(call).boxed()),
 };
 
-/// One rule.
+/// Shows one rule.
 pub(crate) const SHOW: Endpoint = Endpoint {
     function: FUNCTION,
     method: "GET",
@@ -42,7 +42,7 @@ pub(crate) const SHOW: Endpoint = Endpoint {
     auth: Auth::Token(Scope::Read, |call| show(call).boxed()),
 };
 
-/// Makes a rule, or replaces it.
+/// Creates or replaces a rule.
 pub(crate) const SET: Endpoint = Endpoint {
     function: FUNCTION,
     method: "PUT",
@@ -53,7 +53,7 @@ pub(crate) const SET: Endpoint = Endpoint {
     auth: Auth::Token(Scope::Write, |call| set(call).boxed()),
 };
 
-/// Removes a rule. What its runs changed stays, and their jobs too.
+/// Removes a rule. The changes and the jobs of its runs stay.
 pub(crate) const REMOVE: Endpoint = Endpoint {
     function: FUNCTION,
     method: "DELETE",
@@ -135,7 +135,7 @@ async fn set(call: Call<'_>) -> Result<Answer, Failure> {
         if store.put_rule(portal_id, before.as_ref(), &rule, counted.as_ref(), kept.as_ref()).await? {
             return Ok(answer);
         }
-        // Either someone changed the rule, or only other rules were set since they were counted.
+        // Either the rule was changed by someone else, or only other rules were set since the count.
         let now = store.rule(portal_id, &name).await?;
         if before.is_none() && now.is_some() && call.must_be_new() {
             return Err(Failure::PreconditionFailed(Unmet::Exists));
@@ -151,30 +151,30 @@ async fn set(call: Call<'_>) -> Result<Answer, Failure> {
     }
 }
 
-/// Looks up if the owner of a rule is still a user of the portal.
+/// Reads whether the owner of a rule is still a user of the portal.
 async fn owner_of(call: &Call<'_>, rule: &Rule) -> Result<Owner, Failure> {
     let users = call.app.store.users(&call.grant.portal, [rule.created_by]).await?;
     Ok(if users.contains_key(&rule.created_by) { Owner::Present } else { Owner::Gone })
 }
 
-/// Checks that one more rule fits the bounds.
+/// Checks the bounds on the number of rules.
 fn check_count(count: &RuleCount, before: Option<&Rule>) -> Result<(), Failure> {
     if count.of_user >= MAX_RULES_OF_USER {
         return Err(Failure::TooManyRules(RuleBound::OfUser));
     }
-    // A rule that changes its owner is among those of the portal already.
+    // A rule that only changes its owner already counts in the portal.
     if before.is_none() && count.of_portal >= MAX_RULES_OF_PORTAL {
         return Err(Failure::TooManyRules(RuleBound::OfPortal));
     }
     Ok(())
 }
 
-/// The rule, with its version in the entity tag.
+/// Shows a rule, with its version in the entity tag.
 fn shown(call: &Call<'_>, rule: &Rule) -> Result<Answer, Failure> {
     Ok(Answer::one(&call.wanted, &rule.view())?.with_version(version(rule)?))
 }
 
-/// The version of a rule: of all that callers set. A run of the rule leaves it as it is.
+/// Returns the version of a rule, from all fields that callers set. A run of the rule does not change it.
 fn version(rule: &Rule) -> Result<String, Failure> {
     let Rule { created, modified, created_by, filter, target, schedule, enabled, .. } = rule;
     answer::version(&(created, modified, created_by, filter, target, schedule, enabled))
@@ -184,9 +184,9 @@ async fn remove(call: Call<'_>) -> Result<Answer, Failure> {
     let name = call.stored_rule_name()?;
     call.query().finish()?;
     let rule = match visible(&call, &name).await {
-        // Nobody can tell whose a rule is that does not read back, so only administrators remove it.
+        // The owner of an unreadable rule is unknown, so only administrators may remove it.
         Err(Failure::Store(StoreError::Corrupt(_))) if call.caller().await?.is_admin => {
-            // No tag names the version of such a rule.
+            // No caller can know a tag of an unreadable rule.
             call.check_version(Some(UNREADABLE))?;
             call.app.store.delete_rule_record(&call.grant.portal, &name).await?;
             return Ok(Answer::nothing());
@@ -202,7 +202,7 @@ async fn remove(call: Call<'_>) -> Result<Answer, Failure> {
     Ok(answer)
 }
 
-/// An administrator sees every rule, a user its own.
+/// Returns whether the caller may see a rule: administrators see all rules, users their own.
 fn may_see(caller: &Caller, rule: &Rule) -> bool {
     caller.is_admin || rule.created_by == caller.user
 }
@@ -212,7 +212,7 @@ async fn visible(call: &Call<'_>, name: &RuleName) -> Result<Rule, Failure> {
         futures::try_join!(call.caller(), async { Ok(call.app.store.rule(&call.grant.portal, name).await?) })?;
     match rule.filter(|rule| may_see(&caller, rule)) {
         Some(rule) => Ok(rule),
-        // A name that no new rule may have is more likely a mistake than the name of an old rule.
+        // An unknown name that no new rule may have is more likely a mistake than an old rule's name.
         None => Err(call.rule_name().map_or_else(|failure| failure, Failure::RuleNotFound)),
     }
 }

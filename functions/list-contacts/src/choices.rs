@@ -1,4 +1,4 @@
-//! `GET /api/2.0/crm/contact/status`, `/type` and `/tag`: the stages, types and tags that a filter chooses from.
+//! `GET /api/2.0/crm/contact/status`, `/type` and `/tag`: lists the stages, types and tags that a filter can use.
 
 use api::answer::ListPage;
 use api::{Answer, Auth, Call, Endpoint, Failure};
@@ -10,15 +10,15 @@ use serde::Serialize;
 
 use crate::reading;
 
-/// The stages, which ONLYOFFICE calls statuses in its paths.
+/// Lists the stages, which ONLYOFFICE's paths call statuses.
 pub(crate) const STAGES: Endpoint =
     reading("/api/2.0/crm/contact/status", Auth::Token(Scope::Read, |call| stages(call).boxed()));
 
-/// The types.
+/// Lists the types.
 pub(crate) const TYPES: Endpoint =
     reading("/api/2.0/crm/contact/type", Auth::Token(Scope::Read, |call| types(call).boxed()));
 
-/// The tags.
+/// Lists the tags.
 pub(crate) const TAGS: Endpoint =
     reading("/api/2.0/crm/contact/tag", Auth::Token(Scope::Read, |call| tags(call).boxed()));
 

@@ -1,5 +1,5 @@
-//! `GET /api/2.0/crm/contact/filter`: the contacts that a filter selects and the caller may see. And the stages, types and
-//! tags that a filter chooses from.
+//! `GET /api/2.0/crm/contact/filter`: lists the contacts that match a filter and that the caller may see. Also lists
+//! the stages, types and tags that a filter can use.
 
 mod choices;
 
@@ -16,10 +16,10 @@ use models::filter::plan::plan;
 use models::request::ListContacts;
 use store::listing::{Listed, Listing};
 
-/// The function that offers them.
+/// The Lambda function of the endpoints.
 const FUNCTION: &str = "list-contacts";
 
-/// An endpoint that only reads.
+/// Builds a `GET` endpoint.
 const fn reading(path: &'static str, auth: Auth) -> Endpoint {
     Endpoint {
         function: FUNCTION,
@@ -32,11 +32,11 @@ const fn reading(path: &'static str, auth: Auth) -> Endpoint {
     }
 }
 
-/// The list that ONLYOFFICE's own clients show.
+/// The list in the form of ONLYOFFICE's own clients.
 const LIST: Endpoint =
     reading("/api/2.0/crm/contact/filter", Auth::Token(Scope::Read, |call| list(call, Entry::Contact).boxed()));
 
-/// The same list in the form in which ONLYOFFICE's own pages show contacts beside their next tasks.
+/// The same list in the form of ONLYOFFICE's own pages, which show contacts beside their next tasks.
 const SIMPLE: Endpoint =
     reading("/api/2.0/crm/contact/simple/filter", Auth::Token(Scope::Read, |call| list(call, Entry::Simple).boxed()));
 
@@ -48,15 +48,15 @@ pub const ENDPOINTS: &[Endpoint] = &[LIST, SIMPLE, choices::STAGES, choices::TYP
 enum Entry {
     /// The contact.
     Contact,
-    /// The contact as a member of an entry.
+    /// An entry that has the contact as a member.
     Simple,
 }
 
-/// Three DynamoDB round trips one after another for a page: what it is planned with, the index, the contacts. The total
-/// is counted beside the last two.
+/// Lists contacts in three sequential DynamoDB round trips: the data for the plan, the index, the contacts. The total
+/// is counted concurrently with the last two.
 async fn list(call: Call<'_>, entry: Entry) -> Result<Answer, Failure> {
     let (store, portal_id) = (&call.app.store, &call.grant.portal);
-    // In which zone the dates are meant is known later; which tags there are is not told by it.
+    // Tags do not depend on the portal's time zone, so they are parsed before the zone is read.
     let tags = ListContacts::tags(&call.query_text())?;
     let (people, lists, tags, names) = futures::try_join!(
         store.portal_and_users(portal_id, [call.grant.user]),
@@ -90,7 +90,7 @@ async fn list(call: Call<'_>, entry: Entry) -> Result<Answer, Failure> {
     let Listed { contacts, asked, more, total, total_is_lower_bound, wasteful } =
         store.list_contacts(&listing).await.map_err(Failure::from_listing)?;
 
-    // Users whose names are not remembered cost a fourth round trip.
+    // Users whose names are not cached cost a fourth round trip.
     let mut shown = HashSet::new();
     for (record, state) in &contacts {
         shown.extend(record.create_by.filter(|_| shows("CreateBy")));

@@ -1,4 +1,4 @@
-//! The calls that a portal's clients begin with: signing in, the portal's users, and the description of the API.
+//! The first calls of a portal's clients: sign-in, the portal's users, and the description of the API.
 
 mod people;
 mod sign_in;
@@ -8,10 +8,10 @@ use api::endpoint::{Conditions, Dialect, Payload};
 use api::{Answer, Auth, Endpoint, Failure, Incoming};
 use futures::FutureExt as _;
 
-/// The function that offers them.
+/// The Lambda function of the endpoints.
 const FUNCTION: &str = "access-portal";
 
-/// The description of the API.
+/// Returns the description of the API.
 const OPENAPI: Endpoint = Endpoint {
     function: FUNCTION,
     method: "GET",
@@ -22,7 +22,7 @@ const OPENAPI: Endpoint = Endpoint {
     auth: Auth::Public(|call| std::future::ready(describe(&call)).boxed()),
 };
 
-/// Generated from the code; a test holds it to that.
+/// Generated from the code; a test compares the two.
 const DESCRIPTION: &str = include_str!("../../../docs/openapi.json");
 
 /// Every endpoint of the function.

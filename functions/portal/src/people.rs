@@ -1,5 +1,5 @@
-//! `GET /api/2.0/people`, `/people/filter` and `/people/{userid}`: the users of the portal, among whom a client finds the
-//! managers of contacts.
+//! `GET /api/2.0/people`, `/people/filter` and `/people/{userid}`: shows the users of the portal, from whom a client
+//! chooses the managers of contacts.
 
 use api::answer::ListPage;
 use api::endpoint::{Conditions, Dialect, Payload};
@@ -24,18 +24,18 @@ const fn reading(path: &'static str, auth: Auth) -> Endpoint {
     }
 }
 
-/// All users.
+/// Lists all users.
 pub(crate) const ALL: Endpoint = reading("/api/2.0/people", Auth::Token(Scope::Read, |call| list(call).boxed()));
 
-/// The users whose names or addresses hold some words.
+/// Lists the users whose names or addresses contain the given words.
 pub(crate) const FILTERED: Endpoint =
     reading("/api/2.0/people/filter", Auth::Token(Scope::Read, |call| list(call).boxed()));
 
-/// One user, by UUID or by e-mail address, which is the name of a user; `@self` is the caller.
+/// Shows one user, by UUID or by e-mail address, which is the user name; `@self` is the caller.
 pub(crate) const ONE: Endpoint =
     reading("/api/2.0/people/{userid}", Auth::Token(Scope::Read, |call| one(call).boxed()));
 
-/// Users in the order of their names: half a read unit per 4 KB of all users, and 1 for the caller.
+/// Lists users, sorted: half a read unit per 4 KB of all users, and 1 read unit for the caller.
 async fn list(call: Call<'_>) -> Result<Answer, Failure> {
     let request = ListPeople::parse(&call.query_text())?;
     let users = async { Ok(call.app.store.all_users(&call.grant.portal).await?) };
@@ -65,7 +65,7 @@ fn is_asked_for(request: &ListPeople, user: &User) -> bool {
         && request.words.iter().all(|word| text.contains(word))
 }
 
-/// The text by which a user is put in order.
+/// Returns the sort key of a user.
 fn place(order: PeopleOrder, user: &Profile) -> String {
     match order {
         PeopleOrder::DisplayName => fold(&user.display_name),

@@ -1,4 +1,4 @@
-//! `POST /api/2.0/authentication`: a token for a user name and a password.
+//! `POST /api/2.0/authentication`: creates a token for a user name and a password.
 
 use api::endpoint::{Conditions, Dialect, Payload};
 use api::negotiation::ResponseFormat;
@@ -15,7 +15,7 @@ use store::tokens::new_token;
 
 use crate::FUNCTION;
 
-/// The call that ONLYOFFICE's clients begin with.
+/// The first call of ONLYOFFICE's clients.
 pub(crate) const ENDPOINT: Endpoint = Endpoint {
     function: FUNCTION,
     method: "POST",
@@ -26,14 +26,14 @@ pub(crate) const ENDPOINT: Endpoint = Endpoint {
     auth: Auth::Public(|call| handle(call).boxed()),
 };
 
-/// The same round trips in the same order and the same work for a user of one portal, whose hash was made here, as for
-/// nobody.
+/// Signs a user in. An unknown user costs the same round trips in the same order, and the same work, as a user of one
+/// portal whose hash was made by this service, so that timing does not disclose users.
 async fn handle(call: Incoming<'_>) -> Result<Answer, Failure> {
-    // Before anything is counted, so that no foreign page uses up the attempts of a user.
+    // Check the origin before the attempt is counted, so that no foreign page uses up a user's attempts.
     call.check_origin()?;
     call.query().finish()?;
     let SignInRequest { user_name, password, portal } = SignInRequest::parse(call.body()?)?;
-    // An attempt whose password nobody looks at is not counted.
+    // Enter before the attempt is counted: an attempt whose password is not compared does not count.
     let place = call.app.passwords.enter()?;
     let store = &call.app.store;
     let pair = Pair { network: call.network(), email: user_name };
@@ -51,7 +51,7 @@ async fn handle(call: Incoming<'_>) -> Result<Answer, Failure> {
     let candidate = match &matching[..] {
         [] => return Err(Failure::SignInRefused),
         [candidate] => candidate,
-        // Only who knows the password is told of the portals.
+        // Only a caller who knows the password learns the portals.
         several => return Err(which_of(several).into()),
     };
     let Account { portal, user } = candidate.account.clone();
@@ -63,12 +63,12 @@ async fn handle(call: Incoming<'_>) -> Result<Answer, Failure> {
         expires: Some(expires),
         valid_from: candidate.tokens_valid_from,
     };
-    // Read before the token is stored, so that a failure leaves no token behind.
+    // Read the zone before the token is stored, so that a failure leaves no token behind.
     let zone = call.app.time_zone(&grant.portal).await?;
     let wanted = ResponseFormat { zone: Some(zone), ..call.wanted.clone() };
     let token = new_token()?;
     if !store.admit(&attempt, candidate, &token, &grant).await? {
-        // The password was another one by then.
+        // The password was changed in the meantime.
         return Err(Failure::SignInRefused);
     }
     Answer::created(&wanted, &SignedIn { token, expires })

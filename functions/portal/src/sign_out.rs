@@ -1,4 +1,4 @@
-//! `DELETE /api/2.0/authentication`: ends the token that the call comes with.
+//! `DELETE /api/2.0/authentication`: revokes the caller's token.
 
 use api::endpoint::{Conditions, Dialect, Payload};
 use api::{Answer, Auth, Call, Endpoint, Failure};
@@ -6,7 +6,7 @@ use futures::FutureExt as _;
 
 use crate::FUNCTION;
 
-/// The call that ends what signing in began.
+/// Signs the caller out.
 pub(crate) const ENDPOINT: Endpoint = Endpoint {
     function: FUNCTION,
     method: "DELETE",

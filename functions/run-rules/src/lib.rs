@@ -1,5 +1,5 @@
-//! Starts what no caller waits for. Woken every minute, it starts the standing rules that are due and looks after jobs
-//! that nobody works on; given a run, it starts that.
+//! Starts work that no caller waits for. The minute's wake-up starts the standing rules that are due and resumes
+//! abandoned jobs; an event that describes a run starts that run.
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -13,31 +13,31 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
-/// What an event came to.
+/// The result of an event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged, rename_all_fields = "camelCase")]
 pub enum Done {
-    /// The function was woken.
+    /// The event was a wake-up.
     Woken {
-        /// How many rules were started.
+        /// The number of rules that were started.
         rules_started: usize,
-        /// For how many shards of open jobs a worker was asked.
+        /// The number of shards of open jobs that were queued for a worker.
         shards_resumed: usize,
     },
-    /// It was given a run.
+    /// The event was a run.
     Started {
-        /// The job, which is found under `/api/2.0/crm/access/jobs/`.
+        /// The job, whose path is below `/api/2.0/crm/access/jobs/`.
         job_id: JobId,
     },
 }
 
-/// Handles a wake-up, which is `{}` or the envelope of a schedule without an input of its own, or a run:
-/// `{"portal":…,"filter":…,"access":…}`. A run has an administrator's rights, because whoever may call the function itself
-/// has the operator's trust. Any other event is an error.
+/// Handles a wake-up, which is `{}` or the envelope of a schedule without its own input, or a run:
+/// `{"portal":…,"filter":…,"access":…}`. A run has administrator rights: only the operator can invoke the function
+/// directly. Any other event is an error.
 ///
 /// # Errors
 ///
-/// When the run cannot be read or started; nothing was changed then.
+/// When the run cannot be read or started; then nothing was changed.
 pub fn handle(jobs: &Jobs, event: Box<RawValue>, stop_at: Instant) -> BoxFuture<'_, Result<Done, Error>> {
     async move {
         match serde_json::from_str(event.get())? {
@@ -50,14 +50,14 @@ pub fn handle(jobs: &Jobs, event: Box<RawValue>, stop_at: Instant) -> BoxFuture<
     .boxed()
 }
 
-/// Recognizes the event that EventBridge sends for a rule on a schedule, or EventBridge Scheduler, if neither was given an
-/// input. The whole shape counts: a member more or less, and the event may be a run that is written wrongly.
+/// Recognizes the event of a scheduled EventBridge rule or of EventBridge Scheduler without its own input. The whole
+/// shape must match: an event with one member more or less may be a misspelt run.
 fn is_of_schedule(event: &Map<String, Value>) -> bool {
     const TEXTS: [&str; 7] = ["version", "id", "detail-type", "source", "account", "time", "region"];
     const OTHERS: [&str; 2] = ["resources", "detail"];
     let text = |name: &str| event.get(name).and_then(Value::as_str);
     let resources = event.get("resources").and_then(Value::as_array);
-    // EventBridge Scheduler writes the detail as a text.
+    // EventBridge Scheduler writes the detail as a string.
     let has_no_detail = match event.get("detail") {
         Some(Value::Object(detail)) => detail.is_empty(),
         Some(Value::String(detail)) => detail == "{}",
@@ -72,10 +72,10 @@ fn is_of_schedule(event: &Map<String, Value>) -> bool {
 }
 
 async fn wake(jobs: &Jobs, deadline: &Deadline) -> Result<Done, Error> {
-    // Neither waits for the other, nor fails with it.
+    // Rules and the sweep run concurrently, and each completes even if the other fails.
     let (started, resumed) = futures::join!(jobs.run_due_rules(deadline), jobs.sweep(Abandoned::Expired, deadline));
     let (rules_started, shards_resumed) = (started?, resumed?);
-    // Compaction only saves costs, so it comes last and takes the time that is left.
+    // Compaction only saves costs, so it runs last, in the remaining time.
     jobs.compact_due_postings(deadline).await?;
     if rules_started + shards_resumed > 0 {
         tracing::info!(rules_started, shards_resumed, "woken");
@@ -83,12 +83,12 @@ async fn wake(jobs: &Jobs, deadline: &Deadline) -> Result<Done, Error> {
     Ok(Done::Woken { rules_started, shards_resumed })
 }
 
-/// Starts a run. It is read from the event's own text, in which a name that is given twice still stands twice.
+/// Starts a run. The parser reads the event's raw text, because a duplicate name is lost in parsed members.
 async fn run_once(jobs: &Jobs, text: &[u8], members: &Value) -> Result<Done, Error> {
     let portal = RunOnce::portal(text)?;
     let portal = jobs.store.portal(&portal).await?.ok_or(NotStarted::UnknownPortal(portal))?;
     let order = RunOnce::parse(text, &portal.time_zone)?;
-    // The same run is the same however its text is indented.
+    // Serializing the members makes the same run equal, whatever the indentation of its text.
     let job_id = jobs.run_once(&portal, order, &serde_json::to_vec(members)?).await?;
     tracing::info!(portal = %portal.id, job = %job_id, "run started");
     Ok(Done::Started { job_id })

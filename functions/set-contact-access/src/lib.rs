@@ -15,7 +15,7 @@ use store::contacts::{AccessRecord, AccessState, Loaded};
 use store::postings::Postings;
 use tokio::time::Instant;
 
-/// The endpoint of document 000.
+/// The endpoint of ONLYOFFICE's reference page for one contact.
 pub const ENDPOINT: Endpoint = Endpoint {
     function: "set-contact-access",
     method: "PUT",
@@ -26,7 +26,8 @@ pub const ENDPOINT: Endpoint = Endpoint {
     auth: Auth::Token(Scope::Write, |call| handle(call).boxed()),
 };
 
-/// Three DynamoDB round trips one after another: what is decided upon, what is shown beside it, the write.
+/// Sets the access in three sequential DynamoDB round trips: read the data for the decision, read the entries for the
+/// answer and write the manager index, write the access record with the job.
 async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
     let contact = call.contact_id()?;
     let mut query = call.query();
@@ -43,14 +44,14 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
             && state.revision == Some(new_job)
             && let Some(made) = call.app.store.job(&call.grant.portal, new_job).await?
         {
-            // The answer to the write was lost on the way; it was made.
+            // The write succeeded, but its response was lost.
             return show_made(&call, &made).await;
         }
         let Decision { caller, record, before, users } = decide(&call, contact, &request, loaded)?;
-        // What already is as asked costs no write, and leaves no record of a change that was none.
+        // A contact whose access already matches costs no write and gets no job.
         let job = (!dry_run && before.access != request.target).then_some(new_job);
 
-        // What the record is found by comes before it, beside what is shown.
+        // Write the manager index before the access record, concurrently with the reads for the answer.
         let posted = async {
             let mut postings = Postings::default();
             if job.is_some() {
@@ -76,7 +77,7 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
     }
 }
 
-/// What the call comes to, once it is clear that it may be done.
+/// The inputs of the write, after all checks.
 struct Decision {
     caller: Caller,
     record: ContactRecord,
@@ -103,7 +104,8 @@ fn decide(
     Ok(Decision { caller, record, before, users: loaded.users.into_values().collect() })
 }
 
-/// Writes the access and the job that records it, or neither: false when someone else wrote in between.
+/// Writes the access record and its job in one transaction. Returns false if someone else changed the access since it
+/// was read.
 async fn write(
     call: &Call<'_>,
     contact: ContactId,
@@ -126,10 +128,10 @@ async fn write(
         percent: 100,
         shards: 1,
         expected: 1,
-        // What was before is in the record itself, which stays.
+        // The job record itself holds the access from before, and is never deleted.
         changes_until: None,
     };
-    // The record stays open until the event bus was told of it.
+    // The job stays open until its event is published.
     let open = !matches!(call.app.jobs.events, Events::Off);
     let record = AccessRecord { access: target, revision: id, set_by: author, set_at: call.now };
     let portal = &call.grant.portal;

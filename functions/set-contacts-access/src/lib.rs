@@ -17,7 +17,7 @@ use models::request::{Page, SetContactsAccess};
 use models::values::id::{ContactId, UserId};
 use store::contacts::{AccessState, Loaded};
 
-/// The endpoint that ONLYOFFICE has for a selection of contacts.
+/// The endpoint of ONLYOFFICE's server for several contacts.
 pub const ENDPOINT: Endpoint = Endpoint {
     function: "set-contacts-access",
     method: "PUT",
@@ -55,7 +55,7 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
         let job = run.enqueue(&call.app.jobs, call.new_job()).await?;
         return accepted(&call, &run.caller, &job, true).await;
     } else if run.counts().updated == 0 {
-        // What already is as asked costs no write, and leaves no record of a change that was none.
+        // Contacts whose access already matches cost no write and get no job.
         (run.counts(), None)
     } else {
         match run.apply(&call.app.jobs, call.new_job(), &call.app.deadline(call.deadline)).await? {
@@ -67,10 +67,10 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
     shown.answer(&call, &run, records.into_iter(), &entries)
 }
 
-/// What the call comes to, once it is clear that all of it may be done.
+/// The inputs of the run, after all checks.
 struct Checked {
     caller: Caller,
-    /// In the order asked.
+    /// In the order of the request.
     contacts: Vec<(ContactRecord, AccessState)>,
     users: HashMap<UserId, User>,
 }
@@ -99,7 +99,7 @@ fn check(call: &Call<'_>, request: &SetContactsAccess, mut loaded: Loaded) -> Re
     Ok(Checked { caller, contacts, users: loaded.users })
 }
 
-/// What the answer says.
+/// The inputs of the answer.
 struct Shown<'a> {
     counts: Counts,
     job: Option<JobId>,
@@ -108,7 +108,7 @@ struct Shown<'a> {
 }
 
 impl Shown<'_> {
-    /// The contacts of the page as the call leaves them, in the order asked.
+    /// Shows the contacts of the page with their new access, in the order of the request.
     fn answer(
         self,
         call: &Call<'_>,

@@ -14,7 +14,7 @@ use models::job::{Counts, Job, JobId};
 use models::request::SetFilterAccess;
 use models::values::id::ContactId;
 
-/// The endpoint of document 001.
+/// The endpoint of ONLYOFFICE's reference page for a filter.
 pub const ENDPOINT: Endpoint = Endpoint {
     function: "set-filter-access",
     method: "PUT",
@@ -65,7 +65,7 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
     let entries = Entries { users, ..Entries::default() };
     let (records, entries) = match records_beside(call.app, &call.grant, &ids, lists, entries).await {
         Ok(found) => found,
-        // The contacts are changed by now: that they cannot be shown must not look as if they were not.
+        // The contacts are already changed, so a failed read for the answer must not look like a failed change.
         Err(failure) => match job {
             Some(job) => {
                 failure.log();
@@ -79,18 +79,18 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
     Ok(Answer::contacts(&call.wanted, contacts, page, fields.as_ref())?.with_counts(&counts).with_job(job))
 }
 
-/// What became of the call.
+/// The result of a run or a preview.
 enum Applied {
     Whole(Done),
     HandedOver(Box<Job>),
 }
 
-/// What a run or a preview came to.
+/// A completed run or preview.
 struct Done {
     counts: Counts,
-    /// The contacts that the answer lists.
+    /// The contacts on the answer's page.
     ids: Vec<ContactId>,
-    /// How many places of the list they stand for.
+    /// The number of list positions that the page covers.
     asked: usize,
     job: Option<JobId>,
 }
@@ -102,12 +102,13 @@ impl Done {
     }
 }
 
-/// A preview is always waited for: it leaves no job that could be asked for its outcome.
+/// Returns whether the call runs asynchronously. A preview never does, because it stores no job that could show its
+/// result.
 fn asked_not_to_wait(call: &Call<'_>, dry_run: bool) -> bool {
     call.prefers_async() && !dry_run
 }
 
-/// Previews, runs or hands over.
+/// Previews the run, runs it, or queues it for workers.
 async fn carry_out(call: &Call<'_>, run: &FilterRun, dry_run: bool) -> Result<Applied, Failure> {
     let (jobs, deadline) = (&call.app.jobs, call.app.deadline(call.deadline));
     let failed = |error| Failure::from_run(error, run.max_affected);

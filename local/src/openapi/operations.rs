@@ -1,29 +1,28 @@
-//! The description of each endpoint. The file is long because the API is: one row for each endpoint, in the order of the
-//! document.
+//! The description of each endpoint, one row for each, in the order of the document.
 
 use models::request::ListContacts;
 
-/// What is described of an endpoint, beside what all have in common.
+/// The description of an endpoint, without the parts that all endpoints share.
 pub(super) struct Operation {
     pub(super) method: &'static str,
     pub(super) path: &'static str,
-    /// What the operation is called in generated clients.
+    /// The name of the operation in generated clients.
     pub(super) id: &'static str,
     pub(super) tag: &'static str,
     pub(super) summary: &'static str,
     pub(super) description: &'static str,
     /// Names of query parameters.
     pub(super) query: &'static [&'static str],
-    /// Names of headers that other endpoints of its method do not have.
+    /// Names of headers that are specific to this operation.
     pub(super) headers: &'static [&'static str],
-    /// The name of its body.
+    /// The name of the body.
     pub(super) body: Option<&'static str>,
     pub(super) answers: &'static [Success],
-    /// What can keep it from its answer and others not.
+    /// The failures that are specific to this operation.
     pub(super) failures: &'static [(u16, &'static str)],
 }
 
-/// An answer as asked.
+/// A successful answer.
 pub(super) struct Success {
     pub(super) status: u16,
     pub(super) description: &'static str,
@@ -37,23 +36,23 @@ pub(super) struct Success {
 pub(super) enum Shows {
     /// One value with the schema of this name.
     One(&'static str),
-    /// A list of them.
+    /// A list of values with the schema of this name.
     List(&'static str),
-    /// The job that goes on with the call.
+    /// The job that continues the call.
     StartedJob,
     /// No content.
     Nothing,
-    /// This description.
+    /// The description of the API itself.
     Description,
 }
 
 /// An operation that an answer leads to.
 pub(super) struct Link {
-    /// The operation.
+    /// The target operation.
     pub(super) to: &'static str,
-    /// Its parameter.
+    /// The parameter of the target operation.
     pub(super) parameter: &'static str,
-    /// Where the parameter's value is.
+    /// The runtime expression of the parameter's value.
     pub(super) value: &'static str,
 }
 
@@ -65,7 +64,7 @@ pub(super) const TAGS: [(&str, &str); 5] = [
     ("portal", "Signing in and out, and this description."),
 ];
 
-/// Every link, by the operation that it leads to.
+/// All links, by target operation.
 pub(super) const LINKS: [Link; 6] = [
     to_job("getJob"),
     to_job("listJobChanges"),
@@ -85,7 +84,7 @@ const fn to_rule(to: &'static str) -> Link {
 
 const JOB_LINKS: &[&str] = &["getJob", "listJobChanges", "undoJob", "cancelJob"];
 
-/// The query of a list of users.
+/// Query parameters of a list of users.
 const PEOPLE: &[&str] = &[
     "filterValue",
     "employeeStatus",
@@ -98,12 +97,12 @@ const PEOPLE: &[&str] = &[
     "fullTextSearch",
 ];
 
-/// The answer that shows something which was read.
+/// Builds the answer of a read.
 const fn shown(shows: Shows, description: &'static str) -> Success {
     Success { status: 200, description, shows, headers: &[], links: &[] }
 }
 
-/// The answer of a call that a job goes on with.
+/// The answer of a call that continues as a job.
 pub(super) const JOB_STARTED: Success = Success {
     status: 202,
     description: "The job that goes on with the call. The body is empty if the job cannot be shown right now.",
@@ -114,7 +113,7 @@ pub(super) const JOB_STARTED: Success = Success {
 
 const COUNTS: &[&str] = &["X-Job-Id", "X-Matched-Count", "X-Updated-Count", "X-Unchanged-Count", "X-Skipped-Count"];
 
-/// A page of a list whose total may be a lower bound.
+/// Builds the answer of a list whose total may be a lower bound.
 const fn listed(name: &'static str) -> Success {
     Success { headers: &["X-Total-Is-Lower-Bound"], ..shown(Shows::List(name), "A page of the list.") }
 }
@@ -124,7 +123,7 @@ const LISTED_SIMPLE: Success = listed("SimpleEntry");
 const STAGES_OR_TYPES: &[Success] = &[shown(Shows::List("StageOrTypeChoice"), "A page of the list.")];
 const TAGS_OF_CONTACTS: &[Success] = &[shown(Shows::List("TagChoice"), "A page of the list.")];
 
-/// A list of values for a field of the filter.
+/// Builds the operation that lists the values of a filter field.
 const fn choices(
     path: &'static str,
     id: &'static str,

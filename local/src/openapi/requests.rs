@@ -15,22 +15,22 @@ use serde_json::{Map, Value, json};
 
 use super::{component, identifier};
 
-/// A date, or a date with a time, with an offset or without one. 29 February is in leap years only.
+/// A date, or a date with a time, with or without an offset. 29 February occurs only in leap years.
 const DATE: &str = "^(?:(?:[1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|\
                     (?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))|\
                     (?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:0[48]|[2468][048]|[13579][26])00)-02-29)\
                     (?:T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\\.[0-9]{1,9})?(?:Z|[+-](?:0[0-9]|1[0-4]):[0-5][0-9])?)?$";
 
-/// An e-mail address: one @, and neither spaces nor control characters nor #.
+/// An e-mail address: one `@`, and no spaces, control characters or `#`.
 const EMAIL: &str = "^[^@#\\s\\x00-\\x1f\\x7f-\\x9f]+@[^@#\\s\\x00-\\x1f\\x7f-\\x9f]+$";
 
-/// How many jobs a page shows when the call does not say.
+/// The default number of jobs on a page.
 const DEFAULT_JOBS: usize = 25;
 
 /// A UUID.
 const UUID: &str = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}";
 
-/// The demo's Nancy Davolio.
+/// Nancy Davolio of the demo portal.
 const MANAGER: &str = "4e6f7274-6877-8e64-8000-000000000001";
 
 fn boolean(description: &str) -> Value {
@@ -66,11 +66,11 @@ fn words() -> Value {
     })
 }
 
-/// A character that is neither white space, as Unicode has it, nor without width.
+/// A character that is neither Unicode white space nor of zero width.
 const NOT_BLANK: &str =
     "[^\\t-\\r \\x85\\xa0\\xad\\u1680\\u180e\\u2000-\\u200f\\u2028-\\u202f\\u205f-\\u206f\\u3000\\ufeff]";
 
-/// The same members of a JSON body, in which `null` stands for an optional one that is absent.
+/// Lets `null` stand for an absent optional member of a JSON body.
 fn with_nulls(mut body: Value) -> Value {
     let required = body["required"].clone();
     let is_required = |name: &str| required.as_array().is_some_and(|names| names.iter().any(|own| own == name));
@@ -90,7 +90,7 @@ fn with_nulls(mut body: Value) -> Value {
     body
 }
 
-/// The array of a schema that takes one value or an array of them: in a query both are written alike.
+/// Returns the array variant of a schema that accepts one value or an array: a query writes both alike.
 fn array_alone(mut schema: Value) -> Value {
     let any = schema["anyOf"].as_array().cloned().unwrap_or_default();
     let Some(mut array) = any.into_iter().find(|part| part["type"] == "array") else { return schema };
@@ -98,7 +98,7 @@ fn array_alone(mut schema: Value) -> Value {
     array
 }
 
-/// The fields of a filter, each as one value or an array where the field can be either.
+/// Returns the fields of a filter. A field that accepts one value or an array has both variants.
 fn filter_fields() -> Map<String, Value> {
     let number = component("schemas", "FilterNumber");
     let any_of = |kind: &str| {
@@ -122,7 +122,7 @@ fn filter_fields() -> Map<String, Value> {
     ])
 }
 
-/// The schemas that parameters and bodies share, and the bodies themselves.
+/// Returns the schemas that parameters and bodies share, and those of the bodies.
 pub(super) fn schemas() -> BTreeMap<String, Value> {
     let mut filter = filter_fields();
     filter.insert("filterValue".into(), words());
@@ -231,7 +231,7 @@ fn sign_in() -> Value {
     exactly(fields([("userName", name), ("password", password), ("portal", portal)]), &["userName", "password"])
 }
 
-/// A body: its schema, and examples of it.
+/// A body: its schema and its examples.
 struct Body {
     name: &'static str,
     schema: Value,
@@ -308,8 +308,8 @@ fn all() -> [Body; 5] {
     ]
 }
 
-/// The body of this name. Forms are not among its content, but in the description's text: of two kinds of content,
-/// generators of clients make methods whose body can be left out, or which do not compile.
+/// Returns the named body. Its content does not include forms, which only the description's text names: for two content
+/// types, generators create methods with an optional body, or methods that do not compile.
 pub(super) fn body(name: &str) -> Value {
     let examples = all().into_iter().filter(|body| body.name == name).flat_map(|body| body.examples);
     let key = |about: &str| about.to_lowercase().replace(',', "").replace(' ', "-");
@@ -319,23 +319,23 @@ pub(super) fn body(name: &str) -> Value {
     json!({ "required": true, "content": { "application/json": content } })
 }
 
-/// The parameter's schema without its description, which the parameter has.
+/// Separates a schema from its description, which belongs to the parameter.
 fn undescribed(mut schema: Value) -> (Value, String) {
     let description = schema.as_object_mut().and_then(|schema| schema.remove("description")).unwrap_or_default();
     (schema, description.as_str().unwrap_or_default().to_owned())
 }
 
-/// The name of a parameter's component. Generated clients have one space of names for all components.
+/// Returns the name of a parameter's component. Generated clients have one namespace for all components.
 pub(super) fn parameter_name(name: &str) -> String {
     identifier(name) + "Parameter"
 }
 
-/// Every parameter, by its component.
+/// Returns every parameter, by component name.
 pub(super) fn parameters() -> Value {
     let most = u64::from(i32::MAX.unsigned_abs());
     let mut parameters = Map::new();
     let mut put = |place: &str, name: &str, schema: Value, description: &str| {
-        // The part behind a dot tells two descriptions of one name apart.
+        // The suffix after a dot distinguishes two descriptions of one name.
         let own = name.split('.').next().unwrap_or(name);
         let mut parameter = json!({ "name": own, "in": place, "schema": schema, "description": description });
         if place == "path" {
@@ -360,7 +360,7 @@ pub(super) fn parameters() -> Value {
     );
 
     for (name, schema) in filter_fields().into_iter().chain(fields([("filterValue", words())])) {
-        // One value alone is an array of one in a query.
+        // In a query, a single value is an array with one element.
         let (mut schema, description) = undescribed(array_alone(schema));
         if schema["type"] == "array" {
             schema["maxItems"] = json!(MAX_QUERY_VALUES);

@@ -1,4 +1,4 @@
-//! The schemas of answers: derived from the types, then written in each style of keys.
+//! The schemas of answers: derived from the types, then converted to each key style.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
@@ -20,11 +20,11 @@ use utoipa::openapi::schema::Schema;
 use super::operations::{OPERATIONS, Shows, Success};
 use super::{component, requests};
 
-/// The schema whose members a caller can choose from, so that none of them must be there: `fields=` trims contacts.
+/// The schema whose members are all optional, because `fields=` selects members of contacts.
 const TRIMMED: &str = "Contact";
 
-/// The name of the answer that reports a failure. Generated clients have a type of this name, so the name is not `Error`,
-/// which languages have themselves.
+/// The name of the schema of failures. Generated clients have a type of this name. It is not `Error`, because many
+/// languages have a type of that name.
 pub(super) const ERROR: &str = "ErrorAnswer";
 
 fn with<T: ToSchema>(schemas: &mut Vec<(String, RefOr<Schema>)>) {
@@ -32,7 +32,7 @@ fn with<T: ToSchema>(schemas: &mut Vec<(String, RefOr<Schema>)>) {
     T::schemas(schemas);
 }
 
-/// The derived schemas by name, with the keys that the types declare. An object has no other members.
+/// Returns the derived schemas by name, with the keys that the types declare. Objects have no other members.
 fn derived() -> BTreeMap<String, Value> {
     let mut schemas = Vec::new();
     with::<Contact<'_>>(&mut schemas);
@@ -48,11 +48,11 @@ fn derived() -> BTreeMap<String, Value> {
     with::<TagChoice>(&mut schemas);
     with::<ErrorBody>(&mut schemas);
     let schemas = schemas.into_iter().map(|(name, schema)| {
-        // A schema is made of strings, numbers and lists of them, which JSON has.
+        // A schema consists only of JSON values, so serialization cannot fail.
         let mut schema = serde_json::to_value(schema).unwrap_or_default();
         if let Some(members) = schema["properties"].as_object() {
-            // The derive takes a member that can be null, or that the import can leave out, for one that an answer can leave
-            // out. These members are always there.
+            // The derive macro marks a member as optional if it can be null or if an import can omit it. In answers
+            // these members are always present.
             let declared = schema["required"].as_array().cloned().unwrap_or_default();
             let is_required = |key: &str, member: &Value| {
                 declared.iter().any(|own| own == key) || member.get("default").is_some() || is_nullable(member)
@@ -76,8 +76,8 @@ fn is_nullable(schema: &Value) -> bool {
         || schema["oneOf"].as_array().is_some_and(|parts| parts.contains(&json!({ "type": "null" })))
 }
 
-/// A derived schema in the words that readers and generators of clients know best: a value that can be null is `anyOf`,
-/// its description stands outside, and no member of an answer has a default.
+/// Rewrites a derived schema in common keywords: a nullable value is an `anyOf` with the description outside, and no
+/// member has a default.
 fn plain(schema: Value) -> Value {
     match schema {
         Value::Object(mut members) => {
@@ -99,7 +99,7 @@ fn plain(schema: Value) -> Value {
     }
 }
 
-/// The schemas that look different in two styles: those that `differ` picks, and those that refer to one of them.
+/// Returns the schemas that differ between two styles: those that `differ` selects, and those that refer to them.
 fn differing(derived: &BTreeMap<String, Value>, differ: impl Fn(&str, &Value) -> bool) -> BTreeSet<String> {
     let picked = derived.iter().filter(|(name, schema)| differ(name, schema)).map(|(name, _)| name.clone());
     let mut differing: BTreeSet<String> = picked.collect();
@@ -116,12 +116,12 @@ fn differing(derived: &BTreeMap<String, Value>, differ: impl Fn(&str, &Value) ->
     }
 }
 
-/// The schemas of the types in every style. A schema that looks the same in two styles is one.
+/// The schemas of the types in every key style. A schema that is equal in two styles exists once.
 struct Styles {
     derived: BTreeMap<String, Value>,
-    /// The schemas that look different in one object of the documents' dialect.
+    /// The schemas that differ in a single object of the documents' dialect.
     in_documents: BTreeSet<String>,
-    /// Those of them that look different once more in a list of the documents' dialect.
+    /// The subset of `in_documents` that differs again in a list of the documents' dialect.
     in_document_lists: BTreeSet<String>,
 }
 
@@ -142,7 +142,7 @@ impl Styles {
         Self { derived, in_documents, in_document_lists }
     }
 
-    /// The name of a schema in a style.
+    /// Returns the name of a schema in a style.
     fn name(&self, name: &str, style: KeyStyle) -> String {
         match style {
             KeyStyle::UpperId if self.in_document_lists.contains(name) => format!("DocumentList{name}"),
@@ -151,7 +151,7 @@ impl Styles {
         }
     }
 
-    /// A schema in a style: the keys of its members, and the schemas that it refers to.
+    /// Converts a schema to a style: the keys of its members, and the schemas that it refers to.
     fn styled(&self, schema: &Value, style: KeyStyle) -> Value {
         let Value::Object(members) = schema else { return schema.clone() };
         let members = members.iter().map(|(key, value)| match (key.as_str(), value) {
@@ -174,7 +174,7 @@ impl Styles {
         Value::Object(members.collect())
     }
 
-    /// The schemas of every type in every style.
+    /// Returns the schemas of every type in every style.
     fn schemas(&self) -> BTreeMap<String, Value> {
         let mut schemas = BTreeMap::new();
         for style in [KeyStyle::UpperId, KeyStyle::Documents, KeyStyle::Camel] {
@@ -196,7 +196,7 @@ impl Styles {
     }
 }
 
-/// A schema whose members have no descriptions.
+/// Removes the descriptions of a schema's members.
 fn without_descriptions(schema: Value) -> Value {
     match schema {
         Value::Object(members) => {
@@ -208,7 +208,7 @@ fn without_descriptions(schema: Value) -> Value {
     }
 }
 
-/// A moment in the dialect of ONLYOFFICE's server.
+/// Returns the schema of a timestamp in the dialect of ONLYOFFICE's server.
 fn onlyoffice_moment() -> Value {
     json!({
         "type": "string",
@@ -218,7 +218,7 @@ fn onlyoffice_moment() -> Value {
     })
 }
 
-/// The schemas of these names, and of those that they refer to.
+/// Returns the schemas of these names, and all schemas that they refer to.
 pub(super) fn components(names: BTreeSet<String>) -> Value {
     let mut all = STYLES.schemas();
     all.extend(envelopes());
@@ -235,7 +235,7 @@ pub(super) fn components(names: BTreeSet<String>) -> Value {
     all.insert("SuccessStatus".into(), json!({ "type": "integer", "enum": [0] }));
     all.insert("ErrorStatus".into(), json!({ "type": "integer", "enum": [1] }));
     if let Some(share_type) = all.get_mut("ShareType") {
-        // The names of the numbers in generated clients. A Python class can have no member `None`.
+        // Names of the numbers for generated clients. `None` would be invalid as a member of a Python class.
         share_type["x-enum-varnames"] = json!(["NONE", "READ_WRITE", "READ"]);
     }
     let mut used = Map::new();
@@ -248,7 +248,8 @@ pub(super) fn components(names: BTreeSet<String>) -> Value {
     Value::Object(used)
 }
 
-/// The envelopes of the dialect of ONLYOFFICE's server, and of the one object that the documents' dialect shows.
+/// Returns the envelopes of the dialect of ONLYOFFICE's server, and the envelope of a single object in the documents'
+/// dialect.
 fn envelopes() -> BTreeMap<String, Value> {
     let statuses = |of: &str| {
         let shows = |success: &&Success| match success.shows {
@@ -317,7 +318,7 @@ fn exactly(members: Value, optional: &[&str]) -> Value {
     json!({ "type": "object", "required": required, "properties": members, "additionalProperties": false })
 }
 
-/// The answer that holds one object with the schema of this name.
+/// Returns the schema of an answer with one object of the named schema.
 pub(super) fn one(name: &str, dialect: Dialect) -> Value {
     match dialect {
         Dialect::Documents => component("schemas", &format!("Document{name}Answer")),
@@ -325,7 +326,7 @@ pub(super) fn one(name: &str, dialect: Dialect) -> Value {
     }
 }
 
-/// The answer that holds a list of them.
+/// Returns the schema of an answer with a list of objects of the named schema.
 pub(super) fn list(name: &str, dialect: Dialect) -> Value {
     match dialect {
         Dialect::Documents => {
@@ -336,7 +337,7 @@ pub(super) fn list(name: &str, dialect: Dialect) -> Value {
     }
 }
 
-/// The answer that reports a failure.
+/// Returns the schema of the answer that reports a failure.
 fn error() -> Value {
     let statuses: BTreeSet<u16> = KINDS.iter().map(|(status, _)| *status).collect();
     let mut schema = exactly(
@@ -360,7 +361,7 @@ fn error() -> Value {
     schema
 }
 
-/// The names of the schemas that these values refer to.
+/// Returns the names of the schemas that these values refer to.
 pub(super) fn referred(values: &[&Value]) -> BTreeSet<String> {
     fn collect(value: &Value, names: &mut BTreeSet<String>) {
         match value {
@@ -383,7 +384,7 @@ pub(super) fn referred(values: &[&Value]) -> BTreeSet<String> {
     names
 }
 
-/// An object's keys, and those of the objects in it, in a style.
+/// Converts the keys of an object and of all objects in it to a style.
 fn renamed(value: &Value, style: KeyStyle) -> Value {
     match value {
         Value::Object(members) => {
@@ -394,7 +395,7 @@ fn renamed(value: &Value, style: KeyStyle) -> Value {
     }
 }
 
-/// A contact in a style.
+/// Returns an example contact in a style.
 fn contact_example(style: KeyStyle) -> Value {
     let nancy = json!({
         "Id": "4e6f7274-6877-8e64-8000-000000000001",

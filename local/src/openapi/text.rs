@@ -1,14 +1,13 @@
-//! The description as text for readers: each value stands on one line where the line holds it, and the keys stand in the
-//! order in which they are read.
+//! The description as readable text: a value is written on one line if it fits, and keys are in reading order.
 
 use serde_json::{Map, Value};
 
-/// Characters of a line at most, where a value can be broken.
+/// The maximum characters of a line, unless a single value is longer.
 const LINE_CHARS: usize = 120;
-/// Spaces of one level.
+/// The indentation of one level in spaces.
 const INDENT: usize = 2;
 
-/// Keys that come before others, in this order. The others follow by name.
+/// Keys that precede all others, in this order. The others follow alphabetically.
 const FIRST_KEYS: &[&str] = &[
     "openapi",
     "info",
@@ -38,7 +37,7 @@ const FIRST_KEYS: &[&str] = &[
     "links",
 ];
 
-/// The text of a value, with a line break at its end.
+/// Returns the text of a value, with a line break at its end.
 pub(super) fn text(value: &Value) -> String {
     let mut text = String::new();
     append("", value, 0, &mut text);
@@ -46,8 +45,8 @@ pub(super) fn text(value: &Value) -> String {
     text
 }
 
-/// The members of an object that stands under `key`, in the order of the text. The names of an object's properties are data,
-/// so they stand by name.
+/// Returns the members of the object under `key`, in the order of the text. The names of an object's properties are
+/// data, so they are in alphabetical order.
 fn ordered<'a>(key: &str, members: &'a Map<String, Value>) -> Vec<(&'a String, &'a Value)> {
     let rank = |key: &str| FIRST_KEYS.iter().position(|first| *first == key).unwrap_or(FIRST_KEYS.len());
     let mut members: Vec<_> = members.iter().collect();
@@ -57,7 +56,7 @@ fn ordered<'a>(key: &str, members: &'a Map<String, Value>) -> Vec<(&'a String, &
     members
 }
 
-/// Appends a value that stands under `key`, which is empty in an array, at a depth.
+/// Appends the value under `key` at a depth. The key is empty in an array.
 fn append(key: &str, value: &Value, depth: usize, text: &mut String) {
     text.push_str(&" ".repeat(INDENT * depth));
     text.push_str(&named(key));
@@ -96,7 +95,7 @@ fn append(key: &str, value: &Value, depth: usize, text: &mut String) {
     text.push(close);
 }
 
-/// The key as it stands before its value.
+/// Returns the key as written before its value.
 fn named(key: &str) -> String {
     if key.is_empty() { String::new() } else { format!("{}: ", Value::from(key)) }
 }

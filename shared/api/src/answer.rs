@@ -1,4 +1,4 @@
-//! Answers, and what becomes of them on the wire.
+//! Answers of handlers, and their HTTP responses.
 
 use std::io::Write as _;
 
@@ -20,22 +20,22 @@ use sha2::{Digest as _, Sha256};
 use crate::failure::Failure;
 use crate::negotiation::{self, ResponseFormat};
 
-/// Header with the request's identifier, on every answer.
+/// The header with the request's identifier, on every answer.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// Header with the job that recorded a change.
+/// The header with the job that recorded a change.
 pub const JOB_ID: HeaderName = HeaderName::from_static("x-job-id");
-/// Header with the `startIndex` of the next page, when there is one.
+/// The header with the `startIndex` of the next page, if there is one.
 pub const NEXT_INDEX: HeaderName = HeaderName::from_static("x-next-index");
-/// Header with the `before` of the next page of a list that is paged by key, when there is one.
+/// The header with the `before` of the next page of a list that is paged by key, if there is one.
 pub const NEXT: HeaderName = HeaderName::from_static("x-next");
-/// Header with the length of a list, where it is known.
+/// The header with the length of a list, if the length is known.
 pub const TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");
-/// Header that says that a list may be longer than [`TOTAL_COUNT`].
+/// The header that marks [`TOTAL_COUNT`] as a lower bound.
 pub const TOTAL_IS_LOWER_BOUND: HeaderName = HeaderName::from_static("x-total-is-lower-bound");
-/// Header that says which preference of the caller was followed.
+/// The header that names the preference which was applied.
 pub const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
-/// What a handler answers with.
+/// The answer of a handler.
 #[derive(Debug)]
 pub struct Answer {
     pub(crate) status: StatusCode,
@@ -43,17 +43,17 @@ pub struct Answer {
     pub(crate) content_type: &'static str,
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
     pub(crate) job: Option<JobId>,
-    /// The access revision that the entity tag starts with.
+    /// The version that the entity tag starts with.
     pub(crate) revision: Option<String>,
-    /// Where the contacts are in the body of a list.
+    /// The byte ranges of the contacts in the body of a list.
     pub(crate) listed: Option<Listed>,
-    /// The answer to a caller from whom others hid the one contact since.
+    /// The body for a caller from whom others have since hidden the contact.
     pub(crate) veiled: Option<Veiled>,
-    /// Whether the answer is kept with its idempotency key already.
+    /// Whether the answer is already stored with its idempotency key.
     pub(crate) is_kept: bool,
 }
 
-/// Where the contacts are in the body of a list.
+/// The byte ranges of the contacts in the body of a list.
 #[derive(Debug)]
 pub(crate) struct Listed {
     pub(crate) shape: Shape,
@@ -61,7 +61,7 @@ pub(crate) struct Listed {
     pub(crate) items: Vec<Item>,
 }
 
-/// Where a contact is in the body of a list.
+/// The byte range of a contact in the body of a list.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Item {
     pub(crate) contact: ContactId,
@@ -69,7 +69,7 @@ pub(crate) struct Item {
     pub(crate) end: usize,
 }
 
-/// A body that shows of a contact only what its call made of it.
+/// A body that shows only the identifier of a contact and the access that the call set.
 #[derive(Debug)]
 pub(crate) struct Veiled {
     pub(crate) contact: ContactId,
@@ -102,12 +102,12 @@ impl Answer {
         Ok(Self { status, ..Self::ok(wanted.content_type, body) })
     }
 
-    /// One object.
+    /// Shows one object.
     pub fn one<T: Serialize>(wanted: &ResponseFormat, object: &T) -> Result<Self, Failure> {
         Self::object(wanted, StatusCode::OK, object, None)
     }
 
-    /// One object, or of it only `fields` when some are named.
+    /// Shows one object, or only `fields` of it if some are named.
     pub fn trimmed<T: Serialize>(
         wanted: &ResponseFormat,
         object: &T,
@@ -116,35 +116,35 @@ impl Answer {
         Self::object(wanted, StatusCode::OK, object, fields)
     }
 
-    /// One contact, or of it only `fields` when some are named.
+    /// Shows one contact, or only `fields` of it if some are named.
     pub fn contact(wanted: &ResponseFormat, contact: &Contact<'_>, fields: Option<&Fields>) -> Result<Self, Failure> {
         let veiled = Self::object(wanted, StatusCode::OK, &contact.veiled(), fields)?.body;
         let shown = Self::object(wanted, StatusCode::OK, contact, fields)?;
         Ok(Self { veiled: Some(Veiled { contact: contact.id, body: veiled }), ..shown })
     }
 
-    /// One object that was made by the call.
+    /// Shows an object that the call created.
     pub fn created<T: Serialize>(wanted: &ResponseFormat, object: &T) -> Result<Self, Failure> {
         Self::object(wanted, StatusCode::CREATED, object, None)
     }
 
-    /// A document that is JSON whatever was asked for.
+    /// Shows a JSON document, whatever format the call prefers.
     pub fn document(json: &str) -> Self {
         Self::ok(ResponseFormat::JSON.content_type, json.into())
     }
 
-    /// That something was done, and nothing is to be shown.
+    /// Reports success without content.
     pub fn nothing() -> Self {
         Self { status: StatusCode::NO_CONTENT, ..Self::ok(ResponseFormat::JSON.content_type, Vec::new()) }
     }
 
-    /// A job that workers do, or go on with.
+    /// Shows a job that workers run or continue.
     pub fn accepted(wanted: &ResponseFormat, job: &JobView<'_>) -> Result<Self, Failure> {
         let Self { body, content_type, .. } = Self::object(wanted, StatusCode::ACCEPTED, job, None)?;
         Ok(Self { body, content_type, ..Self::started(job.id)? })
     }
 
-    /// That a job was done or is being done, of which nothing can be shown right now.
+    /// Names a job that cannot be shown right now, whether it is done or still runs.
     pub fn started(job: JobId) -> Result<Self, Failure> {
         let location = HeaderValue::from_str(&format!("{JOBS_PATH}/{job}"));
         let location = location.map_err(|error| Failure::Internal(error.to_string()))?;
@@ -154,10 +154,12 @@ impl Answer {
         Ok(answer)
     }
 
-    /// A page of a list. One that would be longer than an answer may be ends earlier; `X-Next-Index` says where the next
-    /// one starts, when there is one, and `X-Total-Count` how long the list is, where that is known.
+    /// Shows a page of a list. The page ends early when the next item would exceed the maximum size of an answer.
+    /// `X-Next-Index` is the start of the next page, if there is one, and `X-Total-Count` the length of the list, if
+    /// known.
     ///
-    /// The items are made one by one while they are written: of a page of contacts with long manager lists only a few fit.
+    /// The items are created one by one while they are written, because only a few contacts with long manager lists fit
+    /// one answer.
     pub fn list<T: Serialize>(
         wanted: &ResponseFormat,
         items: impl IntoIterator<Item = T>,
@@ -166,7 +168,7 @@ impl Answer {
         Self::items(wanted, items, page, None, |_| None)
     }
 
-    /// The same, or of each object only `fields` when some are named.
+    /// Shows a page like [`Self::list`], or only `fields` of each object if some are named.
     pub fn trimmed_list<T: Serialize>(
         wanted: &ResponseFormat,
         items: impl IntoIterator<Item = T>,
@@ -176,7 +178,7 @@ impl Answer {
         Self::items(wanted, items, page, fields, |_| None)
     }
 
-    /// The same of contacts, or of each only `fields` when some are named.
+    /// Shows a page of contacts, or only `fields` of each if some are named.
     pub fn contacts<'a>(
         wanted: &ResponseFormat,
         contacts: impl IntoIterator<Item = Contact<'a>>,
@@ -204,7 +206,7 @@ impl Answer {
         list.finish(&page.end())
     }
 
-    /// Adds that the caller's preference not to wait was followed.
+    /// Adds the header that says that the preference for an asynchronous answer was applied.
     #[must_use]
     pub fn with_preference_applied(mut self, applied: bool) -> Self {
         if applied {
@@ -213,7 +215,7 @@ impl Answer {
         self
     }
 
-    /// Says that the list may be longer than its total.
+    /// Adds the header that marks the total of the list as a lower bound.
     #[must_use]
     pub fn with_lower_bound(mut self, is_lower_bound: bool) -> Self {
         if is_lower_bound {
@@ -222,14 +224,14 @@ impl Answer {
         self
     }
 
-    /// Adds a contact's access revision, which becomes the entity tag of the answer to a change, and the first part of
-    /// that of a reading.
+    /// Adds a contact's access revision. It is the entity tag of the answer to a change, and the first part of the
+    /// entity tag of the answer to a `GET`.
     #[must_use]
     pub fn with_revision(self, revision: Option<JobId>) -> Self {
         Self { revision: Some(revision_text(revision)), ..self }
     }
 
-    /// Adds the version of what is shown, as [`version`] makes it, which becomes the entity tag in the same way.
+    /// Adds a version from [`version`], which is used in the entity tag like an access revision.
     #[must_use]
     pub fn with_version(self, version: String) -> Self {
         Self { revision: Some(version), ..self }
@@ -243,7 +245,7 @@ impl Answer {
         self
     }
 
-    /// Adds what a run did.
+    /// Adds the headers that count the contacts of a run.
     #[must_use]
     pub fn with_counts(mut self, counts: &Counts) -> Self {
         self.headers.extend(count_headers(counts));
@@ -251,34 +253,33 @@ impl Answer {
     }
 }
 
-/// The answer with a list that is written while its items are read, so that no more of them are in memory than the
-/// answer has room for.
+/// An answer whose list is written while its items are read, so that memory holds no more items than fit the answer.
 #[derive(Debug)]
 pub struct ListAnswer<'a> {
     wanted: &'a ResponseFormat,
     list: ListWriter<'a>,
-    /// Where the contacts among the items are.
+    /// The byte ranges of the contacts among the items.
     items: Vec<Item>,
 }
 
 impl<'a> ListAnswer<'a> {
-    /// An empty list. Of each item only `fields` are written, when some are named.
+    /// Creates an empty list. If `fields` are named, only these fields of each item are written.
     pub fn new(wanted: &'a ResponseFormat, fields: Option<&'a Fields>) -> Self {
         let list = ListWriter::new(wanted.shape, wanted.zone.as_ref(), fields, MAX_ANSWER_BYTES);
         Self { wanted, list, items: Vec::new() }
     }
 
-    /// Writes an item, unless the answer would then be longer than an answer may be.
+    /// Writes an item, unless the answer would then exceed its maximum size.
     ///
     /// # Errors
     ///
-    /// [`Failure::Internal`] for an item that alone is longer than an answer: as an empty page it would be taken for the
-    /// end of the list.
+    /// [`Failure::Internal`] for an item that alone exceeds the maximum size: an empty page would look like the end of
+    /// the list.
     pub fn push<T: Serialize>(&mut self, item: &T) -> Result<Pushed, Failure> {
         self.push_of(None, item)
     }
 
-    /// The same of an item that shows a contact.
+    /// Writes an item that shows a contact, like [`Self::push`].
     ///
     /// # Errors
     ///
@@ -299,8 +300,8 @@ impl<'a> ListAnswer<'a> {
         Ok(pushed)
     }
 
-    /// The answer. `X-Next-Index` and `X-Next` say where the next page starts, when there is one, and `X-Total-Count`
-    /// how long the list is, where that is known.
+    /// Returns the answer. `X-Next-Index` and `X-Next` are the start of the next page, if there is one, and
+    /// `X-Total-Count` is the length of the list, if known.
     pub fn finish(self, end: &ListEnd) -> Result<Answer, Failure> {
         let Self { wanted, list, mut items } = self;
         let (body, items_at) = list.finish(end).map_err(not_written)?;
@@ -320,10 +321,10 @@ fn not_written(error: WireError) -> Failure {
     Failure::Internal(error.to_string())
 }
 
-/// Where jobs are.
+/// The path of the list of jobs.
 pub(crate) const JOBS_PATH: &str = "/api/2.0/crm/access/jobs";
 
-/// An access revision in an entity tag; of no access record it is `0`.
+/// Returns an access revision as written in an entity tag; `0` if there is no access record.
 pub(crate) fn revision_text(revision: Option<JobId>) -> String {
     revision.map_or_else(|| "0".into(), |job| job.to_string())
 }
@@ -333,7 +334,7 @@ fn job_value(job: JobId) -> HeaderValue {
     HeaderValue::from_str(&job.to_string()).unwrap_or(HeaderValue::from_static(""))
 }
 
-/// The headers that count what a run did.
+/// Returns the headers that count the contacts of a run.
 fn count_headers(counts: &Counts) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
     [
         ("x-matched-count", counts.matched),
@@ -345,15 +346,15 @@ fn count_headers(counts: &Counts) -> impl Iterator<Item = (HeaderName, HeaderVal
     .map(|(name, count)| (HeaderName::from_static(name), HeaderValue::from(count)))
 }
 
-/// What of a request decides how its answer is sent.
+/// The properties of a request that decide how its answer is sent.
 #[derive(Debug)]
 pub(crate) struct ResponseOptions {
-    /// How it is written.
+    /// The format of the answer.
     pub(crate) wanted: ResponseFormat,
     request_id: String,
-    /// Whether nothing is asked for but to read.
+    /// Whether the request is a `GET`.
     is_read: bool,
-    /// The entity tags of what the caller has already.
+    /// The entity tags of `If-None-Match`.
     held: Vec<String>,
     takes_gzip: bool,
 }
@@ -371,24 +372,24 @@ impl ResponseOptions {
         }
     }
 
-    /// Whether the caller has what has this tag, by weak comparison (RFC 9110, section 13.1.2). How it was compressed
-    /// makes no difference.
+    /// Returns whether `If-None-Match` has this tag, by weak comparison (RFC 9110, section 13.1.2). Compression makes
+    /// no difference.
     fn is_held(&self, tag: &str) -> bool {
         let plain = |tag: &str| tag.trim_start_matches("W/").replace(GZIP_MARK, "");
         self.held.iter().any(|held| held == "*" || plain(held) == plain(tag))
     }
 }
 
-/// What an entity tag has behind what it otherwise is, of an answer that is compressed.
+/// The suffix of the entity tag of a gzip-compressed response.
 const GZIP_MARK: &str = "-gzip";
 
-/// Bytes of a body from which on it is compressed: below, the headers take more than is saved.
+/// The length in bytes from which a body is compressed: for a shorter body the headers cost more than is saved.
 const GZIP_FROM_BYTES: usize = 1024;
 
-/// Half of a byte in hexadecimal for each, of a digest of the answer: 64 bits.
+/// The hexadecimal digits of a digest in an entity tag: 64 bits.
 const DIGEST_CHARS: usize = 16;
 
-/// The entity tag of an answer to a reading: the access revision, if it has one, and a digest of what is shown.
+/// Returns the entity tag of an answer to a `GET`: the version, if the answer has one, and a digest of the body.
 fn reading_tag(revision: Option<&str>, body: &[u8], is_compressed: bool) -> String {
     let digest = digest_text(body);
     let mark = if is_compressed { GZIP_MARK } else { "" };
@@ -398,7 +399,7 @@ fn reading_tag(revision: Option<&str>, body: &[u8], is_compressed: bool) -> Stri
     }
 }
 
-/// The version of something whose `parts` make it what it is: a digest of them.
+/// Returns a version: a digest of all `parts` that distinguish one version from another.
 ///
 /// # Errors
 ///
@@ -420,7 +421,7 @@ fn compressed(body: &[u8]) -> std::io::Result<Vec<u8>> {
     encoder.finish()
 }
 
-/// The response to a call.
+/// Returns the response to a call.
 pub(crate) fn respond(result: Result<Answer, Failure>, terms: &ResponseOptions) -> Response<Body> {
     let mut answer = result.unwrap_or_else(|failure| {
         failure.log();
@@ -437,7 +438,7 @@ pub(crate) fn respond(result: Result<Answer, Failure>, terms: &ResponseOptions) 
         answer
     });
     let packed = if terms.takes_gzip && answer.body.len() >= GZIP_FROM_BYTES {
-        // An answer that cannot be compressed is sent as it is.
+        // An answer that cannot be compressed is sent uncompressed.
         compressed(&answer.body).inspect_err(|error| tracing::error!(%error, "answer not compressed")).ok()
     } else {
         None
@@ -457,7 +458,7 @@ pub(crate) fn respond(result: Result<Answer, Failure>, terms: &ResponseOptions) 
     let body = match packed {
         Some(packed) if is_packed => Body::Binary(packed),
         _ if answer.body.is_empty() => Body::Empty,
-        // Text, so that Lambda sends it as it is and not in base64.
+        // Lambda sends text unchanged, and binary bodies as base64.
         _ => String::from_utf8(answer.body).map_or_else(|bytes| Body::Binary(bytes.into_bytes()), Body::Text),
     };
     let mut response = Response::new(body);
@@ -472,7 +473,7 @@ pub(crate) fn respond(result: Result<Answer, Failure>, terms: &ResponseOptions) 
     }
     // An entity tag of hyphens, dots, digits and letters is always a header value.
     all.extend(tag.and_then(|tag| HeaderValue::from_str(&tag).ok()).map(|tag| (ETAG, tag)));
-    // Answers are about one caller's rights at one moment.
+    // Answers depend on the caller's rights at the time of the call.
     all.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
     all.insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding, Authorization"));
     all.extend(HeaderValue::from_str(&terms.request_id).ok().map(|id| (REQUEST_ID, id)));

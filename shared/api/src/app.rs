@@ -1,4 +1,4 @@
-//! What every call of a process shares.
+//! State that all calls of a process share.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -17,25 +17,26 @@ use tokio::time::Instant;
 
 use crate::passwords::Passwords;
 
-/// Tokens that a process remembers at most.
+/// The maximum number of tokens in the cache of a process.
 const CACHED_TOKENS: usize = 1000;
-/// Portals whose users' names a process remembers at most.
+/// The maximum number of portals in the caches of a process.
 const CACHED_PORTALS: usize = 100;
-/// Users of a portal whose names are read together, before it is known whose are wanted: at most some 10 read units.
+/// The number of a portal's users whose names are read in advance, before the needed names are known: at most about 10
+/// read units.
 const FIRST_NAMES: usize = 200;
-/// Users of a portal whose names a process remembers at most.
+/// The maximum number of a portal's users whose names a process caches.
 const CACHED_NAMES: usize = 2000;
 
 const _: () = assert!(FIRST_NAMES <= CACHED_NAMES);
 
-/// The table, the job engine and the tokens that were looked up.
+/// The table, the job engine and the caches.
 #[derive(Clone)]
 pub struct App {
     /// The table.
     pub store: Store,
     /// The job engine, on the same table.
     pub jobs: Jobs,
-    /// The passwords that are being compared.
+    /// The password comparisons in progress.
     pub passwords: Arc<Passwords>,
     /// Origins whose pages may sign users in.
     pub(crate) allowed_origins: Arc<[String]>,
@@ -47,7 +48,7 @@ pub struct App {
     zones: Arc<Cache<PortalId, (TimeZone, Instant)>>,
 }
 
-/// Users of a portal as they are shown: their rights are never taken from here.
+/// Users of a portal for display. Rights are never read from this cache.
 pub type Names = Arc<HashMap<UserId, User>>;
 
 impl std::fmt::Debug for App {
@@ -57,7 +58,7 @@ impl std::fmt::Debug for App {
 }
 
 impl App {
-    /// Calls on the table of `jobs`, which believe a token for `token_cache` after it was looked up.
+    /// Creates the state for calls on the table of `jobs`. A token is trusted for `token_cache` after each lookup.
     pub fn new(jobs: Jobs, token_cache: Duration) -> Self {
         let (grants, names) = (Arc::new(Cache::new(CACHED_TOKENS)), Arc::new(Cache::new(CACHED_PORTALS)));
         let zones = Arc::new(Cache::new(CACHED_PORTALS));
@@ -66,43 +67,43 @@ impl App {
         Self { store, jobs, passwords, allowed_origins, ending, token_cache, grants, names, zones }
     }
 
-    /// The same, letting pages of these origins sign users in, such as `https://crm.example.com`.
+    /// Allows web pages of these origins, such as `https://crm.example.com`, to sign users in.
     #[must_use]
     pub fn with_allowed_origins(self, origins: impl IntoIterator<Item = String>) -> Self {
         Self { allowed_origins: origins.into_iter().collect(), ..self }
     }
 
-    /// The same in a process that ends when `ending` becomes true: runs that calls wait for then stop after their page, and
-    /// workers do the rest.
+    /// Sets the signal that becomes true when the process ends. Synchronous runs then stop after their current page,
+    /// and workers finish them.
     #[must_use]
     pub fn until(self, ending: watch::Receiver<bool>) -> Self {
         Self { ending: Some(ending), ..self }
     }
 
-    /// When a run stops that a call waits for until `at`.
+    /// Returns the deadline of a synchronous run: `at`, or the end of the process if that comes first.
     pub fn deadline(&self, at: Instant) -> Deadline {
         Deadline::at(at).or_when_told(self.ending.clone())
     }
 
-    /// The same, telling the time by `clock`.
+    /// Replaces the clock.
     #[must_use]
     pub fn with_clock(self, clock: Clock) -> Self {
         Self { jobs: self.jobs.clone().with_clock(clock), ..self }
     }
 
-    /// The same, with a meter of its own.
+    /// Returns a copy with its own meter.
     #[must_use]
     pub(crate) fn metered(&self) -> Self {
         let jobs = self.jobs.metered();
         Self { store: jobs.store.clone(), jobs, ..self.clone() }
     }
 
-    /// The time.
+    /// Returns the current time.
     pub fn now(&self) -> Moment {
         self.jobs.now()
     }
 
-    /// The names that are remembered of a portal's users, or the first of them: half a read unit per 4 KB, or none.
+    /// Returns the cached users of a portal, or reads the first of them: half a read unit per 4 KB, or none.
     pub async fn names(&self, portal: &PortalId) -> Result<Names, StoreError> {
         if let Some((names, looked_up)) = self.names.get(portal)
             && looked_up.elapsed() < self.token_cache
@@ -116,7 +117,7 @@ impl App {
         Ok(names)
     }
 
-    /// Those of these users that exist: half a read unit each that is not among `names`, and none when all are.
+    /// Returns those of these users that exist: half a read unit for each user that is not among `names`.
     pub async fn named(
         &self,
         portal: &PortalId,
@@ -131,7 +132,7 @@ impl App {
             return Ok(users);
         }
         let read = self.store.users(portal, unknown).await?;
-        // They are remembered as long as the others are, not anew: a name is believed for one time only.
+        // The new names expire together with the others: the time of the first lookup stays.
         if let Some((_, looked_up)) = self.names.get(portal)
             && names.len() + read.len() <= CACHED_NAMES
         {
@@ -143,8 +144,8 @@ impl App {
         Ok(users)
     }
 
-    /// The zone by whose clocks a portal's answers show moments, UTC where there is none: half a read unit, or none while
-    /// it is remembered.
+    /// Returns the time zone in which a portal's answers show timestamps, UTC if the portal has none: half a read unit,
+    /// or none while the zone is cached.
     pub async fn time_zone(&self, portal: &PortalId) -> Result<TimeZone, StoreError> {
         if let Some((zone, looked_up)) = self.zones.get(portal)
             && looked_up.elapsed() < self.token_cache
@@ -158,12 +159,13 @@ impl App {
         Ok(zone)
     }
 
-    /// Forgets a token that was ended: this process, at least, believes it no longer.
+    /// Removes a revoked token from this process's cache. Other processes trust the token until their cache entry
+    /// expires.
     pub fn forget_token(&self, hash: &TokenHash) {
         self.grants.remove(hash);
     }
 
-    /// What a token stands for: 1 read unit, or none while it is remembered.
+    /// Returns the grant of a token: 1 read unit, or none while the grant is cached.
     pub(crate) async fn grant(&self, hash: TokenHash) -> Result<Option<Grant>, StoreError> {
         if let Some((grant, looked_up)) = self.grants.get(&hash)
             && looked_up.elapsed() < self.token_cache
@@ -173,7 +175,7 @@ impl App {
         let grant = self.store.grant(hash).await?;
         match &grant {
             Some(grant) if !self.token_cache.is_zero() => self.grants.insert(hash, (grant.clone(), Instant::now())),
-            // A token that is not there is not remembered as missing: it may be made the next moment.
+            // A missing token is not cached: it may be created the next moment.
             _ => {
                 self.grants.remove(&hash);
             }

@@ -1,4 +1,4 @@
-//! A call: the request with what every handler asks of it.
+//! A call: the request and the checks that every handler needs.
 
 mod incoming;
 
@@ -27,25 +27,25 @@ use crate::failure::{Failure, Unmet};
 use crate::idempotency::kept_with;
 use crate::negotiation::ResponseFormat;
 
-/// A call whose caller is known.
+/// An authenticated call.
 #[derive(Debug)]
 pub struct Call<'a> {
     incoming: Incoming<'a>,
-    /// What the caller's token stands for.
+    /// The portal, the user and the scopes of the caller's token.
     pub grant: Grant,
     /// SHA-256 of the caller's token.
     pub token: TokenHash,
-    /// The reservation of its idempotency key, with the identifier of the job that it may start.
+    /// The reservation of the call's idempotency key, with the identifier of the job that the call may start.
     reserved: Option<Reserved>,
     /// Whether the caller's user was read and still honours the token.
     is_honoured: Arc<AtomicBool>,
 }
 
-/// What is needed to find out, after a call, whether its token still counted.
+/// Checks after a call that its token is still valid.
 ///
-/// A token is remembered for a while, and the caller's user says whether the token was ended since. Handlers read that
-/// user together with the rights, beside what else they need. A handler that came to its answer without it, because the
-/// request was wrong or because the answer needs no rights, gets it read here.
+/// A token is cached for a while, and only the caller's user record shows whether the token was revoked since. Handlers
+/// read that user together with the rights. If a handler answered without the user, because the request was invalid or
+/// the answer needs no rights, this check reads the user.
 #[derive(Debug)]
 pub(crate) struct TokenCheck<'a> {
     app: &'a App,
@@ -54,9 +54,10 @@ pub(crate) struct TokenCheck<'a> {
 }
 
 impl TokenCheck<'_> {
-    /// The result of the call, unless the caller's token was ended: 1 read unit, or none when the handler read the caller.
+    /// Returns the result of the call, or [`Failure::Unauthenticated`] if the caller's token was revoked: 1 read unit,
+    /// or none when the handler read the caller.
     pub(crate) async fn hold(&self, result: Result<Answer, Failure>) -> Result<Answer, Failure> {
-        // What went wrong here is nothing that a caller must not know.
+        // A server error discloses nothing that needs a valid token.
         let tells = result.as_ref().err().is_none_or(|failure| failure.status().is_client_error());
         if !tells || self.is_honoured.load(Ordering::Relaxed) {
             return result;
@@ -76,7 +77,7 @@ impl<'a> std::ops::Deref for Call<'a> {
     }
 }
 
-/// A call's idempotency key, and what the call asks for.
+/// A call's idempotency key, and the fingerprint of its request.
 #[derive(Debug)]
 pub(crate) struct Idempotency {
     pub(crate) of: KeyOf,
@@ -84,7 +85,7 @@ pub(crate) struct Idempotency {
 }
 
 impl<'a> Call<'a> {
-    /// Finds out who is calling.
+    /// Authenticates the caller.
     pub(crate) async fn new(mut incoming: Incoming<'a>) -> Result<Self, Failure> {
         let token = token(incoming.request.headers())?.map(store::tokens::hash).ok_or(Failure::Unauthenticated)?;
         let grant = incoming.app.grant(token).await?;
@@ -95,7 +96,7 @@ impl<'a> Call<'a> {
         Ok(Self { incoming, grant, token, reserved: None, is_honoured: Arc::default() })
     }
 
-    /// Finds out whether the token allows the call.
+    /// Checks that the token has the scope.
     pub(crate) fn check(&self, scope: Option<Scope>) -> Result<(), Failure> {
         match scope {
             Some(scope) if !self.grant.allows(scope) => Err(Failure::ScopeMissing(scope)),
@@ -103,11 +104,12 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// How an answer is written that is in ONLYOFFICE's dialect whatever the call: a job.
+    /// Returns the format of an answer that shows a job. A job is always shown in ONLYOFFICE's dialect. Costs half a
+    /// read unit, unless the portal's zone is cached.
     ///
     /// # Errors
     ///
-    /// When the table fails: half a read unit, unless the portal's zone is remembered.
+    /// When the table fails.
     pub async fn wanted_of_job(&self) -> Result<ResponseFormat, Failure> {
         let zone = match &self.wanted.zone {
             Some(zone) => zone.clone(),
@@ -120,29 +122,29 @@ impl<'a> Call<'a> {
         TokenCheck { app: self.app, grant: self.grant.clone(), is_honoured: self.is_honoured.clone() }
     }
 
-    /// The caller as a user of the directory, with the rights it has now: 1 read unit.
+    /// Reads the caller as a user of the directory, with its current rights: 1 read unit.
     ///
     /// # Errors
     ///
-    /// [`Failure::Unauthenticated`] when the user was removed or the token was ended.
+    /// [`Failure::Unauthenticated`] when the user was removed or the token was revoked.
     pub async fn user(&self) -> Result<User, Failure> {
         self.honoured(self.app.store.user(&self.grant.portal, self.grant.user).await?.as_ref()).cloned()
     }
 
-    /// The caller, with the rights it has now: 1 read unit.
+    /// Reads the caller, with its current rights: 1 read unit.
     ///
     /// # Errors
     ///
-    /// [`Failure::Unauthenticated`] when the user was removed or the token was ended.
+    /// [`Failure::Unauthenticated`] when the user was removed or the token was revoked.
     pub async fn caller(&self) -> Result<Caller, Failure> {
         self.user().await.map(|user| user.caller())
     }
 
-    /// The caller, where its user was read with others.
+    /// Returns the caller from users that were already read.
     ///
     /// # Errors
     ///
-    /// [`Failure::Unauthenticated`] when the user was removed or the token was ended.
+    /// [`Failure::Unauthenticated`] when the user was removed or the token was revoked.
     pub fn caller_among(&self, users: &HashMap<UserId, User>) -> Result<Caller, Failure> {
         self.honoured(users.get(&self.grant.user)).map(User::caller)
     }
@@ -158,8 +160,9 @@ impl<'a> Call<'a> {
         self.check_version(Some(&revision_text(revision)))
     }
 
-    /// Checks the call's preconditions against the current version, none where there is nothing yet. `If-Match` compares
-    /// strongly (RFC 9110, section 13.1.1). The tag of an answer to a reading names the version too, before a dot.
+    /// Checks the call's preconditions against the current version, which is none if the target does not exist.
+    /// `If-Match` compares strongly (RFC 9110, section 13.1.1). The tag of an answer to a `GET` also names the version,
+    /// before a dot.
     pub fn check_version(&self, current: Option<&str>) -> Result<(), Failure> {
         let headers = self.request.headers();
         let names_current = |tag: &str| match tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')) {
@@ -183,12 +186,12 @@ impl<'a> Call<'a> {
         Ok(())
     }
 
-    /// Whether the call is to be made only where there is nothing yet: `If-None-Match: *`.
+    /// Returns whether the call must only create: `If-None-Match: *`.
     pub fn must_be_new(&self) -> bool {
         self.request.headers().contains_key(IF_NONE_MATCH)
     }
 
-    /// Whether the caller asked not to be kept waiting (RFC 7240).
+    /// Returns whether the caller prefers an asynchronous answer (RFC 7240).
     pub fn prefers_async(&self) -> bool {
         let values = self.request.headers().get_all(PREFER).iter();
         values
@@ -197,23 +200,23 @@ impl<'a> Call<'a> {
             .any(|preference| preference.split(';').next().unwrap_or("").trim().eq_ignore_ascii_case("respond-async"))
     }
 
-    /// An identifier for the job that the call starts.
+    /// Returns the identifier for the job that the call starts.
     pub fn new_job(&self) -> JobId {
         self.reserved.as_ref().map_or_else(|| self.app.jobs.new_id(), |reserved| reserved.job)
     }
 
-    /// Makes the call under its idempotency key.
+    /// Sets the reservation of the call's idempotency key.
     pub(crate) fn reserve(&mut self, reserved: Reserved) {
         self.reserved = Some(reserved);
     }
 
-    /// The answer that the call is about to give, for a transaction that keeps it together with what the call does; none
-    /// without an idempotency key, or for an answer that does not fit.
+    /// Encodes the answer that the call is about to give, for the transaction that also writes the call's changes. None
+    /// without an idempotency key, or for an answer that does not fit a transaction.
     pub fn keep(&self, answer: &mut Answer) -> Result<Option<KeptAnswer>, Failure> {
         kept_with(self.reserved.as_ref(), answer)
     }
 
-    /// The idempotency key that the call came with.
+    /// Reads the call's idempotency key and computes the fingerprint of the request.
     pub(crate) fn idempotency(&self) -> Result<Option<Idempotency>, Failure> {
         let mut values = self.request.headers().get_all(IDEMPOTENCY_KEY).iter();
         let Some(value) = values.next() else { return Ok(None) };
@@ -230,11 +233,11 @@ impl<'a> Call<'a> {
         let (path, query) = (request.uri().path(), self.query_text());
         let values = |name: HeaderName| request.headers().get_all(name).iter().map(HeaderValue::as_bytes);
         let if_match = values(IF_MATCH);
-        // Its name tells a value of the one header from the same value of the other.
+        // The header's name distinguishes a value of `If-None-Match` from the same value of `If-Match`.
         let if_none_match = values(IF_NONE_MATCH).flat_map(|value| [&b"if-none-match"[..], value]);
         let parts = [request.method().as_str().as_bytes(), path.as_bytes(), query.as_bytes(), self.bytes()];
         for part in parts.into_iter().chain(if_match).chain(if_none_match) {
-            // Lengths keep what ends one part from being read as the beginning of the next.
+            // The length prefix keeps the end of one part from being read as the beginning of the next.
             digest.update((part.len() as u64).to_be_bytes());
             digest.update(part);
         }
@@ -248,7 +251,7 @@ const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 const PREFER: &str = "prefer";
 
-/// The token of `Authorization`: alone, or after the word `Bearer`.
+/// Returns the token of `Authorization`, which stands alone or after the word `Bearer`.
 fn token(headers: &HeaderMap) -> Result<Option<&str>, Failure> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Ok(None) };

@@ -1,43 +1,43 @@
-//! Configuration, read once.
+//! Configuration of a function, read once at start.
 
 use std::time::Duration;
 
 use jobs::context::DEFAULT_CHUNK_DAYS;
 use store::dynamodb::client::Endpoint;
 
-/// What a function is told by its environment.
+/// The configuration of a function from its environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// `CRM_ACCESS_TABLE`: the table.
+    /// `CRM_ACCESS_TABLE`: name of the table.
     pub table: String,
-    /// `CRM_ACCESS_DYNAMODB_ENDPOINT`: where DynamoDB is, when it is not AWS's own. Empty is as good as unset.
+    /// `CRM_ACCESS_DYNAMODB_ENDPOINT`: endpoint of DynamoDB, if not AWS's own. Empty means unset.
     pub endpoint: Option<Endpoint>,
-    /// `CRM_ACCESS_TOKEN_CACHE_SECONDS`: how long a function goes on believing a token that it has looked up, and so
-    /// how long a revoked one may still be taken.
+    /// `CRM_ACCESS_TOKEN_CACHE_SECONDS`: how long a function caches a token. A revoked token may be accepted for that
+    /// long.
     pub token_cache: Duration,
-    /// `CRM_ACCESS_ALLOWED_ORIGINS`: origins whose pages may sign users in, with commas in between.
+    /// `CRM_ACCESS_ALLOWED_ORIGINS`: origins whose pages may sign users in, separated by commas.
     pub allowed_origins: Vec<String>,
     /// `CRM_ACCESS_QUEUE_URL`: the queue of the bulk workers.
     pub queue_url: Option<String>,
-    /// `CRM_ACCESS_SQS_ENDPOINT`: where SQS is, when it is not AWS's own.
+    /// `CRM_ACCESS_SQS_ENDPOINT`: endpoint of SQS, if not AWS's own.
     pub sqs_endpoint: Option<String>,
-    /// `CRM_ACCESS_EVENT_BUS`: name of the EventBridge bus that is told of jobs that ended; none, when there is none.
+    /// `CRM_ACCESS_EVENT_BUS`: name of the EventBridge bus for events of finished jobs; none without a bus.
     pub event_bus: Option<String>,
-    /// `CRM_ACCESS_EVENTS_ENDPOINT`: where EventBridge is, when it is not AWS's own.
+    /// `CRM_ACCESS_EVENTS_ENDPOINT`: endpoint of EventBridge, if not AWS's own.
     pub events_endpoint: Option<String>,
-    /// `CRM_ACCESS_CHUNK_DAYS`: for how many days it is kept what was before a job; 0 is for ever.
+    /// `CRM_ACCESS_CHUNK_DAYS`: days for which the access from before a job is kept; 0 means for ever.
     pub chunk_days: u32,
-    /// `CRM_ACCESS_LOG`: which log lines are written, as `tracing` filters them.
+    /// `CRM_ACCESS_LOG`: filter of log lines, in the syntax of `tracing`.
     pub log: String,
 }
 
-/// Table when none is named.
+/// The default name of the table.
 pub const DEFAULT_TABLE: &str = "crm-access";
-/// A hundred years: far beyond, a date would leave the calendar.
+/// A hundred years. A much larger value would overflow the calendar.
 const MAX_CHUNK_DAYS: u32 = 36_500;
 const DEFAULT_TOKEN_CACHE: Duration = Duration::from_secs(30);
 
-/// Why a function cannot start.
+/// The invalid variable that keeps a function from starting.
 #[derive(Debug, thiserror::Error)]
 #[error("{name} {problem}")]
 pub struct ConfigError {
@@ -67,7 +67,7 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] names the variable that cannot be used.
+    /// [`ConfigError`] names the invalid variable.
     pub fn from_env() -> Result<Self, ConfigError> {
         #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
         Self::read(|name| std::env::var(name).ok())

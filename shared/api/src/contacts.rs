@@ -1,4 +1,4 @@
-//! Contacts on their way into an answer.
+//! Reads of contacts for answers.
 
 use std::collections::{HashMap, HashSet};
 
@@ -19,31 +19,31 @@ use crate::failure::Failure;
 ///
 /// # Errors
 ///
-/// [`Failure::UnknownManagers`] names those that are not.
+/// [`Failure::UnknownManagers`] names the unknown managers.
 pub fn check_managers(access: &Access, is_known: impl Fn(&UserId) -> bool) -> Result<(), Failure> {
     let unknown: Vec<UserId> = access.managers.iter().filter(|id| !is_known(id)).copied().collect();
     if unknown.is_empty() { Ok(()) } else { Err(Failure::UnknownManagers(unknown)) }
 }
 
-/// A contact that the caller may see, with its access as it is now, and who is asking.
+/// A contact that the caller may see, with its current access, and the caller.
 #[derive(Debug)]
 pub struct Visible {
-    /// The caller, with the rights it has now.
+    /// The caller, with its current rights.
     pub caller: Caller,
     /// The contact.
     pub record: ContactRecord,
-    /// Its access.
+    /// The contact's access.
     pub state: AccessState,
     /// The caller as a user of the directory.
     pub users: Vec<User>,
 }
 
-/// Reads the contact that the call's path names, consistently, so that who has just changed its access sees that: 1 read
-/// unit each for the contact, its access and the caller.
+/// Reads a contact consistently, so that a caller sees its own latest change: 1 read unit each for the contact, its
+/// access and the caller.
 ///
 /// # Errors
 ///
-/// [`Failure::ContactNotFound`] for one that is not there or that the caller may not see.
+/// [`Failure::ContactNotFound`] if the contact does not exist or the caller may not see it.
 pub async fn visible(call: &Call<'_>, contact: ContactId) -> Result<Visible, Failure> {
     let mut loaded = call.app.store.load(&call.grant.portal, &[contact], [call.grant.user]).await?;
     let caller = call.caller_among(&loaded.users)?;
@@ -52,8 +52,8 @@ pub async fn visible(call: &Call<'_>, contact: ContactId) -> Result<Visible, Fai
     Ok(Visible { caller, record, state, users: loaded.users.into_values().collect() })
 }
 
-/// The directory entries that a contact with this access refers to, of which `users` are known already: half a read unit
-/// each.
+/// Reads the directory entries that a contact with this access refers to: half a read unit each. The `users` are
+/// already read.
 pub async fn shown_beside(
     call: &Call<'_>,
     record: &ContactRecord,
@@ -62,7 +62,7 @@ pub async fn shown_beside(
 ) -> Result<Entries, Failure> {
     let named = |id: i32| (id != 0).then_some(id);
     let is_known = |id: &UserId| users.iter().any(|user| user.employee.id == *id);
-    // Nobody is shown the list of a contact that is shared.
+    // The manager list of a shared contact is never shown.
     let managers = access.managers.iter().filter(|_| access.share.is_private());
     let unknown: Vec<UserId> = record.create_by.iter().chain(managers).filter(|id| !is_known(id)).copied().collect();
     let (stage, contact_type) = (named(record.stage), named(record.contact_type));
@@ -71,8 +71,8 @@ pub async fn shown_beside(
     Ok(entries)
 }
 
-/// The stages, types and users that contacts refer to, of which `users` are known already: half a read unit per 4 KB of
-/// stages and types, and half a unit for each creator.
+/// Reads the stages, types and users that contacts refer to: half a read unit per 4 KB of stages and types, and half a
+/// read unit for each creator. The `users` are already read.
 pub async fn entries_beside(
     app: &App,
     grant: &Grant,
@@ -86,12 +86,11 @@ pub async fn entries_beside(
     Ok(Entries { stages: lists.stages, types: lists.types, users })
 }
 
-/// The answer of a change of the one contact that the call's path names, which was made already by `job`: the contact with
-/// what it was given then.
+/// Shows the contact that the call's path names, with the access that `job` already gave it.
 ///
 /// # Errors
 ///
-/// [`Failure::ContactNotFound`] for one that is not there any more.
+/// [`Failure::ContactNotFound`] if the contact no longer exists.
 pub async fn show_made(call: &Call<'_>, job: &Job) -> Result<Answer, Failure> {
     let contact = call.contact_id()?;
     let fields = call.query().fields();
@@ -108,23 +107,23 @@ pub async fn show_made(call: &Call<'_>, job: &Job) -> Result<Answer, Failure> {
     Ok(Answer::contact(&call.wanted, &shown, fields.as_ref())?.with_revision(Some(job.id)).with_job(Some(job.id)))
 }
 
-/// The answer to a call whose job workers do, or go on with; `preferred` when that is what the caller asked for.
+/// Shows a job that workers run or continue. `preferred` says whether the caller preferred an asynchronous answer.
 pub async fn accepted(call: &Call<'_>, caller: &Caller, job: &Job, preferred: bool) -> Result<Answer, Failure> {
     let shards = call.app.jobs.summaries(&call.grant.portal, job).await.unwrap_or_else(|error| {
-        // The job is recorded, and the caller must hear of it.
+        // The job is stored, so the caller must learn its identifier.
         tracing::error!(job = %job.id, error = &error as &dyn std::error::Error, "shards not read");
         Vec::new()
     });
     let wanted = call.wanted_of_job().await.unwrap_or_else(|failure| {
-        // The job is recorded, and the caller must hear of it.
+        // The job is stored, so the caller must learn its identifier.
         failure.log();
         call.wanted.in_onlyoffice()
     });
     Ok(Answer::accepted(&wanted, &job.view(&shards, call.app.now(), caller))?.with_preference_applied(preferred))
 }
 
-/// The contacts of an answer in the order of `ids`, and the directory entries that they refer to. Half a read unit per
-/// contact and 4 KB, and per user who created one of them. `entries` holds the users that are known already.
+/// Reads the contacts of an answer in the order of `ids`, and the directory entries that they refer to: half a read
+/// unit per contact and 4 KB, and half a read unit per creator. `entries` holds the users that are already read.
 pub async fn records_beside(
     app: &App,
     grant: &Grant,
@@ -138,6 +137,6 @@ pub async fn records_beside(
     entries.users.extend(app.store.users(&grant.portal, creators).await?);
     entries.stages = lists.stages;
     entries.types = lists.types;
-    // A contact that was removed since its index entry was read is left out.
+    // A contact that was removed after its index entry was read is left out.
     Ok((ids.iter().filter_map(|id| records.remove(id)).collect(), entries))
 }

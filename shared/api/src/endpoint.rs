@@ -1,4 +1,5 @@
-//! Endpoints: what a function offers, as a value that the Lambda runtime, the local server and the tests share.
+//! Endpoints: the methods and paths of a function, as values that the Lambda runtime, the local server and the tests
+//! share.
 
 use futures::future::BoxFuture;
 use lambda_http::http::Response;
@@ -17,34 +18,34 @@ use crate::idempotency;
 use crate::negotiation;
 use crate::routes;
 
-/// What answers a call whose caller is known.
+/// A handler of authenticated calls.
 pub type Handler = for<'a> fn(Call<'a>) -> BoxFuture<'a, Result<Answer, Failure>>;
 
-/// What answers a call whoever makes it.
+/// A handler of public calls.
 pub type OpenHandler = for<'a> fn(Incoming<'a>) -> BoxFuture<'a, Result<Answer, Failure>>;
 
-/// Whom an endpoint answers, and how.
+/// The authentication that an endpoint requires, and its handler.
 #[derive(Clone, Copy, Debug)]
 pub enum Auth {
-    /// Holders of a token that has the scope.
+    /// A token that has the scope.
     Token(Scope, Handler),
-    /// Holders of a token, whatever its scopes.
+    /// Any valid token.
     AnyToken(Handler),
-    /// Anyone.
+    /// No token.
     Public(OpenHandler),
 }
 
 /// The body that an endpoint reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Payload {
-    /// None. A request whose body holds a field is refused: ignoring the field would do something else than asked.
+    /// None. A request whose body holds a field is refused: the caller expects the field to have an effect.
     None,
     /// Fields, as JSON or as a form. The handler reads them.
     Fields,
 }
 
-/// The preconditions (RFC 9110, section 13.1) that a method which changes something evaluates. It refuses the others,
-/// because ignoring a precondition would make the change that the caller wanted to prevent.
+/// The preconditions (RFC 9110, section 13.1) that a write evaluates. Other preconditions are refused: ignoring one
+/// would make the change that the caller wanted to prevent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Conditions {
     /// None.
@@ -58,33 +59,34 @@ pub enum Conditions {
 /// The dialect of an endpoint's answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
-    /// The two documents', where the call is made as they describe it: without a suffix, with a JSON body.
+    /// The dialect of ONLYOFFICE's two reference pages, if the call is made as they describe it: without a suffix, with
+    /// a JSON body. Otherwise the dialect of ONLYOFFICE's server.
     Documents,
-    /// ONLYOFFICE's own.
+    /// The dialect of ONLYOFFICE's server.
     OnlyOffice,
 }
 
 /// One method of one path.
 #[derive(Clone, Copy, Debug)]
 pub struct Endpoint {
-    /// The function that offers it.
+    /// The Lambda function that serves the endpoint.
     pub function: &'static str,
     /// The method.
     pub method: &'static str,
     /// The path, with its parameters in braces.
     pub path: &'static str,
-    /// The body that it reads.
+    /// The body that the endpoint reads.
     pub payload: Payload,
-    /// The dialect of its answers.
+    /// The dialect of the answers.
     pub dialect: Dialect,
-    /// The preconditions that it evaluates. `GET` evaluates `If-None-Match` on every path, for caches.
+    /// The preconditions that the endpoint evaluates. `GET` evaluates `If-None-Match` on every path, for caches.
     pub conditions: Conditions,
-    /// Whom it answers.
+    /// The required authentication, and the handler.
     pub auth: Auth,
 }
 
 impl Endpoint {
-    /// What a token must allow; none where any token will do or none is asked for.
+    /// Returns the scope that a token needs; none if any token will do or no token is needed.
     pub fn scope(&self) -> Option<Scope> {
         match self.auth {
             Auth::Token(scope, _) => Some(scope),
@@ -92,29 +94,30 @@ impl Endpoint {
         }
     }
 
-    /// Whether a call needs a token.
+    /// Returns whether a call needs a token.
     pub fn asks_for_token(&self) -> bool {
         !matches!(self.auth, Auth::Public(_))
     }
 
-    /// The paths that are routed to it: its own, and unless that ends in a parameter, which takes the suffix with it, or
-    /// has a suffix already, its own with each suffix.
+    /// Returns the paths that are routed to the endpoint: its own, and its own with each suffix. A path that ends in a
+    /// parameter gets no further routes, because the parameter includes the suffix; nor does a path that already has a
+    /// suffix.
     pub fn routes(&self) -> impl Iterator<Item = String> + '_ {
         let has_others = !self.path.ends_with('}') && Suffix::split(self.path).1.is_none();
         let others = Suffix::ALL.into_iter().filter(move |_| has_others);
         std::iter::once(self.path.to_owned()).chain(others.map(|suffix| format!("{}{}", self.path, suffix.text())))
     }
 
-    /// How a call's path says that it is to be answered.
+    /// Returns the suffix of a call's path, which selects the format of the answer.
     fn suffix(&self, request: &Request) -> Option<Suffix> {
         match Suffix::split(self.path) {
             (_, None) => Suffix::split(request.uri().path()).1,
-            // Its own path has one, by which nothing is said.
+            // The endpoint's own path ends in this suffix, so the suffix selects nothing.
             (_, Some(_)) => None,
         }
     }
 
-    /// Answers a request, whatever it is.
+    /// Answers any request.
     pub async fn answer(&self, app: &App, request: Request) -> Response<Body> {
         let request_id = request_id(&request);
         let span = tracing::info_span!("call", request_id, function = self.function);
@@ -154,19 +157,19 @@ impl Endpoint {
     }
 }
 
-/// The endpoint among `endpoints` that an event of the HTTP API is for.
+/// Returns the endpoint for the route of an HTTP API event.
 pub(crate) fn routed<'a>(endpoints: &'a [Endpoint], request: &Request) -> Option<&'a Endpoint> {
     let RequestContext::ApiGatewayV2(context) = request.request_context_ref()? else { return None };
     let (method, path) = context.route_key.as_deref()?.split_once(' ')?;
     endpoints.iter().find(|endpoint| endpoint.method == method && endpoint.routes().any(|route| route == path))
 }
 
-/// The endpoint among `endpoints` that an event of the HTTP API's route for all other calls is for: the one at the same path
-/// without its extra slashes, with which the path meets no route.
+/// Returns the endpoint for an event of the HTTP API's default route. Extra slashes keep a path from matching its
+/// route, so the path is compared without them.
 ///
 /// # Errors
 ///
-/// [`Failure::MethodNotAllowed`] where the service has the path for other methods, else [`Failure::RouteNotFound`].
+/// [`Failure::MethodNotAllowed`] if the path has other methods, else [`Failure::RouteNotFound`].
 pub(crate) fn routed_by_default<'a>(endpoints: &'a [Endpoint], request: &mut Request) -> Result<&'a Endpoint, Failure> {
     let tidy = routes::without_extra_slashes(request.uri());
     let path = tidy.as_ref().unwrap_or(request.uri()).path();
@@ -182,20 +185,21 @@ pub(crate) fn routed_by_default<'a>(endpoints: &'a [Endpoint], request: &mut Req
             }
             Ok(endpoint)
         }
-        // A path that has the method is one that the gateway knows; only its extra slashes brought it here.
+        // The gateway has a route for this path and method, and only extra slashes brought the call to the default
+        // route.
         None if routes::methods_of(path).contains(&method) => Err(Failure::RouteNotFound),
         None => Err(routes::refusal(path)),
     }
 }
 
-/// A failure of a call that reached no endpoint.
+/// Returns the response for a call that reached no endpoint.
 pub fn unrouted(request: &Request, failure: Failure) -> Response<Body> {
     let (_, suffix) = Suffix::split(request.uri().path());
     let wanted = negotiation::wanted(request.headers(), suffix, false);
     respond(Err(failure), &ResponseOptions::new(request, wanted, &request_id(request)))
 }
 
-/// The identifier that Lambda gave the request; elsewhere a new one.
+/// Returns Lambda's request identifier; outside of Lambda a new one.
 fn request_id(request: &Request) -> String {
     match request.lambda_context_ref() {
         Some(context) if !context.request_id.is_empty() => context.request_id.clone(),

@@ -1,4 +1,4 @@
-//! Where change events go in a deployed crm-access: a bus of EventBridge.
+//! The bus of change events of a deployed crm-access, in EventBridge.
 
 use aws_sdk_eventbridge::Client;
 use aws_sdk_eventbridge::types::{PutEventsRequestEntry, PutEventsResultEntry};
@@ -8,26 +8,26 @@ use jobs::events::{Bus, BusError, JobEvent};
 use serde::Serialize;
 use store::dynamodb::client::{Endpoint, settings};
 
-/// The source of every event, which rules match on.
+/// The source of every event. EventBridge rules match on it.
 pub const SOURCE: &str = "crm-access";
-/// What every event says has happened, which rules match on.
+/// The detail type of every event. EventBridge rules match on it.
 pub const DETAIL_TYPE: &str = "Contact access job finished";
 
-/// Bytes of an entry of `PutEvents`; EventBridge takes no more.
+/// The maximum bytes of an entry of `PutEvents`.
 const ENTRY_BYTES: usize = 256 * 1024;
-/// Bytes of an entry's detail. The rest is for what an entry counts beside it: its source, its type and its time.
+/// The maximum bytes of an entry's detail. The rest is for the source, the type and the time, which also count.
 const DETAIL_BYTES: usize = ENTRY_BYTES - 1024;
 
 const _: () = assert!(DETAIL_BYTES + SOURCE.len() + DETAIL_TYPE.len() + 14 <= ENTRY_BYTES);
 
-/// A bus of EventBridge.
+/// A bus in EventBridge.
 #[derive(Clone, Debug)]
 pub struct EventBridge {
     client: Client,
     name: String,
 }
 
-/// Why EventBridge answered, but has not taken the event.
+/// The reason why EventBridge did not accept an event.
 #[derive(Debug, thiserror::Error)]
 enum NotTaken {
     #[error(
@@ -40,27 +40,28 @@ enum NotTaken {
     Unanswered,
 }
 
-/// An event as it is told.
+/// The detail of a published event.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Detail {
     #[serde(flatten)]
     event: JobEvent,
-    /// Whether there was a filter that is too long to be told. The job has it.
+    /// Whether the filter was omitted because it is too long. The job record has the filter.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     filter_omitted: bool,
 }
 
 impl EventBridge {
-    /// The bus `name`, through AWS or through an emulator at `endpoint`, with the credentials and the region that
-    /// Lambda puts into the environment. Calls nobody, but loads the TLS roots: made before the first poll, no caller
-    /// waits for that.
+    /// Creates a client of the bus `name`, through AWS or through an emulator at `endpoint`, with the credentials and
+    /// the region of Lambda's environment. Makes no network call, but loads the TLS roots: call it before the first
+    /// poll, so that no caller waits.
     pub async fn connect(name: String, endpoint: Option<&str>) -> Self {
         Self { client: Client::new(&settings(endpoint.map(Endpoint::at).as_ref()).await), name }
     }
 }
 
-/// The JSON of an event, of at most [`DETAIL_BYTES`]: a thousand long tags do not fit, all else does.
+/// Serializes an event to at most [`DETAIL_BYTES`]. Only a filter with very many long tags does not fit, and is
+/// omitted.
 fn detail(event: JobEvent) -> serde_json::Result<String> {
     let mut detail = Detail { event, filter_omitted: false };
     let text = serde_json::to_string(&detail)?;

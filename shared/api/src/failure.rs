@@ -1,4 +1,4 @@
-//! Everything that keeps a call from its answer, and the one place that turns it into HTTP.
+//! All failures of a call, and the only place that maps them to HTTP.
 
 mod message;
 
@@ -17,21 +17,21 @@ use models::values::id::{ContactId, UserId};
 use store::StoreError;
 use store::listing::ListError;
 
-/// Why a precondition does not hold.
+/// The reason why a precondition does not hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unmet {
     /// `If-Match` names another version than the current one.
     Changed,
     /// `If-Match` names no strong tag that matches, but a weak tag, which never matches.
     Weak,
-    /// `If-None-Match: *` asks for something new, and there is something.
+    /// `If-None-Match: *` demands that the target does not exist, but it exists.
     Exists,
 }
 
-/// Why a call is not answered as asked.
+/// The reason why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// No token, or one that is unknown, expired or revoked.
+    /// No token, or a token that is unknown, expired or revoked.
     #[error("not authenticated")]
     Unauthenticated,
     /// No user has this name and this password.
@@ -40,46 +40,46 @@ pub enum Failure {
     /// Too many attempts to sign in have failed.
     #[error("sign-in locked")]
     SignInLocked(Locked),
-    /// So many others sign in that this sign-in would wait for seconds.
+    /// So many sign-ins are in progress that this one would wait for seconds.
     #[error("too many sign-ins at once")]
     SignInBusy,
-    /// A page of an origin that is not named asked to sign a user in.
+    /// A web page of an origin that is not allowed tried to sign a user in.
     #[error("foreign origin")]
     OriginForbidden,
     /// The token lacks a scope.
     #[error("the token lacks the scope {}", .0.name())]
     ScopeMissing(Scope),
-    /// The request cannot be read.
+    /// The request is invalid.
     #[error(transparent)]
     Invalid(#[from] Invalid),
-    /// Managers that are no users of the portal.
+    /// Some managers are not users of the portal.
     #[error("{} unknown managers", .0.len())]
     UnknownManagers(Vec<UserId>),
-    /// The caller sees no such contact.
+    /// The contact does not exist, or the caller may not see it.
     #[error("no contact {0}")]
     ContactNotFound(ContactId),
     /// The caller sees the contact but may not edit it.
     #[error("contact {0} may not be edited")]
     EditForbidden(ContactId),
-    /// The caller sees no such contacts, of several that were named.
+    /// Some of the named contacts do not exist, or the caller may not see them.
     #[error("{} contacts not found", .0.len())]
     ContactsNotFound(Vec<ContactId>),
-    /// The caller may not edit these contacts, of several that were named; each of them it sees.
+    /// The caller may see all of the named contacts, but may not edit these.
     #[error("{} contacts may not be edited", .0.len())]
     EditsForbidden(Vec<ContactId>),
     /// A precondition of the request does not hold.
     #[error("precondition failed: {0:?}")]
     PreconditionFailed(Unmet),
-    /// The body is of a type that is not taken.
+    /// The media type of the body is not supported.
     #[error("unsupported media type")]
     UnsupportedMediaType {
         /// The type that `Content-Type` names.
         named: String,
     },
-    /// The body is compressed, or said to be.
+    /// `Content-Encoding` names a compression.
     #[error("unsupported content encoding")]
     UnsupportedEncoding(String),
-    /// The body is longer than is taken.
+    /// The body exceeds the maximum size.
     #[error("body too large")]
     BodyTooLarge,
     /// The portal has no such user.
@@ -91,69 +91,69 @@ pub enum Failure {
     /// The path has an endpoint, but not for this method.
     #[error("method not allowed")]
     MethodNotAllowed(String),
-    /// The name in `Host` is none under which the server answers.
+    /// The server does not answer under the name in `Host`.
     #[error("host not allowed")]
     HostNotAllowed,
     /// The body did not arrive in time.
     #[error("request timeout")]
     RequestTimeout,
-    /// The server has as many connections as it serves at the same time.
+    /// The server has reached its maximum number of connections.
     #[error("too many connections")]
     TooManyConnections,
     /// More contacts would be changed than `maxAffected` allows.
     #[error("{would_change} contacts would be changed")]
     TooManyAffected {
-        /// How many would be.
+        /// The number of contacts that would be changed.
         would_change: u64,
-        /// How many may be.
+        /// The maximum that the call allows.
         allowed: u64,
     },
-    /// The caller has as many open jobs as there may be.
+    /// The caller has reached the maximum number of open jobs.
     #[error("too many open jobs")]
     TooManyOpenJobs,
-    /// The matches could not be counted in the time of one call; nothing was written.
+    /// The matches could not be counted within the time of one call; nothing was written.
     #[error("not counted in time")]
     NotCounted,
-    /// The list could not be read in the time of one call.
+    /// The list could not be read within the time of one call.
     #[error("not listed in time")]
     NotListed,
-    /// The caller sees no such job.
+    /// The job does not exist, or the caller may not see it.
     #[error("no job {0}")]
     JobNotFound(JobId),
-    /// A job that is still at work cannot be undone.
+    /// The job is still running, so it cannot be undone.
     #[error("job {0} is not over")]
     JobNotOver(JobId),
-    /// A job that is over cannot be stopped.
+    /// The job has ended, so it cannot be stopped.
     #[error("job {0} is over")]
     JobOver(JobId),
-    /// It is no longer kept what was before the job.
+    /// The access from before the job is no longer stored.
     #[error("the changes of job {0} have expired")]
     ChangesExpired(JobId),
-    /// The caller sees no such standing rule.
+    /// The standing rule does not exist, or the caller may not see it.
     #[error("no rule {0}")]
     RuleNotFound(RuleName),
-    /// The name is that of a rule that the caller may not see.
+    /// A rule that the caller may not see has this name.
     #[error("rule {0} is someone else's")]
     RuleForbidden(RuleName),
-    /// There are as many standing rules as there may be.
+    /// The maximum number of standing rules is reached.
     #[error("too many rules")]
     TooManyRules(RuleBound),
-    /// Others wrote the same rule.
+    /// Others changed the same rule at the same time.
     #[error("rule {0} is being changed by others")]
     RuleContended(RuleName),
     /// The idempotency key was used for another call.
     #[error("idempotency key reused")]
     KeyReused,
-    /// The call with this idempotency key is being answered.
+    /// Another call with this idempotency key is in progress.
     #[error("idempotency key in use")]
     KeyInUse,
-    /// Others wrote the same contact, again and again.
+    /// Others kept changing the same contact until the attempts were used up.
     #[error("contact {0} is being changed by others")]
     Contended(ContactId),
     /// The table failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Something is wrong here.
+    /// An internal error.
     #[error("{0}")]
     Internal(String),
 }
@@ -161,13 +161,13 @@ pub enum Failure {
 /// A bound on the number of standing rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RuleBound {
-    /// That of one user.
+    /// The bound for one user.
     OfUser,
-    /// That of the portal.
+    /// The bound for the portal.
     OfPortal,
 }
 
-/// Every status that a failure can have, with the stable word for what happened.
+/// All pairs of an HTTP status and the stable name of a failure.
 pub const KINDS: &[(u16, &str)] = &[
     (400, "invalid-request"),
     (400, "unknown-manager"),
@@ -208,7 +208,7 @@ pub const KINDS: &[(u16, &str)] = &[
     (503, "too-many-connections"),
 ];
 
-/// Seconds after which a call that met an overload may come again.
+/// Seconds until a call that met an overload may be retried.
 const RETRY_SECONDS: u64 = 1;
 
 impl From<StartError> for Failure {
@@ -221,7 +221,7 @@ impl From<StartError> for Failure {
 }
 
 impl Failure {
-    /// A run that was not begun.
+    /// Converts the error of a run that did not start.
     pub fn from_run(error: RunError, allowed: Option<u64>) -> Self {
         match error {
             RunError::TooManyAffected { would_change } => {
@@ -234,7 +234,7 @@ impl Failure {
         }
     }
 
-    /// A list that was not read.
+    /// Converts the error of a list that was not read.
     pub fn from_listing(error: ListError) -> Self {
         match error {
             ListError::NotInTime => Self::NotListed,
@@ -242,7 +242,7 @@ impl Failure {
         }
     }
 
-    /// The HTTP status.
+    /// Returns the HTTP status.
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Unauthenticated | Self::SignInRefused => StatusCode::UNAUTHORIZED,
@@ -280,7 +280,7 @@ impl Failure {
         }
     }
 
-    /// The stable word for what happened.
+    /// Returns the stable name of the failure.
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Unauthenticated => "unauthenticated",
@@ -324,7 +324,7 @@ impl Failure {
         }
     }
 
-    /// The headers that belong to it.
+    /// Returns the headers of the failure.
     pub(crate) fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
         let mut headers = Vec::new();
         match self {
@@ -347,14 +347,14 @@ impl Failure {
         headers
     }
 
-    /// Whether it is sure that nothing was changed.
+    /// Returns whether the failed call certainly changed nothing.
     pub(crate) fn changed_nothing(&self) -> bool {
         matches!(self, Self::NotCounted | Self::Contended(_)) || !self.status().is_server_error()
     }
 
-    /// Puts into the log what the caller is not shown.
+    /// Logs the details that the caller is not shown.
     pub fn log(&self) {
-        // That others sign in is no fault of the service, and whoever makes it so must not fill the log.
+        // Too many sign-ins are no fault of the service, and whoever causes them must not fill the log.
         if self.status().is_server_error() && !matches!(self, Self::SignInBusy) {
             let mut causes = Vec::new();
             let mut cause = self.source();

@@ -1,8 +1,9 @@
-//! Events of API Gateway's HTTP API (payload format 2.0): an event becomes a request, a response becomes its answer.
+//! Events of API Gateway's HTTP API (payload format 2.0): converts an event to a request, and a response to the answer
+//! of the event.
 //!
-//! `lambda_http` has the same conversion, and that panics or fails on parts that any caller can send without a token: a
-//! query that no URI may hold, a body whose base64 is broken, a host that no URL may hold, a header outside of ASCII.
-//! Here each of them is a request that is refused.
+//! `lambda_http` has the same conversion, but it panics or fails on input that any caller can send without a token: a
+//! query or a host that is invalid in a URI, a body with broken base64, a header outside of ASCII. This module refuses
+//! such requests.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -18,8 +19,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// The parts of an event that are used. Query parameters and cookies also stand in the parts that callers write, and are
-/// read from there or not at all.
+/// The parts of an event that are used. Query parameters and cookies are also in the raw parts, and are read only from
+/// there, if at all.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Event {
@@ -32,14 +33,15 @@ struct Event {
     is_base64_encoded: Option<bool>,
 }
 
-/// A request that cannot be read, with the parts that can. They say in which format the refusal is written.
+/// A request that cannot be read, with its readable parts, which determine the format of the refusal.
 #[derive(Debug)]
 pub(crate) struct Unreadable {
     pub(crate) request: Box<Request>,
     pub(crate) fault: Invalid,
 }
 
-/// Characters that are percent-encoded in a path. API Gateway decodes the path, so a `%` is a `%` of the caller's text.
+/// The characters that are percent-encoded in a path. API Gateway decodes the path, so a `%` is a `%` of the caller's
+/// text.
 const ENCODED_IN_PATH: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'/')
     .remove(b'-')
@@ -60,11 +62,11 @@ const ENCODED_IN_PATH: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b':')
     .remove(b'@');
 
-/// The request of an event.
+/// Converts an event to a request.
 ///
 /// # Errors
 ///
-/// [`Unreadable`] when a part of the event is none of a request.
+/// [`Unreadable`] when a part of the event is not valid in a request.
 pub(crate) fn request(event: &RawValue, context: Context) -> Result<Request, Unreadable> {
     let event: Event = match serde_json::from_str(event.get()) {
         Ok(event) => event,
@@ -105,7 +107,7 @@ pub(crate) fn request(event: &RawValue, context: Context) -> Result<Request, Unr
     }
 }
 
-/// A decoded path as a URI has it; `/` where it is longer than a URI.
+/// Encodes a decoded path for a URI; `/` if the path is too long for a URI.
 fn path(decoded: &str) -> PathAndQuery {
     let decoded = decoded.strip_prefix('/').unwrap_or(decoded);
     let path = format!("/{}", utf8_percent_encode(decoded, ENCODED_IN_PATH));
@@ -117,7 +119,7 @@ fn uri(path: &PathAndQuery, query: &str) -> Result<Uri, Invalid> {
                              Percent-encode it: a space is %20";
     let whole = match query {
         "" => return Ok(Uri::from(path.clone())),
-        // A URI ends there, and with it what the caller meant to ask for.
+        // `#` ends a URI, so the rest of the query would be lost.
         query if query.contains('#') => None,
         query => PathAndQuery::try_from(format!("{path}?{query}")).ok(),
     };
@@ -148,7 +150,7 @@ fn several(parameters: HashMap<String, String>) -> HashMap<String, Vec<String>> 
     parameters.into_iter().map(|(name, value)| (name, vec![value])).collect()
 }
 
-/// The answer to an event.
+/// Converts a response to the answer of an event.
 pub(crate) fn answer(response: Response<Body>) -> ApiGatewayV2httpResponse {
     let (parts, body) = response.into_parts();
     let mut answer = ApiGatewayV2httpResponse::default();

@@ -1,8 +1,8 @@
-//! Idempotency keys: the one place that knows of them. A handler never sees a call that was answered before.
+//! Idempotency keys: a handler never sees a call that was already answered.
 //!
-//! The answer is kept as it was sent, compressed, and a call that is made again gets the kept answer: status, body and
-//! headers. Only contacts that others hid from the caller since are left out of it. The answer of a call whose work goes on
-//! in a job shows the job as it was then; `Location` leads to the job as it is.
+//! The answer is stored compressed. A repeated call gets the stored status, body and headers, without contacts that
+//! others have since hidden from the caller. The answer of a call that continues as a job shows the job at the time of
+//! that call; `Location` leads to its current state.
 
 use std::collections::HashSet;
 use std::io::{Read as _, Write as _};
@@ -28,15 +28,15 @@ use crate::endpoint::{Endpoint, Handler};
 use crate::failure::Failure;
 use crate::negotiation;
 
-/// Milliseconds after which a call that was not answered never will be.
+/// The time in milliseconds after which an unanswered call is known to be interrupted.
 const ANSWERED_MILLIS: u64 = SYNCHRONOUS_RUN_MILLIS + ANSWER_RESERVE_MILLIS;
 
-/// Answers a call, once: one that is made again with its idempotency key is answered as it was the first time.
+/// Answers a call once. A repeated call with the same idempotency key gets the first answer.
 pub(crate) async fn answer(mut call: Call<'_>, endpoint: &Endpoint, handler: Handler) -> Result<Answer, Failure> {
     let scope = endpoint.scope();
     call.check(scope)?;
     call.check_received(endpoint)?;
-    // Reading twice does nothing twice, and neither does signing out.
+    // Repeating a read or a sign-out has no further effect, so neither needs a key.
     let key = if scope == Some(Scope::Write) { call.idempotency()? } else { None };
     let Some(key) = key else { return handler(call).await };
     let (store, now, job) = (&call.app.store, call.now, call.new_job());
@@ -49,7 +49,7 @@ pub(crate) async fn answer(mut call: Call<'_>, endpoint: &Endpoint, handler: Han
         Reservation::Completed { answer, .. } => return replay(&call, &answer).await,
         Reservation::Interrupted(reserved) => {
             if let Some(found) = store.job(&call.grant.portal, reserved.job).await? {
-                // The call began, and workers end what it began.
+                // The interrupted call stored its job, and workers complete that job.
                 let answer = interrupted(&call, &found).await?;
                 keep(call.app, &reserved, &answer).await;
                 return Ok(answer);
@@ -63,7 +63,8 @@ pub(crate) async fn answer(mut call: Call<'_>, endpoint: &Endpoint, handler: Han
     match &result {
         Ok(answer) if answer.is_kept => {}
         Ok(answer) => keep(app, &reserved, answer).await,
-        // What failed changed nothing and may be tried again; what broke off in the middle is found by its job.
+        // A failure that may have changed something keeps its key: a repeated call then finds the job. A failure that
+        // changed nothing releases the key for another attempt.
         Err(failure) if !failure.changed_nothing() => {}
         Err(_) => {
             if let Err(error) = app.store.release_key(&reserved).await {
@@ -74,8 +75,8 @@ pub(crate) async fn answer(mut call: Call<'_>, endpoint: &Endpoint, handler: Han
     result
 }
 
-/// Keeps an answer. When that fails the call itself is answered all the same: the key ends by itself, and a call that is
-/// made again finds what was done by its job.
+/// Stores an answer with its key. A failed write is only logged, and the call is still answered: the key's reservation
+/// expires, and a repeated call finds the changes by their job.
 async fn keep(app: &crate::App, reserved: &Reserved, answer: &Answer) {
     let kept = match encode(answer) {
         Ok(bytes) => app.store.answer_key(reserved, &bytes).await.map_err(Failure::from),
@@ -86,7 +87,7 @@ async fn keep(app: &crate::App, reserved: &Reserved, answer: &Answer) {
     }
 }
 
-/// The answer that a call gives, to be kept in the same transaction as what the call does; none without a key, or when it
+/// Encodes the answer for the transaction that also writes the call's changes. None without a key, or when the answer
 /// does not fit a transaction.
 pub(crate) fn kept_with(reserved: Option<&Reserved>, answer: &mut Answer) -> Result<Option<KeptAnswer>, Failure> {
     let Some(reserved) = reserved else { return Ok(None) };
@@ -95,22 +96,22 @@ pub(crate) fn kept_with(reserved: Option<&Reserved>, answer: &mut Answer) -> Res
     Ok(kept)
 }
 
-/// The answer of a call that broke off after it had recorded its job.
+/// Returns the answer of a call that was interrupted after it stored its job.
 async fn interrupted(call: &Call<'_>, job: &Job) -> Result<Answer, Failure> {
     if job.task.kind() == Kind::Contact {
         return match show_made(call, job).await {
-            // The contact is gone, and the change was made all the same.
+            // The contact was removed since, but the change had been made.
             Err(Failure::ContactNotFound(_)) => Answer::started(job.id),
             shown => shown,
         };
     }
-    // An undo is never waited for, whatever its caller prefers.
+    // An undo always runs asynchronously, so it applies no preference.
     let caller = call.caller().await?;
     accepted(call, &caller, job, job.task.kind() != Kind::Undo && call.prefers_async()).await
 }
 
-/// The kept answer, without the contacts that others hid from the caller since. At most half a read unit per contact and
-/// 4 KB, and half of one for the caller.
+/// Returns the stored answer, without the contacts that others have since hidden from the caller. At most half a read
+/// unit per contact and 4 KB, and 1 read unit for the caller.
 async fn replay(call: &Call<'_>, kept: &[u8]) -> Result<Answer, Failure> {
     let answer = decode(kept)?;
     let contacts = answer.shows();
@@ -121,7 +122,7 @@ async fn replay(call: &Call<'_>, kept: &[u8]) -> Result<Answer, Failure> {
     if caller.is_admin {
         return Ok(answer);
     }
-    // The call itself may have shut its caller out, which nobody hid from it.
+    // The call itself may have removed its caller's access. Its answer still shows these contacts.
     let is_shown = |state: AccessState, _| answer.made(state.revision) || caller.may_see(&state.access);
     let shown = call.app.store.access_with(&call.grant.portal, &contacts, is_shown).await?;
     let mut hidden = HashSet::new();
@@ -133,7 +134,7 @@ async fn replay(call: &Call<'_>, kept: &[u8]) -> Result<Answer, Failure> {
     answer.without(&hidden)
 }
 
-/// Everything of a kept answer but its bodies.
+/// A stored answer without its bodies.
 #[derive(Serialize, Deserialize)]
 struct Head {
     status: u16,
@@ -141,7 +142,7 @@ struct Head {
     content_type: String,
     revision: Option<String>,
     job: Option<JobId>,
-    /// Bytes of the body; a veiled one follows.
+    /// The length of the body in bytes; the veiled body follows it.
     body: usize,
     list: Option<HeadOfList>,
     veiled: Option<ContactId>,
@@ -154,7 +155,7 @@ struct HeadOfList {
     items: Vec<(ContactId, usize, usize)>,
 }
 
-/// Bytes of the length that stands before the head.
+/// The bytes of the length prefix of the head.
 const LENGTH_BYTES: usize = size_of::<u32>();
 
 fn encode(answer: &Answer) -> Result<Vec<u8>, Failure> {
@@ -218,18 +219,18 @@ fn decode(kept: &[u8]) -> Result<Answer, Failure> {
 }
 
 impl Answer {
-    /// The contacts that the answer shows.
+    /// Returns the contacts that the answer shows.
     fn shows(&self) -> Vec<ContactId> {
         let listed = self.listed.iter().flat_map(|listed| &listed.items).map(|item| item.contact);
         listed.chain(self.veiled.iter().map(|veiled| veiled.contact)).collect()
     }
 
-    /// Whether the call itself set the access that has this revision.
+    /// Returns whether the call itself set the access that has this revision.
     fn made(&self, revision: Option<JobId>) -> bool {
         self.job.is_some() && self.job == revision
     }
 
-    /// The answer without these contacts.
+    /// Returns the answer without these contacts.
     fn without(mut self, hidden: &HashSet<ContactId>) -> Result<Self, Failure> {
         if hidden.is_empty() {
             return Ok(self);

@@ -1,4 +1,4 @@
-//! Between HTTP and the rest of crm-access: a request becomes a caller and a body, an answer or a failure becomes a
+//! The HTTP layer of crm-access: reads the caller and the body from a request, and turns an answer or a failure into a
 //! response. Only this crate knows status codes.
 
 pub mod answer;

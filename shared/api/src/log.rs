@@ -1,7 +1,7 @@
-//! Logs: JSON where a machine reads them, plain text where a person does.
+//! Logging: JSON for machines, plain text on a terminal.
 //!
-//! A log line holds no token, no password and nothing that a caller searches for, and it is short. The lines themselves
-//! are written so; this module bounds them, whoever writes them, and lets no other crate log requests.
+//! A log line holds no token, no password and no search term of a caller, and it is short. The callers of `tracing`
+//! ensure the first; this module bounds the length of every line and keeps other crates from logging requests.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -18,8 +18,8 @@ use tracing_subscriber::layer::{Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// The crates whose lines below `info` may be let through: those of this service. Others log whole requests and answers
-/// there, and with them tokens, contacts and password hashes.
+/// The crates of this service, whose lines below `info` may be logged. At those levels other crates log whole requests
+/// and answers, with tokens, contacts and password hashes.
 pub const OWN_CRATES: [&str; 15] = [
     "access_jobs",
     "access_portal",
@@ -38,11 +38,11 @@ pub const OWN_CRATES: [&str; 15] = [
     "store",
 ];
 
-/// Bytes that a text in a shortened line keeps, tried one after another until the line is short enough.
+/// The bytes that each text of a shortened line keeps. The values are tried in turn until the line is short enough.
 const KEPT_TEXT_BYTES: [usize; 3] = [1024, 128, 16];
 
-/// Writes log lines to standard error, those that `filter` lets through: a level, or levels by target such as
-/// `info,store=debug`. One that does not parse lets through what `info` does. A panic becomes a log line too.
+/// Writes the log lines that `filter` admits to standard error. The filter is a level, or levels by target such as
+/// `info,store=debug`; a malformed filter means `info`. A panic becomes a log line too.
 pub fn init(filter: &str) {
     let filter: Targets = filter.parse().unwrap_or_else(|_| Targets::new().with_default(LevelFilter::INFO));
     let filter = filter.and(own_below_info());
@@ -51,7 +51,7 @@ pub fn init(filter: &str) {
     } else {
         json_lines(Lines(io::stderr)).boxed()
     };
-    // A second subscriber in one process (two tests, say) is refused; the first one then goes on.
+    // A second subscriber in one process, for example of another test, is refused; the first one stays.
     if let Err(error) = tracing_subscriber::registry().with(layer.with_filter(filter)).try_init() {
         tracing::debug!(%error, "logs were set up before");
         return;
@@ -73,19 +73,19 @@ where
         .with_span_list(false)
 }
 
-/// Logs where a panic happened. Its message only if that is a constant: a message that is put together may quote data.
+/// Logs the location of a panic, and its message only if that is a constant: a formatted message may quote data.
 fn log_panic(panic: &PanicHookInfo<'_>) {
     let at = panic.location().map(ToString::to_string);
     let reason = panic.payload().downcast_ref::<&'static str>().copied();
     tracing::error!(at, reason, "panicked");
 }
 
-/// Keeps other people's crates to `info`.
+/// Limits the crates of others to `info`.
 fn own_below_info() -> Targets {
     Targets::new().with_default(LevelFilter::INFO).with_targets(OWN_CRATES.map(|name| (name, LevelFilter::TRACE)))
 }
 
-/// Makes writers of whole lines, which are bounded and safe to print.
+/// Creates writers of whole lines, which are bounded and safe to print.
 #[derive(Clone, Copy, Debug)]
 struct Lines<M>(M);
 
@@ -97,7 +97,7 @@ impl<M: Fn() -> Stderr> MakeWriter<'_> for Lines<M> {
     }
 }
 
-/// Takes each log line in one piece, as `tracing` writes it.
+/// Receives each log line in a single write, as `tracing` makes it.
 #[derive(Debug)]
 struct LineWriter<W>(W);
 
@@ -114,7 +114,7 @@ impl<W: io::Write> io::Write for LineWriter<W> {
     }
 }
 
-/// The line without control characters, and no longer than [`MAX_LOG_LINE_BYTES`] with its end.
+/// Returns the line without control characters, and no longer than [`MAX_LOG_LINE_BYTES`] including its line feed.
 fn bounded(line: &str) -> Cow<'_, str> {
     const MAX: usize = MAX_LOG_LINE_BYTES - "\n".len();
     let is_safe = !line.contains(is_unsafe);
@@ -137,7 +137,7 @@ fn bounded(line: &str) -> Cow<'_, str> {
     }
 }
 
-/// A JSON line whose texts are cut until the line is short enough.
+/// Shortens the texts of a JSON line until the line is short enough.
 fn bounded_json(line: &str, max: usize) -> String {
     for kept in KEPT_TEXT_BYTES {
         let Ok(mut value) = serde_json::from_str::<Value>(line) else { break };
@@ -148,7 +148,7 @@ fn bounded_json(line: &str, max: usize) -> String {
             return text;
         }
     }
-    // So many members that no cutting helps: no line of this service is like that.
+    // The line has so many members that shortening texts is not enough. This service writes no such line.
     json!({ "level": "ERROR", "message": "a log line was too long", "bytes": line.len() }).to_string()
 }
 
@@ -161,13 +161,13 @@ fn shorten(value: &mut Value, kept: usize) {
     }
 }
 
-/// The same JSON, with characters escaped that a terminal would obey. They stand in texts only.
+/// Escapes the characters of a JSON text that control a terminal. They occur only inside strings.
 fn escaped_json(json: &str) -> String {
     let mut escaped = String::with_capacity(json.len());
     for character in json.chars() {
         if is_unsafe(character) {
             for unit in character.encode_utf16(&mut [0; 2]) {
-                // Writing to a string does not fail.
+                // Writing to a string cannot fail.
                 write!(escaped, "\\u{unit:04x}").unwrap_or_default();
             }
         } else {

@@ -1,4 +1,4 @@
-//! What a call sends and what it wants back.
+//! Content negotiation: the type of the body, and the format of the answer.
 
 use std::str::FromStr as _;
 
@@ -12,18 +12,18 @@ use models::answer::{Envelope, Format, Shape, Suffix};
 
 use crate::failure::Failure;
 
-/// What can be answered, the preferred first.
+/// The available media types, the preferred one first.
 static AVAILABLE: [MediaType<'static>; 3] =
     [MediaType::new(APPLICATION, JSON), MediaType::new(TEXT, XML), MediaType::new(APPLICATION, XML)];
 
-/// How an answer is written.
+/// The format of an answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ResponseFormat {
-    /// Its notation, and what stands around it.
+    /// The notation and the envelope.
     pub shape: Shape,
     /// The value of `Content-Type`.
     pub content_type: &'static str,
-    /// The zone of the portal, by whose clocks ONLYOFFICE's dialect shows moments; UTC until it is known.
+    /// The portal's time zone, in which ONLYOFFICE's dialect shows timestamps; UTC until the zone is known.
     pub zone: Option<TimeZone>,
 }
 
@@ -31,20 +31,20 @@ const JSON_TYPE: &str = "application/json; charset=utf-8";
 const TEXT_XML_TYPE: &str = "text/xml; charset=utf-8";
 const XML_TYPE: &str = "application/xml; charset=utf-8";
 
-/// The content type of an answer with this text.
+/// Returns the static content type that equals this text.
 pub(crate) fn content_type(text: &str) -> Option<&'static str> {
     [JSON_TYPE, TEXT_XML_TYPE, XML_TYPE].into_iter().find(|known| *known == text)
 }
 
 impl ResponseFormat {
-    /// JSON in the dialect of the documents.
+    /// JSON in the dialect of ONLYOFFICE's reference pages.
     pub const JSON: Self = Self {
         shape: Shape { format: Format::Json, envelope: Envelope::Documents },
         content_type: JSON_TYPE,
         zone: None,
     };
 
-    /// The same answer in ONLYOFFICE's dialect.
+    /// Returns the same format in the dialect of ONLYOFFICE's server.
     #[must_use]
     pub fn in_onlyoffice(&self) -> Self {
         let shape = Shape { envelope: Envelope::OnlyOffice, ..self.shape };
@@ -52,8 +52,8 @@ impl ResponseFormat {
     }
 }
 
-/// How the answer of a call is to be written. A suffix decides, and then `Accept`. `documented` says that the call is one
-/// of those that the two documents describe: without a suffix and without a form, such a call gets the documents' dialect.
+/// Chooses the format of an answer: by the suffix, else by `Accept`. `documented` means that ONLYOFFICE's reference
+/// pages describe the call. Without a suffix and without a form, such a call gets the dialect of these pages.
 pub(crate) fn wanted(headers: &HeaderMap, suffix: Option<Suffix>, documented: bool) -> ResponseFormat {
     let accepted = accepted(headers);
     let (format, content_type) = match (suffix, accepted) {
@@ -66,13 +66,13 @@ pub(crate) fn wanted(headers: &HeaderMap, suffix: Option<Suffix>, documented: bo
     ResponseFormat { shape: Shape { format, envelope }, content_type, zone: None }
 }
 
-/// The format that `Accept` prefers. A header that does not parse expresses no wish, and a wish that cannot be met is
-/// answered in JSON: ONLYOFFICE's page tells clients to send `application/x-www-form-urlencoded`.
+/// Returns the format that `Accept` prefers. A malformed header is ignored. If no available type is acceptable, the
+/// answer is JSON: ONLYOFFICE's page tells clients to send `application/x-www-form-urlencoded`.
 fn accepted(headers: &HeaderMap) -> (Format, &'static str) {
     const JSON: (Format, &str) = (Format::Json, JSON_TYPE);
     let values: Vec<&str> = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
     let Ok(accept) = Accept::from_str(&values.join(", ")) else { return JSON };
-    // A browser prefers XML to JSON for the sake of pages.
+    // Browsers prefer XML to JSON, but only for web pages.
     if accept.media_types().any(|range| range.ty() == TEXT && range.subty() == HTML) {
         return JSON;
     }
@@ -86,8 +86,9 @@ fn accepted(headers: &HeaderMap) -> (Format, &'static str) {
     }
 }
 
-/// The weight of a type: that of the most specific range that the type is in (RFC 9110, section 12.5.1), 0 where there is
-/// none. Parameters of a range are not compared, because `application/json; charset=utf-8` asks for what there is.
+/// Returns the weight of a type: the weight of the most specific range that includes the type (RFC 9110, section
+/// 12.5.1), or 0 without one. Parameters of a range are not compared: `application/json; charset=utf-8` matches the
+/// available type.
 fn weight(accept: &Accept, available: &MediaType<'_>) -> f32 {
     let specificity = |range: &MediaTypeBuf| match (range.ty() == available.ty, range.subty() == available.subty) {
         (true, true) => Some(2),
@@ -103,7 +104,7 @@ fn weight(accept: &Accept, available: &MediaType<'_>) -> f32 {
     ranges.max_by(|(a, first), (b, second)| a.cmp(b).then(first.total_cmp(second))).map_or(0.0, |(_, weight)| weight)
 }
 
-/// Whether the caller takes an answer that is compressed by gzip (RFC 9110, section 12.5.3).
+/// Returns whether the caller accepts gzip (RFC 9110, section 12.5.3).
 pub(crate) fn accepts_gzip(headers: &HeaderMap) -> bool {
     let values = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
     let codings = values.flat_map(|value| value.split(',')).map(|coding| {
@@ -112,7 +113,7 @@ pub(crate) fn accepts_gzip(headers: &HeaderMap) -> bool {
         let weight = parts.find_map(|part| part.strip_prefix("q=").or(part.strip_prefix("Q="))).unwrap_or("1");
         (name, weight.parse::<f32>().is_ok_and(|weight| weight > 0.0))
     });
-    // What is named is not meant by the star.
+    // The star does not apply to codings that are named.
     let (mut named, mut any) = (None, false);
     for (name, is_taken) in codings {
         match name.to_ascii_lowercase().as_str() {
@@ -130,19 +131,19 @@ const X_WWW_FORM_URLENCODED: Name<'static> = Name::new_unchecked("x-www-form-url
 /// The names of UTF-8 that clients send; .NET and PHP write the second.
 const UTF_8: [&str; 2] = ["utf-8", "utf8"];
 
-/// What a body is said to be. One whose type is not named is taken for JSON: it is what is left.
+/// The declared type of a body. A body without a type is read as JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BodyType {
     Json,
     Form,
 }
 
-/// The type that the body is said to have.
+/// Returns the declared type of the body.
 pub(crate) fn body_type(headers: &HeaderMap) -> Result<BodyType, Failure> {
     let mut values = headers.get_all(CONTENT_TYPE).iter();
     let Some(value) = values.next() else { return Ok(BodyType::Json) };
     let refused = || Failure::UnsupportedMediaType { named: shown(headers, CONTENT_TYPE) };
-    // Two different types leave open how the body is meant.
+    // Two different types make the body ambiguous.
     if values.any(|other| other != value) {
         return Err(refused());
     }
@@ -163,7 +164,7 @@ pub(crate) fn body_type(headers: &HeaderMap) -> Result<BodyType, Failure> {
     }
 }
 
-/// The values of a header, short enough for a message.
+/// Returns the values of a header, shortened for a message.
 pub(crate) fn shown(headers: &HeaderMap, name: HeaderName) -> String {
     const SHOWN_CHARS: usize = 64;
     let values = headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));

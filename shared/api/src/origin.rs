@@ -1,8 +1,8 @@
-//! Which pages a browser may sign in from.
+//! Origins from which a browser may sign in.
 //!
-//! A browser lets any page send a sign-in, though not read the answer. A foreign page could so use up the attempts that a
-//! victim has, from the victim's own network. Browsers say which page sends a request (`Origin`, and how far that page is
-//! from here, `Sec-Fetch-Site`), and a page cannot change either.
+//! A browser lets any page send a sign-in, but not read the answer. A foreign page could thus use up a victim's
+//! attempts from the victim's own network. Browsers name the origin of the page in `Origin` and its relation to this
+//! service in `Sec-Fetch-Site`, and a page cannot change either header.
 
 use lambda_http::http::HeaderMap;
 use lambda_http::http::header::{HOST, ORIGIN};
@@ -11,13 +11,13 @@ use crate::failure::Failure;
 
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
 
-/// Refuses a request of a page that neither came from here nor has an origin that is named.
+/// Refuses a request of a web page whose origin is neither this service nor one of `named`.
 ///
 /// # Errors
 ///
 /// [`Failure::OriginForbidden`].
 pub(crate) fn check(headers: &HeaderMap, named: &[String]) -> Result<(), Failure> {
-    // A value that is no text is some origin, and none that anybody named.
+    // A value that is not valid text is an origin that nobody named.
     let texts = |name| headers.get_all(name).iter().map(|value| value.to_str().unwrap_or_default());
     let is_named = |origin: &str| named.iter().any(|named| named.eq_ignore_ascii_case(origin));
     let host = headers.get(HOST).and_then(|value| value.to_str().ok());
@@ -26,7 +26,7 @@ pub(crate) fn check(headers: &HeaderMap, named: &[String]) -> Result<(), Failure
 
     let is_admitted = texts(SEC_FETCH_SITE).all(|site| match site {
         "same-origin" | "none" => true,
-        // Another port or name of the same site is another page, and its origin says which.
+        // Another port or host name of the same site is another origin, which `Origin` names.
         "same-site" => has_origin,
         _ => has_origin && texts(ORIGIN.as_str()).all(is_named),
     });
@@ -37,7 +37,7 @@ pub(crate) fn check(headers: &HeaderMap, named: &[String]) -> Result<(), Failure
     }
 }
 
-/// Whether `host`, as a request's header names it, is that of the origin.
+/// Returns whether `host`, the value of a `Host` header, belongs to the origin.
 fn is_of(origin: &str, host: &str) -> bool {
     let Some((scheme, rest)) = origin.split_once("://") else { return false };
     let default_port = match scheme {
@@ -70,7 +70,7 @@ mod tests {
             (&[own, ("sec-fetch-site", "same-origin")], true),
             (&[("host", "API.example.com"), ("origin", "https://api.example.com")], true),
             (&[("host", "api.example.com:443"), ("origin", "https://api.example.com")], true),
-            // A page that is named.
+            // A page of an allowed origin.
             (&[own, ("origin", "https://crm.example.com")], true),
             (&[own, ("origin", "https://crm.example.com"), ("sec-fetch-site", "cross-site")], true),
             (&[own, ("origin", "https://crm.example.com"), ("sec-fetch-site", "same-site")], true),

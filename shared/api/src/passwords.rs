@@ -1,9 +1,9 @@
-//! Comparing passwords: how many at once, in how much memory, and who is told to come again.
+//! Comparison of passwords, with bounds on concurrency, memory and waiting sign-ins.
 //!
-//! A comparison takes 19 MiB on purpose. A process compares [`PASSWORDS_AT_ONCE`] passwords at once, each in memory that
-//! is reused, and lets at most [`MAX_SIGN_INS`] sign-ins wait. So its memory is the same for any number of attempts. A
-//! hash that was brought along may take more, up to 64 MiB: it is compared while no other one is, in memory that is given
-//! back afterwards.
+//! A comparison uses 19 MiB by design. A process compares [`PASSWORDS_AT_ONCE`] passwords concurrently, each in reused
+//! memory, and lets at most [`MAX_SIGN_INS`] sign-ins wait, so its memory is bounded for any number of attempts. An
+//! imported hash may need more, up to 64 MiB. It is compared while no other comparison runs, in memory that is freed
+//! afterwards.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -23,34 +23,34 @@ pub struct Passwords {
     places: Semaphore,
     comparisons: Arc<Semaphore>,
     memories: Arc<Memories>,
-    /// How long a sign-in waits for a comparison.
+    /// The timeout of a sign-in that waits for a comparison.
     wait: Duration,
 }
 
-/// Memory that is not in use; never more than there are comparisons at once.
+/// Unused memory blocks, at most one for each concurrent comparison.
 #[derive(Debug, Default)]
 struct Memories(Mutex<Vec<Memory>>);
 
 impl Memories {
     fn free(&self) -> MutexGuard<'_, Vec<Memory>> {
-        // Whatever a comparison that panicked left there is written over by the next one.
+        // The next comparison overwrites everything that a panicked one left.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A place among the sign-ins that a process works on.
+/// A permit among the concurrent sign-ins of a process.
 #[derive(Debug)]
 pub struct Place<'a> {
     of: &'a Passwords,
     _permit: SemaphorePermit<'a>,
 }
 
-/// How much of a process a comparison needs.
+/// The share of a process's memory that a comparison needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Share {
-    /// One of the reused memories.
+    /// One reused memory block.
     One,
-    /// All of them: a hash that was brought along takes more than a memory that is kept.
+    /// The memory of all comparisons: an imported hash may need more than one reused block.
     All,
 }
 
@@ -62,7 +62,7 @@ impl Share {
     fn permits(self) -> u32 {
         match self {
             Self::One => 1,
-            // A handful.
+            // The constant is far below `u32::MAX`.
             Self::All => u32::try_from(PASSWORDS_AT_ONCE).unwrap_or(u32::MAX),
         }
     }
@@ -80,11 +80,11 @@ impl Default for Passwords {
 }
 
 impl Passwords {
-    /// Takes a place for a sign-in, before anything is counted or read for it.
+    /// Acquires the permit for a sign-in, before its attempt is counted or anything is read.
     ///
     /// # Errors
     ///
-    /// [`Failure::SignInBusy`] when so many others wait that this one would wait for seconds.
+    /// [`Failure::SignInBusy`] when so many sign-ins wait that this one would wait for seconds.
     pub fn enter(&self) -> Result<Place<'_>, Failure> {
         match self.places.try_acquire() {
             Ok(permit) => Ok(Place { of: self, _permit: permit }),
@@ -94,11 +94,11 @@ impl Passwords {
 }
 
 impl Place<'_> {
-    /// The candidates that have the password, found out beside what else this machine does.
+    /// Returns the candidates that have the password. The comparison runs on a blocking thread.
     ///
     /// # Errors
     ///
-    /// [`Failure::SignInBusy`] when the others took too long; then nobody looked at the password.
+    /// [`Failure::SignInBusy`] when other comparisons took too long; the password was not compared then.
     pub async fn matching(&self, candidates: Candidates, password: String) -> Result<Vec<Candidate>, Failure> {
         let share = Share::of(&candidates);
         let permits = self.of.comparisons.clone().acquire_many_owned(share.permits());
@@ -107,7 +107,7 @@ impl Place<'_> {
             Err(_) => return Err(Failure::SignInBusy),
         };
         let memories = self.of.memories.clone();
-        // The permit goes along: who hangs up ends the call, and not the work.
+        // The closure owns the permit: a client that disconnects ends the call, but not the comparison.
         let compare = move || {
             let _permit = permit;
             let mut memory = match share {
@@ -136,7 +136,7 @@ mod tests {
 
     use super::*;
 
-    /// Somebody whose hash, which nothing matches, takes this much memory.
+    /// A candidate whose hash needs this much memory and matches no password.
     fn candidates(kib: u32) -> Candidates {
         let hash: PasswordHash =
             format!("$argon2id$v=19$m={kib},t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNo").parse().unwrap();

@@ -1,5 +1,5 @@
-//! The paths of the whole service and the methods of each. Behind the gateway, the function that answers calls without a route
-//! knows its own endpoints only, and has to tell an unknown path from a path with other methods.
+//! The paths and methods of the whole service. The function behind the gateway's default route knows only its own
+//! endpoints, but must distinguish an unknown path from a path with other methods.
 
 use lambda_http::http::Uri;
 use models::answer::Suffix;
@@ -10,7 +10,7 @@ use crate::Failure;
 /// The start of every path.
 const BASE: &str = "/api/2.0";
 
-/// Each path without a suffix, with its methods. A test holds the list to the endpoints.
+/// Each path without a suffix, with its methods. A test compares the list with the endpoints.
 pub const ROUTES: &[(&str, &[&str])] = &[
     ("/api/2.0/authentication", &["DELETE", "POST"]),
     ("/api/2.0/crm/access/jobs", &["GET"]),
@@ -35,8 +35,8 @@ pub const ROUTES: &[(&str, &[&str])] = &[
     ("/api/2.0/people/{userid}", &["GET"]),
 ];
 
-/// The methods of a path, which may have a suffix; none of a path that the service does not have. Of several routes that fit
-/// the one with the fewest parameters counts, as for the gateway.
+/// Returns the methods of a path, which may have a suffix; none for an unknown path. If several routes match, the one
+/// with the fewest parameters wins, as in the gateway.
 pub fn methods_of(path: &str) -> &'static [&'static str] {
     let fits = |route: &str, path: &str| {
         let (route, path): (Vec<&str>, Vec<&str>) = (route.split('/').collect(), path.split('/').collect());
@@ -48,7 +48,7 @@ pub fn methods_of(path: &str) -> &'static [&'static str] {
     found.min_by_key(|(route, _)| route.matches('{').count()).map_or(&[], |(_, methods)| methods)
 }
 
-/// Why a path has no answer to a method that is not among its own.
+/// Returns the failure for a method that the path does not have.
 pub fn refusal(path: &str) -> Failure {
     match methods_of(path) {
         [] => Failure::RouteNotFound,
@@ -56,8 +56,8 @@ pub fn refusal(path: &str) -> Failure {
     }
 }
 
-/// Whether a part of a path is a value of a parameter. `contact/byprefix` of ONLYOFFICE's server is no contact, and
-/// `people/status` no user.
+/// Returns whether a path segment is a value of a parameter. `contact/byprefix` of ONLYOFFICE's server is no contact,
+/// and `people/status` no user.
 fn is_parameter(route: &str, part: &str) -> bool {
     match route {
         "{contactid}" => is_number(part),
@@ -66,19 +66,19 @@ fn is_parameter(route: &str, part: &str) -> bool {
     }
 }
 
-/// What a path has in place of a user's identifier for the user who calls.
+/// The path segment that names the caller in place of a user's identifier.
 pub const SELF: &str = "@self";
-/// `@`, without which a part of a path is neither the user who calls nor an e-mail address.
+/// `@`, percent-encoded. Only the caller and e-mail addresses contain an `@`.
 const ENCODED_AT: &str = "%40";
 
-/// Whether a text is a whole number, of any size and sign.
+/// Returns whether a text is a whole number of any size and sign.
 pub fn is_number(text: &str) -> bool {
     let digits = text.strip_prefix('-').unwrap_or(text);
     !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// A URI without the extra slashes that clients write: at the end of its path, and where an address with a slash at its end
-/// is joined to a path. None if the path has none. Two slashes elsewhere stay: between them a parameter is missing.
+/// Returns a URI without the extra slashes that clients write at the end of the path, or where they join a base address
+/// to a path. None if the path has none. Double slashes elsewhere stay: a parameter is missing between them.
 pub fn without_extra_slashes(uri: &Uri) -> Option<Uri> {
     let path = uri.path();
     let joined = path.trim_matches('/');

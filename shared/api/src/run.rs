@@ -24,20 +24,20 @@ use crate::gateway::{self, Unreadable};
 use crate::log;
 use crate::sqs::SqsQueue;
 
-/// Runs a Lambda function that offers `endpoints` and hands nothing on.
+/// Runs a Lambda function that serves `endpoints` without a queue.
 ///
 /// # Errors
 ///
-/// When the environment cannot be used, or the Lambda runtime ends.
+/// When the environment is invalid, or the Lambda runtime ends.
 pub fn run(endpoints: &'static [Endpoint]) -> Result<(), Error> {
     start(|config| async move { serve(endpoints, &app(jobs(&config).await, config)).await })
 }
 
-/// Runs a Lambda function that offers `endpoints` and hands work on to the bulk workers.
+/// Runs a Lambda function that serves `endpoints` and sends work to the queue of the bulk workers.
 ///
 /// # Errors
 ///
-/// When the environment cannot be used, or the Lambda runtime ends.
+/// When the environment is invalid, or the Lambda runtime ends.
 pub fn run_with_queue(endpoints: &'static [Endpoint]) -> Result<(), Error> {
     start(|config| async move { serve(endpoints, &app(with_queue(&config).await, config)).await })
 }
@@ -46,15 +46,15 @@ fn app(jobs: Jobs, config: Config) -> App {
     App::new(jobs, config.token_cache).with_allowed_origins(config.allowed_origins)
 }
 
-/// Reads the environment, then runs `serve` on a runtime of one thread: one event at a time is all that Lambda hands a
-/// function, and it starts fastest.
+/// Reads the environment, then runs `serve` on a runtime of one thread. Lambda sends a function one event at a time,
+/// and this runtime starts fastest.
 fn start<S: Future<Output = Result<(), Error>>>(serve: impl FnOnce(Config) -> S) -> Result<(), Error> {
     let config = Config::from_env()?;
     log::init(&config.log);
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(serve(config))
 }
 
-// The clients are made before the first poll: they load their TLS roots, which then no caller waits for.
+// Create the clients before the first poll: loading the TLS roots then delays no caller.
 async fn serve(endpoints: &'static [Endpoint], app: &App) -> Result<(), Error> {
     lambda_runtime::run(service_fn(|event: LambdaEvent<Box<RawValue>>| async move {
         Ok::<_, std::convert::Infallible>(answer_event(endpoints, app, &event.payload, event.context).await)
@@ -62,7 +62,7 @@ async fn serve(endpoints: &'static [Endpoint], app: &App) -> Result<(), Error> {
     .await
 }
 
-/// Answers an event of the HTTP API, whatever the event holds.
+/// Answers any event of the HTTP API, valid or not.
 pub async fn answer_event(
     endpoints: &[Endpoint],
     app: &App,
@@ -87,12 +87,12 @@ pub async fn answer_event(
     })
 }
 
-/// The time, as this machine has it.
+/// Returns the clock of this machine.
 pub fn clock() -> Clock {
     Arc::new(|| Moment::floor(Timestamp::now()))
 }
 
-/// The job engine of a function that hands nothing on. What it leaves open a sweep finds.
+/// Creates the job engine of a function without a queue. A sweep resumes the jobs that the function leaves open.
 async fn jobs(config: &Config) -> Jobs {
     let client = connect(config.endpoint.as_ref(), None).await;
     let store = Store::new(client, &config.table);
@@ -104,7 +104,7 @@ async fn jobs(config: &Config) -> Jobs {
     }
 }
 
-/// The same, with the queue of the bulk workers.
+/// Creates the job engine, with the queue of the bulk workers.
 async fn with_queue(config: &Config) -> Jobs {
     let jobs = jobs(config).await;
     match &config.queue_url {
@@ -116,7 +116,7 @@ async fn with_queue(config: &Config) -> Jobs {
     }
 }
 
-/// The same, with the event bus.
+/// Creates the job engine, with the queue and the event bus.
 async fn with_bus(config: &Config) -> Jobs {
     let jobs = with_queue(config).await;
     match &config.event_bus {
@@ -128,11 +128,11 @@ async fn with_bus(config: &Config) -> Jobs {
     }
 }
 
-/// Runs a Lambda function whose events are no requests: each is a JSON value, and so is what it comes to.
+/// Runs a Lambda function whose events are not HTTP requests. An event is a JSON value, and so is its result.
 ///
 /// # Errors
 ///
-/// When the environment cannot be used, or the Lambda runtime ends.
+/// When the environment is invalid, or the Lambda runtime ends.
 pub fn run_events<E, R, H>(handler: H) -> Result<(), Error>
 where
     E: for<'de> serde::Deserialize<'de>,
@@ -148,17 +148,17 @@ where
     })
 }
 
-/// When a function stops taking up work, so that what it is at is through before Lambda ends it.
+/// Returns the time after which a function starts no new work, so that its current work ends before Lambda's timeout.
 fn stop_at(context: &lambda_runtime::Context) -> Instant {
     let remaining = context.deadline().duration_since(std::time::SystemTime::now()).unwrap_or(Duration::ZERO);
     Instant::now() + remaining.saturating_sub(Duration::from_millis(WORKER_RESERVE_MILLIS))
 }
 
-/// Takes nothing: for functions without a queue, whose open jobs a sweep finds.
+/// Accepts no message. For functions without a queue, whose open jobs a sweep resumes.
 #[derive(Debug)]
 struct NoQueue;
 
-/// That there is no queue.
+/// The error of a missing queue.
 #[derive(Debug, thiserror::Error)]
 #[error("CRM_ACCESS_QUEUE_URL names no queue")]
 struct Unnamed;

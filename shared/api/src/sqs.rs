@@ -1,4 +1,4 @@
-//! The queue of a deployed crm-access: SQS.
+//! The queue of a deployed crm-access, in SQS.
 
 use std::time::Duration;
 
@@ -11,26 +11,26 @@ use futures::stream::{self, StreamExt as _};
 use jobs::queue::{Message, Queue, QueueError};
 use store::dynamodb::client::{Endpoint, settings};
 
-/// Messages in one `SendMessageBatch`; SQS takes no more.
+/// The messages in one `SendMessageBatch`, which is SQS's maximum.
 pub const SEND_BATCH: usize = 10;
-/// Batches of one call that are under way at once.
+/// The number of batches of one call that are sent concurrently.
 const IN_FLIGHT: usize = 8;
-/// Attempts of a batch, the first one among them.
+/// The number of attempts for a batch, including the first.
 pub const SEND_ATTEMPTS: usize = 5;
 /// The first pause between two attempts, before jitter.
 const BACKOFF_BASE: Duration = Duration::from_millis(50);
-/// The longest pause between two attempts, before jitter. Short: a caller waits, and what is not sent is sent again by
-/// the next sweep.
+/// The longest pause between two attempts, before jitter. It is short because a caller waits, and the next sweep sends
+/// the rest again.
 const BACKOFF_CAP: Duration = Duration::from_millis(400);
 
-/// A queue of SQS.
+/// A queue in SQS.
 #[derive(Clone, Debug)]
 pub struct SqsQueue {
     client: Client,
     url: String,
 }
 
-/// Why SQS took a batch but not all of its messages.
+/// The reason why SQS accepted only a part of a batch.
 #[derive(Debug, thiserror::Error)]
 enum NotTaken {
     #[error("{}: {}", .0.code, .0.message.as_deref().unwrap_or("no reason given"))]
@@ -42,15 +42,15 @@ enum NotTaken {
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 impl SqsQueue {
-    /// The queue at `queue_url`, through AWS or through an emulator at `endpoint`, with the credentials and the region
-    /// that Lambda puts into the environment. Calls nobody, but loads the TLS roots: made before the first poll, no
-    /// caller waits for that.
+    /// Creates a client of the queue at `queue_url`, through AWS or through an emulator at `endpoint`, with the
+    /// credentials and the region of Lambda's environment. Makes no network call, but loads the TLS roots: call it
+    /// before the first poll, so that no caller waits.
     pub async fn connect(queue_url: String, endpoint: Option<&str>) -> Self {
         Self { client: Client::new(&settings(endpoint.map(Endpoint::at).as_ref()).await), url: queue_url }
     }
 
-    /// Sends the messages, as one batch, until all are taken or the attempts are used up. Says which are **not** known
-    /// to be taken, and the reason, which there is whenever there are any.
+    /// Sends the messages as one batch, until all are accepted or the attempts are used up. Returns the number of
+    /// messages **not** known to be accepted, with the reason; none if all were accepted.
     async fn send_batch(&self, mut messages: Vec<Message>) -> Option<(usize, Cause)> {
         let mut pauses = pauses();
         loop {
@@ -59,7 +59,7 @@ impl SqsQueue {
                 Err(error) => return Some((messages.len(), error)),
             };
             let sent = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries)).send().await;
-            // The SDK has sent a call that failed as a whole again already.
+            // The SDK has already retried a call that failed as a whole.
             let output = match sent {
                 Ok(output) => output,
                 Err(error) => return Some((messages.len(), error.into())),
@@ -82,16 +82,16 @@ impl SqsQueue {
     }
 }
 
-/// An entry of a batch. Its identifier is its position: it has to be unique there and nowhere else. Its group is its
-/// portal, by which SQS delivers the messages of a standard queue fairly: a portal with many messages does not delay the
-/// others.
+/// Creates an entry of a batch. Its identifier is its position, which need only be unique in the batch. Its message
+/// group is the portal: SQS then delivers the messages of a standard queue fairly, and a portal with many messages does
+/// not delay the others.
 fn entry((position, message): (usize, &Message)) -> Result<SendMessageBatchRequestEntry, Cause> {
     let entry = SendMessageBatchRequestEntry::builder().id(position.to_string());
     let entry = entry.message_group_id(message.portal.to_string());
     Ok(entry.message_body(serde_json::to_string(message)?).build()?)
 }
 
-/// Pauses between attempts: capped exponential, with full jitter.
+/// Returns the pauses between attempts: capped exponential backoff with full jitter.
 fn pauses() -> impl Iterator<Item = Duration> {
     ExponentialBuilder::new()
         .with_min_delay(BACKOFF_BASE)
@@ -106,7 +106,7 @@ impl Queue for SqsQueue {
         async move {
             let batches: Vec<Vec<Message>> = messages.chunks(SEND_BATCH).map(<[Message]>::to_vec).collect();
             let mut results = stream::iter(batches).map(|batch| self.send_batch(batch)).buffer_unordered(IN_FLIGHT);
-            // A batch that fails stops no other.
+            // A failed batch does not stop the others.
             let mut not_taken: Option<QueueError> = None;
             while let Some(result) = results.next().await {
                 if let Some((messages, source)) = result {

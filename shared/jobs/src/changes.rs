@@ -1,4 +1,4 @@
-//! Reading what a job changed, a page at a time.
+//! Reads the changes of a job, a page at a time.
 
 use models::job::{Change, Job, UndoLog};
 use models::values::id::PortalId;
@@ -7,8 +7,8 @@ use store::StoreError;
 use crate::context::Jobs;
 
 impl Jobs {
-    /// What `job` changed, in the order of its shards and chunks, after the first `skip`: at most `count`. Finding the
-    /// place takes 1 read unit for each doubling of a shard's chunks, then 1 per chunk and 4 KB.
+    /// Returns at most `count` changes of `job` after the first `skip`, in the order of shards and chunks. The search
+    /// for the first change reads one chunk per halving of a shard's chunks. Each chunk costs 1 read unit per 4 KB.
     ///
     /// # Errors
     ///
@@ -31,7 +31,7 @@ impl Jobs {
                 break;
             }
             let held = shard.progress.counts.updated + shard.progress.counts.conflicts;
-            // What an open chunk holds is not in the counts, so a shard that is not through is never passed over whole.
+            // The counts do not include an open chunk, so never skip an unfinished shard as a whole.
             if shard.done && shard.failed.is_none() && skip >= held {
                 skip -= held;
                 continue;
@@ -49,8 +49,8 @@ impl Jobs {
         Ok(found)
     }
 
-    /// The first chunk of a shard that is not passed over whole, by halving: each chunk says how many changes there are
-    /// up to its end. Takes those that are passed over from `skip`.
+    /// Finds the first chunk of a shard that is not skipped as a whole, by bisection: each chunk holds the number of
+    /// changes up to its end. Subtracts the skipped changes from `skip`.
     async fn chunk_behind(
         &self,
         portal: &PortalId,

@@ -1,4 +1,4 @@
-//! Compacting the postings of managers, beside the sweep. A list that reads mostly stale postings asks for it.
+//! Compaction of managers' postings, run beside the sweep. A list that reads mostly stale postings requests it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,15 +17,15 @@ use crate::context::Jobs;
 use crate::panics::catch_panic;
 use crate::shard::Deadline;
 
-/// Managers that a process remembers to have asked for.
+/// Most managers whose requests a process remembers.
 const REMEMBERED: usize = 1000;
 
-/// For which managers a process asked of late, and when.
+/// The managers for which a process requested compaction recently, with the time of the request.
 #[derive(Clone, Debug, Default)]
 pub struct CompactionRequests(Arc<Mutex<HashMap<(PortalId, UserId), Moment>>>);
 
 impl CompactionRequests {
-    /// Whether the process may ask now; then it has.
+    /// Returns whether the process may send a request now, and records the request.
     fn admits(&self, portal: &PortalId, manager: UserId, now: Moment) -> bool {
         let mut asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let pause = limits::duration(COMPACTION_PAUSE_MILLIS);
@@ -42,8 +42,8 @@ impl CompactionRequests {
 }
 
 impl Jobs {
-    /// Asks for the postings of a manager to be compacted: at most once in ten minutes and process, within a fifth of a
-    /// second, and as well as it can be done. A list that asks is answered all the same.
+    /// Requests compaction of a manager's postings: at most once in ten minutes per process, within 200 ms. A failure
+    /// is only logged, so that the list is answered anyway.
     pub async fn request_compaction(&self, portal: &PortalId, manager: UserId) {
         let now = self.now();
         if !self.compaction_requests.admits(portal, manager, now) {
@@ -59,8 +59,8 @@ impl Jobs {
         }
     }
 
-    /// Compacts the postings of some managers for which it is due, and says how many managers that are. One that fails
-    /// keeps no other from it, and comes again later.
+    /// Compacts the postings of at most [`COMPACTIONS_PER_SWEEP`] managers that are due. Returns the number of
+    /// managers. A failure does not block the others and is retried later.
     ///
     /// # Errors
     ///
@@ -93,7 +93,7 @@ impl Jobs {
     }
 
     async fn compact(&self, due: &DueCompaction) -> Result<(), StoreError> {
-        // Postponed first, so that a compaction that kills its process is not the first thing that the next one does.
+        // Postpone first, so that a compaction that kills its process is not the first of the next sweep.
         let pause = self.now() + limits::duration(COMPACTION_PAUSE_MILLIS);
         if !self.store.postpone_compaction(due, pause).await? {
             return Ok(());
@@ -104,13 +104,14 @@ impl Jobs {
         if compacted.written == 0 {
             return self.store.forget_compaction(&postponed).await;
         }
-        // What was written replaces others once it is settled; a moment more, because settled is what is older.
+        // The new postings replace others once settled. The extra time is needed because only older postings are
+        // settled.
         let settled = self.now() + limits::duration(POSTING_SETTLED_MILLIS + COMPACTION_REQUEST_MILLIS);
         self.store.postpone_compaction(&postponed, settled).await.map(drop)
     }
 }
 
-/// The first managers of a list, one of each portal before a second one of any, so that no portal keeps another from it.
+/// Returns the first managers of a list, one of each portal before a second of any, so that no portal blocks another.
 fn one_of_each_portal(due: Vec<DueCompaction>) -> Vec<DueCompaction> {
     let mut of_portal: HashMap<PortalId, usize> = HashMap::new();
     let mut ranked: Vec<(usize, Moment, DueCompaction)> = due

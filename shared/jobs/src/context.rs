@@ -1,4 +1,4 @@
-//! What the job engine works with.
+//! The job engine's dependencies and settings.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -16,35 +16,35 @@ use crate::compaction::CompactionRequests;
 use crate::events::Bus;
 use crate::queue::{Message, Queue};
 
-/// Days for which it is known what was before a job, unless it is said otherwise.
+/// Default number of days for which a job's undo log is kept.
 pub const DEFAULT_CHUNK_DAYS: u32 = 90;
 
-/// Where the events of jobs that ended are told.
+/// Where the events of ended jobs are published.
 #[derive(Clone, Debug, Default)]
 pub enum Events {
     /// Nowhere.
     #[default]
     Off,
-    /// By this process.
+    /// This process publishes them.
     Here(Arc<dyn Bus>),
-    /// By the workers that take messages from the queue.
+    /// The workers that receive the queue's messages publish them.
     Elsewhere,
 }
 
-/// The job engine: the table, the time, and where what is left to be done is handed to.
+/// The job engine: the table, the clock, and the queue for remaining work.
 #[derive(Clone)]
 pub struct Jobs {
     /// The table.
     pub store: Store,
-    /// Takes what is left to be done.
+    /// Queue for the remaining work.
     pub queue: Arc<dyn Queue>,
-    /// Where jobs that ended are told of.
+    /// Where the events of ended jobs are published.
     pub events: Events,
-    /// For how long it is known what was before a job; for ever, when none.
+    /// Retention of undo logs; none means for ever.
     pub retention: Option<SignedDuration>,
-    /// For which managers this process asked to compact postings.
+    /// Managers for which this process requested compaction recently.
     pub compaction_requests: CompactionRequests,
-    /// Tells the time.
+    /// Source of the current time.
     pub clock: Clock,
 }
 
@@ -54,13 +54,13 @@ impl std::fmt::Debug for Jobs {
     }
 }
 
-/// The retention of `days` days, of which 0 are for ever.
+/// Returns the retention of `days` days; 0 means for ever.
 pub fn retention(days: u32) -> Option<SignedDuration> {
     (days > 0).then(|| SignedDuration::from_hours(24 * i64::from(days)))
 }
 
 impl Jobs {
-    /// The engine on `store`, with the default retention and no events.
+    /// Returns an engine on `store`, with the default retention and no events.
     pub fn new(store: Store, clock: Clock, queue: Arc<dyn Queue>) -> Self {
         Self {
             store,
@@ -72,24 +72,24 @@ impl Jobs {
         }
     }
 
-    /// The same, telling the time by `clock`.
+    /// Replaces the clock.
     #[must_use]
     pub fn with_clock(self, clock: Clock) -> Self {
         Self { clock, ..self }
     }
 
-    /// The same, with a meter of its own.
+    /// Returns a copy of the engine with its own meter.
     #[must_use]
     pub fn metered(&self) -> Self {
         Self { store: self.store.metered(), ..self.clone() }
     }
 
-    /// The time.
+    /// Returns the current time.
     pub fn now(&self) -> Moment {
         (self.clock)()
     }
 
-    /// An identifier for a job that starts now.
+    /// Returns an identifier for a job that starts now.
     pub fn new_id(&self) -> JobId {
         let now = self.now().timestamp();
         let seconds = u64::try_from(now.as_second()).unwrap_or(0);
@@ -97,7 +97,7 @@ impl Jobs {
         Uuid::new_v7(UuidTimestamp::from_unix(NoContext, seconds, nanos)).into()
     }
 
-    /// Sends messages. What the queue does not take a sweep finds in the table, so that is logged and no failure.
+    /// Sends messages. A failure is only logged, because a sweep finds the unsent work in the table.
     pub(crate) async fn send(&self, messages: Vec<Message>) {
         if messages.is_empty() {
             return;

@@ -1,4 +1,4 @@
-//! Change events: what others are told of a job that ended.
+//! Change events, published when a job ends.
 
 use std::fmt;
 
@@ -10,46 +10,46 @@ use models::values::id::{PortalId, UserId};
 use models::values::moment::Moment;
 use serde::{Serialize, Serializer};
 
-/// What is told of a job: the detail of an event, with the members of a job as callers are shown it.
+/// The detail of an event. Its members have the names that callers see in a job.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct JobEvent {
     /// The portal.
     pub portal: PortalId,
-    /// The job. An event may be told more than once; this tells that it is the same one.
+    /// The job. An event may be published more than once; subscribers recognize duplicates by this identifier.
     pub job_id: JobId,
-    /// What started it.
+    /// The kind of call that started the job.
     pub kind: Kind,
-    /// How it ended.
+    /// The final state.
     pub state: State,
-    /// The user on whose behalf the job ran; left out where the operator's schedule started the job.
+    /// The user on whose behalf the job ran; absent if the operator's schedule started the job.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created_by: Option<UserId>,
-    /// When it was asked for.
+    /// When the job was requested.
     pub created: Moment,
-    /// When it ended.
+    /// When the job ended.
     pub finished: Option<Moment>,
-    /// Which contacts, when a filter said so.
+    /// The filter that selected the contacts, if there was one.
     #[serde(serialize_with = "filter_view")]
     pub filter: Option<Filter>,
-    /// What their access became, when it is one for all.
+    /// The access that was set, if it is the same for all contacts.
     #[serde(serialize_with = "target_view")]
     pub target: Option<Access>,
-    /// The standing rule that started it.
+    /// The standing rule that started the job.
     pub rule: Option<String>,
-    /// The job that it undid.
+    /// The job that this job undid.
     pub undo_of: Option<JobId>,
-    /// Matches.
+    /// Contacts that matched.
     pub matched: u64,
     /// Contacts written.
     pub updated: u64,
-    /// Contacts that were as asked.
+    /// Contacts whose access already matched.
     pub unchanged: u64,
     /// Contacts that the caller may not edit.
     pub skipped: u64,
-    /// Contacts that an undo left alone.
+    /// Contacts that an undo left alone because someone changed them since.
     pub conflicts: u64,
-    /// Contacts that the table did not take.
+    /// Contacts whose write the table refused.
     pub failed: u64,
 }
 
@@ -64,7 +64,7 @@ fn target_view<S: Serializer>(target: &Option<Access>, serializer: S) -> Result<
 }
 
 impl JobEvent {
-    /// What is told of `job`.
+    /// Returns the event of `job`.
     pub fn new(portal: PortalId, job: &Job) -> Self {
         let counts = job.counts;
         Self {
@@ -89,13 +89,13 @@ impl JobEvent {
     }
 }
 
-/// Why an event was not taken. Its text is for the log.
+/// The bus did not accept an event. The text is for the log.
 #[derive(Debug, thiserror::Error)]
 #[error("the event bus did not take an event")]
 pub struct BusError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
 
-/// Takes events. An event that it has taken will be told, perhaps more than once.
+/// Accepts events. An accepted event is delivered at least once.
 pub trait Bus: fmt::Debug + Send + Sync {
-    /// Tells one event.
+    /// Publishes one event.
     fn put(&self, event: JobEvent) -> BoxFuture<'_, Result<(), BusError>>;
 }

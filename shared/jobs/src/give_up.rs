@@ -1,9 +1,9 @@
-//! Giving up work that kills its workers, so that no job stays open for ever and its rule can start again.
+//! Gives up work that kills its workers, so that no job stays open for ever and its rule can start again.
 //!
-//! A worker that dies (out of memory, a time limit, a crash) reports no error. Each claim of a shard and each look at an
-//! open job is therefore counted before the work begins, and progress ends the count. The work that follows
-//! [`MAX_TRIES`] counted attempts only closes what is open. It reads as little as it can, and less with each further
-//! attempt, because the reading may be what kills.
+//! A worker that dies (out of memory, a time limit, a crash) reports no error. Each claim of a shard and each check of
+//! an open job is therefore counted before the work begins, and progress resets the count. After [`MAX_TRIES`] counted
+//! attempts, further attempts only close what is open. They read as little as possible, and each reads less than the
+//! one before, because the reading may be the cause.
 
 use models::job::{Change, Job};
 use models::limits::MAX_TRIES;
@@ -18,17 +18,17 @@ use crate::worker::{JOB_FAILED, WorkError};
 pub(crate) const KILLED: &str = "The work stopped ten times without progress: it ran out of memory or time, or it \
     crashed. What it changed stays changed and can be undone. Run it again with a narrower filter for the rest.";
 
-/// The error of a job that could not even be closed by its counts.
+/// The error of a job that could not be closed with its counts.
 const NOT_CLOSED: &str = "The work stopped ten times while it was closed, so its counts are missing here. What it \
     changed stays changed, is listed in its changes, and can be undone.";
 
-/// Claims after which the contacts of an unfinished chunk are counted one by one.
+/// The claim that counts the contacts of an unfinished chunk one by one.
 const COUNTING_TRY: u32 = MAX_TRIES + 1;
-/// Claims after which the contacts of an unfinished chunk are counted as failed.
+/// The claim that counts the contacts of an unfinished chunk as failed.
 const ESTIMATING_TRY: u32 = MAX_TRIES + 2;
 
 impl Jobs {
-    /// Closes a shard whose workers died one after another. Its next claims, if this one dies too, read less.
+    /// Closes a shard whose workers died one after another. If this worker dies too, the next claims read less.
     pub(crate) async fn give_up_shard(
         &self,
         (portal, job, shard): (&PortalId, &Job, u16),
@@ -37,7 +37,7 @@ impl Jobs {
     ) -> Result<(), WorkError> {
         tracing::error!(job = %job.id, shard, tries = state.tries, "shard given up, because its workers died");
         let progress = if job.counts_first() && state.counted.is_none() {
-            // Its changes were counted, and none was made.
+            // The changes were counted, and none was made.
             Progress::default()
         } else {
             match state.tries {
@@ -47,15 +47,15 @@ impl Jobs {
             }
         };
         match self.store.end_shard(portal, job.id, shard, lease, &progress, Some(ShardFailure::Killed)).await? {
-            // Someone else has the shard now, and closes it.
+            // Another worker has the shard now and closes it.
             Saved::Lost => tracing::warn!(job = %job.id, shard, "lease lost while the shard was given up"),
             Saved::Kept | Saved::Cancelled => {}
         }
         Ok(())
     }
 
-    /// The progress of a shard after the chunk that its workers left unfinished. A contact counts as updated if its record
-    /// carries the job, and as failed otherwise.
+    /// Returns the shard's progress after the chunk that its workers left unfinished. A contact counts as updated if
+    /// its record carries the job, and as failed otherwise.
     async fn counted_chunk(
         &self,
         (portal, job, shard): (&PortalId, &Job, u16),
@@ -71,7 +71,7 @@ impl Jobs {
         Ok(with_failed(chunk.after, failed as u64))
     }
 
-    /// The same without reading the contacts of the chunk: all that it was to update count as failed.
+    /// Returns the progress after the chunk without reading its contacts: all its updates count as failed.
     async fn failed_chunk(
         &self,
         (portal, job, shard): (&PortalId, &Job, u16),
@@ -83,14 +83,14 @@ impl Jobs {
         }))
     }
 
-    /// Closes a job that killed everyone who looked after it: it fails, with whatever counts are recorded. A job that was
-    /// over before is closed without telling the event bus, because the telling may be what kills.
+    /// Closes a job whose checks killed their workers: the job fails with the counts recorded so far. A job that was
+    /// over before is closed without publishing its event, because the publishing may be the cause.
     pub(crate) async fn give_up_job(&self, open: &OpenJob) -> Result<(), StoreError> {
         let OpenJob { portal, job, .. } = open;
         self.leave_place(open).await?;
         if self.store.fail_job(portal, *job, NOT_CLOSED, self.now()).await? {
             tracing::error!(%job, reason = NOT_CLOSED, "{JOB_FAILED}");
-            // The next look tells the event bus.
+            // The next check publishes the event.
             return self.store.postpone_job(portal, *job, self.now()).await;
         }
         tracing::error!(%job, "job closed without telling the event bus, because everyone who told it died");
@@ -99,7 +99,7 @@ impl Jobs {
 }
 
 impl Jobs {
-    /// Leaves the place of a job among the open jobs of its user, where its record is missing or is not read.
+    /// Removes a job from its user's open jobs, where the job's record is missing or is not read.
     pub(crate) async fn leave_place(&self, open: &OpenJob) -> Result<(), StoreError> {
         match open.user {
             Some(user) => self.store.leave_place(&open.portal, user, open.job).await,
@@ -108,7 +108,7 @@ impl Jobs {
     }
 }
 
-/// The progress after a chunk of which `failed` contacts were not updated.
+/// Returns the progress after a chunk of which `failed` contacts were not updated.
 fn with_failed(after: Progress, failed: u64) -> Progress {
     let mut progress = after;
     progress.counts.updated = after.counts.updated.saturating_sub(failed);

@@ -1,17 +1,17 @@
-//! The job engine: sets the access of every contact that a plan selects, however many there are, or that a call names,
-//! and takes it back.
+//! The job engine: sets the access of all contacts that a plan selects or a call names, and undoes such changes.
 //!
-//! A job has as many shards as its portal, or one where contacts are named, each worked through in pages by whoever holds the shard's lease. Of a page the
-//! access records are read; what the caller may not edit and what already is as asked is dropped; what is left is a
-//! chunk. A chunk is written **before** the records it is about, with what each had: it is the undo log, the audit and the
-//! checkpoint. Then the records are written, each with the job as its revision, then the shard's progress, which renews
-//! the lease. While one page is written the next is read.
+//! A job has as many shards as its portal, or one shard if a call names the contacts. The holder of a shard's lease
+//! works on the shard page by page. It reads the access records of a page and drops the contacts that the caller may
+//! not edit or whose access already matches. The rest is a chunk. A chunk is written **before** its access records and
+//! holds their previous access: it is undo log, audit trail and checkpoint. Then the access records are written, each
+//! with the job as its revision, then the shard's progress, which renews the lease. The next page is read while the
+//! current page is written.
 //!
-//! Who takes a shard over finishes its last chunk from the chunk itself, then goes on. What was begun and is not through
-//! stands in the list of open jobs, where [`sweep`] finds it.
+//! A worker that takes over a shard finishes the last chunk from the chunk itself, then continues. Unfinished jobs
+//! stand in the list of open jobs, where [`sweep`] finds them.
 //!
-//! The engine knows no HTTP. For each shard at work it holds two pages and a chunk in memory, and for a run that is
-//! waited for the positions up to the end of the answer's page, whatever the number of matches.
+//! The engine knows no HTTP. It holds in memory, per active shard, two pages, a chunk and the set of met contacts, and
+//! for a synchronous run the positions up to the end of the answer's page.
 
 pub mod changes;
 pub mod compaction;

@@ -1,26 +1,26 @@
-//! The contacts of a shard that a run has met.
+//! The set of contacts of a shard that a run has met.
 
 use std::collections::HashMap;
 
 use models::values::id::ContactId;
 
-/// Contacts of one shard, each once. A contact takes a bit where the portal's identifiers follow one another, and some
-/// twenty bytes where they lie far apart.
+/// A set of contacts of one shard. A contact takes one bit where the portal's identifiers are dense, and about twenty
+/// bytes where they are sparse.
 #[derive(Debug)]
 pub(crate) struct Met {
-    /// How far apart the identifiers of a shard are: as many as the portal has shards.
+    /// The distance between identifiers of one shard: the portal's number of shards.
     step: u32,
-    /// 64 identifiers of the shard in a row, by the number of the row.
+    /// Bits of 64 consecutive identifiers of the shard, by row number.
     rows: HashMap<u32, u64>,
 }
 
 impl Met {
-    /// No contacts of a shard of a portal that has `shards` of them.
+    /// Returns an empty set for a shard of a portal with `shards` shards.
     pub(crate) fn new(shards: u16) -> Self {
         Self { step: u32::from(shards).max(1), rows: HashMap::new() }
     }
 
-    /// Adds a contact, and says whether it is new.
+    /// Adds a contact. Returns whether it is new.
     pub(crate) fn insert(&mut self, contact: ContactId) -> bool {
         let (row, bit) = self.place(contact);
         let row = self.rows.entry(row).or_default();
@@ -29,13 +29,12 @@ impl Met {
         is_new
     }
 
-    /// Whether a contact was added.
     pub(crate) fn contains(&self, contact: ContactId) -> bool {
         let (row, bit) = self.place(contact);
         self.rows.get(&row).is_some_and(|row| row & bit != 0)
     }
 
-    /// The row of a contact, and its bit in the row.
+    /// Returns the row of a contact and its bit in the row.
     fn place(&self, contact: ContactId) -> (u32, u64) {
         let place = contact.get().unsigned_abs() / self.step;
         (place / u64::BITS, 1 << (place % u64::BITS))

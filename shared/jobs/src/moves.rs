@@ -1,16 +1,16 @@
-//! The end of a shard: contacts that an import moved while the shard was read.
+//! The last phase of a shard: contacts that an import moved while the shard was read.
 //!
-//! A run reads the partitions of a shard one after another, so a contact that moves from a partition behind the reading to
-//! one before it is not met there. The import says beforehand which contacts it moves, in the journal. When the last
-//! partition is read, the run reads the journal and judges those contacts by their own items, and again, until the journal
-//! holds nothing new.
+//! A run reads the partitions of a shard one after another. It misses a contact that moves from an unread partition to
+//! one already read. The import therefore writes the contacts to move into the journal first. After the last partition,
+//! the run reads the journal and judges those contacts by their own items. It repeats this until the journal holds
+//! nothing new.
 //!
 //! Then every contact that matched before the run started and matches at the last reading of the journal was judged.
-//! Either no write of an import touched its index entries from the run's start to the end of the last partition, and it
-//! was met there. Or the journal entry of that write was made before the write, so the run has read it. The contact's own
-//! item then is as before the move, or as after it, and matches either way. An own item that does not match may be
-//! that of a contact which is on its way through two moves. So contacts of young entries that did not match are judged once
-//! more after the last reading of the journal, when every move that was announced before is seen.
+//! Either no write of an import touched its index entries from the run's start to the end of the last partition: then
+//! the run met it there. Or an import made such a write: then its journal entry precedes the write, and the run has
+//! read the entry. The contact's own item is then the one before or after the move, and either matches. An own item
+//! that does not match may belong to a contact between two moves. So contacts of young entries that did not match are
+//! judged once more after the last reading of the journal, when every announced move is visible.
 
 use std::collections::{HashMap, HashSet};
 
@@ -29,7 +29,7 @@ use crate::met::Met;
 
 const BEFORE: SignedDuration = limits::duration(MOVES_BEFORE_MILLIS);
 const SKEW: SignedDuration = limits::duration(CLOCK_SKEW_MILLIS);
-/// How long after its entry, as this clock tells it, a move may still be on its way.
+/// Time after its journal entry, by this clock, for which a move may still be in flight.
 const ON_ITS_WAY: SignedDuration = limits::duration(MOVE_WRITE_MILLIS + WRITE_ARRIVAL_MILLIS + CLOCK_SKEW_MILLIS);
 
 /// Contacts that an import moved, to be judged by their own items.
@@ -39,15 +39,15 @@ pub(crate) struct Moved<'a> {
     shard: u16,
     /// When the run started.
     started: Moment,
-    /// From when on the journal is read next.
+    /// Start of the next reading of the journal.
     from: Moment,
-    /// The entries that were read.
+    /// Entries already read.
     read: HashSet<Uuid>,
-    /// Contacts that are to be judged, and whether the move of each may be on its way.
+    /// Contacts to judge, and whether the move of each may be in flight.
     waiting: Vec<(ContactId, bool)>,
-    /// Contacts that did not match, and whose move may be on its way.
+    /// Contacts that did not match and whose move may be in flight.
     unsettled: Vec<(ContactId, bool)>,
-    /// Contacts that were added again, with the revision of the import's access records.
+    /// Contacts that an import added again, with the revision of the import's access records.
     returned: HashMap<ContactId, JobId>,
     /// Whether the journal was read for the last time.
     closing: bool,
@@ -78,7 +78,7 @@ impl<'a> Moved<'a> {
         }
     }
 
-    /// Reads what is new in the journal, and says whether there is anything: 1 read unit, and more for many entries.
+    /// Reads new journal entries. Returns whether there were any. Costs 1 read unit, or more for many entries.
     pub(crate) async fn read(&mut self) -> Result<bool, StoreError> {
         let now = self.jobs.now();
         if now.since(self.started) > SignedDuration::from_hours(MOVES_KEPT_HOURS) - BEFORE {
@@ -96,19 +96,19 @@ impl<'a> Moved<'a> {
             let contacts = entry.moved.as_slice().iter().chain(entry.returned.as_slice());
             self.waiting.extend(contacts.map(|&contact| (contact, may_be_on_its_way)));
         }
-        // An entry that is seen later than this is too old by then for any write to be sent under it.
+        // No write is sent under an entry older than this, so older entries that appear later do not matter.
         self.from = self.from.max(now + -ON_ITS_WAY);
         Ok(is_new)
     }
 
-    /// Forgets the contacts that were met and need not be judged again, and says whether others are waiting. A contact
-    /// that was added again is another one than the contact that was met.
+    /// Drops the contacts that were met and need no second judgement. Returns whether others are waiting. A contact
+    /// that was added again must be judged again.
     pub(crate) fn are_waiting(&mut self, met: &Met) -> bool {
         self.waiting.retain(|(contact, _)| !met.contains(*contact) || self.returned.contains_key(contact));
         !self.waiting.is_empty()
     }
 
-    /// The next contacts that are to be judged, each once, at most `most`.
+    /// Removes and returns the next contacts to judge, each once, at most `most`.
     pub(crate) fn take(&mut self, met: &Met, most: usize) -> Vec<(ContactId, bool)> {
         self.are_waiting(met);
         let mut taken = HashMap::new();
@@ -120,32 +120,32 @@ impl<'a> Moved<'a> {
         taken.into_iter().collect()
     }
 
-    /// Takes back contacts that are not judged yet.
+    /// Puts back contacts that were not judged.
     pub(crate) fn put_back(&mut self, contacts: Vec<(ContactId, bool)>) {
         self.waiting.extend(contacts);
     }
 
-    /// Notes that a contact does not exist or does not match.
+    /// Records that a contact does not exist or does not match.
     pub(crate) fn does_not_match(&mut self, contact: ContactId, may_be_on_its_way: bool) {
         if may_be_on_its_way && !self.closing {
             self.unsettled.push((contact, may_be_on_its_way));
         }
     }
 
-    /// Begins the last round, in which contacts are judged once more that may have been on their way. False when none is
-    /// left.
+    /// Begins the last round, which judges again the contacts whose move may have been in flight. Returns false when
+    /// there are none.
     pub(crate) fn close(&mut self) -> bool {
         self.closing = true;
         self.waiting = std::mem::take(&mut self.unsettled);
         !self.waiting.is_empty()
     }
 
-    /// Whether the journal was read for the last time.
+    /// Returns whether the journal was read for the last time.
     pub(crate) fn is_closing(&self) -> bool {
         self.closing
     }
 
-    /// Whether an import added the contact again, and nobody has set its access since.
+    /// Returns whether an import added the contact again and nobody has set its access since.
     pub(crate) fn is_as_added_again(&self, contact: ContactId, revision: Option<JobId>) -> bool {
         self.returned.get(&contact).is_some_and(|import| revision.is_none_or(|revision| revision == *import))
     }

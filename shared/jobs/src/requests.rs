@@ -1,4 +1,4 @@
-//! What callers ask of jobs that are there: to be undone, to be stopped.
+//! Requests about existing jobs: progress, undo and cancel.
 
 use futures::stream::StreamExt as _;
 use models::access::{Actor, Author, Caller};
@@ -14,7 +14,8 @@ use crate::shard::Deadline;
 use crate::source::{ChangeSource, Rights, Source};
 
 impl Jobs {
-    /// How far the shards of a job are that is not over: 1 read unit. Of one that is over, nothing is read.
+    /// Reads the progress of each shard of a running job (1 read unit). For a job that is over, reads and returns
+    /// nothing.
     ///
     /// # Errors
     ///
@@ -26,7 +27,7 @@ impl Jobs {
         Ok(self.store.shards(portal, job).await?.iter().map(ShardState::summary).collect())
     }
 
-    /// Starts a job that restores what was before `undone`, for each contact that nobody changed since.
+    /// Starts a job that restores the access before `undone`, for each contact that nobody changed since.
     ///
     /// # Errors
     ///
@@ -53,12 +54,12 @@ impl Jobs {
         Ok(job)
     }
 
-    /// The counts that an undo of `undone` by the caller would come to now. Nothing is written. 1 read unit per changed
-    /// contact and per 4 KB of the chunks.
+    /// Returns the counts that an undo of `undone` by the caller would have now. Writes nothing. Costs 1 read unit per
+    /// changed contact and per 4 KB of the chunks.
     ///
     /// # Errors
     ///
-    /// [`RunError::NotCounted`] when the deadline comes first, and when the table fails.
+    /// [`RunError::NotCounted`] when the deadline comes first; [`RunError::Store`] when the table fails.
     pub async fn preview_undo(
         &self,
         portal: &PortalId,
@@ -67,7 +68,7 @@ impl Jobs {
         deadline: &Deadline,
     ) -> Result<Counts, RunError> {
         let (log, rights) = (undone.task.log(), Rights::Known(Actor::User(caller)));
-        // No record carries this job, because no job is recorded.
+        // No record carries this identifier, because a preview records no job.
         let id = self.new_id();
         let shards = (0..undone.shards.max(1)).map(|shard| async move {
             let changes = ChangeSource::new(&self.store, portal, (undone.id, shard, log), None, id, rights);
@@ -81,17 +82,17 @@ impl Jobs {
         Ok(counts)
     }
 
-    /// Stops a job: whoever works on it ends with the page it is at. False when it is over.
+    /// Cancels a job. Its workers finish their current page. Returns false when the job is over.
     ///
     /// # Errors
     ///
-    /// When the table fails; then it may be asked for again.
+    /// When the table fails; the call may be repeated.
     pub async fn cancel(&self, portal: &PortalId, job: &Job) -> Result<bool, StoreError> {
         if job.is_over() {
             return Ok(false);
         }
         if !self.store.cancel_job(portal, job.id).await? {
-            // It ended meanwhile, or is being stopped already; then the shards are told once more.
+            // The job ended meanwhile, or is already cancelled. If cancelled, notify its shards again.
             let found = self.store.job(portal, job.id).await?;
             if found.is_none_or(|found| found.is_over() || found.state != State::Cancelled) {
                 return Ok(false);
@@ -102,7 +103,7 @@ impl Jobs {
             result?;
         }
         drop(told);
-        // A shard that nobody is at is closed by whoever is free.
+        // A free worker closes each shard that nobody works on.
         self.ask_for_workers(portal, job, 0..job.shards).await;
         Ok(true)
     }

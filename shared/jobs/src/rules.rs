@@ -1,4 +1,4 @@
-//! Starting jobs that no caller waits for: standing rules that are due, and runs that a schedule elsewhere asks for.
+//! Starts jobs that no caller waits for: standing rules that are due, and runs that an external schedule requests.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
@@ -33,16 +33,16 @@ use crate::shard::Deadline;
 /// Portals whose rules are started or checked concurrently.
 const PORTALS_AT_ONCE: usize = 32;
 
-/// How long the start of one rule, or the check of one portal's rules, may take.
+/// Timeout for the start of one rule, or for the check of one portal's rules.
 const RULE_START: Duration = Duration::from_millis(RULE_START_MILLIS);
 
-/// Why a run was not started, though the table works.
+/// Why a run was not started.
 #[derive(Debug, thiserror::Error)]
 pub enum NotStarted {
     /// There is no such portal.
     #[error("there is no portal {0}")]
     UnknownPortal(PortalId),
-    /// Managers that are no users of the portal.
+    /// Managers that are not users of the portal.
     #[error("managers that are no users of the portal: {}", .0.iter().map(UserId::to_string).collect::<Vec<_>>().join(", "))]
     UnknownManagers(Vec<UserId>),
     /// The idempotency key was used for another run.
@@ -60,7 +60,7 @@ pub enum NotStarted {
 }
 
 impl Jobs {
-    /// A run over the contacts that `filter` selects at `started`, on behalf of `actor`, planned by the directory's
+    /// Plans a run over the contacts that `filter` selects at `started`, on behalf of `actor`, using the directory's
     /// counters.
     async fn planned(
         &self,
@@ -87,19 +87,19 @@ impl Jobs {
         })
     }
 
-    /// Those of the managers that are no users of the portal.
+    /// Returns the managers that are not users of the portal.
     async fn unknown_managers(&self, portal: &PortalId, target: &Access) -> Result<Vec<UserId>, StoreError> {
         let known = self.store.users(portal, target.managers.iter().copied()).await?;
         Ok(target.managers.iter().filter(|id| !known.contains_key(id)).copied().collect())
     }
 
-    /// Starts every rule that is due, or as many as the time allows, each once however many of its times were missed, and
-    /// says how many. Restores lost due entries first. Portals are worked on concurrently, the rules of one portal one
-    /// after another.
+    /// Starts every rule that is due, until the deadline, each once however many of its times were missed. Returns the
+    /// number of rules started. Restores lost due entries first. Works on portals concurrently, and on the rules of one
+    /// portal one after another.
     ///
     /// # Errors
     ///
-    /// When the list of due rules cannot be read. A rule that cannot be started does not keep the others from it.
+    /// When the list of due rules cannot be read. A rule that cannot be started does not block the others.
     pub async fn run_due_rules(&self, deadline: &Deadline) -> Result<usize, StoreError> {
         if let Err(error) = self.check_rules(deadline).await {
             tracing::error!(error = &error as &dyn std::error::Error, "rules not checked for lost due entries");
@@ -117,12 +117,12 @@ impl Jobs {
         Ok(started)
     }
 
-    /// Starts the due rules of a portal, the longest due first, and says how many.
+    /// Starts the due rules of a portal, the longest due first. Returns the number of rules started.
     async fn run_rules_of(&self, portal: PortalId, due: Vec<(Moment, RuleName)>, deadline: &Deadline) -> usize {
         let mut started = 0;
         for (due, name) in due {
             if deadline.is_up() {
-                // The longest due comes first, so none is left out for ever.
+                // The longest due rule comes first, so no rule is left out for ever.
                 break;
             }
             match timeout(RULE_START, catch_panic(self.run_rule(due, &portal, &name))).await {
@@ -133,15 +133,15 @@ impl Jobs {
                 Ok(Ok(Err(error))) => {
                     tracing::error!(%portal, rule = %name, error = &error as &dyn std::error::Error, "rule not started");
                 }
-                // Nothing is lost: the rule stays due, or its job is recorded and found by the sweep.
+                // Nothing is lost: the rule stays due, or the sweep finds its recorded job.
                 Err(_) => tracing::error!(%portal, rule = %name, "rule not started in time"),
             }
         }
         started
     }
 
-    /// Restores the due entries that are missing, of portals whose rules were not checked lately. A rule without one
-    /// would never run again.
+    /// Restores missing due entries in portals whose rules were not checked recently. A rule without a due entry would
+    /// never run again.
     async fn check_rules(&self, deadline: &Deadline) -> Result<(), StoreError> {
         let now = self.now();
         let listed = self.store.rule_portals().await?;
@@ -187,7 +187,7 @@ impl Jobs {
         };
         let checked = match timeout(RULE_START, check).await {
             Ok(checked) => checked,
-            // The next check goes on.
+            // The next check restores the rest.
             Err(_) => {
                 tracing::error!(%portal, "rules of a portal not checked in time");
                 Ok(())
@@ -196,7 +196,7 @@ impl Jobs {
         (portal, checked)
     }
 
-    /// Makes every enabled rule due again that has lost its due entry or its due time.
+    /// Restores the due entry or due time of every enabled rule that lost it.
     async fn restore_due_entries(&self, portal: &PortalId, rules: Vec<Rule>, now: Moment) -> Result<(), StoreError> {
         let (timed, untimed): (Vec<Rule>, Vec<Rule>) =
             rules.into_iter().filter(|rule| rule.enabled).partition(|rule| rule.next.is_some());
@@ -217,7 +217,7 @@ impl Jobs {
     async fn run_rule(&self, due: Moment, portal: &PortalId, name: &RuleName) -> Result<Option<JobId>, StoreError> {
         let now = self.now();
         let Some(rule) = self.store.rule(portal, name).await?.filter(|rule| rule.next == Some(due)) else {
-            // The rule was changed or removed in the moment in which it was started.
+            // The rule was changed or removed while it was being started.
             self.store.forget_due_rule(due, portal, name).await?;
             return Ok(None);
         };
@@ -255,7 +255,7 @@ impl Jobs {
                 after.next = after.next_after(now);
                 self.store.run_rule(portal, &rule, &after, None).await?;
             }
-            // Otherwise someone else started it, or changed it; then it will be due again.
+            // Otherwise another process started or changed the rule; a changed rule becomes due again.
             return Ok(None);
         }
         tracing::info!(%portal, rule = %name, job = %job.id, "rule started");
@@ -263,7 +263,7 @@ impl Jobs {
         Ok(Some(job.id))
     }
 
-    /// The job of a rule that is due, or why there can be none.
+    /// Returns the job of a rule that is due, or the reason why it cannot start.
     async fn job_of_rule(
         &self,
         portal: &PortalId,
@@ -284,8 +284,8 @@ impl Jobs {
         Ok(Ok(run.job(self, self.new_id(), State::Queued, false)))
     }
 
-    /// Starts the run that whoever may call the function itself asks for, with an administrator's rights: the job, which
-    /// was there already when the idempotency key was used for the same `payload` before.
+    /// Starts a run with administrator rights for the operator, who calls the function itself. Returns the job. If the
+    /// idempotency key was used for the same `payload` before, returns the existing job.
     ///
     /// # Errors
     ///
@@ -322,7 +322,7 @@ impl Jobs {
         run.max_affected = order.max_affected;
         let job = run.enqueue(self, id, true).await?;
         if let Some(reserved) = &reserved {
-            // The job alone is the answer.
+            // The answer is the job alone.
             self.store.answer_key(reserved, &[]).await?;
         }
         Ok(job.id)

@@ -1,5 +1,4 @@
-//! What runs that a call waits for have in common: the job is recorded, its shards are worked through side by side, and
-//! what does not fit the time is handed over to workers.
+//! Synchronous runs: record the job, work on its shards concurrently, and hand the rest to workers at the deadline.
 
 pub mod contacts;
 pub mod filter;
@@ -26,42 +25,42 @@ use crate::shard::{Deadline, ShardWork, Stopped, lease_end, new_owner};
 use crate::source::Source;
 use crate::top::Top;
 
-/// Shards of one run that are worked through side by side.
+/// Shards of one run that are worked on concurrently.
 pub const SHARDS_AT_ONCE: usize = 8;
 
-// Pages and chunks are of one size, so that a run whose contacts all change writes one chunk a page.
+// Pages and chunks have the same size, so a run whose contacts all change writes one chunk per page.
 const _: () = assert!(PAGE_MATCHES == MAX_CHUNK_CONTACTS);
 const _: () = assert!(SHARDS_AT_ONCE <= MAX_SHARDS as usize);
 
-/// What a run may still finish after its time is up.
+/// Time after the deadline in which a run may finish its current page.
 const GRACE: Duration = Duration::from_millis(RUN_GRACE_MILLIS);
-/// How long what was on its way when a shard was cut off may take to arrive.
+/// Time in which the writes of a cut-off shard arrive.
 const LEASE_MARGIN: SignedDuration = limits::duration(LEASE_MARGIN_MILLIS);
 
-/// What a run or a preview came to.
+/// The result of a run or a preview.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// What was done, or in a preview would be.
+    /// Counts of the changes made, or in a preview of the changes that would be made.
     pub counts: Counts,
-    /// The page of the answer: contacts that the caller may edit, latest first. Empty where the call named them.
+    /// The page of the answer: contacts that the caller may edit, latest first. Empty if the call named the contacts.
     pub page: Vec<IndexPosition>,
 }
 
-/// What became of a run that was to be made at once.
+/// The result of a synchronous run.
 #[derive(Debug)]
 pub enum Applied {
-    /// It is through.
+    /// The run finished.
     Whole {
-        /// The job's record as it was left.
+        /// The job's final record.
         job: Box<Job>,
-        /// What the run came to.
+        /// The run's result.
         outcome: Outcome,
     },
-    /// It did not get through in its time, or the table failed on the way: workers do the rest.
+    /// The deadline passed, or the table failed: workers do the rest.
     HandedOver(Box<Job>),
 }
 
-/// How far a run got, with what it kept for an answer.
+/// The progress of a run, with the positions kept for the answer.
 pub(crate) struct Ran {
     job: Box<Job>,
     top: Top,
@@ -69,7 +68,7 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
-    /// What became of the run; `page` takes the answer's page from what was kept for it.
+    /// Returns the run's result; `page` takes the answer's page from the kept positions.
     pub(crate) fn applied(self, page: impl FnOnce(Top) -> Vec<IndexPosition>) -> Applied {
         let Self { job, top, whole } = self;
         if !whole {
@@ -82,7 +81,7 @@ impl Ran {
 /// Why a job was not started. Nothing was written.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// Its user has as many open jobs as there may be.
+    /// The user has the maximum number of open jobs.
     #[error("the user has too many open jobs")]
     TooManyOpenJobs,
     /// The table failed before the job was recorded.
@@ -90,30 +89,30 @@ pub enum StartError {
     Store(#[from] StoreError),
 }
 
-/// A shard that a run did not get through with.
+/// A shard that a run did not finish.
 struct Rest {
     shard: u16,
-    /// How far it is.
+    /// The shard's progress.
     progress: Progress,
-    /// Why it goes no further.
+    /// Why the run stopped.
     stopped: Stopped,
 }
 
-/// As many of the futures at once as shards are worked on.
+/// Runs the futures concurrently, at most [`SHARDS_AT_ONCE`] at a time.
 pub(crate) fn side_by_side<'a, F: Future + Send + 'a>(
     futures: impl Iterator<Item = F>,
 ) -> impl Stream<Item = F::Output> + Send + Unpin {
-    // Boxed, because the compiler cannot tell of a stream of futures that borrow that it may be sent between threads.
+    // Boxed, because the compiler cannot prove that a stream of borrowing futures is `Send`.
     stream::iter(futures.map(FutureExt::boxed).collect::<Vec<_>>()).buffer_unordered(SHARDS_AT_ONCE)
 }
 
 impl Jobs {
-    /// Records a job, works through its shards, of each of which `sources` has the contacts, and records how it ended; of
-    /// the contacts that it met it keeps the latest `most`. What does not fit the time is handed over.
+    /// Records a job, works on its shards, each with its source of `sources`, and records the end. Keeps the latest
+    /// `most` contacts that it met. Hands unfinished shards to workers at the deadline.
     ///
     /// # Errors
     ///
-    /// When the table fails before the job is recorded, and so before anything is changed.
+    /// When the table fails before the job is recorded; then nothing was changed.
     pub(crate) async fn run_now(
         &self,
         portal: &PortalId,
@@ -138,10 +137,10 @@ impl Jobs {
         job.percent = 100;
         match self.finish(portal, &mut job, State::Done, None).await {
             Ok(true) => {}
-            // Someone cancelled it when there was nothing left to stop; a sweep finds that out.
+            // Someone cancelled the job after its last write. A worker closes it.
             Ok(false) => self.send(vec![Message { portal: portal.clone(), job: id, shard: None }]).await,
-            // The contacts are changed by now, so a record that cannot be closed must not turn the answer into a
-            // failure: it stays open, and a sweep closes it.
+            // The contacts are changed by now, so a record that cannot be closed must not fail the answer: it stays
+            // open, and a sweep closes it.
             Err(error) => {
                 tracing::error!(job = %id, error = &error as &dyn std::error::Error, "job record not closed");
             }
@@ -149,7 +148,7 @@ impl Jobs {
         Ok(Ran { job: Box::new(job), top, whole })
     }
 
-    /// Works through the shards, and says which are not through. A shard that fails does not stop the others.
+    /// Works on the shards and returns the unfinished ones. A shard that fails does not stop the others.
     async fn run_shards(
         &self,
         (portal, job): (&PortalId, &Job),
@@ -185,14 +184,14 @@ impl Jobs {
         let mut work = ShardWork::new(self, (portal, job, shard), owner, renewed, Progress::default(), most);
         let run = work.run(&mut source, deadline);
         let ended = match deadline.instant() {
-            // Cut off in the middle of a chunk, the chunk itself tells what may have been written of it.
+            // A chunk that is cut off records what may have been written.
             Some(at) => timeout_at(at + GRACE, run).await.unwrap_or(Err(Stopped::CutOff)),
             None => run.await,
         };
         (shard, work, ended)
     }
 
-    /// Records a new job, and asks for a worker for each of its shards.
+    /// Records a new job and requests a worker for each of its shards.
     pub(crate) async fn enqueue(&self, portal: &PortalId, job: &Job) -> Result<(), StartError> {
         self.create(portal, job, None, self.message_deadline()).await?;
         self.ask_for_workers(portal, job, 0..job.shards).await;
@@ -206,13 +205,13 @@ impl Jobs {
         }
     }
 
-    /// Asks for a worker for each of the shards.
+    /// Requests a worker for each of the shards.
     pub(crate) async fn ask_for_workers(&self, portal: &PortalId, job: &Job, shards: impl IntoIterator<Item = u16>) {
         let message = |shard| Message { portal: portal.clone(), job: job.id, shard: Some(shard) };
         self.send(shards.into_iter().map(message).collect()).await;
     }
 
-    /// Lets go of shards and asks for workers for them.
+    /// Releases shards and requests workers for them.
     async fn hand_over(&self, portal: &PortalId, job: &Job, owner: LeaseOwner, rest: Vec<Rest>) {
         let mut handed = side_by_side(rest.iter().map(|rest| self.hand_over_shard(portal, job, owner, rest)));
         let mut free = Vec::new();
@@ -220,7 +219,7 @@ impl Jobs {
             match result {
                 Ok(true) => free.push(shard),
                 Ok(false) => {}
-                // Its lease ends by itself.
+                // The lease expires by itself.
                 Err(error) => {
                     tracing::warn!(job = %job.id, shard, error = &error as &dyn std::error::Error, "shard not let go of");
                 }
@@ -230,7 +229,7 @@ impl Jobs {
         self.ask_for_workers(portal, job, free).await;
     }
 
-    /// Lets go of a shard, and says whether a worker may have it at once.
+    /// Releases a shard. Returns whether a worker may claim it at once.
     async fn hand_over_shard(
         &self,
         portal: &PortalId,
@@ -241,8 +240,7 @@ impl Jobs {
         let (id, shard, now) = (job.id, rest.shard, self.now());
         let result = async {
             match rest.stopped {
-                // What it was writing may be on its way still, so nobody may be at the shard before that has arrived;
-                // then a sweep finds it.
+                // Writes may still be in flight. Keep the lease until they have arrived; then a sweep finds the shard.
                 Stopped::CutOff => {
                     let lease = Lease { owner, until: now + LEASE_MARGIN };
                     self.store.save_progress(portal, id, shard, &lease, &rest.progress).await?;

@@ -1,4 +1,4 @@
-//! One shard of a job: what its source yields is written, chunk by chunk, under a lease.
+//! One shard of a job: writes the contacts of its source, chunk by chunk, under a lease.
 
 mod deadline;
 mod lease;
@@ -19,18 +19,18 @@ use crate::top::Top;
 pub use deadline::Deadline;
 pub(crate) use lease::{lease_end, new_owner};
 
-/// Why the work on a shard ended before its end. What was done by then is recorded.
+/// Why the work on a shard stopped before its end. Finished work is recorded.
 #[derive(Debug)]
 pub enum Stopped {
-    /// Its time was up.
+    /// The deadline passed.
     OutOfTime,
     /// A caller cancelled the job; the shard is closed.
     Cancelled,
-    /// Its time was up while it was writing.
+    /// The deadline passed during a write.
     CutOff,
-    /// Someone else works on it.
+    /// Another worker has the shard.
     Lost,
-    /// Someone else worked on it at the same time and wrote a chunk that is to be finished first.
+    /// Another worker worked on the shard at the same time and wrote a chunk that must be finished first.
     Overtaken,
     /// The user on whose behalf the job acts is no longer in the portal.
     UserRemoved,
@@ -53,7 +53,7 @@ impl From<NoPage> for Stopped {
     }
 }
 
-/// A shard of a job at work.
+/// Work in progress on a shard of a job.
 #[derive(Debug)]
 pub(crate) struct ShardWork<'a> {
     jobs: &'a Jobs,
@@ -62,33 +62,33 @@ pub(crate) struct ShardWork<'a> {
     shard: u16,
     owner: LeaseOwner,
     renewed: Instant,
-    /// What is recorded, or would be if there had been anything to write.
+    /// The current progress. It is ahead of `recorded` if the last pages had nothing to write.
     pub(crate) progress: Progress,
-    /// What is recorded.
+    /// The recorded progress.
     recorded: Progress,
-    /// What was looked at since then.
+    /// Counts of the items judged since `progress`.
     pending: Counts,
-    /// How much of it.
+    /// Items read since `progress`.
     looked: u64,
-    /// Whether something was met that the job has done already.
+    /// Whether a contact was met that the job has already changed.
     met_done: bool,
     chunk: ChunkBuilder,
     changes: Vec<Change>,
-    /// What an answer shows of it.
+    /// Positions of the pending contacts that an answer may show.
     positions: Vec<IndexPosition>,
     pub(crate) top: Top,
-    /// Where the shard is once the chunk is written that it is at, if there is one.
+    /// The progress after the open chunk, if there is one.
     open: Option<Progress>,
-    /// How many of that chunk's records the table did not take.
+    /// Records of the open chunk that are not written.
     unwritten: usize,
-    /// Whether it was recorded that the shard got on.
+    /// Whether progress was recorded.
     pub(crate) got_on: bool,
     ended: bool,
 }
 
 impl<'a> ShardWork<'a> {
-    /// The work on a shard that `owner` has had a lease of since `renewed`, from `progress` on. It keeps the latest
-    /// `most` contacts for an answer.
+    /// Returns the work on a shard from `progress` on, for `owner`, whose lease was renewed at `renewed`. Keeps the
+    /// latest `most` contacts for an answer.
     pub(crate) fn new(
         jobs: &'a Jobs,
         (portal, job, shard): (&'a PortalId, &'a Job, u16),
@@ -130,7 +130,7 @@ impl<'a> ShardWork<'a> {
             if deadline.is_up() {
                 return Err(Stopped::OutOfTime);
             }
-            // While one page is written the next is read.
+            // Read the next page while the current page is written.
             let (read, taken) = futures::join!(source.next(), self.take(step));
             taken?;
             if deadline.turn_is_over() && !self.ended {
@@ -141,8 +141,8 @@ impl<'a> ShardWork<'a> {
         if self.ended { Ok(()) } else { self.end(self.progress.place).await }
     }
 
-    /// Takes up a page, and leaves nothing of it open: what is to change is written before the next page is taken, so
-    /// that little time passes between the reading of an access and its writing.
+    /// Processes a page and writes all its changes before the next page, so that little time passes between reading an
+    /// access and writing it.
     async fn take(&mut self, step: Step) -> Result<(), Stopped> {
         let mut place = self.progress.place;
         for item in step.items {
@@ -175,14 +175,14 @@ impl<'a> ShardWork<'a> {
         self.flush(Some(step.behind), step.last).await
     }
 
-    /// Counts what was looked at as done.
+    /// Adds the pending counts and positions to the progress.
     fn settle(&mut self) {
         self.progress.counts += std::mem::take(&mut self.pending);
         self.progress.looked += std::mem::take(&mut self.looked);
         self.positions.drain(..).for_each(|position| self.top.offer(position));
     }
 
-    /// Records what was counted, instead of writing it.
+    /// Counts the changes without writing them, and records their number.
     pub(crate) async fn count(&mut self, source: &mut Source<'_>, deadline: &Deadline) -> Result<(), Stopped> {
         while let Some(step) = source.next().await? {
             if deadline.is_up() {

@@ -1,5 +1,4 @@
-//! What a shard of a job is about, page by page: the matches of a plan, contacts that are named, or the changes of the
-//! job that is undone.
+//! The contacts of a shard, page by page: matches of a plan, named contacts, or the changes of the job to undo.
 
 mod changes;
 mod contacts;
@@ -14,19 +13,19 @@ pub(crate) use contacts::ContactSource;
 pub(crate) use judge::{Judge, Judged, Purpose, Rights, Terms, Verdict};
 pub(crate) use matches::{MatchSource, Selection};
 
-/// A page of what a shard is about, judged.
+/// A page of judged contacts.
 #[derive(Debug)]
 pub(crate) struct Step {
     pub(crate) items: Vec<Judged>,
-    /// Index entries, named contacts or changes that were looked at for it.
+    /// Index entries, named contacts or changes read for the page.
     pub(crate) looked: u64,
-    /// Where the reading goes on behind it.
+    /// The checkpoint after the page.
     pub(crate) behind: Checkpoint,
-    /// Whether nothing follows. Unset, something may.
+    /// True if this is the last page; if false, a page may follow or not.
     pub(crate) last: bool,
 }
 
-/// Where a shard's pages come from.
+/// The source of a shard's pages.
 #[derive(Debug)]
 pub(crate) enum Source<'a> {
     Matches(Box<MatchSource<'a>>),

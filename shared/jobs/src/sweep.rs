@@ -1,4 +1,4 @@
-//! Looking after jobs that nobody else does: of workers that died, of messages that were lost, of events not told.
+//! The sweep: recovers jobs whose worker died, whose message was lost or whose event was not published.
 
 use std::collections::HashMap;
 
@@ -15,26 +15,26 @@ use crate::run::side_by_side;
 use crate::shard::Deadline;
 use crate::worker::WorkError;
 
-/// Steps of a [`Moment`] in a minute.
+/// 100 ns steps of a [`Moment`] in a minute.
 const STEPS_PER_MINUTE: i64 = 60 * 10_000_000;
 
-/// Whose shards are taken from them.
+/// Which leases the sweep revokes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Abandoned {
-    /// Those who were not heard of until their lease ended.
+    /// Expired leases.
     Expired,
-    /// Everybody's: no other worker is alive, as after the restart of the only one.
+    /// All leases: no other worker is alive, as after the restart of the only worker.
     All,
 }
 
 impl Jobs {
-    /// Looks after every open job that is due, or as many as the time allows, and says how many shards workers were
-    /// asked for. The next sweep begins elsewhere. One sweep looks after at most [`LOOKS_PER_PORTAL`] jobs of a portal in
-    /// each bucket, so that the other portals have their turn in this sweep.
+    /// Checks every open job that is due, until the deadline. Returns the number of shards for which it requested a
+    /// worker. Each minute, the sweep begins with the next bucket. One sweep checks at most [`LOOKS_PER_PORTAL`] jobs
+    /// of a portal in each bucket, so that the other portals get their turn.
     ///
     /// # Errors
     ///
-    /// When a list of open jobs cannot be read. A job that cannot be looked after does not keep the others from it.
+    /// When a list of open jobs cannot be read. A failed check does not block the other jobs.
     pub async fn sweep(&self, abandoned: Abandoned, deadline: &Deadline) -> Result<usize, StoreError> {
         let mut asked = 0;
         let first = self.now().steps() / STEPS_PER_MINUTE;
@@ -78,14 +78,14 @@ impl Jobs {
         let error = match catch_panic(self.look_after(&open, abandoned)).await {
             Ok(Ok(shards)) => return shards,
             Err(panic) => {
-                // The look stays counted, and the job is due again after a while.
+                // The check stays counted, and the job is due again later.
                 tracing::error!(%job, error = &panic as &dyn std::error::Error, "job not looked after");
                 return 0;
             }
             Ok(Err(error)) => error,
         };
         tracing::error!(%job, error = &error as &dyn std::error::Error, "job not looked after");
-        // A record that does not read back never will, so the look stays counted.
+        // A corrupt record stays corrupt, so the check stays counted.
         if !matches!(error, WorkError::Store(StoreError::Corrupt(_))) {
             let later = self.now() + limits::duration(RETRY_MILLIS);
             if let Err(error) = self.store.postpone_job(&open.portal, job, later).await {
@@ -105,7 +105,7 @@ impl Jobs {
             return Ok(0);
         }
         let Some(job) = self.store.job(portal, id).await? else {
-            // Its record is written after this entry; whoever was to write it is gone by now, unless it is not due.
+            // The record is written after this entry. If the entry is due, its writer died.
             if due <= now {
                 self.leave_place(open).await?;
                 self.store.close_job(portal, id).await?;

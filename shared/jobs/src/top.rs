@@ -1,11 +1,11 @@
-//! The contacts that an answer shows, kept while a run streams past them.
+//! The contacts that an answer shows, collected while a run streams through its matches.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use store::keys::IndexPosition;
 
-/// The latest positions among those it is shown, at most as many as it was made for.
+/// The latest of the offered positions, at most `most`.
 #[derive(Debug)]
 pub(crate) struct Top {
     most: usize,
@@ -31,7 +31,7 @@ impl Top {
         other.heap.into_iter().for_each(|Reverse(position)| self.offer(position));
     }
 
-    /// The positions, latest first.
+    /// Returns the positions, latest first.
     pub(crate) fn into_sorted(self) -> Vec<IndexPosition> {
         self.heap.into_sorted_vec().into_iter().map(|Reverse(position)| position).collect()
     }

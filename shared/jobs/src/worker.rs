@@ -1,4 +1,4 @@
-//! Working through messages: a shard at a time, from where it was left, to its end or until the time is up.
+//! Handles messages: works on a shard from its checkpoint to its end or until the deadline.
 
 use jiff::SignedDuration;
 use models::job::{Job, ShardSummary, State, Task};
@@ -17,33 +17,33 @@ use crate::queue::Message;
 use crate::shard::{Deadline, ShardWork, Stopped, lease_end, new_owner};
 use crate::source::{ChangeSource, ContactSource, MatchSource, NoPage, Purpose, Rights, Selection, Source, Terms};
 
-/// What came of a message.
+/// The result of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Worked {
-    /// There was nothing to do: the job is over, or someone else is at it.
+    /// Nothing to do: the job is over, or another worker has the shard.
     Nothing,
-    /// The shard is through.
+    /// The shard is finished.
     ShardDone,
-    /// The time was up; the rest was handed on.
+    /// The deadline passed; the rest was requeued.
     HandedOn,
 }
 
 /// Why a message must be delivered again.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkError {
-    /// The table failed. What was done is recorded.
+    /// The table failed. Finished work is recorded.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The event bus did not take the job's event.
+    /// The event bus did not accept the job's event.
     #[error(transparent)]
     Bus(#[from] BusError),
-    /// The work panicked. Its lease runs out by itself.
+    /// The work panicked. Its lease expires by itself.
     #[error(transparent)]
     Panicked(#[from] Panicked),
 }
 
-/// Log line of each job that ends as failed. The deployment's alarm counts these lines, so they are errors, which every
-/// log level lets through.
+/// Log line of each job that fails. The deployment's alarm counts these lines, so they are errors, which every log
+/// level lets through.
 pub const JOB_FAILED: &str = "job failed";
 
 /// The error of a job that was given up because the table refused its writes.
@@ -51,20 +51,20 @@ const REFUSED: &str = "the database did not take all changes, however often they
 /// The error of a job whose user was removed.
 const USER_REMOVED: &str = "the user on whose behalf the job acts is no longer in the portal; what the job had changed \
                             before stays changed, and an administrator can undo it";
-/// The error of a job that was given up after it had outlived the journal of moves.
+/// The error of a job that was given up because it outlived the journal of moves.
 const TOO_LONG: &str = "the job took longer than a day, so contacts that an import moved may be left out; run it again";
 
 impl Jobs {
-    /// When what was asked for is asked for again, unless somebody took it up.
+    /// Returns when a message is sent again if no worker has acted on it.
     pub(crate) fn message_deadline(&self) -> Moment {
         self.now() + limits::duration(MESSAGE_DEADLINE_MILLIS)
     }
 
-    /// Does what a message asks for. Delivered twice, it does nothing twice.
+    /// Handles a message. A second delivery has no effect.
     ///
     /// # Errors
     ///
-    /// [`WorkError`] when the message is to be delivered again.
+    /// [`WorkError`] when the message must be delivered again.
     pub async fn work(&self, message: &Message, deadline: &Deadline) -> Result<Worked, WorkError> {
         catch_panic(self.work_on(message, deadline)).await?
     }
@@ -96,7 +96,7 @@ impl Jobs {
         let is_first = job.state == State::Queued;
         if is_first {
             self.store.start_job(portal, *id, self.now()).await?;
-            // How it ends is written over what it is by now, and only there.
+            // `finish` overwrites the record only in the state that was read, so read the new state.
             job = self.store.job(portal, *id).await?.unwrap_or(job);
         }
         if state.tries > MAX_TRIES {
@@ -105,7 +105,7 @@ impl Jobs {
             return Ok(Worked::ShardDone);
         }
         if is_first || state.tries > 1 {
-            // From now on the job is looked after as soon as a lease has run out.
+            // From now on, a sweep checks the job as soon as the lease expires.
             self.store.postpone_job(portal, *id, lease.until).await?;
         }
         let mut work = ShardWork::new(self, (portal, &job, shard), owner, asked, state.progress, 0);
@@ -113,7 +113,7 @@ impl Jobs {
         let gives_up = matches!(ended, Err(Stopped::Failed(_))) && state.tries >= MAX_TRIES && !work.got_on;
         let is_closed = gives_up || matches!(ended, Err(Stopped::Cancelled | Stopped::UserRemoved));
         if is_closed && state.counted.is_none() && job.counts_first() {
-            // What was only counted was not done.
+            // The counted changes were not made.
             work.progress = Progress::default();
         }
         let was_cancelled = matches!(ended, Err(Stopped::Cancelled));
@@ -135,8 +135,8 @@ impl Jobs {
                 Ok(Worked::ShardDone)
             }
             Ok(false) if state.counted.is_some() => {
-                // Whoever counts the last shard asks for those that nobody holds, so this one is let go of, and then it
-                // is looked whether that was in time.
+                // The worker that counts the last shard requests workers for the released shards. So release this shard
+                // first, then check whether the release was in time.
                 let tries = work.tries_after(&state, None);
                 let release = Release { progress: &work.progress, due: self.message_deadline(), tries };
                 let saved = self.store.release_shard(portal, *id, shard, &lease, release).await?;
@@ -146,7 +146,7 @@ impl Jobs {
                 }
                 Ok(Worked::Nothing)
             }
-            // It was let go of when it was counted: whoever takes it up now closes it.
+            // The count released the shard. The next worker closes it.
             Err(Stopped::Lost | Stopped::Cancelled) if was_cancelled => {
                 self.send(vec![message.clone()]).await;
                 Ok(Worked::HandedOn)
@@ -176,7 +176,7 @@ impl Jobs {
         }
     }
 
-    /// Works on a shard that is leased. True when it is through; false when it waits for the others to be counted.
+    /// Works on a leased shard. Returns true when it is finished, false when it waits for the counts of other shards.
     async fn run_shard(
         &self,
         work: &mut ShardWork<'_>,
@@ -186,13 +186,13 @@ impl Jobs {
     ) -> Result<bool, Stopped> {
         let rights = Rights::Current { store: &self.store, portal, author: job.created_by };
         let write = Purpose::Write(job.id);
-        // A shard that nobody got anywhere with has no chunk to be finished.
+        // A new shard has no chunk to finish.
         let is_new = state.tries == 1 && state.progress == Progress::default() && state.counted.is_none();
         if !is_new
             && let number = work.progress.next_chunk
             && let Some(chunk) = self.store.chunk(portal, job.id, shard, number).await?
         {
-            // What the worker before this one left open is judged again, by the rights of this moment.
+            // Judge the previous worker's open chunk again, by the current rights.
             match rights.actor().await {
                 Ok(actor) => work.resume(number, chunk, Some(&actor)).await?,
                 Err(NoPage::UserRemoved) => {
@@ -221,7 +221,7 @@ impl Jobs {
                         work.count(&mut matches(work.progress.place, Purpose::Preview), deadline).await?;
                     }
                     if !self.is_within_limit(portal, job, most, just_counted).await? || just_counted {
-                        // A worker that has counted a shard has let go of the shard, which is taken up anew.
+                        // Counting a shard releases it. A worker claims it again for the writes.
                         return Ok(false);
                     }
                 }
@@ -235,14 +235,14 @@ impl Jobs {
                 let undone = (*undone, shard, *log);
                 Source::Changes(ChangeSource::new(&self.store, portal, undone, work.progress.place, job.id, rights))
             }
-            // A change that was made together with its record leaves nothing to be done.
+            // A single change is written together with its record, so nothing remains to be done.
             Task::Contact { .. } => return work.close(None).await.map(|()| true),
         };
         work.run(&mut source, deadline).await.map(|()| true)
     }
 
-    /// Whether all shards are counted, and what they come to is allowed. When it is not, the job ends as failed; whoever
-    /// counts the last shard gets the others going.
+    /// Returns whether all shards are counted and their sum is within the limit. Above the limit, the job fails. The
+    /// worker that counts the last shard requests workers for the others.
     async fn is_within_limit(
         &self,
         portal: &PortalId,
@@ -259,7 +259,7 @@ impl Jobs {
             );
             self.finish(portal, &mut job.clone(), State::Failed, Some(error)).await.or_else(|error| match error {
                 WorkError::Store(error) => Err(error),
-                // It stays open, and a sweep tells the bus.
+                // The job stays open, and a sweep publishes its event.
                 WorkError::Bus(_) | WorkError::Panicked(_) => Ok(false),
             })?;
             return Ok(false);
@@ -271,12 +271,12 @@ impl Jobs {
         Ok(true)
     }
 
-    /// Ends a job whose shards are all through, and tells of one that has ended.
+    /// Ends a job whose shards are all finished, and publishes the event of a job that is over.
     pub(crate) async fn close_if_done(&self, portal: &PortalId, mut job: Job) -> Result<(), WorkError> {
-        // A job that someone cancels meanwhile is looked at once more.
+        // Repeat if someone cancels the job meanwhile.
         loop {
             if job.is_over() {
-                // Messages come late and twice; what is closed was told.
+                // Messages may be late or duplicated. The event of a closed job was published.
                 return if self.store.is_open(portal, job.id).await? {
                     self.publish(portal, &job).await
                 } else {
@@ -303,7 +303,7 @@ impl Jobs {
             } else {
                 (State::Done, None)
             };
-            // A shard that was stopped or failed is closed, and counts as far as it got.
+            // A shard that was stopped or failed is closed, and counts up to its progress.
             let is_through = |shard: &ShardState| state == State::Failed && shard.failed.is_none();
             let summaries: Vec<_> =
                 shards.iter().map(|shard| ShardSummary { done: is_through(shard), ..shard.summary() }).collect();
@@ -318,7 +318,7 @@ impl Jobs {
         }
     }
 
-    /// Writes how a job ended, and tells of it; false when its record was changed meanwhile.
+    /// Writes the end of a job and publishes its event. Returns false when the record was changed meanwhile.
     pub(crate) async fn finish(
         &self,
         portal: &PortalId,
@@ -343,9 +343,9 @@ impl Jobs {
         Ok(true)
     }
 
-    /// Tells the event bus of a job that ended, if there is one, and closes it.
+    /// Publishes the event of a job that is over, if there is a bus, and closes the job.
     async fn publish(&self, portal: &PortalId, job: &Job) -> Result<(), WorkError> {
-        // A bus that is out of reach must not use up its user's open jobs.
+        // Free the place first: an unreachable bus must not use up the user's open jobs.
         self.store.leave_place_of(portal, job).await?;
         match &self.events {
             Events::Off => {}

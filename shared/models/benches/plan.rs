@@ -1,4 +1,4 @@
-//! What planning a filter, testing an index entry and deciding about access cost.
+//! Cost of planning a filter, testing an index entry and deciding about access.
 
 use std::hint::black_box;
 
@@ -17,7 +17,7 @@ const BODY: &[u8] = br#"{"tags":["VIP","UK"],"contactStage":[1,2,3],"contactType
     "fromDate":"2020-12-08","toDate":"2024-12-08T17:37:04Z","isPrivate":true,
     "managerList":["9924256A-739C-462b-AF15-E652A3B1B6EB"]}"#;
 
-/// Managers of a private contact at most, for which a write still costs one unit.
+/// Maximum managers of a private contact whose write still costs one write unit.
 const MANAGERS: u128 = 40;
 
 fn filter() -> Filter {

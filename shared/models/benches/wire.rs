@@ -1,4 +1,4 @@
-//! What a page of 1000 contacts costs to write in each shape.
+//! Cost of writing a page of 1000 contacts in each shape.
 
 use std::borrow::Cow;
 use std::hint::black_box;
@@ -12,7 +12,7 @@ use models::limits::{MAX_ANSWER_BYTES, MAX_PAGE};
 use models::values::id::{ContactId, UserId};
 use models::values::moment::Moment;
 
-/// A contact as full as the documents' one.
+/// Returns a contact with as many values as the contact of ONLYOFFICE's reference pages.
 fn contact(id: i32) -> Contact<'static> {
     let mike = Employee {
         display_name: "Mike Zanyatski".to_owned(),

@@ -1,4 +1,4 @@
-//! Who may see and edit a contact: the rules, as pure functions.
+//! The access rules as pure functions: which users may see and edit a contact.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,24 +8,24 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::values::id::UserId;
 
-/// How a contact is shared with users who are not in its manager list.
+/// The access to a contact for users outside its manager list.
 ///
-/// The numbers are those of ONLYOFFICE's `ShareType`, as document 001 lists them.
+/// The numbers are ONLYOFFICE's, from its reference page of `PUT crm/contact/filter/access`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ShareType {
-    /// 0: with no one; the contact is private.
+    /// 0: no access; the contact is private.
     None,
-    /// 1: everyone sees and edits it.
+    /// 1: all users see and edit the contact.
     ReadWrite,
-    /// 2: everyone sees it, its managers edit it.
+    /// 2: all users see the contact, only managers edit it.
     Read,
 }
 
 impl ShareType {
-    /// Every share type, in the order of its numbers.
+    /// All share types, by number.
     pub const ALL: [Self; 3] = [Self::None, Self::ReadWrite, Self::Read];
 
-    /// The number on the wire and in storage.
+    /// Returns the number on the wire and in storage.
     pub const fn number(self) -> u8 {
         match self {
             Self::None => 0,
@@ -34,12 +34,12 @@ impl ShareType {
         }
     }
 
-    /// The share type with this number.
+    /// Returns the share type with this number.
     pub fn from_number(number: i64) -> Option<Self> {
         Self::ALL.into_iter().find(|share| i64::from(share.number()) == number)
     }
 
-    /// Whether only the manager list and administrators see the contact.
+    /// Returns whether only managers and administrators see the contact.
     pub const fn is_private(self) -> bool {
         matches!(self, Self::None)
     }
@@ -59,20 +59,20 @@ impl<'de> Deserialize<'de> for ShareType {
     }
 }
 
-/// Who may see and edit one contact.
+/// The access to one contact.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Access {
-    /// How it is shared with everyone else.
+    /// The access for users who are not managers.
     pub share: ShareType,
-    /// The managers, in the order they were given; kept even while the contact is shared.
+    /// The managers, in the order given. Kept even while the contact is shared.
     pub managers: Vec<UserId>,
 }
 
 impl Access {
-    /// The access of a contact that has no access record: public, with an empty list. No other place decides this.
+    /// The access of a contact without an access record: public, without managers. No other code defines this default.
     pub const UNRECORDED: Self = Self { share: ShareType::ReadWrite, managers: Vec::new() };
 
-    /// The access that a request asks for: private or public, with a manager list of which duplicates are dropped.
+    /// Builds the access of a request: private or public, with the managers deduplicated.
     pub fn requested(is_private: bool, managers: impl IntoIterator<Item = UserId>) -> Self {
         let mut seen = std::collections::HashSet::new();
         Self {
@@ -81,49 +81,49 @@ impl Access {
         }
     }
 
-    /// What an answer shows of it where it is the target of a job or of a rule.
+    /// Returns the answer's view of this access, as the target of a job or of a rule.
     pub fn view(&self) -> TargetView<'_> {
         TargetView { is_private: self.share.is_private(), manager_list: &self.managers }
     }
 }
 
-/// An access as the target of a job or of a rule, with the names that requests have for its fields.
+/// The target access of a job or of a rule, with the field names of requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Target))]
 #[serde(rename_all = "PascalCase")]
 pub struct TargetView<'a> {
     /// true if the contacts become private.
     pub is_private: bool,
-    /// Their managers.
+    /// The managers of the contacts.
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<uuid::Uuid>))]
     pub manager_list: &'a [UserId],
 }
 
-/// The user on whose behalf a request is answered.
+/// The authenticated user of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Caller {
     /// Identifier in the portal's user directory.
     pub user: UserId,
-    /// Whether the portal counts the user among its administrators.
+    /// Whether the user is an administrator of the portal.
     pub is_admin: bool,
 }
 
 impl Caller {
-    /// Whether the caller may see a contact with this access. One it may not see does not exist for it.
+    /// Returns whether the caller may see a contact with this access. Hidden contacts are answered like missing ones.
     ///
     /// Source: ONLYOFFICE's `CRMSecurity.CanAccessTo`.
     pub fn may_see(&self, access: &Access) -> bool {
         self.is_admin || !access.share.is_private() || access.managers.contains(&self.user)
     }
 
-    /// The managers whom the caller may know of a contact with this access: of a private contact, all. A shared contact
-    /// keeps its list unseen, and shows at most the caller itself; administrators know the kept list too.
+    /// Returns the managers that the caller may know: all managers of a private contact. For a shared contact,
+    /// administrators know all managers and other callers at most themselves.
     pub fn known_managers<'a>(&self, access: &'a Access) -> impl Iterator<Item = UserId> + 'a {
         let (user, knows_all) = (self.user, self.is_admin || access.share.is_private());
         access.managers.iter().copied().filter(move |manager| knows_all || *manager == user)
     }
 
-    /// Whether the caller may edit a contact with this access, and so set it.
+    /// Returns whether the caller may edit a contact with this access, and so set the access.
     ///
     /// Source: ONLYOFFICE's `CRMSecurity.CanEdit`.
     pub fn may_edit(&self, access: &Access) -> bool {
@@ -131,21 +131,21 @@ impl Caller {
     }
 }
 
-/// The author of a change of access: a job's record and an access record name the author.
+/// The author of an access change, stored in job records and access records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Author {
     /// A user of the portal.
     User(UserId),
-    /// The operator of the service, by a schedule of the operator's own or by an import. No user is the operator, the
-    /// nil UUID neither.
+    /// The operator of the service, through an operator's schedule or an import. No user is the operator, not even the
+    /// nil UUID.
     Operator,
 }
 
-/// The operator's name, which is no UUID.
+/// Text form of [`Author::Operator`]. It is not a UUID, so no user has the same text.
 const OPERATOR: &str = "operator";
 
 impl Author {
-    /// The user, unless the operator is the author.
+    /// Returns the user; `None` for the operator.
     pub const fn user(self) -> Option<UserId> {
         match self {
             Self::User(user) => Some(user),
@@ -171,7 +171,7 @@ impl FromStr for Author {
     }
 }
 
-/// An author with the rights of this moment.
+/// An author with the author's current rights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Actor {
     /// A user of the portal.
@@ -181,7 +181,7 @@ pub enum Actor {
 }
 
 impl Actor {
-    /// The author that records name.
+    /// Returns the author to store in records.
     pub const fn author(self) -> Author {
         match self {
             Self::User(caller) => Author::User(caller.user),
@@ -189,7 +189,7 @@ impl Actor {
         }
     }
 
-    /// Whether the actor may see a contact with this access.
+    /// Returns whether the actor may see a contact with this access.
     pub fn may_see(&self, access: &Access) -> bool {
         match self {
             Self::User(caller) => caller.may_see(access),
@@ -197,7 +197,7 @@ impl Actor {
         }
     }
 
-    /// Whether the actor may edit a contact with this access, and so set the access.
+    /// Returns whether the actor may edit a contact with this access, and so set the access.
     pub fn may_edit(&self, access: &Access) -> bool {
         match self {
             Self::User(caller) => caller.may_edit(access),
@@ -205,9 +205,9 @@ impl Actor {
         }
     }
 
-    /// Whether the actor may restore what was before a job on a contact that still carries the job's revision. With the
-    /// rights of this moment the actor must be able to edit one of both states: so a user undoes what locked the user
-    /// out, and a former administrator reaches no further than others.
+    /// Returns whether the actor may undo a job's change of a contact that still has the job's revision. The actor's
+    /// current rights must allow editing under one of the two accesses. So a user can undo a change that locked that
+    /// user out, and a former administrator has no more rights than other users.
     pub fn may_restore(&self, current: &Access, restored: &Access) -> bool {
         self.may_edit(current) || self.may_edit(restored)
     }

@@ -1,6 +1,6 @@
-//! Answers as bytes: the styles of keys, XML, and the envelopes around one contact, a list and an error.
+//! Answers as bytes: key styles, XML, and the envelopes of one object, a list and an error.
 //!
-//! [`Keyed`] and [`to_xml`] know nothing of envelopes or of each other, so a further shape is a further envelope.
+//! [`Keyed`] and [`to_xml`] do not depend on envelopes or on each other, so a new shape needs only a new envelope.
 
 mod envelope;
 mod keys;

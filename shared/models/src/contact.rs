@@ -1,6 +1,6 @@
-//! The contact as the two documents show it, and the parts it is made of.
+//! Contacts as ONLYOFFICE's two reference pages show them, and their parts.
 //!
-//! Keys are written PascalCase here, as in the documents; [`crate::answer`] turns them into the other shapes.
+//! Keys are PascalCase, as on those pages; [`crate::answer`] renames the keys for other shapes.
 
 use std::borrow::Cow;
 
@@ -46,7 +46,7 @@ pub struct CommonData {
     pub data: String,
     /// Name of the category.
     pub category_name: String,
-    /// true for the one to use first.
+    /// true for the entry to use first.
     pub is_primary: bool,
     /// Identifier of this piece of information.
     #[serde(rename = "id")]
@@ -66,7 +66,7 @@ pub struct CustomField {
     pub field_value: String,
     /// Number of the field's type.
     pub field_type: i32,
-    /// Place among the fields.
+    /// Position among the fields.
     pub position: i32,
     /// Input mask.
     pub mask: String,
@@ -84,17 +84,17 @@ pub struct Currency {
     pub title: String,
     /// Sign, such as `¥`.
     pub symbol: String,
-    /// Three letters of ISO 4217.
+    /// ISO 4217 code.
     pub abbreviation: String,
-    /// Region whose conventions format it.
+    /// Culture whose conventions format amounts.
     pub culture_name: String,
     /// true if an exchange rate is known.
     pub is_convertable: bool,
-    /// true if it is one of the currencies offered first.
+    /// true if the currency is offered first.
     pub is_basic: bool,
 }
 
-/// A stage (the documents' "contact status", its warmth) or a type of contacts, as the portal's directory lists it.
+/// A stage or a type of contacts in the portal's directory. ONLYOFFICE calls a stage "contact status" or warmth.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = StageOrType))]
 #[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
@@ -104,15 +104,15 @@ pub struct ListItem {
     pub id: i32,
     /// Name.
     pub title: String,
-    /// Its meaning.
+    /// Description.
     pub description: String,
     /// CSS colour.
     pub color: String,
-    /// Place in the list.
+    /// Position in the list.
     pub sort_order: i32,
 }
 
-/// A user of the portal as shown in an answer.
+/// A user of the portal, as answers show it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase")]
@@ -135,7 +135,7 @@ pub struct Employee {
 }
 
 impl Employee {
-    /// What is shown for a user who is no longer in the directory: the identifier alone.
+    /// Returns the entry for a user who is no longer in the directory: only the identifier.
     pub fn departed(id: UserId) -> Self {
         Self {
             id,
@@ -147,7 +147,7 @@ impl Employee {
     }
 }
 
-/// What is kept of a contact: everything but its access, with references by identifier.
+/// A stored contact without its access. It refers to stage, type and creator by identifier.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContactRecord {
     /// Identifier.
@@ -155,28 +155,28 @@ pub struct ContactRecord {
     /// Name that lists and filters show and search.
     #[serde(default)]
     pub display_name: String,
-    /// First name of a person, where it was loaded.
+    /// First name of a person, if imported.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub first_name: String,
-    /// Last name of a person, where it was loaded.
+    /// Last name of a person, if imported.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub last_name: String,
-    /// Name of a company, or of a person's company, where it was loaded.
+    /// Name of a company, or of a person's company, if imported.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub company_name: String,
-    /// When it was created.
+    /// When the contact was created.
     pub created: Moment,
-    /// Who created it.
+    /// The user who created the contact.
     pub create_by: Option<UserId>,
-    /// Whether it is a company (otherwise a person).
+    /// Whether the contact is a company (otherwise a person).
     pub is_company: bool,
-    /// Whether it takes part in an opportunity; list view 3 asks for it.
+    /// Whether the contact takes part in an opportunity; list view 3 selects these contacts.
     pub has_opportunity: bool,
     /// Stage, 0 for none.
     pub stage: i32,
     /// Type, 0 for none.
     pub contact_type: i32,
-    /// Tags as they were given.
+    /// Tags as imported, not folded.
     pub tags: Vec<String>,
     /// Free text.
     #[serde(default)]
@@ -186,9 +186,9 @@ pub struct ContactRecord {
     pub industry: String,
     /// Postal addresses.
     pub addresses: Vec<Address>,
-    /// Ways to reach it.
+    /// Ways to reach the contact.
     pub common_data: Vec<CommonData>,
-    /// Fields the portal added.
+    /// Fields that the portal added.
     pub custom_fields: Vec<CustomField>,
     /// Number of open tasks.
     pub task_count: i32,
@@ -200,13 +200,12 @@ pub struct ContactRecord {
     /// Address of a larger picture.
     #[serde(default)]
     pub medium_foto_url: String,
-    /// Currency, where one is set.
+    /// Currency, if set.
     pub currency: Option<Currency>,
 }
 
 impl ContactRecord {
-    /// The first and the last name of a person: those that were loaded, or else the first word of the display name and the
-    /// rest.
+    /// Returns a person's first and last name: the imported names, or else the display name split after its first word.
     pub fn person_names(&self) -> (&str, &str) {
         if self.first_name.is_empty() && self.last_name.is_empty() {
             split_name(&self.display_name)
@@ -215,31 +214,31 @@ impl ContactRecord {
         }
     }
 
-    /// The name of a company: the one that was loaded, or else the display name.
+    /// Returns a company's name: the imported name, or else the display name.
     pub fn shown_company_name(&self) -> &str {
         if self.company_name.is_empty() { &self.display_name } else { &self.company_name }
     }
 }
 
-/// The first word of a name, and the rest.
+/// Splits a name after its first word.
 pub fn split_name(name: &str) -> (&str, &str) {
     let name = name.trim();
     let (first, rest) = name.split_once(char::is_whitespace).unwrap_or((name, ""));
     (first, rest.trim_start())
 }
 
-/// A contact as it is shown to one caller: the 24 members of ONLYOFFICE's documents, and beside them the names that only
-/// the dialect of ONLYOFFICE's server shows.
+/// A contact as shown to one caller: the 24 members of ONLYOFFICE's reference pages, and three names that only the
+/// dialect of ONLYOFFICE's server shows.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase")]
 pub struct Contact<'a> {
     /// Postal addresses.
     pub addresses: Vec<Address>,
-    /// The user that created it.
+    /// The user who created the contact.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Employee>))]
     pub create_by: Option<Cow<'a, Employee>>,
-    /// When it was created.
+    /// When the contact was created.
     pub created: Moment,
     /// Free text.
     pub about: String,
@@ -249,9 +248,9 @@ pub struct Contact<'a> {
     pub contact_status: Option<ListItem>,
     /// Type.
     pub contact_type: Option<ListItem>,
-    /// Ways to reach it.
+    /// Ways to reach the contact.
     pub common_data: Vec<CommonData>,
-    /// Fields the portal added.
+    /// Fields that the portal added.
     pub custom_fields: Vec<CustomField>,
     /// Tags.
     pub tags: Vec<String>,
@@ -270,10 +269,10 @@ pub struct Contact<'a> {
     pub display_name: String,
     /// true for a company, false for a person.
     pub is_company: bool,
-    /// The managers, who may see and edit it; shown only when private.
+    /// The managers, who may see and edit the contact; empty unless the contact is private.
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<Employee>))]
     pub access_list: Vec<Cow<'a, Employee>>,
-    /// true if only the managers and administrators see it.
+    /// true if only the managers and administrators see the contact.
     pub is_private: bool,
     /// The opposite of isPrivate.
     pub is_shared: bool,
@@ -281,9 +280,9 @@ pub struct Contact<'a> {
     pub share_type: ShareType,
     /// Currency.
     pub currency: Option<Currency>,
-    /// true if the caller may edit it.
+    /// true if the caller may edit the contact.
     pub can_edit: bool,
-    /// true if the caller may delete it.
+    /// true if the caller may delete the contact.
     pub can_delete: bool,
     /// First name of a person.
     #[cfg_attr(feature = "openapi", schema(value_type = String, required = false))]
@@ -299,16 +298,16 @@ pub struct Contact<'a> {
     pub company_name: Option<String>,
 }
 
-/// Where a contact's references are looked up when it is shown.
+/// Lookup of the stages, types and users that a contact refers to.
 pub trait Directory {
-    /// The stage with this identifier.
+    /// Returns the stage with this identifier.
     fn stage(&self, id: i32) -> Option<ListItem>;
-    /// The type with this identifier.
+    /// Returns the type with this identifier.
     fn contact_type(&self, id: i32) -> Option<ListItem>;
-    /// The user with this identifier.
+    /// Returns the user with this identifier.
     fn employee(&self, id: UserId) -> Option<&Employee>;
 
-    /// The user as an answer shows it: the directory's entry, which all answers share, or the identifier alone.
+    /// Returns the user as answers show it: the directory's entry, borrowed, or else only the identifier.
     fn shown_employee(&self, id: UserId) -> Cow<'_, Employee> {
         self.employee(id).map_or_else(|| Cow::Owned(Employee::departed(id)), Cow::Borrowed)
     }
@@ -318,7 +317,7 @@ impl<'a> Contact<'a> {
     /// The keys of the members that only ONLYOFFICE's dialect shows.
     pub const ONLYOFFICE_KEYS: [&'static str; 3] = ["FirstName", "LastName", "CompanyName"];
 
-    /// The keys of the members that the documents show.
+    /// The keys of the members on ONLYOFFICE's reference pages.
     pub const KEYS: [&'static str; 24] = [
         "Addresses",
         "CreateBy",
@@ -346,7 +345,8 @@ impl<'a> Contact<'a> {
         "CanDelete",
     ];
 
-    /// The same contact to a caller from whom others hid it since: only its identifier and its access as it was then.
+    /// Returns a former answer for a caller who may no longer see the contact: only the identifier and the former
+    /// access.
     #[must_use]
     pub fn veiled(&self) -> Self {
         Self {
@@ -380,9 +380,9 @@ impl<'a> Contact<'a> {
         }
     }
 
-    /// Shows `record` with `access` to `caller`.
+    /// Builds the view of `record` and `access` for `caller`.
     pub fn new(record: ContactRecord, access: &Access, directory: &'a impl Directory, caller: &Caller) -> Self {
-        // A creator that was never a user (the nil UUID of records without one) is not shown as a departed user.
+        // Records without a creator have the nil UUID, which must not be shown as a departed user.
         let is_shown = |id: &UserId| !id.is_nil() || directory.employee(*id).is_some();
         let create_by = record.create_by.filter(is_shown).map(|id| directory.shown_employee(id));
         let may_edit = caller.may_edit(access);

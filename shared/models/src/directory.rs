@@ -1,4 +1,4 @@
-//! A portal and its directory: users, tokens, and what the planner knows of tags and stages.
+//! A portal and its directory: users, tokens, and the planner's statistics of tags and stages.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -11,48 +11,48 @@ use crate::sign_in::Email;
 use crate::values::id::{PortalId, UserId};
 use crate::values::moment::Moment;
 
-/// One customer's data. Nothing crosses portals.
+/// A portal: the data of one customer. Portals share no data.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Portal {
     /// Identifier.
     pub id: PortalId,
-    /// The zone in which dates without an offset are meant.
+    /// The time zone of dates without an offset.
     pub time_zone: TimeZone,
-    /// Over how many partitions a tag's or a stage's contacts are spread, 1 to 64.
+    /// Number of index partitions per tag and per stage, 1 to 64.
     pub shards: u16,
-    /// Whether every access that a contact ever had is posted, so that postings answer who can see what. It is so where
-    /// the portal was loaded first by a program that posts. What an import line says of it counts nothing.
+    /// Whether postings exist for every access that a contact ever had, so that they find all contacts of a manager.
+    /// True if the portal's first import wrote postings. Import lines cannot set this.
     pub posted: bool,
 }
 
 /// A user of a portal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
-    /// What an answer shows.
+    /// The fields that answers show.
     pub employee: Employee,
     /// Whether the user is an administrator of the portal.
     pub is_admin: bool,
-    /// What the user signs in with; without it, not at all. No answer shows it.
+    /// The sign-in address; a user without an address cannot sign in. Only a [`Profile`] shows it.
     pub email: Option<Email>,
-    /// When the user's tokens were last ended, all at once; none if they never were.
+    /// When all of the user's tokens were last revoked; `None` if never.
     pub tokens_valid_from: Option<Moment>,
 }
 
 impl User {
-    /// Whether a token with this grant still stands for the user. A token that was made before the user's tokens were
-    /// ended does not.
+    /// Returns whether a token with this grant is valid for the user: the token belongs to the user and was issued
+    /// after the last revocation.
     pub fn honours(&self, grant: &Grant) -> bool {
-        // `None` is less than every moment.
+        // `None` is less than every `Some`.
         grant.user == self.employee.id && grant.valid_from >= self.tokens_valid_from
     }
 
-    /// The user as the one a request is answered for.
+    /// Returns the user as the caller of a request.
     pub fn caller(&self) -> Caller {
         Caller { user: self.employee.id, is_admin: self.is_admin }
     }
 }
 
-/// What a token allows.
+/// A permission of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
@@ -63,7 +63,7 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// The scope's name, as documents and tokens write it.
+    /// Returns the scope's name.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Read => "read",
@@ -84,41 +84,41 @@ impl std::str::FromStr for Scope {
     }
 }
 
-/// What a token stands for: a user of one portal, and what it may be used for.
+/// The rights of a token: its portal, its user and its scopes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
     /// The token's portal.
     pub portal: PortalId,
     /// The token's user.
     pub user: UserId,
-    /// What it allows.
+    /// The token's scopes.
     pub scopes: Vec<Scope>,
-    /// When it ends, if it does.
+    /// When the token expires; `None` for never.
     pub expires: Option<Moment>,
-    /// [`User::tokens_valid_from`] as the token's maker read it, before it looked at a password. Two readings of one
-    /// item are compared, and not two machines' clocks.
+    /// [`User::tokens_valid_from`] as read before the token was issued and the password checked. Comparing two reads of
+    /// one item avoids comparing the clocks of two machines.
     pub valid_from: Option<Moment>,
 }
 
 impl Grant {
-    /// Whether the token still counts at `now`.
+    /// Returns whether the token has not expired at `now`.
     pub fn is_current(&self, now: Moment) -> bool {
         self.expires.is_none_or(|expires| now < expires)
     }
 
-    /// Whether the token has `scope`, by name or because it may write: who may change a contact may read it.
+    /// Returns whether the token has `scope`. Write includes read.
     pub fn allows(&self, scope: Scope) -> bool {
         self.scopes.contains(&scope) || (scope == Scope::Read && self.scopes.contains(&Scope::Write))
     }
 }
 
-/// The moment from which a user's tokens are valid when all earlier ones are ended at `now`: later than the moment before
-/// it, whatever the clocks say.
+/// Returns the new [`User::tokens_valid_from`] when all of a user's tokens are revoked at `now`. The result is always
+/// later than the value `before`, even if a clock went back.
 pub fn next_valid_from(before: Option<Moment>, now: Moment) -> Moment {
     before.map_or(now, |before| now.max(Moment::from_steps(before.steps() + 1)))
 }
 
-/// A user of a portal as it is shown.
+/// A user's profile, as answers show it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase")]
@@ -126,7 +126,7 @@ pub struct Profile {
     /// Identifier in the portal's user directory.
     #[cfg_attr(feature = "openapi", schema(value_type = uuid::Uuid))]
     pub id: UserId,
-    /// The name with which the user signs in: the e-mail address, where there is one.
+    /// The name with which the user signs in: the e-mail address, if the user has one.
     pub user_name: Option<Email>,
     /// Name in full.
     pub display_name: String,
@@ -187,18 +187,18 @@ impl From<User> for Profile {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase")]
 pub struct SignedIn {
-    /// The token, for the header `Authorization`. It is shown this once.
+    /// The token, for the header `Authorization`. It is shown only once.
     pub token: String,
-    /// When it ends.
+    /// When the token expires.
     pub expires: Moment,
 }
 
-/// What the portal's directory knows of its contacts when a filter is planned.
+/// Contact counts from the portal's directory, for planning a filter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {
-    /// Contacts in each stage of the directory and, under 0, contacts without a stage where they are counted.
+    /// Contacts in each stage of the directory; under 0, contacts without a stage, if counted.
     pub stages: BTreeMap<i32, u64>,
-    /// Contacts with each tag that was looked up, by folded tag. A tag that is missing has none.
+    /// Contacts with each tag that was read, by folded tag. A missing tag has no contacts.
     pub tags: HashMap<String, u64>,
 }
 

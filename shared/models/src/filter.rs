@@ -1,4 +1,4 @@
-//! Which contacts a request is about.
+//! Filters, which select contacts by tags, stages, types, creation date and name.
 
 pub mod listing;
 pub mod plan;
@@ -10,7 +10,7 @@ use crate::values::fold::{fold, fold_tag};
 use crate::values::id::ContactId;
 use crate::values::moment::Moment;
 
-/// Document 001's `contactListView`.
+/// `contactListView` on ONLYOFFICE's reference page of `PUT crm/contact/filter/access`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ListView {
     /// 0: companies and persons.
@@ -25,10 +25,10 @@ pub enum ListView {
 }
 
 impl ListView {
-    /// Every view, in the order of its numbers.
+    /// All views, by number.
     pub const ALL: [Self; 4] = [Self::All, Self::Company, Self::Person, Self::WithOpportunity];
 
-    /// The view's number in a request.
+    /// Returns the view's number in a request.
     pub const fn number(self) -> i64 {
         match self {
             Self::All => 0,
@@ -38,7 +38,7 @@ impl ListView {
         }
     }
 
-    /// The view's name in a request.
+    /// Returns the view's name in a request.
     pub const fn name(self) -> &'static str {
         match self {
             Self::All => "All",
@@ -49,15 +49,15 @@ impl ListView {
     }
 }
 
-/// A filter: a contact matches when every field does. The default one selects every contact.
+/// A filter: a contact matches if every field matches. The default filter selects every contact.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Filter {
-    /// Tags, folded, each once: the contact has all of them.
+    /// Folded tags without duplicates. A match has all of these tags.
     pub tags: Vec<String>,
-    /// Stages, each once: the contact is in any of them, 0 meaning in none. Empty: any.
+    /// Stages without duplicates. A match is in one of these stages; 0 means no stage. Empty: any stage.
     pub stages: Vec<i32>,
-    /// Types, likewise.
+    /// Types, with the same rules as stages.
     pub types: Vec<i32>,
     /// Kind of contacts.
     pub view: ListView,
@@ -65,12 +65,13 @@ pub struct Filter {
     pub from_date: Option<Moment>,
     /// The latest creation date.
     pub to_date: Option<Moment>,
-    /// Words, folded, each once: the name holds all of them.
+    /// Folded words without duplicates. The name of a match contains all of these words.
     pub words: Vec<String>,
 }
 
 impl Filter {
-    /// Whether a contact with this entry matches, however it was found. A [`crate::filter::plan::Plan`] tests the same in parts.
+    /// Returns whether an entry matches every field. A [`crate::filter::plan::Plan`] splits the same check between the
+    /// range that it reads and its [`Test`]s.
     pub fn selects(&self, entry: &IndexEntry) -> bool {
         self.from_date.is_none_or(|from| from <= entry.created)
             && self.to_date.is_none_or(|to| entry.created <= to)
@@ -81,7 +82,7 @@ impl Filter {
             && self.words.iter().all(|word| entry.name.contains(word.as_str()))
     }
 
-    /// What an answer shows of it.
+    /// Returns the filter as answers show it.
     pub fn view(&self) -> FilterView<'_> {
         FilterView {
             tags: &self.tags,
@@ -95,7 +96,7 @@ impl Filter {
     }
 }
 
-/// A filter as answers show it, with the names that requests have for its fields.
+/// A filter as answers show it, with the field names of requests.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Filter))]
 #[serde(rename_all = "PascalCase")]
@@ -112,28 +113,28 @@ pub struct FilterView<'a> {
     pub from_date: Option<Moment>,
     /// The latest creation date.
     pub to_date: Option<Moment>,
-    /// Words of the name, folded, with a space between; empty when there are none.
+    /// Folded words of the name, separated by spaces; empty if the filter has none.
     pub filter_value: String,
 }
 
-/// What the indexes hold of a contact: all that a filter asks.
+/// A contact's index entry: every field that a filter tests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IndexEntry {
     /// The contact.
     pub contact: ContactId,
-    /// When it was created.
+    /// When the contact was created.
     pub created: Moment,
-    /// Its stage, 0 for none.
+    /// The contact's stage, 0 for none.
     pub stage: i32,
-    /// Its type, 0 for none.
+    /// The contact's type, 0 for none.
     pub contact_type: i32,
-    /// Whether it is a company.
+    /// Whether the contact is a company.
     pub is_company: bool,
-    /// Whether it takes part in an opportunity.
+    /// Whether the contact takes part in an opportunity.
     pub has_opportunity: bool,
-    /// Its tags, folded.
+    /// The contact's tags, folded.
     pub tags: Vec<String>,
-    /// Its display name, folded.
+    /// The contact's display name, folded.
     pub name: String,
 }
 
@@ -152,23 +153,23 @@ impl From<&ContactRecord> for IndexEntry {
     }
 }
 
-/// One thing that is left to test on an index entry.
+/// A test of an index entry, for a part of the filter that the plan's range does not cover.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Test {
-    /// It has this tag.
+    /// The contact has this tag.
     Tag(String),
-    /// It is in one of these stages.
+    /// The contact is in one of these stages.
     Stage(Vec<i32>),
-    /// It is of one of these types.
+    /// The contact has one of these types.
     Type(Vec<i32>),
-    /// It is seen in this view.
+    /// The contact belongs to this view.
     View(ListView),
-    /// Its name holds this word.
+    /// The contact's name contains this word.
     Word(String),
 }
 
 impl Test {
-    /// Whether the entry passes.
+    /// Returns whether the entry passes.
     pub fn passes(&self, entry: &IndexEntry) -> bool {
         match self {
             Self::Tag(tag) => entry.tags.contains(tag),

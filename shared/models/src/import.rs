@@ -1,4 +1,4 @@
-//! Lines of an import file: one JSON object each, with one key that says what it is.
+//! Lines of an import file: each is a JSON object with one key, which names the kind of line.
 
 pub(crate) mod tree;
 
@@ -19,59 +19,59 @@ use crate::values::fold::fold_tag;
 use crate::values::id::{ContactId, PortalId, UserId};
 use crate::values::moment::Moment;
 
-/// Bytes of an import line. A contact must fit an item of 400 KB beside its keys.
+/// Maximum bytes of an import line. A contact and its keys must fit an item of 400 KB.
 pub const MAX_LINE_BYTES: usize = 256 * 1024;
 
-/// What one line says.
+/// The content of one line.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Line {
-    /// The portal that the lines after it belong to.
+    /// The portal of the lines that follow.
     Portal(PortalLine),
-    /// A user, and the hash of its password where the line gives one.
+    /// A user, and the password hash if the line has one.
     User(User, Option<PasswordHash>),
     /// A stage.
     Stage(ListItem),
     /// A type.
     Type(ListItem),
-    /// A contact, and its access where the line gives one.
+    /// A contact and its access; public if the line names no share type.
     Contact(Box<ContactRecord>, Access),
     /// A token.
     Token(TokenLine),
-    /// A contact to be removed with all its items.
+    /// A contact to delete, with all its items.
     DeleteContact(ContactId),
-    /// A user to be removed with its tokens, its e-mail address and its password.
+    /// A user to delete, with tokens, e-mail address and password.
     DeleteUser(UserId),
 }
 
-/// A portal, and the members that its line names. Members that the line does not name keep their value.
+/// A portal line. Members that the line does not name keep their stored values.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PortalLine {
     /// Identifier.
     pub id: PortalId,
-    /// The zone in which dates without an offset are read; UTC for a new portal without one.
+    /// The time zone of dates without an offset; UTC is the default of a new portal.
     pub time_zone: Option<TimeZone>,
-    /// Number of partitions per tag and stage; 1 for a new portal without one.
+    /// Number of index partitions per tag and per stage; 1 is the default of a new portal.
     pub shards: Option<u16>,
 }
 
-/// A token that is brought along.
+/// An existing token of a user, to be imported.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenLine {
     /// The token itself.
     pub token: String,
-    /// Its user.
+    /// The token's user.
     pub user: UserId,
-    /// What it allows.
+    /// The token's scopes.
     pub scopes: Vec<Scope>,
-    /// When it ends, if it does.
+    /// When the token expires; `None` for never.
     pub expires: Option<Moment>,
 }
 
-/// Reads one line; dates without an offset are meant in `zone`.
+/// Parses one line. Dates without an offset are in `zone`.
 ///
 /// # Errors
 ///
-/// What is wrong with the line and what to do, without its number.
+/// The fault and its remedy, without the line number.
 pub fn parse_line(text: &str, zone: &TimeZone) -> Result<Line, String> {
     if text.len() > MAX_LINE_BYTES {
         return Err(format!("the line has {} bytes; at most {MAX_LINE_BYTES} are taken", text.len()));
@@ -97,7 +97,7 @@ pub fn parse_line(text: &str, zone: &TimeZone) -> Result<Line, String> {
 
 const ONE_KEY: &str = "a line is a JSON object with one key: portal, user, stage, type, contact, token or delete";
 
-/// Reads what a line says, and names the member that is wrong.
+/// Deserializes the value of a line. Errors name the faulty member.
 fn read<T: DeserializeOwned>(value: Value) -> Result<T, String> {
     serde_path_to_error::deserialize(value).map_err(|fault| match fault.path().to_string().as_str() {
         "." => fault.inner().to_string(),
@@ -105,9 +105,9 @@ fn read<T: DeserializeOwned>(value: Value) -> Result<T, String> {
     })
 }
 
-/// Says why a text is no line, where the parser's own words would not help.
+/// Explains why a text is not a line, if the parser's message would not help.
 fn explain(text: &str, fault: &serde_json::Error) -> String {
-    // The parser counts lines within this one, which would be taken for the file's.
+    // The parser always reports line 1, which readers would take for the line number in the file.
     let reason = fault.to_string().replace(" at line 1 column ", " at column ");
     match text.trim_start().chars().next() {
         None => "the line is empty".to_owned(),
@@ -144,7 +144,7 @@ impl RawPortal {
     }
 }
 
-/// A zone of the IANA database, which the portal keeps by its name.
+/// Looks up a zone in the IANA database. The zone needs a name, because the portal stores the name.
 fn time_zone(name: &str) -> Result<TimeZone, String> {
     match TimeZone::get(name) {
         Ok(zone) if zone.iana_name().is_some() => Ok(zone),
@@ -198,7 +198,7 @@ impl RawUser {
                  {MAX_EMPLOYEE_BYTES} are taken, so AvatarSmall is the address of a picture and not the picture"
             ));
         }
-        // Not a line's to say: loading a user again must not bring ended tokens back.
+        // Not a member of a line: importing a user again must not restore revoked tokens.
         let tokens_valid_from = None;
         let user = User { employee, is_admin: self.is_admin.unwrap_or_default(), email, tokens_valid_from };
         Ok(Line::User(user, hash))
@@ -209,7 +209,7 @@ fn list_item(item: ListItem) -> Result<ListItem, String> {
     if item.id > 0 { Ok(item) } else { Err("id must be a whole number from 1 to 2147483647; 0 stands for none".into()) }
 }
 
-/// The members of document 000's contact. Those that are computed are accepted and not looked at.
+/// The members of a contact, as answers show them. Computed members are accepted and ignored.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields, expecting = "an object with the members of a contact")]
 struct RawContact {
@@ -258,7 +258,7 @@ struct EmployeeRef {
 #[derive(Deserialize)]
 #[serde(expecting = "an object with the id of a stage or type")]
 struct ListItemRef {
-    // An object of empty values is none.
+    // An object without an id means none.
     #[serde(default)]
     id: i32,
 }
@@ -316,13 +316,13 @@ fn reference(field: &str, item: Option<ListItemRef>) -> Result<i32, String> {
     }
 }
 
-/// Tags as they will be shown: trimmed, and the first of those that fold alike.
+/// Trims tags, and keeps only the first of several tags that fold to the same text.
 fn tags(given: Vec<String>) -> Result<Vec<String>, String> {
     let mut seen = std::collections::HashSet::new();
     let mut tags = Vec::with_capacity(given.len());
     for (i, tag) in given.into_iter().enumerate() {
         checked_tag(&tag).map_err(|fault| format!("Tags[{i}] {fault}"))?;
-        // Neither XML nor a terminal can show them, and no caller can type them into a filter.
+        // XML and terminals cannot show control characters, and callers cannot type them into a filter.
         if let Some(control) = tag.trim().chars().find(|c| c.is_control()) {
             return Err(format!("Tags[{i}] has the control character U+{:04X}; leave it out", u32::from(control)));
         }

@@ -1,4 +1,4 @@
-//! Bad input, as a value: what is wrong with which field and what to do about it.
+//! Invalid input as a value: the field, the fault and the remedy.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,13 +6,13 @@ use std::fmt;
 /// One fault of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// The field, such as `managerList[3]`, or empty when it is the body as a whole.
+    /// The field, such as `managerList[3]`; empty for the whole body.
     pub field: String,
-    /// What is wrong and what to do, to be read after the field's name.
+    /// The fault and the remedy, worded to follow the field's name.
     pub message: String,
 }
 
-/// A request that cannot be read, with every fault that was found in it.
+/// The error for a request that cannot be read, with the faults found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, thiserror::Error)]
 pub struct Invalid {
     /// The faults, in the order of the fields; at least one.
@@ -20,7 +20,7 @@ pub struct Invalid {
 }
 
 impl Invalid {
-    /// A request with one fault.
+    /// Returns an error with one fault.
     pub fn one(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self { faults: vec![Fault { field: field.into(), message: message.into() }] }
     }
@@ -37,14 +37,14 @@ impl fmt::Display for Invalid {
     }
 }
 
-/// The known name nearest to `name`, when it is near enough to have been meant.
+/// Returns the known name nearest to `name`, if `name` may be a misspelling or an abbreviation.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    // Jaro-Winkler favours a common start, which misspellings keep; below this it finds likeness in anything.
+    // Jaro-Winkler favours a common prefix, which misspellings keep. A lower threshold matches unrelated names.
     const NEAR: f64 = 0.8;
-    // `to` is meant for toDate.
+    // `to` is an abbreviation of toDate.
     const PART_BYTES: usize = 2;
     let folded = name.to_lowercase();
-    // `stage` and `stages` are meant for contactStage, of which they are a part.
+    // `stage` and `stages` are abbreviations of contactStage.
     let part = folded.strip_suffix('s').unwrap_or(&folded);
     known
         .into_iter()
@@ -58,7 +58,7 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         .map(|(_, _, candidate)| candidate)
 }
 
-/// Says that a name is not known, and which one it may have been meant to be.
+/// Returns the message for an unknown name, with the nearest known name.
 pub(crate) fn unknown_name(what: &str, name: &str, known: &[&str]) -> String {
     let list = known.join(", ");
     match nearest(name, known.iter().copied()) {
@@ -67,7 +67,7 @@ pub(crate) fn unknown_name(what: &str, name: &str, known: &[&str]) -> String {
     }
 }
 
-/// A name that came from outside, short enough to be shown.
+/// Truncates a name from a request to 64 characters.
 pub(crate) fn shown(name: &str) -> Cow<'_, str> {
     const SHOWN_CHARS: usize = 64;
     match name.char_indices().nth(SHOWN_CHARS) {

@@ -1,4 +1,4 @@
-//! Jobs: the record of every change of access, a single one too.
+//! Jobs: the record of every access change, single changes included.
 
 pub mod contact_set;
 pub mod view;
@@ -14,7 +14,7 @@ use crate::values::moment::Moment;
 
 pub use crate::values::id::JobId;
 
-/// What kind of call started a job.
+/// The kind of call that started a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = JobKind))]
 #[serde(rename_all = "lowercase")]
@@ -29,25 +29,25 @@ pub enum Kind {
     Undo,
 }
 
-/// Where a job is.
+/// The state of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = JobState))]
 #[serde(rename_all = "lowercase")]
 pub enum State {
-    /// Recorded; nothing was changed yet.
+    /// The job is recorded. No contact was changed yet.
     Queued,
-    /// At work.
+    /// Workers process the job.
     Running,
-    /// Every match has the access that was asked for.
+    /// Every match was processed.
     Done,
-    /// Ended before its end; `error` says why. What was changed stays changed.
+    /// The job was given up; `error` says why. Its changes so far stay.
     Failed,
-    /// Stopped by a caller. What was changed stays changed.
+    /// A caller cancelled the job. Its changes so far stay.
     Cancelled,
 }
 
 impl State {
-    /// The word for it, in answers and in storage.
+    /// Returns the state's name in answers and in storage.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Queued => "queued",
@@ -59,21 +59,21 @@ impl State {
     }
 }
 
-/// What a run has done so far.
+/// The counts of a run so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Counts {
-    /// Matches, or named contacts, that the caller may see; of an undo: contacts that the job had changed.
+    /// Matches or named contacts that the caller may see; for an undo, contacts that the undone job changed.
     pub matched: u64,
     /// Contacts written.
     pub updated: u64,
-    /// Contacts that already were as asked, and were not written.
+    /// Contacts whose access already matched, and which were not written.
     pub unchanged: u64,
     /// Contacts that the caller may see but not edit.
     pub skipped: u64,
-    /// Contacts that an undo left alone, because they were changed again since.
+    /// Contacts that an undo did not restore, because they were changed again after the job.
     pub conflicts: u64,
-    /// Contacts that the table did not take before the job was given up.
+    /// Contacts that could not be written before the job was given up.
     pub failed: u64,
 }
 
@@ -97,12 +97,13 @@ impl std::iter::Sum for Counts {
     }
 }
 
-/// What a job does, with all that its workers need. A job without a target cannot be made, nor read back.
+/// The work of a job, with all data that its workers need. A task without its target cannot be built or deserialized.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Task {
-    /// The access of one contact was set, together with the job's record: workers find nothing to do.
+    /// Set the access of one contact. One transaction writes this access and the job's record, so workers have nothing
+    /// to do.
     Contact {
-        /// The access that was set.
+        /// The access to set.
         target: Access,
     },
     /// Set the access of contacts that a call named.
@@ -114,23 +115,23 @@ pub enum Task {
     },
     /// Set the access of contacts that a filter selects.
     Filter(Box<FilterTask>),
-    /// Restore what was before another job.
+    /// Restore the accesses before another job.
     Undo {
         /// The job to undo.
         undone: JobId,
-        /// Where that job keeps what was before.
+        /// The location of the undone job's undo log.
         log: UndoLog,
     },
 }
 
-/// Setting the access of the contacts that a filter selects.
+/// The task of setting the access of the contacts that a filter selects.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FilterTask {
-    /// The filter as it was asked.
+    /// The filter as requested.
     pub filter: Filter,
-    /// Where the matches are.
+    /// The plan that finds the matches.
     pub plan: Plan,
-    /// The number of changes above which nothing is to be written, where the changes are still to be counted.
+    /// `maxAffected`, if the changes have not been counted yet.
     pub max_affected: Option<u64>,
     /// The standing rule that started the job.
     pub rule: Option<String>,
@@ -138,17 +139,17 @@ pub struct FilterTask {
     pub target: Access,
 }
 
-/// Where a job keeps what was before.
+/// The location of a job's undo log, which stores the accesses before the job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum UndoLog {
-    /// In its own record, which is about one contact.
+    /// In the job's own record, for a job of one contact.
     Record,
     /// In chunks.
     Chunks,
 }
 
 impl Task {
-    /// The kind that answers show.
+    /// Returns the kind that answers show.
     pub const fn kind(&self) -> Kind {
         match self {
             Self::Contact { .. } => Kind::Contact,
@@ -158,7 +159,7 @@ impl Task {
         }
     }
 
-    /// The one access that all contacts get; none for an undo, which restores another one for each contact.
+    /// Returns the access that all contacts get; `None` for an undo, which restores each contact's own access.
     pub fn target(&self) -> Option<&Access> {
         match self {
             Self::Contact { target } | Self::Contacts { target, .. } => Some(target),
@@ -167,7 +168,7 @@ impl Task {
         }
     }
 
-    /// The filter that selects the contacts.
+    /// Returns the filter that selects the contacts.
     pub fn filter(&self) -> Option<&Filter> {
         if let Self::Filter(task) = self { Some(&task.filter) } else { None }
     }
@@ -177,12 +178,12 @@ impl Task {
         if let Self::Filter(task) = self { task.rule.as_deref() } else { None }
     }
 
-    /// The job that this one undoes.
+    /// Returns the job that this job undoes.
     pub const fn undo_of(&self) -> Option<JobId> {
         if let Self::Undo { undone, .. } = self { Some(*undone) } else { None }
     }
 
-    /// Where the job keeps what was before.
+    /// Returns the location of the job's undo log.
     pub const fn log(&self) -> UndoLog {
         match self {
             Self::Contact { .. } => UndoLog::Record,
@@ -197,81 +198,81 @@ impl Task {
 pub struct Job {
     /// Identifier.
     pub id: JobId,
-    /// Where it is.
+    /// The job's state.
     pub state: State,
-    /// The author, whose rights decide when the job acts.
+    /// The author. The job acts with the author's current rights.
     pub created_by: Author,
-    /// When it was asked for.
+    /// When the job was requested.
     pub created: Moment,
-    /// When the first worker took it up.
+    /// When the first worker started the job.
     pub started: Option<Moment>,
-    /// When it ended. A cancelled job without it is still being stopped.
+    /// When the job ended. A cancelled job without this time is still stopping.
     pub finished: Option<Moment>,
-    /// What the job does.
+    /// The job's work.
     pub task: Task,
-    /// What was done, once it ended.
+    /// The final counts, set when the job ends.
     #[serde(flatten)]
     pub counts: Counts,
-    /// Why it failed.
+    /// The reason why the job failed.
     pub error: Option<String>,
-    /// How much of it was done when it ended, in per cent.
+    /// Progress in percent when the job ended.
     #[serde(default)]
     pub percent: u8,
-    /// How many shards of work it has.
+    /// Number of the job's shards.
     pub shards: u16,
-    /// About how many index entries, named contacts or changes are to be looked at.
+    /// Estimated number of index entries, named contacts or changes to read.
     pub expected: u64,
-    /// Until when it is known what was before it; forever, when none.
+    /// When the undo log expires; `None` for never.
     pub changes_until: Option<Moment>,
 }
 
 impl Job {
-    /// Whether nothing more will be done.
+    /// Returns whether the job has ended.
     pub fn is_over(&self) -> bool {
         self.finished.is_some()
     }
 
-    /// Whether its changes are counted before the first one is made.
+    /// Returns whether the job counts its changes before making the first change.
     pub fn counts_first(&self) -> bool {
         matches!(&self.task, Task::Filter(task) if task.max_affected.is_some())
     }
 
-    /// Whether what was before it can still be read at `now`.
+    /// Returns whether the undo log can still be read at `now`.
     pub fn has_changes_at(&self, now: Moment) -> bool {
         self.changes_until.is_none_or(|until| now < until)
     }
 }
 
-/// One contact's access before and after a job, as its undo log keeps it.
+/// One contact's access before and after a job, as stored in the job's undo log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     /// The contact's identifier.
     pub contact: ContactId,
-    /// Its access before the job.
+    /// The contact's access before the job.
     pub before: Access,
-    /// Its access revision before the job; none when it had no access record.
+    /// The contact's access revision before the job; `None` without an access record.
     pub revision: Option<JobId>,
-    /// What the job made of it, when that is not the job's one target.
+    /// The contact's access after the job, if different from the job's target.
     pub after: Option<Access>,
-    /// Whether it was left alone, because it was changed again since the job that was to be undone.
+    /// Whether an undo did not restore the contact, because it was changed again after the undone job.
     pub conflict: bool,
 }
 
 impl Change {
-    /// The access before `job` and the access that the job set; none for a conflict, which the job left alone.
+    /// Returns the access before `job` and the access that `job` set; `None` for a conflict, where `job` set nothing.
     pub fn states<'a>(&'a self, job: &'a Job) -> Option<(&'a Access, &'a Access)> {
         let after = self.after.as_ref().or(job.task.target())?;
         (!self.conflict).then_some((&self.before, after))
     }
 }
 
-/// Where a shard of a job is, as far as a caller is told.
+/// The progress of a shard of a job, as far as callers see it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ShardSummary {
-    /// Whether it is through.
+    /// Whether the shard is finished.
     pub done: bool,
-    /// Index entries, named contacts or changes looked at.
+    /// Index entries, named contacts or changes read.
     pub looked: u64,
-    /// What was done.
+    /// The counts of the shard.
     pub counts: Counts,
 }

@@ -1,5 +1,5 @@
-//! What crm-access is about, as values and pure functions: contacts and their wire shapes, the rules of access, filters
-//! and their plans, requests and import lines as they are read.
+//! The domain of crm-access as values and pure functions: contacts and their wire shapes, access rules, filters and
+//! their plans, requests and import lines.
 //!
 //! Nothing here is async, reads a clock or the environment, or knows AWS or HTTP status codes.
 

@@ -1,283 +1,285 @@
-//! Every bound of the service, with its unit. Bounds that depend on one another are tied together below.
+//! All bounds of the service, with their units. Assertions tie related bounds together.
 
 use jiff::SignedDuration;
 
-/// Bytes of a request body; a longer one is refused.
+/// Maximum bytes of a request body.
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;
 
-/// Bytes of an answer that Lambda takes from a function.
+/// Maximum bytes of a function's response to Lambda.
 const LAMBDA_ANSWER_BYTES: usize = 6 * 1024 * 1024;
 
-/// Bytes of an answer's body. Lambda has it as a JSON string in which quotes and backslashes take two bytes each.
+/// Maximum bytes of an answer's body. Lambda receives a JSON string, in which quotes and backslashes take two bytes.
 pub const MAX_ANSWER_BYTES: usize = 2816 * 1024;
 
-/// Contacts on a page of an answer, and what a page holds when the call does not say.
+/// Maximum contacts on a page of an answer, and the default.
 pub const MAX_PAGE: usize = 1000;
 
-/// The largest `startIndex` of a list of jobs, which is read past everything before it. Longer lists are paged by key.
+/// Maximum `startIndex` of a list of jobs. A list reads all jobs before this index, so longer lists are paged by key.
 pub const MAX_JOBS_START_INDEX: usize = 10_000;
 
-/// Values in one array of a request: managers, tags, stages or types.
+/// Maximum values in one array of a request: managers, tags, stages or types.
 pub const MAX_LIST_VALUES: usize = 1000;
 
-/// Values of one array in a query string: what takes requests on the way has room for as many tags.
+/// Maximum values of one array in a query string: API Gateway has room for this many of the longest tags.
 pub const MAX_QUERY_VALUES: usize = 32;
 
-/// Bytes of a request's first line and headers together that API Gateway takes.
+/// Maximum bytes of a request's first line and headers in API Gateway.
 const GATEWAY_HEAD_BYTES: usize = 10_240;
 
-/// Contacts that one call names.
+/// Maximum contacts that one call names.
 pub const MAX_NAMED_CONTACTS: usize = 1000;
 
-/// Faults that are named of one request. Each takes less than 1 KB of the answer.
+/// Maximum faults reported for one request. Each takes less than 1 KB of the answer.
 pub const MAX_FAULTS: usize = 20;
 
-/// Bytes of a tag after trimming and folding, so that a tag fits a key with room to spare.
+/// Maximum bytes of a trimmed and folded tag, which is part of a key.
 pub const MAX_TAG_BYTES: usize = 255;
 
-/// Bytes of `filterValue`.
+/// Maximum bytes of `filterValue`.
 pub const MAX_FILTER_VALUE_BYTES: usize = 1024;
 
-/// Shards of a portal.
+/// Maximum shards of a portal.
 pub const MAX_SHARDS: u16 = 64;
 
-/// Bytes of a portal's identifier.
+/// Maximum bytes of a portal's identifier.
 pub const MAX_PORTAL_BYTES: usize = 63;
 
-/// Characters of a token: at least 256 bits in hexadecimal have 64, tokens that are brought along at least 32.
+/// Minimum characters of an imported token. Tokens of this service have 64: 256 bits in hexadecimal.
 pub const MIN_TOKEN_CHARS: usize = 32;
 
-/// Characters of a token at most: an `Authorization` header passes through every proxy.
+/// Maximum characters of a token, so that the `Authorization` header passes through every proxy.
 pub const MAX_TOKEN_CHARS: usize = 512;
 
-/// Bytes of an e-mail address: what SMTP can carry in a path (RFC 5321, 4.5.3.1.3, and erratum 1690 of RFC 3696).
+/// Maximum bytes of an e-mail address: the limit of an SMTP path (RFC 5321, 4.5.3.1.3, and erratum 1690 of RFC 3696).
 pub const MAX_EMAIL_BYTES: usize = 254;
 
-/// Bytes of what is shown of a user. A contact that shows its managers, before a change and after it, fits an answer.
+/// Maximum bytes of a user's shown fields. A contact with its managers before and after a change must fit an answer.
 pub const MAX_EMPLOYEE_BYTES: usize = 1024;
 
 const _: () = assert!(2 * MAX_LIST_VALUES * MAX_EMPLOYEE_BYTES < MAX_ANSWER_BYTES);
 
-/// Characters of a password that is chosen.
+/// Minimum characters of a new password.
 pub const MIN_PASSWORD_CHARS: usize = 8;
 
-/// Bytes of a password.
+/// Maximum bytes of a password.
 pub const MAX_PASSWORD_BYTES: usize = 1024;
 
-/// Portals that one e-mail address signs in to; of more, the first by name.
+/// Maximum portals that one e-mail address can sign in to. Portals beyond this number, by name, are ignored.
 pub const MAX_ACCOUNTS: usize = 8;
 
-/// Attempts to sign in as one user from one network, within the window, after which it is locked.
+/// Attempts to sign in as one user from one network within [`SIGN_IN_WINDOW_MILLIS`], after which this pair is locked.
 pub const SIGN_IN_ATTEMPTS: usize = 5;
 
-/// Attempts to sign in as one user from all networks together that the user is not known to use, within
-/// [`USER_WINDOW_MILLIS`]. A guesser with a network of its own for each attempt makes 2,880 guesses a day.
+/// Maximum attempts to sign in as one user from all unknown networks together, within [`USER_WINDOW_MILLIS`]. An
+/// attacker with a new network for each attempt can make 2,880 guesses a day.
 pub const USER_SIGN_IN_ATTEMPTS: u64 = 30;
 
-/// Milliseconds of the windows in which the attempts of all networks are counted. They follow one another, and each
-/// begins at nothing.
+/// Milliseconds of a window in which the attempts of all networks are counted. Windows are consecutive, and each starts
+/// at zero.
 pub const USER_WINDOW_MILLIS: u64 = 15 * 60 * 1000;
 
-/// Days for which a network stays known that a user signed in from.
+/// Days for which a network stays known after a user signed in from it.
 pub const KNOWN_NETWORK_DAYS: i64 = 30;
 
-/// Sign-ins that a process works on or lets wait. With two at a time and some 50 ms each, the last one waits for about a
-/// second; a further one is told to come again.
+/// Maximum sign-ins in a process, running or waiting. With two at a time and some 50 ms each, the last sign-in waits
+/// about a second. Further sign-ins are refused as busy.
 pub const MAX_SIGN_INS: usize = 32;
 
-/// Passwords that are compared at once, each in memory of its own.
+/// Maximum concurrent password comparisons, each in its own memory.
 pub const PASSWORDS_AT_ONCE: usize = 2;
 
-/// Milliseconds that a sign-in waits for its password to be compared, before it is told to come again.
+/// Milliseconds that a sign-in waits for its password comparison, before the service refuses it as busy.
 pub const SIGN_IN_WAIT_MILLIS: u64 = 3_000;
 
-/// Seconds after which a sign-in that found too many others may come again.
+/// Seconds in the `Retry-After` header of a sign-in refused as busy.
 pub const SIGN_IN_RETRY_SECONDS: u64 = 2;
 
-/// Milliseconds for which an attempt to sign in is counted.
+/// Milliseconds for which a sign-in attempt is counted.
 pub const SIGN_IN_WINDOW_MILLIS: u64 = 60_000;
 
-/// Milliseconds for which too many attempts to sign in lock their user and network address.
+/// Milliseconds for which too many sign-in attempts lock their pair of user and network address.
 pub const SIGN_IN_LOCK_MILLIS: u64 = 60_000;
-/// Days that the token of who signed in is good for.
+/// Days for which the token of a sign-in is valid.
 pub const SIGN_IN_DAYS: i64 = 7;
 
-/// Milliseconds after its start at which a synchronous run stops taking up work; API Gateway ends a call at 30 s.
+/// Milliseconds after which a synchronous run starts no new work; API Gateway ends a call at 30 s.
 pub const SYNCHRONOUS_RUN_MILLIS: u64 = 25_000;
 
-/// Milliseconds in which a run, once it takes up no more work, must have finished what it is at.
+/// Milliseconds after its deadline for a run to finish its current work.
 pub const RUN_GRACE_MILLIS: u64 = 3_000;
 
-/// Milliseconds that a function keeps for its answer after the run has stopped.
+/// Milliseconds that a function reserves for its answer after the run.
 pub const ANSWER_RESERVE_MILLIS: u64 = 5_000;
 
-/// Milliseconds for which a worker that is not heard of keeps its shard.
+/// Milliseconds of a shard's lease, from its last renewal.
 pub const LEASE_MILLIS: u64 = 45_000;
 
-/// Milliseconds that a lease must last for anything to be written under it: what is on its way by then arrives within
-/// them.
+/// Minimum milliseconds left of a lease when a worker sends a write, so that the write arrives before the lease ends.
 pub const LEASE_MARGIN_MILLIS: u64 = 10_000;
 
-/// Milliseconds after which no access record is written on account of a posting, and every read sees it. Postings are
-/// compacted only after them.
+/// Milliseconds after which a posting is settled: no access record is written under the posting any more, and every
+/// read sees the posting. Only settled postings are compacted.
 pub const POSTING_SETTLED_MILLIS: u64 = 3 * 60_000;
 
-/// Milliseconds by which an import dates its postings ahead: its machine's clock may be slow by the five minutes that
-/// AWS tolerates, and its writes may be throttled for long.
+/// Milliseconds by which an import dates its postings ahead. The clock of its machine may be slow by the five minutes
+/// that AWS tolerates, and its writes may be throttled for long.
 pub const IMPORT_AHEAD_MILLIS: u64 = 15 * 60_000;
 
-/// Milliseconds of these after which an import posts again what it has not written yet.
+/// Milliseconds after its postings within which an import starts to write a batch of contacts. After them, the import
+/// writes the postings again first.
 pub const IMPORT_WRITE_MILLIS: u64 = 2 * 60_000;
 
-/// Entries of a manager's postings that may be stale or repeated beside as many as are its own, before they are compacted.
+/// Superfluous entries of a manager's postings, in excess of the manager's own contacts, that trigger a compaction.
 pub const WASTED_ENTRIES: usize = 100;
 
-/// Contacts in the postings of one manager that one compaction reads.
+/// Maximum contacts in one manager's postings that one compaction reads.
 pub const MAX_COMPACTED_CONTACTS: usize = 250_000;
 
-/// Contacts in a posting that a compaction writes, so that it fits DynamoDB's 400 KB.
+/// Maximum contacts in a posting that a compaction writes, so that the item fits DynamoDB's 400 KB.
 pub const MAX_PACKED_CONTACTS: usize = 50_000;
 
-/// Managers whose postings one sweep compacts.
+/// Maximum managers whose postings one sweep compacts.
 pub const COMPACTIONS_PER_SWEEP: usize = 10;
 
-/// Milliseconds for which a process does not ask again to compact the postings of a manager.
+/// Milliseconds before a process requests another compaction of the same manager's postings.
 pub const COMPACTION_PAUSE_MILLIS: u64 = 10 * 60_000;
 
-/// Milliseconds that a list waits at most for its request to compact postings to be recorded.
+/// Maximum milliseconds that a list waits to record a compaction request.
 pub const COMPACTION_REQUEST_MILLIS: u64 = 200;
 
-/// Milliseconds after which a worker that found nothing to write renews its lease.
+/// Milliseconds after which a worker without writes renews its lease.
 pub const RENEW_MILLIS: u64 = 10_000;
 
-/// Milliseconds for which a message is trusted to be delivered, before what it asks for is asked for again.
+/// Milliseconds allowed for the delivery of a message, before its work is requested again.
 pub const MESSAGE_DEADLINE_MILLIS: u64 = 10 * 60 * 1000;
 
-/// Milliseconds after which work that the table refused is asked for again, if its message does not come back before.
+/// Milliseconds after which work is requested again that failed with a table error, unless its message is redelivered
+/// earlier.
 pub const RETRY_MILLIS: u64 = 60_000;
 
-/// Attempts at the same work without progress, after which it is given up: claims of a shard, looks after an open job,
-/// deliveries of a message within a process.
+/// Attempts without progress after which work is given up: claims of a shard, sweeps of an open job, deliveries of a
+/// message within a process.
 pub const MAX_TRIES: u32 = 10;
 
-/// Jobs of one user that are not over.
+/// Maximum open jobs of one user.
 pub const MAX_OPEN_JOBS: usize = 50;
 
-/// Seconds after which a user who has as many open jobs as there may be should ask again.
+/// Seconds in the `Retry-After` header for a user who has reached [`MAX_OPEN_JOBS`].
 pub const OPEN_JOBS_RETRY_SECONDS: u64 = 30;
 
-/// Open jobs of one portal, in each of their lists, that one sweep looks after.
+/// Maximum open jobs of one portal, in each bucket of open jobs, that one sweep checks.
 pub const LOOKS_PER_PORTAL: usize = 100;
 
-/// Milliseconds that a bulk worker keeps for what it is at when it stops taking up work.
+/// Milliseconds that a bulk worker reserves to finish its current work before Lambda ends the function.
 pub const WORKER_RESERVE_MILLIS: u64 = 15_000;
 
-/// Standing rules of one user.
+/// Maximum standing rules of one user.
 pub const MAX_RULES_OF_USER: usize = 50;
 
-/// Standing rules of one portal.
+/// Maximum standing rules of one portal.
 pub const MAX_RULES_OF_PORTAL: usize = 500;
 
-/// Milliseconds between the minute in which a rule ran and its next due time; earlier due times are skipped.
+/// Minimum milliseconds between the minute in which a rule ran and its next due time; earlier due times are skipped.
 pub const RULE_SPACING_MILLIS: u64 = 5 * 60 * 1000;
 
-/// Milliseconds after which the rules of a portal are checked for lost due entries again.
+/// Milliseconds between two checks of a portal's rules for lost due entries.
 pub const RULE_CHECK_MILLIS: u64 = 10 * 60 * 1000;
 
-/// Milliseconds that the start of one rule may take. A slow portal must not keep the others waiting.
+/// Maximum milliseconds to start one rule, so that a slow portal does not delay the others.
 pub const RULE_START_MILLIS: u64 = 10_000;
 
-/// Hours for which an idempotency key stands for the call that it was first sent with.
+/// Hours for which an idempotency key identifies its first call.
 pub const IDEMPOTENCY_HOURS: i64 = 24;
 
-/// Connections that `serve` answers at the same time. With the engine's files they stay below the 1,024 open files that a
-/// process usually may have.
+/// Maximum concurrent connections of `serve`. Together with the engine's files, they stay below the usual limit of
+/// 1,024 open files per process.
 pub const MAX_CONNECTIONS: usize = 512;
 
-/// Connections over the limit that `serve` answers with an error at the same time. It closes further ones at once.
+/// Maximum concurrent connections over the limit that `serve` answers with an error. It closes further ones at once.
 pub const MAX_REFUSALS: usize = 64;
 
 /// Milliseconds that `serve` gives a connection over the limit to send its request and read the error.
 pub const SERVER_REFUSAL_MILLIS: u64 = 2_000;
 
-/// Milliseconds that `serve` waits for the head of a request, also on a connection that idles.
+/// Milliseconds that `serve` waits for the head of a request, also on an idle connection.
 pub const SERVER_HEAD_MILLIS: u64 = 10_000;
 
 /// Milliseconds that `serve` waits for the body of a request.
 pub const SERVER_BODY_MILLIS: u64 = 20_000;
 
-/// Milliseconds for which a client may take nothing of an answer of `serve`.
+/// Maximum milliseconds without progress while a client reads an answer of `serve`.
 pub const SERVER_STALL_MILLIS: u64 = 20_000;
 
-/// Bytes of a request's head that `serve` reads.
+/// Maximum bytes of a request's head that `serve` reads.
 pub const SERVER_HEAD_BYTES: usize = 64 * 1024;
 
-/// Milliseconds after a signal to end within which the process is gone.
+/// Milliseconds after a termination signal within which the process exits.
 pub const SHUTDOWN_MILLIS: u64 = 5_000;
 
-/// Milliseconds after a signal to end for which calls and workers are waited for.
+/// Milliseconds after a termination signal within which calls and workers must finish.
 pub const DRAIN_MILLIS: u64 = 4_000;
 
-/// Bytes of a log line.
+/// Maximum bytes of a log line.
 pub const MAX_LOG_LINE_BYTES: usize = 8 * 1024;
 
-/// Milliseconds before its start from which on a run reads the journal of moves.
+/// Milliseconds before a run's start from which the run reads the journal of moves.
 pub const MOVES_BEFORE_MILLIS: u64 = 5 * 60_000;
 
-/// Milliseconds after a journal entry in which an import may still send a write that the entry announces. The import
-/// makes another entry for the writes that are left.
+/// Milliseconds after a journal entry within which an import may send the writes that the entry announces. The import
+/// makes another entry for the remaining writes.
 pub const MOVE_WRITE_MILLIS: u64 = 60_000;
 
-/// Milliseconds that a write takes at most from its sending to its effect, its repetitions by the SDK included.
+/// Maximum milliseconds from the sending of a write to its effect, including the SDK's retries.
 pub const WRITE_ARRIVAL_MILLIS: u64 = 30_000;
 
-/// Milliseconds by which an index is taken to lag behind the table at most.
+/// Assumed maximum milliseconds by which an index lags behind the table.
 pub const INDEX_LAG_MILLIS: u64 = 60_000;
 
-/// Milliseconds by which the clocks of an import and of the functions are taken to differ at most.
+/// Assumed maximum milliseconds by which the clocks of an import and of the functions differ.
 pub const CLOCK_SKEW_MILLIS: u64 = 120_000;
 
-/// Hours for which the journal of moves is kept. A run that takes longer is not known to have met every contact.
+/// Hours for which the journal of moves is kept. A longer run may miss contacts that moved.
 pub const MOVES_KEPT_HOURS: i64 = 24;
 
-/// A number of milliseconds as a duration.
+/// Converts milliseconds to a duration.
 pub const fn duration(millis: u64) -> SignedDuration {
     SignedDuration::from_millis(millis.cast_signed())
 }
 
-// Whoever posts has written, or lost its lease or its call, long before the posting is settled.
+// The writer of a posting has written its access records, or lost its lease or its call, long before the posting is
+// settled.
 const _: () = assert!(2 * LEASE_MILLIS <= POSTING_SETTLED_MILLIS);
 const _: () = assert!(2 * (SYNCHRONOUS_RUN_MILLIS + ANSWER_RESERVE_MILLIS) <= POSTING_SETTLED_MILLIS);
 const _: () = assert!(5 * 60_000 + IMPORT_WRITE_MILLIS <= IMPORT_AHEAD_MILLIS);
-// A worker that renews in time has the better part of its lease to write a page in.
+// A worker that renews in time has more than half of its lease left to write a page.
 const _: () = assert!(RENEW_MILLIS + LEASE_MARGIN_MILLIS < LEASE_MILLIS / 2);
-// A move of which a run reads no journal entry is in the indexes by the time the run starts.
+// Moves whose journal entries are too old for a run to read are in the indexes when the run starts.
 const _: () =
     assert!(MOVE_WRITE_MILLIS + WRITE_ARRIVAL_MILLIS + INDEX_LAG_MILLIS + CLOCK_SKEW_MILLIS <= MOVES_BEFORE_MILLIS);
-// When a lock ends, the attempts that led to it count no more; otherwise the next one would lock at once.
+// When a lock ends, the attempts that led to it have expired; otherwise the next attempt would lock again.
 const _: () = assert!(SIGN_IN_WINDOW_MILLIS <= SIGN_IN_LOCK_MILLIS);
-// What one network is refused by is reached first.
+// One network reaches its own limit before the limit of all networks.
 const _: () = assert!(USER_SIGN_IN_ATTEMPTS > SIGN_IN_ATTEMPTS as u64);
-// The one call that holds leases and renews none of them before its first page is over before they end.
+// A synchronous run, which renews no lease before its first page, ends before its leases do.
 const _: () = assert!(SYNCHRONOUS_RUN_MILLIS < LEASE_MILLIS - LEASE_MARGIN_MILLIS);
 
-// A user alone cannot use up the rules of a portal.
+// One user alone cannot use up the rules of a portal.
 const _: () = assert!(MAX_RULES_OF_USER < MAX_RULES_OF_PORTAL);
 
 // A query of the longest tags leaves room for the path and the headers.
 const _: () = assert!(MAX_QUERY_VALUES * ("tags=&".len() + MAX_TAG_BYTES) < GATEWAY_HEAD_BYTES - 1024);
 
-// Who names contacts gets all of them on the one page of the answer.
+// All contacts that a call names fit one page of the answer.
 const _: () = assert!(MAX_NAMED_CONTACTS <= MAX_PAGE);
 const _: () = assert!(SYNCHRONOUS_RUN_MILLIS + ANSWER_RESERVE_MILLIS <= 30_000);
 const _: () = assert!(RUN_GRACE_MILLIS < ANSWER_RESERVE_MILLIS);
-// A run that the end of the server interrupts writes its page before it is cut off.
+// A run that the server's shutdown interrupts can write its page before the cut-off.
 const _: () = assert!(RUN_GRACE_MILLIS < DRAIN_MILLIS && DRAIN_MILLIS < SHUTDOWN_MILLIS);
-// What API Gateway takes, `serve` takes too.
+// `serve` accepts every request head that API Gateway accepts.
 const _: () = assert!(GATEWAY_HEAD_BYTES < SERVER_HEAD_BYTES);
-// The headers have what is left.
+// At least 64 KB remain for the headers.
 const _: () = assert!(2 * MAX_ANSWER_BYTES + 64 * 1024 <= LAMBDA_ANSWER_BYTES);
 
-/// Percent by which the progress of a job moves for callers who are not administrators: finer steps would hint at contacts
-/// that are hidden from them.
+/// Steps in percent of a job's progress for callers who are not administrators. Finer steps would hint at contacts that
+/// are hidden from them.
 pub const USER_PERCENT_STEP: u8 = 5;

@@ -1,4 +1,4 @@
-//! The schemas of values that are written by hand, and so are not derived.
+//! Hand-written schemas of value types.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ use crate::sign_in::Email;
 use crate::values::id::ContactId;
 use crate::values::moment::Moment;
 
-/// Names a type's schema as the type is called.
+/// Names the schema of each type after the type.
 macro_rules! named {
     ($($name:ident),*) => {
         $(impl ToSchema for $name {

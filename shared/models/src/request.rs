@@ -1,14 +1,14 @@
-//! Requests as they are read: JSON bodies and query parameters, with every fault named.
+//! Requests: JSON bodies, forms and query parameters, parsed with every fault named.
 //!
-//! A body field that is not known is a fault, because a misspelt filter field would otherwise select every contact.
-//! `null` in an optional field means that the field is absent, because typed clients send it. A filter of which every
-//! field that is named is `null` is a fault: it would select every contact.
+//! An unknown body field is a fault, because a misspelt filter field would otherwise select every contact. `null` in an
+//! optional field means an absent field, because typed clients send `null`. A filter whose fields are all `null` is a
+//! fault, because it would select every contact.
 //!
-//! Names of fields and parameters are compared without ASCII case, because ONLYOFFICE's clients write them in several
-//! ways. A field may stand twice, in two spellings, if both have the same value.
+//! Names of fields and parameters are compared without ASCII case, because ONLYOFFICE's clients use several spellings.
+//! A field may occur in two spellings if both have the same value.
 //!
-//! A form and a query have the same fields as a JSON object. Their values are text, so the reader takes `true`, `1` and
-//! `3` from text, one value alone for an array of one, and a JSON array in text (`tags=["a","b"]`) for the array. In JSON
+//! A form and a query have the same fields as a JSON object, but their values are text. The reader therefore accepts
+//! `true`, `1` and `3` as text, a single value as an array of one, and a JSON array as text (`tags=["a","b"]`). In JSON
 //! these are faults.
 
 mod contacts;
@@ -29,10 +29,10 @@ pub use query::{JobsPage, JobsStart, Page, Query};
 pub use rules::{RunOnce, SetRule};
 pub use sign_in::SignInRequest;
 
-/// Bytes of an idempotency key.
+/// Maximum bytes of an idempotency key.
 pub const MAX_IDEMPOTENCY_KEY_BYTES: usize = 255;
 
-/// A body as it was sent.
+/// A request body in the format of its content type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestBody<'a> {
     /// JSON in UTF-8.

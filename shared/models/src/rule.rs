@@ -1,4 +1,4 @@
-//! Standing rules: a stored filter, what the access of its contacts becomes, and when.
+//! Standing rules: a stored filter, the access that its contacts get, and a schedule.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -21,35 +21,35 @@ use crate::request::SetRule;
 use crate::values::id::UserId;
 use crate::values::moment::Moment;
 
-/// Steps of a [`Moment`] in a minute.
+/// Ticks of 100 ns in a minute.
 const STEPS_PER_MINUTE: i64 = 60 * 10_000_000;
 
-/// Characters of a rule's name.
+/// Maximum characters of a rule's name.
 pub const MAX_RULE_NAME_CHARS: usize = 64;
 
-/// Bytes of a cron expression: room for a list of all 60 minutes, three times over.
+/// Maximum bytes of a cron expression: enough for a list of all 60 minutes, three times over.
 pub const MAX_CRON_BYTES: usize = 512;
 
-/// A rule's name: ASCII letters, digits, `.`, `_` and `-`, so that it is a segment of a path and a part of a key as it
-/// is. Case counts.
+/// A rule's name: ASCII letters, digits, `.`, `_` and `-`, so that the name needs no escaping in a path or a key. Names
+/// are case-sensitive.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RuleName(String);
 
 impl RuleName {
-    /// A name as it is stored. An earlier version may have admitted what a new rule may no longer be called, and its
+    /// Wraps a stored name unchecked. An earlier version may have accepted names that are invalid today, and their
     /// rules must stay readable and removable.
     pub fn stored(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The name as text.
+    /// Returns the name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Why a text is no name of a rule.
+/// Error: a text is not a valid rule name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "must be 1 to {MAX_RULE_NAME_CHARS} letters (a to z, A to Z), digits, dots, hyphens or underscores, not dots alone, and not end in .json or .xml; an example is nightly-vip"
@@ -61,9 +61,9 @@ impl TryFrom<String> for RuleName {
 
     fn try_from(text: String) -> Result<Self, NotARuleName> {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
-        // A segment of dots alone is a step in a path, which clients take before they send it.
+        // Clients resolve a path segment of dots alone before they send the path.
         let is_step = text.bytes().all(|b| b == b'.');
-        // At the end of a path these say how the answer is to be written.
+        // A suffix at the end of a path selects the format of the answer.
         let has_suffix = Suffix::split(&text).1.is_some();
         if is_step || has_suffix || text.len() > MAX_RULE_NAME_CHARS || !text.bytes().all(allowed) {
             return Err(NotARuleName);
@@ -92,44 +92,44 @@ impl fmt::Display for RuleName {
     }
 }
 
-/// When a rule runs: a cron expression of five fields on the clock of a time zone.
+/// The times at which a rule runs: a cron expression of five fields in a time zone.
 ///
-/// The fields are minute, hour, day of month, month and day of week (0 to 7, both ends being Sunday). Each is `*`, a
-/// number, a range, a step of a range or of `*`, or a list of these; months and days of the week have three-letter
-/// English names too, in any case. Some days need the calendar:
+/// The fields are minute, hour, day of month, month and day of week (0 to 7, where 0 and 7 are Sunday). Each field is
+/// `*`, a number, a range, a step of a range or of `*`, or a list of these. Months and days of the week also have
+/// three-letter English names, in any case. Some days depend on the calendar:
 ///
-/// - `L` among the days of the month is its last day, `15W` the weekday (Monday to Friday) that is nearest to the 15th
-///   within the month, and `LW`, by itself, its last weekday;
-/// - `TUE#2` among the days of the week is the second Tuesday of the month, and `FRIL` or `5L` its last Friday.
+/// - In the day of month, `L` is the last day of the month, `15W` is the weekday (Monday to Friday) nearest to the 15th
+///   within the month, and `LW`, alone, is the last weekday of the month.
+/// - In the day of week, `TUE#2` is the second Tuesday of the month, and `FRIL` or `5L` is the last Friday.
 ///
-/// As in every cron, days of month and of week that are both given mean either of them; but both at once where one of
-/// them begins with `*`.
+/// If both day fields are given, a day that matches either field matches, as in every cron. If one of the two begins
+/// with `*`, a day must match both.
 ///
-/// What a change of the clock does depends on the two fields of the time, as [`Cron::determine_job_type`] has it:
+/// A change of the clock affects two kinds of schedules differently, as [`Cron::determine_job_type`] defines them:
 ///
-/// - With one minute and one hour it is a time of day, and comes once a day. When the clock is put forward over it, it
-///   counts at the moment the clock goes on: 03:30 in Riga is 04:00 on that day, so that a nightly rule runs every
-///   night (only when that moment is of another day, which the days of the rule leave out, does it not run). When the
-///   clock is put back, it counts the first time.
-/// - Any other (`*`, a list, a range, a step) is an interval: it runs in the repeated hour again, and has nothing to
-///   make up for in one that is left out. So `*/15 3 * * *` does not run in the night in which Riga has no 03:00.
+/// - One minute and one hour make a time of day, which occurs once a day. If the clock skips that time, the rule runs
+///   at the moment of the change: 03:30 in Riga becomes 04:00 on that day, so a nightly rule runs every night. The rule
+///   does not run if the change ends on another day that the rule's days exclude. If the clock repeats that time, the
+///   first occurrence counts.
+/// - Any other schedule (`*`, a list, a range, a step) is an interval. An interval also runs in a repeated hour, and
+///   does not catch up on a skipped hour: `*/15 3 * * *` does not run in the night in which Riga has no 03:00.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "StoredSchedule", into = "StoredSchedule")]
 pub struct Schedule {
     cron: String,
     time_zone: String,
-    /// None for a stored schedule that this version does not read.
+    /// `None` for a stored schedule that this version cannot parse.
     timetable: Option<Timetable>,
 }
 
-/// What the texts of a schedule mean.
+/// The parsed texts of a schedule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Timetable {
     zone: TimeZone,
     table: Cron,
 }
 
-/// What is stored of a schedule.
+/// The stored form of a schedule.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct StoredSchedule {
@@ -144,20 +144,20 @@ impl From<Schedule> for StoredSchedule {
 }
 
 impl From<StoredSchedule> for Schedule {
-    /// A schedule that an earlier version admitted and this one does not stays readable, but never comes.
+    /// Converts any stored schedule. A schedule that this version no longer accepts stays readable but never occurs.
     fn from(StoredSchedule { cron, time_zone }: StoredSchedule) -> Self {
         Self::parse(&cron, &time_zone).unwrap_or(Self { cron, time_zone, timetable: None })
     }
 }
 
 impl Schedule {
-    /// Reads a cron expression and the IANA name of a time zone.
+    /// Parses a cron expression and the IANA name of a time zone.
     ///
     /// # Errors
     ///
     /// [`Invalid`] with a fault of `cron`, of `timeZone`, or of both.
     pub fn parse(cron: &str, time_zone: &str) -> Result<Self, Invalid> {
-        // The bundled time zones, which are the same wherever this runs.
+        // The bundled time zones do not depend on the host.
         let zone = TimeZoneDatabase::bundled().get(time_zone);
         let name = zone.as_ref().ok().and_then(TimeZone::iana_name).map(str::to_owned);
         match (read_cron(cron), zone, name) {
@@ -177,17 +177,17 @@ impl Schedule {
         }
     }
 
-    /// The cron expression, with one space between its fields.
+    /// Returns the cron expression, with one space between its fields.
     pub fn cron(&self) -> &str {
         &self.cron
     }
 
-    /// The time zone's IANA name.
+    /// Returns the time zone's IANA name.
     pub fn time_zone(&self) -> &str {
         &self.time_zone
     }
 
-    /// What is wrong with a stored schedule that this version does not read.
+    /// Returns the faults of a stored schedule that this version cannot parse.
     pub fn fault(&self) -> Option<Invalid> {
         if self.timetable.is_some() {
             return None;
@@ -195,9 +195,9 @@ impl Schedule {
         Self::parse(&self.cron, &self.time_zone).err()
     }
 
-    /// The first time strictly after `moment`, a whole minute of the zone's clock. None when the search ends, in the
-    /// year [`croner::YEAR_UPPER_LIMIT`], or where the clock was put forward over a time of day by more than two hours,
-    /// as islands did that changed sides of the date line, last in 2011.
+    /// Returns the first time strictly after `moment`, a whole minute of the zone's clock. Returns `None` if the search
+    /// passes the year [`croner::YEAR_UPPER_LIMIT`], or if the clock skipped a time of day by more than two hours. The
+    /// latter happened on islands that crossed the date line, last in 2011.
     pub fn next_after(&self, moment: Moment) -> Option<Moment> {
         let Timetable { zone, table } = self.timetable.as_ref()?;
         let now = moment.timestamp().to_zoned(zone.clone());
@@ -209,9 +209,9 @@ impl Schedule {
 /// A field of a cron expression.
 struct Field {
     name: &'static str,
-    /// The words that stand for a number in it.
+    /// The names that stand for numbers in the field.
     names: &'static [&'static str],
-    /// What it takes, besides what all of them take.
+    /// The values that only this field accepts, for faults.
     takes: &'static str,
 }
 
@@ -238,11 +238,11 @@ const FIELDS: [Field; 5] = [
     },
 ];
 
-/// The places of the days of month and of week among [`FIELDS`].
+/// The indexes of the day of month and the day of week in [`FIELDS`].
 const DAY: usize = 2;
 const WEEKDAY: usize = 4;
 
-/// A cron expression with one space between its fields and what is made of it, or what is wrong.
+/// Parses a cron expression. Returns it with one space between its fields and its parsed form, or the fault message.
 fn read_cron(cron: &str) -> Result<(String, Cron), String> {
     const NEEDED: &str = "must be five fields: minute, hour, day of month, month, day of week; \
                           \"0 2 * * *\" is 02:00 every day";
@@ -264,7 +264,7 @@ fn read_cron(cron: &str) -> Result<(String, Cron), String> {
             ));
         }
     }
-    // The year is any: every day that there is comes within 40 years.
+    // The search starts in any year: every day that exists recurs within 40 years.
     let table = table(fields).filter(|table| {
         let start = civil::date(2000, 1, 1).at(0, 0, 0, 0);
         table.find_next_occurrence(&start, true).is_ok()
@@ -273,8 +273,8 @@ fn read_cron(cron: &str) -> Result<(String, Cron), String> {
     Ok((fields.join(" "), table))
 }
 
-/// Whether a field is made of words that it takes. What they make together is for croner to say, which alone would
-/// take more: names in every field, `12WX` as `12W`, nothing at all between two commas.
+/// Returns whether the field consists of words that the field accepts. croner checks their combination, but alone would
+/// accept too much: names in every field, `12WX` as `12W`, nothing between two commas.
 fn is_of_words(i: usize, field: &str) -> bool {
     let is_number = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit());
     let is_value = |word: &str| is_number(word) || FIELDS[i].names.iter().any(|name| name.eq_ignore_ascii_case(word));
@@ -284,7 +284,7 @@ fn is_of_words(i: usize, field: &str) -> bool {
         WEEKDAY => word.strip_suffix(['L', 'l']).is_some_and(is_value),
         _ => false,
     };
-    // croner takes `L,LW` for `LW`.
+    // croner reads `L,LW` as `LW`, so `LW` is accepted only alone.
     let is_last_weekday = i == DAY && field.eq_ignore_ascii_case("LW");
     is_last_weekday || field.split([',', '-', '/', '#']).all(is_word)
 }
@@ -293,7 +293,7 @@ fn table(fields: [&str; FIELDS.len()]) -> Option<Cron> {
     let is_both = [DAY, WEEKDAY].iter().any(|&i| fields[i].starts_with('*'));
     let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).dom_and_dow(is_both);
     let table = parser.build().parse(&fields.join(" ")).ok()?;
-    // To croner `*/90` is `0`, which whoever writes it of minutes does not mean.
+    // croner reads `*/90` as `0`, which is not the meaning of 90 minutes. Refuse such a step.
     let pattern = &table.pattern;
     let parts = [&pattern.minutes, &pattern.hours, &pattern.days, &pattern.months, &pattern.days_of_week];
     parts.iter().all(|part| part.step <= part.max).then_some(table)
@@ -303,33 +303,33 @@ fn table(fields: [&str; FIELDS.len()]) -> Option<Cron> {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Rule {
-    /// Name, unique in its portal.
+    /// Name, unique in the portal.
     pub name: RuleName,
-    /// Which contacts.
+    /// Filter that selects the contacts.
     pub filter: Filter,
-    /// What their access becomes.
+    /// Access that the contacts get.
     pub target: Access,
-    /// When.
+    /// Times at which the rule runs.
     pub schedule: Schedule,
-    /// Whether it runs at all.
+    /// Whether the rule runs.
     pub enabled: bool,
-    /// The user on whose behalf the rule runs.
+    /// User on whose behalf the rule runs.
     pub created_by: UserId,
-    /// When it was first set.
+    /// Time at which the rule was created.
     pub created: Moment,
-    /// When it was last set.
+    /// Time of the last change of the rule by a user.
     pub modified: Moment,
-    /// When it is due next; none while it is not enabled.
+    /// Next due time; `None` while the rule is disabled.
     pub next: Option<Moment>,
-    /// When it last ran.
+    /// Time of the last run.
     pub last_run: Option<Moment>,
-    /// The job that it last started.
+    /// Last job that the rule started.
     pub last_job: Option<JobId>,
-    /// Why it could not run when it was last due.
+    /// Reason why the rule could not run at its last due time.
     pub error: Option<String>,
 }
 
-/// The user on whose behalf a rule was set so far.
+/// Whether the user on whose behalf a rule runs still exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
     /// The owner is a user of the portal.
@@ -339,9 +339,11 @@ pub enum Owner {
 }
 
 impl Rule {
-    /// The rule that a request makes of `before`, which `owner` is about. It runs on behalf of `setter`, unless filter,
-    /// target and schedule stay as they were: to enable or to disable a rule is not to take it over. Only a rule whose
-    /// owner is gone passes to whoever enables it, because it could not run otherwise.
+    /// Returns the rule that `request` sets, with the run history of `before`.
+    ///
+    /// A rule keeps its owner if filter, target and schedule stay the same: to enable or disable a rule is not to take
+    /// it over. Otherwise `setter` becomes the owner. If the owner is gone, `setter` also becomes the owner by enabling
+    /// the rule, because the rule could not run otherwise.
     pub fn set(
         name: RuleName,
         request: SetRule,
@@ -364,7 +366,7 @@ impl Rule {
             schedule: request.schedule,
             enabled: request.enabled,
             created: before.map_or(now, |before| before.created),
-            // Later than the change before it, so that each change makes a version of its own.
+            // Always later than the previous change, so that each change has its own version.
             modified: before.map_or(now, |before| now.max(Moment::from_steps(before.modified.steps() + 1))),
             next: None,
             last_run: before.and_then(|before| before.last_run),
@@ -375,8 +377,8 @@ impl Rule {
         rule
     }
 
-    /// The first due time after `now`, at least [`RULE_SPACING_MILLIS`] after the minute in which the rule last ran;
-    /// none while the rule is not enabled.
+    /// Returns the first due time after `now`, at least [`RULE_SPACING_MILLIS`] after the minute of the last run;
+    /// `None` while the rule is disabled.
     pub fn next_after(&self, now: Moment) -> Option<Moment> {
         if !self.enabled {
             return None;
@@ -385,19 +387,20 @@ impl Rule {
         self.schedule.next_after(after)
     }
 
-    /// Whether a due time follows the previous run too closely.
+    /// Returns whether a due time follows the previous run too closely.
     pub fn is_too_soon(&self, due: Moment) -> bool {
         self.earliest().is_some_and(|earliest| due < earliest)
     }
 
-    /// The earliest due time after the previous run. The run is dated to its whole minute, as due times are: a rule for
-    /// every five minutes would otherwise miss every second one, because a run starts some seconds after its due time.
+    /// Returns the earliest due time after the previous run. The run counts from its whole minute, as due times do. A
+    /// run starts some seconds after its due time, so a rule for every five minutes would otherwise miss every second
+    /// due time.
     fn earliest(&self) -> Option<Moment> {
         let last = self.last_run?.steps();
         Some(Moment::from_steps(last - last.rem_euclid(STEPS_PER_MINUTE)) + limits::duration(RULE_SPACING_MILLIS))
     }
 
-    /// Why the rule could not run, or cannot.
+    /// Returns the reason why the rule could not run at its last due time, or can no longer run at all.
     pub fn last_error(&self) -> Option<Cow<'_, str>> {
         match self.schedule.fault() {
             Some(fault) => {
@@ -407,7 +410,7 @@ impl Rule {
         }
     }
 
-    /// What an answer shows of it.
+    /// Returns the rule as answers show it.
     pub fn view(&self) -> RuleView<'_> {
         RuleView {
             name: &self.name,

@@ -1,4 +1,4 @@
-//! Signing in: by which address, into which accounts, and how often it may be tried.
+//! Sign-in: e-mail addresses, the accounts of an address, and limits on attempts.
 
 pub mod password;
 
@@ -18,13 +18,13 @@ use crate::values::fold::fold;
 use crate::values::id::{PortalId, UserId};
 use crate::values::moment::{Moment, STEPS_PER_SECOND};
 
-/// An e-mail address, which users sign in with. Case does not matter, so it is kept folded.
+/// An e-mail address with which users sign in. It is stored folded, so case does not matter.
 ///
-/// It holds no `#`, which is what lets keys be joined with one.
+/// An address contains no `#`, the separator of key parts.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Email(String);
 
-/// Why a text is no e-mail address.
+/// Error: a text is not an e-mail address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "must be an e-mail address of at most {MAX_EMAIL_BYTES} bytes, with one @ and without spaces or #, such as \
@@ -33,13 +33,13 @@ pub struct Email(String);
 pub struct NotAnEmail;
 
 impl Email {
-    /// An address as it is stored. An earlier version may have admitted what a user may no longer be given, and the user
-    /// must stay readable.
+    /// Wraps a stored address unchecked. An earlier version may have accepted addresses that are invalid today, and
+    /// their users must stay readable.
     pub fn stored(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The address, folded.
+    /// Returns the address, folded.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -49,7 +49,7 @@ impl FromStr for Email {
     type Err = NotAnEmail;
 
     fn from_str(text: &str) -> Result<Self, NotAnEmail> {
-        // Looked at after folding, which turns some characters into spaces.
+        // Checked after folding, because folding turns some characters into spaces.
         let text = fold(text);
         let is_out_of_place = |c: char| c.is_whitespace() || c.is_control() || c == '#';
         let is_one = text
@@ -69,7 +69,7 @@ impl fmt::Display for Email {
     }
 }
 
-/// A user of a portal, as one who can sign in.
+/// A user of a portal, as an account to sign in to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
     /// The portal.
@@ -78,15 +78,15 @@ pub struct Account {
     pub user: UserId,
 }
 
-/// The network that a call comes from, as attempts are counted by it: an IPv4 address, or the first half of an IPv6
-/// address, because a provider gives a customer at least all addresses with the same first half.
+/// The network of a caller, by which attempts are counted: an IPv4 address or the first half of an IPv6 address. A
+/// provider assigns a customer at least all addresses with the same first half.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Network {
-    /// An IPv4 address, also where it was written as an IPv6 address.
+    /// An IPv4 address, including one written as an IPv6 address.
     V4(Ipv4Addr),
     /// The first 64 bits of an IPv6 address.
     V6(u64),
-    /// No address is known.
+    /// The address is unknown.
     Unknown,
 }
 
@@ -109,71 +109,72 @@ impl fmt::Display for Network {
     }
 }
 
-/// An account that a sign-in may be meant for.
+/// An account that a sign-in may refer to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
     /// The account.
     pub account: Account,
-    /// The hash of its password.
+    /// Hash of the account's password.
     pub hash: PasswordHash,
-    /// From when on tokens of its user are valid, as read together with the hash.
+    /// Time from which tokens of the user are valid, read together with the hash.
     pub tokens_valid_from: Option<Moment>,
 }
 
-/// The accounts of an address: at most one for each portal, and none where the address is unknown.
+/// The accounts of an address: at most one for each portal, none if the address is unknown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Candidates(Vec<Candidate>);
 
 impl Candidates {
-    /// These accounts.
+    /// Collects the accounts of an address.
     pub fn new(accounts: impl IntoIterator<Item = Candidate>) -> Self {
         Self(accounts.into_iter().collect())
     }
 
-    /// KiB of memory that [`Self::matching`] takes: the most that one hash does.
+    /// Returns the KiB of memory that [`Self::matching`] needs: the maximum over the hashes.
     pub fn memory_kib(&self) -> u32 {
         self.0.iter().map(|candidate| candidate.hash.memory_kib()).max().unwrap_or(MEMORY_KIB)
     }
 
-    /// The accounts that `attempt` is the password of, in the order of their portals. More than one when somebody has the
-    /// same password in several: only its owner gets to know of that.
+    /// Returns the accounts whose password is `attempt`, in the order of the candidates. Several accounts match only if
+    /// a user has the same password in several portals, so only the password's owner learns of them.
     ///
-    /// Without any account the hash of nobody is verified, so that an address which is unknown, has no password or is that
-    /// of one portal takes the same time: one verification of tens of milliseconds, or as many as there are portals. A
-    /// hash that was brought along with other parameters takes another time.
+    /// Without any account, the hash of nobody is verified. An unknown address and an address without a password
+    /// therefore take as long as an address in one portal: one verification of tens of milliseconds. An address in
+    /// several portals takes one verification for each portal. An imported hash with other parameters takes a different
+    /// time.
     pub fn matching(&self, attempt: &str, memory: &mut Memory) -> Vec<&Candidate> {
         if self.0.is_empty() {
-            // What nobody looks at may be left out when this is compiled.
+            // `black_box` keeps the compiler from removing the unused verification.
             std::hint::black_box(PasswordHash::of_nobody().verify(attempt, memory));
         }
         self.0.iter().filter(|candidate| candidate.hash.verify(attempt, memory)).collect()
     }
 }
 
-/// The attempts to sign in that a pair of network and user name has made of late, the oldest first.
+/// The recent attempts to sign in by one pair of network and user name, oldest first.
 ///
-/// An attempt is counted when it begins, before its password is looked at, and all are forgotten when one succeeds. So
-/// those that are counted have failed or are not over, and guesses made side by side are counted like any others. The one
-/// that makes [`SIGN_IN_ATTEMPTS`] within [`SIGN_IN_WINDOW_MILLIS`] is the last one for [`SIGN_IN_LOCK_MILLIS`].
+/// An attempt is counted when it begins, before its password is verified, and a success clears all attempts. Counted
+/// attempts have therefore failed or are still running, and parallel guesses count like any others. After
+/// [`SIGN_IN_ATTEMPTS`] within [`SIGN_IN_WINDOW_MILLIS`], the pair is locked for [`SIGN_IN_LOCK_MILLIS`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attempts(Vec<Moment>);
 
-/// Why an attempt is not made: the pair is locked.
+/// Error: the pair is locked, so no attempt is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("too many attempts to sign in; the next one is possible in {} s", whole_seconds(.wait))]
 pub struct Locked {
-    /// How long it stays locked; more than nothing.
+    /// Remaining duration of the lock; more than zero.
     pub wait: SignedDuration,
 }
 
 impl Locked {
-    /// Seconds after which it is open again, as `Retry-After` says it.
+    /// Returns the seconds until the lock ends, for `Retry-After`.
     pub fn seconds(&self) -> i64 {
         whole_seconds(&self.wait)
     }
 }
 
-/// Whole seconds that are not over before `wait` is.
+/// Rounds up to whole seconds, so that the lock has ended when they have passed.
 fn whole_seconds(wait: &SignedDuration) -> i64 {
     wait.as_secs() + i64::from(wait.subsec_nanos() > 0)
 }
@@ -182,23 +183,23 @@ const WINDOW: SignedDuration = duration(SIGN_IN_WINDOW_MILLIS);
 const LOCK: SignedDuration = duration(SIGN_IN_LOCK_MILLIS);
 
 impl Attempts {
-    /// Attempts that were made at these times, the oldest first; only the last [`SIGN_IN_ATTEMPTS`] of them count.
+    /// Creates attempts from their times, oldest first. Only the last [`SIGN_IN_ATTEMPTS`] are kept.
     pub fn made_at(times: impl IntoIterator<Item = Moment>) -> Self {
         let mut times: Vec<Moment> = times.into_iter().collect();
         times.drain(..times.len().saturating_sub(SIGN_IN_ATTEMPTS));
         Self(times)
     }
 
-    /// When they were made, the oldest first.
+    /// Returns the times of the attempts, oldest first.
     pub fn times(&self) -> &[Moment] {
         &self.0
     }
 
-    /// What they are with one more, made at `now`.
+    /// Returns the attempts with a new attempt at `now`.
     ///
     /// # Errors
     ///
-    /// That the pair is locked. An attempt that is refused is not counted, and makes no lock longer.
+    /// [`Locked`] if the pair is locked. A refused attempt is not counted and does not extend the lock.
     pub fn begin(&self, now: Moment) -> Result<Self, Locked> {
         if let [.., last] = self.0[..]
             && self.0.len() >= SIGN_IN_ATTEMPTS
@@ -206,13 +207,13 @@ impl Attempts {
         {
             return Err(Locked { wait: (last + LOCK).since(now) });
         }
-        // Clocks differ: what another one has recorded a little later than now was made before now all the same.
+        // Clocks differ: an attempt that another clock dates slightly after `now` was still made before it.
         let now = self.0.last().map_or(now, |last| now.max(*last));
         let recent = self.0.iter().copied().filter(|time| now.since(*time) < WINDOW);
         Ok(Self(recent.chain([now]).collect()))
     }
 
-    /// What they are without the one that was made at `time`, whose password was not looked at.
+    /// Returns the attempts without the one at `time`, whose password was not verified.
     #[must_use]
     pub fn without(&self, time: Moment) -> Self {
         let mut times = self.0.clone();
@@ -222,42 +223,44 @@ impl Attempts {
         Self(times)
     }
 
-    /// From when on they make no difference.
+    /// Returns the time from which the attempts have no effect.
     pub fn over_at(&self) -> Moment {
         self.0.last().map_or(Moment::MIN, |last| *last + LOCK.max(WINDOW))
     }
 }
 
-/// A stretch of time in which the attempts to sign in as one user are counted, whatever network they come from.
+/// A window of time in which the attempts to sign in as one user are counted across networks.
 ///
-/// A user who signed in from a network of late is not counted there, so that nobody keeps the user out of it.
+/// Attempts from a network from which the user recently signed in are not counted, so nobody can lock the user out of
+/// that network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UserWindow(i64);
 
-/// Steps of a [`Moment`] in a window.
+/// Ticks of 100 ns in a window.
 const USER_WINDOW_STEPS: i64 = USER_WINDOW_MILLIS.cast_signed() * (STEPS_PER_SECOND / 1000);
 
 impl UserWindow {
-    /// The window that `now` is in.
+    /// Returns the window that contains `now`.
     pub fn at(now: Moment) -> Self {
         Self(now.steps().div_euclid(USER_WINDOW_STEPS))
     }
 
-    /// The window's number, which no other one has.
+    /// Returns the window's unique number.
     pub fn number(self) -> i64 {
         self.0
     }
 
-    /// When the window ends and the next one begins.
+    /// Returns the time at which the window ends and the next window begins.
     pub fn end(self) -> Moment {
         Moment::from_steps((self.0 + 1) * USER_WINDOW_STEPS)
     }
 
-    /// Whether an attempt at `now` may be made that is the `counted`th of the window.
+    /// Admits an attempt at `now`, the `counted`th of the window.
     ///
     /// # Errors
     ///
-    /// That the user is locked until the window ends, for all networks that are not known to be the user's.
+    /// [`Locked`] until the window ends, after [`USER_SIGN_IN_ATTEMPTS`]. The lock affects all networks that are not
+    /// known to be the user's.
     pub fn admit(self, counted: u64, now: Moment) -> Result<(), Locked> {
         if counted <= USER_SIGN_IN_ATTEMPTS { Ok(()) } else { Err(Locked { wait: self.end().since(now) }) }
     }

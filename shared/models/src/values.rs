@@ -1,4 +1,4 @@
-//! Small values that everything else is made of.
+//! Small value types of the whole crate.
 
 pub mod fold;
 pub mod id;

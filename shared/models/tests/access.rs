@@ -1,4 +1,4 @@
-//! The golden table: a change of policy is a change of `snapshots/access.snap`.
+//! The golden table of access: a change of policy is a change of `snapshots/access.snap`.
 
 use std::fmt::Write as _;
 use std::sync::LazyLock;
@@ -17,7 +17,7 @@ const STRANGER: UserId = UserId::from_u128(3);
 const ADMINISTRATOR: Caller = Caller { user: CALLER, is_admin: true };
 const USER: Caller = Caller { user: CALLER, is_admin: false };
 
-/// Who is in the manager list, in the words of the table.
+/// Manager lists, by their names in the table.
 const LISTS: [(&str, &[UserId]); 4] =
     [("empty", &[]), ("others", &[COLLEAGUE, STRANGER]), ("caller", &[CALLER]), ("caller last", &[COLLEAGUE, CALLER])];
 
@@ -50,7 +50,8 @@ fn shown(record: &Access, caller: Caller) -> Contact<'static> {
     Contact::new(contact, record, &*NO_ENTRIES, &caller)
 }
 
-/// One line of the table. Setting is asked of the rules; deleting has no endpoint, so it is asked of what is shown.
+/// Writes one line of the table. The rules answer "see" and "edit, set". Deleting has no endpoint, so the line shows
+/// the member of the answer.
 fn row(table: &mut String, (role, caller): (&str, Caller), (share, list): (&str, &str), record: &Access) {
     let word = |allowed: bool| if allowed { "yes" } else { "-" };
     let contact = shown(record, caller);

@@ -1,4 +1,4 @@
-//! A filter that is named and holds nothing never becomes "every contact" where access is changed.
+//! A filter whose fields are blank never becomes "every contact" in a change of access.
 
 use jiff::tz::TimeZone;
 use models::filter::Filter;
@@ -13,10 +13,10 @@ const BLANK: [&str; 8] =
 
 const ZONE: TimeZone = TimeZone::UTC;
 
-/// Every way to change access by this filter, as JSON.
+/// Parses the filter in every request that changes access by filter.
 fn changes(filter: &Value) -> [(&'static str, Result<Filter, Invalid>); 3] {
     let mut body = filter.clone();
-    // In the body of the bulk change the words stand in the query.
+    // The bulk change has the words in its query, not in its body.
     let words = body.as_object_mut().unwrap().remove("filterValue");
     body["isPrivate"] = json!(true);
     let target = json!({"isPrivate": true});
@@ -54,7 +54,7 @@ fn blank_words_are_refused() {
             "filter.filterValue must not be blank",
         );
     }
-    // Reading shows any.
+    // In a list, a blank means any.
     for blank in BLANK {
         let query = form_urlencoded(&[("filterValue", blank)]);
         assert_eq!(ListContacts::parse(&query, &ZONE).unwrap().filter, Filter::default(), "{query}");
@@ -117,7 +117,7 @@ fn null_is_absent_beside_a_field_that_holds_something() {
         (json!({"tags": ["\u{feff}\u{200b} VIP \u{200b}"]}), vip),
         (json!({"tags": null, "filterValue": "anna"}), Filter { words: vec!["anna".into()], ..Filter::default() }),
         (json!({"tags": [], "contactStage": 3}), Filter { stages: vec![3], ..Filter::default() }),
-        // These name every contact, each in its documented way.
+        // These filters select every contact, each in a documented way.
         (json!({}), Filter::default()),
         (json!({"contactStage": []}), Filter::default()),
         (json!({"tags": [], "contactStage": [], "contactType": []}), Filter::default()),
@@ -186,7 +186,7 @@ fn dates_that_no_contact_can_meet_are_refused() {
 
 #[test]
 fn dates_are_compared_in_the_time_zone_of_the_portal_only() {
-    // In Riga, midnight is before 23:00Z of the day before; in UTC it is after.
+    // Midnight in Riga is 22:00Z of the day before, so the range is valid. In UTC the range is not.
     let (from, to) = ("2020-12-08T00:00:00", "2020-12-07T23:00:00Z");
     let riga = TimeZone::get("Europe/Riga").unwrap();
     let query = form_urlencoded(&[("fromDate", from), ("toDate", to)]);

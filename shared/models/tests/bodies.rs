@@ -1,7 +1,7 @@
-//! Bodies of the endpoints that set access, good and bad, in `snapshots/contact-bodies.snap`,
+//! Good and bad bodies of the endpoints that set access, in `snapshots/contact-bodies.snap`,
 //! `snapshots/contacts-bodies.snap` and `snapshots/filter-bodies.snap`.
 //!
-//! A message is reviewed there as its reader gets it: it has to say what to do.
+//! The snapshots show each message as its reader gets it: the message must say how to correct the request.
 
 use std::fmt::Write as _;
 
@@ -55,7 +55,7 @@ fn abridged(text: &str) -> String {
 
 type Read = fn(&[u8]) -> Result<String, Invalid>;
 
-/// What a body is read as. At most this many faults are shown of one body.
+/// Returns a body and its parsed form, or at most `SHOWN_FAULTS` of its faults.
 fn check(read: Read, body: &[u8]) -> String {
     const SHOWN_FAULTS: usize = 4;
     let mut text =
@@ -75,7 +75,7 @@ fn check(read: Read, body: &[u8]) -> String {
     text
 }
 
-/// Values that some field or other does not take.
+/// Values that at least one field refuses.
 const VALUES: &[&str] = &[
     "null",
     "true",
@@ -102,7 +102,7 @@ const VALUES: &[&str] = &[
     "{\"Id\":\"9924256a-739c-462b-af15-e652a3b1b6eb\"}",
 ];
 
-/// Every value for every field, the required field beside it.
+/// Checks every value for every field, with the required field beside it.
 fn every_value(read: Read, fields: &[&str], required: &str) -> String {
     let mut text = String::new();
     for field in fields {
@@ -118,7 +118,7 @@ fn every_value(read: Read, fields: &[&str], required: &str) -> String {
     text
 }
 
-/// Bodies that are no object of fields at all.
+/// Checks bodies that are not an object of fields.
 fn not_an_object(read: Read) -> String {
     let deep_array = "[".repeat(500);
     let deep_object = "{\"tags\":".repeat(500);
@@ -204,13 +204,13 @@ fn bodies_of_set_contacts_access() {
     let mut bodies = vec![
         r#"{"contactid":[5,7],"isShared":true}"#.to_owned(),
         format!(r#"{{"contactid":5,"isShared":false,"managerList":["{MIKE}","{MIKE}"]}}"#),
-        // In the order asked, each once.
+        // In the order of the request, without duplicates.
         with("[9,2147483647,1,9,2147483647,3]"),
         with("7.0"),
         with("[]"),
         with("0"),
         with("[-5,0,1,2147483648,18446744073709551616,2.5,\"7\",null]"),
-        // As many as are taken, however often each is mentioned; and one more.
+        // The maximum number of contacts, each three times; then one contact too many.
         with(&format!("[{most},{most},{most}]")),
         with(&format!("[{}]", numbers(1..=MAX_NAMED_CONTACTS + 1))),
         with(&list("\"x\"", 100_000)),
@@ -251,7 +251,8 @@ fn bodies_of_set_filter_access() {
         r#"{"isPrivate":true,"isPrivate":false}"#.to_owned(),
         r#"{"tags":["uk"],"tags":[],"isPrivate":true}"#.to_owned(),
         r#"{"isPrivate":true,"foo":1,"foo":2}"#.to_owned(),
-        // A tag of so many bytes, with white space around it, of letters of two bytes, and one that grows in folding.
+        // Tags around the maximum length: plain, with white space around, of two-byte letters, and of letters that grow
+        // when folded.
         tag(MAX_TAG_BYTES),
         tag(MAX_TAG_BYTES + 1),
         tag(100_000),
@@ -300,7 +301,7 @@ fn bodies_of_set_filter_access() {
     ] {
         bodies.push(with(&format!("\"{field}\":1")));
     }
-    // Without the required one the misspelt one comes first.
+    // The misspelt field comes before the missing one.
     bodies.push(r#"{"isprivate":true}"#.to_owned());
     bodies.push(r#"{"isShared":true}"#.to_owned());
     for view in ["4", "-1", "1e0", "\"Persons\"", "\"person\"", "\"1\"", "\" Person\"", "[1]", "99999999999999999999"] {
@@ -381,7 +382,7 @@ fn a_body_full_of_faults_has_a_short_answer() {
     }
 }
 
-/// JSON of any shape, with the endpoints' own names among its keys.
+/// Generates JSON of any shape, with field names of the endpoints among its keys.
 fn json() -> impl Strategy<Value = serde_json::Value> {
     use serde_json::Value;
     let leaf = prop_oneof![

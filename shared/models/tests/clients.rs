@@ -1,4 +1,4 @@
-//! Requests as ONLYOFFICE's public clients write them: other spellings, forms, JSON arrays in text, dates with dashes.
+//! Requests of ONLYOFFICE's public clients: other spellings, forms, JSON arrays in text, dates with dashes.
 
 use jiff::tz::TimeZone;
 use models::access::{Access, ShareType};
@@ -24,12 +24,12 @@ fn id(number: i64) -> ContactId {
     number.try_into().unwrap()
 }
 
-/// A body from its text: JSON when the text begins with a brace, a form otherwise.
+/// Wraps a text that begins with a brace as JSON, any other text as a form.
 fn body(text: &str) -> RequestBody<'_> {
     if text.starts_with('{') { RequestBody::Json(text.as_bytes()) } else { RequestBody::Form(text.as_bytes()) }
 }
 
-/// Compares a reading with the expected value, or with a part of the expected fault.
+/// Compares a parsed request with the expected value, or a fault with the expected part of its message.
 #[track_caller]
 fn check<T: PartialEq + std::fmt::Debug>(text: &str, read: Result<T, Invalid>, expected: Result<T, &str>) {
     match (read, expected) {
@@ -55,7 +55,7 @@ fn sign_in_accepts_the_fields_of_onlyoffice_while_they_hold_nothing() {
         (r#"{"UserName":"ada@example.com","Password":"pw"}"#, Ok(())),
         ("userName=ada%40example.com&password=pw", Ok(())),
         ("USERNAME=ada%40example.com&PASSWORD=pw", Ok(())),
-        // The example of ONLYOFFICE's page, and the default values of its generated clients.
+        // The example of ONLYOFFICE's reference page, and the default values of its generated clients.
         (r#"{"userName":"ada@example.com","password":"pw","provider":"","accessToken":"","codeOAuth":""}"#, Ok(())),
         (
             r#"{"userName":"ada@example.com","password":"pw","passwordHash":null,"provider":null,"accessToken":null,
@@ -71,13 +71,13 @@ fn sign_in_accepts_the_fields_of_onlyoffice_while_they_hold_nothing() {
             Ok(()),
         ),
         ("username=ada%40example.com&password=pw&password=pw", Ok(())),
-        // Both names of the same field.
+        // Two spellings of the same field.
         (r#"{"userName":"ada@example.com","username":"ada@example.com","password":"pw"}"#, Ok(())),
         (r#"{"userName":"ada@example.com","username":"bob@example.com","password":"pw"}"#, Err("userName is given")),
         ("username=ada%40example.com&userName=bob%40example.com&password=pw", Err("userName is given more than once")),
         ("username=ada%40example.com&password=pw&password=other", Err("password is given more than once")),
         (r#"{"userName":"ada@example.com","password":5}"#, Err("password must be a string")),
-        // Each of the other fields asks for something that would not be done.
+        // Each of the other fields requests a feature that does not exist here.
         (r#"{"userName":"ada@example.com","password":"pw","provider":"google"}"#, Err("provider must be empty")),
         (r#"{"userName":"ada@example.com","password":"pw","accessToken":"secret"}"#, Err("accessToken must be empty")),
         (r#"{"userName":"ada@example.com","password":"pw","CODEOAUTH":"x"}"#, Err("codeOAuth must be empty")),
@@ -123,7 +123,7 @@ fn names_are_compared_without_case() {
         ("isShared=true&IsShared=false".into(), Err("isShared is given more than once with different values")),
         (r#"{"isShared":true,"isShared":true}"#.into(), Err("isShared is given more than once; give it once")),
         (format!(r#"{{"isShared":true,"managerList":["{MIKE}"],"ManagerList":[]}}"#), Err("managerList is given")),
-        // Other alphabets have no second spelling.
+        // Names with other than ASCII letters have no second spelling.
         (r#"{"iſShared":true}"#.into(), Err("iſShared is not a field of this endpoint")),
     ] {
         check(&text, SetContactAccess::parse(body(&text), id(5)), expected);
@@ -250,7 +250,7 @@ fn forms_have_booleans_and_arrays_as_text() {
         ("isShared=yes", Err("isShared must be true or false")),
         ("isShared=1&isShared=0", Err("isShared is given more than once")),
         ("isShared[]=0&isShared[]=1", Err("isShared is given more than once")),
-        // In JSON a boolean is a boolean.
+        // JSON needs true booleans.
         (r#"{"isShared":1}"#, Err("isShared must be true or false")),
         (r#"{"isShared":"1"}"#, Err("isShared must be true or false")),
         (r#"{"isShared":"true"}"#, Err("isShared must be true or false")),
@@ -324,7 +324,7 @@ fn chosen(tags: &[&str], stages: &[i32], types: &[i32]) -> Chosen {
 #[test]
 fn a_json_array_in_text_is_the_array() {
     let of = |filter: Filter| (filter.tags, filter.stages, filter.types);
-    // In a query and in a form alike.
+    // Queries and forms alike.
     for (text, expected) in [
         (r#"tags=["some text"]"#, Ok(chosen(&["some text"], &[], &[]))),
         ("tags=%5B%22some%20text%22%5D", Ok(chosen(&["some text"], &[], &[]))),
@@ -356,7 +356,7 @@ fn a_json_array_in_text_is_the_array() {
         check(&form, read.map(|request| of(request.filter)), expected);
     }
     assert_eq!(ListContacts::parse("tags=[]", &ZONE).unwrap().filter, Filter::default());
-    // In JSON a text is a text.
+    // JSON texts are not parsed as arrays.
     let json = r#"{"tags":["[\"a\"]"],"isPrivate":true}"#;
     assert_eq!(SetFilterAccess::parse(body(json), None, &ZONE).unwrap().filter.tags, [r#"["a"]"#]);
     let json = r#"{"tags":"[\"a\"]","isPrivate":true}"#;
@@ -405,7 +405,7 @@ fn dates_come_in_the_forms_of_onlyoffice() {
     for (text, expected) in [
         ("2008-04-10T06-30-00.000Z", six("2008-04-10T06:30:00Z")),
         ("2008-04-10T06-30-00.000+02:00", six("2008-04-10T04:30:00Z")),
-        // JSON loses no plus sign.
+        // JSON preserves plus signs, so a space is not repaired.
         ("2008-04-10T06:30:00 02:00", Err("fromDate must be a date")),
     ] {
         let json = format!(r#"{{"isPrivate":true,"fromDate":"{text}"}}"#);
@@ -473,7 +473,7 @@ fn json_that_is_sent_as_a_form_is_refused_with_the_type_to_send() {
         check(text, SignInRequest::parse(form).map(drop), Err(expected));
         check(text, check_no_fields(form), Err(expected));
     }
-    // Only the beginning counts: values may hold braces.
+    // Only the first name is examined: values may contain braces.
     let text = r#"tags={vip}&isPrivate=1"#;
     assert_eq!(SetFilterAccess::parse(body(text), None, &ZONE).unwrap().filter.tags, ["{vip}"]);
 }

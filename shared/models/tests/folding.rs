@@ -1,4 +1,4 @@
-//! What is compared without case.
+//! Comparison without case.
 
 use models::values::fold::{fold, fold_tag};
 use proptest::prelude::*;
@@ -43,7 +43,7 @@ fn tags_are_trimmed_before_they_are_folded() {
     assert_eq!(fold_tag("very  IMPORTANT"), "very  important", "inner white space counts");
 }
 
-/// Letters that fold in unusual ways and combining marks, in any order.
+/// Generates letters that fold in unusual ways and combining marks, in any order.
 fn unusual() -> impl Strategy<Value = String> {
     const CHARS: &[char] = &[
         'a', 'A', 'ß', 'ẞ', 'ά', 'ᾳ', 'Σ', 'ς', 'İ', 'ı', 'Å', 'ﬃ', 'ǰ', '가', 'ᄀ', '\u{1161}', '\u{300}', '\u{301}',
@@ -65,8 +65,8 @@ proptest! {
 
     #[test]
     fn upper_and_lower_case_fold_alike(text in prop_oneof!["[a-zA-ZÀ-ʯΑ-ώЀ-ӿԱ-և]{0,12}", unusual()]) {
-        // Dotless i is a letter of its own that shares its capital with i. The capital of iota subscript is a letter
-        // that takes marks, where the subscript does not.
+        // Dotless i shares its capital with i, but is another letter. The capital of iota subscript takes marks, the
+        // subscript does not.
         prop_assume!(!text.contains(['ı', 'ᾳ', '\u{345}']));
         prop_assert_eq!(fold(&text.to_uppercase()), fold(&text));
         prop_assert_eq!(fold(&text.to_lowercase()), fold(&text));

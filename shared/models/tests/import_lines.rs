@@ -1,4 +1,4 @@
-//! Lines of an import file, good and bad, in `snapshots/import-lines.snap`.
+//! Good and bad lines of an import file, in `snapshots/import-lines.snap`.
 
 use std::fmt::Write as _;
 
@@ -48,7 +48,7 @@ fn check(line: &str) -> String {
     text
 }
 
-/// The contact of document 000, as a line.
+/// The contact of ONLYOFFICE's reference page, as an import line.
 const FULL: &str = r##"{"contact":{"Addresses":[{"Street":"Lubanas st. 125a-25","City":"","State":"","Zip":"LV-1021","Country":"Latvia","Category":0,"CategoryName":"Home","IsPrimary":true}],"CreateBy":{"Id":"00000000-0000-0000-0000-000000000000","DisplayName":"Mike Zanyatski","Title":"Manager","AvatarSmall":"url to small avatar","ProfileUrl":"\/Products\/People\/Profile.aspx?user=administrator"},"Created":"2020-12-08T17:37:04.5916406Z","About":"About","Industry":"Industry","ContactStatus":{"id":1234,"Title":"Title","Description":"Description","Color":"#a7fc00","SortOrder":1},"ContactType":{"id":1234,"Title":"Title","Description":"Description","Color":"#a7fc00","SortOrder":1},"CommonData":[{"InfoType":1,"Category":0,"Data":"support@onlyoffice.com","CategoryName":"Home","IsPrimary":true,"id":1234}],"CustomFields":[{"EntityId":14523423,"Label":"Birthdate","FieldValue":"2020-12-08T17:37:04.5916406Z","FieldType":5,"Position":10,"Mask":"","id":1234}],"Tags":["Tag1","Tag2"],"TaskCount":1,"HaveLateTasks":true,"id":1234,"SmallFotoUrl":"url to foto","MediumFotoUrl":"url to foto","DisplayName":"Tadjeddine Bachir","IsCompany":false,"AccessList":[{"Id":"00000000-0000-0000-0000-000000000000","DisplayName":"Mike Zanyatski","Title":"Manager","AvatarSmall":"url to small avatar","ProfileUrl":"\/Products\/People\/Profile.aspx?user=administrator"}],"IsPrivate":true,"IsShared":false,"ShareType":0,"Currency":{"Title":"Chinese Yuan","Symbol":"¥","Abbreviation":"CNY","CultureName":"CN","IsConvertable":true,"IsBasic":false},"CanEdit":true,"CanDelete":true,"HasOpportunity":true}}"##;
 
 #[test]
@@ -148,7 +148,7 @@ fn lines_are_read() {
         r#"{"delete":{"user":"00000000-0000-0000-0000-000000000000"}}"#,
         r#"{"delete":{"contact":5,"user":"00000000-0000-0000-0000-000000000000"}}"#,
         r#"{"delete":{}}"#,
-        // No line at all.
+        // Invalid lines.
         "",
         "  ",
         "null",

@@ -1,4 +1,4 @@
-//! Lists of contacts: their orders, what is sought, and which way is the cheaper one.
+//! Lists of contacts: sort orders, access criteria, and the cheaper way to read.
 
 use models::access::{Access, Caller, ShareType};
 use models::filter::IndexEntry;
@@ -20,7 +20,7 @@ fn entry(contact: i32, created: i64, name: &str) -> IndexEntry {
     }
 }
 
-/// The contacts in this order.
+/// Returns the identifiers of the contacts in this order.
 fn sorted(order: Order, entries: &[IndexEntry]) -> Vec<i32> {
     let mut ranks: Vec<Rank> = entries.iter().map(|entry| order.rank(entry, Facts::default())).collect();
     ranks.sort();
@@ -106,7 +106,7 @@ fn the_nil_user_seeks_contacts_without_a_manager_as_far_as_the_caller_knows() {
 #[test]
 fn a_manager_is_responsible_as_far_as_the_caller_may_know() {
     let (user, other) = (UserId::from_u128(1), UserId::from_u128(2));
-    // An administrator knows the list that a shared contact keeps, the manager itself knows of itself, others do not.
+    // An administrator knows the managers of a shared contact, a manager knows only of itself, others know nothing.
     let administrator = Caller { user: other, is_admin: true };
     let (itself, stranger) = (Caller { user, is_admin: false }, Caller { user: other, is_admin: false });
     let callers = [(administrator, true), (itself, true), (stranger, false)];
@@ -127,15 +127,15 @@ fn a_manager_is_responsible_as_far_as_the_caller_may_know() {
 #[test]
 fn postings_are_read_where_they_cost_less_than_the_walk() {
     for (expected, until, budget) in [
-        // Everything is to be counted: about every second entry may be a candidate.
+        // Without a page the scan reads every entry: postings are cheaper up to about half as many contacts.
         (100_000, None, 53_000),
         (0, None, 0),
         (1, None, 0),
-        // A page ends the walk: who has many contacts finds it full soon.
+        // A full page ends the scan: the more contacts the user has, the sooner.
         (100_000, Some(26), 1_173),
         (1_000_000, Some(26), 3_712),
         (1_000_000, Some(1001), 23_033),
-        // A page that is longer than the walk does not end it.
+        // A page with room for the whole index does not end the scan.
         (100, Some(1001), 53),
     ] {
         assert_eq!(posting_budget(expected, until), budget, "{expected} {until:?}");

@@ -1,4 +1,4 @@
-//! What the pure crate claims: the rules of access, plans, and how requests and import lines are read.
+//! Tests of the pure crate: the rules of access, plans, and the parsing of requests and import lines.
 
 #![expect(clippy::unwrap_used, reason = "a test ends where something is not as it claims")]
 

@@ -1,4 +1,4 @@
-//! Request -> filter -> plan, in `snapshots/plans.snap`.
+//! Request, filter and plan, in `snapshots/plans.snap`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
@@ -8,7 +8,7 @@ use models::directory::Statistics;
 use models::filter::plan::plan;
 use models::request::SetFilterAccess;
 
-/// One portal's counters: stages 1 to 4 are in its directory, stage 0 is counted beside them.
+/// Counters of a portal: its directory has the stages 1 to 4, and stage 0 is counted too.
 fn statistics() -> Statistics {
     Statistics {
         stages: BTreeMap::from([(0, 500), (1, 100), (2, 50), (3, 10), (4, 0)]),
@@ -19,7 +19,7 @@ fn statistics() -> Statistics {
     }
 }
 
-/// A claim, the request that it is about, and over how many shards it is planned.
+/// A claim, its request, and the number of shards of the plan.
 struct Case {
     claim: &'static str,
     fields: &'static str,
@@ -40,7 +40,7 @@ const fn sharded(claim: &'static str, fields: &'static str, shards: u16) -> Case
 }
 
 const CASES: &[Case] = &[
-    // No field, and fields that ask for nothing.
+    // No field, and fields without effect.
     body("no filter field reads every stage, that of contacts without one first", ""),
     sharded("no filter field, four shards", "", 4),
     body("empty arrays ask for nothing", r#""tags":[],"contactStage":[],"contactType":[]"#),
@@ -72,7 +72,7 @@ const CASES: &[Case] = &[
     body("an unknown stage beside a known one is passed over", r#""contactStage":[77,3]"#),
     body("the largest stage", r#""contactStage":2147483647"#),
     body("a stage of the directory without contacts is read: counters are estimates", r#""contactStage":4"#),
-    // A tag or a stage.
+    // A tag together with a stage.
     body("the tag is rarer than the stage", r#""tags":["rare"],"contactStage":1"#),
     body("the stage is rarer than the tag", r#""tags":["uk"],"contactStage":3"#),
     body("on a tie the tag is read, which is one partition", r#""tags":["vip"],"contactStage":2"#),
@@ -117,7 +117,7 @@ const CASES: &[Case] = &[
     words("words are folded, each once", "", " Futterkiste  ALFREDS alfreds "),
     words("words beside a tag", r#""tags":["uk"]"#, "horn"),
     words("any white space parts words", "", "around\tthe\u{a0}horn"),
-    // All together.
+    // Every field together.
     Case {
         claim: "every field, the tag is rarest",
         fields: r#""tags":["VIP","rare"],"contactStage":[1,2],"contactType":[1],"contactListView":2,"fromDate":"2024-01-01","toDate":"2024-03-31""#,
@@ -151,7 +151,7 @@ fn plans_of_requests() {
     crate::check_file("plans", &text);
 }
 
-/// The same request under other counters.
+/// The same request gets another plan under other counters.
 #[test]
 fn statistics_decide_what_is_read() {
     let case = body("", r#""tags":["uk","vip"],"contactStage":[1,2]"#);

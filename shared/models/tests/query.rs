@@ -7,7 +7,7 @@ use models::invalid::Invalid;
 use models::limits::{MAX_FILTER_VALUE_BYTES, MAX_QUERY_VALUES};
 use models::request::{ListContacts, Page, Query};
 
-/// What `PUT …/contact/filter/access` takes.
+/// Reads the query parameters of `PUT …/contact/filter/access`.
 fn read(pairs: &[(&str, &str)]) -> Result<(bool, Option<u64>, Page, Option<String>), Invalid> {
     let mut query = Query::new(pairs.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())));
     let read = (query.dry_run(), query.max_affected(), query.page(), query.filter_value());

@@ -1,5 +1,5 @@
-//! Standing rules: their bodies in `snapshots/rule-bodies.snap` and `snapshots/run-payloads.snap`, their times in
-//! `snapshots/schedules.snap`, their record and answer in `snapshots/rule.snap`.
+//! Standing rules: bodies in `snapshots/rule-bodies.snap` and `snapshots/run-payloads.snap`, times in
+//! `snapshots/schedules.snap`, the record and the answer in `snapshots/rule.snap`.
 
 use std::fmt::Write as _;
 
@@ -231,7 +231,7 @@ fn a_body_full_of_inner_faults_has_a_short_answer() {
     }
 }
 
-/// The times of a schedule after a moment, on the zone's clock.
+/// Lists the times of a schedule after a time, on the zone's clock.
 fn times(cron: &str, zone: &str, after: &str, count: usize) -> String {
     let schedule = Schedule::parse(cron, zone).unwrap();
     let time_zone = TimeZone::get(zone).unwrap();
@@ -270,7 +270,7 @@ fn schedules_follow_the_clock() {
         times("*/20 * * * *", "Europe/Riga", autumn_night, 12),
         times("0 */2 * * *", "Europe/Riga", autumn_night, 4),
         times("0 1-23/2 * * *", "Europe/Riga", autumn_night, 4),
-        // Scoresbysund's clock goes from 23:00 of that Saturday to 00:00 of the Sunday.
+        // Scoresbysund's clock goes from 23:00 on that Saturday to 00:00 on Sunday.
         times("30 23 * * *", "America/Scoresbysund", "2025-03-29T12:00:00Z", 2),
         times("30 23 * * SAT", "America/Scoresbysund", "2025-03-29T12:00:00Z", 2),
         times("0 0 * * *", "America/Sao_Paulo", "2018-11-03T12:00:00Z", 2),
@@ -283,8 +283,8 @@ fn schedules_follow_the_clock() {
         times("0 2 L * *", "UTC", "2023-12-30T00:00:00Z", 5),
         times("0 2 L 2 *", "Europe/Riga", "2024-02-28T12:00:00Z", 2),
         times("0 2 L,15 * *", "UTC", "2025-11-30T12:00:00Z", 3),
-        // The 15th of these months is a Saturday, Monday and Sunday; the 1st of March 2025 and the 31st of August too
-        // are at a weekend, with no weekday nearer in their months.
+        // The 15th is a Saturday, a Monday and a Sunday. 1 March 2025 and 31 August 2025 are at a weekend and have no
+        // nearer weekday within their month.
         times("0 2 15W * *", "UTC", "2025-02-10T00:00:00Z", 1),
         times("0 2 15W * *", "UTC", "2025-09-10T00:00:00Z", 1),
         times("0 2 15W * *", "UTC", "2025-06-10T00:00:00Z", 1),
@@ -317,7 +317,7 @@ fn names_of_rules_are_segments_of_paths() {
     }
     for bad in ["", ".", "..", "a b", "a/b", "a#b", "ä", "a\n", &format!("{longest}n")] {
         assert!(bad.parse::<RuleName>().is_err(), "{bad}");
-        // An earlier version may have stored it.
+        // An earlier version may have stored the name.
         assert_eq!(serde_json::from_value::<RuleName>(bad.into()).unwrap(), RuleName::stored(bad));
     }
     assert!("a b".parse::<RuleName>().unwrap_err().to_string().ends_with("an example is nightly-vip"));
@@ -372,7 +372,7 @@ fn a_stored_schedule_that_no_request_may_have_stays_readable_and_names_its_fault
     assert!(fault.starts_with("cron never occurs") && fault.contains("; timeZone must be a name"), "{fault}");
 }
 
-/// A field of a simple expression, with numbers up to `most` where they are named, and the numbers that it means.
+/// Generates a simple field with numbers up to `most`, and the numbers up to `last` that the field matches.
 fn field(least: i8, most: i8, last: i8) -> impl Strategy<Value = (String, Vec<i8>)> {
     prop_oneof![
         Just(("*".to_owned(), (least..=last).collect())),
@@ -395,7 +395,7 @@ proptest! {
         by_weekday: bool, seconds in 0_i64..4_000_000_000,
         zone in prop::sample::select(&["UTC", "Europe/Riga", "America/New_York", "Australia/Lord_Howe"][..]),
     ) {
-        // Of days of month and of week only one is given, so that they need not be joined here.
+        // Only one of day of month and day of week is given, so the test need not combine the two.
         let (day, weekday) = match by_weekday {
             true => (("*".to_owned(), (1..=31).collect()), weekday),
             false => (day, ("*".to_owned(), (0..=6).collect())),
@@ -415,14 +415,14 @@ proptest! {
                 && month.1.contains(&zoned.month())
                 && weekday.1.contains(&zoned.weekday().to_sunday_zero_offset())
         };
-        // One minute of one hour is a time of day; any other is an interval.
+        // One minute of one hour is a time of day; any other schedule is an interval.
         let is_one = |values: &[i8]| values.iter().all(|value| *value == values[0]);
         let is_time_of_day = is_one(&minute.1) && is_one(&hour.1);
-        // It is as the fields say, or the clock has just passed over a time of day that was.
+        // The time matches the fields, or the clock has just skipped a matching time of day.
         let is_after_gap = zoned.time_zone().preceding(next.timestamp() + jiff::SignedDuration::from_nanos(1)).next()
             .is_some_and(|transition| transition.timestamp() == next.timestamp());
         prop_assert!(matches(&zoned) || is_time_of_day && is_after_gap, "{} {}", cron, zoned);
-        // Nothing of the next day and a half was passed over, but a time of day that the clock shows for the second time.
+        // No match within a day and a half was skipped, except a time of day that the clock repeats.
         let mut between = after.timestamp().to_zoned(TimeZone::get(zone).unwrap());
         for _ in 0..36 * 60 {
             between = between.round(jiff::ZonedRound::new().mode(jiff::RoundMode::Trunc).smallest(jiff::Unit::Minute)).unwrap()

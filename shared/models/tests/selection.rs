@@ -1,4 +1,4 @@
-//! A plan finds what its filter says: compared with the request read plainly, contact by contact.
+//! A plan finds the contacts of its filter: a comparison with a direct reading of the request, contact by contact.
 
 use jiff::tz::TimeZone;
 use models::directory::Statistics;
@@ -13,10 +13,10 @@ use serde_json::json;
 
 const TAGS: &[&str] = &["VIP", "uk", "Straße", "gold"];
 const NAMES: &[&str] = &["Maria", "ANDERS", "alfreds", "Groß", "M"];
-/// The stages of the directory are 1 to 3; a filter may also ask for others.
+/// The directory has the stages 1 to 3; a filter may name others.
 const STAGES: i32 = 3;
 
-/// A day of January 2024, an hour, and steps of 100 ns.
+/// A day of January 2024, an hour, and ticks of 100 ns.
 type Time = (u8, u8, u64);
 
 const STEPS_PER_HOUR: u64 = 3_600 * 10_000_000;
@@ -43,7 +43,7 @@ struct Request {
     words: Vec<String>,
 }
 
-/// Whether `request` means `contact`, in the words of the documents.
+/// Returns whether `request` selects `contact`, according to ONLYOFFICE's reference pages.
 fn is_meant(request: &Request, contact: &Contact) -> bool {
     let same = |a: &str, b: &str| a.trim().to_uppercase() == b.trim().to_uppercase();
     let any =
@@ -94,7 +94,8 @@ fn entry(index: usize, contact: &Contact) -> IndexEntry {
     }
 }
 
-/// What an executor reads, partition by partition, and keeps. A contact that is in two partitions comes twice.
+/// Returns the contacts that an executor of the plan finds, partition by partition. A contact in two partitions occurs
+/// twice.
 fn execute(plan: &Plan, entries: &[IndexEntry]) -> Vec<i32> {
     let mut found = Vec::new();
     for shard in 0..plan.shards {
@@ -118,13 +119,13 @@ fn execute(plan: &Plan, entries: &[IndexEntry]) -> Vec<i32> {
     found
 }
 
-/// One of `words`, as it is or in capitals.
+/// Generates one of `words`, unchanged or in capitals.
 fn word(words: &'static [&'static str]) -> impl Strategy<Value = String> {
     (prop::sample::select(words), any::<bool>())
         .prop_map(|(word, upper)| if upper { word.to_uppercase() } else { word.to_owned() })
 }
 
-/// A tag as it may be written: in any case, with white space around it. Each of a contact's tags is another one.
+/// Generates a tag in any case, with white space around it.
 fn tag() -> impl Strategy<Value = String> {
     (word(TAGS), prop::sample::select(&["", " ", "\t"][..])).prop_map(|(tag, space)| format!("{space}{tag}{space}"))
 }
@@ -158,7 +159,7 @@ fn request() -> impl Strategy<Value = Request> {
         prop_oneof![2 => Just(Vec::new()), 1 => prop::collection::vec(word(NAMES), 0..3)],
     )
         .prop_map(|(tags, stages, types, view, from, to, words)| {
-            // A range that ends before it begins is refused.
+            // A request with a range that ends before it begins is refused.
             let (from, to) = match (from, to) {
                 (Some(from), Some(to)) if from.0 > to.0 => (Some(to), Some(from)),
                 (Some((day, _)), Some((end, _))) if day == end => (Some((day, None)), Some((end, None))),
@@ -168,7 +169,8 @@ fn request() -> impl Strategy<Value = Request> {
         })
 }
 
-/// Counters that may be far off: they decide what is read, never what is found. Every stage of the directory is there.
+/// Generates counters that may be far off, for every stage of the directory. Counters decide which index is read, not
+/// which contacts are found.
 fn statistics() -> impl Strategy<Value = Statistics> {
     let count = || prop_oneof![Just(0), 0..40u64, Just(1_000_000)];
     let stages = (prop::option::of(count()), prop::array::uniform3(count()));
@@ -201,7 +203,7 @@ proptest! {
         let plan = plan(&filter, &statistics, shards);
         prop_assert_eq!(&execute(&plan, &entries), &meant, "{}", &plan);
         prop_assert!(!plan.is_empty() || meant.is_empty(), "{}", &plan);
-        // Who comes to a contact by another way asks the filter itself.
+        // Callers without a plan test the filter itself.
         let selected = entries.iter().filter(|entry| filter.selects(entry));
         let selected: Vec<i32> = selected.map(|entry| entry.contact.get()).collect();
         prop_assert_eq!(&selected, &meant);

@@ -1,4 +1,4 @@
-//! Passwords and their hashes, e-mail addresses, and how often a sign-in may be tried.
+//! Passwords and their hashes, e-mail addresses, and limits on sign-in attempts.
 
 use std::net::IpAddr;
 
@@ -52,7 +52,7 @@ fn a_password_is_verified_and_no_other_one() {
 
 #[test]
 fn a_hash_made_by_the_reference_implementation_is_verified() {
-    // From the tests of the reference implementation in C, with bounds that are taken here.
+    // A hash from the tests of the reference implementation in C, with parameters within our bounds.
     let hash = "$argon2id$v=19$m=256,t=2,p=2$c29tZXNhbHQ$bQk8UB/VmZZF4Oo79iDXuL5/0ttZwg2f/5U52iv1cDc";
     assert!(hash.parse::<PasswordHash>().unwrap().verify("password", &mut Memory::new()));
 }
@@ -61,7 +61,7 @@ fn a_hash_made_by_the_reference_implementation_is_verified() {
 fn nobody_has_a_password() {
     let nobody = PasswordHash::of_nobody();
     assert_eq!(nobody.as_str().parse::<PasswordHash>().unwrap(), nobody);
-    // The same parameters, so the same work.
+    // The same parameters mean the same work.
     let work = |hash: &PasswordHash| hash.as_str().split('$').take(4).map(str::to_owned).collect::<Vec<_>>();
     assert_eq!(work(&nobody), work(&hash(PASSWORD)));
     assert_eq!(nobody.as_str().len(), hash(PASSWORD).as_str().len());
@@ -138,7 +138,7 @@ fn an_address_has_two_parts_and_nothing_that_a_key_is_joined_with() {
         ("mike@example.com\n", None),
         ("mi\u{0}ke@example.com", None),
         ("mi#ke@example.com", None),
-        // Folds to a space.
+        // This character folds to a space.
         ("mi\u{2000}ke@example.com", None),
     ] {
         assert_eq!(text.parse::<Email>().ok().as_ref().map(Email::as_str), expected, "{text:?}");
@@ -177,7 +177,7 @@ fn attempts_are_counted_by_network() {
     for (one, other, same) in [
         ("192.0.2.1", "192.0.2.1", true),
         ("192.0.2.1", "192.0.2.2", false),
-        // The same address, as a socket for both versions has it.
+        // A dual-stack socket shows an IPv4 address this way.
         ("192.0.2.1", "::ffff:192.0.2.1", true),
         ("192.0.2.1", "::ffff:c000:201", true),
         ("::ffff:192.0.2.1", "::ffff:192.0.2.2", false),
@@ -228,7 +228,7 @@ fn five_attempts_in_a_minute_lock_the_sixth_for_a_minute() {
     assert_eq!(attempts.begin(at(59_999)), wait(60_000));
     assert_eq!(attempts.begin(at(119_998)), wait(1));
     assert_eq!(attempts.over_at(), at(119_999));
-    // When the lock ends all begins anew.
+    // The lock has ended, and earlier attempts no longer count.
     assert_eq!(attempts.begin(at(119_999)).unwrap().times(), [at(119_999)]);
 }
 
@@ -258,8 +258,8 @@ fn a_clock_that_is_behind_neither_forgets_nor_unlocks() {
 }
 
 proptest! {
-    /// The rule in other words: of all attempts that were made, no five lie within a window whose last one the lock still
-    /// holds.
+    /// The limit restated over the whole history: an attempt is refused while any five attempts within a window are
+    /// followed by the lock of the last one.
     #[test]
     fn attempts_are_made_as_the_whole_history_says(pauses in prop::collection::vec(0u64..40_000, 1..60)) {
         let (mut attempts, mut history, mut now) = (Attempts::default(), Vec::new(), 0);
@@ -278,7 +278,7 @@ proptest! {
                 (refused, None) => prop_assert!(false, "{:?} at {}", refused, now),
             }
             prop_assert!(attempts.times().len() <= SIGN_IN_ATTEMPTS);
-            // What is kept says it all.
+            // The times hold the whole state.
             prop_assert_eq!(Attempts::made_at(attempts.times().iter().copied()), attempts.clone());
         }
     }

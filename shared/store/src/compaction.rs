@@ -1,18 +1,18 @@
-//! Compaction of postings: removes those of a manager that name nothing that other postings do not name.
+//! Compaction of postings: removes postings of a manager whose contacts other postings cover.
 //!
-//! The invariant that it keeps: **every contact that is a manager's is named by a posting of the manager**, at every moment
-//! and for every reader. A compaction is made of single writes, so any call and any other compaction may come between
-//! two of them. Three rules make each of its writes safe by itself:
+//! Its invariant: **every contact of a manager is named by one of the manager's postings**, at every moment and for
+//! every reader. A compaction consists of single writes, so other calls and compactions may run between two writes.
+//! Three rules make each write safe by itself:
 //!
-//! 1. A posting is removed only if it is settled: written longer than [`POSTING_SETTLED_MILLIS`] ago, and not written
-//!    again since it was read. Whatever write it was for has been made by then. A contact that was not the manager's when
-//!    its access was read can only become the manager's by a write that posts the contact anew.
-//! 2. A contact that is the manager's must be named by another settled posting, whose key is greater. Keys are in one
-//!    order, so two compactions never remove two postings that each relied on the other, and the posting with the
-//!    greatest key stays.
-//! 3. Where no posting covers the manager's contacts well, the compaction writes one that does, with a greater key than
-//!    all it has read. The postings that it replaces are removed by a later compaction, when the new posting is settled and
-//!    so is seen by eventually consistent reads that began before the removal.
+//! 1. A posting is removed only if it is settled: written longer than [`POSTING_SETTLED_MILLIS`] ago, and not rewritten
+//!    since it was read. The access records that it was written for have been written by then. A contact that was not
+//!    the manager's when its access was read can become the manager's only by a write that posts the contact again.
+//! 2. Each contact of the manager in a removed posting must be named by another settled posting that has a greater key
+//!    and stays. All keys have one order, so two compactions never remove two postings that rely on each other. For
+//!    each contact, the settled posting with the greatest key stays.
+//! 3. If no posting covers the manager's contacts well, the compaction writes one with a greater key than all it has
+//!    read. A later compaction removes the replaced postings once the new posting is settled. By then the new posting
+//!    is visible to eventually consistent reads that began before the removal.
 
 use std::collections::{HashMap, HashSet};
 
@@ -31,41 +31,41 @@ use crate::postings::{POSTED_AT, Posting};
 
 /// Contacts whose access is read together.
 const ACCESS_TOGETHER: usize = 500;
-/// How many times as many are read side by side.
+/// Batches of [`ACCESS_TOGETHER`] contacts that are read concurrently.
 const ACCESS_AT_ONCE: usize = 4;
 
-/// A manager whose postings are to be compacted.
+/// A request to compact the postings of a manager.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DueCompaction {
     /// The portal.
     pub portal: PortalId,
     /// The manager.
     pub manager: UserId,
-    /// From when on.
+    /// Time from which the compaction is due.
     pub due: Moment,
 }
 
-/// What a compaction did.
+/// The outcome of a compaction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Compacted {
-    /// Postings that were removed.
+    /// Number of postings removed.
     pub removed: usize,
-    /// Postings that were written. When there are any, another compaction removes those that they replace.
+    /// Number of postings written. If there are any, another compaction must remove those that they replace.
     pub written: usize,
 }
 
-/// Whether so many entries of a manager's postings are too many for the contacts that are its own.
+/// Returns whether a manager's postings have too many entries for its `own` contacts.
 pub(crate) fn is_wasteful(entries: usize, own: usize) -> bool {
     entries > 2 * own + WASTED_ENTRIES
 }
 
-/// A posting of this time or an earlier one is settled at `now`.
+/// Returns the latest write time at which a posting is settled at `now`.
 fn settled_before(now: Moment) -> Moment {
     now + -limits::duration(POSTING_SETTLED_MILLIS)
 }
 
-/// The postings that may be removed, of `postings` in the order of their keys: each was written before `settled`, and
-/// names no contact of `own` that no later one of them names which stays and was written before `settled` too.
+/// Returns the postings that may be removed, from `postings` in the order of their keys. Each was written by `settled`.
+/// Each contact of `own` that it names is also named by a later posting that stays and was written by `settled`.
 fn superfluous<'a>(postings: &'a [Posting], own: &HashSet<ContactId>, settled: Moment) -> Vec<&'a Posting> {
     let mut covered: HashSet<ContactId> = HashSet::with_capacity(own.len());
     let mut superfluous = Vec::new();
@@ -80,7 +80,7 @@ fn superfluous<'a>(postings: &'a [Posting], own: &HashSet<ContactId>, settled: M
     superfluous
 }
 
-/// The generation of the postings that a compaction writes which has read these.
+/// Returns the generation of new postings from a compaction that has read `postings`.
 fn next_generation(postings: &[Posting]) -> u32 {
     let generations = postings.iter().map(|posting| match posting.key {
         Key::PackedPosting(_, _, generation, _) => generation,
@@ -90,15 +90,14 @@ fn next_generation(postings: &[Posting]) -> u32 {
 }
 
 impl Store {
-    /// Asks for the postings of a manager to be compacted, unless that is asked already: 1 write unit.
+    /// Requests compaction of a manager's postings, unless already requested: 1 write unit.
     pub async fn request_compaction(&self, portal: &PortalId, manager: UserId, now: Moment) -> Result<(), StoreError> {
         let mut item = items::keyed(&Key::DueCompaction(portal.clone(), manager));
         item.insert("due".into(), items::n(now.steps()));
         self.put_if(item, "attribute_not_exists(#pk)", []).await.map(drop)
     }
 
-    /// Reads for which managers postings are to be compacted: 1 read unit per 4 KB, at least 1. At most about a megabyte
-    /// of them is read.
+    /// Reads the managers whose compaction is due: 1 read unit per 4 KB, at least 1. It reads about a megabyte at most.
     pub async fn due_compactions(&self, now: Moment) -> Result<Vec<DueCompaction>, StoreError> {
         let part = QueryOptions { consistent: true, ..QueryOptions::default() };
         let (items, _) = self.query_page(&Range::DueCompactions, &part, None, None).await?;
@@ -112,7 +111,7 @@ impl Store {
         Ok(all.into_iter().filter(|compaction| compaction.due <= now).collect())
     }
 
-    /// Postpones a compaction that is still as it was read, and says whether it was: 1 write unit.
+    /// Postpones a compaction unless its item changed since it was read; true if postponed: 1 write unit.
     pub async fn postpone_compaction(&self, seen: &DueCompaction, due: Moment) -> Result<bool, StoreError> {
         let text = |name: &str, of: &str| (name.to_owned(), of.to_owned());
         let postponed = self
@@ -127,14 +126,14 @@ impl Store {
         Ok(postponed.is_some())
     }
 
-    /// Forgets a compaction that is done: 1 write unit.
+    /// Deletes the request of a finished compaction: 1 write unit.
     pub async fn forget_compaction(&self, done: &DueCompaction) -> Result<(), StoreError> {
         self.delete(&Key::DueCompaction(done.portal.clone(), done.manager)).await
     }
 
-    /// Compacts the postings of a manager at the time `now`. It reads the postings and half a read unit for each contact
-    /// that they name, removes what is superfluous for 1 write unit per KB, and writes what covers the manager's contacts
-    /// where too little was superfluous, for 1 write unit per KB. It may end after any of its calls.
+    /// Compacts the postings of a manager at the time `now`. It reads the postings, and half a read unit per contact in
+    /// them. It removes superfluous postings for 1 write unit per KB. If too many entries remain, it writes postings of
+    /// the manager's contacts for 1 write unit per KB. The compaction may end after any of its calls.
     pub async fn compact_postings(
         &self,
         portal: &PortalId,
@@ -170,8 +169,8 @@ impl Store {
         Ok(compacted)
     }
 
-    /// The postings of a manager in the order of their keys, at most about [`MAX_COMPACTED_CONTACTS`] entries of them; the
-    /// packed ones always.
+    /// Reads the postings of a manager in the order of their keys: all packed postings, and others until about
+    /// [`MAX_COMPACTED_CONTACTS`] entries are read.
     async fn postings_of(&self, portal: &PortalId, manager: UserId) -> Result<Vec<Posting>, StoreError> {
         let packed = self.query(&Range::PackedPostings(portal.clone(), manager), false).await?;
         let packed = packed.iter().map(Posting::from_item).collect::<Result<Vec<_>, _>>()?;
@@ -194,7 +193,7 @@ impl Store {
         Ok(postings)
     }
 
-    /// The contacts that the postings name and that are the manager's now.
+    /// Returns the contacts in the postings that are the manager's now.
     async fn own_contacts(
         &self,
         portal: &PortalId,
@@ -219,7 +218,7 @@ impl Store {
         Ok(own)
     }
 
-    /// Removes a posting, unless it was written again since it was read.
+    /// Removes a posting unless it was rewritten since it was read.
     async fn remove_posting(&self, posting: &Posting) -> Result<(), StoreError> {
         let names = HashMap::from([("#at".to_owned(), POSTED_AT.to_owned())]);
         match posting.posted_at {

@@ -18,12 +18,12 @@ use crate::dynamodb::items::{self, Item};
 use crate::error::StoreError;
 use crate::keys::{Index, IndexPosition, Key, Partition};
 
-/// A contact's access and its revision.
+/// The access of a contact, with its revision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccessState {
-    /// Who may see and edit the contact.
+    /// Share type and managers of the contact.
     pub access: Access,
-    /// The job that wrote the access record; none when there is no record.
+    /// The job that wrote the access record; none without a record.
     pub revision: Option<JobId>,
 }
 
@@ -32,33 +32,33 @@ impl AccessState {
     pub const UNRECORDED: Self = Self { access: Access::UNRECORDED, revision: None };
 }
 
-/// The access of every contact that was asked for, with an access record or without, or what a reader makes of the access;
-/// of no other contact.
+/// The access of each requested contact, with or without an access record, or the value that a reader derives from the
+/// access. It holds no other contacts.
 #[derive(Clone, Debug)]
 pub struct Accesses<T = AccessState> {
     states: HashMap<ContactId, T>,
 }
 
 impl<T> Accesses<T> {
-    /// The access of a contact that was asked for. The contact need not exist.
+    /// Returns the access of a requested contact. The contact need not exist.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Corrupt`] for any other contact: nothing is known of its access.
+    /// [`StoreError::Corrupt`] for a contact that was not requested, because its access is unknown.
     pub fn of(&self, contact: ContactId) -> Result<&T, StoreError> {
         self.states.get(&contact).ok_or_else(|| not_asked(contact))
     }
 
-    /// The same, and hands the access out. A long manager list is then in memory once.
+    /// Removes and returns the access of a requested contact, so a long manager list is in memory once.
     ///
     /// # Errors
     ///
-    /// As [`Self::of`], and for a contact that was taken before.
+    /// As [`Self::of`], and for a contact already taken.
     pub fn take(&mut self, contact: ContactId) -> Result<T, StoreError> {
         self.states.remove(&contact).ok_or_else(|| not_asked(contact))
     }
 
-    /// The same as [`Self::of`], to be changed.
+    /// Returns the access of a requested contact for modification.
     ///
     /// # Errors
     ///
@@ -69,12 +69,12 @@ impl<T> Accesses<T> {
 }
 
 impl Accesses {
-    /// The contacts as they are without access records, until [`Self::record`] says otherwise.
+    /// Creates the access of requested contacts, without access records until [`Self::record`] adds them.
     pub(crate) fn asked(contacts: &[ContactId]) -> Self {
         Self { states: contacts.iter().map(|&contact| (contact, AccessState::UNRECORDED)).collect() }
     }
 
-    /// Takes the state from an access record.
+    /// Sets the access of a contact from its access record.
     pub(crate) fn record(&mut self, contact: ContactId, item: &Item) -> Result<(), StoreError> {
         *self.of_mut(contact)? = access_state(item)?;
         Ok(())
@@ -85,21 +85,21 @@ fn not_asked(contact: ContactId) -> StoreError {
     StoreError::Corrupt(format!("the access of contact {contact} was not asked for"))
 }
 
-/// An access record to be written.
+/// An access record to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccessRecord<'a> {
     /// The access.
     pub access: &'a Access,
-    /// The job that writes it: the new revision.
+    /// The job that writes the record: the new revision.
     pub revision: JobId,
     /// The author of the change.
     pub set_by: Author,
-    /// When.
+    /// Time of the change.
     pub set_at: Moment,
 }
 
 impl AccessRecord<'_> {
-    /// The item: under 1 KB with up to 40 managers, so 1 write unit.
+    /// Builds the item: under 1 KB with up to 40 managers, so 1 write unit.
     pub(crate) fn item(&self, portal: &PortalId, contact: ContactId) -> Item {
         let mut item = items::keyed(&Key::Access(portal.clone(), contact));
         let managers: Vec<u8> = self.access.managers.iter().flat_map(|id| *id.as_bytes()).collect();
@@ -151,7 +151,7 @@ fn place(index: Index, partition: &Partition, record: &ContactRecord) -> [(Strin
     [(index.pk().into(), items::s(partition.encode())), (index.sk().into(), items::s(position.encode()))]
 }
 
-/// The contact's own item, which is its entry in the stage index too.
+/// Builds the contact's own item, which is also its entry in the stage index.
 pub(crate) fn contact_item(portal: &PortalId, shards: u16, record: &ContactRecord) -> Result<Item, StoreError> {
     let mut item = items::keyed(&Key::Contact(portal.clone(), record.id));
     item.extend(index_entry(record));
@@ -161,7 +161,7 @@ pub(crate) fn contact_item(portal: &PortalId, shards: u16, record: &ContactRecor
     Ok(item)
 }
 
-/// The items of the contact's tags: its entries in the tag index.
+/// Builds the items of the contact's tags, which are its entries in the tag index.
 pub(crate) fn tag_items(portal: &PortalId, shards: u16, record: &ContactRecord) -> Vec<Item> {
     record
         .tags
@@ -177,33 +177,34 @@ pub(crate) fn tag_items(portal: &PortalId, shards: u16, record: &ContactRecord) 
         .collect()
 }
 
-/// A contact with its access, and users looked up beside it.
+/// Contacts with their access, and users read in the same round trip.
 #[derive(Debug, Default)]
 pub struct Loaded {
     /// The contacts that exist, with their access.
     pub contacts: HashMap<ContactId, (ContactRecord, AccessState)>,
-    /// Those that do not exist and have an access record all the same: removed while someone wrote it.
+    /// Nonexistent contacts with an access record. Someone wrote the record while the contact was removed.
     pub orphans: HashSet<ContactId>,
-    /// Those of the users that exist.
+    /// The users that exist.
     pub users: HashMap<UserId, models::directory::User>,
 }
 
-/// Conditional writes that are under way at once. Each is a call of its own: a batch has no conditions.
+/// Maximum concurrent conditional writes. Each is a separate call, because a batch has no conditions.
 pub const CONDITIONAL_IN_FLIGHT: usize = 64;
 
-/// What became of conditional writes.
+/// The outcome of conditional writes.
 #[derive(Debug, Default)]
 pub struct Conditional {
-    /// Contacts whose access was no longer at the revision named.
+    /// Contacts whose access record no longer had the expected revision.
     pub refused: Vec<ContactId>,
-    /// How many others are not known to be written.
+    /// Number of other contacts whose write is not known to have succeeded.
     pub unwritten: usize,
-    /// Why not; there is a reason whenever there are any.
+    /// The first error; present if `unwritten` is not 0.
     pub error: Option<StoreError>,
 }
 
 impl Store {
-    /// Reads contacts, their access records and users in one round trip, consistently: 1 read unit each per 4 KB.
+    /// Reads contacts, their access records and users in one round trip, consistently: 1 read unit per 4 KB of each
+    /// item.
     pub async fn load(
         &self,
         portal: &PortalId,
@@ -242,7 +243,7 @@ impl Store {
         Ok(loaded)
     }
 
-    /// Reads contacts, without their access: half a read unit per 4 KB.
+    /// Reads contacts without their access: half a read unit per 4 KB of each contact.
     pub async fn contacts(
         &self,
         portal: &PortalId,
@@ -259,7 +260,7 @@ impl Store {
         Ok(contacts)
     }
 
-    /// Reads the names by which contacts are put in order: half a read unit per 4 KB of each contact.
+    /// Reads the names that lists sort by: half a read unit per 4 KB of each contact.
     pub(crate) async fn sorting_names(
         &self,
         portal: &PortalId,
@@ -276,7 +277,7 @@ impl Store {
         Ok(names)
     }
 
-    /// Reads the names of contacts: half a read unit per 4 KB of each contact. The rest of a contact is not kept.
+    /// Reads the display names of contacts: half a read unit per 4 KB of each contact. Only the names stay in memory.
     pub async fn display_names(
         &self,
         portal: &PortalId,
@@ -293,16 +294,17 @@ impl Store {
         Ok(names)
     }
 
-    /// Reads the access of many contacts: half a read unit each, per 4 KB, with a record or without.
+    /// Reads the access of many contacts: half a read unit per 4 KB of each record, and half a unit without a record.
     ///
-    /// The read is eventually consistent, at half the price of a consistent one: a change made less than about a
-    /// second earlier may not be seen, and is then overwritten like one made a moment later.
+    /// The read is eventually consistent, at half the price of a consistent read. It may miss a change of about the
+    /// last second. A write based on the read overwrites that change like a change made just after the read.
     pub async fn access_of(&self, portal: &PortalId, ids: &[ContactId]) -> Result<Accesses, StoreError> {
         self.access_with(portal, ids, |state, _| state).await
     }
 
-    /// The same, of which only the result of `see` is kept, which is given each access and the time at which the access was
-    /// set. Where a result is less than a manager list, a thousand long lists are not in memory at once.
+    /// Reads access like [`Self::access_of`] and keeps only the result of `see`. `see` receives each access and the
+    /// time at which the access was set. A result smaller than a manager list keeps a thousand long lists out of
+    /// memory.
     pub async fn access_with<T>(
         &self,
         portal: &PortalId,
@@ -312,12 +314,12 @@ impl Store {
         self.read_access(portal, ids, false, see).await
     }
 
-    /// Reads the access of many contacts as it is now: 1 read unit each, per 4 KB, with a record or without.
+    /// Reads the access of many contacts consistently: 1 read unit per 4 KB of each record, and 1 without a record.
     pub async fn current_access_of(&self, portal: &PortalId, ids: &[ContactId]) -> Result<Accesses, StoreError> {
         self.read_access(portal, ids, true, |state, _| state).await
     }
 
-    /// Reads only the revisions of contacts' access records as they are now: 1 read unit each, per 4 KB of the record.
+    /// Reads only the revisions of access records, consistently: 1 read unit per 4 KB of each record.
     pub async fn revisions(
         &self,
         portal: &PortalId,
@@ -337,7 +339,7 @@ impl Store {
         Ok(revisions)
     }
 
-    /// Says which contacts exist now: 1 read unit each, per 4 KB of the contact.
+    /// Returns the contacts that exist, read consistently: 1 read unit per 4 KB of each contact.
     pub async fn existing(&self, portal: &PortalId, ids: &[ContactId]) -> Result<HashSet<ContactId>, StoreError> {
         let keys: Vec<Key> = ids.iter().map(|&id| Key::Contact(portal.clone(), id)).collect();
         let mut existing = HashSet::with_capacity(ids.len());
@@ -374,8 +376,8 @@ impl Store {
         Ok(accesses)
     }
 
-    /// Writes contacts' access where it still has the revision that is named (none: no access record), and says what
-    /// became of them: 1 write unit each with up to 40 managers, also where the condition does not hold.
+    /// Writes the access of contacts whose record still has the given revision (none: no record), and returns the
+    /// outcome: 1 write unit each with up to 40 managers, even if the condition fails.
     pub async fn write_access_where(
         &self,
         portal: &PortalId,
@@ -417,8 +419,8 @@ impl Store {
         (contact, written)
     }
 
-    /// Writes one access to many contacts, last writer wins: 1 write unit each with up to 40 managers.
-    /// Says how many are **not** known to be written, and why.
+    /// Writes one access to many contacts; the last writer wins: 1 write unit each with up to 40 managers. Returns the
+    /// number of writes **not** known to have succeeded, and the error.
     pub async fn write_access(
         &self,
         portal: &PortalId,

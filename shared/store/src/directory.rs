@@ -1,4 +1,4 @@
-//! A portal's directory: the portal itself, users, stages, types, and the counters that plans are made with.
+//! A portal's directory: the portal itself, users, stages, types, and the counters used for planning.
 
 use std::collections::{HashMap, HashSet};
 
@@ -16,12 +16,12 @@ use crate::dynamodb::items::{self, Item};
 use crate::error::StoreError;
 use crate::keys::{Key, Range};
 
-/// The attribute of a portal's time zone, by its name.
+/// Attribute of a portal: the name of its time zone.
 pub(crate) const TIME_ZONE: &str = "time_zone";
 
-/// The attribute of a portal whose accesses are all posted.
+/// Attribute of a portal whose postings cover every access.
 const POSTED: &str = "posted";
-/// The attribute of a portal whose types have counters.
+/// Attribute of a portal whose types have counters.
 pub(crate) const TYPES_COUNTED: &str = "types_counted";
 
 pub(crate) fn portal_item(portal: &Portal) -> Result<Item, StoreError> {
@@ -38,8 +38,8 @@ pub(crate) fn portal_item(portal: &Portal) -> Result<Item, StoreError> {
 
 pub(crate) fn portal(id: PortalId, item: &Item) -> Result<Portal, StoreError> {
     let zone = items::text(item, TIME_ZONE)?;
-    // A zone that an earlier version knew and this one does not must not take the portal out of service. Requests that
-    // depend on the zone are refused.
+    // A zone that an earlier version knew must not make the portal unusable when this version does not know it.
+    // Requests that depend on the zone are refused.
     let time_zone = TimeZone::get(zone).unwrap_or_else(|error| {
         tracing::error!(portal = %id, %error, "the portal's time zone is not known");
         TimeZone::unknown()
@@ -66,44 +66,44 @@ pub(crate) fn user(item: &mut Item) -> Result<User, StoreError> {
     Ok(User { employee, is_admin: items::boolean(item, "admin")?, email, tokens_valid_from })
 }
 
-/// The attribute of a user's e-mail address.
+/// Attribute of a user: the e-mail address.
 pub(crate) const EMAIL: &str = "email";
 
-/// The e-mail address in a user's item.
+/// Returns the e-mail address in a user's item.
 pub(crate) fn email(item: &Item) -> Result<Option<Email>, StoreError> {
     let text = item.contains_key(EMAIL).then(|| items::text(item, EMAIL)).transpose()?;
     Ok(text.map(Email::stored))
 }
 
-/// The attribute of the moment from which a user's tokens are valid.
+/// Attribute with the moment from which a user's tokens are valid.
 pub(crate) const TOKENS_VALID_FROM: &str = "tokens_valid_from";
 
-/// The moment from which the tokens of a user are valid, in the user's item or in a token's.
+/// Returns the moment from which a user's tokens are valid, from the user's item or a token's item.
 pub(crate) fn tokens_valid_from(item: &Item) -> Result<Option<Moment>, StoreError> {
     let steps = item.contains_key(TOKENS_VALID_FROM).then(|| items::number(item, TOKENS_VALID_FROM)).transpose()?;
     Ok(steps.map(Moment::from_steps))
 }
 
-/// Stages, types and their counters, as one portal's directory lists them.
+/// The stages and types in a portal's directory, and the counters of the stages.
 #[derive(Clone, Debug, Default)]
 pub struct Lists {
     /// Stages by identifier.
     pub stages: HashMap<i32, ListItem>,
     /// Types by identifier.
     pub types: HashMap<i32, ListItem>,
-    /// Contacts by stage.
+    /// Number of contacts by stage.
     pub stage_counts: std::collections::BTreeMap<i32, u64>,
 }
 
-/// The attribute of a tag as the first contact that was loaded with the tag spells it.
+/// Attribute of a tag: its spelling in the first contact loaded with the tag.
 pub(crate) const TAG_TITLE: &str = "title";
 
-/// The count of an entry. A counter that was never raised, or that concurrent imports drove below zero, counts none.
+/// Returns the counter of an entry; 0 if the counter is missing, or negative after concurrent imports.
 fn count(item: &Item) -> u64 {
     items::number::<i64>(item, "count").ok().and_then(|count| u64::try_from(count).ok()).unwrap_or(0)
 }
 
-/// An entry that has been given its members, not just a counter.
+/// Returns the list item of an entry; none if the entry is only a counter.
 fn list_item(item: &mut Item) -> Result<Option<ListItem>, StoreError> {
     if item.contains_key("doc") { items::document(item, "doc").map(Some) } else { Ok(None) }
 }
@@ -115,14 +115,14 @@ impl Store {
         item.map(|item| portal(id.clone(), &item)).transpose()
     }
 
-    /// Reads the time zone of a portal, UTC where there is no portal: half a read unit.
+    /// Reads the time zone of a portal, UTC if the portal does not exist: half a read unit.
     pub async fn time_zone(&self, id: &PortalId) -> Result<TimeZone, StoreError> {
         let items = self.get_many(&[Key::Portal(id.clone())], false).await?;
         let zone = items.first().map(|item| portal(id.clone(), item).map(|portal| portal.time_zone)).transpose()?;
         Ok(zone.unwrap_or(TimeZone::UTC))
     }
 
-    /// Reads a portal and users of it in one round trip: 1 read unit each.
+    /// Reads a portal and some of its users in one round trip, consistently: 1 read unit each.
     pub async fn portal_and_users(
         &self,
         id: &PortalId,
@@ -145,13 +145,13 @@ impl Store {
         Ok(found)
     }
 
-    /// Reads a user as it is now: 1 read unit.
+    /// Reads a user consistently: 1 read unit.
     pub async fn user(&self, portal: &PortalId, id: UserId) -> Result<Option<User>, StoreError> {
         let item = self.get(&Key::User(portal.clone(), id)).await?;
         item.map(|mut item| user(&mut item)).transpose()
     }
 
-    /// Reads those of the users that exist: half a read unit each.
+    /// Reads the users that exist among `ids`: half a read unit each.
     pub async fn users(
         &self,
         portal: &PortalId,
@@ -167,7 +167,7 @@ impl Store {
         Ok(users)
     }
 
-    /// Reads a portal's first users in the order of their identifiers, at most `most`: half a read unit per 4 KB.
+    /// Reads up to `most` users of a portal, in order of their identifiers: half a read unit per 4 KB.
     pub async fn first_users(&self, portal: &PortalId, most: usize) -> Result<HashMap<UserId, User>, StoreError> {
         let part = QueryOptions { most: Some(most), ..QueryOptions::default() };
         let items = self.query_part(&Range::Users(portal.clone()), part).await?;
@@ -204,10 +204,10 @@ impl Store {
         Ok(entries)
     }
 
-    /// Reads every stage and type, side by side: 1 read unit per 4 KB of stages, half of one per 4 KB of types.
+    /// Reads every stage and type concurrently: 1 read unit per 4 KB of stages, half a unit per 4 KB of types.
     ///
-    /// The stages are read consistently, because a plan reads the partitions of those that it knows: a stage that was
-    /// loaded a moment ago must not be left out.
+    /// Stages are read consistently, because a plan reads only the partitions of known stages. A stage loaded just
+    /// before must be included.
     pub async fn lists(&self, portal: &PortalId) -> Result<Lists, StoreError> {
         let (stages, types) = (Range::Stages(portal.clone()), Range::Types(portal.clone()));
         let (stages, types) = futures::try_join!(self.query(&stages, true), self.query(&types, false))?;
@@ -226,13 +226,13 @@ impl Store {
         Ok(lists)
     }
 
-    /// Reads the stages in their order: half a read unit per 4 KB of them.
+    /// Reads the stages in their sort order, with their counters: half a read unit per 4 KB.
     pub async fn stage_choices(&self, portal: &PortalId) -> Result<Vec<(ListItem, Option<u64>)>, StoreError> {
         self.list_choices(&Range::Stages(portal.clone())).await
     }
 
-    /// Reads the types in their order: half a read unit per 4 KB of them, and half a unit for the portal. A portal that was
-    /// loaded by an earlier version has no numbers until its next import.
+    /// Reads the types in their sort order, with their counters: half a read unit per 4 KB, and half a unit for the
+    /// portal. A portal loaded by an earlier version has no counters until its next import.
     pub async fn type_choices(&self, portal: &PortalId) -> Result<Vec<(ListItem, Option<u64>)>, StoreError> {
         let (range, keys) = (Range::Types(portal.clone()), [Key::Portal(portal.clone())]);
         let (mut types, portal) = futures::try_join!(self.list_choices(&range), self.get_many(&keys, false))?;
@@ -252,8 +252,8 @@ impl Store {
         Ok(choices)
     }
 
-    /// Reads the tags that contacts have, in alphabetical order, and how many contacts have each: half a read unit per
-    /// 4 KB of them.
+    /// Reads the tags that contacts have, in alphabetical order, with the number of contacts of each: half a read unit
+    /// per 4 KB.
     pub async fn tag_choices(&self, portal: &PortalId) -> Result<Vec<(String, u64)>, StoreError> {
         let mut tags = Vec::new();
         for item in self.query(&Range::Tags(portal.clone()), false).await? {
@@ -268,13 +268,13 @@ impl Store {
         Ok(tags)
     }
 
-    /// Reads all users of a portal: half a read unit per 4 KB of them.
+    /// Reads all users of a portal: half a read unit per 4 KB.
     pub async fn all_users(&self, portal: &PortalId) -> Result<Vec<User>, StoreError> {
         let items = self.query(&Range::Users(portal.clone()), false).await?;
         items.into_iter().map(|mut item| user(&mut item)).collect()
     }
 
-    /// Reads what a filter is planned with, the counters of `tags` beside `lists`: half a read unit per tag.
+    /// Reads the counters of `tags` and combines them with `stage_counts` for planning: half a read unit per tag.
     pub async fn statistics(
         &self,
         portal: &PortalId,
@@ -284,8 +284,8 @@ impl Store {
         Ok(Statistics { stages: stage_counts.clone(), tags: self.tag_counts(portal, tags).await? })
     }
 
-    /// Reads the counters of tags, which may be done beside the lists: half a read unit per tag, of those that count. A
-    /// tag that no contact ever had is left out.
+    /// Reads the counters of the first [`COUNTED_TAGS`] tags: half a read unit per tag. The call may run concurrently
+    /// with [`Self::lists`]. The result omits tags that no contact ever had.
     pub async fn tag_counts(&self, portal: &PortalId, tags: &[String]) -> Result<HashMap<String, u64>, StoreError> {
         let keys: Vec<Key> = tags.iter().take(COUNTED_TAGS).map(|tag| Key::Tag(portal.clone(), tag.clone())).collect();
         let mut counts = HashMap::with_capacity(keys.len());

@@ -1,63 +1,63 @@
-//! What can go wrong between here and the table.
+//! Errors of calls to the table.
 
 use std::error::Error;
 use std::fmt;
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
-/// A failed call to DynamoDB or to the operating system's randomness, or an item that does not read back.
+/// A failed call to DynamoDB or to the operating system's random source, or an item that cannot be decoded.
 ///
-/// It answers what a caller needs to know; its text is for the log, never for a client.
+/// Callers ask its methods how to react. Its text is for the log, never for a client.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// DynamoDB asked to slow down, and went on doing so until the attempts were used up.
+    /// DynamoDB throttled the call until the attempts were exhausted.
     #[error("{operation}: throttled")]
     Throttled {
         /// The DynamoDB operation.
         operation: &'static str,
-        /// What was answered last, where there was an answer.
+        /// The last error, if the SDK returned one.
         #[source]
         source: Option<Box<dyn Error + Send + Sync>>,
     },
-    /// A condition did not hold: someone else wrote first.
+    /// A condition did not hold: another writer was first.
     #[error("{operation}: the condition did not hold")]
     ConditionFailed {
         /// The DynamoDB operation.
         operation: &'static str,
     },
-    /// Someone's transaction was writing the same item.
+    /// Another transaction was writing the same item.
     #[error("{operation}: met a transaction")]
     Contended {
         /// The DynamoDB operation.
         operation: &'static str,
     },
-    /// No answer came.
+    /// DynamoDB did not respond, or reported a fault of its own.
     #[error("{operation}: no answer")]
     Unavailable {
         /// The DynamoDB operation.
         operation: &'static str,
-        /// Why not.
+        /// The cause.
         #[source]
         source: Box<dyn Error + Send + Sync>,
     },
-    /// DynamoDB refused the call.
+    /// DynamoDB rejected the call.
     #[error("{operation}: refused")]
     Refused {
         /// The DynamoDB operation.
         operation: &'static str,
-        /// Its reason.
+        /// The reason.
         #[source]
         source: Box<dyn Error + Send + Sync>,
     },
     /// The operating system gave no random bytes.
     #[error("no random bytes")]
     Random(#[source] getrandom::Error),
-    /// An item does not read back to what it should be.
+    /// An item cannot be decoded or was not requested, or a request cannot be built.
     #[error("an item does not read back: {0}")]
     Corrupt(String),
 }
 
-/// An error of DynamoDB's, without its message.
+/// A DynamoDB error without its message.
 #[derive(Debug, thiserror::Error)]
 #[error("{code}, request {}", .request_id.as_deref().unwrap_or("unknown"))]
 struct Fault {
@@ -66,27 +66,27 @@ struct Fault {
 }
 
 impl StoreError {
-    /// Whether the same call may succeed a little later.
+    /// Returns whether the same call may succeed later.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Throttled { .. } | Self::Unavailable { .. } | Self::Contended { .. })
     }
 
-    /// Whether DynamoDB asked to slow down.
+    /// Returns whether DynamoDB throttled the call.
     pub fn is_throttled(&self) -> bool {
         matches!(self, Self::Throttled { .. })
     }
 
-    /// Whether someone's transaction was writing the same item.
+    /// Returns whether another transaction was writing the same item.
     pub fn is_contended(&self) -> bool {
         matches!(self, Self::Contended { .. })
     }
 
-    /// Whether a condition did not hold.
+    /// Returns whether a condition did not hold.
     pub fn is_condition_failed(&self) -> bool {
         matches!(self, Self::ConditionFailed { .. })
     }
 
-    /// Reads an SDK error.
+    /// Converts an SDK error.
     pub(crate) fn from_sdk<E, R>(operation: &'static str, error: SdkError<E, R>) -> Self
     where
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
@@ -111,11 +111,11 @@ impl StoreError {
                 if code == "TransactionConflictException" {
                     return Self::Contended { operation };
                 }
-                // What DynamoDB itself calls its own fault passes like an outage.
+                // A fault reported by DynamoDB itself is transient, like an outage.
                 if matches!(code, "InternalServerError" | "ServiceUnavailable" | "TransactionInProgressException") {
                     return Self::Unavailable { operation, source: Box::new(error) };
                 }
-                // Their messages quote the request: keys, tags and names, which belong into no log.
+                // The messages of these errors quote the request. Its keys, tags and names must not be logged.
                 if matches!(code, "ValidationException" | "SerializationException") {
                     let request_id = service.err().meta().extra("aws_request_id").map(ToOwned::to_owned);
                     return Self::Refused { operation, source: Box::new(Fault { code: code.to_owned(), request_id }) };

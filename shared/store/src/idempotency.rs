@@ -1,4 +1,4 @@
-//! Idempotency keys: which calls were made already, and how they were answered.
+//! Idempotency keys: the calls that were made, and their answers.
 
 use std::collections::HashMap;
 
@@ -14,14 +14,14 @@ use crate::dynamodb::items::{self, Item};
 use crate::error::StoreError;
 use crate::keys::{EXPIRES, Key};
 
-/// Whose key it is.
+/// An idempotency key and its owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyOf {
     /// The portal.
     pub portal: PortalId,
-    /// Who makes the call.
+    /// The caller.
     pub author: Author,
-    /// The key, as the caller made it up.
+    /// The key, chosen by the caller.
     pub key: String,
 }
 
@@ -35,7 +35,7 @@ impl KeyOf {
     }
 }
 
-// The attributes of a key's item, of which none is one of DynamoDB's reserved words.
+// The attributes of a key's item. None is a reserved word of DynamoDB.
 const PRINT: &str = "print";
 const JOB: &str = "job";
 const HOLDER: &str = "holder";
@@ -44,44 +44,44 @@ const ENDS: &str = "ends";
 const ANSWER: &str = "answer";
 const PARTS: &str = "parts";
 
-/// Bytes of an answer that one item holds: DynamoDB's 400 KB, less what stands beside it.
+/// Bytes of an answer in one item: DynamoDB's 400 KB, less the other attributes.
 const MAX_PART_BYTES: usize = 380 * 1024;
 
-/// SHA-256 of what a call asks for.
+/// SHA-256 of a call's request.
 pub type Fingerprint = [u8; 32];
 
-/// The right to answer a call under its key. A reservation that was taken over by a later call gives no right any more.
+/// The right to answer a call under its key. It ends when a later call takes over the key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reserved {
     /// The key.
     pub of: KeyOf,
-    /// The job that the call starts, if it starts one, has this identifier.
+    /// Identifier of the job that the call starts, if it starts one.
     pub job: JobId,
     holder: Uuid,
     expires: Moment,
 }
 
-/// What is known of a call with a key.
+/// The state of a call with a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reservation {
-    /// The call is made for the first time, or was not carried through.
+    /// No earlier call used the key, or the earlier call changed nothing.
     New(Reserved),
-    /// The call was made before, and was answered.
+    /// An earlier call was answered.
     Completed {
-        /// The job that it was to start, if it started one.
+        /// The job that the earlier call started, if it started one.
         job: JobId,
-        /// Its answer, as it was given to be kept.
+        /// The stored answer.
         answer: Vec<u8>,
     },
-    /// The call was made before and broke off without an answer. Anything that it did is recorded under its job.
+    /// An earlier call was interrupted before its answer. Its changes are recorded under its job.
     Interrupted(Reserved),
-    /// The call is being made right now.
+    /// An earlier call is still in progress.
     InProgress,
     /// The key was used for another call.
     Mismatch,
 }
 
-/// An answer that is written together with what the call does.
+/// An answer that is stored in one transaction with the call's changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeptAnswer {
     reserved: Reserved,
@@ -89,15 +89,15 @@ pub struct KeptAnswer {
 }
 
 impl KeptAnswer {
-    /// The answer of the call that holds `reserved`; none when it does not fit into one item.
+    /// Returns the answer of the call that holds `reserved`; none if it does not fit into one item.
     pub fn new(reserved: Reserved, answer: Vec<u8>) -> Option<Self> {
         (answer.len() <= MAX_PART_BYTES).then_some(Self { reserved, answer })
     }
 }
 
 impl Store {
-    /// Reserves a key for a call that is expected to be answered by `answered_by`, until `expires`: 1 write unit, and
-    /// when the key was used before 1 read unit per 4 KB of the answer.
+    /// Reserves a key until `expires`, for a call that should be answered by `answered_by`. Costs 1 write unit and, if
+    /// the key was used before, 1 read unit per 4 KB of the answer.
     pub async fn reserve_key(
         &self,
         of: &KeyOf,
@@ -114,15 +114,15 @@ impl Store {
         item.insert(HOLDER.into(), items::b(*reserved.holder.as_bytes()));
         item.insert(AWAITED.into(), items::n(answered_by.steps()));
         item.insert(ENDS.into(), items::n(expires.steps()));
-        // Time to live deletes in its own time, and never early.
+        // Time to live deletes late and never early.
         item.insert(EXPIRES.into(), items::n(expires.timestamp().as_second() + 1));
-        // The end is compared too, because what has expired may still be there for days.
+        // Compare the end too, because an expired item may remain for days.
         let free = "attribute_not_exists(#pk) OR ends <= :now";
         if self.put_if(item.clone(), free, [(":now", items::n(now.steps()))]).await? {
             return Ok(Reservation::New(reserved));
         }
         let Some(found) = self.get(&of.item_key()).await? else {
-            // It was let go of between the two calls.
+            // The key was released between the two calls.
             return Ok(Reservation::InProgress);
         };
         if items::bytes(&found, PRINT)? != fingerprint {
@@ -130,7 +130,7 @@ impl Store {
         }
         let earlier = items::id(&found, JOB)?;
         if earlier == job {
-            // The answer to the first attempt of this very call was lost on the way.
+            // The response to the first attempt of this call was lost.
             reserved.holder = Uuid::from_bytes(items::id(&found, HOLDER)?);
             return Ok(Reservation::New(reserved));
         }
@@ -141,7 +141,7 @@ impl Store {
         if awaited > now.steps() {
             return Ok(Reservation::InProgress);
         }
-        // Whoever made the call is gone. Taking the key over keeps the job's identifier, under which it may have begun.
+        // The earlier caller is gone. Keep its job's identifier, because the job may have started.
         item.insert(JOB.into(), items::b(*earlier.as_bytes()));
         reserved.job = earlier;
         let seen = [(":awaited", items::n(awaited))];
@@ -161,7 +161,7 @@ impl Store {
         Ok(answer)
     }
 
-    /// Keeps the answer of a call, so that the call is answered the same again, unless a later call took the key over: 1
+    /// Stores a call's answer, so that a repeated call gets the same answer, unless a later call took over the key: 1
     /// write unit per KB.
     pub async fn answer_key(&self, reserved: &Reserved, answer: &[u8]) -> Result<(), StoreError> {
         let (first, rest) = answer.split_at(answer.len().min(MAX_PART_BYTES));
@@ -188,7 +188,7 @@ impl Store {
         .map(drop)
     }
 
-    /// The write that keeps an answer together with what the call does, or nothing of both: 2 write units per KB.
+    /// Returns the write that stores an answer in one transaction with the call's changes: 2 write units per KB.
     pub(crate) fn keep_write(&self, kept: &KeptAnswer) -> Result<TransactWriteItem, StoreError> {
         let update = Update::builder()
             .table_name(&self.table)
@@ -203,8 +203,8 @@ impl Store {
         Ok(TransactWriteItem::builder().update(update).build())
     }
 
-    /// Lets go of a key whose call changed nothing, so that it can be made again, unless a later call took the key over: 1
-    /// write unit.
+    /// Releases the key of a call that changed nothing, so that it can be repeated, unless a later call took over the
+    /// key: 1 write unit.
     pub async fn release_key(&self, reserved: &Reserved) -> Result<(), StoreError> {
         let held = [(":holder".to_owned(), items::b(*reserved.holder.as_bytes()))];
         self.delete_if(&reserved.of.item_key(), IS_UNANSWERED, HashMap::new(), held.into()).await.map(drop)

@@ -1,9 +1,9 @@
-//! Loading a portal: users, stages, types, tokens and contacts, line by line.
+//! Loads a portal: users, stages, types, tokens and contacts, line by line.
 //!
-//! A contact's items are written in an order that makes an interrupted load safe to repeat: first what its managers are
-//! posted, then the journal entry of a contact that moves, then its tags and its access, last the contact itself, by
-//! which the next load sees that it was loaded. The counters of tags and stages follow at the end; a mark on the portal
-//! says that they are owed, and the next load then counts anew.
+//! The order of a contact's writes makes an interrupted load safe to repeat: first the postings of its managers, then
+//! the journal entry of a contact that moves, then its tags and its access, last the contact itself, by which the next
+//! load recognizes it. The counters of stages, types and tags follow at the end. A mark on the portal says that they
+//! are dirty, and the next load then recounts.
 
 mod contacts;
 mod counters;
@@ -36,17 +36,17 @@ use contacts::{CONTACTS_AT_ONCE, Pending};
 use counters::{Counter, OWED};
 use users::{HeldUser, Member, owners};
 
-/// Bytes of a contact's item. DynamoDB takes 400 KB; what is left is for what the estimate does not see.
+/// Maximum bytes of a contact's item. The rest of DynamoDB's 400 KB covers the error of the estimate.
 const MAX_CONTACT_BYTES: usize = 380 * 1024;
 
-/// How a load goes about it.
+/// The options of a load.
 #[derive(Clone)]
 pub struct Options {
-    /// Whether a line's access replaces that of a contact which is there already.
+    /// Whether a line's access replaces the access of an existing contact.
     pub overwrite_access: bool,
-    /// The revision of the access records that are written.
+    /// The revision of the access records that the load writes.
     pub revision: JobId,
-    /// Tells the time.
+    /// Source of the current time.
     pub clock: Clock,
 }
 
@@ -63,15 +63,15 @@ impl fmt::Debug for Options {
 /// Why a line was not loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
-    /// The line cannot be loaded; the text says why and what to do.
+    /// The line cannot be loaded; the text gives the reason and the remedy.
     #[error("{0}")]
     Line(String),
-    /// An earlier line, which waited for a later one, cannot be loaded.
+    /// An earlier line that waited for a later line cannot be loaded.
     #[error("line {number}: {reason}")]
     Late {
-        /// The line's number, as [`Importer::at_line`] was told.
+        /// The line's number, as passed to [`Importer::at_line`].
         number: u64,
-        /// Why, and what to do.
+        /// The reason and the remedy.
         reason: String,
     },
     /// The table failed.
@@ -79,55 +79,56 @@ pub enum ImportError {
     Store(#[from] StoreError),
 }
 
-/// What a load has done.
+/// The counts of a load.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// Contacts that were new.
+    /// New contacts.
     pub added: u64,
-    /// Contacts that replaced others of the same identifier.
+    /// Existing contacts that changed.
     pub replaced: u64,
-    /// Contacts that were there already, just so.
+    /// Existing contacts that did not change.
     pub unchanged: u64,
-    /// Contacts that were removed.
+    /// Removed contacts.
     pub deleted: u64,
-    /// Users that were removed.
+    /// Removed users.
     pub users_removed: u64,
-    /// Users that were to be removed and never were there.
+    /// Users to remove that never existed.
     pub users_unknown: u64,
 }
 
-/// The portal that lines are being loaded into.
+/// The portal that the current lines belong to.
 #[derive(Debug)]
 struct Current {
     portal: Portal,
-    /// The users, as they are after the lines so far.
+    /// The users after the lines so far.
     users: HashMap<UserId, Member>,
-    /// Identifiers of users that were removed.
+    /// Identifiers of removed users.
     removed: HashSet<UserId>,
-    /// The users' passwords, once a line has one.
+    /// The users' passwords, once a line has a password.
     passwords: Option<HashMap<UserId, PasswordHash>>,
-    /// The grants of the tokens that are there, once a line has a token.
+    /// The grants of the stored tokens, once a line has a token.
     tokens: Option<HashMap<TokenHash, Grant>>,
-    /// The users of each e-mail address after the lines so far: one, or more until a later line resolves that.
+    /// The users of each e-mail address after the lines so far: one, or more until a later line resolves the conflict.
     owners: HashMap<Email, BTreeSet<UserId>>,
-    /// Lines of users that wait, in their order, because an address has two users so far.
+    /// Lines of users that wait, in order, because an address has two users so far.
     held: Vec<HeldUser>,
     stages: HashSet<i32>,
     types: HashSet<i32>,
-    /// What the counters are to be changed by.
+    /// Changes to apply to the counters.
     deltas: HashMap<Counter, i64>,
-    /// The tags of the lines so far as the first line with the tag spells it, by folded tag.
+    /// The spelling of each tag in its first line, by folded tag.
     titles: HashMap<String, String>,
-    /// Whether the mark stands on the portal, put there by this load or by one that did not end.
+    /// Whether the portal carries the mark, set by this load or by one that did not finish.
     marked: bool,
-    /// Whether a contact may have been removed of late: the portal is older than this load, or the load removed one.
+    /// Whether a contact may have been removed recently: the portal existed before this load, or the load removed a
+    /// contact.
     had_contacts: bool,
 }
 
-/// Loads lines in their order.
+/// Loads lines in order.
 ///
-/// After [`ImportError::Line`] it may go on or finish: what was pushed before is still loaded. After
-/// [`ImportError::Store`] it must be dropped, so that the mark stays for the next load.
+/// After [`ImportError::Line`] the load may continue or finish: earlier lines are still loaded. After
+/// [`ImportError::Store`] the importer must be dropped, so that the mark stays for the next load.
 #[derive(Debug)]
 pub struct Importer<'a> {
     store: &'a Store,
@@ -137,13 +138,13 @@ pub struct Importer<'a> {
     pending_ids: HashSet<ContactId>,
     pending_writes: Vec<Write>,
     pending_users: HashMap<UserId, User>,
-    /// Number of the line that is pushed.
+    /// Number of the current line.
     number: u64,
     summary: Summary,
 }
 
 impl<'a> Importer<'a> {
-    /// Loads into the table of `store`.
+    /// Returns an importer into the table of `store`.
     pub fn new(store: &'a Store, options: Options) -> Self {
         Self {
             store,
@@ -158,17 +159,17 @@ impl<'a> Importer<'a> {
         }
     }
 
-    /// The zone in which a line's dates are meant.
+    /// Returns the time zone of the lines' dates.
     pub fn time_zone(&self) -> TimeZone {
         self.current.as_ref().map_or(TimeZone::UTC, |current| current.portal.time_zone.clone())
     }
 
-    /// Says which line is pushed next, for errors that a later line reveals.
+    /// Sets the number of the next line, for errors that a later line reveals.
     pub fn at_line(&mut self, number: u64) {
         self.number = number;
     }
 
-    /// Takes one line. What it says may be written only with the lines after it or by [`Self::finish`].
+    /// Accepts one line. Its writes may wait for the lines after it or for [`Self::finish`].
     pub async fn push(&mut self, line: Line) -> Result<(), ImportError> {
         if let Line::Portal(portal) = line {
             return self.enter(portal).await;
@@ -213,7 +214,7 @@ impl<'a> Importer<'a> {
                         record.id
                     )));
                 }
-                // The same contact twice in one batch would be compared with what neither has written yet.
+                // A batch compares its contacts with the table, so it must not hold a contact twice.
                 if self.pending.len() == CONTACTS_AT_ONCE || self.pending_ids.contains(&record.id) {
                     self.flush_contacts().await?;
                 }
@@ -228,11 +229,11 @@ impl<'a> Importer<'a> {
         Ok(())
     }
 
-    /// Writes what is still to be written. What was pushed is loaded when this has succeeded.
+    /// Writes everything that is pending. All accepted lines are loaded when this succeeds.
     ///
     /// # Errors
     ///
-    /// [`ImportError::Late`] when a user's line still waits for another one; all other lines are loaded then.
+    /// [`ImportError::Late`] when a user's line still waits for another line; all other lines are loaded then.
     pub async fn finish(mut self) -> Result<Summary, ImportError> {
         self.leave().await?;
         Ok(self.summary)
@@ -260,7 +261,7 @@ impl<'a> Importer<'a> {
                         before.shards
                     )));
                 }
-                // Only a zone that the line names is written: the stored one may be one that this version does not know.
+                // Write only a zone that the line names: this version may not know the stored zone.
                 if let Some(name) = time_zone.as_ref().and_then(TimeZone::iana_name)
                     && items::text(item, TIME_ZONE)? != name
                 {
@@ -272,16 +273,16 @@ impl<'a> Importer<'a> {
             }
             None => {
                 let time_zone = time_zone.unwrap_or(TimeZone::UTC);
-                // A portal that this program loads first has every access posted.
+                // A portal that this program creates has postings for every access.
                 let portal = Portal { id: id.clone(), time_zone, shards: shards.unwrap_or(1), posted: true };
                 self.store.put(portal_item(&portal)?).await?;
                 portal
             }
         };
-        // Versions before this one did not count the contacts of types.
+        // Earlier versions did not count the contacts of types.
         let lacks_types = existing.as_ref().is_some_and(|item| !item.contains_key(TYPES_COUNTED));
         if are_owed || lacks_types {
-            // Count before this load writes anything: the index may show its writes late, and its own deltas follow.
+            // Count before this load writes: the index may show the load's writes late, and its deltas are added later.
             self.store.recount(&portal).await?;
         }
         if lacks_types {
@@ -325,7 +326,7 @@ impl<'a> Importer<'a> {
         self.store.write_latest(std::mem::take(&mut self.pending_writes)).await
     }
 
-    /// Writes all that is pending of the current portal, its counters last.
+    /// Writes everything pending of the current portal, its counters last.
     async fn leave(&mut self) -> Result<(), ImportError> {
         self.flush_writes().await?;
         self.flush_contacts().await?;
@@ -351,7 +352,7 @@ impl Current {
         let (portal, hash) = (self.portal.id.clone(), hash(&line.token));
         let there = self.tokens.as_ref().and_then(|tokens| tokens.get(&hash)).filter(|there| there.user == line.user);
         let valid_from = match there {
-            // Loading a token again does not bring it back once the user's tokens were ended.
+            // Loading a token again does not restore it after the user's tokens were ended.
             Some(there) => there.valid_from,
             None => self.users.get(&line.user).and_then(|member| member.tokens_valid_from),
         };
@@ -359,8 +360,8 @@ impl Current {
         Ok(token_writes(hash, &grant)?)
     }
 
-    /// Refuses references to what the portal does not have: a mistyped manager would lock people out, and a contact in
-    /// an unknown stage would be found by no filter. Who created a contact may have left, so that is not looked up.
+    /// Refuses unknown managers, stages and types: a mistyped manager would lock people out, and no filter would find a
+    /// contact in an unknown stage. The creator is not checked, because that user may have left.
     fn check(&self, record: &ContactRecord, access: &Access) -> Result<(), ImportError> {
         let portal = &self.portal.id;
         for (what, id, known) in
@@ -373,14 +374,14 @@ impl Current {
                 )));
             }
         }
-        // Lists keep the users that were removed.
+        // Access lists keep removed users.
         let mut present = access.managers.iter().filter(|id| !self.removed.contains(id));
         present.try_for_each(|id| self.user("AccessList", id))
     }
 }
 
 impl Store {
-    /// Writes many items of which several may have one key: the last one counts.
+    /// Writes many items, of which several may have one key: the last one wins.
     async fn write_latest(&self, writes: Vec<Write>) -> Result<(), StoreError> {
         let mut latest: HashMap<(String, String), Write> = HashMap::new();
         for write in writes {
@@ -391,14 +392,14 @@ impl Store {
         self.write_all(latest.into_values().collect()).await
     }
 
-    /// Gives a directory entry its members and leaves its counter alone: 1 write unit.
+    /// Sets the members of a directory entry and leaves its counter unchanged: 1 write unit.
     async fn name_entry(&self, key: &Key, item: &ListItem) -> Result<(), StoreError> {
         let names = HashMap::from([("#doc".to_owned(), "doc".to_owned())]);
         let values = HashMap::from([(":doc".to_owned(), items::to_document(item)?)]);
         self.update(key, "SET #doc = :doc", names, values).await
     }
 
-    /// The grants of a portal's tokens: 1 read unit per 4 KB of them.
+    /// Reads the grants of a portal's tokens: 1 read unit per 4 KB.
     async fn grants(&self, portal: &PortalId) -> Result<HashMap<TokenHash, Grant>, StoreError> {
         let mut grants = HashMap::new();
         for mut item in self.query(&Range::Tokens(portal.clone()), true).await? {

@@ -1,4 +1,4 @@
-//! Executing a plan: the matches of one shard, streamed. Everything was decided by the plan.
+//! Execution of a plan: streams the matches of one shard. The plan has made every decision.
 
 use std::collections::VecDeque;
 
@@ -15,45 +15,45 @@ use crate::dynamodb::items::{self, Item};
 use crate::error::StoreError;
 use crate::keys::{Index, IndexPosition, Partition};
 
-/// Matches on a page.
+/// Maximum matches on a page.
 pub const PAGE_MATCHES: usize = 1000;
-/// Index entries that one query reads: as the SDK reads them they take ten times the memory of what is kept of them.
+/// Index entries per query. The SDK's form of an entry takes ten times the memory of an [`IndexEntry`].
 const QUERY_ENTRIES: i32 = 250;
-/// Queries after which a page is given back though it is not full, so that a filter which selects little does not
-/// keep its caller waiting for a whole index.
+/// Queries after which a page is returned even if it is not full. So a filter with few matches does not make its caller
+/// wait for a whole index.
 const QUERIES_PER_PAGE: usize = 8;
 
-/// Where the reading of a shard is.
+/// The point that the scan of a shard has reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScanCursor {
-    /// Which of the shard's partitions.
+    /// Number of the partition within the shard.
     pub partition: usize,
-    /// After which position in it; none before the first.
+    /// Last position read in the partition; none before the first.
     pub after: Option<IndexPosition>,
 }
 
-/// A match, and where the reading goes on behind it.
+/// A match, with the cursor after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Match {
     /// The contact.
     pub position: IndexPosition,
-    /// The cursor behind it.
+    /// Cursor after this match.
     pub cursor: ScanCursor,
 }
 
 /// A page of matches.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MatchPage {
-    /// At most [`PAGE_MATCHES`]; may be empty though more follow.
+    /// At most [`PAGE_MATCHES`]; may be empty although more follow.
     pub matches: Vec<Match>,
-    /// How many index entries were looked at for them.
+    /// Number of index entries examined for the page.
     pub looked: u64,
-    /// Where the reading goes on behind the page; none at the end of the shard.
+    /// Cursor after the page; none at the end of the shard.
     pub next: Option<ScanCursor>,
 }
 
-/// The matches of one shard of a plan, in the order of their partitions and within each by creation date and
-/// identifier, descending.
+/// The matches of one shard of a plan, in the order of partitions. Within a partition they descend by creation date and
+/// identifier.
 #[derive(Debug)]
 pub struct Matches<'a> {
     store: &'a Store,
@@ -61,19 +61,19 @@ pub struct Matches<'a> {
     plan: &'a Plan,
     shard: u16,
     cursor: ScanCursor,
-    /// The entries that the last query read and no page has yet.
+    /// Entries of the last query that are not on a page yet.
     read: VecDeque<IndexEntry>,
-    /// The position up to which the last query read, if the partition goes on behind it.
+    /// Part of the partition that the last query left unread.
     rest: Rest,
 }
 
 impl<'a> Matches<'a> {
-    /// Reads `shard` of `plan` from `cursor` on.
+    /// Starts reading `shard` of `plan` at `cursor`.
     pub fn new(store: &'a Store, portal: &'a PortalId, plan: &'a Plan, shard: u16, cursor: ScanCursor) -> Self {
         Self { store, portal, plan, shard, cursor, read: VecDeque::new(), rest: Rest::Unread }
     }
 
-    /// The next page; none at the end. 1 read unit per 8 KB of index entries, matching or not.
+    /// Reads the next page; none at the end: 1 read unit per 8 KB of index entries, matching or not.
     pub async fn next(&mut self) -> Result<Option<MatchPage>, StoreError> {
         if self.ended() {
             return Ok(None);
@@ -95,7 +95,7 @@ impl<'a> Matches<'a> {
             }
             match self.rest {
                 Rest::Unread => {}
-                // DynamoDB may read entries and give none of them back. The reading goes on behind them.
+                // DynamoDB may read entries and return none of them. The scan continues after the entries read.
                 Rest::Behind(position) => self.cursor.after = Some(position),
                 Rest::Nothing => self.cursor = ScanCursor { partition: self.cursor.partition + 1, after: None },
             }
@@ -133,15 +133,15 @@ impl<'a> Matches<'a> {
 /// The part of a partition that the last query left unread.
 #[derive(Clone, Copy, Debug)]
 enum Rest {
-    /// Everything after the cursor: no query has read there yet.
+    /// Everything after the cursor: no query has read it yet.
     Unread,
-    /// Everything behind this position.
+    /// Everything after this position.
     Behind(IndexPosition),
     /// Nothing.
     Nothing,
 }
 
-/// One of the partitions of a shard of a source.
+/// Returns a partition of a shard by its number; none after the last.
 fn partition(portal: &PortalId, source: &AccessPath, shard: u16, number: usize) -> Option<Partition> {
     match source {
         AccessPath::Tag(tag) => (number == 0).then(|| Partition::Tag(portal.clone(), shard, tag.clone())),
@@ -149,33 +149,33 @@ fn partition(portal: &PortalId, source: &AccessPath, shard: u16, number: usize) 
     }
 }
 
-/// All the partitions of a plan, shard by shard.
+/// Returns all partitions of a plan, shard by shard.
 pub(crate) fn partitions(portal: &PortalId, plan: &Plan) -> Vec<Partition> {
     let of = |shard| (0..plan.source.partitions()).filter_map(move |n| partition(portal, &plan.source, shard, n));
     (0..plan.shards).flat_map(of).collect()
 }
 
-/// What is to be read of a partition of an index.
+/// A range of positions in a partition of an index.
 #[derive(Clone, Debug)]
 pub(crate) struct KeyRange {
     pub(crate) partition: Partition,
-    /// The earliest creation date.
+    /// Earliest creation date.
     pub(crate) from: Moment,
-    /// The latest creation date.
+    /// Latest creation date.
     pub(crate) to: Moment,
-    /// What was read last, beyond which it goes on.
+    /// Last position already read; the query continues after it.
     pub(crate) after: Option<IndexPosition>,
-    /// Whether what was created first comes first.
+    /// Whether the earliest contact comes first.
     pub(crate) ascending: bool,
 }
 
 impl KeyRange {
-    /// All that `plan` reads of one of its partitions, the latest first.
+    /// Returns the range that `plan` reads in one of its partitions, the latest contact first.
     pub(crate) fn of(plan: &Plan, partition: Partition) -> Self {
         Self { partition, from: plan.from, to: plan.to, after: None, ascending: false }
     }
 
-    /// The lowest and the highest sort key of it; none when there is nothing between them.
+    /// Returns the lowest and the highest sort key; none if the range is empty.
     fn bounds(&self) -> Option<(String, String)> {
         let (mut low, mut high) = (IndexPosition::lower_bound(self.from), IndexPosition::upper_bound(self.to));
         if let Some(after) = &self.after {
@@ -192,17 +192,17 @@ impl KeyRange {
 /// A page of index entries.
 #[derive(Debug, Default)]
 pub(crate) struct EntryPage {
-    /// The entries. There may be none although more follow.
+    /// The entries. May be empty although more follow.
     pub(crate) entries: VecDeque<IndexEntry>,
-    /// The position up to which the query read; none at the end of the stretch.
+    /// Last position read by the query; none at the end of the range.
     pub(crate) next: Option<IndexPosition>,
 }
 
 impl Store {
-    /// Reads up to `most` index entries of a stretch: 1 read unit per 8 KB of them.
+    /// Reads up to `most` index entries of a range: 1 read unit per 8 KB of entries.
     ///
-    /// A caller goes on behind [`EntryPage::next`], never behind the last entry: DynamoDB may read entries and give none
-    /// of them back.
+    /// Continue after [`EntryPage::next`], never after the last entry: DynamoDB may read entries and return none of
+    /// them.
     pub(crate) async fn index_entries(&self, stretch: &KeyRange, most: i32) -> Result<EntryPage, StoreError> {
         let index = stretch.partition.index();
         let Some(query) = self.query_index(stretch) else { return Ok(EntryPage::default()) };
@@ -214,7 +214,7 @@ impl Store {
         Ok(EntryPage { entries: items.iter().map(|item| entry(item, index)).collect::<Result<_, _>>()?, next })
     }
 
-    /// Counts the index entries of a stretch: 1 read unit per 8 KB of them, and a call per MB.
+    /// Counts the index entries of a range: 1 read unit per 8 KB of entries, and a call per MB.
     pub(crate) async fn count_entries(&self, stretch: &KeyRange) -> Result<u64, StoreError> {
         let Some(query) = self.query_index(stretch) else { return Ok(0) };
         let query = query.select(Select::Count);
@@ -235,7 +235,7 @@ impl Store {
         }
     }
 
-    /// The query of a stretch; none when it is empty.
+    /// Builds the query of a range; none if the range is empty.
     fn query_index(&self, stretch: &KeyRange) -> Option<QueryFluentBuilder> {
         let index = stretch.partition.index();
         let (low, high) = stretch.bounds()?;
@@ -256,13 +256,13 @@ impl Store {
     }
 }
 
-/// The position of an entry of an index.
+/// Decodes the position of an index entry.
 fn position(item: &Item, index: Index) -> Result<IndexPosition, StoreError> {
     let position = items::text(item, index.sk())?;
     IndexPosition::decode(position).ok_or_else(|| StoreError::Corrupt("the position of an index entry".into()))
 }
 
-/// An entry of an index. An item that stands in the index has the same attributes.
+/// Decodes an index entry. A table item in the index has the same attributes.
 pub(crate) fn entry(item: &Item, index: Index) -> Result<IndexEntry, StoreError> {
     let position = position(item, index)?;
     Ok(IndexEntry {
@@ -277,7 +277,7 @@ pub(crate) fn entry(item: &Item, index: Index) -> Result<IndexEntry, StoreError>
     })
 }
 
-/// The folded tags of an index entry.
+/// Decodes the folded tags of an index entry.
 pub(crate) fn tags(item: &Item) -> Result<Vec<String>, StoreError> {
     match item.get("tags") {
         None => Ok(Vec::new()),

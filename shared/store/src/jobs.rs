@@ -1,4 +1,4 @@
-//! Job records, the shards of a job's work with their leases, and chunks.
+//! Job records, the shards of jobs with their leases, and chunks.
 
 pub mod chunk_format;
 mod chunks;
@@ -40,7 +40,7 @@ const JOBS: &str = "jobs";
 
 const TRIES: &str = "tries";
 
-/// A list of contacts under one attribute of a chunk; none when it is not there.
+/// Returns the list of contacts in an attribute of a chunk; empty if the attribute is missing.
 fn contacts(item: &Item, name: &str) -> Result<HashSet<ContactId>, StoreError> {
     let corrupt = || StoreError::Corrupt(format!("the contacts {name} of a chunk"));
     let Some(listed) = item.get(name) else { return Ok(HashSet::new()) };

@@ -3,39 +3,39 @@
 //! | item | pk | sk |
 //! | --- | --- | --- |
 //! | contact | `portal#C#0000001234` | `CONTACT` |
-//! | tag of a contact | the same | `TAG#vip` |
-//! | access record | the same | `ACCESS` |
+//! | tag of a contact | `portal#C#0000001234` | `TAG#vip` |
+//! | access record | `portal#C#0000001234` | `ACCESS` |
 //! | journal entry: contacts that an import moves | `portal#V#` shard `#` hour | `2026-11-21T02:00:00.0000000Z#uuid` |
-//! | contact that was removed of late | `portal#X#0000001234` | `REMOVED` |
+//! | recently removed contact | `portal#X#0000001234` | `REMOVED` |
 //! | portal | `portal` | `PORTAL` |
 //! | stage, type | `portal` | `STAGE#0000000003`, `TYPE#0000000003` |
 //! | user, tag | `portal` | `USER#uuid`, `TAG#vip` |
 //! | hash of a user's password | `portal` | `PASSWORD#uuid` |
-//! | identifier of a user that was removed | `portal` | `REMOVED#uuid` |
+//! | identifier of a removed user | `portal` | `REMOVED#uuid` |
 //! | token in the portal's list | `portal` | `TOKEN#` SHA-256 |
 //! | token | `T#` SHA-256 | `TOKEN` |
-//! | user that an e-mail address is of, in a portal | `E#mike@example.com` | `portal` |
-//! | attempts to sign in of a network and user name | `A#` SHA-256 of both | `ATTEMPTS` |
-//! | that a user signed in from a network | the same | `KNOWN` |
-//! | attempts to sign in as a user, of all networks | `A#` SHA-256 of user name and window | `ALL` |
+//! | user of an e-mail address, in a portal | `E#mike@example.com` | `portal` |
+//! | sign-in attempts by network and user name | `A#` SHA-256 of network and user name | `ATTEMPTS` |
+//! | network that a user signed in from | `A#` SHA-256 of network and user name | `KNOWN` |
+//! | sign-in attempts by user name, all networks | `A#` SHA-256 of user name and window | `ALL` |
 //! | standing rule | `portal` | `RULE#nightly` |
 //! | job | `portal#L` | `JOB#uuid` |
 //! | job in its user's list | `portal#L#uuid` | `JOB#uuid` |
-//! | open jobs of a user | the same | `OPEN` |
-//! | where a shard of a job is | `portal#J#uuid` | `SHARD#003` |
-//! | chunk of a job | the same | `CHUNK#003#0000000007` |
-//! | job that is not closed | `O#5` | `portal#uuid` |
+//! | open jobs of a user | `portal#L#uuid` | `OPEN` |
+//! | progress and lease of a shard of a job | `portal#J#uuid` | `SHARD#003` |
+//! | chunk of a job | `portal#J#uuid` | `CHUNK#003#0000000007` |
+//! | open job | `O#5` | `portal#uuid` |
 //! | portal that has standing rules | `W#` | `portal` |
-//! | rule that will be due | `R#` | `2026-11-21T02:00:00.0000000Z#portal#nightly` |
-//! | posting: contacts that a manager was given | `portal#M#uuid` | `POST#` first half of the contents' SHA-256 |
-//! | the same, written by a compaction | the same | `POST~0000000007~uuid` |
-//! | manager whose postings are to be compacted | `P#` | `portal#uuid` |
+//! | standing rule by due time | `R#` | `2026-11-21T02:00:00.0000000Z#portal#nightly` |
+//! | posting: contacts assigned to a manager | `portal#M#uuid` | `POST#` first half of the contents' SHA-256 |
+//! | posting written by a compaction | `portal#M#uuid` | `POST~0000000007~uuid` |
+//! | manager whose postings need compaction | `P#` | `portal#uuid` |
 //! | idempotency key of a user, or of the operator | `portal#K#uuid#key`, `portal#K#operator#key` | `IDEMPOTENCY` |
-//! | further part of the answer kept with a key | the same | `ANSWER#uuid#003` |
+//! | further part of the answer stored with a key | `portal#K#uuid#key`, `portal#K#operator#key` | `ANSWER#uuid#003` |
 //!
-//! A portal's identifier and an e-mail address hold no `#`, and what can hold anything (a tag) always stands last, so that
-//! every key reads back to what it was made of. Numbers have a fixed width, so that they sort. Names and identifiers are
-//! checked where they come in; what is stored is read as it is.
+//! A portal's identifier and an e-mail address hold no `#`. A part that may hold any character (a tag) always comes
+//! last. So every key decodes to its parts. Numbers have a fixed width, so that they sort. Names and identifiers are
+//! validated on input; stored values are decoded without validation.
 
 mod hash;
 mod index;
@@ -59,16 +59,16 @@ pub const PK: &str = "pk";
 /// Name of the table's sort key.
 pub const SK: &str = "sk";
 
-/// Name of the attribute that DynamoDB's time to live reads.
+/// Name of the attribute for DynamoDB's time to live.
 pub const EXPIRES: &str = "expires";
 
 /// SHA-256 of a token.
 pub type TokenHash = [u8; 32];
 
-/// SHA-256 of who tries to sign in: a network and a user name, or a user name and a stretch of time.
+/// SHA-256 that identifies sign-in attempts: of a network and a user name, or of a user name and a time window.
 pub type AttemptsHash = [u8; 32];
 
-/// The first half of the SHA-256 of what a posting holds.
+/// The first half of the SHA-256 of a posting's contents.
 pub type PostingHash = [u8; 16];
 
 /// The key of an item.
@@ -80,13 +80,13 @@ pub enum Key {
     ContactTag(PortalId, ContactId, String),
     /// A contact's access record.
     Access(PortalId, ContactId),
-    /// An entry in the journal of moves: contacts of a shard that an import was about to move at that moment.
+    /// An entry in the journal of moves: contacts of one shard that an import was about to move at that moment.
     Move(PortalId, u16, Moment, Uuid),
-    /// A contact that was removed of late. A contact that is added again leaves this item alone.
+    /// A recently removed contact. Adding the contact again leaves this item in place.
     Removed(PortalId, ContactId),
     /// A portal.
     Portal(PortalId),
-    /// A stage of the directory; 0 counts the contacts without one.
+    /// A stage of the directory; stage 0 counts the contacts without a stage.
     Stage(PortalId, i32),
     /// A type of the directory.
     Type(PortalId, i32),
@@ -94,17 +94,17 @@ pub enum Key {
     User(PortalId, UserId),
     /// A folded tag of the directory.
     Tag(PortalId, String),
-    /// The hash of a user's password, apart from the user, who is read for many reasons.
+    /// The hash of a user's password. It has its own item because the user is read for many other reasons.
     Password(PortalId, UserId),
-    /// The identifier of a user that was removed, which no other user is given.
+    /// The identifier of a removed user. No other user gets this identifier.
     RemovedUser(PortalId, UserId),
-    /// Which user of a portal an e-mail address is of. The user's own item decides whether it still is.
+    /// The user of an e-mail address in a portal. The user's own item decides whether the address is still valid.
     Address(Email, PortalId),
-    /// The attempts of late to sign in as a user from a network.
+    /// The recent attempts to sign in as a user from one network.
     Attempts(AttemptsHash),
-    /// A network that a user signed in from of late.
+    /// A network that a user recently signed in from.
     KnownNetwork(AttemptsHash),
-    /// The attempts to sign in as a user from all networks, within a stretch of time.
+    /// The attempts to sign in as a user from all networks, within a time window.
     UserAttempts(AttemptsHash),
     /// A token in the portal's list of tokens.
     TokenEntry(PortalId, TokenHash),
@@ -112,36 +112,36 @@ pub enum Key {
     Token(TokenHash),
     /// A standing rule.
     Rule(PortalId, RuleName),
-    /// A job. All of a portal's stand in one partition, newest last: their identifiers are in order of time.
+    /// A job. All jobs of a portal are in one partition, newest last, because their identifiers sort by time.
     Job(PortalId, JobId),
-    /// Where a shard of a job is.
+    /// The progress and the lease of a shard of a job.
     JobShard(PortalId, JobId, u16),
     /// A chunk of a shard of a job.
     Chunk(PortalId, JobId, u16, u32),
     /// A job in the list of the user on whose behalf it ran.
     JobEntry(PortalId, UserId, JobId),
-    /// The jobs of a user that are not over.
+    /// The unfinished jobs of a user.
     OpenJobsOf(PortalId, UserId),
-    /// A job that is not over, or that the event bus was not told of yet.
+    /// A job that is unfinished, or whose event is not published on the event bus yet.
     OpenJob(PortalId, JobId),
     /// A portal that has standing rules.
     RulePortal(PortalId),
-    /// A standing rule at the time when it is due.
+    /// A standing rule, by its due time.
     DueRule(Moment, PortalId, RuleName),
-    /// A posting: contacts that a manager was given. It is named after its contents, so that they never change.
+    /// A posting: contacts assigned to a manager. Its key is a hash of its contents, so the contents never change.
     Posting(PortalId, UserId, PostingHash),
-    /// A posting that a compaction wrote: its generation, and an identifier of its own. It sorts after every other posting
+    /// A posting written by a compaction, with its generation and its own identifier. It sorts after the other postings
     /// of its manager and after those of earlier generations.
     PackedPosting(PortalId, UserId, u32, Uuid),
-    /// A manager whose postings are to be compacted.
+    /// A manager whose postings need compaction.
     DueCompaction(PortalId, UserId),
     /// An idempotency key of an author.
     Idempotency(PortalId, Author, String),
-    /// A further part of the answer that a reservation of a key kept.
+    /// A further part of the answer that a reservation of an idempotency key stored.
     IdempotencyPart(PortalId, Author, String, Uuid, u16),
 }
 
-/// Over how many partitions the open jobs of all portals are spread, by their identifiers' random part.
+/// Number of partitions for the open jobs of all portals. The random part of a job's identifier selects the partition.
 pub const OPEN_BUCKETS: u8 = 8;
 
 fn open_pk(bucket: u8) -> String {
@@ -158,12 +158,12 @@ const RULE_PORTALS_PK: &str = "W#";
 
 const COMPACTION_PK: &str = "P#";
 
-/// Which items of one partition a query reads.
+/// The items of one partition that a query reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Range {
-    /// Everything kept under a contact.
+    /// All items in the partition of a contact.
     OfContact(PortalId, ContactId),
-    /// The journal of moves of a shard, of the hour that the moment lies in, in order of time.
+    /// The journal of moves of a shard in the hour of the moment, in order of time.
     Moves(PortalId, u16, Moment),
     /// Every stage of a portal's directory.
     Stages(PortalId),
@@ -175,13 +175,13 @@ pub enum Range {
     Users(PortalId),
     /// The identifiers of a portal's removed users.
     RemovedUsers(PortalId),
-    /// The password of every user of a portal that has one.
+    /// The password hash of every user of a portal that has one.
     Passwords(PortalId),
-    /// Every portal that an e-mail address is known in, by name.
+    /// Every portal with an entry for an e-mail address, in order of portal identifiers.
     Addresses(Email),
     /// Every token in a portal's list.
     Tokens(PortalId),
-    /// Where each shard of a job is.
+    /// The progress and the lease of each shard of a job.
     JobShards(PortalId, JobId),
     /// Every job of a portal, in order of time.
     Jobs(PortalId),
@@ -191,22 +191,22 @@ pub enum Range {
     Rules(PortalId),
     /// Every posting of a manager.
     Postings(PortalId, UserId),
-    /// Every posting of a manager that a compaction wrote, in order of generations.
+    /// Every posting of a manager written by a compaction, in order of generations.
     PackedPostings(PortalId, UserId),
-    /// Every other posting of a manager.
+    /// Every posting of a manager not written by a compaction.
     RawPostings(PortalId, UserId),
-    /// Every manager whose postings are to be compacted.
+    /// Every manager whose postings need compaction.
     DueCompactions,
-    /// A bucket of the jobs of all portals that are not closed.
+    /// The open jobs of all portals in one bucket.
     OpenJobs(u8),
     /// Every portal that has standing rules.
     RulePortals,
-    /// Every rule that will be due, in order of time.
+    /// Every standing rule with a due time, in order of time.
     DueRules,
 }
 
 impl Range {
-    /// The partition, and what the sort keys start with.
+    /// Returns the partition key and the prefix of the sort keys.
     pub fn encode(&self) -> (String, &'static str) {
         match self {
             Self::OfContact(portal, id) => (contact_pk(portal, *id), ""),
@@ -242,7 +242,7 @@ fn attempts_pk(hash: &AttemptsHash) -> String {
     format!("A#{}", Hex(hash))
 }
 
-/// Bytes of a moment's text up to its hour: `2026-11-21T02`.
+/// Length in bytes of a moment's text up to the hour: `2026-11-21T02`.
 const HOUR_BYTES: usize = "2026-11-21T02".len();
 
 fn moves_pk(portal: &PortalId, shard: u16, moment: Moment) -> String {
@@ -250,7 +250,7 @@ fn moves_pk(portal: &PortalId, shard: u16, moment: Moment) -> String {
     format!("{portal}#V#{shard:02}#{}", text.get(..HOUR_BYTES).unwrap_or_default())
 }
 
-/// The lowest sort key of journal entries made at `moment` or later.
+/// Returns the lowest sort key of journal entries written at `moment` or later.
 pub fn moves_from(moment: Moment) -> String {
     moment.to_string()
 }
@@ -283,7 +283,7 @@ fn key_pk(portal: &PortalId, author: &Author, key: &str) -> String {
     format!("{portal}#K#{author}#{key}")
 }
 
-/// Shows the kind only: keys hold tags, addresses and names, which belong into no log.
+/// Shows only the kind, because keys hold tags, addresses and names, which must not be logged.
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.kind())
@@ -291,7 +291,7 @@ impl fmt::Debug for Key {
 }
 
 impl Key {
-    /// The kind of item.
+    /// Returns the kind of item.
     fn kind(&self) -> &'static str {
         match self {
             Self::Contact(..) => "Contact",
@@ -329,7 +329,7 @@ impl Key {
         }
     }
 
-    /// The values of the partition key and the sort key.
+    /// Returns the values of the partition key and the sort key.
     pub fn encode(&self) -> (String, String) {
         match self {
             Self::Contact(portal, id) => (contact_pk(portal, *id), "CONTACT".into()),
@@ -372,7 +372,7 @@ impl Key {
         }
     }
 
-    /// The key that was encoded to these values.
+    /// Decodes a key from the values of its partition key and sort key.
     pub fn decode(pk: &str, sk: &str) -> Option<Self> {
         if let Some(hash) = pk.strip_prefix("T#") {
             return (sk == "TOKEN").then(|| hash_from_hex(hash)).flatten().map(Self::Token);

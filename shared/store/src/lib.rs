@@ -1,7 +1,7 @@
-//! The one DynamoDB table of crm-access, and nothing else: its keys, its items, the execution of plans, batches.
+//! Access to the one DynamoDB table of crm-access: keys, items, execution of plans, batches.
 //!
-//! Every function says what it costs in read and write units. One read unit is an eventually consistent read of up to
-//! 8 KB or a consistent one of up to 4 KB; one write unit is a write of up to 1 KB, two inside a transaction.
+//! Every function states its cost in read and write units. One read unit is an eventually consistent read of up to 8 KB
+//! or a consistent read of up to 4 KB. One write unit is a write of up to 1 KB; a write in a transaction costs two.
 
 pub mod compaction;
 pub mod contacts;
@@ -28,5 +28,5 @@ pub use dynamodb::client::Store;
 pub use error::StoreError;
 use models::values::moment::Moment;
 
-/// Tells the time.
+/// A source of the current time.
 pub type Clock = Arc<dyn Fn() -> Moment + Send + Sync>;

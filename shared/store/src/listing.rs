@@ -1,11 +1,12 @@
-//! Lists of contacts: what a filter selects, the caller may see and is sought, in an order, a page of it.
+//! Lists of contacts: one page of the contacts that match a filter and access criteria and that the caller may see, in
+//! a given order.
 //!
-//! There are three ways to a page. In the order of the indexes (creation date) the partitions of the plan are merged, and
-//! the reading ends with the page. In any other order, the plan is read once to its end. And where it is cheaper, the
-//! contacts of one manager are looked up by name, in its postings.
+//! There are three ways to read a page. In index order (creation date), the scan merges the plan's partitions and ends
+//! with the page. In any other order, the scan reads the whole plan once. Where it is cheaper, the contacts of one
+//! manager are read by identifier, from the manager's postings.
 //!
-//! All reads are eventually consistent, at half the price: what changed within about the last second may not be seen yet.
-//! Nothing is written upon what a list shows, so nobody is misled for longer than that.
+//! All reads are eventually consistent, at half the price. A page may miss changes of about the last second. No write
+//! depends on a list, so stale reads have no further effect.
 
 mod by_manager;
 mod members;
@@ -35,54 +36,54 @@ use members::MemberDetail;
 use merge::MergeScan;
 use top::TopK;
 
-/// Contacts that are looked at together to find a page: the access of each is read where it decides.
+/// Contacts examined together to find a page. Their access is read if access decides membership in the list.
 const READ_AHEAD: usize = 1000;
 
-/// Contacts that are looked at beside those of a page, in case some of these are not for the caller.
+/// Extra contacts examined with those of a page, because access may exclude some of the page.
 const SPARE: usize = 8;
 
-/// Contacts of a manager that are looked up by name at most, so that their identifiers are some megabytes.
+/// Maximum contacts of a manager that are read by identifier. Their identifiers take some megabytes.
 const MAX_CANDIDATES: u64 = 250_000;
 
-/// Contacts whose access is read at most to count the list of a caller who is no administrator: some 5,000 read units.
+/// Maximum contacts whose access is read to count a list that depends on access: some 5,000 read units.
 pub const MAX_COUNTED: usize = 10_000;
 
-/// Contacts that a list may be expected to have so that its later pages are counted too: some 500 read units a page. A page with
-/// controls for paging shows the same total on each page then.
+/// Maximum expected index entries of a list whose later pages are counted too for callers who are not administrators:
+/// some 500 read units a page. A page with paging controls then shows the same total on each page.
 const MAX_COUNTED_AGAIN: u64 = 1_000;
 
-/// The time before a call's deadline at which the counting stops, so that the page is answered.
+/// Time before a call's deadline at which counting stops, so that the page can still be sent.
 const COUNT_RESERVE: Duration = Duration::from_secs(1);
 
-/// Contacts that are kept whole while others are looked at; of a longer list only the places are.
+/// Maximum contacts kept in memory whole while others are examined. A longer list keeps only the ranks.
 const MAX_KEPT: usize = MAX_PAGE + 1;
 
-/// A list that is asked for.
+/// A request for a page of a list.
 #[derive(Clone, Copy, Debug)]
 pub struct Listing<'a> {
-    /// Whose contacts.
+    /// Portal of the contacts.
     pub portal: &'a PortalId,
-    /// Which of them, as asked.
+    /// Filter of the request.
     pub filter: &'a Filter,
-    /// Which of them, as planned.
+    /// Plan of the filter.
     pub plan: &'a Plan,
-    /// About how many index entries that is.
+    /// Estimated number of index entries that the plan reads.
     pub expected: u64,
-    /// Who is to see them.
+    /// Caller that the list is shown to.
     pub caller: Caller,
-    /// What is sought of their access.
+    /// Criteria for the access of the contacts.
     pub sought: AccessCriteria,
-    /// In which order.
+    /// Order of the list.
     pub order: Order,
-    /// Which part of them.
+    /// Page of the list.
     pub page: Page,
-    /// Whether they are to be counted.
+    /// Whether the response has a total.
     pub total: bool,
-    /// True if the managers of private contacts are shown. Nobody is shown the managers of other contacts.
+    /// Whether the managers of private contacts are shown. Managers of other contacts are never shown.
     pub managers: bool,
-    /// When an answer must be there.
+    /// Deadline of the response.
     pub deadline: Option<Instant>,
-    /// Whether the portal's contacts can be looked up by their managers.
+    /// Whether the portal's postings cover every access.
     pub posted: bool,
     /// The types of the portal's directory.
     pub types: &'a HashMap<i32, ListItem>,
@@ -91,27 +92,27 @@ pub struct Listing<'a> {
 /// A page of a list.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Listed {
-    /// The contacts, each with its access, of whose managers only those are there who are to be shown, and the caller. A
-    /// contact that was removed since it was found is left out.
+    /// Contacts with their access. The access names only managers that are shown, and the caller. A contact removed
+    /// since it was found is left out.
     pub contacts: Vec<(ContactRecord, AccessState)>,
-    /// How many places of the list the page stands for.
+    /// Number of list entries on the page, including contacts left out of `contacts`.
     pub asked: usize,
-    /// Whether more follow.
+    /// Whether more contacts follow.
     pub more: bool,
-    /// How many there are in the whole list, where that is asked for. A contact that is moved between partitions while they
-    /// are counted may count twice.
+    /// Number of contacts in the whole list, if requested. A contact that moves between partitions during counting may
+    /// count twice.
     pub total: Option<u64>,
-    /// Whether there may be more than `total`.
+    /// Whether `total` is a lower bound.
     pub total_is_lower_bound: bool,
-    /// The manager whose postings were read and name mostly contacts that are not its own any more, or the same ones
-    /// again and again.
+    /// Manager whose postings were read, if the postings mostly name contacts that the manager lost, or name contacts
+    /// repeatedly.
     pub wasteful: Option<UserId>,
 }
 
-/// Why there is no page.
+/// The reason why there is no page.
 #[derive(Debug, thiserror::Error)]
 pub enum ListError {
-    /// It could not be found, or counted, in its time.
+    /// The deadline passed before the list was read or counted.
     #[error("the list was not read in its time")]
     NotInTime,
     /// The table failed.
@@ -119,53 +120,53 @@ pub enum ListError {
     Store(#[from] StoreError),
 }
 
-/// A contact of a list with its access, and its place in the list.
+/// A contact of a list with its access, and its rank in the list.
 type Member = (Rank, (ContactRecord, AccessState));
 
 impl Listing<'_> {
-    /// Up to which place the list must be known: the page, and whether something follows it.
+    /// Returns the number of list entries to find: up to the end of the page, and one more to know whether more follow.
     fn end(&self) -> usize {
         self.page.start_index.saturating_add(self.page.count).saturating_add(1)
     }
 
-    /// The access of a contact that is in the list, as far as an answer needs it; none of one that is not.
+    /// Returns the access of a contact in the list, reduced to the managers that are shown; none for any other contact.
     fn admitted(&self, mut state: AccessState) -> Option<AccessState> {
         if !self.admits(&state.access) {
             return None;
         }
         if !self.managers || !state.access.share.is_private() {
-            // The caller stays in the list, because its rights follow from the list.
+            // Keep the caller in the manager list, because the caller's rights follow from the list.
             state.access.managers.retain(|manager| *manager == self.caller.user);
             state.access.managers.shrink_to_fit();
         }
         Some(state)
     }
 
-    /// Whether a contact with this access is in the list.
+    /// Returns whether a contact with this access is in the list.
     fn admits(&self, access: &Access) -> bool {
         self.caller.may_see(access) && self.sought.holds(access, &self.caller)
     }
 
-    /// Whether access decides who is in the list.
+    /// Returns whether access decides membership in the list.
     fn asks_access(&self) -> bool {
         !self.caller.is_admin || !self.sought.seeks_nothing()
     }
 
-    /// Whether the list must be counted whatever its page. For callers who are not administrators the access of each contact
-    /// is read for the count, so that later pages are counted only of short lists.
+    /// Returns whether the list is counted if the page does not give the total. The count reads the access of each
+    /// contact for callers who are not administrators, so later pages are counted only for short lists.
     fn must_count(&self) -> bool {
         let is_cheap = self.caller.is_admin || self.page.start_index == 0 || self.expected <= MAX_COUNTED_AGAIN;
         self.total && is_cheap
     }
 
-    /// The facts about a contact that the order asks for.
+    /// Returns the facts about a contact that the order requires.
     fn facts(&self, contact_type: i32, names: (String, String), set_at: Option<Moment>) -> Facts {
         Facts { names, type_order: self.types.get(&contact_type).map(|item| item.sort_order), set_at }
     }
 
-    /// In whose manager list all contacts of the list are, if there is someone.
+    /// Returns the manager whose manager list contains every contact of the list, if there is one.
     fn manager(&self) -> Option<UserId> {
-        // What is private is seen by its managers only.
+        // Only managers see private contacts, apart from administrators.
         let own = self.sought.shared == Some(false) && !self.caller.is_admin;
         match self.sought.responsible {
             Some(user) if user.is_nil() => None,
@@ -173,7 +174,7 @@ impl Listing<'_> {
         }
     }
 
-    /// After how many contacts the index is read no further, if it is not read to its end.
+    /// Returns the number of matches after which the index scan ends; none if the scan reads the whole index.
     fn until(&self) -> Option<u64> {
         (self.order.by == SortBy::Created && !self.must_count()).then_some(self.end() as u64)
     }
@@ -182,21 +183,23 @@ impl Listing<'_> {
 impl Store {
     /// Reads a page of a list.
     ///
-    /// In order of creation: the partitions' latest entries side by side, then the contacts of the page with their access,
-    /// so two round trips one after another for a page of usual size. Where access decides who is in the list, it is read
-    /// ahead, half a read unit a contact. In another order, every entry of the plan is read, 1 read unit per 8 KB. By
-    /// name, one read unit a contact that was ever the manager's, and less for those that are no longer. A contact of the
-    /// page is half a read unit per 4 KB, and its access another half.
+    /// In order of creation, the scan reads the first entries of all partitions concurrently, then the contacts of the
+    /// page with their access: two sequential round trips for a page of usual size. If access decides membership, the
+    /// scan also reads the access of each contact: half a read unit per contact. In another order, the scan reads every
+    /// entry of the plan: 1 read unit per 8 KB. A list from postings reads the access of each posted contact for half a
+    /// read unit, and contacts for half a unit per 4 KB. A contact of the page costs half a read unit per 4 KB, and its
+    /// access another half.
     ///
-    /// A list that has a total is counted beside its page, unless the page is the list's end: for an administrator 1 read
-    /// unit per 8 KB of entries. For others half a read unit more for each contact, of which at most [`MAX_COUNTED`] are looked
-    /// at, and later pages are counted only of lists of up to [`MAX_COUNTED_AGAIN`]. Any other total is a lower bound.
+    /// A total is counted concurrently with the page, unless the page reaches the end of the list: 1 read unit per 8 KB
+    /// of index entries. If access decides membership, each contact costs another half read unit, and the count ends
+    /// after about [`MAX_COUNTED`] contacts. Callers who are not administrators get later pages counted only for lists
+    /// of up to [`MAX_COUNTED_AGAIN`] expected entries. Any other total is a lower bound.
     ///
-    /// Of a list in another order, the places up to the end of the page are in memory: a name and some bytes each.
+    /// In another order, the ranks of the list up to the end of the page are in memory: a name and some bytes each.
     ///
     /// # Errors
     ///
-    /// [`ListError::NotInTime`] when the deadline came first.
+    /// [`ListError::NotInTime`] if the deadline passed.
     pub async fn list_contacts(&self, listing: &Listing<'_>) -> Result<Listed, ListError> {
         let listed = self.list(listing);
         let listed = match listing.deadline {
@@ -225,7 +228,7 @@ impl Store {
         }
     }
 
-    /// The page as the indexes have it, counted beside where it must be.
+    /// Reads the page in index order, and counts the list concurrently if required.
     async fn list_in_index_order(&self, listing: &Listing<'_>) -> Result<Listed, StoreError> {
         let page = Box::pin(self.first_of_index(listing));
         if !listing.must_count() {
@@ -244,7 +247,7 @@ impl Store {
         if !page.total_is_lower_bound {
             return Ok(page);
         }
-        // Contacts may be added or removed between the reading of the page and the counting.
+        // Contacts may be added or removed between reading the page and counting.
         let total = page.total.max(Some(count.contacts));
         Ok(Listed { total, total_is_lower_bound: !count.is_whole, ..page })
     }
@@ -253,7 +256,7 @@ impl Store {
         let Page { count, start_index } = listing.page;
         let mut walk = MergeScan::new(self, listing);
         let (mut passed, mut more) = (0, false);
-        // Moved behind the reading, a contact is met again.
+        // A contact that moves during the scan may appear again.
         let mut met = HashSet::new();
         let mut places = Vec::new();
         let mut records = HashMap::new();
@@ -265,7 +268,7 @@ impl Store {
         'walk: loop {
             let ids = walk.take(together).await?;
             let mut states = match listing.asks_access() {
-                // Most of the contacts that a list begins with are those of its page, and are read beside their access.
+                // The first contacts are mostly those of the page, so read them concurrently with their access.
                 true if passed == 0 && places.is_empty() => {
                     let first: Vec<_> = ids.iter().skip(start_index).take(count).copied().collect();
                     let (states, read) = futures::try_join!(
@@ -280,7 +283,7 @@ impl Store {
             };
             for id in &ids {
                 let state = match &mut states {
-                    // A contact that is not admitted has no state, and one that is met again in these has none left.
+                    // A contact that is not admitted has no state. The state of a repeated contact is already taken.
                     Some(states) => match states.of_mut(*id)?.take() {
                         Some(state) => Some(state),
                         None => continue,
@@ -311,7 +314,7 @@ impl Store {
         Ok(Listed { contacts, asked, more, total, total_is_lower_bound: more, wasteful: None })
     }
 
-    /// The page of an order that no index has.
+    /// Reads the page of an order that no index has.
     async fn list_in_any_order(&self, listing: &Listing<'_>) -> Result<Listed, StoreError> {
         let mut best = TopK::new(listing.end());
         let mut total = 0;
@@ -325,7 +328,7 @@ impl Store {
         drop(pages);
         let (page, more) = best.page(listing.page);
         let asked = page.len();
-        // Renamed while it was read, a contact is met at two places.
+        // A contact renamed during the scan may appear at two ranks.
         let mut met = HashSet::new();
         let places = page.into_iter().map(|(rank, ())| rank.contact()).filter(|id| met.insert(*id));
         let places = places.map(|id| (id, None)).collect();
@@ -339,7 +342,7 @@ impl Store {
         })
     }
 
-    /// The contacts at these places, with the access that was read of them or else is read now; of `records` none is read
+    /// Loads the contacts at `places` with their access. Contacts in `records` and access in `places` are not read
     /// again.
     async fn shown(
         &self,
@@ -360,7 +363,7 @@ impl Store {
                 Some(state) => Some(state),
                 None => states.of_mut(id)?.take(),
             };
-            // A contact may have been removed, or hidden from the caller, since it was found.
+            // A contact may have been removed or hidden from the caller since it was found.
             if let (Some(record), Some(state)) = (records.remove(&id), state) {
                 shown.push((record, state));
             }

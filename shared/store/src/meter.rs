@@ -1,4 +1,4 @@
-//! What a request asked of DynamoDB, counted.
+//! Counters of DynamoDB calls and of the capacity that they consume.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,10 +8,10 @@ use aws_sdk_dynamodb::types::ConsumedCapacity;
 /// Calls made and capacity consumed, shared by the clones of a store.
 #[derive(Debug, Default)]
 pub struct Meter {
-    /// The meter of the store that this one's was made from, which counts the same.
+    /// Meter of the parent store, which also counts the calls of this one.
     whole: Option<Arc<Meter>>,
     calls: AtomicU64,
-    // Units come in halves, so they are kept as halves.
+    // Capacity units come in halves, so they are counted as halves.
     read_halves: AtomicU64,
     write_halves: AtomicU64,
 }
@@ -28,7 +28,7 @@ pub struct Reading {
 }
 
 impl Meter {
-    /// A meter that counts apart, and into this one as well.
+    /// Creates a meter whose counts are also added to `whole`.
     pub(crate) fn part(whole: &Arc<Self>) -> Self {
         Self { whole: Some(whole.clone()), ..Self::default() }
     }
@@ -52,7 +52,7 @@ impl Meter {
         }
     }
 
-    /// What has been counted so far.
+    /// Returns the counts so far.
     pub fn reading(&self) -> Reading {
         let units = |halves: &AtomicU64| {
             #[expect(clippy::cast_precision_loss, reason = "no request consumes 2^52 units")]

@@ -1,17 +1,17 @@
-//! The journal of moves: contacts that an import was about to move between partitions of the indexes, and when.
+//! The journal of moves: contacts that an import was about to move between index partitions, and when.
 //!
-//! A run reads a shard partition by partition. A contact that moves meanwhile from a partition that the run has not read
-//! yet to one that it has read would be missed. So an import writes a journal entry before it writes anything else of a
-//! contact whose index entry changes, or of a contact that was removed of late and is added again. A run reads the journal
-//! when it has read the indexes, and then the contacts' own items.
+//! A run reads a shard partition by partition. It would miss a contact that moves from an unread partition to a
+//! partition already read. So an import writes a journal entry before any other write of a contact whose index entry
+//! changes, or of a recently removed contact that is added again. After the indexes, a run reads the journal and then
+//! the contacts' own items.
 //!
-//! An entry names the contacts of one shard that one flush of an import moves, in a few bytes each. A contact stays in its
-//! shard, so each shard has a journal of its own. Every write that an entry announces is sent within
-//! [`MOVE_WRITE_MILLIS`] of the entry, so a run that reads the entries of the last minutes before its start knows every
-//! move that its indexes may not show yet.
+//! An entry names the contacts of one shard that one flush of an import moves, in a few bytes each. A contact stays in
+//! its shard, so each shard has its own journal. Every write that an entry announces is sent within
+//! [`MOVE_WRITE_MILLIS`] of the entry. So the entries of the last minutes before the start of a run name every move
+//! that the indexes may not show yet.
 //!
-//! A contact that is removed leaves an item that tells of it for a day. Without that item an import would take the contact
-//! that is added again for a new one, which a run need not meet, and write no entry for it.
+//! A removed contact leaves an item in the table for a day. Without that item, an import would treat a contact that is
+//! added again as new. It would write no journal entry, because a run need not include new contacts.
 
 use std::collections::{HashMap, HashSet};
 
@@ -46,7 +46,7 @@ const HOUR: SignedDuration = SignedDuration::from_hours(1);
 pub(crate) struct Moves {
     /// Contacts whose index entries change.
     pub(crate) moved: Vec<ContactId>,
-    /// Contacts that were removed of late and are added again.
+    /// Recently removed contacts that are added again.
     pub(crate) returned: Vec<ContactId>,
 }
 
@@ -59,35 +59,35 @@ impl Moves {
 /// An entry of the journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JournalEntry {
-    /// When the import wrote it, by the import's clock.
+    /// Time of the write, by the import's clock.
     pub at: Moment,
-    /// What tells it from other entries of the same moment.
+    /// Distinguishes entries of the same moment.
     pub id: Uuid,
     /// Contacts whose index entries change.
     pub moved: ContactSet,
-    /// Contacts that were removed of late and are added again.
+    /// Recently removed contacts that are added again.
     pub returned: ContactSet,
     /// The revision of the access records that the import writes.
     pub revision: JobId,
 }
 
-/// Contacts as their own items say, whatever the indexes show.
+/// The state of contacts from their own items, which may be newer than the indexes.
 #[derive(Clone, Debug)]
 pub struct OwnItems {
-    /// What a filter asks, of those that exist.
+    /// Index entries of the contacts that exist.
     pub entries: HashMap<ContactId, IndexEntry>,
-    /// The access of all that were asked for.
+    /// Access of every requested contact.
     pub accesses: Accesses,
 }
 
-/// When an item of the journal may be forgotten.
+/// Builds the expiry attribute of an item written at `at`.
 fn expires(at: Moment) -> Item {
     let end = at + SignedDuration::from_hours(MOVES_KEPT_HOURS);
     Item::from([(EXPIRES.into(), items::n(end.timestamp().as_second()))])
 }
 
 impl Store {
-    /// Writes what an import is about to move: 1 write unit per KB for each shard that has such contacts.
+    /// Writes journal entries for `moves`: 1 write unit per KB for each shard with such contacts.
     pub(crate) async fn write_journal(
         &self,
         portal: &Portal,
@@ -117,7 +117,7 @@ impl Store {
     }
 
     /// Reads the journal of a shard from `from` to the end of the hour of `to`, consistently: 1 read unit per 4 KB, at
-    /// least 1 for each hour.
+    /// least 1 per hour.
     pub async fn journal(
         &self,
         portal: &PortalId,
@@ -148,12 +148,13 @@ impl Store {
         }
     }
 
-    /// Reads contacts by their own items, consistently: 1 read unit each per 4 KB, and 1 for the access.
+    /// Reads contacts from their own items, consistently: 1 read unit per 4 KB of each item, and 1 for each access
+    /// record.
     pub async fn own_items(&self, portal: &PortalId, contacts: &[ContactId]) -> Result<OwnItems, StoreError> {
         let keys = |id| [Key::Contact(portal.clone(), id), Key::Access(portal.clone(), id)];
         let keys: Vec<Key> = contacts.iter().flat_map(|&id| keys(id)).collect();
         let (mut entries, mut accesses) = (HashMap::new(), Accesses::asked(contacts));
-        // A contact's item may be long, so none is kept.
+        // A contact's item may be long, so keep none in memory.
         self.get_each(&keys, true, |item| match items::key_of(&item)? {
             Key::Contact(_, id) => {
                 entries.insert(id, crate::index::entry(&item, Index::Stage)?);
@@ -166,7 +167,7 @@ impl Store {
         Ok(OwnItems { entries, accesses })
     }
 
-    /// Writes that a contact is about to be removed: 1 write unit.
+    /// Records that a contact is about to be removed: 1 write unit.
     pub(crate) async fn note_removal(
         &self,
         portal: &PortalId,
@@ -178,7 +179,7 @@ impl Store {
         self.write_all(vec![Write::put(item)]).await
     }
 
-    /// Says which contacts were removed of late: 1 read unit each.
+    /// Returns the recently removed contacts: 1 read unit each.
     pub(crate) async fn removed_of_late(
         &self,
         portal: &PortalId,

@@ -1,13 +1,14 @@
-//! Postings: which contacts a manager was given, so that who can see what is answered by name.
+//! Postings: for each manager, the contacts assigned to that manager. A list of one manager's contacts reads them
+//! instead of scanning an index.
 //!
-//! A posting is written before the access records that it is about. So a manager's postings name every contact in whose
-//! list the manager is, and others in whose list it no longer is, or is not yet: a reader looks at the access of each. A
-//! posting is named after its contents: the same contacts given once more, as by a rule that goes back and forth between
-//! two lists, are the same item.
+//! A posting is written before the access records of its contacts. So a manager's postings name every contact of the
+//! manager, and also contacts that the manager lost or has not received yet. A reader checks the access of each. The
+//! key of a posting is a hash of its contents, so assigning the same contacts again rewrites the same item. An example
+//! is a rule that alternates between two manager lists.
 //!
-//! [`crate::compaction`] removes postings that have become superfluous. It relies on this: a write of an access record
-//! either posted each manager of it at most [`models::limits::POSTING_SETTLED_MILLIS`] before, or its condition says
-//! that the record still holds the managers that were not posted for it.
+//! [`crate::compaction`] removes superfluous postings. It relies on this: each write of an access record either follows
+//! a posting for each of its managers by at most [`models::limits::POSTING_SETTLED_MILLIS`], or has the condition that
+//! the record still holds the managers without such a posting.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{Read as _, Write as _};
@@ -26,29 +27,28 @@ use crate::dynamodb::items::{self, Item};
 use crate::error::StoreError;
 use crate::keys::{Key, PostingHash, Range};
 
-/// Postings that the first query reads at most. Each after it reads four times as many: who has few has them in one round
-/// trip, and who turns out to have too many has not read a megabyte for it.
+/// Maximum postings of the first query. Each further query reads four times as many. So a manager with few postings
+/// takes one round trip, and a manager with too many does not cost a read of a megabyte.
 const FIRST_POSTINGS: usize = 64;
 
-/// The attribute that holds a posting's contacts.
+/// Attribute with a posting's contacts.
 const IDS: &str = "ids";
-/// The attribute that says when it was written last; earlier versions wrote none.
+/// Attribute with the time of a posting's last write; earlier versions wrote none.
 pub(crate) const POSTED_AT: &str = "posted_at";
 
-/// What is to be posted: managers, each with the contacts that it is given.
+/// The postings to write: managers, each with the contacts assigned to it.
 #[derive(Clone, Debug, Default)]
 pub struct Postings {
     contacts: HashMap<UserId, Vec<ContactId>>,
 }
 
 impl Postings {
-    /// Adds all managers that a contact gets, for a write without a condition.
+    /// Adds all managers of a contact, for an unconditional write.
     pub fn add_all(&mut self, contact: ContactId, after: &Access) {
         self.add(contact, &Access::UNRECORDED, after);
     }
 
-    /// Adds the managers that a contact gets which it did not have `before`, for a write on condition that its access
-    /// still is that.
+    /// Adds the managers of `after` that `before` lacks, for a write on condition that the access is still `before`.
     pub fn add(&mut self, contact: ContactId, before: &Access, after: &Access) {
         let had: HashSet<&UserId> = before.managers.iter().collect();
         for manager in after.managers.iter().filter(|manager| !had.contains(manager)) {
@@ -56,7 +56,7 @@ impl Postings {
         }
     }
 
-    /// Whether nothing is to be posted.
+    /// Returns whether there are no postings to write.
     pub fn is_empty(&self) -> bool {
         self.contacts.is_empty()
     }
@@ -79,13 +79,13 @@ fn posting_item(key: &Key, body: Vec<u8>, at: Moment) -> Item {
     item
 }
 
-/// A posting as the table has it.
+/// A posting as stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Posting {
     pub(crate) key: Key,
-    /// When it was written last; none for one of an earlier version.
+    /// Time of the last write; none for a posting of an earlier version.
     pub(crate) posted_at: Option<Moment>,
-    /// Its contacts, ascending.
+    /// The contacts, ascending.
     pub(crate) contacts: Vec<ContactId>,
 }
 
@@ -99,23 +99,23 @@ impl Posting {
         })
     }
 
-    /// The write of a posting of these contacts.
+    /// Builds the write of a posting of these contacts.
     pub(crate) fn write(key: &Key, contacts: &[ContactId], at: Moment) -> Result<Write, StoreError> {
         Ok(Write::put(posting_item(key, encode(contacts)?.1, at)))
     }
 }
 
-/// The contacts that a manager's postings name.
+/// The contacts that the postings of a manager name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Posted {
-    /// Each once, and in no order.
+    /// Distinct contacts, unordered.
     pub contacts: Vec<ContactId>,
-    /// How many entries the postings have: a contact may stand in several.
+    /// Number of entries in the postings. A contact may have several.
     pub entries: usize,
 }
 
-/// The name and the body of a posting of these contacts: their identifiers in order, each as what it is more than the one
-/// before it, compressed. The name comes from what is compressed, which another compressor does not change.
+/// Returns the hash and the body of a posting. The body is the ascending identifiers, delta-encoded and compressed. The
+/// hash covers the uncompressed form, so it does not depend on the compressor.
 fn encode(contacts: &[ContactId]) -> Result<(PostingHash, Vec<u8>), StoreError> {
     let corrupt = |error: &dyn std::fmt::Display| StoreError::Corrupt(format!("a posting: {error}"));
     let mut ids: Vec<u32> = contacts.iter().map(|id| id.get().unsigned_abs()).collect();
@@ -134,7 +134,7 @@ fn encode(contacts: &[ContactId]) -> Result<(PostingHash, Vec<u8>), StoreError> 
     Ok((hash, encoder.finish().map_err(|error| corrupt(&error))?))
 }
 
-/// The contacts of a posting's body, ascending.
+/// Decodes the contacts of a posting's body, ascending.
 fn decode(body: &[u8]) -> Result<Vec<ContactId>, StoreError> {
     let corrupt = || StoreError::Corrupt("a posting does not read back".into());
     let mut plain = Vec::new();
@@ -151,8 +151,8 @@ fn decode(body: &[u8]) -> Result<Vec<ContactId>, StoreError> {
 }
 
 impl Store {
-    /// Posts managers at the time `at`. It comes before the access records that it is about. For each manager 1 write unit
-    /// per KB, which is that of about a thousand contacts whose numbers are close to one another.
+    /// Writes postings dated `at`. Call it before writing the access records of the contacts. Per manager it costs 1
+    /// write unit per KB, enough for about a thousand contacts with close identifiers.
     pub async fn post(&self, portal: &PortalId, postings: &Postings, at: Moment) -> Result<(), StoreError> {
         if postings.is_empty() {
             return Ok(());
@@ -160,8 +160,8 @@ impl Store {
         self.write_all(postings.writes(portal, at)?).await
     }
 
-    /// Reads which contacts a manager was given, or none when they are more than `most`: 1 read unit per 8 KB, which is
-    /// some ten thousand contacts that were given in chunks, or some seventy that were given one by one.
+    /// Reads the contacts in a manager's postings; none if there are more than `most`: 1 read unit per 8 KB, for about
+    /// ten thousand contacts assigned in chunks, or seventy assigned one by one.
     pub async fn posted_to(
         &self,
         portal: &PortalId,

@@ -1,4 +1,4 @@
-//! Standing rules, and when each will be due.
+//! Standing rules and their due entries.
 
 use std::collections::HashSet;
 
@@ -15,9 +15,9 @@ use crate::idempotency::KeptAnswer;
 use crate::keys::{Key, Range};
 
 const DOC: &str = "doc";
-/// When the rule was last changed, so that two callers do not overwrite one another unseen.
+/// Time of the last change, so that two callers do not overwrite each other unnoticed.
 const MODIFIED: &str = "modified";
-/// When it is due, so that it is started once.
+/// Time at which the rule is due, so that it is started once.
 const NEXT: &str = "upcoming";
 
 fn rule_item(portal: &PortalId, rule: &Rule) -> Result<Item, StoreError> {
@@ -30,12 +30,12 @@ fn rule_item(portal: &PortalId, rule: &Rule) -> Result<Item, StoreError> {
     Ok(item)
 }
 
-/// What changes whenever a user gets a rule, so that rules are counted and added as one step.
+/// Identifier that changes whenever a user gets a rule, so that counting and adding rules is one atomic step.
 const GENERATION: &str = "generation";
-/// When a portal's rules were last checked.
+/// Time of the last check of a portal's rules.
 const CHECKED: &str = "checked";
 
-/// How many standing rules there are, and the state of the list in which they were counted.
+/// The number of standing rules, and the generation in which they were counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleCount {
     /// Rules of the portal.
@@ -45,12 +45,12 @@ pub struct RuleCount {
     generation: Option<[u8; 16]>,
 }
 
-/// A portal whose rules can be checked.
+/// A portal that may have standing rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RulePortal {
     /// The portal.
     pub portal: PortalId,
-    /// When its rules were last checked.
+    /// Time of the last check of the portal's rules.
     pub checked: Moment,
 }
 
@@ -71,14 +71,14 @@ impl Store {
         item.map(|mut item| items::document(&mut item, DOC)).transpose()
     }
 
-    /// A reader of a portal's rules, by name: 1 read unit per 4 KB of those that are read.
+    /// Returns a reader of a portal's rules, by name: 1 read unit per 4 KB read.
     pub fn rules(&self, portal: &PortalId) -> RuleReader<'_> {
         RuleReader { store: self, range: Range::Rules(portal.clone()), after: None, ended: false }
     }
 
-    /// Counts the rules of a portal and of one of its users: 1 read unit, and 1 for each 4 KB of rules.
+    /// Counts the rules of a portal and of one of its users: 1 read unit, and 1 per 4 KB of rules.
     pub async fn count_rules(&self, portal: &PortalId, user: UserId) -> Result<RuleCount, StoreError> {
-        // Whoever adds a rule after this reading changes what was read.
+        // Adding a rule after this read changes the generation.
         let listed = self.get(&Key::RulePortal(portal.clone())).await?;
         let has_generation = listed.filter(|item| item.contains_key(GENERATION));
         let generation = has_generation.map(|item| items::id(&item, GENERATION)).transpose()?;
@@ -98,9 +98,10 @@ impl Store {
         }
     }
 
-    /// Writes a rule in place of what it was before (none: there was none), and when it will be due; false when someone
-    /// else changed it meanwhile, or gave a user a rule since they were `counted`. The answer of the call is `kept` in the
-    /// same transaction. 2 write units per KB of it, 2 for each time it is or was due, and 2 for the count.
+    /// Writes a rule in place of `before` (none for a new rule), with its due entry. Returns false if someone changed
+    /// the rule meanwhile, or gave a user a rule since the rules were `counted`. Stores the call's answer `kept` in the
+    /// same transaction. Costs 2 write units per KB of the rule, 2 per due entry written or removed, and 2 for the
+    /// count.
     pub async fn put_rule(
         &self,
         portal: &PortalId,
@@ -113,7 +114,7 @@ impl Store {
         let mut writes = vec![match before {
             Some(before) => {
                 let modified = (":modified", items::n(before.modified.steps()));
-                // It may have been started meanwhile, which does not count as a change of it.
+                // A start leaves `modified` unchanged, so compare `upcoming` too.
                 match before.next {
                     Some(next) => {
                         let seen = [modified, (":upcoming", items::n(next.steps()))];
@@ -143,8 +144,8 @@ impl Store {
         happened(self.transact(writes).await)
     }
 
-    /// Removes a rule, unless someone else changed it meanwhile: 2 write units for it, and 2 for when it would have been
-    /// due. The answer of the call is `kept` in the same transaction.
+    /// Removes a rule, unless someone changed it meanwhile: 2 write units for the rule, and 2 for its due entry. Stores
+    /// the call's answer `kept` in the same transaction.
     pub async fn delete_rule(
         &self,
         portal: &PortalId,
@@ -159,13 +160,13 @@ impl Store {
         happened(self.transact(writes).await)
     }
 
-    /// Removes a rule that does not read back: 1 write unit per KB. Its due entry is removed when it comes.
+    /// Removes a rule that does not read back: 1 write unit per KB. Its due entry is removed when it is due.
     pub async fn delete_rule_record(&self, portal: &PortalId, name: &RuleName) -> Result<(), StoreError> {
         self.delete(&Key::Rule(portal.clone(), name.clone())).await
     }
 
-    /// Writes that a rule was looked at when it was due, and with it the job that it starts, if it does: all or nothing,
-    /// and false when it was looked at already or changed meanwhile. 2 write units for each of up to six items.
+    /// Writes the outcome of a due rule together with the job that it starts, if any: all or nothing. Returns false if
+    /// the rule was handled or changed meanwhile. Costs 2 write units for each of up to seven items.
     pub async fn run_rule(
         &self,
         portal: &PortalId,
@@ -200,7 +201,7 @@ impl Store {
         Ok(gone.into_iter().chain(coming).collect())
     }
 
-    /// The portals that have standing rules: half a read unit per 4 KB, at least half.
+    /// Returns the portals with standing rules: half a read unit per 4 KB, at least half.
     pub async fn rule_portals(&self) -> Result<Vec<RulePortal>, StoreError> {
         let items = self.query(&Range::RulePortals, false).await?;
         items
@@ -214,7 +215,7 @@ impl Store {
             .collect()
     }
 
-    /// Adds a portal to those that have standing rules, if it is not among them: 1 write unit.
+    /// Lists a portal as one with standing rules, unless it is listed: 1 write unit.
     pub async fn add_rule_portal(&self, portal: &PortalId, checked: Moment) -> Result<(), StoreError> {
         self.put_if(rule_portal_item(portal, checked), "attribute_not_exists(#pk)", []).await.map(drop)
     }
@@ -229,15 +230,15 @@ impl Store {
         Ok(claimed.is_some())
     }
 
-    /// Takes a portal without rules from the list, unless a rule was set since the check was claimed at `now`: 1 write
-    /// unit.
+    /// Removes a portal without rules from the list of portals with standing rules, unless a rule was set since the
+    /// check was claimed at `now`: 2 write units.
     pub async fn remove_rule_portal(&self, portal: &PortalId, now: Moment) -> Result<(), StoreError> {
         let claimed = [(":now", items::n(now.steps()))];
         let delete = self.transact_delete(&Key::RulePortal(portal.clone()), Some("checked = :now"), claimed)?;
         happened(self.transact(vec![delete]).await).map(drop)
     }
 
-    /// Those of the rules whose due entry is missing: 1 read unit each.
+    /// Returns the rules whose due entry is missing: 1 read unit per rule.
     pub async fn without_due_entry(&self, portal: &PortalId, rules: Vec<Rule>) -> Result<Vec<Rule>, StoreError> {
         let keys: Vec<Key> = rules.iter().filter_map(|rule| due_key(portal, rule)).collect();
         let mut found = HashSet::with_capacity(keys.len());
@@ -250,8 +251,8 @@ impl Store {
         Ok(rules.into_iter().filter(is_lost).collect())
     }
 
-    /// Writes the due entry of a rule again, unless the rule was changed or started since it was read; false then. 2 write
-    /// units per KB of the rule, and 2 for the entry.
+    /// Writes the due entry of a rule again. Returns false if the rule was changed or started since it was read. Costs
+    /// 2 write units per KB of the rule, and 2 for the entry.
     pub async fn restore_due_entry(&self, portal: &PortalId, rule: &Rule) -> Result<bool, StoreError> {
         let (Some(key), Some(next)) = (due_key(portal, rule), rule.next) else { return Ok(false) };
         let seen = [(":upcoming", items::n(next.steps())), (":modified", items::n(rule.modified.steps()))];
@@ -261,14 +262,14 @@ impl Store {
         happened(self.transact(vec![rule, entry]).await)
     }
 
-    /// The rules of all portals that are due at `now`, the longest due first: 1 read unit per 4 KB, at least 1.
+    /// Returns the rules of all portals that are due at `now`, the longest due first: 1 read unit per 4 KB, at least 1.
     pub async fn due_rules(&self, now: Moment) -> Result<Vec<(Moment, PortalId, RuleName)>, StoreError> {
-        // `~` sorts after every name, so that what is due at this very moment is among them.
+        // `~` sorts after every name, so rules that are due exactly at `now` are included.
         let part = QueryOptions { consistent: true, below: Some(format!("{now}~")), ..QueryOptions::default() };
         let items = self.query_part(&Range::DueRules, part).await?;
         let due = items.iter().filter_map(|item| match items::key_of(item) {
             Ok(Key::DueRule(due, portal, name)) => Some((due, portal, name)),
-            // One entry that does not read back must not keep all others from their start.
+            // An entry that does not read back must not block the start of all others.
             other => {
                 tracing::error!(?other, "due entry does not read back");
                 None
@@ -277,28 +278,28 @@ impl Store {
         Ok(due.collect())
     }
 
-    /// Forgets that a rule is due at a time at which it is not: 1 write unit.
+    /// Removes an obsolete due entry: 1 write unit.
     pub async fn forget_due_rule(&self, due: Moment, portal: &PortalId, name: &RuleName) -> Result<(), StoreError> {
         self.delete(&Key::DueRule(due, portal.clone(), name.clone())).await
     }
 }
 
-/// Reads a portal's rules. At most a megabyte of records is in memory at a time.
+/// Reads a portal's rules. Holds at most a megabyte of records in memory.
 #[derive(Debug)]
 pub struct RuleReader<'a> {
     store: &'a Store,
     range: Range,
-    /// The item after which the list goes on; none at its beginning.
+    /// The item after which the list continues; none at its beginning.
     after: Option<Item>,
     ended: bool,
 }
 
 impl RuleReader<'_> {
-    /// The next rules; none at the end.
+    /// Returns the next rules; none at the end.
     ///
     /// # Errors
     ///
-    /// When the table fails. A record that does not read back is no failure: it would hide all others.
+    /// When the table fails. A record that does not read back is no failure, because it would hide all others.
     pub async fn next(&mut self) -> Result<Vec<Rule>, StoreError> {
         while !self.ended {
             let part = QueryOptions { consistent: true, ..QueryOptions::default() };
@@ -313,14 +314,14 @@ impl RuleReader<'_> {
     }
 }
 
-/// The rule in an item.
+/// Returns the rule in an item, if it reads back.
 fn readable(mut item: Item) -> Option<Rule> {
     let rule = items::document(&mut item, DOC);
     rule.inspect_err(|error| tracing::error!(key = ?items::key_of(&item), %error, "rule record does not read back"))
         .ok()
 }
 
-/// A transaction whose condition does not hold did not happen, which is no failure.
+/// Returns whether a transaction was made. A condition that does not hold is no failure.
 fn happened(result: Result<(), StoreError>) -> Result<bool, StoreError> {
     match result {
         Ok(()) => Ok(true),

@@ -1,17 +1,17 @@
-//! Signing in: whose an e-mail address is, the hash of a password, and who has tried of late.
+//! Sign-in: e-mail addresses, password hashes and recent attempts.
 //!
-//! A sign-in is three round trips, each whatever the one before found, so that neither their number nor their order tells
-//! whether there is such a user:
+//! A sign-in takes three round trips. Each is made whatever the previous one found, so that neither their number nor
+//! their order reveals whether the user exists:
 //!
-//! 1. [`Store::begin_sign_in`] counts the attempt for its network and user and, beside it, looks up whose the address is
-//!    and whether the user is known to use the network,
-//! 2. then reads those users and the hashes of their passwords, or what stands nowhere when there is none, and counts
-//!    the attempt for the user, unless the network is known. The caller looks at the password: [`Candidates::matching`].
-//! 3. [`Store::admit`] writes the token of an attempt that succeeded, forgets its attempts and remembers its network.
+//! 1. [`Store::begin_sign_in`] counts the attempt for its network and user. Concurrently, it looks up the address's
+//!    accounts and whether the network is known for the user,
+//! 2. then reads those users and their password hashes, or absent items if there are none, and counts the attempt for
+//!    the user unless the network is known. The caller compares the password: [`Candidates::matching`].
+//! 3. [`Store::admit`] writes the token of a successful attempt, deletes its attempts and remembers its network.
 //!
-//! An attempt after others that failed within the minute is counted by three calls in place of one, again whether there
-//! is such a user or not. Only an address that is known in several portals, none of which is named, takes a look at as
-//! many passwords.
+//! An attempt after others that failed within the minute is counted by three calls in place of one, whether the user
+//! exists or not. Only an address that is known in several portals, without a named portal, takes a comparison per
+//! password.
 
 use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
 use jiff::SignedDuration;
@@ -32,14 +32,14 @@ use crate::error::StoreError;
 use crate::keys::{AttemptsHash, EXPIRES, Key, PK, Range};
 use crate::tokens::{hash, random, token_writes};
 
-// The attributes of these items, of which none is one of DynamoDB's reserved words.
+// The attributes of these items. None is a reserved word of DynamoDB.
 const USER: &str = "person";
 const HASH: &str = "phc";
 const TRIED: &str = "tried";
 const ENDS: &str = "ends";
 const TRIES: &str = "tries";
 
-/// Who tries to sign in: what attempts are counted by.
+/// A network and a user name, by which attempts are counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pair {
     /// The network.
@@ -64,17 +64,17 @@ impl Pair {
     }
 }
 
-/// The SHA-256 of two texts. Neither holds a NUL, so that no other two are joined to the same one.
+/// Returns the SHA-256 of two texts. Neither holds a NUL, so no two pairs are joined to the same text.
 fn digest([first, second]: [String; 2]) -> AttemptsHash {
     Sha256::new().chain_update(first).chain_update([0]).chain_update(second).finalize().into()
 }
 
-/// The key of what is counted of a user in a window.
+/// Returns the key of a user's counter of attempts in a window.
 fn user_attempts_key(email: &Email, window: UserWindow) -> Key {
     Key::UserAttempts(digest([window.number().to_string(), email.to_string()]))
 }
 
-/// An item that counts no more from `end` on.
+/// Returns an item that is valid until `end`.
 fn lasting(key: &Key, end: Moment) -> Item {
     let mut item = items::keyed(key);
     item.insert(ENDS.into(), items::n(end.steps()));
@@ -82,7 +82,7 @@ fn lasting(key: &Key, end: Moment) -> Item {
     item
 }
 
-/// When what ends at `end` may be deleted. Time to live deletes in its own time, and never early.
+/// Returns the time to live of an item that ends at `end`. Time to live deletes late and never early.
 fn expires(end: Moment) -> AttributeValue {
     items::n(end.timestamp().as_second() + 1)
 }
@@ -115,43 +115,43 @@ pub(crate) fn password_hash(item: &Item) -> Result<PasswordHash, StoreError> {
     items::text(item, HASH)?.parse().map_err(|_| StoreError::Corrupt("the hash of a password".into()))
 }
 
-/// A new salt to hash a password with.
+/// Returns a new salt for the hash of a password.
 pub fn new_salt() -> Result<Salt, StoreError> {
     random()
 }
 
-/// What an attempt to sign in may be decided by.
+/// The result of counting an attempt to sign in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SignIn {
-    /// The attempt is counted; a password may be compared with those of its candidates.
+    /// The attempt is counted. Its password may be compared with those of its candidates.
     Begun(Attempt),
     /// The attempt is refused, whatever its password.
     Locked(Locked),
 }
 
-/// An attempt to sign in that is counted.
+/// A counted attempt to sign in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempt {
-    /// The accounts that it may be meant for.
+    /// The accounts that the attempt may be for.
     pub candidates: Candidates,
     pair: Pair,
     at: Moment,
     network: Familiarity,
 }
 
-/// Whether a user signed in from a network of late.
+/// Whether a user signed in from a network recently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Familiarity {
-    /// It did, so that only its own attempts keep it out of there.
+    /// Yes: only attempts from this network lock the user out of it.
     Known,
-    /// It did not, so that the attempt is counted together with those of all other networks.
+    /// No: the attempt counts together with those from all other networks.
     Unknown,
 }
 
 impl Store {
-    /// Counts an attempt to sign in at `now` and reads what its password is to be compared with, in `portal` or wherever
-    /// the address is known: in two round trips and for 2 write units and 4 read units; 2 more of these for each further
-    /// portal, and 1 of each when the pair has tried of late. From a network that is known 1 write unit less.
+    /// Counts an attempt to sign in at `now`. Reads the passwords to compare, in `portal` or in each portal that knows
+    /// the address. Takes two round trips, 2 write units and 4 read units. Each further portal costs 2 more read units,
+    /// and a pair that tried recently 1 more of each. A known network costs 1 write unit less.
     pub async fn begin_sign_in(
         &self,
         pair: &Pair,
@@ -174,10 +174,11 @@ impl Store {
         Ok(SignIn::Begun(Attempt { candidates, pair: pair.clone(), at: now, network }))
     }
 
-    /// Lets in who signed in as `candidate`: writes the token and its entry, forgets the pair's attempts and remembers its
-    /// network, in one round trip: 4 write units and 2 read units, and 1 write unit more from a network that was not known.
+    /// Admits the user who signed in as `candidate`: writes the token and its entry, deletes the pair's attempts and
+    /// remembers its network. Takes one round trip, 4 write units and 2 read units, and 1 more write unit from an
+    /// unknown network.
     ///
-    /// False, and nobody is let in, when the user was removed or has another password or its tokens were ended since the
+    /// Returns false and admits nobody if the user was removed, its password changed or its tokens were ended since the
     /// password was read.
     pub async fn admit(
         &self,
@@ -195,8 +196,8 @@ impl Store {
         let keys = [Key::User(portal.clone(), *user), Key::Password(portal.clone(), *user)];
         let ((), (), items) =
             futures::try_join!(self.write_all(writes), self.uncount_for_user(attempt), self.get_many(&keys, true))?;
-        // The user and its password are two items, and may have been read with a change of both in between. Such a change
-        // is over by now, and is seen here; what changes from now on ends the token.
+        // The user and its password are two items. A change of both may have come between their reads. Such a change is
+        // complete by now and visible here. Later changes end the token.
         let (mut is_same_user, mut is_same_password) = (false, false);
         for mut item in items {
             match items::key_of(&item)? {
@@ -211,8 +212,8 @@ impl Store {
         Ok(is_admitted)
     }
 
-    /// Takes back an attempt whose password nobody looked at: 1 read unit and 1 write unit, and 1 write unit more from a
-    /// network that is not known. When the pair tries again meanwhile, the attempt stays counted for the pair.
+    /// Takes back an attempt whose password nobody compared: 1 read unit and 1 write unit, and 1 more write unit from
+    /// an unknown network. If the pair tries again meanwhile, the attempt stays counted for the pair.
     pub async fn withdraw(&self, attempt: &Attempt) -> Result<(), StoreError> {
         let for_pair = async {
             let Some(item) = self.get(&attempt.pair.key()).await? else { return Ok(()) };
@@ -223,8 +224,8 @@ impl Store {
         futures::try_join!(for_pair, self.uncount_for_user(attempt)).map(drop)
     }
 
-    /// Gives a user another password and ends all its tokens, both or neither: 1 read unit and 4 write units. Answers
-    /// from when on the user's tokens are valid; nothing when the portal has no such user.
+    /// Sets a user's password and ends all the user's tokens, both or neither: 1 read unit and 4 write units. Returns
+    /// the time from which the user's tokens are valid; none if the portal has no such user.
     pub async fn set_password(
         &self,
         portal: &PortalId,
@@ -235,8 +236,8 @@ impl Store {
         self.end_tokens_and(portal, user, now, Some(password_item(portal, user, hash))).await
     }
 
-    /// Ends all tokens of a user: 1 read unit and 2 write units. Answers from when on the user's tokens are valid; nothing
-    /// when the portal has no such user.
+    /// Ends all tokens of a user: 1 read unit and 2 write units. Returns the time from which the user's tokens are
+    /// valid; none if the portal has no such user.
     pub async fn end_tokens(&self, portal: &PortalId, user: UserId, now: Moment) -> Result<Option<Moment>, StoreError> {
         self.end_tokens_and(portal, user, now, None).await
     }
@@ -258,7 +259,7 @@ impl Store {
             }
             match (self.transact(writes).await, pauses.next()) {
                 (Ok(()), _) => return Ok(Some(from)),
-                // Somebody else ended the tokens meanwhile, or is writing the user.
+                // Someone else ended the tokens meanwhile, or is writing the user.
                 (Err(error), Some(pause)) if error.is_condition_failed() => tokio::time::sleep(pause).await,
                 (Err(error), _) => return Err(error),
             }
@@ -285,11 +286,11 @@ impl Store {
         Ok(TransactWriteItem::builder().update(update).build())
     }
 
-    /// Removes a user with its password, its e-mail address and its tokens, and keeps its identifier from being given
-    /// away: 2 read units, 1 more per 4 KB of the portal's tokens, 4 write units and 2 more for each token.
+    /// Removes a user with its password, e-mail address and tokens, and prevents the reuse of its identifier: 2 read
+    /// units, 1 more per 4 KB of the portal's tokens, 4 write units and 2 more per token.
     ///
-    /// The user's own item goes last, so a removal that broke off is completed by the same call. Until then the user's
-    /// tokens that are left still stand for it; from then on none does, whenever it was made.
+    /// The user's own item goes last, so the same call completes an interrupted removal. Until then, the user's
+    /// remaining tokens are valid; afterwards none is, whenever it was made.
     pub async fn remove_user(&self, portal: &PortalId, id: UserId) -> Result<(), StoreError> {
         self.put(items::keyed(&Key::RemovedUser(portal.clone(), id))).await?;
         let email = self.user(portal, id).await?.and_then(|user| user.email);
@@ -307,7 +308,7 @@ impl Store {
         self.delete(&Key::User(portal.clone(), id)).await
     }
 
-    /// Reads the user of a portal whose e-mail address this is, in two round trips: 2 read units.
+    /// Reads the user of a portal with this e-mail address, in two round trips: 2 read units.
     pub async fn user_of_email(&self, portal: &PortalId, email: &Email) -> Result<Option<User>, StoreError> {
         let Some(entry) = self.get(&Key::Address(email.clone(), portal.clone())).await? else { return Ok(None) };
         let item = self.get(&Key::User(portal.clone(), items::id(&entry, USER)?)).await?;
@@ -315,10 +316,10 @@ impl Store {
         Ok(user.filter(|user| user.email.as_ref() == Some(email)))
     }
 
-    /// Counts an attempt, before anything is known of its outcome.
+    /// Counts an attempt before its outcome is known.
     async fn begin_attempt(&self, pair: &Pair, now: Moment) -> Result<Result<(), Locked>, StoreError> {
         let first = pair.item(&Attempts::made_at([now]), now);
-        // The end is compared, because what has expired may still be there for days.
+        // Compare the end, because an expired item may remain for days.
         let free = "attribute_not_exists(#pk) OR ends <= :now";
         if self.put_if(first, free, [(":now", items::n(now.steps()))]).await? {
             return Ok(Ok(()));
@@ -337,7 +338,7 @@ impl Store {
             if written {
                 return Ok(Ok(()));
             }
-            // Somebody's attempt came between; at most as many can as lock the pair.
+            // A concurrent attempt came first. The lock of the pair limits the number of such attempts.
             match pauses.next() {
                 Some(pause) => tokio::time::sleep(pause).await,
                 None => return Err(StoreError::Contended { operation: "PutItem" }),
@@ -345,15 +346,15 @@ impl Store {
         }
     }
 
-    /// Reads whether the user signed in from the network of late: 1 read unit.
+    /// Reads whether the user signed in from the network recently: 1 read unit.
     async fn familiarity(&self, pair: &Pair, now: Moment) -> Result<Familiarity, StoreError> {
         let item = self.get(&pair.known_key()).await?;
         let end = item.map(|item| items::number(&item, ENDS).map(Moment::from_steps)).transpose()?;
-        // The end is compared, because what has expired may still be there for days.
+        // Compare the end, because an expired item may remain for days.
         Ok(if end.is_some_and(|end| now < end) { Familiarity::Known } else { Familiarity::Unknown })
     }
 
-    /// Counts an attempt for its user, whatever network it comes from: 1 write unit, none from one that is known.
+    /// Counts an attempt for its user across all networks: 1 write unit, none from a known network.
     async fn count_for_user(
         &self,
         email: &Email,
@@ -368,7 +369,7 @@ impl Store {
         Ok(window.admit(u64::try_from(counted).unwrap_or(0), now))
     }
 
-    /// Takes back that an attempt was counted for its user: 1 write unit, none from a network that is known.
+    /// Takes back the count of an attempt for its user: 1 write unit, none from a known network.
     async fn uncount_for_user(&self, attempt: &Attempt) -> Result<(), StoreError> {
         match attempt.network {
             Familiarity::Known => Ok(()),
@@ -378,8 +379,8 @@ impl Store {
         }
     }
 
-    /// Changes how many attempts of a user are counted in a window, and says how many there are now. It is one addition, so
-    /// that attempts made side by side are counted without waiting for one another.
+    /// Adds `change` to the number of a user's attempts in a window, and returns the number. The addition is atomic, so
+    /// that concurrent attempts are counted without waiting for one another.
     async fn add_for_user(&self, email: &Email, window: UserWindow, change: i64) -> Result<i64, StoreError> {
         let names = [("#tries", TRIES), ("#expires", EXPIRES)].map(|(name, of)| (name.to_owned(), of.to_owned()));
         let values = [(":change", items::n(change)), (":expires", expires(window.end()))];
@@ -390,7 +391,7 @@ impl Store {
         items::number(&item.unwrap_or_default(), TRIES)
     }
 
-    /// Reads whose an e-mail address is, in `portal` or in each; at most [`MAX_ACCOUNTS`]: 1 read unit.
+    /// Reads the accounts of an e-mail address, in `portal` or in each, at most [`MAX_ACCOUNTS`]: 1 read unit.
     async fn accounts(&self, email: &Email, portal: Option<&PortalId>) -> Result<Vec<Account>, StoreError> {
         let items = match portal {
             Some(portal) => self.get(&Key::Address(email.clone(), portal.clone())).await?.into_iter().collect(),
@@ -406,8 +407,8 @@ impl Store {
         items.iter().map(account).collect()
     }
 
-    /// Reads the passwords of those of the accounts whose address this still is: 2 read units for each account, and as
-    /// many when there is none.
+    /// Reads the passwords of the accounts that still have this address: 2 read units per account, and 2 if there is
+    /// none.
     async fn candidates(&self, email: &Email, mut accounts: Vec<Account>) -> Result<Candidates, StoreError> {
         if accounts.is_empty() {
             accounts.push(Account { portal: PortalId::of_nobody(), user: UserId::NIL });
@@ -428,7 +429,7 @@ impl Store {
                 _ => {}
             }
         }
-        // In the order of their portals, which is not that of the batch.
+        // Sort by portal, because a batch returns items in no order.
         own.sort_by(|(a, _), (b, _)| a.portal.cmp(&b.portal));
         let candidates = own.into_iter().filter_map(|(account, tokens_valid_from)| {
             let place = hashes.iter().position(|(of, _)| *of == account)?;

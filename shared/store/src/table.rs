@@ -1,4 +1,5 @@
-//! The table itself, for engines on which nothing else has made it. On AWS template.yaml does; a test compares the two.
+//! Creation of the table, for engines on which nothing else creates it. On AWS template.yaml does; a test compares the
+//! two.
 
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection, ProjectionType,
@@ -9,11 +10,11 @@ use crate::dynamodb::client::Store;
 use crate::error::StoreError;
 use crate::keys::{Index, PK, SK};
 
-/// The attributes that both indexes project: all that a filter asks, and nothing else.
+/// Attributes that both indexes project: exactly those that a filter tests.
 pub const PROJECTED: [&str; 6] = ["stage", "type", "company", "opportunity", "tags", "name"];
 
 impl Store {
-    /// Makes the table unless it is there.
+    /// Creates the table unless it exists.
     pub async fn ensure_table(&self) -> Result<(), StoreError> {
         let refused = |error: aws_sdk_dynamodb::error::BuildError| StoreError::Corrupt(error.to_string());
         let keys = |pk: &str, sk: &str| {

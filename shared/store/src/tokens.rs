@@ -1,4 +1,4 @@
-//! Tokens: what each stands for, under its SHA-256. The token itself is never kept.
+//! Tokens: the grant of each, under the token's SHA-256. The token itself is never stored.
 
 use jiff::Timestamp;
 use models::directory::Grant;
@@ -13,22 +13,22 @@ use crate::dynamodb::items::{self, Item};
 use crate::error::StoreError;
 use crate::keys::{EXPIRES, Key, Range, TokenHash, hash_from_hex};
 
-/// Bytes of randomness in a token.
+/// Random bytes in a token.
 const TOKEN_BYTES: usize = 32;
 
-/// A new token: 256 random bits in hexadecimal. It is shown to its user once; only its SHA-256 is kept.
+/// Returns a new token: 256 random bits in hexadecimal. Its user sees it once; only its SHA-256 is stored.
 pub fn new_token() -> Result<String, StoreError> {
     Ok(random::<TOKEN_BYTES>()?.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// Random bytes of the operating system, which nobody can guess.
+/// Returns random bytes of the operating system.
 pub(crate) fn random<const BYTES: usize>() -> Result<[u8; BYTES], StoreError> {
     let mut bytes = [0; BYTES];
     getrandom::fill(&mut bytes).map_err(StoreError::Random)?;
     Ok(bytes)
 }
 
-/// The SHA-256 of a token.
+/// Returns the SHA-256 of a token.
 pub fn hash(token: &str) -> TokenHash {
     Sha256::digest(token.as_bytes()).into()
 }
@@ -38,7 +38,7 @@ pub fn hash(token: &str) -> TokenHash {
 pub struct ListedToken {
     /// SHA-256 of the token, in hexadecimal.
     pub hash: String,
-    /// What the token stands for.
+    /// The token's grant.
     pub grant: Grant,
 }
 
@@ -48,7 +48,7 @@ fn grant_item(key: &Key, grant: &Grant) -> Result<Item, StoreError> {
     item.insert("user".into(), items::b(*grant.user.as_bytes()));
     item.insert("scopes".into(), items::to_document(&grant.scopes)?);
     if let Some(expires) = grant.expires {
-        // Seconds, because the same attribute tells DynamoDB when the item can go.
+        // Seconds, because the attribute is also DynamoDB's time to live.
         item.insert(EXPIRES.into(), items::n(expires.timestamp().as_second()));
     }
     if let Some(from) = grant.valid_from {
@@ -82,7 +82,7 @@ pub(crate) fn token_writes(hash: TokenHash, grant: &Grant) -> Result<[Write; 2],
 }
 
 impl Store {
-    /// Reads what a token stands for: 1 read unit.
+    /// Reads the grant of a token: 1 read unit.
     pub async fn grant(&self, hash: TokenHash) -> Result<Option<Grant>, StoreError> {
         self.get(&Key::Token(hash)).await?.map(|mut item| grant(&mut item)).transpose()
     }
@@ -92,13 +92,13 @@ impl Store {
         self.write_all(token_writes(hash(token), grant)?.into()).await
     }
 
-    /// Removes a token: 2 write units. The token itself goes first, because it is what lets calls in.
+    /// Removes a token: 2 write units. The token goes before its list entry, because it authenticates calls.
     pub async fn remove_token(&self, portal: &PortalId, hash: TokenHash) -> Result<(), StoreError> {
         self.delete(&Key::Token(hash)).await?;
         self.delete(&Key::TokenEntry(portal.clone(), hash)).await
     }
 
-    /// Removes every token of a user: 1 read unit per 4 KB of the portal's tokens, 2 write units for each of the user's.
+    /// Removes every token of a user: 1 read unit per 4 KB of the portal's tokens, 2 write units per removed token.
     pub(crate) async fn remove_tokens_of(&self, portal: &PortalId, user: UserId) -> Result<(), StoreError> {
         let mut hashes = Vec::new();
         for entry in self.query(&Range::Tokens(portal.clone()), true).await? {
@@ -112,7 +112,7 @@ impl Store {
         self.write_all(hashes.iter().map(|hash| Write::delete(&Key::TokenEntry(portal.clone(), *hash))).collect()).await
     }
 
-    /// Lists a portal's tokens: 1 read unit per 4 KB of them.
+    /// Reads a portal's tokens: 1 read unit per 4 KB.
     pub async fn tokens(&self, portal: &PortalId) -> Result<Vec<ListedToken>, StoreError> {
         let mut tokens = Vec::new();
         for mut item in self.query(&Range::Tokens(portal.clone()), true).await? {
@@ -124,7 +124,8 @@ impl Store {
         Ok(tokens)
     }
 
-    /// Revokes a token, given itself or its SHA-256 in hexadecimal: 2 write units. False when there is no such token.
+    /// Revokes a token, given as itself or as its SHA-256 in hexadecimal: 1 or 2 read units and 2 write units. Returns
+    /// false if there is no such token.
     pub async fn revoke_token(&self, token: &str) -> Result<bool, StoreError> {
         for hash in [Some(hash(token)), hash_from_hex(token)].into_iter().flatten() {
             if let Some(grant) = self.grant(hash).await? {

@@ -1,4 +1,4 @@
-//! Random portals and calls, and the lines and requests that they become.
+//! Random portals and calls, and their import lines and requests.
 
 use std::fmt::Write as _;
 
@@ -13,26 +13,26 @@ use serde_json::{Map, Value, json};
 
 use super::portal::{Access, Contact, Edge, Filter, Model, NOW, SOUGHT, TAGS, Ticks, USERS, display_name, user_id};
 
-/// Contacts of the largest portals.
+/// Maximum number of contacts of the largest portals.
 const MOST_CONTACTS: usize = 300;
-/// Calls of a case.
+/// Maximum number of calls in a case.
 const MOST_STEPS: usize = 6;
 
-/// Zones with whole and half hours, on both sides of UTC. Each but the first changed its clock on one of [`DAYS`],
-/// São Paulo at midnight itself.
+/// Zones with offsets of whole and half hours, on both sides of UTC. All except UTC changed their clock on one of
+/// [`DAYS`], São Paulo at midnight.
 const ZONES: [&str; 5] = ["UTC", "Europe/Riga", "America/Sao_Paulo", "Australia/Lord_Howe", "America/New_York"];
 
-/// Days that contacts were created on.
+/// Days of the contacts' creation.
 const DAYS: [Date; 5] =
     [date(2018, 11, 3), date(2018, 11, 4), date(2020, 3, 29), date(2020, 10, 4), date(2020, 10, 25)];
 
-/// Where identifiers begin: small, at a change of length, and so large that the last one of a full portal still fits.
+/// First identifiers: small, at a change of length, and so large that a full portal still fits.
 const FIRST_IDS: [i32; 4] = [1, 1, 95, i32::MAX - 600];
 
-/// A day, in steps of 100 ns.
+/// A day, in units of 100 ns.
 const DAY: Ticks = 24 * 3600 * 10_000_000;
 
-/// A portal and what is asked of it.
+/// A portal and its steps.
 #[derive(Clone, Debug)]
 pub(super) struct Case {
     zone: &'static str,
@@ -45,7 +45,7 @@ pub(super) struct Case {
 /// A contact without its identifier.
 #[derive(Clone, Debug)]
 pub(super) struct Draft {
-    /// The next contact's identifier is so much larger.
+    /// Added to the next contact's identifier.
     gap: i32,
     created: Created,
     tags: Vec<(usize, Index)>,
@@ -57,29 +57,29 @@ pub(super) struct Draft {
     access: Access,
 }
 
-/// An instant near one that matters.
+/// An instant near a significant one.
 #[derive(Clone, Debug)]
 enum Created {
-    /// So many steps off the midnight with which a day begins in the portal.
+    /// This many ticks from the midnight that begins a day in the portal.
     Midnight(Date, Ticks),
     /// Noon in UTC.
     Noon(Date),
-    /// So many steps off the time of the calls.
+    /// This many ticks from the time of the calls.
     Now(Ticks),
 }
 
-/// What is done.
+/// A step of a case.
 #[derive(Clone, Debug)]
 pub(super) enum Step {
     One(One),
     Many(Many),
-    /// Loads a contact, or a changed one over it.
+    /// Loads a new or a changed contact.
     Load(Index, Draft),
-    /// Removes a contact by a line of an import.
+    /// Removes a contact by an import line.
     Remove(Index),
 }
 
-/// Whose token a call carries.
+/// The owner or kind of a call's token.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Caller {
     User(usize),
@@ -88,7 +88,7 @@ pub(super) enum Caller {
     Expired,
 }
 
-/// What a call says of the revision.
+/// The `If-Match` header of a call.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum IfMatch {
     Absent,
@@ -98,7 +98,7 @@ pub(super) enum IfMatch {
     Other,
 }
 
-/// Which contact a path names.
+/// The contact in a path.
 #[derive(Clone, Debug)]
 enum Named {
     Existing(Index),
@@ -116,7 +116,7 @@ pub(super) struct One {
     pub(super) if_match: IfMatch,
 }
 
-/// A call for what a filter selects.
+/// A call for all contacts that match a filter.
 #[derive(Clone, Debug)]
 pub(super) struct Many {
     pub(super) caller: Caller,
@@ -129,7 +129,7 @@ pub(super) struct Many {
     pub(super) start_index: Option<usize>,
 }
 
-/// A filter as it is written.
+/// A filter as written in a request.
 #[derive(Clone, Debug)]
 pub(super) struct Asked {
     tags: Vec<(usize, Index)>,
@@ -147,7 +147,7 @@ enum AnyOf {
     Array(Vec<i32>),
 }
 
-/// A date as it is written.
+/// A date as written in a request.
 #[derive(Clone, Debug)]
 enum When {
     Day(Date),
@@ -220,7 +220,7 @@ fn any_caller() -> impl Strategy<Value = Caller> {
     ]
 }
 
-/// Managers, some of them twice, now and then one that is no user.
+/// Managers, some of them twice, occasionally one who is no user.
 fn any_managers() -> impl Strategy<Value = Vec<usize>> {
     prop_oneof![8 => Just(Vec::new()), 16 => vec(0..USERS, 1..5), 2 => vec(0..=USERS, 1..5)]
 }
@@ -271,7 +271,7 @@ fn any_many() -> impl Strategy<Value = Many> {
 
 pub(super) fn any_filter() -> impl Strategy<Value = Asked> {
     let any_of = |most: i32| {
-        // A number without an entry in the directory, and "any", among those that have one.
+        // Includes an unknown number and "any".
         let id = prop_oneof![8 => 0..=most, 1 => Just(99), 1 => Just(-1)].boxed();
         prop_oneof![id.clone().prop_map(AnyOf::Number), vec(id, 0..4).prop_map(AnyOf::Array)]
     };
@@ -369,7 +369,7 @@ impl AnyOf {
 }
 
 impl Asked {
-    /// What it means in a portal of this zone.
+    /// Returns the filter's meaning in a portal of this zone.
     pub(super) fn resolve(&self, zone: &TimeZone) -> Filter {
         Filter {
             tags: self.tags.iter().map(|(tag, _)| *tag).collect(),
@@ -446,7 +446,7 @@ impl Case {
         })
     }
 
-    /// The contact at this place of the load; none in an empty portal.
+    /// Returns the contact at an index of the load; none in an empty portal.
     pub(super) fn id_at(&self, at: Index) -> Option<i32> {
         (!self.contacts.is_empty()).then(|| self.ids().nth(at.index(self.contacts.len())))?
     }
@@ -459,7 +459,7 @@ impl Case {
         json!({"portal": {"Id": portal, "TimeZone": self.zone, "Shards": self.shards}}).to_string()
     }
 
-    /// The portal as the model has it, and the lines that load it.
+    /// Returns the portal's model and the lines that load it.
     pub(super) fn portal(&self, portal: &str) -> (Model, String) {
         let zone = self.zone();
         let mut lines = vec![self.portal_line(portal)];
@@ -500,7 +500,7 @@ impl Case {
         format!("{}\n{}", self.portal_line(portal), json!({"delete": {"contact": contact}}))
     }
 
-    /// Path, token, body and `If-Match` of a call.
+    /// Returns path, token, body and `If-Match` of a call.
     pub(super) fn one_request(
         &self,
         model: &Model,
@@ -525,7 +525,7 @@ impl Case {
         (format!("{contact}/access{}", query_text(&query)), token(portal, call.caller), body, if_match)
     }
 
-    /// Path, token and body of a call.
+    /// Returns path, token and body of a call.
     pub(super) fn many_request(&self, portal: &str, call: &Many) -> (String, String, String) {
         let mut body = call.filter.members(&self.zone());
         body.insert("isPrivate".into(), call.is_private.into());

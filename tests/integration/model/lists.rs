@@ -1,5 +1,5 @@
-//! Lists of contacts against the model: after random changes of all kinds every list has the contacts that the model
-//! has, in their order, whichever way it is read.
+//! Compares lists of contacts with the model: after random changes every list has the model's contacts in the model's
+//! order, whichever way the service reads it.
 
 use std::cell::Cell;
 use std::cmp::Ordering;
@@ -22,14 +22,14 @@ use super::cases::{Asked, Case, Draft, any_case, any_draft, any_filter, token};
 use super::portal::{Access, Contact, Model, SOUGHT, USERS, display_name, user_id};
 use super::{SEEDS, SHRINK_STEPS, Seen, play, states};
 
-/// Cases of a run.
+/// Number of cases.
 const CASES: u32 = 96;
-/// Cases on an engine outside this process, which is slower.
+/// Number of cases on an external engine, which is slower.
 const CASES_ELSEWHERE: u32 = 16;
-/// Lists that are asked for in a case.
+/// Maximum number of lists in a case.
 const MOST_LISTS: usize = 8;
 
-/// A list that is asked for.
+/// A requested list.
 #[derive(Clone, Debug)]
 struct List {
     user: usize,
@@ -43,12 +43,12 @@ struct List {
     total: bool,
 }
 
-/// What happens to a portal beside calls.
+/// A change of a portal other than a call.
 #[derive(Clone, Debug)]
 enum Beside {
-    /// A job that a call left is undone.
+    /// Undoes the job of an earlier call.
     Undo(Index),
-    /// A contact is loaded, with its access.
+    /// Loads a contact with its access.
     Overwrite(Index, Draft),
 }
 
@@ -84,7 +84,7 @@ fn any_beside() -> impl Strategy<Value = Beside> {
 }
 
 #[test]
-fn lists_have_what_the_model_has_whichever_way_they_are_read() {
+fn lists_match_the_model_whichever_way_they_are_read() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let world = runtime.block_on(World::new()).unwrap();
     let config = Config {
@@ -116,7 +116,7 @@ fn lists_have_what_the_model_has_whichever_way_they_are_read() {
     assert!(!world.is_embedded() || (full.get() > enough && by_name.get() > enough / 4), "{full:?} {by_name:?}");
 }
 
-/// The portal after all that happens to it, and the model of that.
+/// Plays a case and the further changes. Returns the resulting model.
 async fn grown(world: &World, name: &str, case: &Case, beside: &[Beside]) -> Result<Model, WorldError> {
     let portal: PortalId = name.parse()?;
     let mut model = play(world, name, case, &Seen::default()).await?;
@@ -137,7 +137,7 @@ async fn grown(world: &World, name: &str, case: &Case, beside: &[Beside]) -> Res
             }
         }
     }
-    // Whom an undo gave what is for other tests: here the access is as the table has it.
+    // Other tests check the result of an undo. This model takes the access from the table.
     let states = states(world, &portal, model.contacts.keys().copied()).await?;
     for contact in model.contacts.values_mut() {
         let state = states.get(&contact.id).cloned().unwrap_or(AccessState::UNRECORDED);
@@ -151,7 +151,7 @@ async fn grown(world: &World, name: &str, case: &Case, beside: &[Beside]) -> Res
 }
 
 fn compared(list: &List, a: &Contact, b: &Contact) -> Ordering {
-    // The words of the model's names, as they are compared.
+    // The model's names in the form that the order compares.
     let name = |contact: &Contact| display_name(&contact.name).to_lowercase().replace('ß', "ss");
     let names = |contact: &Contact| match name(contact) {
         name if contact.is_company => (name, String::new()),
@@ -176,11 +176,11 @@ fn compared(list: &List, a: &Contact, b: &Contact) -> Ordering {
     if list.descending { ascending.reverse() } else { ascending }
 }
 
-/// Reads a list each way and compares it with the model's: how many contacts are in it.
+/// Reads a list each way and compares it with the model's. Returns the number of its contacts.
 async fn check(world: &World, name: &str, model: &Model, list: &List) -> Result<usize, WorldError> {
     let filter = list.filter.resolve(&model.zone);
     if model.is_backwards(&filter) {
-        // Such a list is refused, which the tests of requests claim.
+        // The service refuses such a list, which other tests check.
         return Ok(0);
     }
     let mut expected: Vec<&Contact> = model
@@ -189,7 +189,7 @@ async fn check(world: &World, name: &str, model: &Model, list: &List) -> Result<
         .filter(|contact| model.selects(&filter, contact) && contact.access.is_seen_by(list.user))
         .filter(|contact| list.shared.is_none_or(|shared| shared == (contact.access.share != 0)))
         .filter(|contact| {
-            // The kept list of a shared contact is known to administrators, and of itself to each manager.
+            // Administrators see the kept list of a shared contact. A manager sees only itself in it.
             let is_known = |user| list.user == 0 || list.user == user || contact.access.share == 0;
             list.responsible.is_none_or(|user| is_known(user) && contact.access.managers.contains(&user))
         })
@@ -208,7 +208,8 @@ async fn check(world: &World, name: &str, model: &Model, list: &List) -> Result<
         let total_is_right = match listed.total {
             None => !list.total,
             Some(_) if !list.total => false,
-            // Only the first page of a user who is no administrator is counted; behind a later page more follow.
+            // An ordinary user's list is counted on the first page only. A later page with more to follow has a lower
+            // bound.
             Some(total) if listed.total_is_lower_bound => {
                 let shown = (list.start_index + page.len()) as u64;
                 list.user != 0 && list.start_index > 0 && more && shown < total && total <= expected.len() as u64
@@ -220,7 +221,7 @@ async fn check(world: &World, name: &str, model: &Model, list: &List) -> Result<
         }
         for (record, state) in &listed.contacts {
             let contact = &model.contacts[&record.id.get()];
-            // The list of a shared contact is not shown, and only what the caller may do is read of the list.
+            // The list of a shared contact is hidden. The caller sees only its own entry.
             let is_there = |user: &&usize| contact.access.share == 0 || **user == list.user;
             let managers: Vec<String> =
                 contact.access.managers.iter().filter(is_there).map(|user| user_id(*user)).collect();
@@ -253,7 +254,7 @@ async fn read(world: &World, name: &str, model: &Model, list: &List, posted: boo
         portal: &id,
         filter: &filter,
         plan: &plan,
-        // So that both ways are taken, whatever they cost in a portal this small.
+        // Forces both ways of reading, whatever they cost in a portal this small.
         expected: if posted { u64::from(u32::MAX) } else { 0 },
         caller: Caller { user: user(list.user)?, is_admin: list.user == 0 },
         sought: AccessCriteria { shared: list.shared, responsible: list.responsible.map(user).transpose()? },

@@ -1,7 +1,7 @@
-//! The service against a model of it: random portals, random calls, answers and final state compared.
+//! Compares the service with a model: random portals and calls, then every answer and the final state.
 //!
-//! The portals of a run live side by side in one table and have contacts and users of the same identifiers, so that
-//! what leaks from one into another is found as well.
+//! The portals of a run share one table and the identifiers of contacts and users, so that the comparison also finds
+//! leaks between portals.
 
 mod cases;
 mod lists;
@@ -19,16 +19,16 @@ use tests::{Reply, World, WorldError};
 use cases::{Case, Step};
 use portal::{Contact, Expected, Model, user_id};
 
-/// Cases of a run; `PROPTEST_CASES` can ask for more.
+/// Number of cases; `PROPTEST_CASES` can raise it.
 const CASES: u32 = 512;
-/// Cases on an engine outside this process, which is slower.
+/// Number of cases on an external engine, which is slower.
 const CASES_ELSEWHERE: u32 = 32;
-/// Steps of shrinking after which a failure is small enough.
+/// Maximum number of shrinking steps.
 const SHRINK_STEPS: u32 = 2000;
-/// Seeds of failures, run first. The file is committed.
+/// Seeds of earlier failures, run first. The file is committed.
 const SEEDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/proptest-regressions/model.txt");
 
-/// What a run of [`CASES`] must have come across, or it proves little.
+/// Outcomes that a run of [`CASES`] must include to be meaningful.
 const MUST_HAPPEN: [&str; 22] = [
     "one 200",
     "one 400",
@@ -54,7 +54,7 @@ const MUST_HAPPEN: [&str; 22] = [
     "reloaded",
 ];
 
-/// How often what happened.
+/// Counts of outcomes.
 #[derive(Debug, Default)]
 struct Seen(RefCell<BTreeMap<&'static str, u32>>);
 
@@ -65,7 +65,7 @@ impl Seen {
 }
 
 #[test]
-fn the_service_does_what_the_model_says() {
+fn service_behaves_like_the_model() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let world = runtime.block_on(World::new()).unwrap();
     let cases = if world.is_embedded() { CASES.max(Config::default().cases) } else { CASES_ELSEWHERE };
@@ -88,13 +88,13 @@ fn the_service_does_what_the_model_says() {
     assert!(cases < CASES || missing.is_empty(), "never happened: {missing:?}");
 }
 
-/// Loads a case's portal, makes its calls and compares each answer, then compares what every contact has become.
+/// Loads a case's portal, makes its calls, and compares each answer and then every contact's final state.
 async fn run(world: &World, name: &str, case: Case, seen: &Seen) -> Result<(), WorldError> {
     let model = play(world, name, &case, seen).await?;
     check_state(world, &name.parse()?, &model).await
 }
 
-/// Loads a case's portal and makes its calls, each answer compared: what the model comes to.
+/// Loads a case's portal, makes its calls and compares each answer. Returns the resulting model.
 async fn play(world: &World, name: &str, case: &Case, seen: &Seen) -> Result<Model, WorldError> {
     let id: PortalId = name.parse()?;
     let (mut model, lines) = case.portal(name);
@@ -147,7 +147,7 @@ fn job(reply: &Reply) -> Option<String> {
     Some(reply.header("x-job-id").to_owned()).filter(|job| !job.is_empty())
 }
 
-/// What of a contact in an answer is about access, and who it is.
+/// Returns the parts of a shown contact that concern identity and access.
 fn shown(contact: &Value, id: &str) -> Value {
     let members = ["DisplayName", "IsCompany", "IsPrivate", "IsShared", "ShareType", "CanEdit", "CanDelete"];
     let mut shown: serde_json::Map<String, Value> =
@@ -195,7 +195,7 @@ async fn states(
     ids.into_iter().map(|id| Ok((id.get(), accesses.of(id)?.clone()))).collect()
 }
 
-/// Learns the revisions that a load gave, to those contacts for which access was set and to no others.
+/// Reads the revisions that a load gave. Exactly the contacts with an access that was set have one.
 async fn learn(
     world: &World,
     portal: &PortalId,
@@ -211,7 +211,7 @@ async fn learn(
     Ok(())
 }
 
-/// Compares the access of every contact, and which job set it.
+/// Compares every contact's access, and the job that set it.
 async fn check_state(world: &World, portal: &PortalId, model: &Model) -> Result<(), WorldError> {
     let states = states(world, portal, model.contacts.keys().copied()).await?;
     for (&id, contact) in &model.contacts {

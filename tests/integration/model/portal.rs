@@ -1,7 +1,7 @@
-//! The model: what the service promises, in plain Rust.
+//! The model: the promises of the service, in plain Rust.
 //!
-//! It shares no code with the service. Spellings that count as equal are told by tables here, not by folding, and a
-//! day is what the portal's calendar shows, not a range of instants.
+//! It shares no code with the service. Tables list equal spellings, without folding. A day is what the portal's
+//! calendar shows, not a range of instants.
 
 use std::collections::BTreeMap;
 
@@ -12,15 +12,15 @@ use serde_json::{Value, json};
 
 use super::cases::{Caller, IfMatch, Many, One};
 
-/// Steps of 100 ns since 1970.
+/// Units of 100 ns since 1970.
 pub(super) type Ticks = i64;
 
-/// When it is, in a world.
+/// Current time of a world.
 pub(super) const NOW: Ticks = tests::NEW_YEAR_2026;
-/// Users of a portal; the first one is its administrator, and the number itself is a user of no portal.
+/// Number of users of a portal. User 0 is its administrator, and the number itself is a user of no portal.
 pub(super) const USERS: usize = 5;
 
-/// Tags, each with spellings that count as the same one. No contact has the last tag.
+/// Tags, each with its equal spellings. No contact has the last tag.
 pub(super) const TAGS: [&[&str]; 7] = [
     &["VIP", "vip", "  Vip "],
     &["Straße", "STRASSE", "strasse"],
@@ -31,10 +31,10 @@ pub(super) const TAGS: [&[&str]; 7] = [
     &["nobody's"],
 ];
 
-/// Words that names are made of.
+/// Words in names.
 pub(super) const WORDS: [&str; 6] = ["Anna", "HANNAH", "Müller", "groß", "Ann", "Łódź"];
 
-/// Words that are looked for, and which of [`WORDS`] they occur in.
+/// Search words, and the indexes of the [`WORDS`] that contain them.
 pub(super) const SOUGHT: [(&str, &[usize]); 8] = [
     ("ann", &[0, 1, 4]),
     ("ANNA", &[0, 1]),
@@ -54,7 +54,7 @@ pub(super) struct Access {
 }
 
 impl Access {
-    /// Whether it is other than that of a contact for which none was ever set.
+    /// Returns whether it differs from the access of a contact without a record.
     pub(super) fn is_set(&self) -> bool {
         self.share != 1 || !self.managers.is_empty()
     }
@@ -73,7 +73,7 @@ impl Access {
 pub(super) struct Contact {
     pub(super) id: i32,
     pub(super) created: Ticks,
-    /// Each with its spelling.
+    /// Tag indexes with the spelling used.
     pub(super) tags: Vec<(usize, &'static str)>,
     pub(super) stage: i32,
     pub(super) kind: i32,
@@ -85,14 +85,14 @@ pub(super) struct Contact {
     pub(super) revision: Option<String>,
 }
 
-/// One end of a range of dates.
+/// One end of a date range.
 #[derive(Clone, Debug)]
 pub(super) enum Edge {
     Day(Date),
     Instant(Ticks),
 }
 
-/// Which contacts; an empty list stands for a field that asks nothing.
+/// Selects contacts. An empty list does not restrict its field.
 #[derive(Clone, Debug)]
 pub(super) struct Filter {
     pub(super) tags: Vec<usize>,
@@ -104,12 +104,12 @@ pub(super) struct Filter {
     pub(super) sought: Vec<usize>,
 }
 
-/// What an answer must be.
+/// The expected answer.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Expected {
     pub(super) status: u16,
     pub(super) shown: Vec<Value>,
-    /// Contacts whose access becomes another one, and which.
+    /// Contacts whose access changes. `target` is their new access.
     pub(super) changed: Vec<i32>,
     pub(super) target: Option<Access>,
     pub(super) matched: usize,
@@ -126,7 +126,7 @@ impl Expected {
         Self { status, ..Self::default() }
     }
 
-    /// The headers that count.
+    /// Returns the expected count headers.
     pub(super) fn counts(&self) -> [(&'static str, Option<usize>); 5] {
         [
             ("x-matched-count", Some(self.matched)),
@@ -145,7 +145,7 @@ pub(super) struct Model {
     pub(super) contacts: BTreeMap<i32, Contact>,
 }
 
-/// A user's identifier, the same in every portal.
+/// Returns a user's identifier, the same in every portal.
 pub(super) fn user_id(user: usize) -> String {
     format!("00000000-0000-4000-8000-{user:012}")
 }
@@ -216,7 +216,7 @@ impl Model {
             }
     }
 
-    /// Whether the earliest date of a filter is after its latest one.
+    /// Returns whether a filter's earliest date is after its latest date.
     pub(super) fn is_backwards(&self, filter: &Filter) -> bool {
         let midnight = |day: Date| {
             let midnight = day.to_zoned(self.zone.clone()).and_then(|day| day.start_of_day()).unwrap();
@@ -242,7 +242,7 @@ impl Model {
         };
         let named = path.split('/').next().unwrap_or_default();
         if !named.trim_start_matches('-').bytes().all(|byte| byte.is_ascii_digit()) {
-            // No path of the service.
+            // The service has no such path.
             return Expected::failure(404);
         }
         let id: i32 = named.parse().unwrap_or(0);
@@ -319,7 +319,7 @@ impl Model {
         }
     }
 
-    /// What an answered call leaves behind.
+    /// Applies the effects of an answered call.
     pub(super) fn take_over(&mut self, expected: &Expected, dry_run: bool, job: Option<String>) {
         let (Some(target), false) = (&expected.target, dry_run) else { return };
         for id in &expected.changed {
@@ -330,7 +330,7 @@ impl Model {
         }
     }
 
-    /// A contact is loaded, again or for the first time: the access that it has by then stays. Whether it is new.
+    /// Loads a contact for the first time or again; an existing contact keeps its access. Returns whether it is new.
     pub(super) fn load(&mut self, mut contact: Contact) -> bool {
         let before = self.contacts.remove(&contact.id);
         let is_new = before.is_none();

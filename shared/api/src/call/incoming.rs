@@ -1,4 +1,4 @@
-//! A request before anybody knows who calls: the body, the query and the parts of the path.
+//! A request before authentication: its body, its query and its path parameters.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -27,37 +27,37 @@ use crate::failure::Failure;
 use crate::negotiation::{self, BodyType, ResponseFormat};
 use crate::{origin, routes};
 
-/// A call before anyone asks who makes it.
+/// A call before authentication.
 #[derive(Debug)]
 pub struct Incoming<'a> {
-    /// The store, the clock.
+    /// The store and the clock.
     pub app: &'a App,
-    /// What the caller wants back.
+    /// The format of the answer.
     pub wanted: ResponseFormat,
-    /// When the call came in.
+    /// The time at which the call arrived.
     pub now: Moment,
-    /// When a run on its behalf stops taking up work.
+    /// The time after which a run for this call starts no new page.
     pub deadline: Instant,
-    /// Whether the suffix stands behind a parameter, which is the path's only one.
+    /// Whether the path ends in a parameter, whose value then includes the suffix.
     pub(super) strips: bool,
     pub(super) request: Request,
 }
 
-/// The address of who called this machine, where no gateway tells it.
+/// The address of the client, for calls that reach this machine without a gateway.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub IpAddr);
 
-/// Marks a request whose body broke off before its end: the connection ended, or its framing is wrong. The server that
-/// read the body puts the mark among the request's extensions.
+/// Marks a request whose body is incomplete: the connection ended, or the framing is wrong. The server that read the
+/// body adds the mark to the request's extensions.
 #[derive(Clone, Copy, Debug)]
 pub struct BrokenBody;
 
 impl<'a> Incoming<'a> {
-    /// A call of the endpoint at `path`.
+    /// Creates a call of the endpoint at `path`.
     pub(crate) fn new(app: &'a App, request: Request, path: &str, wanted: ResponseFormat) -> Self {
         let (started, now) = (Instant::now(), app.now());
         let run = Duration::from_millis(SYNCHRONOUS_RUN_MILLIS);
-        // A function that was given less time than the API waits must keep its reserve all the same.
+        // Even with a Lambda timeout below the API's timeout, the function needs its reserve to answer.
         let remaining = request.lambda_context_ref().map_or(run, |context| {
             let end = Duration::from_millis(context.deadline);
             let since_epoch = u64::try_from(now.timestamp().as_millisecond()).unwrap_or(0);
@@ -66,7 +66,7 @@ impl<'a> Incoming<'a> {
         Self { app, wanted, now, deadline: started + run.min(remaining), strips: path.ends_with('}'), request }
     }
 
-    /// The body, as it says what it is.
+    /// Returns the body, by the type in `Content-Type`.
     pub fn body(&self) -> Result<RequestBody<'_>, Failure> {
         let body = self.bytes();
         Ok(match negotiation::body_type(self.request.headers())? {
@@ -75,7 +75,7 @@ impl<'a> Incoming<'a> {
         })
     }
 
-    /// Refuses a request that was not received as it was sent, or that carries what the endpoint does not read.
+    /// Refuses a request that is incomplete, or that has content which the endpoint does not read.
     pub(crate) fn check_received(&self, endpoint: &Endpoint) -> Result<(), Failure> {
         self.check_coding()?;
         self.check_length()?;
@@ -93,7 +93,7 @@ impl<'a> Incoming<'a> {
         }
     }
 
-    /// Refuses a body that is compressed, or said to be, and one that is said to be a part of the whole.
+    /// Refuses a body whose headers declare compression or a partial body.
     pub(super) fn check_coding(&self) -> Result<(), Failure> {
         if self.request.headers().contains_key(CONTENT_RANGE) {
             return Err(Invalid::one("Content-Range", "is not supported; send the whole body").into());
@@ -108,14 +108,14 @@ impl<'a> Incoming<'a> {
         }
     }
 
-    /// Refuses a body that is too long, and one that is not as long as it was declared: the rest of it got lost.
+    /// Refuses a body that is too long, or whose length is not the declared one: a part was lost.
     pub(super) fn check_length(&self) -> Result<(), Failure> {
         let received = self.bytes().len();
         if received > MAX_BODY_BYTES {
             return Err(Failure::BodyTooLarge);
         }
         let broken = self.request.extensions().get::<BrokenBody>().is_some();
-        // A gateway joins repeated headers by commas; a repeated length is valid if it is the same (RFC 9110, 8.6).
+        // A gateway joins repeated headers with commas. Repeated lengths are valid if they are equal (RFC 9110, 8.6).
         let declared = self.request.headers().get_all(CONTENT_LENGTH).iter();
         for declared in declared.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')) {
             let declared = str::from_utf8(declared.trim_ascii()).ok();
@@ -164,19 +164,19 @@ impl<'a> Incoming<'a> {
         }
     }
 
-    /// The query parameters.
+    /// Parses the query parameters.
     pub fn query(&self) -> Query {
         let text = self.query_text();
         Query::new(form_urlencoded::parse(text.as_bytes()).map(|(name, value)| (name.into_owned(), value.into_owned())))
     }
 
-    /// The query as it was sent, without cache busters.
+    /// Returns the raw query, without cache busters.
     pub fn query_text(&self) -> Cow<'_, str> {
         without_cache_busters(self.request.uri().query().unwrap_or_default())
     }
 
-    /// The network that the call came from, as the gateway or this machine saw it. What a header says of it is the
-    /// caller's own word, and counts nothing.
+    /// Returns the client's network, as seen by the gateway or by this machine. Headers such as `X-Forwarded-For` are
+    /// ignored, because the caller can set them freely.
     pub fn network(&self) -> Network {
         let address = match self.request.request_context_ref() {
             Some(RequestContext::ApiGatewayV2(context)) => {
@@ -187,16 +187,16 @@ impl<'a> Incoming<'a> {
         address.map_or(Network::Unknown, Network::from)
     }
 
-    /// Checks that no page of a foreign origin makes the call.
+    /// Checks that the call does not come from a web page of a foreign origin.
     ///
     /// # Errors
     ///
-    /// [`Failure::OriginForbidden`] for a page whose origin is not named.
+    /// [`Failure::OriginForbidden`] for a page whose origin is not allowed.
     pub fn check_origin(&self) -> Result<(), Failure> {
         origin::check(self.request.headers(), &self.app.allowed_origins)
     }
 
-    /// The contact that the path names. A last part that is no number belongs to a path that does not exist, such as
+    /// Returns the contact that the path names. If the value is not a number, the path does not exist, such as
     /// `contact/byprefix` of ONLYOFFICE's server.
     pub fn contact_id(&self) -> Result<ContactId, Failure> {
         let text = self.parameter("contactid");
@@ -207,19 +207,19 @@ impl<'a> Incoming<'a> {
             .map_err(|fault: models::values::id::NotAContactId| Invalid::one("contactid", fault.to_string()).into())
     }
 
-    /// The job that the path names.
+    /// Returns the job that the path names.
     pub fn job_id(&self) -> Result<JobId, Failure> {
         let id = self.parameter("jobid").parse();
         id.map_err(|_| Invalid::one("jobid", "must be the UUID of a job, as X-Job-Id names it").into())
     }
 
-    /// The standing rule that the path names.
+    /// Returns the standing rule that the path names.
     pub fn rule_name(&self) -> Result<RuleName, Failure> {
         let name = self.parameter("name").parse();
         name.map_err(|fault: models::rule::NotARuleName| Invalid::one("name", fault.to_string()).into())
     }
 
-    /// The stored rule that the path names, which an earlier version may have let be called otherwise than new rules are.
+    /// Returns the stored rule that the path names. Earlier versions may have stored names that new rules may not have.
     pub fn stored_rule_name(&self) -> Result<RuleName, Failure> {
         let name = self.parameter("name");
         if (1..=MAX_STORED_RULE_NAME_BYTES).contains(&name.len()) {
@@ -229,7 +229,7 @@ impl<'a> Incoming<'a> {
         }
     }
 
-    /// The user that the path names.
+    /// Returns the user that the path names.
     pub fn named_user(&self) -> Result<NamedUser, Failure> {
         let text = self.parameter("userid");
         if text == routes::SELF {
@@ -248,10 +248,10 @@ impl<'a> Incoming<'a> {
     }
 }
 
-/// How a path names a user.
+/// A user as named in a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NamedUser {
-    /// The user who calls.
+    /// The caller.
     Caller,
     /// The user with this identifier.
     Id(UserId),
@@ -259,18 +259,18 @@ pub enum NamedUser {
     Email(Email),
 }
 
-/// Bytes of a stored rule's name at most: it is a part of a key.
+/// The maximum length in bytes of a stored rule's name, which is part of a key.
 pub(super) const MAX_STORED_RULE_NAME_BYTES: usize = 255;
 
-/// Why a `GET` with a body is refused: who sends one expects the body to select something.
+/// The message for a `GET` with a body: its sender expects the body to select something.
 pub(super) const UNREAD_BODY_OF_GET: &str =
     "A GET takes no body. Write the filter into the query, such as ?tags=vip&contactStage=3";
 
-/// Bytes before a text that say that it is UTF-8; some editors and .NET write them.
+/// The bytes that mark a text as UTF-8; some editors and .NET write them.
 pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// A query without the parameters that browser clients add so that no cache answers: `_=482913`, or `__=482913` as
-/// ONLYOFFICE's client does. Empty parameters go with them.
+/// Returns a query without the parameters that browser clients add to bypass caches: `_=482913`, or `__=482913` as
+/// ONLYOFFICE's client does. Empty parameters are removed too.
 pub(super) fn without_cache_busters(query: &str) -> Cow<'_, str> {
     const CACHE_BUSTERS: [&str; 2] = ["_", "__"];
     let is_read = |pair: &&str| match pair.split_once('=') {

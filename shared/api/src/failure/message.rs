@@ -6,13 +6,13 @@ use models::limits::{MAX_BODY_BYTES, MAX_OPEN_JOBS, MAX_RULES_OF_PORTAL, MAX_RUL
 
 use crate::failure::{Failure, RuleBound, Unmet};
 
-/// The first of several identifiers, as a message names them.
-/// Faults as one sentence. The last fault may end with a full stop of its own.
+/// Joins faults into one sentence. The last fault may end with its own full stop.
 pub(super) fn sentence(start: &str, invalid: &Invalid) -> String {
     let faults = invalid.to_string();
     format!("{start}: {}.", faults.trim_end_matches('.'))
 }
 
+/// Lists the first of several identifiers.
 pub(super) fn listed<T: std::fmt::Display>(ids: &[T]) -> String {
     const NAMED: usize = 10;
     let named: Vec<String> = ids.iter().take(NAMED).map(T::to_string).collect();
@@ -20,13 +20,13 @@ pub(super) fn listed<T: std::fmt::Display>(ids: &[T]) -> String {
     format!("{}{more}", named.join(", "))
 }
 
-/// The same behind the word for one or for several.
+/// Lists identifiers after the singular or the plural noun.
 pub(super) fn counted<T: std::fmt::Display>(ids: &[T], one: &str, several: &str) -> String {
     format!("{} {}", if ids.len() == 1 { one } else { several }, listed(ids))
 }
 
 impl Failure {
-    /// What happened and what to do about it, for a person.
+    /// Returns the message for a person: the fault and the remedy.
     pub(super) fn message(&self) -> String {
         match self {
             Self::Unauthenticated => {
@@ -181,7 +181,8 @@ impl Failure {
         }
     }
 
-    /// What an answer shows of it: nothing of the inside. A call that only reads is not told that nothing was changed.
+    /// Returns the body of the answer, which discloses no internals. The message for a `GET` does not say that nothing
+    /// was changed.
     pub(crate) fn body(&self, request_id: &str, is_read: bool) -> ErrorBody {
         let message = match self {
             Self::Invalid(invalid) if is_read => sentence("The call cannot be answered", invalid),

@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 
 use super::*;
 
-/// One of each, in the order of the variants.
+/// One failure of each variant, in the order of the variants.
 fn one_of_each() -> Vec<Failure> {
     let (contact, rule) = (ContactId::MIN, || "nightly".parse::<RuleName>().unwrap());
     let (operation, source) = ("PutItem", || -> Box<dyn std::error::Error + Send + Sync> { "none".into() });

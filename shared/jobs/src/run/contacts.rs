@@ -1,4 +1,4 @@
-//! Setting the access of contacts that a call names: counted, recorded, run at once or handed over.
+//! Sets the access of contacts that a call names: preview, record, run now or queue.
 
 use std::collections::BTreeMap;
 
@@ -14,22 +14,22 @@ use crate::run::{Applied, StartError};
 use crate::shard::Deadline;
 use crate::source::{ContactSource, Judge, Purpose, Rights, Source, Terms};
 
-/// Such a job is small, and one worker's.
+/// A job over named contacts is small enough for one worker.
 const SHARDS: u16 = 1;
 
-/// What is to be done, decided when the contacts were loaded.
+/// A run, planned when its contacts were loaded.
 ///
-/// Last writer wins, as in a run by filter: a change that someone else makes between that loading and the writing is
-/// overwritten, and what the job records as having been before is what was loaded.
+/// Last writer wins, as in a run by filter. A change by someone else between loading and writing is overwritten, and
+/// the job records the loaded access as the previous one.
 #[derive(Clone, Debug)]
 pub struct ContactsRun {
     /// The portal.
     pub portal: PortalId,
-    /// On whose behalf.
+    /// The user on whose behalf the run acts.
     pub caller: Caller,
-    /// Which contacts, with their access as it was read a moment ago. They exist.
+    /// The contacts, with their access as just read. They exist.
     pub contacts: BTreeMap<ContactId, AccessState>,
-    /// What their access becomes.
+    /// The access to set.
     pub target: Access,
     /// When the run started.
     pub started: Moment,
@@ -41,13 +41,14 @@ impl ContactsRun {
         Terms { rights: Rights::Known(Actor::User(self.caller)), target: &self.target, purpose }
     }
 
-    /// What [`Self::apply`] would come to. Nothing is read for it. Where it would update nothing, no job is needed.
+    /// Returns the counts that [`Self::apply`] would have. Reads nothing. If nothing would be updated, no job is
+    /// needed.
     pub fn counts(&self) -> Counts {
         let judge = Judge { actor: Actor::User(self.caller), target: &self.target, purpose: Purpose::Preview };
         self.contacts.iter().map(|(&contact, state)| judge.judge(contact, None, state.clone()).counts()).sum()
     }
 
-    /// The record of the run as a job. Its workers do not rely on what was loaded, and are told only which contacts.
+    /// Returns the run's job record. It holds only the contacts' identifiers: workers read the access again.
     fn job(&self, jobs: &Jobs, id: JobId, state: State) -> Job {
         let contacts: ContactSet = self.contacts.keys().copied().collect();
         Job {
@@ -67,8 +68,8 @@ impl ContactsRun {
         }
     }
 
-    /// Records the run as a job that a worker does. What the worker finds removed, hidden from the caller or closed to
-    /// its edits by then it leaves alone.
+    /// Records the run as a job for a worker. The worker leaves alone contacts that are removed, hidden from the caller
+    /// or not editable by then.
     ///
     /// # Errors
     ///
@@ -80,9 +81,9 @@ impl ContactsRun {
         Ok(job)
     }
 
-    /// Sets the access of the contacts, or as far as the time goes: a worker does the rest. The job's record is written
-    /// before the first contact and once more at the end, at most 4 KB and the target each time. Per contact that
-    /// changes, 1 write unit and its share of a chunk; nothing is read.
+    /// Sets the access of the contacts until the deadline; a worker does the rest. Writes the job's record before the
+    /// first contact and once more at the end, at most 4 KB and the target each time. Costs 1 write unit per changed
+    /// contact and its share of a chunk. Reads nothing.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! Setting access by filter: previewed, limited, recorded, run at once or handed over.
+//! Sets access by filter: preview, limit, record, run now or queue.
 
 use futures::stream::StreamExt as _;
 use models::access::{Access, Actor};
@@ -17,28 +17,28 @@ use crate::shard::Deadline;
 use crate::source::{Judged, MatchSource, NoPage, Purpose, Rights, Selection, Source, Terms, Verdict};
 use crate::top::Top;
 
-/// What is to be done, decided before anything is read of the contacts.
+/// A run, planned before any contact is read.
 #[derive(Clone, Debug)]
 pub struct FilterRun {
     /// The portal.
     pub portal: PortalId,
-    /// Who asks for the run.
+    /// The actor on whose behalf the run acts.
     pub actor: Actor,
-    /// Which contacts, as asked; the job's record keeps it.
+    /// The filter as requested; the job's record keeps it.
     pub filter: Filter,
-    /// Which contacts, as planned.
+    /// The plan of the filter.
     pub plan: Plan,
-    /// About how many index entries that is.
+    /// Estimated number of index entries.
     pub expected: u64,
-    /// What their access becomes.
+    /// The access to set.
     pub target: Access,
-    /// Which part of them the answer shows.
+    /// The page of matches that the answer shows.
     pub page: Page,
-    /// Over how many changes nothing is written.
+    /// The number of changes above which nothing is written.
     pub max_affected: Option<u64>,
     /// When the run started.
     pub started: Moment,
-    /// The standing rule that started it.
+    /// The standing rule that started the run.
     pub rule: Option<String>,
 }
 
@@ -48,16 +48,16 @@ pub enum RunError {
     /// More contacts would be changed than was allowed. Nothing was written.
     #[error("{would_change} contacts would be changed")]
     TooManyAffected {
-        /// How many.
+        /// The number of changes.
         would_change: u64,
     },
-    /// The preview did not fit its time. Nothing was written.
+    /// The preview missed its deadline. Nothing was written.
     #[error("the matches were not counted in time")]
     NotCounted,
-    /// The user on whose behalf it was to run is no longer in the portal. Nothing was written.
+    /// The user on whose behalf the run acts is no longer in the portal. Nothing was written.
     #[error("the user is no longer in the portal")]
     UserRemoved,
-    /// The user has as many open jobs as there may be.
+    /// The user has the maximum number of open jobs.
     #[error("the user has too many open jobs")]
     TooManyOpenJobs,
     /// The table failed before the first contact was written.
@@ -83,12 +83,12 @@ impl From<StartError> for RunError {
     }
 }
 
-/// The page of an answer, of what was kept for it.
+/// Returns the answer's page of the kept positions.
 fn page_of(top: Top, page: Page) -> Vec<IndexPosition> {
     top.into_sorted().into_iter().skip(page.start_index).take(page.count).collect()
 }
 
-/// Counts the verdicts of a source to its end, and gives `show` the positions that an answer may show.
+/// Counts the verdicts of a whole source, and passes to `show` the positions that an answer may show.
 ///
 /// # Errors
 ///
@@ -126,11 +126,12 @@ impl FilterRun {
         }
     }
 
-    /// What [`Self::apply`] would come to, with nothing written. Half a read unit per match, and the index entries.
+    /// Returns the result that [`Self::apply`] would have. Writes nothing. Costs half a read unit per match, and the
+    /// index entries.
     ///
     /// # Errors
     ///
-    /// [`RunError`]; a preview is whole or it is none.
+    /// [`RunError`]. There is no partial preview.
     pub async fn preview(&self, jobs: &Jobs, deadline: &Deadline) -> Result<Outcome, RunError> {
         let mut top = Top::new(self.most());
         let mut outcome = Outcome::default();
@@ -153,10 +154,10 @@ impl FilterRun {
         Ok((counts, top))
     }
 
-    /// The matches of a shard, from its beginning.
+    /// Returns a source of a shard's matches, from the beginning.
     fn source<'a>(&'a self, jobs: &'a Jobs, shard: u16, purpose: Purpose) -> Source<'a> {
         let rights = match purpose {
-            // A preview shows what the caller may do at the moment of the call.
+            // A preview uses the rights at the time of the call.
             Purpose::Preview => Rights::Known(self.actor),
             Purpose::Write(_) => {
                 Rights::Current { store: &jobs.store, portal: &self.portal, author: self.actor.author() }
@@ -167,7 +168,7 @@ impl FilterRun {
         Source::Matches(Box::new(MatchSource::new(jobs, &self.portal, selection, shard, None, terms)))
     }
 
-    /// The record of the run as a job.
+    /// Returns the run's job record.
     pub fn job(&self, jobs: &Jobs, id: JobId, state: State, count_first: bool) -> Job {
         Job {
             id,
@@ -192,7 +193,7 @@ impl FilterRun {
         }
     }
 
-    /// Records the run as a job that workers do. What `max_affected` limits they count first, when it is not known yet.
+    /// Records the run as a job for workers. With `count_first`, they check `max_affected` before they write.
     ///
     /// # Errors
     ///
@@ -204,16 +205,15 @@ impl FilterRun {
         Ok(job)
     }
 
-    /// Sets the access of every match, or as far as the time goes: workers do the rest. The job's record is written
-    /// before the first contact and once more at the end. Per contact that changes, 1 write unit and its share of a
-    /// chunk.
+    /// Sets the access of every match until the deadline; workers do the rest. Writes the job's record before the first
+    /// contact and once more at the end. Costs 1 write unit per changed contact and its share of a chunk.
     ///
     /// # Errors
     ///
     /// [`RunError`] when nothing was run.
     pub async fn apply(&self, jobs: &Jobs, id: JobId, deadline: &Deadline) -> Result<Applied, RunError> {
         if self.max_affected.is_some() {
-            // Counting first reads everything twice; only who sets a limit pays for it.
+            // Counting first reads everything twice. Only a caller that sets a limit pays for it.
             match self.preview(jobs, deadline).await {
                 Ok(_) => {}
                 Err(RunError::NotCounted) => {

@@ -11,17 +11,17 @@ use uuid::Uuid;
 use crate::context::Jobs;
 use crate::shard::{ShardWork, Stopped};
 
-/// How long a lease holds, from its last renewal.
+/// Duration of a lease, from its last renewal.
 pub(super) const LEASE: Duration = Duration::from_millis(LEASE_MILLIS);
 
-/// How much of a lease must be left for a write to be sent: one that is on its way may arrive as late.
+/// Time that a lease must have left for a write to be sent: the write may arrive this much later.
 pub(super) const MARGIN: Duration = Duration::from_millis(LEASE_MARGIN_MILLIS);
 
-/// After how long a lease is renewed where nothing is written that renews it.
+/// Interval after which a lease is renewed where no write renews it.
 pub(super) const RENEW: Duration = Duration::from_millis(RENEW_MILLIS);
 
 impl<'a> ShardWork<'a> {
-    /// Until when it is sure that nobody else works on the shard.
+    /// Returns the time until which nobody else can work on the shard.
     pub(super) fn sure_until(&self) -> Instant {
         self.renewed + LEASE - MARGIN
     }
@@ -44,7 +44,7 @@ impl<'a> ShardWork<'a> {
         }
     }
 
-    /// Holds on to the shard where nothing was written for a while.
+    /// Renews the lease if nothing was written for a while.
     pub(super) async fn renew(&mut self) -> Result<(), Stopped> {
         if self.renewed.elapsed() < RENEW {
             return Ok(());
@@ -52,7 +52,7 @@ impl<'a> ShardWork<'a> {
         self.save().await
     }
 
-    /// Records how far the shard is.
+    /// Records the shard's progress.
     pub(super) async fn save(&mut self) -> Result<(), Stopped> {
         let asked = Instant::now();
         let lease = self.lease();
@@ -61,23 +61,23 @@ impl<'a> ShardWork<'a> {
         self.keep(asked, saved)
     }
 
-    /// Records that the shard is through.
+    /// Records that the shard is finished.
     pub(super) async fn end(&mut self, place: Option<Checkpoint>) -> Result<(), Stopped> {
         self.progress.place = place;
         let number = self.progress.next_chunk;
-        // What is done and stands in no chunk that is known here was done by another worker, and is counted in its chunk.
+        // Another worker wrote the contacts that were found done. Its chunk counts them.
         if self.met_done && self.jobs.store.chunk(self.portal, self.job.id, self.shard, number).await?.is_some() {
             return Err(Stopped::Overtaken);
         }
         self.close(None).await
     }
 
-    /// Closes the shard as it is: at its end, or before its end for a reason.
+    /// Closes the shard with its current progress; `failed` says why it ends early.
     pub(crate) async fn close(&mut self, failed: Option<ShardFailure>) -> Result<(), Stopped> {
         let lease = self.lease();
         let Self { jobs, portal, job, shard, progress, .. } = self;
         match jobs.store.end_shard(portal, job.id, *shard, &lease, progress, failed).await? {
-            // The answer to a write that was made may be lost, and a second attempt finds the shard let go of.
+            // The response to a successful write may be lost. The retry then finds the shard released.
             Saved::Lost => {
                 let found = jobs.store.shard(portal, job.id, *shard).await?;
                 if !(found.done && found.progress == *progress) {
@@ -90,10 +90,10 @@ impl<'a> ShardWork<'a> {
         Ok(())
     }
 
-    /// How often the shard was claimed without progress, once its work `stopped`, or ended to wait for other shards.
+    /// Returns the number of claims without progress, after the work `stopped` or ended to wait for other shards.
     ///
-    /// A claim that is given back in order is no try: only a failure or a worker's death is. A worker that was overtaken
-    /// leaves its try, by which the next worker knows that there may be a chunk to finish.
+    /// A claim that is released in order does not count; only a failure or a worker's death does. An overtaken worker
+    /// leaves its claim counted, so that the next worker looks for a chunk to finish.
     pub(crate) fn tries_after(&self, claimed: &ShardState, stopped: Option<&Stopped>) -> u32 {
         match stopped {
             _ if self.got_on => 0,
@@ -103,14 +103,13 @@ impl<'a> ShardWork<'a> {
         }
     }
 
-    /// How far the shard is for whoever takes it up next.
+    /// Returns the progress from which the next worker continues.
     pub(crate) fn releasable(&self, stopped: &Stopped) -> Progress {
-        // What was counted beside another worker's chunk is counted again behind it.
+        // Contacts counted beside another worker's chunk are counted again after it.
         if matches!(stopped, Stopped::Overtaken) { self.recorded } else { self.progress }
     }
 
-    /// Closes the shard as one that was given up. Of the chunk that it is at, what the table did not take has failed, and
-    /// the rest is done.
+    /// Closes the shard as given up. In the open chunk, unwritten records count as failed, the others as updated.
     pub(crate) async fn give_up(&mut self) -> Result<(), Stopped> {
         if let Some(after) = self.open.take() {
             let unwritten = self.unwritten as u64;
@@ -122,12 +121,12 @@ impl<'a> ShardWork<'a> {
     }
 }
 
-/// A name for a worker that asks for a lease.
+/// Returns a new identifier for a worker that claims leases.
 pub(crate) fn new_owner() -> LeaseOwner {
     Uuid::now_v7().into()
 }
 
-/// When a lease that is had or renewed now ends.
+/// Returns the end of a lease that is claimed or renewed now.
 pub(crate) fn lease_end(jobs: &Jobs) -> models::values::moment::Moment {
     jobs.now() + limits::duration(LEASE_MILLIS)
 }

@@ -1,4 +1,4 @@
-//! Writes of a shard: chunks, then the access records that they hold.
+//! Writes of a shard: chunks, then their access records.
 
 use std::collections::HashSet;
 
@@ -13,17 +13,17 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::shard::{ShardWork, Stopped};
 
-/// On which condition access records are written.
+/// The condition for writing access records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Condition {
-    /// On none: the last writer wins, at the price of a batch.
+    /// None: the last writer wins, at the cost of a batch write.
     None,
-    /// If the access still is the one that was read.
+    /// The access is still as read.
     StillAsRead,
 }
 
 impl<'a> ShardWork<'a> {
-    /// Writes the open chunk, then its records, then how far the shard is.
+    /// Writes the open chunk, then its access records, then the shard's progress.
     pub(super) async fn flush(&mut self, place: Option<Checkpoint>, last: bool) -> Result<(), Stopped> {
         let mut counts = self.progress.counts;
         counts += self.pending;
@@ -36,7 +36,7 @@ impl<'a> ShardWork<'a> {
         if Instant::now() >= self.sure_until() {
             return Err(Stopped::Lost);
         }
-        // What its records are found by comes before them like the chunk itself, and beside it.
+        // Write the manager index before the access records, concurrently with the chunk.
         let condition = if job.task.target().is_some() { Condition::None } else { Condition::StillAsRead };
         let postings = self.postings(&changes, condition);
         let (written, posted) = futures::join!(
@@ -44,7 +44,7 @@ impl<'a> ShardWork<'a> {
             jobs.store.post(portal, &postings, jobs.now()),
         );
         if !written? {
-            // Someone else got as far, or the answer to this very write was lost; what was written is as good.
+            // Another worker wrote this chunk, or the response to this write was lost. The stored chunk is equivalent.
             return Err(Stopped::Overtaken);
         }
         let open: Vec<&Change> = changes.iter().filter(|change| !change.conflict).collect();
@@ -55,8 +55,8 @@ impl<'a> ShardWork<'a> {
         self.finish_chunk(number, after, &late, last).await
     }
 
-    /// The managers that are posted for a chunk before its records are written. What an undo restores is posted too: the
-    /// posting that it had may have been compacted since.
+    /// Returns the postings to write before a chunk's access records. An undo posts the restored access too: its
+    /// earlier postings may have been compacted.
     pub(super) fn postings(&self, changes: &[Change], condition: Condition) -> Postings {
         let mut postings = Postings::default();
         for change in changes.iter().filter(|change| !change.conflict) {
@@ -69,9 +69,9 @@ impl<'a> ShardWork<'a> {
         postings
     }
 
-    /// Writes the records of changes, and says which were found changed by others since. One target for all is
-    /// written whatever is there by now, the price of a batch; what differs from contact to contact only where the
-    /// access is still the one that was read.
+    /// Writes the access records of changes. Returns the contacts that others changed since. The job's single target is
+    /// written unconditionally, at the cost of a batch; accesses that differ per contact are written only if the access
+    /// is still as read.
     pub(super) async fn write(
         &mut self,
         changes: impl Iterator<Item = &Change>,
@@ -80,7 +80,7 @@ impl<'a> ShardWork<'a> {
         let Self { jobs, portal, job, .. } = *self;
         let record = |access| AccessRecord { access, revision: job.id, set_by: job.created_by, set_at: job.created };
         let sure = self.sure_until();
-        // A time limit that has passed still lets a future make one step.
+        // `timeout_at` polls its future once even after the time has passed.
         if Instant::now() >= sure {
             return Err(Stopped::Lost);
         }
@@ -89,7 +89,7 @@ impl<'a> ShardWork<'a> {
         {
             let contacts: Vec<ContactId> = changes.map(|change| change.contact).collect();
             let record = record(target);
-            // Past the lease nothing more is sent: another worker may be finishing this very chunk.
+            // Send nothing after the lease: another worker may be finishing this chunk.
             let written = timeout_at(sure, jobs.store.write_access(portal, contacts, &record)).await;
             let Ok((unwritten, error)) = written else { return Err(Stopped::Lost) };
             self.unwritten = unwritten;
@@ -112,7 +112,7 @@ impl<'a> ShardWork<'a> {
         if written.refused.is_empty() {
             return Ok(Vec::new());
         }
-        // A write whose answer was lost is refused when it is sent again, and was made all the same.
+        // A successful write whose response was lost is refused on retry.
         let accesses = jobs.store.current_access_of(portal, &written.refused).await?;
         let mut refused = Vec::new();
         for contact in written.refused {
@@ -123,7 +123,7 @@ impl<'a> ShardWork<'a> {
         Ok(refused)
     }
 
-    /// Records that the records of a chunk are written, all but those that were found changed.
+    /// Records that a chunk's access records are written, except those found changed (`late`).
     pub(super) async fn finish_chunk(
         &mut self,
         number: u32,
@@ -131,8 +131,8 @@ impl<'a> ShardWork<'a> {
         late: &[ContactId],
         last: bool,
     ) -> Result<(), Stopped> {
-        // What a filter set and someone else changed in the same moment is set and then changed; what an undo finds
-        // changed is a conflict.
+        // A contact that a filter set and someone else changed concurrently counts as set, then changed. In an undo it
+        // is a conflict.
         if self.job.task.target().is_none() && !late.is_empty() {
             after.counts.updated = after.counts.updated.saturating_sub(late.len() as u64);
             after.counts.conflicts += late.len() as u64;
@@ -144,15 +144,15 @@ impl<'a> ShardWork<'a> {
         if last { self.end(after.place).await } else { self.save().await }
     }
 
-    /// Finishes a chunk that a worker before this one had written, from the chunk itself: the table may hold half of
-    /// it. What someone else changed since then stays as it is. What is not written yet and `actor` may not change by now
-    /// is taken out of the chunk; without an actor, who was removed, that is all that is not written yet.
+    /// Finishes a chunk of a previous worker from the chunk itself: the table may hold half of its records. Changes by
+    /// others since then stay. Unwritten changes that `actor` may no longer make are removed from the chunk; without an
+    /// actor (the user was removed), all unwritten changes are.
     pub(crate) async fn resume(&mut self, number: u32, chunk: Chunk, actor: Option<&Actor>) -> Result<(), Stopped> {
         let Self { jobs, portal, job, .. } = *self;
         let open: Vec<&Change> = chunk.changes.iter().filter(|change| !change.conflict).collect();
         let ids: Vec<ContactId> = open.iter().map(|change| change.contact).collect();
         (self.open, self.unwritten) = (Some(chunk.after), open.len());
-        // The worker before this one may have ended before it posted what it was to write.
+        // The previous worker may have stopped before it wrote its postings.
         let postings = self.postings(&chunk.changes, Condition::StillAsRead);
         let (accesses, ()) = futures::try_join!(
             jobs.store.current_access_of(portal, &ids),
@@ -162,7 +162,7 @@ impl<'a> ShardWork<'a> {
         for change in open {
             match accesses.of(change.contact)?.revision {
                 Some(revision) if revision == job.id => {}
-                // A contact that had no record and has none may have been removed; then it is not to get one.
+                // A contact that had no record and has none may have been removed. Then it must not get one.
                 None if change.revision.is_none() => bare.push(change),
                 revision if revision == change.revision => same.push(change),
                 _ => other.push(change),
@@ -176,7 +176,7 @@ impl<'a> ShardWork<'a> {
         let (same, void): (Vec<&Change>, Vec<&Change>) =
             same.into_iter().partition(|change| actor.is_some_and(|actor| may_write(job, actor, change)));
         let after = self.void(number, &chunk, &void, actor).await?;
-        // Those that the worker before this one had found changed are to be counted still.
+        // The contacts that the previous worker found changed still count.
         let mut late: HashSet<ContactId> = chunk.late.into_iter().collect();
         late.extend(other.iter().map(|change| change.contact));
         late.extend(self.write(same.into_iter(), Condition::StillAsRead).await?);
@@ -184,8 +184,8 @@ impl<'a> ShardWork<'a> {
         self.finish_chunk(number, after, &late, false).await
     }
 
-    /// Takes contacts out of a chunk, which the actor may no longer change, and says where the shard is behind the chunk
-    /// without them. Those that the actor may see count as skipped, and others nowhere.
+    /// Removes from a chunk the contacts that the actor may no longer change. Returns the shard's progress after the
+    /// rest of the chunk. Removed contacts count as skipped if the actor may see them, and nowhere otherwise.
     pub(super) async fn void(
         &mut self,
         number: u32,
@@ -210,7 +210,7 @@ impl<'a> ShardWork<'a> {
     }
 }
 
-/// Whether the author of a job may still change a contact as a chunk says, which the contact's access is still as.
+/// Returns whether the job's author may still make a change. The contact's access must still be `change.before`.
 pub(super) fn may_write(job: &Job, actor: &Actor, change: &Change) -> bool {
     match &change.after {
         Some(restored) if job.task.undo_of().is_some() => actor.may_restore(&change.before, restored),

@@ -1,4 +1,4 @@
-//! The changes of a job that is undone.
+//! The changes of the job to undo.
 
 use models::access::Actor;
 use models::job::{Change, JobId, UndoLog};
@@ -10,19 +10,19 @@ use store::{Store, StoreError};
 use crate::source::judge::{Judged, Rights, Verdict};
 use crate::source::{NoPage, Step};
 
-/// What another job changed, each to be as it was.
+/// The changes of another job, each to be undone.
 #[derive(Debug)]
 pub(crate) struct ChangeSource<'a> {
     pub(super) store: &'a Store,
     pub(super) portal: &'a PortalId,
-    /// The job that is undone, and which of its shards.
+    /// The job to undo, and one of its shards.
     pub(super) undone: JobId,
     pub(super) shard: u16,
-    /// Where that job keeps what was before.
+    /// Where that job keeps the previous access.
     pub(super) log: UndoLog,
     pub(super) number: u32,
     pub(super) entries: usize,
-    /// The job that restores.
+    /// The undo job.
     pub(super) job: JobId,
     pub(super) rights: Rights<'a>,
 }
@@ -65,7 +65,7 @@ impl<'a> ChangeSource<'a> {
             .into_iter()
             .enumerate()
             .map(|(i, change)| {
-                // A chunk may hold a contact twice: as the job met the contact, and as an import added it again.
+                // A chunk may hold a contact twice: as the job met it, and as an import added it again.
                 let state = accesses.of(change.contact)?.clone();
                 let behind = Checkpoint::Chunk { number, entries: skipped + i + 1 };
                 Ok(Judged { verdict: self.judge(change, state, &actor), behind })
@@ -79,7 +79,7 @@ impl<'a> ChangeSource<'a> {
 
     pub(super) fn judge(&self, change: Change, state: AccessState, actor: &Actor) -> Verdict {
         if change.conflict {
-            // The job that is undone left it alone itself.
+            // The undone job itself left this contact alone.
             Verdict::Hidden
         } else if state.revision == Some(self.job) {
             Verdict::Done
@@ -95,7 +95,7 @@ impl<'a> ChangeSource<'a> {
             };
             Verdict::Change(restored, None)
         } else if state.revision == change.revision {
-            // The job broke off before it came to this contact.
+            // The undone job stopped before it wrote this contact.
             if actor.may_see(&state.access) { Verdict::Unchanged(None) } else { Verdict::Hidden }
         } else {
             let after = Some(state.access.clone());

@@ -11,21 +11,21 @@ use store::{Store, StoreError};
 use crate::source::judge::{Judged, Terms, Verdict};
 use crate::source::{NoPage, Step};
 
-/// Contacts that are named, each of which is to have the same access.
+/// Named contacts that all get the same access.
 #[derive(Debug)]
 pub(crate) struct ContactSource<'a> {
     pub(super) store: &'a Store,
     pub(super) portal: &'a PortalId,
     pub(super) contacts: &'a [ContactId],
-    /// How many of them are behind.
+    /// Number of contacts already read.
     pub(super) behind: usize,
-    /// Their access, where it was read already.
+    /// The contacts' access, if already read.
     pub(super) known: Option<&'a BTreeMap<ContactId, AccessState>>,
     pub(super) terms: Terms<'a>,
 }
 
 impl<'a> ContactSource<'a> {
-    /// The contacts as they are when their page is read.
+    /// Returns a source that reads each page's contacts when it reaches them.
     pub(crate) fn new(
         store: &'a Store,
         portal: &'a PortalId,
@@ -40,7 +40,7 @@ impl<'a> ContactSource<'a> {
         Self { store, portal, contacts, behind, known: None, terms }
     }
 
-    /// The same with what was read of them just now; who is not in it does not exist.
+    /// Uses access that was just read. A contact that is not in `known` does not exist.
     pub(crate) fn knowing(self, known: &'a BTreeMap<ContactId, AccessState>) -> Self {
         Self { known: Some(known), ..self }
     }
@@ -77,8 +77,8 @@ impl<'a> ContactSource<'a> {
         }))
     }
 
-    /// The access of those that exist, as it is now. An access record goes with its contact, so only a contact without
-    /// one is itself looked for.
+    /// Reads the current access of the contacts that exist. An access record is deleted with its contact, so only
+    /// contacts without a record are checked for existence.
     pub(super) async fn read(&self, page: &[ContactId]) -> Result<BTreeMap<ContactId, AccessState>, StoreError> {
         let mut accesses = self.store.current_access_of(self.portal, page).await?;
         let states = page.iter().map(|&contact| Ok((contact, accesses.take(contact)?)));

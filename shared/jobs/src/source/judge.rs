@@ -10,30 +10,30 @@ use store::keys::IndexPosition;
 
 use crate::source::NoPage;
 
-/// A contact, and where the reading goes on behind it.
+/// A judged contact, with the checkpoint after it.
 #[derive(Debug)]
 pub(crate) struct Judged {
     pub(crate) verdict: Verdict,
     pub(crate) behind: Checkpoint,
 }
 
-/// What is to become of a contact.
+/// The decision about a contact.
 #[derive(Debug)]
 pub(crate) enum Verdict {
-    /// It does not exist, or not for the caller, or is met twice.
+    /// The contact does not exist, is hidden from the caller, or was met before.
     Hidden,
-    /// It is done by this very job.
+    /// This job has already changed the contact.
     Done,
-    /// The caller may not edit it.
+    /// The caller may not edit the contact.
     Skipped,
-    /// It is as asked.
+    /// The access already matches.
     Unchanged(Option<IndexPosition>),
-    /// It is to change, or is a conflict.
+    /// The access is to be written, or the contact is a conflict.
     Change(Change, Option<IndexPosition>),
 }
 
 impl Verdict {
-    /// What it adds to the counts once it is carried out.
+    /// Returns the counts of the decision once it is carried out.
     pub(crate) fn counts(&self) -> Counts {
         let mut counts = Counts { matched: 1, ..Counts::default() };
         match self {
@@ -47,14 +47,14 @@ impl Verdict {
     }
 }
 
-/// The rights that decide about contacts.
+/// The rights by which contacts are judged.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Rights<'a> {
     /// Rights that were read together with the contacts.
     Known(Actor),
-    /// The rights that the author has at the moment: half a read unit each time.
+    /// The author's current rights, read for each page: half a read unit each time.
     Current {
-        /// Where they are read.
+        /// The table.
         store: &'a Store,
         /// The author's portal.
         portal: &'a PortalId,
@@ -64,7 +64,7 @@ pub(crate) enum Rights<'a> {
 }
 
 impl Rights<'_> {
-    /// The author with its rights.
+    /// Returns the author with its rights.
     pub(crate) async fn actor(&self) -> Result<Actor, NoPage> {
         match *self {
             Self::Known(actor) => Ok(actor),
@@ -77,16 +77,16 @@ impl Rights<'_> {
     }
 }
 
-/// What contacts are judged for.
+/// Why contacts are judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// To be counted and shown.
+    /// To count and show them.
     Preview,
-    /// To be written by this job.
+    /// To write them in this job.
     Write(JobId),
 }
 
-/// How the pages of a source are judged: the rights are looked up anew for each page.
+/// How a source judges its pages. The rights are read for each page.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Terms<'a> {
     pub(crate) rights: Rights<'a>,
@@ -100,7 +100,7 @@ impl<'a> Terms<'a> {
     }
 }
 
-/// Judges contacts that are all to have the same access.
+/// Judges contacts that all get the same access.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Judge<'a> {
     pub(crate) actor: Actor,
@@ -109,9 +109,9 @@ pub(crate) struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    /// What is to become of a contact with this access; an answer shows it by its position.
+    /// Judges a contact with the access `state`. An answer shows the contact by its position.
     pub(crate) fn judge(&self, contact: ContactId, position: Option<IndexPosition>, state: AccessState) -> Verdict {
-        // Another worker is at the same shard, or was.
+        // Another worker works on this shard, or did.
         if matches!(self.purpose, Purpose::Write(job) if state.revision == Some(job)) {
             return Verdict::Done;
         }

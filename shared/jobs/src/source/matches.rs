@@ -17,7 +17,7 @@ use crate::moves::Moved;
 use crate::source::judge::{Judge, Judged, Purpose, Terms, Verdict};
 use crate::source::{NoPage, Step};
 
-/// The matches of a plan, each of which is to have the same access. Those that an import moves meanwhile come last.
+/// The matches of a plan, which all get the same access. Contacts that an import moves meanwhile come last.
 #[derive(Debug)]
 pub(crate) struct MatchSource<'a> {
     pub(super) jobs: &'a Jobs,
@@ -29,19 +29,18 @@ pub(crate) struct MatchSource<'a> {
     pub(super) end: ScanCursor,
     pub(super) terms: Terms<'a>,
     pub(super) phase: Phase,
-    /// The contacts that this source has given.
+    /// Contacts that this source has returned.
     pub(super) met: Met,
-    /// The contacts in the shard's chunks, where another worker has met a part of the shard; none before they are asked
-    /// for.
+    /// Contacts in the shard's chunks, if another worker has met a part of the shard; none until they are read.
     pub(super) written: Option<Met>,
     /// Whether another worker has met a part of the shard.
     pub(super) is_resumed: bool,
     pub(super) moved: Moved<'a>,
-    /// Whether all that this source has given is written.
+    /// Whether everything that this source returned is written.
     pub(super) is_settled: bool,
 }
 
-/// What a source of matches reads.
+/// The phase of the reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     /// The indexes.
@@ -52,12 +51,12 @@ pub(super) enum Phase {
     Ended,
 }
 
-/// The matches of a run.
+/// The contacts that a run selects.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Selection<'a> {
     /// The filter.
     pub(crate) filter: &'a Filter,
-    /// The same, as it was planned.
+    /// The filter's plan.
     pub(crate) plan: &'a Plan,
     /// When the run started.
     pub(crate) started: Moment,
@@ -109,7 +108,7 @@ impl<'a> MatchSource<'a> {
         }
     }
 
-    /// Judges a page of the index. Beside the last one the journal is read, which mostly holds nothing.
+    /// Judges a page of the index. Reads the journal, which is mostly empty, concurrently with the last page.
     pub(super) async fn matched(&mut self, page: &MatchPage) -> Result<Step, NoPage> {
         let ids: Vec<ContactId> = page.matches.iter().map(|found| found.position.contact).collect();
         let accesses = async { Ok(self.jobs.store.access_of(self.portal, &ids).await?) };
@@ -124,8 +123,8 @@ impl<'a> MatchSource<'a> {
         let judge = self.terms.judge(actor);
         let items = page.matches.iter().map(|found| {
             let contact = found.position.contact;
-            // A contact that moved behind the reading is met again. It is counted once, and the same records cannot be
-            // written side by side.
+            // A contact that moved to an unread partition is met again. It counts once, and the same record must not be
+            // written twice concurrently.
             let verdict = match self.met.insert(contact) {
                 true => judge.judge(contact, Some(found.position), accesses.take(contact)?),
                 false => Verdict::Hidden,
@@ -149,8 +148,8 @@ impl<'a> MatchSource<'a> {
         loop {
             let contacts = self.moved.take(&self.met, PAGE_MATCHES);
             if contacts.iter().any(|(contact, _)| self.met.contains(*contact)) && !self.is_settled {
-                // While one step is written the next one is read. The step after an empty one is read when everything
-                // before the empty one is written.
+                // The next step is read while the current step is written. The step after an empty step is read when
+                // everything before the empty step is written.
                 self.moved.put_back(contacts);
                 self.is_settled = true;
                 return Ok(Some(self.step(Vec::new())));
@@ -194,11 +193,11 @@ impl<'a> MatchSource<'a> {
         Ok(items)
     }
 
-    /// Judges a contact that an import moved, which may have been met before.
+    /// Judges a contact that an import moved and that may have been met before.
     ///
-    /// A contact that was met counts no more, and what others have made of it since stays. Only the contact that was added
-    /// again has lost the access that this job gave it. Another worker's contacts are known where they were changed; others
-    /// are taken to be counted, and in a preview those that would change are not.
+    /// A contact that was met does not count again, and changes by others since then stay. Only a contact that was
+    /// added again has lost the access that this job gave it. Contacts that another worker met are known where they
+    /// were changed. The others are assumed to be counted, except in a preview those that would change.
     pub(super) async fn judge_moved(
         &mut self,
         judge: Judge<'_>,
@@ -224,7 +223,7 @@ impl<'a> MatchSource<'a> {
         })
     }
 
-    /// Whether a chunk of the shard holds a contact: 1 read unit per 4 KB of the shard's chunks, once.
+    /// Returns whether a chunk of the shard holds a contact. Reads the shard's chunks once: 1 read unit per 4 KB.
     pub(super) async fn was_written(&mut self, contact: ContactId) -> Result<bool, StoreError> {
         if let (None, Purpose::Write(job)) = (&self.written, self.terms.purpose) {
             let mut written = Met::new(self.shards);

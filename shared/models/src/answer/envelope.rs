@@ -1,4 +1,4 @@
-//! The envelopes: around one object, a list and an error.
+//! The envelopes of one object, a list and an error.
 
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
@@ -7,7 +7,7 @@ use super::keys::{Fields, KeyStyle, Keyed};
 use super::xml::{self, XmlError, to_xml};
 use crate::job::JobId;
 
-/// The notation of an answer.
+/// The format of an answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Format {
     /// JSON, UTF-8.
@@ -17,27 +17,28 @@ pub enum Format {
     Xml,
 }
 
-/// What stands around an answer, and with it how its keys are written.
+/// The structure around an answer, which also determines the key style.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Envelope {
-    /// What the two documents show: `{"status":0,"response":…}` around one object, nothing around a list.
+    /// The envelope of ONLYOFFICE's two reference pages: `{"status":0,"response":…}` around one object, nothing around
+    /// a list.
     #[default]
     Documents,
-    /// ONLYOFFICE's own, which its clients read: counts and the status beside the response, camelCase keys, and moments
-    /// with the offset of the portal's zone.
+    /// The envelope that ONLYOFFICE's own clients read: counts and the status beside the response, camelCase keys, and
+    /// timestamps with the offset of the portal's zone.
     OnlyOffice,
 }
 
-/// How an answer is written.
+/// The format and envelope of an answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Shape {
-    /// Its notation.
+    /// The format.
     pub format: Format,
-    /// What stands around it.
+    /// The envelope.
     pub envelope: Envelope,
 }
 
-/// Why an answer could not be written. Values of this crate's own types always can.
+/// Error: an answer could not be written. It does not occur for the types of this crate.
 #[derive(Debug, thiserror::Error)]
 pub enum WireError {
     /// The value has no JSON form.
@@ -49,7 +50,7 @@ pub enum WireError {
 }
 
 impl Shape {
-    /// How the keys of one object are written.
+    /// Returns the key style of one object.
     fn style_of_one(self) -> KeyStyle {
         match self.envelope {
             Envelope::Documents => KeyStyle::Documents,
@@ -57,8 +58,9 @@ impl Shape {
         }
     }
 
-    /// How the keys of a list's items are written: in JSON as document 001 has it; in XML the answer of document 000
-    /// with several `<response>`, and so with 000's keys.
+    /// Returns the key style of list items. JSON follows ONLYOFFICE's reference page of `PUT …/contact/filter/access`.
+    /// XML repeats the `<response>` of the reference page of `PUT …/contact/{contactid}/access`, with the keys of that
+    /// page.
     fn style_of_list(self) -> KeyStyle {
         match (self.envelope, self.format) {
             (Envelope::Documents, Format::Json) => KeyStyle::UpperId,
@@ -78,7 +80,7 @@ impl Format {
         Ok(())
     }
 
-    /// What stands between two items of a list.
+    /// Returns the separator between two items of a list.
     const fn separator(self) -> &'static [u8] {
         match self {
             Self::Json => b",",
@@ -86,7 +88,7 @@ impl Format {
         }
     }
 
-    /// A whole answer, in XML under `<result>`.
+    /// Returns a whole answer; in XML under `<result>`.
     fn whole<T: Serialize>(self, envelope: &T) -> Result<Vec<u8>, WireError> {
         Ok(match self {
             Self::Json => serde_json::to_vec(envelope)?,
@@ -94,14 +96,14 @@ impl Format {
         })
     }
 
-    /// An envelope opened behind its own members, and what closes it behind its responses.
+    /// Returns the bytes of an envelope before its responses, with the members of `head`, and the bytes after them.
     fn around_list<T: Serialize>(self, head: &T) -> Result<(Vec<u8>, &'static [u8]), WireError> {
         let (members, response, close): (&[u8], &[u8], &'static [u8]) = match self {
             Self::Json => (b"}", b",\"response\":[", b"]}"),
             Self::Xml => (b"</result>", b"", b"</result>"),
         };
         let mut open = self.whole(head)?;
-        // An envelope has members, so it ends with what closes it.
+        // Remove the end of the envelope. `head` has members, so the bytes do end with `members`.
         open.truncate(open.len().saturating_sub(members.len()));
         open.extend_from_slice(response);
         Ok((open, close))
@@ -130,14 +132,14 @@ struct SuffixSuccess {
     status_code: u16,
 }
 
-/// [`Envelope::Documents`] around one object.
+/// The [`Envelope::Documents`] of one object.
 #[derive(Serialize)]
 struct DocumentsOne<'a, T: Serialize> {
     status: u8,
     response: Keyed<'a, T>,
 }
 
-/// [`Envelope::OnlyOffice`] around one object.
+/// The [`Envelope::OnlyOffice`] of one object.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct SuffixOne<'a, T: Serialize> {
@@ -148,13 +150,13 @@ struct SuffixOne<'a, T: Serialize> {
     response: Keyed<'a, T>,
 }
 
-/// The answer that holds one object: `{"status":0,"response":…}` or, on a path with a suffix, `{"count":1,
-/// "startIndex":0,"status":0,"statusCode":…,"response":…}`, or the same as XML under `<result>`. Of the object's own
-/// members only `fields` are written, when some are named.
+/// Returns the answer with one object: `{"status":0,"response":…}`, or on a path with a suffix
+/// `{"count":1,"startIndex":0,"status":0,"statusCode":…,"response":…}`, or the same as XML under `<result>`. If
+/// `fields` is given, only these members of the object are written.
 ///
 /// # Errors
 ///
-/// [`WireError`] when the value's own `Serialize` fails or it has map keys that the format cannot write.
+/// [`WireError`] if the value's own `Serialize` fails, or if the format cannot write a key of a map.
 pub fn one<T: Serialize>(
     shape: Shape,
     zone: Option<&TimeZone>,
@@ -171,66 +173,67 @@ pub fn one<T: Serialize>(
     }
 }
 
-/// Which part of a list a page is.
+/// A page of a list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ListPage {
-    /// Where it starts.
+    /// Position of the first item.
     pub start_index: usize,
-    /// How many positions of the list it stands for: what was removed meanwhile is not shown.
+    /// Number of list positions that the page covers, including items removed in the meantime.
     pub asked: usize,
-    /// Whether more follow.
+    /// Whether more items follow.
     pub more: bool,
-    /// How long the whole list is, where that is known.
+    /// Length of the whole list, if known.
     pub total: Option<u64>,
 }
 
 impl ListPage {
-    /// A page of a list whose length is known.
+    /// Creates a page of a list whose length is known.
     pub fn counted(start_index: usize, asked: usize, total: u64) -> Self {
         let more = (start_index as u64).saturating_add(asked as u64) < total;
         Self { start_index, asked, more, total: Some(total) }
     }
 
-    /// What the envelope says of the page.
+    /// Returns the members of the envelope that describe the page.
     pub fn end(&self) -> ListEnd {
-        // A page that was asked to be empty has no next one to follow.
+        // A page that was requested empty has no next page.
         let next_index = (self.more && self.asked > 0).then(|| self.start_index as u64 + self.asked as u64);
         ListEnd { start_index: self.start_index, next_index, next_before: None, total: self.total }
     }
 }
 
-/// What the envelope of a list says beside its items.
+/// The members of a list's envelope that describe the page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListEnd {
-    /// The position of the first item.
+    /// Position of the first item.
     pub start_index: usize,
-    /// The position at which the next page starts, when there is one.
+    /// Position at which the next page starts, if there is one.
     pub next_index: Option<u64>,
-    /// The last item of this page, when a next page follows it; for lists that are paged by key.
+    /// Last item of this page, if a page follows; for lists that are paged by key.
     pub next_before: Option<JobId>,
-    /// The length of the whole list, where it is known.
+    /// Length of the whole list, if known.
     pub total: Option<u64>,
 }
 
-/// A list as it is sent.
+/// A serialized list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListBody {
-    /// The answer: well-formed, whatever was left out.
+    /// The answer, well-formed even if items were left out.
     pub body: Vec<u8>,
-    /// How many items it holds, from the first one on.
+    /// Number of items in the answer, from the first one on.
     pub written: usize,
-    /// Where the next page starts, when there is one.
+    /// Position at which the next page starts, if there is one.
     pub next_index: Option<u64>,
 }
 
-/// A list that is written item by item, up to a size.
+/// A list that is written item by item, up to a maximum size.
 ///
-/// The answer is a bare array with `ID` for `id` as in document 001, or
-/// `<result><status>0</status><response>…</response>…</result>` with the keys of document 000. On a path with a suffix
-/// it is `{"count":…,"startIndex":…,"nextIndex":…,"nextBefore":…,"total":…,"status":0,"statusCode":200,"response":[…]}`
-/// with camelCase keys or the same as XML; `nextIndex`, `nextBefore` and `total` stand only where there is one.
+/// The answer is a bare array with `ID` for `id`, as on ONLYOFFICE's reference page of `PUT …/contact/filter/access`,
+/// or `<result><status>0</status><response>…</response>…</result>` with the keys of one object. On a path with a suffix
+/// the answer is
+/// `{"count":…,"startIndex":…,"nextIndex":…,"nextBefore":…,"total":…,"status":0,"statusCode":200,"response":[…]}` with
+/// camelCase keys, or the same as XML. `nextIndex`, `nextBefore` and `total` are present only if they have a value.
 ///
-/// Memory is bounded by `max_bytes` and one item, twice.
+/// The writer uses at most twice the memory of `max_bytes` and one item.
 #[derive(Debug)]
 pub struct ListWriter<'a> {
     shape: Shape,
@@ -242,17 +245,17 @@ pub struct ListWriter<'a> {
 }
 
 impl<'a> ListWriter<'a> {
-    /// An empty list. Of each item's own members only `fields` are written, when some are named. The items together
-    /// take at most `max_bytes`. ONLYOFFICE's dialect shows moments by the clocks of `zone`, or of UTC without one.
+    /// Creates an empty list. If `fields` is given, only these members of each item are written. All items together
+    /// take at most `max_bytes`. [`Envelope::OnlyOffice`] shows timestamps in `zone`, or in UTC without a zone.
     pub fn new(shape: Shape, zone: Option<&'a TimeZone>, fields: Option<&'a Fields>, max_bytes: usize) -> Self {
         Self { shape, zone, fields, max_bytes, responses: Vec::new(), written: 0 }
     }
 
-    /// Writes an item, unless the items would then exceed the size: then the list stays as it is.
+    /// Writes an item, or leaves the list unchanged if the items would exceed the maximum size.
     ///
     /// # Errors
     ///
-    /// As [`one`].
+    /// [`WireError`] as for [`one`].
     pub fn push<T: Serialize>(&mut self, item: &T) -> Result<Pushed, WireError> {
         let before = self.responses.len();
         if self.written > 0 {
@@ -268,7 +271,7 @@ impl<'a> ListWriter<'a> {
         Ok(Pushed::Written)
     }
 
-    /// Writes an item that another list of the same shape held.
+    /// Appends an item that a list of the same shape has serialized, without a check of the size.
     pub fn push_written(&mut self, item: &[u8]) {
         if self.written > 0 {
             self.responses.extend_from_slice(self.shape.format.separator());
@@ -277,26 +280,26 @@ impl<'a> ListWriter<'a> {
         self.written += 1;
     }
 
-    /// How many items were written.
+    /// Returns the number of items written.
     pub fn written(&self) -> usize {
         self.written
     }
 
-    /// Bytes of the items so far, with what separates them.
+    /// Returns the bytes of the items so far, separators included.
     pub fn bytes(&self) -> usize {
         self.responses.len()
     }
 
-    /// Bytes between two items.
+    /// Returns the bytes of the separator between two items.
     pub fn separator_bytes(&self) -> usize {
         self.shape.format.separator().len()
     }
 
-    /// The answer, and where in it the items begin. Only its envelope is in addition to the size.
+    /// Returns the answer, and the offset of its items. Only the envelope adds to the maximum size.
     ///
     /// # Errors
     ///
-    /// As [`one`].
+    /// [`WireError`] as for [`one`].
     pub fn finish(self, end: &ListEnd) -> Result<(Vec<u8>, usize), WireError> {
         let Shape { envelope, format } = self.shape;
         let (mut body, close) = match (envelope, format) {
@@ -330,14 +333,14 @@ pub enum Pushed {
     Full,
 }
 
-/// The answer that holds a list whose items are all in memory, as [`ListWriter`] writes it.
+/// Returns the answer with a list whose items are all in memory, in the format of [`ListWriter`].
 ///
-/// The list ends before the first item that would take the items over `max_bytes`, which is a first item too: a caller
-/// that pages must take `written` 0 of a list that is not empty as a failure.
+/// The list ends before the first item that would exceed `max_bytes`, even if the list is then empty. A paging caller
+/// must treat `written` 0 of a list with items as a failure.
 ///
 /// # Errors
 ///
-/// As [`one`].
+/// [`WireError`] as for [`one`].
 pub fn list<T: Serialize>(
     shape: Shape,
     items: &[T],
@@ -362,7 +365,7 @@ pub fn list<T: Serialize>(
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Fault))]
 #[serde(rename_all = "camelCase")]
 pub struct ErrorBody {
-    /// The answer's HTTP status; it stands beside the error, not in it.
+    /// HTTP status of the answer, written beside the error.
     #[serde(skip)]
     pub status_code: u16,
     /// The problem and its remedy, for a person.
@@ -386,7 +389,7 @@ pub struct ErrorDetail {
     pub message: String,
 }
 
-/// `{"status":1,"statusCode":…,"error":…}`.
+/// The envelope of an error: `{"status":1,"statusCode":…,"error":…}`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Failure<'a> {
@@ -395,13 +398,13 @@ struct Failure<'a> {
     error: &'a ErrorBody,
 }
 
-/// The answer that reports a failure:
+/// Returns the answer that reports a failure:
 /// `{"status":1,"statusCode":404,"error":{"message":…,"type":…,"details":[…],"requestId":…}}`, or the same members as
-/// XML under `<result>`, where each detail is a `<details>`.
+/// XML under `<result>`, with one `<details>` for each detail.
 ///
 /// # Errors
 ///
-/// None that an [`ErrorBody`] can cause, as it holds strings and a number; [`WireError`] is what the formats declare.
+/// [`WireError`] is declared by the formats and does not occur: an [`ErrorBody`] holds only strings and a number.
 pub fn error(format: Format, error: &ErrorBody) -> Result<Vec<u8>, WireError> {
     format.whole(&Failure { status: 1, status_code: error.status_code, error })
 }

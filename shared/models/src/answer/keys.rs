@@ -1,7 +1,8 @@
-//! The keys of an answer in the style that its shape asks for.
+//! Keys of answers, in the style that the shape requires.
 //!
-//! The types of this crate are written with the keys of document 000. [`Keyed`] stands between such a value and any
-//! serializer and renames on the way, so that no shape needs its own set of types and no tree is built in between.
+//! The types of this crate declare the keys of ONLYOFFICE's reference page of `PUT …/contact/{contactid}/access`.
+//! [`Keyed`] wraps a value and renames its keys during serialization, so a shape needs neither types of its own nor an
+//! intermediate tree.
 
 use std::fmt::Display;
 
@@ -12,19 +13,20 @@ use serde::{Serialize, Serializer};
 use crate::contact::Contact;
 use crate::values::moment::Moment;
 
-/// How the keys of an answer are written.
+/// The style of an answer's keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum KeyStyle {
-    /// As the types declare them, which is document 000: `DisplayName`, `id`, and `Id` for an employee's own key.
+    /// Keys as the types declare them: `DisplayName`, `id`, and `Id` for an employee's own key.
     Documents,
-    /// Document 001: the same, but `ID` in place of `id`. An employee's own key stays `Id`.
+    /// Keys of ONLYOFFICE's reference page of `PUT …/contact/filter/access`: `ID` in place of `id`. An employee's own
+    /// key stays `Id`.
     UpperId,
-    /// What ONLYOFFICE's own clients read: `displayName`, and `id` in place of `Id` and `ID`.
+    /// Keys that ONLYOFFICE's own clients read: `displayName`, and `id` in place of `Id` and `ID`.
     Camel,
 }
 
 impl KeyStyle {
-    /// How a key is written that a type declares as `key`, for who describes answers.
+    /// Returns the key that a type declares as `key` in this style, for descriptions of answers.
     pub fn written(self, key: &str) -> String {
         match self {
             Self::Camel => with_camel(key, str::to_owned),
@@ -33,46 +35,45 @@ impl KeyStyle {
     }
 }
 
-/// A value whose struct keys are written in a style, all the way down.
+/// A value whose struct keys are written in a style at every level.
 ///
-/// Only the keys of structs are renamed. The keys of maps are data and stay, as do the names of an enum's variants
-/// and all that such a variant holds (`Option` is no enum here). To serde a struct with `#[serde(flatten)]` is a map,
-/// so its keys stay too.
+/// Only keys of structs are renamed. Keys of maps are data and stay. Names of enum variants and all their content stay
+/// as well, except those of `Option`. serde treats a struct with `#[serde(flatten)]` as a map, so its keys stay too.
 ///
-/// Under [`KeyStyle::Camel`] the inner serializer is shown maps in place of structs, because serde takes only static
-/// names for a struct's keys. JSON and XML come out the same either way.
+/// Under [`KeyStyle::Camel`] the inner serializer receives maps in place of structs, because serde accepts only static
+/// names as struct keys. JSON and XML are the same for both.
 #[derive(Debug)]
 pub struct Keyed<'a, T: ?Sized> {
-    /// What is written.
+    /// Value to write.
     pub value: &'a T,
-    /// How its keys are written.
+    /// Style of the keys.
     pub style: KeyStyle,
-    /// The zone by whose clocks [`KeyStyle::Camel`] shows moments; UTC without one.
+    /// Zone in which [`KeyStyle::Camel`] shows timestamps; UTC if absent.
     pub zone: Option<&'a TimeZone>,
-    /// Which of its own keys are written, when not all are. What they hold is written whole.
+    /// Keys of the value itself to write; if absent, all keys that the style shows. Their values are written in full.
     pub only: Option<&'a Fields>,
 }
 
 impl<'a, T: ?Sized> Keyed<'a, T> {
-    /// A value with all of its keys in a style.
+    /// Wraps a value with the keys of a style.
     pub fn new(value: &'a T, style: KeyStyle) -> Self {
         Self { value, style, zone: None, only: None }
     }
 }
 
-/// Names of keys, without case.
+/// Names of keys, compared without case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fields(Vec<String>);
 
 impl Fields {
-    /// The names in a list with commas in between; none when it holds no name.
+    /// Parses a list of names with commas in between; `None` if the list has no name.
     pub fn parse(list: &str) -> Option<Self> {
         let names: Vec<String> =
             list.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
         (!names.is_empty()).then_some(Self(names))
     }
 
-    /// Says if the list names `key`.
+    /// Returns whether the list contains `key`.
     pub fn contains(&self, key: &str) -> bool {
         self.0.iter().any(|name| name.eq_ignore_ascii_case(key))
     }
@@ -85,10 +86,10 @@ impl<T: Serialize + ?Sized> Serialize for Keyed<'_, T> {
     }
 }
 
-/// Keys up to this many bytes are lowered without an allocation; the longest of ours has 14.
+/// Keys up to this many bytes are lowercased without an allocation.
 const INLINE_KEY_BYTES: usize = 32;
 
-/// Passes `key` with its first letter lowered, or `id` for every spelling of it.
+/// Passes `key` with its first letter in lower case to `then`. Every spelling of `id` becomes `id`.
 fn with_camel<R>(key: &str, then: impl FnOnce(&str) -> R) -> R {
     if matches!(key, "Id" | "ID") {
         return then("id");
@@ -109,7 +110,7 @@ fn with_camel<R>(key: &str, then: impl FnOnce(&str) -> R) -> R {
     then(&lowered)
 }
 
-/// The serializer behind [`Keyed`]: hands everything on, and wraps what can hold a struct.
+/// The serializer behind [`Keyed`]: forwards plain values and wraps values that may contain a struct.
 struct Renaming<'f, S> {
     inner: S,
     style: KeyStyle,
@@ -117,7 +118,7 @@ struct Renaming<'f, S> {
     only: Option<&'f Fields>,
 }
 
-/// Hands on values that hold no struct.
+/// Forwards values that contain no struct.
 macro_rules! hand_on {
     ($($method:ident: $type:ty,)*) => {
         $(fn $method(self, value: $type) -> Result<S::Ok, S::Error> {
@@ -232,7 +233,7 @@ impl<'f, S: Serializer> Serializer for Renaming<'f, S> {
             KeyStyle::Documents | KeyStyle::UpperId => {
                 Members::Struct { inner: inner.serialize_struct(name, len)?, style }
             }
-            // How many are left is not known beforehand; no length is as good as one to the formats of answers.
+            // The number of keys that `only` leaves is unknown here. JSON and XML need no length.
             KeyStyle::Camel => Members::Camel(inner.serialize_map(only.is_none().then_some(len))?),
         };
         Ok(RenamingMembers { members, zone, only })
@@ -249,7 +250,7 @@ impl<'f, S: Serializer> Serializer for Renaming<'f, S> {
     }
 }
 
-/// The items of a sequence, a tuple or a map: each may hold a struct.
+/// Items of a sequence, a tuple or a map, each of which may contain a struct.
 struct RenamingItems<'f, C> {
     inner: C,
     style: KeyStyle,
@@ -325,22 +326,22 @@ impl<C: SerializeMap> SerializeMap for RenamingItems<'_, C> {
     }
 }
 
-/// The members of a struct, whose keys change, and of which some may be left out.
+/// Members of a struct, with renamed keys and without the members that `only` excludes.
 struct RenamingMembers<'f, S: Serializer> {
     members: Members<S>,
     zone: Option<&'f TimeZone>,
     only: Option<&'f Fields>,
 }
 
-/// Where the members go.
+/// The serializer that receives the members.
 enum Members<S: Serializer> {
-    /// The style's names are static.
+    /// A struct, for styles with static keys.
     Struct { inner: S::SerializeStruct, style: KeyStyle },
-    /// The style's names are made on the way.
+    /// A map, for the style whose keys are computed.
     Camel(S::SerializeMap),
 }
 
-/// The key in a style whose names are static where the key is.
+/// Returns the key in a style with static keys.
 fn static_key(key: &str, style: KeyStyle) -> &str {
     match (style, key) {
         (KeyStyle::UpperId, "id") => "ID",
@@ -355,7 +356,7 @@ impl<S: Serializer> SerializeStruct for RenamingMembers<'_, S> {
     fn serialize_field<T: Serialize + ?Sized>(&mut self, key: &'static str, value: &T) -> Result<(), S::Error> {
         let is_written = match self.only {
             Some(only) => only.contains(key),
-            // The members that only ONLYOFFICE's dialect shows are shown in any dialect where they are asked for by name.
+            // Members that only ONLYOFFICE's dialect shows appear in another dialect if the caller names them.
             None => matches!(self.members, Members::Camel(_)) || !Contact::ONLYOFFICE_KEYS.contains(&key),
         };
         if !is_written {
@@ -371,7 +372,7 @@ impl<S: Serializer> SerializeStruct for RenamingMembers<'_, S> {
     fn skip_field(&mut self, key: &'static str) -> Result<(), S::Error> {
         match &mut self.members {
             Members::Struct { inner, style } => inner.skip_field(static_key(key, *style)),
-            // What is skipped is no entry of a map.
+            // A map has no entry for a skipped member.
             Members::Camel(_) => Ok(()),
         }
     }

@@ -1,6 +1,6 @@
 //! Suffixes of paths.
 
-/// What a path ends in to say how its answer is to be written, as those that ONLYOFFICE's own clients call.
+/// A suffix of a path that selects the format of the answer, as in the calls of ONLYOFFICE's own clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Suffix {
     /// `.json`
@@ -13,7 +13,7 @@ impl Suffix {
     /// Every suffix.
     pub const ALL: [Self; 2] = [Self::Json, Self::Xml];
 
-    /// The suffix as it stands in a path.
+    /// Returns the suffix as it appears in a path.
     pub const fn text(self) -> &'static str {
         match self {
             Self::Json => ".json",
@@ -21,7 +21,7 @@ impl Suffix {
         }
     }
 
-    /// The suffix of a path or of a path's parameter, and what stands before it.
+    /// Splits a path, or a parameter of a path, into the text before its suffix and the suffix.
     pub fn split(path: &str) -> (&str, Option<Self>) {
         let found = Self::ALL.into_iter().find_map(|suffix| Some((path.strip_suffix(suffix.text())?, Some(suffix))));
         found.unwrap_or((path, None))

@@ -1,7 +1,7 @@
-//! Any serializable value as XML in document 000's conventions.
+//! Serializer of any value as XML in the conventions of ONLYOFFICE's reference pages.
 //!
-//! quick-xml's own serializer writes `true`, leaves out what is `None` and refuses some sequences, so the elements are
-//! written here; what needs escaping in text is left to quick-xml.
+//! quick-xml's own serializer writes `true`, omits `None` and refuses some sequences, so this file writes the elements.
+//! quick-xml escapes the text.
 //!
 //! | value | element `City` |
 //! | --- | --- |
@@ -10,11 +10,11 @@
 //! | empty text, `None`, unit, struct or map without content | `<City />` |
 //! | struct, map | `<City>` with an element for each member |
 //! | other variants | `<City>` with one element, named after the variant |
-//! | sequence in a member | `City` repeated for each item, nothing for an empty one |
+//! | sequence in a member | `City` repeated for each item, nothing for an empty sequence |
 //! | sequence in a sequence, or at the root | `<City>` with `City` repeated inside |
-//! | NaN, infinities | `<City />`: JSON has `null` for them |
+//! | NaN, infinities | `<City />`, where JSON has `null` |
 //!
-//! The file is long because serde has thirty kinds of values and seven kinds of compounds, and each has a method here.
+//! The file is long because serde has thirty kinds of values and seven kinds of compounds, each with its own method.
 
 use std::borrow::Cow;
 use std::fmt::{self, Display, Write as _};
@@ -26,10 +26,10 @@ use serde::ser::{
 };
 use serde::{Serialize, Serializer};
 
-/// Why a value cannot be written as XML. Structs, sequences and plain values always can.
+/// Error: a value cannot be written as XML. It does not occur for structs, sequences and plain values.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum XmlError {
-    /// A map has a key that is no text, number, character, boolean or unit variant.
+    /// The key of a map is not a text, number, character, boolean or unit variant.
     #[error("a map's key must be a plain value")]
     Key,
     /// A value refused to be serialized, for this reason.
@@ -43,31 +43,32 @@ impl ser::Error for XmlError {
     }
 }
 
-/// A value as an XML text under an element `root`, UTF-8, without a declaration and without white space in between.
+/// Returns a value as XML under the element `root`: UTF-8, without a declaration and without white space between
+/// elements.
 ///
-/// Characters that XML 1.0 forbids in text become U+FFFD. A name that is no XML name is written as .NET's
-/// `XmlConvert.EncodeLocalName` does, each offending character as `_x0020_`.
+/// Characters that XML 1.0 forbids in text become U+FFFD. Characters that XML forbids in a name are encoded as .NET's
+/// `XmlConvert.EncodeLocalName` encodes them, such as `_x0020_`.
 ///
 /// # Errors
 ///
-/// [`XmlError`] when a map has a key that is no plain value, or when the value's own `Serialize` fails.
+/// [`XmlError`] if the key of a map is not a plain value, or if the value's own `Serialize` fails.
 pub fn to_xml<T: Serialize + ?Sized>(root: &str, value: &T) -> Result<Vec<u8>, XmlError> {
     let mut out = Vec::new();
-    value.serialize(Element { out: &mut out, name: encode_name(root), place: Checkpoint::Alone })?;
+    value.serialize(Element { out: &mut out, name: encode_name(root), place: Position::Alone })?;
     Ok(out)
 }
 
-/// Appends what a struct's member `name` with this value is: one element, or one for each item of a sequence.
+/// Appends the member `name` of a struct: one element, or one for each item of a sequence.
 pub(super) fn append_member<T: Serialize + ?Sized>(out: &mut Vec<u8>, name: &str, value: &T) -> Result<(), XmlError> {
-    value.serialize(Element { out, name: encode_name(name), place: Checkpoint::Member })
+    value.serialize(Element { out, name: encode_name(name), place: Position::Member })
 }
 
-/// Whether a sequence may repeat the element's name or needs an element around its items.
+/// The position of an element, which decides whether a sequence may repeat the element's name.
 #[derive(Clone, Copy)]
-enum Checkpoint {
-    /// A member of a struct or map: siblings of the same name are one sequence.
+enum Position {
+    /// A member of a struct or map: siblings of the same name form one sequence.
     Member,
-    /// The root, of which there is one, or an item, whose siblings are other items.
+    /// The root or an item of a sequence: the name cannot be repeated, so a sequence needs an element around its items.
     Alone,
 }
 
@@ -75,10 +76,10 @@ enum Checkpoint {
 struct Element<'a, 'n> {
     out: &'a mut Vec<u8>,
     name: Cow<'n, str>,
-    place: Checkpoint,
+    place: Position,
 }
 
-/// Writes a start tag; returns where the element's content begins.
+/// Writes a start tag. Returns the offset of the element's content.
 fn open(out: &mut Vec<u8>, name: &str) -> usize {
     out.push(b'<');
     out.extend_from_slice(name.as_bytes());
@@ -86,7 +87,7 @@ fn open(out: &mut Vec<u8>, name: &str) -> usize {
     out.len()
 }
 
-/// Writes an end tag, or makes the start tag an empty element when nothing was written since.
+/// Writes an end tag, or turns the start tag into an empty element if there is no content.
 fn close(out: &mut Vec<u8>, name: &str, content: usize) {
     if out.len() == content {
         out.pop();
@@ -98,13 +99,13 @@ fn close(out: &mut Vec<u8>, name: &str, content: usize) {
     }
 }
 
-/// Whether XML 1.0 has no place for the character, not even as a reference (section 2.2, production 2).
+/// Returns whether XML 1.0 forbids the character, even as a reference (section 2.2, production 2).
 fn is_forbidden(c: char) -> bool {
     matches!(c, '\0'..='\u{8}' | '\u{B}' | '\u{C}' | '\u{E}'..='\u{1F}' | '\u{FFFE}' | '\u{FFFF}')
 }
 
-/// The bytes that can begin a character which is not written as it is: control characters, markup, and 0xEF, the
-/// first byte of U+FFFE and U+FFFF.
+/// Bytes that can begin a character to escape or replace: control characters, markup, and 0xEF, the first byte of
+/// U+FFFE and U+FFFF.
 const NEEDS_CARE: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0;
@@ -121,7 +122,7 @@ const NEEDS_CARE: [bool; 256] = {
 
 /// Appends text, escaped and without forbidden characters.
 fn append_text(out: &mut Vec<u8>, text: &str) {
-    // Nearly all text is written as it is, so one look at each byte is all that it costs.
+    // Nearly all text needs no escaping, so one scan of its bytes is the whole cost.
     if !text.bytes().any(|byte| NEEDS_CARE[usize::from(byte)]) {
         out.extend_from_slice(text.as_bytes());
         return;
@@ -130,7 +131,7 @@ fn append_text(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(partial_escape(clean).as_bytes());
 }
 
-/// Formats straight into the text of an element.
+/// A [`fmt::Write`] that appends to the text of an element.
 struct Text<'a>(&'a mut Vec<u8>);
 
 impl fmt::Write for Text<'_> {
@@ -140,7 +141,7 @@ impl fmt::Write for Text<'_> {
     }
 }
 
-/// Whether the character may begin a local name (Namespaces in XML 1.0, NCName).
+/// Returns whether the character may begin a local name (Namespaces in XML 1.0, NCName).
 fn is_name_start(c: char) -> bool {
     matches!(c,
         'A'..='Z' | '_' | 'a'..='z' | '\u{C0}'..='\u{D6}' | '\u{D8}'..='\u{F6}' | '\u{F8}'..='\u{2FF}'
@@ -149,17 +150,18 @@ fn is_name_start(c: char) -> bool {
         | '\u{10000}'..='\u{EFFFF}')
 }
 
-/// Whether the character may stand in a local name after its first.
+/// Returns whether the character may follow the first character of a local name.
 fn is_name_part(c: char) -> bool {
     is_name_start(c) || matches!(c, '-' | '.' | '0'..='9' | '\u{B7}' | '\u{300}'..='\u{36F}' | '\u{203F}'..='\u{2040}')
 }
 
-/// The bytes that stand for themselves in every local name after its first. The underscore may have to be encoded.
+/// Bytes that are never encoded after the first byte of a local name. The underscore is not among them, because it may
+/// need encoding.
 const IS_PLAIN_IN_NAME: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0;
     while byte < table.len() {
-        // The index of a table of 256 is a byte.
+        // The index of a table of 256 entries fits a byte.
         #[expect(clippy::cast_possible_truncation, reason = "try_from is not const")]
         let is_plain = (byte as u8).is_ascii_alphanumeric();
         table[byte] = is_plain;
@@ -170,20 +172,20 @@ const IS_PLAIN_IN_NAME: [bool; 256] = {
     table
 };
 
-/// A name as an element's local name, reversibly.
+/// Encodes a name reversibly as an element's local name.
 fn encode_name(name: &str) -> Cow<'_, str> {
     let starts_plain = name.as_bytes().first().is_some_and(u8::is_ascii_alphabetic);
     if starts_plain && name.bytes().all(|byte| IS_PLAIN_IN_NAME[usize::from(byte)]) {
         return Cow::Borrowed(name);
     }
     if name.is_empty() {
-        // No encoding of .NET's stands for nothing; an element must have a name.
+        // .NET does not encode the empty name, but an element must have a name.
         return Cow::Borrowed("_");
     }
     let mut encoded = String::with_capacity(name.len() + 8);
     for (at, c) in name.char_indices() {
         let fits = if at == 0 { is_name_start(c) } else { is_name_part(c) };
-        // An underscore that looks like the beginning of an encoded character is encoded itself.
+        // Encode an underscore that looks like the beginning of an encoded character.
         if fits && !(c == '_' && is_encoded_char(&name.as_bytes()[at..])) {
             encoded.push(c);
         } else if u32::from(c) <= 0xFFFF {
@@ -195,7 +197,7 @@ fn encode_name(name: &str) -> Cow<'_, str> {
     Cow::Owned(encoded)
 }
 
-/// Whether the text begins as an encoded character does: `_x`, four or eight hexadecimal digits, `_`.
+/// Returns whether the text begins with an encoded character: `_x`, four or eight hexadecimal digits, `_`.
 fn is_encoded_char(text: &[u8]) -> bool {
     let has_digits = |count: usize| {
         text.get(2..2 + count).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
@@ -238,8 +240,8 @@ impl<'a, 'n> Element<'a, 'n> {
 
     fn items(self) -> Items<'a, 'n> {
         match self.place {
-            Checkpoint::Member => Items { out: self.out, name: self.name, around: None },
-            Checkpoint::Alone => {
+            Position::Member => Items { out: self.out, name: self.name, around: None },
+            Position::Alone => {
                 let start = open(self.out, &self.name);
                 Items { out: self.out, name: self.name.clone(), around: Some((self.name, start)) }
             }
@@ -247,7 +249,7 @@ impl<'a, 'n> Element<'a, 'n> {
     }
 }
 
-/// A format's own failure carries no reason: what a `Display` says when it refuses.
+/// Converts the error of a value's `Display`, which carries no reason.
 impl From<fmt::Error> for XmlError {
     fn from(error: fmt::Error) -> Self {
         Self::Value(error.to_string())
@@ -311,7 +313,7 @@ impl<'a, 'n> Serializer for Element<'a, 'n> {
     }
 
     fn serialize_bytes(self, value: &[u8]) -> Result<(), XmlError> {
-        // As in JSON: a sequence of numbers.
+        // A sequence of numbers, as in JSON.
         self.collect_seq(value)
     }
 
@@ -400,13 +402,13 @@ impl<'a, 'n> Serializer for Element<'a, 'n> {
 struct Items<'a, 'n> {
     out: &'a mut Vec<u8>,
     name: Cow<'n, str>,
-    /// The element to close after the items, with where its content began.
+    /// Element to close after the items, with the offset of its content.
     around: Option<(Cow<'n, str>, usize)>,
 }
 
 impl Items<'_, '_> {
     fn item<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), XmlError> {
-        value.serialize(Element { out: self.out, name: Cow::Borrowed(&self.name), place: Checkpoint::Alone })
+        value.serialize(Element { out: self.out, name: Cow::Borrowed(&self.name), place: Position::Alone })
     }
 
     fn finish(self) {
@@ -416,7 +418,7 @@ impl Items<'_, '_> {
     }
 }
 
-/// Implements serde's traits for sequences, which differ in name only.
+/// Implements serde's traits for sequences, which differ only in name.
 macro_rules! items {
     ($($of:ident::$method:ident,)*) => {
         $(impl $of for Items<'_, '_> {
@@ -445,9 +447,9 @@ items! {
 /// Writes the members of a struct or a map, each under its own name.
 struct Members<'a, 'n> {
     out: &'a mut Vec<u8>,
-    /// The elements to close after the members, outer one first, with where their content began: a variant has two.
+    /// Elements to close after the members, outermost first, each with the offset of its content. A variant has two.
     around: [Option<(Cow<'n, str>, usize)>; 2],
-    /// The name of the map's next value.
+    /// Name of the map's next value.
     key: String,
 }
 
@@ -459,7 +461,7 @@ impl Members<'_, '_> {
     }
 }
 
-/// Implements serde's traits for structs, which differ in name only.
+/// Implements serde's traits for structs, which differ only in name.
 macro_rules! members {
     ($($of:ident,)*) => {
         $(impl $of for Members<'_, '_> {
@@ -499,7 +501,7 @@ impl SerializeMap for Members<'_, '_> {
         append_member(self.out, &self.key, value)
     }
 
-    // The way of a struct in camelCase, where a key that is kept would cost as much as all else.
+    // Structs in camelCase arrive here as maps. Copying each key, as `serialize_key` does, would double the cost.
     fn serialize_entry<K: Serialize + ?Sized, V: Serialize + ?Sized>(
         &mut self,
         key: &K,
@@ -514,10 +516,10 @@ impl SerializeMap for Members<'_, '_> {
     }
 }
 
-/// Serializes a map's key by passing the text of a name on.
+/// Serializes a map's key: passes the text of the key to the function.
 struct Name<F>(F);
 
-/// Makes names of plain values.
+/// Converts plain values to names.
 macro_rules! name {
     ($($method:ident: $type:ty,)*) => {
         $(fn $method(self, value: $type) -> Result<(), XmlError> {
@@ -526,7 +528,7 @@ macro_rules! name {
     };
 }
 
-/// Refuses what is no plain value.
+/// Refuses values that are not plain.
 macro_rules! no_name {
     ($($method:ident($($type:ty),*) -> $result:ty;)*) => {
         $(fn $method(self, $(_: $type),*) -> Result<$result, XmlError> {

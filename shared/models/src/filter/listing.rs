@@ -1,4 +1,4 @@
-//! Lists of contacts: in which order they stand, what is sought of their access, and by which way they are found.
+//! Lists of contacts: their order, their access criteria, and the cheaper way to read them.
 
 use std::cmp::Ordering;
 
@@ -13,28 +13,28 @@ use crate::values::fold::fold;
 use crate::values::id::{ContactId, UserId};
 use crate::values::moment::Moment;
 
-/// What a list of contacts is in order of.
+/// The sort key of a list of contacts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SortBy {
-    /// When they were created.
+    /// Creation time.
     #[default]
     Created,
-    /// Their names, folded.
+    /// Display name, folded.
     DisplayName,
-    /// Their identifiers.
+    /// Identifier.
     Id,
-    /// First names of persons and names of companies, folded.
+    /// First name of a person or name of a company, folded.
     FirstName,
-    /// Last names of persons and names of companies, folded.
+    /// Last name of a person or name of a company, folded.
     LastName,
-    /// The order of their types in the portal's directory.
+    /// Position of the contact's type in the portal's directory.
     ContactType,
-    /// When their access was last set.
+    /// When the access was last set.
     History,
 }
 
 impl SortBy {
-    /// Every order, by its name in a request.
+    /// All sort keys, with their names in a request.
     pub const ALL: [(&'static str, Self); 7] = [
         ("created", Self::Created),
         ("displayName", Self::DisplayName),
@@ -45,30 +45,30 @@ impl SortBy {
         ("history", Self::History),
     ];
 
-    /// Whether the order asks for names that no index entry has.
+    /// Returns whether the order needs first and last names, which index entries lack.
     pub const fn needs_names(self) -> bool {
         matches!(self, Self::FirstName | Self::LastName)
     }
 
-    /// Whether the order asks for the time at which the access was set.
+    /// Returns whether the order needs the time at which the access was set.
     pub const fn needs_set_at(self) -> bool {
         matches!(self, Self::History)
     }
 }
 
-/// The facts about a contact that an order may ask for beside the contact's index entry.
+/// Facts about a contact that an order may need in addition to the index entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
-    /// First and last name of a person, or the name of a company and nothing; folded.
+    /// First and last name of a person, or the name of a company and an empty text; folded.
     pub names: (String, String),
-    /// The place of the contact's type in the portal's directory; none without a type.
+    /// Position of the contact's type in the portal's directory; `None` without a type.
     pub type_order: Option<i32>,
-    /// When the access was last set; none if the access was never set.
+    /// When the access was last set; `None` if never.
     pub set_at: Option<Moment>,
 }
 
 impl Facts {
-    /// The names by which a contact is put in order.
+    /// Returns the folded names that sort a contact.
     pub fn names_of(record: &ContactRecord) -> (String, String) {
         if record.is_company {
             return (fold(record.shown_company_name()), String::new());
@@ -78,15 +78,15 @@ impl Facts {
     }
 }
 
-/// An entry of ONLYOFFICE's simple list, which has a contact beside the contact's next task. This service has no tasks, and
-/// ONLYOFFICE leaves a missing task out. Its browser client takes a `task` that is there for a task, whatever the value.
+/// An entry of ONLYOFFICE's simple list: a contact and its next task. This service has no tasks and omits `task`, as
+/// ONLYOFFICE does for a missing task. ONLYOFFICE's browser client treats any `task` member as a task, even `null`.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "openapi", schema(rename_all = "PascalCase"))]
 pub struct SimpleEntry<'a> {
     /// The contact.
     pub contact: Contact<'a>,
-    /// The keys to which the contact is trimmed; all, when none.
+    /// The keys of the contact to show; `None` for all.
     #[cfg_attr(feature = "openapi", schema(ignore))]
     pub fields: Option<&'a Fields>,
 }
@@ -116,11 +116,11 @@ pub struct ListChoice {
     pub id: i32,
     /// Name.
     pub title: String,
-    /// Explanation.
+    /// Description.
     pub description: String,
     /// CSS colour.
     pub color: String,
-    /// Place in the list.
+    /// Position in the list.
     pub sort_order: i32,
     /// The number of its contacts, hidden ones included; for administrators only.
     #[cfg_attr(feature = "openapi", schema(value_type = u64, required = false))]
@@ -129,7 +129,7 @@ pub struct ListChoice {
 }
 
 impl ListChoice {
-    /// Shows an entry of the directory, with the number of its contacts where the caller may know the number.
+    /// Builds a choice from an entry of the directory. Only administrators see the number of contacts.
     pub fn new(item: ListItem, contacts: Option<u64>, caller: &Caller) -> Self {
         let ListItem { id, title, description, color, sort_order } = item;
         let relative_items_count = contacts.filter(|_| caller.is_admin);
@@ -153,27 +153,27 @@ pub struct TagChoice {
 /// The order of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Order {
-    /// What it goes by.
+    /// The sort key.
     pub by: SortBy,
-    /// Whether the last comes first.
+    /// Whether the largest key comes first.
     pub descending: bool,
 }
 
 impl Order {
-    /// The order that a request asks for. Where the request does not say, dates descend and everything else ascends.
+    /// Returns the order of a request. By default, dates descend and all other keys ascend.
     pub fn new(by: Option<SortBy>, descending: Option<bool>) -> Self {
         let by = by.unwrap_or_default();
         Self { by, descending: descending.unwrap_or(matches!(by, SortBy::Created | SortBy::History)) }
     }
 
-    /// Where a contact stands in this order.
+    /// Returns the rank of a contact in this order.
     pub fn rank(self, entry: &IndexEntry, facts: Facts) -> Rank {
         let key = match self.by {
             SortBy::Created => RankKey::Created(entry.created),
             SortBy::DisplayName => RankKey::Name(entry.name.clone()),
             SortBy::Id => RankKey::Id,
             SortBy::FirstName => RankKey::Names(facts.names.0, facts.names.1),
-            // The name of a company stands where a last name does.
+            // A company's name is compared with last names.
             SortBy::LastName if entry.is_company => RankKey::Names(facts.names.0, String::new()),
             SortBy::LastName => RankKey::Names(facts.names.1, facts.names.0),
             SortBy::ContactType => RankKey::Type(facts.type_order, entry.contact_type),
@@ -189,8 +189,8 @@ impl Default for Order {
     }
 }
 
-/// Where a contact stands in an order: less is earlier in the list. No two contacts stand at the same place, because the
-/// identifier decides between those that are otherwise equal, in the same direction.
+/// The position of a contact in an order: a smaller rank is earlier in the list. Ranks are unique, because the
+/// identifier breaks ties, in the same direction.
 ///
 /// Only ranks of one order can be compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -211,7 +211,7 @@ enum RankKey {
 }
 
 impl Rank {
-    /// The contact that stands there.
+    /// Returns the contact of this rank.
     pub const fn contact(&self) -> ContactId {
         self.contact
     }
@@ -230,18 +230,19 @@ impl PartialOrd for Rank {
     }
 }
 
-/// What is sought of the access of the contacts in a list, beside the filter. The default seeks nothing.
+/// Criteria for the access of listed contacts, in addition to the filter. The default accepts every contact.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AccessCriteria {
-    /// Whether they are shared.
+    /// Whether the contacts are shared.
     pub shared: Option<bool>,
-    /// Who is in their manager lists, which are kept while a contact is shared. The nil UUID seeks contacts without a
+    /// A user in the contacts' manager lists, which shared contacts have too. The nil UUID selects contacts without a
     /// manager, as on ONLYOFFICE's server.
     pub responsible: Option<UserId>,
 }
 
 impl AccessCriteria {
-    /// Whether a contact with this access is sought by the caller, as far as the caller may know its managers.
+    /// Returns whether a contact with this access meets the criteria. Managers that the caller may not know are
+    /// ignored.
     pub fn holds(&self, access: &Access, caller: &Caller) -> bool {
         self.shared.is_none_or(|shared| shared != access.share.is_private())
             && self.responsible.is_none_or(|user| match user.is_nil() {
@@ -250,28 +251,27 @@ impl AccessCriteria {
             })
     }
 
-    /// Whether every contact is sought, so that no access need be read for it.
+    /// Returns whether every contact meets the criteria, so that the listing need not read accesses for them.
     pub const fn seeks_nothing(&self) -> bool {
         self.shared.is_none() && self.responsible.is_none()
     }
 }
 
-/// Hundredths of a read unit that an index entry costs when its contact's access is read too: its own share of 8 KB, and
-/// half a unit.
+/// Hundredths of a read unit for an index entry and its contact's access: the entry's share of 8 KB, and half a unit.
 const WALKED_COST: u128 = 53;
-/// Hundredths of a read unit that a contact costs which a posting names: half a unit for its access, and another half for
-/// the contact itself, which says what an index entry would.
+/// Hundredths of a read unit for a contact that a posting names: half a unit for its access, and half a unit for the
+/// contact itself, which replaces the index entry.
 const POSTED_COST: u128 = 100;
 
-/// How many contacts a user's postings may name for it to be cheaper to look at each of them than to walk the index for
-/// the user's contacts, over `expected` index entries.
+/// Returns the maximum number of contacts in a user's postings for which reading each contact is cheaper than scanning
+/// `expected` index entries for the user's contacts.
 ///
-/// A walk in the order of the index ends with the page: after `until` matches, when something ends it, it has seen its
-/// share of the entries only, which is the smaller the more contacts the user has. Where nothing ends it, it sees all.
+/// A scan in index order ends after `until` matches. The more contacts the user has, the fewer entries the scan reads.
+/// Without `until`, the scan reads all entries.
 pub fn posting_budget(expected: u64, until: Option<u64>) -> u64 {
     let whole = u128::from(expected) * WALKED_COST / POSTED_COST;
     let most = match until {
-        // With n contacts, a walk sees until * expected / n entries: n of them cost as much where n² is this product.
+        // With n contacts, a scan reads until * expected / n entries. Both ways cost the same if n² = until * whole.
         Some(until) => (u128::from(until) * whole).isqrt().min(whole),
         None => whole,
     };

@@ -1,6 +1,6 @@
-//! From a filter to the index partitions that answer it.
+//! Query plans: the index partitions that answer a filter.
 //!
-//! A plan says everything; what executes it makes no choices.
+//! A plan makes all choices; its executor makes none.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use crate::directory::Statistics;
 use crate::filter::{Filter, IndexEntry, ListView, Test};
 use crate::values::moment::Moment;
 
-/// Which index a plan reads, and in it which partitions of each shard.
+/// The index that a plan reads, and its partitions in each shard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AccessPath {
     /// The tag index, at this tag.
@@ -20,7 +20,7 @@ pub enum AccessPath {
 }
 
 impl AccessPath {
-    /// How many partitions a shard has.
+    /// Returns the number of partitions to read in each shard.
     pub fn partitions(&self) -> usize {
         match self {
             Self::Tag(_) => 1,
@@ -29,36 +29,36 @@ impl AccessPath {
     }
 }
 
-/// How a filter is answered.
+/// The plan that answers a filter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
-    /// What is read.
+    /// The index and its partitions.
     pub source: AccessPath,
-    /// In how many shards.
+    /// Number of shards to read.
     pub shards: u16,
-    /// The earliest creation date read.
+    /// The earliest creation date to read.
     pub from: Moment,
-    /// The latest creation date read.
+    /// The latest creation date to read.
     pub to: Moment,
-    /// What is tested on each entry that is read. It follows from the filter, which is kept beside a plan that is kept: a
-    /// thousand long tags would not fit an item twice.
+    /// Tests of each entry that is read. A stored plan omits them, because they follow from the filter, which is stored
+    /// beside the plan: a thousand long tags would not fit an item twice.
     #[serde(skip)]
     pub tests: Vec<Test>,
 }
 
 impl Plan {
-    /// The plan as it was made for `filter`, of one that was kept beside it.
+    /// Returns a stored plan with its tests, derived again from its `filter`.
     #[must_use]
     pub fn restored(&self, filter: &Filter) -> Self {
         Self { tests: tests(filter, &self.source), ..self.clone() }
     }
 
-    /// Whether an entry that was read is a match.
+    /// Returns whether an entry that was read matches.
     pub fn selects(&self, entry: &IndexEntry) -> bool {
         self.tests.iter().all(|test| test.passes(entry))
     }
 
-    /// About how many entries it reads, by the directory's counters: dates may leave fewer.
+    /// Estimates the number of entries to read from the directory's counters. The date range may reduce this number.
     pub fn expected(&self, statistics: &Statistics) -> u64 {
         if self.is_empty() {
             return 0;
@@ -69,23 +69,24 @@ impl Plan {
         }
     }
 
-    /// Whether no contact can match.
+    /// Returns whether no contact can match.
     pub fn is_empty(&self) -> bool {
         self.from > self.to || self.source.partitions() == 0
     }
 }
 
-/// How many of a filter's tags are looked at for the rarest. The first ones serve as well as all do: the result is the
-/// same, and a filter of more tags than this is rare.
+/// Maximum tags of a filter whose counters the planner compares to find the rarest. The limit affects only the cost,
+/// and filters of more tags are rare.
 pub const COUNTED_TAGS: usize = 100;
 
 /// Plans `filter` over a portal of `shards` shards.
 ///
-/// It reads the partition with the fewest contacts by the directory's counters: that of one of the filter's tags, or
-/// those of its stages. A filter with neither reads every stage, because each contact is in exactly one.
-/// The counters are estimates: they decide the cost, never the result. On a tie the tag is read, which is one partition.
+/// The plan reads the partitions with the fewest contacts by the directory's counters: those of one tag of the filter,
+/// or those of its stages. Without tags and stages, the plan reads every stage, because each contact is in exactly one.
+/// The counters are estimates: they affect the cost, never the result. On a tie the plan reads the tag, which has one
+/// partition per shard.
 pub fn plan(filter: &Filter, statistics: &Statistics, shards: u16) -> Plan {
-    // Stage 0 holds the contacts without a stage; it is no entry of the directory.
+    // Stage 0 holds the contacts without a stage; the directory has no entry for stage 0.
     let known = |stage: &i32| *stage == 0 || statistics.stages.contains_key(stage);
     let stages: Vec<i32> = if filter.stages.is_empty() {
         std::iter::once(0).chain(statistics.stages.keys().copied().filter(|stage| *stage != 0)).collect()
@@ -110,7 +111,7 @@ pub fn plan(filter: &Filter, statistics: &Statistics, shards: u16) -> Plan {
     }
 }
 
-/// What is left to be tested on the entries of `source`.
+/// Returns the tests that the range of `source` does not cover.
 fn tests(filter: &Filter, source: &AccessPath) -> Vec<Test> {
     let is_read = |tag: &&String| matches!(source, AccessPath::Tag(read) if read == *tag);
     let mut tests = Vec::new();

@@ -1,8 +1,8 @@
-//! The JSON of an import line, with every member in one spelling.
+//! The JSON of an import line, with normalized member names and numbers.
 //!
 //! The service writes contacts in several dialects (`ID`, `id`, `DisplayName`, `displayName`), and other programs write
-//! `1234.0` or `null`. This reader turns all of these into the one form that the line types are written in, at any depth:
-//! members begin with a capital letter, except `id`; a whole number is an integer; a member that is `null` is left out.
+//! `1234.0` or `null`. This reader converts all of these, at any depth, into the form that the line types expect:
+//! members begin with a capital letter, except `id`; whole numbers are integers; members that are `null` are omitted.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -10,17 +10,17 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-/// Largest whole number up to which every whole number has an exact `f64`.
+/// Largest whole number up to which `f64` is exact for every whole number.
 const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
 
-/// The members of an object, each under its name as written. Members that are `null` are left out.
+/// The members of an object, with their names as written. Members that are `null` are omitted.
 #[derive(Debug)]
 pub(crate) struct Members(pub(crate) Vec<(String, Value)>);
 
-/// A value of a line; nothing for `null`.
+/// A value of a line; `None` for `null`.
 struct Tree(Option<Value>);
 
-/// The one spelling of a member's name.
+/// Normalizes the spelling of a member's name.
 fn spelling(name: &str) -> String {
     if name.eq_ignore_ascii_case("id") {
         return "id".to_owned();
@@ -32,7 +32,7 @@ fn spelling(name: &str) -> String {
     spelling
 }
 
-/// Reads the members of an object, and rejects a member that comes twice, in one spelling or in two.
+/// Reads the members of an object, and rejects duplicates, even in different spellings.
 fn members<'de, A: MapAccess<'de>>(
     mut access: A,
     mut member: impl FnMut(String, String, Value),

@@ -1,4 +1,4 @@
-//! Contacts that are named one by one, kept small: the record of a job holds them.
+//! A compact set of named contacts, stored in the record of a job.
 
 use std::fmt;
 
@@ -7,23 +7,22 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::values::id::ContactId;
 
-/// Contacts, each once, in the order of their identifiers.
+/// Contacts without duplicates, in the order of their identifiers.
 ///
-/// It is serialised as bytes: the gaps between the identifiers, in groups of 7 bits, the low ones first, of which each
-/// but the last of a gap has the high bit. A thousand contacts take 1,000 bytes where they are close to one another and
-/// 4,000 at most: a gap that takes five is as large as 128 of those that take four.
+/// The set is serialized as bytes: the gaps between the identifiers as LEB128 varints. A thousand contacts take 1,000
+/// bytes if their identifiers are close together, and 4,000 at most: a five-byte gap is as large as 128 four-byte gaps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ContactSet(Vec<ContactId>);
 
-/// Bits of a group.
+/// Bits of a gap in one byte.
 const GROUP_BITS: u32 = 7;
-/// What a byte holds of a gap.
+/// Mask of a gap's bits in one byte.
 const GROUP: u8 = 0x7f;
-/// Says that the gap goes on in the next byte.
+/// Flag of a byte whose gap continues in the next byte.
 const MORE: u8 = 0x80;
 
 impl ContactSet {
-    /// The contacts, in the order of their identifiers.
+    /// Returns the contacts, in the order of their identifiers.
     pub fn as_slice(&self) -> &[ContactId] {
         &self.0
     }
@@ -51,7 +50,7 @@ impl ContactSet {
         let mut contacts = Vec::new();
         let (mut before, mut gap, mut bits) = (0i64, 0i64, 0);
         for byte in bytes {
-            // No gap of identifiers has more bits.
+            // No gap between identifiers has more bits.
             if bits >= i32::BITS {
                 return None;
             }
@@ -143,7 +142,7 @@ mod tests {
     fn a_thousand_contacts_take_under_four_kilobytes_wherever_they_are() {
         let most = i64::from(i32::MAX);
         let even = (1..=1000).map(|i| i * (most / 1000));
-        // Seven gaps of five bytes, and what is left of the room shared out.
+        // Seven gaps of five bytes. The other gaps share the remaining range evenly.
         let far = (1..=7).map(|i| i << 28);
         let uneven = far.chain((1..=993).map(|i| (7 << 28) + i * ((most - (7 << 28)) / 993)));
         for (contacts, bytes) in [(set(1..=1000), 1000), (set(even), 4000), (set(uneven), 7 * 5 + 993 * 3)] {

@@ -1,4 +1,4 @@
-//! Jobs and their changes as callers are shown them.
+//! Jobs and their changes, as answers show them.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ use crate::limits::USER_PERCENT_STEP;
 use crate::values::id::{ContactId, UserId};
 use crate::values::moment::Moment;
 
-/// A job as it is shown.
+/// A job, as answers show it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Job))]
 #[serde(rename_all = "PascalCase")]
@@ -21,54 +21,53 @@ pub struct JobView<'a> {
     /// Identifier.
     #[cfg_attr(feature = "openapi", schema(value_type = uuid::Uuid))]
     pub id: JobId,
-    /// The call that started it.
+    /// The kind of call that started the job.
     pub kind: Kind,
-    /// The state of its work.
+    /// The state of the job.
     pub state: State,
-    /// The user on whose behalf the job acts; left out where the operator's schedule started the job.
+    /// The user for whom the job acts; absent if the operator's schedule started the job.
     #[cfg_attr(feature = "openapi", schema(value_type = uuid::Uuid, required = false))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created_by: Option<UserId>,
-    /// When it was asked for.
+    /// When the job was requested.
     pub created: Moment,
-    /// When the first worker took it up.
+    /// When the first worker started the job.
     pub started: Option<Moment>,
-    /// When it ended. A cancelled job without it is still being stopped.
+    /// When the job ended. A cancelled job without this time is still stopping.
     pub finished: Option<Moment>,
-    /// The filter that selects its contacts, where there is one.
+    /// The filter that selects the contacts, if the job has one.
     pub filter: Option<FilterView<'a>>,
-    /// The access that the contacts get; none for an undo.
+    /// The access that the contacts get; `null` for an undo.
     pub target: Option<TargetView<'a>>,
-    /// The standing rule that started it.
+    /// The standing rule that started the job.
     pub rule: Option<&'a str>,
-    /// The job that it undoes.
+    /// The job that this job undoes.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<uuid::Uuid>))]
     pub undo_of: Option<JobId>,
-    /// Matches that the caller may see; for an undo, contacts that the job had changed.
+    /// Matches that the caller may see; for an undo, contacts that the undone job changed.
     pub matched: u64,
     /// Contacts written.
     pub updated: u64,
-    /// Contacts that already were as asked.
+    /// Contacts whose access already matched.
     pub unchanged: u64,
-    /// Contacts that may be seen but not edited.
+    /// Contacts that the caller may see but not edit.
     pub skipped: u64,
-    /// Contacts that an undo left alone, because they were changed again since.
+    /// Contacts that an undo did not restore, because they were changed again after the job.
     pub conflicts: u64,
-    /// Contacts that the table did not take before the job was given up.
+    /// Contacts that could not be written before the job was given up.
     pub failed: u64,
-    /// How much of it is done, 0 to 100: an estimate until it is over. For callers who are not administrators it moves in
-    /// steps of 5.
+    /// Progress, 0 to 100; an estimate until the job ends. Callers who are not administrators see steps of 5.
     #[cfg_attr(feature = "openapi", schema(maximum = 100))]
     pub percent: u8,
-    /// Matches a second, over its whole run so far.
+    /// Matches per second since the job started.
     pub per_second: f64,
-    /// When it may end, while it runs.
+    /// The estimated end, while the job runs.
     pub estimated_end: Option<Moment>,
-    /// The reason why it failed.
+    /// The reason why the job failed.
     pub error: Option<&'a str>,
 }
 
-/// The counts that an undo would come to.
+/// The counts that an undo would have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase")]
@@ -77,11 +76,11 @@ pub struct UndoPreview {
     pub matched: u64,
     /// Contacts that would be restored.
     pub updated: u64,
-    /// Contacts that the job did not come to.
+    /// Contacts that the job did not reach.
     pub unchanged: u64,
     /// Contacts that the caller may see but not edit.
     pub skipped: u64,
-    /// Contacts that would be left alone, because they were changed again since.
+    /// Contacts that would not be restored, because they were changed again after the job.
     pub conflicts: u64,
 }
 
@@ -92,9 +91,9 @@ impl From<Counts> for UndoPreview {
     }
 }
 
-/// How much of a job is done, from 0 to 1. Shards weigh alike, as contacts are spread evenly over them.
+/// Returns the finished share of a job, from 0 to 1. Shards have equal weights, because contacts are spread evenly.
 fn share(job: &Job, shards: &[ShardSummary]) -> f64 {
-    /// A shard that is not through is never shown as if it were: what is expected is an estimate.
+    /// Maximum share of an unfinished shard. The expected number is an estimate, so the ratio may reach 1 early.
     const NOT_QUITE: f64 = 0.99;
     if shards.is_empty() {
         return 0.0;
@@ -113,28 +112,28 @@ fn share(job: &Job, shards: &[ShardSummary]) -> f64 {
     done.sum::<f64>() / count
 }
 
-/// A share as whole per cent, rounded down.
+/// Converts a share to whole percent, rounded down.
 fn percent(share: f64) -> u8 {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to what fits")]
     let percent = (share * 100.0).clamp(0.0, 100.0) as u8;
     percent
 }
 
-/// The percent that a viewer is shown: the last step that was reached.
+/// Returns the percentage shown to a viewer: the last step reached.
 fn shown_percent(percent: u8, viewer: &Caller) -> u8 {
     if viewer.is_admin { percent } else { percent - percent % USER_PERCENT_STEP }
 }
 
 impl Job {
-    /// How much of it is done, as whole per cent, by what its shards say.
+    /// Returns the job's progress in whole percent, from the progress of its shards.
     pub fn percent_of(&self, shards: &[ShardSummary]) -> u8 {
         if self.state == State::Done && self.is_over() { 100 } else { percent(share(self, shards)) }
     }
 
-    /// What `viewer` is shown of the job at `now`. While the job is not over, `shards` say how far it is.
+    /// Returns the job as `viewer` sees it at `now`. Until the job ends, its counts and progress come from `shards`.
     pub fn view(&self, shards: &[ShardSummary], now: Moment, viewer: &Caller) -> JobView<'_> {
         let counts: Counts = if self.is_over() { self.counts } else { shards.iter().map(|shard| shard.counts).sum() };
-        // What is derived from the progress moves in the same steps: an exact end would give the exact progress away.
+        // Derive the estimated end from the same steps: an exact end would reveal the exact progress.
         let (done, share) = (shown_percent(self.percent, viewer), share(self, shards));
         let (running_percent, share) = match viewer.is_admin {
             true => (percent(share), share),
@@ -176,7 +175,7 @@ impl Job {
     }
 }
 
-/// Seconds ahead that an end is estimated at most, a hundred years.
+/// Maximum seconds to an estimated end: a hundred years.
 const MOST_SECONDS: f64 = 100.0 * 365.25 * 24.0 * 3600.0;
 
 /// The access to a contact, as a change shows it.
@@ -186,40 +185,40 @@ const MOST_SECONDS: f64 = 100.0 * 365.25 * 24.0 * 3600.0;
 pub struct AccessView<'a> {
     /// 0 None, 1 ReadWrite, 2 Read.
     pub share_type: ShareType,
-    /// The managers, also while the contact is shared. Of a shared contact, callers who are not administrators are shown
-    /// at most themselves.
+    /// The managers, also while the contact is shared. In that case, callers who are not administrators see at most
+    /// themselves.
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<Employee>))]
     pub access_list: Vec<Cow<'a, Employee>>,
 }
 
 impl<'a> AccessView<'a> {
-    /// Shows `access` with the names of those managers that the viewer may know.
+    /// Builds the view of `access` with the managers that the viewer may know.
     pub fn new(access: &Access, directory: &'a impl Directory, viewer: &Caller) -> Self {
         let employee = |id: UserId| directory.shown_employee(id);
         Self { share_type: access.share, access_list: viewer.known_managers(access).map(employee).collect() }
     }
 }
 
-/// A change as it is shown.
+/// A change, as answers show it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Change))]
 #[serde(rename_all = "PascalCase")]
 pub struct ChangeView<'a> {
     /// The contact.
     pub contact_id: ContactId,
-    /// Its name; empty when it is gone, or when the caller may not see it by now.
+    /// The contact's name; empty if the contact was deleted or the caller may no longer see it.
     pub display_name: String,
-    /// Its access before the job; `null` for a conflict.
+    /// The contact's access before the job; `null` for a conflict.
     pub before: Option<AccessView<'a>>,
-    /// Its access after the job; `null` for a conflict.
+    /// The contact's access after the job; `null` for a conflict.
     pub after: Option<AccessView<'a>>,
-    /// true if an undo left the contact alone, because its access was changed again since. A conflict shows nothing that
-    /// others set.
+    /// true if an undo did not restore the contact, because its access was changed again after the job. A conflict does
+    /// not show the access that others set.
     pub conflict: bool,
 }
 
 impl<'a> ChangeView<'a> {
-    /// Shows a change of `job` to `viewer`.
+    /// Builds the view of a change of `job` for `viewer`.
     pub fn new(
         change: &Change,
         job: &Job,

@@ -1,4 +1,4 @@
-//! Requests about contacts: setting access, and lists.
+//! Requests about contacts: changes of access, and lists.
 
 use jiff::tz::TimeZone;
 
@@ -17,17 +17,18 @@ use crate::values::id::ContactId;
 /// The body of `PUT …/contact/{contactid}/access`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SetContactAccess {
-    /// What the contact's access becomes.
+    /// Access that the contact gets.
     pub target: Access,
 }
 
 impl SetContactAccess {
-    /// Reads the body. ONLYOFFICE's description lists `contactid` among its fields, so clients write the contact of the
-    /// path there too.
+    /// Parses the body. ONLYOFFICE's reference page lists `contactid` among the body's fields, so clients also send the
+    /// contact of the path there.
     ///
     /// # Errors
     ///
-    /// [`Invalid`] names every field that is missing, unknown or of a wrong type, and a `contactid` that is not `contact`.
+    /// [`Invalid`] names every field that is missing, unknown or of a wrong type, and a `contactid` that differs from
+    /// `contact`.
     pub fn parse<'a>(body: impl Into<RequestBody<'a>>, contact: ContactId) -> Result<Self, Invalid> {
         let mut fields = Fields::parse(body.into(), &["isShared", "managerList", "contactid"])?;
         fields.check_contact("contactid", contact);
@@ -38,18 +39,18 @@ impl SetContactAccess {
     }
 }
 
-/// The body of `PUT …/contact/access`. The panel of ONLYOFFICE's browser client for several contacts writes `isPrivate`
-/// in place of `isShared` and `accessList` in place of `managerList`.
+/// The body of `PUT …/contact/access`. ONLYOFFICE's browser client, in its panel for several contacts, writes
+/// `isPrivate` in place of `isShared` and `accessList` in place of `managerList`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SetContactsAccess {
-    /// Which contacts: 1 to [`MAX_NAMED_CONTACTS`], each once, in the order of first mention.
+    /// Contacts to change: 1 to [`MAX_NAMED_CONTACTS`], without duplicates, in the order of first mention.
     pub contacts: Vec<ContactId>,
-    /// What their access becomes.
+    /// Access that the contacts get.
     pub target: Access,
 }
 
 impl SetContactsAccess {
-    /// Reads the body.
+    /// Parses the body.
     ///
     /// # Errors
     ///
@@ -72,14 +73,14 @@ impl SetContactsAccess {
 /// The body of `PUT …/contact/filter/access`, with the filter's words from the query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SetFilterAccess {
-    /// Which contacts.
+    /// Filter that selects the contacts.
     pub filter: Filter,
-    /// What their access becomes.
+    /// Access that the contacts get.
     pub target: Access,
 }
 
 impl SetFilterAccess {
-    /// Reads the body; dates without an offset are meant in `zone`.
+    /// Parses the body. Dates without an offset are in `zone`.
     ///
     /// # Errors
     ///
@@ -110,22 +111,22 @@ impl SetFilterAccess {
 /// The query of `GET …/contact/filter`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListContacts {
-    /// Which contacts.
+    /// Filter that selects the contacts.
     pub filter: Filter,
-    /// Which of them, by their access.
+    /// Criteria on the access of the contacts.
     pub sought: AccessCriteria,
-    /// Their order.
+    /// Order of the list.
     pub order: Order,
-    /// Which part of them the answer shows.
+    /// Page of the list that the answer shows.
     pub page: Page,
-    /// Whether it is to be told how many there are.
+    /// Whether the answer has the total number of matches.
     pub total: bool,
-    /// To which of its keys each is trimmed.
+    /// Keys to which each contact is trimmed; all if absent.
     pub fields: Option<answer::Fields>,
 }
 
 impl ListContacts {
-    /// The parameters of the query.
+    /// Names of the query parameters.
     pub const PARAMETERS: &[&str] = &[
         "tags",
         "contactStage",
@@ -144,7 +145,7 @@ impl ListContacts {
         "fields",
     ];
 
-    /// Reads the query string; dates without an offset are meant in `zone`.
+    /// Parses the query string. Dates without an offset are in `zone`.
     ///
     /// # Errors
     ///
@@ -153,11 +154,11 @@ impl ListContacts {
         Self::read(query, Some(zone))
     }
 
-    /// The tags of the query string, which are read before the portal's time zone is known.
+    /// Returns the tags of the query string, which are needed before the portal's time zone is known.
     ///
     /// # Errors
     ///
-    /// As of [`ListContacts::parse`], but for the order of the dates.
+    /// [`Invalid`] as for [`ListContacts::parse`], except for the order of the dates.
     pub fn tags(query: &str) -> Result<Vec<String>, Invalid> {
         Self::read(query, None).map(|request| request.filter.tags)
     }
@@ -182,7 +183,7 @@ impl ListContacts {
     }
 }
 
-/// The names of a list with commas in between that are no keys of a contact, each as a fault.
+/// Returns a fault for each name in a list with commas in between that is not a key of a contact.
 pub(super) fn unknown_keys(list: &str) -> Vec<Fault> {
     let keys = Contact::KEYS.iter().chain(&Contact::ONLYOFFICE_KEYS);
     let keys: Vec<String> = keys.map(|key| answer::KeyStyle::Camel.written(key)).collect();

@@ -1,4 +1,4 @@
-//! The reader of bodies and queries: takes the fields of an object one by one and notes every fault.
+//! Reader of bodies and queries: takes the fields of an object one by one and collects every fault.
 
 use std::fmt;
 
@@ -16,11 +16,11 @@ use crate::request::text::{
 use crate::values::fold::{fold, fold_tag, trim};
 use crate::values::id::UserId;
 
-/// Refuses a body that holds a field, where a call takes none: what the field asks for would not be done.
+/// Refuses a body with fields for a call without a body, because the fields would have no effect.
 ///
 /// # Errors
 ///
-/// [`Invalid`] names every field, or says that the body is neither JSON nor a form.
+/// [`Invalid`] names the fields, at most [`MAX_FAULTS`], or says that the body is neither JSON nor a form.
 pub fn check_no_fields(body: RequestBody<'_>) -> Result<(), Invalid> {
     let fields = Fields::parse(body, &[])?;
     let faults = fields.object.keys().take(MAX_FAULTS).map(|name| Fault {
@@ -31,19 +31,19 @@ pub fn check_no_fields(body: RequestBody<'_>) -> Result<(), Invalid> {
     if faults.is_empty() { Ok(()) } else { Err(Invalid { faults }) }
 }
 
-/// What an example of a UUID is.
+/// Example of a UUID.
 pub(super) const A_UUID: &str = "9924256a-739c-462b-af15-e652a3b1b6eb";
 
-/// The meaning of a filter field that is named and holds nothing.
+/// The meaning of a filter field that is present but blank.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Blank {
-    /// Any: as if it were left out.
+    /// Any value, as if the field were absent.
     Any,
-    /// A fault: access is changed, and nobody guesses from a blank that every contact is meant.
+    /// A fault: in a change of access, a blank must not select every contact.
     Refused,
 }
 
-/// What it means to leave an array out.
+/// The meaning of an absent array.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LeftOut {
     Any,
@@ -63,7 +63,7 @@ pub(super) fn too_long_filter_value(bytes: usize) -> String {
     format!("has {bytes} bytes; at most {MAX_FILTER_VALUE_BYTES} are taken")
 }
 
-/// The words of `filterValue`, folded, each once.
+/// Returns the words of `filterValue`, folded and without duplicates.
 pub fn words(filter_value: &str) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
     for word in filter_value.split_whitespace().map(trim).map(fold) {
@@ -74,19 +74,19 @@ pub fn words(filter_value: &str) -> Vec<String> {
     words
 }
 
-/// The fields of an object, taken one by one, with the faults found on the way.
+/// Reader of an object's fields, which collects the faults.
 pub(super) struct Fields {
     pub(super) object: Map<String, Value>,
-    /// Known fields that are null. They are not in `object`, and count as absent.
+    /// Known fields that are `null`. They are not in `object`, because `null` means absent.
     pub(super) nulls: Vec<&'static str>,
-    /// What stands before a field's name in a fault: nothing, or the object's own name and a dot.
+    /// Prefix of field names in faults: empty, or the path of the object and a dot.
     pub(super) path: String,
     pub(super) known: &'static [&'static str],
     pub(super) written: Written,
     pub(super) faults: Vec<Fault>,
 }
 
-/// How fields are written.
+/// Format of the fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Written {
     Json,
@@ -95,7 +95,7 @@ pub(super) enum Written {
 }
 
 impl Written {
-    /// What a field is called where one is not known.
+    /// Returns the noun for a field in the fault of an unknown name.
     pub(super) fn what(self) -> &'static str {
         match self {
             Self::Json | Self::Form => "field of this endpoint",
@@ -103,12 +103,12 @@ impl Written {
         }
     }
 
-    /// Whether every value is text.
+    /// Returns whether every value is text.
     pub(super) fn is_text(self) -> bool {
         matches!(self, Self::Form | Self::Query)
     }
 
-    /// How many values an array may have.
+    /// Returns the maximum number of values of an array.
     pub(super) fn most_values(self) -> usize {
         match self {
             Self::Json | Self::Form => MAX_LIST_VALUES,
@@ -116,7 +116,7 @@ impl Written {
         }
     }
 
-    /// What a text must be, with an example of it as it is written here.
+    /// Returns the description of a text with an example in this format.
     pub(super) fn example(self, what: &str, example: &str) -> String {
         match self {
             Self::Json => format!("{what} in quotes, such as \"{example}\""),
@@ -125,11 +125,11 @@ impl Written {
     }
 }
 
-/// The fields of a filter that is an object.
+/// Fields of a filter object.
 pub(super) const FILTER: &[&str] =
     &["tags", "contactStage", "contactType", "contactListView", "fromDate", "toDate", "filterValue"];
 
-/// The fields of a target that is an object.
+/// Fields of a target object.
 pub(super) const TARGET: &[&str] = &["isPrivate", "managerList"];
 
 impl Fields {
@@ -158,7 +158,7 @@ impl Fields {
         }
         let is_null = |name: &str| fields.object.get(name).is_some_and(Value::is_null);
         fields.nulls = known.iter().copied().filter(|name| is_null(name)).collect();
-        // An unknown name stays, whatever its value is, and is refused.
+        // An unknown name stays, even if it is `null`, and is refused.
         fields.object.retain(|name, _| !fields.nulls.contains(&name.as_str()));
         if written.is_text() {
             for (_, value) in fields.object.iter_mut().filter(|(name, _)| ARRAYS.contains(&name.as_str())) {
@@ -168,8 +168,8 @@ impl Fields {
         fields
     }
 
-    /// Adds a field under its known name. The same field may come in two spellings only if both have the same value:
-    /// otherwise the reader would have to guess which of the two is meant.
+    /// Adds a field under its known name. The same field may occur in two spellings only if both have the same value:
+    /// the reader does not guess between two values.
     pub(super) fn insert(&mut self, name: String, value: Value) {
         let known = self.known.iter().find(|known| known.eq_ignore_ascii_case(&name));
         let name = known.map_or(name, |known| (*known).to_owned());
@@ -177,7 +177,7 @@ impl Fields {
             None => drop(self.object.insert(name, value)),
             Some(other) if *other == value => {}
             Some(_) => {
-                // One fault a field: a long name has more spellings than an answer has room for.
+                // One fault for each field: a long name has more spellings than an answer has room for.
                 let field = self.path.clone() + &name;
                 if !self.faults.iter().any(|fault| fault.field == field) {
                     self.fault(name, GIVEN_TWICE);
@@ -189,7 +189,7 @@ impl Fields {
     pub(super) fn json(body: &[u8], known: &'static [&'static str]) -> Result<Self, Invalid> {
         let list = known.join(", ");
         if body.iter().all(u8::is_ascii_whitespace) {
-            return Err(Invalid::one("", format!("The body is empty. Send a JSON object with the fields {list}")));
+            return Err(Invalid::one("", format!("The body is empty. Send a JSON object with the fields {list}.")));
         }
         match serde_json::from_slice(body) {
             Ok(Value::Object(object)) => {
@@ -207,15 +207,15 @@ impl Fields {
             )),
             Err(fault) => Err(Invalid::one(
                 "",
-                format!("The body cannot be read as JSON: {fault}. Send a JSON object with the fields {list}"),
+                format!("The body cannot be read as JSON: {fault}. Send a JSON object with the fields {list}."),
             )),
         }
     }
 
-    /// Takes a field that has one value. In a form or a query the value is text, and `read` may convert the text.
+    /// Takes a field with a single value. In a form or a query the value is text, which `read` may convert.
     pub(super) fn one(&mut self, name: &str, read: impl FnOnce(&str) -> Option<Value>) -> Option<Value> {
         let value = match self.object.remove(name)? {
-            // A field that a form or a query gives twice with the same value counts once.
+            // A form or query may repeat a field with the same value.
             Value::Array(mut values) if self.written.is_text() => {
                 values.dedup();
                 if values.len() == 1 { values.swap_remove(0) } else { Value::Array(values) }
@@ -232,7 +232,7 @@ impl Fields {
         }
     }
 
-    /// An item as it is meant: in a form, text that is a whole number stands for it.
+    /// Returns an array item, with text of a whole number in a form or query converted to the number.
     pub(super) fn number_of(&self, value: Value) -> Value {
         match &value {
             Value::String(text) if self.written.is_text() => whole_number(text).unwrap_or(value),
@@ -263,7 +263,7 @@ impl Fields {
         self.optional_bool(name, meaning).unwrap_or(false)
     }
 
-    /// Notes a fault when the field is missing.
+    /// Notes a fault if the field is missing.
     pub(super) fn require(&mut self, name: &str, meaning: &str) {
         if !self.object.contains_key(name) {
             self.fault(name, format!("is required: {meaning}"));
@@ -289,7 +289,8 @@ impl Fields {
         number
     }
 
-    /// The fields of the required object under `name`; they are to be given back with [`Fields::absorb`].
+    /// Takes the required object `name` and returns a reader of its fields. The caller must end it with
+    /// [`Fields::absorb`].
     pub(super) fn object(&mut self, name: &str, known: &'static [&'static str], meaning: &str) -> Option<Self> {
         self.require(name, meaning);
         match self.object.remove(name)? {
@@ -304,7 +305,7 @@ impl Fields {
         }
     }
 
-    /// Ends the reading of an inner object.
+    /// Ends the reading of an inner object and adopts its faults.
     pub(super) fn absorb(&mut self, inner: Self) {
         if let Err(Invalid { faults }) = inner.finish() {
             self.faults.extend(faults);
@@ -321,7 +322,7 @@ impl Fields {
         id
     }
 
-    /// One of several words, without case, and what it stands for.
+    /// Takes one of several words, compared without case, and returns its value.
     pub(super) fn choice<T: Copy>(&mut self, name: &str, choices: &[(&str, T)]) -> Option<T> {
         let expected = choices.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(" or ");
         let text = self.text_of(name, &expected)?;
@@ -344,7 +345,7 @@ impl Fields {
         Page::new(count.unwrap_or(MAX_PAGE), start.unwrap_or(0))
     }
 
-    /// The array under `name`, or nothing when it is left out, which means `without`.
+    /// Takes the array `name`, empty if absent. Faults name `without` as the meaning of an absent array.
     pub(super) fn array(&mut self, name: &str, of: &str, without: LeftOut) -> Vec<Value> {
         match self.object.remove(name) {
             None => Vec::new(),
@@ -355,8 +356,8 @@ impl Fields {
             }
             Some(Value::Array(values)) => values,
             Some(Value::String(text)) if text.is_empty() && self.written.is_text() => {
-                // Most clients cannot write an empty array into a form but as an empty value. Whom a change is about is
-                // not guessed from a blank: it would be everyone.
+                // Most clients can write an empty array into a form only as an empty value. A filter field must not be
+                // blank, because it would select every contact.
                 if self.written == Written::Form && without == LeftOut::Any {
                     self.fault(name, "must not be blank; leave it out for any");
                 }
@@ -370,7 +371,7 @@ impl Fields {
         }
     }
 
-    /// Which of two names of the same thing is given; the first when neither is. Both are a fault.
+    /// Returns the name that is given of two synonyms, or the first if neither is. Notes a fault if both are given.
     pub(super) fn either(&mut self, name: &'static str, other: &'static str) -> &'static str {
         if !self.object.contains_key(other) {
             return name;
@@ -392,8 +393,8 @@ impl Fields {
         ids
     }
 
-    /// Removes the fields that hold nothing, and notes a fault with the reason for each of the others. The fault shows no
-    /// value, because the value may be a secret.
+    /// Removes the fields that `reasons` names, and notes a fault with the reason for each that is not blank. The fault
+    /// shows no value, because the value may be a secret.
     pub(super) fn refuse(&mut self, reasons: &[(&str, &str)]) {
         let names: Vec<String> = self.object.keys().cloned().collect();
         for name in names {
@@ -408,7 +409,7 @@ impl Fields {
         }
     }
 
-    /// Tells if a value holds nothing, as the default values of typed clients do.
+    /// Returns whether a value is blank, like the default values of typed clients.
     pub(super) fn is_blank(&self, value: &Value) -> bool {
         match value {
             Value::Null | Value::Bool(false) => true,
@@ -430,10 +431,10 @@ impl Fields {
     }
 }
 
-/// Why a field is refused that has several values where one is wanted.
+/// Fault message for a field with several values where one is allowed.
 pub(super) const GIVEN_TWICE: &str = "is given more than once with different values; give it once";
 
-/// Ends a reading: with the names that nothing asked for, and what else was found wrong.
+/// Ends the reading with the collected faults and a fault for each unknown name.
 pub(super) fn finish<'a>(
     what: &str,
     path: &str,
@@ -441,12 +442,12 @@ pub(super) fn finish<'a>(
     known: &[&str],
     faults: Vec<Fault>,
 ) -> Result<(), Invalid> {
-    // What is misspelt comes first: it explains what is then said to be missing.
+    // Unknown names come first: a misspelt name explains a missing field.
     let unknown = unknown.map(|name| {
         let name = if name.is_empty() { "\"\"".into() } else { shown(name) };
         Fault { message: unknown_name(what, &name, known), field: format!("{path}{name}") }
     });
-    // Only what is shown is worded: a body has room for a hundred thousand faults, an answer has not.
+    // Only faults that are shown are formatted: a body has room for a hundred thousand faults, an answer does not.
     let mut all = unknown.chain(faults);
     let mut faults: Vec<Fault> = all.by_ref().take(MAX_FAULTS).collect();
     if faults.is_empty() {
@@ -458,11 +459,11 @@ pub(super) fn finish<'a>(
     Err(Invalid { faults })
 }
 
-/// A tag as it is compared, when it can be one.
+/// Returns a tag trimmed and folded for comparison.
 ///
 /// # Errors
 ///
-/// What is wrong with it, to be read after its field's name.
+/// The fault message, which follows the field's name.
 pub fn checked_tag(text: &str) -> Result<String, String> {
     let tag = fold_tag(text);
     if tag.is_empty() {

@@ -1,8 +1,8 @@
-//! Bodies and queries as `application/x-www-form-urlencoded`, read into the tree that JSON gives.
+//! Bodies and queries as `application/x-www-form-urlencoded`, parsed into the same tree as JSON.
 //!
-//! A name with brackets is a path: `managerList[]` and `managerList[0]` are items of an array, `target[isPrivate]` is a
-//! member of an object. A name that is repeated is an array too. Every value is text; what it stands for is decided by
-//! who reads it.
+//! A name with brackets is a path: `managerList[]` and `managerList[0]` are items of an array, and `target[isPrivate]`
+//! is a member of an object. A repeated name is an array too. Every value is text, which the reader of the field
+//! interprets.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -13,31 +13,31 @@ use crate::invalid::shown;
 use crate::invalid::{Fault, Invalid};
 use crate::limits::MAX_FAULTS;
 
-/// Brackets behind a name: `filter[tags][]` is the deepest that any request has.
+/// Maximum brackets after a name. Requests need at most two, as in `filter[tags][]`.
 const MAX_DEPTH: usize = 3;
 
-/// What stands under a name.
+/// The values under a name.
 #[derive(Debug, Default)]
 struct Node {
     /// Values without brackets, in their order.
     values: Vec<String>,
-    /// What stood in `[]`, in its order.
+    /// Values of `[]`, in their order.
     pushed: Vec<String>,
-    /// What stood in `[0]`, in the order of the numbers.
+    /// Values of `[0]`, in the order of the numbers.
     numbered: BTreeMap<u32, String>,
-    /// What stood in `[name]`.
+    /// Values of `[name]`.
     members: BTreeMap<String, Node>,
 }
 
 impl Node {
-    /// Puts a value where `path` leads, and says whether that can be: not under a member of a member of a member.
+    /// Stores a value at `path`. Returns false if a number repeats or is too large, or if an array item has members.
     fn put(&mut self, path: &[Cow<'_, str>], value: String) -> bool {
         let is_item = |segment: &str| segment.is_empty() || segment.bytes().all(|b| b.is_ascii_digit());
         match path {
             [] => self.values.push(value),
             [last] if last.is_empty() => self.pushed.push(value),
             [last] if is_item(last) => {
-                // A number that is there already is one value too many, which the reading names.
+                // A repeated number is refused, because the array would lose a value.
                 let Ok(number) = last.parse() else { return false };
                 match self.numbered.entry(number) {
                     std::collections::btree_map::Entry::Vacant(entry) => drop(entry.insert(value)),
@@ -52,7 +52,7 @@ impl Node {
         true
     }
 
-    /// The tree as JSON has it; none when it is several things at once.
+    /// Converts the node to JSON. Returns `None` if a name has values of several kinds.
     fn into_value(self) -> Option<Value> {
         let Self { mut values, pushed, numbered, members } = self;
         let kinds = [!values.is_empty(), !pushed.is_empty() || !numbered.is_empty(), !members.is_empty()];
@@ -70,7 +70,7 @@ impl Node {
     }
 }
 
-/// The path that a name is, when its brackets are in order.
+/// Splits a name into its path. Returns `None` if the brackets are malformed.
 fn path(name: &str) -> Option<Vec<Cow<'_, str>>> {
     let Some((first, rest)) = name.split_once('[') else {
         return (!name.contains(']')).then(|| vec![name.into()]);
@@ -81,17 +81,17 @@ fn path(name: &str) -> Option<Vec<Cow<'_, str>>> {
     (path.len() <= 1 + MAX_DEPTH && !first.is_empty() && path.iter().all(is_plain)).then_some(path)
 }
 
-/// A name as it is known, when it is known without case.
+/// Returns the known spelling of a name, compared without case, or the name itself.
 fn as_known<'a>(name: &'a str, known: &[&'a str]) -> Cow<'a, str> {
     Cow::Borrowed(known.iter().copied().find(|known| known.eq_ignore_ascii_case(name)).unwrap_or(name))
 }
 
-/// Reads a form. Names are compared without case with those that are `known`, and within brackets with those that are
-/// `members` of what has any, as ONLYOFFICE's clients write them in several ways.
+/// Parses a form. Names are compared without case, because ONLYOFFICE's clients use several spellings: with `known`
+/// before the brackets, and with `members` within brackets.
 ///
 /// # Errors
 ///
-/// [`Invalid`] names every name that is not written as a form's names are, or that stands for two things at once.
+/// [`Invalid`] names every malformed name, and every name with values of several kinds.
 pub(crate) fn parse(form: &[u8], known: &[&str], members: &[&str]) -> Result<Map<String, Value>, Invalid> {
     let mut root: BTreeMap<String, Node> = BTreeMap::new();
     let mut faults = Vec::new();
@@ -113,7 +113,7 @@ pub(crate) fn parse(form: &[u8], known: &[&str], members: &[&str]) -> Result<Map
             faults.push(fault(&name, MISWRITTEN));
         }
     }
-    // A name that was refused above has left nothing whole to be looked at.
+    // Values of refused names are missing from the tree, so the shape of the tree is not checked.
     if !faults.is_empty() {
         return Err(Invalid { faults: faults.into_iter().take(MAX_FAULTS).collect() });
     }

@@ -1,4 +1,4 @@
-//! The query of `GET /api/2.0/people`, with the parameters that ONLYOFFICE's clients send there.
+//! The query of `GET /api/2.0/people`, with the parameters that ONLYOFFICE's clients send.
 
 use crate::answer;
 use crate::directory::Profile;
@@ -6,22 +6,22 @@ use crate::invalid::{Fault, Invalid, nearest, shown};
 use crate::request::fields::{Fields, Written, words};
 use crate::request::query::Page;
 
-/// The order of a list of users.
+/// The sort key of a list of users.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PeopleOrder {
-    /// Names in full.
+    /// Full names.
     #[default]
     DisplayName,
     /// First words of the names.
     FirstName,
-    /// The rest of the names.
+    /// Names without their first words.
     LastName,
     /// E-mail addresses.
     Email,
 }
 
 impl PeopleOrder {
-    /// Every order, by its name in a request.
+    /// Every order with its name in a request.
     pub const ALL: [(&'static str, Self); 5] = [
         ("displayName", Self::DisplayName),
         ("firstName", Self::FirstName),
@@ -31,8 +31,8 @@ impl PeopleOrder {
     ];
 }
 
-/// States of a user in ONLYOFFICE's `EmployeeStatus`, by name and by number, and whether users of this service have them. Each
-/// user here is active.
+/// Values of ONLYOFFICE's `EmployeeStatus`, by name and by number, and whether users of this service have the status.
+/// Every user here is active.
 pub const EMPLOYEE_STATUSES: [(&str, bool); 10] = [
     ("Active", true),
     ("Terminated", false),
@@ -46,7 +46,8 @@ pub const EMPLOYEE_STATUSES: [(&str, bool); 10] = [
     ("7", true),
 ];
 
-/// The same of ONLYOFFICE's `EmployeeActivationStatus`. Each user here is activated.
+/// Values of ONLYOFFICE's `EmployeeActivationStatus`, and whether users of this service have the status. Every user
+/// here is activated.
 pub const ACTIVATION_STATUSES: [(&str, bool); 8] = [
     ("NotActivated", false),
     ("Activated", true),
@@ -58,7 +59,7 @@ pub const ACTIVATION_STATUSES: [(&str, bool); 8] = [
     ("4", false),
 ];
 
-/// Keys that a user has on ONLYOFFICE's server and not here.
+/// Keys that a user has on ONLYOFFICE's server but not here.
 const ONLYOFFICE_KEYS: [&str; 26] = [
     "groups",
     "status",
@@ -88,27 +89,27 @@ const ONLYOFFICE_KEYS: [&str; 26] = [
     "usedSpace",
 ];
 
-/// A list of users that a call asks for.
+/// A request for a list of users.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListPeople {
-    /// Words that each user's name or address holds, folded.
+    /// Words that each user's name or address must contain, folded.
     pub words: Vec<String>,
-    /// Only administrators, or only the others.
+    /// Whether the list has only administrators or only other users; both if absent.
     pub is_admin: Option<bool>,
-    /// Whether users who are active and activated are in the list; there are no others.
+    /// Whether the list contains active and activated users. Every user here is both, so `false` makes the list empty.
     pub has_active: bool,
-    /// The order of the list.
+    /// Sort key of the list.
     pub order: PeopleOrder,
     /// Whether the order descends.
     pub descending: bool,
-    /// Which part of the list the answer shows.
+    /// Page of the list that the answer shows.
     pub page: Page,
-    /// The keys to which each user is trimmed; all, when none.
+    /// Keys to which each user is trimmed; all if absent.
     pub fields: Option<answer::Fields>,
 }
 
 impl ListPeople {
-    /// The parameters of the query.
+    /// Names of the query parameters.
     pub const PARAMETERS: &[&str] = &[
         "filterValue",
         "employeeStatus",
@@ -122,7 +123,7 @@ impl ListPeople {
         "fields",
     ];
 
-    /// Reads the query string.
+    /// Parses the query string.
     ///
     /// # Errors
     ///
@@ -135,7 +136,7 @@ impl ListPeople {
         let is_admin = fields.optional_bool("isAdministrator", "true for the administrators");
         let order = fields.choice("sortBy", &PeopleOrder::ALL);
         let descending = fields.choice("sortOrder", &[("ascending", false), ("descending", true)]);
-        // Where ONLYOFFICE searches beside names and addresses there is nothing to search here.
+        // ONLYOFFICE searches further texts with this parameter. Users here have only names and addresses.
         fields.optional_bool("fullTextSearch", "no effect here");
         let page = fields.page();
         let only = profile_fields(&mut fields);
@@ -152,11 +153,11 @@ impl ListPeople {
     }
 }
 
-/// The query of `GET /api/2.0/people/{userid}`: the keys to which the user is trimmed.
+/// Returns the keys to which the query of `GET /api/2.0/people/{userid}` trims the user.
 ///
 /// # Errors
 ///
-/// [`Invalid`] names every parameter that is unknown, and every name that is no key of a user.
+/// [`Invalid`] names every parameter that is unknown, and every name that is not a key of a user.
 pub fn fields_of_person(query: &str) -> Result<Option<answer::Fields>, Invalid> {
     let mut fields = Fields::text(query.as_bytes(), &["fields"], Written::Query)?;
     let only = profile_fields(&mut fields);
@@ -164,8 +165,8 @@ pub fn fields_of_person(query: &str) -> Result<Option<answer::Fields>, Invalid> 
     Ok(only)
 }
 
-/// `fields`, with a fault for each name that is a user's key neither here nor on ONLYOFFICE's server. Clients ask for keys that
-/// only that server has, and do without them.
+/// Takes `fields`, and notes a fault for each name that is a user's key neither here nor on ONLYOFFICE's server.
+/// Clients request keys of that server and work without them.
 fn profile_fields(fields: &mut Fields) -> Option<answer::Fields> {
     let list = fields.text_of("fields", "keys of a user with commas in between")?;
     let keys = Profile::KEYS.map(|key| answer::KeyStyle::Camel.written(key));

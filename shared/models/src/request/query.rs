@@ -9,19 +9,19 @@ use crate::request::fields::{GIVEN_TWICE, finish, too_long_filter_value};
 use crate::request::text::A_COUNT;
 use crate::request::text::{boolean, count};
 
-/// The largest `maxAffected`: contacts are numbered by an int32, so there are no more.
+/// The largest `maxAffected`: contact numbers are int32, so there are no more contacts.
 pub(super) const MAX_AFFECTED: u64 = i32::MAX.unsigned_abs() as u64;
 
-/// Which part of the matches an answer shows.
+/// A page of the matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Page {
-    /// How many contacts, at most [`MAX_PAGE`].
+    /// Maximum number of contacts, up to [`MAX_PAGE`].
     pub count: usize,
-    /// How many are passed over first.
+    /// Number of contacts before the page.
     pub start_index: usize,
 }
 
-/// The largest `startIndex`: there are no more contacts than an int32 numbers.
+/// The largest `startIndex`: contact numbers are int32, so there are no more contacts.
 pub(super) const MAX_START_INDEX: u64 = i32::MAX.unsigned_abs() as u64;
 
 impl Page {
@@ -36,27 +36,27 @@ impl Default for Page {
     }
 }
 
-/// Which part of a list of jobs an answer shows.
+/// A page of a list of jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JobsPage {
-    /// How many jobs, at most [`MAX_PAGE`].
+    /// Maximum number of jobs, up to [`MAX_PAGE`].
     pub count: usize,
-    /// Where the page starts.
+    /// Start of the page.
     pub start: JobsStart,
 }
 
-/// Where a page of a list of jobs starts.
+/// The start of a page of jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobsStart {
-    /// After this many jobs, the newest first; at most [`MAX_JOBS_START_INDEX`].
+    /// After this number of jobs, newest first; at most [`MAX_JOBS_START_INDEX`].
     Index(usize),
-    /// At the newest job that is older than this one.
+    /// At the newest job that is older than this job.
     Before(JobId),
 }
 
-/// Query parameters, taken one by one, with the faults found on the way.
+/// Reader of query parameters, which collects the faults.
 ///
-/// Names are compared without case, as ONLYOFFICE's clients write them in several ways.
+/// Names are compared without case, because ONLYOFFICE's clients use several spellings.
 #[derive(Debug)]
 pub struct Query {
     pairs: Vec<(String, String)>,
@@ -65,7 +65,7 @@ pub struct Query {
 }
 
 impl Query {
-    /// The decoded parameters of a query string.
+    /// Creates a reader of the decoded parameters of a query string.
     pub fn new(pairs: impl IntoIterator<Item = (String, String)>) -> Self {
         Self { pairs: pairs.into_iter().collect(), known: Vec::new(), faults: Vec::new() }
     }
@@ -103,7 +103,7 @@ impl Query {
         }
     }
 
-    /// `dryRun`: whether nothing is to be written.
+    /// Takes `dryRun`: whether the call writes nothing.
     pub fn dry_run(&mut self) -> bool {
         let Some(text) = self.take("dryRun") else { return false };
         boolean(&text).unwrap_or_else(|| {
@@ -112,24 +112,24 @@ impl Query {
         })
     }
 
-    /// `maxAffected`: over how many changes nothing is to be written.
+    /// Takes `maxAffected`: the number of changes above which the call writes nothing.
     pub fn max_affected(&mut self) -> Option<u64> {
         self.number("maxAffected", MAX_AFFECTED)
     }
 
-    /// `count` and `startIndex`, for pages that are as long as they may be when the call does not say.
+    /// Takes `count` and `startIndex`; `count` defaults to [`MAX_PAGE`].
     pub fn page(&mut self) -> Page {
         self.page_of(MAX_PAGE)
     }
 
-    /// `count` and `startIndex`, for pages of `default` when the call does not say.
+    /// Takes `count` and `startIndex`; `count` defaults to `default`.
     pub fn page_of(&mut self, default: usize) -> Page {
         let count = self.count();
         let start = self.number("startIndex", MAX_START_INDEX);
         Page::new(count.unwrap_or(default), start.unwrap_or(0))
     }
 
-    /// `count`: how many entries a page has, at most [`MAX_PAGE`].
+    /// Takes `count`: the number of entries of a page, at most [`MAX_PAGE`].
     fn count(&mut self) -> Option<usize> {
         let text = self.take("count")?;
         let count = count(&text);
@@ -139,7 +139,7 @@ impl Query {
         count
     }
 
-    /// `count`, and `before` or `startIndex`, for a list of jobs whose pages hold `default` when the call does not say.
+    /// Takes `count`, and `before` or `startIndex`, for a list of jobs; `count` defaults to `default`.
     pub fn jobs_page(&mut self, default: usize) -> JobsPage {
         let count = self.count();
         let before = self.before();
@@ -150,7 +150,7 @@ impl Query {
         JobsPage { count: count.unwrap_or(default), start: before.map_or(JobsStart::Index(start), JobsStart::Before) }
     }
 
-    /// `before`: the job that the page follows.
+    /// Takes `before`: the job after which the page starts.
     fn before(&mut self) -> Option<JobId> {
         let text = self.take("before")?;
         let id = text.parse().ok();
@@ -161,7 +161,7 @@ impl Query {
         id
     }
 
-    /// `startIndex` of a list of jobs.
+    /// Takes `startIndex` of a list of jobs.
     fn start_of_jobs(&mut self) -> usize {
         let Some(text) = self.take("startIndex") else { return 0 };
         let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
@@ -181,14 +181,14 @@ impl Query {
         }
     }
 
-    /// `fields`: to which of its keys each contact is trimmed.
+    /// Takes `fields`: the keys to which each contact is trimmed.
     pub fn fields(&mut self) -> Option<answer::Fields> {
         let list = self.take("fields")?;
         self.faults.extend(unknown_keys(&list));
         answer::Fields::parse(&list)
     }
 
-    /// `filterValue`: words of the display name.
+    /// Takes `filterValue`: words of the display name.
     pub fn filter_value(&mut self) -> Option<String> {
         let text = self.take("filterValue")?;
         if text.len() > MAX_FILTER_VALUE_BYTES {
@@ -201,7 +201,8 @@ impl Query {
     ///
     /// # Errors
     ///
-    /// [`Invalid`] with every fault, a parameter that was not asked for among them: a misspelt `dryRun` would write.
+    /// [`Invalid`] with every fault. A parameter that was not taken is a fault, because a misspelt `dryRun` would
+    /// write.
     pub fn finish(self) -> Result<(), Invalid> {
         finish(
             "query parameter of this endpoint",

@@ -1,4 +1,4 @@
-//! Names that a JSON object has more than once.
+//! Names that occur more than once in a JSON object.
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
@@ -10,18 +10,19 @@ use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use crate::invalid::shown;
 use crate::limits::MAX_FAULTS;
 
-/// The names that a JSON object, or one within it, holds more than once: which of their values was meant would be a
-/// guess. They are told as `managerList` or `filter.tags`, and no more of them than are shown.
+/// Returns the names that occur more than once in a JSON object or in an object within it, because the reader does not
+/// guess between their values. Names are paths such as `managerList` or `filter.tags`, at most [`MAX_FAULTS`] and one
+/// more.
 pub(super) fn repeated_names(body: &[u8]) -> BTreeSet<String> {
-    /// Where in the body a value is.
+    /// The path of a value in the body.
     #[derive(Clone, Copy)]
-    enum Checkpoint<'p> {
+    enum ValuePath<'p> {
         Body,
-        Member(&'p Checkpoint<'p>, &'p str),
-        Item(&'p Checkpoint<'p>, usize),
+        Member(&'p ValuePath<'p>, &'p str),
+        Item(&'p ValuePath<'p>, usize),
     }
 
-    impl fmt::Display for Checkpoint<'_> {
+    impl fmt::Display for ValuePath<'_> {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             match self {
                 Self::Body => Ok(()),
@@ -33,7 +34,7 @@ pub(super) fn repeated_names(body: &[u8]) -> BTreeSet<String> {
     }
 
     struct Names<'p, 'r> {
-        place: &'p Checkpoint<'p>,
+        place: &'p ValuePath<'p>,
         repeated: &'r mut BTreeSet<String>,
     }
 
@@ -55,7 +56,7 @@ pub(super) fn repeated_names(body: &[u8]) -> BTreeSet<String> {
         fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
             let mut seen: HashSet<Cow<'de, str>> = HashSet::new();
             while let Some(name) = members.next_key::<Cow<'de, str>>()? {
-                let place = Checkpoint::Member(self.place, &name);
+                let place = ValuePath::Member(self.place, &name);
                 if seen.contains(&name) && self.repeated.len() <= MAX_FAULTS {
                     self.repeated.insert(place.to_string());
                 }
@@ -68,7 +69,7 @@ pub(super) fn repeated_names(body: &[u8]) -> BTreeSet<String> {
         fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
             let mut i = 0;
             while let Some(()) =
-                items.next_element_seed(Names { place: &Checkpoint::Item(self.place, i), repeated: self.repeated })?
+                items.next_element_seed(Names { place: &ValuePath::Item(self.place, i), repeated: self.repeated })?
             {
                 i += 1;
             }
@@ -101,10 +102,10 @@ pub(super) fn repeated_names(body: &[u8]) -> BTreeSet<String> {
     }
 
     let mut repeated = BTreeSet::new();
-    let names = Names { place: &Checkpoint::Body, repeated: &mut repeated };
+    let names = Names { place: &ValuePath::Body, repeated: &mut repeated };
     match names.deserialize(&mut serde_json::Deserializer::from_slice(body)) {
         Ok(()) => repeated,
-        // The caller has read the same bytes as JSON before.
+        // The caller has already parsed the same bytes as JSON.
         Err(_) => BTreeSet::new(),
     }
 }

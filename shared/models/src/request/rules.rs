@@ -1,4 +1,4 @@
-//! Requests that set a standing rule, and payloads that run once.
+//! Requests that set a standing rule, and payloads of a single run.
 
 use jiff::tz::TimeZone;
 
@@ -14,20 +14,20 @@ use crate::values::id::PortalId;
 /// The body of `PUT …/rules/{name}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SetRule {
-    /// Which contacts.
+    /// Filter that selects the contacts.
     pub filter: Filter,
-    /// What their access becomes.
+    /// Access that the contacts get.
     pub target: Access,
-    /// When.
+    /// Times at which the rule runs.
     pub schedule: Schedule,
-    /// Whether it is to run at all.
+    /// Whether the rule runs.
     pub enabled: bool,
 }
 
 impl SetRule {
-    /// Reads the body; dates without an offset are meant in `zone`, which is the schedule's too unless it names one.
+    /// Parses the body. Dates without an offset are in `zone`, which is also the default zone of the schedule.
     ///
-    /// `filter` is required: `{}` selects every contact, and that is nothing to be had by leaving something out.
+    /// `filter` is required: `{}` selects every contact, which must not result from an omission.
     ///
     /// # Errors
     ///
@@ -39,39 +39,39 @@ impl SetRule {
         let schedule = fields.schedule(zone);
         let enabled = fields.optional_bool("enabled", "false keeps the rule without running it").unwrap_or(true);
         fields.finish()?;
-        // The faults name what is missing.
+        // Unreachable: the faults already name a missing field.
         let target = target.ok_or_else(|| Invalid::one("target", "is required"))?;
         let schedule = schedule.ok_or_else(|| Invalid::one("cron", "is required"))?;
         Ok(Self { filter, target, schedule, enabled })
     }
 }
 
-/// What a scheduler gives to a function that it starts itself: a change of access by filter, without a rule.
+/// The payload with which a scheduler invokes a function directly: a change of access by filter, without a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunOnce {
-    /// The portal whose contacts are meant.
+    /// Portal of the contacts.
     pub portal: PortalId,
-    /// Which contacts.
+    /// Filter that selects the contacts.
     pub filter: Filter,
-    /// What their access becomes.
+    /// Access that the contacts get.
     pub target: Access,
-    /// Over how many changes nothing is to be written.
+    /// Number of changes above which nothing is written.
     pub max_affected: Option<u64>,
-    /// What makes two of them the same one.
+    /// Key that identifies repeated payloads of the same run.
     pub idempotency_key: Option<String>,
 }
 
 impl RunOnce {
-    /// The portal of a payload, for its time zone, in which [`RunOnce::parse`] then reads the dates.
+    /// Returns the portal of a payload, whose time zone [`RunOnce::parse`] needs.
     ///
     /// # Errors
     ///
-    /// [`Invalid`] with all that is wrong with the payload, and not only with its portal.
+    /// [`Invalid`] with every fault of the payload, except the order of the dates.
     pub fn portal(body: &[u8]) -> Result<PortalId, Invalid> {
         Self::read(body, None).map(|run| run.portal)
     }
 
-    /// Reads the payload; dates without an offset are meant in `zone`.
+    /// Parses the payload. Dates without an offset are in `zone`.
     ///
     /// # Errors
     ///
@@ -88,7 +88,7 @@ impl RunOnce {
         let max_affected = fields.number("maxAffected", MAX_AFFECTED);
         let idempotency_key = fields.idempotency_key("idempotencyKey");
         fields.finish()?;
-        // The faults name what is missing.
+        // Unreachable: the faults already name a missing field.
         let target = target.ok_or_else(|| Invalid::one("access", "is required"))?;
         let portal = portal.ok_or_else(|| Invalid::one("portal", "is required"))?;
         Ok(Self { portal, filter, target, max_affected, idempotency_key })

@@ -1,4 +1,4 @@
-//! Fields that select contacts, and fields that say what the access becomes.
+//! Fields that select contacts, and fields of the access to set.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -21,7 +21,7 @@ use crate::values::id::{ContactId, PortalId};
 use crate::values::moment::{Edge, Moment, with_plus};
 
 impl Fields {
-    /// A filter's fields. Without a time zone, dates are read for their faults, and not compared.
+    /// Takes the fields of a filter. Without a time zone, dates are checked but not compared.
     pub(super) fn filter(&mut self, filter_value: Option<&str>, zone: Option<&TimeZone>, blank: Blank) -> Filter {
         let words = filter_value.map(words).unwrap_or_default();
         if blank == Blank::Refused {
@@ -49,8 +49,7 @@ impl Fields {
         filter
     }
 
-    /// Notes a fault when filter fields are named that hold nothing, `null` or no tag, and none beside them that holds
-    /// something.
+    /// Notes a fault if the filter fields that are present are all empty: `null`, or `tags` without a tag.
     pub(super) fn refuse_empty_filter(&mut self, has_words: bool) {
         let is_empty = |value: &Value| value.as_array().is_some_and(Vec::is_empty);
         let null = self.nulls.iter().copied().find(|name| FILTER.contains(name));
@@ -69,13 +68,13 @@ impl Fields {
         }
     }
 
-    /// The fields of the access that a filter's contacts are to get.
+    /// Takes the fields of the access to set.
     pub(super) fn target(&mut self) -> Access {
         let is_private = self.required_bool("isPrivate", "true makes the contacts private, false public");
         Access::requested(is_private, self.uuids("managerList"))
     }
 
-    /// A filter as an object, with the words that an endpoint otherwise has in its query.
+    /// Takes a filter as an object. The object also has `filterValue`, which other endpoints have in the query.
     pub(super) fn filter_object(&mut self, name: &str, zone: Option<&TimeZone>) -> Filter {
         let meaning = match self.written {
             Written::Json => "an object such as {\"tags\":[\"vip\"]}, or {} for every contact".to_owned(),
@@ -90,7 +89,7 @@ impl Fields {
         filter
     }
 
-    /// Words of the display name, as one text.
+    /// Takes words of the display name, as one text.
     pub(super) fn filter_value(&mut self, name: &str) -> Option<String> {
         let text = self.text_of(name, &self.written.example("words of the display name", "anna riga"));
         if let Some(bytes) = text.as_ref().map(String::len).filter(|bytes| *bytes > MAX_FILTER_VALUE_BYTES) {
@@ -99,7 +98,7 @@ impl Fields {
         text
     }
 
-    /// An access as an object; none when the object is missing, which is a fault.
+    /// Takes an access as an object. A missing object is a fault and gives `None`.
     pub(super) fn target_object(&mut self, name: &str) -> Option<Access> {
         let meaning = match self.written {
             Written::Json => format!("an object such as {{\"isPrivate\":true,\"managerList\":[\"{A_UUID}\"]}}"),
@@ -113,7 +112,7 @@ impl Fields {
         Some(target)
     }
 
-    /// `cron` and `timeZone`, for which `zone` stands in.
+    /// Takes `cron` and `timeZone`, which defaults to `zone`.
     pub(super) fn schedule(&mut self, zone: &TimeZone) -> Option<Schedule> {
         let expression = format!("{} for 02:00 every day", self.written.example("a cron expression", "0 2 * * *"));
         let zone_name = self.written.example("the IANA name of a time zone", "Europe/Riga");
@@ -130,7 +129,7 @@ impl Fields {
                 return None;
             }
         };
-        // Where one of the two is missing already, the other is read all the same, for its own faults.
+        // If `cron` is missing, parse the time zone alone for its faults.
         match Schedule::parse(cron.as_deref().unwrap_or("* * * * *"), zone) {
             Ok(schedule) => cron.map(|_| schedule),
             Err(Invalid { faults }) => {
@@ -165,7 +164,7 @@ impl Fields {
         Some(key)
     }
 
-    /// Notes a fault when the field names another contact than `contact`, which the path names.
+    /// Notes a fault if the field names a contact other than `contact`, the contact of the path.
     pub(super) fn check_contact(&mut self, name: &str, contact: ContactId) {
         let Some(value) = self.one(name, |_| None) else { return };
         if contact_id(&value) != Some(contact) {
@@ -173,13 +172,12 @@ impl Fields {
         }
     }
 
-    /// The identifiers of the contacts that are meant: one or an array of them, each once, in the order of first
-    /// mention.
+    /// Takes the identifiers of contacts: one or an array, without duplicates, in the order of first mention.
     pub(super) fn contacts(&mut self, name: &str) -> Vec<ContactId> {
         self.require(name, "the identifiers of the contacts, such as [5,7], or one alone");
         let Some(value) = self.object.remove(name) else { return Vec::new() };
         let (values, is_alone) = match value {
-            // What is mentioned twice counts once, so how many there are is known at the end.
+            // Duplicates count once, so the limit is checked after the loop.
             Value::Array(values) => (values, false),
             Value::String(text) if self.written.is_text() && text.is_empty() => (Vec::new(), false),
             Value::Number(_) | Value::String(_) => (vec![value], true),
@@ -201,7 +199,7 @@ impl Fields {
                     self.wrong(field, &format!("a whole number from 1 to {}", ContactId::MAX), &value);
                 }
             }
-            // A body has room for half a million wrong values, an answer has not.
+            // A body has room for half a million wrong values, an answer does not.
             if self.faults.len() > MAX_FAULTS {
                 break;
             }
@@ -216,7 +214,7 @@ impl Fields {
         contacts
     }
 
-    /// Tags, trimmed and folded, each once, in the order of first mention.
+    /// Takes tags, trimmed, folded and without duplicates, in the order of first mention.
     pub(super) fn tags(&mut self, name: &str) -> Vec<String> {
         let mut tags: Vec<String> = Vec::new();
         for (i, value) in self.array(name, "strings", LeftOut::Any).into_iter().enumerate() {
@@ -234,7 +232,7 @@ impl Fields {
         tags
     }
 
-    /// A number or an array of numbers, each once; empty when any will do.
+    /// Takes a number or an array of numbers, without duplicates; an empty result means any.
     pub(super) fn any_of(&mut self, name: &str) -> Vec<i32> {
         let is_alone = matches!(self.object.get(name), Some(Value::Number(_)));
         let values = match is_alone {
@@ -246,7 +244,8 @@ impl Fields {
         for (i, value) in values.into_iter().enumerate() {
             let value = self.number_of(value);
             match whole(&value).and_then(|number| i32::try_from(number).ok()) {
-                // A negative number has the documents' meaning of "any", alone or beside others.
+                // On ONLYOFFICE's reference pages a negative number means "any"; other numbers beside it have no
+                // effect.
                 Some(id) if id < 0 => any = true,
                 Some(id) if ids.contains(&id) => {}
                 Some(id) => ids.push(id),

@@ -10,8 +10,8 @@ use crate::request::fields::Fields;
 use crate::sign_in::Email;
 use crate::values::id::PortalId;
 
-/// Fields of ONLYOFFICE's sign-in that ask for something that is not offered here, and the reason. Its generated clients
-/// send every field, so each one is accepted while it holds nothing.
+/// Fields of ONLYOFFICE's sign-in for features that do not exist here, with the reason. ONLYOFFICE's generated clients
+/// send every field, so each field is accepted while it is blank.
 pub(super) const NOT_OFFERED: &[(&str, &str)] = &[
     ("provider", ONLY_PASSWORDS),
     ("accessToken", ONLY_PASSWORDS),
@@ -34,16 +34,16 @@ pub(super) const NO_CAPTCHA: &str = "signing in takes no captcha";
 /// The body of `POST …/authentication`. Its `Debug` shows no password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SignInRequest {
-    /// Who says so.
+    /// E-mail address of the user.
     pub user_name: Email,
-    /// What is to prove it.
+    /// Password of the user.
     pub password: String,
-    /// Which portal, where the address is known in several.
+    /// Portal to sign in to, if the address has accounts in several.
     pub portal: Option<PortalId>,
 }
 
 impl SignInRequest {
-    /// Reads the body.
+    /// Parses the body.
     ///
     /// # Errors
     ///
@@ -71,7 +71,7 @@ impl SignInRequest {
         };
         let portal = if fields.object.contains_key("portal") { fields.portal("portal") } else { None };
         fields.finish()?;
-        // What is missing has been named among the faults.
+        // Unreachable: the faults already name a missing field.
         let (Some(user_name), Some(password)) = (user_name, password) else {
             return Err(Invalid::one("userName", "is required"));
         };

@@ -5,11 +5,11 @@ use serde_json::Value;
 use crate::limits::MAX_PAGE;
 use crate::values::id::ContactId;
 
-/// The fields that are arrays.
+/// Fields that are arrays.
 pub(super) const ARRAYS: &[&str] = &["tags", "contactStage", "contactType", "managerList", "accessList", "contactid"];
 
-/// Puts the values of JSON arrays in place of the texts that are such arrays: ONLYOFFICE's page shows
-/// `tags=["some text"]` in a query. A text that is no JSON array stays, because a tag may begin with a bracket.
+/// Replaces each text that is a JSON array by the values of the array: ONLYOFFICE's reference page shows
+/// `tags=["some text"]` in a query. Other text stays, because a tag may begin with a bracket.
 pub(super) fn expand_arrays(value: &mut Value) {
     let texts = match value.take() {
         Value::Array(texts) => texts,
@@ -26,22 +26,22 @@ pub(super) fn expand_arrays(value: &mut Value) {
     *value = values.collect();
 }
 
-/// The values of the JSON array that a text is.
+/// Returns the values of a JSON array in a text.
 pub(super) fn json_array(text: &str) -> Option<Vec<Value>> {
     text.trim_start().starts_with('[').then(|| serde_json::from_str(text).ok()).flatten()
 }
 
-/// Why a form is refused that is JSON.
+/// Fault message for JSON with the content type of a form.
 pub(super) const JSON_IN_A_FORM: &str = "The body looks like JSON, but its Content-Type is application/x-www-form-urlencoded, as curl \
                               sends it by default. Send the header Content-Type: application/json";
 
-/// Tells if a form is JSON under a wrong type: no field's name begins as an object or an array does.
+/// Returns whether a form is JSON with the wrong content type: no name of a field begins with `{` or `[`.
 pub(super) fn looks_like_json(form: &[u8]) -> bool {
     let first = form_urlencoded::parse(form).next();
     first.is_some_and(|(name, _)| name.trim_start().starts_with(['{', '[']))
 }
 
-/// The identifier of a contact that a value is: a number, or the number as text.
+/// Returns the contact's identifier in a value: a number, or a number as text.
 pub(super) fn contact_id(value: &Value) -> Option<ContactId> {
     match value {
         Value::String(text) => text.parse().ok(),
@@ -49,7 +49,7 @@ pub(super) fn contact_id(value: &Value) -> Option<ContactId> {
     }
 }
 
-/// The truth value that a text of a form or a query is.
+/// Parses a boolean in a form or a query.
 pub(super) fn boolean(text: &str) -> Option<bool> {
     match text.to_ascii_lowercase().as_str() {
         "true" | "1" => Some(true),
@@ -58,20 +58,19 @@ pub(super) fn boolean(text: &str) -> Option<bool> {
     }
 }
 
-/// How `count` is described.
+/// Description of `count` in faults.
 pub(super) const A_COUNT: &str = "a whole number, 0 or more";
 
-/// The length of a page that the text of `count` asks for. A page has at most [`MAX_PAGE`] entries however many are asked
-/// for, because clients of ONLYOFFICE ask for more to get all.
+/// Parses `count`. A larger number becomes [`MAX_PAGE`], because clients of ONLYOFFICE request more to get all entries.
 pub(super) fn count(text: &str) -> Option<usize> {
     let is_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    // A number that is too long for the type is larger than the most.
+    // A number that overflows the type exceeds the maximum.
     is_number.then(|| text.parse().unwrap_or(MAX_PAGE).min(MAX_PAGE))
 }
 
-/// The whole number that a JSON number is: `5`, and `5.0` too, which to JSON is the same number.
+/// Returns the whole number in a JSON number: `5`, and also `5.0`, the same number in JSON.
 pub(super) fn whole(value: &Value) -> Option<i64> {
-    /// Up to here every whole number has a floating-point number of its own.
+    /// Up to this number, `f64` represents every whole number exactly.
     const LARGEST: f64 = 9_007_199_254_740_992.0;
     value.as_i64().or_else(|| {
         let number = value.as_f64().filter(|number| number.fract() == 0.0 && number.abs() <= LARGEST)?;
@@ -80,7 +79,7 @@ pub(super) fn whole(value: &Value) -> Option<i64> {
     })
 }
 
-/// The whole number that a text of a form is.
+/// Parses a whole number in a form or a query.
 pub(super) fn whole_number(text: &str) -> Option<Value> {
     text.parse::<i64>().ok().map(Value::from)
 }

@@ -1,6 +1,6 @@
-//! Passwords, and the argon2id hashes that are kept in their place.
+//! Passwords, and the argon2id hashes stored in their place.
 //!
-//! Nothing here draws a salt: the pure crate has no randomness, so whoever hashes brings one along.
+//! This pure crate has no randomness, so the caller supplies the salt.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,25 +10,24 @@ use argon2::{Algorithm, Argon2, Block, CustomizedPasswordHasher as _, Params, Ve
 
 use crate::limits::{MAX_PASSWORD_BYTES, MIN_PASSWORD_CHARS};
 
-/// KiB of memory that a hash takes: OWASP's minimum for argon2id with two passes over it.
+/// KiB of memory for a hash: OWASP's minimum for argon2id with two passes.
 /// <https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html>
 pub const MEMORY_KIB: u32 = 19 * 1024;
-/// Passes over that memory.
+/// Passes over the memory.
 pub const PASSES: u32 = 2;
-/// Lanes of that memory.
+/// Lanes of the memory.
 pub const LANES: u32 = 1;
 /// Bytes of a salt.
 pub const SALT_BYTES: usize = 16;
 /// Bytes of a hash.
 const HASH_BYTES: usize = 32;
 
-/// KiB of memory that a hash which is brought along may take: what RFC 9106 recommends where memory is short. A
-/// verification with all of the three bounds takes about a second, where one of any size could take minutes, and more
-/// memory than a function has.
+/// Maximum KiB of memory for an imported hash: RFC 9106's recommendation for little memory. A verification at all three
+/// maxima takes about a second. Without maxima it could take minutes, and more memory than a function has.
 pub const MAX_MEMORY_KIB: u32 = 64 * 1024;
-/// Passes that a hash which is brought along may take.
+/// Maximum passes of an imported hash.
 pub const MAX_PASSES: u32 = 10;
-/// Lanes that a hash which is brought along may have.
+/// Maximum lanes of an imported hash.
 pub const MAX_LANES: u32 = 4;
 
 const PARAMS: Params = match Params::new(MEMORY_KIB, PASSES, LANES, Some(HASH_BYTES)) {
@@ -36,24 +35,26 @@ const PARAMS: Params = match Params::new(MEMORY_KIB, PASSES, LANES, Some(HASH_BY
     Err(_) => panic!("argon2 takes these parameters"),
 };
 
-/// Memory to verify passwords in, which is reused: a verification writes all that it reads.
+/// Reusable memory for verifications. Reuse is safe, because a verification writes every block before it reads the
+/// block.
 ///
-/// Room for the largest hash is reserved at once and taken as far as it is used. So the system allocator maps the room by
-/// itself and gives all of it back to the operating system, where it would keep smaller pieces for each thread.
+/// The capacity for the largest hash is reserved at once and used only as needed. The system allocator therefore maps
+/// it separately and returns all of it to the operating system. The allocator would keep smaller pieces for each
+/// thread.
 pub struct Memory(Vec<Block>);
 
 impl Memory {
-    /// Memory that was not used yet.
+    /// Creates memory that has not been used.
     pub fn new() -> Self {
         Self(Vec::with_capacity(MAX_MEMORY_KIB as usize))
     }
 
-    /// KiB that are in use.
+    /// Returns the KiB in use.
     pub fn kib(&self) -> usize {
         self.0.len()
     }
 
-    /// The first `count` blocks of 1 KiB.
+    /// Returns the first `count` blocks of 1 KiB.
     fn blocks(&mut self, count: usize) -> &mut [Block] {
         if self.0.len() < count {
             self.0.resize(count, Block::new());
@@ -74,29 +75,29 @@ impl fmt::Debug for Memory {
     }
 }
 
-/// What makes the hashes of equal passwords differ: random bytes, drawn anew for each password.
+/// Random bytes, new for each password, that make the hashes of equal passwords differ.
 pub type Salt = [u8; SALT_BYTES];
 
-/// A password that was chosen, within bounds. Nothing shows it.
+/// A newly chosen password within bounds. `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Password(String);
 
-/// Why a text may not be chosen as a password.
+/// Error: a text is too short or too long for a new password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a password has at least {MIN_PASSWORD_CHARS} characters and at most {MAX_PASSWORD_BYTES} bytes")]
 pub struct NotAPassword;
 
-/// Why a password was not hashed.
+/// Error: a password could not be hashed.
 #[derive(Debug, thiserror::Error)]
 #[error("the password cannot be hashed: {0}")]
 pub struct NotHashed(argon2::password_hash::Error);
 
 impl Password {
-    /// Takes a password as it was chosen; no character is trimmed or folded.
+    /// Checks the length of a new password. No character is trimmed or folded.
     ///
     /// # Errors
     ///
-    /// Those of fewer characters or more bytes than a password has.
+    /// [`NotAPassword`] if the text has too few characters or too many bytes.
     pub fn check(text: impl Into<String>) -> Result<Self, NotAPassword> {
         let text = text.into();
         let fits = text.chars().count() >= MIN_PASSWORD_CHARS && text.len() <= MAX_PASSWORD_BYTES;
@@ -107,7 +108,7 @@ impl Password {
     ///
     /// # Errors
     ///
-    /// What argon2 cannot hash; a password within bounds is none of it.
+    /// [`NotHashed`] if argon2 fails, which does not occur for a password within bounds.
     pub fn hash(&self, salt: &Salt) -> Result<PasswordHash, NotHashed> {
         let hash = Argon2::default().hash_password_with_params(self.0.as_bytes(), salt, PARAMS).map_err(NotHashed)?;
         Ok(PasswordHash(hash.to_string()))
@@ -123,11 +124,11 @@ impl fmt::Debug for Password {
 /// An argon2id hash as a PHC string, `$argon2id$v=19$m=19456,t=2,p=1$salt$hash`, with bounded parameters.
 /// <https://github.com/P-H-C/phc-string-format/blob/master/phc-sf-spec.md>
 ///
-/// Who has it can guess the password at leisure, so only [`Self::as_str`] shows it.
+/// The hash allows guesses at the password without limit, so only [`Self::as_str`] shows it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PasswordHash(String);
 
-/// Why a text is no hash of a password. It does not repeat the text.
+/// Error: a text is not the hash of a password. The message does not repeat the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "must be an argon2id PHC string of version 19 with m up to {MAX_MEMORY_KIB}, t up to {MAX_PASSES} and p up to \
@@ -136,32 +137,33 @@ pub struct PasswordHash(String);
 pub struct NotAPasswordHash;
 
 impl PasswordHash {
-    /// A hash that no password has: what is verified where there is no user, so that it takes as long as where there
-    /// is one.
+    /// Returns a hash that no password has. It is verified if there is no user, so that the verification takes as long
+    /// as for a user.
     pub fn of_nobody() -> Self {
         Self(OF_NOBODY.into())
     }
 
-    /// The PHC string, for the table and for import files.
+    /// Returns the PHC string, for the table and for import files.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// KiB of memory that a verification takes.
+    /// Returns the KiB of memory that a verification takes.
     pub fn memory_kib(&self) -> u32 {
         let params = phc::PasswordHash::new(&self.0).ok().and_then(|hash| Params::try_from(&hash).ok());
         params.map_or(MEMORY_KIB, |params| params.m_cost())
     }
 
-    /// Whether `attempt` is the password. It takes what hashing it took, whether it is or not.
+    /// Returns whether `attempt` is the password. A verification costs as much as hashing, whatever the result.
     ///
-    /// An attempt may be shorter than a password that is chosen here: the hash may have been brought along. One that is
-    /// too long for any is not hashed, which says nothing of the user.
+    /// An attempt may be shorter than a new password, because the hash may be imported. An attempt longer than any
+    /// password is not hashed, which reveals nothing about the user.
     pub fn verify(&self, attempt: &str, memory: &mut Memory) -> bool {
         attempt.len() <= MAX_PASSWORD_BYTES && self.is_of(attempt, memory).unwrap_or(false)
     }
 
-    /// Whether `attempt` has the same hash; nothing for a hash that cannot be computed, which no parsed one is.
+    /// Returns whether `attempt` has the same hash; `None` if argon2 cannot compute a hash, which does not occur for
+    /// parsed hashes.
     fn is_of(&self, attempt: &str, memory: &mut Memory) -> Option<bool> {
         let hash = phc::PasswordHash::new(&self.0).ok()?;
         let (salt, expected) = (hash.salt.as_ref()?, hash.hash.as_ref()?);
@@ -172,12 +174,12 @@ impl PasswordHash {
         Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
             .hash_password_into_with_memory(attempt.as_bytes(), salt, output, blocks)
             .ok()?;
-        // This comparison takes the same time wherever the two differ.
+        // The comparison takes the same time wherever the two outputs differ.
         Some(phc::Output::new(output).ok()? == *expected)
     }
 }
 
-/// 32 zero bytes in place of a hash.
+/// A PHC string with 32 zero bytes as its hash.
 const OF_NOBODY: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5J3Mgc2FsdCEhIQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 

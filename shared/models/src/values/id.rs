@@ -1,4 +1,4 @@
-//! Identifiers, checked when they are made.
+//! Identifiers, validated on construction.
 
 use std::fmt;
 use std::str::FromStr;
@@ -19,19 +19,19 @@ impl ContactId {
     /// The smallest identifier.
     pub const MIN: Self = Self(1);
 
-    /// The identifier as a number.
+    /// Returns the identifier as a number.
     pub const fn get(self) -> i32 {
         self.0
     }
 
-    /// The shard, of `shards`, that this contact's index entries are in.
+    /// Returns the shard, of `shards`, that holds this contact's index entries.
     pub fn shard(self, shards: u16) -> u16 {
-        // A remainder of a u16 divisor fits u16, and the identifier is positive.
+        // The remainder of a u16 divisor fits u16.
         u16::try_from(self.0.unsigned_abs() % u32::from(shards.max(1))).unwrap_or(0)
     }
 }
 
-/// Why a text or number is no identifier of a contact.
+/// The error for a text or number that is not a contact's identifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be a whole number from 1 to {}", i32::MAX)]
 pub struct NotAContactId;
@@ -48,7 +48,7 @@ impl FromStr for ContactId {
     type Err = NotAContactId;
 
     fn from_str(text: &str) -> Result<Self, NotAContactId> {
-        // `i64::from_str` takes a leading `+`, which is no part of a path segment that names a contact.
+        // `i64::from_str` accepts a leading `+`, which an identifier in a path must not have.
         if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
             return Err(NotAContactId);
         }
@@ -70,30 +70,30 @@ impl fmt::Display for ContactId {
 
 /// A portal's identifier: lower-case letters, digits and inner hyphens, as in a host name.
 ///
-/// It holds no `#`, which is what lets keys be joined with one.
+/// An identifier contains no `#`, so that keys can use `#` as a separator.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct PortalId(String);
 
 impl PortalId {
-    /// What stands where there is no portal, in a key that is only read: no portal is called so.
+    /// Returns an identifier that no portal can have, for keys that are only read.
     pub fn of_nobody() -> Self {
         Self("-".into())
     }
 
-    /// An identifier as it is stored. An earlier version may have admitted what a request may no longer name, and its
+    /// Wraps a stored identifier without validation. Earlier versions may have accepted other identifiers, and their
     /// data must stay readable.
     pub fn stored(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The identifier as text.
+    /// Returns the identifier as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Why a text is no identifier of a portal.
+/// The error for a text that is not a portal's identifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be 1 to {MAX_PORTAL_BYTES} lower-case letters, digits or inner hyphens")]
 pub struct NotAPortalId;
@@ -131,7 +131,7 @@ impl fmt::Display for PortalId {
     }
 }
 
-/// Makes identifiers that are UUIDs types of their own, so that the compiler tells a user from a job.
+/// Defines a type for each kind of UUID identifier, so that the compiler distinguishes a user from a job.
 macro_rules! uuid_types {
     ($($(#[$doc:meta])* $name:ident)*) => {$(
         $(#[$doc])*
@@ -140,17 +140,17 @@ macro_rules! uuid_types {
         pub struct $name(Uuid);
 
         impl $name {
-            /// The identifier with this value.
+            /// Returns the identifier with this value.
             pub const fn from_u128(value: u128) -> Self {
                 Self(Uuid::from_u128(value))
             }
 
-            /// The identifier with these bytes.
+            /// Returns the identifier with these bytes.
             pub const fn from_bytes(bytes: [u8; 16]) -> Self {
                 Self(Uuid::from_bytes(bytes))
             }
 
-            /// The identifier's bytes, which storage keeps.
+            /// Returns the identifier's bytes, the form in storage.
             pub const fn as_bytes(&self) -> &[u8; 16] {
                 self.0.as_bytes()
             }
@@ -187,18 +187,18 @@ macro_rules! uuid_types {
 uuid_types! {
     /// A user of a portal's directory: a manager, a caller, the creator of a contact.
     UserId
-    /// A job, a UUID v7. An access record carries the identifier of the job that wrote it, as its revision; an import
-    /// makes one identifier for all the records that it writes.
+    /// A job, a UUID v7. An access record stores the identifier of the job that wrote the record, as its revision. An
+    /// import uses one identifier for all records that it writes.
     JobId
     /// A worker that holds the lease of a shard.
     LeaseOwner
 }
 
 impl UserId {
-    /// The nil UUID, which may be a user like any other.
+    /// The nil UUID, which can be a regular user.
     pub const NIL: Self = Self(Uuid::nil());
 
-    /// Whether this is the nil UUID.
+    /// Returns whether this is the nil UUID.
     pub const fn is_nil(self) -> bool {
         self.0.is_nil()
     }

@@ -1,4 +1,4 @@
-//! Instants in steps of 100 ns, the precision of the documents' `Created`.
+//! Instants in steps of 100 ns, the precision of `Created` on ONLYOFFICE's reference pages.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,30 +11,29 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// An instant from the year 1 to the year 9999, in steps of 100 ns.
 ///
-/// Its text has seven decimals, `Z` and a fixed width, so that texts sort as the instants do.
+/// The text form has seven decimals, `Z` and a fixed width, so that texts sort like the instants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Moment(i64);
 
-/// Which end of a range of instants a date stands for.
+/// An end of a range of dates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Edge {
-    /// The first instant meant: a date alone is its midnight.
+    /// The first instant of the range: a date alone means the start of its day.
     From,
-    /// The last instant meant: a date alone is the end of its day.
+    /// The last instant of the range: a date alone means the end of its day.
     To,
 }
 
-/// Why a text is no instant.
+/// The error for a text that is not an instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotAMoment {
-    /// The text is no date and no date with a time.
+    /// The text is neither a date nor a date with a time.
     #[error(
         "must be a date such as 2020-12-08 or a date and time such as 2020-12-08T17:37:04Z, from the year 1 to the year \
          9999"
     )]
     Malformed,
-    /// The text has no offset, and the zone in which it would be read is not known. To guess a zone could select other
-    /// contacts than the caller means.
+    /// The text has no offset, and the portal's time zone is not known. A guessed zone could select the wrong contacts.
     #[error(
         "must be a time with an offset, such as 2020-12-08T17:37:04Z, because the time zone of the portal is not known"
     )]
@@ -45,19 +44,19 @@ pub(crate) const STEPS_PER_SECOND: i64 = 10_000_000;
 const NANOS_PER_STEP: i64 = 100;
 
 impl Moment {
-    /// The first instant that can be written: 0001-01-01T00:00:00Z.
+    /// The earliest instant: 0001-01-01T00:00:00Z.
     pub const MIN: Self = Self(-62_135_596_800 * STEPS_PER_SECOND);
-    /// The last instant that can be written: 9999-12-30T22:00:00.9999999Z, where the calendar's own range ends.
+    /// The latest instant: 9999-12-30T22:00:00.9999999Z, the end of `jiff`'s calendar.
     pub const MAX: Self = Self(253_402_207_200 * STEPS_PER_SECOND + STEPS_PER_SECOND - 1);
-    /// Length of [`Moment`]'s text in bytes.
+    /// Bytes of the text form.
     pub const TEXT_BYTES: usize = "2020-12-08T17:37:04.5916406Z".len();
 
-    /// The instant, rounded down to a step and held within the range.
+    /// Rounds a timestamp down to a step, clamped to the range.
     pub fn floor(timestamp: Timestamp) -> Self {
         Self::clamped(timestamp.as_nanosecond().div_euclid(i128::from(NANOS_PER_STEP)))
     }
 
-    /// The instant, rounded up to a step and held within the range.
+    /// Rounds a timestamp up to a step, clamped to the range.
     fn ceil(timestamp: Timestamp) -> Self {
         Self::clamped(-(-timestamp.as_nanosecond()).div_euclid(i128::from(NANOS_PER_STEP)))
     }
@@ -67,47 +66,47 @@ impl Moment {
         Self(i64::try_from(within).unwrap_or(Self::MAX.0))
     }
 
-    /// Steps of 100 ns since 1970.
+    /// Returns the steps of 100 ns since 1970.
     pub const fn steps(self) -> i64 {
         self.0
     }
 
-    /// The moment that many steps of 100 ns after 1970, held within the range.
+    /// Returns the moment from steps of 100 ns since 1970, clamped to the range.
     pub fn from_steps(steps: i64) -> Self {
         Self(steps.clamp(Self::MIN.0, Self::MAX.0))
     }
 
-    /// The instant as a timestamp.
+    /// Converts the moment to a timestamp.
     pub fn timestamp(self) -> Timestamp {
         let nanos = i32::try_from(self.0.rem_euclid(STEPS_PER_SECOND) * NANOS_PER_STEP).unwrap_or(0);
-        // Within MIN..=MAX every second is one of the calendar's.
+        // `jiff` represents every second within MIN..=MAX.
         Timestamp::new(self.0.div_euclid(STEPS_PER_SECOND), nanos).unwrap_or(Timestamp::UNIX_EPOCH)
     }
 
-    /// How long it is from `earlier` to this moment; negative when that is later.
+    /// Returns the duration from `earlier` to this moment; negative if `earlier` is later.
     pub fn since(self, earlier: Self) -> SignedDuration {
         self.timestamp().duration_since(earlier.timestamp())
     }
 
-    /// The moment one step earlier, or the first one.
+    /// Returns the moment one step earlier, at least [`Self::MIN`].
     #[must_use]
     pub fn previous(self) -> Self {
         Self((self.0 - 1).max(Self::MIN.0))
     }
 
-    /// Reads one end of a range of dates: a date alone means that whole day in `zone`, a time without an offset is
-    /// the wall clock of `zone`, both ends are part of the range.
+    /// Parses one end of an inclusive range of dates. A date alone means the whole day in `zone`. A time without an
+    /// offset is local time in `zone`.
     ///
     /// # Errors
     ///
-    /// [`NotAMoment`] when the text is neither a date nor a date with a time.
+    /// [`NotAMoment`] if the text is neither a date nor a date with a time, or needs a `zone` that is unknown.
     pub fn parse_edge(text: &str, edge: Edge, zone: &TimeZone) -> Result<Self, NotAMoment> {
         if let Some(date) = parse_date(text) {
             return match edge {
                 Edge::From => Ok(Self::ceil(start_of_day(date, zone)?)),
                 Edge::To => match date.checked_add(1.day()) {
                     Ok(next) => Ok(Self::ceil(start_of_day(next, zone)?).previous()),
-                    // The calendar's last day has no next one.
+                    // The last day of the calendar has no next day.
                     Err(_) => Ok(Self::MAX),
                 },
             };
@@ -119,11 +118,11 @@ impl Moment {
         })
     }
 
-    /// Reads an instant; without an offset it is the wall clock of `zone`, a date alone is its midnight there.
+    /// Parses an instant. A time without an offset is local time in `zone`, a date alone the start of its day there.
     ///
     /// # Errors
     ///
-    /// [`NotAMoment`] when the text is neither a date nor a date with a time.
+    /// [`NotAMoment`] if the text is neither a date nor a date with a time, or needs a `zone` that is unknown.
     pub fn parse(text: &str, zone: &TimeZone) -> Result<Self, NotAMoment> {
         match parse_date(text) {
             Some(date) => Ok(Self::floor(start_of_day(date, zone)?)),
@@ -132,15 +131,15 @@ impl Moment {
     }
 }
 
-/// Length of `2020-12-08`: the only form of a date that is taken, so that `20201208` or a week date is not guessed at.
+/// Length of `2020-12-08`, the only accepted form of a date. `20201208` and week dates are refused.
 const DATE_BYTES: usize = "2020-12-08".len();
 
 fn parse_date(text: &str) -> Option<Date> {
     (text.len() == DATE_BYTES).then(|| text.parse().ok()).flatten().filter(|date: &Date| date.year() >= 1)
 }
 
-/// Whether this would be an instant if the calendar did not end on 9999-12-30: other systems write the last moment of
-/// the year 9999 for "no end". The same text in the year before tells.
+/// Returns whether the text would be an instant if the calendar did not end on 9999-12-30. Other systems write the last
+/// moment of the year 9999 for "no end". The function parses the same text with the year 9998.
 fn is_beyond_calendar(text: &str) -> bool {
     const LAST_YEAR: &str = "9999-12-3";
     const YEAR_BEFORE: &str = "9998-12-3";
@@ -150,7 +149,7 @@ fn is_beyond_calendar(text: &str) -> bool {
     })
 }
 
-/// The time of day as it is written elsewhere: ONLYOFFICE's browser client writes `2020-12-08T17-37-04`.
+/// Replaces hyphens in a time of day by colons: ONLYOFFICE's browser client writes `2020-12-08T17-37-04`.
 fn with_colons(text: &str) -> Cow<'_, str> {
     const MASK: &[u8] = b"T00-00-00";
     let is_masked = |rest: &str| {
@@ -169,8 +168,8 @@ fn with_colons(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// The text of a query or a form with the plus sign of its offset, which arrives as a space when a client does not escape
-/// the plus: `2020-12-08T17:37:04 02:00`. The space between a date and its time stays.
+/// Restores the plus sign of an offset in a query or a form. A plus that the client did not escape arrives as a space:
+/// `2020-12-08T17:37:04 02:00`. The space between a date and its time stays.
 pub(crate) fn with_plus(text: &str) -> Cow<'_, str> {
     let is_offset = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b == b':');
     match text.rsplit_once(' ') {
@@ -183,7 +182,7 @@ fn start_of_day(date: Date, zone: &TimeZone) -> Result<Timestamp, NotAMoment> {
     if zone.is_unknown() {
         return Err(NotAMoment::UnknownZone);
     }
-    // A day that starts in a gap of the clock starts after the gap.
+    // If the clock skips midnight, the day starts after the gap.
     match date.to_zoned(zone.clone()).and_then(|zoned| zoned.start_of_day()) {
         Ok(start) => Ok(start.timestamp()),
         Err(_) if is_beyond_calendar(&date.to_string()) => Ok(Timestamp::MAX),
@@ -193,7 +192,7 @@ fn start_of_day(date: Date, zone: &TimeZone) -> Result<Timestamp, NotAMoment> {
 
 fn parse_timestamp(text: &str, zone: &TimeZone) -> Result<Timestamp, NotAMoment> {
     let starts_with_date = text.get(..DATE_BYTES).is_some_and(|date| parse_date(date).is_some());
-    // A zone in brackets would be read over, and the wall clock taken for that of another zone.
+    // The parser would ignore a zone in brackets, and read the local time in another zone.
     if !starts_with_date || text.contains('[') {
         return Err(NotAMoment::Malformed);
     }
@@ -251,17 +250,17 @@ impl std::ops::Add<SignedDuration> for Moment {
 }
 
 impl Moment {
-    /// The name by which a serializer knows a moment.
+    /// The newtype name by which a serializer recognizes a moment.
     pub(crate) const NEWTYPE: &'static str = "Moment";
 
-    /// The moment with the offset that `zone` has at that time: `2020-12-08T19:37:04.5916406+02:00`, in UTC `+00:00`. Where
-    /// the zone is not known, UTC stands in.
+    /// Returns the moment with the offset of `zone` at that time: `2020-12-08T19:37:04.5916406+02:00`, in UTC `+00:00`.
+    /// An unknown zone is treated as UTC.
     pub fn in_zone(self, zone: &TimeZone) -> InZone<'_> {
         InZone { moment: self, zone }
     }
 }
 
-/// A moment as the clocks of a zone show it.
+/// A moment in the local time of a zone.
 #[derive(Debug)]
 pub struct InZone<'a> {
     moment: Moment,
@@ -274,7 +273,7 @@ impl fmt::Display for InZone<'_> {
         const MINUTES_PER_HOUR: i32 = 60;
         let known = (!self.zone.is_unknown()).then_some(self.zone);
         let seconds = known.map_or(0, |zone| zone.to_offset(self.moment.timestamp()).seconds());
-        // Before there were standard times, offsets had seconds, which the form has no place for.
+        // Offsets before standard time had seconds, which the format cannot express.
         let minutes = seconds / SECONDS_PER_MINUTE;
         let shift = SignedDuration::from_secs(i64::from(minutes * SECONDS_PER_MINUTE));
         let shifted = (self.moment + shift).to_string();

@@ -1,15 +1,15 @@
-//! Text from elsewhere, made safe to print.
+//! Escaping of untrusted text for terminals and logs.
 //!
-//! A terminal obeys control characters, and bidirectional controls reorder what a person reads. A file, a name or a request
-//! must not do either to an operator.
+//! A terminal executes control characters, and bidirectional controls reorder visible text. A file, a name or a request
+//! must not attack an operator in these ways.
 
 use std::fmt;
 
-/// A text whose control characters are escaped.
+/// A text that displays with unsafe characters escaped.
 #[derive(Clone, Copy, Debug)]
 pub struct Printable<'a>(&'a str);
 
-/// Escapes control characters, new lines among them, bidirectional controls and invisible separators.
+/// Escapes control characters (newlines too), bidirectional controls and invisible separators.
 pub fn printable(text: &str) -> Printable<'_> {
     Printable(text)
 }
@@ -25,19 +25,19 @@ impl fmt::Display for Printable<'_> {
     }
 }
 
-/// Whether a character does something to a terminal or to the text around it, and shows nothing itself.
+/// Returns whether a character is invisible, and affects a terminal or the text around it.
 pub fn is_unsafe(character: char) -> bool {
     character.is_control()
         || matches!(character,
             // Bidirectional controls.
             '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
-            // Separators of lines and paragraphs.
+            // Line and paragraph separators.
             | '\u{2028}' | '\u{2029}'
             // Invisible: deprecated format controls, byte order mark, annotations, tags.
             | '\u{206a}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// The beginning of a text, at most `max_bytes` of it, that ends with a whole character.
+/// Returns the longest beginning of a text that has at most `max_bytes` and ends with a whole character.
 pub fn beginning(text: &str, max_bytes: usize) -> &str {
     &text[..text.floor_char_boundary(max_bytes)]
 }

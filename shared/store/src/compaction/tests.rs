@@ -22,13 +22,13 @@ fn raw(contacts: &BTreeSet<ContactId>) -> Key {
     Key::Posting("acme".parse().unwrap(), UserId::NIL, hash)
 }
 
-/// A manager's postings and contacts, with writers, readers and compactions under way.
+/// A manager's postings and contacts, with concurrent writers, readers and compactions.
 #[derive(Default)]
 struct Model {
     seconds: i64,
     postings: BTreeMap<(String, String), Posting>,
     own: BTreeSet<ContactId>,
-    /// Contacts that a writer has posted and not written yet, each with the time by which it must write.
+    /// Contacts that a writer has posted but not assigned yet, each with the deadline of the writer.
     posted: Vec<(i64, BTreeSet<ContactId>)>,
     compactions: [Compaction; 2],
     reader: Option<Reader>,
@@ -40,15 +40,15 @@ struct Compaction {
     started: i64,
     own: HashSet<ContactId>,
     removals: Vec<Posting>,
-    /// What is written when all is removed.
+    /// Posting to write after all removals.
     packs: Option<Key>,
 }
 
 struct Reader {
-    /// The last key that it has read.
+    /// Last key read.
     after: Option<(String, String)>,
     found: HashSet<ContactId>,
-    /// The contacts that were the manager's all the time.
+    /// Contacts that were the manager's since the read began.
     constant: BTreeSet<ContactId>,
 }
 
@@ -58,7 +58,7 @@ enum Event {
     Post(BTreeSet<i32>),
     Write(usize),
     Remove(i32),
-    /// A compaction reads postings and then access.
+    /// A compaction reads postings, and then access with `Access`.
     Begin(usize),
     Access(usize),
     /// A compaction makes its next write.
@@ -86,7 +86,7 @@ impl Model {
         match event {
             Event::Wait(seconds) => {
                 self.seconds += seconds;
-                // Half of the time to settle is what a writer has at most.
+                // A writer has at most half of the settling time.
                 let now = self.seconds;
                 self.posted.retain(|(until, _)| *until >= now);
             }
@@ -144,13 +144,13 @@ impl Model {
         } else if let Some(key) = compaction.packs.take() {
             let mut contacts: Vec<ContactId> = compaction.own.iter().copied().collect();
             contacts.sort_unstable();
-            // Dated as the compaction began, and seen by readers from now on.
+            // Dated now, when readers begin to see the posting.
             let posted_at = Some(at(now.max(compaction.started)));
             self.postings.insert(key.encode(), Posting { key, posted_at, contacts });
         }
     }
 
-    /// Reads one posting more. A reader that is at the end has found what was the manager's all the time.
+    /// Reads one more posting. A reader at the end must have found every contact that was the manager's throughout.
     fn read_on(&mut self) {
         let Some(reader) = &mut self.reader else { return };
         let next = self.postings.iter().find(|(key, _)| reader.after.as_ref().is_none_or(|after| *key > after));
@@ -212,7 +212,7 @@ fn superfluous_postings_are_those_that_later_ones_cover() {
             superfluous(&postings, &own, at(59)).into_iter().map(|posting| posting.key.clone()).collect();
         assert_eq!(keys, expected.iter().copied().map(key).collect::<Vec<_>>());
     };
-    // Nothing that is not settled is removed, or covers anything.
+    // A posting that is not settled is never removed and covers nothing.
     check(&[], &[5, 3, 2, 1]);
     check(&[1], &[5, 3, 1]);
     check(&[1, 2], &[3, 1]);

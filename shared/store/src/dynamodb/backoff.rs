@@ -1,10 +1,10 @@
-//! Pauses before a request is sent again: exponential, with jitter.
+//! Pauses before retries: exponential, with jitter.
 
 use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 
-/// Attempts of a batch, the first one among them.
+/// Attempts of a batch, including the first.
 pub const BATCH_ATTEMPTS: usize = 10;
 
 /// The first pause between two attempts, before jitter.
@@ -13,8 +13,8 @@ pub const BACKOFF_BASE: Duration = Duration::from_millis(25);
 /// The longest pause between two attempts, before jitter.
 pub const BACKOFF_CAP: Duration = Duration::from_secs(2);
 
-/// Pauses between attempts: capped exponential, with full jitter (a random share of each pause), because clients that
-/// were throttled together must not come back together.
+/// Returns the pauses between attempts: capped exponential, with full jitter (a random share of each pause), so that
+/// clients that were throttled together do not retry together.
 pub fn pauses() -> impl Iterator<Item = Duration> {
     ExponentialBuilder::new()
         .with_min_delay(BACKOFF_BASE)

@@ -1,4 +1,4 @@
-//! Batches: what DynamoDB takes back unprocessed is sent again, until it is done or the attempts are used up.
+//! Batches: unprocessed items are sent again until all are processed or the attempts are used up.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,16 +11,16 @@ use crate::dynamodb::items::{Item, keyed};
 use crate::error::StoreError;
 use crate::keys::{Key, PK, SK};
 
-/// Items in one `BatchWriteItem`; DynamoDB takes no more.
+/// Items in one `BatchWriteItem`, DynamoDB's maximum.
 pub const WRITE_BATCH: usize = 25;
 
-/// Keys in one `BatchGetItem`; DynamoDB takes no more.
+/// Keys in one `BatchGetItem`, DynamoDB's maximum.
 pub const READ_BATCH: usize = 100;
 
-/// Batches of one call that are written at once: two hundred items, more than a partition takes in the time of a call.
+/// Batches of one call that are written concurrently: two hundred items, more than a partition accepts during a call.
 pub const IN_FLIGHT: usize = 8;
 
-/// Batches of one call that are read at once: each is as many items as four that are written.
+/// Batches of one call that are read concurrently. One holds as many items as four written batches.
 pub const READS_IN_FLIGHT: usize = IN_FLIGHT * WRITE_BATCH / READ_BATCH;
 
 /// A write of a batch.
@@ -28,14 +28,14 @@ pub const READS_IN_FLIGHT: usize = IN_FLIGHT * WRITE_BATCH / READ_BATCH;
 pub struct Write(WriteRequest);
 
 impl Write {
-    /// Writes `item` whole.
+    /// Returns a write of the whole `item`.
     pub(crate) fn put(item: Item) -> Self {
         // The builder fails only without an item.
         let request = PutRequest::builder().set_item(Some(item)).build();
         Self(WriteRequest::builder().set_put_request(request.ok()).build())
     }
 
-    /// The values of the written item's keys.
+    /// Returns the partition key and the sort key of the written item.
     pub(crate) fn key(&self) -> Option<(String, String)> {
         let put = self.0.put_request().map(PutRequest::item);
         let item = put.or_else(|| self.0.delete_request().map(DeleteRequest::key))?;
@@ -43,7 +43,7 @@ impl Write {
         Some((text(PK)?, text(SK)?))
     }
 
-    /// Removes the item at `key`.
+    /// Returns a removal of the item at `key`.
     pub(crate) fn delete(key: &Key) -> Self {
         // The builder fails only without a key.
         let request = DeleteRequest::builder().set_key(Some(keyed(key))).build();
@@ -51,36 +51,36 @@ impl Write {
     }
 }
 
-/// How items are read.
+/// Options of a read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reading {
-    /// Whether what was written a moment ago is seen.
+    /// Whether the read is strongly consistent.
     pub(crate) consistent: bool,
-    /// The attributes that are read, separated by commas, none of them a reserved word; all of them, when none.
+    /// The attributes to read, separated by commas, without reserved words; none means all.
     pub(crate) attributes: Option<&'static str>,
 }
 
-/// What became of many writes.
+/// The result of many writes.
 #[derive(Debug, Default)]
 pub(crate) struct Written {
-    /// Those that are not known to be made.
+    /// The writes that are not known to have succeeded.
     pub(crate) rest: Vec<Write>,
-    /// The first reason why not; there is one whenever there is a rest.
+    /// The first error. It is set whenever `rest` is not empty.
     pub(crate) error: Option<StoreError>,
 }
 
 impl Written {
-    /// For callers to whom a part is a failure.
+    /// Fails on a partial result.
     pub(crate) fn whole(self) -> Result<(), StoreError> {
         self.error.map_or(Ok(()), Err)
     }
 }
 
 impl Store {
-    /// Reads many items, in no order; what is missing is left out. Per 4 KB and item 1 read unit when consistent,
-    /// half of one when not, and the same for a key without an item.
+    /// Reads many items, in no order, and leaves out missing ones. Costs 1 read unit per item and 4 KB when consistent,
+    /// half a unit otherwise; a missing item costs the minimum.
     ///
-    /// A key that is given twice is read once: DynamoDB refuses a batch with a key in it twice.
+    /// A duplicate key is read once, because DynamoDB refuses a batch with duplicate keys.
     pub(crate) async fn get_many(&self, keys: &[Key], consistent: bool) -> Result<Vec<Item>, StoreError> {
         let mut items = Vec::with_capacity(keys.len());
         self.get_each(keys, consistent, |item| {
@@ -91,7 +91,8 @@ impl Store {
         Ok(items)
     }
 
-    /// The same, with each item given to `take` as its batch comes, so that not all are in memory at once.
+    /// Like [`Self::get_many`], but passes each item to `take` as its batch arrives, so that not all are in memory at
+    /// once.
     pub(crate) async fn get_each(
         &self,
         keys: &[Key],
@@ -101,7 +102,7 @@ impl Store {
         self.read_each(keys, Reading { consistent, attributes: None }, take).await
     }
 
-    /// The same, in the way that `reading` says.
+    /// Like [`Self::get_each`], with the options of `reading`.
     pub(crate) async fn read_each(
         &self,
         keys: &[Key],
@@ -159,11 +160,12 @@ impl Store {
         }
     }
 
-    /// Makes many writes, in no order, at most one per key, and says which of them are **not** known to be made; a
-    /// caller that drops those loses them. 1 write unit per KB, and again per index an item is in.
+    /// Makes many writes, in no order, at most one per key. Returns the writes that are **not** known to have
+    /// succeeded; a caller that drops them loses them. Costs 1 write unit per KB, and again per index that holds the
+    /// item.
     pub(crate) async fn write_many(&self, writes: impl IntoIterator<Item = Write>) -> Written {
         let mut written = Written::default();
-        // Items are made when their batch is sent, so that only those under way are in memory.
+        // Items are built when their batch is sent, so that only items in flight are in memory.
         let mut writes = writes.into_iter().map(|write| write.0);
         let mut under_way = FuturesUnordered::new();
         loop {
@@ -174,14 +176,14 @@ impl Store {
                 }
                 under_way.push(self.write_batch(batch));
             }
-            // A batch that fails stops no other: what was written has to be known.
+            // A failed batch does not stop the others, because the caller must know what was written.
             let Some((rest, error)) = under_way.next().await else { return written };
             written.rest.extend(rest.into_iter().map(Write));
             written.error = written.error.or(error);
         }
     }
 
-    /// Like [`Self::write_many`], for callers to whom a part is a failure.
+    /// Like [`Self::write_many`], but fails on a partial result.
     pub(crate) async fn write_all(&self, writes: Vec<Write>) -> Result<(), StoreError> {
         self.write_many(writes).await.whole()
     }
@@ -207,8 +209,8 @@ impl Store {
                         return (writes, None);
                     }
                 }
-                // A call throttled as a whole, or that met someone's transaction, is a batch of which nothing was
-                // processed: a batch has no conditions of its own.
+                // A batch has no conditions. So a call that was throttled as a whole, or that conflicted with a
+                // transaction, processed nothing.
                 Err(error) if error.is_throttled() || error.is_contended() => {
                     tracing::debug!(%error, "batch throttled");
                 }

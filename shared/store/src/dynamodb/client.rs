@@ -1,4 +1,4 @@
-//! The table, and the calls that are made to it.
+//! The table client: calls for single items, transactions and queries.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,13 +26,13 @@ use crate::error::StoreError;
 use crate::keys::{Key, PK, Range, SK};
 use crate::meter::Meter;
 
-/// Attempts of one call, made by the SDK with its own backoff.
+/// Attempts per call, made by the SDK with its own backoff.
 const CALL_ATTEMPTS: u32 = 4;
-/// The SDK's first and longest pause between attempts. Its own, of up to 20 s, would outlast a call.
+/// The first and the longest pause between the SDK's attempts. The SDK's default of up to 20 s would outlast a call.
 const CALL_BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
-/// How long one attempt of a call may take.
+/// Timeout of one attempt.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a connection may take to be made.
+/// Timeout of a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The table of crm-access.
@@ -43,37 +43,38 @@ pub struct Store {
     pub(crate) meter: Arc<Meter>,
 }
 
-/// Where DynamoDB is, when it is not AWS's own.
+/// A DynamoDB endpoint other than AWS's default.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
-    /// Its URL.
+    /// The URL.
     pub url: String,
-    /// Whether it is an engine of this machine or of a test, which checks no signatures.
+    /// Whether the endpoint is a local or test engine, which checks no signatures.
     pub is_local: bool,
-    /// Access key that a local engine asks for. Without one, the environment's is sent.
+    /// Access key for a local engine. Without one, the environment's access key is sent.
     pub access_key: Option<String>,
 }
 
 impl Endpoint {
-    /// The endpoint at `url`. AWS's own endpoints are named by https; engines at http check no signatures.
+    /// Returns the endpoint at `url`. An `http` URL is a local engine, which checks no signatures; AWS endpoints use
+    /// `https`.
     pub fn at(url: impl Into<String>) -> Self {
         let url = url.into();
         Self { is_local: url.starts_with("http://"), url, access_key: None }
     }
 
-    /// The same endpoint, called with this access key.
+    /// Sets the access key.
     #[must_use]
     pub fn with_access_key(self, access_key: impl Into<String>) -> Self {
         Self { access_key: Some(access_key.into()), ..self }
     }
 }
 
-/// A client for the table, as a function or a local engine's neighbour needs it, made from [`settings`].
+/// Returns a client for the table, made from [`settings`], for a function or a program beside a local engine.
 pub async fn connect(endpoint: Option<&Endpoint>, interceptor: Option<SharedInterceptor>) -> Client {
     client(&settings(endpoint).await, interceptor, |config| config)
 }
 
-/// The same, with another HTTP client under the SDK.
+/// Returns a client for the table with another HTTP client under the SDK.
 pub(crate) async fn connect_through(
     endpoint: &Endpoint,
     interceptor: Option<SharedInterceptor>,
@@ -94,15 +95,16 @@ fn client(
     Client::from_conf(config.build())
 }
 
-/// A client for the table with the credentials and the region that the program found in its shell.
+/// Returns a client for the table with the credentials and the region of the program's shell.
 pub fn connect_from_shell(shell: SdkConfig, endpoint: Option<&Endpoint>) -> Client {
     Client::new(&bounded(shell, endpoint))
 }
 
-/// The settings of a client of any AWS service: credentials and region from Lambda's environment. For a local engine, the
-/// region is fixed, and the credentials are the endpoint's, else the environment's, else fixed ones.
+/// Returns the settings for a client of any AWS service: credentials and region from Lambda's environment. For a local
+/// engine, the region is fixed, and the credentials are the endpoint's, else the environment's, else fixed ones.
 ///
-/// It knows no other source of credentials, which keeps most of a megabyte of sign-in protocols out of every function.
+/// No other source of credentials is included, which keeps most of a megabyte of sign-in protocols out of every
+/// function.
 pub async fn settings(endpoint: Option<&Endpoint>) -> SdkConfig {
     let base = SdkConfig::builder().behavior_version(BehaviorVersion::latest());
     let base = match endpoint.filter(|endpoint| endpoint.is_local) {
@@ -116,8 +118,8 @@ pub async fn settings(endpoint: Option<&Endpoint>) -> SdkConfig {
     bounded(base.build(), endpoint)
 }
 
-/// Credentials for a local engine, which reads the access key and checks no signature. The environment's session token is
-/// left out: it is of use to AWS only.
+/// Returns credentials for a local engine, which reads the access key and checks no signature. Leaves out the
+/// environment's session token, which only AWS uses.
 async fn local_credentials(endpoint: &Endpoint) -> Credentials {
     const ANY: &str = "local";
     const PROVIDER: &str = "local engine";
@@ -130,7 +132,7 @@ async fn local_credentials(endpoint: &Endpoint) -> Credentials {
     }
 }
 
-/// The same at `endpoint`, with bounded attempts and times.
+/// Returns the settings with bounded attempts and timeouts, at `endpoint` if there is one.
 fn bounded(base: SdkConfig, endpoint: Option<&Endpoint>) -> SdkConfig {
     let mut config = base
         .into_builder()
@@ -146,7 +148,7 @@ fn bounded(base: SdkConfig, endpoint: Option<&Endpoint>) -> SdkConfig {
                 .operation_attempt_timeout(ATTEMPT_TIMEOUT)
                 .build(),
         )
-        // Bodies are small and whole; the attempt's time limit covers a stall.
+        // Bodies are small and not streamed; the attempt's timeout covers a stall.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
     if let Some(endpoint) = endpoint {
         config = config.endpoint_url(&endpoint.url);
@@ -155,18 +157,18 @@ fn bounded(base: SdkConfig, endpoint: Option<&Endpoint>) -> SdkConfig {
 }
 
 impl Store {
-    /// The table `table`, through `client`.
+    /// Returns the table `table`, accessed through `client`.
     pub fn new(client: Client, table: impl Into<String>) -> Self {
         Self { client, table: table.into(), meter: Arc::default() }
     }
 
-    /// The same table with a meter of its own; this store's meter goes on counting all.
+    /// Returns the table with its own meter. This store's meter still counts all calls.
     #[must_use]
     pub fn metered(&self) -> Self {
         Self { meter: Arc::new(Meter::part(&self.meter)), ..self.clone() }
     }
 
-    /// What has been asked of DynamoDB through this store and its clones.
+    /// Returns the meter of the calls made through this store and its clones.
     pub fn meter(&self) -> &Meter {
         &self.meter
     }
@@ -199,7 +201,7 @@ impl Store {
         Ok(output.item)
     }
 
-    /// Writes one item whole: 1 write unit per KB.
+    /// Writes one whole item: 1 write unit per KB.
     pub(crate) async fn put(&self, item: Item) -> Result<(), StoreError> {
         let output = self
             .client
@@ -214,8 +216,8 @@ impl Store {
         Ok(())
     }
 
-    /// Writes one item whole if `condition` holds, and says whether it did: 1 write unit per KB, and 1 when it does not.
-    /// `#pk` is the partition key's name in the condition.
+    /// Writes one whole item if `condition` holds. Returns whether it held. Costs 1 write unit per KB; if the condition
+    /// fails, per KB of the existing item, at least 1. In the condition, `#pk` stands for the partition key's name.
     pub(crate) async fn put_if(
         &self,
         item: Item,
@@ -254,8 +256,8 @@ impl Store {
         self.send_delete(self.delete_request(key)).await
     }
 
-    /// Removes one item if `condition` holds, and says whether the condition held: 1 write unit per KB, and 1 when the
-    /// condition does not hold.
+    /// Removes one item if `condition` holds. Returns whether it held. Costs 1 write unit per KB of the item, at least
+    /// 1, also if the condition fails.
     pub(crate) async fn delete_if(
         &self,
         key: &Key,
@@ -291,7 +293,7 @@ impl Store {
         Ok(())
     }
 
-    /// Changes one item by an update expression: 1 write unit per KB.
+    /// Updates one item: 1 write unit per KB.
     pub(crate) async fn update(
         &self,
         key: &Key,
@@ -302,8 +304,8 @@ impl Store {
         self.update_if(key, expression, None, names, values).await.map(drop)
     }
 
-    /// Changes one item by an update expression if `condition` holds, and gives back what it is then; none when the
-    /// condition did not hold: 1 write unit per KB.
+    /// Updates one item if `condition` holds. Returns the new item, or none if the condition failed. Costs 1 write unit
+    /// per KB.
     pub(crate) async fn update_if(
         &self,
         key: &Key,
@@ -340,7 +342,7 @@ impl Store {
         }
     }
 
-    /// Writes several items or none: 2 write units per KB.
+    /// Writes all items or none: 2 write units per KB.
     pub(crate) async fn transact(&self, writes: Vec<TransactWriteItem>) -> Result<(), StoreError> {
         const OPERATION: &str = "TransactWriteItems";
         let result = self
@@ -375,12 +377,12 @@ impl Store {
         }
     }
 
-    /// Reads a whole range of one partition of the table: 1 read unit per 8 KB, 1 per 4 KB when consistent.
+    /// Reads a whole range of one partition of the table: 1 read unit per 8 KB, or per 4 KB when consistent.
     pub(crate) async fn query(&self, range: &Range, consistent: bool) -> Result<Vec<Item>, StoreError> {
         self.query_part(range, QueryOptions { consistent, ..QueryOptions::default() }).await
     }
 
-    /// Reads a part of a range of one partition of the table: 1 read unit per 8 KB, 1 per 4 KB when consistent.
+    /// Reads a part of a range of one partition of the table: 1 read unit per 8 KB, or per 4 KB when consistent.
     pub(crate) async fn query_part(&self, range: &Range, part: QueryOptions) -> Result<Vec<Item>, StoreError> {
         let mut items = Vec::new();
         let mut start = None;
@@ -395,8 +397,8 @@ impl Store {
         }
     }
 
-    /// Passes over the first `skip` items of a part of a range, and says after which one the reading goes on; none when
-    /// no item is left. Only their keys are in memory, one at a time. The same price as reading the items.
+    /// Skips the first `skip` items of a part of a range. Returns the key after which the reading continues; none when
+    /// no item is left. Holds one key in memory at a time. Costs as much as reading the items.
     pub(crate) async fn skip_items(
         &self,
         range: &Range,
@@ -418,8 +420,8 @@ impl Store {
         }
     }
 
-    /// Reads what DynamoDB gives of a part of a range in one answer, up to 1 MB, and where it goes on behind that: the same
-    /// price. `rest` is how many items of the part there may be still.
+    /// Reads one page of a part of a range, up to 1 MB. Returns the items and the key after which the next page starts.
+    /// Costs the same per KB as a query of the whole part. `rest` is the maximum number of items.
     pub(crate) async fn query_page(
         &self,
         range: &Range,
@@ -465,17 +467,17 @@ impl Store {
     }
 }
 
-/// Which part of a range is read.
+/// The part of a range that a query reads.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct QueryOptions {
-    /// Whether what was written a moment ago is seen.
+    /// Whether the read is strongly consistent.
     pub(crate) consistent: bool,
-    /// Whether the last comes first.
+    /// Whether the order is descending.
     pub(crate) backwards: bool,
-    /// How many items at most, over none of them.
+    /// Maximum number of items; none means all.
     pub(crate) most: Option<usize>,
-    /// The sort key that all are below; in place of the range's own beginning.
+    /// Exclusive upper bound of the sort key. It replaces the range's prefix.
     pub(crate) below: Option<String>,
-    /// The lowest sort key; in place of the range's own beginning, and where there is no `below`.
+    /// Inclusive lower bound of the sort key. It replaces the range's prefix; `below` takes precedence.
     pub(crate) from: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! A client of a DynamoDB engine that runs inside this process: the SDK's requests reach the engine without a socket.
+//! A client of a DynamoDB engine inside this process: the SDK's requests reach the engine without a socket.
 
 use std::error::Error;
 use std::fmt;
@@ -17,7 +17,7 @@ use futures::future::BoxFuture;
 
 use crate::dynamodb::client::{Endpoint, connect_through};
 
-/// The host in the requests' URLs. Nothing resolves the name: no request leaves the process.
+/// The host in the requests' URLs. Nothing resolves it, because no request leaves the process.
 const HOST: &str = "http://engine.invalid";
 
 /// Prefix of the header that names the operation.
@@ -25,14 +25,14 @@ const TARGET_PREFIX: &str = "DynamoDB_20120810.";
 
 /// A DynamoDB engine inside this process.
 pub trait InProcess: fmt::Debug + Send + Sync + 'static {
-    /// Answers the JSON request of an operation, such as `GetItem`.
+    /// Answers the JSON request of an operation, for example `GetItem`.
     fn call(&self, operation: String, body: Vec<u8>) -> BoxFuture<'static, EngineResult>;
 }
 
-/// The engine's answer, or why it gave none.
+/// The engine's answer or its failure.
 pub type EngineResult = Result<EngineAnswer, Box<dyn Error + Send + Sync>>;
 
-/// A DynamoDB answer as it stands in HTTP.
+/// A DynamoDB answer: HTTP status and body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EngineAnswer {
     /// The HTTP status.
@@ -41,12 +41,12 @@ pub struct EngineAnswer {
     pub body: String,
 }
 
-/// A client of `engine`. Attempts, timeouts and errors are those of a client over HTTP.
+/// Returns a client of `engine`. Attempts, timeouts and errors are those of a client over HTTP.
 pub async fn connect_in_process(engine: Arc<dyn InProcess>, interceptor: Option<SharedInterceptor>) -> Client {
     connect_through(&Endpoint::at(HOST), interceptor, Connector(engine)).await
 }
 
-/// Takes the place of the HTTP client under the SDK.
+/// Replaces the HTTP client under the SDK.
 #[derive(Clone, Debug)]
 struct Connector(Arc<dyn InProcess>);
 

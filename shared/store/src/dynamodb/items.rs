@@ -1,4 +1,4 @@
-//! Items: maps of attributes, and how values are put into them and read back.
+//! Items: maps of attributes, and the conversion of values to and from attributes.
 
 use std::collections::HashMap;
 
@@ -10,64 +10,64 @@ use serde::de::DeserializeOwned;
 use crate::error::StoreError;
 use crate::keys::{Key, PK, SK};
 
-/// An item as DynamoDB takes and gives it.
+/// An item as DynamoDB accepts and returns it.
 pub(crate) type Item = HashMap<String, AttributeValue>;
 
-/// An item with nothing but its key.
+/// Returns an item that holds only its key.
 pub(crate) fn keyed(key: &Key) -> Item {
     let (pk, sk) = key.encode();
     HashMap::from([(PK.into(), AttributeValue::S(pk)), (SK.into(), AttributeValue::S(sk))])
 }
 
-/// The key of an item.
+/// Returns the key of an item.
 pub(crate) fn key_of(item: &Item) -> Result<Key, StoreError> {
     let (pk, sk) = (text(item, PK)?, text(item, SK)?);
     Key::decode(pk, sk).ok_or_else(|| StoreError::Corrupt("an unknown key".into()))
 }
 
 fn lacks(item: &Item, name: &str, what: &str) -> StoreError {
-    // The key itself can hold a tag, an address or a name, which belong into no log.
+    // The key itself may hold a tag, an address or a name, which must not be logged.
     let part = |name| item.get(name).and_then(|part| part.as_s().ok());
     let key = part(PK).zip(part(SK)).and_then(|(pk, sk)| Key::decode(pk, sk));
     let kind = key.map_or("unknown".into(), |key| format!("{key:?}"));
     StoreError::Corrupt(format!("{name} of an item {kind} is not {what}"))
 }
 
-/// A text attribute.
+/// Returns a text attribute.
 pub(crate) fn text<'a>(item: &'a Item, name: &str) -> Result<&'a str, StoreError> {
     item.get(name).and_then(|value| value.as_s().ok()).map(String::as_str).ok_or_else(|| lacks(item, name, "a text"))
 }
 
-/// A number attribute.
+/// Returns a number attribute.
 pub(crate) fn number<N: std::str::FromStr>(item: &Item, name: &str) -> Result<N, StoreError> {
     let digits = item.get(name).and_then(|value| value.as_n().ok());
     digits.and_then(|digits| digits.parse().ok()).ok_or_else(|| lacks(item, name, "a number that fits"))
 }
 
-/// A boolean attribute.
+/// Returns a boolean attribute.
 pub(crate) fn boolean(item: &Item, name: &str) -> Result<bool, StoreError> {
     item.get(name).and_then(|value| value.as_bool().ok()).copied().ok_or_else(|| lacks(item, name, "a boolean"))
 }
 
-/// A binary attribute.
+/// Returns a binary attribute.
 pub(crate) fn bytes<'a>(item: &'a Item, name: &str) -> Result<&'a [u8], StoreError> {
     item.get(name).and_then(|value| value.as_b().ok()).map(Blob::as_ref).ok_or_else(|| lacks(item, name, "bytes"))
 }
 
-/// An identifier that is a UUID, kept as 16 bytes.
+/// Returns an identifier that is stored as the 16 bytes of a UUID.
 pub(crate) fn id<Id: From<[u8; 16]>>(item: &Item, name: &str) -> Result<Id, StoreError> {
     let bytes: [u8; 16] = bytes(item, name)?.try_into().map_err(|_| lacks(item, name, "a UUID"))?;
     Ok(bytes.into())
 }
 
-/// A value kept as a map under one attribute.
+/// Removes and returns a value that is stored as a map under one attribute.
 pub(crate) fn document<T: DeserializeOwned>(item: &mut Item, name: &str) -> Result<T, StoreError> {
     let value = item.remove(name).ok_or_else(|| lacks(item, name, "a document"))?;
     serde_dynamo::from_attribute_value(value).map_err(|_| StoreError::Corrupt(format!("{name} is not of its type")))
 }
 
-/// A value as a map under one attribute. Its empty strings and nulls are left out, and read back as what is missing:
-/// they would cost bytes in every item, and engines before 2020 refuse an empty string.
+/// Converts a value to a map for one attribute. Leaves out empty strings and nulls, which read back as missing: they
+/// would cost bytes in every item, and engines before 2020 refuse an empty string.
 pub(crate) fn to_document<T: Serialize>(value: &T) -> Result<AttributeValue, StoreError> {
     let mut value = serde_dynamo::to_attribute_value(value).map_err(|error| StoreError::Corrupt(error.to_string()))?;
     leave_out_empty(&mut value);
@@ -88,7 +88,7 @@ fn leave_out_empty(value: &mut AttributeValue) {
     }
 }
 
-/// About how many bytes an item takes, by DynamoDB's rules: names, values, and a few bytes for each nesting.
+/// Returns the approximate size of an item in bytes, by DynamoDB's rules: names, values, and a few bytes per nesting.
 pub(crate) fn size(item: &Item) -> usize {
     item.iter().map(|(name, value)| name.len() + value_size(value)).sum()
 }
@@ -109,17 +109,17 @@ fn value_size(value: &AttributeValue) -> usize {
     }
 }
 
-/// A text as an attribute.
+/// Returns a text as an attribute.
 pub(crate) fn s(value: impl Into<String>) -> AttributeValue {
     AttributeValue::S(value.into())
 }
 
-/// A number as an attribute.
+/// Returns a number as an attribute.
 pub(crate) fn n(value: impl ToString) -> AttributeValue {
     AttributeValue::N(value.to_string())
 }
 
-/// Bytes as an attribute.
+/// Returns bytes as an attribute.
 pub(crate) fn b(value: impl Into<Vec<u8>>) -> AttributeValue {
     AttributeValue::B(Blob::new(value.into()))
 }

@@ -1,4 +1,4 @@
-//! Contacts of an import, written some hundred together.
+//! Contacts of an import, written several hundred at a time.
 
 use std::collections::{HashMap, HashSet};
 
@@ -25,10 +25,10 @@ use crate::postings::Postings;
 /// Contacts that are compared and written together.
 pub(super) const CONTACTS_AT_ONCE: usize = 500;
 
-/// How long after its postings a batch of contacts may be written.
+/// Time after its postings in which a batch of contacts may be written.
 pub(super) const POSTING_GOOD_FOR: SignedDuration = limits::duration(IMPORT_WRITE_MILLIS);
 
-/// A contact that is to be loaded, with its item made.
+/// A contact to load, with its item.
 #[derive(Debug)]
 pub(super) struct Pending {
     pub(super) record: ContactRecord,
@@ -83,7 +83,7 @@ impl<'a> Importer<'a> {
                 None => access == Access::UNRECORDED,
             };
             if keeps_access && loaded.orphans.contains(&record.id) {
-                // Left by someone who set the access of an earlier contact of this number while it was removed.
+                // A leftover: someone set the access of an earlier contact of this number during its removal.
                 first.push(Write::delete(&Key::Access(portal.id.clone(), record.id)));
             }
             if !keeps_access {
@@ -130,7 +130,7 @@ impl<'a> Importer<'a> {
         }
         let posted = self.post(&portal.id, &postings).await?;
         if (self.options.clock)().since(posted) > POSTING_GOOD_FOR {
-            // The machine may have slept.
+            // The postings are too old: the machine may have slept.
             self.post(&portal.id, &postings).await?;
         }
         let mut journal =
@@ -146,16 +146,16 @@ impl<'a> Importer<'a> {
         Ok(())
     }
 
-    /// Posts managers, and says when that began. The date of the postings is ahead of this machine's clock, which may be
-    /// slow, and leaves room for writes that are throttled.
+    /// Writes the postings of managers. Returns when the writing began. The postings are dated ahead of this machine's
+    /// clock, because the clock may be slow and writes may be throttled.
     pub(super) async fn post(&self, portal: &PortalId, postings: &Postings) -> Result<Moment, StoreError> {
         let now = (self.options.clock)();
         self.store.post(portal, postings, now + limits::duration(IMPORT_AHEAD_MILLIS)).await?;
         Ok(now)
     }
 
-    /// Removes a contact with all its items, the contact's own first: a load that ends there leaves tag entries of a
-    /// contact that is gone, which the same line removes when it is loaded again.
+    /// Removes a contact with all its items, its own item first. An interrupted load leaves tag entries of a removed
+    /// contact, which the same line removes when it is loaded again.
     pub(super) async fn delete(&mut self, contact: ContactId) -> Result<(), StoreError> {
         let Some(current) = &self.current else { return Ok(()) };
         let portal = current.portal.id.clone();

@@ -1,4 +1,4 @@
-//! Counters of contacts by stage, type and tag, which an import keeps.
+//! Counters of contacts by stage, type and tag, which an import maintains.
 
 use std::collections::HashMap;
 
@@ -15,7 +15,7 @@ use crate::error::StoreError;
 use crate::import::{Current, Importer};
 use crate::keys::{Key, Partition, Range};
 
-/// What is counted in the directory.
+/// A counter in the directory.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Counter {
     Stage(i32),
@@ -48,7 +48,7 @@ impl<'a> Importer<'a> {
         }
     }
 
-    /// Brings the counters up to date and takes the mark away.
+    /// Applies the changes of the counters and removes the mark.
     pub(super) async fn settle_counters(&self, current: &Current) -> Result<(), StoreError> {
         let portal = &current.portal;
         for (counter, delta) in current.deltas.iter().filter(|(_, delta)| **delta != 0) {
@@ -72,14 +72,14 @@ impl<'a> Importer<'a> {
     }
 }
 
-/// The attribute of a portal whose counters are owed.
+/// The attribute that marks a portal whose counters are dirty.
 pub(super) const OWED: &str = "counters_owed";
 
 impl Store {
-    /// Counts the contacts of every stage, type and tag anew, from the stage index, which holds each contact once with all
+    /// Recounts the contacts of every stage, type and tag from the stage index, which holds each contact once with all
     /// its tags: 1 read unit per 8 KB of index entries, 1 write unit per stage, type and tag.
     pub(super) async fn recount(&self, portal: &Portal) -> Result<(), StoreError> {
-        // Stage 0 holds the contacts without a stage. What the directory counts and no contact has is set to 0.
+        // Stage 0 holds the contacts without a stage. Counters without contacts are set to 0.
         let mut counts: HashMap<Counter, i64> = HashMap::from([(Counter::Stage(0), 0)]);
         let of = portal.id.clone();
         for range in [Range::Stages(of.clone()), Range::Types(of.clone()), Range::Tags(of)] {

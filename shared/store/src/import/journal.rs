@@ -13,36 +13,36 @@ use crate::error::StoreError;
 use crate::import::Options;
 use crate::moves::Moves;
 
-/// Items of contacts that move which are written together: those under way at once.
+/// Writes of moving contacts that are in flight together.
 pub(super) const MOVES_AT_ONCE: usize = IN_FLIGHT * WRITE_BATCH;
 
-/// Journal entries that are made for the same writes at most.
+/// Maximum number of journal entries for the same writes.
 pub(super) const JOURNAL_ATTEMPTS: u32 = 5;
 
-/// For how long after its journal entry a move may be written.
+/// Time after its journal entry in which a move may be written.
 pub(super) const MOVE_WRITE: Duration = Duration::from_millis(MOVE_WRITE_MILLIS);
 
-/// Writes what moves contacts, under journal entries.
+/// A writer of contacts that move, which writes journal entries first.
 #[derive(Debug)]
 pub(super) struct Journal<'a> {
     pub(super) store: &'a Store,
     pub(super) options: &'a Options,
     pub(super) portal: &'a Portal,
     pub(super) moves: &'a Moves,
-    /// When the last entry was made, if there is one.
+    /// Time of the last entry, if there is one.
     pub(super) at: Option<Moment>,
 }
 
 impl Journal<'_> {
-    /// How long the last entry still allows writes to be sent.
+    /// Returns the time for which the last entry still allows writes.
     pub(super) fn left(&self) -> Option<Duration> {
         let end = self.at? + limits::duration(MOVE_WRITE_MILLIS);
         let left = Duration::try_from(end.since((self.options.clock)())).ok()?;
-        // A clock that is set back makes no entry last longer.
+        // A clock that is set back must not extend an entry.
         Some(left.min(MOVE_WRITE)).filter(|left| !left.is_zero())
     }
 
-    /// Makes many writes, in no order. No write is sent under an entry that is too old: a run that starts later would not
+    /// Makes many writes, in no order. Sends no write under an entry that is too old: a run that starts later would not
     /// read the entry.
     pub(super) async fn write_all(&mut self, writes: Vec<Write>) -> Result<(), StoreError> {
         if self.moves.is_empty() {
@@ -61,9 +61,9 @@ impl Journal<'_> {
                 self.store.write_journal(self.portal, self.moves, self.options.revision, at).await?;
                 self.at = Some(at);
             }
-            // None: the entry itself took too long.
+            // None: writing the entry took too long.
             let Some(left) = self.left() else { continue };
-            // Writes that are cut off may have been made. They are made again, which changes nothing.
+            // Writes that timed out may have succeeded. Repeating them changes nothing.
             if let Ok(written) = timeout(left, self.store.write_all(writes.to_vec())).await {
                 return written;
             }

@@ -19,10 +19,10 @@ use crate::import::{Current, ImportError, Importer};
 use crate::keys::{Key, Range};
 use crate::sign_in::{address_item, password_hash, password_item};
 
-/// Users that are written at once, each by a call of its own.
+/// Users that are written concurrently, each by its own call.
 pub(super) const USERS_IN_FLIGHT: usize = 16;
 
-/// A user, as far as later lines depend on it.
+/// The state of a user that later lines depend on.
 #[derive(Debug, Default)]
 pub(super) struct Member {
     pub(super) email: Option<Email>,
@@ -32,16 +32,16 @@ pub(super) struct Member {
 /// A user's line that is not written yet.
 #[derive(Debug)]
 pub(super) struct HeldUser {
-    /// The line's number, where the caller counts lines.
+    /// The line's number, if the caller numbers lines.
     pub(super) number: u64,
     pub(super) user: User,
     pub(super) password: Option<PasswordHash>,
-    /// The address that the user had before the line.
+    /// The user's address before the line.
     pub(super) before: Option<Email>,
 }
 
 impl<'a> Importer<'a> {
-    /// Loads users whose lines need not wait. Another password than a user has so far ends the user's tokens.
+    /// Loads users whose lines need not wait. A changed password ends the user's tokens.
     pub(super) async fn load_users(&mut self, users: Vec<HeldUser>) -> Result<(), StoreError> {
         for held in users {
             self.load_user(held).await?;
@@ -69,7 +69,7 @@ impl<'a> Importer<'a> {
         }
         match (password, before) {
             (Some(hash), Some(before)) if hash != before => {
-                // What is pending may hold the user and the password before this one.
+                // Pending writes may hold the user and the previous password.
                 self.flush_writes().await?;
                 let from = self.store.set_password(&portal, id, &hash, (self.options.clock)()).await?;
                 if let Some(member) = self.current.as_mut().and_then(|current| current.users.get_mut(&id)) {
@@ -82,10 +82,10 @@ impl<'a> Importer<'a> {
         }
     }
 
-    /// Removes a user. A removal is repeated safely; a user that never was there is counted apart, because somebody else may
-    /// be meant.
+    /// Removes a user. A removal may be repeated. A user that never existed is counted separately, because the line may
+    /// mean another user.
     pub(super) async fn remove_user(&mut self, id: UserId) -> Result<(), StoreError> {
-        // What is pending may be the user's.
+        // Pending writes may belong to the user.
         self.flush_writes().await?;
         let Some(current) = &mut self.current else { return Ok(()) };
         if !current.removed.contains(&id) && !current.users.contains_key(&id) {
@@ -96,13 +96,13 @@ impl<'a> Importer<'a> {
         if current.forget_user(id) {
             self.summary.users_removed += 1;
         }
-        // The user's address may be what others wait for.
+        // Other lines may wait for the user's address.
         let ready = current.ready_users();
         self.load_users(ready).await
     }
 }
 
-/// The users of each address.
+/// Returns the users of each address.
 pub(super) fn owners(users: &HashMap<UserId, Member>) -> HashMap<Email, BTreeSet<UserId>> {
     let mut owners: HashMap<Email, BTreeSet<UserId>> = HashMap::new();
     for (user, member) in users {
@@ -114,9 +114,9 @@ pub(super) fn owners(users: &HashMap<UserId, Member>) -> HashMap<Email, BTreeSet
 }
 
 impl Current {
-    /// Takes a user's line, and gives back the lines that need not wait. Two users of one address would leave a sign-in
-    /// without a meaning, so such lines wait until another line gives the address up: then two users may swap addresses in
-    /// one file. The identifier of a removed user is not given away: lists and the audit trail still hold it.
+    /// Accepts a user's line and returns the lines that need not wait. Two users of one address would make a sign-in
+    /// ambiguous, so such lines wait until another line frees the address. Thus two users may swap addresses in one
+    /// file. The identifier of a removed user is not reused: lists and the audit trail still hold it.
     pub(super) fn hold_user(
         &mut self,
         number: u64,
@@ -143,12 +143,12 @@ impl Current {
         Ok(self.ready_users())
     }
 
-    /// The lines of users that waited, once no address has two users.
+    /// Returns the waiting lines of users, once no address has two users.
     pub(super) fn ready_users(&mut self) -> Vec<HeldUser> {
         if self.contested().is_some() { Vec::new() } else { std::mem::take(&mut self.held) }
     }
 
-    /// Forgets a user that was removed: whether it was there.
+    /// Forgets a removed user. Returns whether it existed.
     pub(super) fn forget_user(&mut self, id: UserId) -> bool {
         self.removed.insert(id);
         self.held.retain(|held| held.user.employee.id != id);
@@ -161,7 +161,7 @@ impl Current {
         self.users.remove(&id).is_some()
     }
 
-    /// An address that two users have after the lines so far. Only lines that wait can have caused that.
+    /// Returns an address that two users have after the lines so far. Only waiting lines can cause this.
     pub(super) fn contested(&self) -> Option<(&HeldUser, &Email)> {
         self.held.iter().find_map(|held| {
             let email = held.user.email.as_ref()?;
@@ -169,7 +169,7 @@ impl Current {
         })
     }
 
-    /// Why lines of users still wait at the end of their portal's lines.
+    /// Fails if lines of users still wait at the end of their portal's lines.
     pub(super) fn check_addresses(&self) -> Result<(), ImportError> {
         let Some((held, email)) = self.contested() else { return Ok(()) };
         let id = held.user.employee.id;
@@ -185,10 +185,10 @@ impl Current {
         })
     }
 
-    /// What is written of addresses for a user's line. The entry of the user's former address goes, unless it is another
-    /// user's by now.
+    /// Returns the writes of addresses for a user's line. Removes the entry of the user's former address, unless
+    /// another user has it by now.
     ///
-    /// An entry that an interrupted load leaves does no harm, because a user's own item decides which address it has.
+    /// An entry that an interrupted load leaves does no harm, because the user's own item decides its address.
     pub(super) fn address_writes(&self, HeldUser { user, before, .. }: &HeldUser) -> Vec<Write> {
         let (portal, id) = (&self.portal.id, user.employee.id);
         let mut writes = Vec::new();
@@ -197,7 +197,7 @@ impl Current {
             writes.push(Write::delete(&Key::Address(gone.clone(), portal.clone())));
         }
         if let Some(email) = &user.email {
-            // The last line of a user may name another address than this one, which is then not the user's.
+            // The user's last line may name another address. Then this address is not the user's.
             if self.owners.get(email).is_some_and(|owners| owners.contains(&id)) {
                 writes.push(Write::put(address_item(email, portal, id)));
             }
@@ -207,7 +207,7 @@ impl Current {
 }
 
 impl Store {
-    /// Writes users and leaves alone from when on their tokens are valid: 1 write unit each.
+    /// Writes users without changing the start of their tokens' validity: 1 write unit each.
     pub(super) async fn write_users(
         &self,
         portal: &PortalId,
@@ -236,7 +236,7 @@ impl Store {
         self.update(&key, &expression, names, values).await
     }
 
-    /// The users of a portal: 1 read unit per 4 KB of them.
+    /// Reads the users of a portal: 1 read unit per 4 KB.
     pub(super) async fn directory_members(&self, portal: &PortalId) -> Result<HashMap<UserId, Member>, StoreError> {
         let mut members = HashMap::new();
         for item in self.query(&Range::Users(portal.clone()), true).await? {
@@ -248,7 +248,7 @@ impl Store {
         Ok(members)
     }
 
-    /// The users that were removed from a portal: 1 read unit per 4 KB of their keys.
+    /// Reads the removed users of a portal: 1 read unit per 4 KB of their keys.
     pub(super) async fn removed_users(&self, portal: &PortalId) -> Result<HashSet<UserId>, StoreError> {
         let mut removed = HashSet::new();
         for item in self.query(&Range::RemovedUsers(portal.clone()), true).await? {
@@ -259,7 +259,7 @@ impl Store {
         Ok(removed)
     }
 
-    /// The passwords of a portal's users: 1 read unit per 4 KB of them.
+    /// Reads the passwords of a portal's users: 1 read unit per 4 KB.
     pub(super) async fn passwords(&self, portal: &PortalId) -> Result<HashMap<UserId, PasswordHash>, StoreError> {
         let mut passwords = HashMap::new();
         for item in self.query(&Range::Passwords(portal.clone()), true).await? {

@@ -1,7 +1,7 @@
-//! A chunk's body: what each of its contacts had before the job and, where that differs, has after it; compressed.
+//! A chunk's compressed body: each contact's access before the job and, where it differs per contact, after the job.
 //!
-//! Identifiers of managers and revisions come from few users and few jobs, so a chunk lists each once and refers to
-//! it by number: forty managers of a contact take about forty bytes before compression.
+//! Identifiers of managers and revisions come from few users and few jobs, so a chunk lists each once and refers to it
+//! by number: forty managers of a contact take about forty bytes before compression.
 
 use std::collections::HashMap;
 use std::io::{Read as _, Write as _};
@@ -16,21 +16,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::StoreError;
 
-/// Contacts in a chunk at most.
+/// Maximum number of contacts in a chunk.
 pub const MAX_CHUNK_CONTACTS: usize = 1000;
-/// Bytes of a chunk's body at most, before compression, so that the item fits DynamoDB's 400 KB whatever compression
-/// makes of it.
+/// Maximum bytes of a chunk's body before compression, so that the item fits DynamoDB's 400 KB even if compression
+/// gains nothing.
 pub const MAX_CHUNK_BYTES: usize = 350 * 1024;
 
-/// Bytes that a number below `MAX_CHUNK_BYTES` takes at most, as a variable-length integer.
+/// Maximum bytes of a number below `MAX_CHUNK_BYTES`, as a variable-length integer.
 const INDEX_BYTES: usize = 3;
-/// Bytes that an entry takes at most besides its managers: identifier, share type, revision and the managers' count.
+/// Maximum bytes of an entry without its managers: identifier, share type, revision and the managers' count.
 const ENTRY_BYTES: usize = 5 + 1 + 1 + INDEX_BYTES + INDEX_BYTES + AFTER_BYTES + 1;
-/// Bytes that what an entry has after the job takes besides its managers.
+/// Maximum bytes of an entry's access after the job, without its managers.
 const AFTER_BYTES: usize = 1 + 1 + INDEX_BYTES;
 const UUID_BYTES: usize = 16;
 
-// One contact with as many managers as a request can give must always fit an empty chunk.
+// One contact with the maximum number of managers in a request must always fit an empty chunk.
 const _: () = assert!(ENTRY_BYTES + 2 * models::limits::MAX_LIST_VALUES * (INDEX_BYTES + UUID_BYTES) < MAX_CHUNK_BYTES);
 
 #[derive(Default, Serialize, Deserialize)]
@@ -50,7 +50,7 @@ struct Entry {
     conflict: bool,
 }
 
-/// A chunk being filled.
+/// A chunk under construction.
 #[derive(Default)]
 pub struct ChunkBuilder {
     body: Body,
@@ -65,7 +65,7 @@ impl std::fmt::Debug for ChunkBuilder {
 }
 
 impl ChunkBuilder {
-    /// Adds a contact, unless the chunk is full: then it returns false and the chunk is as it was.
+    /// Adds a contact. Returns false and changes nothing if the chunk is full.
     pub fn push(&mut self, change: &Change) -> bool {
         let after = change.after.as_ref();
         let managers = || change.before.managers.iter().chain(after.into_iter().flat_map(|after| &after.managers));
@@ -101,12 +101,12 @@ impl ChunkBuilder {
         })
     }
 
-    /// Whether nothing was added.
+    /// Returns whether the chunk is empty.
     pub fn is_empty(&self) -> bool {
         self.body.entries.is_empty()
     }
 
-    /// The chunk's body.
+    /// Encodes the chunk's body.
     pub fn encode(&self) -> Result<Vec<u8>, StoreError> {
         let corrupt = |error: &dyn std::fmt::Display| StoreError::Corrupt(format!("a chunk: {error}"));
         let plain = postcard::to_stdvec(&self.body).map_err(|error| corrupt(&error))?;
@@ -116,7 +116,7 @@ impl ChunkBuilder {
     }
 }
 
-/// Reads a chunk's body.
+/// Decodes a chunk's body.
 pub fn decode(bytes: &[u8]) -> Result<Vec<Change>, StoreError> {
     let corrupt = || StoreError::Corrupt("a chunk's body does not read back".into());
     let mut plain = Vec::new();

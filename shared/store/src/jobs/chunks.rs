@@ -1,4 +1,4 @@
-//! Chunks: the changes of a job, each with the state before.
+//! Chunks: the changes of a job, each with the access before it.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -14,28 +14,27 @@ use crate::jobs::shards::Progress;
 use crate::jobs::{AFTER, BODY, LATE, VOID, contacts, names, values};
 use crate::keys::{EXPIRES, Key};
 
-/// A chunk as it was written.
+/// A chunk as stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chunk {
-    /// What it is about.
+    /// The changes that the chunk holds.
     pub changes: Vec<Change>,
-    /// Those among them that were found changed by others only when they were written.
+    /// Contacts among them that were found changed by others when they were written.
     pub late: Vec<ContactId>,
-    /// Contacts that were taken out of the chunk before they were written; they are not among the changes.
+    /// Contacts that were removed from the chunk before they were written; they are not among the changes.
     pub void: Vec<ContactId>,
-    /// Where its shard is once its records are written.
+    /// The shard's progress once the chunk's access records are written.
     pub after: Progress,
 }
 
-/// How long chunks are kept beyond the time in which an undo can be asked for, so that one that was asked for in the last
-/// moment finds all of them: a week.
+/// Time for which chunks are kept after the last possible undo request, so that a late undo finds all of them: a week.
 pub(super) const UNDO_SECONDS: i64 = 7 * 24 * 60 * 60;
 
 pub(super) const CHUNK: &str = "chunk";
 
 impl Store {
-    /// Writes a chunk, and with it where the shard will be once the chunk's records are written; false when there is
-    /// one of that number already, which is never overwritten. 1 write unit per KB, which is some bytes a contact.
+    /// Writes a chunk and the shard's progress after it. Returns false if a chunk of that number exists; a chunk is
+    /// never overwritten. Costs 1 write unit per KB; a contact takes some bytes.
     pub async fn write_chunk(
         &self,
         portal: &PortalId,
@@ -54,7 +53,7 @@ impl Store {
         self.put_if(item, "attribute_not_exists(#pk)", []).await
     }
 
-    /// Adds to a chunk which of its contacts were found changed only when they were written: 1 write unit per KB of
+    /// Marks the contacts of a chunk that were found changed by others when they were written: 1 write unit per KB of
     /// the chunk.
     pub async fn write_late_conflicts(
         &self,
@@ -74,8 +73,8 @@ impl Store {
         .await
     }
 
-    /// Takes contacts out of a chunk, all of them so far, and writes where its shard is without them: 1 write unit per KB
-    /// of the chunk.
+    /// Removes contacts from a chunk and writes the shard's progress without them. `contacts` replaces the earlier
+    /// list, so it must hold all contacts removed so far. Costs 1 write unit per KB of the chunk.
     pub async fn void_changes(
         &self,
         portal: &PortalId,
@@ -118,8 +117,7 @@ impl Store {
         Ok(Some(Chunk { changes, late, void, after: items::document(&mut item, AFTER)? }))
     }
 
-    /// Reads only where a shard is once the records of a chunk are written, and not the chunk's contacts: 1 read unit per
-    /// 4 KB.
+    /// Reads only the shard's progress after a chunk, without the chunk's contacts: 1 read unit per 4 KB of the chunk.
     pub async fn chunk_end(
         &self,
         portal: &PortalId,

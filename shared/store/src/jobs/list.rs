@@ -13,42 +13,42 @@ use crate::error::StoreError;
 use crate::jobs::DOC;
 use crate::keys::{Key, Range};
 
-/// Records of a user's jobs that are read together at first: those of a page as most callers ask for it.
+/// Records of a user's jobs in the first read: the page size that most callers request.
 const FIRST_TOGETHER: usize = 25;
-/// Bytes of a user's job records that are read together, by the sizes of those before them. What is read of a portal's
-/// jobs together, DynamoDB bounds by the same number.
+/// Bytes of a user's job records per read, estimated from the records already read. DynamoDB limits a read of a
+/// portal's jobs to the same size.
 const BYTES_TOGETHER: usize = 1024 * 1024;
 
-/// A place in a list of jobs.
+/// An entry of a list of jobs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedJob {
     /// The job's identifier.
     pub id: JobId,
-    /// The job; none when its record is missing, because its writer died first, or does not read back.
+    /// The job; none if its record is missing, because its writer died first, or does not read back.
     pub job: Option<Job>,
 }
 
-/// Reads a list of jobs from the newest to the oldest. At most about a megabyte of records is in memory at a time.
+/// Reads a list of jobs from the newest to the oldest. Holds at most about a megabyte of records in memory.
 #[derive(Debug)]
 pub struct JobReader<'a> {
     store: &'a Store,
     portal: PortalId,
     range: Range,
     part: QueryOptions,
-    /// The item after which the list goes on; none at its beginning.
+    /// The item after which the list continues; none at its beginning.
     after: Option<Item>,
-    /// Whether the table holds nothing more of the list.
+    /// Whether the table holds no further items of the list.
     ended: bool,
-    /// Jobs of a user whose records are still to be read.
+    /// A user's jobs whose records are not read yet.
     unread: VecDeque<JobId>,
-    /// How many records of a user's jobs are read together.
+    /// Number of a user's job records per read.
     together: usize,
 }
 
 impl Store {
-    /// A reader of jobs, of all of the portal or of one user. 1 read unit per 4 KB of records; of a user's jobs 1 read
-    /// unit each and 4 KB, and what their entries take. The price does not depend on where a page by key starts. With a
-    /// start index all that is passed over is paid for.
+    /// Returns a reader of the jobs of a portal or of one user. A portal's jobs cost 1 read unit per 4 KB of records. A
+    /// user's jobs cost 1 read unit per record and 4 KB, plus their list entries. The cost does not depend on the key
+    /// at which a page starts. A start index costs as much as reading all skipped items.
     ///
     /// # Errors
     ///
@@ -66,7 +66,7 @@ impl Store {
         let mut part = QueryOptions { backwards: true, consistent: true, ..QueryOptions::default() };
         let (mut after, mut ended) = (None, false);
         match start {
-            // The sort keys of a portal's jobs and of a user's are the same.
+            // The sort keys of a portal's jobs and of a user's jobs are the same.
             JobsStart::Before(job) => part.below = Some(Key::Job(portal.clone(), job).encode().1),
             JobsStart::Index(0) => {}
             JobsStart::Index(skip) => {
@@ -80,16 +80,16 @@ impl Store {
 }
 
 impl JobReader<'_> {
-    /// Whether the list may go on.
+    /// Returns whether the list may continue.
     pub fn may_have_more(&self) -> bool {
         !self.ended || !self.unread.is_empty()
     }
 
-    /// The next places of the list, at most `most`; none at its end.
+    /// Returns the next entries of the list, at most `most`; none at its end.
     ///
     /// # Errors
     ///
-    /// When the table fails. A record that does not read back is no failure: it would hide all others.
+    /// When the table fails. A record that does not read back is no failure, because it would hide all others.
     pub async fn next(&mut self, most: usize) -> Result<Vec<ListedJob>, StoreError> {
         if most == 0 {
             return Ok(Vec::new());
@@ -119,7 +119,7 @@ impl JobReader<'_> {
         }
     }
 
-    /// The records of a user's next jobs.
+    /// Reads the records of a user's next jobs.
     async fn records(&mut self, most: usize) -> Result<Vec<ListedJob>, StoreError> {
         let count = self.together.min(most).min(self.unread.len());
         let ids: Vec<JobId> = self.unread.drain(..count).collect();
@@ -139,7 +139,7 @@ impl JobReader<'_> {
     }
 }
 
-/// The job in an item.
+/// Returns the job in an item, if it reads back.
 fn record(id: JobId, mut item: Item) -> Option<Job> {
     items::document(&mut item, DOC)
         .inspect_err(|error| tracing::error!(job = %id, %error, "job record does not read back"))

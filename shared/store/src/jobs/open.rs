@@ -1,4 +1,4 @@
-//! Entries of jobs that are not over, by which a sweep finds them.
+//! Open-job entries, by which a sweep finds jobs that are not over.
 
 use models::job::Job;
 use models::values::id::{JobId, PortalId, UserId};
@@ -14,13 +14,13 @@ use crate::keys::{Key, Range};
 /// A job that is not closed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenJob {
-    /// Its portal.
+    /// The job's portal.
     pub portal: PortalId,
     /// The job.
     pub job: JobId,
-    /// When the sweep looks after it next.
+    /// Time of the sweep's next check.
     pub due: Moment,
-    /// The user for whose number of open jobs it counts.
+    /// The user whose limit of open jobs applies to the job.
     pub user: Option<UserId>,
 }
 
@@ -29,15 +29,15 @@ pub struct OpenJob {
 pub struct OpenJobs {
     /// The jobs, in order of portals.
     pub jobs: Vec<OpenJob>,
-    /// Where the next page begins; none at the end.
+    /// The start of the next page; none at the end.
     pub next: Option<OpenJobsCursor>,
 }
 
-/// Where a page of a list of open jobs begins.
+/// The start of a page of open jobs.
 #[derive(Clone, Debug)]
 pub struct OpenJobsCursor(Item);
 
-/// Open jobs that one query reads.
+/// Maximum number of open jobs per query.
 pub(super) const OPEN_JOBS_PAGE: usize = 1000;
 
 pub(super) fn open_item(portal: &PortalId, job: &Job, due: Moment) -> Item {
@@ -50,7 +50,7 @@ pub(super) fn open_item(portal: &PortalId, job: &Job, due: Moment) -> Item {
 }
 
 impl Store {
-    /// Reads a page of the open jobs of all portals in one of the buckets: 1 read unit per 4 KB, at least 1.
+    /// Reads a page of the open jobs of all portals in one bucket: 1 read unit per 4 KB, at least 1.
     pub async fn open_jobs(&self, bucket: u8, from: Option<OpenJobsCursor>) -> Result<OpenJobs, StoreError> {
         let part = QueryOptions { consistent: true, ..QueryOptions::default() };
         let start = from.map(|OpenJobsCursor(key)| key);
@@ -65,9 +65,9 @@ impl Store {
         Ok(OpenJobs { jobs: jobs.collect::<Result<_, _>>()?, next: next.map(OpenJobsCursor) })
     }
 
-    /// Counts a look at an open job that is due, before anything else is done for the job, and postpones the next look
-    /// to `next`: 1 write unit. Answers how many looks ended without [`Self::postpone_job`], this one among them; none
-    /// when someone else looks after the job.
+    /// Counts a check of an open job that is due, before any other work for the job, and postpones the next check to
+    /// `next`: 1 write unit. Returns the number of checks since the last [`Self::postpone_job`], including this one;
+    /// none when someone else checks the job.
     pub async fn count_look(&self, open: &OpenJob, next: Moment) -> Result<Option<u32>, StoreError> {
         let looked = self
             .update_if(
@@ -81,8 +81,8 @@ impl Store {
         looked.map(|item| items::number(&item, TRIES)).transpose()
     }
 
-    /// Says when an open job is to be looked after next, and that it needs no look counted: 1 write unit. A job that was
-    /// closed meanwhile stays closed.
+    /// Sets the next check of an open job to `due` and resets the count of checks: 1 write unit. A job that was closed
+    /// meanwhile stays closed.
     pub async fn postpone_job(&self, portal: &PortalId, id: JobId, due: Moment) -> Result<(), StoreError> {
         self.update_if(
             &Key::OpenJob(portal.clone(), id),

@@ -1,4 +1,4 @@
-//! The record of a job, and the places that a user has for open jobs.
+//! The record of a job, and each user's set of open jobs.
 
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
@@ -20,12 +20,12 @@ use crate::jobs::shards::{Lease, shard_item};
 use crate::jobs::{DOC, JOBS, names, values};
 use crate::keys::Key;
 
-/// What came of creating a job.
+/// The result of creating a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Created {
-    /// It is created.
+    /// The job was created.
     Yes,
-    /// Its user has as many open jobs as there may be; nothing was written.
+    /// The user has the maximum number of open jobs; nothing was written.
     TooManyOpen,
 }
 
@@ -35,25 +35,25 @@ pub(super) fn job_item(portal: &PortalId, job: &Job) -> Result<Item, StoreError>
     Ok(item)
 }
 
-/// The job's place in its user's list; none for a job of the operator, which is in the portal's list alone.
+/// Returns the job's entry in its user's list; none for a job of the operator, which only the portal's list holds.
 pub(super) fn entry_item(portal: &PortalId, job: &Job) -> Option<Item> {
     let user = job.created_by.user()?;
     Some(items::keyed(&Key::JobEntry(portal.clone(), user, job.id)))
 }
 
-/// The user whose number of open jobs the job counts for. A single change is over when it is recorded, and the operator
-/// has no limit.
+/// Returns the user whose limit of open jobs applies to the job. A single change is over when it is recorded, and the
+/// operator has no limit.
 pub(super) fn limited_user(job: &Job) -> Option<UserId> {
     job.created_by.user().filter(|_| job.task.kind() != Kind::Contact)
 }
 
 impl Store {
-    /// Writes a new job, unless its user has [`MAX_OPEN_JOBS`] that are not over: 7 write units, more for a filter of over
-    /// about 500 bytes and for contacts that are named, at most 4 KB of them. With a lease all its shards are claimed at
-    /// once, for 1 write unit each. The sweep looks after a job that nobody claimed by `due`.
+    /// Writes a new job, unless its user has [`MAX_OPEN_JOBS`] open jobs: 7 write units, more for a filter of over
+    /// about 500 bytes and for named contacts, which take at most 4 KB. With a lease, claims all shards at once, for 1
+    /// write unit each. The sweep checks the job if nobody claimed it by `due`.
     ///
-    /// The job takes its place among the open jobs of its user in one transaction with its open-job entry. The places are
-    /// a set of identifiers, so taking or leaving a place twice changes nothing, and the number is exact whatever dies.
+    /// The job enters its user's set of open jobs in one transaction with its open-job entry. The set holds
+    /// identifiers, so adding or removing a job twice changes nothing, and its size is exact whatever process dies.
     pub async fn create_job(
         &self,
         portal: &PortalId,
@@ -61,7 +61,8 @@ impl Store {
         lease: Option<&Lease>,
         due: Moment,
     ) -> Result<Created, StoreError> {
-        // The open-job entry comes first, so that the sweep finds the job if its creator dies before its record.
+        // Write the open-job entry first, so that the sweep finds the job if its creator dies before it writes the
+        // record.
         if self.open_job(portal, job, due).await? == Created::TooManyOpen {
             return Ok(Created::TooManyOpen);
         }
@@ -87,7 +88,7 @@ impl Store {
             if !self.has_place(portal, job).await? {
                 return Ok(Created::TooManyOpen);
             }
-            // Another call of the same user was under way at this moment.
+            // Another call of the same user ran at the same time.
             match pauses.next() {
                 Some(pause) => tokio::time::sleep(pause).await,
                 None => return Err(StoreError::Contended { operation: "TransactWriteItems" }),
@@ -95,7 +96,7 @@ impl Store {
         }
     }
 
-    /// The write that takes a place among the open jobs of the job's user; none where there is no limit.
+    /// Returns the write that adds the job to its user's set of open jobs; none if there is no limit.
     pub(super) fn take_place(&self, portal: &PortalId, job: &Job) -> Result<Option<TransactWriteItem>, StoreError> {
         let Some(user) = limited_user(job) else { return Ok(None) };
         let id = Blob::new(*job.id.as_bytes());
@@ -115,7 +116,7 @@ impl Store {
         Ok(Some(TransactWriteItem::builder().update(update).build()))
     }
 
-    /// Whether the job has, or could have, a place among the open jobs of its user: 1 read unit.
+    /// Returns whether the job is in its user's set of open jobs, or fits into it: 1 read unit.
     pub async fn has_place(&self, portal: &PortalId, job: &Job) -> Result<bool, StoreError> {
         let Some(user) = limited_user(job) else { return Ok(true) };
         let item = self.get(&Key::OpenJobsOf(portal.clone(), user)).await?.unwrap_or_default();
@@ -126,7 +127,7 @@ impl Store {
         Ok(open.len() < MAX_OPEN_JOBS || open.iter().any(|id| id.as_ref() == job.id.as_bytes()))
     }
 
-    /// Leaves the place that a job has among the open jobs of its user: 1 write unit, also where it has none.
+    /// Removes a job from its user's set of open jobs: 1 write unit, also if it is not in the set.
     pub async fn leave_place(&self, portal: &PortalId, user: UserId, job: JobId) -> Result<(), StoreError> {
         let id = Blob::new(*job.as_bytes());
         self.update_if(
@@ -140,7 +141,7 @@ impl Store {
         .map(drop)
     }
 
-    /// Leaves the place of a job that is over, if it took one.
+    /// Removes a job that is over from its user's set of open jobs, if a limit applies.
     pub async fn leave_place_of(&self, portal: &PortalId, job: &Job) -> Result<(), StoreError> {
         match limited_user(job) {
             Some(user) => self.leave_place(portal, user, job.id).await,
@@ -148,7 +149,7 @@ impl Store {
         }
     }
 
-    /// The writes that make a job together with something else, or not at all: 2 write units each. They fail if its user
+    /// Returns the writes that create a job within a transaction: 2 write units each. The transaction fails if the user
     /// has too many open jobs.
     pub(crate) fn new_job_writes(
         &self,
@@ -168,7 +169,7 @@ impl Store {
         item.map(|mut item| items::document(&mut item, DOC)).transpose()
     }
 
-    /// Writes that a queued job was taken up at `now`: 1 write unit per KB. A job in another state stays as it is.
+    /// Marks a queued job as running since `now`: 1 write unit per KB. Leaves a job in another state unchanged.
     pub async fn start_job(&self, portal: &PortalId, id: JobId, now: Moment) -> Result<(), StoreError> {
         let now = items::to_document(&now)?;
         self.update_if(
@@ -186,7 +187,7 @@ impl Store {
         .map(drop)
     }
 
-    /// Writes that a job is to stop, and says whether it still can: 1 write unit per KB.
+    /// Marks a job as cancelled. Returns false if it can no longer be cancelled. Costs 1 write unit per KB.
     pub async fn cancel_job(&self, portal: &PortalId, id: JobId) -> Result<bool, StoreError> {
         let cancelled = self
             .update_if(
@@ -204,8 +205,8 @@ impl Store {
         Ok(cancelled.is_some())
     }
 
-    /// Writes how a job ended, if it is still in the state `seen` and not over, and says whether it was: 1 write unit
-    /// per KB.
+    /// Writes the end of a job, if it is still in the state `seen` and not over. Returns whether it was. Costs 1 write
+    /// unit per KB.
     pub async fn finish_job(&self, portal: &PortalId, job: &Job, seen: State) -> Result<bool, StoreError> {
         let finished = self
             .update_if(
@@ -219,18 +220,18 @@ impl Store {
         Ok(finished.is_some())
     }
 
-    /// Forgets that a job is open: 1 write unit.
+    /// Removes the open-job entry of a job: 1 write unit.
     pub async fn close_job(&self, portal: &PortalId, id: JobId) -> Result<(), StoreError> {
         self.delete(&Key::OpenJob(portal.clone(), id)).await
     }
 
-    /// Whether a job is open: 1 read unit.
+    /// Returns whether a job is open: 1 read unit.
     pub async fn is_open(&self, portal: &PortalId, id: JobId) -> Result<bool, StoreError> {
         Ok(self.get(&Key::OpenJob(portal.clone(), id)).await?.is_some())
     }
 
-    /// Writes that a job failed, without reading its record, unless it is over: 1 write unit per KB. True when it was
-    /// not over before.
+    /// Marks a job as failed without reading its record, unless it is over: 1 write unit per KB. Returns whether it was
+    /// not over.
     pub async fn fail_job(&self, portal: &PortalId, id: JobId, error: &str, now: Moment) -> Result<bool, StoreError> {
         let failed = self
             .update_if(
@@ -248,9 +249,10 @@ impl Store {
         Ok(failed.is_some())
     }
 
-    /// Writes one contact's access together with the job that records it, or neither: 6 write units, 2 for each of
-    /// the access record, the job (which holds what was before) and its place in its user's list, and 2 more when it
-    /// stays `open` until the event bus was told. The managers that the contact gets are posted before.
+    /// Writes one contact's access together with the job that records it, or neither. Costs 6 write units: 2 each for
+    /// the access record, the job (which holds the previous access) and its entry in its user's list. It costs 2 more
+    /// if the job stays `open` until its event is published. The caller writes the postings of the contact's managers
+    /// first.
     ///
     /// # Errors
     ///
@@ -292,7 +294,7 @@ impl Store {
         self.transact(writes).await
     }
 
-    /// Reads what a job about one contact keeps in its record: 1 read unit per 4 KB.
+    /// Reads the change in the record of a job about one contact: 1 read unit per 4 KB.
     pub async fn single_change(&self, portal: &PortalId, job: JobId) -> Result<Vec<Change>, StoreError> {
         match self.get(&Key::Job(portal.clone(), job)).await? {
             Some(item) if item.contains_key(CHUNK) => chunk_format::decode(items::bytes(&item, CHUNK)?),

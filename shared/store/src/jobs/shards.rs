@@ -15,41 +15,41 @@ use crate::index::ScanCursor;
 use crate::jobs::{DOC, DUE, TRIES, moment, names, values, yes};
 use crate::keys::{Key, Range};
 
-/// Where a shard's reading goes on.
+/// The point at which the reading of a shard continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Checkpoint {
     /// In the partitions of an index.
     Matches(ScanCursor),
-    /// Among contacts that are named: how many of them are behind.
+    /// Among named contacts: the number of contacts already read.
     Contacts(usize),
-    /// In the chunks of the job that is undone: the number of one, and how many of its entries are behind.
+    /// In the chunks of the job to undo.
     Chunk {
         /// The chunk's number.
         number: u32,
-        /// How many of its entries are behind.
+        /// Number of its entries already read.
         entries: usize,
     },
 }
 
-/// How far a shard of a job is.
+/// The progress of a shard of a job.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
-    /// Where the reading goes on; none at its beginning.
+    /// Where the reading continues; none at the beginning.
     pub place: Option<Checkpoint>,
     /// Number of the next chunk.
     pub next_chunk: u32,
-    /// Index entries, named contacts or changes looked at so far.
+    /// Index entries, named contacts or changes read so far.
     pub looked: u64,
-    /// What was done so far.
+    /// Counts so far.
     pub counts: Counts,
 }
 
 /// Why a shard was closed before its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ShardFailure {
-    /// The table did not take all changes, however often they were tried.
+    /// The table refused some changes on every attempt.
     GivenUp,
-    /// Its workers died, one after another.
+    /// The workers died, one after another.
     Killed,
     /// The user on whose behalf the job acts is no longer in the portal.
     UserRemoved,
@@ -58,7 +58,7 @@ pub enum ShardFailure {
 impl ShardFailure {
     const ALL: [Self; 3] = [Self::GivenUp, Self::Killed, Self::UserRemoved];
 
-    /// The word for it in storage.
+    /// Returns the name of the failure in storage.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::GivenUp => "given-up",
@@ -68,75 +68,75 @@ impl ShardFailure {
     }
 }
 
-/// A shard of a job as the table has it.
+/// A shard of a job as stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ShardState {
-    /// How far it is.
+    /// The progress.
     pub progress: Progress,
-    /// Whether it is through, or was closed before its end.
+    /// Whether the shard is finished or was closed before its end.
     pub done: bool,
-    /// Why it was closed before its end, where it was.
+    /// Why the shard was closed before its end, if it was.
     pub failed: Option<ShardFailure>,
-    /// Whether it is to stop.
+    /// Whether the shard was cancelled.
     pub cancelled: bool,
-    /// Who works on it.
+    /// The worker that holds the lease.
     pub owner: Option<LeaseOwner>,
-    /// From when on it is left alone by whoever works on it, or waits for a worker for too long.
+    /// End of the lease or, without an owner, deadline by which a worker must claim the shard.
     pub due: Option<Moment>,
-    /// How often it was taken up since it last got on.
+    /// Number of claims since the last progress.
     pub tries: u32,
-    /// How many changes were counted, where they had to be counted first.
+    /// Number of counted changes, if changes are counted first.
     pub counted: Option<u64>,
 }
 
 impl ShardState {
-    /// What a caller is told of it.
+    /// Returns the summary that callers see.
     pub fn summary(&self) -> ShardSummary {
-        // A shard that failed or was stopped is closed, and not through.
+        // A shard that failed or was cancelled is closed, but not finished.
         let done = self.done && self.failed.is_none() && !self.cancelled;
         ShardSummary { done, looked: self.progress.looked, counts: self.progress.counts }
     }
 }
 
-/// The right to work on a shard, for a while.
+/// The temporary right to work on a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lease {
-    /// Who works on it.
+    /// The worker.
     pub owner: LeaseOwner,
-    /// Until when nobody else does.
+    /// The end of the lease.
     pub until: Moment,
 }
 
-/// The state of a shard that its worker lets go of.
+/// The state in which a worker releases a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Release<'a> {
-    /// How far the shard is.
+    /// The shard's progress.
     pub progress: &'a Progress,
-    /// When the sweep looks after it, if nobody claims it before.
+    /// When the sweep requests a worker, if nobody claims the shard before.
     pub due: Moment,
-    /// How often it was claimed without progress.
+    /// Number of claims without progress.
     pub tries: u32,
 }
 
-/// What came of asking for a lease.
+/// The result of claiming a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claim {
-    /// The shard is the caller's.
+    /// The caller holds the shard.
     Taken(ShardState),
-    /// Someone else works on it.
+    /// Another worker holds the shard.
     Held,
-    /// It is through.
+    /// The shard is done.
     Done,
 }
 
-/// What came of saving a progress.
+/// The result of saving a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Saved {
-    /// The shard still is the caller's.
+    /// The caller still holds the shard.
     Kept,
-    /// It is, and it is to stop.
+    /// The caller still holds the shard, but the job was cancelled.
     Cancelled,
-    /// Someone else has it.
+    /// The caller no longer holds the shard.
     Lost,
 }
 
@@ -174,8 +174,8 @@ pub(super) fn shard_state(mut item: Item) -> Result<ShardState, StoreError> {
 }
 
 impl Store {
-    /// Asks for a shard of a job, for which nobody else must have a lease at `now`: 1 write unit, and 1 read unit when
-    /// it cannot be had.
+    /// Claims a shard of a job, unless another worker holds a lease at `now`: 1 write unit, and 1 read unit if the
+    /// claim fails.
     pub async fn claim_shard(
         &self,
         portal: &PortalId,
@@ -207,7 +207,7 @@ impl Store {
         Ok(if done { Claim::Done } else { Claim::Held })
     }
 
-    /// Writes how far a shard is, and holds on to it: 1 write unit.
+    /// Saves a shard's progress and renews its lease: 1 write unit.
     pub async fn save_progress(
         &self,
         portal: &PortalId,
@@ -226,7 +226,7 @@ impl Store {
         .await
     }
 
-    /// Writes how many changes a shard counted; its work then begins at its beginning: 1 write unit.
+    /// Saves the number of counted changes, resets the progress to the beginning and releases the shard: 1 write unit.
     pub async fn save_counted(
         &self,
         portal: &PortalId,
@@ -245,7 +245,7 @@ impl Store {
         .await
     }
 
-    /// Writes that a shard is through, or why it is closed before its end, and lets go of it: 1 write unit.
+    /// Closes a shard, finished or because of `failed`, and releases it: 1 write unit.
     pub async fn end_shard(
         &self,
         portal: &PortalId,
@@ -273,7 +273,7 @@ impl Store {
         .await
     }
 
-    /// Writes how far a shard is that is not through, and lets go of it: 1 write unit.
+    /// Saves the progress of an unfinished shard and releases it: 1 write unit.
     pub async fn release_shard(
         &self,
         portal: &PortalId,
@@ -293,7 +293,7 @@ impl Store {
         .await
     }
 
-    /// Changes a shard that is the lease's. `#me` is its owner in the expression.
+    /// Updates a shard if the lease's owner still holds it. In the expression, `#me` is the owner attribute.
     pub(super) async fn keep_shard(
         &self,
         (portal, job, shard): (&PortalId, JobId, u16),
@@ -321,7 +321,7 @@ impl Store {
         item.map_or(Ok(ShardState::default()), shard_state)
     }
 
-    /// Tells whoever works on a shard to stop, and whoever takes it up: 1 write unit. Says whether it is through.
+    /// Tells the current and later workers of a shard to stop: 1 write unit. Returns whether the shard is done.
     pub async fn cancel_shard(&self, portal: &PortalId, job: JobId, shard: u16) -> Result<bool, StoreError> {
         let told = self
             .update_if(
@@ -335,8 +335,8 @@ impl Store {
         Ok(told.is_none())
     }
 
-    /// Takes a shard from whoever had it, if it still is `due` when it was seen to be, and says when it is to be looked
-    /// after next; false when it was taken up or got on meanwhile. 1 write unit.
+    /// Revokes a shard's lease unless the shard was claimed, progressed or ended since it was read with the due time
+    /// `seen`. Sets the next check to `due`. Returns whether the lease was revoked. Costs 1 write unit.
     pub async fn postpone_shard(
         &self,
         portal: &PortalId,
@@ -365,7 +365,7 @@ impl Store {
         Ok(postponed.is_some())
     }
 
-    /// Reads the shards of a job, each by its number; those that nobody took up are as new: 1 read unit per 4 KB.
+    /// Reads the shards of a job, by number: 1 read unit per 4 KB. A shard that nobody claimed has the default state.
     pub async fn shards(&self, portal: &PortalId, job: &Job) -> Result<Vec<ShardState>, StoreError> {
         let mut shards = vec![ShardState::default(); usize::from(job.shards)];
         for item in self.query(&Range::JobShards(portal.clone(), job.id), true).await? {

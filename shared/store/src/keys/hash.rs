@@ -11,7 +11,7 @@ impl fmt::Display for Hex<'_> {
     }
 }
 
-/// The hash that this hexadecimal text, in lower case, stands for.
+/// Decodes a hash from lower-case hexadecimal text.
 pub fn hash_from_hex<const BYTES: usize>(text: &str) -> Option<[u8; BYTES]> {
     let mut hash = [0; BYTES];
     if text.len() != 2 * hash.len() || !text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {

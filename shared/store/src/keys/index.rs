@@ -1,4 +1,4 @@
-//! Keys of the indexes: their names, partitions and positions.
+//! Keys of the table's indexes: names, partitions and positions.
 
 use models::values::id::{ContactId, PortalId};
 use models::values::moment::Moment;
@@ -15,10 +15,10 @@ pub enum Index {
 }
 
 impl Index {
-    /// Both indexes.
+    /// Both indexes of the table.
     pub const ALL: [Self; 2] = [Self::Tag, Self::Stage];
 
-    /// The index's name.
+    /// Returns the index's name.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Tag => "tag-index",
@@ -26,7 +26,7 @@ impl Index {
         }
     }
 
-    /// Name of the attribute that is its partition key.
+    /// Returns the name of the index's partition key attribute.
     pub const fn pk(self) -> &'static str {
         match self {
             Self::Tag => "tag_pk",
@@ -34,7 +34,7 @@ impl Index {
         }
     }
 
-    /// Name of the attribute that is its sort key.
+    /// Returns the name of the index's sort key attribute.
     pub const fn sk(self) -> &'static str {
         match self {
             Self::Tag => "tag_sk",
@@ -46,14 +46,14 @@ impl Index {
 /// A partition of an index.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Partition {
-    /// A shard of a folded tag's contacts.
+    /// The contacts of a folded tag in one shard.
     Tag(PortalId, u16, String),
-    /// A shard of a stage's contacts; 0 holds those without a stage.
+    /// The contacts of a stage in one shard; stage 0 holds contacts without a stage.
     Stage(PortalId, u16, i32),
 }
 
 impl Partition {
-    /// The index it is a partition of.
+    /// Returns the index of the partition.
     pub const fn index(&self) -> Index {
         match self {
             Self::Tag(..) => Index::Tag,
@@ -61,7 +61,7 @@ impl Partition {
         }
     }
 
-    /// The value of the index's partition key.
+    /// Returns the value of the index's partition key.
     pub fn encode(&self) -> String {
         match self {
             Self::Tag(portal, shard, tag) => format!("{portal}#{shard:02}#{tag}"),
@@ -70,24 +70,24 @@ impl Partition {
     }
 }
 
-/// Where a contact stands in a partition of an index: by creation date, then identifier.
+/// The position of a contact in a partition of an index: creation date, then identifier.
 ///
-/// A partition is read backwards where nothing else is said, so "after" a position are the contacts created earlier.
+/// Partitions are read in descending order by default, so the contacts after a position were created earlier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct IndexPosition {
-    /// When the contact was created.
+    /// Creation date of the contact.
     pub created: Moment,
     /// The contact.
     pub contact: ContactId,
 }
 
 impl IndexPosition {
-    /// The value of the index's sort key.
+    /// Returns the value of the index's sort key.
     pub fn encode(&self) -> String {
         format!("{}#{:010}", self.created, self.contact.get())
     }
 
-    /// The position that was encoded to this value.
+    /// Decodes a position from the value of a sort key.
     pub fn decode(text: &str) -> Option<Self> {
         let (created, id) = text.split_once('#')?;
         if created.len() != Moment::TEXT_BYTES {
@@ -96,23 +96,23 @@ impl IndexPosition {
         Some(Self { created: created.parse().ok()?, contact: number(id)?.try_into().ok()? })
     }
 
-    /// The lowest sort key of contacts created at `from` or later.
+    /// Returns the lowest sort key of contacts created at `from` or later.
     pub fn lower_bound(from: Moment) -> String {
         format!("{from}#")
     }
 
-    /// The highest sort key of contacts created at `to` or earlier.
+    /// Returns the highest sort key of contacts created at `to` or earlier.
     pub fn upper_bound(to: Moment) -> String {
         // `~` sorts after every digit.
         format!("{to}#~")
     }
 
-    /// The highest sort key after this position, reading backwards.
+    /// Returns the highest sort key after this position in descending order.
     pub fn bound_after(&self) -> String {
         format!("{}#{:010}~", self.created, self.contact.get() - 1)
     }
 
-    /// The lowest sort key after this position, reading forwards.
+    /// Returns the lowest sort key after this position in ascending order.
     pub fn bound_after_ascending(&self) -> String {
         format!("{}#{:010}~", self.created, self.contact.get())
     }

@@ -1,4 +1,4 @@
-//! Lists of the contacts of one manager, by the postings.
+//! Lists of one manager's contacts, read from the manager's postings.
 
 use std::collections::HashMap;
 
@@ -15,18 +15,18 @@ use crate::listing::top::TopK;
 use crate::listing::{Listed, Listing, MAX_KEPT, Member};
 use crate::postings::Posted;
 
-/// Contacts of a manager that are read beside their access, in one round trip in place of two: those that no longer are the
-/// manager's are read in vain.
+/// Maximum contacts read concurrently with their access, in one round trip instead of two. Reads of contacts that the
+/// manager lost are wasted.
 pub(super) const BESIDE_ACCESS: usize = 100;
 
-/// Contacts of a manager that are looked at together.
+/// Contacts of a manager that are examined together.
 pub(super) const CANDIDATES_TOGETHER: usize = 500;
 
-/// How many times as many are looked at side by side.
+/// Batches of [`CANDIDATES_TOGETHER`] contacts that are examined concurrently.
 pub(super) const CANDIDATES_AT_ONCE: usize = 4;
 
 impl Store {
-    /// The page of what is in the list among the contacts posted to `manager`, which hold all that is.
+    /// Reads the page from the contacts in the postings of `manager`, which include every contact of the list.
     pub(super) async fn list_candidates(
         &self,
         listing: &Listing<'_>,
@@ -58,7 +58,7 @@ impl Store {
         Ok(Listed { contacts, asked, more, total: Some(total), total_is_lower_bound: false, wasteful })
     }
 
-    /// Those of the contacts that are in the list, and how many of all of them are the manager's.
+    /// Returns the contacts of `ids` that are in the list, and how many of `ids` are the manager's.
     pub(super) async fn judged(
         &self,
         listing: &Listing<'_>,

@@ -1,4 +1,4 @@
-//! All contacts of a list, in no order: for orders that no index has, and for counting.
+//! All contacts of a list, unordered: for orders that no index has, and for counting.
 
 use futures::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
 use models::filter::IndexEntry;
@@ -12,17 +12,17 @@ use crate::error::StoreError;
 use crate::index::{KeyRange, partitions};
 use crate::listing::{COUNT_RESERVE, Listing, MAX_COUNTED};
 
-/// Index queries of a page that are under way at once: one for each shard of the largest portal.
+/// Maximum concurrent index queries of a page: one for each shard of the largest portal.
 pub(super) const QUERIES_AT_ONCE: usize = MAX_SHARDS as usize;
 
-/// Partitions that are read side by side where all is read.
+/// Partitions read concurrently by a full scan.
 pub(super) const PASSES_AT_ONCE: usize = 8;
 
-/// Index entries that one query reads where all is read: with eight under way, tens of megabytes as the SDK has them.
+/// Index entries per query of a full scan: with eight concurrent queries, tens of megabytes in the SDK's form.
 pub(super) const PASS_ENTRIES: i32 = 1000;
 
 impl Store {
-    /// Counts the whole list, or as much of the list as the time and the bound of the cost allow.
+    /// Counts the list, as far as the deadline and the cost bound allow.
     pub(super) async fn count(&self, listing: &Listing<'_>) -> Result<Count, StoreError> {
         if listing.asks_access() || !listing.plan.tests.is_empty() {
             let mut count = Count { contacts: 0, is_whole: true };
@@ -53,7 +53,7 @@ impl Store {
         })
     }
 
-    /// Everything that is in the list, in pages and in no order.
+    /// Reads every contact of the list, in unordered pages.
     pub(super) fn members<'b>(
         &'b self,
         listing: &'b Listing<'_>,
@@ -86,7 +86,7 @@ impl Store {
         .boxed()
     }
 
-    /// Those of the contacts that are in the list, with the facts that are wanted of them.
+    /// Returns the contacts of `found` that are in the list, with the facts that `wanted` requires.
     pub(super) async fn admitted_members(
         &self,
         listing: &Listing<'_>,
@@ -124,25 +124,25 @@ impl Store {
     }
 }
 
-/// The purpose for which all contacts of a list are read.
+/// The purpose of reading all contacts of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum MemberDetail {
-    /// To count the contacts.
+    /// Counting the contacts.
     Number,
-    /// To put the contacts in order.
+    /// Ordering the contacts.
     Ranks,
 }
 
-/// A page of everything that is in a list.
+/// A page of all contacts of a list.
 pub(super) struct MembersPage {
     pub(super) members: Vec<(IndexEntry, Facts)>,
-    /// How many contacts were looked at for it.
+    /// Number of matches examined for the page.
     pub(super) looked: usize,
 }
 
 /// The number of contacts in a list.
 pub(super) struct Count {
     pub(super) contacts: u64,
-    /// Whether all of the list was counted.
+    /// Whether the whole list was counted.
     pub(super) is_whole: bool,
 }

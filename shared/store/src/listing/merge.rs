@@ -1,4 +1,4 @@
-//! The contacts of a plan in the order of the index, merged from its partitions.
+//! The contacts of a plan in index order, merged from its partitions.
 
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, VecDeque};
@@ -15,13 +15,13 @@ use crate::keys::IndexPosition;
 use crate::listing::members::QUERIES_AT_ONCE;
 use crate::listing::{Listing, READ_AHEAD};
 
-/// Index entries that one query of a page reads at least: those of a page as callers ask for it.
+/// Minimum index entries per query of a page: those of a page of usual size.
 pub(super) const LEAST_ENTRIES: usize = 32;
 
-/// The same where something is left to be tested, which may leave few of them.
+/// Minimum index entries per query of a plan with tests, which may reject most entries.
 pub(super) const LEAST_TESTED_ENTRIES: usize = 250;
 
-/// Index entries that all queries of a page read at once, if each reads more than the least: some megabytes.
+/// Index entries that all queries of a page read at once, if each reads more than the minimum: some megabytes.
 pub(super) const ROUND_ENTRIES: usize = 16_000;
 
 const _: () = assert!(LEAST_ENTRIES <= LEAST_TESTED_ENTRIES && LEAST_TESTED_ENTRIES <= READ_AHEAD);
@@ -30,29 +30,29 @@ pub(super) fn position(entry: &IndexEntry) -> IndexPosition {
     IndexPosition { created: entry.created, contact: entry.contact }
 }
 
-/// The matches of all partitions of a plan in order of creation, read side by side.
+/// The matches of all partitions of a plan in order of creation, read concurrently.
 pub(super) struct MergeScan<'a> {
     pub(super) store: &'a Store,
     pub(super) plan: &'a Plan,
     pub(super) ascending: bool,
     pub(super) parts: Vec<PartitionCursor>,
-    /// What comes first of each part that has something at hand.
+    /// The first position of each partition that has unmerged positions.
     pub(super) heads: BinaryHeap<MergeHead>,
-    /// The parts that have nothing at hand and are not at their end.
+    /// Partitions without unmerged positions that are not at their end.
     pub(super) dry: Vec<usize>,
-    /// How many entries a query reads.
+    /// Index entries per query.
     pub(super) entries: usize,
     pub(super) last: Option<IndexPosition>,
 }
 
-/// A partition, as far as it was read.
+/// A partition and the state of its scan.
 pub(super) struct PartitionCursor {
     pub(super) rest: KeyRange,
     pub(super) found: VecDeque<IndexPosition>,
     pub(super) more: bool,
 }
 
-/// What comes first of a part. Of two heads the greater one comes first.
+/// The first unmerged position of a partition. The greater of two heads comes first.
 #[derive(PartialEq, Eq)]
 pub(super) struct MergeHead {
     pub(super) position: IndexPosition,
@@ -96,12 +96,12 @@ impl<'a> MergeScan<'a> {
         walk
     }
 
-    /// How many entries a query reads at most.
+    /// Returns the maximum index entries per query.
     pub(super) fn most_entries(&self) -> usize {
         (ROUND_ENTRIES / self.parts.len().max(1)).clamp(LEAST_ENTRIES, READ_AHEAD)
     }
 
-    /// The next `count` contacts; fewer only at the end.
+    /// Reads the next `count` contacts; fewer only at the end.
     pub(super) async fn take(&mut self, count: usize) -> Result<Vec<ContactId>, StoreError> {
         let mut taken = Vec::with_capacity(count);
         while taken.len() < count
@@ -120,7 +120,7 @@ impl<'a> MergeScan<'a> {
             }
             let Some(head) = self.heads.pop() else { return Ok(None) };
             self.ready(head.part);
-            // A contact that was moved while it was read stands at the same place in two partitions.
+            // A contact that moved during the scan has the same position in two partitions.
             if self.last != Some(head.position) {
                 self.last = Some(head.position);
                 return Ok(self.last);
@@ -128,7 +128,7 @@ impl<'a> MergeScan<'a> {
         }
     }
 
-    /// Whether a part may go on with something that comes before all that is at hand.
+    /// Returns whether an unread partition may yield a position before the first head.
     pub(super) fn is_held_up(&self) -> bool {
         let Some(head) = self.heads.peek() else { return !self.dry.is_empty() };
         self.dry.iter().filter_map(|part| self.parts.get(*part)).any(|part| match part.rest.after {
@@ -138,7 +138,7 @@ impl<'a> MergeScan<'a> {
         })
     }
 
-    /// Takes what a part has at hand among the heads.
+    /// Moves the next position of a partition into the heads, or marks the partition for reading.
     pub(super) fn ready(&mut self, number: usize) {
         let Some(part) = self.parts.get_mut(number) else { return };
         match part.found.pop_front() {
@@ -148,7 +148,7 @@ impl<'a> MergeScan<'a> {
         }
     }
 
-    /// Reads on in every part that has nothing at hand.
+    /// Reads the next entries of every partition without unmerged positions.
     pub(super) async fn read(&mut self) -> Result<(), StoreError> {
         let most = i32::try_from(self.entries).unwrap_or(i32::MAX);
         let store = self.store;

@@ -1,11 +1,11 @@
-//! The first items of an order, of which only a page is kept.
+//! The first items of an order, up to the end of a page.
 
 use std::collections::BTreeMap;
 
 use models::filter::listing::Rank;
 use models::request::Page;
 
-/// What comes first in an order, at most as many as it was made for.
+/// The first items of an order, at most `most`.
 #[derive(Debug)]
 pub(super) struct TopK<V> {
     pub(super) most: usize,
@@ -23,7 +23,7 @@ impl<V> TopK<V> {
                 return;
             }
             self.places.insert(rank, value);
-            // A contact that was met again takes the place that it has.
+            // A contact offered again at the same rank replaces its own entry.
             if self.places.len() > self.most {
                 self.places.pop_last();
             }
@@ -32,7 +32,7 @@ impl<V> TopK<V> {
         self.places.insert(rank, value);
     }
 
-    /// A page of it, and whether something follows.
+    /// Returns a page of the items, and whether more follow.
     pub(super) fn page(self, page: Page) -> (Vec<(Rank, V)>, bool) {
         let more = self.places.len() > page.start_index.saturating_add(page.count);
         (self.places.into_iter().skip(page.start_index).take(page.count).collect(), more)

@@ -24,7 +24,7 @@ const DOCUMENT_000_JSON: &str = include_str!("../testdata/contact.json");
 const DOCUMENT_000_XML: &str = include_str!("../testdata/contact.xml");
 const DOCUMENT_001_JSON: &str = include_str!("../testdata/contacts.json");
 
-/// The contact that both documents show.
+/// Returns the contact of ONLYOFFICE's two reference pages.
 fn documented() -> Contact<'static> {
     let mike = Employee {
         id: UserId::NIL,
@@ -104,12 +104,12 @@ fn text(body: Vec<u8>) -> String {
     String::from_utf8(body).unwrap()
 }
 
-/// XML without the white space that separates elements; the documents' texts hold none elsewhere at a line's edge.
+/// Returns XML without the white space between elements. No other text of the pages has white space at a line's edge.
 fn joined(xml: &str) -> String {
     xml.lines().map(str::trim).collect()
 }
 
-/// Every key of a value with the keys that lead to it.
+/// Collects the path of every key of a value.
 fn key_paths(value: &Value, at: &str, paths: &mut BTreeSet<String>) {
     match value {
         Value::Object(members) => {
@@ -241,7 +241,7 @@ fn fields_trim_a_contact_to_the_keys_that_are_named_in_every_shape() {
             serde_json::from_slice(&one(shape, None, 200, &documented(), fields.as_ref()).unwrap()).unwrap();
         let response = body["response"].as_object().unwrap();
         assert_eq!(response.keys().map(String::as_str).collect::<BTreeSet<_>>(), expected.iter().copied().collect());
-        // What a member holds is whole.
+        // The values of the named members are written in full.
         assert_eq!(response[expected[0]].as_object().unwrap().len(), 5);
     };
     check(JSON, &["CreateBy", "DisplayName"]);
@@ -384,7 +384,7 @@ prop_compose! {
     }
 }
 
-/// The keys of a value in a style, told in a way that has nothing in common with [`Keyed`]'s.
+/// Returns a value with its keys in a style, computed independently of [`Keyed`].
 fn restyled(value: Value, style: KeyStyle) -> Value {
     let rename = |key: String| match (style, key.as_str()) {
         (KeyStyle::UpperId, "id") => "ID".to_owned(),
@@ -412,7 +412,7 @@ proptest! {
             let read: Value = serde_json::from_slice(&text).unwrap();
             let mut expected = restyled(plain.clone(), style);
             if style == KeyStyle::Camel {
-                // Moments have an offset there.
+                // This style shows timestamps with an offset.
                 let created = expected["created"].as_str().unwrap().trim_end_matches('Z').to_owned() + "+00:00";
                 expected["created"] = json!(created);
             } else {
@@ -447,7 +447,7 @@ proptest! {
         for shape in [JSON, XML, SUFFIX_JSON, SUFFIX_XML] {
             let whole = |contacts: &[Contact]| list(shape, contacts, PAGE, None, usize::MAX).unwrap().body.len();
             let bounded = list(shape, &contacts, PAGE, None, max_bytes).unwrap();
-            // What stands around a list differs by its numbers only.
+            // The envelopes of two lists differ only in their numbers.
             const AROUND: usize = 200;
             prop_assert!(bounded.body.len() <= max_bytes + AROUND);
             if bounded.written < contacts.len() {

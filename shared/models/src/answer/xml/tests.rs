@@ -132,7 +132,7 @@ fn text_is_escaped_and_forbidden_characters_are_replaced() {
     check("<a> & \"b\" 'c'", "<City>&lt;a&gt; &amp; \"b\" 'c'</City>");
     check("]]>", "<City>]]&gt;</City>");
     check("a\tb\nc", "<City>a\tb\nc</City>");
-    // A bare carriage return would reach the reader as a line feed.
+    // A parser would turn a bare carriage return into a line feed.
     check("a\r\n", "<City>a&#13;\n</City>");
     check("\0\u{8}\u{B}\u{1F}\u{FFFE}\u{FFFF}", &format!("<City>{}</City>", "\u{FFFD}".repeat(6)));
     check("\u{7F}\u{85}\u{2028}\u{FFFD}\u{FEFF}🙂", "<City>\u{7F}\u{85}\u{2028}\u{FFFD}\u{FEFF}🙂</City>");
@@ -164,7 +164,7 @@ fn keys_follow_the_style() {
     );
 }
 
-/// The text of an element as a reader sees it.
+/// Returns the text of an element as a parser reads it.
 fn read_text(xml: &str) -> String {
     let mut reader = Reader::from_str(xml);
     let mut text = String::new();

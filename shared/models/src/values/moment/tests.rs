@@ -22,10 +22,10 @@ fn a_time_without_an_offset_needs_a_zone_that_is_known() {
 fn dates_mean_whole_days_of_the_portal() {
     check("2020-12-08", Edge::From, "Europe/Riga", "2020-12-07T22:00:00.0000000Z");
     check("2020-12-08", Edge::To, "Europe/Riga", "2020-12-08T21:59:59.9999999Z");
-    // The day the clock goes forward has 23 hours, the day it goes back 25.
+    // A day has 23 hours when the clock goes forward, and 25 when the clock goes back.
     check("2020-03-29", Edge::To, "Europe/Riga", "2020-03-29T20:59:59.9999999Z");
     check("2020-10-25", Edge::To, "Europe/Riga", "2020-10-25T21:59:59.9999999Z");
-    // São Paulo's clock once skipped midnight itself.
+    // The clock in São Paulo skipped midnight on this day.
     check("2018-11-04", Edge::From, "America/Sao_Paulo", "2018-11-04T03:00:00.0000000Z");
 }
 
