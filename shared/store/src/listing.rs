@@ -193,7 +193,7 @@ impl Store {
     /// A total is counted concurrently with the page, unless the page reaches the end of the list: 1 read unit per 8 KB
     /// of index entries. If access decides membership, each contact costs another half read unit, and the count ends
     /// after about [`MAX_COUNTED`] contacts. Callers who are not administrators get later pages counted only for lists
-    /// of up to [`MAX_COUNTED_AGAIN`] expected entries. Any other total is a lower bound.
+    /// of up to `MAX_COUNTED_AGAIN` expected entries. Any other total is a lower bound.
     ///
     /// In another order, the ranks of the list up to the end of the page are in memory: a name and some bytes each.
     ///

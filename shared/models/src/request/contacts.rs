@@ -43,7 +43,8 @@ impl SetContactAccess {
 /// `isPrivate` in place of `isShared` and `accessList` in place of `managerList`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SetContactsAccess {
-    /// Contacts to change: 1 to [`MAX_NAMED_CONTACTS`], without duplicates, in the order of first mention.
+    /// Contacts to change: 1 to [`MAX_NAMED_CONTACTS`](crate::limits::MAX_NAMED_CONTACTS), without duplicates, in the order
+    /// of first mention.
     pub contacts: Vec<ContactId>,
     /// Access that the contacts get.
     pub target: Access,
