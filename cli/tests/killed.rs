@@ -56,7 +56,7 @@ const ADMIN: &str = "killed-administrator-token-0000000000000";
 const TAG: &str = "everyone";
 /// The contacts of the portal.
 const CONTACTS: i64 = 22_000;
-/// Of every `OTHERS` contacts, one does not have the tag and `AS_ASKED` already have the target access.
+/// One of every `OTHERS` contacts lacks the tag, and `AS_ASKED` of them already have the target access.
 const OTHERS: i64 = 11;
 const AS_ASKED: i64 = 4;
 const UNMATCHED: usize = 2_000;

@@ -7,11 +7,11 @@ use crate::answer;
 use crate::contact::Contact;
 use crate::filter::Filter;
 use crate::filter::listing::{AccessCriteria, Order, SortBy};
-use crate::invalid::{Fault, Invalid, nearest, shown};
-use crate::limits::MAX_FAULTS;
+use crate::invalid::{Fault, Invalid};
 use crate::request::RequestBody;
 use crate::request::fields::{Blank, Fields, Written};
 use crate::request::query::Page;
+use crate::request::text::unknown_keys;
 use crate::values::id::ContactId;
 
 /// The body of `PUT …/contact/{contactid}/access`.
@@ -177,7 +177,7 @@ impl ListContacts {
         let page = fields.page();
         let total = fields.optional_bool("total", "false spares the counting").unwrap_or(true);
         let shown = fields.text_of("fields", "keys of a contact with commas in between");
-        fields.faults.extend(shown.as_deref().into_iter().flat_map(unknown_keys));
+        fields.faults.extend(shown.as_deref().into_iter().flat_map(unknown_contact_keys));
         fields.finish()?;
         let shown = shown.as_deref().and_then(answer::Fields::parse);
         Ok(Self { filter, sought, order: Order::new(by, descending), page, total, fields: shown })
@@ -185,17 +185,7 @@ impl ListContacts {
 }
 
 /// Returns a fault for each name in a list with commas in between that is not a key of a contact.
-pub(super) fn unknown_keys(list: &str) -> Vec<Fault> {
-    let keys = Contact::KEYS.iter().chain(&Contact::ONLYOFFICE_KEYS);
-    let keys: Vec<String> = keys.map(|key| answer::KeyStyle::Camel.written(key)).collect();
-    let names = list.split(',').map(str::trim).filter(|name| !name.is_empty());
-    let unknown = names.filter(|name| !keys.iter().any(|key| key.eq_ignore_ascii_case(name)));
-    let fault = |name: &str| {
-        let near = nearest(name, keys.iter().map(String::as_str));
-        let near = near.map_or(".".to_owned(), |near| format!("; did you mean {near}?"));
-        let message =
-            format!("names \"{}\", which no contact has{near} A contact has {}", shown(name), keys.join(", "));
-        Fault { field: "fields".into(), message }
-    };
-    unknown.take(MAX_FAULTS).map(fault).collect()
+pub(super) fn unknown_contact_keys(list: &str) -> Vec<Fault> {
+    let keys: Vec<&str> = Contact::KEYS.into_iter().chain(Contact::ONLYOFFICE_KEYS).collect();
+    unknown_keys(list, "contact", &keys, &[])
 }

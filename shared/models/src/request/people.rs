@@ -2,9 +2,10 @@
 
 use crate::answer;
 use crate::directory::Profile;
-use crate::invalid::{Fault, Invalid, nearest, shown};
+use crate::invalid::Invalid;
 use crate::request::fields::{Fields, Written, words};
 use crate::request::query::Page;
+use crate::request::text::unknown_keys;
 
 /// The sort key of a list of users.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -169,16 +170,6 @@ pub fn fields_of_person(query: &str) -> Result<Option<answer::Fields>, Invalid> 
 /// Clients request keys of that server and work without them.
 fn profile_fields(fields: &mut Fields) -> Option<answer::Fields> {
     let list = fields.text_of("fields", "keys of a user with commas in between")?;
-    let keys = Profile::KEYS.map(|key| answer::KeyStyle::Camel.written(key));
-    let is_known = |name: &str| {
-        let mut known = keys.iter().map(String::as_str).chain(ONLYOFFICE_KEYS.iter().copied());
-        name.is_empty() || known.any(|key| key.eq_ignore_ascii_case(name))
-    };
-    for name in list.split(',').map(str::trim).filter(|name| !is_known(name)) {
-        let near = nearest(name, keys.iter().map(String::as_str));
-        let near = near.map_or(".".to_owned(), |near| format!("; did you mean {near}?"));
-        let message = format!("names \"{}\", which no user has{near} A user has {}", shown(name), keys.join(", "));
-        fields.faults.push(Fault { field: "fields".into(), message });
-    }
+    fields.faults.extend(unknown_keys(&list, "user", &Profile::KEYS, &ONLYOFFICE_KEYS));
     answer::Fields::parse(&list)
 }

@@ -4,7 +4,7 @@ use crate::answer;
 use crate::invalid::{Fault, Invalid, shown};
 use crate::job::JobId;
 use crate::limits::{MAX_FILTER_VALUE_BYTES, MAX_JOBS_START_INDEX, MAX_PAGE};
-use crate::request::contacts::unknown_keys;
+use crate::request::contacts::unknown_contact_keys;
 use crate::request::fields::{GIVEN_TWICE, finish, too_long_filter_value};
 use crate::request::text::A_COUNT;
 use crate::request::text::{boolean, count};
@@ -184,7 +184,7 @@ impl Query {
     /// Takes `fields`: the keys to which each contact is trimmed.
     pub fn fields(&mut self) -> Option<answer::Fields> {
         let list = self.take("fields")?;
-        self.faults.extend(unknown_keys(&list));
+        self.faults.extend(unknown_contact_keys(&list));
         answer::Fields::parse(&list)
     }
 

@@ -1,8 +1,10 @@
-//! Values in the text of forms and queries.
+//! Values in the text of forms and queries, and lists of keys.
 
 use serde_json::Value;
 
-use crate::limits::MAX_PAGE;
+use crate::answer::KeyStyle;
+use crate::invalid::{Fault, nearest, shown};
+use crate::limits::{MAX_FAULTS, MAX_PAGE};
 use crate::values::id::ContactId;
 
 /// Fields that are arrays.
@@ -82,4 +84,24 @@ pub(super) fn whole(value: &Value) -> Option<i64> {
 /// Parses a whole number in a form or a query.
 pub(super) fn whole_number(text: &str) -> Option<Value> {
     text.parse::<i64>().ok().map(Value::from)
+}
+
+/// Returns a fault for each name in a list with commas in between that is not a key of `owner`. `accepted` are names that
+/// `owner` has on ONLYOFFICE's server only.
+pub(super) fn unknown_keys(list: &str, owner: &str, keys: &[&str], accepted: &[&str]) -> Vec<Fault> {
+    let keys: Vec<String> = keys.iter().map(|key| KeyStyle::Camel.written(key)).collect();
+    let is_known = |name: &str| {
+        let mut known = keys.iter().map(String::as_str).chain(accepted.iter().copied());
+        name.is_empty() || known.any(|key| key.eq_ignore_ascii_case(name))
+    };
+    let fault = |name: &str| {
+        let near = nearest(name, keys.iter().map(String::as_str));
+        let near = near.map_or(".".to_owned(), |near| format!("; did you mean {near}?"));
+        let (name, keys) = (shown(name), keys.join(", "));
+        Fault {
+            field: "fields".into(),
+            message: format!("names \"{name}\", which no {owner} has{near} A {owner} has {keys}"),
+        }
+    };
+    list.split(',').map(str::trim).filter(|name| !is_known(name)).take(MAX_FAULTS).map(fault).collect()
 }
