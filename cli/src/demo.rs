@@ -25,7 +25,7 @@ use models::directory::User;
 use models::import::{Line, PortalLine};
 use models::sign_in::NotAnEmail;
 use models::values::id::{ContactId, NotAContactId, NotAPortalId, UserId};
-use models::values::moment::{Moment, NotAMoment};
+use models::values::timestamp::{NotATimestamp, Timestamp};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -95,7 +95,7 @@ pub(crate) enum DemoError {
         /// The invalid text.
         date: String,
         /// The cause.
-        source: NotAMoment,
+        source: NotATimestamp,
     },
     /// The portal's name is invalid.
     #[error("the portal's name {0}")]
@@ -280,7 +280,7 @@ fn contact(
         Some((day, employee)) => (day.as_str(), user_id(*employee)),
         None => (CREATED_WITHOUT_ORDER, ADMINISTRATOR),
     };
-    let created = Moment::parse(day, zone).map_err(|source| DemoError::Date { date: day.to_owned(), source })?;
+    let created = Timestamp::parse(day, zone).map_err(|source| DemoError::Date { date: day.to_owned(), source })?;
     let stage = STAGES.iter().find(|(orders, ..)| history.orders >= *orders).map_or(0, |(_, id, ..)| *id);
     let contact_type = (1..)
         .zip(TYPES)

@@ -4,7 +4,7 @@ use std::fs::{File, TryLockError};
 
 use aws_config::{BehaviorVersion, SdkConfig};
 use local::engine::{Engine, Storage, open_lock_file};
-use models::values::moment::Moment;
+use models::values::timestamp::Timestamp;
 use store::Store;
 use store::dynamodb::client::{Endpoint, connect, connect_from_shell};
 use store::dynamodb::in_process::connect_in_process;
@@ -110,6 +110,6 @@ impl Table {
 }
 
 /// Returns the current time.
-pub(crate) fn now() -> Moment {
-    Moment::floor(jiff::Timestamp::now())
+pub(crate) fn now() -> Timestamp {
+    Timestamp::floor(jiff::Timestamp::now())
 }

@@ -5,7 +5,7 @@ use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
 use models::directory::{Grant, Scope};
 use models::limits::MAX_TOKEN_CHARS;
 use models::values::id::{PortalId, UserId};
-use models::values::moment::{Edge, Moment};
+use models::values::timestamp::{Edge, Timestamp};
 use store::Store;
 use store::tokens::new_token;
 
@@ -32,7 +32,7 @@ pub(crate) async fn make(
     portal: &PortalId,
     user: UserId,
     scopes: Vec<Scope>,
-    expires: Option<Moment>,
+    expires: Option<Timestamp>,
 ) -> Result<String, CommandError> {
     let known = store.user(portal, user).await?;
     let known =
@@ -47,7 +47,7 @@ async fn create(args: TokenCreateArgs) -> Result<(), CommandError> {
     let portal = table.store.portal(&args.portal).await?;
     let portal =
         portal.ok_or_else(|| format!("there is no portal {}; load it with `crm-access import`", args.portal))?;
-    let expires = args.expires.map(|text| Moment::parse_edge(&text, Edge::To, &portal.time_zone));
+    let expires = args.expires.map(|text| Timestamp::parse_edge(&text, Edge::To, &portal.time_zone));
     let expires = expires.transpose().map_err(|fault| format!("--expires {fault}"))?;
     let token = make(&table.store, &portal.id, args.user, args.scopes, expires).await?;
     say(token)?;
@@ -63,7 +63,7 @@ async fn list(args: TokenListArgs) -> Result<(), CommandError> {
         let counts = users.get(&token.grant.user).is_some_and(|user| user.honours(&token.grant));
         let end = match token.grant.expires {
             _ if !counts => "revoked".into(),
-            Some(expires) => format!("expires {}", expires.timestamp()),
+            Some(expires) => format!("expires {}", expires.to_jiff()),
             None => "expires never".into(),
         };
         say(format_args!("{}  {}  {:10}  {end}", token.hash, token.grant.user, scopes.join(",")))?;

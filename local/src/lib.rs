@@ -8,7 +8,6 @@ pub mod dynamodb_port;
 pub mod engine;
 pub mod fair_queue;
 pub mod hosts;
-pub mod openapi;
 pub mod router;
 pub mod server;
 pub mod workers;
@@ -23,7 +22,7 @@ pub const ENDPOINTS: &[&[Endpoint]] = &[
     get_contact::ENDPOINTS,
     list_contacts::ENDPOINTS,
     access_jobs::ENDPOINTS,
-    access_portal::ENDPOINTS,
+    session::ENDPOINTS,
 ];
 
 /// Iterates over every endpoint of the service.

@@ -15,7 +15,7 @@ use models::job::{Job, JobId, State};
 use models::rule::Rule;
 use models::sign_in::password::{Password, SALT_BYTES};
 use models::values::id::UserId;
-use models::values::moment::Moment;
+use models::values::timestamp::Timestamp;
 use serde_json::{Value, json};
 use store::contacts::AccessState;
 use tests::{Reply, World};
@@ -80,14 +80,14 @@ pub(crate) fn call(endpoint: &Endpoint, route: &str, about: &About, managers: &V
         ("set-contacts-access", "PUT") => json!({"contactid": [1], "isShared": false, "managerList": managers}),
         ("set-filter-access", "PUT") => json!({"tags": ["cell"], "isPrivate": true, "managerList": managers}),
         (JOBS, "PUT") => rule_of(managers),
-        ("access-portal", "DELETE") => Value::Null,
-        ("access-portal", "POST") => json!({"userName": EMAIL, "password": PASSWORD}),
+        ("session", "DELETE") => Value::Null,
+        ("session", "POST") => json!({"userName": EMAIL, "password": PASSWORD}),
         ("list-contacts", "GET") if endpoint.path.ends_with("/filter") => {
             query = "?tags=cell";
             Value::Null
         }
         ("list-contacts", "GET") => Value::Null,
-        ("get-contact" | "access-portal", "GET") | (JOBS, "GET" | "POST" | "DELETE") => Value::Null,
+        ("get-contact" | "session", "GET") | (JOBS, "GET" | "POST" | "DELETE") => Value::Null,
         other => panic!("{other:?} has no call here: give it one, so that its callers are tested"),
     };
     let path = route.replace("{contactid}", "1").replace("{name}", &about.rule).replace("{userid}", "@self");
@@ -244,7 +244,7 @@ async fn expired_token_is_refused() {
     let token = json!({"token": {"Token": BRIEF, "UserId": ADA, "Scopes": ["read", "write"],
         "Expires": "2040-05-01T12:00:00Z"}});
     let world = acme_with([token, tagged(1)]).await;
-    let at = |text: &str| world.set_clock(text.parse::<Moment>().unwrap());
+    let at = |text: &str| world.set_clock(text.parse::<Timestamp>().unwrap());
     at("2040-05-01T11:59:59.9999999Z");
     admitted(&world, BRIEF).await;
     // The token is cached by now. The service still checks its expiry.

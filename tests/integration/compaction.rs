@@ -77,7 +77,8 @@ async fn own(world: &World, manager: UserId) -> BTreeSet<i64> {
 async fn check_lists(world: &World, case: &str) {
     for manager in [MIKE, SAM] {
         let own = own(world, manager).await;
-        let posted = world.store.posted_to(&id("acme"), manager, usize::MAX).await.unwrap().unwrap().contacts;
+        let posted =
+            world.store.contacts_indexed_for(&id("acme"), manager, usize::MAX).await.unwrap().unwrap().contacts;
         let posted: BTreeSet<i64> = posted.into_iter().map(|contact| contact.get().into()).collect();
         assert!(own.is_subset(&posted), "{case}: {:?} of {manager} not posted", own.difference(&posted));
         assert_eq!(listed(world, manager).await.0, own, "{case}");

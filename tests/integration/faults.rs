@@ -9,7 +9,7 @@ use local::dynamodb_port::{Callers, DynamoDbPort};
 use local::engine::{Engine, Storage};
 use models::access::{Access, Author};
 use models::values::id::{ContactId, JobId};
-use models::values::moment::Moment;
+use models::values::timestamp::Timestamp;
 use serde_json::json;
 use store::contacts::{AccessRecord, AccessState};
 use store::dynamodb::backoff::BATCH_ATTEMPTS;
@@ -65,7 +65,7 @@ impl Table {
     /// Makes one contact private and records the job, in one transaction.
     async fn write_with_job(&self, contact: ContactId) -> Result<(), StoreError> {
         let target = private(&[MIKE]);
-        let created = Moment::from_steps(NEW_YEAR_2026);
+        let created = Timestamp::from_ticks(NEW_YEAR_2026);
         let job = json!({
             "Id": REVISION, "State": "done", "CreatedBy": {"User": MIKE}, "Created": created, "Finished": created,
             "Task": {"Contact": {"target": target}}, "Matched": 1, "Updated": 1, "Unchanged": 0, "Skipped": 0, "Shards": 0, "Expected": 1,
@@ -77,7 +77,12 @@ impl Table {
 }
 
 fn record(access: &Access) -> AccessRecord<'_> {
-    AccessRecord { access, revision: REVISION, set_by: Author::User(MIKE), set_at: Moment::from_steps(NEW_YEAR_2026) }
+    AccessRecord {
+        access,
+        revision: REVISION,
+        set_by: Author::User(MIKE),
+        set_at: Timestamp::from_ticks(NEW_YEAR_2026),
+    }
 }
 
 async fn write(store: &Store, contacts: &[ContactId]) -> (usize, Option<StoreError>) {

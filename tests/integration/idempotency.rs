@@ -8,7 +8,7 @@ use jobs::Abandoned;
 use lambda_http::http::Request;
 use models::access::ShareType;
 use models::values::id::{JobId, UserId};
-use models::values::moment::Moment;
+use models::values::timestamp::Timestamp;
 use serde_json::{Value, json};
 use store::keys::Key;
 use tests::proxy::{Gate, Proxy, Verdict};
@@ -99,8 +99,8 @@ async fn jobs(world: &World) -> usize {
     world.get("jobs?count=1000", ADA_TOKEN).await.unwrap().response().as_array().unwrap().len()
 }
 
-fn after(seconds: i64) -> Moment {
-    Moment::from_steps(NEW_YEAR_2026) + SignedDuration::from_secs(seconds)
+fn after(seconds: i64) -> Timestamp {
+    Timestamp::from_ticks(NEW_YEAR_2026) + SignedDuration::from_secs(seconds)
 }
 
 /// Creates five contacts. Everyone may see contact 4, only administrators contact 5.

@@ -10,7 +10,7 @@ use lambda_http::http::Request;
 use models::access::{Access, Author, Caller, ShareType};
 use models::job::{Counts, Job, JobId, ShardSummary, State, Task};
 use models::values::id::UserId;
-use models::values::moment::Moment;
+use models::values::timestamp::Timestamp;
 use serde_json::{Value, json};
 use store::keys::{Key, PK, SK};
 use tests::{NEW_YEAR_2026, Reply, World};
@@ -87,8 +87,8 @@ fn ids(list: &Value) -> Vec<String> {
     list.as_array().unwrap().iter().map(|job| job["id"].as_str().unwrap().to_owned()).collect()
 }
 
-fn after(seconds: i64) -> Moment {
-    Moment::from_steps(NEW_YEAR_2026) + SignedDuration::from_secs(seconds)
+fn after(seconds: i64) -> Timestamp {
+    Timestamp::from_ticks(NEW_YEAR_2026) + SignedDuration::from_secs(seconds)
 }
 
 /// Returns the items of all pages of a list, following `X-Next-Index`.
@@ -347,7 +347,7 @@ const ADMINISTRATOR: Caller = Caller { user: ADA, is_admin: true };
 const EMPLOYEE: Caller = Caller { user: MIKE, is_admin: false };
 
 /// Returns percent, matches a second, seconds until the estimated end.
-fn told(job: &Job, shards: &[ShardSummary], now: Moment) -> (u8, f64, Option<f64>) {
+fn told(job: &Job, shards: &[ShardSummary], now: Timestamp) -> (u8, f64, Option<f64>) {
     let view = job.view(shards, now, &ADMINISTRATOR);
     (view.percent, view.per_second, view.estimated_end.map(|end| end.since(now).as_secs_f64()))
 }
@@ -379,7 +379,7 @@ fn progress_of_a_job_follows_from_its_shards() {
     // The estimated end stays within the calendar, however slow the job.
     let slow = Job { expected: u64::MAX, ..running() };
     assert_eq!(told(&slow, &[shard(false, 1, 1); 4], after(10)), (0, 0.4, Some(100.0 * 365.25 * 86400.0)));
-    assert!(slow.view(&half, Moment::MAX, &ADMINISTRATOR).estimated_end.is_some_and(|end| end <= Moment::MAX));
+    assert!(slow.view(&half, Timestamp::MAX, &ADMINISTRATOR).estimated_end.is_some_and(|end| end <= Timestamp::MAX));
 }
 
 #[test]

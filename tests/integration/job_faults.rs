@@ -1669,7 +1669,7 @@ async fn changes_expire_after_the_retention_and_the_job_never() {
     assert_eq!(bed.job(id).await.changes_until, Some(until));
     for number in 0..3 {
         let chunk = Key::Chunk(bed.portal.clone(), id, 0, number);
-        assert_eq!(bed.expires(&chunk).await, Some(until.timestamp().as_second() + 7 * 24 * 60 * 60));
+        assert_eq!(bed.expires(&chunk).await, Some(until.to_jiff().as_second() + 7 * 24 * 60 * 60));
     }
     assert_eq!(bed.expires(&Key::Job(bed.portal.clone(), id)).await, None);
     assert_eq!(bed.expires(&Key::JobEntry(bed.portal.clone(), ADA, id)).await, None);

@@ -4,7 +4,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::SignedDuration;
 use models::job::{Job, JobId};
 use models::limits::{MAX_ANSWER_BYTES, MAX_JOBS_START_INDEX, MAX_LIST_VALUES, MAX_TAG_BYTES};
-use models::values::moment::Moment;
+use models::values::timestamp::Timestamp;
 use serde_json::{Value, json};
 use store::keys::{Key, PK, SK};
 use tests::{NEW_YEAR_2026, Reply, World};
@@ -32,7 +32,7 @@ async fn with_jobs(count: i64) -> (World, Vec<JobId>) {
     let mut all = vec![job(&made).unwrap()];
     let template = world.jobs_of(&id("acme"), None).await.unwrap().remove(0);
     for second in 1..count {
-        world.set_clock(Moment::from_steps(NEW_YEAR_2026) + SignedDuration::from_secs(second));
+        world.set_clock(Timestamp::from_ticks(NEW_YEAR_2026) + SignedDuration::from_secs(second));
         let copy = Job { id: world.jobs().new_id(), ..template.clone() };
         world.store.create_job(&id("acme"), &copy, None, world.app.now()).await.unwrap();
         all.push(copy.id);
@@ -120,7 +120,7 @@ async fn large_job_records_end_a_page_early_and_no_more_are_read() {
     let body = json!({"tags": longest_tags(), "isPrivate": true}).to_string();
     let mut all = Vec::new();
     for second in 0..JOBS {
-        world.set_clock(Moment::from_steps(NEW_YEAR_2026) + SignedDuration::from_secs(second.try_into().unwrap()));
+        world.set_clock(Timestamp::from_ticks(NEW_YEAR_2026) + SignedDuration::from_secs(second.try_into().unwrap()));
         let reply = world.put_with("filter/access", MIKE_TOKEN, &body, &[("prefer", "respond-async")]).await.unwrap();
         assert_eq!(reply.status, 202, "{}", reply.text);
         all.push(job(&reply).unwrap());

@@ -99,7 +99,15 @@ fn acme_id() -> PortalId {
 
 async fn posted(world: &World, manager: UserId) -> BTreeSet<ContactId> {
     world.catch_up().await.unwrap();
-    world.store.posted_to(&acme_id(), manager, usize::MAX).await.unwrap().unwrap().contacts.into_iter().collect()
+    world
+        .store
+        .contacts_indexed_for(&acme_id(), manager, usize::MAX)
+        .await
+        .unwrap()
+        .unwrap()
+        .contacts
+        .into_iter()
+        .collect()
 }
 
 /// Checks that every stored access is in the manager index, which lets a reader skip all other contacts.

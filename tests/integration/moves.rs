@@ -15,7 +15,7 @@ use models::import::parse_line;
 use models::job::{Change, Job, JobId, State as JobState};
 use models::limits::{MOVE_WRITE_MILLIS, MOVES_BEFORE_MILLIS, MOVES_KEPT_HOURS};
 use models::values::id::PortalId;
-use models::values::moment::Moment;
+use models::values::timestamp::Timestamp;
 use serde_json::{Value, json};
 use store::contacts::{AccessRecord, AccessState};
 use store::dynamodb::client::{Endpoint, connect};
@@ -555,7 +555,7 @@ async fn later_changes_by_others_stay_although_the_contact_moves() {
 /// Writes of an import, in order: the time of a journal entry, or the contact of another item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Wrote {
-    Entry(Moment),
+    Entry(Timestamp),
     Item(i32),
 }
 

@@ -7,7 +7,7 @@ use models::access::{Access, ShareType};
 use models::job::JobId;
 use models::sign_in::password::{Password, SALT_BYTES};
 use models::values::id::{ContactId, PortalId, UserId};
-use models::values::moment::Moment;
+use models::values::timestamp::Timestamp;
 use serde_json::{Value, json};
 use store::contacts::AccessState;
 use tests::{Reply, World};
@@ -156,7 +156,7 @@ pub(crate) fn public(managers: &[UserId]) -> Access {
 }
 
 /// Returns a time as answers of `acme` show it.
-pub(crate) fn shown_at(moment: Moment) -> Value {
+pub(crate) fn shown_at(moment: Timestamp) -> Value {
     json!(moment.in_zone(&TimeZone::get("Europe/Riga").unwrap()).to_string())
 }
 

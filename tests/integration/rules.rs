@@ -9,7 +9,7 @@ use models::job::JobId;
 use models::limits::{MAX_RULES_OF_PORTAL, MAX_RULES_OF_USER};
 use models::rule::{Rule, RuleName};
 use models::values::id::UserId;
-use models::values::moment::Moment;
+use models::values::timestamp::Timestamp;
 use run_rules::Done;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
@@ -27,7 +27,7 @@ use crate::workers::proxied;
 /// 02:00 in Riga in winter, the first after the world's initial time.
 const FIRST: &str = "2026-01-02T00:00:00Z";
 
-fn at(text: &str) -> Moment {
+fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
 
@@ -817,8 +817,8 @@ async fn due_time_too_close_to_the_previous_run_is_skipped() {
         // Setting the rule again does not bring its due time forward.
         let last = rule(&world, "often").await["lastRun"].clone();
         let again = set(&world, ADA_TOKEN, "often", &with(nightly(), "cron", json!("* * * * *"))).await;
-        let next: Moment = again["nextRun"].as_str().unwrap().parse().unwrap();
-        let last: Moment = last.as_str().unwrap().parse().unwrap();
+        let next: Timestamp = again["nextRun"].as_str().unwrap().parse().unwrap();
+        let last: Timestamp = last.as_str().unwrap().parse().unwrap();
         assert!(next.since(last) >= SignedDuration::from_secs(4 * 60 + 50), "{again}");
     }
 }

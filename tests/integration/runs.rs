@@ -13,7 +13,7 @@ use models::job::{Change, Counts, Job, JobId, Kind, State};
 use models::limits::MAX_ANSWER_BYTES;
 use models::request::Page;
 use models::values::id::UserId;
-use models::values::moment::Moment;
+use models::values::timestamp::Timestamp;
 use serde_json::{Value, json};
 use store::contacts::AccessState;
 use store::import::{Importer, Options};
@@ -248,7 +248,7 @@ async fn future_creation_date_makes_no_difference() {
         contact(2, json!({"Created": "2026-06-01T00:00:00.0000001Z", "Tags": ["new"]})),
     ])
     .await;
-    world.set_clock("2026-06-01T00:00:00Z".parse::<Moment>().unwrap());
+    world.set_clock("2026-06-01T00:00:00Z".parse::<Timestamp>().unwrap());
     for (query, body) in [
         ("tags=new&toDate=2030-01-01", json!({"tags": ["new"], "toDate": "2030-01-01", "isPrivate": true})),
         ("", lock(&[SAM])),

@@ -2,13 +2,12 @@
 
 use std::sync::LazyLock;
 
-use local::openapi::document;
 use models::answer::Suffix;
 use serde_json::Value;
 
 use crate::{Reply, WorldError};
 
-static DOCUMENT: LazyLock<Value> = LazyLock::new(document);
+static DOCUMENT: LazyLock<Value> = LazyLock::new(|| openapi::document(local::endpoints()));
 
 /// Returns the path item of a path; none when no endpoint has the path. The document lists paths without suffixes.
 fn path_item(path: &str) -> Option<&'static Value> {

@@ -41,7 +41,7 @@ use models::job::Job;
 use models::request::JobsStart;
 use models::rule::Rule;
 use models::values::id::{PortalId, UserId};
-use models::values::moment::Moment;
+use models::values::timestamp::Timestamp;
 use serde_json::Value;
 use store::dynamodb::client::{Endpoint, connect};
 use store::import::{ImportError, Importer, Options, Summary};
@@ -189,7 +189,7 @@ impl World {
         store.ensure_table().await?;
         let clock = Arc::new(AtomicI64::new(NEW_YEAR_2026));
         let told = clock.clone();
-        let told: Clock = Arc::new(move || Moment::from_steps(told.load(Ordering::SeqCst)));
+        let told: Clock = Arc::new(move || Timestamp::from_ticks(told.load(Ordering::SeqCst)));
         let queue = TestQueue::default();
         let app = App::new(Jobs::new(store.clone(), told, Arc::new(queue.clone())), token_cache);
         let router = local::router::router(&app);
@@ -279,8 +279,8 @@ impl World {
     }
 
     /// Sets the clock.
-    pub fn set_clock(&self, now: Moment) {
-        self.clock.store(now.steps(), Ordering::SeqCst);
+    pub fn set_clock(&self, now: Timestamp) {
+        self.clock.store(now.ticks(), Ordering::SeqCst);
     }
 
     /// Loads import lines, as `crm-access import` does.

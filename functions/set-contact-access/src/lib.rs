@@ -57,7 +57,7 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
             if job.is_some() {
                 postings.add(contact, &before.access, &request.target);
             }
-            Ok(call.app.store.post(&call.grant.portal, &postings, call.app.now()).await?)
+            Ok(call.app.store.index_managers(&call.grant.portal, &postings, call.app.now()).await?)
         };
         let (entries, ()) = futures::try_join!(shown_beside(&call, &record, &request.target, users), posted)?;
         if let Some(job) = job

@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use jobs::{Clock, Deadline, Jobs};
 use models::directory::{Grant, User};
 use models::values::id::{PortalId, UserId};
-use models::values::moment::Moment;
+use models::values::timestamp::Timestamp;
 use quick_cache::sync::Cache;
 use store::keys::TokenHash;
 use store::{Store, StoreError};
@@ -99,7 +99,7 @@ impl App {
     }
 
     /// Returns the current time.
-    pub fn now(&self) -> Moment {
+    pub fn now(&self) -> Timestamp {
         self.jobs.now()
     }
 

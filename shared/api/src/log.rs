@@ -22,7 +22,6 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 /// and answers, with tokens, contacts and password hashes.
 pub const OWN_CRATES: [&str; 15] = [
     "access_jobs",
-    "access_portal",
     "api",
     "bulk_worker",
     "crm_access",
@@ -32,6 +31,7 @@ pub const OWN_CRATES: [&str; 15] = [
     "local",
     "models",
     "run_rules",
+    "session",
     "set_contact_access",
     "set_contacts_access",
     "set_filter_access",

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use jiff::Timestamp;
 use jobs::{Clock, Events, Jobs, Message, Queue, QueueError};
 use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use lambda_http::{Context, Error, LambdaEvent, service_fn};
 use models::limits::WORKER_RESERVE_MILLIS;
-use models::values::moment::Moment;
+use models::values::timestamp::Timestamp;
 use serde_json::value::RawValue;
 use store::Store;
 use store::dynamodb::client::connect;
@@ -89,7 +88,7 @@ pub async fn answer_event(
 
 /// Returns the clock of this machine.
 pub fn clock() -> Clock {
-    Arc::new(|| Moment::floor(Timestamp::now()))
+    Arc::new(|| Timestamp::floor(jiff::Timestamp::now()))
 }
 
 /// Creates the job engine of a function without a queue. A sweep resumes the jobs that the function leaves open.

@@ -8,7 +8,7 @@ use models::limits::{
     self, COMPACTION_PAUSE_MILLIS, COMPACTION_REQUEST_MILLIS, COMPACTIONS_PER_SWEEP, POSTING_SETTLED_MILLIS,
 };
 use models::values::id::{PortalId, UserId};
-use models::values::moment::Moment;
+use models::values::timestamp::Timestamp;
 use store::StoreError;
 use store::compaction::DueCompaction;
 use tokio::time::timeout;
@@ -22,11 +22,11 @@ const REMEMBERED: usize = 1000;
 
 /// The managers for which a process requested compaction recently, with the time of the request.
 #[derive(Clone, Debug, Default)]
-pub struct CompactionRequests(Arc<Mutex<HashMap<(PortalId, UserId), Moment>>>);
+pub struct CompactionRequests(Arc<Mutex<HashMap<(PortalId, UserId), Timestamp>>>);
 
 impl CompactionRequests {
     /// Returns whether the process may send a request now, and records the request.
-    fn admits(&self, portal: &PortalId, manager: UserId, now: Moment) -> bool {
+    fn admits(&self, portal: &PortalId, manager: UserId, now: Timestamp) -> bool {
         let mut asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let pause = limits::duration(COMPACTION_PAUSE_MILLIS);
         let key = (portal.clone(), manager);
@@ -114,7 +114,7 @@ impl Jobs {
 /// Returns the first managers of a list, one of each portal before a second of any, so that no portal blocks another.
 fn one_of_each_portal(due: Vec<DueCompaction>) -> Vec<DueCompaction> {
     let mut of_portal: HashMap<PortalId, usize> = HashMap::new();
-    let mut ranked: Vec<(usize, Moment, DueCompaction)> = due
+    let mut ranked: Vec<(usize, Timestamp, DueCompaction)> = due
         .into_iter()
         .map(|due| {
             let rank = of_portal.entry(due.portal.clone()).or_default();

@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use models::job::JobId;
 use models::limits::{self, RETRY_MILLIS};
 use models::values::id::PortalId;
-use models::values::moment::Moment;
+use models::values::timestamp::Timestamp;
 pub use store::Clock;
 use store::Store;
 use uuid::{NoContext, Timestamp as UuidTimestamp, Uuid};
@@ -85,13 +85,13 @@ impl Jobs {
     }
 
     /// Returns the current time.
-    pub fn now(&self) -> Moment {
+    pub fn now(&self) -> Timestamp {
         (self.clock)()
     }
 
     /// Returns an identifier for a job that starts now.
     pub fn new_id(&self) -> JobId {
-        let now = self.now().timestamp();
+        let now = self.now().to_jiff();
         let seconds = u64::try_from(now.as_second()).unwrap_or(0);
         let nanos = u32::try_from(now.subsec_nanosecond()).unwrap_or(0);
         Uuid::new_v7(UuidTimestamp::from_unix(NoContext, seconds, nanos)).into()

@@ -7,7 +7,7 @@ use models::access::Access;
 use models::filter::Filter;
 use models::job::{Job, JobId, Kind, State};
 use models::values::id::{PortalId, UserId};
-use models::values::moment::Moment;
+use models::values::timestamp::Timestamp;
 use serde::{Serialize, Serializer};
 
 /// The detail of an event. Its members have the names that callers see in a job.
@@ -26,9 +26,9 @@ pub struct JobEvent {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created_by: Option<UserId>,
     /// When the job was requested.
-    pub created: Moment,
+    pub created: Timestamp,
     /// When the job ended.
-    pub finished: Option<Moment>,
+    pub finished: Option<Timestamp>,
     /// The filter that selected the contacts, if there was one.
     #[serde(serialize_with = "filter_view")]
     pub filter: Option<Filter>,

@@ -20,7 +20,7 @@ use models::limits::{
     self, CLOCK_SKEW_MILLIS, MOVE_WRITE_MILLIS, MOVES_BEFORE_MILLIS, MOVES_KEPT_HOURS, WRITE_ARRIVAL_MILLIS,
 };
 use models::values::id::{ContactId, PortalId};
-use models::values::moment::Moment;
+use models::values::timestamp::Timestamp;
 use store::StoreError;
 use uuid::Uuid;
 
@@ -38,9 +38,9 @@ pub(crate) struct Moved<'a> {
     portal: &'a PortalId,
     shard: u16,
     /// When the run started.
-    started: Moment,
+    started: Timestamp,
     /// Start of the next reading of the journal.
-    from: Moment,
+    from: Timestamp,
     /// Entries already read.
     read: HashSet<Uuid>,
     /// Contacts to judge, and whether the move of each may be in flight.
@@ -63,7 +63,7 @@ impl std::fmt::Debug for Moved<'_> {
 }
 
 impl<'a> Moved<'a> {
-    pub(crate) fn new(jobs: &'a Jobs, portal: &'a PortalId, shard: u16, started: Moment) -> Self {
+    pub(crate) fn new(jobs: &'a Jobs, portal: &'a PortalId, shard: u16, started: Timestamp) -> Self {
         Self {
             jobs,
             portal,

@@ -17,7 +17,7 @@ use models::limits::{
 use models::request::{Page, RunOnce};
 use models::rule::{Rule, RuleName};
 use models::values::id::{PortalId, UserId};
-use models::values::moment::Moment;
+use models::values::timestamp::Timestamp;
 use sha2::{Digest as _, Sha256};
 use store::StoreError;
 use store::idempotency::{KeyOf, Reservation};
@@ -68,7 +68,7 @@ impl Jobs {
         actor: Actor,
         filter: Filter,
         target: Access,
-        started: Moment,
+        started: Timestamp,
     ) -> Result<FilterRun, StoreError> {
         let lists = self.store.lists(&portal.id).await?;
         let statistics = self.store.statistics(&portal.id, &filter.tags, &lists.stage_counts).await?;
@@ -104,7 +104,7 @@ impl Jobs {
         if let Err(error) = self.check_rules(deadline).await {
             tracing::error!(error = &error as &dyn std::error::Error, "rules not checked for lost due entries");
         }
-        let mut due_of: BTreeMap<PortalId, Vec<(Moment, RuleName)>> = BTreeMap::new();
+        let mut due_of: BTreeMap<PortalId, Vec<(Timestamp, RuleName)>> = BTreeMap::new();
         for (due, portal, name) in self.store.due_rules(self.now()).await? {
             due_of.entry(portal).or_default().push((due, name));
         }
@@ -118,7 +118,7 @@ impl Jobs {
     }
 
     /// Starts the due rules of a portal, the longest due first. Returns the number of rules started.
-    async fn run_rules_of(&self, portal: PortalId, due: Vec<(Moment, RuleName)>, deadline: &Deadline) -> usize {
+    async fn run_rules_of(&self, portal: PortalId, due: Vec<(Timestamp, RuleName)>, deadline: &Deadline) -> usize {
         let mut started = 0;
         for (due, name) in due {
             if deadline.is_up() {
@@ -197,7 +197,7 @@ impl Jobs {
     }
 
     /// Restores the due entry or due time of every enabled rule that lost it.
-    async fn restore_due_entries(&self, portal: &PortalId, rules: Vec<Rule>, now: Moment) -> Result<(), StoreError> {
+    async fn restore_due_entries(&self, portal: &PortalId, rules: Vec<Rule>, now: Timestamp) -> Result<(), StoreError> {
         let (timed, untimed): (Vec<Rule>, Vec<Rule>) =
             rules.into_iter().filter(|rule| rule.enabled).partition(|rule| rule.next.is_some());
         for rule in self.store.without_due_entry(portal, timed).await? {
@@ -214,7 +214,7 @@ impl Jobs {
         Ok(())
     }
 
-    async fn run_rule(&self, due: Moment, portal: &PortalId, name: &RuleName) -> Result<Option<JobId>, StoreError> {
+    async fn run_rule(&self, due: Timestamp, portal: &PortalId, name: &RuleName) -> Result<Option<JobId>, StoreError> {
         let now = self.now();
         let Some(rule) = self.store.rule(portal, name).await?.filter(|rule| rule.next == Some(due)) else {
             // The rule was changed or removed while it was being started.
@@ -268,7 +268,7 @@ impl Jobs {
         &self,
         portal: &PortalId,
         rule: &Rule,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<Result<Job, String>, StoreError> {
         let (found, users) = self.store.portal_and_users(portal, [rule.created_by]).await?;
         let (Some(found), Some(user)) = (found, users.get(&rule.created_by)) else {

@@ -11,7 +11,7 @@ use jiff::SignedDuration;
 use models::job::{Counts, Job, State};
 use models::limits::{self, LEASE_MARGIN_MILLIS, MAX_SHARDS, RUN_GRACE_MILLIS};
 use models::values::id::{LeaseOwner, PortalId};
-use models::values::moment::Moment;
+use models::values::timestamp::Timestamp;
 use store::StoreError;
 use store::index::PAGE_MATCHES;
 use store::jobs::chunk_format::MAX_CHUNK_CONTACTS;
@@ -198,7 +198,13 @@ impl Jobs {
         Ok(())
     }
 
-    async fn create(&self, portal: &PortalId, job: &Job, lease: Option<&Lease>, due: Moment) -> Result<(), StartError> {
+    async fn create(
+        &self,
+        portal: &PortalId,
+        job: &Job,
+        lease: Option<&Lease>,
+        due: Timestamp,
+    ) -> Result<(), StartError> {
         match self.store.create_job(portal, job, lease, due).await? {
             Created::Yes => Ok(()),
             Created::TooManyOpen => Err(StartError::TooManyOpenJobs),

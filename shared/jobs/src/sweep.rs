@@ -15,8 +15,8 @@ use crate::run::side_by_side;
 use crate::shard::Deadline;
 use crate::worker::WorkError;
 
-/// 100 ns steps of a [`Moment`] in a minute.
-const STEPS_PER_MINUTE: i64 = 60 * 10_000_000;
+/// Ticks of 100 ns of a [`Timestamp`] in a minute.
+const TICKS_PER_MINUTE: i64 = 60 * 10_000_000;
 
 /// Which leases the sweep revokes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ impl Jobs {
     /// When a list of open jobs cannot be read. A failed check does not block the other jobs.
     pub async fn sweep(&self, abandoned: Abandoned, deadline: &Deadline) -> Result<usize, StoreError> {
         let mut asked = 0;
-        let first = self.now().steps() / STEPS_PER_MINUTE;
+        let first = self.now().ticks() / TICKS_PER_MINUTE;
         for bucket in (0..i64::from(OPEN_BUCKETS)).map(|bucket| (first + bucket).rem_euclid(i64::from(OPEN_BUCKETS))) {
             asked += self.sweep_bucket(u8::try_from(bucket).unwrap_or(0), abandoned, deadline).await?;
         }

@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use models::job::{Job, ShardSummary, State, Task};
 use models::limits::{self, MAX_TRIES, MESSAGE_DEADLINE_MILLIS, MOVES_KEPT_HOURS, RETRY_MILLIS};
 use models::values::id::PortalId;
-use models::values::moment::Moment;
+use models::values::timestamp::Timestamp;
 use store::StoreError;
 use store::jobs::{Claim, Lease, Progress, Release, Saved, ShardFailure, ShardState};
 use tokio::time::Instant;
@@ -56,7 +56,7 @@ const TOO_LONG: &str = "the job took longer than a day, so contacts that an impo
 
 impl Jobs {
     /// Returns when a message is sent again if no worker has acted on it.
-    pub(crate) fn message_deadline(&self) -> Moment {
+    pub(crate) fn message_deadline(&self) -> Timestamp {
         self.now() + limits::duration(MESSAGE_DEADLINE_MILLIS)
     }
 

@@ -11,7 +11,7 @@ use models::filter::{Filter, IndexEntry};
 use models::limits::MAX_PAGE;
 use models::request::SetFilterAccess;
 use models::values::id::{ContactId, UserId};
-use models::values::moment::Moment;
+use models::values::timestamp::Timestamp;
 
 const BODY: &[u8] = br#"{"tags":["VIP","UK"],"contactStage":[1,2,3],"contactType":[1,2],"contactListView":"Person",
     "fromDate":"2020-12-08","toDate":"2024-12-08T17:37:04Z","isPrivate":true,
@@ -35,7 +35,7 @@ fn entry(index: usize) -> IndexEntry {
     let id = i32::try_from(index).expect("a page is small") + 1;
     IndexEntry {
         contact: ContactId::try_from(i64::from(id)).expect("it is positive"),
-        created: Moment::MIN,
+        created: Timestamp::MIN,
         stage: id % 4,
         contact_type: id % 3,
         is_company: id % 2 == 0,

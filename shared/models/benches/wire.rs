@@ -10,7 +10,7 @@ use models::answer::{Envelope, Format, ListPage, Shape, list};
 use models::contact::{Address, CommonData, Contact, Currency, CustomField, Employee, ListItem};
 use models::limits::{MAX_ANSWER_BYTES, MAX_PAGE};
 use models::values::id::{ContactId, UserId};
-use models::values::moment::Moment;
+use models::values::timestamp::Timestamp;
 
 /// Returns a contact with as many values as the contact of ONLYOFFICE's reference pages.
 fn contact(id: i32) -> Contact<'static> {
@@ -38,7 +38,7 @@ fn contact(id: i32) -> Contact<'static> {
             ..Address::default()
         }],
         create_by: Some(Cow::Owned(mike.clone())),
-        created: Moment::from_steps(16_074_490_245_916_406 + i64::from(id)),
+        created: Timestamp::from_ticks(16_074_490_245_916_406 + i64::from(id)),
         about: "About".to_owned(),
         industry: "Research & Development".to_owned(),
         contact_status: Some(item.clone()),

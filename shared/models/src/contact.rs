@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::access::{Access, Caller, ShareType};
 use crate::values::id::{ContactId, UserId};
-use crate::values::moment::Moment;
+use crate::values::timestamp::Timestamp;
 
 /// A postal address of a contact.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -165,7 +165,7 @@ pub struct ContactRecord {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub company_name: String,
     /// When the contact was created.
-    pub created: Moment,
+    pub created: Timestamp,
     /// The user who created the contact.
     pub create_by: Option<UserId>,
     /// Whether the contact is a company (otherwise a person).
@@ -239,7 +239,7 @@ pub struct Contact<'a> {
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Employee>))]
     pub create_by: Option<Cow<'a, Employee>>,
     /// When the contact was created.
-    pub created: Moment,
+    pub created: Timestamp,
     /// Free text.
     pub about: String,
     /// Line of business.
@@ -352,7 +352,7 @@ impl<'a> Contact<'a> {
         Self {
             addresses: Vec::new(),
             create_by: None,
-            created: Moment::from_steps(0),
+            created: Timestamp::from_ticks(0),
             about: String::new(),
             industry: String::new(),
             contact_status: None,

@@ -9,7 +9,7 @@ use crate::access::Caller;
 use crate::contact::{Directory, Employee, ListItem, split_name};
 use crate::sign_in::Email;
 use crate::values::id::{PortalId, UserId};
-use crate::values::moment::Moment;
+use crate::values::timestamp::Timestamp;
 
 /// A portal: the data of one customer. Portals share no data.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,7 +35,7 @@ pub struct User {
     /// The sign-in address; a user without an address cannot sign in. Only a [`Profile`] shows it.
     pub email: Option<Email>,
     /// When all of the user's tokens were last revoked; `None` if never.
-    pub tokens_valid_from: Option<Moment>,
+    pub tokens_valid_from: Option<Timestamp>,
 }
 
 impl User {
@@ -94,15 +94,15 @@ pub struct Grant {
     /// The token's scopes.
     pub scopes: Vec<Scope>,
     /// When the token expires; `None` for never.
-    pub expires: Option<Moment>,
+    pub expires: Option<Timestamp>,
     /// [`User::tokens_valid_from`] as read before the token was issued and the password checked. Comparing two reads of
     /// one item avoids comparing the clocks of two machines.
-    pub valid_from: Option<Moment>,
+    pub valid_from: Option<Timestamp>,
 }
 
 impl Grant {
     /// Returns whether the token has not expired at `now`.
-    pub fn is_current(&self, now: Moment) -> bool {
+    pub fn is_current(&self, now: Timestamp) -> bool {
         self.expires.is_none_or(|expires| now < expires)
     }
 
@@ -114,8 +114,8 @@ impl Grant {
 
 /// Returns the new [`User::tokens_valid_from`] when all of a user's tokens are revoked at `now`. The result is always
 /// later than the value `before`, even if a clock went back.
-pub fn next_valid_from(before: Option<Moment>, now: Moment) -> Moment {
-    before.map_or(now, |before| now.max(Moment::from_steps(before.steps() + 1)))
+pub fn next_valid_from(before: Option<Timestamp>, now: Timestamp) -> Timestamp {
+    before.map_or(now, |before| now.max(Timestamp::from_ticks(before.ticks() + 1)))
 }
 
 /// A user's profile, as answers show it.
@@ -190,7 +190,7 @@ pub struct SignedIn {
     /// The token, for the header `Authorization`. It is shown only once.
     pub token: String,
     /// When the token expires.
-    pub expires: Moment,
+    pub expires: Timestamp,
 }
 
 /// Contact counts from the portal's directory, for planning a filter.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::contact::ContactRecord;
 use crate::values::fold::{fold, fold_tag};
 use crate::values::id::ContactId;
-use crate::values::moment::Moment;
+use crate::values::timestamp::Timestamp;
 
 /// `contactListView` on ONLYOFFICE's reference page of `PUT crm/contact/filter/access`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,9 +62,9 @@ pub struct Filter {
     /// Kind of contacts.
     pub view: ListView,
     /// The earliest creation date.
-    pub from_date: Option<Moment>,
+    pub from_date: Option<Timestamp>,
     /// The latest creation date.
-    pub to_date: Option<Moment>,
+    pub to_date: Option<Timestamp>,
     /// Folded words without duplicates. The name of a match contains all of these words.
     pub words: Vec<String>,
 }
@@ -110,9 +110,9 @@ pub struct FilterView<'a> {
     /// The view's name.
     pub contact_list_view: &'static str,
     /// The earliest creation date.
-    pub from_date: Option<Moment>,
+    pub from_date: Option<Timestamp>,
     /// The latest creation date.
-    pub to_date: Option<Moment>,
+    pub to_date: Option<Timestamp>,
     /// Folded words of the name, separated by spaces; empty if the filter has none.
     pub filter_value: String,
 }
@@ -123,7 +123,7 @@ pub struct IndexEntry {
     /// The contact.
     pub contact: ContactId,
     /// When the contact was created.
-    pub created: Moment,
+    pub created: Timestamp,
     /// The contact's stage, 0 for none.
     pub stage: i32,
     /// The contact's type, 0 for none.

@@ -17,7 +17,7 @@ use crate::sign_in::Email;
 use crate::sign_in::password::PasswordHash;
 use crate::values::fold::fold_tag;
 use crate::values::id::{ContactId, PortalId, UserId};
-use crate::values::moment::Moment;
+use crate::values::timestamp::Timestamp;
 
 /// Maximum bytes of an import line. A contact and its keys must fit an item of 400 KB.
 pub const MAX_LINE_BYTES: usize = 256 * 1024;
@@ -64,7 +64,7 @@ pub struct TokenLine {
     /// The token's scopes.
     pub scopes: Vec<Scope>,
     /// When the token expires; `None` for never.
-    pub expires: Option<Moment>,
+    pub expires: Option<Timestamp>,
 }
 
 /// Parses one line. Dates without an offset are in `zone`.
@@ -266,7 +266,7 @@ struct ListItemRef {
 impl RawContact {
     fn read(self, zone: &TimeZone) -> Result<Line, String> {
         let created = self.created.ok_or("Created is required: when the contact was created")?;
-        let created = Moment::parse(&created, zone).map_err(|fault| format!("Created {fault}"))?;
+        let created = Timestamp::parse(&created, zone).map_err(|fault| format!("Created {fault}"))?;
         let managers = self.access_list.into_iter().flatten().enumerate();
         let managers =
             managers.map(|(i, employee)| employee.id.ok_or_else(|| format!("AccessList[{i}]: missing field `id`")));
@@ -351,7 +351,7 @@ impl RawToken {
                 "Token must be {MIN_TOKEN_CHARS} to {MAX_TOKEN_CHARS} printable ASCII characters without spaces"
             ));
         }
-        let expires = self.expires.map(|text| Moment::parse_edge(&text, crate::values::moment::Edge::To, zone));
+        let expires = self.expires.map(|text| Timestamp::parse_edge(&text, crate::values::timestamp::Edge::To, zone));
         let expires = expires.transpose().map_err(|fault| format!("Expires {fault}"))?;
         Ok(TokenLine { token: self.token, user: self.user_id, scopes: self.scopes, expires })
     }

@@ -10,7 +10,7 @@ use crate::filter::Filter;
 use crate::filter::plan::Plan;
 use crate::job::contact_set::ContactSet;
 use crate::values::id::ContactId;
-use crate::values::moment::Moment;
+use crate::values::timestamp::Timestamp;
 
 pub use crate::values::id::JobId;
 
@@ -203,11 +203,11 @@ pub struct Job {
     /// The author. The job acts with the author's current rights.
     pub created_by: Author,
     /// When the job was requested.
-    pub created: Moment,
+    pub created: Timestamp,
     /// When the first worker started the job.
-    pub started: Option<Moment>,
+    pub started: Option<Timestamp>,
     /// When the job ended. A cancelled job without this time is still stopping.
-    pub finished: Option<Moment>,
+    pub finished: Option<Timestamp>,
     /// The job's work.
     pub task: Task,
     /// The final counts, set when the job ends.
@@ -223,7 +223,7 @@ pub struct Job {
     /// Estimated number of index entries, named contacts or changes to read.
     pub expected: u64,
     /// When the undo log expires; `None` for never.
-    pub changes_until: Option<Moment>,
+    pub changes_until: Option<Timestamp>,
 }
 
 impl Job {
@@ -238,7 +238,7 @@ impl Job {
     }
 
     /// Returns whether the undo log can still be read at `now`.
-    pub fn has_changes_at(&self, now: Moment) -> bool {
+    pub fn has_changes_at(&self, now: Timestamp) -> bool {
         self.changes_until.is_none_or(|until| now < until)
     }
 }

@@ -11,7 +11,7 @@ use crate::limits::MAX_EMAIL_BYTES;
 use crate::rule::{MAX_RULE_NAME_CHARS, RuleName};
 use crate::sign_in::Email;
 use crate::values::id::ContactId;
-use crate::values::moment::Moment;
+use crate::values::timestamp::Timestamp;
 
 /// Names the schema of each type after the type.
 macro_rules! named {
@@ -24,7 +24,7 @@ macro_rules! named {
     };
 }
 
-named!(ContactId, Email, Moment, RuleName, ShareType);
+named!(ContactId, Email, Timestamp, RuleName, ShareType);
 
 fn string() -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::String)
@@ -54,7 +54,7 @@ impl PartialSchema for ShareType {
     }
 }
 
-impl PartialSchema for Moment {
+impl PartialSchema for Timestamp {
     fn schema() -> RefOr<Schema> {
         string()
             .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))

@@ -19,10 +19,10 @@ use crate::job::JobId;
 use crate::limits::{self, RULE_SPACING_MILLIS};
 use crate::request::SetRule;
 use crate::values::id::UserId;
-use crate::values::moment::Moment;
+use crate::values::timestamp::Timestamp;
 
 /// Ticks of 100 ns in a minute.
-const STEPS_PER_MINUTE: i64 = 60 * 10_000_000;
+const TICKS_PER_MINUTE: i64 = 60 * 10_000_000;
 
 /// Maximum characters of a rule's name.
 pub const MAX_RULE_NAME_CHARS: usize = 64;
@@ -198,9 +198,9 @@ impl Schedule {
     /// Returns the first time strictly after `moment`, a whole minute of the zone's clock. Returns `None` if the search
     /// passes the year [`croner::YEAR_UPPER_LIMIT`], or if the clock skipped a time of day by more than two hours. The
     /// latter happened on islands that crossed the date line, last in 2011.
-    pub fn next_after(&self, moment: Moment) -> Option<Moment> {
+    pub fn next_after(&self, moment: Timestamp) -> Option<Timestamp> {
         let Timetable { zone, table } = self.timetable.as_ref()?;
-        let now = moment.timestamp().to_zoned(zone.clone());
+        let now = moment.to_jiff().to_zoned(zone.clone());
         let next = table.find_next_occurrence(&now, false).ok()?;
         Some(next.timestamp().into())
     }
@@ -316,13 +316,13 @@ pub struct Rule {
     /// User on whose behalf the rule runs.
     pub created_by: UserId,
     /// Time at which the rule was created.
-    pub created: Moment,
+    pub created: Timestamp,
     /// Time of the last change of the rule by a user.
-    pub modified: Moment,
+    pub modified: Timestamp,
     /// Next due time; `None` while the rule is disabled.
-    pub next: Option<Moment>,
+    pub next: Option<Timestamp>,
     /// Time of the last run.
-    pub last_run: Option<Moment>,
+    pub last_run: Option<Timestamp>,
     /// Last job that the rule started.
     pub last_job: Option<JobId>,
     /// Reason why the rule could not run at its last due time.
@@ -350,7 +350,7 @@ impl Rule {
         before: Option<&Self>,
         owner: Owner,
         setter: &Caller,
-        now: Moment,
+        now: Timestamp,
     ) -> Self {
         let is_kept = |before: &&Self| {
             let same = before.filter == request.filter
@@ -367,7 +367,7 @@ impl Rule {
             enabled: request.enabled,
             created: before.map_or(now, |before| before.created),
             // Always later than the previous change, so that each change has its own version.
-            modified: before.map_or(now, |before| now.max(Moment::from_steps(before.modified.steps() + 1))),
+            modified: before.map_or(now, |before| now.max(Timestamp::from_ticks(before.modified.ticks() + 1))),
             next: None,
             last_run: before.and_then(|before| before.last_run),
             last_job: before.and_then(|before| before.last_job),
@@ -379,25 +379,25 @@ impl Rule {
 
     /// Returns the first due time after `now`, at least [`RULE_SPACING_MILLIS`] after the minute of the last run;
     /// `None` while the rule is disabled.
-    pub fn next_after(&self, now: Moment) -> Option<Moment> {
+    pub fn next_after(&self, now: Timestamp) -> Option<Timestamp> {
         if !self.enabled {
             return None;
         }
-        let after = self.earliest().filter(|earliest| *earliest > now).map_or(now, Moment::previous);
+        let after = self.earliest().filter(|earliest| *earliest > now).map_or(now, Timestamp::previous);
         self.schedule.next_after(after)
     }
 
     /// Returns whether a due time follows the previous run too closely.
-    pub fn is_too_soon(&self, due: Moment) -> bool {
+    pub fn is_too_soon(&self, due: Timestamp) -> bool {
         self.earliest().is_some_and(|earliest| due < earliest)
     }
 
     /// Returns the earliest due time after the previous run. The run counts from its whole minute, as due times do. A
     /// run starts some seconds after its due time, so a rule for every five minutes would otherwise miss every second
     /// due time.
-    fn earliest(&self) -> Option<Moment> {
-        let last = self.last_run?.steps();
-        Some(Moment::from_steps(last - last.rem_euclid(STEPS_PER_MINUTE)) + limits::duration(RULE_SPACING_MILLIS))
+    fn earliest(&self) -> Option<Timestamp> {
+        let last = self.last_run?.ticks();
+        Some(Timestamp::from_ticks(last - last.rem_euclid(TICKS_PER_MINUTE)) + limits::duration(RULE_SPACING_MILLIS))
     }
 
     /// Returns the reason why the rule could not run at its last due time, or can no longer run at all.
@@ -452,13 +452,13 @@ pub struct RuleView<'a> {
     #[cfg_attr(feature = "openapi", schema(value_type = uuid::Uuid))]
     pub created_by: UserId,
     /// When it was first set.
-    pub created: Moment,
+    pub created: Timestamp,
     /// When it was last set.
-    pub modified: Moment,
+    pub modified: Timestamp,
     /// When it is due next.
-    pub next_run: Option<Moment>,
+    pub next_run: Option<Timestamp>,
     /// When it last ran.
-    pub last_run: Option<Moment>,
+    pub last_run: Option<Timestamp>,
     /// The job that it last started.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<uuid::Uuid>))]
     pub last_job: Option<JobId>,

@@ -16,7 +16,7 @@ use crate::limits::{
 use crate::sign_in::password::{MEMORY_KIB, Memory, PasswordHash};
 use crate::values::fold::fold;
 use crate::values::id::{PortalId, UserId};
-use crate::values::moment::{Moment, STEPS_PER_SECOND};
+use crate::values::timestamp::{TICKS_PER_SECOND, Timestamp};
 
 /// An e-mail address with which users sign in. It is stored folded, so case does not matter.
 ///
@@ -117,7 +117,7 @@ pub struct Candidate {
     /// Hash of the account's password.
     pub hash: PasswordHash,
     /// Time from which tokens of the user are valid, read together with the hash.
-    pub tokens_valid_from: Option<Moment>,
+    pub tokens_valid_from: Option<Timestamp>,
 }
 
 /// The accounts of an address: at most one for each portal, none if the address is unknown.
@@ -157,7 +157,7 @@ impl Candidates {
 /// attempts have therefore failed or are still running, and parallel guesses count like any others. After
 /// [`SIGN_IN_ATTEMPTS`] within [`SIGN_IN_WINDOW_MILLIS`], the pair is locked for [`SIGN_IN_LOCK_MILLIS`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Attempts(Vec<Moment>);
+pub struct Attempts(Vec<Timestamp>);
 
 /// Error: the pair is locked, so no attempt is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -184,14 +184,14 @@ const LOCK: SignedDuration = duration(SIGN_IN_LOCK_MILLIS);
 
 impl Attempts {
     /// Creates attempts from their times, oldest first. Only the last [`SIGN_IN_ATTEMPTS`] are kept.
-    pub fn made_at(times: impl IntoIterator<Item = Moment>) -> Self {
-        let mut times: Vec<Moment> = times.into_iter().collect();
+    pub fn made_at(times: impl IntoIterator<Item = Timestamp>) -> Self {
+        let mut times: Vec<Timestamp> = times.into_iter().collect();
         times.drain(..times.len().saturating_sub(SIGN_IN_ATTEMPTS));
         Self(times)
     }
 
     /// Returns the times of the attempts, oldest first.
-    pub fn times(&self) -> &[Moment] {
+    pub fn times(&self) -> &[Timestamp] {
         &self.0
     }
 
@@ -200,7 +200,7 @@ impl Attempts {
     /// # Errors
     ///
     /// [`Locked`] if the pair is locked. A refused attempt is not counted and does not extend the lock.
-    pub fn begin(&self, now: Moment) -> Result<Self, Locked> {
+    pub fn begin(&self, now: Timestamp) -> Result<Self, Locked> {
         if let [.., last] = self.0[..]
             && self.0.len() >= SIGN_IN_ATTEMPTS
             && now < last + LOCK
@@ -215,7 +215,7 @@ impl Attempts {
 
     /// Returns the attempts without the one at `time`, whose password was not verified.
     #[must_use]
-    pub fn without(&self, time: Moment) -> Self {
+    pub fn without(&self, time: Timestamp) -> Self {
         let mut times = self.0.clone();
         if let Some(place) = times.iter().rposition(|made| *made == time) {
             times.remove(place);
@@ -224,8 +224,8 @@ impl Attempts {
     }
 
     /// Returns the time from which the attempts have no effect.
-    pub fn over_at(&self) -> Moment {
-        self.0.last().map_or(Moment::MIN, |last| *last + LOCK.max(WINDOW))
+    pub fn over_at(&self) -> Timestamp {
+        self.0.last().map_or(Timestamp::MIN, |last| *last + LOCK.max(WINDOW))
     }
 }
 
@@ -237,12 +237,12 @@ impl Attempts {
 pub struct UserWindow(i64);
 
 /// Ticks of 100 ns in a window.
-const USER_WINDOW_STEPS: i64 = USER_WINDOW_MILLIS.cast_signed() * (STEPS_PER_SECOND / 1000);
+const USER_WINDOW_TICKS: i64 = USER_WINDOW_MILLIS.cast_signed() * (TICKS_PER_SECOND / 1000);
 
 impl UserWindow {
     /// Returns the window that contains `now`.
-    pub fn at(now: Moment) -> Self {
-        Self(now.steps().div_euclid(USER_WINDOW_STEPS))
+    pub fn at(now: Timestamp) -> Self {
+        Self(now.ticks().div_euclid(USER_WINDOW_TICKS))
     }
 
     /// Returns the window's unique number.
@@ -251,8 +251,8 @@ impl UserWindow {
     }
 
     /// Returns the time at which the window ends and the next window begins.
-    pub fn end(self) -> Moment {
-        Moment::from_steps((self.0 + 1) * USER_WINDOW_STEPS)
+    pub fn end(self) -> Timestamp {
+        Timestamp::from_ticks((self.0 + 1) * USER_WINDOW_TICKS)
     }
 
     /// Admits an attempt at `now`, the `counted`th of the window.
@@ -261,7 +261,7 @@ impl UserWindow {
     ///
     /// [`Locked`] until the window ends, after [`USER_SIGN_IN_ATTEMPTS`]. The lock affects all networks that are not
     /// known to be the user's.
-    pub fn admit(self, counted: u64, now: Moment) -> Result<(), Locked> {
+    pub fn admit(self, counted: u64, now: Timestamp) -> Result<(), Locked> {
         if counted <= USER_SIGN_IN_ATTEMPTS { Ok(()) } else { Err(Locked { wait: self.end().since(now) }) }
     }
 }

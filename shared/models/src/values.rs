@@ -2,5 +2,5 @@
 
 pub mod fold;
 pub mod id;
-pub mod moment;
 pub mod printable;
+pub mod timestamp;

@@ -7,7 +7,7 @@ use models::access::{Access, Caller, ShareType};
 use models::contact::{Contact, ContactRecord};
 use models::directory::Entries;
 use models::values::id::{ContactId, UserId};
-use models::values::moment::Moment;
+use models::values::timestamp::Timestamp;
 use proptest::prelude::*;
 
 const CALLER: UserId = UserId::from_u128(1);
@@ -28,7 +28,7 @@ fn shown(record: &Access, caller: Caller) -> Contact<'static> {
         first_name: String::new(),
         last_name: String::new(),
         company_name: String::new(),
-        created: Moment::MIN,
+        created: Timestamp::MIN,
         create_by: None,
         is_company: false,
         has_opportunity: false,

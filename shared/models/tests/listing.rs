@@ -4,13 +4,13 @@ use models::access::{Access, Caller, ShareType};
 use models::filter::IndexEntry;
 use models::filter::listing::{AccessCriteria, Facts, Order, Rank, SortBy, posting_budget};
 use models::values::id::{ContactId, UserId};
-use models::values::moment::Moment;
+use models::values::timestamp::Timestamp;
 use proptest::prelude::*;
 
 fn entry(contact: i32, created: i64, name: &str) -> IndexEntry {
     IndexEntry {
         contact: ContactId::try_from(i64::from(contact)).unwrap(),
-        created: Moment::from_steps(created),
+        created: Timestamp::from_ticks(created),
         stage: 0,
         contact_type: 0,
         is_company: false,
@@ -63,7 +63,7 @@ fn ties_are_decided_by_the_identifier_in_the_same_direction() {
 #[test]
 fn orders_go_by_names_types_and_the_time_at_which_the_access_was_set() {
     let names = |first: &str, last: &str| (first.to_owned(), last.to_owned());
-    let set_at = |steps| Some(Moment::from_steps(steps));
+    let set_at = |ticks| Some(Timestamp::from_ticks(ticks));
     let contacts = [
         (1, false, 0, Facts { names: names("ann", "zoe"), type_order: None, set_at: None }),
         (2, false, 7, Facts { names: names("bob", "abel"), type_order: Some(2), set_at: set_at(9) }),

@@ -11,7 +11,7 @@ use models::limits::{MAX_FAULTS, MAX_FILTER_VALUE_BYTES};
 use models::request::{MAX_IDEMPOTENCY_KEY_BYTES, RunOnce, SetRule};
 use models::rule::{MAX_CRON_BYTES, MAX_RULE_NAME_CHARS, Rule, RuleName, Schedule};
 use models::values::id::{JobId, UserId};
-use models::values::moment::Moment;
+use models::values::timestamp::Timestamp;
 use proptest::prelude::*;
 
 fn riga() -> TimeZone {
@@ -236,7 +236,7 @@ fn times(cron: &str, zone: &str, after: &str, count: usize) -> String {
     let schedule = Schedule::parse(cron, zone).unwrap();
     let time_zone = TimeZone::get(zone).unwrap();
     let mut text = format!("{cron} in {zone} after {after}\n");
-    let mut moment = after.parse::<Moment>().unwrap();
+    let mut moment = after.parse::<Timestamp>().unwrap();
     for _ in 0..count {
         let Some(next) = schedule.next_after(moment) else {
             text += "    never again\n";
@@ -244,7 +244,7 @@ fn times(cron: &str, zone: &str, after: &str, count: usize) -> String {
         };
         assert!(next > moment);
         moment = next;
-        let zoned = moment.timestamp().to_zoned(time_zone.clone());
+        let zoned = moment.to_jiff().to_zoned(time_zone.clone());
         writeln!(text, "    {moment}  {}", zoned.strftime("%a %Y-%m-%d %H:%M %:z")).unwrap();
     }
     text
@@ -367,7 +367,7 @@ fn a_stored_schedule_that_no_request_may_have_stays_readable_and_names_its_fault
     let stored = r#"{"Cron":"0 2 31 2 *","TimeZone":"Mars"}"#;
     let schedule: Schedule = serde_json::from_str(stored).unwrap();
     assert_eq!((schedule.cron(), schedule.time_zone()), ("0 2 31 2 *", "Mars"));
-    assert_eq!((schedule.next_after(Moment::MIN), json(&schedule)), (None, stored.to_owned()));
+    assert_eq!((schedule.next_after(Timestamp::MIN), json(&schedule)), (None, stored.to_owned()));
     let fault = schedule.fault().unwrap().to_string();
     assert!(fault.starts_with("cron never occurs") && fault.contains("; timeZone must be a name"), "{fault}");
 }
@@ -402,12 +402,12 @@ proptest! {
         };
         let cron = format!("{} {} {} {} {}", minute.0, hour.0, day.0, month.0, weekday.0);
         let schedule = Schedule::parse(&cron, zone).unwrap();
-        let after = Moment::from_steps(seconds * 10_000_000 + 1);
+        let after = Timestamp::from_ticks(seconds * 10_000_000 + 1);
         let next = schedule.next_after(after).unwrap();
         prop_assert!(next > after);
-        prop_assert_eq!(next.timestamp().as_second().rem_euclid(60), 0);
-        prop_assert_eq!(next.timestamp().subsec_nanosecond(), 0);
-        let zoned = next.timestamp().to_zoned(TimeZone::get(zone).unwrap());
+        prop_assert_eq!(next.to_jiff().as_second().rem_euclid(60), 0);
+        prop_assert_eq!(next.to_jiff().subsec_nanosecond(), 0);
+        let zoned = next.to_jiff().to_zoned(TimeZone::get(zone).unwrap());
         let matches = |zoned: &jiff::Zoned| {
             minute.1.contains(&zoned.minute())
                 && hour.1.contains(&zoned.hour())
@@ -419,11 +419,11 @@ proptest! {
         let is_one = |values: &[i8]| values.iter().all(|value| *value == values[0]);
         let is_time_of_day = is_one(&minute.1) && is_one(&hour.1);
         // The time matches the fields, or the clock has just skipped a matching time of day.
-        let is_after_gap = zoned.time_zone().preceding(next.timestamp() + jiff::SignedDuration::from_nanos(1)).next()
-            .is_some_and(|transition| transition.timestamp() == next.timestamp());
+        let is_after_gap = zoned.time_zone().preceding(next.to_jiff() + jiff::SignedDuration::from_nanos(1)).next()
+            .is_some_and(|transition| transition.timestamp() == next.to_jiff());
         prop_assert!(matches(&zoned) || is_time_of_day && is_after_gap, "{} {}", cron, zoned);
         // No match within a day and a half was skipped, except a time of day that the clock repeats.
-        let mut between = after.timestamp().to_zoned(TimeZone::get(zone).unwrap());
+        let mut between = after.to_jiff().to_zoned(TimeZone::get(zone).unwrap());
         for _ in 0..36 * 60 {
             between = between.round(jiff::ZonedRound::new().mode(jiff::RoundMode::Trunc).smallest(jiff::Unit::Minute)).unwrap()
                 + jiff::SignedDuration::from_mins(1);
@@ -443,7 +443,7 @@ proptest! {
         for cron in [fields, near, any] {
             for zone in [&*zone, &*cron, "UTC", "Europe/Riga"] {
                 match Schedule::parse(&cron, zone) {
-                    Ok(schedule) => prop_assert!(schedule.next_after(Moment::from_steps(0)).is_some(), "{}", cron),
+                    Ok(schedule) => prop_assert!(schedule.next_after(Timestamp::from_ticks(0)).is_some(), "{}", cron),
                     Err(invalid) => prop_assert!(!invalid.faults.is_empty()),
                 }
             }
@@ -452,15 +452,15 @@ proptest! {
 
     #[test]
     fn any_moment_has_a_later_time_until_the_search_ends(
-        steps in Moment::MIN.steps()..=Moment::MAX.steps(),
+        ticks in Timestamp::MIN.ticks()..=Timestamp::MAX.ticks(),
         cron in prop::sample::select(&["* * * * *", "30 3 * * *", "0 2 L * *", "0 2 29 2 */7", "59 23 31 12 *", "*/7 1-3 15W * TUE#2"][..]),
         zone in prop::sample::select(&["UTC", "Europe/Riga", "Pacific/Apia", "America/Juneau", "Antarctica/Troll", "Australia/Lord_Howe"][..]),
     ) {
         let schedule = Schedule::parse(cron, zone).unwrap();
-        let moment = Moment::from_steps(steps);
+        let moment = Timestamp::from_ticks(ticks);
         match schedule.next_after(moment) {
             Some(next) => prop_assert!(next > moment),
-            None => prop_assert!(moment.timestamp().to_zoned(TimeZone::UTC).year() > 4950, "{}", moment),
+            None => prop_assert!(moment.to_jiff().to_zoned(TimeZone::UTC).year() > 4950, "{}", moment),
         }
     }
 }

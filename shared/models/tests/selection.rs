@@ -7,7 +7,7 @@ use models::filter::plan::{AccessPath, Plan, plan};
 use models::request::SetFilterAccess;
 use models::values::fold::{fold, fold_tag};
 use models::values::id::ContactId;
-use models::values::moment::Moment;
+use models::values::timestamp::Timestamp;
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -19,7 +19,7 @@ const STAGES: i32 = 3;
 /// A day of January 2024, an hour, and ticks of 100 ns.
 type Time = (u8, u8, u64);
 
-const STEPS_PER_HOUR: u64 = 3_600 * 10_000_000;
+const TICKS_PER_HOUR: u64 = 3_600 * 10_000_000;
 
 #[derive(Clone, Debug)]
 struct Contact {
@@ -58,9 +58,9 @@ fn is_meant(request: &Request, contact: &Contact) -> bool {
         && request.words.iter().all(|word| contact.name.to_uppercase().contains(&word.to_uppercase()))
 }
 
-fn moment((day, hour, steps): Time) -> Moment {
-    let start: Moment = format!("2024-01-{day:02}T{hour:02}:00:00Z").parse().unwrap();
-    Moment::from_steps(start.steps() + i64::try_from(steps).unwrap())
+fn moment((day, hour, ticks): Time) -> Timestamp {
+    let start: Timestamp = format!("2024-01-{day:02}T{hour:02}:00:00Z").parse().unwrap();
+    Timestamp::from_ticks(start.ticks() + i64::try_from(ticks).unwrap())
 }
 
 fn read(request: &Request) -> SetFilterAccess {
@@ -132,7 +132,7 @@ fn tag() -> impl Strategy<Value = String> {
 
 fn contact() -> impl Strategy<Value = Contact> {
     let tags = prop::sample::subsequence(TAGS, 0..=TAGS.len());
-    let created = (15..25u8, 0..24u8, prop::sample::select(&[0, 1, STEPS_PER_HOUR - 1][..]));
+    let created = (15..25u8, 0..24u8, prop::sample::select(&[0, 1, TICKS_PER_HOUR - 1][..]));
     (created, 0..=STAGES, 0..4, any::<[bool; 2]>(), tags, prop::collection::vec(word(NAMES), 0..3)).prop_map(
         |(created, stage, contact_type, [is_company, has_opportunity], tags, names)| Contact {
             created,

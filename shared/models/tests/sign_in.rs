@@ -9,7 +9,7 @@ use models::limits::{
 use models::sign_in::password::{Memory, Password, PasswordHash, SALT_BYTES};
 use models::sign_in::{Account, Attempts, Candidate, Candidates, Email, Locked, Network, UserWindow};
 use models::values::id::{PortalId, UserId};
-use models::values::moment::Moment;
+use models::values::timestamp::Timestamp;
 use proptest::prelude::*;
 
 const SALT: [u8; SALT_BYTES] = *b"sixteen bytes of";
@@ -193,7 +193,7 @@ fn attempts_are_counted_by_network() {
 
 #[test]
 fn a_user_is_locked_from_the_attempt_after_the_last_of_a_window_until_its_end() {
-    let now: Moment = "2026-01-01T00:10:00Z".parse().unwrap();
+    let now: Timestamp = "2026-01-01T00:10:00Z".parse().unwrap();
     let window = UserWindow::at(now);
     assert_eq!(window.end(), "2026-01-01T00:15:00Z".parse().unwrap());
     assert_eq!(window.admit(USER_SIGN_IN_ATTEMPTS, now), Ok(()));
@@ -211,8 +211,8 @@ fn an_attempt_that_is_withdrawn_is_not_counted() {
 
 const START: i64 = 17_672_256_000_000_000;
 
-fn at(millis: u64) -> Moment {
-    Moment::from_steps(START) + SignedDuration::from_millis(millis.cast_signed())
+fn at(millis: u64) -> Timestamp {
+    Timestamp::from_ticks(START) + SignedDuration::from_millis(millis.cast_signed())
 }
 
 fn wait(millis: u64) -> Result<Attempts, Locked> {

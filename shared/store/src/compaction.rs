@@ -19,7 +19,7 @@ use std::collections::{HashMap, HashSet};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use models::limits::{self, MAX_COMPACTED_CONTACTS, MAX_PACKED_CONTACTS, POSTING_SETTLED_MILLIS, WASTED_ENTRIES};
 use models::values::id::{ContactId, PortalId, UserId};
-use models::values::moment::Moment;
+use models::values::timestamp::Timestamp;
 use uuid::Uuid;
 
 use crate::dynamodb::batch::IN_FLIGHT;
@@ -42,7 +42,7 @@ pub struct DueCompaction {
     /// The manager.
     pub manager: UserId,
     /// Time from which the compaction is due.
-    pub due: Moment,
+    pub due: Timestamp,
 }
 
 /// The outcome of a compaction.
@@ -60,13 +60,13 @@ pub(crate) fn is_wasteful(entries: usize, own: usize) -> bool {
 }
 
 /// Returns the latest write time at which a posting is settled at `now`.
-fn settled_before(now: Moment) -> Moment {
+fn settled_before(now: Timestamp) -> Timestamp {
     now + -limits::duration(POSTING_SETTLED_MILLIS)
 }
 
 /// Returns the postings that may be removed, from `postings` in the order of their keys. Each was written by `settled`.
 /// Each contact of `own` that it names is also named by a later posting that stays and was written by `settled`.
-fn superfluous<'a>(postings: &'a [Posting], own: &HashSet<ContactId>, settled: Moment) -> Vec<&'a Posting> {
+fn superfluous<'a>(postings: &'a [Posting], own: &HashSet<ContactId>, settled: Timestamp) -> Vec<&'a Posting> {
     let mut covered: HashSet<ContactId> = HashSet::with_capacity(own.len());
     let mut superfluous = Vec::new();
     for posting in postings.iter().rev().filter(|posting| posting.posted_at.is_none_or(|at| at <= settled)) {
@@ -91,19 +91,24 @@ fn next_generation(postings: &[Posting]) -> u32 {
 
 impl Store {
     /// Requests compaction of a manager's postings, unless already requested: 1 write unit.
-    pub async fn request_compaction(&self, portal: &PortalId, manager: UserId, now: Moment) -> Result<(), StoreError> {
+    pub async fn request_compaction(
+        &self,
+        portal: &PortalId,
+        manager: UserId,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         let mut item = items::keyed(&Key::DueCompaction(portal.clone(), manager));
-        item.insert("due".into(), items::n(now.steps()));
+        item.insert("due".into(), items::n(now.ticks()));
         self.put_if(item, "attribute_not_exists(#pk)", []).await.map(drop)
     }
 
     /// Reads the managers whose compaction is due: 1 read unit per 4 KB, at least 1. It reads about a megabyte at most.
-    pub async fn due_compactions(&self, now: Moment) -> Result<Vec<DueCompaction>, StoreError> {
+    pub async fn due_compactions(&self, now: Timestamp) -> Result<Vec<DueCompaction>, StoreError> {
         let part = QueryOptions { consistent: true, ..QueryOptions::default() };
         let (items, _) = self.query_page(&Range::DueCompactions, &part, None, None).await?;
         let all = items.iter().map(|item| match items::key_of(item)? {
             Key::DueCompaction(portal, manager) => {
-                Ok(DueCompaction { portal, manager, due: Moment::from_steps(items::number(item, "due")?) })
+                Ok(DueCompaction { portal, manager, due: Timestamp::from_ticks(items::number(item, "due")?) })
             }
             other => Err(StoreError::Corrupt(format!("{other:?} among the compactions that are due"))),
         });
@@ -112,7 +117,7 @@ impl Store {
     }
 
     /// Postpones a compaction unless its item changed since it was read; true if postponed: 1 write unit.
-    pub async fn postpone_compaction(&self, seen: &DueCompaction, due: Moment) -> Result<bool, StoreError> {
+    pub async fn postpone_compaction(&self, seen: &DueCompaction, due: Timestamp) -> Result<bool, StoreError> {
         let text = |name: &str, of: &str| (name.to_owned(), of.to_owned());
         let postponed = self
             .update_if(
@@ -120,7 +125,7 @@ impl Store {
                 "SET #due = :due",
                 Some("#due = :seen"),
                 [text("#due", "due")].into(),
-                [(":due".to_owned(), items::n(due.steps())), (":seen".to_owned(), items::n(seen.due.steps()))].into(),
+                [(":due".to_owned(), items::n(due.ticks())), (":seen".to_owned(), items::n(seen.due.ticks()))].into(),
             )
             .await?;
         Ok(postponed.is_some())
@@ -138,7 +143,7 @@ impl Store {
         &self,
         portal: &PortalId,
         manager: UserId,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<Compacted, StoreError> {
         let postings = self.postings_of(portal, manager).await?;
         let own = self.own_contacts(portal, manager, &postings).await?;
@@ -223,7 +228,7 @@ impl Store {
         let names = HashMap::from([("#at".to_owned(), POSTED_AT.to_owned())]);
         match posting.posted_at {
             Some(at) => {
-                let values = HashMap::from([(":at".to_owned(), items::n(at.steps()))]);
+                let values = HashMap::from([(":at".to_owned(), items::n(at.ticks()))]);
                 self.delete_if(&posting.key, "#at = :at", names, values).await
             }
             None => self.delete_if(&posting.key, "attribute_not_exists(#at)", names, HashMap::new()).await,

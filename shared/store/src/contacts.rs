@@ -10,7 +10,7 @@ use models::filter::listing::Facts;
 use models::job::JobId;
 use models::values::fold::{fold, fold_tag};
 use models::values::id::{ContactId, PortalId, UserId};
-use models::values::moment::Moment;
+use models::values::timestamp::Timestamp;
 
 use crate::dynamodb::batch::{Reading, Write};
 use crate::dynamodb::client::Store;
@@ -95,7 +95,7 @@ pub struct AccessRecord<'a> {
     /// The author of the change.
     pub set_by: Author,
     /// Time of the change.
-    pub set_at: Moment,
+    pub set_at: Timestamp,
 }
 
 impl AccessRecord<'_> {
@@ -111,7 +111,7 @@ impl AccessRecord<'_> {
         if let Some(user) = self.set_by.user() {
             item.insert("by".into(), items::b(*user.as_bytes()));
         }
-        item.insert("at".into(), items::n(self.set_at.steps()));
+        item.insert("at".into(), items::n(self.set_at.ticks()));
         item
     }
 
@@ -309,7 +309,7 @@ impl Store {
         &self,
         portal: &PortalId,
         ids: &[ContactId],
-        see: impl Fn(AccessState, Option<Moment>) -> T,
+        see: impl Fn(AccessState, Option<Timestamp>) -> T,
     ) -> Result<Accesses<T>, StoreError> {
         self.read_access(portal, ids, false, see).await
     }
@@ -359,14 +359,14 @@ impl Store {
         portal: &PortalId,
         ids: &[ContactId],
         consistent: bool,
-        see: impl Fn(AccessState, Option<Moment>) -> T,
+        see: impl Fn(AccessState, Option<Timestamp>) -> T,
     ) -> Result<Accesses<T>, StoreError> {
         let keys: Vec<Key> = ids.iter().map(|&id| Key::Access(portal.clone(), id)).collect();
         let mut accesses =
             Accesses { states: ids.iter().map(|&contact| (contact, see(AccessState::UNRECORDED, None))).collect() };
         self.get_each(&keys, consistent, |item| match items::key_of(&item)? {
             Key::Access(_, id) => {
-                let set_at = Moment::from_steps(items::number(&item, "at")?);
+                let set_at = Timestamp::from_ticks(items::number(&item, "at")?);
                 *accesses.of_mut(id)? = see(access_state(&item)?, Some(set_at));
                 Ok(())
             }

@@ -9,7 +9,7 @@ use models::directory::{Entries, Portal, Statistics, User};
 use models::filter::plan::COUNTED_TAGS;
 use models::sign_in::Email;
 use models::values::id::{PortalId, UserId};
-use models::values::moment::Moment;
+use models::values::timestamp::Timestamp;
 
 use crate::dynamodb::client::{QueryOptions, Store};
 use crate::dynamodb::items::{self, Item};
@@ -55,7 +55,7 @@ pub(crate) fn user_item(portal: &PortalId, user: &User) -> Result<Item, StoreErr
         item.insert(EMAIL.into(), items::s(email.as_str()));
     }
     if let Some(from) = user.tokens_valid_from {
-        item.insert(TOKENS_VALID_FROM.into(), items::n(from.steps()));
+        item.insert(TOKENS_VALID_FROM.into(), items::n(from.ticks()));
     }
     Ok(item)
 }
@@ -79,9 +79,9 @@ pub(crate) fn email(item: &Item) -> Result<Option<Email>, StoreError> {
 pub(crate) const TOKENS_VALID_FROM: &str = "tokens_valid_from";
 
 /// Returns the moment from which a user's tokens are valid, from the user's item or a token's item.
-pub(crate) fn tokens_valid_from(item: &Item) -> Result<Option<Moment>, StoreError> {
-    let steps = item.contains_key(TOKENS_VALID_FROM).then(|| items::number(item, TOKENS_VALID_FROM)).transpose()?;
-    Ok(steps.map(Moment::from_steps))
+pub(crate) fn tokens_valid_from(item: &Item) -> Result<Option<Timestamp>, StoreError> {
+    let ticks = item.contains_key(TOKENS_VALID_FROM).then(|| items::number(item, TOKENS_VALID_FROM)).transpose()?;
+    Ok(ticks.map(Timestamp::from_ticks))
 }
 
 /// The stages and types in a portal's directory, and the counters of the stages.

@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::{TransactWriteItem, Update};
 use models::access::Author;
 use models::job::JobId;
 use models::values::id::PortalId;
-use models::values::moment::Moment;
+use models::values::timestamp::Timestamp;
 use uuid::Uuid;
 
 use crate::dynamodb::client::Store;
@@ -58,7 +58,7 @@ pub struct Reserved {
     /// Identifier of the job that the call starts, if it starts one.
     pub job: JobId,
     holder: Uuid,
-    expires: Moment,
+    expires: Timestamp,
 }
 
 /// The state of a call with a key.
@@ -103,22 +103,22 @@ impl Store {
         of: &KeyOf,
         fingerprint: &Fingerprint,
         job: JobId,
-        now: Moment,
-        answered_by: Moment,
-        expires: Moment,
+        now: Timestamp,
+        answered_by: Timestamp,
+        expires: Timestamp,
     ) -> Result<Reservation, StoreError> {
         let mut reserved = Reserved { of: of.clone(), job, holder: Uuid::now_v7(), expires };
         let mut item = items::keyed(&of.item_key());
         item.insert(PRINT.into(), items::b(*fingerprint));
         item.insert(JOB.into(), items::b(*job.as_bytes()));
         item.insert(HOLDER.into(), items::b(*reserved.holder.as_bytes()));
-        item.insert(AWAITED.into(), items::n(answered_by.steps()));
-        item.insert(ENDS.into(), items::n(expires.steps()));
+        item.insert(AWAITED.into(), items::n(answered_by.ticks()));
+        item.insert(ENDS.into(), items::n(expires.ticks()));
         // Time to live deletes late and never early.
-        item.insert(EXPIRES.into(), items::n(expires.timestamp().as_second() + 1));
+        item.insert(EXPIRES.into(), items::n(expires.to_jiff().as_second() + 1));
         // Compare the end too, because an expired item may remain for days.
         let free = "attribute_not_exists(#pk) OR ends <= :now";
-        if self.put_if(item.clone(), free, [(":now", items::n(now.steps()))]).await? {
+        if self.put_if(item.clone(), free, [(":now", items::n(now.ticks()))]).await? {
             return Ok(Reservation::New(reserved));
         }
         let Some(found) = self.get(&of.item_key()).await? else {
@@ -138,7 +138,7 @@ impl Store {
             return Ok(Reservation::Completed { job: earlier, answer: self.kept_answer(of, &found).await? });
         }
         let awaited: i64 = items::number(&found, AWAITED)?;
-        if awaited > now.steps() {
+        if awaited > now.ticks() {
             return Ok(Reservation::InProgress);
         }
         // The earlier caller is gone. Keep its job's identifier, because the job may have started.
@@ -169,7 +169,7 @@ impl Store {
         for (number, part) in (0u16..).zip(&parts) {
             let mut item = items::keyed(&reserved.of.part_key(reserved.holder, number));
             item.insert(ANSWER.into(), items::b(*part));
-            item.insert(EXPIRES.into(), items::n(reserved.expires.timestamp().as_second() + 1));
+            item.insert(EXPIRES.into(), items::n(reserved.expires.to_jiff().as_second() + 1));
             self.put(item).await?;
         }
         self.update_if(

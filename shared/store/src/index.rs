@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity, Select};
 use models::filter::IndexEntry;
 use models::filter::plan::{AccessPath, Plan};
 use models::values::id::PortalId;
-use models::values::moment::Moment;
+use models::values::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::dynamodb::client::Store;
@@ -160,9 +160,9 @@ pub(crate) fn partitions(portal: &PortalId, plan: &Plan) -> Vec<Partition> {
 pub(crate) struct KeyRange {
     pub(crate) partition: Partition,
     /// Earliest creation date.
-    pub(crate) from: Moment,
+    pub(crate) from: Timestamp,
     /// Latest creation date.
-    pub(crate) to: Moment,
+    pub(crate) to: Timestamp,
     /// Last position already read; the query continues after it.
     pub(crate) after: Option<IndexPosition>,
     /// Whether the earliest contact comes first.

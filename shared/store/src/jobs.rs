@@ -15,7 +15,7 @@ use crate::error::StoreError;
 use crate::keys::Key;
 pub use chunks::Chunk;
 use models::values::id::ContactId;
-use models::values::moment::Moment;
+use models::values::timestamp::Timestamp;
 pub use open::{OpenJob, OpenJobs, OpenJobsCursor};
 pub use record::Created;
 pub use shards::{Checkpoint, Claim, Lease, Progress, Release, Saved, ShardFailure, ShardState};
@@ -48,8 +48,8 @@ fn contacts(item: &Item, name: &str) -> Result<HashSet<ContactId>, StoreError> {
     listed.as_l().map_err(|_| corrupt())?.iter().map(id).collect()
 }
 
-fn moment(at: Moment) -> AttributeValue {
-    items::n(at.steps())
+fn moment(at: Timestamp) -> AttributeValue {
+    items::n(at.ticks())
 }
 
 fn yes() -> AttributeValue {

@@ -46,7 +46,7 @@ use models::access::Author;
 use models::rule::RuleName;
 use models::sign_in::Email;
 use models::values::id::{ContactId, JobId, PortalId, UserId};
-use models::values::moment::Moment;
+use models::values::timestamp::Timestamp;
 use uuid::Uuid;
 
 pub(crate) use hash::Hex;
@@ -81,7 +81,7 @@ pub enum Key {
     /// A contact's access record.
     Access(PortalId, ContactId),
     /// An entry in the journal of moves: contacts of one shard that an import was about to move at that moment.
-    Move(PortalId, u16, Moment, Uuid),
+    Move(PortalId, u16, Timestamp, Uuid),
     /// A recently removed contact. Adding the contact again leaves this item in place.
     Removed(PortalId, ContactId),
     /// A portal.
@@ -127,7 +127,7 @@ pub enum Key {
     /// A portal that has standing rules.
     RulePortal(PortalId),
     /// A standing rule, by its due time.
-    DueRule(Moment, PortalId, RuleName),
+    DueRule(Timestamp, PortalId, RuleName),
     /// A posting: contacts assigned to a manager. Its key is a hash of its contents, so the contents never change.
     Posting(PortalId, UserId, PostingHash),
     /// A posting written by a compaction, with its generation and its own identifier. It sorts after the other postings
@@ -164,7 +164,7 @@ pub enum Range {
     /// All items in the partition of a contact.
     OfContact(PortalId, ContactId),
     /// The journal of moves of a shard in the hour of the moment, in order of time.
-    Moves(PortalId, u16, Moment),
+    Moves(PortalId, u16, Timestamp),
     /// Every stage of a portal's directory.
     Stages(PortalId),
     /// Every type of a portal's directory.
@@ -245,13 +245,13 @@ fn attempts_pk(hash: &AttemptsHash) -> String {
 /// Length in bytes of a moment's text up to the hour: `2026-11-21T02`.
 const HOUR_BYTES: usize = "2026-11-21T02".len();
 
-fn moves_pk(portal: &PortalId, shard: u16, moment: Moment) -> String {
+fn moves_pk(portal: &PortalId, shard: u16, moment: Timestamp) -> String {
     let text = moment.to_string();
     format!("{portal}#V#{shard:02}#{}", text.get(..HOUR_BYTES).unwrap_or_default())
 }
 
 /// Returns the lowest sort key of journal entries written at `moment` or later.
-pub fn moves_from(moment: Moment) -> String {
+pub fn moves_from(moment: Timestamp) -> String {
     moment.to_string()
 }
 

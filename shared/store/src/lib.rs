@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 pub use dynamodb::client::Store;
 pub use error::StoreError;
-use models::values::moment::Moment;
+use models::values::timestamp::Timestamp;
 
 /// A source of the current time.
-pub type Clock = Arc<dyn Fn() -> Moment + Send + Sync>;
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;

@@ -26,7 +26,7 @@ use models::filter::plan::Plan;
 use models::limits::MAX_PAGE;
 use models::request::Page;
 use models::values::id::{ContactId, PortalId, UserId};
-use models::values::moment::Moment;
+use models::values::timestamp::Timestamp;
 use tokio::time::{Instant, timeout_at};
 
 use crate::contacts::AccessState;
@@ -160,7 +160,7 @@ impl Listing<'_> {
     }
 
     /// Returns the facts about a contact that the order requires.
-    fn facts(&self, contact_type: i32, names: (String, String), set_at: Option<Moment>) -> Facts {
+    fn facts(&self, contact_type: i32, names: (String, String), set_at: Option<Timestamp>) -> Facts {
         Facts { names, type_order: self.types.get(&contact_type).map(|item| item.sort_order), set_at }
     }
 
@@ -217,7 +217,7 @@ impl Store {
             let most = posting_budget(listing.expected, listing.until()).min(MAX_CANDIDATES);
             let most = usize::try_from(most).unwrap_or(usize::MAX);
             if most > 0
-                && let Some(posted) = self.posted_to(listing.portal, manager, most).await?
+                && let Some(posted) = self.contacts_indexed_for(listing.portal, manager, most).await?
             {
                 return self.list_candidates(listing, manager, &posted).await;
             }

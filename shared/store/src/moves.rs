@@ -22,7 +22,7 @@ use models::job::JobId;
 use models::job::contact_set::ContactSet;
 use models::limits::MOVES_KEPT_HOURS;
 use models::values::id::{ContactId, PortalId};
-use models::values::moment::Moment;
+use models::values::timestamp::Timestamp;
 use uuid::Uuid;
 
 use crate::contacts::Accesses;
@@ -60,7 +60,7 @@ impl Moves {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JournalEntry {
     /// Time of the write, by the import's clock.
-    pub at: Moment,
+    pub at: Timestamp,
     /// Distinguishes entries of the same moment.
     pub id: Uuid,
     /// Contacts whose index entries change.
@@ -81,9 +81,9 @@ pub struct OwnItems {
 }
 
 /// Builds the expiry attribute of an item written at `at`.
-fn expires(at: Moment) -> Item {
+fn expires(at: Timestamp) -> Item {
     let end = at + SignedDuration::from_hours(MOVES_KEPT_HOURS);
-    Item::from([(EXPIRES.into(), items::n(end.timestamp().as_second()))])
+    Item::from([(EXPIRES.into(), items::n(end.to_jiff().as_second()))])
 }
 
 impl Store {
@@ -93,7 +93,7 @@ impl Store {
         portal: &Portal,
         moves: &Moves,
         revision: JobId,
-        at: Moment,
+        at: Timestamp,
     ) -> Result<(), StoreError> {
         let mut shards: HashMap<u16, Moves> = HashMap::new();
         for &contact in &moves.moved {
@@ -122,8 +122,8 @@ impl Store {
         &self,
         portal: &PortalId,
         shard: u16,
-        from: Moment,
-        to: Moment,
+        from: Timestamp,
+        to: Timestamp,
     ) -> Result<Vec<JournalEntry>, StoreError> {
         let mut entries = Vec::new();
         let (mut hour, (last, _)) = (from, Range::Moves(portal.clone(), shard, to).encode());
@@ -172,7 +172,7 @@ impl Store {
         &self,
         portal: &PortalId,
         contact: ContactId,
-        at: Moment,
+        at: Timestamp,
     ) -> Result<(), StoreError> {
         let mut item = items::keyed(&Key::Removed(portal.clone(), contact));
         item.extend(expires(at));

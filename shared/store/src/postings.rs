@@ -18,7 +18,7 @@ use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
 use models::access::Access;
 use models::values::id::{ContactId, PortalId, UserId};
-use models::values::moment::Moment;
+use models::values::timestamp::Timestamp;
 use sha2::{Digest as _, Sha256};
 
 use crate::dynamodb::batch::Write;
@@ -61,7 +61,7 @@ impl Postings {
         self.contacts.is_empty()
     }
 
-    fn writes(&self, portal: &PortalId, at: Moment) -> Result<Vec<Write>, StoreError> {
+    fn writes(&self, portal: &PortalId, at: Timestamp) -> Result<Vec<Write>, StoreError> {
         self.contacts
             .iter()
             .map(|(manager, contacts)| {
@@ -72,10 +72,10 @@ impl Postings {
     }
 }
 
-fn posting_item(key: &Key, body: Vec<u8>, at: Moment) -> Item {
+fn posting_item(key: &Key, body: Vec<u8>, at: Timestamp) -> Item {
     let mut item = items::keyed(key);
     item.insert(IDS.into(), items::b(body));
-    item.insert(POSTED_AT.into(), items::n(at.steps()));
+    item.insert(POSTED_AT.into(), items::n(at.ticks()));
     item
 }
 
@@ -84,7 +84,7 @@ fn posting_item(key: &Key, body: Vec<u8>, at: Moment) -> Item {
 pub(crate) struct Posting {
     pub(crate) key: Key,
     /// Time of the last write; none for a posting of an earlier version.
-    pub(crate) posted_at: Option<Moment>,
+    pub(crate) posted_at: Option<Timestamp>,
     /// The contacts, ascending.
     pub(crate) contacts: Vec<ContactId>,
 }
@@ -94,20 +94,20 @@ impl Posting {
         let posted_at = item.contains_key(POSTED_AT).then(|| items::number(item, POSTED_AT)).transpose()?;
         Ok(Self {
             key: items::key_of(item)?,
-            posted_at: posted_at.map(Moment::from_steps),
+            posted_at: posted_at.map(Timestamp::from_ticks),
             contacts: decode(items::bytes(item, IDS)?)?,
         })
     }
 
     /// Builds the write of a posting of these contacts.
-    pub(crate) fn write(key: &Key, contacts: &[ContactId], at: Moment) -> Result<Write, StoreError> {
+    pub(crate) fn write(key: &Key, contacts: &[ContactId], at: Timestamp) -> Result<Write, StoreError> {
         Ok(Write::put(posting_item(key, encode(contacts)?.1, at)))
     }
 }
 
 /// The contacts that the postings of a manager name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Posted {
+pub struct IndexedContacts {
     /// Distinct contacts, unordered.
     pub contacts: Vec<ContactId>,
     /// Number of entries in the postings. A contact may have several.
@@ -153,7 +153,12 @@ fn decode(body: &[u8]) -> Result<Vec<ContactId>, StoreError> {
 impl Store {
     /// Writes postings dated `at`. Call it before writing the access records of the contacts. Per manager it costs 1
     /// write unit per KB, enough for about a thousand contacts with close identifiers.
-    pub async fn post(&self, portal: &PortalId, postings: &Postings, at: Moment) -> Result<(), StoreError> {
+    pub async fn index_managers(
+        &self,
+        portal: &PortalId,
+        postings: &Postings,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
         if postings.is_empty() {
             return Ok(());
         }
@@ -162,12 +167,12 @@ impl Store {
 
     /// Reads the contacts in a manager's postings; none if there are more than `most`: 1 read unit per 8 KB, for about
     /// ten thousand contacts assigned in chunks, or seventy assigned one by one.
-    pub async fn posted_to(
+    pub async fn contacts_indexed_for(
         &self,
         portal: &PortalId,
         manager: UserId,
         most: usize,
-    ) -> Result<Option<Posted>, StoreError> {
+    ) -> Result<Option<IndexedContacts>, StoreError> {
         let range = Range::Postings(portal.clone(), manager);
         let mut contacts = HashSet::new();
         let (mut start, mut limit, mut entries) = (None, FIRST_POSTINGS, 0);
@@ -183,7 +188,7 @@ impl Store {
                 }
             }
             if next.is_none() {
-                return Ok(Some(Posted { contacts: contacts.into_iter().collect(), entries }));
+                return Ok(Some(IndexedContacts { contacts: contacts.into_iter().collect(), entries }));
             }
             start = next;
         }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use models::job::Job;
 use models::rule::{Rule, RuleName};
 use models::values::id::{PortalId, UserId};
-use models::values::moment::Moment;
+use models::values::timestamp::Timestamp;
 use uuid::Uuid;
 
 use crate::dynamodb::client::{QueryOptions, Store};
@@ -23,9 +23,9 @@ const NEXT: &str = "upcoming";
 fn rule_item(portal: &PortalId, rule: &Rule) -> Result<Item, StoreError> {
     let mut item = items::keyed(&Key::Rule(portal.clone(), rule.name.clone()));
     item.insert(DOC.into(), items::to_document(rule)?);
-    item.insert(MODIFIED.into(), items::n(rule.modified.steps()));
+    item.insert(MODIFIED.into(), items::n(rule.modified.ticks()));
     if let Some(next) = rule.next {
-        item.insert(NEXT.into(), items::n(next.steps()));
+        item.insert(NEXT.into(), items::n(next.ticks()));
     }
     Ok(item)
 }
@@ -51,12 +51,12 @@ pub struct RulePortal {
     /// The portal.
     pub portal: PortalId,
     /// Time of the last check of the portal's rules.
-    pub checked: Moment,
+    pub checked: Timestamp,
 }
 
-fn rule_portal_item(portal: &PortalId, checked: Moment) -> Item {
+fn rule_portal_item(portal: &PortalId, checked: Timestamp) -> Item {
     let mut item = items::keyed(&Key::RulePortal(portal.clone()));
-    item.insert(CHECKED.into(), items::n(checked.steps()));
+    item.insert(CHECKED.into(), items::n(checked.ticks()));
     item
 }
 
@@ -113,11 +113,11 @@ impl Store {
         let item = rule_item(portal, rule)?;
         let mut writes = vec![match before {
             Some(before) => {
-                let modified = (":modified", items::n(before.modified.steps()));
+                let modified = (":modified", items::n(before.modified.ticks()));
                 // A start leaves `modified` unchanged, so compare `upcoming` too.
                 match before.next {
                     Some(next) => {
-                        let seen = [modified, (":upcoming", items::n(next.steps()))];
+                        let seen = [modified, (":upcoming", items::n(next.ticks()))];
                         self.transact_put(item, Some("modified = :modified AND upcoming = :upcoming"), seen)?
                     }
                     None => {
@@ -153,7 +153,7 @@ impl Store {
         kept: Option<&KeptAnswer>,
     ) -> Result<bool, StoreError> {
         let key = Key::Rule(portal.clone(), rule.name.clone());
-        let seen = [(":modified", items::n(rule.modified.steps()))];
+        let seen = [(":modified", items::n(rule.modified.ticks()))];
         let mut writes = vec![self.transact_delete(&key, Some("modified = :modified"), seen)?];
         writes.extend(self.due_writes(portal, Some(rule), None)?);
         writes.extend(kept.map(|kept| self.keep_write(kept)).transpose()?);
@@ -172,10 +172,10 @@ impl Store {
         portal: &PortalId,
         before: &Rule,
         rule: &Rule,
-        job: Option<(&Job, Moment)>,
+        job: Option<(&Job, Timestamp)>,
     ) -> Result<bool, StoreError> {
         let Some(next) = before.next else { return Ok(false) };
-        let seen = [(":upcoming", items::n(next.steps())), (":modified", items::n(before.modified.steps()))];
+        let seen = [(":upcoming", items::n(next.ticks())), (":modified", items::n(before.modified.ticks()))];
         let unchanged = "upcoming = :upcoming AND modified = :modified";
         let mut writes = vec![self.transact_put(rule_item(portal, rule)?, Some(unchanged), seen)?];
         writes.extend(self.due_writes(portal, Some(before), Some(rule))?);
@@ -208,7 +208,7 @@ impl Store {
             .iter()
             .map(|item| match items::key_of(item)? {
                 Key::RulePortal(portal) => {
-                    Ok(RulePortal { portal, checked: Moment::from_steps(items::number(item, CHECKED)?) })
+                    Ok(RulePortal { portal, checked: Timestamp::from_ticks(items::number(item, CHECKED)?) })
                 }
                 other => Err(StoreError::Corrupt(format!("{other:?} among the portals that have rules"))),
             })
@@ -216,15 +216,15 @@ impl Store {
     }
 
     /// Lists a portal as one with standing rules, unless it is listed: 1 write unit.
-    pub async fn add_rule_portal(&self, portal: &PortalId, checked: Moment) -> Result<(), StoreError> {
+    pub async fn add_rule_portal(&self, portal: &PortalId, checked: Timestamp) -> Result<(), StoreError> {
         self.put_if(rule_portal_item(portal, checked), "attribute_not_exists(#pk)", []).await.map(drop)
     }
 
     /// Claims the check of a portal's rules, unless another process claimed it since it was listed: 1 write unit.
-    pub async fn claim_rule_check(&self, listed: &RulePortal, now: Moment) -> Result<bool, StoreError> {
+    pub async fn claim_rule_check(&self, listed: &RulePortal, now: Timestamp) -> Result<bool, StoreError> {
         let names = [("#checked".to_owned(), CHECKED.to_owned())].into();
         let values =
-            [(":now".to_owned(), items::n(now.steps())), (":seen".to_owned(), items::n(listed.checked.steps()))].into();
+            [(":now".to_owned(), items::n(now.ticks())), (":seen".to_owned(), items::n(listed.checked.ticks()))].into();
         let key = Key::RulePortal(listed.portal.clone());
         let claimed = self.update_if(&key, "SET #checked = :now", Some("#checked = :seen"), names, values).await?;
         Ok(claimed.is_some())
@@ -232,8 +232,8 @@ impl Store {
 
     /// Removes a portal without rules from the list of portals with standing rules, unless a rule was set since the
     /// check was claimed at `now`: 2 write units.
-    pub async fn remove_rule_portal(&self, portal: &PortalId, now: Moment) -> Result<(), StoreError> {
-        let claimed = [(":now", items::n(now.steps()))];
+    pub async fn remove_rule_portal(&self, portal: &PortalId, now: Timestamp) -> Result<(), StoreError> {
+        let claimed = [(":now", items::n(now.ticks()))];
         let delete = self.transact_delete(&Key::RulePortal(portal.clone()), Some("checked = :now"), claimed)?;
         happened(self.transact(vec![delete]).await).map(drop)
     }
@@ -255,7 +255,7 @@ impl Store {
     /// 2 write units per KB of the rule, and 2 for the entry.
     pub async fn restore_due_entry(&self, portal: &PortalId, rule: &Rule) -> Result<bool, StoreError> {
         let (Some(key), Some(next)) = (due_key(portal, rule), rule.next) else { return Ok(false) };
-        let seen = [(":upcoming", items::n(next.steps())), (":modified", items::n(rule.modified.steps()))];
+        let seen = [(":upcoming", items::n(next.ticks())), (":modified", items::n(rule.modified.ticks()))];
         let unchanged = "upcoming = :upcoming AND modified = :modified";
         let rule = self.transact_put(rule_item(portal, rule)?, Some(unchanged), seen)?;
         let entry = self.transact_put(items::keyed(&key), None, [])?;
@@ -263,7 +263,7 @@ impl Store {
     }
 
     /// Returns the rules of all portals that are due at `now`, the longest due first: 1 read unit per 4 KB, at least 1.
-    pub async fn due_rules(&self, now: Moment) -> Result<Vec<(Moment, PortalId, RuleName)>, StoreError> {
+    pub async fn due_rules(&self, now: Timestamp) -> Result<Vec<(Timestamp, PortalId, RuleName)>, StoreError> {
         // `~` sorts after every name, so rules that are due exactly at `now` are included.
         let part = QueryOptions { consistent: true, below: Some(format!("{now}~")), ..QueryOptions::default() };
         let items = self.query_part(&Range::DueRules, part).await?;
@@ -279,7 +279,7 @@ impl Store {
     }
 
     /// Removes an obsolete due entry: 1 write unit.
-    pub async fn forget_due_rule(&self, due: Moment, portal: &PortalId, name: &RuleName) -> Result<(), StoreError> {
+    pub async fn forget_due_rule(&self, due: Timestamp, portal: &PortalId, name: &RuleName) -> Result<(), StoreError> {
         self.delete(&Key::DueRule(due, portal.clone(), name.clone())).await
     }
 }

@@ -20,7 +20,7 @@ use models::limits::{KNOWN_NETWORK_DAYS, MAX_ACCOUNTS};
 use models::sign_in::password::{PasswordHash, Salt};
 use models::sign_in::{Account, Attempts, Candidate, Candidates, Email, Locked, Network, UserWindow};
 use models::values::id::{PortalId, UserId};
-use models::values::moment::Moment;
+use models::values::timestamp::Timestamp;
 use sha2::{Digest as _, Sha256};
 
 use crate::directory::{self, TOKENS_VALID_FROM};
@@ -57,7 +57,7 @@ impl Pair {
         Key::KnownNetwork(digest([self.network.to_string(), self.email.to_string()]))
     }
 
-    fn item(&self, attempts: &Attempts, now: Moment) -> Item {
+    fn item(&self, attempts: &Attempts, now: Timestamp) -> Item {
         let mut item = lasting(&self.key(), attempts.over_at().max(now));
         item.insert(TRIED.into(), tried(attempts));
         item
@@ -75,28 +75,28 @@ fn user_attempts_key(email: &Email, window: UserWindow) -> Key {
 }
 
 /// Returns an item that is valid until `end`.
-fn lasting(key: &Key, end: Moment) -> Item {
+fn lasting(key: &Key, end: Timestamp) -> Item {
     let mut item = items::keyed(key);
-    item.insert(ENDS.into(), items::n(end.steps()));
+    item.insert(ENDS.into(), items::n(end.ticks()));
     item.insert(EXPIRES.into(), expires(end));
     item
 }
 
 /// Returns the time to live of an item that ends at `end`. Time to live deletes late and never early.
-fn expires(end: Moment) -> AttributeValue {
-    items::n(end.timestamp().as_second() + 1)
+fn expires(end: Timestamp) -> AttributeValue {
+    items::n(end.to_jiff().as_second() + 1)
 }
 
 fn tried(attempts: &Attempts) -> AttributeValue {
-    AttributeValue::L(attempts.times().iter().map(|time| items::n(time.steps())).collect())
+    AttributeValue::L(attempts.times().iter().map(|time| items::n(time.ticks())).collect())
 }
 
 fn attempts(item: &Item) -> Result<Attempts, StoreError> {
     let corrupt = || StoreError::Corrupt("attempts to sign in".into());
     let times = item.get(TRIED).and_then(|times| times.as_l().ok()).ok_or_else(corrupt)?;
-    let steps = |time: &AttributeValue| time.as_n().ok().and_then(|digits| digits.parse().ok()).ok_or_else(corrupt);
-    let times: Vec<i64> = times.iter().map(steps).collect::<Result<_, _>>()?;
-    Ok(Attempts::made_at(times.into_iter().map(Moment::from_steps)))
+    let ticks = |time: &AttributeValue| time.as_n().ok().and_then(|digits| digits.parse().ok()).ok_or_else(corrupt);
+    let times: Vec<i64> = times.iter().map(ticks).collect::<Result<_, _>>()?;
+    Ok(Attempts::made_at(times.into_iter().map(Timestamp::from_ticks)))
 }
 
 pub(crate) fn address_item(email: &Email, portal: &PortalId, user: UserId) -> Item {
@@ -135,7 +135,7 @@ pub struct Attempt {
     /// The accounts that the attempt may be for.
     pub candidates: Candidates,
     pair: Pair,
-    at: Moment,
+    at: Timestamp,
     network: Familiarity,
 }
 
@@ -156,7 +156,7 @@ impl Store {
         &self,
         pair: &Pair,
         portal: Option<&PortalId>,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<SignIn, StoreError> {
         let (begun, accounts, network) = futures::try_join!(
             self.begin_attempt(pair, now),
@@ -231,14 +231,19 @@ impl Store {
         portal: &PortalId,
         user: UserId,
         hash: &PasswordHash,
-        now: Moment,
-    ) -> Result<Option<Moment>, StoreError> {
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, StoreError> {
         self.end_tokens_and(portal, user, now, Some(password_item(portal, user, hash))).await
     }
 
     /// Ends all tokens of a user: 1 read unit and 2 write units. Returns the time from which the user's tokens are
     /// valid; none if the portal has no such user.
-    pub async fn end_tokens(&self, portal: &PortalId, user: UserId, now: Moment) -> Result<Option<Moment>, StoreError> {
+    pub async fn end_tokens(
+        &self,
+        portal: &PortalId,
+        user: UserId,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, StoreError> {
         self.end_tokens_and(portal, user, now, None).await
     }
 
@@ -246,9 +251,9 @@ impl Store {
         &self,
         portal: &PortalId,
         user: UserId,
-        now: Moment,
+        now: Timestamp,
         password: Option<Item>,
-    ) -> Result<Option<Moment>, StoreError> {
+    ) -> Result<Option<Timestamp>, StoreError> {
         let mut pauses = pauses();
         loop {
             let Some(known) = self.user(portal, user).await? else { return Ok(None) };
@@ -266,7 +271,12 @@ impl Store {
         }
     }
 
-    fn valid_from_update(&self, portal: &PortalId, user: &User, from: Moment) -> Result<TransactWriteItem, StoreError> {
+    fn valid_from_update(
+        &self,
+        portal: &PortalId,
+        user: &User,
+        from: Timestamp,
+    ) -> Result<TransactWriteItem, StoreError> {
         let condition = match user.tokens_valid_from {
             Some(_) => "#from = :before",
             None => "attribute_exists(#pk) AND attribute_not_exists(#from)",
@@ -277,9 +287,9 @@ impl Store {
             .update_expression("SET #from = :from")
             .condition_expression(condition)
             .expression_attribute_names("#from", TOKENS_VALID_FROM)
-            .expression_attribute_values(":from", items::n(from.steps()));
+            .expression_attribute_values(":from", items::n(from.ticks()));
         update = match user.tokens_valid_from {
-            Some(before) => update.expression_attribute_values(":before", items::n(before.steps())),
+            Some(before) => update.expression_attribute_values(":before", items::n(before.ticks())),
             None => update.expression_attribute_names("#pk", PK),
         };
         let update = update.build().map_err(|error| StoreError::Corrupt(error.to_string()))?;
@@ -317,11 +327,11 @@ impl Store {
     }
 
     /// Counts an attempt before its outcome is known.
-    async fn begin_attempt(&self, pair: &Pair, now: Moment) -> Result<Result<(), Locked>, StoreError> {
+    async fn begin_attempt(&self, pair: &Pair, now: Timestamp) -> Result<Result<(), Locked>, StoreError> {
         let first = pair.item(&Attempts::made_at([now]), now);
         // Compare the end, because an expired item may remain for days.
         let free = "attribute_not_exists(#pk) OR ends <= :now";
-        if self.put_if(first, free, [(":now", items::n(now.steps()))]).await? {
+        if self.put_if(first, free, [(":now", items::n(now.ticks()))]).await? {
             return Ok(Ok(()));
         }
         let mut pauses = pauses();
@@ -347,9 +357,9 @@ impl Store {
     }
 
     /// Reads whether the user signed in from the network recently: 1 read unit.
-    async fn familiarity(&self, pair: &Pair, now: Moment) -> Result<Familiarity, StoreError> {
+    async fn familiarity(&self, pair: &Pair, now: Timestamp) -> Result<Familiarity, StoreError> {
         let item = self.get(&pair.known_key()).await?;
-        let end = item.map(|item| items::number(&item, ENDS).map(Moment::from_steps)).transpose()?;
+        let end = item.map(|item| items::number(&item, ENDS).map(Timestamp::from_ticks)).transpose()?;
         // Compare the end, because an expired item may remain for days.
         Ok(if end.is_some_and(|end| now < end) { Familiarity::Known } else { Familiarity::Unknown })
     }
@@ -358,7 +368,7 @@ impl Store {
     async fn count_for_user(
         &self,
         email: &Email,
-        now: Moment,
+        now: Timestamp,
         network: Familiarity,
     ) -> Result<Result<(), Locked>, StoreError> {
         if network == Familiarity::Known {
@@ -472,7 +482,7 @@ mod tests {
 
     #[test]
     fn stored_attempts_read_back_and_name_nobody() {
-        let now: Moment = "2026-01-01T00:00:00Z".parse().unwrap();
+        let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
         let made = Attempts::default().begin(now).unwrap().begin(now).unwrap();
         let item = pair("192.0.2.1", "mike@example.com").item(&made, now);
         assert_eq!(attempts(&item).unwrap(), made);

@@ -1,9 +1,8 @@
 //! Tokens: the grant of each, under the token's SHA-256. The token itself is never stored.
 
-use jiff::Timestamp;
 use models::directory::Grant;
 use models::values::id::{PortalId, UserId};
-use models::values::moment::Moment;
+use models::values::timestamp::Timestamp;
 use sha2::{Digest as _, Sha256};
 
 use crate::directory::{TOKENS_VALID_FROM, tokens_valid_from};
@@ -49,10 +48,10 @@ fn grant_item(key: &Key, grant: &Grant) -> Result<Item, StoreError> {
     item.insert("scopes".into(), items::to_document(&grant.scopes)?);
     if let Some(expires) = grant.expires {
         // Seconds, because the attribute is also DynamoDB's time to live.
-        item.insert(EXPIRES.into(), items::n(expires.timestamp().as_second()));
+        item.insert(EXPIRES.into(), items::n(expires.to_jiff().as_second()));
     }
     if let Some(from) = grant.valid_from {
-        item.insert(TOKENS_VALID_FROM.into(), items::n(from.steps()));
+        item.insert(TOKENS_VALID_FROM.into(), items::n(from.ticks()));
     }
     Ok(item)
 }
@@ -61,8 +60,8 @@ pub(crate) fn grant(item: &mut Item) -> Result<Grant, StoreError> {
     let portal = PortalId::stored(items::text(item, "portal")?);
     let expires = match item.get(EXPIRES) {
         Some(_) => Some(
-            Timestamp::from_second(items::number(item, EXPIRES)?)
-                .map(Moment::floor)
+            jiff::Timestamp::from_second(items::number(item, EXPIRES)?)
+                .map(Timestamp::floor)
                 .map_err(|_| StoreError::Corrupt("a token's end".into()))?,
         ),
         None => None,

@@ -18,7 +18,7 @@ use models::request::{Query, RequestBody, check_no_fields};
 use models::rule::RuleName;
 use models::sign_in::{Email, Network};
 use models::values::id::{ContactId, UserId};
-use models::values::moment::Moment;
+use models::values::timestamp::Timestamp;
 use tokio::time::Instant;
 
 use crate::app::App;
@@ -35,7 +35,7 @@ pub struct Incoming<'a> {
     /// The format of the answer.
     pub wanted: ResponseFormat,
     /// The time at which the call arrived.
-    pub now: Moment,
+    pub now: Timestamp,
     /// The time after which a run for this call starts no new page.
     pub deadline: Instant,
     /// Whether the path ends in a parameter, whose value then includes the suffix.
@@ -60,7 +60,7 @@ impl<'a> Incoming<'a> {
         // Even with a Lambda timeout below the API's timeout, the function needs its reserve to answer.
         let remaining = request.lambda_context_ref().map_or(run, |context| {
             let end = Duration::from_millis(context.deadline);
-            let since_epoch = u64::try_from(now.timestamp().as_millisecond()).unwrap_or(0);
+            let since_epoch = u64::try_from(now.to_jiff().as_millisecond()).unwrap_or(0);
             end.saturating_sub(Duration::from_millis(since_epoch + ANSWER_RESERVE_MILLIS))
         });
         Self { app, wanted, now, deadline: started + run.min(remaining), strips: path.ends_with('}'), request }

@@ -6,7 +6,7 @@ use models::access::{Access, Actor, Author, Caller};
 use models::job::contact_set::ContactSet;
 use models::job::{Counts, Job, JobId, State, Task};
 use models::values::id::{ContactId, PortalId};
-use models::values::moment::Moment;
+use models::values::timestamp::Timestamp;
 use store::contacts::AccessState;
 
 use crate::context::Jobs;
@@ -32,7 +32,7 @@ pub struct ContactsRun {
     /// The access to set.
     pub target: Access,
     /// When the run started.
-    pub started: Moment,
+    pub started: Timestamp,
 }
 
 impl ContactsRun {

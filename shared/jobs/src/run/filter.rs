@@ -7,7 +7,7 @@ use models::filter::plan::Plan;
 use models::job::{Counts, FilterTask, Job, JobId, State, Task};
 use models::request::Page;
 use models::values::id::PortalId;
-use models::values::moment::Moment;
+use models::values::timestamp::Timestamp;
 use store::StoreError;
 use store::keys::IndexPosition;
 
@@ -37,7 +37,7 @@ pub struct FilterRun {
     /// The number of changes above which nothing is written.
     pub max_affected: Option<u64>,
     /// When the run started.
-    pub started: Moment,
+    pub started: Timestamp,
     /// The standing rule that started the run.
     pub rule: Option<String>,
 }

@@ -127,6 +127,6 @@ pub(crate) fn new_owner() -> LeaseOwner {
 }
 
 /// Returns the end of a lease that is claimed or renewed now.
-pub(crate) fn lease_end(jobs: &Jobs) -> models::values::moment::Moment {
+pub(crate) fn lease_end(jobs: &Jobs) -> models::values::timestamp::Timestamp {
     jobs.now() + limits::duration(LEASE_MILLIS)
 }

@@ -41,7 +41,7 @@ impl<'a> ShardWork<'a> {
         let postings = self.postings(&changes, condition);
         let (written, posted) = futures::join!(
             jobs.store.write_chunk(portal, job, shard, number, &chunk, &after),
-            jobs.store.post(portal, &postings, jobs.now()),
+            jobs.store.index_managers(portal, &postings, jobs.now()),
         );
         if !written? {
             // Another worker wrote this chunk, or the response to this write was lost. The stored chunk is equivalent.
@@ -156,7 +156,7 @@ impl<'a> ShardWork<'a> {
         let postings = self.postings(&chunk.changes, Condition::StillAsRead);
         let (accesses, ()) = futures::try_join!(
             jobs.store.current_access_of(portal, &ids),
-            jobs.store.post(portal, &postings, jobs.now())
+            jobs.store.index_managers(portal, &postings, jobs.now())
         )?;
         let (mut same, mut other, mut bare) = (Vec::new(), Vec::new(), Vec::new());
         for change in open {

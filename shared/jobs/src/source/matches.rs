@@ -3,7 +3,7 @@
 use models::filter::plan::Plan;
 use models::filter::{Filter, IndexEntry};
 use models::values::id::{ContactId, PortalId};
-use models::values::moment::Moment;
+use models::values::timestamp::Timestamp;
 use store::StoreError;
 use store::contacts::AccessState;
 use store::index::{MatchPage, Matches, PAGE_MATCHES, ScanCursor};
@@ -59,7 +59,7 @@ pub(crate) struct Selection<'a> {
     /// The filter's plan.
     pub(crate) plan: &'a Plan,
     /// When the run started.
-    pub(crate) started: Moment,
+    pub(crate) started: Timestamp,
 }
 
 impl<'a> MatchSource<'a> {

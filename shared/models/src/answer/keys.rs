@@ -11,7 +11,7 @@ use serde::ser::{Error as _, SerializeMap, SerializeSeq, SerializeStruct, Serial
 use serde::{Serialize, Serializer};
 
 use crate::contact::Contact;
-use crate::values::moment::Moment;
+use crate::values::timestamp::Timestamp;
 
 /// The style of an answer's keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -183,9 +183,9 @@ impl<'f, S: Serializer> Serializer for Renaming<'f, S> {
     }
 
     fn serialize_newtype_struct<T: Serialize + ?Sized>(self, name: &'static str, value: &T) -> Result<S::Ok, S::Error> {
-        if self.style == KeyStyle::Camel && name == Moment::NEWTYPE {
+        if self.style == KeyStyle::Camel && name == Timestamp::NEWTYPE {
             let moment = serde_json::to_value(value).map_err(S::Error::custom)?;
-            let moment: Moment = serde_json::from_value(moment).map_err(S::Error::custom)?;
+            let moment: Timestamp = serde_json::from_value(moment).map_err(S::Error::custom)?;
             return self.inner.collect_str(&moment.in_zone(self.zone.unwrap_or(&TimeZone::UTC)));
         }
         self.inner.serialize_newtype_struct(name, &Keyed { value, style: self.style, zone: self.zone, only: self.only })

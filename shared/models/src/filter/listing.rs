@@ -11,7 +11,7 @@ use crate::contact::{Contact, ContactRecord, ListItem};
 use crate::filter::IndexEntry;
 use crate::values::fold::fold;
 use crate::values::id::{ContactId, UserId};
-use crate::values::moment::Moment;
+use crate::values::timestamp::Timestamp;
 
 /// The sort key of a list of contacts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,7 +64,7 @@ pub struct Facts {
     /// Position of the contact's type in the portal's directory; `None` without a type.
     pub type_order: Option<i32>,
     /// When the access was last set; `None` if never.
-    pub set_at: Option<Moment>,
+    pub set_at: Option<Timestamp>,
 }
 
 impl Facts {
@@ -202,11 +202,11 @@ pub struct Rank {
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum RankKey {
-    Created(Moment),
+    Created(Timestamp),
     Name(String),
     Names(String, String),
     Type(Option<i32>, i32),
-    SetAt(Option<Moment>),
+    SetAt(Option<Timestamp>),
     Id,
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::directory::Statistics;
 use crate::filter::{Filter, IndexEntry, ListView, Test};
-use crate::values::moment::Moment;
+use crate::values::timestamp::Timestamp;
 
 /// The index that a plan reads, and its partitions in each shard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,9 +37,9 @@ pub struct Plan {
     /// Number of shards to read.
     pub shards: u16,
     /// The earliest creation date to read.
-    pub from: Moment,
+    pub from: Timestamp,
     /// The latest creation date to read.
-    pub to: Moment,
+    pub to: Timestamp,
     /// Tests of each entry that is read. A stored plan omits them, because they follow from the filter, which is stored
     /// beside the plan: a thousand long tags would not fit an item twice.
     #[serde(skip)]
@@ -106,8 +106,8 @@ pub fn plan(filter: &Filter, statistics: &Statistics, shards: u16) -> Plan {
         tests: tests(filter, &source),
         source,
         shards,
-        from: filter.from_date.unwrap_or(Moment::MIN),
-        to: filter.to_date.unwrap_or(Moment::MAX),
+        from: filter.from_date.unwrap_or(Timestamp::MIN),
+        to: filter.to_date.unwrap_or(Timestamp::MAX),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::filter::{Filter, FilterView};
 use crate::job::{Change, Counts, Job, JobId, Kind, ShardSummary, State};
 use crate::limits::USER_PERCENT_STEP;
 use crate::values::id::{ContactId, UserId};
-use crate::values::moment::Moment;
+use crate::values::timestamp::Timestamp;
 
 /// A job, as answers show it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -30,11 +30,11 @@ pub struct JobView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created_by: Option<UserId>,
     /// When the job was requested.
-    pub created: Moment,
+    pub created: Timestamp,
     /// When the first worker started the job.
-    pub started: Option<Moment>,
+    pub started: Option<Timestamp>,
     /// When the job ended. A cancelled job without this time is still stopping.
-    pub finished: Option<Moment>,
+    pub finished: Option<Timestamp>,
     /// The filter that selects the contacts, if the job has one.
     pub filter: Option<FilterView<'a>>,
     /// The access that the contacts get; `null` for an undo.
@@ -62,7 +62,7 @@ pub struct JobView<'a> {
     /// Matches per second since the job started.
     pub per_second: f64,
     /// The estimated end, while the job runs.
-    pub estimated_end: Option<Moment>,
+    pub estimated_end: Option<Timestamp>,
     /// The reason why the job failed.
     pub error: Option<&'a str>,
 }
@@ -131,7 +131,7 @@ impl Job {
     }
 
     /// Returns the job as `viewer` sees it at `now`. Until the job ends, its counts and progress come from `shards`.
-    pub fn view(&self, shards: &[ShardSummary], now: Moment, viewer: &Caller) -> JobView<'_> {
+    pub fn view(&self, shards: &[ShardSummary], now: Timestamp, viewer: &Caller) -> JobView<'_> {
         let counts: Counts = if self.is_over() { self.counts } else { shards.iter().map(|shard| shard.counts).sum() };
         // Derive the estimated end from the same steps: an exact end would reveal the exact progress.
         let (done, share) = (shown_percent(self.percent, viewer), share(self, shards));

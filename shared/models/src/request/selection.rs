@@ -18,7 +18,7 @@ use crate::request::fields::{
 use crate::request::text::{contact_id, whole, whole_number};
 use crate::rule::Schedule;
 use crate::values::id::{ContactId, PortalId};
-use crate::values::moment::{Edge, Moment, with_plus};
+use crate::values::timestamp::{Edge, Timestamp, with_plus};
 
 impl Fields {
     /// Takes the fields of a filter. Without a time zone, dates are checked but not compared.
@@ -271,12 +271,12 @@ impl Fields {
         })
     }
 
-    pub(super) fn date(&mut self, name: &str, edge: Edge, zone: &TimeZone) -> Option<Moment> {
+    pub(super) fn date(&mut self, name: &str, edge: Edge, zone: &TimeZone) -> Option<Timestamp> {
         let is_text = self.written.is_text();
         match self.one(name, |_| None)? {
             Value::String(text) => {
                 let repaired = if is_text { with_plus(&text) } else { Cow::Borrowed(text.as_str()) };
-                match Moment::parse_edge(&repaired, edge, zone) {
+                match Timestamp::parse_edge(&repaired, edge, zone) {
                     Ok(moment) => Some(moment),
                     Err(fault) => {
                         self.fault(name, format!("{fault}; it is \"{}\"", shown(&text)));

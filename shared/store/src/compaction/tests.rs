@@ -12,8 +12,8 @@ fn id(number: i32) -> ContactId {
     i64::from(number).try_into().unwrap()
 }
 
-fn at(seconds: i64) -> Moment {
-    Moment::MIN + SignedDuration::from_secs(100_000 + seconds)
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::MIN + SignedDuration::from_secs(100_000 + seconds)
 }
 
 fn raw(contacts: &BTreeSet<ContactId>) -> Key {

@@ -9,7 +9,7 @@ use models::filter::IndexEntry;
 use models::limits::{self, IMPORT_AHEAD_MILLIS, IMPORT_WRITE_MILLIS};
 use models::values::fold::fold_tag;
 use models::values::id::{ContactId, PortalId};
-use models::values::moment::Moment;
+use models::values::timestamp::Timestamp;
 
 use crate::contacts::{AccessRecord, tag_items};
 use crate::dynamodb::batch::Write;
@@ -128,10 +128,10 @@ impl<'a> Importer<'a> {
         if !last.is_empty() {
             self.mark().await?;
         }
-        let posted = self.post(&portal.id, &postings).await?;
+        let posted = self.index_managers(&portal.id, &postings).await?;
         if (self.options.clock)().since(posted) > POSTING_GOOD_FOR {
             // The postings are too old: the machine may have slept.
-            self.post(&portal.id, &postings).await?;
+            self.index_managers(&portal.id, &postings).await?;
         }
         let mut journal =
             Journal { store: self.store, options: &self.options, portal: &portal, moves: &moves, at: None };
@@ -148,9 +148,9 @@ impl<'a> Importer<'a> {
 
     /// Writes the postings of managers. Returns when the writing began. The postings are dated ahead of this machine's
     /// clock, because the clock may be slow and writes may be throttled.
-    pub(super) async fn post(&self, portal: &PortalId, postings: &Postings) -> Result<Moment, StoreError> {
+    pub(super) async fn index_managers(&self, portal: &PortalId, postings: &Postings) -> Result<Timestamp, StoreError> {
         let now = (self.options.clock)();
-        self.store.post(portal, postings, now + limits::duration(IMPORT_AHEAD_MILLIS)).await?;
+        self.store.index_managers(portal, postings, now + limits::duration(IMPORT_AHEAD_MILLIS)).await?;
         Ok(now)
     }
 

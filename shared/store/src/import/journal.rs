@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use models::directory::Portal;
 use models::limits::{self, MOVE_WRITE_MILLIS};
-use models::values::moment::Moment;
+use models::values::timestamp::Timestamp;
 use tokio::time::timeout;
 
 use crate::dynamodb::batch::{IN_FLIGHT, WRITE_BATCH, Write};
@@ -30,7 +30,7 @@ pub(super) struct Journal<'a> {
     pub(super) portal: &'a Portal,
     pub(super) moves: &'a Moves,
     /// Time of the last entry, if there is one.
-    pub(super) at: Option<Moment>,
+    pub(super) at: Option<Timestamp>,
 }
 
 impl Journal<'_> {

@@ -7,7 +7,7 @@ use models::directory::User;
 use models::sign_in::Email;
 use models::sign_in::password::PasswordHash;
 use models::values::id::{PortalId, UserId};
-use models::values::moment::Moment;
+use models::values::timestamp::Timestamp;
 
 use crate::directory::{EMAIL, email, tokens_valid_from, user_item};
 use crate::dynamodb::batch::Write;
@@ -26,7 +26,7 @@ pub(super) const USERS_IN_FLIGHT: usize = 16;
 #[derive(Debug, Default)]
 pub(super) struct Member {
     pub(super) email: Option<Email>,
-    pub(super) tokens_valid_from: Option<Moment>,
+    pub(super) tokens_valid_from: Option<Timestamp>,
 }
 
 /// A user's line that is not written yet.

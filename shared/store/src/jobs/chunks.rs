@@ -48,7 +48,7 @@ impl Store {
         item.insert(BODY.into(), items::b(chunk.encode()?));
         item.insert(AFTER.into(), items::to_document(after)?);
         if let Some(until) = job.changes_until {
-            item.insert(EXPIRES.into(), items::n(until.timestamp().as_second() + UNDO_SECONDS));
+            item.insert(EXPIRES.into(), items::n(until.to_jiff().as_second() + UNDO_SECONDS));
         }
         self.put_if(item, "attribute_not_exists(#pk)", []).await
     }

@@ -2,7 +2,7 @@
 
 use models::job::Job;
 use models::values::id::{JobId, PortalId, UserId};
-use models::values::moment::Moment;
+use models::values::timestamp::Timestamp;
 
 use crate::dynamodb::client::{QueryOptions, Store};
 use crate::dynamodb::items::{self, Item};
@@ -19,7 +19,7 @@ pub struct OpenJob {
     /// The job.
     pub job: JobId,
     /// Time of the sweep's next check.
-    pub due: Moment,
+    pub due: Timestamp,
     /// The user whose limit of open jobs applies to the job.
     pub user: Option<UserId>,
 }
@@ -40,9 +40,9 @@ pub struct OpenJobsCursor(Item);
 /// Maximum number of open jobs per query.
 pub(super) const OPEN_JOBS_PAGE: usize = 1000;
 
-pub(super) fn open_item(portal: &PortalId, job: &Job, due: Moment) -> Item {
+pub(super) fn open_item(portal: &PortalId, job: &Job, due: Timestamp) -> Item {
     let mut item = items::keyed(&Key::OpenJob(portal.clone(), job.id));
-    item.insert(DUE.into(), items::n(due.steps()));
+    item.insert(DUE.into(), items::n(due.ticks()));
     if let Some(user) = limited_user(job) {
         item.insert(USER.into(), items::b(*user.as_bytes()));
     }
@@ -58,7 +58,7 @@ impl Store {
         let jobs = items.iter().map(|item| match items::key_of(item)? {
             Key::OpenJob(portal, job) => {
                 let user = item.contains_key(USER).then(|| items::id(item, USER)).transpose()?;
-                Ok(OpenJob { portal, job, due: Moment::from_steps(items::number(item, DUE)?), user })
+                Ok(OpenJob { portal, job, due: Timestamp::from_ticks(items::number(item, DUE)?), user })
             }
             other => Err(StoreError::Corrupt(format!("{other:?} among the open jobs"))),
         });
@@ -68,7 +68,7 @@ impl Store {
     /// Counts a check of an open job that is due, before any other work for the job, and postpones the next check to
     /// `next`: 1 write unit. Returns the number of checks since the last [`Self::postpone_job`], including this one;
     /// none when someone else checks the job.
-    pub async fn count_look(&self, open: &OpenJob, next: Moment) -> Result<Option<u32>, StoreError> {
+    pub async fn count_look(&self, open: &OpenJob, next: Timestamp) -> Result<Option<u32>, StoreError> {
         let looked = self
             .update_if(
                 &Key::OpenJob(open.portal.clone(), open.job),
@@ -83,7 +83,7 @@ impl Store {
 
     /// Sets the next check of an open job to `due` and resets the count of checks: 1 write unit. A job that was closed
     /// meanwhile stays closed.
-    pub async fn postpone_job(&self, portal: &PortalId, id: JobId, due: Moment) -> Result<(), StoreError> {
+    pub async fn postpone_job(&self, portal: &PortalId, id: JobId, due: Timestamp) -> Result<(), StoreError> {
         self.update_if(
             &Key::OpenJob(portal.clone(), id),
             "SET #due = :due REMOVE #tries",

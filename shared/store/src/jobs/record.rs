@@ -5,7 +5,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
 use models::job::{Change, Job, Kind, State};
 use models::limits::MAX_OPEN_JOBS;
 use models::values::id::{ContactId, JobId, PortalId, UserId};
-use models::values::moment::Moment;
+use models::values::timestamp::Timestamp;
 
 use crate::contacts::{AccessRecord, AccessState};
 use crate::dynamodb::backoff::pauses;
@@ -59,7 +59,7 @@ impl Store {
         portal: &PortalId,
         job: &Job,
         lease: Option<&Lease>,
-        due: Moment,
+        due: Timestamp,
     ) -> Result<Created, StoreError> {
         // Write the open-job entry first, so that the sweep finds the job if its creator dies before it writes the
         // record.
@@ -73,7 +73,7 @@ impl Store {
         Ok(Created::Yes)
     }
 
-    pub(super) async fn open_job(&self, portal: &PortalId, job: &Job, due: Moment) -> Result<Created, StoreError> {
+    pub(super) async fn open_job(&self, portal: &PortalId, job: &Job, due: Timestamp) -> Result<Created, StoreError> {
         let mut pauses = pauses();
         loop {
             let items = [Some(open_item(portal, job, due)), entry_item(portal, job)].into_iter().flatten();
@@ -155,7 +155,7 @@ impl Store {
         &self,
         portal: &PortalId,
         job: &Job,
-        due: Moment,
+        due: Timestamp,
     ) -> Result<Vec<TransactWriteItem>, StoreError> {
         let items = [Some(job_item(portal, job)?), entry_item(portal, job), Some(open_item(portal, job, due))];
         let puts = items.into_iter().flatten().map(|item| self.transact_put(item, None, []));
@@ -170,7 +170,7 @@ impl Store {
     }
 
     /// Marks a queued job as running since `now`: 1 write unit per KB. Leaves a job in another state unchanged.
-    pub async fn start_job(&self, portal: &PortalId, id: JobId, now: Moment) -> Result<(), StoreError> {
+    pub async fn start_job(&self, portal: &PortalId, id: JobId, now: Timestamp) -> Result<(), StoreError> {
         let now = items::to_document(&now)?;
         self.update_if(
             &Key::Job(portal.clone(), id),
@@ -232,7 +232,13 @@ impl Store {
 
     /// Marks a job as failed without reading its record, unless it is over: 1 write unit per KB. Returns whether it was
     /// not over.
-    pub async fn fail_job(&self, portal: &PortalId, id: JobId, error: &str, now: Moment) -> Result<bool, StoreError> {
+    pub async fn fail_job(
+        &self,
+        portal: &PortalId,
+        id: JobId,
+        error: &str,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
         let failed = self
             .update_if(
                 &Key::Job(portal.clone(), id),

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 use models::job::{Counts, Job, ShardSummary};
 use models::values::id::{JobId, LeaseOwner, PortalId};
-use models::values::moment::Moment;
+use models::values::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::dynamodb::client::Store;
@@ -82,7 +82,7 @@ pub struct ShardState {
     /// The worker that holds the lease.
     pub owner: Option<LeaseOwner>,
     /// End of the lease or, without an owner, deadline by which a worker must claim the shard.
-    pub due: Option<Moment>,
+    pub due: Option<Timestamp>,
     /// Number of claims since the last progress.
     pub tries: u32,
     /// Number of counted changes, if changes are counted first.
@@ -104,7 +104,7 @@ pub struct Lease {
     /// The worker.
     pub owner: LeaseOwner,
     /// The end of the lease.
-    pub until: Moment,
+    pub until: Timestamp,
 }
 
 /// The state in which a worker releases a shard.
@@ -113,7 +113,7 @@ pub struct Release<'a> {
     /// The shard's progress.
     pub progress: &'a Progress,
     /// When the sweep requests a worker, if nobody claims the shard before.
-    pub due: Moment,
+    pub due: Timestamp,
     /// Number of claims without progress.
     pub tries: u32,
 }
@@ -143,7 +143,7 @@ pub enum Saved {
 pub(super) fn shard_item(portal: &PortalId, job: JobId, shard: u16, lease: &Lease) -> Item {
     let mut item = items::keyed(&Key::JobShard(portal.clone(), job, shard));
     item.insert("owner".into(), items::b(*lease.owner.as_bytes()));
-    item.insert(DUE.into(), items::n(lease.until.steps()));
+    item.insert(DUE.into(), items::n(lease.until.ticks()));
     item.insert("tries".into(), items::n(1));
     item
 }
@@ -166,7 +166,7 @@ pub(super) fn shard_state(mut item: Item) -> Result<ShardState, StoreError> {
         failed,
         cancelled: cancelled.unwrap_or(false),
         owner: item.contains_key("owner").then(|| items::id(&item, "owner")).transpose()?,
-        due: due.map(Moment::from_steps),
+        due: due.map(Timestamp::from_ticks),
         tries: item.contains_key("tries").then(|| items::number(&item, "tries")).transpose()?.unwrap_or(0),
         counted: item.contains_key("counted").then(|| items::number(&item, "counted")).transpose()?,
         progress: if item.contains_key(DOC) { items::document(&mut item, DOC)? } else { Progress::default() },
@@ -182,7 +182,7 @@ impl Store {
         job: JobId,
         shard: u16,
         lease: &Lease,
-        now: Moment,
+        now: Timestamp,
     ) -> Result<Claim, StoreError> {
         let key = Key::JobShard(portal.clone(), job, shard);
         let claimed = self
@@ -342,8 +342,8 @@ impl Store {
         portal: &PortalId,
         job: JobId,
         shard: u16,
-        seen: Option<Moment>,
-        due: Moment,
+        seen: Option<Timestamp>,
+        due: Timestamp,
     ) -> Result<bool, StoreError> {
         let mut with = values([(":due", moment(due))]);
         let unchanged = match seen {

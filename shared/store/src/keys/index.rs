@@ -1,7 +1,7 @@
 //! Keys of the table's indexes: names, partitions and positions.
 
 use models::values::id::{ContactId, PortalId};
-use models::values::moment::Moment;
+use models::values::timestamp::Timestamp;
 
 use crate::keys::number;
 
@@ -76,7 +76,7 @@ impl Partition {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct IndexPosition {
     /// Creation date of the contact.
-    pub created: Moment,
+    pub created: Timestamp,
     /// The contact.
     pub contact: ContactId,
 }
@@ -90,19 +90,19 @@ impl IndexPosition {
     /// Decodes a position from the value of a sort key.
     pub fn decode(text: &str) -> Option<Self> {
         let (created, id) = text.split_once('#')?;
-        if created.len() != Moment::TEXT_BYTES {
+        if created.len() != Timestamp::TEXT_BYTES {
             return None;
         }
         Some(Self { created: created.parse().ok()?, contact: number(id)?.try_into().ok()? })
     }
 
     /// Returns the lowest sort key of contacts created at `from` or later.
-    pub fn lower_bound(from: Moment) -> String {
+    pub fn lower_bound(from: Timestamp) -> String {
         format!("{from}#")
     }
 
     /// Returns the highest sort key of contacts created at `to` or earlier.
-    pub fn upper_bound(to: Moment) -> String {
+    pub fn upper_bound(to: Timestamp) -> String {
         // `~` sorts after every digit.
         format!("{to}#~")
     }

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const STEPS_PER_HOUR: i64 = 3600 * 10_000_000;
+const TICKS_PER_HOUR: i64 = 3600 * 10_000_000;
 
 fn portal() -> impl Strategy<Value = PortalId> {
     "[a-z0-9]([a-z0-9-]{0,8}[a-z0-9])?".prop_map(|text| text.parse().unwrap())
@@ -12,8 +12,8 @@ fn contact() -> impl Strategy<Value = ContactId> {
     (1..=i32::MAX).prop_map(|id| i64::from(id).try_into().unwrap())
 }
 
-fn moment() -> impl Strategy<Value = Moment> {
-    (Moment::MIN.steps()..=Moment::MAX.steps()).prop_map(Moment::from_steps)
+fn moment() -> impl Strategy<Value = Timestamp> {
+    (Timestamp::MIN.ticks()..=Timestamp::MAX.ticks()).prop_map(Timestamp::from_ticks)
 }
 
 fn uuid() -> impl Strategy<Value = Uuid> {
@@ -97,12 +97,12 @@ proptest! {
 
     #[test]
     fn journal_entries_of_an_hour_stand_in_one_partition_in_order_of_time(
-        portal in portal(), shard in 0u16..64, moment in moment(), later in 0..=STEPS_PER_HOUR, ids in (uuid(), uuid()),
+        portal in portal(), shard in 0u16..64, moment in moment(), later in 0..=TICKS_PER_HOUR, ids in (uuid(), uuid()),
     ) {
-        let after = Moment::from_steps(moment.steps() + later);
+        let after = Timestamp::from_ticks(moment.ticks() + later);
         let of = |moment, id| Key::Move(portal.clone(), shard, moment, id).encode();
         let (a, b) = (of(moment, ids.0), of(after, ids.1));
-        let hour = |moment: Moment| moment.steps().div_euclid(STEPS_PER_HOUR);
+        let hour = |moment: Timestamp| moment.ticks().div_euclid(TICKS_PER_HOUR);
         prop_assert_eq!(a.0 == b.0, hour(moment) == hour(after));
         prop_assert!(moment == after || a.1 < b.1);
         prop_assert!(a.1 >= moves_from(moment) && (moment == after || a.1 < moves_from(after)));

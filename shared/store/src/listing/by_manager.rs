@@ -13,7 +13,7 @@ use crate::dynamodb::client::Store;
 use crate::error::StoreError;
 use crate::listing::top::TopK;
 use crate::listing::{Listed, Listing, MAX_KEPT, Member};
-use crate::postings::Posted;
+use crate::postings::IndexedContacts;
 
 /// Maximum contacts read concurrently with their access, in one round trip instead of two. Reads of contacts that the
 /// manager lost are wasted.
@@ -31,7 +31,7 @@ impl Store {
         &self,
         listing: &Listing<'_>,
         manager: UserId,
-        posted: &Posted,
+        posted: &IndexedContacts,
     ) -> Result<Listed, StoreError> {
         let keeps = listing.end() <= MAX_KEPT;
         let mut best = TopK::new(listing.end());

@@ -12,7 +12,7 @@ use crate::access::ShareType;
 use crate::contact::{Address, CommonData, Contact, Currency, CustomField, Employee, ListItem};
 use crate::values::id::ContactId;
 use crate::values::id::UserId;
-use crate::values::moment::Moment;
+use crate::values::timestamp::Timestamp;
 
 const JSON: Shape = Shape { format: Format::Json, envelope: Envelope::Documents };
 const XML: Shape = Shape { format: Format::Xml, envelope: Envelope::Documents };
@@ -369,7 +369,7 @@ prop_compose! {
         Contact {
             addresses,
             create_by: create_by.map(Cow::Owned),
-            created: Moment::from_steps(created),
+            created: Timestamp::from_ticks(created),
             about,
             industry,
             contact_status,

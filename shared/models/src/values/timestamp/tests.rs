@@ -4,18 +4,18 @@ use super::*;
 
 fn check(text: &str, edge: Edge, zone: &str, expected: &str) {
     let zone = TimeZone::get(zone).unwrap();
-    assert_eq!(Moment::parse_edge(text, edge, &zone).unwrap().to_string(), expected, "{text} {edge:?}");
+    assert_eq!(Timestamp::parse_edge(text, edge, &zone).unwrap().to_string(), expected, "{text} {edge:?}");
 }
 
 #[test]
 fn a_time_without_an_offset_needs_a_zone_that_is_known() {
     let zone = TimeZone::unknown();
     for text in ["2024-01-15", "2024-01-15T10:00:00"] {
-        assert_eq!(Moment::parse(text, &zone), Err(NotAMoment::UnknownZone), "{text}");
-        assert_eq!(Moment::parse_edge(text, Edge::To, &zone), Err(NotAMoment::UnknownZone), "{text}");
+        assert_eq!(Timestamp::parse(text, &zone), Err(NotATimestamp::UnknownZone), "{text}");
+        assert_eq!(Timestamp::parse_edge(text, Edge::To, &zone), Err(NotATimestamp::UnknownZone), "{text}");
     }
-    assert_eq!(Moment::parse("2024-01-15T10:00:00+02:00", &zone), "2024-01-15T08:00:00Z".parse());
-    assert_eq!(Moment::parse("yesterday", &zone), Err(NotAMoment::Malformed));
+    assert_eq!(Timestamp::parse("2024-01-15T10:00:00+02:00", &zone), "2024-01-15T08:00:00Z".parse());
+    assert_eq!(Timestamp::parse("yesterday", &zone), Err(NotATimestamp::Malformed));
 }
 
 #[test]
@@ -79,32 +79,32 @@ fn other_texts_are_refused() {
         "2020-12-08T17:37:04[Europe/Riga]",
     ] {
         for edge in [Edge::From, Edge::To] {
-            assert_eq!(Moment::parse_edge(text, edge, &TimeZone::UTC), Err(NotAMoment::Malformed), "{text}");
+            assert_eq!(Timestamp::parse_edge(text, edge, &TimeZone::UTC), Err(NotATimestamp::Malformed), "{text}");
         }
     }
 }
 
 #[test]
 fn the_range_ends_are_moments() {
-    for moment in [Moment::MIN, Moment::MAX] {
-        assert_eq!(moment.to_string().parse::<Moment>().unwrap(), moment);
+    for moment in [Timestamp::MIN, Timestamp::MAX] {
+        assert_eq!(moment.to_string().parse::<Timestamp>().unwrap(), moment);
     }
-    assert_eq!(Moment::parse_edge("9999-12-31", Edge::To, &TimeZone::UTC).unwrap(), Moment::MAX);
+    assert_eq!(Timestamp::parse_edge("9999-12-31", Edge::To, &TimeZone::UTC).unwrap(), Timestamp::MAX);
     for text in ["9999-12-31T23:59:59", "9999-12-31T23:59:59.9999999Z", "9999-12-31"] {
         for edge in [Edge::From, Edge::To] {
-            assert_eq!(Moment::parse_edge(text, edge, &TimeZone::UTC), Ok(Moment::MAX), "{text}");
+            assert_eq!(Timestamp::parse_edge(text, edge, &TimeZone::UTC), Ok(Timestamp::MAX), "{text}");
         }
     }
-    assert_eq!(Moment::parse_edge("9999-12-31T25:00:00", Edge::To, &TimeZone::UTC), Err(NotAMoment::Malformed));
-    assert_eq!(Moment::parse_edge("0001-01-01", Edge::From, &TimeZone::UTC).unwrap(), Moment::MIN);
+    assert_eq!(Timestamp::parse_edge("9999-12-31T25:00:00", Edge::To, &TimeZone::UTC), Err(NotATimestamp::Malformed));
+    assert_eq!(Timestamp::parse_edge("0001-01-01", Edge::From, &TimeZone::UTC).unwrap(), Timestamp::MIN);
 }
 
 proptest! {
     #[test]
-    fn texts_round_trip_and_sort_as_instants(a in Moment::MIN.0..=Moment::MAX.0, b in Moment::MIN.0..=Moment::MAX.0) {
-        let (a, b) = (Moment(a), Moment(b));
-        prop_assert_eq!(a.to_string().parse::<Moment>(), Ok(a));
-        prop_assert_eq!(a.to_string().len(), Moment::TEXT_BYTES);
+    fn texts_round_trip_and_sort_as_instants(a in Timestamp::MIN.0..=Timestamp::MAX.0, b in Timestamp::MIN.0..=Timestamp::MAX.0) {
+        let (a, b) = (Timestamp(a), Timestamp(b));
+        prop_assert_eq!(a.to_string().parse::<Timestamp>(), Ok(a));
+        prop_assert_eq!(a.to_string().len(), Timestamp::TEXT_BYTES);
         prop_assert_eq!(a.to_string().cmp(&b.to_string()), a.cmp(&b));
     }
 }

@@ -1,19 +1,19 @@
-//! Instants in steps of 100 ns, the precision of `Created` on ONLYOFFICE's reference pages.
+//! Instants in ticks of 100 ns, the precision of `Created` on ONLYOFFICE's reference pages.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp, ToSpan as _};
+use jiff::{SignedDuration, ToSpan as _};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// An instant from the year 1 to the year 9999, in steps of 100 ns.
+/// An instant from the year 1 to the year 9999, in ticks of 100 ns.
 ///
 /// The text form has seven decimals, `Z` and a fixed width, so that texts sort like the instants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Moment(i64);
+pub struct Timestamp(i64);
 
 /// An end of a range of dates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub enum Edge {
 
 /// The error for a text that is not an instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NotAMoment {
+pub enum NotATimestamp {
     /// The text is neither a date nor a date with a time.
     #[error(
         "must be a date such as 2020-12-08 or a date and time such as 2020-12-08T17:37:04Z, from the year 1 to the year \
@@ -40,55 +40,55 @@ pub enum NotAMoment {
     UnknownZone,
 }
 
-pub(crate) const STEPS_PER_SECOND: i64 = 10_000_000;
-const NANOS_PER_STEP: i64 = 100;
+pub(crate) const TICKS_PER_SECOND: i64 = 10_000_000;
+const NANOS_PER_TICK: i64 = 100;
 
-impl Moment {
+impl Timestamp {
     /// The earliest instant: 0001-01-01T00:00:00Z.
-    pub const MIN: Self = Self(-62_135_596_800 * STEPS_PER_SECOND);
+    pub const MIN: Self = Self(-62_135_596_800 * TICKS_PER_SECOND);
     /// The latest instant: 9999-12-30T22:00:00.9999999Z, the end of `jiff`'s calendar.
-    pub const MAX: Self = Self(253_402_207_200 * STEPS_PER_SECOND + STEPS_PER_SECOND - 1);
+    pub const MAX: Self = Self(253_402_207_200 * TICKS_PER_SECOND + TICKS_PER_SECOND - 1);
     /// Bytes of the text form.
     pub const TEXT_BYTES: usize = "2020-12-08T17:37:04.5916406Z".len();
 
-    /// Rounds a timestamp down to a step, clamped to the range.
-    pub fn floor(timestamp: Timestamp) -> Self {
-        Self::clamped(timestamp.as_nanosecond().div_euclid(i128::from(NANOS_PER_STEP)))
+    /// Rounds a timestamp down to a tick, clamped to the range.
+    pub fn floor(timestamp: jiff::Timestamp) -> Self {
+        Self::clamped(timestamp.as_nanosecond().div_euclid(i128::from(NANOS_PER_TICK)))
     }
 
-    /// Rounds a timestamp up to a step, clamped to the range.
-    fn ceil(timestamp: Timestamp) -> Self {
-        Self::clamped(-(-timestamp.as_nanosecond()).div_euclid(i128::from(NANOS_PER_STEP)))
+    /// Rounds a timestamp up to a tick, clamped to the range.
+    fn ceil(timestamp: jiff::Timestamp) -> Self {
+        Self::clamped(-(-timestamp.as_nanosecond()).div_euclid(i128::from(NANOS_PER_TICK)))
     }
 
-    fn clamped(steps: i128) -> Self {
-        let within = steps.clamp(i128::from(Self::MIN.0), i128::from(Self::MAX.0));
+    fn clamped(ticks: i128) -> Self {
+        let within = ticks.clamp(i128::from(Self::MIN.0), i128::from(Self::MAX.0));
         Self(i64::try_from(within).unwrap_or(Self::MAX.0))
     }
 
-    /// Returns the steps of 100 ns since 1970.
-    pub const fn steps(self) -> i64 {
+    /// Returns the ticks of 100 ns since 1970.
+    pub const fn ticks(self) -> i64 {
         self.0
     }
 
-    /// Returns the moment from steps of 100 ns since 1970, clamped to the range.
-    pub fn from_steps(steps: i64) -> Self {
-        Self(steps.clamp(Self::MIN.0, Self::MAX.0))
+    /// Returns the moment from ticks of 100 ns since 1970, clamped to the range.
+    pub fn from_ticks(ticks: i64) -> Self {
+        Self(ticks.clamp(Self::MIN.0, Self::MAX.0))
     }
 
     /// Converts the moment to a timestamp.
-    pub fn timestamp(self) -> Timestamp {
-        let nanos = i32::try_from(self.0.rem_euclid(STEPS_PER_SECOND) * NANOS_PER_STEP).unwrap_or(0);
+    pub fn to_jiff(self) -> jiff::Timestamp {
+        let nanos = i32::try_from(self.0.rem_euclid(TICKS_PER_SECOND) * NANOS_PER_TICK).unwrap_or(0);
         // `jiff` represents every second within MIN..=MAX.
-        Timestamp::new(self.0.div_euclid(STEPS_PER_SECOND), nanos).unwrap_or(Timestamp::UNIX_EPOCH)
+        jiff::Timestamp::new(self.0.div_euclid(TICKS_PER_SECOND), nanos).unwrap_or(jiff::Timestamp::UNIX_EPOCH)
     }
 
     /// Returns the duration from `earlier` to this moment; negative if `earlier` is later.
     pub fn since(self, earlier: Self) -> SignedDuration {
-        self.timestamp().duration_since(earlier.timestamp())
+        self.to_jiff().duration_since(earlier.to_jiff())
     }
 
-    /// Returns the moment one step earlier, at least [`Self::MIN`].
+    /// Returns the moment one tick earlier, at least [`Self::MIN`].
     #[must_use]
     pub fn previous(self) -> Self {
         Self((self.0 - 1).max(Self::MIN.0))
@@ -99,8 +99,8 @@ impl Moment {
     ///
     /// # Errors
     ///
-    /// [`NotAMoment`] if the text is neither a date nor a date with a time, or needs a `zone` that is unknown.
-    pub fn parse_edge(text: &str, edge: Edge, zone: &TimeZone) -> Result<Self, NotAMoment> {
+    /// [`NotATimestamp`] if the text is neither a date nor a date with a time, or needs a `zone` that is unknown.
+    pub fn parse_edge(text: &str, edge: Edge, zone: &TimeZone) -> Result<Self, NotATimestamp> {
         if let Some(date) = parse_date(text) {
             return match edge {
                 Edge::From => Ok(Self::ceil(start_of_day(date, zone)?)),
@@ -122,8 +122,8 @@ impl Moment {
     ///
     /// # Errors
     ///
-    /// [`NotAMoment`] if the text is neither a date nor a date with a time, or needs a `zone` that is unknown.
-    pub fn parse(text: &str, zone: &TimeZone) -> Result<Self, NotAMoment> {
+    /// [`NotATimestamp`] if the text is neither a date nor a date with a time, or needs a `zone` that is unknown.
+    pub fn parse(text: &str, zone: &TimeZone) -> Result<Self, NotATimestamp> {
         match parse_date(text) {
             Some(date) => Ok(Self::floor(start_of_day(date, zone)?)),
             None => Ok(Self::floor(parse_timestamp(text, zone)?)),
@@ -145,7 +145,7 @@ fn is_beyond_calendar(text: &str) -> bool {
     const YEAR_BEFORE: &str = "9998-12-3";
     text.strip_prefix(LAST_YEAR).is_some_and(|rest| {
         let before = format!("{YEAR_BEFORE}{rest}");
-        before.parse::<Timestamp>().is_ok() || before.parse::<DateTime>().is_ok()
+        before.parse::<jiff::Timestamp>().is_ok() || before.parse::<DateTime>().is_ok()
     })
 }
 
@@ -178,42 +178,42 @@ pub(crate) fn with_plus(text: &str) -> Cow<'_, str> {
     }
 }
 
-fn start_of_day(date: Date, zone: &TimeZone) -> Result<Timestamp, NotAMoment> {
+fn start_of_day(date: Date, zone: &TimeZone) -> Result<jiff::Timestamp, NotATimestamp> {
     if zone.is_unknown() {
-        return Err(NotAMoment::UnknownZone);
+        return Err(NotATimestamp::UnknownZone);
     }
     // If the clock skips midnight, the day starts after the gap.
     match date.to_zoned(zone.clone()).and_then(|zoned| zoned.start_of_day()) {
         Ok(start) => Ok(start.timestamp()),
-        Err(_) if is_beyond_calendar(&date.to_string()) => Ok(Timestamp::MAX),
-        Err(_) => Err(NotAMoment::Malformed),
+        Err(_) if is_beyond_calendar(&date.to_string()) => Ok(jiff::Timestamp::MAX),
+        Err(_) => Err(NotATimestamp::Malformed),
     }
 }
 
-fn parse_timestamp(text: &str, zone: &TimeZone) -> Result<Timestamp, NotAMoment> {
+fn parse_timestamp(text: &str, zone: &TimeZone) -> Result<jiff::Timestamp, NotATimestamp> {
     let starts_with_date = text.get(..DATE_BYTES).is_some_and(|date| parse_date(date).is_some());
     // The parser would ignore a zone in brackets, and read the local time in another zone.
     if !starts_with_date || text.contains('[') {
-        return Err(NotAMoment::Malformed);
+        return Err(NotATimestamp::Malformed);
     }
     let text = &*with_colons(text);
-    if let Ok(timestamp) = text.parse::<Timestamp>() {
+    if let Ok(timestamp) = text.parse::<jiff::Timestamp>() {
         return Ok(timestamp);
     }
     if is_beyond_calendar(text) {
-        return Ok(Timestamp::MAX);
+        return Ok(jiff::Timestamp::MAX);
     }
     if zone.is_unknown() {
-        return Err(NotAMoment::UnknownZone);
+        return Err(NotATimestamp::UnknownZone);
     }
-    let wall: DateTime = text.parse().map_err(|_| NotAMoment::Malformed)?;
-    Ok(wall.to_zoned(zone.clone()).map_err(|_| NotAMoment::Malformed)?.timestamp())
+    let wall: DateTime = text.parse().map_err(|_| NotATimestamp::Malformed)?;
+    Ok(wall.to_zoned(zone.clone()).map_err(|_| NotATimestamp::Malformed)?.timestamp())
 }
 
-impl fmt::Display for Moment {
+impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let wall = TimeZone::UTC.to_datetime(self.timestamp());
-        let fraction = self.0.rem_euclid(STEPS_PER_SECOND);
+        let wall = TimeZone::UTC.to_datetime(self.to_jiff());
+        let fraction = self.0.rem_euclid(TICKS_PER_SECOND);
         write!(
             f,
             "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{fraction:07}Z",
@@ -227,31 +227,31 @@ impl fmt::Display for Moment {
     }
 }
 
-impl std::str::FromStr for Moment {
-    type Err = NotAMoment;
+impl std::str::FromStr for Timestamp {
+    type Err = NotATimestamp;
 
-    fn from_str(text: &str) -> Result<Self, NotAMoment> {
+    fn from_str(text: &str) -> Result<Self, NotATimestamp> {
         Self::parse(text, &TimeZone::UTC)
     }
 }
 
-impl From<Timestamp> for Moment {
-    fn from(timestamp: Timestamp) -> Self {
+impl From<jiff::Timestamp> for Timestamp {
+    fn from(timestamp: jiff::Timestamp) -> Self {
         Self::floor(timestamp)
     }
 }
 
-impl std::ops::Add<SignedDuration> for Moment {
+impl std::ops::Add<SignedDuration> for Timestamp {
     type Output = Self;
 
     fn add(self, duration: SignedDuration) -> Self {
-        Self::clamped(i128::from(self.0) + duration.as_nanos().div_euclid(i128::from(NANOS_PER_STEP)))
+        Self::clamped(i128::from(self.0) + duration.as_nanos().div_euclid(i128::from(NANOS_PER_TICK)))
     }
 }
 
-impl Moment {
+impl Timestamp {
     /// The newtype name by which a serializer recognizes a moment.
-    pub(crate) const NEWTYPE: &'static str = "Moment";
+    pub(crate) const NEWTYPE: &'static str = "Timestamp";
 
     /// Returns the moment with the offset of `zone` at that time: `2020-12-08T19:37:04.5916406+02:00`, in UTC `+00:00`.
     /// An unknown zone is treated as UTC.
@@ -263,7 +263,7 @@ impl Moment {
 /// A moment in the local time of a zone.
 #[derive(Debug)]
 pub struct InZone<'a> {
-    moment: Moment,
+    moment: Timestamp,
     zone: &'a TimeZone,
 }
 
@@ -272,7 +272,7 @@ impl fmt::Display for InZone<'_> {
         const SECONDS_PER_MINUTE: i32 = 60;
         const MINUTES_PER_HOUR: i32 = 60;
         let known = (!self.zone.is_unknown()).then_some(self.zone);
-        let seconds = known.map_or(0, |zone| zone.to_offset(self.moment.timestamp()).seconds());
+        let seconds = known.map_or(0, |zone| zone.to_offset(self.moment.to_jiff()).seconds());
         // Offsets before standard time had seconds, which the format cannot express.
         let minutes = seconds / SECONDS_PER_MINUTE;
         let shift = SignedDuration::from_secs(i64::from(minutes * SECONDS_PER_MINUTE));
@@ -283,13 +283,13 @@ impl fmt::Display for InZone<'_> {
     }
 }
 
-impl Serialize for Moment {
+impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_newtype_struct(Self::NEWTYPE, &format_args!("{self}"))
     }
 }
 
-impl<'de> Deserialize<'de> for Moment {
+impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
         text.parse().map_err(D::Error::custom)

@@ -135,7 +135,7 @@ impl Styles {
             members.is_some_and(|members| members.keys().any(|key| one.written(key) != other.written(key)))
         };
         let in_documents = differing(&derived, |name, schema| {
-            name == "Moment" || has_key(schema, KeyStyle::Camel, KeyStyle::Documents)
+            name == "Timestamp" || has_key(schema, KeyStyle::Camel, KeyStyle::Documents)
         });
         let in_document_lists =
             differing(&derived, |_, schema| has_key(schema, KeyStyle::Documents, KeyStyle::UpperId));
@@ -191,7 +191,7 @@ impl Styles {
                 schemas.insert(own_name, schema);
             }
         }
-        schemas.insert("Moment".into(), onlyoffice_moment());
+        schemas.insert("Timestamp".into(), onlyoffice_moment());
         schemas
     }
 }

@@ -9,7 +9,7 @@ use api::{Answer, Auth, Endpoint, Failure, Incoming};
 use futures::FutureExt as _;
 
 /// The Lambda function of the endpoints.
-const FUNCTION: &str = "access-portal";
+const FUNCTION: &str = "session";
 
 /// Returns the description of the API.
 const OPENAPI: Endpoint = Endpoint {
