@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Holds a running service to its own description: schemathesis makes calls from it, right ones and wrong ones.
+"""Checks a running service against its OpenAPI description: schemathesis makes valid and invalid calls.
 
-The demo portal is served from memory, and every operation of /api/2.0/openapi.json is called with all checks, in all
-phases: the examples, each bound of each parameter, values at random, and calls one after another by the links. Nothing
-is left out. scripts/conformance_hooks.py puts into right calls the facts that no schema can state, such as the users.
+The script serves the demo portal from memory. schemathesis calls every operation of /api/2.0/openapi.json with all
+checks, in all phases: the examples, each bound of each parameter, random values, and sequences of calls that follow the
+links. No operation and no check is excluded. scripts/conformance_hooks.py adds values to valid calls that no schema can
+state, such as the users of the portal.
 
 usage: .tools/bin/python scripts/conformance.py [OPTION OF schemathesis run…]
 """
@@ -17,16 +18,15 @@ from pathlib import Path
 
 from engine import ROOT, Demo
 
-# Fewer cases than this mean that something was not called.
-LEAST_CASES = 2000
-# The same calls each time.
+# A run with fewer cases has skipped operations.
+MIN_CASES = 2000
+# The seed of all random values, so that every run makes the same calls.
 SEED = 20260101
-# Cases of an operation in the phases that go by chance.
+# Cases per operation in the random phases.
 EXAMPLES = 15
 
-
 PHASES = "examples,coverage,fuzzing"
-# The operations that end the token of their caller. They are called last, with a token of their own.
+# Matches the operations that revoke the caller's token. A second run calls them with a token of its own.
 SIGN_OUT = "^signOut"
 
 
@@ -38,10 +38,10 @@ def sign_in(demo: Demo) -> str:
 
 
 def run(demo: Demo, token: str, phases: str, arguments: list[str]) -> tuple[int, dict]:
-    """Makes the calls of some operations, and gives the exit status and the report."""
+    """Runs schemathesis and returns its exit status and its report."""
     with tempfile.TemporaryDirectory() as folder:
         report, description = Path(folder) / "report.json", Path(folder) / "openapi.json"
-        # From a file: schemathesis never calls the operation from which it has read the description.
+        # schemathesis skips the operation from which it read the description, so it reads a file instead.
         urllib.request.urlretrieve(f"{demo.url}/api/2.0/openapi.json", description)
         command = [
             str(Path(sys.executable).parent / "schemathesis"), "run", str(description), "--url", demo.url,
@@ -60,15 +60,15 @@ def run(demo: Demo, token: str, phases: str, arguments: list[str]) -> tuple[int,
 
 def main(arguments: list[str]) -> int:
     with Demo() as demo:
-        # No link leads from signing out, so nothing follows these calls.
+        # signOut has no links, so its run omits the stateful phase.
         runs = [run(demo, demo.token, f"{PHASES},stateful", ["--exclude-operation-id-regex", SIGN_OUT, *arguments]),
                 run(demo, sign_in(demo), PHASES, ["--include-operation-id-regex", SIGN_OUT, *arguments])]
-    made = [report for _, report in runs]
-    cases = sum(each["test_cases"]["generated"] for each in made)
-    tested, total = sum(each["operations"]["tested"] for each in made), made[0]["operations"]["total"]
+    reports = [report for _, report in runs]
+    cases = sum(each["test_cases"]["generated"] for each in reports)
+    tested, total = sum(each["operations"]["tested"] for each in reports), reports[0]["operations"]["total"]
     print(f"conformance: {cases} cases of {tested} operations")
-    if cases < LEAST_CASES or tested < total or not all(each["complete"] for each in made):
-        sys.exit(f"conformance: at least {LEAST_CASES} cases of all {total} operations were to be made")
+    if cases < MIN_CASES or tested < total or not all(each["complete"] for each in reports):
+        sys.exit(f"conformance: the run needs at least {MIN_CASES} cases, and cases of all {total} operations")
     return max(status for status, _ in runs)
 
 

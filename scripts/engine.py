@@ -1,6 +1,6 @@
-"""The embedded DynamoDB engine, filled with a fixture, for as long as a `with` block runs.
+"""Runs `crm-access serve` with the embedded DynamoDB engine and a fixture for the time of a `with` block.
 
-`Engine()` builds `crm-access`, starts it in memory on free ports and reads from what it prints where it answers.
+`Engine()` builds `crm-access` and starts the program in memory on free ports. Its output names the addresses.
 """
 import json
 import os
@@ -18,7 +18,7 @@ STOP_SECONDS = 10
 
 
 def crm_access() -> str:
-    """The program's path: $CRM_ACCESS_BIN, or else built from the workspace."""
+    """Returns the path of the program: $CRM_ACCESS_BIN, or a build of the workspace."""
     if path := os.environ.get("CRM_ACCESS_BIN"):
         return path
     command = ["cargo", "build", "--locked", "--bin", "crm-access", "--message-format=json-render-diagnostics"]
@@ -33,8 +33,11 @@ def crm_access() -> str:
 
 
 class Engine:
-    """`endpoint` is the DynamoDB's URL on loopback, `access_key` the key that its callers must send, `table` the table's
-    name, `url` where the API answers."""
+    """A running `crm-access serve`.
+
+    `url` is the address of the API, `endpoint` the address of the DynamoDB engine on loopback, `table` the name of the
+    table, and `access_key` the key that callers of the engine must send.
+    """
 
     def __init__(self, fixture: Path = FIXTURE, program: str | None = None) -> None:
         self.command = [program or crm_access(), "serve", "--in-memory", "--port", "0", "--dynamodb-port", "0",
@@ -49,7 +52,7 @@ class Engine:
         threading.Thread(target=self._read, daemon=True).start()
         if not self.ready.wait(START_SECONDS) or not (self.url and self.endpoint):
             self.__exit__()
-            sys.exit("crm-access serve did not come up; it printed:\n" + "".join(self.lines))
+            sys.exit("crm-access serve did not start; its output:\n" + "".join(self.lines))
         return self
 
     def __exit__(self, *_) -> None:
@@ -68,12 +71,14 @@ class Engine:
             if match := re.match(r"listening on (http://\S+)", line):
                 self.url = match.group(1)
                 self.ready.set()
-        self.ready.set()  # It ended: whoever waits shall not wait longer.
+        self.ready.set()  # The program has ended, so __enter__ must not wait longer.
 
 
 class Demo(Engine):
-    """The same with the demo portal: `token` is its administrator's, `user` and `password` are what the administrator signs
-    in with."""
+    """A running `crm-access serve` with the demo portal.
+
+    `token`, `user` and `password` belong to the administrator.
+    """
 
     def __init__(self, program: str | None = None) -> None:
         super().__init__(program=program)

@@ -1,4 +1,4 @@
-"""The functions `sam build` made: their names, their programs, their events."""
+"""The functions that `sam build` has built: their names, binaries and events."""
 import json
 import os
 import platform
@@ -10,37 +10,37 @@ from engine import ROOT
 
 BUILD = ROOT / ".aws-sam" / "build"
 EXPECTED = ".expected.json"
-# As Lambda calls them.
+# The architectures by the `e_machine` of an ELF header and by Python's name. The values are Lambda's names.
 ELF_MACHINES = {0x3E: "x86_64", 0xB7: "arm64"}
 ARCHITECTURE = {"x86_64": "x86_64", "AMD64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}[platform.machine()]
 
 
 @dataclass(frozen=True)
 class Function:
-    name: str           # set-contact-access, as its folder and its event are called; its program may have another name
-    logical_id: str     # SetContactAccessFunction, as the template calls it
+    name: str           # the name of the folder and of the first event, such as set-contact-access
+    logical_id: str     # the name in the template, such as SetContactAccessFunction
     bootstrap: Path
 
     @property
     def event(self) -> Path:
-        """Its first event, which every function has."""
+        """The first event. Every function has this file."""
         return ROOT / "events" / f"{self.name}.json"
 
     @property
     def events(self) -> list[Path]:
-        """All its events: events/NAME.json, and events/NAME-….json for what else it does."""
+        """All events of the function: events/NAME.json, then events/NAME-….json."""
         further = [path for path in ROOT.glob(f"events/{self.name}-*.json") if not path.name.endswith(EXPECTED)]
-        # run-rules-once.json is no event of a function called run.
+        # The pattern alone would give run-rules-once.json to a function named `run` too.
         return [self.event, *sorted(path for path in further if owner(path.stem) == self.name)]
 
     @property
     def is_http(self) -> bool:
-        """Whether API Gateway calls it. Others are called by a queue or a schedule, and their answer has no status."""
+        """Whether API Gateway calls the function. The answers of other functions have no status."""
         return "requestContext" in json.loads(self.event.read_text())
 
 
 def expected(event: Path) -> Path:
-    """The file with the answer to an event."""
+    """Returns the file with the expected answer to an event."""
     return event.with_name(event.stem + EXPECTED)
 
 
@@ -49,7 +49,7 @@ def names() -> list[str]:
 
 
 def owner(event: str) -> str | None:
-    """The function that an event is for: the one with the longest name that the event's begins with."""
+    """Returns the function of an event: the longest function name that is a prefix of the event's name."""
     return max((name for name in names() if f"{event}-".startswith(f"{name}-")), key=len, default=None)
 
 
@@ -58,7 +58,7 @@ def logical_id(name: str) -> str:
 
 
 def built() -> list[Function]:
-    """Every function in functions/, each built, runnable on this machine and with an event; otherwise it ends the program."""
+    """Returns all functions. Ends the program if a function is not built for this machine or has no event."""
     found = []
     for folder in names():
         function = Function(folder, logical_id(folder), BUILD / logical_id(folder) / "bootstrap")
@@ -72,18 +72,18 @@ def built() -> list[Function]:
                      "run `make build` without ARCH")
         found.append(function)
     if not found:
-        sys.exit("there is no function in functions/")
+        sys.exit("functions/ contains no function")
     return found
 
 
 def environment(endpoint: str, table: str, access_key: str) -> dict[str, str]:
-    """The variables with which a function finds its data. A local engine asks for the access key and checks no signature."""
+    """Returns the environment of a function for a local engine, which checks the access key but no signature."""
     return {
         "CRM_ACCESS_TABLE": table,
         "CRM_ACCESS_DYNAMODB_ENDPOINT": endpoint,
         "CRM_ACCESS_TOKEN_CACHE_SECONDS": "30",
         "CRM_ACCESS_LOG": os.environ.get("CRM_ACCESS_LOG", "info"),
-        # No queue and no bus, unless the environment names emulators: `sam local` would make up names from the template.
+        # Empty means no queue and no bus. Without these variables, `sam local` would invent values from the template.
         "CRM_ACCESS_QUEUE_URL": os.environ.get("CRM_ACCESS_QUEUE_URL", ""),
         "CRM_ACCESS_SQS_ENDPOINT": os.environ.get("CRM_ACCESS_SQS_ENDPOINT", ""),
         "CRM_ACCESS_EVENT_BUS": os.environ.get("CRM_ACCESS_EVENT_BUS", ""),

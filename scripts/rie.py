@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
-"""Runs every built function under AWS's Lambda runtime interface emulator, without Docker, and checks its answer.
+"""Runs every built function under AWS's Lambda runtime interface emulator, without Docker, and checks the answers.
 
-For each function and each of its events, events/NAME.json and events/NAME-….json: the embedded engine with the
-documents' data, the function's bootstrap under the emulator (the program that aws-sam-cli carries), the event posted to
-it, the answer compared with the file beside the event that ends in .expected.json:
+For each event of a function (events/NAME.json and events/NAME-….json), the script starts the embedded engine with the
+fixture and the function's bootstrap under the emulator, which is part of aws-sam-cli. The script posts the event and
+compares the answer with the file beside the event that ends in .expected.json:
 
     {"statusCode": 200, "headers": {"content-type": "application/json", "etag": "*"}, "body": {…}}
 
-`headers` holds those that matter. `body` is compared as JSON, a string as text. A function that no HTTP API calls has
-its whole answer compared. "*" stands for any value.
+`headers` holds the headers to compare. `body` is compared as JSON, or as text if `body` is a string. For a function
+that no HTTP API calls, the file holds the whole answer. "*" matches any value.
 
-usage: .tools/bin/python scripts/rie.py [--print] [NAME…]      --print shows the answers and compares nothing
+usage: .tools/bin/python scripts/rie.py [--print] [NAME…]      --print prints the answers and compares nothing
 """
 import argparse
 import importlib.util
@@ -35,10 +35,10 @@ STOP_SECONDS = 5
 
 
 def emulator() -> Path:
-    """The emulator inside the aws-sam-cli package."""
+    """Returns the path of the emulator in the aws-sam-cli package."""
     package = importlib.util.find_spec("samcli")
     if package is None:
-        sys.exit("aws-sam-cli is not installed here: run `make tools`, then .tools/bin/python scripts/rie.py")
+        sys.exit("this Python has no aws-sam-cli: run `make tools`, then .tools/bin/python scripts/rie.py")
     return Path(package.origin).parent / "local" / "rapid" / f"aws-lambda-rie-{functions.ARCHITECTURE}"
 
 
@@ -49,13 +49,13 @@ def free_port() -> int:
 
 
 def invoke(rie: Path, function: functions.Function, event: Path, environment: dict[str, str]):
-    """One call of a fresh function. What it logged is shown when it fails."""
+    """Calls a fresh process of the function once and returns the answer. Prints the log if the call fails."""
     port = free_port()
     command = [str(rie), "--runtime-interface-emulator-address", f"127.0.0.1:{port}",
                "--runtime-api-address", f"127.0.0.1:{free_port()}", str(function.bootstrap)]
     env = dict(os.environ, AWS_LAMBDA_FUNCTION_NAME=function.logical_id, AWS_LAMBDA_FUNCTION_TIMEOUT="30", **environment)
     with tempfile.TemporaryFile("w+") as log:
-        # A group of its own, so that the bootstrap, a child of the emulator, ends with it whatever happens.
+        # The bootstrap is a child of the emulator. A process group of their own lets the script end both.
         process = subprocess.Popen(command, env=env, cwd=function.bootstrap.parent, stdin=subprocess.DEVNULL,
                                    stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
         try:
@@ -70,7 +70,7 @@ def invoke(rie: Path, function: functions.Function, event: Path, environment: di
                     refused = isinstance(getattr(error, "reason", None), ConnectionRefusedError)
                     if not refused or process.poll() is not None or time.monotonic() > until:
                         log.seek(0)
-                        sys.exit(f"{event.stem}: no answer ({error}); it logged:\n{log.read()}")
+                        sys.exit(f"{event.stem}: no answer ({error}); the log:\n{log.read()}")
                     time.sleep(0.05)
         finally:
             process.terminate()
@@ -86,6 +86,7 @@ def invoke(rie: Path, function: functions.Function, event: Path, environment: di
 
 
 def parsed(text: str):
+    """Parses JSON; returns any other text unchanged."""
     try:
         return json.loads(text)
     except ValueError:
@@ -93,7 +94,7 @@ def parsed(text: str):
 
 
 def readable(answer: dict) -> dict:
-    """An answer in the form of an .expected.json file."""
+    """Converts the answer of an HTTP function to the form of an .expected.json file."""
     headers = {name.lower(): value for name, value in (answer.get("headers") or {}).items()}
     for name, values in (answer.get("multiValueHeaders") or {}).items():
         headers.setdefault(name.lower(), ", ".join(values))
@@ -101,7 +102,7 @@ def readable(answer: dict) -> dict:
 
 
 def differences(expected, actual, where: str = "") -> list[str]:
-    """Where two JSON values differ, one line each."""
+    """Lists the differences of two JSON values, one line each."""
     if expected == "*":
         return []
     if isinstance(expected, dict) and isinstance(actual, dict):
@@ -110,26 +111,27 @@ def differences(expected, actual, where: str = "") -> list[str]:
             if key not in actual:
                 lines.append(f"{where}.{key} is missing")
             elif key not in expected:
-                lines.append(f"{where}.{key} is not expected: {json.dumps(actual[key], ensure_ascii=False)}")
+                lines.append(f"{where}.{key} is unexpected: {json.dumps(actual[key], ensure_ascii=False)}")
             else:
                 lines += differences(expected[key], actual[key], f"{where}.{key}")
         return lines
     if isinstance(expected, list) and isinstance(actual, list) and len(expected) == len(actual):
         return [line for i, pair in enumerate(zip(expected, actual)) for line in differences(*pair, f"{where}[{i}]")]
-    # True == 1 in Python, not in JSON.
+    # Python treats True and 1 as equal, JSON does not.
     if type(expected) is type(actual) and expected == actual:
         return []
     return [f"{where} is {json.dumps(actual, ensure_ascii=False)}, expected {json.dumps(expected, ensure_ascii=False)}"]
 
 
 def failed_with(answer) -> str | None:
-    """What a program that ended its call with an error says; the emulator answers 200 all the same."""
+    """Returns the error of a failed invocation, to which the emulator answers 200 like to any other."""
     if isinstance(answer, dict) and answer.keys() >= {"errorType", "errorMessage"}:
         return f"{answer['errorType']}: {answer['errorMessage']}"
     return None
 
 
 def check(function: functions.Function, event: Path, answer) -> list[str]:
+    """Lists the differences between an answer and the event's .expected.json file."""
     file = functions.expected(event)
     if not file.is_file():
         return [f"{file.name} is missing"]
@@ -147,8 +149,8 @@ def check(function: functions.Function, event: Path, answer) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--print", action="store_true", help="show the answers, compare nothing")
-    parser.add_argument("names", nargs="*", metavar="NAME", help="functions, as their folders are called (default: all)")
+    parser.add_argument("--print", action="store_true", help="print the answers and compare nothing")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="folder names of functions (default: all)")
     args = parser.parse_args()
     rie, built = emulator(), functions.built()
     if unknown := set(args.names) - {function.name for function in built}:
@@ -159,7 +161,7 @@ def main() -> None:
         if args.names and function.name not in args.names:
             continue
         for event in function.events:
-            # Fresh data for each, so that no answer depends on the order.
+            # Each event gets fresh data, so that no answer depends on the order of the events.
             with Engine(program=program) as engine:
                 environment = functions.environment(engine.endpoint, engine.table, engine.access_key)
                 answer = invoke(rie, function, event, environment)

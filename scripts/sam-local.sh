@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Makes `sam local invoke` and `sam local start-api` work on a bare Debian machine that can pull no image:
-#   scripts/sam-local.sh up      a Docker engine (Debian's docker.io) and a stand-in for the base image of provided.al2023
-#                                (Debian's, to which SAM itself adds the Lambda emulator). Prints the environment to use
+# Makes `sam local invoke` and `sam local start-api` work on a bare Debian machine that cannot pull images:
+#   scripts/sam-local.sh up      starts a Docker engine (Debian's docker.io), makes a stand-in for the base image of
+#                                provided.al2023, and prints the environment of the engine. The stand-in is a Debian
+#                                image, to which SAM adds the Lambda emulator
 #   scripts/sam-local.sh down    ends the engine
-# `make invoke` and `make start-api` find the engine by themselves, with and without that environment. For sam itself:
+# `make invoke` and `make start-api` find the engine with and without this environment. For `sam` itself:
 #   eval "$(scripts/sam-local.sh up)"; sam local invoke FunctionName --skip-pull-image -e events/….json
-# Where Docker already runs and can pull, none of this is needed. Needs root.
+# A machine whose Docker can pull images does not need this script. The script needs root.
 set -euo pipefail
 state=${SAM_LOCAL_STATE:-${TMPDIR:-/tmp}/sam-local}
 sock=unix://$state/docker.sock
@@ -13,7 +14,7 @@ image=public.ecr.aws/lambda/provided
 case $(uname -m) in
 x86_64) arch=x86_64 ;;
 aarch64) arch=arm64 ;;
-*) echo "sam-local.sh: Lambda has no $(uname -m)" >&2; exit 1 ;;
+*) echo "sam-local.sh: Lambda does not support $(uname -m)" >&2; exit 1 ;;
 esac
 case ${1:-} in
 up)

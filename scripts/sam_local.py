@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""`sam local invoke` and `sam local start-api`, with a DynamoDB on this machine for the functions in their containers.
+"""Runs `sam local invoke` and `sam local start-api` with a DynamoDB engine on this machine.
 
-Without DYNAMODB_ENDPOINT the embedded engine runs beside them, in memory, with the documents' data. It listens on
-loopback, which a container cannot reach, so a forwarder listens on the address that Docker gives this machine.
-DYNAMODB_ENDPOINT=http://127.0.0.1:PORT (and TABLE, default crm-access) takes one that runs already; for the engine of
-`crm-access serve --dynamodb-port`, DYNAMODB_ACCESS_KEY is the access key that it printed.
+Without DYNAMODB_ENDPOINT, the script starts the embedded engine in memory with the fixture. A container cannot reach
+the loopback address of the engine, so a forwarder listens on this machine's address in the Docker network.
+
+DYNAMODB_ENDPOINT=http://127.0.0.1:PORT and TABLE (default crm-access) name a running engine instead. For the engine of
+`crm-access serve --dynamodb-port`, DYNAMODB_ACCESS_KEY is the access key that `serve` printed.
 
 usage: .tools/bin/python scripts/sam_local.py invoke set-contact-access -e events/set-contact-access.json
        .tools/bin/python scripts/sam_local.py start-api --port 3000
@@ -26,12 +27,14 @@ import functions
 from engine import ROOT, Engine
 
 COPY_BYTES = 64 * 1024
-# The image from which SAM makes the containers of this machine's functions.
+# The base image of SAM's containers for the architecture of this machine.
 BASE_IMAGE = f"public.ecr.aws/lambda/provided:al2023-{functions.ARCHITECTURE}"
 
 
 def docker_environment() -> dict[str, str]:
-    """Docker as the environment says; otherwise the engine that scripts/sam-local.sh started."""
+    """Returns the variables that select a Docker engine: none for the engine of the environment, if it answers, or else
+    those of the engine of scripts/sam-local.sh. Ends the program if neither engine answers.
+    """
     state = os.environ.get("SAM_LOCAL_STATE") or os.path.join(os.environ.get("TMPDIR") or "/tmp", "sam-local")
     own = {"DOCKER_HOST": f"unix://{state}/docker.sock", "DOCKER_BUILDKIT": "0"}
     for extra in ({}, own):
@@ -41,23 +44,26 @@ def docker_environment() -> dict[str, str]:
             break
         if up:
             return extra
-    sys.exit("no Docker engine answers: start Docker, or on a bare Debian machine run `scripts/sam-local.sh up`")
+    sys.exit("no Docker engine answers: start Docker, or run `scripts/sam-local.sh up` on a bare Debian machine")
 
 
 def pull_options(env: dict[str, str]) -> list[str]:
-    """Keeps SAM from pulling an image that the engine has. The stand-in of scripts/sam-local.sh is in no registry, and a
-    developer may be offline. The engine decides, not the way to it: a stand-in is also reached by an exported DOCKER_HOST."""
+    """Returns the option that keeps SAM from pulling the base image, if the engine has the image.
+
+    No registry has the stand-in image of scripts/sam-local.sh, and a developer may be offline. The function asks the
+    engine and not the environment, because an exported DOCKER_HOST may also name the engine of scripts/sam-local.sh.
+    """
     found = subprocess.run(["docker", "image", "inspect", BASE_IMAGE], env=env, capture_output=True)
     return ["--skip-pull-image"] if found.returncode == 0 else []
 
 
 def host_address(env: dict[str, str]) -> str | None:
-    """This machine's address on Docker's bridge, or nothing where Docker runs in a machine of its own."""
+    """Returns this machine's address on Docker's bridge, or None if Docker runs in a virtual machine."""
     inspected = subprocess.run(["docker", "network", "inspect", "bridge"], env=env, capture_output=True, text=True)
     if inspected.returncode != 0:
         return None
     for config in json.loads(inspected.stdout)[0]["IPAM"]["Config"]:
-        # Where Docker does not say, the gateway is the subnet's first address.
+        # Without a stated gateway, the gateway is the first address of the subnet.
         address = config.get("Gateway") or str(next(ipaddress.ip_network(config["Subnet"]).hosts()))
         try:
             with socket.socket() as probe:
@@ -69,11 +75,12 @@ def host_address(env: dict[str, str]) -> str | None:
 
 
 def copy(source: socket.socket, sink: socket.socket) -> None:
+    """Copies bytes until the source ends, then shuts the writing side of the sink down."""
     try:
         while data := source.recv(COPY_BYTES):
             sink.sendall(data)
     except OSError:
-        pass  # One side has gone; the other learns it below.
+        pass  # One side has closed the connection. The shutdown below informs the other side.
     finally:
         try:
             sink.shutdown(socket.SHUT_WR)
@@ -82,7 +89,7 @@ def copy(source: socket.socket, sink: socket.socket) -> None:
 
 
 def forward(address: str, port: int) -> int:
-    """Forwards a free port on `address` to `port` on loopback, until the program ends."""
+    """Forwards a free port of `address` to `port` on loopback until the program ends; returns the free port."""
     listener = socket.create_server((address, 0))
 
     def accept() -> None:
@@ -101,7 +108,7 @@ def forward(address: str, port: int) -> int:
 
 
 def seen_from_container(endpoint: str, env: dict[str, str]) -> str:
-    """The URL under which a container reaches a DynamoDB of this machine."""
+    """Returns the URL under which a container reaches a DynamoDB engine on this machine."""
     url = urlsplit(endpoint)
     if url.hostname not in ("127.0.0.1", "localhost"):
         return endpoint
@@ -119,7 +126,7 @@ def main() -> int:
     functions.built()
     sam = Path(sys.executable).with_name("sam")
     if not sam.is_file():
-        sys.exit("aws-sam-cli is not installed here: run `make tools`, then .tools/bin/python scripts/sam_local.py")
+        sys.exit("this Python has no aws-sam-cli: run `make tools`, then .tools/bin/python scripts/sam_local.py")
     env = dict(os.environ, SAM_CLI_TELEMETRY="0", AWS_EC2_METADATA_DISABLED="true", **docker_environment())
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with ExitStack() as stack:
@@ -130,9 +137,9 @@ def main() -> int:
             engine = stack.enter_context(Engine())
             endpoint, table, access_key = engine.endpoint, engine.table, engine.access_key
         variables = functions.environment(seen_from_container(endpoint, env), table, access_key)
-        # Region and credentials go in through sam, which gives a container its own.
+        # SAM passes its own region and credentials to the container, so they go into the environment of `sam`.
         env.update({name: variables.pop(name) for name in list(variables) if name.startswith("AWS_")})
-        # A session of the shell's own would go with the engine's key.
+        # SAM would combine the shell's session token or profile with the access key of the engine.
         env.pop("AWS_SESSION_TOKEN", None)
         env.pop("AWS_PROFILE", None)
         env["AWS_DEFAULT_REGION"] = env["AWS_REGION"]
@@ -146,7 +153,7 @@ def main() -> int:
         except KeyboardInterrupt:
             return 130
         finally:
-            # Not SIGINT, which a program started in the background ignores.
+            # terminate() sends SIGTERM. A program that runs in the background ignores SIGINT.
             process.terminate()
             process.wait()
 

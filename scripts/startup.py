@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Start-up, first call, warm call, memory and size of every built function, one line each, beside an empty one.
+"""Measures start-up, first call, warm call, memory and size of every built function and of an empty function.
 
-Runs scripts/coldstart.py on each bootstrap with the function's event. The data is the embedded engine's, behind TLS, as
-DynamoDB is; each run has a fresh engine, so that each first call changes something.
+The script runs scripts/coldstart.py on each bootstrap with the function's event. The functions call the embedded engine
+over TLS, like DynamoDB. Each run has a fresh engine, so that each first call changes a contact.
 
 usage: scripts/startup.py [-n RUNS]
 """
@@ -37,7 +37,7 @@ def cold_start(bootstrap: Path, event: Path | None, environment: dict[str, str],
 
 def measured(function: functions.Function) -> list[float]:
     with Engine() as engine, TlsFront(int(engine.endpoint.rsplit(":", 1)[1])) as front:
-        # One file of roots, as on Lambda; a folder of them, as Debian has beside it, would be read as well.
+        # Lambda has one file of trusted roots. Debian also has a folder of roots, which the function would read too.
         roots = {"SSL_CERT_FILE": str(front.roots), "SSL_CERT_DIR": front.no_roots}
         environment = functions.environment(front.url, engine.table, engine.access_key) | roots
         return cold_start(function.bootstrap, function.event, environment, function.is_http)
@@ -57,10 +57,10 @@ def row(name: str, bootstrap: Path, runs: list[list[float]]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("-n", type=int, default=11, help="runs of each function (default 11)")
+    parser.add_argument("-n", type=int, default=11, help="runs per function (default 11)")
     args = parser.parse_args()
     built, empty = functions.built(), empty_function()
-    print(f"\nMedians of {args.n} runs; four DynamoDB calls or more over TLS in a first call\n")
+    print(f"\nMedians of {args.n} runs. A first call makes at least four DynamoDB calls over TLS.\n")
     print("| function | start-up ms | first call ms | warm call ms | peak memory MB | size MB |")
     print("| --- | --- | --- | --- | --- | --- |")
     row("an empty lambda_http function", empty, [cold_start(empty, None, {}) for _ in range(args.n)])

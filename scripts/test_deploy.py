@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Runs `make deploy` in a copy of this repository, at a pseudo-terminal, against an emulated AWS (moto), and compares the
-parameters of the stack after each run.
+"""Runs `make deploy` in a copy of this repository and compares the parameters of the stack after each run.
 
-The programs `cargo` and `rustc` are stand-ins: what a function is built from takes minutes and makes no difference here.
+The script answers the questions at a pseudo-terminal, and moto emulates AWS. Stand-ins replace `cargo` and `rustc`,
+because a real build takes minutes and does not affect the parameters.
 
 usage: make test-scripts
 """
@@ -31,7 +31,7 @@ STACK = "crm-access"
 RUN_SECONDS = 180
 CORS = "https://crm.example.com,http://localhost:3000"
 TOPIC = f"arn:aws:sns:{REGION}:123456789012:alarms"
-# A prompt ends with the value that Enter takes, or with the choice of yes and no.
+# The end of a prompt: the offered value, or the choice of yes and no.
 PROMPT = re.compile(r"(?:^|\n)[^\n]*(?:\]: ?|\[y/N\][^\n]{0,2}|\[Y/n\][^\n]{0,2})$")
 CONDITIONAL_POLICY = re.compile(r"        - !If\n          - HasEventBus\n(?:          .*\n)+?          - !Ref AWS::NoValue\n")
 
@@ -49,7 +49,7 @@ RUSTC = "#!/bin/sh\necho /\n"
 
 @dataclass
 class Checkout:
-    """A copy of what `make deploy` reads, with a samconfig.toml of its own."""
+    """A copy of the files that `make deploy` reads, with a samconfig.toml of its own."""
 
     folder: Path
     environment: dict[str, str]
@@ -62,10 +62,10 @@ class Checkout:
             shutil.copy2(ROOT / name, folder / name)
         for name in ("functions", "scripts"):
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-        # The emulator fails at a policy that a condition leaves out.
+        # moto fails at a policy that a condition removes.
         template = folder / "template.yaml"
         template.write_text(CONDITIONAL_POLICY.sub("", template.read_text()))
-        # Nor does it show the outputs of the stack with which SAM makes itself a bucket.
+        # moto does not return the outputs of the stack with which SAM creates a bucket.
         config = folder / "samconfig.toml"
         config.write_text(config.read_text().replace("resolve_s3 = true", f's3_bucket = "{BUCKET}"'))
         (folder / ".tools").symlink_to(Path(sys.prefix))
@@ -78,13 +78,15 @@ class Checkout:
             "PATH": f"{stand_ins}:{os.environ['PATH']}", "STAND_IN_TARGET": str(folder / "target"),
             "AWS_ENDPOINT_URL": endpoint, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
             "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "AWS_EC2_METADATA_DISABLED": "true",
-            # Not AWS_DEFAULT_REGION, which SAM would read by itself.
+            # AWS_DEFAULT_REGION stays unset, because SAM reads this variable without the script.
             "AWS_REGION": REGION,
         })
 
     def deploy(self, *arguments: str, answers: dict[str, str] | None = None, status: int = 0) -> str:
-        """Runs `make deploy` and answers its questions: by the first pattern that the question matches, else with Enter.
-        Gives back what it printed."""
+        """Runs `make deploy`, answers its questions, and returns its output.
+
+        `answers` maps a pattern to an answer. The first pattern that matches the question counts, or else Enter.
+        """
         self.questions = []
         master, slave = pty.openpty()
         process = subprocess.Popen(["make", "deploy", *arguments], cwd=self.folder, env=self.environment, stdin=slave,
@@ -94,10 +96,10 @@ class Checkout:
         try:
             while True:
                 ready, _, _ = select.select([master], [], [], max(0, deadline - time.monotonic()))
-                assert ready, f"`make deploy` did not end in {RUN_SECONDS} s; it printed:\n{printed}"
+                assert ready, f"`make deploy` did not end within {RUN_SECONDS} s; its output:\n{printed}"
                 try:
                     text = os.read(master, 65536).decode(errors="replace").replace("\r", "")
-                except OSError:  # The other side of the terminal is closed.
+                except OSError:  # The process has closed its side of the terminal.
                     break
                 if not text:
                     break
@@ -129,18 +131,18 @@ def parameters(endpoint: str) -> dict[str, str]:
 
 def check(claim: str, actual, expected) -> None:
     if actual != expected:
-        sys.exit(f"not so: {claim}\n  expected {expected!r}\n  found    {actual!r}")
+        sys.exit(f"false: {claim}\n  expected {expected!r}\n  found    {actual!r}")
     print(f"ok: {claim}", flush=True)
 
 
 def main() -> int:
-    # One line per request, and one per resource that the emulator only records.
+    # These settings silence moto's line per request and its warning per resource that moto only records.
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     warnings.simplefilter("ignore", UserWarning)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     _, port = server.get_host_and_port()
-    # By name: from an address, the emulator does not find the bucket of a template.
+    # The URL has a host name, because moto finds no template bucket under a numeric address.
     endpoint = f"http://localhost:{port}"
     client("s3", endpoint).create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
     with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as second:
@@ -148,10 +150,12 @@ def main() -> int:
         answers = {"CorsOrigins": CORS, "AlarmTopicArn": TOPIC, "ChunkRetentionDays": "30", "LogRetentionDays": "7"}
         mine.deploy(answers=answers)
         after_first = parameters(endpoint)
-        check("the first deployment takes the answers", {name: after_first.get(name) for name in answers}, answers)
+        set_by_answers = {name: after_first.get(name) for name in answers}
+        check("the first deployment sets the parameters to the answers", set_by_answers, answers)
         check("a new stack runs on arm64", after_first["Architecture"], "arm64")
         check("the first deployment asks for a stack, a region and five parameters", len(mine.questions), 7)
-        check("AWS_REGION is the region that is offered", [REGION in each for each in mine.questions if "Region" in each], [True])
+        offers_region = [REGION in each for each in mine.questions if "Region" in each]
+        check("the first deployment offers AWS_REGION as the region", offers_region, [True])
 
         mine.deploy()
         check("the second deployment asks nothing", mine.questions, [])
@@ -159,20 +163,20 @@ def main() -> int:
 
         mine.deploy("ARCH=x86_64")
         changed = after_first | {"Architecture": "x86_64"}
-        check("ARCH changes the processor and nothing else", parameters(endpoint), changed)
+        check("ARCH changes the architecture only", parameters(endpoint), changed)
 
         mine.deploy("ARGS=--parameter-overrides LogRetentionDays=14 JobsMemory=512")
         changed |= {"LogRetentionDays": "14", "JobsMemory": "512"}
-        check("named parameters change, and the processor stays", parameters(endpoint), changed)
+        check("named parameters change, and the architecture stays", parameters(endpoint), changed)
 
-        # A colleague's checkout knows nothing of the stack yet.
+        # The samconfig.toml of a colleague does not name the stack yet.
         theirs = Checkout.make(Path(second), endpoint)
         theirs.deploy()
-        check("a first deployment over a stack offers what the stack has", parameters(endpoint), changed)
+        check("a first deployment over an existing stack offers the values of the stack", parameters(endpoint), changed)
         theirs.deploy("ARCH=sparc", status=1)
         theirs.deploy("ARGS=--parameter-overrides Retention=1", status=1)
-        check("a wrong value stops before anything is built or changed", parameters(endpoint), changed)
-        check("questions are asked only once", theirs.questions, [])
+        check("a wrong value stops the deployment before any change", parameters(endpoint), changed)
+        check("the next deployment asks nothing", theirs.questions, [])
     server.stop()
     return 0
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""How scripts/sam_local.py finds a Docker engine, and when SAM pulls an image. A stand-in for `docker` knows two engines, the
-one of the environment and the one of scripts/sam-local.sh, and which of them has the base image.
+"""Tests how scripts/sam_local.py finds a Docker engine and when SAM pulls the base image.
+
+A stand-in for `docker` simulates two engines: the engine of the environment and the engine of scripts/sam-local.sh.
 
 usage: make test-scripts
 """
@@ -41,18 +42,18 @@ class Pulling(unittest.TestCase):
                     os.environ.pop("DOCKER_HOST", None)
                 return sam_local.pull_options({**os.environ, **sam_local.docker_environment()})
 
-    def test_an_image_that_the_engine_has_is_not_pulled_however_the_engine_is_reached(self) -> None:
+    def test_image_of_the_engine_is_not_pulled_whichever_variable_selects_the_engine(self) -> None:
         self.assertEqual(self.check(NO, NO, YES, YES, None), SKIP)
         self.assertEqual(self.check(NO, NO, YES, YES, "unix://{state}/docker.sock"), SKIP)
         self.assertEqual(self.check(YES, YES, NO, NO, None), SKIP)
         self.assertEqual(self.check(YES, YES, NO, NO, "tcp://127.0.0.1:2375"), SKIP)
 
-    def test_an_image_that_the_engine_does_not_have_is_pulled(self) -> None:
+    def test_image_that_the_engine_lacks_is_pulled(self) -> None:
         self.assertEqual(self.check(YES, NO, NO, NO, None), [])
         self.assertEqual(self.check(YES, NO, YES, YES, "tcp://127.0.0.1:2375"), [])
         self.assertEqual(self.check(NO, NO, YES, NO, None), [])
 
-    def test_without_an_engine_the_program_says_how_to_start_one(self) -> None:
+    def test_message_without_an_engine_names_the_script_that_starts_one(self) -> None:
         with self.assertRaisesRegex(SystemExit, "sam-local.sh up"):
             self.check(NO, NO, NO, NO, None)
 

@@ -1,7 +1,8 @@
-"""A TLS front before a plain HTTP port of this machine, so that a function's first call pays for TLS as it does on AWS.
+"""A TLS proxy for an HTTP port of this machine. The first call of a function then includes the cost of TLS, as on AWS.
 
-`TlsFront(port)` answers at `url` with a certificate for localhost; `roots` is a file of trusted roots that has it beside
-this machine's own, so that a function reads as many roots as it does anywhere. Needs the program openssl.
+`TlsFront(port)` listens at `url` with a certificate for localhost. `roots` is a file with this machine's trusted roots
+and the issuer of the certificate, so that a function reads as many roots as on AWS. `no_roots` is an empty folder. The
+proxy needs the program openssl.
 """
 import asyncio
 import ssl
@@ -10,12 +11,16 @@ import tempfile
 import threading
 from pathlib import Path
 
+COPY_BYTES = 64 * 1024
+# The files of trusted roots on Debian and on Red Hat.
 SYSTEM_ROOTS = [Path(path) for path in ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")]
 
 
 class TlsFront:
+    """A TLS proxy for the time of a `with` block."""
+
     def __init__(self, port: int) -> None:
-        self.behind = port
+        self.target_port = port
 
     def __enter__(self) -> "TlsFront":
         self.folder = tempfile.TemporaryDirectory()
@@ -26,14 +31,14 @@ class TlsFront:
                             "-days", "2", "-subj", f"/CN={subject}", "-keyout", folder / f"{name}.key",
                             "-out", folder / f"{name}.pem", *options], check=True, capture_output=True)
 
-        request("authority", "an authority of this machine's own")
+        request("authority", "crm-access test authority")
         request("localhost", "localhost", "-CA", folder / "authority.pem", "-CAkey", folder / "authority.key",
                 "-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=critical,CA:FALSE")
         self.no_roots = folder / "none"
         self.no_roots.mkdir()
         self.roots = folder / "roots.pem"
-        own = next((path.read_text() for path in SYSTEM_ROOTS if path.is_file()), "")
-        self.roots.write_text(own + (folder / "authority.pem").read_text())
+        system_roots = next((path.read_text() for path in SYSTEM_ROOTS if path.is_file()), "")
+        self.roots.write_text(system_roots + (folder / "authority.pem").read_text())
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(folder / "localhost.pem", folder / "localhost.key")
         self.context.set_alpn_protocols(["http/1.1"])
@@ -59,13 +64,13 @@ class TlsFront:
         self.loop.run_forever()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        behind_reader, behind_writer = await asyncio.open_connection("127.0.0.1", self.behind)
-        await asyncio.gather(copy(reader, behind_writer), copy(behind_reader, writer), return_exceptions=True)
+        target_reader, target_writer = await asyncio.open_connection("127.0.0.1", self.target_port)
+        await asyncio.gather(copy(reader, target_writer), copy(target_reader, writer), return_exceptions=True)
 
 
 async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     try:
-        while data := await reader.read(65536):
+        while data := await reader.read(COPY_BYTES):
             writer.write(data)
             await writer.drain()
     finally:

@@ -1,4 +1,4 @@
-"""Makes every call of the description once with the client of openapi-python-client, and parses every answer.
+"""Makes every call of the API once with the client that openapi-python-client generates, and parses every answer.
 
 run.py puts the generated package beside this file. mypy checks the calls against the package.
 """
@@ -26,24 +26,25 @@ from crm_access.models import (
 )
 from crm_access.types import Response
 
-A = TypeVar("A")
+Answer = TypeVar("Answer")
 
 
-def tell(response: httpx.Response) -> None:
-    """Tells run.py which call was made."""
+def print_call(response: httpx.Response) -> None:
+    """Prints the method and path of a call; run.py reads these lines."""
     print(response.request.method, response.request.url.path)
 
 
-def parsed(answer: Response[Any], kind: type[A]) -> A:
+def parsed(answer: Response[Any], kind: type[Answer]) -> Answer:
+    """Returns the parsed answer; ends the test if the answer is of another type."""
     if not isinstance(answer.parsed, kind):
-        sys.exit(f"no {kind.__name__}: {answer.status_code} {answer.content.decode()}")
+        sys.exit(f"the answer is no {kind.__name__}: {answer.status_code} {answer.content.decode()}")
     return answer.parsed
 
 
 def main(url: str, user: str, password: str) -> None:
-    httpx_args = {"event_hooks": {"response": [tell]}}
-    anyone = Client(url, raise_on_unexpected_status=True, httpx_args=httpx_args)
-    signing_in = sign_in.sync_detailed(client=anyone, body=SignIn(user_name=user, password=password))
+    httpx_args = {"event_hooks": {"response": [print_call]}}
+    public_client = Client(url, raise_on_unexpected_status=True, httpx_args=httpx_args)
+    signing_in = sign_in.sync_detailed(client=public_client, body=SignIn(user_name=user, password=password))
     signed_in = parsed(signing_in, SignedInAnswer).response
     client = AuthenticatedClient(url, signed_in.token, raise_on_unexpected_status=True, httpx_args=httpx_args)
 
@@ -92,7 +93,7 @@ def main(url: str, user: str, password: str) -> None:
     preview = parsed(undo_job.sync_detailed(newest[0].id, client=client, dry_run=True), UndoPreviewAnswer).response
     undoing = parsed(undo_job.sync_detailed(newest[0].id, client=client), JobAnswer).response
     assert preview.matched == len(changes) and undoing.undo_of == newest[0].id
-    # The undo may be over by now.
+    # The undo may have finished already.
     cancelled = cancel_job.sync_detailed(undoing.id, client=client)
     parsed(cancelled, JobAnswer if cancelled.status_code == 200 else ErrorAnswer)
 
@@ -103,7 +104,7 @@ def main(url: str, user: str, password: str) -> None:
     assert made == parsed(get_rule.sync_detailed("yearly", client=client), RuleAnswer).response
     assert delete_rule.sync_detailed("yearly", client=client).status_code == 204
 
-    description = parsed(get_description.sync_detailed(client=anyone), GetDescriptionResponse200)
+    description = parsed(get_description.sync_detailed(client=public_client), GetDescriptionResponse200)
     assert description["openapi"] == "3.1.0"
     assert sign_out.sync_detailed(client=client).status_code == 204
 

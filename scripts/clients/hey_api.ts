@@ -1,4 +1,4 @@
-// Makes every call of the description once with the client that @hey-api/openapi-ts generates.
+// Makes every call of the API once with the client that @hey-api/openapi-ts generates.
 // run.py puts the generated client beside this file. tsc checks the calls against the client.
 
 import { strict as assert } from "node:assert";
@@ -7,14 +7,14 @@ import { client } from "./hey_api_client/client.gen";
 
 const [baseUrl, userName, password] = process.argv.slice(2) as [string, string, string];
 
-// Tells run.py which call was made.
-async function telling(request: Request): Promise<Response> {
+// Makes a call and prints its method and path. run.py reads these lines.
+async function fetchAndPrint(request: Request): Promise<Response> {
   console.log(request.method, new URL(request.url).pathname);
   return fetch(request);
 }
 
 async function main() {
-  client.setConfig({ baseUrl, fetch: telling as typeof fetch, throwOnError: true });
+  client.setConfig({ baseUrl, fetch: fetchAndPrint as typeof fetch, throwOnError: true });
   const signedIn = await api.signIn<true>({ body: { userName, password } });
   const { token } = signedIn.data.response;
   client.setConfig({ auth: token });
@@ -63,7 +63,7 @@ async function main() {
   assert.equal(preview.data.response.matched, changes.data.count);
   const undoing = await api.undoJob<true>({ path: { jobid } });
   assert("id" in undoing.data.response && undoing.data.response.undoOf === jobid);
-  // The undo may be over by now.
+  // The undo may have finished already.
   const cancelled = await api.cancelJob({ path: { jobid: undoing.data.response.id }, throwOnError: false });
   assert(cancelled.data?.response.id || cancelled.error?.error.type === "job-over");
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Runs published ONLYOFFICE clients, unmodified, against the demo portal.
+"""Runs published, unmodified ONLYOFFICE clients against the demo portal.
 
-The PyPI packages onlyoffice and pyonlyoffice sign in, keep the token, and leave every further call to a method of theirs or to
-`requests` with the headers that they keep. Neither has a method for contacts, so that the calls for contacts are made here, in
-the way in which the packages make all their calls: a form body, a path without a suffix, the answer read as JSON.
+The PyPI packages onlyoffice and pyonlyoffice sign in and keep the authorization header. Neither package has a method
+for contacts. This test therefore calls the contact endpoints with `requests` and the header of the package, in the
+manner of the packages: a form body, a path without a suffix, and an answer parsed as JSON.
 
 usage: .tools/clients/python/bin/python scripts/clients/published.py
 """
@@ -16,7 +16,7 @@ import pyonlyoffice
 import requests
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from engine import Demo, crm_access  # noqa: E402 (the folder of engine.py is known only here)
+from engine import Demo, crm_access  # noqa: E402 (the line above adds the folder of engine.py)
 
 
 class Client(Protocol):
@@ -26,20 +26,21 @@ class Client(Protocol):
     def terminate(self) -> Any: ...
 
 
-def expect(is_so: bool, shown: object) -> None:
-    """Ends the test unless something is so. An assert would be left out by `python -O`."""
-    if not is_so:
-        sys.exit(f"not what the client needs: {shown}")
+def expect(condition: bool, detail: object) -> None:
+    """Ends the test if the condition is false. `python -O` would skip an assert."""
+    if not condition:
+        sys.exit(f"the client cannot use this answer: {detail}")
 
 
 def call(client: Client, method: str, path: str, **arguments: Any) -> Any:
+    """Calls with the client's token and returns the JSON answer; ends the test unless the status is 200."""
     answer = requests.request(method, f"{client.baseurl}/api/2.0/{path}", headers=client.auth, timeout=60, **arguments).json()
     expect(answer["statusCode"] == 200, answer)
     return answer
 
 
 def all_contacts(client: Client) -> list[dict[str, Any]]:
-    """Every contact, read page by page until `total`."""
+    """Reads all contacts, page by page, until `total`."""
     contacts: list[dict[str, Any]] = []
     while True:
         page = call(client, "GET", "crm/contact/filter", params={"count": 50, "startIndex": len(contacts)})
@@ -49,6 +50,7 @@ def all_contacts(client: Client) -> list[dict[str, Any]]:
 
 
 def run(client: Client) -> int:
+    """Makes the calls of one client and returns the number of contacts."""
     me = call(client, "GET", "people/@self")["response"]
     people = call(client, "GET", "people")["response"]
     expect(me["id"] in [person["id"] for person in people], people)
@@ -76,7 +78,7 @@ def run(client: Client) -> int:
     expect(changed["count"] > 0 and all(contact["isPrivate"] for contact in changed["response"]), changed)
     expect(call(client, "GET", "crm/contact/5")["response"]["isPrivate"] is False, shown)
 
-    # A call that the service does not have is answered in a form that the package reads.
+    # The package can parse the answer to a call that the service does not support.
     refused = client.terminate()
     expect(refused["error"]["type"] == "endpoint-not-found", refused)
     return len(contacts)
@@ -86,7 +88,7 @@ def main() -> None:
     program = crm_access()
     for name, sign_in in (("onlyoffice", onlyoffice.OnlyOffice), ("pyonlyoffice", pyonlyoffice.PyOnlyOffice)):
         with Demo(program) as demo:
-            # The second address is of the form that pyonlyoffice documents.
+            # The documentation of pyonlyoffice writes addresses with a trailing slash.
             for address in (demo.url, f"{demo.url}/"):
                 client = sign_in(baseurl=address, username=demo.user, password=demo.password)
                 print(f"{name} at {address}: signed in, read {run(client)} contacts, set access")

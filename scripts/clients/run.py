@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Generates clients from docs/openapi.json, checks their types, and makes every call of the description with them.
+"""Generates clients from docs/openapi.json, checks their types, and makes every call of the API with each client.
 
-The Python client is openapi-python-client's. The TypeScript clients are @hey-api/openapi-ts's, and openapi-fetch with the
-types of openapi-typescript. `make test-generated-clients` installs these tools and runs this file. The calls go to the demo
-portal, which is served from memory.
+openapi-python-client generates the Python client. @hey-api/openapi-ts generates one TypeScript client. The other uses
+openapi-fetch with the types of openapi-typescript. `make test-generated-clients` installs these tools and runs this
+file. The clients call the demo portal, which `crm-access serve` holds in memory.
 
 usage: .tools/clients/python/bin/python scripts/clients/run.py
 """
@@ -18,7 +18,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
-from engine import ROOT, Demo, crm_access  # noqa: E402 (the folder of engine.py is known only here)
+from engine import ROOT, Demo, crm_access  # noqa: E402 (the line above adds the folder of engine.py)
 
 DESCRIPTION = ROOT / "docs" / "openapi.json"
 TOOLS = ROOT / ".tools" / "clients"
@@ -27,7 +27,7 @@ NODE = TOOLS / "node_modules" / ".bin"
 
 
 def run(folder: Path, *command: str | Path) -> str:
-    """Runs a command in a folder and gives what it prints; ends the test where the command fails."""
+    """Runs a command in a folder and returns its output; ends the test if the command fails."""
     environment = dict(os.environ, PATH=f"{PYTHON}:{os.environ['PATH']}")
     done = subprocess.run(list(map(str, command)), cwd=folder, env=environment, stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -36,19 +36,20 @@ def run(folder: Path, *command: str | Path) -> str:
     return done.stdout
 
 
-def check_calls(name: str, printed: str) -> None:
-    """Holds the calls that a client printed to the operations of the description: every one was called."""
+def check_calls(name: str, output: str) -> None:
+    """Ends the test unless the calls that a client printed include every operation of the description."""
     operations = {(method.upper(), path) for path, methods in json.loads(DESCRIPTION.read_text())["paths"].items()
                   for method in methods}
 
-    def called(method: str, path: str) -> tuple[str, str]:
-        fits = [own for own in operations if own[0] == method and re.fullmatch(re.sub(r"{\w+}", "[^/]+", own[1]), path)]
-        # A part of a path that is met by its very text counts more than a parameter.
-        return min(fits, key=lambda own: own[1].count("{"))
+    def operation_of(method: str, path: str) -> tuple[str, str]:
+        candidates = [(verb, template) for verb, template in operations
+                      if verb == method and re.fullmatch(re.sub(r"{\w+}", "[^/]+", template), path)]
+        # A literal path segment takes precedence over a parameter.
+        return min(candidates, key=lambda operation: operation[1].count("{"))
 
-    calls = [called(*line.split()) for line in printed.splitlines()]
+    calls = [operation_of(*line.split()) for line in output.splitlines()]
     if missing := operations - set(calls):
-        sys.exit(f"{name}: not called: {sorted(missing)}")
+        sys.exit(f"{name} did not call these operations: {sorted(missing)}")
     print(f"{name}: {len(calls)} calls of {len(operations)} operations")
 
 
@@ -56,7 +57,7 @@ def python(folder: Path, arguments: list[str]) -> None:
     run(folder, PYTHON / "openapi-python-client", "generate", "--path", DESCRIPTION, "--output-path", folder / "crm_access",
         "--meta", "none", "--fail-on-warning")
     shutil.copy(HERE / "calls.py", folder)
-    # The description has no part in the rest of the package, client.py, which is not right to mypy.
+    # client.py does not depend on the description, and mypy finds faults in this file. So mypy skips client.py.
     run(folder, PYTHON / "mypy", "--strict", "--follow-imports", "silent", "crm_access/api", "crm_access/models", "calls.py")
     check_calls("openapi-python-client", run(folder, PYTHON / "python", "calls.py", *arguments))
 
@@ -74,7 +75,7 @@ def typescript(folder: Path, arguments: list[str]) -> None:
 def main() -> None:
     program = crm_access()
     for test in (python, typescript):
-        # node finds the modules of the folders above a file.
+        # The folder is inside TOOLS, because node looks for modules in the folders above a file.
         with tempfile.TemporaryDirectory(dir=TOOLS) as folder, Demo(program) as demo:
             test(Path(folder), [demo.url, demo.user, demo.password])
 
