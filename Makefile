@@ -28,7 +28,7 @@ TOOL_PATH := PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH"
 SAM_ENV := $(TOOL_PATH) SAM_CLI_TELEMETRY=0
 LOCAL_ENV := $(SAM_ENV) AWS_DEFAULT_REGION=us-east-1 AWS_EC2_METADATA_DISABLED=true
 
-# $(call need,COMMAND,HINT): ends the target with a message if COMMAND is missing; HINT says how to install it.
+# $(call need,COMMAND,HINT): ends the target if COMMAND is missing, and prints HINT, which says how to install COMMAND.
 need = command -v $(1) >/dev/null 2>&1 || { echo "make: '$(1)' is missing: $(2)" >&2; exit 1; }
 
 .PHONY: help

@@ -10,7 +10,7 @@ from engine import ROOT
 
 BUILD = ROOT / ".aws-sam" / "build"
 EXPECTED = ".expected.json"
-# The architectures by the `e_machine` of an ELF header and by Python's name. The values are Lambda's names.
+# Lambda's name of each architecture, by the `e_machine` field of an ELF header and by `platform.machine()`.
 ELF_MACHINES = {0x3E: "x86_64", 0xB7: "arm64"}
 ARCHITECTURE = {"x86_64": "x86_64", "AMD64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}[platform.machine()]
 
