@@ -137,7 +137,7 @@ def main() -> int:
             engine = stack.enter_context(Engine())
             endpoint, table, access_key = engine.endpoint, engine.table, engine.access_key
         variables = functions.environment(seen_from_container(endpoint, env), table, access_key)
-        # SAM passes the region and credentials of its own environment to the container, so the script sets them for SAM.
+        # SAM passes the region and credentials of its own environment to the container, so the script sets both.
         env.update({name: variables.pop(name) for name in list(variables) if name.startswith("AWS_")})
         # SAM would combine the shell's session token or profile with the access key of the engine.
         env.pop("AWS_SESSION_TOKEN", None)
