@@ -897,7 +897,7 @@ async fn job_without_a_record_is_shown_to_nobody_and_forgotten() {
         if waited_for {
             run.apply(&dead.jobs, id, &Deadline::never()).await.unwrap_err();
         } else {
-            run.enqueue(&dead.jobs, id, true).await.unwrap_err();
+            run.enqueue(&dead.jobs, id).await.unwrap_err();
         }
         bed.world.queue.clear();
         let shown = async || {
