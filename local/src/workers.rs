@@ -63,12 +63,12 @@ async fn work(jobs: Jobs, messages: Arc<Messages>, mut told: watch::Receiver<boo
             _ = told.wait_for(|told| *told) => return,
         };
         let message = &delivery.message;
-        let deadline = Deadline::when_told(told.clone()).with_turn(TURN);
+        let deadline = Deadline::on_signal(told.clone()).with_turn(TURN);
         let Err(error) = jobs.work(message, &deadline).await else { continue };
         let (job, shard) = (message.job, message.shard);
         tracing::error!(%job, shard, error = &error as &dyn std::error::Error, "message failed");
         if !messages.redeliver(delivery) {
-            tracing::error!(%job, shard, "message dropped; the sweep looks after its job");
+            tracing::error!(%job, shard, "message dropped; the sweep requests another worker");
         }
     }
 }
@@ -78,9 +78,9 @@ async fn sweep(jobs: &Jobs, abandoned: Abandoned) {
         Ok(Ok(0)) => {}
         Ok(Ok(shards)) => tracing::info!(shards, "unfinished work found"),
         Ok(Err(error)) => {
-            tracing::error!(error = &error as &dyn std::error::Error, "open jobs not looked after");
+            tracing::error!(error = &error as &dyn std::error::Error, "open jobs not checked");
         }
-        Err(panic) => tracing::error!(error = &panic as &dyn std::error::Error, "open jobs not looked after"),
+        Err(panic) => tracing::error!(error = &panic as &dyn std::error::Error, "open jobs not checked"),
     }
 }
 

@@ -45,12 +45,12 @@ async fn record(world: &World, id: JobId) -> Job {
 async fn applied(world: &World, run: &ContactsRun) -> JobId {
     let id = world.jobs().new_id();
     match run.apply(world.jobs(), id, &Deadline::never()).await.unwrap() {
-        Applied::Whole { job, outcome } => {
+        Applied::Completed { job, outcome } => {
             assert_eq!((job.id, job.counts, outcome.counts), (id, run.counts(), run.counts()));
             assert_eq!(outcome.page, []);
             assert_eq!(record(world, id).await, *job);
         }
-        Applied::HandedOver(job) => panic!("{job:?} was handed over"),
+        Applied::Requeued(job) => panic!("{job:?} was requeued"),
     }
     id
 }
@@ -154,7 +154,7 @@ async fn run_over_a_thousand_contacts_is_recorded_and_within_cost_bounds() {
 async fn applied_unread(world: &World, run: &ContactsRun) -> JobId {
     let id = world.jobs().new_id();
     let ran = run.apply(world.jobs(), id, &Deadline::never()).await.unwrap();
-    assert!(matches!(ran, Applied::Whole { .. }), "{ran:?}");
+    assert!(matches!(ran, Applied::Completed { .. }), "{ran:?}");
     id
 }
 
@@ -331,7 +331,7 @@ async fn run_over_its_deadline_is_queued_for_a_worker() {
     let run = run_of(&world, ADMIN, 1..=6, private(&[MIKE])).await;
     let id = world.jobs().new_id();
     let ran = run.apply(world.jobs(), id, &Deadline::at(Instant::now())).await.unwrap();
-    let Applied::HandedOver(job) = ran else { panic!("{ran:?} got through without time") };
+    let Applied::Requeued(job) = ran else { panic!("{ran:?} got through without time") };
     assert_eq!((job.id, job.state, job.counts), (id, State::Running, Counts::default()));
     assert_eq!(world.work().await.unwrap(), 1);
     assert_eq!((record(&world, id).await.state, record(&world, id).await.counts), (State::Done, run.counts()));

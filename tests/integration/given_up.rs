@@ -166,8 +166,8 @@ async fn worker_that_requeues_a_shard_uses_up_no_try() {
             }
             Verdict::Pass
         });
-        let worked = worker.jobs.work(&message, &Deadline::when_told(told)).await.unwrap();
-        assert_eq!(worked, Worked::HandedOn);
+        let worked = worker.jobs.work(&message, &Deadline::on_signal(told)).await.unwrap();
+        assert_eq!(worked, Worked::Requeued);
         message = bed.world.queue.take().unwrap();
     }
     worker.proxy.clear();
@@ -196,7 +196,7 @@ async fn worker_at_the_end_of_its_turn_requeues_its_shard_after_each_page() {
     loop {
         let deadline = Deadline::never().with_turn(Duration::ZERO);
         match bed.world.jobs().work(&message, &deadline).await.unwrap() {
-            Worked::HandedOn => message = bed.world.queue.take().unwrap(),
+            Worked::Requeued => message = bed.world.queue.take().unwrap(),
             ended => {
                 assert_eq!(ended, Worked::ShardDone);
                 break;

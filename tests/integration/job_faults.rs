@@ -257,7 +257,7 @@ impl Bed {
 
     pub(crate) async fn enqueue_at_most(&self, max_affected: Option<u64>) -> JobId {
         let jobs = self.world.jobs();
-        self.run(target(), max_affected).await.enqueue(jobs, jobs.new_id(), true).await.unwrap().id
+        self.run(target(), max_affected).await.enqueue(jobs, jobs.new_id()).await.unwrap().id
     }
 
     /// Enqueues a job of a one-shard portal. Returns the job and its message.
@@ -474,7 +474,7 @@ async fn changes_between_a_takeover_and_its_first_read_are_counted_once() {
         };
         let (first, second, ()) = tokio::join!(one, two, opening);
         // The first worker lost its lease. The second found a chunk to finish first, and requeued the shard.
-        assert_eq!((first, second), (Worked::Nothing, Worked::HandedOn), "page {page}");
+        assert_eq!((first, second), (Worked::Nothing, Worked::Requeued), "page {page}");
         bed.world.work().await.unwrap();
         bed.check_done(id).await;
     }
@@ -793,7 +793,7 @@ async fn chunk_write_with_a_lost_answer_is_finished_from_the_chunk() {
     let worker = bed.process().await;
     worker.proxy.set(at(Step::Chunk, 2, Verdict::FailAfter));
     // The worker cannot tell its own chunk from another worker's, so it requeues the shard.
-    assert_eq!(worker.work(&message).await.unwrap(), Worked::HandedOn);
+    assert_eq!(worker.work(&message).await.unwrap(), Worked::Requeued);
     assert!(bed.written(id).await.len() < bed.changes(id).await.len());
     bed.world.work().await.unwrap();
     bed.check_done(id).await;
@@ -897,7 +897,7 @@ async fn job_without_a_record_is_shown_to_nobody_and_forgotten() {
         if waited_for {
             run.apply(&dead.jobs, id, &Deadline::never()).await.unwrap_err();
         } else {
-            run.enqueue(&dead.jobs, id, true).await.unwrap_err();
+            run.enqueue(&dead.jobs, id).await.unwrap_err();
         }
         bed.world.queue.clear();
         let shown = async || {
@@ -957,7 +957,7 @@ async fn workers_finish_a_run_that_reached_its_deadline() {
     let bed = Bed::new(2).await;
     let (run, id) = (bed.run(target(), None).await, bed.world.jobs().new_id());
     let applied = run.apply(bed.world.jobs(), id, &Deadline::at(Instant::now())).await.unwrap();
-    assert!(matches!(applied, Applied::HandedOver(job) if job.id == id));
+    assert!(matches!(applied, Applied::Requeued(job) if job.id == id));
     assert_eq!(bed.world.queue.waiting().len(), 2);
     bed.world.work().await.unwrap();
     bed.check_done(id).await;
@@ -978,8 +978,8 @@ async fn worker_requeues_the_rest_at_its_deadline() {
         }
         Verdict::Pass
     });
-    let worked = worker.jobs.work(&message, &Deadline::when_told(told)).await.unwrap();
-    assert_eq!((worked, bed.world.queue.waiting()), (Worked::HandedOn, vec![message]));
+    let worked = worker.jobs.work(&message, &Deadline::on_signal(told)).await.unwrap();
+    assert_eq!((worked, bed.world.queue.waiting()), (Worked::Requeued, vec![message]));
     // The worker finished its current page.
     assert_eq!(bed.written(id).await.len(), bed.changes(id).await.len());
     assert!(!bed.written(id).await.is_empty());
@@ -1542,7 +1542,7 @@ async fn job_whose_event_is_refused_stays_open_and_publishes_later() {
         let id = if waited_for {
             let id = bed.world.jobs().new_id();
             let applied = bed.run(target(), None).await.apply(bed.world.jobs(), id, &Deadline::never()).await.unwrap();
-            assert!(matches!(applied, Applied::Whole { .. }), "the contacts are changed, whatever the bus says");
+            assert!(matches!(applied, Applied::Completed { .. }), "the contacts are changed, whatever the bus says");
             id
         } else {
             let (id, message) = bed.enqueue_one().await;

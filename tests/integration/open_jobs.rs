@@ -103,7 +103,7 @@ async fn job_takes_one_slot_and_frees_it_after_any_death() {
             let ended = if waited_for {
                 run.apply(&dead.jobs, id, &Deadline::never()).await.is_ok()
             } else {
-                run.enqueue(&dead.jobs, id, false).await.is_ok()
+                run.enqueue(&dead.jobs, id).await.is_ok()
             };
             while let Some(message) = bed.world.queue.take()
                 && dead.work(&message).await.is_ok()

@@ -42,7 +42,7 @@ fn hold(worker: &Process, call_number: u64) -> Gate {
 
 async fn enqueue(bed: &Bed, target: Access) -> JobId {
     let jobs = bed.world.jobs();
-    bed.run(target, None).await.enqueue(jobs, jobs.new_id(), true).await.unwrap().id
+    bed.run(target, None).await.enqueue(jobs, jobs.new_id()).await.unwrap().id
 }
 
 /// The outcome of one order of events.

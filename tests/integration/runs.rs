@@ -385,8 +385,8 @@ async fn engine_run(world: &World, target: Access, job: JobId, deadline: &Deadli
 /// Like `engine_run`, and the run must finish.
 async fn whole_run(world: &World, target: Access) -> Outcome {
     match engine_run(world, target, Uuid::now_v7().into(), &Deadline::never()).await.unwrap() {
-        Applied::Whole { outcome, .. } => outcome,
-        Applied::HandedOver(job) => panic!("{job:?} was handed over"),
+        Applied::Completed { outcome, .. } => outcome,
+        Applied::Requeued(job) => panic!("{job:?} was requeued"),
     }
 }
 
@@ -424,7 +424,7 @@ async fn workers_finish_a_run_over_its_deadline() {
     let state = access(&world, "acme", 1..=6).await;
     let job_id = Uuid::now_v7().into();
     let run = engine_run(&world, private(&[SAM]), job_id, &out_of_time()).await.unwrap();
-    let Applied::HandedOver(job) = run else { panic!("{run:?} got through without time") };
+    let Applied::Requeued(job) = run else { panic!("{run:?} got through without time") };
     assert_eq!((job.id, job.state, job.counts), (job_id, State::Running, Counts::default()));
     assert_eq!(record(&world, job_id).await, *job);
     assert_eq!(access(&world, "acme", 1..=6).await, state);
@@ -462,7 +462,7 @@ async fn dry_run_over_its_deadline_fails_and_workers_count_a_limited_run() {
         run.max_affected = Some(most);
         let job_id = Uuid::now_v7().into();
         let limited = run.apply(world.jobs(), job_id, &out_of_time()).await.unwrap();
-        let Applied::HandedOver(job) = limited else { panic!("{limited:?} got through without time") };
+        let Applied::Requeued(job) = limited else { panic!("{limited:?} got through without time") };
         assert_eq!((job.state, job.started), (State::Queued, None));
         assert_eq!(access(&world, "acme", 1..=6).await, state);
         world.work().await.unwrap();
@@ -495,7 +495,7 @@ async fn workers_finish_after_a_deadline_at_any_point_and_written_changes_are_re
             let ours = after.into_iter().filter(|(_, state)| state.revision == Some(job_id));
             ours.map(|(id, state)| (id, state.access)).collect::<BTreeMap<_, _>>()
         };
-        if let Applied::HandedOver(job) = run {
+        if let Applied::Requeued(job) = run {
             assert_eq!(record(&world, job_id).await.state, State::Running);
             let (written, recorded) = (written().await, before(&world, job_id).await);
             assert!(written.keys().eq(recorded.keys()));
@@ -541,8 +541,8 @@ async fn few_changes_among_many_contacts_are_written_before_the_run_ends() {
         let world = World::with(&lines(values)).await.unwrap();
         let counts =
             match engine_run(&world, private(&[MIKE]), Uuid::now_v7().into(), &in_millis(millis)).await.unwrap() {
-                Applied::Whole { outcome, .. } => outcome.counts,
-                Applied::HandedOver(job) => job.counts,
+                Applied::Completed { outcome, .. } => outcome.counts,
+                Applied::Requeued(job) => job.counts,
             };
         // The latest contacts come first, so they are on the first page.
         assert!(counts.matched == 0 || counts.updated == 5, "{counts:?}");

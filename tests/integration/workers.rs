@@ -228,8 +228,8 @@ async fn worker_keeps_its_progress_at_its_deadline() {
         Verdict::Pass
     });
     let message = world.queue.take().unwrap();
-    let worked = jobs.work(&message, &Deadline::when_told(told)).await.unwrap();
-    assert_eq!(worked, Worked::HandedOn);
+    let worked = jobs.work(&message, &Deadline::on_signal(told)).await.unwrap();
+    assert_eq!(worked, Worked::Requeued);
     assert_eq!(world.queue.waiting(), [message]);
     let shard = world.store.shard(&id("acme"), job, 0).await.unwrap();
     let done = written(&world, 2500).await;

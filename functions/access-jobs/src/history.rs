@@ -43,7 +43,7 @@ pub(crate) const SHOW: Endpoint = Endpoint {
     payload: Payload::None,
     dialect: Dialect::OnlyOffice,
     conditions: Conditions::None,
-    auth: Auth::Token(Scope::Read, |call| show(call).boxed()),
+    auth: Auth::Token(Scope::Read, |call| show_job(call).boxed()),
 };
 
 /// Lists the changes of a job.
@@ -128,10 +128,10 @@ async fn with_shards(call: &Call<'_>, place: ListedJob) -> Result<(JobId, Option
     Ok((place.id, place.job, shards))
 }
 
-async fn show(call: Call<'_>) -> Result<Answer, Failure> {
+async fn show_job(call: Call<'_>) -> Result<Answer, Failure> {
     let id = call.job_id()?;
     call.query().finish()?;
-    let (caller, job) = visible(&call, id).await?;
+    let (caller, job) = visible_job(&call, id).await?;
     let shards = call.app.jobs.summaries(&call.grant.portal, &job).await?;
     Answer::one(&call.wanted, &job.view(&shards, call.now, &caller))
 }
@@ -141,7 +141,7 @@ async fn changes(call: Call<'_>) -> Result<Answer, Failure> {
     let mut query = call.query();
     let page = query.page();
     query.finish()?;
-    let (caller, job) = visible(&call, id).await?;
+    let (caller, job) = visible_job(&call, id).await?;
     if !job.has_changes_at(call.now) {
         return Err(Failure::ChangesExpired(id));
     }
@@ -149,7 +149,7 @@ async fn changes(call: Call<'_>) -> Result<Answer, Failure> {
     let mut changes = call.app.jobs.changes(portal, &job, page.start_index, page.count.saturating_add(1)).await?;
     let more = changes.len() > page.count;
     changes.truncate(page.count);
-    let (names, entries) = shown_beside(&call, &caller, &job, &changes).await?;
+    let (names, entries) = entries_of_changes(&call, &caller, &job, &changes).await?;
     let name = |change: &Change| names.get(&change.contact).cloned().unwrap_or_default();
     let page = ListPage { start_index: page.start_index, asked: changes.len(), more, total: None };
     let shown = changes.iter().map(|change| ChangeView::new(change, &job, name(change), &entries, &caller));
@@ -158,7 +158,7 @@ async fn changes(call: Call<'_>) -> Result<Answer, Failure> {
 
 /// Reads the names of the contacts that the caller may see now, and the users that the changes refer to: half a read
 /// unit per contact and user, and another half per contact if the caller is not an administrator.
-async fn shown_beside(
+async fn entries_of_changes(
     call: &Call<'_>,
     caller: &Caller,
     job: &Job,
@@ -185,7 +185,7 @@ async fn undo(call: Call<'_>) -> Result<Answer, Failure> {
     let mut query = call.query();
     let dry_run = query.dry_run();
     query.finish()?;
-    let (caller, undone) = visible(&call, id).await?;
+    let (caller, undone) = visible_job(&call, id).await?;
     if !undone.is_over() {
         return Err(Failure::JobNotOver(id));
     }
@@ -206,7 +206,7 @@ async fn undo(call: Call<'_>) -> Result<Answer, Failure> {
 async fn cancel(call: Call<'_>) -> Result<Answer, Failure> {
     let id = call.job_id()?;
     call.query().finish()?;
-    let (caller, job) = visible(&call, id).await?;
+    let (caller, job) = visible_job(&call, id).await?;
     if !call.app.jobs.cancel(&call.grant.portal, &job).await? {
         return Err(Failure::JobOver(id));
     }
@@ -221,13 +221,13 @@ async fn cancel(call: Call<'_>) -> Result<Answer, Failure> {
 }
 
 async fn shown_again(call: &Call<'_>, id: JobId) -> Result<Answer, Failure> {
-    let (caller, job) = visible(call, id).await?;
+    let (caller, job) = visible_job(call, id).await?;
     let shards = call.app.jobs.summaries(&call.grant.portal, &job).await?;
     Answer::one(&call.wanted, &job.view(&shards, call.now, &caller))
 }
 
 /// Reads a job that the caller may see: administrators see all jobs, users their own.
-async fn visible(call: &Call<'_>, id: JobId) -> Result<(Caller, Job), Failure> {
+async fn visible_job(call: &Call<'_>, id: JobId) -> Result<(Caller, Job), Failure> {
     let (caller, job) =
         futures::try_join!(call.caller(), async { Ok(call.app.store.job(&call.grant.portal, id).await?) })?;
     let job = job

@@ -39,7 +39,7 @@ pub(crate) const SHOW: Endpoint = Endpoint {
     payload: Payload::None,
     dialect: Dialect::OnlyOffice,
     conditions: Conditions::None,
-    auth: Auth::Token(Scope::Read, |call| show(call).boxed()),
+    auth: Auth::Token(Scope::Read, |call| show_rule(call).boxed()),
 };
 
 /// Creates or replaces a rule.
@@ -92,11 +92,11 @@ async fn list(call: Call<'_>) -> Result<Answer, Failure> {
     list.finish(&ListPage { start_index: page.start_index, asked, more, total }.end())
 }
 
-async fn show(call: Call<'_>) -> Result<Answer, Failure> {
+async fn show_rule(call: Call<'_>) -> Result<Answer, Failure> {
     let name = call.stored_rule_name()?;
     call.query().finish()?;
-    let rule = visible(&call, &name).await?;
-    shown(&call, &rule)
+    let rule = visible_rule(&call, &name).await?;
+    rule_answer(&call, &rule)
 }
 
 async fn set(call: Call<'_>) -> Result<Answer, Failure> {
@@ -130,7 +130,7 @@ async fn set(call: Call<'_>) -> Result<Answer, Failure> {
         if let Some(count) = &counted {
             check_count(count, before.as_ref())?;
         }
-        let mut answer = shown(&call, &rule)?;
+        let mut answer = rule_answer(&call, &rule)?;
         let kept = call.keep(&mut answer)?;
         if store.put_rule(portal_id, before.as_ref(), &rule, counted.as_ref(), kept.as_ref()).await? {
             return Ok(answer);
@@ -169,8 +169,8 @@ fn check_count(count: &RuleCount, before: Option<&Rule>) -> Result<(), Failure> 
     Ok(())
 }
 
-/// Shows a rule, with its version in the entity tag.
-fn shown(call: &Call<'_>, rule: &Rule) -> Result<Answer, Failure> {
+/// Returns the answer that shows a rule, with its version in the entity tag.
+fn rule_answer(call: &Call<'_>, rule: &Rule) -> Result<Answer, Failure> {
     Ok(Answer::one(&call.wanted, &rule.view())?.with_version(version(rule)?))
 }
 
@@ -183,7 +183,7 @@ fn version(rule: &Rule) -> Result<String, Failure> {
 async fn remove(call: Call<'_>) -> Result<Answer, Failure> {
     let name = call.stored_rule_name()?;
     call.query().finish()?;
-    let rule = match visible(&call, &name).await {
+    let rule = match visible_rule(&call, &name).await {
         // The owner of an unreadable rule is unknown, so only administrators may remove it.
         Err(Failure::Store(StoreError::Corrupt(_))) if call.caller().await?.is_admin => {
             // No caller can know a tag of an unreadable rule.
@@ -207,7 +207,8 @@ fn may_see(caller: &Caller, rule: &Rule) -> bool {
     caller.is_admin || rule.created_by == caller.user
 }
 
-async fn visible(call: &Call<'_>, name: &RuleName) -> Result<Rule, Failure> {
+/// Reads a rule that the caller may see.
+async fn visible_rule(call: &Call<'_>, name: &RuleName) -> Result<Rule, Failure> {
     let (caller, rule) =
         futures::try_join!(call.caller(), async { Ok(call.app.store.rule(&call.grant.portal, name).await?) })?;
     match rule.filter(|rule| may_see(&caller, rule)) {

@@ -1,7 +1,7 @@
 //! `GET /api/2.0/crm/contact/{contactid}` and its `/access`: shows a contact, and its access list.
 
 use api::answer::ListPage;
-use api::contacts::{Visible, shown_beside, visible};
+use api::contacts::{VisibleContact, entries_of_contact, visible_contact};
 use api::endpoint::{Conditions, Dialect, Payload};
 use api::{Answer, Auth, Call, Endpoint, Failure};
 use futures::FutureExt as _;
@@ -19,7 +19,7 @@ const SHOW: Endpoint = Endpoint {
     payload: Payload::None,
     dialect: Dialect::OnlyOffice,
     conditions: Conditions::None,
-    auth: Auth::Token(Scope::Read, |call| show(call).boxed()),
+    auth: Auth::Token(Scope::Read, |call| show_contact(call).boxed()),
 };
 
 /// Lists the users on a contact's access list.
@@ -36,13 +36,13 @@ const ACCESS: Endpoint = Endpoint {
 /// Every endpoint of the function.
 pub const ENDPOINTS: &[Endpoint] = &[SHOW, ACCESS];
 
-async fn show(call: Call<'_>) -> Result<Answer, Failure> {
+async fn show_contact(call: Call<'_>) -> Result<Answer, Failure> {
     let id = call.contact_id()?;
     let mut query = call.query();
     let fields = query.fields();
     query.finish()?;
-    let Visible { caller, record, state, users } = visible(&call, id).await?;
-    let entries = shown_beside(&call, &record, &state.access, users).await?;
+    let VisibleContact { caller, record, state, users } = visible_contact(&call, id).await?;
+    let entries = entries_of_contact(&call, &record, &state.access, users).await?;
     let shown = Contact::new(record, &state.access, &entries, &caller);
     Ok(Answer::contact(&call.wanted, &shown, fields.as_ref())?.with_revision(state.revision))
 }
@@ -51,8 +51,8 @@ async fn show(call: Call<'_>) -> Result<Answer, Failure> {
 async fn access(call: Call<'_>) -> Result<Answer, Failure> {
     let id = call.contact_id()?;
     call.query().finish()?;
-    let Visible { caller, record, state, users } = visible(&call, id).await?;
-    let entries = shown_beside(&call, &record, &state.access, users).await?;
+    let VisibleContact { caller, record, state, users } = visible_contact(&call, id).await?;
+    let entries = entries_of_contact(&call, &record, &state.access, users).await?;
     let listed = Contact::new(record, &state.access, &entries, &caller).access_list;
     let page = ListPage::counted(0, listed.len(), listed.len() as u64);
     Ok(Answer::list(&call.wanted, listed, page)?.with_revision(state.revision))

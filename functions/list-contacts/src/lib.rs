@@ -10,11 +10,11 @@ use api::endpoint::{Conditions, Dialect, Payload};
 use api::{Answer, Auth, Call, Endpoint, Failure};
 use futures::FutureExt as _;
 use models::contact::Contact;
-use models::directory::{Entries, Scope, Statistics};
+use models::directory::{Entries, Scope};
 use models::filter::listing::SimpleEntry;
-use models::filter::plan::plan;
 use models::request::ListContacts;
 use store::listing::{Listed, Listing};
+use store::planner::Planned;
 
 /// The Lambda function of the endpoints.
 const FUNCTION: &str = "list-contacts";
@@ -58,10 +58,9 @@ async fn list(call: Call<'_>, entry: Entry) -> Result<Answer, Failure> {
     let (store, portal_id) = (&call.app.store, &call.grant.portal);
     // Tags do not depend on the portal's time zone, so they are parsed before the zone is read.
     let tags = ListContacts::tags(&call.query_text())?;
-    let (people, lists, tags, names) = futures::try_join!(
+    let (people, planner, names) = futures::try_join!(
         store.portal_and_users(portal_id, [call.grant.user]),
-        store.lists(portal_id),
-        store.tag_counts(portal_id, &tags),
+        store.planner(portal_id, &tags),
         call.app.names(portal_id),
     )?;
     let (portal, users) = people;
@@ -69,13 +68,13 @@ async fn list(call: Call<'_>, entry: Entry) -> Result<Answer, Failure> {
     let portal = portal.ok_or(Failure::Unauthenticated)?;
     let request = ListContacts::parse(&call.query_text(), &portal.time_zone)?;
 
-    let statistics = Statistics { stages: lists.stage_counts, tags };
-    let plan = plan(&request.filter, &statistics, portal.shards);
+    let Planned { plan, expected } = planner.plan(&request.filter, portal.shards);
+    let lists = planner.lists;
     let shows = |key| request.fields.as_ref().is_none_or(|fields| fields.contains(key));
     let listing = Listing {
         portal: portal_id,
         filter: &request.filter,
-        expected: plan.expected(&statistics),
+        expected,
         plan: &plan,
         caller,
         sought: request.sought,

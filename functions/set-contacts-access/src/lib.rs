@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use api::answer::ListPage;
-use api::contacts::{accepted, check_managers, entries_beside};
+use api::contacts::{accepted, check_managers, entries_of_contacts};
 use api::endpoint::{Conditions, Dialect, Payload};
 use api::{Answer, Auth, Call, Endpoint, Failure};
 use futures::FutureExt as _;
@@ -38,7 +38,7 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
     let loaded = call.app.store.load(&call.grant.portal, &request.contacts, users).await?;
     let checked = check(&call, &request, loaded)?;
     let creators = checked.contacts.iter().filter_map(|(record, _)| record.create_by);
-    let entries = entries_beside(call.app, &call.grant, creators, checked.users).await?;
+    let entries = entries_of_contacts(call.app, &call.grant, creators, checked.users).await?;
 
     let (contacts, records): (BTreeMap<ContactId, AccessState>, Vec<ContactRecord>) =
         checked.contacts.into_iter().map(|(record, state)| ((record.id, state), record)).unzip();
@@ -59,8 +59,8 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
         (run.counts(), None)
     } else {
         match run.apply(&call.app.jobs, call.new_job(), &call.app.deadline(call.deadline)).await? {
-            Applied::Whole { job, outcome } => (outcome.counts, Some(job.id)),
-            Applied::HandedOver(job) => return accepted(&call, &run.caller, &job, false).await,
+            Applied::Completed { job, outcome } => (outcome.counts, Some(job.id)),
+            Applied::Requeued(job) => return accepted(&call, &run.caller, &job, false).await,
         }
     };
     let shown = Shown { counts, job, page, fields: fields.as_ref() };

@@ -1,18 +1,18 @@
 //! `PUT /api/2.0/crm/contact/filter/access`: sets who may see and edit every contact that a filter selects.
 
 use api::answer::ListPage;
-use api::contacts::{accepted, check_managers, records_beside};
+use api::contacts::{accepted, check_managers, contacts_in_order};
 use api::endpoint::{Conditions, Dialect, Payload};
 use api::{Answer, Auth, Call, Endpoint, Failure};
 use futures::FutureExt as _;
-use jobs::{FilterRun, Outcome};
+use jobs::{Applied, FilterRun, Outcome};
 use models::access::Actor;
 use models::contact::Contact;
 use models::directory::{Entries, Scope};
-use models::filter::plan::plan;
-use models::job::{Counts, Job, JobId};
+use models::job::{Job, JobId};
 use models::request::SetFilterAccess;
 use models::values::id::ContactId;
+use store::planner::Planned;
 
 /// The endpoint of ONLYOFFICE's reference page for a filter.
 pub const ENDPOINT: Endpoint = Endpoint {
@@ -38,18 +38,20 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
     query.finish()?;
     let request = SetFilterAccess::parse(call.body()?, filter_value.as_deref(), &portal.time_zone)?;
 
-    let (managers, lists) =
-        futures::try_join!(store.users(portal_id, request.target.managers.iter().copied()), store.lists(portal_id))?;
+    let (managers, planner) = futures::try_join!(
+        store.users(portal_id, request.target.managers.iter().copied()),
+        store.planner(portal_id, &request.filter.tags)
+    )?;
     check_managers(&request.target, |id| managers.contains_key(id))?;
     users.extend(managers);
-    let statistics = store.statistics(portal_id, &request.filter.tags, &lists.stage_counts).await?;
 
-    let plan = plan(&request.filter, &statistics, portal.shards);
+    let Planned { plan, expected } = planner.plan(&request.filter, portal.shards);
+    let mode = Mode::of(&call, dry_run);
     let run = FilterRun {
         portal: portal.id,
         actor: Actor::User(caller),
-        expected: plan.expected(&statistics),
         plan,
+        expected,
         filter: request.filter,
         target: request.target,
         page,
@@ -57,13 +59,14 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
         started: call.now,
         rule: None,
     };
-    let Done { counts, ids, asked, job } = match carry_out(&call, &run, dry_run).await? {
-        Applied::Whole(done) => done,
-        Applied::HandedOver(job) => return accepted(&call, &caller, &job, asked_not_to_wait(&call, dry_run)).await,
+    let (Outcome { counts, page: positions }, job) = match act(&call, &run, mode).await? {
+        Acted::Completed { outcome, job } => (outcome, job),
+        Acted::Queued(job) => return accepted(&call, &caller, &job, mode == Mode::Async).await,
     };
 
+    let ids: Vec<ContactId> = positions.iter().map(|position| position.contact).collect();
     let entries = Entries { users, ..Entries::default() };
-    let (records, entries) = match records_beside(call.app, &call.grant, &ids, lists, entries).await {
+    let (records, entries) = match contacts_in_order(call.app, &call.grant, &ids, planner.lists, entries).await {
         Ok(found) => found,
         // The contacts are already changed, so a failed read for the answer must not look like a failed change.
         Err(failure) => match job {
@@ -74,54 +77,60 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
             None => return Err(failure),
         },
     };
-    let page = ListPage::counted(page.start_index, asked, counts.updated + counts.unchanged);
+    let page = ListPage::counted(page.start_index, ids.len(), counts.updated + counts.unchanged);
     let contacts = records.into_iter().map(|record| Contact::new(record, &run.target, &entries, &caller));
     Ok(Answer::contacts(&call.wanted, contacts, page, fields.as_ref())?.with_counts(&counts).with_job(job))
 }
 
-/// The result of a run or a preview.
-enum Applied {
-    Whole(Done),
-    HandedOver(Box<Job>),
+/// The result of a call that passed its checks.
+enum Acted {
+    /// The run or the preview is complete.
+    Completed {
+        outcome: Outcome,
+        /// The job of a run.
+        job: Option<JobId>,
+    },
+    /// Workers do the work or the rest of the work.
+    Queued(Box<Job>),
 }
 
-/// A completed run or preview.
-struct Done {
-    counts: Counts,
-    /// The contacts on the answer's page.
-    ids: Vec<ContactId>,
-    /// The number of list positions that the page covers.
-    asked: usize,
-    job: Option<JobId>,
+/// The way in which a call acts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    /// Count the changes and write nothing. A preview is never asynchronous, because it stores no job that could show
+    /// its result.
+    Preview,
+    /// Queue the run for workers.
+    Async,
+    /// Run until the call's deadline.
+    Run,
 }
 
-impl Done {
-    fn new(outcome: &Outcome, job: Option<JobId>) -> Self {
-        let ids: Vec<ContactId> = outcome.page.iter().map(|position| position.contact).collect();
-        Self { counts: outcome.counts, asked: ids.len(), ids, job }
+impl Mode {
+    fn of(call: &Call<'_>, dry_run: bool) -> Self {
+        if dry_run {
+            Self::Preview
+        } else if call.prefers_async() {
+            Self::Async
+        } else {
+            Self::Run
+        }
     }
-}
-
-/// Returns whether the call runs asynchronously. A preview never does, because it stores no job that could show its
-/// result.
-fn asked_not_to_wait(call: &Call<'_>, dry_run: bool) -> bool {
-    call.prefers_async() && !dry_run
 }
 
 /// Previews the run, runs it, or queues it for workers.
-async fn carry_out(call: &Call<'_>, run: &FilterRun, dry_run: bool) -> Result<Applied, Failure> {
+async fn act(call: &Call<'_>, run: &FilterRun, mode: Mode) -> Result<Acted, Failure> {
     let (jobs, deadline) = (&call.app.jobs, call.app.deadline(call.deadline));
     let failed = |error| Failure::from_run(error, run.max_affected);
-    if dry_run {
-        let outcome = run.preview(jobs, &deadline).await.map_err(failed)?;
-        return Ok(Applied::Whole(Done::new(&outcome, None)));
+    match mode {
+        Mode::Preview => {
+            let outcome = run.preview(jobs, &deadline).await.map_err(failed)?;
+            Ok(Acted::Completed { outcome, job: None })
+        }
+        Mode::Async => Ok(Acted::Queued(Box::new(run.enqueue(jobs, call.new_job()).await?))),
+        Mode::Run => Ok(match run.apply(jobs, call.new_job(), &deadline).await.map_err(failed)? {
+            Applied::Completed { job, outcome } => Acted::Completed { outcome, job: Some(job.id) },
+            Applied::Requeued(job) => Acted::Queued(job),
+        }),
     }
-    if asked_not_to_wait(call, dry_run) {
-        let job = run.enqueue(jobs, call.new_job(), true).await?;
-        return Ok(Applied::HandedOver(Box::new(job)));
-    }
-    Ok(match run.apply(jobs, call.new_job(), &deadline).await.map_err(failed)? {
-        jobs::Applied::Whole { job, outcome } => Applied::Whole(Done::new(&outcome, Some(job.id))),
-        jobs::Applied::HandedOver(job) => Applied::HandedOver(job),
-    })
 }

@@ -82,7 +82,7 @@ impl App {
 
     /// Returns the deadline of a synchronous run: `at`, or the end of the process if that comes first.
     pub fn deadline(&self, at: Instant) -> Deadline {
-        Deadline::at(at).or_when_told(self.ending.clone())
+        Deadline::at(at).or_on_signal(self.ending.clone())
     }
 
     /// Replaces the clock.

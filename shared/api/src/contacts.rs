@@ -27,7 +27,7 @@ pub fn check_managers(access: &Access, is_known: impl Fn(&UserId) -> bool) -> Re
 
 /// A contact that the caller may see, with its current access, and the caller.
 #[derive(Debug)]
-pub struct Visible {
+pub struct VisibleContact {
     /// The caller, with its current rights.
     pub caller: Caller,
     /// The contact.
@@ -44,17 +44,17 @@ pub struct Visible {
 /// # Errors
 ///
 /// [`Failure::ContactNotFound`] if the contact does not exist or the caller may not see it.
-pub async fn visible(call: &Call<'_>, contact: ContactId) -> Result<Visible, Failure> {
+pub async fn visible_contact(call: &Call<'_>, contact: ContactId) -> Result<VisibleContact, Failure> {
     let mut loaded = call.app.store.load(&call.grant.portal, &[contact], [call.grant.user]).await?;
     let caller = call.caller_among(&loaded.users)?;
     let found = loaded.contacts.remove(&contact).filter(|(_, state)| caller.may_see(&state.access));
     let (record, state) = found.ok_or(Failure::ContactNotFound(contact))?;
-    Ok(Visible { caller, record, state, users: loaded.users.into_values().collect() })
+    Ok(VisibleContact { caller, record, state, users: loaded.users.into_values().collect() })
 }
 
 /// Reads the directory entries that a contact with this access refers to: half a read unit each. The `users` are
 /// already read.
-pub async fn shown_beside(
+pub async fn entries_of_contact(
     call: &Call<'_>,
     record: &ContactRecord,
     access: &Access,
@@ -73,7 +73,7 @@ pub async fn shown_beside(
 
 /// Reads the stages, types and users that contacts refer to: half a read unit per 4 KB of stages and types, and half a
 /// read unit for each creator. The `users` are already read.
-pub async fn entries_beside(
+pub async fn entries_of_contacts(
     app: &App,
     grant: &Grant,
     creators: impl IntoIterator<Item = UserId>,
@@ -91,7 +91,7 @@ pub async fn entries_beside(
 /// # Errors
 ///
 /// [`Failure::ContactNotFound`] if the contact no longer exists.
-pub async fn show_made(call: &Call<'_>, job: &Job) -> Result<Answer, Failure> {
+pub async fn show_recorded_change(call: &Call<'_>, job: &Job) -> Result<Answer, Failure> {
     let contact = call.contact_id()?;
     let fields = call.query().fields();
     let target = job.task.target().ok_or_else(|| Failure::Internal("a change of a contact without a target".into()))?;
@@ -99,7 +99,7 @@ pub async fn show_made(call: &Call<'_>, job: &Job) -> Result<Answer, Failure> {
     let mut loaded = call.app.store.load(&call.grant.portal, &[contact], users).await?;
     let caller = call.caller_among(&loaded.users)?;
     let (record, now) = loaded.contacts.remove(&contact).ok_or(Failure::ContactNotFound(contact))?;
-    let entries = shown_beside(call, &record, target, loaded.users.into_values().collect()).await?;
+    let entries = entries_of_contact(call, &record, target, loaded.users.into_values().collect()).await?;
     let mut shown = Contact::new(record, target, &entries, &caller);
     if now.revision != Some(job.id) && !caller.may_see(&now.access) {
         shown = shown.veiled();
@@ -124,7 +124,7 @@ pub async fn accepted(call: &Call<'_>, caller: &Caller, job: &Job, preferred: bo
 
 /// Reads the contacts of an answer in the order of `ids`, and the directory entries that they refer to: half a read
 /// unit per contact and 4 KB, and half a read unit per creator. `entries` holds the users that are already read.
-pub async fn records_beside(
+pub async fn contacts_in_order(
     app: &App,
     grant: &Grant,
     ids: &[ContactId],

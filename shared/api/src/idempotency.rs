@@ -23,7 +23,7 @@ use store::idempotency::{KeptAnswer, Reservation, Reserved};
 
 use crate::answer::{Answer, Item, Listed, Veiled};
 use crate::call::Call;
-use crate::contacts::{accepted, show_made};
+use crate::contacts::{accepted, show_recorded_change};
 use crate::endpoint::{Endpoint, Handler};
 use crate::failure::Failure;
 use crate::negotiation;
@@ -99,7 +99,7 @@ pub(crate) fn kept_with(reserved: Option<&Reserved>, answer: &mut Answer) -> Res
 /// Returns the answer of a call that was interrupted after it stored its job.
 async fn interrupted(call: &Call<'_>, job: &Job) -> Result<Answer, Failure> {
     if job.task.kind() == Kind::Contact {
-        return match show_made(call, job).await {
+        return match show_recorded_change(call, job).await {
             // The contact was removed since, but the change had been made.
             Err(Failure::ContactNotFound(_)) => Answer::started(job.id),
             shown => shown,

@@ -36,7 +36,7 @@ impl Jobs {
                 skip -= held;
                 continue;
             }
-            let mut next = self.chunk_behind(portal, job, number, shard.progress.next_chunk, &mut skip).await?;
+            let mut next = self.first_chunk_after(portal, job, number, shard.progress.next_chunk, &mut skip).await?;
             while found.len() < count {
                 let Some(chunk) = self.store.chunk(portal, job.id, number, next).await? else { break };
                 let passed = usize::try_from(skip).unwrap_or(usize::MAX).min(chunk.changes.len());
@@ -51,7 +51,7 @@ impl Jobs {
 
     /// Finds the first chunk of a shard that is not skipped as a whole, by bisection: each chunk holds the number of
     /// changes up to its end. Subtracts the skipped changes from `skip`.
-    async fn chunk_behind(
+    async fn first_chunk_after(
         &self,
         portal: &PortalId,
         job: &Job,

@@ -1,4 +1,4 @@
-//! Compaction of managers' postings, run beside the sweep. A list that reads mostly stale postings requests it.
+//! Compaction of managers' postings, run after the sweep. A list that reads mostly stale postings requests it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,7 +11,7 @@ use models::values::id::{PortalId, UserId};
 use models::values::timestamp::Timestamp;
 use store::StoreError;
 use store::compaction::DueCompaction;
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 
 use crate::context::Jobs;
 use crate::panics::catch_panic;
@@ -60,7 +60,7 @@ impl Jobs {
     }
 
     /// Compacts the postings of at most [`COMPACTIONS_PER_SWEEP`] managers that are due. Returns the number of
-    /// managers. A failure does not block the others and is retried later.
+    /// managers whose compaction ended. A failure does not block the others and is retried later.
     ///
     /// # Errors
     ///
@@ -72,14 +72,15 @@ impl Jobs {
                 break;
             }
             let work = catch_panic(self.compact(&due));
-            let work = async {
-                match deadline.instant() {
-                    // A compaction may end after any of its calls.
-                    Some(at) => tokio::time::timeout_at(at, work).await.unwrap_or(Ok(Ok(()))),
-                    None => work.await,
-                }
+            let ended = match deadline.instant() {
+                // A compaction may be cut off after any of its calls. A later sweep compacts the rest.
+                Some(at) => match timeout_at(at, work).await {
+                    Ok(ended) => ended,
+                    Err(_) => break,
+                },
+                None => work.await,
             };
-            match work.await {
+            match ended {
                 Ok(Ok(())) => compacted += 1,
                 Ok(Err(error)) => {
                     tracing::warn!(portal = %due.portal, error = &error as &dyn std::error::Error, "postings not compacted");

@@ -89,6 +89,11 @@ impl Jobs {
         (self.clock)()
     }
 
+    /// Returns when the undo log of a job that is requested at `created` expires; `None` for never.
+    pub(crate) fn changes_until(&self, created: Timestamp) -> Option<Timestamp> {
+        self.retention.map(|retention| created + retention)
+    }
+
     /// Returns an identifier for a job that starts now.
     pub fn new_id(&self) -> JobId {
         let now = self.now().to_jiff();
@@ -109,7 +114,7 @@ impl Jobs {
         for (portal, job) in jobs {
             let soon = self.now() + limits::duration(RETRY_MILLIS);
             if let Err(error) = self.store.postpone_job(&portal, job, soon).await {
-                tracing::error!(%job, error = &error as &dyn std::error::Error, "job is looked after late");
+                tracing::error!(%job, error = &error as &dyn std::error::Error, "job not postponed; a sweep checks it later");
             }
         }
     }

@@ -5,14 +5,15 @@
 //! attempts, further attempts only close what is open. They read as little as possible, and each reads less than the
 //! one before, because the reading may be the cause.
 
-use models::job::{Change, Job};
+use models::job::Change;
 use models::limits::MAX_TRIES;
-use models::values::id::PortalId;
 use store::StoreError;
 use store::jobs::{Lease, OpenJob, Progress, Saved, ShardFailure, ShardState};
 
+use crate::closing::JOB_FAILED;
 use crate::context::Jobs;
-use crate::worker::{JOB_FAILED, WorkError};
+use crate::shard::ShardRef;
+use crate::worker::WorkError;
 
 /// The error of a job with a shard whose workers died.
 pub(crate) const KILLED: &str = "The work stopped ten times without progress: it ran out of memory or time, or it \
@@ -31,24 +32,25 @@ impl Jobs {
     /// Closes a shard whose workers died one after another. If this worker dies too, the next claims read less.
     pub(crate) async fn give_up_shard(
         &self,
-        (portal, job, shard): (&PortalId, &Job, u16),
+        shard: ShardRef<'_>,
         lease: &Lease,
         state: &ShardState,
     ) -> Result<(), WorkError> {
-        tracing::error!(job = %job.id, shard, tries = state.tries, "shard given up, because its workers died");
+        let ShardRef { portal, job, number } = shard;
+        tracing::error!(job = %job.id, shard = number, tries = state.tries, "shard given up, because its workers died");
         let progress = if job.counts_first() && state.counted.is_none() {
             // The changes were counted, and none was made.
             Progress::default()
         } else {
             match state.tries {
-                COUNTING_TRY => self.counted_chunk((portal, job, shard), &state.progress).await?,
-                ESTIMATING_TRY => self.failed_chunk((portal, job, shard), &state.progress).await?,
+                COUNTING_TRY => self.counted_chunk(shard, &state.progress).await?,
+                ESTIMATING_TRY => self.failed_chunk(shard, &state.progress).await?,
                 _ => state.progress,
             }
         };
-        match self.store.end_shard(portal, job.id, shard, lease, &progress, Some(ShardFailure::Killed)).await? {
+        match self.store.end_shard(portal, job.id, number, lease, &progress, Some(ShardFailure::Killed)).await? {
             // Another worker has the shard now and closes it.
-            Saved::Lost => tracing::warn!(job = %job.id, shard, "lease lost while the shard was given up"),
+            Saved::Lost => tracing::warn!(job = %job.id, shard = number, "lease lost while the shard was given up"),
             Saved::Kept | Saved::Cancelled => {}
         }
         Ok(())
@@ -56,12 +58,9 @@ impl Jobs {
 
     /// Returns the shard's progress after the chunk that its workers left unfinished. A contact counts as updated if
     /// its record carries the job, and as failed otherwise.
-    async fn counted_chunk(
-        &self,
-        (portal, job, shard): (&PortalId, &Job, u16),
-        progress: &Progress,
-    ) -> Result<Progress, StoreError> {
-        let Some(chunk) = self.store.chunk(portal, job.id, shard, progress.next_chunk).await? else {
+    async fn counted_chunk(&self, shard: ShardRef<'_>, progress: &Progress) -> Result<Progress, StoreError> {
+        let ShardRef { portal, job, number } = shard;
+        let Some(chunk) = self.store.chunk(portal, job.id, number, progress.next_chunk).await? else {
             return Ok(*progress);
         };
         let open: Vec<_> =
@@ -72,12 +71,9 @@ impl Jobs {
     }
 
     /// Returns the progress after the chunk without reading its contacts: all its updates count as failed.
-    async fn failed_chunk(
-        &self,
-        (portal, job, shard): (&PortalId, &Job, u16),
-        progress: &Progress,
-    ) -> Result<Progress, StoreError> {
-        let after = self.store.chunk_end(portal, job.id, shard, progress.next_chunk).await?;
+    async fn failed_chunk(&self, shard: ShardRef<'_>, progress: &Progress) -> Result<Progress, StoreError> {
+        let ShardRef { portal, job, number } = shard;
+        let after = self.store.chunk_end(portal, job.id, number, progress.next_chunk).await?;
         Ok(after.map_or(*progress, |after| {
             with_failed(after, after.counts.updated.saturating_sub(progress.counts.updated))
         }))
@@ -93,7 +89,7 @@ impl Jobs {
             // The next check publishes the event.
             return self.store.postpone_job(portal, *job, self.now()).await;
         }
-        tracing::error!(%job, "job closed without telling the event bus, because everyone who told it died");
+        tracing::error!(%job, "job closed without publishing its event, because the publishing killed its workers");
         self.store.close_job(portal, *job).await
     }
 }

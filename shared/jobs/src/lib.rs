@@ -14,6 +14,7 @@
 //! for a synchronous run the positions up to the end of the answer's page.
 
 pub mod changes;
+mod closing;
 pub mod compaction;
 pub mod context;
 pub mod events;
@@ -28,15 +29,16 @@ pub mod run;
 pub mod shard;
 mod source;
 pub mod sweep;
-mod top;
 pub mod worker;
 
+pub use closing::JOB_FAILED;
 pub use context::{Clock, Events, Jobs};
 pub use panics::{Panicked, catch_panic};
 pub use queue::{Message, Queue, QueueError};
+pub use run::contact::{Attempts, ContactOutcome, ContactRun, LoadedContact, NextAttempt};
 pub use run::contacts::ContactsRun;
 pub use run::filter::{FilterRun, RunError};
 pub use run::{Applied, Outcome, StartError};
 pub use shard::{Deadline, Stopped};
 pub use sweep::Abandoned;
-pub use worker::{JOB_FAILED, WorkError, Worked};
+pub use worker::{WorkError, Worked};

@@ -22,7 +22,7 @@ impl Met {
 
     /// Adds a contact. Returns whether it is new.
     pub(crate) fn insert(&mut self, contact: ContactId) -> bool {
-        let (row, bit) = self.place(contact);
+        let (row, bit) = self.bit_of(contact);
         let row = self.rows.entry(row).or_default();
         let is_new = *row & bit == 0;
         *row |= bit;
@@ -30,14 +30,14 @@ impl Met {
     }
 
     pub(crate) fn contains(&self, contact: ContactId) -> bool {
-        let (row, bit) = self.place(contact);
+        let (row, bit) = self.bit_of(contact);
         self.rows.get(&row).is_some_and(|row| row & bit != 0)
     }
 
     /// Returns the row of a contact and its bit in the row.
-    fn place(&self, contact: ContactId) -> (u32, u64) {
-        let place = contact.get().unsigned_abs() / self.step;
-        (place / u64::BITS, 1 << (place % u64::BITS))
+    fn bit_of(&self, contact: ContactId) -> (u32, u64) {
+        let index = contact.get().unsigned_abs() / self.step;
+        (index / u64::BITS, 1 << (index % u64::BITS))
     }
 }
 

@@ -32,6 +32,23 @@ const SKEW: SignedDuration = limits::duration(CLOCK_SKEW_MILLIS);
 /// Time after its journal entry, by this clock, for which a move may still be in flight.
 const ON_ITS_WAY: SignedDuration = limits::duration(MOVE_WRITE_MILLIS + WRITE_ARRIVAL_MILLIS + CLOCK_SKEW_MILLIS);
 
+/// A contact that an import moved.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MovedContact {
+    pub(crate) contact: ContactId,
+    pub(crate) state: MoveState,
+}
+
+/// The state of an import's move of a contact.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum MoveState {
+    /// Every write of the move has arrived.
+    #[default]
+    Arrived,
+    /// Writes of the move may be in flight.
+    MayBeInFlight,
+}
+
 /// Contacts that an import moved, to be judged by their own items.
 pub(crate) struct Moved<'a> {
     jobs: &'a Jobs,
@@ -43,10 +60,10 @@ pub(crate) struct Moved<'a> {
     from: Timestamp,
     /// Entries already read.
     read: HashSet<Uuid>,
-    /// Contacts to judge, and whether the move of each may be in flight.
-    waiting: Vec<(ContactId, bool)>,
+    /// Contacts to judge.
+    waiting: Vec<MovedContact>,
     /// Contacts that did not match and whose move may be in flight.
-    unsettled: Vec<(ContactId, bool)>,
+    unsettled: Vec<MovedContact>,
     /// Contacts that an import added again, with the revision of the import's access records.
     returned: HashMap<ContactId, JobId>,
     /// Whether the journal was read for the last time.
@@ -91,10 +108,11 @@ impl<'a> Moved<'a> {
                 continue;
             }
             is_new = true;
-            let may_be_on_its_way = now.since(entry.at) < ON_ITS_WAY;
+            let is_young = now.since(entry.at) < ON_ITS_WAY;
+            let state = if is_young { MoveState::MayBeInFlight } else { MoveState::Arrived };
             self.returned.extend(entry.returned.as_slice().iter().map(|&contact| (contact, entry.revision)));
             let contacts = entry.moved.as_slice().iter().chain(entry.returned.as_slice());
-            self.waiting.extend(contacts.map(|&contact| (contact, may_be_on_its_way)));
+            self.waiting.extend(contacts.map(|&contact| MovedContact { contact, state }));
         }
         // No write is sent under an entry older than this, so older entries that appear later do not matter.
         self.from = self.from.max(now + -ON_ITS_WAY);
@@ -104,31 +122,32 @@ impl<'a> Moved<'a> {
     /// Drops the contacts that were met and need no second judgement. Returns whether others are waiting. A contact
     /// that was added again must be judged again.
     pub(crate) fn are_waiting(&mut self, met: &Met) -> bool {
-        self.waiting.retain(|(contact, _)| !met.contains(*contact) || self.returned.contains_key(contact));
+        self.waiting.retain(|moved| !met.contains(moved.contact) || self.returned.contains_key(&moved.contact));
         !self.waiting.is_empty()
     }
 
     /// Removes and returns the next contacts to judge, each once, at most `most`.
-    pub(crate) fn take(&mut self, met: &Met, most: usize) -> Vec<(ContactId, bool)> {
+    pub(crate) fn take(&mut self, met: &Met, most: usize) -> Vec<MovedContact> {
         self.are_waiting(met);
-        let mut taken = HashMap::new();
+        let mut taken: HashMap<ContactId, MoveState> = HashMap::new();
         while taken.len() < most
-            && let Some((contact, may_be_on_its_way)) = self.waiting.pop()
+            && let Some(MovedContact { contact, state }) = self.waiting.pop()
         {
-            *taken.entry(contact).or_default() |= may_be_on_its_way;
+            let latest = taken.entry(contact).or_default();
+            *latest = state.max(*latest);
         }
-        taken.into_iter().collect()
+        taken.into_iter().map(|(contact, state)| MovedContact { contact, state }).collect()
     }
 
     /// Puts back contacts that were not judged.
-    pub(crate) fn put_back(&mut self, contacts: Vec<(ContactId, bool)>) {
+    pub(crate) fn put_back(&mut self, contacts: Vec<MovedContact>) {
         self.waiting.extend(contacts);
     }
 
     /// Records that a contact does not exist or does not match.
-    pub(crate) fn does_not_match(&mut self, contact: ContactId, may_be_on_its_way: bool) {
-        if may_be_on_its_way && !self.closing {
-            self.unsettled.push((contact, may_be_on_its_way));
+    pub(crate) fn does_not_match(&mut self, moved: MovedContact) {
+        if moved.state == MoveState::MayBeInFlight && !self.closing {
+            self.unsettled.push(moved);
         }
     }
 

@@ -1,4 +1,4 @@
-//! The queue of messages, which hands remaining work to free workers.
+//! The queue of messages, which passes remaining work to free workers.
 //!
 //! A message is a hint: the table alone records the work to be done. A duplicate message has no effect, and
 //! [`crate::sweep`] sends a lost message again.

@@ -2,7 +2,7 @@
 
 use futures::stream::StreamExt as _;
 use models::access::{Actor, Author, Caller};
-use models::job::{Counts, Job, JobId, ShardSummary, State, Task};
+use models::job::{Counts, Job, JobId, NewJob, ShardSummary, State, Task};
 use models::values::id::PortalId;
 use store::StoreError;
 use store::jobs::ShardState;
@@ -11,7 +11,7 @@ use crate::context::Jobs;
 use crate::run::filter::{RunError, preview_source};
 use crate::run::{StartError, side_by_side};
 use crate::shard::Deadline;
-use crate::source::{ChangeSource, Rights, Source};
+use crate::source::{ChangeSource, Rights, Source, UndoneShard};
 
 impl Jobs {
     /// Reads the progress of each shard of a running job (1 read unit). For a job that is over, reads and returns
@@ -34,21 +34,16 @@ impl Jobs {
     /// [`StartError`] when no job was recorded.
     pub async fn undo(&self, portal: &PortalId, caller: &Caller, undone: &Job, id: JobId) -> Result<Job, StartError> {
         let now = self.now();
-        let job = Job {
+        let job = NewJob {
             id,
-            state: State::Queued,
             created_by: Author::User(caller.user),
             created: now,
-            started: None,
-            finished: None,
             task: Task::Undo { undone: undone.id, log: undone.task.log() },
-            counts: Counts::default(),
-            error: None,
-            percent: 0,
             shards: undone.shards.max(1),
             expected: undone.counts.updated,
-            changes_until: self.retention.map(|retention| now + retention),
+            changes_until: self.changes_until(now),
         };
+        let job = job.queued();
         tracing::info!(job = %id, undone = %undone.id, "undo queued");
         self.enqueue(portal, &job).await?;
         Ok(job)
@@ -70,8 +65,9 @@ impl Jobs {
         let (log, rights) = (undone.task.log(), Rights::Known(Actor::User(caller)));
         // No record carries this identifier, because a preview records no job.
         let id = self.new_id();
-        let shards = (0..undone.shards.max(1)).map(|shard| async move {
-            let changes = ChangeSource::new(&self.store, portal, (undone.id, shard, log), None, id, rights);
+        let shards = (0..undone.shards.max(1)).map(|number| async move {
+            let shard = UndoneShard { job: undone.id, number, log };
+            let changes = ChangeSource::new(&self.store, portal, shard, None, id, rights);
             preview_source(&mut Source::Changes(changes), deadline, |_| {}).await
         });
         let mut shards = side_by_side(shards);
@@ -98,13 +94,13 @@ impl Jobs {
                 return Ok(false);
             }
         }
-        let mut told = side_by_side((0..job.shards).map(|shard| self.store.cancel_shard(portal, job.id, shard)));
-        while let Some(result) = told.next().await {
+        let mut cancelled = side_by_side((0..job.shards).map(|shard| self.store.cancel_shard(portal, job.id, shard)));
+        while let Some(result) = cancelled.next().await {
             result?;
         }
-        drop(told);
+        drop(cancelled);
         // A free worker closes each shard that nobody works on.
-        self.ask_for_workers(portal, job, 0..job.shards).await;
+        self.request_workers(portal, job, 0..job.shards).await;
         Ok(true)
     }
 }

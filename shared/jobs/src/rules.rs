@@ -9,8 +9,7 @@ use jiff::SignedDuration;
 use models::access::{Access, Actor, Author};
 use models::directory::Portal;
 use models::filter::Filter;
-use models::filter::plan::plan;
-use models::job::{Job, JobId, State};
+use models::job::{Job, JobId};
 use models::limits::{
     self, IDEMPOTENCY_HOURS, MAX_OPEN_JOBS, RULE_CHECK_MILLIS, RULE_START_MILLIS, SYNCHRONOUS_RUN_MILLIS,
 };
@@ -21,6 +20,7 @@ use models::values::timestamp::Timestamp;
 use sha2::{Digest as _, Sha256};
 use store::StoreError;
 use store::idempotency::{KeyOf, Reservation};
+use store::planner::Planned;
 use store::rules::RulePortal;
 use tokio::time::timeout;
 
@@ -60,8 +60,7 @@ pub enum NotStarted {
 }
 
 impl Jobs {
-    /// Plans a run over the contacts that `filter` selects at `started`, on behalf of `actor`, using the directory's
-    /// counters.
+    /// Plans a run over the contacts that `filter` selects at `started`, on behalf of `actor`.
     async fn planned(
         &self,
         portal: &Portal,
@@ -70,14 +69,13 @@ impl Jobs {
         target: Access,
         started: Timestamp,
     ) -> Result<FilterRun, StoreError> {
-        let lists = self.store.lists(&portal.id).await?;
-        let statistics = self.store.statistics(&portal.id, &filter.tags, &lists.stage_counts).await?;
-        let plan = plan(&filter, &statistics, portal.shards);
+        let planner = self.store.planner(&portal.id, &filter.tags).await?;
+        let Planned { plan, expected } = planner.plan(&filter, portal.shards);
         Ok(FilterRun {
             portal: portal.id.clone(),
             actor,
-            expected: plan.expected(&statistics),
             plan,
+            expected,
             filter,
             target,
             page: Page { count: 0, start_index: 0 },
@@ -259,7 +257,7 @@ impl Jobs {
             return Ok(None);
         }
         tracing::info!(%portal, rule = %name, job = %job.id, "rule started");
-        self.ask_for_workers(portal, &job, 0..job.shards).await;
+        self.request_workers(portal, &job, 0..job.shards).await;
         Ok(Some(job.id))
     }
 
@@ -281,7 +279,7 @@ impl Jobs {
         let mut run =
             self.planned(&found, Actor::User(user.caller()), rule.filter.clone(), rule.target.clone(), now).await?;
         run.rule = Some(rule.name.to_string());
-        Ok(Ok(run.job(self, self.new_id(), State::Queued, false)))
+        Ok(Ok(run.queued_job(self, self.new_id())))
     }
 
     /// Starts a run with administrator rights for the operator, who calls the function itself. Returns the job. If the
@@ -320,7 +318,7 @@ impl Jobs {
         }
         let mut run = self.planned(portal, Actor::Operator, order.filter, order.target, now).await?;
         run.max_affected = order.max_affected;
-        let job = run.enqueue(self, id, true).await?;
+        let job = run.enqueue(self, id).await?;
         if let Some(reserved) = &reserved {
             // The answer is the job alone.
             self.store.answer_key(reserved, &[]).await?;

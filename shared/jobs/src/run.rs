@@ -1,29 +1,33 @@
-//! Synchronous runs: record the job, work on its shards concurrently, and hand the rest to workers at the deadline.
+//! Synchronous runs: record the job, work on its shards concurrently, and requeue the rest for workers at the deadline.
 
+pub mod contact;
 pub mod contacts;
 pub mod filter;
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use futures::FutureExt;
 use futures::stream::{self, Stream, StreamExt as _};
 use jiff::SignedDuration;
+use models::filter::top_k::TopK;
 use models::job::{Counts, Job, State};
 use models::limits::{self, LEASE_MARGIN_MILLIS, MAX_SHARDS, RUN_GRACE_MILLIS};
-use models::values::id::{LeaseOwner, PortalId};
+use models::request::Page;
+use models::values::id::PortalId;
 use models::values::timestamp::Timestamp;
 use store::StoreError;
 use store::index::PAGE_MATCHES;
 use store::jobs::chunk_format::MAX_CHUNK_CONTACTS;
 use store::jobs::{Created, Lease, Progress, Release};
 use store::keys::IndexPosition;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
+use crate::closing::Finished;
 use crate::context::Jobs;
 use crate::queue::Message;
-use crate::shard::{Deadline, ShardWork, Stopped, lease_end, new_owner};
+use crate::shard::{Deadline, HeldLease, ShardRef, ShardWork, Stopped, lease_end};
 use crate::source::Source;
-use crate::top::Top;
 
 /// Shards of one run that are worked on concurrently.
 pub const SHARDS_AT_ONCE: usize = 8;
@@ -50,31 +54,58 @@ pub struct Outcome {
 #[derive(Debug)]
 pub enum Applied {
     /// The run finished.
-    Whole {
+    Completed {
         /// The job's final record.
         job: Box<Job>,
         /// The run's result.
         outcome: Outcome,
     },
     /// The deadline passed, or the table failed: workers do the rest.
-    HandedOver(Box<Job>),
+    Requeued(Box<Job>),
+}
+
+/// The latest of the contacts that a run met, up to the end of the answer's page.
+#[derive(Debug)]
+pub(crate) struct LatestPositions(TopK<Reverse<IndexPosition>>);
+
+impl LatestPositions {
+    /// Returns an empty collection that keeps at most `most` positions.
+    pub(crate) fn new(most: usize) -> Self {
+        Self(TopK::new(most))
+    }
+
+    /// Keeps the position if it is among the latest.
+    pub(crate) fn offer(&mut self, position: IndexPosition) {
+        self.0.offer(Reverse(position), ());
+    }
+
+    /// Adds the positions of another collection.
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.0.merge(other.0);
+    }
+
+    /// Returns a page of the positions, latest first.
+    pub(crate) fn page(self, page: Page) -> Vec<IndexPosition> {
+        let (positions, _) = self.0.page(page);
+        positions.into_iter().map(|(Reverse(position), ())| position).collect()
+    }
 }
 
 /// The progress of a run, with the positions kept for the answer.
 pub(crate) struct Ran {
     job: Box<Job>,
-    top: Top,
-    whole: bool,
+    latest: LatestPositions,
+    is_completed: bool,
 }
 
 impl Ran {
-    /// Returns the run's result; `page` takes the answer's page from the kept positions.
-    pub(crate) fn applied(self, page: impl FnOnce(Top) -> Vec<IndexPosition>) -> Applied {
-        let Self { job, top, whole } = self;
-        if !whole {
-            return Applied::HandedOver(job);
+    /// Returns the run's result, with the answer's page of the kept positions.
+    pub(crate) fn applied(self, page: Page) -> Applied {
+        let Self { job, latest, is_completed } = self;
+        if !is_completed {
+            return Applied::Requeued(job);
         }
-        Applied::Whole { outcome: Outcome { counts: job.counts, page: page(top) }, job }
+        Applied::Completed { outcome: Outcome { counts: job.counts, page: latest.page(page) }, job }
     }
 }
 
@@ -90,9 +121,9 @@ pub enum StartError {
 }
 
 /// A shard that a run did not finish.
-struct Rest {
-    shard: u16,
-    /// The shard's progress.
+struct UnfinishedShard {
+    number: u16,
+    /// The progress from which a worker continues.
     progress: Progress,
     /// Why the run stopped.
     stopped: Stopped,
@@ -108,11 +139,12 @@ pub(crate) fn side_by_side<'a, F: Future + Send + 'a>(
 
 impl Jobs {
     /// Records a job, works on its shards, each with its source of `sources`, and records the end. Keeps the latest
-    /// `most` contacts that it met. Hands unfinished shards to workers at the deadline.
+    /// `most` contacts that it met. Requeues unfinished shards for workers at the deadline.
     ///
     /// # Errors
     ///
-    /// When the table fails before the job is recorded; then nothing was changed.
+    /// [`StartError`] when the user has too many open jobs or the table fails before the job is recorded; then nothing
+    /// was changed.
     pub(crate) async fn run_now(
         &self,
         portal: &PortalId,
@@ -121,80 +153,84 @@ impl Jobs {
         most: usize,
         deadline: &Deadline,
     ) -> Result<Ran, StartError> {
-        let (id, owner, renewed) = (job.id, new_owner(), Instant::now());
-        let lease = Lease { owner, until: lease_end(self) };
+        let (id, held) = (job.id, HeldLease::new());
+        let lease = Lease { owner: held.owner, until: lease_end(self) };
         self.create(portal, &job, Some(&lease), lease.until).await?;
 
-        let (counts, top, rest) = self.run_shards((portal, &job), sources, (owner, renewed), most, deadline).await;
-        let whole = rest.is_empty();
-        if !whole {
-            tracing::info!(job = %id, shards = rest.len(), "job handed over");
-            self.hand_over(portal, &job, owner, rest).await;
+        let (counts, latest, unfinished) = self.run_shards(portal, &job, sources, held, most, deadline).await;
+        let is_completed = unfinished.is_empty();
+        if !is_completed {
+            tracing::info!(job = %id, shards = unfinished.len(), "job requeued");
+            self.requeue_shards(portal, &job, held, unfinished).await;
             job.counts = counts;
-            return Ok(Ran { job: Box::new(job), top, whole });
+            return Ok(Ran { job: Box::new(job), latest, is_completed });
         }
         job.counts = counts;
         job.percent = 100;
         match self.finish(portal, &mut job, State::Done, None).await {
-            Ok(true) => {}
+            Ok(Finished::Written) => {}
             // Someone cancelled the job after its last write. A worker closes it.
-            Ok(false) => self.send(vec![Message { portal: portal.clone(), job: id, shard: None }]).await,
+            Ok(Finished::RecordChanged) => {
+                self.send(vec![Message { portal: portal.clone(), job: id, shard: None }]).await;
+            }
             // The contacts are changed by now, so a record that cannot be closed must not fail the answer: it stays
             // open, and a sweep closes it.
             Err(error) => {
                 tracing::error!(job = %id, error = &error as &dyn std::error::Error, "job record not closed");
             }
         }
-        Ok(Ran { job: Box::new(job), top, whole })
+        Ok(Ran { job: Box::new(job), latest, is_completed })
     }
 
     /// Works on the shards and returns the unfinished ones. A shard that fails does not stop the others.
     async fn run_shards(
         &self,
-        (portal, job): (&PortalId, &Job),
+        portal: &PortalId,
+        job: &Job,
         sources: Vec<Source<'_>>,
-        lease: (LeaseOwner, Instant),
+        held: HeldLease,
         most: usize,
         deadline: &Deadline,
-    ) -> (Counts, Top, Vec<Rest>) {
-        let (mut counts, mut top, mut rest) = (Counts::default(), Top::new(most), Vec::new());
-        let shards = (0u16..).zip(sources);
-        let shards =
-            shards.map(|(shard, source)| self.run_one_shard((portal, job, shard), source, lease, most, deadline));
+    ) -> (Counts, LatestPositions, Vec<UnfinishedShard>) {
+        let (mut counts, mut latest, mut unfinished) = (Counts::default(), LatestPositions::new(most), Vec::new());
+        let shards = (0u16..)
+            .zip(sources)
+            .map(|(number, source)| self.run_one_shard(ShardRef { portal, job, number }, source, held, most, deadline));
         let mut shards = side_by_side(shards);
-        while let Some((shard, work, ended)) = shards.next().await {
+        while let Some((number, work, ended)) = shards.next().await {
             counts += work.progress.counts;
             if let Err(stopped) = ended {
-                tracing::warn!(job = %job.id, shard, why = ?stopped, "shard not through");
-                rest.push(Rest { shard, progress: work.releasable(&stopped), stopped });
+                tracing::warn!(job = %job.id, shard = number, why = ?stopped, "shard stopped before its end");
+                let progress = if matches!(stopped, Stopped::Overtaken) { *work.recorded() } else { work.progress };
+                unfinished.push(UnfinishedShard { number, progress, stopped });
             }
-            top.merge(work.top);
+            latest.merge(work.latest);
         }
-        (counts, top, rest)
+        (counts, latest, unfinished)
     }
 
     async fn run_one_shard<'a>(
         &'a self,
-        (portal, job, shard): (&'a PortalId, &'a Job, u16),
+        shard: ShardRef<'a>,
         mut source: Source<'_>,
-        (owner, renewed): (LeaseOwner, Instant),
+        held: HeldLease,
         most: usize,
         deadline: &Deadline,
     ) -> (u16, ShardWork<'a>, Result<(), Stopped>) {
-        let mut work = ShardWork::new(self, (portal, job, shard), owner, renewed, Progress::default(), most);
+        let mut work = ShardWork::new(self, shard, held, Progress::default(), most);
         let run = work.run(&mut source, deadline);
         let ended = match deadline.instant() {
             // A chunk that is cut off records what may have been written.
             Some(at) => timeout_at(at + GRACE, run).await.unwrap_or(Err(Stopped::CutOff)),
             None => run.await,
         };
-        (shard, work, ended)
+        (shard.number, work, ended)
     }
 
     /// Records a new job and requests a worker for each of its shards.
     pub(crate) async fn enqueue(&self, portal: &PortalId, job: &Job) -> Result<(), StartError> {
         self.create(portal, job, None, self.message_deadline()).await?;
-        self.ask_for_workers(portal, job, 0..job.shards).await;
+        self.request_workers(portal, job, 0..job.shards).await;
         Ok(())
     }
 
@@ -212,62 +248,65 @@ impl Jobs {
     }
 
     /// Requests a worker for each of the shards.
-    pub(crate) async fn ask_for_workers(&self, portal: &PortalId, job: &Job, shards: impl IntoIterator<Item = u16>) {
+    pub(crate) async fn request_workers(&self, portal: &PortalId, job: &Job, shards: impl IntoIterator<Item = u16>) {
         let message = |shard| Message { portal: portal.clone(), job: job.id, shard: Some(shard) };
         self.send(shards.into_iter().map(message).collect()).await;
     }
 
     /// Releases shards and requests workers for them.
-    async fn hand_over(&self, portal: &PortalId, job: &Job, owner: LeaseOwner, rest: Vec<Rest>) {
-        let mut handed = side_by_side(rest.iter().map(|rest| self.hand_over_shard(portal, job, owner, rest)));
+    async fn requeue_shards(&self, portal: &PortalId, job: &Job, held: HeldLease, unfinished: Vec<UnfinishedShard>) {
+        let releases = unfinished
+            .iter()
+            .map(|shard| async move { (shard.number, self.release_unfinished(portal, job, held, shard).await) });
+        let mut releases = side_by_side(releases);
         let mut free = Vec::new();
-        while let Some((shard, result)) = handed.next().await {
+        while let Some((number, result)) = releases.next().await {
             match result {
-                Ok(true) => free.push(shard),
-                Ok(false) => {}
+                Ok(Released::Free) => free.push(number),
+                Ok(Released::Leased) => {}
                 // The lease expires by itself.
                 Err(error) => {
-                    tracing::warn!(job = %job.id, shard, error = &error as &dyn std::error::Error, "shard not let go of");
+                    tracing::warn!(job = %job.id, shard = number, error = &error as &dyn std::error::Error, "shard lease not released");
                 }
             }
         }
-        drop(handed);
-        self.ask_for_workers(portal, job, free).await;
+        drop(releases);
+        self.request_workers(portal, job, free).await;
     }
 
-    /// Releases a shard. Returns whether a worker may claim it at once.
-    async fn hand_over_shard(
+    /// Releases a shard, unless its lease must last until the writes in flight have arrived.
+    async fn release_unfinished(
         &self,
         portal: &PortalId,
         job: &Job,
-        owner: LeaseOwner,
-        rest: &Rest,
-    ) -> (u16, Result<bool, StoreError>) {
-        let (id, shard, now) = (job.id, rest.shard, self.now());
-        let result = async {
-            match rest.stopped {
-                // Writes may still be in flight. Keep the lease until they have arrived; then a sweep finds the shard.
-                Stopped::CutOff => {
-                    let lease = Lease { owner, until: now + LEASE_MARGIN };
-                    self.store.save_progress(portal, id, shard, &lease, &rest.progress).await?;
-                    self.store.postpone_job(portal, id, lease.until).await?;
-                    Ok(false)
-                }
-                Stopped::Lost => Ok(false),
-                Stopped::OutOfTime
-                | Stopped::Cancelled
-                | Stopped::Overtaken
-                // A worker closes the shard, which ends the job.
-                | Stopped::UserRemoved
-                | Stopped::Failed(_) => {
-                    let lease = Lease { owner, until: now };
-                    let tries = u32::from(matches!(rest.stopped, Stopped::Overtaken | Stopped::Failed(_)));
-                    let release = Release { progress: &rest.progress, due: self.message_deadline(), tries };
-                    self.store.release_shard(portal, id, shard, &lease, release).await?;
-                    Ok(true)
-                }
+        held: HeldLease,
+        shard: &UnfinishedShard,
+    ) -> Result<Released, StoreError> {
+        let (id, owner, number, now) = (job.id, held.owner, shard.number, self.now());
+        let tries = match shard.stopped {
+            // Keep the lease until the writes have arrived; then a sweep finds the shard.
+            Stopped::CutOff => {
+                let lease = Lease { owner, until: now + LEASE_MARGIN };
+                self.store.save_progress(portal, id, number, &lease, &shard.progress).await?;
+                self.store.postpone_job(portal, id, lease.until).await?;
+                return Ok(Released::Leased);
             }
+            Stopped::Lost => return Ok(Released::Leased),
+            // A worker closes the shard of a removed user, which ends the job.
+            Stopped::OutOfTime | Stopped::Cancelled | Stopped::UserRemoved => 0,
+            Stopped::Overtaken | Stopped::Failed(_) => 1,
         };
-        (shard, result.await)
+        let lease = Lease { owner, until: now };
+        let release = Release { progress: &shard.progress, due: self.message_deadline(), tries };
+        self.store.release_shard(portal, id, number, &lease, release).await?;
+        Ok(Released::Free)
     }
+}
+
+/// Whether a worker may claim a shard that a run did not finish.
+enum Released {
+    /// A worker may claim the shard at once.
+    Free,
+    /// A lease must expire first.
+    Leased,
 }

@@ -5,19 +5,29 @@ mod lease;
 mod writes;
 
 use models::job::{Change, Counts, Job};
-use models::values::id::{LeaseOwner, PortalId};
+use models::values::id::PortalId;
 use store::StoreError;
+use store::jobs::Progress;
 use store::jobs::chunk_format::ChunkBuilder;
-use store::jobs::{Progress, Saved};
 use store::keys::IndexPosition;
-use tokio::time::Instant;
 
 use crate::context::Jobs;
-use crate::source::{NoPage, Source, Step, Verdict};
-use crate::top::Top;
+use crate::run::LatestPositions;
+use crate::source::{NoPage, PageKind, Source, Step, Verdict};
 
 pub use deadline::Deadline;
-pub(crate) use lease::{lease_end, new_owner};
+pub(crate) use lease::{ClaimEnd, HeldLease, lease_end};
+
+/// One shard of a job.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ShardRef<'a> {
+    /// The job's portal.
+    pub(crate) portal: &'a PortalId,
+    /// The job.
+    pub(crate) job: &'a Job,
+    /// The number of the shard.
+    pub(crate) number: u16,
+}
 
 /// Why the work on a shard stopped before its end. Finished work is recorded.
 #[derive(Debug)]
@@ -30,7 +40,7 @@ pub enum Stopped {
     CutOff,
     /// Another worker has the shard.
     Lost,
-    /// Another worker worked on the shard at the same time and wrote a chunk that must be finished first.
+    /// Another worker worked on the shard concurrently and wrote a chunk that must be finished first.
     Overtaken,
     /// The user on whose behalf the job acts is no longer in the portal.
     UserRemoved,
@@ -60,8 +70,7 @@ pub(crate) struct ShardWork<'a> {
     portal: &'a PortalId,
     job: &'a Job,
     shard: u16,
-    owner: LeaseOwner,
-    renewed: Instant,
+    lease: HeldLease,
     /// The current progress. It is ahead of `recorded` if the last pages had nothing to write.
     pub(crate) progress: Progress,
     /// The recorded progress.
@@ -76,34 +85,26 @@ pub(crate) struct ShardWork<'a> {
     changes: Vec<Change>,
     /// Positions of the pending contacts that an answer may show.
     positions: Vec<IndexPosition>,
-    pub(crate) top: Top,
+    pub(crate) latest: LatestPositions,
     /// The progress after the open chunk, if there is one.
     open: Option<Progress>,
     /// Records of the open chunk that are not written.
     unwritten: usize,
     /// Whether progress was recorded.
-    pub(crate) got_on: bool,
+    pub(crate) made_progress: bool,
     ended: bool,
 }
 
 impl<'a> ShardWork<'a> {
-    /// Returns the work on a shard from `progress` on, for `owner`, whose lease was renewed at `renewed`. Keeps the
-    /// latest `most` contacts for an answer.
-    pub(crate) fn new(
-        jobs: &'a Jobs,
-        (portal, job, shard): (&'a PortalId, &'a Job, u16),
-        owner: LeaseOwner,
-        renewed: Instant,
-        progress: Progress,
-        most: usize,
-    ) -> Self {
+    /// Returns the work on a shard from `progress` on, under a lease. Keeps the latest `most` contacts for an answer.
+    pub(crate) fn new(jobs: &'a Jobs, shard: ShardRef<'a>, lease: HeldLease, progress: Progress, most: usize) -> Self {
+        let ShardRef { portal, job, number } = shard;
         Self {
             jobs,
             portal,
             job,
-            shard,
-            owner,
-            renewed,
+            shard: number,
+            lease,
             progress,
             recorded: progress,
             pending: Counts::default(),
@@ -112,9 +113,9 @@ impl<'a> ShardWork<'a> {
             chunk: ChunkBuilder::default(),
             changes: Vec::new(),
             positions: Vec::new(),
-            top: Top::new(most),
+            latest: LatestPositions::new(most),
             open: None,
-            got_on: false,
+            made_progress: false,
             unwritten: 0,
             ended: false,
         }
@@ -144,7 +145,7 @@ impl<'a> ShardWork<'a> {
     /// Processes a page and writes all its changes before the next page, so that little time passes between reading an
     /// access and writing it.
     async fn take(&mut self, step: Step) -> Result<(), Stopped> {
-        let mut place = self.progress.place;
+        let mut checkpoint = self.progress.place;
         for item in step.items {
             let counts = item.verdict.counts();
             match item.verdict {
@@ -153,7 +154,7 @@ impl<'a> ShardWork<'a> {
                 Verdict::Unchanged(position) => self.positions.extend(position),
                 Verdict::Change(change, position) => {
                     if !self.chunk.push(&change) {
-                        self.flush(place, false).await?;
+                        self.flush(checkpoint, PageKind::Inner).await?;
                         self.chunk.push(&change);
                     }
                     self.changes.push(change);
@@ -161,47 +162,24 @@ impl<'a> ShardWork<'a> {
                 }
             }
             self.pending += counts;
-            place = Some(item.behind);
+            checkpoint = Some(item.after);
         }
         self.looked = step.looked;
         if self.chunk.is_empty() {
-            self.progress.place = Some(step.behind);
-            self.settle();
-            if step.last {
-                return self.end(Some(step.behind)).await;
-            }
-            return self.renew().await;
+            self.progress.place = Some(step.after);
+            self.add_pending();
+            return match step.kind {
+                PageKind::Last => self.end(Some(step.after)).await,
+                PageKind::Inner => self.renew().await,
+            };
         }
-        self.flush(Some(step.behind), step.last).await
+        self.flush(Some(step.after), step.kind).await
     }
 
     /// Adds the pending counts and positions to the progress.
-    fn settle(&mut self) {
+    fn add_pending(&mut self) {
         self.progress.counts += std::mem::take(&mut self.pending);
         self.progress.looked += std::mem::take(&mut self.looked);
-        self.positions.drain(..).for_each(|position| self.top.offer(position));
-    }
-
-    /// Counts the changes without writing them, and records their number.
-    pub(crate) async fn count(&mut self, source: &mut Source<'_>, deadline: &Deadline) -> Result<(), Stopped> {
-        while let Some(step) = source.next().await? {
-            if deadline.is_up() {
-                return Err(Stopped::OutOfTime);
-            }
-            self.progress.counts.updated +=
-                step.items.iter().filter(|item| matches!(item.verdict, Verdict::Change(..))).count() as u64;
-            self.progress.place = Some(step.behind);
-            self.progress.looked += step.looked;
-            self.renew().await?;
-            if deadline.turn_is_over() {
-                return Err(Stopped::OutOfTime);
-            }
-        }
-        let (lease, counted) = (self.lease(), self.progress.counts.updated);
-        match self.jobs.store.save_counted(self.portal, self.job.id, self.shard, &lease, counted).await? {
-            Saved::Kept => Ok(()),
-            Saved::Cancelled => Err(Stopped::Cancelled),
-            Saved::Lost => Err(Stopped::Lost),
-        }
+        self.positions.drain(..).for_each(|position| self.latest.offer(position));
     }
 }

@@ -8,7 +8,7 @@ mod matches;
 use store::StoreError;
 use store::jobs::Checkpoint;
 
-pub(crate) use changes::ChangeSource;
+pub(crate) use changes::{ChangeSource, UndoneShard};
 pub(crate) use contacts::ContactSource;
 pub(crate) use judge::{Judge, Judged, Purpose, Rights, Terms, Verdict};
 pub(crate) use matches::{MatchSource, Selection};
@@ -20,9 +20,17 @@ pub(crate) struct Step {
     /// Index entries, named contacts or changes read for the page.
     pub(crate) looked: u64,
     /// The checkpoint after the page.
-    pub(crate) behind: Checkpoint,
-    /// True if this is the last page; if false, a page may follow or not.
-    pub(crate) last: bool,
+    pub(crate) after: Checkpoint,
+    pub(crate) kind: PageKind,
+}
+
+/// The position of a page in its shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PageKind {
+    /// Another page may follow or not.
+    Inner,
+    /// No page follows.
+    Last,
 }
 
 /// The source of a shard's pages.

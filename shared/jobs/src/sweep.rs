@@ -58,7 +58,7 @@ impl Jobs {
                     *looks <= LOOKS_PER_PORTAL
                 }
             });
-            let mut looked = side_by_side(due.map(|open| self.look_after_one(open, abandoned, deadline)));
+            let mut looked = side_by_side(due.map(|open| self.check_open_job_or_log(open, abandoned, deadline)));
             while let Some(shards) = looked.next().await {
                 asked += shards;
             }
@@ -70,21 +70,21 @@ impl Jobs {
         Ok(asked)
     }
 
-    async fn look_after_one(&self, open: OpenJob, abandoned: Abandoned, deadline: &Deadline) -> usize {
+    async fn check_open_job_or_log(&self, open: OpenJob, abandoned: Abandoned, deadline: &Deadline) -> usize {
         if deadline.is_up() {
             return 0;
         }
         let job = open.job;
-        let error = match catch_panic(self.look_after(&open, abandoned)).await {
+        let error = match catch_panic(self.check_open_job(&open, abandoned)).await {
             Ok(Ok(shards)) => return shards,
             Err(panic) => {
                 // The check stays counted, and the job is due again later.
-                tracing::error!(%job, error = &panic as &dyn std::error::Error, "job not looked after");
+                tracing::error!(%job, error = &panic as &dyn std::error::Error, "open job not checked");
                 return 0;
             }
             Ok(Err(error)) => error,
         };
-        tracing::error!(%job, error = &error as &dyn std::error::Error, "job not looked after");
+        tracing::error!(%job, error = &error as &dyn std::error::Error, "open job not checked");
         // A corrupt record stays corrupt, so the check stays counted.
         if !matches!(error, WorkError::Store(StoreError::Corrupt(_))) {
             let later = self.now() + limits::duration(RETRY_MILLIS);
@@ -95,7 +95,7 @@ impl Jobs {
         0
     }
 
-    async fn look_after(&self, open: &OpenJob, abandoned: Abandoned) -> Result<usize, WorkError> {
+    async fn check_open_job(&self, open: &OpenJob, abandoned: Abandoned) -> Result<usize, WorkError> {
         let (portal, id, due, now) = (&open.portal, open.job, open.due, self.now());
         let Some(looks) = self.store.count_look(open, now + limits::duration(RETRY_MILLIS)).await? else {
             return Ok(0);
@@ -138,7 +138,7 @@ impl Jobs {
         }
         self.store.postpone_job(portal, id, next).await?;
         let count = asked.len();
-        self.ask_for_workers(portal, &job, asked).await;
+        self.request_workers(portal, &job, asked).await;
         Ok(count)
     }
 }

@@ -1,21 +1,22 @@
 //! Handles messages: works on a shard from its checkpoint to its end or until the deadline.
 
-use jiff::SignedDuration;
-use models::job::{Job, ShardSummary, State, Task};
-use models::limits::{self, MAX_TRIES, MESSAGE_DEADLINE_MILLIS, MOVES_KEPT_HOURS, RETRY_MILLIS};
-use models::values::id::PortalId;
+mod counting;
+
+use models::job::{FilterTask, State, Task};
+use models::limits::{self, MAX_TRIES, MESSAGE_DEADLINE_MILLIS, RETRY_MILLIS};
 use models::values::timestamp::Timestamp;
 use store::StoreError;
 use store::jobs::{Claim, Lease, Progress, Release, Saved, ShardFailure, ShardState};
-use tokio::time::Instant;
 
-use crate::context::{Events, Jobs};
-use crate::events::{BusError, JobEvent};
-use crate::give_up::KILLED;
+use crate::context::Jobs;
+use crate::events::BusError;
 use crate::panics::{Panicked, catch_panic};
 use crate::queue::Message;
-use crate::shard::{Deadline, ShardWork, Stopped, lease_end, new_owner};
-use crate::source::{ChangeSource, ContactSource, MatchSource, NoPage, Purpose, Rights, Selection, Source, Terms};
+use crate::shard::{ClaimEnd, Deadline, HeldLease, ShardRef, ShardWork, Stopped, lease_end};
+use crate::source::{
+    ChangeSource, ContactSource, MatchSource, NoPage, Purpose, Rights, Selection, Source, Terms, UndoneShard,
+};
+use counting::LimitCheck;
 
 /// The result of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +26,7 @@ pub enum Worked {
     /// The shard is finished.
     ShardDone,
     /// The deadline passed; the rest was requeued.
-    HandedOn,
+    Requeued,
 }
 
 /// Why a message must be delivered again.
@@ -42,17 +43,63 @@ pub enum WorkError {
     Panicked(#[from] Panicked),
 }
 
-/// Log line of each job that fails. The deployment's alarm counts these lines, so they are errors, which every log
-/// level lets through.
-pub const JOB_FAILED: &str = "job failed";
+/// A shard that this worker claimed.
+#[derive(Debug)]
+struct ClaimedShard<'a> {
+    shard: ShardRef<'a>,
+    lease: Lease,
+    /// The shard's state when the worker claimed it.
+    state: ShardState,
+    /// Whether the claim starts the job.
+    is_first: bool,
+}
 
-/// The error of a job that was given up because the table refused its writes.
-const REFUSED: &str = "the database did not take all changes, however often they were tried";
-/// The error of a job whose user was removed.
-const USER_REMOVED: &str = "the user on whose behalf the job acts is no longer in the portal; what the job had changed \
-                            before stays changed, and an administrator can undo it";
-/// The error of a job that was given up because it outlived the journal of moves.
-const TOO_LONG: &str = "the job took longer than a day, so contacts that an import moved may be left out; run it again";
+impl ClaimedShard<'_> {
+    /// Returns whether the changes of the shard must be counted before any is written.
+    fn must_be_counted(&self) -> bool {
+        self.shard.job.counts_first() && self.state.counted.is_none()
+    }
+}
+
+/// How a worker's claim of a shard ended.
+#[derive(Debug)]
+enum ShardEnd {
+    /// The shard is finished and closed.
+    Completed,
+    /// The changes are counted. The count released the shard.
+    Counted,
+    /// The changes wait for the counts of other shards.
+    WaitsForCounts,
+    /// The deadline or the turn is over.
+    OutOfTime,
+    /// Another worker wrote a chunk of the shard that must be finished first.
+    Overtaken,
+    /// Another worker has the shard.
+    Lost,
+    /// A caller cancelled the job.
+    Cancelled,
+    /// The user on whose behalf the job acts is no longer in the portal.
+    UserRemoved,
+    /// The table failed, and the shard is tried again.
+    Failed(StoreError),
+    /// The table failed on every attempt.
+    GivenUp(StoreError),
+}
+
+impl ShardEnd {
+    /// Returns how a claim ended whose work stopped early.
+    fn of(stopped: Stopped, claimed: &ClaimedShard<'_>, work: &ShardWork<'_>) -> Self {
+        match stopped {
+            Stopped::OutOfTime | Stopped::CutOff => Self::OutOfTime,
+            Stopped::Overtaken => Self::Overtaken,
+            Stopped::Lost => Self::Lost,
+            Stopped::Cancelled => Self::Cancelled,
+            Stopped::UserRemoved => Self::UserRemoved,
+            Stopped::Failed(error) if claimed.state.tries >= MAX_TRIES && !work.made_progress => Self::GivenUp(error),
+            Stopped::Failed(error) => Self::Failed(error),
+        }
+    }
+}
 
 impl Jobs {
     /// Returns when a message is sent again if no worker has acted on it.
@@ -72,20 +119,20 @@ impl Jobs {
     async fn work_on(&self, message: &Message, deadline: &Deadline) -> Result<Worked, WorkError> {
         let Message { portal, job: id, shard } = message;
         let Some(mut job) = self.store.job(portal, *id).await? else {
-            tracing::warn!(job = %id, "message about a job that is not there");
+            tracing::warn!(job = %id, "message about a missing job");
             return Ok(Worked::Nothing);
         };
-        let Some(shard) = shard.filter(|shard| *shard < job.shards && !job.is_over()) else {
+        let Some(number) = shard.filter(|shard| *shard < job.shards && !job.is_over()) else {
             self.close_if_done(portal, job).await?;
             return Ok(Worked::Nothing);
         };
         if deadline.is_up() {
             self.send(vec![message.clone()]).await;
-            return Ok(Worked::HandedOn);
+            return Ok(Worked::Requeued);
         }
-        let (owner, asked) = (new_owner(), Instant::now());
-        let lease = Lease { owner, until: lease_end(self) };
-        let state = match self.store.claim_shard(portal, *id, shard, &lease, self.now()).await? {
+        let held = HeldLease::new();
+        let lease = Lease { owner: held.owner, until: lease_end(self) };
+        let state = match self.store.claim_shard(portal, *id, number, &lease, self.now()).await? {
             Claim::Taken(state) => state,
             Claim::Held => return Ok(Worked::Nothing),
             Claim::Done => {
@@ -99,262 +146,232 @@ impl Jobs {
             // `finish` overwrites the record only in the state that was read, so read the new state.
             job = self.store.job(portal, *id).await?.unwrap_or(job);
         }
+        let shard = ShardRef { portal, job: &job, number };
+        self.work_on_claimed(&ClaimedShard { shard, lease, state, is_first }, held, deadline).await
+    }
+
+    async fn work_on_claimed(
+        &self,
+        claimed: &ClaimedShard<'_>,
+        held: HeldLease,
+        deadline: &Deadline,
+    ) -> Result<Worked, WorkError> {
+        let ClaimedShard { shard, lease, state, is_first } = claimed;
         if state.tries > MAX_TRIES {
-            self.give_up_shard((portal, &job, shard), &lease, &state).await?;
-            self.close_if_done(portal, job).await?;
+            self.give_up_shard(*shard, lease, state).await?;
+            self.close_if_done(shard.portal, shard.job.clone()).await?;
             return Ok(Worked::ShardDone);
         }
-        if is_first || state.tries > 1 {
+        if *is_first || state.tries > 1 {
             // From now on, a sweep checks the job as soon as the lease expires.
-            self.store.postpone_job(portal, *id, lease.until).await?;
+            self.store.postpone_job(shard.portal, shard.job.id, lease.until).await?;
         }
-        let mut work = ShardWork::new(self, (portal, &job, shard), owner, asked, state.progress, 0);
-        let ended = self.run_shard(&mut work, (portal, &job, shard), &state, deadline).await;
-        let gives_up = matches!(ended, Err(Stopped::Failed(_))) && state.tries >= MAX_TRIES && !work.got_on;
-        let is_closed = gives_up || matches!(ended, Err(Stopped::Cancelled | Stopped::UserRemoved));
-        if is_closed && state.counted.is_none() && job.counts_first() {
-            // The counted changes were not made.
-            work.progress = Progress::default();
-        }
-        let was_cancelled = matches!(ended, Err(Stopped::Cancelled));
-        let ended = match ended {
-            Err(Stopped::Cancelled) => work.close(None).await.map(|()| true),
-            Err(Stopped::UserRemoved) => {
-                tracing::warn!(job = %id, shard, "shard closed: its user is no longer in the portal");
-                work.close(Some(ShardFailure::UserRemoved)).await.map(|()| true)
-            }
-            Err(Stopped::Failed(error)) if gives_up => {
-                tracing::error!(job = %id, shard, error = &error as &dyn std::error::Error, "shard given up");
-                work.give_up().await.map(|()| true)
-            }
-            ended => ended,
+        let mut work = ShardWork::new(self, *shard, held, state.progress, 0);
+        let end = match self.run_claimed(claimed, &mut work, deadline).await {
+            Ok(end) => end,
+            Err(stopped) => ShardEnd::of(stopped, claimed, &work),
         };
-        match ended {
-            Ok(true) => {
-                self.close_if_done(portal, job).await?;
-                Ok(Worked::ShardDone)
-            }
-            Ok(false) if state.counted.is_some() => {
-                // The worker that counts the last shard requests workers for the released shards. So release this shard
-                // first, then check whether the release was in time.
-                let tries = work.tries_after(&state, None);
-                let release = Release { progress: &work.progress, due: self.message_deadline(), tries };
-                let saved = self.store.release_shard(portal, *id, shard, &lease, release).await?;
-                let shards = self.store.shards(portal, &job).await?;
-                if saved == Saved::Cancelled || shards.iter().all(|shard| shard.counted.is_some()) {
-                    self.send(vec![message.clone()]).await;
-                }
-                Ok(Worked::Nothing)
-            }
-            // The count released the shard. The next worker closes it.
-            Err(Stopped::Lost | Stopped::Cancelled) if was_cancelled => {
-                self.send(vec![message.clone()]).await;
-                Ok(Worked::HandedOn)
-            }
-            Ok(false) | Err(Stopped::Lost | Stopped::Cancelled | Stopped::UserRemoved) => Ok(Worked::Nothing),
-            Err(stopped @ (Stopped::OutOfTime | Stopped::CutOff | Stopped::Overtaken)) => {
-                let progress = work.releasable(&stopped);
-                let tries = work.tries_after(&state, Some(&stopped));
-                let release = Release { progress: &progress, due: self.message_deadline(), tries };
-                let saved = self.store.release_shard(portal, *id, shard, &lease, release).await?;
-                if matches!((&stopped, saved), (Stopped::Overtaken, Saved::Lost)) {
-                    return Ok(Worked::Nothing);
-                }
-                self.send(vec![message.clone()]).await;
-                Ok(Worked::HandedOn)
-            }
-            Err(stopped @ Stopped::Failed(_)) => {
-                let retry = self.now() + limits::duration(RETRY_MILLIS);
-                let tries = work.tries_after(&state, Some(&stopped));
-                let Stopped::Failed(error) = stopped else { return Ok(Worked::Nothing) };
-                tracing::warn!(job = %id, shard, error = &error as &dyn std::error::Error, "shard not through");
-                let release = Release { progress: &work.progress, due: retry, tries };
-                self.store.release_shard(portal, *id, shard, &lease, release).await?;
-                self.store.postpone_job(portal, *id, retry).await?;
-                Err(error.into())
-            }
-        }
+        self.end_claim(claimed, work, end).await
     }
 
-    /// Works on a leased shard. Returns true when it is finished, false when it waits for the counts of other shards.
-    async fn run_shard(
+    /// Works on a claimed shard.
+    async fn run_claimed(
         &self,
+        claimed: &ClaimedShard<'_>,
         work: &mut ShardWork<'_>,
-        (portal, job, shard): (&PortalId, &Job, u16),
-        state: &ShardState,
         deadline: &Deadline,
-    ) -> Result<bool, Stopped> {
+    ) -> Result<ShardEnd, Stopped> {
+        let ShardRef { portal, job, number } = claimed.shard;
         let rights = Rights::Current { store: &self.store, portal, author: job.created_by };
-        let write = Purpose::Write(job.id);
-        // A new shard has no chunk to finish.
-        let is_new = state.tries == 1 && state.progress == Progress::default() && state.counted.is_none();
-        if !is_new
-            && let number = work.progress.next_chunk
-            && let Some(chunk) = self.store.chunk(portal, job.id, shard, number).await?
-        {
-            // Judge the previous worker's open chunk again, by the current rights.
-            match rights.actor().await {
-                Ok(actor) => work.resume(number, chunk, Some(&actor)).await?,
-                Err(NoPage::UserRemoved) => {
-                    work.resume(number, chunk, None).await?;
-                    return Err(Stopped::UserRemoved);
-                }
-                Err(NoPage::Store(error)) => return Err(error.into()),
-            }
-        }
-        if state.cancelled || job.state == State::Cancelled {
+        self.finish_open_chunk(claimed, work, rights).await?;
+        if claimed.state.cancelled || job.state == State::Cancelled {
             return Err(Stopped::Cancelled);
         }
-        let plan;
+        let checkpoint = work.progress.place;
         let mut source = match &job.task {
-            Task::Filter(task) => {
-                plan = task.plan.restored(&task.filter);
-                let started = job.started.unwrap_or(job.created);
-                let selection = Selection { filter: &task.filter, plan: &plan, started };
-                let matches = |place, purpose| {
-                    let terms = Terms { rights, target: &task.target, purpose };
-                    Source::Matches(Box::new(MatchSource::new(self, portal, selection, shard, place, terms)))
-                };
-                if let Some(most) = task.max_affected {
-                    let just_counted = state.counted.is_none();
-                    if just_counted {
-                        work.count(&mut matches(work.progress.place, Purpose::Preview), deadline).await?;
-                    }
-                    if !self.is_within_limit(portal, job, most, just_counted).await? || just_counted {
-                        // Counting a shard releases it. A worker claims it again for the writes.
-                        return Ok(false);
-                    }
-                }
-                matches(work.progress.place, write)
-            }
+            Task::Filter(task) => return self.run_filter_shard(claimed, task, rights, work, deadline).await,
             Task::Contacts { contacts, target } => {
-                let (contacts, terms) = (contacts.as_slice(), Terms { rights, target, purpose: write });
-                Source::Contacts(ContactSource::new(&self.store, portal, contacts, work.progress.place, terms))
+                let terms = Terms { rights, target, purpose: Purpose::Write(job.id) };
+                let contacts = contacts.as_slice();
+                Source::Contacts(ContactSource::new(&self.store, portal, contacts, checkpoint, terms))
             }
             Task::Undo { undone, log } => {
-                let undone = (*undone, shard, *log);
-                Source::Changes(ChangeSource::new(&self.store, portal, undone, work.progress.place, job.id, rights))
+                let undone = UndoneShard { job: *undone, number, log: *log };
+                Source::Changes(ChangeSource::new(&self.store, portal, undone, checkpoint, job.id, rights))
             }
             // A single change is written together with its record, so nothing remains to be done.
-            Task::Contact { .. } => return work.close(None).await.map(|()| true),
+            Task::Contact { .. } => {
+                work.close(None).await?;
+                return Ok(ShardEnd::Completed);
+            }
         };
-        work.run(&mut source, deadline).await.map(|()| true)
+        work.run(&mut source, deadline).await?;
+        Ok(ShardEnd::Completed)
     }
 
-    /// Returns whether all shards are counted and their sum is within the limit. Above the limit, the job fails. The
-    /// worker that counts the last shard requests workers for the others.
-    async fn is_within_limit(
+    /// Finishes the chunk that a previous worker of the shard left open, by the current rights.
+    async fn finish_open_chunk(
         &self,
-        portal: &PortalId,
-        job: &Job,
-        most: u64,
-        just_counted: bool,
-    ) -> Result<bool, StoreError> {
-        let shards = self.store.shards(portal, job).await?;
-        let Some(counted) = shards.iter().map(|shard| shard.counted).sum::<Option<u64>>() else { return Ok(false) };
-        if counted > most {
-            let error = format!(
-                "Nothing was changed: {counted} contacts would be, and maxAffected allows {most}. Narrow the filter or \
-                 raise maxAffected."
-            );
-            self.finish(portal, &mut job.clone(), State::Failed, Some(error)).await.or_else(|error| match error {
-                WorkError::Store(error) => Err(error),
-                // The job stays open, and a sweep publishes its event.
-                WorkError::Bus(_) | WorkError::Panicked(_) => Ok(false),
-            })?;
-            return Ok(false);
+        claimed: &ClaimedShard<'_>,
+        work: &mut ShardWork<'_>,
+        rights: Rights<'_>,
+    ) -> Result<(), Stopped> {
+        let (ShardRef { portal, job, number }, state) = (claimed.shard, &claimed.state);
+        let is_new = state.tries == 1 && state.progress == Progress::default() && state.counted.is_none();
+        if is_new {
+            // A new shard has no chunk to finish.
+            return Ok(());
         }
-        if just_counted {
-            let waiting = shards.iter().zip(0u16..).filter(|(shard, _)| shard.owner.is_none()).map(|(_, shard)| shard);
-            self.ask_for_workers(portal, job, waiting).await;
-        }
-        Ok(true)
-    }
-
-    /// Ends a job whose shards are all finished, and publishes the event of a job that is over.
-    pub(crate) async fn close_if_done(&self, portal: &PortalId, mut job: Job) -> Result<(), WorkError> {
-        // Repeat if someone cancels the job meanwhile.
-        loop {
-            if job.is_over() {
-                // Messages may be late or duplicated. The event of a closed job was published.
-                return if self.store.is_open(portal, job.id).await? {
-                    self.publish(portal, &job).await
-                } else {
-                    Ok(())
-                };
+        let chunk_number = work.progress.next_chunk;
+        let Some(chunk) = self.store.chunk(portal, job.id, number, chunk_number).await? else { return Ok(()) };
+        match rights.actor().await {
+            Ok(actor) => work.resume(chunk_number, chunk, Some(&actor)).await,
+            Err(NoPage::UserRemoved) => {
+                work.resume(chunk_number, chunk, None).await?;
+                Err(Stopped::UserRemoved)
             }
-            let shards = self.store.shards(portal, &job).await?;
-            if shards.iter().any(|shard| !shard.done) {
-                return Ok(());
-            }
-            job.counts = shards.iter().map(|shard| shard.progress.counts).sum();
-            let failed = |failure| shards.iter().any(|shard| shard.failed == Some(failure));
-            let (state, error) = if failed(ShardFailure::UserRemoved) {
-                (State::Failed, Some(USER_REMOVED.to_owned()))
-            } else if failed(ShardFailure::Killed) {
-                (State::Failed, Some(KILLED.to_owned()))
-            } else if failed(ShardFailure::GivenUp) {
-                let age = self.now().since(job.started.unwrap_or(job.created));
-                let outlived =
-                    matches!(job.task, Task::Filter(_)) && age > SignedDuration::from_hours(MOVES_KEPT_HOURS);
-                (State::Failed, Some(if outlived { TOO_LONG } else { REFUSED }.to_owned()))
-            } else if job.state == State::Cancelled {
-                (State::Cancelled, None)
-            } else {
-                (State::Done, None)
-            };
-            // A shard that was stopped or failed is closed, and counts up to its progress.
-            let is_through = |shard: &ShardState| state == State::Failed && shard.failed.is_none();
-            let summaries: Vec<_> =
-                shards.iter().map(|shard| ShardSummary { done: is_through(shard), ..shard.summary() }).collect();
-            job.percent = if state == State::Done { 100 } else { job.percent_of(&summaries) };
-            if self.finish(portal, &mut job, state, error).await? {
-                return Ok(());
-            }
-            match self.store.job(portal, job.id).await? {
-                Some(found) => job = found,
-                None => return Ok(()),
-            }
+            Err(NoPage::Store(error)) => Err(error.into()),
         }
     }
 
-    /// Writes the end of a job and publishes its event. Returns false when the record was changed meanwhile.
-    pub(crate) async fn finish(
+    /// Works on a shard of a filter's matches. If the job has a limit that is not checked yet, counts the changes first.
+    async fn run_filter_shard(
         &self,
-        portal: &PortalId,
-        job: &mut Job,
-        state: State,
-        error: Option<String>,
-    ) -> Result<bool, WorkError> {
-        let seen = job.state;
-        let before = job.clone();
-        job.state = state;
-        job.error = error;
-        job.finished = Some(self.now());
-        if !self.store.finish_job(portal, job, seen).await? {
-            *job = before;
-            return Ok(false);
-        }
-        match state {
-            State::Failed => tracing::error!(job = %job.id, reason = job.error, counts = ?job.counts, "{JOB_FAILED}"),
-            _ => tracing::info!(job = %job.id, state = job.state.name(), counts = ?job.counts, "job ended"),
-        }
-        self.publish(portal, job).await?;
-        Ok(true)
-    }
-
-    /// Publishes the event of a job that is over, if there is a bus, and closes the job.
-    async fn publish(&self, portal: &PortalId, job: &Job) -> Result<(), WorkError> {
-        // Free the place first: an unreachable bus must not use up the user's open jobs.
-        self.store.leave_place_of(portal, job).await?;
-        match &self.events {
-            Events::Off => {}
-            Events::Here(bus) => bus.put(JobEvent::new(portal.clone(), job)).await?,
-            Events::Elsewhere => {
-                self.send(vec![Message { portal: portal.clone(), job: job.id, shard: None }]).await;
-                return Ok(());
+        claimed: &ClaimedShard<'_>,
+        task: &FilterTask,
+        rights: Rights<'_>,
+        work: &mut ShardWork<'_>,
+        deadline: &Deadline,
+    ) -> Result<ShardEnd, Stopped> {
+        let ShardRef { portal, job, number } = claimed.shard;
+        let plan = task.plan.restored(&task.filter);
+        let selection = Selection { filter: &task.filter, plan: &plan, started: job.started.unwrap_or(job.created) };
+        let checkpoint = work.progress.place;
+        let matches = |purpose| {
+            let terms = Terms { rights, target: &task.target, purpose };
+            Source::Matches(Box::new(MatchSource::new(self, portal, selection, number, checkpoint, terms)))
+        };
+        if let Some(most) = task.max_affected {
+            if claimed.must_be_counted() {
+                // A worker claims the shard again for the writes.
+                self.count_shard(claimed.shard, most, work, &mut matches(Purpose::Preview), deadline).await?;
+                return Ok(ShardEnd::Counted);
+            }
+            match self.check_limit(claimed.shard, most).await? {
+                LimitCheck::Within(_) => {}
+                LimitCheck::NotCounted | LimitCheck::Exceeded => return Ok(ShardEnd::WaitsForCounts),
             }
         }
-        Ok(self.store.close_job(portal, job.id).await?)
+        work.run(&mut matches(Purpose::Write(job.id)), deadline).await?;
+        Ok(ShardEnd::Completed)
     }
+
+    /// Closes, releases or requeues the shard, depending on how its claim ended.
+    async fn end_claim(
+        &self,
+        claimed: &ClaimedShard<'_>,
+        mut work: ShardWork<'_>,
+        end: ShardEnd,
+    ) -> Result<Worked, WorkError> {
+        let (job, shard) = (claimed.shard.job.id, claimed.shard.number);
+        match end {
+            ShardEnd::Completed => self.shard_closed(claimed).await,
+            ShardEnd::Counted | ShardEnd::Lost => Ok(Worked::Nothing),
+            ShardEnd::WaitsForCounts => self.release_until_counted(claimed, &work).await,
+            ShardEnd::OutOfTime => self.requeue(claimed, &work).await,
+            ShardEnd::Overtaken => self.requeue_overtaken(claimed, &work).await,
+            ShardEnd::Failed(error) => self.retry_later(claimed, &work, error).await,
+            ShardEnd::Cancelled => {
+                work.progress = progress_at_closing(claimed, &work);
+                match work.close(None).await {
+                    // The count released the shard. The next worker closes it.
+                    Err(Stopped::Lost) => {
+                        self.request_workers(claimed.shard.portal, claimed.shard.job, [shard]).await;
+                        Ok(Worked::Requeued)
+                    }
+                    closed => self.after_closing(claimed, &work, closed).await,
+                }
+            }
+            ShardEnd::UserRemoved => {
+                tracing::warn!(%job, shard, "shard closed: its user is no longer in the portal");
+                work.progress = progress_at_closing(claimed, &work);
+                let closed = work.close(Some(ShardFailure::UserRemoved)).await;
+                self.after_closing(claimed, &work, closed).await
+            }
+            ShardEnd::GivenUp(error) => {
+                tracing::error!(%job, shard, error = &error as &dyn std::error::Error, "shard given up");
+                work.progress = progress_at_closing(claimed, &work);
+                let closed = work.give_up().await;
+                self.after_closing(claimed, &work, closed).await
+            }
+        }
+    }
+
+    /// Closes the job after its shard, unless the shard could not be closed.
+    async fn after_closing(
+        &self,
+        claimed: &ClaimedShard<'_>,
+        work: &ShardWork<'_>,
+        closed: Result<(), Stopped>,
+    ) -> Result<Worked, WorkError> {
+        match closed {
+            Ok(()) => self.shard_closed(claimed).await,
+            Err(Stopped::Failed(error)) => self.retry_later(claimed, work, error).await,
+            Err(_) => Ok(Worked::Nothing),
+        }
+    }
+
+    /// Closes the job of a closed shard if no other shard is open.
+    async fn shard_closed(&self, claimed: &ClaimedShard<'_>) -> Result<Worked, WorkError> {
+        self.close_if_done(claimed.shard.portal, claimed.shard.job.clone()).await?;
+        Ok(Worked::ShardDone)
+    }
+
+    /// Releases a shard at its current progress, and requests a worker for the rest.
+    async fn requeue(&self, claimed: &ClaimedShard<'_>, work: &ShardWork<'_>) -> Result<Worked, WorkError> {
+        let tries = work.tries_after(&claimed.state, ClaimEnd::Orderly);
+        let release = Release { progress: &work.progress, due: self.message_deadline(), tries };
+        self.release(claimed, release).await?;
+        self.request_workers(claimed.shard.portal, claimed.shard.job, [claimed.shard.number]).await;
+        Ok(Worked::Requeued)
+    }
+
+    /// Releases a shard at its recorded progress, and requests a worker for the rest, unless another worker has the
+    /// shard. The next worker finishes the other worker's chunk first, and then counts the contacts after the chunk.
+    async fn requeue_overtaken(&self, claimed: &ClaimedShard<'_>, work: &ShardWork<'_>) -> Result<Worked, WorkError> {
+        let tries = work.tries_after(&claimed.state, ClaimEnd::Failed);
+        let release = Release { progress: work.recorded(), due: self.message_deadline(), tries };
+        if self.release(claimed, release).await? == Saved::Lost {
+            return Ok(Worked::Nothing);
+        }
+        self.request_workers(claimed.shard.portal, claimed.shard.job, [claimed.shard.number]).await;
+        Ok(Worked::Requeued)
+    }
+
+    /// Releases a shard after an error. The message is delivered again, or the sweep requests a worker.
+    async fn retry_later(
+        &self,
+        claimed: &ClaimedShard<'_>,
+        work: &ShardWork<'_>,
+        error: StoreError,
+    ) -> Result<Worked, WorkError> {
+        let ShardRef { portal, job, number } = claimed.shard;
+        let retry = self.now() + limits::duration(RETRY_MILLIS);
+        let tries = work.tries_after(&claimed.state, ClaimEnd::Failed);
+        let id = job.id;
+        tracing::warn!(job = %id, shard = number, error = &error as &dyn std::error::Error, "shard stopped before its end");
+        self.release(claimed, Release { progress: &work.progress, due: retry, tries }).await?;
+        self.store.postpone_job(portal, job.id, retry).await?;
+        Err(error.into())
+    }
+
+    async fn release(&self, claimed: &ClaimedShard<'_>, release: Release<'_>) -> Result<Saved, StoreError> {
+        let ShardRef { portal, job, number } = claimed.shard;
+        self.store.release_shard(portal, job.id, number, &claimed.lease, release).await
+    }
+}
+
+/// Returns the progress with which a shard is closed before its end. Changes that were only counted were not made.
+fn progress_at_closing(claimed: &ClaimedShard<'_>, work: &ShardWork<'_>) -> Progress {
+    if claimed.must_be_counted() { Progress::default() } else { work.progress }
 }

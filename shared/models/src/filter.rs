@@ -2,6 +2,7 @@
 
 pub mod listing;
 pub mod plan;
+pub mod top_k;
 
 use serde::{Deserialize, Serialize};
 

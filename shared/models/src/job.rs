@@ -226,6 +226,58 @@ pub struct Job {
     pub changes_until: Option<Timestamp>,
 }
 
+/// The parts of a job that are known when the job is recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewJob {
+    /// Identifier.
+    pub id: JobId,
+    /// The author.
+    pub created_by: Author,
+    /// When the job was requested.
+    pub created: Timestamp,
+    /// The job's work.
+    pub task: Task,
+    /// Number of the job's shards.
+    pub shards: u16,
+    /// Estimated number of index entries, named contacts or changes to read.
+    pub expected: u64,
+    /// When the undo log expires; `None` for never.
+    pub changes_until: Option<Timestamp>,
+}
+
+impl NewJob {
+    /// Returns the record of a job that waits for a worker.
+    pub fn queued(self) -> Job {
+        let Self { id, created_by, created, task, shards, expected, changes_until } = self;
+        Job {
+            id,
+            state: State::Queued,
+            created_by,
+            created,
+            started: None,
+            finished: None,
+            task,
+            counts: Counts::default(),
+            error: None,
+            percent: 0,
+            shards,
+            expected,
+            changes_until,
+        }
+    }
+
+    /// Returns the record of a job whose call begins the work at once.
+    pub fn running(self) -> Job {
+        Job { state: State::Running, started: Some(self.created), ..self.queued() }
+    }
+
+    /// Returns the record of a job that is finished when its record is written.
+    pub fn done(self, counts: Counts) -> Job {
+        let finished = Some(self.created);
+        Job { state: State::Done, finished, counts, percent: 100, ..self.running() }
+    }
+}
+
 impl Job {
     /// Returns whether the job has ended.
     pub fn is_over(&self) -> bool {

@@ -16,6 +16,7 @@ pub mod keys;
 pub mod listing;
 pub mod meter;
 pub mod moves;
+pub mod planner;
 pub mod postings;
 pub mod rules;
 pub mod sign_in;

@@ -11,7 +11,6 @@
 mod by_manager;
 mod members;
 mod merge;
-mod top;
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -23,6 +22,7 @@ use models::contact::{ContactRecord, ListItem};
 use models::filter::Filter;
 use models::filter::listing::{AccessCriteria, Facts, Order, Rank, SortBy, posting_budget};
 use models::filter::plan::Plan;
+use models::filter::top_k::TopK;
 use models::limits::MAX_PAGE;
 use models::request::Page;
 use models::values::id::{ContactId, PortalId, UserId};
@@ -34,7 +34,6 @@ use crate::dynamodb::client::Store;
 use crate::error::StoreError;
 use members::MemberDetail;
 use merge::MergeScan;
-use top::TopK;
 
 /// Contacts examined together to find a page. Their access is read if access decides membership in the list.
 const READ_AHEAD: usize = 1000;

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use models::access::{Access, Actor, Author, Caller};
 use models::job::contact_set::ContactSet;
-use models::job::{Counts, Job, JobId, State, Task};
+use models::job::{Counts, Job, JobId, NewJob, Task};
+use models::request::Page;
 use models::values::id::{ContactId, PortalId};
 use models::values::timestamp::Timestamp;
 use store::contacts::AccessState;
@@ -16,6 +17,9 @@ use crate::source::{ContactSource, Judge, Purpose, Rights, Source, Terms};
 
 /// A job over named contacts is small enough for one worker.
 const SHARDS: u16 = 1;
+
+/// The answer shows the contacts that the call named, and needs no positions from the run.
+const NO_PAGE: Page = Page { count: 0, start_index: 0 };
 
 /// A run, planned when its contacts were loaded.
 ///
@@ -49,21 +53,15 @@ impl ContactsRun {
     }
 
     /// Returns the run's job record. It holds only the contacts' identifiers: workers read the access again.
-    fn job(&self, jobs: &Jobs, id: JobId, state: State) -> Job {
+    fn record(&self, jobs: &Jobs, id: JobId) -> NewJob {
         let contacts: ContactSet = self.contacts.keys().copied().collect();
-        Job {
+        NewJob {
             id,
-            state,
             created_by: Author::User(self.caller.user),
             created: self.started,
-            started: (state == State::Running).then_some(self.started),
-            finished: None,
-            counts: Counts::default(),
-            error: None,
-            percent: 0,
             shards: SHARDS,
             expected: contacts.as_slice().len() as u64,
-            changes_until: jobs.retention.map(|retention| self.started + retention),
+            changes_until: jobs.changes_until(self.started),
             task: Task::Contacts { contacts, target: self.target.clone() },
         }
     }
@@ -75,7 +73,7 @@ impl ContactsRun {
     ///
     /// [`StartError`] when no job was recorded.
     pub async fn enqueue(&self, jobs: &Jobs, id: JobId) -> Result<Job, StartError> {
-        let job = self.job(jobs, id, State::Queued);
+        let job = self.record(jobs, id).queued();
         tracing::info!(job = %id, contacts = self.contacts.len(), "job queued");
         jobs.enqueue(&self.portal, &job).await?;
         Ok(job)
@@ -89,12 +87,12 @@ impl ContactsRun {
     ///
     /// [`StartError`] when no job was recorded; then nothing was changed.
     pub async fn apply(&self, jobs: &Jobs, id: JobId, deadline: &Deadline) -> Result<Applied, StartError> {
-        let job = self.job(jobs, id, State::Running);
+        let job = self.record(jobs, id).running();
         tracing::info!(job = %id, contacts = self.contacts.len(), "job starts");
         let contacts: Vec<ContactId> = self.contacts.keys().copied().collect();
         let terms = self.terms(Purpose::Write(id));
         let source = ContactSource::new(&jobs.store, &self.portal, &contacts, None, terms).knowing(&self.contacts);
         let ran = jobs.run_now(&self.portal, job, vec![Source::Contacts(source)], 0, deadline).await?;
-        Ok(ran.applied(|_| Vec::new()))
+        Ok(ran.applied(NO_PAGE))
     }
 }

@@ -4,7 +4,7 @@ use futures::stream::StreamExt as _;
 use models::access::{Access, Actor};
 use models::filter::Filter;
 use models::filter::plan::Plan;
-use models::job::{Counts, FilterTask, Job, JobId, State, Task};
+use models::job::{Counts, FilterTask, Job, JobId, NewJob, Task};
 use models::request::Page;
 use models::values::id::PortalId;
 use models::values::timestamp::Timestamp;
@@ -12,10 +12,9 @@ use store::StoreError;
 use store::keys::IndexPosition;
 
 use crate::context::Jobs;
-use crate::run::{Applied, Outcome, StartError, side_by_side};
+use crate::run::{Applied, LatestPositions, Outcome, StartError, side_by_side};
 use crate::shard::Deadline;
-use crate::source::{Judged, MatchSource, NoPage, Purpose, Rights, Selection, Source, Terms, Verdict};
-use crate::top::Top;
+use crate::source::{Judged, MatchSource, NoPage, PageKind, Purpose, Rights, Selection, Source, Terms, Verdict};
 
 /// A run, planned before any contact is read.
 #[derive(Clone, Debug)]
@@ -83,12 +82,7 @@ impl From<StartError> for RunError {
     }
 }
 
-/// Returns the answer's page of the kept positions.
-fn page_of(top: Top, page: Page) -> Vec<IndexPosition> {
-    top.into_sorted().into_iter().skip(page.start_index).take(page.count).collect()
-}
-
-/// Counts the verdicts of a whole source, and passes to `show` the positions that an answer may show.
+/// Counts the verdicts of a whole source, and passes to `found` the positions that an answer may show.
 ///
 /// # Errors
 ///
@@ -96,7 +90,7 @@ fn page_of(top: Top, page: Page) -> Vec<IndexPosition> {
 pub(crate) async fn preview_source(
     source: &mut Source<'_>,
     deadline: &Deadline,
-    mut show: impl FnMut(IndexPosition),
+    mut found: impl FnMut(IndexPosition),
 ) -> Result<Counts, RunError> {
     let mut counts = Counts::default();
     while !deadline.is_up() {
@@ -104,10 +98,10 @@ pub(crate) async fn preview_source(
         for Judged { verdict, .. } in step.items {
             counts += verdict.counts();
             if let Verdict::Unchanged(Some(position)) | Verdict::Change(_, Some(position)) = verdict {
-                show(position);
+                found(position);
             }
         }
-        if step.last {
+        if step.kind == PageKind::Last {
             return Ok(counts);
         }
     }
@@ -133,25 +127,30 @@ impl FilterRun {
     ///
     /// [`RunError`]. There is no partial preview.
     pub async fn preview(&self, jobs: &Jobs, deadline: &Deadline) -> Result<Outcome, RunError> {
-        let mut top = Top::new(self.most());
+        let mut latest = LatestPositions::new(self.most());
         let mut outcome = Outcome::default();
         let shards = (0..self.plan.shards).map(|shard| self.preview_shard(jobs, shard, deadline));
         let mut shards = side_by_side(shards);
         while let Some(shard) = shards.next().await {
-            let (counts, shard_top) = shard?;
+            let (counts, shard_latest) = shard?;
             outcome.counts += counts;
-            top.merge(shard_top);
+            latest.merge(shard_latest);
         }
         self.check_limit(&outcome.counts)?;
-        outcome.page = page_of(top, self.page);
+        outcome.page = latest.page(self.page);
         Ok(outcome)
     }
 
-    async fn preview_shard(&self, jobs: &Jobs, shard: u16, deadline: &Deadline) -> Result<(Counts, Top), RunError> {
+    async fn preview_shard(
+        &self,
+        jobs: &Jobs,
+        shard: u16,
+        deadline: &Deadline,
+    ) -> Result<(Counts, LatestPositions), RunError> {
         let mut source = self.source(jobs, shard, Purpose::Preview);
-        let mut top = Top::new(self.most());
-        let counts = preview_source(&mut source, deadline, |position| top.offer(position)).await?;
-        Ok((counts, top))
+        let mut latest = LatestPositions::new(self.most());
+        let counts = preview_source(&mut source, deadline, |position| latest.offer(position)).await?;
+        Ok((counts, latest))
     }
 
     /// Returns a source of a shard's matches, from the beginning.
@@ -168,38 +167,37 @@ impl FilterRun {
         Source::Matches(Box::new(MatchSource::new(jobs, &self.portal, selection, shard, None, terms)))
     }
 
-    /// Returns the run's job record.
-    pub fn job(&self, jobs: &Jobs, id: JobId, state: State, count_first: bool) -> Job {
-        Job {
+    /// Returns the record of the run's job for workers. They check `max_affected` before they write.
+    pub(crate) fn queued_job(&self, jobs: &Jobs, id: JobId) -> Job {
+        self.record(jobs, id, self.max_affected).queued()
+    }
+
+    /// Returns the run's job record. `unchecked_limit` is `max_affected`, if the changes have not been counted yet.
+    fn record(&self, jobs: &Jobs, id: JobId, unchecked_limit: Option<u64>) -> NewJob {
+        NewJob {
             id,
-            state,
             created_by: self.actor.author(),
             created: self.started,
-            started: (state == State::Running).then_some(self.started),
-            finished: None,
-            counts: Counts::default(),
-            error: None,
-            percent: 0,
             shards: self.plan.shards,
             expected: self.expected,
-            changes_until: jobs.retention.map(|retention| self.started + retention),
+            changes_until: jobs.changes_until(self.started),
             task: Task::Filter(Box::new(FilterTask {
                 filter: self.filter.clone(),
                 plan: self.plan.clone(),
-                max_affected: self.max_affected.filter(|_| count_first),
+                max_affected: unchecked_limit,
                 rule: self.rule.clone(),
                 target: self.target.clone(),
             })),
         }
     }
 
-    /// Records the run as a job for workers. With `count_first`, they check `max_affected` before they write.
+    /// Records the run as a job for workers. They check `max_affected` before they write.
     ///
     /// # Errors
     ///
     /// [`StartError`] when no job was recorded.
-    pub async fn enqueue(&self, jobs: &Jobs, id: JobId, count_first: bool) -> Result<Job, StartError> {
-        let job = self.job(jobs, id, State::Queued, count_first);
+    pub async fn enqueue(&self, jobs: &Jobs, id: JobId) -> Result<Job, StartError> {
+        let job = self.queued_job(jobs, id);
         tracing::info!(job = %id, shards = self.plan.shards, expected = self.expected, "job queued");
         jobs.enqueue(&self.portal, &job).await?;
         Ok(job)
@@ -217,15 +215,15 @@ impl FilterRun {
             match self.preview(jobs, deadline).await {
                 Ok(_) => {}
                 Err(RunError::NotCounted) => {
-                    return Ok(Applied::HandedOver(Box::new(self.enqueue(jobs, id, true).await?)));
+                    return Ok(Applied::Requeued(Box::new(self.enqueue(jobs, id).await?)));
                 }
                 Err(error) => return Err(error),
             }
         }
-        let job = self.job(jobs, id, State::Running, false);
+        let job = self.record(jobs, id, None).running();
         tracing::info!(job = %id, shards = self.plan.shards, expected = self.expected, "job starts");
         let sources = (0..self.plan.shards).map(|shard| self.source(jobs, shard, Purpose::Write(id))).collect();
         let ran = jobs.run_now(&self.portal, job, sources, self.most(), deadline).await?;
-        Ok(ran.applied(|top| page_of(top, self.page)))
+        Ok(ran.applied(self.page))
     }
 }

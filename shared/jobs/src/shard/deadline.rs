@@ -9,7 +9,7 @@ use tokio::time::Instant;
 #[derive(Clone, Debug, Default)]
 pub struct Deadline {
     pub(super) at: Option<Instant>,
-    pub(super) told: Option<watch::Receiver<bool>>,
+    pub(super) signal: Option<watch::Receiver<bool>>,
     pub(super) turn_end: Option<Instant>,
 }
 
@@ -24,9 +24,9 @@ impl Deadline {
         Self { at: Some(at), ..Self::default() }
     }
 
-    /// Returns a deadline that comes when `told` is set to true.
-    pub fn when_told(told: watch::Receiver<bool>) -> Self {
-        Self { told: Some(told), ..Self::default() }
+    /// Returns a deadline that comes when `signal` becomes true.
+    pub fn on_signal(signal: watch::Receiver<bool>) -> Self {
+        Self { signal: Some(signal), ..Self::default() }
     }
 
     /// Adds a turn to the deadline: after `turn`, the worker requeues its shard, so that other shards get their turn.
@@ -37,19 +37,19 @@ impl Deadline {
     }
 
     /// Returns whether the turn is over.
-    pub(super) fn turn_is_over(&self) -> bool {
+    pub(crate) fn turn_is_over(&self) -> bool {
         self.turn_end.is_some_and(|end| Instant::now() >= end)
     }
 
-    /// Adds a signal to the deadline, which then comes at the latest when `told` is set to true.
+    /// Adds a signal to the deadline, which then comes at the latest when `signal` becomes true.
     #[must_use]
-    pub fn or_when_told(self, told: Option<watch::Receiver<bool>>) -> Self {
-        Self { told, ..self }
+    pub fn or_on_signal(self, signal: Option<watch::Receiver<bool>>) -> Self {
+        Self { signal, ..self }
     }
 
     /// Returns whether the deadline has come.
     pub fn is_up(&self) -> bool {
-        self.at.is_some_and(|at| Instant::now() >= at) || self.told.as_ref().is_some_and(|told| *told.borrow())
+        self.at.is_some_and(|at| Instant::now() >= at) || self.signal.as_ref().is_some_and(|signal| *signal.borrow())
     }
 
     /// Returns the instant of the deadline, if it has one.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use models::limits::{self, LEASE_MARGIN_MILLIS, LEASE_MILLIS, RENEW_MILLIS};
 use models::values::id::LeaseOwner;
+use models::values::timestamp::Timestamp;
 use store::jobs::{Checkpoint, Lease, Progress, Saved, ShardFailure, ShardState};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -20,24 +21,50 @@ pub(super) const MARGIN: Duration = Duration::from_millis(LEASE_MARGIN_MILLIS);
 /// Interval after which a lease is renewed where no write renews it.
 pub(super) const RENEW: Duration = Duration::from_millis(RENEW_MILLIS);
 
+/// A lease that this worker holds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HeldLease {
+    /// The identifier of this worker.
+    pub(crate) owner: LeaseOwner,
+    /// When this worker sent the last successful renewal.
+    renewed: Instant,
+}
+
+impl HeldLease {
+    /// Returns a lease of a new owner that is claimed now.
+    pub(crate) fn new() -> Self {
+        Self { owner: Uuid::now_v7().into(), renewed: Instant::now() }
+    }
+}
+
+/// Whether the claim of a released shard counts as an attempt without progress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ClaimEnd {
+    /// The work stopped in order. The claim does not count.
+    Orderly,
+    /// The table failed, or the worker was overtaken. The claim counts.
+    Failed,
+}
+
 impl<'a> ShardWork<'a> {
     /// Returns the time until which nobody else can work on the shard.
     pub(super) fn sure_until(&self) -> Instant {
-        self.renewed + LEASE - MARGIN
+        self.lease.renewed + LEASE - MARGIN
     }
 
-    pub(super) fn lease(&self) -> Lease {
-        Lease { owner: self.owner, until: lease_end(self.jobs) }
+    /// Returns the lease as renewed now.
+    pub(crate) fn lease(&self) -> Lease {
+        Lease { owner: self.lease.owner, until: lease_end(self.jobs) }
     }
 
     pub(super) fn keep(&mut self, asked: Instant, saved: Saved) -> Result<(), Stopped> {
         match saved {
             Saved::Kept => {
-                (self.renewed, self.got_on) = (asked, true);
+                (self.lease.renewed, self.made_progress) = (asked, true);
                 Ok(())
             }
             Saved::Cancelled => {
-                self.renewed = asked;
+                self.lease.renewed = asked;
                 Err(Stopped::Cancelled)
             }
             Saved::Lost => Err(Stopped::Lost),
@@ -45,8 +72,8 @@ impl<'a> ShardWork<'a> {
     }
 
     /// Renews the lease if nothing was written for a while.
-    pub(super) async fn renew(&mut self) -> Result<(), Stopped> {
-        if self.renewed.elapsed() < RENEW {
+    pub(crate) async fn renew(&mut self) -> Result<(), Stopped> {
+        if self.lease.renewed.elapsed() < RENEW {
             return Ok(());
         }
         self.save().await
@@ -62,8 +89,8 @@ impl<'a> ShardWork<'a> {
     }
 
     /// Records that the shard is finished.
-    pub(super) async fn end(&mut self, place: Option<Checkpoint>) -> Result<(), Stopped> {
-        self.progress.place = place;
+    pub(super) async fn end(&mut self, checkpoint: Option<Checkpoint>) -> Result<(), Stopped> {
+        self.progress.place = checkpoint;
         let number = self.progress.next_chunk;
         // Another worker wrote the contacts that were found done. Its chunk counts them.
         if self.met_done && self.jobs.store.chunk(self.portal, self.job.id, self.shard, number).await?.is_some() {
@@ -90,23 +117,23 @@ impl<'a> ShardWork<'a> {
         Ok(())
     }
 
-    /// Returns the number of claims without progress, after the work `stopped` or ended to wait for other shards.
+    /// Returns the number of claims without progress, after this claim ended.
     ///
     /// A claim that is released in order does not count; only a failure or a worker's death does. An overtaken worker
     /// leaves its claim counted, so that the next worker looks for a chunk to finish.
-    pub(crate) fn tries_after(&self, claimed: &ShardState, stopped: Option<&Stopped>) -> u32 {
-        match stopped {
-            _ if self.got_on => 0,
-            Some(Stopped::Failed(_) | Stopped::Overtaken) => claimed.tries,
-            _ if self.progress != claimed.progress => 0,
-            _ => claimed.tries.saturating_sub(1),
+    pub(crate) fn tries_after(&self, claimed: &ShardState, end: ClaimEnd) -> u32 {
+        match end {
+            _ if self.made_progress => 0,
+            ClaimEnd::Failed => claimed.tries,
+            ClaimEnd::Orderly if self.progress != claimed.progress => 0,
+            ClaimEnd::Orderly => claimed.tries.saturating_sub(1),
         }
     }
 
-    /// Returns the progress from which the next worker continues.
-    pub(crate) fn releasable(&self, stopped: &Stopped) -> Progress {
-        // Contacts counted beside another worker's chunk are counted again after it.
-        if matches!(stopped, Stopped::Overtaken) { self.recorded } else { self.progress }
+    /// Returns the progress that this worker recorded last. An overtaken worker releases the shard at this progress,
+    /// because the contacts after the other worker's chunk are counted again.
+    pub(crate) const fn recorded(&self) -> &Progress {
+        &self.recorded
     }
 
     /// Closes the shard as given up. In the open chunk, unwritten records count as failed, the others as updated.
@@ -121,12 +148,7 @@ impl<'a> ShardWork<'a> {
     }
 }
 
-/// Returns a new identifier for a worker that claims leases.
-pub(crate) fn new_owner() -> LeaseOwner {
-    Uuid::now_v7().into()
-}
-
 /// Returns the end of a lease that is claimed or renewed now.
-pub(crate) fn lease_end(jobs: &Jobs) -> models::values::timestamp::Timestamp {
+pub(crate) fn lease_end(jobs: &Jobs) -> Timestamp {
     jobs.now() + limits::duration(LEASE_MILLIS)
 }

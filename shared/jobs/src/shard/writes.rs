@@ -12,6 +12,7 @@ use store::postings::Postings;
 use tokio::time::{Instant, timeout_at};
 
 use crate::shard::{ShardWork, Stopped};
+use crate::source::PageKind;
 
 /// The condition for writing access records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,13 +24,14 @@ pub(super) enum Condition {
 }
 
 impl<'a> ShardWork<'a> {
-    /// Writes the open chunk, then its access records, then the shard's progress.
-    pub(super) async fn flush(&mut self, place: Option<Checkpoint>, last: bool) -> Result<(), Stopped> {
+    /// Writes the open chunk, then its access records, then the shard's progress at `checkpoint`. Closes the shard after
+    /// the last page.
+    pub(super) async fn flush(&mut self, checkpoint: Option<Checkpoint>, kind: PageKind) -> Result<(), Stopped> {
         let mut counts = self.progress.counts;
         counts += self.pending;
         let number = self.progress.next_chunk;
         let looked = self.progress.looked + self.looked;
-        let after = Progress { place, next_chunk: number + 1, looked, counts };
+        let after = Progress { place: checkpoint, next_chunk: number + 1, looked, counts };
         let chunk = std::mem::take(&mut self.chunk);
         let changes = std::mem::take(&mut self.changes);
         let Self { jobs, portal, job, shard, .. } = *self;
@@ -51,8 +53,8 @@ impl<'a> ShardWork<'a> {
         (self.open, self.unwritten) = (Some(after), open.len());
         posted?;
         let late = self.write(open.into_iter(), condition).await?;
-        self.settle();
-        self.finish_chunk(number, after, &late, last).await
+        self.add_pending();
+        self.finish_chunk(number, after, &late, kind).await
     }
 
     /// Returns the postings to write before a chunk's access records. An undo posts the restored access too: its
@@ -129,7 +131,7 @@ impl<'a> ShardWork<'a> {
         number: u32,
         mut after: Progress,
         late: &[ContactId],
-        last: bool,
+        kind: PageKind,
     ) -> Result<(), Stopped> {
         // A contact that a filter set and someone else changed concurrently counts as set, then changed. In an undo it
         // is a conflict.
@@ -141,7 +143,10 @@ impl<'a> ShardWork<'a> {
         self.open = None;
         self.looked = 0;
         self.progress = after;
-        if last { self.end(after.place).await } else { self.save().await }
+        match kind {
+            PageKind::Last => self.end(after.place).await,
+            PageKind::Inner => self.save().await,
+        }
     }
 
     /// Finishes a chunk of a previous worker from the chunk itself: the table may hold half of its records. Changes by
@@ -181,7 +186,7 @@ impl<'a> ShardWork<'a> {
         late.extend(other.iter().map(|change| change.contact));
         late.extend(self.write(same.into_iter(), Condition::StillAsRead).await?);
         let late: Vec<ContactId> = late.into_iter().collect();
-        self.finish_chunk(number, after, &late, false).await
+        self.finish_chunk(number, after, &late, PageKind::Inner).await
     }
 
     /// Removes from a chunk the contacts that the actor may no longer change. Returns the shard's progress after the

@@ -8,19 +8,28 @@ use store::jobs::Checkpoint;
 use store::{Store, StoreError};
 
 use crate::source::judge::{Judged, Rights, Verdict};
-use crate::source::{NoPage, Step};
+use crate::source::{NoPage, PageKind, Step};
+
+/// A shard of the job to undo.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct UndoneShard {
+    /// The job to undo.
+    pub(crate) job: JobId,
+    /// The number of the shard.
+    pub(crate) number: u16,
+    /// Where the job keeps the previous access.
+    pub(crate) log: UndoLog,
+}
 
 /// The changes of another job, each to be undone.
 #[derive(Debug)]
 pub(crate) struct ChangeSource<'a> {
     pub(super) store: &'a Store,
     pub(super) portal: &'a PortalId,
-    /// The job to undo, and one of its shards.
-    pub(super) undone: JobId,
-    pub(super) shard: u16,
-    /// Where that job keeps the previous access.
-    pub(super) log: UndoLog,
-    pub(super) number: u32,
+    pub(super) undone: UndoneShard,
+    /// The number of the next chunk.
+    pub(super) chunk: u32,
+    /// Number of the chunk's entries already read.
     pub(super) entries: usize,
     /// The undo job.
     pub(super) job: JobId,
@@ -31,31 +40,32 @@ impl<'a> ChangeSource<'a> {
     pub(crate) fn new(
         store: &'a Store,
         portal: &'a PortalId,
-        (undone, shard, log): (JobId, u16, UndoLog),
-        place: Option<Checkpoint>,
+        undone: UndoneShard,
+        checkpoint: Option<Checkpoint>,
         job: JobId,
         rights: Rights<'a>,
     ) -> Self {
-        let (number, entries) = match place {
+        let (chunk, entries) = match checkpoint {
             Some(Checkpoint::Chunk { number, entries }) => (number, entries),
             _ => (0, 0),
         };
-        Self { store, portal, undone, shard, log, number, entries, job, rights }
+        Self { store, portal, undone, chunk, entries, job, rights }
     }
 
     pub(super) async fn next(&mut self) -> Result<Option<Step>, NoPage> {
-        let changes = match self.log {
-            UndoLog::Record if self.number > 0 => None,
+        let UndoneShard { job: undone, number: shard, log } = self.undone;
+        let changes = match log {
+            UndoLog::Record if self.chunk > 0 => None,
             UndoLog::Record => {
-                let changes = self.store.single_change(self.portal, self.undone).await?;
+                let changes = self.store.single_change(self.portal, undone).await?;
                 (!changes.is_empty()).then_some(changes)
             }
             UndoLog::Chunks => {
-                self.store.chunk(self.portal, self.undone, self.shard, self.number).await?.map(|chunk| chunk.changes)
+                self.store.chunk(self.portal, undone, shard, self.chunk).await?.map(|chunk| chunk.changes)
             }
         };
         let Some(changes) = changes else { return Ok(None) };
-        let (number, skipped) = (self.number, self.entries);
+        let (number, skipped) = (self.chunk, self.entries);
         let rest: Vec<Change> = changes.into_iter().skip(skipped).collect();
         let ids: Vec<ContactId> = rest.iter().map(|change| change.contact).collect();
         let accesses = async { Ok(self.store.current_access_of(self.portal, &ids).await?) };
@@ -67,14 +77,14 @@ impl<'a> ChangeSource<'a> {
             .map(|(i, change)| {
                 // A chunk may hold a contact twice: as the job met it, and as an import added it again.
                 let state = accesses.of(change.contact)?.clone();
-                let behind = Checkpoint::Chunk { number, entries: skipped + i + 1 };
-                Ok(Judged { verdict: self.judge(change, state, &actor), behind })
+                let after = Checkpoint::Chunk { number, entries: skipped + i + 1 };
+                Ok(Judged { verdict: self.judge(change, state, &actor), after })
             })
             .collect::<Result<_, StoreError>>()?;
-        self.number += 1;
+        self.chunk += 1;
         self.entries = 0;
-        let behind = Checkpoint::Chunk { number: self.number, entries: 0 };
-        Ok(Some(Step { items, looked, behind, last: false }))
+        let after = Checkpoint::Chunk { number: self.chunk, entries: 0 };
+        Ok(Some(Step { items, looked, after, kind: PageKind::Inner }))
     }
 
     pub(super) fn judge(&self, change: Change, state: AccessState, actor: &Actor) -> Verdict {
@@ -83,9 +93,9 @@ impl<'a> ChangeSource<'a> {
             Verdict::Hidden
         } else if state.revision == Some(self.job) {
             Verdict::Done
-        } else if state.revision == Some(self.undone) && !actor.may_restore(&state.access, &change.before) {
+        } else if state.revision == Some(self.undone.job) && !actor.may_restore(&state.access, &change.before) {
             if actor.may_see(&state.access) { Verdict::Skipped } else { Verdict::Hidden }
-        } else if state.revision == Some(self.undone) {
+        } else if state.revision == Some(self.undone.job) {
             let restored = Change {
                 contact: change.contact,
                 before: state.access,

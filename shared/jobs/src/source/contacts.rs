@@ -9,7 +9,7 @@ use store::jobs::Checkpoint;
 use store::{Store, StoreError};
 
 use crate::source::judge::{Judged, Terms, Verdict};
-use crate::source::{NoPage, Step};
+use crate::source::{NoPage, PageKind, Step};
 
 /// Named contacts that all get the same access.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub(crate) struct ContactSource<'a> {
     pub(super) portal: &'a PortalId,
     pub(super) contacts: &'a [ContactId],
     /// Number of contacts already read.
-    pub(super) behind: usize,
+    pub(super) passed: usize,
     /// The contacts' access, if already read.
     pub(super) known: Option<&'a BTreeMap<ContactId, AccessState>>,
     pub(super) terms: Terms<'a>,
@@ -30,14 +30,14 @@ impl<'a> ContactSource<'a> {
         store: &'a Store,
         portal: &'a PortalId,
         contacts: &'a [ContactId],
-        place: Option<Checkpoint>,
+        checkpoint: Option<Checkpoint>,
         terms: Terms<'a>,
     ) -> Self {
-        let behind = match place {
-            Some(Checkpoint::Contacts(behind)) => behind,
+        let passed = match checkpoint {
+            Some(Checkpoint::Contacts(passed)) => passed,
             _ => 0,
         };
-        Self { store, portal, contacts, behind, known: None, terms }
+        Self { store, portal, contacts, passed, known: None, terms }
     }
 
     /// Uses access that was just read. A contact that is not in `known` does not exist.
@@ -46,7 +46,7 @@ impl<'a> ContactSource<'a> {
     }
 
     pub(super) async fn next(&mut self) -> Result<Option<Step>, NoPage> {
-        let rest = self.contacts.get(self.behind..).unwrap_or_default();
+        let rest = self.contacts.get(self.passed..).unwrap_or_default();
         let Some(page) = rest.chunks(PAGE_MATCHES).next() else { return Ok(None) };
         let read = async {
             Ok(match self.known {
@@ -56,9 +56,9 @@ impl<'a> ContactSource<'a> {
         };
         let (actor, mut read) = futures::try_join!(self.terms.rights.actor(), read)?;
         let judge = self.terms.judge(actor);
-        let first = self.behind;
-        self.behind += page.len();
-        let items = page.iter().zip(first + 1..).map(|(&contact, behind)| {
+        let first = self.passed;
+        self.passed += page.len();
+        let items = page.iter().zip(first + 1..).map(|(&contact, passed)| {
             let state = match self.known {
                 Some(known) => known.get(&contact).cloned(),
                 None => read.remove(&contact),
@@ -67,13 +67,13 @@ impl<'a> ContactSource<'a> {
                 Some(state) => judge.judge(contact, None, state),
                 None => Verdict::Hidden,
             };
-            Judged { verdict, behind: Checkpoint::Contacts(behind) }
+            Judged { verdict, after: Checkpoint::Contacts(passed) }
         });
         Ok(Some(Step {
             items: items.collect(),
             looked: page.len() as u64,
-            behind: Checkpoint::Contacts(self.behind),
-            last: self.behind == self.contacts.len(),
+            after: Checkpoint::Contacts(self.passed),
+            kind: if self.passed == self.contacts.len() { PageKind::Last } else { PageKind::Inner },
         }))
     }
 

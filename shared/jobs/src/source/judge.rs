@@ -14,7 +14,7 @@ use crate::source::NoPage;
 #[derive(Debug)]
 pub(crate) struct Judged {
     pub(crate) verdict: Verdict,
-    pub(crate) behind: Checkpoint,
+    pub(crate) after: Checkpoint,
 }
 
 /// The decision about a contact.

@@ -13,9 +13,9 @@ use store::moves::OwnItems;
 
 use crate::context::Jobs;
 use crate::met::Met;
-use crate::moves::Moved;
+use crate::moves::{Moved, MovedContact};
 use crate::source::judge::{Judge, Judged, Purpose, Terms, Verdict};
-use crate::source::{NoPage, Step};
+use crate::source::{NoPage, PageKind, Step};
 
 /// The matches of a plan, which all get the same access. Contacts that an import moves meanwhile come last.
 #[derive(Debug)]
@@ -68,10 +68,10 @@ impl<'a> MatchSource<'a> {
         portal: &'a PortalId,
         selection: Selection<'a>,
         shard: u16,
-        place: Option<Checkpoint>,
+        checkpoint: Option<Checkpoint>,
         terms: Terms<'a>,
     ) -> Self {
-        let cursor = match place {
+        let cursor = match checkpoint {
             Some(Checkpoint::Matches(cursor)) => cursor,
             _ => ScanCursor::default(),
         };
@@ -129,7 +129,7 @@ impl<'a> MatchSource<'a> {
                 true => judge.judge(contact, Some(found.position), accesses.take(contact)?),
                 false => Verdict::Hidden,
             };
-            Ok(Judged { verdict, behind: Checkpoint::Matches(found.cursor) })
+            Ok(Judged { verdict, after: Checkpoint::Matches(found.cursor) })
         });
         let items = items.collect::<Result<_, StoreError>>()?;
         if self.phase == Phase::Moves && !self.moved.are_waiting(&self.met) {
@@ -138,8 +138,8 @@ impl<'a> MatchSource<'a> {
         Ok(Step {
             items,
             looked: page.looked,
-            behind: Checkpoint::Matches(page.next.unwrap_or(self.end)),
-            last: self.phase == Phase::Ended,
+            after: Checkpoint::Matches(page.next.unwrap_or(self.end)),
+            kind: self.page_kind(),
         })
     }
 
@@ -147,7 +147,7 @@ impl<'a> MatchSource<'a> {
     pub(super) async fn next_moved(&mut self) -> Result<Option<Step>, NoPage> {
         loop {
             let contacts = self.moved.take(&self.met, PAGE_MATCHES);
-            if contacts.iter().any(|(contact, _)| self.met.contains(*contact)) && !self.is_settled {
+            if contacts.iter().any(|moved| self.met.contains(moved.contact)) && !self.is_settled {
                 // The next step is read while the current step is written. The step after an empty step is read when
                 // everything before the empty step is written.
                 self.moved.put_back(contacts);
@@ -170,25 +170,28 @@ impl<'a> MatchSource<'a> {
     }
 
     pub(super) fn step(&self, items: Vec<Judged>) -> Step {
-        Step { items, looked: 0, behind: Checkpoint::Matches(self.end), last: self.phase == Phase::Ended }
+        Step { items, looked: 0, after: Checkpoint::Matches(self.end), kind: self.page_kind() }
     }
 
-    pub(super) async fn judged_by_own_items(
-        &mut self,
-        contacts: Vec<(ContactId, bool)>,
-    ) -> Result<Vec<Judged>, NoPage> {
-        let ids: Vec<ContactId> = contacts.iter().map(|(contact, _)| *contact).collect();
+    /// Returns the position of the page that was just read.
+    fn page_kind(&self) -> PageKind {
+        if self.phase == Phase::Ended { PageKind::Last } else { PageKind::Inner }
+    }
+
+    pub(super) async fn judged_by_own_items(&mut self, contacts: Vec<MovedContact>) -> Result<Vec<Judged>, NoPage> {
+        let ids: Vec<ContactId> = contacts.iter().map(|moved| moved.contact).collect();
         let own = async { Ok(self.jobs.store.own_items(self.portal, &ids).await?) };
         let (actor, OwnItems { entries, mut accesses }) = futures::try_join!(self.terms.rights.actor(), own)?;
         let judge = self.terms.judge(actor);
         let mut items = Vec::new();
-        for (contact, may_be_on_its_way) in contacts {
+        for moved in contacts {
+            let contact = moved.contact;
             let Some(entry) = entries.get(&contact).filter(|entry| self.filter.selects(entry)) else {
-                self.moved.does_not_match(contact, may_be_on_its_way);
+                self.moved.does_not_match(moved);
                 continue;
             };
             let verdict = self.judge_moved(judge, entry, accesses.take(contact)?).await?;
-            items.push(Judged { verdict, behind: Checkpoint::Matches(self.end) });
+            items.push(Judged { verdict, after: Checkpoint::Matches(self.end) });
         }
         Ok(items)
     }

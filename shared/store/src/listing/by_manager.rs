@@ -5,13 +5,13 @@ use std::collections::HashMap;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use models::filter::IndexEntry;
 use models::filter::listing::Facts;
+use models::filter::top_k::TopK;
 use models::values::id::{ContactId, UserId};
 
 use crate::compaction::is_wasteful;
 use crate::contacts::AccessState;
 use crate::dynamodb::client::Store;
 use crate::error::StoreError;
-use crate::listing::top::TopK;
 use crate::listing::{Listed, Listing, MAX_KEPT, Member};
 use crate::postings::IndexedContacts;
 

@@ -1,0 +1,166 @@
+//! Sets the access of one contact: load, prepare, write.
+//!
+//! A run is at most three round trips: [`ContactRun::load`], [`ContactRun::prepare`] and [`ContactRun::apply`]. The
+//! caller decides by the loaded contact whether the change is allowed. A run starts again when somebody else changed the
+//! access between `load` and `apply`.
+
+use std::time::Duration;
+
+use models::access::{Access, Author};
+use models::job::{Counts, Job, JobId, NewJob, Task};
+use models::values::id::{ContactId, PortalId, UserId};
+use models::values::timestamp::Timestamp;
+use store::StoreError;
+use store::contacts::{AccessRecord, AccessState, Loaded};
+use store::dynamodb::backoff;
+use store::postings::Postings;
+use tokio::time::{Instant, sleep};
+
+use crate::context::{Events, Jobs};
+
+/// A change of one contact.
+#[derive(Clone, Debug)]
+pub struct ContactRun {
+    /// The portal.
+    pub portal: PortalId,
+    /// The author of the change.
+    pub author: Author,
+    /// The contact.
+    pub contact: ContactId,
+    /// The access to set.
+    pub target: Access,
+    /// The job that records the change.
+    pub job: JobId,
+    /// When the run started.
+    pub started: Timestamp,
+}
+
+/// The contact that a run loaded.
+#[derive(Debug)]
+pub enum LoadedContact {
+    /// The contact, if it exists, and the users.
+    Loaded(Loaded),
+    /// An earlier attempt of this run wrote the change, but its response was lost.
+    AlreadyWritten(Box<Job>),
+}
+
+/// The result of [`ContactRun::apply`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ContactOutcome {
+    /// The access and its job are written.
+    Written,
+    /// Somebody else changed the access since it was loaded. Nothing was written.
+    Overtaken,
+}
+
+impl ContactRun {
+    /// Reads the contact, its access and `users` consistently, in one round trip: 1 read unit per 4 KB of each item.
+    ///
+    /// # Errors
+    ///
+    /// When the table fails.
+    pub async fn load(
+        &self,
+        jobs: &Jobs,
+        users: impl IntoIterator<Item = UserId>,
+    ) -> Result<LoadedContact, StoreError> {
+        let loaded = jobs.store.load(&self.portal, &[self.contact], users).await?;
+        if let Some((_, state)) = loaded.contacts.get(&self.contact)
+            && state.revision == Some(self.job)
+            && let Some(job) = jobs.store.job(&self.portal, self.job).await?
+        {
+            return Ok(LoadedContact::AlreadyWritten(Box::new(job)));
+        }
+        Ok(LoadedContact::Loaded(loaded))
+    }
+
+    /// Returns whether the run would change the access. A contact whose access already matches costs no write and gets
+    /// no job.
+    pub fn changes(&self, before: &AccessState) -> bool {
+        before.access != self.target
+    }
+
+    /// Writes the manager index, which must precede the access record: 1 write unit for each manager that is new to the
+    /// contact.
+    ///
+    /// # Errors
+    ///
+    /// When the table fails.
+    pub async fn prepare(&self, jobs: &Jobs, before: &AccessState) -> Result<(), StoreError> {
+        let mut postings = Postings::default();
+        postings.add(self.contact, &before.access, &self.target);
+        jobs.store.index_managers(&self.portal, &postings, jobs.now()).await
+    }
+
+    /// Writes the access record and its job in one transaction, if the access is still `before`: 6 write units, and 2
+    /// more if the job's event is published.
+    ///
+    /// # Errors
+    ///
+    /// When the table fails.
+    pub async fn apply(&self, jobs: &Jobs, before: &AccessState) -> Result<ContactOutcome, StoreError> {
+        let Self { portal, contact, target, .. } = self;
+        let record = AccessRecord { access: target, revision: self.job, set_by: self.author, set_at: self.started };
+        // The job stays open until its event is published.
+        let open = !matches!(jobs.events, Events::Off);
+        match jobs.store.write_access_with_job(portal, *contact, before, &record, &self.record(), open).await {
+            Ok(()) => Ok(ContactOutcome::Written),
+            Err(error) if error.is_condition_failed() => Ok(ContactOutcome::Overtaken),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Returns the run's job record.
+    fn record(&self) -> Job {
+        let job = NewJob {
+            id: self.job,
+            created_by: self.author,
+            created: self.started,
+            task: Task::Contact { target: self.target.clone() },
+            shards: 1,
+            expected: 1,
+            // The job record itself holds the access from before, and is never deleted.
+            changes_until: None,
+        };
+        job.done(Counts { matched: 1, updated: 1, ..Counts::default() })
+    }
+}
+
+/// Whether a contended run may start again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NextAttempt {
+    /// The run may start again.
+    Allowed,
+    /// The attempts or the time of the call are used up.
+    Exhausted,
+}
+
+/// The attempts of a contended run, with a pause before each further attempt.
+pub struct Attempts {
+    pauses: Box<dyn Iterator<Item = Duration> + Send>,
+    deadline: Instant,
+}
+
+impl std::fmt::Debug for Attempts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Attempts").field("deadline", &self.deadline).finish_non_exhaustive()
+    }
+}
+
+impl Attempts {
+    /// Returns the attempts of a call with this deadline.
+    pub fn until(deadline: Instant) -> Self {
+        Self { pauses: Box::new(backoff::pauses()), deadline }
+    }
+
+    /// Waits until the next attempt may start.
+    pub async fn wait(&mut self) -> NextAttempt {
+        match self.pauses.next() {
+            Some(pause) if Instant::now() + pause < self.deadline => {
+                sleep(pause).await;
+                NextAttempt::Allowed
+            }
+            _ => NextAttempt::Exhausted,
+        }
+    }
+}
