@@ -18,6 +18,7 @@ pub mod meter;
 pub mod moves;
 pub mod postings;
 pub mod rules;
+pub mod schema;
 pub mod sign_in;
 pub mod table;
 pub mod tokens;

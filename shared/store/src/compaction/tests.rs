@@ -95,7 +95,7 @@ impl Model {
                 let key = raw(&contacts);
                 let posting = Posting {
                     key: key.clone(),
-                    posted_at: Some(at(self.seconds)),
+                    indexed_at: Some(at(self.seconds)),
                     contacts: contacts.iter().copied().collect(),
                 };
                 self.postings.insert(key.encode(), posting);
@@ -138,15 +138,15 @@ impl Model {
         let (now, compaction) = (self.seconds, &mut self.compactions[which]);
         if let Some(removed) = compaction.removals.pop() {
             let key = removed.key.encode();
-            if self.postings.get(&key).is_some_and(|posting| posting.posted_at == removed.posted_at) {
+            if self.postings.get(&key).is_some_and(|posting| posting.indexed_at == removed.indexed_at) {
                 self.postings.remove(&key);
             }
         } else if let Some(key) = compaction.packs.take() {
             let mut contacts: Vec<ContactId> = compaction.own.iter().copied().collect();
             contacts.sort_unstable();
             // Dated now, when readers begin to see the posting.
-            let posted_at = Some(at(now.max(compaction.started)));
-            self.postings.insert(key.encode(), Posting { key, posted_at, contacts });
+            let indexed_at = Some(at(now.max(compaction.started)));
+            self.postings.insert(key.encode(), Posting { key, indexed_at, contacts });
         }
     }
 
@@ -195,7 +195,7 @@ fn superfluous_postings_are_those_that_later_ones_cover() {
     let key = |number: u32| Key::PackedPosting("acme".parse().unwrap(), UserId::NIL, number, Uuid::nil());
     let posting = |number: u32, seconds: Option<i64>, contacts: &[i32]| Posting {
         key: key(number),
-        posted_at: seconds.map(at),
+        indexed_at: seconds.map(at),
         contacts: contacts.iter().copied().map(id).collect(),
     };
     let postings = [

@@ -9,32 +9,32 @@ use models::request::Page;
 #[derive(Debug)]
 pub(super) struct TopK<V> {
     pub(super) most: usize,
-    pub(super) places: BTreeMap<Rank, V>,
+    pub(super) items: BTreeMap<Rank, V>,
 }
 
 impl<V> TopK<V> {
     pub(super) fn new(most: usize) -> Self {
-        Self { most, places: BTreeMap::new() }
+        Self { most, items: BTreeMap::new() }
     }
 
     pub(super) fn offer(&mut self, rank: Rank, value: V) {
-        if self.places.len() == self.most {
-            if self.places.last_key_value().is_some_and(|(last, _)| *last <= rank) {
+        if self.items.len() == self.most {
+            if self.items.last_key_value().is_some_and(|(last, _)| *last <= rank) {
                 return;
             }
-            self.places.insert(rank, value);
-            // A contact offered again at the same rank replaces its own entry.
-            if self.places.len() > self.most {
-                self.places.pop_last();
+            self.items.insert(rank, value);
+            // A contact offered again at the same rank reitems its own entry.
+            if self.items.len() > self.most {
+                self.items.pop_last();
             }
             return;
         }
-        self.places.insert(rank, value);
+        self.items.insert(rank, value);
     }
 
     /// Returns a page of the items, and whether more follow.
     pub(super) fn page(self, page: Page) -> (Vec<(Rank, V)>, bool) {
-        let more = self.places.len() > page.start_index.saturating_add(page.count);
-        (self.places.into_iter().skip(page.start_index).take(page.count).collect(), more)
+        let more = self.items.len() > page.start_index.saturating_add(page.count);
+        (self.items.into_iter().skip(page.start_index).take(page.count).collect(), more)
     }
 }
