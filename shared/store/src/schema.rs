@@ -36,6 +36,9 @@ const VERSION: &str = "version";
 /// Items that are migrated concurrently, each by its own call.
 const ITEMS_IN_FLIGHT: usize = 16;
 
+/// Maximum number of times that a migration reads the table.
+pub const MAX_PASSES: u32 = 8;
+
 /// The schema of a table, compared with [`SCHEMA_VERSION`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Schema {
@@ -83,10 +86,10 @@ impl Store {
     /// date `now`.
     ///
     /// Writers of the earlier version may add items while the table is read. So the table is read again until a pass
-    /// finds nothing to change.
+    /// finds nothing to change, at most [`MAX_PASSES`] times.
     pub async fn migrate(&self, now: Timestamp) -> Result<Migrated, StoreError> {
         let mut migrated = Migrated { items: 0 };
-        loop {
+        for _ in 0..MAX_PASSES {
             let changed = self.migrate_pass(now).await?;
             migrated.items += changed;
             if changed == 0 {
