@@ -8,6 +8,9 @@ use super::*;
 /// Contacts of the model.
 const CONTACTS: i32 = 6;
 
+/// Maximum seconds from the start of a compaction to its last write.
+const COMPACTION_SECONDS: i64 = 60;
+
 fn id(number: i32) -> ContactId {
     i64::from(number).try_into().unwrap()
 }
@@ -89,6 +92,12 @@ impl Model {
                 // A writer has at most half of the settling time.
                 let now = self.seconds;
                 self.posted.retain(|(until, _)| *until >= now);
+                // The deadline of a sweep ends its compactions.
+                for compaction in &mut self.compactions {
+                    if now > compaction.started + COMPACTION_SECONDS {
+                        *compaction = Compaction { started: now, ..Compaction::default() };
+                    }
+                }
             }
             Event::Post(contacts) => {
                 let contacts: BTreeSet<ContactId> = contacts.into_iter().map(id).collect();
@@ -135,7 +144,7 @@ impl Model {
     }
 
     fn step(&mut self, which: usize) {
-        let (now, compaction) = (self.seconds, &mut self.compactions[which]);
+        let compaction = &mut self.compactions[which];
         if let Some(removed) = compaction.removals.pop() {
             let key = removed.key.encode();
             if self.postings.get(&key).is_some_and(|posting| posting.indexed_at == removed.indexed_at) {
@@ -144,8 +153,8 @@ impl Model {
         } else if let Some(key) = compaction.packs.take() {
             let mut contacts: Vec<ContactId> = compaction.own.iter().copied().collect();
             contacts.sort_unstable();
-            // Dated now, when readers begin to see the posting.
-            let indexed_at = Some(at(now.max(compaction.started)));
+            // A compaction dates its postings with its start, however late it writes them.
+            let indexed_at = Some(at(compaction.started));
             self.postings.insert(key.encode(), Posting { key, indexed_at, contacts });
         }
     }
