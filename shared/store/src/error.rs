@@ -5,8 +5,8 @@ use std::fmt;
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
-/// A failed call to DynamoDB or to the operating system's random source, a request that cannot be built, or an item that
-/// cannot be decoded.
+/// A failed call to DynamoDB or to the operating system's random source, a request that cannot be built, or an item
+/// that cannot be decoded.
 ///
 /// Callers ask its methods how to react. Its text is for the log, never for a client.
 #[derive(Debug, thiserror::Error)]

@@ -5,7 +5,7 @@
 //!
 //! | from | to | changes |
 //! | --- | --- | --- |
-//! | 1 | 2 | attributes get new names ([`renames`]); sets of contacts get another form; every posting gets a date |
+//! | 1 | 2 | attributes get new names (`renames`); sets of contacts get another form; every posting gets a date |
 //!
 //! Each item is migrated by one conditional write. An item with new attribute names is not changed again, so an
 //! interrupted migration is repeated safely. The version is written last. This module alone scans the table.

@@ -344,7 +344,8 @@ impl Store {
         item.map_or(Ok(ShardState::default()), shard_state)
     }
 
-    /// Marks a shard as cancelled, so that its current and later workers stop: 1 write unit. Returns whether the shard is done.
+    /// Marks a shard as cancelled, so that its current and later workers stop: 1 write unit. Returns whether the shard is
+    /// done.
     pub async fn cancel_shard(&self, portal: &PortalId, job: JobId, shard: u16) -> Result<bool, StoreError> {
         let cancelled = self
             .update_if(
