@@ -26,6 +26,8 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Loads portals, users, stages, types, contacts and tokens from NDJSON files
     Import(ImportArgs),
+    /// Migrates a table of an earlier version to the schema of this version
+    Migrate(MigrateArgs),
     /// Creates, lists and revokes tokens
     #[command(subcommand)]
     Token(TokenCommand),
@@ -105,6 +107,12 @@ pub(crate) struct ImportArgs {
     /// Replaces the access of existing contacts by a line's ShareType and AccessList
     #[arg(long)]
     pub(crate) overwrite_access: bool,
+    #[command(flatten)]
+    pub(crate) table: TableArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct MigrateArgs {
     #[command(flatten)]
     pub(crate) table: TableArgs,
 }

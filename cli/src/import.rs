@@ -17,18 +17,20 @@ use crate::table::{Table, now};
 use crate::terminal::say;
 
 pub(crate) async fn run(args: ImportArgs) -> Result<(), CommandError> {
-    let table = Table::of_command(&args.table).await?;
+    let table = Table::of_loader(&args.table).await?;
+    let existing = if args.overwrite_access { ExistingAccess::Overwrite } else { ExistingAccess::Keep };
     for file in &args.files {
-        let summary = load_file(&table.store, file, args.overwrite_access).await;
+        let summary = load_file(&table.store, file, existing).await;
         match summary {
             Ok(loaded) => say(format_args!("{}: {loaded}", file.display()))?,
             Err(error) => {
-                table.close().await?;
+                table.close();
                 return Err(error);
             }
         }
     }
-    table.close().await
+    table.close();
+    Ok(())
 }
 
 /// The result of loading a file.
@@ -54,12 +56,22 @@ impl std::fmt::Display for Loaded {
     }
 }
 
-fn options(overwrite_access: bool) -> Options {
+/// What an import does with the access of existing contacts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ExistingAccess {
+    /// The access stays.
+    Keep,
+    /// The access of a line replaces it.
+    Overwrite,
+}
+
+fn options(existing: ExistingAccess) -> Options {
+    let overwrite_access = existing == ExistingAccess::Overwrite;
     Options { overwrite_access, revision: Uuid::now_v7().into(), clock: Arc::new(now) }
 }
 
 /// Loads a file, or standard input if the name is `-`.
-pub(crate) async fn load_file(store: &Store, file: &Path, overwrite_access: bool) -> Result<Loaded, CommandError> {
+pub(crate) async fn load_file(store: &Store, file: &Path, existing: ExistingAccess) -> Result<Loaded, CommandError> {
     let name = file.display().to_string();
     let (reader, bytes): (Box<dyn BufRead + Send>, u64) = if name == "-" {
         (Box::new(BufReader::new(io::stdin())), 0)
@@ -72,7 +84,7 @@ pub(crate) async fn load_file(store: &Store, file: &Path, overwrite_access: bool
         if io::stderr().is_terminal() && bytes > 0 { ProgressBar::new(bytes) } else { ProgressBar::hidden() };
     progress.set_style(ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {elapsed} (eta {eta})")?);
 
-    let loaded = load(store, &name, reader, overwrite_access, &progress).await;
+    let loaded = load(store, &name, reader, existing, &progress).await;
     match &loaded {
         Ok(_) => progress.finish_and_clear(),
         Err(_) => progress.abandon(),
@@ -84,10 +96,10 @@ async fn load(
     store: &Store,
     name: &str,
     mut reader: impl BufRead,
-    overwrite_access: bool,
+    existing: ExistingAccess,
     progress: &ProgressBar,
 ) -> Result<Loaded, CommandError> {
-    let mut importer = Importer::new(store, options(overwrite_access));
+    let mut importer = Importer::new(store, options(existing));
     let mut lines = 0;
     let mut line = Vec::new();
     for number in 1u64.. {
@@ -166,7 +178,7 @@ async fn take(importer: &mut Importer<'_>, line: io::Result<&[u8]>) -> Result<bo
 
 /// Loads lines that are already parsed.
 pub(crate) async fn load_lines(store: &Store, lines: Vec<Line>) -> Result<Loaded, CommandError> {
-    let mut importer = Importer::new(store, options(false));
+    let mut importer = Importer::new(store, options(ExistingAccess::Keep));
     let count = lines.len() as u64;
     for line in lines {
         importer.push(line).await?;
@@ -204,8 +216,10 @@ mod tests {
         let progress = ProgressBar::hidden();
         let first = &b"\xef\xbb\xbf{\"portal\":{\"Id\":\"acme\"}}\r\n\r\n"[..];
         let mut file = Counting(first.chain(io::repeat(b'a').take(GIB)), 0);
-        let error =
-            load(&store, "big.ndjson", BufReader::new(&mut file), false, &progress).await.unwrap_err().to_string();
+        let error = load(&store, "big.ndjson", BufReader::new(&mut file), ExistingAccess::Keep, &progress)
+            .await
+            .unwrap_err()
+            .to_string();
         let expected = format!(
             "big.ndjson, line 3: the line is too long: a line has at most {MAX_LINE_BYTES} bytes. The 1 lines before it were \
              loaded"

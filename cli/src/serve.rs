@@ -25,7 +25,7 @@ use tokio::sync::watch;
 use crate::CommandError;
 use crate::args::{ServeArgs, UserName};
 use crate::demo;
-use crate::import::{load_file, load_lines};
+use crate::import::{ExistingAccess, load_file, load_lines};
 use crate::table::{Table, now};
 use crate::terminal::{say, say_lines};
 use crate::{token, user};
@@ -83,7 +83,7 @@ impl Serving {
         let listener = TcpListener::bind((args.bind, args.port)).await;
         let listener = listener.map_err(|error| {
             format!(
-                "port {} of {} cannot be had ({error}); name another with --port, or 0 for a free one",
+                "cannot listen on port {} of {} ({error}); choose another port with --port, or 0 for a free port",
                 args.port, args.bind
             )
         })?;
@@ -97,9 +97,9 @@ impl Serving {
         // The only server of a table knows that no other worker is alive, so it can revoke all leases.
         let abandoned = if table.is_sole_server() { Abandoned::All } else { Abandoned::Expired };
         let workers = Workers::start(&jobs, messages, abandoned).await;
-        let (ending, told) = watch::channel(false);
+        let (ending, is_ending) = watch::channel(false);
         let origins = args.allowed_origins.iter().filter_map(|origin| origin.to_str().ok().map(ToOwned::to_owned));
-        let app = App::new(jobs, TOKEN_CACHE).with_allowed_origins(origins).until(told);
+        let app = App::new(jobs, TOKEN_CACHE).with_allowed_origins(origins).until(is_ending);
         let router = local::cors::allowing(local::router::router(&app), &args.allowed_origins);
         let router = local::hosts::answering(router, args.allowed_hosts.iter().cloned());
         let server = Server::start(listener, router, Bounds::default());
@@ -117,14 +117,15 @@ impl Serving {
             }
         };
         tokio::join!(self.server.stop(grace), self.workers.stop(), dynamodb);
-        self.table.close().await
+        self.table.close();
+        Ok(())
     }
 }
 
 /// Loads the files and the demo that the command line names, and prints the results.
 async fn fill(table: &Table, args: &ServeArgs, address: SocketAddr) -> Result<(), CommandError> {
     for file in &args.imports {
-        let loaded = load_file(&table.store, file, false).await?;
+        let loaded = load_file(&table.store, file, ExistingAccess::Keep).await?;
         say(format_args!("{}: {loaded}", file.display()))?;
     }
     if args.demo {

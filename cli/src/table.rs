@@ -8,15 +8,19 @@ use models::values::timestamp::Timestamp;
 use store::Store;
 use store::dynamodb::client::{Endpoint, connect, connect_from_shell};
 use store::dynamodb::in_process::connect_in_process;
+use store::schema::{Migrated, SCHEMA_VERSION, Schema};
 
 use crate::CommandError;
 use crate::args::{ServeArgs, TableArgs};
+use crate::terminal::say;
 
 /// A table, and the embedded engine if it runs in this process.
 pub(crate) struct Table {
     pub(crate) store: Store,
     pub(crate) engine: Option<Engine>,
     sole: Sole,
+    name: String,
+    is_migrated: bool,
 }
 
 /// Whether this server is known to be the table's only one.
@@ -45,12 +49,6 @@ async fn named(endpoint: Option<&Endpoint>, table: &str) -> Store {
     Store::new(client, table)
 }
 
-async fn embedded(storage: &Storage, table: &str) -> Result<Table, CommandError> {
-    let engine = Engine::open(storage)?;
-    let store = Store::new(connect_in_process(engine.in_process(), None).await, table);
-    Ok(Table { store, engine: Some(engine), sole: Sole::Unknown })
-}
-
 /// Tries to become the only server of a storage.
 fn sole_server(storage: &Storage) -> Result<Sole, CommandError> {
     let Storage::Folder(folder) = storage else { return Ok(Sole::Memory) };
@@ -62,6 +60,15 @@ fn sole_server(storage: &Storage) -> Result<Sole, CommandError> {
     }
 }
 
+/// What a command does with a table of an older schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum OlderSchema {
+    /// Migrates the table.
+    Migrate,
+    /// Refuses the table.
+    Refuse,
+}
+
 impl Table {
     /// Returns whether this server is known to be the table's only one: the table is in memory, or this process holds
     /// its folder's lock.
@@ -69,43 +76,127 @@ impl Table {
         !matches!(self.sole, Sole::Unknown)
     }
 
-    /// Opens the table of a server, and creates it if missing.
+    /// Returns whether this command migrated the table.
+    pub(crate) fn is_migrated(&self) -> bool {
+        self.is_migrated
+    }
+
+    /// Returns the name that messages use for the table: its folder, or the table's own name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Opens the table of a server, and creates it if missing. Migrates the embedded engine's table.
     pub(crate) async fn of_server(args: &ServeArgs) -> Result<Self, CommandError> {
-        let table = match &args.dynamodb_endpoint {
+        match &args.dynamodb_endpoint {
             Some(url) => {
-                Self { store: named(Some(&Endpoint::at(url)), &args.table).await, engine: None, sole: Sole::Unknown }
+                let store = named(Some(&Endpoint::at(url)), &args.table).await;
+                store.ensure_table().await?;
+                if store.schema().await? == Schema::Unused {
+                    store.write_schema().await?;
+                }
+                let options = format!("--table {} --dynamodb-endpoint {url}", args.table);
+                let name = format!("table {}", args.table);
+                let table = Self { store, engine: None, sole: Sole::Unknown, name, is_migrated: false };
+                table.prepared(OlderSchema::Refuse, &options).await
             }
             None => {
                 let storage = if args.in_memory { Storage::Memory } else { Storage::Folder(args.data_dir.clone()) };
-                let table = embedded(&storage, &args.table).await?;
-                Self { sole: sole_server(&storage)?, ..table }
+                let table = Self::embedded(&storage, &args.table).await?;
+                let sole = sole_server(&storage)?;
+                Self { sole, ..table }.prepared(OlderSchema::Migrate, "").await
             }
-        };
-        table.store.ensure_table().await?;
-        Ok(table)
+        }
     }
 
     /// Opens the table that a command names: a deployed table, a table at an endpoint, or the table in the embedded
-    /// engine's file.
+    /// engine's file. Refuses a table of an older schema.
     pub(crate) async fn of_command(args: &TableArgs) -> Result<Self, CommandError> {
+        Self::of_args(args, OlderSchema::Refuse).await
+    }
+
+    /// Opens the table of a command that loads data, like [`Self::of_command`]. Migrates a table of an older schema.
+    pub(crate) async fn of_loader(args: &TableArgs) -> Result<Self, CommandError> {
+        Self::of_args(args, OlderSchema::Migrate).await
+    }
+
+    async fn of_args(args: &TableArgs, older: OlderSchema) -> Result<Self, CommandError> {
         let name = args.table.as_deref().unwrap_or(api::config::DEFAULT_TABLE);
         if args.table.is_none() && args.dynamodb_endpoint.is_none() {
-            let table = embedded(&Storage::Folder(args.data_dir.clone()), name).await?;
-            table.store.ensure_table().await?;
-            return Ok(table);
+            let storage = Storage::Folder(args.data_dir.clone());
+            let table = Self::embedded(&storage, name).await?;
+            let options = format!("--data-dir {}", args.data_dir.display());
+            // A server of the older version would write old items during the migration.
+            if older == OlderSchema::Migrate && matches!(table.store.schema().await?, Schema::Older(_)) {
+                let sole = sole_server(&storage)?;
+                let table = Self { sole, ..table }.prepared(older, &options).await?;
+                return Ok(Self { sole: Sole::Unknown, ..table });
+            }
+            return table.prepared(older, &options).await;
         }
         let endpoint = args.dynamodb_endpoint.as_deref().map(Endpoint::at);
         let store = named(endpoint.as_ref(), name).await;
         if endpoint.is_some_and(|endpoint| endpoint.is_local) {
             store.ensure_table().await?;
         }
-        Ok(Self { store, engine: None, sole: Sole::Unknown })
+        let endpoint = args.dynamodb_endpoint.as_deref().map(|url| format!(" --dynamodb-endpoint {url}"));
+        let options = format!("--table {name}{}", endpoint.unwrap_or_default());
+        let table =
+            Self { store, engine: None, sole: Sole::Unknown, name: format!("table {name}"), is_migrated: false };
+        table.prepared(older, &options).await
     }
 
-    /// Closes the embedded engine's file, if open.
-    pub(crate) async fn close(self) -> Result<(), CommandError> {
+    /// Opens the table in an embedded engine, and creates it if missing.
+    async fn embedded(storage: &Storage, table: &str) -> Result<Self, CommandError> {
+        let engine = Engine::open(storage)?;
+        let store = Store::new(connect_in_process(engine.in_process(), None).await, table);
+        store.ensure_table().await?;
+        let name = match storage {
+            Storage::Memory => "memory".to_owned(),
+            Storage::Folder(folder) => folder.display().to_string(),
+        };
+        Ok(Self { store, engine: Some(engine), sole: Sole::Unknown, name, is_migrated: false })
+    }
+
+    /// Compares the table's schema with that of this program. Writes the version to an unused table. `options` are
+    /// those of `crm-access migrate` that name the table.
+    async fn prepared(self, older: OlderSchema, options: &str) -> Result<Self, CommandError> {
+        match (self.store.schema().await?, older) {
+            (Schema::Current, _) | (Schema::Unused, OlderSchema::Refuse) => Ok(self),
+            (Schema::Unused, OlderSchema::Migrate) => {
+                self.store.write_schema().await?;
+                Ok(self)
+            }
+            (Schema::Newer(version), _) => Err(format!(
+                "{} has schema {version}, and this crm-access knows schemas up to {SCHEMA_VERSION}; use a newer \
+                 crm-access",
+                self.name
+            )
+            .into()),
+            (Schema::Older(version), OlderSchema::Refuse) => Err(format!(
+                "{} has schema {version}, and this crm-access needs schema {SCHEMA_VERSION}; run `crm-access migrate \
+                 {options}` first",
+                self.name
+            )
+            .into()),
+            (Schema::Older(version), OlderSchema::Migrate) => {
+                if self.engine.is_some() && !self.is_sole_server() {
+                    return Err(format!(
+                        "{} has schema {version}, and a server of an earlier version runs on it; stop that server first",
+                        self.name
+                    )
+                    .into());
+                }
+                let Migrated { items } = self.store.migrate(now()).await?;
+                say(format_args!("migrated {} from schema {version} to {SCHEMA_VERSION}: {items} items", self.name))?;
+                Ok(Self { is_migrated: true, ..self })
+            }
+        }
+    }
+
+    /// Closes the embedded engine's file, if open. The engine reports no failure of closing.
+    pub(crate) fn close(self) {
         drop(self);
-        Ok(())
     }
 }
 

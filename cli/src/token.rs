@@ -51,7 +51,8 @@ async fn create(args: TokenCreateArgs) -> Result<(), CommandError> {
     let expires = expires.transpose().map_err(|fault| format!("--expires {fault}"))?;
     let token = make(&table.store, &portal.id, args.user, args.scopes, expires).await?;
     say(token)?;
-    table.close().await
+    table.close();
+    Ok(())
 }
 
 async fn list(args: TokenListArgs) -> Result<(), CommandError> {
@@ -68,7 +69,8 @@ async fn list(args: TokenListArgs) -> Result<(), CommandError> {
         };
         say(format_args!("{}  {}  {:10}  {end}", token.hash, token.grant.user, scopes.join(",")))?;
     }
-    table.close().await
+    table.close();
+    Ok(())
 }
 
 async fn revoke(args: TokenRevokeArgs) -> Result<(), CommandError> {
@@ -82,7 +84,7 @@ async fn revoke(args: TokenRevokeArgs) -> Result<(), CommandError> {
     };
     let table = Table::of_command(&args.table).await?;
     let done = revoked.revoke(&table.store).await;
-    table.close().await?;
+    table.close();
     Ok(say(done?)?)
 }
 

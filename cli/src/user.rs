@@ -32,7 +32,7 @@ async fn password(args: UserPasswordArgs) -> Result<(), CommandError> {
     let hash = hash(&read_password()?)?;
     let table = Table::of_command(&args.table).await?;
     let set = set_password(&table.store, &args.portal, &args.user, &hash).await;
-    table.close().await?;
+    table.close();
     say(format_args!("{} signs in with the new password; every token the user had is revoked", set?))?;
     Ok(())
 }

@@ -6,6 +6,8 @@ mod closed_door;
 mod ending;
 #[path = "program/quiet_log.rs"]
 mod quiet_log;
+#[path = "program/schema.rs"]
+mod schema;
 
 use std::collections::BTreeMap;
 use std::fs;

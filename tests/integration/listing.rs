@@ -362,7 +362,7 @@ async fn manager_index_of_a_portal_starts_with_its_first_load_or_never() {
 
     // The state left by a program version without the manager index.
     let (pk, sk) = Key::Portal(acme_id()).encode();
-    let request = world.client.update_item().table_name(&world.table).update_expression("REMOVE posted");
+    let request = world.client.update_item().table_name(&world.table).update_expression("REMOVE managers_indexed");
     request.key(PK, AttributeValue::S(pk)).key(SK, AttributeValue::S(sk)).send().await.unwrap();
     let (pk, _) = Key::Posting(acme_id(), MIKE, [0; 16]).encode();
     let found = world.client.query().table_name(&world.table).key_condition_expression("pk = :pk");

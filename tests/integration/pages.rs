@@ -161,7 +161,7 @@ async fn import_continues_after_empty_pages() {
         .table_name(&world.table)
         .key("pk", attribute(key.0))
         .key("sk", attribute(key.1))
-        .update_expression("SET counters_owed = :true")
+        .update_expression("SET counters_dirty = :true")
         .expression_attribute_values(":true", attribute("true".into()))
         .send()
         .await

@@ -23,11 +23,15 @@ use models::values::timestamp::Timestamp;
 use uuid::Uuid;
 
 use crate::dynamodb::batch::IN_FLIGHT;
-use crate::dynamodb::client::{QueryOptions, Store};
+use crate::dynamodb::client::Store;
 use crate::dynamodb::items;
+use crate::dynamodb::reading::{Consistency, QueryOptions};
 use crate::error::StoreError;
 use crate::keys::{Key, Range};
-use crate::postings::{POSTED_AT, Posting};
+use crate::postings::{INDEXED_AT, Posting};
+
+/// Attribute of a request: the time from which the compaction is due.
+const DUE: &str = "due";
 
 /// Contacts whose access is read together.
 const ACCESS_TOGETHER: usize = 500;
@@ -69,7 +73,7 @@ fn settled_before(now: Timestamp) -> Timestamp {
 fn superfluous<'a>(postings: &'a [Posting], own: &HashSet<ContactId>, settled: Timestamp) -> Vec<&'a Posting> {
     let mut covered: HashSet<ContactId> = HashSet::with_capacity(own.len());
     let mut superfluous = Vec::new();
-    for posting in postings.iter().rev().filter(|posting| posting.posted_at.is_none_or(|at| at <= settled)) {
+    for posting in postings.iter().rev().filter(|posting| posting.indexed_at.is_some_and(|at| at <= settled)) {
         let mut own = posting.contacts.iter().filter(|contact| own.contains(contact)).peekable();
         if own.clone().all(|contact| covered.contains(contact)) {
             superfluous.push(posting);
@@ -98,19 +102,19 @@ impl Store {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let mut item = items::keyed(&Key::DueCompaction(portal.clone(), manager));
-        item.insert("due".into(), items::n(now.ticks()));
+        item.insert(DUE.into(), items::n(now.ticks()));
         self.put_if(item, "attribute_not_exists(#pk)", []).await.map(drop)
     }
 
     /// Reads the managers whose compaction is due: 1 read unit per 4 KB, at least 1. It reads about a megabyte at most.
     pub async fn due_compactions(&self, now: Timestamp) -> Result<Vec<DueCompaction>, StoreError> {
-        let part = QueryOptions { consistent: true, ..QueryOptions::default() };
+        let part = QueryOptions { consistency: Consistency::Strong, ..QueryOptions::default() };
         let (items, _) = self.query_page(&Range::DueCompactions, &part, None, None).await?;
         let all = items.iter().map(|item| match items::key_of(item)? {
             Key::DueCompaction(portal, manager) => {
-                Ok(DueCompaction { portal, manager, due: Timestamp::from_ticks(items::number(item, "due")?) })
+                Ok(DueCompaction { portal, manager, due: Timestamp::from_ticks(items::number(item, DUE)?) })
             }
-            other => Err(StoreError::Corrupt(format!("{other:?} among the compactions that are due"))),
+            other => Err(StoreError::Corrupt(format!("{other:?} among the compactions that are due").into())),
         });
         let all = all.collect::<Result<Vec<_>, StoreError>>()?;
         Ok(all.into_iter().filter(|compaction| compaction.due <= now).collect())
@@ -124,7 +128,7 @@ impl Store {
                 &Key::DueCompaction(seen.portal.clone(), seen.manager),
                 "SET #due = :due",
                 Some("#due = :seen"),
-                [text("#due", "due")].into(),
+                [text("#due", DUE)].into(),
                 [(":due".to_owned(), items::n(due.ticks())), (":seen".to_owned(), items::n(seen.due.ticks()))].into(),
             )
             .await?;
@@ -157,7 +161,7 @@ impl Store {
 
         // A packed posting that is not settled yet will make others superfluous.
         let is_packed = |posting: &Posting| {
-            matches!(posting.key, Key::PackedPosting(..)) && posting.posted_at.is_some_and(|at| at > settled)
+            matches!(posting.key, Key::PackedPosting(..)) && posting.indexed_at.is_some_and(|at| at > settled)
         };
         if is_wasteful(entries, own.len()) && !postings.iter().any(is_packed) {
             let mut own: Vec<ContactId> = own.into_iter().collect();
@@ -177,7 +181,7 @@ impl Store {
     /// Reads the postings of a manager in the order of their keys: all packed postings, and others until about
     /// [`MAX_COMPACTED_CONTACTS`] entries are read.
     async fn postings_of(&self, portal: &PortalId, manager: UserId) -> Result<Vec<Posting>, StoreError> {
-        let packed = self.query(&Range::PackedPostings(portal.clone(), manager), false).await?;
+        let packed = self.query(&Range::PackedPostings(portal.clone(), manager), Consistency::Eventual).await?;
         let packed = packed.iter().map(Posting::from_item).collect::<Result<Vec<_>, _>>()?;
         let mut entries: usize = packed.iter().map(|posting| posting.contacts.len()).sum();
         let (mut postings, mut start) = (Vec::new(), None);
@@ -225,8 +229,8 @@ impl Store {
 
     /// Removes a posting unless it was rewritten since it was read.
     async fn remove_posting(&self, posting: &Posting) -> Result<(), StoreError> {
-        let names = HashMap::from([("#at".to_owned(), POSTED_AT.to_owned())]);
-        match posting.posted_at {
+        let names = HashMap::from([("#at".to_owned(), INDEXED_AT.to_owned())]);
+        match posting.indexed_at {
             Some(at) => {
                 let values = HashMap::from([(":at".to_owned(), items::n(at.ticks()))]);
                 self.delete_if(&posting.key, "#at = :at", names, values).await

@@ -12,11 +12,30 @@ use models::values::fold::{fold, fold_tag};
 use models::values::id::{ContactId, PortalId, UserId};
 use models::values::timestamp::Timestamp;
 
-use crate::dynamodb::batch::{Reading, Write};
+use crate::dynamodb::batch::Write;
 use crate::dynamodb::client::Store;
 use crate::dynamodb::items::{self, Item};
+use crate::dynamodb::reading::{BatchOptions, Consistency};
 use crate::error::StoreError;
 use crate::keys::{Index, IndexPosition, Key, Partition};
+
+// The attributes of an index entry, which a contact's own item and the items of its tags share.
+pub(crate) const STAGE: &str = "stage";
+pub(crate) const TYPE: &str = "type";
+pub(crate) const COMPANY: &str = "company";
+pub(crate) const OPPORTUNITY: &str = "opportunity";
+pub(crate) const TAGS: &str = "tags";
+pub(crate) const NAME: &str = "name";
+
+/// Attribute of a contact: its record.
+pub(crate) const RECORD: &str = "doc";
+
+// The attributes of an access record. They are short, because each change of access writes them.
+const SHARE: &str = "share";
+const MANAGERS: &str = "managers";
+const REVISION: &str = "rev";
+const SET_BY: &str = "by";
+const SET_AT: &str = "at";
 
 /// The access of a contact, with its revision.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +65,7 @@ impl<T> Accesses<T> {
     ///
     /// [`StoreError::Corrupt`] for a contact that was not requested, because its access is unknown.
     pub fn of(&self, contact: ContactId) -> Result<&T, StoreError> {
-        self.states.get(&contact).ok_or_else(|| not_asked(contact))
+        self.states.get(&contact).ok_or_else(|| not_requested(contact))
     }
 
     /// Removes and returns the access of a requested contact, so a long manager list is in memory once.
@@ -55,7 +74,7 @@ impl<T> Accesses<T> {
     ///
     /// As [`Self::of`], and for a contact already taken.
     pub fn take(&mut self, contact: ContactId) -> Result<T, StoreError> {
-        self.states.remove(&contact).ok_or_else(|| not_asked(contact))
+        self.states.remove(&contact).ok_or_else(|| not_requested(contact))
     }
 
     /// Returns the access of a requested contact for modification.
@@ -64,7 +83,7 @@ impl<T> Accesses<T> {
     ///
     /// As [`Self::of`].
     pub fn of_mut(&mut self, contact: ContactId) -> Result<&mut T, StoreError> {
-        self.states.get_mut(&contact).ok_or_else(|| not_asked(contact))
+        self.states.get_mut(&contact).ok_or_else(|| not_requested(contact))
     }
 }
 
@@ -81,8 +100,8 @@ impl Accesses {
     }
 }
 
-fn not_asked(contact: ContactId) -> StoreError {
-    StoreError::Corrupt(format!("the access of contact {contact} was not asked for"))
+fn not_requested(contact: ContactId) -> StoreError {
+    StoreError::Corrupt(format!("the access of contact {contact} was not requested").into())
 }
 
 /// An access record to write.
@@ -103,15 +122,15 @@ impl AccessRecord<'_> {
     pub(crate) fn item(&self, portal: &PortalId, contact: ContactId) -> Item {
         let mut item = items::keyed(&Key::Access(portal.clone(), contact));
         let managers: Vec<u8> = self.access.managers.iter().flat_map(|id| *id.as_bytes()).collect();
-        item.insert("share".into(), items::n(self.access.share.number()));
+        item.insert(SHARE.into(), items::n(self.access.share.number()));
         if !managers.is_empty() {
-            item.insert("managers".into(), items::b(managers));
+            item.insert(MANAGERS.into(), items::b(managers));
         }
-        item.insert("rev".into(), items::b(*self.revision.as_bytes()));
+        item.insert(REVISION.into(), items::b(*self.revision.as_bytes()));
         if let Some(user) = self.set_by.user() {
-            item.insert("by".into(), items::b(*user.as_bytes()));
+            item.insert(SET_BY.into(), items::b(*user.as_bytes()));
         }
-        item.insert("at".into(), items::n(self.set_at.ticks()));
+        item.insert(SET_AT.into(), items::n(self.set_at.ticks()));
         item
     }
 
@@ -121,32 +140,33 @@ impl AccessRecord<'_> {
 }
 
 pub(crate) fn access_state(item: &Item) -> Result<AccessState, StoreError> {
-    let share = items::number(item, "share")?;
-    let share = ShareType::from_number(share).ok_or_else(|| StoreError::Corrupt(format!("share type {share}")))?;
-    let bytes = if item.contains_key("managers") { items::bytes(item, "managers")? } else { &[] };
+    let share = items::number(item, SHARE)?;
+    let share = ShareType::from_number(share)
+        .ok_or_else(|| StoreError::Corrupt(format!("the share type {share} is unknown").into()))?;
+    let bytes = if item.contains_key(MANAGERS) { items::bytes(item, MANAGERS)? } else { &[] };
     let managers = bytes.chunks(16).map(|id| id.try_into().map(UserId::from_bytes)).collect::<Result<_, _>>();
-    let managers = managers.map_err(|_| StoreError::Corrupt("managers are not UUIDs".into()))?;
-    Ok(AccessState { access: Access { share, managers }, revision: Some(items::id(item, "rev")?) })
+    let managers = managers.map_err(|_| StoreError::Corrupt("the managers are not UUIDs".into()))?;
+    Ok(AccessState { access: Access { share, managers }, revision: Some(items::id(item, REVISION)?) })
 }
 
 fn index_entry(record: &ContactRecord) -> Item {
     let mut item = Item::from([
-        ("stage".into(), items::n(record.stage)),
-        ("type".into(), items::n(record.contact_type)),
-        ("company".into(), AttributeValue::Bool(record.is_company)),
-        ("opportunity".into(), AttributeValue::Bool(record.has_opportunity)),
+        (STAGE.into(), items::n(record.stage)),
+        (TYPE.into(), items::n(record.contact_type)),
+        (COMPANY.into(), AttributeValue::Bool(record.is_company)),
+        (OPPORTUNITY.into(), AttributeValue::Bool(record.has_opportunity)),
     ]);
     if !record.display_name.is_empty() {
-        item.insert("name".into(), items::s(fold(&record.display_name)));
+        item.insert(NAME.into(), items::s(fold(&record.display_name)));
     }
     if !record.tags.is_empty() {
         let tags = record.tags.iter().map(|tag| items::s(fold_tag(tag))).collect();
-        item.insert("tags".into(), AttributeValue::L(tags));
+        item.insert(TAGS.into(), AttributeValue::L(tags));
     }
     item
 }
 
-fn place(index: Index, partition: &Partition, record: &ContactRecord) -> [(String, AttributeValue); 2] {
+fn index_keys(index: Index, partition: &Partition, record: &ContactRecord) -> [(String, AttributeValue); 2] {
     let position = IndexPosition { created: record.created, contact: record.id };
     [(index.pk().into(), items::s(partition.encode())), (index.sk().into(), items::s(position.encode()))]
 }
@@ -156,8 +176,8 @@ pub(crate) fn contact_item(portal: &PortalId, shards: u16, record: &ContactRecor
     let mut item = items::keyed(&Key::Contact(portal.clone(), record.id));
     item.extend(index_entry(record));
     let partition = Partition::Stage(portal.clone(), record.id.shard(shards), record.stage);
-    item.extend(place(Index::Stage, &partition, record));
-    item.insert("doc".into(), items::to_document(record)?);
+    item.extend(index_keys(Index::Stage, &partition, record));
+    item.insert(RECORD.into(), items::to_document(record)?);
     Ok(item)
 }
 
@@ -171,7 +191,7 @@ pub(crate) fn tag_items(portal: &PortalId, shards: u16, record: &ContactRecord) 
             let mut item = items::keyed(&Key::ContactTag(portal.clone(), record.id, tag.clone()));
             item.extend(index_entry(record));
             let partition = Partition::Tag(portal.clone(), record.id.shard(shards), tag);
-            item.extend(place(Index::Tag, &partition, record));
+            item.extend(index_keys(Index::Tag, &partition, record));
             item
         })
         .collect()
@@ -219,10 +239,10 @@ impl Store {
             .collect();
         let mut loaded = Loaded::default();
         let (mut records, mut accesses) = (Vec::new(), Accesses::asked(contacts));
-        self.get_each(&keys, true, |mut item| {
+        self.get_each(&keys, Consistency::Strong, |mut item| {
             match items::key_of(&item)? {
                 Key::Contact(_, id) => {
-                    records.push((id, items::document(&mut item, "doc")?));
+                    records.push((id, items::document(&mut item, RECORD)?));
                 }
                 Key::Access(_, id) => {
                     accesses.record(id, &item)?;
@@ -231,7 +251,7 @@ impl Store {
                 Key::User(_, id) => {
                     loaded.users.insert(id, crate::directory::user(&mut item)?);
                 }
-                other => return Err(StoreError::Corrupt(format!("{other:?} was not asked for"))),
+                other => return Err(StoreError::Corrupt(format!("{other:?} was not requested").into())),
             }
             Ok(())
         })
@@ -251,8 +271,8 @@ impl Store {
     ) -> Result<HashMap<ContactId, ContactRecord>, StoreError> {
         let keys: Vec<Key> = ids.iter().map(|&id| Key::Contact(portal.clone(), id)).collect();
         let mut contacts = HashMap::with_capacity(ids.len());
-        self.get_each(&keys, false, |mut item| {
-            let record: ContactRecord = items::document(&mut item, "doc")?;
+        self.get_each(&keys, Consistency::Eventual, |mut item| {
+            let record: ContactRecord = items::document(&mut item, RECORD)?;
             contacts.insert(record.id, record);
             Ok(())
         })
@@ -268,8 +288,8 @@ impl Store {
     ) -> Result<HashMap<ContactId, (String, String)>, StoreError> {
         let keys: Vec<Key> = ids.iter().map(|&id| Key::Contact(portal.clone(), id)).collect();
         let mut names = HashMap::with_capacity(ids.len());
-        self.get_each(&keys, false, |mut item| {
-            let record: ContactRecord = items::document(&mut item, "doc")?;
+        self.get_each(&keys, Consistency::Eventual, |mut item| {
+            let record: ContactRecord = items::document(&mut item, RECORD)?;
             names.insert(record.id, Facts::names_of(&record));
             Ok(())
         })
@@ -285,8 +305,8 @@ impl Store {
     ) -> Result<HashMap<ContactId, String>, StoreError> {
         let keys: Vec<Key> = ids.iter().map(|&id| Key::Contact(portal.clone(), id)).collect();
         let mut names = HashMap::with_capacity(ids.len());
-        self.get_each(&keys, false, |mut item| {
-            let record: ContactRecord = items::document(&mut item, "doc")?;
+        self.get_each(&keys, Consistency::Eventual, |mut item| {
+            let record: ContactRecord = items::document(&mut item, RECORD)?;
             names.insert(record.id, record.display_name);
             Ok(())
         })
@@ -311,12 +331,12 @@ impl Store {
         ids: &[ContactId],
         see: impl Fn(AccessState, Option<Timestamp>) -> T,
     ) -> Result<Accesses<T>, StoreError> {
-        self.read_access(portal, ids, false, see).await
+        self.read_access(portal, ids, Consistency::Eventual, see).await
     }
 
     /// Reads the access of many contacts consistently: 1 read unit per 4 KB of each record, and 1 without a record.
     pub async fn current_access_of(&self, portal: &PortalId, ids: &[ContactId]) -> Result<Accesses, StoreError> {
-        self.read_access(portal, ids, true, |state, _| state).await
+        self.read_access(portal, ids, Consistency::Strong, |state, _| state).await
     }
 
     /// Reads only the revisions of access records, consistently: 1 read unit per 4 KB of each record.
@@ -327,13 +347,13 @@ impl Store {
     ) -> Result<HashMap<ContactId, JobId>, StoreError> {
         let keys: Vec<Key> = ids.iter().map(|&id| Key::Access(portal.clone(), id)).collect();
         let mut revisions = HashMap::with_capacity(ids.len());
-        let reading = Reading { consistent: true, attributes: Some("pk, sk, rev") };
-        self.read_each(&keys, reading, |item| match items::key_of(&item)? {
+        let options = BatchOptions { consistency: Consistency::Strong, attributes: Some("pk, sk, rev") };
+        self.read_each(&keys, options, |item| match items::key_of(&item)? {
             Key::Access(_, id) => {
-                revisions.insert(id, items::id(&item, "rev")?);
+                revisions.insert(id, items::id(&item, REVISION)?);
                 Ok(())
             }
-            other => Err(StoreError::Corrupt(format!("{other:?} was not asked for"))),
+            other => Err(StoreError::Corrupt(format!("{other:?} was not requested").into())),
         })
         .await?;
         Ok(revisions)
@@ -343,12 +363,12 @@ impl Store {
     pub async fn existing(&self, portal: &PortalId, ids: &[ContactId]) -> Result<HashSet<ContactId>, StoreError> {
         let keys: Vec<Key> = ids.iter().map(|&id| Key::Contact(portal.clone(), id)).collect();
         let mut existing = HashSet::with_capacity(ids.len());
-        self.get_each(&keys, true, |item| match items::key_of(&item)? {
+        self.get_each(&keys, Consistency::Strong, |item| match items::key_of(&item)? {
             Key::Contact(_, id) => {
                 existing.insert(id);
                 Ok(())
             }
-            other => Err(StoreError::Corrupt(format!("{other:?} was not asked for"))),
+            other => Err(StoreError::Corrupt(format!("{other:?} was not requested").into())),
         })
         .await?;
         Ok(existing)
@@ -358,19 +378,19 @@ impl Store {
         &self,
         portal: &PortalId,
         ids: &[ContactId],
-        consistent: bool,
+        consistency: Consistency,
         see: impl Fn(AccessState, Option<Timestamp>) -> T,
     ) -> Result<Accesses<T>, StoreError> {
         let keys: Vec<Key> = ids.iter().map(|&id| Key::Access(portal.clone(), id)).collect();
         let mut accesses =
             Accesses { states: ids.iter().map(|&contact| (contact, see(AccessState::UNRECORDED, None))).collect() };
-        self.get_each(&keys, consistent, |item| match items::key_of(&item)? {
+        self.get_each(&keys, consistency, |item| match items::key_of(&item)? {
             Key::Access(_, id) => {
-                let set_at = Timestamp::from_ticks(items::number(&item, "at")?);
+                let set_at = Timestamp::from_ticks(items::number(&item, SET_AT)?);
                 *accesses.of_mut(id)? = see(access_state(&item)?, Some(set_at));
                 Ok(())
             }
-            other => Err(StoreError::Corrupt(format!("{other:?} was not asked for"))),
+            other => Err(StoreError::Corrupt(format!("{other:?} was not requested").into())),
         })
         .await?;
         Ok(accesses)

@@ -11,27 +11,40 @@ use models::sign_in::Email;
 use models::values::id::{PortalId, UserId};
 use models::values::timestamp::Timestamp;
 
-use crate::dynamodb::client::{QueryOptions, Store};
+use crate::dynamodb::client::Store;
 use crate::dynamodb::items::{self, Item};
+use crate::dynamodb::reading::{Consistency, QueryOptions};
 use crate::error::StoreError;
 use crate::keys::{Key, Range};
 
+/// Attribute of a user, a stage or a type: its record.
+pub(crate) const RECORD: &str = "doc";
+/// Attribute of a user: whether the user is an administrator.
+pub(crate) const ADMIN: &str = "admin";
+/// Attribute of a stage, a type or a tag: the number of its contacts.
+pub(crate) const COUNT: &str = "count";
+
+/// Attribute of a portal: the number of its shards.
+const SHARDS: &str = "shards";
 /// Attribute of a portal: the name of its time zone.
 pub(crate) const TIME_ZONE: &str = "time_zone";
 
 /// Attribute of a portal whose postings cover every access.
-const POSTED: &str = "posted";
+const MANAGERS_INDEXED: &str = "managers_indexed";
 /// Attribute of a portal whose types have counters.
 pub(crate) const TYPES_COUNTED: &str = "types_counted";
 
 pub(crate) fn portal_item(portal: &Portal) -> Result<Item, StoreError> {
-    let zone = portal.time_zone.iana_name().ok_or_else(|| StoreError::Corrupt("a time zone without a name".into()))?;
+    let zone = portal.time_zone.iana_name().ok_or_else(|| StoreError::Unbuildable {
+        what: "the item of a portal",
+        source: "the time zone has no name".into(),
+    })?;
     let mut item = items::keyed(&Key::Portal(portal.id.clone()));
     item.insert(TIME_ZONE.into(), items::s(zone));
-    item.insert("shards".into(), items::n(portal.shards));
+    item.insert(SHARDS.into(), items::n(portal.shards));
     item.insert(TYPES_COUNTED.into(), AttributeValue::Bool(true));
     if portal.posted {
-        item.insert(POSTED.into(), AttributeValue::Bool(true));
+        item.insert(MANAGERS_INDEXED.into(), AttributeValue::Bool(true));
     }
     Ok(item)
 }
@@ -44,13 +57,13 @@ pub(crate) fn portal(id: PortalId, item: &Item) -> Result<Portal, StoreError> {
         tracing::error!(portal = %id, %error, "the portal's time zone is not known");
         TimeZone::unknown()
     });
-    Ok(Portal { id, time_zone, shards: items::number(item, "shards")?, posted: item.contains_key(POSTED) })
+    Ok(Portal { id, time_zone, shards: items::number(item, SHARDS)?, posted: item.contains_key(MANAGERS_INDEXED) })
 }
 
 pub(crate) fn user_item(portal: &PortalId, user: &User) -> Result<Item, StoreError> {
     let mut item = items::keyed(&Key::User(portal.clone(), user.employee.id));
-    item.insert("doc".into(), items::to_document(&user.employee)?);
-    item.insert("admin".into(), AttributeValue::Bool(user.is_admin));
+    item.insert(RECORD.into(), items::to_document(&user.employee)?);
+    item.insert(ADMIN.into(), AttributeValue::Bool(user.is_admin));
     if let Some(email) = &user.email {
         item.insert(EMAIL.into(), items::s(email.as_str()));
     }
@@ -61,9 +74,9 @@ pub(crate) fn user_item(portal: &PortalId, user: &User) -> Result<Item, StoreErr
 }
 
 pub(crate) fn user(item: &mut Item) -> Result<User, StoreError> {
-    let employee: Employee = items::document(item, "doc")?;
+    let employee: Employee = items::document(item, RECORD)?;
     let (email, tokens_valid_from) = (email(item)?, tokens_valid_from(item)?);
-    Ok(User { employee, is_admin: items::boolean(item, "admin")?, email, tokens_valid_from })
+    Ok(User { employee, is_admin: items::boolean(item, ADMIN)?, email, tokens_valid_from })
 }
 
 /// Attribute of a user: the e-mail address.
@@ -100,12 +113,12 @@ pub(crate) const TAG_TITLE: &str = "title";
 
 /// Returns the counter of an entry; 0 if the counter is missing, or negative after concurrent imports.
 fn count(item: &Item) -> u64 {
-    items::number::<i64>(item, "count").ok().and_then(|count| u64::try_from(count).ok()).unwrap_or(0)
+    items::number::<i64>(item, COUNT).ok().and_then(|count| u64::try_from(count).ok()).unwrap_or(0)
 }
 
 /// Returns the list item of an entry; none if the entry is only a counter.
 fn list_item(item: &mut Item) -> Result<Option<ListItem>, StoreError> {
-    if item.contains_key("doc") { items::document(item, "doc").map(Some) } else { Ok(None) }
+    if item.contains_key(RECORD) { items::document(item, RECORD).map(Some) } else { Ok(None) }
 }
 
 impl Store {
@@ -117,7 +130,7 @@ impl Store {
 
     /// Reads the time zone of a portal, UTC if the portal does not exist: half a read unit.
     pub async fn time_zone(&self, id: &PortalId) -> Result<TimeZone, StoreError> {
-        let items = self.get_many(&[Key::Portal(id.clone())], false).await?;
+        let items = self.get_many(&[Key::Portal(id.clone())], Consistency::Eventual).await?;
         let zone = items.first().map(|item| portal(id.clone(), item).map(|portal| portal.time_zone)).transpose()?;
         Ok(zone.unwrap_or(TimeZone::UTC))
     }
@@ -133,13 +146,13 @@ impl Store {
             .chain(users.into_iter().map(|user| Key::User(id.clone(), user)))
             .collect();
         let mut found = (None, HashMap::new());
-        for mut item in self.get_many(&keys, true).await? {
+        for mut item in self.get_many(&keys, Consistency::Strong).await? {
             match items::key_of(&item)? {
                 Key::Portal(_) => found.0 = Some(portal(id.clone(), &item)?),
                 Key::User(_, id) => {
                     found.1.insert(id, user(&mut item)?);
                 }
-                other => return Err(StoreError::Corrupt(format!("{other:?} was not asked for"))),
+                other => return Err(StoreError::Corrupt(format!("{other:?} was not requested").into())),
             }
         }
         Ok(found)
@@ -160,7 +173,7 @@ impl Store {
         let ids: HashSet<UserId> = ids.into_iter().collect();
         let keys: Vec<Key> = ids.into_iter().map(|id| Key::User(portal.clone(), id)).collect();
         let mut users = HashMap::with_capacity(keys.len());
-        for mut item in self.get_many(&keys, false).await? {
+        for mut item in self.get_many(&keys, Consistency::Eventual).await? {
             let user = user(&mut item)?;
             users.insert(user.employee.id, user);
         }
@@ -191,14 +204,14 @@ impl Store {
             .chain(users.into_iter().map(|id| Key::User(portal.clone(), id)))
             .collect();
         let mut entries = Entries::default();
-        for mut item in self.get_many(&keys, false).await? {
+        for mut item in self.get_many(&keys, Consistency::Eventual).await? {
             match items::key_of(&item)? {
                 Key::Stage(_, id) => entries.stages.extend(list_item(&mut item)?.map(|stage| (id, stage))),
                 Key::Type(_, id) => entries.types.extend(list_item(&mut item)?.map(|kind| (id, kind))),
                 Key::User(_, id) => {
                     entries.users.insert(id, user(&mut item)?);
                 }
-                other => return Err(StoreError::Corrupt(format!("{other:?} was not asked for"))),
+                other => return Err(StoreError::Corrupt(format!("{other:?} was not requested").into())),
             }
         }
         Ok(entries)
@@ -210,7 +223,8 @@ impl Store {
     /// before must be included.
     pub async fn lists(&self, portal: &PortalId) -> Result<Lists, StoreError> {
         let (stages, types) = (Range::Stages(portal.clone()), Range::Types(portal.clone()));
-        let (stages, types) = futures::try_join!(self.query(&stages, true), self.query(&types, false))?;
+        let (stages, types) =
+            futures::try_join!(self.query(&stages, Consistency::Strong), self.query(&types, Consistency::Eventual))?;
         let mut lists = Lists::default();
         for mut item in stages {
             if let Key::Stage(_, id) = items::key_of(&item)? {
@@ -235,7 +249,8 @@ impl Store {
     /// portal. A portal loaded by an earlier version has no counters until its next import.
     pub async fn type_choices(&self, portal: &PortalId) -> Result<Vec<(ListItem, Option<u64>)>, StoreError> {
         let (range, keys) = (Range::Types(portal.clone()), [Key::Portal(portal.clone())]);
-        let (mut types, portal) = futures::try_join!(self.list_choices(&range), self.get_many(&keys, false))?;
+        let (mut types, portal) =
+            futures::try_join!(self.list_choices(&range), self.get_many(&keys, Consistency::Eventual))?;
         if !portal.iter().any(|item| item.contains_key(TYPES_COUNTED)) {
             types.iter_mut().for_each(|(_, count)| *count = None);
         }
@@ -244,7 +259,7 @@ impl Store {
 
     async fn list_choices(&self, range: &Range) -> Result<Vec<(ListItem, Option<u64>)>, StoreError> {
         let mut choices = Vec::new();
-        for mut item in self.query(range, false).await? {
+        for mut item in self.query(range, Consistency::Eventual).await? {
             let count = count(&item);
             choices.extend(list_item(&mut item)?.map(|entry| (entry, Some(count))));
         }
@@ -256,7 +271,7 @@ impl Store {
     /// per 4 KB.
     pub async fn tag_choices(&self, portal: &PortalId) -> Result<Vec<(String, u64)>, StoreError> {
         let mut tags = Vec::new();
-        for item in self.query(&Range::Tags(portal.clone()), false).await? {
+        for item in self.query(&Range::Tags(portal.clone()), Consistency::Eventual).await? {
             let count = count(&item);
             if let Key::Tag(_, tag) = items::key_of(&item)?
                 && count > 0
@@ -270,7 +285,7 @@ impl Store {
 
     /// Reads all users of a portal: half a read unit per 4 KB.
     pub async fn all_users(&self, portal: &PortalId) -> Result<Vec<User>, StoreError> {
-        let items = self.query(&Range::Users(portal.clone()), false).await?;
+        let items = self.query(&Range::Users(portal.clone()), Consistency::Eventual).await?;
         items.into_iter().map(|mut item| user(&mut item)).collect()
     }
 
@@ -289,7 +304,7 @@ impl Store {
     pub async fn tag_counts(&self, portal: &PortalId, tags: &[String]) -> Result<HashMap<String, u64>, StoreError> {
         let keys: Vec<Key> = tags.iter().take(COUNTED_TAGS).map(|tag| Key::Tag(portal.clone(), tag.clone())).collect();
         let mut counts = HashMap::with_capacity(keys.len());
-        for item in self.get_many(&keys, false).await? {
+        for item in self.get_many(&keys, Consistency::Eventual).await? {
             if let Key::Tag(_, tag) = items::key_of(&item)? {
                 counts.insert(tag, count(&item));
             }

@@ -5,3 +5,4 @@ pub mod batch;
 pub mod client;
 pub mod in_process;
 pub(crate) mod items;
+pub(crate) mod reading;

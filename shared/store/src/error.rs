@@ -5,7 +5,8 @@ use std::fmt;
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
-/// A failed call to DynamoDB or to the operating system's random source, or an item that cannot be decoded.
+/// A failed call to DynamoDB or to the operating system's random source, a request that cannot be built, or an item
+/// that cannot be decoded.
 ///
 /// Callers ask its methods how to react. Its text is for the log, never for a client.
 #[derive(Debug, thiserror::Error)]
@@ -26,13 +27,13 @@ pub enum StoreError {
         operation: &'static str,
     },
     /// Another transaction was writing the same item.
-    #[error("{operation}: met a transaction")]
+    #[error("{operation}: another transaction was writing the same item")]
     Contended {
         /// The DynamoDB operation.
         operation: &'static str,
     },
     /// DynamoDB did not respond, or reported a fault of its own.
-    #[error("{operation}: no answer")]
+    #[error("{operation}: DynamoDB did not respond")]
     Unavailable {
         /// The DynamoDB operation.
         operation: &'static str,
@@ -41,7 +42,7 @@ pub enum StoreError {
         source: Box<dyn Error + Send + Sync>,
     },
     /// DynamoDB rejected the call.
-    #[error("{operation}: refused")]
+    #[error("{operation}: DynamoDB rejected the call")]
     Refused {
         /// The DynamoDB operation.
         operation: &'static str,
@@ -50,11 +51,47 @@ pub enum StoreError {
         source: Box<dyn Error + Send + Sync>,
     },
     /// The operating system gave no random bytes.
-    #[error("no random bytes")]
+    #[error("the operating system gave no random bytes")]
     Random(#[source] getrandom::Error),
-    /// An item cannot be decoded or was not requested, or a request cannot be built.
-    #[error("an item does not read back: {0}")]
-    Corrupt(String),
+    /// A request or a stored value cannot be built.
+    #[error("{what} cannot be built")]
+    Unbuildable {
+        /// The part of the request that cannot be built.
+        what: &'static str,
+        /// The cause.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// An item cannot be decoded, or was not requested.
+    #[error(transparent)]
+    Corrupt(Corruption),
+}
+
+/// The reason why an item cannot be decoded.
+#[derive(Debug, thiserror::Error)]
+#[error("an item cannot be decoded: {reason}")]
+pub struct Corruption {
+    reason: String,
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+impl Corruption {
+    /// Returns a reason with its cause. The cause must not quote stored values, because the log shows it.
+    pub(crate) fn caused_by(reason: impl Into<String>, source: impl Error + Send + Sync + 'static) -> Self {
+        Self { reason: reason.into(), source: Some(Box::new(source)) }
+    }
+}
+
+impl From<&str> for Corruption {
+    fn from(reason: &str) -> Self {
+        Self { reason: reason.to_owned(), source: None }
+    }
+}
+
+impl From<String> for Corruption {
+    fn from(reason: String) -> Self {
+        Self { reason, source: None }
+    }
 }
 
 /// A DynamoDB error without its message.
@@ -84,6 +121,16 @@ impl StoreError {
     /// Returns whether a condition did not hold.
     pub fn is_condition_failed(&self) -> bool {
         matches!(self, Self::ConditionFailed { .. })
+    }
+
+    /// Returns the error of a request part that its builder refused.
+    pub(crate) fn unbuildable(what: &'static str, source: impl Error + Send + Sync + 'static) -> Self {
+        Self::Unbuildable { what, source: Box::new(source) }
+    }
+
+    /// Returns the error of an item whose decoder failed. The cause must not quote stored values.
+    pub(crate) fn corrupt(reason: impl Into<String>, source: impl Error + Send + Sync + 'static) -> Self {
+        Self::Corrupt(Corruption::caused_by(reason, source))
     }
 
     /// Converts an SDK error.

@@ -36,11 +36,11 @@ impl KeyOf {
 }
 
 // The attributes of a key's item. None is a reserved word of DynamoDB.
-const PRINT: &str = "print";
+const FINGERPRINT: &str = "fingerprint";
 const JOB: &str = "job";
 const HOLDER: &str = "holder";
-const AWAITED: &str = "awaited";
-const ENDS: &str = "ends";
+const ANSWER_DUE: &str = "answer_due";
+const VALID_UNTIL: &str = "valid_until";
 const ANSWER: &str = "answer";
 const PARTS: &str = "parts";
 
@@ -109,15 +109,15 @@ impl Store {
     ) -> Result<Reservation, StoreError> {
         let mut reserved = Reserved { of: of.clone(), job, holder: Uuid::now_v7(), expires };
         let mut item = items::keyed(&of.item_key());
-        item.insert(PRINT.into(), items::b(*fingerprint));
+        item.insert(FINGERPRINT.into(), items::b(*fingerprint));
         item.insert(JOB.into(), items::b(*job.as_bytes()));
         item.insert(HOLDER.into(), items::b(*reserved.holder.as_bytes()));
-        item.insert(AWAITED.into(), items::n(answered_by.ticks()));
-        item.insert(ENDS.into(), items::n(expires.ticks()));
+        item.insert(ANSWER_DUE.into(), items::n(answered_by.ticks()));
+        item.insert(VALID_UNTIL.into(), items::n(expires.ticks()));
         // Time to live deletes late and never early.
         item.insert(EXPIRES.into(), items::n(expires.to_jiff().as_second() + 1));
         // Compare the end too, because an expired item may remain for days.
-        let free = "attribute_not_exists(#pk) OR ends <= :now";
+        let free = "attribute_not_exists(#pk) OR valid_until <= :now";
         if self.put_if(item.clone(), free, [(":now", items::n(now.ticks()))]).await? {
             return Ok(Reservation::New(reserved));
         }
@@ -125,7 +125,7 @@ impl Store {
             // The key was released between the two calls.
             return Ok(Reservation::InProgress);
         };
-        if items::bytes(&found, PRINT)? != fingerprint {
+        if items::bytes(&found, FINGERPRINT)? != fingerprint {
             return Ok(Reservation::Mismatch);
         }
         let earlier = items::id(&found, JOB)?;
@@ -135,27 +135,27 @@ impl Store {
             return Ok(Reservation::New(reserved));
         }
         if found.contains_key(ANSWER) {
-            return Ok(Reservation::Completed { job: earlier, answer: self.kept_answer(of, &found).await? });
+            return Ok(Reservation::Completed { job: earlier, answer: self.stored_answer(of, &found).await? });
         }
-        let awaited: i64 = items::number(&found, AWAITED)?;
-        if awaited > now.ticks() {
+        let answer_due: i64 = items::number(&found, ANSWER_DUE)?;
+        if answer_due > now.ticks() {
             return Ok(Reservation::InProgress);
         }
         // The earlier caller is gone. Keep its job's identifier, because the job may have started.
         item.insert(JOB.into(), items::b(*earlier.as_bytes()));
         reserved.job = earlier;
-        let seen = [(":awaited", items::n(awaited))];
-        let taken = self.put_if(item, "awaited = :awaited AND attribute_not_exists(answer)", seen).await?;
+        let seen = [(":seen", items::n(answer_due))];
+        let taken = self.put_if(item, "answer_due = :seen AND attribute_not_exists(answer)", seen).await?;
         Ok(if taken { Reservation::Interrupted(reserved) } else { Reservation::InProgress })
     }
 
-    async fn kept_answer(&self, of: &KeyOf, found: &Item) -> Result<Vec<u8>, StoreError> {
+    async fn stored_answer(&self, of: &KeyOf, found: &Item) -> Result<Vec<u8>, StoreError> {
         let mut answer = items::bytes(found, ANSWER)?.to_vec();
         let parts: u16 = items::number(found, PARTS)?;
         let holder = Uuid::from_bytes(items::id(found, HOLDER)?);
         for number in 0..parts {
             let part = self.get(&of.part_key(holder, number)).await?;
-            let part = part.ok_or_else(|| StoreError::Corrupt("a part of a kept answer is missing".into()))?;
+            let part = part.ok_or_else(|| StoreError::Corrupt("a part of a stored answer is missing".into()))?;
             answer.extend_from_slice(items::bytes(&part, ANSWER)?);
         }
         Ok(answer)
@@ -199,7 +199,7 @@ impl Store {
             .expression_attribute_values(":parts", items::n(0))
             .expression_attribute_values(":holder", items::b(*kept.reserved.holder.as_bytes()))
             .build()
-            .map_err(|error| StoreError::Corrupt(error.to_string()))?;
+            .map_err(|error| StoreError::unbuildable("the update of an idempotency key", error))?;
         Ok(TransactWriteItem::builder().update(update).build())
     }
 

@@ -25,15 +25,16 @@ use models::values::id::{ContactId, PortalId, UserId};
 
 use crate::Clock;
 use crate::contacts::contact_item;
-use crate::directory::{TIME_ZONE, TYPES_COUNTED, portal_item};
+use crate::directory::{RECORD, TIME_ZONE, TYPES_COUNTED, portal_item};
 use crate::dynamodb::batch::Write;
 use crate::dynamodb::client::Store;
 use crate::dynamodb::items::{self, s};
+use crate::dynamodb::reading::Consistency;
 use crate::error::StoreError;
 use crate::keys::{Key, Range, TokenHash};
 use crate::tokens::{grant, hash, token_writes};
 use contacts::{CONTACTS_AT_ONCE, Pending};
-use counters::{Counter, OWED};
+use counters::{COUNTERS_DIRTY, Counter};
 use users::{HeldUser, Member, owners};
 
 /// Maximum bytes of a contact's item. The rest of DynamoDB's 400 KB covers the error of the estimate.
@@ -251,7 +252,7 @@ impl<'a> Importer<'a> {
         }
         self.leave().await?;
         let existing = self.store.get(&Key::Portal(id.clone())).await?;
-        let are_owed = existing.as_ref().is_some_and(|item| item.contains_key(OWED));
+        let are_dirty = existing.as_ref().is_some_and(|item| item.contains_key(COUNTERS_DIRTY));
         let portal = match &existing {
             Some(item) => {
                 let before = crate::directory::portal(id.clone(), item)?;
@@ -281,7 +282,7 @@ impl<'a> Importer<'a> {
         };
         // Earlier versions did not count the contacts of types.
         let lacks_types = existing.as_ref().is_some_and(|item| !item.contains_key(TYPES_COUNTED));
-        if are_owed || lacks_types {
+        if are_dirty || lacks_types {
             // Count before this load writes: the index may show the load's writes late, and its deltas are added later.
             self.store.recount(&portal).await?;
         }
@@ -307,7 +308,7 @@ impl<'a> Importer<'a> {
             types: lists.types.into_keys().collect(),
             deltas: HashMap::new(),
             titles: HashMap::new(),
-            marked: are_owed,
+            marked: are_dirty,
             had_contacts: existing.is_some(),
         });
         Ok(())
@@ -331,7 +332,7 @@ impl<'a> Importer<'a> {
         self.flush_writes().await?;
         self.flush_contacts().await?;
         let Some(current) = self.current.take() else { return Ok(()) };
-        self.settle_counters(&current).await?;
+        self.apply_counters(&current).await?;
         current.check_addresses()
     }
 }
@@ -394,7 +395,7 @@ impl Store {
 
     /// Sets the members of a directory entry and leaves its counter unchanged: 1 write unit.
     async fn name_entry(&self, key: &Key, item: &ListItem) -> Result<(), StoreError> {
-        let names = HashMap::from([("#doc".to_owned(), "doc".to_owned())]);
+        let names = HashMap::from([("#doc".to_owned(), RECORD.to_owned())]);
         let values = HashMap::from([(":doc".to_owned(), items::to_document(item)?)]);
         self.update(key, "SET #doc = :doc", names, values).await
     }
@@ -402,7 +403,7 @@ impl Store {
     /// Reads the grants of a portal's tokens: 1 read unit per 4 KB.
     async fn grants(&self, portal: &PortalId) -> Result<HashMap<TokenHash, Grant>, StoreError> {
         let mut grants = HashMap::new();
-        for mut item in self.query(&Range::Tokens(portal.clone()), true).await? {
+        for mut item in self.query(&Range::Tokens(portal.clone()), Consistency::Strong).await? {
             if let Key::TokenEntry(_, hash) = items::key_of(&item)? {
                 grants.insert(hash, grant(&mut item)?);
             }

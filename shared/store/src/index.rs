@@ -10,6 +10,7 @@ use models::values::id::PortalId;
 use models::values::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::contacts::{COMPANY, NAME, OPPORTUNITY, STAGE, TAGS, TYPE};
 use crate::dynamodb::client::Store;
 use crate::dynamodb::items::{self, Item};
 use crate::error::StoreError;
@@ -96,7 +97,7 @@ impl<'a> Matches<'a> {
             match self.rest {
                 Rest::Unread => {}
                 // DynamoDB may read entries and return none of them. The scan continues after the entries read.
-                Rest::Behind(position) => self.cursor.after = Some(position),
+                Rest::After(position) => self.cursor.after = Some(position),
                 Rest::Nothing => self.cursor = ScanCursor { partition: self.cursor.partition + 1, after: None },
             }
             self.rest = Rest::Unread;
@@ -122,10 +123,10 @@ impl<'a> Matches<'a> {
             self.rest = Rest::Nothing;
             return Ok(());
         };
-        let stretch = KeyRange { after: self.cursor.after, ..KeyRange::of(self.plan, partition) };
-        let page = self.store.index_entries(&stretch, QUERY_ENTRIES).await?;
+        let range = KeyRange { after: self.cursor.after, ..KeyRange::of(self.plan, partition) };
+        let page = self.store.index_entries(&range, QUERY_ENTRIES).await?;
         self.read = page.entries;
-        self.rest = page.next.map_or(Rest::Nothing, Rest::Behind);
+        self.rest = page.next.map_or(Rest::Nothing, Rest::After);
         Ok(())
     }
 }
@@ -136,7 +137,7 @@ enum Rest {
     /// Everything after the cursor: no query has read it yet.
     Unread,
     /// Everything after this position.
-    Behind(IndexPosition),
+    After(IndexPosition),
     /// Nothing.
     Nothing,
 }
@@ -203,9 +204,9 @@ impl Store {
     ///
     /// Continue after [`EntryPage::next`], never after the last entry: DynamoDB may read entries and return none of
     /// them.
-    pub(crate) async fn index_entries(&self, stretch: &KeyRange, most: i32) -> Result<EntryPage, StoreError> {
-        let index = stretch.partition.index();
-        let Some(query) = self.query_index(stretch) else { return Ok(EntryPage::default()) };
+    pub(crate) async fn index_entries(&self, range: &KeyRange, most: i32) -> Result<EntryPage, StoreError> {
+        let index = range.partition.index();
+        let Some(query) = self.query_index(range) else { return Ok(EntryPage::default()) };
         let output = query.limit(most).send().await.map_err(|error| StoreError::from_sdk("Query", error))?;
         self.meter.read(&output.consumed_capacity);
         let next = output.last_evaluated_key.filter(|key| !key.is_empty());
@@ -215,8 +216,8 @@ impl Store {
     }
 
     /// Counts the index entries of a range: 1 read unit per 8 KB of entries, and a call per MB.
-    pub(crate) async fn count_entries(&self, stretch: &KeyRange) -> Result<u64, StoreError> {
-        let Some(query) = self.query_index(stretch) else { return Ok(0) };
+    pub(crate) async fn count_entries(&self, range: &KeyRange) -> Result<u64, StoreError> {
+        let Some(query) = self.query_index(range) else { return Ok(0) };
         let query = query.select(Select::Count);
         let (mut count, mut start) = (0, None);
         loop {
@@ -236,9 +237,9 @@ impl Store {
     }
 
     /// Builds the query of a range; none if the range is empty.
-    fn query_index(&self, stretch: &KeyRange) -> Option<QueryFluentBuilder> {
-        let index = stretch.partition.index();
-        let (low, high) = stretch.bounds()?;
+    fn query_index(&self, range: &KeyRange) -> Option<QueryFluentBuilder> {
+        let index = range.partition.index();
+        let (low, high) = range.bounds()?;
         let query = self
             .client
             .query()
@@ -247,10 +248,10 @@ impl Store {
             .key_condition_expression("#pk = :pk AND #sk BETWEEN :low AND :high")
             .expression_attribute_names("#pk", index.pk())
             .expression_attribute_names("#sk", index.sk())
-            .expression_attribute_values(":pk", AttributeValue::S(stretch.partition.encode()))
+            .expression_attribute_values(":pk", AttributeValue::S(range.partition.encode()))
             .expression_attribute_values(":low", AttributeValue::S(low))
             .expression_attribute_values(":high", AttributeValue::S(high))
-            .scan_index_forward(stretch.ascending)
+            .scan_index_forward(range.ascending)
             .return_consumed_capacity(ReturnConsumedCapacity::Total);
         Some(query)
     }
@@ -259,7 +260,8 @@ impl Store {
 /// Decodes the position of an index entry.
 fn position(item: &Item, index: Index) -> Result<IndexPosition, StoreError> {
     let position = items::text(item, index.sk())?;
-    IndexPosition::decode(position).ok_or_else(|| StoreError::Corrupt("the position of an index entry".into()))
+    IndexPosition::decode(position)
+        .ok_or_else(|| StoreError::Corrupt("the position of an index entry has another form".into()))
 }
 
 /// Decodes an index entry. A table item in the index has the same attributes.
@@ -268,23 +270,23 @@ pub(crate) fn entry(item: &Item, index: Index) -> Result<IndexEntry, StoreError>
     Ok(IndexEntry {
         contact: position.contact,
         created: position.created,
-        stage: items::number(item, "stage")?,
-        contact_type: items::number(item, "type")?,
-        is_company: items::boolean(item, "company")?,
-        has_opportunity: items::boolean(item, "opportunity")?,
+        stage: items::number(item, STAGE)?,
+        contact_type: items::number(item, TYPE)?,
+        is_company: items::boolean(item, COMPANY)?,
+        has_opportunity: items::boolean(item, OPPORTUNITY)?,
         tags: tags(item)?,
-        name: item.get("name").map_or(Ok(""), |_| items::text(item, "name"))?.to_owned(),
+        name: item.get(NAME).map_or(Ok(""), |_| items::text(item, NAME))?.to_owned(),
     })
 }
 
 /// Decodes the folded tags of an index entry.
 pub(crate) fn tags(item: &Item) -> Result<Vec<String>, StoreError> {
-    match item.get("tags") {
+    match item.get(TAGS) {
         None => Ok(Vec::new()),
         Some(tags) => tags
             .as_l()
             .ok()
             .and_then(|tags| tags.iter().map(|tag| tag.as_s().ok().cloned()).collect())
-            .ok_or_else(|| StoreError::Corrupt("the tags of an index entry".into())),
+            .ok_or_else(|| StoreError::Corrupt("the tags of an index entry are not a list of texts".into())),
     }
 }

@@ -14,39 +14,11 @@ use crate::dynamodb::items::{self, Item};
 use crate::error::StoreError;
 use crate::keys::Key;
 pub use chunks::Chunk;
-use models::values::id::ContactId;
 use models::values::timestamp::Timestamp;
 pub use open::{OpenJob, OpenJobs, OpenJobsCursor};
 pub use record::Created;
 pub use shards::{Checkpoint, Claim, Lease, Progress, Release, Saved, ShardFailure, ShardState};
-use std::collections::{HashMap, HashSet};
-
-/// The attribute that holds a job.
-pub(crate) const DOC: &str = "doc";
-
-const BODY: &str = "body";
-
-const AFTER: &str = "after";
-
-const LATE: &str = "late";
-
-const VOID: &str = "void";
-
-const DUE: &str = "due";
-
-const USER: &str = "user";
-
-const JOBS: &str = "jobs";
-
-const TRIES: &str = "tries";
-
-/// Returns the list of contacts in an attribute of a chunk; empty if the attribute is missing.
-fn contacts(item: &Item, name: &str) -> Result<HashSet<ContactId>, StoreError> {
-    let corrupt = || StoreError::Corrupt(format!("the contacts {name} of a chunk"));
-    let Some(listed) = item.get(name) else { return Ok(HashSet::new()) };
-    let id = |id: &AttributeValue| id.as_n().ok().and_then(|digits| digits.parse().ok()).ok_or_else(corrupt);
-    listed.as_l().map_err(|_| corrupt())?.iter().map(id).collect()
-}
+use std::collections::HashMap;
 
 fn moment(at: Timestamp) -> AttributeValue {
     items::n(at.ticks())
@@ -77,7 +49,7 @@ impl Store {
             .set_condition_expression(condition.map(ToOwned::to_owned))
             .set_expression_attribute_values(Some(values(of)).filter(|values| !values.is_empty()))
             .build()
-            .map_err(|error| StoreError::Corrupt(error.to_string()))?;
+            .map_err(|error| StoreError::unbuildable("the put of a transaction", error))?;
         Ok(TransactWriteItem::builder().put(put).build())
     }
 
@@ -93,7 +65,7 @@ impl Store {
             .set_condition_expression(condition.map(ToOwned::to_owned))
             .set_expression_attribute_values(Some(values(of)).filter(|values| !values.is_empty()))
             .build()
-            .map_err(|error| StoreError::Corrupt(error.to_string()))?;
+            .map_err(|error| StoreError::unbuildable("the delete of a transaction", error))?;
         Ok(TransactWriteItem::builder().delete(delete).build())
     }
 }

@@ -30,6 +30,7 @@
 //! | posting: contacts assigned to a manager | `portal#M#uuid` | `POST#` first half of the contents' SHA-256 |
 //! | posting written by a compaction | `portal#M#uuid` | `POST~0000000007~uuid` |
 //! | manager whose postings need compaction | `P#` | `portal#uuid` |
+//! | version of the schema | `S#` | `SCHEMA` |
 //! | idempotency key of a user, or of the operator | `portal#K#uuid#key`, `portal#K#operator#key` | `IDEMPOTENCY` |
 //! | further part of the answer stored with a key | `portal#K#uuid#key`, `portal#K#operator#key` | `ANSWER#uuid#003` |
 //!
@@ -39,6 +40,7 @@
 
 mod hash;
 mod index;
+mod range;
 
 use std::fmt;
 
@@ -52,6 +54,7 @@ use uuid::Uuid;
 pub(crate) use hash::Hex;
 pub use hash::hash_from_hex;
 pub use index::{Index, IndexPosition, Partition};
+pub use range::Range;
 
 /// Name of the table's partition key.
 pub const PK: &str = "pk";
@@ -135,6 +138,8 @@ pub enum Key {
     PackedPosting(PortalId, UserId, u32, Uuid),
     /// A manager whose postings need compaction.
     DueCompaction(PortalId, UserId),
+    /// The version of the stored form of all items.
+    Schema,
     /// An idempotency key of an author.
     Idempotency(PortalId, Author, String),
     /// A further part of the answer that a reservation of an idempotency key stored.
@@ -158,81 +163,9 @@ const RULE_PORTALS_PK: &str = "W#";
 
 const COMPACTION_PK: &str = "P#";
 
-/// The items of one partition that a query reads.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Range {
-    /// All items in the partition of a contact.
-    OfContact(PortalId, ContactId),
-    /// The journal of moves of a shard in the hour of the moment, in order of time.
-    Moves(PortalId, u16, Timestamp),
-    /// Every stage of a portal's directory.
-    Stages(PortalId),
-    /// Every type of a portal's directory.
-    Types(PortalId),
-    /// Every tag of a portal's directory.
-    Tags(PortalId),
-    /// Every user of a portal's directory.
-    Users(PortalId),
-    /// The identifiers of a portal's removed users.
-    RemovedUsers(PortalId),
-    /// The password hash of every user of a portal that has one.
-    Passwords(PortalId),
-    /// Every portal with an entry for an e-mail address, in order of portal identifiers.
-    Addresses(Email),
-    /// Every token in a portal's list.
-    Tokens(PortalId),
-    /// The progress and the lease of each shard of a job.
-    JobShards(PortalId, JobId),
-    /// Every job of a portal, in order of time.
-    Jobs(PortalId),
-    /// Every job of a user, in order of time.
-    JobsOf(PortalId, UserId),
-    /// Every standing rule of a portal.
-    Rules(PortalId),
-    /// Every posting of a manager.
-    Postings(PortalId, UserId),
-    /// Every posting of a manager written by a compaction, in order of generations.
-    PackedPostings(PortalId, UserId),
-    /// Every posting of a manager not written by a compaction.
-    RawPostings(PortalId, UserId),
-    /// Every manager whose postings need compaction.
-    DueCompactions,
-    /// The open jobs of all portals in one bucket.
-    OpenJobs(u8),
-    /// Every portal that has standing rules.
-    RulePortals,
-    /// Every standing rule with a due time, in order of time.
-    DueRules,
-}
+const SCHEMA_PK: &str = "S#";
 
-impl Range {
-    /// Returns the partition key and the prefix of the sort keys.
-    pub fn encode(&self) -> (String, &'static str) {
-        match self {
-            Self::OfContact(portal, id) => (contact_pk(portal, *id), ""),
-            Self::Moves(portal, shard, moment) => (moves_pk(portal, *shard, *moment), ""),
-            Self::Stages(portal) => (portal.to_string(), "STAGE#"),
-            Self::Types(portal) => (portal.to_string(), "TYPE#"),
-            Self::Tags(portal) => (portal.to_string(), "TAG#"),
-            Self::Users(portal) => (portal.to_string(), "USER#"),
-            Self::RemovedUsers(portal) => (portal.to_string(), "REMOVED#"),
-            Self::Passwords(portal) => (portal.to_string(), "PASSWORD#"),
-            Self::Addresses(email) => (address_pk(email), ""),
-            Self::Tokens(portal) => (portal.to_string(), "TOKEN#"),
-            Self::JobShards(portal, job) => (job_pk(portal, job), "SHARD#"),
-            Self::Jobs(portal) => (jobs_pk(portal), "JOB#"),
-            Self::JobsOf(portal, user) => (jobs_of_pk(portal, user), "JOB#"),
-            Self::Rules(portal) => (portal.to_string(), "RULE#"),
-            Self::Postings(portal, manager) => (postings_pk(portal, manager), "POST"),
-            Self::PackedPostings(portal, manager) => (postings_pk(portal, manager), "POST~"),
-            Self::RawPostings(portal, manager) => (postings_pk(portal, manager), "POST#"),
-            Self::DueCompactions => (COMPACTION_PK.into(), ""),
-            Self::OpenJobs(bucket) => (open_pk(*bucket), ""),
-            Self::RulePortals => (RULE_PORTALS_PK.into(), ""),
-            Self::DueRules => (DUE_PK.into(), ""),
-        }
-    }
-}
+const SCHEMA_SK: &str = "SCHEMA";
 
 fn contact_pk(portal: &PortalId, id: ContactId) -> String {
     format!("{portal}#C#{:010}", id.get())
@@ -324,6 +257,7 @@ impl Key {
             Self::DueCompaction(..) => "DueCompaction",
             Self::Move(..) => "Move",
             Self::Removed(..) => "Removed",
+            Self::Schema => "Schema",
             Self::Idempotency(..) => "Idempotency",
             Self::IdempotencyPart(..) => "IdempotencyPart",
         }
@@ -365,6 +299,7 @@ impl Key {
                 (postings_pk(portal, manager), format!("POST~{generation:010}~{id}"))
             }
             Self::DueCompaction(portal, manager) => (COMPACTION_PK.into(), format!("{portal}#{manager}")),
+            Self::Schema => (SCHEMA_PK.into(), SCHEMA_SK.into()),
             Self::Idempotency(portal, author, key) => (key_pk(portal, author, key), "IDEMPOTENCY".into()),
             Self::IdempotencyPart(portal, author, key, holder, number) => {
                 (key_pk(portal, author, key), format!("ANSWER#{holder}#{number:03}"))
@@ -401,6 +336,9 @@ impl Key {
             let mut parts = sk.splitn(3, '#');
             let (due, portal, name) = (parts.next()?, parts.next()?, parts.next()?);
             return Some(Self::DueRule(due.parse().ok()?, PortalId::stored(portal), RuleName::stored(name)));
+        }
+        if pk == SCHEMA_PK {
+            return (sk == SCHEMA_SK).then_some(Self::Schema);
         }
         if pk == COMPACTION_PK {
             let (portal, manager) = sk.split_once('#')?;

@@ -19,6 +19,7 @@ pub mod moves;
 pub mod planner;
 pub mod postings;
 pub mod rules;
+pub mod schema;
 pub mod sign_in;
 pub mod table;
 pub mod tokens;

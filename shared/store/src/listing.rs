@@ -216,9 +216,9 @@ impl Store {
             let most = posting_budget(listing.expected, listing.until()).min(MAX_CANDIDATES);
             let most = usize::try_from(most).unwrap_or(usize::MAX);
             if most > 0
-                && let Some(posted) = self.contacts_indexed_for(listing.portal, manager, most).await?
+                && let Some(indexed) = self.contacts_indexed_for(listing.portal, manager, most).await?
             {
-                return self.list_candidates(listing, manager, &posted).await;
+                return self.list_candidates(listing, manager, &indexed).await;
             }
         }
         match listing.order.by {
@@ -253,22 +253,22 @@ impl Store {
 
     async fn first_of_index(&self, listing: &Listing<'_>) -> Result<Listed, StoreError> {
         let Page { count, start_index } = listing.page;
-        let mut walk = MergeScan::new(self, listing);
+        let mut scan = MergeScan::new(self, listing);
         let (mut passed, mut more) = (0, false);
         // A contact that moves during the scan may appear again.
         let mut met = HashSet::new();
-        let mut places = Vec::new();
+        let mut entries = Vec::new();
         let mut records = HashMap::new();
         let mut together = listing.end();
         if listing.asks_access() {
             together = together.saturating_add(together / 4 + SPARE);
         }
         together = together.min(READ_AHEAD);
-        'walk: loop {
-            let ids = walk.take(together).await?;
+        'scan: loop {
+            let ids = scan.take(together).await?;
             let mut states = match listing.asks_access() {
                 // The first contacts are mostly those of the page, so read them concurrently with their access.
-                true if passed == 0 && places.is_empty() => {
+                true if passed == 0 && entries.is_empty() => {
                     let first: Vec<_> = ids.iter().skip(start_index).take(count).copied().collect();
                     let (states, read) = futures::try_join!(
                         self.access_with(listing.portal, &ids, |state, _| listing.admitted(state)),
@@ -294,12 +294,12 @@ impl Store {
                 }
                 if passed < start_index {
                     passed += 1;
-                } else if places.len() < count {
+                } else if entries.len() < count {
                     met.insert(*id);
-                    places.push((*id, state));
+                    entries.push((*id, state));
                 } else {
                     more = true;
-                    break 'walk;
+                    break 'scan;
                 }
             }
             if ids.len() < together {
@@ -307,9 +307,9 @@ impl Store {
             }
             together = (2 * together).min(READ_AHEAD);
         }
-        let asked = places.len();
+        let asked = entries.len();
         let total = Some(passed as u64 + asked as u64 + u64::from(more));
-        let contacts = self.shown(listing, places, records).await?;
+        let contacts = self.shown(listing, entries, records).await?;
         Ok(Listed { contacts, asked, more, total, total_is_lower_bound: more, wasteful: None })
     }
 
@@ -329,10 +329,10 @@ impl Store {
         let asked = page.len();
         // A contact renamed during the scan may appear at two ranks.
         let mut met = HashSet::new();
-        let places = page.into_iter().map(|(rank, ())| rank.contact()).filter(|id| met.insert(*id));
-        let places = places.map(|id| (id, None)).collect();
+        let entries = page.into_iter().map(|(rank, ())| rank.contact()).filter(|id| met.insert(*id));
+        let entries = entries.map(|id| (id, None)).collect();
         Ok(Listed {
-            contacts: self.shown(listing, places, HashMap::new()).await?,
+            contacts: self.shown(listing, entries, HashMap::new()).await?,
             asked,
             more,
             total: Some(total),
@@ -341,23 +341,23 @@ impl Store {
         })
     }
 
-    /// Loads the contacts at `places` with their access. Contacts in `records` and access in `places` are not read
+    /// Loads the contacts of `entries` with their access. Contacts in `records` and access in `entries` are not read
     /// again.
     async fn shown(
         &self,
         listing: &Listing<'_>,
-        places: Vec<(ContactId, Option<AccessState>)>,
+        entries: Vec<(ContactId, Option<AccessState>)>,
         mut records: HashMap<ContactId, ContactRecord>,
     ) -> Result<Vec<(ContactRecord, AccessState)>, StoreError> {
-        let ids: Vec<ContactId> = places.iter().map(|(id, _)| *id).filter(|id| !records.contains_key(id)).collect();
-        let unread: Vec<ContactId> = places.iter().filter(|(_, state)| state.is_none()).map(|(id, _)| *id).collect();
+        let ids: Vec<ContactId> = entries.iter().map(|(id, _)| *id).filter(|id| !records.contains_key(id)).collect();
+        let unread: Vec<ContactId> = entries.iter().filter(|(_, state)| state.is_none()).map(|(id, _)| *id).collect();
         let (read, mut states) = futures::try_join!(
             self.contacts(listing.portal, &ids),
             self.access_with(listing.portal, &unread, |state, _| listing.admitted(state))
         )?;
         records.extend(read);
-        let mut shown = Vec::with_capacity(places.len());
-        for (id, state) in places {
+        let mut shown = Vec::with_capacity(entries.len());
+        for (id, state) in entries {
             let state = match state {
                 Some(state) => Some(state),
                 None => states.of_mut(id)?.take(),

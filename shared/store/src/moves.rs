@@ -27,17 +27,18 @@ use uuid::Uuid;
 
 use crate::contacts::Accesses;
 use crate::dynamodb::batch::Write;
-use crate::dynamodb::client::{QueryOptions, Store};
+use crate::dynamodb::client::Store;
 use crate::dynamodb::items::{self, Item};
+use crate::dynamodb::reading::{Consistency, QueryOptions};
 use crate::error::StoreError;
 use crate::keys::{EXPIRES, Index, Key, Range, moves_from};
 
 #[cfg(doc)]
 use models::limits::MOVE_WRITE_MILLIS;
 
-const MOVED: &str = "moved";
-const RETURNED: &str = "returned";
-const REVISION: &str = "rev";
+const MOVED_CONTACTS: &str = "moved_contacts";
+const READDED_CONTACTS: &str = "readded_contacts";
+const REVISION: &str = "revision";
 
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
 
@@ -104,7 +105,7 @@ impl Store {
         }
         let entries = shards.into_iter().map(|(shard, of)| {
             let mut item = items::keyed(&Key::Move(portal.id.clone(), shard, at, Uuid::now_v7()));
-            for (name, contacts) in [(MOVED, of.moved), (RETURNED, of.returned)] {
+            for (name, contacts) in [(MOVED_CONTACTS, of.moved), (READDED_CONTACTS, of.returned)] {
                 if !contacts.is_empty() {
                     item.insert(name.into(), items::to_document(&contacts.into_iter().collect::<ContactSet>())?);
                 }
@@ -129,16 +130,20 @@ impl Store {
         let (mut hour, (last, _)) = (from, Range::Moves(portal.clone(), shard, to).encode());
         loop {
             let range = Range::Moves(portal.clone(), shard, hour);
-            let part = QueryOptions { consistent: true, from: Some(moves_from(from)), ..QueryOptions::default() };
+            let part = QueryOptions {
+                consistency: Consistency::Strong,
+                from: Some(moves_from(from)),
+                ..QueryOptions::default()
+            };
             for mut item in self.query_part(&range, part).await? {
                 let Key::Move(_, _, at, id) = items::key_of(&item)? else {
-                    return Err(StoreError::Corrupt("an item in the journal of moves".into()));
+                    return Err(StoreError::Corrupt("another item in the journal of moves".into()));
                 };
                 let mut contacts = |name| match item.contains_key(name) {
                     true => items::document(&mut item, name),
                     false => Ok(ContactSet::default()),
                 };
-                let (moved, returned) = (contacts(MOVED)?, contacts(RETURNED)?);
+                let (moved, returned) = (contacts(MOVED_CONTACTS)?, contacts(READDED_CONTACTS)?);
                 entries.push(JournalEntry { at, id, moved, returned, revision: items::id(&item, REVISION)? });
             }
             if hour >= to || range.encode().0 == last {
@@ -155,13 +160,13 @@ impl Store {
         let keys: Vec<Key> = contacts.iter().flat_map(|&id| keys(id)).collect();
         let (mut entries, mut accesses) = (HashMap::new(), Accesses::asked(contacts));
         // A contact's item may be long, so keep none in memory.
-        self.get_each(&keys, true, |item| match items::key_of(&item)? {
+        self.get_each(&keys, Consistency::Strong, |item| match items::key_of(&item)? {
             Key::Contact(_, id) => {
                 entries.insert(id, crate::index::entry(&item, Index::Stage)?);
                 Ok(())
             }
             Key::Access(_, id) => accesses.record(id, &item),
-            other => Err(StoreError::Corrupt(format!("{other:?} was not asked for"))),
+            other => Err(StoreError::Corrupt(format!("{other:?} was not requested").into())),
         })
         .await?;
         Ok(OwnItems { entries, accesses })
@@ -180,19 +185,19 @@ impl Store {
     }
 
     /// Returns the recently removed contacts: 1 read unit each.
-    pub(crate) async fn removed_of_late(
+    pub(crate) async fn recently_removed(
         &self,
         portal: &PortalId,
         contacts: &[ContactId],
     ) -> Result<HashSet<ContactId>, StoreError> {
         let keys: Vec<Key> = contacts.iter().map(|&id| Key::Removed(portal.clone(), id)).collect();
         let mut removed = HashSet::new();
-        self.get_each(&keys, true, |item| match items::key_of(&item)? {
+        self.get_each(&keys, Consistency::Strong, |item| match items::key_of(&item)? {
             Key::Removed(_, id) => {
                 removed.insert(id);
                 Ok(())
             }
-            other => Err(StoreError::Corrupt(format!("{other:?} was not asked for"))),
+            other => Err(StoreError::Corrupt(format!("{other:?} was not requested").into())),
         })
         .await?;
         Ok(removed)

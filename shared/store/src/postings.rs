@@ -22,8 +22,9 @@ use models::values::timestamp::Timestamp;
 use sha2::{Digest as _, Sha256};
 
 use crate::dynamodb::batch::Write;
-use crate::dynamodb::client::{QueryOptions, Store};
+use crate::dynamodb::client::Store;
 use crate::dynamodb::items::{self, Item};
+use crate::dynamodb::reading::QueryOptions;
 use crate::error::StoreError;
 use crate::keys::{Key, PostingHash, Range};
 
@@ -33,8 +34,8 @@ const FIRST_POSTINGS: usize = 64;
 
 /// Attribute with a posting's contacts.
 const IDS: &str = "ids";
-/// Attribute with the time of a posting's last write; earlier versions wrote none.
-pub(crate) const POSTED_AT: &str = "posted_at";
+/// Attribute with the time of a posting's last write.
+pub(crate) const INDEXED_AT: &str = "indexed_at";
 
 /// The postings to write: managers, each with the contacts assigned to it.
 #[derive(Clone, Debug, Default)]
@@ -75,7 +76,7 @@ impl Postings {
 fn posting_item(key: &Key, body: Vec<u8>, at: Timestamp) -> Item {
     let mut item = items::keyed(key);
     item.insert(IDS.into(), items::b(body));
-    item.insert(POSTED_AT.into(), items::n(at.ticks()));
+    item.insert(INDEXED_AT.into(), items::n(at.ticks()));
     item
 }
 
@@ -83,18 +84,18 @@ fn posting_item(key: &Key, body: Vec<u8>, at: Timestamp) -> Item {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Posting {
     pub(crate) key: Key,
-    /// Time of the last write; none for a posting of an earlier version.
-    pub(crate) posted_at: Option<Timestamp>,
+    /// Time of the last write; none for a posting of an earlier schema, which no migration has reached yet.
+    pub(crate) indexed_at: Option<Timestamp>,
     /// The contacts, ascending.
     pub(crate) contacts: Vec<ContactId>,
 }
 
 impl Posting {
     pub(crate) fn from_item(item: &Item) -> Result<Self, StoreError> {
-        let posted_at = item.contains_key(POSTED_AT).then(|| items::number(item, POSTED_AT)).transpose()?;
+        let indexed_at = item.contains_key(INDEXED_AT).then(|| items::number(item, INDEXED_AT)).transpose()?;
         Ok(Self {
             key: items::key_of(item)?,
-            posted_at: posted_at.map(Timestamp::from_ticks),
+            indexed_at: indexed_at.map(Timestamp::from_ticks),
             contacts: decode(items::bytes(item, IDS)?)?,
         })
     }
@@ -117,7 +118,7 @@ pub struct IndexedContacts {
 /// Returns the hash and the body of a posting. The body is the ascending identifiers, delta-encoded and compressed. The
 /// hash covers the uncompressed form, so it does not depend on the compressor.
 fn encode(contacts: &[ContactId]) -> Result<(PostingHash, Vec<u8>), StoreError> {
-    let corrupt = |error: &dyn std::fmt::Display| StoreError::Corrupt(format!("a posting: {error}"));
+    const WHAT: &str = "the body of a posting";
     let mut ids: Vec<u32> = contacts.iter().map(|id| id.get().unsigned_abs()).collect();
     ids.sort_unstable();
     ids.dedup();
@@ -125,27 +126,29 @@ fn encode(contacts: &[ContactId]) -> Result<(PostingHash, Vec<u8>), StoreError> 
     for id in &mut ids {
         (*id, last) = (*id - last, *id);
     }
-    let plain = postcard::to_stdvec(&ids).map_err(|error| corrupt(&error))?;
+    let plain = postcard::to_stdvec(&ids).map_err(|error| StoreError::unbuildable(WHAT, error))?;
     let digest = Sha256::digest(&plain);
     let mut hash = PostingHash::default();
     hash.iter_mut().zip(digest).for_each(|(byte, of)| *byte = of);
     let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(&plain).map_err(|error| corrupt(&error))?;
-    Ok((hash, encoder.finish().map_err(|error| corrupt(&error))?))
+    encoder.write_all(&plain).map_err(|error| StoreError::unbuildable(WHAT, error))?;
+    Ok((hash, encoder.finish().map_err(|error| StoreError::unbuildable(WHAT, error))?))
 }
 
 /// Decodes the contacts of a posting's body, ascending.
 fn decode(body: &[u8]) -> Result<Vec<ContactId>, StoreError> {
-    let corrupt = || StoreError::Corrupt("a posting does not read back".into());
     let mut plain = Vec::new();
-    DeflateDecoder::new(body).read_to_end(&mut plain).map_err(|_| corrupt())?;
-    let deltas: Vec<u32> = postcard::from_bytes(&plain).map_err(|_| corrupt())?;
+    let inflated = DeflateDecoder::new(body).read_to_end(&mut plain);
+    inflated.map_err(|error| StoreError::corrupt("the body of a posting is not compressed", error))?;
+    let deltas = postcard::from_bytes(&plain);
+    let deltas: Vec<u32> =
+        deltas.map_err(|error| StoreError::corrupt("the body of a posting has another form", error))?;
     let mut last = 0_i64;
     deltas
         .into_iter()
         .map(|delta| {
             last += i64::from(delta);
-            ContactId::try_from(last).map_err(|_| corrupt())
+            ContactId::try_from(last).map_err(|error| StoreError::corrupt("a posting names no contact", error))
         })
         .collect()
 }
@@ -180,9 +183,9 @@ impl Store {
             let (items, next) = self.query_page(&range, &QueryOptions::default(), Some(limit), start).await?;
             limit = limit.saturating_mul(4);
             for item in items {
-                let posted = decode(items::bytes(&item, IDS)?)?;
-                entries += posted.len();
-                contacts.extend(posted);
+                let indexed = decode(items::bytes(&item, IDS)?)?;
+                entries += indexed.len();
+                contacts.extend(indexed);
                 if contacts.len() > most {
                     return Ok(None);
                 }

@@ -8,8 +8,9 @@ use models::values::id::{PortalId, UserId};
 use models::values::timestamp::Timestamp;
 use uuid::Uuid;
 
-use crate::dynamodb::client::{QueryOptions, Store};
+use crate::dynamodb::client::Store;
 use crate::dynamodb::items::{self, Item};
+use crate::dynamodb::reading::{Consistency, QueryOptions};
 use crate::error::StoreError;
 use crate::idempotency::KeptAnswer;
 use crate::keys::{Key, Range};
@@ -18,14 +19,14 @@ const DOC: &str = "doc";
 /// Time of the last change, so that two callers do not overwrite each other unnoticed.
 const MODIFIED: &str = "modified";
 /// Time at which the rule is due, so that it is started once.
-const NEXT: &str = "upcoming";
+const NEXT_DUE: &str = "next_due";
 
 fn rule_item(portal: &PortalId, rule: &Rule) -> Result<Item, StoreError> {
     let mut item = items::keyed(&Key::Rule(portal.clone(), rule.name.clone()));
     item.insert(DOC.into(), items::to_document(rule)?);
     item.insert(MODIFIED.into(), items::n(rule.modified.ticks()));
     if let Some(next) = rule.next {
-        item.insert(NEXT.into(), items::n(next.ticks()));
+        item.insert(NEXT_DUE.into(), items::n(next.ticks()));
     }
     Ok(item)
 }
@@ -85,7 +86,7 @@ impl Store {
         let mut count = RuleCount { of_portal: 0, of_user: 0, generation };
         let mut after = None;
         loop {
-            let part = QueryOptions { consistent: true, ..QueryOptions::default() };
+            let part = QueryOptions { consistency: Consistency::Strong, ..QueryOptions::default() };
             let range = Range::Rules(portal.clone());
             let (items, next) = self.query_page(&range, &part, None, after).await?;
             count.of_portal += items.len();
@@ -114,14 +115,14 @@ impl Store {
         let mut writes = vec![match before {
             Some(before) => {
                 let modified = (":modified", items::n(before.modified.ticks()));
-                // A start leaves `modified` unchanged, so compare `upcoming` too.
+                // A start leaves `modified` unchanged, so compare `next_due` too.
                 match before.next {
                     Some(next) => {
-                        let seen = [modified, (":upcoming", items::n(next.ticks()))];
-                        self.transact_put(item, Some("modified = :modified AND upcoming = :upcoming"), seen)?
+                        let seen = [modified, (":next_due", items::n(next.ticks()))];
+                        self.transact_put(item, Some("modified = :modified AND next_due = :next_due"), seen)?
                     }
                     None => {
-                        let unchanged = "modified = :modified AND attribute_not_exists(upcoming)";
+                        let unchanged = "modified = :modified AND attribute_not_exists(next_due)";
                         self.transact_put(item, Some(unchanged), [modified])?
                     }
                 }
@@ -160,7 +161,7 @@ impl Store {
         happened(self.transact(writes).await)
     }
 
-    /// Removes a rule that does not read back: 1 write unit per KB. Its due entry is removed when it is due.
+    /// Removes a rule that cannot be decoded: 1 write unit per KB. Its due entry is removed when it is due.
     pub async fn delete_rule_record(&self, portal: &PortalId, name: &RuleName) -> Result<(), StoreError> {
         self.delete(&Key::Rule(portal.clone(), name.clone())).await
     }
@@ -175,8 +176,8 @@ impl Store {
         job: Option<(&Job, Timestamp)>,
     ) -> Result<bool, StoreError> {
         let Some(next) = before.next else { return Ok(false) };
-        let seen = [(":upcoming", items::n(next.ticks())), (":modified", items::n(before.modified.ticks()))];
-        let unchanged = "upcoming = :upcoming AND modified = :modified";
+        let seen = [(":next_due", items::n(next.ticks())), (":modified", items::n(before.modified.ticks()))];
+        let unchanged = "next_due = :next_due AND modified = :modified";
         let mut writes = vec![self.transact_put(rule_item(portal, rule)?, Some(unchanged), seen)?];
         writes.extend(self.due_writes(portal, Some(before), Some(rule))?);
         if let Some((job, due)) = job {
@@ -203,14 +204,14 @@ impl Store {
 
     /// Returns the portals with standing rules: half a read unit per 4 KB, at least half.
     pub async fn rule_portals(&self) -> Result<Vec<RulePortal>, StoreError> {
-        let items = self.query(&Range::RulePortals, false).await?;
+        let items = self.query(&Range::RulePortals, Consistency::Eventual).await?;
         items
             .iter()
             .map(|item| match items::key_of(item)? {
                 Key::RulePortal(portal) => {
                     Ok(RulePortal { portal, checked: Timestamp::from_ticks(items::number(item, CHECKED)?) })
                 }
-                other => Err(StoreError::Corrupt(format!("{other:?} among the portals that have rules"))),
+                other => Err(StoreError::Corrupt(format!("{other:?} among the portals that have rules").into())),
             })
             .collect()
     }
@@ -242,7 +243,7 @@ impl Store {
     pub async fn without_due_entry(&self, portal: &PortalId, rules: Vec<Rule>) -> Result<Vec<Rule>, StoreError> {
         let keys: Vec<Key> = rules.iter().filter_map(|rule| due_key(portal, rule)).collect();
         let mut found = HashSet::with_capacity(keys.len());
-        self.get_each(&keys, true, |item| {
+        self.get_each(&keys, Consistency::Strong, |item| {
             found.insert(items::key_of(&item)?);
             Ok(())
         })
@@ -255,8 +256,8 @@ impl Store {
     /// 2 write units per KB of the rule, and 2 for the entry.
     pub async fn restore_due_entry(&self, portal: &PortalId, rule: &Rule) -> Result<bool, StoreError> {
         let (Some(key), Some(next)) = (due_key(portal, rule), rule.next) else { return Ok(false) };
-        let seen = [(":upcoming", items::n(next.ticks())), (":modified", items::n(rule.modified.ticks()))];
-        let unchanged = "upcoming = :upcoming AND modified = :modified";
+        let seen = [(":next_due", items::n(next.ticks())), (":modified", items::n(rule.modified.ticks()))];
+        let unchanged = "next_due = :next_due AND modified = :modified";
         let rule = self.transact_put(rule_item(portal, rule)?, Some(unchanged), seen)?;
         let entry = self.transact_put(items::keyed(&key), None, [])?;
         happened(self.transact(vec![rule, entry]).await)
@@ -265,13 +266,17 @@ impl Store {
     /// Returns the rules of all portals that are due at `now`, the longest due first: 1 read unit per 4 KB, at least 1.
     pub async fn due_rules(&self, now: Timestamp) -> Result<Vec<(Timestamp, PortalId, RuleName)>, StoreError> {
         // `~` sorts after every name, so rules that are due exactly at `now` are included.
-        let part = QueryOptions { consistent: true, below: Some(format!("{now}~")), ..QueryOptions::default() };
+        let part = QueryOptions {
+            consistency: Consistency::Strong,
+            below: Some(format!("{now}~")),
+            ..QueryOptions::default()
+        };
         let items = self.query_part(&Range::DueRules, part).await?;
         let due = items.iter().filter_map(|item| match items::key_of(item) {
             Ok(Key::DueRule(due, portal, name)) => Some((due, portal, name)),
-            // An entry that does not read back must not block the start of all others.
+            // An entry that cannot be decoded must not block the start of all others.
             other => {
-                tracing::error!(?other, "due entry does not read back");
+                tracing::error!(?other, "due entry cannot be decoded");
                 None
             }
         });
@@ -299,10 +304,10 @@ impl RuleReader<'_> {
     ///
     /// # Errors
     ///
-    /// When the table fails. A record that does not read back is no failure, because it would hide all others.
+    /// When the table fails. A record that cannot be decoded is no failure, because it would hide all others.
     pub async fn next(&mut self) -> Result<Vec<Rule>, StoreError> {
         while !self.ended {
-            let part = QueryOptions { consistent: true, ..QueryOptions::default() };
+            let part = QueryOptions { consistency: Consistency::Strong, ..QueryOptions::default() };
             let (items, after) = self.store.query_page(&self.range, &part, None, self.after.take()).await?;
             (self.ended, self.after) = (after.is_none(), after);
             let rules: Vec<Rule> = items.into_iter().filter_map(readable).collect();
@@ -314,11 +319,10 @@ impl RuleReader<'_> {
     }
 }
 
-/// Returns the rule in an item, if it reads back.
+/// Returns the rule in an item, if it can be decoded.
 fn readable(mut item: Item) -> Option<Rule> {
     let rule = items::document(&mut item, DOC);
-    rule.inspect_err(|error| tracing::error!(key = ?items::key_of(&item), %error, "rule record does not read back"))
-        .ok()
+    rule.inspect_err(|error| tracing::error!(key = ?items::key_of(&item), %error, "rule record cannot be decoded")).ok()
 }
 
 /// Returns whether a transaction was made. A condition that does not hold is no failure.

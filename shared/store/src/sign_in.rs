@@ -26,17 +26,19 @@ use sha2::{Digest as _, Sha256};
 use crate::directory::{self, TOKENS_VALID_FROM};
 use crate::dynamodb::backoff::pauses;
 use crate::dynamodb::batch::Write;
-use crate::dynamodb::client::{QueryOptions, Store};
+use crate::dynamodb::client::Store;
 use crate::dynamodb::items::{self, Item};
+use crate::dynamodb::reading::{Consistency, QueryOptions};
 use crate::error::StoreError;
 use crate::keys::{AttemptsHash, EXPIRES, Key, PK, Range};
 use crate::tokens::{hash, random, token_writes};
 
 // The attributes of these items. None is a reserved word of DynamoDB.
-const USER: &str = "person";
-const HASH: &str = "phc";
-const TRIED: &str = "tried";
-const ENDS: &str = "ends";
+const USER_ID: &str = "user_id";
+/// The hash, as a PHC string.
+const PHC: &str = "phc";
+const ATTEMPTED_AT: &str = "attempted_at";
+const VALID_UNTIL: &str = "valid_until";
 const TRIES: &str = "tries";
 
 /// A network and a user name, by which attempts are counted.
@@ -59,7 +61,7 @@ impl Pair {
 
     fn item(&self, attempts: &Attempts, now: Timestamp) -> Item {
         let mut item = lasting(&self.key(), attempts.over_at().max(now));
-        item.insert(TRIED.into(), tried(attempts));
+        item.insert(ATTEMPTED_AT.into(), attempt_times(attempts));
         item
     }
 }
@@ -77,7 +79,7 @@ fn user_attempts_key(email: &Email, window: UserWindow) -> Key {
 /// Returns an item that is valid until `end`.
 fn lasting(key: &Key, end: Timestamp) -> Item {
     let mut item = items::keyed(key);
-    item.insert(ENDS.into(), items::n(end.ticks()));
+    item.insert(VALID_UNTIL.into(), items::n(end.ticks()));
     item.insert(EXPIRES.into(), expires(end));
     item
 }
@@ -87,13 +89,13 @@ fn expires(end: Timestamp) -> AttributeValue {
     items::n(end.to_jiff().as_second() + 1)
 }
 
-fn tried(attempts: &Attempts) -> AttributeValue {
+fn attempt_times(attempts: &Attempts) -> AttributeValue {
     AttributeValue::L(attempts.times().iter().map(|time| items::n(time.ticks())).collect())
 }
 
 fn attempts(item: &Item) -> Result<Attempts, StoreError> {
-    let corrupt = || StoreError::Corrupt("attempts to sign in".into());
-    let times = item.get(TRIED).and_then(|times| times.as_l().ok()).ok_or_else(corrupt)?;
+    let corrupt = || StoreError::Corrupt("the attempts to sign in are not a list of times".into());
+    let times = item.get(ATTEMPTED_AT).and_then(|times| times.as_l().ok()).ok_or_else(corrupt)?;
     let ticks = |time: &AttributeValue| time.as_n().ok().and_then(|digits| digits.parse().ok()).ok_or_else(corrupt);
     let times: Vec<i64> = times.iter().map(ticks).collect::<Result<_, _>>()?;
     Ok(Attempts::made_at(times.into_iter().map(Timestamp::from_ticks)))
@@ -101,18 +103,20 @@ fn attempts(item: &Item) -> Result<Attempts, StoreError> {
 
 pub(crate) fn address_item(email: &Email, portal: &PortalId, user: UserId) -> Item {
     let mut item = items::keyed(&Key::Address(email.clone(), portal.clone()));
-    item.insert(USER.into(), items::b(*user.as_bytes()));
+    item.insert(USER_ID.into(), items::b(*user.as_bytes()));
     item
 }
 
 pub(crate) fn password_item(portal: &PortalId, user: UserId, hash: &PasswordHash) -> Item {
     let mut item = items::keyed(&Key::Password(portal.clone(), user));
-    item.insert(HASH.into(), items::s(hash.as_str()));
+    item.insert(PHC.into(), items::s(hash.as_str()));
     item
 }
 
 pub(crate) fn password_hash(item: &Item) -> Result<PasswordHash, StoreError> {
-    items::text(item, HASH)?.parse().map_err(|_| StoreError::Corrupt("the hash of a password".into()))
+    items::text(item, PHC)?
+        .parse()
+        .map_err(|_| StoreError::Corrupt("the hash of a password is not an argon2id PHC string".into()))
 }
 
 /// Returns a new salt for the hash of a password.
@@ -194,8 +198,11 @@ impl Store {
         let writes = vec![own, entry, Write::delete(&attempt.pair.key()), known];
         let Account { portal, user } = &candidate.account;
         let keys = [Key::User(portal.clone(), *user), Key::Password(portal.clone(), *user)];
-        let ((), (), items) =
-            futures::try_join!(self.write_all(writes), self.uncount_for_user(attempt), self.get_many(&keys, true))?;
+        let ((), (), items) = futures::try_join!(
+            self.write_all(writes),
+            self.uncount_for_user(attempt),
+            self.get_many(&keys, Consistency::Strong)
+        )?;
         // The user and its password are two items. A change of both may have come between their reads. Such a change is
         // complete by now and visible here. Later changes end the token.
         let (mut is_same_user, mut is_same_password) = (false, false);
@@ -219,7 +226,7 @@ impl Store {
             let Some(item) = self.get(&attempt.pair.key()).await? else { return Ok(()) };
             let seen = attempts(&item)?;
             let rest = attempt.pair.item(&seen.without(attempt.at), attempt.at);
-            self.put_if(rest, "tried = :seen", [(":seen", tried(&seen))]).await.map(drop)
+            self.put_if(rest, "attempted_at = :seen", [(":seen", attempt_times(&seen))]).await.map(drop)
         };
         futures::try_join!(for_pair, self.uncount_for_user(attempt)).map(drop)
     }
@@ -292,7 +299,7 @@ impl Store {
             Some(before) => update.expression_attribute_values(":before", items::n(before.ticks())),
             None => update.expression_attribute_names("#pk", PK),
         };
-        let update = update.build().map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        let update = update.build().map_err(|error| StoreError::unbuildable("the update of a user", error))?;
         Ok(TransactWriteItem::builder().update(update).build())
     }
 
@@ -308,7 +315,7 @@ impl Store {
         if let Some(email) = email {
             let key = Key::Address(email, portal.clone());
             let entry = self.get(&key).await?;
-            let of = entry.map(|entry| items::id(&entry, USER)).transpose()?;
+            let of = entry.map(|entry| items::id(&entry, USER_ID)).transpose()?;
             if of == Some(id) {
                 writes.push(Write::delete(&key));
             }
@@ -321,7 +328,7 @@ impl Store {
     /// Reads the user of a portal with this e-mail address, in two round trips: 2 read units.
     pub async fn user_of_email(&self, portal: &PortalId, email: &Email) -> Result<Option<User>, StoreError> {
         let Some(entry) = self.get(&Key::Address(email.clone(), portal.clone())).await? else { return Ok(None) };
-        let item = self.get(&Key::User(portal.clone(), items::id(&entry, USER)?)).await?;
+        let item = self.get(&Key::User(portal.clone(), items::id(&entry, USER_ID)?)).await?;
         let user = item.map(|mut item| directory::user(&mut item)).transpose()?;
         Ok(user.filter(|user| user.email.as_ref() == Some(email)))
     }
@@ -330,7 +337,7 @@ impl Store {
     async fn begin_attempt(&self, pair: &Pair, now: Timestamp) -> Result<Result<(), Locked>, StoreError> {
         let first = pair.item(&Attempts::made_at([now]), now);
         // Compare the end, because an expired item may remain for days.
-        let free = "attribute_not_exists(#pk) OR ends <= :now";
+        let free = "attribute_not_exists(#pk) OR valid_until <= :now";
         if self.put_if(first, free, [(":now", items::n(now.ticks()))]).await? {
             return Ok(Ok(()));
         }
@@ -342,7 +349,7 @@ impl Store {
                 Err(locked) => return Ok(Err(locked)),
             };
             let written = match seen {
-                Some(seen) => self.put_if(next, "tried = :seen", [(":seen", tried(&seen))]).await?,
+                Some(seen) => self.put_if(next, "attempted_at = :seen", [(":seen", attempt_times(&seen))]).await?,
                 None => self.put_if(next, "attribute_not_exists(#pk)", []).await?,
             };
             if written {
@@ -359,7 +366,7 @@ impl Store {
     /// Reads whether the user signed in from the network recently: 1 read unit.
     async fn familiarity(&self, pair: &Pair, now: Timestamp) -> Result<Familiarity, StoreError> {
         let item = self.get(&pair.known_key()).await?;
-        let end = item.map(|item| items::number(&item, ENDS).map(Timestamp::from_ticks)).transpose()?;
+        let end = item.map(|item| items::number(&item, VALID_UNTIL).map(Timestamp::from_ticks)).transpose()?;
         // Compare the end, because an expired item may remain for days.
         Ok(if end.is_some_and(|end| now < end) { Familiarity::Known } else { Familiarity::Unknown })
     }
@@ -406,13 +413,17 @@ impl Store {
         let items = match portal {
             Some(portal) => self.get(&Key::Address(email.clone(), portal.clone())).await?.into_iter().collect(),
             None => {
-                let part = QueryOptions { consistent: true, most: Some(MAX_ACCOUNTS), ..QueryOptions::default() };
+                let part = QueryOptions {
+                    consistency: Consistency::Strong,
+                    most: Some(MAX_ACCOUNTS),
+                    ..QueryOptions::default()
+                };
                 self.query_part(&Range::Addresses(email.clone()), part).await?
             }
         };
         let account = |item: &Item| match items::key_of(item)? {
-            Key::Address(_, portal) => Ok(Account { portal, user: items::id(item, USER)? }),
-            other => Err(StoreError::Corrupt(format!("{other:?} is no e-mail address"))),
+            Key::Address(_, portal) => Ok(Account { portal, user: items::id(item, USER_ID)? }),
+            other => Err(StoreError::Corrupt(format!("{other:?} among the users of an e-mail address").into())),
         };
         items.iter().map(account).collect()
     }
@@ -430,7 +441,7 @@ impl Store {
             })
             .collect();
         let (mut own, mut hashes) = (Vec::new(), Vec::new());
-        for item in self.get_many(&keys, true).await? {
+        for item in self.get_many(&keys, Consistency::Strong).await? {
             match items::key_of(&item)? {
                 Key::User(portal, user) if directory::email(&item)?.as_ref() == Some(email) => {
                     own.push((Account { portal, user }, directory::tokens_valid_from(&item)?));
@@ -442,8 +453,8 @@ impl Store {
         // Sort by portal, because a batch returns items in no order.
         own.sort_by(|(a, _), (b, _)| a.portal.cmp(&b.portal));
         let candidates = own.into_iter().filter_map(|(account, tokens_valid_from)| {
-            let place = hashes.iter().position(|(of, _)| *of == account)?;
-            let (_, hash) = hashes.swap_remove(place);
+            let index = hashes.iter().position(|(of, _)| *of == account)?;
+            let (_, hash) = hashes.swap_remove(index);
             Some(Candidate { account, hash, tokens_valid_from })
         });
         Ok(Candidates::new(candidates))
@@ -451,42 +462,4 @@ impl Store {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::IpAddr;
-
-    use super::*;
-
-    fn pair(address: &str, email: &str) -> Pair {
-        Pair { network: address.parse::<IpAddr>().unwrap().into(), email: email.parse().unwrap() }
-    }
-
-    #[test]
-    fn attempts_are_counted_by_address_and_user() {
-        let key = |address, email| pair(address, email).key();
-        assert_eq!(key("192.0.2.1", "mike@example.com"), key("192.0.2.1", "MIKE@example.com"));
-        assert_ne!(key("192.0.2.1", "mike@example.com"), key("192.0.2.2", "mike@example.com"));
-        assert_ne!(key("192.0.2.1", "mike@example.com"), key("192.0.2.1", "ada@example.com"));
-        assert_ne!(key("192.0.2.1", "1mike@example.com"), key("192.0.2.11", "mike@example.com"));
-    }
-
-    #[test]
-    fn a_user_is_counted_anew_in_each_window_and_apart_from_its_pairs() {
-        let email: Email = "mike@example.com".parse().unwrap();
-        let at = |text: &str| UserWindow::at(text.parse().unwrap());
-        let key = |window| user_attempts_key(&email, window);
-        assert_eq!(key(at("2026-01-01T00:00:00Z")), key(at("2026-01-01T00:14:59Z")));
-        assert_ne!(key(at("2026-01-01T00:00:00Z")), key(at("2026-01-01T00:15:00Z")));
-        let pair = pair("192.0.2.1", "mike@example.com");
-        assert_ne!(pair.key(), pair.known_key());
-    }
-
-    #[test]
-    fn stored_attempts_read_back_and_name_nobody() {
-        let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
-        let made = Attempts::default().begin(now).unwrap().begin(now).unwrap();
-        let item = pair("192.0.2.1", "mike@example.com").item(&made, now);
-        assert_eq!(attempts(&item).unwrap(), made);
-        let shown = format!("{item:?}");
-        assert!(!shown.contains("192.0.2.1") && !shown.contains("mike"), "{shown}");
-    }
-}
+mod tests;

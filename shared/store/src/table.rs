@@ -6,17 +6,19 @@ use aws_sdk_dynamodb::types::{
     ScalarAttributeType,
 };
 
+use crate::contacts::{COMPANY, NAME, OPPORTUNITY, STAGE, TAGS, TYPE};
 use crate::dynamodb::client::Store;
 use crate::error::StoreError;
 use crate::keys::{Index, PK, SK};
 
 /// Attributes that both indexes project: exactly those that a filter tests.
-pub const PROJECTED: [&str; 6] = ["stage", "type", "company", "opportunity", "tags", "name"];
+pub const PROJECTED: [&str; 6] = [STAGE, TYPE, COMPANY, OPPORTUNITY, TAGS, NAME];
 
 impl Store {
     /// Creates the table unless it exists.
     pub async fn ensure_table(&self) -> Result<(), StoreError> {
-        let refused = |error: aws_sdk_dynamodb::error::BuildError| StoreError::Corrupt(error.to_string());
+        let unbuildable =
+            |error: aws_sdk_dynamodb::error::BuildError| StoreError::unbuildable("the definition of the table", error);
         let keys = |pk: &str, sk: &str| {
             [(pk, KeyType::Hash), (sk, KeyType::Range)]
                 .map(|(name, kind)| KeySchemaElement::builder().attribute_name(name).key_type(kind).build())
@@ -30,7 +32,7 @@ impl Store {
                 AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S).build()
             })
             .collect::<Result<Vec<_>, _>>()
-            .map_err(refused)?;
+            .map_err(unbuildable)?;
         let indexes = Index::ALL
             .into_iter()
             .map(|index| {
@@ -47,13 +49,13 @@ impl Store {
                     .build()
             })
             .collect::<Result<Vec<_>, _>>()
-            .map_err(refused)?;
+            .map_err(unbuildable)?;
         let result = self
             .client
             .create_table()
             .table_name(&self.table)
             .billing_mode(BillingMode::PayPerRequest)
-            .set_key_schema(Some(keys(PK, SK).map_err(refused)?))
+            .set_key_schema(Some(keys(PK, SK).map_err(unbuildable)?))
             .set_attribute_definitions(Some(attributes))
             .set_global_secondary_indexes(Some(indexes))
             .send()

@@ -9,8 +9,14 @@ use crate::directory::{TOKENS_VALID_FROM, tokens_valid_from};
 use crate::dynamodb::batch::Write;
 use crate::dynamodb::client::Store;
 use crate::dynamodb::items::{self, Item};
+use crate::dynamodb::reading::Consistency;
 use crate::error::StoreError;
 use crate::keys::{EXPIRES, Key, Range, TokenHash, hash_from_hex};
+
+// The attributes of a token and of its entry in the portal's list.
+const PORTAL: &str = "portal";
+const USER: &str = "user";
+const SCOPES: &str = "scopes";
 
 /// Random bytes in a token.
 const TOKEN_BYTES: usize = 32;
@@ -43,9 +49,9 @@ pub struct ListedToken {
 
 fn grant_item(key: &Key, grant: &Grant) -> Result<Item, StoreError> {
     let mut item = items::keyed(key);
-    item.insert("portal".into(), items::s(grant.portal.as_str()));
-    item.insert("user".into(), items::b(*grant.user.as_bytes()));
-    item.insert("scopes".into(), items::to_document(&grant.scopes)?);
+    item.insert(PORTAL.into(), items::s(grant.portal.as_str()));
+    item.insert(USER.into(), items::b(*grant.user.as_bytes()));
+    item.insert(SCOPES.into(), items::to_document(&grant.scopes)?);
     if let Some(expires) = grant.expires {
         // Seconds, because the attribute is also DynamoDB's time to live.
         item.insert(EXPIRES.into(), items::n(expires.to_jiff().as_second()));
@@ -57,19 +63,19 @@ fn grant_item(key: &Key, grant: &Grant) -> Result<Item, StoreError> {
 }
 
 pub(crate) fn grant(item: &mut Item) -> Result<Grant, StoreError> {
-    let portal = PortalId::stored(items::text(item, "portal")?);
+    let portal = PortalId::stored(items::text(item, PORTAL)?);
     let expires = match item.get(EXPIRES) {
         Some(_) => Some(
             jiff::Timestamp::from_second(items::number(item, EXPIRES)?)
                 .map(Timestamp::floor)
-                .map_err(|_| StoreError::Corrupt("a token's end".into()))?,
+                .map_err(|error| StoreError::corrupt("the expiry of a token is out of range", error))?,
         ),
         None => None,
     };
     Ok(Grant {
         portal,
-        user: items::id(item, "user")?,
-        scopes: items::document(item, "scopes")?,
+        user: items::id(item, USER)?,
+        scopes: items::document(item, SCOPES)?,
         expires,
         valid_from: tokens_valid_from(item)?,
     })
@@ -100,9 +106,9 @@ impl Store {
     /// Removes every token of a user: 1 read unit per 4 KB of the portal's tokens, 2 write units per removed token.
     pub(crate) async fn remove_tokens_of(&self, portal: &PortalId, user: UserId) -> Result<(), StoreError> {
         let mut hashes = Vec::new();
-        for entry in self.query(&Range::Tokens(portal.clone()), true).await? {
+        for entry in self.query(&Range::Tokens(portal.clone()), Consistency::Strong).await? {
             if let Key::TokenEntry(_, hash) = items::key_of(&entry)?
-                && items::id::<UserId>(&entry, "user")? == user
+                && items::id::<UserId>(&entry, USER)? == user
             {
                 hashes.push(hash);
             }
@@ -114,7 +120,7 @@ impl Store {
     /// Reads a portal's tokens: 1 read unit per 4 KB.
     pub async fn tokens(&self, portal: &PortalId) -> Result<Vec<ListedToken>, StoreError> {
         let mut tokens = Vec::new();
-        for mut item in self.query(&Range::Tokens(portal.clone()), true).await? {
+        for mut item in self.query(&Range::Tokens(portal.clone()), Consistency::Strong).await? {
             let key = items::key_of(&item)?;
             let (_, sk) = key.encode();
             let hash = sk.rsplit('#').next().unwrap_or_default().to_owned();

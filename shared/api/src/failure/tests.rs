@@ -52,7 +52,7 @@ fn one_of_each() -> Vec<Failure> {
         Failure::Store(StoreError::Contended { operation }),
         Failure::Store(StoreError::Unavailable { operation, source: source() }),
         Failure::Store(StoreError::Refused { operation, source: source() }),
-        Failure::Store(StoreError::Corrupt(String::new())),
+        Failure::Store(StoreError::Corrupt("a reason".into())),
         Failure::Internal(String::new()),
     ]
 }

@@ -8,6 +8,9 @@ use super::*;
 /// Contacts of the model.
 const CONTACTS: i32 = 6;
 
+/// Maximum seconds from the start of a compaction to its last write.
+const COMPACTION_SECONDS: i64 = 60;
+
 fn id(number: i32) -> ContactId {
     i64::from(number).try_into().unwrap()
 }
@@ -89,13 +92,19 @@ impl Model {
                 // A writer has at most half of the settling time.
                 let now = self.seconds;
                 self.posted.retain(|(until, _)| *until >= now);
+                // The deadline of a sweep ends its compactions.
+                for compaction in &mut self.compactions {
+                    if now > compaction.started + COMPACTION_SECONDS {
+                        *compaction = Compaction { started: now, ..Compaction::default() };
+                    }
+                }
             }
             Event::Post(contacts) => {
                 let contacts: BTreeSet<ContactId> = contacts.into_iter().map(id).collect();
                 let key = raw(&contacts);
                 let posting = Posting {
                     key: key.clone(),
-                    posted_at: Some(at(self.seconds)),
+                    indexed_at: Some(at(self.seconds)),
                     contacts: contacts.iter().copied().collect(),
                 };
                 self.postings.insert(key.encode(), posting);
@@ -135,18 +144,18 @@ impl Model {
     }
 
     fn step(&mut self, which: usize) {
-        let (now, compaction) = (self.seconds, &mut self.compactions[which]);
+        let compaction = &mut self.compactions[which];
         if let Some(removed) = compaction.removals.pop() {
             let key = removed.key.encode();
-            if self.postings.get(&key).is_some_and(|posting| posting.posted_at == removed.posted_at) {
+            if self.postings.get(&key).is_some_and(|posting| posting.indexed_at == removed.indexed_at) {
                 self.postings.remove(&key);
             }
         } else if let Some(key) = compaction.packs.take() {
             let mut contacts: Vec<ContactId> = compaction.own.iter().copied().collect();
             contacts.sort_unstable();
-            // Dated now, when readers begin to see the posting.
-            let posted_at = Some(at(now.max(compaction.started)));
-            self.postings.insert(key.encode(), Posting { key, posted_at, contacts });
+            // A compaction dates its postings with its start, however late it writes them.
+            let indexed_at = Some(at(compaction.started));
+            self.postings.insert(key.encode(), Posting { key, indexed_at, contacts });
         }
     }
 
@@ -195,7 +204,7 @@ fn superfluous_postings_are_those_that_later_ones_cover() {
     let key = |number: u32| Key::PackedPosting("acme".parse().unwrap(), UserId::NIL, number, Uuid::nil());
     let posting = |number: u32, seconds: Option<i64>, contacts: &[i32]| Posting {
         key: key(number),
-        posted_at: seconds.map(at),
+        indexed_at: seconds.map(at),
         contacts: contacts.iter().copied().map(id).collect(),
     };
     let postings = [

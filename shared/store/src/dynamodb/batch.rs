@@ -8,6 +8,7 @@ use futures::stream::{FuturesUnordered, StreamExt as _};
 use crate::dynamodb::backoff::pauses;
 use crate::dynamodb::client::Store;
 use crate::dynamodb::items::{Item, keyed};
+use crate::dynamodb::reading::{BatchOptions, Consistency};
 use crate::error::StoreError;
 use crate::keys::{Key, PK, SK};
 
@@ -51,15 +52,6 @@ impl Write {
     }
 }
 
-/// Options of a read.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Reading {
-    /// Whether the read is strongly consistent.
-    pub(crate) consistent: bool,
-    /// The attributes to read, separated by commas, without reserved words; none means all.
-    pub(crate) attributes: Option<&'static str>,
-}
-
 /// The result of many writes.
 #[derive(Debug, Default)]
 pub(crate) struct Written {
@@ -81,9 +73,9 @@ impl Store {
     /// half a unit otherwise; a missing item costs the minimum.
     ///
     /// A duplicate key is read once, because DynamoDB refuses a batch with duplicate keys.
-    pub(crate) async fn get_many(&self, keys: &[Key], consistent: bool) -> Result<Vec<Item>, StoreError> {
+    pub(crate) async fn get_many(&self, keys: &[Key], consistency: Consistency) -> Result<Vec<Item>, StoreError> {
         let mut items = Vec::with_capacity(keys.len());
-        self.get_each(keys, consistent, |item| {
+        self.get_each(keys, consistency, |item| {
             items.push(item);
             Ok(())
         })
@@ -96,17 +88,17 @@ impl Store {
     pub(crate) async fn get_each(
         &self,
         keys: &[Key],
-        consistent: bool,
+        consistency: Consistency,
         take: impl FnMut(Item) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        self.read_each(keys, Reading { consistent, attributes: None }, take).await
+        self.read_each(keys, BatchOptions { consistency, attributes: None }, take).await
     }
 
-    /// Like [`Self::get_each`], with the options of `reading`.
+    /// Like [`Self::get_each`], with `options`.
     pub(crate) async fn read_each(
         &self,
         keys: &[Key],
-        reading: Reading,
+        options: BatchOptions,
         mut take: impl FnMut(Item) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         let mut seen = HashSet::with_capacity(keys.len());
@@ -117,14 +109,14 @@ impl Store {
             while under_way.len() < READS_IN_FLIGHT
                 && let Some(batch) = batches.next()
             {
-                under_way.push(self.get_batch(batch, reading));
+                under_way.push(self.get_batch(batch, options));
             }
             let Some(batch) = under_way.next().await else { return Ok(()) };
             batch?.into_iter().try_for_each(&mut take)?;
         }
     }
 
-    async fn get_batch(&self, mut keys: Vec<Item>, reading: Reading) -> Result<Vec<Item>, StoreError> {
+    async fn get_batch(&self, mut keys: Vec<Item>, options: BatchOptions) -> Result<Vec<Item>, StoreError> {
         const OPERATION: &str = "BatchGetItem";
         let mut items = Vec::with_capacity(keys.len());
         let mut pauses = pauses();
@@ -132,8 +124,8 @@ impl Store {
             // The builder fails only without keys.
             let request = KeysAndAttributes::builder()
                 .set_keys(Some(keys))
-                .consistent_read(reading.consistent)
-                .set_projection_expression(reading.attributes.map(ToOwned::to_owned))
+                .consistent_read(options.consistency.is_strong())
+                .set_projection_expression(options.attributes.map(ToOwned::to_owned))
                 .build();
             let output = self
                 .client

@@ -22,6 +22,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity, ReturnValu
 
 use crate::dynamodb::backoff::pauses;
 use crate::dynamodb::items::Item;
+use crate::dynamodb::reading::{Consistency, Direction, QueryOptions};
 use crate::error::StoreError;
 use crate::keys::{Key, PK, Range, SK};
 use crate::meter::Meter;
@@ -378,8 +379,8 @@ impl Store {
     }
 
     /// Reads a whole range of one partition of the table: 1 read unit per 8 KB, or per 4 KB when consistent.
-    pub(crate) async fn query(&self, range: &Range, consistent: bool) -> Result<Vec<Item>, StoreError> {
-        self.query_part(range, QueryOptions { consistent, ..QueryOptions::default() }).await
+    pub(crate) async fn query(&self, range: &Range, consistency: Consistency) -> Result<Vec<Item>, StoreError> {
+        self.query_part(range, QueryOptions { consistency, ..QueryOptions::default() }).await
     }
 
     /// Reads a part of a range of one partition of the table: 1 read unit per 8 KB, or per 4 KB when consistent.
@@ -446,8 +447,8 @@ impl Store {
             .table_name(&self.table)
             .expression_attribute_names("#pk", PK)
             .expression_attribute_values(":pk", AttributeValue::S(pk))
-            .consistent_read(part.consistent)
-            .scan_index_forward(!part.backwards)
+            .consistent_read(part.consistency.is_strong())
+            .scan_index_forward(part.direction == Direction::Ascending)
             .return_consumed_capacity(ReturnConsumedCapacity::Total);
         match (&part.below, &part.from, prefix) {
             (Some(bound), _, _) => request
@@ -465,19 +466,4 @@ impl Store {
                 .expression_attribute_values(":prefix", AttributeValue::S(prefix.into())),
         }
     }
-}
-
-/// The part of a range that a query reads.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct QueryOptions {
-    /// Whether the read is strongly consistent.
-    pub(crate) consistent: bool,
-    /// Whether the order is descending.
-    pub(crate) backwards: bool,
-    /// Maximum number of items; none means all.
-    pub(crate) most: Option<usize>,
-    /// Exclusive upper bound of the sort key. It replaces the range's prefix.
-    pub(crate) below: Option<String>,
-    /// Inclusive lower bound of the sort key. It replaces the range's prefix; `below` takes precedence.
-    pub(crate) from: Option<String>,
 }

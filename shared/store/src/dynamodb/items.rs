@@ -22,7 +22,7 @@ pub(crate) fn keyed(key: &Key) -> Item {
 /// Returns the key of an item.
 pub(crate) fn key_of(item: &Item) -> Result<Key, StoreError> {
     let (pk, sk) = (text(item, PK)?, text(item, SK)?);
-    Key::decode(pk, sk).ok_or_else(|| StoreError::Corrupt("an unknown key".into()))
+    Key::decode(pk, sk).ok_or_else(|| StoreError::Corrupt("the key has an unknown form".into()))
 }
 
 fn lacks(item: &Item, name: &str, what: &str) -> StoreError {
@@ -30,7 +30,7 @@ fn lacks(item: &Item, name: &str, what: &str) -> StoreError {
     let part = |name| item.get(name).and_then(|part| part.as_s().ok());
     let key = part(PK).zip(part(SK)).and_then(|(pk, sk)| Key::decode(pk, sk));
     let kind = key.map_or("unknown".into(), |key| format!("{key:?}"));
-    StoreError::Corrupt(format!("{name} of an item {kind} is not {what}"))
+    StoreError::Corrupt(format!("{name} of an item {kind} is not {what}").into())
 }
 
 /// Returns a text attribute.
@@ -63,13 +63,16 @@ pub(crate) fn id<Id: From<[u8; 16]>>(item: &Item, name: &str) -> Result<Id, Stor
 /// Removes and returns a value that is stored as a map under one attribute.
 pub(crate) fn document<T: DeserializeOwned>(item: &mut Item, name: &str) -> Result<T, StoreError> {
     let value = item.remove(name).ok_or_else(|| lacks(item, name, "a document"))?;
-    serde_dynamo::from_attribute_value(value).map_err(|_| StoreError::Corrupt(format!("{name} is not of its type")))
+    // The deserializer's error may quote a name or a tag, which must not be logged.
+    serde_dynamo::from_attribute_value(value)
+        .map_err(|_| StoreError::Corrupt(format!("{name} does not have the form of its type").into()))
 }
 
 /// Converts a value to a map for one attribute. Leaves out empty strings and nulls, which read back as missing: they
 /// would cost bytes in every item, and engines before 2020 refuse an empty string.
 pub(crate) fn to_document<T: Serialize>(value: &T) -> Result<AttributeValue, StoreError> {
-    let mut value = serde_dynamo::to_attribute_value(value).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+    let mut value = serde_dynamo::to_attribute_value(value)
+        .map_err(|error| StoreError::unbuildable("an attribute from its value", error))?;
     leave_out_empty(&mut value);
     Ok(value)
 }

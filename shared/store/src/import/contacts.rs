@@ -11,12 +11,13 @@ use models::values::fold::fold_tag;
 use models::values::id::{ContactId, PortalId};
 use models::values::timestamp::Timestamp;
 
-use crate::contacts::{AccessRecord, tag_items};
+use crate::contacts::{AccessRecord, RECORD, tag_items};
 use crate::dynamodb::batch::Write;
 use crate::dynamodb::items::{self, Item, s};
+use crate::dynamodb::reading::Consistency;
 use crate::error::StoreError;
 use crate::import::Importer;
-use crate::import::counters::{Counter, OWED};
+use crate::import::counters::{COUNTERS_DIRTY, Counter};
 use crate::import::journal::Journal;
 use crate::keys::{Key, Range};
 use crate::moves::Moves;
@@ -42,9 +43,9 @@ impl<'a> Importer<'a> {
             && !current.marked
         {
             let key = Key::Portal(current.portal.id.clone());
-            let names = HashMap::from([("#owed".to_owned(), OWED.to_owned())]);
+            let names = HashMap::from([("#dirty".to_owned(), COUNTERS_DIRTY.to_owned())]);
             self.store
-                .update(&key, "SET #owed = :true", names, HashMap::from([(":true".to_owned(), s("true"))]))
+                .update(&key, "SET #dirty = :true", names, HashMap::from([(":true".to_owned(), s("true"))]))
                 .await?;
             current.marked = true;
         }
@@ -64,7 +65,7 @@ impl<'a> Importer<'a> {
         let removed = match current.had_contacts {
             true => {
                 let missing = ids.iter().filter(|id| !loaded.contacts.contains_key(id));
-                self.store.removed_of_late(&portal.id, &missing.copied().collect::<Vec<_>>()).await?
+                self.store.recently_removed(&portal.id, &missing.copied().collect::<Vec<_>>()).await?
             }
             false => HashSet::new(),
         };
@@ -128,8 +129,8 @@ impl<'a> Importer<'a> {
         if !last.is_empty() {
             self.mark().await?;
         }
-        let posted = self.index_managers(&portal.id, &postings).await?;
-        if (self.options.clock)().since(posted) > POSTING_GOOD_FOR {
+        let indexed_at = self.index_managers(&portal.id, &postings).await?;
+        if (self.options.clock)().since(indexed_at) > POSTING_GOOD_FOR {
             // The postings are too old: the machine may have slept.
             self.index_managers(&portal.id, &postings).await?;
         }
@@ -159,7 +160,7 @@ impl<'a> Importer<'a> {
     pub(super) async fn delete(&mut self, contact: ContactId) -> Result<(), StoreError> {
         let Some(current) = &self.current else { return Ok(()) };
         let portal = current.portal.id.clone();
-        let items = self.store.query(&Range::OfContact(portal.clone(), contact), true).await?;
+        let items = self.store.query(&Range::OfContact(portal.clone(), contact), Consistency::Strong).await?;
         if items.is_empty() {
             return Ok(());
         }
@@ -173,7 +174,7 @@ impl<'a> Importer<'a> {
         for mut item in items {
             let key = items::key_of(&item)?;
             if let Key::Contact(..) = key {
-                let record: ContactRecord = items::document(&mut item, "doc")?;
+                let record: ContactRecord = items::document(&mut item, RECORD)?;
                 deltas = Counter::of(&record).map(|counter| (counter, -1)).collect();
                 self.store.write_all(vec![Write::delete(&key)]).await?;
                 self.summary.deleted += 1;

@@ -8,9 +8,11 @@ use models::directory::Portal;
 use models::values::fold::fold_tag;
 use models::values::id::PortalId;
 
-use crate::directory::TAG_TITLE;
+use crate::contacts::{TAGS, TYPE};
+use crate::directory::{COUNT, TAG_TITLE};
 use crate::dynamodb::client::Store;
 use crate::dynamodb::items::{self, s};
+use crate::dynamodb::reading::Consistency;
 use crate::error::StoreError;
 use crate::import::{Current, Importer};
 use crate::keys::{Key, Partition, Range};
@@ -49,10 +51,10 @@ impl<'a> Importer<'a> {
     }
 
     /// Applies the changes of the counters and removes the mark.
-    pub(super) async fn settle_counters(&self, current: &Current) -> Result<(), StoreError> {
+    pub(super) async fn apply_counters(&self, current: &Current) -> Result<(), StoreError> {
         let portal = &current.portal;
         for (counter, delta) in current.deltas.iter().filter(|(_, delta)| **delta != 0) {
-            let mut names = HashMap::from([("#count".to_owned(), "count".to_owned())]);
+            let mut names = HashMap::from([("#count".to_owned(), COUNT.to_owned())]);
             let mut values = HashMap::from([(":delta".to_owned(), items::n(*delta))]);
             let mut expression = "ADD #count :delta";
             if let Counter::Tag(tag) = counter
@@ -65,15 +67,15 @@ impl<'a> Importer<'a> {
             self.store.update(&counter.key(&portal.id), expression, names, values).await?;
         }
         if current.marked {
-            let names = HashMap::from([("#owed".to_owned(), OWED.to_owned())]);
-            self.store.update(&Key::Portal(portal.id.clone()), "REMOVE #owed", names, HashMap::new()).await?;
+            let names = HashMap::from([("#dirty".to_owned(), COUNTERS_DIRTY.to_owned())]);
+            self.store.update(&Key::Portal(portal.id.clone()), "REMOVE #dirty", names, HashMap::new()).await?;
         }
         Ok(())
     }
 }
 
 /// The attribute that marks a portal whose counters are dirty.
-pub(super) const OWED: &str = "counters_owed";
+pub(super) const COUNTERS_DIRTY: &str = "counters_dirty";
 
 impl Store {
     /// Recounts the contacts of every stage, type and tag from the stage index, which holds each contact once with all
@@ -83,7 +85,7 @@ impl Store {
         let mut counts: HashMap<Counter, i64> = HashMap::from([(Counter::Stage(0), 0)]);
         let of = portal.id.clone();
         for range in [Range::Stages(of.clone()), Range::Types(of.clone()), Range::Tags(of)] {
-            for item in self.query(&range, true).await? {
+            for item in self.query(&range, Consistency::Strong).await? {
                 match items::key_of(&item)? {
                     Key::Stage(_, id) => counts.insert(Counter::Stage(id), 0),
                     Key::Type(_, id) => counts.insert(Counter::Type(id), 0),
@@ -100,7 +102,7 @@ impl Store {
             }
         }
         for (counter, count) in counts {
-            let names = HashMap::from([("#count".to_owned(), "count".to_owned())]);
+            let names = HashMap::from([("#count".to_owned(), COUNT.to_owned())]);
             let values = HashMap::from([(":count".to_owned(), items::n(count))]);
             self.update(&counter.key(&portal.id), "SET #count = :count", names, values).await?;
         }
@@ -126,8 +128,8 @@ impl Store {
                 .projection_expression("#tags, #type")
                 .key_condition_expression("#pk = :pk")
                 .expression_attribute_names("#pk", index.pk())
-                .expression_attribute_names("#tags", "tags")
-                .expression_attribute_names("#type", "type")
+                .expression_attribute_names("#tags", TAGS)
+                .expression_attribute_names("#type", TYPE)
                 .expression_attribute_values(":pk", s(partition.encode()))
                 .return_consumed_capacity(ReturnConsumedCapacity::Total)
                 .set_exclusive_start_key(start)
@@ -137,7 +139,7 @@ impl Store {
             self.meter.read(&output.consumed_capacity);
             for item in output.items.unwrap_or_default() {
                 *counts.entry(Counter::Stage(stage)).or_default() += 1;
-                let contact_type = items::number(&item, "type")?;
+                let contact_type = items::number(&item, TYPE)?;
                 if contact_type != 0 {
                     *counts.entry(Counter::Type(contact_type)).or_default() += 1;
                 }

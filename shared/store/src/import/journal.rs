@@ -35,11 +35,11 @@ pub(super) struct Journal<'a> {
 
 impl Journal<'_> {
     /// Returns the time for which the last entry still allows writes.
-    pub(super) fn left(&self) -> Option<Duration> {
+    pub(super) fn remaining(&self) -> Option<Duration> {
         let end = self.at? + limits::duration(MOVE_WRITE_MILLIS);
-        let left = Duration::try_from(end.since((self.options.clock)())).ok()?;
+        let remaining = Duration::try_from(end.since((self.options.clock)())).ok()?;
         // A clock that is set back must not extend an entry.
-        Some(left.min(MOVE_WRITE)).filter(|left| !left.is_zero())
+        Some(remaining.min(MOVE_WRITE)).filter(|remaining| !remaining.is_zero())
     }
 
     /// Makes many writes, in no order. Sends no write under an entry that is too old: a run that starts later would not
@@ -56,15 +56,15 @@ impl Journal<'_> {
 
     pub(super) async fn write_together(&mut self, writes: &[Write]) -> Result<(), StoreError> {
         for _ in 0..JOURNAL_ATTEMPTS {
-            if self.left().is_none() {
+            if self.remaining().is_none() {
                 let at = (self.options.clock)();
                 self.store.write_journal(self.portal, self.moves, self.options.revision, at).await?;
                 self.at = Some(at);
             }
             // None: writing the entry took too long.
-            let Some(left) = self.left() else { continue };
+            let Some(remaining) = self.remaining() else { continue };
             // Writes that timed out may have succeeded. Repeating them changes nothing.
-            if let Ok(written) = timeout(left, self.store.write_all(writes.to_vec())).await {
+            if let Ok(written) = timeout(remaining, self.store.write_all(writes.to_vec())).await {
                 return written;
             }
         }

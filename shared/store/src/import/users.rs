@@ -9,10 +9,11 @@ use models::sign_in::password::PasswordHash;
 use models::values::id::{PortalId, UserId};
 use models::values::timestamp::Timestamp;
 
-use crate::directory::{EMAIL, email, tokens_valid_from, user_item};
+use crate::directory::{ADMIN, EMAIL, RECORD, email, tokens_valid_from, user_item};
 use crate::dynamodb::batch::Write;
 use crate::dynamodb::client::Store;
 use crate::dynamodb::items::{self};
+use crate::dynamodb::reading::Consistency;
 use crate::error::StoreError;
 use crate::import::contacts::CONTACTS_AT_ONCE;
 use crate::import::{Current, ImportError, Importer};
@@ -221,7 +222,7 @@ impl Store {
         let key = Key::User(portal.clone(), user.employee.id);
         let mut names = HashMap::from([("#email".to_owned(), EMAIL.to_owned())]);
         let mut values = HashMap::new();
-        for name in ["doc", "admin"] {
+        for name in [RECORD, ADMIN] {
             names.insert(format!("#{name}"), name.to_owned());
             values.extend(item.remove(name).map(|value| (format!(":{name}"), value)));
         }
@@ -239,7 +240,7 @@ impl Store {
     /// Reads the users of a portal: 1 read unit per 4 KB.
     pub(super) async fn directory_members(&self, portal: &PortalId) -> Result<HashMap<UserId, Member>, StoreError> {
         let mut members = HashMap::new();
-        for item in self.query(&Range::Users(portal.clone()), true).await? {
+        for item in self.query(&Range::Users(portal.clone()), Consistency::Strong).await? {
             if let Key::User(_, id) = items::key_of(&item)? {
                 let tokens_valid_from = tokens_valid_from(&item)?;
                 members.insert(id, Member { email: email(&item)?, tokens_valid_from });
@@ -251,7 +252,7 @@ impl Store {
     /// Reads the removed users of a portal: 1 read unit per 4 KB of their keys.
     pub(super) async fn removed_users(&self, portal: &PortalId) -> Result<HashSet<UserId>, StoreError> {
         let mut removed = HashSet::new();
-        for item in self.query(&Range::RemovedUsers(portal.clone()), true).await? {
+        for item in self.query(&Range::RemovedUsers(portal.clone()), Consistency::Strong).await? {
             if let Key::RemovedUser(_, id) = items::key_of(&item)? {
                 removed.insert(id);
             }
@@ -262,7 +263,7 @@ impl Store {
     /// Reads the passwords of a portal's users: 1 read unit per 4 KB.
     pub(super) async fn passwords(&self, portal: &PortalId) -> Result<HashMap<UserId, PasswordHash>, StoreError> {
         let mut passwords = HashMap::new();
-        for item in self.query(&Range::Passwords(portal.clone()), true).await? {
+        for item in self.query(&Range::Passwords(portal.clone()), Consistency::Strong).await? {
             if let Key::Password(_, id) = items::key_of(&item)? {
                 passwords.insert(id, password_hash(&item)?);
             }

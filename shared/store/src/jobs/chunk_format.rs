@@ -108,20 +108,22 @@ impl ChunkBuilder {
 
     /// Encodes the chunk's body.
     pub fn encode(&self) -> Result<Vec<u8>, StoreError> {
-        let corrupt = |error: &dyn std::fmt::Display| StoreError::Corrupt(format!("a chunk: {error}"));
-        let plain = postcard::to_stdvec(&self.body).map_err(|error| corrupt(&error))?;
+        const WHAT: &str = "the body of a chunk";
+        let plain = postcard::to_stdvec(&self.body).map_err(|error| StoreError::unbuildable(WHAT, error))?;
         let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
-        encoder.write_all(&plain).map_err(|error| corrupt(&error))?;
-        encoder.finish().map_err(|error| corrupt(&error))
+        encoder.write_all(&plain).map_err(|error| StoreError::unbuildable(WHAT, error))?;
+        encoder.finish().map_err(|error| StoreError::unbuildable(WHAT, error))
     }
 }
 
 /// Decodes a chunk's body.
 pub fn decode(bytes: &[u8]) -> Result<Vec<Change>, StoreError> {
-    let corrupt = || StoreError::Corrupt("a chunk's body does not read back".into());
+    let corrupt = || StoreError::Corrupt("the body of a chunk holds an unknown number".into());
     let mut plain = Vec::new();
-    DeflateDecoder::new(bytes).read_to_end(&mut plain).map_err(|_| corrupt())?;
-    let body: Body = postcard::from_bytes(&plain).map_err(|_| corrupt())?;
+    let inflated = DeflateDecoder::new(bytes).read_to_end(&mut plain);
+    inflated.map_err(|error| StoreError::corrupt("the body of a chunk is not compressed", error))?;
+    let body = postcard::from_bytes(&plain);
+    let body: Body = body.map_err(|error| StoreError::corrupt("the body of a chunk has another form", error))?;
     let id = |number: u32| {
         let index = usize::try_from(number).map_err(|_| corrupt())?;
         body.ids.get(index).copied().ok_or_else(corrupt)

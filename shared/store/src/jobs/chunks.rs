@@ -7,11 +7,11 @@ use models::job::{Change, Job};
 use models::values::id::{ContactId, JobId, PortalId};
 
 use crate::dynamodb::client::Store;
-use crate::dynamodb::items::{self};
+use crate::dynamodb::items::{self, Item};
 use crate::error::StoreError;
 use crate::jobs::chunk_format::{self, ChunkBuilder};
 use crate::jobs::shards::Progress;
-use crate::jobs::{AFTER, BODY, LATE, VOID, contacts, names, values};
+use crate::jobs::{names, values};
 use crate::keys::{EXPIRES, Key};
 
 /// A chunk as stored.
@@ -30,7 +30,19 @@ pub struct Chunk {
 /// Time for which chunks are kept after the last possible undo request, so that a late undo finds all of them: a week.
 pub(super) const UNDO_SECONDS: i64 = 7 * 24 * 60 * 60;
 
-pub(super) const CHUNK: &str = "chunk";
+// The attributes of a chunk.
+const BODY: &str = "body";
+const AFTER: &str = "after";
+const LATE: &str = "late";
+const VOID: &str = "void";
+
+/// Returns the list of contacts in an attribute of a chunk; empty if the attribute is missing.
+fn contacts(item: &Item, name: &str) -> Result<HashSet<ContactId>, StoreError> {
+    let corrupt = || StoreError::Corrupt(format!("{name} of a chunk is not a list of contacts").into());
+    let Some(listed) = item.get(name) else { return Ok(HashSet::new()) };
+    let id = |id: &AttributeValue| id.as_n().ok().and_then(|digits| digits.parse().ok()).ok_or_else(corrupt);
+    listed.as_l().map_err(|_| corrupt())?.iter().map(id).collect()
+}
 
 impl Store {
     /// Writes a chunk and the shard's progress after it. Returns false if a chunk of that number exists; a chunk is

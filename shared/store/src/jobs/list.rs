@@ -7,10 +7,11 @@ use models::request::JobsStart;
 use models::values::id::{PortalId, UserId};
 
 use crate::dynamodb::batch::READ_BATCH;
-use crate::dynamodb::client::{QueryOptions, Store};
+use crate::dynamodb::client::Store;
 use crate::dynamodb::items::{self, Item};
+use crate::dynamodb::reading::{Consistency, Direction, QueryOptions};
 use crate::error::StoreError;
-use crate::jobs::DOC;
+use crate::jobs::record::JOB;
 use crate::keys::{Key, Range};
 
 /// Records of a user's jobs in the first read: the page size that most callers request.
@@ -24,7 +25,7 @@ const BYTES_TOGETHER: usize = 1024 * 1024;
 pub struct ListedJob {
     /// The job's identifier.
     pub id: JobId,
-    /// The job; none if its record is missing, because its writer died first, or does not read back.
+    /// The job; none if its record is missing, because its writer died first, or cannot be decoded.
     pub job: Option<Job>,
 }
 
@@ -63,7 +64,11 @@ impl Store {
             Some(user) => Range::JobsOf(portal.clone(), user),
             None => Range::Jobs(portal.clone()),
         };
-        let mut part = QueryOptions { backwards: true, consistent: true, ..QueryOptions::default() };
+        let mut part = QueryOptions {
+            direction: Direction::Descending,
+            consistency: Consistency::Strong,
+            ..QueryOptions::default()
+        };
         let (mut after, mut ended) = (None, false);
         match start {
             // The sort keys of a portal's jobs and of a user's jobs are the same.
@@ -89,7 +94,7 @@ impl JobReader<'_> {
     ///
     /// # Errors
     ///
-    /// When the table fails. A record that does not read back is no failure, because it would hide all others.
+    /// When the table fails. A record that cannot be decoded is no failure, because it would hide all others.
     pub async fn next(&mut self, most: usize) -> Result<Vec<ListedJob>, StoreError> {
         if most == 0 {
             return Ok(Vec::new());
@@ -110,7 +115,7 @@ impl JobReader<'_> {
                     Ok(Key::Job(_, id)) => jobs.push(ListedJob { id, job: record(id, item) }),
                     Ok(Key::JobEntry(_, _, id)) => self.unread.push_back(id),
                     Ok(other) => tracing::error!(?other, "not an entry of a list of jobs"),
-                    Err(error) => tracing::error!(%error, "entry of a list of jobs does not read back"),
+                    Err(error) => tracing::error!(%error, "entry of a list of jobs cannot be decoded"),
                 }
             }
             if !jobs.is_empty() {
@@ -125,7 +130,7 @@ impl JobReader<'_> {
         let ids: Vec<JobId> = self.unread.drain(..count).collect();
         let keys: Vec<Key> = ids.iter().map(|id| Key::Job(self.portal.clone(), *id)).collect();
         let (mut found, mut bytes) = (HashMap::with_capacity(count), 0);
-        for item in self.store.get_many(&keys, true).await? {
+        for item in self.store.get_many(&keys, Consistency::Strong).await? {
             bytes += items::size(&item);
             if let Key::Job(_, id) = items::key_of(&item)? {
                 found.insert(id, item);
@@ -139,9 +144,9 @@ impl JobReader<'_> {
     }
 }
 
-/// Returns the job in an item, if it reads back.
+/// Returns the job in an item, if it can be decoded.
 fn record(id: JobId, mut item: Item) -> Option<Job> {
-    items::document(&mut item, DOC)
-        .inspect_err(|error| tracing::error!(job = %id, %error, "job record does not read back"))
+    items::document(&mut item, JOB)
+        .inspect_err(|error| tracing::error!(job = %id, %error, "job record cannot be decoded"))
         .ok()
 }

@@ -4,12 +4,18 @@ use models::job::Job;
 use models::values::id::{JobId, PortalId, UserId};
 use models::values::timestamp::Timestamp;
 
-use crate::dynamodb::client::{QueryOptions, Store};
+use crate::dynamodb::client::Store;
 use crate::dynamodb::items::{self, Item};
+use crate::dynamodb::reading::{Consistency, QueryOptions};
 use crate::error::StoreError;
 use crate::jobs::record::limited_user;
-use crate::jobs::{DUE, TRIES, USER, moment, names, values};
+use crate::jobs::{moment, names, values};
 use crate::keys::{Key, Range};
+
+// The attributes of an open-job entry.
+const DUE: &str = "due";
+const USER: &str = "user";
+const TRIES: &str = "tries";
 
 /// A job that is not closed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +58,7 @@ pub(super) fn open_item(portal: &PortalId, job: &Job, due: Timestamp) -> Item {
 impl Store {
     /// Reads a page of the open jobs of all portals in one bucket: 1 read unit per 4 KB, at least 1.
     pub async fn open_jobs(&self, bucket: u8, from: Option<OpenJobsCursor>) -> Result<OpenJobs, StoreError> {
-        let part = QueryOptions { consistent: true, ..QueryOptions::default() };
+        let part = QueryOptions { consistency: Consistency::Strong, ..QueryOptions::default() };
         let start = from.map(|OpenJobsCursor(key)| key);
         let (items, next) = self.query_page(&Range::OpenJobs(bucket), &part, Some(OPEN_JOBS_PAGE), start).await?;
         let jobs = items.iter().map(|item| match items::key_of(item)? {
@@ -60,7 +66,7 @@ impl Store {
                 let user = item.contains_key(USER).then(|| items::id(item, USER)).transpose()?;
                 Ok(OpenJob { portal, job, due: Timestamp::from_ticks(items::number(item, DUE)?), user })
             }
-            other => Err(StoreError::Corrupt(format!("{other:?} among the open jobs"))),
+            other => Err(StoreError::Corrupt(format!("{other:?} among the open jobs").into())),
         });
         Ok(OpenJobs { jobs: jobs.collect::<Result<_, _>>()?, next: next.map(OpenJobsCursor) })
     }

@@ -14,11 +14,17 @@ use crate::dynamodb::client::Store;
 use crate::dynamodb::items::{self, Item};
 use crate::error::StoreError;
 use crate::jobs::chunk_format::{self, ChunkBuilder};
-use crate::jobs::chunks::CHUNK;
 use crate::jobs::open::open_item;
 use crate::jobs::shards::{Lease, shard_item};
-use crate::jobs::{DOC, JOBS, names, values};
+use crate::jobs::{names, values};
 use crate::keys::Key;
+
+/// Attribute of a job: its record.
+pub(crate) const JOB: &str = "job";
+/// Attribute of a job of one contact: the contact's access before the job, as a chunk of one change.
+const CHUNK: &str = "chunk";
+/// Attribute of a user's set of open jobs: their identifiers.
+const JOBS: &str = "jobs";
 
 /// The result of creating a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +37,7 @@ pub enum Created {
 
 pub(super) fn job_item(portal: &PortalId, job: &Job) -> Result<Item, StoreError> {
     let mut item = items::keyed(&Key::Job(portal.clone(), job.id));
-    item.insert(DOC.into(), items::to_document(job)?);
+    item.insert(JOB.into(), items::to_document(job)?);
     Ok(item)
 }
 
@@ -112,7 +118,7 @@ impl Store {
                 (":most", items::n(MAX_OPEN_JOBS)),
             ])))
             .build()
-            .map_err(|error| StoreError::Corrupt(error.to_string()))?;
+            .map_err(|error| StoreError::unbuildable("the update of the set of open jobs", error))?;
         Ok(Some(TransactWriteItem::builder().update(update).build()))
     }
 
@@ -166,7 +172,7 @@ impl Store {
     /// Reads a job: 1 read unit per 4 KB.
     pub async fn job(&self, portal: &PortalId, id: JobId) -> Result<Option<Job>, StoreError> {
         let item = self.get(&Key::Job(portal.clone(), id)).await?;
-        item.map(|mut item| items::document(&mut item, DOC)).transpose()
+        item.map(|mut item| items::document(&mut item, JOB)).transpose()
     }
 
     /// Marks a queued job as running since `now`: 1 write unit per KB. Leaves a job in another state unchanged.
@@ -174,9 +180,9 @@ impl Store {
         let now = items::to_document(&now)?;
         self.update_if(
             &Key::Job(portal.clone(), id),
-            "SET #doc.#state = :running, #doc.#started = :now",
-            Some("#doc.#state = :queued"),
-            names([("#doc", DOC), ("#state", "State"), ("#started", "Started")]),
+            "SET #job.#state = :running, #job.#started = :now",
+            Some("#job.#state = :queued"),
+            names([("#job", JOB), ("#state", "State"), ("#started", "Started")]),
             values([
                 (":running", items::s(State::Running.name())),
                 (":queued", items::s(State::Queued.name())),
@@ -192,9 +198,9 @@ impl Store {
         let cancelled = self
             .update_if(
                 &Key::Job(portal.clone(), id),
-                "SET #doc.#state = :cancelled",
-                Some("#doc.#state IN (:queued, :running) AND attribute_not_exists(#doc.#finished)"),
-                names([("#doc", DOC), ("#state", "State"), ("#finished", "Finished")]),
+                "SET #job.#state = :cancelled",
+                Some("#job.#state IN (:queued, :running) AND attribute_not_exists(#job.#finished)"),
+                names([("#job", JOB), ("#state", "State"), ("#finished", "Finished")]),
                 values([
                     (":cancelled", items::s(State::Cancelled.name())),
                     (":queued", items::s(State::Queued.name())),
@@ -211,10 +217,10 @@ impl Store {
         let finished = self
             .update_if(
                 &Key::Job(portal.clone(), job.id),
-                "SET #doc = :doc",
-                Some("#doc.#state = :seen AND attribute_not_exists(#doc.#finished)"),
-                names([("#doc", DOC), ("#state", "State"), ("#finished", "Finished")]),
-                values([(":doc", items::to_document(job)?), (":seen", items::s(seen.name()))]),
+                "SET #job = :job",
+                Some("#job.#state = :seen AND attribute_not_exists(#job.#finished)"),
+                names([("#job", JOB), ("#state", "State"), ("#finished", "Finished")]),
+                values([(":job", items::to_document(job)?), (":seen", items::s(seen.name()))]),
             )
             .await?;
         Ok(finished.is_some())
@@ -242,9 +248,9 @@ impl Store {
         let failed = self
             .update_if(
                 &Key::Job(portal.clone(), id),
-                "SET #doc.#state = :failed, #doc.#error = :error, #doc.#finished = :now",
-                Some("attribute_exists(#doc) AND attribute_not_exists(#doc.#finished)"),
-                names([("#doc", DOC), ("#state", "State"), ("#error", "Error"), ("#finished", "Finished")]),
+                "SET #job.#state = :failed, #job.#error = :error, #job.#finished = :now",
+                Some("attribute_exists(#job) AND attribute_not_exists(#job.#finished)"),
+                names([("#job", JOB), ("#state", "State"), ("#error", "Error"), ("#finished", "Finished")]),
                 values([
                     (":failed", items::s(State::Failed.name())),
                     (":error", items::s(error)),

@@ -10,10 +10,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::dynamodb::client::Store;
 use crate::dynamodb::items::{self, Item};
+use crate::dynamodb::reading::Consistency;
 use crate::error::StoreError;
 use crate::index::ScanCursor;
-use crate::jobs::{DOC, DUE, TRIES, moment, names, values, yes};
+use crate::jobs::{moment, names, values, yes};
 use crate::keys::{Key, Range};
+
+// The attributes of a shard.
+const PROGRESS: &str = "doc";
+const OWNER: &str = "owner";
+const DUE: &str = "due";
+const TRIES: &str = "tries";
+const DONE: &str = "done";
+const FAILED: &str = "failed";
+const CANCELLED: &str = "cancelled";
+const COUNTED: &str = "counted";
 
 /// The point at which the reading of a shard continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,6 +109,14 @@ impl ShardState {
     }
 }
 
+/// A shard of a job.
+#[derive(Clone, Copy)]
+struct ShardRef<'a> {
+    portal: &'a PortalId,
+    job: JobId,
+    shard: u16,
+}
+
 /// The temporary right to work on a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lease {
@@ -142,22 +161,22 @@ pub enum Saved {
 
 pub(super) fn shard_item(portal: &PortalId, job: JobId, shard: u16, lease: &Lease) -> Item {
     let mut item = items::keyed(&Key::JobShard(portal.clone(), job, shard));
-    item.insert("owner".into(), items::b(*lease.owner.as_bytes()));
+    item.insert(OWNER.into(), items::b(*lease.owner.as_bytes()));
     item.insert(DUE.into(), items::n(lease.until.ticks()));
-    item.insert("tries".into(), items::n(1));
+    item.insert(TRIES.into(), items::n(1));
     item
 }
 
 pub(super) fn shard_failure(name: &str) -> Result<ShardFailure, StoreError> {
     let found = ShardFailure::ALL.into_iter().find(|failure| failure.name() == name);
-    found.ok_or_else(|| StoreError::Corrupt(format!("a shard failed by {name:?}")))
+    found.ok_or_else(|| StoreError::Corrupt(format!("a shard has the unknown failure {name:?}").into()))
 }
 
 pub(super) fn shard_state(mut item: Item) -> Result<ShardState, StoreError> {
     let is = |name| item.contains_key(name).then(|| items::boolean(&item, name)).transpose();
-    let (done, cancelled) = (is("done")?, is("cancelled")?);
-    let failed = match item.get("failed") {
-        Some(_) => Some(shard_failure(items::text(&item, "failed")?)?),
+    let (done, cancelled) = (is(DONE)?, is(CANCELLED)?);
+    let failed = match item.get(FAILED) {
+        Some(_) => Some(shard_failure(items::text(&item, FAILED)?)?),
         None => None,
     };
     let due = item.contains_key(DUE).then(|| items::number(&item, DUE)).transpose()?;
@@ -165,11 +184,11 @@ pub(super) fn shard_state(mut item: Item) -> Result<ShardState, StoreError> {
         done: done.unwrap_or(false),
         failed,
         cancelled: cancelled.unwrap_or(false),
-        owner: item.contains_key("owner").then(|| items::id(&item, "owner")).transpose()?,
+        owner: item.contains_key(OWNER).then(|| items::id(&item, OWNER)).transpose()?,
         due: due.map(Timestamp::from_ticks),
-        tries: item.contains_key("tries").then(|| items::number(&item, "tries")).transpose()?.unwrap_or(0),
-        counted: item.contains_key("counted").then(|| items::number(&item, "counted")).transpose()?,
-        progress: if item.contains_key(DOC) { items::document(&mut item, DOC)? } else { Progress::default() },
+        tries: item.contains_key(TRIES).then(|| items::number(&item, TRIES)).transpose()?.unwrap_or(0),
+        counted: item.contains_key(COUNTED).then(|| items::number(&item, COUNTED)).transpose()?,
+        progress: if item.contains_key(PROGRESS) { items::document(&mut item, PROGRESS)? } else { Progress::default() },
     })
 }
 
@@ -190,7 +209,7 @@ impl Store {
                 &key,
                 "SET #owner = :me, #due = :until ADD #tries :one",
                 Some("attribute_not_exists(#done) AND (attribute_not_exists(#owner) OR #owner = :me OR #due <= :now)"),
-                names([("#done", "done"), ("#owner", "owner"), ("#due", DUE), ("#tries", "tries")]),
+                names([("#done", DONE), ("#owner", OWNER), ("#due", DUE), ("#tries", TRIES)]),
                 values([
                     (":me", items::b(*lease.owner.as_bytes())),
                     (":until", moment(lease.until)),
@@ -216,12 +235,16 @@ impl Store {
         lease: &Lease,
         progress: &Progress,
     ) -> Result<Saved, StoreError> {
-        self.keep_shard(
-            (portal, job, shard),
+        self.update_held_shard(
+            ShardRef { portal, job, shard },
             lease,
-            "SET #doc = :doc, #due = :until, #tries = :none",
-            &[("#doc", DOC), ("#due", DUE), ("#tries", "tries")],
-            values([(":doc", items::to_document(progress)?), (":until", moment(lease.until)), (":none", items::n(0))]),
+            "SET #progress = :progress, #due = :until, #tries = :none",
+            &[("#progress", PROGRESS), ("#due", DUE), ("#tries", TRIES)],
+            values([
+                (":progress", items::to_document(progress)?),
+                (":until", moment(lease.until)),
+                (":none", items::n(0)),
+            ]),
         )
         .await
     }
@@ -235,11 +258,11 @@ impl Store {
         lease: &Lease,
         counted: u64,
     ) -> Result<Saved, StoreError> {
-        self.keep_shard(
-            (portal, job, shard),
+        self.update_held_shard(
+            ShardRef { portal, job, shard },
             lease,
-            "SET #counted = :counted, #due = :until, #tries = :none REMOVE #doc, #me",
-            &[("#doc", DOC), ("#due", DUE), ("#tries", "tries"), ("#counted", "counted")],
+            "SET #counted = :counted, #due = :until, #tries = :none REMOVE #progress, #me",
+            &[("#progress", PROGRESS), ("#due", DUE), ("#tries", TRIES), ("#counted", COUNTED)],
             values([(":counted", items::n(counted)), (":until", moment(lease.until)), (":none", items::n(0))]),
         )
         .await
@@ -255,18 +278,18 @@ impl Store {
         progress: &Progress,
         failed: Option<ShardFailure>,
     ) -> Result<Saved, StoreError> {
-        let mut with = vec![("#doc", DOC), ("#done", "done"), ("#due", DUE)];
-        let mut of = values([(":doc", items::to_document(progress)?), (":yes", yes())]);
+        let mut with = vec![("#progress", PROGRESS), ("#done", DONE), ("#due", DUE)];
+        let mut of = values([(":progress", items::to_document(progress)?), (":yes", yes())]);
         let mut set = "";
         if let Some(failure) = failed {
             set = ", #failed = :failed";
-            with.push(("#failed", "failed"));
+            with.push(("#failed", FAILED));
             of.insert(":failed".into(), items::s(failure.name()));
         }
-        self.keep_shard(
-            (portal, job, shard),
+        self.update_held_shard(
+            ShardRef { portal, job, shard },
             lease,
-            &format!("SET #doc = :doc, #done = :yes{set} REMOVE #me, #due"),
+            &format!("SET #progress = :progress, #done = :yes{set} REMOVE #me, #due"),
             &with,
             of,
         )
@@ -283,20 +306,20 @@ impl Store {
         release: Release<'_>,
     ) -> Result<Saved, StoreError> {
         let Release { progress, due, tries } = release;
-        self.keep_shard(
-            (portal, job, shard),
+        self.update_held_shard(
+            ShardRef { portal, job, shard },
             lease,
-            "SET #doc = :doc, #due = :due, #tries = :tries REMOVE #me",
-            &[("#doc", DOC), ("#due", DUE), ("#tries", TRIES)],
-            values([(":doc", items::to_document(progress)?), (":due", moment(due)), (":tries", items::n(tries))]),
+            "SET #progress = :progress, #due = :due, #tries = :tries REMOVE #me",
+            &[("#progress", PROGRESS), ("#due", DUE), ("#tries", TRIES)],
+            values([(":progress", items::to_document(progress)?), (":due", moment(due)), (":tries", items::n(tries))]),
         )
         .await
     }
 
     /// Updates a shard if the lease's owner still holds it. In the expression, `#me` is the owner attribute.
-    pub(super) async fn keep_shard(
+    async fn update_held_shard(
         &self,
-        (portal, job, shard): (&PortalId, JobId, u16),
+        shard: ShardRef<'_>,
         lease: &Lease,
         expression: &str,
         of: &[(&str, &str)],
@@ -304,9 +327,9 @@ impl Store {
     ) -> Result<Saved, StoreError> {
         let mut of: HashMap<String, String> =
             of.iter().map(|(name, attribute)| ((*name).to_owned(), (*attribute).to_owned())).collect();
-        of.insert("#me".into(), "owner".into());
+        of.insert("#me".into(), OWNER.into());
         with.insert(":me".into(), items::b(*lease.owner.as_bytes()));
-        let key = Key::JobShard(portal.clone(), job, shard);
+        let key = Key::JobShard(shard.portal.clone(), shard.job, shard.shard);
         let saved = self.update_if(&key, expression, Some("#me = :me"), of, with).await?;
         Ok(match saved.map(shard_state).transpose()? {
             None => Saved::Lost,
@@ -321,18 +344,19 @@ impl Store {
         item.map_or(Ok(ShardState::default()), shard_state)
     }
 
-    /// Tells the current and later workers of a shard to stop: 1 write unit. Returns whether the shard is done.
+    /// Marks a shard as cancelled, so that its current and later workers stop: 1 write unit. Returns whether the shard is
+    /// done.
     pub async fn cancel_shard(&self, portal: &PortalId, job: JobId, shard: u16) -> Result<bool, StoreError> {
-        let told = self
+        let cancelled = self
             .update_if(
                 &Key::JobShard(portal.clone(), job, shard),
                 "SET #cancelled = :yes",
                 Some("attribute_not_exists(#done)"),
-                names([("#cancelled", "cancelled"), ("#done", "done")]),
+                names([("#cancelled", CANCELLED), ("#done", DONE)]),
                 values([(":yes", yes())]),
             )
             .await?;
-        Ok(told.is_none())
+        Ok(cancelled.is_none())
     }
 
     /// Revokes a shard's lease unless the shard was claimed, progressed or ended since it was read with the due time
@@ -358,7 +382,7 @@ impl Store {
                 &Key::JobShard(portal.clone(), job, shard),
                 "SET #due = :due REMOVE #owner",
                 Some(unchanged),
-                names([("#due", DUE), ("#done", "done"), ("#owner", "owner")]),
+                names([("#due", DUE), ("#done", DONE), ("#owner", OWNER)]),
                 with,
             )
             .await?;
@@ -368,7 +392,7 @@ impl Store {
     /// Reads the shards of a job, by number: 1 read unit per 4 KB. A shard that nobody claimed has the default state.
     pub async fn shards(&self, portal: &PortalId, job: &Job) -> Result<Vec<ShardState>, StoreError> {
         let mut shards = vec![ShardState::default(); usize::from(job.shards)];
-        for item in self.query(&Range::JobShards(portal.clone(), job.id), true).await? {
+        for item in self.query(&Range::JobShards(portal.clone(), job.id), Consistency::Strong).await? {
             if let Key::JobShard(_, _, shard) = items::key_of(&item)?
                 && let Some(state) = shards.get_mut(usize::from(shard))
             {

@@ -71,6 +71,7 @@ fn key() -> impl Strategy<Value = Key> {
         (portal(), author(), ".{1,20}").prop_map(|(p, u, k)| Key::Idempotency(p, u, k)),
         (portal(), user(), any::<u32>(), uuid()).prop_map(|(p, u, g, i)| Key::PackedPosting(p, u, g, i)),
         (portal(), user()).prop_map(|(p, u)| Key::DueCompaction(p, u)),
+        Just(Key::Schema),
         (portal(), author(), ".{1,20}", any::<u128>().prop_map(Uuid::from_u128), 0u16..999)
             .prop_map(|(p, u, k, h, n)| Key::IdempotencyPart(p, u, k, h, n)),
     ]

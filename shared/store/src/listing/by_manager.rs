@@ -17,7 +17,7 @@ use crate::postings::IndexedContacts;
 
 /// Maximum contacts read concurrently with their access, in one round trip instead of two. Reads of contacts that the
 /// manager lost are wasted.
-pub(super) const BESIDE_ACCESS: usize = 100;
+pub(super) const CONCURRENT_WITH_ACCESS: usize = 100;
 
 /// Contacts of a manager that are examined together.
 pub(super) const CANDIDATES_TOGETHER: usize = 500;
@@ -31,12 +31,12 @@ impl Store {
         &self,
         listing: &Listing<'_>,
         manager: UserId,
-        posted: &IndexedContacts,
+        indexed: &IndexedContacts,
     ) -> Result<Listed, StoreError> {
         let keeps = listing.end() <= MAX_KEPT;
         let mut best = TopK::new(listing.end());
         let (mut total, mut own) = (0, 0);
-        let looks = posted.contacts.chunks(CANDIDATES_TOGETHER).map(|ids| self.judged(listing, manager, ids));
+        let looks = indexed.contacts.chunks(CANDIDATES_TOGETHER).map(|ids| self.judged(listing, manager, ids));
         let mut looks = stream::iter(looks.collect::<Vec<_>>()).buffer_unordered(CANDIDATES_AT_ONCE).boxed();
         while let Some((found, of_manager)) = looks.try_next().await? {
             total += found.len() as u64;
@@ -51,10 +51,10 @@ impl Store {
         let contacts = if keeps {
             page.into_iter().filter_map(|(_, contact)| contact).collect()
         } else {
-            let places = page.iter().map(|(rank, _)| (rank.contact(), None)).collect();
-            self.shown(listing, places, HashMap::new()).await?
+            let entries = page.iter().map(|(rank, _)| (rank.contact(), None)).collect();
+            self.shown(listing, entries, HashMap::new()).await?
         };
-        let wasteful = is_wasteful(posted.entries, own).then_some(manager);
+        let wasteful = is_wasteful(indexed.entries, own).then_some(manager);
         Ok(Listed { contacts, asked, more, total: Some(total), total_is_lower_bound: false, wasteful })
     }
 
@@ -69,7 +69,7 @@ impl Store {
             (state.access.managers.contains(&manager), listing.admitted(state).map(|state| (state, set_at)))
         };
         let states = self.access_with(listing.portal, ids, see);
-        let (mut states, records) = if ids.len() <= BESIDE_ACCESS {
+        let (mut states, records) = if ids.len() <= CONCURRENT_WITH_ACCESS {
             futures::try_join!(states, self.contacts(listing.portal, ids))?
         } else {
             let states = states.await?;

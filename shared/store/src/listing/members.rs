@@ -69,10 +69,10 @@ impl Store {
     pub(super) fn members_of<'b>(
         &'b self,
         listing: &'b Listing<'_>,
-        stretch: KeyRange,
+        range: KeyRange,
         wanted: MemberDetail,
     ) -> BoxStream<'b, Result<MembersPage, StoreError>> {
-        stream::try_unfold(Some(stretch), move |rest| async move {
+        stream::try_unfold(Some(range), move |rest| async move {
             let Some(mut rest) = rest else { return Ok::<_, StoreError>(None) };
             let page = self.index_entries(&rest, PASS_ENTRIES).await?;
             rest.after = page.next;

@@ -82,7 +82,7 @@ impl<'a> MergeScan<'a> {
             .map(|rest| PartitionCursor { rest, found: VecDeque::new(), more: true })
             .collect();
         let least = if listing.plan.tests.is_empty() { LEAST_ENTRIES } else { LEAST_TESTED_ENTRIES };
-        let mut walk = Self {
+        let mut scan = Self {
             store,
             plan: listing.plan,
             ascending,
@@ -92,8 +92,8 @@ impl<'a> MergeScan<'a> {
             entries: 0,
             last: None,
         };
-        walk.entries = listing.end().max(least).min(walk.most_entries());
-        walk
+        scan.entries = listing.end().max(least).min(scan.most_entries());
+        scan
     }
 
     /// Returns the maximum index entries per query.

@@ -1,0 +1,72 @@
+//! The schema of a table: an older one is migrated or refused with the command to run, a newer one is refused.
+
+use std::path::Path;
+
+use local::engine::{Engine, Storage};
+use serde_json::{Value, json};
+
+use super::{DOCUMENTS, Server, TestResult, check_failure, folder, succeed, text};
+
+/// Sends a request to the engine of a data folder.
+fn send(data: &Path, operation: &str, request: &Value) -> TestResult {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let engine = Engine::open(&Storage::Folder(data.to_owned()))?;
+    let answer = runtime.block_on(engine.in_process().call(operation.to_owned(), serde_json::to_vec(request)?))?;
+    if answer.status == 200 { Ok(()) } else { Err(answer.body.into()) }
+}
+
+fn schema_key() -> Value {
+    json!({"pk": {"S": "S#"}, "sk": {"S": "SCHEMA"}})
+}
+
+/// Makes the table of a data folder one of version 1, which holds no version.
+fn remove_version(data: &Path) -> TestResult {
+    send(data, "DeleteItem", &json!({"TableName": "crm-access", "Key": schema_key()}))
+}
+
+#[test]
+fn import_and_serve_migrate_an_older_folder_and_other_commands_name_the_command() -> TestResult {
+    let (_folder, data) = folder()?;
+    let of = ["--data-dir", text(&data)?];
+    let import = [&["import", DOCUMENTS][..], &of].concat();
+    let migrated = format!("migrated {} from schema 1 to 2: ", data.display());
+    assert!(!succeed(&import)?.contains("migrated"));
+    assert!(succeed(&[&["migrate"][..], &of].concat())?.contains("already has schema 2"));
+
+    remove_version(&data)?;
+    let list = [&["token", "list", "--portal", "acme"][..], &of].concat();
+    let command = format!("run `crm-access migrate --data-dir {}` first", data.display());
+    check_failure(&list, &["has schema 1", &command])?;
+    assert!(succeed(&[&["migrate"][..], &of].concat())?.contains(&migrated));
+    succeed(&list)?;
+
+    remove_version(&data)?;
+    assert!(succeed(&import)?.contains(&migrated));
+
+    remove_version(&data)?;
+    let server = Server::start(&of)?;
+    assert!(server.printed.iter().any(|line| line.starts_with(&migrated)), "{:?}", server.printed);
+    assert_eq!(server.end("TERM")?, Some(0));
+    succeed(&list)?;
+    Ok(())
+}
+
+#[test]
+fn every_command_refuses_a_newer_folder() -> TestResult {
+    let (_folder, data) = folder()?;
+    let of = ["--data-dir", text(&data)?];
+    let import = [&["import", DOCUMENTS][..], &of].concat();
+    succeed(&import)?;
+    let mut item = schema_key();
+    item["version"] = json!({"N": "3"});
+    send(&data, "PutItem", &json!({"TableName": "crm-access", "Item": item}))?;
+    for command in [
+        import,
+        [&["migrate"][..], &of].concat(),
+        [&["serve", "--port", "0"][..], &of].concat(),
+        [&["token", "list", "--portal", "acme"][..], &of].concat(),
+    ] {
+        check_failure(&command, &["has schema 3", "use a newer crm-access"])?;
+    }
+    Ok(())
+}
