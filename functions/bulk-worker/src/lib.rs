@@ -38,7 +38,7 @@ async fn work(jobs: &Jobs, record: &SqsMessage, deadline: &Deadline) -> Option<B
         Err(error) => {
             // The message ends in the dead-letter queue, whose alarm notifies the operator. The error's own text is not
             // logged, because it would quote the message.
-            tracing::error!(message = id, error = ?error.classify(), column = error.column(), "message not understood");
+            tracing::error!(message = id, error = ?error.classify(), column = error.column(), "message cannot be parsed");
             return failed(id);
         }
     };

@@ -1,13 +1,13 @@
 //! `PUT /api/2.0/crm/contact/{contactid}/access`: sets who may see and edit one contact.
 
-use api::contacts::{check_managers, show_made, shown_beside};
 use api::endpoint::{Conditions, Dialect, Payload};
-use api::{Answer, Auth, Call, Endpoint, Failure};
+use api::show::{check_managers, entries_of_contact, show_change};
+use api::{Answer, Auth, Call, Endpoint, Failure, WriteCall};
 use futures::FutureExt as _;
 use jobs::Events;
 use models::access::{Author, Caller};
 use models::contact::{Contact, ContactRecord};
-use models::directory::{Scope, User};
+use models::directory::User;
 use models::job::{Counts, Job, JobId, State, Task};
 use models::request::SetContactAccess;
 use models::values::id::ContactId;
@@ -23,12 +23,12 @@ pub const ENDPOINT: Endpoint = Endpoint {
     payload: Payload::Fields,
     dialect: Dialect::Documents,
     conditions: Conditions::IfMatch,
-    auth: Auth::Token(Scope::Write, |call| handle(call).boxed()),
+    auth: Auth::Write(|call| handle(call).boxed()),
 };
 
 /// Sets the access in three sequential DynamoDB round trips: read the data for the decision, read the entries for the
 /// answer and write the manager index, write the access record with the job.
-async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
+async fn handle(call: WriteCall<'_>) -> Result<Answer, Failure> {
     let contact = call.contact_id()?;
     let mut query = call.query();
     let (dry_run, fields) = (query.dry_run(), query.fields());
@@ -45,7 +45,7 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
             && let Some(made) = call.app.store.job(&call.grant.portal, new_job).await?
         {
             // The write succeeded, but its response was lost.
-            return show_made(&call, &made).await;
+            return show_change(&call, &made).await;
         }
         let Decision { caller, record, before, users } = decide(&call, contact, &request, loaded)?;
         // A contact whose access already matches costs no write and gets no job.
@@ -59,7 +59,7 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
             }
             Ok(call.app.store.index_managers(&call.grant.portal, &postings, call.app.now()).await?)
         };
-        let (entries, ()) = futures::try_join!(shown_beside(&call, &record, &request.target, users), posted)?;
+        let (entries, ()) = futures::try_join!(entries_of_contact(&call, &record, &request.target, users), posted)?;
         if let Some(job) = job
             && !write(&call, contact, &caller, &before, &request, job).await?
         {
@@ -71,7 +71,7 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
         }
 
         let shown = Contact::new(record, &request.target, &entries, &caller);
-        return Ok(Answer::contact(&call.wanted, &shown, fields.as_ref())?
+        return Ok(Answer::contact(&call.format, &shown, fields.as_ref())?
             .with_revision(job.or(before.revision))
             .with_job(job));
     }
@@ -107,7 +107,7 @@ fn decide(
 /// Writes the access record and its job in one transaction. Returns false if someone else changed the access since it
 /// was read.
 async fn write(
-    call: &Call<'_>,
+    call: &WriteCall<'_>,
     contact: ContactId,
     caller: &Caller,
     before: &AccessState,

@@ -1,14 +1,14 @@
 //! `PUT /api/2.0/crm/contact/filter/access`: sets who may see and edit every contact that a filter selects.
 
-use api::answer::ListPage;
-use api::contacts::{accepted, check_managers, records_beside};
+use api::answer::{ListPage, Preference};
 use api::endpoint::{Conditions, Dialect, Payload};
-use api::{Answer, Auth, Call, Endpoint, Failure};
+use api::show::{check_managers, records_with_entries, show_job};
+use api::{Answer, Auth, Call, CallerInPortal, Endpoint, Failure, WriteCall};
 use futures::FutureExt as _;
 use jobs::{FilterRun, Outcome};
 use models::access::Actor;
 use models::contact::Contact;
-use models::directory::{Entries, Scope};
+use models::directory::Entries;
 use models::filter::plan::plan;
 use models::job::{Counts, Job, JobId};
 use models::request::SetFilterAccess;
@@ -22,15 +22,13 @@ pub const ENDPOINT: Endpoint = Endpoint {
     payload: Payload::Fields,
     dialect: Dialect::Documents,
     conditions: Conditions::None,
-    auth: Auth::Token(Scope::Write, |call| handle(call).boxed()),
+    auth: Auth::Write(|call| handle(call).boxed()),
 };
 
-async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
+async fn handle(call: WriteCall<'_>) -> Result<Answer, Failure> {
     let store = &call.app.store;
     let portal_id = &call.grant.portal;
-    let (portal, mut users) = store.portal_and_users(portal_id, [call.grant.user]).await?;
-    let caller = call.caller_among(&users)?;
-    let portal = portal.ok_or(Failure::Unauthenticated)?;
+    let CallerInPortal { portal, caller, mut users } = call.caller_in_portal().await?;
 
     let mut query = call.query();
     let (dry_run, max_affected, page) = (query.dry_run(), query.max_affected(), query.page());
@@ -59,11 +57,15 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
     };
     let Done { counts, ids, asked, job } = match carry_out(&call, &run, dry_run).await? {
         Applied::Whole(done) => done,
-        Applied::HandedOver(job) => return accepted(&call, &caller, &job, asked_not_to_wait(&call, dry_run)).await,
+        Applied::HandedOver(job) => {
+            let is_preferred = asked_not_to_wait(&call, dry_run);
+            let preference = if is_preferred { Preference::Applied } else { Preference::NotApplied };
+            return show_job(&call, &caller, &job, preference).await;
+        }
     };
 
     let entries = Entries { users, ..Entries::default() };
-    let (records, entries) = match records_beside(call.app, &call.grant, &ids, lists, entries).await {
+    let (records, entries) = match records_with_entries(call.app, &call.grant, &ids, lists, entries).await {
         Ok(found) => found,
         // The contacts are already changed, so a failed read for the answer must not look like a failed change.
         Err(failure) => match job {
@@ -76,7 +78,7 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
     };
     let page = ListPage::counted(page.start_index, asked, counts.updated + counts.unchanged);
     let contacts = records.into_iter().map(|record| Contact::new(record, &run.target, &entries, &caller));
-    Ok(Answer::contacts(&call.wanted, contacts, page, fields.as_ref())?.with_counts(&counts).with_job(job))
+    Ok(Answer::contacts(&call.format, contacts, page, fields.as_ref())?.with_counts(&counts).with_job(job))
 }
 
 /// The result of a run or a preview.
@@ -109,7 +111,7 @@ fn asked_not_to_wait(call: &Call<'_>, dry_run: bool) -> bool {
 }
 
 /// Previews the run, runs it, or queues it for workers.
-async fn carry_out(call: &Call<'_>, run: &FilterRun, dry_run: bool) -> Result<Applied, Failure> {
+async fn carry_out(call: &WriteCall<'_>, run: &FilterRun, dry_run: bool) -> Result<Applied, Failure> {
     let (jobs, deadline) = (&call.app.jobs, call.app.deadline(call.deadline));
     let failed = |error| Failure::from_run(error, run.max_affected);
     if dry_run {

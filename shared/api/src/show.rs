@@ -1,4 +1,4 @@
-//! Reads of contacts for answers.
+//! Answers that show contacts and jobs, and the reads for these answers.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,7 +10,7 @@ use models::values::id::{ContactId, UserId};
 use store::contacts::AccessState;
 use store::directory::Lists;
 
-use crate::answer::Answer;
+use crate::answer::{Answer, Preference};
 use crate::app::App;
 use crate::call::Call;
 use crate::failure::Failure;
@@ -44,7 +44,7 @@ pub struct Visible {
 /// # Errors
 ///
 /// [`Failure::ContactNotFound`] if the contact does not exist or the caller may not see it.
-pub async fn visible(call: &Call<'_>, contact: ContactId) -> Result<Visible, Failure> {
+pub async fn visible_contact(call: &Call<'_>, contact: ContactId) -> Result<Visible, Failure> {
     let mut loaded = call.app.store.load(&call.grant.portal, &[contact], [call.grant.user]).await?;
     let caller = call.caller_among(&loaded.users)?;
     let found = loaded.contacts.remove(&contact).filter(|(_, state)| caller.may_see(&state.access));
@@ -54,7 +54,7 @@ pub async fn visible(call: &Call<'_>, contact: ContactId) -> Result<Visible, Fai
 
 /// Reads the directory entries that a contact with this access refers to: half a read unit each. The `users` are
 /// already read.
-pub async fn shown_beside(
+pub async fn entries_of_contact(
     call: &Call<'_>,
     record: &ContactRecord,
     access: &Access,
@@ -73,7 +73,7 @@ pub async fn shown_beside(
 
 /// Reads the stages, types and users that contacts refer to: half a read unit per 4 KB of stages and types, and half a
 /// read unit for each creator. The `users` are already read.
-pub async fn entries_beside(
+pub async fn entries_of_contacts(
     app: &App,
     grant: &Grant,
     creators: impl IntoIterator<Item = UserId>,
@@ -86,45 +86,45 @@ pub async fn entries_beside(
     Ok(Entries { stages: lists.stages, types: lists.types, users })
 }
 
-/// Shows the contact that the call's path names, with the access that `job` already gave it.
+/// Shows the contact that the call's path names, with the access that `job` gave the contact.
 ///
 /// # Errors
 ///
 /// [`Failure::ContactNotFound`] if the contact no longer exists.
-pub async fn show_made(call: &Call<'_>, job: &Job) -> Result<Answer, Failure> {
+pub async fn show_change(call: &Call<'_>, job: &Job) -> Result<Answer, Failure> {
     let contact = call.contact_id()?;
     let fields = call.query().fields();
-    let target = job.task.target().ok_or_else(|| Failure::Internal("a change of a contact without a target".into()))?;
+    let target = job.task.target().ok_or_else(|| Failure::Internal("the job of a contact has no target".into()))?;
     let users = target.managers.iter().copied().chain([call.grant.user]);
     let mut loaded = call.app.store.load(&call.grant.portal, &[contact], users).await?;
     let caller = call.caller_among(&loaded.users)?;
     let (record, now) = loaded.contacts.remove(&contact).ok_or(Failure::ContactNotFound(contact))?;
-    let entries = shown_beside(call, &record, target, loaded.users.into_values().collect()).await?;
+    let entries = entries_of_contact(call, &record, target, loaded.users.into_values().collect()).await?;
     let mut shown = Contact::new(record, target, &entries, &caller);
     if now.revision != Some(job.id) && !caller.may_see(&now.access) {
         shown = shown.veiled();
     }
-    Ok(Answer::contact(&call.wanted, &shown, fields.as_ref())?.with_revision(Some(job.id)).with_job(Some(job.id)))
+    Ok(Answer::contact(&call.format, &shown, fields.as_ref())?.with_revision(Some(job.id)).with_job(Some(job.id)))
 }
 
-/// Shows a job that workers run or continue. `preferred` says whether the caller preferred an asynchronous answer.
-pub async fn accepted(call: &Call<'_>, caller: &Caller, job: &Job, preferred: bool) -> Result<Answer, Failure> {
+/// Shows a job that workers run or continue.
+pub async fn show_job(call: &Call<'_>, caller: &Caller, job: &Job, preference: Preference) -> Result<Answer, Failure> {
     let shards = call.app.jobs.summaries(&call.grant.portal, job).await.unwrap_or_else(|error| {
         // The job is stored, so the caller must learn its identifier.
-        tracing::error!(job = %job.id, error = &error as &dyn std::error::Error, "shards not read");
+        tracing::error!(job = %job.id, error = &error as &dyn std::error::Error, "progress of the job not read");
         Vec::new()
     });
-    let wanted = call.wanted_of_job().await.unwrap_or_else(|failure| {
+    let format = call.job_format().await.unwrap_or_else(|failure| {
         // The job is stored, so the caller must learn its identifier.
         failure.log();
-        call.wanted.in_onlyoffice()
+        call.format.in_onlyoffice()
     });
-    Ok(Answer::accepted(&wanted, &job.view(&shards, call.app.now(), caller))?.with_preference_applied(preferred))
+    Ok(Answer::accepted(&format, &job.view(&shards, call.app.now(), caller))?.with_preference(preference))
 }
 
 /// Reads the contacts of an answer in the order of `ids`, and the directory entries that they refer to: half a read
 /// unit per contact and 4 KB, and half a read unit per creator. `entries` holds the users that are already read.
-pub async fn records_beside(
+pub async fn records_with_entries(
     app: &App,
     grant: &Grant,
     ids: &[ContactId],
