@@ -428,7 +428,7 @@ fn each_event_file_calls_its_function() {
             let route = event["routeKey"].as_str().unwrap();
             assert_eq!(context["routeKey"], route, "{file}");
             if route == "$default" {
-                assert_eq!(owner.folder, "portal", "{file}");
+                assert_eq!(owner.folder, "session", "{file}");
                 continue;
             }
             assert!(routes.iter().any(|known| known == route), "{file} calls {route}");
