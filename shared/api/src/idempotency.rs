@@ -1,9 +1,9 @@
 //! Idempotency keys: the only place that decides whether a call is new or repeated.
 //!
-//! A write handler takes a [`WriteCall`], and only this module can make a `WriteCall`: after the decision that no earlier
-//! call with the same key acted. A repeated call gets the stored status, body and headers, without contacts that others
-//! have since hidden from the caller. The answer of a call that continues as a job shows the job at the time of that
-//! call; `Location` leads to its current state.
+//! A write handler takes a [`WriteCall`], and only this module can make a `WriteCall`: after the decision that no
+//! earlier call with the same key acted. A repeated call gets the stored status, body and headers, without contacts
+//! that others have since hidden from the caller. The answer of a call that continues as a job shows the job at the
+//! time of that call; `Location` leads to its current state.
 
 mod stored;
 
@@ -122,7 +122,8 @@ pub(crate) enum Target {
     Token,
 }
 
-/// Answers a write once. A repeated call with the same idempotency key gets the first answer, and its handler never runs.
+/// Answers a write once. A repeated call with the same idempotency key gets the first answer, and its handler does not
+/// run.
 pub(crate) async fn answer(call: Call<'_>, target: Target, handler: WriteHandler) -> Result<Answer, Failure> {
     let Some((key, fingerprint)) = key_of(&call, target)? else { return handler(WriteCall::new(call, None)).await };
     let (app, now) = (call.app, call.now);

@@ -53,8 +53,8 @@ impl ResponseFormat {
     }
 }
 
-/// Chooses the format of an answer: by the suffix, else by `Accept`. A call of [`Dialect::Documents`] without a suffix and
-/// without a form gets the dialect of ONLYOFFICE's reference pages.
+/// Chooses the format of an answer: by the suffix, else by `Accept`. A call of [`Dialect::Documents`] without a suffix
+/// and without a form gets the dialect of ONLYOFFICE's reference pages.
 pub(crate) fn response_format(headers: &HeaderMap, suffix: Option<Suffix>, dialect: Dialect) -> ResponseFormat {
     let accepted = accepted(headers);
     let (format, content_type) = match (suffix, accepted) {

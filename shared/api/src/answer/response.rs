@@ -52,8 +52,8 @@ const GZIP_MARK: &str = "-gzip";
 /// The length in bytes from which a body is compressed: for a shorter body the headers cost more than is saved.
 const GZIP_FROM_BYTES: usize = 1024;
 
-/// Returns the entity tag of an answer to a `GET`: the version, if the answer has one, a digest of the body, and the mark
-/// of the compression.
+/// Returns the entity tag of an answer to a `GET`: the version, if the answer has one, a digest of the body, and the
+/// mark of the compression.
 fn reading_tag(revision: Option<&str>, body: &[u8], mark: &str) -> String {
     let digest = digest_text(body);
     match revision {

@@ -117,27 +117,27 @@ impl Failure {
             ),
             Self::RequestTimeout => Unchanged("the body did not arrive in time. Send it again, faster.".into()),
             Self::TooManyConnections => Alone(
-                "The server has reached its maximum number of connections. Try again in a moment, and close connections \
-                 that are not needed."
+                "The server has reached its maximum number of connections. Try again in a moment, and close \
+                 connections that are not needed."
                     .into(),
             ),
             Self::TooManyAffected { would_change, allowed } => Unchanged(format!(
-                "{would_change} contacts would be changed, and maxAffected allows {allowed}. Narrow the filter or raise \
-                 maxAffected."
+                "{would_change} contacts would be changed, and maxAffected allows {allowed}. Narrow the filter or \
+                 raise maxAffected."
             )),
             Self::TooManyOpenJobs => Unchanged(format!(
                 "you have {MAX_OPEN_JOBS} open jobs, which is the maximum. Wait until one of them has ended, or cancel \
                  one."
             )),
             Self::NotCounted => Unchanged(
-                "the matches could not be counted in the time of one call. Narrow the filter, or run it with maxAffected \
-                 and Prefer: respond-async, which counts first however long it takes."
+                "the matches could not be counted in the time of one call. Narrow the filter, or run it with \
+                 maxAffected and Prefer: respond-async, which counts first however long it takes."
                     .into(),
             ),
             Self::NotListed => Alone(
-                "The list could not be read in the time of one call. Narrow the filter; leave out the slowest parts: the \
-                 count, with total=false, and any order but the creation date; or select by user: isShared=false lists \
-                 the private contacts that you see, responsibleid those of one manager."
+                "The list could not be read in the time of one call. Narrow the filter; leave out the slowest parts: \
+                 the count, with total=false, and any order but the creation date; or select by user: isShared=false \
+                 lists the private contacts that you see, responsibleid those of one manager."
                     .into(),
             ),
             Self::JobNotFound(id) => {
@@ -146,7 +146,9 @@ impl Failure {
             Self::JobNotOver(id) => {
                 Alone(format!("Job {id} has not ended. Wait for its end, or cancel the job; then undo its changes."))
             }
-            Self::JobOver(id) => Alone(format!("Job {id} has ended and can no longer be cancelled. Undo its changes instead.")),
+            Self::JobOver(id) => {
+                Alone(format!("Job {id} has ended and can no longer be cancelled. Undo its changes instead."))
+            }
             Self::ChangesExpired(id) => Alone(format!(
                 "The changes of job {id} have expired and can no longer be shown or undone. Set the access of the \
                  contacts anew if it is wrong."
@@ -154,9 +156,9 @@ impl Failure {
             Self::RuleNotFound(name) => {
                 Alone(format!("There is no rule {name} that you may see; check the name, or ask an administrator."))
             }
-            Self::RuleForbidden(name) => Unchanged(format!(
-                "rule {name} belongs to another user. Choose another name, or ask an administrator."
-            )),
+            Self::RuleForbidden(name) => {
+                Unchanged(format!("rule {name} belongs to another user. Choose another name, or ask an administrator."))
+            }
             Self::RuleContended(name) => Unchanged(format!(
                 "another call changed rule {name} at the same moment. Read the rule, then try again."
             )),
@@ -169,16 +171,15 @@ impl Failure {
                  administrator to remove some."
             )),
             Self::KeyReused => Unchanged(
-                "this Idempotency-Key was sent with another call within the last 24 hours. Use a new key for each call, \
-                 and the same key only to repeat a call."
+                "this Idempotency-Key was sent with another call within the last 24 hours. Use a new key for each \
+                 call, and the same key only to repeat a call."
                     .into(),
             ),
             Self::KeyInUse => Alone(
-                "The call with this Idempotency-Key is still in progress. Try again in a moment to get its answer.".into(),
+                "The call with this Idempotency-Key is still in progress. Try again in a moment to get its answer."
+                    .into(),
             ),
-            Self::Contended(id) => {
-                Unchanged(format!("others are changing the access of contact {id}. Try again."))
-            }
+            Self::Contended(id) => Unchanged(format!("others are changing the access of contact {id}. Try again.")),
             Self::Store(error) if error.is_transient() => {
                 Alone("The database is overloaded or out of reach. Try again in a moment.".into())
             }

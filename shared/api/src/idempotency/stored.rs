@@ -1,5 +1,5 @@
-//! The stored form of an answer. A repeated call gets the decoded answer, without contacts that others have since hidden
-//! from the caller.
+//! The stored form of an answer. A repeated call gets the decoded answer, without contacts that others have since
+//! hidden from the caller.
 
 use std::collections::HashSet;
 use std::io::{Read as _, Write as _};
