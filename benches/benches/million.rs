@@ -71,7 +71,7 @@ async fn work(url: &str, table: &str) -> Result<(), WorldError> {
     let store = Store::new(connect(Some(&Endpoint::at(url)), None).await, table);
     // Nobody receives requeued messages here, but without a deadline the worker requeues nothing.
     let queue = tests::TestQueue::default();
-    let jobs = Jobs::new(store, api::run::clock(), Arc::new(queue.clone()));
+    let jobs = Jobs::new(store, api::app::clock(), Arc::new(queue.clone()));
     let (idle_kb, started) = (peak_kb()?, Instant::now());
     let mut work = stream::iter(&messages)
         .map(|message| {
@@ -95,7 +95,7 @@ async fn work(url: &str, table: &str) -> Result<(), WorldError> {
 /// Loads a portal with public contacts.
 async fn load(contacts: usize, shards: u16) -> Result<World, WorldError> {
     let world = World::new().await?;
-    world.set_clock(api::run::clock()());
+    world.set_clock(api::app::clock()());
     let begun = Instant::now();
     let portal = json!({"portal": {"Id": PORTAL, "Shards": shards}});
     let mut text = format!("{portal}\n");

@@ -74,7 +74,7 @@ fn main() -> Result<(), WorldError> {
 async fn answer(url: &str, table: &str) -> Result<(), WorldError> {
     let call: Call = serde_json::from_reader(io::stdin().lock())?;
     let store = Store::new(connect(Some(&Endpoint::at(url)), None).await, table);
-    let jobs = Jobs::new(store, api::run::clock(), Arc::new(tests::TestQueue::default()));
+    let jobs = Jobs::new(store, api::app::clock(), Arc::new(tests::TestQueue::default()));
     let router = local::router::router(&App::new(jobs, TOKEN_CACHE));
     let request = |method: &str, path: &str, body: String| {
         let request = Request::builder().method(method).uri(path).header("authorization", &call.token);
@@ -103,7 +103,7 @@ fn managers(turn: usize) -> Vec<Uuid> {
 /// Loads a portal in which every user is in the manager list of every contact.
 async fn load() -> Result<World, WorldError> {
     let world = World::new().await?;
-    world.set_clock(api::run::clock()());
+    world.set_clock(api::app::clock()());
     let portal = json!({"portal": {"Id": PORTAL, "Shards": 4}});
     let mut text = format!("{portal}\n");
     for number in 0..USERS {

@@ -93,7 +93,7 @@ impl Serving {
         let dynamodb = open_dynamodb_port(&table, args).await?;
 
         let (queue, messages) = queue();
-        let jobs = Jobs::new(table.store.clone(), api::run::clock(), Arc::new(queue));
+        let jobs = Jobs::new(table.store.clone(), api::app::clock(), Arc::new(queue));
         // The only server of a table knows that no other worker is alive, so it can revoke all leases.
         let abandoned = if table.is_sole_server() { Abandoned::All } else { Abandoned::Expired };
         let workers = Workers::start(&jobs, messages, abandoned).await;

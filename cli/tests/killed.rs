@@ -378,7 +378,7 @@ impl Table {
     /// these changes.
     fn check_changes(&self, server: &Server, of: &Prepared, id: JobId, random: &mut Rng) -> TestResult {
         let (queue, _messages) = local::fair_queue::queue();
-        let jobs = Jobs::new(self.store.clone(), api::run::clock(), Arc::new(queue));
+        let jobs = Jobs::new(self.store.clone(), api::app::clock(), Arc::new(queue));
         let changes = self.block_on(jobs.changes(&self.portal, &self.job(id)?, 0, usize::MAX))?;
         hold(changes.len() == CHANGED, || format!("{} changes are recorded", changes.len()))?;
         let mut met = HashSet::with_capacity(changes.len());

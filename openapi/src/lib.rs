@@ -20,7 +20,6 @@ use std::collections::BTreeSet;
 use api::Endpoint;
 use api::endpoint::{Conditions, Dialect};
 use api::failure::KINDS;
-use models::directory::Scope;
 use serde_json::{Map, Value, json};
 
 use operations::{Link, OPERATIONS, Operation, Shows, Success};
@@ -137,7 +136,7 @@ fn operation(row: &Operation, endpoint: &Endpoint) -> Value {
     let always = [
         ("If-Match", endpoint.conditions != Conditions::None),
         ("If-None-Match.new", endpoint.conditions == Conditions::IfMatchOrNew),
-        ("Idempotency-Key", endpoint.scope() == Some(Scope::Write)),
+        ("Idempotency-Key", endpoint.accepts_idempotency_key()),
         ("If-None-Match", row.method == "GET"),
     ];
     let always = always.into_iter().filter_map(|(name, holds)| holds.then_some(name));
@@ -217,7 +216,7 @@ fn common_failures(endpoint: &Endpoint) -> Vec<(u16, &'static str)> {
     if endpoint.path.contains("{contactid}") || endpoint.path.contains("{userid}") {
         kinds.push((404, "endpoint-not-found"));
     }
-    if endpoint.scope() == Some(Scope::Write) {
+    if endpoint.accepts_idempotency_key() {
         kinds.extend([(409, "idempotency-key-in-use"), (422, "idempotency-key-reused"), (503, "contended")]);
     }
     if endpoint.conditions != Conditions::None {

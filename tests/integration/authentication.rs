@@ -1,4 +1,4 @@
-//! `POST …/authentication`: admission, refusal, and no hint at the reason.
+//! `POST …/authentication`: admission, refusal, and no hint at the reason. `DELETE …/authentication`: idempotency keys.
 
 use std::net::SocketAddr;
 
@@ -251,4 +251,32 @@ async fn concurrent_sign_ins_succeed() {
         let me = world.call("GET", "/api/2.0/people/@self", &token, &[], "").await.unwrap();
         assert_eq!((reply.status.as_u16(), me.status.as_u16()), (201, 200), "{}", reply.text);
     }
+}
+
+/// Signs a user in and returns the token.
+async fn token_of(world: &World, user: &str) -> String {
+    let reply = sign_in(world, user, PASSWORD).await;
+    assert_eq!(reply.status, 201, "{}", reply.text);
+    reply.json()["response"]["token"].as_str().unwrap().to_owned()
+}
+
+/// Signs out with an idempotency key, and returns the status and the type of the error.
+async fn sign_out(world: &World, token: &str, key: &str) -> (u16, String) {
+    let reply = world.call("DELETE", "/api/2.0/authentication", token, &[("idempotency-key", key)], "").await.unwrap();
+    let kind = if reply.status.is_success() { String::new() } else { reply.error_type() };
+    (reply.status.as_u16(), kind)
+}
+
+#[tokio::test]
+async fn key_of_a_sign_out_belongs_to_the_token_that_it_ended() {
+    let world = world().await;
+    let (first, second) = (token_of(&world, EMAIL).await, token_of(&world, EMAIL).await);
+    assert_eq!(sign_out(&world, &first, "not a key").await, (400, "invalid-request".into()));
+    assert_eq!(sign_out(&world, &first, "key-1").await, (204, String::new()));
+    // The repetition has no further effect, because the token has ended.
+    assert_eq!(sign_out(&world, &first, "key-1").await, (401, "unauthenticated".into()));
+    // A replay of the first answer would leave the second token valid without the knowledge of its user.
+    assert_eq!(sign_out(&world, &second, "key-1").await, (422, "idempotency-key-reused".into()));
+    assert_eq!(sign_out(&world, &second, "key-2").await, (204, String::new()));
+    assert_eq!(sign_out(&world, &second, "key-2").await, (401, "unauthenticated".into()));
 }

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-use api::event_bridge::EventBridge;
-use api::sqs::{SEND_ATTEMPTS, SEND_BATCH, SqsQueue};
+use api::aws::event_bridge::EventBridge;
+use api::aws::sqs::{SEND_ATTEMPTS, SEND_BATCH, SqsQueue};
 use axum::Router;
 use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode};

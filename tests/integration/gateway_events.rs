@@ -1,7 +1,7 @@
 //! Events of API Gateway through the functions' entry point: each gets an answer in the service's form, whatever its
 //! content.
 
-use api::run::answer_event;
+use api::lambda::answer_event;
 use lambda_http::Context;
 use local::endpoints;
 use serde_json::value::{RawValue, to_raw_value};

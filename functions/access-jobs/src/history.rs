@@ -4,11 +4,11 @@ use std::collections::{HashMap, HashSet};
 
 use api::answer::{ListAnswer, ListEnd, ListPage, Pushed};
 use api::endpoint::{Conditions, Dialect, Payload};
-use api::{Answer, Auth, Call, Endpoint, Failure};
+use api::{Answer, Auth, Call, Endpoint, Failure, WriteCall};
 use futures::FutureExt as _;
 use futures::stream::{self, StreamExt as _};
 use models::access::{Author, Caller};
-use models::directory::{Entries, Scope};
+use models::directory::Entries;
 use models::job::view::{ChangeView, UndoPreview};
 use models::job::{Change, Job, JobId, ShardSummary, State};
 use models::limits::MAX_JOBS_START_INDEX;
@@ -32,7 +32,7 @@ pub(crate) const LIST: Endpoint = Endpoint {
     payload: Payload::None,
     dialect: Dialect::OnlyOffice,
     conditions: Conditions::None,
-    auth: Auth::Token(Scope::Read, |call| list(call).boxed()),
+    auth: Auth::Read(|call| list(call).boxed()),
 };
 
 /// Shows one job.
@@ -43,7 +43,7 @@ pub(crate) const SHOW: Endpoint = Endpoint {
     payload: Payload::None,
     dialect: Dialect::OnlyOffice,
     conditions: Conditions::None,
-    auth: Auth::Token(Scope::Read, |call| show_job(call).boxed()),
+    auth: Auth::Read(|call| show(call).boxed()),
 };
 
 /// Lists the changes of a job.
@@ -54,7 +54,7 @@ pub(crate) const CHANGES: Endpoint = Endpoint {
     payload: Payload::None,
     dialect: Dialect::OnlyOffice,
     conditions: Conditions::None,
-    auth: Auth::Token(Scope::Read, |call| changes(call).boxed()),
+    auth: Auth::Read(|call| changes(call).boxed()),
 };
 
 /// Starts a job that restores the access from before another job.
@@ -65,7 +65,7 @@ pub(crate) const UNDO: Endpoint = Endpoint {
     payload: Payload::None,
     dialect: Dialect::OnlyOffice,
     conditions: Conditions::None,
-    auth: Auth::Token(Scope::Write, |call| undo(call).boxed()),
+    auth: Auth::Write(|call| undo(call).boxed()),
 };
 
 /// Cancels a job.
@@ -76,7 +76,7 @@ pub(crate) const CANCEL: Endpoint = Endpoint {
     payload: Payload::None,
     dialect: Dialect::OnlyOffice,
     conditions: Conditions::None,
-    auth: Auth::Token(Scope::Write, |call| cancel(call).boxed()),
+    auth: Auth::Write(|call| cancel(call).boxed()),
 };
 
 async fn list(call: Call<'_>) -> Result<Answer, Failure> {
@@ -84,9 +84,9 @@ async fn list(call: Call<'_>) -> Result<Answer, Failure> {
     let page = query.jobs_page(DEFAULT_JOBS);
     query.finish()?;
     let caller = call.caller().await?;
-    let of = (!caller.is_admin).then_some(caller.user);
-    let mut reader = call.app.store.jobs(&call.grant.portal, of, page.start).await?;
-    let mut list = ListAnswer::new(&call.wanted, None);
+    let user = (!caller.is_admin).then_some(caller.user);
+    let mut reader = call.reads().jobs(user, page.start).await?;
+    let mut list = ListAnswer::new(&call.format, None);
     let (mut asked, mut last, mut more) = (0, None, false);
     while asked < page.count && !more {
         // One job beyond the page shows whether more follow.
@@ -97,10 +97,10 @@ async fn list(call: Call<'_>) -> Result<Answer, Failure> {
         }
         more = listed.len() > room || (listed.len() == room && reader.may_have_more());
         listed.truncate(room);
-        let listed = listed.into_iter().map(|place| with_shards(&call, place).boxed()).collect::<Vec<_>>();
+        let listed = listed.into_iter().map(|job| with_shards(&call, job).boxed()).collect::<Vec<_>>();
         let mut listed = stream::iter(listed).buffered(SUMMARIES_AT_ONCE);
-        while let Some(place) = listed.next().await {
-            let (id, job, shards) = place?;
+        while let Some(job) = listed.next().await {
+            let (id, job, shards) = job?;
             if let Some(job) = job
                 && list.push(&job.view(&shards, call.now, &caller))? == Pushed::Full
             {
@@ -120,20 +120,18 @@ async fn list(call: Call<'_>) -> Result<Answer, Failure> {
 }
 
 /// Reads the progress of a listed job: 1 read unit for a running job.
-async fn with_shards(call: &Call<'_>, place: ListedJob) -> Result<(JobId, Option<Job>, Vec<ShardSummary>), Failure> {
-    let shards = match &place.job {
-        Some(job) => call.app.jobs.summaries(&call.grant.portal, job).await?,
+async fn with_shards(call: &Call<'_>, listed: ListedJob) -> Result<(JobId, Option<Job>, Vec<ShardSummary>), Failure> {
+    let shards = match &listed.job {
+        Some(job) => call.reads().summaries(job).await?,
         None => Vec::new(),
     };
-    Ok((place.id, place.job, shards))
+    Ok((listed.id, listed.job, shards))
 }
 
-async fn show_job(call: Call<'_>) -> Result<Answer, Failure> {
+async fn show(call: Call<'_>) -> Result<Answer, Failure> {
     let id = call.job_id()?;
     call.query().finish()?;
-    let (caller, job) = visible_job(&call, id).await?;
-    let shards = call.app.jobs.summaries(&call.grant.portal, &job).await?;
-    Answer::one(&call.wanted, &job.view(&shards, call.now, &caller))
+    show_job(&call, id).await
 }
 
 async fn changes(call: Call<'_>) -> Result<Answer, Failure> {
@@ -145,15 +143,14 @@ async fn changes(call: Call<'_>) -> Result<Answer, Failure> {
     if !job.has_changes_at(call.now) {
         return Err(Failure::ChangesExpired(id));
     }
-    let portal = &call.grant.portal;
-    let mut changes = call.app.jobs.changes(portal, &job, page.start_index, page.count.saturating_add(1)).await?;
+    let mut changes = call.reads().changes(&job, page.start_index, page.count.saturating_add(1)).await?;
     let more = changes.len() > page.count;
     changes.truncate(page.count);
     let (names, entries) = entries_of_changes(&call, &caller, &job, &changes).await?;
     let name = |change: &Change| names.get(&change.contact).cloned().unwrap_or_default();
     let page = ListPage { start_index: page.start_index, asked: changes.len(), more, total: None };
     let shown = changes.iter().map(|change| ChangeView::new(change, &job, name(change), &entries, &caller));
-    Answer::list(&call.wanted, shown, page)
+    Answer::list(&call.format, shown, page)
 }
 
 /// Reads the names of the contacts that the caller may see now, and the users that the changes refer to: half a read
@@ -164,13 +161,13 @@ async fn entries_of_changes(
     job: &Job,
     changes: &[Change],
 ) -> Result<(HashMap<ContactId, String>, Entries), Failure> {
-    let (store, portal) = (&call.app.store, &call.grant.portal);
+    let reads = call.reads();
     let ids: Vec<ContactId> = changes.iter().map(|change| change.contact).collect();
     let states = changes.iter().filter_map(|change| change.states(job)).flat_map(|(before, after)| [before, after]);
     let managers: HashSet<_> = states.flat_map(|access| caller.known_managers(access)).collect();
-    let (read, users) = futures::try_join!(store.display_names(portal, &ids), store.users(portal, managers))?;
-    let seen: &[ContactId] = if caller.is_admin { &[] } else { &ids };
-    let may_see = store.access_with(portal, seen, |state, _| caller.may_see(&state.access)).await?;
+    let (read, users) = futures::try_join!(reads.display_names(&ids), reads.users(managers))?;
+    let to_check: &[ContactId] = if caller.is_admin { &[] } else { &ids };
+    let may_see = reads.access_with(to_check, |state, _| caller.may_see(&state.access)).await?;
     let mut names = HashMap::with_capacity(read.len());
     for (id, name) in read {
         if caller.is_admin || *may_see.of(id)? {
@@ -180,56 +177,68 @@ async fn entries_of_changes(
     Ok((names, Entries { users, ..Entries::default() }))
 }
 
-async fn undo(call: Call<'_>) -> Result<Answer, Failure> {
+async fn undo(call: WriteCall<'_>) -> Result<Answer, Failure> {
+    let Undo { caller, undone, dry_run } = prepare_undo(&call).await?;
+    let (jobs, portal) = (&call.app.jobs, &call.grant.portal);
+    if dry_run {
+        let deadline = call.app.deadline(call.deadline);
+        let counts = jobs.preview_undo(portal, caller, &undone, &deadline).await;
+        let counts = counts.map_err(|error| Failure::from_run(error, None))?;
+        return Ok(Answer::one(&call.format, &UndoPreview::from(counts))?.with_counts(&counts));
+    }
+    let job = jobs.undo(portal, &caller, &undone, call.new_job()).await?;
+    Answer::accepted(&call.format, &job.view(&[], call.now, &caller))
+}
+
+/// The inputs of an undo, after all checks.
+struct Undo {
+    caller: Caller,
+    undone: Job,
+    dry_run: bool,
+}
+
+async fn prepare_undo(call: &Call<'_>) -> Result<Undo, Failure> {
     let id = call.job_id()?;
     let mut query = call.query();
     let dry_run = query.dry_run();
     query.finish()?;
-    let (caller, undone) = visible_job(&call, id).await?;
+    let (caller, undone) = visible_job(call, id).await?;
     if !undone.is_over() {
         return Err(Failure::JobNotOver(id));
     }
     if !undone.has_changes_at(call.now) {
         return Err(Failure::ChangesExpired(id));
     }
-    let (jobs, portal) = (&call.app.jobs, &call.grant.portal);
-    if dry_run {
-        let deadline = call.app.deadline(call.deadline);
-        let counts = jobs.preview_undo(portal, caller, &undone, &deadline).await;
-        let counts = counts.map_err(|error| Failure::from_run(error, None))?;
-        return Ok(Answer::one(&call.wanted, &UndoPreview::from(counts))?.with_counts(&counts));
-    }
-    let job = jobs.undo(portal, &caller, &undone, call.new_job()).await?;
-    Answer::accepted(&call.wanted, &job.view(&[], call.now, &caller))
+    Ok(Undo { caller, undone, dry_run })
 }
 
-async fn cancel(call: Call<'_>) -> Result<Answer, Failure> {
+async fn cancel(call: WriteCall<'_>) -> Result<Answer, Failure> {
     let id = call.job_id()?;
     call.query().finish()?;
     let (caller, job) = visible_job(&call, id).await?;
     if !call.app.jobs.cancel(&call.grant.portal, &job).await? {
         return Err(Failure::JobOver(id));
     }
-    match shown_again(&call, id).await {
+    match show_job(&call, id).await {
         Ok(answer) => Ok(answer),
         // The job is cancelled, even if it cannot be read again.
         Err(failure) => {
             failure.log();
-            Answer::one(&call.wanted, &Job { state: State::Cancelled, ..job }.view(&[], call.now, &caller))
+            Answer::one(&call.format, &Job { state: State::Cancelled, ..job }.view(&[], call.now, &caller))
         }
     }
 }
 
-async fn shown_again(call: &Call<'_>, id: JobId) -> Result<Answer, Failure> {
+/// Reads and shows a job.
+async fn show_job(call: &Call<'_>, id: JobId) -> Result<Answer, Failure> {
     let (caller, job) = visible_job(call, id).await?;
-    let shards = call.app.jobs.summaries(&call.grant.portal, &job).await?;
-    Answer::one(&call.wanted, &job.view(&shards, call.now, &caller))
+    let shards = call.reads().summaries(&job).await?;
+    Answer::one(&call.format, &job.view(&shards, call.now, &caller))
 }
 
 /// Reads a job that the caller may see: administrators see all jobs, users their own.
 async fn visible_job(call: &Call<'_>, id: JobId) -> Result<(Caller, Job), Failure> {
-    let (caller, job) =
-        futures::try_join!(call.caller(), async { Ok(call.app.store.job(&call.grant.portal, id).await?) })?;
+    let (caller, job) = call.caller_and(call.reads().job(id)).await?;
     let job = job
         .filter(|job| caller.is_admin || job.created_by == Author::User(caller.user))
         .ok_or(Failure::JobNotFound(id))?;

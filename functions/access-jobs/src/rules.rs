@@ -1,13 +1,12 @@
 //! Endpoints of standing rules: a filter, the access that its contacts get, and a schedule.
 
 use api::answer::{self, ListAnswer, ListPage, Pushed};
-use api::contacts::check_managers;
 use api::endpoint::{Conditions, Dialect, Payload};
 use api::failure::{RuleBound, Unmet};
-use api::{Answer, Auth, Call, Endpoint, Failure};
+use api::show::check_managers;
+use api::{Answer, Auth, Call, CallerInPortal, Endpoint, Failure, WriteCall};
 use futures::FutureExt as _;
 use models::access::Caller;
-use models::directory::Scope;
 use models::limits::{MAX_RULES_OF_PORTAL, MAX_RULES_OF_USER};
 use models::request::SetRule;
 use models::rule::{Owner, Rule, RuleName};
@@ -28,7 +27,7 @@ pub(crate) const LIST: Endpoint = Endpoint {
     payload: Payload::None,
     dialect: Dialect::OnlyOffice,
     conditions: Conditions::None,
-    auth: Auth::Token(Scope::Read, |call| list(call).boxed()),
+    auth: Auth::Read(|call| list(call).boxed()),
 };
 
 /// Shows one rule.
@@ -39,7 +38,7 @@ pub(crate) const SHOW: Endpoint = Endpoint {
     payload: Payload::None,
     dialect: Dialect::OnlyOffice,
     conditions: Conditions::None,
-    auth: Auth::Token(Scope::Read, |call| show_rule(call).boxed()),
+    auth: Auth::Read(|call| show_rule(call).boxed()),
 };
 
 /// Creates or replaces a rule.
@@ -50,7 +49,7 @@ pub(crate) const SET: Endpoint = Endpoint {
     payload: Payload::Fields,
     dialect: Dialect::OnlyOffice,
     conditions: Conditions::IfMatchOrNew,
-    auth: Auth::Token(Scope::Write, |call| set(call).boxed()),
+    auth: Auth::Write(|call| set(call).boxed()),
 };
 
 /// Removes a rule. The changes and the jobs of its runs stay.
@@ -61,7 +60,7 @@ pub(crate) const REMOVE: Endpoint = Endpoint {
     payload: Payload::None,
     dialect: Dialect::OnlyOffice,
     conditions: Conditions::IfMatchOrNew,
-    auth: Auth::Token(Scope::Write, |call| remove(call).boxed()),
+    auth: Auth::Write(|call| remove(call).boxed()),
 };
 
 async fn list(call: Call<'_>) -> Result<Answer, Failure> {
@@ -69,8 +68,8 @@ async fn list(call: Call<'_>) -> Result<Answer, Failure> {
     let page = query.page();
     query.finish()?;
     let caller = call.caller().await?;
-    let mut reader = call.app.store.rules(&call.grant.portal);
-    let mut list = ListAnswer::new(&call.wanted, None);
+    let mut reader = call.reads().rules();
+    let mut list = ListAnswer::new(&call.format, None);
     let (mut passed, mut asked, mut more) = (0, 0, false);
     'read: loop {
         let rules = reader.next().await?;
@@ -99,13 +98,11 @@ async fn show_rule(call: Call<'_>) -> Result<Answer, Failure> {
     rule_answer(&call, &rule)
 }
 
-async fn set(call: Call<'_>) -> Result<Answer, Failure> {
+async fn set(call: WriteCall<'_>) -> Result<Answer, Failure> {
     let name = call.rule_name()?;
     call.query().finish()?;
     let (store, portal_id) = (&call.app.store, &call.grant.portal);
-    let (portal, users) = store.portal_and_users(portal_id, [call.grant.user]).await?;
-    let caller = call.caller_among(&users)?;
-    let portal = portal.ok_or(Failure::Unauthenticated)?;
+    let CallerInPortal { portal, caller, .. } = call.caller_in_portal().await?;
     let request = SetRule::parse(call.body()?, &portal.time_zone)?;
     let managers = store.users(portal_id, request.target.managers.iter().copied()).await?;
     check_managers(&request.target, |id| managers.contains_key(id))?;
@@ -153,7 +150,7 @@ async fn set(call: Call<'_>) -> Result<Answer, Failure> {
 
 /// Reads whether the owner of a rule is still a user of the portal.
 async fn owner_of(call: &Call<'_>, rule: &Rule) -> Result<Owner, Failure> {
-    let users = call.app.store.users(&call.grant.portal, [rule.created_by]).await?;
+    let users = call.reads().users([rule.created_by]).await?;
     Ok(if users.contains_key(&rule.created_by) { Owner::Present } else { Owner::Gone })
 }
 
@@ -171,7 +168,7 @@ fn check_count(count: &RuleCount, before: Option<&Rule>) -> Result<(), Failure> 
 
 /// Returns the answer that shows a rule, with its version in the entity tag.
 fn rule_answer(call: &Call<'_>, rule: &Rule) -> Result<Answer, Failure> {
-    Ok(Answer::one(&call.wanted, &rule.view())?.with_version(version(rule)?))
+    Ok(Answer::one(&call.format, &rule.view())?.with_version(version(rule)?))
 }
 
 /// Returns the version of a rule, from all fields that callers set. A run of the rule does not change it.
@@ -180,7 +177,7 @@ fn version(rule: &Rule) -> Result<String, Failure> {
     answer::version(&(created, modified, created_by, filter, target, schedule, enabled))
 }
 
-async fn remove(call: Call<'_>) -> Result<Answer, Failure> {
+async fn remove(call: WriteCall<'_>) -> Result<Answer, Failure> {
     let name = call.stored_rule_name()?;
     call.query().finish()?;
     let rule = match visible_rule(&call, &name).await {
@@ -209,8 +206,7 @@ fn may_see(caller: &Caller, rule: &Rule) -> bool {
 
 /// Reads a rule that the caller may see.
 async fn visible_rule(call: &Call<'_>, name: &RuleName) -> Result<Rule, Failure> {
-    let (caller, rule) =
-        futures::try_join!(call.caller(), async { Ok(call.app.store.rule(&call.grant.portal, name).await?) })?;
+    let (caller, rule) = call.caller_and(call.reads().rule(name)).await?;
     match rule.filter(|rule| may_see(&caller, rule)) {
         Some(rule) => Ok(rule),
         // An unknown name that no new rule may have is more likely a mistake than an old rule's name.

@@ -38,7 +38,8 @@ async fn work(jobs: &Jobs, record: &SqsMessage, deadline: &Deadline) -> Option<B
         Err(error) => {
             // The message ends in the dead-letter queue, whose alarm notifies the operator. The error's own text is not
             // logged, because it would quote the message.
-            tracing::error!(message = id, error = ?error.classify(), column = error.column(), "message not understood");
+            let column = error.column();
+            tracing::error!(message = id, error = ?error.classify(), column, "message cannot be parsed");
             return failed(id);
         }
     };
@@ -58,7 +59,8 @@ async fn work(jobs: &Jobs, record: &SqsMessage, deadline: &Deadline) -> Option<B
             None
         }
         Err(error) => {
-            tracing::error!(job = %message.job, shard = message.shard, error = &error as &dyn std::error::Error, "message failed");
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(job = %message.job, shard = message.shard, error, "message failed");
             failed(id)
         }
     }

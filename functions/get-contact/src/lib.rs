@@ -1,12 +1,11 @@
 //! `GET /api/2.0/crm/contact/{contactid}` and its `/access`: shows a contact, and its access list.
 
 use api::answer::ListPage;
-use api::contacts::{VisibleContact, entries_of_contact, visible_contact};
 use api::endpoint::{Conditions, Dialect, Payload};
+use api::show::{VisibleContact, entries_of_contact, visible_contact};
 use api::{Answer, Auth, Call, Endpoint, Failure};
 use futures::FutureExt as _;
 use models::contact::Contact;
-use models::directory::Scope;
 
 /// The Lambda function of the endpoints.
 const FUNCTION: &str = "get-contact";
@@ -19,7 +18,7 @@ const SHOW: Endpoint = Endpoint {
     payload: Payload::None,
     dialect: Dialect::OnlyOffice,
     conditions: Conditions::None,
-    auth: Auth::Token(Scope::Read, |call| show_contact(call).boxed()),
+    auth: Auth::Read(|call| show_contact(call).boxed()),
 };
 
 /// Lists the users on a contact's access list.
@@ -30,7 +29,7 @@ const ACCESS: Endpoint = Endpoint {
     payload: Payload::None,
     dialect: Dialect::OnlyOffice,
     conditions: Conditions::None,
-    auth: Auth::Token(Scope::Read, |call| access(call).boxed()),
+    auth: Auth::Read(|call| access(call).boxed()),
 };
 
 /// Every endpoint of the function.
@@ -44,7 +43,7 @@ async fn show_contact(call: Call<'_>) -> Result<Answer, Failure> {
     let VisibleContact { caller, record, state, users } = visible_contact(&call, id).await?;
     let entries = entries_of_contact(&call, &record, &state.access, users).await?;
     let shown = Contact::new(record, &state.access, &entries, &caller);
-    Ok(Answer::contact(&call.wanted, &shown, fields.as_ref())?.with_revision(state.revision))
+    Ok(Answer::contact(&call.format, &shown, fields.as_ref())?.with_revision(state.revision))
 }
 
 /// Shows the access list as in the contact: empty while the contact is shared.
@@ -55,5 +54,5 @@ async fn access(call: Call<'_>) -> Result<Answer, Failure> {
     let entries = entries_of_contact(&call, &record, &state.access, users).await?;
     let listed = Contact::new(record, &state.access, &entries, &caller).access_list;
     let page = ListPage::counted(0, listed.len(), listed.len() as u64);
-    Ok(Answer::list(&call.wanted, listed, page)?.with_revision(state.revision))
+    Ok(Answer::list(&call.format, listed, page)?.with_revision(state.revision))
 }

@@ -7,10 +7,10 @@ use std::collections::HashSet;
 
 use api::answer::ListPage;
 use api::endpoint::{Conditions, Dialect, Payload};
-use api::{Answer, Auth, Call, Endpoint, Failure};
-use futures::FutureExt as _;
+use api::{Answer, Auth, Call, CallerInPortal, Endpoint, Failure};
+use futures::{FutureExt as _, TryFutureExt as _};
 use models::contact::Contact;
-use models::directory::{Entries, Scope};
+use models::directory::Entries;
 use models::filter::listing::SimpleEntry;
 use models::request::ListContacts;
 use store::listing::{Listed, Listing};
@@ -33,12 +33,11 @@ const fn reading(path: &'static str, auth: Auth) -> Endpoint {
 }
 
 /// The list in the form of ONLYOFFICE's own clients.
-const LIST: Endpoint =
-    reading("/api/2.0/crm/contact/filter", Auth::Token(Scope::Read, |call| list(call, Entry::Contact).boxed()));
+const LIST: Endpoint = reading("/api/2.0/crm/contact/filter", Auth::Read(|call| list(call, Entry::Contact).boxed()));
 
-/// The same list in the form of ONLYOFFICE's own pages, which show contacts beside their next tasks.
+/// The same list in the form of ONLYOFFICE's own pages, which show contacts with their next tasks.
 const SIMPLE: Endpoint =
-    reading("/api/2.0/crm/contact/simple/filter", Auth::Token(Scope::Read, |call| list(call, Entry::Simple).boxed()));
+    reading("/api/2.0/crm/contact/simple/filter", Auth::Read(|call| list(call, Entry::Simple).boxed()));
 
 /// Every endpoint of the function.
 pub const ENDPOINTS: &[Endpoint] = &[LIST, SIMPLE, choices::STAGES, choices::TYPES, choices::TAGS];
@@ -55,24 +54,19 @@ enum Entry {
 /// Lists contacts in three sequential DynamoDB round trips: the data for the plan, the index, the contacts. The total
 /// is counted concurrently with the last two.
 async fn list(call: Call<'_>, entry: Entry) -> Result<Answer, Failure> {
-    let (store, portal_id) = (&call.app.store, &call.grant.portal);
+    let reads = call.reads();
     // Tags do not depend on the portal's time zone, so they are parsed before the zone is read.
     let tags = ListContacts::tags(&call.query_text())?;
-    let (people, planner, names) = futures::try_join!(
-        store.portal_and_users(portal_id, [call.grant.user]),
-        store.planner(portal_id, &tags),
-        call.app.names(portal_id),
-    )?;
-    let (portal, users) = people;
-    let caller = call.caller_among(&users)?;
-    let portal = portal.ok_or(Failure::Unauthenticated)?;
+    let (found, planner, names) =
+        futures::try_join!(call.caller_in_portal(), reads.planner(&tags).err_into(), reads.names().err_into(),)?;
+    let CallerInPortal { portal, caller, .. } = found;
     let request = ListContacts::parse(&call.query_text(), &portal.time_zone)?;
 
     let Planned { plan, expected } = planner.plan(&request.filter, portal.shards);
     let lists = planner.lists;
     let shows = |key| request.fields.as_ref().is_none_or(|fields| fields.contains(key));
     let listing = Listing {
-        portal: portal_id,
+        portal: &call.grant.portal,
         filter: &request.filter,
         expected,
         plan: &plan,
@@ -87,7 +81,7 @@ async fn list(call: Call<'_>, entry: Entry) -> Result<Answer, Failure> {
         types: &lists.types,
     };
     let Listed { contacts, asked, more, total, total_is_lower_bound, wasteful } =
-        store.list_contacts(&listing).await.map_err(Failure::from_listing)?;
+        reads.list_contacts(&listing).await.map_err(Failure::from_listing)?;
 
     // Users whose names are not cached cost a fourth round trip.
     let mut shown = HashSet::new();
@@ -97,21 +91,20 @@ async fn list(call: Call<'_>, entry: Entry) -> Result<Answer, Failure> {
             shown.extend(&state.access.managers);
         }
     }
-    let users = call.app.named(portal_id, names, shown).await?;
+    let users = reads.named(names, shown).await?;
     let entries = Entries { stages: lists.stages, types: lists.types, users };
     let contacts = contacts.into_iter().map(|(record, state)| Contact::new(record, &state.access, &entries, &caller));
     let page = ListPage { start_index: request.page.start_index, asked, more, total };
     let fields = request.fields.as_ref();
     let answer = match entry {
-        Entry::Contact => Answer::contacts(&call.wanted, contacts, page, fields)?,
+        Entry::Contact => Answer::contacts(&call.format, contacts, page, fields)?,
         Entry::Simple => {
             let entries = contacts.map(|contact| SimpleEntry { contact, fields });
-            Answer::list(&call.wanted, entries, page)?
+            Answer::list(&call.format, entries, page)?
         }
     };
-    let answer = answer.with_lower_bound(total.is_some() && total_is_lower_bound);
     if let Some(manager) = wasteful {
-        call.app.jobs.request_compaction(portal_id, manager).await;
+        reads.request_compaction(manager).await;
     }
-    Ok(answer)
+    if total.is_some() && total_is_lower_bound { Ok(answer.with_lower_bound()) } else { Ok(answer) }
 }

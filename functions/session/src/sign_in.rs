@@ -2,7 +2,7 @@
 
 use api::endpoint::{Conditions, Dialect, Payload};
 use api::negotiation::ResponseFormat;
-use api::{Answer, Auth, Endpoint, Failure, Incoming};
+use api::{Answer, Auth, Endpoint, Failure, PublicCall};
 use futures::FutureExt as _;
 use jiff::SignedDuration;
 use models::directory::{Grant, Scope, SignedIn};
@@ -28,20 +28,20 @@ pub(crate) const ENDPOINT: Endpoint = Endpoint {
 
 /// Signs a user in. An unknown user costs the same round trips in the same order, and the same work, as a user of one
 /// portal whose hash was made by this service, so that timing does not disclose users.
-async fn handle(call: Incoming<'_>) -> Result<Answer, Failure> {
+async fn handle(call: PublicCall<'_>) -> Result<Answer, Failure> {
     // Check the origin before the attempt is counted, so that no foreign page uses up a user's attempts.
     call.check_origin()?;
     call.query().finish()?;
     let SignInRequest { user_name, password, portal } = SignInRequest::parse(call.body()?)?;
-    // Enter before the attempt is counted: an attempt whose password is not compared does not count.
-    let place = call.app.passwords.enter()?;
+    // Get the permit before the attempt is counted: an attempt whose password is not compared does not count.
+    let permit = call.app.passwords.enter()?;
     let store = &call.app.store;
     let pair = Pair { network: call.network(), email: user_name };
     let attempt = match store.begin_sign_in(&pair, portal.as_ref(), call.now).await? {
         SignIn::Begun(attempt) => attempt,
         SignIn::Locked(locked) => return Err(Failure::SignInLocked(locked)),
     };
-    let matching = match place.matching(attempt.candidates.clone(), password).await {
+    let matching = match permit.matching(attempt.candidates.clone(), password).await {
         Err(Failure::SignInBusy) => {
             store.withdraw(&attempt).await?;
             return Err(Failure::SignInBusy);
@@ -63,15 +63,15 @@ async fn handle(call: Incoming<'_>) -> Result<Answer, Failure> {
         expires: Some(expires),
         valid_from: candidate.tokens_valid_from,
     };
-    // Read the zone before the token is stored, so that a failure leaves no token behind.
+    // Read the zone before the token is stored, so that a failure creates no token.
     let zone = call.app.time_zone(&grant.portal).await?;
-    let wanted = ResponseFormat { zone: Some(zone), ..call.wanted.clone() };
+    let format = ResponseFormat { zone: Some(zone), ..call.format.clone() };
     let token = new_token()?;
     if !store.admit(&attempt, candidate, &token, &grant).await? {
         // The password was changed in the meantime.
         return Err(Failure::SignInRefused);
     }
-    Answer::created(&wanted, &SignedIn { token, expires })
+    Answer::created(&format, &SignedIn { token, expires })
 }
 
 fn which_of(candidates: &[Candidate]) -> Invalid {

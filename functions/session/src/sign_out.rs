@@ -1,7 +1,7 @@
 //! `DELETE /api/2.0/authentication`: revokes the caller's token.
 
 use api::endpoint::{Conditions, Dialect, Payload};
-use api::{Answer, Auth, Call, Endpoint, Failure};
+use api::{Answer, Auth, Endpoint, Failure, WriteCall};
 use futures::FutureExt as _;
 
 use crate::FUNCTION;
@@ -14,10 +14,10 @@ pub(crate) const ENDPOINT: Endpoint = Endpoint {
     payload: Payload::None,
     dialect: Dialect::OnlyOffice,
     conditions: Conditions::None,
-    auth: Auth::AnyToken(|call| handle(call).boxed()),
+    auth: Auth::OwnToken(|call| handle(call).boxed()),
 };
 
-async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
+async fn handle(call: WriteCall<'_>) -> Result<Answer, Failure> {
     call.query().finish()?;
     call.caller().await?;
     call.app.store.remove_token(&call.grant.portal, call.token).await?;

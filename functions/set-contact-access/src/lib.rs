@@ -1,13 +1,13 @@
 //! `PUT /api/2.0/crm/contact/{contactid}/access`: sets who may see and edit one contact.
 
-use api::contacts::{check_managers, entries_of_contact, show_recorded_change};
 use api::endpoint::{Conditions, Dialect, Payload};
-use api::{Answer, Auth, Call, Endpoint, Failure};
+use api::show::{check_managers, entries_of_contact, show_recorded_change};
+use api::{Answer, Auth, Call, Endpoint, Failure, WriteCall};
 use futures::FutureExt as _;
 use jobs::{Attempts, ContactOutcome, ContactRun, LoadedContact, NextAttempt};
 use models::access::{Author, Caller};
 use models::contact::{Contact, ContactRecord};
-use models::directory::{Scope, User};
+use models::directory::User;
 use models::request::SetContactAccess;
 use store::contacts::{AccessState, Loaded};
 
@@ -19,13 +19,13 @@ pub const ENDPOINT: Endpoint = Endpoint {
     payload: Payload::Fields,
     dialect: Dialect::Documents,
     conditions: Conditions::IfMatch,
-    auth: Auth::Token(Scope::Write, |call| handle(call).boxed()),
+    auth: Auth::Write(|call| handle(call).boxed()),
 };
 
 /// Sets the access in three sequential DynamoDB round trips: read the data for the decision, read the entries for the
 /// answer and write the manager index, write the access record with the job. Repeats them when somebody else changed the
 /// access meanwhile.
-async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
+async fn handle(call: WriteCall<'_>) -> Result<Answer, Failure> {
     let contact = call.contact_id()?;
     let mut query = call.query();
     let (dry_run, fields) = (query.dry_run(), query.fields());
@@ -62,7 +62,7 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
 
         let job = writes.then_some(run.job);
         let shown = Contact::new(record, &run.target, &entries, &caller);
-        return Ok(Answer::contact(&call.wanted, &shown, fields.as_ref())?
+        return Ok(Answer::contact(&call.format, &shown, fields.as_ref())?
             .with_revision(job.or(before.revision))
             .with_job(job));
     }

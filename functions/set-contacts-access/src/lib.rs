@@ -2,16 +2,16 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use api::answer::ListPage;
-use api::contacts::{accepted, check_managers, entries_of_contacts};
+use api::answer::{ListPage, Preference};
 use api::endpoint::{Conditions, Dialect, Payload};
-use api::{Answer, Auth, Call, Endpoint, Failure};
+use api::show::{check_managers, entries_of_contacts, show_job};
+use api::{Answer, Auth, Call, Endpoint, Failure, WriteCall};
 use futures::FutureExt as _;
 use jobs::{Applied, ContactsRun};
 use models::access::Caller;
 use models::answer::Fields;
 use models::contact::{Contact, ContactRecord};
-use models::directory::{Entries, Scope, User};
+use models::directory::{Entries, User};
 use models::job::{Counts, JobId};
 use models::request::{Page, SetContactsAccess};
 use models::values::id::{ContactId, UserId};
@@ -25,10 +25,10 @@ pub const ENDPOINT: Endpoint = Endpoint {
     payload: Payload::Fields,
     dialect: Dialect::OnlyOffice,
     conditions: Conditions::None,
-    auth: Auth::Token(Scope::Write, |call| handle(call).boxed()),
+    auth: Auth::Write(|call| handle(call).boxed()),
 };
 
-async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
+async fn handle(call: WriteCall<'_>) -> Result<Answer, Failure> {
     let mut query = call.query();
     let (dry_run, page, fields) = (query.dry_run(), query.page(), query.fields());
     query.finish()?;
@@ -53,14 +53,14 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
         (run.counts(), None)
     } else if call.prefers_async() {
         let job = run.enqueue(&call.app.jobs, call.new_job()).await?;
-        return accepted(&call, &run.caller, &job, true).await;
+        return show_job(&call, &run.caller, &job, Preference::Applied).await;
     } else if run.counts().updated == 0 {
         // Contacts whose access already matches cost no write and get no job.
         (run.counts(), None)
     } else {
         match run.apply(&call.app.jobs, call.new_job(), &call.app.deadline(call.deadline)).await? {
             Applied::Completed { job, outcome } => (outcome.counts, Some(job.id)),
-            Applied::Requeued(job) => return accepted(&call, &run.caller, &job, false).await,
+            Applied::Requeued(job) => return show_job(&call, &run.caller, &job, Preference::NotApplied).await,
         }
     };
     let shown = Shown { counts, job, page, fields: fields.as_ref() };
@@ -122,7 +122,7 @@ impl Shown<'_> {
         let contacts =
             records.skip(start_index).take(count).map(|record| Contact::new(record, &run.target, entries, &run.caller));
         let page = ListPage::counted(start_index, shown, all as u64);
-        let answer = Answer::contacts(&call.wanted, contacts, page, self.fields)?;
+        let answer = Answer::contacts(&call.format, contacts, page, self.fields)?;
         Ok(answer.with_counts(&self.counts).with_job(self.job))
     }
 }

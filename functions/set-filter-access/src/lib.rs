@@ -1,14 +1,14 @@
 //! `PUT /api/2.0/crm/contact/filter/access`: sets who may see and edit every contact that a filter selects.
 
-use api::answer::ListPage;
-use api::contacts::{accepted, check_managers, contacts_in_order};
+use api::answer::{ListPage, Preference};
 use api::endpoint::{Conditions, Dialect, Payload};
-use api::{Answer, Auth, Call, Endpoint, Failure};
+use api::show::{check_managers, contacts_in_order, show_job};
+use api::{Answer, Auth, Call, CallerInPortal, Endpoint, Failure, WriteCall};
 use futures::FutureExt as _;
 use jobs::{Applied, FilterRun, Outcome};
 use models::access::Actor;
 use models::contact::Contact;
-use models::directory::{Entries, Scope};
+use models::directory::Entries;
 use models::job::{Job, JobId};
 use models::request::SetFilterAccess;
 use models::values::id::ContactId;
@@ -22,15 +22,13 @@ pub const ENDPOINT: Endpoint = Endpoint {
     payload: Payload::Fields,
     dialect: Dialect::Documents,
     conditions: Conditions::None,
-    auth: Auth::Token(Scope::Write, |call| handle(call).boxed()),
+    auth: Auth::Write(|call| handle(call).boxed()),
 };
 
-async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
+async fn handle(call: WriteCall<'_>) -> Result<Answer, Failure> {
     let store = &call.app.store;
     let portal_id = &call.grant.portal;
-    let (portal, mut users) = store.portal_and_users(portal_id, [call.grant.user]).await?;
-    let caller = call.caller_among(&users)?;
-    let portal = portal.ok_or(Failure::Unauthenticated)?;
+    let CallerInPortal { portal, caller, mut users } = call.caller_in_portal().await?;
 
     let mut query = call.query();
     let (dry_run, max_affected, page) = (query.dry_run(), query.max_affected(), query.page());
@@ -61,7 +59,10 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
     };
     let (Outcome { counts, page: positions }, job) = match act(&call, &run, mode).await? {
         Acted::Completed { outcome, job } => (outcome, job),
-        Acted::Queued(job) => return accepted(&call, &caller, &job, mode == Mode::Async).await,
+        Acted::Queued(job) => {
+            let preference = if mode == Mode::Async { Preference::Applied } else { Preference::NotApplied };
+            return show_job(&call, &caller, &job, preference).await;
+        }
     };
 
     let ids: Vec<ContactId> = positions.iter().map(|position| position.contact).collect();
@@ -79,7 +80,7 @@ async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
     };
     let page = ListPage::counted(page.start_index, ids.len(), counts.updated + counts.unchanged);
     let contacts = records.into_iter().map(|record| Contact::new(record, &run.target, &entries, &caller));
-    Ok(Answer::contacts(&call.wanted, contacts, page, fields.as_ref())?.with_counts(&counts).with_job(job))
+    Ok(Answer::contacts(&call.format, contacts, page, fields.as_ref())?.with_counts(&counts).with_job(job))
 }
 
 /// The result of a call that passed its checks.
@@ -119,7 +120,7 @@ impl Mode {
 }
 
 /// Previews the run, runs it, or queues it for workers.
-async fn act(call: &Call<'_>, run: &FilterRun, mode: Mode) -> Result<Acted, Failure> {
+async fn act(call: &WriteCall<'_>, run: &FilterRun, mode: Mode) -> Result<Acted, Failure> {
     let (jobs, deadline) = (&call.app.jobs, call.app.deadline(call.deadline));
     let failed = |error| Failure::from_run(error, run.max_affected);
     match mode {

@@ -1,24 +1,22 @@
-//! Answers of handlers, and their HTTP responses.
+//! Answers of handlers.
 
-use std::io::Write as _;
+pub(crate) mod response;
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
-use lambda_http::http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION, VARY};
-use lambda_http::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
-use lambda_http::{Body, Request};
+use lambda_http::http::header::LOCATION;
+use lambda_http::http::{HeaderName, HeaderValue, StatusCode};
 use models::answer::{self, Fields, ListWriter, Shape, WireError};
 pub use models::answer::{ListEnd, ListPage, Pushed};
 use models::contact::Contact;
 use models::job::view::JobView;
 use models::job::{Counts, JobId};
 use models::limits::MAX_ANSWER_BYTES;
+use models::request::Page;
 use models::values::id::ContactId;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::failure::Failure;
-use crate::negotiation::{self, ResponseFormat};
+use crate::negotiation::ResponseFormat;
 
 /// The header with the request's identifier, on every answer.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -50,7 +48,16 @@ pub struct Answer {
     /// The body for a caller from whom others have since hidden the contact.
     pub(crate) veiled: Option<Veiled>,
     /// Whether the answer is already stored with its idempotency key.
-    pub(crate) is_kept: bool,
+    pub(crate) is_stored: bool,
+}
+
+/// Whether an answer applies the caller's preference for an asynchronous answer (`Prefer: respond-async`, RFC 7240).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preference {
+    /// The caller has the preference, and the answer applies it.
+    Applied,
+    /// The caller has no such preference, or the answer does not depend on it.
+    NotApplied,
 }
 
 /// The byte ranges of the contacts in the body of a list.
@@ -87,45 +94,45 @@ impl Answer {
             revision: None,
             listed: None,
             veiled: None,
-            is_kept: false,
+            is_stored: false,
         }
     }
 
     fn object<T: Serialize>(
-        wanted: &ResponseFormat,
+        format: &ResponseFormat,
         status: StatusCode,
         object: &T,
         fields: Option<&Fields>,
     ) -> Result<Self, Failure> {
-        let body = answer::one(wanted.shape, wanted.zone.as_ref(), status.as_u16(), object, fields)
+        let body = answer::one(format.shape, format.zone.as_ref(), status.as_u16(), object, fields)
             .map_err(|error| Failure::Internal(error.to_string()))?;
-        Ok(Self { status, ..Self::ok(wanted.content_type, body) })
+        Ok(Self { status, ..Self::ok(format.content_type, body) })
     }
 
     /// Shows one object.
-    pub fn one<T: Serialize>(wanted: &ResponseFormat, object: &T) -> Result<Self, Failure> {
-        Self::object(wanted, StatusCode::OK, object, None)
+    pub fn one<T: Serialize>(format: &ResponseFormat, object: &T) -> Result<Self, Failure> {
+        Self::object(format, StatusCode::OK, object, None)
     }
 
     /// Shows one object, or only `fields` of it if some are named.
     pub fn trimmed<T: Serialize>(
-        wanted: &ResponseFormat,
+        format: &ResponseFormat,
         object: &T,
         fields: Option<&Fields>,
     ) -> Result<Self, Failure> {
-        Self::object(wanted, StatusCode::OK, object, fields)
+        Self::object(format, StatusCode::OK, object, fields)
     }
 
     /// Shows one contact, or only `fields` of it if some are named.
-    pub fn contact(wanted: &ResponseFormat, contact: &Contact<'_>, fields: Option<&Fields>) -> Result<Self, Failure> {
-        let veiled = Self::object(wanted, StatusCode::OK, &contact.veiled(), fields)?.body;
-        let shown = Self::object(wanted, StatusCode::OK, contact, fields)?;
+    pub fn contact(format: &ResponseFormat, contact: &Contact<'_>, fields: Option<&Fields>) -> Result<Self, Failure> {
+        let veiled = Self::object(format, StatusCode::OK, &contact.veiled(), fields)?.body;
+        let shown = Self::object(format, StatusCode::OK, contact, fields)?;
         Ok(Self { veiled: Some(Veiled { contact: contact.id, body: veiled }), ..shown })
     }
 
     /// Shows an object that the call created.
-    pub fn created<T: Serialize>(wanted: &ResponseFormat, object: &T) -> Result<Self, Failure> {
-        Self::object(wanted, StatusCode::CREATED, object, None)
+    pub fn created<T: Serialize>(format: &ResponseFormat, object: &T) -> Result<Self, Failure> {
+        Self::object(format, StatusCode::CREATED, object, None)
     }
 
     /// Shows a JSON document, whatever format the call prefers.
@@ -139,8 +146,8 @@ impl Answer {
     }
 
     /// Shows a job that workers run or continue.
-    pub fn accepted(wanted: &ResponseFormat, job: &JobView<'_>) -> Result<Self, Failure> {
-        let Self { body, content_type, .. } = Self::object(wanted, StatusCode::ACCEPTED, job, None)?;
+    pub fn accepted(format: &ResponseFormat, job: &JobView<'_>) -> Result<Self, Failure> {
+        let Self { body, content_type, .. } = Self::object(format, StatusCode::ACCEPTED, job, None)?;
         Ok(Self { body, content_type, ..Self::started(job.id)? })
     }
 
@@ -161,41 +168,54 @@ impl Answer {
     /// The items are created one by one while they are written, because only a few contacts with long manager lists fit
     /// one answer.
     pub fn list<T: Serialize>(
-        wanted: &ResponseFormat,
+        format: &ResponseFormat,
         items: impl IntoIterator<Item = T>,
         page: ListPage,
     ) -> Result<Self, Failure> {
-        Self::items(wanted, items, page, None, |_| None)
+        Self::items(format, items, page, None, |_| None)
     }
 
     /// Shows a page like [`Self::list`], or only `fields` of each object if some are named.
     pub fn trimmed_list<T: Serialize>(
-        wanted: &ResponseFormat,
+        format: &ResponseFormat,
         items: impl IntoIterator<Item = T>,
         page: ListPage,
         fields: Option<&Fields>,
     ) -> Result<Self, Failure> {
-        Self::items(wanted, items, page, fields, |_| None)
+        Self::items(format, items, page, fields, |_| None)
     }
 
     /// Shows a page of contacts, or only `fields` of each if some are named.
     pub fn contacts<'a>(
-        wanted: &ResponseFormat,
+        format: &ResponseFormat,
         contacts: impl IntoIterator<Item = Contact<'a>>,
         page: ListPage,
         fields: Option<&Fields>,
     ) -> Result<Self, Failure> {
-        Self::items(wanted, contacts, page, fields, |contact| Some(contact.id))
+        Self::items(format, contacts, page, fields, |contact| Some(contact.id))
+    }
+
+    /// Shows the page of a list that is completely in memory.
+    pub fn page_of<T: Serialize>(
+        format: &ResponseFormat,
+        items: impl ExactSizeIterator<Item = T>,
+        page: Page,
+        fields: Option<&Fields>,
+    ) -> Result<Self, Failure> {
+        let total = items.len();
+        let shown = total.saturating_sub(page.start_index).min(page.count);
+        let end = ListPage::counted(page.start_index, shown, total as u64);
+        Self::trimmed_list(format, items.skip(page.start_index).take(page.count), end, fields)
     }
 
     fn items<T: Serialize>(
-        wanted: &ResponseFormat,
+        format: &ResponseFormat,
         items: impl IntoIterator<Item = T>,
         page: ListPage,
         fields: Option<&Fields>,
         contact: impl Fn(&T) -> Option<ContactId>,
     ) -> Result<Self, Failure> {
-        let mut list = ListAnswer::new(wanted, fields);
+        let mut list = ListAnswer::new(format, fields);
         let mut page = page;
         for (written, item) in items.into_iter().enumerate() {
             if list.push_of(contact(&item), &item)? == Pushed::Full {
@@ -206,10 +226,10 @@ impl Answer {
         list.finish(&page.end())
     }
 
-    /// Adds the header that says that the preference for an asynchronous answer was applied.
+    /// Adds the header that names the preference for an asynchronous answer, if the preference was applied.
     #[must_use]
-    pub fn with_preference_applied(mut self, applied: bool) -> Self {
-        if applied {
+    pub(crate) fn with_preference(mut self, preference: Preference) -> Self {
+        if preference == Preference::Applied {
             self.headers.push((PREFERENCE_APPLIED, HeaderValue::from_static("respond-async")));
         }
         self
@@ -217,10 +237,8 @@ impl Answer {
 
     /// Adds the header that marks the total of the list as a lower bound.
     #[must_use]
-    pub fn with_lower_bound(mut self, is_lower_bound: bool) -> Self {
-        if is_lower_bound {
-            self.headers.push((TOTAL_IS_LOWER_BOUND, HeaderValue::from_static("true")));
-        }
+    pub fn with_lower_bound(mut self) -> Self {
+        self.headers.push((TOTAL_IS_LOWER_BOUND, HeaderValue::from_static("true")));
         self
     }
 
@@ -256,7 +274,7 @@ impl Answer {
 /// An answer whose list is written while its items are read, so that memory holds no more items than fit the answer.
 #[derive(Debug)]
 pub struct ListAnswer<'a> {
-    wanted: &'a ResponseFormat,
+    format: &'a ResponseFormat,
     list: ListWriter<'a>,
     /// The byte ranges of the contacts among the items.
     items: Vec<Item>,
@@ -264,9 +282,9 @@ pub struct ListAnswer<'a> {
 
 impl<'a> ListAnswer<'a> {
     /// Creates an empty list. If `fields` are named, only these fields of each item are written.
-    pub fn new(wanted: &'a ResponseFormat, fields: Option<&'a Fields>) -> Self {
-        let list = ListWriter::new(wanted.shape, wanted.zone.as_ref(), fields, MAX_ANSWER_BYTES);
-        Self { wanted, list, items: Vec::new() }
+    pub fn new(format: &'a ResponseFormat, fields: Option<&'a Fields>) -> Self {
+        let list = ListWriter::new(format.shape, format.zone.as_ref(), fields, MAX_ANSWER_BYTES);
+        Self { format, list, items: Vec::new() }
     }
 
     /// Writes an item, unless the answer would then exceed its maximum size.
@@ -303,13 +321,13 @@ impl<'a> ListAnswer<'a> {
     /// Returns the answer. `X-Next-Index` and `X-Next` are the start of the next page, if there is one, and
     /// `X-Total-Count` is the length of the list, if known.
     pub fn finish(self, end: &ListEnd) -> Result<Answer, Failure> {
-        let Self { wanted, list, mut items } = self;
+        let Self { format, list, mut items } = self;
         let (body, items_at) = list.finish(end).map_err(not_written)?;
         for item in &mut items {
             (item.start, item.end) = (item.start + items_at, item.end + items_at);
         }
-        let mut answer = Answer::ok(wanted.content_type, body);
-        answer.listed = (!items.is_empty()).then_some(Listed { shape: wanted.shape, end: *end, items });
+        let mut answer = Answer::ok(format.content_type, body);
+        answer.listed = (!items.is_empty()).then_some(Listed { shape: format.shape, end: *end, items });
         answer.headers.extend(end.next_index.map(|next| (NEXT_INDEX, HeaderValue::from(next))));
         answer.headers.extend(end.next_before.map(|next| (NEXT, job_value(next))));
         answer.headers.extend(end.total.map(|total| (TOTAL_COUNT, HeaderValue::from(total))));
@@ -346,58 +364,8 @@ fn count_headers(counts: &Counts) -> impl Iterator<Item = (HeaderName, HeaderVal
     .map(|(name, count)| (HeaderName::from_static(name), HeaderValue::from(count)))
 }
 
-/// The properties of a request that decide how its answer is sent.
-#[derive(Debug)]
-pub(crate) struct ResponseOptions {
-    /// The format of the answer.
-    pub(crate) wanted: ResponseFormat,
-    request_id: String,
-    /// Whether the request is a `GET`.
-    is_read: bool,
-    /// The entity tags of `If-None-Match`.
-    held: Vec<String>,
-    takes_gzip: bool,
-}
-
-impl ResponseOptions {
-    pub(crate) fn new(request: &Request, wanted: ResponseFormat, request_id: &str) -> Self {
-        let headers = request.headers();
-        let held = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-        Self {
-            wanted,
-            request_id: request_id.to_owned(),
-            is_read: *request.method() == Method::GET,
-            held: held.flat_map(|value| value.split(',')).map(|tag| tag.trim().to_owned()).collect(),
-            takes_gzip: negotiation::accepts_gzip(headers),
-        }
-    }
-
-    /// Returns whether `If-None-Match` has this tag, by weak comparison (RFC 9110, section 13.1.2). Compression makes
-    /// no difference.
-    fn is_held(&self, tag: &str) -> bool {
-        let plain = |tag: &str| tag.trim_start_matches("W/").replace(GZIP_MARK, "");
-        self.held.iter().any(|held| held == "*" || plain(held) == plain(tag))
-    }
-}
-
-/// The suffix of the entity tag of a gzip-compressed response.
-const GZIP_MARK: &str = "-gzip";
-
-/// The length in bytes from which a body is compressed: for a shorter body the headers cost more than is saved.
-const GZIP_FROM_BYTES: usize = 1024;
-
 /// The hexadecimal digits of a digest in an entity tag: 64 bits.
 const DIGEST_CHARS: usize = 16;
-
-/// Returns the entity tag of an answer to a `GET`: the version, if the answer has one, and a digest of the body.
-fn reading_tag(revision: Option<&str>, body: &[u8], is_compressed: bool) -> String {
-    let digest = digest_text(body);
-    let mark = if is_compressed { GZIP_MARK } else { "" };
-    match revision {
-        Some(revision) => format!("\"{revision}.{digest}{mark}\""),
-        None => format!("\"{digest}{mark}\""),
-    }
-}
 
 /// Returns a version: a digest of all `parts` that distinguish one version from another.
 ///
@@ -413,70 +381,4 @@ fn digest_text(bytes: &[u8]) -> String {
     let mut digest = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     digest.truncate(DIGEST_CHARS);
     digest
-}
-
-fn compressed(body: &[u8]) -> std::io::Result<Vec<u8>> {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::default());
-    encoder.write_all(body)?;
-    encoder.finish()
-}
-
-/// Returns the response to a call.
-pub(crate) fn respond(result: Result<Answer, Failure>, terms: &ResponseOptions) -> Response<Body> {
-    let mut answer = result.unwrap_or_else(|failure| {
-        failure.log();
-        let empty = Answer::ok(terms.wanted.content_type, Vec::new());
-        let mut answer = Answer { status: failure.status(), headers: failure.headers(), ..empty };
-        match answer::error(terms.wanted.shape.format, &failure.body(&terms.request_id, terms.is_read)) {
-            Ok(body) => answer.body = body,
-            Err(error) => {
-                tracing::error!(%error, "error not serialised");
-                answer.content_type = ResponseFormat::JSON.content_type;
-                answer.status = StatusCode::INTERNAL_SERVER_ERROR;
-            }
-        }
-        answer
-    });
-    let packed = if terms.takes_gzip && answer.body.len() >= GZIP_FROM_BYTES {
-        // An answer that cannot be compressed is sent uncompressed.
-        compressed(&answer.body).inspect_err(|error| tracing::error!(%error, "answer not compressed")).ok()
-    } else {
-        None
-    };
-    let is_reading = terms.is_read && answer.status == StatusCode::OK;
-    let tag = match &answer.revision {
-        _ if is_reading => Some(reading_tag(answer.revision.as_deref(), &answer.body, packed.is_some())),
-        Some(revision) => Some(format!("\"{revision}\"")),
-        None => None,
-    };
-    let is_held = is_reading && tag.as_ref().is_some_and(|tag| terms.is_held(tag));
-    if is_held {
-        answer.status = StatusCode::NOT_MODIFIED;
-        answer.body.clear();
-    }
-    let is_packed = packed.is_some() && !is_held;
-    let body = match packed {
-        Some(packed) if is_packed => Body::Binary(packed),
-        _ if answer.body.is_empty() => Body::Empty,
-        // Lambda sends text unchanged, and binary bodies as base64.
-        _ => String::from_utf8(answer.body).map_or_else(|bytes| Body::Binary(bytes.into_bytes()), Body::Text),
-    };
-    let mut response = Response::new(body);
-    *response.status_mut() = answer.status;
-    let is_empty = matches!(response.body(), Body::Empty);
-    let all: &mut HeaderMap = response.headers_mut();
-    if !is_empty {
-        all.insert(CONTENT_TYPE, HeaderValue::from_static(answer.content_type));
-    }
-    if is_packed {
-        all.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-    }
-    // An entity tag of hyphens, dots, digits and letters is always a header value.
-    all.extend(tag.and_then(|tag| HeaderValue::from_str(&tag).ok()).map(|tag| (ETAG, tag)));
-    // Answers depend on the caller's rights at the time of the call.
-    all.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
-    all.insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding, Authorization"));
-    all.extend(HeaderValue::from_str(&terms.request_id).ok().map(|id| (REQUEST_ID, id)));
-    all.extend(answer.headers.into_iter().map(|(name, value)| (Some(name), value)));
-    response
 }

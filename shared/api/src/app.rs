@@ -15,7 +15,7 @@ use store::{Store, StoreError};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::passwords::Passwords;
+use crate::sign_in::passwords::Passwords;
 
 /// The maximum number of tokens in the cache of a process.
 const CACHED_TOKENS: usize = 1000;
@@ -46,6 +46,11 @@ pub struct App {
     grants: Arc<Cache<TokenHash, (Grant, Instant)>>,
     names: Arc<Cache<PortalId, (Names, Instant)>>,
     zones: Arc<Cache<PortalId, (TimeZone, Instant)>>,
+}
+
+/// Returns the clock of this machine.
+pub fn clock() -> Clock {
+    Arc::new(|| Timestamp::floor(jiff::Timestamp::now()))
 }
 
 /// Users of a portal for display. Rights are never read from this cache.

@@ -1,33 +1,34 @@
 //! A call: the request and the checks that every handler needs.
+//!
+//! A handler gets one of three calls. A [`PublicCall`] has no caller. A [`Call`] has a caller and only reads. A
+//! [`WriteCall`](crate::WriteCall) also changes something.
 
 mod incoming;
+mod reads;
 
-pub use incoming::{BrokenBody, Incoming, NamedUser, Peer};
+pub use incoming::{BrokenBody, Incoming, NamedUser, Peer, PublicCall};
+pub use reads::Reads;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use lambda_http::http::HeaderMap;
 use lambda_http::http::header::{AUTHORIZATION, IF_MATCH, IF_NONE_MATCH};
-use lambda_http::http::{HeaderMap, HeaderName, HeaderValue};
-use models::access::{Author, Caller};
+use models::access::Caller;
 use models::answer::Envelope;
-use models::directory::{Grant, Scope, User};
+use models::directory::{Grant, Portal, Scope, User};
 use models::invalid::Invalid;
 use models::job::JobId;
-use models::request::MAX_IDEMPOTENCY_KEY_BYTES;
 use models::values::id::UserId;
-use sha2::{Digest as _, Sha256};
-use store::idempotency::{Fingerprint, KeptAnswer, KeyOf, Reserved};
 use store::keys::TokenHash;
 
 use crate::answer::{Answer, revision_text};
 use crate::app::App;
 use crate::failure::{Failure, Unmet};
-use crate::idempotency::kept_with;
 use crate::negotiation::ResponseFormat;
 
-/// An authenticated call.
+/// An authenticated call. It gives access to [`Reads`] only, so its handler cannot change anything.
 #[derive(Debug)]
 pub struct Call<'a> {
     incoming: Incoming<'a>,
@@ -35,8 +36,6 @@ pub struct Call<'a> {
     pub grant: Grant,
     /// SHA-256 of the caller's token.
     pub token: TokenHash,
-    /// The reservation of the call's idempotency key, with the identifier of the job that the call may start.
-    reserved: Option<Reserved>,
     /// Whether the caller's user was read and still honours the token.
     is_honoured: Arc<AtomicBool>,
 }
@@ -58,15 +57,35 @@ impl TokenCheck<'_> {
     /// or none when the handler read the caller.
     pub(crate) async fn hold(&self, result: Result<Answer, Failure>) -> Result<Answer, Failure> {
         // A server error discloses nothing that needs a valid token.
-        let tells = result.as_ref().err().is_none_or(|failure| failure.status().is_client_error());
-        if !tells || self.is_honoured.load(Ordering::Relaxed) {
+        let discloses = result.as_ref().err().is_none_or(|failure| failure.status().is_client_error());
+        if !discloses || self.is_honoured.load(Ordering::Relaxed) {
             return result;
         }
-        match self.app.store.user(&self.grant.portal, self.grant.user).await? {
-            Some(user) if user.honours(&self.grant) => result,
-            _ => Err(Failure::Unauthenticated),
-        }
+        let user = self.app.store.user(&self.grant.portal, self.grant.user).await?;
+        identified(user.filter(|user| user.honours(&self.grant)))?;
+        result
     }
+}
+
+/// Returns a part of the caller's identity: the token, its grant, the user or the portal. The only place that refuses a
+/// call because this part is missing.
+///
+/// # Errors
+///
+/// [`Failure::Unauthenticated`] without the part.
+fn identified<T>(part: Option<T>) -> Result<T, Failure> {
+    part.ok_or(Failure::Unauthenticated)
+}
+
+/// The caller and the portal, as read from the directory.
+#[derive(Debug)]
+pub struct CallerInPortal {
+    /// The portal.
+    pub portal: Portal,
+    /// The caller, with its current rights.
+    pub caller: Caller,
+    /// The caller as a user of the directory.
+    pub users: HashMap<UserId, User>,
 }
 
 impl<'a> std::ops::Deref for Call<'a> {
@@ -77,27 +96,20 @@ impl<'a> std::ops::Deref for Call<'a> {
     }
 }
 
-/// A call's idempotency key, and the fingerprint of its request.
-#[derive(Debug)]
-pub(crate) struct Idempotency {
-    pub(crate) of: KeyOf,
-    pub(crate) fingerprint: Fingerprint,
-}
-
 impl<'a> Call<'a> {
     /// Authenticates the caller.
     pub(crate) async fn new(mut incoming: Incoming<'a>) -> Result<Self, Failure> {
-        let token = token(incoming.request.headers())?.map(store::tokens::hash).ok_or(Failure::Unauthenticated)?;
+        let token = identified(token(incoming.request.headers())?.map(store::tokens::hash))?;
         let grant = incoming.app.grant(token).await?;
-        let grant = grant.filter(|grant| grant.is_current(incoming.now)).ok_or(Failure::Unauthenticated)?;
-        if incoming.wanted.shape.envelope == Envelope::OnlyOffice {
-            incoming.wanted.zone = Some(incoming.app.time_zone(&grant.portal).await?);
+        let grant = identified(grant.filter(|grant| grant.is_current(incoming.now)))?;
+        if incoming.format.shape.envelope == Envelope::OnlyOffice {
+            incoming.format.zone = Some(incoming.app.time_zone(&grant.portal).await?);
         }
-        Ok(Self { incoming, grant, token, reserved: None, is_honoured: Arc::default() })
+        Ok(Self { incoming, grant, token, is_honoured: Arc::default() })
     }
 
     /// Checks that the token has the scope.
-    pub(crate) fn check(&self, scope: Option<Scope>) -> Result<(), Failure> {
+    pub(crate) fn check_scope(&self, scope: Option<Scope>) -> Result<(), Failure> {
         match scope {
             Some(scope) if !self.grant.allows(scope) => Err(Failure::ScopeMissing(scope)),
             _ => Ok(()),
@@ -110,16 +122,21 @@ impl<'a> Call<'a> {
     /// # Errors
     ///
     /// When the table fails.
-    pub async fn wanted_of_job(&self) -> Result<ResponseFormat, Failure> {
-        let zone = match &self.wanted.zone {
+    pub async fn job_format(&self) -> Result<ResponseFormat, Failure> {
+        let zone = match &self.format.zone {
             Some(zone) => zone.clone(),
             None => self.app.time_zone(&self.grant.portal).await?,
         };
-        Ok(ResponseFormat { zone: Some(zone), ..self.wanted.in_onlyoffice() })
+        Ok(ResponseFormat { zone: Some(zone), ..self.format.in_onlyoffice() })
     }
 
     pub(crate) fn token_check(&self) -> TokenCheck<'a> {
         TokenCheck { app: self.app, grant: self.grant.clone(), is_honoured: self.is_honoured.clone() }
+    }
+
+    /// Returns the reads that the call may make, all of the caller's portal.
+    pub fn reads(&self) -> Reads<'_> {
+        Reads::new(self.app, &self.grant.portal)
     }
 
     /// Reads the caller as a user of the directory, with its current rights: 1 read unit.
@@ -140,6 +157,29 @@ impl<'a> Call<'a> {
         self.user().await.map(|user| user.caller())
     }
 
+    /// Reads the caller concurrently with another read: 1 read unit, and the units of the other read.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::caller`], and the error of the other read.
+    pub async fn caller_and<T, E>(&self, read: impl Future<Output = Result<T, E>>) -> Result<(Caller, T), Failure>
+    where
+        Failure: From<E>,
+    {
+        futures::try_join!(self.caller(), async { Ok(read.await?) })
+    }
+
+    /// Reads the caller and its portal: 1 read unit for each.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Unauthenticated`] when the portal or the user was removed or the token was revoked.
+    pub async fn caller_in_portal(&self) -> Result<CallerInPortal, Failure> {
+        let (portal, users) = self.app.store.portal_and_users(&self.grant.portal, [self.grant.user]).await?;
+        let caller = self.caller_among(&users)?;
+        Ok(CallerInPortal { portal: identified(portal)?, caller, users })
+    }
+
     /// Returns the caller from users that were already read.
     ///
     /// # Errors
@@ -150,7 +190,7 @@ impl<'a> Call<'a> {
     }
 
     fn honoured<'u>(&self, user: Option<&'u User>) -> Result<&'u User, Failure> {
-        let user = user.filter(|user| user.honours(&self.grant)).ok_or(Failure::Unauthenticated)?;
+        let user = identified(user.filter(|user| user.honours(&self.grant)))?;
         self.is_honoured.store(true, Ordering::Relaxed);
         Ok(user)
     }
@@ -199,55 +239,7 @@ impl<'a> Call<'a> {
             .flat_map(|value| value.split(','))
             .any(|preference| preference.split(';').next().unwrap_or("").trim().eq_ignore_ascii_case("respond-async"))
     }
-
-    /// Returns the identifier for the job that the call starts.
-    pub fn new_job(&self) -> JobId {
-        self.reserved.as_ref().map_or_else(|| self.app.jobs.new_id(), |reserved| reserved.job)
-    }
-
-    /// Sets the reservation of the call's idempotency key.
-    pub(crate) fn reserve(&mut self, reserved: Reserved) {
-        self.reserved = Some(reserved);
-    }
-
-    /// Encodes the answer that the call is about to give, for the transaction that also writes the call's changes. None
-    /// without an idempotency key, or for an answer that does not fit a transaction.
-    pub fn keep(&self, answer: &mut Answer) -> Result<Option<KeptAnswer>, Failure> {
-        kept_with(self.reserved.as_ref(), answer)
-    }
-
-    /// Reads the call's idempotency key and computes the fingerprint of the request.
-    pub(crate) fn idempotency(&self) -> Result<Option<Idempotency>, Failure> {
-        let mut values = self.request.headers().get_all(IDEMPOTENCY_KEY).iter();
-        let Some(value) = values.next() else { return Ok(None) };
-        let key = value.to_str().unwrap_or_default().trim();
-        let fits = (1..=MAX_IDEMPOTENCY_KEY_BYTES).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic());
-        if !fits || values.next().is_some() {
-            let message = format!(
-                "must be given once, as 1 to {MAX_IDEMPOTENCY_KEY_BYTES} visible ASCII characters; a UUID is a good one"
-            );
-            return Err(Invalid::one("Idempotency-Key", message).into());
-        }
-        let mut digest = Sha256::new();
-        let request = &self.request;
-        let (path, query) = (request.uri().path(), self.query_text());
-        let values = |name: HeaderName| request.headers().get_all(name).iter().map(HeaderValue::as_bytes);
-        let if_match = values(IF_MATCH);
-        // The header's name distinguishes a value of `If-None-Match` from the same value of `If-Match`.
-        let if_none_match = values(IF_NONE_MATCH).flat_map(|value| [&b"if-none-match"[..], value]);
-        let parts = [request.method().as_str().as_bytes(), path.as_bytes(), query.as_bytes(), self.bytes()];
-        for part in parts.into_iter().chain(if_match).chain(if_none_match) {
-            // The length prefix keeps the end of one part from being read as the beginning of the next.
-            digest.update((part.len() as u64).to_be_bytes());
-            digest.update(part);
-        }
-        let of =
-            KeyOf { portal: self.grant.portal.clone(), author: Author::User(self.grant.user), key: key.to_owned() };
-        Ok(Some(Idempotency { of, fingerprint: digest.finalize().into() }))
-    }
 }
-
-const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 const PREFER: &str = "prefer";
 

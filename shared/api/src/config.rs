@@ -25,7 +25,7 @@ pub struct Config {
     pub event_bus: Option<String>,
     /// `CRM_ACCESS_EVENTS_ENDPOINT`: endpoint of EventBridge, if not AWS's own.
     pub events_endpoint: Option<String>,
-    /// `CRM_ACCESS_CHUNK_DAYS`: days for which the access from before a job is kept; 0 means for ever.
+    /// `CRM_ACCESS_CHUNK_DAYS`: days for which the access from before a job is stored; 0 means for ever.
     pub chunk_days: u32,
     /// `CRM_ACCESS_LOG`: filter of log lines, in the syntax of `tracing`.
     pub log: String,
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_is_none_is_named() {
+    fn error_names_the_variable_that_is_no_number() {
         let expected = "CRM_ACCESS_TOKEN_CACHE_SECONDS must be a whole number of seconds";
         check(&[("CRM_ACCESS_TOKEN_CACHE_SECONDS", "soon")], Err(expected));
         let expected = "CRM_ACCESS_CHUNK_DAYS must be a whole number of days, at most 36500";

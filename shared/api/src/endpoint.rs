@@ -10,29 +10,35 @@ use models::directory::Scope;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-use crate::answer::{Answer, ResponseOptions, respond};
+use crate::answer::Answer;
+use crate::answer::response::{ResponseOptions, respond};
 use crate::app::App;
-use crate::call::{Call, Incoming};
+use crate::call::{Call, Incoming, PublicCall};
 use crate::failure::Failure;
-use crate::idempotency;
+use crate::idempotency::{self, Target, WriteCall};
 use crate::negotiation;
 use crate::routes;
 
-/// A handler of authenticated calls.
-pub type Handler = for<'a> fn(Call<'a>) -> BoxFuture<'a, Result<Answer, Failure>>;
+/// A handler of calls that only read.
+pub type ReadHandler = for<'a> fn(Call<'a>) -> BoxFuture<'a, Result<Answer, Failure>>;
 
-/// A handler of public calls.
-pub type OpenHandler = for<'a> fn(Incoming<'a>) -> BoxFuture<'a, Result<Answer, Failure>>;
+/// A handler of calls that change something. It never sees a repeated call.
+pub type WriteHandler = for<'a> fn(WriteCall<'a>) -> BoxFuture<'a, Result<Answer, Failure>>;
+
+/// A handler of calls without a caller.
+pub type PublicHandler = for<'a> fn(PublicCall<'a>) -> BoxFuture<'a, Result<Answer, Failure>>;
 
 /// The authentication that an endpoint requires, and its handler.
 #[derive(Clone, Copy, Debug)]
 pub enum Auth {
-    /// A token that has the scope.
-    Token(Scope, Handler),
-    /// Any valid token.
-    AnyToken(Handler),
+    /// A token with the scope `read`.
+    Read(ReadHandler),
+    /// A token with the scope `write`. The call may carry an idempotency key.
+    Write(WriteHandler),
+    /// Any valid token, which the call changes. The call may carry an idempotency key.
+    OwnToken(WriteHandler),
     /// No token.
-    Public(OpenHandler),
+    Public(PublicHandler),
 }
 
 /// The body that an endpoint reads.
@@ -45,7 +51,7 @@ pub enum Payload {
 }
 
 /// The preconditions (RFC 9110, section 13.1) that a write evaluates. Other preconditions are refused: ignoring one
-/// would make the change that the caller wanted to prevent.
+/// would make the change that the caller prevents with the precondition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Conditions {
     /// None.
@@ -89,9 +95,15 @@ impl Endpoint {
     /// Returns the scope that a token needs; none if any token will do or no token is needed.
     pub fn scope(&self) -> Option<Scope> {
         match self.auth {
-            Auth::Token(scope, _) => Some(scope),
-            Auth::AnyToken(_) | Auth::Public(_) => None,
+            Auth::Read(_) => Some(Scope::Read),
+            Auth::Write(_) => Some(Scope::Write),
+            Auth::OwnToken(_) | Auth::Public(_) => None,
         }
+    }
+
+    /// Returns whether a call may carry an idempotency key.
+    pub fn accepts_idempotency_key(&self) -> bool {
+        matches!(self.auth, Auth::Write(_) | Auth::OwnToken(_))
     }
 
     /// Returns whether a call needs a token.
@@ -127,23 +139,25 @@ impl Endpoint {
     async fn answer_as(&self, app: &App, request: Request, request_id: &str) -> Response<Body> {
         let started = tokio::time::Instant::now();
         let app = app.metered();
-        let wanted = negotiation::wanted(request.headers(), self.suffix(&request), self.dialect == Dialect::Documents);
-        let terms = ResponseOptions::new(&request, wanted.clone(), request_id);
-        let incoming = Incoming::new(&app, request, self.path, wanted);
+        let format = negotiation::response_format(request.headers(), self.suffix(&request), self.dialect);
+        let options = ResponseOptions::new(&request, format.clone(), request_id);
+        let incoming = Incoming::new(&app, request, self.path, format);
         let result = match self.auth {
-            Auth::Token(_, handler) | Auth::AnyToken(handler) => match Call::new(incoming).await {
-                Ok(call) => {
-                    let token = call.token_check();
-                    token.hold(idempotency::answer(call, self, handler).await).await
-                }
-                Err(failure) => Err(failure),
-            },
+            Auth::Read(handler) => self.answer_caller(incoming, handler).await,
+            Auth::Write(handler) => {
+                let answer = |call| idempotency::answer(call, Target::Path, handler);
+                self.answer_caller(incoming, answer).await
+            }
+            Auth::OwnToken(handler) => {
+                let answer = |call| idempotency::answer(call, Target::Token, handler);
+                self.answer_caller(incoming, answer).await
+            }
             Auth::Public(handler) => match incoming.check_received(self) {
-                Ok(()) => handler(incoming).await,
+                Ok(()) => handler(PublicCall::new(incoming)).await,
                 Err(failure) => Err(failure),
             },
         };
-        let response = respond(result, &terms);
+        let response = respond(result, &options);
         let spent = app.store.meter().reading();
         tracing::info!(
             status = response.status().as_u16(),
@@ -154,6 +168,24 @@ impl Endpoint {
             "answered"
         );
         response
+    }
+
+    /// Authenticates the caller, checks the request, and gives the call to `answer`.
+    async fn answer_caller<'a, F>(
+        &self,
+        incoming: Incoming<'a>,
+        answer: impl FnOnce(Call<'a>) -> F,
+    ) -> Result<Answer, Failure>
+    where
+        F: Future<Output = Result<Answer, Failure>>,
+    {
+        let call = Call::new(incoming).await?;
+        let token = call.token_check();
+        let result = match call.check_scope(self.scope()).and_then(|()| call.check_received(self)) {
+            Ok(()) => answer(call).await,
+            Err(failure) => Err(failure),
+        };
+        token.hold(result).await
     }
 }
 
@@ -195,8 +227,8 @@ pub(crate) fn routed_by_default<'a>(endpoints: &'a [Endpoint], request: &mut Req
 /// Returns the response for a call that reached no endpoint.
 pub fn unrouted(request: &Request, failure: Failure) -> Response<Body> {
     let (_, suffix) = Suffix::split(request.uri().path());
-    let wanted = negotiation::wanted(request.headers(), suffix, false);
-    respond(Err(failure), &ResponseOptions::new(request, wanted, &request_id(request)))
+    let format = negotiation::response_format(request.headers(), suffix, Dialect::OnlyOffice);
+    respond(Err(failure), &ResponseOptions::new(request, format, &request_id(request)))
 }
 
 /// Returns Lambda's request identifier; outside of Lambda a new one.

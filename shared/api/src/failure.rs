@@ -147,7 +147,7 @@ pub enum Failure {
     /// Another call with this idempotency key is in progress.
     #[error("idempotency key in use")]
     KeyInUse,
-    /// Others kept changing the same contact until the attempts were used up.
+    /// Others changed the same contact at every attempt.
     #[error("contact {0} is being changed by others")]
     Contended(ContactId),
     /// The table failed.

@@ -1,68 +1,154 @@
-//! Idempotency keys: a handler never sees a call that was already answered.
+//! Idempotency keys: the only place that decides whether a call is new or repeated.
 //!
-//! The answer is stored compressed. A repeated call gets the stored status, body and headers, without contacts that
-//! others have since hidden from the caller. The answer of a call that continues as a job shows the job at the time of
-//! that call; `Location` leads to its current state.
+//! A write handler takes a [`WriteCall`], and only this module can make a `WriteCall`: after the decision that no
+//! earlier call with the same key acted. A repeated call gets the stored status, body and headers, without contacts
+//! that others have since hidden from the caller. The answer of a call that continues as a job shows the job at the
+//! time of that call; `Location` leads to its current state.
+
+mod stored;
 
 use std::collections::HashSet;
-use std::io::{Read as _, Write as _};
 
-use flate2::Compression;
-use flate2::read::DeflateDecoder;
-use flate2::write::DeflateEncoder;
 use jiff::SignedDuration;
-use lambda_http::http::{HeaderName, HeaderValue, StatusCode};
-use models::answer::{ListEnd, ListWriter, Shape};
-use models::directory::Scope;
+use lambda_http::http::header::{IF_MATCH, IF_NONE_MATCH};
+use lambda_http::http::{HeaderName, HeaderValue};
+use models::access::Author;
+use models::invalid::Invalid;
 use models::job::{Job, Kind};
 use models::limits::{self, ANSWER_RESERVE_MILLIS, IDEMPOTENCY_HOURS, SYNCHRONOUS_RUN_MILLIS};
-use models::values::id::{ContactId, JobId};
-use serde::{Deserialize, Serialize};
+use models::request::MAX_IDEMPOTENCY_KEY_BYTES;
+use models::values::id::JobId;
+use sha2::{Digest as _, Sha256};
 use store::contacts::AccessState;
-use store::idempotency::{KeptAnswer, Reservation, Reserved};
+use store::idempotency::{Fingerprint, KeptAnswer, KeyOf, Reservation, Reserved};
 
-use crate::answer::{Answer, Item, Listed, Veiled};
+use crate::answer::{Answer, Preference};
+use crate::app::App;
 use crate::call::Call;
-use crate::contacts::{accepted, show_recorded_change};
-use crate::endpoint::{Endpoint, Handler};
+use crate::endpoint::WriteHandler;
 use crate::failure::Failure;
-use crate::negotiation;
+use crate::show::{show_job, show_recorded_change};
 
 /// The time in milliseconds after which an unanswered call is known to be interrupted.
 const ANSWERED_MILLIS: u64 = SYNCHRONOUS_RUN_MILLIS + ANSWER_RESERVE_MILLIS;
 
-/// Answers a call once. A repeated call with the same idempotency key gets the first answer.
-pub(crate) async fn answer(mut call: Call<'_>, endpoint: &Endpoint, handler: Handler) -> Result<Answer, Failure> {
-    let scope = endpoint.scope();
-    call.check(scope)?;
-    call.check_received(endpoint)?;
-    // Repeating a read or a sign-out has no further effect, so neither needs a key.
-    let key = if scope == Some(Scope::Write) { call.idempotency()? } else { None };
-    let Some(key) = key else { return handler(call).await };
-    let (store, now, job) = (&call.app.store, call.now, call.new_job());
-    let awaited = now + limits::duration(ANSWERED_MILLIS);
-    let ends = now + SignedDuration::from_hours(IDEMPOTENCY_HOURS);
-    let reserved = match store.reserve_key(&key.of, &key.fingerprint, job, now, awaited, ends).await? {
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// A call that may change something. No earlier call with the same idempotency key acted.
+///
+/// A handler that changes something takes a `WriteCall`:
+///
+/// ```
+/// fn job_of_a_write(call: &api::WriteCall<'_>) -> models::job::JobId {
+///     call.new_job()
+/// }
+///
+/// fn engine_of_a_write<'a>(call: &api::WriteCall<'a>) -> &'a jobs::Jobs {
+///     &call.app.jobs
+/// }
+/// ```
+///
+/// A handler that reads gets no identifier for a job:
+///
+/// ```compile_fail
+/// fn job_of_a_read(call: &api::Call<'_>) -> models::job::JobId {
+///     call.new_job()
+/// }
+/// ```
+///
+/// Nor does it get the job engine or the store:
+///
+/// ```compile_fail
+/// fn engine_of_a_read<'a>(call: &api::Call<'a>) -> &'a jobs::Jobs {
+///     &call.app.jobs
+/// }
+/// ```
+///
+/// An endpoint that reads has no write handler:
+///
+/// ```compile_fail
+/// use api::{Answer, Auth, Failure, WriteCall};
+/// use futures::FutureExt as _;
+///
+/// async fn write(call: WriteCall<'_>) -> Result<Answer, Failure> {
+///     Ok(Answer::nothing())
+/// }
+///
+/// const AUTH: Auth = Auth::Read(|call| write(call).boxed());
+/// ```
+#[derive(Debug)]
+pub struct WriteCall<'a> {
+    /// The store, the job engine and the clock.
+    pub app: &'a App,
+    call: Call<'a>,
+    /// The reservation of the call's idempotency key, with the identifier of the job that the call may start.
+    reserved: Option<Reserved>,
+}
+
+impl<'a> std::ops::Deref for WriteCall<'a> {
+    type Target = Call<'a>;
+
+    fn deref(&self) -> &Call<'a> {
+        &self.call
+    }
+}
+
+impl<'a> WriteCall<'a> {
+    fn new(call: Call<'a>, reserved: Option<Reserved>) -> Self {
+        Self { app: call.app, call, reserved }
+    }
+
+    /// Returns the identifier for the job that the call starts.
+    pub fn new_job(&self) -> JobId {
+        self.reserved.as_ref().map_or_else(|| self.app.jobs.new_id(), |reserved| reserved.job)
+    }
+
+    /// Encodes the answer that the call is about to give, for the transaction that also writes the call's changes. None
+    /// without an idempotency key, or for an answer that does not fit a transaction.
+    pub fn keep(&self, answer: &mut Answer) -> Result<Option<KeptAnswer>, Failure> {
+        let Some(reserved) = &self.reserved else { return Ok(None) };
+        let kept = KeptAnswer::new(reserved.clone(), stored::encode(answer)?);
+        answer.is_stored = kept.is_some();
+        Ok(kept)
+    }
+}
+
+/// The resource that a write changes. It is a part of the fingerprint of the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// The resource that the path names.
+    Path,
+    /// The caller's token. The same key with another token of the user is another request.
+    Token,
+}
+
+/// Answers a write once. A repeated call with the same idempotency key gets the first answer, and its handler does not
+/// run.
+pub(crate) async fn answer(call: Call<'_>, target: Target, handler: WriteHandler) -> Result<Answer, Failure> {
+    let Some((key, fingerprint)) = key_of(&call, target)? else { return handler(WriteCall::new(call, None)).await };
+    let (app, now) = (call.app, call.now);
+    let answer_due = now + limits::duration(ANSWERED_MILLIS);
+    let valid_until = now + SignedDuration::from_hours(IDEMPOTENCY_HOURS);
+    let job = app.jobs.new_id();
+    let reserved = match app.store.reserve_key(&key, &fingerprint, job, now, answer_due, valid_until).await? {
         Reservation::New(reserved) => reserved,
         Reservation::InProgress => return Err(Failure::KeyInUse),
         Reservation::Mismatch => return Err(Failure::KeyReused),
         Reservation::Completed { answer, .. } => return replay(&call, &answer).await,
         Reservation::Interrupted(reserved) => {
-            if let Some(found) = store.job(&call.grant.portal, reserved.job).await? {
+            if let Some(found) = app.store.job(&call.grant.portal, reserved.job).await? {
                 // The interrupted call stored its job, and workers complete that job.
-                let answer = interrupted(&call, &found).await?;
-                keep(call.app, &reserved, &answer).await;
+                let answer = show_interrupted(&call, &found).await?;
+                store_answer(app, &reserved, &answer).await;
                 return Ok(answer);
             }
             reserved
         }
     };
-    let app = call.app;
-    call.reserve(reserved.clone());
-    let result = handler(call).await;
+    let result = handler(WriteCall::new(call, Some(reserved.clone()))).await;
     match &result {
-        Ok(answer) if answer.is_kept => {}
-        Ok(answer) => keep(app, &reserved, answer).await,
+        Ok(answer) if answer.is_stored => {}
+        Ok(answer) => store_answer(app, &reserved, answer).await,
         // A failure that may have changed something keeps its key: a repeated call then finds the job. A failure that
         // changed nothing releases the key for another attempt.
         Err(failure) if !failure.changed_nothing() => {}
@@ -75,29 +161,55 @@ pub(crate) async fn answer(mut call: Call<'_>, endpoint: &Endpoint, handler: Han
     result
 }
 
+/// Reads the call's idempotency key and computes the fingerprint of the request.
+fn key_of(call: &Call<'_>, target: Target) -> Result<Option<(KeyOf, Fingerprint)>, Failure> {
+    let mut values = call.request.headers().get_all(IDEMPOTENCY_KEY).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let key = value.to_str().unwrap_or_default().trim();
+    let fits = (1..=MAX_IDEMPOTENCY_KEY_BYTES).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic());
+    if !fits || values.next().is_some() {
+        let message = format!(
+            "must be given once, as 1 to {MAX_IDEMPOTENCY_KEY_BYTES} visible ASCII characters; a UUID is a good one"
+        );
+        return Err(Invalid::one("Idempotency-Key", message).into());
+    }
+    let key = KeyOf { portal: call.grant.portal.clone(), author: Author::User(call.grant.user), key: key.to_owned() };
+    Ok(Some((key, fingerprint(call, target))))
+}
+
+/// Returns the digest of the method, the path, the query, the body and the preconditions.
+fn fingerprint(call: &Call<'_>, target: Target) -> Fingerprint {
+    let mut digest = Sha256::new();
+    let request = &call.request;
+    let (path, query) = (request.uri().path(), call.query_text());
+    let values = |name: HeaderName| request.headers().get_all(name).iter().map(HeaderValue::as_bytes);
+    let if_match = values(IF_MATCH);
+    // The header's name distinguishes a value of `If-None-Match` from the same value of `If-Match`.
+    let if_none_match = values(IF_NONE_MATCH).flat_map(|value| [&b"if-none-match"[..], value]);
+    let token = (target == Target::Token).then_some(&call.token[..]);
+    let parts = [request.method().as_str().as_bytes(), path.as_bytes(), query.as_bytes(), call.bytes()];
+    for part in parts.into_iter().chain(if_match).chain(if_none_match).chain(token) {
+        // The length prefix keeps the end of one part from being read as the beginning of the next.
+        digest.update((part.len() as u64).to_be_bytes());
+        digest.update(part);
+    }
+    digest.finalize().into()
+}
+
 /// Stores an answer with its key. A failed write is only logged, and the call is still answered: the key's reservation
 /// expires, and a repeated call finds the changes by their job.
-async fn keep(app: &crate::App, reserved: &Reserved, answer: &Answer) {
-    let kept = match encode(answer) {
+async fn store_answer(app: &App, reserved: &Reserved, answer: &Answer) {
+    let written = match stored::encode(answer) {
         Ok(bytes) => app.store.answer_key(reserved, &bytes).await.map_err(Failure::from),
         Err(failure) => Err(failure),
     };
-    if let Err(failure) = kept {
-        tracing::error!(error = %failure, "answer not kept with its idempotency key");
+    if let Err(failure) = written {
+        tracing::error!(error = %failure, "answer not stored with its idempotency key");
     }
 }
 
-/// Encodes the answer for the transaction that also writes the call's changes. None without a key, or when the answer
-/// does not fit a transaction.
-pub(crate) fn kept_with(reserved: Option<&Reserved>, answer: &mut Answer) -> Result<Option<KeptAnswer>, Failure> {
-    let Some(reserved) = reserved else { return Ok(None) };
-    let kept = KeptAnswer::new(reserved.clone(), encode(answer)?);
-    answer.is_kept = kept.is_some();
-    Ok(kept)
-}
-
 /// Returns the answer of a call that was interrupted after it stored its job.
-async fn interrupted(call: &Call<'_>, job: &Job) -> Result<Answer, Failure> {
+async fn show_interrupted(call: &Call<'_>, job: &Job) -> Result<Answer, Failure> {
     if job.task.kind() == Kind::Contact {
         return match show_recorded_change(call, job).await {
             // The contact was removed since, but the change had been made.
@@ -105,16 +217,17 @@ async fn interrupted(call: &Call<'_>, job: &Job) -> Result<Answer, Failure> {
             shown => shown,
         };
     }
-    // An undo always runs asynchronously, so it applies no preference.
     let caller = call.caller().await?;
-    accepted(call, &caller, job, job.task.kind() != Kind::Undo && call.prefers_async()).await
+    // An undo always runs asynchronously, so it applies no preference.
+    let is_applied = job.task.kind() != Kind::Undo && call.prefers_async();
+    show_job(call, &caller, job, if is_applied { Preference::Applied } else { Preference::NotApplied }).await
 }
 
 /// Returns the stored answer, without the contacts that others have since hidden from the caller. At most half a read
 /// unit per contact and 4 KB, and 1 read unit for the caller.
-async fn replay(call: &Call<'_>, kept: &[u8]) -> Result<Answer, Failure> {
-    let answer = decode(kept)?;
-    let contacts = answer.shows();
+async fn replay(call: &Call<'_>, bytes: &[u8]) -> Result<Answer, Failure> {
+    let answer = stored::decode(bytes)?;
+    let contacts = answer.contacts_shown();
     if contacts.is_empty() {
         return Ok(answer);
     }
@@ -123,7 +236,7 @@ async fn replay(call: &Call<'_>, kept: &[u8]) -> Result<Answer, Failure> {
         return Ok(answer);
     }
     // The call itself may have removed its caller's access. Its answer still shows these contacts.
-    let is_shown = |state: AccessState, _| answer.made(state.revision) || caller.may_see(&state.access);
+    let is_shown = |state: AccessState, _| answer.set_access(state.revision) || caller.may_see(&state.access);
     let shown = call.app.store.access_with(&call.grant.portal, &contacts, is_shown).await?;
     let mut hidden = HashSet::new();
     for contact in contacts {
@@ -132,120 +245,4 @@ async fn replay(call: &Call<'_>, kept: &[u8]) -> Result<Answer, Failure> {
         }
     }
     answer.without(&hidden)
-}
-
-/// A stored answer without its bodies.
-#[derive(Serialize, Deserialize)]
-struct Head {
-    status: u16,
-    headers: Vec<(String, String)>,
-    content_type: String,
-    revision: Option<String>,
-    job: Option<JobId>,
-    /// The length of the body in bytes; the veiled body follows it.
-    body: usize,
-    list: Option<HeadOfList>,
-    veiled: Option<ContactId>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct HeadOfList {
-    shape: Shape,
-    end: ListEnd,
-    items: Vec<(ContactId, usize, usize)>,
-}
-
-/// The bytes of the length prefix of the head.
-const LENGTH_BYTES: usize = size_of::<u32>();
-
-fn encode(answer: &Answer) -> Result<Vec<u8>, Failure> {
-    let not_kept = |error: &dyn std::fmt::Display| Failure::Internal(format!("an answer is not kept: {error}"));
-    let text = |value: &HeaderValue| value.to_str().map(str::to_owned).map_err(|error| not_kept(&error));
-    let headers = answer.headers.iter().map(|(name, value)| Ok((name.as_str().to_owned(), text(value)?)));
-    let list = answer.listed.as_ref().map(|listed| HeadOfList {
-        shape: listed.shape,
-        end: listed.end,
-        items: listed.items.iter().map(|item| (item.contact, item.start, item.end)).collect(),
-    });
-    let head = Head {
-        status: answer.status.as_u16(),
-        headers: headers.collect::<Result<_, Failure>>()?,
-        content_type: answer.content_type.to_owned(),
-        revision: answer.revision.clone(),
-        job: answer.job,
-        body: answer.body.len(),
-        list,
-        veiled: answer.veiled.as_ref().map(|veiled| veiled.contact),
-    };
-    let head = serde_json::to_vec(&head).map_err(|error| not_kept(&error))?;
-    let length = u32::try_from(head.len()).map_err(|error| not_kept(&error))?;
-    let veiled = answer.veiled.as_ref().map_or(&[][..], |veiled| &veiled.body);
-    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
-    for part in [&length.to_be_bytes()[..], &head, &answer.body, veiled] {
-        encoder.write_all(part).map_err(|error| not_kept(&error))?;
-    }
-    encoder.finish().map_err(|error| not_kept(&error))
-}
-
-fn decode(kept: &[u8]) -> Result<Answer, Failure> {
-    let corrupt = || Failure::Internal("a kept answer does not read back".into());
-    let mut bytes = Vec::new();
-    DeflateDecoder::new(kept).read_to_end(&mut bytes).map_err(|_| corrupt())?;
-    let (length, rest) = bytes.split_first_chunk::<LENGTH_BYTES>().ok_or_else(corrupt)?;
-    let length = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| corrupt())?;
-    let (head, rest) = rest.split_at_checked(length).ok_or_else(corrupt)?;
-    let head: Head = serde_json::from_slice(head).map_err(|_| corrupt())?;
-    let (body, veiled) = rest.split_at_checked(head.body).ok_or_else(corrupt)?;
-    let header = |(name, value): (String, String)| {
-        let name = HeaderName::try_from(name).map_err(|_| corrupt())?;
-        Ok((name, HeaderValue::try_from(value).map_err(|_| corrupt())?))
-    };
-    let listed = head.list.map(|list| Listed {
-        shape: list.shape,
-        end: list.end,
-        items: list.items.into_iter().map(|(contact, start, end)| Item { contact, start, end }).collect(),
-    });
-    Ok(Answer {
-        status: StatusCode::from_u16(head.status).map_err(|_| corrupt())?,
-        headers: head.headers.into_iter().map(header).collect::<Result<_, Failure>>()?,
-        content_type: negotiation::content_type(&head.content_type).ok_or_else(corrupt)?,
-        revision: head.revision,
-        job: head.job,
-        listed,
-        veiled: head.veiled.map(|contact| Veiled { contact, body: veiled.to_vec() }),
-        body: body.to_vec(),
-        is_kept: true,
-    })
-}
-
-impl Answer {
-    /// Returns the contacts that the answer shows.
-    fn shows(&self) -> Vec<ContactId> {
-        let listed = self.listed.iter().flat_map(|listed| &listed.items).map(|item| item.contact);
-        listed.chain(self.veiled.iter().map(|veiled| veiled.contact)).collect()
-    }
-
-    /// Returns whether the call itself set the access that has this revision.
-    fn made(&self, revision: Option<JobId>) -> bool {
-        self.job.is_some() && self.job == revision
-    }
-
-    /// Returns the answer without these contacts.
-    fn without(mut self, hidden: &HashSet<ContactId>) -> Result<Self, Failure> {
-        if hidden.is_empty() {
-            return Ok(self);
-        }
-        if let Some(Veiled { body, .. }) = self.veiled.take_if(|veiled| hidden.contains(&veiled.contact)) {
-            self.body = body;
-        }
-        if let Some(listed) = &self.listed {
-            let mut list = ListWriter::new(listed.shape, None, None, usize::MAX);
-            for item in listed.items.iter().filter(|item| !hidden.contains(&item.contact)) {
-                list.push_written(self.body.get(item.start..item.end).unwrap_or_default());
-            }
-            let list = list.finish(&listed.end).map_err(|error| Failure::Internal(error.to_string()))?;
-            self.body = list.0;
-        }
-        Ok(self)
-    }
 }

@@ -3,25 +3,23 @@
 
 pub mod answer;
 pub mod app;
+pub mod aws;
 pub mod call;
 pub mod config;
-pub mod contacts;
 pub mod endpoint;
-pub mod event_bridge;
 pub mod failure;
-mod gateway;
 mod idempotency;
+pub mod lambda;
 pub mod log;
 pub mod negotiation;
-mod origin;
-pub mod passwords;
 pub mod routes;
-pub mod run;
-pub mod sqs;
+pub mod show;
+pub mod sign_in;
 
 pub use answer::Answer;
 pub use app::App;
-pub use call::{Call, Incoming, NamedUser};
+pub use call::{Call, CallerInPortal, Incoming, NamedUser, PublicCall};
 pub use endpoint::{Auth, Endpoint};
 pub use failure::Failure;
-pub use run::{run, run_events, run_with_queue};
+pub use idempotency::WriteCall;
+pub use lambda::{run, run_events, run_with_queue};

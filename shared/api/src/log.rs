@@ -38,8 +38,8 @@ pub const OWN_CRATES: [&str; 15] = [
     "store",
 ];
 
-/// The bytes that each text of a shortened line keeps. The values are tried in turn until the line is short enough.
-const KEPT_TEXT_BYTES: [usize; 3] = [1024, 128, 16];
+/// The maximum bytes of each text in a shortened line. The values are tried in turn until the line is short enough.
+const MAX_TEXT_BYTES: [usize; 3] = [1024, 128, 16];
 
 /// Writes the log lines that `filter` admits to standard error. The filter is a level, or levels by target such as
 /// `info,store=debug`; a malformed filter means `info`. A panic becomes a log line too.
@@ -53,7 +53,7 @@ pub fn init(filter: &str) {
     };
     // A second subscriber in one process, for example of another test, is refused; the first one stays.
     if let Err(error) = tracing_subscriber::registry().with(layer.with_filter(filter)).try_init() {
-        tracing::debug!(%error, "logs were set up before");
+        tracing::debug!(%error, "logging was initialised before");
         return;
     }
     std::panic::set_hook(Box::new(log_panic));
@@ -139,9 +139,9 @@ fn bounded(line: &str) -> Cow<'_, str> {
 
 /// Shortens the texts of a JSON line until the line is short enough.
 fn bounded_json(line: &str, max: usize) -> String {
-    for kept in KEPT_TEXT_BYTES {
+    for max_text in MAX_TEXT_BYTES {
         let Ok(mut value) = serde_json::from_str::<Value>(line) else { break };
-        shorten(&mut value, kept);
+        shorten(&mut value, max_text);
         value["shortened"] = json!(true);
         let text = escaped_json(&value.to_string());
         if text.len() <= max {
@@ -152,11 +152,11 @@ fn bounded_json(line: &str, max: usize) -> String {
     json!({ "level": "ERROR", "message": "a log line was too long", "bytes": line.len() }).to_string()
 }
 
-fn shorten(value: &mut Value, kept: usize) {
+fn shorten(value: &mut Value, max_bytes: usize) {
     match value {
-        Value::String(text) => text.truncate(text.floor_char_boundary(kept)),
-        Value::Array(values) => values.iter_mut().for_each(|value| shorten(value, kept)),
-        Value::Object(members) => members.values_mut().for_each(|value| shorten(value, kept)),
+        Value::String(text) => text.truncate(text.floor_char_boundary(max_bytes)),
+        Value::Array(values) => values.iter_mut().for_each(|value| shorten(value, max_bytes)),
+        Value::Object(members) => members.values_mut().for_each(|value| shorten(value, max_bytes)),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn below_info_only_our_own_crates_log() {
-        let kept = own_below_info();
+        let filter = own_below_info();
         for target in [
             "lambda_runtime::layers::api_response",
             "lambda_http",
@@ -197,11 +197,11 @@ mod tests {
             "axum::serve",
             "crate_of_tomorrow",
         ] {
-            assert!(!kept.would_enable(target, &tracing::Level::DEBUG), "{target}");
-            assert!(kept.would_enable(target, &tracing::Level::INFO), "{target}");
+            assert!(!filter.would_enable(target, &tracing::Level::DEBUG), "{target}");
+            assert!(filter.would_enable(target, &tracing::Level::INFO), "{target}");
         }
         for name in OWN_CRATES {
-            assert!(kept.would_enable(&format!("{name}::module"), &tracing::Level::TRACE), "{name}");
+            assert!(filter.would_enable(&format!("{name}::module"), &tracing::Level::TRACE), "{name}");
         }
         assert!("debug".parse::<Targets>().is_ok_and(|filter| filter.default_level() == Some(LevelFilter::DEBUG)));
     }

@@ -10,6 +10,7 @@ use mediatype::names::{APPLICATION, HTML, JSON, TEXT, XML};
 use mediatype::{MediaType, MediaTypeBuf, Name, ReadParams as _};
 use models::answer::{Envelope, Format, Shape, Suffix};
 
+use crate::endpoint::Dialect;
 use crate::failure::Failure;
 
 /// The available media types, the preferred one first.
@@ -52,16 +53,17 @@ impl ResponseFormat {
     }
 }
 
-/// Chooses the format of an answer: by the suffix, else by `Accept`. `documented` means that ONLYOFFICE's reference
-/// pages describe the call. Without a suffix and without a form, such a call gets the dialect of these pages.
-pub(crate) fn wanted(headers: &HeaderMap, suffix: Option<Suffix>, documented: bool) -> ResponseFormat {
+/// Chooses the format of an answer: by the suffix, else by `Accept`. A call of [`Dialect::Documents`] without a suffix
+/// and without a form gets the dialect of ONLYOFFICE's reference pages.
+pub(crate) fn response_format(headers: &HeaderMap, suffix: Option<Suffix>, dialect: Dialect) -> ResponseFormat {
     let accepted = accepted(headers);
     let (format, content_type) = match (suffix, accepted) {
         (Some(Suffix::Json), _) => (Format::Json, JSON_TYPE),
         (Some(Suffix::Xml), (Format::Json, _)) => (Format::Xml, TEXT_XML_TYPE),
         (_, accepted) => accepted,
     };
-    let is_document = documented && suffix.is_none() && body_type(headers).ok() != Some(BodyType::Form);
+    let is_document =
+        dialect == Dialect::Documents && suffix.is_none() && body_type(headers).ok() != Some(BodyType::Form);
     let envelope = if is_document { Envelope::Documents } else { Envelope::OnlyOffice };
     ResponseFormat { shape: Shape { format, envelope }, content_type, zone: None }
 }
@@ -115,10 +117,10 @@ pub(crate) fn accepts_gzip(headers: &HeaderMap) -> bool {
     });
     // The star does not apply to codings that are named.
     let (mut named, mut any) = (None, false);
-    for (name, is_taken) in codings {
+    for (name, is_accepted) in codings {
         match name.to_ascii_lowercase().as_str() {
-            "gzip" | "x-gzip" => named = Some(named.unwrap_or(false) || is_taken),
-            "*" => any = is_taken,
+            "gzip" | "x-gzip" => named = Some(named.unwrap_or(false) || is_accepted),
+            "*" => any = is_accepted,
             _ => {}
         }
     }
@@ -181,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn accept_decides_the_format() {
+    fn accept_header_decides_the_format() {
         const JSON: &str = "application/json; charset=utf-8";
         const TEXT: &str = "text/xml; charset=utf-8";
         const APPLICATION: &str = "application/xml; charset=utf-8";
@@ -207,7 +209,7 @@ mod tests {
             ("application/json;v=1;q=0.1, application/json, text/xml;q=0.5", JSON),
         ] {
             let headers = HeaderMap::from_iter([(ACCEPT, accept.parse().unwrap())]);
-            assert_eq!(wanted(&headers, None, false).content_type, expected, "{accept}");
+            assert_eq!(response_format(&headers, None, Dialect::OnlyOffice).content_type, expected, "{accept}");
         }
     }
 
@@ -220,28 +222,28 @@ mod tests {
             ("image/png", Suffix::Xml, "text/xml; charset=utf-8"),
         ] {
             let headers = HeaderMap::from_iter([(ACCEPT, accept.parse().unwrap())]);
-            assert_eq!(wanted(&headers, Some(suffix), true).content_type, expected, "{accept}");
+            assert_eq!(response_format(&headers, Some(suffix), Dialect::Documents).content_type, expected, "{accept}");
         }
     }
 
     #[test]
     fn only_a_documented_call_gets_the_dialect_of_the_documents() {
         const FORM: &str = "application/x-www-form-urlencoded";
-        for (documented, suffix, content_type, expected) in [
-            (true, None, "application/json", Envelope::Documents),
-            (true, None, FORM, Envelope::OnlyOffice),
-            (true, Some(Suffix::Json), "application/json", Envelope::OnlyOffice),
-            (true, Some(Suffix::Xml), "application/json", Envelope::OnlyOffice),
-            (false, None, "application/json", Envelope::OnlyOffice),
+        for (dialect, suffix, content_type, expected) in [
+            (Dialect::Documents, None, "application/json", Envelope::Documents),
+            (Dialect::Documents, None, FORM, Envelope::OnlyOffice),
+            (Dialect::Documents, Some(Suffix::Json), "application/json", Envelope::OnlyOffice),
+            (Dialect::Documents, Some(Suffix::Xml), "application/json", Envelope::OnlyOffice),
+            (Dialect::OnlyOffice, None, "application/json", Envelope::OnlyOffice),
         ] {
             let headers = HeaderMap::from_iter([(CONTENT_TYPE, content_type.parse().unwrap())]);
-            let wanted = wanted(&headers, suffix, documented);
-            assert_eq!(wanted.shape.envelope, expected, "{documented} {suffix:?} {content_type}");
+            let format = response_format(&headers, suffix, dialect);
+            assert_eq!(format.shape.envelope, expected, "{dialect:?} {suffix:?} {content_type}");
         }
     }
 
     #[test]
-    fn gzip_is_sent_to_who_takes_it() {
+    fn gzip_is_sent_only_to_clients_that_accept_gzip() {
         let check = |value: &str, expected| {
             let headers = HeaderMap::from_iter([(ACCEPT_ENCODING, value.parse().unwrap())]);
             assert_eq!(accepts_gzip(&headers), expected, "{value}");

@@ -25,22 +25,45 @@ use crate::app::App;
 use crate::endpoint::{Conditions, Endpoint, Payload};
 use crate::failure::Failure;
 use crate::negotiation::{self, BodyType, ResponseFormat};
-use crate::{origin, routes};
+use crate::routes;
+use crate::sign_in::origin;
 
-/// A call before authentication.
+/// A request with everything that needs no caller.
 #[derive(Debug)]
 pub struct Incoming<'a> {
-    /// The store and the clock.
-    pub app: &'a App,
+    /// The store, the job engine and the clock. Handlers of reads have no access to them.
+    pub(crate) app: &'a App,
     /// The format of the answer.
-    pub wanted: ResponseFormat,
+    pub format: ResponseFormat,
     /// The time at which the call arrived.
     pub now: Timestamp,
     /// The time after which a run for this call starts no new page.
     pub deadline: Instant,
     /// Whether the path ends in a parameter, whose value then includes the suffix.
-    pub(super) strips: bool,
-    pub(super) request: Request,
+    strips_suffix: bool,
+    pub(crate) request: Request,
+}
+
+/// A call without a caller. Its handler may change what needs no caller, such as the attempts of a sign-in.
+#[derive(Debug)]
+pub struct PublicCall<'a> {
+    /// The store, the job engine and the clock.
+    pub app: &'a App,
+    incoming: Incoming<'a>,
+}
+
+impl<'a> PublicCall<'a> {
+    pub(crate) fn new(incoming: Incoming<'a>) -> Self {
+        Self { app: incoming.app, incoming }
+    }
+}
+
+impl<'a> std::ops::Deref for PublicCall<'a> {
+    type Target = Incoming<'a>;
+
+    fn deref(&self) -> &Incoming<'a> {
+        &self.incoming
+    }
 }
 
 /// The address of the client, for calls that reach this machine without a gateway.
@@ -54,7 +77,7 @@ pub struct BrokenBody;
 
 impl<'a> Incoming<'a> {
     /// Creates a call of the endpoint at `path`.
-    pub(crate) fn new(app: &'a App, request: Request, path: &str, wanted: ResponseFormat) -> Self {
+    pub(crate) fn new(app: &'a App, request: Request, path: &str, format: ResponseFormat) -> Self {
         let (started, now) = (Instant::now(), app.now());
         let run = Duration::from_millis(SYNCHRONOUS_RUN_MILLIS);
         // Even with a Lambda timeout below the API's timeout, the function needs its reserve to answer.
@@ -63,7 +86,7 @@ impl<'a> Incoming<'a> {
             let since_epoch = u64::try_from(now.to_jiff().as_millisecond()).unwrap_or(0);
             end.saturating_sub(Duration::from_millis(since_epoch + ANSWER_RESERVE_MILLIS))
         });
-        Self { app, wanted, now, deadline: started + run.min(remaining), strips: path.ends_with('}'), request }
+        Self { app, format, now, deadline: started + run.min(remaining), strips_suffix: path.ends_with('}'), request }
     }
 
     /// Returns the body, by the type in `Content-Type`.
@@ -94,7 +117,7 @@ impl<'a> Incoming<'a> {
     }
 
     /// Refuses a body whose headers declare compression or a partial body.
-    pub(super) fn check_coding(&self) -> Result<(), Failure> {
+    fn check_coding(&self) -> Result<(), Failure> {
         if self.request.headers().contains_key(CONTENT_RANGE) {
             return Err(Invalid::one("Content-Range", "is not supported; send the whole body").into());
         }
@@ -109,12 +132,12 @@ impl<'a> Incoming<'a> {
     }
 
     /// Refuses a body that is too long, or whose length is not the declared one: a part was lost.
-    pub(super) fn check_length(&self) -> Result<(), Failure> {
+    fn check_length(&self) -> Result<(), Failure> {
         let received = self.bytes().len();
         if received > MAX_BODY_BYTES {
             return Err(Failure::BodyTooLarge);
         }
-        let broken = self.request.extensions().get::<BrokenBody>().is_some();
+        let is_broken = self.request.extensions().get::<BrokenBody>().is_some();
         // A gateway joins repeated headers with commas. Repeated lengths are valid if they are equal (RFC 9110, 8.6).
         let declared = self.request.headers().get_all(CONTENT_LENGTH).iter();
         for declared in declared.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')) {
@@ -124,22 +147,22 @@ impl<'a> Incoming<'a> {
                 Some(bytes) if bytes > MAX_BODY_BYTES => return Err(Failure::BodyTooLarge),
                 Some(bytes) if bytes == received => {}
                 Some(bytes) => {
-                    let message = format!("says {bytes} bytes, but {received} arrived; send the request again");
+                    let message = format!("declares {bytes} bytes, but {received} arrived; send the request again");
                     return Err(Invalid::one("Content-Length", message).into());
                 }
                 None => return Err(Invalid::one("Content-Length", "must be the number of bytes of the body").into()),
             }
         }
-        if broken {
-            return Err(Invalid::one("", "The body broke off before its end; send the request again").into());
+        if is_broken {
+            return Err(Invalid::one("", "The body is incomplete; send the request again").into());
         }
         Ok(())
     }
 
-    pub(super) fn check_conditions(&self, supported: Conditions) -> Result<(), Failure> {
-        const UNSUPPORTED: &str = "is not supported by this call, which would not wait for it; leave the header out";
+    fn check_conditions(&self, supported: Conditions) -> Result<(), Failure> {
+        const UNSUPPORTED: &str = "is not supported by this call; leave the header out";
         const UNKNOWN_DATE: &str =
-            "is not supported, because no date of a change is shown; use If-Match where it is described";
+            "is not supported, because answers show no date of a change; use If-Match if the call describes If-Match";
         let headers = self.request.headers();
         if headers.contains_key(IF_UNMODIFIED_SINCE) {
             return Err(Invalid::one("If-Unmodified-Since", UNKNOWN_DATE).into());
@@ -150,13 +173,16 @@ impl<'a> Incoming<'a> {
         let mut absent = headers.get_all(IF_NONE_MATCH).iter();
         match supported {
             Conditions::IfMatchOrNew if absent.all(|value| value.as_bytes().trim_ascii() == b"*") => Ok(()),
-            Conditions::IfMatchOrNew => Err(Invalid::one("If-None-Match", "must be * here, which no tag is").into()),
+            Conditions::IfMatchOrNew => {
+                Err(Invalid::one("If-None-Match", "must be *, because this call compares no tag in If-None-Match")
+                    .into())
+            }
             _ if absent.next().is_none() => Ok(()),
             _ => Err(Invalid::one("If-None-Match", UNSUPPORTED).into()),
         }
     }
 
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         match self.request.body() {
             Body::Text(text) => text.as_bytes(),
             Body::Binary(bytes) => bytes,
@@ -241,10 +267,10 @@ impl<'a> Incoming<'a> {
         text.parse().map(NamedUser::Email).map_err(|_| Failure::RouteNotFound)
     }
 
-    pub(super) fn parameter(&self, name: &str) -> String {
+    fn parameter(&self, name: &str) -> String {
         let parameters = self.request.path_parameters_ref();
         let text = parameters.and_then(|parameters| parameters.first(name)).unwrap_or_default();
-        if self.strips { Suffix::split(text).0.to_owned() } else { text.to_owned() }
+        if self.strips_suffix { Suffix::split(text).0.to_owned() } else { text.to_owned() }
     }
 }
 
@@ -260,18 +286,18 @@ pub enum NamedUser {
 }
 
 /// The maximum length in bytes of a stored rule's name, which is part of a key.
-pub(super) const MAX_STORED_RULE_NAME_BYTES: usize = 255;
+const MAX_STORED_RULE_NAME_BYTES: usize = 255;
 
 /// The message for a `GET` with a body: its sender expects the body to select something.
-pub(super) const UNREAD_BODY_OF_GET: &str =
+const UNREAD_BODY_OF_GET: &str =
     "A GET takes no body. Write the filter into the query, such as ?tags=vip&contactStage=3";
 
 /// The bytes that mark a text as UTF-8; some editors and .NET write them.
-pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Returns a query without the parameters that browser clients add to bypass caches: `_=482913`, or `__=482913` as
 /// ONLYOFFICE's client does. Empty parameters are removed too.
-pub(super) fn without_cache_busters(query: &str) -> Cow<'_, str> {
+fn without_cache_busters(query: &str) -> Cow<'_, str> {
     const CACHE_BUSTERS: [&str; 2] = ["_", "__"];
     let is_read = |pair: &&str| match pair.split_once('=') {
         Some((name, _)) => !CACHE_BUSTERS.contains(&name),

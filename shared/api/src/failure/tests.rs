@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
+use lambda_http::http::Method;
 
 use super::*;
 
@@ -63,4 +64,13 @@ fn every_failure_is_of_a_kind_that_is_listed_and_every_kind_is_of_a_failure() {
         one_of_each().iter().map(|failure| (failure.status().as_u16(), failure.kind())).collect();
     assert_eq!(made, KINDS.iter().copied().collect());
     assert!(KINDS.is_sorted());
+}
+
+#[test]
+fn message_for_a_get_never_says_that_nothing_was_changed() {
+    for failure in one_of_each() {
+        let message = failure.body("request", &Method::GET).message;
+        assert!(!message.contains("Nothing was changed"), "{message}");
+        assert!(!message.starts_with(char::is_lowercase), "{message}");
+    }
 }

@@ -20,7 +20,7 @@ use crate::failure::Failure;
 /// The sign-ins of a process.
 #[derive(Debug)]
 pub struct Passwords {
-    places: Semaphore,
+    sign_ins: Semaphore,
     comparisons: Arc<Semaphore>,
     memories: Arc<Memories>,
     /// The timeout of a sign-in that waits for a comparison.
@@ -40,7 +40,7 @@ impl Memories {
 
 /// A permit among the concurrent sign-ins of a process.
 #[derive(Debug)]
-pub struct Place<'a> {
+pub struct Permit<'a> {
     of: &'a Passwords,
     _permit: SemaphorePermit<'a>,
 }
@@ -71,7 +71,7 @@ impl Share {
 impl Default for Passwords {
     fn default() -> Self {
         Self {
-            places: Semaphore::new(MAX_SIGN_INS),
+            sign_ins: Semaphore::new(MAX_SIGN_INS),
             comparisons: Arc::new(Semaphore::new(PASSWORDS_AT_ONCE)),
             memories: Arc::default(),
             wait: Duration::from_millis(SIGN_IN_WAIT_MILLIS),
@@ -85,15 +85,15 @@ impl Passwords {
     /// # Errors
     ///
     /// [`Failure::SignInBusy`] when so many sign-ins wait that this one would wait for seconds.
-    pub fn enter(&self) -> Result<Place<'_>, Failure> {
-        match self.places.try_acquire() {
-            Ok(permit) => Ok(Place { of: self, _permit: permit }),
+    pub fn enter(&self) -> Result<Permit<'_>, Failure> {
+        match self.sign_ins.try_acquire() {
+            Ok(permit) => Ok(Permit { of: self, _permit: permit }),
             Err(_) => Err(Failure::SignInBusy),
         }
     }
 }
 
-impl Place<'_> {
+impl Permit<'_> {
     /// Returns the candidates that have the password. The comparison runs on a blocking thread.
     ///
     /// # Errors
@@ -149,29 +149,29 @@ mod tests {
         let passwords = Passwords::default();
         let costs = [64, MEMORY_KIB, MEMORY_KIB + 1024, 8, MEMORY_KIB];
         let compare = costs.iter().cycle().take(MAX_SIGN_INS).map(|kib| async {
-            let place = passwords.enter().unwrap();
-            assert_eq!(place.matching(candidates(*kib), "some password".into()).await.unwrap(), []);
+            let permit = passwords.enter().unwrap();
+            assert_eq!(permit.matching(candidates(*kib), "some password".into()).await.unwrap(), []);
         });
         join_all(compare).await;
-        let kept: Vec<usize> = passwords.memories.free().iter().map(Memory::kib).collect();
-        assert!((1..=PASSWORDS_AT_ONCE).contains(&kept.len()), "{kept:?}");
-        assert!(kept.iter().all(|kib| *kib <= MEMORY_KIB as usize), "{kept:?}");
+        let reused: Vec<usize> = passwords.memories.free().iter().map(Memory::kib).collect();
+        assert!((1..=PASSWORDS_AT_ONCE).contains(&reused.len()), "{reused:?}");
+        assert!(reused.iter().all(|kib| *kib <= MEMORY_KIB as usize), "{reused:?}");
     }
 
     #[tokio::test]
-    async fn one_sign_in_more_than_there_are_places_is_told_to_come_again() {
+    async fn sign_in_beyond_the_maximum_is_refused_as_busy() {
         let passwords = Passwords::default();
-        let mut places: Vec<Place<'_>> = (0..MAX_SIGN_INS).map(|_| passwords.enter().unwrap()).collect();
+        let mut permits: Vec<Permit<'_>> = (0..MAX_SIGN_INS).map(|_| passwords.enter().unwrap()).collect();
         assert!(matches!(passwords.enter(), Err(Failure::SignInBusy)));
-        places.pop();
+        permits.pop();
         assert!(passwords.enter().is_ok());
     }
 
     #[tokio::test]
-    async fn a_sign_in_that_waits_for_too_long_is_told_to_come_again() {
+    async fn sign_in_that_waits_too_long_is_refused_as_busy() {
         let passwords = Passwords { wait: Duration::ZERO, ..Passwords::default() };
-        let place = passwords.enter().unwrap();
-        let compare = || place.matching(candidates(8), "some password".into());
+        let permit = passwords.enter().unwrap();
+        let compare = || permit.matching(candidates(8), "some password".into());
         let all = passwords.comparisons.clone().acquire_many_owned(Share::All.permits()).await.unwrap();
         assert!(matches!(compare().await, Err(Failure::SignInBusy)));
         drop(all);

@@ -1,4 +1,4 @@
-//! Reads of contacts for answers.
+//! Answers that show contacts and jobs, and the reads for these answers.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,7 +10,7 @@ use models::values::id::{ContactId, UserId};
 use store::contacts::AccessState;
 use store::directory::Lists;
 
-use crate::answer::Answer;
+use crate::answer::{Answer, Preference};
 use crate::app::App;
 use crate::call::Call;
 use crate::failure::Failure;
@@ -86,7 +86,7 @@ pub async fn entries_of_contacts(
     Ok(Entries { stages: lists.stages, types: lists.types, users })
 }
 
-/// Shows the contact that the call's path names, with the access that `job` already gave it.
+/// Shows the contact that the call's path names, with the access that `job` gave the contact.
 ///
 /// # Errors
 ///
@@ -94,7 +94,7 @@ pub async fn entries_of_contacts(
 pub async fn show_recorded_change(call: &Call<'_>, job: &Job) -> Result<Answer, Failure> {
     let contact = call.contact_id()?;
     let fields = call.query().fields();
-    let target = job.task.target().ok_or_else(|| Failure::Internal("a change of a contact without a target".into()))?;
+    let target = job.task.target().ok_or_else(|| Failure::Internal("the job of a contact has no target".into()))?;
     let users = target.managers.iter().copied().chain([call.grant.user]);
     let mut loaded = call.app.store.load(&call.grant.portal, &[contact], users).await?;
     let caller = call.caller_among(&loaded.users)?;
@@ -104,22 +104,22 @@ pub async fn show_recorded_change(call: &Call<'_>, job: &Job) -> Result<Answer, 
     if now.revision != Some(job.id) && !caller.may_see(&now.access) {
         shown = shown.veiled();
     }
-    Ok(Answer::contact(&call.wanted, &shown, fields.as_ref())?.with_revision(Some(job.id)).with_job(Some(job.id)))
+    Ok(Answer::contact(&call.format, &shown, fields.as_ref())?.with_revision(Some(job.id)).with_job(Some(job.id)))
 }
 
-/// Shows a job that workers run or continue. `preferred` says whether the caller preferred an asynchronous answer.
-pub async fn accepted(call: &Call<'_>, caller: &Caller, job: &Job, preferred: bool) -> Result<Answer, Failure> {
+/// Shows a job that workers run or continue.
+pub async fn show_job(call: &Call<'_>, caller: &Caller, job: &Job, preference: Preference) -> Result<Answer, Failure> {
     let shards = call.app.jobs.summaries(&call.grant.portal, job).await.unwrap_or_else(|error| {
         // The job is stored, so the caller must learn its identifier.
-        tracing::error!(job = %job.id, error = &error as &dyn std::error::Error, "shards not read");
+        tracing::error!(job = %job.id, error = &error as &dyn std::error::Error, "progress of the job not read");
         Vec::new()
     });
-    let wanted = call.wanted_of_job().await.unwrap_or_else(|failure| {
+    let format = call.job_format().await.unwrap_or_else(|failure| {
         // The job is stored, so the caller must learn its identifier.
         failure.log();
-        call.wanted.in_onlyoffice()
+        call.format.in_onlyoffice()
     });
-    Ok(Answer::accepted(&wanted, &job.view(&shards, call.app.now(), caller))?.with_preference_applied(preferred))
+    Ok(Answer::accepted(&format, &job.view(&shards, call.app.now(), caller))?.with_preference(preference))
 }
 
 /// Reads the contacts of an answer in the order of `ids`, and the directory entries that they refer to: half a read

@@ -72,13 +72,13 @@ pub(crate) fn request(event: &RawValue, context: Context) -> Result<Request, Unr
         Ok(event) => event,
         Err(error) => {
             // The error's own text may quote a token.
-            tracing::warn!(line = error.line(), column = error.column(), "event not understood");
+            tracing::warn!(line = error.line(), column = error.column(), "event cannot be parsed");
             let request = Box::new(Request::new(Body::Empty).with_lambda_context(context));
             return Err(Unreadable { request, fault: Invalid::one("", "The request cannot be read") });
         }
     };
     let mut faults = Vec::new();
-    let mut kept = |part: Result<(), Invalid>| faults.extend(part.err().into_iter().flat_map(|fault| fault.faults));
+    let mut note = |part: Result<(), Invalid>| faults.extend(part.err().into_iter().flat_map(|fault| fault.faults));
 
     let mut request = Request::new(Body::Empty);
     *request.method_mut() = event.request_context.http.method.clone();
@@ -86,19 +86,19 @@ pub(crate) fn request(event: &RawValue, context: Context) -> Result<Request, Unr
     match uri(&path, &event.raw_query_string.unwrap_or_default()) {
         Ok(uri) => *request.uri_mut() = uri,
         Err(fault) => {
-            kept(Err(fault));
+            note(Err(fault));
             *request.uri_mut() = Uri::from(path);
         }
     }
     for (name, value) in event.headers.unwrap_or_default() {
-        kept(put_header(request.headers_mut(), &name, &value));
+        note(put_header(request.headers_mut(), &name, &value));
     }
     match body(event.body, event.is_base64_encoded.unwrap_or(false)) {
         Ok(body) => *request.body_mut() = body,
-        Err(fault) => kept(Err(fault)),
+        Err(fault) => note(Err(fault)),
     }
     let request = request
-        .with_path_parameters(several(event.path_parameters.unwrap_or_default()))
+        .with_path_parameters(in_lists(event.path_parameters.unwrap_or_default()))
         .with_request_context(RequestContext::ApiGatewayV2(event.request_context))
         .with_lambda_context(context);
     match faults {
@@ -141,12 +141,12 @@ fn body(text: Option<String>, is_base64: bool) -> Result<Body, Invalid> {
         Some(text) if !is_base64 => Ok(Body::Text(text)),
         Some(text) => match STANDARD.decode(text) {
             Ok(bytes) => Ok(Body::Binary(bytes)),
-            Err(_) => Err(Invalid::one("", "The body is not the base64 that it is said to be; send the request again")),
+            Err(_) => Err(Invalid::one("", "The body is not valid base64; send the request again")),
         },
     }
 }
 
-fn several(parameters: HashMap<String, String>) -> HashMap<String, Vec<String>> {
+fn in_lists(parameters: HashMap<String, String>) -> HashMap<String, Vec<String>> {
     parameters.into_iter().map(|(name, value)| (name, vec![value])).collect()
 }
 

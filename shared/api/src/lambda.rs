@@ -1,27 +1,28 @@
-//! Start-up of a function.
+//! Start-up of a Lambda function, and the answers to its events.
+
+mod gateway;
 
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use jobs::{Clock, Events, Jobs, Message, Queue, QueueError};
+use jobs::{Events, Jobs, Message, Queue, QueueError};
 use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use lambda_http::{Context, Error, LambdaEvent, service_fn};
 use models::limits::WORKER_RESERVE_MILLIS;
-use models::values::timestamp::Timestamp;
 use serde_json::value::RawValue;
 use store::Store;
 use store::dynamodb::client::connect;
 use tokio::time::Instant;
 
-use crate::app::App;
+use crate::app::{App, clock};
+use crate::aws::event_bridge::EventBridge;
+use crate::aws::sqs::SqsQueue;
 use crate::config::Config;
 use crate::endpoint::{Endpoint, routed, routed_by_default, unrouted};
-use crate::event_bridge::EventBridge;
-use crate::gateway::{self, Unreadable};
+use crate::lambda::gateway::Unreadable;
 use crate::log;
-use crate::sqs::SqsQueue;
 
 /// Runs a Lambda function that serves `endpoints` without a queue.
 ///
@@ -84,11 +85,6 @@ pub async fn answer_event(
             }
         }
     })
-}
-
-/// Returns the clock of this machine.
-pub fn clock() -> Clock {
-    Arc::new(|| Timestamp::floor(jiff::Timestamp::now()))
 }
 
 /// Creates the job engine of a function without a queue. A sweep resumes the jobs that the function leaves open.

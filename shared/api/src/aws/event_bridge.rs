@@ -29,14 +29,14 @@ pub struct EventBridge {
 
 /// The reason why EventBridge did not accept an event.
 #[derive(Debug, thiserror::Error)]
-enum NotTaken {
+enum NotAccepted {
     #[error(
         "{}: {}",
         .0.error_code.as_deref().unwrap_or("no code"),
         .0.error_message.as_deref().unwrap_or("no reason given")
     )]
     Refused(PutEventsResultEntry),
-    #[error("the answer does not say why")]
+    #[error("EventBridge gave no reason")]
     Unanswered,
 }
 
@@ -88,7 +88,7 @@ impl Bus for EventBridge {
                 return Ok(());
             }
             let entry = output.entries.unwrap_or_default().into_iter().next();
-            Err(BusError(entry.map_or(NotTaken::Unanswered, NotTaken::Refused).into()))
+            Err(BusError(entry.map_or(NotAccepted::Unanswered, NotAccepted::Refused).into()))
         }
         .boxed()
     }

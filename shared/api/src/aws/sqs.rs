@@ -32,7 +32,7 @@ pub struct SqsQueue {
 
 /// The reason why SQS accepted only a part of a batch.
 #[derive(Debug, thiserror::Error)]
-enum NotTaken {
+enum NotAccepted {
     #[error("{}: {}", .0.code, .0.message.as_deref().unwrap_or("no reason given"))]
     Refused(BatchResultErrorEntry),
     #[error("the answer names neither success nor failure")]
@@ -64,16 +64,16 @@ impl SqsQueue {
                 Ok(output) => output,
                 Err(error) => return Some((messages.len(), error.into())),
             };
-            let taken = |position: usize| output.successful.iter().any(|entry| entry.id == position.to_string());
+            let is_accepted = |position: usize| output.successful.iter().any(|entry| entry.id == position.to_string());
             let mut position = 0..;
-            messages.retain(|_| !position.next().is_some_and(taken));
+            messages.retain(|_| !position.next().is_some_and(is_accepted));
             if messages.is_empty() {
                 return None;
             }
-            let cause = output.failed.into_iter().next().map_or(NotTaken::Unanswered, NotTaken::Refused);
+            let cause = output.failed.into_iter().next().map_or(NotAccepted::Unanswered, NotAccepted::Refused);
             match pauses.next() {
                 Some(pause) => {
-                    tracing::debug!(messages = messages.len(), %cause, "not all messages taken");
+                    tracing::debug!(messages = messages.len(), %cause, "SQS accepted only some messages");
                     tokio::time::sleep(pause).await;
                 }
                 None => return Some((messages.len(), cause.into())),
@@ -107,13 +107,13 @@ impl Queue for SqsQueue {
             let batches: Vec<Vec<Message>> = messages.chunks(SEND_BATCH).map(<[Message]>::to_vec).collect();
             let mut results = stream::iter(batches).map(|batch| self.send_batch(batch)).buffer_unordered(IN_FLIGHT);
             // A failed batch does not stop the others.
-            let mut not_taken: Option<QueueError> = None;
+            let mut not_accepted: Option<QueueError> = None;
             while let Some(result) = results.next().await {
                 if let Some((messages, source)) = result {
-                    not_taken.get_or_insert(QueueError { messages: 0, source }).messages += messages;
+                    not_accepted.get_or_insert(QueueError { messages: 0, source }).messages += messages;
                 }
             }
-            not_taken.map_or(Ok(()), Err)
+            not_accepted.map_or(Ok(()), Err)
         }
         .boxed()
     }

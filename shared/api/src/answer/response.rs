@@ -1,0 +1,130 @@
+//! HTTP responses: from an answer or a failure, by the properties of the request.
+
+use std::io::Write as _;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use lambda_http::http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
+use lambda_http::http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use lambda_http::{Body, Request};
+use models::answer;
+
+use crate::answer::{Answer, REQUEST_ID, digest_text};
+use crate::failure::Failure;
+use crate::negotiation::{self, ResponseFormat};
+
+/// The properties of a request that decide how its answer is sent.
+#[derive(Debug)]
+pub(crate) struct ResponseOptions {
+    /// The format of the answer.
+    pub(crate) format: ResponseFormat,
+    request_id: String,
+    method: Method,
+    /// The entity tags of `If-None-Match`.
+    known_tags: Vec<String>,
+    accepts_gzip: bool,
+}
+
+impl ResponseOptions {
+    pub(crate) fn new(request: &Request, format: ResponseFormat, request_id: &str) -> Self {
+        let headers = request.headers();
+        let tags = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+        Self {
+            format,
+            request_id: request_id.to_owned(),
+            method: request.method().clone(),
+            known_tags: tags.flat_map(|value| value.split(',')).map(|tag| tag.trim().to_owned()).collect(),
+            accepts_gzip: negotiation::accepts_gzip(headers),
+        }
+    }
+
+    /// Returns whether `If-None-Match` has this tag, by weak comparison (RFC 9110, section 13.1.2). Compression makes
+    /// no difference.
+    fn is_known(&self, tag: &str) -> bool {
+        let plain = |tag: &str| tag.trim_start_matches("W/").replace(GZIP_MARK, "");
+        self.known_tags.iter().any(|known| known == "*" || plain(known) == plain(tag))
+    }
+}
+
+/// The suffix of the entity tag of a gzip-compressed response.
+const GZIP_MARK: &str = "-gzip";
+
+/// The length in bytes from which a body is compressed: for a shorter body the headers cost more than is saved.
+const GZIP_FROM_BYTES: usize = 1024;
+
+/// Returns the entity tag of an answer to a `GET`: the version, if the answer has one, a digest of the body, and the
+/// mark of the compression.
+fn reading_tag(revision: Option<&str>, body: &[u8], mark: &str) -> String {
+    let digest = digest_text(body);
+    match revision {
+        Some(revision) => format!("\"{revision}.{digest}{mark}\""),
+        None => format!("\"{digest}{mark}\""),
+    }
+}
+
+fn compressed(body: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::default());
+    encoder.write_all(body)?;
+    encoder.finish()
+}
+
+/// Returns the response to a call.
+pub(crate) fn respond(result: Result<Answer, Failure>, options: &ResponseOptions) -> Response<Body> {
+    let mut answer = result.unwrap_or_else(|failure| {
+        failure.log();
+        let empty = Answer::ok(options.format.content_type, Vec::new());
+        let mut answer = Answer { status: failure.status(), headers: failure.headers(), ..empty };
+        match answer::error(options.format.shape.format, &failure.body(&options.request_id, &options.method)) {
+            Ok(body) => answer.body = body,
+            Err(error) => {
+                tracing::error!(%error, "error not serialised");
+                answer.content_type = ResponseFormat::JSON.content_type;
+                answer.status = StatusCode::INTERNAL_SERVER_ERROR;
+            }
+        }
+        answer
+    });
+    let gzipped = if options.accepts_gzip && answer.body.len() >= GZIP_FROM_BYTES {
+        // An answer that cannot be compressed is sent uncompressed.
+        compressed(&answer.body).inspect_err(|error| tracing::error!(%error, "answer not compressed")).ok()
+    } else {
+        None
+    };
+    let is_reading = options.method == Method::GET && answer.status == StatusCode::OK;
+    let mark = if gzipped.is_some() { GZIP_MARK } else { "" };
+    let tag = match &answer.revision {
+        _ if is_reading => Some(reading_tag(answer.revision.as_deref(), &answer.body, mark)),
+        Some(revision) => Some(format!("\"{revision}\"")),
+        None => None,
+    };
+    let is_known = is_reading && tag.as_ref().is_some_and(|tag| options.is_known(tag));
+    if is_known {
+        answer.status = StatusCode::NOT_MODIFIED;
+        answer.body.clear();
+    }
+    let is_compressed = gzipped.is_some() && !is_known;
+    let body = match gzipped {
+        Some(gzipped) if is_compressed => Body::Binary(gzipped),
+        _ if answer.body.is_empty() => Body::Empty,
+        // Lambda sends text unchanged, and binary bodies as base64.
+        _ => String::from_utf8(answer.body).map_or_else(|bytes| Body::Binary(bytes.into_bytes()), Body::Text),
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = answer.status;
+    let is_empty = matches!(response.body(), Body::Empty);
+    let all: &mut HeaderMap = response.headers_mut();
+    if !is_empty {
+        all.insert(CONTENT_TYPE, HeaderValue::from_static(answer.content_type));
+    }
+    if is_compressed {
+        all.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    // An entity tag of hyphens, dots, digits and letters is always a header value.
+    all.extend(tag.and_then(|tag| HeaderValue::from_str(&tag).ok()).map(|tag| (ETAG, tag)));
+    // Answers depend on the caller's rights at the time of the call.
+    all.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    all.insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding, Authorization"));
+    all.extend(HeaderValue::from_str(&options.request_id).ok().map(|id| (REQUEST_ID, id)));
+    all.extend(answer.headers.into_iter().map(|(name, value)| (Some(name), value)));
+    response
+}

@@ -1,0 +1,4 @@
+//! AWS services of the job engine: the queue in SQS, and the bus in EventBridge.
+
+pub mod event_bridge;
+pub mod sqs;
