@@ -41,7 +41,7 @@ type TestResult<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_crm-access");
 /// The timeout for a process or a job.
-const PATIENCE: Duration = Duration::from_secs(180);
+const TIMEOUT: Duration = Duration::from_secs(180);
 /// The interval at which the state of a job is polled.
 const LOOK: Duration = Duration::from_millis(100);
 /// Number of seeds, unless `CRM_ACCESS_KILLS` is set.
@@ -210,7 +210,7 @@ impl Server {
         let (dynamodb, table) = (None, String::new());
         let mut server = Self { child, data: data.to_owned(), port: 0, dynamodb, table, pauses: channel() };
         loop {
-            let line = lines.recv_timeout(PATIENCE)?;
+            let line = lines.recv_timeout(TIMEOUT)?;
             if let Some(of) = line.strip_prefix("dynamodb on ") {
                 let (url, of) = of.split_once(" table ").ok_or("no table")?;
                 let (table, access_key) = of.split_once(" access key ").ok_or("no access key")?;
@@ -243,7 +243,7 @@ impl Server {
     /// Sends one HTTP/1.1 request, and returns the answer's status, head and body.
     fn call(&self, method: &str, path: &str, headers: &str, body: &str) -> TestResult<(u16, String, String)> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
         let length = body.len();
         write!(
             stream,
@@ -291,7 +291,7 @@ impl Server {
             if !job["finished"].is_null() {
                 return Ok(job);
             }
-            hold(begun.elapsed() < PATIENCE, || format!("it does not end: {job}"))?;
+            hold(begun.elapsed() < TIMEOUT, || format!("it does not end: {job}"))?;
             self.pause(LOOK);
         }
     }
@@ -405,7 +405,7 @@ impl Table {
                 && access(&shown["after"]) == view(&target());
             hold(same, || format!("{shown} is shown of {change:?}"))?;
         }
-        hold(server.changes(id, CHANGED, 50)?.is_empty(), || "changes are shown behind the last one".into())
+        hold(server.changes(id, CHANGED, 50)?.is_empty(), || "changes are shown after the last change".into())
     }
 
     /// Checks that no job is open.
@@ -420,7 +420,7 @@ impl Table {
             if open.is_empty() {
                 return Ok(());
             }
-            hold(begun.elapsed() < PATIENCE, || format!("jobs stay open: {open:?}"))?;
+            hold(begun.elapsed() < TIMEOUT, || format!("jobs stay open: {open:?}"))?;
             server.pause(LOOK);
         }
     }
@@ -509,7 +509,7 @@ fn attempt(data: &Path, of: &Prepared, kills: &Kills, times: Times, random: &mut
 
 /// Reads a number from the environment.
 fn number(name: &str) -> TestResult<Option<u64>> {
-    #[expect(clippy::disallowed_methods, reason = "how often is killed is told from outside")]
+    #[expect(clippy::disallowed_methods, reason = "the environment names the number of kills")]
     let text = std::env::var(name).ok();
     Ok(text.map(|text| text.parse().map_err(|error| format!("{name}={text}: {error}"))).transpose()?)
 }
@@ -564,7 +564,7 @@ fn spread<'a>(hits: impl Iterator<Item = &'a Hit>) -> (usize, usize, BTreeMap<u6
 }
 
 #[test]
-fn a_job_whose_worker_is_killed_anywhere_ends_and_can_be_undone() -> TestResult {
+fn job_ends_and_can_be_undone_after_a_kill_at_any_time() -> TestResult {
     let seeds = number("CRM_ACCESS_KILLS")?.unwrap_or(KILLS);
     let first = number("CRM_ACCESS_KILL_SEED")?.unwrap_or_else(|| u64::from(fastrand::u32(..)));
     let begun = Instant::now();

@@ -93,7 +93,7 @@ async fn alarm_counts_each_failed_job_once_and_no_other_job() {
     let bed = Bed::new(1).await;
     let (id, message) = bed.enqueue_one().await;
     let worker = bed.process().await;
-    worker.proxy.set(refusing(|_| true));
+    worker.proxy.inject(refusing(|_| true));
     for _ in 1..MAX_TRIES {
         worker.work(&message).await.unwrap_err();
     }

@@ -66,7 +66,7 @@ async fn right_password_gives_a_token_for_a_week() {
 #[tokio::test]
 async fn unknown_user_gets_the_same_answer_and_calls_as_a_wrong_password() {
     let world = world().await;
-    let told = async |user: &str| {
+    let outcome = async |user: &str| {
         let before = world.trips.so_far();
         let units = world.trips.spent();
         let reply = sign_in(&world, user, "not the password").await;
@@ -77,7 +77,7 @@ async fn unknown_user_gets_the_same_answer_and_calls_as_a_wrong_password() {
         let calls = (after.0 - before.0, after.1 - before.1, world.trips.spent() - units);
         (reply.status, error["message"].clone(), error["type"].clone(), headers, calls)
     };
-    let (known, unknown) = (told(EMAIL).await, told("nobody@acme.example").await);
+    let (known, unknown) = (outcome(EMAIL).await, outcome("nobody@acme.example").await);
     assert_eq!(known, unknown);
     assert_eq!((known.0.as_u16(), known.2), (401, json!("sign-in-refused")));
 }

@@ -399,8 +399,8 @@ async fn token_without_the_scope_is_refused() {
         assert_eq!(scope == Scope::Read, endpoint.method == "GET", "{}", endpoint.path);
         let reply = send(&world, endpoint, Some(READER_TOKEN), &about, &json!([MIKE])).await;
         if scope == Scope::Write {
-            let told = (reply.status.as_u16(), reply.error_type());
-            assert_eq!(told, (403, "scope-missing".into()), "{}", endpoint.path);
+            let outcome = (reply.status.as_u16(), reply.error_type());
+            assert_eq!(outcome, (403, "scope-missing".into()), "{}", endpoint.path);
             let message = reply.json()["error"]["message"].as_str().unwrap().to_owned();
             assert!(message.contains(scope.name()), "{message}");
         } else {

@@ -9,7 +9,7 @@ use models::values::id::{JobId, UserId};
 use serde_json::{Value, json};
 use store::compaction::Compacted;
 use tests::World;
-use tests::proxy::{Gate, Verdict};
+use tests::faults::{Calls, Fault, Gate, When};
 
 use crate::job_faults::{Step, at};
 use crate::portal::{ADA_TOKEN, MIKE, SAM, access, acme, contact, id, job, lines, portal};
@@ -118,7 +118,7 @@ async fn list_succeeds_although_its_compaction_request_fails_and_requests_are_ra
     let (world, _) = stale().await;
     let (proxy, jobs) = proxied(&world).await;
     let world = world.serving(api::App::new(jobs, std::time::Duration::ZERO));
-    proxy.set(|call| if call.writes() { Verdict::Fail } else { Verdict::Pass });
+    proxy.inject(Calls::writes().meet(Fault::InternalError(When::Before)));
     assert_eq!(listed(&world, MIKE).await.0, [1, 2, 3].into());
     // The list does not request a compaction again soon.
     proxy.clear();
@@ -138,11 +138,8 @@ async fn compaction_that_dies_at_any_call_loses_no_contact() {
         let (proxy, jobs) = proxied(&world).await;
         let mut died = false;
         for _ in 0..3 {
-            proxy.set(move |call| match (call.number == number, number % 2 == 0) {
-                (true, true) => Verdict::Die,
-                (true, false) => Verdict::DieAfter,
-                (false, _) => Verdict::Pass,
-            });
+            let when = if number % 2 == 0 { When::Before } else { When::After };
+            proxy.inject(Calls::numbered(number).meet(Fault::Die(when)));
             let ended = jobs.store.compact_postings(&id("acme"), MIKE, world.app.now()).await.is_ok();
             died |= !ended;
             proxy.clear();
@@ -193,7 +190,7 @@ async fn act(world: &World, between: Between, taken: JobId) {
 }
 
 #[tokio::test]
-async fn list_misses_no_contact_whatever_happens_between_calls_of_a_compaction() {
+async fn list_misses_no_contact_when_changes_interleave_with_a_compaction() {
     for between in [Between::Single, Between::Undo, Between::TakeAndGive, Between::Compaction] {
         for number in 1.. {
             let (world, taken) = stale().await;
@@ -203,8 +200,7 @@ async fn list_misses_no_contact_whatever_happens_between_calls_of_a_compaction()
             // The first compaction packs postings, the second removes them.
             for _ in 0..2 {
                 let gate = Gate::new();
-                let held = gate.clone();
-                proxy.set(move |call| if call.number == number { Verdict::Hold(held.clone()) } else { Verdict::Pass });
+                proxy.inject(Calls::numbered(number).meet(Fault::Hold(When::Before, gate.clone())));
                 let acme = id("acme");
                 let compaction = async {
                     let compacted = jobs.store.compact_postings(&acme, MIKE, world.app.now()).await;
@@ -256,7 +252,7 @@ async fn list_shows_contacts_of_an_undo_after_a_compaction() {
 
 #[tokio::test]
 async fn list_shows_contacts_of_a_chunk_taken_over_after_a_compaction() {
-    for verdict in [Verdict::Die, Verdict::DieAfter] {
+    for when in When::BOTH {
         let (world, _) = stale().await;
         let body: Value = json!({"tags": ["given"], "isPrivate": true, "managerList": [MIKE]});
         let headers = [("prefer", "respond-async")];
@@ -264,7 +260,7 @@ async fn list_shows_contacts_of_a_chunk_taken_over_after_a_compaction() {
         assert_eq!(reply.status, 202, "{}", reply.text);
         // The worker dies after writing postings, and before or while writing records.
         let (proxy, jobs) = proxied(&world).await;
-        proxy.set(at(Step::Batch, 1, verdict));
+        proxy.inject(at(Step::Batch, 1, Fault::Die(when)));
         let message = world.queue.take().unwrap();
         jobs.work(&message, &Deadline::never()).await.unwrap_err();
         compact_all(&world).await;

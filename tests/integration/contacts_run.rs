@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use store::contacts::{AccessRecord, AccessState};
 use store::keys::{Key, PK, SK};
 use tests::World;
-use tests::proxy::Verdict;
+use tests::faults::{Calls, Fault, When};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -366,7 +366,7 @@ async fn contact_removed_before_a_takeover_gets_no_access_record() {
             false => enqueue_all(&bed).await,
         };
         let dead = bed.process().await;
-        dead.proxy.set(at(Step::Chunk, page, Verdict::DieAfter));
+        dead.proxy.inject(at(Step::Chunk, page, Fault::Die(When::After)));
         let message = jobs::Message { portal: bed.portal.clone(), job, shard: Some(0) };
         dead.work(&message).await.unwrap_err();
         bed.world.queue.clear();
@@ -405,25 +405,21 @@ async fn another_worker_finishes_after_a_death_at_any_call_and_undo_restores() {
         loop {
             number += 1;
             let mut deaths = 0;
-            for verdict in [Verdict::Die, Verdict::DieAfter] {
+            for when in When::BOTH {
                 let bed = Bed::new(1).await;
                 let dead = bed.process().await;
-                let last = verdict.clone();
-                let dies = move |call: &tests::proxy::Call| match call.number == number {
-                    true => last.clone(),
-                    false => Verdict::Pass,
-                };
+                let dies = Calls::numbered(number).meet(Fault::Die(when));
                 let job = match waited_for {
                     true => {
                         let (run, job) = (all(&bed).await, bed.world.jobs().new_id());
-                        dead.proxy.set(dies);
+                        dead.proxy.inject(dies);
                         // Whether or not the caller got an answer.
                         run.apply(&dead.jobs, job, &Deadline::never()).await.map(drop).unwrap_or_default();
                         job
                     }
                     false => {
                         let job = enqueue_all(&bed).await;
-                        dead.proxy.set(dies);
+                        dead.proxy.inject(dies);
                         let message = jobs::Message { portal: bed.portal.clone(), job, shard: Some(0) };
                         assert_eq!(dead.work(&message).await.is_err(), dead.proxy.is_dead());
                         job
@@ -457,19 +453,19 @@ const HEAVY: i64 = 250;
 #[tokio::test]
 async fn page_of_several_chunks_resumes_in_its_middle() {
     let managers: Vec<UserId> = (1..=1000).map(UserId::from_u128).collect();
-    for (step, which, verdict) in [
-        (Step::Chunk, 2, Verdict::Die),
-        (Step::Chunk, 2, Verdict::DieAfter),
-        (Step::Progress, 1, Verdict::Die),
-        (Step::Batch, 6, Verdict::DieAfter),
-        (Step::Progress, 2, Verdict::DieAfter),
+    for (step, which, when) in [
+        (Step::Chunk, 2, When::Before),
+        (Step::Chunk, 2, When::After),
+        (Step::Progress, 1, When::Before),
+        (Step::Batch, 6, When::After),
+        (Step::Progress, 2, When::After),
     ] {
         let world = acme_with((1..=HEAVY).map(|id| contact(id, json!({})))).await;
         set(&world, 1..=HEAVY, &private(&managers)).await;
         let run = run_of(&world, ADMIN, 1..=HEAVY, private(&[ADA])).await;
         let job = world.jobs().new_id();
         let (proxy, dead) = proxied(&world).await;
-        proxy.set(at(step, which, verdict));
+        proxy.inject(at(step, which, Fault::Die(when)));
         run.apply(&dead, job, &Deadline::never()).await.unwrap();
         assert!(proxy.is_dead(), "{step:?}");
         world.queue.clear();

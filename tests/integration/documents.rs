@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use tests::{Reply, World};
 
 const LINES: &str = include_str!("../fixtures/documents.ndjson");
-const DOCUMENT_000: &str = include_str!("../documents/000_9ed547bdcdc41048.txt");
-const DOCUMENT_001: &str = include_str!("../documents/001_0cde0e39b454be95.txt");
+const CONTACT_PAGE: &str = include_str!("../documents/set-contact-access.txt");
+const FILTER_PAGE: &str = include_str!("../documents/set-filter-access.txt");
 
 /// Mike is an administrator on the reference pages.
 const TOKEN: &str = "0123456789abcdef0123456789abcdef-admin";
@@ -37,16 +37,16 @@ fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
 }
 
 fn json_of_000() -> Value {
-    let text = between(DOCUMENT_000, "Example Response\n\napplication/json\n", "\ntext/xml\n");
+    let text = between(CONTACT_PAGE, "Example Response\n\napplication/json\n", "\ntext/xml\n");
     serde_json::from_str(text).unwrap()
 }
 
 fn xml_of_000() -> String {
-    format!("<result>{}</result>", between(DOCUMENT_000, "<result>", "</result>"))
+    format!("<result>{}</result>", between(CONTACT_PAGE, "<result>", "</result>"))
 }
 
 fn array_of_001() -> Value {
-    let text = between(DOCUMENT_001, "\n[\n", "\n]\n");
+    let text = between(FILTER_PAGE, "\n[\n", "\n]\n");
     as_the_schema_says(serde_json::from_str(&format!("[{text}]")).unwrap())
 }
 
@@ -100,7 +100,7 @@ async fn json_of_a_contact_has_its_keys_in_the_order_of_the_reference_page() {
         let strings = pieces.chunks(2).zip(pieces.iter().skip(2).step_by(2));
         strings.filter(|(_, after)| after.trim_start().starts_with(':')).map(|(pair, _)| pair[1].to_owned()).collect()
     };
-    let document = between(DOCUMENT_000, "Example Response\n\napplication/json\n", "\ntext/xml\n");
+    let document = between(CONTACT_PAGE, "Example Response\n\napplication/json\n", "\ntext/xml\n");
     assert_eq!(keys(&reply.text), keys(document));
     assert_eq!(keys(document).first().map(String::as_str), Some("status"));
 }

@@ -18,7 +18,7 @@ use store::dynamodb::client::{Endpoint, connect};
 use store::dynamodb::in_process::connect_in_process;
 use store::{Store, StoreError};
 use tests::NEW_YEAR_2026;
-use tests::proxy::{Call, Gate, Proxy, Verdict};
+use tests::faults::{Call, Calls, Capacity, Fault, FaultPlan, Gate, Injector, Operation, Proxy, Share, When};
 
 use crate::portal::{MIKE, contact_id, id, private};
 
@@ -45,8 +45,8 @@ impl Table {
         direct.ensure_table().await.unwrap();
         let client = connect(Some(&Endpoint::at(proxy.url())), None).await;
         // All clients of a process share one retry budget. A test whose calls all fail must not exhaust it for others.
-        let purse = RetryPartition::new(proxy.url());
-        let client = Client::from_conf(client.config().to_builder().retry_partition(purse).build());
+        let budget = RetryPartition::new(proxy.url());
+        let client = Client::from_conf(client.config().to_builder().retry_partition(budget).build());
         Self { store: Store::new(client, "faults"), proxy, direct, _port: port }
     }
 
@@ -93,26 +93,26 @@ fn contacts(count: usize) -> Vec<ContactId> {
     (1..).take(count).map(contact_id).collect()
 }
 
-/// Applies `verdict` to the first `count` calls; later calls pass.
-fn first(count: u64, verdict: Verdict) -> impl FnMut(&Call) -> Verdict + Send + 'static {
-    move |call| if call.number <= count { verdict.clone() } else { Verdict::Pass }
+/// Returns the plan in which the first `count` calls meet a fault.
+fn first(count: u64, fault: Fault) -> FaultPlan {
+    Calls::all().first(count).meet(fault)
 }
 
-/// Applies `verdict` to every call.
-fn always(verdict: Verdict) -> impl FnMut(&Call) -> Verdict + Send + 'static {
-    first(u64::MAX, verdict)
+/// Returns the plan in which every call meets a fault.
+fn always(fault: Fault) -> FaultPlan {
+    Calls::all().meet(fault)
 }
 
-/// Returns half of each batch unprocessed, until one item is left.
-fn halves(call: &Call) -> Verdict {
-    Verdict::Unprocessed(call.keys().len() / 2)
+/// Returns the plan that leaves half of each batch unprocessed, until one item is left.
+fn halves() -> FaultPlan {
+    always(Fault::Unprocessed(Share::Half))
 }
 
 #[tokio::test]
 async fn partly_unprocessed_batch_is_sent_again_until_written() {
     let table = Table::new().await;
     let contacts = contacts(2 * WRITE_BATCH + WRITE_BATCH / 2);
-    table.proxy.set(halves);
+    table.proxy.inject(halves());
     assert!(matches!(table.write(&contacts).await, (0, None)));
     assert!(table.proxy.calls() > 3, "{} calls", table.proxy.calls());
     assert_eq!(table.written(&contacts).await, contacts.iter().copied().collect());
@@ -128,7 +128,7 @@ async fn partly_unprocessed_batch_is_sent_again_until_written() {
 async fn entirely_unprocessed_batch_is_sent_again() {
     let table = Table::new().await;
     let contacts = contacts(WRITE_BATCH);
-    table.proxy.set(first(3, Verdict::Unprocessed(usize::MAX)));
+    table.proxy.inject(first(3, Fault::Unprocessed(Share::All)));
     assert!(matches!(table.write(&contacts).await, (0, None)));
     assert_eq!(table.proxy.calls(), 4);
     assert_eq!(table.written(&contacts).await, contacts.into_iter().collect());
@@ -139,7 +139,7 @@ async fn partly_unprocessed_read_is_repeated_until_complete() {
     let table = Table::new().await;
     let contacts = contacts(READ_BATCH + READ_BATCH / 2);
     assert!(matches!(write(&table.direct, &contacts).await, (0, None)));
-    table.proxy.set(halves);
+    table.proxy.inject(halves());
     let accesses = table.store.access_of(&id("acme"), &contacts).await.unwrap();
     assert!(table.proxy.calls() > 2, "{} calls", table.proxy.calls());
     assert!(contacts.iter().all(|contact| accesses.of(*contact).unwrap().access == private(&[MIKE])));
@@ -152,7 +152,7 @@ async fn partly_unprocessed_read_is_repeated_until_complete() {
 async fn throttled_batch_continues_when_throttling_ends() {
     let table = Table::new().await;
     // More often than the SDK retries.
-    table.proxy.set(first(6, Verdict::Throttle));
+    table.proxy.inject(first(6, Fault::Throttle(Capacity::Table)));
     assert!(matches!(table.write(&contacts(1)).await, (0, None)));
     assert_eq!(table.proxy.calls(), 7);
     assert_eq!(table.written(&contacts(1)).await.len(), 1);
@@ -163,7 +163,7 @@ async fn throttled_batch_continues_when_throttling_ends() {
 async fn batch_fails_after_its_attempts_and_reports_missing_items() {
     let throttled_for_ever = async {
         let (table, contacts) = (Table::new().await, contacts(2));
-        table.proxy.set(always(Verdict::Throttle));
+        table.proxy.inject(always(Fault::Throttle(Capacity::Table)));
         let (rest, error) = table.write(&contacts).await;
         assert_eq!(rest, 2);
         assert!(matches!(error, Some(StoreError::Throttled { operation: "BatchWriteItem", .. })), "{error:?}");
@@ -173,7 +173,7 @@ async fn batch_fails_after_its_attempts_and_reports_missing_items() {
     };
     let never_written_whole = async {
         let (table, contacts) = (Table::new().await, contacts(WRITE_BATCH));
-        table.proxy.set(always(Verdict::Unprocessed(1)));
+        table.proxy.inject(always(Fault::Unprocessed(Share::Last(1))));
         let (rest, error) = table.write(&contacts).await;
         assert_eq!(rest, 1);
         assert!(matches!(error, Some(StoreError::Throttled { operation: "BatchWriteItem", .. })), "{error:?}");
@@ -182,7 +182,7 @@ async fn batch_fails_after_its_attempts_and_reports_missing_items() {
     };
     let never_read_whole = async {
         let (table, contacts) = (Table::new().await, contacts(3));
-        table.proxy.set(always(Verdict::Unprocessed(1)));
+        table.proxy.inject(always(Fault::Unprocessed(Share::Last(1))));
         let error = table.store.access_of(&id("acme"), &contacts).await.unwrap_err();
         assert!(matches!(error, StoreError::Throttled { operation: "BatchGetItem", .. }), "{error:?}");
         assert_eq!(table.proxy.calls(), attempts());
@@ -197,7 +197,7 @@ fn attempts() -> u64 {
 #[tokio::test]
 async fn permanently_throttled_call_fails() {
     let table = Table::new().await;
-    table.proxy.set(always(Verdict::Throttle));
+    table.proxy.inject(always(Fault::Throttle(Capacity::Table)));
     let error = table.store.grant([0; 32]).await.unwrap_err();
     assert!(matches!(error, StoreError::Throttled { operation: "GetItem", .. }), "{error:?}");
     assert!(table.proxy.calls() > 1);
@@ -206,9 +206,52 @@ async fn permanently_throttled_call_fails() {
 }
 
 #[tokio::test]
+async fn throttling_of_table_index_and_account_is_reported_alike() {
+    for capacity in [Capacity::Table, Capacity::Index, Capacity::Account] {
+        let table = Table::new().await;
+        table.proxy.inject(always(Fault::Throttle(capacity)));
+        let error = table.store.grant([0; 32]).await.unwrap_err();
+        assert!(matches!(error, StoreError::Throttled { operation: "GetItem", .. }), "{capacity:?}: {error:?}");
+        let error = table.write_with_job(contact_id(1)).await.unwrap_err();
+        assert!(
+            matches!(error, StoreError::Throttled { operation: "TransactWriteItems", .. }),
+            "{capacity:?}: {error:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn write_is_repeated_after_a_reset_connection_and_an_unavailable_server() {
+    for when in When::BOTH {
+        for fault in [Fault::Reset(when), Fault::Unavailable(when)] {
+            let table = Table::new().await;
+            table.proxy.inject(first(1, fault.clone()));
+            assert!(matches!(table.write(&contacts(2)).await, (0, None)), "{fault:?}");
+            assert!(table.proxy.calls() > 1, "{fault:?}");
+            assert_eq!(table.written(&contacts(2)).await.len(), 2, "{fault:?}");
+        }
+    }
+}
+
+#[test]
+fn equal_seeds_select_equal_calls() {
+    /// The calls that each plan sees.
+    const CALLS: u64 = 1000;
+    let drawn = |seed| {
+        let injector = Injector::default();
+        injector.inject(Calls::all().at_random(100, seed).meet(Fault::Refuse));
+        let meets_fault = |_: &u64| !injector.faults_of(&mut Call::new(Operation::Query, json!({}))).is_empty();
+        (0..CALLS).filter(meets_fault).collect::<Vec<_>>()
+    };
+    assert_eq!(drawn(1), drawn(1));
+    assert_ne!(drawn(1), drawn(2));
+    assert!((50..150).contains(&drawn(1).len()), "{} of {CALLS} calls", drawn(1).len());
+}
+
+#[tokio::test]
 async fn transaction_conflict_counts_as_a_failed_condition() {
     let table = Table::new().await;
-    table.proxy.set(always(Verdict::Conflict));
+    table.proxy.inject(always(Fault::Conflict));
     let error = table.write_with_job(contact_id(1)).await.unwrap_err();
     assert!(error.is_condition_failed(), "{error:?}");
     assert!(table.written(&contacts(1)).await.is_empty());
@@ -217,7 +260,7 @@ async fn transaction_conflict_counts_as_a_failed_condition() {
 #[tokio::test]
 async fn batch_in_conflict_with_a_transaction_is_sent_again() {
     let table = Table::new().await;
-    table.proxy.set(first(2, Verdict::Conflict));
+    table.proxy.inject(first(2, Fault::Conflict));
     assert!(matches!(table.write(&contacts(3)).await, (0, None)));
     assert_eq!(table.written(&contacts(3)).await.len(), 3);
 }
@@ -225,11 +268,11 @@ async fn batch_in_conflict_with_a_transaction_is_sent_again() {
 #[tokio::test]
 async fn internal_error_of_dynamodb_is_retried_and_then_reported() {
     let table = Table::new().await;
-    table.proxy.set(first(2, Verdict::Fail));
+    table.proxy.inject(first(2, Fault::InternalError(When::Before)));
     assert!(matches!(table.write(&contacts(1)).await, (0, None)));
     assert_eq!(table.proxy.calls(), 3);
 
-    table.proxy.set(always(Verdict::Fail));
+    table.proxy.inject(always(Fault::InternalError(When::Before)));
     let error = table.store.grant([0; 32]).await.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable { operation: "GetItem", .. }), "{error:?}");
     assert!(error.is_transient());
@@ -242,7 +285,7 @@ async fn internal_error_of_dynamodb_is_retried_and_then_reported() {
 #[tokio::test]
 async fn refusal_is_reported_without_retries() {
     let table = Table::new().await;
-    table.proxy.set(always(Verdict::Refuse));
+    table.proxy.inject(always(Fault::Refuse));
     let (rest, error) = table.write(&contacts(2)).await;
     assert_eq!(rest, 2);
     assert!(matches!(error, Some(StoreError::Refused { operation: "BatchWriteItem", .. })), "{error:?}");
@@ -252,12 +295,12 @@ async fn refusal_is_reported_without_retries() {
 #[tokio::test]
 async fn write_with_a_lost_answer_is_repeated_without_harm() {
     let table = Table::new().await;
-    table.proxy.set(first(1, Verdict::FailAfter));
+    table.proxy.inject(first(1, Fault::InternalError(When::After)));
     assert!(matches!(table.write(&contacts(2)).await, (0, None)));
     assert_eq!((table.proxy.calls(), table.written(&contacts(2)).await.len()), (2, 2));
 
     // The second attempt carries the same token as the first, so the changed contact is no conflict.
-    table.proxy.set(first(1, Verdict::FailAfter));
+    table.proxy.inject(first(1, Fault::InternalError(When::After)));
     table.write_with_job(contact_id(3)).await.unwrap();
     assert_eq!((table.proxy.calls(), table.written(&contacts(3)).await.len()), (2, 3));
 }
@@ -267,8 +310,8 @@ async fn calls_of_a_dead_process_do_not_arrive() {
     let table = Table::new().await;
     assert!(matches!(table.write(&contacts(1)).await, (0, None)));
     let gate = Gate::new();
-    let held = gate.clone();
-    table.proxy.set(move |call| if call.number == 1 { Verdict::Hold(held.clone()) } else { Verdict::DieAfter });
+    let later = Calls::matching(|call| call.number > 1).meet(Fault::Die(When::After));
+    table.proxy.inject(first(1, Fault::Hold(When::Before, gate.clone())).and(later));
     let (early, late) = ([contact_id(2)], [contact_id(3)]);
     let ((rest, error), ()) = tokio::join!(table.write(&early), async {
         gate.reached().await;
@@ -297,7 +340,7 @@ async fn call_in_flight_arrives_after_its_caller_is_gone() {
     let table = Table::new().await;
     let (before, after) = (Gate::new(), Gate::new());
     let (one, two) = (contacts(1), contacts(2));
-    table.proxy.set(first(1, Verdict::Hold(before.clone())));
+    table.proxy.inject(first(1, Fault::Hold(When::Before, before.clone())));
     tokio::select! {
         _ = table.write(&one) => panic!("answered before it was forwarded"),
         () = before.reached() => {}
@@ -308,7 +351,7 @@ async fn call_in_flight_arrives_after_its_caller_is_gone() {
     assert_eq!(table.written(&one).await.len(), 1);
 
     // A held answer comes after the write.
-    table.proxy.set(first(1, Verdict::HoldAfter(after.clone())));
+    table.proxy.inject(first(1, Fault::Hold(When::After, after.clone())));
     let (written, ()) = tokio::join!(table.write(&two), async {
         after.reached().await;
         assert_eq!(table.written(&two).await.len(), 2);

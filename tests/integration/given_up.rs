@@ -2,13 +2,10 @@
 //! true counts and delays no other work.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::BoxFuture;
-use jobs::events::{Bus, BusError, JobEvent};
-use jobs::{Abandoned, Deadline, Events, Jobs, Message, WorkError, Worked};
+use jobs::{Abandoned, Deadline, Jobs, Message, WorkError, Worked};
 use local::fair_queue::queue;
 use local::workers::{WORKERS, Workers};
 use models::job::{Counts, State};
@@ -16,24 +13,25 @@ use models::limits::{LEASE_MILLIS, MAX_TRIES, MESSAGE_DEADLINE_MILLIS, RETRY_MIL
 use models::values::id::JobId;
 use serde_json::json;
 use store::keys::Key;
-use tests::proxy::{Call, Verdict};
-use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, timeout};
+use tests::TestBus;
+use tests::faults::{Call, Calls, Fault, FaultPlan, Operation, When};
+use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::job_faults::{Bed, Process, Step, at, step};
 use crate::portal::{ADA_TOKEN, MIKE};
 
-/// Works on the message and dies at the call that `verdict` selects.
-async fn die(worker: &Process, message: &Message, verdict: impl FnMut(&Call) -> Verdict + Send + 'static) {
+/// Works on the message and dies as planned.
+async fn die(worker: &Process, message: &Message, plan: FaultPlan) {
     worker.proxy.clear();
-    worker.proxy.set(verdict);
+    worker.proxy.inject(plan);
     assert!(worker.work(message).await.is_err());
     assert!(worker.proxy.is_dead());
     worker.proxy.clear();
 }
 
 /// Advances the clock past the message deadline, and takes the message that the sweep then sends for the shard.
-async fn asked_again(bed: &Bed) -> Message {
+async fn resent_message(bed: &Bed) -> Message {
     bed.pass(MESSAGE_DEADLINE_MILLIS);
     assert_eq!(bed.sweep().await, 1);
     bed.world.queue.take().unwrap()
@@ -46,39 +44,34 @@ async fn tries(bed: &Bed, message: &Message) -> u32 {
 
 /// Kills the workers of a message until its shard has no try left: the first worker at `first`, the others right after
 /// their claim.
-async fn kill_ten(
-    bed: &Bed,
-    worker: &Process,
-    mut message: Message,
-    first: impl FnMut(&Call) -> Verdict + Send + 'static,
-) -> Message {
+async fn kill_ten(bed: &Bed, worker: &Process, mut message: Message, first: FaultPlan) -> Message {
     die(worker, &message, first).await;
-    message = asked_again(bed).await;
+    message = resent_message(bed).await;
     // The first worker's progress resets the tries, its own included.
     while tries(bed, &message).await < MAX_TRIES {
-        die(worker, &message, at(Step::Claim, 1, Verdict::DieAfter)).await;
-        message = asked_again(bed).await;
+        die(worker, &message, at(Step::Claim, 1, Fault::Die(When::After))).await;
+        message = resent_message(bed).await;
     }
     message
 }
 
 #[tokio::test]
 async fn shard_that_kills_its_workers_is_given_up_after_ten_tries_with_exact_counts() {
-    let points: [(Step, u64, Verdict); 7] = [
-        (Step::Claim, 1, Verdict::DieAfter),
-        (Step::Chunk, 1, Verdict::Die),
-        (Step::Chunk, 1, Verdict::DieAfter),
-        (Step::Batch, 1, Verdict::Die),
-        (Step::Batch, 1, Verdict::DieAfter),
-        (Step::Progress, 1, Verdict::Die),
-        (Step::Batch, 2, Verdict::DieAfter),
+    let points: [(Step, u64, When); 7] = [
+        (Step::Claim, 1, When::After),
+        (Step::Chunk, 1, When::Before),
+        (Step::Chunk, 1, When::After),
+        (Step::Batch, 1, When::Before),
+        (Step::Batch, 1, When::After),
+        (Step::Progress, 1, When::Before),
+        (Step::Batch, 2, When::After),
     ];
-    for (point, which, verdict) in points {
-        let case = format!("{point:?} {which} {verdict:?}");
+    for (point, which, when) in points {
+        let case = format!("{point:?} {which} {when:?}");
         let bed = Bed::new(1).await;
         let (id, message) = bed.enqueue_one().await;
         let worker = bed.process().await;
-        let message = kill_ten(&bed, &worker, message, at(point, which, verdict)).await;
+        let message = kill_ten(&bed, &worker, message, at(point, which, Fault::Die(when))).await;
         assert!(!bed.job(id).await.is_over(), "{case}");
         // The eleventh worker only closes the shard.
         assert_eq!(worker.work(&message).await.unwrap(), Worked::ShardDone, "{case}");
@@ -105,18 +98,19 @@ async fn shard_is_given_up_although_counting_its_chunk_kills_workers() {
     let bed = Bed::new(1).await;
     let (id, message) = bed.enqueue_one().await;
     let worker = bed.process().await;
-    let mut message = kill_ten(&bed, &worker, message, at(Step::Batch, 1, Verdict::DieAfter)).await;
+    let mut message = kill_ten(&bed, &worker, message, at(Step::Batch, 1, Fault::Die(When::After))).await;
     // Each reader of the chunk dies, whether it reads the whole chunk or only its end.
     let chunk = Key::Chunk(bed.portal.clone(), id, 0, 0).encode();
-    let reads_chunk = move |call: &Call| match call.operation == "GetItem" && call.keys().contains(&chunk) {
-        true => Verdict::Die,
-        false => Verdict::Pass,
+    let dies_at_chunk = || {
+        let chunk = chunk.clone();
+        let reads = Calls::of(Operation::GetItem).and(move |call| call.keys().contains(&chunk));
+        reads.meet(Fault::Die(When::Before))
     };
     for _ in 0..2 {
-        die(&worker, &message, reads_chunk.clone()).await;
-        message = asked_again(&bed).await;
+        die(&worker, &message, dies_at_chunk()).await;
+        message = resent_message(&bed).await;
     }
-    worker.proxy.set(reads_chunk);
+    worker.proxy.inject(dies_at_chunk());
     assert_eq!(worker.work(&message).await.unwrap(), Worked::ShardDone);
     let job = bed.job(id).await;
     assert_eq!((job.state, job.counts), (State::Failed, Counts::default()));
@@ -131,9 +125,9 @@ async fn contacts_of_a_chunk_count_as_failed_if_counting_kills_workers() {
     let bed = Bed::new(1).await;
     let (id, message) = bed.enqueue_one().await;
     let worker = bed.process().await;
-    let message = kill_ten(&bed, &worker, message, at(Step::Batch, 1, Verdict::DieAfter)).await;
-    die(&worker, &message, |call| if call.operation == "BatchGetItem" { Verdict::Die } else { Verdict::Pass }).await;
-    let message = asked_again(&bed).await;
+    let message = kill_ten(&bed, &worker, message, at(Step::Batch, 1, Fault::Die(When::After))).await;
+    die(&worker, &message, Calls::of(Operation::BatchGetItem).meet(Fault::Die(When::Before))).await;
+    let message = resent_message(&bed).await;
     assert_eq!(worker.work(&message).await.unwrap(), Worked::ShardDone);
     let counts = bed.job(id).await.counts;
     assert_eq!((counts.updated, counts.failed), (0, bed.changes(id).await.len() as u64));
@@ -146,7 +140,7 @@ async fn job_that_kills_its_workers_while_counting_reports_zero_counts() {
     let id = bed.enqueue_at_most(Some(1000)).await;
     let message = bed.world.queue.take().unwrap();
     let worker = bed.process().await;
-    let message = kill_ten(&bed, &worker, message, at(Step::Counted, 1, Verdict::Die)).await;
+    let message = kill_ten(&bed, &worker, message, at(Step::Counted, 1, Fault::Die(When::Before))).await;
     assert_eq!(worker.work(&message).await.unwrap(), Worked::ShardDone);
     let job = bed.job(id).await;
     assert_eq!((job.state, job.counts, bed.written(id).await.len()), (State::Failed, Counts::default(), 0));
@@ -159,14 +153,13 @@ async fn worker_that_requeues_a_shard_uses_up_no_try() {
     let worker = bed.process().await;
     for _ in 0..3 * MAX_TRIES {
         // The deadline passes right after the claim.
-        let (stop, told) = watch::channel(false);
-        worker.proxy.set(move |call| {
+        let (stop, stopped) = watch::channel(false);
+        worker.proxy.observe(move |call| {
             if step(call) == Some(Step::Claim) {
                 stop.send_replace(true);
             }
-            Verdict::Pass
         });
-        let worked = worker.jobs.work(&message, &Deadline::on_signal(told)).await.unwrap();
+        let worked = worker.jobs.work(&message, &Deadline::on_signal(stopped)).await.unwrap();
         assert_eq!(worked, Worked::Requeued);
         message = bed.world.queue.take().unwrap();
     }
@@ -222,7 +215,7 @@ async fn rule_starts_again_after_its_last_job_killed_its_workers() {
     let message = bed.world.queue.take().unwrap();
     let first = message.job;
     let worker = bed.process().await;
-    let message = kill_ten(&bed, &worker, message, at(Step::Batch, 1, Verdict::Die)).await;
+    let message = kill_ten(&bed, &worker, message, at(Step::Batch, 1, Fault::Die(When::Before))).await;
     // While the job is open, the rule does not start.
     assert_eq!(next_night("03").await, 0);
     worker.work(&message).await.unwrap();
@@ -233,33 +226,19 @@ async fn rule_starts_again_after_its_last_job_killed_its_workers() {
     assert_eq!((&jobs[0]["state"], &jobs[0]["rule"], open), (&json!("done"), &json!("nightly"), false));
 }
 
-/// A bus that panics for some jobs and passes the events of all others to the test.
-#[derive(Debug)]
-struct PanickingBus {
-    panics_for: Mutex<HashSet<JobId>>,
-    told: mpsc::UnboundedSender<JobEvent>,
-}
-
-impl Bus for PanickingBus {
-    fn put(&self, event: JobEvent) -> BoxFuture<'_, Result<(), BusError>> {
-        let panics = self.panics_for.lock().unwrap().contains(&event.job_id);
-        assert!(!panics, "the bus cannot take this event");
-        let sent = self.told.send(event).map_err(|error| BusError(error.to_string().into()));
-        Box::pin(std::future::ready(sent))
-    }
-}
-
-fn panicking_bus() -> (Arc<PanickingBus>, mpsc::UnboundedReceiver<JobEvent>) {
-    let (told, events) = mpsc::unbounded_channel();
-    (Arc::new(PanickingBus { panics_for: Mutex::default(), told }), events)
+/// Returns the plan in which a bus panics for the events of some jobs.
+fn panic_for(poison: impl IntoIterator<Item = JobId>) -> FaultPlan {
+    let poison: HashSet<String> = poison.into_iter().map(|job| job.to_string()).collect();
+    let is_poison = move |event: &Call| event.body["JobId"].as_str().is_some_and(|job| poison.contains(job));
+    Calls::matching(is_poison).meet(Fault::Panic)
 }
 
 #[tokio::test]
 async fn panicking_message_is_reported_and_other_messages_of_its_event_succeed() {
-    let (bus, _events) = panicking_bus();
-    let bed = Bed::new(1).await.with(|jobs| Jobs { events: Events::Here(bus.clone()), ..jobs });
+    let bus = TestBus::default();
+    let bed = Bed::new(1).await.publishing_on(&bus);
     let (poison, sound) = (bed.enqueue().await, bed.enqueue().await);
-    bus.panics_for.lock().unwrap().insert(poison);
+    bus.inject(panic_for([poison]));
     let messages: Vec<Message> = std::iter::from_fn(|| bed.world.queue.take()).collect();
     let record = |message: &Message| {
         json!({"messageId": message.job, "receiptHandle": "handle", "body": serde_json::to_string(message).unwrap(),
@@ -276,10 +255,11 @@ async fn panicking_message_is_reported_and_other_messages_of_its_event_succeed()
 
 #[tokio::test]
 async fn job_that_kills_every_sweep_is_closed_and_blocks_no_other_job() {
-    let (bus, mut events) = panicking_bus();
-    let bed = Bed::new(1).await.with(|jobs| Jobs { events: Events::Here(bus.clone()), ..jobs });
+    let bus = TestBus::default();
+    let mut events = bus.reader();
+    let bed = Bed::new(1).await.publishing_on(&bus);
     let poison = bed.enqueue().await;
-    bus.panics_for.lock().unwrap().insert(poison);
+    bus.inject(panic_for([poison]));
     assert!(matches!(bed.world.work().await, Err(WorkError::Panicked(_))));
     for look in 1..=MAX_TRIES {
         // Another job needs the same sweep.
@@ -288,7 +268,7 @@ async fn job_that_kills_every_sweep_is_closed_and_blocks_no_other_job() {
         bed.pass(MESSAGE_DEADLINE_MILLIS);
         assert_eq!(bed.sweep().await, 1, "look {look}");
         bed.world.work().await.unwrap();
-        assert_eq!(events.recv().await.unwrap().job_id, sound);
+        assert_eq!(events.next().await.unwrap().job_id, sound);
         assert!(bed.is_open(poison).await, "look {look}");
     }
     bed.pass(RETRY_MILLIS);
@@ -303,7 +283,7 @@ async fn job_whose_closing_kills_the_sweep_fails_without_counts() {
     let (id, message) = bed.enqueue_one().await;
     let worker = bed.process().await;
     // The worker ends the shard and dies before it closes the job.
-    die(&worker, &message, at(Step::End, 1, Verdict::DieAfter)).await;
+    die(&worker, &message, at(Step::End, 1, Fault::Die(When::After))).await;
     let sweeper = bed.process().await;
     let shards = format!("{}#J#{id}", bed.portal);
     let mut looks = 0;
@@ -313,10 +293,8 @@ async fn job_whose_closing_kills_the_sweep_fails_without_counts() {
         bed.pass(LEASE_MILLIS.max(RETRY_MILLIS));
         let shards = shards.clone();
         sweeper.proxy.clear();
-        sweeper.proxy.set(move |call| match call.body.to_string().contains(&shards) {
-            true => Verdict::Die,
-            false => Verdict::Pass,
-        });
+        let reads_shards = Calls::matching(move |call| call.body.to_string().contains(&shards));
+        sweeper.proxy.inject(reads_shards.meet(Fault::Die(When::Before)));
         // A dead sweeper may return an error.
         sweeper.jobs.sweep(Abandoned::Expired, &Deadline::never()).await.unwrap_or_default();
     }
@@ -332,32 +310,20 @@ async fn job_whose_closing_kills_the_sweep_fails_without_counts() {
 
 #[tokio::test]
 async fn workers_survive_more_panics_than_there_are_workers() {
-    let (bus, mut events) = panicking_bus();
+    let bus = TestBus::default();
+    let mut events = bus.reader();
     let (queue, messages) = queue();
-    // The first sweep panics too.
-    let clock_fails = Arc::new(AtomicBool::new(false));
-    let fails = clock_fails.clone();
-    let bed = Bed::new(1).await.with(|jobs| {
-        let clock = jobs.clock.clone();
-        let clock = Arc::new(move || {
-            assert!(!fails.load(Ordering::SeqCst), "the clock fails");
-            clock()
-        });
-        Jobs { queue: Arc::new(queue), events: Events::Here(bus.clone()), clock, ..jobs }
-    });
+    let bed = Bed::new(1).await.publishing_on(&bus).with(|jobs| Jobs { queue: Arc::new(queue), ..jobs });
+    let mut poison = Vec::new();
     for _ in 0..=WORKERS {
-        let poison = bed.enqueue().await;
-        bus.panics_for.lock().unwrap().insert(poison);
+        poison.push(bed.enqueue().await);
     }
-    clock_fails.store(true, Ordering::SeqCst);
+    bus.inject(panic_for(poison));
+    // The first sweep panics too.
+    bed.world.clock.inject(Calls::all().meet(Fault::Panic));
     let workers = Workers::start(bed.world.jobs(), messages, Abandoned::All).await;
-    clock_fails.store(false, Ordering::SeqCst);
+    bed.world.clock.clear();
     let sound = bed.enqueue().await;
-    assert_eq!(told(&mut events).await, sound);
+    assert_eq!(events.next().await.unwrap().job_id, sound);
     workers.stop().await;
-}
-
-async fn told(events: &mut mpsc::UnboundedReceiver<JobEvent>) -> JobId {
-    const PATIENCE: Duration = Duration::from_secs(60);
-    timeout(PATIENCE, events.recv()).await.unwrap().unwrap().job_id
 }

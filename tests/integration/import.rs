@@ -146,7 +146,7 @@ async fn access_is_kept_unless_overwriting_is_requested() {
 }
 
 #[tokio::test]
-async fn deleted_contact_leaves_nothing_behind() {
+async fn deleted_contact_leaves_no_items() {
     let world = acme_with(contacts()).await;
     let delete = json!({"delete": {"contact": 2}});
     assert_eq!(world.import(&acme_lines([delete.clone()])).await.unwrap(), summary(0, 0, 0, 1));

@@ -12,7 +12,7 @@ use models::values::id::{ContactId, PortalId, UserId};
 use serde_json::json;
 use store::keys::{Key, PK, SK};
 use store::listing::{ListError, Listed, Listing};
-use tests::proxy::Verdict;
+use tests::faults::{Fault, When};
 use tests::{Spent, World};
 use tokio::time::Instant;
 
@@ -295,14 +295,16 @@ async fn single_put_indexes_only_the_new_managers_of_a_contact() {
 }
 
 #[tokio::test]
-async fn run_indexes_managers_before_it_writes_access_wherever_it_stops() {
+async fn run_indexes_managers_before_it_writes_access_despite_any_failure() {
     for step in [Step::Post, Step::Chunk, Step::Batch] {
-        for verdict in [Verdict::Die, Verdict::DieAfter, Verdict::Refuse, Verdict::FailAfter] {
+        for fault in
+            [Fault::Die(When::Before), Fault::Die(When::After), Fault::Refuse, Fault::InternalError(When::After)]
+        {
             for page in 1..=2 {
                 let bed = Bed::new(1).await;
                 let (job, message) = bed.enqueue_one().await;
                 let process = bed.process().await;
-                process.proxy.set(at(step, page, verdict.clone()));
+                process.proxy.inject(at(step, page, fault.clone()));
                 // The worker may finish or fail. Only the state it leaves matters.
                 let worked = process.work(&message).await.map_err(|error| error.to_string());
                 check_posted(&bed.world, bed.numbers()).await;
@@ -313,7 +315,7 @@ async fn run_indexes_managers_before_it_writes_access_wherever_it_stops() {
                 let list = List { page: Page::default(), ..List::of(ADA) };
                 let states = bed.states().await;
                 let all = states.iter().filter(|(_, state)| state.access == target()).count();
-                assert_eq!(list.ids(&bed.world).await.len(), all, "{step:?} {verdict:?} {page}: {worked:?}");
+                assert_eq!(list.ids(&bed.world).await.len(), all, "{step:?} {fault:?} {page}: {worked:?}");
             }
         }
     }

@@ -8,7 +8,7 @@ use models::limits::{MAX_OPEN_JOBS, MESSAGE_DEADLINE_MILLIS, OPEN_JOBS_RETRY_SEC
 use models::values::id::UserId;
 use serde_json::json;
 use store::keys::{Key, PK, SK};
-use tests::proxy::Verdict;
+use tests::faults::{Calls, Fault, When};
 use tests::{Reply, TestBus, World};
 
 use crate::job_faults::{Bed, target};
@@ -96,8 +96,8 @@ async fn job_takes_one_slot_and_frees_it_after_any_death() {
             number += 1;
             let bed = Bed::new(1).await;
             let dead = bed.process().await;
-            let verdict = if number % 2 == 0 { Verdict::Die } else { Verdict::DieAfter };
-            dead.proxy.set(move |call| if call.number == number { verdict.clone() } else { Verdict::Pass });
+            let when = if number % 2 == 0 { When::Before } else { When::After };
+            dead.proxy.inject(Calls::numbered(number).meet(Fault::Die(when)));
             let (run, id) = (bed.run(target(), None).await, bed.world.jobs().new_id());
             // A run may die before its job is recorded, in the middle, or never.
             let ended = if waited_for {
@@ -126,7 +126,7 @@ async fn finished_job_frees_its_slot_while_the_bus_refuses_its_event() {
     let bus = TestBus::default();
     let bed =
         Bed::new(1).await.with(|jobs| jobs::Jobs { events: Events::Here(std::sync::Arc::new(bus.clone())), ..jobs });
-    bus.refuse(true);
+    bus.inject(Calls::all().meet(Fault::Refuse));
     let (id, message) = bed.enqueue_one().await;
     bed.world.jobs().work(&message, &Deadline::never()).await.unwrap_err();
     assert_eq!((bed.job(id).await.state, bed.is_open(id).await), (State::Done, true));

@@ -147,10 +147,10 @@ impl Operation {
         }
     }
 
-    /// Makes the call with `behind`, a suffix or a query, appended to its path.
-    async fn call(&self, scene: &Scene, token: &str, behind: &str, kind: &str, body: &str) -> Reply {
+    /// Makes the call with `ending` (a suffix or a query) after its path.
+    async fn call(&self, scene: &Scene, token: &str, ending: &str, kind: &str, body: &str) -> Reply {
         let headers = if kind.is_empty() { vec![] } else { vec![("content-type", kind)] };
-        let path = format!("{}{behind}", scene.path(&self.path));
+        let path = format!("{}{ending}", scene.path(&self.path));
         scene.world.call(&self.method, &path, token, &headers, body).await.unwrap()
     }
 

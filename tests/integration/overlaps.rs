@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use models::access::Access;
 use models::job::{JobId, State};
 use store::contacts::AccessState;
-use tests::proxy::{Gate, Verdict};
+use tests::faults::{Calls, Fault, Gate, When};
 
 use crate::job_faults::{Bed, Process, target};
 use crate::portal::{ADA, MIKE, SAM, private, public};
@@ -35,8 +35,7 @@ impl Chance {
 /// Stops a worker before call number `call_number` until the returned gate opens.
 fn hold(worker: &Process, call_number: u64) -> Gate {
     let gate = Gate::new();
-    let held = gate.clone();
-    worker.proxy.set(move |call| if call.number == call_number { Verdict::Hold(held.clone()) } else { Verdict::Pass });
+    worker.proxy.inject(Calls::numbered(call_number).meet(Fault::Hold(When::Before, gate.clone())));
     gate
 }
 
@@ -179,12 +178,9 @@ async fn concurrent_jobs_finish_and_are_undone_although_workers_die() {
         let mut workers = Vec::new();
         while let Some(message) = bed.world.queue.take() {
             let worker = bed.process().await;
-            let (last, after) = (1 + chance.below(16) as u64, chance.below(2) == 0);
-            worker.proxy.set(move |call| match (call.number == last, after) {
-                (true, true) => Verdict::DieAfter,
-                (true, false) => Verdict::Die,
-                (false, _) => Verdict::Pass,
-            });
+            let last = 1 + chance.below(16) as u64;
+            let when = if chance.below(2) == 0 { When::After } else { When::Before };
+            worker.proxy.inject(Calls::numbered(last).meet(Fault::Die(when)));
             workers.push((worker, message));
         }
         let worked =

@@ -11,20 +11,20 @@ use serde_json::{Value, json};
 use store::Store;
 use store::dynamodb::client::{Endpoint, connect};
 use tests::World;
-use tests::proxy::{Call, Proxy, Verdict};
+use tests::faults::{Call, Calls, Fault, FaultPlan, Operation, Proxy};
 
 use crate::portal::{ADA_TOKEN, MIKE, SAM_TOKEN, access, acme_with, contact, job, lines, private};
 
 /// How often a query may repeat before the test fails.
-const PATIENCE: u32 = 5;
+const MAX_REPEATS: u32 = 5;
 
-/// Answers the first query of each partition with an empty page, and every repetition of the same query too.
-fn empty_first(emptied: Arc<Mutex<u32>>) -> impl FnMut(&Call) -> Verdict + Send + 'static {
-    let mut first: HashMap<String, (Value, u32)> = HashMap::new();
-    move |call| {
-        if call.operation != "Query" {
-            return Verdict::Pass;
-        }
+/// Returns the plan in which the first query of each partition meets an empty page, and every repetition of the same
+/// query too. A query that repeats too often is refused.
+fn empty_first(emptied: Arc<Mutex<u32>>) -> FaultPlan {
+    let repeats = Arc::new(Mutex::new(0));
+    let (mut first, last): (HashMap<String, (Value, u32)>, _) = (HashMap::new(), repeats.clone());
+    // Returns how often the query was made since it was the first of its partition; 0 for a later query.
+    let mut repeats_of = move |call: &Call| {
         let of = |name: &str| call.body[name].clone();
         let whose =
             json!([of("IndexName"), of("ExpressionAttributeValues")[":pk"], of("ScanIndexForward"), of("Select")]);
@@ -33,26 +33,33 @@ fn empty_first(emptied: Arc<Mutex<u32>>) -> impl FnMut(&Call) -> Verdict + Send 
             None => {
                 *emptied.lock().unwrap() += 1;
                 first.insert(whose.to_string(), (asked, 1));
-                Verdict::EmptyPage
+                1
             }
             Some((before, times)) if *before == asked => {
                 *times += 1;
-                if *times > PATIENCE { Verdict::Refuse } else { Verdict::EmptyPage }
+                *times
             }
             // The read continued: a later query of the same partition passes.
             Some((before, _)) => {
                 *before = Value::Null;
-                Verdict::Pass
+                0
             }
         }
-    }
+    };
+    let too_many = Calls::of(Operation::Query).and(move |call| {
+        let times = repeats_of(call);
+        *last.lock().unwrap() = times;
+        times > MAX_REPEATS
+    });
+    let repeated = Calls::of(Operation::Query).and(move |_| *repeats.lock().unwrap() > 0);
+    too_many.meet(Fault::Refuse).and(repeated.meet(Fault::EmptyPage))
 }
 
 /// Returns a service on the world's table whose queries meet empty pages.
 async fn served_with_empty_pages(world: World) -> (World, Proxy, Arc<Mutex<u32>>) {
     let url = world.endpoint().map_or_else(
         || {
-            #[expect(clippy::disallowed_methods, reason = "which engine the tests run on is told from outside")]
+            #[expect(clippy::disallowed_methods, reason = "the environment names the engine of the tests")]
             std::env::var("CRM_ACCESS_TEST_DYNAMODB").unwrap()
         },
         |endpoint| endpoint.url,
@@ -116,7 +123,7 @@ async fn reading_continues_after_an_empty_page() {
     }
     let (world, proxy, emptied) = served_with_empty_pages(world).await;
     for (call, expected) in calls.into_iter().zip(expected) {
-        proxy.set(empty_first(emptied.clone()));
+        proxy.inject(empty_first(emptied.clone()));
         assert_eq!(ask(&world, call).await, expected, "{call:?}");
     }
     assert!(*emptied.lock().unwrap() > 20);
@@ -131,7 +138,7 @@ async fn run_and_workers_continue_after_empty_pages() {
         (json!({"isPrivate": false, "tags": ["vip"]}), "", vec![("prefer", "respond-async")], 24),
         (json!({"isPrivate": true, "managerList": [MIKE]}), "maxAffected=24", vec![("prefer", "respond-async")], 24),
     ] {
-        proxy.set(empty_first(emptied.clone()));
+        proxy.inject(empty_first(emptied.clone()));
         let reply =
             world.put_with(&format!("filter/access?{query}"), ADA_TOKEN, &body.to_string(), &headers).await.unwrap();
         assert!(reply.status.is_success(), "{}", reply.text);
@@ -143,9 +150,9 @@ async fn run_and_workers_continue_after_empty_pages() {
         assert_eq!(changes.status, 200, "{}", changes.text);
     }
     assert!(access(&world, "acme", 11..=34).await.values().all(|state| state.access == target));
-    proxy.set(empty_first(emptied.clone()));
+    proxy.inject(empty_first(emptied.clone()));
     world.jobs().sweep(Abandoned::Expired, &Deadline::never()).await.unwrap();
-    proxy.set(empty_first(emptied));
+    proxy.inject(empty_first(emptied));
     world.jobs().run_due_rules(&Deadline::never()).await.unwrap();
 }
 
@@ -166,7 +173,7 @@ async fn import_continues_after_empty_pages() {
         .send()
         .await
         .unwrap();
-    proxy.set(empty_first(emptied.clone()));
+    proxy.inject(empty_first(emptied.clone()));
     world
         .import(&lines([
             crate::portal::portal("acme", "Europe/Riga", 4),

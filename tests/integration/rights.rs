@@ -9,7 +9,7 @@ use models::values::id::{ContactId, JobId, UserId};
 use serde_json::{Value, json};
 use store::StoreError;
 use tests::World;
-use tests::proxy::Verdict;
+use tests::faults::{Fault, When};
 
 use crate::job_faults::{Bed, Step, at, target};
 use crate::portal::{
@@ -256,7 +256,7 @@ async fn unfinished_chunk_is_checked_again_with_current_rights() {
         let (queued, message) = bed.enqueue_one().await;
         // The worker dies at the second page, after the write of its chunk and before its records.
         let process = bed.process().await;
-        process.proxy.set(at(step, 2, Verdict::Die));
+        process.proxy.inject(at(step, 2, Fault::Die(When::Before)));
         process.work(&message).await.unwrap_err();
         let written = bed.written(queued).await;
         assert!(!written.is_empty());

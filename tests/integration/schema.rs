@@ -12,7 +12,7 @@ use store::Store;
 use store::keys::{Key, PK, SK};
 use store::schema::{SCHEMA_VERSION, Schema};
 use store::sign_in::{Pair, SignIn};
-use tests::proxy::Verdict;
+use tests::faults::{Calls, Fault, Operation, When};
 use tests::{Reply, World};
 
 use crate::portal::{ADA_TOKEN, MIKE, acme_with, contact, contact_with, id, job, lines, portal, private, signing_in};
@@ -168,18 +168,14 @@ async fn migrated_table_works_as_before() {
 #[tokio::test]
 async fn interrupted_migration_is_finished_by_the_next() {
     /// Items that the first migration changes.
-    const CHANGED: usize = 3;
+    const CHANGED: u64 = 3;
     let (world, answered, queued) = old().await;
     if !world.is_embedded() {
         return;
     }
     let (proxy, jobs) = proxied(&world).await;
     let before = old_names(&items(&world).await).len();
-    let mut updates = 0;
-    proxy.set(move |call| {
-        updates += usize::from(call.operation == "UpdateItem");
-        if updates > CHANGED { Verdict::Die } else { Verdict::Pass }
-    });
+    proxy.inject(Calls::of(Operation::UpdateItem).nth(CHANGED + 1).meet(Fault::Die(When::Before)));
     assert!(jobs.store.migrate(world.app.now()).await.is_err());
     let left = old_names(&items(&world).await).len();
     assert!(0 < left && left < before, "{left} of {before}");

@@ -13,13 +13,13 @@ use tokio::time::{Instant, timeout};
 use crate::portal::{MIKE_TOKEN, access_of, acme_with, contact};
 
 /// Timeout for events that should come at once.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 /// A limit that a test waits for.
 const SHORT: Duration = Duration::from_millis(300);
 const GET: &str = "GET /api/2.0/crm/contact/1 HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 /// Limits that no test reaches.
-const LONG: Bounds = Bounds { head: PATIENCE, body: PATIENCE, stall: PATIENCE, connections: 8 };
+const LONG: Bounds = Bounds { head: TIMEOUT, body: TIMEOUT, stall: TIMEOUT, connections: 8 };
 
 async fn start(bounds: Bounds) -> (World, Server, SocketAddr) {
     let world = acme_with([contact(1, json!({}))]).await;
@@ -39,7 +39,7 @@ async fn having_sent(address: SocketAddr, sent: &str) -> TcpStream {
 async fn rest(mut stream: TcpStream) -> String {
     let mut text = Vec::new();
     // A reset connection sends nothing more.
-    let read = timeout(PATIENCE, stream.read_to_end(&mut text)).await.expect("the connection stays open");
+    let read = timeout(TIMEOUT, stream.read_to_end(&mut text)).await.expect("the connection stays open");
     read.unwrap_or_default();
     String::from_utf8(text).unwrap()
 }
@@ -47,7 +47,7 @@ async fn rest(mut stream: TcpStream) -> String {
 /// Returns the first bytes that a server sends.
 async fn first(stream: &mut TcpStream) -> String {
     let mut text = [0; 12];
-    timeout(PATIENCE, stream.read_exact(&mut text)).await.expect("no answer").unwrap();
+    timeout(TIMEOUT, stream.read_exact(&mut text)).await.expect("no answer").unwrap();
     String::from_utf8(text.to_vec()).unwrap()
 }
 
@@ -72,7 +72,7 @@ async fn slow_or_idle_head_closes_its_connection() {
     let mut slow = having_sent(address, "GET / HTTP/1.1\r\nX: ").await;
     let begun = Instant::now();
     while slow.write_all(b"x").await.is_ok() {
-        assert!(begun.elapsed() < PATIENCE, "the connection stays open");
+        assert!(begun.elapsed() < TIMEOUT, "the connection stays open");
         // The server sends nothing: the read is a pause. A closed connection ends the pause, and the next write fails.
         if timeout(SHORT / 4, slow.read_u8()).await.is_ok_and(|read| read.is_err()) {
             break;
@@ -118,7 +118,7 @@ async fn connections_over_the_limit_are_refused() {
         if first(&mut stream).await == "HTTP/1.1 401" {
             return;
         }
-        assert!(begun.elapsed() < PATIENCE, "there is no room");
+        assert!(begun.elapsed() < TIMEOUT, "there is no room");
     }
 }
 
@@ -129,10 +129,10 @@ async fn client_that_reads_no_answers_is_disconnected() {
     // The client sends requests and reads no answers, until the server can no longer write and stops reading.
     let mut deaf = having_sent(address, "").await;
     let begun = Instant::now();
-    while let Ok(Ok(())) = timeout(PATIENCE, deaf.write_all(description.as_bytes())).await {
-        assert!(begun.elapsed() < PATIENCE, "the connection stays open");
+    while let Ok(Ok(())) = timeout(TIMEOUT, deaf.write_all(description.as_bytes())).await {
+        assert!(begun.elapsed() < TIMEOUT, "the connection stays open");
     }
-    assert!(begun.elapsed() < PATIENCE, "the connection stays open");
+    assert!(begun.elapsed() < TIMEOUT, "the connection stays open");
 }
 
 #[tokio::test]
@@ -144,12 +144,12 @@ async fn shutdown_waits_only_for_running_calls() {
     let _partial = having_sent(address, &GET[..20]).await;
     let begun = Instant::now();
     server.stop(3 * SHORT).await;
-    assert!(begun.elapsed() >= 3 * SHORT && begun.elapsed() < PATIENCE, "{:?}", begun.elapsed());
+    assert!(begun.elapsed() >= 3 * SHORT && begun.elapsed() < TIMEOUT, "{:?}", begun.elapsed());
     assert_eq!(rest(stalled).await, "");
 
     let (_world, server, address) = start(LONG).await;
     let _partial = having_sent(address, &GET[..20]).await;
     let _unread = having_sent(address, "").await;
-    server.stop(PATIENCE).await;
+    server.stop(TIMEOUT).await;
     assert!(TcpStream::connect(address).await.is_err());
 }

@@ -64,10 +64,10 @@ async fn one_refused_contact_leaves_all_contacts_unchanged() {
         let reply = put(&world, token, &body, &[]).await;
         assert_eq!((reply.status.as_u16(), reply.error_type().as_str()), expected, "{body}: {}", reply.text);
         let details = reply.json()["error"]["details"].clone();
-        let told: Vec<&str> =
+        let reported: Vec<&str> =
             details.as_array().unwrap().iter().map(|detail| detail["message"].as_str().unwrap()).collect();
         if expected.0 != 400 {
-            assert_eq!(told, named, "{body}");
+            assert_eq!(reported, named, "{body}");
         }
     };
     let body = |ids: Value| json!({"contactid": ids, "isShared": false, "managerList": [SAM]});

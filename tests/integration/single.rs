@@ -80,14 +80,14 @@ async fn checks_run_in_the_documented_order() {
 #[tokio::test]
 async fn stranger_cannot_tell_a_private_contact_from_a_missing_one() {
     let world = acme_with([contact_with(1, ShareType::None, &[MIKE])]).await;
-    let told = async |id: &str| {
+    let outcome = async |id: &str| {
         let reply = world.put(&format!("{id}/access"), SAM_TOKEN, &body(true, &[])).await.unwrap();
         let error = reply.json()["error"].clone();
         let headers: Vec<String> = reply.headers.keys().map(ToString::to_string).collect();
         let message = error["message"].as_str().unwrap().replace(id, "ID");
         (reply.status, message, error["type"].clone(), error["details"].clone(), headers)
     };
-    assert_eq!(told("1").await, told("777").await);
+    assert_eq!(outcome("1").await, outcome("777").await);
 }
 
 #[tokio::test]

@@ -6,10 +6,8 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::RetryPartition;
-use futures::future::BoxFuture;
 use jiff::SignedDuration;
-use jobs::events::{Bus, BusError, JobEvent};
-use jobs::{Abandoned, Deadline, Events, Jobs, Message, Worked};
+use jobs::{Abandoned, Deadline, Jobs, Message, Worked};
 use local::fair_queue::queue;
 use local::workers::Workers;
 use models::job::{Counts, Job, JobId, State};
@@ -19,10 +17,10 @@ use store::Store;
 use store::dynamodb::client::{Endpoint, connect};
 use store::jobs::Lease;
 use store::keys::Key;
-use tests::World;
-use tests::proxy::{Proxy, Verdict};
-use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, timeout};
+use tests::faults::{Calls, Fault, Operation, Proxy, When};
+use tests::{EventReader, TestBus, World};
+use tokio::sync::watch;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::portal::{ADA_TOKEN, MIKE, access, acme, acme_with, contact, id, job, lines, portal, private};
@@ -32,8 +30,8 @@ pub(crate) async fn proxied(world: &World) -> (Proxy, Jobs) {
     let proxy = Proxy::start(&world.endpoint().unwrap().url).await.unwrap();
     let client = connect(Some(&Endpoint::at(proxy.url())), None).await;
     // All clients of a process share one retry budget. A test whose calls all fail must not exhaust it for others.
-    let purse = RetryPartition::new(proxy.url());
-    let client = Client::from_conf(client.config().to_builder().retry_partition(purse).build());
+    let budget = RetryPartition::new(proxy.url());
+    let client = Client::from_conf(client.config().to_builder().retry_partition(budget).build());
     let jobs = Jobs { store: Store::new(client, &world.table), ..world.jobs().clone() };
     (proxy, jobs)
 }
@@ -162,10 +160,8 @@ async fn message_of_a_failed_shard_is_reported_and_succeeds_on_redelivery() {
     let (world, job) = queued(40).await;
     let (proxy, jobs) = proxied(&world).await;
     let chunk = Key::Chunk(id("acme"), job, 2, 0).encode();
-    proxy.set(move |call| match call.operation == "PutItem" && call.keys().contains(&chunk) {
-        true => Verdict::Fail,
-        false => Verdict::Pass,
-    });
+    let writes_chunk = Calls::of(Operation::PutItem).and(move |call| call.keys().contains(&chunk));
+    proxy.inject(writes_chunk.meet(Fault::InternalError(When::Before)));
     let messages = take_all(&world);
     assert_eq!(handle(&jobs, &bodies(&messages), later()).await, [2]);
     assert_eq!(record(&world, job).await.state, State::Running);
@@ -184,7 +180,7 @@ async fn unreachable_table_fails_every_message() {
     let (world, job) = queued(8).await;
     let (proxy, jobs) = proxied(&world).await;
     let messages = take_all(&world);
-    proxy.set(|_| Verdict::Fail);
+    proxy.inject(Calls::all().meet(Fault::InternalError(When::Before)));
     assert_eq!(handle(&jobs, &bodies(&messages), later()).await, [0, 1, 2, 3]);
     proxy.clear();
     assert_eq!(handle(&jobs, &bodies(&messages), later()).await, [0; 0]);
@@ -218,17 +214,16 @@ async fn worker_keeps_its_progress_at_its_deadline() {
     let world = one_shard().await;
     let job = lock_later(&world, "").await;
     let (proxy, jobs) = proxied(&world).await;
-    let (stop, told) = watch::channel(false);
+    let (stop, stopped) = watch::channel(false);
     // The deadline passes when the first chunk is written.
     let first = Key::Chunk(id("acme"), job, 0, 0).encode();
-    proxy.set(move |call| {
-        if call.operation == "PutItem" && call.keys().contains(&first) {
+    proxy.observe(move |call| {
+        if call.operation == Operation::PutItem && call.keys().contains(&first) {
             stop.send_replace(true);
         }
-        Verdict::Pass
     });
     let message = world.queue.take().unwrap();
-    let worked = jobs.work(&message, &Deadline::on_signal(told)).await.unwrap();
+    let worked = jobs.work(&message, &Deadline::on_signal(stopped)).await.unwrap();
     assert_eq!(worked, Worked::Requeued);
     assert_eq!(world.queue.waiting(), [message]);
     let shard = world.store.shard(&id("acme"), job, 0).await.unwrap();
@@ -249,35 +244,11 @@ async fn worker_keeps_its_progress_at_its_deadline() {
     assert!(spent < rest * 1.2 + 20.0, "{spent} units for {rest} contacts");
 }
 
-/// A bus that passes events to the test.
-#[derive(Debug)]
-struct Told(mpsc::UnboundedSender<JobEvent>);
-
-impl Bus for Told {
-    fn put(&self, event: JobEvent) -> BoxFuture<'_, Result<(), BusError>> {
-        let sent = self.0.send(event).map_err(|error| BusError(error.to_string().into()));
-        Box::pin(std::future::ready(sent))
-    }
-}
-
-/// Returns an engine with an in-memory queue and a bus that passes events to the test.
-fn local(world: &World) -> (Jobs, local::fair_queue::Messages, mpsc::UnboundedReceiver<JobEvent>) {
+/// Returns an engine with an in-memory queue and a bus, with a reader of the bus.
+fn local(world: &World) -> (Jobs, local::fair_queue::Messages, EventReader) {
     let (queue, messages) = queue();
-    let (told, events) = mpsc::unbounded_channel();
-    let events_here = Events::Here(Arc::new(Told(told)));
-    (Jobs { queue: Arc::new(queue), events: events_here, ..world.jobs().clone() }, messages, events)
-}
-
-/// Returns the event of a job. Other jobs' events are skipped, and an event may be published twice. The test fails at
-/// the timeout.
-async fn told(events: &mut mpsc::UnboundedReceiver<JobEvent>, is: impl Fn(&JobEvent) -> bool) -> JobEvent {
-    const PATIENCE: Duration = Duration::from_secs(60);
-    loop {
-        let event = timeout(PATIENCE, events.recv()).await.unwrap().unwrap();
-        if is(&event) {
-            return event;
-        }
-    }
+    let bus = TestBus::default();
+    (Jobs { queue: Arc::new(queue), events: bus.events(), ..world.jobs().clone() }, messages, bus.reader())
 }
 
 #[tokio::test]
@@ -297,7 +268,7 @@ async fn workers_finish_jobs_of_an_earlier_process() {
     let workers = Workers::start(&jobs, messages, Abandoned::All).await;
     let mut ended = BTreeMap::new();
     while ended.len() < 2 {
-        let event = told(&mut events, |_| true).await;
+        let event = events.next().await.unwrap();
         ended.insert(event.job_id, event.state);
     }
     workers.stop().await;
@@ -340,11 +311,11 @@ async fn workers_of_a_process_run_queued_calls() {
     let app = api::App::new(jobs, Duration::ZERO);
     let world = world.serving(app);
     let job = lock_later(&world, "").await;
-    let event = told(&mut events, |event| event.job_id == job).await;
+    let event = events.next_matching(|event| event.job_id == job).await.unwrap();
     assert_eq!((event.state, event.updated), (State::Done, 20));
     let undo = world.post(&format!("jobs/{job}/undo"), ADA_TOKEN).await.unwrap();
     assert_eq!(undo.status, 202, "{}", undo.text);
-    let event = told(&mut events, |event| event.undo_of == Some(job)).await;
+    let event = events.next_matching(|event| event.undo_of == Some(job)).await.unwrap();
     assert_eq!((event.state, event.updated), (State::Done, 20));
     workers.stop().await;
     assert_eq!(written(&world, 20).await, 0);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::{PATIENCE, Server, TestResult, folder, request, run_with, stderr, succeed, text};
+use super::{Server, TIMEOUT, TestResult, folder, request, run_with, stderr, succeed, text};
 
 /// The time limit for the exit after a signal.
 const END: Duration = Duration::from_secs(5);
@@ -16,7 +16,7 @@ const CONTACTS: u32 = 6000;
 /// Opens a connection and sends `sent` on it.
 fn having_sent(port: u16, sent: &str) -> TestResult<TcpStream> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
     stream.write_all(sent.as_bytes())?;
     Ok(stream)
 }
@@ -61,7 +61,7 @@ fn a_running_job_stops_after_its_page_and_goes_on_at_the_next_start() -> TestRes
         let path = "/api/2.0/crm/contact/filter/access?count=1";
         let port = server.port;
         let mut call = TcpStream::connect(("127.0.0.1", port))?;
-        call.set_read_timeout(Some(PATIENCE))?;
+        call.set_read_timeout(Some(TIMEOUT))?;
         write!(
             call,
             "PUT {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nPrefer: {prefer}\r\nAuthorization: {}\r\n\
@@ -74,7 +74,7 @@ fn a_running_job_stops_after_its_page_and_goes_on_at_the_next_start() -> TestRes
         // The job is running: its record exists, and the job has not ended.
         let begun = Instant::now();
         while state(jobs()?)? != "running" {
-            assert!(begun.elapsed() < PATIENCE, "the job did not start");
+            assert!(begun.elapsed() < TIMEOUT, "the job did not start");
         }
         let signalled = Instant::now();
         assert_eq!(server.end("TERM")?, Some(0));
@@ -87,7 +87,7 @@ fn a_running_job_stops_after_its_page_and_goes_on_at_the_next_start() -> TestRes
         let jobs = || request(server.port, "GET", "/api/2.0/crm/access/jobs.json?count=1", &headers, "");
         let begun = Instant::now();
         while state(jobs()?)? != "done" {
-            assert!(begun.elapsed() < PATIENCE, "the job did not end");
+            assert!(begun.elapsed() < TIMEOUT, "the job did not end");
         }
         let job = jobs()?.json()?["response"][0].clone();
         let counts = ["updated", "unchanged", "failed"].map(|name| job[name].as_u64().unwrap_or_default());

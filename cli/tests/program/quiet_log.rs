@@ -89,7 +89,7 @@ fn log_at(level: &str) -> TestResult<String> {
 }
 
 #[test]
-fn no_level_logs_what_callers_search_send_or_sign_in_with() -> TestResult {
+fn no_log_level_reveals_searches_bodies_or_credentials() -> TestResult {
     for level in ["info", "trace", "trace,dynoxide=trace,hyper=trace,aws_smithy_runtime=trace"] {
         let log = log_at(level)?;
         assert!(log.contains("answered") && log.contains("job"), "{level}: {log}");
@@ -115,7 +115,7 @@ fn check_harmless(printed: &str) {
 }
 
 #[test]
-fn a_file_cannot_make_the_terminal_obey() -> TestResult {
+fn control_characters_of_a_file_are_escaped_in_output() -> TestResult {
     const EVIL: &str = "\u{1b}[2J\u{9b}31m\u{202e}\r\u{7}";
     let (folder, data) = folder()?;
     let table = ["--data-dir", text(&data)?];

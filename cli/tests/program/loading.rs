@@ -1,0 +1,109 @@
+//! Serving a folder and loading files into it.
+
+use std::fs;
+use std::net::TcpStream;
+
+use serde_json::json;
+
+use super::{
+    ADMIN, DOCUMENTS, Server, TestResult, check_failure, folder, make_private, nowhere, run_with, stdout, strs,
+    succeed, text,
+};
+
+#[test]
+fn a_server_answers_and_ends_on_a_signal() -> TestResult {
+    for signal in ["TERM", "INT"] {
+        let engine = nowhere();
+        let server = Server::start(&[&strs(&engine)[..], &["--import", DOCUMENTS]].concat())?;
+        let [loaded] = &server.printed[..] else { return Err(format!("{:?}", server.printed).into()) };
+        assert!(loaded.ends_with("6 lines loaded; contacts: 1 added, 0 replaced, 0 unchanged, 0 deleted"), "{loaded}");
+
+        let reply = server.put("1234/access", ADMIN, &make_private())?;
+        assert_eq!(reply.status, 200, "{reply:?}");
+        assert_eq!(reply.json()?["response"]["IsPrivate"], true);
+        assert_eq!(reply.header("content-type"), Some("application/json; charset=utf-8"));
+
+        // An idle connection does not delay the server's exit.
+        let idle = TcpStream::connect(("127.0.0.1", server.port))?;
+        assert_eq!(server.end(signal)?, Some(0), "after SIG{signal}");
+        drop(idle);
+    }
+    Ok(())
+}
+
+#[test]
+fn data_folder_keeps_its_portals_between_runs() -> TestResult {
+    let (_folder, data) = folder()?;
+    let server = Server::start(&["--data-dir", text(&data)?, "--import", DOCUMENTS])?;
+    let reply = server.put("1234/access", ADMIN, &make_private())?;
+    let revision = reply.header("etag").ok_or("no ETag")?.to_owned();
+    assert_eq!(server.end("TERM")?, Some(0));
+
+    // Loading the file again does not change the access.
+    let server = Server::start(&["--data-dir", text(&data)?, "--import", DOCUMENTS])?;
+    assert!(server.printed[0].contains("0 added, 0 replaced, 1 unchanged"), "{:?}", server.printed);
+    let reply = server.put("1234/access", ADMIN, &make_private())?;
+    assert_eq!((reply.status, reply.header("etag"), reply.header("x-job-id")), (200, Some(&*revision), None));
+    assert_eq!(server.end("TERM")?, Some(0));
+    Ok(())
+}
+
+#[test]
+fn loading_a_file_twice_changes_nothing() -> TestResult {
+    let (_folder, data) = folder()?;
+    let import = ["import", "--data-dir", text(&data)?, DOCUMENTS];
+    let first = succeed(&import)?;
+    assert!(first.ends_with("6 lines loaded; contacts: 1 added, 0 replaced, 0 unchanged, 0 deleted\n"), "{first}");
+    let second = succeed(&import)?;
+    assert!(second.ends_with("6 lines loaded; contacts: 0 added, 0 replaced, 1 unchanged, 0 deleted\n"), "{second}");
+
+    let output = run_with(&["import", "--data-dir", text(&data)?, "-"], &fs::read(DOCUMENTS)?)?;
+    assert!(output.status.success());
+    assert_eq!(stdout(&output), "-: 6 lines loaded; contacts: 0 added, 0 replaced, 1 unchanged, 0 deleted\n");
+    Ok(())
+}
+
+#[test]
+fn import_stops_at_an_invalid_line_and_names_the_line() -> TestResult {
+    let (folder, data) = folder()?;
+    let file = folder.path().join("contacts.ndjson");
+    let contact = |id: i32| json!({"contact": {"id": id, "Created": "2020-12-08"}}).to_string();
+    let portal = json!({"portal": {"Id": "acme"}}).to_string();
+    for (bad, reason) in [
+        ("{\"contact\":{\"id\":3}}".to_owned(), "Created is required"),
+        (contact(0), "whole number from 1 to 2147483647"),
+        (json!({"contact": {"id": 3, "Created": "2020-12-08", "Tag": []}}).to_string(), "unknown field `Tag`"),
+        (
+            json!({"contact": {"id": 3, "Created": "2020-12-08", "ContactStatus": {"id": 9}}}).to_string(),
+            "ContactStatus 9",
+        ),
+        ("{\"contact\":".to_owned(), "EOF"),
+        ("contact".to_owned(), "expected value"),
+        (format!("[{}]", contact(3)), "write each of its values as a line of its own"),
+        (json!({"portal": {"Id": "acme", "TimeZone": "Etc/Unknown"}}).to_string(), "stands for no zone"),
+        (
+            json!({"contact": {"id": 3, "Created": "2020-12-08", "Tags": ["a\0"]}}).to_string(),
+            "control character U+0000",
+        ),
+        (format!("{{\"contact\":\"{}\"}}", "a".repeat(1 << 20)), "the line is too long"),
+    ] {
+        // The empty line is not loaded, but counts in line numbers.
+        let lines = [&portal, &contact(1), "", &contact(2), &bad, &contact(4)].join("\n");
+        fs::write(&file, lines)?;
+        let words = [text(&file)?, "line 5:", reason, "The 3 lines before it were loaded"];
+        check_failure(&["import", "--data-dir", text(&data)?, text(&file)?], &words)?;
+    }
+    fs::write(&file, [portal, contact(1), contact(2), contact(4)].join("\n"))?;
+    let loaded = succeed(&["import", "--data-dir", text(&data)?, text(&file)?])?;
+    assert!(loaded.contains("contacts: 1 added, 0 replaced, 2 unchanged"), "{loaded}");
+    Ok(())
+}
+
+#[test]
+fn error_names_an_unreadable_file() -> TestResult {
+    let (folder, data) = folder()?;
+    let missing = folder.path().join("missing.ndjson");
+    check_failure(&["import", "--data-dir", text(&data)?, text(&missing)?], &[text(&missing)?, "cannot be read"])?;
+    let args = ["serve", "--port", "0", "--in-memory", "--import", text(&missing)?];
+    check_failure(&args, &[text(&missing)?, "cannot be read"])
+}

@@ -1,0 +1,337 @@
+//! The portal of these tests and the processes that work on it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+
+use api::App;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::retry::{RetryConfig, RetryPartition};
+use jiff::SignedDuration;
+use jobs::{Abandoned, Deadline, FilterRun, Jobs, Message, WorkError, Worked};
+use models::access::{Access, Actor, Caller, ShareType};
+use models::filter::Filter;
+use models::filter::plan::plan;
+use models::job::{Change, Counts, Job, JobId, Kind, State};
+use models::limits::{LEASE_MILLIS, MESSAGE_DEADLINE_MILLIS};
+use models::request::Page;
+use models::values::id::{PortalId, UserId};
+use serde_json::{Value, json};
+use store::contacts::AccessState;
+use store::dynamodb::client::{Endpoint, connect};
+use store::keys::{EXPIRES, Key, OPEN_BUCKETS};
+use store::{Store, StoreError};
+use tests::faults::Proxy;
+use tests::{Reply, TestBus, World};
+
+use super::steps::written_by;
+use crate::portal::{ADA, ADA_TOKEN, MIKE, SAM, access, acme, contact, id, job, lines, portal, private, public, stage};
+
+/// Maximum partitions of a shard on one page.
+const PARTITIONS_A_PAGE: i64 = 8;
+/// Pages of a shard.
+const PAGES: i64 = 3;
+/// Number of stages, including "no stage". Each stage is a partition.
+const STAGES: i64 = PARTITIONS_A_PAGE * PAGES;
+/// Contacts of a shard, spread evenly over its pages.
+const CONTACTS: i64 = 12;
+
+/// The access that the jobs of these tests set.
+pub(crate) fn target() -> Access {
+    private(&[ADA])
+}
+
+/// Access before the jobs. Of five contacts one has no record and one already matches the target.
+fn original(contact: i64) -> Option<Access> {
+    match contact % 5 {
+        0 => None,
+        1 => Some(private(&[MIKE])),
+        2 => Some(Access { share: ShareType::Read, managers: vec![SAM, MIKE] }),
+        3 => Some(public(&[SAM])),
+        _ => Some(target()),
+    }
+}
+
+fn line(number: i64) -> Value {
+    let mut members = json!({"ContactStatus": {"id": number * 2 % STAGES}});
+    if let Some(access) = original(number) {
+        members["ShareType"] = json!(access.share.number());
+        members["AccessList"] = access.managers.iter().map(|id| json!({"Id": id})).collect();
+    }
+    contact(number, members)
+}
+
+/// A separate process: reaches the table through a proxy and shares everything else.
+pub(crate) struct Process {
+    pub(crate) proxy: Proxy,
+    pub(crate) jobs: Jobs,
+}
+
+impl Process {
+    pub(crate) async fn work(&self, message: &Message) -> Result<Worked, WorkError> {
+        self.jobs.work(message, &Deadline::never()).await
+    }
+
+    /// Records the contacts whose access records are written from now on, in order of writing.
+    pub(crate) fn records(&self) -> Arc<Mutex<Vec<i32>>> {
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let kept = written.clone();
+        self.proxy.observe(move |call| kept.lock().unwrap().extend(written_by(call)));
+        written
+    }
+}
+
+/// The portal `acme` with shards of three pages each.
+pub(crate) struct Bed {
+    pub(crate) world: World,
+    pub(crate) portal: PortalId,
+    pub(crate) shards: u16,
+    pub(crate) originals: BTreeMap<i32, AccessState>,
+}
+
+impl Bed {
+    pub(crate) async fn new(shards: u16) -> Self {
+        let mut values = vec![portal("acme", "Europe/Riga", shards)];
+        values.extend(acme().into_iter().skip(1));
+        values.extend((4..STAGES).map(|id| stage(id.try_into().unwrap())));
+        values.extend((1..=CONTACTS * i64::from(shards)).map(line));
+        let world = World::with(&lines(values)).await.unwrap();
+        let originals = access(&world, "acme", 1..=CONTACTS * i64::from(shards)).await;
+        Self { world, portal: id("acme"), shards, originals }
+    }
+
+    /// Replaces the job engine with `change(engine)`.
+    pub(crate) fn with(self, change: impl FnOnce(Jobs) -> Jobs) -> Self {
+        let app = App::new(change(self.world.jobs().clone()), std::time::Duration::from_secs(3600));
+        Self { world: self.world.serving(app), ..self }
+    }
+
+    /// Publishes events to `bus`.
+    pub(crate) fn publishing_on(self, bus: &TestBus) -> Self {
+        self.with(|jobs| Jobs { events: bus.events(), ..jobs })
+    }
+
+    pub(crate) async fn process(&self) -> Process {
+        let url = self.world.endpoint().map_or_else(engine_url, |endpoint| endpoint.url);
+        let proxy = Proxy::start(&url).await.unwrap();
+        let client = connect(Some(&Endpoint::at(proxy.url())), None).await;
+        // A separate retry budget, and short pauses.
+        let retries = RetryConfig::standard().with_initial_backoff(std::time::Duration::from_millis(1));
+        let config =
+            client.config().to_builder().retry_config(retries).retry_partition(RetryPartition::new(proxy.url()));
+        let store = Store::new(Client::from_conf(config.build()), &self.world.table);
+        Process { proxy, jobs: Jobs { store, ..self.world.jobs().clone() } }
+    }
+
+    pub(crate) fn numbers(&self) -> std::ops::RangeInclusive<i64> {
+        1..=CONTACTS * i64::from(self.shards)
+    }
+
+    pub(crate) fn original(&self, contact: i32) -> AccessState {
+        self.originals.get(&contact).cloned().unwrap_or(AccessState::UNRECORDED)
+    }
+
+    /// Returns the contacts that the jobs must change.
+    pub(crate) fn to_change(&self) -> BTreeSet<i32> {
+        let numbers = self.numbers().map(|number| i32::try_from(number).unwrap());
+        numbers.filter(|number| self.original(*number).access != target()).collect()
+    }
+
+    /// Advances the clock.
+    pub(crate) fn pass(&self, millis: u64) {
+        let later = self.world.app.now() + SignedDuration::from_millis(millis.try_into().unwrap());
+        self.world.set_clock(later);
+    }
+
+    pub(crate) async fn run(&self, target: Access, max_affected: Option<u64>) -> FilterRun {
+        let lists = self.world.store.lists(&self.portal).await.unwrap();
+        let statistics = self.world.store.statistics(&self.portal, &[], &lists.stage_counts).await.unwrap();
+        let started = self.world.app.now();
+        let plan = plan(&Filter::default(), &statistics, self.shards);
+        FilterRun {
+            portal: self.portal.clone(),
+            actor: Actor::User(Caller { user: ADA, is_admin: true }),
+            filter: Filter::default(),
+            expected: plan.expected(&statistics),
+            plan,
+            target,
+            page: Page { count: 5, start_index: 0 },
+            max_affected,
+            started,
+            rule: None,
+        }
+    }
+
+    /// Enqueues a job for workers.
+    pub(crate) async fn enqueue(&self) -> JobId {
+        self.enqueue_at_most(None).await
+    }
+
+    pub(crate) async fn enqueue_at_most(&self, max_affected: Option<u64>) -> JobId {
+        let jobs = self.world.jobs();
+        self.run(target(), max_affected).await.enqueue(jobs, jobs.new_id()).await.unwrap().id
+    }
+
+    /// Enqueues a job of a one-shard portal. Returns the job and its message.
+    pub(crate) async fn enqueue_one(&self) -> (JobId, Message) {
+        let id = self.enqueue().await;
+        let message = self.world.queue.take().unwrap();
+        assert_eq!(self.world.queue.waiting(), []);
+        (id, message)
+    }
+
+    pub(crate) async fn job(&self, id: JobId) -> Job {
+        self.world.store.job(&self.portal, id).await.unwrap().unwrap()
+    }
+
+    pub(crate) async fn changes(&self, id: JobId) -> Vec<Change> {
+        let job = self.job(id).await;
+        self.world.jobs().changes(&self.portal, &job, 0, 10_000).await.unwrap()
+    }
+
+    pub(crate) async fn states(&self) -> BTreeMap<i32, AccessState> {
+        access(&self.world, "acme", self.numbers()).await
+    }
+
+    /// Returns the contacts whose records `id` wrote.
+    pub(crate) async fn written(&self, id: JobId) -> BTreeSet<i32> {
+        let states = self.states().await;
+        states.into_iter().filter(|(_, state)| state.revision == Some(id)).map(|(contact, _)| contact).collect()
+    }
+
+    pub(crate) async fn is_open(&self, id: JobId) -> bool {
+        for bucket in 0..OPEN_BUCKETS {
+            if self.world.store.open_jobs(bucket, None).await.unwrap().jobs.iter().any(|open| open.job == id) {
+                return true;
+            }
+        }
+        false
+    }
+
+    pub(crate) async fn sweep(&self) -> usize {
+        self.world.jobs().sweep(Abandoned::Expired, &Deadline::never()).await.unwrap()
+    }
+
+    /// Recovers from dead workers: leases and deadlines expire, the sweep requeues, and workers finish.
+    pub(crate) async fn recover(&self) {
+        self.pass(MESSAGE_DEADLINE_MILLIS.max(LEASE_MILLIS));
+        self.sweep().await;
+        self.world.work().await.unwrap();
+    }
+
+    pub(crate) async fn undo(&self, id: JobId) -> JobId {
+        let undone = self.job(id).await;
+        let (jobs, ada) = (self.world.jobs(), Caller { user: ADA, is_admin: true });
+        jobs.undo(&self.portal, &ada, &undone, jobs.new_id()).await.unwrap().id
+    }
+
+    /// Undoes a job and checks that the undo finished.
+    pub(crate) async fn undone(&self, id: JobId) -> Job {
+        let undo = self.undo(id).await;
+        self.world.work().await.unwrap();
+        let job = self.job(undo).await;
+        assert_eq!((job.state, job.task.kind(), job.task.undo_of()), (State::Done, Kind::Undo, Some(id)));
+        job
+    }
+
+    pub(crate) async fn cancel(&self, id: JobId) -> Reply {
+        self.world.post(&format!("jobs/{id}/cancel"), ADA_TOKEN).await.unwrap()
+    }
+
+    /// Sets one contact's access by a single call. Returns the job's identifier.
+    pub(crate) async fn set(&self, contact: i32, managers: &[UserId]) -> JobId {
+        self.set_unless_set(contact, managers).await.unwrap()
+    }
+
+    /// Like `set`; none when the contact already matches.
+    pub(crate) async fn set_unless_set(&self, contact: i32, managers: &[UserId]) -> Option<JobId> {
+        let body = json!({"isShared": false, "managerList": managers});
+        let reply = self.world.put(&format!("{contact}/access"), ADA_TOKEN, &body).await.unwrap();
+        assert_eq!(reply.status, 200, "{}", reply.text);
+        job(&reply)
+    }
+
+    /// Checks that the job finished with exact counts, that every contact matches the target, and that the log has each
+    /// changed contact once, with its access before the job.
+    pub(crate) async fn check_done(&self, id: JobId) {
+        let (job, changed) = (self.job(id).await, self.to_change());
+        assert_eq!((job.state, job.percent, job.error.as_deref()), (State::Done, 100, None));
+        assert!(job.started.is_some() && job.finished.is_some(), "{job:?}");
+        let (matched, updated) = (self.numbers().count() as u64, changed.len() as u64);
+        assert_eq!(job.counts, Counts { matched, updated, unchanged: matched - updated, ..Counts::default() });
+        let states = self.states().await;
+        for number in self.numbers().map(|number| i32::try_from(number).unwrap()) {
+            let revision = if changed.contains(&number) { Some(id) } else { self.original(number).revision };
+            assert_eq!(states.get(&number), Some(&AccessState { access: target(), revision }), "contact {number}");
+        }
+        self.check_log(id, &changed).await;
+        assert!(!self.is_open(id).await);
+    }
+
+    /// Checks that the log has these contacts, each once, with their access before the job.
+    pub(crate) async fn check_log(&self, id: JobId, contacts: &BTreeSet<i32>) {
+        let changes = self.changes(id).await;
+        assert_eq!(changes.len(), contacts.len(), "{changes:?}");
+        for change in &changes {
+            let was = self.original(change.contact.get());
+            assert_eq!((&change.before, change.revision), (&was.access, was.revision), "contact {}", change.contact);
+        }
+        assert_eq!(&changes.iter().map(|change| change.contact.get()).collect::<BTreeSet<_>>(), contacts);
+    }
+
+    /// Checks that every contact has its original access.
+    pub(crate) async fn check_restored(&self) {
+        let states = self.states().await;
+        for number in self.numbers().map(|number| i32::try_from(number).unwrap()) {
+            let is = states.get(&number).cloned().unwrap_or(AccessState::UNRECORDED);
+            assert_eq!(is.access, self.original(number).access, "contact {number}");
+        }
+    }
+
+    /// Runs a job to its end.
+    pub(crate) async fn applied(&self) -> JobId {
+        let id = self.enqueue().await;
+        self.world.work().await.unwrap();
+        id
+    }
+
+    /// Checks that an undo finished and skipped these contacts, which another user had set to Sam.
+    pub(crate) async fn check_undone(&self, undo: JobId, conflicts: &[i32]) {
+        let (job, changed) = (self.job(undo).await, self.to_change());
+        let conflicts: BTreeSet<i32> = conflicts.iter().copied().collect();
+        let (matched, left) = (changed.len() as u64, conflicts.len() as u64);
+        assert_eq!(job.state, State::Done, "{job:?}");
+        assert_eq!(job.counts, Counts { matched, updated: matched - left, conflicts: left, ..Counts::default() });
+        let (states, changes) = (self.states().await, self.changes(undo).await);
+        for number in &changed {
+            let is = states.get(number).cloned().unwrap_or(AccessState::UNRECORDED);
+            if conflicts.contains(number) {
+                assert_eq!(is.access, private(&[SAM]), "contact {number}");
+            } else {
+                assert_eq!((&is.access, is.revision), (&self.original(*number).access, Some(undo)), "contact {number}");
+            }
+        }
+        let listed = |conflict| changes.iter().filter(move |change| change.conflict == conflict);
+        assert_eq!(listed(true).map(|change| change.contact.get()).collect::<BTreeSet<_>>(), conflicts);
+        assert_eq!(listed(false).count() as u64, matched - left);
+        assert!(!self.is_open(undo).await);
+    }
+
+    /// Returns when an item expires, if ever.
+    pub(crate) async fn expires(&self, key: &Key) -> Option<i64> {
+        let (pk, sk) = key.encode();
+        let text = aws_sdk_dynamodb::types::AttributeValue::S;
+        let request = self.world.client.get_item().table_name(&self.world.table);
+        let request = request.key(store::keys::PK, text(pk)).key(store::keys::SK, text(sk));
+        let item = request.send().await.unwrap().item.unwrap();
+        item.get(EXPIRES).map(|value| value.as_n().unwrap().parse().unwrap())
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the environment names the engine of the tests")]
+fn engine_url() -> String {
+    std::env::var("CRM_ACCESS_TEST_DYNAMODB").unwrap()
+}
+
+pub(crate) fn is_dead(error: &WorkError) -> bool {
+    matches!(error, WorkError::Store(StoreError::Unavailable { .. }))
+}

@@ -1,0 +1,137 @@
+//! A worker that dies, and the worker that takes over.
+
+use std::collections::BTreeSet;
+
+use jobs::Worked;
+use models::job::{Counts, State};
+use models::limits::LEASE_MILLIS;
+use store::contacts::AccessState;
+use tests::faults::{Calls, Fault, Share, When};
+
+use super::bed::{Bed, is_dead};
+use super::steps::{Step, at};
+use crate::portal::{SAM, private};
+
+#[tokio::test]
+async fn another_worker_finishes_an_unwritten_chunk() {
+    let bed = Bed::new(1).await;
+    let (id, message) = bed.enqueue_one().await;
+    let (dead, other) = (bed.process().await, bed.process().await);
+    dead.proxy.inject(at(Step::Batch, 1, Fault::Die(When::Before)));
+    assert!(is_dead(&dead.work(&message).await.unwrap_err()));
+    assert_eq!(bed.written(id).await, BTreeSet::new());
+    // The log already has the changes that are not yet written.
+    let chunk: BTreeSet<i32> = bed.changes(id).await.iter().map(|change| change.contact.get()).collect();
+    assert!(!chunk.is_empty());
+
+    bed.pass(LEASE_MILLIS);
+    let written = other.records();
+    assert_eq!(other.work(&message).await.unwrap(), Worked::ShardDone);
+    bed.check_done(id).await;
+    let mut written = written.lock().unwrap().clone();
+    assert_eq!(written.iter().take(chunk.len()).copied().collect::<BTreeSet<_>>(), chunk);
+    written.sort_unstable();
+    assert_eq!(written, bed.to_change().into_iter().collect::<Vec<_>>(), "each contact is written once");
+}
+
+#[tokio::test]
+async fn another_worker_finishes_a_half_written_chunk() {
+    let bed = Bed::new(1).await;
+    let (id, message) = bed.enqueue_one().await;
+    let (dead, other) = (bed.process().await, bed.process().await);
+    let half = at(Step::Batch, 2, Fault::Unprocessed(Share::Half));
+    dead.proxy.inject(half.and(at(Step::Batch, 3, Fault::Die(When::Before))));
+    assert!(is_dead(&dead.work(&message).await.unwrap_err()));
+    let (half, chunks) = (bed.written(id).await, bed.changes(id).await.len());
+    assert!(half.len() < chunks && half.len() > chunks / 2, "{half:?} of {chunks}");
+
+    bed.pass(LEASE_MILLIS);
+    let written = other.records();
+    assert_eq!(other.work(&message).await.unwrap(), Worked::ShardDone);
+    bed.check_done(id).await;
+    let mut written = written.lock().unwrap().clone();
+    written.sort_unstable();
+    assert_eq!(written, bed.to_change().difference(&half).copied().collect::<Vec<_>>());
+    bed.undone(id).await;
+    bed.check_restored().await;
+}
+
+#[tokio::test]
+async fn written_chunk_without_recorded_progress_is_not_written_again() {
+    for which in [1, 2] {
+        let bed = Bed::new(1).await;
+        let (id, message) = bed.enqueue_one().await;
+        let (dead, other) = (bed.process().await, bed.process().await);
+        dead.proxy.inject(at(Step::Progress, which, Fault::Die(When::Before)));
+        assert!(is_dead(&dead.work(&message).await.unwrap_err()));
+        let done = bed.written(id).await;
+        assert_eq!(done.len(), bed.changes(id).await.len());
+
+        bed.pass(LEASE_MILLIS);
+        let written = other.records();
+        assert_eq!(other.work(&message).await.unwrap(), Worked::ShardDone);
+        bed.check_done(id).await;
+        let mut written = written.lock().unwrap().clone();
+        written.sort_unstable();
+        assert_eq!(written, bed.to_change().difference(&done).copied().collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test]
+async fn another_worker_finishes_after_a_death_at_any_call() {
+    let mut number = 0;
+    loop {
+        number += 1;
+        let mut deaths = 0;
+        for when in When::BOTH {
+            let bed = Bed::new(1).await;
+            let (id, message) = bed.enqueue_one().await;
+            let dead = bed.process().await;
+            dead.proxy.inject(Calls::numbered(number).meet(Fault::Die(when)));
+            let worked = dead.work(&message).await;
+            deaths += usize::from(dead.proxy.is_dead());
+            assert_eq!(worked.is_err(), dead.proxy.is_dead(), "death {when:?} call {number}: {worked:?}");
+            bed.recover().await;
+            bed.check_done(id).await;
+            bed.undone(id).await;
+            bed.check_restored().await;
+        }
+        if deaths == 0 {
+            break;
+        }
+    }
+    assert!(number > 15, "{number} calls");
+}
+
+#[tokio::test]
+async fn takeover_keeps_a_change_made_after_the_dead_workers_chunk() {
+    for when in When::BOTH {
+        let bed = Bed::new(1).await;
+        let (id, message) = bed.enqueue_one().await;
+        let dead = bed.process().await;
+        dead.proxy.inject(at(Step::Batch, 1, Fault::Die(when)));
+        assert!(is_dead(&dead.work(&message).await.unwrap_err()));
+        let contact = bed.changes(id).await[0].contact.get();
+        let set = bed.set(contact, &[SAM]).await;
+        bed.recover().await;
+        let job = bed.job(id).await;
+        assert_eq!((job.state, job.counts.updated), (State::Done, bed.to_change().len() as u64));
+        let after = bed.states().await;
+        let theirs = AccessState { access: private(&[SAM]), revision: Some(set) };
+        assert_eq!(after.get(&contact), Some(&theirs));
+        assert_eq!(bed.written(id).await.len(), bed.to_change().len() - 1);
+
+        let undo = bed.undone(id).await;
+        let changed = bed.to_change().len() as u64;
+        assert_eq!(undo.counts, Counts { matched: changed, updated: changed - 1, conflicts: 1, ..Counts::default() });
+        let restored = bed.states().await;
+        for number in bed.to_change() {
+            let is = restored.get(&number).cloned().unwrap_or(AccessState::UNRECORDED);
+            let expected = if number == contact { private(&[SAM]) } else { bed.original(number).access };
+            assert_eq!(is.access, expected, "contact {number}");
+        }
+        let conflicts: Vec<i32> =
+            bed.changes(undo.id).await.iter().filter(|c| c.conflict).map(|c| c.contact.get()).collect();
+        assert_eq!(conflicts, [contact]);
+    }
+}

@@ -1,0 +1,204 @@
+//! The journal of moved contacts.
+
+use std::sync::{Arc, Mutex};
+
+use jiff::SignedDuration;
+use models::job::State as JobState;
+use models::limits::{MOVE_WRITE_MILLIS, MOVES_BEFORE_MILLIS, MOVES_KEPT_HOURS};
+use models::values::timestamp::Timestamp;
+use serde_json::{Value, json};
+use store::keys::Key;
+use tests::faults::{Call, Calls, Fault, Gate, Operation, Proxy, When};
+
+use super::{ALL, Bed, Filter, Mode, Mover, endpoint, load, movers, moves, through};
+use crate::portal::{contact, job, lines, portal};
+
+/// Writes of an import, in order: the time of a journal entry, or the contact of another item.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Wrote {
+    Entry(Timestamp),
+    Item(i32),
+}
+
+/// Makes a proxy note the writes that it receives.
+fn noted(proxy: &Proxy) -> Arc<Mutex<Vec<Wrote>>> {
+    let notes = Arc::new(Mutex::new(Vec::new()));
+    let kept = notes.clone();
+    proxy.observe(move |call| {
+        let keys = if call.writes() { call.keys() } else { Vec::new() };
+        kept.lock().unwrap().extend(keys.iter().filter_map(|(pk, sk)| match Key::decode(pk, sk)? {
+            Key::Move(_, _, at, _) => Some(Wrote::Entry(at)),
+            Key::Contact(_, id) | Key::ContactTag(_, id, _) | Key::Access(_, id) => Some(Wrote::Item(id.get())),
+            _ => None,
+        }));
+    });
+    notes
+}
+
+/// Imports values through a separate proxy. Returns the writes.
+async fn imported(bed: &Bed, values: Vec<Value>) -> Vec<Wrote> {
+    let proxy = Proxy::start(&endpoint(&bed.world).url).await.unwrap();
+    let store = through(&proxy, &bed.world).await;
+    let notes = noted(&proxy);
+    load(&store, &bed.clock(), &lines(values)).await.unwrap();
+    std::mem::take(&mut notes.lock().unwrap())
+}
+
+#[tokio::test]
+async fn journal_holds_exactly_the_index_changes() {
+    let mut bed = Bed::new().await;
+    let name = bed.portal(1, &[]).await;
+    let portal_line = || portal(&name, "UTC", 1);
+    let with = |number, members: Value| {
+        let mut all = json!({"ContactStatus": {"id": 1}, "Tags": ["vip"], "DisplayName": "One"});
+        all.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+        contact(number, all)
+    };
+    let first = imported(&bed, vec![portal_line(), with(1, json!({})), with(2, json!({}))]).await;
+    assert!(!first.iter().any(|wrote| matches!(wrote, Wrote::Entry(_))), "new contacts: {first:?}");
+    for (what, members, expected) in [
+        ("nothing", json!({}), 0),
+        ("what no filter asks", json!({"About": "new"}), 0),
+        ("the spelling of a tag", json!({"Tags": ["VIP"], "About": "new"}), 0),
+        ("the stage", json!({"ContactStatus": {"id": 2}}), 1),
+        ("the stage to none", json!({"ContactStatus": null}), 1),
+        ("a tag", json!({"Tags": ["vip", "north"]}), 1),
+        ("all tags", json!({"Tags": []}), 1),
+        ("the creation date", json!({"Created": "2019-01-01T00:00:00Z"}), 1),
+        ("the name", json!({"DisplayName": "Another"}), 1),
+    ] {
+        let wrote = imported(&bed, vec![portal_line(), with(1, members)]).await;
+        let entries = wrote.iter().filter(|wrote| matches!(wrote, Wrote::Entry(_))).count();
+        assert_eq!(entries, expected, "{what}: {wrote:?}");
+        assert!(expected == 0 || matches!(wrote.first(), Some(Wrote::Entry(_))), "{what}: {wrote:?}");
+        imported(&bed, vec![portal_line(), with(1, json!({}))]).await;
+    }
+    let gone = json!({"delete": {"contact": 1}});
+    let removed = imported(&bed, vec![portal_line(), gone]).await;
+    assert!(!removed.iter().any(|wrote| matches!(wrote, Wrote::Entry(_))), "{removed:?}");
+    let returned = imported(&bed, vec![portal_line(), with(1, json!({}))]).await;
+    assert!(matches!(returned.first(), Some(Wrote::Entry(_))), "{returned:?}");
+}
+
+#[tokio::test]
+async fn no_move_is_written_under_an_old_journal_entry() {
+    let mut bed = Bed::new().await;
+    // A flush of many batches: each mover is one item plus one for each tag.
+    let tags: Vec<String> = (0..8).map(|tag| format!("tag {tag}")).collect();
+    let many = |stage: i32| {
+        let tags = tags.clone();
+        (1..=150).map(move |number| contact(number, json!({"ContactStatus": {"id": stage}, "Tags": tags})))
+    };
+    let name = bed.portal(2, &[]).await;
+    let line = portal(&name, "UTC", 2);
+    bed.load(std::iter::once(line.clone()).chain(many(1)).collect()).await;
+    // The first batch is the journal's. After that, eight batches are in flight at a time.
+    for slow in [2, 10, 18, 26, 34, 42] {
+        let proxy = Proxy::start(&endpoint(&bed.world).url).await.unwrap();
+        let store = through(&proxy, &bed.world).await;
+        let gate = Gate::new();
+        let clock = bed.clock();
+        // The time of each write, with the journal entry before it.
+        let sent = Arc::new(Mutex::new(Vec::new()));
+        let (kept, mut entry) = (sent.clone(), None);
+        proxy.observe(move |call| {
+            let keys = if call.writes() { call.keys() } else { Vec::new() };
+            for key in keys.iter().filter_map(|(pk, sk)| Key::decode(pk, sk)) {
+                match key {
+                    Key::Move(_, _, at, _) => entry = Some(at),
+                    Key::Contact(..) | Key::ContactTag(..) => kept.lock().unwrap().push((entry, clock())),
+                    _ => {}
+                }
+            }
+        });
+        let mut batches = 0;
+        let slow_calls = Calls::matching(move |call| {
+            batches += u32::from(call.operation == Operation::BatchWriteItem);
+            batches >= slow
+        });
+        proxy.inject(slow_calls.meet(Fault::Hold(When::Before, gate.clone())));
+        let stage = if slow % 16 == 2 { 2 } else { 3 };
+        let text = lines(std::iter::once(line.clone()).chain(many(stage)));
+        let (began, own_clock) = (bed.world.app.now(), bed.clock());
+        let (loaded, ()) = futures::join!(load(&store, &own_clock, &text), async {
+            gate.reached_by(8).await;
+            bed.world.set_clock(began + SignedDuration::from_millis(2 * MOVE_WRITE_MILLIS.cast_signed()));
+            gate.open();
+        });
+        loaded.unwrap();
+        let sent = sent.lock().unwrap();
+        assert!(sent.len() >= 150 * 9, "{}", sent.len());
+        for (entry, at) in sent.iter() {
+            let age = at.since(entry.unwrap());
+            assert!(age <= SignedDuration::from_millis(MOVE_WRITE_MILLIS.cast_signed()), "{age} at batch {slow}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn contact_is_not_written_without_its_journal_entry() {
+    let mut bed = Bed::new().await;
+    let movers = movers();
+    let name = bed.portal(1, &movers).await;
+    let proxy = Proxy::start(&endpoint(&bed.world).url).await.unwrap();
+    let store = through(&proxy, &bed.world).await;
+    let is_entry = |call: &Call| call.keys().iter().any(|(pk, sk)| matches!(Key::decode(pk, sk), Some(Key::Move(..))));
+    let notes = noted(&proxy);
+    proxy.inject(Calls::matching(is_entry).meet(Fault::Refuse));
+    let changed: Vec<Mover> = movers.into_iter().filter(|mover| !mover.returns).collect();
+    assert!(load(&store, &bed.clock(), &lines(moves(&name, 1, &changed))).await.is_err());
+    let notes = notes.lock().unwrap();
+    assert!(!notes.iter().any(|wrote| matches!(wrote, Wrote::Item(_))), "{notes:?}");
+}
+
+#[tokio::test]
+async fn run_reads_only_the_journal_of_the_minutes_before_it() {
+    let mut bed = Bed::new().await;
+    let movers = movers();
+    let name = bed.portal(1, &movers).await;
+    bed.load(moves(&name, 1, &movers)).await;
+    let of_run = |bed: &Bed| {
+        let read = Arc::new(Mutex::new(0));
+        let kept = read.clone();
+        bed.proxy.observe(move |call| {
+            let keys = if call.operation == Operation::BatchGetItem { call.keys() } else { Vec::new() };
+            let is_contact = |(pk, sk): &(String, String)| matches!(Key::decode(pk, sk), Some(Key::Contact(..)));
+            *kept.lock().unwrap() += keys.iter().filter(|key| is_contact(key)).count();
+        });
+        read
+    };
+    let began = bed.world.app.now();
+    let read = of_run(&bed);
+    let none = Filter { body: r#"{"contactType":9}"#, means: |_| false };
+    bed.run(&name, none, Mode::AtOnce).await;
+    assert!(*read.lock().unwrap() > 0, "moves of a moment before");
+    // After that time the indexes show every move.
+    bed.world.set_clock(began + SignedDuration::from_millis(1 + MOVES_BEFORE_MILLIS.cast_signed()));
+    let read = of_run(&bed);
+    bed.run(&name, none, Mode::AtOnce).await;
+    assert_eq!(*read.lock().unwrap(), 0, "moves of long before");
+}
+
+#[tokio::test]
+async fn job_that_outlives_the_journal_reports_possibly_missed_contacts() {
+    let mut bed = Bed::new().await;
+    let movers = movers();
+    let name = bed.portal(1, &movers).await;
+    let reply = bed.put(&name, "", ALL, &[("prefer", "respond-async")]).await;
+    let id = job(&reply).unwrap();
+    let message = bed.world.queue.take().unwrap();
+    // The job starts and its worker dies.
+    bed.proxy.inject(Calls::of(Operation::Query).meet(Fault::Die(When::Before)));
+    assert!(bed.world.jobs().work(&message, &jobs::Deadline::never()).await.is_err());
+    bed.proxy.clear();
+    bed.world.set_clock(bed.world.app.now() + SignedDuration::from_hours(MOVES_KEPT_HOURS + 1));
+    for _ in 0..=models::limits::MAX_TRIES {
+        if bed.world.jobs().work(&message, &jobs::Deadline::never()).await.is_ok() {
+            break;
+        }
+        bed.world.set_clock(bed.world.app.now() + SignedDuration::from_hours(1));
+    }
+    let (job, _) = bed.job(&name, id).await;
+    assert_eq!(job.state, JobState::Failed);
+    assert!(job.error.as_deref().is_some_and(|error| error.contains("longer than a day")), "{:?}", job.error);
+}

@@ -1,0 +1,37 @@
+//! Injected failures: one vocabulary for the table, the bus and the clock of a world.
+//!
+//! A [`FaultPlan`] says which [`Calls`] meet which [`Fault`]:
+//!
+//! ```ignore
+//! proxy.inject(Calls::of(Operation::BatchWriteItem).nth(2).meet(Fault::Die(When::Before)));
+//! bus.inject(Calls::all().meet(Fault::Refuse));
+//! world.clock.inject(Calls::all().meet(Fault::Panic));
+//! ```
+//!
+//! Three places accept a plan, and each place asks one [`Injector`] about each of its calls:
+//!
+//! - [`Proxy`], an HTTP proxy in front of the engine. Throttling, partly processed batches, lost answers, stale reads
+//!   and dead processes belong here: the SDK must retry, time and count as in production, so the faults must act on the
+//!   wire and not inside the SDK. Two proxies of one engine act as two processes that share a table.
+//! - [`TestBus`](crate::TestBus), which has no wire: the job engine calls the bus through a trait.
+//! - [`TestClock`](crate::TestClock), a function that the service calls. A panic is the only fault of a clock.
+//!
+//! A plan is reproducible: [`Calls::at_random`] draws from a seed, and every other selection counts calls. Slow answers
+//! and time-outs are a [`Gate`] that opens late or never, so no test sleeps.
+//!
+//! Two failures of the tests are no faults of a call and stay outside: a lost message
+//! ([`TestQueue::clear`](crate::TestQueue::clear)), and the killed process of the program's own tests.
+
+mod answers;
+mod batch;
+mod call;
+mod gate;
+mod injector;
+mod plan;
+mod proxy;
+
+pub use call::{Call, Operation};
+pub use gate::Gate;
+pub use injector::Injector;
+pub use plan::{Calls, Capacity, Fault, FaultPlan, Share, When};
+pub use proxy::Proxy;
