@@ -12,14 +12,11 @@ use models::directory::{Entries, Scope};
 use models::job::view::{ChangeView, UndoPreview};
 use models::job::{Change, Job, JobId, ShardSummary, State};
 use models::limits::MAX_JOBS_START_INDEX;
-use models::request::JobsStart;
+use models::request::{JobsStart, queries};
 use models::values::id::ContactId;
 use store::jobs::list::ListedJob;
 
 use crate::FUNCTION;
-
-/// The default number of jobs on a page.
-const DEFAULT_JOBS: usize = 25;
 
 /// The number of jobs whose progress is read concurrently.
 const SUMMARIES_AT_ONCE: usize = 8;
@@ -80,8 +77,8 @@ pub(crate) const CANCEL: Endpoint = Endpoint {
 };
 
 async fn list(call: Call<'_>) -> Result<Answer, Failure> {
-    let mut query = call.query();
-    let page = query.jobs_page(DEFAULT_JOBS);
+    let mut query = call.query(queries::LIST_JOBS);
+    let page = query.jobs_page();
     query.finish()?;
     let caller = call.caller().await?;
     let of = (!caller.is_admin).then_some(caller.user);
@@ -130,7 +127,7 @@ async fn with_shards(call: &Call<'_>, place: ListedJob) -> Result<(JobId, Option
 
 async fn show(call: Call<'_>) -> Result<Answer, Failure> {
     let id = call.job_id()?;
-    call.query().finish()?;
+    call.query(queries::NONE).finish()?;
     let (caller, job) = visible(&call, id).await?;
     let shards = call.app.jobs.summaries(&call.grant.portal, &job).await?;
     Answer::one(&call.wanted, &job.view(&shards, call.now, &caller))
@@ -138,7 +135,7 @@ async fn show(call: Call<'_>) -> Result<Answer, Failure> {
 
 async fn changes(call: Call<'_>) -> Result<Answer, Failure> {
     let id = call.job_id()?;
-    let mut query = call.query();
+    let mut query = call.query(queries::PAGE);
     let page = query.page();
     query.finish()?;
     let (caller, job) = visible(&call, id).await?;
@@ -182,7 +179,7 @@ async fn shown_beside(
 
 async fn undo(call: Call<'_>) -> Result<Answer, Failure> {
     let id = call.job_id()?;
-    let mut query = call.query();
+    let mut query = call.query(queries::UNDO_JOB);
     let dry_run = query.dry_run();
     query.finish()?;
     let (caller, undone) = visible(&call, id).await?;
@@ -205,7 +202,7 @@ async fn undo(call: Call<'_>) -> Result<Answer, Failure> {
 
 async fn cancel(call: Call<'_>) -> Result<Answer, Failure> {
     let id = call.job_id()?;
-    call.query().finish()?;
+    call.query(queries::NONE).finish()?;
     let (caller, job) = visible(&call, id).await?;
     if !call.app.jobs.cancel(&call.grant.portal, &job).await? {
         return Err(Failure::JobOver(id));

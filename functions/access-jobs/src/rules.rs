@@ -9,7 +9,7 @@ use futures::FutureExt as _;
 use models::access::Caller;
 use models::directory::Scope;
 use models::limits::{MAX_RULES_OF_PORTAL, MAX_RULES_OF_USER};
-use models::request::SetRule;
+use models::request::{SetRule, queries};
 use models::rule::{Owner, Rule, RuleName};
 use store::StoreError;
 use store::rules::RuleCount;
@@ -65,7 +65,7 @@ pub(crate) const REMOVE: Endpoint = Endpoint {
 };
 
 async fn list(call: Call<'_>) -> Result<Answer, Failure> {
-    let mut query = call.query();
+    let mut query = call.query(queries::PAGE);
     let page = query.page();
     query.finish()?;
     let caller = call.caller().await?;
@@ -94,19 +94,21 @@ async fn list(call: Call<'_>) -> Result<Answer, Failure> {
 
 async fn show(call: Call<'_>) -> Result<Answer, Failure> {
     let name = call.stored_rule_name()?;
-    call.query().finish()?;
+    call.query(queries::NONE).finish()?;
     let rule = visible(&call, &name).await?;
     shown(&call, &rule)
 }
 
 async fn set(call: Call<'_>) -> Result<Answer, Failure> {
     let name = call.rule_name()?;
-    call.query().finish()?;
+    call.query(queries::NONE).finish()?;
+    let request = SetRule::parse(call.body()?)?;
+
     let (store, portal_id) = (&call.app.store, &call.grant.portal);
     let (portal, users) = store.portal_and_users(portal_id, [call.grant.user]).await?;
     let caller = call.caller_among(&users)?;
     let portal = portal.ok_or(Failure::Unauthenticated)?;
-    let request = SetRule::parse(call.body()?, &portal.time_zone)?;
+    let request = request.resolve(&portal.time_zone)?;
     let managers = store.users(portal_id, request.target.managers.iter().copied()).await?;
     check_managers(&request.target, |id| managers.contains_key(id))?;
     let mut before = store.rule(portal_id, &name).await?;
@@ -182,7 +184,7 @@ fn version(rule: &Rule) -> Result<String, Failure> {
 
 async fn remove(call: Call<'_>) -> Result<Answer, Failure> {
     let name = call.stored_rule_name()?;
-    call.query().finish()?;
+    call.query(queries::NONE).finish()?;
     let rule = match visible(&call, &name).await {
         // The owner of an unreadable rule is unknown, so only administrators may remove it.
         Err(Failure::Store(StoreError::Corrupt(_))) if call.caller().await?.is_admin => {

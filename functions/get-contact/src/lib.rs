@@ -7,6 +7,7 @@ use api::{Answer, Auth, Call, Endpoint, Failure};
 use futures::FutureExt as _;
 use models::contact::Contact;
 use models::directory::Scope;
+use models::request::queries;
 
 /// The Lambda function of the endpoints.
 const FUNCTION: &str = "get-contact";
@@ -38,7 +39,7 @@ pub const ENDPOINTS: &[Endpoint] = &[SHOW, ACCESS];
 
 async fn show(call: Call<'_>) -> Result<Answer, Failure> {
     let id = call.contact_id()?;
-    let mut query = call.query();
+    let mut query = call.query(queries::SHOW_CONTACT);
     let fields = query.fields();
     query.finish()?;
     let Visible { caller, record, state, users } = visible(&call, id).await?;
@@ -50,7 +51,7 @@ async fn show(call: Call<'_>) -> Result<Answer, Failure> {
 /// Shows the access list as in the contact: empty while the contact is shared.
 async fn access(call: Call<'_>) -> Result<Answer, Failure> {
     let id = call.contact_id()?;
-    call.query().finish()?;
+    call.query(queries::NONE).finish()?;
     let Visible { caller, record, state, users } = visible(&call, id).await?;
     let entries = shown_beside(&call, &record, &state.access, users).await?;
     let listed = Contact::new(record, &state.access, &entries, &caller).access_list;

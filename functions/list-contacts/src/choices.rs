@@ -5,7 +5,7 @@ use api::{Answer, Auth, Call, Endpoint, Failure};
 use futures::FutureExt as _;
 use models::directory::Scope;
 use models::filter::listing::{ListChoice, TagChoice};
-use models::request::Page;
+use models::request::{Page, queries};
 use serde::Serialize;
 
 use crate::reading;
@@ -47,7 +47,7 @@ async fn tags(call: Call<'_>) -> Result<Answer, Failure> {
 }
 
 fn page(call: &Call<'_>) -> Result<Page, Failure> {
-    let mut query = call.query();
+    let mut query = call.query(queries::PAGE);
     let page = query.page();
     query.finish()?;
     Ok(page)

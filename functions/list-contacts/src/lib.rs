@@ -55,19 +55,19 @@ enum Entry {
 /// Lists contacts in three sequential DynamoDB round trips: the data for the plan, the index, the contacts. The total
 /// is counted concurrently with the last two.
 async fn list(call: Call<'_>, entry: Entry) -> Result<Answer, Failure> {
+    let request = ListContacts::parse(&call.query_text())?;
+
     let (store, portal_id) = (&call.app.store, &call.grant.portal);
-    // Tags do not depend on the portal's time zone, so they are parsed before the zone is read.
-    let tags = ListContacts::tags(&call.query_text())?;
     let (people, lists, tags, names) = futures::try_join!(
         store.portal_and_users(portal_id, [call.grant.user]),
         store.lists(portal_id),
-        store.tag_counts(portal_id, &tags),
+        store.tag_counts(portal_id, request.filter.tags()),
         call.app.names(portal_id),
     )?;
     let (portal, users) = people;
     let caller = call.caller_among(&users)?;
     let portal = portal.ok_or(Failure::Unauthenticated)?;
-    let request = ListContacts::parse(&call.query_text(), &portal.time_zone)?;
+    let request = request.resolve(&portal.time_zone)?;
 
     let statistics = Statistics { stages: lists.stage_counts, tags };
     let plan = plan(&request.filter, &statistics, portal.shards);

@@ -9,7 +9,7 @@ use models::access::{Author, Caller};
 use models::contact::{Contact, ContactRecord};
 use models::directory::{Scope, User};
 use models::job::{Counts, Job, JobId, State, Task};
-use models::request::SetContactAccess;
+use models::request::{SetContactAccess, queries};
 use models::values::id::ContactId;
 use store::contacts::{AccessRecord, AccessState, Loaded};
 use store::postings::Postings;
@@ -30,7 +30,7 @@ pub const ENDPOINT: Endpoint = Endpoint {
 /// answer and write the manager index, write the access record with the job.
 async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
     let contact = call.contact_id()?;
-    let mut query = call.query();
+    let mut query = call.query(queries::SET_CONTACT_ACCESS);
     let (dry_run, fields) = (query.dry_run(), query.fields());
     query.finish()?;
     let request = SetContactAccess::parse(call.body()?, contact)?;

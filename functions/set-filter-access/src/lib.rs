@@ -11,7 +11,7 @@ use models::contact::Contact;
 use models::directory::{Entries, Scope};
 use models::filter::plan::plan;
 use models::job::{Counts, Job, JobId};
-use models::request::SetFilterAccess;
+use models::request::{SetFilterAccess, queries};
 use models::values::id::ContactId;
 
 /// The endpoint of ONLYOFFICE's reference page for a filter.
@@ -26,18 +26,17 @@ pub const ENDPOINT: Endpoint = Endpoint {
 };
 
 async fn handle(call: Call<'_>) -> Result<Answer, Failure> {
-    let store = &call.app.store;
-    let portal_id = &call.grant.portal;
-    let (portal, mut users) = store.portal_and_users(portal_id, [call.grant.user]).await?;
-    let caller = call.caller_among(&users)?;
-    let portal = portal.ok_or(Failure::Unauthenticated)?;
-
-    let mut query = call.query();
+    let mut query = call.query(queries::SET_FILTER_ACCESS);
     let (dry_run, max_affected, page) = (query.dry_run(), query.max_affected(), query.page());
     let (filter_value, fields) = (query.filter_value(), query.fields());
     query.finish()?;
-    let request = SetFilterAccess::parse(call.body()?, filter_value.as_deref(), &portal.time_zone)?;
+    let request = SetFilterAccess::parse(call.body()?, filter_value.as_deref())?;
 
+    let (store, portal_id) = (&call.app.store, &call.grant.portal);
+    let (portal, mut users) = store.portal_and_users(portal_id, [call.grant.user]).await?;
+    let caller = call.caller_among(&users)?;
+    let portal = portal.ok_or(Failure::Unauthenticated)?;
+    let request = request.resolve(&portal.time_zone)?;
     let (managers, lists) =
         futures::try_join!(store.users(portal_id, request.target.managers.iter().copied()), store.lists(portal_id))?;
     check_managers(&request.target, |id| managers.contains_key(id))?;

@@ -15,7 +15,7 @@ use models::answer::Envelope;
 use models::directory::{Grant, Scope, User};
 use models::invalid::Invalid;
 use models::job::JobId;
-use models::request::MAX_IDEMPOTENCY_KEY_BYTES;
+use models::limits::MAX_IDEMPOTENCY_KEY_BYTES;
 use models::values::id::UserId;
 use sha2::{Digest as _, Sha256};
 use store::idempotency::{Fingerprint, KeptAnswer, KeyOf, Reserved};

@@ -15,7 +15,7 @@ use lambda_http::http::{HeaderName, HeaderValue, StatusCode};
 use models::answer::{ListEnd, ListWriter, Shape};
 use models::directory::Scope;
 use models::job::{Job, Kind};
-use models::limits::{self, ANSWER_RESERVE_MILLIS, IDEMPOTENCY_HOURS, SYNCHRONOUS_RUN_MILLIS};
+use models::limits::{self, ANSWERED_MILLIS, IDEMPOTENCY_HOURS};
 use models::values::id::{ContactId, JobId};
 use serde::{Deserialize, Serialize};
 use store::contacts::AccessState;
@@ -27,9 +27,6 @@ use crate::contacts::{accepted, show_made};
 use crate::endpoint::{Endpoint, Handler};
 use crate::failure::Failure;
 use crate::negotiation;
-
-/// The time in milliseconds after which an unanswered call is known to be interrupted.
-const ANSWERED_MILLIS: u64 = SYNCHRONOUS_RUN_MILLIS + ANSWER_RESERVE_MILLIS;
 
 /// Answers a call once. A repeated call with the same idempotency key gets the first answer.
 pub(crate) async fn answer(mut call: Call<'_>, endpoint: &Endpoint, handler: Handler) -> Result<Answer, Failure> {
