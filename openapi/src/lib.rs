@@ -10,6 +10,7 @@
 //!
 //! The description is committed as `docs/openapi.json`, which the service serves.
 
+mod kinds;
 mod operations;
 mod requests;
 mod schemas;
@@ -140,11 +141,9 @@ fn operation(row: &Operation, endpoint: &Endpoint) -> Value {
         ("If-None-Match", row.method == "GET"),
     ];
     let always = always.into_iter().filter_map(|(name, holds)| holds.then_some(name));
-    let names = in_path.chain(row.query.iter().copied()).chain(row.headers.iter().copied()).chain(always);
-    // A list accepts a blank filterValue, which a change refuses.
-    let of_list = |name| if (row.method, name) == ("GET", "filterValue") { "filterValue.list" } else { name };
-    let parameters: Vec<Value> =
-        names.map(|name| component("parameters", &requests::parameter_name(of_list(name)))).collect();
+    let in_query = requests::described(row.query).map(|field| field.component);
+    let names = in_path.chain(in_query).chain(row.headers.iter().copied()).chain(always);
+    let parameters: Vec<Value> = names.map(|name| component("parameters", &requests::parameter_name(name))).collect();
     let mut operation = json!({
         "operationId": row.id,
         "summary": row.summary,

@@ -1,6 +1,7 @@
 //! The description of each endpoint, one row for each, in the order of the document.
 
-use models::request::ListContacts;
+use models::request::field::Field;
+use models::request::queries;
 
 /// The description of an endpoint, without the parts that all endpoints share.
 pub(super) struct Operation {
@@ -11,8 +12,8 @@ pub(super) struct Operation {
     pub(super) tag: &'static str,
     pub(super) summary: &'static str,
     pub(super) description: &'static str,
-    /// Names of query parameters.
-    pub(super) query: &'static [&'static str],
+    /// Parameters of the query.
+    pub(super) query: &'static [Field],
     /// Names of headers that are specific to this operation.
     pub(super) headers: &'static [&'static str],
     /// The name of the body.
@@ -84,19 +85,6 @@ const fn to_rule(to: &'static str) -> Link {
 
 const JOB_LINKS: &[&str] = &["getJob", "listJobChanges", "undoJob", "cancelJob"];
 
-/// Query parameters of a list of users.
-const PEOPLE: &[&str] = &[
-    "filterValue",
-    "employeeStatus",
-    "activationStatus",
-    "isAdministrator",
-    "sortBy.people",
-    "sortOrder",
-    "count",
-    "startIndex",
-    "fullTextSearch",
-];
-
 /// Builds the answer of a read.
 const fn shown(shows: Shows, description: &'static str) -> Success {
     Success { status: 200, description, shows, headers: &[], links: &[] }
@@ -137,7 +125,7 @@ const fn choices(
         tag: "contacts",
         summary,
         description: "Filters select by these values. An administrator also sees the number of contacts of each.",
-        query: &["count", "startIndex"],
+        query: queries::PAGE,
         headers: &[],
         body: None,
         answers,
@@ -153,7 +141,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         tag: "contacts",
         summary: "Sets who may see and edit one contact",
         description: "The manager list replaces the list before. A contact that already has the access is not written.",
-        query: &["dryRun", "fields"],
+        query: queries::SET_CONTACT_ACCESS,
         headers: &[],
         body: Some("SetContactAccess"),
         answers: &[Success {
@@ -174,7 +162,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         description: "All contacts are checked before the first is written: one contact that is missing or may not be edited \
                       fails the call, and nothing is changed. As ONLYOFFICE's panel writes them, `isPrivate` in place of \
                       `isShared` and `accessList` in place of `managerList` are taken too.",
-        query: &["dryRun", "count", "startIndex", "fields"],
+        query: queries::SET_CONTACTS_ACCESS,
         headers: &["Prefer"],
         body: Some("SetContactsAccess"),
         answers: &[
@@ -202,7 +190,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         summary: "Sets who may see and edit every contact that a filter selects",
         description: "Every match is changed, whatever part of the matches the answer shows. A body without any field of \
                       the filter selects every contact. A body whose filter fields are all `null` is refused.",
-        query: &["filterValue", "dryRun", "maxAffected", "count", "startIndex", "fields"],
+        query: queries::SET_FILTER_ACCESS,
         headers: &["Prefer"],
         body: Some("SetAccessByFilter"),
         answers: &[
@@ -229,7 +217,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         tag: "contacts",
         summary: "Shows one contact",
         description: "For a caller who may not see the contact, the answer is that there is none.",
-        query: &["fields"],
+        query: queries::SHOW_CONTACT,
         headers: &[],
         body: None,
         answers: &[shown(Shows::One("Contact"), "The contact.")],
@@ -242,7 +230,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         tag: "contacts",
         summary: "Lists the managers of a contact",
         description: "The list is empty while the contact is shared.",
-        query: &[],
+        query: queries::NONE,
         headers: &[],
         body: None,
         answers: &[shown(Shows::List("Employee"), "The managers.")],
@@ -255,7 +243,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         tag: "contacts",
         summary: "Lists the contacts that a filter selects and the caller may see",
         description: "Without sortBy and sortOrder, the contact that was created last comes first.",
-        query: ListContacts::PARAMETERS,
+        query: queries::LIST_CONTACTS,
         headers: &[],
         body: None,
         answers: &[LISTED],
@@ -269,7 +257,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         summary: "Lists the same contacts, each in an entry of its own",
         description: "The parameters are those of `listContacts`. ONLYOFFICE's pages read this list; there, an entry may \
                       also have the next task of the contact.",
-        query: ListContacts::PARAMETERS,
+        query: queries::LIST_CONTACTS,
         headers: &[],
         body: None,
         answers: &[LISTED_SIMPLE],
@@ -286,7 +274,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         summary: "Lists the jobs that the caller may see, newest first",
         description: "An administrator sees all jobs of the portal, a user its own. A page that reaches the size limit of \
                       an answer is shorter; `nextBefore` is the `before` of the next page.",
-        query: &["count.jobs", "before", "startIndex.jobs"],
+        query: queries::LIST_JOBS,
         headers: &[],
         body: None,
         answers: &[Success {
@@ -305,7 +293,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         tag: "jobs",
         summary: "Shows one job",
         description: "The answer has the state of the job, its counts and its progress.",
-        query: &[],
+        query: queries::NONE,
         headers: &[],
         body: None,
         answers: &[shown(Shows::One("Job"), "The job.")],
@@ -318,7 +306,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         tag: "jobs",
         summary: "Lists the changes of a job",
         description: "Each change shows the access of a contact before and after the job.",
-        query: &["count", "startIndex"],
+        query: queries::PAGE,
         headers: &[],
         body: None,
         answers: &[shown(Shows::List("Change"), "A page of the changes.")],
@@ -331,7 +319,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         tag: "jobs",
         summary: "Restores the access before a job",
         description: "Contacts whose access was changed again since the job are left alone and counted as conflicts.",
-        query: &["dryRun"],
+        query: queries::UNDO_JOB,
         headers: &[],
         body: None,
         answers: &[
@@ -359,7 +347,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         tag: "jobs",
         summary: "Stops a job",
         description: "Changes that the job has made stay, and can be undone.",
-        query: &[],
+        query: queries::NONE,
         headers: &[],
         body: None,
         answers: &[shown(Shows::One("Job"), "The job, which stops after its current page.")],
@@ -372,7 +360,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         tag: "rules",
         summary: "Lists the standing rules that the caller may see, by name",
         description: "An administrator sees all rules of the portal, a user its own.",
-        query: &["count", "startIndex"],
+        query: queries::PAGE,
         headers: &[],
         body: None,
         answers: &[shown(Shows::List("Rule"), "A page of the rules.")],
@@ -385,7 +373,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         tag: "rules",
         summary: "Shows one standing rule",
         description: "The answer has the next and the last run of the rule.",
-        query: &[],
+        query: queries::NONE,
         headers: &[],
         body: None,
         answers: &[shown(Shows::One("Rule"), "The rule.")],
@@ -399,7 +387,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         summary: "Makes or replaces a standing rule",
         description: "The rule runs on behalf of the user who last set its filter, target or schedule. A user has at most \
                       50 rules, a portal 500. Due times less than five minutes after the previous run are skipped.",
-        query: &[],
+        query: queries::NONE,
         headers: &[],
         body: Some("SetRule"),
         answers: &[Success {
@@ -423,7 +411,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         tag: "rules",
         summary: "Removes a standing rule",
         description: "The changes of its runs stay, and so do the jobs.",
-        query: &[],
+        query: queries::NONE,
         headers: &[],
         body: None,
         answers: &[Success {
@@ -445,7 +433,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
                       After 30 failures within 15 minutes, a user is locked in all networks from which the user did not \
                       sign in within 30 days. A page of another origin is refused unless the operator names the origin. \
                       `username` is taken too, and so are empty `provider`, `accessToken`, `codeOAuth` and `type`.",
-        query: &[],
+        query: queries::NONE,
         headers: &[],
         body: Some("SignIn"),
         answers: &[Success {
@@ -472,7 +460,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         tag: "portal",
         summary: "Ends the token of the call",
         description: "Any token is enough, whatever its scopes. Other tokens of the user stay valid.",
-        query: &[],
+        query: queries::NONE,
         headers: &[],
         body: None,
         answers: &[Success {
@@ -492,7 +480,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         summary: "Lists the users of the portal by name",
         description: "A user can be the manager of a contact. `fields` trims users as it trims contacts; the schema describes \
                       users that are not trimmed.",
-        query: PEOPLE,
+        query: queries::LIST_PEOPLE,
         headers: &[],
         body: None,
         answers: &[shown(Shows::List("Profile"), "A page of the users.")],
@@ -505,7 +493,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         tag: "people",
         summary: "Lists the users whose names or addresses hold some words",
         description: "The answer is the same as of `listPeople`, under the path that ONLYOFFICE's clients call.",
-        query: PEOPLE,
+        query: queries::LIST_PEOPLE,
         headers: &[],
         body: None,
         answers: &[shown(Shows::List("Profile"), "A page of the users.")],
@@ -518,7 +506,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         tag: "people",
         summary: "Shows one user of the portal",
         description: "A user is named by the UUID or by the e-mail address. `@self` stands for the caller.",
-        query: &[],
+        query: queries::SHOW_PERSON,
         headers: &[],
         body: None,
         answers: &[shown(Shows::One("Profile"), "The user.")],
@@ -531,7 +519,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         tag: "portal",
         summary: "Gives this description",
         description: "The answer is always JSON.",
-        query: &[],
+        query: queries::NONE,
         headers: &[],
         body: None,
         answers: &[shown(Shows::Description, "The description.")],

@@ -12,14 +12,11 @@ use models::directory::Entries;
 use models::job::view::{ChangeView, UndoPreview};
 use models::job::{Change, Job, JobId, ShardSummary, State};
 use models::limits::MAX_JOBS_START_INDEX;
-use models::request::JobsStart;
+use models::request::{JobsStart, queries};
 use models::values::id::ContactId;
 use store::jobs::list::ListedJob;
 
 use crate::FUNCTION;
-
-/// The default number of jobs on a page.
-const DEFAULT_JOBS: usize = 25;
 
 /// The number of jobs whose progress is read concurrently.
 const SUMMARIES_AT_ONCE: usize = 8;
@@ -80,8 +77,8 @@ pub(crate) const CANCEL: Endpoint = Endpoint {
 };
 
 async fn list(call: Call<'_>) -> Result<Answer, Failure> {
-    let mut query = call.query();
-    let page = query.jobs_page(DEFAULT_JOBS);
+    let mut query = call.query(queries::LIST_JOBS);
+    let page = query.jobs_page();
     query.finish()?;
     let caller = call.caller().await?;
     let user = (!caller.is_admin).then_some(caller.user);
@@ -130,13 +127,13 @@ async fn with_shards(call: &Call<'_>, listed: ListedJob) -> Result<(JobId, Optio
 
 async fn show(call: Call<'_>) -> Result<Answer, Failure> {
     let id = call.job_id()?;
-    call.query().finish()?;
+    call.query(queries::NONE).finish()?;
     show_job(&call, id).await
 }
 
 async fn changes(call: Call<'_>) -> Result<Answer, Failure> {
     let id = call.job_id()?;
-    let mut query = call.query();
+    let mut query = call.query(queries::PAGE);
     let page = query.page();
     query.finish()?;
     let (caller, job) = visible_job(&call, id).await?;
@@ -199,7 +196,7 @@ struct Undo {
 
 async fn prepare_undo(call: &Call<'_>) -> Result<Undo, Failure> {
     let id = call.job_id()?;
-    let mut query = call.query();
+    let mut query = call.query(queries::UNDO_JOB);
     let dry_run = query.dry_run();
     query.finish()?;
     let (caller, undone) = visible_job(call, id).await?;
@@ -214,7 +211,7 @@ async fn prepare_undo(call: &Call<'_>) -> Result<Undo, Failure> {
 
 async fn cancel(call: WriteCall<'_>) -> Result<Answer, Failure> {
     let id = call.job_id()?;
-    call.query().finish()?;
+    call.query(queries::NONE).finish()?;
     let (caller, job) = visible_job(&call, id).await?;
     if !call.app.jobs.cancel(&call.grant.portal, &job).await? {
         return Err(Failure::JobOver(id));

@@ -8,7 +8,7 @@ use api::{Answer, Auth, Call, CallerInPortal, Endpoint, Failure, WriteCall};
 use futures::FutureExt as _;
 use models::access::Caller;
 use models::limits::{MAX_RULES_OF_PORTAL, MAX_RULES_OF_USER};
-use models::request::SetRule;
+use models::request::{SetRule, queries};
 use models::rule::{Owner, Rule, RuleName};
 use store::StoreError;
 use store::rules::RuleCount;
@@ -64,7 +64,7 @@ pub(crate) const REMOVE: Endpoint = Endpoint {
 };
 
 async fn list(call: Call<'_>) -> Result<Answer, Failure> {
-    let mut query = call.query();
+    let mut query = call.query(queries::PAGE);
     let page = query.page();
     query.finish()?;
     let caller = call.caller().await?;
@@ -93,17 +93,19 @@ async fn list(call: Call<'_>) -> Result<Answer, Failure> {
 
 async fn show_rule(call: Call<'_>) -> Result<Answer, Failure> {
     let name = call.stored_rule_name()?;
-    call.query().finish()?;
+    call.query(queries::NONE).finish()?;
     let rule = visible_rule(&call, &name).await?;
     rule_answer(&call, &rule)
 }
 
 async fn set(call: WriteCall<'_>) -> Result<Answer, Failure> {
     let name = call.rule_name()?;
-    call.query().finish()?;
+    call.query(queries::NONE).finish()?;
+    let request = SetRule::parse(call.body()?)?;
+
     let (store, portal_id) = (&call.app.store, &call.grant.portal);
     let CallerInPortal { portal, caller, .. } = call.caller_in_portal().await?;
-    let request = SetRule::parse(call.body()?, &portal.time_zone)?;
+    let request = request.resolve(&portal.time_zone)?;
     let managers = store.users(portal_id, request.target.managers.iter().copied()).await?;
     check_managers(&request.target, |id| managers.contains_key(id))?;
     let mut before = store.rule(portal_id, &name).await?;
@@ -179,7 +181,7 @@ fn version(rule: &Rule) -> Result<String, Failure> {
 
 async fn remove(call: WriteCall<'_>) -> Result<Answer, Failure> {
     let name = call.stored_rule_name()?;
-    call.query().finish()?;
+    call.query(queries::NONE).finish()?;
     let rule = match visible_rule(&call, &name).await {
         // The owner of an unreadable rule is unknown, so only administrators may remove it.
         Err(Failure::Store(StoreError::Corrupt(_))) if call.caller().await?.is_admin => {

@@ -6,6 +6,7 @@ use api::show::{VisibleContact, entries_of_contact, visible_contact};
 use api::{Answer, Auth, Call, Endpoint, Failure};
 use futures::FutureExt as _;
 use models::contact::Contact;
+use models::request::queries;
 
 /// The Lambda function of the endpoints.
 const FUNCTION: &str = "get-contact";
@@ -37,7 +38,7 @@ pub const ENDPOINTS: &[Endpoint] = &[SHOW, ACCESS];
 
 async fn show_contact(call: Call<'_>) -> Result<Answer, Failure> {
     let id = call.contact_id()?;
-    let mut query = call.query();
+    let mut query = call.query(queries::SHOW_CONTACT);
     let fields = query.fields();
     query.finish()?;
     let VisibleContact { caller, record, state, users } = visible_contact(&call, id).await?;
@@ -49,7 +50,7 @@ async fn show_contact(call: Call<'_>) -> Result<Answer, Failure> {
 /// Shows the access list as in the contact: empty while the contact is shared.
 async fn access(call: Call<'_>) -> Result<Answer, Failure> {
     let id = call.contact_id()?;
-    call.query().finish()?;
+    call.query(queries::NONE).finish()?;
     let VisibleContact { caller, record, state, users } = visible_contact(&call, id).await?;
     let entries = entries_of_contact(&call, &record, &state.access, users).await?;
     let listed = Contact::new(record, &state.access, &entries, &caller).access_list;

@@ -3,7 +3,7 @@
 use api::{Answer, Auth, Call, Endpoint, Failure};
 use futures::FutureExt as _;
 use models::filter::listing::{ListChoice, TagChoice};
-use models::request::Page;
+use models::request::{Page, queries};
 
 use crate::reading;
 
@@ -40,7 +40,7 @@ async fn tags(call: Call<'_>) -> Result<Answer, Failure> {
 }
 
 fn page(call: &Call<'_>) -> Result<Page, Failure> {
-    let mut query = call.query();
+    let mut query = call.query(queries::PAGE);
     let page = query.page();
     query.finish()?;
     Ok(page)

@@ -54,13 +54,16 @@ enum Entry {
 /// Lists contacts in three sequential DynamoDB round trips: the data for the plan, the index, the contacts. The total
 /// is counted concurrently with the last two.
 async fn list(call: Call<'_>, entry: Entry) -> Result<Answer, Failure> {
+    let request = ListContacts::parse(&call.query_text())?;
+
     let reads = call.reads();
-    // Tags do not depend on the portal's time zone, so they are parsed before the zone is read.
-    let tags = ListContacts::tags(&call.query_text())?;
-    let (found, planner, names) =
-        futures::try_join!(call.caller_in_portal(), reads.planner(&tags).err_into(), reads.names().err_into(),)?;
+    let (found, planner, names) = futures::try_join!(
+        call.caller_in_portal(),
+        reads.planner(request.filter.tags()).err_into(),
+        reads.names().err_into(),
+    )?;
     let CallerInPortal { portal, caller, .. } = found;
-    let request = ListContacts::parse(&call.query_text(), &portal.time_zone)?;
+    let request = request.resolve(&portal.time_zone)?;
 
     let Planned { plan, expected } = planner.plan(&request.filter, portal.shards);
     let lists = planner.lists;

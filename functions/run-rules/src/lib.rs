@@ -85,9 +85,10 @@ async fn wake(jobs: &Jobs, deadline: &Deadline) -> Result<Done, Error> {
 
 /// Starts a run. The parser reads the event's raw text, because a duplicate name is lost in parsed members.
 async fn run_once(jobs: &Jobs, text: &[u8], members: &Value) -> Result<Done, Error> {
-    let portal = RunOnce::portal(text)?;
-    let portal = jobs.store.portal(&portal).await?.ok_or(NotStarted::UnknownPortal(portal))?;
-    let order = RunOnce::parse(text, &portal.time_zone)?;
+    let order = RunOnce::parse(text)?;
+    let portal = jobs.store.portal(&order.portal).await?;
+    let portal = portal.ok_or_else(|| NotStarted::UnknownPortal(order.portal.clone()))?;
+    let order = order.resolve(&portal.time_zone)?;
     // Serializing the members makes the same run equal, whatever the indentation of its text.
     let job_id = jobs.run_once(&portal, order, &serde_json::to_vec(members)?).await?;
     tracing::info!(portal = %portal.id, job = %job_id, "run started");

@@ -8,7 +8,7 @@ use jiff::SignedDuration;
 use models::directory::{Grant, Scope, SignedIn};
 use models::invalid::Invalid;
 use models::limits::SIGN_IN_DAYS;
-use models::request::SignInRequest;
+use models::request::{SignInRequest, queries};
 use models::sign_in::{Account, Candidate};
 use store::sign_in::{Pair, SignIn};
 use store::tokens::new_token;
@@ -31,7 +31,7 @@ pub(crate) const ENDPOINT: Endpoint = Endpoint {
 async fn handle(call: PublicCall<'_>) -> Result<Answer, Failure> {
     // Check the origin before the attempt is counted, so that no foreign page uses up a user's attempts.
     call.check_origin()?;
-    call.query().finish()?;
+    call.query(queries::NONE).finish()?;
     let SignInRequest { user_name, password, portal } = SignInRequest::parse(call.body()?)?;
     // Get the permit before the attempt is counted: an attempt whose password is not compared does not count.
     let permit = call.app.passwords.enter()?;

@@ -3,6 +3,7 @@
 use api::endpoint::{Conditions, Dialect, Payload};
 use api::{Answer, Auth, Endpoint, Failure, WriteCall};
 use futures::FutureExt as _;
+use models::request::queries;
 
 use crate::FUNCTION;
 
@@ -18,7 +19,7 @@ pub(crate) const ENDPOINT: Endpoint = Endpoint {
 };
 
 async fn handle(call: WriteCall<'_>) -> Result<Answer, Failure> {
-    call.query().finish()?;
+    call.query(queries::NONE).finish()?;
     call.caller().await?;
     call.app.store.remove_token(&call.grant.portal, call.token).await?;
     call.app.forget_token(&call.token);

@@ -8,7 +8,7 @@ use jobs::{Attempts, ContactOutcome, ContactRun, LoadedContact, NextAttempt};
 use models::access::{Author, Caller};
 use models::contact::{Contact, ContactRecord};
 use models::directory::User;
-use models::request::SetContactAccess;
+use models::request::{SetContactAccess, queries};
 use store::contacts::{AccessState, Loaded};
 
 /// The endpoint of ONLYOFFICE's reference page for one contact.
@@ -27,7 +27,7 @@ pub const ENDPOINT: Endpoint = Endpoint {
 /// access meanwhile.
 async fn handle(call: WriteCall<'_>) -> Result<Answer, Failure> {
     let contact = call.contact_id()?;
-    let mut query = call.query();
+    let mut query = call.query(queries::SET_CONTACT_ACCESS);
     let (dry_run, fields) = (query.dry_run(), query.fields());
     query.finish()?;
     let SetContactAccess { target } = SetContactAccess::parse(call.body()?, contact)?;

@@ -13,7 +13,7 @@ use models::answer::Fields;
 use models::contact::{Contact, ContactRecord};
 use models::directory::{Entries, User};
 use models::job::{Counts, JobId};
-use models::request::{Page, SetContactsAccess};
+use models::request::{Page, SetContactsAccess, queries};
 use models::values::id::{ContactId, UserId};
 use store::contacts::{AccessState, Loaded};
 
@@ -29,7 +29,7 @@ pub const ENDPOINT: Endpoint = Endpoint {
 };
 
 async fn handle(call: WriteCall<'_>) -> Result<Answer, Failure> {
-    let mut query = call.query();
+    let mut query = call.query(queries::SET_CONTACTS_ACCESS);
     let (dry_run, page, fields) = (query.dry_run(), query.page(), query.fields());
     query.finish()?;
     let request = SetContactsAccess::parse(call.body()?)?;

@@ -10,7 +10,7 @@ use models::access::Actor;
 use models::contact::Contact;
 use models::directory::Entries;
 use models::job::{Job, JobId};
-use models::request::SetFilterAccess;
+use models::request::{SetFilterAccess, queries};
 use models::values::id::ContactId;
 use store::planner::Planned;
 
@@ -26,16 +26,15 @@ pub const ENDPOINT: Endpoint = Endpoint {
 };
 
 async fn handle(call: WriteCall<'_>) -> Result<Answer, Failure> {
-    let store = &call.app.store;
-    let portal_id = &call.grant.portal;
-    let CallerInPortal { portal, caller, mut users } = call.caller_in_portal().await?;
-
-    let mut query = call.query();
+    let mut query = call.query(queries::SET_FILTER_ACCESS);
     let (dry_run, max_affected, page) = (query.dry_run(), query.max_affected(), query.page());
     let (filter_value, fields) = (query.filter_value(), query.fields());
     query.finish()?;
-    let request = SetFilterAccess::parse(call.body()?, filter_value.as_deref(), &portal.time_zone)?;
+    let request = SetFilterAccess::parse(call.body()?, filter_value.as_deref())?;
 
+    let (store, portal_id) = (&call.app.store, &call.grant.portal);
+    let CallerInPortal { portal, caller, mut users } = call.caller_in_portal().await?;
+    let request = request.resolve(&portal.time_zone)?;
     let (managers, planner) = futures::try_join!(
         store.users(portal_id, request.target.managers.iter().copied()),
         store.planner(portal_id, &request.filter.tags)

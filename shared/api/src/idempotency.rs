@@ -15,8 +15,7 @@ use lambda_http::http::{HeaderName, HeaderValue};
 use models::access::Author;
 use models::invalid::Invalid;
 use models::job::{Job, Kind};
-use models::limits::{self, ANSWER_RESERVE_MILLIS, IDEMPOTENCY_HOURS, SYNCHRONOUS_RUN_MILLIS};
-use models::request::MAX_IDEMPOTENCY_KEY_BYTES;
+use models::limits::{self, ANSWERED_MILLIS, IDEMPOTENCY_HOURS, MAX_IDEMPOTENCY_KEY_BYTES};
 use models::values::id::JobId;
 use sha2::{Digest as _, Sha256};
 use store::contacts::AccessState;
@@ -28,9 +27,6 @@ use crate::call::Call;
 use crate::endpoint::WriteHandler;
 use crate::failure::Failure;
 use crate::show::{show_job, show_recorded_change};
-
-/// The time in milliseconds after which an unanswered call is known to be interrupted.
-const ANSWERED_MILLIS: u64 = SYNCHRONOUS_RUN_MILLIS + ANSWER_RESERVE_MILLIS;
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 

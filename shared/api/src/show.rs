@@ -6,6 +6,7 @@ use models::access::{Access, Caller};
 use models::contact::{Contact, ContactRecord};
 use models::directory::{Entries, Grant, User};
 use models::job::Job;
+use models::request::queries;
 use models::values::id::{ContactId, UserId};
 use store::contacts::AccessState;
 use store::directory::Lists;
@@ -93,7 +94,7 @@ pub async fn entries_of_contacts(
 /// [`Failure::ContactNotFound`] if the contact no longer exists.
 pub async fn show_recorded_change(call: &Call<'_>, job: &Job) -> Result<Answer, Failure> {
     let contact = call.contact_id()?;
-    let fields = call.query().fields();
+    let fields = call.query(queries::SET_CONTACT_ACCESS).fields();
     let target = job.task.target().ok_or_else(|| Failure::Internal("the job of a contact has no target".into()))?;
     let users = target.managers.iter().copied().chain([call.grant.user]);
     let mut loaded = call.app.store.load(&call.grant.portal, &[contact], users).await?;

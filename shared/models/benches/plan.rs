@@ -21,7 +21,8 @@ const BODY: &[u8] = br#"{"tags":["VIP","UK"],"contactStage":[1,2,3],"contactType
 const MANAGERS: u128 = 40;
 
 fn filter() -> Filter {
-    SetFilterAccess::parse(BODY, Some("maria anders"), &TimeZone::UTC).expect("the body is good").filter
+    let request = SetFilterAccess::parse(BODY, Some("maria anders")).expect("the body is good");
+    request.resolve(&TimeZone::UTC).expect("the range is not empty").filter
 }
 
 fn statistics() -> Statistics {
@@ -48,7 +49,7 @@ fn entry(index: usize) -> IndexEntry {
 fn plans(criterion: &mut Criterion) {
     let (filter, statistics) = (filter(), statistics());
     criterion.bench_function("parse/filter body", |bench| {
-        bench.iter(|| SetFilterAccess::parse(black_box(BODY), Some("maria anders"), &TimeZone::UTC));
+        bench.iter(|| SetFilterAccess::parse(black_box(BODY), Some("maria anders"))?.resolve(&TimeZone::UTC));
     });
     criterion.bench_function("plan/every field", |bench| {
         bench.iter(|| plan(black_box(&filter), black_box(&statistics), 4));

@@ -38,6 +38,30 @@ pub const MAX_TAG_BYTES: usize = 255;
 /// Maximum bytes of `filterValue`.
 pub const MAX_FILTER_VALUE_BYTES: usize = 1024;
 
+/// Maximum `startIndex` of a list of contacts. Contact numbers are int32, so no portal has more contacts.
+pub const MAX_START_INDEX: u64 = i32::MAX.unsigned_abs() as u64;
+
+/// Maximum `maxAffected`. Contact numbers are int32, so no portal has more contacts.
+pub const MAX_AFFECTED: u64 = i32::MAX.unsigned_abs() as u64;
+
+/// Default `count` of a list of jobs.
+pub const DEFAULT_JOBS: usize = 25;
+
+/// Maximum brackets after a name in a form: two, as in `filter[tags][]`.
+pub const MAX_FORM_DEPTH: usize = 2;
+
+/// Maximum bytes of an idempotency key.
+pub const MAX_IDEMPOTENCY_KEY_BYTES: usize = 255;
+
+/// Maximum characters of a rule's name.
+pub const MAX_RULE_NAME_CHARS: usize = 64;
+
+/// Maximum bytes of a stored rule's name, which is part of a key. Earlier versions may have stored longer names.
+pub const MAX_STORED_RULE_NAME_BYTES: usize = 255;
+
+/// Maximum bytes of a cron expression: enough for a list of all 60 minutes, three times over.
+pub const MAX_CRON_BYTES: usize = 512;
+
 /// Maximum shards of a portal.
 pub const MAX_SHARDS: u16 = 64;
 
@@ -191,6 +215,9 @@ pub const RULE_START_MILLIS: u64 = 10_000;
 /// Hours for which an idempotency key identifies its first call.
 pub const IDEMPOTENCY_HOURS: i64 = 24;
 
+/// Milliseconds after which a call without an answer is known to be interrupted.
+pub const ANSWERED_MILLIS: u64 = SYNCHRONOUS_RUN_MILLIS + ANSWER_RESERVE_MILLIS;
+
 /// Maximum concurrent connections of `serve`. Together with the engine's files, they stay below the usual limit of
 /// 1,024 open files per process.
 pub const MAX_CONNECTIONS: usize = 512;
@@ -271,6 +298,9 @@ const _: () = assert!(MAX_QUERY_VALUES * ("tags=&".len() + MAX_TAG_BYTES) < GATE
 
 // All contacts that a call names fit one page of the answer.
 const _: () = assert!(MAX_NAMED_CONTACTS <= MAX_PAGE);
+// A new rule's name can be stored.
+const _: () = assert!(MAX_RULE_NAME_CHARS <= MAX_STORED_RULE_NAME_BYTES);
+const _: () = assert!(DEFAULT_JOBS <= MAX_PAGE);
 const _: () = assert!(SYNCHRONOUS_RUN_MILLIS + ANSWER_RESERVE_MILLIS <= 30_000);
 const _: () = assert!(RUN_GRACE_MILLIS < ANSWER_RESERVE_MILLIS);
 // A run that the server's shutdown interrupts can write its page before the cut-off.

@@ -7,8 +7,8 @@ use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, 
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::access::ShareType;
-use crate::limits::MAX_EMAIL_BYTES;
-use crate::rule::{MAX_RULE_NAME_CHARS, RuleName};
+use crate::limits::{MAX_EMAIL_BYTES, MAX_RULE_NAME_CHARS};
+use crate::rule::RuleName;
 use crate::sign_in::Email;
 use crate::values::id::ContactId;
 use crate::values::timestamp::Timestamp;

@@ -10,11 +10,17 @@
 //! A form and a query have the same fields as a JSON object, but their values are text. The reader therefore accepts
 //! `true`, `1` and `3` as text, a single value as an array of one, and a JSON array as text (`tags=["a","b"]`). In JSON
 //! these are faults.
+//!
+//! Dates of a request wait for the portal's time zone: `parse` needs no time zone, and `resolve` then gives the dates
+//! their meaning.
 
+pub mod bodies;
 mod contacts;
+pub mod field;
 mod fields;
 pub(crate) mod form;
 mod people;
+pub mod queries;
 mod query;
 mod repeated;
 mod rules;
@@ -26,11 +32,9 @@ pub use contacts::{ListContacts, SetContactAccess, SetContactsAccess, SetFilterA
 pub use fields::{check_no_fields, checked_tag, words};
 pub use people::{ACTIVATION_STATUSES, EMPLOYEE_STATUSES, ListPeople, PeopleOrder, fields_of_person};
 pub use query::{JobsPage, JobsStart, Page, Query};
-pub use rules::{RunOnce, SetRule};
+pub use rules::{RunOnce, SetRule, UnresolvedSchedule};
+pub use selection::UnresolvedFilter;
 pub use sign_in::SignInRequest;
-
-/// Maximum bytes of an idempotency key.
-pub const MAX_IDEMPOTENCY_KEY_BYTES: usize = 255;
 
 /// A request body in the format of its content type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,9 +3,11 @@
 use jiff::tz::TimeZone;
 use models::filter::Filter;
 use models::invalid::Invalid;
-use models::request::{ListContacts, RequestBody, RunOnce, SetContactAccess, SetFilterAccess, SetRule, SignInRequest};
+use models::request::{ListContacts, Query, RequestBody, RunOnce, SetContactAccess, SignInRequest, queries};
 use models::values::id::ContactId;
 use serde_json::{Value, json};
+
+use crate::requests::{list_contacts, run_once, set_filter_access, set_rule};
 
 /// Texts that look blank.
 const BLANK: [&str; 8] =
@@ -24,9 +26,9 @@ fn changes(filter: &Value) -> [(&'static str, Result<Filter, Invalid>); 3] {
     let run = json!({"portal": "acme", "filter": filter, "access": target}).to_string();
     let words = words.as_ref().and_then(Value::as_str);
     [
-        ("bulk", SetFilterAccess::parse(body.to_string().as_bytes(), words, &ZONE).map(|request| request.filter)),
-        ("rule", SetRule::parse(rule.as_bytes(), &ZONE).map(|request| request.filter)),
-        ("run", RunOnce::parse(run.as_bytes(), &ZONE).map(|request| request.filter)),
+        ("bulk", set_filter_access(body.to_string().as_bytes(), words, &ZONE).map(|request| request.filter)),
+        ("rule", set_rule(rule.as_bytes(), &ZONE).map(|request| request.filter)),
+        ("run", run_once(run.as_bytes(), &ZONE).map(|request| request.filter)),
     ]
 }
 
@@ -48,16 +50,12 @@ fn blank_words_are_refused() {
         }
         let form: String = form_urlencoded(&[("filter[filterValue]", blank), ("target[isPrivate]", "1")]);
         let form = form.replace("=1", "=true") + "&cron=0+2+*+*+*";
-        refused(
-            &form,
-            SetRule::parse(RequestBody::Form(form.as_bytes()), &ZONE),
-            "filter.filterValue must not be blank",
-        );
+        refused(&form, set_rule(RequestBody::Form(form.as_bytes()), &ZONE), "filter.filterValue must not be blank");
     }
     // In a list, a blank means any.
     for blank in BLANK {
         let query = form_urlencoded(&[("filterValue", blank)]);
-        assert_eq!(ListContacts::parse(&query, &ZONE).unwrap().filter, Filter::default(), "{query}");
+        assert_eq!(list_contacts(&query, &ZONE).unwrap().filter, Filter::default(), "{query}");
     }
 }
 
@@ -78,15 +76,15 @@ fn blank_tags_are_refused() {
         for name in ["tags", "tags[]", "tags[0]"] {
             let form = form_urlencoded(&[(name, blank), ("isPrivate", "true")]);
             let body = RequestBody::Form(form.as_bytes());
-            refused(&form, SetFilterAccess::parse(body, None, &ZONE), "must not be blank");
+            refused(&form, set_filter_access(body, None, &ZONE), "must not be blank");
             let form = form_urlencoded(&[(&format!("filter[{}", name.replacen("tags", "tags]", 1)), blank)]);
-            refused(&form, SetRule::parse(RequestBody::Form(form.as_bytes()), &ZONE), "must not be blank");
+            refused(&form, set_rule(RequestBody::Form(form.as_bytes()), &ZONE), "must not be blank");
         }
     }
     for name in ["contactStage", "contactType", "contactStage[]", "contactListView", "fromDate", "toDate"] {
         for blank in BLANK {
             let form = form_urlencoded(&[(name, blank), ("isPrivate", "true")]);
-            let result = SetFilterAccess::parse(RequestBody::Form(form.as_bytes()), None, &ZONE);
+            let result = set_filter_access(RequestBody::Form(form.as_bytes()), None, &ZONE);
             refused(&form, result, name.trim_end_matches("[]"));
         }
     }
@@ -140,14 +138,10 @@ fn null_is_absent_in_every_body_and_a_required_field_is_missing() {
     let rule = |more: &str| {
         let body =
             format!(r#"{{"filter":{{}},"target":{{"isPrivate":true,"managerList":null}},"cron":"0 2 * * *"{more}}}"#);
-        SetRule::parse(body.as_bytes(), &ZONE)
+        set_rule(body.as_bytes(), &ZONE)
     };
     assert_eq!(rule(r#","timeZone":null,"enabled":null"#), rule(""));
-    refused(
-        "rule",
-        SetRule::parse(r#"{"filter":null,"target":null,"cron":null}"#.as_bytes(), &ZONE),
-        "filter is required",
-    );
+    refused("rule", set_rule(r#"{"filter":null,"target":null,"cron":null}"#.as_bytes(), &ZONE), "filter is required");
     let sign_in = |portal: &str| {
         let body = format!(r#"{{"userName":"ada@example.com","password":"a long password"{portal}}}"#);
         SignInRequest::parse(body.as_bytes())
@@ -159,7 +153,7 @@ fn null_is_absent_in_every_body_and_a_required_field_is_missing() {
         "password is required",
     );
     let run = r#"{"portal":"acme","filter":{},"access":{"isPrivate":true},"maxAffected":null,"idempotencyKey":null}"#;
-    assert_eq!(RunOnce::parse(run.as_bytes(), &ZONE).unwrap().max_affected, None);
+    assert_eq!(run_once(run.as_bytes(), &ZONE).unwrap().max_affected, None);
 }
 
 #[test]
@@ -174,7 +168,7 @@ fn dates_that_no_contact_can_meet_are_refused() {
         let what = format!("{from} to {to}");
         let mut results: Vec<_> = changes(&json!({"fromDate": from, "toDate": to})).into();
         let query = form_urlencoded(&[("fromDate", from), ("toDate", to)]);
-        results.push(("list", ListContacts::parse(&query, &ZONE).map(|request| request.filter)));
+        results.push(("list", list_contacts(&query, &ZONE).map(|request| request.filter)));
         for (way, result) in results {
             match is_refused {
                 true => refused(&format!("{way} {what}"), result, "fromDate is after toDate"),
@@ -190,14 +184,14 @@ fn dates_are_compared_in_the_time_zone_of_the_portal_only() {
     let (from, to) = ("2020-12-08T00:00:00", "2020-12-07T23:00:00Z");
     let riga = TimeZone::get("Europe/Riga").unwrap();
     let query = form_urlencoded(&[("fromDate", from), ("toDate", to)]);
-    assert!(ListContacts::tags(&query).is_ok());
-    assert!(ListContacts::parse(&query, &riga).is_ok());
-    refused("UTC", ListContacts::parse(&query, &ZONE), "fromDate is after toDate");
+    assert!(ListContacts::parse(&query).is_ok());
+    assert!(list_contacts(&query, &riga).is_ok());
+    refused("UTC", list_contacts(&query, &ZONE), "fromDate is after toDate");
     let filter = json!({"fromDate": from, "toDate": to});
     let run = json!({"portal": "acme", "filter": filter, "access": {"isPrivate": true}}).to_string();
-    assert!(RunOnce::portal(run.as_bytes()).is_ok());
-    assert!(RunOnce::parse(run.as_bytes(), &riga).is_ok());
-    refused("UTC", RunOnce::parse(run.as_bytes(), &ZONE), "fromDate is after toDate");
+    assert!(RunOnce::parse(run.as_bytes()).is_ok());
+    assert!(run_once(run.as_bytes(), &riga).is_ok());
+    refused("UTC", run_once(run.as_bytes(), &ZONE), "fromDate is after toDate");
 }
 
 #[test]
@@ -207,11 +201,11 @@ fn a_key_that_no_contact_has_is_refused_with_the_nearest() {
         ("id,displyName", "did you mean displayName?"),
         ("xyzzy", "which no contact has. A contact has addresses"),
     ] {
-        refused(fields, ListContacts::parse(&format!("fields={fields}"), &ZONE), expected);
-        let mut query = models::request::Query::new([("fields".to_owned(), fields.to_owned())]);
+        refused(fields, list_contacts(&format!("fields={fields}"), &ZONE), expected);
+        let mut query = Query::new(&format!("fields={fields}"), queries::SHOW_CONTACT);
         query.fields();
         refused(fields, query.finish(), expected);
     }
-    assert!(ListContacts::parse("fields=ID,+displayname,CREATEBY,", &ZONE).unwrap().fields.is_some());
-    assert!(ListContacts::parse("fields=", &ZONE).unwrap().fields.is_none());
+    assert!(list_contacts("fields=ID,+displayname,CREATEBY,", &ZONE).unwrap().fields.is_some());
+    assert!(list_contacts("fields=", &ZONE).unwrap().fields.is_none());
 }

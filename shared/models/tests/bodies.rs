@@ -9,9 +9,11 @@ use jiff::tz::TimeZone;
 use models::access::Access;
 use models::invalid::Invalid;
 use models::limits::{MAX_FAULTS, MAX_LIST_VALUES, MAX_NAMED_CONTACTS, MAX_TAG_BYTES};
-use models::request::{SetContactAccess, SetContactsAccess, SetFilterAccess};
+use models::request::{SetContactAccess, SetContactsAccess};
 use models::values::id::ContactId;
 use proptest::prelude::*;
+
+use crate::requests::set_filter_access;
 
 const MIKE: &str = "9924256a-739c-462b-af15-e652a3b1b6eb";
 
@@ -27,7 +29,7 @@ fn contacts(body: &[u8]) -> Result<String, Invalid> {
 }
 
 fn filter(body: &[u8]) -> Result<String, Invalid> {
-    let request = SetFilterAccess::parse(body, None, &TimeZone::UTC)?;
+    let request = set_filter_access(body, None, &TimeZone::UTC)?;
     let filter = request.filter;
     let tags = filter.tags.iter().map(|tag| abridged(tag)).collect::<Vec<_>>();
     Ok(format!(

@@ -7,10 +7,11 @@ use models::filter::{Filter, ListView};
 use models::invalid::Invalid;
 use models::limits::MAX_PAGE;
 use models::request::{
-    JobsStart, ListContacts, Query, RequestBody, RunOnce, SetContactAccess, SetContactsAccess, SetFilterAccess,
-    SetRule, SignInRequest, check_no_fields,
+    JobsStart, Query, RequestBody, SetContactAccess, SetContactsAccess, SignInRequest, check_no_fields, queries,
 };
 use models::values::id::{ContactId, UserId};
+
+use crate::requests::{list_contacts, run_once, set_filter_access, set_rule};
 
 const MIKE: &str = "9924256a-739c-462b-af15-e652a3b1b6eb";
 const ANNA: &str = "00000000-0000-0000-0000-000000000001";
@@ -41,10 +42,6 @@ fn check<T: PartialEq + std::fmt::Debug>(text: &str, read: Result<T, Invalid>, e
             assert_eq!(read.map_err(|invalid| invalid.to_string()), expected.map_err(str::to_owned), "{text}");
         }
     }
-}
-
-fn query_of(text: &str) -> Query {
-    Query::new(form_urlencoded::parse(text.as_bytes()).map(|(name, value)| (name.into_owned(), value.into_owned())))
 }
 
 #[test]
@@ -141,17 +138,17 @@ fn names_are_compared_without_case() {
         check(text, SetContactsAccess::parse(body(text)).map(|request| request.contacts), expected);
     }
     let rule = r#"{"Filter":{"Tags":["vip"]},"TARGET":{"isprivate":true},"Cron":"0 2 * * *","timezone":"UTC"}"#;
-    let rule = SetRule::parse(body(rule), &ZONE).unwrap();
+    let rule = set_rule(body(rule), &ZONE).unwrap();
     assert_eq!((rule.filter.tags, rule.target), (vec!["vip".to_owned()], Access::requested(true, Vec::new())));
     let two = r#"{"filter":{"tags":["vip"],"Tags":["uk"]},"target":{"isPrivate":true},"cron":"0 2 * * *"}"#;
-    check(two, SetRule::parse(body(two), &ZONE).map(drop), Err("filter.tags is given more than once"));
+    check(two, set_rule(body(two), &ZONE).map(drop), Err("filter.tags is given more than once"));
     let run = br#"{"Portal":"acme","Filter":{},"Access":{"IsPrivate":true},"maxaffected":5}"#;
-    assert_eq!(RunOnce::parse(run, &ZONE).unwrap().max_affected, Some(5));
+    assert_eq!(run_once(run, &ZONE).unwrap().max_affected, Some(5));
 }
 
 #[test]
 fn parameters_are_compared_without_case_and_count_once() {
-    let list = |text: &str| ListContacts::parse(text, &ZONE);
+    let list = |text: &str| list_contacts(text, &ZONE);
     let request = list(
         "StartIndex=3&Count=2&TAGS=a&tags=b&responsibleId=9924256a-739c-462b-af15-e652a3b1b6eb&SORTBY=displayname",
     )
@@ -167,7 +164,7 @@ fn parameters_are_compared_without_case_and_count_once() {
         ("cout=2", Err("cout is not a query parameter of this endpoint; did you mean count?")),
     ] {
         check(text, list(text).map(|request| request.page.count), expected);
-        let mut query = query_of(text);
+        let mut query = Query::new(text, queries::PAGE);
         let count = query.page().count;
         check(text, query.finish().map(|()| count), expected);
     }
@@ -189,17 +186,14 @@ fn a_longer_page_than_there_may_be_is_as_long_as_it_may_be() {
         ("count=", Err("count must be a whole number")),
         ("count=all", Err("count must be a whole number")),
     ] {
-        check(text, ListContacts::parse(text, &ZONE).map(|request| request.page.count), expected);
-        let reads: [fn(&mut Query) -> usize; 3] =
-            [|query| query.page().count, |query| query.page_of(50).count, |query| query.jobs_page(50).count];
-        for read in reads {
-            let mut query = query_of(text);
-            let count = read(&mut query);
+        check(text, list_contacts(text, &ZONE).map(|request| request.page.count), expected);
+        let (mut page, mut jobs) = (Query::new(text, queries::PAGE), Query::new(text, queries::LIST_JOBS));
+        for (count, query) in [(page.page().count, page), (jobs.jobs_page().count, jobs)] {
             check(text, query.finish().map(|()| count), expected);
         }
     }
-    let mut query = query_of("Count=5000&startindex=7");
-    let page = query.jobs_page(50);
+    let mut query = Query::new("Count=5000&startindex=7", queries::LIST_JOBS);
+    let page = query.jobs_page();
     assert_eq!((page.count, page.start), (MAX_PAGE, JobsStart::Index(7)));
 }
 
@@ -289,7 +283,7 @@ fn forms_have_booleans_and_arrays_as_text() {
         "filter[Tags][]=vip&filter[contactStage]=[1,2]&target[isPrivate]=1&target[ManagerList]=[\"{MIKE}\"]\
          &cron=0+2+*+*+*&enabled=0"
     );
-    let rule = SetRule::parse(body(&nested), &ZONE).unwrap();
+    let rule = set_rule(body(&nested), &ZONE).unwrap();
     assert_eq!((rule.filter.stages, rule.enabled), (vec![1, 2], false));
     assert_eq!(rule.target, Access::requested(true, vec![user(MIKE)]));
 }
@@ -297,7 +291,7 @@ fn forms_have_booleans_and_arrays_as_text() {
 #[test]
 fn queries_have_numbers_for_booleans() {
     for (text, expected) in [("isShared=1&total=0", (Some(true), false)), ("isShared=0&total=1", (Some(false), true))] {
-        let request = ListContacts::parse(text, &ZONE).unwrap();
+        let request = list_contacts(text, &ZONE).unwrap();
         assert_eq!((request.sought.shared, request.total), expected, "{text}");
     }
     for (text, expected) in [
@@ -308,7 +302,7 @@ fn queries_have_numbers_for_booleans() {
         ("dryRun=2", Err("dryRun must be true or false")),
         ("dryRun=1&dryRun=0", Err("dryRun is given more than once")),
     ] {
-        let mut query = query_of(text);
+        let mut query = Query::new(text, queries::UNDO_JOB);
         let dry_run = query.dry_run();
         check(text, query.finish().map(|()| dry_run), expected);
     }
@@ -350,24 +344,20 @@ fn a_json_array_in_text_is_the_array() {
         ("contactStage=[null]", Err("contactStage[0] must be a whole number")),
         (r#"contactStage=["x"]"#, Err("contactStage[0] must be a whole number")),
     ] {
-        check(text, ListContacts::parse(text, &ZONE).map(|request| of(request.filter)), expected.clone());
+        check(text, list_contacts(text, &ZONE).map(|request| of(request.filter)), expected.clone());
         let form = format!("isPrivate=1&{text}");
-        let read = SetFilterAccess::parse(body(&form), None, &ZONE);
+        let read = set_filter_access(body(&form), None, &ZONE);
         check(&form, read.map(|request| of(request.filter)), expected);
     }
-    assert_eq!(ListContacts::parse("tags=[]", &ZONE).unwrap().filter, Filter::default());
+    assert_eq!(list_contacts("tags=[]", &ZONE).unwrap().filter, Filter::default());
     // JSON texts are not parsed as arrays.
     let json = r#"{"tags":["[\"a\"]"],"isPrivate":true}"#;
-    assert_eq!(SetFilterAccess::parse(body(json), None, &ZONE).unwrap().filter.tags, [r#"["a"]"#]);
+    assert_eq!(set_filter_access(body(json), None, &ZONE).unwrap().filter.tags, [r#"["a"]"#]);
     let json = r#"{"tags":"[\"a\"]","isPrivate":true}"#;
-    check(json, SetFilterAccess::parse(body(json), None, &ZONE).map(drop), Err("tags must be an array of strings"));
+    check(json, set_filter_access(body(json), None, &ZONE).map(drop), Err("tags must be an array of strings"));
     let values = |values: usize| format!("tags=[{}]", vec![r#""a""#; values].join(","));
-    assert!(ListContacts::parse(&values(32), &ZONE).is_ok());
-    check(
-        "33 tags",
-        ListContacts::parse(&values(33), &ZONE).map(drop),
-        Err("tags has 33 values; at most 32 are taken"),
-    );
+    assert!(list_contacts(&values(32), &ZONE).is_ok());
+    check("33 tags", list_contacts(&values(33), &ZONE).map(drop), Err("tags has 33 values; at most 32 are taken"));
 }
 
 #[test]
@@ -397,9 +387,9 @@ fn dates_come_in_the_forms_of_onlyoffice() {
         ("", Err("fromDate must be a date")),
     ] {
         let query = format!("fromDate={text}");
-        check(&query, ListContacts::parse(&query, &ZONE).map(|request| request.filter.from_date.unwrap()), expected);
+        check(&query, list_contacts(&query, &ZONE).map(|request| request.filter.from_date.unwrap()), expected);
         let form = format!("isPrivate=1&{query}");
-        let read = SetFilterAccess::parse(body(&form), None, &ZONE);
+        let read = set_filter_access(body(&form), None, &ZONE);
         check(&form, read.map(|request| request.filter.from_date.unwrap()), expected);
     }
     for (text, expected) in [
@@ -409,7 +399,7 @@ fn dates_come_in_the_forms_of_onlyoffice() {
         ("2008-04-10T06:30:00 02:00", Err("fromDate must be a date")),
     ] {
         let json = format!(r#"{{"isPrivate":true,"fromDate":"{text}"}}"#);
-        let read = SetFilterAccess::parse(body(&json), None, &ZONE);
+        let read = set_filter_access(body(&json), None, &ZONE);
         check(&json, read.map(|request| request.filter.from_date.unwrap()), expected);
     }
 }
@@ -430,7 +420,7 @@ fn all_contacts_are_named_by_the_view_and_any_stage_by_a_negative_number() {
         (r#""contactListView":"""#, Err("contactListView must be 0 or \"All\"")),
     ] {
         let json = format!(r#"{{{text},"isPrivate":true}}"#);
-        check(&json, SetFilterAccess::parse(body(&json), None, &ZONE).map(|request| request.filter), expected);
+        check(&json, set_filter_access(body(&json), None, &ZONE).map(|request| request.filter), expected);
     }
     for (text, expected) in [
         ("contactListView=all", Ok(all.clone())),
@@ -442,7 +432,7 @@ fn all_contacts_are_named_by_the_view_and_any_stage_by_a_negative_number() {
         ("tags=", Err("must not be blank")),
     ] {
         let form = format!("isPrivate=1&{text}");
-        check(&form, SetFilterAccess::parse(body(&form), None, &ZONE).map(|request| request.filter), expected);
+        check(&form, set_filter_access(body(&form), None, &ZONE).map(|request| request.filter), expected);
     }
     for (text, expected) in [
         ("contactStage=-1&contactType=-1&contactListView=company", companies),
@@ -450,7 +440,7 @@ fn all_contacts_are_named_by_the_view_and_any_stage_by_a_negative_number() {
         ("contactStage=-1&contactStage=3", all.clone()),
         ("tags=&contactListView=ALL", all),
     ] {
-        check(text, ListContacts::parse(text, &ZONE).map(|request| request.filter), Ok(expected));
+        check(text, list_contacts(text, &ZONE).map(|request| request.filter), Ok(expected));
     }
 }
 
@@ -468,12 +458,12 @@ fn json_that_is_sent_as_a_form_is_refused_with_the_type_to_send() {
         let expected = "Send the header Content-Type: application/json";
         check(text, SetContactAccess::parse(form, id(5)).map(drop), Err(expected));
         check(text, SetContactsAccess::parse(form).map(drop), Err(expected));
-        check(text, SetFilterAccess::parse(form, None, &ZONE).map(drop), Err(expected));
-        check(text, SetRule::parse(form, &ZONE).map(drop), Err(expected));
+        check(text, set_filter_access(form, None, &ZONE).map(drop), Err(expected));
+        check(text, set_rule(form, &ZONE).map(drop), Err(expected));
         check(text, SignInRequest::parse(form).map(drop), Err(expected));
         check(text, check_no_fields(form), Err(expected));
     }
     // Only the first name is examined: values may contain braces.
     let text = r#"tags={vip}&isPrivate=1"#;
-    assert_eq!(SetFilterAccess::parse(body(text), None, &ZONE).unwrap().filter.tags, ["{vip}"]);
+    assert_eq!(set_filter_access(body(text), None, &ZONE).unwrap().filter.tags, ["{vip}"]);
 }

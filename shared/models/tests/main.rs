@@ -11,6 +11,7 @@ mod import_lines;
 mod listing;
 mod plans;
 mod query;
+mod requests;
 mod rules;
 mod selection;
 mod sign_in;

@@ -6,7 +6,8 @@ use std::fmt::Write as _;
 use jiff::tz::TimeZone;
 use models::directory::Statistics;
 use models::filter::plan::plan;
-use models::request::SetFilterAccess;
+
+use crate::requests::set_filter_access;
 
 /// Counters of a portal: its directory has the stages 1 to 4, and stage 0 is counted too.
 fn statistics() -> Statistics {
@@ -137,7 +138,7 @@ fn check(case: &Case, statistics: &Statistics) -> String {
     let separator = if case.fields.is_empty() { "" } else { "," };
     let body = format!("{{{}{separator}\"isPrivate\":true}}", case.fields);
     let zone = TimeZone::get("Europe/Riga").unwrap();
-    let request = SetFilterAccess::parse(body.as_bytes(), case.filter_value, &zone).unwrap();
+    let request = set_filter_access(body.as_bytes(), case.filter_value, &zone).unwrap();
     let plan = plan(&request.filter, statistics, case.shards);
     let query = case.filter_value.map(|words| format!(" ?filterValue={words:?}")).unwrap_or_default();
     let empty = if plan.is_empty() { "  (nothing is read)" } else { "" };

@@ -5,12 +5,16 @@ use std::fmt::Write as _;
 use jiff::tz::TimeZone;
 use models::invalid::Invalid;
 use models::limits::{MAX_FILTER_VALUE_BYTES, MAX_QUERY_VALUES};
-use models::request::{ListContacts, Page, Query};
+use models::request::{Page, Query, queries};
+
+use crate::requests::list_contacts;
 
 /// Reads the query parameters of `PUT …/contact/filter/access`.
 fn read(pairs: &[(&str, &str)]) -> Result<(bool, Option<u64>, Page, Option<String>), Invalid> {
-    let mut query = Query::new(pairs.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())));
+    let text = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+    let mut query = Query::new(&text, queries::SET_FILTER_ACCESS);
     let read = (query.dry_run(), query.max_affected(), query.page(), query.filter_value());
+    query.fields();
     query.finish().map(|()| read)
 }
 
@@ -109,7 +113,7 @@ fn no_parameters_are_the_defaults() {
 
 #[test]
 fn a_query_has_no_more_values_than_what_takes_requests_has_room_for() {
-    let list = |values: usize| ListContacts::parse(&"tags=a&".repeat(values), &TimeZone::UTC);
+    let list = |values: usize| list_contacts(&"tags=a&".repeat(values), &TimeZone::UTC);
     assert_eq!(list(MAX_QUERY_VALUES).unwrap().filter.tags, ["a"]);
     let Err(Invalid { faults }) = list(MAX_QUERY_VALUES + 1) else { panic!("too many tags were read") };
     assert_eq!(faults[0].message, "has 33 values; at most 32 are taken");

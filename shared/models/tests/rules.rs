@@ -7,29 +7,31 @@ use jiff::tz::TimeZone;
 use models::answer::{KeyStyle, Keyed};
 use models::filter::Filter;
 use models::invalid::Invalid;
-use models::limits::{MAX_FAULTS, MAX_FILTER_VALUE_BYTES};
-use models::request::{MAX_IDEMPOTENCY_KEY_BYTES, RunOnce, SetRule};
-use models::rule::{MAX_CRON_BYTES, MAX_RULE_NAME_CHARS, Rule, RuleName, Schedule};
+use models::limits::{
+    MAX_CRON_BYTES, MAX_FAULTS, MAX_FILTER_VALUE_BYTES, MAX_IDEMPOTENCY_KEY_BYTES, MAX_RULE_NAME_CHARS,
+};
+use models::request::SetRule;
+use models::rule::{Rule, RuleName, Schedule};
 use models::values::id::{JobId, UserId};
 use models::values::timestamp::Timestamp;
 use proptest::prelude::*;
+
+use crate::requests::{run_once, set_rule};
 
 fn riga() -> TimeZone {
     TimeZone::get("Europe/Riga").unwrap()
 }
 
 fn rule(body: &[u8]) -> Result<String, Invalid> {
-    let SetRule { filter, target, schedule, enabled } = SetRule::parse(body, &riga())?;
+    let SetRule { filter, target, schedule, enabled } = set_rule(body, &riga())?;
     let (filter, target) = (json(&filter.view()), json(&target.view()));
     Ok(format!("{filter} -> {target} at {} in {}, enabled {enabled}", schedule.cron(), schedule.time_zone()))
 }
 
 fn run(body: &[u8]) -> Result<String, Invalid> {
-    let portal = RunOnce::portal(body)?;
-    let run = RunOnce::parse(body, &riga())?;
-    assert_eq!(run.portal, portal);
+    let run = run_once(body, &riga())?;
     let (filter, target) = (json(&run.filter.view()), json(&run.target.view()));
-    Ok(format!("{portal}: {filter} -> {target}, at most {:?}, key {:?}", run.max_affected, run.idempotency_key))
+    Ok(format!("{}: {filter} -> {target}, at most {:?}, key {:?}", run.portal, run.max_affected, run.idempotency_key))
 }
 
 fn json(value: &impl serde::Serialize) -> String {
@@ -326,7 +328,7 @@ fn names_of_rules_are_segments_of_paths() {
 #[test]
 fn a_rule_is_stored_and_shown() {
     let body = format!(r#"{{"filter":{},"target":{},"cron":"0  2 * * *"}}"#, FILTERS[1], TARGETS[1]);
-    let SetRule { filter, target, schedule, enabled } = SetRule::parse(body.as_bytes(), &riga()).unwrap();
+    let SetRule { filter, target, schedule, enabled } = set_rule(body.as_bytes(), &riga()).unwrap();
     let created = "2026-01-01T00:00:00Z".parse().unwrap();
     let full = Rule {
         name: "nightly-vip".parse().unwrap(),

@@ -11,6 +11,8 @@ use models::values::timestamp::Timestamp;
 use proptest::prelude::*;
 use serde_json::json;
 
+use crate::requests::set_filter_access;
+
 const TAGS: &[&str] = &["VIP", "uk", "Straße", "gold"];
 const NAMES: &[&str] = &["Maria", "ANDERS", "alfreds", "Groß", "M"];
 /// The directory has the stages 1 to 3; a filter may name others.
@@ -78,7 +80,7 @@ fn read(request: &Request) -> SetFilterAccess {
         }
     }
     let words = Some(request.words.join("  ")).filter(|words| !words.is_empty());
-    SetFilterAccess::parse(body.to_string().as_bytes(), words.as_deref(), &TimeZone::UTC).unwrap()
+    set_filter_access(body.to_string().as_bytes(), words.as_deref(), &TimeZone::UTC).unwrap()
 }
 
 fn entry(index: usize, contact: &Contact) -> IndexEntry {

@@ -245,7 +245,7 @@ async fn read(world: &World, name: &str, model: &Model, list: &List, posted: boo
     let words: Vec<&str> = list.filter.resolve(&model.zone).sought.iter().map(|&sought| SOUGHT[sought].0).collect();
     let body = serde_json::Value::Object(body).to_string();
     let words = Some(words.join(" ")).filter(|words| !words.is_empty());
-    let filter = SetFilterAccess::parse(body.as_bytes(), words.as_deref(), &portal.time_zone)?.filter;
+    let filter = SetFilterAccess::parse(body.as_bytes(), words.as_deref())?.filter.resolve(&portal.time_zone)?;
     let lists = world.store.lists(&id).await?;
     let statistics = world.store.statistics(&id, &filter.tags, &lists.stage_counts).await?;
     let plan = plan(&filter, &statistics, portal.shards);

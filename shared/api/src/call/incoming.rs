@@ -13,7 +13,8 @@ use lambda_http::{Body, Request, RequestExt as _};
 use models::answer::Suffix;
 use models::invalid::Invalid;
 use models::job::JobId;
-use models::limits::{ANSWER_RESERVE_MILLIS, MAX_BODY_BYTES, SYNCHRONOUS_RUN_MILLIS};
+use models::limits::{ANSWER_RESERVE_MILLIS, MAX_BODY_BYTES, MAX_STORED_RULE_NAME_BYTES, SYNCHRONOUS_RUN_MILLIS};
+use models::request::field::Field;
 use models::request::{Query, RequestBody, check_no_fields};
 use models::rule::RuleName;
 use models::sign_in::{Email, Network};
@@ -190,10 +191,9 @@ impl<'a> Incoming<'a> {
         }
     }
 
-    /// Parses the query parameters.
-    pub fn query(&self) -> Query {
-        let text = self.query_text();
-        Query::new(form_urlencoded::parse(text.as_bytes()).map(|(name, value)| (name.into_owned(), value.into_owned())))
+    /// Parses the query, which may have these parameters.
+    pub fn query(&self, parameters: &'static [Field]) -> Query {
+        Query::new(&self.query_text(), parameters)
     }
 
     /// Returns the raw query, without cache busters.
@@ -284,9 +284,6 @@ pub enum NamedUser {
     /// The user with this address, which is the `userName` of answers.
     Email(Email),
 }
-
-/// The maximum length in bytes of a stored rule's name, which is part of a key.
-const MAX_STORED_RULE_NAME_BYTES: usize = 255;
 
 /// The message for a `GET` with a body: its sender expects the body to select something.
 const UNREAD_BODY_OF_GET: &str =

@@ -7,11 +7,13 @@ use crate::answer;
 use crate::contact::Contact;
 use crate::filter::Filter;
 use crate::filter::listing::{AccessCriteria, Order, SortBy};
-use crate::invalid::{Fault, Invalid};
-use crate::request::RequestBody;
-use crate::request::fields::{Blank, Fields, Written};
+use crate::invalid::Invalid;
+use crate::request::field::Blank;
+use crate::request::fields::Fields;
 use crate::request::query::Page;
+use crate::request::selection::UnresolvedFilter;
 use crate::request::text::unknown_keys;
+use crate::request::{RequestBody, bodies, queries};
 use crate::values::id::ContactId;
 
 /// The body of `PUT …/contact/{contactid}/access`.
@@ -30,9 +32,9 @@ impl SetContactAccess {
     /// [`Invalid`] names every field that is missing, unknown or of a wrong type, and a `contactid` that differs from
     /// `contact`.
     pub fn parse<'a>(body: impl Into<RequestBody<'a>>, contact: ContactId) -> Result<Self, Invalid> {
-        let mut fields = Fields::parse(body.into(), &["isShared", "managerList", "contactid"])?;
+        let mut fields = Fields::parse(body.into(), bodies::SET_CONTACT_ACCESS)?;
         fields.check_contact("contactid", contact);
-        let is_shared = fields.required_bool("isShared", "true makes the contact public, false private");
+        let is_shared = fields.boolean("isShared").unwrap_or_default();
         let managers = fields.uuids("managerList");
         fields.finish()?;
         Ok(Self { target: Access::requested(!is_shared, managers) })
@@ -57,12 +59,11 @@ impl SetContactsAccess {
     ///
     /// [`Invalid`] names every field that is missing, unknown or of a wrong type.
     pub fn parse<'a>(body: impl Into<RequestBody<'a>>) -> Result<Self, Invalid> {
-        const KNOWN: &[&str] = &["contactid", "isShared", "managerList", "isPrivate", "accessList"];
-        let mut fields = Fields::parse(body.into(), KNOWN)?;
+        let mut fields = Fields::parse(body.into(), bodies::SET_CONTACTS_ACCESS)?;
         let contacts = fields.contacts("contactid");
         let is_private = match fields.either("isShared", "isPrivate") {
-            "isPrivate" => fields.required_bool("isPrivate", "true makes the contacts private, false public"),
-            _ => !fields.required_bool("isShared", "true makes the contacts public, false private"),
+            "isPrivate" => fields.boolean("isPrivate").unwrap_or_default(),
+            _ => !fields.boolean("isShared").unwrap_or_default(),
         };
         let managers = fields.either("managerList", "accessList");
         let managers = fields.uuids(managers);
@@ -71,49 +72,46 @@ impl SetContactsAccess {
     }
 }
 
-/// The body of `PUT …/contact/filter/access`, with the filter's words from the query.
+/// The body of `PUT …/contact/filter/access`, with the filter's words from the query. `F` is an [`UnresolvedFilter`]
+/// until the portal's time zone is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SetFilterAccess {
+pub struct SetFilterAccess<F = Filter> {
     /// Filter that selects the contacts.
-    pub filter: Filter,
+    pub filter: F,
     /// Access that the contacts get.
     pub target: Access,
 }
 
-impl SetFilterAccess {
-    /// Parses the body. Dates without an offset are in `zone`.
+impl SetFilterAccess<UnresolvedFilter> {
+    /// Parses the body.
     ///
     /// # Errors
     ///
     /// [`Invalid`] names every field that is missing, unknown or of a wrong type.
-    pub fn parse<'a>(
-        body: impl Into<RequestBody<'a>>,
-        filter_value: Option<&str>,
-        zone: &TimeZone,
-    ) -> Result<Self, Invalid> {
-        const KNOWN: &[&str] = &[
-            "tags",
-            "contactStage",
-            "contactType",
-            "contactListView",
-            "fromDate",
-            "toDate",
-            "isPrivate",
-            "managerList",
-        ];
-        let mut fields = Fields::parse(body.into(), KNOWN)?;
-        let filter = fields.filter(filter_value, Some(zone), Blank::Refused);
+    pub fn parse<'a>(body: impl Into<RequestBody<'a>>, filter_value: Option<&str>) -> Result<Self, Invalid> {
+        let mut fields = Fields::parse(body.into(), bodies::SET_FILTER_ACCESS)?;
+        let filter = fields.filter(filter_value, Blank::Refused);
         let target = fields.target();
         fields.finish()?;
         Ok(Self { filter, target })
     }
+
+    /// Returns the request with the dates in the portal's time zone.
+    ///
+    /// # Errors
+    ///
+    /// As [`UnresolvedFilter::resolve`].
+    pub fn resolve(self, zone: &TimeZone) -> Result<SetFilterAccess, Invalid> {
+        let Self { filter, target } = self;
+        Ok(SetFilterAccess { filter: filter.resolve(zone)?, target })
+    }
 }
 
-/// The query of `GET …/contact/filter`.
+/// The query of `GET …/contact/filter`. `F` is an [`UnresolvedFilter`] until the portal's time zone is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListContacts {
+pub struct ListContacts<F = Filter> {
     /// Filter that selects the contacts.
-    pub filter: Filter,
+    pub filter: F,
     /// Criteria on the access of the contacts.
     pub sought: AccessCriteria,
     /// Order of the list.
@@ -126,66 +124,41 @@ pub struct ListContacts {
     pub fields: Option<answer::Fields>,
 }
 
-impl ListContacts {
-    /// Names of the query parameters.
-    pub const PARAMETERS: &[&str] = &[
-        "tags",
-        "contactStage",
-        "contactType",
-        "contactListView",
-        "fromDate",
-        "toDate",
-        "filterValue",
-        "responsibleid",
-        "isShared",
-        "sortBy",
-        "sortOrder",
-        "count",
-        "startIndex",
-        "total",
-        "fields",
-    ];
-
-    /// Parses the query string. Dates without an offset are in `zone`.
+impl ListContacts<UnresolvedFilter> {
+    /// Parses the query string.
     ///
     /// # Errors
     ///
     /// [`Invalid`] names every parameter that is unknown or of a wrong type.
-    pub fn parse(query: &str, zone: &TimeZone) -> Result<Self, Invalid> {
-        Self::read(query, Some(zone))
+    pub fn parse(query: &str) -> Result<Self, Invalid> {
+        let mut fields = Fields::query(query, queries::LIST_CONTACTS);
+        let filter_value = fields.filter_value("filterValue");
+        let filter = fields.filter(filter_value.as_deref(), Blank::Any);
+        let sought = AccessCriteria { shared: fields.boolean("isShared"), responsible: fields.uuid("responsibleid") };
+        let by = fields.choice("sortBy", &SortBy::ALL);
+        let descending = fields.choice("sortOrder", &queries::DIRECTIONS);
+        let page = fields.page();
+        let total = fields.boolean("total").unwrap_or(true);
+        let shown = contact_keys(&mut fields);
+        fields.finish()?;
+        Ok(Self { filter, sought, order: Order::new(by, descending), page, total, fields: shown })
     }
 
-    /// Returns the tags of the query string, which are needed before the portal's time zone is known.
+    /// Returns the request with the dates in the portal's time zone.
     ///
     /// # Errors
     ///
-    /// [`Invalid`] as for [`ListContacts::parse`], except for the order of the dates.
-    pub fn tags(query: &str) -> Result<Vec<String>, Invalid> {
-        Self::read(query, None).map(|request| request.filter.tags)
-    }
-
-    fn read(query: &str, zone: Option<&TimeZone>) -> Result<Self, Invalid> {
-        let mut fields = Fields::text(query.as_bytes(), Self::PARAMETERS, Written::Query)?;
-        let filter_value = fields.filter_value("filterValue");
-        let filter = fields.filter(filter_value.as_deref(), zone, Blank::Any);
-        let sought = AccessCriteria {
-            shared: fields.optional_bool("isShared", "false for the contacts that are private"),
-            responsible: fields.uuid("responsibleid"),
-        };
-        let by = fields.choice("sortBy", &SortBy::ALL);
-        let descending = fields.choice("sortOrder", &[("ascending", false), ("descending", true)]);
-        let page = fields.page();
-        let total = fields.optional_bool("total", "false spares the counting").unwrap_or(true);
-        let shown = fields.text_of("fields", "keys of a contact with commas in between");
-        fields.faults.extend(shown.as_deref().into_iter().flat_map(unknown_contact_keys));
-        fields.finish()?;
-        let shown = shown.as_deref().and_then(answer::Fields::parse);
-        Ok(Self { filter, sought, order: Order::new(by, descending), page, total, fields: shown })
+    /// As [`UnresolvedFilter::resolve`].
+    pub fn resolve(self, zone: &TimeZone) -> Result<ListContacts, Invalid> {
+        let Self { filter, sought, order, page, total, fields } = self;
+        Ok(ListContacts { filter: filter.resolve(zone)?, sought, order, page, total, fields })
     }
 }
 
-/// Returns a fault for each name in a list with commas in between that is not a key of a contact.
-pub(super) fn unknown_contact_keys(list: &str) -> Vec<Fault> {
+/// Takes `fields`, and notes a fault for each name that is not a key of a contact.
+pub(super) fn contact_keys(fields: &mut Fields) -> Option<answer::Fields> {
+    let list = fields.text_of("fields", "keys of a contact with commas in between")?;
     let keys: Vec<&str> = Contact::KEYS.into_iter().chain(Contact::ONLYOFFICE_KEYS).collect();
-    unknown_keys(list, "contact", &keys, &[])
+    fields.faults.extend(unknown_keys(&list, "contact", &keys, &[]));
+    answer::Fields::parse(&list)
 }

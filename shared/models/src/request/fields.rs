@@ -5,14 +5,11 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use crate::invalid::{Fault, Invalid, shown, unknown_name};
-use crate::limits::MAX_FILTER_VALUE_BYTES;
-use crate::limits::{MAX_FAULTS, MAX_LIST_VALUES, MAX_PAGE, MAX_QUERY_VALUES, MAX_TAG_BYTES};
+use crate::limits::{MAX_FAULTS, MAX_FILTER_VALUE_BYTES, MAX_LIST_VALUES, MAX_QUERY_VALUES, MAX_TAG_BYTES};
 use crate::request::RequestBody;
-use crate::request::query::{MAX_START_INDEX, Page};
+use crate::request::field::{Field, Kind, Need, names, names_of_members};
 use crate::request::repeated::repeated_names;
-use crate::request::text::{
-    A_COUNT, ARRAYS, JSON_IN_A_FORM, boolean, count, expand_arrays, looks_like_json, whole, whole_number,
-};
+use crate::request::text::{JSON_IN_A_FORM, boolean, digits, expand_arrays, looks_like_json, whole, whole_number};
 use crate::values::fold::{fold, fold_tag, trim};
 use crate::values::id::UserId;
 
@@ -33,15 +30,6 @@ pub fn check_no_fields(body: RequestBody<'_>) -> Result<(), Invalid> {
 
 /// Example of a UUID.
 pub(super) const A_UUID: &str = "9924256a-739c-462b-af15-e652a3b1b6eb";
-
-/// The meaning of a filter field that is present but blank.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Blank {
-    /// Any value, as if the field were absent.
-    Any,
-    /// A fault: in a change of access, a blank must not select every contact.
-    Refused,
-}
 
 /// The meaning of an absent array.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,14 +62,14 @@ pub fn words(filter_value: &str) -> Vec<String> {
     words
 }
 
-/// Reader of an object's fields, which collects the faults.
+/// Reader of the fields of a body, of an object in a body, or of a query. The reader collects the faults.
 pub(super) struct Fields {
     pub(super) object: Map<String, Value>,
     /// Known fields that are `null`. They are not in `object`, because `null` means absent.
     pub(super) nulls: Vec<&'static str>,
     /// Prefix of field names in faults: empty, or the path of the object and a dot.
     pub(super) path: String,
-    pub(super) known: &'static [&'static str],
+    pub(super) known: &'static [Field],
     pub(super) written: Written,
     pub(super) faults: Vec<Fault>,
 }
@@ -125,15 +113,9 @@ impl Written {
     }
 }
 
-/// Fields of a filter object.
-pub(super) const FILTER: &[&str] =
-    &["tags", "contactStage", "contactType", "contactListView", "fromDate", "toDate", "filterValue"];
-
-/// Fields of a target object.
-pub(super) const TARGET: &[&str] = &["isPrivate", "managerList"];
-
 impl Fields {
-    pub(super) fn parse(body: RequestBody<'_>, known: &'static [&'static str]) -> Result<Self, Invalid> {
+    /// Reads a body.
+    pub(super) fn parse(body: RequestBody<'_>, known: &'static [Field]) -> Result<Self, Invalid> {
         match body {
             RequestBody::Json(body) => Self::json(body, known),
             RequestBody::Form(body) if looks_like_json(body) => Err(Invalid::one("", JSON_IN_A_FORM)),
@@ -141,28 +123,33 @@ impl Fields {
         }
     }
 
-    pub(super) fn text(text: &[u8], known: &'static [&'static str], written: Written) -> Result<Self, Invalid> {
-        let object = crate::request::form::parse(text, known, &[FILTER, TARGET].concat())?;
+    /// Reads the parameters of a query.
+    pub(super) fn query(query: &str, known: &'static [Field]) -> Self {
+        match Self::text(query.as_bytes(), known, Written::Query) {
+            Ok(fields) => fields,
+            Err(Invalid { faults }) => Self { faults, ..Self::new(Map::new(), String::new(), known, Written::Query) },
+        }
+    }
+
+    fn text(text: &[u8], known: &'static [Field], written: Written) -> Result<Self, Invalid> {
+        let object = crate::request::form::parse(text, &names(known), &names_of_members(known))?;
         Ok(Self::new(object, String::new(), known, written))
     }
 
-    pub(super) fn new(
-        object: Map<String, Value>,
-        path: String,
-        known: &'static [&'static str],
-        written: Written,
-    ) -> Self {
+    fn new(object: Map<String, Value>, path: String, known: &'static [Field], written: Written) -> Self {
         let mut fields = Self { object: Map::new(), nulls: Vec::new(), path, known, written, faults: Vec::new() };
         for (name, value) in object {
             fields.insert(name, value);
         }
         let is_null = |name: &str| fields.object.get(name).is_some_and(Value::is_null);
-        fields.nulls = known.iter().copied().filter(|name| is_null(name)).collect();
+        fields.nulls = names(known).into_iter().filter(|name| is_null(name)).collect();
         // An unknown name stays, even if it is `null`, and is refused.
         fields.object.retain(|name, _| !fields.nulls.contains(&name.as_str()));
         if written.is_text() {
-            for (_, value) in fields.object.iter_mut().filter(|(name, _)| ARRAYS.contains(&name.as_str())) {
-                expand_arrays(value);
+            for field in known.iter().filter(|field| field.kind.is_array()) {
+                if let Some(value) = fields.object.get_mut(field.name) {
+                    expand_arrays(value);
+                }
             }
         }
         fields
@@ -170,9 +157,9 @@ impl Fields {
 
     /// Adds a field under its known name. The same field may occur in two spellings only if both have the same value:
     /// the reader does not guess between two values.
-    pub(super) fn insert(&mut self, name: String, value: Value) {
-        let known = self.known.iter().find(|known| known.eq_ignore_ascii_case(&name));
-        let name = known.map_or(name, |known| (*known).to_owned());
+    fn insert(&mut self, name: String, value: Value) {
+        let known = self.known.iter().find(|known| known.name.eq_ignore_ascii_case(&name));
+        let name = known.map_or(name, |known| known.name.to_owned());
         match self.object.get(&name) {
             None => drop(self.object.insert(name, value)),
             Some(other) if *other == value => {}
@@ -186,8 +173,13 @@ impl Fields {
         }
     }
 
-    pub(super) fn json(body: &[u8], known: &'static [&'static str]) -> Result<Self, Invalid> {
-        let list = known.join(", ");
+    /// Returns the kind of a known field.
+    pub(super) fn kind(&self, name: &str) -> Option<Kind> {
+        self.known.iter().find(|field| field.name == name).map(|field| field.kind)
+    }
+
+    fn json(body: &[u8], known: &'static [Field]) -> Result<Self, Invalid> {
+        let list = names(known).join(", ");
         if body.iter().all(u8::is_ascii_whitespace) {
             return Err(Invalid::one("", format!("The body is empty. Send a JSON object with the fields {list}.")));
         }
@@ -245,10 +237,21 @@ impl Fields {
     }
 
     pub(super) fn wrong(&mut self, field: impl Into<String>, expected: &str, found: &Value) {
-        self.fault(field, format!("must be {expected}; it is {}", kind(found)));
+        let found = match found {
+            // Every value of a query is text.
+            Value::String(text) if self.written == Written::Query => format!("\"{}\"", shown(text)),
+            other => kind(other),
+        };
+        self.fault(field, format!("must be {expected}; it is {found}"));
     }
 
-    pub(super) fn optional_bool(&mut self, name: &str, meaning: &str) -> Option<bool> {
+    /// Takes a boolean.
+    pub(super) fn boolean(&mut self, name: &str) -> Option<bool> {
+        let meaning = match self.kind(name) {
+            Some(Kind::Boolean(meaning)) => meaning,
+            _ => "",
+        };
+        self.check_present(name, meaning);
         match self.one(name, |text| boolean(text).map(Value::Bool))? {
             Value::Bool(value) => Some(value),
             other => {
@@ -258,14 +261,10 @@ impl Fields {
         }
     }
 
-    pub(super) fn required_bool(&mut self, name: &str, meaning: &str) -> bool {
-        self.require(name, meaning);
-        self.optional_bool(name, meaning).unwrap_or(false)
-    }
-
-    /// Notes a fault if the field is missing.
-    pub(super) fn require(&mut self, name: &str, meaning: &str) {
-        if !self.object.contains_key(name) {
+    /// Notes a fault if the field is required and missing.
+    pub(super) fn check_present(&mut self, name: &str, meaning: &str) {
+        let is_required = self.known.iter().any(|field| field.name == name && field.need == Need::Required);
+        if is_required && !self.object.contains_key(name) {
             self.fault(name, format!("is required: {meaning}"));
         }
     }
@@ -280,25 +279,33 @@ impl Fields {
         }
     }
 
-    pub(super) fn number(&mut self, name: &str, most: u64) -> Option<u64> {
-        let value = self.one(name, whole_number)?;
-        let number = whole(&value).and_then(|number| u64::try_from(number).ok()).filter(|number| *number <= most);
+    /// Takes a whole number from 0 to the field's maximum.
+    pub(super) fn number(&mut self, name: &str) -> Option<u64> {
+        let (most, remedy) = match self.kind(name) {
+            Some(Kind::Whole { most, remedy }) => (most, remedy),
+            _ => (0, ""),
+        };
+        let value = self.one(name, |_| None)?;
+        let number = match &value {
+            Value::String(text) if self.written.is_text() => digits(text),
+            other => whole(other).and_then(|number| u64::try_from(number).ok()),
+        };
+        let number = number.filter(|number| *number <= most);
         if number.is_none() {
-            self.wrong(name, &format!("a whole number from 0 to {most}"), &value);
+            self.wrong(name, &format!("a whole number from 0 to {most}{remedy}"), &value);
         }
         number
     }
 
-    /// Takes the required object `name` and returns a reader of its fields. The caller must end it with
-    /// [`Fields::absorb`].
-    pub(super) fn object(&mut self, name: &str, known: &'static [&'static str], meaning: &str) -> Option<Self> {
-        self.require(name, meaning);
-        match self.object.remove(name)? {
-            Value::Object(object) => {
+    /// Takes the object `name` and returns a reader of its fields. The caller must end it with [`Fields::absorb`].
+    pub(super) fn object(&mut self, name: &str, meaning: &str) -> Option<Self> {
+        self.check_present(name, meaning);
+        match (self.object.remove(name)?, self.kind(name)) {
+            (Value::Object(members), Some(Kind::Object(object))) => {
                 let path = format!("{}{name}.", self.path);
-                Some(Self::new(object, path, known, self.written))
+                Some(Self::new(members, path, object.fields, self.written))
             }
-            other => {
+            (other, _) => {
                 self.wrong(name, meaning, &other);
                 None
             }
@@ -331,18 +338,6 @@ impl Fields {
             self.wrong(name, &expected, &Value::String(text));
         }
         chosen.map(|(_, choice)| *choice)
-    }
-
-    pub(super) fn page(&mut self) -> Page {
-        let count = self.text_of("count", A_COUNT).and_then(|text| {
-            let count = count(&text);
-            if count.is_none() {
-                self.wrong("count", A_COUNT, &Value::String(text));
-            }
-            count
-        });
-        let start = self.number("startIndex", MAX_START_INDEX);
-        Page::new(count.unwrap_or(MAX_PAGE), start.unwrap_or(0))
     }
 
     /// Takes the array `name`, empty if absent. Faults name `without` as the meaning of an absent array.
@@ -427,15 +422,15 @@ impl Fields {
             None => self.written.what().to_owned(),
             Some(object) => format!("field of {object}"),
         };
-        finish(&of, &self.path, self.object.keys(), self.known, self.faults)
+        finish(&of, &self.path, self.object.keys(), &names(self.known), self.faults)
     }
 }
 
 /// Fault message for a field with several values where one is allowed.
-pub(super) const GIVEN_TWICE: &str = "is given more than once with different values; give it once";
+const GIVEN_TWICE: &str = "is given more than once with different values; give it once";
 
 /// Ends the reading with the collected faults and a fault for each unknown name.
-pub(super) fn finish<'a>(
+fn finish<'a>(
     what: &str,
     path: &str,
     unknown: impl Iterator<Item = &'a String>,

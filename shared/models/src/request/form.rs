@@ -11,10 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::invalid::shown;
 use crate::invalid::{Fault, Invalid};
-use crate::limits::MAX_FAULTS;
-
-/// Maximum brackets after a name. Requests need at most two, as in `filter[tags][]`.
-const MAX_DEPTH: usize = 3;
+use crate::limits::{MAX_FAULTS, MAX_FORM_DEPTH};
 
 /// The values under a name.
 #[derive(Debug, Default)]
@@ -78,7 +75,7 @@ fn path(name: &str) -> Option<Vec<Cow<'_, str>>> {
     let inner = rest.strip_suffix(']')?;
     let path: Vec<_> = std::iter::once(first).chain(inner.split("][")).map(Cow::Borrowed).collect();
     let is_plain = |segment: &Cow<'_, str>| !segment.contains(['[', ']']);
-    (path.len() <= 1 + MAX_DEPTH && !first.is_empty() && path.iter().all(is_plain)).then_some(path)
+    (path.len() <= 1 + MAX_FORM_DEPTH && !first.is_empty() && path.iter().all(is_plain)).then_some(path)
 }
 
 /// Returns the known spelling of a name, compared without case, or the name itself.
@@ -151,6 +148,7 @@ mod tests {
             &json!({"filter": {"tags": ["vip", "a&b"], "view": "0"}}),
         );
         check("a", &json!({"a": ""}));
+        check("a[b][c]=1", &json!({"a": {"b": {"c": "1"}}}));
         check(
             "Filter[Tags][]=x&filter[TAGS][]=y&filter[other]=z",
             &json!({"filter": {"tags": ["x", "y"], "other": "z"}}),
@@ -165,7 +163,8 @@ mod tests {
             "a[b]c=1",
             "[]=1",
             "a[][]=1",
-            "a[b][c][d][e]=1",
+            "a[b][c][d]=1",
+            "a[b][c][]=1",
             "a[0]=1&a[0]=2",
             "a=1&a[]=2",
             "a[b]=1&a=2",

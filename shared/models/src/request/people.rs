@@ -3,7 +3,8 @@
 use crate::answer;
 use crate::directory::Profile;
 use crate::invalid::Invalid;
-use crate::request::fields::{Fields, Written, words};
+use crate::request::fields::{Fields, words};
+use crate::request::queries;
 use crate::request::query::Page;
 use crate::request::text::unknown_keys;
 
@@ -110,35 +111,21 @@ pub struct ListPeople {
 }
 
 impl ListPeople {
-    /// Names of the query parameters.
-    pub const PARAMETERS: &[&str] = &[
-        "filterValue",
-        "employeeStatus",
-        "activationStatus",
-        "isAdministrator",
-        "sortBy",
-        "sortOrder",
-        "count",
-        "startIndex",
-        "fullTextSearch",
-        "fields",
-    ];
-
     /// Parses the query string.
     ///
     /// # Errors
     ///
     /// [`Invalid`] names every parameter that is unknown or of a wrong type.
     pub fn parse(query: &str) -> Result<Self, Invalid> {
-        let mut fields = Fields::text(query.as_bytes(), Self::PARAMETERS, Written::Query)?;
+        let mut fields = Fields::query(query, queries::LIST_PEOPLE);
         let filter_value = fields.filter_value("filterValue");
         let is_active = fields.choice("employeeStatus", &EMPLOYEE_STATUSES).unwrap_or(true);
         let is_activated = fields.choice("activationStatus", &ACTIVATION_STATUSES).unwrap_or(true);
-        let is_admin = fields.optional_bool("isAdministrator", "true for the administrators");
+        let is_admin = fields.boolean("isAdministrator");
         let order = fields.choice("sortBy", &PeopleOrder::ALL);
-        let descending = fields.choice("sortOrder", &[("ascending", false), ("descending", true)]);
+        let descending = fields.choice("sortOrder", &queries::DIRECTIONS);
         // ONLYOFFICE searches further texts with this parameter. Users here have only names and addresses.
-        fields.optional_bool("fullTextSearch", "no effect here");
+        fields.boolean("fullTextSearch");
         let page = fields.page();
         let only = profile_fields(&mut fields);
         fields.finish()?;
@@ -160,7 +147,7 @@ impl ListPeople {
 ///
 /// [`Invalid`] names every parameter that is unknown, and every name that is not a key of a user.
 pub fn fields_of_person(query: &str) -> Result<Option<answer::Fields>, Invalid> {
-    let mut fields = Fields::text(query.as_bytes(), &["fields"], Written::Query)?;
+    let mut fields = Fields::query(query, queries::SHOW_PERSON);
     let only = profile_fields(&mut fields);
     fields.finish()?;
     Ok(only)

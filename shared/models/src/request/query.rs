@@ -1,16 +1,17 @@
-//! Parameters of a query, taken one by one.
+//! Pages of lists, and the parameters of queries that have no request of their own.
+
+use std::fmt;
+
+use serde_json::Value;
 
 use crate::answer;
-use crate::invalid::{Fault, Invalid, shown};
+use crate::invalid::Invalid;
 use crate::job::JobId;
-use crate::limits::{MAX_FILTER_VALUE_BYTES, MAX_JOBS_START_INDEX, MAX_PAGE};
-use crate::request::contacts::unknown_contact_keys;
-use crate::request::fields::{GIVEN_TWICE, finish, too_long_filter_value};
-use crate::request::text::A_COUNT;
-use crate::request::text::{boolean, count};
-
-/// The largest `maxAffected`: contact numbers are int32, so there are no more contacts.
-pub(super) const MAX_AFFECTED: u64 = i32::MAX.unsigned_abs() as u64;
+use crate::limits::MAX_PAGE;
+use crate::request::contacts::contact_keys;
+use crate::request::field::{Field, Kind};
+use crate::request::fields::Fields;
+use crate::request::text::{A_COUNT, count};
 
 /// A page of the matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,11 +22,8 @@ pub struct Page {
     pub start_index: usize,
 }
 
-/// The largest `startIndex`: contact numbers are int32, so there are no more contacts.
-pub(super) const MAX_START_INDEX: u64 = i32::MAX.unsigned_abs() as u64;
-
 impl Page {
-    pub(super) fn new(count: usize, start_index: u64) -> Self {
+    fn new(count: usize, start_index: u64) -> Self {
         Self { count, start_index: usize::try_from(start_index).unwrap_or(usize::MAX) }
     }
 }
@@ -54,147 +52,88 @@ pub enum JobsStart {
     Before(JobId),
 }
 
-/// Reader of query parameters, which collects the faults.
-///
-/// Names are compared without case, because ONLYOFFICE's clients use several spellings.
-#[derive(Debug)]
-pub struct Query {
-    pairs: Vec<(String, String)>,
-    known: Vec<&'static str>,
-    faults: Vec<Fault>,
-}
-
-impl Query {
-    /// Creates a reader of the decoded parameters of a query string.
-    pub fn new(pairs: impl IntoIterator<Item = (String, String)>) -> Self {
-        Self { pairs: pairs.into_iter().collect(), known: Vec::new(), faults: Vec::new() }
-    }
-
-    fn take(&mut self, name: &'static str) -> Option<String> {
-        self.known.push(name);
-        let mut values = Vec::new();
-        self.pairs.retain(|(key, value)| {
-            let wanted = key.eq_ignore_ascii_case(name);
-            if wanted {
-                values.push(value.clone());
-            }
-            !wanted
-        });
-        values.dedup();
-        if values.len() > 1 {
-            self.fault(name, GIVEN_TWICE.into());
-        }
-        values.into_iter().next()
-    }
-
-    fn fault(&mut self, name: &str, message: String) {
-        self.faults.push(Fault { field: shown(name).into_owned(), message });
-    }
-
-    fn number(&mut self, name: &'static str, most: u64) -> Option<u64> {
-        let text = self.take(name)?;
-        let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-        match text.parse::<u64>() {
-            Ok(number) if digits && number <= most => Some(number),
-            _ => {
-                self.fault(name, format!("must be a whole number from 0 to {most}; it is \"{}\"", shown(&text)));
-                None
-            }
-        }
-    }
-
-    /// Takes `dryRun`: whether the call writes nothing.
-    pub fn dry_run(&mut self) -> bool {
-        let Some(text) = self.take("dryRun") else { return false };
-        boolean(&text).unwrap_or_else(|| {
-            self.fault("dryRun", format!("must be true or false; it is \"{}\"", shown(&text)));
-            true
-        })
-    }
-
-    /// Takes `maxAffected`: the number of changes above which the call writes nothing.
-    pub fn max_affected(&mut self) -> Option<u64> {
-        self.number("maxAffected", MAX_AFFECTED)
-    }
-
-    /// Takes `count` and `startIndex`; `count` defaults to [`MAX_PAGE`].
-    pub fn page(&mut self) -> Page {
-        self.page_of(MAX_PAGE)
-    }
-
-    /// Takes `count` and `startIndex`; `count` defaults to `default`.
-    pub fn page_of(&mut self, default: usize) -> Page {
+impl Fields {
+    /// Takes `count` and `startIndex`.
+    pub(super) fn page(&mut self) -> Page {
         let count = self.count();
-        let start = self.number("startIndex", MAX_START_INDEX);
-        Page::new(count.unwrap_or(default), start.unwrap_or(0))
+        Page::new(count, self.number("startIndex").unwrap_or(0))
     }
 
     /// Takes `count`: the number of entries of a page, at most [`MAX_PAGE`].
-    fn count(&mut self) -> Option<usize> {
-        let text = self.take("count")?;
-        let count = count(&text);
-        if count.is_none() {
-            self.fault("count", format!("must be {A_COUNT}; it is \"{}\"", shown(&text)));
-        }
-        count
-    }
-
-    /// Takes `count`, and `before` or `startIndex`, for a list of jobs; `count` defaults to `default`.
-    pub fn jobs_page(&mut self, default: usize) -> JobsPage {
-        let count = self.count();
-        let before = self.before();
-        let start = self.start_of_jobs();
-        if before.is_some() && start > 0 {
-            self.fault("startIndex", "must be left out beside before, which says where the page starts".into());
-        }
-        JobsPage { count: count.unwrap_or(default), start: before.map_or(JobsStart::Index(start), JobsStart::Before) }
+    fn count(&mut self) -> usize {
+        let default = match self.kind("count") {
+            Some(Kind::Count { default }) => default,
+            _ => MAX_PAGE,
+        };
+        let Some(text) = self.text_of("count", A_COUNT) else { return default };
+        count(&text).unwrap_or_else(|| {
+            self.wrong("count", A_COUNT, &Value::String(text));
+            default
+        })
     }
 
     /// Takes `before`: the job after which the page starts.
     fn before(&mut self) -> Option<JobId> {
-        let text = self.take("before")?;
+        const MEANING: &str = "the UUID of a job, as nextBefore names it";
+        let text = self.text_of("before", MEANING)?;
         let id = text.parse().ok();
         if id.is_none() {
-            let given = shown(&text).into_owned();
-            self.fault("before", format!("must be the UUID of a job, as nextBefore names it; it is \"{given}\""));
+            self.wrong("before", MEANING, &Value::String(text));
         }
         id
     }
+}
 
-    /// Takes `startIndex` of a list of jobs.
-    fn start_of_jobs(&mut self) -> usize {
-        let Some(text) = self.take("startIndex") else { return 0 };
-        let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-        match text.parse() {
-            Ok(start) if digits && start <= MAX_JOBS_START_INDEX => start,
-            _ => {
-                let given = shown(&text).into_owned();
-                self.fault(
-                    "startIndex",
-                    format!(
-                        "must be a whole number from 0 to {MAX_JOBS_START_INDEX}; page further with before, which takes \
-                         nextBefore of the page before; it is \"{given}\""
-                    ),
-                );
-                0
-            }
+/// Reader of query parameters, which collects the faults.
+pub struct Query(Fields);
+
+impl fmt::Debug for Query {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Query").finish_non_exhaustive()
+    }
+}
+
+impl Query {
+    /// Creates a reader of a query string with these parameters.
+    pub fn new(text: &str, parameters: &'static [Field]) -> Self {
+        Self(Fields::query(text, parameters))
+    }
+
+    /// Takes `dryRun`: whether the call writes nothing.
+    pub fn dry_run(&mut self) -> bool {
+        self.0.boolean("dryRun").unwrap_or(false)
+    }
+
+    /// Takes `maxAffected`: the number of changes above which the call writes nothing.
+    pub fn max_affected(&mut self) -> Option<u64> {
+        self.0.number("maxAffected")
+    }
+
+    /// Takes `count` and `startIndex`.
+    pub fn page(&mut self) -> Page {
+        self.0.page()
+    }
+
+    /// Takes `count`, and `before` or `startIndex`, for a list of jobs.
+    pub fn jobs_page(&mut self) -> JobsPage {
+        let count = self.0.count();
+        let before = self.0.before();
+        let start = self.0.number("startIndex").unwrap_or(0);
+        if before.is_some() && start > 0 {
+            self.0.fault("startIndex", "must be left out beside before, which says where the page starts");
         }
+        let index = JobsStart::Index(usize::try_from(start).unwrap_or(usize::MAX));
+        JobsPage { count, start: before.map_or(index, JobsStart::Before) }
     }
 
     /// Takes `fields`: the keys to which each contact is trimmed.
     pub fn fields(&mut self) -> Option<answer::Fields> {
-        let list = self.take("fields")?;
-        self.faults.extend(unknown_contact_keys(&list));
-        answer::Fields::parse(&list)
+        contact_keys(&mut self.0)
     }
 
     /// Takes `filterValue`: words of the display name.
     pub fn filter_value(&mut self) -> Option<String> {
-        let text = self.take("filterValue")?;
-        if text.len() > MAX_FILTER_VALUE_BYTES {
-            self.fault("filterValue", too_long_filter_value(text.len()));
-        }
-        Some(text)
+        self.0.filter_value("filterValue")
     }
 
     /// Ends the reading.
@@ -204,12 +143,6 @@ impl Query {
     /// [`Invalid`] with every fault. A parameter that was not taken is a fault, because a misspelt `dryRun` would
     /// write.
     pub fn finish(self) -> Result<(), Invalid> {
-        finish(
-            "query parameter of this endpoint",
-            "",
-            self.pairs.iter().map(|(name, _)| name),
-            &self.known,
-            self.faults,
-        )
+        self.0.finish()
     }
 }

@@ -4,55 +4,126 @@ use jiff::tz::TimeZone;
 
 use crate::access::Access;
 use crate::filter::Filter;
-use crate::invalid::Invalid;
-use crate::request::RequestBody;
+use crate::invalid::{Fault, Invalid};
 use crate::request::fields::Fields;
-use crate::request::query::MAX_AFFECTED;
-use crate::rule::Schedule;
+use crate::request::selection::UnresolvedFilter;
+use crate::request::{RequestBody, bodies};
+use crate::rule::{CronExpression, NamedZone, Schedule};
 use crate::values::id::PortalId;
 
-/// The body of `PUT …/rules/{name}`.
+/// The body of `PUT …/rules/{name}`. `F` and `S` are an [`UnresolvedFilter`] and an [`UnresolvedSchedule`] until the
+/// portal's time zone is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SetRule {
+pub struct SetRule<F = Filter, S = Schedule> {
     /// Filter that selects the contacts.
-    pub filter: Filter,
+    pub filter: F,
     /// Access that the contacts get.
     pub target: Access,
     /// Times at which the rule runs.
-    pub schedule: Schedule,
+    pub schedule: S,
     /// Whether the rule runs.
     pub enabled: bool,
 }
 
-impl SetRule {
-    /// Parses the body. Dates without an offset are in `zone`, which is also the default zone of the schedule.
+impl SetRule<UnresolvedFilter, UnresolvedSchedule> {
+    /// Parses the body.
     ///
     /// `filter` is required: `{}` selects every contact, which must not result from an omission.
     ///
     /// # Errors
     ///
     /// [`Invalid`] names every field that is missing, unknown or of a wrong type.
-    pub fn parse<'a>(body: impl Into<RequestBody<'a>>, zone: &TimeZone) -> Result<Self, Invalid> {
-        let mut fields = Fields::parse(body.into(), &["filter", "target", "cron", "timeZone", "enabled"])?;
-        let filter = fields.filter_object("filter", Some(zone));
+    pub fn parse<'a>(body: impl Into<RequestBody<'a>>) -> Result<Self, Invalid> {
+        let mut fields = Fields::parse(body.into(), bodies::SET_RULE)?;
+        let filter = fields.filter_object("filter");
         let target = fields.target_object("target");
-        let schedule = fields.schedule(zone);
-        let enabled = fields.optional_bool("enabled", "false keeps the rule without running it").unwrap_or(true);
+        let schedule = fields.schedule();
+        let enabled = fields.boolean("enabled").unwrap_or(true);
         fields.finish()?;
         // Unreachable: the faults already name a missing field.
         let target = target.ok_or_else(|| Invalid::one("target", "is required"))?;
         let schedule = schedule.ok_or_else(|| Invalid::one("cron", "is required"))?;
         Ok(Self { filter, target, schedule, enabled })
     }
+
+    /// Returns the request with dates in the portal's time zone, which is also the default zone of the schedule.
+    ///
+    /// # Errors
+    ///
+    /// As [`UnresolvedFilter::resolve`], and [`Invalid`] for a missing `timeZone` if the portal's zone has no name.
+    pub fn resolve(self, zone: &TimeZone) -> Result<SetRule, Invalid> {
+        let Self { filter, target, schedule, enabled } = self;
+        match (filter.resolve(zone), schedule.resolve(zone)) {
+            (Ok(filter), Ok(schedule)) => Ok(SetRule { filter, target, schedule, enabled }),
+            (filter, schedule) => {
+                let of_filter = filter.err().map(|invalid| invalid.faults).unwrap_or_default();
+                Err(Invalid { faults: of_filter.into_iter().chain(schedule.err()).collect() })
+            }
+        }
+    }
 }
 
-/// The payload with which a scheduler invokes a function directly: a change of access by filter, without a rule.
+/// A schedule whose time zone may be the portal's.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RunOnce {
+pub struct UnresolvedSchedule {
+    cron: CronExpression,
+    zone: Option<NamedZone>,
+    /// Description of `timeZone` for the fault of a missing zone.
+    meaning: String,
+}
+
+impl UnresolvedSchedule {
+    fn resolve(self, zone: &TimeZone) -> Result<Schedule, Fault> {
+        let Self { cron, zone: own, meaning } = self;
+        let zone = match (own, zone.iana_name().filter(|_| !zone.is_unknown())) {
+            (Some(own), _) => own,
+            (None, Some(name)) => NamedZone::parse(name)?,
+            (None, None) => {
+                let message = format!("is required: {meaning}");
+                return Err(Fault { field: "timeZone".to_owned(), message });
+            }
+        };
+        Ok(Schedule::new(cron, zone))
+    }
+}
+
+impl Fields {
+    /// Takes `cron` and `timeZone`. A fault of either gives `None`.
+    fn schedule(&mut self) -> Option<UnresolvedSchedule> {
+        let expression = format!("{} for 02:00 every day", self.written.example("a cron expression", "0 2 * * *"));
+        let meaning = self.written.example("the IANA name of a time zone", "Europe/Riga");
+        self.check_present("cron", &expression);
+        let names_zone = self.object.contains_key("timeZone");
+        let cron = self.text_of("cron", &expression);
+        let cron = cron.and_then(|text| self.accepted(CronExpression::parse(&text)));
+        let zone = self.text_of("timeZone", &meaning);
+        let zone = zone.and_then(|text| self.accepted(NamedZone::parse(&text)));
+        if names_zone && zone.is_none() {
+            return None;
+        }
+        Some(UnresolvedSchedule { cron: cron?, zone, meaning })
+    }
+
+    /// Returns the value, or notes the fault.
+    fn accepted<T>(&mut self, value: Result<T, Fault>) -> Option<T> {
+        match value {
+            Ok(value) => Some(value),
+            Err(fault) => {
+                self.faults.push(fault);
+                None
+            }
+        }
+    }
+}
+
+/// The payload with which a scheduler invokes a function directly: a change of access by filter, without a rule. `F` is
+/// an [`UnresolvedFilter`] until the portal's time zone is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunOnce<F = Filter> {
     /// Portal of the contacts.
     pub portal: PortalId,
     /// Filter that selects the contacts.
-    pub filter: Filter,
+    pub filter: F,
     /// Access that the contacts get.
     pub target: Access,
     /// Number of changes above which nothing is written.
@@ -61,36 +132,33 @@ pub struct RunOnce {
     pub idempotency_key: Option<String>,
 }
 
-impl RunOnce {
-    /// Returns the portal of a payload, whose time zone [`RunOnce::parse`] needs.
-    ///
-    /// # Errors
-    ///
-    /// [`Invalid`] with every fault of the payload, except the order of the dates.
-    pub fn portal(body: &[u8]) -> Result<PortalId, Invalid> {
-        Self::read(body, None).map(|run| run.portal)
-    }
-
-    /// Parses the payload. Dates without an offset are in `zone`.
+impl RunOnce<UnresolvedFilter> {
+    /// Parses the payload.
     ///
     /// # Errors
     ///
     /// [`Invalid`] names every field that is missing, unknown or of a wrong type.
-    pub fn parse(body: &[u8], zone: &TimeZone) -> Result<Self, Invalid> {
-        Self::read(body, Some(zone))
-    }
-
-    fn read(body: &[u8], zone: Option<&TimeZone>) -> Result<Self, Invalid> {
-        let mut fields = Fields::parse(body.into(), &["portal", "filter", "access", "maxAffected", "idempotencyKey"])?;
+    pub fn parse(body: &[u8]) -> Result<Self, Invalid> {
+        let mut fields = Fields::parse(body.into(), bodies::RUN_ONCE)?;
         let portal = fields.portal("portal");
-        let filter = fields.filter_object("filter", zone);
+        let filter = fields.filter_object("filter");
         let target = fields.target_object("access");
-        let max_affected = fields.number("maxAffected", MAX_AFFECTED);
+        let max_affected = fields.number("maxAffected");
         let idempotency_key = fields.idempotency_key("idempotencyKey");
         fields.finish()?;
         // Unreachable: the faults already name a missing field.
         let target = target.ok_or_else(|| Invalid::one("access", "is required"))?;
         let portal = portal.ok_or_else(|| Invalid::one("portal", "is required"))?;
         Ok(Self { portal, filter, target, max_affected, idempotency_key })
+    }
+
+    /// Returns the request with the dates in the portal's time zone.
+    ///
+    /// # Errors
+    ///
+    /// As [`UnresolvedFilter::resolve`].
+    pub fn resolve(self, zone: &TimeZone) -> Result<RunOnce, Invalid> {
+        let Self { portal, filter, target, max_affected, idempotency_key } = self;
+        Ok(RunOnce { portal, filter: filter.resolve(zone)?, target, max_affected, idempotency_key })
     }
 }

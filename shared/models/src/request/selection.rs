@@ -8,21 +8,73 @@ use serde_json::Value;
 
 use crate::access::Access;
 use crate::filter::{Filter, ListView};
-use crate::invalid::{Invalid, shown};
-use crate::limits::{MAX_FAULTS, MAX_FILTER_VALUE_BYTES, MAX_NAMED_CONTACTS};
-use crate::request::MAX_IDEMPOTENCY_KEY_BYTES;
-use crate::request::fields::A_UUID;
-use crate::request::fields::{
-    Blank, FILTER, Fields, LeftOut, TARGET, Written, checked_tag, too_long_filter_value, words,
-};
+use crate::invalid::{Fault, Invalid, shown};
+use crate::limits::{MAX_FAULTS, MAX_FILTER_VALUE_BYTES, MAX_IDEMPOTENCY_KEY_BYTES, MAX_NAMED_CONTACTS};
+use crate::request::bodies::FILTER;
+use crate::request::field::Blank;
+use crate::request::fields::{A_UUID, Fields, LeftOut, Written, checked_tag, too_long_filter_value, words};
 use crate::request::text::{contact_id, whole, whole_number};
-use crate::rule::Schedule;
 use crate::values::id::{ContactId, PortalId};
-use crate::values::timestamp::{Edge, Timestamp, with_plus};
+use crate::values::timestamp::{Edge, LocalEdge, NotATimestamp, Timestamp, with_plus};
+
+/// A filter whose dates wait for the portal's time zone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UnresolvedFilter {
+    /// Filter without dates.
+    undated: Filter,
+    from: Option<GivenDate>,
+    to: Option<GivenDate>,
+}
+
+/// A date of a request, with its field and its text for faults.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct GivenDate {
+    field: String,
+    text: String,
+    edge: LocalEdge,
+}
+
+impl GivenDate {
+    fn resolve(&self, zone: &TimeZone) -> Result<Timestamp, Fault> {
+        let resolved = self.edge.resolve(zone);
+        resolved.map_err(|fault| Fault { field: self.field.clone(), message: wrong_date(fault, &self.text) })
+    }
+}
+
+/// Returns the message for a date that cannot be read.
+fn wrong_date(fault: NotATimestamp, text: &str) -> String {
+    format!("{fault}; it is \"{}\"", shown(text))
+}
+
+impl UnresolvedFilter {
+    /// Returns the tags, which need no time zone.
+    pub fn tags(&self) -> &[String] {
+        &self.undated.tags
+    }
+
+    /// Returns the filter. Dates without an offset are in `zone`.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`] names every date that has no meaning in `zone`, and `fromDate` if it is after `toDate`.
+    pub fn resolve(self, zone: &TimeZone) -> Result<Filter, Invalid> {
+        let Self { undated, from, to } = self;
+        let mut faults = Vec::new();
+        let mut resolve = |date: &GivenDate| date.resolve(zone).map_err(|fault| faults.push(fault)).ok();
+        let (from_date, to_date) = (from.as_ref().and_then(&mut resolve), to.as_ref().and_then(&mut resolve));
+        if let (Some(given), Some(from), Some(to)) = (from, from_date, to_date)
+            && from > to
+        {
+            let message = "is after toDate, so that no contact can match; exchange the two".to_owned();
+            faults.push(Fault { field: given.field, message });
+        }
+        if faults.is_empty() { Ok(Filter { from_date, to_date, ..undated }) } else { Err(Invalid { faults }) }
+    }
+}
 
 impl Fields {
-    /// Takes the fields of a filter. Without a time zone, dates are checked but not compared.
-    pub(super) fn filter(&mut self, filter_value: Option<&str>, zone: Option<&TimeZone>, blank: Blank) -> Filter {
+    /// Takes the fields of a filter.
+    pub(super) fn filter(&mut self, filter_value: Option<&str>, blank: Blank) -> UnresolvedFilter {
         let words = filter_value.map(words).unwrap_or_default();
         if blank == Blank::Refused {
             if filter_value.is_some() && words.is_empty() {
@@ -30,33 +82,27 @@ impl Fields {
             }
             self.refuse_empty_filter(filter_value.is_some());
         }
-        let utc = TimeZone::UTC;
-        let dates = zone.unwrap_or(&utc);
-        let filter = Filter {
+        let undated = Filter {
             tags: self.tags("tags"),
             stages: self.any_of("contactStage"),
             types: self.any_of("contactType"),
             view: self.list_view("contactListView"),
-            from_date: self.date("fromDate", Edge::From, dates),
-            to_date: self.date("toDate", Edge::To, dates),
+            from_date: None,
+            to_date: None,
             words,
         };
-        if let (Some(from), Some(to), Some(_)) = (filter.from_date, filter.to_date, zone)
-            && from > to
-        {
-            self.fault("fromDate", "is after toDate, so that no contact can match; exchange the two");
-        }
-        filter
+        let (from, to) = (self.date("fromDate", Edge::From), self.date("toDate", Edge::To));
+        UnresolvedFilter { undated, from, to }
     }
 
     /// Notes a fault if the filter fields that are present are all empty: `null`, or `tags` without a tag.
     pub(super) fn refuse_empty_filter(&mut self, has_words: bool) {
         let is_empty = |value: &Value| value.as_array().is_some_and(Vec::is_empty);
-        let null = self.nulls.iter().copied().find(|name| FILTER.contains(name));
+        let is_of_filter = |name: &str| FILTER.iter().any(|field| field.name == name);
+        let null = self.nulls.iter().copied().find(|name| is_of_filter(name));
         let empty = null.or_else(|| self.object.get("tags").is_some_and(is_empty).then_some("tags"));
         // An empty list of stages or types is a documented way to say "any".
-        let says_more =
-            |(name, value): (&String, &Value)| FILTER.contains(&name.as_str()) && !(name == "tags" && is_empty(value));
+        let says_more = |(name, value): (&String, &Value)| is_of_filter(name) && !(name == "tags" && is_empty(value));
         let says_more = self.object.iter().any(says_more);
         if let Some(name) = empty
             && !says_more
@@ -70,21 +116,21 @@ impl Fields {
 
     /// Takes the fields of the access to set.
     pub(super) fn target(&mut self) -> Access {
-        let is_private = self.required_bool("isPrivate", "true makes the contacts private, false public");
+        let is_private = self.boolean("isPrivate").unwrap_or_default();
         Access::requested(is_private, self.uuids("managerList"))
     }
 
     /// Takes a filter as an object. The object also has `filterValue`, which other endpoints have in the query.
-    pub(super) fn filter_object(&mut self, name: &str, zone: Option<&TimeZone>) -> Filter {
+    pub(super) fn filter_object(&mut self, name: &str) -> UnresolvedFilter {
         let meaning = match self.written {
             Written::Json => "an object such as {\"tags\":[\"vip\"]}, or {} for every contact".to_owned(),
             Written::Form | Written::Query => {
                 format!("members such as {name}[tags][]=vip, or {name}[contactListView]=All for every contact")
             }
         };
-        let Some(mut inner) = self.object(name, FILTER, &meaning) else { return Filter::default() };
+        let Some(mut inner) = self.object(name, &meaning) else { return UnresolvedFilter::default() };
         let filter_value = inner.filter_value("filterValue");
-        let filter = inner.filter(filter_value.as_deref(), zone, Blank::Refused);
+        let filter = inner.filter(filter_value.as_deref(), Blank::Refused);
         self.absorb(inner);
         filter
     }
@@ -106,42 +152,15 @@ impl Fields {
                 format!("members such as {name}[isPrivate]=true and {name}[managerList][]={A_UUID}")
             }
         };
-        let mut inner = self.object(name, TARGET, &meaning)?;
+        let mut inner = self.object(name, &meaning)?;
         let target = inner.target();
         self.absorb(inner);
         Some(target)
     }
 
-    /// Takes `cron` and `timeZone`, which defaults to `zone`.
-    pub(super) fn schedule(&mut self, zone: &TimeZone) -> Option<Schedule> {
-        let expression = format!("{} for 02:00 every day", self.written.example("a cron expression", "0 2 * * *"));
-        let zone_name = self.written.example("the IANA name of a time zone", "Europe/Riga");
-        self.require("cron", &expression);
-        let own_zone = self.object.contains_key("timeZone");
-        let cron = self.text_of("cron", &expression);
-        let named = self.text_of("timeZone", &zone_name);
-        let of_portal = zone.iana_name().filter(|_| !zone.is_unknown());
-        let zone = match named.as_deref().or(of_portal) {
-            Some(zone) => zone,
-            None if own_zone => return None,
-            None => {
-                self.fault("timeZone", format!("is required: {zone_name}"));
-                return None;
-            }
-        };
-        // If `cron` is missing, parse the time zone alone for its faults.
-        match Schedule::parse(cron.as_deref().unwrap_or("* * * * *"), zone) {
-            Ok(schedule) => cron.map(|_| schedule),
-            Err(Invalid { faults }) => {
-                self.faults.extend(faults);
-                None
-            }
-        }
-    }
-
     pub(super) fn portal(&mut self, name: &str) -> Option<PortalId> {
         let meaning = self.written.example("the portal's identifier", "acme");
-        self.require(name, &meaning);
+        self.check_present(name, &meaning);
         let text = self.text_of(name, &meaning)?;
         match text.parse() {
             Ok(portal) => Some(portal),
@@ -174,7 +193,7 @@ impl Fields {
 
     /// Takes the identifiers of contacts: one or an array, without duplicates, in the order of first mention.
     pub(super) fn contacts(&mut self, name: &str) -> Vec<ContactId> {
-        self.require(name, "the identifiers of the contacts, such as [5,7], or one alone");
+        self.check_present(name, "the identifiers of the contacts, such as [5,7], or one alone");
         let Some(value) = self.object.remove(name) else { return Vec::new() };
         let (values, is_alone) = match value {
             // Duplicates count once, so the limit is checked after the loop.
@@ -271,15 +290,15 @@ impl Fields {
         })
     }
 
-    pub(super) fn date(&mut self, name: &str, edge: Edge, zone: &TimeZone) -> Option<Timestamp> {
+    fn date(&mut self, name: &str, edge: Edge) -> Option<GivenDate> {
         let is_text = self.written.is_text();
         match self.one(name, |_| None)? {
             Value::String(text) => {
                 let repaired = if is_text { with_plus(&text) } else { Cow::Borrowed(text.as_str()) };
-                match Timestamp::parse_edge(&repaired, edge, zone) {
-                    Ok(moment) => Some(moment),
+                match LocalEdge::parse(&repaired, edge) {
+                    Ok(edge) => Some(GivenDate { field: self.path.clone() + name, text, edge }),
                     Err(fault) => {
-                        self.fault(name, format!("{fault}; it is \"{}\"", shown(&text)));
+                        self.fault(name, wrong_date(fault, &text));
                         None
                     }
                 }

@@ -5,8 +5,8 @@ use std::fmt;
 use serde_json::Value;
 
 use crate::invalid::{Invalid, shown};
-use crate::request::RequestBody;
 use crate::request::fields::Fields;
+use crate::request::{RequestBody, bodies};
 use crate::sign_in::Email;
 use crate::values::id::PortalId;
 
@@ -49,11 +49,11 @@ impl SignInRequest {
     ///
     /// [`Invalid`] names every field that is missing, unknown or of a wrong type, and shows no password.
     pub fn parse<'a>(body: impl Into<RequestBody<'a>>) -> Result<Self, Invalid> {
-        let mut fields = Fields::parse(body.into(), &["userName", "password", "portal"])?;
+        let mut fields = Fields::parse(body.into(), bodies::SIGN_IN)?;
         fields.refuse(NOT_OFFERED);
         let name = fields.written.example("the user's e-mail address", "ada@example.com");
-        fields.require("userName", &name);
-        fields.require("password", "the user's password");
+        fields.check_present("userName", &name);
+        fields.check_present("password", "the user's password");
         let user_name = fields.text_of("userName", &name).and_then(|text| match text.parse() {
             Ok(email) => Some(email),
             Err(fault) => {
@@ -69,7 +69,7 @@ impl SignInRequest {
             }
             None => None,
         };
-        let portal = if fields.object.contains_key("portal") { fields.portal("portal") } else { None };
+        let portal = fields.portal("portal");
         fields.finish()?;
         // Unreachable: the faults already name a missing field.
         let (Some(user_name), Some(password)) = (user_name, password) else {

@@ -7,9 +7,6 @@ use crate::invalid::{Fault, nearest, shown};
 use crate::limits::{MAX_FAULTS, MAX_PAGE};
 use crate::values::id::ContactId;
 
-/// Fields that are arrays.
-pub(super) const ARRAYS: &[&str] = &["tags", "contactStage", "contactType", "managerList", "accessList", "contactid"];
-
 /// Replaces each text that is a JSON array by the values of the array: ONLYOFFICE's reference page shows
 /// `tags=["some text"]` in a query. Other text stays, because a tag may begin with a bracket.
 pub(super) fn expand_arrays(value: &mut Value) {
@@ -84,6 +81,12 @@ pub(super) fn whole(value: &Value) -> Option<i64> {
 /// Parses a whole number in a form or a query.
 pub(super) fn whole_number(text: &str) -> Option<Value> {
     text.parse::<i64>().ok().map(Value::from)
+}
+
+/// Parses a whole number without a sign in a form or a query.
+pub(super) fn digits(text: &str) -> Option<u64> {
+    let is_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    is_number.then(|| text.parse().ok()).flatten()
 }
 
 /// Returns a fault for each name in a list with commas in between that is not a key of `owner`. `accepted` are names that

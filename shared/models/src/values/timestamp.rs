@@ -40,6 +40,75 @@ pub enum NotATimestamp {
     UnknownZone,
 }
 
+/// One end of an inclusive range of dates as a request gives the date. The time zone may not be known yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalEdge {
+    edge: Edge,
+    time: LocalTime,
+}
+
+/// A time as a text gives the time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum LocalTime {
+    /// A time with an offset, or a time after the end of the calendar.
+    Instant(jiff::Timestamp),
+    /// A date alone.
+    Day(Date),
+    /// A date and a time without an offset.
+    Wall(DateTime),
+}
+
+impl LocalTime {
+    fn parse(text: &str) -> Result<Self, NotATimestamp> {
+        match parse_date(text) {
+            Some(date) => Ok(Self::Day(date)),
+            None => parse_timestamp(text),
+        }
+    }
+
+    /// Returns the instant in `zone`, for a date the start of its day.
+    fn resolve(&self, zone: &TimeZone) -> Result<jiff::Timestamp, NotATimestamp> {
+        match self {
+            Self::Instant(timestamp) => Ok(*timestamp),
+            Self::Day(date) => start_of_day(*date, zone),
+            Self::Wall(_) if zone.is_unknown() => Err(NotATimestamp::UnknownZone),
+            Self::Wall(wall) => match wall.to_zoned(zone.clone()) {
+                Ok(zoned) => Ok(zoned.timestamp()),
+                Err(_) => Err(NotATimestamp::Malformed),
+            },
+        }
+    }
+}
+
+impl LocalEdge {
+    /// Parses a date or a date with a time.
+    ///
+    /// # Errors
+    ///
+    /// [`NotATimestamp::Malformed`] if the text is neither.
+    pub fn parse(text: &str, edge: Edge) -> Result<Self, NotATimestamp> {
+        Ok(Self { edge, time: LocalTime::parse(text)? })
+    }
+
+    /// Returns the instant. A date alone means the whole day in `zone`. A time without an offset is local time in
+    /// `zone`.
+    ///
+    /// # Errors
+    ///
+    /// [`NotATimestamp`] if the date needs a `zone` that is unknown, or lies outside the calendar in `zone`.
+    pub fn resolve(&self, zone: &TimeZone) -> Result<Timestamp, NotATimestamp> {
+        match (self.edge, &self.time) {
+            (Edge::To, LocalTime::Day(date)) => match date.checked_add(1.day()) {
+                Ok(next) => Ok(Timestamp::ceil(start_of_day(next, zone)?).previous()),
+                // The last day of the calendar has no next day.
+                Err(_) => Ok(Timestamp::MAX),
+            },
+            (Edge::To, time) => Ok(Timestamp::floor(time.resolve(zone)?)),
+            (Edge::From, time) => Ok(Timestamp::ceil(time.resolve(zone)?)),
+        }
+    }
+}
+
 pub(crate) const TICKS_PER_SECOND: i64 = 10_000_000;
 const NANOS_PER_TICK: i64 = 100;
 
@@ -101,21 +170,7 @@ impl Timestamp {
     ///
     /// [`NotATimestamp`] if the text is neither a date nor a date with a time, or needs a `zone` that is unknown.
     pub fn parse_edge(text: &str, edge: Edge, zone: &TimeZone) -> Result<Self, NotATimestamp> {
-        if let Some(date) = parse_date(text) {
-            return match edge {
-                Edge::From => Ok(Self::ceil(start_of_day(date, zone)?)),
-                Edge::To => match date.checked_add(1.day()) {
-                    Ok(next) => Ok(Self::ceil(start_of_day(next, zone)?).previous()),
-                    // The last day of the calendar has no next day.
-                    Err(_) => Ok(Self::MAX),
-                },
-            };
-        }
-        let timestamp = parse_timestamp(text, zone)?;
-        Ok(match edge {
-            Edge::From => Self::ceil(timestamp),
-            Edge::To => Self::floor(timestamp),
-        })
+        LocalEdge::parse(text, edge)?.resolve(zone)
     }
 
     /// Parses an instant. A time without an offset is local time in `zone`, a date alone the start of its day there.
@@ -124,10 +179,7 @@ impl Timestamp {
     ///
     /// [`NotATimestamp`] if the text is neither a date nor a date with a time, or needs a `zone` that is unknown.
     pub fn parse(text: &str, zone: &TimeZone) -> Result<Self, NotATimestamp> {
-        match parse_date(text) {
-            Some(date) => Ok(Self::floor(start_of_day(date, zone)?)),
-            None => Ok(Self::floor(parse_timestamp(text, zone)?)),
-        }
+        Ok(Self::floor(LocalTime::parse(text)?.resolve(zone)?))
     }
 }
 
@@ -190,7 +242,8 @@ fn start_of_day(date: Date, zone: &TimeZone) -> Result<jiff::Timestamp, NotATime
     }
 }
 
-fn parse_timestamp(text: &str, zone: &TimeZone) -> Result<jiff::Timestamp, NotATimestamp> {
+/// Parses a date with a time.
+fn parse_timestamp(text: &str) -> Result<LocalTime, NotATimestamp> {
     let starts_with_date = text.get(..DATE_BYTES).is_some_and(|date| parse_date(date).is_some());
     // The parser would ignore a zone in brackets, and read the local time in another zone.
     if !starts_with_date || text.contains('[') {
@@ -198,16 +251,15 @@ fn parse_timestamp(text: &str, zone: &TimeZone) -> Result<jiff::Timestamp, NotAT
     }
     let text = &*with_colons(text);
     if let Ok(timestamp) = text.parse::<jiff::Timestamp>() {
-        return Ok(timestamp);
+        return Ok(LocalTime::Instant(timestamp));
     }
     if is_beyond_calendar(text) {
-        return Ok(jiff::Timestamp::MAX);
+        return Ok(LocalTime::Instant(jiff::Timestamp::MAX));
     }
-    if zone.is_unknown() {
-        return Err(NotATimestamp::UnknownZone);
+    match text.parse() {
+        Ok(wall) => Ok(LocalTime::Wall(wall)),
+        Err(_) => Err(NotATimestamp::Malformed),
     }
-    let wall: DateTime = text.parse().map_err(|_| NotATimestamp::Malformed)?;
-    Ok(wall.to_zoned(zone.clone()).map_err(|_| NotATimestamp::Malformed)?.timestamp())
 }
 
 impl fmt::Display for Timestamp {

@@ -1,0 +1,137 @@
+//! The parameters of each query. A further parameter is a further line here: the reader then knows the parameter's
+//! name, and the description of the API has the parameter.
+
+use crate::filter::listing::SortBy;
+use crate::limits::{DEFAULT_JOBS, MAX_AFFECTED, MAX_JOBS_START_INDEX, MAX_PAGE, MAX_START_INDEX};
+use crate::request::bodies::{FROM, STAGE, TAGS, TO, TYPE, VIEW, WORDS};
+use crate::request::field::{Blank, Field, Kind, words_of};
+use crate::request::people::{ACTIVATION_STATUSES, EMPLOYEE_STATUSES, PeopleOrder};
+
+/// Directions of an order, and whether the order descends.
+pub(super) const DIRECTIONS: [(&str, bool); 2] = [("ascending", false), ("descending", true)];
+
+const COUNT_TEXT: &str = "How many items the answer shows at most. More than {most} are taken as {most}.";
+const ORDER_TEXT: &str = "The order of the list.";
+
+const DRY_RUN: Field = Field::optional(
+    "dryRun",
+    Kind::Boolean("true writes nothing"),
+    "true answers what the call would do, and writes nothing.",
+);
+const AFFECTED: Field = Field::optional(
+    "maxAffected",
+    Kind::Whole { most: MAX_AFFECTED, remedy: "" },
+    "If more contacts than this would be changed, the answer is 422 with their number, and nothing is written.",
+);
+const COUNT: Field = Field::optional("count", Kind::Count { default: MAX_PAGE }, COUNT_TEXT);
+const START: Field = Field::optional(
+    "startIndex",
+    Kind::Whole { most: MAX_START_INDEX, remedy: "" },
+    "How many items are passed over first.",
+);
+const KEYS: Field = Field::optional(
+    "fields",
+    Kind::Keys,
+    "The keys to which each contact is trimmed: names with commas in between; case does not matter.",
+);
+const KEYS_OF_USER: Field = Field::undescribed("fields", Kind::Keys);
+const WORDS_OF_LIST: Field = Field::optional(
+    "filterValue",
+    Kind::Words(Blank::Any),
+    "Words of the display name, all of them. A blank text stands for any name.",
+)
+.with_component("filterValue.list");
+const SORT_ORDER: Field =
+    Field::optional("sortOrder", Kind::Choice(&words_of(&DIRECTIONS)), "The direction of the order.");
+
+/// The query of a call without parameters.
+pub const NONE: &[Field] = &[];
+
+/// The query of a list that has only pages.
+pub const PAGE: &[Field] = &[COUNT, START];
+
+/// The query of a contact.
+pub const SHOW_CONTACT: &[Field] = &[KEYS];
+
+/// The query of `PUT …/contact/{contactid}/access`.
+pub const SET_CONTACT_ACCESS: &[Field] = &[DRY_RUN, KEYS];
+
+/// The query of `PUT …/contact/access`.
+pub const SET_CONTACTS_ACCESS: &[Field] = &[DRY_RUN, COUNT, START, KEYS];
+
+/// The query of `PUT …/contact/filter/access`.
+pub const SET_FILTER_ACCESS: &[Field] = &[WORDS, DRY_RUN, AFFECTED, COUNT, START, KEYS];
+
+/// The query of the undo of a job.
+pub const UNDO_JOB: &[Field] = &[DRY_RUN];
+
+/// The query of a list of contacts.
+pub const LIST_CONTACTS: &[Field] = &[
+    TAGS,
+    STAGE,
+    TYPE,
+    VIEW,
+    FROM,
+    TO,
+    WORDS_OF_LIST,
+    Field::optional("responsibleid", Kind::User, "Only contacts whose manager list holds this user."),
+    Field::optional(
+        "isShared",
+        Kind::Boolean("false for the contacts that are private"),
+        "false: only private contacts; true: only the others.",
+    ),
+    Field::optional("sortBy", Kind::Choice(&words_of(&SortBy::ALL)), ORDER_TEXT),
+    SORT_ORDER,
+    COUNT,
+    START,
+    Field::optional("total", Kind::Boolean("false spares the counting"), "false spares the counting."),
+    KEYS,
+];
+
+/// The query of a list of jobs.
+pub const LIST_JOBS: &[Field] = &[
+    Field::optional("count", Kind::Count { default: DEFAULT_JOBS }, COUNT_TEXT).with_component("count.jobs"),
+    Field::optional("before", Kind::Job, "The job that the page follows: `nextBefore` of the page before."),
+    Field::optional(
+        "startIndex",
+        Kind::Whole {
+            most: MAX_JOBS_START_INDEX as u64,
+            remedy: "; page further with before, which takes nextBefore of the page before",
+        },
+        "How many jobs are passed over first; `before` leads further.",
+    )
+    .with_component("startIndex.jobs"),
+];
+
+/// The query of a list of users.
+pub const LIST_PEOPLE: &[Field] = &[
+    WORDS_OF_LIST,
+    Field::optional(
+        "employeeStatus",
+        Kind::Choice(&words_of(&EMPLOYEE_STATUSES)),
+        "A state in ONLYOFFICE's EmployeeStatus. Every user is active, so that the list is empty for other states.",
+    ),
+    Field::optional(
+        "activationStatus",
+        Kind::Choice(&words_of(&ACTIVATION_STATUSES)),
+        "A state in ONLYOFFICE's EmployeeActivationStatus. Every user is activated.",
+    ),
+    Field::optional(
+        "isAdministrator",
+        Kind::Boolean("true for the administrators"),
+        "true: only administrators; false: only the others.",
+    ),
+    Field::optional("sortBy", Kind::Choice(&words_of(&PeopleOrder::ALL)), ORDER_TEXT).with_component("sortBy.people"),
+    SORT_ORDER,
+    COUNT,
+    START,
+    Field::optional(
+        "fullTextSearch",
+        Kind::Boolean("no effect here"),
+        "Has no effect; ONLYOFFICE's pages send the parameter.",
+    ),
+    KEYS_OF_USER,
+];
+
+/// The query of a user.
+pub const SHOW_PERSON: &[Field] = &[KEYS_OF_USER];
