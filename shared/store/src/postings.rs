@@ -18,6 +18,7 @@ use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
 use models::access::Access;
 use models::values::id::{ContactId, PortalId, UserId};
+use models::values::sorted_ids;
 use models::values::timestamp::Timestamp;
 use sha2::{Digest as _, Sha256};
 
@@ -114,18 +115,11 @@ pub struct IndexedContacts {
     pub entries: usize,
 }
 
-/// Returns the hash and the body of a posting. The body is the ascending identifiers, delta-encoded and compressed. The
-/// hash covers the uncompressed form, so it does not depend on the compressor.
+/// Returns the hash and the body of a posting. The body is the compressed form of [`sorted_ids`]. The hash covers the
+/// uncompressed form, so the hash does not depend on the compressor.
 fn encode(contacts: &[ContactId]) -> Result<(PostingHash, Vec<u8>), StoreError> {
     let corrupt = |error: &dyn std::fmt::Display| StoreError::Corrupt(format!("a posting: {error}"));
-    let mut ids: Vec<u32> = contacts.iter().map(|id| id.get().unsigned_abs()).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    let mut last = 0;
-    for id in &mut ids {
-        (*id, last) = (*id - last, *id);
-    }
-    let plain = postcard::to_stdvec(&ids).map_err(|error| corrupt(&error))?;
+    let plain = sorted_ids::encode(contacts).map_err(|error| corrupt(&error))?;
     let digest = Sha256::digest(&plain);
     let mut hash = PostingHash::default();
     hash.iter_mut().zip(digest).for_each(|(byte, of)| *byte = of);
@@ -139,15 +133,7 @@ fn decode(body: &[u8]) -> Result<Vec<ContactId>, StoreError> {
     let corrupt = || StoreError::Corrupt("a posting does not read back".into());
     let mut plain = Vec::new();
     DeflateDecoder::new(body).read_to_end(&mut plain).map_err(|_| corrupt())?;
-    let deltas: Vec<u32> = postcard::from_bytes(&plain).map_err(|_| corrupt())?;
-    let mut last = 0_i64;
-    deltas
-        .into_iter()
-        .map(|delta| {
-            last += i64::from(delta);
-            ContactId::try_from(last).map_err(|_| corrupt())
-        })
-        .collect()
+    sorted_ids::decode(&plain).ok_or_else(corrupt)
 }
 
 impl Store {
