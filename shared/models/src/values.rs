@@ -3,4 +3,5 @@
 pub mod fold;
 pub mod id;
 pub mod printable;
+pub mod sorted_ids;
 pub mod timestamp;

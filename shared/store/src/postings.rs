@@ -18,6 +18,7 @@ use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
 use models::access::Access;
 use models::values::id::{ContactId, PortalId, UserId};
+use models::values::sorted_ids;
 use models::values::timestamp::Timestamp;
 use sha2::{Digest as _, Sha256};
 
@@ -115,18 +116,11 @@ pub struct IndexedContacts {
     pub entries: usize,
 }
 
-/// Returns the hash and the body of a posting. The body is the ascending identifiers, delta-encoded and compressed. The
-/// hash covers the uncompressed form, so it does not depend on the compressor.
+/// Returns the hash and the body of a posting. The body is the compressed form of [`sorted_ids`]. The hash covers the
+/// uncompressed form, so the hash does not depend on the compressor.
 fn encode(contacts: &[ContactId]) -> Result<(PostingHash, Vec<u8>), StoreError> {
     const WHAT: &str = "the body of a posting";
-    let mut ids: Vec<u32> = contacts.iter().map(|id| id.get().unsigned_abs()).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    let mut last = 0;
-    for id in &mut ids {
-        (*id, last) = (*id - last, *id);
-    }
-    let plain = postcard::to_stdvec(&ids).map_err(|error| StoreError::unbuildable(WHAT, error))?;
+    let plain = sorted_ids::encode(contacts).map_err(|error| StoreError::unbuildable(WHAT, error))?;
     let digest = Sha256::digest(&plain);
     let mut hash = PostingHash::default();
     hash.iter_mut().zip(digest).for_each(|(byte, of)| *byte = of);
@@ -140,17 +134,7 @@ fn decode(body: &[u8]) -> Result<Vec<ContactId>, StoreError> {
     let mut plain = Vec::new();
     let inflated = DeflateDecoder::new(body).read_to_end(&mut plain);
     inflated.map_err(|error| StoreError::corrupt("the body of a posting is not compressed", error))?;
-    let deltas = postcard::from_bytes(&plain);
-    let deltas: Vec<u32> =
-        deltas.map_err(|error| StoreError::corrupt("the body of a posting has another form", error))?;
-    let mut last = 0_i64;
-    deltas
-        .into_iter()
-        .map(|delta| {
-            last += i64::from(delta);
-            ContactId::try_from(last).map_err(|error| StoreError::corrupt("a posting names no contact", error))
-        })
-        .collect()
+    sorted_ids::decode(&plain).ok_or_else(|| StoreError::Corrupt("the body of a posting has another form".into()))
 }
 
 impl Store {
