@@ -7,23 +7,19 @@ use std::sync::{Arc, Mutex};
 use jobs::JOB_FAILED;
 use models::job::State;
 use models::limits::MAX_TRIES;
-use serde_json::Value;
+use serde_json::{Value, json};
 use store::keys::Index;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 
-use crate::house::{functions, read, resources, value};
+use crate::house::read;
 use crate::job_faults::{Bed, refusing};
+use crate::template::{Resource, functions, resources, template};
 
 /// Returns the alarm of this name.
-fn alarm(name: &str) -> String {
-    let alarms = resources("AWS::CloudWatch::Alarm");
-    let found = alarms.into_iter().find(|alarm| alarm.starts_with(&format!("  {name}:\n")));
+fn alarm(name: &str) -> Resource {
+    let found = resources("AWS::CloudWatch::Alarm").into_iter().find(|alarm| alarm.name == name);
     found.unwrap_or_else(|| panic!("the template has no alarm {name}"))
-}
-
-fn name_of(block: &str) -> &str {
-    block.trim_start().split(':').next().unwrap()
 }
 
 /// A buffer for log lines.
@@ -59,7 +55,7 @@ impl Lines {
 /// Returns whether a log line matches a CloudWatch Logs filter pattern. Supports only the template's syntax: terms
 /// `member = text` joined by `&&`.
 fn matches(pattern: &str, line: &Value) -> bool {
-    let pattern = pattern.strip_prefix("'{ ").and_then(|pattern| pattern.strip_suffix(" }'")).unwrap();
+    let pattern = pattern.strip_prefix("{ ").and_then(|pattern| pattern.strip_suffix(" }")).unwrap();
     pattern.split(" && ").all(|term| {
         let (member, text) = term.strip_prefix("$.").unwrap().split_once(" = ").unwrap();
         line[member] == serde_json::from_str::<Value>(text).unwrap()
@@ -77,7 +73,7 @@ async fn alarm_counts_each_failed_job_once_and_no_other_job() {
         assert!(!lines.is_empty());
         let counts = filters
             .iter()
-            .map(|filter| lines.iter().filter(|line| matches(value(filter, "FilterPattern"), line)).count());
+            .map(|filter| lines.iter().filter(|line| matches(filter.text("FilterPattern"), line)).count());
         counts.collect::<BTreeSet<_>>()
     };
 
@@ -105,21 +101,21 @@ async fn alarm_counts_each_failed_job_once_and_no_other_job() {
 #[test]
 fn functions_that_end_jobs_feed_the_failed_jobs_alarm_at_every_log_level() {
     let filters = resources("AWS::Logs::MetricFilter");
-    let watched: BTreeSet<&str> = filters.iter().map(|filter| value(filter, "LogGroupName")).collect();
+    let watched: BTreeSet<String> = filters.iter().map(|filter| filter.value("LogGroupName").to_string()).collect();
     let functions = functions();
     let end_jobs = functions.iter().filter(|function| !function.is_http());
-    let logs: BTreeSet<&str> = end_jobs.map(|function| value(&function.block, "LogGroup")).collect();
+    let logs: BTreeSet<String> = end_jobs.map(|function| function.resource.value("LogGroup").to_string()).collect();
     assert_eq!(watched, logs);
     let alarm = alarm("FailedJobs");
     for filter in &filters {
         // Every LogLevel includes errors.
-        let pattern = format!("'{{ $.level = \"ERROR\" && $.message = \"{JOB_FAILED}\" }}'");
-        assert_eq!(value(filter, "FilterPattern"), pattern);
-        assert_eq!(value(filter, "- MetricNamespace"), value(&alarm, "Namespace"));
-        assert_eq!(value(filter, "MetricName"), value(&alarm, "MetricName"));
-        assert_eq!(value(filter, "MetricValue"), "\"1\"");
+        let pattern = format!("{{ $.level = \"ERROR\" && $.message = \"{JOB_FAILED}\" }}");
+        assert_eq!(filter.text("FilterPattern"), pattern);
+        assert_eq!(filter.value("MetricNamespace"), alarm.value("Namespace"));
+        assert_eq!(filter.value("MetricName"), alarm.value("MetricName"));
+        assert_eq!(filter.text("MetricValue"), "1");
     }
-    assert_eq!(value(&alarm, "Statistic"), "Sum");
+    assert_eq!(alarm.text("Statistic"), "Sum");
 }
 
 #[test]
@@ -128,37 +124,33 @@ fn schedule_that_calls_no_function_raises_an_alarm() {
     let scheduled: Vec<_> = functions.iter().filter(|function| function.events.contains("ScheduleV2")).collect();
     assert_eq!(scheduled.len(), 1);
     let alarm = alarm("RunRulesStopped");
-    assert_eq!(
-        value(&alarm, "Dimensions"),
-        format!("[{{ Name: FunctionName, Value: !Ref {} }}]", name_of(&scheduled[0].block))
-    );
-    assert_eq!((value(&alarm, "Namespace"), value(&alarm, "MetricName")), ("AWS/Lambda", "Invocations"));
-    assert_eq!((value(&alarm, "ComparisonOperator"), value(&alarm, "Threshold")), ("LessThanThreshold", "1"));
+    let function = &scheduled[0].resource;
+    assert_eq!(alarm.value("Dimensions"), &json!([{ "Name": "FunctionName", "Value": { "Ref": function.name } }]));
+    assert_eq!((alarm.text("Namespace"), alarm.text("MetricName")), ("AWS/Lambda", "Invocations"));
+    assert_eq!((alarm.text("ComparisonOperator"), alarm.number("Threshold")), ("LessThanThreshold", 1));
     // An uncalled function's metric has no data.
-    assert_eq!(value(&alarm, "TreatMissingData"), "breaching");
+    assert_eq!(alarm.text("TreatMissingData"), "breaching");
     // The schedule sends failed calls to the dead-letter queue, which has an alarm.
-    assert!(
-        scheduled[0]
-            .block
-            .contains("            DeadLetterConfig:\n              Arn: !GetAtt RulesDeadLetterQueue.Arn\n")
-    );
-    assert!(self::alarm("RulesDeadLetters").contains("!GetAtt RulesDeadLetterQueue.QueueName"));
+    let dead_letters = json!({ "Arn": { "Fn::GetAtt": "RulesDeadLetterQueue.Arn" } });
+    assert_eq!(function.value("DeadLetterConfig"), &dead_letters);
+    let queue = json!([{ "Name": "QueueName", "Value": { "Fn::GetAtt": "RulesDeadLetterQueue.QueueName" } }]);
+    assert_eq!(self::alarm("RulesDeadLetters").value("Dimensions"), &queue);
 }
 
 #[test]
 fn throttling_of_the_table_and_of_each_index_raises_an_alarm() {
     let alarms = resources("AWS::CloudWatch::Alarm");
-    let watched: BTreeSet<(&str, &str)> = alarms
+    let watched: BTreeSet<(&str, String)> = alarms
         .iter()
-        .filter(|alarm| value(alarm, "Namespace") == "AWS/DynamoDB")
-        .map(|alarm| (value(alarm, "MetricName"), value(alarm, "Dimensions")))
+        .filter(|alarm| alarm.value("Namespace") == "AWS/DynamoDB")
+        .map(|alarm| (alarm.text("MetricName"), alarm.value("Dimensions").to_string()))
         .collect();
-    let table = "{ Name: TableName, Value: !Ref AccessTable }";
-    let of_index = |index: Index| format!("[{table}, {{ Name: GlobalSecondaryIndexName, Value: {} }}]", index.name());
-    let dimensions: Vec<String> =
-        std::iter::once(format!("[{table}]")).chain(Index::ALL.into_iter().map(of_index)).collect();
-    let expected =
-        dimensions.iter().flat_map(|of| ["ReadThrottleEvents", "WriteThrottleEvents"].map(|name| (name, of.as_str())));
+    let table = json!({ "Name": "TableName", "Value": { "Ref": "AccessTable" } });
+    let of_index = |index: Index| json!([table, { "Name": "GlobalSecondaryIndexName", "Value": index.name() }]);
+    let dimensions: Vec<Value> = std::iter::once(json!([table])).chain(Index::ALL.into_iter().map(of_index)).collect();
+    let expected = dimensions
+        .iter()
+        .flat_map(|of| ["ReadThrottleEvents", "WriteThrottleEvents"].map(|name| (name, of.to_string())));
     assert_eq!(watched, expected.collect());
 }
 
@@ -167,11 +159,11 @@ fn each_alarm_notifies_the_operator_and_is_documented() {
     let manual = read("docs/deploy.md");
     let alarms = resources("AWS::CloudWatch::Alarm");
     for alarm in &alarms {
-        let name = name_of(alarm);
+        let name = &alarm.name;
         for actions in ["AlarmActions", "OKActions"] {
-            assert!(value(alarm, actions).contains("!Ref AlarmTopicArn"), "{name}");
+            assert!(alarm.value(actions).to_string().contains(r#"{"Ref":"AlarmTopicArn"}"#), "{name}");
         }
-        if value(alarm, "AlarmDescription").contains("docs/deploy.md") {
+        if alarm.text("AlarmDescription").contains("docs/deploy.md") {
             let explained =
                 manual.lines().any(|line| line.starts_with("### ") && line.contains("goes off") && line.contains(name));
             assert!(explained, "docs/deploy.md has no section on {name}");
@@ -188,18 +180,13 @@ fn each_alarm_notifies_the_operator_and_is_documented() {
 
 #[test]
 fn manual_names_exactly_the_parameters_and_outputs_of_the_template() {
-    let (manual, template) = (read("docs/deploy.md"), read("template.yaml"));
-    let section = |from: &str, to: &str| -> Vec<String> {
-        let (_, rest) = template.split_once(&format!("\n{from}:\n")).unwrap();
-        let section = rest.split_once(&format!("\n{to}:\n")).map_or(rest, |(section, _)| section);
-        let names = section.lines().filter_map(|line| line.strip_prefix("  ")?.strip_suffix(':'));
-        names.filter(|name| !name.starts_with(' ')).map(str::to_owned).collect()
-    };
-    for parameter in section("Parameters", "Conditions") {
+    let (manual, template) = (read("docs/deploy.md"), template());
+    let names = |section: &str| template[section].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    for parameter in names("Parameters") {
         let is_named = |line: &str| line.starts_with('|') && line.contains(&parameter);
         assert!(manual.lines().any(is_named), "docs/deploy.md does not explain {parameter}");
     }
-    let outputs = section("Outputs", "Transform");
+    let outputs = names("Outputs");
     for line in manual.lines().filter(|line| line.contains(" of the outputs") && line.contains('=')) {
         let output = line.split("# ").nth(1).unwrap().split(' ').next().unwrap();
         assert!(outputs.iter().any(|known| known == output), "the template has no output {output}");

@@ -15,9 +15,11 @@ use models::limits::{
 use models::rule::RuleName;
 use models::values::id::{JobId, UserId};
 use models::values::timestamp::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 use store::keys::{EXPIRES, Index, Key, PK, SK};
 use store::table::PROJECTED;
+
+use crate::template::{Function, Resource, default_of, functions, resources, template};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
@@ -221,102 +223,6 @@ fn only_the_program_links_aws_sign_in_protocols() {
     }
 }
 
-/// Returns the template's resources of one type: the lines of each, without comments.
-pub(crate) fn resources(kind: &str) -> Vec<String> {
-    let template = read("template.yaml");
-    let (_, rest) = template.split_once("\nResources:\n").unwrap();
-    let (resources, _) = rest.split_once("\nOutputs:\n").unwrap();
-    let mut blocks: Vec<String> = Vec::new();
-    for line in resources.lines().filter(|line| !line.trim_start().starts_with('#')) {
-        // Two spaces indent a resource's name, more its properties.
-        if line.starts_with("  ") && !line.starts_with("   ") {
-            blocks.push(String::new());
-        }
-        if let Some(block) = blocks.last_mut() {
-            block.push_str(line);
-            block.push('\n');
-        }
-    }
-    let of_kind = format!("    Type: {kind}");
-    blocks.retain(|block| block.lines().any(|line| line == of_kind));
-    blocks
-}
-
-/// Returns all values of a member in these lines.
-fn values<'a>(block: &'a str, member: &str) -> Vec<&'a str> {
-    let value = |line: &'a str| line.trim_start().strip_prefix(member)?.strip_prefix(": ");
-    block.lines().filter_map(value).collect()
-}
-
-pub(crate) fn value<'a>(block: &'a str, member: &str) -> &'a str {
-    let values = values(block, member);
-    assert_eq!(values.len(), 1, "{member} in {block}");
-    values[0]
-}
-
-fn number(block: &str, member: &str) -> u64 {
-    value(block, member).parse().unwrap_or_else(|_| panic!("{member} is no number in {block}"))
-}
-
-/// Returns the default of a template parameter.
-fn default_of<'a>(template: &'a str, parameter: &str) -> &'a str {
-    let (_, parameter) = template.split_once(&format!("\n  {parameter}:\n")).unwrap();
-    parameter.lines().find_map(|line| line.strip_prefix("    Default: ")).unwrap()
-}
-
-/// A function of the template.
-#[derive(Debug)]
-pub(crate) struct Function {
-    /// Its folder in `functions/`, and the prefix of its event files.
-    pub(crate) folder: String,
-    /// Its binary and package.
-    binary: String,
-    /// The types of its event sources.
-    pub(crate) events: BTreeSet<String>,
-    /// Its methods and paths.
-    routes: Vec<[String; 2]>,
-    /// Its whole block in the template.
-    pub(crate) block: String,
-}
-
-impl Function {
-    pub(crate) fn is_http(&self) -> bool {
-        !self.routes.is_empty()
-    }
-}
-
-/// Returns the method and path of each HTTP API event, which the template writes on one line.
-fn routes(block: &str) -> Vec<[String; 2]> {
-    let route = |line: &str| {
-        let line = line.trim_start().strip_prefix("Properties: { ApiId: !Ref Api, Method: ")?;
-        let (method, path) = line.strip_suffix("\" }")?.split_once(", Path: \"")?;
-        Some([method.to_owned(), path.to_owned()])
-    };
-    block.lines().filter_map(route).collect()
-}
-
-pub(crate) fn functions() -> Vec<Function> {
-    let function = |block: String| {
-        let code = value(&block, "CodeUri");
-        let folder = code.strip_prefix("functions/").unwrap_or_else(|| panic!("{code} is in functions/"));
-        // Only the type of an event has this indentation.
-        let events: Vec<&str> = block.lines().filter_map(|line| line.strip_prefix("          Type: ")).collect();
-        let routes = routes(&block);
-        // The catch-all route names neither a method nor a path.
-        let defaults = block.lines().filter(|line| line.trim() == "Properties: { ApiId: !Ref Api }").count();
-        assert_eq!(defaults, usize::from(code == "functions/session"), "{block}");
-        assert_eq!(routes.len() + defaults, events.iter().filter(|event| **event == "HttpApi").count(), "{block}");
-        Function {
-            folder: folder.to_owned(),
-            binary: value(&block, "Binary").to_owned(),
-            events: events.into_iter().map(str::to_owned).collect(),
-            routes,
-            block: block.clone(),
-        }
-    };
-    resources("AWS::Serverless::Function").into_iter().map(function).collect()
-}
-
 fn function(functions: &[Function], folder: &str) -> usize {
     let found = functions.iter().position(|function| function.folder == folder);
     found.unwrap_or_else(|| panic!("{folder} is no function"))
@@ -378,19 +284,18 @@ fn api_gateway_accepts_every_route() {
 fn deployed_cors_matches_the_local_server_and_is_off_by_default() {
     let apis = resources("AWS::Serverless::HttpApi");
     assert_eq!(apis.len(), 1);
-    let exposed: String = cors::RESPONSE_HEADERS.iter().map(|name| format!("            - {name}\n")).collect();
-    let expected = format!(
-        "      CorsConfiguration: !If\n        - HasCorsOrigins\n        - AllowOrigins: !Split [\",\", !Ref \
-         CorsOrigins]\n          AllowMethods: [{}]\n          AllowHeaders: [{}]\n          \
-         ExposeHeaders:\n{exposed}          MaxAge: {}\n        - !Ref AWS::NoValue\n",
-        cors::METHODS.join(", "),
-        cors::REQUEST_HEADERS.join(", "),
-        cors::MAX_AGE_SECONDS,
-    );
-    assert!(apis[0].contains(&expected), "{expected}\nis not in\n{}", apis[0]);
-    let template = read("template.yaml");
-    assert!(template.contains("\n  HasCorsOrigins: !Not [!Equals [!Ref CorsOrigins, \"\"]]\n"));
-    assert_eq!(default_of(&template, "CorsOrigins"), "\"\"");
+    let allowed = json!({
+        "AllowOrigins": { "Fn::Split": [",", { "Ref": "CorsOrigins" }] },
+        "AllowMethods": cors::METHODS,
+        "AllowHeaders": cors::REQUEST_HEADERS,
+        "ExposeHeaders": cors::RESPONSE_HEADERS,
+        "MaxAge": cors::MAX_AGE_SECONDS,
+    });
+    let expected = json!({ "Fn::If": ["HasCorsOrigins", allowed, { "Ref": "AWS::NoValue" }] });
+    assert_eq!(apis[0].property("CorsConfiguration"), &expected);
+    let has_origins = json!({ "Fn::Not": [{ "Fn::Equals": [{ "Ref": "CorsOrigins" }, ""] }] });
+    assert_eq!(template()["Conditions"]["HasCorsOrigins"], has_origins);
+    assert_eq!(default_of("CorsOrigins"), "");
 }
 
 /// Returns the events, by file name.
@@ -441,17 +346,15 @@ fn each_event_file_calls_its_function() {
 #[test]
 fn deployment_keeps_the_limits_of_the_code() {
     let functions = functions();
-    let worker = &functions[function(&functions, "bulk-worker")].block;
-    let worker_seconds = number(worker, "Timeout");
-    let queues: Vec<String> =
-        resources("AWS::SQS::Queue").into_iter().filter(|queue| queue.contains("RedrivePolicy")).collect();
+    let worker = &functions[function(&functions, "bulk-worker")].resource;
+    let worker_seconds = worker.number("Timeout");
+    let queues = resources("AWS::SQS::Queue").into_iter();
+    let queues: Vec<Resource> = queues.filter(|queue| !queue.property("RedrivePolicy").is_null()).collect();
     assert_eq!(queues.len(), 1);
     // AWS's recommendation, so that no second worker receives a batch that waits for a worker.
-    assert_eq!(number(&queues[0], "VisibilityTimeout"), 6 * worker_seconds);
-    assert!(
-        worker.contains("FunctionResponseTypes: [ReportBatchItemFailures]"),
-        "a message that failed counts as done"
-    );
+    assert_eq!(queues[0].number("VisibilityTimeout"), 6 * worker_seconds);
+    let response_types = worker.value("FunctionResponseTypes");
+    assert_eq!(response_types, &json!(["ReportBatchItemFailures"]), "a message that failed counts as done");
 
     let worker_millis = worker_seconds * 1000;
     assert!(worker_millis <= 15 * 60 * 1000, "Lambda ends a function after 15 minutes");
@@ -459,65 +362,49 @@ fn deployment_keeps_the_limits_of_the_code() {
     // requeued.
     assert!(WORKER_RESERVE_MILLIS + LEASE_MILLIS <= worker_millis);
     assert!(worker_millis < MESSAGE_DEADLINE_MILLIS);
-    let rules = &functions[function(&functions, "run-rules")].block;
-    assert!(WORKER_RESERVE_MILLIS < number(rules, "Timeout") * 1000);
-    let template = read("template.yaml");
-    let (globals, _) = template.split_once("\nResources:\n").unwrap();
-    let (_, globals) = globals.split_once("\nGlobals:\n").unwrap();
-    assert!(SYNCHRONOUS_RUN_MILLIS + ANSWER_RESERVE_MILLIS <= number(globals, "Timeout") * 1000);
+    let rules = &functions[function(&functions, "run-rules")].resource;
+    assert!(WORKER_RESERVE_MILLIS < rules.number("Timeout") * 1000);
+    let seconds = template()["Globals"]["Function"]["Timeout"].as_u64().unwrap();
+    assert!(SYNCHRONOUS_RUN_MILLIS + ANSWER_RESERVE_MILLIS <= seconds * 1000);
     for function in functions.iter().filter(|function| function.is_http()) {
-        assert!(values(&function.block, "Timeout").is_empty(), "{} has a time limit of its own", function.folder);
+        assert!(function.resource.values("Timeout").is_empty(), "{} has a time limit of its own", function.folder);
     }
 
-    assert_eq!(default_of(&template, "ChunkRetentionDays"), DEFAULT_CHUNK_DAYS.to_string());
+    assert_eq!(default_of("ChunkRetentionDays"), DEFAULT_CHUNK_DAYS);
 }
 
 #[test]
 fn deployment_sets_every_variable_that_functions_read() {
     let config = read("shared/api/src/config.rs");
-    let template = read("template.yaml");
     let named = |text: &str| -> BTreeSet<String> {
         let names = text.split(|c: char| !(c.is_ascii_uppercase() || c == '_'));
         names.filter(|name| name.starts_with("CRM_ACCESS_")).map(str::to_owned).collect()
     };
-    assert_eq!(named(&template), named(&config));
+    assert_eq!(named(&template().to_string()), named(&config));
 }
 
 #[test]
 fn deployed_table_equals_the_table_of_the_store() {
     let tables = resources("AWS::DynamoDB::Table");
     assert_eq!(tables.len(), 1);
-    // The template's text about the table, built from the store's constants.
-    let schema = |indent: &str, pk: &str, sk: &str| {
-        format!(
-            "{indent}KeySchema:\n{indent}  - {{ AttributeName: {pk}, KeyType: HASH }}\n{indent}  - {{ AttributeName: \
-             {sk}, KeyType: RANGE }}\n"
-        )
-    };
-    let attributes: String = [PK, SK]
-        .into_iter()
-        .chain(Index::ALL.into_iter().flat_map(|index| [index.pk(), index.sk()]))
-        .map(|name| format!("        - {{ AttributeName: {name}, AttributeType: S }}\n"))
-        .collect();
-    let indexes: String = Index::ALL
-        .into_iter()
-        .map(|index| {
-            format!(
-                "        - IndexName: {}\n{}          Projection:\n            ProjectionType: INCLUDE\n            \
-                 NonKeyAttributes: [{}]\n",
-                index.name(),
-                schema("          ", index.pk(), index.sk()),
-                PROJECTED.join(", ")
-            )
+    let table = &tables[0];
+    let schema = |pk: &str, sk: &str| json!([{ "AttributeName": pk, "KeyType": "HASH" }, { "AttributeName": sk, "KeyType": "RANGE" }]);
+    let attributes = [PK, SK].into_iter().chain(Index::ALL.into_iter().flat_map(|index| [index.pk(), index.sk()]));
+    let attributes: Vec<Value> =
+        attributes.map(|name| json!({ "AttributeName": name, "AttributeType": "S" })).collect();
+    assert_eq!(table.property("AttributeDefinitions"), &json!(attributes));
+    assert_eq!(table.property("KeySchema"), &schema(PK, SK));
+    let indexes = Index::ALL.into_iter().map(|index| {
+        json!({
+            "IndexName": index.name(),
+            "KeySchema": schema(index.pk(), index.sk()),
+            "Projection": { "ProjectionType": "INCLUDE", "NonKeyAttributes": PROJECTED },
         })
-        .collect();
-    let expected = format!(
-        "      AttributeDefinitions:\n{attributes}{}      GlobalSecondaryIndexes:\n{indexes}      \
-         TimeToLiveSpecification:\n        AttributeName: {EXPIRES}\n        Enabled: true\n",
-        schema("      ", PK, SK)
-    );
-    assert!(tables[0].contains(&expected), "{}\nis not in\n{}", expected, tables[0]);
-    assert_eq!(value(&tables[0], "BillingMode"), "PAY_PER_REQUEST");
+    });
+    assert_eq!(table.property("GlobalSecondaryIndexes"), &indexes.collect::<Value>());
+    let expiry = json!({ "AttributeName": EXPIRES, "Enabled": true });
+    assert_eq!(table.property("TimeToLiveSpecification"), &expiry);
+    assert_eq!(table.property("BillingMode"), "PAY_PER_REQUEST");
 }
 
 #[test]
@@ -526,20 +413,21 @@ fn functions_have_only_the_permissions_they_need() {
     let functions = functions();
     assert_eq!(roles.len(), functions.len());
     for role in &roles {
-        assert!(!role.contains('*'), "everything is granted in {role}");
-        assert!(!role.contains("dynamodb:Scan"), "Scan is granted in {role}");
-        assert!(role.contains("dynamodb:"), "nothing is granted in {role}");
+        assert!(!role.contains("*"), "everything is granted in {}", role.name);
+        assert!(!role.contains("dynamodb:Scan"), "Scan is granted in {}", role.name);
+        assert!(role.contains("dynamodb:"), "nothing is granted in {}", role.name);
     }
     for function in functions {
         // Every function has its own role.
-        let name = value(&function.block, "Role").strip_prefix("!GetAtt ").unwrap().strip_suffix(".Arn").unwrap();
-        assert_eq!(name, value(&function.block, "LogGroup").strip_prefix("!Ref ").unwrap().replace("Logs", "Role"));
-        let role = roles.iter().find(|role| role.starts_with(&format!("  {name}:\n"))).unwrap();
+        let resource = &function.resource;
+        let name = resource.value("Role")["Fn::GetAtt"].as_str().unwrap().strip_suffix(".Arn").unwrap();
+        assert_eq!(name, resource.value("LogGroup")["Ref"].as_str().unwrap().replace("Logs", "Role"));
+        let role = roles.iter().find(|role| role.name == name).unwrap();
         // Functions with the queue's URL may send, functions triggered by the queue may receive. Functions without a
         // waiting caller publish to the bus.
         let receives = function.events.contains("SQS");
         for (action, may) in [
-            ("sqs:SendMessage", function.block.contains("CRM_ACCESS_QUEUE_URL")),
+            ("sqs:SendMessage", resource.contains("CRM_ACCESS_QUEUE_URL")),
             ("sqs:ReceiveMessage", receives),
             ("sqs:DeleteMessage", receives),
             ("events:PutEvents", !function.is_http()),
@@ -549,19 +437,23 @@ fn functions_have_only_the_permissions_they_need() {
         let only_reads = function.is_http() && function.routes.iter().all(|[method, _]| method == "GET");
         let writes = ["PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem"];
         // A list may request the compaction of postings, but only in the partition of these requests.
-        let role = role.replace(COMPACTION_REQUEST, "");
-        let may_write = writes.iter().any(|write| role.contains(&format!("dynamodb:{write}")));
+        let statements = role.values("Statement").into_iter().flat_map(|list| list.as_array().unwrap());
+        let grants: String =
+            statements.filter(|grant| **grant != compaction_request()).map(ToString::to_string).collect();
+        let may_write = writes.iter().any(|write| grants.contains(&format!("dynamodb:{write}")));
         assert_eq!(may_write, !only_reads, "writing of {name}");
     }
 }
 
-/// The writes granted to a read-only function.
-const COMPACTION_REQUEST: &str = r#"                Action: dynamodb:PutItem
-                Resource: !GetAtt AccessTable.Arn
-                Condition:
-                  ForAllValues:StringEquals:
-                    dynamodb:LeadingKeys: ["P#"]
-"#;
+/// Returns the writes granted to a read-only function.
+fn compaction_request() -> Value {
+    json!({
+        "Effect": "Allow",
+        "Action": "dynamodb:PutItem",
+        "Resource": { "Fn::GetAtt": "AccessTable.Arn" },
+        "Condition": { "ForAllValues:StringEquals": { "dynamodb:LeadingKeys": ["P#"] } },
+    })
+}
 
 /// Returns whether a text in backticks is a path of this repository.
 fn looks_like_a_path(text: &str) -> bool {

@@ -41,6 +41,7 @@ mod server;
 mod several;
 mod sign_in;
 mod single;
+mod template;
 mod workers;
 
 /// Compares `text` with the committed file `snapshots/<name>.snap`.

@@ -72,7 +72,7 @@ impl Shape {
 
 impl Format {
     /// Appends one item of a list.
-    fn append_item<T: Serialize>(self, body: &mut Vec<u8>, item: &Keyed<'_, T>) -> Result<(), WireError> {
+    fn append_item<T: Serialize>(self, body: &mut Vec<u8>, item: &T) -> Result<(), WireError> {
         match self {
             Self::Json => serde_json::to_writer(body, item)?,
             Self::Xml => xml::append_member(body, "response", item)?,

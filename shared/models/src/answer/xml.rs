@@ -1,4 +1,7 @@
-//! XML in the conventions of ONLYOFFICE's reference pages, written by quick-xml's serializer.
+//! Serializer of any value as XML in the conventions of ONLYOFFICE's reference pages.
+//!
+//! quick-xml's own serializer writes `true`, omits `None` and refuses some sequences, so this file writes the elements.
+//! quick-xml escapes the text.
 //!
 //! | value | element `City` |
 //! | --- | --- |
@@ -11,15 +14,17 @@
 //! | sequence in a sequence, or at the root | `<City>` with `City` repeated inside |
 //! | NaN, infinities | `<City />`, where JSON has `null` |
 //!
-//! quick-xml has other conventions for booleans, NaN, variants with content, sequences in sequences and roots without
-//! content, and accepts characters that XML forbids. [`Renamed`] therefore stands between each value and quick-xml.
+//! The file is long because serde has thirty kinds of values and seven kinds of compounds, each with its own method.
 
 use std::borrow::Cow;
+use std::fmt::{self, Display, Write as _};
 
-use quick_xml::se::{EmptyElementHandling, SeError, Serializer};
-use serde::Serialize;
-
-use super::keys::{Keyed, Renamed};
+use quick_xml::escape::partial_escape;
+use serde::ser::{
+    self, Impossible, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant, SerializeTuple,
+    SerializeTupleStruct, SerializeTupleVariant,
+};
+use serde::{Serialize, Serializer};
 
 /// Error: a value cannot be written as XML. It does not occur for structs, sequences and plain values.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,49 +37,66 @@ pub enum XmlError {
     Value(String),
 }
 
-impl From<SeError> for XmlError {
-    fn from(error: SeError) -> Self {
-        match error {
-            // Of all values that quick-xml does not support, only keys reach it.
-            SeError::Unsupported(_) => Self::Key,
-            SeError::Custom(reason) => Self::Value(reason),
-            error => Self::Value(error.to_string()),
-        }
+impl ser::Error for XmlError {
+    fn custom<T: Display>(message: T) -> Self {
+        Self::Value(message.to_string())
     }
 }
 
 /// Returns a value as XML under the element `root`: UTF-8, without a declaration and without white space between
 /// elements.
 ///
-/// Characters that XML 1.0 forbids in text become U+FFFD. Characters that XML forbids in the key of a map are encoded as
-/// .NET's `XmlConvert.EncodeLocalName` encodes them, such as `_x0020_`. Keys of structs and names of variants must be
-/// names in XML.
+/// Characters that XML 1.0 forbids in text become U+FFFD. Characters that XML forbids in a name are encoded as .NET's
+/// `XmlConvert.EncodeLocalName` encodes them, such as `_x0020_`.
 ///
 /// # Errors
 ///
 /// [`XmlError`] if the key of a map is not a plain value, or if the value's own `Serialize` fails.
 pub fn to_xml<T: Serialize + ?Sized>(root: &str, value: &T) -> Result<Vec<u8>, XmlError> {
-    let root = encode_name(root);
-    element(&root, &Renamed::root(value, &root)).map(String::into_bytes)
+    let mut out = Vec::new();
+    value.serialize(Element { out: &mut out, name: encode_name(root), place: Position::Alone })?;
+    Ok(out)
 }
 
 /// Appends the member `name` of a struct: one element, or one for each item of a sequence.
-pub(super) fn append_member<T: Serialize + ?Sized>(
-    out: &mut Vec<u8>,
-    name: &str,
-    value: &Keyed<'_, T>,
-) -> Result<(), XmlError> {
-    out.extend_from_slice(element(name, &value.in_xml(name))?.as_bytes());
-    Ok(())
+pub(super) fn append_member<T: Serialize + ?Sized>(out: &mut Vec<u8>, name: &str, value: &T) -> Result<(), XmlError> {
+    value.serialize(Element { out, name: encode_name(name), place: Position::Member })
 }
 
-/// Returns a value as the element `name`.
-fn element<T: Serialize>(name: &str, value: &T) -> Result<String, XmlError> {
-    let mut out = String::new();
-    let mut serializer = Serializer::with_root(&mut out, Some(name))?;
-    serializer.empty_element_handling(EmptyElementHandling::SelfClosedWithSpace);
-    value.serialize(serializer)?;
-    Ok(out)
+/// The position of an element, which decides whether a sequence may repeat the element's name.
+#[derive(Clone, Copy)]
+enum Position {
+    /// A member of a struct or map: siblings of the same name form one sequence.
+    Member,
+    /// The root or an item of a sequence: the name cannot be repeated, so a sequence needs an element around its items.
+    Alone,
+}
+
+/// Serializes one value as the element `name`.
+struct Element<'a, 'n> {
+    out: &'a mut Vec<u8>,
+    name: Cow<'n, str>,
+    place: Position,
+}
+
+/// Writes a start tag. Returns the offset of the element's content.
+fn open(out: &mut Vec<u8>, name: &str) -> usize {
+    out.push(b'<');
+    out.extend_from_slice(name.as_bytes());
+    out.push(b'>');
+    out.len()
+}
+
+/// Writes an end tag, or turns the start tag into an empty element if there is no content.
+fn close(out: &mut Vec<u8>, name: &str, content: usize) {
+    if out.len() == content {
+        out.pop();
+        out.extend_from_slice(b" />");
+    } else {
+        out.extend_from_slice(b"</");
+        out.extend_from_slice(name.as_bytes());
+        out.push(b'>');
+    }
 }
 
 /// Returns whether XML 1.0 forbids the character, even as a reference (section 2.2, production 2).
@@ -82,15 +104,41 @@ fn is_forbidden(c: char) -> bool {
     matches!(c, '\0'..='\u{8}' | '\u{B}' | '\u{C}' | '\u{E}'..='\u{1F}' | '\u{FFFE}' | '\u{FFFF}')
 }
 
-/// Returns a text with U+FFFD in place of characters that XML 1.0 forbids.
-pub(super) fn without_forbidden(text: &str) -> Cow<'_, str> {
-    /// First byte of U+FFFE and U+FFFF. All other forbidden characters are control characters.
-    const NONCHARACTER_START: u8 = 0xEF;
-    // Nearly all text has no such byte, so one scan of its bytes is the whole cost.
-    if text.bytes().any(|byte| byte < b' ' || byte == NONCHARACTER_START) {
-        return Cow::Owned(text.replace(is_forbidden, "\u{FFFD}"));
+/// Bytes that can begin a character to escape or replace: control characters, markup, and 0xEF, the first byte of
+/// U+FFFE and U+FFFF.
+const NEEDS_CARE: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < b' ' as usize {
+        table[byte] = true;
+        byte += 1;
     }
-    Cow::Borrowed(text)
+    table[b'&' as usize] = true;
+    table[b'<' as usize] = true;
+    table[b'>' as usize] = true;
+    table[0xEF] = true;
+    table
+};
+
+/// Appends text, escaped and without forbidden characters.
+fn append_text(out: &mut Vec<u8>, text: &str) {
+    // Nearly all text needs no escaping, so one scan of its bytes is the whole cost.
+    if !text.bytes().any(|byte| NEEDS_CARE[usize::from(byte)]) {
+        out.extend_from_slice(text.as_bytes());
+        return;
+    }
+    let clean = text.replace(is_forbidden, "\u{FFFD}");
+    out.extend_from_slice(partial_escape(clean).as_bytes());
+}
+
+/// A [`fmt::Write`] that appends to the text of an element.
+struct Text<'a>(&'a mut Vec<u8>);
+
+impl fmt::Write for Text<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        append_text(self.0, text);
+        Ok(())
+    }
 }
 
 /// Returns whether the character may begin a local name (Namespaces in XML 1.0, NCName).
@@ -125,7 +173,7 @@ const IS_PLAIN_IN_NAME: [bool; 256] = {
 };
 
 /// Encodes a name reversibly as an element's local name.
-pub(super) fn encode_name(name: &str) -> Cow<'_, str> {
+fn encode_name(name: &str) -> Cow<'_, str> {
     let starts_plain = name.as_bytes().first().is_some_and(u8::is_ascii_alphabetic);
     if starts_plain && name.bytes().all(|byte| IS_PLAIN_IN_NAME[usize::from(byte)]) {
         return Cow::Borrowed(name);
@@ -156,6 +204,408 @@ fn is_encoded_char(text: &[u8]) -> bool {
             && text.get(2 + count) == Some(&b'_')
     };
     text.get(1) == Some(&b'x') && (has_digits(4) || has_digits(8))
+}
+
+impl<'a, 'n> Element<'a, 'n> {
+    /// Writes the element around content that cannot fail.
+    fn around(self, content: impl FnOnce(&mut Vec<u8>)) {
+        let start = open(self.out, &self.name);
+        content(self.out);
+        close(self.out, &self.name, start);
+    }
+
+    fn text(self, text: &str) {
+        self.around(|out| append_text(out, text));
+    }
+
+    fn display(self, value: impl Display) -> Result<(), XmlError> {
+        self.try_around(|out| Ok(write!(Text(out), "{value}")?))
+    }
+
+    fn try_around(self, content: impl FnOnce(&mut Vec<u8>) -> Result<(), XmlError>) -> Result<(), XmlError> {
+        let start = open(self.out, &self.name);
+        content(self.out)?;
+        close(self.out, &self.name, start);
+        Ok(())
+    }
+
+    fn float(self, value: impl Display, is_finite: bool) -> Result<(), XmlError> {
+        if is_finite { self.display(value) } else { self.serialize_unit() }
+    }
+
+    fn members(self) -> Members<'a, 'n> {
+        let start = open(self.out, &self.name);
+        Members { out: self.out, around: [Some((self.name, start)), None], key: String::new() }
+    }
+
+    fn items(self) -> Items<'a, 'n> {
+        match self.place {
+            Position::Member => Items { out: self.out, name: self.name, around: None },
+            Position::Alone => {
+                let start = open(self.out, &self.name);
+                Items { out: self.out, name: self.name.clone(), around: Some((self.name, start)) }
+            }
+        }
+    }
+}
+
+/// Converts the error of a value's `Display`, which carries no reason.
+impl From<fmt::Error> for XmlError {
+    fn from(error: fmt::Error) -> Self {
+        Self::Value(error.to_string())
+    }
+}
+
+/// Writes values through their `Display`.
+macro_rules! display {
+    ($($method:ident: $type:ty,)*) => {
+        $(fn $method(self, value: $type) -> Result<(), XmlError> {
+            self.display(value)
+        })*
+    };
+}
+
+impl<'a, 'n> Serializer for Element<'a, 'n> {
+    type Ok = ();
+    type Error = XmlError;
+    type SerializeSeq = Items<'a, 'n>;
+    type SerializeTuple = Items<'a, 'n>;
+    type SerializeTupleStruct = Items<'a, 'n>;
+    type SerializeTupleVariant = Items<'a, 'n>;
+    type SerializeMap = Members<'a, 'n>;
+    type SerializeStruct = Members<'a, 'n>;
+    type SerializeStructVariant = Members<'a, 'n>;
+
+    display! {
+        serialize_i8: i8,
+        serialize_i16: i16,
+        serialize_i32: i32,
+        serialize_i64: i64,
+        serialize_i128: i128,
+        serialize_u8: u8,
+        serialize_u16: u16,
+        serialize_u32: u32,
+        serialize_u64: u64,
+        serialize_u128: u128,
+        serialize_char: char,
+    }
+
+    fn serialize_bool(self, value: bool) -> Result<(), XmlError> {
+        self.text(if value { "True" } else { "False" });
+        Ok(())
+    }
+
+    fn serialize_f32(self, value: f32) -> Result<(), XmlError> {
+        self.float(value, value.is_finite())
+    }
+
+    fn serialize_f64(self, value: f64) -> Result<(), XmlError> {
+        self.float(value, value.is_finite())
+    }
+
+    fn serialize_str(self, value: &str) -> Result<(), XmlError> {
+        self.text(value);
+        Ok(())
+    }
+
+    fn collect_str<T: Display + ?Sized>(self, value: &T) -> Result<(), XmlError> {
+        self.display(value)
+    }
+
+    fn serialize_bytes(self, value: &[u8]) -> Result<(), XmlError> {
+        // A sequence of numbers, as in JSON.
+        self.collect_seq(value)
+    }
+
+    fn serialize_none(self) -> Result<(), XmlError> {
+        self.serialize_unit()
+    }
+
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), XmlError> {
+        value.serialize(self)
+    }
+
+    fn serialize_unit(self) -> Result<(), XmlError> {
+        self.around(|_| ());
+        Ok(())
+    }
+
+    fn serialize_unit_struct(self, _name: &'static str) -> Result<(), XmlError> {
+        self.serialize_unit()
+    }
+
+    fn serialize_unit_variant(self, _name: &'static str, _index: u32, variant: &'static str) -> Result<(), XmlError> {
+        self.text(variant);
+        Ok(())
+    }
+
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _name: &'static str, value: &T) -> Result<(), XmlError> {
+        value.serialize(self)
+    }
+
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(
+        self,
+        _name: &'static str,
+        _index: u32,
+        variant: &'static str,
+        value: &T,
+    ) -> Result<(), XmlError> {
+        self.try_around(|out| append_member(out, variant, value))
+    }
+
+    fn serialize_seq(self, _len: Option<usize>) -> Result<Items<'a, 'n>, XmlError> {
+        Ok(self.items())
+    }
+
+    fn serialize_tuple(self, _len: usize) -> Result<Items<'a, 'n>, XmlError> {
+        Ok(self.items())
+    }
+
+    fn serialize_tuple_struct(self, _name: &'static str, _len: usize) -> Result<Items<'a, 'n>, XmlError> {
+        Ok(self.items())
+    }
+
+    fn serialize_tuple_variant(
+        self,
+        _name: &'static str,
+        _index: u32,
+        variant: &'static str,
+        _len: usize,
+    ) -> Result<Items<'a, 'n>, XmlError> {
+        let start = open(self.out, &self.name);
+        Ok(Items { out: self.out, name: encode_name(variant), around: Some((self.name, start)) })
+    }
+
+    fn serialize_map(self, _len: Option<usize>) -> Result<Members<'a, 'n>, XmlError> {
+        Ok(self.members())
+    }
+
+    fn serialize_struct(self, _name: &'static str, _len: usize) -> Result<Members<'a, 'n>, XmlError> {
+        Ok(self.members())
+    }
+
+    fn serialize_struct_variant(
+        self,
+        _name: &'static str,
+        _index: u32,
+        variant: &'static str,
+        _len: usize,
+    ) -> Result<Members<'a, 'n>, XmlError> {
+        let Members { out, around: [outer, _], key } = self.members();
+        let name = encode_name(variant);
+        let start = open(out, &name);
+        Ok(Members { out, around: [outer, Some((name, start))], key })
+    }
+}
+
+/// Writes the items of a sequence, each as the element `name`.
+struct Items<'a, 'n> {
+    out: &'a mut Vec<u8>,
+    name: Cow<'n, str>,
+    /// Element to close after the items, with the offset of its content.
+    around: Option<(Cow<'n, str>, usize)>,
+}
+
+impl Items<'_, '_> {
+    fn item<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), XmlError> {
+        value.serialize(Element { out: self.out, name: Cow::Borrowed(&self.name), place: Position::Alone })
+    }
+
+    fn finish(self) {
+        if let Some((name, start)) = self.around {
+            close(self.out, &name, start);
+        }
+    }
+}
+
+/// Implements serde's traits for sequences, which differ only in name.
+macro_rules! items {
+    ($($of:ident::$method:ident,)*) => {
+        $(impl $of for Items<'_, '_> {
+            type Ok = ();
+            type Error = XmlError;
+
+            fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), XmlError> {
+                self.item(value)
+            }
+
+            fn end(self) -> Result<(), XmlError> {
+                self.finish();
+                Ok(())
+            }
+        })*
+    };
+}
+
+items! {
+    SerializeSeq::serialize_element,
+    SerializeTuple::serialize_element,
+    SerializeTupleStruct::serialize_field,
+    SerializeTupleVariant::serialize_field,
+}
+
+/// Writes the members of a struct or a map, each under its own name.
+struct Members<'a, 'n> {
+    out: &'a mut Vec<u8>,
+    /// Elements to close after the members, outermost first, each with the offset of its content. A variant has two.
+    around: [Option<(Cow<'n, str>, usize)>; 2],
+    /// Name of the map's next value.
+    key: String,
+}
+
+impl Members<'_, '_> {
+    fn finish(self) {
+        for (name, start) in self.around.into_iter().rev().flatten() {
+            close(self.out, &name, start);
+        }
+    }
+}
+
+/// Implements serde's traits for structs, which differ only in name.
+macro_rules! members {
+    ($($of:ident,)*) => {
+        $(impl $of for Members<'_, '_> {
+            type Ok = ();
+            type Error = XmlError;
+
+            fn serialize_field<T: Serialize + ?Sized>(
+                &mut self,
+                key: &'static str,
+                value: &T,
+            ) -> Result<(), XmlError> {
+                append_member(self.out, key, value)
+            }
+
+            fn end(self) -> Result<(), XmlError> {
+                self.finish();
+                Ok(())
+            }
+        })*
+    };
+}
+
+members! { SerializeStruct, SerializeStructVariant, }
+
+impl SerializeMap for Members<'_, '_> {
+    type Ok = ();
+    type Error = XmlError;
+
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), XmlError> {
+        key.serialize(Name(|name: &str| {
+            name.clone_into(&mut self.key);
+            Ok(())
+        }))
+    }
+
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), XmlError> {
+        append_member(self.out, &self.key, value)
+    }
+
+    // Structs in camelCase arrive here as maps. Copying each key, as `serialize_key` does, would double the cost.
+    fn serialize_entry<K: Serialize + ?Sized, V: Serialize + ?Sized>(
+        &mut self,
+        key: &K,
+        value: &V,
+    ) -> Result<(), XmlError> {
+        key.serialize(Name(|name: &str| append_member(self.out, name, value)))
+    }
+
+    fn end(self) -> Result<(), XmlError> {
+        self.finish();
+        Ok(())
+    }
+}
+
+/// Serializes a map's key: passes the text of the key to the function.
+struct Name<F>(F);
+
+/// Converts plain values to names.
+macro_rules! name {
+    ($($method:ident: $type:ty,)*) => {
+        $(fn $method(self, value: $type) -> Result<(), XmlError> {
+            (self.0)(&value.to_string())
+        })*
+    };
+}
+
+/// Refuses values that are not plain.
+macro_rules! no_name {
+    ($($method:ident($($type:ty),*) -> $result:ty;)*) => {
+        $(fn $method(self, $(_: $type),*) -> Result<$result, XmlError> {
+            Err(XmlError::Key)
+        })*
+    };
+}
+
+type NoName = Impossible<(), XmlError>;
+
+impl<F: FnOnce(&str) -> Result<(), XmlError>> Serializer for Name<F> {
+    type Ok = ();
+    type Error = XmlError;
+    type SerializeSeq = NoName;
+    type SerializeTuple = NoName;
+    type SerializeTupleStruct = NoName;
+    type SerializeTupleVariant = NoName;
+    type SerializeMap = NoName;
+    type SerializeStruct = NoName;
+    type SerializeStructVariant = NoName;
+
+    name! {
+        serialize_bool: bool,
+        serialize_i8: i8,
+        serialize_i16: i16,
+        serialize_i32: i32,
+        serialize_i64: i64,
+        serialize_i128: i128,
+        serialize_u8: u8,
+        serialize_u16: u16,
+        serialize_u32: u32,
+        serialize_u64: u64,
+        serialize_u128: u128,
+        serialize_f32: f32,
+        serialize_f64: f64,
+        serialize_char: char,
+    }
+
+    fn serialize_str(self, value: &str) -> Result<(), XmlError> {
+        (self.0)(value)
+    }
+
+    no_name! {
+        serialize_bytes(&[u8]) -> ();
+        serialize_none() -> ();
+        serialize_unit() -> ();
+        serialize_unit_struct(&'static str) -> ();
+        serialize_seq(Option<usize>) -> NoName;
+        serialize_tuple(usize) -> NoName;
+        serialize_tuple_struct(&'static str, usize) -> NoName;
+        serialize_tuple_variant(&'static str, u32, &'static str, usize) -> NoName;
+        serialize_map(Option<usize>) -> NoName;
+        serialize_struct(&'static str, usize) -> NoName;
+        serialize_struct_variant(&'static str, u32, &'static str, usize) -> NoName;
+    }
+
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), XmlError> {
+        value.serialize(self)
+    }
+
+    fn serialize_unit_variant(self, _name: &'static str, _index: u32, variant: &'static str) -> Result<(), XmlError> {
+        (self.0)(variant)
+    }
+
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _name: &'static str, value: &T) -> Result<(), XmlError> {
+        value.serialize(self)
+    }
+
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(
+        self,
+        _name: &'static str,
+        _index: u32,
+        _variant: &'static str,
+        _value: &T,
+    ) -> Result<(), XmlError> {
+        Err(XmlError::Key)
+    }
 }
 
 #[cfg(test)]

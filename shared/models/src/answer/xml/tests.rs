@@ -4,7 +4,6 @@ use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use quick_xml::Reader;
 use quick_xml::events::Event;
-use serde::{Serializer, ser};
 
 use super::*;
 use crate::answer::{KeyStyle, Keyed};
