@@ -273,7 +273,7 @@ async fn unaccepted_event_is_an_error() {
     };
     let refused = json!({"ErrorCode": "InternalFailure", "ErrorMessage": "Later."});
     check(json!({"FailedEntryCount": 1, "Entries": [refused]}), "InternalFailure: Later.").await;
-    check(json!({"FailedEntryCount": 1}), "the answer does not say why").await;
+    check(json!({"FailedEntryCount": 1}), "EventBridge gave no reason").await;
 }
 
 #[tokio::test]

@@ -165,7 +165,7 @@ async fn contact_bytes(world: &World, id: JobId) -> usize {
     let item = world.client.get_item().table_name(&world.table).key(PK, text(pk)).key(SK, text(sk));
     let item = item.send().await.unwrap().item.unwrap();
     let member = |of: &aws_sdk_dynamodb::types::AttributeValue, name: &str| of.as_m().unwrap()[name].clone();
-    let contacts = member(&member(&member(&item["doc"], "Task"), "Contacts"), "contacts");
+    let contacts = member(&member(&member(&item["job"], "Task"), "Contacts"), "contacts");
     contacts.as_b().unwrap().as_ref().len()
 }
 

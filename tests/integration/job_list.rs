@@ -171,12 +171,12 @@ async fn large_rule_records_end_a_page_early() {
     assert_eq!(found, (0..RULES).map(name).collect::<Vec<_>>());
 }
 
-/// Overwrites an item's document with something that is no record.
-async fn spoil(world: &World, key: &Key) {
+/// Overwrites the attribute of an item's record with a text that is no record.
+async fn spoil(world: &World, key: &Key, attribute: &str) {
     let (pk, sk) = key.encode();
     let request = world.client.update_item().table_name(&world.table);
     let request = request.key(PK, AttributeValue::S(pk)).key(SK, AttributeValue::S(sk));
-    let request = request.update_expression("SET #doc = :other").expression_attribute_names("#doc", "doc");
+    let request = request.update_expression("SET #record = :other").expression_attribute_names("#record", attribute);
     request.expression_attribute_values(":other", AttributeValue::S("spoilt".into())).send().await.unwrap();
 }
 
@@ -184,7 +184,7 @@ async fn spoil(world: &World, key: &Key) {
 async fn unreadable_record_hides_no_other() {
     let (world, mut all) = with_jobs(7).await;
     for spoilt in [6, 3, 2] {
-        spoil(&world, &Key::Job(id("acme"), all.remove(spoilt))).await;
+        spoil(&world, &Key::Job(id("acme"), all.remove(spoilt)), "job").await;
     }
     for token in [ADA_TOKEN, MIKE_TOKEN] {
         let (mut found, mut before) = (Vec::new(), String::new());
@@ -203,7 +203,7 @@ async fn unreadable_record_hides_no_other() {
     for name in ["a", "b", "c"] {
         world.access_with("PUT", &format!("rules/{name}"), ADA_TOKEN, &rule, &[]).await.unwrap();
     }
-    spoil(&world, &Key::Rule(id("acme"), "b".parse().unwrap())).await;
+    spoil(&world, &Key::Rule(id("acme"), "b".parse().unwrap()), "doc").await;
     let list = world.get("rules", ADA_TOKEN).await.unwrap().response();
     let names: Vec<&str> = list.as_array().unwrap().iter().map(|rule| rule["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["a", "c"]);

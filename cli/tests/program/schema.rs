@@ -4,6 +4,7 @@ use std::path::Path;
 
 use local::engine::{Engine, Storage};
 use serde_json::{Value, json};
+use store::keys::{Key, PK, SK};
 
 use super::{DOCUMENTS, Server, TestResult, check_failure, folder, succeed, text};
 
@@ -16,7 +17,8 @@ fn send(data: &Path, operation: &str, request: &Value) -> TestResult {
 }
 
 fn schema_key() -> Value {
-    json!({"pk": {"S": "S#"}, "sk": {"S": "SCHEMA"}})
+    let (partition, sort) = Key::Schema.encode();
+    json!({PK: {"S": partition}, SK: {"S": sort}})
 }
 
 /// Makes the table of a data folder one of version 1, which holds no version.

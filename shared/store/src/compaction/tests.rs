@@ -209,11 +209,12 @@ fn superfluous_postings_are_those_that_later_ones_cover() {
     };
     let postings = [
         posting(1, Some(0), &[1, 2, 9]),
-        posting(2, None, &[1, 8]),
+        posting(2, Some(0), &[1, 8]),
         posting(3, Some(0), &[7, 9]),
         posting(4, Some(60), &[1, 2, 3]),
         posting(5, Some(0), &[2, 3, 9]),
         posting(6, Some(60), &[7]),
+        posting(7, None, &[1, 2, 3, 7, 8, 9]),
     ];
     let check = |own: &[i32], expected: &[u32]| {
         let own = own.iter().copied().map(id).collect();
@@ -221,7 +222,7 @@ fn superfluous_postings_are_those_that_later_ones_cover() {
             superfluous(&postings, &own, at(59)).into_iter().map(|posting| posting.key.clone()).collect();
         assert_eq!(keys, expected.iter().copied().map(key).collect::<Vec<_>>());
     };
-    // A posting that is not settled is never removed and covers nothing.
+    // A posting that is not settled or has no date is never removed and covers nothing.
     check(&[], &[5, 3, 2, 1]);
     check(&[1], &[5, 3, 1]);
     check(&[1, 2], &[3, 1]);
