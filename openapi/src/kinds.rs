@@ -49,12 +49,12 @@ pub(super) fn in_query(kind: Kind) -> Value {
 
 /// Returns the description of a field, with the maximum of the field's kind.
 pub(super) fn description(field: &Field) -> String {
-    let most = match field.kind {
+    let max = match field.kind {
         Kind::Words(_) => MAX_FILTER_VALUE_BYTES,
         Kind::Count { .. } => MAX_PAGE,
         _ => return field.description.unwrap_or_default().to_owned(),
     };
-    field.description.unwrap_or_default().replace("{most}", &most.to_string())
+    field.description.unwrap_or_default().replace("{max}", &max.to_string())
 }
 
 fn array(items: Value) -> Value {
@@ -69,7 +69,7 @@ fn uuid() -> Value {
 pub(super) fn of(kind: Kind) -> Value {
     match kind {
         Kind::Boolean(_) => json!({ "type": "boolean" }),
-        Kind::Whole { most, .. } => json!({ "type": "integer", "format": "int32", "minimum": 0, "maximum": most }),
+        Kind::Whole { max, .. } => json!({ "type": "integer", "format": "int32", "minimum": 0, "maximum": max }),
         Kind::Count { default } => json!({ "type": "integer", "minimum": 0, "default": default }),
         Kind::ContactOfPath => {
             json!({ "type": "integer", "format": "int32", "minimum": ContactId::MIN, "maximum": ContactId::MAX })
@@ -127,7 +127,7 @@ pub(super) fn shared() -> BTreeMap<String, Value> {
             json!({
                 "type": "string",
                 "pattern": DATE,
-                "description": "A date alone is that whole day. Without an offset, the date is meant in the portal's time zone.",
+                "description": "A date without a time means the whole day. A date without an offset is in the portal's time zone.",
             }),
         ),
         (

@@ -1,12 +1,13 @@
 //! The description of the API in OpenAPI 3.1, generated from the endpoints and the types of answers.
 //!
-//! A table row describes an endpoint. A test fails for a row without an endpoint and for an endpoint without a row. The
-//! schemas of answers are derived from the types. The description is strict: the service accepts every request that the
-//! description admits and refuses all others, except for the alternative spellings that the description's text names.
+//! Each row of a table describes one endpoint. A test fails for a row without an endpoint and for an endpoint without a
+//! row. The schemas of answers are derived from the types. The description is strict: the service accepts every request
+//! that the description allows, and refuses all others. The only exceptions are the alternative spellings that the
+//! description's text names.
 //!
-//! Clients are generated from the description. So each call is described once, by its path without a suffix, and the
-//! schemas use only features that generators understand: no `const`, no `oneOf`, no `not`, and names that are
-//! identifiers.
+//! Generators make clients from the description. To avoid duplicate methods, the description has each call once, by its
+//! path without a suffix. The schemas use only features that generators understand. They contain no `const`, no `oneOf`
+//! and no `not`, and all names are identifiers.
 //!
 //! The description is committed as `docs/openapi.json`, which the service serves.
 
@@ -25,7 +26,7 @@ use serde_json::{Map, Value, json};
 
 use operations::{Link, OPERATIONS, Operation, Shows, Success};
 
-/// Returns the description of these endpoints. An endpoint without a row is left out, which makes a test fail.
+/// Returns the description of these endpoints. The description omits an endpoint without a row, and a test then fails.
 pub fn document<'a>(endpoints: impl IntoIterator<Item = &'a Endpoint>) -> Value {
     let mut paths = json!({});
     for endpoint in endpoints {
@@ -40,8 +41,8 @@ pub fn document<'a>(endpoints: impl IntoIterator<Item = &'a Endpoint>) -> Value 
         "parameters": requests::parameters(),
         "responses": shared_answers(),
         "securitySchemes": {
-            "bearer": { "type": "http", "scheme": "bearer", "description": "A token behind the word Bearer." },
-            "token": { "type": "apiKey", "in": "header", "name": "Authorization", "description": "A token alone." },
+            "bearer": { "type": "http", "scheme": "bearer", "description": "The word Bearer and a token." },
+            "token": { "type": "apiKey", "in": "header", "name": "Authorization", "description": "A token without a scheme." },
         },
     });
     let used = schemas::referred(&[&paths, &components]);
@@ -101,7 +102,7 @@ has the members of the JSON under `<result>`. An array repeats its element, and 
 `True` and `False`, `null` and an empty text are an empty element, and empty arrays are left out. An `Accept` that admits \
 neither JSON nor XML is answered in JSON.
 
-**Forms.** Every call that takes a JSON body takes the same fields as `application/x-www-form-urlencoded`, and then answers \
+**Forms.** Every call with a JSON body also accepts the same fields as `application/x-www-form-urlencoded`, and then answers \
 in the dialect of ONLYOFFICE's server. An array is its name repeated (`managerList=…&managerList=…`, also with `[]` or \
 `[0]`). A field within an object has the object's name before it (`filter[tags]=…`).
 
@@ -109,7 +110,7 @@ in the dialect of ONLYOFFICE's server. An array is its name repeated (`managerLi
 otherwise select every contact. Upper and lower case are the same in names of query parameters and of form fields. `null` \
 in an optional field of a JSON body means that the field is absent.
 
-**Headers.** Every answer carries `{request_id}`, by which the log is searched, `{cache_control}: private, no-store`, and \
+**Headers.** Every answer carries `{request_id}`, for a search in the log, `{cache_control}: private, no-store`, and \
 `{vary}`.
 
 **Errors.** Every error has the form of `ErrorAnswer`, and `error.type` is a stable word. Operations do not list the \
@@ -180,7 +181,7 @@ fn answers(row: &Operation, endpoint: &Endpoint) -> Value {
     let statuses: BTreeSet<u16> = kinds.iter().map(|(status, _)| *status).collect();
     for status in statuses {
         let mut answer = component("responses", status_name(status));
-        // A description beside a reference replaces the component's own.
+        // A description next to a reference replaces the description of the component.
         let (own, of_all) = (named_kinds(&kinds, status), named_kinds(KINDS, status));
         if own != of_all {
             answer["description"] = json!(own);
@@ -211,7 +212,7 @@ fn common_failures(endpoint: &Endpoint) -> Vec<(u16, &'static str)> {
     if endpoint.scope().is_some() {
         kinds.push((403, "scope-missing"));
     }
-    // A path whose last segment is not a valid identifier does not exist.
+    // The router finds no endpoint if the identifier in the path is invalid.
     if endpoint.path.contains("{contactid}") || endpoint.path.contains("{userid}") {
         kinds.push((404, "endpoint-not-found"));
     }
@@ -292,7 +293,7 @@ fn shared_answers() -> Value {
     let mut answers = json!({
         "JobStarted": success_answer(&operations::JOB_STARTED, "POST", Dialect::OnlyOffice),
         "NotModified": {
-            "description": "If-None-Match names the version that would be answered.",
+            "description": "The answer still has the version that If-None-Match names.",
             "headers": headers_of(&["ETag", "X-Next-Index", "X-Total-Count", "X-Total-Is-Lower-Bound"]),
         },
     });
@@ -314,36 +315,36 @@ fn shared_answers() -> Value {
 /// Returns the headers of answers.
 fn headers() -> Value {
     let of = |schema: Value, description: &str| json!({ "description": description, "schema": schema });
-    let always =
+    let required =
         |schema: Value, description: &str| json!({ "required": true, "description": description, "schema": schema });
     let count = || json!({ "type": "integer", "format": "int64", "minimum": 0 });
     let job = || json!({ "type": "string", "format": "uuid" });
     let text = || json!({ "type": "string" });
     let tag = json!({ "type": "string", "pattern": "^\"[0-9a-z.-]+\"$" });
     let headers = [
-        ("ETag", always(tag, "The version of the answer. If-Match and If-None-Match take the version.")),
-        ("Location", always(json!({ "type": "string", "format": "uri-reference" }), "The path of the job.")),
+        ("ETag", required(tag, "The version of the answer. If-Match and If-None-Match accept the version.")),
+        ("Location", required(json!({ "type": "string", "format": "uri-reference" }), "The path of the job.")),
         (
             "Preference-Applied",
             of(json!({ "type": "string", "enum": ["respond-async"] }), "The preference that the call followed."),
         ),
         (
             "Retry-After",
-            of(json!({ "type": "integer", "minimum": 1 }), "Seconds after which the call may be made again."),
+            of(json!({ "type": "integer", "minimum": 1 }), "Seconds after which the client may repeat the call."),
         ),
-        ("WWW-Authenticate", always(text(), "How to authenticate.")),
-        ("X-Job-Id", of(job(), "The job that recorded the change; absent where nothing was changed.")),
-        ("X-Matched-Count", always(count(), "Contacts that the call is about and the caller may see.")),
-        ("X-Next", of(job(), "The `before` of the next page, where there is one.")),
-        ("X-Next-Index", of(count(), "The `startIndex` of the next page, where there is one.")),
-        ("X-Skipped-Count", always(count(), "Contacts that the caller may see but not edit.")),
-        ("X-Total-Count", of(count(), "The length of the list, where it is known.")),
+        ("WWW-Authenticate", required(text(), "How to authenticate.")),
+        ("X-Job-Id", of(job(), "The job that recorded the change; absent if nothing was changed.")),
+        ("X-Matched-Count", required(count(), "Named or selected contacts that the caller may see.")),
+        ("X-Next", of(job(), "The `before` of the next page, if there is a next page.")),
+        ("X-Next-Index", of(count(), "The `startIndex` of the next page, if there is a next page.")),
+        ("X-Skipped-Count", required(count(), "Contacts that the caller may see but not edit.")),
+        ("X-Total-Count", of(count(), "The length of the list, if the length is known.")),
         (
             "X-Total-Is-Lower-Bound",
-            of(json!({ "type": "string", "enum": ["true"] }), "Says that the list may be longer than its total."),
+            of(json!({ "type": "string", "enum": ["true"] }), "Present if the list may be longer than X-Total-Count."),
         ),
-        ("X-Unchanged-Count", always(count(), "Contacts that already had the access, and were not written.")),
-        ("X-Updated-Count", always(count(), "Contacts that were written.")),
+        ("X-Unchanged-Count", required(count(), "Contacts that already had the access, and were not written.")),
+        ("X-Updated-Count", required(count(), "Contacts that were written.")),
     ];
     Value::Object(headers.into_iter().map(|(name, header)| (identifier(name), header)).collect())
 }

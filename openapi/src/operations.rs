@@ -3,7 +3,7 @@
 use models::request::field::Field;
 use models::request::queries;
 
-/// The description of an endpoint, without the parts that all endpoints share.
+/// The description of one endpoint, without the parts that all endpoints share.
 pub(super) struct Operation {
     pub(super) method: &'static str,
     pub(super) path: &'static str,
@@ -93,7 +93,7 @@ const fn shown(shows: Shows, description: &'static str) -> Success {
 /// The answer of a call that continues as a job.
 pub(super) const JOB_STARTED: Success = Success {
     status: 202,
-    description: "The job that goes on with the call. The body is empty if the job cannot be shown right now.",
+    description: "The job that continues the call. The body is empty if the service cannot read the job at once.",
     shows: Shows::StartedJob,
     headers: &["Location", "X-Job-Id", "Preference-Applied"],
     links: JOB_LINKS,
@@ -140,7 +140,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
         id: "setContactAccess",
         tag: "contacts",
         summary: "Sets who may see and edit one contact",
-        description: "The manager list replaces the list before. A contact that already has the access is not written.",
+        description: "The manager list of the request replaces the stored list. A contact that already has the access \
+                      is not written.",
         query: queries::SET_CONTACT_ACCESS,
         headers: &[],
         body: Some("SetContactAccess"),
@@ -160,15 +161,15 @@ pub(super) const OPERATIONS: &[Operation] = &[
         tag: "contacts",
         summary: "Sets who may see and edit each of several contacts",
         description: "All contacts are checked before the first is written: one contact that is missing or may not be edited \
-                      fails the call, and nothing is changed. As ONLYOFFICE's panel writes them, `isPrivate` in place of \
-                      `isShared` and `accessList` in place of `managerList` are taken too.",
+                      fails the call, and nothing is changed. As in ONLYOFFICE's panel, a call may have `isPrivate` in place \
+                      of `isShared`, and `accessList` in place of `managerList`.",
         query: queries::SET_CONTACTS_ACCESS,
         headers: &["Prefer"],
         body: Some("SetContactsAccess"),
         answers: &[
             Success {
                 status: 200,
-                description: "The contacts as they are after the change, in the order asked.",
+                description: "The contacts as they are after the change, in the order of the request.",
                 shows: Shows::List("Contact"),
                 headers: COUNTS,
                 links: JOB_LINKS,
@@ -188,8 +189,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
         id: "setAccessByFilter",
         tag: "contacts",
         summary: "Sets who may see and edit every contact that a filter selects",
-        description: "Every match is changed, whatever part of the matches the answer shows. A body without any field of \
-                      the filter selects every contact. A body whose filter fields are all `null` is refused.",
+        description: "Every match is changed, even if the answer shows only some of the matches. A body without any filter \
+                      field selects every contact. A body whose filter fields are all `null` is refused.",
         query: queries::SET_FILTER_ACCESS,
         headers: &["Prefer"],
         body: Some("SetAccessByFilter"),
@@ -216,7 +217,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         id: "getContact",
         tag: "contacts",
         summary: "Shows one contact",
-        description: "For a caller who may not see the contact, the answer is that there is none.",
+        description: "A caller who may not see the contact gets 404, as for a contact that does not exist.",
         query: queries::SHOW_CONTACT,
         headers: &[],
         body: None,
@@ -254,9 +255,9 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/api/2.0/crm/contact/simple/filter",
         id: "listSimpleContacts",
         tag: "contacts",
-        summary: "Lists the same contacts, each in an entry of its own",
-        description: "The parameters are those of `listContacts`. ONLYOFFICE's pages read this list; there, an entry may \
-                      also have the next task of the contact.",
+        summary: "Lists the same contacts as `listContacts`, each wrapped in an entry",
+        description: "The parameters are those of `listContacts`. ONLYOFFICE's pages read this list. On ONLYOFFICE's \
+                      server, an entry may also have the next task of the contact.",
         query: queries::LIST_CONTACTS,
         headers: &[],
         body: None,
@@ -272,8 +273,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
         id: "listJobs",
         tag: "jobs",
         summary: "Lists the jobs that the caller may see, newest first",
-        description: "An administrator sees all jobs of the portal, a user its own. A page that reaches the size limit of \
-                      an answer is shorter; `nextBefore` is the `before` of the next page.",
+        description: "An administrator sees all jobs of the portal. Other users see their own jobs. A page \
+                      that reaches the size limit of an answer is shorter; `nextBefore` is the `before` of the next page.",
         query: queries::LIST_JOBS,
         headers: &[],
         body: None,
@@ -318,7 +319,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         id: "undoJob",
         tag: "jobs",
         summary: "Restores the access before a job",
-        description: "Contacts whose access was changed again since the job are left alone and counted as conflicts.",
+        description: "Contacts whose access was changed again after the job are not restored, and count as conflicts.",
         query: queries::UNDO_JOB,
         headers: &[],
         body: None,
@@ -346,7 +347,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         id: "cancelJob",
         tag: "jobs",
         summary: "Stops a job",
-        description: "Changes that the job has made stay, and can be undone.",
+        description: "The changes that the job has made remain, and can be undone.",
         query: queries::NONE,
         headers: &[],
         body: None,
@@ -359,7 +360,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         id: "listRules",
         tag: "rules",
         summary: "Lists the standing rules that the caller may see, by name",
-        description: "An administrator sees all rules of the portal, a user its own.",
+        description: "An administrator sees all rules of the portal. Other users see their own rules.",
         query: queries::PAGE,
         headers: &[],
         body: None,
@@ -384,7 +385,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/api/2.0/crm/access/rules/{name}",
         id: "setRule",
         tag: "rules",
-        summary: "Makes or replaces a standing rule",
+        summary: "Creates or replaces a standing rule",
         description: "The rule runs on behalf of the user who last set its filter, target or schedule. A user has at most \
                       50 rules, a portal 500. Due times less than five minutes after the previous run are skipped.",
         query: queries::NONE,
@@ -410,13 +411,13 @@ pub(super) const OPERATIONS: &[Operation] = &[
         id: "deleteRule",
         tag: "rules",
         summary: "Removes a standing rule",
-        description: "The changes of its runs stay, and so do the jobs.",
+        description: "The changes and the jobs of its runs remain.",
         query: queries::NONE,
         headers: &[],
         body: None,
         answers: &[Success {
             status: 204,
-            description: "The rule is gone.",
+            description: "The rule is removed.",
             shows: Shows::Nothing,
             headers: &[],
             links: &["getRule"],
@@ -428,11 +429,12 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/api/2.0/authentication",
         id: "signIn",
         tag: "portal",
-        summary: "Gives a token for a user name and a password",
+        summary: "Creates a token for a user name and a password",
         description: "After five failures within a minute, a user is locked for a minute in the network of the failures. \
                       After 30 failures within 15 minutes, a user is locked in all networks from which the user did not \
                       sign in within 30 days. A page of another origin is refused unless the operator names the origin. \
-                      `username` is taken too, and so are empty `provider`, `accessToken`, `codeOAuth` and `type`.",
+                      `username` is another spelling of `userName`. `provider`, `accessToken`, `codeOAuth` and `type` may be \
+                      present if they are empty.",
         query: queries::NONE,
         headers: &[],
         body: Some("SignIn"),
@@ -458,14 +460,14 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/api/2.0/authentication",
         id: "signOut",
         tag: "portal",
-        summary: "Ends the token of the call",
-        description: "Any token is enough, whatever its scopes. Other tokens of the user stay valid.",
+        summary: "Revokes the token of the call",
+        description: "The token needs no particular scope. Other tokens of the user stay valid.",
         query: queries::NONE,
         headers: &[],
         body: None,
         answers: &[Success {
             status: 204,
-            description: "The token is ended.",
+            description: "The token is revoked.",
             shows: Shows::Nothing,
             headers: &[],
             links: &[],
@@ -478,8 +480,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
         id: "listPeople",
         tag: "people",
         summary: "Lists the users of the portal by name",
-        description: "A user can be the manager of a contact. `fields` trims users as it trims contacts; the schema describes \
-                      users that are not trimmed.",
+        description: "A user can be the manager of a contact. `fields` selects keys of users, as for contacts. The schema \
+                      describes users with all keys.",
         query: queries::LIST_PEOPLE,
         headers: &[],
         body: None,
@@ -491,8 +493,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/api/2.0/people/filter",
         id: "filterPeople",
         tag: "people",
-        summary: "Lists the users whose names or addresses hold some words",
-        description: "The answer is the same as of `listPeople`, under the path that ONLYOFFICE's clients call.",
+        summary: "Lists the users whose names or addresses contain given words",
+        description: "The answer is the same as that of `listPeople`. ONLYOFFICE's clients call this path.",
         query: queries::LIST_PEOPLE,
         headers: &[],
         body: None,
@@ -505,7 +507,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         id: "getPerson",
         tag: "people",
         summary: "Shows one user of the portal",
-        description: "A user is named by the UUID or by the e-mail address. `@self` stands for the caller.",
+        description: "The path has the user's UUID or e-mail address. `@self` stands for the caller.",
         query: queries::SHOW_PERSON,
         headers: &[],
         body: None,
@@ -517,7 +519,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/api/2.0/openapi.json",
         id: "getDescription",
         tag: "portal",
-        summary: "Gives this description",
+        summary: "Returns this description",
         description: "The answer is always JSON.",
         query: queries::NONE,
         headers: &[],

@@ -1,4 +1,4 @@
-//! The parameters and bodies of calls, from the tables by which the service reads them.
+//! The parameters and bodies of calls, from the tables with which the service reads requests.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ const UUID: &str = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}";
 /// Nancy Davolio of the demo portal.
 const MANAGER: &str = "4e6f7274-6877-8e64-8000-000000000001";
 
-/// Lets `null` stand for an absent optional member of a JSON body.
+/// Allows `null` for each optional member of a JSON body, with the meaning of an absent member.
 fn with_nulls(mut body: Value) -> Value {
     let required = body["required"].clone();
     let is_required = |name: &str| required.as_array().is_some_and(|names| names.iter().any(|own| own == name));
@@ -24,11 +24,11 @@ fn with_nulls(mut body: Value) -> Value {
         if is_required(name) {
             continue;
         }
-        let nothing = json!({ "type": "null" });
+        let null_schema = json!({ "type": "null" });
         if let Some(any) = schema.get_mut("anyOf").and_then(Value::as_array_mut) {
-            any.push(nothing);
+            any.push(null_schema);
         } else if let Some(target) = schema.as_object_mut().and_then(|schema| schema.remove("$ref")) {
-            schema["anyOf"] = json!([{ "$ref": target }, nothing]);
+            schema["anyOf"] = json!([{ "$ref": target }, null_schema]);
         } else {
             schema["type"] = json!([schema["type"], "null"]);
         }
@@ -120,7 +120,7 @@ fn all() -> [Body; 5] {
                     }),
                 ),
                 (
-                    "Not run for now",
+                    "Disabled",
                     json!({
                         "filter": { "filterValue": "anna riga" },
                         "target": { "isPrivate": false },
@@ -141,8 +141,8 @@ fn all() -> [Body; 5] {
     ]
 }
 
-/// Returns the named body. Its content does not include forms, which only the description's text names: for two content
-/// types, generators create methods with an optional body, or methods that do not compile.
+/// Returns the named body. Its only content type is JSON. The description's text names forms, because generators cannot
+/// handle two content types: they create methods with an optional body, or methods that do not compile.
 pub(super) fn body(name: &str) -> Value {
     let examples = all().into_iter().filter(|body| body.name == name).flat_map(|body| body.examples);
     let key = |about: &str| about.to_lowercase().replace(',', "").replace(' ', "-");
@@ -160,17 +160,17 @@ pub(super) fn parameter_name(name: &str) -> String {
 /// Returns every parameter, by component name.
 pub(super) fn parameters() -> Value {
     let mut parameters = Map::new();
-    let mut put = |place: &str, name: &str, schema: Value, description: &str| {
+    let mut put = |location: &str, name: &str, schema: Value, description: &str| {
         // The suffix after a dot distinguishes two descriptions of one name.
         let own = name.split('.').next().unwrap_or(name);
-        let mut parameter = json!({ "name": own, "in": place, "schema": schema, "description": description });
-        if place == "path" {
+        let mut parameter = json!({ "name": own, "in": location, "schema": schema, "description": description });
+        if location == "path" {
             parameter["required"] = json!(true);
         }
         parameters.insert(parameter_name(name), parameter);
     };
     put("path", "contactid", kinds::of(Kind::ContactOfPath), "The number of the contact.");
-    put("path", "jobid", kinds::of(Kind::Job), "The job, as X-Job-Id names it.");
+    put("path", "jobid", kinds::of(Kind::Job), "The identifier of the job, from X-Job-Id.");
     let text = "The user's UUID or e-mail address, or `@self` for the caller.";
     let pattern = format!("^(?:@self|{UUID}|[A-Za-z0-9._-]+@[A-Za-z0-9.-]+)$");
     put("path", "userid", json!({ "type": "string", "pattern": pattern }), text);
@@ -182,20 +182,20 @@ pub(super) fn parameters() -> Value {
         "path",
         "name",
         rule,
-        "The name of the standing rule; case counts. The name does not end in `.json` or `.xml`.",
+        "The case-sensitive name of the standing rule. The name does not end in `.json` or `.xml`.",
     );
 
     for field in OPERATIONS.iter().flat_map(|row| described(row.query)) {
         put("query", field.component, kinds::in_query(field.kind), &kinds::description(field));
     }
 
-    let text = "The key of the call: a call that is sent again with the same key within 24 hours does nothing twice.";
+    let text = "The key of the call. A repeated call with the same key within 24 hours has no second effect.";
     put("header", "Idempotency-Key", kinds::of(Kind::IdempotencyKey), text);
-    let text = "Makes the change only while this ETag names the current version. A weak tag never does.";
+    let text = "The call makes its change only if this ETag names the current version. A weak ETag never matches.";
     put("header", "If-Match", json!({ "type": "string" }), text);
-    put("header", "If-None-Match", json!({ "type": "string" }), "Answers 304 if this is the version of the answer.");
+    put("header", "If-None-Match", json!({ "type": "string" }), "The answer is 304 if its version is still this ETag.");
     let only = json!({ "type": "string", "enum": ["*"], "x-enum-varnames": ["ANY"] });
-    put("header", "If-None-Match.new", only, "Makes the change only where there is nothing yet.");
+    put("header", "If-None-Match.new", only, "The call makes its change only if the resource does not exist yet.");
     put(
         "header",
         "Prefer",

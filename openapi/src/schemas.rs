@@ -23,8 +23,8 @@ use super::{component, requests};
 /// The schema whose members are all optional, because `fields=` selects members of contacts.
 const TRIMMED: &str = "Contact";
 
-/// The name of the schema of failures. Generated clients have a type of this name. It is not `Error`, because many
-/// languages have a type of that name.
+/// The name of the schema of failures. Generated clients have a type of this name. The name `Error` would conflict with
+/// a type of many languages.
 pub(super) const ERROR: &str = "ErrorAnswer";
 
 fn with<T: ToSchema>(schemas: &mut Vec<(String, RefOr<Schema>)>) {
@@ -119,7 +119,7 @@ fn differing(derived: &BTreeMap<String, Value>, differ: impl Fn(&str, &Value) ->
 /// The schemas of the types in every key style. A schema that is equal in two styles exists once.
 struct Styles {
     derived: BTreeMap<String, Value>,
-    /// The schemas that differ in a single object of the documents' dialect.
+    /// The schemas that differ in a single object of ONLYOFFICE's documented dialect.
     in_documents: BTreeSet<String>,
     /// The subset of `in_documents` that differs again in a list of the documents' dialect.
     in_document_lists: BTreeSet<String>,
@@ -191,7 +191,7 @@ impl Styles {
                 schemas.insert(own_name, schema);
             }
         }
-        schemas.insert("Timestamp".into(), onlyoffice_moment());
+        schemas.insert("Timestamp".into(), onlyoffice_timestamp());
         schemas
     }
 }
@@ -209,12 +209,12 @@ fn without_descriptions(schema: Value) -> Value {
 }
 
 /// Returns the schema of a timestamp in the dialect of ONLYOFFICE's server.
-fn onlyoffice_moment() -> Value {
+fn onlyoffice_timestamp() -> Value {
     json!({
         "type": "string",
         "format": "date-time",
         "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{7}[+-][0-9]{2}:[0-9]{2}$",
-        "description": "An instant by the clocks of the portal's time zone, with seven decimals.",
+        "description": "An instant with the offset of the portal's time zone and seven decimals.",
     })
 }
 
@@ -239,10 +239,10 @@ pub(super) fn components(names: BTreeSet<String>) -> Value {
         share_type["x-enum-varnames"] = json!(["NONE", "READ_WRITE", "READ"]);
     }
     let mut used = Map::new();
-    let mut open: Vec<String> = names.into_iter().collect();
-    while let Some(name) = open.pop() {
+    let mut pending: Vec<String> = names.into_iter().collect();
+    while let Some(name) = pending.pop() {
         let Some(schema) = all.get(&name).filter(|_| !used.contains_key(&name)) else { continue };
-        open.extend(referred(&[schema]));
+        pending.extend(referred(&[schema]));
         used.insert(name, schema.clone());
     }
     Value::Object(used)
@@ -294,13 +294,13 @@ fn envelope_of_one(response: Value, statuses: &BTreeSet<u16>) -> Value {
 }
 
 fn envelope_of_list(name: &str, item: Value) -> Value {
-    let number = |most: u64| json!({ "type": "integer", "minimum": 0, "maximum": most });
-    let most = u64::from(i32::MAX.unsigned_abs());
+    let number = |max: u64| json!({ "type": "integer", "minimum": 0, "maximum": max });
+    let max = u64::from(i32::MAX.unsigned_abs());
     let mut members = json!({
         "count": number(MAX_PAGE as u64),
-        "startIndex": number(most),
-        "nextIndex": { "type": "integer", "minimum": 1, "maximum": most + MAX_PAGE as u64 },
-        "total": number(most),
+        "startIndex": number(max),
+        "nextIndex": { "type": "integer", "minimum": 1, "maximum": max + MAX_PAGE as u64 },
+        "total": number(max),
         "status": success_status(),
         "statusCode": { "type": "integer", "enum": [200] },
         "response": { "type": "array", "items": item, "maxItems": MAX_PAGE },

@@ -1,4 +1,4 @@
-//! The description as readable text: a value is written on one line if it fits, and keys are in reading order.
+//! The description as readable text. A value that fits is written on one line, and keys are in reading order.
 
 use serde_json::{Map, Value};
 
@@ -61,7 +61,7 @@ fn append(key: &str, value: &Value, depth: usize, text: &mut String) {
     text.push_str(&" ".repeat(INDENT * depth));
     text.push_str(&named(key));
     let one_line = on_one_line(key, value);
-    // A comma may follow.
+    // Reserve one character for a comma.
     let is_short = INDENT * depth + named(key).chars().count() + one_line.chars().count() < LINE_CHARS;
     let parts: Vec<(&str, &Value)> = match value {
         Value::Object(members) => ordered(key, members).into_iter().map(|(key, value)| (key.as_str(), value)).collect(),
@@ -73,16 +73,19 @@ fn append(key: &str, value: &Value, depth: usize, text: &mut String) {
         return;
     }
     let (open, close) = if value.is_object() { ('{', '}') } else { ('[', ']') };
-    let is_of_words =
+    let has_only_plain_items =
         value.as_array().is_some_and(|items| items.iter().all(|item| !item.is_array() && !item.is_object()));
     text.push(open);
     let mut line = String::new();
     for (key, value) in parts {
         let mut part = String::new();
         append(key, value, depth + 1, &mut part);
-        let word = part.trim_start();
-        if is_of_words && !line.is_empty() && line.chars().count() + word.chars().count() + ", ,".len() <= LINE_CHARS {
-            line = format!("{line}, {word}");
+        let item = part.trim_start();
+        if has_only_plain_items
+            && !line.is_empty()
+            && line.chars().count() + item.chars().count() + ", ,".len() <= LINE_CHARS
+        {
+            line = format!("{line}, {item}");
             continue;
         }
         if !line.is_empty() {
@@ -120,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_is_broken_where_a_line_does_not_hold_it() {
+    fn value_that_exceeds_a_line_is_broken() {
         let long = "x".repeat(LINE_CHARS);
         let value = json!({ "b": { "type": "integer", "enum": [0] }, "openapi": [long], "a": {} });
         let expected = format!(

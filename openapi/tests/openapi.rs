@@ -1,6 +1,6 @@
 //! The description of the API is complete, and equals the committed file.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -11,16 +11,19 @@ use openapi::{OF_NO_ENDPOINT, text};
 use serde_json::Value;
 
 #[test]
-fn the_committed_description_is_the_one_that_the_code_makes() {
+fn committed_description_is_up_to_date() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/openapi.json");
-    #[expect(clippy::disallowed_methods, reason = "who runs the test says whether it writes the file anew")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the person who runs the test decides whether to regenerate the file"
+    )]
     if std::env::var_os("UPDATE_OPENAPI").is_some() {
         std::fs::write(&file, text(&document())).unwrap();
     }
     let committed = std::fs::read_to_string(&file).unwrap();
     assert!(
         committed == text(&document()),
-        "docs/openapi.json is out of date: UPDATE_OPENAPI=1 cargo test --workspace --test openapi writes it anew"
+        "docs/openapi.json is out of date: UPDATE_OPENAPI=1 cargo test --workspace --test openapi regenerates the file"
     );
 }
 
@@ -40,14 +43,14 @@ fn operations(document: &Value) -> Vec<(String, String, Value)> {
 }
 
 #[test]
-fn every_endpoint_is_described_once_and_nothing_else() {
+fn description_has_exactly_the_endpoints() {
     let described = operations(&document()).into_iter().map(|(method, path, _)| (method, path));
     let offered = endpoints().map(|endpoint| (endpoint.method.to_owned(), endpoint.path.to_owned()));
     assert_eq!(described.collect::<BTreeSet<_>>(), offered.collect());
 }
 
 #[test]
-fn operations_have_names_of_their_own() {
+fn operations_have_unique_names() {
     let document = document();
     let operations = operations(&document);
     let ids: BTreeSet<&str> =
@@ -72,7 +75,7 @@ fn walk<'a>(value: &'a Value, keys: &mut Vec<&'a str>, visit: &mut dyn FnMut(&[&
 }
 
 #[test]
-fn components_are_all_referred_to_and_references_lead_to_components() {
+fn every_component_is_referenced_and_every_reference_exists() {
     let document = document();
     let mut referred = BTreeSet::new();
     walk(&document, &mut Vec::new(), &mut |keys, value| {
@@ -80,13 +83,13 @@ fn components_are_all_referred_to_and_references_lead_to_components() {
             referred.insert(value.as_str().unwrap().to_owned());
         }
     });
-    let there = document["components"].as_object().unwrap().iter().filter(|(kind, _)| *kind != "securitySchemes");
-    let there: BTreeSet<String> = there
+    let defined = document["components"].as_object().unwrap().iter().filter(|(kind, _)| *kind != "securitySchemes");
+    let defined: BTreeSet<String> = defined
         .flat_map(|(kind, parts)| {
             parts.as_object().unwrap().keys().map(move |name| format!("#/components/{kind}/{name}"))
         })
         .collect();
-    assert_eq!(referred, there);
+    assert_eq!(referred, defined);
 }
 
 #[test]
@@ -105,9 +108,9 @@ fn generators_of_clients_understand_the_description() {
         assert!(is_identifier(operation["operationId"].as_str().unwrap()), "{}", operation["operationId"]);
     }
     walk(&document, &mut Vec::new(), &mut |keys, value| {
-        let is_of_a_schema = keys.iter().any(|key| ["schema", "schemas"].contains(key)) && !keys.contains(&"examples");
+        let is_in_a_schema = keys.iter().any(|key| ["schema", "schemas"].contains(key)) && !keys.contains(&"examples");
         let (Some(members), false) = (value.as_object(), keys.last() == Some(&"properties")) else { return };
-        if is_of_a_schema {
+        if is_in_a_schema {
             for word in ["const", "oneOf", "not"] {
                 assert!(!members.contains_key(word), "{keys:?} has {word}");
             }
@@ -122,7 +125,7 @@ fn kinds(description: &Value) -> impl Iterator<Item = String> {
 }
 
 #[test]
-fn every_failure_is_described_and_nothing_else() {
+fn description_has_exactly_the_failures() {
     let document = document();
     let mut described: BTreeSet<(u16, String)> = OF_NO_ENDPOINT.map(|(status, kind)| (status, kind.to_owned())).into();
     for (status, kind) in &described {

@@ -64,7 +64,7 @@ impl<'de> Deserialize<'de> for ShareType {
 pub struct Access {
     /// The access for users who are not managers.
     pub share: ShareType,
-    /// The managers, in the order given. Kept even while the contact is shared.
+    /// The managers, in the order of the request. A shared contact keeps its manager list.
     pub managers: Vec<UserId>,
 }
 
@@ -104,12 +104,13 @@ pub struct TargetView<'a> {
 pub struct Caller {
     /// Identifier in the portal's user directory.
     pub user: UserId,
-    /// Whether the user is an administrator of the portal.
+    /// True if the user is an administrator of the portal.
     pub is_admin: bool,
 }
 
 impl Caller {
-    /// Returns whether the caller may see a contact with this access. Hidden contacts are answered like missing ones.
+    /// Returns whether the caller may see a contact with this access. The API answers for a hidden contact as if the
+    /// contact did not exist.
     ///
     /// Source: ONLYOFFICE's `CRMSecurity.CanAccessTo`.
     pub fn may_see(&self, access: &Access) -> bool {
@@ -117,13 +118,13 @@ impl Caller {
     }
 
     /// Returns the managers that the caller may know: all managers of a private contact. For a shared contact,
-    /// administrators know all managers and other callers at most themselves.
+    /// administrators know all managers. Other callers know only whether they are managers themselves.
     pub fn known_managers<'a>(&self, access: &'a Access) -> impl Iterator<Item = UserId> + 'a {
         let (user, knows_all) = (self.user, self.is_admin || access.share.is_private());
         access.managers.iter().copied().filter(move |manager| knows_all || *manager == user)
     }
 
-    /// Returns whether the caller may edit a contact with this access, and so set the access.
+    /// Returns whether the caller may edit a contact with this access. Every editor may also set the access.
     ///
     /// Source: ONLYOFFICE's `CRMSecurity.CanEdit`.
     pub fn may_edit(&self, access: &Access) -> bool {
@@ -197,7 +198,7 @@ impl Actor {
         }
     }
 
-    /// Returns whether the actor may edit a contact with this access, and so set the access.
+    /// Returns whether the actor may edit a contact with this access. Every editor may also set the access.
     pub fn may_edit(&self, access: &Access) -> bool {
         match self {
             Self::User(caller) => caller.may_edit(access),
@@ -206,8 +207,8 @@ impl Actor {
     }
 
     /// Returns whether the actor may undo a job's change of a contact that still has the job's revision. The actor's
-    /// current rights must allow editing under one of the two accesses. So a user can undo a change that locked that
-    /// user out, and a former administrator has no more rights than other users.
+    /// current rights must allow editing under the current or the restored access. So a user can undo a change by which
+    /// the user lost access, and a former administrator has only the rights of other users.
     pub fn may_restore(&self, current: &Access, restored: &Access) -> bool {
         self.may_edit(current) || self.may_edit(restored)
     }

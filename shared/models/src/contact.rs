@@ -164,13 +164,13 @@ pub struct ContactRecord {
     /// Name of a company, or of a person's company, if imported.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub company_name: String,
-    /// When the contact was created.
+    /// Time at which the contact was created.
     pub created: Timestamp,
     /// The user who created the contact.
     pub create_by: Option<UserId>,
-    /// Whether the contact is a company (otherwise a person).
+    /// True for a company, false for a person.
     pub is_company: bool,
-    /// Whether the contact takes part in an opportunity; list view 3 selects these contacts.
+    /// True if the contact takes part in an opportunity; list view 3 selects these contacts.
     pub has_opportunity: bool,
     /// Stage, 0 for none.
     pub stage: i32,
@@ -192,7 +192,7 @@ pub struct ContactRecord {
     pub custom_fields: Vec<CustomField>,
     /// Number of open tasks.
     pub task_count: i32,
-    /// Whether a task is overdue.
+    /// True if a task is overdue.
     pub have_late_tasks: bool,
     /// Address of a small picture.
     #[serde(default)]
@@ -238,7 +238,7 @@ pub struct Contact<'a> {
     /// The user who created the contact.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Employee>))]
     pub create_by: Option<Cow<'a, Employee>>,
-    /// When the contact was created.
+    /// Time at which the contact was created.
     pub created: Timestamp,
     /// Free text.
     pub about: String,
@@ -307,7 +307,7 @@ pub trait Directory {
     /// Returns the user with this identifier.
     fn employee(&self, id: UserId) -> Option<&Employee>;
 
-    /// Returns the user as answers show it: the directory's entry, borrowed, or else only the identifier.
+    /// Returns the user's entry in the directory, borrowed. A user without an entry is shown with only the identifier.
     fn shown_employee(&self, id: UserId) -> Cow<'_, Employee> {
         self.employee(id).map_or_else(|| Cow::Owned(Employee::departed(id)), Cow::Borrowed)
     }
@@ -345,8 +345,8 @@ impl<'a> Contact<'a> {
         "CanDelete",
     ];
 
-    /// Returns a former answer for a caller who may no longer see the contact: only the identifier and the former
-    /// access.
+    /// Returns this earlier answer for a caller who may no longer see the contact: only the identifier and the access
+    /// remain.
     #[must_use]
     pub fn veiled(&self) -> Self {
         Self {

@@ -20,8 +20,8 @@ pub struct Portal {
     pub time_zone: TimeZone,
     /// Number of index partitions per tag and per stage, 1 to 64.
     pub shards: u16,
-    /// Whether postings exist for every access that a contact ever had, so that they find all contacts of a manager.
-    /// True if the portal's first import wrote postings. Import lines cannot set this.
+    /// True if postings exist for every access that a contact ever had, so that they find all contacts of a manager.
+    /// The portal's first import sets this field if it writes postings. Import lines cannot set the field.
     pub posted: bool,
 }
 
@@ -30,11 +30,11 @@ pub struct Portal {
 pub struct User {
     /// The fields that answers show.
     pub employee: Employee,
-    /// Whether the user is an administrator of the portal.
+    /// True if the user is an administrator of the portal.
     pub is_admin: bool,
-    /// The sign-in address; a user without an address cannot sign in. Only a [`Profile`] shows it.
+    /// The sign-in address; a user without an address cannot sign in. Only a [`Profile`] shows the address.
     pub email: Option<Email>,
-    /// When all of the user's tokens were last revoked; `None` if never.
+    /// Time at which all of the user's tokens were last revoked; `None` if never.
     pub tokens_valid_from: Option<Timestamp>,
 }
 
@@ -93,10 +93,10 @@ pub struct Grant {
     pub user: UserId,
     /// The token's scopes.
     pub scopes: Vec<Scope>,
-    /// When the token expires; `None` for never.
+    /// Time at which the token expires; `None` for never.
     pub expires: Option<Timestamp>,
-    /// [`User::tokens_valid_from`] as read before the token was issued and the password checked. Comparing two reads of
-    /// one item avoids comparing the clocks of two machines.
+    /// [`User::tokens_valid_from`] as read before the password was checked and the token was issued. A later
+    /// comparison with the user's current value does not depend on the clocks of two machines.
     pub valid_from: Option<Timestamp>,
 }
 
@@ -132,7 +132,7 @@ pub struct Profile {
     pub display_name: String,
     /// The first word of the name.
     pub first_name: String,
-    /// The rest of the name.
+    /// The name without its first word.
     pub last_name: String,
     /// E-mail address.
     pub email: Option<Email>,
@@ -187,18 +187,18 @@ impl From<User> for Profile {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase")]
 pub struct SignedIn {
-    /// The token, for the header `Authorization`. It is shown only once.
+    /// The token, for the header `Authorization`. No other answer shows the token.
     pub token: String,
-    /// When the token expires.
+    /// Time at which the token expires.
     pub expires: Timestamp,
 }
 
 /// Contact counts from the portal's directory, for planning a filter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {
-    /// Contacts in each stage of the directory; under 0, contacts without a stage, if counted.
+    /// Number of contacts in each stage of the directory. Stage 0 has the contacts without a stage, if counted.
     pub stages: BTreeMap<i32, u64>,
-    /// Contacts with each tag that was read, by folded tag. A missing tag has no contacts.
+    /// Number of contacts with each tag that was read, by folded tag. A missing tag has no contacts.
     pub tags: HashMap<String, u64>,
 }
 

@@ -123,15 +123,15 @@ pub struct FilterView<'a> {
 pub struct IndexEntry {
     /// The contact.
     pub contact: ContactId,
-    /// When the contact was created.
+    /// Time at which the contact was created.
     pub created: Timestamp,
     /// The contact's stage, 0 for none.
     pub stage: i32,
     /// The contact's type, 0 for none.
     pub contact_type: i32,
-    /// Whether the contact is a company.
+    /// True for a company, false for a person.
     pub is_company: bool,
-    /// Whether the contact takes part in an opportunity.
+    /// True if the contact takes part in an opportunity.
     pub has_opportunity: bool,
     /// The contact's tags, folded.
     pub tags: Vec<String>,

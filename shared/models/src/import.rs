@@ -63,7 +63,7 @@ pub struct TokenLine {
     pub user: UserId,
     /// The token's scopes.
     pub scopes: Vec<Scope>,
-    /// When the token expires; `None` for never.
+    /// Time at which the token expires; `None` for never.
     pub expires: Option<Timestamp>,
 }
 
@@ -74,13 +74,15 @@ pub struct TokenLine {
 /// The fault and its remedy, without the line number.
 pub fn parse_line(text: &str, zone: &TimeZone) -> Result<Line, String> {
     if text.len() > MAX_LINE_BYTES {
-        return Err(format!("the line has {} bytes; at most {MAX_LINE_BYTES} are taken", text.len()));
+        return Err(format!("the line has {} bytes; at most {MAX_LINE_BYTES} are allowed", text.len()));
     }
     let Members(mut members) = serde_json::from_str(text).map_err(|fault| explain(text, &fault))?;
     if members.iter().any(|(name, _)| name == "response") {
-        return Err("the line is a whole answer: write each contact of its response as a line of its own, such as \
+        return Err(
+            "the line is a complete answer of the API: write each contact of its response on a separate line, such as \
                     {\"contact\":{…}}"
-            .into());
+                .into(),
+        );
     }
     let (Some((kind, value)), None) = (members.pop(), members.pop()) else { return Err(ONE_KEY.to_owned()) };
     match kind.as_str() {
@@ -91,7 +93,7 @@ pub fn parse_line(text: &str, zone: &TimeZone) -> Result<Line, String> {
         "contact" => read::<Box<RawContact>>(value)?.read(zone),
         "token" => read::<RawToken>(value)?.read(zone).map(Line::Token),
         "delete" => read::<RawDelete>(value)?.read(),
-        other => Err(format!("{other:?} is no kind of line: {ONE_KEY}")),
+        other => Err(format!("{other:?} is not a kind of line: {ONE_KEY}")),
     }
 }
 
@@ -111,13 +113,11 @@ fn explain(text: &str, fault: &serde_json::Error) -> String {
     let reason = fault.to_string().replace(" at line 1 column ", " at column ");
     match text.trim_start().chars().next() {
         None => "the line is empty".to_owned(),
-        Some('[') => {
-            "the line is a JSON array: write each of its values as a line of its own, without the brackets and \
+        Some('[') => "the line is a JSON array: write each of its values on a separate line, without the brackets and \
                       commas, such as {\"contact\":{…}}"
-                .to_owned()
-        }
+            .to_owned(),
         Some('{') if fault.is_eof() => {
-            format!("the line is not JSON: {reason}. Each object stands on one line, without line breaks in it")
+            format!("the line is not JSON: {reason}. Write each object on one line, without line breaks")
         }
         Some('{') if fault.is_data() => reason,
         _ if fault.is_data() => ONE_KEY.to_owned(),
@@ -148,7 +148,7 @@ impl RawPortal {
 fn time_zone(name: &str) -> Result<TimeZone, String> {
     match TimeZone::get(name) {
         Ok(zone) if zone.iana_name().is_some() => Ok(zone),
-        Ok(_) => Err(format!("TimeZone {name:?} stands for no zone; use one such as Europe/Riga or UTC")),
+        Ok(_) => Err(format!("TimeZone {name:?} is not a time zone; use a zone such as Europe/Riga or UTC")),
         Err(_) => Err(format!("TimeZone {name:?} is not in the IANA time zone database; an example is Europe/Riga")),
     }
 }
@@ -181,7 +181,7 @@ impl RawUser {
         let hash: Option<PasswordHash> =
             self.password_hash.map(|text| text.parse()).transpose().map_err(|fault| format!("PasswordHash {fault}"))?;
         if hash.is_some() && email.is_none() {
-            return Err("PasswordHash is of no use without Email, which the user signs in with".into());
+            return Err("PasswordHash needs an Email, with which the user signs in".into());
         }
         let employee = Employee {
             id: self.id,
@@ -195,10 +195,10 @@ impl RawUser {
         if bytes > MAX_EMPLOYEE_BYTES {
             return Err(format!(
                 "DisplayName, Title, AvatarSmall and ProfileUrl have {bytes} bytes together; at most \
-                 {MAX_EMPLOYEE_BYTES} are taken, so AvatarSmall is the address of a picture and not the picture"
+                 {MAX_EMPLOYEE_BYTES} are allowed. AvatarSmall must be the address of a picture, not the picture"
             ));
         }
-        // Not a member of a line: importing a user again must not restore revoked tokens.
+        // Lines have no such member, because a second import of a user must not restore revoked tokens.
         let tokens_valid_from = None;
         let user = User { employee, is_admin: self.is_admin.unwrap_or_default(), email, tokens_valid_from };
         Ok(Line::User(user, hash))
@@ -206,7 +206,7 @@ impl RawUser {
 }
 
 fn list_item(item: ListItem) -> Result<ListItem, String> {
-    if item.id > 0 { Ok(item) } else { Err("id must be a whole number from 1 to 2147483647; 0 stands for none".into()) }
+    if item.id > 0 { Ok(item) } else { Err("id must be a whole number from 1 to 2147483647; 0 means none".into()) }
 }
 
 /// The members of a contact, as answers show them. Computed members are accepted and ignored.
@@ -272,14 +272,14 @@ impl RawContact {
             managers.map(|(i, employee)| employee.id.ok_or_else(|| format!("AccessList[{i}]: missing field `id`")));
         let access = Access::requested(false, managers.collect::<Result<Vec<_>, _>>()?);
         let access = Access { share: self.share_type.unwrap_or(access.share), ..access };
-        let limited = |field: &str, len: usize| {
+        let check_len = |field: &str, len: usize| {
             if len <= MAX_LIST_VALUES {
                 Ok(())
             } else {
-                Err(format!("{field} has {len} values; at most {MAX_LIST_VALUES} are taken"))
+                Err(format!("{field} has {len} values; at most {MAX_LIST_VALUES} are allowed"))
             }
         };
-        limited("AccessList", access.managers.len())?;
+        check_len("AccessList", access.managers.len())?;
         let record = ContactRecord {
             id: self.id,
             display_name: self.display_name.unwrap_or_default(),
@@ -304,7 +304,7 @@ impl RawContact {
             medium_foto_url: self.medium_foto_url.unwrap_or_default(),
             currency: self.currency,
         };
-        limited("Tags", record.tags.len())?;
+        check_len("Tags", record.tags.len())?;
         Ok(Line::Contact(Box::new(record), access))
     }
 }
@@ -312,7 +312,7 @@ impl RawContact {
 fn reference(field: &str, item: Option<ListItemRef>) -> Result<i32, String> {
     match item.map_or(0, |item| item.id) {
         id if id >= 0 => Ok(id),
-        _ => Err(format!("{field}.id must be a whole number from 0 to 2147483647; 0 stands for none")),
+        _ => Err(format!("{field}.id must be a whole number from 0 to 2147483647; 0 means none")),
     }
 }
 
@@ -324,7 +324,10 @@ fn tags(given: Vec<String>) -> Result<Vec<String>, String> {
         checked_tag(&tag).map_err(|fault| format!("Tags[{i}] {fault}"))?;
         // XML and terminals cannot show control characters, and callers cannot type them into a filter.
         if let Some(control) = tag.trim().chars().find(|c| c.is_control()) {
-            return Err(format!("Tags[{i}] has the control character U+{:04X}; leave it out", u32::from(control)));
+            return Err(format!(
+                "Tags[{i}] has the control character U+{:04X}; remove the character",
+                u32::from(control)
+            ));
         }
         if seen.insert(fold_tag(&tag)) {
             tags.push(tag.trim().to_owned());
@@ -345,8 +348,8 @@ struct RawToken {
 
 impl RawToken {
     fn read(self, zone: &TimeZone) -> Result<TokenLine, String> {
-        let printable = self.token.bytes().all(|b| b.is_ascii_graphic());
-        if !printable || !(MIN_TOKEN_CHARS..=MAX_TOKEN_CHARS).contains(&self.token.len()) {
+        let is_printable = self.token.bytes().all(|b| b.is_ascii_graphic());
+        if !is_printable || !(MIN_TOKEN_CHARS..=MAX_TOKEN_CHARS).contains(&self.token.len()) {
             return Err(format!(
                 "Token must be {MIN_TOKEN_CHARS} to {MAX_TOKEN_CHARS} printable ASCII characters without spaces"
             ));
@@ -369,7 +372,7 @@ impl RawDelete {
         match (self.contact, self.user) {
             (Some(contact), None) => Ok(Line::DeleteContact(contact)),
             (None, Some(user)) => Ok(Line::DeleteUser(user)),
-            _ => Err("delete names one contact or one user".into()),
+            _ => Err("delete must name one contact or one user".into()),
         }
     }
 }

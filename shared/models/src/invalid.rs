@@ -29,9 +29,9 @@ impl Invalid {
 impl fmt::Display for Invalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, fault) in self.faults.iter().enumerate() {
-            let joint = if i == 0 { "" } else { "; " };
+            let separator = if i == 0 { "" } else { "; " };
             let space = if fault.field.is_empty() { "" } else { " " };
-            write!(f, "{joint}{}{space}{}", fault.field, fault.message)?;
+            write!(f, "{separator}{}{space}{}", fault.field, fault.message)?;
         }
         Ok(())
     }
@@ -39,7 +39,7 @@ impl fmt::Display for Invalid {
 
 /// Returns the known name nearest to `name`, if `name` may be a misspelling or an abbreviation.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    // Jaro-Winkler favours a common prefix, which misspellings keep. A lower threshold matches unrelated names.
+    // Jaro-Winkler favours a common prefix, which misspellings usually have. A lower threshold matches unrelated names.
     const NEAR: f64 = 0.8;
     // `to` is an abbreviation of toDate.
     const PART_BYTES: usize = 2;
@@ -60,10 +60,10 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
 
 /// Returns the message for an unknown name, with the nearest known name.
 pub(crate) fn unknown_name(what: &str, name: &str, known: &[&str]) -> String {
-    let list = known.join(", ");
+    let names = known.join(", ");
     match nearest(name, known.iter().copied()) {
-        Some(near) => format!("is not a {what}; did you mean {near}? Known are {list}"),
-        None => format!("is not a {what}; known are {list}"),
+        Some(near) => format!("is not a {what}; did you mean {near}? Known are {names}"),
+        None => format!("is not a {what}; known are {names}"),
     }
 }
 

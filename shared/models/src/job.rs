@@ -115,7 +115,7 @@ pub enum Task {
     },
     /// Set the access of contacts that a filter selects.
     Filter(Box<FilterTask>),
-    /// Restore the accesses before another job.
+    /// Restore the accesses that contacts had before another job.
     Undo {
         /// The job to undo.
         undone: JobId,
@@ -139,7 +139,7 @@ pub struct FilterTask {
     pub target: Access,
 }
 
-/// The location of a job's undo log, which stores the accesses before the job.
+/// The location of a job's undo log, which stores the access of each contact before the job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum UndoLog {
     /// In the job's own record, for a job of one contact.
@@ -173,7 +173,7 @@ impl Task {
         if let Self::Filter(task) = self { Some(&task.filter) } else { None }
     }
 
-    /// The standing rule that started the job.
+    /// Returns the standing rule that started the job.
     pub fn rule(&self) -> Option<&str> {
         if let Self::Filter(task) = self { task.rule.as_deref() } else { None }
     }
@@ -202,11 +202,11 @@ pub struct Job {
     pub state: State,
     /// The author. The job acts with the author's current rights.
     pub created_by: Author,
-    /// When the job was requested.
+    /// Time at which the job was requested.
     pub created: Timestamp,
-    /// When the first worker started the job.
+    /// Time at which the first worker started the job.
     pub started: Option<Timestamp>,
-    /// When the job ended. A cancelled job without this time is still stopping.
+    /// Time at which the job ended. A cancelled job without this time is still stopping.
     pub finished: Option<Timestamp>,
     /// The job's work.
     pub task: Task,
@@ -222,7 +222,7 @@ pub struct Job {
     pub shards: u16,
     /// Estimated number of index entries, named contacts or changes to read.
     pub expected: u64,
-    /// When the undo log expires; `None` for never.
+    /// Time at which the undo log expires; `None` for never.
     pub changes_until: Option<Timestamp>,
 }
 
@@ -233,7 +233,7 @@ pub struct NewJob {
     pub id: JobId,
     /// The author.
     pub created_by: Author,
-    /// When the job was requested.
+    /// Time at which the job was requested.
     pub created: Timestamp,
     /// The job's work.
     pub task: Task,
@@ -241,7 +241,7 @@ pub struct NewJob {
     pub shards: u16,
     /// Estimated number of index entries, named contacts or changes to read.
     pub expected: u64,
-    /// When the undo log expires; `None` for never.
+    /// Time at which the undo log expires; `None` for never.
     pub changes_until: Option<Timestamp>,
 }
 
@@ -302,11 +302,11 @@ pub struct Change {
     pub contact: ContactId,
     /// The contact's access before the job.
     pub before: Access,
-    /// The contact's access revision before the job; `None` without an access record.
+    /// The contact's access revision before the job; `None` if the contact had no access record.
     pub revision: Option<JobId>,
     /// The contact's access after the job, if different from the job's target.
     pub after: Option<Access>,
-    /// Whether an undo did not restore the contact, because it was changed again after the undone job.
+    /// True if an undo did not restore the contact, because the contact was changed again after the undone job.
     pub conflict: bool,
 }
 
@@ -318,10 +318,10 @@ impl Change {
     }
 }
 
-/// The progress of a shard of a job, as far as callers see it.
+/// The progress of a shard of a job, for the view of the job.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ShardSummary {
-    /// Whether the shard is finished.
+    /// True if the shard is finished.
     pub done: bool,
     /// Index entries, named contacts or changes read.
     pub looked: u64,

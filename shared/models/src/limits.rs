@@ -14,7 +14,7 @@ pub const MAX_ANSWER_BYTES: usize = 2816 * 1024;
 /// Maximum contacts on a page of an answer, and the default.
 pub const MAX_PAGE: usize = 1000;
 
-/// Maximum `startIndex` of a list of jobs. A list reads all jobs before this index, so longer lists are paged by key.
+/// Maximum `startIndex` of a list of jobs. A list reads all jobs before this index. Later pages start at a job instead.
 pub const MAX_JOBS_START_INDEX: usize = 10_000;
 
 /// Maximum values in one array of a request: managers, tags, stages or types.
@@ -105,14 +105,14 @@ pub const USER_WINDOW_MILLIS: u64 = 15 * 60 * 1000;
 /// Days for which a network stays known after a user signed in from it.
 pub const KNOWN_NETWORK_DAYS: i64 = 30;
 
-/// Maximum sign-ins in a process, running or waiting. With two at a time and some 50 ms each, the last sign-in waits
-/// about a second. Further sign-ins are refused as busy.
+/// Maximum sign-ins in a process, running or waiting. With two concurrent password comparisons of about 50 ms each,
+/// the last sign-in waits about a second. Further sign-ins are refused as busy.
 pub const MAX_SIGN_INS: usize = 32;
 
 /// Maximum concurrent password comparisons, each in its own memory.
 pub const PASSWORDS_AT_ONCE: usize = 2;
 
-/// Milliseconds that a sign-in waits for its password comparison, before the service refuses it as busy.
+/// Milliseconds that a sign-in waits for its password comparison. Then the service refuses the sign-in as busy.
 pub const SIGN_IN_WAIT_MILLIS: u64 = 3_000;
 
 /// Seconds in the `Retry-After` header of a sign-in refused as busy.
@@ -123,6 +123,7 @@ pub const SIGN_IN_WINDOW_MILLIS: u64 = 60_000;
 
 /// Milliseconds for which too many sign-in attempts lock their pair of user and network address.
 pub const SIGN_IN_LOCK_MILLIS: u64 = 60_000;
+
 /// Days for which the token of a sign-in is valid.
 pub const SIGN_IN_DAYS: i64 = 7;
 
@@ -145,15 +146,16 @@ pub const LEASE_MARGIN_MILLIS: u64 = 10_000;
 /// read sees the posting. Only settled postings are compacted.
 pub const POSTING_SETTLED_MILLIS: u64 = 3 * 60_000;
 
-/// Milliseconds by which an import dates its postings ahead. The clock of its machine may be slow by the five minutes
-/// that AWS tolerates, and its writes may be throttled for long.
+/// Milliseconds that an import adds to the current time for the timestamps of its postings. The clock of the importing
+/// machine may be slow by the five minutes that AWS tolerates, and throttling may delay the writes.
 pub const IMPORT_AHEAD_MILLIS: u64 = 15 * 60_000;
 
-/// Milliseconds after its postings within which an import starts to write a batch of contacts. After them, the import
-/// writes the postings again first.
+/// Maximum milliseconds between an import's write of postings and its start of writing a batch of their contacts. If
+/// more time has passed, the import first writes the postings again.
 pub const IMPORT_WRITE_MILLIS: u64 = 2 * 60_000;
 
-/// Superfluous entries of a manager's postings, in excess of the manager's own contacts, that trigger a compaction.
+/// Maximum entries of a manager's postings, in addition to twice the number of the manager's contacts, without a
+/// compaction.
 pub const WASTED_ENTRIES: usize = 100;
 
 /// Maximum contacts in one manager's postings that one compaction reads.
@@ -177,7 +179,7 @@ pub const RENEW_MILLIS: u64 = 10_000;
 /// Milliseconds allowed for the delivery of a message, before its work is requested again.
 pub const MESSAGE_DEADLINE_MILLIS: u64 = 10 * 60 * 1000;
 
-/// Milliseconds after which work is requested again that failed with a table error, unless its message is redelivered
+/// Milliseconds from a table error until the failed work is requested again, unless its message is redelivered
 /// earlier.
 pub const RETRY_MILLIS: u64 = 60_000;
 
@@ -222,7 +224,8 @@ pub const ANSWERED_MILLIS: u64 = SYNCHRONOUS_RUN_MILLIS + ANSWER_RESERVE_MILLIS;
 /// 1,024 open files per process.
 pub const MAX_CONNECTIONS: usize = 512;
 
-/// Maximum concurrent connections over the limit that `serve` answers with an error. It closes further ones at once.
+/// Maximum concurrent connections over the limit that `serve` answers with an error. `serve` closes further
+/// connections at once.
 pub const MAX_REFUSALS: usize = 64;
 
 /// Milliseconds that `serve` gives a connection over the limit to send its request and read the error.
@@ -249,7 +252,7 @@ pub const DRAIN_MILLIS: u64 = 4_000;
 /// Maximum bytes of a log line.
 pub const MAX_LOG_LINE_BYTES: usize = 8 * 1024;
 
-/// Milliseconds before a run's start from which the run reads the journal of moves.
+/// Milliseconds between the earliest journal entry that a run reads and the run's start.
 pub const MOVES_BEFORE_MILLIS: u64 = 5 * 60_000;
 
 /// Milliseconds after a journal entry within which an import may send the writes that the entry announces. The import
@@ -259,13 +262,13 @@ pub const MOVE_WRITE_MILLIS: u64 = 60_000;
 /// Maximum milliseconds from the sending of a write to its effect, including the SDK's retries.
 pub const WRITE_ARRIVAL_MILLIS: u64 = 30_000;
 
-/// Assumed maximum milliseconds by which an index lags behind the table.
+/// Assumed maximum milliseconds from a write to the table until an index has the write.
 pub const INDEX_LAG_MILLIS: u64 = 60_000;
 
 /// Assumed maximum milliseconds by which the clocks of an import and of the functions differ.
 pub const CLOCK_SKEW_MILLIS: u64 = 120_000;
 
-/// Hours for which the journal of moves is kept. A longer run may miss contacts that moved.
+/// Hours for which the journal of moves is stored. A longer run may miss contacts that moved.
 pub const MOVES_KEPT_HOURS: i64 = 24;
 
 /// Converts milliseconds to a duration.
@@ -273,17 +276,17 @@ pub const fn duration(millis: u64) -> SignedDuration {
     SignedDuration::from_millis(millis.cast_signed())
 }
 
-// The writer of a posting has written its access records, or lost its lease or its call, long before the posting is
-// settled.
+// Long before a posting is settled, its writer has written the access records, or its writer's lease or call has
+// ended.
 const _: () = assert!(2 * LEASE_MILLIS <= POSTING_SETTLED_MILLIS);
 const _: () = assert!(2 * (SYNCHRONOUS_RUN_MILLIS + ANSWER_RESERVE_MILLIS) <= POSTING_SETTLED_MILLIS);
 const _: () = assert!(5 * 60_000 + IMPORT_WRITE_MILLIS <= IMPORT_AHEAD_MILLIS);
 // A worker that renews in time has more than half of its lease left to write a page.
 const _: () = assert!(RENEW_MILLIS + LEASE_MARGIN_MILLIS < LEASE_MILLIS / 2);
-// Moves whose journal entries are too old for a run to read are in the indexes when the run starts.
+// If a journal entry is too old for a run to read, the indexes have the move when the run starts.
 const _: () =
     assert!(MOVE_WRITE_MILLIS + WRITE_ARRIVAL_MILLIS + INDEX_LAG_MILLIS + CLOCK_SKEW_MILLIS <= MOVES_BEFORE_MILLIS);
-// When a lock ends, the attempts that led to it have expired; otherwise the next attempt would lock again.
+// When a lock ends, the attempts that caused the lock have expired; otherwise the next attempt would lock again.
 const _: () = assert!(SIGN_IN_WINDOW_MILLIS <= SIGN_IN_LOCK_MILLIS);
 // One network reaches its own limit before the limit of all networks.
 const _: () = assert!(USER_SIGN_IN_ATTEMPTS > SIGN_IN_ATTEMPTS as u64);

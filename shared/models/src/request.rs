@@ -11,8 +11,8 @@
 //! `true`, `1` and `3` as text, a single value as an array of one, and a JSON array as text (`tags=["a","b"]`). In JSON
 //! these are faults.
 //!
-//! Dates of a request wait for the portal's time zone: `parse` needs no time zone, and `resolve` then gives the dates
-//! their meaning.
+//! A date without an offset is in the portal's time zone. `parse` needs no time zone and leaves such dates unresolved.
+//! `resolve` converts the dates with the portal's zone.
 
 pub mod bodies;
 mod contacts;

@@ -30,8 +30,8 @@ const TICKS_PER_MINUTE: i64 = 60 * 10_000_000;
 pub struct RuleName(String);
 
 impl RuleName {
-    /// Wraps a stored name unchecked. An earlier version may have accepted names that are invalid today, and their
-    /// rules must stay readable and removable.
+    /// Wraps a stored name without validation. An earlier version may have accepted names that are invalid today, and
+    /// their rules must stay readable and removable.
     pub fn stored(text: impl Into<String>) -> Self {
         Self(text.into())
     }
@@ -45,7 +45,7 @@ impl RuleName {
 /// Error: a text is not a valid rule name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "must be 1 to {MAX_RULE_NAME_CHARS} letters (a to z, A to Z), digits, dots, hyphens or underscores, not dots alone, and not end in .json or .xml; an example is nightly-vip"
+    "must be 1 to {MAX_RULE_NAME_CHARS} letters (a to z, A to Z), digits, dots, hyphens or underscores, and must not consist of dots alone or end in .json or .xml; an example is nightly-vip"
 )]
 pub struct NotARuleName;
 
@@ -54,7 +54,7 @@ impl TryFrom<String> for RuleName {
 
     fn try_from(text: String) -> Result<Self, NotARuleName> {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
-        // Clients resolve a path segment of dots alone before they send the path.
+        // HTTP clients resolve path segments such as `..` before they send a request.
         let is_step = text.bytes().all(|b| b == b'.');
         // A suffix at the end of a path selects the format of the answer.
         let has_suffix = Suffix::split(&text).1.is_some();
@@ -97,7 +97,7 @@ pub struct Rule {
     pub target: Access,
     /// Times at which the rule runs.
     pub schedule: Schedule,
-    /// Whether the rule runs.
+    /// True if the rule runs.
     pub enabled: bool,
     /// User on whose behalf the rule runs.
     pub created_by: UserId,
@@ -115,7 +115,7 @@ pub struct Rule {
     pub error: Option<String>,
 }
 
-/// Whether the user on whose behalf a rule runs still exists.
+/// The status of a rule's owner, the user on whose behalf the rule runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
     /// The owner is a user of the portal.
@@ -127,9 +127,9 @@ pub enum Owner {
 impl Rule {
     /// Returns the rule that `request` sets, with the run history of `before`.
     ///
-    /// A rule keeps its owner if filter, target and schedule stay the same: to enable or disable a rule is not to take
-    /// it over. Otherwise `setter` becomes the owner. If the owner is gone, `setter` also becomes the owner by enabling
-    /// the rule, because the rule could not run otherwise.
+    /// A rule keeps its owner if filter, target and schedule stay the same, for example if `setter` only enables or
+    /// disables the rule. Otherwise `setter` becomes the owner. If the owner is no longer a user, `setter` also becomes
+    /// the owner by enabling the rule, because a rule without an owner cannot run.
     pub fn set(
         name: RuleName,
         request: SetRule,
@@ -152,7 +152,7 @@ impl Rule {
             schedule: request.schedule,
             enabled: request.enabled,
             created: before.map_or(now, |before| before.created),
-            // Always later than the previous change, so that each change has its own version.
+            // Each change is later than the previous change, so that each has its own version.
             modified: before.map_or(now, |before| now.max(Timestamp::from_ticks(before.modified.ticks() + 1))),
             next: None,
             last_run: before.and_then(|before| before.last_run),
@@ -178,9 +178,9 @@ impl Rule {
         self.earliest().is_some_and(|earliest| due < earliest)
     }
 
-    /// Returns the earliest due time after the previous run. The run counts from its whole minute, as due times do. A
-    /// run starts some seconds after its due time, so a rule for every five minutes would otherwise miss every second
-    /// due time.
+    /// Returns the earliest due time that [`RULE_SPACING_MILLIS`] allows. The spacing starts at the whole minute of the
+    /// previous run. A run starts some seconds after its due time. If the spacing started there, a rule for every five
+    /// minutes would miss every second due time.
     fn earliest(&self) -> Option<Timestamp> {
         let last = self.last_run?.ticks();
         Some(Timestamp::from_ticks(last - last.rem_euclid(TICKS_PER_MINUTE)) + limits::duration(RULE_SPACING_MILLIS))
@@ -190,7 +190,7 @@ impl Rule {
     pub fn last_error(&self) -> Option<Cow<'_, str>> {
         match self.schedule.fault() {
             Some(fault) => {
-                Some(Cow::Owned(format!("The stored schedule no longer reads: {fault}. Set the rule again.")))
+                Some(Cow::Owned(format!("The stored schedule is no longer valid: {fault}. Set the rule again.")))
             }
             None => self.error.as_deref().map(Cow::Borrowed),
         }
@@ -224,7 +224,7 @@ pub struct RuleView<'a> {
     /// Name.
     #[cfg_attr(feature = "openapi", schema(value_type = RuleName))]
     pub name: &'a RuleName,
-    /// The filter that selects its contacts.
+    /// The filter that selects the contacts.
     pub filter: FilterView<'a>,
     /// The access that the contacts get.
     pub target: TargetView<'a>,
@@ -234,21 +234,21 @@ pub struct RuleView<'a> {
     pub time_zone: &'a str,
     /// false if the rule does not run.
     pub enabled: bool,
-    /// The user on whose behalf it runs.
+    /// The user on whose behalf the rule runs.
     #[cfg_attr(feature = "openapi", schema(value_type = uuid::Uuid))]
     pub created_by: UserId,
-    /// When it was first set.
+    /// Time at which the rule was created.
     pub created: Timestamp,
-    /// When it was last set.
+    /// Time of the last change of the rule by a user.
     pub modified: Timestamp,
-    /// When it is due next.
+    /// The next due time; `null` while the rule is disabled.
     pub next_run: Option<Timestamp>,
-    /// When it last ran.
+    /// Time of the last run.
     pub last_run: Option<Timestamp>,
-    /// The job that it last started.
+    /// The last job that the rule started.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<uuid::Uuid>))]
     pub last_job: Option<JobId>,
-    /// The reason why it could not run when it was last due.
+    /// The reason why the rule could not run at its last due time.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub last_error: Option<Cow<'a, str>>,
 }

@@ -33,8 +33,8 @@ pub struct Email(String);
 pub struct NotAnEmail;
 
 impl Email {
-    /// Wraps a stored address unchecked. An earlier version may have accepted addresses that are invalid today, and
-    /// their users must stay readable.
+    /// Wraps a stored address without validation. An earlier version may have accepted addresses that are invalid
+    /// today, and their users must stay readable.
     pub fn stored(text: impl Into<String>) -> Self {
         Self(text.into())
     }
@@ -49,13 +49,13 @@ impl FromStr for Email {
     type Err = NotAnEmail;
 
     fn from_str(text: &str) -> Result<Self, NotAnEmail> {
-        // Checked after folding, because folding turns some characters into spaces.
+        // Check the address after folding, because folding turns some characters into spaces.
         let text = fold(text);
-        let is_out_of_place = |c: char| c.is_whitespace() || c.is_control() || c == '#';
-        let is_one = text
+        let is_forbidden = |c: char| c.is_whitespace() || c.is_control() || c == '#';
+        let has_two_parts = text
             .split_once('@')
             .is_some_and(|(name, domain)| !name.is_empty() && !domain.is_empty() && !domain.contains('@'));
-        if is_one && text.len() <= MAX_EMAIL_BYTES && !text.contains(is_out_of_place) {
+        if has_two_parts && text.len() <= MAX_EMAIL_BYTES && !text.contains(is_forbidden) {
             Ok(Self(text))
         } else {
             Err(NotAnEmail)
@@ -136,7 +136,7 @@ impl Candidates {
     }
 
     /// Returns the accounts whose password is `attempt`, in the order of the candidates. Several accounts match only if
-    /// a user has the same password in several portals, so only the password's owner learns of them.
+    /// a user has the same password in several portals, so only the owner of the password learns of the accounts.
     ///
     /// Without any account, the hash of nobody is verified. An unknown address and an address without a password
     /// therefore take as long as an address in one portal: one verification of tens of milliseconds. An address in
@@ -154,14 +154,14 @@ impl Candidates {
 /// The recent attempts to sign in by one pair of network and user name, oldest first.
 ///
 /// An attempt is counted when it begins, before its password is verified, and a success clears all attempts. Counted
-/// attempts have therefore failed or are still running, and parallel guesses count like any others. After
+/// attempts have therefore failed or are still running, and parallel guesses are counted too. After
 /// [`SIGN_IN_ATTEMPTS`] within [`SIGN_IN_WINDOW_MILLIS`], the pair is locked for [`SIGN_IN_LOCK_MILLIS`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attempts(Vec<Timestamp>);
 
 /// Error: the pair is locked, so no attempt is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("too many attempts to sign in; the next one is possible in {} s", whole_seconds(.wait))]
+#[error("too many sign-in attempts; the next attempt is possible in {} s", whole_seconds(.wait))]
 pub struct Locked {
     /// Remaining duration of the lock; more than zero.
     pub wait: SignedDuration,
@@ -174,7 +174,7 @@ impl Locked {
     }
 }
 
-/// Rounds up to whole seconds, so that the lock has ended when they have passed.
+/// Rounds up to whole seconds, so that the lock has ended after these seconds.
 fn whole_seconds(wait: &SignedDuration) -> i64 {
     wait.as_secs() + i64::from(wait.subsec_nanos() > 0)
 }
@@ -183,7 +183,7 @@ const WINDOW: SignedDuration = duration(SIGN_IN_WINDOW_MILLIS);
 const LOCK: SignedDuration = duration(SIGN_IN_LOCK_MILLIS);
 
 impl Attempts {
-    /// Creates attempts from their times, oldest first. Only the last [`SIGN_IN_ATTEMPTS`] are kept.
+    /// Creates attempts from their times, oldest first. Only the last [`SIGN_IN_ATTEMPTS`] attempts remain.
     pub fn made_at(times: impl IntoIterator<Item = Timestamp>) -> Self {
         let mut times: Vec<Timestamp> = times.into_iter().collect();
         times.drain(..times.len().saturating_sub(SIGN_IN_ATTEMPTS));
@@ -207,18 +207,18 @@ impl Attempts {
         {
             return Err(Locked { wait: (last + LOCK).since(now) });
         }
-        // Clocks differ: an attempt that another clock dates slightly after `now` was still made before it.
+        // Clocks differ, so an earlier attempt may have a time slightly after `now`.
         let now = self.0.last().map_or(now, |last| now.max(*last));
         let recent = self.0.iter().copied().filter(|time| now.since(*time) < WINDOW);
         Ok(Self(recent.chain([now]).collect()))
     }
 
-    /// Returns the attempts without the one at `time`, whose password was not verified.
+    /// Returns the attempts without the attempt at `time`, whose password was not verified.
     #[must_use]
     pub fn without(&self, time: Timestamp) -> Self {
         let mut times = self.0.clone();
-        if let Some(place) = times.iter().rposition(|made| *made == time) {
-            times.remove(place);
+        if let Some(index) = times.iter().rposition(|made| *made == time) {
+            times.remove(index);
         }
         Self(times)
     }
@@ -255,7 +255,7 @@ impl UserWindow {
         Timestamp::from_ticks((self.0 + 1) * USER_WINDOW_TICKS)
     }
 
-    /// Admits an attempt at `now`, the `counted`th of the window.
+    /// Admits an attempt at `now`. The window has `counted` attempts, including this attempt.
     ///
     /// # Errors
     ///

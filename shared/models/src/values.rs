@@ -1,4 +1,4 @@
-//! Small value types of the whole crate.
+//! Small value types that the whole crate uses.
 
 pub mod fold;
 pub mod id;

@@ -55,7 +55,7 @@ fn shown(record: &Access, caller: Caller) -> Contact<'static> {
 fn row(table: &mut String, (role, caller): (&str, Caller), (share, list): (&str, &str), record: &Access) {
     let word = |allowed: bool| if allowed { "yes" } else { "-" };
     let contact = shown(record, caller);
-    assert_eq!(contact.can_edit, caller.may_edit(record), "{role} {share} {list}: what is shown is what is allowed");
+    assert_eq!(contact.can_edit, caller.may_edit(record), "{role} {share} {list}: the answer shows the caller's right");
     writeln!(
         table,
         "{role:<16} {share:<14} {list:<12} {:<4} {:<9} {:<6}",
@@ -99,7 +99,7 @@ fn contact_without_record_is_public() {
 }
 
 #[test]
-fn managers_of_a_public_contact_are_kept_and_not_shown() {
+fn managers_of_a_public_contact_are_stored_but_not_shown() {
     for share in ShareType::ALL {
         let record = Access { share, managers: vec![COLLEAGUE] };
         let contact = shown(&record, ADMINISTRATOR);
@@ -109,13 +109,13 @@ fn managers_of_a_public_contact_are_kept_and_not_shown() {
 }
 
 #[test]
-fn duplicate_managers_are_dropped_in_the_order_of_first_mention() {
+fn managers_are_deduplicated_in_the_order_of_first_mention() {
     let record = Access::requested(true, [COLLEAGUE, CALLER, COLLEAGUE, STRANGER, CALLER]);
     assert_eq!(record, Access { share: ShareType::None, managers: vec![COLLEAGUE, CALLER, STRANGER] });
 }
 
 #[test]
-fn share_types_are_their_numbers() {
+fn share_types_have_the_numbers_0_to_2() {
     for number in -3..6 {
         let share = ShareType::from_number(number);
         assert_eq!(share.map(|share| i64::from(share.number())), (0..3).contains(&number).then_some(number));
@@ -130,18 +130,18 @@ fn access() -> impl Strategy<Value = Access> {
 
 proptest! {
     #[test]
-    fn who_may_edit_may_see(record in access(), is_admin: bool) {
+    fn every_editor_may_see_the_contact(record in access(), is_admin: bool) {
         let caller = Caller { user: CALLER, is_admin };
         prop_assert!(!caller.may_edit(&record) || caller.may_see(&record));
     }
 
     #[test]
-    fn an_administrator_may_all(record in access()) {
+    fn administrator_may_see_and_edit_every_contact(record in access()) {
         prop_assert!(ADMINISTRATOR.may_see(&record) && ADMINISTRATOR.may_edit(&record));
     }
 
     #[test]
-    fn being_listed_takes_nothing_away(record in access()) {
+    fn manager_has_at_least_the_rights_of_other_users(record in access()) {
         let mut listed = record.clone();
         listed.managers.push(CALLER);
         prop_assert!(USER.may_see(&listed) && USER.may_edit(&listed));

@@ -41,8 +41,7 @@ fn refused<T: std::fmt::Debug>(what: &str, result: Result<T, Invalid>, expected:
 #[test]
 fn blank_words_are_refused() {
     for blank in BLANK {
-        for beside in [json!({}), json!({"tags": ["vip"]})] {
-            let mut filter = beside;
+        for mut filter in [json!({}), json!({"tags": ["vip"]})] {
             filter["filterValue"] = json!(blank);
             for (way, result) in changes(&filter) {
                 refused(&format!("{way} {filter}"), result, "filterValue must not be blank");
@@ -91,7 +90,7 @@ fn blank_tags_are_refused() {
 }
 
 #[test]
-fn a_filter_that_names_fields_and_holds_nothing_is_refused() {
+fn filter_with_only_empty_fields_is_refused() {
     for filter in [
         json!({"tags": null}),
         json!({"tags": []}),
@@ -108,7 +107,7 @@ fn a_filter_that_names_fields_and_holds_nothing_is_refused() {
 }
 
 #[test]
-fn null_is_absent_beside_a_field_that_holds_something() {
+fn null_means_absent_if_another_field_has_a_value() {
     let vip = Filter { tags: vec!["vip".into()], ..Filter::default() };
     for (filter, expected) in [
         (json!({"tags": ["vip"], "contactStage": null, "contactListView": null, "fromDate": null}), vip.clone()),
@@ -129,7 +128,7 @@ fn null_is_absent_beside_a_field_that_holds_something() {
 }
 
 #[test]
-fn null_is_absent_in_every_body_and_a_required_field_is_missing() {
+fn null_means_absent_in_every_body() {
     let contact = |body: &str| SetContactAccess::parse(body.as_bytes(), ContactId::MIN);
     assert_eq!(contact(r#"{"isShared":true,"managerList":null}"#), contact(r#"{"isShared":true}"#));
     refused("single", contact(r#"{"isShared":null}"#), "isShared is required");
@@ -157,7 +156,7 @@ fn null_is_absent_in_every_body_and_a_required_field_is_missing() {
 }
 
 #[test]
-fn dates_that_no_contact_can_meet_are_refused() {
+fn empty_date_ranges_are_refused() {
     for (from, to, is_refused) in [
         ("2020-12-09", "2020-12-08", true),
         ("2020-12-08", "2020-12-08", false),
@@ -179,7 +178,7 @@ fn dates_that_no_contact_can_meet_are_refused() {
 }
 
 #[test]
-fn dates_are_compared_in_the_time_zone_of_the_portal_only() {
+fn dates_are_compared_in_the_time_zone_of_the_portal() {
     // Midnight in Riga is 22:00Z of the day before, so the range is valid. In UTC the range is not.
     let (from, to) = ("2020-12-08T00:00:00", "2020-12-07T23:00:00Z");
     let riga = TimeZone::get("Europe/Riga").unwrap();
@@ -195,11 +194,11 @@ fn dates_are_compared_in_the_time_zone_of_the_portal_only() {
 }
 
 #[test]
-fn a_key_that_no_contact_has_is_refused_with_the_nearest() {
+fn unknown_key_is_refused_with_the_nearest_key() {
     for (fields, expected) in [
         ("display_name", "did you mean displayName?"),
         ("id,displyName", "did you mean displayName?"),
-        ("xyzzy", "which no contact has. A contact has addresses"),
+        ("xyzzy", "which is not a key of a contact. The keys of a contact are addresses"),
     ] {
         refused(fields, list_contacts(&format!("fields={fields}"), &ZONE), expected);
         let mut query = Query::new(&format!("fields={fields}"), queries::SHOW_CONTACT);

@@ -1,7 +1,7 @@
 //! Good and bad bodies of the endpoints that set access, in `snapshots/contact-bodies.snap`,
 //! `snapshots/contacts-bodies.snap` and `snapshots/filter-bodies.snap`.
 //!
-//! The snapshots show each message as its reader gets it: the message must say how to correct the request.
+//! The snapshots show each message as the client gets the message. It must say how to correct the request.
 
 use std::fmt::Write as _;
 
@@ -63,7 +63,7 @@ fn check(read: Read, body: &[u8]) -> String {
     let mut text =
         format!("{}\n", abridged(&String::from_utf8_lossy(body).escape_debug().to_string().replace("\\\"", "\"")));
     match read(body) {
-        Ok(taken) => writeln!(text, "    taken: {taken}").unwrap(),
+        Ok(accepted) => writeln!(text, "    accepted: {accepted}").unwrap(),
         Err(Invalid { faults }) => {
             for fault in faults.iter().take(SHOWN_FAULTS) {
                 let field = if fault.field.is_empty() { "(body)" } else { &fault.field };
@@ -104,7 +104,7 @@ const VALUES: &[&str] = &[
     "{\"Id\":\"9924256a-739c-462b-af15-e652a3b1b6eb\"}",
 ];
 
-/// Checks every value for every field, with the required field beside it.
+/// Checks every value for every field, together with the required field.
 fn every_value(read: Read, fields: &[&str], required: &str) -> String {
     let mut text = String::new();
     for field in fields {
@@ -202,7 +202,7 @@ fn bodies_of_set_contact_access() {
 fn bodies_of_set_contacts_access() {
     let with = |ids: &str| format!(r#"{{"contactid":{ids},"isShared":false}}"#);
     let numbers = |ids: std::ops::RangeInclusive<usize>| ids.map(|id| id.to_string()).collect::<Vec<_>>().join(",");
-    let most = numbers(1..=MAX_NAMED_CONTACTS);
+    let maximum = numbers(1..=MAX_NAMED_CONTACTS);
     let mut bodies = vec![
         r#"{"contactid":[5,7],"isShared":true}"#.to_owned(),
         format!(r#"{{"contactid":5,"isShared":false,"managerList":["{MIKE}","{MIKE}"]}}"#),
@@ -213,7 +213,7 @@ fn bodies_of_set_contacts_access() {
         with("0"),
         with("[-5,0,1,2147483648,18446744073709551616,2.5,\"7\",null]"),
         // The maximum number of contacts, each three times; then one contact too many.
-        with(&format!("[{most},{most},{most}]")),
+        with(&format!("[{maximum},{maximum},{maximum}]")),
         with(&format!("[{}]", numbers(1..=MAX_NAMED_CONTACTS + 1))),
         with(&list("\"x\"", 100_000)),
         "{}".to_owned(),
@@ -226,13 +226,13 @@ fn bodies_of_set_contacts_access() {
     for field in ["contactId", "contactIds", "contactids", "ContactID", "ids", "id", "contacts", "contactId[0]"] {
         bodies.push(format!(r#"{{"{field}":[5],"isShared":true}}"#));
     }
-    let beside = |field: &str, value: &str| match field {
+    let with_field = |field: &str, value: &str| match field {
         "contactid" => format!(r#"{{"contactid":{value},"isShared":true}}"#),
         "isShared" => format!(r#"{{"contactid":5,"isShared":{value}}}"#),
         _ => format!(r#"{{"contactid":5,"isShared":true,"{field}":{value}}}"#),
     };
     let values = ["contactid", "isShared", "managerList"].map(|field| {
-        VALUES.iter().map(|value| check(contacts, beside(field, value).as_bytes())).collect::<String>() + "\n"
+        VALUES.iter().map(|value| check(contacts, with_field(field, value).as_bytes())).collect::<String>() + "\n"
     });
     let text = not_an_object(contacts)
         + "\n"
@@ -423,7 +423,7 @@ fn json() -> impl Strategy<Value = serde_json::Value> {
 
 proptest! {
     #[test]
-    fn any_json_is_taken_or_explained(value in json()) {
+    fn any_json_is_accepted_or_refused_with_a_message(value in json()) {
         let body = value.to_string();
         for read in [contact as Read, contacts, filter] {
             if let Err(invalid) = read(body.as_bytes()) {
@@ -434,7 +434,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_taken_or_explained(body: Vec<u8>) {
+    fn any_bytes_are_accepted_or_refused(body: Vec<u8>) {
         for read in [contact as Read, contacts, filter] {
             if let Err(invalid) = read(&body) {
                 prop_assert!(!invalid.faults.is_empty());

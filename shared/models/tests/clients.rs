@@ -1,4 +1,4 @@
-//! Requests of ONLYOFFICE's public clients: other spellings, forms, JSON arrays in text, dates with dashes.
+//! Requests of ONLYOFFICE's public clients: other spellings, forms, JSON arrays in text, dates with hyphens.
 
 use jiff::tz::TimeZone;
 use models::access::{Access, ShareType};
@@ -45,7 +45,7 @@ fn check<T: PartialEq + std::fmt::Debug>(text: &str, read: Result<T, Invalid>, e
 }
 
 #[test]
-fn sign_in_accepts_the_fields_of_onlyoffice_while_they_hold_nothing() {
+fn sign_in_accepts_blank_fields_of_onlyoffice() {
     for (text, expected) in [
         (r#"{"userName":"ada@example.com","password":"pw"}"#, Ok(())),
         (r#"{"username":"ada@example.com","password":"pw"}"#, Ok(())),
@@ -87,7 +87,7 @@ fn sign_in_accepts_the_fields_of_onlyoffice_while_they_hold_nothing() {
         ),
         (
             r#"{"userName":"ada@example.com","passwordHash":"x"}"#,
-            Err("passwordHash must be empty or left out: the password itself is needed"),
+            Err("passwordHash must be empty or left out: send the password itself"),
         ),
         ("userName=ada%40example.com&password=pw&type=1", Err("type must be empty")),
         ("userName=ada%40example.com&password=pw&confirmData[key]=x", Err("confirmData must be empty")),
@@ -147,7 +147,7 @@ fn names_are_compared_without_case() {
 }
 
 #[test]
-fn parameters_are_compared_without_case_and_count_once() {
+fn parameters_are_compared_without_case_and_repeated_values_count_once() {
     let list = |text: &str| list_contacts(text, &ZONE);
     let request = list(
         "StartIndex=3&Count=2&TAGS=a&tags=b&responsibleId=9924256a-739c-462b-af15-e652a3b1b6eb&SORTBY=displayname",
@@ -171,7 +171,7 @@ fn parameters_are_compared_without_case_and_count_once() {
 }
 
 #[test]
-fn a_longer_page_than_there_may_be_is_as_long_as_it_may_be() {
+fn count_above_the_maximum_means_the_maximum() {
     for (text, expected) in [
         ("count=0", Ok(0)),
         ("count=1000", Ok(MAX_PAGE)),
@@ -198,7 +198,7 @@ fn a_longer_page_than_there_may_be_is_as_long_as_it_may_be() {
 }
 
 #[test]
-fn a_contact_in_the_body_is_the_contact_of_the_path() {
+fn contact_in_the_body_must_be_the_contact_of_the_path() {
     let expected = SetContactAccess { target: Access::requested(false, Vec::new()) };
     for text in [
         r#"{"isShared":true}"#,
@@ -244,7 +244,7 @@ fn forms_have_booleans_and_arrays_as_text() {
         ("isShared=yes", Err("isShared must be true or false")),
         ("isShared=1&isShared=0", Err("isShared is given more than once")),
         ("isShared[]=0&isShared[]=1", Err("isShared is given more than once")),
-        // JSON needs true booleans.
+        // JSON accepts only JSON booleans.
         (r#"{"isShared":1}"#, Err("isShared must be true or false")),
         (r#"{"isShared":"1"}"#, Err("isShared must be true or false")),
         (r#"{"isShared":"true"}"#, Err("isShared must be true or false")),
@@ -289,7 +289,7 @@ fn forms_have_booleans_and_arrays_as_text() {
 }
 
 #[test]
-fn queries_have_numbers_for_booleans() {
+fn queries_accept_1_and_0_as_booleans() {
     for (text, expected) in [("isShared=1&total=0", (Some(true), false)), ("isShared=0&total=1", (Some(false), true))] {
         let request = list_contacts(text, &ZONE).unwrap();
         assert_eq!((request.sought.shared, request.total), expected, "{text}");
@@ -316,9 +316,9 @@ fn chosen(tags: &[&str], stages: &[i32], types: &[i32]) -> Chosen {
 }
 
 #[test]
-fn a_json_array_in_text_is_the_array() {
+fn json_array_in_text_is_read_as_an_array() {
     let of = |filter: Filter| (filter.tags, filter.stages, filter.types);
-    // Queries and forms alike.
+    // Queries and forms give the same result.
     for (text, expected) in [
         (r#"tags=["some text"]"#, Ok(chosen(&["some text"], &[], &[]))),
         ("tags=%5B%22some%20text%22%5D", Ok(chosen(&["some text"], &[], &[]))),
@@ -357,29 +357,29 @@ fn a_json_array_in_text_is_the_array() {
     check(json, set_filter_access(body(json), None, &ZONE).map(drop), Err("tags must be an array of strings"));
     let values = |values: usize| format!("tags=[{}]", vec![r#""a""#; values].join(","));
     assert!(list_contacts(&values(32), &ZONE).is_ok());
-    check("33 tags", list_contacts(&values(33), &ZONE).map(drop), Err("tags has 33 values; at most 32 are taken"));
+    check("33 tags", list_contacts(&values(33), &ZONE).map(drop), Err("tags has 33 values; at most 32 are allowed"));
 }
 
 #[test]
-fn dates_come_in_the_forms_of_onlyoffice() {
-    let six = |text: &str| Ok(text.parse().unwrap());
+fn dates_are_accepted_in_the_formats_of_onlyoffice() {
+    let instant = |text: &str| Ok(text.parse().unwrap());
     for (text, expected) in [
-        ("2008-04-10T06-30-00.000Z", six("2008-04-10T06:30:00Z")),
-        ("2008-04-10T06-30-00Z", six("2008-04-10T06:30:00Z")),
-        ("2008-04-10T06-30-00.0000000Z", six("2008-04-10T06:30:00Z")),
-        ("2008-04-10T06-30-00.5%2B02:00", six("2008-04-10T04:30:00.5Z")),
-        ("2008-04-10T06-30-00-02:00", six("2008-04-10T08:30:00Z")),
-        ("2008-04-10T06-30-00", six("2008-04-10T06:30:00Z")),
-        ("2008-04-10T06:30:00.0000000%2B02:00", six("2008-04-10T04:30:00Z")),
+        ("2008-04-10T06-30-00.000Z", instant("2008-04-10T06:30:00Z")),
+        ("2008-04-10T06-30-00Z", instant("2008-04-10T06:30:00Z")),
+        ("2008-04-10T06-30-00.0000000Z", instant("2008-04-10T06:30:00Z")),
+        ("2008-04-10T06-30-00.5%2B02:00", instant("2008-04-10T04:30:00.5Z")),
+        ("2008-04-10T06-30-00-02:00", instant("2008-04-10T08:30:00Z")),
+        ("2008-04-10T06-30-00", instant("2008-04-10T06:30:00Z")),
+        ("2008-04-10T06:30:00.0000000%2B02:00", instant("2008-04-10T04:30:00Z")),
         // A plus sign that is not escaped arrives as a space.
-        ("2008-04-10T06:30:00+02:00", six("2008-04-10T04:30:00Z")),
-        ("2008-04-10T06:30:00%2002:00", six("2008-04-10T04:30:00Z")),
-        ("2008-04-10T06-30-00.000+02:00", six("2008-04-10T04:30:00Z")),
-        ("2008-04-10T06:30:00.5916406+05:45", six("2008-04-10T00:45:00.5916406Z")),
-        ("2008-04-10T06:30:00+0200", six("2008-04-10T04:30:00Z")),
-        ("2008-04-10+06:30:00", six("2008-04-10T06:30:00Z")),
-        ("2008-04-10+06:30:00+02:00", six("2008-04-10T04:30:00Z")),
-        ("2008-04-10T06:30:00-02:00", six("2008-04-10T08:30:00Z")),
+        ("2008-04-10T06:30:00+02:00", instant("2008-04-10T04:30:00Z")),
+        ("2008-04-10T06:30:00%2002:00", instant("2008-04-10T04:30:00Z")),
+        ("2008-04-10T06-30-00.000+02:00", instant("2008-04-10T04:30:00Z")),
+        ("2008-04-10T06:30:00.5916406+05:45", instant("2008-04-10T00:45:00.5916406Z")),
+        ("2008-04-10T06:30:00+0200", instant("2008-04-10T04:30:00Z")),
+        ("2008-04-10+06:30:00", instant("2008-04-10T06:30:00Z")),
+        ("2008-04-10+06:30:00+02:00", instant("2008-04-10T04:30:00Z")),
+        ("2008-04-10T06:30:00-02:00", instant("2008-04-10T08:30:00Z")),
         ("2008-04-10T06:30:00+Riga", Err("fromDate must be a date")),
         ("2008-04-10T06:30:00+99:00", Err("fromDate must be a date")),
         ("2008-04-10T06:30:00+", Err("fromDate must be a date")),
@@ -393,8 +393,8 @@ fn dates_come_in_the_forms_of_onlyoffice() {
         check(&form, read.map(|request| request.filter.from_date.unwrap()), expected);
     }
     for (text, expected) in [
-        ("2008-04-10T06-30-00.000Z", six("2008-04-10T06:30:00Z")),
-        ("2008-04-10T06-30-00.000+02:00", six("2008-04-10T04:30:00Z")),
+        ("2008-04-10T06-30-00.000Z", instant("2008-04-10T06:30:00Z")),
+        ("2008-04-10T06-30-00.000+02:00", instant("2008-04-10T04:30:00Z")),
         // JSON preserves plus signs, so a space is not repaired.
         ("2008-04-10T06:30:00 02:00", Err("fromDate must be a date")),
     ] {
@@ -405,7 +405,7 @@ fn dates_come_in_the_forms_of_onlyoffice() {
 }
 
 #[test]
-fn all_contacts_are_named_by_the_view_and_any_stage_by_a_negative_number() {
+fn view_all_selects_every_contact_and_a_negative_number_any_stage() {
     let all = Filter::default();
     let companies = Filter { view: ListView::Company, ..Filter::default() };
     for (text, expected) in [
@@ -445,7 +445,7 @@ fn all_contacts_are_named_by_the_view_and_any_stage_by_a_negative_number() {
 }
 
 #[test]
-fn json_that_is_sent_as_a_form_is_refused_with_the_type_to_send() {
+fn json_with_the_content_type_of_a_form_is_refused() {
     for text in [
         r#"{"isShared":true}"#,
         r#" {"isShared":true,"managerList":["a&b=c"]}"#,

@@ -28,7 +28,7 @@ fn sorted(order: Order, entries: &[IndexEntry]) -> Vec<i32> {
 }
 
 #[test]
-fn what_a_request_does_not_say_of_the_order_is_what_a_list_is_wanted_for() {
+fn default_direction_is_descending_for_dates_only() {
     for (by, descending, expected) in [
         (None, None, (SortBy::Created, true)),
         (None, Some(false), (SortBy::Created, false)),
@@ -41,27 +41,27 @@ fn what_a_request_does_not_say_of_the_order_is_what_a_list_is_wanted_for() {
         (Some(SortBy::History), None, (SortBy::History, true)),
         (Some(SortBy::Id), Some(true), (SortBy::Id, true)),
     ] {
-        let (by, descending) = (Order::new(by, descending), expected);
-        assert_eq!((by.by, by.descending), descending);
+        let order = Order::new(by, descending);
+        assert_eq!((order.by, order.descending), expected);
     }
     assert_eq!(Order::default(), Order::new(None, None));
 }
 
 #[test]
-fn ties_are_decided_by_the_identifier_in_the_same_direction() {
+fn identifier_breaks_ties_in_the_same_direction() {
     let entries = [entry(3, 5, "ann"), entry(10, 5, "ann"), entry(7, 4, "bob"), entry(1, 6, "")];
     for (by, expected) in
         [(SortBy::Created, [7, 3, 10, 1]), (SortBy::DisplayName, [1, 3, 10, 7]), (SortBy::Id, [1, 3, 7, 10])]
     {
         assert_eq!(sorted(Order { by, descending: false }, &entries), expected);
-        let mut backwards = expected;
-        backwards.reverse();
-        assert_eq!(sorted(Order { by, descending: true }, &entries), backwards);
+        let mut reversed = expected;
+        reversed.reverse();
+        assert_eq!(sorted(Order { by, descending: true }, &entries), reversed);
     }
 }
 
 #[test]
-fn orders_go_by_names_types_and_the_time_at_which_the_access_was_set() {
+fn lists_are_sorted_by_names_types_and_time_of_the_access() {
     let names = |first: &str, last: &str| (first.to_owned(), last.to_owned());
     let set_at = |ticks| Some(Timestamp::from_ticks(ticks));
     let contacts = [
@@ -87,7 +87,7 @@ fn orders_go_by_names_types_and_the_time_at_which_the_access_was_set() {
 }
 
 #[test]
-fn the_nil_user_seeks_contacts_without_a_manager_as_far_as_the_caller_knows() {
+fn nil_user_selects_contacts_without_a_manager_that_the_caller_may_know() {
     let (user, other) = (UserId::from_u128(1), UserId::from_u128(2));
     let nobody = AccessCriteria { responsible: Some(UserId::NIL), ..AccessCriteria::default() };
     for (caller, share, managers, expected) in [
@@ -104,12 +104,13 @@ fn the_nil_user_seeks_contacts_without_a_manager_as_far_as_the_caller_knows() {
 }
 
 #[test]
-fn a_manager_is_responsible_as_far_as_the_caller_may_know() {
+fn responsible_selects_only_managers_that_the_caller_may_know() {
     let (user, other) = (UserId::from_u128(1), UserId::from_u128(2));
-    // An administrator knows the managers of a shared contact, a manager knows only of itself, others know nothing.
+    // An administrator knows the managers of a shared contact, a manager knows only itself, and
+    // other users know no manager.
     let administrator = Caller { user: other, is_admin: true };
-    let (itself, stranger) = (Caller { user, is_admin: false }, Caller { user: other, is_admin: false });
-    let callers = [(administrator, true), (itself, true), (stranger, false)];
+    let (manager, stranger) = (Caller { user, is_admin: false }, Caller { user: other, is_admin: false });
+    let callers = [(administrator, true), (manager, true), (stranger, false)];
     for (share, (caller, knows)) in ShareType::ALL.into_iter().flat_map(|share| callers.map(|caller| (share, caller))) {
         for (managers, is_listed) in [(vec![other, user], true), (vec![other], false), (vec![], false)] {
             let access = Access { share, managers };
@@ -125,7 +126,7 @@ fn a_manager_is_responsible_as_far_as_the_caller_may_know() {
 }
 
 #[test]
-fn postings_are_read_where_they_cost_less_than_the_walk() {
+fn postings_are_read_if_they_cost_less_than_the_scan() {
     for (expected, until, budget) in [
         // Without a page the scan reads every entry: postings are cheaper up to about half as many contacts.
         (100_000, None, 53_000),
@@ -144,13 +145,13 @@ fn postings_are_read_where_they_cost_less_than_the_walk() {
 
 proptest! {
     #[test]
-    fn a_larger_index_never_makes_postings_dearer(a in any::<u64>(), b in any::<u64>(), until in prop::option::of(1..10_000u64)) {
+    fn posting_budget_never_falls_with_a_larger_index(a in any::<u64>(), b in any::<u64>(), until in prop::option::of(1..10_000u64)) {
         prop_assert!(posting_budget(a.min(b), until) <= posting_budget(a.max(b), until));
         prop_assert!(posting_budget(a, until) <= posting_budget(a, None));
     }
 
     #[test]
-    fn no_two_contacts_stand_at_the_same_place(
+    fn ranks_of_contacts_are_unique(
         contacts in prop::collection::btree_map(1..50i32, (0..3i64, "[ab]{0,2}"), 0..20),
         by in prop::sample::select(SortBy::ALL.map(|(_, by)| by).to_vec()),
         descending in any::<bool>(),

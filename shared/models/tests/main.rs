@@ -1,6 +1,6 @@
 //! Tests of the pure crate: the rules of access, plans, and the parsing of requests and import lines.
 
-#![expect(clippy::unwrap_used, reason = "a test ends where something is not as it claims")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod access;
 mod blank_filters;

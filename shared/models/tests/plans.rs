@@ -42,20 +42,20 @@ const fn sharded(claim: &'static str, fields: &'static str, shards: u16) -> Case
 
 const CASES: &[Case] = &[
     // No field, and fields without effect.
-    body("no filter field reads every stage, that of contacts without one first", ""),
+    body("no filter field reads every stage, stage 0 first", ""),
     sharded("no filter field, four shards", "", 4),
-    body("empty arrays ask for nothing", r#""tags":[],"contactStage":[],"contactType":[]"#),
-    body("view All asks for nothing", r#""contactListView":0"#),
+    body("empty arrays have no effect", r#""tags":[],"contactStage":[],"contactType":[]"#),
+    body("view All has no effect", r#""contactListView":0"#),
     // Tags.
     body("one tag reads its partition and leaves nothing to test", r#""tags":["vip"]"#),
     sharded("one tag, four shards", r#""tags":["vip"]"#, 4),
-    sharded("one tag, the most shards", r#""tags":["vip"]"#, 64),
+    sharded("one tag, maximum number of shards", r#""tags":["vip"]"#, 64),
     body("tags are trimmed and folded", r#""tags":["  VIP "]"#),
     body("tags that fold alike are one", r#""tags":["vip","VIP"," Vip "]"#),
     body("sharp s folds to double s", r#""tags":["STRAßE"]"#),
     body("the rarer of two tags is read, the other tested", r#""tags":["uk","rare"]"#),
-    body("the order of tags decides nothing", r#""tags":["rare","uk"]"#),
-    body("of two tags as rare as each other the first is read", r#""tags":["vip","gold"]"#),
+    body("the order of tags has no effect", r#""tags":["rare","uk"]"#),
+    body("of two equally rare tags the first is read", r#""tags":["vip","gold"]"#),
     body("of three tags the rarest is read, two are tested", r#""tags":["uk","vip","rare"]"#),
     body("an unknown tag has no contacts, so it is read", r#""tags":["uk","nowhere"]"#),
     body("an unknown tag alone", r#""tags":["nowhere"]"#),
@@ -66,17 +66,17 @@ const CASES: &[Case] = &[
     body("several stages are several partitions", r#""contactStage":[3,1]"#),
     body("a stage given twice is read once", r#""contactStage":[3,1,3]"#),
     body("stage 0 reads the contacts without a stage", r#""contactStage":0"#),
-    body("stage 0 beside another", r#""contactStage":[0,3]"#),
-    body("a negative stage is any", r#""contactStage":-1"#),
-    body("a negative stage beside others is any", r#""contactStage":[3,-1]"#),
+    body("stage 0 and another stage", r#""contactStage":[0,3]"#),
+    body("a negative stage means any stage", r#""contactStage":-1"#),
+    body("a negative stage and others mean any stage", r#""contactStage":[3,-1]"#),
     body("an unknown stage reads nothing", r#""contactStage":77"#),
-    body("an unknown stage beside a known one is passed over", r#""contactStage":[77,3]"#),
+    body("an unknown stage next to a known stage is skipped", r#""contactStage":[77,3]"#),
     body("the largest stage", r#""contactStage":2147483647"#),
     body("a stage of the directory without contacts is read: counters are estimates", r#""contactStage":4"#),
     // A tag together with a stage.
     body("the tag is rarer than the stage", r#""tags":["rare"],"contactStage":1"#),
     body("the stage is rarer than the tag", r#""tags":["uk"],"contactStage":3"#),
-    body("on a tie the tag is read, which is one partition", r#""tags":["vip"],"contactStage":2"#),
+    body("on a tie the tag is read, because it has one partition", r#""tags":["vip"],"contactStage":2"#),
     body("stages count together: 110 against 200", r#""tags":["uk"],"contactStage":[1,3]"#),
     body("stages count together: 60 against 50", r#""tags":["vip"],"contactStage":[2,3]"#),
     body("two tags and a rarer stage: both tags are tested", r#""tags":["uk","vip"],"contactStage":3"#),
@@ -91,7 +91,7 @@ const CASES: &[Case] = &[
     body("one type is tested in every stage", r#""contactType":2"#),
     body("types as an array, each once", r#""contactType":[2,1,2]"#),
     body("type 0: contacts without a type", r#""contactType":0"#),
-    body("a negative type is any", r#""contactType":[-5]"#),
+    body("a negative type means any type", r#""contactType":[-5]"#),
     body("a type in a stage", r#""contactStage":3,"contactType":[1,2]"#),
     // Views.
     body("view Company by number", r#""contactListView":1"#),
@@ -102,22 +102,22 @@ const CASES: &[Case] = &[
     body("view Person by name, in any case", r#""contactListView":"PERSON""#),
     body("view WithOpportunity by name, in any case", r#""contactListView":"withopportunity""#),
     // Dates; the portal is in Riga, and the run starts on 2024-06-01 at 12:00 UTC.
-    body("a date from which", r#""fromDate":"2024-01-15""#),
-    body("a date up to which, the whole day", r#""toDate":"2024-01-15""#),
+    body("an earliest date", r#""fromDate":"2024-01-15""#),
+    body("a latest date, to the end of the day", r#""toDate":"2024-01-15""#),
     body("one day", r#""fromDate":"2024-01-15","toDate":"2024-01-15""#),
     body(
         "instants with an offset",
         r#""fromDate":"2024-01-15T10:00:00+01:00","toDate":"2024-01-15T10:00:00.1234567Z""#,
     ),
-    body("wall clock of the portal", r#""fromDate":"2024-01-15T10:00:00","toDate":"2024-01-15T11:00:00""#),
+    body("local times of the portal", r#""fromDate":"2024-01-15T10:00:00","toDate":"2024-01-15T11:00:00""#),
     body("a date in the future", r#""toDate":"2030-01-01""#),
     body("a range after the start of the run reads nothing", r#""fromDate":"2030-01-01""#),
     body("the first and the last day of the calendar", r#""fromDate":"0001-01-01","toDate":"9999-12-31""#),
     // Words.
     words("one word", "", "Alfreds"),
     words("words are folded, each once", "", " Futterkiste  ALFREDS alfreds "),
-    words("words beside a tag", r#""tags":["uk"]"#, "horn"),
-    words("any white space parts words", "", "around\tthe\u{a0}horn"),
+    words("words and a tag", r#""tags":["uk"]"#, "horn"),
+    words("any white space separates words", "", "around\tthe\u{a0}horn"),
     // Every field together.
     Case {
         claim: "every field, the tag is rarest",
@@ -131,7 +131,7 @@ const CASES: &[Case] = &[
         filter_value: Some("maria anders"),
         shards: 4,
     },
-    body("the order of fields decides nothing", r#""contactType":1,"tags":["vip"]"#),
+    body("the order of fields has no effect", r#""contactType":1,"tags":["vip"]"#),
 ];
 
 fn check(case: &Case, statistics: &Statistics) -> String {
@@ -154,7 +154,7 @@ fn plans_of_requests() {
 
 /// The same request gets another plan under other counters.
 #[test]
-fn statistics_decide_what_is_read() {
+fn statistics_select_the_access_path() {
     let case = body("", r#""tags":["uk","vip"],"contactStage":[1,2]"#);
     let mut text = String::new();
     for (uk, vip, stages) in [

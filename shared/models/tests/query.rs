@@ -28,9 +28,9 @@ fn check(pairs: &[(&str, &str)]) -> String {
         .collect();
     let mut text = format!("?{}\n", shown.join("&"));
     match read(pairs) {
-        Ok((dry_run, most, page, words)) => writeln!(
+        Ok((dry_run, max_affected, page, words)) => writeln!(
             text,
-            "    dry run {dry_run}, at most {most:?}, {} from {}, name {words:?}",
+            "    dry run {dry_run}, at most {max_affected:?}, {} from {}, name {words:?}",
             page.count, page.start_index
         )
         .unwrap(),
@@ -105,16 +105,16 @@ fn query_parameters_are_read() {
 }
 
 #[test]
-fn no_parameters_are_the_defaults() {
+fn absent_parameters_have_defaults() {
     let read = read(&[]).unwrap();
     assert_eq!(read, (false, None, Page::default(), None));
     assert_eq!(Page::default(), Page { count: 1000, start_index: 0 });
 }
 
 #[test]
-fn a_query_has_no_more_values_than_what_takes_requests_has_room_for() {
+fn query_refuses_more_values_than_api_gateway_can_transmit() {
     let list = |values: usize| list_contacts(&"tags=a&".repeat(values), &TimeZone::UTC);
     assert_eq!(list(MAX_QUERY_VALUES).unwrap().filter.tags, ["a"]);
     let Err(Invalid { faults }) = list(MAX_QUERY_VALUES + 1) else { panic!("too many tags were read") };
-    assert_eq!(faults[0].message, "has 33 values; at most 32 are taken");
+    assert_eq!(faults[0].message, "has 33 values; at most 32 are allowed");
 }

@@ -69,7 +69,7 @@ fn date_without_offset_needs_a_known_zone_only_when_it_is_resolved() {
 }
 
 #[test]
-fn bad_cron_is_reported_beside_a_bad_time_zone() {
+fn bad_cron_and_bad_time_zone_are_both_reported() {
     for (zone, expected) in [
         (r#","timeZone":5"#, &["cron", "timeZone"][..]),
         (r#","timeZone":"Mars""#, &["cron", "timeZone"]),

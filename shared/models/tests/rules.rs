@@ -50,7 +50,7 @@ type Read = fn(&[u8]) -> Result<String, Invalid>;
 fn check(read: Read, body: &str) -> String {
     let mut text = format!("{}\n", abridged(body));
     match read(body.as_bytes()) {
-        Ok(taken) => writeln!(text, "    taken: {taken}").unwrap(),
+        Ok(accepted) => writeln!(text, "    accepted: {accepted}").unwrap(),
         Err(Invalid { faults }) => {
             assert!(!faults.is_empty(), "{body}");
             for fault in faults {
@@ -238,16 +238,16 @@ fn times(cron: &str, zone: &str, after: &str, count: usize) -> String {
     let schedule = Schedule::parse(cron, zone).unwrap();
     let time_zone = TimeZone::get(zone).unwrap();
     let mut text = format!("{cron} in {zone} after {after}\n");
-    let mut moment = after.parse::<Timestamp>().unwrap();
+    let mut time = after.parse::<Timestamp>().unwrap();
     for _ in 0..count {
-        let Some(next) = schedule.next_after(moment) else {
+        let Some(next) = schedule.next_after(time) else {
             text += "    never again\n";
             break;
         };
-        assert!(next > moment);
-        moment = next;
-        let zoned = moment.to_jiff().to_zoned(time_zone.clone());
-        writeln!(text, "    {moment}  {}", zoned.strftime("%a %Y-%m-%d %H:%M %:z")).unwrap();
+        assert!(next > time);
+        time = next;
+        let zoned = time.to_jiff().to_zoned(time_zone.clone());
+        writeln!(text, "    {time}  {}", zoned.strftime("%a %Y-%m-%d %H:%M %:z")).unwrap();
     }
     text
 }
@@ -309,7 +309,7 @@ fn schedules_follow_the_clock() {
 }
 
 #[test]
-fn names_of_rules_are_segments_of_paths() {
+fn names_of_rules_are_path_segments() {
     let longest = "n".repeat(MAX_RULE_NAME_CHARS);
     for good in ["a", "nightly-vip", "Q1_2026.v2", ".x", "0", &longest] {
         let name = good.parse::<RuleName>().unwrap();
@@ -326,7 +326,7 @@ fn names_of_rules_are_segments_of_paths() {
 }
 
 #[test]
-fn a_rule_is_stored_and_shown() {
+fn rule_round_trips_and_has_a_view() {
     let body = format!(r#"{{"filter":{},"target":{},"cron":"0  2 * * *"}}"#, FILTERS[1], TARGETS[1]);
     let SetRule { filter, target, schedule, enabled } = set_rule(body.as_bytes(), &riga()).unwrap();
     let created = "2026-01-01T00:00:00Z".parse().unwrap();
@@ -342,7 +342,7 @@ fn a_rule_is_stored_and_shown() {
         modified: created,
         last_run: Some(created),
         last_job: Some(JobId::from_u128(2)),
-        error: Some("The portal is gone.".to_owned()),
+        error: Some("The portal does not exist.".to_owned()),
     };
     let bare = Rule {
         filter: Filter::default(),
@@ -365,7 +365,7 @@ fn a_rule_is_stored_and_shown() {
 }
 
 #[test]
-fn a_stored_schedule_that_no_request_may_have_stays_readable_and_names_its_faults() {
+fn invalid_stored_schedule_stays_readable_and_has_faults() {
     let stored = r#"{"Cron":"0 2 31 2 *","TimeZone":"Mars"}"#;
     let schedule: Schedule = serde_json::from_str(stored).unwrap();
     assert_eq!((schedule.cron(), schedule.time_zone()), ("0 2 31 2 *", "Mars"));
@@ -374,25 +374,25 @@ fn a_stored_schedule_that_no_request_may_have_stays_readable_and_names_its_fault
     assert!(fault.starts_with("cron never occurs") && fault.contains("; timeZone must be a name"), "{fault}");
 }
 
-/// Generates a simple field with numbers up to `most`, and the numbers up to `last` that the field matches.
-fn field(least: i8, most: i8, last: i8) -> impl Strategy<Value = (String, Vec<i8>)> {
+/// Generates a simple field with numbers from `min` to `max`, and the numbers up to `last` that the field matches.
+fn field(min: i8, max: i8, last: i8) -> impl Strategy<Value = (String, Vec<i8>)> {
     prop_oneof![
-        Just(("*".to_owned(), (least..=last).collect())),
-        (least..=most).prop_map(|n| (n.to_string(), vec![n])),
-        (least..=most, least..=most).prop_map(|(a, b)| {
+        Just(("*".to_owned(), (min..=last).collect())),
+        (min..=max).prop_map(|n| (n.to_string(), vec![n])),
+        (min..=max, min..=max).prop_map(|(a, b)| {
             let (a, b) = (a.min(b), a.max(b));
             (format!("{a}-{b}"), (a..=b).collect())
         }),
-        (least..=most, least..=most).prop_map(|(a, b)| (format!("{a},{b}"), vec![a, b])),
-        (1..=most).prop_map(move |step| {
-            (format!("*/{step}"), (least..=last).step_by(step.unsigned_abs().into()).collect())
+        (min..=max, min..=max).prop_map(|(a, b)| (format!("{a},{b}"), vec![a, b])),
+        (1..=max).prop_map(move |step| {
+            (format!("*/{step}"), (min..=last).step_by(step.unsigned_abs().into()).collect())
         }),
     ]
 }
 
 proptest! {
     #[test]
-    fn the_next_time_is_later_and_as_the_fields_say(
+    fn next_due_time_is_later_and_matches_the_fields(
         minute in field(0, 59, 59), hour in field(0, 23, 23), day in field(1, 28, 31), month in field(1, 12, 12), weekday in field(0, 6, 6),
         by_weekday: bool, seconds in 0_i64..4_000_000_000,
         zone in prop::sample::select(&["UTC", "Europe/Riga", "America/New_York", "Australia/Lord_Howe"][..]),
@@ -434,12 +434,12 @@ proptest! {
             }
             let ambiguous = zoned.time_zone().to_ambiguous_timestamp(between.datetime());
             let second = ambiguous.is_ambiguous() && ambiguous.earlier().unwrap() < between.timestamp();
-            prop_assert!(second && is_time_of_day || !matches(&between), "{} passes over {}", cron, between);
+            prop_assert!(second && is_time_of_day || !matches(&between), "{} skips {}", cron, between);
         }
     }
 
     #[test]
-    fn any_text_is_a_schedule_or_explained(
+    fn any_text_is_a_schedule_or_has_faults(
         fields in "([0-9*,/LWMON#+?@-]{1,4} ){5}", near in "[0-9*,/LWMON# -]{0,24}", any in ".{0,40}", zone in "[A-Za-z/]{0,12}",
     ) {
         for cron in [fields, near, any] {
@@ -453,16 +453,16 @@ proptest! {
     }
 
     #[test]
-    fn any_moment_has_a_later_time_until_the_search_ends(
+    fn due_times_follow_until_the_search_ends(
         ticks in Timestamp::MIN.ticks()..=Timestamp::MAX.ticks(),
         cron in prop::sample::select(&["* * * * *", "30 3 * * *", "0 2 L * *", "0 2 29 2 */7", "59 23 31 12 *", "*/7 1-3 15W * TUE#2"][..]),
         zone in prop::sample::select(&["UTC", "Europe/Riga", "Pacific/Apia", "America/Juneau", "Antarctica/Troll", "Australia/Lord_Howe"][..]),
     ) {
         let schedule = Schedule::parse(cron, zone).unwrap();
-        let moment = Timestamp::from_ticks(ticks);
-        match schedule.next_after(moment) {
-            Some(next) => prop_assert!(next > moment),
-            None => prop_assert!(moment.to_jiff().to_zoned(TimeZone::UTC).year() > 4950, "{}", moment),
+        let time = Timestamp::from_ticks(ticks);
+        match schedule.next_after(time) {
+            Some(next) => prop_assert!(next > time),
+            None => prop_assert!(time.to_jiff().to_zoned(TimeZone::UTC).year() > 4950, "{}", time),
         }
     }
 }

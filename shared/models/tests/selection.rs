@@ -1,4 +1,4 @@
-//! A plan finds the contacts of its filter: a comparison with a direct reading of the request, contact by contact.
+//! Test that a plan finds the contacts of its filter, by comparison with a direct check of each contact.
 
 use jiff::tz::TimeZone;
 use models::directory::Statistics;
@@ -46,12 +46,13 @@ struct Request {
 }
 
 /// Returns whether `request` selects `contact`, according to ONLYOFFICE's reference pages.
-fn is_meant(request: &Request, contact: &Contact) -> bool {
+fn is_selected(request: &Request, contact: &Contact) -> bool {
     let same = |a: &str, b: &str| a.trim().to_uppercase() == b.trim().to_uppercase();
-    let any =
-        |wanted: &[i32], number: i32| wanted.is_empty() || wanted.iter().any(|w| *w < 0) || wanted.contains(&number);
+    let any = |numbers: &[i32], number: i32| {
+        numbers.is_empty() || numbers.iter().any(|n| *n < 0) || numbers.contains(&number)
+    };
     let (day, ..) = contact.created;
-    request.tags.iter().all(|wanted| contact.tags.iter().any(|tag| same(tag, wanted)))
+    request.tags.iter().all(|required| contact.tags.iter().any(|tag| same(tag, required)))
         && any(&request.stages, contact.stage)
         && any(&request.types, contact.contact_type)
         && [true, contact.is_company, !contact.is_company, contact.has_opportunity][usize::from(request.view)]
@@ -60,7 +61,7 @@ fn is_meant(request: &Request, contact: &Contact) -> bool {
         && request.words.iter().all(|word| contact.name.to_uppercase().contains(&word.to_uppercase()))
 }
 
-fn moment((day, hour, ticks): Time) -> Timestamp {
+fn timestamp((day, hour, ticks): Time) -> Timestamp {
     let start: Timestamp = format!("2024-01-{day:02}T{hour:02}:00:00Z").parse().unwrap();
     Timestamp::from_ticks(start.ticks() + i64::try_from(ticks).unwrap())
 }
@@ -86,7 +87,7 @@ fn read(request: &Request) -> SetFilterAccess {
 fn entry(index: usize, contact: &Contact) -> IndexEntry {
     IndexEntry {
         contact: ContactId::try_from(i64::try_from(index).unwrap() + 1).unwrap(),
-        created: moment(contact.created),
+        created: timestamp(contact.created),
         stage: contact.stage,
         contact_type: contact.contact_type,
         is_company: contact.is_company,
@@ -171,8 +172,8 @@ fn request() -> impl Strategy<Value = Request> {
         })
 }
 
-/// Generates counters that may be far off, for every stage of the directory. Counters decide which index is read, not
-/// which contacts are found.
+/// Generates counters for every stage of the directory, which may be far from the true counts. Counters affect the
+/// index that the plan reads, but not the result.
 fn statistics() -> impl Strategy<Value = Statistics> {
     let count = || prop_oneof![Just(0), 0..40u64, Just(1_000_000)];
     let stages = (prop::option::of(count()), prop::array::uniform3(count()));
@@ -188,27 +189,27 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn a_plan_finds_each_contact_that_is_meant_once_and_no_other(
+    fn plan_finds_each_selected_contact_once_and_no_other(
         contacts in prop::collection::vec(contact(), 0..60),
         request in request(),
         statistics in statistics(),
         shards in prop::sample::select(&[1, 2, 4, 64][..]),
     ) {
         let entries: Vec<IndexEntry> = contacts.iter().enumerate().map(|(i, contact)| entry(i, contact)).collect();
-        let meant: Vec<i32> = contacts
+        let expected: Vec<i32> = contacts
             .iter()
             .zip(&entries)
-            .filter(|(contact, _)| is_meant(&request, contact))
+            .filter(|(contact, _)| is_selected(&request, contact))
             .map(|(_, entry)| entry.contact.get())
             .collect();
         let filter = read(&request).filter;
         let plan = plan(&filter, &statistics, shards);
-        prop_assert_eq!(&execute(&plan, &entries), &meant, "{}", &plan);
-        prop_assert!(!plan.is_empty() || meant.is_empty(), "{}", &plan);
+        prop_assert_eq!(&execute(&plan, &entries), &expected, "{}", &plan);
+        prop_assert!(!plan.is_empty() || expected.is_empty(), "{}", &plan);
         // Callers without a plan test the filter itself.
         let selected = entries.iter().filter(|entry| filter.selects(entry));
         let selected: Vec<i32> = selected.map(|entry| entry.contact.get()).collect();
-        prop_assert_eq!(&selected, &meant);
+        prop_assert_eq!(&selected, &expected);
     }
 
     #[test]

@@ -24,7 +24,7 @@ fn candidate(account: Account, hash: PasswordHash) -> Candidate {
 }
 
 #[test]
-fn memory_that_was_used_gives_the_same_results() {
+fn reused_memory_gives_the_same_results() {
     let mut memory = Memory::new();
     let small: PasswordHash =
         "$argon2id$v=19$m=256,t=2,p=2$c29tZXNhbHQ$bQk8UB/VmZZF4Oo79iDXuL5/0ttZwg2f/5U52iv1cDc".parse().unwrap();
@@ -40,7 +40,7 @@ fn memory_that_was_used_gives_the_same_results() {
 }
 
 #[test]
-fn a_password_is_verified_and_no_other_one() {
+fn only_the_correct_password_is_verified() {
     let hash = hash(PASSWORD);
     assert!(hash.as_str().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{}", hash.as_str());
     assert!(hash.verify(PASSWORD, &mut Memory::new()));
@@ -51,7 +51,7 @@ fn a_password_is_verified_and_no_other_one() {
 }
 
 #[test]
-fn a_hash_made_by_the_reference_implementation_is_verified() {
+fn hash_of_the_reference_implementation_is_verified() {
     // A hash from the tests of the reference implementation in C, with parameters within our bounds.
     let hash = "$argon2id$v=19$m=256,t=2,p=2$c29tZXNhbHQ$bQk8UB/VmZZF4Oo79iDXuL5/0ttZwg2f/5U52iv1cDc";
     assert!(hash.parse::<PasswordHash>().unwrap().verify("password", &mut Memory::new()));
@@ -84,9 +84,9 @@ fn a_password_has_eight_characters_and_no_more_than_1024_bytes() {
 }
 
 #[test]
-fn only_an_argon2id_hash_within_bounds_is_taken() {
+fn only_an_argon2id_hash_within_bounds_is_accepted() {
     let of = |head: &str| format!("{head}$c2FsdHNhbHQ$aGFzaGhhc2hoYXNo");
-    for (text, taken) in [
+    for (text, is_accepted) in [
         (of("$argon2id$v=19$m=65536,t=10,p=4"), true),
         (of("$argon2id$v=19$m=65537,t=10,p=4"), false),
         (of("$argon2id$v=19$m=65536,t=11,p=4"), false),
@@ -107,7 +107,7 @@ fn only_an_argon2id_hash_within_bounds_is_taken() {
         ("opensesame".into(), false),
         (String::new(), false),
     ] {
-        assert_eq!(text.parse::<PasswordHash>().is_ok(), taken, "{text}");
+        assert_eq!(text.parse::<PasswordHash>().is_ok(), is_accepted, "{text}");
     }
 }
 
@@ -122,7 +122,7 @@ fn nothing_shows_a_password_or_its_hash() {
 }
 
 #[test]
-fn an_address_has_two_parts_and_nothing_that_a_key_is_joined_with() {
+fn address_has_two_parts_and_no_key_separator() {
     for (text, expected) in [
         ("mike@example.com", Some("mike@example.com")),
         ("Mike.Z+crm@EXAMPLE.com", Some("mike.z+crm@example.com")),
@@ -149,7 +149,7 @@ fn an_address_has_two_parts_and_nothing_that_a_key_is_joined_with() {
 }
 
 #[test]
-fn the_password_says_which_accounts_are_meant() {
+fn password_selects_the_accounts() {
     let account = |portal: &str| {
         let portal: PortalId = portal.parse().unwrap();
         Account { portal, user: UserId::from_u128(1) }
@@ -192,7 +192,7 @@ fn attempts_are_counted_by_network() {
 }
 
 #[test]
-fn a_user_is_locked_from_the_attempt_after_the_last_of_a_window_until_its_end() {
+fn user_is_locked_after_the_maximum_of_attempts_until_the_window_ends() {
     let now: Timestamp = "2026-01-01T00:10:00Z".parse().unwrap();
     let window = UserWindow::at(now);
     assert_eq!(window.end(), "2026-01-01T00:15:00Z".parse().unwrap());
@@ -202,7 +202,7 @@ fn a_user_is_locked_from_the_attempt_after_the_last_of_a_window_until_its_end() 
 }
 
 #[test]
-fn an_attempt_that_is_withdrawn_is_not_counted() {
+fn withdrawn_attempt_is_not_counted() {
     let made = Attempts::made_at([at(0), at(1), at(1), at(2)]);
     assert_eq!(made.without(at(1)), Attempts::made_at([at(0), at(1), at(2)]));
     assert_eq!(made.without(at(3)), made);
@@ -233,7 +233,7 @@ fn five_attempts_in_a_minute_lock_the_sixth_for_a_minute() {
 }
 
 #[test]
-fn who_waits_as_told_is_not_told_to_wait_again() {
+fn retry_after_is_rounded_up_to_whole_seconds() {
     for (millis, seconds) in [(60_000, 60), (59_999, 60), (1_001, 2), (1_000, 1), (1, 1)] {
         let locked = wait(millis).unwrap_err();
         assert_eq!(locked.seconds(), seconds, "{locked}");
@@ -241,7 +241,7 @@ fn who_waits_as_told_is_not_told_to_wait_again() {
 }
 
 #[test]
-fn attempts_a_minute_apart_do_not_add_up() {
+fn attempts_outside_the_window_are_not_counted() {
     let mut attempts = Attempts::default();
     for millis in (0..100).map(|i| i * 15_000) {
         attempts = attempts.begin(at(millis)).unwrap();
@@ -250,7 +250,7 @@ fn attempts_a_minute_apart_do_not_add_up() {
 }
 
 #[test]
-fn a_clock_that_is_behind_neither_forgets_nor_unlocks() {
+fn slow_clock_neither_drops_attempts_nor_unlocks() {
     let ahead = Attempts::made_at([at(5_000)]);
     assert_eq!(ahead.begin(at(4_990)).unwrap().times(), [at(5_000), at(5_000)]);
     let locked = Attempts::made_at([at(5_000); SIGN_IN_ATTEMPTS]);
@@ -258,10 +258,10 @@ fn a_clock_that_is_behind_neither_forgets_nor_unlocks() {
 }
 
 proptest! {
-    /// The limit restated over the whole history: an attempt is refused while any five attempts within a window are
-    /// followed by the lock of the last one.
+    /// Computes the limit from the full history: an attempt is refused if five attempts fell into one window, and the
+    /// lock after the fifth attempt has not ended.
     #[test]
-    fn attempts_are_made_as_the_whole_history_says(pauses in prop::collection::vec(0u64..40_000, 1..60)) {
+    fn attempts_are_limited_as_computed_from_the_full_history(pauses in prop::collection::vec(0u64..40_000, 1..60)) {
         let (mut attempts, mut history, mut now) = (Attempts::default(), Vec::new(), 0);
         for pause in pauses {
             now += pause;
@@ -278,13 +278,13 @@ proptest! {
                 (refused, None) => prop_assert!(false, "{:?} at {}", refused, now),
             }
             prop_assert!(attempts.times().len() <= SIGN_IN_ATTEMPTS);
-            // The times hold the whole state.
+            // The times are the complete state.
             prop_assert_eq!(Attempts::made_at(attempts.times().iter().copied()), attempts.clone());
         }
     }
 
     #[test]
-    fn an_address_is_folded_once(text in "[ -~À-ʯ]{1,12}@[a-zA-Z.ßẞ]{1,8}") {
+    fn folding_an_address_again_changes_nothing(text in "[ -~À-ʯ]{1,12}@[a-zA-Z.ßẞ]{1,8}") {
         if let Ok(email) = text.parse::<Email>() {
             let again: Email = email.as_str().parse().unwrap();
             prop_assert_eq!(again, email);

@@ -24,7 +24,7 @@ pub enum Envelope {
     /// a list.
     #[default]
     Documents,
-    /// The envelope that ONLYOFFICE's own clients read: counts and the status beside the response, camelCase keys, and
+    /// The envelope that ONLYOFFICE's own clients read: counts and the status next to the response, camelCase keys, and
     /// timestamps with the offset of the portal's zone.
     OnlyOffice,
 }
@@ -38,7 +38,7 @@ pub struct Shape {
     pub envelope: Envelope,
 }
 
-/// Error: an answer could not be written. It does not occur for the types of this crate.
+/// Error: an answer could not be written. The types of this crate cannot cause this error.
 #[derive(Debug, thiserror::Error)]
 pub enum WireError {
     /// The value has no JSON form.
@@ -88,35 +88,35 @@ impl Format {
         }
     }
 
-    /// Returns a whole answer; in XML under `<result>`.
-    fn whole<T: Serialize>(self, envelope: &T) -> Result<Vec<u8>, WireError> {
+    /// Serializes an answer with its envelope; in XML under `<result>`.
+    fn to_bytes<T: Serialize>(self, envelope: &T) -> Result<Vec<u8>, WireError> {
         Ok(match self {
             Self::Json => serde_json::to_vec(envelope)?,
             Self::Xml => to_xml("result", envelope)?,
         })
     }
 
-    /// Returns the bytes of an envelope before its responses, with the members of `head`, and the bytes after them.
+    /// Returns the bytes of an envelope before and after its list. The members of `head` come before the list.
     fn around_list<T: Serialize>(self, head: &T) -> Result<(Vec<u8>, &'static [u8]), WireError> {
-        let (members, response, close): (&[u8], &[u8], &'static [u8]) = match self {
+        let (end, response, close): (&[u8], &[u8], &'static [u8]) = match self {
             Self::Json => (b"}", b",\"response\":[", b"]}"),
             Self::Xml => (b"</result>", b"", b"</result>"),
         };
-        let mut open = self.whole(head)?;
-        // Remove the end of the envelope. `head` has members, so the bytes do end with `members`.
-        open.truncate(open.len().saturating_sub(members.len()));
+        let mut open = self.to_bytes(head)?;
+        // Remove the end of the envelope, so that the list can follow. `head` has members, so the bytes end with `end`.
+        open.truncate(open.len().saturating_sub(end.len()));
         open.extend_from_slice(response);
         Ok((open, close))
     }
 }
 
-/// The members of [`Envelope::Documents`] beside a list.
+/// The members of [`Envelope::Documents`] before a list.
 #[derive(Serialize)]
 struct Success {
     status: u8,
 }
 
-/// The members of [`Envelope::OnlyOffice`] beside a list.
+/// The members of [`Envelope::OnlyOffice`] before a list.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct SuffixSuccess {
@@ -166,9 +166,9 @@ pub fn one<T: Serialize>(
 ) -> Result<Vec<u8>, WireError> {
     let response = Keyed { value: response, style: shape.style_of_one(), zone, only: fields };
     match shape.envelope {
-        Envelope::Documents => shape.format.whole(&DocumentsOne { status: 0, response }),
+        Envelope::Documents => shape.format.to_bytes(&DocumentsOne { status: 0, response }),
         Envelope::OnlyOffice => {
-            shape.format.whole(&SuffixOne { count: 1, start_index: 0, status: 0, status_code, response })
+            shape.format.to_bytes(&SuffixOne { count: 1, start_index: 0, status: 0, status_code, response })
         }
     }
 }
@@ -180,7 +180,7 @@ pub struct ListPage {
     pub start_index: usize,
     /// Number of list positions that the page covers, including items removed in the meantime.
     pub asked: usize,
-    /// Whether more items follow.
+    /// True if more items follow.
     pub more: bool,
     /// Length of the whole list, if known.
     pub total: Option<u64>,
@@ -195,7 +195,7 @@ impl ListPage {
 
     /// Returns the members of the envelope that describe the page.
     pub fn end(&self) -> ListEnd {
-        // A page that was requested empty has no next page.
+        // A page of zero positions has no next page.
         let next_index = (self.more && self.asked > 0).then(|| self.start_index as u64 + self.asked as u64);
         ListEnd { start_index: self.start_index, next_index, next_before: None, total: self.total }
     }
@@ -219,7 +219,7 @@ pub struct ListEnd {
 pub struct ListBody {
     /// The answer, well-formed even if items were left out.
     pub body: Vec<u8>,
-    /// Number of items in the answer, from the first one on.
+    /// Number of items in the answer, which are the first items of the list.
     pub written: usize,
     /// Position at which the next page starts, if there is one.
     pub next_index: Option<u64>,
@@ -233,7 +233,7 @@ pub struct ListBody {
 /// `{"count":…,"startIndex":…,"nextIndex":…,"nextBefore":…,"total":…,"status":0,"statusCode":200,"response":[…]}` with
 /// camelCase keys, or the same as XML. `nextIndex`, `nextBefore` and `total` are present only if they have a value.
 ///
-/// The writer uses at most twice the memory of `max_bytes` and one item.
+/// The writer uses at most twice the memory of `max_bytes` plus one item.
 #[derive(Debug)]
 pub struct ListWriter<'a> {
     shape: Shape,
@@ -335,8 +335,8 @@ pub enum Pushed {
 
 /// Returns the answer with a list whose items are all in memory, in the format of [`ListWriter`].
 ///
-/// The list ends before the first item that would exceed `max_bytes`, even if the list is then empty. A paging caller
-/// must treat `written` 0 of a list with items as a failure.
+/// The list ends before the first item that would exceed `max_bytes`, even if the list is then empty. A caller
+/// that reads page after page must treat such an empty list as a failure.
 ///
 /// # Errors
 ///
@@ -365,7 +365,7 @@ pub fn list<T: Serialize>(
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Fault))]
 #[serde(rename_all = "camelCase")]
 pub struct ErrorBody {
-    /// HTTP status of the answer, written beside the error.
+    /// HTTP status of the answer. The envelope shows the status.
     #[serde(skip)]
     pub status_code: u16,
     /// The problem and its remedy, for a person.
@@ -373,17 +373,17 @@ pub struct ErrorBody {
     /// A stable word for a program, such as `contact-not-found`.
     #[serde(rename = "type")]
     pub kind: &'static str,
-    /// The fields that are at fault, where there are such.
+    /// The faulty fields of the request, if any.
     pub details: Vec<ErrorDetail>,
-    /// The request's identifier, by which the log is searched.
+    /// The request's identifier, for a search in the log.
     pub request_id: String,
 }
 
-/// One field of a request that is at fault.
+/// A faulty field of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = FaultDetail))]
 pub struct ErrorDetail {
-    /// The field's name as the request has it.
+    /// The field's name in the request.
     pub field: String,
     /// The fault, or the value that the field must have.
     pub message: String,
@@ -404,9 +404,9 @@ struct Failure<'a> {
 ///
 /// # Errors
 ///
-/// [`WireError`] is declared by the formats and does not occur: an [`ErrorBody`] holds only strings and a number.
+/// [`WireError`] does not occur, because an [`ErrorBody`] contains only strings and a number.
 pub fn error(format: Format, error: &ErrorBody) -> Result<Vec<u8>, WireError> {
-    format.whole(&Failure { status: 1, status_code: error.status_code, error })
+    format.to_bytes(&Failure { status: 1, status_code: error.status_code, error })
 }
 
 #[cfg(test)]

@@ -37,8 +37,9 @@ impl KeyStyle {
 
 /// A value whose struct keys are written in a style at every level.
 ///
-/// Only keys of structs are renamed. Keys of maps are data and stay. Names of enum variants and all their content stay
-/// as well, except those of `Option`. serde treats a struct with `#[serde(flatten)]` as a map, so its keys stay too.
+/// Only keys of structs are renamed. Keys of maps are data and are not renamed. Neither are names of enum variants, or
+/// keys in the content of variants, except for `Option`. serde treats a struct with `#[serde(flatten)]` as a map, so
+/// its keys are not renamed.
 ///
 /// Under [`KeyStyle::Camel`] the inner serializer receives maps in place of structs, because serde accepts only static
 /// names as struct keys. JSON and XML are the same for both.
@@ -48,9 +49,9 @@ pub struct Keyed<'a, T: ?Sized> {
     pub value: &'a T,
     /// Style of the keys.
     pub style: KeyStyle,
-    /// Zone in which [`KeyStyle::Camel`] shows timestamps; UTC if absent.
+    /// Zone in which [`KeyStyle::Camel`] shows timestamps; `None` for UTC.
     pub zone: Option<&'a TimeZone>,
-    /// Keys of the value itself to write; if absent, all keys that the style shows. Their values are written in full.
+    /// Keys of the outermost struct to write; `None` for all keys that the style shows. Inner structs are complete.
     pub only: Option<&'a Fields>,
 }
 
@@ -110,7 +111,7 @@ fn with_camel<R>(key: &str, then: impl FnOnce(&str) -> R) -> R {
     then(&lowered)
 }
 
-/// The serializer behind [`Keyed`]: forwards plain values and wraps values that may contain a struct.
+/// The serializer of [`Keyed`]: forwards plain values and wraps values that may contain a struct.
 struct Renaming<'f, S> {
     inner: S,
     style: KeyStyle,
@@ -119,7 +120,7 @@ struct Renaming<'f, S> {
 }
 
 /// Forwards values that contain no struct.
-macro_rules! hand_on {
+macro_rules! forward {
     ($($method:ident: $type:ty,)*) => {
         $(fn $method(self, value: $type) -> Result<S::Ok, S::Error> {
             self.inner.$method(value)
@@ -138,7 +139,7 @@ impl<'f, S: Serializer> Serializer for Renaming<'f, S> {
     type SerializeStruct = RenamingMembers<'f, S>;
     type SerializeStructVariant = S::SerializeStructVariant;
 
-    hand_on! {
+    forward! {
         serialize_bool: bool,
         serialize_i8: i8,
         serialize_i16: i16,
@@ -184,9 +185,9 @@ impl<'f, S: Serializer> Serializer for Renaming<'f, S> {
 
     fn serialize_newtype_struct<T: Serialize + ?Sized>(self, name: &'static str, value: &T) -> Result<S::Ok, S::Error> {
         if self.style == KeyStyle::Camel && name == Timestamp::NEWTYPE {
-            let moment = serde_json::to_value(value).map_err(S::Error::custom)?;
-            let moment: Timestamp = serde_json::from_value(moment).map_err(S::Error::custom)?;
-            return self.inner.collect_str(&moment.in_zone(self.zone.unwrap_or(&TimeZone::UTC)));
+            let timestamp = serde_json::to_value(value).map_err(S::Error::custom)?;
+            let timestamp: Timestamp = serde_json::from_value(timestamp).map_err(S::Error::custom)?;
+            return self.inner.collect_str(&timestamp.in_zone(self.zone.unwrap_or(&TimeZone::UTC)));
         }
         self.inner.serialize_newtype_struct(name, &Keyed { value, style: self.style, zone: self.zone, only: self.only })
     }
@@ -233,7 +234,7 @@ impl<'f, S: Serializer> Serializer for Renaming<'f, S> {
             KeyStyle::Documents | KeyStyle::UpperId => {
                 Members::Struct { inner: inner.serialize_struct(name, len)?, style }
             }
-            // The number of keys that `only` leaves is unknown here. JSON and XML need no length.
+            // The number of members that `only` selects is unknown here. JSON and XML need no length.
             KeyStyle::Camel => Members::Camel(inner.serialize_map(only.is_none().then_some(len))?),
         };
         Ok(RenamingMembers { members, zone, only })

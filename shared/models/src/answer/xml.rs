@@ -26,13 +26,13 @@ use serde::ser::{
 };
 use serde::{Serialize, Serializer};
 
-/// Error: a value cannot be written as XML. It does not occur for structs, sequences and plain values.
+/// Error: a value cannot be written as XML. Structs, sequences and plain values cannot cause this error.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum XmlError {
     /// The key of a map is not a text, number, character, boolean or unit variant.
     #[error("a map's key must be a plain value")]
     Key,
-    /// A value refused to be serialized, for this reason.
+    /// The value's own `Serialize` failed with this message.
     #[error("{0}")]
     Value(String),
 }
@@ -54,13 +54,13 @@ impl ser::Error for XmlError {
 /// [`XmlError`] if the key of a map is not a plain value, or if the value's own `Serialize` fails.
 pub fn to_xml<T: Serialize + ?Sized>(root: &str, value: &T) -> Result<Vec<u8>, XmlError> {
     let mut out = Vec::new();
-    value.serialize(Element { out: &mut out, name: encode_name(root), place: Position::Alone })?;
+    value.serialize(Element { out: &mut out, name: encode_name(root), position: Position::Alone })?;
     Ok(out)
 }
 
 /// Appends the member `name` of a struct: one element, or one for each item of a sequence.
 pub(super) fn append_member<T: Serialize + ?Sized>(out: &mut Vec<u8>, name: &str, value: &T) -> Result<(), XmlError> {
-    value.serialize(Element { out, name: encode_name(name), place: Position::Member })
+    value.serialize(Element { out, name: encode_name(name), position: Position::Member })
 }
 
 /// The position of an element, which decides whether a sequence may repeat the element's name.
@@ -76,7 +76,7 @@ enum Position {
 struct Element<'a, 'n> {
     out: &'a mut Vec<u8>,
     name: Cow<'n, str>,
-    place: Position,
+    position: Position,
 }
 
 /// Writes a start tag. Returns the offset of the element's content.
@@ -106,7 +106,7 @@ fn is_forbidden(c: char) -> bool {
 
 /// Bytes that can begin a character to escape or replace: control characters, markup, and 0xEF, the first byte of
 /// U+FFFE and U+FFFF.
-const NEEDS_CARE: [bool; 256] = {
+const MAY_NEED_ESCAPING: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0;
     while byte < b' ' as usize {
@@ -122,8 +122,8 @@ const NEEDS_CARE: [bool; 256] = {
 
 /// Appends text, escaped and without forbidden characters.
 fn append_text(out: &mut Vec<u8>, text: &str) {
-    // Nearly all text needs no escaping, so one scan of its bytes is the whole cost.
-    if !text.bytes().any(|byte| NEEDS_CARE[usize::from(byte)]) {
+    // Nearly all text needs no escaping. Its only cost is this scan of the bytes.
+    if !text.bytes().any(|byte| MAY_NEED_ESCAPING[usize::from(byte)]) {
         out.extend_from_slice(text.as_bytes());
         return;
     }
@@ -155,8 +155,8 @@ fn is_name_part(c: char) -> bool {
     is_name_start(c) || matches!(c, '-' | '.' | '0'..='9' | '\u{B7}' | '\u{300}'..='\u{36F}' | '\u{203F}'..='\u{2040}')
 }
 
-/// Bytes that are never encoded after the first byte of a local name. The underscore is not among them, because it may
-/// need encoding.
+/// Bytes that are never encoded after the first byte of a local name. The underscore is absent, because it must be
+/// encoded in some names.
 const IS_PLAIN_IN_NAME: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0;
@@ -239,7 +239,7 @@ impl<'a, 'n> Element<'a, 'n> {
     }
 
     fn items(self) -> Items<'a, 'n> {
-        match self.place {
+        match self.position {
             Position::Member => Items { out: self.out, name: self.name, around: None },
             Position::Alone => {
                 let start = open(self.out, &self.name);
@@ -249,7 +249,7 @@ impl<'a, 'n> Element<'a, 'n> {
     }
 }
 
-/// Converts the error of a value's `Display`, which carries no reason.
+/// Converts the error of a value's `Display`, which has no message of its own.
 impl From<fmt::Error> for XmlError {
     fn from(error: fmt::Error) -> Self {
         Self::Value(error.to_string())
@@ -408,7 +408,7 @@ struct Items<'a, 'n> {
 
 impl Items<'_, '_> {
     fn item<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), XmlError> {
-        value.serialize(Element { out: self.out, name: Cow::Borrowed(&self.name), place: Position::Alone })
+        value.serialize(Element { out: self.out, name: Cow::Borrowed(&self.name), position: Position::Alone })
     }
 
     fn finish(self) {

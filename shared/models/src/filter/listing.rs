@@ -29,7 +29,7 @@ pub enum SortBy {
     LastName,
     /// Position of the contact's type in the portal's directory.
     ContactType,
-    /// When the access was last set.
+    /// Time at which the access was last set.
     History,
 }
 
@@ -63,7 +63,7 @@ pub struct Facts {
     pub names: (String, String),
     /// Position of the contact's type in the portal's directory; `None` without a type.
     pub type_order: Option<i32>,
-    /// When the access was last set; `None` if never.
+    /// Time at which the access was last set; `None` if never.
     pub set_at: Option<Timestamp>,
 }
 
@@ -122,7 +122,7 @@ pub struct ListChoice {
     pub color: String,
     /// Position in the list.
     pub sort_order: i32,
-    /// The number of its contacts, hidden ones included; for administrators only.
+    /// The number of contacts, including hidden contacts; for administrators only.
     #[cfg_attr(feature = "openapi", schema(value_type = u64, required = false))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub relative_items_count: Option<u64>,
@@ -144,7 +144,7 @@ impl ListChoice {
 pub struct TagChoice {
     /// The tag.
     pub title: String,
-    /// The number of its contacts, hidden ones included; for administrators only.
+    /// The number of contacts, including hidden contacts; for administrators only.
     #[cfg_attr(feature = "openapi", schema(value_type = u64, required = false))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub relative_items_count: Option<u64>,
@@ -155,7 +155,7 @@ pub struct TagChoice {
 pub struct Order {
     /// The sort key.
     pub by: SortBy,
-    /// Whether the largest key comes first.
+    /// True if the largest key comes first.
     pub descending: bool,
 }
 
@@ -233,7 +233,7 @@ impl PartialOrd for Rank {
 /// Criteria for the access of listed contacts, in addition to the filter. The default accepts every contact.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AccessCriteria {
-    /// Whether the contacts are shared.
+    /// True for shared contacts, false for private contacts; `None` for both.
     pub shared: Option<bool>,
     /// A user in the contacts' manager lists, which shared contacts have too. The nil UUID selects contacts without a
     /// manager, as on ONLYOFFICE's server.
@@ -251,17 +251,17 @@ impl AccessCriteria {
             })
     }
 
-    /// Returns whether every contact meets the criteria, so that the listing need not read accesses for them.
+    /// Returns whether every contact meets the criteria. If so, the listing reads no access to check them.
     pub const fn seeks_nothing(&self) -> bool {
         self.shared.is_none() && self.responsible.is_none()
     }
 }
 
-/// Hundredths of a read unit for an index entry and its contact's access: the entry's share of 8 KB, and half a unit.
-const WALKED_COST: u128 = 53;
-/// Hundredths of a read unit for a contact that a posting names: half a unit for its access, and half a unit for the
-/// contact itself, which replaces the index entry.
-const POSTED_COST: u128 = 100;
+/// Hundredths of a read unit for a contact that a scan reads: 3 for its index entry, and 50 for its access.
+const SCAN_COST: u128 = 53;
+/// Hundredths of a read unit for a contact that a posting names: 50 for its access, and 50 for its contact record. The
+/// record replaces the index entry, which the posting lacks.
+const POSTING_COST: u128 = 100;
 
 /// Returns the maximum number of contacts in a user's postings for which reading each contact is cheaper than scanning
 /// `expected` index entries for the user's contacts.
@@ -269,11 +269,12 @@ const POSTED_COST: u128 = 100;
 /// A scan in index order ends after `until` matches. The more contacts the user has, the fewer entries the scan reads.
 /// Without `until`, the scan reads all entries.
 pub fn posting_budget(expected: u64, until: Option<u64>) -> u64 {
-    let whole = u128::from(expected) * WALKED_COST / POSTED_COST;
-    let most = match until {
-        // With n contacts, a scan reads until * expected / n entries. Both ways cost the same if n² = until * whole.
-        Some(until) => (u128::from(until) * whole).isqrt().min(whole),
-        None => whole,
+    let full_scan = u128::from(expected) * SCAN_COST / POSTING_COST;
+    let budget = match until {
+        // With n contacts, a scan reads until * expected / n entries. Both ways cost the same if
+        // n² = until * full_scan.
+        Some(until) => (u128::from(until) * full_scan).isqrt().min(full_scan),
+        None => full_scan,
     };
-    u64::try_from(most).unwrap_or(u64::MAX)
+    u64::try_from(budget).unwrap_or(u64::MAX)
 }

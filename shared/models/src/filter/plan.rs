@@ -40,8 +40,8 @@ pub struct Plan {
     pub from: Timestamp,
     /// The latest creation date to read.
     pub to: Timestamp,
-    /// Tests of each entry that is read. A stored plan omits them, because they follow from the filter, which is stored
-    /// beside the plan: a thousand long tags would not fit an item twice.
+    /// Tests of each entry that is read. A stored plan omits the tests, because an item has no room for a thousand long
+    /// tags twice. [`Plan::restored`] derives the tests from the filter, which the same item stores.
     #[serde(skip)]
     pub tests: Vec<Test>,
 }
@@ -53,7 +53,7 @@ impl Plan {
         Self { tests: tests(filter, &self.source), ..self.clone() }
     }
 
-    /// Returns whether an entry that was read matches.
+    /// Returns whether an entry from the plan's range passes all tests.
     pub fn selects(&self, entry: &IndexEntry) -> bool {
         self.tests.iter().all(|test| test.passes(entry))
     }

@@ -1,4 +1,4 @@
-//! The first items of an order, kept while many items are read.
+//! Selection of the first items of an order from many items.
 
 use std::collections::BTreeMap;
 
@@ -8,24 +8,24 @@ use crate::request::Page;
 /// same item.
 #[derive(Debug)]
 pub struct TopK<R, V = ()> {
-    most: usize,
+    limit: usize,
     items: BTreeMap<R, V>,
 }
 
 impl<R: Ord, V> TopK<R, V> {
-    /// Returns an empty collection that keeps at most `most` items.
-    pub const fn new(most: usize) -> Self {
-        Self { most, items: BTreeMap::new() }
+    /// Returns an empty collection that holds at most `limit` items.
+    pub const fn new(limit: usize) -> Self {
+        Self { limit, items: BTreeMap::new() }
     }
 
-    /// Keeps the item if it is among the first. The item replaces an item of the same rank.
+    /// Adds the item if its rank is among the first. The item replaces an item of the same rank.
     pub fn offer(&mut self, rank: R, value: V) {
-        if self.items.len() < self.most {
+        if self.items.len() < self.limit {
             self.items.insert(rank, value);
         } else if self.items.last_key_value().is_some_and(|(last, _)| rank < *last) {
             self.items.insert(rank, value);
             // The new item may have replaced an item of the same rank.
-            if self.items.len() > self.most {
+            if self.items.len() > self.limit {
                 self.items.pop_last();
             }
         }
@@ -47,8 +47,8 @@ impl<R: Ord, V> TopK<R, V> {
 mod tests {
     use super::*;
 
-    fn check(most: usize, offered: &[u32], expected: &[u32]) {
-        let mut top = TopK::new(most);
+    fn check(limit: usize, offered: &[u32], expected: &[u32]) {
+        let mut top = TopK::new(limit);
         offered.iter().for_each(|&rank| top.offer(rank, ()));
         let (page, more) = top.page(Page { start_index: 0, count: usize::MAX });
         assert_eq!(page.into_iter().map(|(rank, ())| rank).collect::<Vec<_>>(), expected);

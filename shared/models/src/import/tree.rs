@@ -10,10 +10,10 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-/// Largest whole number up to which `f64` is exact for every whole number.
+/// Largest number up to which `f64` represents every whole number exactly.
 const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
 
-/// The members of an object, with their names as written. Members that are `null` are omitted.
+/// The members of an object, with their original names. Members that are `null` are omitted.
 #[derive(Debug)]
 pub(crate) struct Members(pub(crate) Vec<(String, Value)>);
 
@@ -21,7 +21,7 @@ pub(crate) struct Members(pub(crate) Vec<(String, Value)>);
 struct Tree(Option<Value>);
 
 /// Normalizes the spelling of a member's name.
-fn spelling(name: &str) -> String {
+fn normalize(name: &str) -> String {
     if name.eq_ignore_ascii_case("id") {
         return "id".to_owned();
     }
@@ -37,21 +37,21 @@ fn members<'de, A: MapAccess<'de>>(
     mut access: A,
     mut member: impl FnMut(String, String, Value),
 ) -> Result<(), A::Error> {
-    let mut written: HashMap<String, String> = HashMap::new();
+    let mut names: HashMap<String, String> = HashMap::new();
     while let Some(name) = access.next_key::<String>()? {
-        let one = spelling(&name);
+        let normalized = normalize(&name);
         let Tree(value) = access.next_value()?;
-        match written.insert(one.clone(), name.clone()) {
+        match names.insert(normalized.clone(), name.clone()) {
             Some(before) if before == name => return Err(A::Error::custom(format!("{name:?} is given twice"))),
             Some(before) => {
                 return Err(A::Error::custom(format!(
-                    "{before:?} and {name:?} are two spellings of one member; leave one out"
+                    "{before:?} and {name:?} are two spellings of one member; remove one of them"
                 )));
             }
             None => {}
         }
         if let Some(value) = value {
-            member(name, one, value);
+            member(name, normalized, value);
         }
     }
     Ok(())
@@ -135,8 +135,8 @@ impl<'de> Visitor<'de> for TreeVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, access: A) -> Result<Tree, A::Error> {
         let mut map = Map::new();
-        members(access, |_, one, value| {
-            map.insert(one, value);
+        members(access, |_, name, value| {
+            map.insert(name, value);
         })?;
         Ok(Tree(Some(Value::Object(map))))
     }

@@ -12,7 +12,8 @@ use crate::values::sorted_ids;
 /// Contacts without duplicates, in the order of their identifiers.
 ///
 /// The set is serialized as the bytes of [`sorted_ids`]. A thousand contacts take 1,002 bytes if their identifiers are
-/// close together, and 4,002 at most: a five-byte gap is as large as 128 four-byte gaps.
+/// close together, and at most 4,002 bytes otherwise. Gaps of five bytes are rare: each uses as
+/// much of the range of identifiers as 128 gaps of four bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ContactSet(Vec<ContactId>);
 
@@ -51,7 +52,7 @@ impl<'de> Deserialize<'de> for ContactSet {
 
             fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<ContactSet, E> {
                 let contacts = sorted_ids::decode(bytes).map(ContactSet);
-                contacts.ok_or_else(|| E::custom("the bytes are no set of contacts"))
+                contacts.ok_or_else(|| E::custom("the bytes are not a set of contacts"))
             }
         }
 
@@ -77,18 +78,18 @@ mod tests {
             prop_assert_eq!(postcard::from_bytes::<ContactSet>(&bytes).unwrap(), contacts.clone());
             ids.sort_unstable();
             ids.dedup();
-            let held: Vec<i64> = contacts.as_slice().iter().map(|id| i64::from(id.get())).collect();
-            prop_assert_eq!(held, ids);
+            let decoded: Vec<i64> = contacts.as_slice().iter().map(|id| i64::from(id.get())).collect();
+            prop_assert_eq!(decoded, ids);
         }
     }
 
     #[test]
-    fn a_thousand_contacts_take_under_four_kilobytes_wherever_they_are() {
-        let most = i64::from(i32::MAX);
-        let even = (1..=1000).map(|i| i * (most / 1000));
+    fn a_thousand_contacts_take_at_most_4002_bytes() {
+        let largest = i64::from(i32::MAX);
+        let even = (1..=1000).map(|i| i * (largest / 1000));
         // Seven gaps of five bytes. The other gaps share the remaining range evenly.
         let far = (1..=7).map(|i| i << 28);
-        let uneven = far.chain((1..=993).map(|i| (7 << 28) + i * ((most - (7 << 28)) / 993)));
+        let uneven = far.chain((1..=993).map(|i| (7 << 28) + i * ((largest - (7 << 28)) / 993)));
         for (contacts, bytes) in [(set(1..=1000), 1000), (set(even), 4000), (set(uneven), 7 * 5 + 993 * 3)] {
             // The number of contacts takes two bytes.
             let encoded = sorted_ids::encode(contacts.as_slice()).unwrap();

@@ -29,11 +29,11 @@ pub struct JobView<'a> {
     #[cfg_attr(feature = "openapi", schema(value_type = uuid::Uuid, required = false))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created_by: Option<UserId>,
-    /// When the job was requested.
+    /// Time at which the job was requested.
     pub created: Timestamp,
-    /// When the first worker started the job.
+    /// Time at which the first worker started the job.
     pub started: Option<Timestamp>,
-    /// When the job ended. A cancelled job without this time is still stopping.
+    /// Time at which the job ended. A cancelled job without this time is still stopping.
     pub finished: Option<Timestamp>,
     /// The filter that selects the contacts, if the job has one.
     pub filter: Option<FilterView<'a>>,
@@ -94,7 +94,7 @@ impl From<Counts> for UndoPreview {
 /// Returns the finished share of a job, from 0 to 1. Shards have equal weights, because contacts are spread evenly.
 fn share(job: &Job, shards: &[ShardSummary]) -> f64 {
     /// Maximum share of an unfinished shard. The expected number is an estimate, so the ratio may reach 1 early.
-    const NOT_QUITE: f64 = 0.99;
+    const MAX_UNFINISHED: f64 = 0.99;
     if shards.is_empty() {
         return 0.0;
     }
@@ -105,7 +105,7 @@ fn share(job: &Job, shards: &[ShardSummary]) -> f64 {
         let looked = shard.looked as f64;
         match shard.done {
             true => 1.0,
-            false if expected > 0.0 => (looked / expected).min(NOT_QUITE),
+            false if expected > 0.0 => (looked / expected).min(MAX_UNFINISHED),
             false => 0.0,
         }
     });
@@ -119,7 +119,7 @@ fn percent(share: f64) -> u8 {
     percent
 }
 
-/// Returns the percentage shown to a viewer: the last step reached.
+/// Returns the percentage that a viewer sees, rounded down to a step unless the viewer is an administrator.
 fn shown_percent(percent: u8, viewer: &Caller) -> u8 {
     if viewer.is_admin { percent } else { percent - percent % USER_PERCENT_STEP }
 }
@@ -133,7 +133,7 @@ impl Job {
     /// Returns the job as `viewer` sees it at `now`. Until the job ends, its counts and progress come from `shards`.
     pub fn view(&self, shards: &[ShardSummary], now: Timestamp, viewer: &Caller) -> JobView<'_> {
         let counts: Counts = if self.is_over() { self.counts } else { shards.iter().map(|shard| shard.counts).sum() };
-        // Derive the estimated end from the same steps: an exact end would reveal the exact progress.
+        // Derive the estimated end from the rounded progress: an exact end would reveal the exact progress.
         let (done, share) = (shown_percent(self.percent, viewer), share(self, shards));
         let (running_percent, share) = match viewer.is_admin {
             true => (percent(share), share),
@@ -148,7 +148,7 @@ impl Job {
         let per_second = if seconds > 0.0 { counts.matched as f64 / seconds } else { 0.0 };
         let running = self.state == State::Running && !self.is_over();
         let estimated_end = (running && share > 0.0 && seconds > 0.0)
-            .then(|| now + SignedDuration::from_secs_f64((seconds * (1.0 - share) / share).min(MOST_SECONDS)));
+            .then(|| now + SignedDuration::from_secs_f64((seconds * (1.0 - share) / share).min(MAX_SECONDS)));
         JobView {
             id: self.id,
             kind: self.task.kind(),
@@ -175,8 +175,8 @@ impl Job {
     }
 }
 
-/// Maximum seconds to an estimated end: a hundred years.
-const MOST_SECONDS: f64 = 100.0 * 365.25 * 24.0 * 3600.0;
+/// Maximum seconds until an estimated end: a hundred years.
+const MAX_SECONDS: f64 = 100.0 * 365.25 * 24.0 * 3600.0;
 
 /// The access to a contact, as a change shows it.
 #[derive(Clone, Debug, PartialEq, Serialize)]

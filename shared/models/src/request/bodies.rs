@@ -1,4 +1,4 @@
-//! The fields of each body. A further field is a further line here: the reader then knows the field's name, and the
+//! The fields of each body. A new field needs one line here: the reader then knows the field's name, and the
 //! description of the API has the field.
 
 use crate::limits::MAX_AFFECTED;
@@ -9,12 +9,12 @@ pub(super) const TAGS: Field =
 pub(super) const STAGE: Field = Field::optional(
     "contactStage",
     Kind::Numbers,
-    "Contacts in any of these stages; 0 is without one, a negative number any.",
+    "Contacts in any of these stages. 0 selects contacts without a stage, a negative number any stage.",
 );
 pub(super) const TYPE: Field = Field::optional(
     "contactType",
     Kind::Numbers,
-    "Contacts in any of these types; 0 is without one, a negative number any.",
+    "Contacts of any of these types. 0 selects contacts without a type, a negative number any type.",
 );
 pub(super) const VIEW: Field = Field::optional("contactListView", Kind::View, "The kind of contacts.");
 pub(super) const FROM: Field = Field::optional("fromDate", Kind::Date, "The earliest creation date, inclusive.");
@@ -22,7 +22,7 @@ pub(super) const TO: Field = Field::optional("toDate", Kind::Date, "The latest c
 pub(super) const WORDS: Field = Field::optional(
     "filterValue",
     Kind::Words(Blank::Refused),
-    "Words of the display name, all of them; at most {most} bytes in UTF-8.",
+    "Words that the display name must all contain; at most {max} bytes in UTF-8.",
 );
 
 const MANAGERS_TEXT: &str =
@@ -43,7 +43,8 @@ pub const SET_CONTACT_ACCESS: &[Field] = &[
     Field::undescribed("contactid", Kind::ContactOfPath),
 ];
 
-/// The body of `PUT …/contact/access`. `isPrivate` and `accessList` are ONLYOFFICE's other names of the fields before.
+/// The body of `PUT …/contact/access`. `isPrivate` is the opposite of `isShared`, and `accessList` is a synonym of
+/// `managerList`; ONLYOFFICE's browser client sends both.
 pub const SET_CONTACTS_ACCESS: &[Field] = &[
     Field::required("contactid", Kind::Contacts, "The contacts, in the order of the answer."),
     Field::required("isShared", Kind::Boolean("true makes the contacts public, false private"), SHARED_TEXT),
@@ -73,7 +74,7 @@ pub const SET_RULE: &[Field] = &[
         Kind::Cron,
         "Minute, hour, day of the month, month, day of the week; also L, 15W, LW, TUE#2, FRIL.",
     ),
-    Field::optional("timeZone", Kind::TimeZone, "A name of the IANA database; without one, the portal's time zone."),
+    Field::optional("timeZone", Kind::TimeZone, "The IANA name of a time zone. The default is the portal's time zone."),
     Field::optional(
         "enabled",
         Kind::Boolean("false keeps the rule without running it"),
@@ -88,7 +89,7 @@ pub const RUN_ONCE: &[Field] = &[
     Field::required("access", TARGET_OBJECT, "The access that the contacts get."),
     Field::optional(
         "maxAffected",
-        Kind::Whole { most: MAX_AFFECTED, remedy: "" },
+        Kind::Whole { max: MAX_AFFECTED, remedy: "" },
         "The number of changes above which nothing is written.",
     ),
     Field::optional("idempotencyKey", Kind::IdempotencyKey, "The key that identifies repeated payloads of a run."),
@@ -98,5 +99,5 @@ pub const RUN_ONCE: &[Field] = &[
 pub const SIGN_IN: &[Field] = &[
     Field::required("userName", Kind::Email, "The user's e-mail address."),
     Field::required("password", Kind::Password, "The user's password."),
-    Field::optional("portal", Kind::Portal, "The portal, for an address that is known in several."),
+    Field::optional("portal", Kind::Portal, "The portal, for an address with accounts in several portals."),
 ];

@@ -45,8 +45,8 @@ impl SetContactAccess {
 /// `isPrivate` in place of `isShared` and `accessList` in place of `managerList`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SetContactsAccess {
-    /// Contacts to change: 1 to [`MAX_NAMED_CONTACTS`](crate::limits::MAX_NAMED_CONTACTS), without duplicates, in the order
-    /// of first mention.
+    /// Contacts to change: 1 to [`MAX_NAMED_CONTACTS`](crate::limits::MAX_NAMED_CONTACTS), without duplicates, in the
+    /// order of first mention.
     pub contacts: Vec<ContactId>,
     /// Access that the contacts get.
     pub target: Access,
@@ -100,7 +100,7 @@ impl SetFilterAccess<UnresolvedFilter> {
     ///
     /// # Errors
     ///
-    /// As [`UnresolvedFilter::resolve`].
+    /// See [`UnresolvedFilter::resolve`].
     pub fn resolve(self, zone: &TimeZone) -> Result<SetFilterAccess, Invalid> {
         let Self { filter, target } = self;
         Ok(SetFilterAccess { filter: filter.resolve(zone)?, target })
@@ -118,7 +118,7 @@ pub struct ListContacts<F = Filter> {
     pub order: Order,
     /// Page of the list that the answer shows.
     pub page: Page,
-    /// Whether the answer has the total number of matches.
+    /// True if the answer has the total number of matches.
     pub total: bool,
     /// Keys to which each contact is trimmed; all if absent.
     pub fields: Option<answer::Fields>,
@@ -148,14 +148,14 @@ impl ListContacts<UnresolvedFilter> {
     ///
     /// # Errors
     ///
-    /// As [`UnresolvedFilter::resolve`].
+    /// See [`UnresolvedFilter::resolve`].
     pub fn resolve(self, zone: &TimeZone) -> Result<ListContacts, Invalid> {
         let Self { filter, sought, order, page, total, fields } = self;
         Ok(ListContacts { filter: filter.resolve(zone)?, sought, order, page, total, fields })
     }
 }
 
-/// Takes `fields`, and notes a fault for each name that is not a key of a contact.
+/// Takes `fields`, and records a fault for each name that is not a key of a contact.
 pub(super) fn contact_keys(fields: &mut Fields) -> Option<answer::Fields> {
     let list = fields.text_of("fields", "keys of a contact with commas in between")?;
     let keys: Vec<&str> = Contact::KEYS.into_iter().chain(Contact::ONLYOFFICE_KEYS).collect();

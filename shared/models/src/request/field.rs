@@ -7,18 +7,19 @@ pub struct Field {
     pub name: &'static str,
     /// Values that the field accepts.
     pub kind: Kind,
-    /// Whether a request without the field is refused.
+    /// Requirement of the field.
     pub need: Need,
-    /// Text of the description of the API, where `{most}` stands for the maximum of the kind. `None` for a field that
-    /// is read but not described, such as another spelling.
+    /// Text in the description of the API, in which `{max}` stands for the maximum of the kind. `None` for a field that
+    /// the reader accepts but the description omits, such as another spelling.
     #[cfg(feature = "openapi")]
     pub description: Option<&'static str>,
-    /// Name of the parameter's component in the description of the API. Two parameters of one name differ behind a dot.
+    /// Name of the parameter's component in the description of the API. If two parameters have one name, a suffix
+    /// after a dot distinguishes their components.
     #[cfg(feature = "openapi")]
     pub component: &'static str,
 }
 
-/// Whether a request must have a field.
+/// The requirement of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
     /// A request without the field is refused.
@@ -39,18 +40,18 @@ pub enum Blank {
 /// The values that a field accepts.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
-    /// `true` or `false`, with the meaning that faults show.
+    /// `true` or `false`, with the explanation that messages show.
     Boolean(&'static str),
     /// A whole number from 0 to a maximum.
     Whole {
         /// Maximum.
-        most: u64,
-        /// Continuation of the fault of a wrong number; may be empty.
+        max: u64,
+        /// Text after the message about a wrong number; may be empty.
         remedy: &'static str,
     },
     /// Number of entries on a page. A number above the maximum means the maximum.
     Count {
-        /// Number without the parameter.
+        /// Number of entries if the parameter is absent.
         default: usize,
     },
     /// One contact, or an array of contacts.
@@ -163,7 +164,7 @@ pub(super) fn names_of_members(fields: &'static [Field]) -> Vec<&'static str> {
     members.flatten().collect()
 }
 
-/// Returns the words of choices.
+/// Returns the words of a field's choices.
 pub(super) const fn words_of<T: Copy, const N: usize>(choices: &[(&'static str, T); N]) -> [&'static str; N] {
     let mut words = [""; N];
     let mut i = 0;

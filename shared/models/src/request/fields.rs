@@ -22,7 +22,7 @@ pub fn check_no_fields(body: RequestBody<'_>) -> Result<(), Invalid> {
     let fields = Fields::parse(body, &[])?;
     let faults = fields.object.keys().take(MAX_FAULTS).map(|name| Fault {
         field: shown(name).into_owned(),
-        message: "is not read: this call takes no body; leave the body out, or write parameters into the query".into(),
+        message: "is not accepted: this call has no body; send no body, or send the parameters in the query".into(),
     });
     let faults: Vec<Fault> = faults.collect();
     if faults.is_empty() { Ok(()) } else { Err(Invalid { faults }) }
@@ -33,12 +33,12 @@ pub(super) const A_UUID: &str = "9924256a-739c-462b-af15-e652a3b1b6eb";
 
 /// The meaning of an absent array.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum LeftOut {
+pub(super) enum WhenAbsent {
     Any,
     None,
 }
 
-impl fmt::Display for LeftOut {
+impl fmt::Display for WhenAbsent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Any => "any",
@@ -48,7 +48,7 @@ impl fmt::Display for LeftOut {
 }
 
 pub(super) fn too_long_filter_value(bytes: usize) -> String {
-    format!("has {bytes} bytes; at most {MAX_FILTER_VALUE_BYTES} are taken")
+    format!("has {bytes} bytes; at most {MAX_FILTER_VALUE_BYTES} are allowed")
 }
 
 /// Returns the words of `filterValue`, folded and without duplicates.
@@ -70,19 +70,19 @@ pub(super) struct Fields {
     /// Prefix of field names in faults: empty, or the path of the object and a dot.
     pub(super) path: String,
     pub(super) known: &'static [Field],
-    pub(super) written: Written,
+    pub(super) encoding: Encoding,
     pub(super) faults: Vec<Fault>,
 }
 
-/// Format of the fields.
+/// The encoding of the fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Written {
+pub(super) enum Encoding {
     Json,
     Form,
     Query,
 }
 
-impl Written {
+impl Encoding {
     /// Returns the noun for a field in the fault of an unknown name.
     pub(super) fn what(self) -> &'static str {
         match self {
@@ -97,7 +97,7 @@ impl Written {
     }
 
     /// Returns the maximum number of values of an array.
-    pub(super) fn most_values(self) -> usize {
+    pub(super) fn max_values(self) -> usize {
         match self {
             Self::Json | Self::Form => MAX_LIST_VALUES,
             Self::Query => MAX_QUERY_VALUES,
@@ -119,33 +119,33 @@ impl Fields {
         match body {
             RequestBody::Json(body) => Self::json(body, known),
             RequestBody::Form(body) if looks_like_json(body) => Err(Invalid::one("", JSON_IN_A_FORM)),
-            RequestBody::Form(body) => Self::text(body, known, Written::Form),
+            RequestBody::Form(body) => Self::text(body, known, Encoding::Form),
         }
     }
 
     /// Reads the parameters of a query.
     pub(super) fn query(query: &str, known: &'static [Field]) -> Self {
-        match Self::text(query.as_bytes(), known, Written::Query) {
+        match Self::text(query.as_bytes(), known, Encoding::Query) {
             Ok(fields) => fields,
-            Err(Invalid { faults }) => Self { faults, ..Self::new(Map::new(), String::new(), known, Written::Query) },
+            Err(Invalid { faults }) => Self { faults, ..Self::new(Map::new(), String::new(), known, Encoding::Query) },
         }
     }
 
-    fn text(text: &[u8], known: &'static [Field], written: Written) -> Result<Self, Invalid> {
+    fn text(text: &[u8], known: &'static [Field], encoding: Encoding) -> Result<Self, Invalid> {
         let object = crate::request::form::parse(text, &names(known), &names_of_members(known))?;
-        Ok(Self::new(object, String::new(), known, written))
+        Ok(Self::new(object, String::new(), known, encoding))
     }
 
-    fn new(object: Map<String, Value>, path: String, known: &'static [Field], written: Written) -> Self {
-        let mut fields = Self { object: Map::new(), nulls: Vec::new(), path, known, written, faults: Vec::new() };
+    fn new(object: Map<String, Value>, path: String, known: &'static [Field], encoding: Encoding) -> Self {
+        let mut fields = Self { object: Map::new(), nulls: Vec::new(), path, known, encoding, faults: Vec::new() };
         for (name, value) in object {
             fields.insert(name, value);
         }
         let is_null = |name: &str| fields.object.get(name).is_some_and(Value::is_null);
         fields.nulls = names(known).into_iter().filter(|name| is_null(name)).collect();
-        // An unknown name stays, even if it is `null`, and is refused.
+        // An unknown name stays in the object, even with `null`, so that `finish` refuses the name.
         fields.object.retain(|name, _| !fields.nulls.contains(&name.as_str()));
-        if written.is_text() {
+        if encoding.is_text() {
             for field in known.iter().filter(|field| field.kind.is_array()) {
                 if let Some(value) = fields.object.get_mut(field.name) {
                     expand_arrays(value);
@@ -164,7 +164,7 @@ impl Fields {
             None => drop(self.object.insert(name, value)),
             Some(other) if *other == value => {}
             Some(_) => {
-                // One fault for each field: a long name has more spellings than an answer has room for.
+                // Report one fault for each field, because a long name has too many spellings for an answer.
                 let field = self.path.clone() + &name;
                 if !self.faults.iter().any(|fault| fault.field == field) {
                     self.fault(name, GIVEN_TWICE);
@@ -189,7 +189,7 @@ impl Fields {
                     field: shown(&name).into_owned(),
                     message: "is given more than once; give it once".to_owned(),
                 });
-                let mut fields = Self::new(object, String::new(), known, Written::Json);
+                let mut fields = Self::new(object, String::new(), known, Encoding::Json);
                 fields.faults.extend(faults);
                 Ok(fields)
             }
@@ -208,18 +208,18 @@ impl Fields {
     pub(super) fn one(&mut self, name: &str, read: impl FnOnce(&str) -> Option<Value>) -> Option<Value> {
         let value = match self.object.remove(name)? {
             // A form or query may repeat a field with the same value.
-            Value::Array(mut values) if self.written.is_text() => {
+            Value::Array(mut values) if self.encoding.is_text() => {
                 values.dedup();
                 if values.len() == 1 { values.swap_remove(0) } else { Value::Array(values) }
             }
             value => value,
         };
         match value {
-            Value::Array(_) if self.written.is_text() => {
+            Value::Array(_) if self.encoding.is_text() => {
                 self.fault(name, GIVEN_TWICE);
                 None
             }
-            Value::String(text) if self.written.is_text() => Some(read(&text).unwrap_or(Value::String(text))),
+            Value::String(text) if self.encoding.is_text() => Some(read(&text).unwrap_or(Value::String(text))),
             other => Some(other),
         }
     }
@@ -227,7 +227,7 @@ impl Fields {
     /// Returns an array item, with text of a whole number in a form or query converted to the number.
     pub(super) fn number_of(&self, value: Value) -> Value {
         match &value {
-            Value::String(text) if self.written.is_text() => whole_number(text).unwrap_or(value),
+            Value::String(text) if self.encoding.is_text() => whole_number(text).unwrap_or(value),
             _ => value,
         }
     }
@@ -239,7 +239,7 @@ impl Fields {
     pub(super) fn wrong(&mut self, field: impl Into<String>, expected: &str, found: &Value) {
         let found = match found {
             // Every value of a query is text.
-            Value::String(text) if self.written == Written::Query => format!("\"{}\"", shown(text)),
+            Value::String(text) if self.encoding == Encoding::Query => format!("\"{}\"", shown(text)),
             other => kind(other),
         };
         self.fault(field, format!("must be {expected}; it is {found}"));
@@ -261,7 +261,7 @@ impl Fields {
         }
     }
 
-    /// Notes a fault if the field is required and missing.
+    /// Records a fault if the field is required and missing.
     pub(super) fn check_present(&mut self, name: &str, meaning: &str) {
         let is_required = self.known.iter().any(|field| field.name == name && field.need == Need::Required);
         if is_required && !self.object.contains_key(name) {
@@ -281,29 +281,30 @@ impl Fields {
 
     /// Takes a whole number from 0 to the field's maximum.
     pub(super) fn number(&mut self, name: &str) -> Option<u64> {
-        let (most, remedy) = match self.kind(name) {
-            Some(Kind::Whole { most, remedy }) => (most, remedy),
+        let (max, remedy) = match self.kind(name) {
+            Some(Kind::Whole { max, remedy }) => (max, remedy),
             _ => (0, ""),
         };
         let value = self.one(name, |_| None)?;
         let number = match &value {
-            Value::String(text) if self.written.is_text() => digits(text),
+            Value::String(text) if self.encoding.is_text() => digits(text),
             other => whole(other).and_then(|number| u64::try_from(number).ok()),
         };
-        let number = number.filter(|number| *number <= most);
+        let number = number.filter(|number| *number <= max);
         if number.is_none() {
-            self.wrong(name, &format!("a whole number from 0 to {most}{remedy}"), &value);
+            self.wrong(name, &format!("a whole number from 0 to {max}{remedy}"), &value);
         }
         number
     }
 
-    /// Takes the object `name` and returns a reader of its fields. The caller must end it with [`Fields::absorb`].
+    /// Takes the object `name` and returns a reader of its fields. The caller must pass the reader to
+    /// [`Fields::absorb`].
     pub(super) fn object(&mut self, name: &str, meaning: &str) -> Option<Self> {
         self.check_present(name, meaning);
         match (self.object.remove(name)?, self.kind(name)) {
             (Value::Object(members), Some(Kind::Object(object))) => {
                 let path = format!("{}{name}.", self.path);
-                Some(Self::new(members, path, object.fields, self.written))
+                Some(Self::new(members, path, object.fields, self.encoding))
             }
             (other, _) => {
                 self.wrong(name, meaning, &other);
@@ -312,7 +313,7 @@ impl Fields {
         }
     }
 
-    /// Ends the reading of an inner object and adopts its faults.
+    /// Ends the reading of an inner object and adds its faults to the faults of this reader.
     pub(super) fn absorb(&mut self, inner: Self) {
         if let Err(Invalid { faults }) = inner.finish() {
             self.faults.extend(faults);
@@ -320,7 +321,7 @@ impl Fields {
     }
 
     pub(super) fn uuid(&mut self, name: &str) -> Option<UserId> {
-        let meaning = self.written.example("a UUID", A_UUID);
+        let meaning = self.encoding.example("a UUID", A_UUID);
         let text = self.text_of(name, &meaning)?;
         let id = text.parse().ok();
         if id.is_none() {
@@ -341,24 +342,24 @@ impl Fields {
     }
 
     /// Takes the array `name`, empty if absent. Faults name `without` as the meaning of an absent array.
-    pub(super) fn array(&mut self, name: &str, of: &str, without: LeftOut) -> Vec<Value> {
+    pub(super) fn array(&mut self, name: &str, of: &str, without: WhenAbsent) -> Vec<Value> {
         match self.object.remove(name) {
             None => Vec::new(),
-            Some(Value::Array(values)) if values.len() > self.written.most_values() => {
-                let most = self.written.most_values();
-                self.fault(name, format!("has {} values; at most {most} are taken", values.len()));
+            Some(Value::Array(values)) if values.len() > self.encoding.max_values() => {
+                let max = self.encoding.max_values();
+                self.fault(name, format!("has {} values; at most {max} are allowed", values.len()));
                 Vec::new()
             }
             Some(Value::Array(values)) => values,
-            Some(Value::String(text)) if text.is_empty() && self.written.is_text() => {
-                // Most clients can write an empty array into a form only as an empty value. A filter field must not be
-                // blank, because it would select every contact.
-                if self.written == Written::Form && without == LeftOut::Any {
+            Some(Value::String(text)) if text.is_empty() && self.encoding.is_text() => {
+                // Most clients can write an empty array into a form only as an empty value. A blank filter field is
+                // refused, because the filter could then select every contact.
+                if self.encoding == Encoding::Form && without == WhenAbsent::Any {
                     self.fault(name, "must not be blank; leave it out for any");
                 }
                 Vec::new()
             }
-            Some(value @ Value::String(_)) if self.written.is_text() => vec![value],
+            Some(value @ Value::String(_)) if self.encoding.is_text() => vec![value],
             Some(other) => {
                 self.wrong(name, &format!("an array of {of}, or be left out for {without}"), &other);
                 Vec::new()
@@ -366,30 +367,31 @@ impl Fields {
         }
     }
 
-    /// Returns the name that is given of two synonyms, or the first if neither is. Notes a fault if both are given.
+    /// Returns the one of two synonyms that is present, or the first if both are absent. Records a fault if both are
+    /// present.
     pub(super) fn either(&mut self, name: &'static str, other: &'static str) -> &'static str {
         if !self.object.contains_key(other) {
             return name;
         }
         if self.object.remove(name).is_some() {
-            self.fault(name, format!("and {other} say the same; give one of them"));
+            self.fault(name, format!("and {other} are synonyms; send only one of them"));
         }
         other
     }
 
     pub(super) fn uuids(&mut self, name: &str) -> Vec<UserId> {
         let mut ids = Vec::new();
-        for (i, value) in self.array(name, "UUIDs", LeftOut::None).into_iter().enumerate() {
+        for (i, value) in self.array(name, "UUIDs", WhenAbsent::None).into_iter().enumerate() {
             match value.as_str().map(str::parse) {
                 Some(Ok(id)) => ids.push(id),
-                _ => self.wrong(format!("{name}[{i}]"), &self.written.example("a UUID", A_UUID), &value),
+                _ => self.wrong(format!("{name}[{i}]"), &self.encoding.example("a UUID", A_UUID), &value),
             }
         }
         ids
     }
 
-    /// Removes the fields that `reasons` names, and notes a fault with the reason for each that is not blank. The fault
-    /// shows no value, because the value may be a secret.
+    /// Removes the fields that `reasons` names, and records a fault with the reason for each field that is not blank.
+    /// The fault shows no value, because the value may be a secret.
     pub(super) fn refuse(&mut self, reasons: &[(&str, &str)]) {
         let names: Vec<String> = self.object.keys().cloned().collect();
         for name in names {
@@ -410,7 +412,7 @@ impl Fields {
             Value::Null | Value::Bool(false) => true,
             Value::Bool(true) => false,
             Value::Number(_) => whole(value) == Some(0),
-            Value::String(text) if self.written.is_text() => text.is_empty() || boolean(text) == Some(false),
+            Value::String(text) if self.encoding.is_text() => text.is_empty() || boolean(text) == Some(false),
             Value::String(text) => text.is_empty(),
             Value::Array(values) => values.iter().all(|value| self.is_blank(value)),
             Value::Object(members) => members.values().all(|value| self.is_blank(value)),
@@ -419,7 +421,7 @@ impl Fields {
 
     pub(super) fn finish(self) -> Result<(), Invalid> {
         let of = match self.path.strip_suffix('.') {
-            None => self.written.what().to_owned(),
+            None => self.encoding.what().to_owned(),
             Some(object) => format!("field of {object}"),
         };
         finish(&of, &self.path, self.object.keys(), &names(self.known), self.faults)
@@ -442,19 +444,22 @@ fn finish<'a>(
         let name = if name.is_empty() { "\"\"".into() } else { shown(name) };
         Fault { message: unknown_name(what, &name, known), field: format!("{path}{name}") }
     });
-    // Only faults that are shown are formatted: a body has room for a hundred thousand faults, an answer does not.
+    // Format only the faults that the answer shows, because a body can have a hundred thousand faults.
     let mut all = unknown.chain(faults);
     let mut faults: Vec<Fault> = all.by_ref().take(MAX_FAULTS).collect();
     if faults.is_empty() {
         return Ok(());
     }
     if all.next().is_some() {
-        faults.push(Fault { field: String::new(), message: format!("More is wrong than these {MAX_FAULTS} faults.") });
+        faults.push(Fault {
+            field: String::new(),
+            message: format!("The request has more than these {MAX_FAULTS} faults."),
+        });
     }
     Err(Invalid { faults })
 }
 
-/// Returns a tag trimmed and folded for comparison.
+/// Checks a tag, and returns its trimmed and folded form for comparison.
 ///
 /// # Errors
 ///

@@ -9,8 +9,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use crate::invalid::shown;
-use crate::invalid::{Fault, Invalid};
+use crate::invalid::{Fault, Invalid, shown};
 use crate::limits::{MAX_FAULTS, MAX_FORM_DEPTH};
 
 /// The values under a name.
@@ -83,8 +82,8 @@ fn as_known<'a>(name: &'a str, known: &[&'a str]) -> Cow<'a, str> {
     Cow::Borrowed(known.iter().copied().find(|known| known.eq_ignore_ascii_case(name)).unwrap_or(name))
 }
 
-/// Parses a form. Names are compared without case, because ONLYOFFICE's clients use several spellings: with `known`
-/// before the brackets, and with `members` within brackets.
+/// Parses a form. A name before the brackets is compared with `known`, a name within brackets with `members`. Case does
+/// not matter, because ONLYOFFICE's clients use several spellings.
 ///
 /// # Errors
 ///
@@ -94,20 +93,20 @@ pub(crate) fn parse(form: &[u8], known: &[&str], members: &[&str]) -> Result<Map
     let mut faults = Vec::new();
     let fault = |name: &str, message: &str| Fault { field: shown(name).into_owned(), message: message.to_owned() };
     for (name, value) in form_urlencoded::parse(form) {
-        const MISWRITTEN: &str =
-            "is not how a form names a value; write name=, name[]= or name[0]= for each item, or name[member]=";
+        const MALFORMED: &str =
+            "is not a valid name in a form; write name=, name[]= or name[0]= for each item, or name[member]=";
         if faults.len() > MAX_FAULTS {
             break;
         }
         let Some(path) = path(&name) else {
-            faults.push(fault(&name, MISWRITTEN));
+            faults.push(fault(&name, MALFORMED));
             continue;
         };
-        let folded = path.iter().zip([known].into_iter().chain(std::iter::repeat(members)));
-        let path: Vec<Cow<'_, str>> = folded.map(|(segment, known)| as_known(segment, known)).collect();
+        let segments = path.iter().zip([known].into_iter().chain(std::iter::repeat(members)));
+        let path: Vec<Cow<'_, str>> = segments.map(|(segment, known)| as_known(segment, known)).collect();
         let Some((first, rest)) = path.split_first() else { continue };
         if !root.entry(first.clone().into_owned()).or_default().put(rest, value.into_owned()) {
-            faults.push(fault(&name, MISWRITTEN));
+            faults.push(fault(&name, MALFORMED));
         }
     }
     // Values of refused names are missing from the tree, so the shape of the tree is not checked.
@@ -156,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_are_no_paths_are_named() {
+    fn malformed_names_are_faults() {
         for form in [
             "a[=1",
             "a]=1",
@@ -176,7 +175,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn any_bytes_are_read_or_refused(form in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
+        fn any_bytes_are_parsed_or_refused(form in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
             match parse(&form, &["tags"], &["tags"]) {
                 Ok(_) => {}
                 Err(Invalid { faults }) => proptest::prop_assert!((1..=MAX_FAULTS).contains(&faults.len())),

@@ -96,13 +96,13 @@ const ONLYOFFICE_KEYS: [&str; 26] = [
 pub struct ListPeople {
     /// Words that each user's name or address must contain, folded.
     pub words: Vec<String>,
-    /// Whether the list has only administrators or only other users; both if absent.
+    /// True for only administrators, false for only other users; `None` for both.
     pub is_admin: Option<bool>,
-    /// Whether the list contains active and activated users. Every user here is both, so `false` makes the list empty.
+    /// True if the list contains active and activated users. Every user here is both, so `false` makes the list empty.
     pub has_active: bool,
     /// Sort key of the list.
     pub order: PeopleOrder,
-    /// Whether the order descends.
+    /// True if the order descends.
     pub descending: bool,
     /// Page of the list that the answer shows.
     pub page: Page,
@@ -153,8 +153,8 @@ pub fn fields_of_person(query: &str) -> Result<Option<answer::Fields>, Invalid> 
     Ok(only)
 }
 
-/// Takes `fields`, and notes a fault for each name that is a user's key neither here nor on ONLYOFFICE's server.
-/// Clients request keys of that server and work without them.
+/// Takes `fields`, and records a fault for each name that is a user's key neither here nor on ONLYOFFICE's server.
+/// Clients request keys of that server, and work without those keys.
 fn profile_fields(fields: &mut Fields) -> Option<answer::Fields> {
     let list = fields.text_of("fields", "keys of a user with commas in between")?;
     fields.faults.extend(unknown_keys(&list, "user", &Profile::KEYS, &ONLYOFFICE_KEYS));

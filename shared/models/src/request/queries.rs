@@ -1,5 +1,5 @@
-//! The parameters of each query. A further parameter is a further line here: the reader then knows the parameter's
-//! name, and the description of the API has the parameter.
+//! The parameters of each query. A new parameter needs one line here: the reader then knows the parameter's name, and
+//! the description of the API has the parameter.
 
 use crate::filter::listing::SortBy;
 use crate::limits::{DEFAULT_JOBS, MAX_AFFECTED, MAX_JOBS_START_INDEX, MAX_PAGE, MAX_START_INDEX};
@@ -7,28 +7,25 @@ use crate::request::bodies::{FROM, STAGE, TAGS, TO, TYPE, VIEW, WORDS};
 use crate::request::field::{Blank, Field, Kind, words_of};
 use crate::request::people::{ACTIVATION_STATUSES, EMPLOYEE_STATUSES, PeopleOrder};
 
-/// Directions of an order, and whether the order descends.
+/// Directions of an order; `true` means descending.
 pub(super) const DIRECTIONS: [(&str, bool); 2] = [("ascending", false), ("descending", true)];
 
-const COUNT_TEXT: &str = "How many items the answer shows at most. More than {most} are taken as {most}.";
+const COUNT_TEXT: &str = "The maximum number of items in the answer. A number above {max} means {max}.";
 const ORDER_TEXT: &str = "The order of the list.";
 
 const DRY_RUN: Field = Field::optional(
     "dryRun",
     Kind::Boolean("true writes nothing"),
-    "true answers what the call would do, and writes nothing.",
+    "true: the answer shows the result that the call would have, and nothing is written.",
 );
 const AFFECTED: Field = Field::optional(
     "maxAffected",
-    Kind::Whole { most: MAX_AFFECTED, remedy: "" },
+    Kind::Whole { max: MAX_AFFECTED, remedy: "" },
     "If more contacts than this would be changed, the answer is 422 with their number, and nothing is written.",
 );
 const COUNT: Field = Field::optional("count", Kind::Count { default: MAX_PAGE }, COUNT_TEXT);
-const START: Field = Field::optional(
-    "startIndex",
-    Kind::Whole { most: MAX_START_INDEX, remedy: "" },
-    "How many items are passed over first.",
-);
+const START: Field =
+    Field::optional("startIndex", Kind::Whole { max: MAX_START_INDEX, remedy: "" }, "The number of items to skip.");
 const KEYS: Field = Field::optional(
     "fields",
     Kind::Keys,
@@ -38,7 +35,7 @@ const KEYS_OF_USER: Field = Field::undescribed("fields", Kind::Keys);
 const WORDS_OF_LIST: Field = Field::optional(
     "filterValue",
     Kind::Words(Blank::Any),
-    "Words of the display name, all of them. A blank text stands for any name.",
+    "Words that the display name must all contain. A blank text selects any name.",
 )
 .with_component("filterValue.list");
 const SORT_ORDER: Field =
@@ -74,31 +71,35 @@ pub const LIST_CONTACTS: &[Field] = &[
     FROM,
     TO,
     WORDS_OF_LIST,
-    Field::optional("responsibleid", Kind::User, "Only contacts whose manager list holds this user."),
+    Field::optional("responsibleid", Kind::User, "Only contacts whose manager list contains this user."),
     Field::optional(
         "isShared",
-        Kind::Boolean("false for the contacts that are private"),
-        "false: only private contacts; true: only the others.",
+        Kind::Boolean("true for shared contacts, false for private ones"),
+        "true: only shared contacts; false: only private contacts.",
     ),
     Field::optional("sortBy", Kind::Choice(&words_of(&SortBy::ALL)), ORDER_TEXT),
     SORT_ORDER,
     COUNT,
     START,
-    Field::optional("total", Kind::Boolean("false spares the counting"), "false spares the counting."),
+    Field::optional(
+        "total",
+        Kind::Boolean("false omits the total"),
+        "false: the answer omits the total, which saves the counting.",
+    ),
     KEYS,
 ];
 
 /// The query of a list of jobs.
 pub const LIST_JOBS: &[Field] = &[
     Field::optional("count", Kind::Count { default: DEFAULT_JOBS }, COUNT_TEXT).with_component("count.jobs"),
-    Field::optional("before", Kind::Job, "The job that the page follows: `nextBefore` of the page before."),
+    Field::optional("before", Kind::Job, "The job after which the page starts: `nextBefore` of the previous page."),
     Field::optional(
         "startIndex",
         Kind::Whole {
-            most: MAX_JOBS_START_INDEX as u64,
-            remedy: "; page further with before, which takes nextBefore of the page before",
+            max: MAX_JOBS_START_INDEX as u64,
+            remedy: "; for later pages, set before to nextBefore of the previous page",
         },
-        "How many jobs are passed over first; `before` leads further.",
+        "The number of jobs to skip. Use `before` for later pages.",
     )
     .with_component("startIndex.jobs"),
 ];
@@ -109,17 +110,17 @@ pub const LIST_PEOPLE: &[Field] = &[
     Field::optional(
         "employeeStatus",
         Kind::Choice(&words_of(&EMPLOYEE_STATUSES)),
-        "A state in ONLYOFFICE's EmployeeStatus. Every user is active, so that the list is empty for other states.",
+        "A state in ONLYOFFICE's EmployeeStatus. Every user is active, so the list is empty for other states.",
     ),
     Field::optional(
         "activationStatus",
         Kind::Choice(&words_of(&ACTIVATION_STATUSES)),
-        "A state in ONLYOFFICE's EmployeeActivationStatus. Every user is activated.",
+        "A state in ONLYOFFICE's EmployeeActivationStatus. Every user is activated, so the list is empty for other states.",
     ),
     Field::optional(
         "isAdministrator",
         Kind::Boolean("true for the administrators"),
-        "true: only administrators; false: only the others.",
+        "true: only administrators; false: only other users.",
     ),
     Field::optional("sortBy", Kind::Choice(&words_of(&PeopleOrder::ALL)), ORDER_TEXT).with_component("sortBy.people"),
     SORT_ORDER,

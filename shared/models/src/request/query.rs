@@ -46,7 +46,8 @@ pub struct JobsPage {
 /// The start of a page of jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobsStart {
-    /// After this number of jobs, newest first; at most [`MAX_JOBS_START_INDEX`].
+    /// After this number of jobs, newest first; at most
+    /// [`MAX_JOBS_START_INDEX`](crate::limits::MAX_JOBS_START_INDEX).
     Index(usize),
     /// At the newest job that is older than this job.
     Before(JobId),
@@ -74,7 +75,7 @@ impl Fields {
 
     /// Takes `before`: the job after which the page starts.
     fn before(&mut self) -> Option<JobId> {
-        const MEANING: &str = "the UUID of a job, as nextBefore names it";
+        const MEANING: &str = "the UUID of a job, such as the value of nextBefore";
         let text = self.text_of("before", MEANING)?;
         let id = text.parse().ok();
         if id.is_none() {
@@ -99,7 +100,7 @@ impl Query {
         Self(Fields::query(text, parameters))
     }
 
-    /// Takes `dryRun`: whether the call writes nothing.
+    /// Takes `dryRun`: true if the call must not write.
     pub fn dry_run(&mut self) -> bool {
         self.0.boolean("dryRun").unwrap_or(false)
     }
@@ -120,7 +121,8 @@ impl Query {
         let before = self.0.before();
         let start = self.0.number("startIndex").unwrap_or(0);
         if before.is_some() && start > 0 {
-            self.0.fault("startIndex", "must be left out beside before, which says where the page starts");
+            self.0
+                .fault("startIndex", "must be left out if before is given, because before sets the start of the page");
         }
         let index = JobsStart::Index(usize::try_from(start).unwrap_or(usize::MAX));
         JobsPage { count, start: before.map_or(index, JobsStart::Before) }
@@ -140,8 +142,8 @@ impl Query {
     ///
     /// # Errors
     ///
-    /// [`Invalid`] with every fault. A parameter that was not taken is a fault, because a misspelt `dryRun` would
-    /// write.
+    /// [`Invalid`] with every fault. A parameter that no method took is a fault. Otherwise, a call with a misspelt
+    /// `dryRun` would write.
     pub fn finish(self) -> Result<(), Invalid> {
         self.0.finish()
     }

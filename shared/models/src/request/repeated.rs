@@ -10,9 +10,9 @@ use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use crate::invalid::shown;
 use crate::limits::MAX_FAULTS;
 
-/// Returns the names that occur more than once in a JSON object or in an object within it, because the reader does not
-/// guess between their values. Names are paths such as `managerList` or `filter.tags`, at most [`MAX_FAULTS`] and one
-/// more.
+/// Returns the names that occur more than once in a JSON object or in one of its inner objects. The reader refuses
+/// these names, because the reader does not guess between two values. Names are paths such as `managerList` or
+/// `filter.tags`. At most [`MAX_FAULTS`] + 1 names are returned.
 pub(super) fn repeated_names(body: &[u8]) -> BTreeSet<String> {
     /// The path of a value in the body.
     #[derive(Clone, Copy)]
@@ -34,7 +34,7 @@ pub(super) fn repeated_names(body: &[u8]) -> BTreeSet<String> {
     }
 
     struct Names<'p, 'r> {
-        place: &'p ValuePath<'p>,
+        path: &'p ValuePath<'p>,
         repeated: &'r mut BTreeSet<String>,
     }
 
@@ -56,11 +56,11 @@ pub(super) fn repeated_names(body: &[u8]) -> BTreeSet<String> {
         fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
             let mut seen: HashSet<Cow<'de, str>> = HashSet::new();
             while let Some(name) = members.next_key::<Cow<'de, str>>()? {
-                let place = ValuePath::Member(self.place, &name);
+                let path = ValuePath::Member(self.path, &name);
                 if seen.contains(&name) && self.repeated.len() <= MAX_FAULTS {
-                    self.repeated.insert(place.to_string());
+                    self.repeated.insert(path.to_string());
                 }
-                members.next_value_seed(Names { place: &place, repeated: self.repeated })?;
+                members.next_value_seed(Names { path: &path, repeated: self.repeated })?;
                 seen.insert(name);
             }
             Ok(())
@@ -69,7 +69,7 @@ pub(super) fn repeated_names(body: &[u8]) -> BTreeSet<String> {
         fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
             let mut i = 0;
             while let Some(()) =
-                items.next_element_seed(Names { place: &ValuePath::Item(self.place, i), repeated: self.repeated })?
+                items.next_element_seed(Names { path: &ValuePath::Item(self.path, i), repeated: self.repeated })?
             {
                 i += 1;
             }
@@ -102,7 +102,7 @@ pub(super) fn repeated_names(body: &[u8]) -> BTreeSet<String> {
     }
 
     let mut repeated = BTreeSet::new();
-    let names = Names { place: &ValuePath::Body, repeated: &mut repeated };
+    let names = Names { path: &ValuePath::Body, repeated: &mut repeated };
     match names.deserialize(&mut serde_json::Deserializer::from_slice(body)) {
         Ok(()) => repeated,
         // The caller has already parsed the same bytes as JSON.

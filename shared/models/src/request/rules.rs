@@ -21,7 +21,7 @@ pub struct SetRule<F = Filter, S = Schedule> {
     pub target: Access,
     /// Times at which the rule runs.
     pub schedule: S,
-    /// Whether the rule runs.
+    /// True if the rule runs.
     pub enabled: bool,
 }
 
@@ -50,7 +50,7 @@ impl SetRule<UnresolvedFilter, UnresolvedSchedule> {
     ///
     /// # Errors
     ///
-    /// As [`UnresolvedFilter::resolve`], and [`Invalid`] for a missing `timeZone` if the portal's zone has no name.
+    /// See [`UnresolvedFilter::resolve`]. Also [`Invalid`] for a missing `timeZone` if the portal's zone has no name.
     pub fn resolve(self, zone: &TimeZone) -> Result<SetRule, Invalid> {
         let Self { filter, target, schedule, enabled } = self;
         match (filter.resolve(zone), schedule.resolve(zone)) {
@@ -88,10 +88,10 @@ impl UnresolvedSchedule {
 }
 
 impl Fields {
-    /// Takes `cron` and `timeZone`. A fault of either gives `None`.
+    /// Takes `cron` and `timeZone`. Returns `None` if one of them has a fault.
     fn schedule(&mut self) -> Option<UnresolvedSchedule> {
-        let expression = format!("{} for 02:00 every day", self.written.example("a cron expression", "0 2 * * *"));
-        let meaning = self.written.example("the IANA name of a time zone", "Europe/Riga");
+        let expression = format!("{} for 02:00 every day", self.encoding.example("a cron expression", "0 2 * * *"));
+        let meaning = self.encoding.example("the IANA name of a time zone", "Europe/Riga");
         self.check_present("cron", &expression);
         let names_zone = self.object.contains_key("timeZone");
         let cron = self.text_of("cron", &expression);
@@ -104,7 +104,7 @@ impl Fields {
         Some(UnresolvedSchedule { cron: cron?, zone, meaning })
     }
 
-    /// Returns the value, or notes the fault.
+    /// Returns the value, or records the fault.
     fn accepted<T>(&mut self, value: Result<T, Fault>) -> Option<T> {
         match value {
             Ok(value) => Some(value),
@@ -156,7 +156,7 @@ impl RunOnce<UnresolvedFilter> {
     ///
     /// # Errors
     ///
-    /// As [`UnresolvedFilter::resolve`].
+    /// See [`UnresolvedFilter::resolve`].
     pub fn resolve(self, zone: &TimeZone) -> Result<RunOnce, Invalid> {
         let Self { portal, filter, target, max_affected, idempotency_key } = self;
         Ok(RunOnce { portal, filter: filter.resolve(zone)?, target, max_affected, idempotency_key })

@@ -12,12 +12,12 @@ use crate::invalid::{Fault, Invalid, shown};
 use crate::limits::{MAX_FAULTS, MAX_FILTER_VALUE_BYTES, MAX_IDEMPOTENCY_KEY_BYTES, MAX_NAMED_CONTACTS};
 use crate::request::bodies::FILTER;
 use crate::request::field::Blank;
-use crate::request::fields::{A_UUID, Fields, LeftOut, Written, checked_tag, too_long_filter_value, words};
+use crate::request::fields::{A_UUID, Encoding, Fields, WhenAbsent, checked_tag, too_long_filter_value, words};
 use crate::request::text::{contact_id, whole, whole_number};
 use crate::values::id::{ContactId, PortalId};
 use crate::values::timestamp::{Edge, LocalEdge, NotATimestamp, Timestamp, with_plus};
 
-/// A filter whose dates wait for the portal's time zone.
+/// A filter whose dates are not resolved in the portal's time zone yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UnresolvedFilter {
     /// Filter without dates.
@@ -41,7 +41,7 @@ impl GivenDate {
     }
 }
 
-/// Returns the message for a date that cannot be read.
+/// Returns the message for a date that cannot be parsed or resolved.
 fn wrong_date(fault: NotATimestamp, text: &str) -> String {
     format!("{fault}; it is \"{}\"", shown(text))
 }
@@ -56,7 +56,7 @@ impl UnresolvedFilter {
     ///
     /// # Errors
     ///
-    /// [`Invalid`] names every date that has no meaning in `zone`, and `fromDate` if it is after `toDate`.
+    /// [`Invalid`] names every date that does not exist in `zone`, and `fromDate` if it is after `toDate`.
     pub fn resolve(self, zone: &TimeZone) -> Result<Filter, Invalid> {
         let Self { undated, from, to } = self;
         let mut faults = Vec::new();
@@ -65,7 +65,7 @@ impl UnresolvedFilter {
         if let (Some(given), Some(from), Some(to)) = (from, from_date, to_date)
             && from > to
         {
-            let message = "is after toDate, so that no contact can match; exchange the two".to_owned();
+            let message = "is after toDate, so no contact can match; swap the two dates".to_owned();
             faults.push(Fault { field: given.field, message });
         }
         if faults.is_empty() { Ok(Filter { from_date, to_date, ..undated }) } else { Err(Invalid { faults }) }
@@ -95,21 +95,22 @@ impl Fields {
         UnresolvedFilter { undated, from, to }
     }
 
-    /// Notes a fault if the filter fields that are present are all empty: `null`, or `tags` without a tag.
+    /// Records a fault if the filter fields that are present are all empty: `null`, or `tags` without a tag.
     pub(super) fn refuse_empty_filter(&mut self, has_words: bool) {
         let is_empty = |value: &Value| value.as_array().is_some_and(Vec::is_empty);
         let is_of_filter = |name: &str| FILTER.iter().any(|field| field.name == name);
         let null = self.nulls.iter().copied().find(|name| is_of_filter(name));
         let empty = null.or_else(|| self.object.get("tags").is_some_and(is_empty).then_some("tags"));
-        // An empty list of stages or types is a documented way to say "any".
-        let says_more = |(name, value): (&String, &Value)| is_of_filter(name) && !(name == "tags" && is_empty(value));
-        let says_more = self.object.iter().any(says_more);
+        // An empty list of stages or types is a documented way to select any stage or type.
+        let has_condition =
+            |(name, value): (&String, &Value)| is_of_filter(name) && !(name == "tags" && is_empty(value));
+        let has_condition = self.object.iter().any(has_condition);
         if let Some(name) = empty
-            && !says_more
+            && !has_condition
             && !has_words
         {
             let message =
-                "holds nothing, like every filter field here; leave the filter fields out to select every contact";
+                "is empty, like every other filter field here; leave the filter fields out to select every contact";
             self.fault(name, message);
         }
     }
@@ -122,9 +123,9 @@ impl Fields {
 
     /// Takes a filter as an object. The object also has `filterValue`, which other endpoints have in the query.
     pub(super) fn filter_object(&mut self, name: &str) -> UnresolvedFilter {
-        let meaning = match self.written {
-            Written::Json => "an object such as {\"tags\":[\"vip\"]}, or {} for every contact".to_owned(),
-            Written::Form | Written::Query => {
+        let meaning = match self.encoding {
+            Encoding::Json => "an object such as {\"tags\":[\"vip\"]}, or {} for every contact".to_owned(),
+            Encoding::Form | Encoding::Query => {
                 format!("members such as {name}[tags][]=vip, or {name}[contactListView]=All for every contact")
             }
         };
@@ -137,7 +138,7 @@ impl Fields {
 
     /// Takes words of the display name, as one text.
     pub(super) fn filter_value(&mut self, name: &str) -> Option<String> {
-        let text = self.text_of(name, &self.written.example("words of the display name", "anna riga"));
+        let text = self.text_of(name, &self.encoding.example("words of the display name", "anna riga"));
         if let Some(bytes) = text.as_ref().map(String::len).filter(|bytes| *bytes > MAX_FILTER_VALUE_BYTES) {
             self.fault(name, too_long_filter_value(bytes));
         }
@@ -146,9 +147,9 @@ impl Fields {
 
     /// Takes an access as an object. A missing object is a fault and gives `None`.
     pub(super) fn target_object(&mut self, name: &str) -> Option<Access> {
-        let meaning = match self.written {
-            Written::Json => format!("an object such as {{\"isPrivate\":true,\"managerList\":[\"{A_UUID}\"]}}"),
-            Written::Form | Written::Query => {
+        let meaning = match self.encoding {
+            Encoding::Json => format!("an object such as {{\"isPrivate\":true,\"managerList\":[\"{A_UUID}\"]}}"),
+            Encoding::Form | Encoding::Query => {
                 format!("members such as {name}[isPrivate]=true and {name}[managerList][]={A_UUID}")
             }
         };
@@ -159,7 +160,7 @@ impl Fields {
     }
 
     pub(super) fn portal(&mut self, name: &str) -> Option<PortalId> {
-        let meaning = self.written.example("the portal's identifier", "acme");
+        let meaning = self.encoding.example("the portal's identifier", "acme");
         self.check_present(name, &meaning);
         let text = self.text_of(name, &meaning)?;
         match text.parse() {
@@ -183,7 +184,7 @@ impl Fields {
         Some(key)
     }
 
-    /// Notes a fault if the field names a contact other than `contact`, the contact of the path.
+    /// Records a fault if the field names a contact other than `contact`, the contact of the path.
     pub(super) fn check_contact(&mut self, name: &str, contact: ContactId) {
         let Some(value) = self.one(name, |_| None) else { return };
         if contact_id(&value) != Some(contact) {
@@ -198,7 +199,7 @@ impl Fields {
         let (values, is_alone) = match value {
             // Duplicates count once, so the limit is checked after the loop.
             Value::Array(values) => (values, false),
-            Value::String(text) if self.written.is_text() && text.is_empty() => (Vec::new(), false),
+            Value::String(text) if self.encoding.is_text() && text.is_empty() => (Vec::new(), false),
             Value::Number(_) | Value::String(_) => (vec![value], true),
             other => {
                 self.wrong(name, "an array of whole numbers, or one whole number", &other);
@@ -218,14 +219,14 @@ impl Fields {
                     self.wrong(field, &format!("a whole number from 1 to {}", ContactId::MAX), &value);
                 }
             }
-            // A body has room for half a million wrong values, an answer does not.
+            // Stop early, because a body can have half a million wrong values.
             if self.faults.len() > MAX_FAULTS {
                 break;
             }
         }
         if contacts.len() > MAX_NAMED_CONTACTS {
             let message = format!(
-                "names {} contacts; at most {MAX_NAMED_CONTACTS} are taken, so make several calls or use a filter",
+                "names {} contacts; at most {MAX_NAMED_CONTACTS} are allowed, so make several calls or use a filter",
                 contacts.len()
             );
             self.fault(name, message);
@@ -236,7 +237,7 @@ impl Fields {
     /// Takes tags, trimmed, folded and without duplicates, in the order of first mention.
     pub(super) fn tags(&mut self, name: &str) -> Vec<String> {
         let mut tags: Vec<String> = Vec::new();
-        for (i, value) in self.array(name, "strings", LeftOut::Any).into_iter().enumerate() {
+        for (i, value) in self.array(name, "strings", WhenAbsent::Any).into_iter().enumerate() {
             let field = format!("{name}[{i}]");
             let Some(text) = value.as_str() else {
                 self.wrong(field, "a string", &value);
@@ -256,15 +257,15 @@ impl Fields {
         let is_alone = matches!(self.object.get(name), Some(Value::Number(_)));
         let values = match is_alone {
             true => self.object.remove(name).into_iter().collect(),
-            false => self.array(name, "whole numbers, or one whole number", LeftOut::Any),
+            false => self.array(name, "whole numbers, or one whole number", WhenAbsent::Any),
         };
         let mut ids = Vec::new();
         let mut any = false;
         for (i, value) in values.into_iter().enumerate() {
             let value = self.number_of(value);
             match whole(&value).and_then(|number| i32::try_from(number).ok()) {
-                // On ONLYOFFICE's reference pages a negative number means "any"; other numbers beside it have no
-                // effect.
+                // On ONLYOFFICE's reference pages a negative number means "any", and the other numbers of the array
+                // have no effect.
                 Some(id) if id < 0 => any = true,
                 Some(id) if ids.contains(&id) => {}
                 Some(id) => ids.push(id),
@@ -291,7 +292,7 @@ impl Fields {
     }
 
     fn date(&mut self, name: &str, edge: Edge) -> Option<GivenDate> {
-        let is_text = self.written.is_text();
+        let is_text = self.encoding.is_text();
         match self.one(name, |_| None)? {
             Value::String(text) => {
                 let repaired = if is_text { with_plus(&text) } else { Cow::Borrowed(text.as_str()) };
@@ -304,11 +305,11 @@ impl Fields {
                 }
             }
             other => {
-                let meaning = match self.written {
-                    Written::Json => "a date in quotes, such as \"2020-12-08\" or \"2020-12-08T17:37:04Z\"",
-                    Written::Form | Written::Query => "a date, such as 2020-12-08 or 2020-12-08T17:37:04Z",
+                let expected = match self.encoding {
+                    Encoding::Json => "a date in quotes, such as \"2020-12-08\" or \"2020-12-08T17:37:04Z\"",
+                    Encoding::Form | Encoding::Query => "a date, such as 2020-12-08 or 2020-12-08T17:37:04Z",
                 };
-                self.wrong(name, meaning, &other);
+                self.wrong(name, expected, &other);
                 None
             }
         }

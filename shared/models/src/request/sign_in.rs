@@ -18,18 +18,18 @@ pub(super) const NOT_OFFERED: &[(&str, &str)] = &[
     ("serializedProfile", ONLY_PASSWORDS),
     ("codeOAuth", ONLY_PASSWORDS),
     ("type", ONLY_PASSWORDS),
-    ("passwordHash", "the password itself is needed, in the field password"),
-    ("code", "signing in takes no second factor"),
-    ("session", "every token has an end of its own, which the answer shows in expires"),
+    ("passwordHash", "send the password itself in the field password"),
+    ("code", "sign-in has no second factor"),
+    ("session", "every token expires at a fixed time, which the answer shows in expires"),
     ("confirmData", "there are no confirmation links"),
     ("culture", "the language of the answers is English"),
     ("recaptchaType", NO_CAPTCHA),
     ("recaptchaResponse", NO_CAPTCHA),
 ];
 
-pub(super) const ONLY_PASSWORDS: &str = "users sign in with userName and password, and through no other provider";
+pub(super) const ONLY_PASSWORDS: &str = "users sign in only with userName and password";
 
-pub(super) const NO_CAPTCHA: &str = "signing in takes no captcha";
+pub(super) const NO_CAPTCHA: &str = "sign-in has no captcha";
 
 /// The body of `POST …/authentication`. Its `Debug` shows no password.
 #[derive(Clone, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub struct SignInRequest {
     pub user_name: Email,
     /// Password of the user.
     pub password: String,
-    /// Portal to sign in to, if the address has accounts in several.
+    /// Portal to sign in to, if the address has accounts in several portals.
     pub portal: Option<PortalId>,
 }
 
@@ -51,7 +51,7 @@ impl SignInRequest {
     pub fn parse<'a>(body: impl Into<RequestBody<'a>>) -> Result<Self, Invalid> {
         let mut fields = Fields::parse(body.into(), bodies::SIGN_IN)?;
         fields.refuse(NOT_OFFERED);
-        let name = fields.written.example("the user's e-mail address", "ada@example.com");
+        let name = fields.encoding.example("the user's e-mail address", "ada@example.com");
         fields.check_present("userName", &name);
         fields.check_present("password", "the user's password");
         let user_name = fields.text_of("userName", &name).and_then(|text| match text.parse() {

@@ -8,7 +8,7 @@ use crate::limits::{MAX_FAULTS, MAX_PAGE};
 use crate::values::id::ContactId;
 
 /// Replaces each text that is a JSON array by the values of the array: ONLYOFFICE's reference page shows
-/// `tags=["some text"]` in a query. Other text stays, because a tag may begin with a bracket.
+/// `tags=["some text"]` in a query. Other text is unchanged, because a tag may begin with a bracket.
 pub(super) fn expand_arrays(value: &mut Value) {
     let texts = match value.take() {
         Value::Array(texts) => texts,
@@ -60,19 +60,20 @@ pub(super) fn boolean(text: &str) -> Option<bool> {
 /// Description of `count` in faults.
 pub(super) const A_COUNT: &str = "a whole number, 0 or more";
 
-/// Parses `count`. A larger number becomes [`MAX_PAGE`], because clients of ONLYOFFICE request more to get all entries.
+/// Parses `count`. A larger number becomes [`MAX_PAGE`], because ONLYOFFICE's clients send large
+/// numbers to get all entries.
 pub(super) fn count(text: &str) -> Option<usize> {
     let is_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    // A number that overflows the type exceeds the maximum.
+    // A number that overflows the type also exceeds the maximum.
     is_number.then(|| text.parse().unwrap_or(MAX_PAGE).min(MAX_PAGE))
 }
 
 /// Returns the whole number in a JSON number: `5`, and also `5.0`, the same number in JSON.
 pub(super) fn whole(value: &Value) -> Option<i64> {
-    /// Up to this number, `f64` represents every whole number exactly.
-    const LARGEST: f64 = 9_007_199_254_740_992.0;
+    /// Largest number up to which `f64` represents every whole number exactly.
+    const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
     value.as_i64().or_else(|| {
-        let number = value.as_f64().filter(|number| number.fract() == 0.0 && number.abs() <= LARGEST)?;
+        let number = value.as_f64().filter(|number| number.fract() == 0.0 && number.abs() <= MAX_EXACT)?;
         #[expect(clippy::cast_possible_truncation, reason = "a whole number of less than 54 bits")]
         Some(number as i64)
     })
@@ -89,8 +90,8 @@ pub(super) fn digits(text: &str) -> Option<u64> {
     is_number.then(|| text.parse().ok()).flatten()
 }
 
-/// Returns a fault for each name in a list with commas in between that is not a key of `owner`. `accepted` are names that
-/// `owner` has on ONLYOFFICE's server only.
+/// Returns a fault for each name in a comma-separated list that is not a key of `owner`. `accepted` are keys that
+/// `owner` has only on ONLYOFFICE's server.
 pub(super) fn unknown_keys(list: &str, owner: &str, keys: &[&str], accepted: &[&str]) -> Vec<Fault> {
     let keys: Vec<String> = keys.iter().map(|key| KeyStyle::Camel.written(key)).collect();
     let is_known = |name: &str| {
@@ -103,7 +104,9 @@ pub(super) fn unknown_keys(list: &str, owner: &str, keys: &[&str], accepted: &[&
         let (name, keys) = (shown(name), keys.join(", "));
         Fault {
             field: "fields".into(),
-            message: format!("names \"{name}\", which no {owner} has{near} A {owner} has {keys}"),
+            message: format!(
+                "names \"{name}\", which is not a key of a {owner}{near} The keys of a {owner} are {keys}"
+            ),
         }
     };
     list.split(',').map(str::trim).filter(|name| !is_known(name)).take(MAX_FAULTS).map(fault).collect()

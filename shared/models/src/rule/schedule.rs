@@ -26,7 +26,7 @@ use crate::values::timestamp::Timestamp;
 /// A change of the clock affects two kinds of schedules differently, as [`Cron::determine_job_type`] defines them:
 ///
 /// - One minute and one hour make a time of day, which occurs once a day. If the clock skips that time, the rule runs
-///   at the moment of the change: 03:30 in Riga becomes 04:00 on that day, so a nightly rule runs every night. The rule
+///   when the change happens: 03:30 in Riga becomes 04:00 on that day, so a nightly rule runs every night. The rule
 ///   does not run if the change ends on another day that the rule's days exclude. If the clock repeats that time, the
 ///   first occurrence counts.
 /// - Any other schedule (`*`, a list, a range, a step) is an interval. An interval also runs in a repeated hour, and
@@ -62,7 +62,8 @@ impl From<Schedule> for StoredSchedule {
 }
 
 impl From<StoredSchedule> for Schedule {
-    /// Converts any stored schedule. A schedule that this version no longer accepts stays readable but never occurs.
+    /// Converts any stored schedule. A schedule that this version no longer accepts stays readable, but has no due
+    /// times.
     fn from(StoredSchedule { cron, time_zone }: StoredSchedule) -> Self {
         Self::parse(&cron, &time_zone).unwrap_or(Self { cron, time_zone, timetable: None })
     }
@@ -98,7 +99,7 @@ pub(crate) struct NamedZone {
 }
 
 impl NamedZone {
-    /// Looks the name up in the bundled database, which does not depend on the host.
+    /// Looks up a name in the bundled database, which is the same on every host.
     ///
     /// # Errors
     ///
@@ -153,12 +154,12 @@ impl Schedule {
         Self::parse(&self.cron, &self.time_zone).err()
     }
 
-    /// Returns the first time strictly after `moment`, a whole minute of the zone's clock. Returns `None` if the search
-    /// passes the year [`croner::YEAR_UPPER_LIMIT`], or if the clock skipped a time of day by more than two hours. The
-    /// latter happened on islands that crossed the date line, last in 2011.
-    pub fn next_after(&self, moment: Timestamp) -> Option<Timestamp> {
+    /// Returns the first due time strictly after `time`, a whole minute of the zone's clock. Returns `None` if the
+    /// search passes the year [`croner::YEAR_UPPER_LIMIT`], or if a change of the clock skipped a time of day and more
+    /// than two hours. Such changes occurred on islands that crossed the date line, last in 2011.
+    pub fn next_after(&self, time: Timestamp) -> Option<Timestamp> {
         let Timetable { zone, table } = self.timetable.as_ref()?;
-        let now = moment.to_jiff().to_zoned(zone.clone());
+        let now = time.to_jiff().to_zoned(zone.clone());
         let next = table.find_next_occurrence(&now, false).ok()?;
         Some(next.timestamp().into())
     }
@@ -167,31 +168,31 @@ impl Schedule {
 /// A field of a cron expression.
 struct Field {
     name: &'static str,
-    /// The names that stand for numbers in the field.
+    /// The names that the field accepts for its numbers.
     names: &'static [&'static str],
-    /// The values that only this field accepts, for faults.
-    takes: &'static str,
+    /// The accepted values that are specific to the field, for messages.
+    accepted: &'static str,
 }
 
 /// The fields of a cron expression, in order.
 const FIELDS: [Field; 5] = [
-    Field { name: "minute", names: &[], takes: "numbers from 0 to 59" },
-    Field { name: "hour", names: &[], takes: "numbers from 0 to 23" },
+    Field { name: "minute", names: &[], accepted: "numbers from 0 to 59" },
+    Field { name: "hour", names: &[], accepted: "numbers from 0 to 23" },
     Field {
         name: "day of month",
         names: &[],
-        takes: "numbers from 1 to 31, L for the last day, 15W for the weekday nearest to the 15th, LW alone for the \
+        accepted: "numbers from 1 to 31, L for the last day, 15W for the weekday nearest to the 15th, LW alone for the \
                 last weekday",
     },
     Field {
         name: "month",
         names: &["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"],
-        takes: "numbers from 1 to 12 or names such as JAN",
+        accepted: "numbers from 1 to 12 or names such as JAN",
     },
     Field {
         name: "day of week",
         names: &["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"],
-        takes: "numbers from 0 to 7 (both Sunday) or names such as MON, TUE#2 for the second Tuesday, FRIL for the \
+        accepted: "numbers from 0 to 7 (both Sunday) or names such as MON, TUE#2 for the second Tuesday, FRIL for the \
                 last Friday",
     },
 ];
@@ -200,29 +201,29 @@ const FIELDS: [Field; 5] = [
 const DAY: usize = 2;
 const WEEKDAY: usize = 4;
 
-/// Parses a cron expression. Returns it with one space between its fields and its parsed form, or the fault message.
+/// Parses a cron expression. Returns its text with one space between the fields, and its parsed form.
 fn read_cron(cron: &str) -> Result<(String, Cron), String> {
-    const NEEDED: &str = "must be five fields: minute, hour, day of month, month, day of week; \
+    const EXPECTED: &str = "must be five fields: minute, hour, day of month, month, day of week; \
                           \"0 2 * * *\" is 02:00 every day";
     if cron.len() > MAX_CRON_BYTES {
-        return Err(format!("has {} bytes; at most {MAX_CRON_BYTES} are taken", cron.len()));
+        return Err(format!("has {} bytes; at most {MAX_CRON_BYTES} are allowed", cron.len()));
     }
     let fields: Vec<&str> = cron.split_ascii_whitespace().collect();
     let count = fields.len();
     let fields: [&str; FIELDS.len()] =
-        fields.try_into().map_err(|_| format!("{NEEDED}. It has {count}: \"{}\"", shown(cron)))?;
-    for (i, (Field { name, takes, .. }, field)) in FIELDS.iter().zip(fields).enumerate() {
-        let mut alone = ["*"; FIELDS.len()];
-        alone[i] = field;
-        if !is_of_words(i, field) || table(alone).is_none() {
+        fields.try_into().map_err(|_| format!("{EXPECTED}. It has {count}: \"{}\"", shown(cron)))?;
+    for (i, (Field { name, accepted, .. }, field)) in FIELDS.iter().zip(fields).enumerate() {
+        let mut only_this = ["*"; FIELDS.len()];
+        only_this[i] = field;
+        if !is_of_words(i, field) || table(only_this).is_none() {
             let field = shown(field);
             return Err(format!(
-                "{NEEDED}. The {name} \"{field}\" is wrong: it takes *, {takes}; ranges upwards such as 1-5, steps \
+                "{EXPECTED}. The {name} \"{field}\" is wrong. This field accepts *, {accepted}; ascending ranges such as 1-5, steps \
                  such as */5 or 1-9/2, and lists such as 1,5"
             ));
         }
     }
-    // The search starts in any year: every day that exists recurs within 40 years.
+    // The start of the search does not matter, because every date that exists recurs within 40 years.
     let table = table(fields).filter(|table| {
         let start = civil::date(2000, 1, 1).at(0, 0, 0, 0);
         table.find_next_occurrence(&start, true).is_ok()
@@ -231,8 +232,8 @@ fn read_cron(cron: &str) -> Result<(String, Cron), String> {
     Ok((fields.join(" "), table))
 }
 
-/// Returns whether the field consists of words that the field accepts. croner checks their combination, but alone would
-/// accept too much: names in every field, `12WX` as `12W`, nothing between two commas.
+/// Returns whether the field consists of accepted words. croner checks the combination of the words, but accepts some
+/// invalid words: names in every field, `12WX` as `12W`, an empty word between two commas.
 fn is_of_words(i: usize, field: &str) -> bool {
     let is_number = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit());
     let is_value = |word: &str| is_number(word) || FIELDS[i].names.iter().any(|name| name.eq_ignore_ascii_case(word));
@@ -251,7 +252,7 @@ fn table(fields: [&str; FIELDS.len()]) -> Option<Cron> {
     let is_both = [DAY, WEEKDAY].iter().any(|&i| fields[i].starts_with('*'));
     let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).dom_and_dow(is_both);
     let table = parser.build().parse(&fields.join(" ")).ok()?;
-    // croner reads `*/90` as `0`, which is not the meaning of 90 minutes. Refuse such a step.
+    // Refuse a step above the maximum, because croner reads `*/90` as `0`.
     let pattern = &table.pattern;
     let parts = [&pattern.minutes, &pattern.hours, &pattern.days, &pattern.months, &pattern.days_of_week];
     parts.iter().all(|part| part.step <= part.max).then_some(table)

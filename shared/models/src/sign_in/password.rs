@@ -32,15 +32,15 @@ pub const MAX_LANES: u32 = 4;
 
 const PARAMS: Params = match Params::new(MEMORY_KIB, PASSES, LANES, Some(HASH_BYTES)) {
     Ok(params) => params,
-    Err(_) => panic!("argon2 takes these parameters"),
+    Err(_) => panic!("argon2 accepts these parameters"),
 };
 
 /// Reusable memory for verifications. Reuse is safe, because a verification writes every block before it reads the
 /// block.
 ///
-/// The capacity for the largest hash is reserved at once and used only as needed. The system allocator therefore maps
-/// it separately and returns all of it to the operating system. The allocator would keep smaller pieces for each
-/// thread.
+/// The vector reserves the capacity for the largest hash at once. The system allocator maps such a large block
+/// separately, and returns the block to the operating system when the memory is dropped. The allocator would retain
+/// smaller blocks for each thread. Reserved capacity uses no physical memory until a verification writes to it.
 pub struct Memory(Vec<Block>);
 
 impl Memory {
@@ -78,7 +78,7 @@ impl fmt::Debug for Memory {
 /// Random bytes, new for each password, that make the hashes of equal passwords differ.
 pub type Salt = [u8; SALT_BYTES];
 
-/// A newly chosen password within bounds. `Debug` does not show it.
+/// A new password whose length is within bounds. `Debug` does not show the text.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Password(String);
 
@@ -124,7 +124,7 @@ impl fmt::Debug for Password {
 /// An argon2id hash as a PHC string, `$argon2id$v=19$m=19456,t=2,p=1$salt$hash`, with bounded parameters.
 /// <https://github.com/P-H-C/phc-string-format/blob/master/phc-sf-spec.md>
 ///
-/// The hash allows guesses at the password without limit, so only [`Self::as_str`] shows it.
+/// Anyone with the hash can guess passwords without limit, so only [`Self::as_str`] shows the hash.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PasswordHash(String);
 
@@ -137,8 +137,8 @@ pub struct PasswordHash(String);
 pub struct NotAPasswordHash;
 
 impl PasswordHash {
-    /// Returns a hash that no password has. It is verified if there is no user, so that the verification takes as long
-    /// as for a user.
+    /// Returns a hash that no password has. Sign-in verifies this hash if there is no user, so that the answer takes as
+    /// long as for a user.
     pub fn of_nobody() -> Self {
         Self(OF_NOBODY.into())
     }
@@ -159,12 +159,12 @@ impl PasswordHash {
     /// An attempt may be shorter than a new password, because the hash may be imported. An attempt longer than any
     /// password is not hashed, which reveals nothing about the user.
     pub fn verify(&self, attempt: &str, memory: &mut Memory) -> bool {
-        attempt.len() <= MAX_PASSWORD_BYTES && self.is_of(attempt, memory).unwrap_or(false)
+        attempt.len() <= MAX_PASSWORD_BYTES && self.matches(attempt, memory).unwrap_or(false)
     }
 
     /// Returns whether `attempt` has the same hash; `None` if argon2 cannot compute a hash, which does not occur for
     /// parsed hashes.
-    fn is_of(&self, attempt: &str, memory: &mut Memory) -> Option<bool> {
+    fn matches(&self, attempt: &str, memory: &mut Memory) -> Option<bool> {
         let hash = phc::PasswordHash::new(&self.0).ok()?;
         let (salt, expected) = (hash.salt.as_ref()?, hash.hash.as_ref()?);
         let params = Params::try_from(&hash).ok()?;
@@ -189,12 +189,12 @@ impl FromStr for PasswordHash {
     fn from_str(text: &str) -> Result<Self, NotAPasswordHash> {
         let hash = phc::PasswordHash::new(text).map_err(|_| NotAPasswordHash)?;
         let params = Params::try_from(&hash).map_err(|_| NotAPasswordHash)?;
-        let named = |name| hash.params.get(name).is_some();
+        let has_parameter = |name| hash.params.get(name).is_some();
         let is_argon2id = hash.algorithm == Algorithm::Argon2id.ident() && hash.version == Some(Version::V0x13.into());
-        let is_whole = hash.salt.is_some() && hash.hash.is_some() && ["m", "t", "p"].into_iter().all(named);
+        let is_complete = hash.salt.is_some() && hash.hash.is_some() && ["m", "t", "p"].into_iter().all(has_parameter);
         let is_bounded =
             params.m_cost() <= MAX_MEMORY_KIB && params.t_cost() <= MAX_PASSES && params.p_cost() <= MAX_LANES;
-        if is_argon2id && is_whole && is_bounded { Ok(Self(text.to_owned())) } else { Err(NotAPasswordHash) }
+        if is_argon2id && is_complete && is_bounded { Ok(Self(text.to_owned())) } else { Err(NotAPasswordHash) }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Folding of tags and names for comparison, so that equal words are equal bytes.
+//! Folding of tags and names: words that differ only in case become equal bytes.
 
 use caseless::Caseless as _;
 use unicode_normalization::UnicodeNormalization as _;

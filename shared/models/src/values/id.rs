@@ -76,7 +76,7 @@ impl fmt::Display for ContactId {
 pub struct PortalId(String);
 
 impl PortalId {
-    /// Returns an identifier that no portal can have, for keys that are only read.
+    /// Returns an identifier that no portal can have. A read under this identifier finds no items.
     pub fn of_nobody() -> Self {
         Self("-".into())
     }
@@ -187,7 +187,7 @@ macro_rules! uuid_types {
 uuid_types! {
     /// A user of a portal's directory: a manager, a caller, the creator of a contact.
     UserId
-    /// A job, a UUID v7. An access record stores the identifier of the job that wrote the record, as its revision. An
+    /// A job: a UUID v7. An access record stores the identifier of the job that wrote the record, as its revision. An
     /// import uses one identifier for all records that it writes.
     JobId
     /// A worker that holds the lease of a shard.

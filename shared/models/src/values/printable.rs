@@ -16,16 +16,16 @@ pub fn printable(text: &str) -> Printable<'_> {
 
 impl fmt::Display for Printable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut rest = self.0;
-        while let Some((at, unsafe_char)) = rest.char_indices().find(|(_, c)| is_unsafe(*c)) {
-            write!(f, "{}{}", &rest[..at], unsafe_char.escape_default())?;
-            rest = &rest[at + unsafe_char.len_utf8()..];
+        let mut remaining = self.0;
+        while let Some((at, unsafe_char)) = remaining.char_indices().find(|(_, c)| is_unsafe(*c)) {
+            write!(f, "{}{}", &remaining[..at], unsafe_char.escape_default())?;
+            remaining = &remaining[at + unsafe_char.len_utf8()..];
         }
-        f.write_str(rest)
+        f.write_str(remaining)
     }
 }
 
-/// Returns whether a character is invisible, and affects a terminal or the text around it.
+/// Returns whether a character is unsafe to print: invisible, and able to change a terminal or other text.
 pub fn is_unsafe(character: char) -> bool {
     character.is_control()
         || matches!(character,
@@ -37,7 +37,7 @@ pub fn is_unsafe(character: char) -> bool {
             | '\u{206a}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// Returns the longest beginning of a text that has at most `max_bytes` and ends with a whole character.
+/// Returns the longest prefix of a text that has at most `max_bytes` and ends at the end of a character.
 pub fn beginning(text: &str, max_bytes: usize) -> &str {
     &text[..text.floor_char_boundary(max_bytes)]
 }
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_terminal_obeys_is_escaped_and_all_else_stays() {
+    fn control_characters_are_escaped_and_other_text_is_unchanged() {
         for (text, expected) in [
             ("", ""),
             ("Zoë Ж 李 🙂 \"quoted\" back\\slash", "Zoë Ж 李 🙂 \"quoted\" back\\slash"),
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn a_beginning_ends_with_a_whole_character() {
+    fn beginning_ends_at_the_end_of_a_character() {
         assert_eq!(beginning("aé", 2), "a");
         assert_eq!(beginning("aé", 3), "aé");
         assert_eq!(beginning("aé", 9), "aé");

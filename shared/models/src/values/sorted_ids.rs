@@ -1,7 +1,7 @@
 //! The stored form of a set of contacts.
 //!
-//! The form is the gaps between the ascending identifiers, as postcard writes a `Vec<u32>`: the number of contacts, then
-//! each gap, all as varints. A gap takes one byte if the identifiers are close together.
+//! The form is the gaps between the ascending identifiers, as postcard writes a `Vec<u32>`: the number of contacts,
+//! then each gap, all as varints. A gap takes one byte if the identifiers are close together.
 
 use crate::values::id::ContactId;
 
@@ -9,28 +9,28 @@ use crate::values::id::ContactId;
 ///
 /// # Errors
 ///
-/// [`postcard::Error`] is declared by the format and does not occur for numbers.
+/// [`postcard::Error`] is part of postcard's interface and does not occur for numbers.
 pub fn encode(contacts: &[ContactId]) -> Result<Vec<u8>, postcard::Error> {
     let mut gaps: Vec<u32> = contacts.iter().map(|id| id.get().unsigned_abs()).collect();
     gaps.sort_unstable();
     gaps.dedup();
-    let mut before = 0;
+    let mut previous = 0;
     for gap in &mut gaps {
-        (*gap, before) = (*gap - before, *gap);
+        (*gap, previous) = (*gap - previous, *gap);
     }
     postcard::to_stdvec(&gaps)
 }
 
-/// Decodes contacts, ascending and without duplicates. Returns none for all bytes that [`encode`] does not write.
+/// Decodes contacts, ascending and without duplicates. Returns `None` for bytes that [`encode`] does not write.
 ///
-/// The memory is bounded by the length of `bytes`, whatever number of contacts they declare.
+/// The length of `bytes` bounds the memory, even if the bytes declare a larger number of contacts.
 pub fn decode(bytes: &[u8]) -> Option<Vec<ContactId>> {
     let gaps: Vec<u32> = postcard::from_bytes(bytes).ok()?;
-    let mut before = 0_i64;
+    let mut id = 0_i64;
     let mut contacts = Vec::with_capacity(gaps.len());
     for gap in gaps {
-        before += i64::from(gap);
-        contacts.push(ContactId::try_from(before).ok()?);
+        id += i64::from(gap);
+        contacts.push(ContactId::try_from(id).ok()?);
     }
     // postcard accepts bytes after the value, and varints longer than necessary. A duplicate has the gap 0.
     let is_canonical = encode(&contacts).is_ok_and(|canonical| canonical == bytes);

@@ -40,14 +40,14 @@ pub enum NotATimestamp {
     UnknownZone,
 }
 
-/// One end of an inclusive range of dates as a request gives the date. The time zone may not be known yet.
+/// A date of a request, which is one end of an inclusive range. Its time zone may be unknown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalEdge {
     edge: Edge,
     time: LocalTime,
 }
 
-/// A time as a text gives the time.
+/// A parsed date or time, before a time zone is applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum LocalTime {
     /// A time with an offset, or a time after the end of the calendar.
@@ -66,7 +66,7 @@ impl LocalTime {
         }
     }
 
-    /// Returns the instant in `zone`, for a date the start of its day.
+    /// Returns the instant in `zone`. A date alone gives the start of its day.
     fn resolve(&self, zone: &TimeZone) -> Result<jiff::Timestamp, NotATimestamp> {
         match self {
             Self::Instant(timestamp) => Ok(*timestamp),
@@ -140,24 +140,24 @@ impl Timestamp {
         self.0
     }
 
-    /// Returns the moment from ticks of 100 ns since 1970, clamped to the range.
+    /// Returns the timestamp at a number of ticks of 100 ns since 1970, clamped to the range.
     pub fn from_ticks(ticks: i64) -> Self {
         Self(ticks.clamp(Self::MIN.0, Self::MAX.0))
     }
 
-    /// Converts the moment to a timestamp.
+    /// Converts the timestamp to a timestamp of `jiff`.
     pub fn to_jiff(self) -> jiff::Timestamp {
         let nanos = i32::try_from(self.0.rem_euclid(TICKS_PER_SECOND) * NANOS_PER_TICK).unwrap_or(0);
         // `jiff` represents every second within MIN..=MAX.
         jiff::Timestamp::new(self.0.div_euclid(TICKS_PER_SECOND), nanos).unwrap_or(jiff::Timestamp::UNIX_EPOCH)
     }
 
-    /// Returns the duration from `earlier` to this moment; negative if `earlier` is later.
+    /// Returns the duration from `earlier` to this timestamp; negative if `earlier` is later.
     pub fn since(self, earlier: Self) -> SignedDuration {
         self.to_jiff().duration_since(earlier.to_jiff())
     }
 
-    /// Returns the moment one tick earlier, at least [`Self::MIN`].
+    /// Returns the timestamp one tick earlier, at least [`Self::MIN`].
     #[must_use]
     pub fn previous(self) -> Self {
         Self((self.0 - 1).max(Self::MIN.0))
@@ -190,8 +190,8 @@ fn parse_date(text: &str) -> Option<Date> {
     (text.len() == DATE_BYTES).then(|| text.parse().ok()).flatten().filter(|date: &Date| date.year() >= 1)
 }
 
-/// Returns whether the text would be an instant if the calendar did not end on 9999-12-30. Other systems write the last
-/// moment of the year 9999 for "no end". The function parses the same text with the year 9998.
+/// Returns whether the text is an instant after 9999-12-30, the end of `jiff`'s calendar. Other systems write the last
+/// instant of the year 9999 for "no end". To check the text, the function parses it with the year 9998.
 fn is_beyond_calendar(text: &str) -> bool {
     const LAST_YEAR: &str = "9999-12-3";
     const YEAR_BEFORE: &str = "9998-12-3";
@@ -302,20 +302,20 @@ impl std::ops::Add<SignedDuration> for Timestamp {
 }
 
 impl Timestamp {
-    /// The newtype name by which a serializer recognizes a moment.
+    /// The newtype name by which a serializer recognizes a timestamp.
     pub(crate) const NEWTYPE: &'static str = "Timestamp";
 
-    /// Returns the moment with the offset of `zone` at that time: `2020-12-08T19:37:04.5916406+02:00`, in UTC `+00:00`.
+    /// Returns the timestamp with the offset of `zone`: `2020-12-08T19:37:04.5916406+02:00`, in UTC `+00:00`.
     /// An unknown zone is treated as UTC.
     pub fn in_zone(self, zone: &TimeZone) -> InZone<'_> {
-        InZone { moment: self, zone }
+        InZone { timestamp: self, zone }
     }
 }
 
-/// A moment in the local time of a zone.
+/// A timestamp in the local time of a zone.
 #[derive(Debug)]
 pub struct InZone<'a> {
-    moment: Timestamp,
+    timestamp: Timestamp,
     zone: &'a TimeZone,
 }
 
@@ -324,11 +324,11 @@ impl fmt::Display for InZone<'_> {
         const SECONDS_PER_MINUTE: i32 = 60;
         const MINUTES_PER_HOUR: i32 = 60;
         let known = (!self.zone.is_unknown()).then_some(self.zone);
-        let seconds = known.map_or(0, |zone| zone.to_offset(self.moment.to_jiff()).seconds());
+        let seconds = known.map_or(0, |zone| zone.to_offset(self.timestamp.to_jiff()).seconds());
         // Offsets before standard time had seconds, which the format cannot express.
         let minutes = seconds / SECONDS_PER_MINUTE;
         let shift = SignedDuration::from_secs(i64::from(minutes * SECONDS_PER_MINUTE));
-        let shifted = (self.moment + shift).to_string();
+        let shifted = (self.timestamp + shift).to_string();
         let sign = if minutes < 0 { '-' } else { '+' };
         let (hours, minutes) = (minutes.abs() / MINUTES_PER_HOUR, minutes.abs() % MINUTES_PER_HOUR);
         write!(f, "{}{sign}{hours:02}:{minutes:02}", shifted.trim_end_matches('Z'))

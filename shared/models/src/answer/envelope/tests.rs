@@ -20,9 +20,9 @@ const SUFFIX_JSON: Shape = Shape { format: Format::Json, envelope: Envelope::Onl
 const SUFFIX_XML: Shape = Shape { format: Format::Xml, envelope: Envelope::OnlyOffice };
 const PAGE: ListPage = ListPage { start_index: 0, asked: 0, more: false, total: None };
 
-const DOCUMENT_000_JSON: &str = include_str!("../testdata/contact.json");
-const DOCUMENT_000_XML: &str = include_str!("../testdata/contact.xml");
-const DOCUMENT_001_JSON: &str = include_str!("../testdata/contacts.json");
+const CONTACT_JSON: &str = include_str!("../testdata/contact.json");
+const CONTACT_XML: &str = include_str!("../testdata/contact.xml");
+const CONTACTS_JSON: &str = include_str!("../testdata/contacts.json");
 
 /// Returns the contact of ONLYOFFICE's two reference pages.
 fn documented() -> Contact<'static> {
@@ -125,22 +125,22 @@ fn key_paths(value: &Value, at: &str, paths: &mut BTreeSet<String>) {
 }
 
 #[test]
-fn one_contact_is_document_000() {
-    let expected: Value = serde_json::from_str(DOCUMENT_000_JSON).unwrap();
+fn contact_equals_the_reference_page() {
+    let expected: Value = serde_json::from_str(CONTACT_JSON).unwrap();
     let body = one(JSON, None, 200, &documented(), None).unwrap();
     assert_eq!(serde_json::from_slice::<Value>(&body).unwrap(), expected);
-    assert_eq!(text(one(XML, None, 200, &documented(), None).unwrap()), joined(DOCUMENT_000_XML));
+    assert_eq!(text(one(XML, None, 200, &documented(), None).unwrap()), joined(CONTACT_XML));
 }
 
 #[test]
-fn the_order_of_members_is_that_of_document_000() {
-    let compact: String = DOCUMENT_000_JSON.lines().map(|line| line.trim().replacen("\": ", "\":", 1)).collect();
+fn members_have_the_order_of_the_reference_page() {
+    let compact: String = CONTACT_JSON.lines().map(|line| line.trim().replacen("\": ", "\":", 1)).collect();
     assert_eq!(text(one(JSON, None, 200, &documented(), None).unwrap()), compact);
 }
 
 #[test]
-fn a_list_of_contacts_has_the_keys_of_document_001() {
-    let expected: Value = serde_json::from_str(DOCUMENT_001_JSON).unwrap();
+fn list_of_contacts_has_the_keys_of_its_reference_page() {
+    let expected: Value = serde_json::from_str(CONTACTS_JSON).unwrap();
     let body = list(JSON, &[documented()], PAGE, None, usize::MAX).unwrap().body;
     let [mut actual_keys, mut expected_keys] = [BTreeSet::new(), BTreeSet::new()];
     key_paths(&serde_json::from_slice(&body).unwrap(), "", &mut actual_keys);
@@ -149,10 +149,10 @@ fn a_list_of_contacts_has_the_keys_of_document_001() {
 }
 
 #[test]
-fn a_list_in_xml_repeats_the_response_of_document_000() {
-    let document = joined(DOCUMENT_000_XML);
-    let (_, rest) = document.split_once("<response>").unwrap();
-    let (response, _) = rest.split_once("</response>").unwrap();
+fn list_in_xml_repeats_the_response_of_the_reference_page() {
+    let document = joined(CONTACT_XML);
+    let (_, after) = document.split_once("<response>").unwrap();
+    let (response, _) = after.split_once("</response>").unwrap();
     let response = format!("<response>{response}</response>");
     assert_eq!(
         text(list(XML, &[documented(), documented()], PAGE, None, usize::MAX).unwrap().body),
@@ -161,8 +161,8 @@ fn a_list_in_xml_repeats_the_response_of_document_000() {
 }
 
 #[test]
-fn a_contact_without_anything_keeps_all_its_members() {
-    let hollow = Contact {
+fn empty_contact_has_all_members() {
+    let empty = Contact {
         addresses: Vec::new(),
         create_by: None,
         contact_status: None,
@@ -174,17 +174,17 @@ fn a_contact_without_anything_keeps_all_its_members() {
         currency: None,
         ..documented()
     };
-    let body: Value = serde_json::from_slice(&one(JSON, None, 200, &hollow, None).unwrap()).unwrap();
+    let body: Value = serde_json::from_slice(&one(JSON, None, 200, &empty, None).unwrap()).unwrap();
     assert_eq!(body["response"].as_object().unwrap().len(), 24);
     assert_eq!(body["response"]["Currency"], Value::Null);
     assert_eq!(body["response"]["AccessList"], json!([]));
-    let xml = text(one(XML, None, 200, &hollow, None).unwrap());
+    let xml = text(one(XML, None, 200, &empty, None).unwrap());
     assert!(xml.contains("<response><CreateBy /><Created>"), "{xml}");
     assert!(xml.contains("<ContactType /><TaskCount>1</TaskCount>"), "{xml}");
 }
 
 #[test]
-fn a_list_ends_before_the_item_that_is_too_much() {
+fn list_ends_before_the_item_that_exceeds_the_maximum() {
     let items = ["ab", "cd", "ef"];
     let check = |shape, max_bytes, body: &str, written| {
         let list = list(shape, &items, PAGE, None, max_bytes).unwrap();
@@ -206,7 +206,7 @@ fn a_list_ends_before_the_item_that_is_too_much() {
 }
 
 #[test]
-fn a_suffix_puts_counts_and_the_status_beside_the_response() {
+fn suffix_adds_counts_and_the_status_to_the_envelope() {
     let camel =
         |response: &str| format!(r#"{{"count":1,"startIndex":0,"status":0,"statusCode":201,"response":{response}}}"#);
     let object = ListItem { id: 7, title: "Hot".to_owned(), ..ListItem::default() };
@@ -234,7 +234,7 @@ fn a_suffix_puts_counts_and_the_status_beside_the_response() {
 }
 
 #[test]
-fn fields_trim_a_contact_to_the_keys_that_are_named_in_every_shape() {
+fn fields_trim_a_contact_in_every_shape() {
     let fields = Fields::parse("displayname,CreateBy");
     let check = |shape: Shape, expected: &[&str]| {
         let body: Value =
@@ -253,7 +253,7 @@ fn fields_trim_a_contact_to_the_keys_that_are_named_in_every_shape() {
 }
 
 #[test]
-fn a_page_says_where_the_next_one_starts() {
+fn page_has_the_start_of_the_next_page() {
     let check = |page: ListPage, max_bytes, expected| {
         let list = list(JSON, &["ab", "cd"], page, None, max_bytes).unwrap();
         assert_eq!(list.next_index, expected, "{page:?} {max_bytes}");
@@ -267,7 +267,7 @@ fn a_page_says_where_the_next_one_starts() {
 }
 
 #[test]
-fn an_empty_list_is_an_answer_too() {
+fn empty_list_has_an_envelope() {
     for (shape, expected) in [(JSON, "[]"), (XML, "<result><status>0</status></result>")] {
         let list = list::<Contact>(shape, &[], PAGE, None, usize::MAX).unwrap();
         assert_eq!((text(list.body), list.written), (expected.to_owned(), 0));
@@ -275,7 +275,7 @@ fn an_empty_list_is_an_answer_too() {
 }
 
 #[test]
-fn an_error_has_one_form() {
+fn error_has_one_shape() {
     let mut body = ErrorBody {
         status_code: 400,
         message: "Correct the fields & send it again".to_owned(),
@@ -443,15 +443,15 @@ proptest! {
     }
 
     #[test]
-    fn any_bound_holds_and_is_used(contacts in vec(contact(), 0..4), max_bytes in 100..8000_usize) {
+    fn list_never_exceeds_its_maximum_and_ends_only_there(contacts in vec(contact(), 0..4), max_bytes in 100..8000_usize) {
         for shape in [JSON, XML, SUFFIX_JSON, SUFFIX_XML] {
-            let whole = |contacts: &[Contact]| list(shape, contacts, PAGE, None, usize::MAX).unwrap().body.len();
+            let unbounded = |contacts: &[Contact]| list(shape, contacts, PAGE, None, usize::MAX).unwrap().body.len();
             let bounded = list(shape, &contacts, PAGE, None, max_bytes).unwrap();
             // The envelopes of two lists differ only in their numbers.
-            const AROUND: usize = 200;
-            prop_assert!(bounded.body.len() <= max_bytes + AROUND);
+            const ENVELOPE_BYTES: usize = 200;
+            prop_assert!(bounded.body.len() <= max_bytes + ENVELOPE_BYTES);
             if bounded.written < contacts.len() {
-                prop_assert!(whole(&contacts[..=bounded.written]) > max_bytes);
+                prop_assert!(unbounded(&contacts[..=bounded.written]) > max_bytes);
             }
         }
     }

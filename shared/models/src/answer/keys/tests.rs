@@ -57,7 +57,7 @@ fn check(style: KeyStyle, expected: &Value) {
 }
 
 #[test]
-fn struct_keys_follow_the_style_and_map_keys_and_variants_stay() {
+fn struct_keys_follow_the_style_but_map_keys_and_variants_do_not() {
     let choice = json!(["Unit", {"Newtype": {"Id": 7}}, {"Tuple": [{"Id": 8}, 9]}, {"Struct": {"AKey": 10}}]);
     let documents = json!({
         "id": 1, "DisplayName": null, "Inner": [{"Id": 2}, null], "Pair": [{"Id": 3}, {"Id": 4}],
@@ -104,11 +104,11 @@ fn an_empty_or_partly_skipped_struct_is_an_object() {
     #[serde(rename_all = "PascalCase")]
     struct Partly {
         #[serde(skip_serializing_if = "Option::is_none")]
-        gone: Option<i32>,
-        kept: Empty,
+        absent: Option<i32>,
+        present: Empty,
     }
-    for (style, expected) in [(KeyStyle::UpperId, r#"{"Kept":{}}"#), (KeyStyle::Camel, r#"{"kept":{}}"#)] {
-        let text = serde_json::to_string(&Keyed::new(&Partly { gone: None, kept: Empty {} }, style));
+    for (style, expected) in [(KeyStyle::UpperId, r#"{"Present":{}}"#), (KeyStyle::Camel, r#"{"present":{}}"#)] {
+        let text = serde_json::to_string(&Keyed::new(&Partly { absent: None, present: Empty {} }, style));
         assert_eq!(text.unwrap(), expected);
     }
 }

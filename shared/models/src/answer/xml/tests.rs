@@ -50,7 +50,7 @@ fn plain_values_are_text() {
 }
 
 #[test]
-fn what_is_empty_is_an_empty_element() {
+fn empty_values_are_empty_elements() {
     #[derive(Serialize)]
     struct Unit;
     #[derive(Serialize)]
@@ -84,7 +84,7 @@ fn sequences_repeat_their_element() {
 }
 
 #[test]
-fn sequences_without_a_member_of_their_own_get_an_element() {
+fn sequences_that_are_not_members_get_an_element() {
     check_member(
         vec![vec![1, 2], vec![], vec![3]],
         "<r><City><City>1</City><City>2</City></City><City /><City><City>3</City></City></r>",
@@ -139,7 +139,7 @@ fn text_is_escaped_and_forbidden_characters_are_replaced() {
 }
 
 #[test]
-fn a_failing_value_fails_with_its_reason() {
+fn failing_value_fails_with_its_message() {
     struct Failing;
     impl Serialize for Failing {
         fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {

@@ -8,7 +8,7 @@ fn check(text: &str, edge: Edge, zone: &str, expected: &str) {
 }
 
 #[test]
-fn a_time_without_an_offset_needs_a_zone_that_is_known() {
+fn time_without_an_offset_needs_a_known_zone() {
     let zone = TimeZone::unknown();
     for text in ["2024-01-15", "2024-01-15T10:00:00"] {
         assert_eq!(Timestamp::parse(text, &zone), Err(NotATimestamp::UnknownZone), "{text}");
@@ -30,7 +30,7 @@ fn dates_mean_whole_days_of_the_portal() {
 }
 
 #[test]
-fn times_are_instants() {
+fn times_with_and_without_an_offset_are_instants() {
     check("2020-12-08T17:37:04Z", Edge::To, "Europe/Riga", "2020-12-08T17:37:04.0000000Z");
     check("2020-12-08T17:37:04+02:00", Edge::From, "UTC", "2020-12-08T15:37:04.0000000Z");
     check("2020-12-08T17:37:04", Edge::From, "Europe/Riga", "2020-12-08T15:37:04.0000000Z");
@@ -42,7 +42,7 @@ fn times_are_instants() {
 }
 
 #[test]
-fn the_plus_of_an_offset_is_restored() {
+fn plus_sign_of_an_offset_is_restored() {
     for (text, expected) in [
         ("2008-04-10T06:30:00 02:00", "2008-04-10T06:30:00+02:00"),
         ("2008-04-10T06-30-00.000 0200", "2008-04-10T06-30-00.000+0200"),
@@ -58,7 +58,7 @@ fn the_plus_of_an_offset_is_restored() {
 }
 
 #[test]
-fn other_texts_are_refused() {
+fn malformed_texts_are_refused() {
     for text in [
         "",
         "string",
@@ -85,9 +85,9 @@ fn other_texts_are_refused() {
 }
 
 #[test]
-fn the_range_ends_are_moments() {
-    for moment in [Timestamp::MIN, Timestamp::MAX] {
-        assert_eq!(moment.to_string().parse::<Timestamp>().unwrap(), moment);
+fn first_and_last_timestamps_round_trip() {
+    for timestamp in [Timestamp::MIN, Timestamp::MAX] {
+        assert_eq!(timestamp.to_string().parse::<Timestamp>().unwrap(), timestamp);
     }
     assert_eq!(Timestamp::parse_edge("9999-12-31", Edge::To, &TimeZone::UTC).unwrap(), Timestamp::MAX);
     for text in ["9999-12-31T23:59:59", "9999-12-31T23:59:59.9999999Z", "9999-12-31"] {
