@@ -249,19 +249,19 @@ async fn missing_references_are_refused_with_a_remedy() {
     for (value, expected) in [
         (
             contact(5, json!({"ContactStatus": {"id": 77}})),
-            "ContactStatus 77 is no stage of portal acme: load its line before this one".to_owned(),
+            "ContactStatus 77 is not a stage of portal acme: load the stage's line before this line".to_owned(),
         ),
         (
             contact(5, json!({"ContactType": {"id": 77}})),
-            "ContactType 77 is no type of portal acme: load its line before this one".to_owned(),
+            "ContactType 77 is not a type of portal acme: load the type's line before this line".to_owned(),
         ),
         (
             contact_with(5, ShareType::None, &[MIKE, NOBODY]),
-            format!("AccessList {NOBODY} is no user of portal acme: load the user's line before this one"),
+            format!("AccessList {NOBODY} is not a user of portal acme: load the user's line before this line"),
         ),
         (
             token("token-of-nobody-0123456789abcdef0123456789", NOBODY, &["read"]),
-            format!("UserId {NOBODY} is no user of portal acme: load the user's line before this one"),
+            format!("UserId {NOBODY} is not a user of portal acme: load the user's line before this line"),
         ),
     ] {
         assert_eq!(refused(&world, &acme_lines([value])).await, expected);
@@ -310,7 +310,7 @@ async fn line_before_any_portal_is_refused() {
 async fn time_zone_can_change_and_shards_cannot() {
     let world = acme_with([contact(1, json!({"Created": "2020-06-01T23:30:00Z"}))]).await;
     let error = refused(&world, &lines([portal("acme", "Europe/Riga", 8)])).await;
-    assert_eq!(error, "portal acme has 4 shards, which its contacts are spread over; they cannot become 8");
+    assert_eq!(error, "portal acme has 4 shards; its number of shards cannot change to 8");
     let day = json!({"fromDate": "2020-06-02", "toDate": "2020-06-02"});
     assert_eq!(selected(&world, &day).await, [1]);
     world.import(&lines([portal("acme", "UTC", 4)])).await.unwrap();
@@ -446,7 +446,7 @@ async fn contact_too_large_for_an_item_is_refused_with_its_size() {
     let addresses: Vec<Value> = (0..20_000).map(|_| json!({})).collect();
     let line = acme_lines([contact(5, json!({"Addresses": addresses}))]);
     let error = world.import(&line).await.unwrap_err().to_string();
-    assert!(error.contains("contact 5 takes ") && error.contains("at most 389120 are taken"), "{error}");
+    assert!(error.contains("contact 5 takes ") && error.contains("at most 389120 are accepted"), "{error}");
 }
 
 #[tokio::test]
@@ -493,7 +493,7 @@ async fn removed_users_identifier_stays_in_lists_and_is_not_reused() {
     assert_eq!(world.import(&acme_lines([delete.clone(), nobody])).await.unwrap(), again);
     for (line, words) in [
         (json!({"user": {"Id": nil, "DisplayName": "Somebody else"}}), "was removed from portal acme"),
-        (token(nil), "is no user of portal acme"),
+        (token(nil), "is not a user of portal acme"),
     ] {
         let error = world.import(&acme_lines([line])).await.unwrap_err().to_string();
         assert!(error.contains(words) && error.contains(&nil.to_string()), "{error}");

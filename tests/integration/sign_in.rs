@@ -290,8 +290,8 @@ async fn address_belongs_to_one_user_of_a_portal() {
     let world = acme_with([member(MIKE, Some(MIKES), Some(PASSWORD))]).await;
     let error = world.import(&acme_lines([member(SAM, Some(MIKES), None)])).await.unwrap_err().to_string();
     let expected = format!(
-        "line 2: Email {MIKES} of user {SAM} is also that of user {MIKE} of portal acme, and no line of this file gives \
-         that user another one. The users' lines from this one on were not loaded"
+        "line 2: Email {MIKES} of user {SAM} is also the address of user {MIKE} of portal acme, and no line of this \
+         file resolves the conflict. The lines of users from this line on were not loaded"
     );
     assert_eq!(error, expected);
     assert_eq!(signs_in(&world, MIKES, PASSWORD).await, [account("acme", MIKE)]);

@@ -1,4 +1,4 @@
-//! Closes jobs: writes their end, publishes their event, and removes their open entry.
+//! Closes jobs: writes the end, publishes the event, and removes the open-job entry.
 
 use jiff::SignedDuration;
 use models::job::{Job, ShardSummary, State, Task};
@@ -12,34 +12,35 @@ use crate::give_up::KILLED;
 use crate::queue::Message;
 use crate::worker::WorkError;
 
-/// Log line of each job that fails. The deployment's alarm counts these lines, so they are errors, which every log
-/// level lets through.
+/// Log message of each failed job. The deployment's alarm counts these messages, so their level is ERROR, which every
+/// log level includes.
 pub const JOB_FAILED: &str = "job failed";
 
 /// The error of a job that was given up because the table refused its writes.
-const REFUSED: &str = "the database did not take all changes, however often they were tried";
+const REFUSED: &str = "The database refused some changes on every attempt.";
 /// The error of a job whose user was removed.
-const USER_REMOVED: &str = "the user on whose behalf the job acts is no longer in the portal; what the job had changed \
-                            before stays changed, and an administrator can undo it";
-/// The error of a job that was given up because it outlived the journal of moves.
-const TOO_LONG: &str = "the job took longer than a day, so contacts that an import moved may be left out; run it again";
+const USER_REMOVED: &str = "The user on whose behalf the job acts is no longer in the portal. The changes made so far \
+                            remain, and an administrator can undo them.";
+/// The error of a job that was given up because it ran longer than the retention of the journal of moves.
+const TOO_LONG: &str =
+    "The job took longer than a day, so it may have missed contacts that an import moved. Run the job again.";
 
-/// Whether the end of a job was written.
+/// The result of writing the end of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Finished {
     /// The end was written.
     Written,
-    /// Somebody else changed the job's record since it was read. Nothing was written.
+    /// Somebody else changed the job's record after it was read. Nothing was written.
     RecordChanged,
 }
 
 impl Jobs {
-    /// Ends a job whose shards are all finished, and publishes the event of a job that is over.
+    /// Ends a job if all its shards are closed. Publishes the event of a job that has ended but is still open.
     pub(crate) async fn close_if_done(&self, portal: &PortalId, mut job: Job) -> Result<(), WorkError> {
-        // Repeat if someone cancels the job meanwhile.
+        // Repeat if a caller cancels the job meanwhile.
         loop {
             if job.is_over() {
-                // Messages may be late or duplicated. The event of a closed job was published.
+                // Messages may be late or duplicated. The event of a closed job is already published.
                 return if self.store.is_open(portal, job.id).await? {
                     self.publish(portal, &job).await
                 } else {
@@ -63,7 +64,7 @@ impl Jobs {
         }
     }
 
-    /// Returns the state in which a job ends whose shards are all closed, and the reason if the job failed.
+    /// Returns the final state of a job whose shards are all closed, and the reason if the job failed.
     fn end_of(&self, job: &Job, shards: &[ShardState]) -> (State, Option<String>) {
         let failed = |failure| shards.iter().any(|shard| shard.failed == Some(failure));
         let reason = if failed(ShardFailure::UserRemoved) {
@@ -72,8 +73,8 @@ impl Jobs {
             KILLED
         } else if failed(ShardFailure::GivenUp) {
             let age = self.now().since(job.started.unwrap_or(job.created));
-            let outlived = matches!(job.task, Task::Filter(_)) && age > SignedDuration::from_hours(MOVES_KEPT_HOURS);
-            if outlived { TOO_LONG } else { REFUSED }
+            let is_too_old = matches!(job.task, Task::Filter(_)) && age > SignedDuration::from_hours(MOVES_KEPT_HOURS);
+            if is_too_old { TOO_LONG } else { REFUSED }
         } else if job.state == State::Cancelled {
             return (State::Cancelled, None);
         } else {
@@ -90,12 +91,12 @@ impl Jobs {
         state: State,
         error: Option<String>,
     ) -> Result<Finished, WorkError> {
-        let seen = job.state;
+        let state_before = job.state;
         let before = job.clone();
         job.state = state;
         job.error = error;
         job.finished = Some(self.now());
-        if !self.store.finish_job(portal, job, seen).await? {
+        if !self.store.finish_job(portal, job, state_before).await? {
             *job = before;
             return Ok(Finished::RecordChanged);
         }
@@ -107,10 +108,10 @@ impl Jobs {
         Ok(Finished::Written)
     }
 
-    /// Publishes the event of a job that is over, if there is a bus, and closes the job.
+    /// Publishes the event of an ended job, if there is a bus, and closes the job.
     async fn publish(&self, portal: &PortalId, job: &Job) -> Result<(), WorkError> {
-        // Free the place first: an unreachable bus must not use up the user's open jobs.
-        self.store.leave_place_of(portal, job).await?;
+        // Remove the job from its user's open jobs first: an unreachable bus must not use up the limit of open jobs.
+        self.store.remove_from_open_jobs_of_user(portal, job).await?;
         match &self.events {
             Events::Off => {}
             Events::Here(bus) => bus.put(JobEvent::new(portal.clone(), job)).await?,
@@ -128,7 +129,7 @@ fn percent_at_end(job: &Job, state: State, shards: &[ShardState]) -> u8 {
     if state == State::Done {
         return 100;
     }
-    // A shard that was stopped or failed is closed, and counts up to its progress.
+    // A cancelled or failed shard was closed early, and counts up to its progress.
     let is_finished = |shard: &ShardState| state == State::Failed && shard.failed.is_none();
     let summaries: Vec<_> =
         shards.iter().map(|shard| ShardSummary { done: is_finished(shard), ..shard.summary() }).collect();

@@ -1,4 +1,5 @@
-//! Compaction of managers' postings, run after the sweep. A list that reads mostly stale postings requests it.
+//! Compaction of managers' postings, run after the sweep. A list that reads mostly superfluous postings requests the
+//! compaction.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +18,7 @@ use crate::context::Jobs;
 use crate::panics::catch_panic;
 use crate::shard::Deadline;
 
-/// Most managers whose requests a process remembers.
+/// Maximum number of managers whose requests a process remembers.
 const REMEMBERED: usize = 1000;
 
 /// The managers for which a process requested compaction recently, with the time of the request.
@@ -27,23 +28,23 @@ pub struct CompactionRequests(Arc<Mutex<HashMap<(PortalId, UserId), Timestamp>>>
 impl CompactionRequests {
     /// Returns whether the process may send a request now, and records the request.
     fn admits(&self, portal: &PortalId, manager: UserId, now: Timestamp) -> bool {
-        let mut asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut requested = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let pause = limits::duration(COMPACTION_PAUSE_MILLIS);
         let key = (portal.clone(), manager);
-        if asked.get(&key).is_some_and(|at| *at <= now && now < *at + pause) {
+        if requested.get(&key).is_some_and(|at| *at <= now && now < *at + pause) {
             return false;
         }
-        if asked.len() >= REMEMBERED {
-            asked.clear();
+        if requested.len() >= REMEMBERED {
+            requested.clear();
         }
-        asked.insert(key, now);
+        requested.insert(key, now);
         true
     }
 }
 
 impl Jobs {
-    /// Requests compaction of a manager's postings: at most once in ten minutes per process, within 200 ms. A failure
-    /// is only logged, so that the list is answered anyway.
+    /// Requests compaction of a manager's postings: at most once in ten minutes per process, within 200 ms. Logs a
+    /// failure instead of returning it, so that the list is answered anyway.
     pub async fn request_compaction(&self, portal: &PortalId, manager: UserId) {
         let now = self.now();
         if !self.compaction_requests.admits(portal, manager, now) {
@@ -55,12 +56,12 @@ impl Jobs {
             Ok(Err(error)) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "compaction of postings not requested");
             }
-            Err(_) => tracing::warn!("compaction of postings not requested in its time"),
+            Err(_) => tracing::warn!("compaction of postings not requested before its timeout"),
         }
     }
 
-    /// Compacts the postings of at most [`COMPACTIONS_PER_SWEEP`] managers that are due. Returns the number of
-    /// managers whose compaction ended. A failure does not block the others and is retried later.
+    /// Compacts the postings of at most [`COMPACTIONS_PER_SWEEP`] managers that are due. Returns the number of managers
+    /// whose compaction succeeded. A failure does not block the others and is retried later.
     ///
     /// # Errors
     ///
@@ -73,7 +74,7 @@ impl Jobs {
             }
             let work = catch_panic(self.compact(&due));
             let ended = match deadline.instant() {
-                // A compaction may be cut off after any of its calls. A later sweep compacts the rest.
+                // A compaction may stop after any of its calls. A later sweep continues the compaction.
                 Some(at) => match timeout_at(at, work).await {
                     Ok(ended) => ended,
                     Err(_) => break,
@@ -105,14 +106,15 @@ impl Jobs {
         if compacted.written == 0 {
             return self.store.forget_compaction(&postponed).await;
         }
-        // The new postings replace others once settled. The extra time is needed because only older postings are
-        // settled.
+        // The next compaction removes the replaced postings after the new postings are settled. A posting is settled
+        // only after the full time, so add a margin.
         let settled = self.now() + limits::duration(POSTING_SETTLED_MILLIS + COMPACTION_REQUEST_MILLIS);
         self.store.postpone_compaction(&postponed, settled).await.map(drop)
     }
 }
 
-/// Returns the first managers of a list, one of each portal before a second of any, so that no portal blocks another.
+/// Returns the first compactions of a list, with one compaction of each portal before the second of any portal. So no
+/// portal blocks another.
 fn one_of_each_portal(due: Vec<DueCompaction>) -> Vec<DueCompaction> {
     let mut of_portal: HashMap<PortalId, usize> = HashMap::new();
     let mut ranked: Vec<(usize, Timestamp, DueCompaction)> = due

@@ -16,18 +16,18 @@ use crate::compaction::CompactionRequests;
 use crate::events::Bus;
 use crate::queue::{Message, Queue};
 
-/// Default number of days for which a job's undo log is kept.
+/// Default retention of a job's undo log, in days.
 pub const DEFAULT_CHUNK_DAYS: u32 = 90;
 
-/// Where the events of ended jobs are published.
+/// The publisher of the events of ended jobs.
 #[derive(Clone, Debug, Default)]
 pub enum Events {
-    /// Nowhere.
+    /// Nobody publishes events.
     #[default]
     Off,
-    /// This process publishes them.
+    /// This process publishes events on the bus.
     Here(Arc<dyn Bus>),
-    /// The workers that receive the queue's messages publish them.
+    /// The workers of the queue publish events.
     Elsewhere,
 }
 
@@ -38,9 +38,9 @@ pub struct Jobs {
     pub store: Store,
     /// Queue for the remaining work.
     pub queue: Arc<dyn Queue>,
-    /// Where the events of ended jobs are published.
+    /// The publisher of the events of ended jobs.
     pub events: Events,
-    /// Retention of undo logs; none means for ever.
+    /// Retention of undo logs; none stores them for ever.
     pub retention: Option<SignedDuration>,
     /// Managers for which this process requested compaction recently.
     pub compaction_requests: CompactionRequests,
@@ -54,7 +54,7 @@ impl std::fmt::Debug for Jobs {
     }
 }
 
-/// Returns the retention of `days` days; 0 means for ever.
+/// Returns the retention of `days` days; none for 0, which means for ever.
 pub fn retention(days: u32) -> Option<SignedDuration> {
     (days > 0).then(|| SignedDuration::from_hours(24 * i64::from(days)))
 }
@@ -89,7 +89,7 @@ impl Jobs {
         (self.clock)()
     }
 
-    /// Returns when the undo log of a job that is requested at `created` expires; `None` for never.
+    /// Returns the expiry of the undo log of a job created at `created`; none if the log never expires.
     pub(crate) fn changes_until(&self, created: Timestamp) -> Option<Timestamp> {
         self.retention.map(|retention| created + retention)
     }
@@ -102,7 +102,7 @@ impl Jobs {
         Uuid::new_v7(UuidTimestamp::from_unix(NoContext, seconds, nanos)).into()
     }
 
-    /// Sends messages. A failure is only logged, because a sweep finds the unsent work in the table.
+    /// Sends messages. Logs a failure instead of returning it, because a sweep finds the unfinished work in the table.
     pub(crate) async fn send(&self, messages: Vec<Message>) {
         if messages.is_empty() {
             return;
@@ -114,7 +114,7 @@ impl Jobs {
         for (portal, job) in jobs {
             let soon = self.now() + limits::duration(RETRY_MILLIS);
             if let Err(error) = self.store.postpone_job(&portal, job, soon).await {
-                tracing::error!(%job, error = &error as &dyn std::error::Error, "job not postponed; a sweep checks it later");
+                tracing::error!(%job, error = &error as &dyn std::error::Error, "job not postponed");
             }
         }
     }

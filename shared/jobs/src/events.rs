@@ -29,10 +29,10 @@ pub struct JobEvent {
     pub created: Timestamp,
     /// When the job ended.
     pub finished: Option<Timestamp>,
-    /// The filter that selected the contacts, if there was one.
+    /// The filter that selected the contacts; none for named contacts.
     #[serde(serialize_with = "filter_view")]
     pub filter: Option<Filter>,
-    /// The access that was set, if it is the same for all contacts.
+    /// The access that the job set, if all contacts got the same access.
     #[serde(serialize_with = "target_view")]
     pub target: Option<Access>,
     /// The standing rule that started the job.
@@ -47,7 +47,7 @@ pub struct JobEvent {
     pub unchanged: u64,
     /// Contacts that the caller may not edit.
     pub skipped: u64,
-    /// Contacts that an undo left alone because someone changed them since.
+    /// Contacts that an undo did not restore, because someone changed them since.
     pub conflicts: u64,
     /// Contacts whose write the table refused.
     pub failed: u64,
@@ -91,7 +91,7 @@ impl JobEvent {
 
 /// The bus did not accept an event. The text is for the log.
 #[derive(Debug, thiserror::Error)]
-#[error("the event bus did not take an event")]
+#[error("the event bus did not accept an event")]
 pub struct BusError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
 
 /// Accepts events. An accepted event is delivered at least once.

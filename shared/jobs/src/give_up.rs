@@ -2,8 +2,8 @@
 //!
 //! A worker that dies (out of memory, a time limit, a crash) reports no error. Each claim of a shard and each check of
 //! an open job is therefore counted before the work begins, and progress resets the count. After [`MAX_TRIES`] counted
-//! attempts, further attempts only close what is open. They read as little as possible, and each reads less than the
-//! one before, because the reading may be the cause.
+//! attempts, further attempts only close the shard or the job. Each further attempt reads less than the attempt before,
+//! because a read may be the cause.
 
 use models::job::Change;
 use models::limits::MAX_TRIES;
@@ -16,12 +16,12 @@ use crate::shard::ShardRef;
 use crate::worker::WorkError;
 
 /// The error of a job with a shard whose workers died.
-pub(crate) const KILLED: &str = "The work stopped ten times without progress: it ran out of memory or time, or it \
-    crashed. What it changed stays changed and can be undone. Run it again with a narrower filter for the rest.";
+pub(crate) const KILLED: &str = "The job stopped ten times without progress: it ran out of memory or time, or it \
+    crashed. The changes made so far remain and can be undone. Run the job again with a narrower filter.";
 
 /// The error of a job that could not be closed with its counts.
-const NOT_CLOSED: &str = "The work stopped ten times while it was closed, so its counts are missing here. What it \
-    changed stays changed, is listed in its changes, and can be undone.";
+const NOT_CLOSED: &str = "The job stopped ten times while it was closed, so its counts are missing here. The \
+    changes made so far remain and can be undone. The job's list of changes shows them.";
 
 /// The claim that counts the contacts of an unfinished chunk one by one.
 const COUNTING_TRY: u32 = MAX_TRIES + 1;
@@ -39,7 +39,7 @@ impl Jobs {
         let ShardRef { portal, job, number } = shard;
         tracing::error!(job = %job.id, shard = number, tries = state.tries, "shard given up, because its workers died");
         let progress = if job.counts_first() && state.counted.is_none() {
-            // The changes were counted, and none was made.
+            // The shard was only being counted, so no change was made.
             Progress::default()
         } else {
             match state.tries {
@@ -49,9 +49,9 @@ impl Jobs {
             }
         };
         match self.store.end_shard(portal, job.id, number, lease, &progress, Some(ShardFailure::Killed)).await? {
-            // Another worker has the shard now and closes it.
+            // Another worker holds the shard now and closes it.
             Saved::Lost => tracing::warn!(job = %job.id, shard = number, "lease lost while the shard was given up"),
-            Saved::Kept | Saved::Cancelled => {}
+            Saved::Held | Saved::Cancelled => {}
         }
         Ok(())
     }
@@ -70,7 +70,8 @@ impl Jobs {
         Ok(with_failed(chunk.after, failed as u64))
     }
 
-    /// Returns the progress after the chunk without reading its contacts: all its updates count as failed.
+    /// Returns the shard's progress after its unfinished chunk, without reading the contacts. All updates of the chunk
+    /// count as failed.
     async fn failed_chunk(&self, shard: ShardRef<'_>, progress: &Progress) -> Result<Progress, StoreError> {
         let ShardRef { portal, job, number } = shard;
         let after = self.store.chunk_end(portal, job.id, number, progress.next_chunk).await?;
@@ -79,11 +80,11 @@ impl Jobs {
         }))
     }
 
-    /// Closes a job whose checks killed their workers: the job fails with the counts recorded so far. A job that was
-    /// over before is closed without publishing its event, because the publishing may be the cause.
+    /// Closes a job whose checks killed their workers. The job fails with the counts recorded so far. A job that had
+    /// already ended is closed without publishing its event, because the publishing may be the cause.
     pub(crate) async fn give_up_job(&self, open: &OpenJob) -> Result<(), StoreError> {
         let OpenJob { portal, job, .. } = open;
-        self.leave_place(open).await?;
+        self.remove_from_open_jobs(open).await?;
         if self.store.fail_job(portal, *job, NOT_CLOSED, self.now()).await? {
             tracing::error!(%job, reason = NOT_CLOSED, "{JOB_FAILED}");
             // The next check publishes the event.
@@ -95,10 +96,10 @@ impl Jobs {
 }
 
 impl Jobs {
-    /// Removes a job from its user's open jobs, where the job's record is missing or is not read.
-    pub(crate) async fn leave_place(&self, open: &OpenJob) -> Result<(), StoreError> {
+    /// Removes a job from its user's open jobs without the job's record, which is missing or must not be read.
+    pub(crate) async fn remove_from_open_jobs(&self, open: &OpenJob) -> Result<(), StoreError> {
         match open.user {
-            Some(user) => self.store.leave_place(&open.portal, user, open.job).await,
+            Some(user) => self.store.remove_from_open_jobs(&open.portal, user, open.job).await,
             None => Ok(()),
         }
     }

@@ -1,25 +1,29 @@
-//! The job engine: sets the access of all contacts that a plan selects or a call names, and undoes such changes.
+//! The job engine: sets the access of all contacts that a filter selects or a call names, and undoes such changes.
 //!
-//! A job has as many shards as its portal, or one shard if a call names the contacts. The holder of a shard's lease
-//! works on the shard page by page. It reads the access records of a page and drops the contacts that the caller may
-//! not edit or whose access already matches. The rest is a chunk. A chunk is written **before** its access records and
-//! holds their previous access: it is undo log, audit trail and checkpoint. Then the access records are written, each
-//! with the job as its revision, then the shard's progress, which renews the lease. The next page is read while the
-//! current page is written.
+//! A job has as many shards as its portal, or one shard if a call names the contacts. A worker claims a shard with a
+//! lease and processes the shard page by page. The worker reads the access records of a page, and skips the contacts
+//! that the caller may not edit or whose access already matches. The other contacts of the page form a chunk. The
+//! worker then makes three writes:
 //!
-//! A worker that takes over a shard finishes the last chunk from the chunk itself, then continues. Unfinished jobs
-//! stand in the list of open jobs, where [`sweep`] finds them.
+//! 1. The chunk, which holds the previous access of its contacts. A chunk is undo log, audit trail and checkpoint.
+//! 2. The access records, each with the job as its revision.
+//! 3. The shard's progress. This write renews the lease.
 //!
-//! The engine knows no HTTP. It holds in memory, per active shard, two pages, a chunk and the set of met contacts, and
-//! for a synchronous run the positions up to the end of the answer's page.
+//! The worker reads the next page while it writes the current page.
+//!
+//! A worker that takes over a shard first completes the last chunk from the stored chunk. Every unfinished job has an
+//! open-job entry, by which [`sweep`] finds the job.
+//!
+//! The engine does not depend on HTTP. For each active shard, memory holds two pages, a chunk and the set of judged
+//! contacts. A synchronous run also holds the index positions up to the end of the answer's page.
 
 pub mod changes;
 mod closing;
 pub mod compaction;
+mod contact_bitmap;
 pub mod context;
 pub mod events;
 mod give_up;
-mod met;
 mod moves;
 pub mod panics;
 pub mod queue;

@@ -1,16 +1,20 @@
-//! The last phase of a shard: contacts that an import moved while the shard was read.
+//! The last phase of a shard: contacts that imports move between index partitions while a run reads the shard.
 //!
-//! A run reads the partitions of a shard one after another. It misses a contact that moves from an unread partition to
-//! one already read. The import therefore writes the contacts to move into the journal first. After the last partition,
-//! the run reads the journal and judges those contacts by their own items. It repeats this until the journal holds
-//! nothing new.
+//! A run reads the partitions of a shard one after another. The run misses a contact that moves from an unread
+//! partition to a partition already read. An import therefore writes a journal entry before it moves contacts. After
+//! the last partition, the run reads the journal and judges the moved contacts by their own items. The run repeats
+//! these two steps until the journal holds no new entry.
 //!
-//! Then every contact that matched before the run started and matches at the last reading of the journal was judged.
-//! Either no write of an import touched its index entries from the run's start to the end of the last partition: then
-//! the run met it there. Or an import made such a write: then its journal entry precedes the write, and the run has
-//! read the entry. The contact's own item is then the one before or after the move, and either matches. An own item
-//! that does not match may belong to a contact between two moves. So contacts of young entries that did not match are
-//! judged once more after the last reading of the journal, when every announced move is visible.
+//! The run then has judged every contact that matched when the run started and still matches at the last reading of the
+//! journal. There are two cases:
+//!
+//! - No import wrote the contact's index entries between the run's start and the end of the last partition. Then the
+//!   run found the contact in the index.
+//! - An import wrote the index entries. The journal entry precedes these writes, so the run reads the entry and then
+//!   the contact's own item. The own item dates from before or after the move, and matches in both states.
+//!
+//! A contact between two moves may have an own item that does not match. So after the last reading of the journal, the
+//! run judges the contacts of recent entries again if they did not match. By then, every announced move is visible.
 
 use std::collections::{HashMap, HashSet};
 
@@ -24,13 +28,15 @@ use models::values::timestamp::Timestamp;
 use store::StoreError;
 use uuid::Uuid;
 
+use crate::contact_bitmap::ContactBitmap;
 use crate::context::Jobs;
-use crate::met::Met;
 
-const BEFORE: SignedDuration = limits::duration(MOVES_BEFORE_MILLIS);
+/// Time before the run's start from which the run reads the journal.
+const LEAD_TIME: SignedDuration = limits::duration(MOVES_BEFORE_MILLIS);
+/// Maximum difference between the clocks of two processes.
 const SKEW: SignedDuration = limits::duration(CLOCK_SKEW_MILLIS);
-/// Time after its journal entry, by this clock, for which a move may still be in flight.
-const ON_ITS_WAY: SignedDuration = limits::duration(MOVE_WRITE_MILLIS + WRITE_ARRIVAL_MILLIS + CLOCK_SKEW_MILLIS);
+/// Time after its journal entry, by this process's clock, for which a move may still be in flight.
+const IN_FLIGHT: SignedDuration = limits::duration(MOVE_WRITE_MILLIS + WRITE_ARRIVAL_MILLIS + CLOCK_SKEW_MILLIS);
 
 /// A contact that an import moved.
 #[derive(Clone, Copy, Debug)]
@@ -49,24 +55,24 @@ pub(crate) enum MoveState {
     MayBeInFlight,
 }
 
-/// Contacts that an import moved, to be judged by their own items.
+/// The contacts that imports moved. The run judges moved contacts by their own items.
 pub(crate) struct Moved<'a> {
     jobs: &'a Jobs,
     portal: &'a PortalId,
     shard: u16,
     /// When the run started.
     started: Timestamp,
-    /// Start of the next reading of the journal.
+    /// The time from which the journal is read next.
     from: Timestamp,
-    /// Entries already read.
+    /// Identifiers of the entries already read.
     read: HashSet<Uuid>,
     /// Contacts to judge.
     waiting: Vec<MovedContact>,
-    /// Contacts that did not match and whose move may be in flight.
+    /// Contacts that did not match and whose moves may be in flight.
     unsettled: Vec<MovedContact>,
     /// Contacts that an import added again, with the revision of the import's access records.
     returned: HashMap<ContactId, JobId>,
-    /// Whether the journal was read for the last time.
+    /// True after the last reading of the journal.
     closing: bool,
 }
 
@@ -86,7 +92,7 @@ impl<'a> Moved<'a> {
             portal,
             shard,
             started,
-            from: started + -BEFORE,
+            from: started + -LEAD_TIME,
             read: HashSet::new(),
             waiting: Vec::new(),
             unsettled: Vec::new(),
@@ -95,11 +101,11 @@ impl<'a> Moved<'a> {
         }
     }
 
-    /// Reads new journal entries. Returns whether there were any. Costs 1 read unit, or more for many entries.
+    /// Reads the journal. Returns whether the journal holds new entries. Costs 1 read unit, or more for many entries.
     pub(crate) async fn read(&mut self) -> Result<bool, StoreError> {
         let now = self.jobs.now();
-        if now.since(self.started) > SignedDuration::from_hours(MOVES_KEPT_HOURS) - BEFORE {
-            return Err(StoreError::Corrupt("the journal of moves does not reach back to the start of the run".into()));
+        if now.since(self.started) > SignedDuration::from_hours(MOVES_KEPT_HOURS) - LEAD_TIME {
+            return Err(StoreError::Corrupt("the journal of moves no longer covers the start of the run".into()));
         }
         let entries = self.jobs.store.journal(self.portal, self.shard, self.from, now + SKEW).await?;
         let mut is_new = false;
@@ -108,35 +114,35 @@ impl<'a> Moved<'a> {
                 continue;
             }
             is_new = true;
-            let is_young = now.since(entry.at) < ON_ITS_WAY;
+            let is_young = now.since(entry.at) < IN_FLIGHT;
             let state = if is_young { MoveState::MayBeInFlight } else { MoveState::Arrived };
             self.returned.extend(entry.returned.as_slice().iter().map(|&contact| (contact, entry.revision)));
             let contacts = entry.moved.as_slice().iter().chain(entry.returned.as_slice());
             self.waiting.extend(contacts.map(|&contact| MovedContact { contact, state }));
         }
-        // No write is sent under an entry older than this, so older entries that appear later do not matter.
-        self.from = self.from.max(now + -ON_ITS_WAY);
+        // An import sends no write for an entry that is older than this time, so later readings need no older entries.
+        self.from = self.from.max(now + -IN_FLIGHT);
         Ok(is_new)
     }
 
-    /// Drops the contacts that were met and need no second judgement. Returns whether others are waiting. A contact
-    /// that was added again must be judged again.
-    pub(crate) fn are_waiting(&mut self, met: &Met) -> bool {
-        self.waiting.retain(|moved| !met.contains(moved.contact) || self.returned.contains_key(&moved.contact));
+    /// Drops the waiting contacts that the run has already judged, except contacts that an import added again. Returns
+    /// whether contacts are still waiting.
+    pub(crate) fn are_waiting(&mut self, judged: &ContactBitmap) -> bool {
+        self.waiting.retain(|moved| !judged.contains(moved.contact) || self.returned.contains_key(&moved.contact));
         !self.waiting.is_empty()
     }
 
-    /// Removes and returns the next contacts to judge, each once, at most `most`.
-    pub(crate) fn take(&mut self, met: &Met, most: usize) -> Vec<MovedContact> {
-        self.are_waiting(met);
-        let mut taken: HashMap<ContactId, MoveState> = HashMap::new();
-        while taken.len() < most
+    /// Removes and returns the next contacts to judge, each once, at most `limit`.
+    pub(crate) fn take(&mut self, judged: &ContactBitmap, limit: usize) -> Vec<MovedContact> {
+        self.are_waiting(judged);
+        let mut next: HashMap<ContactId, MoveState> = HashMap::new();
+        while next.len() < limit
             && let Some(MovedContact { contact, state }) = self.waiting.pop()
         {
-            let latest = taken.entry(contact).or_default();
+            let latest = next.entry(contact).or_default();
             *latest = state.max(*latest);
         }
-        taken.into_iter().map(|(contact, state)| MovedContact { contact, state }).collect()
+        next.into_iter().map(|(contact, state)| MovedContact { contact, state }).collect()
     }
 
     /// Puts back contacts that were not judged.
@@ -151,15 +157,15 @@ impl<'a> Moved<'a> {
         }
     }
 
-    /// Begins the last round, which judges again the contacts whose move may have been in flight. Returns false when
-    /// there are none.
+    /// Begins the last round, which judges contacts again whose moves may have been in flight. Returns false if there
+    /// are no such contacts.
     pub(crate) fn close(&mut self) -> bool {
         self.closing = true;
         self.waiting = std::mem::take(&mut self.unsettled);
         !self.waiting.is_empty()
     }
 
-    /// Returns whether the journal was read for the last time.
+    /// Returns whether the last round has begun.
     pub(crate) fn is_closing(&self) -> bool {
         self.closing
     }

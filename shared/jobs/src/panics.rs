@@ -1,4 +1,4 @@
-//! Panics that end only the work in which they happen.
+//! Catches panics, so that a panic ends only the work in which it happens.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -12,7 +12,7 @@ pub struct Panicked(&'static str);
 
 /// Awaits `work` and turns a panic into an error.
 ///
-/// The work must keep its state in the table: a panic may leave state in memory half changed.
+/// The work must store its state in the table, because a panic may leave state in memory half changed.
 ///
 /// # Errors
 ///

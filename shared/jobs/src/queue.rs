@@ -25,7 +25,7 @@ pub struct Message {
 
 /// The queue did not accept messages. The text is for the log.
 #[derive(Debug, thiserror::Error)]
-#[error("the queue did not take {messages} message(s)")]
+#[error("the queue did not accept {messages} message(s)")]
 pub struct QueueError {
     /// The number of messages.
     pub messages: usize,

@@ -9,13 +9,12 @@ use store::jobs::ShardState;
 
 use crate::context::Jobs;
 use crate::run::filter::{RunError, preview_source};
-use crate::run::{StartError, side_by_side};
+use crate::run::{StartError, concurrently};
 use crate::shard::Deadline;
 use crate::source::{ChangeSource, Rights, Source, UndoneShard};
 
 impl Jobs {
-    /// Reads the progress of each shard of a running job (1 read unit). For a job that is over, reads and returns
-    /// nothing.
+    /// Reads the progress of each shard of a running job (1 read unit). Reads and returns nothing for an ended job.
     ///
     /// # Errors
     ///
@@ -27,7 +26,7 @@ impl Jobs {
         Ok(self.store.shards(portal, job).await?.iter().map(ShardState::summary).collect())
     }
 
-    /// Starts a job that restores the access before `undone`, for each contact that nobody changed since.
+    /// Starts a job that restores the access from before `undone`, for each contact that nobody changed since.
     ///
     /// # Errors
     ///
@@ -49,12 +48,12 @@ impl Jobs {
         Ok(job)
     }
 
-    /// Returns the counts that an undo of `undone` by the caller would have now. Writes nothing. Costs 1 read unit per
-    /// changed contact and per 4 KB of the chunks.
+    /// Returns the counts that an undo of `undone` by the caller would produce now. Writes nothing. Costs 1 read unit
+    /// per changed contact and per 4 KB of the chunks.
     ///
     /// # Errors
     ///
-    /// [`RunError::NotCounted`] when the deadline comes first; [`RunError::Store`] when the table fails.
+    /// [`RunError::NotCounted`] when the deadline passes first; [`RunError::Store`] when the table fails.
     pub async fn preview_undo(
         &self,
         portal: &PortalId,
@@ -70,7 +69,7 @@ impl Jobs {
             let changes = ChangeSource::new(&self.store, portal, shard, None, id, rights);
             preview_source(&mut Source::Changes(changes), deadline, |_| {}).await
         });
-        let mut shards = side_by_side(shards);
+        let mut shards = concurrently(shards);
         let mut counts = Counts::default();
         while let Some(shard) = shards.next().await {
             counts += shard?;
@@ -78,7 +77,7 @@ impl Jobs {
         Ok(counts)
     }
 
-    /// Cancels a job. Its workers finish their current page. Returns false when the job is over.
+    /// Cancels a job. Its workers finish their current page. Returns false if the job has ended.
     ///
     /// # Errors
     ///
@@ -88,18 +87,18 @@ impl Jobs {
             return Ok(false);
         }
         if !self.store.cancel_job(portal, job.id).await? {
-            // The job ended meanwhile, or is already cancelled. If cancelled, notify its shards again.
+            // The job ended meanwhile, or is already cancelled. Mark the shards of a cancelled job again.
             let found = self.store.job(portal, job.id).await?;
             if found.is_none_or(|found| found.is_over() || found.state != State::Cancelled) {
                 return Ok(false);
             }
         }
-        let mut cancelled = side_by_side((0..job.shards).map(|shard| self.store.cancel_shard(portal, job.id, shard)));
+        let mut cancelled = concurrently((0..job.shards).map(|shard| self.store.cancel_shard(portal, job.id, shard)));
         while let Some(result) = cancelled.next().await {
             result?;
         }
         drop(cancelled);
-        // A free worker closes each shard that nobody works on.
+        // A worker closes each shard that is not claimed.
         self.request_workers(portal, job, 0..job.shards).await;
         Ok(true)
     }

@@ -36,20 +36,20 @@ const PORTALS_AT_ONCE: usize = 32;
 /// Timeout for the start of one rule, or for the check of one portal's rules.
 const RULE_START: Duration = Duration::from_millis(RULE_START_MILLIS);
 
-/// Why a run was not started.
+/// The reason why a run was not started.
 #[derive(Debug, thiserror::Error)]
 pub enum NotStarted {
-    /// There is no such portal.
+    /// The portal does not exist.
     #[error("there is no portal {0}")]
     UnknownPortal(PortalId),
-    /// Managers that are not users of the portal.
-    #[error("managers that are no users of the portal: {}", .0.iter().map(UserId::to_string).collect::<Vec<_>>().join(", "))]
+    /// Some managers are not users of the portal.
+    #[error("managers that are not users of the portal: {}", .0.iter().map(UserId::to_string).collect::<Vec<_>>().join(", "))]
     UnknownManagers(Vec<UserId>),
     /// The idempotency key was used for another run.
-    #[error("the idempotency key was used for another run; take a new one")]
+    #[error("the idempotency key was used for another run; use a new key")]
     KeyReused,
     /// The run with this idempotency key is being started right now.
-    #[error("a run with this idempotency key is being started right now; ask again")]
+    #[error("a run with this idempotency key is being started right now; try again later")]
     KeyInUse,
     /// The job could not be created.
     #[error(transparent)]
@@ -91,9 +91,9 @@ impl Jobs {
         Ok(target.managers.iter().filter(|id| !known.contains_key(id)).copied().collect())
     }
 
-    /// Starts every rule that is due, until the deadline, each once however many of its times were missed. Returns the
-    /// number of rules started. Restores lost due entries first. Works on portals concurrently, and on the rules of one
-    /// portal one after another.
+    /// Starts every due rule, until the deadline. A rule that missed several due times starts once. Returns the number
+    /// of rules started. Restores lost due entries first. Processes portals concurrently, and the rules of one portal
+    /// one after another.
     ///
     /// # Errors
     ///
@@ -120,7 +120,7 @@ impl Jobs {
         let mut started = 0;
         for (due, name) in due {
             if deadline.is_up() {
-                // The longest due rule comes first, so no rule is left out for ever.
+                // The next call begins with the longest due rule, so every rule starts eventually.
                 break;
             }
             match timeout(RULE_START, catch_panic(self.run_rule(due, &portal, &name))).await {
@@ -131,7 +131,7 @@ impl Jobs {
                 Ok(Ok(Err(error))) => {
                     tracing::error!(%portal, rule = %name, error = &error as &dyn std::error::Error, "rule not started");
                 }
-                // Nothing is lost: the rule stays due, or the sweep finds its recorded job.
+                // No start is lost: the rule stays due, or a sweep finds the recorded job.
                 Err(_) => tracing::error!(%portal, rule = %name, "rule not started in time"),
             }
         }
@@ -143,7 +143,7 @@ impl Jobs {
     async fn check_rules(&self, deadline: &Deadline) -> Result<(), StoreError> {
         let now = self.now();
         let listed = self.store.rule_portals().await?;
-        // An earlier version did not list the portals.
+        // Earlier versions did not list portals with rules, so find these portals by their due rules.
         let known: HashSet<&PortalId> = listed.iter().map(|listed| &listed.portal).collect();
         let due = self.store.due_rules(now).await?;
         let unknown: BTreeSet<&PortalId> =
@@ -185,7 +185,7 @@ impl Jobs {
         };
         let checked = match timeout(RULE_START, check).await {
             Ok(checked) => checked,
-            // The next check restores the rest.
+            // The next check restores the remaining entries.
             Err(_) => {
                 tracing::error!(%portal, "rules of a portal not checked in time");
                 Ok(())
@@ -194,7 +194,7 @@ impl Jobs {
         (portal, checked)
     }
 
-    /// Restores the due entry or due time of every enabled rule that lost it.
+    /// Restores the missing due entry or due time of each enabled rule.
     async fn restore_due_entries(&self, portal: &PortalId, rules: Vec<Rule>, now: Timestamp) -> Result<(), StoreError> {
         let (timed, untimed): (Vec<Rule>, Vec<Rule>) =
             rules.into_iter().filter(|rule| rule.enabled).partition(|rule| rule.next.is_some());
@@ -227,8 +227,8 @@ impl Jobs {
         if let Some(last) = rule.last_job
             && self.store.job(portal, last).await?.is_some_and(|job| !job.is_over())
         {
-            tracing::warn!(%portal, rule = %name, job = %last, "rule is still running, and is not started again");
-            after.error = Some(format!("It was due at {due}, but its previous run, job {last}, was not over."));
+            tracing::warn!(%portal, rule = %name, job = %last, "rule not started: its previous run has not ended");
+            after.error = Some(format!("The rule was due at {due}, but its previous run, job {last}, had not ended."));
             self.store.run_rule(portal, &rule, &after, None).await?;
             return Ok(None);
         }
@@ -246,14 +246,15 @@ impl Jobs {
         after.next = after.next_after(now);
         after.error = None;
         if !self.store.run_rule(portal, &rule, &after, Some((&job, self.message_deadline()))).await? {
-            if !self.store.has_place(portal, &job).await? {
-                let reason = format!("Its user has {MAX_OPEN_JOBS} open jobs. It runs at its next time.");
+            if !self.store.fits_open_jobs(portal, &job).await? {
+                let reason =
+                    format!("The rule's user has {MAX_OPEN_JOBS} open jobs. The rule runs at its next due time.");
                 tracing::error!(%portal, rule = %name, reason, "rule cannot be started");
                 let mut after = Rule { last_run: rule.last_run, last_job: rule.last_job, error: Some(reason), ..after };
                 after.next = after.next_after(now);
                 self.store.run_rule(portal, &rule, &after, None).await?;
             }
-            // Otherwise another process started or changed the rule; a changed rule becomes due again.
+            // Otherwise, another process started or changed the rule. A changed rule becomes due again.
             return Ok(None);
         }
         tracing::info!(%portal, rule = %name, job = %job.id, "rule started");
@@ -261,7 +262,7 @@ impl Jobs {
         Ok(Some(job.id))
     }
 
-    /// Returns the job of a rule that is due, or the reason why it cannot start.
+    /// Returns the job of a due rule, or the reason why the rule cannot start.
     async fn job_of_rule(
         &self,
         portal: &PortalId,
@@ -270,7 +271,9 @@ impl Jobs {
     ) -> Result<Result<Job, String>, StoreError> {
         let (found, users) = self.store.portal_and_users(portal, [rule.created_by]).await?;
         let (Some(found), Some(user)) = (found, users.get(&rule.created_by)) else {
-            return Ok(Err("The user on whose behalf it runs is no longer in the portal. Set the rule again.".into()));
+            return Ok(Err(
+                "The user on whose behalf the rule runs is no longer in the portal. Set the rule again.".into()
+            ));
         };
         let unknown = self.unknown_managers(portal, &rule.target).await?;
         if !unknown.is_empty() {
@@ -282,8 +285,8 @@ impl Jobs {
         Ok(Ok(run.queued_job(self, self.new_id())))
     }
 
-    /// Starts a run with administrator rights for the operator, who calls the function itself. Returns the job. If the
-    /// idempotency key was used for the same `payload` before, returns the existing job.
+    /// Starts a run with administrator rights for the operator, who invokes the function directly. Returns the job. If
+    /// the idempotency key was used for the same `payload` before, returns the earlier job.
     ///
     /// # Errors
     ///
@@ -299,28 +302,30 @@ impl Jobs {
         let key = key.map(|key| KeyOf { portal: portal.id.clone(), author: Author::Operator, key: key.clone() });
         let mut reserved = None;
         if let Some(key) = &key {
-            let print = Sha256::digest(payload);
-            let awaited = now + limits::duration(SYNCHRONOUS_RUN_MILLIS);
-            let ends = now + SignedDuration::from_hours(IDEMPOTENCY_HOURS);
-            reserved = Some(match self.store.reserve_key(key, &print.into(), id, now, awaited, ends).await? {
-                Reservation::New(reserved) => reserved,
-                Reservation::Completed { job, .. } => return Ok(job),
-                Reservation::Interrupted(reserved) => {
-                    if self.store.job(&portal.id, reserved.job).await?.is_some() {
-                        return Ok(reserved.job);
+            let fingerprint = Sha256::digest(payload);
+            let answer_due = now + limits::duration(SYNCHRONOUS_RUN_MILLIS);
+            let valid_until = now + SignedDuration::from_hours(IDEMPOTENCY_HOURS);
+            reserved = Some(
+                match self.store.reserve_key(key, &fingerprint.into(), id, now, answer_due, valid_until).await? {
+                    Reservation::New(reserved) => reserved,
+                    Reservation::Completed { job, .. } => return Ok(job),
+                    Reservation::Interrupted(reserved) => {
+                        if self.store.job(&portal.id, reserved.job).await?.is_some() {
+                            return Ok(reserved.job);
+                        }
+                        id = reserved.job;
+                        reserved
                     }
-                    id = reserved.job;
-                    reserved
-                }
-                Reservation::InProgress => return Err(NotStarted::KeyInUse),
-                Reservation::Mismatch => return Err(NotStarted::KeyReused),
-            });
+                    Reservation::InProgress => return Err(NotStarted::KeyInUse),
+                    Reservation::Mismatch => return Err(NotStarted::KeyReused),
+                },
+            );
         }
         let mut run = self.planned(portal, Actor::Operator, order.filter, order.target, now).await?;
         run.max_affected = order.max_affected;
         let job = run.enqueue(self, id).await?;
         if let Some(reserved) = &reserved {
-            // The answer is the job alone.
+            // The stored answer is empty, because the key already holds the job.
             self.store.answer_key(reserved, &[]).await?;
         }
         Ok(job.id)

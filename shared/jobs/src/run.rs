@@ -1,4 +1,4 @@
-//! Synchronous runs: record the job, work on its shards concurrently, and requeue the rest for workers at the deadline.
+//! Synchronous runs: record the job, process its shards concurrently, and requeue unfinished shards at the deadline.
 
 pub mod contact;
 pub mod contacts;
@@ -29,7 +29,7 @@ use crate::queue::Message;
 use crate::shard::{Deadline, HeldLease, ShardRef, ShardWork, Stopped, lease_end};
 use crate::source::Source;
 
-/// Shards of one run that are worked on concurrently.
+/// Maximum shards of one run that are processed concurrently.
 pub const SHARDS_AT_ONCE: usize = 8;
 
 // Pages and chunks have the same size, so a run whose contacts all change writes one chunk per page.
@@ -38,15 +38,15 @@ const _: () = assert!(SHARDS_AT_ONCE <= MAX_SHARDS as usize);
 
 /// Time after the deadline in which a run may finish its current page.
 const GRACE: Duration = Duration::from_millis(RUN_GRACE_MILLIS);
-/// Time in which the writes of a cut-off shard arrive.
+/// Maximum time until the writes of an interrupted shard reach the table.
 const LEASE_MARGIN: SignedDuration = limits::duration(LEASE_MARGIN_MILLIS);
 
 /// The result of a run or a preview.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// Counts of the changes made, or in a preview of the changes that would be made.
+    /// Counts of the changes that the run made, or that a previewed run would make.
     pub counts: Counts,
-    /// The page of the answer: contacts that the caller may edit, latest first. Empty if the call named the contacts.
+    /// The contacts on the answer's page, latest first. The caller may edit them. Empty if the call named the contacts.
     pub page: Vec<IndexPosition>,
 }
 
@@ -60,21 +60,21 @@ pub enum Applied {
         /// The run's result.
         outcome: Outcome,
     },
-    /// The deadline passed, or the table failed: workers do the rest.
+    /// The deadline passed, or the table failed. Workers process the remaining contacts.
     Requeued(Box<Job>),
 }
 
-/// The latest of the contacts that a run met, up to the end of the answer's page.
+/// The latest index positions of a run, up to the end of the answer's page.
 #[derive(Debug)]
 pub(crate) struct LatestPositions(TopK<Reverse<IndexPosition>>);
 
 impl LatestPositions {
-    /// Returns an empty collection that keeps at most `most` positions.
-    pub(crate) fn new(most: usize) -> Self {
-        Self(TopK::new(most))
+    /// Returns an empty collection of at most `limit` positions.
+    pub(crate) fn new(limit: usize) -> Self {
+        Self(TopK::new(limit))
     }
 
-    /// Keeps the position if it is among the latest.
+    /// Adds the position if it is among the latest.
     pub(crate) fn offer(&mut self, position: IndexPosition) {
         self.0.offer(Reverse(position), ());
     }
@@ -91,7 +91,7 @@ impl LatestPositions {
     }
 }
 
-/// The progress of a run, with the positions kept for the answer.
+/// The progress of a run, with the positions for the answer.
 pub(crate) struct Ran {
     job: Box<Job>,
     latest: LatestPositions,
@@ -99,7 +99,7 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
-    /// Returns the run's result, with the answer's page of the kept positions.
+    /// Returns the run's result, with the positions on the answer's page.
     pub(crate) fn applied(self, page: Page) -> Applied {
         let Self { job, latest, is_completed } = self;
         if !is_completed {
@@ -109,7 +109,7 @@ impl Ran {
     }
 }
 
-/// Why a job was not started. Nothing was written.
+/// The reason why a job was not started. Nothing was written.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The user has the maximum number of open jobs.
@@ -125,12 +125,12 @@ struct UnfinishedShard {
     number: u16,
     /// The progress from which a worker continues.
     progress: Progress,
-    /// Why the run stopped.
+    /// The reason why the run stopped.
     stopped: Stopped,
 }
 
 /// Runs the futures concurrently, at most [`SHARDS_AT_ONCE`] at a time.
-pub(crate) fn side_by_side<'a, F: Future + Send + 'a>(
+pub(crate) fn concurrently<'a, F: Future + Send + 'a>(
     futures: impl Iterator<Item = F>,
 ) -> impl Stream<Item = F::Output> + Send + Unpin {
     // Boxed, because the compiler cannot prove that a stream of borrowing futures is `Send`.
@@ -138,8 +138,8 @@ pub(crate) fn side_by_side<'a, F: Future + Send + 'a>(
 }
 
 impl Jobs {
-    /// Records a job, works on its shards, each with its source of `sources`, and records the end. Keeps the latest
-    /// `most` contacts that it met. Requeues unfinished shards for workers at the deadline.
+    /// Records a job, processes its shards and records the end. Shard 0 reads the first source, and so on. Stores the
+    /// latest `limit` positions for the answer. Requeues unfinished shards at the deadline.
     ///
     /// # Errors
     ///
@@ -150,14 +150,14 @@ impl Jobs {
         portal: &PortalId,
         mut job: Job,
         sources: Vec<Source<'_>>,
-        most: usize,
+        limit: usize,
         deadline: &Deadline,
     ) -> Result<Ran, StartError> {
         let (id, held) = (job.id, HeldLease::new());
         let lease = Lease { owner: held.owner, until: lease_end(self) };
         self.create(portal, &job, Some(&lease), lease.until).await?;
 
-        let (counts, latest, unfinished) = self.run_shards(portal, &job, sources, held, most, deadline).await;
+        let (counts, latest, unfinished) = self.run_shards(portal, &job, sources, held, limit, deadline).await;
         let is_completed = unfinished.is_empty();
         if !is_completed {
             tracing::info!(job = %id, shards = unfinished.len(), "job requeued");
@@ -169,12 +169,12 @@ impl Jobs {
         job.percent = 100;
         match self.finish(portal, &mut job, State::Done, None).await {
             Ok(Finished::Written) => {}
-            // Someone cancelled the job after its last write. A worker closes it.
+            // A caller cancelled the job after its last write. A worker closes the job.
             Ok(Finished::RecordChanged) => {
                 self.send(vec![Message { portal: portal.clone(), job: id, shard: None }]).await;
             }
-            // The contacts are changed by now, so a record that cannot be closed must not fail the answer: it stays
-            // open, and a sweep closes it.
+            // The contacts are already changed, so a failure to record the end must not fail the call. A sweep closes
+            // the job.
             Err(error) => {
                 tracing::error!(job = %id, error = &error as &dyn std::error::Error, "job record not closed");
             }
@@ -182,21 +182,21 @@ impl Jobs {
         Ok(Ran { job: Box::new(job), latest, is_completed })
     }
 
-    /// Works on the shards and returns the unfinished ones. A shard that fails does not stop the others.
+    /// Processes the shards. Returns the unfinished shards. A shard that fails does not stop the others.
     async fn run_shards(
         &self,
         portal: &PortalId,
         job: &Job,
         sources: Vec<Source<'_>>,
         held: HeldLease,
-        most: usize,
+        limit: usize,
         deadline: &Deadline,
     ) -> (Counts, LatestPositions, Vec<UnfinishedShard>) {
-        let (mut counts, mut latest, mut unfinished) = (Counts::default(), LatestPositions::new(most), Vec::new());
-        let shards = (0u16..)
-            .zip(sources)
-            .map(|(number, source)| self.run_one_shard(ShardRef { portal, job, number }, source, held, most, deadline));
-        let mut shards = side_by_side(shards);
+        let (mut counts, mut latest, mut unfinished) = (Counts::default(), LatestPositions::new(limit), Vec::new());
+        let shards = (0u16..).zip(sources).map(|(number, source)| {
+            self.run_one_shard(ShardRef { portal, job, number }, source, held, limit, deadline)
+        });
+        let mut shards = concurrently(shards);
         while let Some((number, work, ended)) = shards.next().await {
             counts += work.progress.counts;
             if let Err(stopped) = ended {
@@ -214,13 +214,13 @@ impl Jobs {
         shard: ShardRef<'a>,
         mut source: Source<'_>,
         held: HeldLease,
-        most: usize,
+        limit: usize,
         deadline: &Deadline,
     ) -> (u16, ShardWork<'a>, Result<(), Stopped>) {
-        let mut work = ShardWork::new(self, shard, held, Progress::default(), most);
+        let mut work = ShardWork::new(self, shard, held, Progress::default(), limit);
         let run = work.run(&mut source, deadline);
         let ended = match deadline.instant() {
-            // A chunk that is cut off records what may have been written.
+            // An interrupted shard is safe: its chunk lists every contact that may have been written.
             Some(at) => timeout_at(at + GRACE, run).await.unwrap_or(Err(Stopped::CutOff)),
             None => run.await,
         };
@@ -253,18 +253,18 @@ impl Jobs {
         self.send(shards.into_iter().map(message).collect()).await;
     }
 
-    /// Releases shards and requests workers for them.
+    /// Releases unfinished shards and requests a worker for each.
     async fn requeue_shards(&self, portal: &PortalId, job: &Job, held: HeldLease, unfinished: Vec<UnfinishedShard>) {
         let releases = unfinished
             .iter()
             .map(|shard| async move { (shard.number, self.release_unfinished(portal, job, held, shard).await) });
-        let mut releases = side_by_side(releases);
+        let mut releases = concurrently(releases);
         let mut free = Vec::new();
         while let Some((number, result)) = releases.next().await {
             match result {
                 Ok(Released::Free) => free.push(number),
                 Ok(Released::Leased) => {}
-                // The lease expires by itself.
+                // The lease expires without a release.
                 Err(error) => {
                     tracing::warn!(job = %job.id, shard = number, error = &error as &dyn std::error::Error, "shard lease not released");
                 }
@@ -284,7 +284,7 @@ impl Jobs {
     ) -> Result<Released, StoreError> {
         let (id, owner, number, now) = (job.id, held.owner, shard.number, self.now());
         let tries = match shard.stopped {
-            // Keep the lease until the writes have arrived; then a sweep finds the shard.
+            // Extend the lease until the writes have arrived; then a sweep finds the shard.
             Stopped::CutOff => {
                 let lease = Lease { owner, until: now + LEASE_MARGIN };
                 self.store.save_progress(portal, id, number, &lease, &shard.progress).await?;
@@ -303,7 +303,7 @@ impl Jobs {
     }
 }
 
-/// Whether a worker may claim a shard that a run did not finish.
+/// The availability of an unfinished shard.
 enum Released {
     /// A worker may claim the shard at once.
     Free,

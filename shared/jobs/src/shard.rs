@@ -29,7 +29,7 @@ pub(crate) struct ShardRef<'a> {
     pub(crate) number: u16,
 }
 
-/// Why the work on a shard stopped before its end. Finished work is recorded.
+/// The reason why the work on a shard stopped early. The finished work is recorded.
 #[derive(Debug)]
 pub enum Stopped {
     /// The deadline passed.
@@ -38,7 +38,7 @@ pub enum Stopped {
     Cancelled,
     /// The deadline passed during a write.
     CutOff,
-    /// Another worker has the shard.
+    /// Another worker holds the shard.
     Lost,
     /// Another worker worked on the shard concurrently and wrote a chunk that must be finished first.
     Overtaken,
@@ -71,16 +71,16 @@ pub(crate) struct ShardWork<'a> {
     job: &'a Job,
     shard: u16,
     lease: HeldLease,
-    /// The current progress. It is ahead of `recorded` if the last pages had nothing to write.
+    /// The current progress. The recorded progress is older if the last pages had nothing to write.
     pub(crate) progress: Progress,
     /// The recorded progress.
     recorded: Progress,
-    /// Counts of the items judged since `progress`.
+    /// Counts of the items judged after `progress`.
     pending: Counts,
-    /// Items read since `progress`.
-    looked: u64,
-    /// Whether a contact was met that the job has already changed.
-    met_done: bool,
+    /// Number of items read after `progress`.
+    examined: u64,
+    /// True if the source returned a contact that the job has already changed.
+    found_done: bool,
     chunk: ChunkBuilder,
     changes: Vec<Change>,
     /// Positions of the pending contacts that an answer may show.
@@ -88,16 +88,17 @@ pub(crate) struct ShardWork<'a> {
     pub(crate) latest: LatestPositions,
     /// The progress after the open chunk, if there is one.
     open: Option<Progress>,
-    /// Records of the open chunk that are not written.
+    /// Number of access records of the open chunk that are not written.
     unwritten: usize,
-    /// Whether progress was recorded.
+    /// True once progress was recorded.
     pub(crate) made_progress: bool,
     ended: bool,
 }
 
 impl<'a> ShardWork<'a> {
-    /// Returns the work on a shard from `progress` on, under a lease. Keeps the latest `most` contacts for an answer.
-    pub(crate) fn new(jobs: &'a Jobs, shard: ShardRef<'a>, lease: HeldLease, progress: Progress, most: usize) -> Self {
+    /// Returns the work on a shard, which starts at `progress` under a lease. Stores the latest `limit` positions for
+    /// an answer.
+    pub(crate) fn new(jobs: &'a Jobs, shard: ShardRef<'a>, lease: HeldLease, progress: Progress, limit: usize) -> Self {
         let ShardRef { portal, job, number } = shard;
         Self {
             jobs,
@@ -108,12 +109,12 @@ impl<'a> ShardWork<'a> {
             progress,
             recorded: progress,
             pending: Counts::default(),
-            looked: 0,
-            met_done: false,
+            examined: 0,
+            found_done: false,
             chunk: ChunkBuilder::default(),
             changes: Vec::new(),
             positions: Vec::new(),
-            latest: LatestPositions::new(most),
+            latest: LatestPositions::new(limit),
             open: None,
             made_progress: false,
             unwritten: 0,
@@ -121,7 +122,7 @@ impl<'a> ShardWork<'a> {
         }
     }
 
-    /// Works to the end of the shard.
+    /// Processes the shard to its end.
     pub(crate) async fn run(&mut self, source: &mut Source<'_>, deadline: &Deadline) -> Result<(), Stopped> {
         if deadline.is_up() {
             return Err(Stopped::OutOfTime);
@@ -132,25 +133,25 @@ impl<'a> ShardWork<'a> {
                 return Err(Stopped::OutOfTime);
             }
             // Read the next page while the current page is written.
-            let (read, taken) = futures::join!(source.next(), self.take(step));
-            taken?;
-            if deadline.turn_is_over() && !self.ended {
+            let (next, processed) = futures::join!(source.next(), self.process(step));
+            processed?;
+            if deadline.turn_has_ended() && !self.ended {
                 return Err(Stopped::OutOfTime);
             }
-            ahead = read;
+            ahead = next;
         }
-        if self.ended { Ok(()) } else { self.end(self.progress.place).await }
+        if self.ended { Ok(()) } else { self.end(self.progress.checkpoint).await }
     }
 
-    /// Processes a page and writes all its changes before the next page, so that little time passes between reading an
-    /// access and writing it.
-    async fn take(&mut self, step: Step) -> Result<(), Stopped> {
-        let mut checkpoint = self.progress.place;
+    /// Processes a page. Writes all changes of the page before the next page, so that little time passes between
+    /// reading and writing an access.
+    async fn process(&mut self, step: Step) -> Result<(), Stopped> {
+        let mut checkpoint = self.progress.checkpoint;
         for item in step.items {
             let counts = item.verdict.counts();
             match item.verdict {
                 Verdict::Hidden | Verdict::Skipped => {}
-                Verdict::Done => self.met_done = true,
+                Verdict::Done => self.found_done = true,
                 Verdict::Unchanged(position) => self.positions.extend(position),
                 Verdict::Change(change, position) => {
                     if !self.chunk.push(&change) {
@@ -164,9 +165,9 @@ impl<'a> ShardWork<'a> {
             self.pending += counts;
             checkpoint = Some(item.after);
         }
-        self.looked = step.looked;
+        self.examined = step.examined;
         if self.chunk.is_empty() {
-            self.progress.place = Some(step.after);
+            self.progress.checkpoint = Some(step.after);
             self.add_pending();
             return match step.kind {
                 PageKind::Last => self.end(Some(step.after)).await,
@@ -179,7 +180,7 @@ impl<'a> ShardWork<'a> {
     /// Adds the pending counts and positions to the progress.
     fn add_pending(&mut self) {
         self.progress.counts += std::mem::take(&mut self.pending);
-        self.progress.looked += std::mem::take(&mut self.looked);
+        self.progress.examined += std::mem::take(&mut self.examined);
         self.positions.drain(..).for_each(|position| self.latest.offer(position));
     }
 }

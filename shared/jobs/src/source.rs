@@ -18,18 +18,18 @@ pub(crate) use matches::{MatchSource, Selection};
 pub(crate) struct Step {
     pub(crate) items: Vec<Judged>,
     /// Index entries, named contacts or changes read for the page.
-    pub(crate) looked: u64,
+    pub(crate) examined: u64,
     /// The checkpoint after the page.
     pub(crate) after: Checkpoint,
     pub(crate) kind: PageKind,
 }
 
-/// The position of a page in its shard.
+/// The kind of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PageKind {
-    /// Another page may follow or not.
+    /// More pages may follow.
     Inner,
-    /// No page follows.
+    /// The page is the last page of its shard.
     Last,
 }
 
@@ -51,7 +51,7 @@ impl Source<'_> {
     }
 }
 
-/// Why there is no page.
+/// The reason why a source returned no page.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NoPage {
     /// The user on whose behalf the contacts are judged is no longer in the portal.

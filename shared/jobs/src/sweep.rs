@@ -11,63 +11,63 @@ use store::keys::OPEN_BUCKETS;
 
 use crate::context::Jobs;
 use crate::panics::catch_panic;
-use crate::run::side_by_side;
+use crate::run::concurrently;
 use crate::shard::Deadline;
 use crate::worker::WorkError;
 
 /// Ticks of 100 ns of a [`Timestamp`] in a minute.
 const TICKS_PER_MINUTE: i64 = 60 * 10_000_000;
 
-/// Which leases the sweep revokes.
+/// The leases that the sweep revokes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Abandoned {
-    /// Expired leases.
+    /// The expired leases.
     Expired,
-    /// All leases: no other worker is alive, as after the restart of the only worker.
+    /// All leases, because no other worker is alive. An example is the restart of the only worker.
     All,
 }
 
 impl Jobs {
-    /// Checks every open job that is due, until the deadline. Returns the number of shards for which it requested a
-    /// worker. Each minute, the sweep begins with the next bucket. One sweep checks at most [`LOOKS_PER_PORTAL`] jobs
-    /// of a portal in each bucket, so that the other portals get their turn.
+    /// Checks every open job that is due, until the deadline. Returns the number of shards for which the sweep
+    /// requested a worker. Each minute, the sweep begins with the next bucket. One sweep checks at most
+    /// [`LOOKS_PER_PORTAL`] jobs of a portal in each bucket, so that the other portals get their turn.
     ///
     /// # Errors
     ///
     /// When a list of open jobs cannot be read. A failed check does not block the other jobs.
     pub async fn sweep(&self, abandoned: Abandoned, deadline: &Deadline) -> Result<usize, StoreError> {
-        let mut asked = 0;
+        let mut requested = 0;
         let first = self.now().ticks() / TICKS_PER_MINUTE;
         for bucket in (0..i64::from(OPEN_BUCKETS)).map(|bucket| (first + bucket).rem_euclid(i64::from(OPEN_BUCKETS))) {
-            asked += self.sweep_bucket(u8::try_from(bucket).unwrap_or(0), abandoned, deadline).await?;
+            requested += self.sweep_bucket(u8::try_from(bucket).unwrap_or(0), abandoned, deadline).await?;
         }
-        Ok(asked)
+        Ok(requested)
     }
 
     async fn sweep_bucket(&self, bucket: u8, abandoned: Abandoned, deadline: &Deadline) -> Result<usize, StoreError> {
-        let (mut asked, mut from) = (0, None);
-        let mut looks: HashMap<PortalId, usize> = HashMap::new();
+        let (mut requested, mut from) = (0, None);
+        let mut checks: HashMap<PortalId, usize> = HashMap::new();
         while !deadline.is_up() {
             let page = self.store.open_jobs(bucket, from).await?;
             let due = page.jobs.into_iter().filter(|open| match abandoned {
                 Abandoned::All => true,
                 Abandoned::Expired if open.due > self.now() => false,
                 Abandoned::Expired => {
-                    let looks = looks.entry(open.portal.clone()).or_default();
-                    *looks += 1;
-                    *looks <= LOOKS_PER_PORTAL
+                    let checks = checks.entry(open.portal.clone()).or_default();
+                    *checks += 1;
+                    *checks <= LOOKS_PER_PORTAL
                 }
             });
-            let mut looked = side_by_side(due.map(|open| self.check_open_job_or_log(open, abandoned, deadline)));
-            while let Some(shards) = looked.next().await {
-                asked += shards;
+            let mut checked = concurrently(due.map(|open| self.check_open_job_or_log(open, abandoned, deadline)));
+            while let Some(shards) = checked.next().await {
+                requested += shards;
             }
             from = page.next;
             if from.is_none() {
                 break;
             }
         }
-        Ok(asked)
+        Ok(requested)
     }
 
     async fn check_open_job_or_log(&self, open: OpenJob, abandoned: Abandoned, deadline: &Deadline) -> usize {
@@ -97,17 +97,18 @@ impl Jobs {
 
     async fn check_open_job(&self, open: &OpenJob, abandoned: Abandoned) -> Result<usize, WorkError> {
         let (portal, id, due, now) = (&open.portal, open.job, open.due, self.now());
-        let Some(looks) = self.store.count_look(open, now + limits::duration(RETRY_MILLIS)).await? else {
+        let Some(checks) = self.store.count_check(open, now + limits::duration(RETRY_MILLIS)).await? else {
             return Ok(0);
         };
-        if looks > MAX_TRIES {
+        if checks > MAX_TRIES {
             self.give_up_job(open).await?;
             return Ok(0);
         }
         let Some(job) = self.store.job(portal, id).await? else {
-            // The record is written after this entry. If the entry is due, its writer died.
+            // A job's record is written after its open-job entry. If the entry is due, the writer died before writing
+            // the record.
             if due <= now {
-                self.leave_place(open).await?;
+                self.remove_from_open_jobs(open).await?;
                 self.store.close_job(portal, id).await?;
             } else {
                 self.store.postpone_job(portal, id, due).await?;
@@ -124,21 +125,21 @@ impl Jobs {
             return Ok(0);
         }
         let deadline = self.message_deadline();
-        let (mut asked, mut next) = (Vec::new(), deadline);
+        let (mut requested, mut next) = (Vec::new(), deadline);
         for (number, shard) in (0u16..).zip(&shards).filter(|(_, shard)| !shard.done) {
             let due = shard.due.unwrap_or(due);
             if abandoned == Abandoned::Expired && due > now {
                 next = next.min(due);
             } else if self.store.postpone_shard(portal, id, number, shard.due, deadline).await? {
-                asked.push(number);
+                requested.push(number);
             }
         }
-        if !asked.is_empty() {
-            tracing::info!(job = %id, shards = asked.len(), "unfinished job found");
+        if !requested.is_empty() {
+            tracing::info!(job = %id, shards = requested.len(), "unfinished job found");
         }
         self.store.postpone_job(portal, id, next).await?;
-        let count = asked.len();
-        self.request_workers(portal, &job, asked).await;
+        let count = requested.len();
+        self.request_workers(portal, &job, requested).await;
         Ok(count)
     }
 }

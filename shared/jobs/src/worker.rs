@@ -1,4 +1,4 @@
-//! Handles messages: works on a shard from its checkpoint to its end or until the deadline.
+//! Handles the queue's messages: processes a shard from its checkpoint to its end or until the deadline.
 
 mod counting;
 
@@ -21,15 +21,15 @@ use counting::LimitCheck;
 /// The result of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Worked {
-    /// Nothing to do: the job is over, or another worker has the shard.
+    /// Nothing to do: the job has ended, or another worker holds the shard.
     Nothing,
     /// The shard is finished.
     ShardDone,
-    /// The deadline passed; the rest was requeued.
+    /// The shard is unfinished and was requeued.
     Requeued,
 }
 
-/// Why a message must be delivered again.
+/// The reason why a message must be delivered again.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkError {
     /// The table failed. Finished work is recorded.
@@ -38,7 +38,7 @@ pub enum WorkError {
     /// The event bus did not accept the job's event.
     #[error(transparent)]
     Bus(#[from] BusError),
-    /// The work panicked. Its lease expires by itself.
+    /// The work panicked. The shard's lease expires without a release.
     #[error(transparent)]
     Panicked(#[from] Panicked),
 }
@@ -50,7 +50,7 @@ struct ClaimedShard<'a> {
     lease: Lease,
     /// The shard's state when the worker claimed it.
     state: ShardState,
-    /// Whether the claim starts the job.
+    /// True if the claim starts the job.
     is_first: bool,
 }
 
@@ -61,20 +61,20 @@ impl ClaimedShard<'_> {
     }
 }
 
-/// How a worker's claim of a shard ended.
+/// The end of a worker's claim of a shard.
 #[derive(Debug)]
 enum ShardEnd {
     /// The shard is finished and closed.
     Completed,
-    /// The changes are counted. The count released the shard.
+    /// The shard's changes are counted, and the shard is released.
     Counted,
     /// The changes wait for the counts of other shards.
     WaitsForCounts,
-    /// The deadline or the turn is over.
+    /// The deadline passed, or the turn ended.
     OutOfTime,
     /// Another worker wrote a chunk of the shard that must be finished first.
     Overtaken,
-    /// Another worker has the shard.
+    /// Another worker holds the shard.
     Lost,
     /// A caller cancelled the job.
     Cancelled,
@@ -87,7 +87,7 @@ enum ShardEnd {
 }
 
 impl ShardEnd {
-    /// Returns how a claim ended whose work stopped early.
+    /// Returns the end of a claim whose work stopped early.
     fn of(stopped: Stopped, claimed: &ClaimedShard<'_>, work: &ShardWork<'_>) -> Self {
         match stopped {
             Stopped::OutOfTime | Stopped::CutOff => Self::OutOfTime,
@@ -102,7 +102,7 @@ impl ShardEnd {
 }
 
 impl Jobs {
-    /// Returns when a message is sent again if no worker has acted on it.
+    /// Returns the time at which a sweep repeats a message sent now, unless a worker acts on the message first.
     pub(crate) fn message_deadline(&self) -> Timestamp {
         self.now() + limits::duration(MESSAGE_DEADLINE_MILLIS)
     }
@@ -143,7 +143,7 @@ impl Jobs {
         let is_first = job.state == State::Queued;
         if is_first {
             self.store.start_job(portal, *id, self.now()).await?;
-            // `finish` overwrites the record only in the state that was read, so read the new state.
+            // `finish` overwrites the record only if its state is unchanged, so read the new state.
             job = self.store.job(portal, *id).await?.unwrap_or(job);
         }
         let shard = ShardRef { portal, job: &job, number };
@@ -174,7 +174,7 @@ impl Jobs {
         self.end_claim(claimed, work, end).await
     }
 
-    /// Works on a claimed shard.
+    /// Processes a claimed shard.
     async fn run_claimed(
         &self,
         claimed: &ClaimedShard<'_>,
@@ -187,7 +187,7 @@ impl Jobs {
         if claimed.state.cancelled || job.state == State::Cancelled {
             return Err(Stopped::Cancelled);
         }
-        let checkpoint = work.progress.place;
+        let checkpoint = work.progress.checkpoint;
         let mut source = match &job.task {
             Task::Filter(task) => return self.run_filter_shard(claimed, task, rights, work, deadline).await,
             Task::Contacts { contacts, target } => {
@@ -199,7 +199,7 @@ impl Jobs {
                 let undone = UndoneShard { job: *undone, number, log: *log };
                 Source::Changes(ChangeSource::new(&self.store, portal, undone, checkpoint, job.id, rights))
             }
-            // A single change is written together with its record, so nothing remains to be done.
+            // A change of one contact is written together with its job, so no work remains.
             Task::Contact { .. } => {
                 work.close(None).await?;
                 return Ok(ShardEnd::Completed);
@@ -209,7 +209,7 @@ impl Jobs {
         Ok(ShardEnd::Completed)
     }
 
-    /// Finishes the chunk that a previous worker of the shard left open, by the current rights.
+    /// Completes the chunk that a previous worker of the shard left open, under the author's current rights.
     async fn finish_open_chunk(
         &self,
         claimed: &ClaimedShard<'_>,
@@ -234,7 +234,7 @@ impl Jobs {
         }
     }
 
-    /// Works on a shard of a filter's matches. If the job has a limit that is not checked yet, counts the changes first.
+    /// Processes a shard of a filter's matches. Counts the changes first if the job has an unchecked limit.
     async fn run_filter_shard(
         &self,
         claimed: &ClaimedShard<'_>,
@@ -246,18 +246,18 @@ impl Jobs {
         let ShardRef { portal, job, number } = claimed.shard;
         let plan = task.plan.restored(&task.filter);
         let selection = Selection { filter: &task.filter, plan: &plan, started: job.started.unwrap_or(job.created) };
-        let checkpoint = work.progress.place;
+        let checkpoint = work.progress.checkpoint;
         let matches = |purpose| {
             let terms = Terms { rights, target: &task.target, purpose };
             Source::Matches(Box::new(MatchSource::new(self, portal, selection, number, checkpoint, terms)))
         };
-        if let Some(most) = task.max_affected {
+        if let Some(limit) = task.max_affected {
             if claimed.must_be_counted() {
                 // A worker claims the shard again for the writes.
-                self.count_shard(claimed.shard, most, work, &mut matches(Purpose::Preview), deadline).await?;
+                self.count_shard(claimed.shard, limit, work, &mut matches(Purpose::Preview), deadline).await?;
                 return Ok(ShardEnd::Counted);
             }
-            match self.check_limit(claimed.shard, most).await? {
+            match self.check_limit(claimed.shard, limit).await? {
                 LimitCheck::Within(_) => {}
                 LimitCheck::NotCounted | LimitCheck::Exceeded => return Ok(ShardEnd::WaitsForCounts),
             }
@@ -284,7 +284,7 @@ impl Jobs {
             ShardEnd::Cancelled => {
                 work.progress = progress_at_closing(claimed, &work);
                 match work.close(None).await {
-                    // The count released the shard. The next worker closes it.
+                    // The count released the shard. The next worker closes the shard.
                     Err(Stopped::Lost) => {
                         self.request_workers(claimed.shard.portal, claimed.shard.job, [shard]).await;
                         Ok(Worked::Requeued)
@@ -307,7 +307,7 @@ impl Jobs {
         }
     }
 
-    /// Closes the job after its shard, unless the shard could not be closed.
+    /// Handles the result of closing a shard: closes the job, or tries again later after a failure.
     async fn after_closing(
         &self,
         claimed: &ClaimedShard<'_>,
@@ -327,7 +327,7 @@ impl Jobs {
         Ok(Worked::ShardDone)
     }
 
-    /// Releases a shard at its current progress, and requests a worker for the rest.
+    /// Releases a shard at its current progress, and requests another worker.
     async fn requeue(&self, claimed: &ClaimedShard<'_>, work: &ShardWork<'_>) -> Result<Worked, WorkError> {
         let tries = work.tries_after(&claimed.state, ClaimEnd::Orderly);
         let release = Release { progress: &work.progress, due: self.message_deadline(), tries };
@@ -336,8 +336,8 @@ impl Jobs {
         Ok(Worked::Requeued)
     }
 
-    /// Releases a shard at its recorded progress, and requests a worker for the rest, unless another worker has the
-    /// shard. The next worker finishes the other worker's chunk first, and then counts the contacts after the chunk.
+    /// Releases a shard at its recorded progress and requests another worker, unless another worker holds the shard.
+    /// The next worker first completes the other worker's chunk, then counts the contacts after the chunk.
     async fn requeue_overtaken(&self, claimed: &ClaimedShard<'_>, work: &ShardWork<'_>) -> Result<Worked, WorkError> {
         let tries = work.tries_after(&claimed.state, ClaimEnd::Failed);
         let release = Release { progress: work.recorded(), due: self.message_deadline(), tries };
@@ -371,7 +371,7 @@ impl Jobs {
     }
 }
 
-/// Returns the progress with which a shard is closed before its end. Changes that were only counted were not made.
+/// Returns the progress with which a shard is closed early. A shard that was only being counted has made no changes.
 fn progress_at_closing(claimed: &ClaimedShard<'_>, work: &ShardWork<'_>) -> Progress {
     if claimed.must_be_counted() { Progress::default() } else { work.progress }
 }

@@ -1,18 +1,19 @@
-//! Compaction of postings: removes postings of a manager whose contacts other postings cover.
+//! Compaction of postings: removes a manager's postings whose contacts other postings also name.
 //!
-//! Its invariant: **every contact of a manager is named by one of the manager's postings**, at every moment and for
+//! The invariant: **at least one of a manager's postings names each contact of the manager**, at every moment and for
 //! every reader. A compaction consists of single writes, so other calls and compactions may run between two writes.
 //! Three rules make each write safe by itself:
 //!
-//! 1. A posting is removed only if it is settled: written longer than [`POSTING_SETTLED_MILLIS`] ago, and not rewritten
-//!    since it was read. The access records that it was written for have been written by then. A contact that was not
-//!    the manager's when its access was read can become the manager's only by a write that posts the contact again.
-//! 2. Each contact of the manager in a removed posting must be named by another settled posting that has a greater key
-//!    and stays. All keys have one order, so two compactions never remove two postings that rely on each other. For
+//! 1. A compaction removes only settled postings. A posting is settled if it was written longer than
+//!    [`POSTING_SETTLED_MILLIS`] ago and was not rewritten since the compaction read it. By then, all access records
+//!    that depend on the posting are written. A contact that the manager did not have when the compaction read the
+//!    access can return to the manager only with a new posting.
+//! 2. For each contact of the manager in a removed posting, another settled posting names the contact, has a greater
+//!    key and stays. All keys have one order, so two compactions never remove two postings that rely on each other: for
 //!    each contact, the settled posting with the greatest key stays.
-//! 3. If no posting covers the manager's contacts well, the compaction writes one with a greater key than all it has
-//!    read. A later compaction removes the replaced postings once the new posting is settled. By then the new posting
-//!    is visible to eventually consistent reads that began before the removal.
+//! 3. If the remaining postings have too many entries, the compaction writes new postings. Their keys are greater than
+//!    all keys that the compaction read. A later compaction removes the replaced postings once the new postings are
+//!    settled. By then, the new postings are visible to eventually consistent reads that began before the removal.
 
 use std::collections::{HashMap, HashSet};
 
@@ -33,10 +34,10 @@ use crate::postings::{INDEXED_AT, Posting};
 /// Attribute of a request: the time from which the compaction is due.
 const DUE: &str = "due";
 
-/// Contacts whose access is read together.
-const ACCESS_TOGETHER: usize = 500;
-/// Batches of [`ACCESS_TOGETHER`] contacts that are read concurrently.
-const ACCESS_AT_ONCE: usize = 4;
+/// Contacts whose access is read in one batch.
+const ACCESS_BATCH: usize = 500;
+/// Batches of [`ACCESS_BATCH`] contacts that are read concurrently.
+const ACCESS_BATCHES_IN_FLIGHT: usize = 4;
 
 /// A request to compact the postings of a manager.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +55,7 @@ pub struct DueCompaction {
 pub struct Compacted {
     /// Number of postings removed.
     pub removed: usize,
-    /// Number of postings written. If there are any, another compaction must remove those that they replace.
+    /// Number of postings written. A later compaction removes the postings that they replace.
     pub written: usize,
 }
 
@@ -68,8 +69,9 @@ fn settled_before(now: Timestamp) -> Timestamp {
     now + -limits::duration(POSTING_SETTLED_MILLIS)
 }
 
-/// Returns the postings that may be removed, from `postings` in the order of their keys. Each was written by `settled`.
-/// Each contact of `own` that it names is also named by a later posting that stays and was written by `settled`.
+/// Returns the postings that a compaction may remove. `postings` are in the order of their keys. A superfluous posting
+/// was written at `settled` or earlier. Each of its contacts in `own` is also in a later posting that stays and was
+/// written at `settled` or earlier.
 fn superfluous<'a>(postings: &'a [Posting], own: &HashSet<ContactId>, settled: Timestamp) -> Vec<&'a Posting> {
     let mut covered: HashSet<ContactId> = HashSet::with_capacity(own.len());
     let mut superfluous = Vec::new();
@@ -84,7 +86,7 @@ fn superfluous<'a>(postings: &'a [Posting], own: &HashSet<ContactId>, settled: T
     superfluous
 }
 
-/// Returns the generation of new postings from a compaction that has read `postings`.
+/// Returns the generation for new postings, which is greater than the generation of each of `postings`.
 fn next_generation(postings: &[Posting]) -> u32 {
     let generations = postings.iter().map(|posting| match posting.key {
         Key::PackedPosting(_, _, generation, _) => generation,
@@ -106,30 +108,31 @@ impl Store {
         self.put_if(item, "attribute_not_exists(#pk)", []).await.map(drop)
     }
 
-    /// Reads the managers whose compaction is due: 1 read unit per 4 KB, at least 1. It reads about a megabyte at most.
+    /// Reads the managers whose compaction is due: 1 read unit per 4 KB, at least 1. Reads at most about a megabyte.
     pub async fn due_compactions(&self, now: Timestamp) -> Result<Vec<DueCompaction>, StoreError> {
-        let part = QueryOptions { consistency: Consistency::Strong, ..QueryOptions::default() };
-        let (items, _) = self.query_page(&Range::DueCompactions, &part, None, None).await?;
+        let options = QueryOptions { consistency: Consistency::Strong, ..QueryOptions::default() };
+        let (items, _) = self.query_page(&Range::DueCompactions, &options, None, None).await?;
         let all = items.iter().map(|item| match items::key_of(item)? {
             Key::DueCompaction(portal, manager) => {
                 Ok(DueCompaction { portal, manager, due: Timestamp::from_ticks(items::number(item, DUE)?) })
             }
-            other => Err(StoreError::Corrupt(format!("{other:?} among the compactions that are due").into())),
+            other => Err(StoreError::Corrupt(format!("a {other:?} item is among the due compactions").into())),
         });
         let all = all.collect::<Result<Vec<_>, StoreError>>()?;
         Ok(all.into_iter().filter(|compaction| compaction.due <= now).collect())
     }
 
-    /// Postpones a compaction unless its item changed since it was read; true if postponed: 1 write unit.
-    pub async fn postpone_compaction(&self, seen: &DueCompaction, due: Timestamp) -> Result<bool, StoreError> {
+    /// Postpones a compaction, unless its item changed since it was read. Returns whether the compaction was postponed.
+    /// Costs 1 write unit.
+    pub async fn postpone_compaction(&self, read: &DueCompaction, due: Timestamp) -> Result<bool, StoreError> {
         let text = |name: &str, of: &str| (name.to_owned(), of.to_owned());
         let postponed = self
             .update_if(
-                &Key::DueCompaction(seen.portal.clone(), seen.manager),
+                &Key::DueCompaction(read.portal.clone(), read.manager),
                 "SET #due = :due",
                 Some("#due = :seen"),
                 [text("#due", DUE)].into(),
-                [(":due".to_owned(), items::n(due.ticks())), (":seen".to_owned(), items::n(seen.due.ticks()))].into(),
+                [(":due".to_owned(), items::n(due.ticks())), (":seen".to_owned(), items::n(read.due.ticks()))].into(),
             )
             .await?;
         Ok(postponed.is_some())
@@ -140,9 +143,9 @@ impl Store {
         self.delete(&Key::DueCompaction(done.portal.clone(), done.manager)).await
     }
 
-    /// Compacts the postings of a manager at the time `now`. It reads the postings, and half a read unit per contact in
-    /// them. It removes superfluous postings for 1 write unit per KB. If too many entries remain, it writes postings of
-    /// the manager's contacts for 1 write unit per KB. The compaction may end after any of its calls.
+    /// Compacts the postings of a manager at the time `now`. Reads the postings, and half a read unit per contact in
+    /// the postings. Removes superfluous postings for 1 write unit per KB. If too many entries remain, writes new
+    /// postings of the manager's contacts for 1 write unit per KB. The compaction may stop after any of its calls.
     pub async fn compact_postings(
         &self,
         portal: &PortalId,
@@ -159,7 +162,8 @@ impl Store {
         let removals: Vec<_> = superfluous.into_iter().map(|posting| self.remove_posting(posting)).collect();
         stream::iter(removals).buffer_unordered(IN_FLIGHT).boxed().try_collect::<()>().await?;
 
-        // A packed posting that is not settled yet will make others superfluous.
+        // A packed posting that is not settled yet will make other postings superfluous, so write no further postings
+        // now.
         let is_packed = |posting: &Posting| {
             matches!(posting.key, Key::PackedPosting(..)) && posting.indexed_at.is_some_and(|at| at > settled)
         };
@@ -178,7 +182,7 @@ impl Store {
         Ok(compacted)
     }
 
-    /// Reads the postings of a manager in the order of their keys: all packed postings, and others until about
+    /// Reads the postings of a manager in the order of their keys: all packed postings, and other postings until about
     /// [`MAX_COMPACTED_CONTACTS`] entries are read.
     async fn postings_of(&self, portal: &PortalId, manager: UserId) -> Result<Vec<Posting>, StoreError> {
         let packed = self.query(&Range::PackedPostings(portal.clone(), manager), Consistency::Eventual).await?;
@@ -202,7 +206,7 @@ impl Store {
         Ok(postings)
     }
 
-    /// Returns the contacts in the postings that are the manager's now.
+    /// Returns the contacts in the postings that the manager has now.
     async fn own_contacts(
         &self,
         portal: &PortalId,
@@ -211,10 +215,10 @@ impl Store {
     ) -> Result<HashSet<ContactId>, StoreError> {
         let named: HashSet<ContactId> = postings.iter().flat_map(|posting| &posting.contacts).copied().collect();
         let named: Vec<ContactId> = named.into_iter().collect();
-        let reads = named.chunks(ACCESS_TOGETHER).map(|ids| async move {
+        let reads = named.chunks(ACCESS_BATCH).map(|ids| async move {
             (ids, self.access_with(portal, ids, |state, _| state.access.managers.contains(&manager)).await)
         });
-        let mut reads = stream::iter(reads.collect::<Vec<_>>()).buffer_unordered(ACCESS_AT_ONCE).boxed();
+        let mut reads = stream::iter(reads.collect::<Vec<_>>()).buffer_unordered(ACCESS_BATCHES_IN_FLIGHT).boxed();
         let mut own = HashSet::new();
         while let Some((ids, accesses)) = reads.next().await {
             let accesses = accesses?;

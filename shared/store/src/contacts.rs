@@ -51,8 +51,8 @@ impl AccessState {
     pub const UNRECORDED: Self = Self { access: Access::UNRECORDED, revision: None };
 }
 
-/// The access of each requested contact, with or without an access record, or the value that a reader derives from the
-/// access. It holds no other contacts.
+/// The access of each requested contact, or a value derived from the access. Contacts without an access record are
+/// included, and contacts that were not requested are not.
 #[derive(Clone, Debug)]
 pub struct Accesses<T = AccessState> {
     states: HashMap<ContactId, T>,
@@ -68,11 +68,11 @@ impl<T> Accesses<T> {
         self.states.get(&contact).ok_or_else(|| not_requested(contact))
     }
 
-    /// Removes and returns the access of a requested contact, so a long manager list is in memory once.
+    /// Removes and returns the access of a requested contact, so that memory holds a long manager list once.
     ///
     /// # Errors
     ///
-    /// As [`Self::of`], and for a contact already taken.
+    /// As [`Self::of`], and for a contact whose access was already removed.
     pub fn take(&mut self, contact: ContactId) -> Result<T, StoreError> {
         self.states.remove(&contact).ok_or_else(|| not_requested(contact))
     }
@@ -89,7 +89,7 @@ impl<T> Accesses<T> {
 
 impl Accesses {
     /// Creates the access of requested contacts, without access records until [`Self::record`] adds them.
-    pub(crate) fn asked(contacts: &[ContactId]) -> Self {
+    pub(crate) fn without_records(contacts: &[ContactId]) -> Self {
         Self { states: contacts.iter().map(|&contact| (contact, AccessState::UNRECORDED)).collect() }
     }
 
@@ -202,7 +202,7 @@ pub(crate) fn tag_items(portal: &PortalId, shards: u16, record: &ContactRecord) 
 pub struct Loaded {
     /// The contacts that exist, with their access.
     pub contacts: HashMap<ContactId, (ContactRecord, AccessState)>,
-    /// Nonexistent contacts with an access record. Someone wrote the record while the contact was removed.
+    /// Nonexistent contacts with an access record, which someone wrote while the contact was removed.
     pub orphans: HashSet<ContactId>,
     /// The users that exist.
     pub users: HashMap<UserId, models::directory::User>,
@@ -238,7 +238,7 @@ impl Store {
             .chain(users.into_iter().map(|id| Key::User(portal.clone(), id)))
             .collect();
         let mut loaded = Loaded::default();
-        let (mut records, mut accesses) = (Vec::new(), Accesses::asked(contacts));
+        let (mut records, mut accesses) = (Vec::new(), Accesses::without_records(contacts));
         self.get_each(&keys, Consistency::Strong, |mut item| {
             match items::key_of(&item)? {
                 Key::Contact(_, id) => {
@@ -251,7 +251,7 @@ impl Store {
                 Key::User(_, id) => {
                     loaded.users.insert(id, crate::directory::user(&mut item)?);
                 }
-                other => return Err(StoreError::Corrupt(format!("{other:?} was not requested").into())),
+                other => return Err(StoreError::Corrupt(format!("a {other:?} item was not requested").into())),
             }
             Ok(())
         })
@@ -280,7 +280,7 @@ impl Store {
         Ok(contacts)
     }
 
-    /// Reads the names that lists sort by: half a read unit per 4 KB of each contact.
+    /// Reads the names by which lists are sorted: half a read unit per 4 KB of each contact.
     pub(crate) async fn sorting_names(
         &self,
         portal: &PortalId,
@@ -316,22 +316,23 @@ impl Store {
 
     /// Reads the access of many contacts: half a read unit per 4 KB of each record, and half a unit without a record.
     ///
-    /// The read is eventually consistent, at half the price of a consistent read. It may miss a change of about the
-    /// last second. A write based on the read overwrites that change like a change made just after the read.
+    /// The read is eventually consistent, at half the price of a consistent read. The read may miss a change of about
+    /// the last second. A write that is based on the read overwrites such a change, like a change made just after the
+    /// read.
     pub async fn access_of(&self, portal: &PortalId, ids: &[ContactId]) -> Result<Accesses, StoreError> {
         self.access_with(portal, ids, |state, _| state).await
     }
 
-    /// Reads access like [`Self::access_of`] and keeps only the result of `see`. `see` receives each access and the
-    /// time at which the access was set. A result smaller than a manager list keeps a thousand long lists out of
-    /// memory.
+    /// Reads access like [`Self::access_of`], and stores only the result of `derive` for each contact. `derive`
+    /// receives the access and the time at which the access was set. Small results keep a thousand long manager lists
+    /// out of memory.
     pub async fn access_with<T>(
         &self,
         portal: &PortalId,
         ids: &[ContactId],
-        see: impl Fn(AccessState, Option<Timestamp>) -> T,
+        derive: impl Fn(AccessState, Option<Timestamp>) -> T,
     ) -> Result<Accesses<T>, StoreError> {
-        self.read_access(portal, ids, Consistency::Eventual, see).await
+        self.read_access(portal, ids, Consistency::Eventual, derive).await
     }
 
     /// Reads the access of many contacts consistently: 1 read unit per 4 KB of each record, and 1 without a record.
@@ -353,7 +354,7 @@ impl Store {
                 revisions.insert(id, items::id(&item, REVISION)?);
                 Ok(())
             }
-            other => Err(StoreError::Corrupt(format!("{other:?} was not requested").into())),
+            other => Err(StoreError::Corrupt(format!("a {other:?} item was not requested").into())),
         })
         .await?;
         Ok(revisions)
@@ -368,7 +369,7 @@ impl Store {
                 existing.insert(id);
                 Ok(())
             }
-            other => Err(StoreError::Corrupt(format!("{other:?} was not requested").into())),
+            other => Err(StoreError::Corrupt(format!("a {other:?} item was not requested").into())),
         })
         .await?;
         Ok(existing)
@@ -379,25 +380,25 @@ impl Store {
         portal: &PortalId,
         ids: &[ContactId],
         consistency: Consistency,
-        see: impl Fn(AccessState, Option<Timestamp>) -> T,
+        derive: impl Fn(AccessState, Option<Timestamp>) -> T,
     ) -> Result<Accesses<T>, StoreError> {
         let keys: Vec<Key> = ids.iter().map(|&id| Key::Access(portal.clone(), id)).collect();
         let mut accesses =
-            Accesses { states: ids.iter().map(|&contact| (contact, see(AccessState::UNRECORDED, None))).collect() };
+            Accesses { states: ids.iter().map(|&contact| (contact, derive(AccessState::UNRECORDED, None))).collect() };
         self.get_each(&keys, consistency, |item| match items::key_of(&item)? {
             Key::Access(_, id) => {
                 let set_at = Timestamp::from_ticks(items::number(&item, SET_AT)?);
-                *accesses.of_mut(id)? = see(access_state(&item)?, Some(set_at));
+                *accesses.of_mut(id)? = derive(access_state(&item)?, Some(set_at));
                 Ok(())
             }
-            other => Err(StoreError::Corrupt(format!("{other:?} was not requested").into())),
+            other => Err(StoreError::Corrupt(format!("a {other:?} item was not requested").into())),
         })
         .await?;
         Ok(accesses)
     }
 
-    /// Writes the access of contacts whose record still has the given revision (none: no record), and returns the
-    /// outcome: 1 write unit each with up to 40 managers, even if the condition fails.
+    /// Writes the access of contacts whose record still has the given revision (none: no record). Returns the outcome.
+    /// Costs 1 write unit each with up to 40 managers, even if the condition fails.
     pub async fn write_access_where(
         &self,
         portal: &PortalId,
@@ -405,14 +406,14 @@ impl Store {
     ) -> Conditional {
         let mut outcome = Conditional::default();
         let mut records = records.into_iter();
-        let mut under_way = FuturesUnordered::new();
+        let mut in_flight = FuturesUnordered::new();
         loop {
-            while under_way.len() < CONDITIONAL_IN_FLIGHT
+            while in_flight.len() < CONDITIONAL_IN_FLIGHT
                 && let Some((contact, revision, record)) = records.next()
             {
-                under_way.push(self.write_one_where(portal, contact, revision, record));
+                in_flight.push(self.write_one_where(portal, contact, revision, record));
             }
-            let Some((contact, written)) = under_way.next().await else { return outcome };
+            let Some((contact, written)) = in_flight.next().await else { return outcome };
             match written {
                 Ok(true) => {}
                 Ok(false) => outcome.refused.push(contact),
@@ -449,6 +450,6 @@ impl Store {
     ) -> (usize, Option<StoreError>) {
         let writes = contacts.into_iter().map(|id| record.write(portal, id));
         let written = self.write_many(writes).await;
-        (written.rest.len(), written.error)
+        (written.unwritten.len(), written.error)
     }
 }

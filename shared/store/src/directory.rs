@@ -19,7 +19,7 @@ use crate::keys::{Key, Range};
 
 /// Attribute of a user, a stage or a type: its record.
 pub(crate) const RECORD: &str = "doc";
-/// Attribute of a user: whether the user is an administrator.
+/// Attribute of a user: true for an administrator.
 pub(crate) const ADMIN: &str = "admin";
 /// Attribute of a stage, a type or a tag: the number of its contacts.
 pub(crate) const COUNT: &str = "count";
@@ -29,7 +29,7 @@ const SHARDS: &str = "shards";
 /// Attribute of a portal: the name of its time zone.
 pub(crate) const TIME_ZONE: &str = "time_zone";
 
-/// Attribute of a portal whose postings cover every access.
+/// Attribute of a portal whose postings cover every access record.
 const MANAGERS_INDEXED: &str = "managers_indexed";
 /// Attribute of a portal whose types have counters.
 pub(crate) const TYPES_COUNTED: &str = "types_counted";
@@ -51,8 +51,8 @@ pub(crate) fn portal_item(portal: &Portal) -> Result<Item, StoreError> {
 
 pub(crate) fn portal(id: PortalId, item: &Item) -> Result<Portal, StoreError> {
     let zone = items::text(item, TIME_ZONE)?;
-    // A zone that an earlier version knew must not make the portal unusable when this version does not know it.
-    // Requests that depend on the zone are refused.
+    // An earlier version may have known a zone that this version does not know. The portal must stay usable, so only
+    // requests that depend on the zone are refused.
     let time_zone = TimeZone::get(zone).unwrap_or_else(|error| {
         tracing::error!(portal = %id, %error, "the portal's time zone is not known");
         TimeZone::unknown()
@@ -88,10 +88,10 @@ pub(crate) fn email(item: &Item) -> Result<Option<Email>, StoreError> {
     Ok(text.map(Email::stored))
 }
 
-/// Attribute with the moment from which a user's tokens are valid.
+/// Attribute with the time from which a user's tokens are valid.
 pub(crate) const TOKENS_VALID_FROM: &str = "tokens_valid_from";
 
-/// Returns the moment from which a user's tokens are valid, from the user's item or a token's item.
+/// Returns the time from which a user's tokens are valid, from the user's item or a token's item.
 pub(crate) fn tokens_valid_from(item: &Item) -> Result<Option<Timestamp>, StoreError> {
     let ticks = item.contains_key(TOKENS_VALID_FROM).then(|| items::number(item, TOKENS_VALID_FROM)).transpose()?;
     Ok(ticks.map(Timestamp::from_ticks))
@@ -152,7 +152,7 @@ impl Store {
                 Key::User(_, id) => {
                     found.1.insert(id, user(&mut item)?);
                 }
-                other => return Err(StoreError::Corrupt(format!("{other:?} was not requested").into())),
+                other => return Err(StoreError::Corrupt(format!("a {other:?} item was not requested").into())),
             }
         }
         Ok(found)
@@ -180,10 +180,10 @@ impl Store {
         Ok(users)
     }
 
-    /// Reads up to `most` users of a portal, in order of their identifiers: half a read unit per 4 KB.
-    pub async fn first_users(&self, portal: &PortalId, most: usize) -> Result<HashMap<UserId, User>, StoreError> {
-        let part = QueryOptions { most: Some(most), ..QueryOptions::default() };
-        let items = self.query_part(&Range::Users(portal.clone()), part).await?;
+    /// Reads up to `limit` users of a portal, in order of their identifiers: half a read unit per 4 KB.
+    pub async fn first_users(&self, portal: &PortalId, limit: usize) -> Result<HashMap<UserId, User>, StoreError> {
+        let options = QueryOptions { limit: Some(limit), ..QueryOptions::default() };
+        let items = self.query_with(&Range::Users(portal.clone()), options).await?;
         let users = items.into_iter().map(|mut item| user(&mut item).map(|user| (user.employee.id, user)));
         users.collect()
     }
@@ -211,7 +211,7 @@ impl Store {
                 Key::User(_, id) => {
                     entries.users.insert(id, user(&mut item)?);
                 }
-                other => return Err(StoreError::Corrupt(format!("{other:?} was not requested").into())),
+                other => return Err(StoreError::Corrupt(format!("a {other:?} item was not requested").into())),
             }
         }
         Ok(entries)
@@ -219,8 +219,8 @@ impl Store {
 
     /// Reads every stage and type concurrently: 1 read unit per 4 KB of stages, half a unit per 4 KB of types.
     ///
-    /// Stages are read consistently, because a plan reads only the partitions of known stages. A stage loaded just
-    /// before must be included.
+    /// Stages are read consistently, because a plan reads only the partitions of known stages. A stage that was
+    /// imported just before must be included.
     pub async fn lists(&self, portal: &PortalId) -> Result<Lists, StoreError> {
         let (stages, types) = (Range::Stages(portal.clone()), Range::Types(portal.clone()));
         let (stages, types) =

@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 /// A failed call to DynamoDB or to the operating system's random source, a request that cannot be built, or an item
 /// that cannot be decoded.
 ///
-/// Callers ask its methods how to react. Its text is for the log, never for a client.
+/// The methods classify the error for callers. The text is for the log, never for a client.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// DynamoDB throttled the call until the attempts were exhausted.

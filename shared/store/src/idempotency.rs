@@ -1,4 +1,4 @@
-//! Idempotency keys: the calls that were made, and their answers.
+//! Idempotency keys, with the calls that used them and the stored answers.
 
 use std::collections::HashMap;
 
@@ -14,7 +14,7 @@ use crate::dynamodb::items::{self, Item};
 use crate::error::StoreError;
 use crate::keys::{EXPIRES, Key};
 
-/// An idempotency key and its owner.
+/// An idempotency key, with its owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyOf {
     /// The portal.
@@ -50,12 +50,12 @@ const MAX_PART_BYTES: usize = 380 * 1024;
 /// SHA-256 of a call's request.
 pub type Fingerprint = [u8; 32];
 
-/// The right to answer a call under its key. It ends when a later call takes over the key.
+/// The right to answer a call under its key. The right ends when a later call takes over the key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reserved {
     /// The key.
     pub of: KeyOf,
-    /// Identifier of the job that the call starts, if it starts one.
+    /// Identifier of the job, if the call starts a job.
     pub job: JobId,
     holder: Uuid,
     expires: Timestamp,
@@ -68,7 +68,7 @@ pub enum Reservation {
     New(Reserved),
     /// An earlier call was answered.
     Completed {
-        /// The job that the earlier call started, if it started one.
+        /// The earlier call's job, if that call started a job.
         job: JobId,
         /// The stored answer.
         answer: Vec<u8>,
@@ -89,7 +89,7 @@ pub struct KeptAnswer {
 }
 
 impl KeptAnswer {
-    /// Returns the answer of the call that holds `reserved`; none if it does not fit into one item.
+    /// Returns the answer of the call that holds `reserved`; none if the answer does not fit into one item.
     pub fn new(reserved: Reserved, answer: Vec<u8>) -> Option<Self> {
         (answer.len() <= MAX_PART_BYTES).then_some(Self { reserved, answer })
     }
@@ -114,9 +114,9 @@ impl Store {
         item.insert(HOLDER.into(), items::b(*reserved.holder.as_bytes()));
         item.insert(ANSWER_DUE.into(), items::n(answered_by.ticks()));
         item.insert(VALID_UNTIL.into(), items::n(expires.ticks()));
-        // Time to live deletes late and never early.
+        // DynamoDB's time to live may delete an item late, but never early.
         item.insert(EXPIRES.into(), items::n(expires.to_jiff().as_second() + 1));
-        // Compare the end too, because an expired item may remain for days.
+        // Check the end of validity too, because an expired item may remain for days.
         let free = "attribute_not_exists(#pk) OR valid_until <= :now";
         if self.put_if(item.clone(), free, [(":now", items::n(now.ticks()))]).await? {
             return Ok(Reservation::New(reserved));
@@ -141,12 +141,12 @@ impl Store {
         if answer_due > now.ticks() {
             return Ok(Reservation::InProgress);
         }
-        // The earlier caller is gone. Keep its job's identifier, because the job may have started.
+        // The earlier call did not answer in time. Reuse its job's identifier, because the job may have started.
         item.insert(JOB.into(), items::b(*earlier.as_bytes()));
         reserved.job = earlier;
-        let seen = [(":seen", items::n(answer_due))];
-        let taken = self.put_if(item, "answer_due = :seen AND attribute_not_exists(answer)", seen).await?;
-        Ok(if taken { Reservation::Interrupted(reserved) } else { Reservation::InProgress })
+        let unchanged = [(":seen", items::n(answer_due))];
+        let is_reserved = self.put_if(item, "answer_due = :seen AND attribute_not_exists(answer)", unchanged).await?;
+        Ok(if is_reserved { Reservation::Interrupted(reserved) } else { Reservation::InProgress })
     }
 
     async fn stored_answer(&self, of: &KeyOf, found: &Item) -> Result<Vec<u8>, StoreError> {
@@ -189,22 +189,22 @@ impl Store {
     }
 
     /// Returns the write that stores an answer in one transaction with the call's changes: 2 write units per KB.
-    pub(crate) fn keep_write(&self, kept: &KeptAnswer) -> Result<TransactWriteItem, StoreError> {
+    pub(crate) fn answer_write(&self, stored: &KeptAnswer) -> Result<TransactWriteItem, StoreError> {
         let update = Update::builder()
             .table_name(&self.table)
-            .set_key(Some(items::keyed(&kept.reserved.of.item_key())))
+            .set_key(Some(items::keyed(&stored.reserved.of.item_key())))
             .update_expression(SET_ANSWER)
             .condition_expression(IS_HELD)
-            .expression_attribute_values(":answer", items::b(kept.answer.as_slice()))
+            .expression_attribute_values(":answer", items::b(stored.answer.as_slice()))
             .expression_attribute_values(":parts", items::n(0))
-            .expression_attribute_values(":holder", items::b(*kept.reserved.holder.as_bytes()))
+            .expression_attribute_values(":holder", items::b(*stored.reserved.holder.as_bytes()))
             .build()
             .map_err(|error| StoreError::unbuildable("the update of an idempotency key", error))?;
         Ok(TransactWriteItem::builder().update(update).build())
     }
 
-    /// Releases the key of a call that changed nothing, so that it can be repeated, unless a later call took over the
-    /// key: 1 write unit.
+    /// Releases the key of a call that changed nothing, so that the call can be repeated, unless a later call took over
+    /// the key: 1 write unit.
     pub async fn release_key(&self, reserved: &Reserved) -> Result<(), StoreError> {
         let held = [(":holder".to_owned(), items::b(*reserved.holder.as_bytes()))];
         self.delete_if(&reserved.of.item_key(), IS_UNANSWERED, HashMap::new(), held.into()).await.map(drop)

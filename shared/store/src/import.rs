@@ -1,9 +1,9 @@
 //! Loads a portal: users, stages, types, tokens and contacts, line by line.
 //!
 //! The order of a contact's writes makes an interrupted load safe to repeat: first the postings of its managers, then
-//! the journal entry of a contact that moves, then its tags and its access, last the contact itself, by which the next
-//! load recognizes it. The counters of stages, types and tags follow at the end. A mark on the portal says that they
-//! are dirty, and the next load then recounts.
+//! the journal entry of a contact that moves, then the tags and the access, last the contact itself, by which the next
+//! load recognizes the contact. The counters of stages, types and tags follow at the end. A mark on the portal says
+//! that the counters are dirty; the next load then recounts.
 
 mod contacts;
 mod counters;
@@ -35,15 +35,15 @@ use crate::keys::{Key, Range, TokenHash};
 use crate::tokens::{grant, hash, token_writes};
 use contacts::{CONTACTS_AT_ONCE, Pending};
 use counters::{COUNTERS_DIRTY, Counter};
-use users::{HeldUser, Member, owners};
+use users::{Member, WaitingUser, owners};
 
-/// Maximum bytes of a contact's item. The rest of DynamoDB's 400 KB covers the error of the estimate.
+/// Maximum bytes of a contact's item. The margin to DynamoDB's 400 KB covers the error of the estimate.
 const MAX_CONTACT_BYTES: usize = 380 * 1024;
 
 /// The options of a load.
 #[derive(Clone)]
 pub struct Options {
-    /// Whether a line's access replaces the access of an existing contact.
+    /// True if a line's access replaces the access of an existing contact.
     pub overwrite_access: bool,
     /// The revision of the access records that the load writes.
     pub revision: JobId,
@@ -61,7 +61,7 @@ impl fmt::Debug for Options {
     }
 }
 
-/// Why a line was not loaded.
+/// The reason why a line was not loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     /// The line cannot be loaded; the text gives the reason and the remedy.
@@ -93,7 +93,7 @@ pub struct Summary {
     pub deleted: u64,
     /// Removed users.
     pub users_removed: u64,
-    /// Users to remove that never existed.
+    /// Lines that remove a user who never existed.
     pub users_unknown: u64,
 }
 
@@ -111,17 +111,17 @@ struct Current {
     tokens: Option<HashMap<TokenHash, Grant>>,
     /// The users of each e-mail address after the lines so far: one, or more until a later line resolves the conflict.
     owners: HashMap<Email, BTreeSet<UserId>>,
-    /// Lines of users that wait, in order, because an address has two users so far.
-    held: Vec<HeldUser>,
+    /// Lines of users that wait because an address has two users so far, in order.
+    waiting: Vec<WaitingUser>,
     stages: HashSet<i32>,
     types: HashSet<i32>,
     /// Changes to apply to the counters.
     deltas: HashMap<Counter, i64>,
     /// The spelling of each tag in its first line, by folded tag.
     titles: HashMap<String, String>,
-    /// Whether the portal carries the mark, set by this load or by one that did not finish.
+    /// True if the portal carries the mark of dirty counters, set by this load or by an unfinished load.
     marked: bool,
-    /// Whether a contact may have been removed recently: the portal existed before this load, or the load removed a
+    /// True if a contact may have been removed recently: the portal existed before this load, or the load removed a
     /// contact.
     had_contacts: bool,
 }
@@ -170,31 +170,31 @@ impl<'a> Importer<'a> {
         self.number = number;
     }
 
-    /// Accepts one line. Its writes may wait for the lines after it or for [`Self::finish`].
+    /// Accepts a line. The writes of the line may wait for later lines or for [`Self::finish`].
     pub async fn push(&mut self, line: Line) -> Result<(), ImportError> {
         if let Line::Portal(portal) = line {
             return self.enter(portal).await;
         }
         let Some(current) = &mut self.current else {
             return Err(ImportError::Line(
-                "no portal yet: a line such as {\"portal\":{\"Id\":\"acme\"}} comes before all others".into(),
+                "no portal yet: the first line must be a portal, such as {\"portal\":{\"Id\":\"acme\"}}".into(),
             ));
         };
         let id = current.portal.id.clone();
         match line {
             Line::Portal(_) => {}
             Line::User(user, password) => {
-                let ready = current.hold_user(self.number, user, password)?;
+                let ready = current.add_user_line(self.number, user, password)?;
                 self.load_users(ready).await?;
             }
             Line::DeleteUser(user) => self.remove_user(user).await?,
             Line::Stage(stage) => {
                 current.stages.insert(stage.id);
-                self.store.name_entry(&Key::Stage(id, stage.id), &stage).await?;
+                self.store.set_entry(&Key::Stage(id, stage.id), &stage).await?;
             }
             Line::Type(kind) => {
                 current.types.insert(kind.id);
-                self.store.name_entry(&Key::Type(id, kind.id), &kind).await?;
+                self.store.set_entry(&Key::Type(id, kind.id), &kind).await?;
             }
             Line::Token(token) => {
                 if current.tokens.is_none() {
@@ -211,7 +211,7 @@ impl<'a> Importer<'a> {
                 let bytes = items::size(&item);
                 if bytes > MAX_CONTACT_BYTES {
                     return Err(ImportError::Line(format!(
-                        "contact {} takes {bytes} bytes in the table; at most {MAX_CONTACT_BYTES} are taken",
+                        "contact {} takes {bytes} bytes in the table; at most {MAX_CONTACT_BYTES} are accepted",
                         record.id
                     )));
                 }
@@ -230,7 +230,7 @@ impl<'a> Importer<'a> {
         Ok(())
     }
 
-    /// Writes everything that is pending. All accepted lines are loaded when this succeeds.
+    /// Writes all pending items. All accepted lines are loaded when this call succeeds.
     ///
     /// # Errors
     ///
@@ -242,12 +242,12 @@ impl<'a> Importer<'a> {
 
     async fn enter(&mut self, line: PortalLine) -> Result<(), ImportError> {
         let PortalLine { id, time_zone, shards } = line;
-        let says_nothing_new = |Current { portal, .. }: &Current| {
+        let is_unchanged = |Current { portal, .. }: &Current| {
             portal.id == id
                 && time_zone.as_ref().is_none_or(|zone| *zone == portal.time_zone)
                 && shards.is_none_or(|shards| shards == portal.shards)
         };
-        if self.current.as_ref().is_some_and(says_nothing_new) {
+        if self.current.as_ref().is_some_and(is_unchanged) {
             return Ok(());
         }
         self.leave().await?;
@@ -258,7 +258,7 @@ impl<'a> Importer<'a> {
                 let before = crate::directory::portal(id.clone(), item)?;
                 if let Some(shards) = shards.filter(|shards| *shards != before.shards) {
                     return Err(ImportError::Line(format!(
-                        "portal {id} has {} shards, which its contacts are spread over; they cannot become {shards}",
+                        "portal {id} has {} shards; its number of shards cannot change to {shards}",
                         before.shards
                     )));
                 }
@@ -283,7 +283,8 @@ impl<'a> Importer<'a> {
         // Earlier versions did not count the contacts of types.
         let lacks_types = existing.as_ref().is_some_and(|item| !item.contains_key(TYPES_COUNTED));
         if are_dirty || lacks_types {
-            // Count before this load writes: the index may show the load's writes late, and its deltas are added later.
+            // Recount before this load writes. The index may show the load's writes late, and the load adds its own
+            // changes at the end.
             self.store.recount(&portal).await?;
         }
         if lacks_types {
@@ -303,7 +304,7 @@ impl<'a> Importer<'a> {
             removed,
             passwords: None,
             tokens: None,
-            held: Vec::new(),
+            waiting: Vec::new(),
             stages: lists.stages.into_keys().collect(),
             types: lists.types.into_keys().collect(),
             deltas: HashMap::new(),
@@ -327,7 +328,7 @@ impl<'a> Importer<'a> {
         self.store.write_latest(std::mem::take(&mut self.pending_writes)).await
     }
 
-    /// Writes everything pending of the current portal, its counters last.
+    /// Writes all pending items of the current portal, its counters last.
     async fn leave(&mut self) -> Result<(), ImportError> {
         self.flush_writes().await?;
         self.flush_contacts().await?;
@@ -344,17 +345,18 @@ impl Current {
         }
         let portal = &self.portal.id;
         Err(ImportError::Line(format!(
-            "{what} {id} is no user of portal {portal}: load the user's line before this one"
+            "{what} {id} is not a user of portal {portal}: load the user's line before this line"
         )))
     }
 
     fn token(&self, line: TokenLine) -> Result<[Write; 2], ImportError> {
         self.user("UserId", &line.user)?;
         let (portal, hash) = (self.portal.id.clone(), hash(&line.token));
-        let there = self.tokens.as_ref().and_then(|tokens| tokens.get(&hash)).filter(|there| there.user == line.user);
-        let valid_from = match there {
-            // Loading a token again does not restore it after the user's tokens were ended.
-            Some(there) => there.valid_from,
+        let stored =
+            self.tokens.as_ref().and_then(|tokens| tokens.get(&hash)).filter(|stored| stored.user == line.user);
+        let valid_from = match stored {
+            // A stored token that is loaded again stays invalid if the user's tokens were ended.
+            Some(stored) => stored.valid_from,
             None => self.users.get(&line.user).and_then(|member| member.tokens_valid_from),
         };
         let grant = Grant { portal, user: line.user, scopes: line.scopes, expires: line.expires, valid_from };
@@ -371,18 +373,18 @@ impl Current {
             if id != 0 && !known.contains(&id) {
                 let line = if what == "ContactStatus" { "stage" } else { "type" };
                 return Err(ImportError::Line(format!(
-                    "{what} {id} is no {line} of portal {portal}: load its line before this one"
+                    "{what} {id} is not a {line} of portal {portal}: load the {line}'s line before this line"
                 )));
             }
         }
-        // Access lists keep removed users.
+        // Access lists may name removed users.
         let mut present = access.managers.iter().filter(|id| !self.removed.contains(id));
         present.try_for_each(|id| self.user("AccessList", id))
     }
 }
 
 impl Store {
-    /// Writes many items, of which several may have one key: the last one wins.
+    /// Writes many items. If several items have the same key, the last item wins.
     async fn write_latest(&self, writes: Vec<Write>) -> Result<(), StoreError> {
         let mut latest: HashMap<(String, String), Write> = HashMap::new();
         for write in writes {
@@ -394,7 +396,7 @@ impl Store {
     }
 
     /// Sets the members of a directory entry and leaves its counter unchanged: 1 write unit.
-    async fn name_entry(&self, key: &Key, item: &ListItem) -> Result<(), StoreError> {
+    async fn set_entry(&self, key: &Key, item: &ListItem) -> Result<(), StoreError> {
         let names = HashMap::from([("#doc".to_owned(), RECORD.to_owned())]);
         let values = HashMap::from([(":doc".to_owned(), items::to_document(item)?)]);
         self.update(key, "SET #doc = :doc", names, values).await

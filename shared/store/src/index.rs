@@ -1,4 +1,4 @@
-//! Execution of a plan: streams the matches of one shard. The plan has made every decision.
+//! Execution of a plan: reads the matches of one shard, page by page.
 
 use std::collections::VecDeque;
 
@@ -20,8 +20,8 @@ use crate::keys::{Index, IndexPosition, Partition};
 pub const PAGE_MATCHES: usize = 1000;
 /// Index entries per query. The SDK's form of an entry takes ten times the memory of an [`IndexEntry`].
 const QUERY_ENTRIES: i32 = 250;
-/// Queries after which a page is returned even if it is not full. So a filter with few matches does not make its caller
-/// wait for a whole index.
+/// Maximum queries per page, even if the page is not full. A filter with few matches then does not make its caller wait
+/// for the whole index.
 const QUERIES_PER_PAGE: usize = 8;
 
 /// The point that the scan of a shard has reached.
@@ -48,13 +48,13 @@ pub struct MatchPage {
     /// At most [`PAGE_MATCHES`]; may be empty although more follow.
     pub matches: Vec<Match>,
     /// Number of index entries examined for the page.
-    pub looked: u64,
+    pub examined: u64,
     /// Cursor after the page; none at the end of the shard.
     pub next: Option<ScanCursor>,
 }
 
-/// The matches of one shard of a plan, in the order of partitions. Within a partition they descend by creation date and
-/// identifier.
+/// The matches of one shard of a plan, in the order of partitions. Within a partition, matches descend by creation date
+/// and identifier.
 #[derive(Debug)]
 pub struct Matches<'a> {
     store: &'a Store,
@@ -65,13 +65,13 @@ pub struct Matches<'a> {
     /// Entries of the last query that are not on a page yet.
     read: VecDeque<IndexEntry>,
     /// Part of the partition that the last query left unread.
-    rest: Rest,
+    remaining: Remaining,
 }
 
 impl<'a> Matches<'a> {
     /// Starts reading `shard` of `plan` at `cursor`.
     pub fn new(store: &'a Store, portal: &'a PortalId, plan: &'a Plan, shard: u16, cursor: ScanCursor) -> Self {
-        Self { store, portal, plan, shard, cursor, read: VecDeque::new(), rest: Rest::Unread }
+        Self { store, portal, plan, shard, cursor, read: VecDeque::new(), remaining: Remaining::Unread }
     }
 
     /// Reads the next page; none at the end: 1 read unit per 8 KB of index entries, matching or not.
@@ -85,7 +85,7 @@ impl<'a> Matches<'a> {
             while let Some(entry) = self.read.pop_front() {
                 let position = IndexPosition { created: entry.created, contact: entry.contact };
                 self.cursor.after = Some(position);
-                page.looked += 1;
+                page.examined += 1;
                 if self.plan.selects(&entry) {
                     page.matches.push(Match { position, cursor: self.cursor });
                     if page.matches.len() == PAGE_MATCHES {
@@ -94,13 +94,13 @@ impl<'a> Matches<'a> {
                     }
                 }
             }
-            match self.rest {
-                Rest::Unread => {}
+            match self.remaining {
+                Remaining::Unread => {}
                 // DynamoDB may read entries and return none of them. The scan continues after the entries read.
-                Rest::After(position) => self.cursor.after = Some(position),
-                Rest::Nothing => self.cursor = ScanCursor { partition: self.cursor.partition + 1, after: None },
+                Remaining::After(position) => self.cursor.after = Some(position),
+                Remaining::Nothing => self.cursor = ScanCursor { partition: self.cursor.partition + 1, after: None },
             }
-            self.rest = Rest::Unread;
+            self.remaining = Remaining::Unread;
             if self.ended() {
                 return Ok(Some(page));
             }
@@ -120,21 +120,21 @@ impl<'a> Matches<'a> {
     async fn query(&mut self) -> Result<(), StoreError> {
         let partition = partition(self.portal, &self.plan.source, self.shard, self.cursor.partition);
         let Some(partition) = partition else {
-            self.rest = Rest::Nothing;
+            self.remaining = Remaining::Nothing;
             return Ok(());
         };
         let range = KeyRange { after: self.cursor.after, ..KeyRange::of(self.plan, partition) };
         let page = self.store.index_entries(&range, QUERY_ENTRIES).await?;
         self.read = page.entries;
-        self.rest = page.next.map_or(Rest::Nothing, Rest::After);
+        self.remaining = page.next.map_or(Remaining::Nothing, Remaining::After);
         Ok(())
     }
 }
 
 /// The part of a partition that the last query left unread.
 #[derive(Clone, Copy, Debug)]
-enum Rest {
-    /// Everything after the cursor: no query has read it yet.
+enum Remaining {
+    /// Everything after the cursor, which no query has read yet.
     Unread,
     /// Everything after this position.
     After(IndexPosition),
@@ -166,7 +166,7 @@ pub(crate) struct KeyRange {
     pub(crate) to: Timestamp,
     /// Last position already read; the query continues after it.
     pub(crate) after: Option<IndexPosition>,
-    /// Whether the earliest contact comes first.
+    /// True if the earliest contact comes first.
     pub(crate) ascending: bool,
 }
 
@@ -200,14 +200,14 @@ pub(crate) struct EntryPage {
 }
 
 impl Store {
-    /// Reads up to `most` index entries of a range: 1 read unit per 8 KB of entries.
+    /// Reads up to `limit` index entries of a range: 1 read unit per 8 KB of entries.
     ///
     /// Continue after [`EntryPage::next`], never after the last entry: DynamoDB may read entries and return none of
     /// them.
-    pub(crate) async fn index_entries(&self, range: &KeyRange, most: i32) -> Result<EntryPage, StoreError> {
+    pub(crate) async fn index_entries(&self, range: &KeyRange, limit: i32) -> Result<EntryPage, StoreError> {
         let index = range.partition.index();
         let Some(query) = self.query_index(range) else { return Ok(EntryPage::default()) };
-        let output = query.limit(most).send().await.map_err(|error| StoreError::from_sdk("Query", error))?;
+        let output = query.limit(limit).send().await.map_err(|error| StoreError::from_sdk("Query", error))?;
         self.meter.read(&output.consumed_capacity);
         let next = output.last_evaluated_key.filter(|key| !key.is_empty());
         let next = next.map(|key| position(&key, index)).transpose()?;
@@ -264,7 +264,7 @@ fn position(item: &Item, index: Index) -> Result<IndexPosition, StoreError> {
         .ok_or_else(|| StoreError::Corrupt("the position of an index entry has another form".into()))
 }
 
-/// Decodes an index entry. A table item in the index has the same attributes.
+/// Decodes an index entry. A contact's own item holds the attributes of its index entry, and is decoded likewise.
 pub(crate) fn entry(item: &Item, index: Index) -> Result<IndexEntry, StoreError> {
     let position = position(item, index)?;
     Ok(IndexEntry {

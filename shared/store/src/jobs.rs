@@ -20,7 +20,7 @@ pub use record::Created;
 pub use shards::{Checkpoint, Claim, Lease, Progress, Release, Saved, ShardFailure, ShardState};
 use std::collections::HashMap;
 
-fn moment(at: Timestamp) -> AttributeValue {
+fn ticks(at: Timestamp) -> AttributeValue {
     items::n(at.ticks())
 }
 

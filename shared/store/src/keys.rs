@@ -1,4 +1,4 @@
-//! The whole key design. No other file writes or reads a key, a key prefix or an index name.
+//! The design of all keys. No other file writes or reads a key, a key prefix or an index name.
 //!
 //! | item | pk | sk |
 //! | --- | --- | --- |
@@ -35,8 +35,8 @@
 //! | further part of the answer stored with a key | `portal#K#uuid#key`, `portal#K#operator#key` | `ANSWER#uuid#003` |
 //!
 //! A portal's identifier and an e-mail address hold no `#`. A part that may hold any character (a tag) always comes
-//! last. So every key decodes to its parts. Numbers have a fixed width, so that they sort. Names and identifiers are
-//! validated on input; stored values are decoded without validation.
+//! last. So every key decodes to its parts. Numbers have a fixed width, so that their texts sort like the numbers.
+//! Names and identifiers are validated on input; stored values are decoded without validation.
 
 mod hash;
 mod index;
@@ -83,7 +83,7 @@ pub enum Key {
     ContactTag(PortalId, ContactId, String),
     /// A contact's access record.
     Access(PortalId, ContactId),
-    /// An entry in the journal of moves: contacts of one shard that an import was about to move at that moment.
+    /// An entry in the journal of moves: contacts of one shard that an import was about to move at that time.
     Move(PortalId, u16, Timestamp, Uuid),
     /// A recently removed contact. Adding the contact again leaves this item in place.
     Removed(PortalId, ContactId),
@@ -97,7 +97,7 @@ pub enum Key {
     User(PortalId, UserId),
     /// A folded tag of the directory.
     Tag(PortalId, String),
-    /// The hash of a user's password. It has its own item because the user is read for many other reasons.
+    /// The hash of a user's password. The hash has its own item, so that other reads of the user do not load it.
     Password(PortalId, UserId),
     /// The identifier of a removed user. No other user gets this identifier.
     RemovedUser(PortalId, UserId),
@@ -107,7 +107,7 @@ pub enum Key {
     Attempts(AttemptsHash),
     /// A network that a user recently signed in from.
     KnownNetwork(AttemptsHash),
-    /// The attempts to sign in as a user from all networks, within a time window.
+    /// The attempts to sign in as a user from all unknown networks, within a time window.
     UserAttempts(AttemptsHash),
     /// A token in the portal's list of tokens.
     TokenEntry(PortalId, TokenHash),
@@ -121,7 +121,7 @@ pub enum Key {
     JobShard(PortalId, JobId, u16),
     /// A chunk of a shard of a job.
     Chunk(PortalId, JobId, u16, u32),
-    /// A job in the list of the user on whose behalf it ran.
+    /// A job in the list of the user on whose behalf the job ran.
     JobEntry(PortalId, UserId, JobId),
     /// The unfinished jobs of a user.
     OpenJobsOf(PortalId, UserId),
@@ -133,8 +133,8 @@ pub enum Key {
     DueRule(Timestamp, PortalId, RuleName),
     /// A posting: contacts assigned to a manager. Its key is a hash of its contents, so the contents never change.
     Posting(PortalId, UserId, PostingHash),
-    /// A posting written by a compaction, with its generation and its own identifier. It sorts after the other postings
-    /// of its manager and after those of earlier generations.
+    /// A posting written by a compaction, with its generation and its own identifier. The key sorts after the keys of
+    /// the manager's other postings and after those of earlier generations.
     PackedPosting(PortalId, UserId, u32, Uuid),
     /// A manager whose postings need compaction.
     DueCompaction(PortalId, UserId),
@@ -175,17 +175,17 @@ fn attempts_pk(hash: &AttemptsHash) -> String {
     format!("A#{}", Hex(hash))
 }
 
-/// Length in bytes of a moment's text up to the hour: `2026-11-21T02`.
+/// Length in bytes of a timestamp's text up to the hour: `2026-11-21T02`.
 const HOUR_BYTES: usize = "2026-11-21T02".len();
 
-fn moves_pk(portal: &PortalId, shard: u16, moment: Timestamp) -> String {
-    let text = moment.to_string();
+fn moves_pk(portal: &PortalId, shard: u16, at: Timestamp) -> String {
+    let text = at.to_string();
     format!("{portal}#V#{shard:02}#{}", text.get(..HOUR_BYTES).unwrap_or_default())
 }
 
-/// Returns the lowest sort key of journal entries written at `moment` or later.
-pub fn moves_from(moment: Timestamp) -> String {
-    moment.to_string()
+/// Returns the lowest sort key of journal entries written at `at` or later.
+pub fn moves_from(at: Timestamp) -> String {
+    at.to_string()
 }
 
 fn removed_pk(portal: &PortalId, id: ContactId) -> String {
@@ -216,7 +216,7 @@ fn key_pk(portal: &PortalId, author: &Author, key: &str) -> String {
     format!("{portal}#K#{author}#{key}")
 }
 
-/// Shows only the kind, because keys hold tags, addresses and names, which must not be logged.
+/// Shows only the kind of a key, because keys hold tags, addresses and names, which must not be logged.
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.kind())
@@ -269,7 +269,7 @@ impl Key {
             Self::Contact(portal, id) => (contact_pk(portal, *id), "CONTACT".into()),
             Self::ContactTag(portal, id, tag) => (contact_pk(portal, *id), format!("TAG#{tag}")),
             Self::Access(portal, id) => (contact_pk(portal, *id), "ACCESS".into()),
-            Self::Move(portal, shard, moment, id) => (moves_pk(portal, *shard, *moment), format!("{moment}#{id}")),
+            Self::Move(portal, shard, at, id) => (moves_pk(portal, *shard, *at), format!("{at}#{id}")),
             Self::Removed(portal, id) => (removed_pk(portal, *id), "REMOVED".into()),
             Self::Portal(portal) => (portal.to_string(), "PORTAL".into()),
             Self::Stage(portal, id) => (portal.to_string(), format!("STAGE#{id:010}")),
@@ -365,8 +365,8 @@ impl Key {
             }
             Some(Some(("V", rest))) => {
                 let (shard, _) = rest.split_once('#')?;
-                let (moment, id) = sk.split_once('#')?;
-                let key = Self::Move(portal, shard.parse().ok()?, moment.parse().ok()?, Uuid::try_parse(id).ok()?);
+                let (at, id) = sk.split_once('#')?;
+                let key = Self::Move(portal, shard.parse().ok()?, at.parse().ok()?, Uuid::try_parse(id).ok()?);
                 (key.encode().0 == pk).then_some(key)
             }
             Some(Some(("X", id))) => {

@@ -1,4 +1,4 @@
-//! Access to the one DynamoDB table of crm-access: keys, items, execution of plans, batches.
+//! Access to the DynamoDB table of crm-access: keys, items, execution of plans, batches.
 //!
 //! Every function states its cost in read and write units. One read unit is an eventually consistent read of up to 8 KB
 //! or a consistent read of up to 4 KB. One write unit is a write of up to 1 KB; a write in a transaction costs two.

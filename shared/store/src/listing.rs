@@ -2,8 +2,8 @@
 //! a given order.
 //!
 //! There are three ways to read a page. In index order (creation date), the scan merges the plan's partitions and ends
-//! with the page. In any other order, the scan reads the whole plan once. Where it is cheaper, the contacts of one
-//! manager are read by identifier, from the manager's postings.
+//! with the page. In any other order, the scan reads the whole plan once. The contacts of one manager are read by
+//! identifier, from the manager's postings, if that is cheaper.
 //!
 //! All reads are eventually consistent, at half the price. A page may miss changes of about the last second. No write
 //! depends on a list, so stale reads have no further effect.
@@ -35,7 +35,7 @@ use crate::error::StoreError;
 use members::MemberDetail;
 use merge::MergeScan;
 
-/// Contacts examined together to find a page. Their access is read if access decides membership in the list.
+/// Contacts examined in one batch to find a page. Their access is read if access decides membership in the list.
 const READ_AHEAD: usize = 1000;
 
 /// Extra contacts examined with those of a page, because access may exclude some of the page.
@@ -47,15 +47,15 @@ const MAX_CANDIDATES: u64 = 250_000;
 /// Maximum contacts whose access is read to count a list that depends on access: some 5,000 read units.
 pub const MAX_COUNTED: usize = 10_000;
 
-/// Maximum expected index entries of a list whose later pages are counted too for callers who are not administrators:
-/// some 500 read units a page. A page with paging controls then shows the same total on each page.
+/// Maximum expected index entries of a list whose later pages are counted too, for callers who are not administrators.
+/// The limit costs some 500 read units a page. A short list then shows the same total on each page.
 const MAX_COUNTED_AGAIN: u64 = 1_000;
 
 /// Time before a call's deadline at which counting stops, so that the page can still be sent.
 const COUNT_RESERVE: Duration = Duration::from_secs(1);
 
-/// Maximum contacts kept in memory whole while others are examined. A longer list keeps only the ranks.
-const MAX_KEPT: usize = MAX_PAGE + 1;
+/// Maximum contacts stored whole in memory while others are examined. A longer list stores only the ranks.
+const MAX_STORED: usize = MAX_PAGE + 1;
 
 /// A request for a page of a list.
 #[derive(Clone, Copy, Debug)]
@@ -76,13 +76,13 @@ pub struct Listing<'a> {
     pub order: Order,
     /// Page of the list.
     pub page: Page,
-    /// Whether the response has a total.
+    /// True if the response has a total.
     pub total: bool,
-    /// Whether the managers of private contacts are shown. Managers of other contacts are never shown.
+    /// True if the managers of private contacts are shown. Managers of other contacts are never shown.
     pub managers: bool,
     /// Deadline of the response.
     pub deadline: Option<Instant>,
-    /// Whether the portal's postings cover every access.
+    /// True if the portal's postings cover every access.
     pub posted: bool,
     /// The types of the portal's directory.
     pub types: &'a HashMap<i32, ListItem>,
@@ -96,15 +96,15 @@ pub struct Listed {
     pub contacts: Vec<(ContactRecord, AccessState)>,
     /// Number of list entries on the page, including contacts left out of `contacts`.
     pub asked: usize,
-    /// Whether more contacts follow.
+    /// True if more contacts follow.
     pub more: bool,
     /// Number of contacts in the whole list, if requested. A contact that moves between partitions during counting may
     /// count twice.
     pub total: Option<u64>,
-    /// Whether `total` is a lower bound.
+    /// True if `total` is a lower bound.
     pub total_is_lower_bound: bool,
-    /// Manager whose postings were read, if the postings mostly name contacts that the manager lost, or name contacts
-    /// repeatedly.
+    /// Manager whose postings were read and need compaction: most of their entries name contacts that the manager lost,
+    /// or repeat contacts.
     pub wasteful: Option<UserId>,
 }
 
@@ -112,7 +112,7 @@ pub struct Listed {
 #[derive(Debug, thiserror::Error)]
 pub enum ListError {
     /// The deadline passed before the list was read or counted.
-    #[error("the list was not read in its time")]
+    #[error("the list was not read before the deadline")]
     NotInTime,
     /// The table failed.
     #[error(transparent)]
@@ -123,7 +123,8 @@ pub enum ListError {
 type Member = (Rank, (ContactRecord, AccessState));
 
 impl Listing<'_> {
-    /// Returns the number of list entries to find: up to the end of the page, and one more to know whether more follow.
+    /// Returns the number of list entries to find: the entries up to the end of the page, and one more entry to know
+    /// whether more follow.
     fn end(&self) -> usize {
         self.page.start_index.saturating_add(self.page.count).saturating_add(1)
     }
@@ -147,7 +148,7 @@ impl Listing<'_> {
     }
 
     /// Returns whether access decides membership in the list.
-    fn asks_access(&self) -> bool {
+    fn depends_on_access(&self) -> bool {
         !self.caller.is_admin || !self.sought.seeks_nothing()
     }
 
@@ -174,7 +175,7 @@ impl Listing<'_> {
     }
 
     /// Returns the number of matches after which the index scan ends; none if the scan reads the whole index.
-    fn until(&self) -> Option<u64> {
+    fn match_limit(&self) -> Option<u64> {
         (self.order.by == SortBy::Created && !self.must_count()).then_some(self.end() as u64)
     }
 }
@@ -185,14 +186,14 @@ impl Store {
     /// In order of creation, the scan reads the first entries of all partitions concurrently, then the contacts of the
     /// page with their access: two sequential round trips for a page of usual size. If access decides membership, the
     /// scan also reads the access of each contact: half a read unit per contact. In another order, the scan reads every
-    /// entry of the plan: 1 read unit per 8 KB. A list from postings reads the access of each posted contact for half a
-    /// read unit, and contacts for half a unit per 4 KB. A contact of the page costs half a read unit per 4 KB, and its
-    /// access another half.
+    /// entry of the plan: 1 read unit per 8 KB. A list from postings reads the access of each contact in the postings
+    /// for half a read unit, and contacts for half a unit per 4 KB. A contact of the page costs half a read unit per 4
+    /// KB, and its access another half.
     ///
     /// A total is counted concurrently with the page, unless the page reaches the end of the list: 1 read unit per 8 KB
     /// of index entries. If access decides membership, each contact costs another half read unit, and the count ends
-    /// after about [`MAX_COUNTED`] contacts. Callers who are not administrators get later pages counted only for lists
-    /// of up to `MAX_COUNTED_AGAIN` expected entries. Any other total is a lower bound.
+    /// after about [`MAX_COUNTED`] contacts. For callers who are not administrators, later pages are counted only if
+    /// the list has at most `MAX_COUNTED_AGAIN` expected entries. A total that is not counted is a lower bound.
     ///
     /// In another order, the ranks of the list up to the end of the page are in memory: a name and some bytes each.
     ///
@@ -213,10 +214,10 @@ impl Store {
             return Ok(Listed { total: Some(0), ..Listed::default() });
         }
         if let Some(manager) = listing.manager().filter(|_| listing.posted) {
-            let most = posting_budget(listing.expected, listing.until()).min(MAX_CANDIDATES);
-            let most = usize::try_from(most).unwrap_or(usize::MAX);
-            if most > 0
-                && let Some(indexed) = self.contacts_indexed_for(listing.portal, manager, most).await?
+            let max_contacts = posting_budget(listing.expected, listing.match_limit()).min(MAX_CANDIDATES);
+            let max_contacts = usize::try_from(max_contacts).unwrap_or(usize::MAX);
+            if max_contacts > 0
+                && let Some(indexed) = self.contacts_indexed_for(listing.portal, manager, max_contacts).await?
             {
                 return self.list_candidates(listing, manager, &indexed).await;
             }
@@ -254,21 +255,21 @@ impl Store {
     async fn first_of_index(&self, listing: &Listing<'_>) -> Result<Listed, StoreError> {
         let Page { count, start_index } = listing.page;
         let mut scan = MergeScan::new(self, listing);
-        let (mut passed, mut more) = (0, false);
+        let (mut skipped, mut more) = (0, false);
         // A contact that moves during the scan may appear again.
-        let mut met = HashSet::new();
+        let mut found = HashSet::new();
         let mut entries = Vec::new();
         let mut records = HashMap::new();
-        let mut together = listing.end();
-        if listing.asks_access() {
-            together = together.saturating_add(together / 4 + SPARE);
+        let mut batch_size = listing.end();
+        if listing.depends_on_access() {
+            batch_size = batch_size.saturating_add(batch_size / 4 + SPARE);
         }
-        together = together.min(READ_AHEAD);
+        batch_size = batch_size.min(READ_AHEAD);
         'scan: loop {
-            let ids = scan.take(together).await?;
-            let mut states = match listing.asks_access() {
-                // The first contacts are mostly those of the page, so read them concurrently with their access.
-                true if passed == 0 && entries.is_empty() => {
+            let ids = scan.next_contacts(batch_size).await?;
+            let mut states = match listing.depends_on_access() {
+                // The first contacts are mostly those of the page, so read the contacts concurrently with their access.
+                true if skipped == 0 && entries.is_empty() => {
                     let first: Vec<_> = ids.iter().skip(start_index).take(count).copied().collect();
                     let (states, read) = futures::try_join!(
                         self.access_with(listing.portal, &ids, |state, _| listing.admitted(state)),
@@ -282,38 +283,38 @@ impl Store {
             };
             for id in &ids {
                 let state = match &mut states {
-                    // A contact that is not admitted has no state. The state of a repeated contact is already taken.
+                    // A contact that is not admitted has no state. The state of a repeated contact is already removed.
                     Some(states) => match states.of_mut(*id)?.take() {
                         Some(state) => Some(state),
                         None => continue,
                     },
                     None => None,
                 };
-                if met.contains(id) {
+                if found.contains(id) {
                     continue;
                 }
-                if passed < start_index {
-                    passed += 1;
+                if skipped < start_index {
+                    skipped += 1;
                 } else if entries.len() < count {
-                    met.insert(*id);
+                    found.insert(*id);
                     entries.push((*id, state));
                 } else {
                     more = true;
                     break 'scan;
                 }
             }
-            if ids.len() < together {
+            if ids.len() < batch_size {
                 break;
             }
-            together = (2 * together).min(READ_AHEAD);
+            batch_size = (2 * batch_size).min(READ_AHEAD);
         }
         let asked = entries.len();
-        let total = Some(passed as u64 + asked as u64 + u64::from(more));
+        let total = Some(skipped as u64 + asked as u64 + u64::from(more));
         let contacts = self.shown(listing, entries, records).await?;
         Ok(Listed { contacts, asked, more, total, total_is_lower_bound: more, wasteful: None })
     }
 
-    /// Reads the page of an order that no index has.
+    /// Reads the page in an order that no index has.
     async fn list_in_any_order(&self, listing: &Listing<'_>) -> Result<Listed, StoreError> {
         let mut best = TopK::new(listing.end());
         let mut total = 0;
@@ -328,8 +329,8 @@ impl Store {
         let (page, more) = best.page(listing.page);
         let asked = page.len();
         // A contact renamed during the scan may appear at two ranks.
-        let mut met = HashSet::new();
-        let entries = page.into_iter().map(|(rank, ())| rank.contact()).filter(|id| met.insert(*id));
+        let mut found = HashSet::new();
+        let entries = page.into_iter().map(|(rank, ())| rank.contact()).filter(|id| found.insert(*id));
         let entries = entries.map(|id| (id, None)).collect();
         Ok(Listed {
             contacts: self.shown(listing, entries, HashMap::new()).await?,

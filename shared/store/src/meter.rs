@@ -8,10 +8,10 @@ use aws_sdk_dynamodb::types::ConsumedCapacity;
 /// Calls made and capacity consumed, shared by the clones of a store.
 #[derive(Debug, Default)]
 pub struct Meter {
-    /// Meter of the parent store, which also counts the calls of this one.
-    whole: Option<Arc<Meter>>,
+    /// Meter of the parent store, which also counts this meter's calls.
+    parent: Option<Arc<Meter>>,
     calls: AtomicU64,
-    // Capacity units come in halves, so they are counted as halves.
+    // Capacity units come in halves, so the counters count halves.
     read_halves: AtomicU64,
     write_halves: AtomicU64,
 }
@@ -28,17 +28,17 @@ pub struct Reading {
 }
 
 impl Meter {
-    /// Creates a meter whose counts are also added to `whole`.
-    pub(crate) fn part(whole: &Arc<Self>) -> Self {
-        Self { whole: Some(whole.clone()), ..Self::default() }
+    /// Creates a meter whose counts are also added to `parent`.
+    pub(crate) fn with_parent(parent: &Arc<Self>) -> Self {
+        Self { parent: Some(parent.clone()), ..Self::default() }
     }
 
-    /// Counts one call that read.
+    /// Counts a call that read.
     pub(crate) fn read<'a>(&self, consumed: impl IntoIterator<Item = &'a ConsumedCapacity>) {
         self.add(halves(consumed), 0);
     }
 
-    /// Counts one call that wrote.
+    /// Counts a call that wrote.
     pub(crate) fn wrote<'a>(&self, consumed: impl IntoIterator<Item = &'a ConsumedCapacity>) {
         self.add(0, halves(consumed));
     }
@@ -47,8 +47,8 @@ impl Meter {
         self.calls.fetch_add(1, Ordering::Relaxed);
         self.read_halves.fetch_add(read_halves, Ordering::Relaxed);
         self.write_halves.fetch_add(write_halves, Ordering::Relaxed);
-        if let Some(whole) = &self.whole {
-            whole.add(read_halves, write_halves);
+        if let Some(parent) = &self.parent {
+            parent.add(read_halves, write_halves);
         }
     }
 

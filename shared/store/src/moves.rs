@@ -1,17 +1,18 @@
-//! The journal of moves: contacts that an import was about to move between index partitions, and when.
+//! The journal of moves: contacts that an import was about to move between index partitions, with the time of each
+//! move.
 //!
-//! A run reads a shard partition by partition. It would miss a contact that moves from an unread partition to a
+//! A run reads a shard partition by partition. The run would miss a contact that moves from an unread partition to a
 //! partition already read. So an import writes a journal entry before any other write of a contact whose index entry
-//! changes, or of a recently removed contact that is added again. After the indexes, a run reads the journal and then
+//! changes, and of a recently removed contact that is added again. After the indexes, a run reads the journal and then
 //! the contacts' own items.
 //!
-//! An entry names the contacts of one shard that one flush of an import moves, in a few bytes each. A contact stays in
-//! its shard, so each shard has its own journal. Every write that an entry announces is sent within
-//! [`MOVE_WRITE_MILLIS`] of the entry. So the entries of the last minutes before the start of a run name every move
-//! that the indexes may not show yet.
+//! An entry names the contacts of one shard that an import moves in one batch, in a few bytes each. A contact stays in
+//! its shard, so each shard has its own journal. The import sends every announced write within [`MOVE_WRITE_MILLIS`] of
+//! the entry. So the entries of the last minutes before the start of a run name every move that the indexes may not
+//! show yet.
 //!
 //! A removed contact leaves an item in the table for a day. Without that item, an import would treat a contact that is
-//! added again as new. It would write no journal entry, because a run need not include new contacts.
+//! added again as new. The import would then write no journal entry, because a run need not include new contacts.
 
 use std::collections::{HashMap, HashSet};
 
@@ -62,7 +63,7 @@ impl Moves {
 pub struct JournalEntry {
     /// Time of the write, by the import's clock.
     pub at: Timestamp,
-    /// Distinguishes entries of the same moment.
+    /// Identifier that distinguishes entries of the same time.
     pub id: Uuid,
     /// Contacts whose index entries change.
     pub moved: ContactSet,
@@ -130,14 +131,14 @@ impl Store {
         let (mut hour, (last, _)) = (from, Range::Moves(portal.clone(), shard, to).encode());
         loop {
             let range = Range::Moves(portal.clone(), shard, hour);
-            let part = QueryOptions {
+            let options = QueryOptions {
                 consistency: Consistency::Strong,
                 from: Some(moves_from(from)),
                 ..QueryOptions::default()
             };
-            for mut item in self.query_part(&range, part).await? {
+            for mut item in self.query_with(&range, options).await? {
                 let Key::Move(_, _, at, id) = items::key_of(&item)? else {
-                    return Err(StoreError::Corrupt("another item in the journal of moves".into()));
+                    return Err(StoreError::Corrupt("an item among the moves is not a journal entry".into()));
                 };
                 let mut contacts = |name| match item.contains_key(name) {
                     true => items::document(&mut item, name),
@@ -158,22 +159,22 @@ impl Store {
     pub async fn own_items(&self, portal: &PortalId, contacts: &[ContactId]) -> Result<OwnItems, StoreError> {
         let keys = |id| [Key::Contact(portal.clone(), id), Key::Access(portal.clone(), id)];
         let keys: Vec<Key> = contacts.iter().flat_map(|&id| keys(id)).collect();
-        let (mut entries, mut accesses) = (HashMap::new(), Accesses::asked(contacts));
-        // A contact's item may be long, so keep none in memory.
+        let (mut entries, mut accesses) = (HashMap::new(), Accesses::without_records(contacts));
+        // A contact's item may be long, so keep no item in memory.
         self.get_each(&keys, Consistency::Strong, |item| match items::key_of(&item)? {
             Key::Contact(_, id) => {
                 entries.insert(id, crate::index::entry(&item, Index::Stage)?);
                 Ok(())
             }
             Key::Access(_, id) => accesses.record(id, &item),
-            other => Err(StoreError::Corrupt(format!("{other:?} was not requested").into())),
+            other => Err(StoreError::Corrupt(format!("a {other:?} item was not requested").into())),
         })
         .await?;
         Ok(OwnItems { entries, accesses })
     }
 
     /// Records that a contact is about to be removed: 1 write unit.
-    pub(crate) async fn note_removal(
+    pub(crate) async fn record_removal(
         &self,
         portal: &PortalId,
         contact: ContactId,
@@ -197,7 +198,7 @@ impl Store {
                 removed.insert(id);
                 Ok(())
             }
-            other => Err(StoreError::Corrupt(format!("{other:?} was not requested").into())),
+            other => Err(StoreError::Corrupt(format!("a {other:?} item was not requested").into())),
         })
         .await?;
         Ok(removed)

@@ -9,7 +9,7 @@ use crate::directory::Lists;
 use crate::dynamodb::client::Store;
 use crate::error::StoreError;
 
-/// The part of a portal's directory that filters are planned with.
+/// The part of a portal's directory that is needed to plan filters.
 #[derive(Clone, Debug)]
 pub struct Planner {
     /// The stages and types. Their counters are in `statistics`.

@@ -1,14 +1,14 @@
-//! Postings: for each manager, the contacts assigned to that manager. A list of one manager's contacts reads them
-//! instead of scanning an index.
+//! Postings: for each manager, the contacts assigned to that manager. A list of one manager's contacts reads the
+//! postings instead of scanning an index.
 //!
 //! A posting is written before the access records of its contacts. So a manager's postings name every contact of the
-//! manager, and also contacts that the manager lost or has not received yet. A reader checks the access of each. The
-//! key of a posting is a hash of its contents, so assigning the same contacts again rewrites the same item. An example
-//! is a rule that alternates between two manager lists.
+//! manager, and also contacts that the manager lost or has not received yet. A reader checks the access of each
+//! contact. The key of a posting is a hash of its contents, so assigning the same contacts again rewrites the same
+//! item, for example when a rule alternates between two manager lists.
 //!
-//! [`crate::compaction`] removes superfluous postings. It relies on this: each write of an access record either follows
-//! a posting for each of its managers by at most [`models::limits::POSTING_SETTLED_MILLIS`], or has the condition that
-//! the record still holds the managers without such a posting.
+//! [`crate::compaction`] removes superfluous postings, and relies on a rule for each write of an access record. The
+//! write either follows a posting for each of its managers by at most [`models::limits::POSTING_SETTLED_MILLIS`], or
+//! has a condition: the record must still hold the managers for whom no posting was written.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{Read as _, Write as _};
@@ -30,7 +30,7 @@ use crate::error::StoreError;
 use crate::keys::{Key, PostingHash, Range};
 
 /// Maximum postings of the first query. Each further query reads four times as many. So a manager with few postings
-/// takes one round trip, and a manager with too many does not cost a read of a megabyte.
+/// takes one round trip, and the first read of a manager with too many postings stays small.
 const FIRST_POSTINGS: usize = 64;
 
 /// Attribute with a posting's contacts.
@@ -38,7 +38,7 @@ const IDS: &str = "ids";
 /// Attribute with the time of a posting's last write.
 pub(crate) const INDEXED_AT: &str = "indexed_at";
 
-/// The postings to write: managers, each with the contacts assigned to it.
+/// The postings to write: managers, each with the contacts assigned to that manager.
 #[derive(Clone, Debug, Default)]
 pub struct Postings {
     contacts: HashMap<UserId, Vec<ContactId>>,
@@ -138,8 +138,8 @@ fn decode(body: &[u8]) -> Result<Vec<ContactId>, StoreError> {
 }
 
 impl Store {
-    /// Writes postings dated `at`. Call it before writing the access records of the contacts. Per manager it costs 1
-    /// write unit per KB, enough for about a thousand contacts with close identifiers.
+    /// Writes postings dated `at`. Call this function before writing the access records of the contacts. Costs 1 write
+    /// unit per manager and KB, enough for about a thousand contacts with close identifiers.
     pub async fn index_managers(
         &self,
         portal: &PortalId,
@@ -152,13 +152,13 @@ impl Store {
         self.write_all(postings.writes(portal, at)?).await
     }
 
-    /// Reads the contacts in a manager's postings; none if there are more than `most`: 1 read unit per 8 KB, for about
-    /// ten thousand contacts assigned in chunks, or seventy assigned one by one.
+    /// Reads the contacts in a manager's postings; none if there are more than `max_contacts`. Costs 1 read unit per 8
+    /// KB, for about ten thousand contacts assigned in chunks, or seventy assigned one by one.
     pub async fn contacts_indexed_for(
         &self,
         portal: &PortalId,
         manager: UserId,
-        most: usize,
+        max_contacts: usize,
     ) -> Result<Option<IndexedContacts>, StoreError> {
         let range = Range::Postings(portal.clone(), manager);
         let mut contacts = HashSet::new();
@@ -170,7 +170,7 @@ impl Store {
                 let indexed = decode(items::bytes(&item, IDS)?)?;
                 entries += indexed.len();
                 contacts.extend(indexed);
-                if contacts.len() > most {
+                if contacts.len() > max_contacts {
                     return Ok(None);
                 }
             }
@@ -194,7 +194,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn postings_round_trip_and_are_called_by_what_they_hold(
+        fn postings_round_trip_and_hash_their_contacts(
             numbers in prop::collection::btree_set(1..=i32::MAX, 1..200),
             other in prop::collection::btree_set(1..=i32::MAX, 1..200),
             twice in any::<prop::sample::Index>(),
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn managers_that_a_contact_had_are_not_posted_again() {
+    fn earlier_managers_of_a_contact_get_no_posting() {
         let [a, b, c] = [1, 2, 3].map(UserId::from_u128);
         let access = |managers: &[UserId]| Access { managers: managers.to_vec(), ..Access::UNRECORDED };
         let mut postings = Postings::default();
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chunk_of_contacts_far_apart_costs_a_few_units_and_one_of_neighbours_one() {
+    fn thousand_scattered_contacts_fit_two_kilobytes_and_neighbours_one_hundred_bytes() {
         let ids = |step: i32| (1..=1000).map(|n| id(n * step)).collect::<Vec<_>>();
         let bytes = |step| encode(&ids(step)).unwrap().1.len();
         assert!(bytes(1) < 100, "{}", bytes(1));

@@ -16,9 +16,9 @@ use crate::idempotency::KeptAnswer;
 use crate::keys::{Key, Range};
 
 const DOC: &str = "doc";
-/// Time of the last change, so that two callers do not overwrite each other unnoticed.
+/// Attribute of a rule: time of the last change, by which concurrent changes are detected.
 const MODIFIED: &str = "modified";
-/// Time at which the rule is due, so that it is started once.
+/// Attribute of a rule: its due time. A start checks the due time, so that the rule starts once.
 const NEXT_DUE: &str = "next_due";
 
 fn rule_item(portal: &PortalId, rule: &Rule) -> Result<Item, StoreError> {
@@ -31,9 +31,10 @@ fn rule_item(portal: &PortalId, rule: &Rule) -> Result<Item, StoreError> {
     Ok(item)
 }
 
-/// Identifier that changes whenever a user gets a rule, so that counting and adding rules is one atomic step.
+/// Attribute of a portal's entry: an identifier that changes whenever a user gets a rule, so that counting and adding
+/// rules is atomic.
 const GENERATION: &str = "generation";
-/// Time of the last check of a portal's rules.
+/// Attribute of a portal's entry: time of the last check of its rules.
 const CHECKED: &str = "checked";
 
 /// The number of standing rules, and the generation in which they were counted.
@@ -86,9 +87,9 @@ impl Store {
         let mut count = RuleCount { of_portal: 0, of_user: 0, generation };
         let mut after = None;
         loop {
-            let part = QueryOptions { consistency: Consistency::Strong, ..QueryOptions::default() };
+            let options = QueryOptions { consistency: Consistency::Strong, ..QueryOptions::default() };
             let range = Range::Rules(portal.clone());
-            let (items, next) = self.query_page(&range, &part, None, after).await?;
+            let (items, next) = self.query_page(&range, &options, None, after).await?;
             count.of_portal += items.len();
             let of_user = items.into_iter().filter_map(readable).filter(|rule| rule.created_by == user).count();
             count.of_user += of_user;
@@ -100,8 +101,8 @@ impl Store {
     }
 
     /// Writes a rule in place of `before` (none for a new rule), with its due entry. Returns false if someone changed
-    /// the rule meanwhile, or gave a user a rule since the rules were `counted`. Stores the call's answer `kept` in the
-    /// same transaction. Costs 2 write units per KB of the rule, 2 per due entry written or removed, and 2 for the
+    /// the rule meanwhile, or added a rule to the portal since the rules were `counted`. Stores the call's `answer` in
+    /// the same transaction. Costs 2 write units per KB of the rule, 2 per due entry written or removed, and 2 for the
     /// count.
     pub async fn put_rule(
         &self,
@@ -109,17 +110,17 @@ impl Store {
         before: Option<&Rule>,
         rule: &Rule,
         counted: Option<&RuleCount>,
-        kept: Option<&KeptAnswer>,
+        answer: Option<&KeptAnswer>,
     ) -> Result<bool, StoreError> {
         let item = rule_item(portal, rule)?;
         let mut writes = vec![match before {
             Some(before) => {
                 let modified = (":modified", items::n(before.modified.ticks()));
-                // A start leaves `modified` unchanged, so compare `next_due` too.
+                // A start of the rule leaves `modified` unchanged, so compare `next_due` too.
                 match before.next {
                     Some(next) => {
-                        let seen = [modified, (":next_due", items::n(next.ticks()))];
-                        self.transact_put(item, Some("modified = :modified AND next_due = :next_due"), seen)?
+                        let expected = [modified, (":next_due", items::n(next.ticks()))];
+                        self.transact_put(item, Some("modified = :modified AND next_due = :next_due"), expected)?
                     }
                     None => {
                         let unchanged = "modified = :modified AND attribute_not_exists(next_due)";
@@ -130,38 +131,39 @@ impl Store {
             None => self.transact_put(item, Some("attribute_not_exists(modified)"), [])?,
         }];
         writes.extend(self.due_writes(portal, before, Some(rule))?);
-        writes.extend(kept.map(|kept| self.keep_write(kept)).transpose()?);
+        writes.extend(answer.map(|answer| self.answer_write(answer)).transpose()?);
         if let Some(counted) = counted {
             let mut item = rule_portal_item(portal, rule.modified);
             item.insert(GENERATION.into(), items::b(*Uuid::now_v7().as_bytes()));
             writes.push(match counted.generation {
-                Some(seen) => {
-                    let seen = [(":seen", items::b(seen))];
-                    self.transact_put(item, Some("generation = :seen"), seen)?
+                Some(generation) => {
+                    let expected = [(":seen", items::b(generation))];
+                    self.transact_put(item, Some("generation = :seen"), expected)?
                 }
                 None => self.transact_put(item, Some("attribute_not_exists(generation)"), [])?,
             });
         }
-        happened(self.transact(writes).await)
+        is_committed(self.transact(writes).await)
     }
 
     /// Removes a rule, unless someone changed it meanwhile: 2 write units for the rule, and 2 for its due entry. Stores
-    /// the call's answer `kept` in the same transaction.
+    /// the call's `answer` in the same transaction.
     pub async fn delete_rule(
         &self,
         portal: &PortalId,
         rule: &Rule,
-        kept: Option<&KeptAnswer>,
+        answer: Option<&KeptAnswer>,
     ) -> Result<bool, StoreError> {
         let key = Key::Rule(portal.clone(), rule.name.clone());
-        let seen = [(":modified", items::n(rule.modified.ticks()))];
-        let mut writes = vec![self.transact_delete(&key, Some("modified = :modified"), seen)?];
+        let expected = [(":modified", items::n(rule.modified.ticks()))];
+        let mut writes = vec![self.transact_delete(&key, Some("modified = :modified"), expected)?];
         writes.extend(self.due_writes(portal, Some(rule), None)?);
-        writes.extend(kept.map(|kept| self.keep_write(kept)).transpose()?);
-        happened(self.transact(writes).await)
+        writes.extend(answer.map(|answer| self.answer_write(answer)).transpose()?);
+        is_committed(self.transact(writes).await)
     }
 
-    /// Removes a rule that cannot be decoded: 1 write unit per KB. Its due entry is removed when it is due.
+    /// Removes a rule that cannot be decoded: 1 write unit per KB. The rule's due entry stays until the next start of
+    /// due rules.
     pub async fn delete_rule_record(&self, portal: &PortalId, name: &RuleName) -> Result<(), StoreError> {
         self.delete(&Key::Rule(portal.clone(), name.clone())).await
     }
@@ -176,14 +178,14 @@ impl Store {
         job: Option<(&Job, Timestamp)>,
     ) -> Result<bool, StoreError> {
         let Some(next) = before.next else { return Ok(false) };
-        let seen = [(":next_due", items::n(next.ticks())), (":modified", items::n(before.modified.ticks()))];
+        let expected = [(":next_due", items::n(next.ticks())), (":modified", items::n(before.modified.ticks()))];
         let unchanged = "next_due = :next_due AND modified = :modified";
-        let mut writes = vec![self.transact_put(rule_item(portal, rule)?, Some(unchanged), seen)?];
+        let mut writes = vec![self.transact_put(rule_item(portal, rule)?, Some(unchanged), expected)?];
         writes.extend(self.due_writes(portal, Some(before), Some(rule))?);
         if let Some((job, due)) = job {
             writes.extend(self.new_job_writes(portal, job, due)?);
         }
-        happened(self.transact(writes).await)
+        is_committed(self.transact(writes).await)
     }
 
     fn due_writes(
@@ -197,9 +199,9 @@ impl Store {
         if before == after {
             return Ok(Vec::new());
         }
-        let gone = before.map(|key| self.transact_delete(&key, None, [])).transpose()?;
-        let coming = after.map(|key| self.transact_put(items::keyed(&key), None, [])).transpose()?;
-        Ok(gone.into_iter().chain(coming).collect())
+        let removed = before.map(|key| self.transact_delete(&key, None, [])).transpose()?;
+        let added = after.map(|key| self.transact_put(items::keyed(&key), None, [])).transpose()?;
+        Ok(removed.into_iter().chain(added).collect())
     }
 
     /// Returns the portals with standing rules: half a read unit per 4 KB, at least half.
@@ -211,12 +213,12 @@ impl Store {
                 Key::RulePortal(portal) => {
                     Ok(RulePortal { portal, checked: Timestamp::from_ticks(items::number(item, CHECKED)?) })
                 }
-                other => Err(StoreError::Corrupt(format!("{other:?} among the portals that have rules").into())),
+                other => Err(StoreError::Corrupt(format!("a {other:?} item is among the portals with rules").into())),
             })
             .collect()
     }
 
-    /// Lists a portal as one with standing rules, unless it is listed: 1 write unit.
+    /// Adds a portal to the list of portals with standing rules, unless it is listed: 1 write unit.
     pub async fn add_rule_portal(&self, portal: &PortalId, checked: Timestamp) -> Result<(), StoreError> {
         self.put_if(rule_portal_item(portal, checked), "attribute_not_exists(#pk)", []).await.map(drop)
     }
@@ -236,7 +238,7 @@ impl Store {
     pub async fn remove_rule_portal(&self, portal: &PortalId, now: Timestamp) -> Result<(), StoreError> {
         let claimed = [(":now", items::n(now.ticks()))];
         let delete = self.transact_delete(&Key::RulePortal(portal.clone()), Some("checked = :now"), claimed)?;
-        happened(self.transact(vec![delete]).await).map(drop)
+        is_committed(self.transact(vec![delete]).await).map(drop)
     }
 
     /// Returns the rules whose due entry is missing: 1 read unit per rule.
@@ -256,22 +258,22 @@ impl Store {
     /// 2 write units per KB of the rule, and 2 for the entry.
     pub async fn restore_due_entry(&self, portal: &PortalId, rule: &Rule) -> Result<bool, StoreError> {
         let (Some(key), Some(next)) = (due_key(portal, rule), rule.next) else { return Ok(false) };
-        let seen = [(":next_due", items::n(next.ticks())), (":modified", items::n(rule.modified.ticks()))];
+        let expected = [(":next_due", items::n(next.ticks())), (":modified", items::n(rule.modified.ticks()))];
         let unchanged = "next_due = :next_due AND modified = :modified";
-        let rule = self.transact_put(rule_item(portal, rule)?, Some(unchanged), seen)?;
+        let rule = self.transact_put(rule_item(portal, rule)?, Some(unchanged), expected)?;
         let entry = self.transact_put(items::keyed(&key), None, [])?;
-        happened(self.transact(vec![rule, entry]).await)
+        is_committed(self.transact(vec![rule, entry]).await)
     }
 
     /// Returns the rules of all portals that are due at `now`, the longest due first: 1 read unit per 4 KB, at least 1.
     pub async fn due_rules(&self, now: Timestamp) -> Result<Vec<(Timestamp, PortalId, RuleName)>, StoreError> {
         // `~` sorts after every name, so rules that are due exactly at `now` are included.
-        let part = QueryOptions {
+        let options = QueryOptions {
             consistency: Consistency::Strong,
             below: Some(format!("{now}~")),
             ..QueryOptions::default()
         };
-        let items = self.query_part(&Range::DueRules, part).await?;
+        let items = self.query_with(&Range::DueRules, options).await?;
         let due = items.iter().filter_map(|item| match items::key_of(item) {
             Ok(Key::DueRule(due, portal, name)) => Some((due, portal, name)),
             // An entry that cannot be decoded must not block the start of all others.
@@ -304,11 +306,12 @@ impl RuleReader<'_> {
     ///
     /// # Errors
     ///
-    /// When the table fails. A record that cannot be decoded is no failure, because it would hide all others.
+    /// When the table fails. A record that cannot be decoded is not an error, because the error would hide all other
+    /// records.
     pub async fn next(&mut self) -> Result<Vec<Rule>, StoreError> {
         while !self.ended {
-            let part = QueryOptions { consistency: Consistency::Strong, ..QueryOptions::default() };
-            let (items, after) = self.store.query_page(&self.range, &part, None, self.after.take()).await?;
+            let options = QueryOptions { consistency: Consistency::Strong, ..QueryOptions::default() };
+            let (items, after) = self.store.query_page(&self.range, &options, None, self.after.take()).await?;
             (self.ended, self.after) = (after.is_none(), after);
             let rules: Vec<Rule> = items.into_iter().filter_map(readable).collect();
             if !rules.is_empty() {
@@ -325,8 +328,8 @@ fn readable(mut item: Item) -> Option<Rule> {
     rule.inspect_err(|error| tracing::error!(key = ?items::key_of(&item), %error, "rule record cannot be decoded")).ok()
 }
 
-/// Returns whether a transaction was made. A condition that does not hold is no failure.
-fn happened(result: Result<(), StoreError>) -> Result<bool, StoreError> {
+/// Returns whether a transaction was committed. A failed condition is not an error.
+fn is_committed(result: Result<(), StoreError>) -> Result<bool, StoreError> {
     match result {
         Ok(()) => Ok(true),
         Err(error) if error.is_condition_failed() => Ok(false),

@@ -1,14 +1,15 @@
 //! The schema: the version of the stored form of all items, and the migration from an earlier version.
 //!
-//! A table holds its version in one item. A table with items but without a version has version 1, which no program
-//! wrote. A function does not read the version, so a table is migrated by an operator's program.
+//! A table stores its version in one item. Programs of version 1 stored no version, so a table with items but without a
+//! version has version 1. Lambda functions do not read the version. The operator migrates a table with the command-line
+//! program.
 //!
 //! | from | to | changes |
 //! | --- | --- | --- |
 //! | 1 | 2 | attributes get new names (`renames`); sets of contacts get another form; every posting gets a date |
 //!
 //! Each item is migrated by one conditional write. An item with new attribute names is not changed again, so an
-//! interrupted migration is repeated safely. The version is written last. This module alone scans the table.
+//! interrupted migration can be repeated safely. The version is written last. Only this module scans the table.
 
 use std::collections::HashMap;
 
@@ -74,16 +75,16 @@ impl Store {
         })
     }
 
-    /// Writes the version of this program to the table: 1 write unit. Call it for a table without items.
+    /// Writes the version of this program to the table, which must hold no items: 1 write unit.
     pub async fn write_schema(&self) -> Result<(), StoreError> {
         let mut item = items::keyed(&Key::Schema);
         item.insert(VERSION.into(), items::n(SCHEMA_VERSION));
         self.put(item).await
     }
 
-    /// Migrates the table from version 1 to the version of this program. Call it for [`Schema::Older`]. Costs 2 read
-    /// units per 8 KB of the table or more, and 1 write unit per KB of each changed item. An undated posting gets the
-    /// date `now`.
+    /// Migrates the table from version 1 to the version of this program, for [`Schema::Older`]. Costs 2 read units per
+    /// 8 KB of the table or more, and 1 write unit per KB of each changed item. A posting without a date gets the date
+    /// `now`.
     ///
     /// Writers of the earlier version may add items while the table is read. So the table is read again until a pass
     /// finds nothing to change, at most [`MAX_PASSES`] times.
@@ -159,7 +160,7 @@ impl Store {
         }
     }
 
-    /// Applies changes to an item if its old attributes are unchanged. Returns whether they were.
+    /// Applies changes to an item if its old attributes are unchanged. Returns whether the changes were applied.
     async fn apply(&self, key: &Key, changes: Vec<Change>) -> Result<bool, StoreError> {
         let (mut names, mut values) = (HashMap::new(), HashMap::new());
         let (mut set, mut remove, mut unchanged) = (Vec::new(), Vec::new(), Vec::new());
@@ -168,9 +169,9 @@ impl Store {
             values.insert(format!(":new{number}"), value);
             set.push(format!("#new{number} = :new{number}"));
             match old {
-                Some((name, seen)) => {
+                Some((name, value_before)) => {
                     names.insert(format!("#old{number}"), name.to_owned());
-                    values.insert(format!(":old{number}"), seen);
+                    values.insert(format!(":old{number}"), value_before);
                     remove.push(format!("#old{number}"));
                     unchanged.push(format!("#old{number} = :old{number}"));
                 }
@@ -200,7 +201,7 @@ struct Change {
     value: AttributeValue,
 }
 
-/// The change of an attribute's value that comes with its new name.
+/// The conversion of an attribute's value for version 2.
 #[derive(Clone, Copy)]
 enum Conversion {
     /// The value stays.
@@ -271,7 +272,7 @@ fn changes(key: &Key, item: &Item, now: Timestamp) -> Result<Vec<Change>, StoreE
             changes.push(Change { old: Some((old, value.clone())), new, value: converted });
         }
     }
-    // Programs of long ago wrote postings without a date.
+    // Early programs of version 1 wrote postings without a date.
     let is_posting = matches!(key, Key::Posting(..) | Key::PackedPosting(..));
     if is_posting && changes.is_empty() && !item.contains_key(POSTING_DATE) {
         changes.push(Change { old: None, new: POSTING_DATE, value: items::n(now.ticks()) });
@@ -296,14 +297,14 @@ fn member<'a>(value: &'a mut AttributeValue, name: &str) -> Option<&'a mut Attri
 
 /// Converts a set of contacts.
 fn contacts(value: &AttributeValue) -> Result<AttributeValue, StoreError> {
-    let corrupt = || StoreError::Corrupt("a set of contacts of version 1 has another form".into());
+    let corrupt = || StoreError::Corrupt("a set of contacts of version 1 has an unknown form".into());
     let bytes = value.as_b().map_err(|_| corrupt())?;
-    let contacts = first_form(bytes.as_ref()).ok_or_else(corrupt)?;
+    let contacts = decode_gaps(bytes.as_ref()).ok_or_else(corrupt)?;
     items::to_document(&contacts)
 }
 
 /// Decodes a set of contacts of version 1: the gaps between the ascending identifiers as LEB128 numbers.
-fn first_form(bytes: &[u8]) -> Option<ContactSet> {
+fn decode_gaps(bytes: &[u8]) -> Option<ContactSet> {
     /// Bits of a gap in one byte.
     const GROUP_BITS: u32 = 7;
     /// Mask of a gap's bits in one byte.

@@ -1,17 +1,18 @@
 //! Sign-in: e-mail addresses, password hashes and recent attempts.
 //!
-//! A sign-in takes three round trips. Each is made whatever the previous one found, so that neither their number nor
-//! their order reveals whether the user exists:
+//! A sign-in takes three round trips. Neither their number nor their order depends on the results of the earlier round
+//! trips, so they do not reveal whether the user exists:
 //!
-//! 1. [`Store::begin_sign_in`] counts the attempt for its network and user. Concurrently, it looks up the address's
-//!    accounts and whether the network is known for the user,
-//! 2. then reads those users and their password hashes, or absent items if there are none, and counts the attempt for
-//!    the user unless the network is known. The caller compares the password: [`Candidates::matching`].
-//! 3. [`Store::admit`] writes the token of a successful attempt, deletes its attempts and remembers its network.
+//! 1. [`Store::begin_sign_in`] counts the attempt for its network and user. Concurrently, the call reads the accounts
+//!    of the address, and whether the user signed in from the network recently.
+//! 2. The same call then reads the users and password hashes of these accounts, or absent items if there are no
+//!    accounts. Concurrently, the call counts the attempt for the user, unless the network is known. The caller
+//!    compares the password: [`Candidates::matching`].
+//! 3. [`Store::admit`] writes the token of a successful attempt, deletes the pair's attempts and remembers the network.
 //!
-//! An attempt after others that failed within the minute is counted by three calls in place of one, whether the user
-//! exists or not. Only an address that is known in several portals, without a named portal, takes a comparison per
-//! password.
+//! Counting an attempt takes three calls instead of one if other attempts failed within the last minute, whether the
+//! user exists or not. A sign-in compares one password. Only an address with accounts in several portals takes one
+//! comparison per account, if the call names no portal.
 
 use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
 use jiff::SignedDuration;
@@ -60,13 +61,13 @@ impl Pair {
     }
 
     fn item(&self, attempts: &Attempts, now: Timestamp) -> Item {
-        let mut item = lasting(&self.key(), attempts.over_at().max(now));
+        let mut item = item_until(&self.key(), attempts.over_at().max(now));
         item.insert(ATTEMPTED_AT.into(), attempt_times(attempts));
         item
     }
 }
 
-/// Returns the SHA-256 of two texts. Neither holds a NUL, so no two pairs are joined to the same text.
+/// Returns the SHA-256 of two texts. Neither text holds a NUL, so different pairs never form the same joined text.
 fn digest([first, second]: [String; 2]) -> AttemptsHash {
     Sha256::new().chain_update(first).chain_update([0]).chain_update(second).finalize().into()
 }
@@ -77,14 +78,14 @@ fn user_attempts_key(email: &Email, window: UserWindow) -> Key {
 }
 
 /// Returns an item that is valid until `end`.
-fn lasting(key: &Key, end: Timestamp) -> Item {
+fn item_until(key: &Key, end: Timestamp) -> Item {
     let mut item = items::keyed(key);
     item.insert(VALID_UNTIL.into(), items::n(end.ticks()));
     item.insert(EXPIRES.into(), expires(end));
     item
 }
 
-/// Returns the time to live of an item that ends at `end`. Time to live deletes late and never early.
+/// Returns the time to live of an item that ends at `end`. DynamoDB may delete an item late, but never early.
 fn expires(end: Timestamp) -> AttributeValue {
     items::n(end.to_jiff().as_second() + 1)
 }
@@ -127,7 +128,7 @@ pub fn new_salt() -> Result<Salt, StoreError> {
 /// The result of counting an attempt to sign in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SignIn {
-    /// The attempt is counted. Its password may be compared with those of its candidates.
+    /// The attempt is counted. The caller may compare the password with those of the candidates.
     Begun(Attempt),
     /// The attempt is refused, whatever its password.
     Locked(Locked),
@@ -143,19 +144,22 @@ pub struct Attempt {
     network: Familiarity,
 }
 
-/// Whether a user signed in from a network recently.
+/// The relation of a network to a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Familiarity {
-    /// Yes: only attempts from this network lock the user out of it.
+    /// The user signed in from the network recently. Only attempts from this network can lock the user out of this
+    /// network.
     Known,
-    /// No: the attempt counts together with those from all other networks.
+    /// The user did not sign in from the network recently. The attempt counts together with those from all other
+    /// unknown networks.
     Unknown,
 }
 
 impl Store {
-    /// Counts an attempt to sign in at `now`. Reads the passwords to compare, in `portal` or in each portal that knows
-    /// the address. Takes two round trips, 2 write units and 4 read units. Each further portal costs 2 more read units,
-    /// and a pair that tried recently 1 more of each. A known network costs 1 write unit less.
+    /// Counts an attempt to sign in at `now`. Reads the passwords to compare, in `portal` or in each portal with an
+    /// account of the address. Takes two round trips, 2 write units and 4 read units. Each further portal costs 2 more
+    /// read units. A pair with a recent attempt costs 1 more read unit and 1 more write unit. A known network costs 1
+    /// write unit less.
     pub async fn begin_sign_in(
         &self,
         pair: &Pair,
@@ -182,8 +186,8 @@ impl Store {
     /// remembers its network. Takes one round trip, 4 write units and 2 read units, and 1 more write unit from an
     /// unknown network.
     ///
-    /// Returns false and admits nobody if the user was removed, its password changed or its tokens were ended since the
-    /// password was read.
+    /// Returns false and admits nobody if one of these happened after the password was read: the user was removed, the
+    /// password changed, or the user's tokens were ended.
     pub async fn admit(
         &self,
         attempt: &Attempt,
@@ -194,7 +198,7 @@ impl Store {
         let token = hash(token);
         let [own, entry] = token_writes(token, grant)?;
         let known_until = attempt.at + SignedDuration::from_hours(24 * KNOWN_NETWORK_DAYS);
-        let known = Write::put(lasting(&attempt.pair.known_key(), known_until));
+        let known = Write::put(item_until(&attempt.pair.known_key(), known_until));
         let writes = vec![own, entry, Write::delete(&attempt.pair.key()), known];
         let Account { portal, user } = &candidate.account;
         let keys = [Key::User(portal.clone(), *user), Key::Password(portal.clone(), *user)];
@@ -203,7 +207,7 @@ impl Store {
             self.uncount_for_user(attempt),
             self.get_many(&keys, Consistency::Strong)
         )?;
-        // The user and its password are two items. A change of both may have come between their reads. Such a change is
+        // The user and its password are two items, so a change of both may fall between their reads. Such a change is
         // complete by now and visible here. Later changes end the token.
         let (mut is_same_user, mut is_same_password) = (false, false);
         for mut item in items {
@@ -219,14 +223,14 @@ impl Store {
         Ok(is_admitted)
     }
 
-    /// Takes back an attempt whose password nobody compared: 1 read unit and 1 write unit, and 1 more write unit from
-    /// an unknown network. If the pair tries again meanwhile, the attempt stays counted for the pair.
+    /// Removes an attempt whose password was not compared from the counters: 1 read unit and 1 write unit, and 1 more
+    /// write unit from an unknown network. If the pair tries again meanwhile, the attempt stays counted for the pair.
     pub async fn withdraw(&self, attempt: &Attempt) -> Result<(), StoreError> {
         let for_pair = async {
             let Some(item) = self.get(&attempt.pair.key()).await? else { return Ok(()) };
             let seen = attempts(&item)?;
-            let rest = attempt.pair.item(&seen.without(attempt.at), attempt.at);
-            self.put_if(rest, "attempted_at = :seen", [(":seen", attempt_times(&seen))]).await.map(drop)
+            let remaining = attempt.pair.item(&seen.without(attempt.at), attempt.at);
+            self.put_if(remaining, "attempted_at = :seen", [(":seen", attempt_times(&seen))]).await.map(drop)
         };
         futures::try_join!(for_pair, self.uncount_for_user(attempt)).map(drop)
     }
@@ -306,8 +310,8 @@ impl Store {
     /// Removes a user with its password, e-mail address and tokens, and prevents the reuse of its identifier: 2 read
     /// units, 1 more per 4 KB of the portal's tokens, 4 write units and 2 more per token.
     ///
-    /// The user's own item goes last, so the same call completes an interrupted removal. Until then, the user's
-    /// remaining tokens are valid; afterwards none is, whenever it was made.
+    /// Removes the user's own item last, so that a repeated call completes an interrupted removal. The user's remaining
+    /// tokens are valid until then. Afterwards, all tokens of the user are invalid.
     pub async fn remove_user(&self, portal: &PortalId, id: UserId) -> Result<(), StoreError> {
         self.put(items::keyed(&Key::RemovedUser(portal.clone(), id))).await?;
         let email = self.user(portal, id).await?.and_then(|user| user.email);
@@ -336,7 +340,7 @@ impl Store {
     /// Counts an attempt before its outcome is known.
     async fn begin_attempt(&self, pair: &Pair, now: Timestamp) -> Result<Result<(), Locked>, StoreError> {
         let first = pair.item(&Attempts::made_at([now]), now);
-        // Compare the end, because an expired item may remain for days.
+        // Check the end of validity, because an expired item may remain for days.
         let free = "attribute_not_exists(#pk) OR valid_until <= :now";
         if self.put_if(first, free, [(":now", items::n(now.ticks()))]).await? {
             return Ok(Ok(()));
@@ -367,7 +371,7 @@ impl Store {
     async fn familiarity(&self, pair: &Pair, now: Timestamp) -> Result<Familiarity, StoreError> {
         let item = self.get(&pair.known_key()).await?;
         let end = item.map(|item| items::number(&item, VALID_UNTIL).map(Timestamp::from_ticks)).transpose()?;
-        // Compare the end, because an expired item may remain for days.
+        // Check the end of validity, because an expired item may remain for days.
         Ok(if end.is_some_and(|end| now < end) { Familiarity::Known } else { Familiarity::Unknown })
     }
 
@@ -386,7 +390,7 @@ impl Store {
         Ok(window.admit(u64::try_from(counted).unwrap_or(0), now))
     }
 
-    /// Takes back the count of an attempt for its user: 1 write unit, none from a known network.
+    /// Removes an attempt from the counter of its user: 1 write unit, none from a known network.
     async fn uncount_for_user(&self, attempt: &Attempt) -> Result<(), StoreError> {
         match attempt.network {
             Familiarity::Known => Ok(()),
@@ -397,7 +401,7 @@ impl Store {
     }
 
     /// Adds `change` to the number of a user's attempts in a window, and returns the number. The addition is atomic, so
-    /// that concurrent attempts are counted without waiting for one another.
+    /// concurrent attempts need not wait for one another.
     async fn add_for_user(&self, email: &Email, window: UserWindow, change: i64) -> Result<i64, StoreError> {
         let names = [("#tries", TRIES), ("#expires", EXPIRES)].map(|(name, of)| (name.to_owned(), of.to_owned()));
         let values = [(":change", items::n(change)), (":expires", expires(window.end()))];
@@ -413,17 +417,19 @@ impl Store {
         let items = match portal {
             Some(portal) => self.get(&Key::Address(email.clone(), portal.clone())).await?.into_iter().collect(),
             None => {
-                let part = QueryOptions {
+                let options = QueryOptions {
                     consistency: Consistency::Strong,
-                    most: Some(MAX_ACCOUNTS),
+                    limit: Some(MAX_ACCOUNTS),
                     ..QueryOptions::default()
                 };
-                self.query_part(&Range::Addresses(email.clone()), part).await?
+                self.query_with(&Range::Addresses(email.clone()), options).await?
             }
         };
         let account = |item: &Item| match items::key_of(item)? {
             Key::Address(_, portal) => Ok(Account { portal, user: items::id(item, USER_ID)? }),
-            other => Err(StoreError::Corrupt(format!("{other:?} among the users of an e-mail address").into())),
+            other => {
+                Err(StoreError::Corrupt(format!("a {other:?} item is among the users of an e-mail address").into()))
+            }
         };
         items.iter().map(account).collect()
     }

@@ -1,5 +1,5 @@
-//! Creation of the table, for engines on which nothing else creates it. On AWS template.yaml does; a test compares the
-//! two.
+//! Creation of the table on local engines. On AWS, template.yaml creates the table; a test compares the two
+//! definitions.
 
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection, ProjectionType,
@@ -11,7 +11,7 @@ use crate::dynamodb::client::Store;
 use crate::error::StoreError;
 use crate::keys::{Index, PK, SK};
 
-/// Attributes that both indexes project: exactly those that a filter tests.
+/// Attributes that both indexes project: exactly the attributes that a filter tests.
 pub const PROJECTED: [&str; 6] = [STAGE, TYPE, COMPANY, OPPORTUNITY, TAGS, NAME];
 
 impl Store {

@@ -1,4 +1,4 @@
-//! Tokens: the grant of each, under the token's SHA-256. The token itself is never stored.
+//! Tokens. The table stores each token's grant under the token's SHA-256, and never the token itself.
 
 use models::directory::Grant;
 use models::values::id::{PortalId, UserId};
@@ -21,7 +21,8 @@ const SCOPES: &str = "scopes";
 /// Random bytes in a token.
 const TOKEN_BYTES: usize = 32;
 
-/// Returns a new token: 256 random bits in hexadecimal. Its user sees it once; only its SHA-256 is stored.
+/// Returns a new token: 256 random bits in hexadecimal. The user sees the token once; the table stores only its
+/// SHA-256.
 pub fn new_token() -> Result<String, StoreError> {
     Ok(random::<TOKEN_BYTES>()?.iter().map(|byte| format!("{byte:02x}")).collect())
 }
@@ -97,7 +98,7 @@ impl Store {
         self.write_all(token_writes(hash(token), grant)?.into()).await
     }
 
-    /// Removes a token: 2 write units. The token goes before its list entry, because it authenticates calls.
+    /// Removes a token: 2 write units. Removes the token before its list entry, because the token authenticates calls.
     pub async fn remove_token(&self, portal: &PortalId, hash: TokenHash) -> Result<(), StoreError> {
         self.delete(&Key::Token(hash)).await?;
         self.delete(&Key::TokenEntry(portal.clone(), hash)).await
@@ -129,8 +130,8 @@ impl Store {
         Ok(tokens)
     }
 
-    /// Revokes a token, given as itself or as its SHA-256 in hexadecimal: 1 or 2 read units and 2 write units. Returns
-    /// false if there is no such token.
+    /// Revokes a token: 1 or 2 read units and 2 write units. `token` is the token itself, or its SHA-256 in
+    /// hexadecimal. Returns false if there is no such token.
     pub async fn revoke_token(&self, token: &str) -> Result<bool, StoreError> {
         for hash in [Some(hash(token)), hash_from_hex(token)].into_iter().flatten() {
             if let Some(grant) = self.grant(hash).await? {
@@ -149,14 +150,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_new_token_is_one_that_could_be_brought_along_and_is_never_the_same() {
+    fn new_tokens_differ_and_have_64_hexadecimal_digits() {
         let (a, b) = (new_token().unwrap(), new_token().unwrap());
         assert_ne!(a, b);
         assert!(a.len() == 64 && hash_from_hex::<32>(&a).is_some(), "{a}");
     }
 
     #[test]
-    fn a_stored_token_does_not_hold_the_token() {
+    fn stored_item_does_not_contain_the_token() {
         let token = "0123456789abcdef0123456789abcdef";
         let grant = Grant {
             portal: "acme".parse().unwrap(),

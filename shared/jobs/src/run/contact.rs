@@ -1,8 +1,8 @@
 //! Sets the access of one contact: load, prepare, write.
 //!
-//! A run is at most three round trips: [`ContactRun::load`], [`ContactRun::prepare`] and [`ContactRun::apply`]. The
-//! caller decides by the loaded contact whether the change is allowed. A run starts again when somebody else changed the
-//! access between `load` and `apply`.
+//! A run makes at most three round trips: [`ContactRun::load`], [`ContactRun::prepare`] and [`ContactRun::apply`]. The
+//! caller checks after `load` whether the change is allowed. If somebody else changes the access between `load` and
+//! `apply`, the run starts again.
 
 use std::time::Duration;
 
@@ -119,14 +119,14 @@ impl ContactRun {
             task: Task::Contact { target: self.target.clone() },
             shards: 1,
             expected: 1,
-            // The job record itself holds the access from before, and is never deleted.
+            // The job record holds the previous access, and is never deleted.
             changes_until: None,
         };
         job.done(Counts { matched: 1, updated: 1, ..Counts::default() })
     }
 }
 
-/// Whether a contended run may start again.
+/// The permission to start a contended run again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NextAttempt {
     /// The run may start again.

@@ -21,17 +21,17 @@ const SHARDS: u16 = 1;
 /// The answer shows the contacts that the call named, and needs no positions from the run.
 const NO_PAGE: Page = Page { count: 0, start_index: 0 };
 
-/// A run, planned when its contacts were loaded.
+/// A run over the contacts that a call names.
 ///
-/// Last writer wins, as in a run by filter. A change by someone else between loading and writing is overwritten, and
-/// the job records the loaded access as the previous one.
+/// The last writer wins, as in a run by filter. The run overwrites changes that others make between loading and
+/// writing. The job records the loaded access as the previous access.
 #[derive(Clone, Debug)]
 pub struct ContactsRun {
     /// The portal.
     pub portal: PortalId,
     /// The user on whose behalf the run acts.
     pub caller: Caller,
-    /// The contacts, with their access as just read. They exist.
+    /// The existing contacts, with the access that the call loaded.
     pub contacts: BTreeMap<ContactId, AccessState>,
     /// The access to set.
     pub target: Access,
@@ -45,14 +45,13 @@ impl ContactsRun {
         Terms { rights: Rights::Known(Actor::User(self.caller)), target: &self.target, purpose }
     }
 
-    /// Returns the counts that [`Self::apply`] would have. Reads nothing. If nothing would be updated, no job is
-    /// needed.
+    /// Returns the counts that [`Self::apply`] would produce. Reads nothing. A run without updates needs no job.
     pub fn counts(&self) -> Counts {
         let judge = Judge { actor: Actor::User(self.caller), target: &self.target, purpose: Purpose::Preview };
         self.contacts.iter().map(|(&contact, state)| judge.judge(contact, None, state.clone()).counts()).sum()
     }
 
-    /// Returns the run's job record. It holds only the contacts' identifiers: workers read the access again.
+    /// Returns the run's job record. The record holds only the contacts' identifiers, so workers read the access again.
     fn record(&self, jobs: &Jobs, id: JobId) -> NewJob {
         let contacts: ContactSet = self.contacts.keys().copied().collect();
         NewJob {
@@ -66,8 +65,8 @@ impl ContactsRun {
         }
     }
 
-    /// Records the run as a job for a worker. The worker leaves alone contacts that are removed, hidden from the caller
-    /// or not editable by then.
+    /// Records the run as a job for a worker. The worker skips contacts that were removed, are hidden from the caller
+    /// or may no longer be edited.
     ///
     /// # Errors
     ///
@@ -79,9 +78,9 @@ impl ContactsRun {
         Ok(job)
     }
 
-    /// Sets the access of the contacts until the deadline; a worker does the rest. Writes the job's record before the
-    /// first contact and once more at the end, at most 4 KB and the target each time. Costs 1 write unit per changed
-    /// contact and its share of a chunk. Reads nothing.
+    /// Sets the access of the contacts until the deadline. A worker processes the remaining contacts. Writes the job's
+    /// record before the first contact and again at the end; the record takes at most 4 KB plus the target. Costs 1
+    /// write unit per changed contact and its share of a chunk. Reads nothing.
     ///
     /// # Errors
     ///
@@ -91,7 +90,7 @@ impl ContactsRun {
         tracing::info!(job = %id, contacts = self.contacts.len(), "job starts");
         let contacts: Vec<ContactId> = self.contacts.keys().copied().collect();
         let terms = self.terms(Purpose::Write(id));
-        let source = ContactSource::new(&jobs.store, &self.portal, &contacts, None, terms).knowing(&self.contacts);
+        let source = ContactSource::new(&jobs.store, &self.portal, &contacts, None, terms).with_access(&self.contacts);
         let ran = jobs.run_now(&self.portal, job, vec![Source::Contacts(source)], 0, deadline).await?;
         Ok(ran.applied(NO_PAGE))
     }

@@ -12,28 +12,28 @@ use store::StoreError;
 use store::keys::IndexPosition;
 
 use crate::context::Jobs;
-use crate::run::{Applied, LatestPositions, Outcome, StartError, side_by_side};
+use crate::run::{Applied, LatestPositions, Outcome, StartError, concurrently};
 use crate::shard::Deadline;
 use crate::source::{Judged, MatchSource, NoPage, PageKind, Purpose, Rights, Selection, Source, Terms, Verdict};
 
-/// A run, planned before any contact is read.
+/// A run over the contacts that a filter selects.
 #[derive(Clone, Debug)]
 pub struct FilterRun {
     /// The portal.
     pub portal: PortalId,
     /// The actor on whose behalf the run acts.
     pub actor: Actor,
-    /// The filter as requested; the job's record keeps it.
+    /// The filter of the request. The job's record stores the filter.
     pub filter: Filter,
     /// The plan of the filter.
     pub plan: Plan,
-    /// Estimated number of index entries.
+    /// Estimated number of index entries that the plan reads.
     pub expected: u64,
     /// The access to set.
     pub target: Access,
     /// The page of matches that the answer shows.
     pub page: Page,
-    /// The number of changes above which nothing is written.
+    /// Maximum number of changes. A run that would change more contacts writes nothing.
     pub max_affected: Option<u64>,
     /// When the run started.
     pub started: Timestamp,
@@ -41,17 +41,17 @@ pub struct FilterRun {
     pub rule: Option<String>,
 }
 
-/// Why nothing was run.
+/// The reason why a run wrote nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// More contacts would be changed than was allowed. Nothing was written.
+    /// More contacts would change than `max_affected` allows. Nothing was written.
     #[error("{would_change} contacts would be changed")]
     TooManyAffected {
         /// The number of changes.
         would_change: u64,
     },
     /// The preview missed its deadline. Nothing was written.
-    #[error("the matches were not counted in time")]
+    #[error("the matches were not counted before the deadline")]
     NotCounted,
     /// The user on whose behalf the run acts is no longer in the portal. Nothing was written.
     #[error("the user is no longer in the portal")]
@@ -82,11 +82,11 @@ impl From<StartError> for RunError {
     }
 }
 
-/// Counts the verdicts of a whole source, and passes to `found` the positions that an answer may show.
+/// Counts the verdicts of a whole source. Passes the positions that an answer may show to `found`.
 ///
 /// # Errors
 ///
-/// [`RunError::NotCounted`] when the deadline comes first.
+/// [`RunError::NotCounted`] when the deadline passes before the source ends.
 pub(crate) async fn preview_source(
     source: &mut Source<'_>,
     deadline: &Deadline,
@@ -109,28 +109,29 @@ pub(crate) async fn preview_source(
 }
 
 impl FilterRun {
-    fn most(&self) -> usize {
+    /// Returns the number of positions up to the end of the answer's page.
+    fn position_limit(&self) -> usize {
         self.page.start_index.saturating_add(self.page.count)
     }
 
     fn check_limit(&self, counts: &Counts) -> Result<(), RunError> {
         match self.max_affected {
-            Some(most) if counts.updated > most => Err(RunError::TooManyAffected { would_change: counts.updated }),
+            Some(limit) if counts.updated > limit => Err(RunError::TooManyAffected { would_change: counts.updated }),
             _ => Ok(()),
         }
     }
 
-    /// Returns the result that [`Self::apply`] would have. Writes nothing. Costs half a read unit per match, and the
-    /// index entries.
+    /// Returns the result that [`Self::apply`] would produce. Writes nothing. Costs half a read unit per match, and 1
+    /// read unit per 8 KB of index entries.
     ///
     /// # Errors
     ///
     /// [`RunError`]. There is no partial preview.
     pub async fn preview(&self, jobs: &Jobs, deadline: &Deadline) -> Result<Outcome, RunError> {
-        let mut latest = LatestPositions::new(self.most());
+        let mut latest = LatestPositions::new(self.position_limit());
         let mut outcome = Outcome::default();
         let shards = (0..self.plan.shards).map(|shard| self.preview_shard(jobs, shard, deadline));
-        let mut shards = side_by_side(shards);
+        let mut shards = concurrently(shards);
         while let Some(shard) = shards.next().await {
             let (counts, shard_latest) = shard?;
             outcome.counts += counts;
@@ -148,7 +149,7 @@ impl FilterRun {
         deadline: &Deadline,
     ) -> Result<(Counts, LatestPositions), RunError> {
         let mut source = self.source(jobs, shard, Purpose::Preview);
-        let mut latest = LatestPositions::new(self.most());
+        let mut latest = LatestPositions::new(self.position_limit());
         let counts = preview_source(&mut source, deadline, |position| latest.offer(position)).await?;
         Ok((counts, latest))
     }
@@ -167,12 +168,12 @@ impl FilterRun {
         Source::Matches(Box::new(MatchSource::new(jobs, &self.portal, selection, shard, None, terms)))
     }
 
-    /// Returns the record of the run's job for workers. They check `max_affected` before they write.
+    /// Returns the record of the run's job for workers. The workers check `max_affected` before they write.
     pub(crate) fn queued_job(&self, jobs: &Jobs, id: JobId) -> Job {
         self.record(jobs, id, self.max_affected).queued()
     }
 
-    /// Returns the run's job record. `unchecked_limit` is `max_affected`, if the changes have not been counted yet.
+    /// Returns the run's job record. `unchecked_limit` is `max_affected`, if the changes are not counted yet.
     fn record(&self, jobs: &Jobs, id: JobId, unchecked_limit: Option<u64>) -> NewJob {
         NewJob {
             id,
@@ -191,7 +192,7 @@ impl FilterRun {
         }
     }
 
-    /// Records the run as a job for workers. They check `max_affected` before they write.
+    /// Records the run as a job for workers. The workers check `max_affected` before they write.
     ///
     /// # Errors
     ///
@@ -203,15 +204,16 @@ impl FilterRun {
         Ok(job)
     }
 
-    /// Sets the access of every match until the deadline; workers do the rest. Writes the job's record before the first
-    /// contact and once more at the end. Costs 1 write unit per changed contact and its share of a chunk.
+    /// Sets the access of every match until the deadline. Workers process the remaining matches. Writes the job's
+    /// record before the first contact and again at the end. Costs 1 write unit per changed contact and its share of a
+    /// chunk.
     ///
     /// # Errors
     ///
-    /// [`RunError`] when nothing was run.
+    /// [`RunError`] when the run wrote nothing.
     pub async fn apply(&self, jobs: &Jobs, id: JobId, deadline: &Deadline) -> Result<Applied, RunError> {
         if self.max_affected.is_some() {
-            // Counting first reads everything twice. Only a caller that sets a limit pays for it.
+            // A count before the writes reads all matches twice, so only a run with a limit counts first.
             match self.preview(jobs, deadline).await {
                 Ok(_) => {}
                 Err(RunError::NotCounted) => {
@@ -223,7 +225,7 @@ impl FilterRun {
         let job = self.record(jobs, id, None).running();
         tracing::info!(job = %id, shards = self.plan.shards, expected = self.expected, "job starts");
         let sources = (0..self.plan.shards).map(|shard| self.source(jobs, shard, Purpose::Write(id))).collect();
-        let ran = jobs.run_now(&self.portal, job, sources, self.most(), deadline).await?;
+        let ran = jobs.run_now(&self.portal, job, sources, self.position_limit(), deadline).await?;
         Ok(ran.applied(self.page))
     }
 }

@@ -36,12 +36,12 @@ impl Deadline {
         Self { turn_end: Some(Instant::now() + turn), ..self }
     }
 
-    /// Returns whether the turn is over.
-    pub(crate) fn turn_is_over(&self) -> bool {
+    /// Returns whether the turn has ended.
+    pub(crate) fn turn_has_ended(&self) -> bool {
         self.turn_end.is_some_and(|end| Instant::now() >= end)
     }
 
-    /// Adds a signal to the deadline, which then comes at the latest when `signal` becomes true.
+    /// Adds a signal to the deadline. The deadline then comes at the latest when `signal` becomes true.
     #[must_use]
     pub fn or_on_signal(self, signal: Option<watch::Receiver<bool>>) -> Self {
         Self { signal, ..self }

@@ -15,10 +15,10 @@ use crate::shard::{ShardWork, Stopped};
 /// Duration of a lease, from its last renewal.
 pub(super) const LEASE: Duration = Duration::from_millis(LEASE_MILLIS);
 
-/// Time that a lease must have left for a write to be sent: the write may arrive this much later.
+/// Minimum remaining time of a lease for sending a write, because a write may reach the table late.
 pub(super) const MARGIN: Duration = Duration::from_millis(LEASE_MARGIN_MILLIS);
 
-/// Interval after which a lease is renewed where no write renews it.
+/// Interval after which a worker renews a lease that no write has renewed.
 pub(super) const RENEW: Duration = Duration::from_millis(RENEW_MILLIS);
 
 /// A lease that this worker holds.
@@ -37,34 +37,35 @@ impl HeldLease {
     }
 }
 
-/// Whether the claim of a released shard counts as an attempt without progress.
+/// The end of a claim. The end decides whether the claim counts as an attempt without progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ClaimEnd {
-    /// The work stopped in order. The claim does not count.
+    /// The work stopped regularly. The claim does not count.
     Orderly,
     /// The table failed, or the worker was overtaken. The claim counts.
     Failed,
 }
 
 impl<'a> ShardWork<'a> {
-    /// Returns the time until which nobody else can work on the shard.
-    pub(super) fn sure_until(&self) -> Instant {
+    /// Returns the time until which this worker may send writes, because no other worker can claim the shard.
+    pub(super) fn may_write_until(&self) -> Instant {
         self.lease.renewed + LEASE - MARGIN
     }
 
-    /// Returns the lease as renewed now.
+    /// Returns the lease with a renewal at the current time.
     pub(crate) fn lease(&self) -> Lease {
         Lease { owner: self.lease.owner, until: lease_end(self.jobs) }
     }
 
-    pub(super) fn keep(&mut self, asked: Instant, saved: Saved) -> Result<(), Stopped> {
+    /// Handles the result of a write that renews the lease and was sent at `sent`.
+    pub(super) fn confirm(&mut self, sent: Instant, saved: Saved) -> Result<(), Stopped> {
         match saved {
-            Saved::Kept => {
-                (self.lease.renewed, self.made_progress) = (asked, true);
+            Saved::Held => {
+                (self.lease.renewed, self.made_progress) = (sent, true);
                 Ok(())
             }
             Saved::Cancelled => {
-                self.lease.renewed = asked;
+                self.lease.renewed = sent;
                 Err(Stopped::Cancelled)
             }
             Saved::Lost => Err(Stopped::Lost),
@@ -81,25 +82,26 @@ impl<'a> ShardWork<'a> {
 
     /// Records the shard's progress.
     pub(super) async fn save(&mut self) -> Result<(), Stopped> {
-        let asked = Instant::now();
+        let sent = Instant::now();
         let lease = self.lease();
         let saved = self.jobs.store.save_progress(self.portal, self.job.id, self.shard, &lease, &self.progress).await?;
         self.recorded = self.progress;
-        self.keep(asked, saved)
+        self.confirm(sent, saved)
     }
 
     /// Records that the shard is finished.
     pub(super) async fn end(&mut self, checkpoint: Option<Checkpoint>) -> Result<(), Stopped> {
-        self.progress.place = checkpoint;
+        self.progress.checkpoint = checkpoint;
         let number = self.progress.next_chunk;
-        // Another worker wrote the contacts that were found done. Its chunk counts them.
-        if self.met_done && self.jobs.store.chunk(self.portal, self.job.id, self.shard, number).await?.is_some() {
+        // Another worker wrote the contacts that this worker found already changed. The chunk of that worker counts
+        // them.
+        if self.found_done && self.jobs.store.chunk(self.portal, self.job.id, self.shard, number).await?.is_some() {
             return Err(Stopped::Overtaken);
         }
         self.close(None).await
     }
 
-    /// Closes the shard with its current progress; `failed` says why it ends early.
+    /// Closes the shard with its current progress. `failed` is the reason if the shard ends early.
     pub(crate) async fn close(&mut self, failed: Option<ShardFailure>) -> Result<(), Stopped> {
         let lease = self.lease();
         let Self { jobs, portal, job, shard, progress, .. } = self;
@@ -111,7 +113,7 @@ impl<'a> ShardWork<'a> {
                     return Err(Stopped::Lost);
                 }
             }
-            Saved::Kept | Saved::Cancelled => {}
+            Saved::Held | Saved::Cancelled => {}
         }
         self.ended = true;
         Ok(())
@@ -119,8 +121,8 @@ impl<'a> ShardWork<'a> {
 
     /// Returns the number of claims without progress, after this claim ended.
     ///
-    /// A claim that is released in order does not count; only a failure or a worker's death does. An overtaken worker
-    /// leaves its claim counted, so that the next worker looks for a chunk to finish.
+    /// A regular release does not count; only a failure or a worker's death does. An overtaken worker leaves its claim
+    /// counted, so that the next worker looks for a chunk to complete.
     pub(crate) fn tries_after(&self, claimed: &ShardState, end: ClaimEnd) -> u32 {
         match end {
             _ if self.made_progress => 0,
@@ -136,7 +138,8 @@ impl<'a> ShardWork<'a> {
         &self.recorded
     }
 
-    /// Closes the shard as given up. In the open chunk, unwritten records count as failed, the others as updated.
+    /// Closes the shard as given up. In the open chunk, unwritten records count as failed, and written records as
+    /// updated.
     pub(crate) async fn give_up(&mut self) -> Result<(), Stopped> {
         if let Some(after) = self.open.take() {
             let unwritten = self.unwritten as u64;

@@ -17,11 +17,11 @@ pub(crate) struct UndoneShard {
     pub(crate) job: JobId,
     /// The number of the shard.
     pub(crate) number: u16,
-    /// Where the job keeps the previous access.
+    /// The storage of the previous access: the job's record or its chunks.
     pub(crate) log: UndoLog,
 }
 
-/// The changes of another job, each to be undone.
+/// The changes that an undo job reverts.
 #[derive(Debug)]
 pub(crate) struct ChangeSource<'a> {
     pub(super) store: &'a Store,
@@ -66,16 +66,17 @@ impl<'a> ChangeSource<'a> {
         };
         let Some(changes) = changes else { return Ok(None) };
         let (number, skipped) = (self.chunk, self.entries);
-        let rest: Vec<Change> = changes.into_iter().skip(skipped).collect();
-        let ids: Vec<ContactId> = rest.iter().map(|change| change.contact).collect();
+        let remaining: Vec<Change> = changes.into_iter().skip(skipped).collect();
+        let ids: Vec<ContactId> = remaining.iter().map(|change| change.contact).collect();
         let accesses = async { Ok(self.store.current_access_of(self.portal, &ids).await?) };
         let (actor, accesses) = futures::try_join!(self.rights.actor(), accesses)?;
-        let looked = rest.len() as u64;
-        let items = rest
+        let examined = remaining.len() as u64;
+        let items = remaining
             .into_iter()
             .enumerate()
             .map(|(i, change)| {
-                // A chunk may hold a contact twice: as the job met it, and as an import added it again.
+                // A chunk may hold a contact twice, because an import may have added the contact again after the job's
+                // change.
                 let state = accesses.of(change.contact)?.clone();
                 let after = Checkpoint::Chunk { number, entries: skipped + i + 1 };
                 Ok(Judged { verdict: self.judge(change, state, &actor), after })
@@ -84,12 +85,12 @@ impl<'a> ChangeSource<'a> {
         self.chunk += 1;
         self.entries = 0;
         let after = Checkpoint::Chunk { number: self.chunk, entries: 0 };
-        Ok(Some(Step { items, looked, after, kind: PageKind::Inner }))
+        Ok(Some(Step { items, examined, after, kind: PageKind::Inner }))
     }
 
     pub(super) fn judge(&self, change: Change, state: AccessState, actor: &Actor) -> Verdict {
         if change.conflict {
-            // The undone job itself left this contact alone.
+            // The undone job did not change this contact.
             Verdict::Hidden
         } else if state.revision == Some(self.job) {
             Verdict::Done

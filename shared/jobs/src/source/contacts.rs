@@ -25,7 +25,7 @@ pub(crate) struct ContactSource<'a> {
 }
 
 impl<'a> ContactSource<'a> {
-    /// Returns a source that reads each page's contacts when it reaches them.
+    /// Returns a source that reads the access of each page's contacts from the table.
     pub(crate) fn new(
         store: &'a Store,
         portal: &'a PortalId,
@@ -40,14 +40,14 @@ impl<'a> ContactSource<'a> {
         Self { store, portal, contacts, passed, known: None, terms }
     }
 
-    /// Uses access that was just read. A contact that is not in `known` does not exist.
-    pub(crate) fn knowing(self, known: &'a BTreeMap<ContactId, AccessState>) -> Self {
+    /// Takes the access from `known` instead of the table. A contact that is not in `known` does not exist.
+    pub(crate) fn with_access(self, known: &'a BTreeMap<ContactId, AccessState>) -> Self {
         Self { known: Some(known), ..self }
     }
 
     pub(super) async fn next(&mut self) -> Result<Option<Step>, NoPage> {
-        let rest = self.contacts.get(self.passed..).unwrap_or_default();
-        let Some(page) = rest.chunks(PAGE_MATCHES).next() else { return Ok(None) };
+        let remaining = self.contacts.get(self.passed..).unwrap_or_default();
+        let Some(page) = remaining.chunks(PAGE_MATCHES).next() else { return Ok(None) };
         let read = async {
             Ok(match self.known {
                 Some(_) => BTreeMap::new(),
@@ -71,7 +71,7 @@ impl<'a> ContactSource<'a> {
         });
         Ok(Some(Step {
             items: items.collect(),
-            looked: page.len() as u64,
+            examined: page.len() as u64,
             after: Checkpoint::Contacts(self.passed),
             kind: if self.passed == self.contacts.len() { PageKind::Last } else { PageKind::Inner },
         }))
@@ -83,9 +83,9 @@ impl<'a> ContactSource<'a> {
         let mut accesses = self.store.current_access_of(self.portal, page).await?;
         let states = page.iter().map(|&contact| Ok((contact, accesses.take(contact)?)));
         let mut states: BTreeMap<ContactId, AccessState> = states.collect::<Result<_, StoreError>>()?;
-        let bare: Vec<ContactId> =
+        let unrecorded: Vec<ContactId> =
             states.iter().filter(|(_, state)| state.revision.is_none()).map(|(contact, _)| *contact).collect();
-        let existing = self.store.existing(self.portal, &bare).await?;
+        let existing = self.store.existing(self.portal, &unrecorded).await?;
         states.retain(|contact, state| state.revision.is_some() || existing.contains(contact));
         Ok(states)
     }

@@ -20,7 +20,7 @@ pub(crate) struct Judged {
 /// The decision about a contact.
 #[derive(Debug)]
 pub(crate) enum Verdict {
-    /// The contact does not exist, is hidden from the caller, or was met before.
+    /// The contact does not exist, is hidden from the caller, or was judged before.
     Hidden,
     /// This job has already changed the contact.
     Done,
@@ -28,12 +28,12 @@ pub(crate) enum Verdict {
     Skipped,
     /// The access already matches.
     Unchanged(Option<IndexPosition>),
-    /// The access is to be written, or the contact is a conflict.
+    /// The job must write the access, or the contact is a conflict.
     Change(Change, Option<IndexPosition>),
 }
 
 impl Verdict {
-    /// Returns the counts of the decision once it is carried out.
+    /// Returns the counts that the decision adds to the job.
     pub(crate) fn counts(&self) -> Counts {
         let mut counts = Counts { matched: 1, ..Counts::default() };
         match self {
@@ -64,7 +64,7 @@ pub(crate) enum Rights<'a> {
 }
 
 impl Rights<'_> {
-    /// Returns the author with its rights.
+    /// Returns the author, with the author's rights.
     pub(crate) async fn actor(&self) -> Result<Actor, NoPage> {
         match *self {
             Self::Known(actor) => Ok(actor),
@@ -77,16 +77,16 @@ impl Rights<'_> {
     }
 }
 
-/// Why contacts are judged.
+/// The purpose of judging contacts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// To count and show them.
+    /// Count and show the contacts.
     Preview,
-    /// To write them in this job.
+    /// Write the contacts' access records in this job.
     Write(JobId),
 }
 
-/// How a source judges its pages. The rights are read for each page.
+/// The parameters by which a source judges its pages.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Terms<'a> {
     pub(crate) rights: Rights<'a>,
@@ -109,9 +109,10 @@ pub(crate) struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    /// Judges a contact with the access `state`. An answer shows the contact by its position.
+    /// Judges a contact with the access `state`. `position` identifies the contact in an answer; none if no answer
+    /// shows the contact.
     pub(crate) fn judge(&self, contact: ContactId, position: Option<IndexPosition>, state: AccessState) -> Verdict {
-        // Another worker works on this shard, or did.
+        // Another worker of this shard has already written the contact.
         if matches!(self.purpose, Purpose::Write(job) if state.revision == Some(job)) {
             return Verdict::Done;
         }

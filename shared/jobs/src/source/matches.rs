@@ -11,13 +11,13 @@ use store::jobs::Checkpoint;
 use store::keys::IndexPosition;
 use store::moves::OwnItems;
 
+use crate::contact_bitmap::ContactBitmap;
 use crate::context::Jobs;
-use crate::met::Met;
 use crate::moves::{Moved, MovedContact};
 use crate::source::judge::{Judge, Judged, Purpose, Terms, Verdict};
 use crate::source::{NoPage, PageKind, Step};
 
-/// The matches of a plan, which all get the same access. Contacts that an import moves meanwhile come last.
+/// The matches of a plan, which all get the same access. Contacts that imports move during the run come last.
 #[derive(Debug)]
 pub(crate) struct MatchSource<'a> {
     pub(super) jobs: &'a Jobs,
@@ -30,14 +30,14 @@ pub(crate) struct MatchSource<'a> {
     pub(super) terms: Terms<'a>,
     pub(super) phase: Phase,
     /// Contacts that this source has returned.
-    pub(super) met: Met,
-    /// Contacts in the shard's chunks, if another worker has met a part of the shard; none until they are read.
-    pub(super) written: Option<Met>,
-    /// Whether another worker has met a part of the shard.
+    pub(super) judged: ContactBitmap,
+    /// Contacts in the shard's chunks; none until the chunks are read. Only a resumed source reads the chunks.
+    pub(super) written: Option<ContactBitmap>,
+    /// True if another worker has processed a part of the shard.
     pub(super) is_resumed: bool,
     pub(super) moved: Moved<'a>,
-    /// Whether everything that this source returned is written.
-    pub(super) is_settled: bool,
+    /// True if all items that this source returned are written.
+    pub(super) is_all_written: bool,
 }
 
 /// The phase of the reading.
@@ -86,11 +86,11 @@ impl<'a> MatchSource<'a> {
             end: ScanCursor { partition: plan.source.partitions(), after: None },
             terms,
             phase: if plan.is_empty() { Phase::Ended } else { Phase::Index },
-            met: Met::new(plan.shards),
+            judged: ContactBitmap::new(plan.shards),
             written: None,
             is_resumed: cursor != ScanCursor::default(),
             moved: Moved::new(jobs, portal, shard, started),
-            is_settled: false,
+            is_all_written: false,
         }
     }
 
@@ -123,21 +123,21 @@ impl<'a> MatchSource<'a> {
         let judge = self.terms.judge(actor);
         let items = page.matches.iter().map(|found| {
             let contact = found.position.contact;
-            // A contact that moved to an unread partition is met again. It counts once, and the same record must not be
-            // written twice concurrently.
-            let verdict = match self.met.insert(contact) {
+            // A contact that moved to an unread partition appears again. The contact counts once, and its record must
+            // not be written twice concurrently.
+            let verdict = match self.judged.insert(contact) {
                 true => judge.judge(contact, Some(found.position), accesses.take(contact)?),
                 false => Verdict::Hidden,
             };
             Ok(Judged { verdict, after: Checkpoint::Matches(found.cursor) })
         });
         let items = items.collect::<Result<_, StoreError>>()?;
-        if self.phase == Phase::Moves && !self.moved.are_waiting(&self.met) {
+        if self.phase == Phase::Moves && !self.moved.are_waiting(&self.judged) {
             self.phase = Phase::Ended;
         }
         Ok(Step {
             items,
-            looked: page.looked,
+            examined: page.examined,
             after: Checkpoint::Matches(page.next.unwrap_or(self.end)),
             kind: self.page_kind(),
         })
@@ -146,18 +146,18 @@ impl<'a> MatchSource<'a> {
     /// Judges contacts that an import moved.
     pub(super) async fn next_moved(&mut self) -> Result<Option<Step>, NoPage> {
         loop {
-            let contacts = self.moved.take(&self.met, PAGE_MATCHES);
-            if contacts.iter().any(|moved| self.met.contains(moved.contact)) && !self.is_settled {
-                // The next step is read while the current step is written. The step after an empty step is read when
-                // everything before the empty step is written.
+            let contacts = self.moved.take(&self.judged, PAGE_MATCHES);
+            if contacts.iter().any(|moved| self.judged.contains(moved.contact)) && !self.is_all_written {
+                // The caller reads the next step while it writes the current step. After an empty step, the caller has
+                // finished all earlier writes. So return an empty step before judging contacts a second time.
                 self.moved.put_back(contacts);
-                self.is_settled = true;
+                self.is_all_written = true;
                 return Ok(Some(self.step(Vec::new())));
             }
             if !contacts.is_empty() {
                 let items = self.judged_by_own_items(contacts).await?;
-                self.is_settled = items.is_empty();
-                if self.moved.is_closing() && !self.moved.are_waiting(&self.met) {
+                self.is_all_written = items.is_empty();
+                if self.moved.is_closing() && !self.moved.are_waiting(&self.judged) {
                     self.phase = Phase::Ended;
                 }
                 return Ok(Some(self.step(items)));
@@ -170,10 +170,10 @@ impl<'a> MatchSource<'a> {
     }
 
     pub(super) fn step(&self, items: Vec<Judged>) -> Step {
-        Step { items, looked: 0, after: Checkpoint::Matches(self.end), kind: self.page_kind() }
+        Step { items, examined: 0, after: Checkpoint::Matches(self.end), kind: self.page_kind() }
     }
 
-    /// Returns the position of the page that was just read.
+    /// Returns the kind of the current page.
     fn page_kind(&self) -> PageKind {
         if self.phase == Phase::Ended { PageKind::Last } else { PageKind::Inner }
     }
@@ -196,11 +196,13 @@ impl<'a> MatchSource<'a> {
         Ok(items)
     }
 
-    /// Judges a contact that an import moved and that may have been met before.
+    /// Judges a contact that an import moved and that the run may have judged before.
     ///
-    /// A contact that was met does not count again, and changes by others since then stay. Only a contact that was
-    /// added again has lost the access that this job gave it. Contacts that another worker met are known where they
-    /// were changed. The others are assumed to be counted, except in a preview those that would change.
+    /// A contact counts once, and changes that others made since the first judgement stay. Only a contact that an
+    /// import added again is changed twice, because the import removed the access that this job had set. A resumed
+    /// source does not know all contacts that earlier workers judged. The source finds changed contacts in the shard's
+    /// chunks, and treats all others as counted. A preview has no chunks, so a preview counts the contacts that would
+    /// change.
     pub(super) async fn judge_moved(
         &mut self,
         judge: Judge<'_>,
@@ -210,7 +212,7 @@ impl<'a> MatchSource<'a> {
         let (contact, revision) = (entry.contact, state.revision);
         let position = IndexPosition { created: entry.created, contact };
         let verdict = judge.judge(contact, Some(position), state);
-        let is_new = self.met.insert(contact);
+        let is_new = self.judged.insert(contact);
         let writes = matches!(self.terms.purpose, Purpose::Write(_));
         let is_counted = match &verdict {
             Verdict::Hidden | Verdict::Done => return Ok(verdict),
@@ -229,7 +231,7 @@ impl<'a> MatchSource<'a> {
     /// Returns whether a chunk of the shard holds a contact. Reads the shard's chunks once: 1 read unit per 4 KB.
     pub(super) async fn was_written(&mut self, contact: ContactId) -> Result<bool, StoreError> {
         if let (None, Purpose::Write(job)) = (&self.written, self.terms.purpose) {
-            let mut written = Met::new(self.shards);
+            let mut written = ContactBitmap::new(self.shards);
             for number in 0.. {
                 let Some(chunk) = self.jobs.store.chunk(self.portal, job, self.shard, number).await? else { break };
                 chunk.changes.iter().for_each(|change| {

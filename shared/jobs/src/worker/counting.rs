@@ -24,23 +24,23 @@ pub(super) enum LimitCheck {
 }
 
 impl Jobs {
-    /// Counts the changes of a shard without writing them, and releases the shard. Requests workers for the writes if
-    /// the shard was the last to be counted.
+    /// Counts the changes of a shard without writing any change, and releases the shard. If all shards are counted,
+    /// requests workers for the writes.
     pub(super) async fn count_shard(
         &self,
         shard: ShardRef<'_>,
-        most: u64,
+        limit: u64,
         work: &mut ShardWork<'_>,
         source: &mut Source<'_>,
         deadline: &Deadline,
     ) -> Result<(), Stopped> {
         let counted = count_changes(work, source, deadline).await?;
         match self.store.save_counted(shard.portal, shard.job.id, shard.number, &work.lease(), counted).await? {
-            Saved::Kept => {}
+            Saved::Held => {}
             Saved::Cancelled => return Err(Stopped::Cancelled),
             Saved::Lost => return Err(Stopped::Lost),
         }
-        if let LimitCheck::Within(shards) = self.check_limit(shard, most).await? {
+        if let LimitCheck::Within(shards) = self.check_limit(shard, limit).await? {
             let waiting =
                 shards.iter().zip(0u16..).filter(|(shard, _)| shard.owner.is_none()).map(|(_, number)| number);
             self.request_workers(shard.portal, shard.job, waiting).await;
@@ -49,16 +49,16 @@ impl Jobs {
     }
 
     /// Checks the sum of the counted changes. Above the limit, the job fails.
-    pub(super) async fn check_limit(&self, shard: ShardRef<'_>, most: u64) -> Result<LimitCheck, StoreError> {
+    pub(super) async fn check_limit(&self, shard: ShardRef<'_>, limit: u64) -> Result<LimitCheck, StoreError> {
         let ShardRef { portal, job, .. } = shard;
         let shards = self.store.shards(portal, job).await?;
         let Some(counted) = shards.iter().map(|shard| shard.counted).sum::<Option<u64>>() else {
             return Ok(LimitCheck::NotCounted);
         };
-        if counted <= most {
+        if counted <= limit {
             return Ok(LimitCheck::Within(shards));
         }
-        let error = too_many_affected(counted, most);
+        let error = too_many_affected(counted, limit);
         let mut failed: Job = job.clone();
         match self.finish(portal, &mut failed, State::Failed, Some(error)).await {
             Err(WorkError::Store(error)) => Err(error),
@@ -75,7 +75,7 @@ impl Jobs {
     ) -> Result<Worked, WorkError> {
         let ShardRef { portal, job, number } = claimed.shard;
         // The worker that counts the last shard requests workers for the released shards. So release this shard first,
-        // then check whether the release was in time.
+        // then check whether that worker may have missed the release.
         let tries = work.tries_after(&claimed.state, ClaimEnd::Orderly);
         let release = Release { progress: &work.progress, due: self.message_deadline(), tries };
         let saved = self.store.release_shard(portal, job.id, number, &claimed.lease, release).await?;
@@ -87,7 +87,7 @@ impl Jobs {
     }
 }
 
-/// Counts the changes that a source yields, from the progress of the work on.
+/// Counts the changes that a source yields, and adds them to the progress of the work.
 async fn count_changes(work: &mut ShardWork<'_>, source: &mut Source<'_>, deadline: &Deadline) -> Result<u64, Stopped> {
     while let Some(step) = source.next().await? {
         if deadline.is_up() {
@@ -95,10 +95,10 @@ async fn count_changes(work: &mut ShardWork<'_>, source: &mut Source<'_>, deadli
         }
         let changes = step.items.iter().filter(|item| matches!(item.verdict, Verdict::Change(..))).count();
         work.progress.counts.updated += changes as u64;
-        work.progress.place = Some(step.after);
-        work.progress.looked += step.looked;
+        work.progress.checkpoint = Some(step.after);
+        work.progress.examined += step.examined;
         work.renew().await?;
-        if deadline.turn_is_over() {
+        if deadline.turn_has_ended() {
             return Err(Stopped::OutOfTime);
         }
     }
@@ -106,9 +106,9 @@ async fn count_changes(work: &mut ShardWork<'_>, source: &mut Source<'_>, deadli
 }
 
 /// Returns the error of a job that would change more contacts than its limit allows.
-fn too_many_affected(counted: u64, most: u64) -> String {
+fn too_many_affected(counted: u64, limit: u64) -> String {
     format!(
-        "Nothing was changed: {counted} contacts would be, and maxAffected allows {most}. Narrow the filter or raise \
-         maxAffected."
+        "Nothing was changed: {counted} contacts would be changed, and maxAffected allows {limit}. Narrow the filter \
+         or raise maxAffected."
     )
 }

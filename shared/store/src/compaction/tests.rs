@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Contacts of the model.
+/// Number of contacts in the model.
 const CONTACTS: i32 = 6;
 
 /// Maximum seconds from the start of a compaction to its last write.
@@ -31,8 +31,8 @@ struct Model {
     seconds: i64,
     postings: BTreeMap<(String, String), Posting>,
     own: BTreeSet<ContactId>,
-    /// Contacts that a writer has posted but not assigned yet, each with the deadline of the writer.
-    posted: Vec<(i64, BTreeSet<ContactId>)>,
+    /// Contacts that a writer has indexed but not assigned yet, each with the deadline of the writer.
+    indexed: Vec<(i64, BTreeSet<ContactId>)>,
     compactions: [Compaction; 2],
     reader: Option<Reader>,
 }
@@ -44,21 +44,21 @@ struct Compaction {
     own: HashSet<ContactId>,
     removals: Vec<Posting>,
     /// Posting to write after all removals.
-    packs: Option<Key>,
+    packed: Option<Key>,
 }
 
 struct Reader {
     /// Last key read.
     after: Option<(String, String)>,
     found: HashSet<ContactId>,
-    /// Contacts that were the manager's since the read began.
+    /// Contacts that the manager has had since the read began.
     constant: BTreeSet<ContactId>,
 }
 
 #[derive(Clone, Debug)]
 enum Event {
     Wait(i64),
-    Post(BTreeSet<i32>),
+    Index(BTreeSet<i32>),
     Write(usize),
     Remove(i32),
     /// A compaction reads postings, and then access with `Access`.
@@ -67,20 +67,20 @@ enum Event {
     /// A compaction makes its next write.
     Step(usize),
     Read,
-    ReadOn,
+    ContinueRead,
 }
 
 fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         2 => (1..120i64).prop_map(Event::Wait),
-        3 => prop::collection::btree_set(1..=CONTACTS, 1..4).prop_map(Event::Post),
+        3 => prop::collection::btree_set(1..=CONTACTS, 1..4).prop_map(Event::Index),
         3 => (0..4usize).prop_map(Event::Write),
         2 => (1..=CONTACTS).prop_map(Event::Remove),
         2 => (0..2usize).prop_map(Event::Begin),
         2 => (0..2usize).prop_map(Event::Access),
         5 => (0..2usize).prop_map(Event::Step),
         1 => Just(Event::Read),
-        4 => Just(Event::ReadOn),
+        4 => Just(Event::ContinueRead),
     ]
 }
 
@@ -89,9 +89,9 @@ impl Model {
         match event {
             Event::Wait(seconds) => {
                 self.seconds += seconds;
-                // A writer has at most half of the settling time.
+                // A writer must finish within half of the settling time.
                 let now = self.seconds;
-                self.posted.retain(|(until, _)| *until >= now);
+                self.indexed.retain(|(until, _)| *until >= now);
                 // The deadline of a sweep ends its compactions.
                 for compaction in &mut self.compactions {
                     if now > compaction.started + COMPACTION_SECONDS {
@@ -99,7 +99,7 @@ impl Model {
                     }
                 }
             }
-            Event::Post(contacts) => {
+            Event::Index(contacts) => {
                 let contacts: BTreeSet<ContactId> = contacts.into_iter().map(id).collect();
                 let key = raw(&contacts);
                 let posting = Posting {
@@ -108,10 +108,10 @@ impl Model {
                     contacts: contacts.iter().copied().collect(),
                 };
                 self.postings.insert(key.encode(), posting);
-                self.posted.push((self.seconds + 90, contacts));
+                self.indexed.push((self.seconds + 90, contacts));
             }
-            Event::Write(which) if which < self.posted.len() => {
-                let (_, contacts) = self.posted.remove(which);
+            Event::Write(which) if which < self.indexed.len() => {
+                let (_, contacts) = self.indexed.remove(which);
                 self.own.extend(contacts);
             }
             Event::Remove(contact) => {
@@ -130,7 +130,7 @@ impl Model {
                 let settled = settled_before(at(compaction.started));
                 compaction.removals = superfluous(&compaction.read, &own, settled).into_iter().cloned().collect();
                 let generation = next_generation(&compaction.read);
-                compaction.packs = (!own.is_empty() && !compaction.read.is_empty())
+                compaction.packed = (!own.is_empty() && !compaction.read.is_empty())
                     .then(|| Key::PackedPosting("acme".parse().unwrap(), UserId::NIL, generation, Uuid::now_v7()));
                 compaction.own = own;
             }
@@ -138,7 +138,7 @@ impl Model {
             Event::Read => {
                 self.reader = Some(Reader { after: None, found: HashSet::new(), constant: self.own.clone() });
             }
-            Event::ReadOn => self.read_on(),
+            Event::ContinueRead => self.continue_read(),
             Event::Write(_) => {}
         }
     }
@@ -150,7 +150,7 @@ impl Model {
             if self.postings.get(&key).is_some_and(|posting| posting.indexed_at == removed.indexed_at) {
                 self.postings.remove(&key);
             }
-        } else if let Some(key) = compaction.packs.take() {
+        } else if let Some(key) = compaction.packed.take() {
             let mut contacts: Vec<ContactId> = compaction.own.iter().copied().collect();
             contacts.sort_unstable();
             // A compaction dates its postings with its start, however late it writes them.
@@ -159,8 +159,9 @@ impl Model {
         }
     }
 
-    /// Reads one more posting. A reader at the end must have found every contact that was the manager's throughout.
-    fn read_on(&mut self) {
+    /// Reads one more posting. At the end, the reader must have found every contact that the manager had during the
+    /// whole read.
+    fn continue_read(&mut self) {
         let Some(reader) = &mut self.reader else { return };
         let next = self.postings.iter().find(|(key, _)| reader.after.as_ref().is_none_or(|after| *key > after));
         if let Some((key, posting)) = next {
@@ -188,7 +189,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_contact_is_lost_whatever_a_compaction_is_interleaved_with(
+    fn postings_name_every_contact_in_any_interleaving(
         events in prop::collection::vec(event(), 1..120),
     ) {
         let mut model = Model::default();
@@ -200,7 +201,7 @@ proptest! {
 }
 
 #[test]
-fn superfluous_postings_are_those_that_later_ones_cover() {
+fn later_postings_make_covered_postings_superfluous() {
     let key = |number: u32| Key::PackedPosting("acme".parse().unwrap(), UserId::NIL, number, Uuid::nil());
     let posting = |number: u32, seconds: Option<i64>, contacts: &[i32]| Posting {
         key: key(number),

@@ -1,4 +1,4 @@
-//! Batches: unprocessed items are sent again until all are processed or the attempts are used up.
+//! Batches: unprocessed items are sent again until all items are processed or the attempts are used up.
 
 use std::collections::{HashMap, HashSet};
 
@@ -21,7 +21,7 @@ pub const READ_BATCH: usize = 100;
 /// Batches of one call that are written concurrently: two hundred items, more than a partition accepts during a call.
 pub const IN_FLIGHT: usize = 8;
 
-/// Batches of one call that are read concurrently. One holds as many items as four written batches.
+/// Batches of one call that are read concurrently. A read batch holds as many items as four write batches.
 pub const READS_IN_FLIGHT: usize = IN_FLIGHT * WRITE_BATCH / READ_BATCH;
 
 /// A write of a batch.
@@ -56,21 +56,21 @@ impl Write {
 #[derive(Debug, Default)]
 pub(crate) struct Written {
     /// The writes that are not known to have succeeded.
-    pub(crate) rest: Vec<Write>,
-    /// The first error. It is set whenever `rest` is not empty.
+    pub(crate) unwritten: Vec<Write>,
+    /// The first error; present if there are unwritten items.
     pub(crate) error: Option<StoreError>,
 }
 
 impl Written {
     /// Fails on a partial result.
-    pub(crate) fn whole(self) -> Result<(), StoreError> {
+    pub(crate) fn complete(self) -> Result<(), StoreError> {
         self.error.map_or(Ok(()), Err)
     }
 }
 
 impl Store {
-    /// Reads many items, in no order, and leaves out missing ones. Costs 1 read unit per item and 4 KB when consistent,
-    /// half a unit otherwise; a missing item costs the minimum.
+    /// Reads many items, in no order. Leaves out missing items. A consistent read costs 1 read unit per 4 KB of each
+    /// item; another read costs half. A missing item costs the minimum.
     ///
     /// A duplicate key is read once, because DynamoDB refuses a batch with duplicate keys.
     pub(crate) async fn get_many(&self, keys: &[Key], consistency: Consistency) -> Result<Vec<Item>, StoreError> {
@@ -83,15 +83,15 @@ impl Store {
         Ok(items)
     }
 
-    /// Like [`Self::get_many`], but passes each item to `take` as its batch arrives, so that not all are in memory at
-    /// once.
+    /// Like [`Self::get_many`], but passes each item to `receive` as its batch arrives, so that memory never holds all
+    /// items.
     pub(crate) async fn get_each(
         &self,
         keys: &[Key],
         consistency: Consistency,
-        take: impl FnMut(Item) -> Result<(), StoreError>,
+        receive: impl FnMut(Item) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        self.read_each(keys, BatchOptions { consistency, attributes: None }, take).await
+        self.read_each(keys, BatchOptions { consistency, attributes: None }, receive).await
     }
 
     /// Like [`Self::get_each`], with `options`.
@@ -99,20 +99,20 @@ impl Store {
         &self,
         keys: &[Key],
         options: BatchOptions,
-        mut take: impl FnMut(Item) -> Result<(), StoreError>,
+        mut receive: impl FnMut(Item) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        let mut seen = HashSet::with_capacity(keys.len());
-        let keys: Vec<&Key> = keys.iter().filter(|key| seen.insert(*key)).collect();
+        let mut unique = HashSet::with_capacity(keys.len());
+        let keys: Vec<&Key> = keys.iter().filter(|key| unique.insert(*key)).collect();
         let mut batches = keys.chunks(READ_BATCH).map(|keys| keys.iter().map(|key| keyed(key)).collect());
-        let mut under_way = FuturesUnordered::new();
+        let mut in_flight = FuturesUnordered::new();
         loop {
-            while under_way.len() < READS_IN_FLIGHT
+            while in_flight.len() < READS_IN_FLIGHT
                 && let Some(batch) = batches.next()
             {
-                under_way.push(self.get_batch(batch, options));
+                in_flight.push(self.get_batch(batch, options));
             }
-            let Some(batch) = under_way.next().await else { return Ok(()) };
-            batch?.into_iter().try_for_each(&mut take)?;
+            let Some(batch) = in_flight.next().await else { return Ok(()) };
+            batch?.into_iter().try_for_each(&mut receive)?;
         }
     }
 
@@ -140,7 +140,7 @@ impl Store {
             keys = output
                 .unprocessed_keys
                 .and_then(|mut tables| tables.remove(&self.table))
-                .map(|rest| rest.keys)
+                .map(|unprocessed| unprocessed.keys)
                 .unwrap_or_default();
             if keys.is_empty() {
                 return Ok(items);
@@ -153,31 +153,31 @@ impl Store {
     }
 
     /// Makes many writes, in no order, at most one per key. Returns the writes that are **not** known to have
-    /// succeeded; a caller that drops them loses them. Costs 1 write unit per KB, and again per index that holds the
-    /// item.
+    /// succeeded; a caller that drops these writes loses them. Costs 1 write unit per KB, and again per index that
+    /// holds the item.
     pub(crate) async fn write_many(&self, writes: impl IntoIterator<Item = Write>) -> Written {
         let mut written = Written::default();
         // Items are built when their batch is sent, so that only items in flight are in memory.
         let mut writes = writes.into_iter().map(|write| write.0);
-        let mut under_way = FuturesUnordered::new();
+        let mut in_flight = FuturesUnordered::new();
         loop {
-            while under_way.len() < IN_FLIGHT {
+            while in_flight.len() < IN_FLIGHT {
                 let batch: Vec<WriteRequest> = writes.by_ref().take(WRITE_BATCH).collect();
                 if batch.is_empty() {
                     break;
                 }
-                under_way.push(self.write_batch(batch));
+                in_flight.push(self.write_batch(batch));
             }
             // A failed batch does not stop the others, because the caller must know what was written.
-            let Some((rest, error)) = under_way.next().await else { return written };
-            written.rest.extend(rest.into_iter().map(Write));
+            let Some((rest, error)) = in_flight.next().await else { return written };
+            written.unwritten.extend(rest.into_iter().map(Write));
             written.error = written.error.or(error);
         }
     }
 
     /// Like [`Self::write_many`], but fails on a partial result.
     pub(crate) async fn write_all(&self, writes: Vec<Write>) -> Result<(), StoreError> {
-        self.write_many(writes).await.whole()
+        self.write_many(writes).await.complete()
     }
 
     async fn write_batch(&self, mut writes: Vec<WriteRequest>) -> (Vec<WriteRequest>, Option<StoreError>) {
@@ -201,8 +201,8 @@ impl Store {
                         return (writes, None);
                     }
                 }
-                // A batch has no conditions. So a call that was throttled as a whole, or that conflicted with a
-                // transaction, processed nothing.
+                // A batch has no conditions. So if a whole call was throttled or conflicted with a transaction, it
+                // wrote nothing.
                 Err(error) if error.is_throttled() || error.is_contended() => {
                     tracing::debug!(%error, "batch throttled");
                 }

@@ -49,9 +49,9 @@ pub struct Store {
 pub struct Endpoint {
     /// The URL.
     pub url: String,
-    /// Whether the endpoint is a local or test engine, which checks no signatures.
+    /// True if the endpoint is a local or test engine, which checks no signatures.
     pub is_local: bool,
-    /// Access key for a local engine. Without one, the environment's access key is sent.
+    /// Access key for a local engine. If there is none, the client sends the environment's access key.
     pub access_key: Option<String>,
 }
 
@@ -70,12 +70,12 @@ impl Endpoint {
     }
 }
 
-/// Returns a client for the table, made from [`settings`], for a function or a program beside a local engine.
+/// Returns a client for the table with the [`settings`] of Lambda's environment or of a local engine.
 pub async fn connect(endpoint: Option<&Endpoint>, interceptor: Option<SharedInterceptor>) -> Client {
     client(&settings(endpoint).await, interceptor, |config| config)
 }
 
-/// Returns a client for the table with another HTTP client under the SDK.
+/// Returns a client for the table that uses `http_client` in place of the SDK's HTTP client.
 pub(crate) async fn connect_through(
     endpoint: &Endpoint,
     interceptor: Option<SharedInterceptor>,
@@ -101,11 +101,11 @@ pub fn connect_from_shell(shell: SdkConfig, endpoint: Option<&Endpoint>) -> Clie
     Client::new(&bounded(shell, endpoint))
 }
 
-/// Returns the settings for a client of any AWS service: credentials and region from Lambda's environment. For a local
-/// engine, the region is fixed, and the credentials are the endpoint's, else the environment's, else fixed ones.
+/// Returns the settings for a client of any AWS service, with credentials and region from Lambda's environment. For a
+/// local engine, the region is fixed. A local engine's credentials come from the endpoint, otherwise from the
+/// environment, otherwise they are fixed.
 ///
-/// No other source of credentials is included, which keeps most of a megabyte of sign-in protocols out of every
-/// function.
+/// Other sources of credentials would add most of a megabyte of sign-in protocols to every function.
 pub async fn settings(endpoint: Option<&Endpoint>) -> SdkConfig {
     let base = SdkConfig::builder().behavior_version(BehaviorVersion::latest());
     let base = match endpoint.filter(|endpoint| endpoint.is_local) {
@@ -120,7 +120,7 @@ pub async fn settings(endpoint: Option<&Endpoint>) -> SdkConfig {
 }
 
 /// Returns credentials for a local engine, which reads the access key and checks no signature. Leaves out the
-/// environment's session token, which only AWS uses.
+/// environment's session token, which a local engine does not use.
 async fn local_credentials(endpoint: &Endpoint) -> Credentials {
     const ANY: &str = "local";
     const PROVIDER: &str = "local engine";
@@ -149,7 +149,7 @@ fn bounded(base: SdkConfig, endpoint: Option<&Endpoint>) -> SdkConfig {
                 .operation_attempt_timeout(ATTEMPT_TIMEOUT)
                 .build(),
         )
-        // Bodies are small and not streamed; the attempt's timeout covers a stall.
+        // Bodies are small and not streamed; the timeout of an attempt covers a stalled body.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
     if let Some(endpoint) = endpoint {
         config = config.endpoint_url(&endpoint.url);
@@ -166,7 +166,7 @@ impl Store {
     /// Returns the table with its own meter. This store's meter still counts all calls.
     #[must_use]
     pub fn metered(&self) -> Self {
-        Self { meter: Arc::new(Meter::part(&self.meter)), ..self.clone() }
+        Self { meter: Arc::new(Meter::with_parent(&self.meter)), ..self.clone() }
     }
 
     /// Returns the meter of the calls made through this store and its clones.
@@ -217,8 +217,9 @@ impl Store {
         Ok(())
     }
 
-    /// Writes one whole item if `condition` holds. Returns whether it held. Costs 1 write unit per KB; if the condition
-    /// fails, per KB of the existing item, at least 1. In the condition, `#pk` stands for the partition key's name.
+    /// Writes one whole item if `condition` holds. Returns whether the condition held. Costs 1 write unit per KB; if
+    /// the condition fails, per KB of the existing item, at least 1. In the condition, `#pk` stands for the partition
+    /// key's name.
     pub(crate) async fn put_if(
         &self,
         item: Item,
@@ -257,8 +258,8 @@ impl Store {
         self.send_delete(self.delete_request(key)).await
     }
 
-    /// Removes one item if `condition` holds. Returns whether it held. Costs 1 write unit per KB of the item, at least
-    /// 1, also if the condition fails.
+    /// Removes one item if `condition` holds. Returns whether the condition held. Costs 1 write unit per KB of the
+    /// item, at least 1, also if the condition fails.
     pub(crate) async fn delete_if(
         &self,
         key: &Key,
@@ -380,36 +381,36 @@ impl Store {
 
     /// Reads a whole range of one partition of the table: 1 read unit per 8 KB, or per 4 KB when consistent.
     pub(crate) async fn query(&self, range: &Range, consistency: Consistency) -> Result<Vec<Item>, StoreError> {
-        self.query_part(range, QueryOptions { consistency, ..QueryOptions::default() }).await
+        self.query_with(range, QueryOptions { consistency, ..QueryOptions::default() }).await
     }
 
-    /// Reads a part of a range of one partition of the table: 1 read unit per 8 KB, or per 4 KB when consistent.
-    pub(crate) async fn query_part(&self, range: &Range, part: QueryOptions) -> Result<Vec<Item>, StoreError> {
+    /// Reads the part of a range that `options` select: 1 read unit per 8 KB, or per 4 KB when consistent.
+    pub(crate) async fn query_with(&self, range: &Range, options: QueryOptions) -> Result<Vec<Item>, StoreError> {
         let mut items = Vec::new();
         let mut start = None;
         loop {
-            let rest = part.most.map(|most| most.saturating_sub(items.len()));
-            let (page, next) = self.query_page(range, &part, rest, start).await?;
+            let limit = options.limit.map(|limit| limit.saturating_sub(items.len()));
+            let (page, next) = self.query_page(range, &options, limit, start).await?;
             items.extend(page);
             start = next;
-            if start.is_none() || part.most.is_some_and(|most| items.len() >= most) {
+            if start.is_none() || options.limit.is_some_and(|limit| items.len() >= limit) {
                 return Ok(items);
             }
         }
     }
 
     /// Skips the first `skip` items of a part of a range. Returns the key after which the reading continues; none when
-    /// no item is left. Holds one key in memory at a time. Costs as much as reading the items.
+    /// no item is left. Memory holds one key at a time. Costs as much as reading the items.
     pub(crate) async fn skip_items(
         &self,
         range: &Range,
-        part: &QueryOptions,
+        options: &QueryOptions,
         skip: usize,
     ) -> Result<Option<Item>, StoreError> {
         let (mut skipped, mut start) = (0, None);
         loop {
-            let rest = i32::try_from(skip.saturating_sub(skipped)).unwrap_or(i32::MAX);
-            let request = self.part_request(range, part).select(Select::Count).limit(rest);
+            let limit = i32::try_from(skip.saturating_sub(skipped)).unwrap_or(i32::MAX);
+            let request = self.part_request(range, options).select(Select::Count).limit(limit);
             let request = request.set_exclusive_start_key(start);
             let output = request.send().await.map_err(|error| StoreError::from_sdk("Query", error))?;
             self.meter.read(&output.consumed_capacity);
@@ -421,25 +422,25 @@ impl Store {
         }
     }
 
-    /// Reads one page of a part of a range, up to 1 MB. Returns the items and the key after which the next page starts.
-    /// Costs the same per KB as a query of the whole part. `rest` is the maximum number of items.
+    /// Reads one page of a part of a range, up to 1 MB and `limit` items. Returns the items and the key after which the
+    /// next page starts. Costs as much per KB as a query of the whole part.
     pub(crate) async fn query_page(
         &self,
         range: &Range,
-        part: &QueryOptions,
-        rest: Option<usize>,
+        options: &QueryOptions,
+        limit: Option<usize>,
         start: Option<Item>,
     ) -> Result<(Vec<Item>, Option<Item>), StoreError> {
         let request = self
-            .part_request(range, part)
-            .set_limit(rest.map(|rest| i32::try_from(rest).unwrap_or(i32::MAX)))
+            .part_request(range, options)
+            .set_limit(limit.map(|limit| i32::try_from(limit).unwrap_or(i32::MAX)))
             .set_exclusive_start_key(start);
         let output = request.send().await.map_err(|error| StoreError::from_sdk("Query", error))?;
         self.meter.read(&output.consumed_capacity);
         Ok((output.items.unwrap_or_default(), output.last_evaluated_key.filter(|key| !key.is_empty())))
     }
 
-    fn part_request(&self, range: &Range, part: &QueryOptions) -> QueryFluentBuilder {
+    fn part_request(&self, range: &Range, options: &QueryOptions) -> QueryFluentBuilder {
         let (pk, prefix) = range.encode();
         let request = self
             .client
@@ -447,10 +448,10 @@ impl Store {
             .table_name(&self.table)
             .expression_attribute_names("#pk", PK)
             .expression_attribute_values(":pk", AttributeValue::S(pk))
-            .consistent_read(part.consistency.is_strong())
-            .scan_index_forward(part.direction == Direction::Ascending)
+            .consistent_read(options.consistency.is_strong())
+            .scan_index_forward(options.direction == Direction::Ascending)
             .return_consumed_capacity(ReturnConsumedCapacity::Total);
-        match (&part.below, &part.from, prefix) {
+        match (&options.below, &options.from, prefix) {
             (Some(bound), _, _) => request
                 .key_condition_expression("#pk = :pk AND #sk < :bound")
                 .expression_attribute_names("#sk", SK)

@@ -41,7 +41,7 @@ pub struct EngineAnswer {
     pub body: String,
 }
 
-/// Returns a client of `engine`. Attempts, timeouts and errors are those of a client over HTTP.
+/// Returns a client of `engine`, with the attempts, timeouts and errors of a client over HTTP.
 pub async fn connect_in_process(engine: Arc<dyn InProcess>, interceptor: Option<SharedInterceptor>) -> Client {
     connect_through(&Endpoint::at(HOST), interceptor, Connector(engine)).await
 }

@@ -30,7 +30,7 @@ fn lacks(item: &Item, name: &str, what: &str) -> StoreError {
     let part = |name| item.get(name).and_then(|part| part.as_s().ok());
     let key = part(PK).zip(part(SK)).and_then(|(pk, sk)| Key::decode(pk, sk));
     let kind = key.map_or("unknown".into(), |key| format!("{key:?}"));
-    StoreError::Corrupt(format!("{name} of an item {kind} is not {what}").into())
+    StoreError::Corrupt(format!("the attribute {name} of a {kind} item is not {what}").into())
 }
 
 /// Returns a text attribute.
@@ -41,7 +41,7 @@ pub(crate) fn text<'a>(item: &'a Item, name: &str) -> Result<&'a str, StoreError
 /// Returns a number attribute.
 pub(crate) fn number<N: std::str::FromStr>(item: &Item, name: &str) -> Result<N, StoreError> {
     let digits = item.get(name).and_then(|value| value.as_n().ok());
-    digits.and_then(|digits| digits.parse().ok()).ok_or_else(|| lacks(item, name, "a number that fits"))
+    digits.and_then(|digits| digits.parse().ok()).ok_or_else(|| lacks(item, name, "a number in range"))
 }
 
 /// Returns a boolean attribute.
@@ -65,11 +65,11 @@ pub(crate) fn document<T: DeserializeOwned>(item: &mut Item, name: &str) -> Resu
     let value = item.remove(name).ok_or_else(|| lacks(item, name, "a document"))?;
     // The deserializer's error may quote a name or a tag, which must not be logged.
     serde_dynamo::from_attribute_value(value)
-        .map_err(|_| StoreError::Corrupt(format!("{name} does not have the form of its type").into()))
+        .map_err(|_| StoreError::Corrupt(format!("the attribute {name} does not have the form of its type").into()))
 }
 
-/// Converts a value to a map for one attribute. Leaves out empty strings and nulls, which read back as missing: they
-/// would cost bytes in every item, and engines before 2020 refuse an empty string.
+/// Converts a value to a map for one attribute. Leaves out empty strings and nulls, which decode as missing values.
+/// They would cost bytes in every item, and engines before 2020 refuse an empty string.
 pub(crate) fn to_document<T: Serialize>(value: &T) -> Result<AttributeValue, StoreError> {
     let mut value = serde_dynamo::to_attribute_value(value)
         .map_err(|error| StoreError::unbuildable("an attribute from its value", error))?;

@@ -34,7 +34,7 @@ pub(crate) struct QueryOptions {
     /// The order of the sort keys.
     pub(crate) direction: Direction,
     /// Maximum number of items; none means all.
-    pub(crate) most: Option<usize>,
+    pub(crate) limit: Option<usize>,
     /// Exclusive upper bound of the sort key. It replaces the range's prefix.
     pub(crate) below: Option<String>,
     /// Inclusive lower bound of the sort key. It replaces the range's prefix; `below` takes precedence.

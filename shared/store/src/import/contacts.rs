@@ -23,11 +23,11 @@ use crate::keys::{Key, Range};
 use crate::moves::Moves;
 use crate::postings::Postings;
 
-/// Contacts that are compared and written together.
+/// Contacts that are compared and written in one batch.
 pub(super) const CONTACTS_AT_ONCE: usize = 500;
 
-/// Time after its postings in which a batch of contacts may be written.
-pub(super) const POSTING_GOOD_FOR: SignedDuration = limits::duration(IMPORT_WRITE_MILLIS);
+/// Maximum time between writing a batch's postings and its access records.
+pub(super) const POSTING_VALIDITY: SignedDuration = limits::duration(IMPORT_WRITE_MILLIS);
 
 /// A contact to load, with its item.
 #[derive(Debug)]
@@ -38,7 +38,8 @@ pub(super) struct Pending {
 }
 
 impl<'a> Importer<'a> {
-    pub(super) async fn mark(&mut self) -> Result<(), StoreError> {
+    /// Marks the portal's counters as dirty.
+    pub(super) async fn mark_counters_dirty(&mut self) -> Result<(), StoreError> {
         if let Some(current) = &mut self.current
             && !current.marked
         {
@@ -84,7 +85,8 @@ impl<'a> Importer<'a> {
                 None => access == Access::UNRECORDED,
             };
             if keeps_access && loaded.orphans.contains(&record.id) {
-                // A leftover: someone set the access of an earlier contact of this number during its removal.
+                // Remove a leftover record: someone set the access of an earlier contact with this identifier during
+                // its removal.
                 first.push(Write::delete(&Key::Access(portal.id.clone(), record.id)));
             }
             if !keeps_access {
@@ -107,9 +109,11 @@ impl<'a> Importer<'a> {
                     if IndexEntry::from(&before) != IndexEntry::from(&record) {
                         moves.moved.push(record.id);
                     }
-                    let kept: HashSet<String> = record.tags.iter().map(|tag| fold_tag(tag)).collect();
-                    let lost = before.tags.iter().map(|tag| fold_tag(tag)).filter(|tag| !kept.contains(tag));
-                    first.extend(lost.map(|tag| Write::delete(&Key::ContactTag(portal.id.clone(), record.id, tag))));
+                    let tags: HashSet<String> = record.tags.iter().map(|tag| fold_tag(tag)).collect();
+                    let removed_tags = before.tags.iter().map(|tag| fold_tag(tag)).filter(|tag| !tags.contains(tag));
+                    first.extend(
+                        removed_tags.map(|tag| Write::delete(&Key::ContactTag(portal.id.clone(), record.id, tag))),
+                    );
                     Counter::of(&before).for_each(|counter| *deltas.entry(counter).or_default() -= 1);
                 }
                 None => {
@@ -127,10 +131,10 @@ impl<'a> Importer<'a> {
             last.push(Write::put(item));
         }
         if !last.is_empty() {
-            self.mark().await?;
+            self.mark_counters_dirty().await?;
         }
         let indexed_at = self.index_managers(&portal.id, &postings).await?;
-        if (self.options.clock)().since(indexed_at) > POSTING_GOOD_FOR {
+        if (self.options.clock)().since(indexed_at) > POSTING_VALIDITY {
             // The postings are too old: the machine may have slept.
             self.index_managers(&portal.id, &postings).await?;
         }
@@ -147,16 +151,16 @@ impl<'a> Importer<'a> {
         Ok(())
     }
 
-    /// Writes the postings of managers. Returns when the writing began. The postings are dated ahead of this machine's
-    /// clock, because the clock may be slow and writes may be throttled.
+    /// Writes the postings of managers. Returns the time at which the writing began. The postings are dated ahead of
+    /// this machine's clock, because the clock may be slow and writes may be throttled.
     pub(super) async fn index_managers(&self, portal: &PortalId, postings: &Postings) -> Result<Timestamp, StoreError> {
         let now = (self.options.clock)();
         self.store.index_managers(portal, postings, now + limits::duration(IMPORT_AHEAD_MILLIS)).await?;
         Ok(now)
     }
 
-    /// Removes a contact with all its items, its own item first. An interrupted load leaves tag entries of a removed
-    /// contact, which the same line removes when it is loaded again.
+    /// Removes a contact with all its items, its own item first. An interrupted removal leaves tag entries of the
+    /// contact; loading the same line again removes them.
     pub(super) async fn delete(&mut self, contact: ContactId) -> Result<(), StoreError> {
         let Some(current) = &self.current else { return Ok(()) };
         let portal = current.portal.id.clone();
@@ -164,8 +168,8 @@ impl<'a> Importer<'a> {
         if items.is_empty() {
             return Ok(());
         }
-        self.mark().await?;
-        self.store.note_removal(&portal, contact, (self.options.clock)()).await?;
+        self.mark_counters_dirty().await?;
+        self.store.record_removal(&portal, contact, (self.options.clock)()).await?;
         if let Some(current) = &mut self.current {
             current.had_contacts = true;
         }

@@ -50,7 +50,7 @@ impl<'a> Importer<'a> {
         }
     }
 
-    /// Applies the changes of the counters and removes the mark.
+    /// Applies the changes of the counters, then removes the mark of dirty counters.
     pub(super) async fn apply_counters(&self, current: &Current) -> Result<(), StoreError> {
         let portal = &current.portal;
         for (counter, delta) in current.deltas.iter().filter(|(_, delta)| **delta != 0) {

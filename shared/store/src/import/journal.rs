@@ -13,7 +13,7 @@ use crate::error::StoreError;
 use crate::import::Options;
 use crate::moves::Moves;
 
-/// Writes of moving contacts that are in flight together.
+/// Maximum writes of moving contacts that are in flight.
 pub(super) const MOVES_AT_ONCE: usize = IN_FLIGHT * WRITE_BATCH;
 
 /// Maximum number of journal entries for the same writes.
@@ -22,7 +22,7 @@ pub(super) const JOURNAL_ATTEMPTS: u32 = 5;
 /// Time after its journal entry in which a move may be written.
 pub(super) const MOVE_WRITE: Duration = Duration::from_millis(MOVE_WRITE_MILLIS);
 
-/// A writer of contacts that move, which writes journal entries first.
+/// Writes contacts that move, each after a journal entry.
 #[derive(Debug)]
 pub(super) struct Journal<'a> {
     pub(super) store: &'a Store,
@@ -34,7 +34,7 @@ pub(super) struct Journal<'a> {
 }
 
 impl Journal<'_> {
-    /// Returns the time for which the last entry still allows writes.
+    /// Returns how long the last entry still allows writes; none if no entry does.
     pub(super) fn remaining(&self) -> Option<Duration> {
         let end = self.at? + limits::duration(MOVE_WRITE_MILLIS);
         let remaining = Duration::try_from(end.since((self.options.clock)())).ok()?;
@@ -42,26 +42,26 @@ impl Journal<'_> {
         Some(remaining.min(MOVE_WRITE)).filter(|remaining| !remaining.is_zero())
     }
 
-    /// Makes many writes, in no order. Sends no write under an entry that is too old: a run that starts later would not
-    /// read the entry.
+    /// Makes many writes, in no order. Sends no write under an entry that is too old, because a run that starts later
+    /// would not read the entry.
     pub(super) async fn write_all(&mut self, writes: Vec<Write>) -> Result<(), StoreError> {
         if self.moves.is_empty() {
             return self.store.write_all(writes).await;
         }
-        for together in writes.chunks(MOVES_AT_ONCE) {
-            self.write_together(together).await?;
+        for batch in writes.chunks(MOVES_AT_ONCE) {
+            self.write_batch(batch).await?;
         }
         Ok(())
     }
 
-    pub(super) async fn write_together(&mut self, writes: &[Write]) -> Result<(), StoreError> {
+    pub(super) async fn write_batch(&mut self, writes: &[Write]) -> Result<(), StoreError> {
         for _ in 0..JOURNAL_ATTEMPTS {
             if self.remaining().is_none() {
                 let at = (self.options.clock)();
                 self.store.write_journal(self.portal, self.moves, self.options.revision, at).await?;
                 self.at = Some(at);
             }
-            // None: writing the entry took too long.
+            // Writing the entry took too long, so write another entry.
             let Some(remaining) = self.remaining() else { continue };
             // Writes that timed out may have succeeded. Repeating them changes nothing.
             if let Ok(written) = timeout(remaining, self.store.write_all(writes.to_vec())).await {

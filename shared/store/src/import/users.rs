@@ -32,7 +32,7 @@ pub(super) struct Member {
 
 /// A user's line that is not written yet.
 #[derive(Debug)]
-pub(super) struct HeldUser {
+pub(super) struct WaitingUser {
     /// The line's number, if the caller numbers lines.
     pub(super) number: u64,
     pub(super) user: User,
@@ -42,17 +42,17 @@ pub(super) struct HeldUser {
 }
 
 impl<'a> Importer<'a> {
-    /// Loads users whose lines need not wait. A changed password ends the user's tokens.
-    pub(super) async fn load_users(&mut self, users: Vec<HeldUser>) -> Result<(), StoreError> {
-        for held in users {
-            self.load_user(held).await?;
+    /// Writes users whose lines need not wait for other lines. A changed password ends the user's tokens.
+    pub(super) async fn load_users(&mut self, users: Vec<WaitingUser>) -> Result<(), StoreError> {
+        for waiting in users {
+            self.load_user(waiting).await?;
         }
         Ok(())
     }
 
-    pub(super) async fn load_user(&mut self, held: HeldUser) -> Result<(), StoreError> {
+    pub(super) async fn load_user(&mut self, waiting: WaitingUser) -> Result<(), StoreError> {
         let Some(current) = &mut self.current else { return Ok(()) };
-        let (portal, id, password) = (current.portal.id.clone(), held.user.employee.id, held.password.clone());
+        let (portal, id, password) = (current.portal.id.clone(), waiting.user.employee.id, waiting.password.clone());
         if password.is_some() && current.passwords.is_none() {
             current.passwords = Some(self.store.passwords(&portal).await?);
         }
@@ -60,8 +60,8 @@ impl<'a> Importer<'a> {
             (Some(hash), Some(passwords)) => passwords.insert(id, hash.clone()),
             _ => None,
         };
-        let writes = current.address_writes(&held);
-        self.pending_users.insert(id, held.user);
+        let writes = current.address_writes(&waiting);
+        self.pending_users.insert(id, waiting.user);
         for write in writes {
             self.write(write).await?;
         }
@@ -84,7 +84,7 @@ impl<'a> Importer<'a> {
     }
 
     /// Removes a user. A removal may be repeated. A user that never existed is counted separately, because the line may
-    /// mean another user.
+    /// name the wrong user.
     pub(super) async fn remove_user(&mut self, id: UserId) -> Result<(), StoreError> {
         // Pending writes may belong to the user.
         self.flush_writes().await?;
@@ -115,19 +115,19 @@ pub(super) fn owners(users: &HashMap<UserId, Member>) -> HashMap<Email, BTreeSet
 }
 
 impl Current {
-    /// Accepts a user's line and returns the lines that need not wait. Two users of one address would make a sign-in
-    /// ambiguous, so such lines wait until another line frees the address. Thus two users may swap addresses in one
-    /// file. The identifier of a removed user is not reused: lists and the audit trail still hold it.
-    pub(super) fn hold_user(
+    /// Accepts a user's line. Returns the lines that can be written now. Two users of one address would make a sign-in
+    /// ambiguous, so their lines wait until another line frees the address. Thus two users may swap addresses in one
+    /// file. The identifier of a removed user is not reused, because lists and the audit trail still hold it.
+    pub(super) fn add_user_line(
         &mut self,
         number: u64,
         user: User,
         password: Option<PasswordHash>,
-    ) -> Result<Vec<HeldUser>, ImportError> {
+    ) -> Result<Vec<WaitingUser>, ImportError> {
         let id = user.employee.id;
         if self.removed.contains(&id) {
             return Err(ImportError::Line(format!(
-                "user {id} was removed from portal {}, and contacts may still name it: give this user another Id",
+                "user {id} was removed from portal {}, and contacts may still name that user: use another Id",
                 self.portal.id
             )));
         }
@@ -140,19 +140,19 @@ impl Current {
         if let Some(email) = &user.email {
             self.owners.entry(email.clone()).or_default().insert(id);
         }
-        self.held.push(HeldUser { number, user, password, before });
+        self.waiting.push(WaitingUser { number, user, password, before });
         Ok(self.ready_users())
     }
 
-    /// Returns the waiting lines of users, once no address has two users.
-    pub(super) fn ready_users(&mut self) -> Vec<HeldUser> {
-        if self.contested().is_some() { Vec::new() } else { std::mem::take(&mut self.held) }
+    /// Returns the waiting lines of users once no address has two users.
+    pub(super) fn ready_users(&mut self) -> Vec<WaitingUser> {
+        if self.contested().is_some() { Vec::new() } else { std::mem::take(&mut self.waiting) }
     }
 
-    /// Forgets a removed user. Returns whether it existed.
+    /// Forgets a removed user. Returns whether the user existed.
     pub(super) fn forget_user(&mut self, id: UserId) -> bool {
         self.removed.insert(id);
-        self.held.retain(|held| held.user.employee.id != id);
+        self.waiting.retain(|waiting| waiting.user.employee.id != id);
         self.owners.values_mut().for_each(|owners| {
             owners.remove(&id);
         });
@@ -163,42 +163,42 @@ impl Current {
     }
 
     /// Returns an address that two users have after the lines so far. Only waiting lines can cause this.
-    pub(super) fn contested(&self) -> Option<(&HeldUser, &Email)> {
-        self.held.iter().find_map(|held| {
-            let email = held.user.email.as_ref()?;
-            self.owners.get(email).is_some_and(|owners| owners.len() > 1).then_some((held, email))
+    pub(super) fn contested(&self) -> Option<(&WaitingUser, &Email)> {
+        self.waiting.iter().find_map(|waiting| {
+            let email = waiting.user.email.as_ref()?;
+            self.owners.get(email).is_some_and(|owners| owners.len() > 1).then_some((waiting, email))
         })
     }
 
     /// Fails if lines of users still wait at the end of their portal's lines.
     pub(super) fn check_addresses(&self) -> Result<(), ImportError> {
-        let Some((held, email)) = self.contested() else { return Ok(()) };
-        let id = held.user.employee.id;
+        let Some((waiting, email)) = self.contested() else { return Ok(()) };
+        let id = waiting.user.employee.id;
         let others = self.owners.get(email).into_iter().flatten().filter(|other| **other != id);
         let others = others.map(UserId::to_string).collect::<Vec<_>>().join(", ");
         let portal = &self.portal.id;
         Err(ImportError::Late {
-            number: held.number,
+            number: waiting.number,
             reason: format!(
-                "Email {email} of user {id} is also that of user {others} of portal {portal}, and no line of this file \
-                 gives that user another one. The users' lines from this one on were not loaded"
+                "Email {email} of user {id} is also the address of user {others} of portal {portal}, and no line of \
+                 this file resolves the conflict. The lines of users from this line on were not loaded"
             ),
         })
     }
 
     /// Returns the writes of addresses for a user's line. Removes the entry of the user's former address, unless
-    /// another user has it by now.
+    /// another user has the address now.
     ///
-    /// An entry that an interrupted load leaves does no harm, because the user's own item decides its address.
-    pub(super) fn address_writes(&self, HeldUser { user, before, .. }: &HeldUser) -> Vec<Write> {
+    /// A stale entry of an interrupted load does no harm, because the user's own item decides the user's address.
+    pub(super) fn address_writes(&self, WaitingUser { user, before, .. }: &WaitingUser) -> Vec<Write> {
         let (portal, id) = (&self.portal.id, user.employee.id);
         let mut writes = Vec::new();
         let is_free = |email: &&Email| self.owners.get(*email).is_none_or(BTreeSet::is_empty);
-        if let Some(gone) = before.as_ref().filter(is_free) {
-            writes.push(Write::delete(&Key::Address(gone.clone(), portal.clone())));
+        if let Some(former) = before.as_ref().filter(is_free) {
+            writes.push(Write::delete(&Key::Address(former.clone(), portal.clone())));
         }
         if let Some(email) = &user.email {
-            // The user's last line may name another address. Then this address is not the user's.
+            // A later line may have given the user another address. Then the user gets no entry for this address.
             if self.owners.get(email).is_some_and(|owners| owners.contains(&id)) {
                 writes.push(Write::put(address_item(email, portal, id)));
             }

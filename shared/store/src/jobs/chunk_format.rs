@@ -1,7 +1,7 @@
 //! A chunk's compressed body: each contact's access before the job and, where it differs per contact, after the job.
 //!
-//! Identifiers of managers and revisions come from few users and few jobs, so a chunk lists each once and refers to it
-//! by number: forty managers of a contact take about forty bytes before compression.
+//! Identifiers of managers and revisions come from few users and few jobs. So a chunk lists each identifier once and
+//! refers to identifiers by number: forty managers of a contact take about forty bytes before compression.
 
 use std::collections::HashMap;
 use std::io::{Read as _, Write as _};
@@ -35,7 +35,7 @@ const _: () = assert!(ENTRY_BYTES + 2 * models::limits::MAX_LIST_VALUES * (INDEX
 
 #[derive(Default, Serialize, Deserialize)]
 struct Body {
-    /// Managers and revisions, each once.
+    /// Identifiers of managers and revisions, each once.
     ids: Vec<[u8; UUID_BYTES]>,
     entries: Vec<Entry>,
 }
@@ -54,7 +54,7 @@ struct Entry {
 #[derive(Default)]
 pub struct ChunkBuilder {
     body: Body,
-    numbers: HashMap<[u8; UUID_BYTES], u32>,
+    number_of: HashMap<[u8; UUID_BYTES], u32>,
     bytes: usize,
 }
 
@@ -70,7 +70,7 @@ impl ChunkBuilder {
         let after = change.after.as_ref();
         let managers = || change.before.managers.iter().chain(after.into_iter().flat_map(|after| &after.managers));
         let ids = managers().map(UserId::as_bytes).chain(change.revision.as_ref().map(JobId::as_bytes));
-        let new_ids = ids.filter(|id| !self.numbers.contains_key(*id)).count();
+        let new_ids = ids.filter(|id| !self.number_of.contains_key(*id)).count();
         let bytes = ENTRY_BYTES + managers().count() * INDEX_BYTES + new_ids * UUID_BYTES;
         if self.body.entries.len() == MAX_CHUNK_CONTACTS || self.bytes + bytes > MAX_CHUNK_BYTES {
             return false;
@@ -80,21 +80,21 @@ impl ChunkBuilder {
             contact: change.contact.get().unsigned_abs(),
             share: change.before.share.number(),
             revision: change.revision.map(|id| self.number(*id.as_bytes())),
-            managers: self.all(&change.before.managers),
-            after: after.map(|after| (after.share.number(), self.all(&after.managers))),
+            managers: self.numbers(&change.before.managers),
+            after: after.map(|after| (after.share.number(), self.numbers(&after.managers))),
             conflict: change.conflict,
         };
         self.body.entries.push(entry);
         true
     }
 
-    fn all(&mut self, ids: &[UserId]) -> Vec<u32> {
+    fn numbers(&mut self, ids: &[UserId]) -> Vec<u32> {
         ids.iter().map(|id| self.number(*id.as_bytes())).collect()
     }
 
     fn number(&mut self, id: [u8; UUID_BYTES]) -> u32 {
         let ids = &mut self.body.ids;
-        *self.numbers.entry(id).or_insert_with(|| {
+        *self.number_of.entry(id).or_insert_with(|| {
             ids.push(id);
             // MAX_CHUNK_BYTES holds far fewer identifiers than u32 counts.
             u32::try_from(ids.len() - 1).unwrap_or(u32::MAX)
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_chunk_of_incompressible_managers_fits_an_item() {
+    fn full_chunk_of_incompressible_managers_fits_an_item() {
         let mut random = fastrand::Rng::with_seed(7);
         let mut chunk = ChunkBuilder::default();
         let mut contact = 0;
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chunk_of_forty_managers_each_costs_under_a_tenth_of_a_unit_per_contact() {
+    fn chunk_with_forty_managers_each_costs_under_a_tenth_of_a_unit_per_contact() {
         let mut random = fastrand::Rng::with_seed(7);
         let users: Vec<UserId> = (0..200).map(|_| UserId::from_u128(random.u128(..))).collect();
         let mut chunk = ChunkBuilder::default();

@@ -1,4 +1,4 @@
-//! Chunks: the changes of a job, each with the access before it.
+//! Chunks: the changes of a job, each with the previous access.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -19,15 +19,15 @@ use crate::keys::{EXPIRES, Key};
 pub struct Chunk {
     /// The changes that the chunk holds.
     pub changes: Vec<Change>,
-    /// Contacts among them that were found changed by others when they were written.
+    /// Contacts in `changes` that others changed before the job wrote the access records.
     pub late: Vec<ContactId>,
-    /// Contacts that were removed from the chunk before they were written; they are not among the changes.
+    /// Contacts that a worker removed from the chunk before writing their access records. `changes` does not hold them.
     pub void: Vec<ContactId>,
     /// The shard's progress once the chunk's access records are written.
     pub after: Progress,
 }
 
-/// Time for which chunks are kept after the last possible undo request, so that a late undo finds all of them: a week.
+/// Retention of chunks after the last possible undo request: a week, so that a late undo finds all chunks.
 pub(super) const UNDO_SECONDS: i64 = 7 * 24 * 60 * 60;
 
 // The attributes of a chunk.
@@ -45,8 +45,8 @@ fn contacts(item: &Item, name: &str) -> Result<HashSet<ContactId>, StoreError> {
 }
 
 impl Store {
-    /// Writes a chunk and the shard's progress after it. Returns false if a chunk of that number exists; a chunk is
-    /// never overwritten. Costs 1 write unit per KB; a contact takes some bytes.
+    /// Writes a chunk and the shard's progress after it. Returns false if a chunk of that number exists, because a
+    /// chunk is never overwritten. Costs 1 write unit per KB; a contact takes some bytes.
     pub async fn write_chunk(
         &self,
         portal: &PortalId,
@@ -65,8 +65,8 @@ impl Store {
         self.put_if(item, "attribute_not_exists(#pk)", []).await
     }
 
-    /// Marks the contacts of a chunk that were found changed by others when they were written: 1 write unit per KB of
-    /// the chunk.
+    /// Marks the contacts of a chunk that others changed before the job wrote the access records: 1 write unit per KB
+    /// of the chunk.
     pub async fn write_late_conflicts(
         &self,
         portal: &PortalId,
@@ -86,7 +86,7 @@ impl Store {
     }
 
     /// Removes contacts from a chunk and writes the shard's progress without them. `contacts` replaces the earlier
-    /// list, so it must hold all contacts removed so far. Costs 1 write unit per KB of the chunk.
+    /// list, so `contacts` must hold all contacts removed so far. Costs 1 write unit per KB of the chunk.
     pub async fn void_changes(
         &self,
         portal: &PortalId,

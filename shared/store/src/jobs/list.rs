@@ -14,11 +14,11 @@ use crate::error::StoreError;
 use crate::jobs::record::JOB;
 use crate::keys::{Key, Range};
 
-/// Records of a user's jobs in the first read: the page size that most callers request.
-const FIRST_TOGETHER: usize = 25;
+/// Number of a user's job records in the first read: the page size that most callers request.
+const FIRST_READ_RECORDS: usize = 25;
 /// Bytes of a user's job records per read, estimated from the records already read. DynamoDB limits a read of a
-/// portal's jobs to the same size.
-const BYTES_TOGETHER: usize = 1024 * 1024;
+/// portal's jobs to the same number of bytes.
+const READ_BYTES: usize = 1024 * 1024;
 
 /// An entry of a list of jobs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,21 +35,21 @@ pub struct JobReader<'a> {
     store: &'a Store,
     portal: PortalId,
     range: Range,
-    part: QueryOptions,
+    options: QueryOptions,
     /// The item after which the list continues; none at its beginning.
     after: Option<Item>,
-    /// Whether the table holds no further items of the list.
+    /// True if the table holds no further items of the list.
     ended: bool,
     /// A user's jobs whose records are not read yet.
     unread: VecDeque<JobId>,
     /// Number of a user's job records per read.
-    together: usize,
+    records_per_read: usize,
 }
 
 impl Store {
     /// Returns a reader of the jobs of a portal or of one user. A portal's jobs cost 1 read unit per 4 KB of records. A
-    /// user's jobs cost 1 read unit per record and 4 KB, plus their list entries. The cost does not depend on the key
-    /// at which a page starts. A start index costs as much as reading all skipped items.
+    /// user's jobs cost 1 read unit per 4 KB of each record, plus their list entries. A start key costs nothing extra.
+    /// A start index costs as much as reading all skipped items.
     ///
     /// # Errors
     ///
@@ -64,7 +64,7 @@ impl Store {
             Some(user) => Range::JobsOf(portal.clone(), user),
             None => Range::Jobs(portal.clone()),
         };
-        let mut part = QueryOptions {
+        let mut options = QueryOptions {
             direction: Direction::Descending,
             consistency: Consistency::Strong,
             ..QueryOptions::default()
@@ -72,15 +72,24 @@ impl Store {
         let (mut after, mut ended) = (None, false);
         match start {
             // The sort keys of a portal's jobs and of a user's jobs are the same.
-            JobsStart::Before(job) => part.below = Some(Key::Job(portal.clone(), job).encode().1),
+            JobsStart::Before(job) => options.below = Some(Key::Job(portal.clone(), job).encode().1),
             JobsStart::Index(0) => {}
             JobsStart::Index(skip) => {
-                after = self.skip_items(&range, &part, skip).await?;
+                after = self.skip_items(&range, &options, skip).await?;
                 ended = after.is_none();
             }
         }
         let (portal, unread) = (portal.clone(), VecDeque::new());
-        Ok(JobReader { store: self, portal, range, part, after, ended, unread, together: FIRST_TOGETHER })
+        Ok(JobReader {
+            store: self,
+            portal,
+            range,
+            options,
+            after,
+            ended,
+            unread,
+            records_per_read: FIRST_READ_RECORDS,
+        })
     }
 }
 
@@ -90,24 +99,25 @@ impl JobReader<'_> {
         !self.ended || !self.unread.is_empty()
     }
 
-    /// Returns the next entries of the list, at most `most`; none at its end.
+    /// Returns the next entries of the list, at most `limit`; none at its end.
     ///
     /// # Errors
     ///
-    /// When the table fails. A record that cannot be decoded is no failure, because it would hide all others.
-    pub async fn next(&mut self, most: usize) -> Result<Vec<ListedJob>, StoreError> {
-        if most == 0 {
+    /// When the table fails. A record that cannot be decoded is not an error, because the error would hide all other
+    /// records.
+    pub async fn next(&mut self, limit: usize) -> Result<Vec<ListedJob>, StoreError> {
+        if limit == 0 {
             return Ok(Vec::new());
         }
         loop {
             if !self.unread.is_empty() {
-                return self.records(most).await;
+                return self.records(limit).await;
             }
             if self.ended {
                 return Ok(Vec::new());
             }
             let after = self.after.take();
-            let (found, after) = self.store.query_page(&self.range, &self.part, Some(most), after).await?;
+            let (found, after) = self.store.query_page(&self.range, &self.options, Some(limit), after).await?;
             (self.ended, self.after) = (after.is_none(), after);
             let mut jobs = Vec::with_capacity(found.len());
             for item in found {
@@ -125,8 +135,8 @@ impl JobReader<'_> {
     }
 
     /// Reads the records of a user's next jobs.
-    async fn records(&mut self, most: usize) -> Result<Vec<ListedJob>, StoreError> {
-        let count = self.together.min(most).min(self.unread.len());
+    async fn records(&mut self, limit: usize) -> Result<Vec<ListedJob>, StoreError> {
+        let count = self.records_per_read.min(limit).min(self.unread.len());
         let ids: Vec<JobId> = self.unread.drain(..count).collect();
         let keys: Vec<Key> = ids.iter().map(|id| Key::Job(self.portal.clone(), *id)).collect();
         let (mut found, mut bytes) = (HashMap::with_capacity(count), 0);
@@ -137,7 +147,7 @@ impl JobReader<'_> {
             }
         }
         let average = bytes / found.len().max(1);
-        self.together = (BYTES_TOGETHER / average.max(1)).clamp(1, READ_BATCH);
+        self.records_per_read = (READ_BYTES / average.max(1)).clamp(1, READ_BATCH);
         let listed =
             ids.into_iter().map(|id| ListedJob { id, job: found.remove(&id).and_then(|item| record(id, item)) });
         Ok(listed.collect())

@@ -1,4 +1,4 @@
-//! Open-job entries, by which a sweep finds jobs that are not over.
+//! Open-job entries, by which a sweep finds unfinished jobs.
 
 use models::job::Job;
 use models::values::id::{JobId, PortalId, UserId};
@@ -9,7 +9,7 @@ use crate::dynamodb::items::{self, Item};
 use crate::dynamodb::reading::{Consistency, QueryOptions};
 use crate::error::StoreError;
 use crate::jobs::record::limited_user;
-use crate::jobs::{moment, names, values};
+use crate::jobs::{names, ticks, values};
 use crate::keys::{Key, Range};
 
 // The attributes of an open-job entry.
@@ -58,33 +58,33 @@ pub(super) fn open_item(portal: &PortalId, job: &Job, due: Timestamp) -> Item {
 impl Store {
     /// Reads a page of the open jobs of all portals in one bucket: 1 read unit per 4 KB, at least 1.
     pub async fn open_jobs(&self, bucket: u8, from: Option<OpenJobsCursor>) -> Result<OpenJobs, StoreError> {
-        let part = QueryOptions { consistency: Consistency::Strong, ..QueryOptions::default() };
+        let options = QueryOptions { consistency: Consistency::Strong, ..QueryOptions::default() };
         let start = from.map(|OpenJobsCursor(key)| key);
-        let (items, next) = self.query_page(&Range::OpenJobs(bucket), &part, Some(OPEN_JOBS_PAGE), start).await?;
+        let (items, next) = self.query_page(&Range::OpenJobs(bucket), &options, Some(OPEN_JOBS_PAGE), start).await?;
         let jobs = items.iter().map(|item| match items::key_of(item)? {
             Key::OpenJob(portal, job) => {
                 let user = item.contains_key(USER).then(|| items::id(item, USER)).transpose()?;
                 Ok(OpenJob { portal, job, due: Timestamp::from_ticks(items::number(item, DUE)?), user })
             }
-            other => Err(StoreError::Corrupt(format!("{other:?} among the open jobs").into())),
+            other => Err(StoreError::Corrupt(format!("a {other:?} item is among the open jobs").into())),
         });
         Ok(OpenJobs { jobs: jobs.collect::<Result<_, _>>()?, next: next.map(OpenJobsCursor) })
     }
 
-    /// Counts a check of an open job that is due, before any other work for the job, and postpones the next check to
-    /// `next`: 1 write unit. Returns the number of checks since the last [`Self::postpone_job`], including this one;
-    /// none when someone else checks the job.
-    pub async fn count_look(&self, open: &OpenJob, next: Timestamp) -> Result<Option<u32>, StoreError> {
-        let looked = self
+    /// Counts a check of a due open job, before any other work for the job, and postpones the next check to `next`: 1
+    /// write unit. Returns the number of checks since the last [`Self::postpone_job`], including this check; none if
+    /// another process checks the job.
+    pub async fn count_check(&self, open: &OpenJob, next: Timestamp) -> Result<Option<u32>, StoreError> {
+        let checked = self
             .update_if(
                 &Key::OpenJob(open.portal.clone(), open.job),
                 "SET #due = :next ADD #tries :one",
                 Some("#due = :seen"),
                 names([("#due", DUE), ("#tries", TRIES)]),
-                values([(":next", moment(next)), (":seen", moment(open.due)), (":one", items::n(1))]),
+                values([(":next", ticks(next)), (":seen", ticks(open.due)), (":one", items::n(1))]),
             )
             .await?;
-        looked.map(|item| items::number(&item, TRIES)).transpose()
+        checked.map(|item| items::number(&item, TRIES)).transpose()
     }
 
     /// Sets the next check of an open job to `due` and resets the count of checks: 1 write unit. A job that was closed
@@ -95,7 +95,7 @@ impl Store {
             "SET #due = :due REMOVE #tries",
             Some("attribute_exists(#due)"),
             names([("#due", DUE), ("#tries", TRIES)]),
-            values([(":due", moment(due))]),
+            values([(":due", ticks(due))]),
         )
         .await
         .map(drop)

@@ -47,19 +47,20 @@ pub(super) fn entry_item(portal: &PortalId, job: &Job) -> Option<Item> {
     Some(items::keyed(&Key::JobEntry(portal.clone(), user, job.id)))
 }
 
-/// Returns the user whose limit of open jobs applies to the job. A single change is over when it is recorded, and the
-/// operator has no limit.
+/// Returns the user whose limit of open jobs applies to the job. No limit applies to the operator, nor to a change of
+/// one contact, which ends when it is recorded.
 pub(super) fn limited_user(job: &Job) -> Option<UserId> {
     job.created_by.user().filter(|_| job.task.kind() != Kind::Contact)
 }
 
 impl Store {
-    /// Writes a new job, unless its user has [`MAX_OPEN_JOBS`] open jobs: 7 write units, more for a filter of over
-    /// about 500 bytes and for named contacts, which take at most 4 KB. With a lease, claims all shards at once, for 1
-    /// write unit each. The sweep checks the job if nobody claimed it by `due`.
+    /// Writes a new job, unless its user has [`MAX_OPEN_JOBS`] open jobs. Costs 7 write units. A filter of over about
+    /// 500 bytes costs more, and so do named contacts, whose record takes at most 4 KB. With a lease, claims all shards
+    /// at once, for 1 write unit each. The sweep checks the job if no worker has claimed it by `due`.
     ///
     /// The job enters its user's set of open jobs in one transaction with its open-job entry. The set holds
-    /// identifiers, so adding or removing a job twice changes nothing, and its size is exact whatever process dies.
+    /// identifiers, so adding or removing a job twice changes nothing. The size of the set stays exact even if a
+    /// process dies.
     pub async fn create_job(
         &self,
         portal: &PortalId,
@@ -85,16 +86,16 @@ impl Store {
             let items = [Some(open_item(portal, job, due)), entry_item(portal, job)].into_iter().flatten();
             let writes = items.map(|item| self.transact_put(item, None, []));
             let mut writes = writes.collect::<Result<Vec<_>, _>>()?;
-            writes.extend(self.take_place(portal, job)?);
+            writes.extend(self.add_to_open_jobs(portal, job)?);
             match self.transact(writes).await {
                 Ok(()) => return Ok(Created::Yes),
                 Err(error) if error.is_condition_failed() => {}
                 Err(error) => return Err(error),
             }
-            if !self.has_place(portal, job).await? {
+            if !self.fits_open_jobs(portal, job).await? {
                 return Ok(Created::TooManyOpen);
             }
-            // Another call of the same user ran at the same time.
+            // Another call of the same user changed the set concurrently.
             match pauses.next() {
                 Some(pause) => tokio::time::sleep(pause).await,
                 None => return Err(StoreError::Contended { operation: "TransactWriteItems" }),
@@ -103,7 +104,11 @@ impl Store {
     }
 
     /// Returns the write that adds the job to its user's set of open jobs; none if there is no limit.
-    pub(super) fn take_place(&self, portal: &PortalId, job: &Job) -> Result<Option<TransactWriteItem>, StoreError> {
+    pub(super) fn add_to_open_jobs(
+        &self,
+        portal: &PortalId,
+        job: &Job,
+    ) -> Result<Option<TransactWriteItem>, StoreError> {
         let Some(user) = limited_user(job) else { return Ok(None) };
         let id = Blob::new(*job.id.as_bytes());
         let update = Update::builder()
@@ -122,8 +127,8 @@ impl Store {
         Ok(Some(TransactWriteItem::builder().update(update).build()))
     }
 
-    /// Returns whether the job is in its user's set of open jobs, or fits into it: 1 read unit.
-    pub async fn has_place(&self, portal: &PortalId, job: &Job) -> Result<bool, StoreError> {
+    /// Returns whether the job is in its user's set of open jobs, or fits into the set: 1 read unit.
+    pub async fn fits_open_jobs(&self, portal: &PortalId, job: &Job) -> Result<bool, StoreError> {
         let Some(user) = limited_user(job) else { return Ok(true) };
         let item = self.get(&Key::OpenJobsOf(portal.clone(), user)).await?.unwrap_or_default();
         let open = match item.get(JOBS) {
@@ -133,8 +138,8 @@ impl Store {
         Ok(open.len() < MAX_OPEN_JOBS || open.iter().any(|id| id.as_ref() == job.id.as_bytes()))
     }
 
-    /// Removes a job from its user's set of open jobs: 1 write unit, also if it is not in the set.
-    pub async fn leave_place(&self, portal: &PortalId, user: UserId, job: JobId) -> Result<(), StoreError> {
+    /// Removes a job from its user's set of open jobs: 1 write unit, also if the job is not in the set.
+    pub async fn remove_from_open_jobs(&self, portal: &PortalId, user: UserId, job: JobId) -> Result<(), StoreError> {
         let id = Blob::new(*job.as_bytes());
         self.update_if(
             &Key::OpenJobsOf(portal.clone(), user),
@@ -147,10 +152,10 @@ impl Store {
         .map(drop)
     }
 
-    /// Removes a job that is over from its user's set of open jobs, if a limit applies.
-    pub async fn leave_place_of(&self, portal: &PortalId, job: &Job) -> Result<(), StoreError> {
+    /// Removes an ended job from its user's set of open jobs, if a limit applies.
+    pub async fn remove_from_open_jobs_of_user(&self, portal: &PortalId, job: &Job) -> Result<(), StoreError> {
         match limited_user(job) {
-            Some(user) => self.leave_place(portal, user, job.id).await,
+            Some(user) => self.remove_from_open_jobs(portal, user, job.id).await,
             None => Ok(()),
         }
     }
@@ -166,7 +171,7 @@ impl Store {
         let items = [Some(job_item(portal, job)?), entry_item(portal, job), Some(open_item(portal, job, due))];
         let puts = items.into_iter().flatten().map(|item| self.transact_put(item, None, []));
         let puts = puts.collect::<Result<Vec<_>, _>>()?;
-        Ok(puts.into_iter().chain(self.take_place(portal, job)?).collect())
+        Ok(puts.into_iter().chain(self.add_to_open_jobs(portal, job)?).collect())
     }
 
     /// Reads a job: 1 read unit per 4 KB.
@@ -193,7 +198,7 @@ impl Store {
         .map(drop)
     }
 
-    /// Marks a job as cancelled. Returns false if it can no longer be cancelled. Costs 1 write unit per KB.
+    /// Marks a job as cancelled. Returns false if the job has ended or was cancelled before. Costs 1 write unit per KB.
     pub async fn cancel_job(&self, portal: &PortalId, id: JobId) -> Result<bool, StoreError> {
         let cancelled = self
             .update_if(
@@ -211,16 +216,16 @@ impl Store {
         Ok(cancelled.is_some())
     }
 
-    /// Writes the end of a job, if it is still in the state `seen` and not over. Returns whether it was. Costs 1 write
-    /// unit per KB.
-    pub async fn finish_job(&self, portal: &PortalId, job: &Job, seen: State) -> Result<bool, StoreError> {
+    /// Writes the end of a job, if the stored job has not ended and still has the state `read_state`. Returns whether
+    /// the end was written. Costs 1 write unit per KB.
+    pub async fn finish_job(&self, portal: &PortalId, job: &Job, read_state: State) -> Result<bool, StoreError> {
         let finished = self
             .update_if(
                 &Key::Job(portal.clone(), job.id),
                 "SET #job = :job",
                 Some("#job.#state = :seen AND attribute_not_exists(#job.#finished)"),
                 names([("#job", JOB), ("#state", "State"), ("#finished", "Finished")]),
-                values([(":job", items::to_document(job)?), (":seen", items::s(seen.name()))]),
+                values([(":job", items::to_document(job)?), (":seen", items::s(read_state.name()))]),
             )
             .await?;
         Ok(finished.is_some())
@@ -236,8 +241,8 @@ impl Store {
         Ok(self.get(&Key::OpenJob(portal.clone(), id)).await?.is_some())
     }
 
-    /// Marks a job as failed without reading its record, unless it is over: 1 write unit per KB. Returns whether it was
-    /// not over.
+    /// Marks a job as failed without reading its record, unless the job has ended. Returns whether the job was marked.
+    /// Costs 1 write unit per KB.
     pub async fn fail_job(
         &self,
         portal: &PortalId,
@@ -262,8 +267,8 @@ impl Store {
     }
 
     /// Writes one contact's access together with the job that records it, or neither. Costs 6 write units: 2 each for
-    /// the access record, the job (which holds the previous access) and its entry in its user's list. It costs 2 more
-    /// if the job stays `open` until its event is published. The caller writes the postings of the contact's managers
+    /// the access record, the job (which holds the previous access) and the job's entry in its user's list. A job that
+    /// stays `open` until its event is published costs 2 more. The caller writes the postings of the contact's managers
     /// first.
     ///
     /// # Errors
@@ -306,7 +311,7 @@ impl Store {
         self.transact(writes).await
     }
 
-    /// Reads the change in the record of a job about one contact: 1 read unit per 4 KB.
+    /// Reads the change from the record of a job of one contact: 1 read unit per 4 KB.
     pub async fn single_change(&self, portal: &PortalId, job: JobId) -> Result<Vec<Change>, StoreError> {
         match self.get(&Key::Job(portal.clone(), job)).await? {
             Some(item) if item.contains_key(CHUNK) => chunk_format::decode(items::bytes(&item, CHUNK)?),

@@ -13,7 +13,7 @@ use crate::dynamodb::items::{self, Item};
 use crate::dynamodb::reading::Consistency;
 use crate::error::StoreError;
 use crate::index::ScanCursor;
-use crate::jobs::{moment, names, values, yes};
+use crate::jobs::{names, ticks, values, yes};
 use crate::keys::{Key, Range};
 
 // The attributes of a shard.
@@ -45,17 +45,19 @@ pub enum Checkpoint {
 /// The progress of a shard of a job.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
-    /// Where the reading continues; none at the beginning.
-    pub place: Option<Checkpoint>,
+    /// The checkpoint at which the reading continues; none at the beginning.
+    #[serde(rename = "place")]
+    pub checkpoint: Option<Checkpoint>,
     /// Number of the next chunk.
     pub next_chunk: u32,
     /// Index entries, named contacts or changes read so far.
-    pub looked: u64,
+    #[serde(rename = "looked")]
+    pub examined: u64,
     /// Counts so far.
     pub counts: Counts,
 }
 
-/// Why a shard was closed before its end.
+/// The reason why a shard was closed before its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ShardFailure {
     /// The table refused some changes on every attempt.
@@ -84,11 +86,11 @@ impl ShardFailure {
 pub struct ShardState {
     /// The progress.
     pub progress: Progress,
-    /// Whether the shard is finished or was closed before its end.
+    /// True if the shard is finished or was closed before its end.
     pub done: bool,
-    /// Why the shard was closed before its end, if it was.
+    /// The reason why the shard was closed before its end, if it was.
     pub failed: Option<ShardFailure>,
-    /// Whether the shard was cancelled.
+    /// True if the shard was cancelled.
     pub cancelled: bool,
     /// The worker that holds the lease.
     pub owner: Option<LeaseOwner>,
@@ -105,7 +107,7 @@ impl ShardState {
     pub fn summary(&self) -> ShardSummary {
         // A shard that failed or was cancelled is closed, but not finished.
         let done = self.done && self.failed.is_none() && !self.cancelled;
-        ShardSummary { done, looked: self.progress.looked, counts: self.progress.counts }
+        ShardSummary { done, looked: self.progress.examined, counts: self.progress.counts }
     }
 }
 
@@ -131,7 +133,7 @@ pub struct Lease {
 pub struct Release<'a> {
     /// The shard's progress.
     pub progress: &'a Progress,
-    /// When the sweep requests a worker, if nobody claims the shard before.
+    /// Time at which the sweep requests a worker, if no worker claims the shard first.
     pub due: Timestamp,
     /// Number of claims without progress.
     pub tries: u32,
@@ -152,7 +154,7 @@ pub enum Claim {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Saved {
     /// The caller still holds the shard.
-    Kept,
+    Held,
     /// The caller still holds the shard, but the job was cancelled.
     Cancelled,
     /// The caller no longer holds the shard.
@@ -212,9 +214,9 @@ impl Store {
                 names([("#done", DONE), ("#owner", OWNER), ("#due", DUE), ("#tries", TRIES)]),
                 values([
                     (":me", items::b(*lease.owner.as_bytes())),
-                    (":until", moment(lease.until)),
+                    (":until", ticks(lease.until)),
                     (":one", items::n(1)),
-                    (":now", moment(now)),
+                    (":now", ticks(now)),
                 ]),
             )
             .await?;
@@ -242,7 +244,7 @@ impl Store {
             &[("#progress", PROGRESS), ("#due", DUE), ("#tries", TRIES)],
             values([
                 (":progress", items::to_document(progress)?),
-                (":until", moment(lease.until)),
+                (":until", ticks(lease.until)),
                 (":none", items::n(0)),
             ]),
         )
@@ -263,12 +265,12 @@ impl Store {
             lease,
             "SET #counted = :counted, #due = :until, #tries = :none REMOVE #progress, #me",
             &[("#progress", PROGRESS), ("#due", DUE), ("#tries", TRIES), ("#counted", COUNTED)],
-            values([(":counted", items::n(counted)), (":until", moment(lease.until)), (":none", items::n(0))]),
+            values([(":counted", items::n(counted)), (":until", ticks(lease.until)), (":none", items::n(0))]),
         )
         .await
     }
 
-    /// Closes a shard, finished or because of `failed`, and releases it: 1 write unit.
+    /// Closes a finished shard, or a shard that failed with `failed`, and releases the shard: 1 write unit.
     pub async fn end_shard(
         &self,
         portal: &PortalId,
@@ -296,7 +298,7 @@ impl Store {
         .await
     }
 
-    /// Saves the progress of an unfinished shard and releases it: 1 write unit.
+    /// Saves the progress of an unfinished shard, and releases the shard: 1 write unit.
     pub async fn release_shard(
         &self,
         portal: &PortalId,
@@ -311,12 +313,12 @@ impl Store {
             lease,
             "SET #progress = :progress, #due = :due, #tries = :tries REMOVE #me",
             &[("#progress", PROGRESS), ("#due", DUE), ("#tries", TRIES)],
-            values([(":progress", items::to_document(progress)?), (":due", moment(due)), (":tries", items::n(tries))]),
+            values([(":progress", items::to_document(progress)?), (":due", ticks(due)), (":tries", items::n(tries))]),
         )
         .await
     }
 
-    /// Updates a shard if the lease's owner still holds it. In the expression, `#me` is the owner attribute.
+    /// Updates a shard if the lease's owner still holds the shard. In the expression, `#me` is the owner attribute.
     async fn update_held_shard(
         &self,
         shard: ShardRef<'_>,
@@ -334,7 +336,7 @@ impl Store {
         Ok(match saved.map(shard_state).transpose()? {
             None => Saved::Lost,
             Some(state) if state.cancelled => Saved::Cancelled,
-            Some(_) => Saved::Kept,
+            Some(_) => Saved::Held,
         })
     }
 
@@ -344,8 +346,8 @@ impl Store {
         item.map_or(Ok(ShardState::default()), shard_state)
     }
 
-    /// Marks a shard as cancelled, so that its current and later workers stop: 1 write unit. Returns whether the shard is
-    /// done.
+    /// Marks a shard as cancelled, so that its current and later workers stop: 1 write unit. Returns whether the shard
+    /// is done.
     pub async fn cancel_shard(&self, portal: &PortalId, job: JobId, shard: u16) -> Result<bool, StoreError> {
         let cancelled = self
             .update_if(
@@ -359,20 +361,20 @@ impl Store {
         Ok(cancelled.is_none())
     }
 
-    /// Revokes a shard's lease unless the shard was claimed, progressed or ended since it was read with the due time
-    /// `seen`. Sets the next check to `due`. Returns whether the lease was revoked. Costs 1 write unit.
+    /// Revokes a shard's lease, unless the shard was claimed, progressed or ended since it was read with the due time
+    /// `read_due`. Sets the next check to `due`. Returns whether the lease was revoked. Costs 1 write unit.
     pub async fn postpone_shard(
         &self,
         portal: &PortalId,
         job: JobId,
         shard: u16,
-        seen: Option<Timestamp>,
+        read_due: Option<Timestamp>,
         due: Timestamp,
     ) -> Result<bool, StoreError> {
-        let mut with = values([(":due", moment(due))]);
-        let unchanged = match seen {
-            Some(seen) => {
-                with.insert(":seen".into(), moment(seen));
+        let mut with = values([(":due", ticks(due))]);
+        let unchanged = match read_due {
+            Some(read_due) => {
+                with.insert(":seen".into(), ticks(read_due));
                 "#due = :seen AND attribute_not_exists(#done)"
             }
             None => "attribute_not_exists(#due) AND attribute_not_exists(#done)",
@@ -389,7 +391,8 @@ impl Store {
         Ok(postponed.is_some())
     }
 
-    /// Reads the shards of a job, by number: 1 read unit per 4 KB. A shard that nobody claimed has the default state.
+    /// Reads the shards of a job, by number: 1 read unit per 4 KB. A shard that no worker claimed has the default
+    /// state.
     pub async fn shards(&self, portal: &PortalId, job: &Job) -> Result<Vec<ShardState>, StoreError> {
         let mut shards = vec![ShardState::default(); usize::from(job.shards)];
         for item in self.query(&Range::JobShards(portal.clone(), job.id), Consistency::Strong).await? {

@@ -46,7 +46,7 @@ impl Index {
 /// A partition of an index.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Partition {
-    /// The contacts of a folded tag in one shard.
+    /// The contacts with a folded tag in one shard.
     Tag(PortalId, u16, String),
     /// The contacts of a stage in one shard; stage 0 holds contacts without a stage.
     Stage(PortalId, u16, i32),

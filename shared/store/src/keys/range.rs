@@ -14,7 +14,7 @@ use crate::keys::{
 pub enum Range {
     /// All items in the partition of a contact.
     OfContact(PortalId, ContactId),
-    /// The journal of moves of a shard in the hour of the moment, in order of time.
+    /// The journal of moves of a shard, in the hour of a timestamp, in order of time.
     Moves(PortalId, u16, Timestamp),
     /// Every stage of a portal's directory.
     Stages(PortalId),
@@ -26,7 +26,7 @@ pub enum Range {
     Users(PortalId),
     /// The identifiers of a portal's removed users.
     RemovedUsers(PortalId),
-    /// The password hash of every user of a portal that has one.
+    /// Every password hash of a portal's users.
     Passwords(PortalId),
     /// Every portal with an entry for an e-mail address, in order of portal identifiers.
     Addresses(Email),
@@ -61,7 +61,7 @@ impl Range {
     pub fn encode(&self) -> (String, &'static str) {
         match self {
             Self::OfContact(portal, id) => (contact_pk(portal, *id), ""),
-            Self::Moves(portal, shard, moment) => (moves_pk(portal, *shard, *moment), ""),
+            Self::Moves(portal, shard, at) => (moves_pk(portal, *shard, *at), ""),
             Self::Stages(portal) => (portal.to_string(), "STAGE#"),
             Self::Types(portal) => (portal.to_string(), "TYPE#"),
             Self::Tags(portal) => (portal.to_string(), "TAG#"),

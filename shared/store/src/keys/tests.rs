@@ -12,7 +12,7 @@ fn contact() -> impl Strategy<Value = ContactId> {
     (1..=i32::MAX).prop_map(|id| i64::from(id).try_into().unwrap())
 }
 
-fn moment() -> impl Strategy<Value = Timestamp> {
+fn time() -> impl Strategy<Value = Timestamp> {
     (Timestamp::MIN.ticks()..=Timestamp::MAX.ticks()).prop_map(Timestamp::from_ticks)
 }
 
@@ -43,7 +43,7 @@ fn key() -> impl Strategy<Value = Key> {
         (portal(), contact()).prop_map(|(p, c)| Key::Contact(p, c)),
         (portal(), contact(), ".{1,20}").prop_map(|(p, c, t)| Key::ContactTag(p, c, t)),
         (portal(), contact()).prop_map(|(p, c)| Key::Access(p, c)),
-        (portal(), 0u16..64, moment(), uuid()).prop_map(|(p, s, m, u)| Key::Move(p, s, m, u)),
+        (portal(), 0u16..64, time(), uuid()).prop_map(|(p, s, m, u)| Key::Move(p, s, m, u)),
         (portal(), contact()).prop_map(|(p, c)| Key::Removed(p, c)),
         portal().prop_map(Key::Portal),
         (portal(), 0..=i32::MAX).prop_map(|(p, s)| Key::Stage(p, s)),
@@ -66,7 +66,7 @@ fn key() -> impl Strategy<Value = Key> {
         (portal(), rule()).prop_map(|(p, r)| Key::Rule(p, r)),
         (portal(), job()).prop_map(|(p, j)| Key::OpenJob(p, j)),
         portal().prop_map(Key::RulePortal),
-        (moment(), portal(), rule()).prop_map(|(m, p, r)| Key::DueRule(m, p, r)),
+        (time(), portal(), rule()).prop_map(|(m, p, r)| Key::DueRule(m, p, r)),
         (portal(), user(), any::<PostingHash>()).prop_map(|(p, u, h)| Key::Posting(p, u, h)),
         (portal(), author(), ".{1,20}").prop_map(|(p, u, k)| Key::Idempotency(p, u, k)),
         (portal(), user(), any::<u32>(), uuid()).prop_map(|(p, u, g, i)| Key::PackedPosting(p, u, g, i)),
@@ -90,28 +90,28 @@ proptest! {
     }
 
     #[test]
-    fn the_addresses_of_one_user_stand_in_order_of_portals(email in email(), a in portal(), b in portal()) {
+    fn addresses_of_one_user_sort_by_portal(email in email(), a in portal(), b in portal()) {
         let of = |portal: &PortalId| Key::Address(email.clone(), portal.clone()).encode();
         prop_assert_eq!(of(&a).cmp(&of(&b)), a.cmp(&b));
         prop_assert_eq!(&of(&a).0, &Range::Addresses(email).encode().0);
     }
 
     #[test]
-    fn journal_entries_of_an_hour_stand_in_one_partition_in_order_of_time(
-        portal in portal(), shard in 0u16..64, moment in moment(), later in 0..=TICKS_PER_HOUR, ids in (uuid(), uuid()),
+    fn journal_entries_of_an_hour_share_a_partition_and_sort_by_time(
+        portal in portal(), shard in 0u16..64, time in time(), later in 0..=TICKS_PER_HOUR, ids in (uuid(), uuid()),
     ) {
-        let after = Timestamp::from_ticks(moment.ticks() + later);
-        let of = |moment, id| Key::Move(portal.clone(), shard, moment, id).encode();
-        let (a, b) = (of(moment, ids.0), of(after, ids.1));
-        let hour = |moment: Timestamp| moment.ticks().div_euclid(TICKS_PER_HOUR);
-        prop_assert_eq!(a.0 == b.0, hour(moment) == hour(after));
-        prop_assert!(moment == after || a.1 < b.1);
-        prop_assert!(a.1 >= moves_from(moment) && (moment == after || a.1 < moves_from(after)));
-        prop_assert_eq!(a.0, Range::Moves(portal.clone(), shard, moment).encode().0);
+        let after = Timestamp::from_ticks(time.ticks() + later);
+        let of = |time, id| Key::Move(portal.clone(), shard, time, id).encode();
+        let (a, b) = (of(time, ids.0), of(after, ids.1));
+        let hour = |time: Timestamp| time.ticks().div_euclid(TICKS_PER_HOUR);
+        prop_assert_eq!(a.0 == b.0, hour(time) == hour(after));
+        prop_assert!(time == after || a.1 < b.1);
+        prop_assert!(a.1 >= moves_from(time) && (time == after || a.1 < moves_from(after)));
+        prop_assert_eq!(a.0, Range::Moves(portal.clone(), shard, time).encode().0);
     }
 
     #[test]
-    fn positions_round_trip_and_sort(a in (moment(), contact()), b in (moment(), contact())) {
+    fn positions_round_trip_and_sort(a in (time(), contact()), b in (time(), contact())) {
         let at = |(created, contact)| IndexPosition { created, contact };
         let (a, b) = (at(a), at(b));
         prop_assert_eq!(IndexPosition::decode(&a.encode()), Some(a));
@@ -119,7 +119,7 @@ proptest! {
     }
 
     #[test]
-    fn bounds_hold_what_they_say(a in (moment(), contact()), b in (moment(), contact())) {
+    fn bounds_include_exactly_the_stated_positions(a in (time(), contact()), b in (time(), contact())) {
         let at = |(created, contact)| IndexPosition { created, contact };
         let (a, b) = (at(a), at(b));
         prop_assert_eq!(b.encode() >= IndexPosition::lower_bound(a.created), b.created >= a.created);
@@ -129,7 +129,7 @@ proptest! {
     }
 
     #[test]
-    fn packed_postings_sort_after_all_earlier_ones(
+    fn packed_postings_sort_after_earlier_generations(
         (portal, manager) in (portal(), user()), hash in any::<PostingHash>(), a in (any::<u32>(), uuid()), b in (any::<u32>(), uuid()),
     ) {
         let raw = Key::Posting(portal.clone(), manager, hash).encode();
@@ -141,7 +141,7 @@ proptest! {
     }
 
     #[test]
-    fn partitions_of_different_things_differ(a in (portal(), 0u16..64, ".{1,8}"), b in (portal(), 0u16..64, ".{1,8}")) {
+    fn partitions_encode_to_distinct_texts(a in (portal(), 0u16..64, ".{1,8}"), b in (portal(), 0u16..64, ".{1,8}")) {
         let of = |(p, s, t): (PortalId, u16, String)| Partition::Tag(p, s, t);
         let (a, b) = (of(a), of(b));
         prop_assert_eq!(a == b, a.encode() == b.encode());

@@ -12,18 +12,18 @@ use crate::compaction::is_wasteful;
 use crate::contacts::AccessState;
 use crate::dynamodb::client::Store;
 use crate::error::StoreError;
-use crate::listing::{Listed, Listing, MAX_KEPT, Member};
+use crate::listing::{Listed, Listing, MAX_STORED, Member};
 use crate::postings::IndexedContacts;
 
-/// Maximum contacts read concurrently with their access, in one round trip instead of two. Reads of contacts that the
-/// manager lost are wasted.
+/// Maximum contacts read concurrently with their access, in one round trip instead of two. The read of a contact that
+/// the manager lost is wasted.
 pub(super) const CONCURRENT_WITH_ACCESS: usize = 100;
 
-/// Contacts of a manager that are examined together.
-pub(super) const CANDIDATES_TOGETHER: usize = 500;
+/// Contacts of a manager that are examined in one batch.
+pub(super) const CANDIDATES_PER_BATCH: usize = 500;
 
-/// Batches of [`CANDIDATES_TOGETHER`] contacts that are examined concurrently.
-pub(super) const CANDIDATES_AT_ONCE: usize = 4;
+/// Batches of [`CANDIDATES_PER_BATCH`] contacts that are examined concurrently.
+pub(super) const BATCHES_IN_FLIGHT: usize = 4;
 
 impl Store {
     /// Reads the page from the contacts in the postings of `manager`, which include every contact of the list.
@@ -33,22 +33,22 @@ impl Store {
         manager: UserId,
         indexed: &IndexedContacts,
     ) -> Result<Listed, StoreError> {
-        let keeps = listing.end() <= MAX_KEPT;
+        let stores_contacts = listing.end() <= MAX_STORED;
         let mut best = TopK::new(listing.end());
         let (mut total, mut own) = (0, 0);
-        let looks = indexed.contacts.chunks(CANDIDATES_TOGETHER).map(|ids| self.judged(listing, manager, ids));
-        let mut looks = stream::iter(looks.collect::<Vec<_>>()).buffer_unordered(CANDIDATES_AT_ONCE).boxed();
-        while let Some((found, of_manager)) = looks.try_next().await? {
+        let batches = indexed.contacts.chunks(CANDIDATES_PER_BATCH).map(|ids| self.judged(listing, manager, ids));
+        let mut batches = stream::iter(batches.collect::<Vec<_>>()).buffer_unordered(BATCHES_IN_FLIGHT).boxed();
+        while let Some((found, of_manager)) = batches.try_next().await? {
             total += found.len() as u64;
             own += of_manager;
             for (rank, contact) in found {
-                best.offer(rank, keeps.then_some(contact));
+                best.offer(rank, stores_contacts.then_some(contact));
             }
         }
-        drop(looks);
+        drop(batches);
         let (page, more) = best.page(listing.page);
         let asked = page.len();
-        let contacts = if keeps {
+        let contacts = if stores_contacts {
             page.into_iter().filter_map(|(_, contact)| contact).collect()
         } else {
             let entries = page.iter().map(|(rank, _)| (rank.contact(), None)).collect();
@@ -58,17 +58,17 @@ impl Store {
         Ok(Listed { contacts, asked, more, total: Some(total), total_is_lower_bound: false, wasteful })
     }
 
-    /// Returns the contacts of `ids` that are in the list, and how many of `ids` are the manager's.
+    /// Returns the contacts of `ids` that are in the list, and the number of `ids` that the manager has.
     pub(super) async fn judged(
         &self,
         listing: &Listing<'_>,
         manager: UserId,
         ids: &[ContactId],
     ) -> Result<(Vec<Member>, usize), StoreError> {
-        let see = |state: AccessState, set_at| {
+        let derive = |state: AccessState, set_at| {
             (state.access.managers.contains(&manager), listing.admitted(state).map(|state| (state, set_at)))
         };
-        let states = self.access_with(listing.portal, ids, see);
+        let states = self.access_with(listing.portal, ids, derive);
         let (mut states, records) = if ids.len() <= CONCURRENT_WITH_ACCESS {
             futures::try_join!(states, self.contacts(listing.portal, ids))?
         } else {

@@ -24,14 +24,14 @@ pub(super) const PASS_ENTRIES: i32 = 1000;
 impl Store {
     /// Counts the list, as far as the deadline and the cost bound allow.
     pub(super) async fn count(&self, listing: &Listing<'_>) -> Result<Count, StoreError> {
-        if listing.asks_access() || !listing.plan.tests.is_empty() {
+        if listing.depends_on_access() || !listing.plan.tests.is_empty() {
             let mut count = Count { contacts: 0, is_whole: true };
-            let (mut looked, mut pages) = (0, self.members(listing, MemberDetail::Number));
+            let (mut examined, mut pages) = (0, self.members(listing, MemberDetail::Number));
             while let Some(page) = pages.try_next().await? {
                 count.contacts += page.members.len() as u64;
-                looked += page.looked;
+                examined += page.examined;
                 let is_late = listing.deadline.is_some_and(|at| Instant::now() + COUNT_RESERVE >= at);
-                if is_late || (listing.asks_access() && looked >= MAX_COUNTED) {
+                if is_late || (listing.depends_on_access() && examined >= MAX_COUNTED) {
                     count.is_whole = false;
                     break;
                 }
@@ -57,11 +57,11 @@ impl Store {
     pub(super) fn members<'b>(
         &'b self,
         listing: &'b Listing<'_>,
-        wanted: MemberDetail,
+        detail: MemberDetail,
     ) -> BoxStream<'b, Result<MembersPage, StoreError>> {
         let parts: Vec<_> = partitions(listing.portal, listing.plan)
             .into_iter()
-            .map(|partition| self.members_of(listing, KeyRange::of(listing.plan, partition), wanted))
+            .map(|partition| self.members_of(listing, KeyRange::of(listing.plan, partition), detail))
             .collect();
         stream::iter(parts).flatten_unordered(PASSES_AT_ONCE).boxed()
     }
@@ -70,7 +70,7 @@ impl Store {
         &'b self,
         listing: &'b Listing<'_>,
         range: KeyRange,
-        wanted: MemberDetail,
+        detail: MemberDetail,
     ) -> BoxStream<'b, Result<MembersPage, StoreError>> {
         stream::try_unfold(Some(range), move |rest| async move {
             let Some(mut rest) = rest else { return Ok::<_, StoreError>(None) };
@@ -78,24 +78,24 @@ impl Store {
             rest.after = page.next;
             let selected = page.entries.into_iter().filter(|entry| listing.plan.selects(entry));
             let found: Vec<IndexEntry> = selected.collect();
-            let looked = found.len();
-            let members = self.admitted_members(listing, found, wanted).await?;
-            let goes_on = rest.after.is_some();
-            Ok(Some((MembersPage { members, looked }, goes_on.then_some(rest))))
+            let examined = found.len();
+            let members = self.admitted_members(listing, found, detail).await?;
+            let continues = rest.after.is_some();
+            Ok(Some((MembersPage { members, examined }, continues.then_some(rest))))
         })
         .boxed()
     }
 
-    /// Returns the contacts of `found` that are in the list, with the facts that `wanted` requires.
+    /// Returns the contacts of `found` that are in the list, with the facts that `detail` requires.
     pub(super) async fn admitted_members(
         &self,
         listing: &Listing<'_>,
         found: Vec<IndexEntry>,
-        wanted: MemberDetail,
+        detail: MemberDetail,
     ) -> Result<Vec<(IndexEntry, Facts)>, StoreError> {
-        let ranks = wanted == MemberDetail::Ranks;
+        let ranks = detail == MemberDetail::Ranks;
         let ids: Vec<ContactId> = found.iter().map(|entry| entry.contact).collect();
-        let accesses = match listing.asks_access() || (ranks && listing.order.by.needs_set_at()) {
+        let accesses = match listing.depends_on_access() || (ranks && listing.order.by.needs_set_at()) {
             true => Some(
                 self.access_with(listing.portal, &ids, |state, at| listing.admits(&state.access).then_some(at)).await?,
             ),
@@ -137,12 +137,12 @@ pub(super) enum MemberDetail {
 pub(super) struct MembersPage {
     pub(super) members: Vec<(IndexEntry, Facts)>,
     /// Number of matches examined for the page.
-    pub(super) looked: usize,
+    pub(super) examined: usize,
 }
 
 /// The number of contacts in a list.
 pub(super) struct Count {
     pub(super) contacts: u64,
-    /// Whether the whole list was counted.
+    /// True if the whole list was counted.
     pub(super) is_whole: bool,
 }

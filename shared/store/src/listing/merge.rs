@@ -15,16 +15,16 @@ use crate::keys::IndexPosition;
 use crate::listing::members::QUERIES_AT_ONCE;
 use crate::listing::{Listing, READ_AHEAD};
 
-/// Minimum index entries per query of a page: those of a page of usual size.
-pub(super) const LEAST_ENTRIES: usize = 32;
+/// Minimum index entries per query of a page: the entries of a page of usual size.
+pub(super) const MIN_ENTRIES: usize = 32;
 
 /// Minimum index entries per query of a plan with tests, which may reject most entries.
-pub(super) const LEAST_TESTED_ENTRIES: usize = 250;
+pub(super) const MIN_TESTED_ENTRIES: usize = 250;
 
 /// Index entries that all queries of a page read at once, if each reads more than the minimum: some megabytes.
 pub(super) const ROUND_ENTRIES: usize = 16_000;
 
-const _: () = assert!(LEAST_ENTRIES <= LEAST_TESTED_ENTRIES && LEAST_TESTED_ENTRIES <= READ_AHEAD);
+const _: () = assert!(MIN_ENTRIES <= MIN_TESTED_ENTRIES && MIN_TESTED_ENTRIES <= READ_AHEAD);
 
 pub(super) fn position(entry: &IndexEntry) -> IndexPosition {
     IndexPosition { created: entry.created, contact: entry.contact }
@@ -38,8 +38,8 @@ pub(super) struct MergeScan<'a> {
     pub(super) parts: Vec<PartitionCursor>,
     /// The first position of each partition that has unmerged positions.
     pub(super) heads: BinaryHeap<MergeHead>,
-    /// Partitions without unmerged positions that are not at their end.
-    pub(super) dry: Vec<usize>,
+    /// Partitions without unmerged positions that have unread entries.
+    pub(super) to_read: Vec<usize>,
     /// Index entries per query.
     pub(super) entries: usize,
     pub(super) last: Option<IndexPosition>,
@@ -47,7 +47,7 @@ pub(super) struct MergeScan<'a> {
 
 /// A partition and the state of its scan.
 pub(super) struct PartitionCursor {
-    pub(super) rest: KeyRange,
+    pub(super) unread: KeyRange,
     pub(super) found: VecDeque<IndexPosition>,
     pub(super) more: bool,
 }
@@ -79,47 +79,47 @@ impl<'a> MergeScan<'a> {
         let parts: Vec<PartitionCursor> = partitions(listing.portal, listing.plan)
             .into_iter()
             .map(|partition| KeyRange { ascending, ..KeyRange::of(listing.plan, partition) })
-            .map(|rest| PartitionCursor { rest, found: VecDeque::new(), more: true })
+            .map(|unread| PartitionCursor { unread, found: VecDeque::new(), more: true })
             .collect();
-        let least = if listing.plan.tests.is_empty() { LEAST_ENTRIES } else { LEAST_TESTED_ENTRIES };
+        let min_entries = if listing.plan.tests.is_empty() { MIN_ENTRIES } else { MIN_TESTED_ENTRIES };
         let mut scan = Self {
             store,
             plan: listing.plan,
             ascending,
-            dry: (0..parts.len()).collect(),
+            to_read: (0..parts.len()).collect(),
             parts,
             heads: BinaryHeap::new(),
             entries: 0,
             last: None,
         };
-        scan.entries = listing.end().max(least).min(scan.most_entries());
+        scan.entries = listing.end().max(min_entries).min(scan.max_entries());
         scan
     }
 
     /// Returns the maximum index entries per query.
-    pub(super) fn most_entries(&self) -> usize {
-        (ROUND_ENTRIES / self.parts.len().max(1)).clamp(LEAST_ENTRIES, READ_AHEAD)
+    pub(super) fn max_entries(&self) -> usize {
+        (ROUND_ENTRIES / self.parts.len().max(1)).clamp(MIN_ENTRIES, READ_AHEAD)
     }
 
     /// Reads the next `count` contacts; fewer only at the end.
-    pub(super) async fn take(&mut self, count: usize) -> Result<Vec<ContactId>, StoreError> {
-        let mut taken = Vec::with_capacity(count);
-        while taken.len() < count
+    pub(super) async fn next_contacts(&mut self, count: usize) -> Result<Vec<ContactId>, StoreError> {
+        let mut contacts = Vec::with_capacity(count);
+        while contacts.len() < count
             && let Some(position) = self.next().await?
         {
-            taken.push(position.contact);
+            contacts.push(position.contact);
         }
-        Ok(taken)
+        Ok(contacts)
     }
 
     pub(super) async fn next(&mut self) -> Result<Option<IndexPosition>, StoreError> {
         loop {
-            if self.is_held_up() {
+            if self.must_read() {
                 self.read().await?;
                 continue;
             }
             let Some(head) = self.heads.pop() else { return Ok(None) };
-            self.ready(head.part);
+            self.advance(head.part);
             // A contact that moved during the scan has the same position in two partitions.
             if self.last != Some(head.position) {
                 self.last = Some(head.position);
@@ -129,9 +129,9 @@ impl<'a> MergeScan<'a> {
     }
 
     /// Returns whether an unread partition may yield a position before the first head.
-    pub(super) fn is_held_up(&self) -> bool {
-        let Some(head) = self.heads.peek() else { return !self.dry.is_empty() };
-        self.dry.iter().filter_map(|part| self.parts.get(*part)).any(|part| match part.rest.after {
+    pub(super) fn must_read(&self) -> bool {
+        let Some(head) = self.heads.peek() else { return !self.to_read.is_empty() };
+        self.to_read.iter().filter_map(|part| self.parts.get(*part)).any(|part| match part.unread.after {
             None => true,
             Some(after) if self.ascending => after < head.position,
             Some(after) => after > head.position,
@@ -139,35 +139,35 @@ impl<'a> MergeScan<'a> {
     }
 
     /// Moves the next position of a partition into the heads, or marks the partition for reading.
-    pub(super) fn ready(&mut self, number: usize) {
+    pub(super) fn advance(&mut self, number: usize) {
         let Some(part) = self.parts.get_mut(number) else { return };
         match part.found.pop_front() {
             Some(position) => self.heads.push(MergeHead { position, ascending: self.ascending, part: number }),
-            None if part.more => self.dry.push(number),
+            None if part.more => self.to_read.push(number),
             None => {}
         }
     }
 
     /// Reads the next entries of every partition without unmerged positions.
     pub(super) async fn read(&mut self) -> Result<(), StoreError> {
-        let most = i32::try_from(self.entries).unwrap_or(i32::MAX);
+        let limit = i32::try_from(self.entries).unwrap_or(i32::MAX);
         let store = self.store;
-        let queries: Vec<_> = std::mem::take(&mut self.dry)
+        let queries: Vec<_> = std::mem::take(&mut self.to_read)
             .into_iter()
-            .filter_map(|number| self.parts.get(number).map(|part| (number, part.rest.clone())))
-            .map(|(number, rest)| async move { (number, store.index_entries(&rest, most).await) })
+            .filter_map(|number| self.parts.get(number).map(|part| (number, part.unread.clone())))
+            .map(|(number, unread)| async move { (number, store.index_entries(&unread, limit).await) })
             .collect();
         let mut answers = stream::iter(queries).buffer_unordered(QUERIES_AT_ONCE).boxed();
         while let Some((number, answer)) = answers.next().await {
             let page = answer?;
             if let Some(part) = self.parts.get_mut(number) {
                 part.more = page.next.is_some();
-                part.rest.after = page.next;
+                part.unread.after = page.next;
                 part.found.extend(page.entries.iter().filter(|entry| self.plan.selects(entry)).map(position));
             }
-            self.ready(number);
+            self.advance(number);
         }
-        self.entries = (2 * self.entries).min(self.most_entries()).max(self.entries);
+        self.entries = (2 * self.entries).min(self.max_entries()).max(self.entries);
         Ok(())
     }
 }

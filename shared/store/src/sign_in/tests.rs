@@ -7,7 +7,7 @@ fn pair(address: &str, email: &str) -> Pair {
 }
 
 #[test]
-fn attempts_are_counted_by_address_and_user() {
+fn attempts_are_counted_by_network_and_user_name() {
     let key = |address, email| pair(address, email).key();
     assert_eq!(key("192.0.2.1", "mike@example.com"), key("192.0.2.1", "MIKE@example.com"));
     assert_ne!(key("192.0.2.1", "mike@example.com"), key("192.0.2.2", "mike@example.com"));
@@ -16,7 +16,7 @@ fn attempts_are_counted_by_address_and_user() {
 }
 
 #[test]
-fn a_user_is_counted_anew_in_each_window_and_apart_from_its_pairs() {
+fn each_window_counts_the_attempts_of_a_user_separately() {
     let email: Email = "mike@example.com".parse().unwrap();
     let at = |text: &str| UserWindow::at(text.parse().unwrap());
     let key = |window| user_attempts_key(&email, window);
@@ -27,7 +27,7 @@ fn a_user_is_counted_anew_in_each_window_and_apart_from_its_pairs() {
 }
 
 #[test]
-fn stored_attempts_read_back_and_name_nobody() {
+fn stored_attempts_round_trip_without_network_or_user_name() {
     let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
     let made = Attempts::default().begin(now).unwrap().begin(now).unwrap();
     let item = pair("192.0.2.1", "mike@example.com").item(&made, now);
