@@ -2,8 +2,8 @@
 //! memory compared with a job of ten thousand contacts.
 //!
 //! Three processes: the embedded engine, in memory; the worker, so that its memory can be measured alone; and a driver
-//! that loads the portal, starts the jobs through the API and checks their results. `make bench-million` runs it; an
-//! argument sets another number of contacts.
+//! that loads the portal, starts the jobs through the API and checks their results. `make bench-million` runs the
+//! benchmark; an argument sets another number of contacts.
 
 use std::io::{self, Read as _, Write as _};
 use std::process::Stdio;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use benches::portal::{PORTAL, TOKEN, user};
-use benches::processes::{Neighbour, engine, peak_kb, run_beside_engine, runtime, this_program};
+use benches::processes::{ChildProcess, engine, peak_kb, run_with_engine, runtime, this_program};
 use futures::stream::{self, StreamExt as _};
 use jobs::{Deadline, Jobs, Message};
 use models::job::{JobId, State};
@@ -22,19 +22,19 @@ use store::dynamodb::client::{Endpoint, connect};
 use tests::{World, WorldError};
 
 const CONTACTS: usize = 1_000_000;
-/// The contacts of the job that the worker's memory is compared with.
+/// The number of contacts of the small job, for the comparison of the worker's memory.
 const FEW: usize = 10_000;
 const SHARDS: u16 = 16;
 /// The concurrent shards of one worker: the messages that Lambda passes to one call of `bulk-worker`.
-const SIDE_BY_SIDE: usize = 4;
-const _: () = assert!(SHARDS as usize >= SIDE_BY_SIDE);
+const CONCURRENT_SHARDS: usize = 4;
+const _: () = assert!(SHARDS as usize >= CONCURRENT_SHARDS);
 /// The contacts per import.
 const LOADED_AT_ONCE: usize = 50_000;
 const TAG: &str = "all";
 
-const MOST_WRITE_UNITS: f64 = 1.1;
-const MOST_READ_UNITS: f64 = 0.65;
-const MOST_MEMORY: f64 = 1.5;
+const MAX_WRITE_UNITS: f64 = 1.1;
+const MAX_READ_UNITS: f64 = 0.65;
+const MAX_MEMORY_RATIO: f64 = 1.5;
 
 /// The report of a worker.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -57,10 +57,10 @@ fn main() -> Result<(), WorldError> {
             tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work(url, table))
         }
         ["measure", contacts] => runtime()?.block_on(measure(contacts.parse()?)),
-        ["run"] => run_beside_engine(&["measure", &CONTACTS.to_string()]),
-        ["run", contacts] => run_beside_engine(&["measure", contacts]),
-        // `cargo bench` and `cargo test --benches` end here: the benchmark takes many minutes, so it must be started by
-        // name.
+        ["run"] => run_with_engine(&["measure", &CONTACTS.to_string()]),
+        ["run", contacts] => run_with_engine(&["measure", contacts]),
+        // `cargo bench` and `cargo test --benches` end here. The benchmark takes many minutes, so only the argument
+        // `run` starts it.
         _ => Ok(()),
     }
 }
@@ -69,7 +69,7 @@ fn main() -> Result<(), WorldError> {
 async fn work(url: &str, table: &str) -> Result<(), WorldError> {
     let messages: Vec<Message> = serde_json::from_reader(io::stdin().lock())?;
     let store = Store::new(connect(Some(&Endpoint::at(url)), None).await, table);
-    // Nobody receives requeued messages here, but without a deadline the worker requeues nothing.
+    // No process receives requeued messages, but a worker without a deadline requeues nothing.
     let queue = tests::TestQueue::default();
     let jobs = Jobs::new(store, api::app::clock(), Arc::new(queue.clone()));
     let (idle_kb, started) = (peak_kb()?, Instant::now());
@@ -78,12 +78,12 @@ async fn work(url: &str, table: &str) -> Result<(), WorldError> {
             let jobs = &jobs;
             async move { jobs.work(message, &Deadline::never()).await }
         })
-        .buffer_unordered(SIDE_BY_SIDE);
+        .buffer_unordered(CONCURRENT_SHARDS);
     while let Some(worked) = work.next().await {
         worked?;
     }
     if let Some(message) = queue.take() {
-        return Err(format!("handed on: {message:?}").into());
+        return Err(format!("requeued: {message:?}").into());
     }
     let (seconds, spent) = (started.elapsed().as_secs_f64(), jobs.store.meter().reading());
     let work =
@@ -132,15 +132,15 @@ async fn done(world: &World, url: &str, id: JobId, contacts: usize) -> Result<Wo
     let messages = world.queue.waiting();
     world.queue.clear();
     let worker = this_program(&["work", url, &world.table])?.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
-    let mut worker = Neighbour(worker?);
+    let mut worker = ChildProcess(worker?);
     worker.0.stdin.take().ok_or("no input of the worker")?.write_all(&serde_json::to_vec(&messages)?)?;
-    let mut told = String::new();
-    worker.0.stdout.take().ok_or("no output of the worker")?.read_to_string(&mut told)?;
-    let work: Work = serde_json::from_str(&told)?;
+    let mut report = String::new();
+    worker.0.stdout.take().ok_or("no output of the worker")?.read_to_string(&mut report)?;
+    let work: Work = serde_json::from_str(&report)?;
     let job = world.store.job(&PORTAL.parse()?, id).await?.ok_or("no record of the job")?;
-    let came_to = (job.state, job.counts.updated, job.counts.failed, job.counts.conflicts);
-    if came_to != (State::Done, contacts as u64, 0, 0) {
-        return Err(format!("the job came to {came_to:?}").into());
+    let outcome = (job.state, job.counts.updated, job.counts.failed, job.counts.conflicts);
+    if outcome != (State::Done, contacts as u64, 0, 0) {
+        return Err(format!("the job ended with {outcome:?}").into());
     }
     Ok(work)
 }
@@ -148,11 +148,11 @@ async fn done(world: &World, url: &str, id: JobId, contacts: usize) -> Result<Wo
 /// Makes every contact of the world private, and undoes the job.
 async fn set_and_undo(world: &World, url: &str, contacts: usize) -> Result<[Work; 2], WorldError> {
     let body = json!({"tags": [TAG], "isPrivate": true, "managerList": [user(1), user(2)]}).to_string();
-    let asked = world.put_with("filter/access", TOKEN, &body, &[("Prefer", "respond-async")]).await?;
-    let id: JobId = asked.header("x-job-id").parse().map_err(|_| asked.text.clone())?;
+    let reply = world.put_with("filter/access", TOKEN, &body, &[("Prefer", "respond-async")]).await?;
+    let id: JobId = reply.header("x-job-id").parse().map_err(|_| reply.text.clone())?;
     let set = done(world, url, id, contacts).await?;
-    let asked = world.post(&format!("jobs/{id}/undo"), TOKEN).await?;
-    let id: JobId = asked.header("x-job-id").parse().map_err(|_| asked.text.clone())?;
+    let reply = world.post(&format!("jobs/{id}/undo"), TOKEN).await?;
+    let id: JobId = reply.header("x-job-id").parse().map_err(|_| reply.text.clone())?;
     let undone = done(world, url, id, contacts).await?;
     Ok([set, undone])
 }
@@ -174,22 +174,26 @@ async fn measure(contacts: usize) -> Result<(), WorldError> {
     let memory = |of: usize| many[of].peak_kb as f64 / few[of].peak_kb as f64;
     row("time", &|of| format!("{:.0?}", Duration::from_secs_f64(many[of].seconds)), "")?;
     row("contacts a second", &|of| format!("{:.0}", 1.0 / per_contact(many[of].seconds)), "")?;
-    let bar = format!("at most {MOST_WRITE_UNITS}");
+    let bar = format!("at most {MAX_WRITE_UNITS}");
     row("write units per contact", &|of| format!("{:.4}", per_contact(many[of].write_units)), &bar)?;
-    let bar = format!("set: at most {MOST_READ_UNITS}");
+    let bar = format!("set: at most {MAX_READ_UNITS}");
     row("read units per contact", &|of| format!("{:.4}", per_contact(many[of].read_units)), &bar)?;
     let megabytes = |kb: u64| format!("{:.1} MB", kb as f64 / 1024.0);
     row("worker's peak memory", &|of| megabytes(many[of].peak_kb), "")?;
     row(&format!("worker's peak memory, {FEW} contacts"), &|of| megabytes(few[of].peak_kb), "")?;
     row("worker's memory before its first message", &|of| megabytes(many[of].idle_kb), "")?;
-    row("worker's memory against that", &|of| format!("{:.2} times", memory(of)), &format!("under {MOST_MEMORY}"))?;
+    row(
+        "worker's peak memory, relative to the small job",
+        &|of| format!("{:.2} times", memory(of)),
+        &format!("under {MAX_MEMORY_RATIO}"),
+    )?;
 
-    let over = |what: &str, found: f64, most: f64| {
-        if found <= most { Ok(()) } else { Err(format!("{what}: {found:.3}, more than {most}")) }
+    let over = |what: &str, found: f64, limit: f64| {
+        if found <= limit { Ok(()) } else { Err(format!("{what}: {found:.3}, more than {limit}")) }
     };
     for (of, work) in many.iter().enumerate() {
-        over("write units per contact", per_contact(work.write_units), MOST_WRITE_UNITS)?;
-        over("the worker's memory", memory(of), MOST_MEMORY)?;
+        over("write units per contact", per_contact(work.write_units), MAX_WRITE_UNITS)?;
+        over("the worker's memory", memory(of), MAX_MEMORY_RATIO)?;
     }
-    Ok(over("read units per contact", per_contact(many[0].read_units), MOST_READ_UNITS)?)
+    Ok(over("read units per contact", per_contact(many[0].read_units), MAX_READ_UNITS)?)
 }

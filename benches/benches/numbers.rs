@@ -1,4 +1,4 @@
-//! Measures units per contact by DynamoDB's own accounting, round trips, and speed against a bare SDK loop.
+//! Measures the units per contact that DynamoDB reports, the round trips, and the speed relative to a bare SDK loop.
 
 use std::io::{self, Write as _};
 use std::time::{Duration, Instant};
@@ -20,13 +20,13 @@ const MATCHES: u64 = CONTACTS as u64 / 2;
 const SHARDS: u16 = 4;
 /// The pairs of runs whose speeds are compared. The first pair is a warm-up and is discarded.
 const PAIRS: usize = 5;
-/// The `turn` of the managers of the last run.
+/// The `turn` that selects the managers of the last run.
 const LAST_TURN: usize = 1001 + 2 * PAIRS;
 /// A user who is in no manager list at first, and later in the lists of a few contacts.
 const USER_OF_FEW: UserId = UserId::from_u128(0xfe3);
 
 fn main() -> Result<(), WorldError> {
-    // `cargo test --benches` runs this as a test, but measuring takes minutes.
+    // `cargo test --benches` runs this program as a test, but measuring takes minutes.
     if std::env::args().any(|arg| arg == "--test") {
         return Ok(());
     }
@@ -66,7 +66,7 @@ async fn measure() -> Result<(), WorldError> {
 
     let again = portal::managers(LAST_TURN);
     let (reply, idle) = filter_run(&world, &again).await?;
-    expect("contacts found as asked", reply.count("x-unchanged-count").unwrap_or(0), MATCHES)?;
+    expect("contacts that already match", reply.count("x-unchanged-count").unwrap_or(0), MATCHES)?;
     let few = World::new().await?;
     few.import(&portal::lines(1000, SHARDS)).await?;
     filter_run(&few, &again).await?;
@@ -81,7 +81,7 @@ async fn measure() -> Result<(), WorldError> {
     )?;
     row("read units per contact changed, filter included", format!("{:.4}", per_contact(units.0)), "at most 0.65")?;
     row(
-        "write units of a run that finds all as asked, 50,000 contacts (500 contacts)",
+        "write units of a run whose contacts all match already, 50,000 contacts (500 contacts)",
         format!("{:.1} ({:.1}): the job's record, nothing per contact", idle.1, idle_few.1),
         "0 per contact",
     )?;
@@ -129,8 +129,8 @@ async fn filter_run(world: &World, managers: &[UserId]) -> Result<(Reply, (f64, 
     Ok((reply, (after.read_units - before.read_units, after.write_units - before.write_units)))
 }
 
-/// Returns the table rows of lists: contents, calls and read units. A test checks how many calls are sequential,
-/// because here the engine answers some calls before the next ones are sent.
+/// Prints the table rows of lists: contacts, calls and read units. A test counts the sequential calls, because here the
+/// engine may answer a call before a concurrent call is sent.
 async fn lists(world: &World) -> Result<(), WorldError> {
     let portal = world.store.portal(&portal::PORTAL.parse()?).await?.ok_or("no portal")?;
     let of_tag = Filter { tags: vec![portal::TAG.into()], ..Filter::default() };
@@ -176,7 +176,7 @@ async fn lists(world: &World) -> Result<(), WorldError> {
             SortBy::Created,
             false,
         ),
-        ("the same, counted as far as the bound of the cost allows", &of_tag, false, None, SortBy::Created, true),
+        ("the same, counted up to the cost bound", &of_tag, false, None, SortBy::Created, true),
         ("first page of 25 of all 100,000 for the administrator", &all, true, None, SortBy::Created, false),
         ("the same, counted", &all, true, None, SortBy::Created, true),
         (
@@ -187,7 +187,7 @@ async fn lists(world: &World) -> Result<(), WorldError> {
             SortBy::Created,
             false,
         ),
-        ("the same, counted as far as the bound of the cost allows", &all, false, None, SortBy::Created, true),
+        ("the same, counted up to the cost bound", &all, false, None, SortBy::Created, true),
     ] {
         let plan = plan(filter, &statistics, portal.shards);
         let listing = Listing {

@@ -1,7 +1,8 @@
-//! Measures the memory for one page of contacts with long manager lists, above the memory of an idle process.
+//! Measures the memory that a page of contacts with long manager lists needs in addition to the memory of an idle
+//! process.
 //!
-//! Three processes: the embedded engine, in memory; a process that answers a single call, so that its memory is that
-//! call's alone; and a driver that loads the portal and starts a process for each call.
+//! Three processes: the embedded engine, in memory; a process that answers a single call, so that only this call uses
+//! its memory; and a driver that loads the portal and starts a process for each call.
 
 use std::io::{self, Read as _, Write as _};
 use std::process::Stdio;
@@ -12,7 +13,7 @@ use api::App;
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
 use benches::portal::{PORTAL, TOKEN};
-use benches::processes::{Neighbour, engine, peak_kb, run_beside_engine, runtime, this_program};
+use benches::processes::{ChildProcess, engine, peak_kb, run_with_engine, runtime, this_program};
 use jobs::Jobs;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -31,7 +32,7 @@ const USER_TOKEN: &str = "page-memory-user-token-0123456789abcdef";
 /// The contacts per import.
 const LOADED_AT_ONCE: usize = 50;
 /// The maximum memory above idle, in KB.
-const MOST_KB: u64 = 64 * 1024;
+const MAX_KB: u64 = 64 * 1024;
 /// The time for which the measured process caches a token.
 const TOKEN_CACHE: Duration = Duration::from_secs(60);
 
@@ -64,7 +65,7 @@ fn main() -> Result<(), WorldError> {
         }
         ["measure"] => runtime()?.block_on(measure()),
         // `cargo bench` starts the program like this.
-        ["--bench"] => run_beside_engine(&["measure"]),
+        ["--bench"] => run_with_engine(&["measure"]),
         // `cargo test --benches` starts the program like this.
         _ => Ok(()),
     }
@@ -95,7 +96,7 @@ fn user(number: usize) -> Uuid {
     Uuid::from_u128(0xbe4c_0000_0000_4000_8000_0000_0000_0000 + number as u128)
 }
 
-/// Returns all users, beginning with a different one for each `turn`.
+/// Returns all users, beginning with a different user for each `turn`.
 fn managers(turn: usize) -> Vec<Uuid> {
     (0..USERS).map(|number| user((number + turn) % USERS)).collect()
 }
@@ -131,11 +132,11 @@ async fn load() -> Result<World, WorldError> {
 /// Measures a call in a separate process.
 fn measured(url: &str, world: &World, call: &Call) -> Result<Measured, WorldError> {
     let process = this_program(&["answer", url, &world.table])?.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
-    let mut process = Neighbour(process?);
+    let mut process = ChildProcess(process?);
     process.0.stdin.take().ok_or("no input of the process")?.write_all(&serde_json::to_vec(call)?)?;
-    let mut told = String::new();
-    process.0.stdout.take().ok_or("no output of the process")?.read_to_string(&mut told)?;
-    Ok(serde_json::from_str(&told)?)
+    let mut report = String::new();
+    process.0.stdout.take().ok_or("no output of the process")?.read_to_string(&mut report)?;
+    Ok(serde_json::from_str(&report)?)
 }
 
 async fn measure() -> Result<(), WorldError> {
@@ -173,9 +174,9 @@ async fn measure() -> Result<(), WorldError> {
         let Measured { status, bytes, idle_kb, peak_kb } = measured(&url, &world, &call)?;
         let (above, path) = (peak_kb - idle_kb, &call.path);
         let text =
-            format!("| {} {path} ({status}) | {} MB | {bytes} B | {} MB |", call.method, above / 1024, MOST_KB / 1024);
+            format!("| {} {path} ({status}) | {} MB | {bytes} B | {} MB |", call.method, above / 1024, MAX_KB / 1024);
         writeln!(io::stdout(), "{text}")?;
-        if above > MOST_KB || status != 200 {
+        if above > MAX_KB || status != 200 {
             over.push(text);
         }
     }

@@ -1,6 +1,6 @@
-//! The bare SDK loop, as written without the job engine. It reads the same index entries and access records and writes
-//! the same new records, with the engine's concurrency of shards and batches. But it decides and records nothing, and
-//! cannot be resumed or undone.
+//! The bare SDK loop, for comparison with the job engine. The loop reads the same index entries and access records,
+//! writes the same new records, and works on as many shards and batches concurrently. Unlike the engine, the loop
+//! checks no rights and keeps no undo log, and cannot be resumed.
 
 use std::collections::HashMap;
 
@@ -102,7 +102,7 @@ async fn shard(
             .buffer_unordered(IN_FLIGHT);
         while let Some(batch) = batches.next().await {
             if batch?.unprocessed_items().is_some_and(|rest| !rest.is_empty()) {
-                return Err("a batch was not written whole".into());
+                return Err("a batch was not written completely".into());
             }
         }
         done += keys.len();

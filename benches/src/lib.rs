@@ -1,4 +1,4 @@
-//! Shared parts of the benchmarks: a portal of any size, processes beside an engine, and the bare SDK loop that the
+//! Shared parts of the benchmarks: a portal of any size, processes that share an engine, and the bare SDK loop that the
 //! engine is compared with.
 
 pub mod bare;

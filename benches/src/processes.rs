@@ -30,9 +30,9 @@ pub fn this_program(args: &[&str]) -> io::Result<Command> {
 
 /// A child process that is killed when the value is dropped.
 #[derive(Debug)]
-pub struct Neighbour(pub Child);
+pub struct ChildProcess(pub Child);
 
-impl Drop for Neighbour {
+impl Drop for ChildProcess {
     fn drop(&mut self) {
         // A process that has already exited needs no kill.
         match self.0.kill().and_then(|()| self.0.wait()) {
@@ -41,17 +41,17 @@ impl Drop for Neighbour {
     }
 }
 
-/// Runs this program with `args` beside an engine, which is this program with the argument `engine`.
+/// Starts an engine, which is this program with the argument `engine`, and runs this program with `args`.
 ///
 /// # Errors
 ///
-/// When either process does not start, or the measuring one fails.
-pub fn run_beside_engine(args: &[&str]) -> Result<(), WorldError> {
-    let mut engine = Neighbour(this_program(&["engine"])?.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?);
+/// When a process does not start, or the measuring process fails.
+pub fn run_with_engine(args: &[&str]) -> Result<(), WorldError> {
+    let mut engine = ChildProcess(this_program(&["engine"])?.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?);
     let mut url = String::new();
     BufReader::new(engine.0.stdout.take().ok_or("no output of the engine")?).read_line(&mut url)?;
     let measured = this_program(args)?.env("CRM_ACCESS_TEST_DYNAMODB", url.trim()).status()?;
-    if measured.success() { Ok(()) } else { Err("not measured, or over a bar".into()) }
+    if measured.success() { Ok(()) } else { Err("the measurement failed or exceeded a bar".into()) }
 }
 
 /// Runs the engine until its standard input is closed.
@@ -71,7 +71,7 @@ pub async fn engine() -> Result<(), WorldError> {
 ///
 /// # Errors
 ///
-/// When the operating system does not report it.
+/// When the operating system does not report the peak.
 pub fn peak_kb() -> Result<u64, WorldError> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;

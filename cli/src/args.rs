@@ -40,14 +40,14 @@ pub(crate) enum Command {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct ServeArgs {
-    /// Port; 0 selects a free one
+    /// Port; 0 selects a free port
     #[arg(long, default_value_t = 8092)]
     pub(crate) port: u16,
     /// Address to listen on. At an address that is not loopback, other machines reach the service without encryption:
-    /// put a TLS proxy in front of it
+    /// put a TLS proxy in front of the service
     #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     pub(crate) bind: IpAddr,
-    /// Accepts calls with this name in Host, beside loopback names and the address of --bind; repeatable
+    /// Accepts calls with this name in Host, in addition to loopback names and the address of --bind; repeatable
     #[arg(long = "allow-host", value_name = "NAME")]
     pub(crate) allowed_hosts: Vec<HostName>,
     /// Folder of the embedded engine's file
@@ -75,7 +75,7 @@ pub(crate) struct ServeArgs {
     /// Filter of log lines on standard error: a level, or levels by target such as info,store=debug
     #[arg(long, value_name = "FILTER", default_value = "warn")]
     pub(crate) log: String,
-    /// Opens the embedded engine to other programs on this port of 127.0.0.1 (0 selects a free one), and prints the
+    /// Opens the embedded engine to other programs on this port of 127.0.0.1 (0 selects a free port), and prints the
     /// access key that they must send
     ///
     /// The engine checks no rights: whoever has the access key reads every contact and password hash, and can write a
@@ -94,7 +94,7 @@ pub(crate) struct TableArgs {
     /// Name of a deployed table, accessed with the usual AWS environment
     #[arg(long, value_name = "NAME")]
     pub(crate) table: Option<String>,
-    /// DynamoDB endpoint of the table, if not that of the AWS environment
+    /// DynamoDB endpoint of the table, instead of the endpoint of the AWS environment
     #[arg(long, value_name = "URL")]
     pub(crate) dynamodb_endpoint: Option<String>,
 }
@@ -119,7 +119,7 @@ pub(crate) struct MigrateArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum TokenCommand {
-    /// Creates a token and prints it, only this once
+    /// Creates a token, and prints the token for the only time
     Create(TokenCreateArgs),
     /// Lists a portal's tokens by their SHA-256
     List(TokenListArgs),
@@ -191,7 +191,7 @@ pub(crate) struct UserPasswordArgs {
     pub(crate) table: TableArgs,
 }
 
-/// A user as named by an operator.
+/// A user in an argument of the command line.
 #[derive(Clone, Debug)]
 pub(crate) enum UserName {
     Id(UserId),
@@ -235,7 +235,7 @@ pub(crate) struct SampleArgs {
     pub(crate) seed: u64,
 }
 
-/// Parses an origin as browsers send it: a scheme and a host, with its port unless that is the scheme's default.
+/// Parses an origin in the form that browsers send: a scheme, a host, and a port if it is not the scheme's default.
 fn origin(text: &str) -> Result<HeaderValue, String> {
     let fits = text.split_once("://").is_some_and(|(scheme, host)| {
         let is_host = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':' | b'[' | b']');

@@ -1,20 +1,20 @@
 //! The demo portal: built from Northwind's customers, employees and orders (`data/`), by rules that are easy to check.
 //!
-//! | in the portal | made from |
+//! | in the portal | source |
 //! | --- | --- |
 //! | contacts 1 to 91 | the customers as companies, in the order of their file |
 //! | contacts 92 to 182 | their contact persons, in the same order |
 //! | users | the employees, with addresses at `northwind.example`; Andrew Fuller, head of sales, is the administrator |
-//! | stage | Hot from 15 orders, Warm from 5, Cold below, none without an order |
+//! | stage | Hot from 15 orders, Warm from 5 orders, Cold from 1 order, no stage without orders |
 //! | type | the department that buys, by the contact person's title |
 //! | tags | country, region and city; `best customer` from 19 orders, `no orders` without any |
-//! | created, by whom | the customer's first order and who took it |
+//! | creation date and creator | date and employee of the customer's first order |
 //! | in an opportunity | the customer ordered in April 1998 or later, the last quarter of the orders |
-//! | access of a Hot customer | private to the employees who took at least three of its orders |
-//! | access of a customer without orders | everyone's to see, the administrator's to edit |
-//! | access of all others | public |
+//! | access of a Hot customer | private to the employees with at least three of its orders |
+//! | access of a customer without orders | everyone may see, only the administrator may edit |
+//! | access of all other customers | public |
 //!
-//! A contact person gets stage, type, tags and access by the same rules as the company.
+//! A contact person gets the stage, type, tags and access of the company.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -59,9 +59,9 @@ const TYPES: [(&str, &str, &str); 5] = [
 ];
 const TYPE_COLOR: &str = "#667885";
 
-/// The minimum orders of a customer that is tagged as one of the best.
+/// The minimum number of orders of a customer with the tag `best customer`.
 const BEST_CUSTOMER_ORDERS: usize = 19;
-/// The minimum orders of a Hot customer that put an employee on its access list.
+/// The minimum number of a Hot customer's orders that put their employee on the customer's access list.
 const ACCESS_ORDERS: usize = 3;
 /// The first day of the last quarter with orders.
 const LAST_QUARTER: &str = "1998-04-01";
@@ -77,8 +77,8 @@ const PHONE_FAX: i32 = 3;
 const ADDRESS_OFFICE: i32 = 2;
 const ADDRESS_WORK: i32 = 5;
 
-/// The reason why the data makes no valid portal. The data is part of the program, so only a change of the program can
-/// cause this error.
+/// The error of demo data that is not a valid portal. The data is part of the program, so only a change of the program
+/// can cause this error.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DemoError {
     /// A row of a file does not match its columns.
@@ -155,11 +155,11 @@ struct Order {
 #[derive(Default)]
 struct History {
     orders: usize,
-    /// The day of the first order, and the employee who took it.
+    /// The day and the employee of the first order.
     first: Option<(String, u32)>,
     /// The day of the last order.
     last: String,
-    /// Orders by the employee who took them.
+    /// The number of orders of each employee.
     by_employee: BTreeMap<u32, usize>,
 }
 
@@ -198,8 +198,8 @@ fn text(value: &str) -> String {
     if value == "NULL" { String::new() } else { value.split_whitespace().collect::<Vec<_>>().join(" ") }
 }
 
-/// Returns the id of an employee; employee 1 is 4e6f7274-6877-8e64-8000-000000000001. UUIDs of version 8 are for custom
-/// schemes, and these are equal each time the demo is loaded.
+/// Returns the id of an employee, which is the same each time the demo is loaded. Employee 1 is
+/// 4e6f7274-6877-8e64-8000-000000000001. UUIDs of version 8 are for custom schemes.
 const fn user_id(number: u32) -> UserId {
     const NAMESPACE: u128 = 0x4e6f_7274_6877_8e64_8000_0000_0000_0000;
     UserId::from_u128(NAMESPACE | number as u128)
@@ -354,7 +354,7 @@ fn tags(address: &Address, history: &History) -> Vec<String> {
 }
 
 fn numbers(contact: ContactId, customer: &Customer) -> Vec<CommonData> {
-    // Each contact reserves two identifiers, whether it has a fax or not.
+    // Each contact reserves two identifiers, even without a fax.
     let last_id = 2 * contact.get();
     [(last_id - 1, PHONE_WORK, "Work", &customer.phone), (last_id, PHONE_FAX, "Fax", &customer.fax)]
         .into_iter()

@@ -48,7 +48,7 @@ impl std::fmt::Display for Loaded {
             "{} lines loaded; contacts: {added} added, {replaced} replaced, {unchanged} unchanged, {deleted} deleted",
             self.lines
         )?;
-        // Most files remove no users, so the part is left out then.
+        // Most files remove no users, so their summary omits this part.
         if users_removed + users_unknown > 0 {
             write!(f, "; users: {users_removed} removed, {users_unknown} not known")?;
         }
@@ -56,12 +56,12 @@ impl std::fmt::Display for Loaded {
     }
 }
 
-/// What an import does with the access of existing contacts.
+/// The treatment of the access of existing contacts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ExistingAccess {
     /// The access stays.
     Keep,
-    /// The access of a line replaces it.
+    /// The access of the line replaces the stored access.
     Overwrite,
 }
 
@@ -109,9 +109,9 @@ async fn load(
         }
         progress.inc(line.len() as u64 + 1);
         importer.at_line(number);
-        let (number, reason) = match take(&mut importer, read.map(|_| line.as_slice())).await {
-            Ok(taken) => {
-                lines += u64::from(taken);
+        let (number, reason) = match import_line(&mut importer, read.map(|_| line.as_slice())).await {
+            Ok(is_imported) => {
+                lines += u64::from(is_imported);
                 continue;
             }
             Err(ImportError::Store(error)) => return Err(interrupted(&format!("{name}, line {number}"), error)),
@@ -119,7 +119,7 @@ async fn load(
             Err(ImportError::Late { number, reason }) => (number, reason),
         };
         let stopped = format!("{name}, line {number}: {reason}");
-        // Finish the import, so that the lines before the bad one are loaded.
+        // Finish the import, so that the lines before the invalid line are loaded.
         return match importer.finish().await {
             Ok(_) => Err(format!("{stopped}. The {lines} lines before it were loaded").into()),
             Err(ImportError::Store(error)) => Err(interrupted(&stopped, error)),
@@ -133,14 +133,14 @@ async fn load(
     }
 }
 
-/// Reads a line without its line feed into `line`, and at most a few bytes more than the maximum. Returns false at the
-/// end of the input.
+/// Reads a line into `line`, without its line feed. Reads at most a few bytes more than the maximum. Returns false at
+/// the end of the input.
 fn next_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
-    // Allows for a byte order mark (3 bytes), a carriage return, a line feed, and one byte that shows a line over the
-    // limit.
-    const MOST: u64 = MAX_LINE_BYTES as u64 + 6;
+    // Allows for a byte order mark (3 bytes), a carriage return, a line feed, and one byte that shows that the line is
+    // too long.
+    const READ_BYTES: u64 = MAX_LINE_BYTES as u64 + 6;
     line.clear();
-    if reader.by_ref().take(MOST).read_until(b'\n', line)? == 0 {
+    if reader.by_ref().take(READ_BYTES).read_until(b'\n', line)? == 0 {
         return Ok(false);
     }
     if line.last() == Some(&b'\n') {
@@ -149,7 +149,7 @@ fn next_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> 
     Ok(true)
 }
 
-/// Describes a table error, after which it is unknown which of the last lines were loaded.
+/// Describes a table error. Some of the last lines may not be loaded.
 fn interrupted(where_it_stopped: &str, error: StoreError) -> CommandError {
     let causes = std::error::Error::source(&error).map(|cause| format!(" ({cause})")).unwrap_or_default();
     format!(
@@ -160,7 +160,7 @@ fn interrupted(where_it_stopped: &str, error: StoreError) -> CommandError {
 }
 
 /// Imports one line. Returns false for an empty line.
-async fn take(importer: &mut Importer<'_>, line: io::Result<&[u8]>) -> Result<bool, ImportError> {
+async fn import_line(importer: &mut Importer<'_>, line: io::Result<&[u8]>) -> Result<bool, ImportError> {
     let line = line.map_err(|error| ImportError::Line(format!("the file cannot be read: {error}")))?;
     if line.len() > MAX_LINE_BYTES + "\u{feff}\r".len() {
         return Err(ImportError::Line(format!("the line is too long: a line has at most {MAX_LINE_BYTES} bytes")));
@@ -209,7 +209,7 @@ mod tests {
     const GIB: u64 = 1 << 30;
 
     #[tokio::test]
-    async fn a_line_of_a_gibibyte_is_refused_by_its_number_before_it_is_read() {
+    async fn line_of_a_gibibyte_is_refused_with_its_number_and_not_read_completely() {
         let engine = Engine::open(&Storage::Memory).unwrap();
         let store = Store::new(connect_in_process(engine.in_process(), None).await, "table");
         store.ensure_table().await.unwrap();
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_takes_no_more_memory_than_the_longest_that_is_accepted() {
+    fn overlong_line_needs_no_more_memory_than_the_longest_valid_line() {
         let mut reader = BufReader::new(io::repeat(b'a').take(GIB));
         let mut line = Vec::new();
         assert!(next_line(&mut reader, &mut line).unwrap());

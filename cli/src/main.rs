@@ -21,7 +21,7 @@ use models::values::printable::{beginning, printable};
 
 use args::{Args, Command};
 
-/// The time that the runtime waits for blocking threads when it shuts down.
+/// The timeout for blocking threads when the runtime shuts down.
 const RUNTIME_END: Duration = Duration::from_millis((SHUTDOWN_MILLIS - DRAIN_MILLIS) / 4);
 
 /// An error that ends a command, printed with its causes.

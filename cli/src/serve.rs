@@ -34,13 +34,13 @@ use crate::{token, user};
 const TOKEN_CACHE: Duration = Duration::ZERO;
 /// The validity of the demo's tokens in days.
 const DEMO_TOKEN_DAYS: i64 = 30;
-/// The characters of the demo's passwords: 80 random bits.
+/// The number of characters of the demo's passwords: 80 random bits.
 const DEMO_PASSWORD_CHARS: usize = 20;
 
 pub(crate) async fn run(args: ServeArgs) -> Result<(), CommandError> {
     let mut signals = EndSignals::new()?;
     api::log::init(&args.log);
-    // A signal may interrupt the start, even during an import: the next start repeats it.
+    // A signal may interrupt the start, even during an import: the next start repeats the import.
     let serving = tokio::select! {
         serving = Serving::start(&args) => serving?,
         () = signals.received() => return Ok(()),
@@ -94,7 +94,8 @@ impl Serving {
 
         let (queue, messages) = queue();
         let jobs = Jobs::new(table.store.clone(), api::app::clock(), Arc::new(queue));
-        // The only server of a table knows that no other worker is alive, so it can revoke all leases.
+        // If this server is the only server of the table, no other worker is alive, and the sweep can revoke all
+        // leases.
         let abandoned = if table.is_sole_server() { Abandoned::All } else { Abandoned::Expired };
         let workers = Workers::start(&jobs, messages, abandoned).await;
         let (ending, is_ending) = watch::channel(false);
@@ -187,16 +188,16 @@ Ordinary user's password ({employee_name}):  {employee_password}
 Make one contact private to Nancy Davolio:
   {curl} {base}/1/access -d '{{\"isShared\": false, \"managerList\": [\"{manager}\"]}}'
 
-See what making all German companies private would change, with nothing written:
+Preview which German companies would become private, without any change:
   {curl} -i '{base}/filter/access?dryRun=true&count=3' -d '{{\"tags\": [\"Germany\"], \"contactListView\": 1, \"isPrivate\": true, \"managerList\": [\"{manager}\"]}}'
 
-Do it:
+Make the German companies private:
   {curl} -i '{base}/filter/access?count=3' -d '{{\"tags\": [\"Germany\"], \"contactListView\": 1, \"isPrivate\": true, \"managerList\": [\"{manager}\"]}}'
 
-See what was done, newest first:
+List the latest jobs, newest first:
   curl -H 'Authorization: {administrator}' '{jobs}?count=2'
 
-Undo it: put a job's id, or the X-Job-Id of an answer, in place of JOB:
+Undo a job: replace JOB by the job's id, or by the X-Job-Id of an answer:
   curl -X POST -H 'Authorization: {administrator}' {jobs}/JOB/undo
 "
     );

@@ -23,14 +23,14 @@ pub(crate) struct Table {
     is_migrated: bool,
 }
 
-/// Whether this server is known to be the table's only one.
+/// The reason why this server is known to be the only server of its table, if known.
 enum Sole {
     /// Unknown: another server may use the table.
     Unknown,
     /// The only server: the table is in this process's memory.
     Memory,
-    /// The only server: this process holds the folder's lock, which the operating system releases however the process
-    /// ends.
+    /// The only server: this process holds the folder's lock, which the operating system releases when the process ends
+    /// for any reason.
     Locked { _lock: File },
 }
 
@@ -40,7 +40,7 @@ async fn shell() -> SdkConfig {
     aws_config::defaults(BehaviorVersion::latest()).load().await
 }
 
-/// Connects to a table at an endpoint, or without one to AWS.
+/// Connects to a table at an endpoint, or to a table in AWS if no endpoint is given.
 async fn named(endpoint: Option<&Endpoint>, table: &str) -> Store {
     let client = match endpoint {
         Some(endpoint) if endpoint.is_local => connect(Some(endpoint), None).await,
@@ -60,7 +60,7 @@ fn sole_server(storage: &Storage) -> Result<Sole, CommandError> {
     }
 }
 
-/// What a command does with a table of an older schema.
+/// The treatment of a table with an older schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum OlderSchema {
     /// Migrates the table.
@@ -70,8 +70,8 @@ enum OlderSchema {
 }
 
 impl Table {
-    /// Returns whether this server is known to be the table's only one: the table is in memory, or this process holds
-    /// its folder's lock.
+    /// Returns whether this server is known to be the only server of the table: the table is in memory, or this process
+    /// holds the lock of the folder.
     pub(crate) fn is_sole_server(&self) -> bool {
         !matches!(self.sole, Sole::Unknown)
     }
@@ -158,8 +158,8 @@ impl Table {
         Ok(Self { store, engine: Some(engine), sole: Sole::Unknown, name, is_migrated: false })
     }
 
-    /// Compares the table's schema with that of this program. Writes the version to an unused table. `options` are
-    /// those of `crm-access migrate` that name the table.
+    /// Compares the table's schema with the program's schema. Writes the version to an unused table. `options` are the
+    /// options of `crm-access migrate` that name the table.
     async fn prepared(self, older: OlderSchema, options: &str) -> Result<Self, CommandError> {
         match (self.store.schema().await?, older) {
             (Schema::Current, _) | (Schema::Unused, OlderSchema::Refuse) => Ok(self),

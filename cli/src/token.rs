@@ -79,7 +79,7 @@ async fn revoke(args: TokenRevokeArgs) -> Result<(), CommandError> {
         (Some("-"), ..) => Revoked::One(read_token()?),
         (Some(token), ..) => Revoked::One(token.to_owned()),
         (None, Some(user), Some(portal)) => Revoked::AllOf(portal, user),
-        // The command line already requires one of them.
+        // The command line already requires a token or a user.
         (None, ..) => return Err("name a token, or a user with --portal and --user".into()),
     };
     let table = Table::of_command(&args.table).await?;

@@ -66,15 +66,15 @@ pub(crate) async fn find(store: &Store, portal: &PortalId, name: &UserName) -> R
 /// Prompts for a password twice without echo, or reads one line if standard input is not a terminal.
 fn read_password() -> Result<Password, CommandError> {
     if !io::stdin().is_terminal() {
-        // One byte more than the longest password with its line end shows a password over the limit.
-        let most = MAX_PASSWORD_BYTES as u64 + 3;
+        // Read one byte more than the longest password with its line end, to detect a longer password.
+        let limit = MAX_PASSWORD_BYTES as u64 + 3;
         let mut line = String::new();
-        io::stdin().lock().take(most).read_line(&mut line)?;
+        io::stdin().lock().take(limit).read_line(&mut line)?;
         let line = line.strip_suffix('\n').unwrap_or(&line);
         return Ok(Password::check(line.strip_suffix('\r').unwrap_or(line))?);
     }
     let password = Password::check(rpassword::prompt_password("New password: ")?)?;
-    let again = rpassword::prompt_password("The same again: ")?;
+    let again = rpassword::prompt_password("Repeat the password: ")?;
     if Password::check(again).is_ok_and(|again| again == password) {
         Ok(password)
     } else {

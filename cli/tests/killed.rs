@@ -2,11 +2,11 @@
 //!
 //! The child is `crm-access serve` on the embedded engine's file, so the engine dies with the worker. Each seed starts
 //! from a copy of one prepared portal: a job sets the access of every match, the server is killed at a random moment of
-//! the job and restarted, the job completes, and the test undoes it. One seed in five kills the job twice, and another
-//! one in five also kills the undo.
+//! the job and restarted, the job completes, and the test undoes it. A fifth of the seeds kill the job twice, and
+//! another fifth also kill the undo.
 //!
-//! `CRM_ACCESS_KILLS` is the number of seeds, `CRM_ACCESS_KILL_SEED` the first seed. To repeat a failure, set them to 1
-//! and to the seed of the failure. Without them the test runs a few seeds; `make soak` runs more.
+//! `CRM_ACCESS_KILLS` is the number of seeds, `CRM_ACCESS_KILL_SEED` the first seed. To repeat a failure, set the
+//! variables to 1 and to the failed seed. By default the test runs a few seeds; `make soak` runs more.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
@@ -43,11 +43,11 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_crm-access");
 /// The timeout for a process or a job.
 const TIMEOUT: Duration = Duration::from_secs(180);
 /// The interval at which the state of a job is polled.
-const LOOK: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// Number of seeds, unless `CRM_ACCESS_KILLS` is set.
 const KILLS: u64 = 5;
 /// The latest moment of a kill, as a multiple of the duration of an undisturbed job.
-const PAST_THE_END: f64 = 1.05;
+const LATEST_KILL: f64 = 1.05;
 /// The maximum number of concurrent seeds: each server has a file and two busy threads.
 const LANES: usize = 4;
 
@@ -56,19 +56,19 @@ const ADMIN: &str = "killed-administrator-token-0000000000000";
 const TAG: &str = "everyone";
 /// The contacts of the portal.
 const CONTACTS: i64 = 22_000;
-/// One of every `OTHERS` contacts lacks the tag, and `AS_ASKED` of them already have the target access.
-const OTHERS: i64 = 11;
-const AS_ASKED: i64 = 4;
+/// Of every `GROUP` contacts, one lacks the tag, and `ALREADY_SET` already have the target access.
+const GROUP: i64 = 11;
+const ALREADY_SET: i64 = 4;
 const UNMATCHED: usize = 2_000;
 const UNCHANGED: usize = 8_000;
 const CHANGED: usize = 12_000;
 /// The contacts that match the job's filter.
 const MATCHED: usize = UNCHANGED + CHANGED;
-const _: () = assert!(UNMATCHED as u64 * OTHERS.unsigned_abs() == CONTACTS.unsigned_abs());
-const _: () = assert!(UNCHANGED as u64 == UNMATCHED as u64 * AS_ASKED.unsigned_abs());
+const _: () = assert!(UNMATCHED as u64 * GROUP.unsigned_abs() == CONTACTS.unsigned_abs());
+const _: () = assert!(UNCHANGED as u64 == UNMATCHED as u64 * ALREADY_SET.unsigned_abs());
 const _: () = assert!((MATCHED + UNMATCHED) as u64 == CONTACTS.unsigned_abs());
-/// The shards of the portals: one has few shards with many chunks each, one has more shards than workers, with few
-/// chunks each.
+/// The shards of the two portals. The first portal has few shards with many chunks each. The second portal has more
+/// shards than workers, with few chunks each.
 const SHARDS: [u16; 2] = [3, 16];
 /// Users of the portal.
 const USERS: i64 = 60;
@@ -78,7 +78,7 @@ fn user(number: i64) -> UserId {
 }
 
 fn is_match(id: i64) -> bool {
-    id % OTHERS != 0
+    id % GROUP != 0
 }
 
 /// Returns the access that the job sets.
@@ -90,8 +90,8 @@ fn target() -> Access {
 /// various managers, and some that already match the target.
 fn access_before(id: i64) -> Access {
     let managers = |count: i64| (0..count).map(|manager| user(id + 3 * manager)).collect();
-    match id % OTHERS {
-        1..=AS_ASKED => target(),
+    match id % GROUP {
+        1..=ALREADY_SET => target(),
         _ => match id % 6 {
             0 => Access { share: ShareType::None, managers: managers(if id % 100 == 0 { 20 } else { 2 }) },
             2 => Access { share: ShareType::Read, managers: managers(3) },
@@ -132,7 +132,7 @@ fn contact(id: i64) -> TestResult<ContactId> {
 }
 
 /// Returns an error with this message unless the condition holds.
-fn hold(holds: bool, words: impl FnOnce() -> String) -> TestResult {
+fn ensure(holds: bool, words: impl FnOnce() -> String) -> TestResult {
     if holds { Ok(()) } else { Err(words().into()) }
 }
 
@@ -148,7 +148,7 @@ impl Prepared {
         let (data, file) = (folder.join(format!("prepared-{shards}")), folder.join(format!("{shards}.ndjson")));
         fs::write(&file, lines(shards))?;
         let import = Command::new(PROGRAM).arg("import").arg("--data-dir").arg(&data).arg(&file).output()?;
-        hold(import.status.success(), || String::from_utf8_lossy(&import.stderr).into_owned())?;
+        ensure(import.status.success(), || String::from_utf8_lossy(&import.stderr).into_owned())?;
 
         let read = folder.join(format!("read-{shards}"));
         copy(&data, &read)?;
@@ -160,13 +160,13 @@ impl Prepared {
         drop(server);
         for (id, key) in (1..).zip(&ids) {
             let found = accesses.of(*key)?;
-            hold(found.access == access_before(id), || format!("contact {id} was loaded with {found:?}"))?;
+            ensure(found.access == access_before(id), || format!("contact {id} was loaded with {found:?}"))?;
         }
-        hold(records.len() as u64 == CONTACTS.unsigned_abs(), || format!("{} contacts were loaded", records.len()))?;
+        ensure(records.len() as u64 == CONTACTS.unsigned_abs(), || format!("{} contacts were loaded", records.len()))?;
         let before = ids.iter().map(|&id| Ok((id, accesses.of(id)?.clone())));
         let before: HashMap<ContactId, AccessState> = before.collect::<TestResult<_>>()?;
         let has_record = |state: &AccessState| state.revision.is_some();
-        hold(!before.values().all(has_record), || "every contact has an access record".into())?;
+        ensure(!before.values().all(has_record), || "every contact has an access record".into())?;
         Ok(Self { folder: data, before, records })
     }
 
@@ -229,12 +229,12 @@ impl Server {
         self.pauses.1.recv_timeout(pause).unwrap_or(());
     }
 
-    /// Kills the process by SIGKILL, and starts another one on the same data.
+    /// Kills the process by SIGKILL, and starts another process on the same data.
     fn killed(mut self) -> TestResult<Self> {
         self.child.kill()?;
         let status = self.child.wait()?;
         const SIGKILL: i32 = 9;
-        hold(status.signal() == Some(SIGKILL), || format!("it ended by itself: {status}"))?;
+        ensure(status.signal() == Some(SIGKILL), || format!("the server ended without SIGKILL: {status}"))?;
         let data = self.data.clone();
         drop(self);
         Self::start(&data)
@@ -260,7 +260,7 @@ impl Server {
     /// Starts a job, and returns its identifier.
     fn start_job(&self, method: &str, path: &str, headers: &str, body: &str) -> TestResult<JobId> {
         let (status, head, answer) = self.call(method, path, headers, body)?;
-        hold(status == 202, || format!("{method} {path}: {status} {answer}"))?;
+        ensure(status == 202, || format!("{method} {path}: {status} {answer}"))?;
         let id = head.lines().filter_map(|line| line.split_once(": "));
         let id = id.filter(|(name, _)| name.eq_ignore_ascii_case("x-job-id")).map(|(_, id)| id).next();
         Ok(JobId::from_str(id.ok_or("no X-Job-Id")?)?)
@@ -279,7 +279,7 @@ impl Server {
     /// Reads a job through the API.
     fn job(&self, id: JobId) -> TestResult<Value> {
         let (status, _, body) = self.call("GET", &format!("access/jobs/{id}"), "", "")?;
-        hold(status == 200, || format!("job {id}: {status} {body}"))?;
+        ensure(status == 200, || format!("job {id}: {status} {body}"))?;
         Ok(serde_json::from_str::<Value>(&body)?["response"].take())
     }
 
@@ -291,22 +291,22 @@ impl Server {
             if !job["finished"].is_null() {
                 return Ok(job);
             }
-            hold(begun.elapsed() < TIMEOUT, || format!("it does not end: {job}"))?;
-            self.pause(LOOK);
+            ensure(begun.elapsed() < TIMEOUT, || format!("the job does not end: {job}"))?;
+            self.pause(POLL_INTERVAL);
         }
     }
 
     fn changes(&self, job: JobId, start: usize, count: usize) -> TestResult<Vec<Value>> {
         let path = format!("access/jobs/{job}/changes?startIndex={start}&count={count}");
         let (status, _, body) = self.call("GET", &path, "", "")?;
-        hold(status == 200, || format!("{path}: {status} {body}"))?;
+        ensure(status == 200, || format!("{path}: {status} {body}"))?;
         Ok(serde_json::from_value(serde_json::from_str::<Value>(&body)?["response"].take())?)
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // A failed test leaves no server behind; a server that has already exited needs no kill.
+        // A failed test must leave no running server. A server that has already exited needs no kill.
         match self.child.kill().and_then(|()| self.child.wait()) {
             Ok(_) | Err(_) => {}
         }
@@ -339,11 +339,13 @@ impl Table {
     fn check_done(&self, id: JobId, counts: Counts) -> TestResult {
         let job = self.job(id)?;
         let found = (job.state, job.counts, job.percent, &job.error);
-        hold(found == (State::Done, counts, 100, &None), || format!("the job came to {found:?}, not {counts:?}"))
+        ensure(found == (State::Done, counts, 100, &None), || {
+            format!("the job ended with {found:?}, expected {counts:?}")
+        })
     }
 
     /// Checks every contact's access against `expected`, which maps a contact's access before the job to the access
-    /// after it.
+    /// after the job.
     fn check_access(&self, of: &Prepared, expected: impl Fn(i64, AccessState) -> AccessState) -> TestResult {
         let ids: Vec<ContactId> = (1..=CONTACTS).map(contact).collect::<TestResult<_>>()?;
         let found = self.block_on(self.store.current_access_of(&self.portal, &ids))?;
@@ -355,7 +357,7 @@ impl Table {
                 wrong.push((number, before, expected, found));
             }
         }
-        hold(wrong.is_empty(), || {
+        ensure(wrong.is_empty(), || {
             let (id, before, expected, found) = &wrong[0];
             format!(
                 "{} contacts have the wrong access; contact {id} had {before:?}, has {found:?}, not {expected:?}",
@@ -371,7 +373,7 @@ impl Table {
         let some: Vec<ContactId> = some.into_iter().collect();
         let found = self.block_on(self.store.contacts(&self.portal, &some))?;
         let changed = some.iter().find(|id| found.get(id) != of.records.get(id));
-        hold(changed.is_none(), || format!("contact {changed:?} itself was changed"))
+        ensure(changed.is_none(), || format!("contact {changed:?} itself was changed"))
     }
 
     /// Checks that a job has recorded the access from before each of its changes, and that the API shows a page of
@@ -380,18 +382,18 @@ impl Table {
         let (queue, _messages) = local::fair_queue::queue();
         let jobs = Jobs::new(self.store.clone(), api::app::clock(), Arc::new(queue));
         let changes = self.block_on(jobs.changes(&self.portal, &self.job(id)?, 0, usize::MAX))?;
-        hold(changes.len() == CHANGED, || format!("{} changes are recorded", changes.len()))?;
-        let mut met = HashSet::with_capacity(changes.len());
+        ensure(changes.len() == CHANGED, || format!("{} changes are recorded", changes.len()))?;
+        let mut recorded = HashSet::with_capacity(changes.len());
         for change in &changes {
             let before = of.before(change.contact);
-            hold(met.insert(change.contact), || format!("{change:?} is recorded twice"))?;
-            hold(change.before == before.access && change.revision == before.revision && !change.conflict, || {
-                format!("{change:?} is not what was before the job: {before:?}")
+            ensure(recorded.insert(change.contact), || format!("{change:?} is recorded twice"))?;
+            ensure(change.before == before.access && change.revision == before.revision && !change.conflict, || {
+                format!("{change:?} does not record the access before the job: {before:?}")
             })?;
         }
         let start = random.usize(..CHANGED);
         let shown = server.changes(id, start, 50)?;
-        hold(shown.len() == 50.min(CHANGED - start), || format!("{} changes from {start} on", shown.len()))?;
+        ensure(shown.len() == 50.min(CHANGED - start), || format!("{} changes from {start} on", shown.len()))?;
         let view =
             |access: &Access| (json!(access.share), access.managers.iter().map(|id| json!(id)).collect::<Vec<_>>());
         let access = |value: &Value| {
@@ -403,9 +405,9 @@ impl Table {
                 && shown["conflict"] == false
                 && access(&shown["before"]) == view(&change.before)
                 && access(&shown["after"]) == view(&target());
-            hold(same, || format!("{shown} is shown of {change:?}"))?;
+            ensure(same, || format!("{shown} is shown for {change:?}"))?;
         }
-        hold(server.changes(id, CHANGED, 50)?.is_empty(), || "changes are shown after the last change".into())
+        ensure(server.changes(id, CHANGED, 50)?.is_empty(), || "changes are shown after the last change".into())
     }
 
     /// Checks that no job is open.
@@ -420,8 +422,8 @@ impl Table {
             if open.is_empty() {
                 return Ok(());
             }
-            hold(begun.elapsed() < TIMEOUT, || format!("jobs stay open: {open:?}"))?;
-            server.pause(LOOK);
+            ensure(begun.elapsed() < TIMEOUT, || format!("jobs stay open: {open:?}"))?;
+            server.pause(POLL_INTERVAL);
         }
     }
 }
@@ -455,9 +457,9 @@ fn run(
     random: &mut Rng,
     hits: &mut Vec<Hit>,
 ) -> TestResult<Server> {
-    let mut rest = time.mul_f64(PAST_THE_END);
+    let mut rest = time.mul_f64(LATEST_KILL);
     for kill in (0..kills).rev() {
-        // The first of several kills comes early, so that the later ones still meet the running job.
+        // The first of several kills comes early, so that the job still runs at the later kills.
         let moment = rest.mul_f64(random.f64() / f64::from(kill + 1));
         server.pause(moment);
         server = server.killed()?;
@@ -514,7 +516,7 @@ fn number(name: &str) -> TestResult<Option<u64>> {
     Ok(text.map(|text| text.parse().map_err(|error| format!("{name}={text}: {error}"))).transpose()?)
 }
 
-/// Runs one lane, which takes seeds until none is left.
+/// Runs one lane: a thread that runs seeds until no seed is left.
 fn lane(
     lane: usize,
     folder: &Path,
@@ -522,12 +524,17 @@ fn lane(
     (first, seeds, next, failed): (u64, u64, &AtomicU64, &AtomicBool),
 ) -> TestResult<Vec<Hit>> {
     let data = folder.join(format!("lane-{lane}"));
-    // First run undisturbed, to measure the duration of a job beside the other lanes.
+    // First run a job without kills, to measure its duration while the other lanes run.
     let mut random = Rng::with_seed(first);
-    let unharmed = Kills { job: 0, undo: 0 };
-    let (_, times) = attempt(&data, &prepared[lane % prepared.len()], &unharmed, Times::default(), &mut random)
-        .map_err(|error| format!("a job that nobody killed: {error}"))?;
-    writeln!(io::stdout(), "lane {lane}: unharmed, a job takes {:.1?} and its undo {:.1?}", times.job, times.undo)?;
+    let no_kills = Kills { job: 0, undo: 0 };
+    let (_, times) = attempt(&data, &prepared[lane % prepared.len()], &no_kills, Times::default(), &mut random)
+        .map_err(|error| format!("a job without kills: {error}"))?;
+    writeln!(
+        io::stdout(),
+        "lane {lane}: without kills, a job takes {:.1?} and its undo {:.1?}",
+        times.job,
+        times.undo
+    )?;
 
     let mut hits = Vec::new();
     while !failed.load(Ordering::SeqCst) {
@@ -550,7 +557,8 @@ fn lane(
     Ok(hits)
 }
 
-/// Returns the number of all hits, the number of hits on a running job, and the latter by tenths of progress.
+/// Returns the number of all hits, the number of hits on running jobs, and the hits on running jobs by tenths of
+/// progress.
 fn spread<'a>(hits: impl Iterator<Item = &'a Hit>) -> (usize, usize, BTreeMap<u64, usize>) {
     let (mut all, mut running, mut tenths) = (0, 0, BTreeMap::new());
     for hit in hits {
@@ -598,13 +606,13 @@ fn job_ends_and_can_be_undone_after_a_kill_at_any_time() -> TestResult {
         let (all, running, tenths) = spread(hits.iter().filter(|hit| hit.is_undo == is_undo));
         writeln!(
             out,
-            "{what}: killed {all} times, {running} of them at work; how far in per cent, and how many: {tenths:?}"
+            "{what}: killed {all} times, {running} of them while running; kills by progress in per cent: {tenths:?}"
         )?;
         if all >= 10 {
             assert!(running * 2 >= all, "most kills came too late: {running} of {all}");
         }
         if running >= 20 {
-            assert!(tenths.len() >= 4, "the kills met the same moments: {tenths:?}");
+            assert!(tenths.len() >= 4, "the kills hit the same moments: {tenths:?}");
         }
     }
     writeln!(out, "{seeds} seeds in {:.0?}", begun.elapsed())?;

@@ -1,4 +1,4 @@
-//! CORS: origins whose pages may call the service from a browser. None, unless they are allowed explicitly.
+//! CORS: the origins whose pages may call the service from a browser. By default no origin is allowed.
 //!
 //! On AWS the HTTP API has the same lists; a test compares them with the template.
 

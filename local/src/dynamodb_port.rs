@@ -1,7 +1,7 @@
 //! A loopback port of the embedded engine, for other programs.
 //!
-//! The engine checks no signature. Anyone who can call it can read password hashes and write tokens. So a caller must
-//! present a secret, and web pages are always refused.
+//! The engine checks no signature. Anyone who can call the engine can read password hashes and write tokens. So a
+//! caller must present a secret, and web pages are always refused.
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -33,7 +33,7 @@ const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 pub enum Callers {
     /// Callers whose access key is this secret.
     Holders(String),
-    /// Anyone on this machine. Only for tests, whose data is made up.
+    /// Anyone on this machine. Only for tests, whose data is fictitious.
     Anyone,
 }
 
@@ -46,7 +46,7 @@ impl fmt::Debug for Callers {
     }
 }
 
-/// An open port. Dropping it closes the port.
+/// An open port. Dropping the value closes the port.
 #[derive(Debug)]
 pub struct DynamoDbPort {
     address: SocketAddr,
@@ -55,7 +55,7 @@ pub struct DynamoDbPort {
 }
 
 impl DynamoDbPort {
-    /// Opens a loopback port, 0 for a free one.
+    /// Opens a loopback port; 0 selects a free port.
     ///
     /// # Errors
     ///
@@ -67,7 +67,7 @@ impl DynamoDbPort {
         let router = Router::new()
             .fallback(answer)
             .layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES))
-            .with_state(Door { engine: engine.clone(), callers: callers.clone() });
+            .with_state(PortState { engine: engine.clone(), callers: callers.clone() });
         Ok(Self { address, callers, server: Server::start(listener, router, Bounds::default()) })
     }
 
@@ -87,7 +87,7 @@ impl DynamoDbPort {
 }
 
 #[derive(Clone)]
-struct Door {
+struct PortState {
     engine: Engine,
     callers: Callers,
 }
@@ -136,12 +136,12 @@ impl Refusal {
     }
 }
 
-async fn answer(State(door): State<Door>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
-    let operation = match door.admit(&method, &uri, &headers) {
+async fn answer(State(port): State<PortState>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+    let operation = match port.admit(&method, &uri, &headers) {
         Ok(operation) => operation,
         Err(refusal) => return refusal.answer(),
     };
-    match door.engine.answer(operation, body.to_vec()).await {
+    match port.engine.answer(operation, body.to_vec()).await {
         Ok(EngineAnswer { status, body }) => {
             respond(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), body)
         }
@@ -156,7 +156,7 @@ fn respond(status: StatusCode, body: String) -> Response {
     (status, [(CONTENT_TYPE, AMZ_JSON)], body).into_response()
 }
 
-impl Door {
+impl PortState {
     /// Returns the operation that a request names, if its caller is allowed.
     fn admit(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<String, Refusal> {
         // Browsers send `Origin` with every POST and with every cross-origin request that CORS covers.
@@ -192,7 +192,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_access_key_is_read_from_a_signed_request_only() {
+    fn access_key_is_read_only_from_signed_requests() {
         for (authorization, expected) in [
             ("AWS4-HMAC-SHA256 Credential=KEY/20260101/us-east-1/dynamodb/aws4_request, Signature=0", Some("KEY")),
             ("AWS4-HMAC-SHA256 SignedHeaders=host,Credential=KEY/20260101", Some("KEY")),

@@ -29,21 +29,21 @@ pub enum Storage {
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// The folder or a file in it cannot be created, or closed to other users.
-    #[error("{} cannot be made, or closed to other users of this machine", .0.display())]
+    #[error("{} cannot be created, or closed to other users of this machine", .0.display())]
     Folder(PathBuf, #[source] io::Error),
     /// The data cannot be opened.
     #[error("the data in {} cannot be opened: {}", .0, .1)]
     Open(String, String),
     /// The port is not free.
-    #[error("port {0} of this machine is not free; name another, or 0 for a free one")]
+    #[error("port {0} of this machine is in use; choose another port, or 0 for a free port")]
     Port(u16, #[source] io::Error),
 }
 
 /// The name of the engine's database file.
 const FILE: &str = "crm-access.db";
-/// Suffixes of the files that SQLite creates beside the database file.
+/// Suffixes of the files that SQLite creates next to the database file.
 const SQLITE_SUFFIXES: [&str; 3] = ["-wal", "-shm", "-journal"];
-/// The file that a folder's only server locks.
+/// The file that a server locks to be the only server of a folder.
 const LOCK_FILE: &str = "server.lock";
 
 /// Access to a folder for its owner only.
@@ -57,7 +57,7 @@ pub struct Engine {
     database: Database,
     /// Permits for concurrent calls, one for each processor: SQLite blocks its thread, and further threads would only
     /// wait.
-    turns: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
 }
 
 impl fmt::Debug for Engine {
@@ -78,9 +78,9 @@ impl Engine {
             Storage::Folder(folder) => {
                 let file = private_file(folder)?;
                 let path = file.display().to_string();
-                // The engine names SQLite's `synchronous = NORMAL` the end of bulk loading. It starts with FULL, which
-                // syncs to disk after every item. With a write-ahead log, NORMAL loses nothing when the process dies
-                // and never corrupts the file; a power cut may lose the latest writes.
+                // `disable_bulk_loading` sets SQLite's `synchronous = NORMAL`. The engine starts with `FULL`, which
+                // syncs to disk after every item. With a write-ahead log, `NORMAL` loses nothing when the process dies
+                // and never corrupts the file. A power cut may lose the latest writes.
                 let opened =
                     Database::new(&path).and_then(|database| database.disable_bulk_loading().map(|()| database));
                 opened.map_err(|error| (path, error))
@@ -88,7 +88,7 @@ impl Engine {
         };
         let database = database.map_err(|(path, error)| EngineError::Open(path, error.to_string()))?;
         let at_once = available_parallelism().map_or(1, usize::from);
-        Ok(Self { database, turns: Arc::new(Semaphore::new(at_once)) })
+        Ok(Self { database, permits: Arc::new(Semaphore::new(at_once)) })
     }
 
     /// Returns the engine for a client in this process.
@@ -98,10 +98,10 @@ impl Engine {
 
     /// Answers the JSON request of an operation on a blocking thread. Calls run in the order of arrival.
     pub(crate) async fn answer(self, operation: String, body: Vec<u8>) -> EngineResult {
-        let turn = self.turns.acquire_owned().await?;
+        let permit = self.permits.acquire_owned().await?;
         let database = self.database;
         let answer = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
+            let _permit = permit;
             run(&database, &operation, &body)
         });
         Ok(match answer.await? {
@@ -172,8 +172,8 @@ pub fn open_lock_file(folder: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).append(true).mode(FILE_MODE).open(folder.join(LOCK_FILE))
 }
 
-/// Returns the path of the database file in `folder`. Creates both if missing, and closes them to other users of this
-/// machine.
+/// Returns the path of the database file in `folder`. Creates the folder and the file if missing, and closes both to
+/// other users of this machine.
 fn private_file(folder: &Path) -> Result<PathBuf, EngineError> {
     let cannot = |path: &Path| {
         let path = path.to_owned();
@@ -197,11 +197,12 @@ fn private_file(folder: &Path) -> Result<PathBuf, EngineError> {
 
 /// Returns the names of the files that the program creates in a data folder.
 fn our_files() -> impl Iterator<Item = String> {
-    let beside = SQLITE_SUFFIXES.map(|suffix| format!("{FILE}{suffix}"));
-    [FILE.to_owned(), LOCK_FILE.to_owned()].into_iter().chain(beside)
+    let sqlite_files = SQLITE_SUFFIXES.map(|suffix| format!("{FILE}{suffix}"));
+    [FILE.to_owned(), LOCK_FILE.to_owned()].into_iter().chain(sqlite_files)
 }
 
-/// Returns whether a folder is a data folder. Another folder, such as a home or `/tmp`, keeps its mode.
+/// Returns whether a folder holds only files of this program. Any other folder, such as a home folder or `/tmp`, keeps
+/// its mode.
 fn holds_only_our_files(folder: &Path) -> io::Result<bool> {
     for entry in fs::read_dir(folder)? {
         let name = entry?.file_name();
@@ -212,8 +213,8 @@ fn holds_only_our_files(folder: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Removes all permissions of other users. A mode that is already as strict stays, so this user need not be able to
-/// change it.
+/// Removes all permissions of other users. A mode that is already strict enough is not written, so this user needs no
+/// right to change the mode.
 fn close_to_others(path: &Path, mode: u32) -> io::Result<()> {
     const PERMISSION_BITS: u32 = 0o777;
     let found = fs::metadata(path)?.permissions().mode() & PERMISSION_BITS;

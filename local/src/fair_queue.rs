@@ -46,7 +46,7 @@ pub struct Delivery {
     failures: u32,
 }
 
-/// The receiver is gone, so the queue accepts no message.
+/// The error of a queue whose receiver was dropped, and which accepts no message.
 #[derive(Debug, thiserror::Error)]
 #[error("the workers have ended")]
 struct Ended;
@@ -66,14 +66,14 @@ struct State {
 
 impl Waiting {
     fn state(&self) -> MutexGuard<'_, State> {
-        // No code panics while it holds the lock. The queue stays usable even if the lock is poisoned.
+        // No code panics while holding the lock. The queue stays usable even if the lock is poisoned.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
-    /// Appends a message to the queue of its job, unless an equal message already waits there: a message is only a
-    /// hint, and a second one adds nothing. So a job never has more messages in memory than shards.
+    /// Appends a message to the queue of its job, unless an equal message already waits. A message only names the shard
+    /// to work on, so an equal message adds nothing, and a job never has more messages in memory than shards.
     fn push(&mut self, delivery: Delivery) {
         let Message { portal, job, .. } = &delivery.message;
         let of_job = self.ready.queue(portal).queue(job);
@@ -101,7 +101,7 @@ impl State {
         true
     }
 
-    /// Moves delayed messages whose pause is over to the ready ones, and returns the end of the next pause.
+    /// Makes delayed messages ready once their pause has ended. Returns the end of the next pause.
     fn wake(&mut self, now: Instant) -> Option<Instant> {
         while let Some(Reverse(first)) = self.delayed.peek() {
             if first.until > now {
@@ -142,7 +142,7 @@ impl Messages {
     /// failures: the message is dropped, and the sweep finds its job in the table.
     pub fn redeliver(&self, delivery: Delivery) -> bool {
         let redelivered = self.0.state().redeliver(delivery, Instant::now());
-        // Wake a waiting worker, so that it also waits for the end of this pause.
+        // Wake a waiting worker, so that the worker also waits for the end of this pause.
         self.0.arrived.notify_one();
         redelivered
     }
@@ -219,9 +219,9 @@ impl<K: Clone + Eq + std::hash::Hash, Q: Default> Turns<K, Q> {
     fn queue(&mut self, key: &K) -> &mut Q {
         match self.queues.entry(key.clone()) {
             Entry::Occupied(queue) => queue.into_mut(),
-            Entry::Vacant(place) => {
+            Entry::Vacant(entry) => {
                 self.order.push_back(key.clone());
-                place.insert(Q::default())
+                entry.insert(Q::default())
             }
         }
     }
@@ -229,13 +229,13 @@ impl<K: Clone + Eq + std::hash::Hash, Q: Default> Turns<K, Q> {
     /// Takes an item from the queue whose turn it is. `take` also returns whether the queue is then empty.
     fn take_turn<T>(&mut self, take: impl FnOnce(&mut Q) -> (T, bool)) -> Option<T> {
         let key = self.order.pop_front()?;
-        let (taken, is_empty) = take(self.queues.get_mut(&key)?);
+        let (item, is_empty) = take(self.queues.get_mut(&key)?);
         if is_empty {
             self.queues.remove(&key);
         } else {
             self.order.push_back(key);
         }
-        Some(taken)
+        Some(item)
     }
 }
 
@@ -256,23 +256,23 @@ mod tests {
     }
 
     async fn next(messages: &Messages, count: usize) -> Vec<Message> {
-        let mut taken = Vec::new();
+        let mut received = Vec::new();
         for _ in 0..count {
-            taken.push(messages.next().await.message);
+            received.push(messages.next().await.message);
         }
-        taken
+        received
     }
 
     #[tokio::test]
     async fn portal_with_three_hundred_messages_delays_another_portal_by_one_message() {
         let (queue, messages) = queue();
         send(&queue, (0..300).map(|job| message("acme", job, 0))).await;
-        // All workers are busy with the first portal when the second one sends its message.
+        // All workers are busy with the first portal when the second portal sends its message.
         next(&messages, WORKERS).await;
         let late = message("zenith", 1, 0);
         send(&queue, [late.clone()]).await;
-        let taken = next(&messages, WORKERS + 1).await;
-        assert_eq!(taken.iter().position(|message| *message == late), Some(1));
+        let received = next(&messages, WORKERS + 1).await;
+        assert_eq!(received.iter().position(|message| *message == late), Some(1));
     }
 
     #[tokio::test]
@@ -287,17 +287,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn message_that_waits_already_is_not_queued_again() {
+    async fn waiting_message_is_not_queued_again() {
         let (queue, messages) = queue();
         send(&queue, [message("acme", 1, 0), message("acme", 1, 1), message("acme", 1, 0)]).await;
         next(&messages, 1).await;
-        // The first message was taken, so an equal message is new again.
+        // A worker has received the first message, so an equal message is queued again.
         send(&queue, [message("acme", 1, 0)]).await;
         assert_eq!(next(&messages, 2).await, [message("acme", 1, 1), message("acme", 1, 0)]);
     }
 
     #[test]
-    fn message_whose_work_fails_waits_for_its_pause_and_is_dropped_after_ten_failures() {
+    fn failed_message_is_delayed_and_dropped_after_ten_failures() {
         let (mut state, mut now) = (State::default(), Instant::now());
         let [failing, other] = [message("acme", 1, 0), message("zenith", 2, 0)];
         state.push(Delivery { message: failing.clone(), failures: 0 });
@@ -318,13 +318,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_waiting_worker_gets_one_of_the_messages_that_are_sent_together() {
+    async fn each_waiting_worker_gets_one_message_of_a_batch() {
         let (queue, messages) = queue();
         let sent: Vec<Message> = (0..WORKERS).map(|shard| message("acme", 1, shard.try_into().unwrap())).collect();
         let workers = futures::future::join_all((0..WORKERS).map(|_| messages.next()));
-        let (taken, ()) = futures::join!(workers, send(&queue, sent.clone()));
-        let mut taken: Vec<Message> = taken.into_iter().map(|delivery| delivery.message).collect();
-        taken.sort_by_key(|message| message.shard);
-        assert_eq!(taken, sent);
+        let (received, ()) = futures::join!(workers, send(&queue, sent.clone()));
+        let mut received: Vec<Message> = received.into_iter().map(|delivery| delivery.message).collect();
+        received.sort_by_key(|message| message.shard);
+        assert_eq!(received, sent);
     }
 }

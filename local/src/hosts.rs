@@ -1,4 +1,4 @@
-//! Host names under which the service answers: loopback names, unless others are allowed.
+//! Host names that the service accepts: loopback names, its own address, and names that the operator allows.
 //!
 //! A web page can let its own host name resolve to this machine, and then call the service from its own origin (DNS
 //! rebinding). The name in `Host` reveals such a call.
@@ -42,7 +42,7 @@ impl FromStr for HostName {
     fn from_str(text: &str) -> Result<Self, NoHostName> {
         let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
         if let Ok(address) = bare.unwrap_or(text).parse::<IpAddr>() {
-            // IPv6 addresses stand in brackets or alone, IPv4 addresses alone.
+            // Brackets are optional around an IPv6 address, and invalid around an IPv4 address.
             return if bare.is_some() && address.is_ipv4() {
                 Err(NoHostName)
             } else {
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn only_loopback_named_and_own_hosts_are_answered() {
+    fn only_loopback_allowed_and_own_hosts_are_accepted() {
         for host in [
             "localhost",
             "LocalHost:8092",
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_in_the_request_line_counts_too() {
+    fn host_in_the_request_line_is_checked_too() {
         check("http://localhost/", &["localhost"], None);
         check("http://evil.example/", &["localhost"], Some("host-not-allowed"));
         check("http://localhost/", &["evil.example"], Some("host-not-allowed"));

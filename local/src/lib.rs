@@ -1,7 +1,7 @@
-//! The functions of crm-access behind one port of this machine, on an embedded DynamoDB engine.
+//! Serves the functions of crm-access on one port of this machine, with an embedded DynamoDB engine.
 //!
-//! Only the AWS services around a function are simulated. The handlers, their requests and answers, and the table are
-//! those of the deployed service.
+//! Only the AWS services around a function are simulated. The handlers, the requests, the answers and the table are the
+//! same as in the deployed service.
 
 pub mod cors;
 pub mod dynamodb_port;

@@ -1,5 +1,5 @@
-//! The HTTP front of the functions. Like API Gateway on AWS, it finds the endpoint and passes the path's parameters and
-//! the body on.
+//! Routes HTTP requests to the functions. Like API Gateway on AWS, the router finds the endpoint and passes on the
+//! path's parameters and the body.
 
 use std::collections::BTreeMap;
 use std::error::Error as _;
@@ -96,8 +96,8 @@ async fn to_lambda(request: HttpRequest<AxumBody>, parameters: Vec<(String, Stri
         Ok(bytes) => bytes,
         Err(error) if is_late(&error) => return Err(Request::from_parts(parts, Body::Empty)),
         Err(broken) => {
-            tracing::debug!(%broken, "request body broke off");
-            // Drop the part that arrived, so that no handler can mistake it for the whole body.
+            tracing::debug!(%broken, "request body ended early");
+            // Drop the part that arrived, so that no handler can mistake this part for a complete body.
             parts.extensions.insert(BrokenBody);
             Vec::new()
         }
@@ -112,26 +112,26 @@ async fn to_lambda(request: HttpRequest<AxumBody>, parameters: Vec<(String, Stri
     Ok(Request::from_parts(parts, body).with_path_parameters(parameters))
 }
 
-/// Reads a body. Of a body over the limit it keeps one byte more than the limit, which shows the excess.
+/// Reads a body. Returns at most one byte more than the limit: the additional byte shows that the body is too long.
 ///
 /// # Errors
 ///
 /// When the body does not arrive in time, ends before its declared length or its last chunk, or is not framed
 /// correctly.
 async fn read(body: AxumBody) -> Result<Vec<u8>, axum::Error> {
-    let mut kept = Vec::new();
+    let mut bytes = Vec::new();
     let mut read = 0;
     let mut stream = body.into_data_stream();
     while let Some(data) = stream.next().await {
         let data = data?;
         read += data.len();
-        let room = (MAX_BODY_BYTES + 1).saturating_sub(kept.len());
-        kept.extend_from_slice(&data[..room.min(data.len())]);
+        let room = (MAX_BODY_BYTES + 1).saturating_sub(bytes.len());
+        bytes.extend_from_slice(&data[..room.min(data.len())]);
         if read > MAX_READ_BYTES {
             break;
         }
     }
-    Ok(kept)
+    Ok(bytes)
 }
 
 /// Returns whether reading a body failed by timeout.

@@ -41,8 +41,8 @@ use crate::router::to_axum;
 
 /// The pause after an error that affects all connections, such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// The time that a shutdown waits for a connection without a call, in which a request head may be arriving or an answer
-/// may still be sent.
+/// The time that a shutdown waits for a connection without a running call. The connection may still receive a request
+/// head or send an answer.
 const QUIET: Duration = Duration::from_millis(500);
 
 /// The limits of a server.
@@ -78,11 +78,11 @@ pub struct LocalAddress(pub SocketAddr);
 #[error("the body did not arrive in time")]
 pub struct BodyTimeout;
 
-/// A running server. Dropping it ends the server.
+/// A running server. Dropping the value ends the server.
 #[derive(Debug)]
 pub struct Server {
     stop: watch::Sender<bool>,
-    /// The only task, which accepts connections and owns their tasks.
+    /// The task that accepts connections and owns their tasks.
     task: JoinSet<()>,
 }
 
@@ -99,7 +99,7 @@ impl Server {
     pub async fn stop(mut self, grace: Duration) {
         self.stop.send_replace(true);
         if timeout(grace, self.task.join_next()).await.is_err() {
-            tracing::warn!("calls were cut off; their jobs go on at the next start");
+            tracing::warn!("calls were aborted; the next start resumes their jobs");
         }
     }
 }
@@ -125,7 +125,7 @@ async fn accept(listener: TcpListener, router: Router, bounds: Bounds, mut stopp
             Ok(_) => {}
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
-                tracing::warn!(%error, "no connection can be accepted");
+                tracing::warn!(%error, "connections cannot be accepted");
                 sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -201,9 +201,9 @@ fn log_end(ended: hyper::Result<()>) {
 struct Calls(Arc<AtomicUsize>);
 
 impl Calls {
-    fn begin(&self) -> UnderWay {
+    fn begin(&self) -> RunningCall {
         self.0.fetch_add(1, Ordering::Relaxed);
-        UnderWay(self.clone())
+        RunningCall(self.clone())
     }
 
     fn are_none(&self) -> bool {
@@ -212,15 +212,15 @@ impl Calls {
 }
 
 /// A call in progress. Dropping the value ends the call.
-struct UnderWay(Calls);
+struct RunningCall(Calls);
 
-impl Drop for UnderWay {
+impl Drop for RunningCall {
     fn drop(&mut self) {
         self.0.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-/// Returns the router's answer. A panic fails only its own call.
+/// Returns the router's answer. A panic of a handler fails only this call.
 async fn answer(router: Router, request: Request<Body>) -> Response<Body> {
     let (uri, headers) = (request.uri().clone(), request.headers().clone());
     match AssertUnwindSafe(router.oneshot(request)).catch_unwind().await {

@@ -1,7 +1,7 @@
-//! The bulk workers of one process: workers that take messages from its queue, and a ticker that does the work of the
-//! minute's wake-up on AWS.
+//! The bulk workers of one process. The workers receive messages from the process's queue. A ticker resumes open jobs,
+//! starts due rules and compacts postings, like the function `run-rules` on AWS.
 //!
-//! A crash loses no work: the table holds the open jobs, and each start first searches the table for them.
+//! A crash loses no work: the table holds the open jobs, and each start first sweeps the table.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::fair_queue::Messages;
 
 /// The number of workers of a process, each of which works on one shard at a time.
 pub const WORKERS: usize = 8;
-/// The time after which a worker queues the rest of its shard, so that other portals get their turn.
+/// The time after which a worker requeues its unfinished shard, so that other portals get their turn.
 const TURN: Duration = Duration::from_secs(5);
 /// The interval of the ticker, which starts due rules and resumes open jobs.
 const TICK: Duration = Duration::from_secs(15);
@@ -35,13 +35,13 @@ impl Workers {
     /// first worker starts; `abandoned` selects the shards whose leases the sweep revokes.
     pub async fn start(jobs: &Jobs, messages: Messages, abandoned: Abandoned) -> Self {
         sweep(jobs, abandoned).await;
-        let (stop, told) = watch::channel(false);
+        let (stop, stopping) = watch::channel(false);
         let messages = Arc::new(messages);
         let mut tasks = JoinSet::new();
         for _ in 0..WORKERS {
-            tasks.spawn(work(jobs.clone(), messages.clone(), told.clone()));
+            tasks.spawn(work(jobs.clone(), messages.clone(), stopping.clone()));
         }
-        tasks.spawn(tick(jobs.clone(), told));
+        tasks.spawn(tick(jobs.clone(), stopping));
         Self { stop, tasks }
     }
 
@@ -50,20 +50,21 @@ impl Workers {
         self.stop.send_replace(true);
         let all = async { while self.tasks.join_next().await.is_some() {} };
         if timeout(DRAIN, all).await.is_err() {
-            tracing::warn!("workers were not waited for any longer; the next start takes over from them");
+            tracing::warn!("workers did not stop in time; the next start resumes their jobs");
         }
     }
 }
 
-/// Works on one message after another. A failed or panicked message is redelivered later, and the worker continues.
-async fn work(jobs: Jobs, messages: Arc<Messages>, mut told: watch::Receiver<bool>) {
+/// Works on one message after another. After an error or a panic, the message is redelivered later, and the worker
+/// continues.
+async fn work(jobs: Jobs, messages: Arc<Messages>, mut stopping: watch::Receiver<bool>) {
     loop {
         let delivery = tokio::select! {
             delivery = messages.next() => delivery,
-            _ = told.wait_for(|told| *told) => return,
+            _ = stopping.wait_for(|stopping| *stopping) => return,
         };
         let message = &delivery.message;
-        let deadline = Deadline::on_signal(told.clone()).with_turn(TURN);
+        let deadline = Deadline::on_signal(stopping.clone()).with_turn(TURN);
         let Err(error) = jobs.work(message, &deadline).await else { continue };
         let (job, shard) = (message.job, message.shard);
         tracing::error!(%job, shard, error = &error as &dyn std::error::Error, "message failed");
@@ -76,7 +77,7 @@ async fn work(jobs: Jobs, messages: Arc<Messages>, mut told: watch::Receiver<boo
 async fn sweep(jobs: &Jobs, abandoned: Abandoned) {
     match catch_panic(jobs.sweep(abandoned, &Deadline::never())).await {
         Ok(Ok(0)) => {}
-        Ok(Ok(shards)) => tracing::info!(shards, "unfinished work found"),
+        Ok(Ok(shards)) => tracing::info!(shards, "unfinished shards queued"),
         Ok(Err(error)) => {
             tracing::error!(error = &error as &dyn std::error::Error, "open jobs not checked");
         }
@@ -98,14 +99,14 @@ async fn compact(jobs: &Jobs) {
     }
 }
 
-/// Resumes open jobs, starts due rules and compacts the manager index, at each tick. A failure of one does not stop the
-/// others.
-async fn tick(jobs: Jobs, mut told: watch::Receiver<bool>) {
+/// Resumes open jobs, starts due rules and compacts the manager index, at each tick. A failure of one task does not
+/// stop the other tasks.
+async fn tick(jobs: Jobs, mut stopping: watch::Receiver<bool>) {
     let mut ticks = interval(TICK);
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
-            _ = told.wait_for(|told| *told) => return,
+            _ = stopping.wait_for(|stopping| *stopping) => return,
         }
         futures::join!(sweep(&jobs, Abandoned::Expired), start_rules(&jobs), compact(&jobs));
     }

@@ -128,7 +128,7 @@ fn schedule_that_calls_no_function_raises_an_alarm() {
     assert_eq!(alarm.value("Dimensions"), &json!([{ "Name": "FunctionName", "Value": { "Ref": function.name } }]));
     assert_eq!((alarm.text("Namespace"), alarm.text("MetricName")), ("AWS/Lambda", "Invocations"));
     assert_eq!((alarm.text("ComparisonOperator"), alarm.number("Threshold")), ("LessThanThreshold", 1));
-    // An uncalled function's metric has no data.
+    // The metric of a function without calls has no data.
     assert_eq!(alarm.text("TreatMissingData"), "breaching");
     // The schedule sends failed calls to the dead-letter queue, which has an alarm.
     let dead_letters = json!({ "Arn": { "Fn::GetAtt": "RulesDeadLetterQueue.Arn" } });

@@ -1,4 +1,6 @@
-//! `POST …/authentication`: admission, refusal, and no hint at the reason. `DELETE …/authentication`: idempotency keys.
+//! `POST …/authentication`: successful and refused sign-ins, and no hint at the reason of a refusal.
+//!
+//! `DELETE …/authentication`: idempotency keys.
 
 use std::net::SocketAddr;
 
@@ -100,7 +102,7 @@ async fn five_failures_in_a_minute_lock_the_pair_for_a_minute() {
             assert_eq!(reply.header("retry-after"), "59");
         }
     }
-    // Others can sign in meanwhile, and the pair can after a minute.
+    // Other users can sign in meanwhile. The locked pair can sign in after a minute.
     assert_eq!(sign_in(&world, "both@example.com", "not the password").await.status, 401);
     at(64);
     assert_eq!(sign_in(&world, EMAIL, PASSWORD).await.status, 201);
@@ -231,13 +233,13 @@ async fn foreign_origin_neither_signs_in_nor_uses_up_attempts() {
 #[tokio::test]
 async fn sign_ins_over_the_queue_limit_are_refused_and_not_counted() {
     let world = world().await;
-    let places: Vec<_> = (0..MAX_SIGN_INS).map(|_| world.app.passwords.enter().unwrap()).collect();
+    let permits: Vec<_> = (0..MAX_SIGN_INS).map(|_| world.app.passwords.enter().unwrap()).collect();
     for _ in 0..6 {
         let reply = sign_in(&world, EMAIL, "not the password").await;
         assert_eq!((reply.status.as_u16(), reply.error_type().as_str()), (503, "sign-in-busy"));
         assert_eq!(reply.header("retry-after"), "2");
     }
-    drop(places);
+    drop(permits);
     assert_eq!(sign_in(&world, EMAIL, PASSWORD).await.status, 201);
 }
 
@@ -275,7 +277,7 @@ async fn key_of_a_sign_out_belongs_to_the_token_that_it_ended() {
     assert_eq!(sign_out(&world, &first, "key-1").await, (204, String::new()));
     // The repetition has no further effect, because the token has ended.
     assert_eq!(sign_out(&world, &first, "key-1").await, (401, "unauthenticated".into()));
-    // A replay of the first answer would leave the second token valid without the knowledge of its user.
+    // A replay of the first answer would leave the second token valid, and its user would not know.
     assert_eq!(sign_out(&world, &second, "key-1").await, (422, "idempotency-key-reused".into()));
     assert_eq!(sign_out(&world, &second, "key-2").await, (204, String::new()));
     assert_eq!(sign_out(&world, &second, "key-2").await, (401, "unauthenticated".into()));

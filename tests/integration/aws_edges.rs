@@ -1,5 +1,5 @@
 //! The deployment's queue and event bus: requests to SQS and EventBridge, and the handling of their answers. A loopback
-//! server stands in for both, records every call and gives the test's answers.
+//! server replaces both services, records every call and gives the answers of the test.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -90,7 +90,7 @@ fn shards_of(body: &Value) -> Vec<u16> {
     entries.map(message).map(|message: Message| message.shard.unwrap()).collect()
 }
 
-/// Returns SQS's answer that accepts all messages except those of the refused shards.
+/// Returns SQS's answer that accepts all messages except the messages of the refused shards.
 fn all_but(refused: &[u16], body: &Value) -> (StatusCode, Value) {
     let (mut successful, mut failed) = (Vec::new(), Vec::new());
     for (entry, shard) in body["Entries"].as_array().unwrap().iter().zip(shards_of(body)) {
@@ -104,7 +104,7 @@ fn all_but(refused: &[u16], body: &Value) -> (StatusCode, Value) {
 }
 
 /// Returns the number of unaccepted messages, and the reason.
-fn not_taken(result: Result<(), QueueError>) -> (usize, String) {
+fn not_accepted(result: Result<(), QueueError>) -> (usize, String) {
     let error = result.unwrap_err();
     (error.messages, error.source.to_string())
 }
@@ -112,8 +112,8 @@ fn not_taken(result: Result<(), QueueError>) -> (usize, String) {
 #[tokio::test]
 async fn message_is_sent_as_json_in_its_portals_group() {
     let server = Recorder::start(|_, _| {
-        let taken = |id| json!({"Id": id, "MessageId": JOB, "MD5OfMessageBody": ""});
-        (StatusCode::OK, json!({"Successful": [taken("1"), taken("0")], "Failed": []}))
+        let accepted_entry = |id| json!({"Id": id, "MessageId": JOB, "MD5OfMessageBody": ""});
+        (StatusCode::OK, json!({"Successful": [accepted_entry("1"), accepted_entry("0")], "Failed": []}))
     })
     .await;
     let queue = SqsQueue::connect(QUEUE.into(), Some(&server.url)).await;
@@ -153,14 +153,14 @@ async fn unaccepted_messages_are_sent_again() {
 #[tokio::test]
 async fn permanently_unaccepted_messages_are_reported() {
     let (result, calls) = send(12, |_, body| all_but(&[2, 11], body)).await;
-    assert_eq!(not_taken(result), (2, "InternalError: Later.".into()));
+    assert_eq!(not_accepted(result), (2, "InternalError: Later.".into()));
     assert_eq!(calls.len(), 2 * SEND_ATTEMPTS);
 }
 
 #[tokio::test]
 async fn unanswered_messages_count_as_unaccepted() {
     let (result, calls) = send(1, |_, _| (StatusCode::OK, json!({}))).await;
-    assert_eq!(not_taken(result), (1, "the answer names neither success nor failure".into()));
+    assert_eq!(not_accepted(result), (1, "the answer names neither success nor failure".into()));
     assert_eq!(calls.len(), SEND_ATTEMPTS);
 }
 
@@ -174,7 +174,7 @@ async fn refused_batch_does_not_stop_other_batches() {
         }
     })
     .await;
-    assert_eq!(not_taken(result).0, 10);
+    assert_eq!(not_accepted(result).0, 10);
     // Permanently refused messages are not sent again.
     assert_eq!(calls.iter().map(Vec::len).collect::<Vec<_>>(), [10, 10, 3]);
 }
@@ -203,12 +203,12 @@ fn event(tags: Vec<String>) -> JobEvent {
 }
 
 /// Returns EventBridge's answer that accepts the event.
-fn taken() -> (StatusCode, Value) {
+fn accepted() -> (StatusCode, Value) {
     (StatusCode::OK, json!({"FailedEntryCount": 0, "Entries": [{"EventId": JOB}]}))
 }
 
 /// Publishes an event with these tags. Returns the calls, and the error if the event was not accepted.
-async fn tell(tags: Vec<String>, answer: (StatusCode, Value)) -> (Vec<(String, Value)>, Result<(), String>) {
+async fn publish(tags: Vec<String>, answer: (StatusCode, Value)) -> (Vec<(String, Value)>, Result<(), String>) {
     let server = Recorder::start(move |_, _| answer.clone()).await;
     let bus = EventBridge::connect("crm".into(), Some(&server.url)).await;
     let result = bus.put(event(tags)).await;
@@ -224,7 +224,7 @@ fn detail(calls: &[(String, Value)]) -> (usize, Value) {
 
 #[tokio::test]
 async fn event_is_published_with_its_source_and_details() {
-    let (mut calls, result) = tell(vec!["vip".into()], taken()).await;
+    let (mut calls, result) = publish(vec!["vip".into()], accepted()).await;
     result.unwrap();
     let expected = json!({
         "Portal": "acme",
@@ -268,7 +268,7 @@ async fn event_is_published_with_its_source_and_details() {
 #[tokio::test]
 async fn unaccepted_event_is_an_error() {
     let check = async |answer: Value, expected: &str| {
-        let (calls, result) = tell(vec![], (StatusCode::OK, answer)).await;
+        let (calls, result) = publish(vec![], (StatusCode::OK, answer)).await;
         assert_eq!((calls.len(), result), (1, Err(expected.to_owned())));
     };
     let refused = json!({"ErrorCode": "InternalFailure", "ErrorMessage": "Later."});
@@ -279,7 +279,7 @@ async fn unaccepted_event_is_an_error() {
 #[tokio::test]
 async fn failed_call_is_an_error() {
     let refused = (StatusCode::BAD_REQUEST, json!({"__type": "AccessDeniedException", "message": "No."}));
-    let (calls, result) = tell(vec![], refused).await;
+    let (calls, result) = publish(vec![], refused).await;
     assert_eq!(calls.len(), 1);
     assert!(result.is_err());
 }
@@ -287,21 +287,21 @@ async fn failed_call_is_an_error() {
 #[tokio::test]
 async fn event_omits_an_overlong_filter() {
     let tags = |bytes| (0..MAX_LIST_VALUES).map(|n| format!("{n:0>bytes$}")).collect::<Vec<_>>();
-    let (calls, result) = tell(tags(200), taken()).await;
+    let (calls, result) = publish(tags(200), accepted()).await;
     result.unwrap();
-    let (_, whole) = detail(&calls);
-    assert_eq!(whole["Filter"]["Tags"].as_array().map(Vec::len), Some(MAX_LIST_VALUES));
-    assert_eq!(whole.get("FilterOmitted"), None);
+    let (_, full) = detail(&calls);
+    assert_eq!(full["Filter"]["Tags"].as_array().map(Vec::len), Some(MAX_LIST_VALUES));
+    assert_eq!(full.get("FilterOmitted"), None);
 
     // Each quote takes two bytes.
     let longest = tags(MAX_TAG_BYTES).into_iter().map(|tag| tag.replacen('0', "\"", 200)).collect();
-    let (calls, result) = tell(longest, taken()).await;
+    let (calls, result) = publish(longest, accepted()).await;
     result.unwrap();
     let (bytes, mut left) = detail(&calls);
     assert!(bytes < 256 * 1024, "{bytes} bytes");
     let filter = [left["Filter"].take(), left["FilterOmitted"].take()];
     assert_eq!(filter, [Value::Null, Value::Bool(true)]);
-    let mut rest = whole;
-    (rest["Filter"], rest["FilterOmitted"]) = (Value::Null, Value::Null);
-    assert_eq!(left, rest);
+    let mut shortened = full;
+    (shortened["Filter"], shortened["FilterOmitted"]) = (Value::Null, Value::Null);
+    assert_eq!(left, shortened);
 }

@@ -1,4 +1,4 @@
-//! Bad input: refused with a reason, without changes, and never with an internal error.
+//! Invalid input is refused with a reason, changes nothing, and never causes an internal error.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ use crate::portal::{ADA_TOKEN, MIKE, access, acme_with, contact, contact_with};
 const CONTACTS: i64 = 4;
 const PREFIX: &str = "/api/2.0/crm/contact/";
 
-/// A world, and the access that must not change in it.
+/// A world, and the access of its contacts, which no refused request may change.
 struct Watched {
     world: World,
     state: BTreeMap<i32, AccessState>,
@@ -88,17 +88,17 @@ fn check_form(what: &str, reply: &Reply) {
     assert_eq!(reply.header("x-request-id"), text("requestId"), "{what}");
     assert_eq!(reply.header("content-type"), "application/json; charset=utf-8", "{what}");
     assert!(error["details"].is_array(), "{what}: {error}");
-    // Neither internals nor long parts of the input.
+    // The answer shows neither internals nor long parts of the input.
     for inside in ["DynamoDB", "dynamodb", "aws", "Sdk", "panicked", "serde", "src/", "test-"] {
         assert!(!reply.text.contains(inside), "{what}: {inside} in {}", reply.text);
     }
 }
 
-/// Returns values of a wrong type or an absurd size, by the type of a field.
+/// Returns values of a wrong type or an absurd size, for a field.
 fn wrong(field: &str) -> Vec<Value> {
     let many = |value: Value| Value::Array(vec![value; 1001]);
     let mut values = vec![json!({}), json!({"a": 1})];
-    // Null is refused as the only field of a filter, and is documented as "no managers".
+    // `null` is documented as "no managers", but is refused as the only field of a filter.
     values.extend((field != "managerList").then_some(Value::Null));
     values.extend(match field {
         "isShared" | "isPrivate" => {
@@ -231,7 +231,7 @@ async fn unknown_field_is_refused_with_the_nearest_name() {
         let message = reply.json()["error"]["details"][0]["message"].as_str().unwrap().to_owned();
         assert!(message.contains(&format!("did you mean {near}?")), "{misspelt}: {message}");
     }
-    // Fields of the other endpoint, and unknown names.
+    // Fields of the other endpoint and unknown names are refused.
     for (path, body, field) in [
         ("1/access", json!({"isShared": true, "isPrivate": true}), "isPrivate"),
         ("filter/access", json!({"isPrivate": true, "isShared": true}), "isShared"),
@@ -340,7 +340,7 @@ async fn body_without_a_json_content_type_is_refused() {
             let body = "{\"isShared\":false}";
             watched.refused(content_type, request, body, 415, "unsupported-media-type").await;
         }
-        // As curl sends JSON without a content type.
+        // The content type that curl sends with JSON by default.
         let request = Request::put(format!("{PREFIX}{path}"))
             .header("authorization", ADA_TOKEN)
             .header("content-type", "application/x-www-form-urlencoded");
@@ -481,16 +481,16 @@ async fn failures_are_written_in_xml_on_request() {
 #[tokio::test]
 async fn every_answer_has_a_request_id_and_forbids_caching() {
     let watched = Watched::new().await;
-    let mut seen = std::collections::HashSet::new();
+    let mut request_ids = std::collections::HashSet::new();
     for (path, body) in
         [("1/access", "{\"isShared\":true}"), ("filter/access?dryRun=true", "{\"isPrivate\":true}"), ("x", "")]
     {
         let request = Watched::put(path).body(Body::from(body)).unwrap();
         let reply = watched.world.request(request).await.unwrap();
-        assert!(seen.insert(reply.header("x-request-id").to_owned()), "{path}");
+        assert!(request_ids.insert(reply.header("x-request-id").to_owned()), "{path}");
         assert_eq!(reply.header("cache-control"), "private, no-store", "{path}");
     }
-    assert!(!seen.contains(""));
+    assert!(!request_ids.contains(""));
 }
 
 /// Returns a strategy for any JSON.

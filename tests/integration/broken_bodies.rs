@@ -12,7 +12,7 @@ use tower::ServiceExt as _;
 
 use crate::portal::{ADA, ADA_TOKEN, MIKE, access, acme, contact, job, lines, signing_in};
 
-/// How a client ends its side of the connection after sending.
+/// The way in which a client ends its side of the connection after sending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     /// Shuts down its sending side and still reads.
@@ -23,8 +23,8 @@ enum End {
     Open,
 }
 
-/// Sends bytes over a new connection, ends it, and waits until the server is done with it. Returns the part of the
-/// answer that the client read.
+/// Sends bytes over a new connection, ends the connection, and waits until the server has handled it. Returns the part
+/// of the answer that the client has read.
 async fn exchange(world: &World, sent: &[u8], end: End) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
@@ -74,7 +74,7 @@ impl Call {
         )
     }
 
-    /// Returns the request cut after `bytes` of its body, with the length of the whole body.
+    /// Returns the request cut after `bytes` of its body. The request declares the full length of the body.
     fn cut(&self, bytes: usize) -> Vec<u8> {
         let head = self.head(&format!("content-length: {}", self.body.len()));
         [head.as_bytes(), &self.body.as_bytes()[..bytes]].concat()
@@ -85,28 +85,32 @@ impl Call {
         (self.head("transfer-encoding: chunked") + chunks).into_bytes()
     }
 
-    /// Returns every way in which the body can be cut or malformed.
+    /// Returns the request with its body cut or malformed in every way.
     fn broken(&self) -> Vec<(String, Vec<u8>, End)> {
         let Self { body, .. } = self;
-        let whole = body.len();
+        let full_length = body.len();
         let mut ways = Vec::new();
-        for cut in [0, whole / 2, whole - 1] {
+        for cut in [0, full_length / 2, full_length - 1] {
             for end in [End::Fin, End::Rst] {
-                ways.push((format!("{cut} of {whole} bytes"), self.cut(cut), end));
+                ways.push((format!("{cut} of {full_length} bytes"), self.cut(cut), end));
             }
         }
         // A form cut before one of its fields is still a valid form.
         for (cut, _) in body.match_indices('&').filter(|_| self.content_type == FORM) {
             ways.push((format!("form up to byte {cut}"), self.cut(cut), End::Fin));
         }
-        let longer = self.head(&format!("content-length: {}", whole + 1)) + body;
+        let longer = self.head(&format!("content-length: {}", full_length + 1)) + body;
         ways.push(("a longer Content-Length".into(), longer.clone().into_bytes(), End::Fin));
         ways.push(("a longer Content-Length".into(), longer.into_bytes(), End::Rst));
         for (what, chunks, ends) in [
-            ("no last chunk", format!("{whole:x}\r\n{body}\r\n"), &[End::Fin, End::Rst][..]),
-            ("a chunk that ends early", format!("{:x}\r\n{body}", whole + 1), &[End::Fin, End::Rst]),
-            ("a size that is no number", format!("{whole:x}\r\n{body}\r\nzz\r\n"), &[End::Fin, End::Open]),
-            ("a chunk longer than its size", format!("{:x}\r\n{body}\r\n0\r\n\r\n", whole - 1), &[End::Fin, End::Open]),
+            ("no last chunk", format!("{full_length:x}\r\n{body}\r\n"), &[End::Fin, End::Rst][..]),
+            ("a chunk that ends early", format!("{:x}\r\n{body}", full_length + 1), &[End::Fin, End::Rst]),
+            ("a size that is no number", format!("{full_length:x}\r\n{body}\r\nzz\r\n"), &[End::Fin, End::Open]),
+            (
+                "a chunk longer than its size",
+                format!("{:x}\r\n{body}\r\n0\r\n\r\n", full_length - 1),
+                &[End::Fin, End::Open],
+            ),
         ] {
             ways.extend(ends.iter().map(|end| (what.to_owned(), self.chunked(&chunks), *end)));
         }
@@ -114,8 +118,8 @@ impl Call {
     }
 }
 
-/// Returns everything that the calls could change.
-async fn holdings(world: &World) -> Value {
+/// Returns the state that the calls could change.
+async fn state(world: &World) -> Value {
     let portal = crate::portal::id("acme");
     let jobs = world.jobs_of(&portal, None).await.unwrap();
     let rules = world.rules_of(&portal).await.unwrap();
@@ -165,12 +169,12 @@ async fn scene() -> (World, Vec<Call>) {
 #[tokio::test]
 async fn incomplete_body_changes_nothing_and_is_answered_400() {
     let (world, calls) = scene().await;
-    let before = holdings(&world).await;
+    let before = state(&world).await;
     for call in &calls {
         for (way, sent, end) in call.broken() {
             let answer = exchange(&world, &sent, end).await;
             let what = format!("{} {} with {way}, {end:?}: {answer}", call.method, call.path);
-            assert_eq!(holdings(&world).await, before, "{what}");
+            assert_eq!(state(&world).await, before, "{what}");
             if end != End::Rst {
                 assert!(answer.starts_with("HTTP/1.1 400 "), "{what}");
                 assert!(answer.contains("\"type\":\"invalid-request\"") && answer.contains("x-request-id:"), "{what}");
@@ -185,16 +189,16 @@ async fn complete_bodies_are_accepted() {
     for (i, _) in calls.iter().enumerate() {
         for chunked in [true, false] {
             let (world, calls) = scene().await;
-            let (call, before) = (&calls[i], holdings(&world).await);
-            let whole = call.body.len();
+            let (call, before) = (&calls[i], state(&world).await);
+            let full_length = call.body.len();
             let sent = match chunked {
                 true => call.chunked(&format!(
                     "1\r\n{}\r\n{:x}\r\n{}\r\n0\r\n\r\n",
                     &call.body[..1],
-                    whole - 1,
+                    full_length - 1,
                     &call.body[1..]
                 )),
-                false => call.cut(whole),
+                false => call.cut(full_length),
             };
             let answer = exchange(&world, &sent, End::Open).await;
             let what = format!("{} {}: {answer}", call.method, call.path);
@@ -202,7 +206,7 @@ async fn complete_bodies_are_accepted() {
                 assert!(answer.starts_with("HTTP/1.1 400 "), "{what}");
             } else {
                 assert!(answer.starts_with("HTTP/1.1 2"), "{what}");
-                assert!(holdings(&world).await != before || call.path.contains("filter/access"), "{what}");
+                assert!(state(&world).await != before || call.path.contains("filter/access"), "{what}");
             }
         }
     }
@@ -211,7 +215,7 @@ async fn complete_bodies_are_accepted() {
 #[tokio::test]
 async fn body_of_another_length_than_declared_is_refused() {
     let (world, calls) = scene().await;
-    let before = holdings(&world).await;
+    let before = state(&world).await;
     for call in &calls {
         let length = call.body.len();
         for declared in [
@@ -231,5 +235,5 @@ async fn body_of_another_length_than_declared_is_refused() {
             assert!(reply.text.contains("Content-Length"), "{}", reply.text);
         }
     }
-    assert_eq!(holdings(&world).await, before);
+    assert_eq!(state(&world).await, before);
 }

@@ -42,8 +42,8 @@ impl About {
         Self { job: Uuid::now_v7().into(), rule: Uuid::now_v7().to_string() }
     }
 
-    /// Creates a job and a rule, as the owner of `token`, for a call of the endpoint. A job to be cancelled is queued.
-    /// Any other job has changed contact 9, which serves this purpose only.
+    /// Creates a job and a rule of the owner of `token`, for a call of the endpoint. For a cancel the job is queued.
+    /// Otherwise the job has changed contact 9, which only such jobs change.
     pub(crate) async fn made(world: &World, endpoint: &Endpoint, token: &str) -> Self {
         let acme = crate::portal::portal("acme", "Europe/Riga", 4);
         let nine = contact_with(9, ShareType::ReadWrite, &[]);
@@ -55,8 +55,8 @@ impl About {
         };
         let reply = world.put_with(path, token, &body.to_string(), headers).await.unwrap();
         let job = crate::portal::job(&reply).unwrap_or_else(|| panic!("{}", reply.text));
-        // One rule for each token, because a user has a limited number of rules. It is recreated: an earlier call may
-        // have changed its owner.
+        // Each token has one rule, because a user has a limited number of rules. The rule is created again, because an
+        // earlier call may have changed its owner.
         let rule = format!("of-{token}");
         let gone = world.access_with("DELETE", &format!("rules/{rule}"), ADA_TOKEN, "", &[]).await.unwrap();
         assert!(!gone.status.is_server_error(), "{}", gone.text);
@@ -71,7 +71,7 @@ fn rule_of(managers: &Value) -> Value {
     json!({"filter": {"tags": ["cell"]}, "target": {"isPrivate": true, "managerList": managers}, "cron": "0 2 * * *"})
 }
 
-/// Returns a call of an endpoint, with `managers` where it accepts managers. A change of access makes contact 1
+/// Returns a call of an endpoint, with `managers` if the endpoint accepts managers. A change of access makes contact 1
 /// private.
 pub(crate) fn call(endpoint: &Endpoint, route: &str, about: &About, managers: &Value) -> (String, Value) {
     let mut query = "";
@@ -143,15 +143,15 @@ fn sets_access(endpoint: &Endpoint) -> bool {
     endpoint.method == "PUT" && endpoint.function != JOBS
 }
 
-/// Everything that the calls could change in a portal.
+/// The state of a portal that the calls could change.
 #[derive(Debug, PartialEq)]
-struct Holdings {
+struct PortalState {
     access: BTreeMap<i32, AccessState>,
     jobs: Vec<Job>,
     rules: Vec<Rule>,
 }
 
-impl Holdings {
+impl PortalState {
     async fn of(world: &World, portal: &str) -> Self {
         let id = crate::portal::id(portal);
         Self {
@@ -169,13 +169,13 @@ fn tagged(id: i64) -> Value {
 async fn refused(world: &World, authorization: Option<&str>) {
     for (endpoint, _) in guarded() {
         let about = About::made(world, endpoint, MIKE_TOKEN).await;
-        let (before, writes) = (Holdings::of(world, "acme").await, world.trips.spent().writes);
+        let (before, writes) = (PortalState::of(world, "acme").await, world.trips.spent().writes);
         let reply = send(world, endpoint, authorization, &about, &json!([])).await;
         assert_eq!(reply.status, 401, "{authorization:?} {}: {}", endpoint.path, reply.text);
         assert_eq!(reply.error_type(), "unauthenticated", "{authorization:?}");
         assert_eq!(reply.header("www-authenticate"), "Bearer realm=\"crm-access\"", "{authorization:?}");
         assert_eq!(world.trips.spent().writes, writes, "{authorization:?}");
-        assert_eq!(Holdings::of(world, "acme").await, before, "{authorization:?}");
+        assert_eq!(PortalState::of(world, "acme").await, before, "{authorization:?}");
     }
 }
 
@@ -240,18 +240,18 @@ async fn token_is_accepted_with_or_without_bearer() {
 
 #[tokio::test]
 async fn expired_token_is_refused() {
-    const BRIEF: &str = "ada-until-2040-0123456789abcdef0123456789";
-    let token = json!({"token": {"Token": BRIEF, "UserId": ADA, "Scopes": ["read", "write"],
+    const EXPIRING: &str = "ada-until-2040-0123456789abcdef0123456789";
+    let token = json!({"token": {"Token": EXPIRING, "UserId": ADA, "Scopes": ["read", "write"],
         "Expires": "2040-05-01T12:00:00Z"}});
     let world = acme_with([token, tagged(1)]).await;
     let at = |text: &str| world.set_clock(text.parse::<Timestamp>().unwrap());
     at("2040-05-01T11:59:59.9999999Z");
-    admitted(&world, BRIEF).await;
-    // The token is cached by now. The service still checks its expiry.
+    admitted(&world, EXPIRING).await;
+    // The token is cached, and the service still checks its expiry.
     at("2040-05-01T12:00:00Z");
-    refused(&world, Some(BRIEF)).await;
+    refused(&world, Some(EXPIRING)).await;
     at("2041-01-01T00:00:00Z");
-    refused(&world, Some(BRIEF)).await;
+    refused(&world, Some(EXPIRING)).await;
     admitted(&world, ADA_TOKEN).await;
 }
 
@@ -280,7 +280,7 @@ const WAYS_TO_END: [&str; 4] = ["another password", "every token revoked", "a li
 #[tokio::test]
 async fn new_password_or_removal_of_a_user_ends_its_tokens() {
     for way in WAYS_TO_END {
-        // The world caches tokens for an hour. The user's record says that they ended.
+        // The world caches tokens for an hour, but the user's record shows that the tokens have ended.
         let world = acme_with([signing_in(ADA, "Ada", true, EMAIL, PASSWORD), tagged(1)]).await;
         let (acme, now) = (crate::portal::id("acme"), world.app.now());
         assert!(counts(&world, ADA_TOKEN).await && counts(&world, READER_TOKEN).await);
@@ -310,7 +310,7 @@ async fn new_password_or_removal_of_a_user_ends_its_tokens() {
         world.import(&lines(values)).await.unwrap();
         refused(&world, Some(ADA_TOKEN)).await;
         assert!(counts(&world, LATER).await, "{way}");
-        // The same timestamp again: each end covers all tokens created before it.
+        // The clock has not moved: an end covers all tokens created before it, even with an equal timestamp.
         world.store.end_tokens(&acme, ADA, now).await.unwrap();
         refused(&world, Some(LATER)).await;
     }
@@ -357,7 +357,7 @@ async fn ended_token_gets_no_replay() {
     }
 }
 
-/// Reverts the end of a user's tokens, which only a test can do.
+/// Makes the ended tokens of a user valid again. Only a test can do this.
 async fn revive(world: &World, user: UserId) {
     let (pk, sk) = store::keys::Key::User(crate::portal::id("acme"), user).encode();
     let key = [(store::keys::PK, pk), (store::keys::SK, sk)]
@@ -374,7 +374,7 @@ async fn sign_out_ends_only_its_own_token() {
         assert_eq!(world.call("GET", "/api/2.0/people/@self", token, &[], "").await.unwrap().status, 200, "{token}");
         let reply = world.call("DELETE", &path, token, &[], "").await.unwrap();
         assert_eq!((reply.status.as_u16(), reply.text.as_str()), (204, ""), "{token}");
-        // This process at least no longer accepts the token.
+        // At least this process no longer accepts the token.
         for method in ["GET", "DELETE"] {
             let path = if method == "GET" { "/api/2.0/people/@self" } else { &path };
             assert_eq!(world.call(method, path, token, &[], "").await.unwrap().status, 401, "{token} {method}");
@@ -394,7 +394,7 @@ async fn token_without_the_scope_is_refused() {
         let acme = crate::portal::portal("acme", "Europe/Riga", 4);
         world.import_as(&lines([acme, tagged(1)]), true).await.unwrap();
         let about = About::made(&world, endpoint, ADA_TOKEN).await;
-        let before = Holdings::of(&world, "acme").await;
+        let before = PortalState::of(&world, "acme").await;
         // GET requires the read scope, every other method the write scope.
         assert_eq!(scope == Scope::Read, endpoint.method == "GET", "{}", endpoint.path);
         let reply = send(&world, endpoint, Some(READER_TOKEN), &about, &json!([MIKE])).await;
@@ -406,11 +406,11 @@ async fn token_without_the_scope_is_refused() {
         } else {
             assert!(reply.status.is_success(), "{}: {}", endpoint.path, reply.text);
         }
-        assert_eq!(Holdings::of(&world, "acme").await, before, "{}", endpoint.path);
+        assert_eq!(PortalState::of(&world, "acme").await, before, "{}", endpoint.path);
         // The write scope includes the read scope.
         let reply = send(&world, endpoint, Some(WRITER_TOKEN), &about, &json!([MIKE])).await;
         assert!(reply.status.is_success(), "{}: {}", endpoint.path, reply.text);
-        let is_changed = Holdings::of(&world, "acme").await != before;
+        let is_changed = PortalState::of(&world, "acme").await != before;
         assert_eq!(is_changed, scope == Scope::Write, "{}", endpoint.path);
     }
 }
@@ -440,7 +440,7 @@ async fn token_of_one_portal_changes_nothing_in_another() {
     for (endpoint, _) in scoped() {
         let world = two_portals().await;
         let about = About::made(&world, endpoint, ADA_TOKEN).await;
-        let (acme, zenith) = (Holdings::of(&world, "acme").await, Holdings::of(&world, "zenith").await);
+        let (acme, zenith) = (PortalState::of(&world, "acme").await, PortalState::of(&world, "zenith").await);
         let reply = send(&world, endpoint, Some(ZOE_TOKEN), &about, &json!([ZOE])).await;
         // Jobs and rules of another portal do not exist, even for an administrator.
         let names_what_is_there = endpoint.path.contains("{jobid}") || endpoint.path.contains("{name}");
@@ -465,17 +465,17 @@ async fn token_of_one_portal_changes_nothing_in_another() {
             _ => {}
         }
         world.work().await.unwrap();
-        assert_eq!(Holdings::of(&world, "acme").await.access, acme.access, "{}", endpoint.path);
+        assert_eq!(PortalState::of(&world, "acme").await.access, acme.access, "{}", endpoint.path);
         if endpoint.path.ends_with("/cancel") {
             // The queued job of `acme` still ran.
-            assert_eq!(Holdings::of(&world, "acme").await.jobs[0].state, State::Done);
+            assert_eq!(PortalState::of(&world, "acme").await.jobs[0].state, State::Done);
         } else {
-            assert_eq!(Holdings::of(&world, "acme").await, acme, "{}", endpoint.path);
+            assert_eq!(PortalState::of(&world, "acme").await, acme, "{}", endpoint.path);
         }
-        let is_changed = Holdings::of(&world, "zenith").await != zenith;
+        let is_changed = PortalState::of(&world, "zenith").await != zenith;
         assert_eq!(is_changed, endpoint.method == "PUT", "{}", endpoint.path);
 
-        let zenith = Holdings::of(&world, "zenith").await;
+        let zenith = PortalState::of(&world, "zenith").await;
         let about = About::made(&world, endpoint, ADA_TOKEN).await;
         let reply = send(&world, endpoint, Some(ADA_TOKEN), &about, &json!([MIKE])).await;
         assert!(reply.status.is_success(), "{}", reply.text);
@@ -483,7 +483,7 @@ async fn token_of_one_portal_changes_nothing_in_another() {
         if sets_access(endpoint) {
             assert_eq!(access_of(&world, 1).await.access, private(&[MIKE]), "{}", endpoint.path);
         }
-        assert_eq!(Holdings::of(&world, "zenith").await, zenith, "{}", endpoint.path);
+        assert_eq!(PortalState::of(&world, "zenith").await, zenith, "{}", endpoint.path);
     }
 }
 
@@ -543,11 +543,11 @@ fn listed(reply: &Reply) -> Option<usize> {
     }
 }
 
-/// Returns an answer as a cell of the table, and whether access changed, or jobs or rules for their endpoints.
+/// Returns a cell of the table: the answer, and whether the call changed access, jobs or rules.
 async fn cell(world: &World, endpoint: &Endpoint, route: &str, token: Option<&str>, about: &About) -> String {
-    let before = Holdings::of(world, "acme").await;
+    let before = PortalState::of(world, "acme").await;
     let reply = send_to(world, endpoint, route, token, about, &json!([ADA])).await;
-    let after = Holdings::of(world, "acme").await;
+    let after = PortalState::of(world, "acme").await;
     let is_changed = if endpoint.function == JOBS { after != before } else { after.access != before.access };
     let changed = if is_changed { ", changed" } else { "" };
     let listed = listed(&reply).map(|listed| format!(", lists {listed}")).unwrap_or_default();

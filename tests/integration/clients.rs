@@ -101,7 +101,7 @@ async fn go_client_signs_in_and_sends_forms() {
     assert_eq!(reply.status, 200, "{}", reply.text);
     assert_eq!(access_of(&world, 4).await.access, public(&[MIKE, SAM]));
 
-    // The same by filter, with a repeated value.
+    // The client sets the access by filter too, and repeats a value.
     let body = format!("tags=vip&contactStage=1&isPrivate=True&managerList={MIKE}&managerList={SAM}");
     let reply = form(&world, "PUT", "crm/contact/filter/access.json", token, &body).await;
     assert_eq!((reply.status.as_u16(), reply.json()["count"].as_u64()), (200, Some(3)), "{}", reply.text);
@@ -131,7 +131,7 @@ async fn form_is_refused_for_the_same_faults_as_json() {
     check("crm/contact/access.json", "isShared=true&contactid[]=1&contactid[]=x", &["contactid[1]"]).await;
     check("crm/contact/filter/access.json", "isPrivate=true&contactStage=warm&toDate=", &["contactStage[0]", "toDate"])
         .await;
-    // A blank input does not mean "all contacts".
+    // An empty form does not select all contacts.
     let blank = "isPrivate=true&tags=&contactStage=&contactType=&contactListView=&managerList=";
     let fields = ["tags", "contactStage", "contactType", "contactListView"];
     check("crm/contact/filter/access.json", blank, &fields).await;
@@ -377,7 +377,8 @@ const CALLS: &[Call] = &[
     read("people", &[("/total", "3"), ("/response/0/displayName", r#""Ada""#), ("/response/0/isAdmin", "true")]),
     read("people/filter.json?filterValue=MiK", &[("/total", "1"), ("/response/0/id", r#""MIKE""#)]),
     read("people/MIKE.json", &[("/response/id", r#""MIKE""#), ("/response/displayName", r#""Mike""#)]),
-    // The answer has no task, as ONLYOFFICE's: its browser client would take a null for a task and fail.
+    // Like ONLYOFFICE's answer, this answer has no task member: ONLYOFFICE's browser client would read `null` as a task
+    // and fail.
     read("C/simple/filter.json?sortBy=id&count=1&fields=id", &[("/response", r#"[{"contact":{"id":1}}]"#)]),
     read(
         "people/filter?startIndex=0&count=300&employeeStatus=Active",

@@ -15,9 +15,9 @@ use crate::job_faults::{Step, at};
 use crate::portal::{ADA_TOKEN, MIKE, SAM, access, acme, contact, id, job, lines, portal};
 use crate::workers::proxied;
 
-/// Contacts given to Mike and later taken from him.
+/// The contacts that Mike gets and loses again.
 const GIVEN: i64 = 150;
-/// Contacts of the portal, enough that a list by manager reads postings.
+/// The contacts of the portal. Their number is large enough that a list by manager reads postings.
 const ALL: i64 = 320;
 
 fn pass(world: &World, millis: u64) {
@@ -25,7 +25,7 @@ fn pass(world: &World, millis: u64) {
 }
 
 /// Advances the clock until postings count as settled and every read sees them.
-async fn settle(world: &World) {
+async fn wait_until_settled(world: &World) {
     pass(world, POSTING_SETTLED_MILLIS.max(COMPACTION_PAUSE_MILLIS) + 1000);
     world.catch_up().await.unwrap();
 }
@@ -43,7 +43,8 @@ async fn give(world: &World, contact: i64, managers: &[UserId]) {
     assert_eq!(reply.status, 200, "{}", reply.text);
 }
 
-/// Creates a world in which Mike was given many contacts and still has three. Returns the job that took the others.
+/// Creates a world in which Mike got many contacts and still has three. Returns the job that removed him from the
+/// contacts.
 async fn stale() -> (World, JobId) {
     let mut values = acme();
     values[0] = portal("acme", "Europe/Riga", 1);
@@ -51,11 +52,11 @@ async fn stale() -> (World, JobId) {
     values.extend((1..=ALL).map(|number| contact(number, json!({"Tags": tags(number)}))));
     let world = World::with(&lines(values)).await.unwrap();
     give_all(&world, &[MIKE]).await;
-    let taken = give_all(&world, &[SAM]).await;
+    let removal = give_all(&world, &[SAM]).await;
     for number in 1..=3 {
         give(&world, number, &[MIKE]).await;
     }
-    (world, taken)
+    (world, removal)
 }
 
 /// Returns a manager's contacts as a list shows them, and the list's read units.
@@ -77,10 +78,10 @@ async fn own(world: &World, manager: UserId) -> BTreeSet<i64> {
 async fn check_lists(world: &World, case: &str) {
     for manager in [MIKE, SAM] {
         let own = own(world, manager).await;
-        let posted =
+        let indexed =
             world.store.contacts_indexed_for(&id("acme"), manager, usize::MAX).await.unwrap().unwrap().contacts;
-        let posted: BTreeSet<i64> = posted.into_iter().map(|contact| contact.get().into()).collect();
-        assert!(own.is_subset(&posted), "{case}: {:?} of {manager} not posted", own.difference(&posted));
+        let indexed: BTreeSet<i64> = indexed.into_iter().map(|contact| contact.get().into()).collect();
+        assert!(own.is_subset(&indexed), "{case}: {:?} of {manager} not indexed", own.difference(&indexed));
         assert_eq!(listed(world, manager).await.0, own, "{case}");
     }
 }
@@ -95,14 +96,14 @@ async fn list_with_stale_postings_requests_compaction_and_becomes_cheap() {
     let (own, before) = listed(&world, MIKE).await;
     assert_eq!(own, [1, 2, 3].into());
     assert!(before > 75.0, "{before} read units");
-    let asked = world.store.due_compactions(world.app.now()).await.unwrap();
-    assert_eq!(asked.iter().map(|due| due.manager).collect::<Vec<_>>(), [MIKE]);
-    // No posting is settled, so none is removed yet. A posting of Mike's three contacts is written.
+    let requests = world.store.due_compactions(world.app.now()).await.unwrap();
+    assert_eq!(requests.iter().map(|due| due.manager).collect::<Vec<_>>(), [MIKE]);
+    // No posting is settled yet, so compaction removes no posting. A posting of Mike's three contacts is written.
     assert_eq!(world.jobs().compact_due_postings(&Deadline::never()).await.unwrap(), 1);
     check_lists(&world, "packed").await;
     assert_eq!(world.jobs().compact_due_postings(&Deadline::never()).await.unwrap(), 0);
-    // Removal needs no further list.
-    settle(&world).await;
+    // A compaction removes settled postings without a further list.
+    wait_until_settled(&world).await;
     assert_eq!(world.jobs().compact_due_postings(&Deadline::never()).await.unwrap(), 1);
     assert_eq!(world.store.due_compactions(world.app.now()).await.unwrap(), []);
     let (own, after) = listed(&world, MIKE).await;
@@ -144,11 +145,11 @@ async fn compaction_that_dies_at_any_call_loses_no_contact() {
             died |= !ended;
             proxy.clear();
             check_lists(&world, &format!("call {number}")).await;
-            settle(&world).await;
+            wait_until_settled(&world).await;
         }
         for _ in 0..2 {
             compact(&world).await;
-            settle(&world).await;
+            wait_until_settled(&world).await;
         }
         check_lists(&world, &format!("call {number}, at the end")).await;
         assert!(listed(&world, MIKE).await.1 < 40.0);
@@ -164,19 +165,19 @@ async fn compaction_that_dies_at_any_call_loses_no_contact() {
 enum Between {
     /// A single change gives Mike a contact that he once had.
     Single,
-    /// An undo gives the taken contacts back to Mike.
+    /// An undo gives the lost contacts back to Mike.
     Undo,
-    /// A run takes Mike's contacts, a single change gives him one, and a run gives him all.
+    /// A run removes Mike from his contacts, a single change gives him one contact, and a run gives him all contacts.
     TakeAndGive,
     /// Another compaction.
     Compaction,
 }
 
-async fn act(world: &World, between: Between, taken: JobId) {
+async fn act(world: &World, between: Between, removal: JobId) {
     match between {
         Between::Single => give(world, 50, &[SAM, MIKE]).await,
         Between::Undo => {
-            let reply = world.post(&format!("jobs/{taken}/undo"), ADA_TOKEN).await.unwrap();
+            let reply = world.post(&format!("jobs/{removal}/undo"), ADA_TOKEN).await.unwrap();
             assert_eq!(reply.status, 202, "{}", reply.text);
             world.work().await.unwrap();
         }
@@ -193,8 +194,8 @@ async fn act(world: &World, between: Between, taken: JobId) {
 async fn list_misses_no_contact_when_changes_interleave_with_a_compaction() {
     for between in [Between::Single, Between::Undo, Between::TakeAndGive, Between::Compaction] {
         for number in 1.. {
-            let (world, taken) = stale().await;
-            settle(&world).await;
+            let (world, removal) = stale().await;
+            wait_until_settled(&world).await;
             let (proxy, jobs) = proxied(&world).await;
             let mut reached = false;
             // The first compaction packs postings, the second removes them.
@@ -212,16 +213,16 @@ async fn list_misses_no_contact_when_changes_interleave_with_a_compaction() {
                         () = gate.reached() => {}
                         () = gate.opened() => return false,
                     }
-                    act(&world, between, taken).await;
+                    act(&world, between, removal).await;
                     check_lists(&world, &format!("{between:?} at call {number}, meanwhile")).await;
                     gate.open();
                     true
                 };
-                let (_, met) = tokio::join!(compaction, others);
-                reached |= met;
+                let (_, was_reached) = tokio::join!(compaction, others);
+                reached |= was_reached;
                 proxy.clear();
                 check_lists(&world, &format!("{between:?} at call {number}, after")).await;
-                settle(&world).await;
+                wait_until_settled(&world).await;
             }
             compact(&world).await;
             check_lists(&world, &format!("{between:?} at call {number}, at the end")).await;
@@ -235,17 +236,17 @@ async fn list_misses_no_contact_when_changes_interleave_with_a_compaction() {
 
 /// Compacts until nothing is left to compact.
 async fn compact_all(world: &World) {
-    settle(world).await;
+    wait_until_settled(world).await;
     while compact(world).await != Compacted::default() {
-        settle(world).await;
+        wait_until_settled(world).await;
     }
 }
 
 #[tokio::test]
 async fn list_shows_contacts_of_an_undo_after_a_compaction() {
-    let (world, taken) = stale().await;
+    let (world, removal) = stale().await;
     compact_all(&world).await;
-    act(&world, Between::Undo, taken).await;
+    act(&world, Between::Undo, removal).await;
     check_lists(&world, "undone").await;
     assert_eq!(i64::try_from(listed(&world, MIKE).await.0.len()).unwrap(), GIVEN);
 }

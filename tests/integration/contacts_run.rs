@@ -89,14 +89,14 @@ async fn set(world: &World, contacts: impl IntoIterator<Item = i64>, access: &Ac
     assert!(unwritten == 0 && error.is_none(), "{error:?}");
 }
 
-/// Maximum number of contacts that a call names.
-const MOST: i64 = 1000;
+/// The maximum number of contacts in a call.
+const MAX_CONTACTS: i64 = 1000;
 
 /// Creates a thousand contacts: a hundred for each of ten lists of 40 managers.
 async fn thousand() -> World {
-    let world = acme_with((1..=MOST).map(|id| contact(id, json!({})))).await;
+    let world = acme_with((1..=MAX_CONTACTS).map(|id| contact(id, json!({})))).await;
     for group in 0..10 {
-        set(&world, (1..=MOST).filter(|id| id % 10 == group), &crowd(u128::try_from(group).unwrap())).await;
+        set(&world, (1..=MAX_CONTACTS).filter(|id| id % 10 == group), &crowd(u128::try_from(group).unwrap())).await;
     }
     world
 }
@@ -107,13 +107,13 @@ fn crowd(first: u128) -> Access {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a thousand contacts")]
-const CONTACTS: f64 = MOST as f64;
+const CONTACTS: f64 = MAX_CONTACTS as f64;
 
 #[tokio::test]
 async fn run_over_a_thousand_contacts_is_recorded_and_within_cost_bounds() {
     let world = thousand().await;
-    let before = access(&world, "acme", 1..=MOST).await;
-    let run = run_of(&world, ADMIN, 1..=MOST, crowd(11)).await;
+    let before = access(&world, "acme", 1..=MAX_CONTACTS).await;
+    let run = run_of(&world, ADMIN, 1..=MAX_CONTACTS, crowd(11)).await;
     let (spent, trips) = (world.trips.spent(), world.trips.so_far());
     let id = applied_unread(&world, &run).await;
     let (spent, (calls, rounds)) = (world.trips.spent() - spent, world.trips.so_far());
@@ -128,7 +128,7 @@ async fn run_over_a_thousand_contacts_is_recorded_and_within_cost_bounds() {
     assert_eq!(calls - trips.0, 3 + 1 + 2 + 40 + 4);
     assert!(rounds - trips.1 <= 3 + 1 + 40 / 2 + 4, "{} rounds", rounds - trips.1);
 
-    let after = access(&world, "acme", 1..=MOST).await;
+    let after = access(&world, "acme", 1..=MAX_CONTACTS).await;
     assert!(after.len() == 1000 && after.values().all(|state| state.access == crowd(11) && state.revision == Some(id)));
     let job = record(&world, id).await;
     assert_eq!(
@@ -138,7 +138,7 @@ async fn run_over_a_thousand_contacts_is_recorded_and_within_cost_bounds() {
     assert_eq!((job.task.filter(), job.task.target()), (None, Some(&crowd(11))));
     assert_eq!(job.counts, Counts { matched: 1000, updated: 1000, ..Counts::default() });
     let changes = changes(&world, id).await;
-    assert!(changes.iter().map(|change| i64::from(change.contact.get())).eq(1..=MOST));
+    assert!(changes.iter().map(|change| i64::from(change.contact.get())).eq(1..=MAX_CONTACTS));
     for change in changes {
         let was = &before[&change.contact.get()];
         assert_eq!((&change.before, change.revision), (&was.access, was.revision));
@@ -147,7 +147,7 @@ async fn run_over_a_thousand_contacts_is_recorded_and_within_cost_bounds() {
     assert_eq!(contact_bytes(&world, id).await, 2 + 1000);
 
     assert_eq!(undo(&world, id).await.counts, Counts { matched: 1000, updated: 1000, ..Counts::default() });
-    let restored = access(&world, "acme", 1..=MOST).await;
+    let restored = access(&world, "acme", 1..=MAX_CONTACTS).await;
     assert!(restored.iter().all(|(contact, state)| state.access == before[contact].access));
 }
 
@@ -173,8 +173,8 @@ async fn contact_bytes(world: &World, id: JobId) -> usize {
 #[tokio::test]
 async fn worker_changes_the_same_contacts_and_reads_each_access_once() {
     let world = thousand().await;
-    let before = access(&world, "acme", 1..=MOST).await;
-    let run = run_of(&world, ADMIN, 1..=MOST, crowd(11)).await;
+    let before = access(&world, "acme", 1..=MAX_CONTACTS).await;
+    let run = run_of(&world, ADMIN, 1..=MAX_CONTACTS, crowd(11)).await;
     let spent = world.trips.spent();
     let id = worked(&world, &run).await;
     let spent = world.trips.spent() - spent;
@@ -184,25 +184,25 @@ async fn worker_changes_the_same_contacts_and_reads_each_access_once() {
 
     let job = record(&world, id).await;
     assert_eq!((job.state, job.counts, job.percent), (State::Done, run.counts(), 100));
-    let after = access(&world, "acme", 1..=MOST).await;
+    let after = access(&world, "acme", 1..=MAX_CONTACTS).await;
     assert!(after.len() == 1000 && after.values().all(|state| state.access == crowd(11) && state.revision == Some(id)));
     assert_eq!(undo(&world, id).await.counts.updated, 1000);
-    let restored = access(&world, "acme", 1..=MOST).await;
+    let restored = access(&world, "acme", 1..=MAX_CONTACTS).await;
     assert!(restored.iter().all(|(contact, state)| state.access == before[contact].access));
 }
 
 #[tokio::test]
 async fn matching_contacts_cost_only_the_job_and_in_a_synchronous_call_nothing() {
     let world = thousand().await;
-    set(&world, 1..=MOST, &crowd(11)).await;
-    let state = access(&world, "acme", 1..=MOST).await;
-    let run = run_of(&world, ADMIN, 1..=MOST, crowd(11)).await;
+    set(&world, 1..=MAX_CONTACTS, &crowd(11)).await;
+    let state = access(&world, "acme", 1..=MAX_CONTACTS).await;
+    let run = run_of(&world, ADMIN, 1..=MAX_CONTACTS, crowd(11)).await;
     let calls = world.trips.so_far().0;
     assert_eq!(run.counts(), Counts { matched: 1000, unchanged: 1000, ..Counts::default() });
     assert_eq!(world.trips.so_far().0, calls);
 
     let mut spent = Vec::new();
-    for contacts in [1, MOST] {
+    for contacts in [1, MAX_CONTACTS] {
         let run = run_of(&world, ADMIN, 1..=contacts, crowd(11)).await;
         let before = world.trips.spent();
         let id = worked(&world, &run).await;
@@ -214,14 +214,14 @@ async fn matching_contacts_cost_only_the_job_and_in_a_synchronous_call_nothing()
     // Then three writes of the record, the shard's lease and end, the freed open-job slot, and the deletion of the
     // open-job entry. The record of a thousand contacts takes 1 KB more.
     assert!(spent[0] <= 17.0 && spent[1] <= spent[0] + 4.0, "{spent:?}");
-    assert_eq!(access(&world, "acme", 1..=MOST).await, state);
+    assert_eq!(access(&world, "acme", 1..=MAX_CONTACTS).await, state);
 
     // Only the contact that differs is written.
     set(&world, [7], &crowd(1)).await;
-    let run = run_of(&world, ADMIN, 1..=MOST, crowd(11)).await;
+    let run = run_of(&world, ADMIN, 1..=MAX_CONTACTS, crowd(11)).await;
     let id = applied(&world, &run).await;
     assert_eq!(run.counts(), Counts { matched: 1000, updated: 1, unchanged: 999, ..Counts::default() });
-    let after = access(&world, "acme", 1..=MOST).await;
+    let after = access(&world, "acme", 1..=MAX_CONTACTS).await;
     assert!(after.iter().all(|(contact, is)| *contact == 7 || *is == state[contact]));
     assert_eq!((&after[&7].access, after[&7].revision), (&crowd(11), Some(id)));
 }
@@ -231,12 +231,12 @@ async fn run_changes_editable_contacts_and_its_counts_predict_them() {
     for (caller, changed, [matched, updated, unchanged, skipped]) in
         [(ADMIN, &[1, 3, 4, 5, 6][..], [6, 5, 1, 0]), (MIKES, &[1, 5], [4, 2, 1, 1])]
     {
-        for waited_for in [true, false] {
+        for is_synchronous in [true, false] {
             let world = acme_with(of_every_access()).await;
             let state = access(&world, "acme", 1..=6).await;
             let run = run_of(&world, caller, 1..=6, private(&[MIKE])).await;
             assert_eq!(run.counts(), Counts { matched, updated, unchanged, skipped, ..Counts::default() });
-            let id = if waited_for { applied(&world, &run).await } else { worked(&world, &run).await };
+            let id = if is_synchronous { applied(&world, &run).await } else { worked(&world, &run).await };
             let job = record(&world, id).await;
             assert_eq!((job.state, job.created_by, job.counts), (State::Done, Author::User(caller.user), run.counts()));
             let after = access(&world, "acme", 1..=6).await;
@@ -260,7 +260,8 @@ async fn worker_decides_by_the_current_access_of_contacts() {
     let world = acme_with((1..=5).map(|id| contact(id, json!({})))).await;
     let run = run_of(&world, MIKES, 1..=5, private(&[MIKE])).await;
     let id = run.enqueue(world.jobs(), world.jobs().new_id()).await.unwrap().id;
-    // Meanwhile contact 1 is hidden from the caller, 2 is not editable, 3 already matches, and 4 has another list.
+    // Before the worker starts, contact 1 is hidden from the caller, contact 2 is not editable, contact 3 already
+    // matches, and contact 4 has another list.
     set(&world, [1], &private(&[SAM])).await;
     set(&world, [2], &Access { share: ShareType::Read, managers: vec![SAM] }).await;
     set(&world, [3], &private(&[MIKE])).await;
@@ -332,7 +333,7 @@ async fn run_over_its_deadline_is_queued_for_a_worker() {
     let run = run_of(&world, ADMIN, 1..=6, private(&[MIKE])).await;
     let id = world.jobs().new_id();
     let ran = run.apply(world.jobs(), id, &Deadline::at(Instant::now())).await.unwrap();
-    let Applied::Requeued(job) = ran else { panic!("{ran:?} got through without time") };
+    let Applied::Requeued(job) = ran else { panic!("{ran:?} was completed after its deadline") };
     assert_eq!((job.id, job.state, job.counts), (id, State::Running, Counts::default()));
     assert_eq!(world.work().await.unwrap(), 1);
     assert_eq!((record(&world, id).await.state, record(&world, id).await.counts), (State::Done, run.counts()));
@@ -345,7 +346,7 @@ async fn contact_removed_before_a_worker_reaches_it_gets_no_access_record() {
     let world = acme_with(of_every_access()).await;
     let run = run_of(&world, ADMIN, 1..=6, private(&[MIKE])).await;
     let job = run.enqueue(world.jobs(), world.jobs().new_id()).await.unwrap().id;
-    // One contact without an access record and two with one, of which one already matches.
+    // One contact has no access record. Two contacts have a record, and one of them already matches.
     remove(&world, [1, 2, 3]).await;
     world.work().await.unwrap();
     assert_eq!(record(&world, job).await.counts, Counts { matched: 3, updated: 3, ..Counts::default() });
@@ -359,7 +360,7 @@ async fn contact_removed_before_a_worker_reaches_it_gets_no_access_record() {
 
 #[tokio::test]
 async fn contact_removed_before_a_takeover_gets_no_access_record() {
-    // The page that has contacts with and without an access record.
+    // This page has contacts with and without an access record.
     for (by_filter, page) in [(true, 2), (false, 1)] {
         let bed = Bed::new(1).await;
         let job = match by_filter {
@@ -401,7 +402,7 @@ async fn enqueue_all(bed: &Bed) -> JobId {
 
 #[tokio::test]
 async fn another_worker_finishes_after_a_death_at_any_call_and_undo_restores() {
-    for waited_for in [true, false] {
+    for is_synchronous in [true, false] {
         let mut number = 0;
         loop {
             number += 1;
@@ -410,11 +411,11 @@ async fn another_worker_finishes_after_a_death_at_any_call_and_undo_restores() {
                 let bed = Bed::new(1).await;
                 let dead = bed.process().await;
                 let dies = Calls::numbered(number).meet(Fault::Die(when));
-                let job = match waited_for {
+                let job = match is_synchronous {
                     true => {
                         let (run, job) = (all(&bed).await, bed.world.jobs().new_id());
                         dead.proxy.inject(dies);
-                        // Whether or not the caller got an answer.
+                        // The caller may or may not have received an answer.
                         run.apply(&dead.jobs, job, &Deadline::never()).await.map(drop).unwrap_or_default();
                         job
                     }
@@ -431,7 +432,7 @@ async fn another_worker_finishes_after_a_death_at_any_call_and_undo_restores() {
                 bed.world.queue.clear();
                 bed.recover().await;
                 if bed.world.store.job(&bed.portal, job).await.unwrap().is_none() {
-                    assert!(waited_for && number <= 3, "call {number}");
+                    assert!(is_synchronous && number <= 3, "call {number}");
                     assert_eq!(bed.written(job).await, BTreeSet::new());
                     assert!(!bed.is_open(job).await);
                     continue;

@@ -50,8 +50,8 @@ fn array_of_001() -> Value {
     as_the_schema_says(serde_json::from_str(&format!("[{text}]")).unwrap())
 }
 
-/// Converts generated examples to the types of their schema: numbers and booleans are written as strings, and tags are
-/// joined.
+/// Converts the examples of the reference pages to the types of their schema. The examples have strings instead of
+/// numbers and booleans, and joined tags.
 fn as_the_schema_says(value: Value) -> Value {
     match value {
         Value::String(text) => match text.parse::<i64>() {

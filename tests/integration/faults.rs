@@ -25,14 +25,14 @@ use crate::portal::{MIKE, contact_id, id, private};
 /// The revision of the records that the tests write.
 const REVISION: JobId = JobId::from_u128(0x4e5);
 
-/// One table, reached through the proxy and past it.
+/// A table, with one client that uses the proxy and one client that bypasses it.
 struct Table {
     proxy: Proxy,
-    /// Through the proxy.
+    /// The client that uses the proxy.
     store: Store,
-    /// Past the proxy.
+    /// The client that bypasses the proxy.
     direct: Store,
-    /// Kept alive as long as the table.
+    /// The world, which lives as long as the table.
     _port: DynamoDbPort,
 }
 
@@ -55,7 +55,7 @@ impl Table {
         write(&self.store, contacts).await
     }
 
-    /// Returns the written contacts, read past the proxy.
+    /// Returns the written contacts, and bypasses the proxy to read them.
     async fn written(&self, contacts: &[ContactId]) -> BTreeSet<ContactId> {
         let accesses = self.direct.access_of(&id("acme"), contacts).await.unwrap();
         let is_written = |contact: &ContactId| accesses.of(*contact).unwrap().revision.is_some();
@@ -143,15 +143,15 @@ async fn partly_unprocessed_read_is_repeated_until_complete() {
     let accesses = table.store.access_of(&id("acme"), &contacts).await.unwrap();
     assert!(table.proxy.calls() > 2, "{} calls", table.proxy.calls());
     assert!(contacts.iter().all(|contact| accesses.of(*contact).unwrap().access == private(&[MIKE])));
-    let whole = table.direct.meter().reading().read_units;
+    let complete = table.direct.meter().reading().read_units;
     table.direct.access_of(&id("acme"), &contacts).await.unwrap();
-    assert_eq!(table.store.meter().reading().read_units, table.direct.meter().reading().read_units - whole);
+    assert_eq!(table.store.meter().reading().read_units, table.direct.meter().reading().read_units - complete);
 }
 
 #[tokio::test]
 async fn throttled_batch_continues_when_throttling_ends() {
     let table = Table::new().await;
-    // More often than the SDK retries.
+    // The throttling lasts longer than the retries of the SDK.
     table.proxy.inject(first(6, Fault::Throttle(Capacity::Table)));
     assert!(matches!(table.write(&contacts(1)).await, (0, None)));
     assert_eq!(table.proxy.calls(), 7);
@@ -164,30 +164,30 @@ async fn batch_fails_after_its_attempts_and_reports_missing_items() {
     let throttled_for_ever = async {
         let (table, contacts) = (Table::new().await, contacts(2));
         table.proxy.inject(always(Fault::Throttle(Capacity::Table)));
-        let (rest, error) = table.write(&contacts).await;
-        assert_eq!(rest, 2);
+        let (missing, error) = table.write(&contacts).await;
+        assert_eq!(missing, 2);
         assert!(matches!(error, Some(StoreError::Throttled { operation: "BatchWriteItem", .. })), "{error:?}");
         assert!(table.written(&contacts).await.is_empty());
         // Each attempt is several attempts of the SDK.
         assert!(table.proxy.calls() > attempts(), "{} calls", table.proxy.calls());
     };
-    let never_written_whole = async {
+    let never_written_completely = async {
         let (table, contacts) = (Table::new().await, contacts(WRITE_BATCH));
         table.proxy.inject(always(Fault::Unprocessed(Share::Last(1))));
-        let (rest, error) = table.write(&contacts).await;
-        assert_eq!(rest, 1);
+        let (missing, error) = table.write(&contacts).await;
+        assert_eq!(missing, 1);
         assert!(matches!(error, Some(StoreError::Throttled { operation: "BatchWriteItem", .. })), "{error:?}");
         assert_eq!(table.written(&contacts).await.len(), WRITE_BATCH - 1);
         assert_eq!(table.proxy.calls(), attempts());
     };
-    let never_read_whole = async {
+    let never_read_completely = async {
         let (table, contacts) = (Table::new().await, contacts(3));
         table.proxy.inject(always(Fault::Unprocessed(Share::Last(1))));
         let error = table.store.access_of(&id("acme"), &contacts).await.unwrap_err();
         assert!(matches!(error, StoreError::Throttled { operation: "BatchGetItem", .. }), "{error:?}");
         assert_eq!(table.proxy.calls(), attempts());
     };
-    tokio::join!(throttled_for_ever, never_written_whole, never_read_whole);
+    tokio::join!(throttled_for_ever, never_written_completely, never_read_completely);
 }
 
 fn attempts() -> u64 {
@@ -235,7 +235,7 @@ async fn write_is_repeated_after_a_reset_connection_and_an_unavailable_server() 
 
 #[test]
 fn equal_seeds_select_equal_calls() {
-    /// The calls that each plan sees.
+    /// The number of calls that each plan gets.
     const CALLS: u64 = 1000;
     let drawn = |seed| {
         let injector = Injector::default();
@@ -277,8 +277,8 @@ async fn internal_error_of_dynamodb_is_retried_and_then_reported() {
     assert!(matches!(error, StoreError::Unavailable { operation: "GetItem", .. }), "{error:?}");
     assert!(error.is_transient());
     assert!(table.proxy.calls() > 1);
-    let (rest, error) = table.write(&contacts(1)).await;
-    assert_eq!(rest, 1);
+    let (missing, error) = table.write(&contacts(1)).await;
+    assert_eq!(missing, 1);
     assert!(matches!(error, Some(StoreError::Unavailable { operation: "BatchWriteItem", .. })), "{error:?}");
 }
 
@@ -286,8 +286,8 @@ async fn internal_error_of_dynamodb_is_retried_and_then_reported() {
 async fn refusal_is_reported_without_retries() {
     let table = Table::new().await;
     table.proxy.inject(always(Fault::Refuse));
-    let (rest, error) = table.write(&contacts(2)).await;
-    assert_eq!(rest, 2);
+    let (missing, error) = table.write(&contacts(2)).await;
+    assert_eq!(missing, 2);
     assert!(matches!(error, Some(StoreError::Refused { operation: "BatchWriteItem", .. })), "{error:?}");
     assert_eq!(table.proxy.calls(), 1);
 }
@@ -313,14 +313,14 @@ async fn calls_of_a_dead_process_do_not_arrive() {
     let later = Calls::matching(|call| call.number > 1).meet(Fault::Die(When::After));
     table.proxy.inject(first(1, Fault::Hold(When::Before, gate.clone())).and(later));
     let (early, late) = ([contact_id(2)], [contact_id(3)]);
-    let ((rest, error), ()) = tokio::join!(table.write(&early), async {
+    let ((missing, error), ()) = tokio::join!(table.write(&early), async {
         gate.reached().await;
-        let (rest, error) = table.write(&late).await;
-        assert_eq!(rest, 1);
+        let (missing, error) = table.write(&late).await;
+        assert_eq!(missing, 1);
         assert!(matches!(error, Some(StoreError::Unavailable { .. })), "{error:?}");
         gate.open();
     });
-    assert_eq!(rest, 1);
+    assert_eq!(missing, 1);
     assert!(matches!(error, Some(StoreError::Unavailable { .. })), "{error:?}");
     assert!(table.proxy.is_dead());
     // The call after which the process died was its last.
@@ -350,7 +350,7 @@ async fn call_in_flight_arrives_after_its_caller_is_gone() {
     table.proxy.idle().await;
     assert_eq!(table.written(&one).await.len(), 1);
 
-    // A held answer comes after the write.
+    // An answer is held after its write.
     table.proxy.inject(first(1, Fault::Hold(When::After, after.clone())));
     let (written, ()) = tokio::join!(table.write(&two), async {
         after.reached().await;

@@ -23,15 +23,15 @@ async fn answer(world: &World, event: &RawValue) -> Value {
 }
 
 /// Returns whether a value equals the expected one, in which `*` matches anything.
-fn is_met(expected: &Value, actual: &Value) -> bool {
+fn matches_expected(expected: &Value, actual: &Value) -> bool {
     match (expected, actual) {
         (Value::String(any), _) if any == "*" => true,
         (Value::Object(expected), Value::Object(actual)) => {
-            let member = |(name, value)| actual.get(name).is_some_and(|actual| is_met(value, actual));
+            let member = |(name, value)| actual.get(name).is_some_and(|actual| matches_expected(value, actual));
             expected.len() == actual.len() && expected.iter().all(member)
         }
         (Value::Array(expected), Value::Array(actual)) => {
-            expected.len() == actual.len() && expected.iter().zip(actual).all(|(a, b)| is_met(a, b))
+            expected.len() == actual.len() && expected.iter().zip(actual).all(|(a, b)| matches_expected(a, b))
         }
         _ => expected == actual,
     }
@@ -39,7 +39,7 @@ fn is_met(expected: &Value, actual: &Value) -> bool {
 
 #[tokio::test]
 async fn each_api_event_gets_the_answer_in_its_file() {
-    let mut met = 0;
+    let mut checked = 0;
     for (file, event) in crate::house::events() {
         if event.get("requestContext").is_none() {
             continue;
@@ -50,13 +50,13 @@ async fn each_api_event_gets_the_answer_in_its_file() {
         let expected = &crate::house::events()[&file.replace(".json", ".expected.json")];
         assert_eq!(answer["statusCode"], expected["statusCode"], "{file}: {answer:#}");
         for (name, value) in expected["headers"].as_object().into_iter().flatten() {
-            assert!(is_met(value, &answer["headers"][name]), "{file}, {name}: {answer:#}");
+            assert!(matches_expected(value, &answer["headers"][name]), "{file}, {name}: {answer:#}");
         }
         let body = if answer["body"].is_null() { json!("") } else { answer["body"].clone() };
-        assert!(is_met(&expected["body"], &body), "{file}: {answer:#}");
-        met += 1;
+        assert!(matches_expected(&expected["body"], &body), "{file}: {answer:#}");
+        checked += 1;
     }
-    assert!(met >= 16, "{met} events");
+    assert!(checked >= 16, "{checked} events");
 }
 
 fn event(route: &str, path: &str, query: &str) -> Value {
@@ -142,7 +142,7 @@ async fn every_character_of_a_path_is_read() {
         let mut event = event(SET, &path, "");
         event["pathParameters"] = json!({"contactid": text});
         event["body"] = json!("{\"isShared\":true}");
-        // `1` is the contact, other digits are no contact, and paths with anything else do not exist.
+        // `1` is the contact, other numbers are not a contact, and paths with anything else do not exist.
         let expected: &[u64] = match text.as_str() {
             "1" => &[200],
             "0" => &[400],
@@ -234,6 +234,6 @@ async fn base64_body_is_decoded_and_checked_against_its_length() {
         check(&world, &with(body, length), &[400], &format!("{body} of {length}")).await;
     }
     assert_eq!(access(&world, "acme", [1]).await, before);
-    check(&world, &with(PRIVATE, "18"), &[200], "whole").await;
+    check(&world, &with(PRIVATE, "18"), &[200], "complete").await;
     assert_ne!(access(&world, "acme", [1]).await, before);
 }

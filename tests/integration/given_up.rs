@@ -1,5 +1,5 @@
-//! Work that kills its workers: a process dies without an error, a task panics, closing a job kills. The work ends with
-//! true counts and delays no other work.
+//! Work that kills its workers: a process dies without an error, a task panics, or closing a job kills the process. The
+//! work ends with exact counts and delays no other work.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -37,17 +37,17 @@ async fn resent_message(bed: &Bed) -> Message {
     bed.world.queue.take().unwrap()
 }
 
-/// Returns how often a message's shard was claimed since its last progress.
+/// Returns the number of claims of a message's shard since its last progress.
 async fn tries(bed: &Bed, message: &Message) -> u32 {
     bed.world.store.shard(&message.portal, message.job, message.shard.unwrap()).await.unwrap().tries
 }
 
-/// Kills the workers of a message until its shard has no try left: the first worker at `first`, the others right after
-/// their claim.
+/// Kills workers of a message until its shard has no try left. The first worker dies at `first`, and the other workers
+/// die right after their claim.
 async fn kill_ten(bed: &Bed, worker: &Process, mut message: Message, first: FaultPlan) -> Message {
     die(worker, &message, first).await;
     message = resent_message(bed).await;
-    // The first worker's progress resets the tries, its own included.
+    // The first worker's progress resets the number of tries, so its own try does not count.
     while tries(bed, &message).await < MAX_TRIES {
         die(worker, &message, at(Step::Claim, 1, Fault::Die(When::After))).await;
         message = resent_message(bed).await;
@@ -99,7 +99,7 @@ async fn shard_is_given_up_although_counting_its_chunk_kills_workers() {
     let (id, message) = bed.enqueue_one().await;
     let worker = bed.process().await;
     let mut message = kill_ten(&bed, &worker, message, at(Step::Batch, 1, Fault::Die(When::After))).await;
-    // Each reader of the chunk dies, whether it reads the whole chunk or only its end.
+    // Each worker that reads the chunk dies, whether it reads the complete chunk or only its end.
     let chunk = Key::Chunk(bed.portal.clone(), id, 0, 0).encode();
     let dies_at_chunk = || {
         let chunk = chunk.clone();
@@ -115,7 +115,7 @@ async fn shard_is_given_up_although_counting_its_chunk_kills_workers() {
     let job = bed.job(id).await;
     assert_eq!((job.state, job.counts), (State::Failed, Counts::default()));
     assert!(job.is_over() && !bed.is_open(id).await, "{job:?}");
-    // The chunk still serves as the undo log.
+    // The chunk can still be undone.
     assert_eq!(bed.undone(id).await.counts.updated, bed.changes(id).await.len() as u64);
     bed.check_restored().await;
 }
@@ -237,7 +237,7 @@ fn panic_for(poison: impl IntoIterator<Item = JobId>) -> FaultPlan {
 async fn panicking_message_is_reported_and_other_messages_of_its_event_succeed() {
     let bus = TestBus::default();
     let bed = Bed::new(1).await.publishing_on(&bus);
-    let (poison, sound) = (bed.enqueue().await, bed.enqueue().await);
+    let (poison, other) = (bed.enqueue().await, bed.enqueue().await);
     bus.inject(panic_for([poison]));
     let messages: Vec<Message> = std::iter::from_fn(|| bed.world.queue.take()).collect();
     let record = |message: &Message| {
@@ -250,7 +250,7 @@ async fn panicking_message_is_reported_and_other_messages_of_its_event_succeed()
         bulk_worker::handle(bed.world.jobs(), serde_json::from_value(event).unwrap(), stop_at).await.unwrap();
     let named = serde_json::to_value(response).unwrap()["batchItemFailures"].clone();
     assert_eq!(named, json!([{"itemIdentifier": poison}]));
-    assert!(!bed.is_open(sound).await);
+    assert!(!bed.is_open(other).await);
 }
 
 #[tokio::test]
@@ -261,15 +261,15 @@ async fn job_that_kills_every_sweep_is_closed_and_blocks_no_other_job() {
     let poison = bed.enqueue().await;
     bus.inject(panic_for([poison]));
     assert!(matches!(bed.world.work().await, Err(WorkError::Panicked(_))));
-    for look in 1..=MAX_TRIES {
+    for number in 1..=MAX_TRIES {
         // Another job needs the same sweep.
-        let sound = bed.enqueue().await;
+        let other = bed.enqueue().await;
         bed.world.queue.clear();
         bed.pass(MESSAGE_DEADLINE_MILLIS);
-        assert_eq!(bed.sweep().await, 1, "look {look}");
+        assert_eq!(bed.sweep().await, 1, "sweep {number}");
         bed.world.work().await.unwrap();
-        assert_eq!(events.next().await.unwrap().job_id, sound);
-        assert!(bed.is_open(poison).await, "look {look}");
+        assert_eq!(events.next().await.unwrap().job_id, other);
+        assert!(bed.is_open(poison).await, "sweep {number}");
     }
     bed.pass(RETRY_MILLIS);
     bed.sweep().await;
@@ -286,10 +286,10 @@ async fn job_whose_closing_kills_the_sweep_fails_without_counts() {
     die(&worker, &message, at(Step::End, 1, Fault::Die(When::After))).await;
     let sweeper = bed.process().await;
     let shards = format!("{}#J#{id}", bed.portal);
-    let mut looks = 0;
+    let mut sweeps = 0;
     while bed.job(id).await.state == State::Running {
-        looks += 1;
-        assert!(looks <= MAX_TRIES + 1, "the job stays open");
+        sweeps += 1;
+        assert!(sweeps <= MAX_TRIES + 1, "the job stays open");
         bed.pass(LEASE_MILLIS.max(RETRY_MILLIS));
         let shards = shards.clone();
         sweeper.proxy.clear();
@@ -298,7 +298,7 @@ async fn job_whose_closing_kills_the_sweep_fails_without_counts() {
         // A dead sweeper may return an error.
         sweeper.jobs.sweep(Abandoned::Expired, &Deadline::never()).await.unwrap_or_default();
     }
-    assert_eq!(looks, MAX_TRIES + 1);
+    assert_eq!(sweeps, MAX_TRIES + 1);
     let job = bed.job(id).await;
     assert!(job.is_over() && job.error.as_deref().is_some_and(|error| error.contains("counts are missing")), "{job:?}");
     // The next sweep closes the job, and its changes can still be undone.
@@ -323,7 +323,7 @@ async fn workers_survive_more_panics_than_there_are_workers() {
     bed.world.clock.inject(Calls::all().meet(Fault::Panic));
     let workers = Workers::start(bed.world.jobs(), messages, Abandoned::All).await;
     bed.world.clock.clear();
-    let sound = bed.enqueue().await;
-    assert_eq!(events.next().await.unwrap().job_id, sound);
+    let other = bed.enqueue().await;
+    assert_eq!(events.next().await.unwrap().job_id, other);
     workers.stop().await;
 }

@@ -1,5 +1,5 @@
 //! The house rules: dependencies between crates, agreement of the deployment, the functions and the local server, and a
-//! correct map.
+//! correct architecture map.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -77,13 +77,14 @@ fn packages() -> BTreeMap<String, (PathBuf, BTreeSet<String>)> {
     packages.collect()
 }
 
-/// Returns the layer of a package, counted from the innermost; none for packages that only measure, test or describe.
-fn ring(name: &str, folder: &Path) -> Option<usize> {
+/// Returns the layer of a package, counted from the innermost; none for packages outside the layers: benchmarks, tests
+/// and the API description.
+fn layer_of(name: &str, folder: &Path) -> Option<usize> {
     const SHARED: [&str; 4] = ["models", "store", "jobs", "api"];
-    let place = |name: &str| SHARED.iter().position(|shared| *shared == name);
+    let layer = |name: &str| SHARED.iter().position(|shared| *shared == name);
     match folder.to_str().unwrap().split_once('/') {
         Some(("shared", name)) => {
-            Some(place(name).unwrap_or_else(|| panic!("shared/{name} has no place in the order")))
+            Some(layer(name).unwrap_or_else(|| panic!("shared/{name} is not in the list of layers")))
         }
         Some(("functions", _)) => Some(4),
         _ if name == "local" => Some(5),
@@ -104,8 +105,8 @@ fn features(edges: &str) -> BTreeMap<String, BTreeSet<String>> {
     packages
 }
 
-/// `make run` builds without dev-dependencies, `make test` with them. Cargo builds a package twice if its features
-/// differ.
+/// `make run` builds without dev-dependencies, and `make test` builds with dev-dependencies. Cargo builds a package
+/// twice if its features differ.
 #[test]
 fn program_and_tests_build_each_dependency_with_the_same_features() {
     let (program, tests) = (features("normal,build"), features("normal,build,dev"));
@@ -118,16 +119,18 @@ fn program_and_tests_build_each_dependency_with_the_same_features() {
 #[test]
 fn dependencies_point_one_way() {
     let packages = packages();
-    let rings: BTreeMap<&str, Option<usize>> =
-        packages.iter().map(|(name, (folder, _))| (name.as_str(), ring(name, folder))).collect();
-    assert_eq!(rings.values().flatten().max(), Some(&6));
+    let layers: BTreeMap<&str, Option<usize>> =
+        packages.iter().map(|(name, (folder, _))| (name.as_str(), layer_of(name, folder))).collect();
+    assert_eq!(layers.values().flatten().max(), Some(&6));
     let mut checked = 0;
     for (name, (_, dependencies)) in &packages {
-        let Some(ring) = rings[name.as_str()] else { continue };
+        let Some(layer) = layers[name.as_str()] else { continue };
         for dependency in dependencies {
-            match rings.get(dependency.as_str()) {
-                Some(Some(inner)) => assert!(*inner < ring, "{name} must not depend on {dependency}"),
-                Some(None) => panic!("{name} must not depend on {dependency}, which is no part of the house"),
+            match layers.get(dependency.as_str()) {
+                Some(Some(inner)) => assert!(*inner < layer, "{name} must not depend on {dependency}"),
+                Some(None) => {
+                    panic!("{name} must not depend on {dependency}, which is not a package of this workspace")
+                }
                 None => {}
             }
             checked += 1;
@@ -157,7 +160,7 @@ fn each_crate_depends_only_on_permitted_crates() {
         let knows: BTreeSet<String> = knows(known).difference(&outside).cloned().collect();
         assert_eq!(knows, may, "{known}");
     }
-    // The pure crate must not wait, log or send.
+    // The crate `models` is pure: it must not wait, log or send.
     let (_, models) = &packages()["models"];
     for impure in ["tokio", "futures", "tracing", "lambda_http", "lambda_runtime", "axum"] {
         assert!(!models.contains(impure), "models knows {impure}");
@@ -172,7 +175,7 @@ fn each_crate_depends_only_on_permitted_crates() {
 
 #[test]
 fn log_covers_every_crate_of_the_workspace() {
-    let own = packages().into_iter().filter(|(name, (folder, _))| ring(name, folder).is_some());
+    let own = packages().into_iter().filter(|(name, (folder, _))| layer_of(name, folder).is_some());
     let own: BTreeSet<String> = own.map(|(name, _)| name.replace('-', "_")).collect();
     assert_eq!(own, api::log::OWN_CRATES.map(str::to_owned).into());
 }
@@ -183,7 +186,7 @@ fn functions_do_not_link_the_embedded_engine() {
     for function in functions() {
         let (folder, dependencies) = &packages[&function.binary];
         assert_eq!(folder, &Path::new("functions").join(&function.folder));
-        // `lambda_http` runs functions called by HTTP, `lambda_runtime` the others.
+        // `lambda_http` runs functions that are called by HTTP, and `lambda_runtime` runs the other functions.
         let knows = ["lambda_http", "lambda_runtime"].map(|runtime| dependencies.contains(runtime));
         assert_eq!(knows, [function.is_http(), !function.is_http()], "{}", function.binary);
         let package = function.binary.as_str();
@@ -271,11 +274,11 @@ fn catch_all_function_knows_every_path_and_its_methods() {
 #[test]
 fn api_gateway_accepts_every_route() {
     // API Gateway's pattern for each part of a route: ^(\{[\w.:-]+\+?\}|[a-zA-Z0-9.:_-]+)$
-    let is_taken = |c: char| c.is_ascii_alphanumeric() || ".:_-".contains(c);
+    let is_accepted = |c: char| c.is_ascii_alphanumeric() || ".:_-".contains(c);
     for path in endpoints().flat_map(Endpoint::routes) {
         for part in path.split('/').skip(1) {
             let name = part.strip_prefix('{').and_then(|part| part.strip_suffix('}')).unwrap_or(part);
-            assert!(!name.is_empty() && name.chars().all(is_taken), "API Gateway takes no {part}, as {path} has it");
+            assert!(!name.is_empty() && name.chars().all(is_accepted), "API Gateway does not accept {part} in {path}");
         }
     }
 }
@@ -317,7 +320,8 @@ fn each_event_file_calls_its_function() {
         };
         let counterpart = if is_answer { format!("{name}.json") } else { format!("{name}.expected.json") };
         assert!(events.contains_key(&counterpart), "events/{file} is without {counterpart}");
-        // The function with the longest folder name that prefixes the event's name, as in scripts/functions.py.
+        // As in scripts/functions.py, an event belongs to the function with the longest folder name that is a prefix of
+        // the event's name.
         let owners =
             functions.iter().filter(|function| format!("{name}-").starts_with(&format!("{}-", function.folder)));
         let owner = owners.max_by_key(|function| function.folder.len());
@@ -351,15 +355,14 @@ fn deployment_keeps_the_limits_of_the_code() {
     let queues = resources("AWS::SQS::Queue").into_iter();
     let queues: Vec<Resource> = queues.filter(|queue| !queue.property("RedrivePolicy").is_null()).collect();
     assert_eq!(queues.len(), 1);
-    // AWS's recommendation, so that no second worker receives a batch that waits for a worker.
+    // AWS recommends this visibility timeout. A batch that waits for a worker is then not delivered to a second worker.
     assert_eq!(queues[0].number("VisibilityTimeout"), 6 * worker_seconds);
     let response_types = worker.value("FunctionResponseTypes");
     assert_eq!(response_types, &json!(["ReportBatchItemFailures"]), "a message that failed counts as done");
 
     let worker_millis = worker_seconds * 1000;
     assert!(worker_millis <= 15 * 60 * 1000, "Lambda ends a function after 15 minutes");
-    // A worker makes progress before its deadline, and the sweep does not requeue a shard that a worker has just
-    // requeued.
+    // A worker makes progress before its deadline. The sweep does not requeue a shard that a worker has just requeued.
     assert!(WORKER_RESERVE_MILLIS + LEASE_MILLIS <= worker_millis);
     assert!(worker_millis < MESSAGE_DEADLINE_MILLIS);
     let rules = &functions[function(&functions, "run-rules")].resource;
@@ -472,7 +475,7 @@ fn paths_in_the_architecture_map_exist() {
     assert!(named.len() > 10, "{named:?}");
     for name in &named {
         let path = Path::new(name);
-        // A path relative to a folder named earlier, such as `src/lib.rs`, may match anywhere.
+        // The map may name a path relative to an earlier folder, such as `src/lib.rs`. Such a path may match anywhere.
         let at_root = path.components().next().is_some_and(|first| root().join(first).exists());
         let exists = if at_root { root().join(path).exists() } else { tree.iter().any(|there| there.ends_with(path)) };
         assert!(exists, "ARCHITECTURE.md names {name}, which is not there");
@@ -554,7 +557,7 @@ fn key_prefixes_appear_in_one_file_only() {
         Key::Posting(portal.clone(), user, [0; 16]),
         Key::Idempotency(portal, Author::User(user), "key".into()),
     ];
-    // The prefix of a partition or sort key up to the first #, quoted as in source code.
+    // The prefix of a partition or sort key up to the first `#`, after a quotation mark as in source code.
     let parts = keys.iter().map(Key::encode).flat_map(|(pk, sk)| [pk, sk]).map(|part| match part.split_once('#') {
         Some((prefix, _)) => format!("\"{prefix}#"),
         None => format!("\"{part}\""),

@@ -14,16 +14,16 @@ async fn world() -> World {
     acme_with([contact(1, json!({"Tags": ["cell"]}))]).await
 }
 
-/// Returns everything that calls could change.
-async fn holdings(world: &World) -> String {
+/// Returns the state that calls could change.
+async fn state(world: &World) -> String {
     let portal = crate::portal::id("acme");
     let jobs = world.jobs_of(&portal, None).await.unwrap();
     let rules = world.rules_of(&portal).await.unwrap();
     format!("{:?} {jobs:?} {rules:?}", crate::portal::access(world, "acme", 1..=9).await)
 }
 
-/// Calls each endpoint with extra headers, and with `body` in place of its own if given. Checks that each answer has
-/// the status and contains the text, and that nothing changes.
+/// Calls each endpoint with extra headers, and with `body`, if given, instead of the endpoint's normal body. Checks
+/// that each answer has the status and contains the text, and that nothing changes.
 async fn refused(
     takes: impl Fn(&api::Endpoint) -> bool,
     query: &str,
@@ -35,7 +35,7 @@ async fn refused(
     let world = world().await;
     for endpoint in endpoints().filter(|endpoint| takes(endpoint)) {
         let about = About::made(&world, endpoint, ADA_TOKEN).await;
-        let before = holdings(&world).await;
+        let before = state(&world).await;
         let (path, own) = call(endpoint, endpoint.path, &about, &json!([]));
         let joint = if path.contains('?') { "&" } else { "?" };
         let path = if query.is_empty() { path } else { format!("{path}{joint}{query}") };
@@ -52,7 +52,7 @@ async fn refused(
         let what = format!("{} {} {headers:?}: {}", endpoint.method, endpoint.path, reply.text);
         assert_eq!(reply.status, status, "{what}");
         assert!(reply.text.contains(text), "{what} without {text:?}");
-        assert_eq!(holdings(&world).await, before, "{what}");
+        assert_eq!(state(&world).await, before, "{what}");
     }
 }
 
@@ -173,7 +173,7 @@ async fn header_with_two_different_values_is_refused() {
     let types = [("content-type", "application/json"), ("content-type", "text/plain")];
     let bodies = |endpoint: &api::Endpoint| endpoint.payload == api::endpoint::Payload::Fields;
     refused(bodies, "", &types, None, 415, "text/plain").await;
-    // The same value twice is unambiguous.
+    // Two equal values are unambiguous.
     let world = world().await;
     let twice = [("authorization", ADA_TOKEN), ("content-type", "application/json")];
     let reply = world.put_with("1/access", ADA_TOKEN, "{\"isShared\":false}", &twice).await.unwrap();
@@ -201,7 +201,8 @@ async fn if_match_changes_a_rule_only_at_the_version_read() {
     let (status, first) = put(&[("if-none-match", "*")], "a").await;
     assert_eq!(status, 200);
     assert_eq!(put(&[("if-none-match", "*")], "b").await.0, 412);
-    // A read and a change show the same tag for the same version. Setting the same rule again makes another version.
+    // A read and a change show the same tag for a version. A rule that is set again without a difference gets a new
+    // version.
     let read = rules(&world, "GET", &[], "").await.header("etag").to_owned();
     let (status, second) = put(&[("if-match", &read)], "a").await;
     assert_eq!((status, first == second), (200, false));

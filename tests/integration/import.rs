@@ -38,9 +38,9 @@ async fn check_counters(world: &World, stages: &[(i32, u64)], tags: &[(&str, u64
     const TAGS: [&str; 4] = ["vip", "north", "south", "straße"];
     let tags: BTreeMap<String, u64> =
         tags.iter().map(|(tag, count)| (models::values::fold::fold_tag(tag), *count)).collect();
-    let asked: Vec<String> = TAGS.iter().map(|tag| models::values::fold::fold_tag(tag)).collect();
-    let asked: Vec<&str> = asked.iter().map(String::as_str).collect();
-    assert_eq!(counters(world, "acme", &asked).await, (BTreeMap::from_iter(stages.iter().copied()), tags));
+    let folded: Vec<String> = TAGS.iter().map(|tag| models::values::fold::fold_tag(tag)).collect();
+    let folded: Vec<&str> = folded.iter().map(String::as_str).collect();
+    assert_eq!(counters(world, "acme", &folded).await, (BTreeMap::from_iter(stages.iter().copied()), tags));
 }
 
 async fn selected(world: &World, filter: &Value) -> Vec<i64> {
@@ -66,13 +66,13 @@ fn summary(added: u64, replaced: u64, unchanged: u64, deleted: u64) -> Summary {
 #[tokio::test]
 async fn loading_twice_changes_nothing() {
     let world = World::new().await.unwrap();
-    let mut whole = acme();
-    whole.extend(contacts());
-    assert_eq!(world.import(&lines(whole.clone())).await.unwrap(), summary(3, 0, 0, 0));
+    let mut file = acme();
+    file.extend(contacts());
+    assert_eq!(world.import(&lines(file.clone())).await.unwrap(), summary(3, 0, 0, 0));
     check_counters(&world, &[(0, 1), (1, 2)], &[("vip", 2), ("north", 1), ("straße", 1)]).await;
     let state = access(&world, "acme", 1..=3).await;
 
-    assert_eq!(world.import(&lines(whole)).await.unwrap(), summary(0, 0, 3, 0));
+    assert_eq!(world.import(&lines(file)).await.unwrap(), summary(0, 0, 3, 0));
     for overwrite in [false, true] {
         let writes = world.trips.spent().writes;
         let loaded = world.import_as(&acme_lines(contacts()), overwrite).await.unwrap();
@@ -166,7 +166,7 @@ async fn deleted_contact_leaves_no_items() {
     assert_eq!(world.import(&acme_lines([contact(2, json!({"Tags": ["vip"]}))])).await.unwrap(), summary(1, 0, 0, 0));
     assert_eq!(access_of(&world, 2).await.revision, None);
 
-    // In one file: add and remove, remove and add.
+    // One file may add and remove a contact, or remove and add a contact.
     let both =
         [contact(7, json!({"Tags": ["south"]})), json!({"delete": {"contact": 7}}), delete, contact(2, json!({}))];
     assert_eq!(world.import(&acme_lines(both)).await.unwrap(), summary(2, 0, 0, 2));
@@ -223,7 +223,7 @@ async fn load_of_other_contacts_repairs_an_interrupted_load() {
     interrupted(&world, &acme_lines(before)).await;
     let other = contact(4, json!({"Tags": ["south"], "ContactStatus": {"id": 1}}));
     assert_eq!(world.import(&acme_lines([other])).await.unwrap(), summary(1, 0, 0, 0));
-    // Tags that only the interrupted load brought are counted too.
+    // Tags that occur only in the interrupted load are counted too.
     check_counters(&world, &[(0, 1), (1, 3)], &[("vip", 2), ("north", 1), ("south", 1), ("straße", 1)]).await;
     assert_eq!(selected(&world, &json!({"tags": ["vip", "north"]})).await, [1]);
 }
@@ -487,7 +487,7 @@ async fn removed_users_identifier_stays_in_lists_and_is_not_reused() {
     assert_eq!(left, Vec::<String>::new());
     assert_eq!(access_of(&world, 1).await.access.managers, [nil, MIKE]);
 
-    // The same line again, a line about an unknown user, and lines that refer to the removed user.
+    // Load the line again, and also a line about an unknown user and lines that refer to the removed user.
     let again = Summary { users_unknown: 1, ..Summary::default() };
     let nobody = json!({"delete": {"user": NOBODY}});
     assert_eq!(world.import(&acme_lines([delete.clone(), nobody])).await.unwrap(), again);

@@ -11,7 +11,7 @@ use tests::{NEW_YEAR_2026, Reply, World};
 
 use crate::portal::{ADA_TOKEN, MIKE, MIKE_TOKEN, acme_with, contact, id, job};
 
-/// Bytes around the items of an answer, plus one extra item.
+/// The bytes of an answer outside its items, plus one additional item.
 const AROUND_BYTES: usize = 1024;
 
 fn ids(reply: &Reply) -> Vec<JobId> {
@@ -88,13 +88,13 @@ async fn envelope_and_header_name_the_next_page() {
 #[tokio::test]
 async fn start_index_over_its_maximum_is_refused_with_a_hint_at_the_key() {
     let (world, all) = with_jobs(5).await;
-    let most = MAX_JOBS_START_INDEX;
+    let limit = MAX_JOBS_START_INDEX;
     for token in [ADA_TOKEN, MIKE_TOKEN] {
         let third = world.get("jobs?startIndex=3", token).await.unwrap();
         assert_eq!(ids(&third), all[3..]);
-        assert_eq!(world.get(&format!("jobs?startIndex={most}"), token).await.unwrap().response(), json!([]));
+        assert_eq!(world.get(&format!("jobs?startIndex={limit}"), token).await.unwrap().response(), json!([]));
     }
-    let (status, at, message) = field(&world.get(&format!("jobs?startIndex={}", most + 1), ADA_TOKEN).await.unwrap());
+    let (status, at, message) = field(&world.get(&format!("jobs?startIndex={}", limit + 1), ADA_TOKEN).await.unwrap());
     assert_eq!((status, at.as_str()), (400, "startIndex"));
     assert!(message.contains("before") && message.contains("10000"), "{message}");
     for (query, name) in [
@@ -136,8 +136,8 @@ async fn large_job_records_end_a_page_early_and_no_more_are_read() {
             assert!(page.text.len() <= MAX_ANSWER_BYTES + AROUND_BYTES, "{}", page.text.len());
             let (on_page, read) = (ids(&page), world.trips.spent().read_units - units);
             // Each record counts twice, because its plan repeats its tags, plus the records of one extra read.
-            let most = of_record * 2.0 * f64::from(u32::try_from(on_page.len() + 26).unwrap());
-            assert!(read < most, "{read} read units for {} jobs", on_page.len());
+            let limit = of_record * 2.0 * f64::from(u32::try_from(on_page.len() + 26).unwrap());
+            assert!(read < limit, "{read} read units for {} jobs", on_page.len());
             found.extend(on_page);
             if page.header("x-next").is_empty() {
                 break;
@@ -172,7 +172,7 @@ async fn large_rule_records_end_a_page_early() {
 }
 
 /// Overwrites the attribute of an item's record with a text that is no record.
-async fn spoil(world: &World, key: &Key, attribute: &str) {
+async fn corrupt(world: &World, key: &Key, attribute: &str) {
     let (pk, sk) = key.encode();
     let request = world.client.update_item().table_name(&world.table);
     let request = request.key(PK, AttributeValue::S(pk)).key(SK, AttributeValue::S(sk));
@@ -184,7 +184,7 @@ async fn spoil(world: &World, key: &Key, attribute: &str) {
 async fn unreadable_record_hides_no_other() {
     let (world, mut all) = with_jobs(7).await;
     for spoilt in [6, 3, 2] {
-        spoil(&world, &Key::Job(id("acme"), all.remove(spoilt)), "job").await;
+        corrupt(&world, &Key::Job(id("acme"), all.remove(spoilt)), "job").await;
     }
     for token in [ADA_TOKEN, MIKE_TOKEN] {
         let (mut found, mut before) = (Vec::new(), String::new());
@@ -203,7 +203,7 @@ async fn unreadable_record_hides_no_other() {
     for name in ["a", "b", "c"] {
         world.access_with("PUT", &format!("rules/{name}"), ADA_TOKEN, &rule, &[]).await.unwrap();
     }
-    spoil(&world, &Key::Rule(id("acme"), "b".parse().unwrap()), "doc").await;
+    corrupt(&world, &Key::Rule(id("acme"), "b".parse().unwrap()), "doc").await;
     let list = world.get("rules", ADA_TOKEN).await.unwrap().response();
     let names: Vec<&str> = list.as_array().unwrap().iter().map(|rule| rule["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["a", "c"]);

@@ -12,8 +12,8 @@ async fn list(world: &World, token: &str, query: &str) -> Reply {
     reply
 }
 
-/// Contacts 1 to 6: a higher number has a later creation and an earlier name. 2 and 4 are private to Mike, 5 is shared
-/// for reading.
+/// Creates contacts 1 to 6. A higher number has a later creation date and an earlier name. Contacts 2 and 4 are private
+/// to Mike, and contact 5 is shared for reading.
 async fn world() -> World {
     let contacts = (1..=6).map(|id| {
         let mut contact = match id {
@@ -68,15 +68,15 @@ async fn list_is_filtered_ordered_and_paged() {
 async fn list_neither_shows_nor_counts_invisible_contacts() {
     let world = world().await;
     for (token, expected) in [(MIKE_TOKEN, vec![6, 5, 4, 3, 2, 1]), (SAM_TOKEN, vec![6, 5, 3, 1])] {
-        let whole = list(&world, token, "").await;
-        assert_eq!(whole.ids(), expected);
+        let complete = list(&world, token, "").await;
+        assert_eq!(complete.ids(), expected);
         // The last page shows the total.
-        assert_eq!(whole.count("x-total-count"), Some(expected.len() as u64));
+        assert_eq!(complete.count("x-total-count"), Some(expected.len() as u64));
         let page = list(&world, token, "count=2&startIndex=1").await;
         assert_eq!(page.ids(), expected[1..3]);
         assert_eq!(page.header("x-next-index"), "3");
     }
-    // Contact 5 is shared, and its kept list names Mike.
+    // Contact 5 is shared, and its stored list names Mike.
     assert_eq!(list(&world, SAM_TOKEN, &format!("responsibleid={MIKE}")).await.ids(), [0; 0]);
     assert_eq!(list(&world, SAM_TOKEN, "isShared=false").await.ids(), Vec::<i64>::new());
     assert_eq!(list(&world, MIKE_TOKEN, "isShared=false").await.ids(), [4, 2]);

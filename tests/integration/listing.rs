@@ -97,7 +97,7 @@ fn acme_id() -> PortalId {
     id("acme")
 }
 
-async fn posted(world: &World, manager: UserId) -> BTreeSet<ContactId> {
+async fn indexed(world: &World, manager: UserId) -> BTreeSet<ContactId> {
     world.catch_up().await.unwrap();
     world
         .store
@@ -110,13 +110,17 @@ async fn posted(world: &World, manager: UserId) -> BTreeSet<ContactId> {
         .collect()
 }
 
-/// Checks that every stored access is in the manager index, which lets a reader skip all other contacts.
-async fn check_posted(world: &World, contacts: impl IntoIterator<Item = i64>) {
-    let posted = [(ADA, posted(world, ADA).await), (MIKE, posted(world, MIKE).await), (SAM, posted(world, SAM).await)];
+/// Checks that the manager index has every stored access. A reader can then skip all other contacts.
+async fn check_indexed(world: &World, contacts: impl IntoIterator<Item = i64>) {
+    let indexed =
+        [(ADA, indexed(world, ADA).await), (MIKE, indexed(world, MIKE).await), (SAM, indexed(world, SAM).await)];
     for (number, state) in access(world, "acme", contacts).await {
         for manager in &state.access.managers {
-            let (_, of) = posted.iter().find(|(of, _)| of == manager).unwrap();
-            assert!(of.contains(&contact_id(number.into())), "contact {number} is not posted to {manager}");
+            let (_, of) = indexed.iter().find(|(of, _)| of == manager).unwrap();
+            assert!(
+                of.contains(&contact_id(number.into())),
+                "contact {number} is not in the manager index of {manager}"
+            );
         }
     }
 }
@@ -147,7 +151,7 @@ async fn first_page_takes_two_rounds_or_three_with_access_checks() {
     let mine =
         List { sought: AccessCriteria { shared: Some(false), responsible: None }, user: MIKE, ..List::default() };
     for (list, found, total, rounds) in [
-        // Sixteen partitions concurrently, then the contacts with their access.
+        // First sixteen partitions concurrently, then the contacts with their access.
         (List::default(), 25, None, 2),
         (List { order: Order::new(None, Some(false)), ..List::default() }, 25, None, 2),
         (List::tagged("even"), 25, None, 2),
@@ -157,11 +161,11 @@ async fn first_page_takes_two_rounds_or_three_with_access_checks() {
         (List { page: Page { count: 25, start_index: 480 }, total: true, ..List::default() }, 20, Some(500), 2),
         // An ordinary caller's page needs the access of its contacts first.
         (List { user: SAM, ..List::default() }, 25, None, 3),
-        // The manager index, then the current access, then the contacts.
+        // First the manager index, then the current access, then the contacts.
         (List { total: true, ..List::of(MIKE) }, 25, Some(25), 3),
         (List { total: true, page: Page { count: 5, start_index: 0 }, ..List::of(MIKE) }, 5, Some(25), 3),
         (List { total: true, ..mine }, 5, Some(5), 3),
-        // The whole index, then the contacts.
+        // First the complete index, then the contacts.
         (List { total: true, ..List::by(SortBy::Id) }, 25, Some(500), 2),
     ] {
         let (listed, took, spent) = list.read(&world).await;
@@ -176,11 +180,11 @@ async fn first_page_takes_two_rounds_or_three_with_access_checks() {
 async fn page_continues_where_the_previous_page_ended() {
     let world = five_hundred().await;
     for order in SortBy::ALL.into_iter().flat_map(|(_, by)| [false, true].map(|descending| Order { by, descending })) {
-        let whole = List { order, page: Page { count: 1000, start_index: 0 }, ..List::default() };
-        let all = whole.ids(&world).await;
+        let complete = List { order, page: Page { count: 1000, start_index: 0 }, ..List::default() };
+        let all = complete.ids(&world).await;
         assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), 500, "{order:?}");
         for start_index in (0..600).step_by(120) {
-            let list = List { page: Page { count: 120, start_index }, ..whole.clone() };
+            let list = List { page: Page { count: 120, start_index }, ..complete.clone() };
             let listed = list.read(&world).await.0.unwrap();
             let ids: Vec<i32> = listed.contacts.iter().map(|(record, _)| record.id.get()).collect();
             let page: Vec<i32> = all.iter().skip(start_index).take(120).copied().collect();
@@ -239,7 +243,7 @@ async fn removed_contact_is_skipped_and_contact_in_two_partitions_is_shown_once(
             assert!(text.contains(from), "{name} {text}");
             (name.to_owned(), AttributeValue::S(text.replace(from, to)))
         };
-        // Contact 3 moves to another stage, contact 5 also to another date.
+        // Contact 3 moves to another stage. Contact 5 moves to another stage and another date.
         let mut was = vec![moved("stage_pk", "#0000000000", "#0000000001")];
         was.extend((id == 5).then(|| moved("stage_sk", "20", "19")));
         stale.extend(was);
@@ -251,7 +255,7 @@ async fn removed_contact_is_skipped_and_contact_in_two_partitions_is_shown_once(
         let mut ids = List::by(by).ids(&world).await;
         ids.sort_unstable();
         assert_eq!(ids, [1, 3, 4, 5], "{by:?}");
-        // A contact met twice is still hidden from other users.
+        // A contact with two index entries is still hidden from other users.
         let mut ids = List { user: SAM, ..List::by(by) }.ids(&world).await;
         ids.sort_unstable();
         assert_eq!(ids, [1, 3, 4], "{by:?}");
@@ -283,11 +287,11 @@ async fn single_put_indexes_only_the_new_managers_of_a_contact() {
     ] {
         let found = put(query, is_shared, &managers).await;
         assert!((found.0 - units).abs() < f64::EPSILON && found.1 == rounds, "{query} {managers:?}: {found:?}");
-        check_posted(&world, [1]).await;
+        check_indexed(&world, [1]).await;
     }
     assert_eq!(List::of(MIKE).ids(&world).await, [1]);
     assert_eq!(List::of(SAM).ids(&world).await, [0; 0]);
-    assert_eq!(posted(&world, SAM).await.len(), 1);
+    assert_eq!(indexed(&world, SAM).await.len(), 1);
     let request = world.client.query().table_name(&world.table).key_condition_expression("pk = :pk");
     let pk = Key::Posting(acme_id(), MIKE, [0; 16]).encode().0;
     let items = request.expression_attribute_values(":pk", AttributeValue::S(pk)).send().await.unwrap();
@@ -307,11 +311,11 @@ async fn run_indexes_managers_before_it_writes_access_despite_any_failure() {
                 process.proxy.inject(at(step, page, fault.clone()));
                 // The worker may finish or fail. Only the state it leaves matters.
                 let worked = process.work(&message).await.map_err(|error| error.to_string());
-                check_posted(&bed.world, bed.numbers()).await;
+                check_indexed(&bed.world, bed.numbers()).await;
                 drop(process);
                 bed.recover().await;
                 bed.check_done(job).await;
-                check_posted(&bed.world, bed.numbers()).await;
+                check_indexed(&bed.world, bed.numbers()).await;
                 let list = List { page: Page::default(), ..List::of(ADA) };
                 let states = bed.states().await;
                 let all = states.iter().filter(|(_, state)| state.access == target()).count();
@@ -330,24 +334,24 @@ async fn undo_indexes_the_managers_it_restores() {
     let undo = bed.undo(job).await;
     process.work(&bed.world.queue.take().unwrap()).await.unwrap();
     assert_eq!(bed.job(undo).await.state, models::job::State::Done);
-    check_posted(&bed.world, bed.numbers()).await;
+    check_indexed(&bed.world, bed.numbers()).await;
 }
 
 #[tokio::test]
 async fn load_indexes_managers_and_removed_contact_is_in_no_list() {
     let world = acme_with((1..=3).map(|n| contact_with(n, ShareType::None, &[MIKE]))).await;
-    check_posted(&world, 1..=3).await;
+    check_indexed(&world, 1..=3).await;
     let head = || acme().into_iter().take(1);
     // The access of an existing contact stays, unless it is overwritten on request.
     let line = || contact_with(1, ShareType::None, &[SAM, MIKE]);
     world.import(&lines(head().chain([line()]))).await.unwrap();
-    assert_eq!(posted(&world, SAM).await.len(), 0);
+    assert_eq!(indexed(&world, SAM).await.len(), 0);
     world.import_as(&lines(head().chain([line()])), true).await.unwrap();
-    assert_eq!((posted(&world, SAM).await.len(), posted(&world, MIKE).await.len()), (1, 3));
-    check_posted(&world, 1..=3).await;
+    assert_eq!((indexed(&world, SAM).await.len(), indexed(&world, MIKE).await.len()), (1, 3));
+    check_indexed(&world, 1..=3).await;
     world.import(&lines(head().chain([json!({"delete": {"contact": 1}})]))).await.unwrap();
     assert_eq!((List::of(SAM).ids(&world).await, List::of(MIKE).ids(&world).await), (vec![], vec![3, 2]));
-    assert_eq!(posted(&world, SAM).await.len(), 1);
+    assert_eq!(indexed(&world, SAM).await.len(), 1);
 }
 
 #[tokio::test]
@@ -357,7 +361,7 @@ async fn manager_index_of_a_portal_starts_with_its_first_load_or_never() {
     assert!(mark().await);
     let again = || lines(acme().into_iter().chain([contact_with(2, ShareType::None, &[MIKE])]));
     world.import(&again()).await.unwrap();
-    // A portal in another zone is written anew.
+    // A line with another zone writes the portal again.
     let moved = again().replace("Europe/Riga", "UTC");
     world.import(&moved).await.unwrap();
     assert!(mark().await);

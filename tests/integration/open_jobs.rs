@@ -31,7 +31,7 @@ async fn lock(world: &World, token: &str, user: UserId, headers: &[(&str, &str)]
 }
 
 /// Returns the number of slots that a user's open jobs take.
-async fn places(world: &World, user: UserId) -> usize {
+async fn open_slots(world: &World, user: UserId) -> usize {
     let (pk, sk) = Key::OpenJobsOf(id("acme"), user).encode();
     let item = world.client.get_item().table_name(&world.table).consistent_read(true);
     let item = item.key(PK, AttributeValue::S(pk)).key(SK, AttributeValue::S(sk)).send().await.unwrap().item;
@@ -73,10 +73,10 @@ async fn user_with_fifty_open_jobs_starts_another_only_after_one_is_over() {
     assert_eq!(lock(&world, SAM_TOKEN, MIKE, &[ASYNC]).await.status, 202);
 
     world.work().await.unwrap();
-    assert_eq!(places(&world, MIKE).await, 0);
+    assert_eq!(open_slots(&world, MIKE).await, 0);
     // A refused call frees its idempotency key.
     assert_eq!(lock(&world, MIKE_TOKEN, MIKE, &[ASYNC, ("idempotency-key", "k")]).await.status, 202);
-    assert_eq!(places(&world, MIKE).await, 1);
+    assert_eq!(open_slots(&world, MIKE).await, 1);
 }
 
 #[tokio::test]
@@ -85,12 +85,12 @@ async fn concurrent_calls_of_one_user_start_at_most_fifty_jobs() {
     let replies = join_all((0..MAX_OPEN_JOBS + 10).map(|_| lock(&world, MIKE_TOKEN, MIKE, &[ASYNC]))).await;
     let started = replies.iter().filter(|reply| reply.status == 202).count();
     let refused = replies.iter().filter(|reply| outcome(reply) == "429 too-many-open-jobs").count();
-    assert_eq!((started, refused, places(&world, MIKE).await), (MAX_OPEN_JOBS, 10, MAX_OPEN_JOBS));
+    assert_eq!((started, refused, open_slots(&world, MIKE).await), (MAX_OPEN_JOBS, 10, MAX_OPEN_JOBS));
 }
 
 #[tokio::test]
 async fn job_takes_one_slot_and_frees_it_after_any_death() {
-    for waited_for in [false, true] {
+    for is_synchronous in [false, true] {
         let mut number = 0;
         loop {
             number += 1;
@@ -100,7 +100,7 @@ async fn job_takes_one_slot_and_frees_it_after_any_death() {
             dead.proxy.inject(Calls::numbered(number).meet(Fault::Die(when)));
             let (run, id) = (bed.run(target(), None).await, bed.world.jobs().new_id());
             // A run may die before its job is recorded, in the middle, or never.
-            let ended = if waited_for {
+            let ended = if is_synchronous {
                 run.apply(&dead.jobs, id, &Deadline::never()).await.is_ok()
             } else {
                 run.enqueue(&dead.jobs, id).await.is_ok()
@@ -108,11 +108,11 @@ async fn job_takes_one_slot_and_frees_it_after_any_death() {
             while let Some(message) = bed.world.queue.take()
                 && dead.work(&message).await.is_ok()
             {}
-            assert!(places(&bed.world, ADA).await <= 1);
+            assert!(open_slots(&bed.world, ADA).await <= 1);
             bed.pass(MESSAGE_DEADLINE_MILLIS);
             bed.recover().await;
             bed.recover().await;
-            assert_eq!((places(&bed.world, ADA).await, bed.is_open(id).await), (0, false), "call {number}");
+            assert_eq!((open_slots(&bed.world, ADA).await, bed.is_open(id).await), (0, false), "call {number}");
             if ended && !dead.proxy.is_dead() {
                 break;
             }
@@ -130,7 +130,7 @@ async fn finished_job_frees_its_slot_while_the_bus_refuses_its_event() {
     let (id, message) = bed.enqueue_one().await;
     bed.world.jobs().work(&message, &Deadline::never()).await.unwrap_err();
     assert_eq!((bed.job(id).await.state, bed.is_open(id).await), (State::Done, true));
-    assert_eq!(places(&bed.world, ADA).await, 0);
+    assert_eq!(open_slots(&bed.world, ADA).await, 0);
 }
 
 #[tokio::test]
@@ -154,5 +154,5 @@ async fn rule_of_a_user_with_fifty_open_jobs_reports_the_limit_and_runs_next_tim
     world.work().await.unwrap();
     let (started, error, _) = night("03").await;
     assert_eq!((started, error), (1, json!(null)));
-    assert_eq!(places(&world, MIKE).await, 1);
+    assert_eq!(open_slots(&world, MIKE).await, 1);
 }

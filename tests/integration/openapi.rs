@@ -111,8 +111,8 @@ impl Operation {
         assert!(faults.is_empty(), "{}: {faults:#?}\nof {value:#}", self.name());
     }
 
-    /// Returns each example body with its content type: as JSON and as a form. Returns one empty body if the operation
-    /// takes none.
+    /// Returns each example body as JSON and as a form, with the content type. Returns an empty body if the operation
+    /// has no body.
     fn examples(&self) -> Vec<(&'static str, String)> {
         let Some(body) = self.described.get("requestBody") else { return vec![("", String::new())] };
         let content = &body["content"][JSON_TYPE];
@@ -126,7 +126,8 @@ impl Operation {
         examples
     }
 
-    /// Returns whether the answer is in the documents' dialect. Forms and suffixes get ONLYOFFICE's dialect.
+    /// Returns whether the operation answers in the dialect of the reference pages. Forms and suffixes get ONLYOFFICE's
+    /// dialect.
     fn is_of_the_documents(&self) -> bool {
         self.described["responses"]["200"]["content"].to_string().contains("/Document")
     }
@@ -250,7 +251,7 @@ async fn every_example_is_accepted_and_answered_as_described() {
 
 #[tokio::test]
 async fn every_described_query_parameter_is_accepted() {
-    let mut taken = 0;
+    let mut accepted = 0;
     for operation in operations() {
         let Some((kind, body)) = operation.examples().into_iter().next() else { continue };
         let parameters = operation.described["parameters"].as_array().into_iter().flatten();
@@ -266,10 +267,10 @@ async fn every_described_query_parameter_is_accepted() {
             let reply = operation.call(&scene, TOKEN, &query, kind, &body).await;
             assert!(reply.status.is_success(), "{}{query}: {}", operation.name(), reply.text);
             operation.check(&reply);
-            taken += 1;
+            accepted += 1;
         }
     }
-    assert!(taken > 60, "{taken} parameters");
+    assert!(accepted > 60, "{accepted} parameters");
 }
 
 #[tokio::test]

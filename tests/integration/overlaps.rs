@@ -1,7 +1,7 @@
 //! Jobs and single changes that run concurrently over the same contacts. In every order, each contact ends with the
 //! access that one of them set, and an undo restores exactly the job's own writes that nobody changed since.
 //!
-//! A seed decides the order: one proxy per worker holds each call until it is that worker's turn.
+//! A seed decides the order: each worker has a proxy that holds a call until the worker has its turn.
 
 use std::collections::BTreeMap;
 
@@ -67,7 +67,7 @@ async fn overlap(seed: u64) -> Overlap {
     // The four workers run concurrently. Each stops once, and a random turn releases it.
     let work = futures::future::join_all(workers.iter().map(async |(worker, message, gate)| {
         let worked = worker.work(message).await;
-        // A worker with few calls ends before its gate, and the turns must not wait for it.
+        // A worker with few calls ends before its gate, and the other turns must not wait for this worker.
         gate.open();
         worked
     }));
@@ -82,7 +82,7 @@ async fn overlap(seed: u64) -> Overlap {
             }
             for _ in 0..chance.below(4) {
                 let contact = i32::try_from(1 + chance.below(24)).unwrap();
-                singles.extend(bed.set_unless_set(contact, &[SAM, ADA]).await.map(|job| (contact, job)));
+                singles.extend(bed.set_if_different(contact, &[SAM, ADA]).await.map(|job| (contact, job)));
             }
             gate.open();
         }
@@ -98,7 +98,7 @@ async fn overlap(seed: u64) -> Overlap {
 
 impl Overlap {
     /// Returns the access set by the contact's last writer.
-    fn asked_by(&self, contact: i32, state: &AccessState) -> Option<Access> {
+    fn last_written_by(&self, contact: i32, state: &AccessState) -> Option<Access> {
         match state.revision {
             revision if revision == Some(self.first) => Some(target()),
             revision if revision == Some(self.second) => Some(public(&[MIKE])),
@@ -117,8 +117,8 @@ async fn contacts_of_concurrent_jobs_end_with_the_access_of_one_of_them() {
         let bed = &overlap.bed;
         let mut written = BTreeMap::new();
         for (contact, state) in bed.states().await {
-            let asked = overlap.asked_by(contact, &state);
-            assert_eq!(asked.as_ref(), Some(&state.access), "seed {seed}, contact {contact}: {state:?}");
+            let expected = overlap.last_written_by(contact, &state);
+            assert_eq!(expected.as_ref(), Some(&state.access), "seed {seed}, contact {contact}: {state:?}");
             assert!(
                 [target(), public(&[MIKE]), private(&[SAM, ADA])].contains(&state.access),
                 "seed {seed}, contact {contact}: {state:?}"
@@ -163,7 +163,7 @@ async fn undo_of_one_concurrent_job_restores_only_its_unchanged_writes() {
                 assert_eq!(Some(is), before.get(contact), "seed {seed}, contact {contact}");
             }
             let counts = (undo.counts.updated, undo.counts.conflicts, undo.counts.unchanged);
-            // A contact still at the revision that the job met was not written by the job, or was written back.
+            // A contact that still has its revision from before the job was not written by the job.
             assert_eq!((counts.0, counts.1 + counts.2), (updated, conflicts), "seed {seed}");
         }
     }
@@ -189,7 +189,7 @@ async fn concurrent_jobs_finish_and_are_undone_although_workers_die() {
             assert_eq!(worker.proxy.is_dead(), worked.is_err(), "seed {seed}: {worked:?}");
         }
         let contact = i32::try_from(1 + chance.below(24)).unwrap();
-        let single = bed.set_unless_set(contact, &[SAM]).await;
+        let single = bed.set_if_different(contact, &[SAM]).await;
         bed.recover().await;
         bed.recover().await;
         let overlap = Overlap { bed, first, second, singles: Vec::new() };
@@ -204,7 +204,7 @@ async fn concurrent_jobs_finish_and_are_undone_although_workers_die() {
                 assert_eq!(state.access, private(&[SAM]), "seed {seed}");
             } else {
                 assert_eq!(
-                    overlap.asked_by(contact, &state),
+                    overlap.last_written_by(contact, &state),
                     Some(state.access.clone()),
                     "seed {seed}, {contact}: {state:?}"
                 );

@@ -1,5 +1,5 @@
-//! Empty pages of queries. DynamoDB may read items, return none, and give only the key it read up to. Every read must
-//! continue from that key.
+//! Empty pages of queries. DynamoDB may read items, return no item, and return only the last key that it has read.
+//! Every read must continue after this key.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -15,7 +15,7 @@ use tests::faults::{Call, Calls, Fault, FaultPlan, Operation, Proxy};
 
 use crate::portal::{ADA_TOKEN, MIKE, SAM_TOKEN, access, acme_with, contact, job, lines, private};
 
-/// How often a query may repeat before the test fails.
+/// The maximum number of repetitions of a query before the test fails.
 const MAX_REPEATS: u32 = 5;
 
 /// Returns the plan in which the first query of each partition meets an empty page, and every repetition of the same
@@ -23,19 +23,19 @@ const MAX_REPEATS: u32 = 5;
 fn empty_first(emptied: Arc<Mutex<u32>>) -> FaultPlan {
     let repeats = Arc::new(Mutex::new(0));
     let (mut first, last): (HashMap<String, (Value, u32)>, _) = (HashMap::new(), repeats.clone());
-    // Returns how often the query was made since it was the first of its partition; 0 for a later query.
+    // Returns the number of repetitions of the first query of a partition; 0 for a later query.
     let mut repeats_of = move |call: &Call| {
         let of = |name: &str| call.body[name].clone();
         let whose =
             json!([of("IndexName"), of("ExpressionAttributeValues")[":pk"], of("ScanIndexForward"), of("Select")]);
-        let asked = json!([of("ExpressionAttributeValues"), of("ExclusiveStartKey")]);
+        let range = json!([of("ExpressionAttributeValues"), of("ExclusiveStartKey")]);
         match first.get_mut(&whose.to_string()) {
             None => {
                 *emptied.lock().unwrap() += 1;
-                first.insert(whose.to_string(), (asked, 1));
+                first.insert(whose.to_string(), (range, 1));
                 1
             }
-            Some((before, times)) if *before == asked => {
+            Some((before, times)) if *before == range => {
                 *times += 1;
                 *times
             }

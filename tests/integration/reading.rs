@@ -24,7 +24,7 @@ async fn contact_is_read_in_two_rounds_by_callers_who_may_see_it() {
     let reply = world.contact("1", ADA_TOKEN).await.unwrap();
     assert_eq!(reply.status, 200, "{}", reply.text);
     let one = reply.json()["response"].clone();
-    // The documented 24 members plus first and last name.
+    // The contact has the 24 documented members, and the first and last name.
     assert_eq!(one.as_object().unwrap().len(), 26);
     assert_eq!(one["accessList"][0]["displayName"], "Mike");
     assert_eq!((&one["createBy"]["id"], &one["contactStatus"]["title"]), (&json!(ADA), &json!("Stage 1")));
@@ -46,7 +46,7 @@ async fn contact_is_read_in_two_rounds_by_callers_who_may_see_it() {
         assert_eq!(list.status, reply.status);
     }
     assert_eq!(world.contact("1/access", MIKE_TOKEN).await.unwrap().response()[0]["id"], json!(MIKE));
-    // The list of a shared contact is kept and not shown.
+    // The list of a shared contact is stored and not shown.
     assert_eq!(world.contact("2/access", MIKE_TOKEN).await.unwrap().response(), json!([]));
     let xml = world.contact("1/access.xml", MIKE_TOKEN).await.unwrap();
     assert!(xml.text.contains(&format!("<response><id>{MIKE}</id><displayName>Mike</displayName>")), "{}", xml.text);

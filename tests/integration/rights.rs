@@ -76,7 +76,7 @@ struct Case {
     after: Access,
 }
 
-/// Creates contacts from 1 on with their access before.
+/// Creates a contact for each case, numbered from 1, with the access before the step.
 async fn world_of(cases: &[Case]) -> World {
     let contacts = (1..).zip(cases);
     acme_with(contacts.map(|(number, case)| contact_with(number, case.before.share, &case.before.managers))).await
@@ -89,7 +89,7 @@ async fn check(world: &World, cases: &[Case], what: &str) {
 }
 
 #[tokio::test]
-async fn former_administrator_undoes_contacts_it_may_edit_now_or_once_restored() {
+async fn former_administrator_undoes_only_contacts_it_may_edit_before_or_after_the_undo() {
     let job_set = private(&[SAM]);
     let cases = [
         // Once restored, everyone may edit the contact.
@@ -98,7 +98,7 @@ async fn former_administrator_undoes_contacts_it_may_edit_now_or_once_restored()
         // Once restored, the list names the user.
         Case { before: private(&[ADA]), after: private(&[ADA]) },
         Case { before: read(&[MIKE, ADA]), after: read(&[MIKE, ADA]) },
-        // Not editable now nor once restored.
+        // Neither now nor once restored may the user edit the contact.
         Case { before: private(&[MIKE]), after: job_set.clone() },
         Case { before: read(&[MIKE]), after: job_set.clone() },
         Case { before: read(&[]), after: job_set.clone() },
@@ -141,7 +141,7 @@ async fn undo_skips_visible_contacts_that_its_user_may_not_edit() {
     .await;
     let first = queue(&world, ADA_TOKEN, &[SAM]).await;
     world.work().await.unwrap();
-    // The undo sets Read again. A user who may see but not edit the result undoes the undo.
+    // The undo sets the share type Read again. Then a user undoes this undo, who may see but not edit the contacts.
     let second = queue_undo(&world, ADA_TOKEN, first).await;
     world.work().await.unwrap();
     set_role(&world, ADA, false).await;
@@ -299,26 +299,26 @@ fn listed(access: &Value) -> Vec<UserId> {
 }
 
 #[tokio::test]
-async fn changes_show_the_kept_list_of_a_shared_contact_to_administrators_only() {
-    let kept: [&[UserId]; 3] = [&[SAM, MIKE], &[SAM], &[]];
-    let world = acme_with((1..).zip(kept).map(|(id, list)| contact_with(id, ShareType::ReadWrite, list))).await;
+async fn changes_show_the_stored_list_of_a_shared_contact_only_to_administrators() {
+    let stored: [&[UserId]; 3] = [&[SAM, MIKE], &[SAM], &[]];
+    let world = acme_with((1..).zip(stored).map(|(id, list)| contact_with(id, ShareType::ReadWrite, list))).await;
     let first = queue(&world, MIKE_TOKEN, &[MIKE, SAM]).await;
     world.work().await.unwrap();
     let body = json!({"isPrivate": false, "managerList": [SAM, MIKE]});
     let second = job(&world.put("filter/access", MIKE_TOKEN, &body).await.unwrap()).unwrap();
     for (viewer, shared) in [(ADA_TOKEN, None), (MIKE_TOKEN, Some(MIKE))] {
-        let seen = |list: &[UserId]| -> Vec<UserId> {
+        let visible_to_caller = |list: &[UserId]| -> Vec<UserId> {
             list.iter().copied().filter(|user| shared.is_none_or(|own| own == *user)).collect()
         };
         for change in changes(&world, viewer, first).await {
             let number = usize::try_from(change["contactId"].as_u64().unwrap()).unwrap();
-            assert_eq!(listed(&change["before"]), seen(kept[number - 1]), "{change}");
+            assert_eq!(listed(&change["before"]), visible_to_caller(stored[number - 1]), "{change}");
             // A private contact shows its managers.
             assert_eq!(listed(&change["after"]), [MIKE, SAM], "{change}");
         }
         for change in changes(&world, viewer, second).await {
             assert_eq!(listed(&change["before"]), [MIKE, SAM], "{change}");
-            assert_eq!(listed(&change["after"]), seen(&[SAM, MIKE]), "{change}");
+            assert_eq!(listed(&change["after"]), visible_to_caller(&[SAM, MIKE]), "{change}");
         }
     }
 }
@@ -346,7 +346,7 @@ async fn conflict_does_not_show_the_access_others_set() {
                 "conflict": true});
             assert_eq!(change, expected);
         }
-        // The job itself shows its own changes, whatever others set since.
+        // The job shows its own changes, even if others have changed the contacts since.
         for change in changes(&world, viewer, first).await {
             assert_eq!(listed(&change["after"]), [MIKE], "{change}");
         }
@@ -392,8 +392,8 @@ async fn nil_user_owns_only_its_own_jobs_and_not_the_operators() {
     run["idempotencyKey"] = json!("monday");
     let scheduled = start(&world, run).await.unwrap();
     assert_eq!(recorded(&world, scheduled).await.created_by, Author::Operator);
-    for (method, rest) in [("GET", ""), ("GET", "/changes"), ("POST", "/undo"), ("POST", "/cancel")] {
-        let path = format!("jobs/{scheduled}{rest}");
+    for (method, action) in [("GET", ""), ("GET", "/changes"), ("POST", "/undo"), ("POST", "/cancel")] {
+        let path = format!("jobs/{scheduled}{action}");
         let reply = world.access_with(method, &path, NIL_TOKEN, "", &[]).await.unwrap();
         assert_eq!(reply.status, 404, "{method} {path}: {}", reply.text);
     }
@@ -418,10 +418,10 @@ async fn nil_user_owns_only_its_own_jobs_and_not_the_operators() {
 async fn access_is_returned_for_exactly_the_requested_contacts() {
     let world = acme_with([contact(1, json!({})), contact_with(2, ShareType::None, &[MIKE])]).await;
     // Contact 3 does not exist. Other code checks existence.
-    let asked: Vec<ContactId> = [1, 2, 3].map(contact_id).into();
+    let requested: Vec<ContactId> = [1, 2, 3].map(contact_id).into();
     let (now, soon) = (
-        world.store.current_access_of(&id("acme"), &asked).await.unwrap(),
-        world.store.access_of(&id("acme"), &asked).await.unwrap(),
+        world.store.current_access_of(&id("acme"), &requested).await.unwrap(),
+        world.store.access_of(&id("acme"), &requested).await.unwrap(),
     );
     for accesses in [now, soon] {
         let access = |number| accesses.of(contact_id(number)).map(|state| state.access.clone());

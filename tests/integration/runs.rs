@@ -49,7 +49,7 @@ async fn before(world: &World, id: JobId) -> BTreeMap<i32, Change> {
     let changes = world.jobs().changes(&crate::portal::id("acme"), &job, 0, usize::MAX).await.unwrap();
     let count = changes.len();
     let by_contact: BTreeMap<i32, Change> = changes.into_iter().map(|change| (change.contact.get(), change)).collect();
-    assert_eq!(by_contact.len(), count, "a contact stands in two chunks");
+    assert_eq!(by_contact.len(), count, "a contact is in two chunks");
     by_contact
 }
 
@@ -336,7 +336,7 @@ async fn run_over_three_thousand_contacts_is_recorded_and_within_cost_bounds() {
     let each = updated as f64;
     assert!(spent.write_units / each <= 1.1, "{} write units per contact", spent.write_units / each);
     assert!(spent.read_units / each <= 0.65, "{} read units per contact", spent.read_units / each);
-    // A record costs one write unit: a lower sum would mean uncounted units.
+    // Each record costs one write unit, so a lower sum would mean that units were not counted.
     assert!(spent.write_units / each >= 1.0 && spent.read_units / each >= 0.5, "{spent:?}");
 
     let job_id = job(&reply).unwrap();
@@ -383,7 +383,7 @@ async fn engine_run(world: &World, target: Access, job: JobId, deadline: &Deadli
 }
 
 /// Like `engine_run`, and the run must finish.
-async fn whole_run(world: &World, target: Access) -> Outcome {
+async fn complete_run(world: &World, target: Access) -> Outcome {
     match engine_run(world, target, Uuid::now_v7().into(), &Deadline::never()).await.unwrap() {
         Applied::Completed { outcome, .. } => outcome,
         Applied::Requeued(job) => panic!("{job:?} was requeued"),
@@ -424,7 +424,7 @@ async fn workers_finish_a_run_over_its_deadline() {
     let state = access(&world, "acme", 1..=6).await;
     let job_id = Uuid::now_v7().into();
     let run = engine_run(&world, private(&[SAM]), job_id, &out_of_time()).await.unwrap();
-    let Applied::Requeued(job) = run else { panic!("{run:?} got through without time") };
+    let Applied::Requeued(job) = run else { panic!("{run:?} was completed after its deadline") };
     assert_eq!((job.id, job.state, job.counts), (job_id, State::Running, Counts::default()));
     assert_eq!(record(&world, job_id).await, *job);
     assert_eq!(access(&world, "acme", 1..=6).await, state);
@@ -452,17 +452,17 @@ async fn dry_run_over_its_deadline_fails_and_workers_count_a_limited_run() {
     let world = acme_with(of_every_access()).await;
     let state = access(&world, "acme", 1..=6).await;
     // One of the six already matches.
-    for (most, ends, updated) in [(4, State::Failed, 0), (5, State::Done, 5)] {
+    for (limit, ends, updated) in [(4, State::Failed, 0), (5, State::Done, 5)] {
         let mut run = filter_run(&world, private(&[MIKE])).await;
         let writes = world.trips.spent().writes;
         let preview = run.preview(world.jobs(), &out_of_time()).await;
         assert!(matches!(preview, Err(RunError::NotCounted)));
         assert_eq!(world.trips.spent().writes, writes);
 
-        run.max_affected = Some(most);
+        run.max_affected = Some(limit);
         let job_id = Uuid::now_v7().into();
         let limited = run.apply(world.jobs(), job_id, &out_of_time()).await.unwrap();
-        let Applied::Requeued(job) = limited else { panic!("{limited:?} got through without time") };
+        let Applied::Requeued(job) = limited else { panic!("{limited:?} was completed after its deadline") };
         assert_eq!((job.state, job.started), (State::Queued, None));
         assert_eq!(access(&world, "acme", 1..=6).await, state);
         world.work().await.unwrap();
@@ -512,7 +512,7 @@ async fn workers_finish_after_a_deadline_at_any_point_and_written_changes_are_re
             let state = state.get(&number).cloned().unwrap_or(AccessState::UNRECORDED);
             assert_eq!((was.before, was.revision), (state.access, state.revision), "contact {number}");
         }
-        assert_eq!(whole_run(&world, target).await.counts.unchanged, 2500);
+        assert_eq!(complete_run(&world, target).await.counts.unchanged, 2500);
     }
 }
 
@@ -524,8 +524,8 @@ async fn concurrent_runs_leave_each_contact_with_one_of_their_targets() {
     let (a, b) = futures::join!(run(&world, ADA_TOKEN, "", &a), run(&world, ADA_TOKEN, "", &b));
     let by_job = HashMap::from([(job(&a).unwrap(), private(&[MIKE])), (job(&b).unwrap(), private(&[SAM]))]);
     for (number, state) in access(&world, "acme", 1..=CONTACTS).await {
-        let asked = &by_job[&state.revision.unwrap()];
-        assert_eq!(&state.access, asked, "contact {number}");
+        let expected = &by_job[&state.revision.unwrap()];
+        assert_eq!(&state.access, expected, "contact {number}");
     }
 }
 

@@ -133,7 +133,7 @@ fn old_names(items: &[Item]) -> Vec<(Key, &'static str)> {
     found.collect()
 }
 
-/// Checks that everything which version 1 left works as before.
+/// Checks that the data of version 1 works as before.
 async fn check_migrated(world: &World, answered: &Reply, queued: &str) {
     assert_eq!(world.store.schema().await.unwrap(), Schema::Current);
     let old = old_names(&items(world).await);
@@ -192,7 +192,7 @@ async fn second_migration_changes_nothing() {
 }
 
 #[tokio::test]
-async fn schema_is_told_from_the_table() {
+async fn schema_version_is_read_from_the_table() {
     let world = World::new().await.unwrap();
     let schema = async |store: &Store| store.schema().await.unwrap();
     assert_eq!(schema(&world.store).await, Schema::Unused);

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::portal::{MIKE_TOKEN, access_of, acme_with, contact};
 
-/// Timeout for events that should come at once.
+/// The timeout for events that should happen without delay.
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// A limit that a test waits for.
 const SHORT: Duration = Duration::from_millis(300);
@@ -29,14 +29,14 @@ async fn start(bounds: Bounds) -> (World, Server, SocketAddr) {
     (world, server, address)
 }
 
-async fn having_sent(address: SocketAddr, sent: &str) -> TcpStream {
+async fn connect_and_send(address: SocketAddr, sent: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(sent.as_bytes()).await.unwrap();
     stream
 }
 
 /// Returns everything a server sends before it closes the connection.
-async fn rest(mut stream: TcpStream) -> String {
+async fn read_all(mut stream: TcpStream) -> String {
     let mut text = Vec::new();
     // A reset connection sends nothing more.
     let read = timeout(TIMEOUT, stream.read_to_end(&mut text)).await.expect("the connection stays open");
@@ -62,14 +62,14 @@ fn put(headers: &str) -> String {
 #[tokio::test]
 async fn slow_or_idle_head_closes_its_connection() {
     let (_world, _server, address) = start(Bounds { head: SHORT, ..LONG }).await;
-    let mut idle = having_sent(address, GET).await;
+    let mut idle = connect_and_send(address, GET).await;
     assert_eq!(first(&mut idle).await, "HTTP/1.1 401");
-    let streams = [having_sent(address, "").await, having_sent(address, &GET[..20]).await, idle];
+    let streams = [connect_and_send(address, "").await, connect_and_send(address, &GET[..20]).await, idle];
     for stream in streams {
-        assert!(!rest(stream).await.contains("HTTP/1.1 2"));
+        assert!(!read_all(stream).await.contains("HTTP/1.1 2"));
     }
     // An occasional byte does not keep the connection open.
-    let mut slow = having_sent(address, "GET / HTTP/1.1\r\nX: ").await;
+    let mut slow = connect_and_send(address, "GET / HTTP/1.1\r\nX: ").await;
     let begun = Instant::now();
     while slow.write_all(b"x").await.is_ok() {
         assert!(begun.elapsed() < TIMEOUT, "the connection stays open");
@@ -90,7 +90,7 @@ async fn slow_body_gets_request_timeout_and_changes_nothing() {
         ("Transfer-Encoding: chunked\r\n", "12\r\n{\"isShared\":false}\r\n"),
         ("Transfer-Encoding: chunked\r\n", ""),
     ] {
-        let answer = rest(having_sent(address, &format!("{}{begun}", put(headers))).await).await;
+        let answer = read_all(connect_and_send(address, &format!("{}{begun}", put(headers))).await).await;
         assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("request-timeout"), "{headers}: {answer}");
     }
     assert_eq!(access_of(&world, 1).await, before);
@@ -99,22 +99,22 @@ async fn slow_body_gets_request_timeout_and_changes_nothing() {
 #[tokio::test]
 async fn connections_over_the_limit_are_refused() {
     let (_world, _server, address) = start(Bounds { connections: 2, ..LONG }).await;
-    let mut served = [having_sent(address, GET).await, having_sent(address, GET).await];
+    let mut served = [connect_and_send(address, GET).await, connect_and_send(address, GET).await];
     for stream in &mut served {
         assert_eq!(first(stream).await, "HTTP/1.1 401");
     }
     for _ in 0..3 {
-        let answer = rest(having_sent(address, GET).await).await;
+        let answer = read_all(connect_and_send(address, GET).await).await;
         assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("too-many-connections"), "{answer}");
         assert!(answer.to_ascii_lowercase().contains("\r\nretry-after: "), "{answer}");
     }
     let xml = GET.replace("contact/1", "contact/1.xml");
-    assert!(rest(having_sent(address, &xml).await).await.contains("<type>too-many-connections</type>"));
+    assert!(read_all(connect_and_send(address, &xml).await).await.contains("<type>too-many-connections</type>"));
     // An ended connection frees its slot.
     drop(served);
     let begun = Instant::now();
     loop {
-        let mut stream = having_sent(address, GET).await;
+        let mut stream = connect_and_send(address, GET).await;
         if first(&mut stream).await == "HTTP/1.1 401" {
             return;
         }
@@ -127,9 +127,9 @@ async fn client_that_reads_no_answers_is_disconnected() {
     let (_world, _server, address) = start(Bounds { stall: SHORT, connections: 1, ..LONG }).await;
     let description = GET.replace("crm/contact/1", "openapi.json");
     // The client sends requests and reads no answers, until the server can no longer write and stops reading.
-    let mut deaf = having_sent(address, "").await;
+    let mut client_without_reads = connect_and_send(address, "").await;
     let begun = Instant::now();
-    while let Ok(Ok(())) = timeout(TIMEOUT, deaf.write_all(description.as_bytes())).await {
+    while let Ok(Ok(())) = timeout(TIMEOUT, client_without_reads.write_all(description.as_bytes())).await {
         assert!(begun.elapsed() < TIMEOUT, "the connection stays open");
     }
     assert!(begun.elapsed() < TIMEOUT, "the connection stays open");
@@ -138,18 +138,18 @@ async fn client_that_reads_no_answers_is_disconnected() {
 #[tokio::test]
 async fn shutdown_waits_only_for_running_calls() {
     let (_world, server, address) = start(LONG).await;
-    let mut idle = having_sent(address, GET).await;
+    let mut idle = connect_and_send(address, GET).await;
     assert_eq!(first(&mut idle).await, "HTTP/1.1 401");
-    let stalled = having_sent(address, &put("Content-Length: 100\r\n")).await;
-    let _partial = having_sent(address, &GET[..20]).await;
+    let stalled = connect_and_send(address, &put("Content-Length: 100\r\n")).await;
+    let _partial = connect_and_send(address, &GET[..20]).await;
     let begun = Instant::now();
     server.stop(3 * SHORT).await;
     assert!(begun.elapsed() >= 3 * SHORT && begun.elapsed() < TIMEOUT, "{:?}", begun.elapsed());
-    assert_eq!(rest(stalled).await, "");
+    assert_eq!(read_all(stalled).await, "");
 
     let (_world, server, address) = start(LONG).await;
-    let _partial = having_sent(address, &GET[..20]).await;
-    let _unread = having_sent(address, "").await;
+    let _partial = connect_and_send(address, &GET[..20]).await;
+    let _unread = connect_and_send(address, "").await;
     server.stop(TIMEOUT).await;
     assert!(TcpStream::connect(address).await.is_err());
 }

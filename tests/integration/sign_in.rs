@@ -40,7 +40,7 @@ fn pair(email: &str) -> Pair {
     from("192.0.2.1", email)
 }
 
-/// Returns an address paired with a network.
+/// Returns the pair of a network address and an email address.
 fn from(address: &str, email: &str) -> Pair {
     Pair { network: address.parse::<IpAddr>().unwrap().into(), email: email.parse().unwrap() }
 }
@@ -64,14 +64,14 @@ fn matching(attempt: &Attempt, password: &str) -> Vec<Account> {
 }
 
 /// Signs in with the right password, from start to end. Returns whether the sign-in succeeded.
-async fn enter(world: &World, pair: &Pair, password: &str) -> bool {
+async fn complete_sign_in(world: &World, pair: &Pair, password: &str) -> bool {
     match world.store.begin_sign_in(pair, None, world.app.now()).await.unwrap() {
         SignIn::Begun(attempt) => admit(world, &attempt, password).await.is_some(),
         SignIn::Locked(_) => false,
     }
 }
 
-/// Returns the token of a started attempt, unless refused.
+/// Returns the token of a started attempt; none if the sign-in is refused.
 async fn admit(world: &World, attempt: &Attempt, password: &str) -> Option<String> {
     let mut memory = Memory::new();
     let candidate = attempt.candidates.matching(password, &mut memory)[0];
@@ -83,7 +83,7 @@ async fn admit(world: &World, attempt: &Attempt, password: &str) -> Option<Strin
     world.store.admit(attempt, candidate, &token, &grant).await.unwrap().then_some(token)
 }
 
-/// Returns the accounts that an address and password match, from a network never seen before.
+/// Returns the accounts that an address and password match, from a new network.
 async fn signs_in(world: &World, email: &str, password: &str) -> Vec<Account> {
     // A version 7 UUID begins with the time, and an IPv6 address with its network.
     let network = Network::from(IpAddr::from(Uuid::now_v7().into_bytes()));
@@ -145,7 +145,7 @@ async fn address_signs_in_to_at_most_the_maximum_of_portals() {
 }
 
 /// Returns the cost of an attempt: calls, rounds, units.
-async fn asked(world: &World, pair: &Pair) -> (u64, u64, Spent) {
+async fn cost_of_attempt(world: &World, pair: &Pair) -> (u64, u64, Spent) {
     let ((calls, rounds), spent) = (world.trips.so_far(), world.trips.spent());
     attempt(world, pair, "wrong horse").await;
     let (now, rounds_now) = world.trips.so_far();
@@ -156,19 +156,20 @@ async fn asked(world: &World, pair: &Pair) -> (u64, u64, Spent) {
 async fn attempt_costs_the_same_for_a_user_and_for_nobody() {
     let world =
         acme_with([member(MIKE, Some(MIKES), Some(PASSWORD)), member(SAM, Some("sam@example.com"), None)]).await;
-    let first = asked(&world, &pair(MIKES)).await;
+    let first = cost_of_attempt(&world, &pair(MIKES)).await;
     assert_eq!(first, (5, 2, Spent { read_units: 4.0, write_units: 2.0, writes: 2 }));
-    // A user without a password, and no user: first, then with counted attempts, then locked.
+    // Compare a user without a password and an unknown user: at the first attempt, after counted attempts, and when
+    // locked.
     let others = ["sam@example.com", "nobody@example.com"].map(pair);
     for other in &others {
-        assert_eq!(asked(&world, other).await, first, "{other:?}");
+        assert_eq!(cost_of_attempt(&world, other).await, first, "{other:?}");
     }
     // The three calls that count a further attempt run concurrently with the look-up of the address, so their duration
     // decides the number of rounds.
     for number in 1..=SIGN_IN_ATTEMPTS {
-        let (calls, _, spent) = asked(&world, &pair(MIKES)).await;
+        let (calls, _, spent) = cost_of_attempt(&world, &pair(MIKES)).await;
         for other in &others {
-            let (other_calls, _, other_spent) = asked(&world, other).await;
+            let (other_calls, _, other_spent) = cost_of_attempt(&world, other).await;
             assert_eq!((other_calls, other_spent), (calls, spent), "{other:?}, {number}");
         }
     }
@@ -296,9 +297,9 @@ async fn address_belongs_to_one_user_of_a_portal() {
     assert_eq!(error, expected);
     assert_eq!(signs_in(&world, MIKES, PASSWORD).await, [account("acme", MIKE)]);
 
-    // An address may pass to another user once its owner has another one.
-    let handed_on = [member(MIKE, Some("mz@example.com"), None), member(SAM, Some(MIKES), Some("another one"))];
-    world.import(&acme_lines(handed_on)).await.unwrap();
+    // Another user may get an address once its owner has another address.
+    let swapped_owner = [member(MIKE, Some("mz@example.com"), None), member(SAM, Some(MIKES), Some("another one"))];
+    world.import(&acme_lines(swapped_owner)).await.unwrap();
     assert_eq!(signs_in(&world, MIKES, "another one").await, [account("acme", SAM)]);
     assert_eq!(signs_in(&world, MIKES, PASSWORD).await, []);
     assert_eq!(signs_in(&world, "mz@example.com", PASSWORD).await, [account("acme", MIKE)]);
@@ -387,8 +388,8 @@ async fn use_up_attempts(world: &World, email: &str) {
 async fn attempts_from_many_networks_lock_the_user_on_unknown_networks() {
     let world = acme_with([member(MIKE, Some(MIKES), Some(PASSWORD))]).await;
     world.set_clock("2026-01-01T00:05:00Z".parse().unwrap());
-    assert!(enter(&world, &from("192.0.2.1", MIKES), PASSWORD).await);
-    assert!(enter(&world, &from("2001:db8:0:1::1", MIKES), PASSWORD).await);
+    assert!(complete_sign_in(&world, &from("192.0.2.1", MIKES), PASSWORD).await);
+    assert!(complete_sign_in(&world, &from("2001:db8:0:1::1", MIKES), PASSWORD).await);
     for email in [MIKES, "nobody@example.com"] {
         use_up_attempts(&world, email).await;
         let pair = from("203.0.113.1", email);
@@ -398,26 +399,26 @@ async fn attempts_from_many_networks_lock_the_user_on_unknown_networks() {
     }
     // Networks that the user signed in from stay unlocked, and so do other users.
     for address in ["192.0.2.1", "::ffff:192.0.2.1", "2001:db8:0:1:ffff::2"] {
-        assert!(enter(&world, &from(address, MIKES), PASSWORD).await, "{address}");
+        assert!(complete_sign_in(&world, &from(address, MIKES), PASSWORD).await, "{address}");
     }
-    assert!(!enter(&world, &from("192.0.2.2", MIKES), PASSWORD).await);
+    assert!(!complete_sign_in(&world, &from("192.0.2.2", MIKES), PASSWORD).await);
     assert_eq!(attempt(&world, &from("203.0.113.1", "sam@example.com"), "").await, Some(Vec::new()));
     // The lock ends with the window.
     pass(&world, SignedDuration::from_mins(10));
-    assert!(enter(&world, &from("192.0.2.2", MIKES), PASSWORD).await);
+    assert!(complete_sign_in(&world, &from("192.0.2.2", MIKES), PASSWORD).await);
 }
 
 #[tokio::test]
 async fn network_stays_known_for_thirty_days_after_the_last_sign_in() {
     let world = acme_with([member(MIKE, Some(MIKES), Some(PASSWORD))]).await;
     let (home, day) = (from("192.0.2.1", MIKES), SignedDuration::from_hours(24));
-    assert!(enter(&world, &home, PASSWORD).await);
+    assert!(complete_sign_in(&world, &home, PASSWORD).await);
     for (days, is_known) in
         [(KNOWN_NETWORK_DAYS - 1, true), (KNOWN_NETWORK_DAYS - 1, true), (KNOWN_NETWORK_DAYS, false)]
     {
         pass(&world, day * i32::try_from(days).unwrap());
         use_up_attempts(&world, MIKES).await;
-        assert_eq!(enter(&world, &home, PASSWORD).await, is_known);
+        assert_eq!(complete_sign_in(&world, &home, PASSWORD).await, is_known);
     }
 }
 
@@ -425,7 +426,7 @@ async fn network_stays_known_for_thirty_days_after_the_last_sign_in() {
 async fn successful_sign_ins_use_up_no_attempts() {
     let world = acme_with([member(MIKE, Some(MIKES), Some(PASSWORD))]).await;
     for number in 0..2 * USER_SIGN_IN_ATTEMPTS {
-        assert!(enter(&world, &from(&format!("198.51.100.{number}"), MIKES), PASSWORD).await, "{number}");
+        assert!(complete_sign_in(&world, &from(&format!("198.51.100.{number}"), MIKES), PASSWORD).await, "{number}");
     }
 }
 

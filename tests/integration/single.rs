@@ -60,7 +60,7 @@ async fn checks_run_in_the_documented_order() {
     let good = body(true, &[]).to_string();
     let unknown = body(true, &[NOBODY]).to_string();
     let other = "\"00000000-0000-0000-0000-000000000000\"";
-    // Each call has every fault of the later calls, and one more.
+    // Each call has all faults of the later calls and one additional fault.
     for (token, path, body, if_match, expected) in [
         ("no-such-token-0123456789abcdef0123456789", "9/access", "{", other, "401 unauthenticated"),
         (READER_TOKEN, "9/access", "{", other, "403 scope-missing"),
@@ -117,7 +117,7 @@ async fn new_list_replaces_the_old_list_and_is_kept_while_shared() {
         (body(false, &[SAM]), private(&[SAM])),
         (body(true, &[SAM, MIKE]), public(&[SAM, MIKE])),
         (body(true, &[MIKE]), public(&[MIKE])),
-        // Duplicates are dropped. The order of first mention is kept.
+        // Duplicates are dropped. The order of the first occurrences remains.
         (body(false, &[SAM, MIKE, SAM, ADA, MIKE, ADA]), private(&[SAM, MIKE, ADA])),
         // A missing list is an empty list.
         (json!({"isShared": true}), public(&[])),
@@ -260,7 +260,7 @@ async fn contact_that_already_matches_costs_no_write() {
     assert_eq!(world.trips.spent().writes, before.writes);
     assert!((world.trips.spent().write_units - before.write_units).abs() < f64::EPSILON);
 
-    // Another order is another list, shown in that order.
+    // A list in another order is another list, and is shown in its order.
     let reply = put(&world, ADA_TOKEN, &body(false, &[SAM, MIKE])).await;
     assert!(job(&reply).is_some());
     assert_eq!(access_of(&world, 1).await.access, private(&[SAM, MIKE]));
@@ -324,8 +324,8 @@ async fn concurrent_puts_of_one_contact_are_serialized() {
         assert_eq!(reply.json()["response"]["AccessList"][0]["Id"], json!(user));
         let (job, before) = recorded(&world, job(reply).unwrap()).await;
         assert_eq!(job.task.target(), Some(&private(&[*user])));
-        let twin = by_former.insert(before.revision, (job, before));
-        assert!(twin.is_none(), "two changes of one revision: {twin:?}");
+        let duplicate = by_former.insert(before.revision, (job, before));
+        assert!(duplicate.is_none(), "two changes of one revision: {duplicate:?}");
     }
     // From the loaded contact on, each change builds on the previous one, and the last one is stored.
     let (mut access, mut revision) = (Access::UNRECORDED, None);

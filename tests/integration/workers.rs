@@ -115,7 +115,7 @@ async fn worker_processes_all_messages_of_an_event() {
 async fn redelivered_messages_do_nothing_twice() {
     let (world, job) = queued(12).await;
     let messages = take_all(&world);
-    // Within one event, and once more after it.
+    // The messages are redelivered within one event, and once more after the event.
     let twice: Vec<String> = bodies(&messages).into_iter().chain(bodies(&messages)).collect();
     assert_eq!(handle(world.jobs(), &twice, later()).await, [0; 0]);
     let first = record(&world, job).await;
@@ -233,15 +233,15 @@ async fn worker_keeps_its_progress_at_its_deadline() {
     let shown = world.get(&format!("jobs/{job}"), ADA_TOKEN).await.unwrap().json();
     assert_eq!((&shown["response"]["state"], &shown["response"]["updated"]), (&json!("running"), &json!(done)));
 
-    // The rest is written, and nothing is written twice.
+    // The remaining contacts are written, and no contact is written twice.
     let before = world.trips.spent().write_units;
     assert_eq!(world.work().await.unwrap(), 1);
     let spent = world.trips.spent().write_units - before;
     assert_eq!(record(&world, job).await.counts, all(2500));
     assert_eq!(written(&world, 2500).await, 2500);
     #[expect(clippy::cast_precision_loss, reason = "2,500 contacts")]
-    let rest = (2500 - done) as f64;
-    assert!(spent < rest * 1.2 + 20.0, "{spent} units for {rest} contacts");
+    let remaining = (2500 - done) as f64;
+    assert!(spent < remaining * 1.2 + 20.0, "{spent} units for {remaining} contacts");
 }
 
 /// Returns an engine with an in-memory queue and a bus, with a reader of the bus.

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use crate::WorldError;
 use crate::faults::{Call, Fault, FaultPlan, Injector, Operation, When};
 
-/// Maximum wait for an event that another task publishes.
+/// The timeout for an event that another task publishes.
 const EVENT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A bus that records published events. Clones share one bus.

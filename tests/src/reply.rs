@@ -3,7 +3,7 @@
 use lambda_http::http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
-/// A response, read whole.
+/// A complete response.
 #[derive(Clone, Debug)]
 pub struct Reply {
     /// The HTTP status.
@@ -32,7 +32,7 @@ impl Reply {
         self.header(name).parse().ok()
     }
 
-    /// Returns the envelope's `response`, or the whole body without an envelope.
+    /// Returns the envelope's `response`, or the complete body if it has no envelope.
     pub fn response(&self) -> Value {
         let mut json = self.json();
         if json.get("response").is_some() { json["response"].take() } else { json }

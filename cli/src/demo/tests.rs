@@ -68,7 +68,7 @@ fn stages_and_types_are_all_in_use() {
 }
 
 #[test]
-fn loading_twice_is_loading_once() {
+fn lines_are_the_same_each_time() {
     assert_eq!(lines().unwrap(), lines().unwrap());
 }
 
@@ -93,13 +93,13 @@ fn andrew_fuller_is_the_only_administrator() {
 fn the_employee_sees_some_private_contacts_and_not_others() {
     let caller = Caller { user: EMPLOYEE, is_admin: false };
     let private: Vec<_> = contacts().into_iter().filter(|(_, access)| access.share.is_private()).collect();
-    let (seen, hidden): (Vec<_>, Vec<_>) = private.iter().partition(|(_, access)| caller.may_see(access));
-    assert_eq!((seen.len(), hidden.len()), (14, 10));
+    let (visible, hidden): (Vec<_>, Vec<_>) = private.iter().partition(|(_, access)| caller.may_see(access));
+    assert_eq!((visible.len(), hidden.len()), (14, 10));
     assert!(private.iter().all(|(record, access)| record.stage == HOT && !access.managers.is_empty()));
 }
 
 #[test]
-fn a_person_goes_by_the_rules_of_the_company() {
+fn contact_person_gets_the_fields_of_the_company() {
     let contacts = contacts();
     for ((company, company_access), (person, person_access)) in contacts[..CUSTOMERS].iter().zip(&contacts[CUSTOMERS..])
     {
@@ -109,7 +109,7 @@ fn a_person_goes_by_the_rules_of_the_company() {
 }
 
 #[test]
-fn a_customer_without_orders_is_seen_by_all_and_edited_by_the_administrator() {
+fn customer_without_orders_is_visible_to_all_and_editable_by_the_administrator() {
     for name in ["Paris spécialités", "FISSA Fabrica Inter. Salchichas S.A."] {
         for (record, access) in customer(name) {
             assert_eq!((record.stage, record.has_opportunity), (0, false), "{name}");
@@ -121,7 +121,7 @@ fn a_customer_without_orders_is_seen_by_all_and_edited_by_the_administrator() {
 }
 
 #[test]
-fn a_customer_is_as_its_row_and_its_orders_say() {
+fn customer_follows_from_its_row_and_its_orders() {
     let [(company, access), (person, _)] = customer("Around the Horn");
     assert_eq!(company.created.to_string(), "1996-11-15T08:00:00.0000000Z");
     assert_eq!(company.tags, ["UK", "London"]);
@@ -133,13 +133,13 @@ fn a_customer_is_as_its_row_and_its_orders_say() {
 }
 
 #[test]
-fn a_house_number_is_no_part_of_a_city() {
+fn house_number_is_not_part_of_the_city() {
     let [(company, _), _] = customer("Que Delícia");
     assert_eq!(company.addresses[0].street, "Rua da Panificadora, 12");
     assert_eq!(company.tags, ["Brazil", "RJ", "Rio de Janeiro"]);
 }
 
 #[test]
-fn nothing_says_null() {
+fn no_value_is_the_text_null() {
     assert!(!format!("{:?}", lines().unwrap()).contains("NULL"));
 }

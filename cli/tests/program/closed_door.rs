@@ -16,7 +16,7 @@ fn listening(pid: u32) -> TestResult<BTreeSet<u16>> {
     const LISTENING: &str = "0A";
     let mut sockets = BTreeSet::new();
     for file in fs::read_dir(format!("/proc/{pid}/fd"))? {
-        // A file that is already closed is no listening socket.
+        // A file that was closed in the meantime is not a listening socket.
         let Ok(target) = fs::read_link(file?.path()) else { continue };
         let inode = target.to_str().and_then(|target| target.strip_prefix("socket:[")?.strip_suffix(']'));
         sockets.extend(inode.map(str::to_owned));
@@ -133,7 +133,7 @@ fn other_users_of_the_machine_cannot_read_the_data() -> TestResult {
     check_closed(&data)?;
     assert_eq!(server.end("TERM")?, Some(0));
 
-    // A folder that an earlier version left readable is closed to others, with every file in it.
+    // The program closes a readable folder of an earlier version, and every file in the folder, to other users.
     fs::set_permissions(&data, fs::Permissions::from_mode(0o755))?;
     for file in fs::read_dir(&data)? {
         fs::set_permissions(file?.path(), fs::Permissions::from_mode(0o644))?;

@@ -14,7 +14,7 @@ const END: Duration = Duration::from_secs(5);
 const CONTACTS: u32 = 6000;
 
 /// Opens a connection and sends `sent` on it.
-fn having_sent(port: u16, sent: &str) -> TestResult<TcpStream> {
+fn connect_and_send(port: u16, sent: &str) -> TestResult<TcpStream> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.write_all(sent.as_bytes())?;
@@ -22,14 +22,14 @@ fn having_sent(port: u16, sent: &str) -> TestResult<TcpStream> {
 }
 
 #[test]
-fn connections_do_not_keep_the_program() -> TestResult {
+fn open_connections_do_not_delay_the_exit() -> TestResult {
     let server = Server::start(&["--in-memory"])?;
     let head = "POST /api/2.0/authentication HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
-    let unread = having_sent(server.port, "")?;
-    let partial = having_sent(server.port, &head[..head.len() / 2])?;
-    let stalled = having_sent(server.port, &format!("{head}Content-Length: 100\r\n\r\n{{"))?;
-    let chunked = having_sent(server.port, &format!("{head}Transfer-Encoding: chunked\r\n\r\n5\r\n{{"))?;
-    let mut idle = having_sent(server.port, "GET /api/2.0/people/@self HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
+    let unread = connect_and_send(server.port, "")?;
+    let partial = connect_and_send(server.port, &head[..head.len() / 2])?;
+    let stalled = connect_and_send(server.port, &format!("{head}Content-Length: 100\r\n\r\n{{"))?;
+    let chunked = connect_and_send(server.port, &format!("{head}Transfer-Encoding: chunked\r\n\r\n5\r\n{{"))?;
+    let mut idle = connect_and_send(server.port, "GET /api/2.0/people/@self HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
     // The answer has arrived, and the connection stays open.
     assert!(idle.read(&mut [0; 16])? > 0);
 
@@ -41,7 +41,7 @@ fn connections_do_not_keep_the_program() -> TestResult {
 }
 
 #[test]
-fn a_running_job_stops_after_its_page_and_goes_on_at_the_next_start() -> TestResult {
+fn running_job_stops_after_its_page_and_resumes_at_the_next_start() -> TestResult {
     let (_folder, data) = folder()?;
     let sample = succeed(&["sample", "--contacts", &CONTACTS.to_string(), "--users", "5", "--shards", "1"])?;
     let loaded = run_with(&["import", "--data-dir", text(&data)?, "-"], sample.as_bytes())?;

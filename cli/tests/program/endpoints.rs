@@ -1,4 +1,4 @@
-//! Arguments, ports and tables elsewhere.
+//! Arguments, ports, and tables at other endpoints.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
@@ -15,8 +15,8 @@ use super::{
 
 #[test]
 fn error_names_a_port_in_use() -> TestResult {
-    let taken = TcpListener::bind(("127.0.0.1", 0))?;
-    let port = taken.local_addr()?.port().to_string();
+    let occupied = TcpListener::bind(("127.0.0.1", 0))?;
+    let port = occupied.local_addr()?.port().to_string();
     check_failure(&["serve", "--in-memory", "--port", &port], &[&format!("port {port}"), "--port"])
 }
 
@@ -118,8 +118,8 @@ login_session = arn:aws:iam::123456789012:user/operator
                 "{command:?}, {profile}: {keys:?}, {error}"
             );
         }
-        // Nobody has signed in here, so no call is made. The error names the missing sign-in, not a missing feature of
-        // the program.
+        // These profiles have no sign-in, so the program makes no call. The error names the missing sign-in, not a
+        // missing feature of the program.
         for profile in ["sso", "login"] {
             let (error, keys) = run(profile, command)?;
             assert!(keys.is_empty() && !error.contains("cargo feature"), "{command:?}, {profile}: {keys:?}, {error}");

@@ -1,4 +1,4 @@
-//! Serving a folder and loading files into it.
+//! Serving a data folder, and loading files into a data folder.
 
 use std::fs;
 use std::net::TcpStream;

@@ -1,4 +1,4 @@
-//! The program from its users' view: processes, their output and exit codes, HTTP over a real socket.
+//! The program as its users see it: processes, their output and exit codes, and HTTP over a real socket.
 
 mod closed_door;
 mod ending;
@@ -145,14 +145,14 @@ impl Server {
         });
         ended.recv_timeout(TIMEOUT)?;
         let status = waiting.join().map_err(|_| "the thread that waits panicked")?;
-        Ok(status.map_err(|_| "nobody waits")??.code())
+        Ok(status.map_err(|_| "the wait failed")??.code())
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         if let Some(child) = &mut self.child {
-            // A failed test leaves no server behind; a server that has already exited needs no kill.
+            // A failed test must leave no running server. A server that has already exited needs no kill.
             match child.kill().and_then(|()| child.wait()) {
                 Ok(_) | Err(_) => {}
             }

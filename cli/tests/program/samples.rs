@@ -42,7 +42,7 @@ fn run_printed(line: &str) -> TestResult<Reply> {
     request(address.parse()?, method, &format!("/{path}"), &headers, &body)
 }
 
-/// Splits a line into words; only single quotes quote.
+/// Splits a line into words. Only single quotes can enclose a word.
 fn shell_words(line: &str) -> Vec<String> {
     let (mut words, mut word, mut quoted) = (Vec::new(), String::new(), false);
     for character in line.trim().chars() {
@@ -130,7 +130,7 @@ fn directory_of(contacts: &[Value], token: &str, administrator: &Value) -> Strin
 }
 
 #[test]
-fn answers_of_the_service_load_as_they_are() -> TestResult {
+fn answers_of_the_service_can_be_imported_unchanged() -> TestResult {
     const TOKEN: &str = "a-token-of-the-portal-that-is-loaded-again";
     let demo = Server::start(&["--in-memory", "--demo"])?;
     let is_token = |word: &&str| word.len() == 64 && word.bytes().all(|b| b.is_ascii_hexdigit());

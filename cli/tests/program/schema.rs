@@ -1,4 +1,4 @@
-//! The schema of a table: an older one is migrated or refused with the command to run, a newer one is refused.
+//! The schema of a table: an older schema is migrated, or refused with the command to run; a newer schema is refused.
 
 use std::path::Path;
 
@@ -21,7 +21,7 @@ fn schema_key() -> Value {
     json!({PK: {"S": partition}, SK: {"S": sort}})
 }
 
-/// Makes the table of a data folder one of version 1, which holds no version.
+/// Turns the table of a data folder into a table of version 1, which stores no schema version.
 fn remove_version(data: &Path) -> TestResult {
     send(data, "DeleteItem", &json!({"TableName": "crm-access", "Key": schema_key()}))
 }

@@ -115,7 +115,7 @@ fn a_token_is_made_only_for_a_user_of_a_portal() -> TestResult {
         let token = succeed(&create("acme", MIKE, expires)?)?;
         assert_eq!(server.put("1234/access", token.trim(), &make_private())?.status, status, "until {expires}");
     }
-    // A day ends at midnight in the portal's time zone, Riga's.
+    // A day ends at midnight in the portal's time zone, which is Europe/Riga.
     let listed = succeed(&["token", "list", "--portal", "acme", "--data-dir", text(&data)?])?;
     assert!(listed.contains("expires 2100-01-01T21:59:59Z"), "{listed}");
     Ok(())

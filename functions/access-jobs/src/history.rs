@@ -86,7 +86,7 @@ async fn list(call: Call<'_>) -> Result<Answer, Failure> {
     let mut list = ListAnswer::new(&call.format, None);
     let (mut asked, mut last, mut more) = (0, None, false);
     while asked < page.count && !more {
-        // One job beyond the page shows whether more follow.
+        // Read one job more than the page needs, to know whether a next page exists.
         let room = page.count - asked;
         let mut listed = reader.next(room.saturating_add(1)).await?;
         if listed.is_empty() {
@@ -151,7 +151,7 @@ async fn changes(call: Call<'_>) -> Result<Answer, Failure> {
 }
 
 /// Reads the names of the contacts that the caller may see now, and the users that the changes refer to: half a read
-/// unit per contact and user, and another half per contact if the caller is not an administrator.
+/// unit per contact and user, and another half unit per contact if the caller is not an administrator.
 async fn entries_of_changes(
     call: &Call<'_>,
     caller: &Caller,
@@ -218,7 +218,7 @@ async fn cancel(call: WriteCall<'_>) -> Result<Answer, Failure> {
     }
     match show_job(&call, id).await {
         Ok(answer) => Ok(answer),
-        // The job is cancelled, even if it cannot be read again.
+        // The job is cancelled, although its record could not be read again.
         Err(failure) => {
             failure.log();
             Answer::one(&call.format, &Job { state: State::Cancelled, ..job }.view(&[], call.now, &caller))

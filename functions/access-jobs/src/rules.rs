@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use crate::FUNCTION;
 
-/// The version of a rule whose record cannot be read. It is not a digest, so only `*` matches it.
+/// The version of a rule whose record cannot be read. This text is never a digest, so only `If-Match: *` matches.
 const UNREADABLE: &str = "unreadable";
 
 /// Lists the rules that the caller may see, by name.
@@ -52,7 +52,7 @@ pub(crate) const SET: Endpoint = Endpoint {
     auth: Auth::Write(|call| set(call).boxed()),
 };
 
-/// Removes a rule. The changes and the jobs of its runs stay.
+/// Removes a rule. The changes and the jobs of its runs remain.
 pub(crate) const REMOVE: Endpoint = Endpoint {
     function: FUNCTION,
     method: "DELETE",
@@ -130,11 +130,11 @@ async fn set(call: WriteCall<'_>) -> Result<Answer, Failure> {
             check_count(count, before.as_ref())?;
         }
         let mut answer = rule_answer(&call, &rule)?;
-        let kept = call.keep(&mut answer)?;
-        if store.put_rule(portal_id, before.as_ref(), &rule, counted.as_ref(), kept.as_ref()).await? {
+        let stored_answer = call.encode_answer(&mut answer)?;
+        if store.put_rule(portal_id, before.as_ref(), &rule, counted.as_ref(), stored_answer.as_ref()).await? {
             return Ok(answer);
         }
-        // Either the rule was changed by someone else, or only other rules were set since the count.
+        // Either another call changed this rule, or calls for other rules changed the number of rules.
         let now = store.rule(portal_id, &name).await?;
         if before.is_none() && now.is_some() && call.must_be_new() {
             return Err(Failure::PreconditionFailed(Unmet::Exists));
@@ -150,7 +150,7 @@ async fn set(call: WriteCall<'_>) -> Result<Answer, Failure> {
     }
 }
 
-/// Reads whether the owner of a rule is still a user of the portal.
+/// Reads the owner of a rule, who may have been removed from the portal.
 async fn owner_of(call: &Call<'_>, rule: &Rule) -> Result<Owner, Failure> {
     let users = call.reads().users([rule.created_by]).await?;
     Ok(if users.contains_key(&rule.created_by) { Owner::Present } else { Owner::Gone })
@@ -161,7 +161,7 @@ fn check_count(count: &RuleCount, before: Option<&Rule>) -> Result<(), Failure> 
     if count.of_user >= MAX_RULES_OF_USER {
         return Err(Failure::TooManyRules(RuleBound::OfUser));
     }
-    // A rule that only changes its owner already counts in the portal.
+    // An existing rule is already included in the portal's count, even if its owner changes.
     if before.is_none() && count.of_portal >= MAX_RULES_OF_PORTAL {
         return Err(Failure::TooManyRules(RuleBound::OfPortal));
     }
@@ -173,7 +173,7 @@ fn rule_answer(call: &Call<'_>, rule: &Rule) -> Result<Answer, Failure> {
     Ok(Answer::one(&call.format, &rule.view())?.with_version(version(rule)?))
 }
 
-/// Returns the version of a rule, from all fields that callers set. A run of the rule does not change it.
+/// Returns the version of a rule, from all fields that callers set. A run of the rule does not change the version.
 fn version(rule: &Rule) -> Result<String, Failure> {
     let Rule { created, modified, created_by, filter, target, schedule, enabled, .. } = rule;
     answer::version(&(created, modified, created_by, filter, target, schedule, enabled))
@@ -194,8 +194,8 @@ async fn remove(call: WriteCall<'_>) -> Result<Answer, Failure> {
     };
     call.check_version(Some(&version(&rule)?))?;
     let mut answer = Answer::nothing();
-    let kept = call.keep(&mut answer)?;
-    if !call.app.store.delete_rule(&call.grant.portal, &rule, kept.as_ref()).await? {
+    let stored_answer = call.encode_answer(&mut answer)?;
+    if !call.app.store.delete_rule(&call.grant.portal, &rule, stored_answer.as_ref()).await? {
         return Err(Failure::RuleContended(name));
     }
     Ok(answer)
@@ -211,7 +211,7 @@ async fn visible_rule(call: &Call<'_>, name: &RuleName) -> Result<Rule, Failure>
     let (caller, rule) = call.caller_and(call.reads().rule(name)).await?;
     match rule.filter(|rule| may_see(&caller, rule)) {
         Some(rule) => Ok(rule),
-        // An unknown name that no new rule may have is more likely a mistake than an old rule's name.
+        // An invalid name is more likely a mistake than the name of an old rule, so report the fault of the name.
         None => Err(call.rule_name().map_or_else(|failure| failure, Failure::RuleNotFound)),
     }
 }

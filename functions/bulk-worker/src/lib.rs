@@ -7,12 +7,12 @@ use jobs::{Deadline, Jobs, Message};
 use lambda_runtime::Error;
 use tokio::time::Instant;
 
-/// Works on the shards of the messages concurrently, until `stop_at`. The worker itself queues a shard that is
-/// unfinished by then. A message whose work failed is reported, and SQS delivers it again.
+/// Works on the shards of the messages concurrently, until `stop_at`. The worker requeues a shard that is then
+/// unfinished. A failed message is reported, and SQS redelivers the message.
 ///
 /// # Errors
 ///
-/// Never: each message fails alone.
+/// Never: a failed message is part of the response.
 pub fn handle(jobs: &Jobs, event: SqsEvent, stop_at: Instant) -> BoxFuture<'_, Result<SqsBatchResponse, Error>> {
     async move {
         let deadline = Deadline::at(stop_at);
@@ -36,8 +36,8 @@ async fn work(jobs: &Jobs, record: &SqsMessage, deadline: &Deadline) -> Option<B
     let message: Message = match serde_json::from_str(record.body.as_deref().unwrap_or_default()) {
         Ok(message) => message,
         Err(error) => {
-            // The message ends in the dead-letter queue, whose alarm notifies the operator. The error's own text is not
-            // logged, because it would quote the message.
+            // The message ends in the dead-letter queue, whose alarm notifies the operator. The text of the error is
+            // not logged, because the text quotes the message.
             let column = error.column();
             tracing::error!(message = id, error = ?error.classify(), column, "message cannot be parsed");
             return failed(id);

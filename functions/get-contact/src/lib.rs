@@ -47,7 +47,7 @@ async fn show_contact(call: Call<'_>) -> Result<Answer, Failure> {
     Ok(Answer::contact(&call.format, &shown, fields.as_ref())?.with_revision(state.revision))
 }
 
-/// Shows the access list as in the contact: empty while the contact is shared.
+/// Shows the access list of a contact, which is empty while the contact is shared.
 async fn access(call: Call<'_>) -> Result<Answer, Failure> {
     let id = call.contact_id()?;
     call.query(queries::NONE).finish()?;

@@ -52,7 +52,7 @@ enum Entry {
 }
 
 /// Lists contacts in three sequential DynamoDB round trips: the data for the plan, the index, the contacts. The total
-/// is counted concurrently with the last two.
+/// is counted concurrently with the last two round trips.
 async fn list(call: Call<'_>, entry: Entry) -> Result<Answer, Failure> {
     let request = ListContacts::parse(&call.query_text())?;
 

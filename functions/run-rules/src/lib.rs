@@ -1,5 +1,5 @@
-//! Starts work that no caller waits for. The minute's wake-up starts the standing rules that are due and resumes
-//! abandoned jobs; an event that describes a run starts that run.
+//! Starts work that no caller waits for. A schedule sends a wake-up every minute, which starts the due standing rules
+//! and resumes abandoned jobs. An event that describes a run starts this run.
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -31,13 +31,14 @@ pub enum Done {
     },
 }
 
-/// Handles a wake-up, which is `{}` or the envelope of a schedule without its own input, or a run:
-/// `{"portal":…,"filter":…,"access":…}`. A run has administrator rights: only the operator can invoke the function
-/// directly. Any other event is an error.
+/// Handles a wake-up or a run. A wake-up is `{}`, or the event of a schedule without an input. A run is
+/// `{"portal":…,"filter":…,"access":…}`, and has administrator rights, because only the operator can invoke the
+/// function directly. Any other event is an error.
 ///
 /// # Errors
 ///
-/// When the run cannot be read or started; then nothing was changed.
+/// When the event is invalid, or the work of a wake-up fails, or a run cannot be started. A run that was not started
+/// has changed nothing.
 pub fn handle(jobs: &Jobs, event: Box<RawValue>, stop_at: Instant) -> BoxFuture<'_, Result<Done, Error>> {
     async move {
         match serde_json::from_str(event.get())? {
@@ -50,8 +51,8 @@ pub fn handle(jobs: &Jobs, event: Box<RawValue>, stop_at: Instant) -> BoxFuture<
     .boxed()
 }
 
-/// Recognizes the event of a scheduled EventBridge rule or of EventBridge Scheduler without its own input. The whole
-/// shape must match: an event with one member more or less may be a misspelt run.
+/// Recognizes the event that a scheduled EventBridge rule or EventBridge Scheduler sends without an input. All members
+/// must match: an event with a missing or an additional member may be a misspelt run.
 fn is_of_schedule(event: &Map<String, Value>) -> bool {
     const TEXTS: [&str; 7] = ["version", "id", "detail-type", "source", "account", "time", "region"];
     const OTHERS: [&str; 2] = ["resources", "detail"];
@@ -78,7 +79,7 @@ async fn wake(jobs: &Jobs, deadline: &Deadline) -> Result<Done, Error> {
     // Compaction only saves costs, so it runs last, in the remaining time.
     jobs.compact_due_postings(deadline).await?;
     if rules_started + shards_resumed > 0 {
-        tracing::info!(rules_started, shards_resumed, "woken");
+        tracing::info!(rules_started, shards_resumed, "wake-up handled");
     }
     Ok(Done::Woken { rules_started, shards_resumed })
 }
@@ -89,7 +90,7 @@ async fn run_once(jobs: &Jobs, text: &[u8], members: &Value) -> Result<Done, Err
     let portal = jobs.store.portal(&order.portal).await?;
     let portal = portal.ok_or_else(|| NotStarted::UnknownPortal(order.portal.clone()))?;
     let order = order.resolve(&portal.time_zone)?;
-    // Serializing the members makes the same run equal, whatever the indentation of its text.
+    // The fingerprint of the run comes from the serialized members, so the text's indentation makes no difference.
     let job_id = jobs.run_once(&portal, order, &serde_json::to_vec(members)?).await?;
     tracing::info!(portal = %portal.id, job = %job_id, "run started");
     Ok(Done::Started { job_id })

@@ -23,7 +23,7 @@ const OPENAPI: Endpoint = Endpoint {
     auth: Auth::Public(|call| std::future::ready(describe(&call)).boxed()),
 };
 
-/// Generated from the code; a test compares the two.
+/// The description of the API, generated from the code. A test checks that the file is current.
 const DESCRIPTION: &str = include_str!("../../../docs/openapi.json");
 
 /// Every endpoint of the function.

@@ -26,8 +26,8 @@ pub(crate) const ENDPOINT: Endpoint = Endpoint {
     auth: Auth::Public(|call| handle(call).boxed()),
 };
 
-/// Signs a user in. An unknown user costs the same round trips in the same order, and the same work, as a user of one
-/// portal whose hash was made by this service, so that timing does not disclose users.
+/// Signs a user in. Timing does not disclose users: an unknown user costs as many round trips, in the same order, and
+/// as much work as a user of one portal with a hash from this service.
 async fn handle(call: PublicCall<'_>) -> Result<Answer, Failure> {
     // Check the origin before the attempt is counted, so that no foreign page uses up a user's attempts.
     call.check_origin()?;
@@ -52,7 +52,7 @@ async fn handle(call: PublicCall<'_>) -> Result<Answer, Failure> {
         [] => return Err(Failure::SignInRefused),
         [candidate] => candidate,
         // Only a caller who knows the password learns the portals.
-        several => return Err(which_of(several).into()),
+        several => return Err(ambiguous_portal(several).into()),
     };
     let Account { portal, user } = candidate.account.clone();
     let expires = call.now + SignedDuration::from_hours(24 * SIGN_IN_DAYS);
@@ -68,13 +68,13 @@ async fn handle(call: PublicCall<'_>) -> Result<Answer, Failure> {
     let format = ResponseFormat { zone: Some(zone), ..call.format.clone() };
     let token = new_token()?;
     if !store.admit(&attempt, candidate, &token, &grant).await? {
-        // The password was changed in the meantime.
+        // The password was changed after the comparison began.
         return Err(Failure::SignInRefused);
     }
     Answer::created(&format, &SignedIn { token, expires })
 }
 
-fn which_of(candidates: &[Candidate]) -> Invalid {
+fn ambiguous_portal(candidates: &[Candidate]) -> Invalid {
     let portals: Vec<String> = candidates.iter().map(|candidate| candidate.account.portal.to_string()).collect();
     Invalid::one("portal", format!("is required, because you have the same password in {}", portals.join(", ")))
 }

@@ -23,8 +23,8 @@ pub const ENDPOINT: Endpoint = Endpoint {
 };
 
 /// Sets the access in three sequential DynamoDB round trips: read the data for the decision, read the entries for the
-/// answer and write the manager index, write the access record with the job. Repeats them when somebody else changed the
-/// access meanwhile.
+/// answer and write the manager index, write the access record with the job. Repeats the round trips when another call
+/// has changed the access in the meantime.
 async fn handle(call: WriteCall<'_>) -> Result<Answer, Failure> {
     let contact = call.contact_id()?;
     let mut query = call.query(queries::SET_CONTACT_ACCESS);

@@ -70,7 +70,7 @@ async fn handle(call: WriteCall<'_>) -> Result<Answer, Failure> {
 /// The inputs of the run, after all checks.
 struct Checked {
     caller: Caller,
-    /// In the order of the request.
+    /// The contacts, in the order of the request.
     contacts: Vec<(ContactRecord, AccessState)>,
     users: HashMap<UserId, User>,
 }

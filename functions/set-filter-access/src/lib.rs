@@ -90,15 +90,15 @@ enum Acted {
         /// The job of a run.
         job: Option<JobId>,
     },
-    /// Workers do the work or the rest of the work.
+    /// Workers do the remaining work.
     Queued(Box<Job>),
 }
 
 /// The way in which a call acts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
-    /// Count the changes and write nothing. A preview is never asynchronous, because it stores no job that could show
-    /// its result.
+    /// Count the changes and write nothing. A preview is never asynchronous, because no stored job could show its
+    /// result.
     Preview,
     /// Queue the run for workers.
     Async,

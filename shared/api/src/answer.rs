@@ -30,7 +30,7 @@ pub const NEXT: HeaderName = HeaderName::from_static("x-next");
 pub const TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");
 /// The header that marks [`TOTAL_COUNT`] as a lower bound.
 pub const TOTAL_IS_LOWER_BOUND: HeaderName = HeaderName::from_static("x-total-is-lower-bound");
-/// The header that names the preference which was applied.
+/// The header that names the applied preference.
 pub const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 /// The answer of a handler.
@@ -41,17 +41,17 @@ pub struct Answer {
     pub(crate) content_type: &'static str,
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
     pub(crate) job: Option<JobId>,
-    /// The version that the entity tag starts with.
+    /// The version, which begins the entity tag.
     pub(crate) revision: Option<String>,
     /// The byte ranges of the contacts in the body of a list.
     pub(crate) listed: Option<Listed>,
-    /// The body for a caller from whom others have since hidden the contact.
+    /// The body of a replay whose caller may no longer see the contact.
     pub(crate) veiled: Option<Veiled>,
-    /// Whether the answer is already stored with its idempotency key.
+    /// True if the answer is already stored with its idempotency key.
     pub(crate) is_stored: bool,
 }
 
-/// Whether an answer applies the caller's preference for an asynchronous answer (`Prefer: respond-async`, RFC 7240).
+/// The treatment of the caller's preference for an asynchronous answer (`Prefer: respond-async`, RFC 7240).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Preference {
     /// The caller has the preference, and the answer applies it.
@@ -114,7 +114,7 @@ impl Answer {
         Self::object(format, StatusCode::OK, object, None)
     }
 
-    /// Shows one object, or only `fields` of it if some are named.
+    /// Shows one object. If `fields` are named, shows only these fields.
     pub fn trimmed<T: Serialize>(
         format: &ResponseFormat,
         object: &T,
@@ -123,7 +123,7 @@ impl Answer {
         Self::object(format, StatusCode::OK, object, fields)
     }
 
-    /// Shows one contact, or only `fields` of it if some are named.
+    /// Shows one contact. If `fields` are named, shows only these fields.
     pub fn contact(format: &ResponseFormat, contact: &Contact<'_>, fields: Option<&Fields>) -> Result<Self, Failure> {
         let veiled = Self::object(format, StatusCode::OK, &contact.veiled(), fields)?.body;
         let shown = Self::object(format, StatusCode::OK, contact, fields)?;
@@ -135,7 +135,7 @@ impl Answer {
         Self::object(format, StatusCode::CREATED, object, None)
     }
 
-    /// Shows a JSON document, whatever format the call prefers.
+    /// Shows a JSON document, and ignores the format that the call prefers.
     pub fn document(json: &str) -> Self {
         Self::ok(ResponseFormat::JSON.content_type, json.into())
     }
@@ -151,7 +151,7 @@ impl Answer {
         Ok(Self { body, content_type, ..Self::started(job.id)? })
     }
 
-    /// Names a job that cannot be shown right now, whether it is done or still runs.
+    /// Names a running or finished job whose record or contacts cannot be read.
     pub fn started(job: JobId) -> Result<Self, Failure> {
         let location = HeaderValue::from_str(&format!("{JOBS_PATH}/{job}"));
         let location = location.map_err(|error| Failure::Internal(error.to_string()))?;
@@ -162,11 +162,10 @@ impl Answer {
     }
 
     /// Shows a page of a list. The page ends early when the next item would exceed the maximum size of an answer.
-    /// `X-Next-Index` is the start of the next page, if there is one, and `X-Total-Count` the length of the list, if
-    /// known.
+    /// `X-Next-Index` is the start of the next page, if any. `X-Total-Count` is the length of the list, if known.
     ///
-    /// The items are created one by one while they are written, because only a few contacts with long manager lists fit
-    /// one answer.
+    /// Each item is created right before it is written, because only a few contacts with long manager lists fit into an
+    /// answer.
     pub fn list<T: Serialize>(
         format: &ResponseFormat,
         items: impl IntoIterator<Item = T>,
@@ -175,7 +174,7 @@ impl Answer {
         Self::items(format, items, page, None, |_| None)
     }
 
-    /// Shows a page like [`Self::list`], or only `fields` of each object if some are named.
+    /// Shows a page like [`Self::list`]. If `fields` are named, shows only these fields of each object.
     pub fn trimmed_list<T: Serialize>(
         format: &ResponseFormat,
         items: impl IntoIterator<Item = T>,
@@ -185,7 +184,7 @@ impl Answer {
         Self::items(format, items, page, fields, |_| None)
     }
 
-    /// Shows a page of contacts, or only `fields` of each if some are named.
+    /// Shows a page of contacts. If `fields` are named, shows only these fields of each contact.
     pub fn contacts<'a>(
         format: &ResponseFormat,
         contacts: impl IntoIterator<Item = Contact<'a>>,
@@ -195,7 +194,7 @@ impl Answer {
         Self::items(format, contacts, page, fields, |contact| Some(contact.id))
     }
 
-    /// Shows the page of a list that is completely in memory.
+    /// Shows a page of a list that is entirely in memory.
     pub fn page_of<T: Serialize>(
         format: &ResponseFormat,
         items: impl ExactSizeIterator<Item = T>,
@@ -249,7 +248,7 @@ impl Answer {
         Self { revision: Some(revision_text(revision)), ..self }
     }
 
-    /// Adds a version from [`version`], which is used in the entity tag like an access revision.
+    /// Adds a version from [`version`]. The entity tag begins with the version, as with an access revision.
     #[must_use]
     pub fn with_version(self, version: String) -> Self {
         Self { revision: Some(version), ..self }
@@ -271,7 +270,7 @@ impl Answer {
     }
 }
 
-/// An answer whose list is written while its items are read, so that memory holds no more items than fit the answer.
+/// A list that is written while its items are read. Memory then holds only the items that fit into the answer.
 #[derive(Debug)]
 pub struct ListAnswer<'a> {
     format: &'a ResponseFormat,
@@ -301,14 +300,14 @@ impl<'a> ListAnswer<'a> {
     ///
     /// # Errors
     ///
-    /// As [`Self::push`].
+    /// The errors of [`Self::push`].
     pub fn push_of<T: Serialize>(&mut self, contact: Option<ContactId>, item: &T) -> Result<Pushed, Failure> {
         let separator = if self.list.written() > 0 { self.list.separator_bytes() } else { 0 };
         let start = self.list.bytes() + separator;
         let pushed = self.list.push(item).map_err(not_written)?;
         match pushed {
             Pushed::Full if self.list.written() == 0 => {
-                return Err(Failure::Internal("one item alone is longer than an answer".into()));
+                return Err(Failure::Internal("one item alone exceeds the maximum size of an answer".into()));
             }
             Pushed::Full => {}
             Pushed::Written => {
@@ -318,8 +317,8 @@ impl<'a> ListAnswer<'a> {
         Ok(pushed)
     }
 
-    /// Returns the answer. `X-Next-Index` and `X-Next` are the start of the next page, if there is one, and
-    /// `X-Total-Count` is the length of the list, if known.
+    /// Returns the answer. `X-Next-Index` and `X-Next` are the start of the next page, if any. `X-Total-Count` is the
+    /// length of the list, if known.
     pub fn finish(self, end: &ListEnd) -> Result<Answer, Failure> {
         let Self { format, list, mut items } = self;
         let (body, items_at) = list.finish(end).map_err(not_written)?;
@@ -367,7 +366,7 @@ fn count_headers(counts: &Counts) -> impl Iterator<Item = (HeaderName, HeaderVal
 /// The hexadecimal digits of a digest in an entity tag: 64 bits.
 const DIGEST_CHARS: usize = 16;
 
-/// Returns a version: a digest of all `parts` that distinguish one version from another.
+/// Returns a version: a digest of `parts`, the values that change with the version.
 ///
 /// # Errors
 ///

@@ -21,8 +21,8 @@ use crate::sign_in::passwords::Passwords;
 const CACHED_TOKENS: usize = 1000;
 /// The maximum number of portals in the caches of a process.
 const CACHED_PORTALS: usize = 100;
-/// The number of a portal's users whose names are read in advance, before the needed names are known: at most about 10
-/// read units.
+/// The number of a portal's users whose names are read before the call knows which names it needs. Costs at most about
+/// 10 read units.
 const FIRST_NAMES: usize = 200;
 /// The maximum number of a portal's users whose names a process caches.
 const CACHED_NAMES: usize = 2000;
@@ -36,11 +36,11 @@ pub struct App {
     pub store: Store,
     /// The job engine, on the same table.
     pub jobs: Jobs,
-    /// The password comparisons in progress.
+    /// The bounds on concurrent sign-ins, and their password comparisons.
     pub passwords: Arc<Passwords>,
     /// Origins whose pages may sign users in.
     pub(crate) allowed_origins: Arc<[String]>,
-    /// Becomes true when the process is about to end.
+    /// The signal that becomes true when the process is about to end.
     ending: Option<watch::Receiver<bool>>,
     token_cache: Duration,
     grants: Arc<Cache<TokenHash, (Grant, Instant)>>,
@@ -96,7 +96,7 @@ impl App {
         Self { jobs: self.jobs.clone().with_clock(clock), ..self }
     }
 
-    /// Returns a copy with its own meter.
+    /// Returns a copy with a separate meter.
     #[must_use]
     pub(crate) fn metered(&self) -> Self {
         let jobs = self.jobs.metered();
@@ -108,7 +108,8 @@ impl App {
         self.jobs.now()
     }
 
-    /// Returns the cached users of a portal, or reads the first of them: half a read unit per 4 KB, or none.
+    /// Returns the cached users of a portal, or reads the first users: half a read unit per 4 KB, or none from the
+    /// cache.
     pub async fn names(&self, portal: &PortalId) -> Result<Names, StoreError> {
         if let Some((names, looked_up)) = self.names.get(portal)
             && looked_up.elapsed() < self.token_cache
@@ -122,7 +123,7 @@ impl App {
         Ok(names)
     }
 
-    /// Returns those of these users that exist: half a read unit for each user that is not among `names`.
+    /// Returns the existing users among `ids`: half a read unit for each user that is not in `names`.
     pub async fn named(
         &self,
         portal: &PortalId,
@@ -137,7 +138,7 @@ impl App {
             return Ok(users);
         }
         let read = self.store.users(portal, unknown).await?;
-        // The new names expire together with the others: the time of the first lookup stays.
+        // Keep the time of the first lookup, so that all names of the portal expire together.
         if let Some((_, looked_up)) = self.names.get(portal)
             && names.len() + read.len() <= CACHED_NAMES
         {
@@ -149,8 +150,8 @@ impl App {
         Ok(users)
     }
 
-    /// Returns the time zone in which a portal's answers show timestamps, UTC if the portal has none: half a read unit,
-    /// or none while the zone is cached.
+    /// Returns the time zone of the timestamps in a portal's answers, or UTC if the portal has no zone: half a read
+    /// unit, or none while the zone is cached.
     pub async fn time_zone(&self, portal: &PortalId) -> Result<TimeZone, StoreError> {
         if let Some((zone, looked_up)) = self.zones.get(portal)
             && looked_up.elapsed() < self.token_cache
@@ -180,7 +181,7 @@ impl App {
         let grant = self.store.grant(hash).await?;
         match &grant {
             Some(grant) if !self.token_cache.is_zero() => self.grants.insert(hash, (grant.clone(), Instant::now())),
-            // A missing token is not cached: it may be created the next moment.
+            // A missing token is not cached, because an operator may create the token at any time.
             _ => {
                 self.grants.remove(&hash);
             }

@@ -28,7 +28,7 @@ use crate::app::App;
 use crate::failure::{Failure, Unmet};
 use crate::negotiation::ResponseFormat;
 
-/// An authenticated call. It gives access to [`Reads`] only, so its handler cannot change anything.
+/// An authenticated call. The call gives access only to [`Reads`], so its handler cannot change anything.
 #[derive(Debug)]
 pub struct Call<'a> {
     incoming: Incoming<'a>,
@@ -36,15 +36,15 @@ pub struct Call<'a> {
     pub grant: Grant,
     /// SHA-256 of the caller's token.
     pub token: TokenHash,
-    /// Whether the caller's user was read and still honours the token.
+    /// True once the caller's user has been read and honours the token.
     is_honoured: Arc<AtomicBool>,
 }
 
 /// Checks after a call that its token is still valid.
 ///
-/// A token is cached for a while, and only the caller's user record shows whether the token was revoked since. Handlers
-/// read that user together with the rights. If a handler answered without the user, because the request was invalid or
-/// the answer needs no rights, this check reads the user.
+/// A cached token may have been revoked, which only the caller's user record shows. Most handlers read the user record
+/// together with the caller's rights. This check reads the record if the handler did not, because the request was
+/// invalid or the answer needs no rights.
 #[derive(Debug)]
 pub(crate) struct TokenCheck<'a> {
     app: &'a App,
@@ -67,12 +67,12 @@ impl TokenCheck<'_> {
     }
 }
 
-/// Returns a part of the caller's identity: the token, its grant, the user or the portal. The only place that refuses a
-/// call because this part is missing.
+/// Returns a part of the caller's identity: the token, its grant, the user or the portal. All calls without such a part
+/// are refused here.
 ///
 /// # Errors
 ///
-/// [`Failure::Unauthenticated`] without the part.
+/// [`Failure::Unauthenticated`] if the part is missing.
 fn identified<T>(part: Option<T>) -> Result<T, Failure> {
     part.ok_or(Failure::Unauthenticated)
 }
@@ -161,7 +161,7 @@ impl<'a> Call<'a> {
     ///
     /// # Errors
     ///
-    /// As [`Self::caller`], and the error of the other read.
+    /// The errors of [`Self::caller`] and of the other read.
     pub async fn caller_and<T, E>(&self, read: impl Future<Output = Result<T, E>>) -> Result<(Caller, T), Failure>
     where
         Failure: From<E>,
@@ -200,9 +200,9 @@ impl<'a> Call<'a> {
         self.check_version(Some(&revision_text(revision)))
     }
 
-    /// Checks the call's preconditions against the current version, which is none if the target does not exist.
-    /// `If-Match` compares strongly (RFC 9110, section 13.1.1). The tag of an answer to a `GET` also names the version,
-    /// before a dot.
+    /// Checks the call's preconditions against the current version; `None` if the target does not exist. `If-Match`
+    /// compares strongly (RFC 9110, section 13.1.1). In the entity tag of a `GET`, the version stands before the first
+    /// dot.
     pub fn check_version(&self, current: Option<&str>) -> Result<(), Failure> {
         let headers = self.request.headers();
         let names_current = |tag: &str| match tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')) {
@@ -226,7 +226,7 @@ impl<'a> Call<'a> {
         Ok(())
     }
 
-    /// Returns whether the call must only create: `If-None-Match: *`.
+    /// Returns whether the call may only create its target (`If-None-Match: *`).
     pub fn must_be_new(&self) -> bool {
         self.request.headers().contains_key(IF_NONE_MATCH)
     }
@@ -243,7 +243,7 @@ impl<'a> Call<'a> {
 
 const PREFER: &str = "prefer";
 
-/// Returns the token of `Authorization`, which stands alone or after the word `Bearer`.
+/// Returns the token in `Authorization`. The word `Bearer` before the token is optional.
 fn token(headers: &HeaderMap) -> Result<Option<&str>, Failure> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Ok(None) };

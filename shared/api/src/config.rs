@@ -12,8 +12,8 @@ pub struct Config {
     pub table: String,
     /// `CRM_ACCESS_DYNAMODB_ENDPOINT`: endpoint of DynamoDB, if not AWS's own. Empty means unset.
     pub endpoint: Option<Endpoint>,
-    /// `CRM_ACCESS_TOKEN_CACHE_SECONDS`: how long a function caches a token. A revoked token may be accepted for that
-    /// long.
+    /// `CRM_ACCESS_TOKEN_CACHE_SECONDS`: how long a function caches a token. A revoked token may be accepted for this
+    /// time.
     pub token_cache: Duration,
     /// `CRM_ACCESS_ALLOWED_ORIGINS`: origins whose pages may sign users in, separated by commas.
     pub allowed_origins: Vec<String>,
@@ -33,11 +33,11 @@ pub struct Config {
 
 /// The default name of the table.
 pub const DEFAULT_TABLE: &str = "crm-access";
-/// A hundred years. A much larger value would overflow the calendar.
+/// The maximum of `chunk_days`: a hundred years. A much larger value would overflow the calendar.
 const MAX_CHUNK_DAYS: u32 = 36_500;
 const DEFAULT_TOKEN_CACHE: Duration = Duration::from_secs(30);
 
-/// The invalid variable that keeps a function from starting.
+/// The error for an invalid variable, which stops the start of a function.
 #[derive(Debug, thiserror::Error)]
 #[error("{name} {problem}")]
 pub struct ConfigError {
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn error_names_the_variable_that_is_no_number() {
+    fn error_names_the_invalid_variable() {
         let expected = "CRM_ACCESS_TOKEN_CACHE_SECONDS must be a whole number of seconds";
         check(&[("CRM_ACCESS_TOKEN_CACHE_SECONDS", "soon")], Err(expected));
         let expected = "CRM_ACCESS_CHUNK_DAYS must be a whole number of days, at most 36500";

@@ -22,7 +22,7 @@ use crate::routes;
 /// A handler of calls that only read.
 pub type ReadHandler = for<'a> fn(Call<'a>) -> BoxFuture<'a, Result<Answer, Failure>>;
 
-/// A handler of calls that change something. It never sees a repeated call.
+/// A handler of calls that change something. The handler never gets a repeated call.
 pub type WriteHandler = for<'a> fn(WriteCall<'a>) -> BoxFuture<'a, Result<Answer, Failure>>;
 
 /// A handler of calls without a caller.
@@ -50,8 +50,8 @@ pub enum Payload {
     Fields,
 }
 
-/// The preconditions (RFC 9110, section 13.1) that a write evaluates. Other preconditions are refused: ignoring one
-/// would make the change that the caller prevents with the precondition.
+/// The preconditions (RFC 9110, section 13.1) that a write evaluates. Other preconditions are refused: an ignored
+/// precondition would allow a change that the caller wants to prevent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Conditions {
     /// None.
@@ -65,8 +65,8 @@ pub enum Conditions {
 /// The dialect of an endpoint's answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
-    /// The dialect of ONLYOFFICE's two reference pages, if the call is made as they describe it: without a suffix, with
-    /// a JSON body. Otherwise the dialect of ONLYOFFICE's server.
+    /// The dialect of ONLYOFFICE's two reference pages, for a call without a suffix and with a JSON body. Any other
+    /// call gets the dialect of ONLYOFFICE's server.
     Documents,
     /// The dialect of ONLYOFFICE's server.
     OnlyOffice,
@@ -92,7 +92,7 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Returns the scope that a token needs; none if any token will do or no token is needed.
+    /// Returns the required scope of a token; none if the endpoint accepts any token or needs no token.
     pub fn scope(&self) -> Option<Scope> {
         match self.auth {
             Auth::Read(_) => Some(Scope::Read),
@@ -111,9 +111,9 @@ impl Endpoint {
         !matches!(self.auth, Auth::Public(_))
     }
 
-    /// Returns the paths that are routed to the endpoint: its own, and its own with each suffix. A path that ends in a
-    /// parameter gets no further routes, because the parameter includes the suffix; nor does a path that already has a
-    /// suffix.
+    /// Returns the paths that are routed to the endpoint: its path, and its path with each suffix. A path that ends in
+    /// a parameter gets no further routes, because the parameter includes the suffix. A path that already has a suffix
+    /// gets no further routes either.
     pub fn routes(&self) -> impl Iterator<Item = String> + '_ {
         let has_others = !self.path.ends_with('}') && Suffix::split(self.path).1.is_none();
         let others = Suffix::ALL.into_iter().filter(move |_| has_others);
@@ -124,7 +124,7 @@ impl Endpoint {
     fn suffix(&self, request: &Request) -> Option<Suffix> {
         match Suffix::split(self.path) {
             (_, None) => Suffix::split(request.uri().path()).1,
-            // The endpoint's own path ends in this suffix, so the suffix selects nothing.
+            // The suffix belongs to the endpoint's path, so the suffix selects no format.
             (_, Some(_)) => None,
         }
     }
@@ -196,8 +196,8 @@ pub(crate) fn routed<'a>(endpoints: &'a [Endpoint], request: &Request) -> Option
     endpoints.iter().find(|endpoint| endpoint.method == method && endpoint.routes().any(|route| route == path))
 }
 
-/// Returns the endpoint for an event of the HTTP API's default route. Extra slashes keep a path from matching its
-/// route, so the path is compared without them.
+/// Returns the endpoint for an event of the HTTP API's default route. A path with extra slashes matches no other route,
+/// so the path is compared without the extra slashes.
 ///
 /// # Errors
 ///
@@ -217,7 +217,7 @@ pub(crate) fn routed_by_default<'a>(endpoints: &'a [Endpoint], request: &mut Req
             }
             Ok(endpoint)
         }
-        // The gateway has a route for this path and method, and only extra slashes brought the call to the default
+        // The gateway has a route for this path and method. Only its extra slashes brought the call to the default
         // route.
         None if routes::methods_of(path).contains(&method) => Err(Failure::RouteNotFound),
         None => Err(routes::refusal(path)),
@@ -231,7 +231,7 @@ pub fn unrouted(request: &Request, failure: Failure) -> Response<Body> {
     respond(Err(failure), &ResponseOptions::new(request, format, &request_id(request)))
 }
 
-/// Returns Lambda's request identifier; outside of Lambda a new one.
+/// Returns Lambda's request identifier, or a new identifier outside of Lambda.
 fn request_id(request: &Request) -> String {
     match request.lambda_context_ref() {
         Some(context) if !context.request_id.is_empty() => context.request_id.clone(),

@@ -20,9 +20,9 @@ use store::listing::ListError;
 /// The reason why a precondition does not hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unmet {
-    /// `If-Match` names another version than the current one.
+    /// `If-Match` does not name the current version.
     Changed,
-    /// `If-Match` names no strong tag that matches, but a weak tag, which never matches.
+    /// `If-Match` does not name the current version, and has a weak tag. A weak tag never matches.
     Weak,
     /// `If-None-Match: *` demands that the target does not exist, but it exists.
     Exists,
@@ -40,7 +40,7 @@ pub enum Failure {
     /// Too many attempts to sign in have failed.
     #[error("sign-in locked")]
     SignInLocked(Locked),
-    /// So many sign-ins are in progress that this one would wait for seconds.
+    /// The maximum number of sign-ins is in progress, or earlier sign-ins take too long.
     #[error("too many sign-ins at once")]
     SignInBusy,
     /// A web page of an origin that is not allowed tried to sign a user in.
@@ -58,13 +58,13 @@ pub enum Failure {
     /// The contact does not exist, or the caller may not see it.
     #[error("no contact {0}")]
     ContactNotFound(ContactId),
-    /// The caller sees the contact but may not edit it.
+    /// The caller may see but not edit the contact.
     #[error("contact {0} may not be edited")]
     EditForbidden(ContactId),
     /// Some of the named contacts do not exist, or the caller may not see them.
     #[error("{} contacts not found", .0.len())]
     ContactsNotFound(Vec<ContactId>),
-    /// The caller may see all of the named contacts, but may not edit these.
+    /// The caller may see all named contacts, but may not edit the contacts in this list.
     #[error("{} contacts may not be edited", .0.len())]
     EditsForbidden(Vec<ContactId>),
     /// A precondition of the request does not hold.
@@ -120,11 +120,11 @@ pub enum Failure {
     /// The job does not exist, or the caller may not see it.
     #[error("no job {0}")]
     JobNotFound(JobId),
-    /// The job is still running, so it cannot be undone.
-    #[error("job {0} is not over")]
+    /// The job has not ended, and only an ended job can be undone.
+    #[error("job {0} has not ended")]
     JobNotOver(JobId),
-    /// The job has ended, so it cannot be stopped.
-    #[error("job {0} is over")]
+    /// The job has ended and can no longer be cancelled.
+    #[error("job {0} has ended")]
     JobOver(JobId),
     /// The access from before the job is no longer stored.
     #[error("the changes of job {0} have expired")]
@@ -133,13 +133,13 @@ pub enum Failure {
     #[error("no rule {0}")]
     RuleNotFound(RuleName),
     /// A rule that the caller may not see has this name.
-    #[error("rule {0} is someone else's")]
+    #[error("rule {0} belongs to another user")]
     RuleForbidden(RuleName),
     /// The maximum number of standing rules is reached.
     #[error("too many rules")]
     TooManyRules(RuleBound),
     /// Others changed the same rule at the same time.
-    #[error("rule {0} is being changed by others")]
+    #[error("another call changed rule {0}")]
     RuleContended(RuleName),
     /// The idempotency key was used for another call.
     #[error("idempotency key reused")]
@@ -148,7 +148,7 @@ pub enum Failure {
     #[error("idempotency key in use")]
     KeyInUse,
     /// Others changed the same contact at every attempt.
-    #[error("contact {0} is being changed by others")]
+    #[error("other calls changed contact {0} at every attempt")]
     Contended(ContactId),
     /// The table failed.
     #[error(transparent)]
@@ -167,7 +167,7 @@ pub enum RuleBound {
     OfPortal,
 }
 
-/// All pairs of an HTTP status and the stable name of a failure.
+/// The HTTP status and the stable name of every failure.
 pub const KINDS: &[(u16, &str)] = &[
     (400, "invalid-request"),
     (400, "unknown-manager"),
@@ -208,7 +208,7 @@ pub const KINDS: &[(u16, &str)] = &[
     (503, "too-many-connections"),
 ];
 
-/// Seconds until a call that met an overload may be retried.
+/// The seconds after which a caller may retry a call that failed by overload or contention.
 const RETRY_SECONDS: u64 = 1;
 
 impl From<StartError> for Failure {
@@ -354,7 +354,7 @@ impl Failure {
 
     /// Logs the details that the caller is not shown.
     pub fn log(&self) {
-        // Too many sign-ins are no fault of the service, and whoever causes them must not fill the log.
+        // `SignInBusy` is not logged, because callers can cause this failure and would fill the log.
         if self.status().is_server_error() && !matches!(self, Self::SignInBusy) {
             let mut causes = Vec::new();
             let mut cause = self.source();

@@ -1,9 +1,9 @@
 //! Idempotency keys: the only place that decides whether a call is new or repeated.
 //!
-//! A write handler takes a [`WriteCall`], and only this module can make a `WriteCall`: after the decision that no
-//! earlier call with the same key acted. A repeated call gets the stored status, body and headers, without contacts
-//! that others have since hidden from the caller. The answer of a call that continues as a job shows the job at the
-//! time of that call; `Location` leads to its current state.
+//! A write handler needs a [`WriteCall`]. Only this module creates a `WriteCall`, once it has checked that no earlier
+//! call with the same key made changes. A repeated call gets the stored status, body and headers, without contacts that
+//! others have since hidden from the caller. If the first call continued as a job, the repeated answer shows the job at
+//! the time of the first call, and `Location` leads to the job's current state.
 
 mod stored;
 
@@ -30,7 +30,7 @@ use crate::show::{show_job, show_recorded_change};
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
-/// A call that may change something. No earlier call with the same idempotency key acted.
+/// A call that may change something. No earlier call with the same idempotency key made changes.
 ///
 /// A handler that changes something takes a `WriteCall`:
 ///
@@ -52,7 +52,7 @@ const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// }
 /// ```
 ///
-/// Nor does it get the job engine or the store:
+/// A handler that reads does not get the job engine or the store:
 ///
 /// ```compile_fail
 /// fn engine_of_a_read<'a>(call: &api::Call<'a>) -> &'a jobs::Jobs {
@@ -99,13 +99,13 @@ impl<'a> WriteCall<'a> {
         self.reserved.as_ref().map_or_else(|| self.app.jobs.new_id(), |reserved| reserved.job)
     }
 
-    /// Encodes the answer that the call is about to give, for the transaction that also writes the call's changes. None
-    /// without an idempotency key, or for an answer that does not fit a transaction.
-    pub fn keep(&self, answer: &mut Answer) -> Result<Option<KeptAnswer>, Failure> {
+    /// Encodes the call's answer, for the transaction that writes the call's changes. Returns none if the call has no
+    /// idempotency key, or if the answer does not fit into a transaction.
+    pub fn encode_answer(&self, answer: &mut Answer) -> Result<Option<KeptAnswer>, Failure> {
         let Some(reserved) = &self.reserved else { return Ok(None) };
-        let kept = KeptAnswer::new(reserved.clone(), stored::encode(answer)?);
-        answer.is_stored = kept.is_some();
-        Ok(kept)
+        let encoded = KeptAnswer::new(reserved.clone(), stored::encode(answer)?);
+        answer.is_stored = encoded.is_some();
+        Ok(encoded)
     }
 }
 
@@ -145,8 +145,8 @@ pub(crate) async fn answer(call: Call<'_>, target: Target, handler: WriteHandler
     match &result {
         Ok(answer) if answer.is_stored => {}
         Ok(answer) => store_answer(app, &reserved, answer).await,
-        // A failure that may have changed something keeps its key: a repeated call then finds the job. A failure that
-        // changed nothing releases the key for another attempt.
+        // After a failure that may have changed something, the key stays reserved, and a repeated call finds the job.
+        // After a failure that changed nothing, the key is released for another attempt.
         Err(failure) if !failure.changed_nothing() => {}
         Err(_) => {
             if let Err(error) = app.store.release_key(&reserved).await {
@@ -164,9 +164,8 @@ fn key_of(call: &Call<'_>, target: Target) -> Result<Option<(KeyOf, Fingerprint)
     let key = value.to_str().unwrap_or_default().trim();
     let fits = (1..=MAX_IDEMPOTENCY_KEY_BYTES).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic());
     if !fits || values.next().is_some() {
-        let message = format!(
-            "must be given once, as 1 to {MAX_IDEMPOTENCY_KEY_BYTES} visible ASCII characters; a UUID is a good one"
-        );
+        let message =
+            format!("must be given once, as 1 to {MAX_IDEMPOTENCY_KEY_BYTES} visible ASCII characters, such as a UUID");
         return Err(Invalid::one("Idempotency-Key", message).into());
     }
     let key = KeyOf { portal: call.grant.portal.clone(), author: Author::User(call.grant.user), key: key.to_owned() };
@@ -185,7 +184,7 @@ fn fingerprint(call: &Call<'_>, target: Target) -> Fingerprint {
     let token = (target == Target::Token).then_some(&call.token[..]);
     let parts = [request.method().as_str().as_bytes(), path.as_bytes(), query.as_bytes(), call.bytes()];
     for part in parts.into_iter().chain(if_match).chain(if_none_match).chain(token) {
-        // The length prefix keeps the end of one part from being read as the beginning of the next.
+        // The length prefix separates each part from the next part.
         digest.update((part.len() as u64).to_be_bytes());
         digest.update(part);
     }
@@ -208,7 +207,7 @@ async fn store_answer(app: &App, reserved: &Reserved, answer: &Answer) {
 async fn show_interrupted(call: &Call<'_>, job: &Job) -> Result<Answer, Failure> {
     if job.task.kind() == Kind::Contact {
         return match show_recorded_change(call, job).await {
-            // The contact was removed since, but the change had been made.
+            // The call changed the contact, which was removed later.
             Err(Failure::ContactNotFound(_)) => Answer::started(job.id),
             shown => shown,
         };
@@ -219,8 +218,8 @@ async fn show_interrupted(call: &Call<'_>, job: &Job) -> Result<Answer, Failure>
     show_job(call, &caller, job, if is_applied { Preference::Applied } else { Preference::NotApplied }).await
 }
 
-/// Returns the stored answer, without the contacts that others have since hidden from the caller. At most half a read
-/// unit per contact and 4 KB, and 1 read unit for the caller.
+/// Returns the stored answer, without the contacts that others have since hidden from the caller. Costs at most half a
+/// read unit per contact and 4 KB, and 1 read unit for the caller.
 async fn replay(call: &Call<'_>, bytes: &[u8]) -> Result<Answer, Failure> {
     let answer = stored::decode(bytes)?;
     let contacts = answer.contacts_shown();
@@ -231,7 +230,8 @@ async fn replay(call: &Call<'_>, bytes: &[u8]) -> Result<Answer, Failure> {
     if caller.is_admin {
         return Ok(answer);
     }
-    // The call itself may have removed its caller's access. Its answer still shows these contacts.
+    // The first call itself may have removed its caller's access to a contact. The repeated answer still shows this
+    // contact.
     let is_shown = |state: AccessState, _| answer.set_access(state.revision) || caller.may_see(&state.access);
     let shown = call.app.store.access_with(&call.grant.portal, &contacts, is_shown).await?;
     let mut hidden = HashSet::new();

@@ -54,7 +54,7 @@ fn start<S: Future<Output = Result<(), Error>>>(serve: impl FnOnce(Config) -> S)
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(serve(config))
 }
 
-// Create the clients before the first poll: loading the TLS roots then delays no caller.
+// The clients of `app` exist before the first poll, so that loading the TLS roots delays no caller.
 async fn serve(endpoints: &'static [Endpoint], app: &App) -> Result<(), Error> {
     lambda_runtime::run(service_fn(|event: LambdaEvent<Box<RawValue>>| async move {
         Ok::<_, std::convert::Infallible>(answer_event(endpoints, app, &event.payload, event.context).await)
@@ -123,7 +123,7 @@ async fn with_bus(config: &Config) -> Jobs {
     }
 }
 
-/// Runs a Lambda function whose events are not HTTP requests. An event is a JSON value, and so is its result.
+/// Runs a Lambda function whose events are not HTTP requests. The event and the result are JSON values.
 ///
 /// # Errors
 ///
@@ -149,7 +149,7 @@ fn stop_at(context: &lambda_runtime::Context) -> Instant {
     Instant::now() + remaining.saturating_sub(Duration::from_millis(WORKER_RESERVE_MILLIS))
 }
 
-/// Accepts no message. For functions without a queue, whose open jobs a sweep resumes.
+/// A queue that accepts no message, for functions without a queue. A sweep resumes the open jobs of these functions.
 #[derive(Debug)]
 struct NoQueue;
 

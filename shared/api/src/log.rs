@@ -1,7 +1,7 @@
 //! Logging: JSON for machines, plain text on a terminal.
 //!
-//! A log line holds no token, no password and no search term of a caller, and it is short. The callers of `tracing`
-//! ensure the first; this module bounds the length of every line and keeps other crates from logging requests.
+//! A log line is short, and holds no token, password or search term of a caller. This module bounds the length of every
+//! line and keeps other crates from logging requests. The callers of `tracing` must not pass confidential values.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -18,8 +18,8 @@ use tracing_subscriber::layer::{Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// The crates of this service, whose lines below `info` may be logged. At those levels other crates log whole requests
-/// and answers, with tokens, contacts and password hashes.
+/// The crates of this service, which may log below `info`. Below `info`, other crates log complete requests and
+/// answers, with tokens, contacts and password hashes.
 pub const OWN_CRATES: [&str; 15] = [
     "access_jobs",
     "api",
@@ -51,7 +51,7 @@ pub fn init(filter: &str) {
     } else {
         json_lines(Lines(io::stderr)).boxed()
     };
-    // A second subscriber in one process, for example of another test, is refused; the first one stays.
+    // A process keeps its first subscriber. A second call, for example in another test, changes nothing.
     if let Err(error) = tracing_subscriber::registry().with(layer.with_filter(filter)).try_init() {
         tracing::debug!(%error, "logging was initialised before");
         return;
@@ -73,19 +73,19 @@ where
         .with_span_list(false)
 }
 
-/// Logs the location of a panic, and its message only if that is a constant: a formatted message may quote data.
+/// Logs the location of a panic, and its message if the message is constant. A formatted message may quote data.
 fn log_panic(panic: &PanicHookInfo<'_>) {
     let at = panic.location().map(ToString::to_string);
     let reason = panic.payload().downcast_ref::<&'static str>().copied();
     tracing::error!(at, reason, "panicked");
 }
 
-/// Limits the crates of others to `info`.
+/// Returns a filter that limits other crates to `info`.
 fn own_below_info() -> Targets {
     Targets::new().with_default(LevelFilter::INFO).with_targets(OWN_CRATES.map(|name| (name, LevelFilter::TRACE)))
 }
 
-/// Creates writers of whole lines, which are bounded and safe to print.
+/// Creates writers whose lines are bounded and safe to print.
 #[derive(Clone, Copy, Debug)]
 struct Lines<M>(M);
 
@@ -97,7 +97,7 @@ impl<M: Fn() -> Stderr> MakeWriter<'_> for Lines<M> {
     }
 }
 
-/// Receives each log line in a single write, as `tracing` makes it.
+/// Writes log lines. `tracing` passes each line in a single write.
 #[derive(Debug)]
 struct LineWriter<W>(W);
 
@@ -114,7 +114,7 @@ impl<W: io::Write> io::Write for LineWriter<W> {
     }
 }
 
-/// Returns the line without control characters, and no longer than [`MAX_LOG_LINE_BYTES`] including its line feed.
+/// Returns the line without control characters, and with at most [`MAX_LOG_LINE_BYTES`] including its line feed.
 fn bounded(line: &str) -> Cow<'_, str> {
     const MAX: usize = MAX_LOG_LINE_BYTES - "\n".len();
     let is_safe = !line.contains(is_unsafe);
@@ -131,8 +131,8 @@ fn bounded(line: &str) -> Cow<'_, str> {
         Err(_) => {
             const MORE: &str = " [shortened]";
             let text = printable(beginning(line, MAX)).to_string();
-            let is_whole = text.len() <= MAX && line.len() <= MAX;
-            if is_whole { text.into() } else { format!("{}{MORE}", beginning(&text, MAX - MORE.len())).into() }
+            let fits = text.len() <= MAX && line.len() <= MAX;
+            if fits { text.into() } else { format!("{}{MORE}", beginning(&text, MAX - MORE.len())).into() }
         }
     }
 }
@@ -184,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn below_info_only_our_own_crates_log() {
+    fn only_own_crates_log_below_info() {
         let filter = own_below_info();
         for target in [
             "lambda_runtime::layers::api_response",
@@ -213,14 +213,14 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_short_and_clean_stays_as_it_is() {
+    fn short_line_without_control_characters_is_unchanged() {
         for line in ["INFO answered status=200\n", "{\"level\":\"INFO\",\"message\":\"Zoë\"}\n", "\n"] {
             assert_eq!(written(line), line);
         }
     }
 
     #[test]
-    fn no_line_is_long_and_json_stays_json() {
+    fn long_line_is_shortened_and_json_stays_valid() {
         let long = |count: usize, text: &str| {
             let members: Map<String, Value> = (0..count).map(|number| (format!("m{number}"), json!(text))).collect();
             json!({"level": "INFO", "message": text, "span": {"deep": [text]}, "fields": members}).to_string() + "\n"

@@ -13,7 +13,7 @@ use models::answer::{Envelope, Format, Shape, Suffix};
 use crate::endpoint::Dialect;
 use crate::failure::Failure;
 
-/// The available media types, the preferred one first.
+/// The available media types, in order of preference.
 static AVAILABLE: [MediaType<'static>; 3] =
     [MediaType::new(APPLICATION, JSON), MediaType::new(TEXT, XML), MediaType::new(APPLICATION, XML)];
 
@@ -89,8 +89,8 @@ fn accepted(headers: &HeaderMap) -> (Format, &'static str) {
 }
 
 /// Returns the weight of a type: the weight of the most specific range that includes the type (RFC 9110, section
-/// 12.5.1), or 0 without one. Parameters of a range are not compared: `application/json; charset=utf-8` matches the
-/// available type.
+/// 12.5.1), or 0 if no range includes the type. Parameters of a range are not compared, so a range with `charset=utf-8`
+/// matches the available type.
 fn weight(accept: &Accept, available: &MediaType<'_>) -> f32 {
     let specificity = |range: &MediaTypeBuf| match (range.ty() == available.ty, range.subty() == available.subty) {
         (true, true) => Some(2),
@@ -115,7 +115,7 @@ pub(crate) fn accepts_gzip(headers: &HeaderMap) -> bool {
         let weight = parts.find_map(|part| part.strip_prefix("q=").or(part.strip_prefix("Q="))).unwrap_or("1");
         (name, weight.parse::<f32>().is_ok_and(|weight| weight > 0.0))
     });
-    // The star does not apply to codings that are named.
+    // `*` applies only to codings that the header does not name.
     let (mut named, mut any) = (None, false);
     for (name, is_accepted) in codings {
         match name.to_ascii_lowercase().as_str() {
@@ -130,7 +130,7 @@ pub(crate) fn accepts_gzip(headers: &HeaderMap) -> bool {
 /// The subtype of forms.
 const X_WWW_FORM_URLENCODED: Name<'static> = Name::new_unchecked("x-www-form-urlencoded");
 
-/// The names of UTF-8 that clients send; .NET and PHP write the second.
+/// The names of UTF-8 that clients send. .NET and PHP send the second name.
 const UTF_8: [&str; 2] = ["utf-8", "utf8"];
 
 /// The declared type of a body. A body without a type is read as JSON.
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_suffix_decides_over_accept() {
+    fn suffix_overrides_accept() {
         for (accept, suffix, expected) in [
             ("text/xml", Suffix::Json, "application/json; charset=utf-8"),
             ("*/*", Suffix::Xml, "text/xml; charset=utf-8"),
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_documented_call_gets_the_dialect_of_the_documents() {
+    fn only_documented_calls_get_the_dialect_of_the_reference_pages() {
         const FORM: &str = "application/x-www-form-urlencoded";
         for (dialect, suffix, content_type, expected) in [
             (Dialect::Documents, None, "application/json", Envelope::Documents),

@@ -1,4 +1,4 @@
-//! The paths and methods of the whole service. The function behind the gateway's default route knows only its own
+//! The paths and methods of the whole service. The function of the gateway's default route knows only its own
 //! endpoints, but must distinguish an unknown path from a path with other methods.
 
 use lambda_http::http::Uri;
@@ -56,8 +56,8 @@ pub fn refusal(path: &str) -> Failure {
     }
 }
 
-/// Returns whether a path segment is a value of a parameter. `contact/byprefix` of ONLYOFFICE's server is no contact,
-/// and `people/status` no user.
+/// Returns whether a path segment is a value of a parameter. In ONLYOFFICE's paths `contact/byprefix` and
+/// `people/status`, the last segment is neither a contact nor a user.
 fn is_parameter(route: &str, part: &str) -> bool {
     match route {
         "{contactid}" => is_number(part),
@@ -77,8 +77,9 @@ pub fn is_number(text: &str) -> bool {
     !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Returns a URI without the extra slashes that clients write at the end of the path, or where they join a base address
-/// to a path. None if the path has none. Double slashes elsewhere stay: a parameter is missing between them.
+/// Returns a URI without extra slashes; none if the path has no extra slashes. Clients write extra slashes at the end
+/// of a path, or where they join a base address to a path. Double slashes elsewhere stay, because a parameter is
+/// missing there.
 pub fn without_extra_slashes(uri: &Uri) -> Option<Uri> {
     let path = uri.path();
     let joined = path.trim_matches('/');
@@ -95,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_has_the_methods_of_the_route_that_fits_best() {
+    fn path_has_the_methods_of_the_most_specific_route() {
         for (path, expected) in [
             ("/api/2.0/crm/contact/access", &["PUT"][..]),
             ("/api/2.0/crm/contact/access.json", &["PUT"]),
@@ -119,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn extra_slashes_are_taken_out_of_the_path_alone() {
+    fn extra_slashes_are_removed_only_from_the_path() {
         for (uri, expected) in [
             ("/api/2.0/authentication/", Some("/api/2.0/authentication")),
             ("//api/2.0/authentication", Some("/api/2.0/authentication")),

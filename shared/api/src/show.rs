@@ -16,7 +16,7 @@ use crate::app::App;
 use crate::call::Call;
 use crate::failure::Failure;
 
-/// Checks that every manager of `access` is among the `known` users.
+/// Checks that every manager of `access` is a known user.
 ///
 /// # Errors
 ///
@@ -87,7 +87,7 @@ pub async fn entries_of_contacts(
     Ok(Entries { stages: lists.stages, types: lists.types, users })
 }
 
-/// Shows the contact that the call's path names, with the access that `job` gave the contact.
+/// Shows the contact in the call's path, with the access that `job` set.
 ///
 /// # Errors
 ///
@@ -123,8 +123,8 @@ pub async fn show_job(call: &Call<'_>, caller: &Caller, job: &Job, preference: P
     Ok(Answer::accepted(&format, &job.view(&shards, call.app.now(), caller))?.with_preference(preference))
 }
 
-/// Reads the contacts of an answer in the order of `ids`, and the directory entries that they refer to: half a read
-/// unit per contact and 4 KB, and half a read unit per creator. `entries` holds the users that are already read.
+/// Reads the contacts of an answer in the order of `ids`, and their directory entries: half a read unit per contact and
+/// 4 KB, and half a read unit per creator. `entries` holds the users that are already read.
 pub async fn contacts_in_order(
     app: &App,
     grant: &Grant,

@@ -13,15 +13,15 @@ use super::{Call, after, call, essence, filter, five, jobs, later, outcome, rule
 use crate::portal::{ADA_TOKEN, MIKE, access_of, id, job, private, public};
 use crate::workers::proxied;
 
-/// Serves the world through a proxy, so that the process can die and a new one take over.
+/// Serves the world through a proxy, so that the process can die and a new process can continue.
 async fn mortal() -> (World, Proxy) {
     let world = five().await;
     let (proxy, jobs) = proxied(&world).await;
     (world.serving(api::App::new(jobs, Duration::ZERO)), proxy)
 }
 
-/// Checks that an interrupted call keeps its key in use for 30 seconds. Returns the answer after that.
-async fn after_breaking_off(world: &World, call: &Call) -> Reply {
+/// Checks that the key of an interrupted call is in use for 30 seconds. Returns the answer of a later repetition.
+async fn repeat_after_interruption(world: &World, call: &Call) -> Reply {
     world.set_clock(after(29));
     assert_eq!(outcome(&send(world, call).await), "409 idempotency-key-in-use", "{call:?}");
     assert_eq!(outcome(&send(world, &rule("other", "0 2 * * *")).await), "422 idempotency-key-reused");
@@ -36,7 +36,7 @@ async fn change_interrupted_before_its_write_is_made_by_the_repetition() {
     assert_eq!(send(&world, &single(&[MIKE])).await.status, 503);
     proxy.clear();
     assert_eq!(access_of(&world, 1).await.revision, None);
-    let reply = after_breaking_off(&world, &single(&[MIKE])).await;
+    let reply = repeat_after_interruption(&world, &single(&[MIKE])).await;
     assert_eq!(reply.status, 200, "{}", reply.text);
     assert_eq!((access_of(&world, 1).await.revision, jobs(&world).await), (job(&reply), 1));
     assert_eq!(essence(&send(&world, &single(&[MIKE])).await), essence(&reply));
@@ -50,9 +50,9 @@ async fn change_interrupted_after_its_write_is_replayed_and_not_repeated() {
     proxy.clear();
     let made = access_of(&world, 1).await;
     assert_eq!((&made.access, jobs(&world).await), (&private(&[MIKE]), 1));
-    // Another user's change meanwhile stays.
+    // A change that another user made in the meantime remains.
     assert_eq!(world.put("1/access", ADA_TOKEN, &json!({"isShared": true})).await.unwrap().status, 200);
-    let reply = after_breaking_off(&world, &single(&[MIKE])).await;
+    let reply = repeat_after_interruption(&world, &single(&[MIKE])).await;
     assert_eq!((reply.status.as_u16(), job(&reply)), (200, made.revision), "{}", reply.text);
     assert_eq!(reply.json()["response"]["IsPrivate"], true);
     assert_eq!((access_of(&world, 1).await.access, jobs(&world).await), (public(&[]), 2));
@@ -66,7 +66,7 @@ async fn run_interrupted_before_its_open_entry_is_made_by_the_repetition() {
     proxy.inject(Calls::of(Operation::BatchWriteItem).meet(Fault::Die(When::Before)));
     assert_eq!(send(&world, &filter("", &[MIKE])).await.status, 503);
     proxy.clear();
-    let reply = after_breaking_off(&world, &filter("", &[MIKE])).await;
+    let reply = repeat_after_interruption(&world, &filter("", &[MIKE])).await;
     assert_eq!((reply.status.as_u16(), reply.count("x-updated-count")), (200, Some(4)), "{}", reply.text);
     assert_eq!(jobs(&world).await, 1);
     assert_eq!(essence(&send(&world, &filter("", &[MIKE])).await), essence(&reply));
@@ -78,7 +78,7 @@ async fn run_interrupted_between_open_entry_and_record_is_made_by_the_repetition
     proxy.inject(Calls::of(Operation::BatchWriteItem).meet(Fault::Die(When::After)));
     assert_eq!(send(&world, &filter("", &[MIKE])).await.status, 503);
     proxy.clear();
-    let reply = after_breaking_off(&world, &filter("", &[MIKE])).await;
+    let reply = repeat_after_interruption(&world, &filter("", &[MIKE])).await;
     assert_eq!((reply.status.as_u16(), reply.count("x-updated-count")), (200, Some(4)), "{}", reply.text);
     assert_eq!(jobs(&world).await, 1);
     world.set_clock(after(3600));
@@ -100,16 +100,16 @@ async fn run_interrupted_after_its_record_is_finished_by_workers_and_replayed_wi
         assert!(!failed.status.is_success() || failed.status == 202, "{}", failed.text);
         proxy.clear();
         world.queue.clear();
-        let reply = after_breaking_off(&world, &call).await;
+        let reply = repeat_after_interruption(&world, &call).await;
         assert_eq!(reply.status, 202, "{}", reply.text);
-        let broken_off = job(&reply).unwrap();
-        assert_eq!(reply.header("location"), format!("/api/2.0/crm/access/jobs/{broken_off}"));
+        let interrupted = job(&reply).unwrap();
+        assert_eq!(reply.header("location"), format!("/api/2.0/crm/access/jobs/{interrupted}"));
         world.set_clock(after(3600));
         world.jobs().sweep(Abandoned::Expired, &jobs::Deadline::never()).await.unwrap();
         world.work().await.unwrap();
         let again = send(&world, &call).await;
-        assert_eq!((essence(&again), job(&again)), (essence(&reply), Some(broken_off)));
-        let done = world.get(&format!("jobs/{broken_off}"), ADA_TOKEN).await.unwrap().json()["response"].clone();
+        assert_eq!((essence(&again), job(&again)), (essence(&reply), Some(interrupted)));
+        let done = world.get(&format!("jobs/{interrupted}"), ADA_TOKEN).await.unwrap().json()["response"].clone();
         assert_eq!((&done["state"], &done["updated"]), (&json!("done"), &json!(4)), "{done}");
         assert_eq!(jobs(&world).await, 1);
     }
@@ -129,7 +129,7 @@ async fn interrupted_rule_call_is_replayed_and_not_repeated() {
         proxy.inject(Calls::of(Operation::TransactWriteItems).meet(Fault::Die(When::After)));
         assert_eq!(send(&world, &call).await.status, 503);
         proxy.clear();
-        // Another user's rule meanwhile stays.
+        // A rule that another user set in the meantime remains.
         assert_eq!(send_with(&world, ADA_TOKEN, &[], &rule("nightly", "0 5 * * *")).await.status, 200);
         let again = send(&world, &call).await;
         assert_eq!(again.status, if delete { 204 } else { 200 }, "{}", again.text);

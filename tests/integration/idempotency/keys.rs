@@ -25,7 +25,7 @@ async fn key_is_refused_for_a_different_call() {
     conditional.headers.push(("if-match", "*"));
     for other in [
         single(&[SAM]),
-        // Bodies are compared as sent: the same manager twice makes a different call.
+        // Bodies are compared byte by byte, so a repeated manager makes a different call.
         call("PUT", "contact/1/access", json!({"isShared": false, "managerList": [MIKE, MIKE]})),
         call("PUT", "contact/1/access?dryRun=true", single(&[MIKE]).body),
         call("PUT", "contact/2/access", single(&[MIKE]).body),

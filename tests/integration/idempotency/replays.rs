@@ -9,7 +9,7 @@ use crate::portal::{ADA, ADA_TOKEN, MIKE, MIKE_TOKEN, SAM, SAM_TOKEN, access, co
 async fn repeated_change_gets_the_same_answer_and_is_made_once() {
     for call in [
         single(&[MIKE]),
-        // Contacts that already match start no job. The replay says the same.
+        // Contacts that already match start no job. The replay repeats this answer.
         call("PUT", "contact/5/access", json!({"isShared": false, "managerList": [ADA]})),
         call("PUT", "contact/1/access?dryRun=true", json!({"isShared": false})),
         call("PUT", "contact/access", json!({"contactid": [1, 2], "isShared": false})),
@@ -54,7 +54,7 @@ async fn repeated_undo_and_cancel_act_once() {
     let cancel = call("POST", format!("access/jobs/{queued}/cancel"), Value::Null);
     twice(&world, ADA_TOKEN, &cancel).await;
     world.work().await.unwrap();
-    // Without the key the answer is that the job is over.
+    // Without the key, the call is refused because the job has ended.
     let again = send(&world, &cancel).await;
     assert_eq!((again.status.as_u16(), &again.json()["response"]["state"]), (200, &json!("cancelled")));
     assert_eq!(outcome(&send_with(&world, ADA_TOKEN, &[], &cancel).await), "409 job-over");
@@ -120,13 +120,13 @@ async fn replay_of_a_run_shows_the_contacts_its_caller_could_edit_then() {
     let call = filter("", &[MIKE]);
     let first = send_with(&world, MIKE_TOKEN, &[KEY], &call).await;
     assert_eq!(first.ids(), [3, 2, 1], "{}", first.text);
-    // By now everyone may edit contact 4, which Mike could only see. Contact 2 is hidden from Mike.
+    // Everyone may now edit contact 4, which Mike could only see before. Contact 2 is now hidden from Mike.
     for (contact, is_shared) in [(4, true), (2, false)] {
         let body = json!({"isShared": is_shared, "managerList": [SAM]});
         assert_eq!(world.put(&format!("{contact}/access"), ADA_TOKEN, &body).await.unwrap().status, 200);
     }
     let again = send_with(&world, MIKE_TOKEN, &[KEY], &call).await;
-    // The same contacts, except the one that Mike may no longer see.
+    // The replay shows the same contacts, except the contact that Mike may no longer see.
     assert_eq!(again.ids(), [3, 1]);
     assert_eq!(essence(&again).2, essence(&first).2);
 }

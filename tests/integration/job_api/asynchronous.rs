@@ -104,10 +104,10 @@ async fn dry_run_over_its_deadline_is_refused() {
 
 #[tokio::test]
 async fn queued_run_with_a_limit_counts_before_it_writes() {
-    for (most, state, updated) in [(3, "failed", 0), (4, "done", 4)] {
+    for (limit, state, updated) in [(3, "failed", 0), (4, "done", 4)] {
         for prefers in [true, false] {
             let world = acme_with(five()).await;
-            let query = format!("maxAffected={most}");
+            let query = format!("maxAffected={limit}");
             let reply = match prefers {
                 true => run(&world, ADA_TOKEN, &query, &[MIKE], &[ASYNC]).await,
                 false => late(&world, &query, &[]).await,

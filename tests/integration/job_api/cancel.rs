@@ -24,7 +24,7 @@ async fn cancelled_job_keeps_its_changes_and_can_be_undone() {
     let stopped = shown(&world, MIKE_TOKEN, id).await;
     assert_eq!((&stopped["state"], &stopped["finished"]), (&json!("cancelled"), &shown_at(after(30))));
     assert_eq!((counts(&stopped), &stopped["error"]), ([done, done, 0, 0, 0, 0], &Value::Null));
-    // One of four shards had finished. The cancelled one does not count fully.
+    // One of four shards had finished. The cancelled shard counts only in part.
     assert!((20..=25).contains(&stopped["percent"].as_u64().unwrap()), "{stopped}");
     let locked = || async { accesses(&world, 1..=40).await.values().filter(|a| **a == private(&[MIKE])).count() };
     assert_eq!(locked().await as u64, done);
@@ -45,7 +45,7 @@ async fn job_cancelled_before_its_start_writes_nothing() {
     for query in ["", "maxAffected=100"] {
         let reply = run(&world, ADA_TOKEN, query, &[MIKE], &[ASYNC]).await;
         let id = job(&reply).unwrap();
-        // Even with all messages lost: the cancel enqueues the shards again.
+        // All messages are lost, but the cancel enqueues the shards again.
         world.queue.clear();
         assert_eq!(world.post(&format!("jobs/{id}/cancel"), ADA_TOKEN).await.unwrap().status, 200);
         world.work().await.unwrap();

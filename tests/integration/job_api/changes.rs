@@ -95,11 +95,11 @@ async fn pages_of_changes_are_complete_across_shards() {
         assert_eq!((changes.len(), changed(&changes).into_iter().collect()), (so_far.len(), so_far.clone()), "{size}");
     }
     world.work().await.unwrap();
-    let whole = pages(&world, &path, ADA_TOKEN, 1000).await;
+    let complete = pages(&world, &path, ADA_TOKEN, 1000).await;
     for size in [1, 2, 7, 13, 59, 60, 61] {
         let changes = pages(&world, &path, ADA_TOKEN, size).await;
         assert_each_once(&changes, 60, &format!("pages of {size}"));
-        assert_eq!(changed(&changes), changed(&whole), "{size}");
+        assert_eq!(changed(&changes), changed(&complete), "{size}");
     }
 }
 
@@ -120,16 +120,16 @@ async fn pages_of_changes_are_complete_across_chunks_and_undo_restores_all() {
         assert_each_once(&pages(&world, &path, ADA_TOKEN, size).await, 2500, &format!("pages of {size}"));
     }
     // Pages around the ends of chunks.
-    let whole = changed(&pages(&world, &path, ADA_TOKEN, 1000).await);
+    let complete = changed(&pages(&world, &path, ADA_TOKEN, 1000).await);
     for start in [0, 1, 998, 999, 1000, 1001, 1999, 2000, 2001, 2498, 2499, 2500] {
         let reply = world.get(&format!("{path}?count=3&startIndex={start}"), ADA_TOKEN).await.unwrap();
         let page = changed(reply.response().as_array().unwrap());
         let end = (start + 3).min(2500);
-        assert_eq!(page, whole[start..end], "{start}");
+        assert_eq!(page, complete[start..end], "{start}");
         assert_eq!(reply.count("x-next-index"), (start + 3 < 2500).then_some(start as u64 + 3), "{start}");
     }
 
-    let again: BTreeSet<i64> = [whole[0], whole[1200], whole[2499]].into();
+    let again: BTreeSet<i64> = [complete[0], complete[1200], complete[2499]].into();
     for contact in &again {
         let reply = world.put(&format!("{contact}/access"), ADA_TOKEN, &json!({"isShared": false})).await.unwrap();
         assert_eq!(reply.status, 200);

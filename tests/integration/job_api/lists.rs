@@ -44,7 +44,7 @@ async fn administrator_lists_all_jobs_and_user_its_own_newest_first() {
     assert_eq!((ids(&first.json()), first.count("x-next-index")), (all[..25].to_vec(), Some(25)));
     let second = world.get("jobs?startIndex=25", ADA_TOKEN).await.unwrap();
     assert_eq!((ids(&second.json()), second.count("x-next-index")), (all[25..].to_vec(), None));
-    // A read-only token is enough.
+    // A read-only token suffices.
     assert_eq!(ids(&world.get("jobs?count=1000", READER_TOKEN).await.unwrap().json()), all);
     let own = world.get("jobs", MIKE_TOKEN).await.unwrap();
     assert_eq!((ids(&own.json()), own.count("x-next-index")), (mikes.clone(), None));
@@ -115,20 +115,20 @@ async fn invisible_job_is_answered_as_missing() {
     let id = queue(&world, MIKE_TOKEN, &[MIKE]).await;
     let unknown = JobId::from_u128(12345);
     for (token, id) in [(SAM_TOKEN, id), (ZOE_TOKEN, id), (ADA_TOKEN, unknown), (MIKE_TOKEN, unknown)] {
-        for (method, rest) in [("GET", ""), ("GET", "/changes"), ("POST", "/undo"), ("POST", "/cancel")] {
-            let reply = world.access_with(method, &format!("jobs/{id}{rest}"), token, "", &[]).await.unwrap();
-            assert_eq!(outcome(&reply), "404 job-not-found", "{method} {rest}");
+        for (method, action) in [("GET", ""), ("GET", "/changes"), ("POST", "/undo"), ("POST", "/cancel")] {
+            let reply = world.access_with(method, &format!("jobs/{id}{action}"), token, "", &[]).await.unwrap();
+            assert_eq!(outcome(&reply), "404 job-not-found", "{method} {action}");
         }
     }
     for name in ["5", "x", "00000000-0000-0000-0000-00000000000g", "%20"] {
-        for (method, rest) in [("GET", ""), ("GET", "/changes"), ("POST", "/undo"), ("POST", "/cancel")] {
-            let reply = world.access_with(method, &format!("jobs/{name}{rest}"), ADA_TOKEN, "", &[]).await.unwrap();
-            assert_eq!(outcome(&reply), "400 invalid-request", "{name}{rest}");
+        for (method, action) in [("GET", ""), ("GET", "/changes"), ("POST", "/undo"), ("POST", "/cancel")] {
+            let reply = world.access_with(method, &format!("jobs/{name}{action}"), ADA_TOKEN, "", &[]).await.unwrap();
+            assert_eq!(outcome(&reply), "400 invalid-request", "{name}{action}");
             assert_eq!(reply.json()["error"]["details"][0]["field"], "jobid");
         }
     }
-    for rest in ["/undo", "/cancel"] {
-        let reply = world.post(&format!("jobs/{id}{rest}"), READER_TOKEN).await.unwrap();
+    for action in ["/undo", "/cancel"] {
+        let reply = world.post(&format!("jobs/{id}{action}"), READER_TOKEN).await.unwrap();
         assert_eq!(outcome(&reply), "403 scope-missing");
     }
     for token in [MIKE_TOKEN, ADA_TOKEN] {

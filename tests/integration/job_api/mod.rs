@@ -114,7 +114,7 @@ async fn accesses(world: &World, ids: std::ops::RangeInclusive<i64>) -> BTreeMap
     all
 }
 
-/// Contacts 1 to 5. Contact 2 already matches the runs' target.
+/// Returns contacts 1 to 5. Contact 2 already matches the target of the runs.
 fn five() -> Vec<Value> {
     (1..=5)
         .map(|id| if id == 2 { contact_with(id, ShareType::None, &[MIKE]) } else { contact(id, json!({})) })

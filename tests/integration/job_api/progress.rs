@@ -112,7 +112,7 @@ fn only_a_running_job_has_an_estimated_end() {
 #[test]
 fn ended_job_shows_its_final_values() {
     let over = Job { state: State::Failed, finished: Some(after(100)), percent: 41, ..running() };
-    // Regardless of its shards and of the time of the request.
+    // The values depend neither on the shards nor on the time of the request.
     for shards in [&[][..], &[shard(true, 5, 5); 4]] {
         assert_eq!(progress_of(&over, shards, after(100_000)), (41, 100.0, None));
         assert_eq!(over.view(shards, after(100_000), &ADMINISTRATOR).matched, 9999);

@@ -40,11 +40,11 @@ async fn job_has_the_specified_members_in_order() {
 
         let members: BTreeSet<String> = response(&json).as_object().unwrap().keys().cloned().collect();
         assert_eq!(members, MEMBERS.map(str::to_owned).into());
-        let place = |text: &str, member: String| text.find(&member).unwrap_or_else(|| panic!("{member} in {text}"));
-        let places = MEMBERS.map(|member| place(&json.text, format!("\"{member}\":")));
-        assert!(places.is_sorted(), "{}", json.text);
-        let places = MEMBERS.map(|member| place(&xml.text, format!("<{member}")));
-        assert!(places.is_sorted(), "{}", xml.text);
+        let position = |text: &str, member: String| text.find(&member).unwrap_or_else(|| panic!("{member} in {text}"));
+        let positions = MEMBERS.map(|member| position(&json.text, format!("\"{member}\":")));
+        assert!(positions.is_sorted(), "{}", json.text);
+        let positions = MEMBERS.map(|member| position(&xml.text, format!("<{member}")));
+        assert!(positions.is_sorted(), "{}", xml.text);
         let text = format!("{state}\n{}\n{}\n", json.text, xml.text).replace(&id.to_string(), "JOB");
         snapshot += &text.replace("><", ">\n<").replace(",\"", ",\n\"");
         world.work().await.unwrap();

@@ -10,7 +10,7 @@ use crate::portal::{
 };
 
 #[tokio::test]
-async fn undo_restores_unchanged_contacts_and_lists_the_rest_as_conflicts() {
+async fn undo_restores_unchanged_contacts_and_lists_the_others_as_conflicts() {
     let world = acme_with([
         contact(1, json!({})),
         contact_with(2, ShareType::Read, &[SAM]),
@@ -21,7 +21,7 @@ async fn undo_restores_unchanged_contacts_and_lists_the_rest_as_conflicts() {
     let before = accesses(&world, 1..=4).await;
     let id = queue(&world, ADA_TOKEN, &[MIKE]).await;
     world.work().await.unwrap();
-    // Set to the job's own target: the contact still counts as changed by someone else.
+    // Another user sets the job's own target. The contact still counts as changed by others.
     for is_shared in [true, false] {
         let body = json!({"isShared": is_shared, "managerList": [MIKE]});
         assert_eq!(world.put("4/access", MIKE_TOKEN, &body).await.unwrap().status, 200);
@@ -77,14 +77,14 @@ async fn undo_can_be_undone() {
     world.work().await.unwrap();
     let before = accesses(&world, 1..=5).await;
     let mut last = id;
-    for (kept, seconds) in [(false, 1), (true, 2), (false, 3)] {
+    for (is_restored, seconds) in [(false, 1), (true, 2), (false, 3)] {
         world.set_clock(after(seconds));
         let reply = world.post(&format!("jobs/{last}/undo"), ADA_TOKEN).await.unwrap();
         assert_eq!(reply.status, 202, "{}", reply.text);
         last = job(&reply).unwrap();
         world.work().await.unwrap();
         assert_eq!(counts(&shown(&world, ADA_TOKEN, last).await), [5, 5, 0, 0, 0, 0]);
-        assert_eq!(accesses(&world, 1..=5).await == before, kept, "{seconds}");
+        assert_eq!(accesses(&world, 1..=5).await == before, is_restored, "{seconds}");
     }
     assert_eq!(accesses(&world, 2..=2).await[&2], private(&[MIKE]));
     // An undone job has nothing left to restore: every contact was written again since.
@@ -149,7 +149,7 @@ async fn single_change_is_a_job_with_one_change_and_can_be_undone() {
         let list = change[side]["accessList"].as_array().unwrap();
         (change[side]["shareType"].clone(), list.iter().map(|user| user["displayName"].clone()).collect())
     };
-    // The kept list of a shared contact shows the caller only itself.
+    // The stored list of a shared contact shows only the caller itself.
     assert_eq!(side("before"), (json!(2), vec![json!("Mike")]));
     assert_eq!(side("after"), (json!(0), vec![json!("Mike")]));
     assert_eq!(change["conflict"], false);

@@ -40,7 +40,7 @@ pub(crate) fn target() -> Access {
     private(&[ADA])
 }
 
-/// Access before the jobs. Of five contacts one has no record and one already matches the target.
+/// Returns the access before the jobs. Of every five contacts, one has no record and one already matches the target.
 fn original(contact: i64) -> Option<Access> {
     match contact % 5 {
         0 => None,
@@ -60,7 +60,7 @@ fn line(number: i64) -> Value {
     contact(number, members)
 }
 
-/// A separate process: reaches the table through a proxy and shares everything else.
+/// A separate process, which reaches the table through its own proxy and shares everything else.
 pub(crate) struct Process {
     pub(crate) proxy: Proxy,
     pub(crate) jobs: Jobs,
@@ -74,8 +74,8 @@ impl Process {
     /// Records the contacts whose access records are written from now on, in order of writing.
     pub(crate) fn records(&self) -> Arc<Mutex<Vec<i32>>> {
         let written = Arc::new(Mutex::new(Vec::new()));
-        let kept = written.clone();
-        self.proxy.observe(move |call| kept.lock().unwrap().extend(written_by(call)));
+        let recorded = written.clone();
+        self.proxy.observe(move |call| recorded.lock().unwrap().extend(written_by(call)));
         written
     }
 }
@@ -239,11 +239,11 @@ impl Bed {
 
     /// Sets one contact's access by a single call. Returns the job's identifier.
     pub(crate) async fn set(&self, contact: i32, managers: &[UserId]) -> JobId {
-        self.set_unless_set(contact, managers).await.unwrap()
+        self.set_if_different(contact, managers).await.unwrap()
     }
 
-    /// Like `set`; none when the contact already matches.
-    pub(crate) async fn set_unless_set(&self, contact: i32, managers: &[UserId]) -> Option<JobId> {
+    /// Like `set`, but returns none if the contact already matches.
+    pub(crate) async fn set_if_different(&self, contact: i32, managers: &[UserId]) -> Option<JobId> {
         let body = json!({"isShared": false, "managerList": managers});
         let reply = self.world.put(&format!("{contact}/access"), ADA_TOKEN, &body).await.unwrap();
         assert_eq!(reply.status, 200, "{}", reply.text);

@@ -8,7 +8,7 @@ use tests::faults::{Fault, Gate, When};
 use super::bed::{Bed, is_dead};
 use super::steps::{Step, at};
 
-/// Checks that a cancelled job is over, that its counts, log and writes agree, and that it can be undone.
+/// Checks that a cancelled job has ended, that its counts, log and writes agree, and that it can be undone.
 pub(crate) async fn check_cancelled(bed: &Bed, id: JobId, matched: u64) {
     let (job, written) = (bed.job(id).await, bed.written(id).await);
     assert_eq!((job.state, job.error.as_deref(), job.counts.matched), (State::Cancelled, None, matched));
@@ -50,7 +50,7 @@ async fn job_cancelled_in_the_queue_changes_nothing() {
     let id = bed.enqueue().await;
     assert_eq!(bed.cancel(id).await.status, 200);
     assert!(!bed.job(id).await.is_over());
-    // A cancel may be repeated until the job is over.
+    // A cancel may be repeated until the job has ended.
     assert_eq!(bed.cancel(id).await.status, 200);
     bed.world.work().await.unwrap();
     check_cancelled(&bed, id, 0).await;

@@ -27,8 +27,8 @@ async fn check_too_many(bed: &Bed, id: JobId) {
 async fn job_over_its_limit_fails_and_writes_nothing() {
     for shards in [1, 2] {
         let bed = Bed::new(shards).await;
-        for most in [bed.to_change().len() as u64 - 1, 0] {
-            let id = bed.enqueue_at_most(Some(most)).await;
+        for limit in [bed.to_change().len() as u64 - 1, 0] {
+            let id = bed.enqueue_at_most(Some(limit)).await;
             bed.world.work().await.unwrap();
             check_too_many(&bed, id).await;
         }

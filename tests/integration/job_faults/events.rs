@@ -48,11 +48,11 @@ async fn each_ended_job_publishes_one_event_with_its_outcome() {
 
 #[tokio::test]
 async fn job_whose_event_is_refused_stays_open_and_publishes_later() {
-    for waited_for in [false, true] {
+    for is_synchronous in [false, true] {
         let bus = TestBus::default();
         let bed = Bed::new(1).await.publishing_on(&bus);
         bus.inject(Calls::all().meet(Fault::Refuse));
-        let id = if waited_for {
+        let id = if is_synchronous {
             let id = bed.world.jobs().new_id();
             let applied = bed.run(target(), None).await.apply(bed.world.jobs(), id, &Deadline::never()).await.unwrap();
             assert!(matches!(applied, Applied::Completed { .. }), "the contacts are changed, whatever the bus says");

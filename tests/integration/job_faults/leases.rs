@@ -66,7 +66,7 @@ async fn changes_between_a_takeover_and_its_first_read_are_counted_once() {
             before_chunk.open();
         };
         let (first, second, ()) = tokio::join!(one, two, opening);
-        // The first worker lost its lease. The second found a chunk to finish first, and requeued the shard.
+        // The first worker lost its lease. The second worker first had to finish a chunk, and requeued the shard.
         assert_eq!((first, second), (Worked::Nothing, Worked::Requeued), "page {page}");
         bed.world.work().await.unwrap();
         bed.check_done(id).await;
@@ -133,14 +133,14 @@ async fn worker_that_lost_its_lease_closes_the_shard_without_harm() {
         assert_eq!(other.work(&message).await.unwrap(), Worked::ShardDone);
         gate.open();
     });
-    // The first worker finds the shard closed as it would have closed it.
+    // The first worker finds the shard closed with the same result.
     assert_eq!(first.unwrap(), Worked::ShardDone);
     bed.check_done(id).await;
 }
 
 #[tokio::test]
 async fn worker_changes_nothing_after_a_takeover() {
-    // The second worker is in the middle when the first continues.
+    // The second worker is still working when the first worker continues.
     let bed = Bed::new(1).await;
     let (id, message) = bed.enqueue_one().await;
     let (slow, other) = (bed.process().await, bed.process().await);

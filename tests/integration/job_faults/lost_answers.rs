@@ -29,7 +29,7 @@ async fn chunk_write_with_a_lost_answer_is_finished_from_the_chunk() {
     let (id, message) = bed.enqueue_one().await;
     let worker = bed.process().await;
     worker.proxy.inject(at(Step::Chunk, 2, Fault::InternalError(When::After)));
-    // The worker cannot tell its own chunk from another worker's, so it requeues the shard.
+    // The worker cannot distinguish its own chunk from a chunk of another worker, so the worker requeues the shard.
     assert_eq!(worker.work(&message).await.unwrap(), Worked::Requeued);
     assert!(bed.written(id).await.len() < bed.changes(id).await.len());
     bed.world.work().await.unwrap();

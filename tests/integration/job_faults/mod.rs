@@ -1,5 +1,5 @@
 //! Jobs when something goes wrong at one exact call: a worker dies or is slow, an answer is lost, a message arrives
-//! twice or never, a caller cancels, another user changes a contact.
+//! twice or never, a caller cancels, or another user changes a contact.
 
 mod bed;
 mod calls;
@@ -29,8 +29,8 @@ async fn each_shard_of_the_test_portal_has_three_equal_pages() {
     let (id, message) = bed.enqueue_one().await;
     let worker = bed.process().await;
     let steps = Arc::new(Mutex::new(Vec::new()));
-    let kept = steps.clone();
-    worker.proxy.observe(move |call| kept.lock().unwrap().extend(step(call)));
+    let recorded = steps.clone();
+    worker.proxy.observe(move |call| recorded.lock().unwrap().extend(step(call)));
     assert_eq!(worker.work(&message).await.unwrap(), Worked::ShardDone);
     let page = [Step::Chunk, Step::Post, Step::Batch, Step::Progress];
     let mut steps = steps.lock().unwrap().clone();

@@ -16,7 +16,7 @@ fn is_odd(contact: i32) -> bool {
 
 #[tokio::test]
 async fn permanently_refused_shard_is_given_up_and_other_shards_finish() {
-    // All contacts of a page, or one of them.
+    // The table refuses all contacts of a page, or one contact.
     for (refused, failed) in [(is_odd as fn(i32) -> bool, 4), (|contact| contact == 3, 1)] {
         let bed = Bed::new(2).await;
         let id = bed.enqueue().await;

@@ -68,13 +68,13 @@ pub(crate) fn step(call: &Call) -> Option<Step> {
 }
 
 /// Selects the calls that perform a step.
-pub(crate) fn calls_of(wanted: Step) -> Calls {
-    Calls::matching(move |call| step(call) == Some(wanted))
+pub(crate) fn calls_of(expected: Step) -> Calls {
+    Calls::matching(move |call| step(call) == Some(expected))
 }
 
 /// Returns the plan in which the `which`th call (from 1) of a step meets a fault.
-pub(crate) fn at(wanted: Step, which: u64, fault: Fault) -> FaultPlan {
-    calls_of(wanted).nth(which).meet(fault)
+pub(crate) fn at(expected: Step, which: u64, fault: Fault) -> FaultPlan {
+    calls_of(expected).nth(which).meet(fault)
 }
 
 /// Returns the contacts whose access records a call writes.

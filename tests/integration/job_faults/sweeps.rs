@@ -1,4 +1,4 @@
-//! Work that nobody does until the sweep finds the work.
+//! Work that no worker does until the sweep finds the work.
 
 use jobs::{Abandoned, Deadline};
 use models::limits::MESSAGE_DEADLINE_MILLIS;
@@ -71,13 +71,13 @@ async fn single_worker_resumes_everything_at_once_after_a_restart() {
 }
 
 #[tokio::test]
-async fn job_without_a_record_is_shown_to_nobody_and_forgotten() {
-    for waited_for in [false, true] {
+async fn job_without_a_record_is_invisible_and_its_open_entry_is_removed() {
+    for is_synchronous in [false, true] {
         let bed = Bed::new(2).await;
         let dead = bed.process().await;
         dead.proxy.inject(at(Step::Record, 1, Fault::Die(When::Before)));
         let (run, id) = (bed.run(target(), None).await, bed.world.jobs().new_id());
-        if waited_for {
+        if is_synchronous {
             run.apply(&dead.jobs, id, &Deadline::never()).await.unwrap_err();
         } else {
             run.enqueue(&dead.jobs, id).await.unwrap_err();

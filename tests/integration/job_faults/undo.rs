@@ -80,8 +80,8 @@ async fn undo_with_lost_answers_finds_no_conflict_with_itself() {
     let id = bed.applied().await;
     let undo = bed.undo(id).await;
     let worker = bed.process().await;
-    let mut met = BTreeSet::new();
-    let first_write = calls_of(Step::One).and(move |call| met.insert(written_by(call)));
+    let mut held = BTreeSet::new();
+    let first_write = calls_of(Step::One).and(move |call| held.insert(written_by(call)));
     worker.proxy.inject(first_write.meet(Fault::InternalError(When::After)));
     let message = bed.world.queue.take().unwrap();
     assert_eq!(worker.work(&message).await.unwrap(), Worked::ShardDone);

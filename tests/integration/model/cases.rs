@@ -11,12 +11,12 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select, subsequence};
 use serde_json::{Map, Value, json};
 
-use super::portal::{Access, Contact, Edge, Filter, Model, NOW, SOUGHT, TAGS, Ticks, USERS, display_name, user_id};
+use super::portal::{Access, Contact, Edge, Filter, Model, NOW, SEARCHES, TAGS, Ticks, USERS, display_name, user_id};
 
 /// Maximum number of contacts of the largest portals.
-const MOST_CONTACTS: usize = 300;
+const MAX_CONTACTS: usize = 300;
 /// Maximum number of calls in a case.
-const MOST_STEPS: usize = 6;
+const MAX_STEPS: usize = 6;
 
 /// Zones with offsets of whole and half hours, on both sides of UTC. All except UTC changed their clock on one of
 /// [`DAYS`], São Paulo at midnight.
@@ -45,7 +45,7 @@ pub(super) struct Case {
 /// A contact without its identifier.
 #[derive(Clone, Debug)]
 pub(super) struct Draft {
-    /// Added to the next contact's identifier.
+    /// The gap before the identifier of the next contact.
     gap: i32,
     created: Created,
     tags: Vec<(usize, Index)>,
@@ -60,11 +60,11 @@ pub(super) struct Draft {
 /// An instant near a significant one.
 #[derive(Clone, Debug)]
 enum Created {
-    /// This many ticks from the midnight that begins a day in the portal.
+    /// The number of ticks from the midnight that begins a day in the portal.
     Midnight(Date, Ticks),
     /// Noon in UTC.
     Noon(Date),
-    /// This many ticks from the time of the calls.
+    /// The number of ticks from the time of the calls.
     Now(Ticks),
 }
 
@@ -120,7 +120,7 @@ pub(super) struct One {
 #[derive(Clone, Debug)]
 pub(super) struct Many {
     pub(super) caller: Caller,
-    pub(super) filter: Asked,
+    pub(super) filter: FilterRequest,
     pub(super) is_private: bool,
     pub(super) managers: Vec<usize>,
     pub(super) dry_run: bool,
@@ -131,14 +131,14 @@ pub(super) struct Many {
 
 /// A filter as written in a request.
 #[derive(Clone, Debug)]
-pub(super) struct Asked {
+pub(super) struct FilterRequest {
     tags: Vec<(usize, Index)>,
     stages: Option<AnyOf>,
     kinds: Option<AnyOf>,
     view: Option<(u8, bool)>,
     from: Option<When>,
     to: Option<When>,
-    sought: Vec<usize>,
+    searches: Vec<usize>,
 }
 
 #[derive(Clone, Debug)]
@@ -161,10 +161,10 @@ pub(super) fn any_case() -> impl Strategy<Value = Case> {
         1 => vec(any_draft(), 0..2),
         10 => vec(any_draft(), 2..12),
         6 => vec(any_draft(), 12..60),
-        3 => vec(any_draft(), 60..=MOST_CONTACTS),
-        2 => vec(any_draft(), MOST_CONTACTS),
+        3 => vec(any_draft(), 60..=MAX_CONTACTS),
+        2 => vec(any_draft(), MAX_CONTACTS),
     ];
-    let steps = vec(any_step(), 1..=MOST_STEPS);
+    let steps = vec(any_step(), 1..=MAX_STEPS);
     (select(&ZONES[..]), 1..=8_u16, select(&FIRST_IDS[..]), contacts, steps)
         .prop_map(|(zone, shards, first_id, contacts, steps)| Case { zone, shards, first_id, contacts, steps })
 }
@@ -250,7 +250,7 @@ fn any_one() -> impl Strategy<Value = One> {
 }
 
 fn any_many() -> impl Strategy<Value = Many> {
-    let size = || prop_oneof![0..6_usize, 0..=MOST_CONTACTS];
+    let size = || prop_oneof![0..6_usize, 0..=MAX_CONTACTS];
     (
         (any_caller(), any_filter()),
         (any::<bool>(), any_managers()),
@@ -269,10 +269,10 @@ fn any_many() -> impl Strategy<Value = Many> {
         })
 }
 
-pub(super) fn any_filter() -> impl Strategy<Value = Asked> {
-    let any_of = |most: i32| {
+pub(super) fn any_filter() -> impl Strategy<Value = FilterRequest> {
+    let any_of = |maximum: i32| {
         // Includes an unknown number and "any".
-        let id = prop_oneof![8 => 0..=most, 1 => Just(99), 1 => Just(-1)].boxed();
+        let id = prop_oneof![8 => 0..=maximum, 1 => Just(99), 1 => Just(-1)].boxed();
         prop_oneof![id.clone().prop_map(AnyOf::Number), vec(id, 0..4).prop_map(AnyOf::Array)]
     };
     (
@@ -282,16 +282,16 @@ pub(super) fn any_filter() -> impl Strategy<Value = Asked> {
         weighted(0.3, (0..=3_u8, any::<bool>())),
         weighted(0.25, any_when()),
         weighted(0.25, any_when()),
-        weighted(0.25, vec(0..SOUGHT.len(), 0..3)),
+        weighted(0.25, vec(0..SEARCHES.len(), 0..3)),
     )
-        .prop_map(|(tags, stages, kinds, view, from, to, sought)| Asked {
+        .prop_map(|(tags, stages, kinds, view, from, to, searches)| FilterRequest {
             tags: tags.unwrap_or_default(),
             stages,
             kinds,
             view,
             from,
             to,
-            sought: sought.unwrap_or_default(),
+            searches: searches.unwrap_or_default(),
         })
 }
 
@@ -368,7 +368,7 @@ impl AnyOf {
     }
 }
 
-impl Asked {
+impl FilterRequest {
     /// Returns the filter's meaning in a portal of this zone.
     pub(super) fn resolve(&self, zone: &TimeZone) -> Filter {
         Filter {
@@ -378,7 +378,7 @@ impl Asked {
             view: self.view.map_or(0, |(view, _)| view),
             from: self.from.as_ref().map(|when| when.resolve(zone)),
             to: self.to.as_ref().map(|when| when.resolve(zone)),
-            sought: self.sought.clone(),
+            searches: self.searches.clone(),
         }
     }
 
@@ -541,9 +541,9 @@ impl Case {
         {
             query.extend(number.map(|number| (name, number.to_string())));
         }
-        let sought: Vec<&str> = call.filter.sought.iter().map(|&sought| SOUGHT[sought].0).collect();
-        if !sought.is_empty() {
-            query.push(("filterValue", sought.join(" ")));
+        let searches: Vec<&str> = call.filter.searches.iter().map(|&search| SEARCHES[search].0).collect();
+        if !searches.is_empty() {
+            query.push(("filterValue", searches.join(" ")));
         }
         (format!("filter/access{}", query_text(&query)), token(portal, call.caller), Value::Object(body).to_string())
     }

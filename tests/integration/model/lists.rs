@@ -18,22 +18,22 @@ use store::contacts::AccessState;
 use store::listing::{Listed, Listing};
 use tests::{World, WorldError};
 
-use super::cases::{Asked, Case, Draft, any_case, any_draft, any_filter, token};
-use super::portal::{Access, Contact, Model, SOUGHT, USERS, display_name, user_id};
-use super::{SEEDS, SHRINK_STEPS, Seen, play, states};
+use super::cases::{Case, Draft, FilterRequest, any_case, any_draft, any_filter, token};
+use super::portal::{Access, Contact, Model, SEARCHES, USERS, display_name, user_id};
+use super::{Outcomes, SEEDS, SHRINK_STEPS, play, states};
 
 /// Number of cases.
 const CASES: u32 = 96;
 /// Number of cases on an external engine, which is slower.
 const CASES_ELSEWHERE: u32 = 16;
 /// Maximum number of lists in a case.
-const MOST_LISTS: usize = 8;
+const MAX_LISTS: usize = 8;
 
 /// A requested list.
 #[derive(Clone, Debug)]
 struct List {
     user: usize,
-    filter: Asked,
+    filter: FilterRequest,
     shared: Option<bool>,
     responsible: Option<usize>,
     by: SortBy,
@@ -45,7 +45,7 @@ struct List {
 
 /// A change of a portal other than a call.
 #[derive(Clone, Debug)]
-enum Beside {
+enum OtherChange {
     /// Undoes the job of an earlier call.
     Undo(Index),
     /// Loads a contact with its access.
@@ -76,10 +76,10 @@ fn any_list() -> impl Strategy<Value = List> {
         })
 }
 
-fn any_beside() -> impl Strategy<Value = Beside> {
+fn any_other_change() -> impl Strategy<Value = OtherChange> {
     prop_oneof![
-        any::<Index>().prop_map(Beside::Undo),
-        (any::<Index>(), any_draft()).prop_map(|(at, draft)| Beside::Overwrite(at, draft)),
+        any::<Index>().prop_map(OtherChange::Undo),
+        (any::<Index>(), any_draft()).prop_map(|(at, draft)| OtherChange::Overwrite(at, draft)),
     ]
 }
 
@@ -94,12 +94,12 @@ fn lists_match_the_model_whichever_way_they_are_read() {
         ..Config::default()
     };
     let (portals, full, by_name) = (Cell::new(0), Cell::new(0), Cell::new(0));
-    let cases = (any_case(), vec(any_beside(), 0..4), vec(any_list(), 1..=MOST_LISTS));
-    let result = TestRunner::new(config).run(&cases, |(case, beside, lists)| {
+    let cases = (any_case(), vec(any_other_change(), 0..4), vec(any_list(), 1..=MAX_LISTS));
+    let result = TestRunner::new(config).run(&cases, |(case, other_changes, lists)| {
         portals.set(portals.get() + 1);
         let name = format!("lists-{}", portals.get());
         let run = async {
-            let model = grown(&world, &name, &case, &beside).await?;
+            let model = grown(&world, &name, &case, &other_changes).await?;
             for list in &lists {
                 let found = check(&world, &name, &model, list).await.map_err(|error| format!("{list:?}: {error}"))?;
                 full.set(full.get() + usize::from(found > 0));
@@ -117,12 +117,12 @@ fn lists_match_the_model_whichever_way_they_are_read() {
 }
 
 /// Plays a case and the further changes. Returns the resulting model.
-async fn grown(world: &World, name: &str, case: &Case, beside: &[Beside]) -> Result<Model, WorldError> {
+async fn grown(world: &World, name: &str, case: &Case, other_changes: &[OtherChange]) -> Result<Model, WorldError> {
     let portal: PortalId = name.parse()?;
-    let mut model = play(world, name, case, &Seen::default()).await?;
-    for beside in beside {
-        match beside {
-            Beside::Undo(at) => {
+    let mut model = play(world, name, case, &Outcomes::default()).await?;
+    for other_change in other_changes {
+        match other_change {
+            OtherChange::Undo(at) => {
                 let jobs = world.jobs_of(&portal, None).await?;
                 if !jobs.is_empty() {
                     let job = jobs[at.index(jobs.len())].id;
@@ -130,7 +130,7 @@ async fn grown(world: &World, name: &str, case: &Case, beside: &[Beside]) -> Res
                     world.work().await?;
                 }
             }
-            Beside::Overwrite(at, draft) => {
+            OtherChange::Overwrite(at, draft) => {
                 let Some(contact) = case.contact(*at, draft) else { continue };
                 world.import_as(&case.contact_lines(name, &contact), true).await?;
                 model.contacts.insert(contact.id, contact);
@@ -186,10 +186,10 @@ async fn check(world: &World, name: &str, model: &Model, list: &List) -> Result<
     let mut expected: Vec<&Contact> = model
         .contacts
         .values()
-        .filter(|contact| model.selects(&filter, contact) && contact.access.is_seen_by(list.user))
+        .filter(|contact| model.selects(&filter, contact) && contact.access.is_visible_to(list.user))
         .filter(|contact| list.shared.is_none_or(|shared| shared == (contact.access.share != 0)))
         .filter(|contact| {
-            // Administrators see the kept list of a shared contact. A manager sees only itself in it.
+            // Administrators see the stored list of a shared contact. A manager sees only itself in this list.
             let is_known = |user| list.user == 0 || list.user == user || contact.access.share == 0;
             list.responsible.is_none_or(|user| is_known(user) && contact.access.managers.contains(&user))
         })
@@ -197,13 +197,13 @@ async fn check(world: &World, name: &str, model: &Model, list: &List) -> Result<
     expected.sort_by(|a, b| compared(list, a, b));
     let page: Vec<i32> = expected.iter().skip(list.start_index).take(list.count).map(|contact| contact.id).collect();
 
-    for posted in [false, true] {
-        let listed = read(world, name, model, list, posted).await?;
+    for by_postings in [false, true] {
+        let listed = read(world, name, model, list, by_postings).await?;
         let found: Vec<i32> = listed.contacts.iter().map(|(record, _)| record.id.get()).collect();
         let more = expected.len() > list.start_index + list.count;
         if (&found, listed.asked, listed.more) != (&page, page.len(), more) {
             let (asked, follows) = (listed.asked, listed.more);
-            return Err(format!("posted {posted}: {found:?} {asked} {follows}, not {page:?} {more}").into());
+            return Err(format!("by postings {by_postings}: {found:?} {asked} {follows}, not {page:?} {more}").into());
         }
         let total_is_right = match listed.total {
             None => !list.total,
@@ -217,7 +217,7 @@ async fn check(world: &World, name: &str, model: &Model, list: &List) -> Result<
             Some(total) => total == expected.len() as u64,
         };
         if !total_is_right {
-            return Err(format!("posted {posted}: total {:?}, not {}", listed.total, expected.len()).into());
+            return Err(format!("by postings {by_postings}: total {:?}, not {}", listed.total, expected.len()).into());
         }
         for (record, state) in &listed.contacts {
             let contact = &model.contacts[&record.id.get()];
@@ -234,15 +234,15 @@ async fn check(world: &World, name: &str, model: &Model, list: &List) -> Result<
     Ok(expected.len())
 }
 
-async fn read(world: &World, name: &str, model: &Model, list: &List, posted: bool) -> Result<Listed, WorldError> {
+async fn read(world: &World, name: &str, model: &Model, list: &List, by_postings: bool) -> Result<Listed, WorldError> {
     let id: PortalId = name.parse()?;
     let portal = world.store.portal(&id).await?.ok_or("no portal")?;
     if !portal.posted {
-        return Err("a new portal is not posted".into());
+        return Err("a new portal has no manager index".into());
     }
     let mut body = list.filter.members(&model.zone);
     body.insert("isPrivate".into(), true.into());
-    let words: Vec<&str> = list.filter.resolve(&model.zone).sought.iter().map(|&sought| SOUGHT[sought].0).collect();
+    let words: Vec<&str> = list.filter.resolve(&model.zone).searches.iter().map(|&search| SEARCHES[search].0).collect();
     let body = serde_json::Value::Object(body).to_string();
     let words = Some(words.join(" ")).filter(|words| !words.is_empty());
     let filter = SetFilterAccess::parse(body.as_bytes(), words.as_deref())?.filter.resolve(&portal.time_zone)?;
@@ -255,7 +255,7 @@ async fn read(world: &World, name: &str, model: &Model, list: &List, posted: boo
         filter: &filter,
         plan: &plan,
         // Forces both ways of reading, whatever they cost in a portal this small.
-        expected: if posted { u64::from(u32::MAX) } else { 0 },
+        expected: if by_postings { u64::from(u32::MAX) } else { 0 },
         caller: Caller { user: user(list.user)?, is_admin: list.user == 0 },
         sought: AccessCriteria { shared: list.shared, responsible: list.responsible.map(user).transpose()? },
         order: Order { by: list.by, descending: list.descending },
@@ -263,7 +263,7 @@ async fn read(world: &World, name: &str, model: &Model, list: &List, posted: boo
         total: list.total,
         managers: true,
         deadline: None,
-        posted,
+        posted: by_postings,
         types: &lists.types,
     };
     let listed = world.store.list_contacts(&listing).await?;

@@ -48,7 +48,7 @@ const MUST_HAPPEN: [&str; 22] = [
     "many updated",
     "many unchanged",
     "many skipped",
-    "many unseen",
+    "many invisible",
     "page cut",
     "more than 100 updated",
     "reloaded",
@@ -56,10 +56,10 @@ const MUST_HAPPEN: [&str; 22] = [
 
 /// Counts of outcomes.
 #[derive(Debug, Default)]
-struct Seen(RefCell<BTreeMap<&'static str, u32>>);
+struct Outcomes(RefCell<BTreeMap<&'static str, u32>>);
 
-impl Seen {
-    fn note(&self, what: &'static str) {
+impl Outcomes {
+    fn record(&self, what: &'static str) {
         *self.0.borrow_mut().entry(what).or_default() += 1;
     }
 }
@@ -75,27 +75,27 @@ fn service_behaves_like_the_model() {
         failure_persistence: Some(Box::new(FileFailurePersistence::Direct(SEEDS))),
         ..Config::default()
     };
-    let (seen, portals) = (Seen::default(), Cell::new(0));
+    let (outcomes, portals) = (Outcomes::default(), Cell::new(0));
     let result = TestRunner::new(config).run(&cases::any_case(), |case| {
         portals.set(portals.get() + 1);
         let name = format!("portal-{}", portals.get());
-        runtime.block_on(run(&world, &name, case, &seen)).map_err(|error| TestCaseError::fail(error.to_string()))
+        runtime.block_on(run(&world, &name, case, &outcomes)).map_err(|error| TestCaseError::fail(error.to_string()))
     });
     if let Err(error) = result {
         panic!("{error}");
     }
-    let missing: Vec<_> = MUST_HAPPEN.iter().filter(|what| !seen.0.borrow().contains_key(*what)).collect();
+    let missing: Vec<_> = MUST_HAPPEN.iter().filter(|what| !outcomes.0.borrow().contains_key(*what)).collect();
     assert!(cases < CASES || missing.is_empty(), "never happened: {missing:?}");
 }
 
 /// Loads a case's portal, makes its calls, and compares each answer and then every contact's final state.
-async fn run(world: &World, name: &str, case: Case, seen: &Seen) -> Result<(), WorldError> {
-    let model = play(world, name, &case, seen).await?;
+async fn run(world: &World, name: &str, case: Case, outcomes: &Outcomes) -> Result<(), WorldError> {
+    let model = play(world, name, &case, outcomes).await?;
     check_state(world, &name.parse()?, &model).await
 }
 
 /// Loads a case's portal, makes its calls and compares each answer. Returns the resulting model.
-async fn play(world: &World, name: &str, case: &Case, seen: &Seen) -> Result<Model, WorldError> {
+async fn play(world: &World, name: &str, case: &Case, outcomes: &Outcomes) -> Result<Model, WorldError> {
     let id: PortalId = name.parse()?;
     let (mut model, lines) = case.portal(name);
     world.import(&lines).await?;
@@ -110,7 +110,7 @@ async fn play(world: &World, name: &str, case: &Case, seen: &Seen) -> Result<Mod
                 let expected = model.set_one(call, &path);
                 check_one(&expected, &reply, call.dry_run).map_err(context)?;
                 model.take_over(&expected, call.dry_run, job(&reply));
-                note_one(seen, &expected, call);
+                record_one(outcomes, &expected, call);
             }
             Step::Many(call) => {
                 let (path, token, body) = case.many_request(name, call);
@@ -118,7 +118,7 @@ async fn play(world: &World, name: &str, case: &Case, seen: &Seen) -> Result<Mod
                 let expected = model.set_many(call);
                 check_many(&expected, &reply, call.dry_run).map_err(context)?;
                 model.take_over(&expected, call.dry_run, job(&reply));
-                note_many(seen, &expected, call);
+                record_many(outcomes, &expected, call);
             }
             Step::Load(at, draft) => {
                 let Some(contact) = case.contact(*at, draft) else { continue };
@@ -127,7 +127,7 @@ async fn play(world: &World, name: &str, case: &Case, seen: &Seen) -> Result<Mod
                 if model.load(contact) {
                     learn(world, &id, model.contacts.get_mut(&number)).await?;
                 }
-                seen.note("reloaded");
+                outcomes.record("reloaded");
             }
             Step::Remove(at) => {
                 let Some(contact) = case.id_at(*at) else { continue };
@@ -227,8 +227,8 @@ async fn check_state(world: &World, portal: &PortalId, model: &Model) -> Result<
     Ok(())
 }
 
-fn note_one(seen: &Seen, expected: &Expected, call: &cases::One) {
-    seen.note(match expected.status {
+fn record_one(outcomes: &Outcomes, expected: &Expected, call: &cases::One) {
+    outcomes.record(match expected.status {
         200 => "one 200",
         400 => "one 400",
         401 => "one 401",
@@ -242,12 +242,12 @@ fn note_one(seen: &Seen, expected: &Expected, call: &cases::One) {
             (expected.changed.is_empty(), "one unchanged"),
             (call.if_match == cases::IfMatch::Current, "If-Match holds"),
         ];
-        notes.into_iter().filter(|(happened, _)| *happened).for_each(|(_, what)| seen.note(what));
+        notes.into_iter().filter(|(happened, _)| *happened).for_each(|(_, what)| outcomes.record(what));
     }
 }
 
-fn note_many(seen: &Seen, expected: &Expected, call: &cases::Many) {
-    seen.note(match expected.status {
+fn record_many(outcomes: &Outcomes, expected: &Expected, call: &cases::Many) {
+    outcomes.record(match expected.status {
         200 => "many 200",
         400 => "many 400",
         401 => "many 401",
@@ -260,10 +260,10 @@ fn note_many(seen: &Seen, expected: &Expected, call: &cases::Many) {
             (!expected.changed.is_empty() && !call.dry_run, "many updated"),
             (expected.unchanged > 0, "many unchanged"),
             (expected.skipped > 0, "many skipped"),
-            (expected.unseen > 0, "many unseen"),
+            (expected.invisible > 0, "many invisible"),
             (expected.next.is_some(), "page cut"),
             (expected.changed.len() > 100 && !call.dry_run, "more than 100 updated"),
         ];
-        notes.into_iter().filter(|(happened, _)| *happened).for_each(|(_, what)| seen.note(what));
+        notes.into_iter().filter(|(happened, _)| *happened).for_each(|(_, what)| outcomes.record(what));
     }
 }

@@ -1,7 +1,7 @@
 //! The model: the promises of the service, in plain Rust.
 //!
-//! It shares no code with the service. Tables list equal spellings, without folding. A day is what the portal's
-//! calendar shows, not a range of instants.
+//! The model shares no code with the service. It lists equal spellings in tables instead of folding texts, and takes a
+//! day from the portal's calendar instead of computing a range of instants.
 
 use std::collections::BTreeMap;
 
@@ -35,7 +35,7 @@ pub(super) const TAGS: [&[&str]; 7] = [
 pub(super) const WORDS: [&str; 6] = ["Anna", "HANNAH", "Müller", "groß", "Ann", "Łódź"];
 
 /// Search words, and the indexes of the [`WORDS`] that contain them.
-pub(super) const SOUGHT: [(&str, &[usize]); 8] = [
+pub(super) const SEARCHES: [(&str, &[usize]); 8] = [
     ("ann", &[0, 1, 4]),
     ("ANNA", &[0, 1]),
     ("hannah", &[1]),
@@ -46,7 +46,7 @@ pub(super) const SOUGHT: [(&str, &[usize]); 8] = [
     ("zz", &[]),
 ];
 
-/// Who may see and edit a contact.
+/// The access of a contact: the users who may see and edit the contact.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Access {
     pub(super) share: u8,
@@ -54,12 +54,12 @@ pub(super) struct Access {
 }
 
 impl Access {
-    /// Returns whether it differs from the access of a contact without a record.
+    /// Returns whether the access differs from the access of a contact without a record.
     pub(super) fn is_set(&self) -> bool {
         self.share != 1 || !self.managers.is_empty()
     }
 
-    pub(super) fn is_seen_by(&self, user: usize) -> bool {
+    pub(super) fn is_visible_to(&self, user: usize) -> bool {
         user == 0 || self.share == 1 || self.share == 2 || self.managers.contains(&user)
     }
 
@@ -101,7 +101,7 @@ pub(super) struct Filter {
     pub(super) view: u8,
     pub(super) from: Option<Edge>,
     pub(super) to: Option<Edge>,
-    pub(super) sought: Vec<usize>,
+    pub(super) searches: Vec<usize>,
 }
 
 /// The expected answer.
@@ -115,7 +115,7 @@ pub(super) struct Expected {
     pub(super) matched: usize,
     pub(super) unchanged: usize,
     pub(super) skipped: usize,
-    pub(super) unseen: usize,
+    pub(super) invisible: usize,
     pub(super) next: Option<usize>,
     /// The revision before the call.
     pub(super) revision: Option<String>,
@@ -192,10 +192,10 @@ impl Model {
 
     pub(super) fn selects(&self, filter: &Filter, contact: &Contact) -> bool {
         let has_tag = |tag: &usize| contact.tags.iter().any(|(has, _)| has == tag);
-        let has_word = |sought: &usize| contact.name.iter().any(|word| SOUGHT[*sought].1.contains(word));
-        let any_of = |asked: &[i32], has: i32| asked.is_empty() || asked.iter().any(|&id| id < 0 || id == has);
+        let has_word = |search: &usize| contact.name.iter().any(|word| SEARCHES[*search].1.contains(word));
+        let any_of = |ids: &[i32], has: i32| ids.is_empty() || ids.iter().any(|&id| id < 0 || id == has);
         filter.tags.iter().all(has_tag)
-            && filter.sought.iter().all(has_word)
+            && filter.searches.iter().all(has_word)
             && any_of(&filter.stages, contact.stage)
             && any_of(&filter.kinds, contact.kind)
             && match filter.view {
@@ -249,7 +249,7 @@ impl Model {
         if id < 1 || !is_known(&call.managers) {
             return Expected::failure(400);
         }
-        let Some(contact) = self.contacts.get(&id).filter(|contact| contact.access.is_seen_by(user)) else {
+        let Some(contact) = self.contacts.get(&id).filter(|contact| contact.access.is_visible_to(user)) else {
             return Expected::failure(404);
         };
         if !contact.access.is_edited_by(user) {
@@ -289,17 +289,17 @@ impl Model {
             return Expected::failure(400);
         }
         let target = target(call.is_private, &call.managers);
-        let (seen, unseen): (Vec<&Contact>, Vec<&Contact>) = self
+        let (visible, invisible): (Vec<&Contact>, Vec<&Contact>) = self
             .contacts
             .values()
             .filter(|contact| self.selects(&filter, contact))
-            .partition(|contact| contact.access.is_seen_by(user));
+            .partition(|contact| contact.access.is_visible_to(user));
         let mut listed: Vec<&Contact> =
-            seen.iter().copied().filter(|contact| contact.access.is_edited_by(user)).collect();
+            visible.iter().copied().filter(|contact| contact.access.is_edited_by(user)).collect();
         listed.sort_by_key(|contact| std::cmp::Reverse((contact.created, contact.id)));
         let changed: Vec<i32> =
             listed.iter().filter(|contact| contact.access != target).map(|contact| contact.id).collect();
-        if call.max_affected.is_some_and(|most| changed.len() > most) {
+        if call.max_affected.is_some_and(|limit| changed.len() > limit) {
             return Expected::failure(422);
         }
         let (start, count) = (call.start_index.unwrap_or(0), call.count.unwrap_or(1000));
@@ -308,10 +308,10 @@ impl Model {
         Expected {
             status: 200,
             shown: page.into_iter().map(|contact| show(contact, &target, user)).collect(),
-            matched: seen.len(),
+            matched: visible.len(),
             unchanged: listed.len() - changed.len(),
-            skipped: seen.len() - listed.len(),
-            unseen: unseen.len(),
+            skipped: visible.len() - listed.len(),
+            invisible: invisible.len(),
             next: (end < listed.len() && !listed[start..end].is_empty()).then_some(end),
             changed,
             target: Some(target),

@@ -20,28 +20,28 @@ enum Wrote {
     Item(i32),
 }
 
-/// Makes a proxy note the writes that it receives.
-fn noted(proxy: &Proxy) -> Arc<Mutex<Vec<Wrote>>> {
-    let notes = Arc::new(Mutex::new(Vec::new()));
-    let kept = notes.clone();
+/// Makes a proxy record the writes that it receives.
+fn recorded_writes(proxy: &Proxy) -> Arc<Mutex<Vec<Wrote>>> {
+    let writes = Arc::new(Mutex::new(Vec::new()));
+    let recorded = writes.clone();
     proxy.observe(move |call| {
         let keys = if call.writes() { call.keys() } else { Vec::new() };
-        kept.lock().unwrap().extend(keys.iter().filter_map(|(pk, sk)| match Key::decode(pk, sk)? {
+        recorded.lock().unwrap().extend(keys.iter().filter_map(|(pk, sk)| match Key::decode(pk, sk)? {
             Key::Move(_, _, at, _) => Some(Wrote::Entry(at)),
             Key::Contact(_, id) | Key::ContactTag(_, id, _) | Key::Access(_, id) => Some(Wrote::Item(id.get())),
             _ => None,
         }));
     });
-    notes
+    writes
 }
 
 /// Imports values through a separate proxy. Returns the writes.
 async fn imported(bed: &Bed, values: Vec<Value>) -> Vec<Wrote> {
     let proxy = Proxy::start(&endpoint(&bed.world).url).await.unwrap();
     let store = through(&proxy, &bed.world).await;
-    let notes = noted(&proxy);
+    let writes = recorded_writes(&proxy);
     load(&store, &bed.clock(), &lines(values)).await.unwrap();
-    std::mem::take(&mut notes.lock().unwrap())
+    std::mem::take(&mut writes.lock().unwrap())
 }
 
 #[tokio::test]
@@ -100,13 +100,13 @@ async fn no_move_is_written_under_an_old_journal_entry() {
         let clock = bed.clock();
         // The time of each write, with the journal entry before it.
         let sent = Arc::new(Mutex::new(Vec::new()));
-        let (kept, mut entry) = (sent.clone(), None);
+        let (recorded, mut entry) = (sent.clone(), None);
         proxy.observe(move |call| {
             let keys = if call.writes() { call.keys() } else { Vec::new() };
             for key in keys.iter().filter_map(|(pk, sk)| Key::decode(pk, sk)) {
                 match key {
                     Key::Move(_, _, at, _) => entry = Some(at),
-                    Key::Contact(..) | Key::ContactTag(..) => kept.lock().unwrap().push((entry, clock())),
+                    Key::Contact(..) | Key::ContactTag(..) => recorded.lock().unwrap().push((entry, clock())),
                     _ => {}
                 }
             }
@@ -143,12 +143,12 @@ async fn contact_is_not_written_without_its_journal_entry() {
     let proxy = Proxy::start(&endpoint(&bed.world).url).await.unwrap();
     let store = through(&proxy, &bed.world).await;
     let is_entry = |call: &Call| call.keys().iter().any(|(pk, sk)| matches!(Key::decode(pk, sk), Some(Key::Move(..))));
-    let notes = noted(&proxy);
+    let writes = recorded_writes(&proxy);
     proxy.inject(Calls::matching(is_entry).meet(Fault::Refuse));
     let changed: Vec<Mover> = movers.into_iter().filter(|mover| !mover.returns).collect();
     assert!(load(&store, &bed.clock(), &lines(moves(&name, 1, &changed))).await.is_err());
-    let notes = notes.lock().unwrap();
-    assert!(!notes.iter().any(|wrote| matches!(wrote, Wrote::Item(_))), "{notes:?}");
+    let writes = writes.lock().unwrap();
+    assert!(!writes.iter().any(|wrote| matches!(wrote, Wrote::Item(_))), "{writes:?}");
 }
 
 #[tokio::test]
@@ -159,11 +159,11 @@ async fn run_reads_only_the_journal_of_the_minutes_before_it() {
     bed.load(moves(&name, 1, &movers)).await;
     let of_run = |bed: &Bed| {
         let read = Arc::new(Mutex::new(0));
-        let kept = read.clone();
+        let recorded = read.clone();
         bed.proxy.observe(move |call| {
             let keys = if call.operation == Operation::BatchGetItem { call.keys() } else { Vec::new() };
             let is_contact = |(pk, sk): &(String, String)| matches!(Key::decode(pk, sk), Some(Key::Contact(..)));
-            *kept.lock().unwrap() += keys.iter().filter(|key| is_contact(key)).count();
+            *recorded.lock().unwrap() += keys.iter().filter(|key| is_contact(key)).count();
         });
         read
     };

@@ -1,6 +1,6 @@
 //! Contacts that an import moves to other partitions of the indexes during a run.
 //!
-//! For every call of the run: the test holds the call, imports past the proxy, and lets the run continue.
+//! For every call of the run: the test holds the call, imports without the proxy, and lets the run continue.
 
 mod journal;
 mod runs;
@@ -56,7 +56,7 @@ struct Mover {
     number: i64,
     from: Look,
     to: Look,
-    /// Whether the contact is removed and added again.
+    /// True if the contact is removed and added again.
     returns: bool,
 }
 
@@ -102,7 +102,7 @@ enum Mode {
     CountedFirst,
 }
 
-/// One table. The service goes through a proxy, imports bypass it.
+/// A table. The service uses a proxy, and imports bypass the proxy.
 struct Bed {
     world: World,
     proxy: Proxy,
@@ -115,13 +115,13 @@ fn target() -> Access {
 }
 
 /// Returns whether a contact matches the target before the runs start.
-fn is_as_asked(number: i64) -> bool {
+fn matches_target(number: i64) -> bool {
     number % 4 == 0
 }
 
 fn line(number: i64, look: Look) -> Value {
     let mut members = json!({"ContactStatus": {"id": look.stage}, "Tags": look.tags, "Created": look.created});
-    if is_as_asked(number) {
+    if matches_target(number) {
         members["ShareType"] = json!(0);
         members["AccessList"] = json!([{"Id": MIKE}]);
     }
@@ -167,7 +167,7 @@ impl Bed {
         self.world.jobs().clock.clone()
     }
 
-    /// Loads values past the proxy.
+    /// Loads values, and bypasses the proxy.
     async fn load(&self, values: Vec<Value>) {
         load(&self.direct, &self.clock(), &lines(values)).await.unwrap();
     }
@@ -193,7 +193,7 @@ impl Bed {
         self.world.put_with(&path, &token_of(name), &body.to_string(), headers).await.unwrap()
     }
 
-    /// Makes a run and returns its job.
+    /// Makes a run, and returns the job of the run.
     async fn run(&self, name: &str, filter: Filter, mode: Mode) -> JobId {
         let (query, headers) = match mode {
             Mode::AtOnce => ("", vec![]),
@@ -224,13 +224,13 @@ fn moves(name: &str, shards: u16, movers: &[Mover]) -> Vec<Value> {
     values
 }
 
-/// Checks that every contact matched before and after the move has the target, that no contact matched at neither time
-/// is changed, and that each is counted and logged once. A contact that was removed and added again after the run's
-/// last journal read has the access it was added with.
+/// Checks that every contact matched before and after the move has the target, that no contact changes which matched at
+/// neither time, and that each changed contact is counted and logged once. A contact that was removed and added again
+/// after the run's last journal read has the access of its new import line.
 ///
-/// `read` says whether the run read the journal after the import. It is unknown when several shards each read the
-/// journal: then a contact removed and added again may have the target or the access it was added with, like any
-/// contact loaded during a run.
+/// `read` is true if the run read the journal after the import, and unknown if several shards read the journal. In the
+/// unknown case, a contact that was removed and added again may have the target or the access of its new import line,
+/// like any contact that is loaded during a run.
 async fn check(
     bed: &Bed,
     name: &str,
@@ -240,28 +240,31 @@ async fn check(
     context: &str,
 ) {
     let states = access(&bed.world, name, movers.iter().map(|mover| mover.number)).await;
-    let (mut least, mut most, mut twice) = (0, 0, 0);
+    let (mut minimum, mut maximum, mut twice) = (0, 0, 0);
     for mover in movers {
         let state = states.get(&i32::try_from(mover.number).unwrap()).cloned().unwrap_or(AccessState::UNRECORDED);
-        let before = if is_as_asked(mover.number) { target() } else { public(&[]) };
+        let before = if matches_target(mover.number) { target() } else { public(&[]) };
         match ((filter.means)(&mover.from), (filter.means)(&mover.to)) {
             (true, true) if mover.returns && read.is_none() => {}
-            (true, true) if mover.returns && read == Some(false) => least += 1,
+            (true, true) if mover.returns && read == Some(false) => minimum += 1,
             (true, true) => {
                 assert_eq!(state.access, target(), "{context}: missed {mover:?}");
-                least += 1;
+                minimum += 1;
             }
             (false, false) => assert_eq!(state.access, before, "{context}: {mover:?}"),
             (true, false) | (false, true) => {}
         }
-        most += u64::from((filter.means)(&mover.from) || (filter.means)(&mover.to));
-        twice += u64::from(mover.returns && !is_as_asked(mover.number));
+        maximum += u64::from((filter.means)(&mover.from) || (filter.means)(&mover.to));
+        twice += u64::from(mover.returns && !matches_target(mover.number));
     }
     let (job, changes) = bed.job(name, id).await;
     let counts = job.counts;
     assert_eq!((job.state, counts.failed, counts.skipped), (JobState::Done, 0, 0), "{context}");
     assert_eq!(counts.matched, counts.updated + counts.unchanged, "{context}: {counts:?}");
-    assert!((least..=most + twice).contains(&counts.matched), "{context}: {counts:?}, {least} to {most} + {twice}");
+    assert!(
+        (minimum..=maximum + twice).contains(&counts.matched),
+        "{context}: {counts:?}, {minimum} to {maximum} + {twice}"
+    );
     let mut logged: BTreeMap<i64, u64> = BTreeMap::new();
     for change in &changes {
         *logged.entry(change.contact.get().into()).or_default() += 1;

@@ -12,22 +12,22 @@ use tests::World;
 use tests::faults::{Calls, Fault, Gate, Proxy, When};
 
 use super::{
-    ALL, Bed, DATES, Filter, Mode, Mover, ONE_STAGE, ONE_TAG, PAGE, SEVERAL_STAGES, TWO_TAGS, check, endpoint,
-    is_as_asked, load, movers, moves, target, through, token_of,
+    ALL, Bed, DATES, Filter, Mode, Mover, ONE_STAGE, ONE_TAG, PAGE, SEVERAL_STAGES, TWO_TAGS, check, endpoint, load,
+    matches_target, movers, moves, target, through, token_of,
 };
 use crate::portal::{ADA, access, job, lines, private, public};
 
-/// Holds this call until the gate opens. Notes whether that call or a later one reads the journal.
+/// Holds this call until the gate opens. Records whether this call or a later call reads the journal.
 fn hold(proxy: &Proxy, number: u64) -> (Gate, Arc<AtomicBool>) {
     let (gate, read) = (Gate::new(), Arc::new(AtomicBool::new(false)));
-    let (held, noted) = (gate.clone(), read.clone());
-    let noting = held.clone();
+    let (held, was_read) = (gate.clone(), read.clone());
+    let gate_of_observer = held.clone();
     proxy.observe(move |call| {
         let partition = call.body["ExpressionAttributeValues"][":pk"]["S"].as_str().unwrap_or_default();
         let is_journal = call.body["IndexName"].is_null() && partition.contains("#V#");
         // Calls concurrent with the held call end before the import begins.
-        if is_journal && (call.number == number || noting.is_open()) {
-            noted.store(true, Ordering::SeqCst);
+        if is_journal && (call.number == number || gate_of_observer.is_open()) {
+            was_read.store(true, Ordering::SeqCst);
         }
     });
     proxy.inject(Calls::numbered(number).meet(Fault::Hold(When::Before, held)));
@@ -157,8 +157,8 @@ async fn run_loses_no_contact_of_an_import_that_began_before_it() {
     }
 }
 
-/// Like [`check`] for a filter that matches every contact. An import that began before the run may already have removed
-/// a contact, which the run then need not find.
+/// Like [`check`] for a filter that matches every contact. If the import began before the run, the run need not find
+/// contacts that the import had already removed.
 async fn check_none_is_lost(bed: &Bed, name: &str, movers: &[Mover], id: JobId, context: &str) {
     let states = access(&bed.world, name, movers.iter().map(|mover| mover.number)).await;
     for mover in movers.iter().filter(|mover| !mover.returns) {
@@ -180,7 +180,7 @@ async fn contacts_moved_just_before_a_run_count_once() {
             bed.load(moves(&name, shards, &movers)).await;
             bed.world.catch_up().await.unwrap();
             let meant: Vec<&Mover> = movers.iter().filter(|mover| (filter.means)(&mover.to)).collect();
-            let unchanged = meant.iter().filter(|mover| is_as_asked(mover.number)).count() as u64;
+            let unchanged = meant.iter().filter(|mover| matches_target(mover.number)).count() as u64;
             let (matched, updated) = (meant.len() as u64, meant.len() as u64 - unchanged);
 
             // A dry run and a limit count what the run then does.
@@ -228,7 +228,7 @@ async fn run_over_moved_contacts_is_undone_completely() {
         let states = access(&bed.world, &name, movers.iter().map(|mover| mover.number)).await;
         for mover in &movers {
             let state = states.get(&i32::try_from(mover.number).unwrap()).cloned().unwrap_or(AccessState::UNRECORDED);
-            let before = if is_as_asked(mover.number) { target() } else { public(&[]) };
+            let before = if matches_target(mover.number) { target() } else { public(&[]) };
             assert_eq!(state.access, before, "import at call {at}: {mover:?}");
         }
     }
@@ -239,7 +239,7 @@ async fn later_changes_by_others_stay_although_the_contact_moves() {
     let mut bed = Bed::new().await;
     bed.proxy.inject_permanently(Calls::all().meet(Fault::ShortPage(PAGE)));
     let movers: Vec<Mover> = movers().into_iter().filter(|mover| !mover.returns).collect();
-    let mut kept = 0;
+    let mut unchanged_since = 0;
     for at in 10..30 {
         let name = bed.portal(1, &movers).await;
         let (gate, _) = hold(&bed.proxy, at);
@@ -260,7 +260,7 @@ async fn later_changes_by_others_stay_although_the_contact_moves() {
                 let states = access(&bed.world, &name, movers.iter().map(|mover| mover.number)).await;
                 let portal: PortalId = name.parse().unwrap();
                 let mut set = Vec::new();
-                for (number, state) in states.iter().filter(|(number, _)| !is_as_asked(i64::from(**number))) {
+                for (number, state) in states.iter().filter(|(number, _)| !matches_target(i64::from(**number))) {
                     let access = private(&[ADA]);
                     let record = AccessRecord {
                         access: &access,
@@ -287,7 +287,7 @@ async fn later_changes_by_others_stay_although_the_contact_moves() {
             let logged = changes.iter().filter(|change| change.contact.get() == *number).count();
             assert_eq!(logged, 1, "at call {at}, contact {number}");
         }
-        kept += set.len();
+        unchanged_since += set.len();
     }
-    assert!(kept > 0);
+    assert!(unchanged_since > 0);
 }

@@ -21,11 +21,11 @@ async fn number_of_rules_of_a_user_is_limited() {
     let reply = put(&world, MIKE_TOKEN, "one-more", &nightly()).await;
     assert_eq!(outcome(&reply), "409 too-many-rules", "{}", reply.text);
     assert!(reply.json()["error"]["message"].as_str().unwrap().contains("at most 50"), "{}", reply.text);
-    // An existing rule can still be changed, and removing one frees a place.
+    // An existing rule can still be changed, and removing a rule makes room for a new rule.
     set(&world, MIKE_TOKEN, &named(0), &with(nightly(), "cron", json!("0 3 * * *"))).await;
     assert_eq!(delete(&world, MIKE_TOKEN, &named(0)).await.status, 204);
     set(&world, MIKE_TOKEN, "one-more", &nightly()).await;
-    // Another user has a separate limit, and so has an administrator who takes over a rule.
+    // Another user has a separate limit. An administrator who takes over a rule has a separate limit too.
     set(&world, SAM_TOKEN, "of-sam", &nightly()).await;
     set(&world, ADA_TOKEN, &named(1), &with(nightly(), "cron", json!("0 4 * * *"))).await;
     set(&world, MIKE_TOKEN, "and-one-more", &nightly()).await;

@@ -20,7 +20,7 @@ use crate::portal::{ADA_TOKEN, MIKE, acme_with, contact};
 pub(crate) use people::dismiss;
 pub(crate) use run_events::{run_of, start};
 
-/// 02:00 in Riga in winter, the first after the world's initial time.
+/// The first 02:00 in Riga after the world's initial time, which is in winter.
 const FIRST: &str = "2026-01-02T00:00:00Z";
 
 fn at(text: &str) -> Timestamp {

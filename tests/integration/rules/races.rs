@@ -98,7 +98,7 @@ async fn rule_started_while_being_set_keeps_its_last_run() {
     // The retry sets the rule.
     let again = set(&world, ADA_TOKEN, "nightly", &other).await;
     assert_eq!((&again["lastJob"], &again["nextRun"]), (&job["id"], &shown_at("2026-01-02T03:00:00Z")));
-    // The previous run is not over, so no second one starts.
+    // The previous run has not ended, so no second run starts.
     world.set_clock(at("2026-01-02T03:00:00Z"));
     assert_eq!(wake_with(&started, json!({})).await, (0, 4));
 }

@@ -158,9 +158,9 @@ async fn repeated_run_event_with_one_key_starts_one_job() {
 
 #[tokio::test]
 async fn run_event_with_a_limit_counts_before_it_writes() {
-    for (most, state, updated) in [(2, "failed", 0), (3, "done", 3)] {
+    for (limit, state, updated) in [(2, "failed", 0), (3, "done", 3)] {
         let world = of_each().await;
-        start(&world, with(run_of("acme"), "maxAffected", json!(most))).await.unwrap();
+        start(&world, with(run_of("acme"), "maxAffected", json!(limit))).await.unwrap();
         world.work().await.unwrap();
         let job = &jobs(&world).await[0];
         assert_eq!((&job["state"], &job["updated"]), (&json!(state), &json!(updated)), "{job}");

@@ -27,7 +27,7 @@ async fn lost_due_entry_is_restored() {
     assert_eq!(rule(&world, "nightly").await, before);
     assert_eq!(wake_at(&world, FIRST).await, (1, 0));
     world.work().await.unwrap();
-    // Also after the due time has passed, and repeatedly.
+    // The entry is also restored after the due time, and when it is lost again.
     remove_item(&world, &Key::DueRule(at("2026-01-03T00:00:00Z"), id("acme"), "nightly".parse().unwrap())).await;
     assert_eq!(wake_at(&world, "2026-01-03T00:30:00Z").await, (1, 0));
     world.work().await.unwrap();

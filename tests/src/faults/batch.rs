@@ -13,21 +13,21 @@ pub(super) fn requests(of_table: &mut Value) -> Option<&mut Vec<Value>> {
 
 /// Removes the last `count` requests of a batch, and the tables left without requests.
 pub(super) fn take_last(batch: &mut Value, mut count: usize) -> Map<String, Value> {
-    let mut taken = Map::new();
-    let Some(tables) = batch.as_object_mut() else { return taken };
+    let mut removed = Map::new();
+    let Some(tables) = batch.as_object_mut() else { return removed };
     for (table, of_table) in tables.iter_mut().rev() {
-        let mut of_taken = of_table.clone();
-        let (Some(kept), Some(last)) = (requests(of_table), requests(&mut of_taken)) else { continue };
-        let at = kept.len().saturating_sub(count);
-        kept.truncate(at);
+        let mut removed_of_table = of_table.clone();
+        let (Some(remaining), Some(last)) = (requests(of_table), requests(&mut removed_of_table)) else { continue };
+        let at = remaining.len().saturating_sub(count);
+        remaining.truncate(at);
         last.drain(..at);
         count -= last.len();
         if !last.is_empty() {
-            taken.insert(table.clone(), of_taken);
+            removed.insert(table.clone(), removed_of_table);
         }
     }
-    tables.retain(|_, of_table| requests(of_table).is_none_or(|kept| !kept.is_empty()));
-    taken
+    tables.retain(|_, of_table| requests(of_table).is_none_or(|remaining| !remaining.is_empty()));
+    removed
 }
 
 /// Returns the number of requests of a batch, over all tables.

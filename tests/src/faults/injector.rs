@@ -7,7 +7,7 @@ use super::{Call, Fault, FaultPlan, When};
 
 type Observer = dyn FnMut(&Call) + Send;
 
-/// The faults of one place that receives calls. Every call passes until [`Self::inject`].
+/// Decides the faults of the calls to a table, a bus or a clock. Every call passes until [`Self::inject`].
 #[derive(Default)]
 pub struct Injector(Mutex<State>);
 

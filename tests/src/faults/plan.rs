@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{Call, Gate, Operation};
 
-/// Whether a fault comes before or after the effect of its call.
+/// The time of a fault: before or after the effect of its call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
     /// The call has no effect.
@@ -14,7 +14,7 @@ pub enum When {
 }
 
 impl When {
-    /// Both times, for tests that try each.
+    /// Both times, for tests that try both.
     pub const BOTH: [Self; 2] = [Self::Before, Self::After];
 }
 
@@ -60,8 +60,8 @@ pub enum Fault {
     Die(When),
     /// Panics in the caller. The proxy has no caller to panic in, and cuts the connection.
     Panic,
-    /// Holds the call or its answer until the gate opens, even if the caller has hung up. An answer behind a gate that
-    /// never opens is a time-out.
+    /// Holds the call or its answer until the gate opens, even if the caller has hung up. A gate that never opens
+    /// simulates a timeout.
     Hold(When, Gate),
     /// Returns a share of a batch unprocessed and forwards the other requests, if any. Other calls pass.
     Unprocessed(Share),
@@ -122,7 +122,7 @@ impl Calls {
 
     /// Keeps the first `count` selected calls.
     pub fn first(self, count: u64) -> Self {
-        self.counted(move |met| met <= count)
+        self.counted(move |number| number <= count)
     }
 
     /// Keeps the selected calls from the `nth` on, starting at 1.

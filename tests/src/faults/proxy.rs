@@ -121,17 +121,17 @@ impl Proxy {
     }
 }
 
-/// Counts a call as under way until dropped.
-struct UnderWay<'a>(&'a watch::Sender<u64>);
+/// Counts a call as running until dropped.
+struct RunningCall<'a>(&'a watch::Sender<u64>);
 
-impl<'a> UnderWay<'a> {
+impl<'a> RunningCall<'a> {
     fn new(calls: &'a watch::Sender<u64>) -> Self {
         calls.send_modify(|calls| *calls += 1);
         Self(calls)
     }
 }
 
-impl Drop for UnderWay<'_> {
+impl Drop for RunningCall<'_> {
     fn drop(&mut self) {
         self.0.send_modify(|calls| *calls -= 1);
     }
@@ -155,7 +155,7 @@ async fn accept(listener: TcpListener, route: Arc<Route>, ended: watch::Receiver
 }
 
 async fn serve(stream: TcpStream, route: Arc<Route>, ended: watch::Receiver<()>) {
-    // Without TCP_NODELAY answers would only be later.
+    // A failure only delays answers.
     stream.set_nodelay(true).unwrap_or_default();
     let service = service_fn(|request| {
         // A separate task: a received call reaches the engine even if its caller hangs up.
@@ -210,7 +210,7 @@ struct Route {
 impl Route {
     /// Returns the answer to a request; none when the connection must be cut.
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Option<Response<Body>> {
-        let _under_way = UnderWay::new(&self.under_way);
+        let _under_way = RunningCall::new(&self.under_way);
         let (parts, body) = request.into_parts();
         let body = to_bytes(Body::new(body), usize::MAX).await.ok()?;
         let target = parts.headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
@@ -222,15 +222,15 @@ impl Route {
         (!self.injector.is_dead()).then(|| answer.map(Body::from))
     }
 
-    /// Applies the first fault around the others; without faults, forwards the call. Returns none when the connection
-    /// must be cut.
+    /// Applies the first fault, and the other faults inside it. Forwards a call without faults. Returns none when the
+    /// connection must be cut.
     fn answer_with<'a>(
         &'a self,
         exchange: Exchange<'a>,
         faults: &'a [Fault],
     ) -> BoxFuture<'a, Option<Response<Bytes>>> {
         Box::pin(async move {
-            let Some((fault, rest)) = faults.split_first() else { return self.forward(exchange).await };
+            let Some((fault, others)) = faults.split_first() else { return self.forward(exchange).await };
             let call = exchange.call;
             match fault {
                 Fault::Throttle(capacity) => Some(answers::throttled(call, *capacity)),
@@ -238,15 +238,15 @@ impl Route {
                 Fault::Refuse => Some(answers::refused()),
                 Fault::InternalError(When::Before) => Some(answers::internal_error()),
                 Fault::InternalError(When::After) => {
-                    self.answer_with(exchange, rest).await.map(|_| answers::internal_error())
+                    self.answer_with(exchange, others).await.map(|_| answers::internal_error())
                 }
                 Fault::Unavailable(When::Before) => Some(answers::unavailable()),
                 Fault::Unavailable(When::After) => {
-                    self.answer_with(exchange, rest).await.map(|_| answers::unavailable())
+                    self.answer_with(exchange, others).await.map(|_| answers::unavailable())
                 }
                 Fault::Panic | Fault::Reset(When::Before) | Fault::Die(When::Before) => None,
                 Fault::Reset(When::After) | Fault::Die(When::After) => {
-                    self.answer_with(exchange, rest).await;
+                    self.answer_with(exchange, others).await;
                     None
                 }
                 Fault::Hold(When::Before, gate) => {
@@ -254,20 +254,20 @@ impl Route {
                     if self.injector.is_dead() {
                         return None;
                     }
-                    self.answer_with(exchange, rest).await
+                    self.answer_with(exchange, others).await
                 }
                 Fault::Hold(When::After, gate) => {
-                    let answer = self.answer_with(exchange, rest).await;
+                    let answer = self.answer_with(exchange, others).await;
                     gate.pass().await;
                     answer
                 }
-                Fault::Unprocessed(share) => self.answer_part(exchange, *share, rest).await,
-                Fault::EmptyPage => answers::empty_page(call, self.answer_with(exchange, rest).await?),
-                Fault::ShortPage(entries) => self.answer_with(shortened(exchange, *entries), rest).await,
+                Fault::Unprocessed(share) => self.answer_part(exchange, *share, others).await,
+                Fault::EmptyPage => answers::empty_page(call, self.answer_with(exchange, others).await?),
+                Fault::ShortPage(entries) => self.answer_with(shortened(exchange, *entries), others).await,
                 Fault::Stale if !call.writes() && self.late.is_some() => {
-                    self.answer_with(Exchange { replica: Replica::Late, ..exchange }, rest).await
+                    self.answer_with(Exchange { replica: Replica::Late, ..exchange }, others).await
                 }
-                Fault::Stale => self.answer_with(exchange, rest).await,
+                Fault::Stale => self.answer_with(exchange, others).await,
             }
         })
     }
@@ -328,7 +328,7 @@ impl Route {
             Share::Half => total / 2,
             Share::Last(requests) => requests,
         };
-        let rest = take_last(&mut processed["RequestItems"], left);
+        let removed = take_last(&mut processed["RequestItems"], left);
         if processed["RequestItems"].as_object().is_some_and(|tables| !tables.is_empty()) {
             let part = Exchange { body: processed.to_string().into(), ..exchange };
             let forwarded = self.answer_with(part, faults).await?;
@@ -337,7 +337,7 @@ impl Route {
             }
             answer = serde_json::from_slice(forwarded.body()).ok()?;
         }
-        for (table, of_table) in rest {
+        for (table, of_table) in removed {
             // The engine itself may have left requests of the table unprocessed.
             match requests(&mut answer[unprocessed][&table]) {
                 Some(own) => own.extend(requests(&mut of_table.clone()).map(std::mem::take).unwrap_or_default()),

@@ -29,7 +29,7 @@ use crate::{TestClock, TestQueue, Trips};
 /// Error of the test scaffolding.
 pub type WorldError = Box<dyn std::error::Error + Send + Sync>;
 
-/// How long a world caches a token by default.
+/// The time for which a world caches a token by default.
 const TOKEN_CACHE: Duration = Duration::from_secs(3600);
 
 /// A table with the service on it.
@@ -59,7 +59,7 @@ pub struct World {
 #[derive(Debug)]
 struct Lag {
     proxy: Proxy,
-    /// Kept alive as long as the world.
+    /// The proxy, which lives as long as the world.
     _engine: (Engine, DynamoDbPort),
 }
 
@@ -170,7 +170,7 @@ impl World {
             if listed.is_empty() {
                 return Ok(jobs);
             }
-            jobs.extend(listed.into_iter().filter_map(|place| place.job));
+            jobs.extend(listed.into_iter().filter_map(|entry| entry.job));
         }
     }
 

@@ -1,4 +1,4 @@
-//! HTTP responses: from an answer or a failure, by the properties of the request.
+//! Converts an answer or a failure to an HTTP response.
 
 use std::io::Write as _;
 
@@ -49,11 +49,12 @@ impl ResponseOptions {
 /// The suffix of the entity tag of a gzip-compressed response.
 const GZIP_MARK: &str = "-gzip";
 
-/// The length in bytes from which a body is compressed: for a shorter body the headers cost more than is saved.
+/// The minimum length in bytes of a compressed body. For a shorter body, the headers cost more bytes than compression
+/// saves.
 const GZIP_FROM_BYTES: usize = 1024;
 
-/// Returns the entity tag of an answer to a `GET`: the version, if the answer has one, a digest of the body, and the
-/// mark of the compression.
+/// Returns the entity tag of an answer to a `GET`: the version (if any), a digest of the body, and the mark of
+/// compression (if compressed).
 fn reading_tag(revision: Option<&str>, body: &[u8], mark: &str) -> String {
     let digest = digest_text(body);
     match revision {
@@ -119,7 +120,7 @@ pub(crate) fn respond(result: Result<Answer, Failure>, options: &ResponseOptions
     if is_compressed {
         all.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
-    // An entity tag of hyphens, dots, digits and letters is always a header value.
+    // The conversion never fails: an entity tag has only quotes, hyphens, dots, digits and letters.
     all.extend(tag.and_then(|tag| HeaderValue::from_str(&tag).ok()).map(|tag| (ETAG, tag)));
     // Answers depend on the caller's rights at the time of the call.
     all.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));

@@ -8,14 +8,14 @@ use jobs::events::{Bus, BusError, JobEvent};
 use serde::Serialize;
 use store::dynamodb::client::{Endpoint, settings};
 
-/// The source of every event. EventBridge rules match on it.
+/// The source of every event, for the patterns of EventBridge rules.
 pub const SOURCE: &str = "crm-access";
-/// The detail type of every event. EventBridge rules match on it.
+/// The detail type of every event, for the patterns of EventBridge rules.
 pub const DETAIL_TYPE: &str = "Contact access job finished";
 
 /// The maximum bytes of an entry of `PutEvents`.
 const ENTRY_BYTES: usize = 256 * 1024;
-/// The maximum bytes of an entry's detail. The rest is for the source, the type and the time, which also count.
+/// The maximum bytes of an entry's detail. The remaining bytes of an entry are for the source, the type and the time.
 const DETAIL_BYTES: usize = ENTRY_BYTES - 1024;
 
 const _: () = assert!(DETAIL_BYTES + SOURCE.len() + DETAIL_TYPE.len() + 14 <= ENTRY_BYTES);
@@ -46,22 +46,22 @@ enum NotAccepted {
 struct Detail {
     #[serde(flatten)]
     event: JobEvent,
-    /// Whether the filter was omitted because it is too long. The job record has the filter.
+    /// True if the filter is omitted because the event would be too long. The job record has the filter.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     filter_omitted: bool,
 }
 
 impl EventBridge {
-    /// Creates a client of the bus `name`, through AWS or through an emulator at `endpoint`, with the credentials and
-    /// the region of Lambda's environment. Makes no network call, but loads the TLS roots: call it before the first
+    /// Creates a client of the bus `name`, in AWS or in an emulator at `endpoint`, with the credentials and the region
+    /// of Lambda's environment. Makes no network call, but loads the TLS roots. Call this function before the first
     /// poll, so that no caller waits.
     pub async fn connect(name: String, endpoint: Option<&str>) -> Self {
         Self { client: Client::new(&settings(endpoint.map(Endpoint::at).as_ref()).await), name }
     }
 }
 
-/// Serializes an event to at most [`DETAIL_BYTES`]. Only a filter with very many long tags does not fit, and is
-/// omitted.
+/// Serializes an event to at most [`DETAIL_BYTES`]. Omits a filter that does not fit, which happens only with very many
+/// long tags.
 fn detail(event: JobEvent) -> serde_json::Result<String> {
     let mut detail = Detail { event, filter_omitted: false };
     let text = serde_json::to_string(&detail)?;

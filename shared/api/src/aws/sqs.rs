@@ -11,7 +11,7 @@ use futures::stream::{self, StreamExt as _};
 use jobs::queue::{Message, Queue, QueueError};
 use store::dynamodb::client::{Endpoint, settings};
 
-/// The messages in one `SendMessageBatch`, which is SQS's maximum.
+/// The number of messages in one `SendMessageBatch`, which is SQS's maximum.
 pub const SEND_BATCH: usize = 10;
 /// The number of batches of one call that are sent concurrently.
 const IN_FLIGHT: usize = 8;
@@ -19,8 +19,8 @@ const IN_FLIGHT: usize = 8;
 pub const SEND_ATTEMPTS: usize = 5;
 /// The first pause between two attempts, before jitter.
 const BACKOFF_BASE: Duration = Duration::from_millis(50);
-/// The longest pause between two attempts, before jitter. It is short because a caller waits, and the next sweep sends
-/// the rest again.
+/// The longest pause between two attempts, before jitter. The pause is short, because a caller waits and the next sweep
+/// sends unaccepted messages again.
 const BACKOFF_CAP: Duration = Duration::from_millis(400);
 
 /// A queue in SQS.
@@ -42,15 +42,15 @@ enum NotAccepted {
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 impl SqsQueue {
-    /// Creates a client of the queue at `queue_url`, through AWS or through an emulator at `endpoint`, with the
-    /// credentials and the region of Lambda's environment. Makes no network call, but loads the TLS roots: call it
-    /// before the first poll, so that no caller waits.
+    /// Creates a client of the queue at `queue_url`, in AWS or in an emulator at `endpoint`, with the credentials and
+    /// the region of Lambda's environment. Makes no network call, but loads the TLS roots. Call this function before
+    /// the first poll, so that no caller waits.
     pub async fn connect(queue_url: String, endpoint: Option<&str>) -> Self {
         Self { client: Client::new(&settings(endpoint.map(Endpoint::at).as_ref()).await), url: queue_url }
     }
 
-    /// Sends the messages as one batch, until all are accepted or the attempts are used up. Returns the number of
-    /// messages **not** known to be accepted, with the reason; none if all were accepted.
+    /// Sends the messages as one batch, until SQS has accepted all messages or no attempt is left. Returns the number
+    /// of messages **not** known to be accepted, with the reason; none if all were accepted.
     async fn send_batch(&self, mut messages: Vec<Message>) -> Option<(usize, Cause)> {
         let mut pauses = pauses();
         loop {
@@ -59,7 +59,7 @@ impl SqsQueue {
                 Err(error) => return Some((messages.len(), error)),
             };
             let sent = self.client.send_message_batch().queue_url(&self.url).set_entries(Some(entries)).send().await;
-            // The SDK has already retried a call that failed as a whole.
+            // The SDK has already retried a failed call.
             let output = match sent {
                 Ok(output) => output,
                 Err(error) => return Some((messages.len(), error.into())),
@@ -82,9 +82,9 @@ impl SqsQueue {
     }
 }
 
-/// Creates an entry of a batch. Its identifier is its position, which need only be unique in the batch. Its message
-/// group is the portal: SQS then delivers the messages of a standard queue fairly, and a portal with many messages does
-/// not delay the others.
+/// Creates an entry of a batch. The identifier is the position of the message, because identifiers need only be unique
+/// within the batch. The message group is the portal: SQS then delivers the messages of a standard queue fairly, and a
+/// portal with many messages does not delay other portals.
 fn entry((position, message): (usize, &Message)) -> Result<SendMessageBatchRequestEntry, Cause> {
     let entry = SendMessageBatchRequestEntry::builder().id(position.to_string());
     let entry = entry.message_group_id(message.portal.to_string());
@@ -106,7 +106,7 @@ impl Queue for SqsQueue {
         async move {
             let batches: Vec<Vec<Message>> = messages.chunks(SEND_BATCH).map(<[Message]>::to_vec).collect();
             let mut results = stream::iter(batches).map(|batch| self.send_batch(batch)).buffer_unordered(IN_FLIGHT);
-            // A failed batch does not stop the others.
+            // A failed batch does not stop other batches.
             let mut not_accepted: Option<QueueError> = None;
             while let Some(result) = results.next().await {
                 if let Some((messages, source)) = result {

@@ -29,10 +29,10 @@ use crate::negotiation::{self, BodyType, ResponseFormat};
 use crate::routes;
 use crate::sign_in::origin;
 
-/// A request with everything that needs no caller.
+/// A request, with the properties that do not depend on the caller.
 #[derive(Debug)]
 pub struct Incoming<'a> {
-    /// The store, the job engine and the clock. Handlers of reads have no access to them.
+    /// The store, the job engine and the clock, which handlers of reads cannot access.
     pub(crate) app: &'a App,
     /// The format of the answer.
     pub format: ResponseFormat,
@@ -40,12 +40,12 @@ pub struct Incoming<'a> {
     pub now: Timestamp,
     /// The time after which a run for this call starts no new page.
     pub deadline: Instant,
-    /// Whether the path ends in a parameter, whose value then includes the suffix.
+    /// True if the path ends in a parameter. The value of the parameter then includes the suffix.
     strips_suffix: bool,
     pub(crate) request: Request,
 }
 
-/// A call without a caller. Its handler may change what needs no caller, such as the attempts of a sign-in.
+/// A call without a caller. Its handler may change data that belongs to no caller, such as the attempts of a sign-in.
 #[derive(Debug)]
 pub struct PublicCall<'a> {
     /// The store, the job engine and the clock.
@@ -81,7 +81,8 @@ impl<'a> Incoming<'a> {
     pub(crate) fn new(app: &'a App, request: Request, path: &str, format: ResponseFormat) -> Self {
         let (started, now) = (Instant::now(), app.now());
         let run = Duration::from_millis(SYNCHRONOUS_RUN_MILLIS);
-        // Even with a Lambda timeout below the API's timeout, the function needs its reserve to answer.
+        // Lambda's timeout may be shorter than the API's timeout. The run must then end before Lambda's timeout, with
+        // enough time to answer.
         let remaining = request.lambda_context_ref().map_or(run, |context| {
             let end = Duration::from_millis(context.deadline);
             let since_epoch = u64::try_from(now.to_jiff().as_millisecond()).unwrap_or(0);
@@ -90,7 +91,7 @@ impl<'a> Incoming<'a> {
         Self { app, format, now, deadline: started + run.min(remaining), strips_suffix: path.ends_with('}'), request }
     }
 
-    /// Returns the body, by the type in `Content-Type`.
+    /// Returns the body as JSON or as a form, according to `Content-Type`.
     pub fn body(&self) -> Result<RequestBody<'_>, Failure> {
         let body = self.bytes();
         Ok(match negotiation::body_type(self.request.headers())? {
@@ -99,7 +100,7 @@ impl<'a> Incoming<'a> {
         })
     }
 
-    /// Refuses a request that is incomplete, or that has content which the endpoint does not read.
+    /// Refuses a request that is incomplete, or that has content for which the endpoint has no use.
     pub(crate) fn check_received(&self, endpoint: &Endpoint) -> Result<(), Failure> {
         self.check_coding()?;
         self.check_length()?;
@@ -132,7 +133,8 @@ impl<'a> Incoming<'a> {
         }
     }
 
-    /// Refuses a body that is too long, or whose length is not the declared one: a part was lost.
+    /// Refuses a body that is too long. Also refuses a body that does not have its declared length, because a part was
+    /// lost.
     fn check_length(&self) -> Result<(), Failure> {
         let received = self.bytes().len();
         if received > MAX_BODY_BYTES {
@@ -222,8 +224,8 @@ impl<'a> Incoming<'a> {
         origin::check(self.request.headers(), &self.app.allowed_origins)
     }
 
-    /// Returns the contact that the path names. If the value is not a number, the path does not exist, such as
-    /// `contact/byprefix` of ONLYOFFICE's server.
+    /// Returns the contact that the path names. If the value is not a number, as in `contact/byprefix` of ONLYOFFICE's
+    /// server, the path does not exist.
     pub fn contact_id(&self) -> Result<ContactId, Failure> {
         let text = self.parameter("contactid");
         if !routes::is_number(&text) {
@@ -236,16 +238,17 @@ impl<'a> Incoming<'a> {
     /// Returns the job that the path names.
     pub fn job_id(&self) -> Result<JobId, Failure> {
         let id = self.parameter("jobid").parse();
-        id.map_err(|_| Invalid::one("jobid", "must be the UUID of a job, as X-Job-Id names it").into())
+        id.map_err(|_| Invalid::one("jobid", "must be the UUID of a job, as in X-Job-Id").into())
     }
 
-    /// Returns the standing rule that the path names.
+    /// Returns the name of a standing rule from the path.
     pub fn rule_name(&self) -> Result<RuleName, Failure> {
         let name = self.parameter("name").parse();
         name.map_err(|fault: models::rule::NotARuleName| Invalid::one("name", fault.to_string()).into())
     }
 
-    /// Returns the stored rule that the path names. Earlier versions may have stored names that new rules may not have.
+    /// Returns the name of a stored rule from the path. Earlier versions may have stored names that are invalid for new
+    /// rules.
     pub fn stored_rule_name(&self) -> Result<RuleName, Failure> {
         let name = self.parameter("name");
         if (1..=MAX_STORED_RULE_NAME_BYTES).contains(&name.len()) {
@@ -281,19 +284,19 @@ pub enum NamedUser {
     Caller,
     /// The user with this identifier.
     Id(UserId),
-    /// The user with this address, which is the `userName` of answers.
+    /// The user with this address, which answers show as `userName`.
     Email(Email),
 }
 
-/// The message for a `GET` with a body: its sender expects the body to select something.
+/// The message for a `GET` with a body: the sender may expect the body to select contacts.
 const UNREAD_BODY_OF_GET: &str =
-    "A GET takes no body. Write the filter into the query, such as ?tags=vip&contactStage=3";
+    "A GET accepts no body. Write the filter into the query, such as ?tags=vip&contactStage=3";
 
-/// The bytes that mark a text as UTF-8; some editors and .NET write them.
+/// The byte order mark of UTF-8, which some editors and .NET write.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Returns a query without the parameters that browser clients add to bypass caches: `_=482913`, or `__=482913` as
-/// ONLYOFFICE's client does. Empty parameters are removed too.
+/// Returns a query without empty parameters and without cache busters. Browser clients add `_=482913` to bypass caches,
+/// and ONLYOFFICE's client adds `__=482913`.
 fn without_cache_busters(query: &str) -> Cow<'_, str> {
     const CACHE_BUSTERS: [&str; 2] = ["_", "__"];
     let is_read = |pair: &&str| match pair.split_once('=') {

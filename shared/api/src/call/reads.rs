@@ -19,7 +19,7 @@ use store::rules::RuleReader;
 
 use crate::app::{App, Names};
 
-/// The reads of one portal. Each method costs what the method of [`store::Store`] with the same name costs.
+/// The reads of one portal. Each method costs as much as the method of [`store::Store`] with the same name.
 #[derive(Clone, Copy, Debug)]
 pub struct Reads<'a> {
     app: &'a App,
@@ -36,7 +36,7 @@ impl<'a> Reads<'a> {
         self.app.store.user(self.portal, id).await
     }
 
-    /// Reads those of these users that exist.
+    /// Reads the existing users among `ids`.
     pub async fn users(self, ids: impl IntoIterator<Item = UserId>) -> Result<HashMap<UserId, User>, StoreError> {
         self.app.store.users(self.portal, ids).await
     }
@@ -46,12 +46,12 @@ impl<'a> Reads<'a> {
         self.app.store.all_users(self.portal).await
     }
 
-    /// Returns the cached users, or reads the first of them, like [`App::names`].
+    /// Returns the cached users, or reads the first users, like [`App::names`].
     pub async fn names(self) -> Result<Names, StoreError> {
         self.app.names(self.portal).await
     }
 
-    /// Returns those of these users that exist, like [`App::named`].
+    /// Returns the existing users among `ids`, like [`App::named`].
     pub async fn named(
         self,
         names: Names,
@@ -60,7 +60,8 @@ impl<'a> Reads<'a> {
         self.app.named(self.portal, names, ids).await
     }
 
-    /// Reads the stages, the types and the counters of tags that a plan of a filter with these tags needs.
+    /// Reads the data that the plan of a filter with these tags needs: the stages, the types, and the counters of the
+    /// tags.
     pub async fn planner(self, tags: &[String]) -> Result<Planner, StoreError> {
         self.app.store.planner(self.portal, tags).await
     }
@@ -94,7 +95,7 @@ impl<'a> Reads<'a> {
     ///
     /// # Errors
     ///
-    /// When the table fails, or the page could not be read in its time.
+    /// When the table fails, or the page cannot be read before its deadline.
     pub async fn list_contacts(self, listing: &Listing<'_>) -> Result<Listed, ListError> {
         self.app.store.list_contacts(listing).await
     }
@@ -104,7 +105,7 @@ impl<'a> Reads<'a> {
         self.app.store.display_names(self.portal, ids).await
     }
 
-    /// Reads the access of contacts, and keeps what `see` returns for each.
+    /// Reads the access of contacts, and returns the result of `see` for each contact.
     pub async fn access_with<T>(
         self,
         ids: &[ContactId],

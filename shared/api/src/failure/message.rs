@@ -29,7 +29,7 @@ fn counted<T: std::fmt::Display>(ids: &[T], one: &str, several: &str) -> String 
 enum Message {
     /// The failure happened before anything was changed. A message for a write begins with this assurance.
     Unchanged(String),
-    /// The message stands alone.
+    /// A message without this assurance.
     Alone(String),
 }
 
@@ -85,7 +85,9 @@ impl Failure {
                 counted(ids, "contact", "contacts")
             )),
             Self::PreconditionFailed(Unmet::Changed) => Unchanged(
-                "If-Match does not name the current version. Read the current version, then decide anew.".into(),
+                "If-Match does not name the current version. Read the current version, and repeat the change with its \
+                 ETag."
+                    .into(),
             ),
             Self::PreconditionFailed(Unmet::Weak) => Unchanged(
                 "If-Match names a weak tag (W/\"…\"), and a weak tag never matches. A proxy that compresses answers \
@@ -93,8 +95,8 @@ impl Failure {
                     .into(),
             ),
             Self::PreconditionFailed(Unmet::Exists) => Unchanged(
-                "If-None-Match: * only creates, and the target exists already. Leave the header out to replace the \
-                 target."
+                "If-None-Match: * allows only creation, and the target already exists. Leave the header out to replace \
+                 the target."
                     .into(),
             ),
             Self::UnsupportedMediaType { named } => Unchanged(format!(
@@ -109,7 +111,7 @@ impl Failure {
                 Alone(format!("The portal has no user {id}. GET /api/2.0/people lists the users."))
             }
             Self::RouteNotFound => Alone("There is no such endpoint; check the path.".into()),
-            Self::MethodNotAllowed(allowed) => Alone(format!("This path takes {allowed} only.")),
+            Self::MethodNotAllowed(allowed) => Alone(format!("This path accepts only {allowed}.")),
             Self::HostNotAllowed => Alone(
                 "This server does not answer under the name in the Host header. Call it at 127.0.0.1, [::1] or \
                  localhost, or start it with --allow-host NAME."
@@ -126,12 +128,12 @@ impl Failure {
                  raise maxAffected."
             )),
             Self::TooManyOpenJobs => Unchanged(format!(
-                "you have {MAX_OPEN_JOBS} open jobs, which is the maximum. Wait until one of them has ended, or cancel \
-                 one."
+                "you have {MAX_OPEN_JOBS} open jobs, which is the maximum. Wait until a job has ended, or cancel a \
+                 job."
             )),
             Self::NotCounted => Unchanged(
                 "the matches could not be counted in the time of one call. Narrow the filter, or run it with \
-                 maxAffected and Prefer: respond-async, which counts first however long it takes."
+                 maxAffected and Prefer: respond-async: workers then count the matches without this time limit."
                     .into(),
             ),
             Self::NotListed => Alone(
@@ -150,8 +152,8 @@ impl Failure {
                 Alone(format!("Job {id} has ended and can no longer be cancelled. Undo its changes instead."))
             }
             Self::ChangesExpired(id) => Alone(format!(
-                "The changes of job {id} have expired and can no longer be shown or undone. Set the access of the \
-                 contacts anew if it is wrong."
+                "The changes of job {id} have expired and can no longer be shown or undone. If the access of the \
+                 contacts is wrong, set the access again."
             )),
             Self::RuleNotFound(name) => {
                 Alone(format!("There is no rule {name} that you may see; check the name, or ask an administrator."))
@@ -184,7 +186,7 @@ impl Failure {
                 Alone("The database is overloaded or out of reach. Try again in a moment.".into())
             }
             Self::Store(_) | Self::Internal(_) => {
-                Alone("The service has failed. Try again; if the failure stays, report the request id.".into())
+                Alone("The service has failed. Try again; if the failure persists, report the request id.".into())
             }
         }
     }

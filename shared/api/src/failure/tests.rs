@@ -59,7 +59,7 @@ fn one_of_each() -> Vec<Failure> {
 }
 
 #[test]
-fn every_failure_is_of_a_kind_that_is_listed_and_every_kind_is_of_a_failure() {
+fn kinds_lists_exactly_the_kinds_of_all_failures() {
     let made: BTreeSet<(u16, &str)> =
         one_of_each().iter().map(|failure| (failure.status().as_u16(), failure.kind())).collect();
     assert_eq!(made, KINDS.iter().copied().collect());

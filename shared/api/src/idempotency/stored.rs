@@ -24,7 +24,7 @@ struct StoredHead {
     content_type: String,
     revision: Option<String>,
     job: Option<JobId>,
-    /// The length of the body in bytes; the veiled body follows it.
+    /// The length of the body in bytes. The veiled body follows the body.
     body: usize,
     list: Option<StoredList>,
     veiled: Option<ContactId>,

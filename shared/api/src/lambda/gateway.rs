@@ -19,8 +19,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// The parts of an event that are used. Query parameters and cookies are also in the raw parts, and are read only from
-/// there, if at all.
+/// The parts of an event that the service uses. Query parameters are read only from the raw query.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Event {
@@ -33,15 +32,15 @@ struct Event {
     is_base64_encoded: Option<bool>,
 }
 
-/// A request that cannot be read, with its readable parts, which determine the format of the refusal.
+/// A request that cannot be read completely. Its readable parts determine the format of the refusal.
 #[derive(Debug)]
 pub(crate) struct Unreadable {
     pub(crate) request: Box<Request>,
     pub(crate) fault: Invalid,
 }
 
-/// The characters that are percent-encoded in a path. API Gateway decodes the path, so a `%` is a `%` of the caller's
-/// text.
+/// The characters that are percent-encoded in a path. API Gateway has decoded the path, so a `%` is part of the
+/// caller's text.
 const ENCODED_IN_PATH: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'/')
     .remove(b'-')
@@ -71,14 +70,15 @@ pub(crate) fn request(event: &RawValue, context: Context) -> Result<Request, Unr
     let event: Event = match serde_json::from_str(event.get()) {
         Ok(event) => event,
         Err(error) => {
-            // The error's own text may quote a token.
+            // The text of the error may quote a token, so only the position is logged.
             tracing::warn!(line = error.line(), column = error.column(), "event cannot be parsed");
             let request = Box::new(Request::new(Body::Empty).with_lambda_context(context));
             return Err(Unreadable { request, fault: Invalid::one("", "The request cannot be read") });
         }
     };
     let mut faults = Vec::new();
-    let mut note = |part: Result<(), Invalid>| faults.extend(part.err().into_iter().flat_map(|fault| fault.faults));
+    let mut add_fault =
+        |part: Result<(), Invalid>| faults.extend(part.err().into_iter().flat_map(|fault| fault.faults));
 
     let mut request = Request::new(Body::Empty);
     *request.method_mut() = event.request_context.http.method.clone();
@@ -86,16 +86,16 @@ pub(crate) fn request(event: &RawValue, context: Context) -> Result<Request, Unr
     match uri(&path, &event.raw_query_string.unwrap_or_default()) {
         Ok(uri) => *request.uri_mut() = uri,
         Err(fault) => {
-            note(Err(fault));
+            add_fault(Err(fault));
             *request.uri_mut() = Uri::from(path);
         }
     }
     for (name, value) in event.headers.unwrap_or_default() {
-        note(put_header(request.headers_mut(), &name, &value));
+        add_fault(put_header(request.headers_mut(), &name, &value));
     }
     match body(event.body, event.is_base64_encoded.unwrap_or(false)) {
         Ok(body) => *request.body_mut() = body,
-        Err(fault) => note(Err(fault)),
+        Err(fault) => add_fault(Err(fault)),
     }
     let request = request
         .with_path_parameters(in_lists(event.path_parameters.unwrap_or_default()))
@@ -117,13 +117,13 @@ fn path(decoded: &str) -> PathAndQuery {
 fn uri(path: &PathAndQuery, query: &str) -> Result<Uri, Invalid> {
     const UNENCODED: &str = "The query holds a character that no URI may hold there, such as a space, \", <, > or #. \
                              Percent-encode it: a space is %20";
-    let whole = match query {
+    let path_and_query = match query {
         "" => return Ok(Uri::from(path.clone())),
         // `#` ends a URI, so the rest of the query would be lost.
         query if query.contains('#') => None,
         query => PathAndQuery::try_from(format!("{path}?{query}")).ok(),
     };
-    whole.map(Uri::from).ok_or_else(|| Invalid::one("", UNENCODED))
+    path_and_query.map(Uri::from).ok_or_else(|| Invalid::one("", UNENCODED))
 }
 
 fn put_header(headers: &mut HeaderMap, name: &str, value: &str) -> Result<(), Invalid> {

@@ -11,26 +11,26 @@ use crate::failure::Failure;
 
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
 
-/// Refuses a request of a web page whose origin is neither this service nor one of `named`.
+/// Refuses a request of a web page whose origin is neither this service nor one of `allowed`.
 ///
 /// # Errors
 ///
 /// [`Failure::OriginForbidden`].
-pub(crate) fn check(headers: &HeaderMap, named: &[String]) -> Result<(), Failure> {
-    // A value that is not valid text is an origin that nobody named.
+pub(crate) fn check(headers: &HeaderMap, allowed: &[String]) -> Result<(), Failure> {
+    // A value that is not valid text is never an allowed origin.
     let texts = |name| headers.get_all(name).iter().map(|value| value.to_str().unwrap_or_default());
-    let is_named = |origin: &str| named.iter().any(|named| named.eq_ignore_ascii_case(origin));
+    let is_allowed = |origin: &str| allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin));
     let host = headers.get(HOST).and_then(|value| value.to_str().ok());
     let is_own = |origin: &str| host.is_some_and(|host| is_of(origin, host));
     let has_origin = headers.contains_key(ORIGIN);
 
     let is_admitted = texts(SEC_FETCH_SITE).all(|site| match site {
         "same-origin" | "none" => true,
-        // Another port or host name of the same site is another origin, which `Origin` names.
+        // A page with another port or host name of the same site has another origin, which `Origin` names.
         "same-site" => has_origin,
-        _ => has_origin && texts(ORIGIN.as_str()).all(is_named),
+        _ => has_origin && texts(ORIGIN.as_str()).all(is_allowed),
     });
-    if is_admitted && texts(ORIGIN.as_str()).all(|origin| is_named(origin) || is_own(origin)) {
+    if is_admitted && texts(ORIGIN.as_str()).all(|origin| is_allowed(origin) || is_own(origin)) {
         Ok(())
     } else {
         Err(Failure::OriginForbidden)
@@ -56,8 +56,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_own_and_named_pages_sign_in() {
-        let named = ["https://crm.example.com".to_owned()];
+    fn only_own_and_allowed_pages_sign_in() {
+        let allowed = ["https://crm.example.com".to_owned()];
         let own = ("host", "127.0.0.1:8092");
         for (headers, admitted) in [
             // No browser.
@@ -98,12 +98,12 @@ mod tests {
             for (name, value) in headers {
                 map.append(HeaderName::from_static(name), HeaderValue::from_static(value));
             }
-            assert_eq!(check(&map, &named).is_ok(), admitted, "{headers:?}");
+            assert_eq!(check(&map, &allowed).is_ok(), admitted, "{headers:?}");
         }
     }
 
     #[test]
-    fn an_origin_that_is_no_text_is_foreign() {
+    fn origin_that_is_not_text_is_foreign() {
         let mut map = HeaderMap::new();
         map.append(ORIGIN, HeaderValue::from_bytes(b"http://\xff").unwrap());
         assert!(check(&map, &[]).is_err());

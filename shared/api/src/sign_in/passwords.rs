@@ -2,7 +2,7 @@
 //!
 //! A comparison uses 19 MiB by design. A process compares [`PASSWORDS_AT_ONCE`] passwords concurrently, each in reused
 //! memory, and lets at most [`MAX_SIGN_INS`] sign-ins wait, so its memory is bounded for any number of attempts. An
-//! imported hash may need more, up to 64 MiB. It is compared while no other comparison runs, in memory that is freed
+//! imported hash may need up to 64 MiB. Such a hash is compared while no other comparison runs, and its memory is freed
 //! afterwards.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,7 +33,7 @@ struct Memories(Mutex<Vec<Memory>>);
 
 impl Memories {
     fn free(&self) -> MutexGuard<'_, Vec<Memory>> {
-        // The next comparison overwrites everything that a panicked one left.
+        // A panicked comparison leaves no invalid state, because the next comparison overwrites the memory.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -84,7 +84,7 @@ impl Passwords {
     ///
     /// # Errors
     ///
-    /// [`Failure::SignInBusy`] when so many sign-ins wait that this one would wait for seconds.
+    /// [`Failure::SignInBusy`] when the maximum number of sign-ins is in progress.
     pub fn enter(&self) -> Result<Permit<'_>, Failure> {
         match self.sign_ins.try_acquire() {
             Ok(permit) => Ok(Permit { of: self, _permit: permit }),
@@ -98,7 +98,7 @@ impl Permit<'_> {
     ///
     /// # Errors
     ///
-    /// [`Failure::SignInBusy`] when other comparisons took too long; the password was not compared then.
+    /// [`Failure::SignInBusy`] when other comparisons take too long. The password is then not compared.
     pub async fn matching(&self, candidates: Candidates, password: String) -> Result<Vec<Candidate>, Failure> {
         let share = Share::of(&candidates);
         let permits = self.of.comparisons.clone().acquire_many_owned(share.permits());
@@ -136,7 +136,7 @@ mod tests {
 
     use super::*;
 
-    /// A candidate whose hash needs this much memory and matches no password.
+    /// Returns a candidate whose hash needs this much memory and matches no password.
     fn candidates(kib: u32) -> Candidates {
         let hash: PasswordHash =
             format!("$argon2id$v=19$m={kib},t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNo").parse().unwrap();
