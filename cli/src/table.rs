@@ -8,7 +8,7 @@ use models::values::timestamp::Timestamp;
 use store::Store;
 use store::dynamodb::client::{Endpoint, connect, connect_from_shell};
 use store::dynamodb::in_process::connect_in_process;
-use store::schema::{Migrated, SCHEMA_VERSION, Schema};
+use store::schema::{MAX_PASSES, Migrated, MigrationEnd, SCHEMA_VERSION, Schema};
 
 use crate::CommandError;
 use crate::args::{ServeArgs, TableArgs};
@@ -19,8 +19,8 @@ pub(crate) struct Table {
     pub(crate) store: Store,
     pub(crate) engine: Option<Engine>,
     sole: Sole,
+    /// The name that messages use for the table: its folder, or the table's own name.
     name: String,
-    is_migrated: bool,
 }
 
 /// The reason why this server is known to be the only server of its table, if known.
@@ -60,13 +60,25 @@ fn sole_server(storage: &Storage) -> Result<Sole, CommandError> {
     }
 }
 
-/// The treatment of a table with an older schema.
+/// The purpose for which a command opens a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum OlderSchema {
-    /// Migrates the table.
+enum Purpose {
+    /// To read or write a few items. An older table is refused.
+    Use,
+    /// To load data or to serve. The table of an embedded engine is migrated; any other older table is refused.
+    Load,
+    /// To migrate the table, whatever its engine.
     Migrate,
-    /// Refuses the table.
-    Refuse,
+}
+
+/// Quotes an argument for a shell, if necessary.
+fn quoted(argument: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_@%+=:,./-".contains(&byte);
+    if !argument.is_empty() && argument.bytes().all(is_plain) {
+        argument.to_owned()
+    } else {
+        format!("'{}'", argument.replace('\'', r"'\''"))
+    }
 }
 
 impl Table {
@@ -76,35 +88,21 @@ impl Table {
         !matches!(self.sole, Sole::Unknown)
     }
 
-    /// Returns whether this command migrated the table.
-    pub(crate) fn is_migrated(&self) -> bool {
-        self.is_migrated
-    }
-
-    /// Returns the name that messages use for the table: its folder, or the table's own name.
-    pub(crate) fn name(&self) -> &str {
-        &self.name
-    }
-
     /// Opens the table of a server, and creates it if missing. Migrates the embedded engine's table.
     pub(crate) async fn of_server(args: &ServeArgs) -> Result<Self, CommandError> {
         match &args.dynamodb_endpoint {
             Some(url) => {
                 let store = named(Some(&Endpoint::at(url)), &args.table).await;
                 store.ensure_table().await?;
-                if store.schema().await? == Schema::Unused {
-                    store.write_schema().await?;
-                }
-                let options = format!("--table {} --dynamodb-endpoint {url}", args.table);
+                let options = format!("--table {} --dynamodb-endpoint {}", quoted(&args.table), quoted(url));
                 let name = format!("table {}", args.table);
-                let table = Self { store, engine: None, sole: Sole::Unknown, name, is_migrated: false };
-                table.prepared(OlderSchema::Refuse, &options).await
+                Self { store, engine: None, sole: Sole::Unknown, name }.prepared(Purpose::Load, &options).await
             }
             None => {
                 let storage = if args.in_memory { Storage::Memory } else { Storage::Folder(args.data_dir.clone()) };
                 let table = Self::embedded(&storage, &args.table).await?;
                 let sole = sole_server(&storage)?;
-                Self { sole, ..table }.prepared(OlderSchema::Migrate, "").await
+                Self { sole, ..table }.prepared(Purpose::Load, "").await
             }
         }
     }
@@ -112,38 +110,44 @@ impl Table {
     /// Opens the table that a command names: a deployed table, a table at an endpoint, or the table in the embedded
     /// engine's file. Refuses a table of an older schema.
     pub(crate) async fn of_command(args: &TableArgs) -> Result<Self, CommandError> {
-        Self::of_args(args, OlderSchema::Refuse).await
+        Self::of_args(args, Purpose::Use).await
     }
 
-    /// Opens the table of a command that loads data, like [`Self::of_command`]. Migrates a table of an older schema.
+    /// Opens the table of a command that loads data, like [`Self::of_command`]. Migrates an older table in the embedded
+    /// engine's file.
     pub(crate) async fn of_loader(args: &TableArgs) -> Result<Self, CommandError> {
-        Self::of_args(args, OlderSchema::Migrate).await
+        Self::of_args(args, Purpose::Load).await
     }
 
-    async fn of_args(args: &TableArgs, older: OlderSchema) -> Result<Self, CommandError> {
+    /// Opens and migrates a table, and prints the result. A table with the current schema may hold items that a late
+    /// writer of an earlier version left, so it is migrated too.
+    pub(crate) async fn of_migration(args: &TableArgs) -> Result<Self, CommandError> {
+        Self::of_args(args, Purpose::Migrate).await
+    }
+
+    async fn of_args(args: &TableArgs, purpose: Purpose) -> Result<Self, CommandError> {
         let name = args.table.as_deref().unwrap_or(api::config::DEFAULT_TABLE);
         if args.table.is_none() && args.dynamodb_endpoint.is_none() {
             let storage = Storage::Folder(args.data_dir.clone());
             let table = Self::embedded(&storage, name).await?;
-            let options = format!("--data-dir {}", args.data_dir.display());
+            let options = format!("--data-dir {}", quoted(&args.data_dir.display().to_string()));
             // A server of the older version would write old items during the migration.
-            if older == OlderSchema::Migrate && matches!(table.store.schema().await?, Schema::Older(_)) {
+            if purpose != Purpose::Use && matches!(table.store.schema().await?, Schema::Older(_)) {
                 let sole = sole_server(&storage)?;
-                let table = Self { sole, ..table }.prepared(older, &options).await?;
+                let table = Self { sole, ..table }.prepared(purpose, &options).await?;
                 return Ok(Self { sole: Sole::Unknown, ..table });
             }
-            return table.prepared(older, &options).await;
+            return table.prepared(purpose, &options).await;
         }
         let endpoint = args.dynamodb_endpoint.as_deref().map(Endpoint::at);
         let store = named(endpoint.as_ref(), name).await;
         if endpoint.is_some_and(|endpoint| endpoint.is_local) {
             store.ensure_table().await?;
         }
-        let endpoint = args.dynamodb_endpoint.as_deref().map(|url| format!(" --dynamodb-endpoint {url}"));
-        let options = format!("--table {name}{}", endpoint.unwrap_or_default());
-        let table =
-            Self { store, engine: None, sole: Sole::Unknown, name: format!("table {name}"), is_migrated: false };
-        table.prepared(older, &options).await
+        let endpoint = args.dynamodb_endpoint.as_deref().map(|url| format!(" --dynamodb-endpoint {}", quoted(url)));
+        let options = format!("--table {}{}", quoted(name), endpoint.unwrap_or_default());
+        let table = Self { store, engine: None, sole: Sole::Unknown, name: format!("table {name}") };
+        table.prepared(purpose, &options).await
     }
 
     /// Opens the table in an embedded engine, and creates it if missing.
@@ -155,42 +159,81 @@ impl Table {
             Storage::Memory => "memory".to_owned(),
             Storage::Folder(folder) => folder.display().to_string(),
         };
-        Ok(Self { store, engine: Some(engine), sole: Sole::Unknown, name, is_migrated: false })
+        Ok(Self { store, engine: Some(engine), sole: Sole::Unknown, name })
     }
 
-    /// Compares the table's schema with the program's schema. Writes the version to an unused table. `options` are the
-    /// options of `crm-access migrate` that name the table.
-    async fn prepared(self, older: OlderSchema, options: &str) -> Result<Self, CommandError> {
-        match (self.store.schema().await?, older) {
-            (Schema::Current, _) | (Schema::Unused, OlderSchema::Refuse) => Ok(self),
-            (Schema::Unused, OlderSchema::Migrate) => {
+    /// Compares the table's schema with the program's schema, and migrates the table if `purpose` demands it. Writes the
+    /// version to an unused table, except for [`Purpose::Use`]. `options` are the options of `crm-access migrate` that
+    /// name the table.
+    async fn prepared(self, purpose: Purpose, options: &str) -> Result<Self, CommandError> {
+        let name = &self.name;
+        match (self.store.schema().await?, purpose) {
+            (Schema::Current, Purpose::Use | Purpose::Load) | (Schema::Unused, Purpose::Use) => {}
+            (Schema::Unused, Purpose::Load) => self.store.write_schema().await?,
+            (Schema::Unused, Purpose::Migrate) => {
                 self.store.write_schema().await?;
-                Ok(self)
+                say(format_args!("{name} holds no items; its schema is {SCHEMA_VERSION} now"))?;
             }
-            (Schema::Newer(version), _) => Err(format!(
-                "{} has schema {version}, and this crm-access knows schemas up to {SCHEMA_VERSION}; use a newer \
-                 crm-access",
-                self.name
-            )
-            .into()),
-            (Schema::Older(version), OlderSchema::Refuse) => Err(format!(
-                "{} has schema {version}, and this crm-access needs schema {SCHEMA_VERSION}; run `crm-access migrate \
-                 {options}` first",
-                self.name
-            )
-            .into()),
-            (Schema::Older(version), OlderSchema::Migrate) => {
+            (Schema::Newer(version), _) => {
+                return Err(format!(
+                    "{name} has schema {version}, and this crm-access knows schemas up to {SCHEMA_VERSION}; use a newer \
+                     crm-access"
+                )
+                .into());
+            }
+            (Schema::Older(version), _)
+                if purpose == Purpose::Use || (purpose == Purpose::Load && self.engine.is_none()) =>
+            {
+                return Err(format!(
+                    "{name} has schema {version}, and this crm-access needs schema {SCHEMA_VERSION}; run `crm-access \
+                     migrate {options}` first"
+                )
+                .into());
+            }
+            (Schema::Older(version), _) => {
                 if self.engine.is_some() && !self.is_sole_server() {
                     return Err(format!(
-                        "{} has schema {version}, and a server of an earlier version runs on it; stop that server first",
-                        self.name
+                        "{name} has schema {version}, and another crm-access uses this folder; stop that program first"
                     )
                     .into());
                 }
-                let Migrated { items } = self.store.migrate(now()).await?;
-                say(format_args!("migrated {} from schema {version} to {SCHEMA_VERSION}: {items} items", self.name))?;
-                Ok(Self { is_migrated: true, ..self })
+                let items = self.migrated().await?;
+                say(format_args!("migrated {name} from schema {version} to {SCHEMA_VERSION}: {items} items"))?;
             }
+            (Schema::Current, Purpose::Migrate) => match self.migrated().await? {
+                0 => say(format_args!("{name} already has schema {SCHEMA_VERSION}; no item needed a change"))?,
+                items => say(format_args!(
+                    "{name} already has schema {SCHEMA_VERSION}; migrated {items} items of an earlier schema"
+                ))?,
+            },
+        }
+        Ok(self)
+    }
+
+    /// Migrates the table, and returns the number of changes of items. A migration that is not complete is an error that
+    /// says what to do.
+    async fn migrated(&self) -> Result<u64, CommandError> {
+        let name = &self.name;
+        let Migrated { items, end } = self.store.migrate(now()).await?;
+        match end {
+            MigrationEnd::Complete => Ok(items),
+            MigrationEnd::Skipped(kinds) => {
+                let number: u64 = kinds.values().sum();
+                let kinds: Vec<String> =
+                    kinds.into_iter().map(|(kind, number)| format!("{number} of {kind}")).collect();
+                Err(format!(
+                    "{name} holds {number} items that cannot be migrated: {}; remove or mend them, and run the same \
+                     command again. It changed {items} other items, and wrote no schema version",
+                    kinds.join(", ")
+                )
+                .into())
+            }
+            MigrationEnd::Overtaken => Err(format!(
+                "{name} got items of an earlier schema during each of {MAX_PASSES} passes; stop the servers and \
+                 functions of the earlier version, and run the same command again. It changed {items} items, \
+                 and wrote no schema version"
+            )
+            .into()),
         }
     }
 

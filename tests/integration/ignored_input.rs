@@ -74,9 +74,9 @@ async fn get_with_a_body_is_refused() {
 #[tokio::test]
 async fn call_without_fields_refuses_any_field() {
     for (body, named) in [
-        ("{\"dryRun\":true}", "dryRun is not read"),
+        ("{\"dryRun\":true}", "dryRun is not accepted"),
         ("{\"dryRun\":null}", "dryRun"),
-        ("{\"a\":1,\"a\":1}", "a is not read"),
+        ("{\"a\":1,\"a\":1}", "a is not accepted"),
         ("[]", "array"),
         ("null", "null"),
         ("true", "true"),

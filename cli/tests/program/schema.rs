@@ -33,7 +33,7 @@ fn import_and_serve_migrate_an_older_folder_and_other_commands_name_the_command(
     let import = [&["import", DOCUMENTS][..], &of].concat();
     let migrated = format!("migrated {} from schema 1 to 2: ", data.display());
     assert!(!succeed(&import)?.contains("migrated"));
-    assert!(succeed(&[&["migrate"][..], &of].concat())?.contains("already has schema 2"));
+    assert!(succeed(&[&["migrate"][..], &of].concat())?.contains("already has schema 2; no item needed a change"));
 
     remove_version(&data)?;
     let list = [&["token", "list", "--portal", "acme"][..], &of].concat();
@@ -50,6 +50,37 @@ fn import_and_serve_migrate_an_older_folder_and_other_commands_name_the_command(
     assert!(server.printed.iter().any(|line| line.starts_with(&migrated)), "{:?}", server.printed);
     assert_eq!(server.end("TERM")?, Some(0));
     succeed(&list)?;
+    Ok(())
+}
+
+#[test]
+fn suggested_command_quotes_a_folder_with_spaces() -> TestResult {
+    let (folder, _) = folder()?;
+    let data = folder.path().join("my data");
+    let of = ["--data-dir", text(&data)?];
+    assert!(succeed(&[&["migrate"][..], &of].concat())?.contains("holds no items; its schema is 2 now"));
+    succeed(&[&["import", DOCUMENTS][..], &of].concat())?;
+    remove_version(&data)?;
+    let list = [&["token", "list", "--portal", "acme"][..], &of].concat();
+    check_failure(&list, &[&format!("run `crm-access migrate --data-dir '{}'` first", data.display())])
+}
+
+#[test]
+fn item_that_cannot_be_migrated_fails_every_migration_until_it_is_removed() -> TestResult {
+    let (_folder, data) = folder()?;
+    let of = ["--data-dir", text(&data)?];
+    let import = [&["import", DOCUMENTS][..], &of].concat();
+    let migrate = [&["migrate"][..], &of].concat();
+    succeed(&import)?;
+    remove_version(&data)?;
+    let key = json!({PK: {"S": "acme#C#secret"}, SK: {"S": "CONTACT"}});
+    send(&data, "PutItem", &json!({"TableName": "crm-access", "Item": key}))?;
+    let message = ["holds 1 items that cannot be migrated: 1 of unknown (pk *#C#*, sk CONTACT)", "remove or mend"];
+    for command in [&migrate, &import, &[&["serve", "--port", "0"][..], &of].concat()] {
+        check_failure(command, &message)?;
+    }
+    send(&data, "DeleteItem", &json!({"TableName": "crm-access", "Key": key}))?;
+    assert!(succeed(&migrate)?.contains("from schema 1 to 2: 0 items"));
     Ok(())
 }
 

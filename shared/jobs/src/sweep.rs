@@ -85,8 +85,8 @@ impl Jobs {
             Ok(Err(error)) => error,
         };
         tracing::error!(%job, error = &error as &dyn std::error::Error, "open job not checked");
-        // A corrupt record stays corrupt, so the check stays counted.
-        if !matches!(error, WorkError::Store(StoreError::Corrupt(_))) {
+        // A corrupt record stays corrupt, and a request that cannot be built stays so. The check stays counted.
+        if !matches!(error, WorkError::Store(StoreError::Corrupt(_) | StoreError::Unbuildable { .. })) {
             let later = self.now() + limits::duration(RETRY_MILLIS);
             if let Err(error) = self.store.postpone_job(&open.portal, job, later).await {
                 tracing::error!(%job, error = &error as &dyn std::error::Error, "job not postponed");

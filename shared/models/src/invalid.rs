@@ -60,6 +60,9 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
 
 /// Returns the message for an unknown name, with the nearest known name.
 pub(crate) fn unknown_name(what: &str, name: &str, known: &[&str]) -> String {
+    if known.is_empty() {
+        return format!("is not a {what}, which has none; leave the name out");
+    }
     let names = known.join(", ");
     match nearest(name, known.iter().copied()) {
         Some(near) => format!("is not a {what}; did you mean {near}? Known are {names}"),

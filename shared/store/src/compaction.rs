@@ -59,9 +59,15 @@ pub struct Compacted {
     pub written: usize,
 }
 
-/// Returns whether a manager's postings have too many entries for its `own` contacts.
+/// Returns whether a manager's postings with a date have too many entries for its `own` contacts.
 pub(crate) fn is_wasteful(entries: usize, own: usize) -> bool {
     entries > 2 * own + WASTED_ENTRIES
+}
+
+/// Returns the number of entries in the postings with a date. A compaction never removes a posting without a date, so
+/// its entries are not waste.
+fn dated_entries(postings: &[Posting]) -> usize {
+    postings.iter().filter(|posting| posting.indexed_at.is_some()).map(|posting| posting.contacts.len()).sum()
 }
 
 /// Returns the latest write time at which a posting is settled at `now`.
@@ -158,7 +164,7 @@ impl Store {
         let superfluous = superfluous(&postings, &own, settled);
         let mut compacted = Compacted { removed: superfluous.len(), written: 0 };
         let of_superfluous: usize = superfluous.iter().map(|posting| posting.contacts.len()).sum();
-        let entries = postings.iter().map(|posting| posting.contacts.len()).sum::<usize>() - of_superfluous;
+        let entries = dated_entries(&postings) - of_superfluous;
         let removals: Vec<_> = superfluous.into_iter().map(|posting| self.remove_posting(posting)).collect();
         stream::iter(removals).buffer_unordered(IN_FLIGHT).boxed().try_collect::<()>().await?;
 

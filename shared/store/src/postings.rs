@@ -112,7 +112,7 @@ impl Posting {
 pub struct IndexedContacts {
     /// Distinct contacts, unordered.
     pub contacts: Vec<ContactId>,
-    /// Number of entries in the postings. A contact may have several.
+    /// Number of entries in the postings with a date. A contact may have several.
     pub entries: usize,
 }
 
@@ -168,7 +168,9 @@ impl Store {
             limit = limit.saturating_mul(4);
             for item in items {
                 let indexed = decode(items::bytes(&item, IDS)?)?;
-                entries += indexed.len();
+                if item.contains_key(INDEXED_AT) {
+                    entries += indexed.len();
+                }
                 contacts.extend(indexed);
                 if contacts.len() > max_contacts {
                     return Ok(None);

@@ -9,9 +9,10 @@
 //! | 1 | 2 | attributes get new names (`renames`); sets of contacts get another form; every posting gets a date |
 //!
 //! Each item is migrated by one conditional write. An item with new attribute names is not changed again, so an
-//! interrupted migration can be repeated safely. The version is written last. Only this module scans the table.
+//! interrupted migration can be repeated safely. The version is written last, after a pass that found nothing to change and
+//! skipped no item. Only this module scans the table.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
@@ -23,7 +24,7 @@ use crate::dynamodb::backoff::pauses;
 use crate::dynamodb::client::Store;
 use crate::dynamodb::items::{self, Item};
 use crate::error::StoreError;
-use crate::keys::Key;
+use crate::keys::{Key, PK, SK, key_form};
 
 /// The schema version that this program reads and writes.
 pub const SCHEMA_VERSION: u32 = 2;
@@ -54,10 +55,43 @@ pub enum Schema {
 }
 
 /// The result of a migration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Migrated {
-    /// Number of changed items.
+    /// Number of changes of items. An item counts again if a writer of the earlier version replaced it meanwhile.
     pub items: u64,
+    /// The end of the migration.
+    pub end: MigrationEnd,
+}
+
+/// The end of a migration. Only [`MigrationEnd::Complete`] writes the version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MigrationEnd {
+    /// No item of the earlier version is left.
+    Complete,
+    /// Items cannot be decoded: their kinds, without values, each with the number of items. All other items are
+    /// migrated.
+    Skipped(BTreeMap<String, u64>),
+    /// The last of [`MAX_PASSES`] passes still changed items, because other programs write items of the earlier version.
+    Overtaken,
+}
+
+/// The result of reading the table once.
+#[derive(Default)]
+struct Pass {
+    /// Number of changed items.
+    changed: u64,
+    /// Kinds of the items that cannot be decoded, each with the number of items.
+    skipped: BTreeMap<String, u64>,
+}
+
+/// The result for one item.
+enum ItemResult {
+    /// The item needed no change.
+    Unchanged,
+    /// The item was changed.
+    Changed,
+    /// The item cannot be decoded. The text names the kind of the item.
+    Skipped(String),
 }
 
 impl Store {
@@ -82,23 +116,28 @@ impl Store {
         self.put(item).await
     }
 
-    /// Migrates the table from version 1 to the version of this program, for [`Schema::Older`]. Costs 2 read units per
-    /// 8 KB of the table or more, and 1 write unit per KB of each changed item. A posting without a date gets the date
-    /// `now`.
+    /// Migrates the table from version 1 to the version of this program, for [`Schema::Older`] and for
+    /// [`Schema::Current`]: late writers of version 1 may have left items in a migrated table. Each pass costs 2 read
+    /// units per 8 KB of the table, and each change costs 1 write unit per KB of the item. A posting without a date gets
+    /// the date `now`.
     ///
     /// Writers of the earlier version may add items while the table is read. So the table is read again until a pass
-    /// finds nothing to change, at most [`MAX_PASSES`] times.
+    /// finds nothing to change, at most [`MAX_PASSES`] times. A migration that changes items takes at least two passes.
     pub async fn migrate(&self, now: Timestamp) -> Result<Migrated, StoreError> {
-        let mut migrated = Migrated { items: 0 };
+        let mut items = 0;
         for _ in 0..MAX_PASSES {
-            let changed = self.migrate_pass(now).await?;
-            migrated.items += changed;
-            if changed == 0 {
-                break;
+            let Pass { changed, skipped } = self.migrate_pass(now).await?;
+            items += changed;
+            if changed > 0 {
+                continue;
             }
+            if !skipped.is_empty() {
+                return Ok(Migrated { items, end: MigrationEnd::Skipped(skipped) });
+            }
+            self.write_schema().await?;
+            return Ok(Migrated { items, end: MigrationEnd::Complete });
         }
-        self.write_schema().await?;
-        Ok(migrated)
+        Ok(Migrated { items, end: MigrationEnd::Overtaken })
     }
 
     async fn is_unused(&self) -> Result<bool, StoreError> {
@@ -107,9 +146,9 @@ impl Store {
         Ok(output.items().is_empty())
     }
 
-    /// Migrates the items that the table holds now. Returns the number of changed items.
-    async fn migrate_pass(&self, now: Timestamp) -> Result<u64, StoreError> {
-        let (mut changed, mut start) = (0, None);
+    /// Migrates the items that the table holds now.
+    async fn migrate_pass(&self, now: Timestamp) -> Result<Pass, StoreError> {
+        let (mut pass, mut start) = (Pass::default(), None);
         loop {
             let output = self
                 .client
@@ -124,34 +163,37 @@ impl Store {
             self.meter.read(&output.consumed_capacity);
             let items = output.items.unwrap_or_default();
             let migrations: Vec<_> = items.into_iter().map(|item| self.migrate_item(item, now)).collect();
-            let migrations = stream::iter(migrations).buffer_unordered(ITEMS_IN_FLIGHT).boxed();
-            changed += migrations.try_fold(0, async |sum, change| Ok(sum + u64::from(change))).await?;
+            let mut migrations = stream::iter(migrations).buffer_unordered(ITEMS_IN_FLIGHT).boxed();
+            while let Some(result) = migrations.try_next().await? {
+                match result {
+                    ItemResult::Unchanged => {}
+                    ItemResult::Changed => pass.changed += 1,
+                    ItemResult::Skipped(kind) => *pass.skipped.entry(kind).or_default() += 1,
+                }
+            }
             start = output.last_evaluated_key.filter(|key| !key.is_empty());
             if start.is_none() {
-                return Ok(changed);
+                return Ok(pass);
             }
         }
     }
 
-    /// Migrates one item, and returns whether the item was changed.
-    async fn migrate_item(&self, mut item: Item, now: Timestamp) -> Result<bool, StoreError> {
+    /// Migrates one item. Skips an item that cannot be decoded, so that the item does not block the migration of all
+    /// others.
+    async fn migrate_item(&self, mut item: Item, now: Timestamp) -> Result<ItemResult, StoreError> {
         let mut pauses = pauses();
         loop {
-            let Ok(key) = items::key_of(&item) else { return Ok(false) };
+            let Ok(key) = items::key_of(&item) else { return Ok(ItemResult::Skipped(kind(&item, None))) };
             let changes = match changes(&key, &item, now) {
-                Ok(changes) if changes.is_empty() => return Ok(false),
+                Ok(changes) if changes.is_empty() => return Ok(ItemResult::Unchanged),
                 Ok(changes) => changes,
-                Err(error) => {
-                    // One corrupt item must not block the migration of all others.
-                    tracing::error!(?key, %error, "item not migrated");
-                    return Ok(false);
-                }
+                Err(_) => return Ok(ItemResult::Skipped(kind(&item, Some(&key)))),
             };
             if self.apply(&key, changes).await? {
-                return Ok(true);
+                return Ok(ItemResult::Changed);
             }
             // Another writer changed the item since it was read.
-            let Some(current) = self.get(&key).await? else { return Ok(false) };
+            let Some(current) = self.get(&key).await? else { return Ok(ItemResult::Unchanged) };
             item = current;
             match pauses.next() {
                 Some(pause) => tokio::time::sleep(pause).await,
@@ -185,10 +227,18 @@ impl Store {
         }
         let condition = unchanged.join(" AND ");
         if condition.contains("#pk") {
-            names.insert("#pk".to_owned(), crate::keys::PK.to_owned());
+            names.insert("#pk".to_owned(), PK.to_owned());
         }
         Ok(self.update_if(key, &expression, Some(&condition), names, values).await?.is_some())
     }
+}
+
+/// Returns the kind of an item, and the forms of its partition key and its sort key, without values. `key` is none for an
+/// item whose key cannot be decoded.
+fn kind(item: &Item, key: Option<&Key>) -> String {
+    let of_attribute = |name| items::text(item, name).unwrap_or_default();
+    let kind = key.map_or("unknown".to_owned(), |key| format!("{key:?}"));
+    format!("{kind} ({})", key_form(of_attribute(PK), of_attribute(SK)))
 }
 
 /// A change of one attribute.

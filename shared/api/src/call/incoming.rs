@@ -164,8 +164,7 @@ impl<'a> Incoming<'a> {
 
     fn check_conditions(&self, supported: Conditions) -> Result<(), Failure> {
         const UNSUPPORTED: &str = "is not supported by this call; leave the header out";
-        const UNKNOWN_DATE: &str =
-            "is not supported, because answers show no date of a change; use If-Match if the call describes If-Match";
+        const UNKNOWN_DATE: &str = "is not supported; use If-Match if the call supports If-Match";
         let headers = self.request.headers();
         if headers.contains_key(IF_UNMODIFIED_SINCE) {
             return Err(Invalid::one("If-Unmodified-Since", UNKNOWN_DATE).into());

@@ -67,8 +67,8 @@ impl Failure {
             }
             Self::Invalid(invalid) => Unchanged(faults(invalid)),
             Self::UnknownManagers(ids) => {
-                let plural = if ids.len() == 1 { "this manager is no user" } else { "these managers are no users" };
-                Unchanged(format!("{plural} of the portal: {}.", listed(ids)))
+                let subject = if ids.len() == 1 { "this manager is not a user" } else { "these managers are not users" };
+                Unchanged(format!("{subject} of the portal: {}.", listed(ids)))
             }
             Self::ContactNotFound(id) => {
                 Alone(format!("There is no contact {id} that you may see; check the number, or ask an administrator."))
@@ -85,8 +85,7 @@ impl Failure {
                 counted(ids, "contact", "contacts")
             )),
             Self::PreconditionFailed(Unmet::Changed) => Unchanged(
-                "If-Match does not name the current version. Read the current version, and repeat the change with its \
-                 ETag."
+                "If-Match does not name the current version. Read the current version, decide again, and send its ETag."
                     .into(),
             ),
             Self::PreconditionFailed(Unmet::Weak) => Unchanged(
@@ -95,8 +94,8 @@ impl Failure {
                     .into(),
             ),
             Self::PreconditionFailed(Unmet::Exists) => Unchanged(
-                "If-None-Match: * allows only creation, and the target already exists. Leave the header out to replace \
-                 the target."
+                "If-None-Match: * allows only creation, and the target already exists. Leave the header out to change \
+                 or remove the target."
                     .into(),
             ),
             Self::UnsupportedMediaType { named } => Unchanged(format!(

@@ -179,9 +179,12 @@ impl Fields {
     }
 
     fn json(body: &[u8], known: &'static [Field]) -> Result<Self, Invalid> {
-        let list = names(known).join(", ");
+        let advice = match known {
+            [] => "Send no body.".to_owned(),
+            known => format!("Send a JSON object with the fields {}.", names(known).join(", ")),
+        };
         if body.iter().all(u8::is_ascii_whitespace) {
-            return Err(Invalid::one("", format!("The body is empty. Send a JSON object with the fields {list}.")));
+            return Err(Invalid::one("", format!("The body is empty. {advice}")));
         }
         match serde_json::from_slice(body) {
             Ok(Value::Object(object)) => {
@@ -193,14 +196,8 @@ impl Fields {
                 fields.faults.extend(faults);
                 Ok(fields)
             }
-            Ok(other) => Err(Invalid::one(
-                "",
-                format!("The body is {}. Send a JSON object with the fields {list}.", kind(&other)),
-            )),
-            Err(fault) => Err(Invalid::one(
-                "",
-                format!("The body cannot be read as JSON: {fault}. Send a JSON object with the fields {list}."),
-            )),
+            Ok(other) => Err(Invalid::one("", format!("The body is {}. {advice}", kind(&other)))),
+            Err(fault) => Err(Invalid::one("", format!("The body cannot be read as JSON: {fault}. {advice}"))),
         }
     }
 
@@ -367,14 +364,14 @@ impl Fields {
         }
     }
 
-    /// Returns the one of two synonyms that is present, or the first if both are absent. Records a fault if both are
-    /// present.
+    /// Returns the name that is present of two names for the same setting, or the first if both are absent. Records a
+    /// fault if both are present.
     pub(super) fn either(&mut self, name: &'static str, other: &'static str) -> &'static str {
         if !self.object.contains_key(other) {
             return name;
         }
         if self.object.remove(name).is_some() {
-            self.fault(name, format!("and {other} are synonyms; send only one of them"));
+            self.fault(name, format!("cannot be given together with {other}; send only one of them"));
         }
         other
     }

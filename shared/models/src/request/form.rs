@@ -93,8 +93,7 @@ pub(crate) fn parse(form: &[u8], known: &[&str], members: &[&str]) -> Result<Map
     let mut faults = Vec::new();
     let fault = |name: &str, message: &str| Fault { field: shown(name).into_owned(), message: message.to_owned() };
     for (name, value) in form_urlencoded::parse(form) {
-        const MALFORMED: &str =
-            "is not a valid name in a form; write name=, name[]= or name[0]= for each item, or name[member]=";
+        const MALFORMED: &str = "is not a valid name; write name=, name[]= or name[0]= for each item, or name[member]=";
         if faults.len() > MAX_FAULTS {
             break;
         }

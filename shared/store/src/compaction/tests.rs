@@ -217,6 +217,8 @@ fn later_postings_make_covered_postings_superfluous() {
         posting(6, Some(60), &[7]),
         posting(7, None, &[1, 2, 3, 7, 8, 9]),
     ];
+    // The posting without a date has six further entries.
+    assert_eq!(dated_entries(&postings), 14);
     let check = |own: &[i32], expected: &[u32]| {
         let own = own.iter().copied().map(id).collect();
         let keys: Vec<Key> =
