@@ -84,7 +84,7 @@ pub(super) fn of(kind: Kind) -> Value {
         Kind::Tags => array(component("schemas", "Tag")),
         Kind::Numbers => {
             let number = component("schemas", "FilterNumber");
-            json!({ "anyOf": [number, array(number.clone())] })
+            json!({ "anyOf": [number, array(number)] })
         }
         Kind::View => component("schemas", "ListView"),
         Kind::Date => component("schemas", "FilterDate"),

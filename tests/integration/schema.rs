@@ -21,8 +21,11 @@ use crate::portal::{
 };
 use crate::workers::proxied;
 
-/// The new and the old names of attributes, by kinds of items.
-const NAMES: [(fn(&Key) -> bool, &str, &str); 16] = [
+/// A kind of items, with the new and the old name of an attribute.
+type Rename = (fn(&Key) -> bool, &'static str, &'static str);
+
+/// The renamed attributes.
+const NAMES: [Rename; 16] = [
     (|key| matches!(key, Key::Idempotency(..)), "fingerprint", "print"),
     (|key| matches!(key, Key::Idempotency(..)), "answer_due", "awaited"),
     (|key| matches!(key, Key::Idempotency(..)), "valid_until", "ends"),
@@ -220,7 +223,7 @@ async fn check_migrated(world: &World, answered: &Reply, queued: &str) {
     assert_eq!((again.status, &again.text), (answered.status, &answered.text));
     let begun = world.store.begin_sign_in(&pair(), None, world.app.now()).await.unwrap();
     let SignIn::Begun(attempt) = begun else { panic!("the sign-in is locked") };
-    assert_eq!(attempt.candidates.matching("correct horse", &mut Memory::new()).into_iter().count(), 1);
+    assert_eq!(attempt.candidates.matching("correct horse", &mut Memory::new()).len(), 1);
 
     world.work().await.unwrap();
     let done = world.get(&format!("jobs/{queued}"), ADA_TOKEN).await.unwrap().response();
