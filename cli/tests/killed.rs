@@ -56,7 +56,8 @@ const ADMIN: &str = "killed-administrator-token-0000000000000";
 const TAG: &str = "everyone";
 /// The contacts of the portal.
 const CONTACTS: i64 = 22_000;
-/// Of every `GROUP` contacts, one lacks the tag, and `ALREADY_SET` already have the target access.
+/// The size of a group of contacts: one contact of each group lacks the tag, and `ALREADY_SET` already have the target
+/// access.
 const GROUP: i64 = 11;
 const ALREADY_SET: i64 = 4;
 const UNMATCHED: usize = 2_000;

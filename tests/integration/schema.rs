@@ -295,7 +295,7 @@ async fn corrupt_items_are_reported_without_values_and_the_version_is_not_writte
     let unknown = unknown.map(|(name, value)| (name.to_owned(), AttributeValue::S(value.into())));
     put(&world, unknown.clone().into()).await;
     let migrated = world.store.migrate(world.app.now()).await.unwrap();
-    let kinds = ["Move (pk *#V#*, sk *)", "unknown (pk *#C#*, sk TAG#*)"].map(|kind| (kind.to_owned(), 1_u64));
+    let kinds = ["Move (pk *#V#*#*, sk *#*)", "unknown (pk *#C#*, sk TAG#*)"].map(|kind| (kind.to_owned(), 1_u64));
     assert_eq!(migrated.end, MigrationEnd::Skipped(kinds.into()));
     assert!(migrated.items > 0);
     assert_eq!(world.store.schema().await.unwrap(), Schema::Older(1));

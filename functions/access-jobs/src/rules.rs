@@ -4,7 +4,7 @@ use api::answer::{self, ListAnswer, ListPage, Pushed};
 use api::endpoint::{Conditions, Dialect, Payload};
 use api::failure::{RuleBound, Unmet};
 use api::show::check_managers;
-use api::{Answer, Auth, Call, CallerInPortal, Endpoint, Failure, WriteCall};
+use api::{Answer, Auth, Call, CallerInPortal, Endpoint, Failure, NextAttempt, WriteCall};
 use futures::FutureExt as _;
 use models::access::Caller;
 use models::limits::{MAX_RULES_OF_PORTAL, MAX_RULES_OF_USER};
@@ -12,7 +12,6 @@ use models::request::{SetRule, queries};
 use models::rule::{Owner, Rule, RuleName};
 use store::StoreError;
 use store::rules::RuleCount;
-use tokio::time::Instant;
 
 use crate::FUNCTION;
 
@@ -114,7 +113,7 @@ async fn set(call: WriteCall<'_>) -> Result<Answer, Failure> {
     }
     call.check_version(before.as_ref().map(version).transpose()?.as_deref())?;
 
-    let mut pauses = store::dynamodb::backoff::pauses();
+    let mut attempts = call.attempts();
     loop {
         let owner = match &before {
             Some(before) if before.created_by != caller.user => owner_of(&call, before).await?,
@@ -143,9 +142,8 @@ async fn set(call: WriteCall<'_>) -> Result<Answer, Failure> {
             return Err(Failure::RuleContended(name));
         }
         before = now;
-        match pauses.next() {
-            Some(pause) if Instant::now() + pause < call.deadline => tokio::time::sleep(pause).await,
-            _ => return Err(Failure::RuleContended(name)),
+        if attempts.wait().await == NextAttempt::Exhausted {
+            return Err(Failure::RuleContended(name));
         }
     }
 }

@@ -2,9 +2,9 @@
 
 use api::endpoint::{Conditions, Dialect, Payload};
 use api::show::{check_managers, entries_of_contact, show_recorded_change};
-use api::{Answer, Auth, Call, Endpoint, Failure, WriteCall};
+use api::{Answer, Auth, Call, Endpoint, Failure, NextAttempt, WriteCall};
 use futures::FutureExt as _;
-use jobs::{Attempts, ContactOutcome, ContactRun, LoadedContact, NextAttempt};
+use jobs::{ContactOutcome, ContactRun, LoadedContact};
 use models::access::{Author, Caller};
 use models::contact::{Contact, ContactRecord};
 use models::directory::User;
@@ -40,7 +40,7 @@ async fn handle(call: WriteCall<'_>) -> Result<Answer, Failure> {
         job: call.new_job(),
         started: call.now,
     };
-    let (jobs, mut attempts) = (&call.app.jobs, Attempts::until(call.deadline));
+    let (jobs, mut attempts) = (&call.app.jobs, call.attempts());
     loop {
         let users = run.target.managers.iter().copied().chain([call.grant.user]);
         let loaded = match run.load(jobs, users).await? {

@@ -3,9 +3,11 @@
 //! A handler gets one of three calls. A [`PublicCall`] has no caller. A [`Call`] has a caller and only reads. A
 //! [`WriteCall`](crate::WriteCall) also changes something.
 
+mod attempts;
 mod incoming;
 mod reads;
 
+pub use attempts::{Attempts, NextAttempt};
 pub use incoming::{BrokenBody, Incoming, NamedUser, Peer, PublicCall};
 pub use reads::Reads;
 

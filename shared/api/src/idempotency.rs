@@ -23,7 +23,7 @@ use store::idempotency::{Fingerprint, KeptAnswer, KeyOf, Reservation, Reserved};
 
 use crate::answer::{Answer, Preference};
 use crate::app::App;
-use crate::call::Call;
+use crate::call::{Attempts, Call};
 use crate::endpoint::WriteHandler;
 use crate::failure::Failure;
 use crate::show::{show_job, show_recorded_change};
@@ -97,6 +97,11 @@ impl<'a> WriteCall<'a> {
     /// Returns the identifier for the job that the call starts.
     pub fn new_job(&self) -> JobId {
         self.reserved.as_ref().map_or_else(|| self.app.jobs.new_id(), |reserved| reserved.job)
+    }
+
+    /// Returns the attempts that the call has for a write that other calls overtake.
+    pub fn attempts(&self) -> Attempts {
+        Attempts::until(self.call.deadline)
     }
 
     /// Encodes the call's answer, for the transaction that writes the call's changes. Returns none if the call has no

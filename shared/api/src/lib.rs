@@ -18,7 +18,7 @@ pub mod sign_in;
 
 pub use answer::Answer;
 pub use app::App;
-pub use call::{Call, CallerInPortal, Incoming, NamedUser, PublicCall};
+pub use call::{Attempts, Call, CallerInPortal, Incoming, NamedUser, NextAttempt, PublicCall};
 pub use endpoint::{Auth, Endpoint};
 pub use failure::Failure;
 pub use idempotency::WriteCall;

@@ -39,7 +39,7 @@ pub use closing::JOB_FAILED;
 pub use context::{Clock, Events, Jobs};
 pub use panics::{Panicked, catch_panic};
 pub use queue::{Message, Queue, QueueError};
-pub use run::contact::{Attempts, ContactOutcome, ContactRun, LoadedContact, NextAttempt};
+pub use run::contact::{ContactOutcome, ContactRun, LoadedContact};
 pub use run::contacts::ContactsRun;
 pub use run::filter::{FilterRun, RunError};
 pub use run::{Applied, Outcome, StartError};

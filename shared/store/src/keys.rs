@@ -430,53 +430,18 @@ impl Key {
 
 /// Returns the form of a key: the parts that name the kind of an item, and `*` for all other parts. The form holds no
 /// values, because keys hold tags, addresses and names. The key need not be decodable.
+///
+/// The names of kinds are upper-case, and portals are not. A kind stands in the first two parts of a partition key and in
+/// the first part of a sort key.
 pub(crate) fn key_form(pk: &str, sk: &str) -> String {
-    /// First parts of partition keys.
-    const PARTITIONS: [&str; 8] = ["T", "A", "E", "O", "W", "R", "P", "S"];
-    /// Second parts of partition keys, after the portal.
-    const OF_PORTAL: [&str; 7] = ["C", "V", "X", "L", "J", "M", "K"];
-    /// First parts of sort keys.
-    const SORTS: [&str; 22] = [
-        "CONTACT",
-        "TAG",
-        "ACCESS",
-        "REMOVED",
-        "PORTAL",
-        "STAGE",
-        "TYPE",
-        "USER",
-        "PASSWORD",
-        "TOKEN",
-        "ATTEMPTS",
-        "KNOWN",
-        "ALL",
-        "RULE",
-        "JOB",
-        "OPEN",
-        "SHARD",
-        "CHUNK",
-        "POST",
-        "SCHEMA",
-        "IDEMPOTENCY",
-        "ANSWER",
-    ];
-    let known = |parts: &[&'static str], part: &str| parts.iter().copied().find(|known| *known == part);
-    let mut of_pk = pk.split('#');
-    let first = of_pk.next().and_then(|part| known(&PARTITIONS, part));
-    let second = of_pk.next().and_then(|part| known(&OF_PORTAL, part));
-    let pk = match (first, second, of_pk.next()) {
-        (Some(first), ..) => format!("{first}#*"),
-        (None, Some(second), Some(_)) => format!("*#{second}#*"),
-        (None, Some(second), None) => format!("*#{second}"),
-        (None, None, _) => "*".to_owned(),
+    let form = |key: &str, names: usize| {
+        let parts = key.split(['#', '~']).enumerate().map(|(position, part)| {
+            let is_name = position < names && !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_uppercase());
+            if is_name { part } else { "*" }
+        });
+        parts.collect::<Vec<_>>().join("#")
     };
-    let mut of_sk = sk.split(['#', '~']);
-    let sk = match (of_sk.next().and_then(|part| known(&SORTS, part)), of_sk.next()) {
-        (Some(part), Some(_)) => format!("{part}#*"),
-        (Some(part), None) => part.to_owned(),
-        (None, _) => "*".to_owned(),
-    };
-    format!("{PK} {pk}, {SK} {sk}")
+    format!("{PK} {}, {SK} {}", form(pk, 2), form(sk, 1))
 }
 
 fn number(digits: &str) -> Option<i64> {

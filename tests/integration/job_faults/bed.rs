@@ -40,7 +40,7 @@ pub(crate) fn target() -> Access {
     private(&[ADA])
 }
 
-/// Returns the access before the jobs. Of every five contacts, one has no record and one already matches the target.
+/// Returns the access before the jobs. One contact in five has no record, and one in five already matches the target.
 fn original(contact: i64) -> Option<Access> {
     match contact % 5 {
         0 => None,

@@ -4,17 +4,13 @@
 //! caller checks after `load` whether the change is allowed. If somebody else changes the access between `load` and
 //! `apply`, the run starts again.
 
-use std::time::Duration;
-
 use models::access::{Access, Author};
 use models::job::{Counts, Job, JobId, NewJob, Task};
 use models::values::id::{ContactId, PortalId, UserId};
 use models::values::timestamp::Timestamp;
 use store::StoreError;
 use store::contacts::{AccessRecord, AccessState, Loaded};
-use store::dynamodb::backoff;
 use store::postings::Postings;
-use tokio::time::{Instant, sleep};
 
 use crate::context::{Events, Jobs};
 
@@ -123,44 +119,5 @@ impl ContactRun {
             changes_until: None,
         };
         job.done(Counts { matched: 1, updated: 1, ..Counts::default() })
-    }
-}
-
-/// The permission to start a contended run again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NextAttempt {
-    /// The run may start again.
-    Allowed,
-    /// The attempts or the time of the call are used up.
-    Exhausted,
-}
-
-/// The attempts of a contended run, with a pause before each further attempt.
-pub struct Attempts {
-    pauses: Box<dyn Iterator<Item = Duration> + Send>,
-    deadline: Instant,
-}
-
-impl std::fmt::Debug for Attempts {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Attempts").field("deadline", &self.deadline).finish_non_exhaustive()
-    }
-}
-
-impl Attempts {
-    /// Returns the attempts of a call with this deadline.
-    pub fn until(deadline: Instant) -> Self {
-        Self { pauses: Box::new(backoff::pauses()), deadline }
-    }
-
-    /// Waits until the next attempt may start.
-    pub async fn wait(&mut self) -> NextAttempt {
-        match self.pauses.next() {
-            Some(pause) if Instant::now() + pause < self.deadline => {
-                sleep(pause).await;
-                NextAttempt::Allowed
-            }
-            _ => NextAttempt::Exhausted,
-        }
     }
 }
