@@ -347,12 +347,17 @@ impl Table {
 
     /// Checks every contact's access against `expected`, which maps a contact's access before the job to the access
     /// after the job.
-    fn check_access(&self, of: &Prepared, expected: impl Fn(i64, AccessState) -> AccessState) -> TestResult {
+    fn check_access(
+        &self,
+        of: &Prepared,
+        expected: impl Fn(i64, AccessState) -> (Access, Option<JobId>),
+    ) -> TestResult {
         let ids: Vec<ContactId> = (1..=CONTACTS).map(contact).collect::<TestResult<_>>()?;
         let found = self.block_on(self.store.current_access_of(&self.portal, &ids))?;
         let mut wrong = Vec::new();
         for (number, id) in (1..).zip(&ids) {
-            let (found, before) = (found.of(*id)?.clone(), of.before(*id));
+            let (found, before) = (found.of(*id)?, of.before(*id));
+            let found = (found.access.clone(), found.job());
             let expected = expected(number, before.clone());
             if found != expected {
                 wrong.push((number, before, expected, found));
@@ -489,8 +494,8 @@ fn attempt(data: &Path, of: &Prepared, kills: &Kills, times: Times, random: &mut
     table.check_done(job, counts)?;
     let changes = |id, before: &AccessState| is_match(id) && before.access != target();
     table.check_access(of, |id, before| match changes(id, &before) {
-        true => AccessState { access: target(), revision: Some(job) },
-        false => before,
+        true => (target(), Some(job)),
+        false => (before.access.clone(), before.job()),
     })?;
     table.check_records(of, random)?;
     table.check_changes(&server, of, job, random)?;
@@ -502,8 +507,8 @@ fn attempt(data: &Path, of: &Prepared, kills: &Kills, times: Times, random: &mut
     let table = Table::of(&server)?;
     table.check_done(undo, Counts { matched: count(CHANGED), updated: count(CHANGED), ..Counts::default() })?;
     table.check_access(of, |id, before| match changes(id, &before) {
-        true => AccessState { access: before.access, revision: Some(undo) },
-        false => before,
+        true => (before.access, Some(undo)),
+        false => (before.access.clone(), before.job()),
     })?;
     table.check_records(of, random)?;
     table.check_closed(&server)?;

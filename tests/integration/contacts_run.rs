@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jobs::{Applied, ContactsRun, Deadline};
 use models::access::{Access, Author, Caller, ShareType};
-use models::job::{Change, Counts, Job, JobId, Kind, State};
+use models::job::{Change, Counts, Job, JobId, Kind, Revision, State};
 use models::values::id::{ContactId, UserId};
 use serde_json::{Value, json};
-use store::contacts::{AccessRecord, AccessState};
+use store::contacts::AccessRecord;
 use store::keys::{Key, PK, SK};
 use tests::World;
 use tests::faults::{Calls, Fault, When};
@@ -16,8 +16,8 @@ use uuid::Uuid;
 
 use crate::job_faults::{Bed, Step, at, target};
 use crate::portal::{
-    ADA, ADA_TOKEN, MIKE, SAM, access, access_of, acme_with, contact, contact_id, contact_with, id, job, lines,
-    of_every_access, portal, private,
+    ADA, ADA_TOKEN, MIKE, SAM, access, access_and_writer, access_of, acme_with, contact, contact_id, contact_with, id,
+    job, lines, of_every_access, portal, private,
 };
 use crate::workers::proxied;
 
@@ -82,11 +82,19 @@ async fn remove(world: &World, contacts: impl IntoIterator<Item = i64>) {
 
 /// Sets the access of contacts like an earlier job, even with managers who are no users of the portal.
 async fn set(world: &World, contacts: impl IntoIterator<Item = i64>, access: &Access) {
-    let record =
-        AccessRecord { access, revision: Uuid::now_v7().into(), set_by: Author::User(ADA), set_at: world.app.now() };
     let contacts: Vec<ContactId> = contacts.into_iter().map(contact_id).collect();
-    let (unwritten, error) = world.store.write_access(&id("acme"), contacts, &record).await;
-    assert!(unwritten == 0 && error.is_none(), "{error:?}");
+    let states = world.store.current_access_of(&id("acme"), &contacts).await.unwrap();
+    let revision = Revision { job: Uuid::now_v7().into(), chunk: None };
+    let record = |contact: &ContactId| AccessRecord {
+        access,
+        revision,
+        replaced: states.of(*contact).unwrap().job(),
+        set_by: Author::User(ADA),
+        set_at: world.app.now(),
+    };
+    let records = contacts.iter().map(|contact| (*contact, record(contact))).collect();
+    let written = world.store.write_access(&id("acme"), records).await;
+    assert!(written.unwritten == 0 && written.rejected.is_empty(), "{written:?}");
 }
 
 /// The maximum number of contacts in a call.
@@ -129,7 +137,7 @@ async fn run_over_a_thousand_contacts_is_recorded_and_within_cost_bounds() {
     assert!(rounds - trips.1 <= 3 + 1 + 40 / 2 + 4, "{} rounds", rounds - trips.1);
 
     let after = access(&world, "acme", 1..=MAX_CONTACTS).await;
-    assert!(after.len() == 1000 && after.values().all(|state| state.access == crowd(11) && state.revision == Some(id)));
+    assert!(after.len() == 1000 && after.values().all(|state| state.access == crowd(11) && state.is_written_by(id)));
     let job = record(&world, id).await;
     assert_eq!(
         (job.task.kind(), job.state, job.created_by, job.percent),
@@ -185,7 +193,7 @@ async fn worker_changes_the_same_contacts_and_reads_each_access_once() {
     let job = record(&world, id).await;
     assert_eq!((job.state, job.counts, job.percent), (State::Done, run.counts(), 100));
     let after = access(&world, "acme", 1..=MAX_CONTACTS).await;
-    assert!(after.len() == 1000 && after.values().all(|state| state.access == crowd(11) && state.revision == Some(id)));
+    assert!(after.len() == 1000 && after.values().all(|state| state.access == crowd(11) && state.is_written_by(id)));
     assert_eq!(undo(&world, id).await.counts.updated, 1000);
     let restored = access(&world, "acme", 1..=MAX_CONTACTS).await;
     assert!(restored.iter().all(|(contact, state)| state.access == before[contact].access));
@@ -223,7 +231,7 @@ async fn matching_contacts_cost_only_the_job_and_in_a_synchronous_call_nothing()
     assert_eq!(run.counts(), Counts { matched: 1000, updated: 1, unchanged: 999, ..Counts::default() });
     let after = access(&world, "acme", 1..=MAX_CONTACTS).await;
     assert!(after.iter().all(|(contact, is)| *contact == 7 || *is == state[contact]));
-    assert_eq!((&after[&7].access, after[&7].revision), (&crowd(11), Some(id)));
+    assert_eq!((&after[&7].access, after[&7].job()), (&crowd(11), Some(id)));
 }
 
 #[tokio::test]
@@ -243,8 +251,8 @@ async fn run_changes_editable_contacts_and_its_counts_predict_them() {
             for number in 1..=6i32 {
                 let (was, is) = (state.get(&number), after.get(&number));
                 if changed.contains(&number) {
-                    let ours = AccessState { access: private(&[MIKE]), revision: Some(id) };
-                    assert_eq!(is, Some(&ours), "contact {number}");
+                    let ours = (private(&[MIKE]), Some(id));
+                    assert_eq!(is.map(access_and_writer), Some(ours), "contact {number}");
                 } else {
                     assert_eq!(is, was, "contact {number}");
                 }
@@ -272,24 +280,24 @@ async fn worker_decides_by_the_current_access_of_contacts() {
     assert_eq!(job.counts, Counts { matched: 4, updated: 2, unchanged: 1, skipped: 1, ..Counts::default() });
     let after = access(&world, "acme", 1..=5).await;
     assert!((1..=3).all(|contact| after[&contact] == state[&contact]), "{after:?}");
-    let before: BTreeMap<i32, (Access, Option<JobId>)> =
+    let before: BTreeMap<i32, (Access, Option<Revision>)> =
         changes(&world, id).await.into_iter().map(|was| (was.contact.get(), (was.before, was.revision))).collect();
     let expected = [(4, (private(&[MIKE, SAM]), state[&4].revision)), (5, (Access::UNRECORDED, None))];
     assert_eq!(before, expected.into());
 }
 
 #[tokio::test]
-async fn run_overwrites_a_change_after_its_check_and_records_the_checked_access() {
+async fn run_records_a_change_after_its_check_as_the_access_before() {
     let world = acme_with([contact(1, json!({})), contact_with(2, ShareType::None, &[MIKE])]).await;
-    let checked = access(&world, "acme", 1..=2).await;
     let run = run_of(&world, ADMIN, 1..=2, private(&[ADA])).await;
     set(&world, 1..=2, &private(&[SAM])).await;
+    let overwritten = access(&world, "acme", 1..=2).await;
     let id = applied(&world, &run).await;
     for change in changes(&world, id).await {
-        let was = checked.get(&change.contact.get()).cloned().unwrap_or(AccessState::UNRECORDED);
-        assert_eq!((change.before, change.revision), (was.access, was.revision));
+        let was = &overwritten[&change.contact.get()];
+        assert_eq!((&change.before, change.revision), (&was.access, was.revision));
         let is = access_of(&world, change.contact.get().into()).await;
-        assert_eq!(is, AccessState { access: private(&[ADA]), revision: Some(id) });
+        assert_eq!(access_and_writer(&is), (private(&[ADA]), Some(id)));
     }
 }
 
@@ -484,7 +492,7 @@ async fn page_of_several_chunks_resumes_in_its_middle() {
         assert!(changes.iter().map(|change| i64::from(change.contact.get())).eq(1..=HEAVY), "{step:?}");
         assert!(changes.iter().all(|change| change.before.managers == managers), "{step:?}");
         let after = access(&world, "acme", 1..=HEAVY).await;
-        let ours = AccessState { access: private(&[ADA]), revision: Some(job) };
-        assert!(after.len() == 250 && after.values().all(|state| *state == ours), "{step:?}");
+        let ours = (private(&[ADA]), Some(job));
+        assert!(after.len() == 250 && after.values().all(|state| access_and_writer(state) == ours), "{step:?}");
     }
 }

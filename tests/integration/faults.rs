@@ -8,7 +8,8 @@ use aws_sdk_dynamodb::config::retry::RetryPartition;
 use local::dynamodb_port::{Callers, DynamoDbPort};
 use local::engine::{Engine, Storage};
 use models::access::{Access, Author};
-use models::values::id::{ContactId, JobId};
+use models::job::{JobId, Revision};
+use models::values::id::ContactId;
 use models::values::timestamp::Timestamp;
 use serde_json::json;
 use store::contacts::{AccessRecord, AccessState};
@@ -79,14 +80,20 @@ impl Table {
 fn record(access: &Access) -> AccessRecord<'_> {
     AccessRecord {
         access,
-        revision: REVISION,
+        revision: Revision { job: REVISION, chunk: None },
+        replaced: None,
         set_by: Author::User(MIKE),
         set_at: Timestamp::from_ticks(NEW_YEAR_2026),
     }
 }
 
 async fn write(store: &Store, contacts: &[ContactId]) -> (usize, Option<StoreError>) {
-    store.write_access(&id("acme"), contacts.iter().copied(), &record(&private(&[MIKE]))).await
+    let access = private(&[MIKE]);
+    let records = contacts.iter().map(|contact| (*contact, record(&access))).collect();
+    let written = store.write_access(&id("acme"), records).await;
+    // A repeated write is rejected if an earlier attempt took effect.
+    assert!(written.rejected.iter().all(|rejected| rejected.may_be_written), "{written:?}");
+    (written.unwritten, written.error)
 }
 
 fn contacts(count: usize) -> Vec<ContactId> {
@@ -166,17 +173,16 @@ async fn batch_fails_after_its_attempts_and_reports_missing_items() {
         table.proxy.inject(always(Fault::Throttle(Capacity::Table)));
         let (missing, error) = table.write(&contacts).await;
         assert_eq!(missing, 2);
-        assert!(matches!(error, Some(StoreError::Throttled { operation: "BatchWriteItem", .. })), "{error:?}");
+        assert!(matches!(error, Some(StoreError::Throttled { operation: "BatchExecuteStatement", .. })), "{error:?}");
         assert!(table.written(&contacts).await.is_empty());
-        // Each attempt is several attempts of the SDK.
-        assert!(table.proxy.calls() > attempts(), "{} calls", table.proxy.calls());
+        assert_eq!(table.proxy.calls(), attempts());
     };
     let never_written_completely = async {
         let (table, contacts) = (Table::new().await, contacts(WRITE_BATCH));
         table.proxy.inject(always(Fault::Unprocessed(Share::Last(1))));
         let (missing, error) = table.write(&contacts).await;
         assert_eq!(missing, 1);
-        assert!(matches!(error, Some(StoreError::Throttled { operation: "BatchWriteItem", .. })), "{error:?}");
+        assert!(matches!(error, Some(StoreError::Throttled { operation: "BatchExecuteStatement", .. })), "{error:?}");
         assert_eq!(table.written(&contacts).await.len(), WRITE_BATCH - 1);
         assert_eq!(table.proxy.calls(), attempts());
     };
@@ -279,17 +285,18 @@ async fn internal_error_of_dynamodb_is_retried_and_then_reported() {
     assert!(table.proxy.calls() > 1);
     let (missing, error) = table.write(&contacts(1)).await;
     assert_eq!(missing, 1);
-    assert!(matches!(error, Some(StoreError::Unavailable { operation: "BatchWriteItem", .. })), "{error:?}");
+    assert!(matches!(error, Some(StoreError::Unavailable { operation: "BatchExecuteStatement", .. })), "{error:?}");
 }
 
 #[tokio::test]
-async fn refusal_is_reported_without_retries() {
+async fn refused_batch_is_divided_and_reported_without_retries() {
     let table = Table::new().await;
     table.proxy.inject(always(Fault::Refuse));
     let (missing, error) = table.write(&contacts(2)).await;
     assert_eq!(missing, 2);
-    assert!(matches!(error, Some(StoreError::Refused { operation: "BatchWriteItem", .. })), "{error:?}");
-    assert_eq!(table.proxy.calls(), 1);
+    assert!(matches!(error, Some(StoreError::Refused { operation: "BatchExecuteStatement", .. })), "{error:?}");
+    // The batch, and then each of its two writes.
+    assert_eq!(table.proxy.calls(), 3);
 }
 
 #[tokio::test]
@@ -339,7 +346,7 @@ async fn calls_of_a_dead_process_do_not_arrive() {
 async fn call_in_flight_arrives_after_its_caller_is_gone() {
     let table = Table::new().await;
     let (before, after) = (Gate::new(), Gate::new());
-    let (one, two) = (contacts(1), contacts(2));
+    let (one, two) = (contacts(1), [2, 3].map(contact_id));
     table.proxy.inject(first(1, Fault::Hold(When::Before, before.clone())));
     tokio::select! {
         _ = table.write(&one) => panic!("answered before it was forwarded"),

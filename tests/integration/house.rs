@@ -429,16 +429,20 @@ fn functions_have_only_the_permissions_they_need() {
         // Functions with the queue's URL may send, functions triggered by the queue may receive. Functions without a
         // waiting caller publish to the bus.
         let receives = function.events.contains("SQS");
+        let writes_in_bulk =
+            ["set-contacts-access", "set-filter-access", "bulk-worker"].contains(&function.folder.as_str());
         for (action, may) in [
             ("sqs:SendMessage", resource.contains("CRM_ACCESS_QUEUE_URL")),
             ("sqs:ReceiveMessage", receives),
             ("sqs:DeleteMessage", receives),
             ("events:PutEvents", !function.is_http()),
+            ("dynamodb:PartiQLInsert", writes_in_bulk),
+            ("dynamodb:PartiQLUpdate", writes_in_bulk),
         ] {
             assert_eq!(role.contains(action), may, "{action} of {name}");
         }
         let only_reads = function.is_http() && function.routes.iter().all(|[method, _]| method == "GET");
-        let writes = ["PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem"];
+        let writes = ["PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "PartiQLUpdate", "PartiQLInsert"];
         // A list may request the compaction of postings, but only in the partition of these requests.
         let statements = role.values("Statement").into_iter().flat_map(|list| list.as_array().unwrap());
         let grants: String =

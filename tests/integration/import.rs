@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use models::access::{Author, ShareType};
 use models::import::parse_line;
+use models::job::Revision;
 use models::values::id::UserId;
 use serde_json::{Value, json};
 use store::contacts::AccessRecord;
@@ -427,12 +428,14 @@ async fn orphaned_access_does_not_apply_to_a_new_contact() {
     let world = acme_with([]).await;
     let orphan = AccessRecord {
         access: &private(&[MIKE]),
-        revision: Uuid::now_v7().into(),
+        revision: Revision { job: Uuid::now_v7().into(), chunk: None },
+        replaced: None,
         set_by: Author::User(MIKE),
         set_at: world.app.now(),
     };
-    let (unwritten, error) = world.store.write_access(&id("acme"), [contact_id(5), contact_id(6)], &orphan).await;
-    assert!(unwritten == 0 && error.is_none());
+    let orphans = vec![(contact_id(5), orphan), (contact_id(6), orphan)];
+    let written = world.store.write_access(&id("acme"), orphans).await;
+    assert!(written.unwritten == 0 && written.rejected.is_empty(), "{written:?}");
     let new = [contact(5, json!({})), contact_with(6, ShareType::None, &[SAM])];
     world.import(&acme_lines(new)).await.unwrap();
     assert_eq!(access_of(&world, 5).await.access, public(&[]));

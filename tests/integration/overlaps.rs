@@ -11,7 +11,7 @@ use store::contacts::AccessState;
 use tests::faults::{Calls, Fault, Gate, When};
 
 use crate::job_faults::{Bed, Process, target};
-use crate::portal::{ADA, MIKE, SAM, private, public};
+use crate::portal::{ADA, MIKE, SAM, access_and_writer, private, public};
 
 /// Orders of events to try.
 const SEEDS: std::ops::Range<u64> = 0..8;
@@ -99,12 +99,12 @@ async fn overlap(seed: u64) -> Overlap {
 impl Overlap {
     /// Returns the access set by the contact's last writer.
     fn last_written_by(&self, contact: i32, state: &AccessState) -> Option<Access> {
-        match state.revision {
-            revision if revision == Some(self.first) => Some(target()),
-            revision if revision == Some(self.second) => Some(public(&[MIKE])),
-            Some(revision) if self.singles.contains(&(contact, revision)) => Some(private(&[SAM, ADA])),
+        match state.job() {
+            writer if writer == Some(self.first) => Some(target()),
+            writer if writer == Some(self.second) => Some(public(&[MIKE])),
+            Some(writer) if self.singles.contains(&(contact, writer)) => Some(private(&[SAM, ADA])),
             // No write was needed: the contact already matched a target.
-            revision if revision == self.bed.original(contact).revision => Some(self.bed.original(contact).access),
+            writer if writer == self.bed.original(contact).job() => Some(self.bed.original(contact).access),
             _ => None,
         }
     }
@@ -123,7 +123,7 @@ async fn contacts_of_concurrent_jobs_end_with_the_access_of_one_of_them() {
                 [target(), public(&[MIKE]), private(&[SAM, ADA])].contains(&state.access),
                 "seed {seed}, contact {contact}: {state:?}"
             );
-            *written.entry(state.revision).or_insert(0u64) += 1;
+            *written.entry(state.job()).or_insert(0u64) += 1;
         }
         for id in [overlap.first, overlap.second] {
             let (job, changes) = (bed.job(id).await, bed.changes(id).await);
@@ -149,9 +149,9 @@ async fn undo_of_one_concurrent_job_restores_only_its_unchanged_writes() {
             for change in &changes {
                 let contact = change.contact.get();
                 let (was, is) = (before.get(&contact), after.get(&contact));
-                if was.is_some_and(|was| was.revision == Some(undone)) {
-                    let restored = AccessState { access: change.before.clone(), revision: Some(undo.id) };
-                    assert_eq!(is, Some(&restored), "seed {seed}, contact {contact}");
+                if was.is_some_and(|was| was.is_written_by(undone)) {
+                    let restored = (change.before.clone(), Some(undo.id));
+                    assert_eq!(is.map(access_and_writer), Some(restored), "seed {seed}, contact {contact}");
                     updated += 1;
                 } else {
                     assert_eq!(is, was, "seed {seed}, contact {contact}");
@@ -200,7 +200,7 @@ async fn concurrent_jobs_finish_and_are_undone_although_workers_die() {
             assert_eq!(bed.changes(id).await.len() as u64, job.counts.updated, "seed {seed}");
         }
         for (contact, state) in bed.states().await {
-            if single.is_some() && state.revision == single {
+            if single.is_some() && state.job() == single {
                 assert_eq!(state.access, private(&[SAM]), "seed {seed}");
             } else {
                 assert_eq!(
@@ -212,7 +212,7 @@ async fn concurrent_jobs_finish_and_are_undone_although_workers_die() {
         }
         let before = bed.states().await;
         let undo = bed.undone(first).await;
-        for (contact, was) in before.iter().filter(|(_, was)| was.revision != Some(first)) {
+        for (contact, was) in before.iter().filter(|(_, was)| !was.is_written_by(first)) {
             assert_eq!(bed.states().await.get(contact), Some(was), "seed {seed}, contact {contact}");
         }
         assert_eq!(bed.written(undo.id).await.len() as u64, undo.counts.updated, "seed {seed}");

@@ -139,12 +139,17 @@ pub(crate) async fn access(
     world.catch_up().await.unwrap();
     let states = world.store.access_of(&id(portal), &ids).await.unwrap();
     let states = ids.iter().map(|&id| (id.get(), states.of(id).unwrap().clone()));
-    states.filter(|(_, state)| state.revision.is_some()).collect()
+    states.filter(|(_, state)| state.revision.is_some() && !state.is_removed).collect()
 }
 
 /// Reads the stored access of one contact of `acme`.
 pub(crate) async fn access_of(world: &World, id: i64) -> AccessState {
     access(world, "acme", [id]).await.into_values().next().unwrap_or(AccessState::UNRECORDED)
+}
+
+/// Returns the access and its writer, without the place of the change in the writer's chunks.
+pub(crate) fn access_and_writer(state: &AccessState) -> (Access, Option<JobId>) {
+    (state.access.clone(), state.job())
 }
 
 pub(crate) fn private(managers: &[UserId]) -> Access {

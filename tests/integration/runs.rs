@@ -84,7 +84,7 @@ async fn run_changes_editable_contacts_and_its_dry_run_predicts_them() {
             let (was, is) = (state.get(&number), after.get(&number));
             if changed.contains(&i64::from(number)) {
                 let is = is.unwrap();
-                assert_eq!((&is.access, is.revision), (&private(&[MIKE]), Some(job_id)), "contact {number}");
+                assert_eq!((&is.access, is.job()), (&private(&[MIKE]), Some(job_id)), "contact {number}");
             } else {
                 assert_eq!(is, was, "contact {number}");
             }
@@ -259,7 +259,7 @@ async fn future_creation_date_makes_no_difference() {
         assert!(reply.ids().contains(&2), "{body}");
         assert_eq!(reply.ids(), listed.ids(), "{body}");
         assert_eq!(counts(&reply)[0], reply.ids().len() as u64, "{body}");
-        assert_eq!(access_of(&world, 2).await.revision, job(&reply), "{body}");
+        assert_eq!(access_of(&world, 2).await.job(), job(&reply), "{body}");
     }
 }
 
@@ -343,14 +343,14 @@ async fn run_over_three_thousand_contacts_is_recorded_and_within_cost_bounds() {
     let after = access(&world, "acme", 1..=CONTACTS).await;
     assert_eq!(after.len(), 3000);
     assert!(after.values().all(|state| state.access == private(&crowd.managers(1))));
-    let written = after.values().filter(|state| state.revision == Some(job_id)).count();
+    let written = after.values().filter(|state| state.is_written_by(job_id)).count();
     assert_eq!(written as u64, updated);
 
     let was = before(&world, job_id).await;
     assert_eq!(was.len() as u64, updated);
     for (number, was) in &was {
         assert_eq!(was.before, private(&crowd.managers(i64::from(*number))), "contact {number}");
-        assert!(was.revision.is_some_and(|revision| revision != job_id), "contact {number}");
+        assert!(was.replaced_job().is_some_and(|replaced| replaced != job_id), "contact {number}");
     }
 
     // Both shards need more than one chunk.
@@ -438,7 +438,7 @@ async fn workers_finish_a_run_over_its_deadline() {
     assert_eq!(done.counts, Counts { matched: 6, updated: 6, ..Counts::default() });
     let after = access(&world, "acme", 1..=6).await;
     assert_eq!(after.len(), 6);
-    assert!(after.values().all(|state| (&state.access, state.revision) == (&private(&[SAM]), Some(job_id))));
+    assert!(after.values().all(|state| (&state.access, state.job()) == (&private(&[SAM]), Some(job_id))));
     let was = before(&world, job_id).await;
     assert_eq!(was.len(), 6);
     for (number, was) in was {
@@ -492,7 +492,7 @@ async fn workers_finish_after_a_deadline_at_any_point_and_written_changes_are_re
         let run = engine_run(&world, target.clone(), job_id, &in_millis(millis)).await.unwrap();
         let written = async || {
             let after = access(&world, "acme", 1..=CONTACTS).await;
-            let ours = after.into_iter().filter(|(_, state)| state.revision == Some(job_id));
+            let ours = after.into_iter().filter(|(_, state)| state.is_written_by(job_id));
             ours.map(|(id, state)| (id, state.access)).collect::<BTreeMap<_, _>>()
         };
         if let Applied::Requeued(job) = run {
@@ -524,7 +524,7 @@ async fn concurrent_runs_leave_each_contact_with_one_of_their_targets() {
     let (a, b) = futures::join!(run(&world, ADA_TOKEN, "", &a), run(&world, ADA_TOKEN, "", &b));
     let by_job = HashMap::from([(job(&a).unwrap(), private(&[MIKE])), (job(&b).unwrap(), private(&[SAM]))]);
     for (number, state) in access(&world, "acme", 1..=CONTACTS).await {
-        let expected = &by_job[&state.revision.unwrap()];
+        let expected = &by_job[&state.job().unwrap()];
         assert_eq!(&state.access, expected, "contact {number}");
     }
 }

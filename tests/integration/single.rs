@@ -228,7 +228,7 @@ async fn dry_run_answers_like_the_call_and_writes_nothing() {
         let dry = world.put(&format!("1/access?{query}"), MIKE_TOKEN, &body).await.unwrap();
         assert_eq!(dry.status, 200, "{}", dry.text);
         assert_eq!(job(&dry), None);
-        assert_eq!(dry.header("etag"), format!("\"{}\"", state.revision.unwrap()));
+        assert_eq!(dry.header("etag"), format!("\"{}\"", state.job().unwrap()));
         assert_eq!(access_of(&world, 1).await, state);
         assert_eq!(world.trips.spent().writes, spent.writes);
         assert_eq!(dry.json()["response"]["IsPrivate"], true);
@@ -295,7 +295,7 @@ async fn each_change_has_a_job_with_the_access_before() {
         assert_eq!((was.contact.get(), was.before, was.revision), (1, before.access, before.revision));
         assert_eq!((was.after, was.conflict), (None, false));
         before = access_of(&world, 1).await;
-        assert_eq!((&before.access, before.revision), (&target, Some(id)));
+        assert_eq!((&before.access, before.job()), (&target, Some(id)));
     }
 }
 
@@ -324,7 +324,7 @@ async fn concurrent_puts_of_one_contact_are_serialized() {
         assert_eq!(reply.json()["response"]["AccessList"][0]["Id"], json!(user));
         let (job, before) = recorded(&world, job(reply).unwrap()).await;
         assert_eq!(job.task.target(), Some(&private(&[*user])));
-        let duplicate = by_former.insert(before.revision, (job, before));
+        let duplicate = by_former.insert(before.replaced_job(), (job, before));
         assert!(duplicate.is_none(), "two changes of one revision: {duplicate:?}");
     }
     // From the loaded contact on, each change builds on the previous one, and the last one is stored.
@@ -335,7 +335,7 @@ async fn concurrent_puts_of_one_contact_are_serialized() {
         (access, revision) = (job.task.target().unwrap().clone(), Some(job.id));
     }
     let last = access_of(&world, 1).await;
-    assert_eq!((last.access, last.revision), (access, revision));
+    assert_eq!((last.access.clone(), last.job()), (access, revision));
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use aws_sdk_dynamodb::config::interceptors::{
     BeforeSerializationInterceptorContextRef, FinalizerInterceptorContextRef,
 };
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_dynamodb::operation::batch_execute_statement::BatchExecuteStatementOutput;
 use aws_sdk_dynamodb::operation::batch_get_item::BatchGetItemOutput;
 use aws_sdk_dynamodb::operation::batch_write_item::BatchWriteItemOutput;
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemOutput;
@@ -125,6 +126,8 @@ impl Intercept for Trips {
         } else if let Some(output) = output.downcast_ref::<BatchGetItemOutput>() {
             self.read(output.consumed_capacity());
         } else if let Some(output) = output.downcast_ref::<BatchWriteItemOutput>() {
+            self.wrote(output.consumed_capacity());
+        } else if let Some(output) = output.downcast_ref::<BatchExecuteStatementOutput>() {
             self.wrote(output.consumed_capacity());
         } else if let Some(output) = output.downcast_ref::<TransactWriteItemsOutput>() {
             self.wrote(output.consumed_capacity());

@@ -44,7 +44,7 @@ async fn show_contact(call: Call<'_>) -> Result<Answer, Failure> {
     let VisibleContact { caller, record, state, users } = visible_contact(&call, id).await?;
     let entries = entries_of_contact(&call, &record, &state.access, users).await?;
     let shown = Contact::new(record, &state.access, &entries, &caller);
-    Ok(Answer::contact(&call.format, &shown, fields.as_ref())?.with_revision(state.revision))
+    Ok(Answer::contact(&call.format, &shown, fields.as_ref())?.with_revision(state.job()))
 }
 
 /// Shows the access list of a contact, which is empty while the contact is shared.
@@ -55,5 +55,5 @@ async fn access(call: Call<'_>) -> Result<Answer, Failure> {
     let entries = entries_of_contact(&call, &record, &state.access, users).await?;
     let listed = Contact::new(record, &state.access, &entries, &caller).access_list;
     let page = ListPage::counted(0, listed.len(), listed.len() as u64);
-    Ok(Answer::list(&call.format, listed, page)?.with_revision(state.revision))
+    Ok(Answer::list(&call.format, listed, page)?.with_revision(state.job()))
 }

@@ -63,7 +63,7 @@ async fn handle(call: WriteCall<'_>) -> Result<Answer, Failure> {
         let job = writes.then_some(run.job);
         let shown = Contact::new(record, &run.target, &entries, &caller);
         return Ok(Answer::contact(&call.format, &shown, fields.as_ref())?
-            .with_revision(job.or(before.revision))
+            .with_revision(job.or(before.job()))
             .with_job(job));
     }
 }
@@ -87,6 +87,6 @@ fn decide(call: &Call<'_>, run: &ContactRun, mut loaded: Loaded) -> Result<Decis
     if !caller.may_edit(&before.access) {
         return Err(Failure::EditForbidden(contact));
     }
-    call.check_revision(before.revision)?;
+    call.check_revision(before.job())?;
     Ok(Decision { caller, record, before, users: loaded.users.into_values().collect() })
 }

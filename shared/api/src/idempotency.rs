@@ -237,7 +237,7 @@ async fn replay(call: &Call<'_>, bytes: &[u8]) -> Result<Answer, Failure> {
     }
     // The first call itself may have removed its caller's access to a contact. The repeated answer still shows this
     // contact.
-    let is_shown = |state: AccessState, _| answer.set_access(state.revision) || caller.may_see(&state.access);
+    let is_shown = |state: AccessState, _| answer.set_access(state.job()) || caller.may_see(&state.access);
     let shown = call.app.store.access_with(&call.grant.portal, &contacts, is_shown).await?;
     let mut hidden = HashSet::new();
     for contact in contacts {

@@ -102,7 +102,7 @@ pub async fn show_recorded_change(call: &Call<'_>, job: &Job) -> Result<Answer, 
     let (record, now) = loaded.contacts.remove(&contact).ok_or(Failure::ContactNotFound(contact))?;
     let entries = entries_of_contact(call, &record, target, loaded.users.into_values().collect()).await?;
     let mut shown = Contact::new(record, target, &entries, &caller);
-    if now.revision != Some(job.id) && !caller.may_see(&now.access) {
+    if !now.is_written_by(job.id) && !caller.may_see(&now.access) {
         shown = shown.veiled();
     }
     Ok(Answer::contact(&call.format, &shown, fields.as_ref())?.with_revision(Some(job.id)).with_job(Some(job.id)))

@@ -59,10 +59,8 @@ impl Jobs {
     /// Returns the shard's progress after the chunk that its workers left unfinished. A contact counts as updated if
     /// its record carries the job, and as failed otherwise.
     async fn counted_chunk(&self, shard: ShardRef<'_>, progress: &Progress) -> Result<Progress, StoreError> {
-        let ShardRef { portal, job, number } = shard;
-        let Some(chunk) = self.store.chunk(portal, job.id, number, progress.next_chunk).await? else {
-            return Ok(*progress);
-        };
+        let ShardRef { portal, job, .. } = shard;
+        let Some((_, chunk)) = self.last_chunk(shard, progress.next_chunk).await? else { return Ok(*progress) };
         let open: Vec<_> =
             chunk.changes.iter().filter(|change| !change.conflict).map(|change: &Change| change.contact).collect();
         let revisions = self.store.revisions(portal, &open).await?;
@@ -74,7 +72,12 @@ impl Jobs {
     /// count as failed.
     async fn failed_chunk(&self, shard: ShardRef<'_>, progress: &Progress) -> Result<Progress, StoreError> {
         let ShardRef { portal, job, number } = shard;
-        let after = self.store.chunk_end(portal, job.id, number, progress.next_chunk).await?;
+        let mut after = self.store.chunk_end(portal, job.id, number, progress.next_chunk).await?;
+        while let Some(found) = after
+            && let Some(next) = self.store.chunk_end(portal, job.id, number, found.next_chunk).await?
+        {
+            after = Some(next);
+        }
         Ok(after.map_or(*progress, |after| {
             with_failed(after, after.counts.updated.saturating_sub(progress.counts.updated))
         }))

@@ -17,7 +17,8 @@
 //! The engine does not depend on HTTP. For each active shard, memory holds two pages, a chunk and the set of judged
 //! contacts. A synchronous run also holds the index positions up to the end of the answer's page.
 
-pub mod changes;
+pub mod chain;
+mod changes;
 mod closing;
 pub mod compaction;
 mod contact_bitmap;

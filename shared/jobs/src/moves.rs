@@ -171,7 +171,7 @@ impl<'a> Moved<'a> {
     }
 
     /// Returns whether an import added the contact again and nobody has set its access since.
-    pub(crate) fn is_as_added_again(&self, contact: ContactId, revision: Option<JobId>) -> bool {
-        self.returned.get(&contact).is_some_and(|import| revision.is_none_or(|revision| revision == *import))
+    pub(crate) fn is_as_added_again(&self, contact: ContactId, written_by: Option<JobId>) -> bool {
+        self.returned.get(&contact).is_some_and(|import| written_by.is_none_or(|writer| writer == *import))
     }
 }

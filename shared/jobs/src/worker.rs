@@ -6,7 +6,7 @@ use models::job::{FilterTask, State, Task};
 use models::limits::{self, MAX_TRIES, MESSAGE_DEADLINE_MILLIS, RETRY_MILLIS};
 use models::values::timestamp::Timestamp;
 use store::StoreError;
-use store::jobs::{Claim, Lease, Progress, Release, Saved, ShardFailure, ShardState};
+use store::jobs::{Chunk, Claim, Lease, Progress, Release, Saved, ShardFailure, ShardState};
 
 use crate::context::Jobs;
 use crate::events::BusError;
@@ -216,22 +216,34 @@ impl Jobs {
         work: &mut ShardWork<'_>,
         rights: Rights<'_>,
     ) -> Result<(), Stopped> {
-        let (ShardRef { portal, job, number }, state) = (claimed.shard, &claimed.state);
+        let state = &claimed.state;
         let is_new = state.tries == 1 && state.progress == Progress::default() && state.counted.is_none();
         if is_new {
             // A new shard has no chunk to finish.
             return Ok(());
         }
-        let chunk_number = work.progress.next_chunk;
-        let Some(chunk) = self.store.chunk(portal, job.id, number, chunk_number).await? else { return Ok(()) };
+        let Some((number, chunk)) = self.last_chunk(claimed.shard, work.progress.next_chunk).await? else {
+            return Ok(());
+        };
         match rights.actor().await {
-            Ok(actor) => work.resume(chunk_number, chunk, Some(&actor)).await,
+            Ok(actor) => work.resume(number, chunk, Some(&actor)).await,
             Err(NoPage::UserRemoved) => {
-                work.resume(chunk_number, chunk, None).await?;
+                work.resume(number, chunk, None).await?;
                 Err(Stopped::UserRemoved)
             }
             Err(NoPage::Store(error)) => Err(error.into()),
         }
+    }
+
+    /// Returns the last chunk of a shard from number `first` on. The contacts of the earlier chunks are decided.
+    pub(crate) async fn last_chunk(&self, shard: ShardRef<'_>, first: u32) -> Result<Option<(u32, Chunk)>, StoreError> {
+        let ShardRef { portal, job, number: shard } = shard;
+        let mut last = None;
+        for number in first.. {
+            let Some(chunk) = self.store.chunk(portal, job.id, shard, number).await? else { break };
+            last = Some((number, chunk));
+        }
+        Ok(last)
     }
 
     /// Processes a shard of a filter's matches. Counts the changes first if the job has an unchecked limit.

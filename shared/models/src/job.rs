@@ -295,6 +295,18 @@ impl Job {
     }
 }
 
+/// The write that set a contact's access.
+///
+/// Each change names the revision that it replaced. So the revision of a contact's access record leads, change by
+/// change, to the first recorded change of the contact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Revision {
+    /// The job that wrote the access. An import has an identifier of the same form.
+    pub job: JobId,
+    /// The chunk of the job that holds the change; none if the job's record holds the change, or for an import.
+    pub chunk: Option<u32>,
+}
+
 /// One contact's access before and after a job, as stored in the job's undo log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
@@ -302,8 +314,8 @@ pub struct Change {
     pub contact: ContactId,
     /// The contact's access before the job.
     pub before: Access,
-    /// The contact's access revision before the job; `None` if the contact had no access record.
-    pub revision: Option<JobId>,
+    /// The revision of the contact's access before the job; `None` if the contact had no access record.
+    pub revision: Option<Revision>,
     /// The contact's access after the job, if different from the job's target.
     pub after: Option<Access>,
     /// True if an undo did not restore the contact, because the contact was changed again after the undone job.
@@ -311,6 +323,11 @@ pub struct Change {
 }
 
 impl Change {
+    /// Returns the job that wrote the access before this change.
+    pub fn replaced_job(&self) -> Option<JobId> {
+        self.revision.map(|revision| revision.job)
+    }
+
     /// Returns the access before `job` and the access that `job` set; `None` for a conflict, where `job` set nothing.
     pub fn states<'a>(&'a self, job: &'a Job) -> Option<(&'a Access, &'a Access)> {
         let after = self.after.as_ref().or(job.task.target())?;

@@ -3,11 +3,10 @@
 use std::collections::{HashMap, HashSet};
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use futures::stream::{FuturesUnordered, StreamExt as _};
 use models::access::{Access, Author, ShareType};
 use models::contact::ContactRecord;
 use models::filter::listing::Facts;
-use models::job::JobId;
+use models::job::{JobId, Revision};
 use models::values::fold::{fold, fold_tag};
 use models::values::id::{ContactId, PortalId, UserId};
 use models::values::timestamp::Timestamp;
@@ -16,8 +15,9 @@ use crate::dynamodb::batch::Write;
 use crate::dynamodb::client::Store;
 use crate::dynamodb::items::{self, Item};
 use crate::dynamodb::reading::{BatchOptions, Consistency};
+use crate::dynamodb::statements::Statement;
 use crate::error::StoreError;
-use crate::keys::{Index, IndexPosition, Key, Partition};
+use crate::keys::{EXPIRES, Index, IndexPosition, Key, PK, Partition, SK};
 
 // The attributes of an index entry, which a contact's own item and the items of its tags share.
 pub(crate) const STAGE: &str = "stage";
@@ -36,19 +36,50 @@ const MANAGERS: &str = "managers";
 const REVISION: &str = "rev";
 const SET_BY: &str = "by";
 const SET_AT: &str = "at";
+/// The chunk of the job that holds the change; missing if the job's record holds the change, and for an import.
+const REVISION_CHUNK: &str = "chunk";
+/// The job whose record this record replaced; missing if there was none.
+const REPLACED: &str = "prev";
+/// True if an import removed the contact, and this item stands in place of the access record.
+const REMOVED: &str = "removed";
+
+/// Retention of the mark that stands in place of a removed contact's access record. A job that read the contact before
+/// the removal sends its write within the seconds of a lease. A job that was interrupted reads the contact again.
+const REMOVED_SECONDS: i64 = 24 * 60 * 60;
 
 /// The access of a contact, with its revision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccessState {
     /// Share type and managers of the contact.
     pub access: Access,
-    /// The job that wrote the access record; none without a record.
-    pub revision: Option<JobId>,
+    /// The write that set the access; none without a record.
+    pub revision: Option<Revision>,
+    /// True if an import removed the contact.
+    pub is_removed: bool,
 }
 
 impl AccessState {
     /// The state of a contact that has no access record.
-    pub const UNRECORDED: Self = Self { access: Access::UNRECORDED, revision: None };
+    pub const UNRECORDED: Self = Self { access: Access::UNRECORDED, revision: None, is_removed: false };
+
+    /// Returns the job that wrote the access record.
+    pub fn job(&self) -> Option<JobId> {
+        self.revision.map(|revision| revision.job)
+    }
+
+    /// Returns whether `job` wrote the access record.
+    pub fn is_written_by(&self, job: JobId) -> bool {
+        self.job() == Some(job)
+    }
+}
+
+/// The origin of an access record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The time at which the access was set; none without a record.
+    pub set_at: Option<Timestamp>,
+    /// The job whose record this record replaced; none if there was no record.
+    pub replaced: Option<JobId>,
 }
 
 /// The access of each requested contact, or a value derived from the access. Contacts without an access record are
@@ -105,12 +136,14 @@ fn not_requested(contact: ContactId) -> StoreError {
 }
 
 /// An access record to write.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AccessRecord<'a> {
     /// The access.
     pub access: &'a Access,
-    /// The job that writes the record: the new revision.
-    pub revision: JobId,
+    /// The new revision.
+    pub revision: Revision,
+    /// The job whose record this record replaces; none if there is no record.
+    pub replaced: Option<JobId>,
     /// The author of the change.
     pub set_by: Author,
     /// Time of the change.
@@ -126,7 +159,13 @@ impl AccessRecord<'_> {
         if !managers.is_empty() {
             item.insert(MANAGERS.into(), items::b(managers));
         }
-        item.insert(REVISION.into(), items::b(*self.revision.as_bytes()));
+        item.insert(REVISION.into(), items::b(*self.revision.job.as_bytes()));
+        if let Some(chunk) = self.revision.chunk {
+            item.insert(REVISION_CHUNK.into(), items::n(chunk));
+        }
+        if let Some(replaced) = self.replaced {
+            item.insert(REPLACED.into(), items::b(*replaced.as_bytes()));
+        }
         if let Some(user) = self.set_by.user() {
             item.insert(SET_BY.into(), items::b(*user.as_bytes()));
         }
@@ -137,6 +176,77 @@ impl AccessRecord<'_> {
     pub(crate) fn write(&self, portal: &PortalId, contact: ContactId) -> Write {
         Write::put(self.item(portal, contact))
     }
+
+    /// Builds the statement that writes the record if the contact's record still is the replaced record.
+    fn statement(&self, table: &str, portal: &PortalId, contact: ContactId) -> Statement<ContactId> {
+        let mut item = self.item(portal, contact);
+        let mut parameters = Vec::with_capacity(item.len() + 1);
+        let Some(replaced) = self.replaced else {
+            let mut members = String::new();
+            for name in [PK, SK].into_iter().chain(ATTRIBUTES) {
+                let Some(value) = item.remove(name) else { continue };
+                members.push_str(if members.is_empty() { "'" } else { ", '" });
+                members.push_str(name);
+                members.push_str("': ?");
+                parameters.push(value);
+            }
+            let text = format!("INSERT INTO \"{table}\" VALUE {{{members}}}");
+            return Statement { tag: contact, text, parameters };
+        };
+        let (pk, sk) = (item.remove(PK), item.remove(SK));
+        let mut text = format!("UPDATE \"{table}\"");
+        for name in ATTRIBUTES {
+            match item.remove(name) {
+                Some(value) => {
+                    text.push_str(" SET \"");
+                    text.push_str(name);
+                    text.push_str("\"=?");
+                    parameters.push(value);
+                }
+                None => {
+                    text.push_str(" REMOVE \"");
+                    text.push_str(name);
+                    text.push('"');
+                }
+            }
+        }
+        text.push_str(" WHERE \"pk\"=? AND \"sk\"=? AND \"rev\"=?");
+        parameters.extend(pk.into_iter().chain(sk).chain([items::b(*replaced.as_bytes())]));
+        Statement { tag: contact, text, parameters }
+    }
+}
+
+/// The statements of access records. Each statement is built when the iterator reaches it, so that memory holds the
+/// manager lists of the batches in flight only.
+struct Statements<'a> {
+    table: &'a str,
+    portal: &'a PortalId,
+    records: std::vec::IntoIter<(ContactId, AccessRecord<'a>)>,
+}
+
+impl Iterator for Statements<'_> {
+    type Item = Statement<ContactId>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (contact, record) = self.records.next()?;
+        Some(record.statement(self.table, self.portal, contact))
+    }
+}
+
+/// The attributes of an access record besides its key.
+const ATTRIBUTES: [&str; 7] = [SHARE, MANAGERS, REVISION, REVISION_CHUNK, REPLACED, SET_BY, SET_AT];
+
+/// Builds the item that stands in place of a removed contact's access record. The item has a revision of its own, so no
+/// job that read the contact before the removal can write an access record.
+pub(crate) fn removed_item(portal: &PortalId, contact: ContactId, revision: JobId, at: Timestamp) -> Item {
+    let mut item = items::keyed(&Key::Access(portal.clone(), contact));
+    // No user but administrators sees the contact, while indexes still show the contact.
+    item.insert(SHARE.into(), items::n(ShareType::None.number()));
+    item.insert(REVISION.into(), items::b(*revision.as_bytes()));
+    item.insert(SET_AT.into(), items::n(at.ticks()));
+    item.insert(REMOVED.into(), AttributeValue::Bool(true));
+    item.insert(EXPIRES.into(), items::n(at.to_jiff().as_second() + REMOVED_SECONDS));
+    item
 }
 
 pub(crate) fn access_state(item: &Item) -> Result<AccessState, StoreError> {
@@ -146,7 +256,22 @@ pub(crate) fn access_state(item: &Item) -> Result<AccessState, StoreError> {
     let bytes = if item.contains_key(MANAGERS) { items::bytes(item, MANAGERS)? } else { &[] };
     let managers = bytes.chunks(16).map(|id| id.try_into().map(UserId::from_bytes)).collect::<Result<_, _>>();
     let managers = managers.map_err(|_| StoreError::Corrupt("the managers are not UUIDs".into()))?;
-    Ok(AccessState { access: Access { share, managers }, revision: Some(items::id(item, REVISION)?) })
+    let chunk = item.contains_key(REVISION_CHUNK).then(|| items::number(item, REVISION_CHUNK)).transpose()?;
+    Ok(AccessState {
+        access: Access { share, managers },
+        revision: Some(Revision { job: items::id(item, REVISION)?, chunk }),
+        is_removed: is_removal_mark(item),
+    })
+}
+
+/// Returns whether an item stands in place of a removed contact's access record.
+pub(crate) fn is_removal_mark(item: &Item) -> bool {
+    item.contains_key(REMOVED)
+}
+
+fn origin(item: &Item) -> Result<Origin, StoreError> {
+    let replaced = item.contains_key(REPLACED).then(|| items::id(item, REPLACED)).transpose()?;
+    Ok(Origin { set_at: Some(Timestamp::from_ticks(items::number(item, SET_AT)?)), replaced })
 }
 
 fn index_entry(record: &ContactRecord) -> Item {
@@ -208,14 +333,20 @@ pub struct Loaded {
     pub users: HashMap<UserId, models::directory::User>,
 }
 
-/// Maximum concurrent conditional writes. Each is a separate call, because a batch has no conditions.
-pub const CONDITIONAL_IN_FLIGHT: usize = 64;
+/// A contact whose access record was not the replaced record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RejectedWrite {
+    /// The contact.
+    pub contact: ContactId,
+    /// True if an attempt had no answer. The attempt may have written the record.
+    pub may_be_written: bool,
+}
 
 /// The outcome of conditional writes.
 #[derive(Debug, Default)]
 pub struct Conditional {
-    /// Contacts whose access record no longer had the expected revision.
-    pub refused: Vec<ContactId>,
+    /// Contacts whose access record was not the replaced record.
+    pub rejected: Vec<RejectedWrite>,
     /// Number of other contacts whose write is not known to have succeeded.
     pub unwritten: usize,
     /// The first error; present if `unwritten` is not 0.
@@ -317,20 +448,18 @@ impl Store {
     /// Reads the access of many contacts: half a read unit per 4 KB of each record, and half a unit without a record.
     ///
     /// The read is eventually consistent, at half the price of a consistent read. The read may miss a change of about
-    /// the last second. A write that is based on the read overwrites such a change, like a change made just after the
-    /// read.
+    /// the last second. The table rejects a write that is based on such a read.
     pub async fn access_of(&self, portal: &PortalId, ids: &[ContactId]) -> Result<Accesses, StoreError> {
         self.access_with(portal, ids, |state, _| state).await
     }
 
     /// Reads access like [`Self::access_of`], and stores only the result of `derive` for each contact. `derive`
-    /// receives the access and the time at which the access was set. Small results keep a thousand long manager lists
-    /// out of memory.
+    /// receives the access and its origin. Small results keep a thousand long manager lists out of memory.
     pub async fn access_with<T>(
         &self,
         portal: &PortalId,
         ids: &[ContactId],
-        derive: impl Fn(AccessState, Option<Timestamp>) -> T,
+        derive: impl Fn(AccessState, Origin) -> T,
     ) -> Result<Accesses<T>, StoreError> {
         self.read_access(portal, ids, Consistency::Eventual, derive).await
     }
@@ -338,6 +467,16 @@ impl Store {
     /// Reads the access of many contacts consistently: 1 read unit per 4 KB of each record, and 1 without a record.
     pub async fn current_access_of(&self, portal: &PortalId, ids: &[ContactId]) -> Result<Accesses, StoreError> {
         self.read_access(portal, ids, Consistency::Strong, |state, _| state).await
+    }
+
+    /// Reads the access of many contacts with its origin, consistently: 1 read unit per 4 KB of each record, and 1
+    /// without a record.
+    pub async fn current_access_with_origin(
+        &self,
+        portal: &PortalId,
+        ids: &[ContactId],
+    ) -> Result<Accesses<(AccessState, Origin)>, StoreError> {
+        self.read_access(portal, ids, Consistency::Strong, |state, origin| (state, origin)).await
     }
 
     /// Reads only the revisions of access records, consistently: 1 read unit per 4 KB of each record.
@@ -380,15 +519,15 @@ impl Store {
         portal: &PortalId,
         ids: &[ContactId],
         consistency: Consistency,
-        derive: impl Fn(AccessState, Option<Timestamp>) -> T,
+        derive: impl Fn(AccessState, Origin) -> T,
     ) -> Result<Accesses<T>, StoreError> {
         let keys: Vec<Key> = ids.iter().map(|&id| Key::Access(portal.clone(), id)).collect();
-        let mut accesses =
-            Accesses { states: ids.iter().map(|&contact| (contact, derive(AccessState::UNRECORDED, None))).collect() };
+        let mut accesses = Accesses {
+            states: ids.iter().map(|&id| (id, derive(AccessState::UNRECORDED, Origin::default()))).collect(),
+        };
         self.get_each(&keys, consistency, |item| match items::key_of(&item)? {
             Key::Access(_, id) => {
-                let set_at = Timestamp::from_ticks(items::number(&item, SET_AT)?);
-                *accesses.of_mut(id)? = derive(access_state(&item)?, Some(set_at));
+                *accesses.of_mut(id)? = derive(access_state(&item)?, origin(&item)?);
                 Ok(())
             }
             other => Err(StoreError::Corrupt(format!("a {other:?} item was not requested").into())),
@@ -397,59 +536,18 @@ impl Store {
         Ok(accesses)
     }
 
-    /// Writes the access of contacts whose record still has the given revision (none: no record). Returns the outcome.
-    /// Costs 1 write unit each with up to 40 managers, even if the condition fails.
-    pub async fn write_access_where(
-        &self,
-        portal: &PortalId,
-        records: Vec<(ContactId, Option<JobId>, AccessRecord<'_>)>,
-    ) -> Conditional {
-        let mut outcome = Conditional::default();
-        let mut records = records.into_iter();
-        let mut in_flight = FuturesUnordered::new();
-        loop {
-            while in_flight.len() < CONDITIONAL_IN_FLIGHT
-                && let Some((contact, revision, record)) = records.next()
-            {
-                in_flight.push(self.write_one_where(portal, contact, revision, record));
-            }
-            let Some((contact, written)) = in_flight.next().await else { return outcome };
-            match written {
-                Ok(true) => {}
-                Ok(false) => outcome.refused.push(contact),
-                Err(error) => {
-                    outcome.unwritten += 1;
-                    outcome.error = outcome.error.or(Some(error));
-                }
-            }
+    /// Writes access records, each if the contact's record still is the replaced record. Returns the outcome. Costs 1
+    /// write unit each with up to 40 managers, also if the table rejects the write.
+    pub async fn write_access(&self, portal: &PortalId, records: Vec<(ContactId, AccessRecord<'_>)>) -> Conditional {
+        let statements = Statements { table: &self.table, portal, records: records.into_iter() };
+        let executed = self.execute_each(statements).await;
+        let rejected = executed.rejected.into_iter();
+        Conditional {
+            rejected: rejected
+                .map(|rejected| RejectedWrite { contact: rejected.tag, may_be_written: rejected.may_be_written })
+                .collect(),
+            unwritten: executed.unwritten.len(),
+            error: executed.error,
         }
-    }
-
-    async fn write_one_where(
-        &self,
-        portal: &PortalId,
-        contact: ContactId,
-        revision: Option<JobId>,
-        record: AccessRecord<'_>,
-    ) -> (ContactId, Result<bool, StoreError>) {
-        let item = record.item(portal, contact);
-        let written = match revision {
-            Some(revision) => self.put_if(item, "rev = :before", [(":before", items::b(*revision.as_bytes()))]).await,
-            None => self.put_if(item, "attribute_not_exists(rev)", []).await,
-        };
-        (contact, written)
-    }
-
-    /// Writes one access to many contacts; the last writer wins: 1 write unit each with up to 40 managers. Returns the
-    /// number of writes **not** known to have succeeded, and the error.
-    pub async fn write_access(
-        &self,
-        portal: &PortalId,
-        contacts: impl IntoIterator<Item = ContactId>,
-        record: &AccessRecord<'_>,
-    ) -> (usize, Option<StoreError>) {
-        let writes = contacts.into_iter().map(|id| record.write(portal, id));
-        let written = self.write_many(writes).await;
-        (written.unwritten.len(), written.error)
     }
 }

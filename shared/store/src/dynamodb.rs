@@ -6,3 +6,4 @@ pub mod client;
 pub mod in_process;
 pub(crate) mod items;
 pub(crate) mod reading;
+pub(crate) mod statements;

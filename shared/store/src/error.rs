@@ -123,6 +123,12 @@ impl StoreError {
         matches!(self, Self::ConditionFailed { .. })
     }
 
+    /// Returns the error of a statement that DynamoDB rejected with `code`. The message is left out, because the message
+    /// quotes the statement.
+    pub(crate) fn refused(operation: &'static str, code: &str) -> Self {
+        Self::Refused { operation, source: Box::new(Fault { code: code.to_owned(), request_id: None }) }
+    }
+
     /// Returns the error of a request part that its builder refused.
     pub(crate) fn unbuildable(what: &'static str, source: impl Error + Send + Sync + 'static) -> Self {
         Self::Unbuildable { what, source: Box::new(source) }

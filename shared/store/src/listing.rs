@@ -131,7 +131,7 @@ impl Listing<'_> {
 
     /// Returns the access of a contact in the list, reduced to the managers that are shown; none for any other contact.
     fn admitted(&self, mut state: AccessState) -> Option<AccessState> {
-        if !self.admits(&state.access) {
+        if state.is_removed || !self.admits(&state.access) {
             return None;
         }
         if !self.managers || !state.access.share.is_private() {

@@ -35,10 +35,10 @@ async fn change_interrupted_before_its_write_is_made_by_the_repetition() {
     proxy.inject(Calls::of(Operation::TransactWriteItems).meet(Fault::Die(When::Before)));
     assert_eq!(send(&world, &single(&[MIKE])).await.status, 503);
     proxy.clear();
-    assert_eq!(access_of(&world, 1).await.revision, None);
+    assert_eq!(access_of(&world, 1).await.job(), None);
     let reply = repeat_after_interruption(&world, &single(&[MIKE])).await;
     assert_eq!(reply.status, 200, "{}", reply.text);
-    assert_eq!((access_of(&world, 1).await.revision, jobs(&world).await), (job(&reply), 1));
+    assert_eq!((access_of(&world, 1).await.job(), jobs(&world).await), (job(&reply), 1));
     assert_eq!(essence(&send(&world, &single(&[MIKE])).await), essence(&reply));
 }
 
@@ -53,7 +53,7 @@ async fn change_interrupted_after_its_write_is_replayed_and_not_repeated() {
     // A change that another user made in the meantime remains.
     assert_eq!(world.put("1/access", ADA_TOKEN, &json!({"isShared": true})).await.unwrap().status, 200);
     let reply = repeat_after_interruption(&world, &single(&[MIKE])).await;
-    assert_eq!((reply.status.as_u16(), job(&reply)), (200, made.revision), "{}", reply.text);
+    assert_eq!((reply.status.as_u16(), job(&reply)), (200, made.job()), "{}", reply.text);
     assert_eq!(reply.json()["response"]["IsPrivate"], true);
     assert_eq!((access_of(&world, 1).await.access, jobs(&world).await), (public(&[]), 2));
     assert_eq!(essence(&send(&world, &single(&[MIKE])).await), essence(&reply));

@@ -24,7 +24,9 @@ use tests::faults::Proxy;
 use tests::{Reply, TestBus, World};
 
 use super::steps::written_by;
-use crate::portal::{ADA, ADA_TOKEN, MIKE, SAM, access, acme, contact, id, job, lines, portal, private, public, stage};
+use crate::portal::{
+    ADA, ADA_TOKEN, MIKE, SAM, access, access_and_writer, acme, contact, id, job, lines, portal, private, public, stage,
+};
 
 /// Maximum partitions of a shard on one page.
 const PARTITIONS_A_PAGE: i64 = 8;
@@ -195,7 +197,7 @@ impl Bed {
     /// Returns the contacts whose records `id` wrote.
     pub(crate) async fn written(&self, id: JobId) -> BTreeSet<i32> {
         let states = self.states().await;
-        states.into_iter().filter(|(_, state)| state.revision == Some(id)).map(|(contact, _)| contact).collect()
+        states.into_iter().filter(|(_, state)| state.is_written_by(id)).map(|(contact, _)| contact).collect()
     }
 
     pub(crate) async fn is_open(&self, id: JobId) -> bool {
@@ -260,8 +262,9 @@ impl Bed {
         assert_eq!(job.counts, Counts { matched, updated, unchanged: matched - updated, ..Counts::default() });
         let states = self.states().await;
         for number in self.numbers().map(|number| i32::try_from(number).unwrap()) {
-            let revision = if changed.contains(&number) { Some(id) } else { self.original(number).revision };
-            assert_eq!(states.get(&number), Some(&AccessState { access: target(), revision }), "contact {number}");
+            let writer = if changed.contains(&number) { Some(id) } else { self.original(number).job() };
+            let is = states.get(&number).map(access_and_writer);
+            assert_eq!(is, Some((target(), writer)), "contact {number}");
         }
         self.check_log(id, &changed).await;
         assert!(!self.is_open(id).await);
@@ -307,7 +310,7 @@ impl Bed {
             if conflicts.contains(number) {
                 assert_eq!(is.access, private(&[SAM]), "contact {number}");
             } else {
-                assert_eq!((&is.access, is.revision), (&self.original(*number).access, Some(undo)), "contact {number}");
+                assert_eq!((&is.access, is.job()), (&self.original(*number).access, Some(undo)), "contact {number}");
             }
         }
         let listed = |conflict| changes.iter().filter(move |change| change.conflict == conflict);

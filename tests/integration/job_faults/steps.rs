@@ -18,12 +18,10 @@ pub(crate) enum Step {
     Chunk,
     /// Writes the manager index of a chunk's records.
     Post,
-    /// Writes access records in a batch.
+    /// Writes access records in a batch, each on condition that it is unchanged.
     Batch,
-    /// Writes one access record, on condition that it is unchanged.
-    One,
-    /// Records in the chunk which contacts others changed meanwhile.
-    Late,
+    /// Removes the contacts from the chunk whose records others changed meanwhile.
+    Void,
     /// Records the progress of a shard.
     Progress,
     /// Records that a shard is counted.
@@ -47,12 +45,11 @@ pub(crate) fn step(call: &Call) -> Option<Step> {
     let update = call.body["UpdateExpression"].as_str().unwrap_or_default();
     Some(match (call.operation, Key::decode(&pk, &sk)?) {
         (Operation::TransactWriteItems, Key::OpenJob(..)) => Step::Open,
-        (Operation::BatchWriteItem, Key::Access(..)) => Step::Batch,
+        (Operation::BatchExecuteStatement, Key::Access(..)) => Step::Batch,
         (Operation::BatchWriteItem, Key::Posting(..)) => Step::Post,
-        (Operation::PutItem, Key::Access(..)) => Step::One,
         (Operation::PutItem, Key::Job(..)) => Step::Record,
         (Operation::PutItem, Key::Chunk(..)) => Step::Chunk,
-        (Operation::UpdateItem, Key::Chunk(..)) => Step::Late,
+        (Operation::UpdateItem, Key::Chunk(..)) => Step::Void,
         (Operation::UpdateItem, Key::JobShard(..)) if update.contains("ADD") => Step::Claim,
         (Operation::UpdateItem, Key::JobShard(..)) if update.contains("#counted") => Step::Counted,
         (Operation::UpdateItem, Key::JobShard(..)) if update.contains("#done") => Step::End,

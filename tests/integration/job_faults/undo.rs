@@ -5,17 +5,16 @@ use std::collections::BTreeSet;
 use jobs::Worked;
 use models::job::Counts;
 use serde_json::{Value, json};
-use store::contacts::AccessState;
 use tests::faults::{Call, Calls, Fault, Gate, When};
 
 use super::bed::{Bed, target};
 use super::steps::{Step, calls_of, step, written_by};
-use crate::portal::{ADA_TOKEN, MIKE, SAM, portal, private};
+use crate::portal::{ADA_TOKEN, MIKE, SAM, access_and_writer, portal, private};
 
 #[tokio::test]
 async fn undo_keeps_changes_made_before_it_and_while_it_runs() {
     // The worker survives, or dies after it found the late conflict.
-    for dies in [None, Some(Step::Late), Some(Step::Progress), Some(Step::One)] {
+    for dies in [None, Some(Step::Void), Some(Step::Chunk), Some(Step::Progress)] {
         let bed = Bed::new(1).await;
         let id = bed.applied().await;
         let early = bed.changes(id).await.last().unwrap().contact.get();
@@ -25,10 +24,9 @@ async fn undo_keeps_changes_made_before_it_and_while_it_runs() {
         let message = bed.world.queue.take().unwrap();
         let worker = bed.process().await;
         let gate = Gate::new();
-        let writes_late = move |call: &Call| step(call) == Some(Step::One) && written_by(call) == [late];
+        let writes_late = move |call: &Call| step(call) == Some(Step::Batch) && written_by(call).contains(&late);
         let holds = Calls::matching(writes_late).meet(Fault::Hold(When::Before, gate.clone()));
         let held = gate.clone();
-        // The worker's other records are written while the late record is held.
         let dying = Calls::matching(move |call| !writes_late(call) && step(call).is_some() && step(call) == dies);
         let dying = dying.and(move |_| held.is_open()).meet(Fault::Die(When::Before));
         worker.proxy.inject(holds.and(dying));
@@ -81,7 +79,7 @@ async fn undo_with_lost_answers_finds_no_conflict_with_itself() {
     let undo = bed.undo(id).await;
     let worker = bed.process().await;
     let mut held = BTreeSet::new();
-    let first_write = calls_of(Step::One).and(move |call| held.insert(written_by(call)));
+    let first_write = calls_of(Step::Batch).and(move |call| held.insert(written_by(call)));
     worker.proxy.inject(first_write.meet(Fault::InternalError(When::After)));
     let message = bed.world.queue.take().unwrap();
     assert_eq!(worker.work(&message).await.unwrap(), Worked::ShardDone);
@@ -114,12 +112,12 @@ async fn single_change_can_be_undone() {
         assert_eq!(undo.counts, Counts { matched: 1, updated: 1, ..Counts::default() });
         bed.check_restored().await;
         let redone = bed.undone(undo.id).await;
-        assert_eq!(bed.states().await[&contact], AccessState { access: private(&[SAM]), revision: Some(redone.id) });
+        assert_eq!(access_and_writer(&bed.states().await[&contact]), (private(&[SAM]), Some(redone.id)));
 
         let (first, second) = (bed.set(contact, &[MIKE, SAM]).await, bed.set(contact, &[SAM]).await);
         let undo = bed.undone(first).await;
         assert_eq!(undo.counts, Counts { matched: 1, conflicts: 1, ..Counts::default() });
-        assert_eq!(bed.states().await[&contact].revision, Some(second));
+        assert_eq!(bed.states().await[&contact].job(), Some(second));
     }
 }
 
@@ -148,7 +146,7 @@ async fn undo_does_not_write_a_contact_removed_while_it_runs() {
     let message = bed.world.queue.take().unwrap();
     let worker = bed.process().await;
     let gate = Gate::new();
-    let write = calls_of(Step::One).and(|call| written_by(call) == [6]);
+    let write = calls_of(Step::Batch).and(|call| written_by(call).contains(&6));
     worker.proxy.inject(write.meet(Fault::Hold(When::Before, gate.clone())));
     let (worked, ()) = tokio::join!(worker.work(&message), async {
         gate.reached().await;

@@ -204,7 +204,7 @@ async fn learn(
     let mut contacts: Vec<&mut Contact> = contacts.into_iter().collect();
     let states = states(world, portal, contacts.iter().map(|contact| contact.id)).await?;
     for contact in &mut contacts {
-        contact.revision = states.get(&contact.id).and_then(|state| state.revision).map(|job| job.to_string());
+        contact.revision = states.get(&contact.id).and_then(|state| state.job()).map(|job| job.to_string());
         let what = format!("contact {} has a record", contact.id);
         same(&what, &contact.access.is_set().into(), &contact.revision.is_some().into())?;
     }
@@ -221,7 +221,7 @@ async fn check_state(world: &World, portal: &PortalId, model: &Model) -> Result<
         same(
             &format!("contact {id} in the end"),
             &json!([contact.access.share, managers, contact.revision]),
-            &json!([state.access.share.number(), found, state.revision.map(|job| job.to_string())]),
+            &json!([state.access.share.number(), found, state.job().map(|job| job.to_string())]),
         )?;
     }
     Ok(())

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use jobs::Jobs;
 use models::access::Author;
-use models::job::{JobId, State as JobState};
+use models::job::{JobId, Revision, State as JobState};
 use models::values::id::PortalId;
 use store::contacts::{AccessRecord, AccessState};
 use tests::World;
@@ -264,14 +264,14 @@ async fn later_changes_by_others_stay_although_the_contact_moves() {
                     let access = private(&[ADA]);
                     let record = AccessRecord {
                         access: &access,
-                        revision: other.new_id(),
+                        revision: Revision { job: other.new_id(), chunk: None },
+                        replaced: state.job(),
                         set_by: Author::User(ADA),
                         set_at: other.now(),
                     };
                     let contact = i64::from(*number).try_into().unwrap();
-                    let written =
-                        other.store.write_access_where(&portal, vec![(contact, state.revision, record)]).await;
-                    assert!(written.error.is_none() && written.refused.is_empty());
+                    let written = other.store.write_access(&portal, vec![(contact, record)]).await;
+                    assert!(written.error.is_none() && written.rejected.is_empty());
                     set.push(*number);
                 }
                 bed.load(moves(&name, 1, &movers)).await;

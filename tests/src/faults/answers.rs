@@ -44,6 +44,12 @@ pub(super) fn throttled(call: &Call, capacity: Capacity) -> Response<Bytes> {
     }
 }
 
+/// Returns the result of a throttled statement.
+pub(super) fn throttled_statement() -> Value {
+    json!({"Error": {"Code": "ProvisionedThroughputExceeded", "Message": "The level of configured provisioned throughput \
+        for the table was exceeded"}})
+}
+
 /// Returns the answer to a call in conflict with a transaction.
 pub(super) fn in_conflict(call: &Call) -> Response<Bytes> {
     const MESSAGE: &str = "Transaction is ongoing for the item";

@@ -22,6 +22,8 @@ pub enum Operation {
     DeleteItem,
     /// Writes items in a batch.
     BatchWriteItem,
+    /// Executes PartiQL statements in a batch.
+    BatchExecuteStatement,
     /// Writes items in one transaction.
     TransactWriteItems,
     /// Creates, changes or deletes a table.
@@ -46,6 +48,7 @@ impl Operation {
             "UpdateItem" => Self::UpdateItem,
             "DeleteItem" => Self::DeleteItem,
             "BatchWriteItem" => Self::BatchWriteItem,
+            "BatchExecuteStatement" => Self::BatchExecuteStatement,
             "TransactWriteItems" => Self::TransactWriteItems,
             "CreateTable" | "UpdateTable" | "UpdateTimeToLive" | "DeleteTable" => Self::DefineTable,
             _ => Self::Other,
@@ -72,8 +75,11 @@ impl Call {
 
     /// Returns whether the call writes items.
     pub fn writes(&self) -> bool {
-        use Operation::{BatchWriteItem, DeleteItem, PutItem, TransactWriteItems, UpdateItem};
-        matches!(self.operation, PutItem | UpdateItem | DeleteItem | BatchWriteItem | TransactWriteItems)
+        use Operation::{BatchExecuteStatement, BatchWriteItem, DeleteItem, PutItem, TransactWriteItems, UpdateItem};
+        matches!(
+            self.operation,
+            PutItem | UpdateItem | DeleteItem | BatchWriteItem | BatchExecuteStatement | TransactWriteItems
+        )
     }
 
     /// Returns whether the call queries an index.
@@ -96,6 +102,9 @@ impl Call {
 
     /// Returns the partition and sort keys of the call's items, in order; none for a query.
     pub fn keys(&self) -> Vec<(String, String)> {
+        if self.operation == Operation::BatchExecuteStatement {
+            return self.body["Statements"].as_array().into_iter().flatten().filter_map(statement_key).collect();
+        }
         let text = |item: &Value, name: &str| item[name]["S"].as_str().map(str::to_owned);
         self.items().into_iter().filter_map(|item| Some((text(item, PK)?, text(item, SK)?))).collect()
     }
@@ -114,6 +123,16 @@ impl Call {
             _ => Vec::new(),
         }
     }
+}
+
+/// Returns the key of the item that a statement of the store writes. An INSERT names the key first, and an UPDATE names
+/// the key before its condition on the revision.
+fn statement_key(statement: &Value) -> Option<(String, String)> {
+    let values = statement["Parameters"].as_array()?;
+    let is_insert = statement["Statement"].as_str()?.starts_with("INSERT");
+    let first = if is_insert { 0 } else { values.len().checked_sub(3)? };
+    let text = |index: usize| values.get(index)?["S"].as_str().map(str::to_owned);
+    Some((text(first)?, text(first + 1)?))
 }
 
 /// Returns the items and keys of requests such as `{"PutRequest": {"Item": …}}` and `{"Update": {"Key": …}}`.

@@ -40,6 +40,17 @@ pub enum Share {
     Last(usize),
 }
 
+impl Share {
+    /// Returns the size of this share of a number of requests.
+    pub(super) fn of(self, requests: usize) -> usize {
+        match self {
+            Self::All => requests,
+            Self::Half => requests / 2,
+            Self::Last(last) => last,
+        }
+    }
+}
+
 /// A failure of one call.
 #[derive(Clone, Debug)]
 pub enum Fault {

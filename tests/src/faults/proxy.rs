@@ -319,15 +319,11 @@ impl Route {
         let (unprocessed, mut answer) = match call.operation {
             Operation::BatchWriteItem => ("UnprocessedItems", json!({})),
             Operation::BatchGetItem => ("UnprocessedKeys", json!({"Responses": {}})),
+            Operation::BatchExecuteStatement => return self.answer_first_statements(exchange, share, faults).await,
             _ => return self.answer_with(exchange, faults).await,
         };
         let mut processed = call.body.clone();
-        let total = count(&processed["RequestItems"]);
-        let left = match share {
-            Share::All => total,
-            Share::Half => total / 2,
-            Share::Last(requests) => requests,
-        };
+        let left = share.of(count(&processed["RequestItems"]));
         let removed = take_last(&mut processed["RequestItems"], left);
         if processed["RequestItems"].as_object().is_some_and(|tables| !tables.is_empty()) {
             let part = Exchange { body: processed.to_string().into(), ..exchange };
@@ -344,6 +340,32 @@ impl Route {
                 None => answer[unprocessed][&table] = of_table,
             }
         }
+        Some(answers::reply(StatusCode::OK, &answer))
+    }
+}
+
+impl Route {
+    /// Executes statements without a share of them, and answers this share as throttled.
+    async fn answer_first_statements(
+        &self,
+        exchange: Exchange<'_>,
+        share: Share,
+        faults: &[Fault],
+    ) -> Option<Response<Bytes>> {
+        let mut executed = exchange.call.body.clone();
+        let statements = executed["Statements"].as_array_mut()?;
+        let left = share.of(statements.len()).min(statements.len());
+        statements.truncate(statements.len() - left);
+        let mut answer = json!({"Responses": []});
+        if !statements.is_empty() {
+            let part = Exchange { body: executed.to_string().into(), ..exchange };
+            let forwarded = self.answer_with(part, faults).await?;
+            if forwarded.status() != StatusCode::OK {
+                return Some(forwarded);
+            }
+            answer = serde_json::from_slice(forwarded.body()).ok()?;
+        }
+        answer["Responses"].as_array_mut()?.extend(std::iter::repeat_n(answers::throttled_statement(), left));
         Some(answers::reply(StatusCode::OK, &answer))
     }
 }

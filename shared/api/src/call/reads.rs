@@ -8,9 +8,8 @@ use models::job::{Change, Job, JobId, ShardSummary};
 use models::request::JobsStart;
 use models::rule::{Rule, RuleName};
 use models::values::id::{ContactId, PortalId, UserId};
-use models::values::timestamp::Timestamp;
 use store::StoreError;
-use store::contacts::{AccessState, Accesses};
+use store::contacts::{AccessState, Accesses, Origin};
 use store::directory::Lists;
 use store::jobs::list::JobReader;
 use store::listing::{ListError, Listed, Listing};
@@ -109,7 +108,7 @@ impl<'a> Reads<'a> {
     pub async fn access_with<T>(
         self,
         ids: &[ContactId],
-        see: impl Fn(AccessState, Option<Timestamp>) -> T,
+        see: impl Fn(AccessState, Origin) -> T,
     ) -> Result<Accesses<T>, StoreError> {
         self.app.store.access_with(self.portal, ids, see).await
     }

@@ -5,7 +5,7 @@
 //! `apply`, the run starts again.
 
 use models::access::{Access, Author};
-use models::job::{Counts, Job, JobId, NewJob, Task};
+use models::job::{Counts, Job, JobId, NewJob, Revision, Task};
 use models::values::id::{ContactId, PortalId, UserId};
 use models::values::timestamp::Timestamp;
 use store::StoreError;
@@ -62,7 +62,7 @@ impl ContactRun {
     ) -> Result<LoadedContact, StoreError> {
         let loaded = jobs.store.load(&self.portal, &[self.contact], users).await?;
         if let Some((_, state)) = loaded.contacts.get(&self.contact)
-            && state.revision == Some(self.job)
+            && state.is_written_by(self.job)
             && let Some(job) = jobs.store.job(&self.portal, self.job).await?
         {
             return Ok(LoadedContact::AlreadyWritten(Box::new(job)));
@@ -96,7 +96,13 @@ impl ContactRun {
     /// When the table fails.
     pub async fn apply(&self, jobs: &Jobs, before: &AccessState) -> Result<ContactOutcome, StoreError> {
         let Self { portal, contact, target, .. } = self;
-        let record = AccessRecord { access: target, revision: self.job, set_by: self.author, set_at: self.started };
+        let record = AccessRecord {
+            access: target,
+            revision: Revision { job: self.job, chunk: None },
+            replaced: before.job(),
+            set_by: self.author,
+            set_at: self.started,
+        };
         // The job stays open until its event is published.
         let open = !matches!(jobs.events, Events::Off);
         match jobs.store.write_access_with_job(portal, *contact, before, &record, &self.record(), open).await {

@@ -74,10 +74,12 @@ impl<'a> ShardWork<'a> {
 
     /// Renews the lease if nothing was written for a while.
     pub(crate) async fn renew(&mut self) -> Result<(), Stopped> {
-        if self.lease.renewed.elapsed() < RENEW {
-            return Ok(());
-        }
-        self.save().await
+        if self.must_renew() { self.save().await } else { Ok(()) }
+    }
+
+    /// Returns whether no write has renewed the lease for a while.
+    pub(super) fn must_renew(&self) -> bool {
+        self.lease.renewed.elapsed() >= RENEW
     }
 
     /// Records the shard's progress.

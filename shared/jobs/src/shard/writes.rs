@@ -1,29 +1,38 @@
 //! Writes of a shard: chunks, then their access records.
+//!
+//! A chunk is written before the access records of its contacts. Each record is written on condition that the contact
+//! still has the revision that the chunk names, so a change by somebody else is never overwritten unseen. The shard
+//! removes a rejected contact from its chunk, reads the contact and judges the contact again. A following chunk holds
+//! the contacts that are still to be changed.
+//!
+//! So an interrupted shard continues at its last chunk: the earlier chunks are decided. The contacts that were removed
+//! from the last chunk have to be judged again.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, VecDeque};
 
-use models::access::Actor;
-use models::job::{Change, Job};
+use models::access::{Access, Actor};
+use models::job::{Change, Job, Revision};
 use models::values::id::ContactId;
 use store::StoreError;
-use store::contacts::AccessRecord;
+use store::contacts::{AccessRecord, AccessState, RejectedWrite};
+use store::jobs::chunk_format::ChunkBuilder;
 use store::jobs::{Checkpoint, Chunk, Progress};
 use store::postings::Postings;
 use tokio::time::{Instant, timeout_at};
 
 use crate::shard::{ShardWork, Stopped};
-use crate::source::PageKind;
+use crate::source::{Judge, PageKind, Purpose, Rights, Verdict};
 
-/// The condition for writing access records.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Condition {
-    /// No condition: the last writer wins. Batches write the records.
-    None,
-    /// The access must be unchanged since it was read.
-    StillAsRead,
+/// A chunk whose access records are written or rejected.
+struct OpenChunk {
+    number: u32,
+    /// The shard's progress after the chunk.
+    after: Progress,
+    /// Contacts that are not in the chunk and have to be judged again.
+    void: Vec<ContactId>,
 }
 
-impl<'a> ShardWork<'a> {
+impl ShardWork<'_> {
     /// Writes the open chunk, then its access records, then the shard's progress at `checkpoint`. Closes the shard
     /// after the last page.
     pub(super) async fn flush(&mut self, checkpoint: Option<Checkpoint>, kind: PageKind) -> Result<(), Stopped> {
@@ -32,114 +41,175 @@ impl<'a> ShardWork<'a> {
         let number = self.progress.next_chunk;
         let examined = self.progress.examined + self.examined;
         let after = Progress { checkpoint, next_chunk: number + 1, examined, counts };
-        let chunk = std::mem::take(&mut self.chunk);
-        let changes = std::mem::take(&mut self.changes);
+        let (chunk, changes) = (std::mem::take(&mut self.chunk), std::mem::take(&mut self.changes));
+        let mut open = OpenChunk { number, after, void: Vec::new() };
+        let again = self.write_chunk(&mut open, &chunk, &changes).await?;
+        self.judge_again(&mut open, again).await?;
+        self.add_pending();
+        self.finish_chunks(open.after, kind).await
+    }
+
+    /// Writes a chunk and its access records. Removes the rejected contacts from the chunk, and returns these contacts
+    /// with their current access.
+    async fn write_chunk(
+        &mut self,
+        open: &mut OpenChunk,
+        chunk: &ChunkBuilder,
+        changes: &[Change],
+    ) -> Result<Vec<(ContactId, AccessState)>, Stopped> {
         let Self { jobs, portal, job, shard, .. } = *self;
         if Instant::now() >= self.may_write_until() {
             return Err(Stopped::Lost);
         }
         // Write the manager index before the access records, concurrently with the chunk.
-        let condition = if job.task.target().is_some() { Condition::None } else { Condition::StillAsRead };
-        let postings = self.postings(&changes, condition);
+        let postings = self.postings(changes);
         let (written, indexed) = futures::join!(
-            jobs.store.write_chunk(portal, job, shard, number, &chunk, &after),
+            jobs.store.write_chunk(portal, job, shard, open.number, chunk, &open.void, &open.after),
             jobs.store.index_managers(portal, &postings, jobs.now()),
         );
         if !written? {
             // Another worker wrote this chunk, or the response to this write was lost. The stored chunk is equivalent.
             return Err(Stopped::Overtaken);
         }
-        let open: Vec<&Change> = changes.iter().filter(|change| !change.conflict).collect();
-        (self.open, self.unwritten) = (Some(after), open.len());
+        let changes: Vec<&Change> = changes.iter().filter(|change| !change.conflict).collect();
+        (self.open, self.unwritten) = (Some(open.after), changes.len());
         indexed?;
-        let late = self.write(open.into_iter(), condition).await?;
-        self.add_pending();
-        self.finish_chunk(number, after, &late, kind).await
+        let rejected = self.write(open.number, &changes).await?;
+        let again = self.lost(&changes, rejected).await?;
+        self.void(open, contacts_of(&again)).await?;
+        Ok(again)
     }
 
     /// Returns the postings to write before a chunk's access records. An undo also writes postings for the restored
     /// access, because compaction may have removed the earlier postings.
-    pub(super) fn postings(&self, changes: &[Change], condition: Condition) -> Postings {
+    fn postings(&self, changes: &[Change]) -> Postings {
         let mut postings = Postings::default();
         for change in changes.iter().filter(|change| !change.conflict) {
             let Some(after) = change.after.as_ref().or(self.job.task.target()) else { continue };
-            match condition {
-                Condition::None => postings.add_all(change.contact, after),
-                Condition::StillAsRead => postings.add(change.contact, &change.before, after),
-            }
+            postings.add(change.contact, &change.before, after);
         }
         postings
     }
 
-    /// Writes the access records of changes. Returns the contacts that others changed since they were read. With
-    /// [`Condition::None`], batches write the job's target. With [`Condition::StillAsRead`], separate writes each check
-    /// that the access is unchanged.
-    pub(super) async fn write(
-        &mut self,
-        changes: impl Iterator<Item = &Change>,
-        condition: Condition,
-    ) -> Result<Vec<ContactId>, Stopped> {
+    /// Writes the access records of changes, each on condition that the contact still has the revision that the change
+    /// replaces. Returns the rejected writes.
+    async fn write(&mut self, chunk: u32, changes: &[&Change]) -> Result<Vec<RejectedWrite>, Stopped> {
         let Self { jobs, portal, job, .. } = *self;
-        let record = |access| AccessRecord { access, revision: job.id, set_by: job.created_by, set_at: job.created };
         let send_until = self.may_write_until();
         // `timeout_at` polls its future once even after the time has passed.
         if Instant::now() >= send_until {
             return Err(Stopped::Lost);
         }
-        if condition == Condition::None
-            && let Some(target) = job.task.target()
-        {
-            let contacts: Vec<ContactId> = changes.map(|change| change.contact).collect();
-            let record = record(target);
-            // Send nothing after the lease: another worker may be finishing this chunk.
-            let written = timeout_at(send_until, jobs.store.write_access(portal, contacts, &record)).await;
-            let Ok((unwritten, error)) = written else { return Err(Stopped::Lost) };
-            self.unwritten = unwritten;
-            return error.map_or(Ok(Vec::new()), |error| Err(error.into()));
-        }
-        let records = changes
-            .map(|change| {
-                let access = change.after.as_ref().or(job.task.target());
-                let access = access.ok_or_else(|| StoreError::Corrupt("a change lacks the access to write".into()))?;
-                Ok((change.contact, change.revision, record(access)))
-            })
-            .collect::<Result<_, StoreError>>()?;
-        let written = timeout_at(send_until, jobs.store.write_access_where(portal, records)).await;
+        let revision = Revision { job: job.id, chunk: Some(chunk) };
+        let records = changes.iter().map(|change| {
+            let access = change.after.as_ref().or(job.task.target());
+            let access = access.ok_or_else(|| StoreError::Corrupt("a change lacks the access to write".into()))?;
+            let replaced = change.replaced_job();
+            let record = AccessRecord { access, revision, replaced, set_by: job.created_by, set_at: job.created };
+            Ok((change.contact, record))
+        });
+        let records: Vec<_> = records.collect::<Result<_, StoreError>>()?;
+        // Send nothing after the lease: another worker may be finishing this chunk.
+        let written = timeout_at(send_until, jobs.store.write_access(portal, records)).await;
         let Ok(written) = written else { return Err(Stopped::Lost) };
         self.unwritten = written.unwritten;
-        if let Some(error) = written.error {
-            return Err(error.into());
+        match written.error {
+            Some(error) => Err(error.into()),
+            None => Ok(written.rejected),
         }
-        if written.refused.is_empty() {
-            return Ok(Vec::new());
-        }
-        // A successful write whose response was lost is refused on retry.
-        let accesses = jobs.store.current_access_of(portal, &written.refused).await?;
-        let mut refused = Vec::new();
-        for contact in written.refused {
-            if accesses.of(contact)?.revision != Some(job.id) {
-                refused.push(contact);
-            }
-        }
-        Ok(refused)
     }
 
-    /// Records that a chunk's access records are written, except those of the contacts in `late`, which others changed
-    /// first.
-    pub(super) async fn finish_chunk(
-        &mut self,
-        number: u32,
-        mut after: Progress,
-        late: &[ContactId],
-        kind: PageKind,
-    ) -> Result<(), Stopped> {
-        // In a run, a contact that someone else changes concurrently counts as updated. In an undo, the contact is a
-        // conflict.
-        if self.job.task.target().is_none() && !late.is_empty() {
-            after.counts.updated = after.counts.updated.saturating_sub(late.len() as u64);
-            after.counts.conflicts += late.len() as u64;
-            self.jobs.store.write_late_conflicts(self.portal, self.job.id, self.shard, number, late).await?;
+    /// Returns the rejected contacts that this job did not change, with their current access. A write whose response
+    /// was lost is rejected when sent again.
+    async fn lost(
+        &self,
+        changes: &[&Change],
+        rejected: Vec<RejectedWrite>,
+    ) -> Result<Vec<(ContactId, AccessState)>, StoreError> {
+        if rejected.is_empty() {
+            return Ok(Vec::new());
         }
+        let ids: Vec<ContactId> = rejected.iter().map(|rejected| rejected.contact).collect();
+        let mut current = self.jobs.store.current_access_with_origin(self.portal, &ids).await?;
+        let changes: HashMap<ContactId, &Change> = changes.iter().map(|change| (change.contact, *change)).collect();
+        let mut lost = Vec::new();
+        for RejectedWrite { contact, may_be_written } in rejected {
+            let (state, origin) = current.take(contact)?;
+            let is_written = match changes.get(&contact) {
+                _ if state.is_written_by(self.job.id) => true,
+                Some(change) if may_be_written => {
+                    self.jobs.was_written(self.portal, self.job.id, change, &state, origin).await?
+                }
+                _ => false,
+            };
+            if !is_written {
+                lost.push((contact, state));
+            }
+        }
+        Ok(lost)
+    }
+
+    /// Removes contacts from a chunk, and their counts from the progress after the chunk. The contacts have to be judged
+    /// again.
+    async fn void(&mut self, open: &mut OpenChunk, contacts: Vec<ContactId>) -> Result<(), StoreError> {
+        let removed = contacts.len() as u64;
+        if removed == 0 {
+            return Ok(());
+        }
+        open.void.extend(contacts);
+        open.after.counts.updated = open.after.counts.updated.saturating_sub(removed);
+        open.after.counts.matched = open.after.counts.matched.saturating_sub(removed);
+        self.open = Some(open.after);
+        let Self { jobs, portal, job, shard, .. } = *self;
+        jobs.store.void_changes(portal, job.id, shard, open.number, &open.void, &open.after).await
+    }
+
+    /// Judges contacts by their current access, and writes the contacts that are to be changed in following chunks,
+    /// until no write is rejected.
+    async fn judge_again(&mut self, open: &mut OpenChunk, again: Vec<(ContactId, AccessState)>) -> Result<(), Stopped> {
+        let mut again = VecDeque::from(again);
+        while !again.is_empty() {
+            if self.must_renew() {
+                match self.save().await {
+                    // The shard closes with the contacts decided so far.
+                    Err(Stopped::Cancelled) => return Ok(()),
+                    saved => saved?,
+                }
+            }
+            let Self { jobs, portal, job, .. } = *self;
+            let actor = Rights::Current { store: &jobs.store, portal, author: job.created_by }.actor().await?;
+            let (mut chunk, mut changes) = (ChunkBuilder::default(), Vec::new());
+            while let Some((contact, state)) = again.pop_front() {
+                let verdict = judge_again(job, actor, contact, state.clone());
+                let counts = verdict.counts();
+                match verdict {
+                    Verdict::Change(change, _) => {
+                        if !chunk.push(&change) {
+                            again.push_front((contact, state));
+                            break;
+                        }
+                        changes.push(change);
+                    }
+                    Verdict::Hidden | Verdict::Skipped => {
+                        self.positions.retain(|position| position.contact != contact);
+                    }
+                    Verdict::Done | Verdict::Unchanged(_) => {}
+                }
+                open.after.counts += counts;
+            }
+            if changes.is_empty() {
+                continue;
+            }
+            open.number = open.after.next_chunk;
+            open.after.next_chunk += 1;
+            open.void = again.iter().map(|(contact, _)| *contact).collect();
+            again.extend(self.write_chunk(open, &chunk, &changes).await?);
+        }
+        Ok(())
+    }
+
+    /// Records the progress after the last chunk, whose contacts are all decided.
+    async fn finish_chunks(&mut self, after: Progress, kind: PageKind) -> Result<(), Stopped> {
         self.open = None;
         self.examined = 0;
         self.progress = after;
@@ -150,75 +220,90 @@ impl<'a> ShardWork<'a> {
     }
 
     /// Completes a previous worker's chunk, whose access records may be partly written. Changes that others made since
-    /// then stay. Removes the unwritten changes from the chunk that `actor` may no longer make. Without an actor (the
-    /// user was removed), removes all unwritten changes.
+    /// then stay. Without an actor (the user was removed), removes all unwritten changes from the chunk.
     pub(crate) async fn resume(&mut self, number: u32, chunk: Chunk, actor: Option<&Actor>) -> Result<(), Stopped> {
         let Self { jobs, portal, job, .. } = *self;
-        let open: Vec<&Change> = chunk.changes.iter().filter(|change| !change.conflict).collect();
-        let ids: Vec<ContactId> = open.iter().map(|change| change.contact).collect();
-        (self.open, self.unwritten) = (Some(chunk.after), open.len());
+        let changes: Vec<&Change> = chunk.changes.iter().filter(|change| !change.conflict).collect();
+        let ids: Vec<ContactId> = changes.iter().map(|change| change.contact).collect();
+        (self.open, self.unwritten) = (Some(chunk.after), changes.len());
+        let mut open = OpenChunk { number, after: chunk.after, void: chunk.void };
         // The previous worker may have stopped before it wrote its postings.
-        let postings = self.postings(&chunk.changes, Condition::StillAsRead);
-        let (accesses, ()) = futures::try_join!(
-            jobs.store.current_access_of(portal, &ids),
+        let postings = self.postings(&chunk.changes);
+        let (mut current, ()) = futures::try_join!(
+            jobs.store.current_access_with_origin(portal, &ids),
             jobs.store.index_managers(portal, &postings, jobs.now())
         )?;
-        let (mut same, mut other, mut unrecorded) = (Vec::new(), Vec::new(), Vec::new());
-        for change in open {
-            match accesses.of(change.contact)?.revision {
-                Some(revision) if revision == job.id => {}
-                // A contact that never had a record may have been removed. A removed contact must not get a record.
-                None if change.revision.is_none() => unrecorded.push(change),
-                revision if revision == change.revision => same.push(change),
-                _ => other.push(change),
+        let (mut unwritten, mut lost) = (Vec::new(), Vec::new());
+        for change in &changes {
+            let (state, origin) = current.take(change.contact)?;
+            if state.job() == change.replaced_job() {
+                unwritten.push((*change, state));
+            } else if !jobs.was_written(portal, job.id, change, &state, origin).await? {
+                lost.push((change.contact, state));
             }
         }
-        let ids: Vec<ContactId> = unrecorded.iter().map(|change| change.contact).collect();
-        let existing = jobs.store.existing(portal, &ids).await?;
-        for change in unrecorded {
-            if existing.contains(&change.contact) { same.push(change) } else { other.push(change) }
+        // A contact that never had a record may have been removed. A removed contact must not get a record.
+        let is_unrecorded = |(change, _): &&(&Change, AccessState)| change.revision.is_none();
+        let unrecorded: Vec<ContactId> =
+            unwritten.iter().filter(is_unrecorded).map(|(change, _)| change.contact).collect();
+        let existing = jobs.store.existing(portal, &unrecorded).await?;
+        let mut permitted = Vec::new();
+        for (change, state) in unwritten {
+            if change.revision.is_none() && !existing.contains(&change.contact) {
+                lost.push((change.contact, AccessState { is_removed: true, ..state }));
+            } else if actor.is_some_and(|actor| may_write(job, actor, change)) {
+                permitted.push(change);
+            } else {
+                lost.push((change.contact, state));
+            }
         }
-        let (same, void): (Vec<&Change>, Vec<&Change>) =
-            same.into_iter().partition(|change| actor.is_some_and(|actor| may_write(job, actor, change)));
-        let after = self.void(number, &chunk, &void, actor).await?;
-        // Add the contacts that the previous worker found changed by others.
-        let mut late: HashSet<ContactId> = chunk.late.into_iter().collect();
-        late.extend(other.iter().map(|change| change.contact));
-        late.extend(self.write(same.into_iter(), Condition::StillAsRead).await?);
-        let late: Vec<ContactId> = late.into_iter().collect();
-        self.finish_chunk(number, after, &late, PageKind::Inner).await
-    }
-
-    /// Removes contacts from a chunk that the actor may no longer change. Returns the shard's progress after the
-    /// remaining contacts. A removed contact counts as skipped if the actor may see the contact, and is not counted
-    /// otherwise.
-    pub(super) async fn void(
-        &mut self,
-        number: u32,
-        chunk: &Chunk,
-        void: &[&Change],
-        actor: Option<&Actor>,
-    ) -> Result<Progress, Stopped> {
-        let mut after = chunk.after;
-        if void.is_empty() {
-            return Ok(after);
+        // The previous worker may have sent each of these writes.
+        let rejected = self.write(number, &permitted).await?.into_iter();
+        let rejected = rejected.map(|rejected| RejectedWrite { may_be_written: true, ..rejected }).collect();
+        lost.extend(self.lost(&permitted, rejected).await?);
+        let waiting = open.void.clone();
+        self.void(&mut open, contacts_of(&lost)).await?;
+        if actor.is_some() {
+            let mut states = jobs.store.current_access_of(portal, &waiting).await?;
+            let existing = jobs.store.existing(portal, &waiting).await?;
+            for contact in waiting {
+                let state = states.take(contact)?;
+                let is_removed = state.is_removed || !existing.contains(&contact);
+                lost.push((contact, AccessState { is_removed, ..state }));
+            }
+            self.judge_again(&mut open, lost).await?;
         }
-        let visible =
-            void.iter().filter(|change| actor.is_some_and(|actor| actor.may_see(&change.before))).count() as u64;
-        let all = void.len() as u64;
-        after.counts.updated = after.counts.updated.saturating_sub(all);
-        after.counts.skipped += visible;
-        after.counts.matched = after.counts.matched.saturating_sub(all - visible);
-        let contacts: Vec<ContactId> =
-            chunk.void.iter().copied().chain(void.iter().map(|change| change.contact)).collect();
-        self.jobs.store.void_changes(self.portal, self.job.id, self.shard, number, &contacts, &after).await?;
-        self.open = Some(after);
-        Ok(after)
+        self.finish_chunks(open.after, PageKind::Inner).await
     }
 }
 
+fn contacts_of(states: &[(ContactId, AccessState)]) -> Vec<ContactId> {
+    states.iter().map(|(contact, _)| *contact).collect()
+}
+
+/// Judges a contact whose access is no longer the access that the job read. Only a run changes such a contact. An undo
+/// restores a contact only from the access that the undone job set, so for an undo the contact is a conflict.
+fn judge_again(job: &Job, actor: Actor, contact: ContactId, state: AccessState) -> Verdict {
+    if let Some(target) = job.task.target() {
+        return Judge { actor, target, purpose: Purpose::Write(job.id) }.judge(contact, None, state);
+    }
+    if state.is_written_by(job.id) {
+        Verdict::Done
+    } else if state.job() == job.task.undo_of() {
+        // The user may no longer restore the contact.
+        if actor.may_see(&state.access) { Verdict::Skipped } else { Verdict::Hidden }
+    } else {
+        Verdict::Change(conflict(contact, state.revision), None)
+    }
+}
+
+/// Returns the entry of a contact that an undo leaves alone. The entry states only that a conflict occurred.
+fn conflict(contact: ContactId, revision: Option<Revision>) -> Change {
+    Change { contact, before: Access::UNRECORDED, revision, after: Some(Access::UNRECORDED), conflict: true }
+}
+
 /// Returns whether the job's author may still make a change. The contact's access must still be `change.before`.
-pub(super) fn may_write(job: &Job, actor: &Actor, change: &Change) -> bool {
+fn may_write(job: &Job, actor: &Actor, change: &Change) -> bool {
     match &change.after {
         Some(restored) if job.task.undo_of().is_some() => actor.may_restore(&change.before, restored),
         _ => actor.may_edit(&change.before),

@@ -89,14 +89,16 @@ impl<'a> ChangeSource<'a> {
     }
 
     pub(super) fn judge(&self, change: Change, state: AccessState, actor: &Actor) -> Verdict {
+        // A removed contact is like a contact that never had a record.
+        let state = if state.is_removed { AccessState::UNRECORDED } else { state };
         if change.conflict {
             // The undone job did not change this contact.
             Verdict::Hidden
-        } else if state.revision == Some(self.job) {
+        } else if state.is_written_by(self.job) {
             Verdict::Done
-        } else if state.revision == Some(self.undone.job) && !actor.may_restore(&state.access, &change.before) {
+        } else if state.is_written_by(self.undone.job) && !actor.may_restore(&state.access, &change.before) {
             if actor.may_see(&state.access) { Verdict::Skipped } else { Verdict::Hidden }
-        } else if state.revision == Some(self.undone.job) {
+        } else if state.is_written_by(self.undone.job) {
             let restored = Change {
                 contact: change.contact,
                 before: state.access,
@@ -105,7 +107,7 @@ impl<'a> ChangeSource<'a> {
                 conflict: false,
             };
             Verdict::Change(restored, None)
-        } else if state.revision == change.revision {
+        } else if state.job() == change.replaced_job() {
             // The undone job stopped before it wrote this contact.
             if actor.may_see(&state.access) { Verdict::Unchanged(None) } else { Verdict::Hidden }
         } else {

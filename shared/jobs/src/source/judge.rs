@@ -113,10 +113,10 @@ impl Judge<'_> {
     /// shows the contact.
     pub(crate) fn judge(&self, contact: ContactId, position: Option<IndexPosition>, state: AccessState) -> Verdict {
         // Another worker of this shard has already written the contact.
-        if matches!(self.purpose, Purpose::Write(job) if state.revision == Some(job)) {
+        if matches!(self.purpose, Purpose::Write(job) if state.is_written_by(job)) {
             return Verdict::Done;
         }
-        if !self.actor.may_see(&state.access) {
+        if state.is_removed || !self.actor.may_see(&state.access) {
             Verdict::Hidden
         } else if !self.actor.may_edit(&state.access) {
             Verdict::Skipped

@@ -209,7 +209,7 @@ impl<'a> MatchSource<'a> {
         entry: &IndexEntry,
         state: AccessState,
     ) -> Result<Verdict, StoreError> {
-        let (contact, revision) = (entry.contact, state.revision);
+        let (contact, written_by) = (entry.contact, state.job());
         let position = IndexPosition { created: entry.created, contact };
         let verdict = judge.judge(contact, Some(position), state);
         let is_new = self.judged.insert(contact);
@@ -220,7 +220,7 @@ impl<'a> MatchSource<'a> {
             Verdict::Change(..) => writes && self.is_resumed && self.was_written(contact).await?,
             Verdict::Unchanged(_) | Verdict::Skipped => self.is_resumed,
         };
-        let may_change = writes && self.moved.is_as_added_again(contact, revision);
+        let may_change = writes && self.moved.is_as_added_again(contact, written_by);
         Ok(match verdict {
             Verdict::Change(..) if may_change => verdict,
             _ if is_counted => Verdict::Hidden,

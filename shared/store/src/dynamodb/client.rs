@@ -40,6 +40,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug)]
 pub struct Store {
     pub(crate) client: Client,
+    /// The client for statements, whose repetitions this crate decides.
+    pub(crate) client_without_retries: Client,
     pub(crate) table: String,
     pub(crate) meter: Arc<Meter>,
 }
@@ -160,7 +162,9 @@ fn bounded(base: SdkConfig, endpoint: Option<&Endpoint>) -> SdkConfig {
 impl Store {
     /// Returns the table `table`, accessed through `client`.
     pub fn new(client: Client, table: impl Into<String>) -> Self {
-        Self { client, table: table.into(), meter: Arc::default() }
+        let config = client.config().to_builder().retry_config(RetryConfig::disabled()).build();
+        let client_without_retries = Client::from_conf(config);
+        Self { client, client_without_retries, table: table.into(), meter: Arc::default() }
     }
 
     /// Returns the table with its own meter. This store's meter still counts all calls.

@@ -6,12 +6,14 @@ use jiff::SignedDuration;
 use models::access::{Access, Author};
 use models::contact::ContactRecord;
 use models::filter::IndexEntry;
+use models::job::Revision;
 use models::limits::{self, IMPORT_AHEAD_MILLIS, IMPORT_WRITE_MILLIS};
 use models::values::fold::fold_tag;
 use models::values::id::{ContactId, PortalId};
 use models::values::timestamp::Timestamp;
+use uuid::Uuid;
 
-use crate::contacts::{AccessRecord, RECORD, tag_items};
+use crate::contacts::{AccessRecord, RECORD, is_removal_mark, removed_item, tag_items};
 use crate::dynamodb::batch::Write;
 use crate::dynamodb::items::{self, Item, s};
 use crate::dynamodb::reading::Consistency;
@@ -92,7 +94,8 @@ impl<'a> Importer<'a> {
             if !keeps_access {
                 let written = AccessRecord {
                     access: &access,
-                    revision: self.options.revision,
+                    revision: Revision { job: self.options.revision, chunk: None },
+                    replaced: before.as_ref().and_then(|(_, state)| state.job()),
                     set_by: Author::Operator,
                     set_at: now,
                 };
@@ -160,30 +163,34 @@ impl<'a> Importer<'a> {
     }
 
     /// Removes a contact with all its items, its own item first. An interrupted removal leaves tag entries of the
-    /// contact; loading the same line again removes them.
+    /// contact; loading the same line again removes them. A mark stays in place of the access record, so that a job that
+    /// read the contact before gives the contact no new record.
     pub(super) async fn delete(&mut self, contact: ContactId) -> Result<(), StoreError> {
         let Some(current) = &self.current else { return Ok(()) };
         let portal = current.portal.id.clone();
         let items = self.store.query(&Range::OfContact(portal.clone(), contact), Consistency::Strong).await?;
-        if items.is_empty() {
+        if items.iter().all(is_removal_mark) {
             return Ok(());
         }
         self.mark_counters_dirty().await?;
-        self.store.record_removal(&portal, contact, (self.options.clock)()).await?;
+        let now = (self.options.clock)();
+        self.store.record_removal(&portal, contact, now).await?;
         if let Some(current) = &mut self.current {
             current.had_contacts = true;
         }
         let mut deltas = HashMap::new();
-        let mut others = Vec::new();
+        let mut others = vec![Write::put(removed_item(&portal, contact, Uuid::now_v7().into(), now))];
         for mut item in items {
             let key = items::key_of(&item)?;
-            if let Key::Contact(..) = key {
-                let record: ContactRecord = items::document(&mut item, RECORD)?;
-                deltas = Counter::of(&record).map(|counter| (counter, -1)).collect();
-                self.store.write_all(vec![Write::delete(&key)]).await?;
-                self.summary.deleted += 1;
-            } else {
-                others.push(Write::delete(&key));
+            match key {
+                Key::Contact(..) => {
+                    let record: ContactRecord = items::document(&mut item, RECORD)?;
+                    deltas = Counter::of(&record).map(|counter| (counter, -1)).collect();
+                    self.store.write_all(vec![Write::delete(&key)]).await?;
+                    self.summary.deleted += 1;
+                }
+                Key::Access(..) => {}
+                _ => others.push(Write::delete(&key)),
             }
         }
         self.store.write_all(others).await?;

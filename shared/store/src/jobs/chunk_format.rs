@@ -10,7 +10,7 @@ use flate2::Compression;
 use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
 use models::access::{Access, ShareType};
-use models::job::Change;
+use models::job::{Change, Revision};
 use models::values::id::{ContactId, JobId, UserId};
 use serde::{Deserialize, Serialize};
 
@@ -24,8 +24,9 @@ pub const MAX_CHUNK_BYTES: usize = 350 * 1024;
 
 /// Maximum bytes of a number below `MAX_CHUNK_BYTES`, as a variable-length integer.
 const INDEX_BYTES: usize = 3;
-/// Maximum bytes of an entry without its managers: identifier, share type, revision and the managers' count.
-const ENTRY_BYTES: usize = 5 + 1 + 1 + INDEX_BYTES + INDEX_BYTES + AFTER_BYTES + 1;
+/// Maximum bytes of an entry without its managers: identifier, share type, revision, the managers' count and the
+/// revision's chunk.
+const ENTRY_BYTES: usize = 5 + 1 + 1 + INDEX_BYTES + INDEX_BYTES + AFTER_BYTES + 1 + 1 + 5;
 /// Maximum bytes of an entry's access after the job, without its managers.
 const AFTER_BYTES: usize = 1 + 1 + INDEX_BYTES;
 const UUID_BYTES: usize = 16;
@@ -50,10 +51,15 @@ struct Entry {
     conflict: bool,
 }
 
+/// The chunk of each entry's revision, in the order of the entries. These numbers follow the body. Chunks of earlier
+/// versions lack them.
+type RevisionChunks = Vec<Option<u32>>;
+
 /// A chunk under construction.
 #[derive(Default)]
 pub struct ChunkBuilder {
     body: Body,
+    revision_chunks: RevisionChunks,
     number_of: HashMap<[u8; UUID_BYTES], u32>,
     bytes: usize,
 }
@@ -69,7 +75,8 @@ impl ChunkBuilder {
     pub fn push(&mut self, change: &Change) -> bool {
         let after = change.after.as_ref();
         let managers = || change.before.managers.iter().chain(after.into_iter().flat_map(|after| &after.managers));
-        let ids = managers().map(UserId::as_bytes).chain(change.revision.as_ref().map(JobId::as_bytes));
+        let job = change.replaced_job();
+        let ids = managers().map(UserId::as_bytes).chain(job.as_ref().map(JobId::as_bytes));
         let new_ids = ids.filter(|id| !self.number_of.contains_key(*id)).count();
         let bytes = ENTRY_BYTES + managers().count() * INDEX_BYTES + new_ids * UUID_BYTES;
         if self.body.entries.len() == MAX_CHUNK_CONTACTS || self.bytes + bytes > MAX_CHUNK_BYTES {
@@ -79,12 +86,13 @@ impl ChunkBuilder {
         let entry = Entry {
             contact: change.contact.get().unsigned_abs(),
             share: change.before.share.number(),
-            revision: change.revision.map(|id| self.number(*id.as_bytes())),
+            revision: job.map(|id| self.number(*id.as_bytes())),
             managers: self.numbers(&change.before.managers),
             after: after.map(|after| (after.share.number(), self.numbers(&after.managers))),
             conflict: change.conflict,
         };
         self.body.entries.push(entry);
+        self.revision_chunks.push(change.revision.and_then(|revision| revision.chunk));
         true
     }
 
@@ -109,7 +117,8 @@ impl ChunkBuilder {
     /// Encodes the chunk's body.
     pub fn encode(&self) -> Result<Vec<u8>, StoreError> {
         const WHAT: &str = "the body of a chunk";
-        let plain = postcard::to_stdvec(&self.body).map_err(|error| StoreError::unbuildable(WHAT, error))?;
+        let plain = postcard::to_stdvec(&(&self.body, &self.revision_chunks));
+        let plain = plain.map_err(|error| StoreError::unbuildable(WHAT, error))?;
         let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
         encoder.write_all(&plain).map_err(|error| StoreError::unbuildable(WHAT, error))?;
         encoder.finish().map_err(|error| StoreError::unbuildable(WHAT, error))
@@ -122,8 +131,12 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<Change>, StoreError> {
     let mut plain = Vec::new();
     let inflated = DeflateDecoder::new(bytes).read_to_end(&mut plain);
     inflated.map_err(|error| StoreError::corrupt("the body of a chunk is not compressed", error))?;
-    let body = postcard::from_bytes(&plain);
-    let body: Body = body.map_err(|error| StoreError::corrupt("the body of a chunk has another form", error))?;
+    let another_form = |error| StoreError::corrupt("the body of a chunk has another form", error);
+    let (body, rest): (Body, _) = postcard::take_from_bytes(&plain).map_err(another_form)?;
+    let revision_chunks: RevisionChunks = match rest {
+        [] => Vec::new(),
+        rest => postcard::from_bytes(rest).map_err(another_form)?,
+    };
     let id = |number: u32| {
         let index = usize::try_from(number).map_err(|_| corrupt())?;
         body.ids.get(index).copied().ok_or_else(corrupt)
@@ -134,13 +147,16 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<Change>, StoreError> {
             managers: managers.iter().map(|&number| id(number).map(UserId::from_bytes)).collect::<Result<_, _>>()?,
         })
     };
+    let revision_chunks = revision_chunks.into_iter().chain(std::iter::repeat(None));
     body.entries
         .iter()
-        .map(|entry| {
+        .zip(revision_chunks)
+        .map(|(entry, chunk)| {
+            let revision = entry.revision.map(|number| Ok(Revision { job: JobId::from_bytes(id(number)?), chunk }));
             Ok(Change {
                 contact: ContactId::try_from(i64::from(entry.contact)).map_err(|_| corrupt())?,
                 before: access(entry.share, &entry.managers)?,
-                revision: entry.revision.map(|number| id(number).map(JobId::from_bytes)).transpose()?,
+                revision: revision.transpose()?,
                 after: entry.after.as_ref().map(|(share, managers)| access(*share, managers)).transpose()?,
                 conflict: entry.conflict,
             })
@@ -161,7 +177,8 @@ mod tests {
     }
 
     fn change() -> impl Strategy<Value = Change> {
-        let id = (0u128..50).prop_map(JobId::from_u128);
+        let revision = (0u128..50, prop::option::of(any::<u32>()));
+        let id = revision.prop_map(|(job, chunk)| Revision { job: JobId::from_u128(job), chunk });
         (1..=i32::MAX, access(), prop::option::of(id), prop::option::of(access()), any::<bool>()).prop_map(
             |(contact, before, revision, after, conflict)| Change {
                 contact: i64::from(contact).try_into().unwrap(),
@@ -185,6 +202,22 @@ mod tests {
     }
 
     #[test]
+    fn chunks_of_earlier_versions_have_no_chunks_of_revisions() {
+        let change = Change {
+            contact: 7.try_into().unwrap(),
+            before: Access::UNRECORDED,
+            revision: Some(Revision { job: JobId::from_u128(3), chunk: None }),
+            after: None,
+            conflict: false,
+        };
+        let mut chunk = ChunkBuilder::default();
+        chunk.push(&change);
+        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(&postcard::to_stdvec(&chunk.body).unwrap()).unwrap();
+        assert_eq!(decode(&encoder.finish().unwrap()).unwrap(), [change]);
+    }
+
+    #[test]
     fn full_chunk_of_incompressible_managers_fits_an_item() {
         let mut random = fastrand::Rng::with_seed(7);
         let mut chunk = ChunkBuilder::default();
@@ -199,7 +232,7 @@ mod tests {
                 contact: i64::from(contact).try_into().unwrap(),
                 before: access(),
                 after: Some(access()),
-                revision: Some(JobId::from_u128(random.u128(..))),
+                revision: Some(Revision { job: JobId::from_u128(random.u128(..)), chunk: Some(u32::MAX) }),
                 conflict: false,
             };
             if !chunk.push(&change) {
@@ -218,7 +251,7 @@ mod tests {
         for contact in 1..=1000 {
             let managers = (0..40).map(|_| users[random.usize(..users.len())]).collect();
             let before = Access { share: ShareType::None, managers };
-            let revision = Some(JobId::from_u128(random.u128(..)));
+            let revision = Some(Revision { job: JobId::from_u128(random.u128(..)), chunk: Some(random.u32(..1000)) });
             let contact = i64::from(contact).try_into().unwrap();
             assert!(chunk.push(&Change { contact, before, revision, after: None, conflict: false }));
         }

@@ -19,9 +19,8 @@ use crate::keys::{EXPIRES, Key};
 pub struct Chunk {
     /// The changes that the chunk holds.
     pub changes: Vec<Change>,
-    /// Contacts in `changes` that others changed before the job wrote the access records.
-    pub late: Vec<ContactId>,
-    /// Contacts that a worker removed from the chunk before writing their access records. `changes` does not hold them.
+    /// Contacts that a worker removed from the chunk, because the table rejected their access records, or that did not
+    /// fit the chunk. `changes` does not hold them. The worker judges them again, for a following chunk.
     pub void: Vec<ContactId>,
     /// The shard's progress once the chunk's access records are written.
     pub after: Progress,
@@ -33,6 +32,8 @@ pub(super) const UNDO_SECONDS: i64 = 7 * 24 * 60 * 60;
 // The attributes of a chunk.
 const BODY: &str = "body";
 const AFTER: &str = "after";
+/// Contacts that an undo of an earlier version found changed by others. Later versions remove such contacts from the
+/// chunk, and record their conflicts in a following chunk.
 const LATE: &str = "late";
 const VOID: &str = "void";
 
@@ -44,9 +45,15 @@ fn contacts(item: &Item, name: &str) -> Result<HashSet<ContactId>, StoreError> {
     listed.as_l().map_err(|_| corrupt())?.iter().map(id).collect()
 }
 
+fn contact_list(contacts: &[ContactId]) -> AttributeValue {
+    AttributeValue::L(contacts.iter().map(|contact| items::n(contact.get())).collect())
+}
+
 impl Store {
-    /// Writes a chunk and the shard's progress after it. Returns false if a chunk of that number exists, because a
-    /// chunk is never overwritten. Costs 1 write unit per KB; a contact takes some bytes.
+    /// Writes a chunk and the shard's progress after it. `waiting` are contacts that have to be judged again after this
+    /// chunk. Returns false if a chunk of that number exists, because a chunk is never overwritten. Costs 1 write unit
+    /// per KB; a contact takes some bytes.
+    #[expect(clippy::too_many_arguments, reason = "the parts of the chunk's item and of its key")]
     pub async fn write_chunk(
         &self,
         portal: &PortalId,
@@ -54,35 +61,19 @@ impl Store {
         shard: u16,
         number: u32,
         chunk: &ChunkBuilder,
+        waiting: &[ContactId],
         after: &Progress,
     ) -> Result<bool, StoreError> {
         let mut item = items::keyed(&Key::Chunk(portal.clone(), job.id, shard, number));
         item.insert(BODY.into(), items::b(chunk.encode()?));
         item.insert(AFTER.into(), items::to_document(after)?);
+        if !waiting.is_empty() {
+            item.insert(VOID.into(), contact_list(waiting));
+        }
         if let Some(until) = job.changes_until {
             item.insert(EXPIRES.into(), items::n(until.to_jiff().as_second() + UNDO_SECONDS));
         }
         self.put_if(item, "attribute_not_exists(#pk)", []).await
-    }
-
-    /// Marks the contacts of a chunk that others changed before the job wrote the access records: 1 write unit per KB
-    /// of the chunk.
-    pub async fn write_late_conflicts(
-        &self,
-        portal: &PortalId,
-        job: JobId,
-        shard: u16,
-        number: u32,
-        contacts: &[ContactId],
-    ) -> Result<(), StoreError> {
-        let late = contacts.iter().map(|contact| items::n(contact.get())).collect();
-        self.update(
-            &Key::Chunk(portal.clone(), job, shard, number),
-            "SET #late = :late",
-            names([("#late", LATE)]),
-            values([(":late", AttributeValue::L(late))]),
-        )
-        .await
     }
 
     /// Removes contacts from a chunk and writes the shard's progress without them. `contacts` replaces the earlier
@@ -96,12 +87,11 @@ impl Store {
         contacts: &[ContactId],
         after: &Progress,
     ) -> Result<(), StoreError> {
-        let void = contacts.iter().map(|contact| items::n(contact.get())).collect();
         self.update(
             &Key::Chunk(portal.clone(), job, shard, number),
             "SET #void = :void, #after = :after",
             names([("#void", VOID), ("#after", AFTER)]),
-            values([(":void", AttributeValue::L(void)), (":after", items::to_document(after)?)]),
+            values([(":void", contact_list(contacts)), (":after", items::to_document(after)?)]),
         )
         .await
     }
@@ -123,10 +113,8 @@ impl Store {
         for change in changes.iter_mut().filter(|change| late.contains(&change.contact)) {
             change.conflict = true;
         }
-        let in_order =
-            |contacts: HashSet<ContactId>| contacts.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
-        let (late, void) = (in_order(late), in_order(void));
-        Ok(Some(Chunk { changes, late, void, after: items::document(&mut item, AFTER)? }))
+        let void = void.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
+        Ok(Some(Chunk { changes, void, after: items::document(&mut item, AFTER)? }))
     }
 
     /// Reads only the shard's progress after a chunk, without the chunk's contacts: 1 read unit per 4 KB of the chunk.

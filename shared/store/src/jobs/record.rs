@@ -295,10 +295,8 @@ impl Store {
         job_item.insert(CHUNK.into(), items::b(chunk.encode()?));
 
         let record = record.item(portal, contact);
-        let mut writes = vec![match before.revision {
-            Some(revision) => {
-                self.transact_put(record, Some("rev = :before"), [(":before", items::b(*revision.as_bytes()))])?
-            }
+        let mut writes = vec![match before.job() {
+            Some(job) => self.transact_put(record, Some("rev = :before"), [(":before", items::b(*job.as_bytes()))])?,
             None => self.transact_put(record, Some("attribute_not_exists(rev)"), [])?,
         }];
         writes.push(self.transact_put(job_item, None, [])?);

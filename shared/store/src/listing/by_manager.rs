@@ -9,7 +9,7 @@ use models::filter::top_k::TopK;
 use models::values::id::{ContactId, UserId};
 
 use crate::compaction::is_wasteful;
-use crate::contacts::AccessState;
+use crate::contacts::{AccessState, Origin};
 use crate::dynamodb::client::Store;
 use crate::error::StoreError;
 use crate::listing::{Listed, Listing, MAX_STORED, Member};
@@ -65,8 +65,8 @@ impl Store {
         manager: UserId,
         ids: &[ContactId],
     ) -> Result<(Vec<Member>, usize), StoreError> {
-        let derive = |state: AccessState, set_at| {
-            (state.access.managers.contains(&manager), listing.admitted(state).map(|state| (state, set_at)))
+        let derive = |state: AccessState, origin: Origin| {
+            (state.access.managers.contains(&manager), listing.admitted(state).map(|state| (state, origin.set_at)))
         };
         let states = self.access_with(listing.portal, ids, derive);
         let (mut states, records) = if ids.len() <= CONCURRENT_WITH_ACCESS {

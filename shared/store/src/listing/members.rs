@@ -97,7 +97,10 @@ impl Store {
         let ids: Vec<ContactId> = found.iter().map(|entry| entry.contact).collect();
         let accesses = match listing.depends_on_access() || (ranks && listing.order.by.needs_set_at()) {
             true => Some(
-                self.access_with(listing.portal, &ids, |state, at| listing.admits(&state.access).then_some(at)).await?,
+                self.access_with(listing.portal, &ids, |state, origin| {
+                    (!state.is_removed && listing.admits(&state.access)).then_some(origin.set_at)
+                })
+                .await?,
             ),
             false => None,
         };
