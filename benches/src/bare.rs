@@ -9,10 +9,13 @@ use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, PutRequest, WriteRequest};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use models::values::id::{PortalId, UserId};
-use store::dynamodb::batch::{IN_FLIGHT, READ_BATCH, WRITE_BATCH};
+use store::dynamodb::batch::{READ_BATCH, WRITE_BATCH};
 use store::keys::{Index, IndexPosition, Key, PK, Partition, SK};
 use tests::WorldError;
 use uuid::Uuid;
+
+/// Batches of each shard in flight.
+const IN_FLIGHT: usize = 8;
 
 /// Sets the access of every contact with `tag`, and returns the number of contacts.
 pub async fn run(

@@ -23,7 +23,7 @@ use models::values::id::{ContactId, PortalId, UserId};
 use models::values::timestamp::Timestamp;
 use uuid::Uuid;
 
-use crate::dynamodb::batch::IN_FLIGHT;
+use crate::dynamodb::batch::Priority;
 use crate::dynamodb::client::Store;
 use crate::dynamodb::items;
 use crate::dynamodb::reading::{Consistency, QueryOptions};
@@ -38,6 +38,8 @@ const DUE: &str = "due";
 const ACCESS_BATCH: usize = 500;
 /// Batches of [`ACCESS_BATCH`] contacts that are read concurrently.
 const ACCESS_BATCHES_IN_FLIGHT: usize = 4;
+/// Postings that are removed concurrently, or wait for the limiter of bulk writes.
+const REMOVALS_IN_FLIGHT: usize = 8;
 
 /// A request to compact the postings of a manager.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -166,7 +168,7 @@ impl Store {
         let of_superfluous: usize = superfluous.iter().map(|posting| posting.contacts.len()).sum();
         let entries = dated_entries(&postings) - of_superfluous;
         let removals: Vec<_> = superfluous.into_iter().map(|posting| self.remove_posting(posting)).collect();
-        stream::iter(removals).buffer_unordered(IN_FLIGHT).boxed().try_collect::<()>().await?;
+        stream::iter(removals).buffer_unordered(REMOVALS_IN_FLIGHT).boxed().try_collect::<()>().await?;
 
         // A packed posting that is not settled yet will make other postings superfluous, so write no further postings
         // now.
@@ -183,7 +185,7 @@ impl Store {
             });
             let writes = writes.collect::<Result<Vec<_>, _>>()?;
             compacted.written = writes.len();
-            self.write_all(writes).await?;
+            self.write_all(writes, Priority::Bulk).await?;
         }
         Ok(compacted)
     }
@@ -240,14 +242,18 @@ impl Store {
     /// Removes a posting unless it was rewritten since it was read.
     async fn remove_posting(&self, posting: &Posting) -> Result<(), StoreError> {
         let names = HashMap::from([("#at".to_owned(), INDEXED_AT.to_owned())]);
-        match posting.indexed_at {
-            Some(at) => {
-                let values = HashMap::from([(":at".to_owned(), items::n(at.ticks()))]);
-                self.delete_if(&posting.key, "#at = :at", names, values).await
-            }
-            None => self.delete_if(&posting.key, "attribute_not_exists(#at)", names, HashMap::new()).await,
+        let (condition, values) = match posting.indexed_at {
+            Some(at) => ("#at = :at", HashMap::from([(":at".to_owned(), items::n(at.ticks()))])),
+            None => ("attribute_not_exists(#at)", HashMap::new()),
+        };
+        let permit = self.pressure.admit(1).await;
+        let removed = self.delete_if(&posting.key, condition, names, values).await;
+        match &removed {
+            Ok(_) => permit.finished(1, 0),
+            Err(error) if error.is_throttled() => permit.finished(0, 1),
+            Err(_) => drop(permit),
         }
-        .map(drop)
+        removed.map(drop)
     }
 }
 

@@ -26,7 +26,7 @@ use models::values::id::{ContactId, PortalId, UserId};
 use crate::Clock;
 use crate::contacts::contact_item;
 use crate::directory::{RECORD, TIME_ZONE, TYPES_COUNTED, portal_item};
-use crate::dynamodb::batch::Write;
+use crate::dynamodb::batch::{Priority, Write};
 use crate::dynamodb::client::Store;
 use crate::dynamodb::items::{self, s};
 use crate::dynamodb::reading::Consistency;
@@ -392,7 +392,7 @@ impl Store {
                 latest.insert(key, write);
             }
         }
-        self.write_all(latest.into_values().collect()).await
+        self.write_all(latest.into_values().collect(), Priority::Bulk).await
     }
 
     /// Sets the members of a directory entry and leaves its counter unchanged: 1 write unit.

@@ -27,7 +27,7 @@ use models::values::timestamp::Timestamp;
 use uuid::Uuid;
 
 use crate::contacts::Accesses;
-use crate::dynamodb::batch::Write;
+use crate::dynamodb::batch::{Priority, Write};
 use crate::dynamodb::client::Store;
 use crate::dynamodb::items::{self, Item};
 use crate::dynamodb::reading::{Consistency, QueryOptions};
@@ -115,7 +115,7 @@ impl Store {
             item.extend(expires(at));
             Ok(Write::put(item))
         });
-        self.write_all(entries.collect::<Result<_, StoreError>>()?).await
+        self.write_all(entries.collect::<Result<_, StoreError>>()?, Priority::Bulk).await
     }
 
     /// Reads the journal of a shard from `from` to the end of the hour of `to`, consistently: 1 read unit per 4 KB, at
@@ -182,7 +182,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let mut item = items::keyed(&Key::Removed(portal.clone(), contact));
         item.extend(expires(at));
-        self.write_all(vec![Write::put(item)]).await
+        self.write_all(vec![Write::put(item)], Priority::Bulk).await
     }
 
     /// Returns the recently removed contacts: 1 read unit each.

@@ -22,7 +22,7 @@ use models::values::sorted_ids;
 use models::values::timestamp::Timestamp;
 use sha2::{Digest as _, Sha256};
 
-use crate::dynamodb::batch::Write;
+use crate::dynamodb::batch::{Priority, Write};
 use crate::dynamodb::client::Store;
 use crate::dynamodb::items::{self, Item};
 use crate::dynamodb::reading::QueryOptions;
@@ -145,11 +145,12 @@ impl Store {
         portal: &PortalId,
         postings: &Postings,
         at: Timestamp,
+        priority: Priority,
     ) -> Result<(), StoreError> {
         if postings.is_empty() {
             return Ok(());
         }
-        self.write_all(postings.writes(portal, at)?).await
+        self.write_all(postings.writes(portal, at)?, priority).await
     }
 
     /// Reads the contacts in a manager's postings; none if there are more than `max_contacts`. Costs 1 read unit per 8

@@ -26,7 +26,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::directory::{self, TOKENS_VALID_FROM};
 use crate::dynamodb::backoff::pauses;
-use crate::dynamodb::batch::Write;
+use crate::dynamodb::batch::{Priority, Write};
 use crate::dynamodb::client::Store;
 use crate::dynamodb::items::{self, Item};
 use crate::dynamodb::reading::{Consistency, QueryOptions};
@@ -203,7 +203,7 @@ impl Store {
         let Account { portal, user } = &candidate.account;
         let keys = [Key::User(portal.clone(), *user), Key::Password(portal.clone(), *user)];
         let ((), (), items) = futures::try_join!(
-            self.write_all(writes),
+            self.write_all(writes, Priority::Call),
             self.uncount_for_user(attempt),
             self.get_many(&keys, Consistency::Strong)
         )?;
@@ -324,7 +324,7 @@ impl Store {
                 writes.push(Write::delete(&key));
             }
         }
-        self.write_all(writes).await?;
+        self.write_all(writes, Priority::Call).await?;
         self.remove_tokens_of(portal, id).await?;
         self.delete(&Key::User(portal.clone(), id)).await
     }

@@ -6,7 +6,7 @@ use models::values::timestamp::Timestamp;
 use sha2::{Digest as _, Sha256};
 
 use crate::directory::{TOKENS_VALID_FROM, tokens_valid_from};
-use crate::dynamodb::batch::Write;
+use crate::dynamodb::batch::{Priority, Write};
 use crate::dynamodb::client::Store;
 use crate::dynamodb::items::{self, Item};
 use crate::dynamodb::reading::Consistency;
@@ -95,7 +95,7 @@ impl Store {
 
     /// Writes a token and its entry in the portal's list: 2 write units.
     pub async fn add_token(&self, token: &str, grant: &Grant) -> Result<(), StoreError> {
-        self.write_all(token_writes(hash(token), grant)?.into()).await
+        self.write_all(token_writes(hash(token), grant)?.into(), Priority::Call).await
     }
 
     /// Removes a token: 2 write units. Removes the token before its list entry, because the token authenticates calls.
@@ -114,8 +114,12 @@ impl Store {
                 hashes.push(hash);
             }
         }
-        self.write_all(hashes.iter().map(|hash| Write::delete(&Key::Token(*hash))).collect()).await?;
-        self.write_all(hashes.iter().map(|hash| Write::delete(&Key::TokenEntry(portal.clone(), *hash))).collect()).await
+        self.write_all(hashes.iter().map(|hash| Write::delete(&Key::Token(*hash))).collect(), Priority::Call).await?;
+        self.write_all(
+            hashes.iter().map(|hash| Write::delete(&Key::TokenEntry(portal.clone(), *hash))).collect(),
+            Priority::Call,
+        )
+        .await
     }
 
     /// Reads a portal's tokens: 1 read unit per 4 KB.

@@ -10,6 +10,7 @@ use models::values::id::{ContactId, PortalId, UserId};
 use models::values::timestamp::Timestamp;
 use store::StoreError;
 use store::contacts::{AccessRecord, AccessState, Loaded};
+use store::dynamodb::batch::Priority;
 use store::postings::Postings;
 
 use crate::context::{Events, Jobs};
@@ -85,7 +86,7 @@ impl ContactRun {
     pub async fn prepare(&self, jobs: &Jobs, before: &AccessState) -> Result<(), StoreError> {
         let mut postings = Postings::default();
         postings.add(self.contact, &before.access, &self.target);
-        jobs.store.index_managers(&self.portal, &postings, jobs.now()).await
+        jobs.store.index_managers(&self.portal, &postings, jobs.now(), Priority::Call).await
     }
 
     /// Writes the access record and its job in one transaction, if the access is still `before`: 6 write units, and 2

@@ -77,9 +77,14 @@ impl<'a> ShardWork<'a> {
         if self.must_renew() { self.save().await } else { Ok(()) }
     }
 
+    /// Returns the time from which the lease has to be renewed.
+    pub(super) fn renew_at(&self) -> Instant {
+        self.lease.renewed + RENEW
+    }
+
     /// Returns whether no write has renewed the lease for a while.
     pub(super) fn must_renew(&self) -> bool {
-        self.lease.renewed.elapsed() >= RENEW
+        Instant::now() >= self.renew_at()
     }
 
     /// Records the shard's progress.

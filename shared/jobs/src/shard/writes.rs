@@ -9,12 +9,16 @@
 //! from the last chunk have to be judged again.
 
 use std::collections::{HashMap, VecDeque};
+use std::pin::pin;
+use std::time::Duration;
 
 use models::access::{Access, Actor};
 use models::job::{Change, Job, Revision};
+use models::limits::POSTING_SETTLED_MILLIS;
 use models::values::id::ContactId;
 use store::StoreError;
 use store::contacts::{AccessRecord, AccessState, RejectedWrite};
+use store::dynamodb::batch::Priority;
 use store::jobs::chunk_format::ChunkBuilder;
 use store::jobs::{Checkpoint, Chunk, Progress};
 use store::postings::Postings;
@@ -22,6 +26,10 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::shard::{ShardWork, Stopped};
 use crate::source::{Judge, PageKind, Purpose, Rights, Verdict};
+
+/// The maximum time in which the access records of a chunk are written, counted from the end of writing their postings.
+/// Another claim of the shard writes the postings and the remaining records again.
+const LONGEST_WRITE: Duration = Duration::from_millis(POSTING_SETTLED_MILLIS / 2);
 
 /// A chunk whose access records are written or rejected.
 struct OpenChunk {
@@ -65,7 +73,7 @@ impl ShardWork<'_> {
         let postings = self.postings(changes);
         let (written, indexed) = futures::join!(
             jobs.store.write_chunk(portal, job, shard, open.number, chunk, &open.void, &open.after),
-            jobs.store.index_managers(portal, &postings, jobs.now()),
+            jobs.store.index_managers(portal, &postings, jobs.now(), Priority::Bulk),
         );
         if !written? {
             // Another worker wrote this chunk, or the response to this write was lost. The stored chunk is equivalent.
@@ -95,9 +103,9 @@ impl ShardWork<'_> {
     /// replaces. Returns the rejected writes.
     async fn write(&mut self, chunk: u32, changes: &[&Change]) -> Result<Vec<RejectedWrite>, Stopped> {
         let Self { jobs, portal, job, .. } = *self;
-        let send_until = self.may_write_until();
+        let end = Instant::now() + LONGEST_WRITE;
         // `timeout_at` polls its future once even after the time has passed.
-        if Instant::now() >= send_until {
+        if Instant::now() >= self.may_write_until() {
             return Err(Stopped::Lost);
         }
         let revision = Revision { job: job.id, chunk: Some(chunk) };
@@ -109,9 +117,20 @@ impl ShardWork<'_> {
             Ok((change.contact, record))
         });
         let records: Vec<_> = records.collect::<Result<_, StoreError>>()?;
-        // Send nothing after the lease: another worker may be finishing this chunk.
-        let written = timeout_at(send_until, jobs.store.write_access(portal, records)).await;
-        let Ok(written) = written else { return Err(Stopped::Lost) };
+        let mut writing = pin!(jobs.store.write_access(portal, records));
+        // The limiter may let the writes wait, so renew the lease meanwhile. Send nothing after the lease: another worker
+        // may be finishing this chunk. Send nothing long after the postings, because compaction may remove them.
+        let written = loop {
+            match timeout_at(self.renew_at().min(end), &mut writing).await {
+                Ok(written) => break written,
+                Err(_) if Instant::now() >= end => return Err(Stopped::Lost),
+                Err(_) => match self.save().await {
+                    // The next save reports the cancellation again.
+                    Ok(()) | Err(Stopped::Cancelled) => {}
+                    Err(stopped) => return Err(stopped),
+                },
+            }
+        };
         self.unwritten = written.unwritten;
         match written.error {
             Some(error) => Err(error.into()),
@@ -231,7 +250,7 @@ impl ShardWork<'_> {
         let postings = self.postings(&chunk.changes);
         let (mut current, ()) = futures::try_join!(
             jobs.store.current_access_with_origin(portal, &ids),
-            jobs.store.index_managers(portal, &postings, jobs.now())
+            jobs.store.index_managers(portal, &postings, jobs.now(), Priority::Bulk)
         )?;
         let (mut unwritten, mut lost) = (Vec::new(), Vec::new());
         for change in &changes {

@@ -18,11 +18,21 @@ pub const WRITE_BATCH: usize = 25;
 /// Keys in one `BatchGetItem`, DynamoDB's maximum.
 pub const READ_BATCH: usize = 100;
 
-/// Batches of one call that are written concurrently: two hundred items, more than a partition accepts during a call.
-pub const IN_FLIGHT: usize = 8;
+/// Batches of one call that wait for their turn or are written concurrently. The limiter of bulk writes lets fewer
+/// through.
+pub const IN_FLIGHT: usize = 32;
 
-/// Batches of one call that are read concurrently. A read batch holds as many items as four write batches.
-pub const READS_IN_FLIGHT: usize = IN_FLIGHT * WRITE_BATCH / READ_BATCH;
+/// Batches of one call that are read concurrently.
+pub const READS_IN_FLIGHT: usize = 2;
+
+/// The kind of work that a write belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Priority {
+    /// A user waits for the write. The write is sent at once.
+    Call,
+    /// The write is one of many. The write waits until the table has room for the write beside other calls.
+    Bulk,
+}
 
 /// A write of a batch.
 #[derive(Clone, Debug)]
@@ -155,7 +165,7 @@ impl Store {
     /// Makes many writes, in no order, at most one per key. Returns the writes that are **not** known to have
     /// succeeded; a caller that drops these writes loses them. Costs 1 write unit per KB, and again per index that
     /// holds the item.
-    pub(crate) async fn write_many(&self, writes: impl IntoIterator<Item = Write>) -> Written {
+    pub(crate) async fn write_many(&self, writes: impl IntoIterator<Item = Write>, priority: Priority) -> Written {
         let mut written = Written::default();
         // Items are built when their batch is sent, so that only items in flight are in memory.
         let mut writes = writes.into_iter().map(|write| write.0);
@@ -166,7 +176,7 @@ impl Store {
                 if batch.is_empty() {
                     break;
                 }
-                in_flight.push(self.write_batch(batch));
+                in_flight.push(self.write_batch(batch, priority));
             }
             // A failed batch does not stop the others, because the caller must know what was written.
             let Some((rest, error)) = in_flight.next().await else { return written };
@@ -176,41 +186,70 @@ impl Store {
     }
 
     /// Like [`Self::write_many`], but fails on a partial result.
-    pub(crate) async fn write_all(&self, writes: Vec<Write>) -> Result<(), StoreError> {
-        self.write_many(writes).await.complete()
+    pub(crate) async fn write_all(&self, writes: Vec<Write>, priority: Priority) -> Result<(), StoreError> {
+        self.write_many(writes, priority).await.complete()
     }
 
-    async fn write_batch(&self, mut writes: Vec<WriteRequest>) -> (Vec<WriteRequest>, Option<StoreError>) {
+    async fn write_batch(
+        &self,
+        mut writes: Vec<WriteRequest>,
+        priority: Priority,
+    ) -> (Vec<WriteRequest>, Option<StoreError>) {
         const OPERATION: &str = "BatchWriteItem";
         let mut pauses = pauses();
         loop {
-            let result = self
-                .client
+            let sent = writes.len();
+            let permit = match priority {
+                Priority::Call => None,
+                Priority::Bulk => Some(self.pressure.admit(sent).await),
+            };
+            let client = match priority {
+                Priority::Call => &self.client,
+                // The limiter must see each attempt.
+                Priority::Bulk => &self.client_without_retries,
+            };
+            let result = client
                 .batch_write_item()
                 .request_items(self.table.clone(), writes.clone())
                 .return_consumed_capacity(ReturnConsumedCapacity::Total)
                 .send()
                 .await
                 .map_err(|error| StoreError::from_sdk(OPERATION, error));
-            match result {
+            let failed = match result {
                 Ok(output) => {
                     self.meter.wrote(output.consumed_capacity());
                     writes =
                         output.unprocessed_items.and_then(|mut tables| tables.remove(&self.table)).unwrap_or_default();
+                    if let Some(permit) = permit {
+                        permit.finished(sent - writes.len().min(sent), writes.len());
+                    }
                     if writes.is_empty() {
                         return (writes, None);
                     }
+                    None
                 }
-                // A batch has no conditions. So if a whole call was throttled or conflicted with a transaction, it
-                // wrote nothing.
-                Err(error) if error.is_throttled() || error.is_contended() => {
-                    tracing::debug!(%error, "batch throttled");
+                // A batch has no conditions, so a repetition does no harm.
+                Err(error) if error.is_transient() => {
+                    tracing::debug!(%error, "batch not written");
+                    if let Some(permit) = permit
+                        && error.is_throttled()
+                    {
+                        permit.finished(0, sent);
+                    }
+                    // The SDK has repeated the call of a user often enough.
+                    if priority == Priority::Call && !error.is_throttled() && !error.is_contended() {
+                        return (writes, Some(error));
+                    }
+                    Some(error)
                 }
                 Err(error) => return (writes, Some(error)),
-            }
+            };
             match pauses.next() {
                 Some(pause) => tokio::time::sleep(pause).await,
-                None => return (writes, Some(StoreError::Throttled { operation: OPERATION, source: None })),
+                None => {
+                    let throttled = StoreError::Throttled { operation: OPERATION, source: None };
+                    return (writes, Some(failed.unwrap_or(throttled)));
+                }
             }
         }
     }

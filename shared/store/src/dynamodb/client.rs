@@ -22,13 +22,17 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity, ReturnValu
 
 use crate::dynamodb::backoff::pauses;
 use crate::dynamodb::items::Item;
+use crate::dynamodb::pressure::Pressure;
 use crate::dynamodb::reading::{Consistency, Direction, QueryOptions};
 use crate::error::StoreError;
 use crate::keys::{Key, PK, Range, SK};
 use crate::meter::Meter;
 
-/// Attempts per call, made by the SDK with its own backoff.
-const CALL_ATTEMPTS: u32 = 4;
+/// Attempts per call, made by the SDK with its own backoff. The attempts of a throttled call last about as long as the
+/// call of the user.
+const CALL_ATTEMPTS: u32 = 12;
+/// Timeout of a call with all its attempts.
+const CALL_TIMEOUT: Duration = Duration::from_secs(20);
 /// The first and the longest pause between the SDK's attempts. The SDK's default of up to 20 s would outlast a call.
 const CALL_BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 /// Timeout of one attempt.
@@ -44,6 +48,8 @@ pub struct Store {
     pub(crate) client_without_retries: Client,
     pub(crate) table: String,
     pub(crate) meter: Arc<Meter>,
+    /// The limiter of bulk writes, which all clones of a store share.
+    pub(crate) pressure: Arc<Pressure>,
 }
 
 /// A DynamoDB endpoint other than AWS's default.
@@ -149,6 +155,7 @@ fn bounded(base: SdkConfig, endpoint: Option<&Endpoint>) -> SdkConfig {
             TimeoutConfig::builder()
                 .connect_timeout(CONNECT_TIMEOUT)
                 .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+                .operation_timeout(CALL_TIMEOUT)
                 .build(),
         )
         // Bodies are small and not streamed; the timeout of an attempt covers a stalled body.
@@ -164,7 +171,13 @@ impl Store {
     pub fn new(client: Client, table: impl Into<String>) -> Self {
         let config = client.config().to_builder().retry_config(RetryConfig::disabled()).build();
         let client_without_retries = Client::from_conf(config);
-        Self { client, client_without_retries, table: table.into(), meter: Arc::default() }
+        Self {
+            client,
+            client_without_retries,
+            table: table.into(),
+            meter: Arc::default(),
+            pressure: Arc::new(Pressure::new()),
+        }
     }
 
     /// Returns the table with its own meter. This store's meter still counts all calls.

@@ -170,6 +170,8 @@ impl Store {
                 .map_err(|error| StoreError::unbuildable("a statement", error))
         });
         let requests = requests.collect::<Result<Vec<_>, _>>()?;
+        let sent = requests.len();
+        let permit = self.pressure.admit(sent).await;
         // The SDK does not repeat this call: only this function knows whether an attempt had no answer.
         let output = self
             .client_without_retries
@@ -184,12 +186,19 @@ impl Store {
                 batch.iter_mut().for_each(|open| open.may_be_written = true);
             }
             error
-        })?;
+        });
+        let output = match output {
+            Err(error) if error.is_throttled() => {
+                permit.finished(0, sent);
+                return Err(error);
+            }
+            output => output?,
+        };
         self.meter.wrote(output.consumed_capacity());
         let mut errors = output.responses.unwrap_or_default().into_iter().map(|response| response.error);
         let mut wrong = None;
-        let sent = std::mem::take(batch);
-        for mut open in sent {
+        let mut busy = 0;
+        for mut open in std::mem::take(batch) {
             let Some(error) = errors.next() else {
                 // DynamoDB answers each statement.
                 open.may_be_written = true;
@@ -202,7 +211,10 @@ impl Store {
                     let Open { statement, may_be_written } = open;
                     executed.rejected.push(Rejected { tag: statement.tag, may_be_written });
                 }
-                Some(Refusal::Busy) => batch.push(open),
+                Some(Refusal::Busy) => {
+                    busy += 1;
+                    batch.push(open);
+                }
                 Some(Refusal::Unknown) => batch.push(Open { may_be_written: true, ..open }),
                 Some(Refusal::Wrong) => {
                     wrong = wrong.or_else(|| error.and_then(|error| error.code));
@@ -210,6 +222,7 @@ impl Store {
                 }
             }
         }
+        permit.finished(sent - busy, busy);
         if let Some(code) = wrong {
             let refused = StoreError::refused(OPERATION, code.as_str());
             executed.error = executed.error.take().or(Some(refused));

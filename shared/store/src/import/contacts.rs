@@ -14,7 +14,7 @@ use models::values::timestamp::Timestamp;
 use uuid::Uuid;
 
 use crate::contacts::{AccessRecord, RECORD, is_removal_mark, removed_item, tag_items};
-use crate::dynamodb::batch::Write;
+use crate::dynamodb::batch::{Priority, Write};
 use crate::dynamodb::items::{self, Item, s};
 use crate::dynamodb::reading::Consistency;
 use crate::error::StoreError;
@@ -158,7 +158,9 @@ impl<'a> Importer<'a> {
     /// this machine's clock, because the clock may be slow and writes may be throttled.
     pub(super) async fn index_managers(&self, portal: &PortalId, postings: &Postings) -> Result<Timestamp, StoreError> {
         let now = (self.options.clock)();
-        self.store.index_managers(portal, postings, now + limits::duration(IMPORT_AHEAD_MILLIS)).await?;
+        self.store
+            .index_managers(portal, postings, now + limits::duration(IMPORT_AHEAD_MILLIS), Priority::Bulk)
+            .await?;
         Ok(now)
     }
 
@@ -186,14 +188,14 @@ impl<'a> Importer<'a> {
                 Key::Contact(..) => {
                     let record: ContactRecord = items::document(&mut item, RECORD)?;
                     deltas = Counter::of(&record).map(|counter| (counter, -1)).collect();
-                    self.store.write_all(vec![Write::delete(&key)]).await?;
+                    self.store.write_all(vec![Write::delete(&key)], Priority::Bulk).await?;
                     self.summary.deleted += 1;
                 }
                 Key::Access(..) => {}
                 _ => others.push(Write::delete(&key)),
             }
         }
-        self.store.write_all(others).await?;
+        self.store.write_all(others, Priority::Bulk).await?;
         self.count(deltas);
         Ok(())
     }

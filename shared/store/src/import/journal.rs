@@ -7,14 +7,14 @@ use models::limits::{self, MOVE_WRITE_MILLIS};
 use models::values::timestamp::Timestamp;
 use tokio::time::timeout;
 
-use crate::dynamodb::batch::{IN_FLIGHT, WRITE_BATCH, Write};
+use crate::dynamodb::batch::{Priority, Write};
 use crate::dynamodb::client::Store;
 use crate::error::StoreError;
 use crate::import::Options;
 use crate::moves::Moves;
 
 /// Maximum writes of moving contacts that are in flight.
-pub(super) const MOVES_AT_ONCE: usize = IN_FLIGHT * WRITE_BATCH;
+pub(super) const MOVES_AT_ONCE: usize = 200;
 
 /// Maximum number of journal entries for the same writes.
 pub(super) const JOURNAL_ATTEMPTS: u32 = 5;
@@ -46,7 +46,7 @@ impl Journal<'_> {
     /// would not read the entry.
     pub(super) async fn write_all(&mut self, writes: Vec<Write>) -> Result<(), StoreError> {
         if self.moves.is_empty() {
-            return self.store.write_all(writes).await;
+            return self.store.write_all(writes, Priority::Bulk).await;
         }
         for batch in writes.chunks(MOVES_AT_ONCE) {
             self.write_batch(batch).await?;
@@ -64,7 +64,7 @@ impl Journal<'_> {
             // Writing the entry took too long, so write another entry.
             let Some(remaining) = self.remaining() else { continue };
             // Writes that timed out may have succeeded. Repeating them changes nothing.
-            if let Ok(written) = timeout(remaining, self.store.write_all(writes.to_vec())).await {
+            if let Ok(written) = timeout(remaining, self.store.write_all(writes.to_vec(), Priority::Bulk)).await {
                 return written;
             }
         }

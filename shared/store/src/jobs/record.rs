@@ -9,7 +9,7 @@ use models::values::timestamp::Timestamp;
 
 use crate::contacts::{AccessRecord, AccessState};
 use crate::dynamodb::backoff::pauses;
-use crate::dynamodb::batch::Write;
+use crate::dynamodb::batch::{Priority, Write};
 use crate::dynamodb::client::Store;
 use crate::dynamodb::items::{self, Item};
 use crate::error::StoreError;
@@ -75,7 +75,7 @@ impl Store {
         }
         let shards = lease.into_iter().flat_map(|lease| (0..job.shards).map(move |shard| (shard, lease)));
         let shards = shards.map(|(shard, lease)| Write::put(shard_item(portal, job.id, shard, lease)));
-        self.write_all(shards.collect()).await?;
+        self.write_all(shards.collect(), Priority::Call).await?;
         self.put(job_item(portal, job)?).await?;
         Ok(Created::Yes)
     }
