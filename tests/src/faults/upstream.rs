@@ -21,7 +21,7 @@ const TARGET_PREFIX: &str = "DynamoDB_20120810.";
 /// An engine that answers calls.
 #[derive(Clone)]
 pub enum Upstream {
-    /// An engine in this process. Without a socket, a call takes half the time.
+    /// An engine in this process, called without a socket.
     InProcess(Arc<dyn InProcess>),
     /// The engine at a host and port.
     At(Authority, Client<HttpConnector, Body>),
