@@ -1,4 +1,4 @@
-//! Killed workers: SIGKILL ends the program in the middle of jobs for 20,000 contacts, and no work is lost.
+//! Killed workers: SIGKILL ends the program in the middle of jobs for 10,000 contacts, and no work is lost.
 //!
 //! The child is `crm-access serve` on the embedded engine's file, so the engine dies with the worker. Each seed starts
 //! from a copy of one prepared portal: a job sets the access of every match, the server is killed at a random moment of
@@ -25,6 +25,7 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use jobs::Jobs;
+use local::workers::WORKERS;
 use models::access::{Access, ShareType};
 use models::contact::ContactRecord;
 use models::job::{Counts, Job, JobId, State};
@@ -55,14 +56,14 @@ const PORTAL: &str = "killed";
 const ADMIN: &str = "killed-administrator-token-0000000000000";
 const TAG: &str = "everyone";
 /// The contacts of the portal.
-const CONTACTS: i64 = 22_000;
+const CONTACTS: i64 = 11_000;
 /// The size of a group of contacts: one contact of each group lacks the tag, and `ALREADY_SET` already have the target
 /// access.
 const GROUP: i64 = 11;
 const ALREADY_SET: i64 = 4;
-const UNMATCHED: usize = 2_000;
-const UNCHANGED: usize = 8_000;
-const CHANGED: usize = 12_000;
+const UNMATCHED: usize = 1_000;
+const UNCHANGED: usize = 4_000;
+const CHANGED: usize = 6_000;
 /// The contacts that match the job's filter.
 const MATCHED: usize = UNCHANGED + CHANGED;
 const _: () = assert!(UNMATCHED as u64 * GROUP.unsigned_abs() == CONTACTS.unsigned_abs());
@@ -70,7 +71,8 @@ const _: () = assert!(UNCHANGED as u64 == UNMATCHED as u64 * ALREADY_SET.unsigne
 const _: () = assert!((MATCHED + UNMATCHED) as u64 == CONTACTS.unsigned_abs());
 /// The shards of the two portals. The first portal has few shards with many chunks each. The second portal has more
 /// shards than workers, with few chunks each.
-const SHARDS: [u16; 2] = [3, 16];
+const SHARDS: [u16; 2] = [2, 10];
+const _: () = assert!(SHARDS[1] as usize > WORKERS);
 /// Users of the portal.
 const USERS: i64 = 60;
 

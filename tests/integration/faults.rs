@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::RetryPartition;
-use local::dynamodb_port::{Callers, DynamoDbPort};
 use local::engine::{Engine, Storage};
 use models::access::{Access, Author};
 use models::job::{JobId, Revision};
@@ -19,7 +18,7 @@ use store::dynamodb::client::{Endpoint, connect};
 use store::dynamodb::in_process::connect_in_process;
 use store::{Store, StoreError};
 use tests::NEW_YEAR_2026;
-use tests::faults::{Call, Calls, Capacity, Fault, FaultPlan, Gate, Injector, Operation, Proxy, Share, When};
+use tests::faults::{Call, Calls, Capacity, Fault, FaultPlan, Gate, Injector, Operation, Proxy, Share, Upstream, When};
 
 use crate::portal::{MIKE, contact_id, id, private};
 
@@ -33,22 +32,19 @@ struct Table {
     store: Store,
     /// The client that bypasses the proxy.
     direct: Store,
-    /// The world, which lives as long as the table.
-    _port: DynamoDbPort,
 }
 
 impl Table {
     async fn new() -> Self {
         let engine = Engine::open(&Storage::Memory).unwrap();
-        let port = DynamoDbPort::open(&engine, 0, Callers::Anyone).await.unwrap();
-        let proxy = Proxy::start(&port.endpoint().url).await.unwrap();
+        let proxy = Proxy::start(Upstream::embedded(&engine)).await.unwrap();
         let direct = Store::new(connect_in_process(engine.in_process(), None).await, "faults");
         direct.ensure_table().await.unwrap();
         let client = connect(Some(&Endpoint::at(proxy.url())), None).await;
         // All clients of a process share one retry budget. A test whose calls all fail must not exhaust it for others.
         let budget = RetryPartition::new(proxy.url());
         let client = Client::from_conf(client.config().to_builder().retry_partition(budget).build());
-        Self { store: Store::new(client, "faults"), proxy, direct, _port: port }
+        Self { store: Store::new(client, "faults"), proxy, direct }
     }
 
     /// Makes contacts private, through the proxy. Returns the number of writes not confirmed, and the error.

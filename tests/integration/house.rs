@@ -62,10 +62,14 @@ fn folders_in(folder: &str) -> BTreeSet<String> {
     entries.filter(|entry| entry.path().is_dir()).map(|entry| entry.file_name().into_string().unwrap()).collect()
 }
 
+/// Returns cargo's description of the workspace.
+fn metadata() -> Value {
+    serde_json::from_str(&cargo(&["metadata", "--no-deps", "--offline", "--format-version", "1"])).unwrap()
+}
+
 /// Returns each package of the workspace with its folder and its dependencies outside of tests.
 fn packages() -> BTreeMap<String, (PathBuf, BTreeSet<String>)> {
-    let metadata: Value =
-        serde_json::from_str(&cargo(&["metadata", "--no-deps", "--offline", "--format-version", "1"])).unwrap();
+    let metadata = metadata();
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let packages = metadata["packages"].as_array().unwrap().iter().map(|package| {
         let manifest = PathBuf::from(text(&package["manifest_path"]));
@@ -93,11 +97,11 @@ fn layer_of(name: &str, folder: &Path) -> Option<usize> {
     }
 }
 
-/// Returns each package in the tree of a build, with the feature sets that cargo builds it with.
-fn features(edges: &str) -> BTreeMap<String, BTreeSet<String>> {
-    let tree = ["tree", "--locked", "--workspace", "--prefix", "none", "--edges", edges, "--format", "{p}|{f}"];
+/// Returns each package that a build of the selected packages needs, with the feature sets that cargo builds it with.
+fn features(edges: &str, selection: &[&str]) -> BTreeMap<String, BTreeSet<String>> {
+    let tree = ["tree", "--locked", "--prefix", "none", "--edges", edges, "--format", "{p}|{f}"];
     let mut packages = BTreeMap::<_, BTreeSet<_>>::new();
-    for line in cargo(&tree).lines() {
+    for line in cargo(&[&tree[..], selection].concat()).lines() {
         if let Some((package, features)) = line.trim_end_matches(" (*)").split_once('|') {
             packages.entry(package.to_owned()).or_default().insert(features.to_owned());
         }
@@ -109,11 +113,62 @@ fn features(edges: &str) -> BTreeMap<String, BTreeSet<String>> {
 /// twice if its features differ.
 #[test]
 fn program_and_tests_build_each_dependency_with_the_same_features() {
-    let (program, tests) = (features("normal,build"), features("normal,build,dev"));
+    let [program, tests] = ["normal,build", "normal,build,dev"].map(|edges| features(edges, &["--workspace"]));
     assert!(program.len() > 250, "{} packages", program.len());
     for (package, features) in &program {
         assert_eq!(Some(features), tests.get(package), "{package}: depend on it in tests/Cargo.toml too");
     }
+}
+
+/// `make build` builds the functions one after another. Each further set of features would build most of the SDK again.
+#[test]
+fn functions_build_each_dependency_with_the_same_features() {
+    let mut built = BTreeMap::<_, BTreeSet<_>>::new();
+    for function in functions() {
+        for (package, features) in features("normal,build", &["--package", &function.binary]) {
+            built.entry(package).or_default().extend(features);
+        }
+    }
+    assert!(built.len() > 200, "{} packages", built.len());
+    let several = built.iter().filter(|(_, features)| features.len() > 1).map(|(package, _)| package.split(' ').next());
+    // Only the bulk worker reads the events of SQS.
+    assert_eq!(several.flatten().collect::<Vec<_>>(), ["aws_lambda_events"]);
+}
+
+/// A manifest says `test = false` or `doctest = false` for a library or a binary without such tests. Otherwise `make test`
+/// would link an empty harness. With a wrong setting, cargo would skip tests silently.
+#[test]
+fn libraries_and_binaries_are_tested_exactly_if_they_have_tests() {
+    let (metadata, tree, mut checked) = (metadata(), tree(), 0);
+    for target in metadata["packages"].as_array().unwrap().iter().flat_map(|of| of["targets"].as_array().unwrap()) {
+        let kind = target["kind"][0].as_str().unwrap();
+        if !["lib", "bin"].contains(&kind) {
+            continue;
+        }
+        let source = Path::new(target["src_path"].as_str().unwrap()).strip_prefix(root()).unwrap();
+        let folder = source.parent().unwrap();
+        // A binary beside a library is one file.
+        let is_one_file = kind == "bin" && root().join(folder).join("lib.rs").exists();
+        let is_of_target = |path: &Path| match is_one_file {
+            true => path == source,
+            false => path.starts_with(folder) && (kind == "bin" || path != folder.join("main.rs")),
+        };
+        let files = tree.iter().filter(|path| path.extension().is_some_and(|of| of == "rs") && is_of_target(path));
+        let text: String = files.map(read).collect();
+        let starts =
+            |starts: &[&str]| text.lines().any(|line| starts.iter().any(|start| line.trim().starts_with(start)));
+        let has_tests = starts(&["#[test]", "#[cfg(test)]", "#[tokio::test", "proptest!"]);
+        assert_eq!(target["test"], has_tests, "`test` of {}", source.display());
+        if kind == "lib" {
+            let docs = ["/// ```", "//! ```"];
+            let fences = text.lines().filter_map(|line| docs.iter().find_map(|start| line.trim().strip_prefix(start)));
+            // Every second fence ends a block.
+            let has_doctests = fences.step_by(2).any(|of| ["", "rust", "compile_fail", "no_run"].contains(&of));
+            assert_eq!(target["doctest"], has_doctests, "`doctest` of {}", source.display());
+        }
+        checked += 1;
+    }
+    assert!(checked > 25, "{checked} libraries and binaries");
 }
 
 #[test]
@@ -249,6 +304,9 @@ fn deployment_functions_and_local_server_have_the_same_routes() {
     );
     assert_eq!(functions.len(), folders_in("functions").len());
     for function in &functions {
+        // scripts/functions.py finds a built function by its folder.
+        let words = function.folder.split('-').map(|word| word[..1].to_uppercase() + &word[1..]);
+        assert_eq!(function.resource.name, words.collect::<String>() + "Function");
         let called_by: Vec<&str> = function.events.iter().map(String::as_str).collect();
         match function.is_http() {
             true => assert!(called_by.iter().all(|event| *event == "HttpApi"), "{}", function.folder),

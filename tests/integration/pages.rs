@@ -57,14 +57,7 @@ fn empty_first(emptied: Arc<Mutex<u32>>) -> FaultPlan {
 
 /// Returns a service on the world's table whose queries meet empty pages.
 async fn served_with_empty_pages(world: World) -> (World, Proxy, Arc<Mutex<u32>>) {
-    let url = world.endpoint().map_or_else(
-        || {
-            #[expect(clippy::disallowed_methods, reason = "the environment names the engine of the tests")]
-            std::env::var("CRM_ACCESS_TEST_DYNAMODB").unwrap()
-        },
-        |endpoint| endpoint.url,
-    );
-    let proxy = Proxy::start(&url).await.unwrap();
+    let proxy = world.proxy().await.unwrap();
     let store = Store::new(connect(Some(&Endpoint::at(proxy.url())), None).await, &world.table);
     let jobs = Jobs { store, ..world.jobs().clone() };
     let world = world.serving(App::new(jobs, Duration::from_secs(3600)));

@@ -27,7 +27,7 @@ use crate::portal::{ADA_TOKEN, MIKE, access, acme, acme_with, contact, id, job, 
 
 /// Returns the engine of a world with its table calls through a proxy.
 pub(crate) async fn proxied(world: &World) -> (Proxy, Jobs) {
-    let proxy = Proxy::start(&world.endpoint().unwrap().url).await.unwrap();
+    let proxy = world.proxy().await.unwrap();
     let client = connect(Some(&Endpoint::at(proxy.url())), None).await;
     // All clients of a process share one retry budget. A test whose calls all fail must not exhaust it for others.
     let budget = RetryPartition::new(proxy.url());

@@ -113,8 +113,7 @@ impl Bed {
     }
 
     pub(crate) async fn process(&self) -> Process {
-        let url = self.world.endpoint().map_or_else(engine_url, |endpoint| endpoint.url);
-        let proxy = Proxy::start(&url).await.unwrap();
+        let proxy = self.world.proxy().await.unwrap();
         let client = connect(Some(&Endpoint::at(proxy.url())), None).await;
         // A separate retry budget, and short pauses.
         let retries = RetryConfig::standard().with_initial_backoff(std::time::Duration::from_millis(1));
@@ -328,11 +327,6 @@ impl Bed {
         let item = request.send().await.unwrap().item.unwrap();
         item.get(EXPIRES).map(|value| value.as_n().unwrap().parse().unwrap())
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the environment names the engine of the tests")]
-fn engine_url() -> String {
-    std::env::var("CRM_ACCESS_TEST_DYNAMODB").unwrap()
 }
 
 pub(crate) fn is_dead(error: &WorkError) -> bool {

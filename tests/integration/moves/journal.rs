@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use store::keys::Key;
 use tests::faults::{Call, Calls, Fault, Gate, Operation, Proxy, When};
 
-use super::{ALL, Bed, Filter, Mode, Mover, endpoint, load, movers, moves, through};
+use super::{ALL, Bed, Filter, Mode, Mover, load, movers, moves, through};
 use crate::portal::{contact, job, lines, portal};
 
 /// Writes of an import, in order: the time of a journal entry, or the contact of another item.
@@ -37,7 +37,7 @@ fn recorded_writes(proxy: &Proxy) -> Arc<Mutex<Vec<Wrote>>> {
 
 /// Imports values through a separate proxy. Returns the writes.
 async fn imported(bed: &Bed, values: Vec<Value>) -> Vec<Wrote> {
-    let proxy = Proxy::start(&endpoint(&bed.world).url).await.unwrap();
+    let proxy = bed.world.proxy().await.unwrap();
     let store = through(&proxy, &bed.world).await;
     let writes = recorded_writes(&proxy);
     load(&store, &bed.clock(), &lines(values)).await.unwrap();
@@ -94,7 +94,7 @@ async fn no_move_is_written_under_an_old_journal_entry() {
     bed.load(std::iter::once(line.clone()).chain(many(1)).collect()).await;
     // The first batch is the journal's. After that, eight batches are in flight at a time.
     for slow in [2, 10, 18, 26, 34, 42] {
-        let proxy = Proxy::start(&endpoint(&bed.world).url).await.unwrap();
+        let proxy = bed.world.proxy().await.unwrap();
         let store = through(&proxy, &bed.world).await;
         let gate = Gate::new();
         let clock = bed.clock();
@@ -140,7 +140,7 @@ async fn contact_is_not_written_without_its_journal_entry() {
     let mut bed = Bed::new().await;
     let movers = movers();
     let name = bed.portal(1, &movers).await;
-    let proxy = Proxy::start(&endpoint(&bed.world).url).await.unwrap();
+    let proxy = bed.world.proxy().await.unwrap();
     let store = through(&proxy, &bed.world).await;
     let is_entry = |call: &Call| call.keys().iter().any(|(pk, sk)| matches!(Key::decode(pk, sk), Some(Key::Move(..))));
     let writes = recorded_writes(&proxy);

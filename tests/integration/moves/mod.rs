@@ -132,12 +132,6 @@ fn token_of(portal: &str) -> String {
     format!("{portal}-0123456789abcdef0123456789abcdef")
 }
 
-fn endpoint(world: &World) -> Endpoint {
-    #[expect(clippy::disallowed_methods, reason = "the environment names the engine of the tests")]
-    let named = || Endpoint::at(std::env::var("CRM_ACCESS_TEST_DYNAMODB").unwrap());
-    world.endpoint().unwrap_or_else(named)
-}
-
 async fn through(proxy: &Proxy, world: &World) -> Store {
     Store::new(connect(Some(&Endpoint::at(proxy.url())), None).await, &world.table)
 }
@@ -157,7 +151,7 @@ impl Bed {
     async fn new() -> Self {
         let world = World::new().await.unwrap();
         let direct = world.store.clone();
-        let proxy = Proxy::start(&endpoint(&world).url).await.unwrap();
+        let proxy = world.proxy().await.unwrap();
         let jobs = Jobs { store: through(&proxy, &world).await, ..world.jobs().clone() };
         let world = world.serving(App::new(jobs, Duration::from_secs(3600)));
         Self { world, proxy, direct, portals: 0 }

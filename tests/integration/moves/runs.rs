@@ -12,7 +12,7 @@ use tests::World;
 use tests::faults::{Calls, Fault, Gate, Proxy, When};
 
 use super::{
-    ALL, Bed, DATES, Filter, Mode, Mover, ONE_STAGE, ONE_TAG, PAGE, SEVERAL_STAGES, TWO_TAGS, check, endpoint, load,
+    ALL, Bed, DATES, Filter, Mode, Mover, ONE_STAGE, ONE_TAG, PAGE, SEVERAL_STAGES, TWO_TAGS, check, load,
     matches_target, movers, moves, target, through, token_of,
 };
 use crate::portal::{ADA, access, job, lines, private, public};
@@ -112,7 +112,7 @@ async fn workers_lose_no_contact_moved_at_any_call() {
 async fn run_loses_no_contact_of_an_import_that_began_before_it() {
     let (mut bed, movers) = (Bed::new().await, movers());
     bed.proxy.inject_permanently(Calls::all().meet(Fault::ShortPage(PAGE)));
-    let imports = Proxy::start(&endpoint(&bed.world).url).await.unwrap();
+    let imports = bed.world.proxy().await.unwrap();
     let importing = through(&imports, &bed.world).await;
     // The import stops before one of its calls and resumes before one of the run's calls. Not every pair is tried.
     for (begun, resumed) in (1..60).step_by(2).map(|begun| (begun, 5 + begun * 7 % 23)) {

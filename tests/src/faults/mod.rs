@@ -29,9 +29,11 @@ mod gate;
 mod injector;
 mod plan;
 mod proxy;
+mod upstream;
 
 pub use call::{Call, Operation};
 pub use gate::Gate;
 pub use injector::Injector;
 pub use plan::{Calls, Capacity, Fault, FaultPlan, Share, When};
 pub use proxy::Proxy;
+pub use upstream::Upstream;

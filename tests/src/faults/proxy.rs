@@ -16,22 +16,19 @@ use std::sync::Arc;
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::http::request::Parts;
-use axum::http::uri::{Authority, PathAndQuery, Scheme};
-use axum::http::{Request, Response, StatusCode, Uri, header};
+use axum::http::{Request, Response, StatusCode};
 use futures::future::BoxFuture;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::TokioIo;
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, watch};
 
 use super::batch::{count, requests, take_last};
 use super::gate::wait_for;
-use super::{Call, Calls, Fault, Injector, Operation, Share, When, answers};
+use super::{Call, Calls, Fault, Injector, Operation, Share, Upstream, When, answers};
 
 /// A proxy on a loopback port. Dropping the proxy stops it and cuts its connections.
 ///
@@ -58,36 +55,33 @@ impl Deref for Proxy {
 }
 
 impl Proxy {
-    /// Starts a proxy of the engine at a URL such as `http://127.0.0.1:8000`.
+    /// Starts a proxy of an engine.
     ///
     /// # Errors
     ///
-    /// When the URL names no host or no port is free.
-    pub async fn start(engine_url: &str) -> io::Result<Self> {
-        Self::of(authority(engine_url)?, None).await
+    /// When no port is free.
+    pub async fn start(engine: Upstream) -> io::Result<Self> {
+        Self::of(engine, None).await
     }
 
-    /// Starts a proxy with a second engine at `late_url`. Every eventually consistent read is stale, and every query of
-    /// an index misses late entries, until [`Self::catch_up`].
+    /// Starts a proxy with a second engine. Every eventually consistent read is stale, and every query of an index
+    /// misses late entries, until [`Self::catch_up`].
     ///
     /// # Errors
     ///
-    /// When a URL names no host or no port is free.
-    pub async fn lagging(engine_url: &str, late_url: &str) -> io::Result<Self> {
-        let late = Late { engine: authority(late_url)?, writes: Mutex::default() };
-        let proxy = Self::of(authority(engine_url)?, Some(late)).await?;
+    /// When no port is free.
+    pub async fn lagging(engine: Upstream, late: Upstream) -> io::Result<Self> {
+        let late = Late { engine: late, writes: Mutex::default() };
+        let proxy = Self::of(engine, Some(late)).await?;
         proxy.inject_permanently(Calls::matching(Call::may_read_late).meet(Fault::Stale));
         Ok(proxy)
     }
 
-    async fn of(engine: Authority, late: Option<Late>) -> io::Result<Self> {
+    async fn of(engine: Upstream, late: Option<Late>) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        let client = Client::builder(TokioExecutor::new()).build(connector);
         let (injector, under_way) = (Injector::default(), watch::Sender::default());
-        let route = Arc::new(Route { engine, late, client, injector, under_way });
+        let route = Arc::new(Route { engine, late, injector, under_way });
         let (alive, ended) = watch::channel(());
         tokio::spawn(until(ended.clone(), accept(listener, route.clone(), ended)));
         Ok(Self { address, route, _alive: alive })
@@ -102,7 +96,7 @@ impl Proxy {
         let Some(late) = &self.route.late else { return Ok(()) };
         let mut writes = late.writes.lock().await;
         while let Some((parts, body)) = writes.pop_front() {
-            let answer = self.route.send(&late.engine, &parts, body).await;
+            let answer = late.engine.send(&parts, body).await;
             if answer.is_none_or(|answer| answer.status() != StatusCode::OK) {
                 return Err(io::Error::other("the late engine refused a write"));
             }
@@ -169,16 +163,9 @@ async fn serve(stream: TcpStream, route: Arc<Route>, ended: watch::Receiver<()>)
     http1::Builder::new().serve_connection(TokioIo::new(stream), service).await.unwrap_or_default();
 }
 
-/// Returns the host of a URL such as `http://127.0.0.1:8000`.
-fn authority(url: &str) -> io::Result<Authority> {
-    let invalid = |why: String| io::Error::new(io::ErrorKind::InvalidInput, format!("{url}: {why}"));
-    let uri: Uri = url.parse().map_err(|error| invalid(format!("{error}")))?;
-    uri.authority().cloned().ok_or_else(|| invalid("names no host".into()))
-}
-
 /// An engine that lags behind another engine.
 struct Late {
-    engine: Authority,
+    engine: Upstream,
     /// Writes that the first engine has and this engine still lacks, in order.
     writes: Mutex<VecDeque<(Parts, Bytes)>>,
 }
@@ -200,9 +187,8 @@ struct Exchange<'a> {
 
 /// Forwards calls to the engines.
 struct Route {
-    engine: Authority,
+    engine: Upstream,
     late: Option<Late>,
-    client: Client<HttpConnector, Body>,
     injector: Injector,
     under_way: watch::Sender<u64>,
 }
@@ -275,42 +261,23 @@ impl Route {
     /// Forwards a call to the engine that the call belongs to. Returns none when the engine is unreachable.
     async fn forward(&self, exchange: Exchange<'_>) -> Option<Response<Bytes>> {
         let Exchange { call, parts, body, replica } = exchange;
-        let Some(late) = &self.late else { return self.send(&self.engine, parts, body).await };
+        let Some(late) = &self.late else { return self.engine.send(parts, body).await };
         if replica == Replica::Late {
-            return self.send(&late.engine, parts, body).await;
+            return late.engine.send(parts, body).await;
         }
         if call.writes() {
             // One write at a time, so that the second engine receives writes in the first engine's order.
             let mut writes = late.writes.lock().await;
-            let answer = self.send(&self.engine, parts, body.clone()).await?;
+            let answer = self.engine.send(parts, body.clone()).await?;
             if answer.status() == StatusCode::OK {
                 writes.push_back((parts.clone(), body));
             }
             return Some(answer);
         }
         if call.operation == Operation::DefineTable {
-            self.send(&late.engine, parts, body.clone()).await?;
+            late.engine.send(parts, body.clone()).await?;
         }
-        self.send(&self.engine, parts, body).await
-    }
-
-    /// Sends a request to an engine. Returns none when the engine is unreachable.
-    async fn send(&self, engine: &Authority, parts: &Parts, body: Bytes) -> Option<Response<Bytes>> {
-        let path = parts.uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
-        let uri = Uri::builder().scheme(Scheme::HTTP).authority(engine.clone()).path_and_query(path).build();
-        let mut request = Request::new(Body::from(body));
-        *request.method_mut() = parts.method.clone();
-        *request.uri_mut() = uri.ok()?;
-        *request.headers_mut() = parts.headers.clone();
-        // Hop-by-hop headers describe the incoming connection only.
-        for name in [header::HOST, header::CONNECTION, header::CONTENT_LENGTH, header::TRANSFER_ENCODING] {
-            request.headers_mut().remove(name);
-        }
-        let (mut parts, body) = self.client.request(request).await.ok()?.into_parts();
-        for name in [header::CONNECTION, header::CONTENT_LENGTH, header::TRANSFER_ENCODING] {
-            parts.headers.remove(name);
-        }
-        Some(Response::from_parts(parts, to_bytes(Body::new(body), usize::MAX).await.ok()?))
+        self.engine.send(parts, body).await
     }
 
     /// Answers a batch without a share of its requests, and returns this share as unprocessed.

@@ -10,7 +10,6 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::SharedInterceptor;
 use axum::Router;
 use jobs::{Deadline, Jobs, WorkError};
-use local::dynamodb_port::{Callers, DynamoDbPort};
 use local::engine::{Engine, Storage};
 use models::import::parse_line;
 use models::job::Job;
@@ -19,11 +18,12 @@ use models::rule::Rule;
 use models::values::id::{PortalId, UserId};
 use models::values::timestamp::Timestamp;
 use store::dynamodb::client::{Endpoint, connect};
+use store::dynamodb::in_process::connect_in_process;
 use store::import::{ImportError, Importer, Options, Summary};
 use store::{Store, StoreError};
 use uuid::Uuid;
 
-use crate::faults::Proxy;
+use crate::faults::{Proxy, Upstream};
 use crate::{TestClock, TestQueue, Trips};
 
 /// Error of the test scaffolding.
@@ -50,17 +50,11 @@ pub struct World {
     /// The service's clock.
     pub clock: TestClock,
     router: Router,
-    /// The embedded engine, and the port that proxies connect to.
-    engine: Option<(Engine, DynamoDbPort)>,
-    lag: Option<Lag>,
-}
-
-/// A second engine that lags behind the first.
-#[derive(Debug)]
-struct Lag {
-    proxy: Proxy,
-    /// The proxy, which lives as long as the world.
-    _engine: (Engine, DynamoDbPort),
+    /// The engine under the client, or its lagging proxy.
+    engine: Upstream,
+    is_embedded: bool,
+    /// The proxy of a second engine, which lags behind the first.
+    lag: Option<Proxy>,
 }
 
 impl World {
@@ -83,26 +77,24 @@ impl World {
     }
 
     async fn on(named: Option<String>, lags: bool, token_cache: Duration) -> Result<Self, WorldError> {
-        let (endpoint, engine) = match named {
-            Some(url) => (Endpoint::at(url), None),
-            None => {
-                let engine = Engine::open(&Storage::Memory)?;
-                let port = DynamoDbPort::open(&engine, 0, Callers::Anyone).await?;
-                (port.endpoint(), Some((engine, port)))
-            }
+        let is_embedded = named.is_none();
+        let embedded = || Engine::open(&Storage::Memory).map(|engine| Upstream::embedded(&engine));
+        let engine = match named {
+            Some(url) => Upstream::at(&url)?,
+            None => embedded()?,
         };
-        let (endpoint, lag) = if lags {
-            let late = Engine::open(&Storage::Memory)?;
-            let port = DynamoDbPort::open(&late, 0, Callers::Anyone).await?;
-            let proxy = Proxy::lagging(&endpoint.url, &port.endpoint().url).await?;
-            (Endpoint::at(proxy.url()), Some(Lag { proxy, _engine: (late, port) }))
+        let (engine, lag) = if lags {
+            let proxy = Proxy::lagging(engine, embedded()?).await?;
+            (Upstream::at(&proxy.url())?, Some(proxy))
         } else {
-            (endpoint, None)
+            (engine, None)
         };
         let trips = Trips::default();
         let watching = Some(SharedInterceptor::new(trips.clone()));
-        // Through the port, overlapping calls count as one round.
-        let client = connect(Some(&endpoint), watching).await;
+        let client = match &engine {
+            Upstream::InProcess(engine) => connect_in_process(engine.clone(), watching).await,
+            Upstream::At(host, _) => connect(Some(&Endpoint::at(format!("http://{host}"))), watching).await,
+        };
         let table = format!("test-{}", Uuid::now_v7());
         let store = Store::new(client.clone(), &table);
         store.ensure_table().await?;
@@ -110,13 +102,13 @@ impl World {
         let queue = TestQueue::default();
         let app = App::new(Jobs::new(store.clone(), clock.reader(), Arc::new(queue.clone())), token_cache);
         let router = local::router::router(&app);
-        Ok(Self { store, app, trips, client, table, queue, clock, router, engine, lag })
+        Ok(Self { store, app, trips, client, table, queue, clock, router, engine, is_embedded, lag })
     }
 
     /// Returns once every read sees all earlier writes.
     pub async fn catch_up(&self) -> Result<(), WorldError> {
         match &self.lag {
-            Some(lag) => Ok(lag.proxy.catch_up().await?),
+            Some(lag) => Ok(lag.catch_up().await?),
             None => Ok(()),
         }
     }
@@ -142,10 +134,9 @@ impl World {
         &self.app.jobs
     }
 
-    /// Returns the address of the embedded engine, or of its lagging proxy; none on another engine.
-    pub fn endpoint(&self) -> Option<Endpoint> {
-        let lagging = self.lag.as_ref().map(|lag| Endpoint::at(lag.proxy.url()));
-        lagging.or_else(|| self.engine.as_ref().map(|(_, port)| port.endpoint()))
+    /// Starts a proxy of the world's engine.
+    pub async fn proxy(&self) -> Result<Proxy, WorldError> {
+        Ok(Proxy::start(self.engine.clone()).await?)
     }
 
     /// Works through the queue, one message after another, including messages sent meanwhile. Returns the number of
@@ -192,7 +183,7 @@ impl World {
 
     /// Returns whether the engine is the embedded one, which is fast.
     pub fn is_embedded(&self) -> bool {
-        self.engine.is_some()
+        self.is_embedded
     }
 
     /// Sets the clock.
