@@ -93,11 +93,12 @@ fn layer_of(name: &str, folder: &Path) -> Option<usize> {
     }
 }
 
-/// Returns each package in the tree of a build, with the feature sets that cargo builds it with.
-fn features(edges: &str) -> BTreeMap<String, BTreeSet<String>> {
+/// Returns each package in the tree of a build, with the feature sets that cargo builds it with. `options` are further
+/// arguments of cargo.
+fn features(edges: &str, options: &[&str]) -> BTreeMap<String, BTreeSet<String>> {
     let tree = ["tree", "--locked", "--workspace", "--prefix", "none", "--edges", edges, "--format", "{p}|{f}"];
     let mut packages = BTreeMap::<_, BTreeSet<_>>::new();
-    for line in cargo(&tree).lines() {
+    for line in cargo(&[&tree[..], options].concat()).lines() {
         if let Some((package, features)) = line.trim_end_matches(" (*)").split_once('|') {
             packages.entry(package.to_owned()).or_default().insert(features.to_owned());
         }
@@ -109,10 +110,20 @@ fn features(edges: &str) -> BTreeMap<String, BTreeSet<String>> {
 /// twice if its features differ.
 #[test]
 fn program_and_tests_build_each_dependency_with_the_same_features() {
-    let (program, tests) = (features("normal,build"), features("normal,build,dev"));
+    let (program, tests) = (features("normal,build", &[]), features("normal,build,dev", &[]));
     assert!(program.len() > 250, "{} packages", program.len());
     for (package, features) in &program {
         assert_eq!(Some(features), tests.get(package), "{package}: depend on it in tests/Cargo.toml too");
+    }
+}
+
+/// `make fuzz` reuses the builds of `make test`.
+#[test]
+fn fuzz_targets_build_each_dependency_with_the_features_of_the_program() {
+    let (program, fuzz) = (features("normal,build", &[]), features("normal,build", &["--features", "fuzz/libfuzzer"]));
+    assert!(fuzz.len() > program.len(), "libFuzzer is not among the dependencies");
+    for (package, features) in program.iter().filter(|(package, _)| !package.starts_with("fuzz ")) {
+        assert_eq!(Some(features), fuzz.get(package), "{package}");
     }
 }
 
