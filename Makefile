@@ -62,6 +62,25 @@ soak: rust ## Kills the server during jobs, 1000 times (KILLS=…, SEED=…); ta
 	CRM_ACCESS_KILLS=$(KILLS) $(if $(SEED),CRM_ACCESS_KILL_SEED=$(SEED)) \
 	  cargo test --locked --test killed $(ARGS)
 
+# TARGET=… chooses a target. New inputs gather in target/fuzz/, and an input that fails is a file whose name the last lines
+# of the output show. The wrapper compiles the packages of this workspace with coverage counters, and all other packages
+# are the builds of `make test`.
+FUZZ_TARGETS := bodies forms queries import_lines chunks postings cursors cron
+.PHONY: fuzz
+fuzz: SECONDS = 600
+fuzz: TARGET = $(FUZZ_TARGETS)
+fuzz: rust ## Fuzzes each reader for 10 minutes (TARGET=cron, SECONDS=…)
+	@$(call need,c++,install a C++ compiler; on Debian: apt-get install g++)
+	@set -e; export RUSTC_WORKSPACE_WRAPPER="$(CURDIR)/fuzz/instrument"; \
+	  cargo build --locked --features fuzz/libfuzzer $(FUZZ_TARGETS:%=--bin fuzz-%); \
+	  for target in $(TARGET); do \
+	    mkdir -p target/fuzz/$$target; \
+	    echo "make: fuzzing $$target for $(SECONDS) seconds"; \
+	    cargo run --quiet --locked --features fuzz/libfuzzer --bin fuzz-$$target -- -max_total_time=$(SECONDS) \
+	      -timeout=10 -dict=fuzz/words.dict -artifact_prefix=target/fuzz/$$target- -print_final_stats=1 $(ARGS) \
+	      target/fuzz/$$target fuzz/corpus/$$target; \
+	  done
+
 .PHONY: test-lag
 test-lag: rust ## Runs the integration tests with reads and indexes that lag behind the writes, as on AWS
 	CRM_ACCESS_TEST_LAG=1 cargo test --locked --test integration $(ARGS)

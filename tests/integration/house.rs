@@ -171,6 +171,16 @@ fn libraries_and_binaries_are_tested_exactly_if_they_have_tests() {
     assert!(checked > 25, "{checked} libraries and binaries");
 }
 
+/// `make fuzz` reuses the builds of `make test`.
+#[test]
+fn fuzz_targets_build_each_dependency_with_the_features_of_the_program() {
+    let (program, fuzz) = (features("normal,build", &["--workspace"]), features("normal,build", &["--workspace", "--features", "fuzz/libfuzzer"]));
+    assert!(fuzz.len() > program.len(), "libFuzzer is not among the dependencies");
+    for (package, features) in program.iter().filter(|(package, _)| !package.starts_with("fuzz ")) {
+        assert_eq!(Some(features), fuzz.get(package), "{package}");
+    }
+}
+
 #[test]
 fn dependencies_point_one_way() {
     let packages = packages();

@@ -13,7 +13,12 @@ use crate::values::timestamp::Timestamp;
 /// A postal address of a contact.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
+#[serde(
+    rename_all = "PascalCase",
+    default,
+    deny_unknown_fields,
+    expecting = "an object with the members of a postal address"
+)]
 pub struct Address {
     /// Street and house number.
     pub street: String,
@@ -36,7 +41,12 @@ pub struct Address {
 /// An e-mail address, a phone number or another way to reach a contact.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
+#[serde(
+    rename_all = "PascalCase",
+    default,
+    deny_unknown_fields,
+    expecting = "an object with the members of a way to reach a contact"
+)]
 pub struct CommonData {
     /// The kind of information: 0 phone, 1 e-mail, ….
     pub info_type: i32,
@@ -56,7 +66,12 @@ pub struct CommonData {
 /// A field that the portal added to its contacts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
+#[serde(
+    rename_all = "PascalCase",
+    default,
+    deny_unknown_fields,
+    expecting = "an object with the members of a custom field"
+)]
 pub struct CustomField {
     /// The contact that holds the field.
     pub entity_id: i32,
@@ -78,7 +93,12 @@ pub struct CustomField {
 /// The currency a contact is billed in.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
+#[serde(
+    rename_all = "PascalCase",
+    default,
+    deny_unknown_fields,
+    expecting = "an object with the members of a currency"
+)]
 pub struct Currency {
     /// Name in full.
     pub title: String,
@@ -97,7 +117,12 @@ pub struct Currency {
 /// A stage or a type of contacts in the portal's directory. ONLYOFFICE calls a stage "contact status" or warmth.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = StageOrType))]
-#[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
+#[serde(
+    rename_all = "PascalCase",
+    default,
+    deny_unknown_fields,
+    expecting = "an object with the members of a stage or a type"
+)]
 pub struct ListItem {
     /// Identifier, unique among the portal's stages or types.
     #[serde(rename = "id")]

@@ -11,6 +11,7 @@ use crate::access::{Access, ShareType};
 use crate::contact::{Address, CommonData, ContactRecord, Currency, CustomField, Employee, ListItem};
 use crate::directory::{Scope, User};
 use crate::import::tree::Members;
+use crate::invalid::shown;
 use crate::limits::{MAX_EMPLOYEE_BYTES, MAX_LIST_VALUES, MAX_SHARDS, MAX_TOKEN_CHARS, MIN_TOKEN_CHARS};
 use crate::request::checked_tag;
 use crate::sign_in::Email;
@@ -93,7 +94,7 @@ pub fn parse_line(text: &str, zone: &TimeZone) -> Result<Line, String> {
         "contact" => read::<Box<RawContact>>(value)?.read(zone),
         "token" => read::<RawToken>(value)?.read(zone).map(Line::Token),
         "delete" => read::<RawDelete>(value)?.read(),
-        other => Err(format!("{other:?} is not a kind of line: {ONE_KEY}")),
+        other => Err(format!("{:?} is not a kind of line: {ONE_KEY}", shown(other))),
     }
 }
 
@@ -102,15 +103,41 @@ const ONE_KEY: &str = "a line is a JSON object with one key: portal, user, stage
 /// Deserializes the value of a line. Errors name the faulty member.
 fn read<T: DeserializeOwned>(value: Value) -> Result<T, String> {
     serde_path_to_error::deserialize(value).map_err(|fault| match fault.path().to_string().as_str() {
-        "." => fault.inner().to_string(),
-        path => format!("{path}: {}", fault.inner()),
+        "." => abridged(&plain(fault.inner())),
+        path => abridged(&format!("{path}: {}", plain(fault.inner()))),
     })
+}
+
+/// Returns the message of the deserializer, with the range of a number in place of its type's name.
+fn plain(fault: &serde_json::Error) -> String {
+    const RANGES: [(&str, &str); 3] = [
+        ("i64", "a whole number"),
+        ("i32", "a whole number from -2147483648 to 2147483647"),
+        ("u16", "a whole number from 0 to 65535"),
+    ];
+    let message = fault.to_string();
+    let range = RANGES.iter().find_map(|(name, range)| Some((message.strip_suffix(name)?, range)));
+    range
+        .filter(|(start, _)| start.ends_with("expected "))
+        .map_or_else(|| message.clone(), |(start, range)| format!("{start}{range}"))
+}
+
+/// Shortens a message of the deserializer, which quotes names and values of the line in full. The fault is at the
+/// beginning of the message, and the list of known members is at the end.
+fn abridged(message: &str) -> String {
+    const END_BYTES: usize = 384;
+    if message.len() <= 2 * END_BYTES {
+        return message.to_owned();
+    }
+    let head = &message[..message.floor_char_boundary(END_BYTES)];
+    let tail = &message[message.ceil_char_boundary(message.len() - END_BYTES)..];
+    format!("{head}…{tail}")
 }
 
 /// Explains why a text is not a line, if the parser's message would not help.
 fn explain(text: &str, fault: &serde_json::Error) -> String {
     // The parser always reports line 1, which readers would take for the line number in the file.
-    let reason = fault.to_string().replace(" at line 1 column ", " at column ");
+    let reason = abridged(&fault.to_string().replace(" at line 1 column ", " at column "));
     match text.trim_start().chars().next() {
         None => "the line is empty".to_owned(),
         Some('[') => "the line is a JSON array: write each of its values on a separate line, without the brackets and \
@@ -146,10 +173,11 @@ impl RawPortal {
 
 /// Looks up a zone in the IANA database. The zone needs a name, because the portal stores the name.
 fn time_zone(name: &str) -> Result<TimeZone, String> {
+    let given = shown(name);
     match TimeZone::get(name) {
         Ok(zone) if zone.iana_name().is_some() => Ok(zone),
-        Ok(_) => Err(format!("TimeZone {name:?} is not a time zone; use a zone such as Europe/Riga or UTC")),
-        Err(_) => Err(format!("TimeZone {name:?} is not in the IANA time zone database; an example is Europe/Riga")),
+        Ok(_) => Err(format!("TimeZone {given:?} is not a time zone; use a zone such as Europe/Riga or UTC")),
+        Err(_) => Err(format!("TimeZone {given:?} is not in the IANA time zone database; an example is Europe/Riga")),
     }
 }
 

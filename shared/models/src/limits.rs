@@ -11,6 +11,10 @@ const LAMBDA_ANSWER_BYTES: usize = 6 * 1024 * 1024;
 /// Maximum bytes of an answer's body. Lambda receives a JSON string, in which quotes and backslashes take two bytes.
 pub const MAX_ANSWER_BYTES: usize = 2816 * 1024;
 
+/// Maximum bytes of an answer in its stored form before compression: two bodies, the headers and the list of contacts.
+/// Every answer that fits Lambda's limit fits this bound.
+pub const MAX_STORED_ANSWER_BYTES: usize = 2 * LAMBDA_ANSWER_BYTES + 64 * 1024;
+
 /// Maximum contacts on a page of an answer, and the default.
 pub const MAX_PAGE: usize = 1000;
 

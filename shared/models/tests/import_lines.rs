@@ -217,3 +217,31 @@ fn lines_are_read() {
     .collect();
     crate::check_file("import-lines", &lines.iter().map(|line| check(line)).collect::<String>());
 }
+
+#[test]
+fn messages_are_short_for_any_line() {
+    const MAX_MESSAGE_BYTES: usize = 1024;
+    for text in ["x", "ä", "\\u0007"] {
+        let long = text.repeat(20_000);
+        for line in [
+            long.clone(),
+            format!(r#"{{"{long}":{{}}}}"#),
+            format!(r#"{{"{long}":1,"{long}":2}}"#),
+            format!(r#"{{"portal":"{long}"}}"#),
+            format!(r#"{{"portal":{{"Id":"{long}"}}}}"#),
+            format!(r#"{{"portal":{{"Id":"acme","{long}":1}}}}"#),
+            format!(r#"{{"portal":{{"Id":"acme","Shards":"{long}"}}}}"#),
+            format!(r#"{{"portal":{{"Id":"acme","TimeZone":"{long}"}}}}"#),
+            format!(r#"{{"user":{{"Id":"{long}"}}}}"#),
+            format!(r#"{{"user":{{"Id":"9924256a-739c-462b-af15-e652a3b1b6eb","Email":"{long}"}}}}"#),
+            format!(r#"{{"contact":{{"id":"{long}"}}}}"#),
+            format!(r#"{{"contact":{{"id":7,"Created":"{long}"}}}}"#),
+            format!(r#"{{"contact":{{"id":7,"Created":"2024-01-15","ShareType":"{long}"}}}}"#),
+            format!(r#"{{"contact":{{"id":7,"Created":"2024-01-15","Addresses":[{{"{long}":1}}]}}}}"#),
+            format!(r#"{{"token":{{"Scopes":["{long}"]}}}}"#),
+        ] {
+            let message = parse_line(&line, &TimeZone::UTC).unwrap_err();
+            assert!(message.len() <= MAX_MESSAGE_BYTES, "{} bytes: {message}", message.len());
+        }
+    }
+}

@@ -118,3 +118,16 @@ fn query_refuses_more_values_than_api_gateway_can_transmit() {
     let Err(Invalid { faults }) = list(MAX_QUERY_VALUES + 1) else { panic!("too many tags were read") };
     assert_eq!(faults[0].message, "has 33 values; at most 32 are allowed");
 }
+
+#[test]
+fn filter_value_above_the_maximum_is_cut_before_its_words_are_compared() {
+    for letter in ["x ", "ä "] {
+        let text = letter.repeat(MAX_FILTER_VALUE_BYTES);
+        let encoded: String = form_urlencoded::byte_serialize(text.as_bytes()).collect();
+        let mut query = Query::new(&format!("filterValue={encoded}"), queries::SET_FILTER_ACCESS);
+        let words = query.filter_value().unwrap();
+        assert!((MAX_FILTER_VALUE_BYTES - 1..=MAX_FILTER_VALUE_BYTES).contains(&words.len()), "{} bytes", words.len());
+        assert!(text.starts_with(&words));
+        assert_eq!(query.finish().unwrap_err().faults.len(), 1);
+    }
+}

@@ -11,6 +11,7 @@ pub mod error;
 pub mod idempotency;
 pub mod import;
 pub mod index;
+pub mod inflate;
 pub mod jobs;
 pub mod keys;
 pub mod listing;

@@ -11,12 +11,12 @@
 //! has a condition: the record must still hold the managers for whom no posting was written.
 
 use std::collections::{HashMap, HashSet};
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 
 use flate2::Compression;
-use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
 use models::access::Access;
+use models::limits::MAX_PACKED_CONTACTS;
 use models::values::id::{ContactId, PortalId, UserId};
 use models::values::sorted_ids;
 use models::values::timestamp::Timestamp;
@@ -27,11 +27,19 @@ use crate::dynamodb::client::Store;
 use crate::dynamodb::items::{self, Item};
 use crate::dynamodb::reading::QueryOptions;
 use crate::error::StoreError;
+use crate::inflate::inflate;
+use crate::jobs::chunk_format::MAX_CHUNK_CONTACTS;
 use crate::keys::{Key, PostingHash, Range};
 
 /// Maximum postings of the first query. Each further query reads four times as many. So a manager with few postings
 /// takes one round trip, and the first read of a manager with too many postings stays small.
 const FIRST_POSTINGS: usize = 64;
+
+/// Maximum bytes of a posting before compression: a number of at most five bytes for each contact, and their count.
+const MAX_POSTING_BYTES: usize = 5 * (MAX_PACKED_CONTACTS + 1);
+
+// The other postings are smaller than those of a compaction.
+const _: () = assert!(MAX_CHUNK_CONTACTS <= MAX_PACKED_CONTACTS);
 
 /// Attribute with a posting's contacts.
 const IDS: &str = "ids";
@@ -118,7 +126,11 @@ pub struct IndexedContacts {
 
 /// Returns the hash and the body of a posting. The body is the compressed form of [`sorted_ids`]. The hash covers the
 /// uncompressed form, so the hash does not depend on the compressor.
-fn encode(contacts: &[ContactId]) -> Result<(PostingHash, Vec<u8>), StoreError> {
+///
+/// # Errors
+///
+/// [`StoreError::Unbuildable`] is part of the compressor's interface and does not occur in memory.
+pub fn encode(contacts: &[ContactId]) -> Result<(PostingHash, Vec<u8>), StoreError> {
     const WHAT: &str = "the body of a posting";
     let plain = sorted_ids::encode(contacts).map_err(|error| StoreError::unbuildable(WHAT, error))?;
     let digest = Sha256::digest(&plain);
@@ -130,10 +142,13 @@ fn encode(contacts: &[ContactId]) -> Result<(PostingHash, Vec<u8>), StoreError> 
 }
 
 /// Decodes the contacts of a posting's body, ascending.
-fn decode(body: &[u8]) -> Result<Vec<ContactId>, StoreError> {
-    let mut plain = Vec::new();
-    let inflated = DeflateDecoder::new(body).read_to_end(&mut plain);
-    inflated.map_err(|error| StoreError::corrupt("the body of a posting is not compressed", error))?;
+///
+/// # Errors
+///
+/// [`StoreError::Corrupt`] for a body that [`encode`] does not write.
+pub fn decode(body: &[u8]) -> Result<Vec<ContactId>, StoreError> {
+    let plain = inflate(body, MAX_POSTING_BYTES)
+        .map_err(|error| StoreError::corrupt("the body of a posting is not compressed", error))?;
     sorted_ids::decode(&plain).ok_or_else(|| StoreError::Corrupt("the body of a posting has another form".into()))
 }
 
@@ -236,5 +251,20 @@ mod tests {
         assert!(encode(&any).unwrap().1.len() < 2 * 1024, "{}", encode(&any).unwrap().1.len());
         any = (0..1000).map(|_| id(random.i32(1..100_000))).collect();
         assert!(encode(&any).unwrap().1.len() < 1024 + 512, "{}", encode(&any).unwrap().1.len());
+    }
+
+    #[test]
+    fn posting_that_inflates_above_the_maximum_is_refused() {
+        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(&vec![0; 100 * MAX_POSTING_BYTES]).unwrap();
+        let error = decode(&encoder.finish().unwrap()).unwrap_err();
+        assert!(std::error::Error::source(&error).unwrap().to_string().contains("more than"), "{error:?}");
+    }
+
+    #[test]
+    fn largest_packed_posting_round_trips() {
+        let contacts = i32::try_from(MAX_PACKED_CONTACTS).unwrap();
+        let ids: Vec<ContactId> = (1..=contacts).map(|n| id(n * (i32::MAX / contacts))).collect();
+        assert_eq!(decode(&encode(&ids).unwrap().1).unwrap(), ids);
     }
 }

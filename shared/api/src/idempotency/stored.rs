@@ -2,15 +2,16 @@
 //! hidden from the caller.
 
 use std::collections::HashSet;
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 
 use flate2::Compression;
-use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
 use lambda_http::http::{HeaderName, HeaderValue, StatusCode};
 use models::answer::{ListEnd, ListWriter, Shape};
+use models::limits::MAX_STORED_ANSWER_BYTES;
 use models::values::id::{ContactId, JobId};
 use serde::{Deserialize, Serialize};
+use store::inflate::inflate;
 
 use crate::answer::{Answer, Item, Listed, Veiled};
 use crate::failure::Failure;
@@ -74,8 +75,7 @@ pub(super) fn encode(answer: &Answer) -> Result<Vec<u8>, Failure> {
 /// Decodes an answer from [`encode`].
 pub(super) fn decode(stored: &[u8]) -> Result<Answer, Failure> {
     let corrupt = || Failure::Internal("a stored answer cannot be decoded".into());
-    let mut bytes = Vec::new();
-    DeflateDecoder::new(stored).read_to_end(&mut bytes).map_err(|_| corrupt())?;
+    let bytes = inflate(stored, MAX_STORED_ANSWER_BYTES).map_err(|_| corrupt())?;
     let (length, rest) = bytes.split_first_chunk::<LENGTH_BYTES>().ok_or_else(corrupt)?;
     let length = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| corrupt())?;
     let (head, rest) = rest.split_at_checked(length).ok_or_else(corrupt)?;

@@ -4,10 +4,9 @@
 //! refers to identifiers by number: forty managers of a contact take about forty bytes before compression.
 
 use std::collections::HashMap;
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 
 use flate2::Compression;
-use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
 use models::access::{Access, ShareType};
 use models::job::{Change, Revision};
@@ -15,6 +14,7 @@ use models::values::id::{ContactId, JobId, UserId};
 use serde::{Deserialize, Serialize};
 
 use crate::error::StoreError;
+use crate::inflate::inflate;
 
 /// Maximum number of contacts in a chunk.
 pub const MAX_CHUNK_CONTACTS: usize = 1000;
@@ -30,6 +30,8 @@ const ENTRY_BYTES: usize = 5 + 1 + 1 + INDEX_BYTES + INDEX_BYTES + AFTER_BYTES +
 /// Maximum bytes of an entry's access after the job, without its managers.
 const AFTER_BYTES: usize = 1 + 1 + INDEX_BYTES;
 const UUID_BYTES: usize = 16;
+/// Maximum bytes of the numbers of identifiers and of entries.
+const LENGTHS_BYTES: usize = 2 * INDEX_BYTES;
 
 // One contact with the maximum number of managers in a request must always fit an empty chunk.
 const _: () = assert!(ENTRY_BYTES + 2 * models::limits::MAX_LIST_VALUES * (INDEX_BYTES + UUID_BYTES) < MAX_CHUNK_BYTES);
@@ -128,9 +130,8 @@ impl ChunkBuilder {
 /// Decodes a chunk's body.
 pub fn decode(bytes: &[u8]) -> Result<Vec<Change>, StoreError> {
     let corrupt = || StoreError::Corrupt("the body of a chunk holds an unknown number".into());
-    let mut plain = Vec::new();
-    let inflated = DeflateDecoder::new(bytes).read_to_end(&mut plain);
-    inflated.map_err(|error| StoreError::corrupt("the body of a chunk is not compressed", error))?;
+    let plain = inflate(bytes, MAX_CHUNK_BYTES + LENGTHS_BYTES)
+        .map_err(|error| StoreError::corrupt("the body of a chunk is not compressed", error))?;
     let another_form = |error| StoreError::corrupt("the body of a chunk has another form", error);
     let (body, rest): (Body, _) = postcard::take_from_bytes(&plain).map_err(another_form)?;
     let revision_chunks: RevisionChunks = match rest {
@@ -257,5 +258,13 @@ mod tests {
         }
         let bytes = chunk.encode().unwrap().len();
         assert!(bytes < 100 * 1024 * 9 / 10, "{bytes}");
+    }
+
+    #[test]
+    fn chunk_that_inflates_above_the_maximum_is_refused() {
+        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(&vec![0; 100 * MAX_CHUNK_BYTES]).unwrap();
+        let error = decode(&encoder.finish().unwrap()).unwrap_err();
+        assert!(std::error::Error::source(&error).unwrap().to_string().contains("more than"), "{error:?}");
     }
 }

@@ -1,0 +1,4 @@
+//! Fuzzes [`fuzz::cron`].
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::cron(data));
