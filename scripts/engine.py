@@ -32,6 +32,12 @@ def build(*arguments: str) -> dict[str, str]:
     return {message["target"]["name"]: message["executable"] for message in messages if message.get("executable")}
 
 
+def cpu_seconds(pid: int) -> float:
+    """Returns the CPU time of a running process."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 class Server:
     """A running `crm-access serve` on a free port, with further arguments.
 
