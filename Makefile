@@ -172,12 +172,19 @@ bench-million: CONTACTS = 1000000
 bench-million: rust ## Measures a job over a million contacts and its undo (CONTACTS=…); takes some minutes and 4 GB
 	cargo bench --locked -p benches --bench million -- run $(CONTACTS)
 
-# Only a run with the default size replaces the measurements in docs/. Others write to target/.
+# Only a run with the default size or time replaces the measurements in docs/. Others write to target/.
 .PHONY: bench-peers
 bench-peers: CONTACTS = 100000
 bench-peers: rust $(PEERS)/stamp ## Compares a filter call with the AWS SDKs on the same contacts (CONTACTS=…); takes some minutes
 	$(PEERS)/python/bin/python scripts/peers/run.py --contacts $(CONTACTS) \
 	  $(if $(filter 100000,$(CONTACTS)),--json docs/measured/peers.json) $(ARGS)
+	python3 scripts/numbers_page.py
+
+.PHONY: load
+load: SECONDS = 25
+load: rust python ## Measures the server under load, each cell for SECONDS=25; takes about ten minutes (needs wrk)
+	@$(call need,wrk,on Debian: apt-get install wrk)
+	python3 scripts/load.py --seconds $(SECONDS) $(if $(filter 25,$(SECONDS)),--json docs/measured/load.json) $(ARGS)
 	python3 scripts/numbers_page.py
 
 .PHONY: clean

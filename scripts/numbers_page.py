@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Writes the section of docs/numbers.md that `make bench-peers` measures, and its charts.
+"""Writes the sections of docs/numbers.md that `make bench-peers` and `make load` measure, and their charts.
 
-The measurements are docs/measured/peers.json. A section stands between two comments of the
+The measurements are docs/measured/peers.json and docs/measured/load.json. A section stands between two comments of the
 page, and a section without a measurement says so. The charts are docs/measured/*.svg.
 
 usage: scripts/numbers_page.py [DOCS]
@@ -14,7 +14,7 @@ from html import escape
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-PEERS = "peers.json"
+PEERS, LOAD = "peers.json", "load.json"
 
 # The colours have a contrast of at least 4.5 to the background, in both modes. The background is part of the picture,
 # because a page may be dark while the reader's system is light.
@@ -70,6 +70,22 @@ def bars(title: str, values: list[tuple[str, float]]) -> str:
     return picture(title, description, 58 + len(values) * row, body)
 
 
+def line(title: str, points: list[tuple[float, float]], unit: str) -> str:
+    """Returns a chart of values over seconds."""
+    left, top, bottom, right = 80, 50, 250, WIDTH - 30
+    end, largest = max(x for x, _ in points) or 1, max(y for _, y in points) * 1.1 or 1
+    path = " ".join(f"{left + x / end * (right - left):.1f},{bottom - y / largest * (bottom - top):.1f}" for x, y in points)
+    body = [f'<polyline class="axis" fill="none" points="{left},{top} {left},{bottom} {right},{bottom}"/>',
+            f'<polyline class="line" points="{path}"/>']
+    for part in (0, 0.5, 1):
+        y, x = bottom - part * (bottom - top), left + part * (right - left)
+        body.append(f'<text x="{left - 8}" y="{y + 5:.0f}" text-anchor="end">{number(part * largest)}</text>')
+        body.append(f'<text x="{x:.0f}" y="{bottom + 22}" text-anchor="middle">{part * end / 60:.1f} min</text>')
+    values = [y for _, y in points]
+    description = f"From {number(values[0])} to {number(values[-1])} {unit}, at most {number(max(values))} {unit}."
+    return picture(f"{title}, {unit}", description, 290, body)
+
+
 def table(peers: dict) -> str:
     """Returns the table of the peers, and below what each of them leaves out."""
     lines = [
@@ -114,11 +130,46 @@ def peers_section(peers: dict, folder: Path) -> str:
     return "\n\n".join([conditions, "\n".join(images), table(peers), notes])
 
 
+def load_table(load: dict) -> str:
+    """Returns the table of the calls under load, without and with a job beside."""
+    half = "calls a second | p50 ms | p99 ms | errors |"
+    lines = [f"| call | connections | {half} beside a job: {half}", "| --- | ---: |" + " ---: |" * 8]
+    cells = {(cell["call"], cell["connections"], cell["job"]): cell for cell in load["cells"]}
+    for call, connections in dict.fromkeys((cell["call"], cell["connections"]) for cell in load["cells"]):
+        row = f"| {call} | {connections} |"
+        for job in (False, True):
+            cell = cells[call, connections, job]
+            p50, p99 = (number(cell[name]) if cell[name] is not None else "–" for name in ("p50_ms", "p99_ms"))
+            errors = ", ".join(f"{count:,} × {what}" for what, count in cell["errors"].items()) or "0"
+            row += f" {number(cell['per_second'])} | {p50} | {p99} | {errors} |"
+        lines.append(row)
+    return "\n".join(lines)
+
+
+def load_section(load: dict, folder: Path) -> str:
+    (folder / "load-memory.svg").write_text(line("Memory of the server (RSS)", load["memory"], "MB"))
+    values = [megabytes for _, megabytes in load["memory"]]
+    conditions = prose(f"""
+        `crm-access serve` (cargo's profile `{load['profile']}`) with {load['contacts']:,} contacts and its data in a file,
+        called by `wrk` on the same machine with {load['processors']} processors, {load['seconds']} s for each cell. A
+        connection sends its next request after the answer. Rates and percentiles are those of calls answered with 200. The job
+        beside changes {load['job_contacts']:,} contacts, and a new job starts when the job before has ended.""")
+    memory = prose(f"""
+        Memory of the server (RSS, one sample a second over {load['memory'][-1][0] / 60:.1f} minutes): {number(values[0])} MB
+        at the start, at most {number(max(values))} MB, {number(values[-1])} MB at the end.""")
+    notes = prose("""
+        "Errors" counts the answers other than 200, by status, and failed connections; 202 means that the rest of a run became
+        a job. [load.json](measured/load.json) has all
+        digits.""")
+    image = "![Memory of the server over time](measured/load-memory.svg)"
+    return "\n\n".join([conditions, load_table(load), notes, memory, image])
+
+
 def main() -> None:
     docs = Path(sys.argv[1]) if sys.argv[1:] else DOCS
     page, measured = docs / "numbers.md", docs / "measured"
     text = page.read_text()
-    for file, target, section in ((PEERS, "bench-peers", peers_section),):
+    for file, target, section in ((PEERS, "bench-peers", peers_section), (LOAD, "load", load_section)):
         file = measured / file
         content = section(json.loads(file.read_text()), measured) if file.exists() else f"Not measured yet: `make {target}`."
         text, places = re.subn(rf"(<!-- make {target} -->\n).*?(\n<!-- end -->)",
