@@ -61,7 +61,9 @@ pub async fn run(
         .try_collect()
         .await?;
     let mut work = Work::default();
-    shards_done.iter().for_each(|shard| work.add(shard));
+    for shard in &shards_done {
+        work.add(shard);
+    }
     Ok(work)
 }
 
