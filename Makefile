@@ -21,6 +21,7 @@ EVENT ?= events/$(FUNCTION).json
 
 TOOLS := .tools
 CLIENTS := $(TOOLS)/clients
+PEERS := $(TOOLS)/peers
 DENY_VERSION := 0.20.2
 MACHETE_VERSION := 0.9.2
 TOOL_PATH := PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH"
@@ -126,6 +127,14 @@ $(CLIENTS)/stamp: scripts/clients/requirements.txt scripts/clients/package.json 
 	PATH="$(CURDIR)/$(CLIENTS)/python/bin:$$PATH" npm ci --silent --no-audit --no-fund --prefix $(CLIENTS)
 	@touch $@
 
+# The peers have an environment of their own, because they need another boto3 than sam.
+$(PEERS)/stamp: scripts/peers/requirements.txt scripts/peers/package.json scripts/peers/package-lock.json | python
+	python3 -m venv $(PEERS)/python
+	$(PEERS)/python/bin/python -m pip install --quiet --disable-pip-version-check --requirement scripts/peers/requirements.txt
+	cp scripts/peers/package.json scripts/peers/package-lock.json $(PEERS)
+	PATH="$(CURDIR)/$(PEERS)/python/bin:$$PATH" npm ci --silent --no-audit --no-fund --prefix $(PEERS)
+	@touch $@
+
 .PHONY: validate
 validate: $(TOOLS)/python.stamp ## Checks template.yaml with cfn-lint and sam validate --lint
 	$(LOCAL_ENV) cfn-lint template.yaml
@@ -181,6 +190,21 @@ bench: build ## Runs the benchmarks, then measures start-up, first call and size
 bench-million: CONTACTS = 1000000
 bench-million: rust ## Measures a job over a million contacts and its undo (CONTACTS=…); takes some minutes and 4 GB
 	cargo bench --locked -p benches --bench million -- run $(CONTACTS)
+
+# Only a run with the default size or time replaces the measurements in docs/. Others write to target/.
+.PHONY: bench-peers
+bench-peers: CONTACTS = 100000
+bench-peers: rust $(PEERS)/stamp ## Compares a filter call with the AWS SDKs on the same contacts (CONTACTS=…); takes some minutes
+	$(PEERS)/python/bin/python scripts/peers/run.py --contacts $(CONTACTS) \
+	  $(if $(filter 100000,$(CONTACTS)),--json docs/measured/peers.json) $(ARGS)
+	python3 scripts/numbers_page.py
+
+.PHONY: load
+load: SECONDS = 25
+load: rust python ## Measures the server under load, each cell for SECONDS=25; takes about ten minutes (needs wrk)
+	@$(call need,wrk,on Debian: apt-get install wrk)
+	python3 scripts/load.py --seconds $(SECONDS) $(if $(filter 25,$(SECONDS)),--json docs/measured/load.json) $(ARGS)
+	python3 scripts/numbers_page.py
 
 .PHONY: clean
 clean: ## Removes all builds and installed tools; keeps .data/

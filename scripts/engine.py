@@ -1,4 +1,4 @@
-"""Runs `crm-access serve` with the embedded DynamoDB engine and a fixture for the time of a `with` block.
+"""Runs `crm-access serve` for the time of a `with` block.
 
 `Engine()` builds `crm-access` and starts the program in memory on free ports. Its output names the addresses.
 """
@@ -19,38 +19,43 @@ STOP_SECONDS = 10
 
 def crm_access() -> str:
     """Returns the path of the program: $CRM_ACCESS_BIN, or a build of the workspace."""
-    if path := os.environ.get("CRM_ACCESS_BIN"):
-        return path
-    command = ["cargo", "build", "--locked", "--bin", "crm-access", "--message-format=json-render-diagnostics"]
+    return os.environ.get("CRM_ACCESS_BIN") or build("--bin", "crm-access")["crm-access"]
+
+
+def build(*arguments: str) -> dict[str, str]:
+    """Builds programs of the workspace with these arguments of `cargo build`. Returns the path of each program by name."""
+    command = ["cargo", "build", "--locked", *arguments, "--message-format=json-render-diagnostics"]
     built = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     if built.returncode != 0:
-        sys.exit("crm-access could not be built")
-    for line in built.stdout.splitlines():
-        message = json.loads(line)
-        if message.get("executable") and message["target"]["name"] == "crm-access":
-            return message["executable"]
-    sys.exit("cargo built no program named crm-access")
+        sys.exit(f"{' '.join(command)} failed")
+    messages = [json.loads(line) for line in built.stdout.splitlines()]
+    return {message["target"]["name"]: message["executable"] for message in messages if message.get("executable")}
 
 
-class Engine:
-    """A running `crm-access serve`.
+def cpu_seconds(pid: int) -> float:
+    """Returns the CPU time of a running process."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    `url` is the address of the API, `endpoint` the address of the DynamoDB engine on loopback, `table` the name of the
-    table, and `access_key` the key that callers of the engine must send.
+
+class Server:
+    """A running `crm-access serve` on a free port, with further arguments.
+
+    `url` is the address of the API, `lines` the output with the log, and `process` the process.
     """
 
-    def __init__(self, fixture: Path = FIXTURE, program: str | None = None) -> None:
-        self.command = [program or crm_access(), "serve", "--in-memory", "--port", "0", "--dynamodb-port", "0",
-                        "--import", str(fixture)]
+    def __init__(self, *arguments: str, program: str | None = None, start_seconds: int = START_SECONDS) -> None:
+        self.command = [program or crm_access(), "serve", "--port", "0", *arguments]
+        self.start_seconds = start_seconds
         self.url = self.endpoint = self.table = self.access_key = None
         self.lines: list[str] = []
         self.ready = threading.Event()
 
-    def __enter__(self) -> "Engine":
+    def __enter__(self) -> "Server":
         self.process = subprocess.Popen(self.command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                         stdin=subprocess.DEVNULL, text=True, start_new_session=True)
         threading.Thread(target=self._read, daemon=True).start()
-        if not self.ready.wait(START_SECONDS) or not (self.url and self.endpoint):
+        if not self.ready.wait(self.start_seconds) or not self.url:
             self.__exit__()
             sys.exit("crm-access serve did not start; its output:\n" + "".join(self.lines))
         return self
@@ -72,6 +77,17 @@ class Engine:
                 self.url = match.group(1)
                 self.ready.set()
         self.ready.set()  # The program has ended, so __enter__ must not wait longer.
+
+
+class Engine(Server):
+    """A running `crm-access serve` with the embedded DynamoDB engine in memory and a fixture.
+
+    `endpoint` is the address of the DynamoDB engine on loopback, `table` the name of the table, and `access_key` the key
+    that callers of the engine must send.
+    """
+
+    def __init__(self, fixture: Path = FIXTURE, program: str | None = None) -> None:
+        super().__init__("--in-memory", "--dynamodb-port", "0", "--import", str(fixture), program=program)
 
 
 class Demo(Engine):

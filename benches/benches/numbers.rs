@@ -45,9 +45,9 @@ async fn measure() -> Result<(), WorldError> {
     for pair in 0..=PAIRS {
         let turn = portal::managers(1000 + 2 * pair);
         let started = Instant::now();
-        let done = bare::run(&world.client, &world.table, &portal::PORTAL.parse()?, portal::TAG, SHARDS, &turn).await?;
+        let work = bare::run(&world.client, &world.table, &portal::PORTAL.parse()?, portal::TAG, SHARDS, &turn).await?;
         let bare = started.elapsed();
-        expect("contacts of the bare loop", done as u64, MATCHES)?;
+        expect("contacts of the bare loop", work.contacts as u64, MATCHES)?;
 
         let turn = portal::managers(1001 + 2 * pair);
         let started = Instant::now();

@@ -6,7 +6,9 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::primitives::Blob;
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, PutRequest, WriteRequest};
+use aws_sdk_dynamodb::types::{
+    AttributeValue, ConsumedCapacity, KeysAndAttributes, PutRequest, ReturnConsumedCapacity, WriteRequest,
+};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use models::values::id::{PortalId, UserId};
 use store::dynamodb::batch::{READ_BATCH, WRITE_BATCH};
@@ -17,7 +19,37 @@ use uuid::Uuid;
 /// Batches of each shard in flight.
 const IN_FLIGHT: usize = 8;
 
-/// Sets the access of every contact with `tag`, and returns the number of contacts.
+/// The work of the loop.
+#[derive(Clone, Copy, Debug, Default, serde::Serialize)]
+pub struct Work {
+    /// Contacts written.
+    pub contacts: usize,
+    /// Requests to DynamoDB.
+    pub requests: u64,
+    /// Read units, as DynamoDB reported them.
+    pub read_units: f64,
+    /// Write units, as DynamoDB reported them.
+    pub write_units: f64,
+}
+
+impl Work {
+    fn add(&mut self, other: &Self) {
+        self.contacts += other.contacts;
+        self.requests += other.requests;
+        self.read_units += other.read_units;
+        self.write_units += other.write_units;
+    }
+}
+
+fn units<'a>(consumed: impl IntoIterator<Item = &'a ConsumedCapacity>) -> f64 {
+    consumed.into_iter().filter_map(ConsumedCapacity::capacity_units).sum()
+}
+
+/// Sets the access of every contact with `tag`.
+///
+/// # Errors
+///
+/// When a call fails, a contact has no access record, or a batch is not written completely.
 pub async fn run(
     client: &Client,
     table: &str,
@@ -25,13 +57,17 @@ pub async fn run(
     tag: &str,
     shards: u16,
     managers: &[UserId],
-) -> Result<usize, WorldError> {
-    let done: Vec<usize> = stream::iter(0..shards)
+) -> Result<Work, WorldError> {
+    let shards_done: Vec<Work> = stream::iter(0..shards)
         .map(|number| shard(client, table, portal, Partition::Tag(portal.clone(), number, tag.to_owned()), managers))
         .buffer_unordered(usize::from(shards))
         .try_collect()
         .await?;
-    Ok(done.into_iter().sum())
+    let mut work = Work::default();
+    for shard in &shards_done {
+        work.add(shard);
+    }
+    Ok(work)
 }
 
 async fn shard(
@@ -40,12 +76,12 @@ async fn shard(
     portal: &PortalId,
     partition: Partition,
     managers: &[UserId],
-) -> Result<usize, WorldError> {
+) -> Result<Work, WorldError> {
     const PAGE: i32 = 1000;
     let index = Index::Tag;
     let managers: Vec<u8> = managers.iter().flat_map(|id| *id.as_bytes()).collect();
     let revision = Uuid::now_v7();
-    let mut done = 0;
+    let mut work = Work::default();
     let mut start = None;
     loop {
         let page = client
@@ -58,8 +94,11 @@ async fn shard(
             .scan_index_forward(false)
             .limit(PAGE)
             .set_exclusive_start_key(start)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
             .await?;
+        work.requests += 1;
+        work.read_units += units(page.consumed_capacity());
         let keys: Vec<(String, String)> = page
             .items()
             .iter()
@@ -78,10 +117,16 @@ async fn shard(
             .collect::<Result<_, _>>()?;
         let mut read = 0;
         let mut batches = stream::iter(reads)
-            .map(|keys| client.batch_get_item().request_items(table, keys).send())
+            .map(|keys| {
+                let call = client.batch_get_item().request_items(table, keys);
+                call.return_consumed_capacity(ReturnConsumedCapacity::Total).send()
+            })
             .buffer_unordered(IN_FLIGHT);
         while let Some(batch) = batches.next().await {
-            read += batch?.responses().and_then(|tables| tables.get(table)).map_or(0, Vec::len);
+            let batch = batch?;
+            work.requests += 1;
+            work.read_units += units(batch.consumed_capacity());
+            read += batch.responses().and_then(|tables| tables.get(table)).map_or(0, Vec::len);
         }
         if read != keys.len() {
             return Err("not every contact had an access record".into());
@@ -101,17 +146,23 @@ async fn shard(
             .collect::<Result<_, WorldError>>()?;
         let batches: Vec<Vec<WriteRequest>> = writes.chunks(WRITE_BATCH).map(<[_]>::to_vec).collect();
         let mut batches = stream::iter(batches)
-            .map(|batch| client.batch_write_item().request_items(table, batch).send())
+            .map(|batch| {
+                let call = client.batch_write_item().request_items(table, batch);
+                call.return_consumed_capacity(ReturnConsumedCapacity::Total).send()
+            })
             .buffer_unordered(IN_FLIGHT);
         while let Some(batch) = batches.next().await {
-            if batch?.unprocessed_items().is_some_and(|rest| !rest.is_empty()) {
+            let batch = batch?;
+            work.requests += 1;
+            work.write_units += units(batch.consumed_capacity());
+            if batch.unprocessed_items().is_some_and(|rest| !rest.is_empty()) {
                 return Err("a batch was not written completely".into());
             }
         }
-        done += keys.len();
+        work.contacts += keys.len();
         start = page.last_evaluated_key.filter(|key| !key.is_empty());
         if start.is_none() {
-            return Ok(done);
+            return Ok(work);
         }
     }
 }

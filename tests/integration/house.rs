@@ -174,7 +174,10 @@ fn libraries_and_binaries_are_tested_exactly_if_they_have_tests() {
 /// `make fuzz` reuses the builds of `make test`.
 #[test]
 fn fuzz_targets_build_each_dependency_with_the_features_of_the_program() {
-    let (program, fuzz) = (features("normal,build", &["--workspace"]), features("normal,build", &["--workspace", "--features", "fuzz/libfuzzer"]));
+    let (program, fuzz) = (
+        features("normal,build", &["--workspace"]),
+        features("normal,build", &["--workspace", "--features", "fuzz/libfuzzer"]),
+    );
     assert!(fuzz.len() > program.len(), "libFuzzer is not among the dependencies");
     for (package, features) in program.iter().filter(|(package, _)| !package.starts_with("fuzz ")) {
         assert_eq!(Some(features), fuzz.get(package), "{package}");

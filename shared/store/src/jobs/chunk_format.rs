@@ -30,8 +30,8 @@ const ENTRY_BYTES: usize = 5 + 1 + 1 + INDEX_BYTES + INDEX_BYTES + AFTER_BYTES +
 /// Maximum bytes of an entry's access after the job, without its managers.
 const AFTER_BYTES: usize = 1 + 1 + INDEX_BYTES;
 const UUID_BYTES: usize = 16;
-/// Maximum bytes of the numbers of identifiers and of entries.
-const LENGTHS_BYTES: usize = 2 * INDEX_BYTES;
+/// Maximum bytes of the numbers of identifiers, of entries and of chunks of revisions.
+const LENGTHS_BYTES: usize = 3 * INDEX_BYTES;
 
 // One contact with the maximum number of managers in a request must always fit an empty chunk.
 const _: () = assert!(ENTRY_BYTES + 2 * models::limits::MAX_LIST_VALUES * (INDEX_BYTES + UUID_BYTES) < MAX_CHUNK_BYTES);
