@@ -49,6 +49,14 @@ async fn named(endpoint: Option<&Endpoint>, table: &str) -> Store {
     Store::new(client, table)
 }
 
+/// Returns the message about an engine that cannot run jobs.
+fn no_statements(url: &str) -> String {
+    format!(
+        "the engine at {url} lacks DynamoDB's operation BatchExecuteStatement, by which jobs write: use a newer version \
+         of the engine, or leave out --dynamodb-endpoint to use the embedded engine"
+    )
+}
+
 /// Tries to become the only server of a storage.
 fn sole_server(storage: &Storage) -> Result<Sole, CommandError> {
     let Storage::Folder(folder) = storage else { return Ok(Sole::Memory) };
@@ -94,6 +102,9 @@ impl Table {
             Some(url) => {
                 let store = named(Some(&Endpoint::at(url)), &args.table).await;
                 store.ensure_table().await?;
+                if !store.has_statements().await? {
+                    return Err(no_statements(url).into());
+                }
                 let options = format!("--table {} --dynamodb-endpoint {}", quoted(&args.table), quoted(url));
                 let name = format!("table {}", args.table);
                 Self { store, engine: None, sole: Sole::Unknown, name }.prepared(Purpose::Load, &options).await

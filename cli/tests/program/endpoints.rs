@@ -43,6 +43,14 @@ fn a_table_is_loaded_through_its_endpoint() -> TestResult {
 /// channel.
 fn dynamodb_without_tables() -> TestResult<(u16, Receiver<String>)> {
     const BODY: &str = r#"{"__type":"com.amazonaws.dynamodb.v20120810#ResourceNotFoundException","message":"none"}"#;
+    dynamodb(|_| ("400 Bad Request", BODY))
+}
+
+/// Starts a server that answers like a DynamoDB, and sends the access key of each request to the channel. `answer` maps
+/// the head of a request to the status and the body of its answer.
+fn dynamodb(
+    answer: impl Fn(&str) -> (&'static str, &'static str) + Send + 'static,
+) -> TestResult<(u16, Receiver<String>)> {
     let listener = TcpListener::bind(("127.0.0.1", 0))?;
     let port = listener.local_addr()?.port();
     let (sender, keys) = channel();
@@ -54,12 +62,24 @@ fn dynamodb_without_tables() -> TestResult<(u16, Receiver<String>)> {
             while reader.read_line(&mut head)? > 2 {}
             let key = head.split_once("Credential=").and_then(|(_, rest)| rest.split('/').next());
             sender.send(key.unwrap_or_default().to_owned())?;
-            let length = BODY.len();
-            write!(stream, "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{BODY}")?;
+            let (status, body) = answer(&head);
+            let length = body.len();
+            write!(stream, "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}")?;
         }
         Ok(())
     });
     Ok((port, keys))
+}
+
+#[test]
+fn server_names_the_operation_that_an_old_engine_lacks() -> TestResult {
+    const UNKNOWN: &str = r#"{"__type":"com.amazonaws.dynamodb.v20120810#UnknownOperationException","message":"?"}"#;
+    let (port, _keys) = dynamodb(|head| match head.contains("BatchExecuteStatement") {
+        true => ("400 Bad Request", UNKNOWN),
+        false => ("200 OK", "{}"),
+    })?;
+    let url = format!("http://127.0.0.1:{port}");
+    check_failure(&["serve", "--dynamodb-endpoint", &url, "--port", "0"], &["BatchExecuteStatement", &url])
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! Creation of the table on local engines. On AWS, template.yaml creates the table; a test compares the two
 //! definitions.
 
+use aws_sdk_dynamodb::error::ProvideErrorMetadata as _;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection, ProjectionType,
-    ScalarAttributeType,
+    AttributeDefinition, BatchStatementRequest, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType,
+    Projection, ProjectionType, ScalarAttributeType,
 };
 
 use crate::contacts::{COMPANY, NAME, OPPORTUNITY, STAGE, TAGS, TYPE};
@@ -64,6 +65,20 @@ impl Store {
             Ok(_) => Ok(()),
             Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_in_use_exception()) => Ok(()),
             Err(error) => Err(StoreError::from_sdk("CreateTable", error)),
+        }
+    }
+
+    /// Returns whether the engine has the operation `BatchExecuteStatement`, by which bulk jobs write. Sends an update
+    /// whose condition never holds: 1 write unit.
+    pub async fn has_statements(&self) -> Result<bool, StoreError> {
+        const MISSING: &str = "UnknownOperationException";
+        let text = format!("UPDATE \"{}\" SET \"rev\"=0 WHERE \"pk\"='-' AND \"sk\"='-' AND \"rev\"=0", self.table);
+        let statement = BatchStatementRequest::builder().statement(text).build();
+        let statement = statement.map_err(|error| StoreError::unbuildable("a statement", error))?;
+        match self.client.batch_execute_statement().statements(statement).send().await {
+            Ok(_) => Ok(true),
+            Err(error) if error.code() == Some(MISSING) => Ok(false),
+            Err(error) => Err(StoreError::from_sdk("BatchExecuteStatement", error)),
         }
     }
 }

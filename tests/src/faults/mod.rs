@@ -29,6 +29,7 @@ mod gate;
 mod injector;
 mod plan;
 mod proxy;
+mod statements;
 mod upstream;
 
 pub use call::{Call, Operation};

@@ -15,6 +15,8 @@ use hyper_util::rt::TokioExecutor;
 use local::engine::Engine;
 use store::dynamodb::in_process::{EngineAnswer, EngineResult, InProcess};
 
+use super::statements::WithoutStatements;
+
 /// Prefix of the header that names the operation.
 const TARGET_PREFIX: &str = "DynamoDB_20120810.";
 
@@ -54,6 +56,18 @@ impl Upstream {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         Ok(Self::At(authority, Client::builder(TokioExecutor::new()).build(connector)))
+    }
+
+    /// Returns the engine at a URL that has no PartiQL: each statement becomes one conditional call.
+    ///
+    /// # Errors
+    ///
+    /// When the URL names no host.
+    pub fn without_statements(url: &str) -> io::Result<Self> {
+        match Self::at(url)? {
+            Self::At(host, client) => Ok(Self::InProcess(Arc::new(WithoutStatements { host, client }))),
+            engine => Ok(engine),
+        }
     }
 
     /// Sends a request to the engine. Returns none when the engine is unreachable.
