@@ -67,7 +67,7 @@ impl Write {
 pub(crate) struct Written {
     /// The writes that are not known to have succeeded.
     pub(crate) unwritten: Vec<Write>,
-    /// The first error; present if there are unwritten items.
+    /// The first error; present if there are unwritten items that were sent.
     pub(crate) error: Option<StoreError>,
 }
 
@@ -166,6 +166,17 @@ impl Store {
     /// succeeded; a caller that drops these writes loses them. Costs 1 write unit per KB, and again per index that
     /// holds the item.
     pub(crate) async fn write_many(&self, writes: impl IntoIterator<Item = Write>, priority: Priority) -> Written {
+        self.write_many_while(writes, priority, &|| true).await
+    }
+
+    /// Like [`Self::write_many`], but sends a batch only if `may_send` returns true at that moment. The limiter may let a
+    /// batch wait. The result has no error for writes that were not sent.
+    pub(crate) async fn write_many_while(
+        &self,
+        writes: impl IntoIterator<Item = Write>,
+        priority: Priority,
+        may_send: &(dyn Fn() -> bool + Sync),
+    ) -> Written {
         let mut written = Written::default();
         // Items are built when their batch is sent, so that only items in flight are in memory.
         let mut writes = writes.into_iter().map(|write| write.0);
@@ -176,7 +187,7 @@ impl Store {
                 if batch.is_empty() {
                     break;
                 }
-                in_flight.push(self.write_batch(batch, priority));
+                in_flight.push(self.write_batch(batch, priority, may_send));
             }
             // A failed batch does not stop the others, because the caller must know what was written.
             let Some((rest, error)) = in_flight.next().await else { return written };
@@ -194,6 +205,7 @@ impl Store {
         &self,
         mut writes: Vec<WriteRequest>,
         priority: Priority,
+        may_send: &(dyn Fn() -> bool + Sync),
     ) -> (Vec<WriteRequest>, Option<StoreError>) {
         const OPERATION: &str = "BatchWriteItem";
         let mut pauses = pauses();
@@ -203,6 +215,9 @@ impl Store {
                 Priority::Call => None,
                 Priority::Bulk => Some(self.pressure.admit(sent).await),
             };
+            if !may_send() {
+                return (writes, None);
+            }
             let client = match priority {
                 Priority::Call => &self.client,
                 // The limiter must see each attempt.

@@ -55,6 +55,7 @@ impl Journal<'_> {
     }
 
     pub(super) async fn write_batch(&mut self, writes: &[Write]) -> Result<(), StoreError> {
+        let mut writes = writes.to_vec();
         for _ in 0..JOURNAL_ATTEMPTS {
             if self.remaining().is_none() {
                 let at = (self.options.clock)();
@@ -63,9 +64,17 @@ impl Journal<'_> {
             }
             // Writing the entry took too long, so write another entry.
             let Some(remaining) = self.remaining() else { continue };
+            let may_send = || self.remaining().is_some();
+            let writing = self.store.write_many_while(writes.clone(), Priority::Bulk, &may_send);
             // Writes that timed out may have succeeded. Repeating them changes nothing.
-            if let Ok(written) = timeout(remaining, self.store.write_all(writes.to_vec(), Priority::Bulk)).await {
-                return written;
+            let Ok(written) = timeout(remaining, writing).await else { continue };
+            if let Some(error) = written.error {
+                return Err(error);
+            }
+            // Writes that the limiter held back longer than the entry allows follow under another entry.
+            writes = written.unwritten;
+            if writes.is_empty() {
+                return Ok(());
             }
         }
         Err(StoreError::Throttled { operation: "BatchWriteItem", source: None })
