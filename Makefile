@@ -163,6 +163,11 @@ bench-million: CONTACTS = 1000000
 bench-million: rust ## Measures a job over a million contacts and its undo (CONTACTS=…); takes some minutes and 4 GB
 	cargo bench --locked -p benches --bench million -- run $(CONTACTS)
 
+# The package has no dependencies, so `-p` builds nothing twice.
+.PHONY: scale
+scale: rust ## Models jobs over up to 100 million contacts, and compares the model with a simulation (SEED=…)
+	cargo run --profile bench --locked -p scale -- $(SEED)
+
 .PHONY: clean
 clean: ## Removes all builds and installed tools; keeps .data/
 	rm -rf target .aws-sam $(TOOLS)
