@@ -33,6 +33,7 @@ mod overlaps;
 mod pages;
 mod portal;
 mod reading;
+mod reshard;
 mod rights;
 mod rules;
 mod runs;

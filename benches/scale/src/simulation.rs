@@ -35,9 +35,7 @@ pub struct Report {
 impl Report {
     /// Returns the share of the sent items that the table did not accept.
     pub fn share_in_vain(&self) -> f64 {
-        // The numbers of items are far below the 53 bits of a float.
-        let count = |items: u64| f64::from(u32::try_from(items >> 8).unwrap_or(u32::MAX));
-        count(self.refused) / count(self.sent).max(1.0)
+        self.refused as f64 / self.sent.max(1) as f64
     }
 }
 
