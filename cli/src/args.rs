@@ -9,6 +9,7 @@ use axum::http::HeaderValue;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use local::hosts::HostName;
 use models::directory::Scope;
+use models::limits::MAX_SHARDS;
 use models::sign_in::Email;
 use models::values::id::{PortalId, UserId};
 
@@ -28,6 +29,8 @@ pub(crate) enum Command {
     Import(ImportArgs),
     /// Migrates a table of an earlier version to the schema of this version
     Migrate(MigrateArgs),
+    /// Changes the number of shards of a portal that has contacts
+    Reshard(ReshardArgs),
     /// Creates, lists and revokes tokens
     #[command(subcommand)]
     Token(TokenCommand),
@@ -113,6 +116,18 @@ pub(crate) struct ImportArgs {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct MigrateArgs {
+    #[command(flatten)]
+    pub(crate) table: TableArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ReshardArgs {
+    /// The portal
+    #[arg(long)]
+    pub(crate) portal: PortalId,
+    /// The new number of shards
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=i64::from(MAX_SHARDS)))]
+    pub(crate) shards: u16,
     #[command(flatten)]
     pub(crate) table: TableArgs,
 }

@@ -115,6 +115,9 @@ async fn load(
                 continue;
             }
             Err(ImportError::Store(error)) => return Err(interrupted(&format!("{name}, line {number}"), error)),
+            Err(error @ ImportError::Resharding(_)) => {
+                return Err(format!("{name}, line {number}: {error}. {SOME_NOT_LOADED}").into());
+            }
             Err(ImportError::Line(reason)) => (number, reason),
             Err(ImportError::Late { number, reason }) => (number, reason),
         };
@@ -149,14 +152,14 @@ fn next_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> 
     Ok(true)
 }
 
+/// The advice after an import that ended early.
+const SOME_NOT_LOADED: &str = "Some of the lines before it are not loaded yet; run the same import again, which changes \
+                               nothing that is loaded";
+
 /// Describes a table error. Some of the last lines may not be loaded.
 fn interrupted(where_it_stopped: &str, error: StoreError) -> CommandError {
     let causes = std::error::Error::source(&error).map(|cause| format!(" ({cause})")).unwrap_or_default();
-    format!(
-        "{where_it_stopped}: the table failed: {error}{causes}. Some of the lines before it are not loaded yet; run the \
-         same import again, which changes nothing that is loaded"
-    )
-    .into()
+    format!("{where_it_stopped}: the table failed: {error}{causes}. {SOME_NOT_LOADED}").into()
 }
 
 /// Imports one line. Returns false for an empty line.

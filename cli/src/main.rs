@@ -4,6 +4,7 @@ mod args;
 mod demo;
 mod import;
 mod migrate;
+mod reshard;
 mod sample;
 mod serve;
 mod table;
@@ -57,6 +58,7 @@ async fn run(command: Command) -> Result<(), CommandError> {
         Command::Serve(args) => serve::run(args).await,
         Command::Import(args) => import::run(args).await,
         Command::Migrate(args) => migrate::run(args).await,
+        Command::Reshard(args) => reshard::run(args).await,
         Command::Token(command) => token::run(command).await,
         Command::User(command) => user::run(command).await,
         Command::Sample(args) => sample::run(&args),

@@ -124,6 +124,20 @@ impl Table {
         Self::of_args(args, Purpose::Use).await
     }
 
+    /// Opens the table like [`Self::of_command`]. No server may use the folder of an embedded engine meanwhile.
+    pub(crate) async fn of_sole_command(args: &TableArgs) -> Result<Self, CommandError> {
+        let table = Self::of_command(args).await?;
+        if table.engine.is_none() {
+            return Ok(table);
+        }
+        let sole = sole_server(&Storage::Folder(args.data_dir.clone()))?;
+        let table = Self { sole, ..table };
+        if table.is_sole_server() {
+            return Ok(table);
+        }
+        Err(format!("another crm-access uses the folder {}; stop that program first", table.name).into())
+    }
+
     /// Opens the table of a command that loads data, like [`Self::of_command`]. Migrates an older table in the embedded
     /// engine's file.
     pub(crate) async fn of_loader(args: &TableArgs) -> Result<Self, CommandError> {

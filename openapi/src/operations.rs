@@ -211,6 +211,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
             (422, "too-many-affected"),
             (429, "too-many-open-jobs"),
             (503, "not-counted-in-time"),
+            (503, "portal-resharding"),
         ],
     },
     Operation {

@@ -6,8 +6,8 @@ use std::net::TcpStream;
 use serde_json::json;
 
 use super::{
-    ADMIN, DOCUMENTS, Server, TestResult, check_failure, folder, make_private, nowhere, run_with, stdout, strs,
-    succeed, text,
+    ADMIN, DOCUMENTS, Server, TestResult, check_failure, folder, make_private, nowhere, run, run_with, stderr, stdout,
+    strs, succeed, text,
 };
 
 #[test]
@@ -106,4 +106,31 @@ fn error_names_an_unreadable_file() -> TestResult {
     check_failure(&["import", "--data-dir", text(&data)?, text(&missing)?], &[text(&missing)?, "cannot be read"])?;
     let args = ["serve", "--port", "0", "--in-memory", "--import", text(&missing)?];
     check_failure(&args, &[text(&missing)?, "cannot be read"])
+}
+
+#[test]
+fn reshard_moves_the_contacts_of_a_folder_that_no_server_uses() -> TestResult {
+    let (folder, data) = folder()?;
+    let data = text(&data)?;
+    let file = folder.path().join("contacts.ndjson");
+    fs::write(&file, succeed(&["sample", "--contacts", "200", "--users", "3", "--portal", "acme"])?)?;
+    succeed(&["import", "--data-dir", data, text(&file)?])?;
+    let reshard = |portal: &'static str, shards: &'static str| {
+        ["reshard", "--data-dir", data, "--portal", portal, "--shards", shards]
+    };
+    let server = Server::start(&["--data-dir", data])?;
+    check_failure(&reshard("acme", "16"), &["another crm-access uses the folder", "stop that program first"])?;
+    assert_eq!(server.end("TERM")?, Some(0));
+
+    let moved = succeed(&reshard("acme", "16"))?;
+    assert!(moved.contains("portal acme has 16 shards; moved "), "{moved}");
+    assert_eq!(succeed(&reshard("acme", "16"))?, "portal acme has 16 shards already\n");
+    check_failure(&reshard("none", "16"), &["there is no portal none"])?;
+    let output = run(&reshard("acme", "65"))?;
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    // The file names four shards.
+    check_failure(
+        &["import", "--data-dir", data, text(&file)?],
+        &["portal acme has 16 shards", "crm-access reshard --portal acme --shards 4"],
+    )
 }

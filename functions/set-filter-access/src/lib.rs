@@ -42,6 +42,9 @@ async fn handle(call: WriteCall<'_>) -> Result<Answer, Failure> {
     check_managers(&request.target, |id| managers.contains_key(id))?;
     users.extend(managers);
 
+    if portal.resharding_to.is_some() {
+        return Err(Failure::Resharding);
+    }
     let Planned { plan, expected } = planner.plan(&request.filter, portal.shards);
     let mode = Mode::of(&call, dry_run);
     let run = FilterRun {

@@ -10,7 +10,7 @@ use lambda_http::http::{HeaderName, HeaderValue, StatusCode};
 use models::directory::Scope;
 use models::invalid::Invalid;
 use models::job::JobId;
-use models::limits::{OPEN_JOBS_RETRY_SECONDS, SIGN_IN_RETRY_SECONDS};
+use models::limits::{OPEN_JOBS_RETRY_SECONDS, RESHARDING_RETRY_SECONDS, SIGN_IN_RETRY_SECONDS};
 use models::rule::RuleName;
 use models::sign_in::Locked;
 use models::values::id::{ContactId, UserId};
@@ -111,6 +111,9 @@ pub enum Failure {
     /// The caller has reached the maximum number of open jobs.
     #[error("too many open jobs")]
     TooManyOpenJobs,
+    /// The portal gets another number of shards right now, and no run by filter starts meanwhile.
+    #[error("the portal gets another number of shards")]
+    Resharding,
     /// The matches could not be counted within the time of one call; nothing was written.
     #[error("not counted in time")]
     NotCounted,
@@ -203,6 +206,7 @@ pub const KINDS: &[(u16, &str)] = &[
     (503, "database-unavailable"),
     (503, "not-counted-in-time"),
     (503, "not-listed-in-time"),
+    (503, "portal-resharding"),
     (503, "sign-in-busy"),
     (503, "throttled"),
     (503, "too-many-connections"),
@@ -272,9 +276,12 @@ impl Failure {
             Self::HostNotAllowed => StatusCode::MISDIRECTED_REQUEST,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::TooManyAffected { .. } | Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::NotCounted | Self::NotListed | Self::SignInBusy | Self::Contended(_) | Self::TooManyConnections => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::NotCounted
+            | Self::NotListed
+            | Self::Resharding
+            | Self::SignInBusy
+            | Self::Contended(_)
+            | Self::TooManyConnections => StatusCode::SERVICE_UNAVAILABLE,
             Self::Store(error) if error.is_transient() => StatusCode::SERVICE_UNAVAILABLE,
             Self::Store(_) | Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -306,6 +313,7 @@ impl Failure {
             Self::TooManyOpenJobs => "too-many-open-jobs",
             Self::NotCounted => "not-counted-in-time",
             Self::NotListed => "not-listed-in-time",
+            Self::Resharding => "portal-resharding",
             Self::JobNotFound(_) => "job-not-found",
             Self::JobNotOver(_) => "job-not-over",
             Self::JobOver(_) => "job-over",
@@ -330,6 +338,7 @@ impl Failure {
         match self {
             Self::SignInBusy => headers.push((RETRY_AFTER, HeaderValue::from(SIGN_IN_RETRY_SECONDS))),
             Self::SignInLocked(locked) => headers.push((RETRY_AFTER, HeaderValue::from(locked.seconds()))),
+            Self::Resharding => headers.push((RETRY_AFTER, HeaderValue::from(RESHARDING_RETRY_SECONDS))),
             Self::TooManyOpenJobs => headers.push((RETRY_AFTER, HeaderValue::from(OPEN_JOBS_RETRY_SECONDS))),
             Self::Unauthenticated | Self::SignInRefused => {
                 headers.push((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"crm-access\"")));
@@ -349,13 +358,13 @@ impl Failure {
 
     /// Returns whether the failed call certainly changed nothing.
     pub(crate) fn changed_nothing(&self) -> bool {
-        matches!(self, Self::NotCounted | Self::Contended(_)) || !self.status().is_server_error()
+        matches!(self, Self::NotCounted | Self::Resharding | Self::Contended(_)) || !self.status().is_server_error()
     }
 
     /// Logs the details that the caller is not shown.
     pub fn log(&self) {
-        // `SignInBusy` is not logged, because callers can cause this failure and would fill the log.
-        if self.status().is_server_error() && !matches!(self, Self::SignInBusy) {
+        // Callers can cause `SignInBusy` and would fill the log. The operator causes `Resharding`.
+        if self.status().is_server_error() && !matches!(self, Self::SignInBusy | Self::Resharding) {
             let mut causes = Vec::new();
             let mut cause = self.source();
             while let Some(error) = cause {

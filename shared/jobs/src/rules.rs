@@ -51,12 +51,25 @@ pub enum NotStarted {
     /// The run with this idempotency key is being started right now.
     #[error("a run with this idempotency key is being started right now; try again later")]
     KeyInUse,
+    /// The portal gets another number of shards right now.
+    #[error("portal {0} gets another number of shards right now; try again later")]
+    Resharding(PortalId),
     /// The job could not be created.
     #[error(transparent)]
     NotCreated(#[from] StartError),
     /// The table failed.
     #[error("the database failed")]
     Store(#[from] StoreError),
+}
+
+/// The job of a due rule.
+enum RuleJob {
+    /// The job can start.
+    Ready(Box<Job>),
+    /// The portal gets another number of shards right now. The rule stays due.
+    Later,
+    /// The rule cannot start, for this reason.
+    Refused(String),
 }
 
 impl Jobs {
@@ -233,8 +246,12 @@ impl Jobs {
             return Ok(None);
         }
         let job = match self.job_of_rule(portal, &rule, now).await? {
-            Ok(job) => job,
-            Err(reason) => {
+            RuleJob::Ready(job) => job,
+            RuleJob::Later => {
+                tracing::warn!(%portal, rule = %name, "rule not started: its portal gets another number of shards");
+                return Ok(None);
+            }
+            RuleJob::Refused(reason) => {
                 tracing::error!(%portal, rule = %name, reason, "rule cannot be started");
                 after.error = Some(reason);
                 self.store.run_rule(portal, &rule, &after, None).await?;
@@ -262,27 +279,25 @@ impl Jobs {
         Ok(Some(job.id))
     }
 
-    /// Returns the job of a due rule, or the reason why the rule cannot start.
-    async fn job_of_rule(
-        &self,
-        portal: &PortalId,
-        rule: &Rule,
-        now: Timestamp,
-    ) -> Result<Result<Job, String>, StoreError> {
+    /// Returns the job of a due rule.
+    async fn job_of_rule(&self, portal: &PortalId, rule: &Rule, now: Timestamp) -> Result<RuleJob, StoreError> {
         let (found, users) = self.store.portal_and_users(portal, [rule.created_by]).await?;
         let (Some(found), Some(user)) = (found, users.get(&rule.created_by)) else {
-            return Ok(Err(
-                "The user on whose behalf the rule runs is no longer in the portal. Set the rule again.".into()
+            return Ok(RuleJob::Refused(
+                "The user on whose behalf the rule runs is no longer in the portal. Set the rule again.".into(),
             ));
         };
+        if found.resharding_to.is_some() {
+            return Ok(RuleJob::Later);
+        }
         let unknown = self.unknown_managers(portal, &rule.target).await?;
         if !unknown.is_empty() {
-            return Ok(Err(format!("{}. Set the rule again.", NotStarted::UnknownManagers(unknown))));
+            return Ok(RuleJob::Refused(format!("{}. Set the rule again.", NotStarted::UnknownManagers(unknown))));
         }
         let mut run =
             self.planned(&found, Actor::User(user.caller()), rule.filter.clone(), rule.target.clone(), now).await?;
         run.rule = Some(rule.name.to_string());
-        Ok(Ok(run.queued_job(self, self.new_id())))
+        Ok(RuleJob::Ready(Box::new(run.queued_job(self, self.new_id()))))
     }
 
     /// Starts a run with administrator rights for the operator, who invokes the function directly. Returns the job. If
@@ -320,6 +335,9 @@ impl Jobs {
                     Reservation::Mismatch => return Err(NotStarted::KeyReused),
                 },
             );
+        }
+        if portal.resharding_to.is_some() {
+            return Err(NotStarted::Resharding(portal.id.clone()));
         }
         let mut run = self.planned(portal, Actor::Operator, order.filter, order.target, now).await?;
         run.max_affected = order.max_affected;

@@ -20,6 +20,9 @@ pub struct Portal {
     pub time_zone: TimeZone,
     /// Number of index partitions per tag and per stage, 1 to 64.
     pub shards: u16,
+    /// The new number of shards while index entries move to the partitions of this number. `shards` then covers the old
+    /// and the new partitions. Imports and runs by filter refuse such a portal.
+    pub resharding_to: Option<u16>,
     /// True if postings exist for every access that a contact ever had, so that they find all contacts of a manager.
     /// The portal's first import sets this field if it writes postings. Import lines cannot set the field.
     pub posted: bool,

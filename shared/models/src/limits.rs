@@ -197,6 +197,16 @@ pub const MAX_OPEN_JOBS: usize = 50;
 /// Seconds in the `Retry-After` header for a user who has reached [`MAX_OPEN_JOBS`].
 pub const OPEN_JOBS_RETRY_SECONDS: u64 = 30;
 
+/// Seconds in the `Retry-After` header for a run by filter while the portal gets another number of shards.
+pub const RESHARDING_RETRY_SECONDS: u64 = 60;
+
+/// Milliseconds until calls and imports that read a portal before its re-sharding have ended, and until no run reads
+/// their journal entries.
+pub const RESHARD_SETTLE_MILLIS: u64 = MOVES_BEFORE_MILLIS;
+
+/// Milliseconds from the last move of a re-sharding until the indexes have the move.
+pub const RESHARD_LAG_MILLIS: u64 = WRITE_ARRIVAL_MILLIS + INDEX_LAG_MILLIS;
+
 /// Maximum open jobs of one portal, in each bucket of open jobs, that one sweep checks.
 pub const LOOKS_PER_PORTAL: usize = 100;
 
@@ -280,6 +290,9 @@ pub const fn duration(millis: u64) -> SignedDuration {
     SignedDuration::from_millis(millis.cast_signed())
 }
 
+// A function of at most a minute, such as run-rules, ends before a re-sharding moves index entries, and so does a batch
+// of an import.
+const _: () = assert!(60_000 + MOVE_WRITE_MILLIS + WRITE_ARRIVAL_MILLIS <= RESHARD_SETTLE_MILLIS);
 // Long before a posting is settled, its writer has written the access records, or its writer's lease or call has
 // ended.
 const _: () = assert!(2 * LEASE_MILLIS <= POSTING_SETTLED_MILLIS);

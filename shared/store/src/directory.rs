@@ -25,7 +25,9 @@ pub(crate) const ADMIN: &str = "admin";
 pub(crate) const COUNT: &str = "count";
 
 /// Attribute of a portal: the number of its shards.
-const SHARDS: &str = "shards";
+pub(crate) const SHARDS: &str = "shards";
+/// Attribute of a portal: the new number of shards, while index entries move.
+pub(crate) const RESHARD_TO: &str = "reshard_to";
 /// Attribute of a portal: the name of its time zone.
 pub(crate) const TIME_ZONE: &str = "time_zone";
 
@@ -57,7 +59,9 @@ pub(crate) fn portal(id: PortalId, item: &Item) -> Result<Portal, StoreError> {
         tracing::error!(portal = %id, %error, "the portal's time zone is not known");
         TimeZone::unknown()
     });
-    Ok(Portal { id, time_zone, shards: items::number(item, SHARDS)?, posted: item.contains_key(MANAGERS_INDEXED) })
+    let resharding_to = item.contains_key(RESHARD_TO).then(|| items::number(item, RESHARD_TO)).transpose()?;
+    let (shards, posted) = (items::number(item, SHARDS)?, item.contains_key(MANAGERS_INDEXED));
+    Ok(Portal { id, time_zone, shards, resharding_to, posted })
 }
 
 pub(crate) fn user_item(portal: &PortalId, user: &User) -> Result<Item, StoreError> {

@@ -34,7 +34,8 @@ use crate::error::StoreError;
 use crate::keys::{Key, Range, TokenHash};
 use crate::tokens::{grant, hash, token_writes};
 use contacts::{CONTACTS_AT_ONCE, Pending};
-use counters::{COUNTERS_DIRTY, Counter};
+pub(crate) use counters::COUNTERS_DIRTY;
+use counters::Counter;
 use users::{Member, WaitingUser, owners};
 
 /// Maximum bytes of a contact's item. The margin to DynamoDB's 400 KB covers the error of the estimate.
@@ -75,6 +76,10 @@ pub enum ImportError {
         /// The reason and the remedy.
         reason: String,
     },
+    /// The number of the portal's shards changed since the portal's line, or is about to change. Earlier lines may not
+    /// be loaded.
+    #[error("portal {0} gets another number of shards; import again when `crm-access reshard` has ended")]
+    Resharding(PortalId),
     /// The table failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -129,7 +134,8 @@ struct Current {
 /// Loads lines in order.
 ///
 /// After [`ImportError::Line`] the load may continue or finish: earlier lines are still loaded. After
-/// [`ImportError::Store`] the importer must be dropped, so that the mark stays for the next load.
+/// [`ImportError::Store`] and [`ImportError::Resharding`] the importer must be dropped, so that the mark stays for the
+/// next load.
 #[derive(Debug)]
 pub struct Importer<'a> {
     store: &'a Store,
@@ -256,9 +262,13 @@ impl<'a> Importer<'a> {
         let portal = match &existing {
             Some(item) => {
                 let before = crate::directory::portal(id.clone(), item)?;
+                if before.resharding_to.is_some() {
+                    return Err(ImportError::Resharding(id));
+                }
                 if let Some(shards) = shards.filter(|shards| *shards != before.shards) {
                     return Err(ImportError::Line(format!(
-                        "portal {id} has {} shards; its number of shards cannot change to {shards}",
+                        "portal {id} has {} shards; an import does not change this number. Leave Shards out, or run \
+                         `crm-access reshard --portal {id} --shards {shards}` first",
                         before.shards
                     )));
                 }
@@ -275,7 +285,8 @@ impl<'a> Importer<'a> {
             None => {
                 let time_zone = time_zone.unwrap_or(TimeZone::UTC);
                 // A portal that this program creates has postings for every access.
-                let portal = Portal { id: id.clone(), time_zone, shards: shards.unwrap_or(1), posted: true };
+                let shards = shards.unwrap_or(1);
+                let portal = Portal { id: id.clone(), time_zone, shards, resharding_to: None, posted: true };
                 self.store.put(portal_item(&portal)?).await?;
                 portal
             }

@@ -19,6 +19,7 @@ pub mod meter;
 pub mod moves;
 pub mod planner;
 pub mod postings;
+pub mod reshard;
 pub mod rules;
 pub mod schema;
 pub mod sign_in;

@@ -135,6 +135,11 @@ impl Failure {
                  maxAffected and Prefer: respond-async: workers then count the matches without this time limit."
                     .into(),
             ),
+            Self::Resharding => Unchanged(
+                "the operator changes the portal's number of shards, and no run by filter starts meanwhile. Try again \
+                 later. Lists and changes of named contacts work."
+                    .into(),
+            ),
             Self::NotListed => Alone(
                 "The list could not be read in the time of one call. Narrow the filter; leave out the slowest parts: \
                  the count, with total=false, and any order but the creation date; or select by user: isShared=false \

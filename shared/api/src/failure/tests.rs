@@ -36,6 +36,7 @@ fn one_of_each() -> Vec<Failure> {
         Failure::TooManyOpenJobs,
         Failure::NotCounted,
         Failure::NotListed,
+        Failure::Resharding,
         Failure::JobNotFound(JobId::from_u128(0)),
         Failure::JobNotOver(JobId::from_u128(0)),
         Failure::JobOver(JobId::from_u128(0)),

@@ -14,13 +14,14 @@ use models::values::timestamp::Timestamp;
 use uuid::Uuid;
 
 use crate::contacts::{AccessRecord, RECORD, is_removal_mark, removed_item, tag_items};
+use crate::directory::{RESHARD_TO, SHARDS};
 use crate::dynamodb::batch::{Priority, Write};
 use crate::dynamodb::items::{self, Item, s};
 use crate::dynamodb::reading::Consistency;
 use crate::error::StoreError;
-use crate::import::Importer;
 use crate::import::counters::{COUNTERS_DIRTY, Counter};
 use crate::import::journal::Journal;
+use crate::import::{ImportError, Importer};
 use crate::keys::{Key, Range};
 use crate::moves::Moves;
 use crate::postings::Postings;
@@ -40,22 +41,28 @@ pub(super) struct Pending {
 }
 
 impl<'a> Importer<'a> {
-    /// Marks the portal's counters as dirty.
-    pub(super) async fn mark_counters_dirty(&mut self) -> Result<(), StoreError> {
-        if let Some(current) = &mut self.current
-            && !current.marked
-        {
-            let key = Key::Portal(current.portal.id.clone());
-            let names = HashMap::from([("#dirty".to_owned(), COUNTERS_DIRTY.to_owned())]);
-            self.store
-                .update(&key, "SET #dirty = :true", names, HashMap::from([(":true".to_owned(), s("true"))]))
-                .await?;
-            current.marked = true;
+    /// Marks the portal's counters as dirty: 1 write unit. No re-sharding of the portal begins until the mark is removed.
+    /// Every batch sets the mark again, because the end of another import removes the mark.
+    ///
+    /// # Errors
+    ///
+    /// [`ImportError::Resharding`] when a re-sharding of the portal began first.
+    pub(super) async fn mark_counters_dirty(&mut self) -> Result<(), ImportError> {
+        let Some(current) = &mut self.current else { return Ok(()) };
+        let names = [("#dirty", COUNTERS_DIRTY), ("#shards", SHARDS), ("#to", RESHARD_TO)];
+        let names = names.map(|(name, attribute)| (name.to_owned(), attribute.to_owned())).into();
+        let shards = items::n(current.portal.shards);
+        let values = HashMap::from([(":true".to_owned(), s("true")), (":shards".to_owned(), shards)]);
+        let condition = Some("#shards = :shards AND attribute_not_exists(#to)");
+        let key = Key::Portal(current.portal.id.clone());
+        if self.store.update_if(&key, "SET #dirty = :true", condition, names, values).await?.is_none() {
+            return Err(ImportError::Resharding(current.portal.id.clone()));
         }
+        current.marked = true;
         Ok(())
     }
 
-    pub(super) async fn flush_contacts(&mut self) -> Result<(), StoreError> {
+    pub(super) async fn flush_contacts(&mut self) -> Result<(), ImportError> {
         self.pending_ids.clear();
         let pending = std::mem::take(&mut self.pending);
         let Some(current) = &self.current else { return Ok(()) };
@@ -167,7 +174,7 @@ impl<'a> Importer<'a> {
     /// Removes a contact with all its items, its own item first. An interrupted removal leaves tag entries of the
     /// contact; loading the same line again removes them. A mark stays in place of the access record, so that a job that
     /// read the contact before gives the contact no new record.
-    pub(super) async fn delete(&mut self, contact: ContactId) -> Result<(), StoreError> {
+    pub(super) async fn delete(&mut self, contact: ContactId) -> Result<(), ImportError> {
         let Some(current) = &self.current else { return Ok(()) };
         let portal = current.portal.id.clone();
         let items = self.store.query(&Range::OfContact(portal.clone(), contact), Consistency::Strong).await?;

@@ -75,7 +75,7 @@ impl<'a> Importer<'a> {
 }
 
 /// The attribute that marks a portal whose counters are dirty.
-pub(super) const COUNTERS_DIRTY: &str = "counters_dirty";
+pub(crate) const COUNTERS_DIRTY: &str = "counters_dirty";
 
 impl Store {
     /// Recounts the contacts of every stage, type and tag from the stage index, which holds each contact once with all
