@@ -295,7 +295,10 @@ pub fn queries(data: &[u8]) {
         let mut query = Query::new(query, queries::SET_FILTER_ACCESS);
         let page = query.page();
         assert!(page.count <= models::limits::MAX_PAGE);
-        (query.dry_run(), query.max_affected(), query.fields(), query.filter_value());
+        query.dry_run();
+        query.max_affected();
+        query.fields();
+        query.filter_value();
         query.finish()
     });
     read.value(|| {

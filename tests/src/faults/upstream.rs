@@ -26,7 +26,7 @@ pub enum Upstream {
     /// An engine in this process, called without a socket.
     InProcess(Arc<dyn InProcess>),
     /// The engine at a host and port.
-    At(Authority, Client<HttpConnector, Body>),
+    At(Authority, Box<Client<HttpConnector, Body>>),
 }
 
 impl fmt::Debug for Upstream {
@@ -55,7 +55,7 @@ impl Upstream {
         let authority = uri.authority().cloned().ok_or_else(|| invalid("names no host".into()))?;
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
-        Ok(Self::At(authority, Client::builder(TokioExecutor::new()).build(connector)))
+        Ok(Self::At(authority, Box::new(Client::builder(TokioExecutor::new()).build(connector))))
     }
 
     /// Returns the engine at a URL that has no PartiQL: each statement becomes one conditional call.
@@ -65,7 +65,7 @@ impl Upstream {
     /// When the URL names no host.
     pub fn without_statements(url: &str) -> io::Result<Self> {
         match Self::at(url)? {
-            Self::At(host, client) => Ok(Self::InProcess(Arc::new(WithoutStatements { host, client }))),
+            Self::At(host, client) => Ok(Self::InProcess(Arc::new(WithoutStatements { host, client: *client }))),
             engine => Ok(engine),
         }
     }
