@@ -23,8 +23,8 @@ const NO_PAGE: Page = Page { count: 0, start_index: 0 };
 
 /// A run over the contacts that a call names.
 ///
-/// The last writer wins, as in a run by filter. The run overwrites changes that others make between loading and
-/// writing. The job records the loaded access as the previous access.
+/// The job records the loaded access as the previous access. The run judges a contact again that others changed between
+/// loading and writing, as a run by filter does.
 #[derive(Clone, Debug)]
 pub struct ContactsRun {
     /// The portal.
