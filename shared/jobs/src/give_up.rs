@@ -65,7 +65,12 @@ impl Jobs {
             chunk.changes.iter().filter(|change| !change.conflict).map(|change: &Change| change.contact).collect();
         let revisions = self.store.revisions(portal, &open).await?;
         let failed = open.iter().filter(|contact| revisions.get(contact) != Some(&job.id)).count();
-        Ok(with_failed(chunk.after, failed as u64))
+        let mut progress = with_failed(chunk.after, failed as u64);
+        // The contacts that had to be judged again.
+        let undecided = chunk.void.len() as u64;
+        progress.counts.failed += undecided;
+        progress.counts.matched += undecided;
+        Ok(progress)
     }
 
     /// Returns the shard's progress after its unfinished chunk, without reading the contacts. All updates of the chunk

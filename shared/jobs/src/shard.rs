@@ -90,6 +90,8 @@ pub(crate) struct ShardWork<'a> {
     open: Option<Progress>,
     /// Number of access records of the open chunk that are not written.
     unwritten: usize,
+    /// Number of contacts that are no longer in the open chunk and have to be judged again.
+    undecided: usize,
     /// True once progress was recorded.
     pub(crate) made_progress: bool,
     ended: bool,
@@ -118,6 +120,7 @@ impl<'a> ShardWork<'a> {
             open: None,
             made_progress: false,
             unwritten: 0,
+            undecided: 0,
             ended: false,
         }
     }

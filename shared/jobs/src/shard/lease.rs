@@ -149,10 +149,11 @@ impl<'a> ShardWork<'a> {
     /// updated.
     pub(crate) async fn give_up(&mut self) -> Result<(), Stopped> {
         if let Some(after) = self.open.take() {
-            let unwritten = self.unwritten as u64;
+            let (unwritten, undecided) = (self.unwritten as u64, self.undecided as u64);
             self.progress = after;
             self.progress.counts.updated = after.counts.updated.saturating_sub(unwritten);
-            self.progress.counts.failed += unwritten;
+            self.progress.counts.failed += unwritten + undecided;
+            self.progress.counts.matched += undecided;
         }
         self.close(Some(ShardFailure::GivenUp)).await
     }
