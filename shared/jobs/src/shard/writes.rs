@@ -84,6 +84,7 @@ impl ShardWork<'_> {
         indexed?;
         let rejected = self.write(open.number, &changes).await?;
         let again = self.lost(&changes, rejected).await?;
+        self.unwritten = 0;
         self.void(open, contacts_of(&again)).await?;
         Ok(again)
     }
@@ -131,7 +132,8 @@ impl ShardWork<'_> {
                 },
             }
         };
-        self.unwritten = written.unwritten;
+        // A rejected contact counts as not written until the contact is read.
+        self.unwritten = written.unwritten + written.rejected.len();
         match written.error {
             Some(error) => Err(error.into()),
             None => Ok(written.rejected),
