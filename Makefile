@@ -182,9 +182,10 @@ test-scripts: $(TOOLS)/python.stamp ## Tests the scripts: several deployments to
 	$(SAM_ENV) $(TOOLS)/bin/python scripts/test_deploy.py
 
 .PHONY: bench
-bench: build ## Runs the benchmarks, then measures start-up, first call and size of each function
+bench: build ## Runs the benchmarks, measures start-up, first call and size of each function, then runs bench-million
 	cargo bench --workspace --locked $(ARGS)
 	$(TOOLS)/bin/python scripts/startup.py
+	$(MAKE) bench-million
 
 .PHONY: bench-million
 bench-million: CONTACTS = 1000000

@@ -3,6 +3,7 @@
 use std::io::{self, Write as _};
 use std::time::{Duration, Instant};
 
+use benches::verdict::{HEAD, Row};
 use benches::{bare, portal};
 use models::access::Caller;
 use models::filter::Filter;
@@ -22,6 +23,10 @@ const SHARDS: u16 = 4;
 const PAIRS: usize = 5;
 /// The `turn` that selects the managers of the last run.
 const LAST_TURN: usize = 1001 + 2 * PAIRS;
+const MAX_WRITE_UNITS: f64 = 1.1;
+const MAX_READ_UNITS: f64 = 0.65;
+const MAX_ROUND_TRIPS: u64 = 3;
+const MIN_SPEED: f64 = 0.8;
 /// A user who is in no manager list at first, and later in the lists of a few contacts.
 const USER_OF_FEW: UserId = UserId::from_u128(0xfe3);
 
@@ -72,33 +77,38 @@ async fn measure() -> Result<(), WorldError> {
     filter_run(&few, &again).await?;
     let (_, idle_few) = filter_run(&few, &again).await?;
 
-    writeln!(out, "| what | measured | bar |\n| --- | --- | --- |")?;
-    let row = |what: &str, measured: String, bar: &str| writeln!(io::stdout(), "| {what} | {measured} | {bar} |");
-    row(
-        "write units per contact changed, 40 managers, undo log included",
-        format!("{:.4}", per_contact(units.1)),
-        "at most 1.1",
-    )?;
-    row("read units per contact changed, filter included", format!("{:.4}", per_contact(units.0)), "at most 0.65")?;
-    row(
-        "write units of a run whose contacts all match already, 50,000 contacts (500 contacts)",
-        format!("{:.1} ({:.1}): the job's record, nothing per contact", idle.1, idle_few.1),
-        "0 per contact",
-    )?;
-    row("round trips of a single PUT, token cached", single_put(&world).await?, "at most 3")?;
+    writeln!(out, "{HEAD}")?;
+    let written = per_contact(units.1);
+    Row::new("write units per contact changed, 40 managers, undo log included")
+        .measured(format!("{written:.4}"))
+        .bar(format!("at most {MAX_WRITE_UNITS}"), written <= MAX_WRITE_UNITS)
+        .print()?;
+    let read = per_contact(units.0);
+    Row::new("read units per contact changed, filter included")
+        .measured(format!("{read:.4}"))
+        .bar(format!("at most {MAX_READ_UNITS}"), read <= MAX_READ_UNITS)
+        .print()?;
+    Row::new("write units of a run whose contacts all match already, 50,000 contacts (500 contacts)")
+        .measured(format!("{:.1} ({:.1}): the job's record, nothing per contact", idle.1, idle_few.1))
+        .bar("0 per contact", idle.1 == idle_few.1)
+        .print()?;
+    let (put, rounds) = single_put(&world).await?;
+    Row::new("round trips of a single PUT, token cached")
+        .measured(put)
+        .bar(format!("at most {MAX_ROUND_TRIPS}"), rounds <= MAX_ROUND_TRIPS)
+        .print()?;
     lists(&world).await?;
-    row(
-        "speed against the bare SDK loop, 50,000 of 100,000 contacts",
-        format!(
+    Row::new("speed against the bare SDK loop, 50,000 of 100,000 contacts")
+        .measured(format!(
             "{:.2} (median of {PAIRS} pairs, {:.2} to {:.2}; {:.0} contacts a second against {:.0})",
             median(&ratios),
             ratios.iter().copied().fold(f64::MAX, f64::min),
             ratios.iter().copied().fold(0.0, f64::max),
             MATCHES as f64 / seconds(&ours),
             MATCHES as f64 / seconds(&theirs),
-        ),
-        "at least 0.8",
-    )?;
+        ))
+        .bar(format!("at least {MIN_SPEED}"), median(&ratios) >= MIN_SPEED)
+        .print()?;
     Ok(())
 }
 
@@ -213,12 +223,13 @@ async fn lists(world: &World) -> Result<(), WorldError> {
         let (calls, units) = (now.calls - meter.calls, now.read_units - meter.read_units);
         let of = listed.total.map_or("uncounted".into(), |total| format!("of {total}"));
         let found = listed.contacts.len();
-        writeln!(io::stdout(), "| {what} | {found} {of}: {calls} calls, {units:.1} read units, {took:.1?} | |")?;
+        writeln!(io::stdout(), "| {what} | {found} {of}: {calls} calls, {units:.1} read units, {took:.1?} | | |")?;
     }
     Ok(())
 }
 
-async fn single_put(world: &World) -> Result<String, WorldError> {
+/// Makes a single PUT. Returns a description of its calls, and the number of round trips.
+async fn single_put(world: &World) -> Result<(String, u64), WorldError> {
     let before = world.trips.so_far();
     let meter = world.store.meter().reading();
     let reply = world.put("2/access", portal::TOKEN, &json!({"isShared": true})).await?;
@@ -226,5 +237,5 @@ async fn single_put(world: &World) -> Result<String, WorldError> {
     let (calls, rounds) = (world.trips.so_far().0 - before.0, world.trips.so_far().1 - before.1);
     let now = world.store.meter().reading();
     let (read, written) = (now.read_units - meter.read_units, now.write_units - meter.write_units);
-    Ok(format!("{rounds} ({calls} calls, {read:.1} read and {written:.1} write units)"))
+    Ok((format!("{rounds} ({calls} calls, {read:.1} read and {written:.1} write units)"), rounds))
 }

@@ -2,8 +2,13 @@
 
 use std::fmt::Write as _;
 
+use models::import::parse_line;
 use models::values::id::UserId;
 use serde_json::json;
+use store::Store;
+use store::import::{Importer, Options};
+use tests::WorldError;
+use uuid::Uuid;
 
 /// The portal's identifier.
 pub const PORTAL: &str = "bench";
@@ -50,4 +55,21 @@ pub fn lines(contacts: usize, shards: u16) -> String {
         }}));
     }
     text
+}
+
+/// Loads import lines into a table.
+///
+/// # Errors
+///
+/// When a line is wrong or the table fails.
+pub async fn import(store: &Store, lines: &str) -> Result<(), WorldError> {
+    let options = Options { overwrite_access: false, revision: Uuid::now_v7().into(), clock: api::app::clock() };
+    let mut importer = Importer::new(store, options);
+    for (number, line) in (1..).zip(lines.lines()) {
+        let line = parse_line(line, &importer.time_zone())?;
+        importer.at_line(number);
+        importer.push(line).await.map_err(|error| error.to_string())?;
+    }
+    importer.finish().await.map_err(|error| error.to_string())?;
+    Ok(())
 }

@@ -3,6 +3,7 @@
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use local::dynamodb_port::{Callers, DynamoDbPort};
 use local::engine::{Engine, Storage};
@@ -76,4 +77,18 @@ pub fn peak_kb() -> Result<u64, WorldError> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
     Ok(line.trim().trim_end_matches("kB").trim().parse()?)
+}
+
+/// Reads the processor time of this process's threads. The time of ended threads is missing.
+///
+/// # Errors
+///
+/// When the operating system does not report the time.
+pub fn processor_time() -> Result<Duration, WorldError> {
+    let mut nanos = 0;
+    for task in std::fs::read_dir("/proc/self/task")? {
+        let text = std::fs::read_to_string(task?.path().join("schedstat"))?;
+        nanos += text.split(' ').next().ok_or("no time in schedstat")?.parse::<u64>()?;
+    }
+    Ok(Duration::from_nanos(nanos))
 }

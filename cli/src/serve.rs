@@ -97,7 +97,7 @@ impl Serving {
         // If this server is the only server of the table, no other worker is alive, and the sweep can revoke all
         // leases.
         let abandoned = if table.is_sole_server() { Abandoned::All } else { Abandoned::Expired };
-        let workers = Workers::start(&jobs, messages, abandoned).await;
+        let workers = Workers::start(&jobs, messages, abandoned).await?;
         let (ending, is_ending) = watch::channel(false);
         let origins = args.allowed_origins.iter().filter_map(|origin| origin.to_str().ok().map(ToOwned::to_owned));
         let app = App::new(jobs, TOKEN_CACHE).with_allowed_origins(origins).until(is_ending);

@@ -178,7 +178,8 @@ impl Table {
     /// Opens the table in an embedded engine, and creates it if missing.
     async fn embedded(storage: &Storage, table: &str) -> Result<Self, CommandError> {
         let engine = Engine::open(storage)?;
-        let store = Store::new(connect_in_process(engine.in_process(), None).await, table);
+        let bulk = connect_in_process(engine.in_process_for_bulk(), None).await;
+        let store = Store::new(connect_in_process(engine.in_process(), None).await, table).with_bulk_client(bulk);
         store.ensure_table().await?;
         let name = match storage {
             Storage::Memory => "memory".to_owned(),

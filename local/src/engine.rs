@@ -14,7 +14,8 @@ use futures::future::BoxFuture;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use store::dynamodb::in_process::{EngineAnswer, EngineResult, InProcess};
-use tokio::sync::Semaphore;
+
+use crate::turns::Turns;
 
 /// The storage of the engine's data.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,9 +56,7 @@ const FILE_MODE: u32 = 0o600;
 #[derive(Clone)]
 pub struct Engine {
     database: Database,
-    /// Permits for concurrent calls, one for each processor: SQLite blocks its thread, and further threads would only
-    /// wait.
-    permits: Arc<Semaphore>,
+    turns: Arc<Turns>,
 }
 
 impl fmt::Debug for Engine {
@@ -88,20 +87,29 @@ impl Engine {
         };
         let database = database.map_err(|(path, error)| EngineError::Open(path, error.to_string()))?;
         let at_once = available_parallelism().map_or(1, usize::from);
-        Ok(Self { database, permits: Arc::new(Semaphore::new(at_once)) })
+        Ok(Self { database, turns: Arc::new(Turns::new(at_once)) })
     }
 
     /// Returns the engine for a client in this process.
     pub fn in_process(&self) -> Arc<dyn InProcess> {
-        Arc::new(self.clone())
+        Arc::new(OfCalls(self.clone()))
     }
 
-    /// Answers the JSON request of an operation on a blocking thread. Calls run in the order of arrival.
+    /// Returns the engine for a client in this process whose requests wait while requests of other clients run.
+    pub fn in_process_for_bulk(&self) -> Arc<dyn InProcess> {
+        Arc::new(OfBulk(self.clone()))
+    }
+
+    /// Answers the JSON request of an operation on a blocking thread. Requests run in the order of arrival.
     pub(crate) async fn answer(self, operation: String, body: Vec<u8>) -> EngineResult {
-        let permit = self.permits.acquire_owned().await?;
+        let turn = self.turns.clone().of_call().await?;
+        self.answer_in(turn, operation, body).await
+    }
+
+    async fn answer_in(self, turn: impl Send + 'static, operation: String, body: Vec<u8>) -> EngineResult {
         let database = self.database;
         let answer = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
+            let _turn = turn;
             run(&database, &operation, &body)
         });
         Ok(match answer.await? {
@@ -111,9 +119,28 @@ impl Engine {
     }
 }
 
-impl InProcess for Engine {
+/// The engine for requests of calls.
+#[derive(Clone, Debug)]
+struct OfCalls(Engine);
+
+impl InProcess for OfCalls {
     fn call(&self, operation: String, body: Vec<u8>) -> BoxFuture<'static, EngineResult> {
-        self.clone().answer(operation, body).boxed()
+        self.0.clone().answer(operation, body).boxed()
+    }
+}
+
+/// The engine for requests of bulk jobs.
+#[derive(Clone, Debug)]
+struct OfBulk(Engine);
+
+impl InProcess for OfBulk {
+    fn call(&self, operation: String, body: Vec<u8>) -> BoxFuture<'static, EngineResult> {
+        let engine = self.0.clone();
+        async move {
+            let turn = engine.turns.clone().of_bulk().await?;
+            engine.answer_in(turn, operation, body).await
+        }
+        .boxed()
     }
 }
 

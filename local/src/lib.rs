@@ -10,6 +10,7 @@ pub mod fair_queue;
 pub mod hosts;
 pub mod router;
 pub mod server;
+mod turns;
 pub mod workers;
 
 use api::Endpoint;

@@ -1,14 +1,20 @@
 //! The bulk workers of one process. The workers receive messages from the process's queue. A ticker resumes open jobs,
 //! starts due rules and compacts postings, like the function `run-rules` on AWS.
 //!
+//! The workers run on threads of their own. A worker computes for milliseconds at a time, for example to decode a page,
+//! and would delay the calls on the same thread.
+//!
 //! A crash loses no work: the table holds the open jobs, and each start first sweeps the table.
 
+use std::io;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use jobs::{Abandoned, Deadline, Jobs, catch_panic};
 use models::limits::DRAIN_MILLIS;
-use tokio::sync::watch;
+use tokio::runtime;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{interval, timeout};
 
@@ -23,36 +29,63 @@ const TICK: Duration = Duration::from_secs(15);
 /// The timeout for the workers to stop. They stop after their current page.
 const DRAIN: Duration = Duration::from_millis(DRAIN_MILLIS);
 
-/// The running workers and the ticker.
+/// The running workers and the ticker. Dropping the value ends them.
 #[derive(Debug)]
 pub struct Workers {
     stop: watch::Sender<bool>,
-    tasks: JoinSet<()>,
+    ended: oneshot::Receiver<()>,
+    /// Dropping this sender ends the workers during their current pages.
+    _alive: oneshot::Sender<()>,
 }
 
 impl Workers {
     /// Starts the workers of `jobs`, which receive their messages from `messages`. Sweeps unfinished jobs before the
     /// first worker starts; `abandoned` selects the shards whose leases the sweep revokes.
-    pub async fn start(jobs: &Jobs, messages: Messages, abandoned: Abandoned) -> Self {
-        sweep(jobs, abandoned).await;
+    ///
+    /// # Errors
+    ///
+    /// When the operating system cannot create threads.
+    pub async fn start(jobs: &Jobs, messages: Messages, abandoned: Abandoned) -> io::Result<Self> {
+        let jobs = jobs.for_bulk();
+        sweep(&jobs, abandoned).await;
         let (stop, stopping) = watch::channel(false);
-        let messages = Arc::new(messages);
-        let mut tasks = JoinSet::new();
-        for _ in 0..WORKERS {
-            tasks.spawn(work(jobs.clone(), messages.clone(), stopping.clone()));
-        }
-        tasks.spawn(tick(jobs.clone(), stopping));
-        Self { stop, tasks }
+        let (alive, mut dropped) = oneshot::channel();
+        let (ending, ended) = oneshot::channel();
+        let runtime = runtime::Builder::new_current_thread().enable_all().thread_name("bulk").build()?;
+        let working = async move {
+            tokio::select! {
+                () = work_all(&jobs, messages, stopping) => {}
+                // Nothing is ever sent: the receiver returns when the sender is dropped.
+                _ = &mut dropped => {}
+            }
+        };
+        thread::Builder::new().name("bulk".into()).spawn(move || {
+            runtime.block_on(working);
+            runtime.shutdown_background();
+            // Nobody waits for the end if the workers were dropped.
+            ending.send(()).unwrap_or_default();
+        })?;
+        Ok(Self { stop, ended, _alive: alive })
     }
 
     /// Stops the workers after their current pages. The next start resumes unfinished jobs.
-    pub async fn stop(mut self) {
+    pub async fn stop(self) {
         self.stop.send_replace(true);
-        let all = async { while self.tasks.join_next().await.is_some() {} };
-        if timeout(DRAIN, all).await.is_err() {
+        if timeout(DRAIN, self.ended).await.is_err() {
             tracing::warn!("workers did not stop in time; the next start resumes their jobs");
         }
     }
+}
+
+/// Runs the workers and the ticker until they stop.
+async fn work_all(jobs: &Jobs, messages: Messages, stopping: watch::Receiver<bool>) {
+    let messages = Arc::new(messages);
+    let mut tasks = JoinSet::new();
+    for _ in 0..WORKERS {
+        tasks.spawn(work(jobs.clone(), messages.clone(), stopping.clone()));
+    }
+    tasks.spawn(tick(jobs.clone(), stopping));
+    while tasks.join_next().await.is_some() {}
 }
 
 /// Works on one message after another. After an error or a panic, the message is redelivered later, and the worker

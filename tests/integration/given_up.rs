@@ -321,7 +321,7 @@ async fn workers_survive_more_panics_than_there_are_workers() {
     bus.inject(panic_for(poison));
     // The first sweep panics too.
     bed.world.clock.inject(Calls::all().meet(Fault::Panic));
-    let workers = Workers::start(bed.world.jobs(), messages, Abandoned::All).await;
+    let workers = Workers::start(bed.world.jobs(), messages, Abandoned::All).await.unwrap();
     bed.world.clock.clear();
     let other = bed.enqueue().await;
     assert_eq!(events.next().await.unwrap().job_id, other);

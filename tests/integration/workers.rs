@@ -265,7 +265,7 @@ async fn workers_finish_jobs_of_an_earlier_process() {
         world.store.claim_shard(&id("acme"), half_done, shard, &lease, world.app.now()).await.unwrap();
     }
     let (jobs, messages, mut events) = local(&world);
-    let workers = Workers::start(&jobs, messages, Abandoned::All).await;
+    let workers = Workers::start(&jobs, messages, Abandoned::All).await.unwrap();
     let mut ended = BTreeMap::new();
     while ended.len() < 2 {
         let event = events.next().await.unwrap();
@@ -295,7 +295,7 @@ async fn workers_leave_shards_of_a_possibly_live_process_alone() {
 async fn idle_workers_stop_on_request() {
     let world = acme_with([contact(1, json!({}))]).await;
     let (jobs, messages, _events) = local(&world);
-    let workers = Workers::start(&jobs, messages, Abandoned::All).await;
+    let workers = Workers::start(&jobs, messages, Abandoned::All).await.unwrap();
     workers.stop().await;
     // Sending now fails, because no worker receives messages.
     let message = Message { portal: id("acme"), job: JobId::from_u128(0), shard: None };
@@ -307,7 +307,7 @@ async fn idle_workers_stop_on_request() {
 async fn workers_of_a_process_run_queued_calls() {
     let world = acme_with((1..=20).map(|id| contact(id, json!({})))).await;
     let (jobs, messages, mut events) = local(&world);
-    let workers = Workers::start(&jobs, messages, Abandoned::All).await;
+    let workers = Workers::start(&jobs, messages, Abandoned::All).await.unwrap();
     let app = api::App::new(jobs, Duration::ZERO);
     let world = world.serving(app);
     let job = lock_later(&world, "").await;

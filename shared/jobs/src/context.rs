@@ -84,6 +84,12 @@ impl Jobs {
         Self { store: self.store.metered(), ..self.clone() }
     }
 
+    /// Returns a copy of the engine whose calls to the table may wait for the calls of users.
+    #[must_use]
+    pub fn for_bulk(&self) -> Self {
+        Self { store: self.store.for_bulk(), ..self.clone() }
+    }
+
     /// Returns the current time.
     pub fn now(&self) -> Timestamp {
         (self.clock)()

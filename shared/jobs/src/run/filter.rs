@@ -128,6 +128,7 @@ impl FilterRun {
     ///
     /// [`RunError`]. There is no partial preview.
     pub async fn preview(&self, jobs: &Jobs, deadline: &Deadline) -> Result<Outcome, RunError> {
+        let jobs = &jobs.for_bulk();
         let mut latest = LatestPositions::new(self.position_limit());
         let mut outcome = Outcome::default();
         let shards = (0..self.plan.shards).map(|shard| self.preview_shard(jobs, shard, deadline));
@@ -222,6 +223,7 @@ impl FilterRun {
                 Err(error) => return Err(error),
             }
         }
+        let jobs = &jobs.for_bulk();
         let job = self.record(jobs, id, None).running();
         tracing::info!(job = %id, shards = self.plan.shards, expected = self.expected, "job starts");
         let sources = (0..self.plan.shards).map(|shard| self.source(jobs, shard, Purpose::Write(id))).collect();

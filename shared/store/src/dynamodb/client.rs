@@ -46,6 +46,8 @@ pub struct Store {
     pub(crate) client: Client,
     /// The client for statements, whose repetitions this crate decides.
     pub(crate) client_without_retries: Client,
+    /// The client of bulk jobs, if they have one of their own.
+    bulk_client: Option<Client>,
     pub(crate) table: String,
     pub(crate) meter: Arc<Meter>,
     /// The limiter of bulk writes, which all clones of a store share.
@@ -166,17 +168,39 @@ fn bounded(base: SdkConfig, endpoint: Option<&Endpoint>) -> SdkConfig {
     config.build()
 }
 
+/// Returns a client like `client` that attempts each call once.
+fn without_retries(client: &Client) -> Client {
+    Client::from_conf(client.config().to_builder().retry_config(RetryConfig::disabled()).build())
+}
+
 impl Store {
     /// Returns the table `table`, accessed through `client`.
     pub fn new(client: Client, table: impl Into<String>) -> Self {
-        let config = client.config().to_builder().retry_config(RetryConfig::disabled()).build();
-        let client_without_retries = Client::from_conf(config);
         Self {
+            client_without_retries: without_retries(&client),
             client,
-            client_without_retries,
+            bulk_client: None,
             table: table.into(),
             meter: Arc::default(),
             pressure: Arc::new(Pressure::new()),
+        }
+    }
+
+    /// Sets a client of the same table for [`Self::for_bulk`].
+    #[must_use]
+    pub fn with_bulk_client(self, client: Client) -> Self {
+        Self { bulk_client: Some(client), ..self }
+    }
+
+    /// Returns the table for bulk jobs, whose calls may wait for the calls of users. The meter and the limiter of bulk
+    /// writes are those of this store.
+    #[must_use]
+    pub fn for_bulk(&self) -> Self {
+        match &self.bulk_client {
+            Some(client) => {
+                Self { client: client.clone(), client_without_retries: without_retries(client), ..self.clone() }
+            }
+            None => self.clone(),
         }
     }
 
@@ -361,8 +385,20 @@ impl Store {
         }
     }
 
-    /// Writes all items or none: 2 write units per KB.
+    /// Writes all items or none: 2 write units per KB. A throttled transaction is repeated, because the SDK does not
+    /// repeat a cancelled transaction.
     pub(crate) async fn transact(&self, writes: Vec<TransactWriteItem>) -> Result<(), StoreError> {
+        let mut pauses = pauses();
+        loop {
+            match (self.transact_once(writes.clone()).await, pauses.next()) {
+                (Err(Cancelled::Throttled(_)), Some(pause)) => tokio::time::sleep(pause).await,
+                (Err(Cancelled::Throttled(error) | Cancelled::Otherwise(error)), _) => return Err(error),
+                (Ok(()), _) => return Ok(()),
+            }
+        }
+    }
+
+    async fn transact_once(&self, writes: Vec<TransactWriteItem>) -> Result<(), Cancelled> {
         const OPERATION: &str = "TransactWriteItems";
         let result = self
             .client
@@ -371,29 +407,25 @@ impl Store {
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
             .await;
-        match result {
+        let error = match result {
             Ok(output) => {
                 self.meter.wrote(output.consumed_capacity());
-                Ok(())
+                return Ok(());
             }
-            Err(error) => Err(match error.as_service_error() {
-                Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
-                    let codes: Vec<&str> =
-                        cancelled.cancellation_reasons().iter().filter_map(|reason| reason.code()).collect();
-                    if codes.iter().any(|code| matches!(*code, "ConditionalCheckFailed" | "TransactionConflict")) {
-                        StoreError::ConditionFailed { operation: OPERATION }
-                    } else if codes
-                        .iter()
-                        .any(|code| matches!(*code, "ThrottlingError" | "ProvisionedThroughputExceeded"))
-                    {
-                        StoreError::Throttled { operation: OPERATION, source: Some(Box::new(error)) }
-                    } else {
-                        StoreError::Refused { operation: OPERATION, source: Box::new(error) }
-                    }
-                }
-                _ => StoreError::from_sdk(OPERATION, error),
-            }),
-        }
+            Err(error) => error,
+        };
+        let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() else {
+            return Err(Cancelled::Otherwise(StoreError::from_sdk(OPERATION, error)));
+        };
+        let codes: Vec<&str> = cancelled.cancellation_reasons().iter().filter_map(|reason| reason.code()).collect();
+        let is_among = |reasons: [&str; 2]| codes.iter().any(|code| reasons.contains(code));
+        Err(if is_among(["ConditionalCheckFailed", "TransactionConflict"]) {
+            Cancelled::Otherwise(StoreError::ConditionFailed { operation: OPERATION })
+        } else if is_among(["ThrottlingError", "ProvisionedThroughputExceeded"]) {
+            Cancelled::Throttled(StoreError::Throttled { operation: OPERATION, source: Some(Box::new(error)) })
+        } else {
+            Cancelled::Otherwise(StoreError::Refused { operation: OPERATION, source: Box::new(error) })
+        })
     }
 
     /// Reads a whole range of one partition of the table: 1 read unit per 8 KB, or per 4 KB when consistent.
@@ -484,4 +516,11 @@ impl Store {
                 .expression_attribute_values(":prefix", AttributeValue::S(prefix.into())),
         }
     }
+}
+
+/// The reason why a transaction wrote nothing, or is not known to have written.
+enum Cancelled {
+    /// The table was busy. The SDK did not repeat the transaction.
+    Throttled(StoreError),
+    Otherwise(StoreError),
 }
