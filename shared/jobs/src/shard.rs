@@ -86,10 +86,6 @@ pub(crate) struct ShardWork<'a> {
     /// Positions of the pending contacts that an answer may show.
     positions: Vec<IndexPosition>,
     pub(crate) latest: LatestPositions,
-    /// The progress after the open chunk, if there is one.
-    open: Option<Progress>,
-    /// Number of access records of the open chunk that are not written.
-    unwritten: usize,
     /// True once progress was recorded.
     pub(crate) made_progress: bool,
     ended: bool,
@@ -115,9 +111,7 @@ impl<'a> ShardWork<'a> {
             changes: Vec::new(),
             positions: Vec::new(),
             latest: LatestPositions::new(limit),
-            open: None,
             made_progress: false,
-            unwritten: 0,
             ended: false,
         }
     }
