@@ -36,6 +36,7 @@ mod reading;
 mod rights;
 mod rules;
 mod runs;
+mod schedules;
 mod schema;
 mod server;
 mod several;
