@@ -82,6 +82,18 @@ fuzz: rust ## Fuzzes each reader for 10 minutes (TARGET=cron, SECONDS=…)
 	      target/fuzz/$$target fuzz/corpus/$$target; \
 	  done
 
+# COUNT=… is the number of schedules, SEED=… the first seed.
+.PHONY: schedules
+schedules: COUNT = 2000
+schedules: SEED = 0
+schedules: rust ## Runs jobs and undos under 2000 schedules of faults (COUNT=…, SEED=…)
+	CRM_ACCESS_SCHEDULES=$(COUNT) CRM_ACCESS_SCHEDULE_SEED=$(SEED) \
+	  cargo test --workspace --locked --test integration schedules $(ARGS)
+
+.PHONY: soak-schedules
+soak-schedules: ## Runs jobs and undos under 50,000 schedules of faults, from a random first seed
+	@$(MAKE) schedules COUNT=50000 SEED=$$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')
+
 .PHONY: test-lag
 test-lag: rust ## Runs the integration tests with reads and indexes that lag behind the writes, as on AWS
 	CRM_ACCESS_TEST_LAG=1 cargo test --locked --test integration $(ARGS)

@@ -110,12 +110,14 @@ impl Engine {
         let database = self.database;
         let answer = tokio::task::spawn_blocking(move || {
             let _turn = turn;
-            run(&database, &operation, &body)
+            answer(&database, &operation, &body)
         });
-        Ok(match answer.await? {
-            Ok(body) => EngineAnswer { status: 200, body },
-            Err(error) => EngineAnswer { status: error.status_code(), body: error.to_json() },
-        })
+        Ok(answer.await?)
+    }
+
+    /// Answers the JSON request of an operation on this thread, so that tests know the order of calls.
+    pub fn answer_here(&self, operation: &str, body: &[u8]) -> EngineAnswer {
+        answer(&self.database, operation, body)
     }
 }
 
@@ -141,6 +143,13 @@ impl InProcess for OfBulk {
             engine.answer_in(turn, operation, body).await
         }
         .boxed()
+    }
+}
+
+fn answer(database: &Database, operation: &str, body: &[u8]) -> EngineAnswer {
+    match run(database, operation, body) {
+        Ok(body) => EngineAnswer { status: 200, body },
+        Err(error) => EngineAnswer { status: error.status_code(), body: error.to_json() },
     }
 }
 

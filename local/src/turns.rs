@@ -116,7 +116,7 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn bulk_request_waits_for_calls_and_a_moment_longer() {
         let turns = Arc::new(Turns::new(2));
         let call = turns.clone().of_call().await.unwrap();
@@ -132,15 +132,15 @@ mod tests {
             _ = &mut bulk => panic!("a bulk request ran before the next request of the call"),
             () = ready(()) => {}
         }
-        bulk.await.unwrap();
+        drop(bulk.await.unwrap());
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn calls_do_not_stop_bulk_requests() {
         let turns = Arc::new(Turns::new(2));
         let _call = turns.clone().of_call().await.unwrap();
         let began = tokio::time::Instant::now();
-        turns.of_bulk().await.unwrap();
+        drop(turns.of_bulk().await.unwrap());
         assert!(began.elapsed() >= LONGEST_WAIT);
     }
 

@@ -596,7 +596,9 @@ fn no_test_is_ignored_and_none_sleeps() {
         let is_test = path.starts_with("tests/") || path.contains("/tests/");
         let tests =
             if is_test { Some(source.as_str()) } else { source.split_once("#[cfg(test)]").map(|(_, rest)| rest) };
-        assert!(!tests.is_some_and(|tests| tests.contains(sleeps)), "{path} sleeps in a test");
+        // The virtual time of the tests defines a function of this name.
+        let definition = concat!("fn sleep", "(");
+        assert!(!tests.is_some_and(|tests| tests.replace(definition, "").contains(sleeps)), "{path} sleeps in a test");
     }
 }
 

@@ -38,6 +38,7 @@ mod rights;
 mod rules;
 mod runs;
 mod scale;
+mod schedules;
 mod schema;
 mod server;
 mod several;

@@ -71,7 +71,12 @@ impl TestBus {
                 | Fault::Unavailable(When::Before)
                 | Fault::Reset(When::Before)
                 | Fault::Die(When::Before) => return Err(BusError("the bus refuses".into())),
-                Fault::Unprocessed(_) | Fault::EmptyPage | Fault::ShortPage(_) | Fault::Stale => {}
+                Fault::Unprocessed(_)
+                | Fault::EmptyPage
+                | Fault::ShortPage(_)
+                | Fault::Stale
+                | Fault::Delay(..)
+                | Fault::Limit(_) => {}
             }
         }
         self.0.published.send_modify(|published| published.push(event));

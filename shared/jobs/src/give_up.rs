@@ -5,8 +5,9 @@
 //! attempts, further attempts only close the shard or the job. Each further attempt reads less than the attempt before,
 //! because a read may be the cause.
 
-use models::job::Change;
+use models::job::{Change, JobId};
 use models::limits::MAX_TRIES;
+use models::values::id::{ContactId, PortalId};
 use store::StoreError;
 use store::jobs::{Lease, OpenJob, Progress, Saved, ShardFailure, ShardState};
 
@@ -43,7 +44,7 @@ impl Jobs {
             Progress::default()
         } else {
             match state.tries {
-                COUNTING_TRY => self.counted_chunk(shard, &state.progress).await?,
+                COUNTING_TRY => self.abandon_chunk(shard, &state.progress).await?,
                 ESTIMATING_TRY => self.failed_chunk(shard, &state.progress).await?,
                 _ => state.progress,
             }
@@ -56,21 +57,53 @@ impl Jobs {
         Ok(())
     }
 
-    /// Returns the shard's progress after the chunk that its workers left unfinished. A contact counts as updated if
-    /// its record carries the job, and as failed otherwise.
-    async fn counted_chunk(&self, shard: ShardRef<'_>, progress: &Progress) -> Result<Progress, StoreError> {
-        let ShardRef { portal, job, .. } = shard;
-        let Some((_, chunk)) = self.last_chunk(shard, progress.next_chunk).await? else { return Ok(*progress) };
-        let open: Vec<_> =
-            chunk.changes.iter().filter(|change| !change.conflict).map(|change: &Change| change.contact).collect();
-        let revisions = self.store.revisions(portal, &open).await?;
-        let failed = open.iter().filter(|contact| revisions.get(contact) != Some(&job.id)).count();
-        let mut progress = with_failed(chunk.after, failed as u64);
-        // The contacts that had to be judged again.
+    /// Removes the unwritten contacts from the chunk that the workers of a shard left unfinished, so that the list of
+    /// the job's changes holds only changes that were made. Returns the shard's progress after the chunk, in which the
+    /// removed contacts count as failed.
+    pub(crate) async fn abandon_chunk(&self, shard: ShardRef<'_>, progress: &Progress) -> Result<Progress, StoreError> {
+        let ShardRef { portal, job, number: shard_number } = shard;
+        let Some((number, chunk)) = self.last_chunk(shard, progress.next_chunk).await? else { return Ok(*progress) };
+        let changes: Vec<&Change> = chunk.changes.iter().filter(|change| !change.conflict).collect();
+        let unwritten = self.unwritten(portal, job.id, &changes).await?;
+        let mut after = with_failed(chunk.after, unwritten.len() as u64);
+        // The contacts that had to be judged again are in no chunk.
         let undecided = chunk.void.len() as u64;
-        progress.counts.failed += undecided;
-        progress.counts.matched += undecided;
-        Ok(progress)
+        after.counts.failed += undecided;
+        after.counts.matched += undecided;
+        if unwritten.is_empty() {
+            return Ok(after);
+        }
+        let void: Vec<ContactId> = chunk.void.into_iter().chain(unwritten).collect();
+        self.store.void_changes(portal, job.id, shard_number, number, &void, &after).await?;
+        Ok(after)
+    }
+
+    /// Returns the contacts of those changes that the job did not make. Mostly reads only revisions.
+    async fn unwritten(
+        &self,
+        portal: &PortalId,
+        job: JobId,
+        changes: &[&Change],
+    ) -> Result<Vec<ContactId>, StoreError> {
+        let ids: Vec<ContactId> = changes.iter().map(|change| change.contact).collect();
+        let revisions = self.store.revisions(portal, &ids).await?;
+        let (mut unwritten, mut changed_since) = (Vec::new(), Vec::new());
+        for change in changes {
+            match revisions.get(&change.contact).copied() {
+                Some(revision) if revision == job => {}
+                revision if revision == change.replaced_job() => unwritten.push(change.contact),
+                _ => changed_since.push(*change),
+            }
+        }
+        let ids: Vec<ContactId> = changed_since.iter().map(|change| change.contact).collect();
+        let mut current = self.store.current_access_with_origin(portal, &ids).await?;
+        for change in changed_since {
+            let (state, origin) = current.take(change.contact)?;
+            if !self.was_written(portal, job, change, &state, origin).await? {
+                unwritten.push(change.contact);
+            }
+        }
+        Ok(unwritten)
     }
 
     /// Returns the shard's progress after its unfinished chunk, without reading the contacts. All updates of the chunk

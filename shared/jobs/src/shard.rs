@@ -86,12 +86,6 @@ pub(crate) struct ShardWork<'a> {
     /// Positions of the pending contacts that an answer may show.
     positions: Vec<IndexPosition>,
     pub(crate) latest: LatestPositions,
-    /// The progress after the open chunk, if there is one.
-    open: Option<Progress>,
-    /// Number of access records of the open chunk that are not written.
-    unwritten: usize,
-    /// Number of contacts that are no longer in the open chunk and have to be judged again.
-    undecided: usize,
     /// True once progress was recorded.
     pub(crate) made_progress: bool,
     ended: bool,
@@ -117,10 +111,7 @@ impl<'a> ShardWork<'a> {
             changes: Vec::new(),
             positions: Vec::new(),
             latest: LatestPositions::new(limit),
-            open: None,
             made_progress: false,
-            unwritten: 0,
-            undecided: 0,
             ended: false,
         }
     }

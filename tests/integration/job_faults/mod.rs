@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex};
 use jobs::Worked;
 
 pub(crate) use bed::{Bed, Process, target};
-pub(crate) use steps::{Step, at, refusing, step};
+pub(crate) use steps::{Step, at, refusing, step, written_by};
 
 #[tokio::test]
 async fn each_shard_of_the_test_portal_has_three_equal_pages() {

@@ -85,7 +85,12 @@ fn qualified(code: &str) -> String {
 
 /// Returns an answer with a JSON body.
 pub(super) fn reply(status: StatusCode, body: &Value) -> Response<Bytes> {
-    let mut answer = Response::new(Bytes::from(body.to_string()));
+    with_body(status, Bytes::from(body.to_string()))
+}
+
+/// Returns an answer with the text of a JSON body.
+pub(super) fn with_body(status: StatusCode, body: Bytes) -> Response<Bytes> {
+    let mut answer = Response::new(body);
     *answer.status_mut() = status;
     answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-amz-json-1.0"));
     answer

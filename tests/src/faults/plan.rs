@@ -1,8 +1,9 @@
 //! Plans: which calls meet which fault.
 
 use std::fmt;
+use std::time::Duration;
 
-use super::{Call, Gate, Operation};
+use super::{Buckets, Call, Gate, Operation, VirtualTime};
 
 /// The time of a fault: before or after the effect of its call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +75,11 @@ pub enum Fault {
     /// Holds the call or its answer until the gate opens, even if the caller has hung up. A gate that never opens
     /// simulates a timeout.
     Hold(When, Gate),
+    /// Lets virtual time pass before or after the call's effect. A delay longer than the SDK's timeout is a time-out.
+    /// Only an engine in this process has virtual time.
+    Delay(When, VirtualTime, Duration),
+    /// Answers the requests of partitions without capacity as throttled or unprocessed.
+    Limit(Buckets),
     /// Returns a share of a batch unprocessed and forwards the other requests, if any. Other calls pass.
     Unprocessed(Share),
     /// Answers a query with an empty page that ends right before its first result. Other calls pass.
@@ -197,11 +203,34 @@ impl FaultPlan {
 }
 
 /// The generator SplitMix64: small, and equal on every machine.
-#[derive(Debug)]
-struct SplitMix(u64);
+#[derive(Clone, Debug)]
+pub struct SplitMix(u64);
 
 impl SplitMix {
-    fn next(&mut self) -> u64 {
+    /// Creates a generator. Equal seeds give equal numbers.
+    pub const fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// Returns a number below `bound`, which must not be 0.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+
+    /// Returns true for `per_mille` of a thousand draws.
+    pub fn chance(&mut self, per_mille: u64) -> bool {
+        self.below(1000) < per_mille
+    }
+
+    /// Returns one of the values.
+    pub fn pick<T: Copy>(&mut self, values: &[T]) -> T {
+        let index = usize::try_from(self.below(values.len() as u64)).unwrap_or(0);
+        values[index]
+    }
+
+    /// Returns the next number.
+    #[expect(clippy::should_implement_trait, reason = "the generator never ends")]
+    pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

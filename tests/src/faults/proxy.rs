@@ -22,13 +22,12 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, watch};
 
-use super::batch::{count, requests, take_last};
+use super::answering::{Engines, Exchange, Replica, answer_with};
 use super::gate::wait_for;
-use super::{Call, Calls, Fault, Injector, Operation, Share, Upstream, When, answers};
+use super::{Call, Calls, Fault, Injector, Operation, Upstream};
 
 /// A proxy on a loopback port. Dropping the proxy stops it and cuts its connections.
 ///
@@ -170,21 +169,6 @@ struct Late {
     writes: Mutex<VecDeque<(Parts, Bytes)>>,
 }
 
-/// The engine that answers a read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Replica {
-    Current,
-    Late,
-}
-
-/// A call on its way to the engine.
-struct Exchange<'a> {
-    call: &'a Call,
-    parts: &'a Parts,
-    body: Bytes,
-    replica: Replica,
-}
-
 /// Forwards calls to the engines.
 struct Route {
     engine: Upstream,
@@ -202,65 +186,15 @@ impl Route {
         let target = parts.headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
         let mut call = Call::new(Operation::of_target(target), serde_json::from_slice(&body).unwrap_or_default());
         let faults = self.injector.faults_of(&mut call);
-        let exchange = Exchange { call: &call, parts: &parts, body, replica: Replica::Current };
-        let answer = self.answer_with(exchange, &faults).await?;
+        let exchange = Exchange { call: &call, body, replica: Replica::Current };
+        let answer = answer_with(&HttpCall { route: &self, parts: &parts }, exchange, &faults).await?;
         // A dead caller receives no answer.
         (!self.injector.is_dead()).then(|| answer.map(Body::from))
     }
 
-    /// Applies the first fault, and the other faults inside it. Forwards a call without faults. Returns none when the
-    /// connection must be cut.
-    fn answer_with<'a>(
-        &'a self,
-        exchange: Exchange<'a>,
-        faults: &'a [Fault],
-    ) -> BoxFuture<'a, Option<Response<Bytes>>> {
-        Box::pin(async move {
-            let Some((fault, others)) = faults.split_first() else { return self.forward(exchange).await };
-            let call = exchange.call;
-            match fault {
-                Fault::Throttle(capacity) => Some(answers::throttled(call, *capacity)),
-                Fault::Conflict => Some(answers::in_conflict(call)),
-                Fault::Refuse => Some(answers::refused()),
-                Fault::InternalError(When::Before) => Some(answers::internal_error()),
-                Fault::InternalError(When::After) => {
-                    self.answer_with(exchange, others).await.map(|_| answers::internal_error())
-                }
-                Fault::Unavailable(When::Before) => Some(answers::unavailable()),
-                Fault::Unavailable(When::After) => {
-                    self.answer_with(exchange, others).await.map(|_| answers::unavailable())
-                }
-                Fault::Panic | Fault::Reset(When::Before) | Fault::Die(When::Before) => None,
-                Fault::Reset(When::After) | Fault::Die(When::After) => {
-                    self.answer_with(exchange, others).await;
-                    None
-                }
-                Fault::Hold(When::Before, gate) => {
-                    gate.pass().await;
-                    if self.injector.is_dead() {
-                        return None;
-                    }
-                    self.answer_with(exchange, others).await
-                }
-                Fault::Hold(When::After, gate) => {
-                    let answer = self.answer_with(exchange, others).await;
-                    gate.pass().await;
-                    answer
-                }
-                Fault::Unprocessed(share) => self.answer_part(exchange, *share, others).await,
-                Fault::EmptyPage => answers::empty_page(call, self.answer_with(exchange, others).await?),
-                Fault::ShortPage(entries) => self.answer_with(shortened(exchange, *entries), others).await,
-                Fault::Stale if !call.writes() && self.late.is_some() => {
-                    self.answer_with(Exchange { replica: Replica::Late, ..exchange }, others).await
-                }
-                Fault::Stale => self.answer_with(exchange, others).await,
-            }
-        })
-    }
-
     /// Forwards a call to the engine that the call belongs to. Returns none when the engine is unreachable.
-    async fn forward(&self, exchange: Exchange<'_>) -> Option<Response<Bytes>> {
-        let Exchange { call, parts, body, replica } = exchange;
+    async fn forward(&self, parts: &Parts, exchange: Exchange<'_>) -> Option<Response<Bytes>> {
+        let Exchange { call, body, replica } = exchange;
         let Some(late) = &self.late else { return self.engine.send(parts, body).await };
         if replica == Replica::Late {
             return late.engine.send(parts, body).await;
@@ -279,70 +213,24 @@ impl Route {
         }
         self.engine.send(parts, body).await
     }
-
-    /// Answers a batch without a share of its requests, and returns this share as unprocessed.
-    async fn answer_part(&self, exchange: Exchange<'_>, share: Share, faults: &[Fault]) -> Option<Response<Bytes>> {
-        let call = exchange.call;
-        let (unprocessed, mut answer) = match call.operation {
-            Operation::BatchWriteItem => ("UnprocessedItems", json!({})),
-            Operation::BatchGetItem => ("UnprocessedKeys", json!({"Responses": {}})),
-            Operation::BatchExecuteStatement => return self.answer_first_statements(exchange, share, faults).await,
-            _ => return self.answer_with(exchange, faults).await,
-        };
-        let mut processed = call.body.clone();
-        let left = share.of(count(&processed["RequestItems"]));
-        let removed = take_last(&mut processed["RequestItems"], left);
-        if processed["RequestItems"].as_object().is_some_and(|tables| !tables.is_empty()) {
-            let part = Exchange { body: processed.to_string().into(), ..exchange };
-            let forwarded = self.answer_with(part, faults).await?;
-            if forwarded.status() != StatusCode::OK {
-                return Some(forwarded);
-            }
-            answer = serde_json::from_slice(forwarded.body()).ok()?;
-        }
-        for (table, of_table) in removed {
-            // The engine itself may have left requests of the table unprocessed.
-            match requests(&mut answer[unprocessed][&table]) {
-                Some(own) => own.extend(requests(&mut of_table.clone()).map(std::mem::take).unwrap_or_default()),
-                None => answer[unprocessed][&table] = of_table,
-            }
-        }
-        Some(answers::reply(StatusCode::OK, &answer))
-    }
 }
 
-impl Route {
-    /// Executes statements without a share of them, and answers this share as throttled.
-    async fn answer_first_statements(
-        &self,
-        exchange: Exchange<'_>,
-        share: Share,
-        faults: &[Fault],
-    ) -> Option<Response<Bytes>> {
-        let mut executed = exchange.call.body.clone();
-        let statements = executed["Statements"].as_array_mut()?;
-        let left = share.of(statements.len()).min(statements.len());
-        statements.truncate(statements.len() - left);
-        let mut answer = json!({"Responses": []});
-        if !statements.is_empty() {
-            let part = Exchange { body: executed.to_string().into(), ..exchange };
-            let forwarded = self.answer_with(part, faults).await?;
-            if forwarded.status() != StatusCode::OK {
-                return Some(forwarded);
-            }
-            answer = serde_json::from_slice(forwarded.body()).ok()?;
-        }
-        answer["Responses"].as_array_mut()?.extend(std::iter::repeat_n(answers::throttled_statement(), left));
-        Some(answers::reply(StatusCode::OK, &answer))
-    }
+/// A call that came over HTTP.
+struct HttpCall<'a> {
+    route: &'a Route,
+    parts: &'a Parts,
 }
 
-/// Limits a query of an index to this many entries. Queries without a limit pass.
-fn shortened(exchange: Exchange<'_>, entries: u64) -> Exchange<'_> {
-    if !exchange.call.queries_index() || !exchange.call.body["Limit"].is_number() {
-        return exchange;
+impl Engines for HttpCall<'_> {
+    fn injector(&self) -> &Injector {
+        &self.route.injector
     }
-    let mut body = exchange.call.body.clone();
-    body["Limit"] = json!(entries);
-    Exchange { body: body.to_string().into(), ..exchange }
+
+    fn lags(&self) -> bool {
+        self.route.late.is_some()
+    }
+
+    fn forward<'a>(&'a self, exchange: Exchange<'a>) -> BoxFuture<'a, Option<Response<Bytes>>> {
+        Box::pin(self.route.forward(self.parts, exchange))
+    }
 }

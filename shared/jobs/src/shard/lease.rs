@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::context::Jobs;
-use crate::shard::{ShardWork, Stopped};
+use crate::shard::{ShardRef, ShardWork, Stopped};
 
 /// Duration of a lease, from its last renewal.
 pub(super) const LEASE: Duration = Duration::from_millis(LEASE_MILLIS);
@@ -145,16 +145,10 @@ impl<'a> ShardWork<'a> {
         &self.recorded
     }
 
-    /// Closes the shard as given up. In the open chunk, unwritten records count as failed, and written records as
-    /// updated.
+    /// Closes the shard as given up. Removes the unwritten contacts from the unfinished chunk; they count as failed.
     pub(crate) async fn give_up(&mut self) -> Result<(), Stopped> {
-        if let Some(after) = self.open.take() {
-            let (unwritten, undecided) = (self.unwritten as u64, self.undecided as u64);
-            self.progress = after;
-            self.progress.counts.updated = after.counts.updated.saturating_sub(unwritten);
-            self.progress.counts.failed += unwritten + undecided;
-            self.progress.counts.matched += undecided;
-        }
+        let shard = ShardRef { portal: self.portal, job: self.job, number: self.shard };
+        self.progress = self.jobs.abandon_chunk(shard, &self.progress).await?;
         self.close(Some(ShardFailure::GivenUp)).await
     }
 }

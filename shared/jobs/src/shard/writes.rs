@@ -80,11 +80,9 @@ impl ShardWork<'_> {
             return Err(Stopped::Overtaken);
         }
         let changes: Vec<&Change> = changes.iter().filter(|change| !change.conflict).collect();
-        (self.open, self.unwritten, self.undecided) = (Some(open.after), changes.len(), open.void.len());
         indexed?;
         let rejected = self.write(open.number, &changes).await?;
         let again = self.lost(&changes, rejected).await?;
-        self.unwritten = 0;
         self.void(open, contacts_of(&again)).await?;
         Ok(again)
     }
@@ -132,8 +130,6 @@ impl ShardWork<'_> {
                 },
             }
         };
-        // A rejected contact counts as not written until the contact is read.
-        self.unwritten = written.unwritten + written.rejected.len();
         match written.error {
             Some(error) => Err(error.into()),
             None => Ok(written.rejected),
@@ -180,7 +176,6 @@ impl ShardWork<'_> {
         open.void.extend(contacts);
         open.after.counts.updated = open.after.counts.updated.saturating_sub(removed);
         open.after.counts.matched = open.after.counts.matched.saturating_sub(removed);
-        (self.open, self.undecided) = (Some(open.after), open.void.len());
         let Self { jobs, portal, job, shard, .. } = *self;
         jobs.store.void_changes(portal, job.id, shard, open.number, &open.void, &open.after).await
     }
@@ -231,7 +226,6 @@ impl ShardWork<'_> {
 
     /// Records the progress after the last chunk, whose contacts are all decided.
     async fn finish_chunks(&mut self, after: Progress, kind: PageKind) -> Result<(), Stopped> {
-        (self.open, self.undecided) = (None, 0);
         self.examined = 0;
         self.progress = after;
         match kind {
@@ -246,7 +240,6 @@ impl ShardWork<'_> {
         let Self { jobs, portal, job, .. } = *self;
         let changes: Vec<&Change> = chunk.changes.iter().filter(|change| !change.conflict).collect();
         let ids: Vec<ContactId> = changes.iter().map(|change| change.contact).collect();
-        (self.open, self.unwritten, self.undecided) = (Some(chunk.after), changes.len(), chunk.void.len());
         let mut open = OpenChunk { number, after: chunk.after, void: chunk.void };
         // The previous worker may have stopped before it wrote its postings.
         let postings = self.postings(&chunk.changes);

@@ -156,7 +156,7 @@ impl Store {
                 return Ok(items);
             }
             match pauses.next() {
-                Some(pause) => tokio::time::sleep(pause).await,
+                Some(pause) => self.time.pause(pause).await,
                 None => return Err(StoreError::Throttled { operation: OPERATION, source: None }),
             }
         }
@@ -260,7 +260,7 @@ impl Store {
                 Err(error) => return (writes, Some(error)),
             };
             match pauses.next() {
-                Some(pause) => tokio::time::sleep(pause).await,
+                Some(pause) => self.time.pause(pause).await,
                 None => {
                     let throttled = StoreError::Throttled { operation: OPERATION, source: None };
                     return (writes, Some(failed.unwrap_or(throttled)));

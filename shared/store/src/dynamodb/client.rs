@@ -20,7 +20,7 @@ use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity, ReturnValue, Select, TransactWriteItem};
 
-use crate::dynamodb::backoff::pauses;
+use crate::dynamodb::backoff::{MachineTime, Time, pauses};
 use crate::dynamodb::items::Item;
 use crate::dynamodb::pressure::Pressure;
 use crate::dynamodb::reading::{Consistency, Direction, QueryOptions};
@@ -52,6 +52,8 @@ pub struct Store {
     pub(crate) meter: Arc<Meter>,
     /// The limiter of bulk writes, which all clones of a store share.
     pub(crate) pressure: Arc<Pressure>,
+    /// The time of pauses, which all clones of a store share.
+    pub(crate) time: Arc<dyn Time>,
 }
 
 /// A DynamoDB endpoint other than AWS's default.
@@ -182,7 +184,8 @@ impl Store {
             bulk_client: None,
             table: table.into(),
             meter: Arc::default(),
-            pressure: Arc::new(Pressure::new()),
+            pressure: Arc::new(Pressure::new(Arc::new(MachineTime))),
+            time: Arc::new(MachineTime),
         }
     }
 
@@ -202,6 +205,12 @@ impl Store {
             }
             None => self.clone(),
         }
+    }
+
+    /// Replaces the time of pauses, with a new limiter of bulk writes.
+    #[must_use]
+    pub fn with_time(self, time: Arc<dyn Time>) -> Self {
+        Self { pressure: Arc::new(Pressure::new(time.clone())), time, ..self }
     }
 
     /// Returns the table with its own meter. This store's meter still counts all calls.
@@ -288,7 +297,7 @@ impl Store {
                     return Ok(true);
                 }
                 (Err(error), _) if error.is_condition_failed() => return Ok(false),
-                (Err(error), Some(pause)) if error.is_contended() => tokio::time::sleep(pause).await,
+                (Err(error), Some(pause)) if error.is_contended() => self.time.pause(pause).await,
                 (Err(error), _) => return Err(error),
             }
         }
@@ -379,7 +388,7 @@ impl Store {
                     return Ok(Some(output.attributes.unwrap_or_default()));
                 }
                 (Err(error), _) if error.is_condition_failed() && condition.is_some() => return Ok(None),
-                (Err(error), Some(pause)) if error.is_contended() => tokio::time::sleep(pause).await,
+                (Err(error), Some(pause)) if error.is_contended() => self.time.pause(pause).await,
                 (Err(error), _) => return Err(error),
             }
         }

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 
 use aws_sdk_dynamodb::Client;
@@ -29,7 +30,7 @@ pub trait InProcess: fmt::Debug + Send + Sync + 'static {
     fn call(&self, operation: String, body: Vec<u8>) -> BoxFuture<'static, EngineResult>;
 }
 
-/// The engine's answer or its failure.
+/// The engine's answer or its failure. An [`io::Error`] counts as the failure of a connection.
 pub type EngineResult = Result<EngineAnswer, Box<dyn Error + Send + Sync>>;
 
 /// A DynamoDB answer: HTTP status and body.
@@ -65,9 +66,13 @@ impl HttpConnector for Connector {
         };
         let answer = self.0.call(operation.to_owned(), body.to_vec());
         HttpConnectorFuture::new(answer.map(|answer| {
-            let EngineAnswer { status, body } = answer.map_err(|error| ConnectorError::other(error, None))?;
+            let EngineAnswer { status, body } = answer.map_err(failed)?;
             let status = status.try_into().map_err(|error| ConnectorError::other(Box::new(error), None))?;
             Ok(HttpResponse::new(status, SdkBody::from(body)))
         }))
     }
+}
+
+fn failed(error: Box<dyn Error + Send + Sync>) -> ConnectorError {
+    if error.is::<io::Error>() { ConnectorError::io(error) } else { ConnectorError::other(error, None) }
 }

@@ -22,11 +22,12 @@
 //! The functions of [`Pace`] and [`Window`] take the time as an argument, so tests simulate tables without waiting.
 
 use std::mem;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex as Turn, Notify};
-use tokio::time::sleep_until;
+
+use crate::dynamodb::backoff::Time;
 
 /// Items a second. The first rate, above the write quota of a DynamoDB table (40,000 units a second), and the highest.
 const MAX_RATE: f64 = 100_000.0;
@@ -100,23 +101,24 @@ pub(crate) struct Pressure {
     /// Held by the one sender that waits for the rate or the window. The others wait in order of arrival.
     turn: Turn<()>,
     finished: Notify,
+    time: Arc<dyn Time>,
 }
 
 impl Pressure {
     /// Returns a limiter that knows nothing about the table.
-    pub(crate) fn new() -> Self {
-        Self { state: Mutex::new(State::new(Instant::now())), turn: Turn::new(()), finished: Notify::new() }
+    pub(crate) fn new(time: Arc<dyn Time>) -> Self {
+        Self { state: Mutex::new(State::new(time.now())), turn: Turn::new(()), finished: Notify::new(), time }
     }
 
     /// Waits until a batch of `items` may be sent. A dropped future leaves no trace.
     pub(crate) async fn admit(&self, items: usize) -> Permit<'_> {
         let _turn = self.turn.lock().await;
         loop {
-            let now = Instant::now();
+            let now = self.time.now();
             let admission = self.state().admit(now, items);
             match admission {
                 Admission::Granted => return Permit { pressure: self, batch: Batch { items, sent: now } },
-                Admission::NotBefore(due) => sleep_until(due.into()).await,
+                Admission::NotBefore(due) => self.time.pause(due.saturating_duration_since(now)).await,
                 Admission::AfterAnother => self.finished.notified().await,
             }
         }
@@ -140,7 +142,8 @@ impl Permit<'_> {
     /// Reports the result. `rejected` counts the items that were throttled or unprocessed. Items that failed for
     /// another reason count as neither.
     pub(crate) fn finished(self, accepted: usize, rejected: usize) {
-        self.pressure.state().finished(Instant::now(), self.batch, accepted, rejected);
+        let now = self.pressure.time.now();
+        self.pressure.state().finished(now, self.batch, accepted, rejected);
     }
 }
 

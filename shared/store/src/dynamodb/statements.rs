@@ -150,7 +150,7 @@ impl Store {
                 Err(error) => Err(error),
             };
             match pause {
-                Ok(pause) => tokio::time::sleep(pause).await,
+                Ok(pause) => self.time.pause(pause).await,
                 Err(error) => {
                     executed.error = executed.error.or(Some(error));
                     executed.unwritten.extend(batch.into_iter().map(|open| open.statement.tag));

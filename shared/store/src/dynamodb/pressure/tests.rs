@@ -1,8 +1,10 @@
 //! Simulated tables and engines: time passes from event to event, and no test waits.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::*;
+use crate::dynamodb::backoff::MachineTime;
 
 const BATCH: usize = 25;
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -357,7 +359,7 @@ fn nothing_is_sent_directly_after_rejection() {
 #[tokio::test]
 async fn dropped_permit_and_dropped_wait_leave_no_trace() {
     // Batches without items leave the pace alone.
-    let pressure = Pressure::new();
+    let pressure = Pressure::new(Arc::new(MachineTime));
     let first = pressure.admit(0).await;
     tokio::select! {
         biased;
