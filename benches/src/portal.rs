@@ -8,7 +8,6 @@ use serde_json::json;
 use store::Store;
 use store::import::{Importer, Options};
 use tests::WorldError;
-use uuid::Uuid;
 
 /// The portal's identifier.
 pub const PORTAL: &str = "bench";
@@ -63,7 +62,7 @@ pub fn lines(contacts: usize, shards: u16) -> String {
 ///
 /// When a line is wrong or the table fails.
 pub async fn import(store: &Store, lines: &str) -> Result<(), WorldError> {
-    let options = Options { overwrite_access: false, revision: Uuid::now_v7().into(), clock: api::app::clock() };
+    let options = Options { overwrite_access: false, clock: api::app::clock() };
     let mut importer = Importer::new(store, options);
     for (number, line) in (1..).zip(lines.lines()) {
         let line = parse_line(line, &importer.time_zone())?;

@@ -9,7 +9,6 @@ use indicatif::{ProgressBar, ProgressStyle};
 use models::import::{Line, MAX_LINE_BYTES, parse_line};
 use store::import::{ImportError, Importer, Options, Summary};
 use store::{Store, StoreError};
-use uuid::Uuid;
 
 use crate::CommandError;
 use crate::args::ImportArgs;
@@ -67,7 +66,7 @@ pub(crate) enum ExistingAccess {
 
 fn options(existing: ExistingAccess) -> Options {
     let overwrite_access = existing == ExistingAccess::Overwrite;
-    Options { overwrite_access, revision: Uuid::now_v7().into(), clock: Arc::new(now) }
+    Options { overwrite_access, clock: Arc::new(now) }
 }
 
 /// Loads a file, or standard input if the name is `-`.

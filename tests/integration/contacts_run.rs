@@ -8,6 +8,7 @@ use models::job::{Change, Counts, Job, JobId, Kind, Revision, State};
 use models::values::id::{ContactId, UserId};
 use serde_json::{Value, json};
 use store::contacts::AccessRecord;
+use store::dynamodb::batch::Priority;
 use store::keys::{Key, PK, SK};
 use tests::World;
 use tests::faults::{Calls, Fault, When};
@@ -93,7 +94,7 @@ async fn set(world: &World, contacts: impl IntoIterator<Item = i64>, access: &Ac
         set_at: world.app.now(),
     };
     let records = contacts.iter().map(|contact| (*contact, record(contact))).collect();
-    let written = world.store.write_access(&id("acme"), records).await;
+    let written = world.store.write_access(&id("acme"), records, Priority::Bulk).await;
     assert!(written.unwritten == 0 && written.rejected.is_empty(), "{written:?}");
 }
 

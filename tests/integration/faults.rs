@@ -13,6 +13,7 @@ use models::values::timestamp::Timestamp;
 use serde_json::json;
 use store::contacts::{AccessRecord, AccessState};
 use store::dynamodb::backoff::BATCH_ATTEMPTS;
+use store::dynamodb::batch::Priority;
 use store::dynamodb::batch::{READ_BATCH, WRITE_BATCH};
 use store::dynamodb::client::{Endpoint, connect};
 use store::dynamodb::in_process::connect_in_process;
@@ -86,7 +87,7 @@ fn record(access: &Access) -> AccessRecord<'_> {
 async fn write(store: &Store, contacts: &[ContactId]) -> (usize, Option<StoreError>) {
     let access = private(&[MIKE]);
     let records = contacts.iter().map(|contact| (*contact, record(&access))).collect();
-    let written = store.write_access(&id("acme"), records).await;
+    let written = store.write_access(&id("acme"), records, Priority::Bulk).await;
     // A repeated write is rejected if an earlier attempt took effect.
     assert!(written.rejected.iter().all(|rejected| rejected.may_be_written), "{written:?}");
     (written.unwritten, written.error)

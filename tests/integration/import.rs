@@ -10,6 +10,7 @@ use models::job::Revision;
 use models::values::id::UserId;
 use serde_json::{Value, json};
 use store::contacts::AccessRecord;
+use store::dynamodb::batch::Priority;
 use store::import::{ImportError, Importer, Options, Summary};
 use store::keys::{Key, PK, SK};
 use tests::World;
@@ -177,8 +178,7 @@ async fn deleted_contact_leaves_no_items() {
 
 /// Loads lines and stops without finishing, like a killed load.
 async fn interrupted(world: &World, text: &str) {
-    let options =
-        Options { overwrite_access: false, revision: Uuid::now_v7().into(), clock: world.jobs().clock.clone() };
+    let options = Options { overwrite_access: false, clock: world.jobs().clock.clone() };
     let mut importer = Importer::new(&world.store, options);
     for line in text.lines() {
         let line = parse_line(line, &importer.time_zone()).unwrap();
@@ -298,8 +298,7 @@ async fn stages_and_users_of_another_portal_are_unknown() {
 #[tokio::test]
 async fn line_before_any_portal_is_refused() {
     let world = World::new().await.unwrap();
-    let options =
-        Options { overwrite_access: false, revision: Uuid::now_v7().into(), clock: world.jobs().clock.clone() };
+    let options = Options { overwrite_access: false, clock: world.jobs().clock.clone() };
     let mut importer = Importer::new(&world.store, options);
     let line = parse_line(&stage(1).to_string(), &importer.time_zone()).unwrap();
     let error = importer.push(line).await.unwrap_err();
@@ -436,7 +435,7 @@ async fn orphaned_access_does_not_apply_to_a_new_contact() {
         set_at: world.app.now(),
     };
     let orphans = vec![(contact_id(5), orphan), (contact_id(6), orphan)];
-    let written = world.store.write_access(&id("acme"), orphans).await;
+    let written = world.store.write_access(&id("acme"), orphans, Priority::Bulk).await;
     assert!(written.unwritten == 0 && written.rejected.is_empty(), "{written:?}");
     let new = [contact(5, json!({})), contact_with(6, ShareType::None, &[SAM])];
     world.import(&acme_lines(new)).await.unwrap();

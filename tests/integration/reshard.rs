@@ -18,7 +18,6 @@ use store::reshard::{Begun, Reshard, ReshardError};
 use tests::World;
 use tests::faults::{Calls, Fault, Proxy, When};
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use crate::portal::{
     ADA, ADA_TOKEN, MIKE, MIKE_TOKEN, access_of, acme_with, contact, id, lines, portal, private, stage,
@@ -294,8 +293,7 @@ async fn push(importer: &mut Importer<'_>, values: impl IntoIterator<Item = Valu
 async fn import_and_change_of_shards_exclude_each_other() {
     let (world, of) = (world(12).await, id("acme"));
     let importer = || {
-        let options =
-            Options { overwrite_access: false, revision: Uuid::now_v7().into(), clock: world.jobs().clock.clone() };
+        let options = Options { overwrite_access: false, clock: world.jobs().clock.clone() };
         Importer::new(&world.store, options)
     };
     let named = || [json!({"portal": {"Id": "acme"}}), stage(1)];

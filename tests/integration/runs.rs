@@ -267,8 +267,7 @@ async fn future_creation_date_makes_no_difference() {
 async fn plan_includes_a_stage_loaded_just_before() {
     let world = World::lagging().await.unwrap();
     world.import(&lines(acme())).await.unwrap();
-    let options =
-        Options { overwrite_access: false, revision: Uuid::now_v7().into(), clock: world.jobs().clock.clone() };
+    let options = Options { overwrite_access: false, clock: world.jobs().clock.clone() };
     let mut importer = Importer::new(&world.store, options);
     for line in lines([portal("acme", "Europe/Riga", 4), stage(7)]).lines() {
         importer.push(parse_line(line, &importer.time_zone()).unwrap()).await.unwrap();

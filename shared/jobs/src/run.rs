@@ -11,12 +11,13 @@ use futures::FutureExt;
 use futures::stream::{self, Stream, StreamExt as _};
 use jiff::SignedDuration;
 use models::filter::top_k::TopK;
-use models::job::{Counts, Job, State};
+use models::job::{Counts, Job, State, Task};
 use models::limits::{self, LEASE_MARGIN_MILLIS, MAX_SHARDS, RUN_GRACE_MILLIS};
 use models::request::Page;
 use models::values::id::PortalId;
 use models::values::timestamp::Timestamp;
 use store::StoreError;
+use store::dynamodb::batch::Priority;
 use store::index::PAGE_MATCHES;
 use store::jobs::chunk_format::MAX_CHUNK_CONTACTS;
 use store::jobs::{Created, Lease, Progress, Release};
@@ -217,7 +218,12 @@ impl Jobs {
         limit: usize,
         deadline: &Deadline,
     ) -> (u16, ShardWork<'a>, Result<(), Stopped>) {
-        let mut work = ShardWork::new(self, shard, held, Progress::default(), limit);
+        // A user waits for the named contacts, a thousand at most.
+        let priority = match shard.job.task {
+            Task::Contacts { .. } => Priority::Call,
+            _ => Priority::Bulk,
+        };
+        let mut work = ShardWork::new(self, shard, priority, held, Progress::default(), limit);
         let run = work.run(&mut source, deadline);
         let ended = match deadline.instant() {
             // An interrupted shard is safe: its chunk lists every contact that may have been written.
@@ -287,7 +293,8 @@ impl Jobs {
             // Extend the lease until the writes have arrived; then a sweep finds the shard.
             Stopped::CutOff => {
                 let lease = Lease { owner, until: now + LEASE_MARGIN };
-                self.store.save_progress(portal, id, number, &lease, &shard.progress).await?;
+                // The claim still counts, so the next worker looks for a chunk to complete.
+                self.store.renew_shard(portal, id, number, &lease).await?;
                 self.store.postpone_job(portal, id, lease.until).await?;
                 return Ok(Released::Leased);
             }

@@ -7,6 +7,7 @@ mod writes;
 use models::job::{Change, Counts, Job};
 use models::values::id::PortalId;
 use store::StoreError;
+use store::dynamodb::batch::Priority;
 use store::jobs::Progress;
 use store::jobs::chunk_format::ChunkBuilder;
 use store::keys::IndexPosition;
@@ -70,6 +71,8 @@ pub(crate) struct ShardWork<'a> {
     portal: &'a PortalId,
     job: &'a Job,
     shard: u16,
+    /// The priority of the writes.
+    priority: Priority,
     lease: HeldLease,
     /// The current progress. The recorded progress is older if the last pages had nothing to write.
     pub(crate) progress: Progress,
@@ -94,13 +97,21 @@ pub(crate) struct ShardWork<'a> {
 impl<'a> ShardWork<'a> {
     /// Returns the work on a shard, which starts at `progress` under a lease. Stores the latest `limit` positions for
     /// an answer.
-    pub(crate) fn new(jobs: &'a Jobs, shard: ShardRef<'a>, lease: HeldLease, progress: Progress, limit: usize) -> Self {
+    pub(crate) fn new(
+        jobs: &'a Jobs,
+        shard: ShardRef<'a>,
+        priority: Priority,
+        lease: HeldLease,
+        progress: Progress,
+        limit: usize,
+    ) -> Self {
         let ShardRef { portal, job, number } = shard;
         Self {
             jobs,
             portal,
             job,
             shard: number,
+            priority,
             lease,
             progress,
             recorded: progress,

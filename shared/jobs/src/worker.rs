@@ -6,6 +6,7 @@ use models::job::{FilterTask, State, Task};
 use models::limits::{self, MAX_TRIES, MESSAGE_DEADLINE_MILLIS, RETRY_MILLIS};
 use models::values::timestamp::Timestamp;
 use store::StoreError;
+use store::dynamodb::batch::Priority;
 use store::jobs::{Chunk, Claim, Lease, Progress, Release, Saved, ShardFailure, ShardState};
 
 use crate::context::Jobs;
@@ -166,7 +167,7 @@ impl Jobs {
             // From now on, a sweep checks the job as soon as the lease expires.
             self.store.postpone_job(shard.portal, shard.job.id, lease.until).await?;
         }
-        let mut work = ShardWork::new(self, *shard, held, state.progress, 0);
+        let mut work = ShardWork::new(self, *shard, Priority::Bulk, held, state.progress, 0);
         let end = match self.run_claimed(claimed, &mut work, deadline).await {
             Ok(end) => end,
             Err(stopped) => ShardEnd::of(stopped, claimed, &work),

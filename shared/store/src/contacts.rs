@@ -11,7 +11,7 @@ use models::values::fold::{fold, fold_tag};
 use models::values::id::{ContactId, PortalId, UserId};
 use models::values::timestamp::Timestamp;
 
-use crate::dynamodb::batch::Write;
+use crate::dynamodb::batch::{Priority, Write};
 use crate::dynamodb::client::Store;
 use crate::dynamodb::items::{self, Item};
 use crate::dynamodb::reading::{BatchOptions, Consistency};
@@ -538,9 +538,14 @@ impl Store {
 
     /// Writes access records, each if the contact's record still is the replaced record. Returns the outcome. Costs 1
     /// write unit each with up to 40 managers, also if the table rejects the write.
-    pub async fn write_access(&self, portal: &PortalId, records: Vec<(ContactId, AccessRecord<'_>)>) -> Conditional {
+    pub async fn write_access(
+        &self,
+        portal: &PortalId,
+        records: Vec<(ContactId, AccessRecord<'_>)>,
+        priority: Priority,
+    ) -> Conditional {
         let statements = Statements { table: &self.table, portal, records: records.into_iter() };
-        let executed = self.execute_each(statements).await;
+        let executed = self.execute_each(statements, priority).await;
         let rejected = executed.rejected.into_iter();
         Conditional {
             rejected: rejected

@@ -1,8 +1,8 @@
 //! Errors of calls to the table.
 
 use std::error::Error;
-use std::fmt;
 
+use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
 /// A failed call to DynamoDB or to the operating system's random source, a request that cannot be built, or an item
@@ -118,6 +118,12 @@ impl StoreError {
         matches!(self, Self::Contended { .. })
     }
 
+    /// Returns whether DynamoDB found the request itself to be wrong.
+    pub(crate) fn is_validation(&self) -> bool {
+        let Self::Refused { source, .. } = self else { return false };
+        source.downcast_ref::<Fault>().is_some_and(|fault| fault.code == "ValidationException")
+    }
+
     /// Returns whether a condition did not hold.
     pub fn is_condition_failed(&self) -> bool {
         matches!(self, Self::ConditionFailed { .. })
@@ -140,10 +146,9 @@ impl StoreError {
     }
 
     /// Converts an SDK error.
-    pub(crate) fn from_sdk<E, R>(operation: &'static str, error: SdkError<E, R>) -> Self
+    pub(crate) fn from_sdk<E>(operation: &'static str, error: SdkError<E, HttpResponse>) -> Self
     where
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
-        R: fmt::Debug + Send + Sync + 'static,
     {
         const THROTTLES: [&str; 5] = [
             "ProvisionedThroughputExceededException",
@@ -164,8 +169,10 @@ impl StoreError {
                 if code == "TransactionConflictException" {
                     return Self::Contended { operation };
                 }
-                // A fault reported by DynamoDB itself is transient, like an outage.
-                if matches!(code, "InternalServerError" | "ServiceUnavailable" | "TransactionInProgressException") {
+                // A fault reported by DynamoDB itself, or by a server in front of DynamoDB, is transient, like an outage.
+                if service.raw().status().is_server_error()
+                    || matches!(code, "InternalServerError" | "ServiceUnavailable" | "TransactionInProgressException")
+                {
                     return Self::Unavailable { operation, source: Box::new(error) };
                 }
                 // The messages of these errors quote the request. Its keys, tags and names must not be logged.

@@ -18,7 +18,6 @@ use models::access::Access;
 use models::contact::{ContactRecord, ListItem};
 use models::directory::{Grant, Portal, User};
 use models::import::{Line, PortalLine, TokenLine};
-use models::job::JobId;
 use models::sign_in::Email;
 use models::sign_in::password::PasswordHash;
 use models::values::id::{ContactId, PortalId, UserId};
@@ -46,19 +45,14 @@ const MAX_CONTACT_BYTES: usize = 380 * 1024;
 pub struct Options {
     /// True if a line's access replaces the access of an existing contact.
     pub overwrite_access: bool,
-    /// The revision of the access records that the load writes.
-    pub revision: JobId,
     /// Source of the current time.
     pub clock: Clock,
 }
 
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { overwrite_access, revision, clock: _ } = self;
-        f.debug_struct("Options")
-            .field("overwrite_access", overwrite_access)
-            .field("revision", revision)
-            .finish_non_exhaustive()
+        let Self { overwrite_access, clock: _ } = self;
+        f.debug_struct("Options").field("overwrite_access", overwrite_access).finish_non_exhaustive()
     }
 }
 

@@ -21,7 +21,6 @@ use store::import::{ImportError, Importer, Options};
 use store::{Clock, Store};
 use tests::faults::Proxy;
 use tests::{Reply, World};
-use uuid::Uuid;
 
 use crate::portal::{ADA, MIKE, access, contact, job, lines, portal, private, public, stage, token, user};
 
@@ -137,7 +136,7 @@ async fn through(proxy: &Proxy, world: &World) -> Store {
 }
 
 async fn load(store: &Store, clock: &Clock, text: &str) -> Result<(), ImportError> {
-    let options = Options { overwrite_access: false, revision: Uuid::now_v7().into(), clock: clock.clone() };
+    let options = Options { overwrite_access: false, clock: clock.clone() };
     let mut importer = Importer::new(store, options);
     for line in text.lines() {
         let line = parse_line(line, &importer.time_zone()).unwrap();

@@ -8,6 +8,7 @@ use models::access::Author;
 use models::job::{JobId, Revision, State as JobState};
 use models::values::id::PortalId;
 use store::contacts::{AccessRecord, AccessState};
+use store::dynamodb::batch::Priority;
 use tests::World;
 use tests::faults::{Calls, Fault, Gate, Proxy, When};
 
@@ -270,7 +271,7 @@ async fn later_changes_by_others_stay_although_the_contact_moves() {
                         set_at: other.now(),
                     };
                     let contact = i64::from(*number).try_into().unwrap();
-                    let written = other.store.write_access(&portal, vec![(contact, record)]).await;
+                    let written = other.store.write_access(&portal, vec![(contact, record)], Priority::Bulk).await;
                     assert!(written.error.is_none() && written.rejected.is_empty());
                     set.push(*number);
                 }

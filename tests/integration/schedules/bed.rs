@@ -128,7 +128,7 @@ impl Lane {
         let (time, clock) = (VirtualTime::default(), TestClock::default());
         let store = self.store(&time).await;
         self.engine.record();
-        let options = Options { overwrite_access: true, revision: uuid::Uuid::now_v7().into(), clock: clock.reader() };
+        let options = Options { overwrite_access: true, clock: clock.reader() };
         let mut importer = Importer::new(&store, options);
         for line in shape.lines().lines() {
             let line = parse_line(line, &importer.time_zone()).unwrap();

@@ -199,7 +199,7 @@ impl World {
 
     /// Loads import lines, like `crm-access import` with `--overwrite-access` if `overwrite_access`.
     pub async fn import_as(&self, lines: &str, overwrite_access: bool) -> Result<Summary, WorldError> {
-        let options = Options { overwrite_access, revision: Uuid::now_v7().into(), clock: self.jobs().clock.clone() };
+        let options = Options { overwrite_access, clock: self.jobs().clock.clone() };
         self.catch_up().await?;
         let mut importer = Importer::new(&self.store, options);
         for (number, line) in (1..).zip(lines.lines()).filter(|(_, line)| !line.trim().is_empty()) {

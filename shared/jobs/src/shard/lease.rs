@@ -1,12 +1,15 @@
 //! The lease of a shard, and the progress that is saved under it.
 
+use std::pin::pin;
 use std::time::Duration;
 
+use futures::future::{Either, select};
 use models::limits::{self, LEASE_MARGIN_MILLIS, LEASE_MILLIS, RENEW_MILLIS};
 use models::values::id::LeaseOwner;
 use models::values::timestamp::Timestamp;
+use store::StoreError;
 use store::jobs::{Checkpoint, Lease, Progress, Saved, ShardFailure, ShardState};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until, timeout_at};
 use uuid::Uuid;
 
 use crate::context::Jobs;
@@ -69,6 +72,43 @@ impl<'a> ShardWork<'a> {
                 Err(Stopped::Cancelled)
             }
             Saved::Lost => Err(Stopped::Lost),
+        }
+    }
+
+    /// Does work that may wait in the limiter of bulk writes, and renews the lease meanwhile. The claim still counts as an
+    /// attempt. Sends nothing after the lease, because another worker may then be finishing the same chunk, and nothing
+    /// after `end`.
+    pub(super) async fn under_lease<T>(
+        &mut self,
+        end: Instant,
+        work: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> Result<T, Stopped> {
+        let Self { jobs, portal, job, shard, .. } = *self;
+        let owner = self.lease.owner;
+        let mut work = pin!(work);
+        loop {
+            let (renew_at, may_write_until) = (self.renew_at(), self.may_write_until());
+            // `timeout_at` polls its future once even after the time has passed.
+            if Instant::now() >= may_write_until {
+                return Err(Stopped::Lost);
+            }
+            let renewal = pin!(async {
+                sleep_until(renew_at).await;
+                let lease = Lease { owner, until: lease_end(jobs) };
+                (Instant::now(), jobs.store.renew_shard(portal, job.id, shard, &lease).await)
+            });
+            match timeout_at(may_write_until.min(end), select(&mut work, renewal)).await {
+                Ok(Either::Left((done, _))) => return Ok(done?),
+                Ok(Either::Right(((sent, saved), _))) => match saved? {
+                    // The next save reports the cancellation again.
+                    Saved::Held | Saved::Cancelled => self.lease.renewed = sent,
+                    Saved::Lost => return Err(Stopped::Lost),
+                },
+                Err(_) if Instant::now() >= end => {
+                    return Err(StoreError::Throttled { operation: "BatchExecuteStatement", source: None }.into());
+                }
+                Err(_) => return Err(Stopped::Lost),
+            }
         }
     }
 

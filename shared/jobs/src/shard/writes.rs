@@ -9,7 +9,6 @@
 //! from the last chunk have to be judged again.
 
 use std::collections::{HashMap, VecDeque};
-use std::pin::pin;
 use std::time::Duration;
 
 use models::access::{Access, Actor};
@@ -22,12 +21,12 @@ use store::dynamodb::batch::Priority;
 use store::jobs::chunk_format::ChunkBuilder;
 use store::jobs::{Checkpoint, Chunk, Progress};
 use store::postings::Postings;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use crate::shard::{ShardWork, Stopped};
-use crate::source::{Judge, PageKind, Purpose, Rights, Verdict};
+use crate::source::{Judge, NoPage, PageKind, Purpose, Rights, Verdict};
 
-/// The maximum time in which the access records of a chunk are written, counted from the end of writing their postings.
+/// The maximum time in which the access records of a chunk are written, counted from the time before their postings.
 /// Another claim of the shard writes the postings and the remaining records again.
 const LONGEST_WRITE: Duration = Duration::from_millis(POSTING_SETTLED_MILLIS / 2);
 
@@ -65,24 +64,26 @@ impl ShardWork<'_> {
         chunk: &ChunkBuilder,
         changes: &[Change],
     ) -> Result<Vec<(ContactId, AccessState)>, Stopped> {
-        let Self { jobs, portal, job, shard, .. } = *self;
-        if Instant::now() >= self.may_write_until() {
-            return Err(Stopped::Lost);
-        }
+        let Self { jobs, portal, job, shard, priority, .. } = *self;
+        let end = Instant::now() + LONGEST_WRITE;
         // Write the manager index before the access records, concurrently with the chunk.
         let postings = self.postings(changes);
-        let (written, indexed) = futures::join!(
-            jobs.store.write_chunk(portal, job, shard, open.number, chunk, &open.void, &open.after),
-            jobs.store.index_managers(portal, &postings, jobs.now(), Priority::Bulk),
-        );
+        let OpenChunk { number, after, ref void } = *open;
+        let writing = async {
+            Ok(futures::join!(
+                jobs.store.write_chunk(portal, job, shard, number, chunk, void, &after),
+                jobs.store.index_managers(portal, &postings, jobs.now(), priority),
+            ))
+        };
+        let (written, indexed) = self.under_lease(end, writing).await?;
         if !written? {
             // Another worker wrote this chunk, or the response to this write was lost. The stored chunk is equivalent.
             return Err(Stopped::Overtaken);
         }
         let changes: Vec<&Change> = changes.iter().filter(|change| !change.conflict).collect();
         indexed?;
-        let rejected = self.write(open.number, &changes).await?;
-        let again = self.lost(&changes, rejected).await?;
+        let rejected = self.write(open.number, &changes, end).await?;
+        let again = self.lost(&changes, rejected, end).await?;
         self.void(open, contacts_of(&again)).await?;
         Ok(again)
     }
@@ -100,13 +101,8 @@ impl ShardWork<'_> {
 
     /// Writes the access records of changes, each on condition that the contact still has the revision that the change
     /// replaces. Returns the rejected writes.
-    async fn write(&mut self, chunk: u32, changes: &[&Change]) -> Result<Vec<RejectedWrite>, Stopped> {
+    async fn write(&mut self, chunk: u32, changes: &[&Change], end: Instant) -> Result<Vec<RejectedWrite>, Stopped> {
         let Self { jobs, portal, job, .. } = *self;
-        let end = Instant::now() + LONGEST_WRITE;
-        // `timeout_at` polls its future once even after the time has passed.
-        if Instant::now() >= self.may_write_until() {
-            return Err(Stopped::Lost);
-        }
         let revision = Revision { job: job.id, chunk: Some(chunk) };
         let records = changes.iter().map(|change| {
             let access = change.after.as_ref().or(job.task.target());
@@ -116,20 +112,9 @@ impl ShardWork<'_> {
             Ok((change.contact, record))
         });
         let records: Vec<_> = records.collect::<Result<_, StoreError>>()?;
-        let mut writing = pin!(jobs.store.write_access(portal, records));
-        // The limiter may let the writes wait, so renew the lease meanwhile. Send nothing after the lease: another worker
-        // may be finishing this chunk. Send nothing long after the postings, because compaction may remove them.
-        let written = loop {
-            match timeout_at(self.renew_at().min(end), &mut writing).await {
-                Ok(written) => break written,
-                Err(_) if Instant::now() >= end => return Err(Stopped::Lost),
-                Err(_) => match self.save().await {
-                    // The next save reports the cancellation again.
-                    Ok(()) | Err(Stopped::Cancelled) => {}
-                    Err(stopped) => return Err(stopped),
-                },
-            }
-        };
+        let priority = self.priority;
+        let writing = async { Ok(jobs.store.write_access(portal, records, priority).await) };
+        let written = self.under_lease(end, writing).await?;
         match written.error {
             Some(error) => Err(error.into()),
             None => Ok(written.rejected),
@@ -139,31 +124,34 @@ impl ShardWork<'_> {
     /// Returns the rejected contacts that this job did not change, with their current access. A write whose response
     /// was lost is rejected when sent again.
     async fn lost(
-        &self,
+        &mut self,
         changes: &[&Change],
         rejected: Vec<RejectedWrite>,
-    ) -> Result<Vec<(ContactId, AccessState)>, StoreError> {
+        end: Instant,
+    ) -> Result<Vec<(ContactId, AccessState)>, Stopped> {
         if rejected.is_empty() {
             return Ok(Vec::new());
         }
-        let ids: Vec<ContactId> = rejected.iter().map(|rejected| rejected.contact).collect();
-        let mut current = self.jobs.store.current_access_with_origin(self.portal, &ids).await?;
+        let Self { jobs, portal, job, .. } = *self;
         let changes: HashMap<ContactId, &Change> = changes.iter().map(|change| (change.contact, *change)).collect();
-        let mut lost = Vec::new();
-        for RejectedWrite { contact, may_be_written } in rejected {
-            let (state, origin) = current.take(contact)?;
-            let is_written = match changes.get(&contact) {
-                _ if state.is_written_by(self.job.id) => true,
-                Some(change) if may_be_written => {
-                    self.jobs.was_written(self.portal, self.job.id, change, &state, origin).await?
+        let reading = async {
+            let ids: Vec<ContactId> = rejected.iter().map(|rejected| rejected.contact).collect();
+            let mut current = jobs.store.current_access_with_origin(portal, &ids).await?;
+            let mut lost = Vec::new();
+            for RejectedWrite { contact, may_be_written } in rejected {
+                let (state, origin) = current.take(contact)?;
+                let is_written = match changes.get(&contact) {
+                    _ if state.is_written_by(job.id) => true,
+                    Some(change) if may_be_written => jobs.was_written(portal, job.id, change, &state, origin).await?,
+                    _ => false,
+                };
+                if !is_written {
+                    lost.push((contact, state));
                 }
-                _ => false,
-            };
-            if !is_written {
-                lost.push((contact, state));
             }
-        }
-        Ok(lost)
+            Ok(lost)
+        };
+        self.under_lease(end, reading).await
     }
 
     /// Removes contacts from a chunk, and their counts from the progress after the chunk. The contacts have to be judged
@@ -185,15 +173,23 @@ impl ShardWork<'_> {
     async fn judge_again(&mut self, open: &mut OpenChunk, again: Vec<(ContactId, AccessState)>) -> Result<(), Stopped> {
         let mut again = VecDeque::from(again);
         while !again.is_empty() {
-            if self.must_renew() {
-                match self.save().await {
-                    // The shard closes with the contacts decided so far.
-                    Err(Stopped::Cancelled) => return Ok(()),
-                    saved => saved?,
-                }
-            }
             let Self { jobs, portal, job, .. } = *self;
-            let actor = Rights::Current { store: &jobs.store, portal, author: job.created_by }.actor().await?;
+            let actor = match (Rights::Current { store: &jobs.store, portal, author: job.created_by }).actor().await {
+                Err(NoPage::UserRemoved) => {
+                    // The written contacts of the chunk count.
+                    self.add_pending();
+                    self.finish_chunks(open.after, PageKind::Inner).await?;
+                    return Err(Stopped::UserRemoved);
+                }
+                actor => actor?,
+            };
+            // An import removes a contact's record, and marks the removal for a day only.
+            let unrecorded: Vec<ContactId> =
+                again.iter().filter(|(_, state)| state.revision.is_none()).map(|(contact, _)| *contact).collect();
+            let existing = jobs.store.existing(portal, &unrecorded).await?;
+            for (contact, state) in &mut again {
+                state.is_removed |= state.revision.is_none() && !existing.contains(contact);
+            }
             let (mut chunk, mut changes) = (ChunkBuilder::default(), Vec::new());
             while let Some((contact, state)) = again.pop_front() {
                 let verdict = judge_again(job, actor, contact, state.clone());
@@ -243,19 +239,24 @@ impl ShardWork<'_> {
         let mut open = OpenChunk { number, after: chunk.after, void: chunk.void };
         // The previous worker may have stopped before it wrote its postings.
         let postings = self.postings(&chunk.changes);
-        let (mut current, ()) = futures::try_join!(
-            jobs.store.current_access_with_origin(portal, &ids),
-            jobs.store.index_managers(portal, &postings, jobs.now(), Priority::Bulk)
-        )?;
-        let (mut unwritten, mut lost) = (Vec::new(), Vec::new());
-        for change in &changes {
-            let (state, origin) = current.take(change.contact)?;
-            if state.job() == change.replaced_job() {
-                unwritten.push((*change, state));
-            } else if !jobs.was_written(portal, job.id, change, &state, origin).await? {
-                lost.push((change.contact, state));
+        let end = Instant::now() + LONGEST_WRITE;
+        let reading = async {
+            let (mut current, ()) = futures::try_join!(
+                jobs.store.current_access_with_origin(portal, &ids),
+                jobs.store.index_managers(portal, &postings, jobs.now(), Priority::Bulk)
+            )?;
+            let (mut unwritten, mut lost) = (Vec::new(), Vec::new());
+            for change in &changes {
+                let (state, origin) = current.take(change.contact)?;
+                if state.job() == change.replaced_job() {
+                    unwritten.push((*change, state));
+                } else if !jobs.was_written(portal, job.id, change, &state, origin).await? {
+                    lost.push((change.contact, state));
+                }
             }
-        }
+            Ok((unwritten, lost))
+        };
+        let (unwritten, mut lost) = self.under_lease(end, reading).await?;
         // A contact that never had a record may have been removed. A removed contact must not get a record.
         let is_unrecorded = |(change, _): &&(&Change, AccessState)| change.revision.is_none();
         let unrecorded: Vec<ContactId> =
@@ -272,18 +273,15 @@ impl ShardWork<'_> {
             }
         }
         // The previous worker may have sent each of these writes.
-        let rejected = self.write(number, &permitted).await?.into_iter();
+        let rejected = self.write(number, &permitted, end).await?.into_iter();
         let rejected = rejected.map(|rejected| RejectedWrite { may_be_written: true, ..rejected }).collect();
-        lost.extend(self.lost(&permitted, rejected).await?);
+        lost.extend(self.lost(&permitted, rejected, end).await?);
         let waiting = open.void.clone();
         self.void(&mut open, contacts_of(&lost)).await?;
         if actor.is_some() {
             let mut states = jobs.store.current_access_of(portal, &waiting).await?;
-            let existing = jobs.store.existing(portal, &waiting).await?;
             for contact in waiting {
-                let state = states.take(contact)?;
-                let is_removed = state.is_removed || !existing.contains(&contact);
-                lost.push((contact, AccessState { is_removed, ..state }));
+                lost.push((contact, states.take(contact)?));
             }
             self.judge_again(&mut open, lost).await?;
         }

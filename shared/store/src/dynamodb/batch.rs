@@ -20,7 +20,7 @@ pub const READ_BATCH: usize = 100;
 
 /// Batches of one call that wait for their turn or are written concurrently. The limiter of bulk writes lets fewer
 /// through.
-pub const IN_FLIGHT: usize = 32;
+pub const IN_FLIGHT: usize = 8;
 
 /// Batches of one call that are read concurrently.
 pub const READS_IN_FLIGHT: usize = 2;
@@ -178,7 +178,7 @@ impl Store {
         may_send: &(dyn Fn() -> bool + Sync),
     ) -> Written {
         let mut written = Written::default();
-        // Items are built when their batch is sent, so that only items in flight are in memory.
+        // Items are built when their batch waits for its turn or is sent, so that memory holds few items.
         let mut writes = writes.into_iter().map(|write| write.0);
         let mut in_flight = FuturesUnordered::new();
         loop {

@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::types::{
 use futures::stream::{FuturesUnordered, StreamExt as _};
 
 use crate::dynamodb::backoff::pauses;
-use crate::dynamodb::batch::{IN_FLIGHT, WRITE_BATCH};
+use crate::dynamodb::batch::{IN_FLIGHT, Priority, WRITE_BATCH};
 use crate::dynamodb::client::Store;
 use crate::error::StoreError;
 
@@ -109,9 +109,10 @@ impl Store {
     pub(crate) async fn execute_each<T: Send>(
         &self,
         statements: impl IntoIterator<Item = Statement<T>>,
+        priority: Priority,
     ) -> Executed<T> {
         let mut executed = Executed::default();
-        // A statement is built when its batch is sent, so that only statements in flight are in memory.
+        // A statement is built when its batch waits for its turn or is sent, so that memory holds few statements.
         let mut statements = statements.into_iter().map(|statement| Open { statement, may_be_written: false });
         let mut in_flight = FuturesUnordered::new();
         loop {
@@ -120,7 +121,7 @@ impl Store {
                 if batch.is_empty() {
                     break;
                 }
-                in_flight.push(self.execute_batch(batch));
+                in_flight.push(self.execute_batch(batch, priority));
             }
             // A failed batch does not stop the others, because the caller must know what was written.
             let Some(batch) = in_flight.next().await else { return executed };
@@ -128,19 +129,19 @@ impl Store {
         }
     }
 
-    async fn execute_batch<T>(&self, mut batch: Vec<Open<T>>) -> Executed<T> {
+    async fn execute_batch<T: Send>(&self, mut batch: Vec<Open<T>>, priority: Priority) -> Executed<T> {
         let mut executed = Executed::default();
         let mut pauses = pauses();
         loop {
-            let attempt = self.execute_once(&mut batch, &mut executed).await;
+            let attempt = self.execute_once(&mut batch, &mut executed, priority).await;
             if batch.is_empty() {
                 return executed;
             }
-            if matches!(attempt, Err(StoreError::Refused { .. })) && batch.len() > 1 {
+            if attempt.as_ref().is_err_and(StoreError::is_validation) && batch.len() > 1 {
                 // One wrong statement must not hold back the others.
                 let second = batch.split_off(batch.len() / 2);
                 for half in [batch, second] {
-                    executed.add(Box::pin(self.execute_batch(half)).await);
+                    executed.add(Box::pin(self.execute_batch(half, priority)).await);
                 }
                 return executed;
             }
@@ -161,7 +162,12 @@ impl Store {
     }
 
     /// Sends the statements once. Leaves the statements in `batch` that have no final result.
-    async fn execute_once<T>(&self, batch: &mut Vec<Open<T>>, executed: &mut Executed<T>) -> Result<(), StoreError> {
+    async fn execute_once<T>(
+        &self,
+        batch: &mut Vec<Open<T>>,
+        executed: &mut Executed<T>,
+        priority: Priority,
+    ) -> Result<(), StoreError> {
         let requests = batch.iter().map(|Open { statement, .. }| {
             BatchStatementRequest::builder()
                 .statement(&statement.text)
@@ -171,7 +177,10 @@ impl Store {
         });
         let requests = requests.collect::<Result<Vec<_>, _>>()?;
         let sent = requests.len();
-        let permit = self.pressure.admit(sent).await;
+        let permit = match priority {
+            Priority::Call => None,
+            Priority::Bulk => Some(self.pressure.admit(sent).await),
+        };
         // The SDK does not repeat this call: only this function knows whether an attempt had no answer.
         let output = self
             .client_without_retries
@@ -189,7 +198,9 @@ impl Store {
         });
         let output = match output {
             Err(error) if error.is_throttled() => {
-                permit.finished(0, sent);
+                if let Some(permit) = permit {
+                    permit.finished(0, sent);
+                }
                 return Err(error);
             }
             output => output?,
@@ -197,7 +208,7 @@ impl Store {
         self.meter.wrote(output.consumed_capacity());
         let mut errors = output.responses.unwrap_or_default().into_iter().map(|response| response.error);
         let mut wrong = None;
-        let mut busy = 0;
+        let (mut accepted, mut busy) = (0, 0);
         for mut open in std::mem::take(batch) {
             let Some(error) = errors.next() else {
                 // DynamoDB answers each statement.
@@ -206,8 +217,9 @@ impl Store {
                 continue;
             };
             match error.as_ref().map(Refusal::of) {
-                None => {}
+                None => accepted += 1,
                 Some(Refusal::Condition) => {
+                    accepted += 1;
                     let Open { statement, may_be_written } = open;
                     executed.rejected.push(Rejected { tag: statement.tag, may_be_written });
                 }
@@ -222,7 +234,9 @@ impl Store {
                 }
             }
         }
-        permit.finished(sent - busy, busy);
+        if let Some(permit) = permit {
+            permit.finished(accepted, busy);
+        }
         if let Some(code) = wrong {
             let refused = StoreError::refused(OPERATION, code.as_str());
             executed.error = executed.error.take().or(Some(refused));

@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use models::access::{Access, Author};
 use models::contact::ContactRecord;
 use models::filter::IndexEntry;
-use models::job::Revision;
+use models::job::{JobId, Revision};
 use models::limits::{self, IMPORT_AHEAD_MILLIS, IMPORT_WRITE_MILLIS};
 use models::values::fold::fold_tag;
 use models::values::id::{ContactId, PortalId};
@@ -81,6 +81,8 @@ impl<'a> Importer<'a> {
         };
 
         let now = (self.options.clock)();
+        // A later flush may write the same contact again, and a job that read this flush's record must then be rejected.
+        let revision: JobId = Uuid::now_v7().into();
         let mut moves = Moves::default();
         let mut first = Vec::new();
         let mut last = Vec::new();
@@ -101,7 +103,7 @@ impl<'a> Importer<'a> {
             if !keeps_access {
                 let written = AccessRecord {
                     access: &access,
-                    revision: Revision { job: self.options.revision, chunk: None },
+                    revision: Revision { job: revision, chunk: None },
                     replaced: before.as_ref().and_then(|(_, state)| state.job()),
                     set_by: Author::Operator,
                     set_at: now,
@@ -149,7 +151,7 @@ impl<'a> Importer<'a> {
             self.index_managers(&portal.id, &postings).await?;
         }
         let mut journal =
-            Journal { store: self.store, options: &self.options, portal: &portal, moves: &moves, at: None };
+            Journal { store: self.store, options: &self.options, portal: &portal, moves: &moves, revision, at: None };
         journal.write_all(first).await?;
         journal.write_all(last).await?;
         self.count(deltas);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use models::directory::Portal;
+use models::job::JobId;
 use models::limits::{self, MOVE_WRITE_MILLIS};
 use models::values::timestamp::Timestamp;
 use tokio::time::timeout;
@@ -29,6 +30,8 @@ pub(super) struct Journal<'a> {
     pub(super) options: &'a Options,
     pub(super) portal: &'a Portal,
     pub(super) moves: &'a Moves,
+    /// The revision of the access records of this flush.
+    pub(super) revision: JobId,
     /// Time of the last entry, if there is one.
     pub(super) at: Option<Timestamp>,
 }
@@ -59,7 +62,7 @@ impl Journal<'_> {
         for _ in 0..JOURNAL_ATTEMPTS {
             if self.remaining().is_none() {
                 let at = (self.options.clock)();
-                self.store.write_journal(self.portal, self.moves, self.options.revision, at).await?;
+                self.store.write_journal(self.portal, self.moves, self.revision, at).await?;
                 self.at = Some(at);
             }
             // Writing the entry took too long, so write another entry.

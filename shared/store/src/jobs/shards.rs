@@ -251,6 +251,24 @@ impl Store {
         .await
     }
 
+    /// Renews the lease of a shard whose progress is unchanged. The claim still counts as an attempt: 1 write unit.
+    pub async fn renew_shard(
+        &self,
+        portal: &PortalId,
+        job: JobId,
+        shard: u16,
+        lease: &Lease,
+    ) -> Result<Saved, StoreError> {
+        self.update_held_shard(
+            ShardRef { portal, job, shard },
+            lease,
+            "SET #due = :until",
+            &[("#due", DUE)],
+            values([(":until", ticks(lease.until))]),
+        )
+        .await
+    }
+
     /// Saves the number of counted changes, resets the progress to the beginning and releases the shard: 1 write unit.
     pub async fn save_counted(
         &self,
