@@ -28,6 +28,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Mutex as Turn, Notify};
 use tokio::time::sleep_until;
 
+use crate::error::StoreError;
+
 /// Items a second. The first rate, above the write quota of a DynamoDB table (40,000 units a second), and the highest.
 const MAX_RATE: f64 = 100_000.0;
 
@@ -120,6 +122,21 @@ impl Pressure {
                 Admission::AfterAnother => self.finished.notified().await,
             }
         }
+    }
+
+    /// Waits until one item may be written, makes the write, and reports the result.
+    pub(crate) async fn write_one<T>(
+        &self,
+        write: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let permit = self.admit(1).await;
+        let written = write.await;
+        match &written {
+            Ok(_) => permit.finished(1, 0),
+            Err(error) if error.is_throttled() => permit.finished(0, 1),
+            Err(_) => drop(permit),
+        }
+        written
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
