@@ -3,6 +3,7 @@
 //! The job sets the access of every contact of a portal. The model is the smallest of a few rates; the discrete
 //! simulation in [`simulation`] checks the model. `docs/scale.md` explains both.
 
+pub mod limiter;
 pub mod simulation;
 
 /// Contacts on a page and in a chunk.
@@ -11,8 +12,8 @@ pub const PAGE_CONTACTS: u32 = 1000;
 pub const QUERY_ENTRIES: u32 = 250;
 /// Items in a write batch.
 pub const WRITE_BATCH: u32 = 25;
-/// Write batches of a shard in flight.
-pub const WRITES_IN_FLIGHT: u32 = 8;
+/// Write batches of a shard that wait for the limiter or are in flight.
+pub const WRITES_IN_FLIGHT: u32 = 32;
 /// Items in a read batch.
 pub const READ_BATCH: u32 = 100;
 /// Read batches of a shard in flight.
@@ -65,8 +66,8 @@ pub struct Consumption {
     pub cpu_micros: f64,
 }
 
-/// The consumption that `make bench-million` and `scripts/worker_cpu.py` measured. An access record costs half a read unit; the remaining read
-/// units are those of the index.
+/// The consumption that `make bench-million` and `scripts/worker_cpu.py` measured. An access record costs half a read
+/// unit; the remaining read units are those of the index.
 pub const MEASURED: Consumption =
     Consumption { writes: 1.0070, reads: 0.5220, index_reads: 0.0220, cpu_micros: CPU_MICROS };
 
@@ -132,6 +133,8 @@ pub enum Bottleneck {
     Index,
     /// Processor time of the workers.
     Processor,
+    /// Write batches that a worker has in flight.
+    Window,
     /// Latency of the shards, each of which writes one page after the other.
     Shards,
 }
@@ -144,6 +147,7 @@ impl Bottleneck {
             Self::Reads => "read units",
             Self::Index => "index",
             Self::Processor => "processor",
+            Self::Window => "batches in flight",
             Self::Shards => "shards",
         }
     }
@@ -190,16 +194,19 @@ impl Run {
     }
 
     /// Returns the contacts per second that each part of the deployment allows.
-    pub fn rates(&self) -> [(Bottleneck, f64); 5] {
+    pub fn rates(&self) -> [(Bottleneck, f64); 6] {
         let Consumption { writes, reads, index_reads, cpu_micros } = self.consumption;
         let partitions = f64::from(self.table.partitions);
         let index_partitions = f64::from(self.table.index_partitions.min(self.shards));
         let concurrent = f64::from(self.shards.min(self.workers * SHARDS_PER_WORKER));
+        let busy = f64::from(self.workers.min(self.shards.div_ceil(SHARDS_PER_WORKER)));
+        let in_flight = limiter::MAX_WINDOW * f64::from(WRITE_BATCH);
         [
             (Bottleneck::Writes, partitions * PARTITION_WRITES / writes),
             (Bottleneck::Reads, partitions * PARTITION_READS / (reads - index_reads)),
             (Bottleneck::Index, index_partitions * PARTITION_READS / index_reads),
-            (Bottleneck::Processor, f64::from(self.workers) * processor_share() * 1e6 / cpu_micros),
+            (Bottleneck::Processor, busy * processor_share() * 1e6 / cpu_micros),
+            (Bottleneck::Window, busy * in_flight / self.latency.write),
             (Bottleneck::Shards, concurrent * f64::from(PAGE_CONTACTS) / self.page_seconds()),
         ]
     }
@@ -208,6 +215,18 @@ impl Run {
     pub fn bottleneck(&self) -> (Bottleneck, f64) {
         let [first, rest @ ..] = self.rates();
         rest.into_iter().fold(first, |least, rate| if rate.1 < least.1 { rate } else { least })
+    }
+
+    /// Returns the maximum seconds in which the last worker writes alone, if the table limits the run. The limiters share
+    /// the table unevenly, so some workers have their shards left when the others find no more. The rate of the last
+    /// worker grows slowly at first; then the processor limits the worker.
+    pub fn longest_end(&self) -> f64 {
+        if self.bottleneck().0 != Bottleneck::Writes {
+            return 0.0;
+        }
+        let left = f64::from(self.contacts) * f64::from(SHARDS_PER_WORKER) / f64::from(self.shards);
+        let seconds = left * self.consumption.cpu_micros / 1e6 / processor_share();
+        limiter::SLOW_GROWTH + seconds.min(TURN_SECONDS)
     }
 
     /// Returns the outcome that the model predicts.
@@ -233,10 +252,11 @@ pub const MODEL_HEAD: &str =
 /// Maximum difference between the model and the simulation, as a share of the model's time.
 pub const TOLERANCE: f64 = 0.05;
 
-/// Returns the maximum difference in seconds between the model and a simulation. The model leaves out that a shard fails
-/// and waits for a sweep if the table refuses a batch on every attempt.
-pub fn tolerance(predicted: f64, report: &simulation::Report) -> f64 {
-    TOLERANCE * predicted + f64::from(report.waits) * (RETRY_SECONDS + SWEEP_SECONDS)
+/// Returns the maximum difference in seconds between the model and a simulation. The model leaves out two things: a shard
+/// fails and waits for a sweep if the table refuses a batch on every attempt; and the last worker writes alone.
+pub fn tolerance(run: &Run, report: &simulation::Report) -> f64 {
+    let waits = f64::from(report.waits) * (RETRY_SECONDS + SWEEP_SECONDS);
+    TOLERANCE * run.predict().seconds + waits + run.longest_end()
 }
 
 /// Returns GB-seconds of calls of the worker.
@@ -306,18 +326,18 @@ mod tests {
             let run = Run::sized(1_000_000, table);
             let (predicted, report) = (run.predict().seconds, simulate(&run, 7));
             let difference = (report.outcome.seconds - predicted).abs();
-            assert!(difference <= tolerance(predicted, &report), "{}: {predicted} s, {report:?}", table.name);
+            assert!(difference <= tolerance(&run, &report), "{}: {predicted} s, {report:?}", table.name);
         }
     }
 
     /// Sets the consumption so that one part limits the run, and compares the simulation with the model.
     #[test]
     fn simulation_finds_every_bottleneck_of_the_model() {
-        let run = Run::sized(1_000_000, TABLES[1]);
+        let run = Run { workers: MAX_SHARDS / SHARDS_PER_WORKER, ..Run::sized(1_000_000, TABLES[1]) };
         let cheap = Consumption { writes: 0.01, reads: 0.02, index_reads: 0.01, cpu_micros: 1.0 };
-        let slow = Latency { write: 0.3, read: 0.01 };
         // All shards read one partition of the index, because the simulation places shards at random.
         let narrow = Table { index_partitions: 1, ..run.table };
+        let fast_reads = Run { workers: 1, consumption: cheap, latency: Latency { read: 0.001, ..ASSUMED }, ..run };
         let cases = [
             (Bottleneck::Writes, Run { consumption: Consumption { writes: 2.0, ..cheap }, ..run }),
             (Bottleneck::Reads, Run { consumption: Consumption { reads: 5.0, ..cheap }, ..run }),
@@ -326,16 +346,18 @@ mod tests {
                 Run { table: narrow, consumption: Consumption { index_reads: 0.1, reads: 0.11, ..cheap }, ..run },
             ),
             (Bottleneck::Processor, Run { consumption: Consumption { cpu_micros: 100.0, ..cheap }, ..run }),
-            (Bottleneck::Shards, Run { consumption: cheap, latency: slow, ..run }),
+            (Bottleneck::Window, Run { shards: 4, ..fast_reads }),
+            (Bottleneck::Shards, Run { shards: 1, ..fast_reads }),
         ];
         for (expected, run) in cases {
-            let run = Run { workers: MAX_SHARDS / SHARDS_PER_WORKER, ..run };
             let (bottleneck, _) = run.bottleneck();
             assert_eq!(bottleneck, expected);
             let (predicted, report) = (run.predict().seconds, simulate(&run, 3));
             let difference = (report.outcome.seconds - predicted).abs();
+            // The window is never the limit alone: a shard that writes its chunk or progress leaves places empty.
+            let margin = if expected == Bottleneck::Window { 0.2 } else { 0.05 };
             assert!(
-                difference <= tolerance(predicted, &report) + 0.05 * predicted,
+                difference <= tolerance(&run, &report) + margin * predicted,
                 "{expected:?}: {predicted} s, {report:?}"
             );
         }

@@ -2,13 +2,14 @@
 //! partitions have token buckets.
 //!
 //! The simulation follows the code: a worker takes up to four messages and returns unfinished shards to the queue at the
-//! end of its turn; a shard reads the next page while it writes a page; a page is a chunk, batches of 25 with eight in
-//! flight, and a write of the progress; unprocessed items are sent again after a pause with jitter. The same seed gives
-//! the same run.
+//! end of its turn; a shard reads the next page while it writes a page; a page is a chunk, batches of 25, and a write of
+//! the progress. Each worker has a limiter, which admits the batches of its shards in order of arrival. Refused items
+//! wait for a pause with jitter, then for the limiter again. The same seed gives the same run.
 
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, VecDeque};
 
+use crate::limiter::{Admission, Batch, Limiter};
 use crate::{
     BACKOFF_BASE, BACKOFF_CAP, BATCH_ATTEMPTS, Outcome, PAGE_CONTACTS, PARTITION_READS, PARTITION_WRITES,
     QUERY_ENTRIES, READ_BATCH, READS_IN_FLIGHT, RETRY_SECONDS, Run, SHARDS_PER_WORKER, SWEEP_SECONDS, TURN_SECONDS,
@@ -19,6 +20,9 @@ use crate::{
 /// than that gains nothing.
 const BURST_SECONDS: f64 = 1.0;
 
+/// Seconds between two probes. A probe finds out whether the table would refuse a write of another caller.
+const PROBE_SECONDS: f64 = 0.001;
+
 /// The report of a simulation.
 #[derive(Clone, Copy, Debug)]
 pub struct Report {
@@ -26,8 +30,12 @@ pub struct Report {
     pub outcome: Outcome,
     /// Items that were sent.
     pub sent: u64,
-    /// Items that the table returned as unprocessed.
+    /// Items that the table refused.
     pub refused: u64,
+    /// Probes: moments at which another caller might write one item.
+    pub probes: u64,
+    /// Probes that found no unit in the partition of the item.
+    pub empty: u64,
     /// Maximum number of times that a shard waited, because the table refused a batch on every attempt.
     pub waits: u32,
 }
@@ -36,6 +44,11 @@ impl Report {
     /// Returns the share of the sent items that the table did not accept.
     pub fn share_in_vain(&self) -> f64 {
         self.refused as f64 / self.sent.max(1) as f64
+    }
+
+    /// Returns the share of other callers' writes that the table would refuse.
+    pub fn share_without_units(&self) -> f64 {
+        self.empty as f64 / self.probes.max(1) as f64
     }
 }
 
@@ -77,17 +90,37 @@ impl Bucket {
         Self { rate, units: rate * BURST_SECONDS, at: 0.0 }
     }
 
+    /// Returns whether any unit is left at the time `now`.
+    fn has_units(&mut self, now: f64) -> bool {
+        self.units = (self.units + (now - self.at) * self.rate).min(self.rate * BURST_SECONDS);
+        self.at = now;
+        self.units > 0.0
+    }
+
     /// Takes `units` at the time `now`. Returns false if the bucket is empty. Like DynamoDB, accepts a request as long
     /// as any unit is left.
     fn take(&mut self, now: f64, units: f64) -> bool {
-        self.units = (self.units + (now - self.at) * self.rate).min(self.rate * BURST_SECONDS);
-        self.at = now;
-        let is_accepted = self.units > 0.0;
+        let is_accepted = self.has_units(now);
         if is_accepted {
             self.units -= units;
         }
         is_accepted
     }
+}
+
+/// A write batch that waits for the limiter.
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    shard: usize,
+    items: u32,
+    attempt: u32,
+}
+
+/// A write batch that the limiter admitted.
+#[derive(Clone, Copy, Debug)]
+struct Sent {
+    batch: Waiting,
+    at: f64,
 }
 
 /// A request that arrives at the table, or a wake-up of a shard.
@@ -101,10 +134,14 @@ enum Event {
     PageRead { shard: usize, reader: u32 },
     /// The chunk is written.
     Chunk { shard: usize },
+    /// The limiter of a worker may admit the next batch.
+    Admit { worker: usize },
     /// A write batch arrives.
-    Write { shard: usize, items: u32, attempt: u32 },
-    /// A write batch is done.
-    Written { shard: usize },
+    Write { sent: Sent },
+    /// The answer to a write batch arrives.
+    Answer { sent: Sent, refused: u32 },
+    /// The items of a batch that the table refused wait for the limiter again.
+    Again { waiting: Waiting },
     /// The progress is written.
     Saved { shard: usize },
     /// A sweep requests a worker for a shard that failed.
@@ -156,7 +193,8 @@ struct Shard {
     refused: u32,
     /// Number of the reader. The calls of an earlier reader, whose shard failed, have no effect.
     reader: u32,
-    in_flight: u32,
+    /// Batches that wait for the limiter or for a pause, or are in flight.
+    open: u32,
     waits: u32,
     is_writing: bool,
 }
@@ -172,13 +210,31 @@ impl Shard {
 }
 
 /// A worker, one call after the other.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug)]
 struct Worker {
     /// Shards of the current call; none between calls.
     shards: u32,
     started: f64,
     /// When the processor is free.
     free_at: f64,
+    /// The limiter stays when a call ends, because Lambda keeps the process.
+    limiter: Limiter,
+    waiting: VecDeque<Waiting>,
+    /// Whether an [`Event::Admit`] is scheduled.
+    wakes: bool,
+}
+
+impl Worker {
+    fn new() -> Self {
+        Self {
+            shards: 0,
+            started: 0.0,
+            free_at: 0.0,
+            limiter: Limiter::new(0.0),
+            waiting: VecDeque::new(),
+            wakes: false,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -220,11 +276,26 @@ pub fn simulate(run: &Run, seed: u64) -> Report {
         index: vec![Bucket::new(PARTITION_READS); index_partitions],
         messages: (0..shards.len()).collect(),
         shards,
-        workers: vec![Worker::default(); count(run.workers)],
-        report: Report { outcome: Outcome { seconds: 0.0, worker_seconds: 0.0 }, sent: 0, refused: 0, waits: 0 },
+        workers: (0..run.workers).map(|_| Worker::new()).collect(),
+        report: Report {
+            outcome: Outcome { seconds: 0.0, worker_seconds: 0.0 },
+            sent: 0,
+            refused: 0,
+            probes: 0,
+            empty: 0,
+            waits: 0,
+        },
     };
     simulation.deliver();
+    // Probes have random numbers of their own, so that they do not change the run.
+    let (mut prober, mut probe_at) = (Random(!seed), 0.0);
     while let Some(Scheduled { at, event, .. }) = simulation.events.pop() {
+        while probe_at < at {
+            let partition = prober.below(simulation.writes.len());
+            simulation.report.probes += 1;
+            simulation.report.empty += u64::from(!simulation.writes[partition].has_units(probe_at));
+            probe_at += PROBE_SECONDS;
+        }
         simulation.now = at;
         simulation.handle(event);
     }
@@ -249,8 +320,9 @@ impl Simulation<'_> {
             if batch.is_empty() {
                 return;
             }
-            self.workers[worker] =
-                Worker { shards: u32::try_from(batch.len()).unwrap_or(0), started: self.now, free_at: self.now };
+            let free = &mut self.workers[worker];
+            free.shards = u32::try_from(batch.len()).unwrap_or(0);
+            (free.started, free.free_at) = (self.now, self.now);
             for shard in batch {
                 self.shards[shard].worker = worker;
                 // A worker first completes the chunk that a failed worker left.
@@ -264,10 +336,10 @@ impl Simulation<'_> {
         self.now - self.workers[self.shards[shard].worker].started >= TURN_SECONDS
     }
 
-    /// Returns when the worker of a shard has processed `contacts`, for a share of their processor time.
-    fn compute(&mut self, shard: usize, contacts: u32, share: f64) -> f64 {
-        let seconds = share * f64::from(contacts) * self.run.consumption.cpu_micros / 1e6 / processor_share();
-        let worker = &mut self.workers[self.shards[shard].worker];
+    /// Returns when a worker has processed `contacts`.
+    fn compute(&mut self, worker: usize, contacts: u32) -> f64 {
+        let seconds = f64::from(contacts) * self.run.consumption.cpu_micros / 1e6 / processor_share();
+        let worker = &mut self.workers[worker];
         worker.free_at = worker.free_at.max(self.now) + seconds;
         worker.free_at
     }
@@ -308,8 +380,13 @@ impl Simulation<'_> {
                 self.send(shard);
                 self.read_page(shard);
             }
-            Event::Write { shard, items, attempt } => self.write(shard, items, attempt),
-            Event::Written { shard } => self.written(shard),
+            Event::Admit { worker } => {
+                self.workers[worker].wakes = false;
+                self.admit(worker);
+            }
+            Event::Write { sent } => self.write(sent),
+            Event::Answer { sent, refused } => self.answer(sent, refused),
+            Event::Again { waiting } => self.wait(waiting),
             Event::Saved { shard } => {
                 self.shards[shard].is_writing = false;
                 self.write_page(shard);
@@ -389,22 +466,52 @@ impl Simulation<'_> {
         self.deliver();
     }
 
-    /// Sends batches of the page until eight are in flight.
+    /// Passes batches of the page to the limiter.
     fn send(&mut self, shard: usize) {
-        while self.shards[shard].in_flight < WRITES_IN_FLIGHT && self.shards[shard].unsent > 0 {
+        while self.shards[shard].open < WRITES_IN_FLIGHT && self.shards[shard].unsent > 0 {
             let state = &mut self.shards[shard];
             let items = state.unsent.min(WRITE_BATCH);
             state.unsent -= items;
-            state.in_flight += 1;
-            let at = self.compute(shard, items, 1.0);
-            self.schedule(at, Event::Write { shard, items, attempt: 0 });
+            state.open += 1;
+            self.wait(Waiting { shard, items, attempt: 0 });
         }
     }
 
-    fn write(&mut self, shard: usize, items: u32, attempt: u32) {
+    fn wait(&mut self, waiting: Waiting) {
+        let worker = self.shards[waiting.shard].worker;
+        self.workers[worker].waiting.push_back(waiting);
+        self.admit(worker);
+    }
+
+    /// Sends the batches that the limiter of a worker admits.
+    fn admit(&mut self, worker: usize) {
+        loop {
+            let now = self.now;
+            let Worker { waiting, limiter, wakes, .. } = &mut self.workers[worker];
+            let Some(&batch) = waiting.front() else { return };
+            match limiter.admit(now, batch.items) {
+                Admission::Granted => {
+                    waiting.pop_front();
+                    // The limiter measures the time from here, so the latency includes the queue for the processor.
+                    let at = if batch.attempt == 0 { self.compute(worker, batch.items) } else { now };
+                    self.schedule(at, Event::Write { sent: Sent { batch, at: now } });
+                }
+                Admission::NotBefore(due) => {
+                    if !std::mem::replace(wakes, true) {
+                        self.schedule(due, Event::Admit { worker });
+                    }
+                    return;
+                }
+                Admission::AfterAnother => return,
+            }
+        }
+    }
+
+    fn write(&mut self, sent: Sent) {
         // The chunk, the postings and the progress are a small share of the units. The model spreads them over the
         // records.
         let units = self.run.consumption.writes;
+        let items = sent.batch.items;
         let refused = (0..items).map(|_| {
             let partition = self.random.below(self.writes.len());
             u32::from(!self.writes[partition].take(self.now, units))
@@ -412,25 +519,29 @@ impl Simulation<'_> {
         let refused: u32 = refused.sum();
         self.report.sent += u64::from(items);
         self.report.refused += u64::from(refused);
-        let after = self.now + self.run.latency.write;
-        if refused == 0 {
-            return self.schedule(after, Event::Written { shard });
+        self.schedule(self.now + self.run.latency.write, Event::Answer { sent, refused });
+    }
+
+    fn answer(&mut self, Sent { batch, at }: Sent, refused: u32) {
+        let Waiting { shard, items, attempt } = batch;
+        let worker = self.shards[shard].worker;
+        self.workers[worker].limiter.finished(self.now, Batch { items, sent: at }, refused);
+        if refused > 0 && attempt + 1 < BATCH_ATTEMPTS {
+            let again = self.now + self.pause(attempt);
+            self.schedule(again, Event::Again { waiting: Waiting { shard, items: refused, attempt: attempt + 1 } });
+        } else {
+            self.shards[shard].refused += refused;
+            self.written(shard);
         }
-        if attempt + 1 < BATCH_ATTEMPTS {
-            let pause = self.pause(attempt);
-            return self.schedule(after + pause, Event::Write { shard, items: refused, attempt: attempt + 1 });
-        }
-        let state = &mut self.shards[shard];
-        state.refused += refused;
-        self.schedule(after, Event::Written { shard });
+        self.admit(worker);
     }
 
     fn written(&mut self, shard: usize) {
-        self.shards[shard].in_flight -= 1;
+        self.shards[shard].open -= 1;
         // A failed batch does not stop the others of its page.
         self.send(shard);
         let state = &mut self.shards[shard];
-        if state.in_flight > 0 || state.unsent > 0 {
+        if state.open > 0 || state.unsent > 0 {
             return;
         }
         if state.refused == 0 {

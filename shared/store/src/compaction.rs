@@ -246,14 +246,8 @@ impl Store {
             Some(at) => ("#at = :at", HashMap::from([(":at".to_owned(), items::n(at.ticks()))])),
             None => ("attribute_not_exists(#at)", HashMap::new()),
         };
-        let permit = self.pressure.admit(1).await;
-        let removed = self.delete_if(&posting.key, condition, names, values).await;
-        match &removed {
-            Ok(_) => permit.finished(1, 0),
-            Err(error) if error.is_throttled() => permit.finished(0, 1),
-            Err(_) => drop(permit),
-        }
-        removed.map(drop)
+        let removal = self.delete_if(&posting.key, condition, names, values);
+        self.pressure.write_one(removal).await.map(drop)
     }
 }
 

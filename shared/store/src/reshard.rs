@@ -44,7 +44,7 @@ const RESHARD_RUN: &str = "reshard_run";
 const QUERY_ENTRIES: i32 = 250;
 /// Partitions that are read concurrently.
 const PARTITIONS_AT_ONCE: usize = 8;
-/// Entries of one partition that are moved concurrently.
+/// Entries of one partition that are moved concurrently, or wait for the limiter of bulk writes.
 const MOVES_AT_ONCE: usize = 8;
 
 /// A change of a portal's number of shards, in progress.
@@ -243,8 +243,8 @@ impl Store {
         };
         let values = HashMap::from([(":to".to_owned(), s(to.encode())), (":from".to_owned(), s(from.encode()))]);
         let names = names([("#partition", from.index().pk())]);
-        let moved = self.update_if(&key, "SET #partition = :to", Some("#partition = :from"), names, values).await?;
-        Ok(moved.is_some())
+        let update = self.update_if(&key, "SET #partition = :to", Some("#partition = :from"), names, values);
+        Ok(self.pressure.write_one(update).await?.is_some())
     }
 
     /// Checks that no other call took the work over: 1 read unit.

@@ -19,7 +19,7 @@
 //! The window doubles at first, then grows by one batch a round as long as latency stays near its floor, the latency
 //! of one batch alone in flight. The floor is measured again now and then.
 //!
-//! The functions of [`Pace`] and [`Window`] take the time as an argument, so tests simulate tables without waiting.
+//! The functions of `Pace` and `Window` take the time as an argument, so tests simulate tables without waiting.
 
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,70 +29,72 @@ use tokio::sync::{Mutex as Turn, Notify};
 
 use crate::dynamodb::backoff::Time;
 
+use crate::error::StoreError;
+
 /// Items a second. The first rate, above the write quota of a DynamoDB table (40,000 units a second), and the highest.
-const MAX_RATE: f64 = 100_000.0;
+pub const MAX_RATE: f64 = 100_000.0;
 
 /// Items a second. The lowest rate: during an outage, one batch of 25 items a second finds out when the outage ends.
-const MIN_RATE: f64 = 25.0;
+pub const MIN_RATE: f64 = 25.0;
 
 /// Time without bulk writes after a rejection. The table regains 5 % of the units of a second for single calls.
-const PAUSE: Duration = Duration::from_millis(50);
+pub const PAUSE: Duration = Duration::from_millis(50);
 
 /// Delay that a sender may catch up on. Timers of tokio are late by up to a millisecond, which would otherwise reduce
 /// the rate. A longer delay means that the job is idle.
-const SLACK: Duration = Duration::from_millis(10);
+pub const SLACK: Duration = Duration::from_millis(10);
 
 /// Share of the measured rate at which writing continues after a rejection. The burst capacity regains the rest.
-const AFTER_REJECTION: f64 = 0.95;
+pub const AFTER_REJECTION: f64 = 0.95;
 
 /// Lowest share of the rate after one rejection, because a short measurement may by chance be far too low.
-const DEEPEST_CUT: f64 = 0.8;
+pub const DEEPEST_CUT: f64 = 0.8;
 
 /// Rejections after which the measured rate is used without the bound of [`DEEPEST_CUT`]. The first measurement
 /// includes the burst capacity of the table, the second is exact.
-const FIRST_MEASUREMENTS: u8 = 2;
+pub const FIRST_MEASUREMENTS: u8 = 2;
 
 /// The rate grows by `GROWTH * sqrt(rate)` each second: 1 % at 1,000 items a second, 0.5 % at 4,000. At a larger
 /// share, single calls would meet an empty table more often. Proportional growth would keep unequal shares unequal.
-const GROWTH: f64 = 0.32;
+pub const GROWTH: f64 = 0.32;
 
 /// Time of slow growth after a rejection. After that the limit was probably lifted, and the rate doubles each second.
-const SLOW_GROWTH: Duration = Duration::from_secs(10);
+pub const SLOW_GROWTH: Duration = Duration::from_secs(10);
 
 /// Batches in flight. 40,000 items a second in batches of 25 need 32 batches in flight if a batch takes 20 ms.
-const MAX_WINDOW: f64 = 32.0;
+pub const MAX_WINDOW: f64 = 32.0;
 
 /// Batches in flight up to which the window doubles each round. A first burst of more batches would have too many
 /// items rejected.
-const DOUBLING_END: f64 = 8.0;
+pub const DOUBLING_END: f64 = 8.0;
 
 /// Ratio of latency to its floor above which the window shrinks. A single call waits in the same queue as a batch, so
 /// the queue may add at most half of the floor.
-const SHRINK_ABOVE: f64 = 1.5;
+pub const SHRINK_ABOVE: f64 = 1.5;
 
 /// Ratio of latency to its floor below which the window grows, and to which the window shrinks.
-const GROW_BELOW: f64 = 1.3;
+pub const GROW_BELOW: f64 = 1.3;
 
 /// Time without growth after the window shrank, divided by the size of the window. A second batch in flight on an
 /// engine that serves one delays single calls, so the window tries one rarely; the ninth batch delays little.
-const HOLD: Duration = Duration::from_secs(8);
+pub const HOLD: Duration = Duration::from_secs(8);
 
 /// Batches that a round has at most, and a measurement of the floor. If the latency of a batch varies by a factor of
 /// two, the mean of 16 varies by less than a fifth.
-const ROUND: f64 = 16.0;
+pub const ROUND: f64 = 16.0;
 
 /// Batches that a round has at least.
-const SHORTEST_ROUND: f64 = 4.0;
+pub const SHORTEST_ROUND: f64 = 4.0;
 
 /// Time between two measurements of the floor. A measurement sends 16 batches one after another, which takes under 1 %
 /// of this time if a batch takes 5 ms.
-const FLOOR_AGE: Duration = Duration::from_secs(10);
+pub const FLOOR_AGE: Duration = Duration::from_secs(10);
 
 /// Time until the second measurement. The first includes the set-up of the connection.
-const FIRST_FLOOR_AGE: Duration = Duration::from_secs(1);
+pub const FIRST_FLOOR_AGE: Duration = Duration::from_secs(1);
 
 /// Items of a small batch, at most. Small batches have a floor of their own.
-const SMALL_BATCH: usize = 12;
+pub const SMALL_BATCH: usize = 12;
 
 /// The limiter of one table. See the module.
 #[derive(Debug)]
@@ -122,6 +124,21 @@ impl Pressure {
                 Admission::AfterAnother => self.finished.notified().await,
             }
         }
+    }
+
+    /// Waits until one item may be written, makes the write, and reports the result.
+    pub(crate) async fn write_one<T>(
+        &self,
+        write: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let permit = self.admit(1).await;
+        let written = write.await;
+        match &written {
+            Ok(_) => permit.finished(1, 0),
+            Err(error) if error.is_throttled() => permit.finished(0, 1),
+            Err(_) => drop(permit),
+        }
+        written
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
