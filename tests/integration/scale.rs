@@ -14,7 +14,7 @@ const fn count(number: u32) -> usize {
 
 const _: () = assert!(count(scale::PAGE_CONTACTS) == PAGE_MATCHES);
 const _: () = assert!(count(scale::WRITE_BATCH) == batch::WRITE_BATCH);
-// const _: () = assert!(count(scale::WRITES_IN_FLIGHT) == batch::IN_FLIGHT);
+const _: () = assert!(count(scale::WRITES_IN_FLIGHT) == batch::IN_FLIGHT);
 const _: () = assert!(count(scale::READ_BATCH) == batch::READ_BATCH);
 const _: () = assert!(count(scale::READS_IN_FLIGHT) == batch::READS_IN_FLIGHT);
 const _: () = assert!(count(scale::BATCH_ATTEMPTS) == backoff::BATCH_ATTEMPTS);
