@@ -133,7 +133,7 @@ impl Store {
         loop {
             // The builder fails only without keys.
             let request = KeysAndAttributes::builder()
-                .set_keys(Some(keys))
+                .set_keys(Some(keys.clone()))
                 .consistent_read(options.consistency.is_strong())
                 .set_projection_expression(options.attributes.map(ToOwned::to_owned))
                 .build();
@@ -144,7 +144,15 @@ impl Store {
                 .return_consumed_capacity(ReturnConsumedCapacity::Total)
                 .send()
                 .await
-                .map_err(|error| StoreError::from_sdk(OPERATION, error))?;
+                .map_err(|error| StoreError::from_sdk(OPERATION, error));
+            let (output, next) = match (output, pauses.next()) {
+                (Ok(output), next) => (output, next),
+                (Err(error), Some(pause)) if error.is_throttled() => {
+                    self.time.pause(pause).await;
+                    continue;
+                }
+                (Err(error), _) => return Err(error),
+            };
             self.meter.read(output.consumed_capacity());
             items.extend(output.responses.and_then(|mut tables| tables.remove(&self.table)).unwrap_or_default());
             keys = output
@@ -155,7 +163,7 @@ impl Store {
             if keys.is_empty() {
                 return Ok(items);
             }
-            match pauses.next() {
+            match next {
                 Some(pause) => self.time.pause(pause).await,
                 None => return Err(StoreError::Throttled { operation: OPERATION, source: None }),
             }

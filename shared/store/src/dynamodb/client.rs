@@ -28,9 +28,8 @@ use crate::error::StoreError;
 use crate::keys::{Key, PK, Range, SK};
 use crate::meter::Meter;
 
-/// Attempts per call, made by the SDK with its own backoff. The attempts of a throttled call last about as long as the
-/// call of the user.
-const CALL_ATTEMPTS: u32 = 12;
+/// Attempts per call, made by the SDK with its own backoff. The store repeats a throttled call after these attempts.
+const CALL_ATTEMPTS: u32 = 4;
 /// Timeout of a call with all its attempts.
 const CALL_TIMEOUT: Duration = Duration::from_secs(20);
 /// The first and the longest pause between the SDK's attempts. The SDK's default of up to 20 s would outlast a call.
@@ -224,6 +223,20 @@ impl Store {
         &self.meter
     }
 
+    /// Makes a call, and repeats the call while DynamoDB throttles it, for about as long as a user waits for an answer.
+    async fn unless_throttled<T: Send, F: Future<Output = Result<T, StoreError>> + Send>(
+        &self,
+        call: impl Fn() -> F + Send,
+    ) -> Result<T, StoreError> {
+        let mut pauses = pauses();
+        loop {
+            match (call().await, pauses.next()) {
+                (Err(error), Some(pause)) if error.is_throttled() => self.time.pause(pause).await,
+                (result, _) => return result,
+            }
+        }
+    }
+
     /// Reads one item, consistently: 1 read unit per 4 KB.
     pub(crate) async fn get(&self, key: &Key) -> Result<Option<Item>, StoreError> {
         self.send_get(self.get_request(key)).await
@@ -247,7 +260,8 @@ impl Store {
     }
 
     async fn send_get(&self, request: GetItemFluentBuilder) -> Result<Option<Item>, StoreError> {
-        let output = request.send().await.map_err(|error| StoreError::from_sdk("GetItem", error))?;
+        let send = || async { request.clone().send().await.map_err(|error| StoreError::from_sdk("GetItem", error)) };
+        let output = self.unless_throttled(send).await?;
         self.meter.read(&output.consumed_capacity);
         Ok(output.item)
     }
@@ -297,7 +311,9 @@ impl Store {
                     return Ok(true);
                 }
                 (Err(error), _) if error.is_condition_failed() => return Ok(false),
-                (Err(error), Some(pause)) if error.is_contended() => self.time.pause(pause).await,
+                (Err(error), Some(pause)) if error.is_contended() || error.is_throttled() => {
+                    self.time.pause(pause).await;
+                }
                 (Err(error), _) => return Err(error),
             }
         }
@@ -340,7 +356,8 @@ impl Store {
     }
 
     async fn send_delete(&self, request: DeleteItemFluentBuilder) -> Result<(), StoreError> {
-        let output = request.send().await.map_err(|error| StoreError::from_sdk("DeleteItem", error))?;
+        let send = || async { request.clone().send().await.map_err(|error| StoreError::from_sdk("DeleteItem", error)) };
+        let output = self.unless_throttled(send).await?;
         self.meter.wrote(&output.consumed_capacity);
         Ok(())
     }
@@ -388,7 +405,9 @@ impl Store {
                     return Ok(Some(output.attributes.unwrap_or_default()));
                 }
                 (Err(error), _) if error.is_condition_failed() && condition.is_some() => return Ok(None),
-                (Err(error), Some(pause)) if error.is_contended() => self.time.pause(pause).await,
+                (Err(error), Some(pause)) if error.is_contended() || error.is_throttled() => {
+                    self.time.pause(pause).await;
+                }
                 (Err(error), _) => return Err(error),
             }
         }
@@ -470,7 +489,8 @@ impl Store {
             let limit = i32::try_from(skip.saturating_sub(skipped)).unwrap_or(i32::MAX);
             let request = self.part_request(range, options).select(Select::Count).limit(limit);
             let request = request.set_exclusive_start_key(start);
-            let output = request.send().await.map_err(|error| StoreError::from_sdk("Query", error))?;
+            let send = || async { request.clone().send().await.map_err(|error| StoreError::from_sdk("Query", error)) };
+            let output = self.unless_throttled(send).await?;
             self.meter.read(&output.consumed_capacity);
             skipped = skipped.saturating_add(usize::try_from(output.count).unwrap_or(0));
             start = output.last_evaluated_key.filter(|key| !key.is_empty());
@@ -493,7 +513,8 @@ impl Store {
             .part_request(range, options)
             .set_limit(limit.map(|limit| i32::try_from(limit).unwrap_or(i32::MAX)))
             .set_exclusive_start_key(start);
-        let output = request.send().await.map_err(|error| StoreError::from_sdk("Query", error))?;
+        let send = || async { request.clone().send().await.map_err(|error| StoreError::from_sdk("Query", error)) };
+        let output = self.unless_throttled(send).await?;
         self.meter.read(&output.consumed_capacity);
         Ok((output.items.unwrap_or_default(), output.last_evaluated_key.filter(|key| !key.is_empty())))
     }
