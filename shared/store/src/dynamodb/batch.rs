@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::{DeleteRequest, KeysAndAttributes, PutRequest, Retu
 use futures::stream::{FuturesUnordered, StreamExt as _};
 
 use crate::dynamodb::backoff::pauses;
-use crate::dynamodb::client::Store;
+use crate::dynamodb::client::{CALL_ATTEMPTS, Store};
 use crate::dynamodb::items::{Item, keyed};
 use crate::dynamodb::reading::{BatchOptions, Consistency};
 use crate::error::StoreError;
@@ -217,6 +217,7 @@ impl Store {
     ) -> (Vec<WriteRequest>, Option<StoreError>) {
         const OPERATION: &str = "BatchWriteItem";
         let mut pauses = pauses();
+        let mut unanswered = 0;
         loop {
             let sent = writes.len();
             let permit = match priority {
@@ -259,8 +260,9 @@ impl Store {
                     {
                         permit.finished(0, sent);
                     }
-                    // The SDK has repeated the call of a user often enough.
-                    if priority == Priority::Call && !error.is_throttled() && !error.is_contended() {
+                    // A table that does not answer is repeated as often as the SDK repeats the call of a user.
+                    unanswered += u32::from(matches!(error, StoreError::Unavailable { .. }));
+                    if unanswered >= if priority == Priority::Call { 1 } else { CALL_ATTEMPTS } {
                         return (writes, Some(error));
                     }
                     Some(error)

@@ -29,7 +29,7 @@ use crate::keys::{Key, PK, Range, SK};
 use crate::meter::Meter;
 
 /// Attempts per call, made by the SDK with its own backoff. The store repeats a throttled call after these attempts.
-const CALL_ATTEMPTS: u32 = 4;
+pub(crate) const CALL_ATTEMPTS: u32 = 4;
 /// Timeout of a call with all its attempts.
 const CALL_TIMEOUT: Duration = Duration::from_secs(20);
 /// The first and the longest pause between the SDK's attempts. The SDK's default of up to 20 s would outlast a call.

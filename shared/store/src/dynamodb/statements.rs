@@ -12,7 +12,7 @@ use futures::stream::{FuturesUnordered, StreamExt as _};
 
 use crate::dynamodb::backoff::pauses;
 use crate::dynamodb::batch::{IN_FLIGHT, Priority, WRITE_BATCH};
-use crate::dynamodb::client::Store;
+use crate::dynamodb::client::{CALL_ATTEMPTS, Store};
 use crate::error::StoreError;
 
 const OPERATION: &str = "BatchExecuteStatement";
@@ -132,6 +132,8 @@ impl Store {
     async fn execute_batch<T: Send>(&self, mut batch: Vec<Open<T>>, priority: Priority) -> Executed<T> {
         let mut executed = Executed::default();
         let mut pauses = pauses();
+        // A table that does not answer is repeated as often as the SDK would repeat the call.
+        let mut unanswered = 0;
         loop {
             let attempt = self.execute_once(&mut batch, &mut executed, priority).await;
             if batch.is_empty() {
@@ -145,7 +147,9 @@ impl Store {
                 }
                 return executed;
             }
+            unanswered += u32::from(matches!(attempt, Err(StoreError::Unavailable { .. })));
             let pause = match attempt {
+                Err(error) if unanswered >= CALL_ATTEMPTS => Err(error),
                 Ok(()) => pauses.next().ok_or(StoreError::Throttled { operation: OPERATION, source: None }),
                 Err(error) if error.is_transient() => pauses.next().ok_or(error),
                 Err(error) => Err(error),
