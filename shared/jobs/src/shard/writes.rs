@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use models::access::{Access, Actor};
 use models::job::{Change, Job, Revision};
-use models::limits::POSTING_SETTLED_MILLIS;
+use models::limits::CHUNK_WRITE_MILLIS;
 use models::values::id::ContactId;
 use store::StoreError;
 use store::contacts::{AccessRecord, AccessState, RejectedWrite};
@@ -28,7 +28,7 @@ use crate::source::{Judge, NoPage, PageKind, Purpose, Rights, Verdict};
 
 /// The maximum time in which the access records of a chunk are written, counted from the time before their postings.
 /// Another claim of the shard writes the postings and the remaining records again.
-const LONGEST_WRITE: Duration = Duration::from_millis(POSTING_SETTLED_MILLIS / 2);
+const LONGEST_WRITE: Duration = Duration::from_millis(CHUNK_WRITE_MILLIS);
 
 /// A chunk whose access records are written or rejected.
 struct OpenChunk {

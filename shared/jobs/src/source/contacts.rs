@@ -77,7 +77,7 @@ impl<'a> ContactSource<'a> {
         }))
     }
 
-    /// Reads the current access of the contacts that exist. An access record is deleted with its contact, so only
+    /// Reads the current access of the contacts that exist. A mark replaces the access record of a removed contact, so only
     /// contacts without a record are checked for existence.
     pub(super) async fn read(&self, page: &[ContactId]) -> Result<BTreeMap<ContactId, AccessState>, StoreError> {
         let mut accesses = self.store.current_access_of(self.portal, page).await?;

@@ -43,7 +43,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug)]
 pub struct Store {
     pub(crate) client: Client,
-    /// The client for statements, whose repetitions this crate decides.
+    /// The client for statements and bulk batches, whose repetitions this crate decides.
     pub(crate) client_without_retries: Client,
     /// The client of bulk jobs, if they have one of their own.
     bulk_client: Option<Client>,

@@ -147,7 +147,7 @@ impl Pressure {
     }
 }
 
-/// The right to send one batch. A dropped permit frees its place in the window and changes nothing else.
+/// The right to send one batch. A dropped permit frees its place in the window. The batch still counts in the rate.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Permit<'a> {
