@@ -179,7 +179,7 @@ pub const COMPACTION_REQUEST_MILLIS: u64 = 200;
 
 /// Maximum milliseconds in which the postings and the access records of a chunk are written. Another claim of the shard
 /// writes the remaining records.
-pub const CHUNK_WRITE_MILLIS: u64 = 90_000;
+pub const CHUNK_WRITE_MILLIS: u64 = 60_000;
 
 /// Milliseconds after which a worker without writes renews its lease.
 pub const RENEW_MILLIS: u64 = 10_000;
@@ -299,7 +299,7 @@ pub const fn duration(millis: u64) -> SignedDuration {
 const _: () = assert!(60_000 + MOVE_WRITE_MILLIS + WRITE_ARRIVAL_MILLIS <= RESHARD_SETTLE_MILLIS);
 // Long before a posting is settled, its writer has written the access records, or its writer's lease or call has
 // ended.
-const _: () = assert!(CHUNK_WRITE_MILLIS + WRITE_ARRIVAL_MILLIS + CLOCK_SKEW_MILLIS <= POSTING_SETTLED_MILLIS);
+const _: () = assert!(2 * (CHUNK_WRITE_MILLIS + WRITE_ARRIVAL_MILLIS) <= POSTING_SETTLED_MILLIS);
 const _: () = assert!(2 * LEASE_MILLIS <= POSTING_SETTLED_MILLIS);
 const _: () = assert!(2 * (SYNCHRONOUS_RUN_MILLIS + ANSWER_RESERVE_MILLIS) <= POSTING_SETTLED_MILLIS);
 const _: () = assert!(5 * 60_000 + IMPORT_WRITE_MILLIS <= IMPORT_AHEAD_MILLIS);
