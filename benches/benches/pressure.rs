@@ -215,8 +215,9 @@ impl Calls {
     fn quantile(&self, share: f64) -> f64 {
         let mut sorted = self.durations.clone();
         sorted.sort();
-        let index = (sorted.len() as f64 * share).ceil() as usize;
-        sorted.get(index.saturating_sub(1)).map_or(0.0, |duration| duration.as_secs_f64() * 1e3)
+        let is_within = |(number, _): &(usize, &Duration)| *number as f64 + 1.0 >= sorted.len() as f64 * share;
+        let found = sorted.iter().enumerate().find(is_within);
+        found.map_or(0.0, |(_, duration)| duration.as_secs_f64() * 1e3)
     }
 }
 
@@ -273,10 +274,17 @@ struct Measured {
 async fn measure(service: &mut Service, before_jobs: impl FnOnce()) -> Result<Measured, WorldError> {
     let mut number = 0;
     // The first calls set up connections and caches.
-    let warm_up = async { Ok(sleep(Duration::from_secs(2)).await) };
+    let warm_up = async {
+        sleep(Duration::from_secs(2)).await;
+        Ok(())
+    };
     calls_beside(&service.router, &mut number, warm_up).await?;
     let time = Duration::from_millis(CALL_INTERVAL_MILLIS) * u32::try_from(CALLS)?;
-    let (quiet, ()) = calls_beside(&service.router, &mut number, async { Ok(sleep(time).await) }).await?;
+    let waiting = async {
+        sleep(time).await;
+        Ok(())
+    };
+    let (quiet, ()) = calls_beside(&service.router, &mut number, waiting).await?;
     before_jobs();
     let (mut beside, mut jobs) = (Calls::default(), Vec::new());
     while beside.durations.len() < CALLS {

@@ -147,7 +147,7 @@ async fn answer_statements(
     let statements = executed["Statements"].as_array_mut()?;
     let mut is_left = left.iter();
     statements.retain(|_| is_left.next() != Some(&true));
-    let mut results = Vec::new();
+    let (mut results, mut consumed) = (Vec::new(), Value::Null);
     if !statements.is_empty() {
         let part = Exchange { body: executed.to_string().into(), ..exchange };
         let forwarded = answer_with(engines, part, faults).await?;
@@ -156,11 +156,16 @@ async fn answer_statements(
         }
         let answer: Value = serde_json::from_slice(forwarded.body()).ok()?;
         results.clone_from(answer["Responses"].as_array()?);
+        consumed = answer["ConsumedCapacity"].clone();
     }
     let mut results = results.into_iter();
     let all = left.iter().map(|left| if *left { Some(answers::throttled_statement()) } else { results.next() });
     let all = all.collect::<Option<Vec<Value>>>()?;
-    Some(answers::reply(StatusCode::OK, &json!({"Responses": all})))
+    let mut answer = json!({"Responses": all});
+    if !consumed.is_null() {
+        answer["ConsumedCapacity"] = consumed;
+    }
+    Some(answers::reply(StatusCode::OK, &answer))
 }
 
 /// Answers the requests of a call that the buckets of their partitions have units for.

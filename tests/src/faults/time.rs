@@ -130,6 +130,9 @@ pub struct Units {
     pub burst: f64,
 }
 
+/// The units in the bucket of each partition, for writes or not, and the time of its last use.
+type Levels = HashMap<(String, bool), (f64, Duration)>;
+
 /// A token bucket for the reads and another for the writes of each partition, which fill up in virtual time. Clones
 /// share the buckets.
 #[derive(Clone, Debug)]
@@ -137,22 +140,21 @@ pub struct Buckets {
     time: VirtualTime,
     reads: Units,
     writes: Units,
-    /// The units of a partition, and the time of its last use.
-    partitions: Arc<Mutex<HashMap<(String, bool), (f64, Duration)>>>,
+    levels: Arc<Mutex<Levels>>,
 }
 
 impl Buckets {
     /// Creates full buckets.
     pub fn new(time: &VirtualTime, reads: Units, writes: Units) -> Self {
-        Self { time: time.clone(), reads, writes, partitions: Arc::default() }
+        Self { time: time.clone(), reads, writes, levels: Arc::default() }
     }
 
     /// Takes units from a partition's bucket. Returns false if the bucket has too few.
     pub(super) fn take(&self, partition: &str, is_write: bool, units: u32) -> bool {
         let now = self.time.passed();
         let capacity = if is_write { self.writes } else { self.reads };
-        let mut partitions = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
-        let (level, used) = partitions.entry((partition.to_owned(), is_write)).or_insert((capacity.burst, now));
+        let mut levels = self.levels.lock().unwrap_or_else(PoisonError::into_inner);
+        let (level, used) = levels.entry((partition.to_owned(), is_write)).or_insert((capacity.burst, now));
         let regained = (now.saturating_sub(*used)).as_secs_f64() * capacity.per_second;
         (*level, *used) = ((*level + regained).min(capacity.burst), now);
         let has_enough = *level >= f64::from(units);
