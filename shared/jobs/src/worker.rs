@@ -159,7 +159,7 @@ impl Jobs {
     ) -> Result<Worked, WorkError> {
         let ClaimedShard { shard, lease, state, is_first } = claimed;
         if state.tries > MAX_TRIES {
-            self.give_up_shard(*shard, lease, state).await?;
+            Box::pin(self.give_up_shard(*shard, lease, state)).await?;
             self.close_if_done(shard.portal, shard.job.clone()).await?;
             return Ok(Worked::ShardDone);
         }
@@ -184,13 +184,13 @@ impl Jobs {
     ) -> Result<ShardEnd, Stopped> {
         let ShardRef { portal, job, number } = claimed.shard;
         let rights = Rights::Current { store: &self.store, portal, author: job.created_by };
-        self.finish_open_chunk(claimed, work, rights).await?;
+        Box::pin(self.finish_open_chunk(claimed, work, rights)).await?;
         if claimed.state.cancelled || job.state == State::Cancelled {
             return Err(Stopped::Cancelled);
         }
         let checkpoint = work.progress.checkpoint;
         let mut source = match &job.task {
-            Task::Filter(task) => return self.run_filter_shard(claimed, task, rights, work, deadline).await,
+            Task::Filter(task) => return Box::pin(self.run_filter_shard(claimed, task, rights, work, deadline)).await,
             Task::Contacts { contacts, target } => {
                 let terms = Terms { rights, target, purpose: Purpose::Write(job.id) };
                 let contacts = contacts.as_slice();
@@ -314,7 +314,7 @@ impl Jobs {
             ShardEnd::GivenUp(error) => {
                 tracing::error!(%job, shard, error = &error as &dyn std::error::Error, "shard given up");
                 work.progress = progress_at_closing(claimed, &work);
-                let closed = work.give_up().await;
+                let closed = Box::pin(work.give_up()).await;
                 self.after_closing(claimed, &work, closed).await
             }
         }

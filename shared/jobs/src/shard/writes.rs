@@ -7,6 +7,8 @@
 //!
 //! So an interrupted shard continues at its last chunk: the earlier chunks are decided. The contacts that were removed
 //! from the last chunk have to be judged again.
+//!
+//! The futures of the writes are boxed. They are large, and a thread of tokio has a stack of 2 MB.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -50,8 +52,8 @@ impl ShardWork<'_> {
         let after = Progress { checkpoint, next_chunk: number + 1, examined, counts };
         let (chunk, changes) = (std::mem::take(&mut self.chunk), std::mem::take(&mut self.changes));
         let mut open = OpenChunk { number, after, void: Vec::new() };
-        let again = self.write_chunk(&mut open, &chunk, &changes).await?;
-        self.judge_again(&mut open, again).await?;
+        let again = Box::pin(self.write_chunk(&mut open, &chunk, &changes)).await?;
+        Box::pin(self.judge_again(&mut open, again)).await?;
         self.add_pending();
         self.finish_chunks(open.after, kind).await
     }
@@ -69,12 +71,12 @@ impl ShardWork<'_> {
         // Write the manager index before the access records, concurrently with the chunk.
         let postings = self.postings(changes);
         let OpenChunk { number, after, ref void } = *open;
-        let writing = async {
+        let writing = Box::pin(async {
             Ok(futures::join!(
                 jobs.store.write_chunk(portal, job, shard, number, chunk, void, &after),
                 jobs.store.index_managers(portal, &postings, jobs.now(), priority),
             ))
-        };
+        });
         let (written, indexed) = self.under_lease(end, writing).await?;
         if !written? {
             // Another worker wrote this chunk, or the response to this write was lost. The stored chunk is equivalent.
@@ -113,7 +115,7 @@ impl ShardWork<'_> {
         });
         let records: Vec<_> = records.collect::<Result<_, StoreError>>()?;
         let priority = self.priority;
-        let writing = async { Ok(jobs.store.write_access(portal, records, priority).await) };
+        let writing = Box::pin(async { Ok(jobs.store.write_access(portal, records, priority).await) });
         let written = self.under_lease(end, writing).await?;
         match written.error {
             Some(error) => Err(error.into()),
@@ -134,7 +136,7 @@ impl ShardWork<'_> {
         }
         let Self { jobs, portal, job, .. } = *self;
         let changes: HashMap<ContactId, &Change> = changes.iter().map(|change| (change.contact, *change)).collect();
-        let reading = async {
+        let reading = Box::pin(async {
             let ids: Vec<ContactId> = rejected.iter().map(|rejected| rejected.contact).collect();
             let mut current = jobs.store.current_access_with_origin(portal, &ids).await?;
             let mut lost = Vec::new();
@@ -150,7 +152,7 @@ impl ShardWork<'_> {
                 }
             }
             Ok(lost)
-        };
+        });
         self.under_lease(end, reading).await
     }
 
@@ -215,7 +217,7 @@ impl ShardWork<'_> {
             open.number = open.after.next_chunk;
             open.after.next_chunk += 1;
             open.void = again.iter().map(|(contact, _)| *contact).collect();
-            again.extend(self.write_chunk(open, &chunk, &changes).await?);
+            again.extend(Box::pin(self.write_chunk(open, &chunk, &changes)).await?);
         }
         Ok(())
     }
@@ -240,7 +242,7 @@ impl ShardWork<'_> {
         // The previous worker may have stopped before it wrote its postings.
         let postings = self.postings(&chunk.changes);
         let end = Instant::now() + LONGEST_WRITE;
-        let reading = async {
+        let reading = Box::pin(async {
             let (mut current, ()) = futures::try_join!(
                 jobs.store.current_access_with_origin(portal, &ids),
                 jobs.store.index_managers(portal, &postings, jobs.now(), Priority::Bulk)
@@ -255,7 +257,7 @@ impl ShardWork<'_> {
                 }
             }
             Ok((unwritten, lost))
-        };
+        });
         let (unwritten, mut lost) = self.under_lease(end, reading).await?;
         // A contact that never had a record may have been removed. A removed contact must not get a record.
         let is_unrecorded = |(change, _): &&(&Change, AccessState)| change.revision.is_none();
@@ -283,7 +285,7 @@ impl ShardWork<'_> {
             for contact in waiting {
                 lost.push((contact, states.take(contact)?));
             }
-            self.judge_again(&mut open, lost).await?;
+            Box::pin(self.judge_again(&mut open, lost)).await?;
         }
         self.finish_chunks(open.after, PageKind::Inner).await
     }
