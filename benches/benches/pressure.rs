@@ -251,7 +251,7 @@ async fn calls_beside<T>(
 /// Sets the access of one contact, and returns the duration and whether the call succeeded.
 async fn single_call(router: Router, number: usize) -> Result<(Duration, bool), WorldError> {
     let (contact, turn) = (CONTACTS + 1 + number % OTHERS, number / OTHERS);
-    let body = json!({"isPrivate": true, "managerList": managers(turn + 1)}).to_string();
+    let body = json!({"isShared": false, "managerList": managers(turn + 1)}).to_string();
     let request = Request::put(format!("/api/2.0/crm/contact/{contact}/access"))
         .header("authorization", TOKEN)
         .header("content-type", "application/json")
