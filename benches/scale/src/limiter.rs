@@ -41,7 +41,7 @@ pub const FIRST_FLOOR_AGE: f64 = 1.0;
 /// Items of a small batch, at most.
 pub const SMALL_BATCH: u32 = 12;
 
-/// Whether a batch may be sent.
+/// The decision on a batch that asks to be sent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Admission {
     Granted,

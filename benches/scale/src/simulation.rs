@@ -220,7 +220,7 @@ struct Worker {
     /// The limiter stays when a call ends, because Lambda keeps the process.
     limiter: Limiter,
     waiting: VecDeque<Waiting>,
-    /// Whether an [`Event::Admit`] is scheduled.
+    /// True if an [`Event::Admit`] is scheduled.
     wakes: bool,
 }
 

@@ -33,7 +33,7 @@ pub(crate) const RECORD: &str = "doc";
 // The attributes of an access record. They are short, because each change of access writes them.
 const SHARE: &str = "share";
 const MANAGERS: &str = "managers";
-const REVISION: &str = "rev";
+pub(crate) const REVISION: &str = "rev";
 const SET_BY: &str = "by";
 const SET_AT: &str = "at";
 /// The chunk of the job that holds the change; missing if the job's record holds the change, and for an import.
@@ -210,7 +210,7 @@ impl AccessRecord<'_> {
                 }
             }
         }
-        text.push_str(" WHERE \"pk\"=? AND \"sk\"=? AND \"rev\"=?");
+        text.push_str(&format!(" WHERE \"{PK}\"=? AND \"{SK}\"=? AND \"{REVISION}\"=?"));
         parameters.extend(pk.into_iter().chain(sk).chain([items::b(*replaced.as_bytes())]));
         Statement { tag: contact, text, parameters }
     }

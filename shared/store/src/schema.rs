@@ -196,7 +196,7 @@ impl Store {
             let Some(current) = self.get(&key).await? else { return Ok(ItemResult::Unchanged) };
             item = current;
             match pauses.next() {
-                Some(pause) => tokio::time::sleep(pause).await,
+                Some(pause) => self.time.pause(pause).await,
                 None => return Err(StoreError::Contended { operation: "UpdateItem" }),
             }
         }

@@ -276,7 +276,7 @@ impl Store {
             match (self.transact(writes).await, pauses.next()) {
                 (Ok(()), _) => return Ok(Some(from)),
                 // Someone else ended the tokens meanwhile, or is writing the user.
-                (Err(error), Some(pause)) if error.is_condition_failed() => tokio::time::sleep(pause).await,
+                (Err(error), Some(pause)) if error.is_condition_failed() => self.time.pause(pause).await,
                 (Err(error), _) => return Err(error),
             }
         }
@@ -361,7 +361,7 @@ impl Store {
             }
             // A concurrent attempt came first. The lock of the pair limits the number of such attempts.
             match pauses.next() {
-                Some(pause) => tokio::time::sleep(pause).await,
+                Some(pause) => self.time.pause(pause).await,
                 None => return Err(StoreError::Contended { operation: "PutItem" }),
             }
         }

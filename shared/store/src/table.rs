@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::{
     Projection, ProjectionType, ScalarAttributeType,
 };
 
-use crate::contacts::{COMPANY, NAME, OPPORTUNITY, STAGE, TAGS, TYPE};
+use crate::contacts::{COMPANY, NAME, OPPORTUNITY, REVISION, STAGE, TAGS, TYPE};
 use crate::dynamodb::client::Store;
 use crate::error::StoreError;
 use crate::keys::{Index, PK, SK};
@@ -72,7 +72,8 @@ impl Store {
     /// whose condition never holds: 1 write unit.
     pub async fn has_statements(&self) -> Result<bool, StoreError> {
         const MISSING: &str = "UnknownOperationException";
-        let text = format!("UPDATE \"{}\" SET \"rev\"=0 WHERE \"pk\"='-' AND \"sk\"='-' AND \"rev\"=0", self.table);
+        let of_no_item = format!("\"{PK}\"='-' AND \"{SK}\"='-' AND \"{REVISION}\"=0");
+        let text = format!("UPDATE \"{}\" SET \"{REVISION}\"=0 WHERE {of_no_item}", self.table);
         let statement = BatchStatementRequest::builder().statement(text).build();
         let statement = statement.map_err(|error| StoreError::unbuildable("a statement", error))?;
         match self.client.batch_execute_statement().statements(statement).send().await {

@@ -413,20 +413,12 @@ impl Store {
         }
     }
 
-    /// Writes all items or none: 2 write units per KB. A throttled transaction is repeated, because the SDK does not
-    /// repeat a cancelled transaction.
+    /// Writes all items or none: 2 write units per KB.
     pub(crate) async fn transact(&self, writes: Vec<TransactWriteItem>) -> Result<(), StoreError> {
-        let mut pauses = pauses();
-        loop {
-            match (self.transact_once(writes.clone()).await, pauses.next()) {
-                (Err(Cancelled::Throttled(_)), Some(pause)) => tokio::time::sleep(pause).await,
-                (Err(Cancelled::Throttled(error) | Cancelled::Otherwise(error)), _) => return Err(error),
-                (Ok(()), _) => return Ok(()),
-            }
-        }
+        self.unless_throttled(|| self.transact_once(writes.clone())).await
     }
 
-    async fn transact_once(&self, writes: Vec<TransactWriteItem>) -> Result<(), Cancelled> {
+    async fn transact_once(&self, writes: Vec<TransactWriteItem>) -> Result<(), StoreError> {
         const OPERATION: &str = "TransactWriteItems";
         let result = self
             .client
@@ -443,16 +435,16 @@ impl Store {
             Err(error) => error,
         };
         let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() else {
-            return Err(Cancelled::Otherwise(StoreError::from_sdk(OPERATION, error)));
+            return Err(StoreError::from_sdk(OPERATION, error));
         };
         let codes: Vec<&str> = cancelled.cancellation_reasons().iter().filter_map(|reason| reason.code()).collect();
         let is_among = |reasons: [&str; 2]| codes.iter().any(|code| reasons.contains(code));
         Err(if is_among(["ConditionalCheckFailed", "TransactionConflict"]) {
-            Cancelled::Otherwise(StoreError::ConditionFailed { operation: OPERATION })
+            StoreError::ConditionFailed { operation: OPERATION }
         } else if is_among(["ThrottlingError", "ProvisionedThroughputExceeded"]) {
-            Cancelled::Throttled(StoreError::Throttled { operation: OPERATION, source: Some(Box::new(error)) })
+            StoreError::Throttled { operation: OPERATION, source: Some(Box::new(error)) }
         } else {
-            Cancelled::Otherwise(StoreError::Refused { operation: OPERATION, source: Box::new(error) })
+            StoreError::Refused { operation: OPERATION, source: Box::new(error) }
         })
     }
 
@@ -546,11 +538,4 @@ impl Store {
                 .expression_attribute_values(":prefix", AttributeValue::S(prefix.into())),
         }
     }
-}
-
-/// The reason why a transaction wrote nothing, or is not known to have written.
-enum Cancelled {
-    /// The table was busy. The SDK did not repeat the transaction.
-    Throttled(StoreError),
-    Otherwise(StoreError),
 }

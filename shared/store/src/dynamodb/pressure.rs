@@ -178,7 +178,7 @@ struct Batch {
     sent: Instant,
 }
 
-/// Whether a batch may be sent.
+/// The decision on a batch that asks to be sent.
 enum Admission {
     Granted,
     NotBefore(Instant),
@@ -302,7 +302,7 @@ struct Window {
     /// Batches that may be in flight, at least 1. A fraction counts when growth has completed it.
     size: f64,
     in_flight: usize,
-    /// Whether a batch waited for the window in this round. A window that nobody waits for does not grow.
+    /// True if a batch waited for the window in this round. A window that nobody waits for does not grow.
     was_full: bool,
     doubling: bool,
     /// When the size changed. The latency of a batch sent before belongs to another size.

@@ -97,7 +97,7 @@ impl Store {
             }
             // Another call of the same user changed the set concurrently.
             match pauses.next() {
-                Some(pause) => tokio::time::sleep(pause).await,
+                Some(pause) => self.time.pause(pause).await,
                 None => return Err(StoreError::Contended { operation: "TransactWriteItems" }),
             }
         }
