@@ -3,7 +3,6 @@
 //! The job sets the access of every contact of a portal. The model is the smallest of a few rates; the discrete
 //! simulation in [`simulation`] checks the model. `docs/scale.md` explains both.
 
-pub mod limiter;
 pub mod simulation;
 
 /// Contacts on a page and in a chunk.
@@ -226,7 +225,7 @@ impl Run {
         }
         let left = f64::from(self.contacts) * f64::from(SHARDS_PER_WORKER) / f64::from(self.shards);
         let seconds = left * self.consumption.cpu_micros / 1e6 / processor_share();
-        limiter::SLOW_GROWTH + seconds.min(TURN_SECONDS)
+        limiter::SLOW_GROWTH.as_secs_f64() + seconds.min(TURN_SECONDS)
     }
 
     /// Returns the outcome that the model predicts.

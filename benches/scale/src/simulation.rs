@@ -8,8 +8,10 @@
 
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, VecDeque};
+use std::time::Duration;
 
-use crate::limiter::{Admission, Batch, Limiter};
+use limiter::{Admission, Batch, Limiter};
+
 use crate::{
     BACKOFF_BASE, BACKOFF_CAP, BATCH_ATTEMPTS, Outcome, PAGE_CONTACTS, PARTITION_READS, PARTITION_WRITES,
     QUERY_ENTRIES, READ_BATCH, READS_IN_FLIGHT, RETRY_SECONDS, Run, SHARDS_PER_WORKER, SWEEP_SECONDS, TURN_SECONDS,
@@ -230,7 +232,7 @@ impl Worker {
             shards: 0,
             started: 0.0,
             free_at: 0.0,
-            limiter: Limiter::new(0.0),
+            limiter: Limiter::new(Duration::ZERO),
             waiting: VecDeque::new(),
             wakes: false,
         }
@@ -489,7 +491,7 @@ impl Simulation<'_> {
             let now = self.now;
             let Worker { waiting, limiter, wakes, .. } = &mut self.workers[worker];
             let Some(&batch) = waiting.front() else { return };
-            match limiter.admit(now, batch.items) {
+            match limiter.admit(Duration::from_secs_f64(now), batch.items as usize) {
                 Admission::Granted => {
                     waiting.pop_front();
                     // The limiter measures the time from here, so the latency includes the queue for the processor.
@@ -498,7 +500,7 @@ impl Simulation<'_> {
                 }
                 Admission::NotBefore(due) => {
                     if !std::mem::replace(wakes, true) {
-                        self.schedule(due, Event::Admit { worker });
+                        self.schedule(due.as_secs_f64(), Event::Admit { worker });
                     }
                     return;
                 }
@@ -525,7 +527,10 @@ impl Simulation<'_> {
     fn answer(&mut self, Sent { batch, at }: Sent, refused: u32) {
         let Waiting { shard, items, attempt } = batch;
         let worker = self.shards[shard].worker;
-        self.workers[worker].limiter.finished(self.now, Batch { items, sent: at }, refused);
+        let limiter = &mut self.workers[worker].limiter;
+        limiter.ended();
+        let batch = Batch { items: items as usize, sent: Duration::from_secs_f64(at) };
+        limiter.answered(Duration::from_secs_f64(self.now), batch, (items - refused) as usize, refused as usize);
         if refused > 0 && attempt + 1 < BATCH_ATTEMPTS {
             let again = self.now + self.pause(attempt);
             self.schedule(again, Event::Again { waiting: Waiting { shard, items: refused, attempt: attempt + 1 } });

@@ -5,6 +5,6 @@ pub mod batch;
 pub mod client;
 pub mod in_process;
 pub(crate) mod items;
-pub mod pressure;
+mod pressure;
 pub(crate) mod reading;
 pub(crate) mod statements;
