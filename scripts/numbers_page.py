@@ -125,8 +125,9 @@ def peers_section(peers: dict, folder: Path) -> str:
     notes = prose(f"""
         The Rust programs are built with cargo's profile `{peers['profile']}`. The CPU time of a script includes its start.
         All programs find the contacts in the tag index. crm-access and the bare loop also read the access before the
-        change, which costs half a read unit a contact. No program writes on a condition. A million write units cost ${write}, and a million read units
-        ${read} ([deploy.md](deploy.md#cost)). [peers.json](measured/peers.json) has all digits.""")
+        change, which costs half a read unit a contact. Only crm-access writes on a condition; the other programs
+        overwrite a change that they have not seen. A million write units cost ${write}, and a million read units ${read}
+        ([deploy.md](deploy.md#cost)). [peers.json](measured/peers.json) has all digits.""")
     return "\n\n".join([conditions, "\n".join(images), table(peers), notes])
 
 

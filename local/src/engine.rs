@@ -15,6 +15,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use store::dynamodb::in_process::{EngineAnswer, EngineResult, InProcess};
 
+use crate::checkpoints::Checkpoints;
 use crate::turns::Turns;
 
 /// The storage of the engine's data.
@@ -57,6 +58,8 @@ const FILE_MODE: u32 = 0o600;
 pub struct Engine {
     database: Database,
     turns: Arc<Turns>,
+    /// None if the data is in memory. This field stands after the database, so that the thread ends last.
+    _checkpoints: Option<Arc<Checkpoints>>,
 }
 
 impl fmt::Debug for Engine {
@@ -72,8 +75,9 @@ impl Engine {
     ///
     /// [`EngineError`] if the folder, its files or the data in them cannot be used.
     pub fn open(storage: &Storage) -> Result<Self, EngineError> {
-        let database = match storage {
-            Storage::Memory => Database::memory().map_err(|error| ("memory".to_owned(), error)),
+        let cannot = |path: &str, error: String| EngineError::Open(path.to_owned(), error);
+        let (database, checkpoints) = match storage {
+            Storage::Memory => (Database::memory().map_err(|error| cannot("memory", error.to_string()))?, None),
             Storage::Folder(folder) => {
                 let file = private_file(folder)?;
                 let path = file.display().to_string();
@@ -82,12 +86,13 @@ impl Engine {
                 // and never corrupts the file. A power cut may lose the latest writes.
                 let opened =
                     Database::new(&path).and_then(|database| database.disable_bulk_loading().map(|()| database));
-                opened.map_err(|error| (path, error))
+                let database = opened.map_err(|error| cannot(&path, error.to_string()))?;
+                let checkpoints = Checkpoints::start(&file).map_err(|error| cannot(&path, error))?;
+                (database, Some(Arc::new(checkpoints)))
             }
         };
-        let database = database.map_err(|(path, error)| EngineError::Open(path, error.to_string()))?;
         let at_once = available_parallelism().map_or(1, usize::from);
-        Ok(Self { database, turns: Arc::new(Turns::new(at_once)) })
+        Ok(Self { database, turns: Arc::new(Turns::new(at_once)), _checkpoints: checkpoints })
     }
 
     /// Returns the engine for a client in this process.
@@ -107,10 +112,9 @@ impl Engine {
     }
 
     async fn answer_in(self, turn: impl Send + 'static, operation: String, body: Vec<u8>) -> EngineResult {
-        let database = self.database;
         let answer = tokio::task::spawn_blocking(move || {
             let _turn = turn;
-            answer(&database, &operation, &body)
+            answer(&self.database, &operation, &body)
         });
         Ok(answer.await?)
     }

@@ -3,6 +3,7 @@
 //! Only the AWS services around a function are simulated. The handlers, the requests, the answers and the table are the
 //! same as in the deployed service.
 
+mod checkpoints;
 pub mod cors;
 pub mod dynamodb_port;
 pub mod engine;

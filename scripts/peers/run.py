@@ -33,7 +33,7 @@ PORTAL, TAG, TOKEN, MANAGERS, USERS = "bench", "half", "bench-administrator-toke
 TABLE = "crm-access"
 SHARDS = 4
 IMPORT_SECONDS = 1200
-LEFT_OUT = "rights, preview, state before, undo, resume, lists of a manager's contacts"
+LEFT_OUT = "condition on the state before, rights, preview, state before, undo, resume, lists of a manager's contacts"
 
 # The engine checks no credentials, but the SDKs send some.
 os.environ.update(AWS_ACCESS_KEY_ID="local", AWS_SECRET_ACCESS_KEY="local", AWS_REGION="us-east-1",
