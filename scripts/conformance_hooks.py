@@ -16,6 +16,8 @@ from schemathesis.generation.meta import TestPhase
 
 # The demo's nine employees.
 USERS = [f"4e6f7274-6877-8e64-8000-{number:012}" for number in range(1, 10)]
+# No user of the demo. A change may remove any identifier from a manager list.
+NO_USER = "9924256a-739c-462b-af15-e652a3b1b6eb"
 # Northwind has 182 contacts.
 CONTACTS = 182
 # Schedules without a run in the near future. A rule that runs would change the answers to other calls.
@@ -75,7 +77,8 @@ def before_load_schema(context, raw_schema) -> None:
                 answer["schema"] = {"anyOf": [answer["schema"], {"$ref": f"#/components/schemas/{other}"}]}
 
 
-FILTER_FIELDS = {"tags", "contactStage", "contactType", "contactListView", "fromDate", "toDate", "filterValue"}
+FILTER_FIELDS = {"tags", "contactStage", "contactType", "contactListView", "fromDate", "toDate", "filterValue",
+                 "isShared", "responsibleid"}
 # An invalid value for every field: no tag, user, number, date or boolean.
 INVALID = "x" * 300
 
@@ -97,13 +100,23 @@ def known_users(managers):
     return [USERS[index % len(USERS)] for index, _ in enumerate(managers)]
 
 
-def set_known_managers(body: dict) -> None:
-    """Replaces the managers of a body and of its target by users of the portal."""
-    for name, value in body.items():
-        if name in ("managerList", "target[managerList]"):
-            body[name] = known_users(value)
-        elif name == "target":
-            set_known_managers(value)
+def set_change(body: dict, privacy: str, form: str = "{}") -> None:
+    """Makes the change of access valid: known managers, nobody added and removed, and one way to change the list.
+
+    `privacy` is the field that makes contacts private or public, and `form` the form of the names in the body.
+    """
+    replaced, added, removed, own = (form.format(name) for name in ("managerList", "addManagers", "removeManagers", privacy))
+    for name in (replaced, added):
+        if name in body:
+            body[name] = known_users(body[name])
+    if body.get(removed):
+        body[removed] = [NO_USER]
+    edits = [body[name] for name in (added, removed) if body.get(name) is not None]
+    if edits:
+        body.pop(replaced, None)
+    # No schema states that a change needs one of several fields.
+    if body.get(own) is None and not any(edits):
+        body[own] = True
 
 
 def set_filter_field(body: dict) -> None:
@@ -135,12 +148,18 @@ def before_call(context, case, kwargs) -> None:
             path["contactid"] = 1 + number % CONTACTS
     if is_valid[ParameterLocation.BODY] and isinstance(case.body, dict):
         body = dict(case.body)
-        set_known_managers(body)
-        if "isPrivate" in body:
+        if "/rules/" not in case.path and case.path.endswith("/access"):
+            set_change(body, "isPrivate" if case.path.endswith("/filter/access") else "isShared")
+        elif isinstance(body.get("target"), dict):
+            body["target"] = dict(body["target"])
+            set_change(body["target"], "isPrivate")
+        elif "/rules/" in case.path:
+            set_change(body, "isPrivate", "target[{}]")
+        if case.path.endswith("/filter/access"):
             set_filter_field(body)
         # The schema requires one of the filter's fields (`anyOf`). Some generated forms lack all fields and still count
         # as valid.
-        if "target[isPrivate]" in body and not any(name.startswith("filter[") for name in body):
+        if any(name.startswith("target[") for name in body) and not any(name.startswith("filter[") for name in body):
             body["filter[contactListView]"] = 0
         for first, last in (("fromDate", "toDate"), ("filter[fromDate]", "filter[toDate]")):
             if first in body and last in body:

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use benches::verdict::{HEAD, Row};
 use benches::{bare, portal};
 use models::access::Caller;
-use models::filter::Filter;
-use models::filter::listing::{AccessCriteria, Order, SortBy};
+use models::filter::listing::{Order, SortBy};
 use models::filter::plan::plan;
+use models::filter::{AccessCriteria, Filter};
 use models::request::Page;
 use models::values::id::UserId;
 use serde_json::{Value, json};
@@ -199,14 +199,14 @@ async fn lists(world: &World) -> Result<(), WorldError> {
         ),
         ("the same, counted up to the cost bound", &all, false, None, SortBy::Created, true),
     ] {
-        let plan = plan(filter, &statistics, portal.shards);
+        let filter = Filter { access: AccessCriteria { responsible, shared: None }, ..filter.clone() };
+        let plan = plan(&filter, &statistics, portal.shards);
         let listing = Listing {
             portal: &portal.id,
-            filter,
+            filter: &filter,
             plan: &plan,
             expected: plan.expected(&statistics),
             caller: Caller { user: portal::user(0), is_admin },
-            sought: AccessCriteria { responsible, shared: None },
             order: Order::new(Some(by), None),
             page: Page { count: 25, start_index: 0 },
             total,

@@ -4,9 +4,9 @@
 use std::fmt::Debug;
 
 use jiff::tz::TimeZone;
-use models::access::Access;
-use models::filter::Filter;
+use models::access::Target;
 use models::filter::listing::SortBy;
+use models::filter::{AccessCriteria, Filter};
 use models::invalid::Invalid;
 use models::limits::{MAX_FILTER_VALUE_BYTES, MAX_QUERY_VALUES};
 use models::request::{
@@ -19,6 +19,12 @@ use serde_json::{Map, Value, json};
 
 use crate::allocations::bounded;
 use crate::messages::check_faults;
+
+/// The fields of a change by filter that set the access.
+const OF_TARGET: [&str; 4] = ["isprivate", "managerlist", "addmanagers", "removemanagers"];
+
+/// The conditions of a filter that a change by filter has in its query.
+const OF_QUERY: [&str; 3] = ["filterValue", "isShared", "responsibleid"];
 
 /// The contact in the path of a change of one contact.
 fn contact() -> ContactId {
@@ -48,7 +54,7 @@ impl Bodies {
         Self {
             contact: read.value(|| SetContactAccess::parse(body, contact())),
             contacts: read.value(|| SetContactsAccess::parse(body)),
-            filter: read.value(|| SetFilterAccess::parse(body, None)?.resolve(&zone)),
+            filter: read.value(|| SetFilterAccess::parse(body, None, AccessCriteria::default())?.resolve(&zone)),
             rule: read.value(|| SetRule::parse(body)?.resolve(&zone)),
             sign_in: read.value(|| SignInRequest::parse(body)),
         }
@@ -57,19 +63,24 @@ impl Bodies {
     /// Checks that each request, written as JSON and as a form, has the same value again.
     fn check_written(&self) {
         if let Some(request) = &self.contact {
-            let body = json!({"isShared": !request.target.share.is_private(), "managerList": request.target.managers});
+            let body = shared_target(&request.target).into();
             check_both(request, &body, |body| SetContactAccess::parse(body, contact()));
         }
         if let Some(request) = &self.contacts {
             let contacts: Vec<i32> = request.contacts.iter().map(|id| id.get()).collect();
-            let (is_private, managers) = (request.target.share.is_private(), &request.target.managers);
-            let body = json!({"contactid": contacts, "isPrivate": is_private, "accessList": managers});
-            check_both(request, &body, |body| SetContactsAccess::parse(body));
+            let mut fields = target(&request.target);
+            if let Some(managers) = fields.remove("ManagerList") {
+                fields.insert("accessList".to_owned(), managers);
+            }
+            fields.insert("contactid".to_owned(), contacts.into());
+            check_both(request, &fields.into(), |body| SetContactsAccess::parse(body));
         }
         if let Some(request) = &self.filter {
             let mut body = filter(&request.filter).0;
             body.extend(target(&request.target));
-            check_both(request, &body.into(), |body| SetFilterAccess::parse(body, None)?.resolve(&zone()));
+            check_both(request, &body.into(), |body| {
+                SetFilterAccess::parse(body, None, AccessCriteria::default())?.resolve(&zone())
+            });
         }
         if let Some(request) = &self.rule
             && let (filter, true) = filter(&request.filter)
@@ -114,8 +125,18 @@ fn filter(filter: &Filter) -> (Map<String, Value>, bool) {
     (fields, fits)
 }
 
-fn target(access: &Access) -> Map<String, Value> {
-    let Ok(Value::Object(fields)) = serde_json::to_value(access.view()) else { unreachable!("an access is an object") };
+/// Returns the fields of a change of access.
+fn target(target: &Target) -> Map<String, Value> {
+    let Ok(Value::Object(fields)) = serde_json::to_value(target.view()) else { unreachable!("a target is an object") };
+    fields
+}
+
+/// Returns the fields of a change of access, with `isShared` in place of `isPrivate`.
+fn shared_target(of: &Target) -> Map<String, Value> {
+    let mut fields = target(of);
+    if let Some(is_private) = fields.remove("IsPrivate").and_then(|value| value.as_bool()) {
+        fields.insert("isShared".to_owned(), (!is_private).into());
+    }
     fields
 }
 
@@ -227,16 +248,18 @@ pub fn bodies(data: &[u8]) {
         }
         let words = words.and_then(Value::as_str);
         let mut fields = filter_value.as_object().cloned().unwrap_or_default();
-        fields.retain(|name, _| !name.eq_ignore_ascii_case("filterValue"));
+        // A call by filter takes these conditions from its query.
+        fields.retain(|name, _| !OF_QUERY.iter().any(|of_query| of_query.eq_ignore_ascii_case(name)));
         fields.extend(target_value.as_object().cloned().unwrap_or_default());
         let flat = Value::from(fields).to_string();
-        let read = SetFilterAccess::parse(flat.as_bytes(), words).and_then(|request| request.resolve(&zone));
+        let read =
+            SetFilterAccess::parse(flat.as_bytes(), words, filter.access).and_then(|request| request.resolve(&zone));
         let expected = SetFilterAccess { filter: filter.clone(), target: target.clone() };
         assert_eq!(read.as_ref(), Ok(&expected), "{flat} with the words {words:?}");
     }
 
     if let Some(request) = &bodies.filter {
-        let is_condition = |name: &str| !["isprivate", "managerlist"].contains(&name.to_ascii_lowercase().as_str());
+        let is_condition = |name: &str| !OF_TARGET.contains(&name.to_ascii_lowercase().as_str());
         let fits = |value: &Value| value.as_array().is_none_or(|values| values.len() <= MAX_QUERY_VALUES);
         let mut fields = body.as_object().cloned().unwrap_or_default();
         fields.retain(|name, _| is_condition(name));
@@ -270,7 +293,7 @@ pub fn forms(data: &[u8]) {
         let mut values = 0;
         for (name, value) in form_urlencoded::parse(data) {
             let field = name.split('[').next().unwrap_or_default().to_ascii_lowercase();
-            if !["isprivate", "managerlist"].contains(&field.as_str()) {
+            if !OF_TARGET.contains(&field.as_str()) {
                 query.append_pair(&name, &value);
                 values += 1 + value.matches(',').count();
             }
@@ -299,6 +322,7 @@ pub fn queries(data: &[u8]) {
         query.max_affected();
         query.fields();
         query.filter_value();
+        query.access_criteria();
         query.finish()
     });
     read.value(|| {
@@ -315,8 +339,6 @@ pub fn queries(data: &[u8]) {
     fields.extend([
         ("sortBy".to_owned(), by.into()),
         ("sortOrder".to_owned(), if list.order.descending { "descending" } else { "ascending" }.into()),
-        ("isShared".to_owned(), list.sought.shared.into()),
-        ("responsibleid".to_owned(), list.sought.responsible.map(|id| id.to_string()).into()),
         ("count".to_owned(), list.page.count.into()),
         ("startIndex".to_owned(), list.page.start_index.into()),
         ("total".to_owned(), list.total.into()),

@@ -16,12 +16,13 @@ pub const REQUEST_HEADERS: [&str; 7] =
     ["accept", "authorization", "content-type", "idempotency-key", "if-match", "if-none-match", "prefer"];
 
 /// Headers of an answer that a page may read.
-pub const RESPONSE_HEADERS: [&str; 15] = [
+pub const RESPONSE_HEADERS: [&str; 16] = [
     "etag",
     "location",
     "preference-applied",
     "retry-after",
     "www-authenticate",
+    "x-failed-count",
     "x-job-id",
     "x-matched-count",
     "x-next",

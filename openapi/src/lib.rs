@@ -333,6 +333,10 @@ fn headers() -> Value {
             of(json!({ "type": "integer", "minimum": 1 }), "Seconds after which the client may repeat the call."),
         ),
         ("WWW-Authenticate", required(text(), "How to authenticate.")),
+        (
+            "X-Failed-Count",
+            of(count(), "Contacts whose manager list would become too long, and which were not written; absent if 0."),
+        ),
         ("X-Job-Id", of(job(), "The job that recorded the change; absent if nothing was changed.")),
         ("X-Matched-Count", required(count(), "Named or selected contacts that the caller may see.")),
         ("X-Next", of(job(), "The `before` of the next page, if there is a next page.")),

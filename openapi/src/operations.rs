@@ -101,7 +101,8 @@ pub(super) const JOB_STARTED: Success = Success {
     links: JOB_LINKS,
 };
 
-const COUNTS: &[&str] = &["X-Job-Id", "X-Matched-Count", "X-Updated-Count", "X-Unchanged-Count", "X-Skipped-Count"];
+const COUNTS: &[&str] =
+    &["X-Job-Id", "X-Matched-Count", "X-Updated-Count", "X-Unchanged-Count", "X-Skipped-Count", "X-Failed-Count"];
 
 /// Builds the answer of a list whose total may be a lower bound.
 const fn listed(name: &'static str) -> Success {
@@ -142,8 +143,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
         id: "setContactAccess",
         tag: "contacts",
         summary: "Sets who may see and edit one contact",
-        description: "The manager list of the request replaces the stored list. A contact that already has the access \
-                      is not written.",
+        description: "`managerList` replaces the stored list; `addManagers` and `removeManagers` change the stored list. \
+                      A contact that already has the access is not written.",
         query: queries::SET_CONTACT_ACCESS,
         headers: &[],
         body: Some("SetContactAccess"),
@@ -154,7 +155,12 @@ pub(super) const OPERATIONS: &[Operation] = &[
             headers: &["ETag", "X-Job-Id"],
             links: JOB_LINKS,
         }],
-        failures: &[(400, "unknown-manager"), (403, "edit-forbidden"), (404, "contact-not-found")],
+        failures: &[
+            (400, "unknown-manager"),
+            (403, "edit-forbidden"),
+            (404, "contact-not-found"),
+            (409, "too-many-managers"),
+        ],
     },
     Operation {
         method: "PUT",
@@ -182,6 +188,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
             (400, "unknown-manager"),
             (403, "edit-forbidden"),
             (404, "contact-not-found"),
+            (409, "too-many-managers"),
             (429, "too-many-open-jobs"),
         ],
     },
@@ -191,8 +198,9 @@ pub(super) const OPERATIONS: &[Operation] = &[
         id: "setAccessByFilter",
         tag: "contacts",
         summary: "Sets who may see and edit every contact that a filter selects",
-        description: "Every match is changed, even if the answer shows only some of the matches. A body without any filter \
-                      field selects every contact. A body whose filter fields are all `null` is refused.",
+        description: "Every match is changed, even if the answer shows only some of the matches. A call without any filter \
+                      field selects every contact. A body whose filter fields are all `null` is refused. A match whose \
+                      manager list would become too long is not written and counts in X-Failed-Count.",
         query: queries::SET_FILTER_ACCESS,
         headers: &["Prefer"],
         body: Some("SetAccessByFilter"),

@@ -41,7 +41,8 @@ pub(super) fn described(fields: &'static [Field]) -> impl Iterator<Item = &'stat
     fields.iter().filter(|field| field.description.is_some())
 }
 
-/// Returns the schema of an object with these fields.
+/// Returns the schema of an object with these fields. A field that is required unless another is present is optional in
+/// the schema, and its description states the condition: generators of clients do not understand schemas with it.
 fn object(fields: &'static [Field]) -> Value {
     let members: Map<String, Value> =
         described(fields).map(|field| (field.name.to_owned(), kinds::in_body(field))).collect();
@@ -79,6 +80,7 @@ fn all() -> [Body; 5] {
             examples: vec![
                 ("Private to a manager", json!({ "isShared": false, "managerList": [MANAGER] })),
                 ("Shared with everyone", json!({ "isShared": true })),
+                ("One more manager", json!({ "addManagers": [MANAGER] })),
             ],
         },
         Body {
@@ -87,6 +89,7 @@ fn all() -> [Body; 5] {
             examples: vec![
                 ("Two contacts", json!({ "contactid": [1, 2], "isShared": false, "managerList": [MANAGER] })),
                 ("One contact", json!({ "contactid": [3], "isShared": true })),
+                ("Without a manager", json!({ "contactid": [1, 3], "isShared": true, "removeManagers": [MANAGER] })),
             ],
         },
         Body {
@@ -104,6 +107,7 @@ fn all() -> [Body; 5] {
                     "By type",
                     json!({ "contactType": 2, "contactListView": 2, "fromDate": "1996-02-29", "isPrivate": false }),
                 ),
+                ("One more manager", json!({ "tags": ["Germany"], "addManagers": [MANAGER] })),
             ],
         },
         Body {
@@ -126,6 +130,14 @@ fn all() -> [Body; 5] {
                         "target": { "isPrivate": false },
                         "cron": "30 4 LW JAN,JUL *",
                         "enabled": false,
+                    }),
+                ),
+                (
+                    "Without a manager",
+                    json!({
+                        "filter": { "responsibleid": MANAGER },
+                        "target": { "removeManagers": [MANAGER] },
+                        "cron": "0 2 29 2 *",
                     }),
                 ),
             ],

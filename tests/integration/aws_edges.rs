@@ -190,7 +190,7 @@ fn event(tags: Vec<String>) -> JobEvent {
         created: moment("2024-12-07T10:00:00Z"),
         finished: Some(moment("2024-12-07T10:00:12.5Z")),
         filter: Some(Filter { tags, stages: vec![3], view: ListView::Company, ..Filter::default() }),
-        target: Some(Access::requested(true, [MIKE])),
+        target: Some(Access::requested(true, [MIKE]).into()),
         rule: Some("lock-vips".into()),
         undo_of: None,
         matched: 1200,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jobs::{Applied, ContactsRun, Deadline};
-use models::access::{Access, Author, Caller, ShareType};
+use models::access::{Access, Author, Caller, ShareType, Target};
 use models::job::{Change, Counts, Job, JobId, Kind, Revision, State};
 use models::values::id::{ContactId, UserId};
 use serde_json::{Value, json};
@@ -26,14 +26,19 @@ const ADMIN: Caller = Caller { user: ADA, is_admin: true };
 const MIKES: Caller = Caller { user: MIKE, is_admin: false };
 
 /// Loads these contacts of `acme` and returns a run over them.
-async fn run_of(world: &World, caller: Caller, contacts: impl IntoIterator<Item = i64>, target: Access) -> ContactsRun {
+async fn run_of(
+    world: &World,
+    caller: Caller,
+    contacts: impl IntoIterator<Item = i64>,
+    target: impl Into<Target>,
+) -> ContactsRun {
     let contacts: Vec<ContactId> = contacts.into_iter().map(contact_id).collect();
     let loaded = world.store.load(&id("acme"), &contacts, []).await.unwrap();
     ContactsRun {
         portal: id("acme"),
         caller,
         contacts: loaded.contacts.into_iter().map(|(contact, (_, state))| (contact, state)).collect(),
-        target,
+        target: target.into(),
         started: world.app.now(),
     }
 }
@@ -144,7 +149,7 @@ async fn run_over_a_thousand_contacts_is_recorded_and_within_cost_bounds() {
         (job.task.kind(), job.state, job.created_by, job.percent),
         (Kind::Contacts, State::Done, Author::User(ADA), 100)
     );
-    assert_eq!((job.task.filter(), job.task.target()), (None, Some(&crowd(11))));
+    assert_eq!((job.task.filter(), job.task.replacement()), (None, Some(&crowd(11))));
     assert_eq!(job.counts, Counts { matched: 1000, updated: 1000, ..Counts::default() });
     let changes = changes(&world, id).await;
     assert!(changes.iter().map(|change| i64::from(change.contact.get())).eq(1..=MAX_CONTACTS));

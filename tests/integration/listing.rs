@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use models::access::{Caller, ShareType};
-use models::filter::Filter;
-use models::filter::listing::{AccessCriteria, Order, SortBy};
+use models::filter::listing::{Order, SortBy};
 use models::filter::plan::plan;
+use models::filter::{AccessCriteria, Filter};
 use models::request::Page;
 use models::values::id::{ContactId, PortalId, UserId};
 use serde_json::json;
@@ -24,7 +24,6 @@ use crate::portal::{ADA, ADA_TOKEN, MIKE, SAM, access, acme, acme_with, contact,
 struct List {
     filter: Filter,
     user: UserId,
-    sought: AccessCriteria,
     order: Order,
     page: Page,
     total: bool,
@@ -36,7 +35,6 @@ impl Default for List {
         Self {
             filter: Filter::default(),
             user: ADA,
-            sought: AccessCriteria::default(),
             order: Order::default(),
             page: Page { count: 25, start_index: 0 },
             total: false,
@@ -48,9 +46,17 @@ impl Default for List {
 impl List {
     fn of(responsible: UserId) -> Self {
         Self {
-            sought: AccessCriteria { responsible: Some(responsible), ..AccessCriteria::default() },
+            filter: Filter {
+                access: AccessCriteria { responsible: Some(responsible), shared: None },
+                ..Filter::default()
+            },
             ..Self::default()
         }
+    }
+
+    fn private(user: UserId) -> Self {
+        let access = AccessCriteria { shared: Some(false), responsible: None };
+        Self { filter: Filter { access, ..Filter::default() }, user, ..Self::default() }
     }
 
     fn by(by: SortBy) -> Self {
@@ -73,7 +79,6 @@ impl List {
             plan: &plan,
             expected: plan.expected(&statistics),
             caller: Caller { user: self.user, is_admin: self.user == ADA },
-            sought: self.sought,
             order: self.order,
             page: self.page,
             total: self.total,
@@ -148,8 +153,7 @@ async fn five_hundred() -> World {
 async fn first_page_takes_two_rounds_or_three_with_access_checks() {
     let world = five_hundred().await;
     let counted = List { total: true, ..List::default() };
-    let mine =
-        List { sought: AccessCriteria { shared: Some(false), responsible: None }, user: MIKE, ..List::default() };
+    let mine = List::private(MIKE);
     for (list, found, total, rounds) in [
         // First sixteen partitions concurrently, then the contacts with their access.
         (List::default(), 25, None, 2),

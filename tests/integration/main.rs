@@ -12,6 +12,7 @@ mod clients;
 mod compaction;
 mod contacts_run;
 mod documents;
+mod edits;
 mod faults;
 mod filter;
 mod gateway_events;

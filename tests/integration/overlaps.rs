@@ -3,10 +3,11 @@
 //!
 //! A seed decides the order: each worker has a proxy that holds a call until the worker has its turn.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use models::access::Access;
+use models::access::{Access, AccessEdit, Target};
 use models::job::{JobId, State};
+use models::values::id::UserId;
 use store::contacts::AccessState;
 use tests::faults::{Calls, Fault, Gate, When};
 
@@ -39,7 +40,7 @@ fn hold(worker: &Process, call_number: u64) -> Gate {
     gate
 }
 
-async fn enqueue(bed: &Bed, target: Access) -> JobId {
+async fn enqueue(bed: &Bed, target: impl Into<Target>) -> JobId {
     let jobs = bed.world.jobs();
     bed.run(target, None).await.enqueue(jobs, jobs.new_id()).await.unwrap().id
 }
@@ -165,6 +166,69 @@ async fn undo_of_one_concurrent_job_restores_only_its_unchanged_writes() {
             let counts = (undo.counts.updated, undo.counts.conflicts, undo.counts.unchanged);
             // A contact that still has its revision from before the job was not written by the job.
             assert_eq!((counts.0, counts.1 + counts.2), (updated, conflicts), "seed {seed}");
+        }
+    }
+}
+
+/// Adds a manager to every contact.
+fn adding(manager: UserId) -> AccessEdit {
+    AccessEdit { share: None, add: vec![manager], remove: Vec::new() }
+}
+
+#[tokio::test]
+async fn concurrent_jobs_that_add_managers_lose_none() {
+    for seed in SEEDS {
+        let mut chance = Chance::new(seed);
+        let bed = Bed::new(2).await;
+        let added = [ADA, MIKE, SAM];
+        let mut jobs = Vec::new();
+        for manager in added {
+            jobs.push(enqueue(&bed, adding(manager)).await);
+        }
+        let mut workers = Vec::new();
+        while let Some(message) = bed.world.queue.take() {
+            let worker = bed.process().await;
+            let gate = hold(&worker, 1 + chance.below(16) as u64);
+            workers.push((worker, message, gate));
+        }
+        let work = futures::future::join_all(workers.iter().map(async |(worker, message, gate)| {
+            let worked = worker.work(message).await;
+            gate.open();
+            worked
+        }));
+        let turns = async {
+            let mut waiting: Vec<&Gate> = workers.iter().map(|(_, _, gate)| gate).collect();
+            while !waiting.is_empty() {
+                let gate = waiting.remove(chance.below(waiting.len()));
+                tokio::select! {
+                    () = gate.reached() => {}
+                    () = gate.opened() => {}
+                }
+                gate.open();
+            }
+        };
+        let (worked, ()) = futures::join!(work, turns);
+        for worked in worked {
+            worked.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        }
+        bed.world.work().await.unwrap();
+        for (contact, state) in bed.states().await {
+            let (was, is) = (bed.original(contact).access, state.access);
+            assert_eq!(is.share, was.share, "seed {seed}, contact {contact}");
+            assert_eq!(is.managers[..was.managers.len()], was.managers, "seed {seed}, contact {contact}");
+            let all: BTreeSet<UserId> = was.managers.iter().chain(&added).copied().collect();
+            assert_eq!(is.managers.iter().copied().collect::<BTreeSet<_>>(), all, "seed {seed}, contact {contact}");
+            assert_eq!(is.managers.len(), all.len(), "seed {seed}, contact {contact}");
+        }
+        // An undo restores the contacts that its job wrote last, each with the managers that others added before.
+        let written = bed.states().await;
+        for job in jobs {
+            let changes = bed.changes(job).await;
+            bed.undone(job).await;
+            let states = bed.states().await;
+            for change in changes.iter().filter(|change| written[&change.contact.get()].is_written_by(job)) {
+                assert_eq!(states[&change.contact.get()].access, change.before, "seed {seed}: {change:?}");
+            }
         }
     }
 }

@@ -149,7 +149,7 @@ async fn job_of_a_run_records_its_user_target_and_times() {
     );
     let now = world.app.now();
     assert_eq!((job.created, job.started, job.finished), (now, Some(now), Some(now)));
-    assert_eq!((job.task.target(), job.percent), (Some(&private(&[MIKE])), 100));
+    assert_eq!((job.task.replacement(), job.percent), (Some(&private(&[MIKE])), 100));
     assert_eq!(job.counts, Counts { matched: 1, updated: 1, ..Counts::default() });
 }
 
@@ -401,7 +401,7 @@ async fn filter_run(world: &World, target: Access) -> FilterRun {
         plan,
         portal: portal.id,
         filter,
-        target,
+        target: target.into(),
         page: Page::default(),
         max_affected: None,
         started: world.app.now(),

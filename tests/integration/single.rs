@@ -284,7 +284,7 @@ async fn each_change_has_a_job_with_the_access_before() {
                 job.task.kind(),
                 job.state,
                 job.created_by,
-                job.task.target(),
+                job.task.replacement(),
                 job.task.filter(),
                 job.error.as_deref()
             ),
@@ -323,7 +323,7 @@ async fn concurrent_puts_of_one_contact_are_serialized() {
         assert_eq!(reply.status, 200, "{}", reply.text);
         assert_eq!(reply.json()["response"]["AccessList"][0]["Id"], json!(user));
         let (job, before) = recorded(&world, job(reply).unwrap()).await;
-        assert_eq!(job.task.target(), Some(&private(&[*user])));
+        assert_eq!(job.task.replacement(), Some(&private(&[*user])));
         let duplicate = by_former.insert(before.replaced_job(), (job, before));
         assert!(duplicate.is_none(), "two changes of one revision: {duplicate:?}");
     }
@@ -332,7 +332,7 @@ async fn concurrent_puts_of_one_contact_are_serialized() {
     for _ in 0..CALLS {
         let (job, before) = by_former.remove(&revision).unwrap();
         assert_eq!(before.before, access);
-        (access, revision) = (job.task.target().unwrap().clone(), Some(job.id));
+        (access, revision) = (job.task.replacement().unwrap().clone(), Some(job.id));
     }
     let last = access_of(&world, 1).await;
     assert_eq!((last.access.clone(), last.job()), (access, revision));

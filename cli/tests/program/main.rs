@@ -4,6 +4,7 @@ mod closed_door;
 mod ending;
 mod endpoints;
 mod loading;
+mod one_filter;
 mod passwords;
 mod quiet_log;
 mod samples;

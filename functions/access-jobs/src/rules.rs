@@ -105,7 +105,7 @@ async fn set(call: WriteCall<'_>) -> Result<Answer, Failure> {
     let (store, portal_id) = (&call.app.store, &call.grant.portal);
     let CallerInPortal { portal, caller, .. } = call.caller_in_portal().await?;
     let request = request.resolve(&portal.time_zone)?;
-    let managers = store.users(portal_id, request.target.managers.iter().copied()).await?;
+    let managers = store.users(portal_id, request.target.given_managers().iter().copied()).await?;
     check_managers(&request.target, |id| managers.contains_key(id))?;
     let mut before = store.rule(portal_id, &name).await?;
     if before.as_ref().is_some_and(|before| !may_see(&caller, before)) {

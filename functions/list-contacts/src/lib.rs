@@ -74,7 +74,6 @@ async fn list(call: Call<'_>, entry: Entry) -> Result<Answer, Failure> {
         expected,
         plan: &plan,
         caller,
-        sought: request.sought,
         order: request.order,
         page: request.page,
         total: request.total,

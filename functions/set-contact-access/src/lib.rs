@@ -5,7 +5,7 @@ use api::show::{check_managers, entries_of_contact, show_recorded_change};
 use api::{Answer, Auth, Call, Endpoint, Failure, NextAttempt, WriteCall};
 use futures::FutureExt as _;
 use jobs::{ContactOutcome, ContactRun, LoadedContact};
-use models::access::{Author, Caller};
+use models::access::{Access, Author, Caller};
 use models::contact::{Contact, ContactRecord};
 use models::directory::User;
 use models::request::{SetContactAccess, queries};
@@ -42,18 +42,19 @@ async fn handle(call: WriteCall<'_>) -> Result<Answer, Failure> {
     };
     let (jobs, mut attempts) = (&call.app.jobs, call.attempts());
     loop {
-        let users = run.target.managers.iter().copied().chain([call.grant.user]);
+        let users = run.target.given_managers().iter().copied().chain([call.grant.user]);
         let loaded = match run.load(jobs, users).await? {
             LoadedContact::Loaded(loaded) => loaded,
             LoadedContact::AlreadyWritten(job) => return show_recorded_change(&call, &job).await,
         };
-        let Decision { caller, record, before, users } = decide(&call, &run, loaded)?;
-        let writes = !dry_run && run.changes(&before);
+        let Decision { caller, record, before, after, users } = decide(&call, &run, loaded)?;
+        // A contact whose access stays the same costs no write and gets no job.
+        let writes = !dry_run && after != before.access;
 
         // Write the manager index before the access record, concurrently with the reads for the answer.
-        let prepared = async { if writes { Ok(run.prepare(jobs, &before).await?) } else { Ok(()) } };
-        let (entries, ()) = futures::try_join!(entries_of_contact(&call, &record, &run.target, users), prepared)?;
-        if writes && run.apply(jobs, &before).await? == ContactOutcome::Overtaken {
+        let prepared = async { if writes { Ok(run.prepare(jobs, &before, &after).await?) } else { Ok(()) } };
+        let (entries, ()) = futures::try_join!(entries_of_contact(&call, &record, &after, users), prepared)?;
+        if writes && run.apply(jobs, &before, &after).await? == ContactOutcome::Overtaken {
             match attempts.wait().await {
                 NextAttempt::Allowed => continue,
                 NextAttempt::Exhausted => return Err(Failure::Contended(contact)),
@@ -61,7 +62,7 @@ async fn handle(call: WriteCall<'_>) -> Result<Answer, Failure> {
         }
 
         let job = writes.then_some(run.job);
-        let shown = Contact::new(record, &run.target, &entries, &caller);
+        let shown = Contact::new(record, &after, &entries, &caller);
         return Ok(Answer::contact(&call.format, &shown, fields.as_ref())?
             .with_revision(job.or(before.job()))
             .with_job(job));
@@ -73,6 +74,8 @@ struct Decision {
     caller: Caller,
     record: ContactRecord,
     before: AccessState,
+    /// The access after the change.
+    after: Access,
     users: Vec<User>,
 }
 
@@ -88,5 +91,6 @@ fn decide(call: &Call<'_>, run: &ContactRun, mut loaded: Loaded) -> Result<Decis
         return Err(Failure::EditForbidden(contact));
     }
     call.check_revision(before.job())?;
-    Ok(Decision { caller, record, before, users: loaded.users.into_values().collect() })
+    let after = run.target.applied_to(&before.access).map_err(|_| Failure::TooManyManagers(vec![contact]))?;
+    Ok(Decision { caller, record, before, after, users: loaded.users.into_values().collect() })
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use api::answer::{ListPage, Preference};
 use api::endpoint::{Conditions, Dialect, Payload};
-use api::show::{check_managers, entries_of_contacts, show_job};
+use api::show::{AccessAfter, check_managers, entries_of_contacts, show_job};
 use api::{Answer, Auth, Call, Endpoint, Failure, WriteCall};
 use futures::FutureExt as _;
 use jobs::{Applied, ContactsRun};
@@ -34,11 +34,10 @@ async fn handle(call: WriteCall<'_>) -> Result<Answer, Failure> {
     query.finish()?;
     let request = SetContactsAccess::parse(call.body()?)?;
 
-    let users = request.target.managers.iter().copied().chain([call.grant.user]);
+    let users = request.target.given_managers().iter().copied().chain([call.grant.user]);
     let loaded = call.app.store.load(&call.grant.portal, &request.contacts, users).await?;
     let checked = check(&call, &request, loaded)?;
-    let creators = checked.contacts.iter().filter_map(|(record, _)| record.create_by);
-    let entries = entries_of_contacts(call.app, &call.grant, creators, checked.users).await?;
+    let creators: Vec<UserId> = checked.contacts.iter().filter_map(|(record, _)| record.create_by).collect();
 
     let (contacts, records): (BTreeMap<ContactId, AccessState>, Vec<ContactRecord>) =
         checked.contacts.into_iter().map(|(record, state)| ((record.id, state), record)).unzip();
@@ -49,6 +48,9 @@ async fn handle(call: WriteCall<'_>) -> Result<Answer, Failure> {
         target: request.target,
         started: call.now,
     };
+    let mut after = access_after(&run)?;
+    let named = creators.into_iter().chain(after.shown_managers());
+    let entries = entries_of_contacts(call.app, &call.grant, named, checked.users).await?;
     let (counts, job) = if dry_run {
         (run.counts(), None)
     } else if call.prefers_async() {
@@ -59,11 +61,27 @@ async fn handle(call: WriteCall<'_>) -> Result<Answer, Failure> {
         (run.counts(), None)
     } else {
         match run.apply(&call.app.jobs, call.new_job(), &call.app.deadline(call.deadline)).await? {
-            Applied::Completed { job, outcome } => (outcome.counts, Some(job.id)),
+            Applied::Completed { job, outcome } => {
+                if let AccessAfter::Each(accesses) = &mut after {
+                    // Others may have changed contacts since they were loaded.
+                    match call.app.jobs.changes(&run.portal, &job, 0, records.len()).await {
+                        Ok(changes) => {
+                            accesses
+                                .extend(changes.into_iter().filter_map(|change| Some((change.contact, change.after?))));
+                        }
+                        // The contacts are already changed, so a failed read must not look like a failed change.
+                        Err(error) => {
+                            Failure::from(error).log();
+                            return Answer::started(job.id);
+                        }
+                    }
+                }
+                (outcome.counts, Some(job.id))
+            }
             Applied::Requeued(job) => return show_job(&call, &run.caller, &job, Preference::NotApplied).await,
         }
     };
-    let shown = Shown { counts, job, page, fields: fields.as_ref() };
+    let shown = Shown { after: &after, counts, job, page, fields: fields.as_ref() };
     shown.answer(&call, &run, records.into_iter(), &entries)
 }
 
@@ -99,8 +117,24 @@ fn check(call: &Call<'_>, request: &SetContactsAccess, mut loaded: Loaded) -> Re
     Ok(Checked { caller, contacts, users: loaded.users })
 }
 
+/// Returns the access of the contacts after the change, from the access that the call loaded.
+fn access_after(run: &ContactsRun) -> Result<AccessAfter<'_>, Failure> {
+    if let Some(access) = run.target.replacement() {
+        return Ok(AccessAfter::Same(access));
+    }
+    let (mut accesses, mut full) = (HashMap::with_capacity(run.contacts.len()), Vec::new());
+    for (contact, state) in &run.contacts {
+        match run.target.applied_to(&state.access) {
+            Ok(after) => drop(accesses.insert(*contact, after)),
+            Err(_) => full.push(*contact),
+        }
+    }
+    if full.is_empty() { Ok(AccessAfter::Each(accesses)) } else { Err(Failure::TooManyManagers(full)) }
+}
+
 /// The inputs of the answer.
 struct Shown<'a> {
+    after: &'a AccessAfter<'a>,
     counts: Counts,
     job: Option<JobId>,
     page: Page,
@@ -119,8 +153,10 @@ impl Shown<'_> {
         let Page { start_index, count } = self.page;
         let all = records.len();
         let shown = all.saturating_sub(start_index).min(count);
-        let contacts =
-            records.skip(start_index).take(count).map(|record| Contact::new(record, &run.target, entries, &run.caller));
+        let contacts = records.skip(start_index).take(count).filter_map(|record| {
+            let access = self.after.of(record.id)?;
+            Some(Contact::new(record, access, entries, &run.caller))
+        });
         let page = ListPage::counted(start_index, shown, all as u64);
         let answer = Answer::contacts(&call.format, contacts, page, self.fields)?;
         Ok(answer.with_counts(&self.counts).with_job(self.job))

@@ -2,7 +2,7 @@
 
 use api::answer::{ListPage, Preference};
 use api::endpoint::{Conditions, Dialect, Payload};
-use api::show::{check_managers, contacts_in_order, show_job};
+use api::show::{access_after, check_managers, contacts_in_order, show_job};
 use api::{Answer, Auth, Call, CallerInPortal, Endpoint, Failure, WriteCall};
 use futures::FutureExt as _;
 use jobs::{Applied, FilterRun, Outcome};
@@ -28,15 +28,15 @@ pub const ENDPOINT: Endpoint = Endpoint {
 async fn handle(call: WriteCall<'_>) -> Result<Answer, Failure> {
     let mut query = call.query(queries::SET_FILTER_ACCESS);
     let (dry_run, max_affected, page) = (query.dry_run(), query.max_affected(), query.page());
-    let (filter_value, fields) = (query.filter_value(), query.fields());
+    let (filter_value, criteria, fields) = (query.filter_value(), query.access_criteria(), query.fields());
     query.finish()?;
-    let request = SetFilterAccess::parse(call.body()?, filter_value.as_deref())?;
+    let request = SetFilterAccess::parse(call.body()?, filter_value.as_deref(), criteria)?;
 
     let (store, portal_id) = (&call.app.store, &call.grant.portal);
     let CallerInPortal { portal, caller, mut users } = call.caller_in_portal().await?;
     let request = request.resolve(&portal.time_zone)?;
     let (managers, planner) = futures::try_join!(
-        store.users(portal_id, request.target.managers.iter().copied()),
+        store.users(portal_id, request.target.given_managers().iter().copied()),
         store.planner(portal_id, &request.filter.tags)
     )?;
     check_managers(&request.target, |id| managers.contains_key(id))?;
@@ -45,11 +45,12 @@ async fn handle(call: WriteCall<'_>) -> Result<Answer, Failure> {
     if portal.resharding_to.is_some() {
         return Err(Failure::Resharding);
     }
-    let Planned { plan, expected } = planner.plan(&request.filter, portal.shards);
+    let actor = Actor::User(caller);
+    let Planned { plan, expected } = store.plan_run(&planner, &portal, &actor, &request.filter).await?;
     let mode = Mode::of(&call, dry_run);
     let run = FilterRun {
         portal: portal.id,
-        actor: Actor::User(caller),
+        actor,
         plan,
         expected,
         filter: request.filter,
@@ -68,8 +69,15 @@ async fn handle(call: WriteCall<'_>) -> Result<Answer, Failure> {
     };
 
     let ids: Vec<ContactId> = positions.iter().map(|position| position.contact).collect();
-    let entries = Entries { users, ..Entries::default() };
-    let (records, entries) = match contacts_in_order(call.app, &call.grant, &ids, planner.lists, entries).await {
+    let read = async {
+        let after = access_after(&call, &caller, &run.target, job, &ids).await?;
+        let unread = after.shown_managers().into_iter().filter(|id| !users.contains_key(id));
+        let managers = store.users(portal_id, unread.collect::<Vec<_>>()).await?;
+        let entries = Entries { users: users.into_iter().chain(managers).collect(), ..Entries::default() };
+        let (records, entries) = contacts_in_order(call.app, &call.grant, &ids, planner.lists, entries).await?;
+        Ok::<_, Failure>((after, records, entries))
+    };
+    let (after, records, entries) = match read.await {
         Ok(found) => found,
         // The contacts are already changed, so a failed read for the answer must not look like a failed change.
         Err(failure) => match job {
@@ -81,7 +89,10 @@ async fn handle(call: WriteCall<'_>) -> Result<Answer, Failure> {
         },
     };
     let page = ListPage::counted(page.start_index, ids.len(), counts.updated + counts.unchanged);
-    let contacts = records.into_iter().map(|record| Contact::new(record, &run.target, &entries, &caller));
+    let contacts = records.into_iter().filter_map(|record| {
+        let access = after.of(record.id)?;
+        Some(Contact::new(record, access, &entries, &caller))
+    });
     Ok(Answer::contacts(&call.format, contacts, page, fields.as_ref())?.with_counts(&counts).with_job(job))
 }
 

@@ -360,6 +360,8 @@ fn count_headers(counts: &Counts) -> impl Iterator<Item = (HeaderName, HeaderVal
         ("x-skipped-count", counts.skipped),
     ]
     .into_iter()
+    // Only calls that add managers have contacts that fail.
+    .chain((counts.failed > 0).then_some(("x-failed-count", counts.failed)))
     .map(|(name, count)| (HeaderName::from_static(name), HeaderValue::from(count)))
 }
 

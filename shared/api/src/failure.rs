@@ -53,8 +53,13 @@ pub enum Failure {
     #[error(transparent)]
     Invalid(#[from] Invalid),
     /// Some managers are not users of the portal.
-    #[error("{} unknown managers", .0.len())]
-    UnknownManagers(Vec<UserId>),
+    #[error("{} unknown managers", users.len())]
+    UnknownManagers {
+        /// The field that names the managers.
+        field: &'static str,
+        /// The unknown managers.
+        users: Vec<UserId>,
+    },
     /// The contact does not exist, or the caller may not see it.
     #[error("no contact {0}")]
     ContactNotFound(ContactId),
@@ -67,6 +72,9 @@ pub enum Failure {
     /// The caller may see all named contacts, but may not edit the contacts in this list.
     #[error("{} contacts may not be edited", .0.len())]
     EditsForbidden(Vec<ContactId>),
+    /// These contacts would get more managers than a list may hold.
+    #[error("{} contacts would have too many managers", .0.len())]
+    TooManyManagers(Vec<ContactId>),
     /// A precondition of the request does not hold.
     #[error("precondition failed: {0:?}")]
     PreconditionFailed(Unmet),
@@ -191,6 +199,7 @@ pub const KINDS: &[(u16, &str)] = &[
     (409, "job-not-over"),
     (409, "job-over"),
     (409, "rule-contended"),
+    (409, "too-many-managers"),
     (409, "too-many-rules"),
     (410, "changes-expired"),
     (412, "revision-changed"),
@@ -256,7 +265,7 @@ impl Failure {
             | Self::EditForbidden(_)
             | Self::EditsForbidden(_)
             | Self::RuleForbidden(_) => StatusCode::FORBIDDEN,
-            Self::Invalid(_) | Self::UnknownManagers(_) => StatusCode::BAD_REQUEST,
+            Self::Invalid(_) | Self::UnknownManagers { .. } => StatusCode::BAD_REQUEST,
             Self::ContactNotFound(_)
             | Self::ContactsNotFound(_)
             | Self::RouteNotFound
@@ -267,6 +276,7 @@ impl Failure {
             | Self::JobOver(_)
             | Self::KeyInUse
             | Self::RuleContended(_)
+            | Self::TooManyManagers(_)
             | Self::TooManyRules(_) => StatusCode::CONFLICT,
             Self::ChangesExpired(_) => StatusCode::GONE,
             Self::PreconditionFailed(_) => StatusCode::PRECONDITION_FAILED,
@@ -297,9 +307,10 @@ impl Failure {
             Self::OriginForbidden => "origin-forbidden",
             Self::ScopeMissing(_) => "scope-missing",
             Self::Invalid(_) => "invalid-request",
-            Self::UnknownManagers(_) => "unknown-manager",
+            Self::UnknownManagers { .. } => "unknown-manager",
             Self::ContactNotFound(_) | Self::ContactsNotFound(_) => "contact-not-found",
             Self::EditForbidden(_) | Self::EditsForbidden(_) => "edit-forbidden",
+            Self::TooManyManagers(_) => "too-many-managers",
             Self::PreconditionFailed(_) => "revision-changed",
             Self::UnsupportedMediaType { .. } | Self::UnsupportedEncoding(_) => "unsupported-media-type",
             Self::BodyTooLarge => "body-too-large",

@@ -2,10 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use models::access::{Access, Caller};
+use models::access::{Access, Caller, Target};
 use models::contact::{Contact, ContactRecord};
 use models::directory::{Entries, Grant, User};
-use models::job::Job;
+use models::job::{Job, JobId};
 use models::request::queries;
 use models::values::id::{ContactId, UserId};
 use store::contacts::AccessState;
@@ -16,14 +16,70 @@ use crate::app::App;
 use crate::call::Call;
 use crate::failure::Failure;
 
-/// Checks that every manager of `access` is a known user.
+/// Checks that every manager whom the change gives to contacts is a known user.
 ///
 /// # Errors
 ///
 /// [`Failure::UnknownManagers`] names the unknown managers.
-pub fn check_managers(access: &Access, is_known: impl Fn(&UserId) -> bool) -> Result<(), Failure> {
-    let unknown: Vec<UserId> = access.managers.iter().filter(|id| !is_known(id)).copied().collect();
-    if unknown.is_empty() { Ok(()) } else { Err(Failure::UnknownManagers(unknown)) }
+pub fn check_managers(target: &Target, is_known: impl Fn(&UserId) -> bool) -> Result<(), Failure> {
+    let users: Vec<UserId> = target.given_managers().iter().filter(|id| !is_known(id)).copied().collect();
+    let field = target.given_managers_field();
+    if users.is_empty() { Ok(()) } else { Err(Failure::UnknownManagers { field, users }) }
+}
+
+/// The access of the contacts of an answer after a change.
+#[derive(Debug)]
+pub enum AccessAfter<'a> {
+    /// Every contact has this access.
+    Same(&'a Access),
+    /// Each contact has its own access. A contact that the caller may no longer see is missing.
+    Each(HashMap<ContactId, Access>),
+}
+
+impl AccessAfter<'_> {
+    /// Returns the access of a contact; `None` if the caller may no longer see the contact.
+    pub fn of(&self, contact: ContactId) -> Option<&Access> {
+        match self {
+            Self::Same(access) => Some(access),
+            Self::Each(accesses) => accesses.get(&contact),
+        }
+    }
+
+    /// Returns the managers that answers show. The managers of shared contacts are never shown.
+    pub fn shown_managers(&self) -> HashSet<UserId> {
+        let shown = |access: &Access| access.share.is_private().then(|| access.managers.clone()).unwrap_or_default();
+        match self {
+            Self::Same(access) => shown(access).into_iter().collect(),
+            Self::Each(accesses) => accesses.values().flat_map(shown).collect(),
+        }
+    }
+}
+
+/// Returns the access of contacts after `target` was applied to them by `job`, or would be applied without a job. Reads
+/// the access of each contact if the change depends on the contact: 1 read unit per contact and 4 KB.
+pub async fn access_after<'a>(
+    call: &Call<'_>,
+    caller: &Caller,
+    target: &'a Target,
+    job: Option<JobId>,
+    contacts: &[ContactId],
+) -> Result<AccessAfter<'a>, Failure> {
+    if let Some(access) = target.replacement() {
+        return Ok(AccessAfter::Same(access));
+    }
+    let mut states = call.app.store.current_access_of(&call.grant.portal, contacts).await?;
+    let mut accesses = HashMap::with_capacity(contacts.len());
+    for contact in contacts {
+        let state = states.take(*contact)?;
+        if job.is_some_and(|job| state.is_written_by(job)) {
+            // By this change, the caller may have lost the right to see the contact.
+            accesses.insert(*contact, state.access);
+        } else if !state.is_removed && caller.may_see(&state.access) {
+            let after = target.applied_to(&state.access).unwrap_or(state.access);
+            accesses.insert(*contact, after);
+        }
+    }
+    Ok(AccessAfter::Each(accesses))
 }
 
 /// A contact that the caller may see, with its current access, and the caller.
@@ -95,13 +151,15 @@ pub async fn entries_of_contacts(
 pub async fn show_recorded_change(call: &Call<'_>, job: &Job) -> Result<Answer, Failure> {
     let contact = call.contact_id()?;
     let fields = call.query(queries::SET_CONTACT_ACCESS).fields();
-    let target = job.task.target().ok_or_else(|| Failure::Internal("the job of a contact has no target".into()))?;
-    let users = target.managers.iter().copied().chain([call.grant.user]);
+    let changes = call.app.store.single_change(&call.grant.portal, job.id).await?;
+    let after = changes.first().and_then(|change| change.after_in(job));
+    let after = after.ok_or_else(|| Failure::Internal("the job of a contact has no change".into()))?;
+    let users = after.managers.iter().copied().chain([call.grant.user]);
     let mut loaded = call.app.store.load(&call.grant.portal, &[contact], users).await?;
     let caller = call.caller_among(&loaded.users)?;
     let (record, now) = loaded.contacts.remove(&contact).ok_or(Failure::ContactNotFound(contact))?;
-    let entries = entries_of_contact(call, &record, target, loaded.users.into_values().collect()).await?;
-    let mut shown = Contact::new(record, target, &entries, &caller);
+    let entries = entries_of_contact(call, &record, after, loaded.users.into_values().collect()).await?;
+    let mut shown = Contact::new(record, after, &entries, &caller);
     if !now.is_written_by(job.id) && !caller.may_see(&now.access) {
         shown = shown.veiled();
     }

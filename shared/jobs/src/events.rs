@@ -3,7 +3,7 @@
 use std::fmt;
 
 use futures::future::BoxFuture;
-use models::access::Access;
+use models::access::Target;
 use models::filter::Filter;
 use models::job::{Job, JobId, Kind, State};
 use models::values::id::{PortalId, UserId};
@@ -32,9 +32,9 @@ pub struct JobEvent {
     /// The filter that selected the contacts; none for named contacts.
     #[serde(serialize_with = "filter_view")]
     pub filter: Option<Filter>,
-    /// The access that the job set, if all contacts got the same access.
+    /// The change of the contacts' access; none for an undo.
     #[serde(serialize_with = "target_view")]
-    pub target: Option<Access>,
+    pub target: Option<Target>,
     /// The standing rule that started the job.
     pub rule: Option<String>,
     /// The job that this job undid.
@@ -49,7 +49,7 @@ pub struct JobEvent {
     pub skipped: u64,
     /// Contacts that an undo did not restore, because someone changed them since.
     pub conflicts: u64,
-    /// Contacts whose write the table refused.
+    /// Contacts that could not be written: their manager list would be too long, or the table refused the writes.
     pub failed: u64,
 }
 
@@ -59,8 +59,8 @@ fn filter_view<S: Serializer>(filter: &Option<Filter>, serializer: S) -> Result<
 }
 
 #[expect(clippy::ref_option, reason = "serde gives a reference to the member")]
-fn target_view<S: Serializer>(target: &Option<Access>, serializer: S) -> Result<S::Ok, S::Error> {
-    target.as_ref().map(Access::view).serialize(serializer)
+fn target_view<S: Serializer>(target: &Option<Target>, serializer: S) -> Result<S::Ok, S::Error> {
+    target.as_ref().map(Target::view).serialize(serializer)
 }
 
 impl JobEvent {

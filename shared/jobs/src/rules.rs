@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::stream::{self, StreamExt as _};
 use jiff::SignedDuration;
-use models::access::{Access, Actor, Author};
+use models::access::{Actor, Author, Target};
 use models::directory::Portal;
 use models::filter::Filter;
 use models::job::{Job, JobId};
@@ -79,11 +79,11 @@ impl Jobs {
         portal: &Portal,
         actor: Actor,
         filter: Filter,
-        target: Access,
+        target: Target,
         started: Timestamp,
     ) -> Result<FilterRun, StoreError> {
         let planner = self.store.planner(&portal.id, &filter.tags).await?;
-        let Planned { plan, expected } = planner.plan(&filter, portal.shards);
+        let Planned { plan, expected } = self.store.plan_run(&planner, portal, &actor, &filter).await?;
         Ok(FilterRun {
             portal: portal.id.clone(),
             actor,
@@ -98,10 +98,11 @@ impl Jobs {
         })
     }
 
-    /// Returns the managers that are not users of the portal.
-    async fn unknown_managers(&self, portal: &PortalId, target: &Access) -> Result<Vec<UserId>, StoreError> {
-        let known = self.store.users(portal, target.managers.iter().copied()).await?;
-        Ok(target.managers.iter().filter(|id| !known.contains_key(id)).copied().collect())
+    /// Returns the managers that the change gives to contacts, and that are not users of the portal.
+    async fn unknown_managers(&self, portal: &PortalId, target: &Target) -> Result<Vec<UserId>, StoreError> {
+        let managers = target.given_managers();
+        let known = self.store.users(portal, managers.iter().copied()).await?;
+        Ok(managers.iter().filter(|id| !known.contains_key(id)).copied().collect())
     }
 
     /// Starts every due rule, until the deadline. A rule that missed several due times starts once. Returns the number

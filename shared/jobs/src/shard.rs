@@ -155,7 +155,7 @@ impl<'a> ShardWork<'a> {
         for item in step.items {
             let counts = item.verdict.counts();
             match item.verdict {
-                Verdict::Hidden | Verdict::Skipped => {}
+                Verdict::Hidden | Verdict::Skipped | Verdict::Failed => {}
                 Verdict::Done => self.found_done = true,
                 Verdict::Unchanged(position) => self.positions.extend(position),
                 Verdict::Change(change, position) => {

@@ -4,6 +4,7 @@ mod changes;
 mod contacts;
 mod judge;
 mod matches;
+mod posted;
 
 use store::StoreError;
 use store::jobs::Checkpoint;

@@ -2,6 +2,7 @@
 
 mod counting;
 
+use models::filter::AccessCriteria;
 use models::job::{FilterTask, State, Task};
 use models::limits::{self, MAX_TRIES, MESSAGE_DEADLINE_MILLIS, RETRY_MILLIS};
 use models::values::timestamp::Timestamp;
@@ -192,7 +193,8 @@ impl Jobs {
         let mut source = match &job.task {
             Task::Filter(task) => return Box::pin(self.run_filter_shard(claimed, task, rights, work, deadline)).await,
             Task::Contacts { contacts, target } => {
-                let terms = Terms { rights, target, purpose: Purpose::Write(job.id) };
+                let criteria = AccessCriteria::default();
+                let terms = Terms { rights, criteria, target, purpose: Purpose::Write(job.id) };
                 let contacts = contacts.as_slice();
                 Source::Contacts(ContactSource::new(&self.store, portal, contacts, checkpoint, terms))
             }
@@ -261,7 +263,7 @@ impl Jobs {
         let selection = Selection { filter: &task.filter, plan: &plan, started: job.started.unwrap_or(job.created) };
         let checkpoint = work.progress.checkpoint;
         let matches = |purpose| {
-            let terms = Terms { rights, target: &task.target, purpose };
+            let terms = Terms { rights, criteria: task.filter.access, target: &task.target, purpose };
             Source::Matches(Box::new(MatchSource::new(self, portal, selection, number, checkpoint, terms)))
         };
         if let Some(limit) = task.max_affected {

@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use models::access::{Access, Caller, ShareType};
 use models::directory::Statistics;
 use models::filter::plan::plan;
-use models::filter::{Filter, IndexEntry};
+use models::filter::{AccessCriteria, Filter, IndexEntry};
 use models::limits::MAX_PAGE;
 use models::request::SetFilterAccess;
 use models::values::id::{ContactId, UserId};
@@ -21,7 +21,8 @@ const BODY: &[u8] = br#"{"tags":["VIP","UK"],"contactStage":[1,2,3],"contactType
 const MANAGERS: u128 = 40;
 
 fn filter() -> Filter {
-    let request = SetFilterAccess::parse(BODY, Some("maria anders")).expect("the body is good");
+    let request =
+        SetFilterAccess::parse(BODY, Some("maria anders"), AccessCriteria::default()).expect("the body is good");
     request.resolve(&TimeZone::UTC).expect("the range is not empty").filter
 }
 
@@ -49,7 +50,10 @@ fn entry(index: usize) -> IndexEntry {
 fn plans(criterion: &mut Criterion) {
     let (filter, statistics) = (filter(), statistics());
     criterion.bench_function("parse/filter body", |bench| {
-        bench.iter(|| SetFilterAccess::parse(black_box(BODY), Some("maria anders"))?.resolve(&TimeZone::UTC));
+        bench.iter(|| {
+            SetFilterAccess::parse(black_box(BODY), Some("maria anders"), AccessCriteria::default())?
+                .resolve(&TimeZone::UTC)
+        });
     });
     criterion.bench_function("plan/every field", |bench| {
         bench.iter(|| plan(black_box(&filter), black_box(&statistics), 4));

@@ -1,5 +1,8 @@
 //! The access rules as pure functions: which users may see and edit a contact.
 
+mod target;
+
+use std::collections::HashSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -7,6 +10,8 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::values::id::UserId;
+
+pub use target::{AccessEdit, Target, TargetView, TooManyManagers};
 
 /// The access to a contact for users outside its manager list.
 ///
@@ -37,6 +42,11 @@ impl ShareType {
     /// Returns the share type with this number.
     pub fn from_number(number: i64) -> Option<Self> {
         Self::ALL.into_iter().find(|share| i64::from(share.number()) == number)
+    }
+
+    /// Returns the share type of a request: private or public.
+    pub const fn requested(is_private: bool) -> Self {
+        if is_private { Self::None } else { Self::ReadWrite }
     }
 
     /// Returns whether only managers and administrators see the contact.
@@ -74,29 +84,14 @@ impl Access {
 
     /// Builds the access of a request: private or public, with the managers deduplicated.
     pub fn requested(is_private: bool, managers: impl IntoIterator<Item = UserId>) -> Self {
-        let mut seen = std::collections::HashSet::new();
-        Self {
-            share: if is_private { ShareType::None } else { ShareType::ReadWrite },
-            managers: managers.into_iter().filter(|id| seen.insert(*id)).collect(),
-        }
+        Self { share: ShareType::requested(is_private), managers: Self::distinct(managers) }
     }
 
-    /// Returns the answer's view of this access, as the target of a job or of a rule.
-    pub fn view(&self) -> TargetView<'_> {
-        TargetView { is_private: self.share.is_private(), manager_list: &self.managers }
+    /// Returns the managers without duplicates, in the order of first mention.
+    fn distinct(managers: impl IntoIterator<Item = UserId>) -> Vec<UserId> {
+        let mut seen = HashSet::new();
+        managers.into_iter().filter(|id| seen.insert(*id)).collect()
     }
-}
-
-/// The target access of a job or of a rule, with the field names of requests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Target))]
-#[serde(rename_all = "PascalCase")]
-pub struct TargetView<'a> {
-    /// true if the contacts become private.
-    pub is_private: bool,
-    /// The managers of the contacts.
-    #[cfg_attr(feature = "openapi", schema(value_type = Vec<uuid::Uuid>))]
-    pub manager_list: &'a [UserId],
 }
 
 /// The authenticated user of a request.
@@ -119,9 +114,8 @@ impl Caller {
 
     /// Returns the managers that the caller may know: all managers of a private contact. For a shared contact,
     /// administrators know all managers. Other callers know only whether they are managers themselves.
-    pub fn known_managers<'a>(&self, access: &'a Access) -> impl Iterator<Item = UserId> + 'a {
-        let (user, knows_all) = (self.user, self.is_admin || access.share.is_private());
-        access.managers.iter().copied().filter(move |manager| knows_all || *manager == user)
+    pub fn known_managers<'a>(&self, access: &'a Access) -> impl Iterator<Item = UserId> + use<'a> {
+        Actor::User(*self).known_managers(access)
     }
 
     /// Returns whether the caller may edit a contact with this access. Every editor may also set the access.
@@ -196,6 +190,15 @@ impl Actor {
             Self::User(caller) => caller.may_see(access),
             Self::Operator => true,
         }
+    }
+
+    /// Returns the managers that the actor may know, as [`Caller::known_managers`] explains. The operator knows all.
+    pub fn known_managers<'a>(&self, access: &'a Access) -> impl Iterator<Item = UserId> + use<'a> {
+        let only = match self {
+            Self::User(caller) if !caller.is_admin && !access.share.is_private() => Some(caller.user),
+            Self::User(_) | Self::Operator => None,
+        };
+        access.managers.iter().copied().filter(move |manager| only.is_none_or(|user| *manager == user))
     }
 
     /// Returns whether the actor may edit a contact with this access. Every editor may also set the access.

@@ -6,9 +6,10 @@ pub mod top_k;
 
 use serde::{Deserialize, Serialize};
 
+use crate::access::{Access, Actor};
 use crate::contact::ContactRecord;
 use crate::values::fold::{fold, fold_tag};
-use crate::values::id::ContactId;
+use crate::values::id::{ContactId, UserId};
 use crate::values::timestamp::Timestamp;
 
 /// `contactListView` on ONLYOFFICE's reference page of `PUT crm/contact/filter/access`.
@@ -68,10 +69,54 @@ pub struct Filter {
     pub to_date: Option<Timestamp>,
     /// Folded words without duplicates. The name of a match contains all of these words.
     pub words: Vec<String>,
+    /// Criteria for the access of a match. No index entry holds the access, so the access is tested on access records.
+    #[serde(skip_serializing_if = "AccessCriteria::seeks_nothing")]
+    pub access: AccessCriteria,
+}
+
+/// Criteria for the access of contacts. The default accepts every contact.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct AccessCriteria {
+    /// True for shared contacts, false for private contacts; `None` for both.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shared: Option<bool>,
+    /// A user in the contacts' manager lists, which shared contacts have too. The nil UUID selects contacts without a
+    /// manager, as on ONLYOFFICE's server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub responsible: Option<UserId>,
+}
+
+impl AccessCriteria {
+    /// Returns whether a contact with this access meets the criteria. Managers that the viewer may not know are
+    /// ignored.
+    pub fn holds(&self, access: &Access, viewer: &Actor) -> bool {
+        self.shared.is_none_or(|shared| shared != access.share.is_private())
+            && self.responsible.is_none_or(|user| match user.is_nil() {
+                true => viewer.known_managers(access).next().is_none(),
+                false => viewer.known_managers(access).any(|manager| manager == user),
+            })
+    }
+
+    /// Returns whether every contact meets the criteria. If so, nobody reads access to check them.
+    pub const fn seeks_nothing(&self) -> bool {
+        self.shared.is_none() && self.responsible.is_none()
+    }
+
+    /// Returns the user whom the manager list of every contact names that the viewer may see and that meets the
+    /// criteria; `None` if there is no such user.
+    pub fn manager(&self, viewer: &Actor) -> Option<UserId> {
+        match (self.responsible, viewer) {
+            (Some(user), _) => (!user.is_nil()).then_some(user),
+            // Apart from administrators, only managers see private contacts.
+            (None, Actor::User(caller)) if self.shared == Some(false) && !caller.is_admin => Some(caller.user),
+            (None, _) => None,
+        }
+    }
 }
 
 impl Filter {
-    /// Returns whether an entry matches every field. A [`crate::filter::plan::Plan`] splits the same check between the
+    /// Returns whether an entry matches every field but the criteria for access. A [`crate::filter::plan::Plan`] splits the same check between the
     /// range that it reads and its [`Test`]s.
     pub fn selects(&self, entry: &IndexEntry) -> bool {
         self.from_date.is_none_or(|from| from <= entry.created)
@@ -93,6 +138,8 @@ impl Filter {
             from_date: self.from_date,
             to_date: self.to_date,
             filter_value: self.words.join(" "),
+            is_shared: self.access.shared,
+            responsibleid: self.access.responsible,
         }
     }
 }
@@ -116,6 +163,11 @@ pub struct FilterView<'a> {
     pub to_date: Option<Timestamp>,
     /// Folded words of the name, separated by spaces; empty if the filter has none.
     pub filter_value: String,
+    /// true for shared contacts, false for private contacts; `null` for both.
+    pub is_shared: Option<bool>,
+    /// A user in the contacts' manager lists; the nil UUID for contacts without a manager.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<uuid::Uuid>))]
+    pub responsibleid: Option<UserId>,
 }
 
 /// A contact's index entry: every field that a filter tests.

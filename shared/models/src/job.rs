@@ -5,7 +5,7 @@ pub mod view;
 
 use serde::{Deserialize, Serialize};
 
-use crate::access::{Access, Author};
+use crate::access::{Access, Author, Target};
 use crate::filter::Filter;
 use crate::filter::plan::Plan;
 use crate::job::contact_set::ContactSet;
@@ -73,7 +73,7 @@ pub struct Counts {
     pub skipped: u64,
     /// Contacts that an undo did not restore, because they were changed again after the job.
     pub conflicts: u64,
-    /// Contacts that could not be written before the job was given up.
+    /// Contacts that could not be written: their manager list would be too long, or the job was given up.
     pub failed: u64,
 }
 
@@ -100,20 +100,20 @@ impl std::iter::Sum for Counts {
 /// The work of a job, with all data that its workers need. A task without its target cannot be built or deserialized.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Task {
-    /// Set the access of one contact. One transaction writes this access and the job's record, so workers have nothing
+    /// Change the access of one contact. One transaction writes this access and the job's record, so workers have nothing
     /// to do.
     Contact {
-        /// The access to set.
-        target: Access,
+        /// The change of the access.
+        target: Target,
     },
-    /// Set the access of contacts that a call named.
+    /// Change the access of contacts that a call named.
     Contacts {
         /// The contacts.
         contacts: ContactSet,
-        /// The access to set.
-        target: Access,
+        /// The change of the access.
+        target: Target,
     },
-    /// Set the access of contacts that a filter selects.
+    /// Change the access of contacts that a filter selects.
     Filter(Box<FilterTask>),
     /// Restore the accesses that contacts had before another job.
     Undo {
@@ -124,7 +124,7 @@ pub enum Task {
     },
 }
 
-/// The task of setting the access of the contacts that a filter selects.
+/// The task of changing the access of the contacts that a filter selects.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FilterTask {
     /// The filter as requested.
@@ -135,8 +135,8 @@ pub struct FilterTask {
     pub max_affected: Option<u64>,
     /// The standing rule that started the job.
     pub rule: Option<String>,
-    /// The access to set.
-    pub target: Access,
+    /// The change of each contact's access.
+    pub target: Target,
 }
 
 /// The location of a job's undo log, which stores the access of each contact before the job.
@@ -159,13 +159,18 @@ impl Task {
         }
     }
 
-    /// Returns the access that all contacts get; `None` for an undo, which restores each contact's own access.
-    pub fn target(&self) -> Option<&Access> {
+    /// Returns the change of each contact's access; `None` for an undo, which restores each contact's own access.
+    pub fn target(&self) -> Option<&Target> {
         match self {
             Self::Contact { target } | Self::Contacts { target, .. } => Some(target),
             Self::Filter(task) => Some(&task.target),
             Self::Undo { .. } => None,
         }
+    }
+
+    /// Returns the access that all contacts get; `None` if the access depends on the contact.
+    pub fn replacement(&self) -> Option<&Access> {
+        self.target().and_then(Target::replacement)
     }
 
     /// Returns the filter that selects the contacts.
@@ -316,7 +321,7 @@ pub struct Change {
     pub before: Access,
     /// The revision of the contact's access before the job; `None` if the contact had no access record.
     pub revision: Option<Revision>,
-    /// The contact's access after the job, if different from the job's target.
+    /// The contact's access after the job, unless the job gives all contacts the same access.
     pub after: Option<Access>,
     /// True if an undo did not restore the contact, because the contact was changed again after the undone job.
     pub conflict: bool,
@@ -328,9 +333,14 @@ impl Change {
         self.revision.map(|revision| revision.job)
     }
 
+    /// Returns the access that this change of `job` sets; `None` for a change that belongs to another job.
+    pub fn after_in<'a>(&'a self, job: &'a Job) -> Option<&'a Access> {
+        self.after.as_ref().or(job.task.replacement())
+    }
+
     /// Returns the access before `job` and the access that `job` set; `None` for a conflict, where `job` set nothing.
     pub fn states<'a>(&'a self, job: &'a Job) -> Option<(&'a Access, &'a Access)> {
-        let after = self.after.as_ref().or(job.task.target())?;
+        let after = self.after_in(job)?;
         (!self.conflict).then_some((&self.before, after))
     }
 }

@@ -24,6 +24,9 @@ pub const MAX_JOBS_START_INDEX: usize = 10_000;
 /// Maximum values in one array of a request: managers, tags, stages or types.
 pub const MAX_LIST_VALUES: usize = 1000;
 
+/// Maximum managers of a contact.
+pub const MAX_MANAGERS: usize = MAX_LIST_VALUES;
+
 /// Maximum values of one array in a query string: API Gateway has room for this many of the longest tags.
 pub const MAX_QUERY_VALUES: usize = 32;
 

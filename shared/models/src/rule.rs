@@ -1,4 +1,4 @@
-//! Standing rules: a stored filter, the access that its contacts get, and a schedule.
+//! Standing rules: a stored filter, the change of its contacts' access, and a schedule.
 
 mod schedule;
 
@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::access::{Access, Caller, TargetView};
+use crate::access::{Caller, Target, TargetView};
 use crate::answer::Suffix;
 use crate::filter::{Filter, FilterView};
 use crate::job::JobId;
@@ -93,8 +93,8 @@ pub struct Rule {
     pub name: RuleName,
     /// Filter that selects the contacts.
     pub filter: Filter,
-    /// Access that the contacts get.
-    pub target: Access,
+    /// Change of the contacts' access.
+    pub target: Target,
     /// Times at which the rule runs.
     pub schedule: Schedule,
     /// True if the rule runs.
@@ -226,7 +226,7 @@ pub struct RuleView<'a> {
     pub name: &'a RuleName,
     /// The filter that selects the contacts.
     pub filter: FilterView<'a>,
-    /// The access that the contacts get.
+    /// The change of the contacts' access.
     pub target: TargetView<'a>,
     /// The cron expression.
     pub cron: &'a str,

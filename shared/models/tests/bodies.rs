@@ -6,11 +6,11 @@
 use std::fmt::Write as _;
 
 use jiff::tz::TimeZone;
-use models::access::Access;
+use models::access::{Access, AccessEdit, Target};
 use models::invalid::Invalid;
 use models::limits::{MAX_FAULTS, MAX_LIST_VALUES, MAX_NAMED_CONTACTS, MAX_TAG_BYTES};
 use models::request::{SetContactAccess, SetContactsAccess};
-use models::values::id::ContactId;
+use models::values::id::{ContactId, UserId};
 use proptest::prelude::*;
 
 use crate::requests::set_filter_access;
@@ -43,9 +43,15 @@ fn filter(body: &[u8]) -> Result<String, Invalid> {
     ))
 }
 
-fn target(access: &Access) -> String {
-    let managers = access.managers.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-    format!("{:?} [{}]", access.share, abridged(&managers))
+fn target(target: &Target) -> String {
+    let listed =
+        |managers: &[UserId]| abridged(&managers.iter().map(ToString::to_string).collect::<Vec<_>>().join(","));
+    match target {
+        Target::Replace(Access { share, managers }) => format!("{share:?} [{}]", listed(managers)),
+        Target::Edit(AccessEdit { share, add, remove }) => {
+            format!("{share:?}, add [{}], remove [{}]", listed(add), listed(remove))
+        }
+    }
 }
 
 fn abridged(text: &str) -> String {
@@ -153,6 +159,32 @@ fn not_an_object(read: Read) -> String {
     bodies.iter().map(|body| check(read, body)).collect()
 }
 
+/// Checks bodies that add and remove managers. `fixed` stands before the fields, and `privacy` is the field that makes
+/// the contacts private or public.
+fn edits(read: Read, fixed: &str, privacy: &str) -> String {
+    const ANNA: &str = "00000000-0000-0000-0000-000000000001";
+    let bodies = [
+        format!(r#""addManagers":["{MIKE}"]"#),
+        format!(r#""removeManagers":["{MIKE}","{MIKE}"]"#),
+        format!(r#""addManagers":["{ANNA}","{ANNA}"],"removeManagers":["{MIKE}"]"#),
+        format!(r#""AddManagers":["{ANNA}"],"{privacy}":true"#),
+        format!(r#""addManagers":["{ANNA}","{MIKE}"],"removeManagers":["{MIKE}","{ANNA}"]"#),
+        format!(r#""addManagers":["{MIKE}"],"managerList":[]"#),
+        format!(r#""removeManagers":[],"managerList":["{MIKE}"],"{privacy}":false"#),
+        format!(r#""addManagers":["{MIKE}"],"managerList":null,"{privacy}":null"#),
+        r#""addManagers":[]"#.to_owned(),
+        r#""addManagers":[],"removeManagers":[]"#.to_owned(),
+        format!(r#""addManagers":[],"{privacy}":true"#),
+        r#""addManagers":null"#.to_owned(),
+        format!(r#""addManagers":null,"removeManagers":null,"{privacy}":true"#),
+        format!(r#""addManagers":"{MIKE}""#),
+        r#""addManagers":["mike"],"removeManagers":[1]"#.to_owned(),
+        format!(r#""addManager":["{MIKE}"]"#),
+        format!(r#""addManagers":{}"#, list(&format!("\"{MIKE}\""), MAX_LIST_VALUES + 1)),
+    ];
+    bodies.iter().map(|body| check(read, format!("{{{fixed}{body}}}").as_bytes())).collect()
+}
+
 fn list(value: &str, times: usize) -> String {
     format!("[{}]", vec![value; times].join(","))
 }
@@ -194,7 +226,8 @@ fn bodies_of_set_contact_access() {
         + "\n"
         + &bodies.iter().map(|body| check(contact, body.as_bytes())).collect::<String>()
         + "\n"
-        + &every_value(contact, &["isShared", "managerList", "contactid"], "isShared");
+        + &every_value(contact, &["isShared", "managerList", "contactid"], "isShared")
+        + &edits(contact, "", "isShared");
     crate::check_file("contact-bodies", &text);
 }
 
@@ -238,7 +271,8 @@ fn bodies_of_set_contacts_access() {
         + "\n"
         + &bodies.iter().map(|body| check(contacts, body.as_bytes())).collect::<String>()
         + "\n"
-        + &values.concat();
+        + &values.concat()
+        + &edits(contacts, r#""contactid":[5,7],"#, "isShared");
     crate::check_file("contacts-bodies", &text);
 }
 
@@ -359,7 +393,8 @@ fn bodies_of_set_filter_access() {
         + "\n"
         + &bodies.iter().map(|body| check(filter, body.as_bytes())).collect::<String>()
         + "\n"
-        + &every_value(filter, &fields, "isPrivate");
+        + &every_value(filter, &fields, "isPrivate")
+        + &edits(filter, "", "isPrivate");
     crate::check_file("filter-bodies", &text);
 }
 

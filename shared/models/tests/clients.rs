@@ -107,8 +107,9 @@ fn sign_in_accepts_blank_fields_of_onlyoffice() {
 
 #[test]
 fn names_are_compared_without_case() {
-    let shared =
-        |managers: &[&str]| SetContactAccess { target: Access::requested(false, managers.iter().map(|id| user(id))) };
+    let shared = |managers: &[&str]| SetContactAccess {
+        target: Access::requested(false, managers.iter().map(|id| user(id))).into(),
+    };
     for (text, expected) in [
         (format!(r#"{{"IsShared":true,"managerlist":["{MIKE}"]}}"#), Ok(shared(&[MIKE]))),
         (format!("ISSHARED=true&ManagerList[]={MIKE}"), Ok(shared(&[MIKE]))),
@@ -139,7 +140,7 @@ fn names_are_compared_without_case() {
     }
     let rule = r#"{"Filter":{"Tags":["vip"]},"TARGET":{"isprivate":true},"Cron":"0 2 * * *","timezone":"UTC"}"#;
     let rule = set_rule(body(rule), &ZONE).unwrap();
-    assert_eq!((rule.filter.tags, rule.target), (vec!["vip".to_owned()], Access::requested(true, Vec::new())));
+    assert_eq!((rule.filter.tags, rule.target), (vec!["vip".to_owned()], Access::requested(true, Vec::new()).into()));
     let two = r#"{"filter":{"tags":["vip"],"Tags":["uk"]},"target":{"isPrivate":true},"cron":"0 2 * * *"}"#;
     check(two, set_rule(body(two), &ZONE).map(drop), Err("filter.tags is given more than once"));
     let run = br#"{"Portal":"acme","Filter":{},"Access":{"IsPrivate":true},"maxaffected":5}"#;
@@ -155,7 +156,7 @@ fn parameters_are_compared_without_case_and_repeated_values_count_once() {
     .unwrap();
     assert_eq!((request.page.start_index, request.page.count), (3, 2));
     assert_eq!(request.filter.tags, ["a", "b"]);
-    assert_eq!((request.sought.responsible, request.order.by), (Some(user(MIKE)), SortBy::DisplayName));
+    assert_eq!((request.filter.access.responsible, request.order.by), (Some(user(MIKE)), SortBy::DisplayName));
     for (text, expected) in [
         ("count=2&startIndex=0&Count=2", Ok(2)),
         ("count=2&&&startIndex=0&", Ok(2)),
@@ -199,7 +200,7 @@ fn count_above_the_maximum_means_the_maximum() {
 
 #[test]
 fn contact_in_the_body_must_be_the_contact_of_the_path() {
-    let expected = SetContactAccess { target: Access::requested(false, Vec::new()) };
+    let expected = SetContactAccess { target: Access::requested(false, Vec::new()).into() };
     for text in [
         r#"{"isShared":true}"#,
         r#"{"isShared":true,"contactid":null}"#,
@@ -232,6 +233,10 @@ fn contact_in_the_body_must_be_the_contact_of_the_path() {
     check(two, SetContactAccess::parse(body(two), id(5)), Err("contactid is given more than once"));
 }
 
+fn replacement(request: SetContactAccess) -> Access {
+    request.target.replacement().unwrap().clone()
+}
+
 #[test]
 fn forms_have_booleans_and_arrays_as_text() {
     for (text, expected) in [
@@ -249,7 +254,7 @@ fn forms_have_booleans_and_arrays_as_text() {
         (r#"{"isShared":"1"}"#, Err("isShared must be true or false")),
         (r#"{"isShared":"true"}"#, Err("isShared must be true or false")),
     ] {
-        check(text, SetContactAccess::parse(body(text), id(5)).map(|request| request.target.share), expected);
+        check(text, SetContactAccess::parse(body(text), id(5)).map(|request| replacement(request).share), expected);
     }
     let both = vec![user(MIKE), user(ANNA)];
     for (text, expected) in [
@@ -266,7 +271,11 @@ fn forms_have_booleans_and_arrays_as_text() {
         ("managerList=[5]".into(), Err("managerList[0] must be a UUID")),
     ] {
         let text = format!("isShared=0&{text}");
-        check(&text, SetContactAccess::parse(body(&text), id(5)).map(|request| request.target.managers), expected);
+        check(
+            &text,
+            SetContactAccess::parse(body(&text), id(5)).map(|request| replacement(request).managers),
+            expected,
+        );
     }
     for (text, expected) in [
         ("contactId[]=5", Ok(vec![id(5)])),
@@ -285,14 +294,14 @@ fn forms_have_booleans_and_arrays_as_text() {
     );
     let rule = set_rule(body(&nested), &ZONE).unwrap();
     assert_eq!((rule.filter.stages, rule.enabled), (vec![1, 2], false));
-    assert_eq!(rule.target, Access::requested(true, vec![user(MIKE)]));
+    assert_eq!(rule.target, Access::requested(true, vec![user(MIKE)]).into());
 }
 
 #[test]
 fn queries_accept_1_and_0_as_booleans() {
     for (text, expected) in [("isShared=1&total=0", (Some(true), false)), ("isShared=0&total=1", (Some(false), true))] {
         let request = list_contacts(text, &ZONE).unwrap();
-        assert_eq!((request.sought.shared, request.total), expected, "{text}");
+        assert_eq!((request.filter.access.shared, request.total), expected, "{text}");
     }
     for (text, expected) in [
         ("dryRun=1", Ok(true)),

@@ -1,8 +1,8 @@
-//! Lists of contacts: sort orders, access criteria, and the cheaper way to read.
+//! Lists of contacts: sort orders, criteria for access, and the cheaper way to read.
 
-use models::access::{Access, Caller, ShareType};
-use models::filter::IndexEntry;
-use models::filter::listing::{AccessCriteria, Facts, Order, Rank, SortBy, posting_budget};
+use models::access::{Access, Actor, Caller, ShareType};
+use models::filter::listing::{Facts, Order, Rank, SortBy, posting_budget};
+use models::filter::{AccessCriteria, IndexEntry};
 use models::values::id::{ContactId, UserId};
 use models::values::timestamp::Timestamp;
 use proptest::prelude::*;
@@ -99,7 +99,7 @@ fn nil_user_selects_contacts_without_a_manager_that_the_caller_may_know() {
         (Caller { user, is_admin: false }, ShareType::None, vec![user, other], false),
     ] {
         let access = Access { share, managers };
-        assert_eq!(nobody.holds(&access, &caller), expected, "{access:?} {caller:?}");
+        assert_eq!(nobody.holds(&access, &Actor::User(caller)), expected, "{access:?} {caller:?}");
     }
 }
 
@@ -115,7 +115,8 @@ fn responsible_selects_only_managers_that_the_caller_may_know() {
         for (managers, is_listed) in [(vec![other, user], true), (vec![other], false), (vec![], false)] {
             let access = Access { share, managers };
             let responsible = is_listed && (knows || share.is_private());
-            let holds = |shared, responsible| AccessCriteria { shared, responsible }.holds(&access, &caller);
+            let holds =
+                |shared, responsible| AccessCriteria { shared, responsible }.holds(&access, &Actor::User(caller));
             assert!(holds(None, None));
             assert_eq!(holds(None, Some(user)), responsible, "{access:?}");
             assert_eq!(holds(Some(true), None), !share.is_private(), "{access:?}");

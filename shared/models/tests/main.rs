@@ -15,6 +15,7 @@ mod requests;
 mod rules;
 mod selection;
 mod sign_in;
+mod targets;
 
 /// Compares `text` with the committed file `snapshots/<name>.snap`.
 #[track_caller]

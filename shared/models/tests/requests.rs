@@ -1,6 +1,7 @@
 //! Requests in one step, parsed and with their dates in a time zone, and the tables of their fields.
 
 use jiff::tz::TimeZone;
+use models::filter::AccessCriteria;
 use models::invalid::Invalid;
 use models::request::field::Field;
 use models::request::{
@@ -19,7 +20,7 @@ pub(crate) fn set_filter_access<'a>(
     filter_value: Option<&str>,
     zone: &TimeZone,
 ) -> Result<SetFilterAccess, Invalid> {
-    SetFilterAccess::parse(body, filter_value)?.resolve(zone)
+    SetFilterAccess::parse(body, filter_value, AccessCriteria::default())?.resolve(zone)
 }
 
 pub(crate) fn set_rule<'a>(body: impl Into<RequestBody<'a>>, zone: &TimeZone) -> Result<SetRule, Invalid> {
@@ -39,7 +40,7 @@ fn every_field_of_a_body_is_read() {
     };
     check(bodies::SET_CONTACT_ACCESS, |body| SetContactAccess::parse(body, ContactId::MIN).map(drop));
     check(bodies::SET_CONTACTS_ACCESS, |body| SetContactsAccess::parse(body).map(drop));
-    check(bodies::SET_FILTER_ACCESS, |body| SetFilterAccess::parse(body, None).map(drop));
+    check(bodies::SET_FILTER_ACCESS, |body| SetFilterAccess::parse(body, None, AccessCriteria::default()).map(drop));
     check(bodies::SET_RULE, |body| SetRule::parse(body).map(drop));
     check(bodies::RUN_ONCE, |body| RunOnce::parse(body).map(drop));
     check(bodies::SIGN_IN, |body| SignInRequest::parse(body).map(drop));

@@ -77,6 +77,11 @@ const FILTERS: &[&str] = &[
     r#"{"tags":["uk"],"tags":[]}"#,
     r#"{"tags":[{"a":1,"a":2}]}"#,
     r#"{"tags":["uk"],"t\u0061gs":["uk"],"foo":1,"foo":2}"#,
+    r#"{"isShared":false,"responsibleid":"9924256A-739C-462b-AF15-E652A3B1B6EB"}"#,
+    r#"{"responsibleId":"00000000-0000-0000-0000-000000000000"}"#,
+    r#"{"isShared":"false","responsibleid":"mike"}"#,
+    r#"{"isShared":null,"responsibleid":null}"#,
+    r#"{"tags":[],"isShared":true}"#,
 ];
 
 const TARGETS: &[&str] = &[
@@ -88,6 +93,10 @@ const TARGETS: &[&str] = &[
     r#"{"isShared":true}"#,
     r#"{"isPrivate":true,"isPrivate":false}"#,
     r#"{"isPrivate":true,"tags":[]}"#,
+    r#"{"addManagers":["9924256a-739c-462b-af15-e652a3b1b6eb"],"removeManagers":["00000000-0000-0000-0000-000000000001"]}"#,
+    r#"{"addManagers":["9924256a-739c-462b-af15-e652a3b1b6eb"],"managerList":[]}"#,
+    r#"{"removeManagers":["9924256a-739c-462b-af15-e652a3b1b6eb"],"addManagers":["9924256A-739C-462B-AF15-E652A3B1B6EB"]}"#,
+    r#"{"addManagers":[]}"#,
 ];
 
 #[test]

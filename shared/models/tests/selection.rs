@@ -106,6 +106,7 @@ fn execute(plan: &Plan, entries: &[IndexEntry]) -> Vec<i32> {
             let is_in_partition = |entry: &&IndexEntry| match &plan.source {
                 AccessPath::Tag(tag) => entry.tags.contains(tag),
                 AccessPath::Stages(stages) => entry.stage == stages[partition],
+                AccessPath::Postings(_) => panic!("no index has postings"),
             };
             let range = plan.from..=plan.to;
             found.extend(

@@ -147,6 +147,8 @@ fn partition(portal: &PortalId, source: &AccessPath, shard: u16, number: usize) 
     match source {
         AccessPath::Tag(tag) => (number == 0).then(|| Partition::Tag(portal.clone(), shard, tag.clone())),
         AccessPath::Stages(stages) => stages.get(number).map(|stage| Partition::Stage(portal.clone(), shard, *stage)),
+        // Postings are in no index.
+        AccessPath::Postings(_) => None,
     }
 }
 

@@ -17,10 +17,10 @@ use std::time::Duration;
 
 use futures::future::{Either, select};
 use futures::stream::TryStreamExt as _;
-use models::access::{Access, Caller};
+use models::access::{Access, Actor, Caller};
 use models::contact::{ContactRecord, ListItem};
 use models::filter::Filter;
-use models::filter::listing::{AccessCriteria, Facts, Order, Rank, SortBy, posting_budget};
+use models::filter::listing::{Facts, Order, Rank, SortBy};
 use models::filter::plan::Plan;
 use models::filter::top_k::TopK;
 use models::limits::MAX_PAGE;
@@ -40,9 +40,6 @@ const READ_AHEAD: usize = 1000;
 
 /// Extra contacts examined with those of a page, because access may exclude some of the page.
 const SPARE: usize = 8;
-
-/// Maximum contacts of a manager that are read by identifier. Their identifiers take some megabytes.
-const MAX_CANDIDATES: u64 = 250_000;
 
 /// Maximum contacts whose access is read to count a list that depends on access: some 5,000 read units.
 pub const MAX_COUNTED: usize = 10_000;
@@ -70,8 +67,6 @@ pub struct Listing<'a> {
     pub expected: u64,
     /// Caller that the list is shown to.
     pub caller: Caller,
-    /// Criteria for the access of the contacts.
-    pub sought: AccessCriteria,
     /// Order of the list.
     pub order: Order,
     /// Page of the list.
@@ -144,12 +139,12 @@ impl Listing<'_> {
 
     /// Returns whether a contact with this access is in the list.
     fn admits(&self, access: &Access) -> bool {
-        self.caller.may_see(access) && self.sought.holds(access, &self.caller)
+        self.caller.may_see(access) && self.filter.access.holds(access, &Actor::User(self.caller))
     }
 
     /// Returns whether access decides membership in the list.
     fn depends_on_access(&self) -> bool {
-        !self.caller.is_admin || !self.sought.seeks_nothing()
+        !self.caller.is_admin || !self.filter.access.seeks_nothing()
     }
 
     /// Returns whether the list is counted if the page does not give the total. The count reads the access of each
@@ -162,16 +157,6 @@ impl Listing<'_> {
     /// Returns the facts about a contact that the order requires.
     fn facts(&self, contact_type: i32, names: (String, String), set_at: Option<Timestamp>) -> Facts {
         Facts { names, type_order: self.types.get(&contact_type).map(|item| item.sort_order), set_at }
-    }
-
-    /// Returns the manager whose manager list contains every contact of the list, if there is one.
-    fn manager(&self) -> Option<UserId> {
-        // Only managers see private contacts, apart from administrators.
-        let own = self.sought.shared == Some(false) && !self.caller.is_admin;
-        match self.sought.responsible {
-            Some(user) if user.is_nil() => None,
-            responsible => responsible.or(own.then_some(self.caller.user)),
-        }
     }
 
     /// Returns the number of matches after which the index scan ends; none if the scan reads the whole index.
@@ -213,14 +198,11 @@ impl Store {
         if listing.plan.is_empty() {
             return Ok(Listed { total: Some(0), ..Listed::default() });
         }
-        if let Some(manager) = listing.manager().filter(|_| listing.posted) {
-            let max_contacts = posting_budget(listing.expected, listing.match_limit()).min(MAX_CANDIDATES);
-            let max_contacts = usize::try_from(max_contacts).unwrap_or(usize::MAX);
-            if max_contacts > 0
-                && let Some(indexed) = self.contacts_indexed_for(listing.portal, manager, max_contacts).await?
-            {
-                return self.list_candidates(listing, manager, &indexed).await;
-            }
+        if let Some(manager) = listing.filter.access.manager(&Actor::User(listing.caller)).filter(|_| listing.posted)
+            && let Some(indexed) =
+                self.cheap_postings(listing.portal, manager, listing.expected, listing.match_limit()).await?
+        {
+            return self.list_candidates(listing, manager, &indexed).await;
         }
         match listing.order.by {
             SortBy::Created => self.list_in_index_order(listing).await,

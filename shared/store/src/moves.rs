@@ -154,6 +154,23 @@ impl Store {
         }
     }
 
+    /// Reads the index entries of contacts from the contacts' own items: half a read unit per 4 KB of each item.
+    pub async fn own_entries(
+        &self,
+        portal: &PortalId,
+        contacts: &[ContactId],
+    ) -> Result<HashMap<ContactId, IndexEntry>, StoreError> {
+        let keys: Vec<Key> = contacts.iter().map(|&id| Key::Contact(portal.clone(), id)).collect();
+        let mut entries = HashMap::with_capacity(contacts.len());
+        self.get_each(&keys, Consistency::Eventual, |item| {
+            let entry = crate::index::entry(&item, Index::Stage)?;
+            entries.insert(entry.contact, entry);
+            Ok(())
+        })
+        .await?;
+        Ok(entries)
+    }
+
     /// Reads contacts from their own items, consistently: 1 read unit per 4 KB of each item, and 1 for each access
     /// record.
     pub async fn own_items(&self, portal: &PortalId, contacts: &[ContactId]) -> Result<OwnItems, StoreError> {

@@ -10,12 +10,14 @@
 //! write either follows a posting for each of its managers by at most [`models::limits::POSTING_SETTLED_MILLIS`], or
 //! has a condition: the record must still hold the managers for whom no posting was written.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io::Write as _;
+use std::ops::ControlFlow;
 
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
 use models::access::Access;
+use models::filter::listing::posting_budget;
 use models::limits::MAX_PACKED_CONTACTS;
 use models::values::id::{ContactId, PortalId, UserId};
 use models::values::sorted_ids;
@@ -25,7 +27,7 @@ use sha2::{Digest as _, Sha256};
 use crate::dynamodb::batch::{Priority, Write};
 use crate::dynamodb::client::Store;
 use crate::dynamodb::items::{self, Item};
-use crate::dynamodb::reading::QueryOptions;
+use crate::dynamodb::reading::{Consistency, QueryOptions};
 use crate::error::StoreError;
 use crate::inflate::inflate;
 use crate::jobs::chunk_format::MAX_CHUNK_CONTACTS;
@@ -34,6 +36,9 @@ use crate::keys::{Key, PostingHash, Range};
 /// Maximum postings of the first query. Each further query reads four times as many. So a manager with few postings
 /// takes one round trip, and the first read of a manager with too many postings stays small.
 const FIRST_POSTINGS: usize = 64;
+
+/// Maximum contacts of a manager that are read by identifier. Their identifiers take some megabytes.
+const MAX_CANDIDATES: u64 = 250_000;
 
 /// Maximum bytes of a posting before compression: a number of at most five bytes for each contact, and their count.
 const MAX_POSTING_BYTES: usize = 5 * (MAX_PACKED_CONTACTS + 1);
@@ -176,24 +181,78 @@ impl Store {
         manager: UserId,
         max_contacts: usize,
     ) -> Result<Option<IndexedContacts>, StoreError> {
+        let (mut contacts, mut entries, mut is_too_many) = (HashSet::new(), 0, false);
+        self.each_posting(portal, manager, Consistency::Eventual, |item, indexed| {
+            if item.contains_key(INDEXED_AT) {
+                entries += indexed.len();
+            }
+            contacts.extend(indexed);
+            is_too_many = contacts.len() > max_contacts;
+            if is_too_many { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })
+        .await?;
+        let contacts = (!is_too_many).then(|| contacts.into_iter().collect());
+        Ok(contacts.map(|contacts| IndexedContacts { contacts, entries }))
+    }
+
+    /// Reads the contacts in a manager's postings if reading each contact is cheaper than scanning `expected` index
+    /// entries, of which a scan in index order ends after `until` matches. Returns none otherwise. Costs as
+    /// [`Self::contacts_indexed_for`].
+    pub(crate) async fn cheap_postings(
+        &self,
+        portal: &PortalId,
+        manager: UserId,
+        expected: u64,
+        until: Option<u64>,
+    ) -> Result<Option<IndexedContacts>, StoreError> {
+        let max_contacts = posting_budget(expected, until).min(MAX_CANDIDATES);
+        match usize::try_from(max_contacts).unwrap_or(usize::MAX) {
+            0 => Ok(None),
+            max_contacts => self.contacts_indexed_for(portal, manager, max_contacts).await,
+        }
+    }
+
+    /// Reads the contacts of one of `shards` shards in a manager's postings after the contact `after`, ascending and
+    /// consistently: 1 read unit per 4 KB of all postings of the manager. Memory holds the contacts of the shard.
+    pub async fn contacts_indexed_in_shard(
+        &self,
+        portal: &PortalId,
+        manager: UserId,
+        shard: u16,
+        shards: u16,
+        after: Option<ContactId>,
+    ) -> Result<Vec<ContactId>, StoreError> {
+        let mut contacts = BTreeSet::new();
+        self.each_posting(portal, manager, Consistency::Strong, |_, indexed| {
+            let is_wanted = |contact: &ContactId| contact.shard(shards) == shard && Some(*contact) > after;
+            contacts.extend(indexed.into_iter().filter(is_wanted));
+            ControlFlow::Continue(())
+        })
+        .await?;
+        Ok(contacts.into_iter().collect())
+    }
+
+    /// Reads a manager's postings and their contacts, until `visit` breaks.
+    async fn each_posting(
+        &self,
+        portal: &PortalId,
+        manager: UserId,
+        consistency: Consistency,
+        mut visit: impl FnMut(&Item, Vec<ContactId>) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
         let range = Range::Postings(portal.clone(), manager);
-        let mut contacts = HashSet::new();
-        let (mut start, mut limit, mut entries) = (None, FIRST_POSTINGS, 0);
+        let options = QueryOptions { consistency, ..QueryOptions::default() };
+        let (mut start, mut limit) = (None, FIRST_POSTINGS);
         loop {
-            let (items, next) = self.query_page(&range, &QueryOptions::default(), Some(limit), start).await?;
+            let (items, next) = self.query_page(&range, &options, Some(limit), start).await?;
             limit = limit.saturating_mul(4);
-            for item in items {
-                let indexed = decode(items::bytes(&item, IDS)?)?;
-                if item.contains_key(INDEXED_AT) {
-                    entries += indexed.len();
-                }
-                contacts.extend(indexed);
-                if contacts.len() > max_contacts {
-                    return Ok(None);
+            for item in &items {
+                if visit(item, decode(items::bytes(item, IDS)?)?).is_break() {
+                    return Ok(());
                 }
             }
             if next.is_none() {
-                return Ok(Some(IndexedContacts { contacts: contacts.into_iter().collect(), entries }));
+                return Ok(());
             }
             start = next;
         }

@@ -16,7 +16,7 @@ fn running() -> Job {
         created: after(-10),
         started: Some(after(0)),
         finished: None,
-        task: Task::Contact { target: Access::UNRECORDED },
+        task: Task::Contact { target: Access::UNRECORDED.into() },
         counts: Counts { matched: 9999, ..Counts::default() },
         error: None,
         percent: 0,

@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::{RetryConfig, RetryPartition};
 use jiff::SignedDuration;
 use jobs::{Abandoned, Deadline, FilterRun, Jobs, Message, WorkError, Worked};
-use models::access::{Access, Actor, Caller, ShareType};
+use models::access::{Access, Actor, Caller, ShareType, Target};
 use models::filter::Filter;
 use models::filter::plan::plan;
 use models::job::{Change, Counts, Job, JobId, Kind, State};
@@ -143,7 +143,7 @@ impl Bed {
         self.world.set_clock(later);
     }
 
-    pub(crate) async fn run(&self, target: Access, max_affected: Option<u64>) -> FilterRun {
+    pub(crate) async fn run(&self, target: impl Into<Target>, max_affected: Option<u64>) -> FilterRun {
         let lists = self.world.store.lists(&self.portal).await.unwrap();
         let statistics = self.world.store.statistics(&self.portal, &[], &lists.stage_counts).await.unwrap();
         let started = self.world.app.now();
@@ -154,7 +154,7 @@ impl Bed {
             filter: Filter::default(),
             expected: plan.expected(&statistics),
             plan,
-            target,
+            target: target.into(),
             page: Page { count: 5, start_index: 0 },
             max_affected,
             started,

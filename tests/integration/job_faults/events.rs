@@ -39,7 +39,7 @@ async fn each_ended_job_publishes_one_event_with_its_outcome() {
         published.iter().map(|event| event.state.name()).collect::<Vec<_>>(),
         ["done", "done", "failed", "cancelled"]
     );
-    assert_eq!((published[0].target.as_ref(), published[1].undo_of), (Some(&target()), Some(done)));
+    assert_eq!((published[0].target.clone(), published[1].undo_of), (Some(target().into()), Some(done)));
 
     bed.pass(MESSAGE_DEADLINE_MILLIS);
     bed.sweep().await;

@@ -9,6 +9,7 @@ mod events;
 mod leases;
 mod lost_answers;
 mod messages;
+mod own_filter;
 mod refusals;
 mod retention;
 mod steps;

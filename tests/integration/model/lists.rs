@@ -5,7 +5,8 @@ use std::cell::Cell;
 use std::cmp::Ordering;
 
 use models::access::Caller;
-use models::filter::listing::{AccessCriteria, Order, SortBy};
+use models::filter::AccessCriteria;
+use models::filter::listing::{Order, SortBy};
 use models::filter::plan::plan;
 use models::request::{Page, SetFilterAccess};
 use models::values::id::{ContactId, PortalId};
@@ -245,11 +246,13 @@ async fn read(world: &World, name: &str, model: &Model, list: &List, by_postings
     let words: Vec<&str> = list.filter.resolve(&model.zone).searches.iter().map(|&search| SEARCHES[search].0).collect();
     let body = serde_json::Value::Object(body).to_string();
     let words = Some(words.join(" ")).filter(|words| !words.is_empty());
-    let filter = SetFilterAccess::parse(body.as_bytes(), words.as_deref())?.filter.resolve(&portal.time_zone)?;
+    let user = |user: usize| user_id(user).parse();
+    let access = AccessCriteria { shared: list.shared, responsible: list.responsible.map(user).transpose()? };
+    let filter =
+        SetFilterAccess::parse(body.as_bytes(), words.as_deref(), access)?.filter.resolve(&portal.time_zone)?;
     let lists = world.store.lists(&id).await?;
     let statistics = world.store.statistics(&id, &filter.tags, &lists.stage_counts).await?;
     let plan = plan(&filter, &statistics, portal.shards);
-    let user = |user: usize| user_id(user).parse();
     let listing = Listing {
         portal: &id,
         filter: &filter,
@@ -257,7 +260,6 @@ async fn read(world: &World, name: &str, model: &Model, list: &List, by_postings
         // Forces both ways of reading, whatever they cost in a portal this small.
         expected: if by_postings { u64::from(u32::MAX) } else { 0 },
         caller: Caller { user: user(list.user)?, is_admin: list.user == 0 },
-        sought: AccessCriteria { shared: list.shared, responsible: list.responsible.map(user).transpose()? },
         order: Order { by: list.by, descending: list.descending },
         page: Page { count: list.count, start_index: list.start_index },
         total: list.total,

@@ -10,9 +10,9 @@ use jobs::{
     Abandoned, ContactOutcome, ContactRun, ContactsRun, Deadline, FilterRun, Jobs, LoadedContact, Message, RunError,
     StartError,
 };
-use models::access::{Access, Actor, Author, Caller, ShareType};
-use models::filter::Filter;
+use models::access::{Access, AccessEdit, Actor, Author, Caller, ShareType, Target};
 use models::filter::plan::plan;
+use models::filter::{AccessCriteria, Filter};
 use models::import::parse_line;
 use models::job::{Job, JobId};
 use models::limits::{LEASE_MILLIS, MESSAGE_DEADLINE_MILLIS, RETRY_MILLIS};
@@ -87,13 +87,36 @@ fn original(contact: i64) -> Option<Access> {
         1 => Some(private(&[MIKE])),
         2 => Some(Access { share: ShareType::Read, managers: vec![SAM, MIKE] }),
         3 => Some(public(&[SAM])),
-        _ => Some(targets()[0].clone()),
+        _ => Some(accesses()[0].clone()),
     }
 }
 
 /// The accesses that runs set.
-fn targets() -> [Access; 3] {
+fn accesses() -> [Access; 3] {
     [private(&[ADA]), public(&[MIKE]), private(&[SAM, ADA])]
+}
+
+/// The changes of manager lists that runs make.
+fn edits() -> [AccessEdit; 3] {
+    [
+        AccessEdit { share: None, add: vec![ADA], remove: Vec::new() },
+        AccessEdit { share: None, add: vec![MIKE], remove: vec![SAM] },
+        AccessEdit { share: Some(ShareType::None), add: vec![ADA, MIKE], remove: vec![SAM] },
+    ]
+}
+
+/// Returns one of the changes that runs make; every third is a change of manager lists.
+fn any_target(number: u64) -> Target {
+    let at = usize::try_from(number % 3).unwrap();
+    match (number / 3) % 3 {
+        0 => edits()[at].clone().into(),
+        _ => accesses()[at].clone().into(),
+    }
+}
+
+/// Returns the criteria for access of a run; every fourth run seeks the contacts of one manager.
+fn any_criteria(number: u64) -> AccessCriteria {
+    AccessCriteria { responsible: ((number / 9) % 4 == 0).then_some(SAM), shared: None }
 }
 
 /// A portal to copy.
@@ -229,7 +252,9 @@ pub(super) struct Bed {
     start: Start,
     company: Company,
     filter: Filter,
-    pub(super) target: Access,
+    pub(super) target: Target,
+    /// True if runs that seek the contacts of a manager read the manager's postings.
+    by_postings: bool,
     rounds: u64,
     weather: Weather,
     engine: Arc<LaggingEngine>,
@@ -266,6 +291,7 @@ impl Bed {
             Start::ContactsQueued,
         ]);
         let stages = if random.chance(300) { vec![0, 1] } else { Vec::new() };
+        let change = random.next();
         Self {
             portal,
             healthy,
@@ -273,8 +299,9 @@ impl Bed {
             shape,
             start,
             company,
-            filter: Filter { stages, ..Filter::default() },
-            target: targets()[usize::try_from(random.below(3)).unwrap()].clone(),
+            filter: Filter { stages, access: any_criteria(change), ..Filter::default() },
+            target: any_target(change),
+            by_postings: (change / 36) % 2 == 0,
             // In many rounds, work that fails forever is given up.
             rounds: if random.chance(60) { 14 } else { random.below(4) },
             weather: Weather::draw(&mut random, shape.contacts.unsigned_abs(), &time),
@@ -289,7 +316,9 @@ impl Bed {
 
     /// Returns a description of the schedule.
     fn course(&self) -> String {
-        format!("{:?}, {:?}, {:?}, {} rounds, {:?}", self.shape, self.start, self.company, self.rounds, self.weather)
+        let Self { shape, start, company, filter, target, rounds, weather, .. } = self;
+        let manager = filter.access.responsible;
+        format!("{shape:?}, {start:?}, {company:?}, {target:?} of {manager:?}, {rounds} rounds, {weather:?}")
     }
 
     fn below(&self, bound: u64) -> u64 {
@@ -300,14 +329,21 @@ impl Bed {
     pub(super) fn matches(&self) -> BTreeSet<ContactId> {
         let is_match = |contact: &ContactId| {
             let stage = self.shape.stage_of(contact.get().into());
-            self.filter.stages.is_empty() || self.filter.stages.iter().any(|of| i64::from(*of) == stage)
+            let is_in_stage =
+                self.filter.stages.is_empty() || self.filter.stages.iter().any(|of| i64::from(*of) == stage);
+            is_in_stage && self.filter.access.holds(&self.originals[contact].access, &Actor::Operator)
         };
         self.originals.keys().copied().filter(is_match).collect()
     }
 
     /// Returns the contacts that the run must change.
     pub(super) fn to_change(&self) -> BTreeSet<ContactId> {
-        self.matches().into_iter().filter(|contact| self.originals[contact].access != self.target).collect()
+        self.matches().into_iter().filter(|contact| self.originals[contact].access != self.after(*contact)).collect()
+    }
+
+    /// Returns the access that the run gives to a contact with its original access.
+    pub(super) fn after(&self, contact: ContactId) -> Access {
+        self.target.applied_to(&self.originals[&contact].access).unwrap()
     }
 
     pub(super) async fn states(&self) -> Result<BTreeMap<ContactId, AccessState>, Failure> {
@@ -346,7 +382,7 @@ impl Bed {
     }
 
     /// Starts a run. Nothing is known about a run that fails.
-    async fn run(&self, jobs: &Jobs, start: Start, target: Access) -> Result<(), RunError> {
+    async fn run(&self, jobs: &Jobs, start: Start, target: Target) -> Result<(), RunError> {
         let id = jobs.new_id();
         let ada = Caller { user: ADA, is_admin: true };
         if matches!(start, Start::Contacts | Start::ContactsQueued) {
@@ -370,12 +406,16 @@ impl Bed {
         }
         let lists = jobs.store.lists(&self.portal).await?;
         let statistics = jobs.store.statistics(&self.portal, &[], &lists.stage_counts).await?;
-        let plan = plan(&self.filter, &statistics, self.shape.shards);
+        let mut plan = plan(&self.filter, &statistics, self.shape.shards);
+        let expected = plan.expected(&statistics);
+        if let Some(manager) = self.filter.access.responsible.filter(|_| self.by_postings) {
+            plan = plan.by_postings(manager);
+        }
         let run = FilterRun {
             portal: self.portal.clone(),
             actor: Actor::User(ada),
             filter: self.filter.clone(),
-            expected: plan.expected(&statistics),
+            expected,
             plan,
             target,
             page: Page { count: 5, start_index: 0 },
@@ -392,7 +432,7 @@ impl Bed {
     }
 
     /// Sets the access of one contact, as a call does.
-    async fn set(&self, jobs: &Jobs, contact: ContactId, target: Access) -> Result<(), StoreError> {
+    async fn set(&self, jobs: &Jobs, contact: ContactId, target: Target) -> Result<(), StoreError> {
         let run = ContactRun {
             portal: self.portal.clone(),
             author: Author::User(ADA),
@@ -404,11 +444,12 @@ impl Bed {
         for _ in 0..4 {
             let LoadedContact::Loaded(loaded) = run.load(jobs, [ADA]).await? else { return Ok(()) };
             let Some((_, before)) = loaded.contacts.get(&contact) else { return Ok(()) };
-            if !run.changes(before) {
+            let Ok(after) = run.target.applied_to(&before.access) else { return Ok(()) };
+            if after == before.access {
                 return Ok(());
             }
-            run.prepare(jobs, before).await?;
-            if run.apply(jobs, before).await? == ContactOutcome::Written {
+            run.prepare(jobs, before, &after).await?;
+            if run.apply(jobs, before, &after).await? == ContactOutcome::Written {
                 return Ok(());
             }
         }
@@ -443,7 +484,7 @@ impl Bed {
             .live(async {
                 for _ in 0..self.below(6) {
                     let contact = contacts[usize::try_from(self.below(contacts.len() as u64)).unwrap()];
-                    let target = targets()[usize::try_from(self.below(3)).unwrap()].clone();
+                    let target = any_target(self.random.borrow_mut().next());
                     self.set(&process.jobs, contact, target).await.unwrap_or_default();
                 }
             })
@@ -571,7 +612,8 @@ impl Bed {
     async fn follow_crowd(&self) -> Result<(), Failure> {
         let (first, second) = (self.disturb(0), self.disturb(1));
         let (setter, undoer) = (self.disturb(2), self.disturb(3));
-        let other = targets().into_iter().find(|access| *access != self.target).unwrap_or_else(|| private(&[SAM]));
+        let other = accesses().map(Target::from).into_iter().find(|target| *target != self.target);
+        let other = other.unwrap_or_else(|| private(&[SAM]).into());
         let start = if self.below(2) == 0 { Start::Filter } else { Start::Contacts };
         futures::join!(
             first.live(self.run(&first.jobs, self.start, self.target.clone())),

@@ -74,9 +74,9 @@ impl Bed {
     ) -> Result<(), Failure> {
         for (contact, state) in states {
             let was = &self.originals[contact];
-            let expected = if changed.contains(contact) { &self.target } else { &was.access };
+            let expected = if changed.contains(contact) { self.after(*contact) } else { was.access.clone() };
             let is_original = changed.contains(contact) || state == was;
-            ensure(state.access == *expected && is_original, || format!("contact {contact}: {was:?}, then {state:?}"))?;
+            ensure(state.access == expected && is_original, || format!("contact {contact}: {was:?}, then {state:?}"))?;
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use lambda_http::http::Method;
 use models::answer::{ErrorBody, ErrorDetail};
 use models::invalid::Invalid;
-use models::limits::{MAX_BODY_BYTES, MAX_OPEN_JOBS, MAX_RULES_OF_PORTAL, MAX_RULES_OF_USER};
+use models::limits::{MAX_BODY_BYTES, MAX_MANAGERS, MAX_OPEN_JOBS, MAX_RULES_OF_PORTAL, MAX_RULES_OF_USER};
 
 use crate::failure::{Failure, RuleBound, Unmet};
 
@@ -66,7 +66,7 @@ impl Failure {
                 Alone(format!("This token lacks the scope {0}; use a token that has the scope {0}.", scope.name()))
             }
             Self::Invalid(invalid) => Unchanged(faults(invalid)),
-            Self::UnknownManagers(ids) => {
+            Self::UnknownManagers { users: ids, .. } => {
                 let subject = if ids.len() == 1 { "this manager is not a user" } else { "these managers are not users" };
                 Unchanged(format!("{subject} of the portal: {}.", listed(ids)))
             }
@@ -83,6 +83,11 @@ impl Failure {
             Self::EditsForbidden(ids) => Unchanged(format!(
                 "you may see but not edit {}; ask its managers or an administrator.",
                 counted(ids, "contact", "contacts")
+            )),
+            Self::TooManyManagers(ids) => Unchanged(format!(
+                "the manager list of {} would have more than {MAX_MANAGERS} users. Remove managers in the same call, or \
+                 leave the contact out.",
+                counted(ids, "contact", "each of the contacts")
             )),
             Self::PreconditionFailed(Unmet::Changed) => Unchanged(
                 "If-Match does not name the current version. Read the current version, decide again, and send its ETag."
@@ -201,8 +206,8 @@ impl Failure {
             Self::Invalid(invalid) => {
                 invalid.faults.iter().map(|fault| detail(&fault.field, fault.message.clone())).collect()
             }
-            Self::UnknownManagers(ids) => ids.iter().map(|id| detail("managerList", id.to_string())).collect(),
-            Self::ContactsNotFound(ids) | Self::EditsForbidden(ids) => {
+            Self::UnknownManagers { field, users } => users.iter().map(|id| detail(field, id.to_string())).collect(),
+            Self::ContactsNotFound(ids) | Self::EditsForbidden(ids) | Self::TooManyManagers(ids) => {
                 ids.iter().map(|id| detail("contactid", id.to_string())).collect()
             }
             _ => Vec::new(),

@@ -1,10 +1,11 @@
 //! Sets the access of one contact: load, prepare, write.
 //!
-//! A run makes at most three round trips: [`ContactRun::load`], [`ContactRun::prepare`] and [`ContactRun::apply`]. The
-//! caller checks after `load` whether the change is allowed. If somebody else changes the access between `load` and
+//! A run makes at most three round trips: [`ContactRun::load`], [`ContactRun::prepare`] and [`ContactRun::apply`]. After
+//! `load`, the caller checks whether the change is allowed, and applies the change to the loaded access. A contact whose
+//! access stays the same needs no further step: no write and no job. If somebody else changes the access between `load` and
 //! `apply`, the run starts again.
 
-use models::access::{Access, Author};
+use models::access::{Access, Author, Target};
 use models::job::{Counts, Job, JobId, NewJob, Revision, Task};
 use models::values::id::{ContactId, PortalId, UserId};
 use models::values::timestamp::Timestamp;
@@ -24,8 +25,8 @@ pub struct ContactRun {
     pub author: Author,
     /// The contact.
     pub contact: ContactId,
-    /// The access to set.
-    pub target: Access,
+    /// The change of the access. The caller computes the access after the change from the loaded contact.
+    pub target: Target,
     /// The job that records the change.
     pub job: JobId,
     /// When the run started.
@@ -71,34 +72,28 @@ impl ContactRun {
         Ok(LoadedContact::Loaded(loaded))
     }
 
-    /// Returns whether the run would change the access. A contact whose access already matches costs no write and gets
-    /// no job.
-    pub fn changes(&self, before: &AccessState) -> bool {
-        before.access != self.target
-    }
-
-    /// Writes the manager index, which must precede the access record: 1 write unit for each manager that is new to the
-    /// contact.
+    /// Writes the manager index for the access `after` the change. The index must precede the access record. Costs 1
+    /// write unit for each manager that is new to the contact.
     ///
     /// # Errors
     ///
     /// When the table fails.
-    pub async fn prepare(&self, jobs: &Jobs, before: &AccessState) -> Result<(), StoreError> {
+    pub async fn prepare(&self, jobs: &Jobs, before: &AccessState, after: &Access) -> Result<(), StoreError> {
         let mut postings = Postings::default();
-        postings.add(self.contact, &before.access, &self.target);
+        postings.add(self.contact, &before.access, after);
         jobs.store.index_managers(&self.portal, &postings, jobs.now(), Priority::Call).await
     }
 
-    /// Writes the access record and its job in one transaction, if the access is still `before`: 6 write units, and 2
+    /// Writes the access `after` the change and its job in one transaction, if the access is still `before`: 6 write units, and 2
     /// more if the job's event is published.
     ///
     /// # Errors
     ///
     /// When the table fails.
-    pub async fn apply(&self, jobs: &Jobs, before: &AccessState) -> Result<ContactOutcome, StoreError> {
-        let Self { portal, contact, target, .. } = self;
+    pub async fn apply(&self, jobs: &Jobs, before: &AccessState, after: &Access) -> Result<ContactOutcome, StoreError> {
+        let Self { portal, contact, .. } = self;
         let record = AccessRecord {
-            access: target,
+            access: after,
             revision: Revision { job: self.job, chunk: None },
             replaced: before.job(),
             set_by: self.author,

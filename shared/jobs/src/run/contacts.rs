@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use models::access::{Access, Actor, Author, Caller};
+use models::access::{Actor, Author, Caller, Target};
+use models::filter::AccessCriteria;
 use models::job::contact_set::ContactSet;
 use models::job::{Counts, Job, JobId, NewJob, Task};
 use models::request::Page;
@@ -13,7 +14,7 @@ use store::contacts::AccessState;
 use crate::context::Jobs;
 use crate::run::{Applied, StartError};
 use crate::shard::Deadline;
-use crate::source::{ContactSource, Judge, Purpose, Rights, Source, Terms};
+use crate::source::{ContactSource, Purpose, Rights, Source, Terms};
 
 /// A job over named contacts is small enough for one worker.
 const SHARDS: u16 = 1;
@@ -33,8 +34,8 @@ pub struct ContactsRun {
     pub caller: Caller,
     /// The existing contacts, with the access that the call loaded.
     pub contacts: BTreeMap<ContactId, AccessState>,
-    /// The access to set.
-    pub target: Access,
+    /// The change of each contact's access.
+    pub target: Target,
     /// When the run started.
     pub started: Timestamp,
 }
@@ -42,12 +43,13 @@ pub struct ContactsRun {
 impl ContactsRun {
     fn terms(&self, purpose: Purpose) -> Terms<'_> {
         // The caller's rights were read together with the contacts.
-        Terms { rights: Rights::Known(Actor::User(self.caller)), target: &self.target, purpose }
+        let rights = Rights::Known(Actor::User(self.caller));
+        Terms { rights, criteria: AccessCriteria::default(), target: &self.target, purpose }
     }
 
     /// Returns the counts that [`Self::apply`] would produce. Reads nothing. A run without updates needs no job.
     pub fn counts(&self) -> Counts {
-        let judge = Judge { actor: Actor::User(self.caller), target: &self.target, purpose: Purpose::Preview };
+        let judge = self.terms(Purpose::Preview).judge(Actor::User(self.caller));
         self.contacts.iter().map(|(&contact, state)| judge.judge(contact, None, state.clone()).counts()).sum()
     }
 

@@ -1,7 +1,7 @@
 //! Sets access by filter: preview, limit, record, run now or queue.
 
 use futures::stream::StreamExt as _;
-use models::access::{Access, Actor};
+use models::access::{Actor, Target};
 use models::filter::Filter;
 use models::filter::plan::Plan;
 use models::job::{Counts, FilterTask, Job, JobId, NewJob, Task};
@@ -29,8 +29,8 @@ pub struct FilterRun {
     pub plan: Plan,
     /// Estimated number of index entries that the plan reads.
     pub expected: u64,
-    /// The access to set.
-    pub target: Access,
+    /// The change of each contact's access.
+    pub target: Target,
     /// The page of matches that the answer shows.
     pub page: Page,
     /// Maximum number of changes. A run that would change more contacts writes nothing.
@@ -164,7 +164,7 @@ impl FilterRun {
                 Rights::Current { store: &jobs.store, portal: &self.portal, author: self.actor.author() }
             }
         };
-        let terms = Terms { rights, target: &self.target, purpose };
+        let terms = Terms { rights, criteria: self.filter.access, target: &self.target, purpose };
         let selection = Selection { filter: &self.filter, plan: &self.plan, started: self.started };
         Source::Matches(Box::new(MatchSource::new(jobs, &self.portal, selection, shard, None, terms)))
     }

@@ -95,7 +95,7 @@ impl ShardWork<'_> {
     fn postings(&self, changes: &[Change]) -> Postings {
         let mut postings = Postings::default();
         for change in changes.iter().filter(|change| !change.conflict) {
-            let Some(after) = change.after.as_ref().or(self.job.task.target()) else { continue };
+            let Some(after) = change.after_in(self.job) else { continue };
             postings.add(change.contact, &change.before, after);
         }
         postings
@@ -107,7 +107,7 @@ impl ShardWork<'_> {
         let Self { jobs, portal, job, .. } = *self;
         let revision = Revision { job: job.id, chunk: Some(chunk) };
         let records = changes.iter().map(|change| {
-            let access = change.after.as_ref().or(job.task.target());
+            let access = change.after_in(job);
             let access = access.ok_or_else(|| StoreError::Corrupt("a change lacks the access to write".into()))?;
             let replaced = change.replaced_job();
             let record = AccessRecord { access, revision, replaced, set_by: job.created_by, set_at: job.created };
@@ -204,7 +204,7 @@ impl ShardWork<'_> {
                         }
                         changes.push(change);
                     }
-                    Verdict::Hidden | Verdict::Skipped => {
+                    Verdict::Hidden | Verdict::Skipped | Verdict::Failed => {
                         self.positions.retain(|position| position.contact != contact);
                     }
                     Verdict::Done | Verdict::Unchanged(_) => {}
@@ -268,7 +268,7 @@ impl ShardWork<'_> {
         for (change, state) in unwritten {
             if change.revision.is_none() && !existing.contains(&change.contact) {
                 lost.push((change.contact, AccessState { is_removed: true, ..state }));
-            } else if actor.is_some_and(|actor| may_write(job, actor, change)) {
+            } else if actor.is_some_and(|actor| may_write(job, actor, change, &state)) {
                 permitted.push(change);
             } else {
                 lost.push((change.contact, state));
@@ -298,8 +298,8 @@ fn contacts_of(states: &[(ContactId, AccessState)]) -> Vec<ContactId> {
 /// Judges a contact whose access is no longer the access that the job read. Only a run changes such a contact. An undo
 /// restores a contact only from the access that the undone job set, so for an undo the contact is a conflict.
 fn judge_again(job: &Job, actor: Actor, contact: ContactId, state: AccessState) -> Verdict {
-    if let Some(target) = job.task.target() {
-        return Judge { actor, target, purpose: Purpose::Write(job.id) }.judge(contact, None, state);
+    if let Some(judge) = judge_of(job, actor) {
+        return judge.judge(contact, None, state);
     }
     if state.is_written_by(job.id) {
         Verdict::Done
@@ -316,10 +316,17 @@ fn conflict(contact: ContactId, revision: Option<Revision>) -> Change {
     Change { contact, before: Access::UNRECORDED, revision, after: Some(Access::UNRECORDED), conflict: true }
 }
 
-/// Returns whether the job's author may still make a change. The contact's access must still be `change.before`.
-fn may_write(job: &Job, actor: &Actor, change: &Change) -> bool {
-    match &change.after {
-        Some(restored) if job.task.undo_of().is_some() => actor.may_restore(&change.before, restored),
-        _ => actor.may_edit(&change.before),
+/// Returns the judge of a job's contacts; none for an undo.
+fn judge_of(job: &Job, actor: Actor) -> Option<Judge<'_>> {
+    let criteria = job.task.filter().map(|filter| filter.access).unwrap_or_default();
+    job.task.target().map(|target| Judge { actor, criteria, target, purpose: Purpose::Write(job.id) })
+}
+
+/// Returns whether the job's author may still make a change of a contact in `state`, which the change replaces.
+fn may_write(job: &Job, actor: &Actor, change: &Change, state: &AccessState) -> bool {
+    match (judge_of(job, *actor), &change.after) {
+        (Some(judge), _) => judge.may_change(state),
+        (None, Some(restored)) => actor.may_restore(&change.before, restored),
+        (None, None) => false,
     }
 }

@@ -11,7 +11,7 @@ use store::{Store, StoreError};
 use crate::source::judge::{Judged, Terms, Verdict};
 use crate::source::{NoPage, PageKind, Step};
 
-/// Named contacts that all get the same access.
+/// Named contacts whose access gets the same change.
 #[derive(Debug)]
 pub(crate) struct ContactSource<'a> {
     pub(super) store: &'a Store,

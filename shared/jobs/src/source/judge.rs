@@ -1,6 +1,7 @@
 //! The decision about a contact: write the access, leave the contact alone, or count a conflict.
 
-use models::access::{Access, Actor, Author};
+use models::access::{Actor, Author, Target, TooManyManagers};
+use models::filter::AccessCriteria;
 use models::job::{Change, Counts, JobId};
 use models::values::id::{ContactId, PortalId};
 use store::Store;
@@ -20,12 +21,14 @@ pub(crate) struct Judged {
 /// The decision about a contact.
 #[derive(Debug)]
 pub(crate) enum Verdict {
-    /// The contact does not exist, is hidden from the caller, or was judged before.
+    /// The contact does not exist, is hidden from the caller, does not meet the criteria, or was judged before.
     Hidden,
     /// This job has already changed the contact.
     Done,
     /// The caller may not edit the contact.
     Skipped,
+    /// The contact would get more managers than a list may hold, and keeps its access.
+    Failed,
     /// The access already matches.
     Unchanged(Option<IndexPosition>),
     /// The job must write the access, or the contact is a conflict.
@@ -39,6 +42,7 @@ impl Verdict {
         match self {
             Self::Hidden | Self::Done => counts.matched = 0,
             Self::Skipped => counts.skipped = 1,
+            Self::Failed => counts.failed = 1,
             Self::Unchanged(_) => counts.unchanged = 1,
             Self::Change(change, _) if change.conflict => counts.conflicts = 1,
             Self::Change(..) => counts.updated = 1,
@@ -90,42 +94,70 @@ pub(crate) enum Purpose {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Terms<'a> {
     pub(crate) rights: Rights<'a>,
-    pub(crate) target: &'a Access,
+    /// The filter's criteria for access. Named contacts have none.
+    pub(crate) criteria: AccessCriteria,
+    pub(crate) target: &'a Target,
     pub(crate) purpose: Purpose,
 }
 
 impl<'a> Terms<'a> {
-    pub(super) fn judge(&self, actor: Actor) -> Judge<'a> {
-        Judge { actor, target: self.target, purpose: self.purpose }
+    pub(crate) fn judge(&self, actor: Actor) -> Judge<'a> {
+        Judge { actor, criteria: self.criteria, target: self.target, purpose: self.purpose }
     }
 }
 
-/// Judges contacts that all get the same access.
+/// Judges contacts whose access gets the same change.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Judge<'a> {
     pub(crate) actor: Actor,
-    pub(crate) target: &'a Access,
+    pub(crate) criteria: AccessCriteria,
+    pub(crate) target: &'a Target,
     pub(crate) purpose: Purpose,
 }
 
 impl Judge<'_> {
+    /// Returns whether a contact with this access is a match that the actor may see, if the contact matches the rest of
+    /// the filter.
+    fn selects(&self, state: &AccessState) -> bool {
+        !state.is_removed && self.actor.may_see(&state.access) && self.criteria.holds(&state.access, &self.actor)
+    }
+
+    /// Returns whether another worker of this shard has already written the contact.
+    fn is_done(&self, state: &AccessState) -> bool {
+        matches!(self.purpose, Purpose::Write(job) if state.is_written_by(job))
+    }
+
+    /// Returns whether the verdict about a contact with this access matters. A contact that this job has written
+    /// matters, even if the contact no longer matches.
+    pub(super) fn may_match(&self, state: &AccessState) -> bool {
+        self.is_done(state) || self.selects(state)
+    }
+
+    /// Returns whether the job may set the access of a contact with this access.
+    pub(crate) fn may_change(&self, state: &AccessState) -> bool {
+        self.selects(state) && self.actor.may_edit(&state.access)
+    }
+
     /// Judges a contact with the access `state`. `position` identifies the contact in an answer; none if no answer
     /// shows the contact.
     pub(crate) fn judge(&self, contact: ContactId, position: Option<IndexPosition>, state: AccessState) -> Verdict {
-        // Another worker of this shard has already written the contact.
-        if matches!(self.purpose, Purpose::Write(job) if state.is_written_by(job)) {
+        if self.is_done(&state) {
             return Verdict::Done;
         }
-        if state.is_removed || !self.actor.may_see(&state.access) {
-            Verdict::Hidden
-        } else if !self.actor.may_edit(&state.access) {
-            Verdict::Skipped
-        } else if state.access == *self.target {
-            Verdict::Unchanged(position)
-        } else {
-            let change =
-                Change { contact, before: state.access, revision: state.revision, after: None, conflict: false };
-            Verdict::Change(change, position)
+        if !self.selects(&state) {
+            return Verdict::Hidden;
+        }
+        if !self.actor.may_edit(&state.access) {
+            return Verdict::Skipped;
+        }
+        let AccessState { access: before, revision, .. } = state;
+        match self.target.applied_to(&before) {
+            Err(TooManyManagers { .. }) => Verdict::Failed,
+            Ok(after) if after == before => Verdict::Unchanged(position),
+            Ok(after) => {
+                let after = self.target.replacement().is_none().then_some(after);
+                Verdict::Change(Change { contact, before, revision, after, conflict: false }, position)
+            }
         }
     }
 }

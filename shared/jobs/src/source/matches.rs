@@ -1,6 +1,6 @@
 //! The contacts that a filter selects.
 
-use models::filter::plan::Plan;
+use models::filter::plan::{AccessPath, Plan};
 use models::filter::{Filter, IndexEntry};
 use models::values::id::{ContactId, PortalId};
 use models::values::timestamp::Timestamp;
@@ -15,9 +15,10 @@ use crate::contact_bitmap::ContactBitmap;
 use crate::context::Jobs;
 use crate::moves::{Moved, MovedContact};
 use crate::source::judge::{Judge, Judged, Purpose, Terms, Verdict};
+use crate::source::posted::Posted;
 use crate::source::{NoPage, PageKind, Step};
 
-/// The matches of a plan, which all get the same access. Contacts that imports move during the run come last.
+/// The matches of a plan, whose access gets the same change. Contacts that imports move during the run come last.
 #[derive(Debug)]
 pub(crate) struct MatchSource<'a> {
     pub(super) jobs: &'a Jobs,
@@ -25,7 +26,10 @@ pub(crate) struct MatchSource<'a> {
     pub(super) shard: u16,
     pub(super) shards: u16,
     pub(super) filter: &'a Filter,
+    /// The matches in the plan's index; no further match for a plan that reads postings.
     pub(super) matches: Matches<'a>,
+    /// The contacts in the plan's postings; none if the plan reads an index, and after the last contact.
+    pub(super) posted: Option<Posted>,
     pub(super) end: ScanCursor,
     pub(super) terms: Terms<'a>,
     pub(super) phase: Phase,
@@ -43,7 +47,7 @@ pub(crate) struct MatchSource<'a> {
 /// The phase of the reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// The indexes.
+    /// The index or the postings of the plan.
     Index,
     /// The journal of moves, and the contacts' own items.
     Moves,
@@ -71,11 +75,20 @@ impl<'a> MatchSource<'a> {
         checkpoint: Option<Checkpoint>,
         terms: Terms<'a>,
     ) -> Self {
+        let Selection { filter, plan, started } = selection;
+        let end = ScanCursor { partition: plan.source.partitions(), after: None };
         let cursor = match checkpoint {
             Some(Checkpoint::Matches(cursor)) => cursor,
             _ => ScanCursor::default(),
         };
-        let Selection { filter, plan, started } = selection;
+        let after = match checkpoint {
+            Some(Checkpoint::Posted(contact)) => Some(contact),
+            _ => None,
+        };
+        let posted = match &plan.source {
+            AccessPath::Postings(manager) if cursor != end => Some(Posted::new(*manager, after)),
+            _ => None,
+        };
         Self {
             jobs,
             portal,
@@ -83,12 +96,13 @@ impl<'a> MatchSource<'a> {
             shards: plan.shards,
             filter,
             matches: Matches::new(&jobs.store, portal, plan, shard, cursor),
-            end: ScanCursor { partition: plan.source.partitions(), after: None },
+            posted,
+            end,
             terms,
             phase: if plan.is_empty() { Phase::Ended } else { Phase::Index },
             judged: ContactBitmap::new(plan.shards),
             written: None,
-            is_resumed: cursor != ScanCursor::default(),
+            is_resumed: cursor != ScanCursor::default() || after.is_some(),
             moved: Moved::new(jobs, portal, shard, started),
             is_all_written: false,
         }
@@ -96,6 +110,9 @@ impl<'a> MatchSource<'a> {
 
     pub(crate) async fn next(&mut self) -> Result<Option<Step>, NoPage> {
         if self.phase == Phase::Index {
+            if let Some(step) = Box::pin(self.next_posted()).await? {
+                return Ok(Some(step));
+            }
             if let Some(page) = self.matches.next().await? {
                 return self.matched(&page).await.map(Some);
             }
@@ -111,7 +128,14 @@ impl<'a> MatchSource<'a> {
     /// Judges a page of the index. Reads the journal, which is mostly empty, concurrently with the last page.
     pub(super) async fn matched(&mut self, page: &MatchPage) -> Result<Step, NoPage> {
         let ids: Vec<ContactId> = page.matches.iter().map(|found| found.position.contact).collect();
-        let accesses = async { Ok(self.jobs.store.access_of(self.portal, &ids).await?) };
+        let store = &self.jobs.store;
+        let accesses = async {
+            // A write on a stale access is rejected and repeated, but a contact that a stale access excludes is missed.
+            Ok(match self.filter.access.seeks_nothing() {
+                true => store.access_of(self.portal, &ids).await?,
+                false => store.current_access_of(self.portal, &ids).await?,
+            })
+        };
         let (actor, mut accesses) = if page.next.is_none() {
             self.phase = Phase::Moves;
             let journal = async { Ok(self.moved.read().await?) };
@@ -174,7 +198,7 @@ impl<'a> MatchSource<'a> {
     }
 
     /// Returns the kind of the current page.
-    fn page_kind(&self) -> PageKind {
+    pub(super) fn page_kind(&self) -> PageKind {
         if self.phase == Phase::Ended { PageKind::Last } else { PageKind::Inner }
     }
 
@@ -218,7 +242,7 @@ impl<'a> MatchSource<'a> {
             Verdict::Hidden | Verdict::Done => return Ok(verdict),
             _ if !is_new => true,
             Verdict::Change(..) => writes && self.is_resumed && self.was_written(contact).await?,
-            Verdict::Unchanged(_) | Verdict::Skipped => self.is_resumed,
+            Verdict::Unchanged(_) | Verdict::Skipped | Verdict::Failed => self.is_resumed,
         };
         let may_change = writes && self.moved.is_as_added_again(contact, written_by);
         Ok(match verdict {

@@ -1,16 +1,16 @@
-//! Lists of contacts: their order, their access criteria, and the cheaper way to read them.
+//! Lists of contacts: their order, and the cheaper way to read them.
 
 use std::cmp::Ordering;
 
 use serde::ser::SerializeStruct as _;
 use serde::{Serialize, Serializer};
 
-use crate::access::{Access, Caller};
+use crate::access::Caller;
 use crate::answer::{Fields, KeyStyle, Keyed};
 use crate::contact::{Contact, ContactRecord, ListItem};
 use crate::filter::IndexEntry;
 use crate::values::fold::fold;
-use crate::values::id::{ContactId, UserId};
+use crate::values::id::ContactId;
 use crate::values::timestamp::Timestamp;
 
 /// The sort key of a list of contacts.
@@ -227,33 +227,6 @@ impl Ord for Rank {
 impl PartialOrd for Rank {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
-    }
-}
-
-/// Criteria for the access of listed contacts, in addition to the filter. The default accepts every contact.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct AccessCriteria {
-    /// True for shared contacts, false for private contacts; `None` for both.
-    pub shared: Option<bool>,
-    /// A user in the contacts' manager lists, which shared contacts have too. The nil UUID selects contacts without a
-    /// manager, as on ONLYOFFICE's server.
-    pub responsible: Option<UserId>,
-}
-
-impl AccessCriteria {
-    /// Returns whether a contact with this access meets the criteria. Managers that the caller may not know are
-    /// ignored.
-    pub fn holds(&self, access: &Access, caller: &Caller) -> bool {
-        self.shared.is_none_or(|shared| shared != access.share.is_private())
-            && self.responsible.is_none_or(|user| match user.is_nil() {
-                true => caller.known_managers(access).next().is_none(),
-                false => caller.known_managers(access).any(|manager| manager == user),
-            })
-    }
-
-    /// Returns whether every contact meets the criteria. If so, the listing reads no access to check them.
-    pub const fn seeks_nothing(&self) -> bool {
-        self.shared.is_none() && self.responsible.is_none()
     }
 }
 

@@ -8,22 +8,26 @@ use serde::{Deserialize, Serialize};
 
 use crate::directory::Statistics;
 use crate::filter::{Filter, IndexEntry, ListView, Test};
+use crate::values::id::UserId;
 use crate::values::timestamp::Timestamp;
 
-/// The index that a plan reads, and its partitions in each shard.
+/// The index that a plan reads with its partitions in each shard, or the postings that a plan reads.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AccessPath {
     /// The tag index, at this tag.
     Tag(String),
     /// The stage index, at these stages.
     Stages(Vec<i32>),
+    /// The postings of this manager, whom the manager list of every match names. Each shard reads all postings and
+    /// tests its own contacts.
+    Postings(UserId),
 }
 
 impl AccessPath {
     /// Returns the number of partitions to read in each shard.
     pub fn partitions(&self) -> usize {
         match self {
-            Self::Tag(_) => 1,
+            Self::Tag(_) | Self::Postings(_) => 1,
             Self::Stages(stages) => stages.len(),
         }
     }
@@ -47,6 +51,13 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Returns a plan for the same filter that reads the postings of `manager`. Each contact in the postings is tested
+    /// against the whole filter, so the plan needs no tests.
+    #[must_use]
+    pub fn by_postings(self, manager: UserId) -> Self {
+        Self { source: AccessPath::Postings(manager), tests: Vec::new(), ..self }
+    }
+
     /// Returns a stored plan with its tests, derived again from its `filter`.
     #[must_use]
     pub fn restored(&self, filter: &Filter) -> Self {
@@ -66,6 +77,8 @@ impl Plan {
         match &self.source {
             AccessPath::Tag(tag) => statistics.tags.get(tag).copied().unwrap_or(0),
             AccessPath::Stages(stages) => stages.iter().filter_map(|stage| statistics.stages.get(stage)).sum(),
+            // The directory does not count postings.
+            AccessPath::Postings(_) => 0,
         }
     }
 
@@ -116,7 +129,7 @@ fn tests(filter: &Filter, source: &AccessPath) -> Vec<Test> {
     let is_read = |tag: &&String| matches!(source, AccessPath::Tag(read) if read == *tag);
     let mut tests = Vec::new();
     tests.extend(filter.tags.iter().filter(|tag| !is_read(tag)).cloned().map(Test::Tag));
-    if matches!(source, AccessPath::Tag(_)) && !filter.stages.is_empty() {
+    if !matches!(source, AccessPath::Stages(_)) && !filter.stages.is_empty() {
         tests.push(Test::Stage(filter.stages.clone()));
     }
     if !filter.types.is_empty() {
@@ -134,6 +147,7 @@ impl fmt::Display for Plan {
         match &self.source {
             AccessPath::Tag(tag) => write!(f, "read tag {tag:?}")?,
             AccessPath::Stages(stages) => write!(f, "read stages {stages:?}")?,
+            AccessPath::Postings(manager) => write!(f, "read the postings of {manager}")?,
         }
         write!(f, " in {} shard(s), created {} to {}", self.shards, self.from, self.to)?;
         for test in &self.tests {

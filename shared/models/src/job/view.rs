@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use jiff::SignedDuration;
 use serde::Serialize;
 
-use crate::access::{Access, Caller, ShareType, TargetView};
+use crate::access::{Access, Caller, ShareType, Target, TargetView};
 use crate::contact::{Directory, Employee};
 use crate::filter::{Filter, FilterView};
 use crate::job::{Change, Counts, Job, JobId, Kind, ShardSummary, State};
@@ -37,7 +37,7 @@ pub struct JobView<'a> {
     pub finished: Option<Timestamp>,
     /// The filter that selects the contacts, if the job has one.
     pub filter: Option<FilterView<'a>>,
-    /// The access that the contacts get; `null` for an undo.
+    /// The change of the contacts' access; `null` for an undo.
     pub target: Option<TargetView<'a>>,
     /// The standing rule that started the job.
     pub rule: Option<&'a str>,
@@ -54,7 +54,7 @@ pub struct JobView<'a> {
     pub skipped: u64,
     /// Contacts that an undo did not restore, because they were changed again after the job.
     pub conflicts: u64,
-    /// Contacts that could not be written before the job was given up.
+    /// Contacts that could not be written: their manager list would be too long, or the job was given up.
     pub failed: u64,
     /// Progress, 0 to 100; an estimate until the job ends. Callers who are not administrators see steps of 5.
     #[cfg_attr(feature = "openapi", schema(maximum = 100))]
@@ -158,7 +158,7 @@ impl Job {
             started: self.started,
             finished: self.finished,
             filter: self.task.filter().map(Filter::view),
-            target: self.task.target().map(Access::view),
+            target: self.task.target().map(Target::view),
             rule: self.task.rule(),
             undo_of: self.task.undo_of(),
             matched: counts.matched,

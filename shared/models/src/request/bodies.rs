@@ -25,21 +25,62 @@ pub(super) const WORDS: Field = Field::optional(
     "Words that the display name must all contain; at most {max} bytes in UTF-8.",
 );
 
-const MANAGERS_TEXT: &str =
-    "Users of the portal, in the order that answers show. A user who is named twice counts once.";
-const SHARED_TEXT: &str = "true: everyone sees and edits the contact; false: only its managers and administrators.";
+pub(super) const RESPONSIBLE: Field = Field::optional(
+    "responsibleid",
+    Kind::User,
+    "Only contacts whose manager list contains this user; the nil UUID: contacts without a manager. Shared contacts count \
+     only for administrators and for the user.",
+);
+pub(super) const IS_SHARED: Field = Field::optional(
+    "isShared",
+    Kind::Boolean("true for shared contacts, false for private ones"),
+    "true: only shared contacts; false: only private contacts.",
+);
 
-const MANAGERS: Field = Field::optional("managerList", Kind::Users, MANAGERS_TEXT);
-const PRIVATE: Field = Field::required(
+/// The fields that change a manager list instead of replacing the list.
+pub(super) const EDITS: &[&str] = &["addManagers", "removeManagers"];
+
+const MANAGERS: Field = Field::optional(
+    "managerList",
+    Kind::Users,
+    "Users of the portal, in the order that answers show, in place of the managers before. A user who is named twice \
+     counts once.",
+);
+const ADD: Field = Field::optional(
+    EDITS[0],
+    Kind::Users,
+    "Users of the portal who are added to the end of each contact's manager list. Not together with `managerList`.",
+);
+const REMOVE: Field = Field::optional(
+    EDITS[1],
+    Kind::Users,
+    "Users who are removed from each contact's manager list. Not together with `managerList`.",
+);
+const PRIVATE: Field = Field::required_unless(
+    EDITS,
     "isPrivate",
     Kind::Boolean("true makes the contacts private, false public"),
-    "true: only the managers and administrators see the contacts; false: everyone sees and edits them.",
+    "true: only the managers and administrators see the contacts; false: everyone sees and edits them. With \
+     `addManagers` or `removeManagers` the field may be absent: each contact then keeps its own setting.",
 );
+
+/// Builds the field that shares or hides the contacts, with the meaning that messages show.
+const fn shared(meaning: &'static str) -> Field {
+    Field::required_unless(
+        EDITS,
+        "isShared",
+        Kind::Boolean(meaning),
+        "true: everyone sees and edits the contact; false: only its managers and administrators. With `addManagers` or \
+         `removeManagers` the field may be absent: each contact then keeps its own setting.",
+    )
+}
 
 /// The body of `PUT …/contact/{contactid}/access`.
 pub const SET_CONTACT_ACCESS: &[Field] = &[
-    Field::required("isShared", Kind::Boolean("true makes the contact public, false private"), SHARED_TEXT),
+    shared("true makes the contact public, false private"),
     MANAGERS,
+    ADD,
+    REMOVE,
     Field::undescribed("contactid", Kind::ContactOfPath),
 ];
 
@@ -47,20 +88,23 @@ pub const SET_CONTACT_ACCESS: &[Field] = &[
 /// `managerList`; ONLYOFFICE's browser client sends both.
 pub const SET_CONTACTS_ACCESS: &[Field] = &[
     Field::required("contactid", Kind::Contacts, "The contacts, in the order of the answer."),
-    Field::required("isShared", Kind::Boolean("true makes the contacts public, false private"), SHARED_TEXT),
+    shared("true makes the contacts public, false private"),
     MANAGERS,
+    ADD,
+    REMOVE,
     Field::undescribed("isPrivate", Kind::Boolean("true makes the contacts private, false public")),
     Field::undescribed("accessList", Kind::Users),
 ];
 
-/// The body of `PUT …/contact/filter/access`.
-pub const SET_FILTER_ACCESS: &[Field] = &[TAGS, STAGE, TYPE, VIEW, FROM, TO, PRIVATE, MANAGERS];
+/// The body of `PUT …/contact/filter/access`. The criteria for access are in the query, because `isShared` could mean
+/// the new access in a body.
+pub const SET_FILTER_ACCESS: &[Field] = &[TAGS, STAGE, TYPE, VIEW, FROM, TO, PRIVATE, MANAGERS, ADD, REMOVE];
 
 /// A filter as an object.
-pub const FILTER: &[Field] = &[TAGS, STAGE, TYPE, VIEW, FROM, TO, WORDS];
+pub const FILTER: &[Field] = &[TAGS, STAGE, TYPE, VIEW, FROM, TO, WORDS, RESPONSIBLE, IS_SHARED];
 
-/// An access as an object.
-pub const TARGET: &[Field] = &[PRIVATE, MANAGERS];
+/// A change of access as an object.
+pub const TARGET: &[Field] = &[PRIVATE, MANAGERS, ADD, REMOVE];
 
 const FILTER_OBJECT: Kind = Kind::Object(Object { fields: FILTER, schema: "RuleFilter" });
 const TARGET_OBJECT: Kind = Kind::Object(Object { fields: TARGET, schema: "RuleTarget" });
@@ -68,7 +112,7 @@ const TARGET_OBJECT: Kind = Kind::Object(Object { fields: TARGET, schema: "RuleT
 /// The body of `PUT …/rules/{name}`.
 pub const SET_RULE: &[Field] = &[
     Field::required("filter", FILTER_OBJECT, "The filter that selects the contacts."),
-    Field::required("target", TARGET_OBJECT, "The access that the contacts get."),
+    Field::required("target", TARGET_OBJECT, "The change of the contacts' access."),
     Field::required(
         "cron",
         Kind::Cron,
@@ -86,7 +130,7 @@ pub const SET_RULE: &[Field] = &[
 pub const RUN_ONCE: &[Field] = &[
     Field::required("portal", Kind::Portal, "The portal of the contacts."),
     Field::required("filter", FILTER_OBJECT, "The filter that selects the contacts."),
-    Field::required("access", TARGET_OBJECT, "The access that the contacts get."),
+    Field::required("access", TARGET_OBJECT, "The change of the contacts' access."),
     Field::optional(
         "maxAffected",
         Kind::Whole { max: MAX_AFFECTED, remedy: "" },

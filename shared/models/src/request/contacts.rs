@@ -2,11 +2,11 @@
 
 use jiff::tz::TimeZone;
 
-use crate::access::Access;
+use crate::access::Target;
 use crate::answer;
 use crate::contact::Contact;
-use crate::filter::Filter;
-use crate::filter::listing::{AccessCriteria, Order, SortBy};
+use crate::filter::listing::{Order, SortBy};
+use crate::filter::{AccessCriteria, Filter};
 use crate::invalid::Invalid;
 use crate::request::field::Blank;
 use crate::request::fields::Fields;
@@ -19,8 +19,8 @@ use crate::values::id::ContactId;
 /// The body of `PUT …/contact/{contactid}/access`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SetContactAccess {
-    /// Access that the contact gets.
-    pub target: Access,
+    /// Change of the contact's access.
+    pub target: Target,
 }
 
 impl SetContactAccess {
@@ -34,10 +34,10 @@ impl SetContactAccess {
     pub fn parse<'a>(body: impl Into<RequestBody<'a>>, contact: ContactId) -> Result<Self, Invalid> {
         let mut fields = Fields::parse(body.into(), bodies::SET_CONTACT_ACCESS)?;
         fields.check_contact("contactid", contact);
-        let is_shared = fields.boolean("isShared").unwrap_or_default();
-        let managers = fields.uuids("managerList");
+        let is_private = fields.boolean("isShared").map(|is_shared| !is_shared);
+        let target = fields.target(is_private, "managerList");
         fields.finish()?;
-        Ok(Self { target: Access::requested(!is_shared, managers) })
+        Ok(Self { target })
     }
 }
 
@@ -48,8 +48,8 @@ pub struct SetContactsAccess {
     /// Contacts to change: 1 to [`MAX_NAMED_CONTACTS`](crate::limits::MAX_NAMED_CONTACTS), without duplicates, in the
     /// order of first mention.
     pub contacts: Vec<ContactId>,
-    /// Access that the contacts get.
-    pub target: Access,
+    /// Change of the contacts' access.
+    pub target: Target,
 }
 
 impl SetContactsAccess {
@@ -62,24 +62,24 @@ impl SetContactsAccess {
         let mut fields = Fields::parse(body.into(), bodies::SET_CONTACTS_ACCESS)?;
         let contacts = fields.contacts("contactid");
         let is_private = match fields.either("isShared", "isPrivate") {
-            "isPrivate" => fields.boolean("isPrivate").unwrap_or_default(),
-            _ => !fields.boolean("isShared").unwrap_or_default(),
+            "isPrivate" => fields.boolean("isPrivate"),
+            _ => fields.boolean("isShared").map(|is_shared| !is_shared),
         };
-        let managers = fields.either("managerList", "accessList");
-        let managers = fields.uuids(managers);
+        let list = fields.either("managerList", "accessList");
+        let target = fields.target(is_private, list);
         fields.finish()?;
-        Ok(Self { contacts, target: Access::requested(is_private, managers) })
+        Ok(Self { contacts, target })
     }
 }
 
-/// The body of `PUT …/contact/filter/access`, with the filter's words from the query. `F` is an [`UnresolvedFilter`]
+/// The body of `PUT …/contact/filter/access`, with the filter's words and its criteria for access from the query. `F` is an [`UnresolvedFilter`]
 /// until the portal's time zone is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SetFilterAccess<F = Filter> {
     /// Filter that selects the contacts.
     pub filter: F,
-    /// Access that the contacts get.
-    pub target: Access,
+    /// Change of the contacts' access.
+    pub target: Target,
 }
 
 impl SetFilterAccess<UnresolvedFilter> {
@@ -88,10 +88,15 @@ impl SetFilterAccess<UnresolvedFilter> {
     /// # Errors
     ///
     /// [`Invalid`] names every field that is missing, unknown or of a wrong type.
-    pub fn parse<'a>(body: impl Into<RequestBody<'a>>, filter_value: Option<&str>) -> Result<Self, Invalid> {
+    pub fn parse<'a>(
+        body: impl Into<RequestBody<'a>>,
+        filter_value: Option<&str>,
+        access: AccessCriteria,
+    ) -> Result<Self, Invalid> {
         let mut fields = Fields::parse(body.into(), bodies::SET_FILTER_ACCESS)?;
-        let filter = fields.filter(filter_value, Blank::Refused);
-        let target = fields.target();
+        fields.refuse_access_criteria();
+        let filter = fields.filter(filter_value, access, Blank::Refused);
+        let target = fields.private_target();
         fields.finish()?;
         Ok(Self { filter, target })
     }
@@ -112,8 +117,6 @@ impl SetFilterAccess<UnresolvedFilter> {
 pub struct ListContacts<F = Filter> {
     /// Filter that selects the contacts.
     pub filter: F,
-    /// Criteria on the access of the contacts.
-    pub sought: AccessCriteria,
     /// Order of the list.
     pub order: Order,
     /// Page of the list that the answer shows.
@@ -133,15 +136,15 @@ impl ListContacts<UnresolvedFilter> {
     pub fn parse(query: &str) -> Result<Self, Invalid> {
         let mut fields = Fields::query(query, queries::LIST_CONTACTS);
         let filter_value = fields.filter_value("filterValue");
-        let filter = fields.filter(filter_value.as_deref(), Blank::Any);
-        let sought = AccessCriteria { shared: fields.boolean("isShared"), responsible: fields.uuid("responsibleid") };
+        let access = fields.access_criteria();
+        let filter = fields.filter(filter_value.as_deref(), access, Blank::Any);
         let by = fields.choice("sortBy", &SortBy::ALL);
         let descending = fields.choice("sortOrder", &queries::DIRECTIONS);
         let page = fields.page();
         let total = fields.boolean("total").unwrap_or(true);
         let shown = contact_keys(&mut fields);
         fields.finish()?;
-        Ok(Self { filter, sought, order: Order::new(by, descending), page, total, fields: shown })
+        Ok(Self { filter, order: Order::new(by, descending), page, total, fields: shown })
     }
 
     /// Returns the request with the dates in the portal's time zone.
@@ -150,8 +153,8 @@ impl ListContacts<UnresolvedFilter> {
     ///
     /// See [`UnresolvedFilter::resolve`].
     pub fn resolve(self, zone: &TimeZone) -> Result<ListContacts, Invalid> {
-        let Self { filter, sought, order, page, total, fields } = self;
-        Ok(ListContacts { filter: filter.resolve(zone)?, sought, order, page, total, fields })
+        let Self { filter, order, page, total, fields } = self;
+        Ok(ListContacts { filter: filter.resolve(zone)?, order, page, total, fields })
     }
 }
 

@@ -24,6 +24,8 @@ pub struct Field {
 pub enum Need {
     /// A request without the field is refused.
     Required,
+    /// A request is refused if it has neither the field nor one of these fields.
+    RequiredUnless(&'static [&'static str]),
     /// The field may be absent.
     Optional,
 }
@@ -114,6 +116,16 @@ impl Field {
     /// Builds a field without which a request is refused.
     pub(super) const fn required(name: &'static str, kind: Kind, description: &'static str) -> Self {
         Self::new(name, kind, Need::Required, Some(description))
+    }
+
+    /// Builds a field without which a request is refused, unless one of the fields `others` is present.
+    pub(super) const fn required_unless(
+        others: &'static [&'static str],
+        name: &'static str,
+        kind: Kind,
+        description: &'static str,
+    ) -> Self {
+        Self::new(name, kind, Need::RequiredUnless(others), Some(description))
     }
 
     /// Builds a field that may be absent.

@@ -260,8 +260,16 @@ impl Fields {
 
     /// Records a fault if the field is required and missing.
     pub(super) fn check_present(&mut self, name: &str, meaning: &str) {
-        let is_required = self.known.iter().any(|field| field.name == name && field.need == Need::Required);
-        if is_required && !self.object.contains_key(name) {
+        let is_present = |name: &str| self.object.contains_key(name);
+        let is_required = self.known.iter().any(|field| {
+            field.name == name
+                && match field.need {
+                    Need::Required => true,
+                    Need::RequiredUnless(others) => !others.iter().any(|other| is_present(other)),
+                    Need::Optional => false,
+                }
+        });
+        if is_required && !is_present(name) {
             self.fault(name, format!("is required: {meaning}"));
         }
     }

@@ -3,7 +3,7 @@
 
 use crate::filter::listing::SortBy;
 use crate::limits::{DEFAULT_JOBS, MAX_AFFECTED, MAX_JOBS_START_INDEX, MAX_PAGE, MAX_START_INDEX};
-use crate::request::bodies::{FROM, STAGE, TAGS, TO, TYPE, VIEW, WORDS};
+use crate::request::bodies::{FROM, IS_SHARED, RESPONSIBLE, STAGE, TAGS, TO, TYPE, VIEW, WORDS};
 use crate::request::field::{Blank, Field, Kind, words_of};
 use crate::request::people::{ACTIVATION_STATUSES, EMPLOYEE_STATUSES, PeopleOrder};
 
@@ -57,7 +57,7 @@ pub const SET_CONTACT_ACCESS: &[Field] = &[DRY_RUN, KEYS];
 pub const SET_CONTACTS_ACCESS: &[Field] = &[DRY_RUN, COUNT, START, KEYS];
 
 /// The query of `PUT …/contact/filter/access`.
-pub const SET_FILTER_ACCESS: &[Field] = &[WORDS, DRY_RUN, AFFECTED, COUNT, START, KEYS];
+pub const SET_FILTER_ACCESS: &[Field] = &[WORDS, RESPONSIBLE, IS_SHARED, DRY_RUN, AFFECTED, COUNT, START, KEYS];
 
 /// The query of the undo of a job.
 pub const UNDO_JOB: &[Field] = &[DRY_RUN];
@@ -71,12 +71,8 @@ pub const LIST_CONTACTS: &[Field] = &[
     FROM,
     TO,
     WORDS_OF_LIST,
-    Field::optional("responsibleid", Kind::User, "Only contacts whose manager list contains this user."),
-    Field::optional(
-        "isShared",
-        Kind::Boolean("true for shared contacts, false for private ones"),
-        "true: only shared contacts; false: only private contacts.",
-    ),
+    RESPONSIBLE,
+    IS_SHARED,
     Field::optional("sortBy", Kind::Choice(&words_of(&SortBy::ALL)), ORDER_TEXT),
     SORT_ORDER,
     COUNT,

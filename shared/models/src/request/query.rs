@@ -5,6 +5,7 @@ use std::fmt;
 use serde_json::Value;
 
 use crate::answer;
+use crate::filter::AccessCriteria;
 use crate::invalid::Invalid;
 use crate::job::JobId;
 use crate::limits::MAX_PAGE;
@@ -136,6 +137,11 @@ impl Query {
     /// Takes `filterValue`: words of the display name.
     pub fn filter_value(&mut self) -> Option<String> {
         self.0.filter_value("filterValue")
+    }
+
+    /// Takes `isShared` and `responsibleid`: criteria for the access of contacts.
+    pub fn access_criteria(&mut self) -> AccessCriteria {
+        self.0.access_criteria()
     }
 
     /// Ends the reading.

@@ -2,7 +2,7 @@
 
 use jiff::tz::TimeZone;
 
-use crate::access::Access;
+use crate::access::Target;
 use crate::filter::Filter;
 use crate::invalid::{Fault, Invalid};
 use crate::request::fields::Fields;
@@ -17,8 +17,8 @@ use crate::values::id::PortalId;
 pub struct SetRule<F = Filter, S = Schedule> {
     /// Filter that selects the contacts.
     pub filter: F,
-    /// Access that the contacts get.
-    pub target: Access,
+    /// Change of the contacts' access.
+    pub target: Target,
     /// Times at which the rule runs.
     pub schedule: S,
     /// True if the rule runs.
@@ -124,8 +124,8 @@ pub struct RunOnce<F = Filter> {
     pub portal: PortalId,
     /// Filter that selects the contacts.
     pub filter: F,
-    /// Access that the contacts get.
-    pub target: Access,
+    /// Change of the contacts' access.
+    pub target: Target,
     /// Number of changes above which nothing is written.
     pub max_affected: Option<u64>,
     /// Key that identifies repeated payloads of the same run.

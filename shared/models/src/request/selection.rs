@@ -1,4 +1,4 @@
-//! Fields that select contacts, and fields of the access to set.
+//! Fields that select contacts, and fields of the change of their access.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -6,15 +6,15 @@ use std::collections::HashSet;
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
-use crate::access::Access;
-use crate::filter::{Filter, ListView};
+use crate::access::{Access, AccessEdit, Target};
+use crate::filter::{AccessCriteria, Filter, ListView};
 use crate::invalid::{Fault, Invalid, shown};
 use crate::limits::{MAX_FAULTS, MAX_FILTER_VALUE_BYTES, MAX_IDEMPOTENCY_KEY_BYTES, MAX_NAMED_CONTACTS};
-use crate::request::bodies::FILTER;
+use crate::request::bodies::{EDITS, FILTER, IS_SHARED, RESPONSIBLE};
 use crate::request::field::Blank;
 use crate::request::fields::{A_UUID, Encoding, Fields, WhenAbsent, checked_tag, too_long_filter_value, words};
 use crate::request::text::{contact_id, whole, whole_number};
-use crate::values::id::{ContactId, PortalId};
+use crate::values::id::{ContactId, PortalId, UserId};
 use crate::values::timestamp::{Edge, LocalEdge, NotATimestamp, Timestamp, with_plus};
 
 /// A filter whose dates are not resolved in the portal's time zone yet.
@@ -73,14 +73,24 @@ impl UnresolvedFilter {
 }
 
 impl Fields {
-    /// Takes the fields of a filter.
-    pub(super) fn filter(&mut self, filter_value: Option<&str>, blank: Blank) -> UnresolvedFilter {
+    /// Takes `isShared` and `responsibleid`.
+    pub(super) fn access_criteria(&mut self) -> AccessCriteria {
+        AccessCriteria { shared: self.boolean("isShared"), responsible: self.uuid("responsibleid") }
+    }
+
+    /// Takes the fields of a filter, apart from the words and the criteria for access.
+    pub(super) fn filter(
+        &mut self,
+        filter_value: Option<&str>,
+        access: AccessCriteria,
+        blank: Blank,
+    ) -> UnresolvedFilter {
         let words = filter_value.map(words).unwrap_or_default();
         if blank == Blank::Refused {
             if filter_value.is_some() && words.is_empty() {
                 self.fault("filterValue", "must not be blank; leave it out for any name");
             }
-            self.refuse_empty_filter(filter_value.is_some());
+            self.refuse_empty_filter(filter_value.is_some() || !access.seeks_nothing());
         }
         let undated = Filter {
             tags: self.tags("tags"),
@@ -90,13 +100,14 @@ impl Fields {
             from_date: None,
             to_date: None,
             words,
+            access,
         };
         let (from, to) = (self.date("fromDate", Edge::From), self.date("toDate", Edge::To));
         UnresolvedFilter { undated, from, to }
     }
 
     /// Records a fault if the filter fields that are present are all empty: `null`, or `tags` without a tag.
-    pub(super) fn refuse_empty_filter(&mut self, has_words: bool) {
+    pub(super) fn refuse_empty_filter(&mut self, has_other_condition: bool) {
         let is_empty = |value: &Value| value.as_array().is_some_and(Vec::is_empty);
         let is_of_filter = |name: &str| FILTER.iter().any(|field| field.name == name);
         let null = self.nulls.iter().copied().find(|name| is_of_filter(name));
@@ -107,7 +118,7 @@ impl Fields {
         let has_condition = self.object.iter().any(has_condition);
         if let Some(name) = empty
             && !has_condition
-            && !has_words
+            && !has_other_condition
         {
             let message =
                 "is empty, like every other filter field here; leave the filter fields out to select every contact";
@@ -115,10 +126,50 @@ impl Fields {
         }
     }
 
-    /// Takes the fields of the access to set.
-    pub(super) fn target(&mut self) -> Access {
-        let is_private = self.boolean("isPrivate").unwrap_or_default();
-        Access::requested(is_private, self.uuids("managerList"))
+    /// Refuses the criteria for access in a body that also sets access.
+    pub(super) fn refuse_access_criteria(&mut self) {
+        let criteria = [IS_SHARED.name, RESPONSIBLE.name];
+        let is_criterion = |name: &&String| criteria.iter().any(|criterion| criterion.eq_ignore_ascii_case(name));
+        let names: Vec<String> = self.object.keys().filter(is_criterion).cloned().collect();
+        for name in names {
+            self.object.remove(&name);
+            self.fault(
+                shown(&name),
+                "selects contacts, and belongs in the query: filter/access?isShared=false or \
+                 filter/access?responsibleid=UUID; the fields of the body that set the access are isPrivate, managerList, \
+                 addManagers and removeManagers",
+            );
+        }
+    }
+
+    /// Takes the fields of the change of access. The request makes the contacts private or public as `is_private` says,
+    /// and `list` is the name of the field that replaces manager lists.
+    pub(super) fn target(&mut self, is_private: Option<bool>, list: &str) -> Target {
+        let Some(edit) = EDITS.iter().copied().find(|name| self.object.contains_key(*name)) else {
+            return Access::requested(is_private.unwrap_or_default(), self.uuids(list)).into();
+        };
+        if self.object.remove(list).is_some() {
+            self.fault(list, format!("replaces the manager lists, and cannot be given together with {edit}"));
+        }
+        let faults = self.faults.len();
+        let [add, remove] = [EDITS[0], EDITS[1]].map(|name| self.uuids(name));
+        if faults == self.faults.len() && is_private.is_none() && add.is_empty() && remove.is_empty() {
+            self.fault(edit, "is empty, so nothing would change; name at least one user");
+        }
+        let added: HashSet<&UserId> = add.iter().collect();
+        if let Some(i) = remove.iter().position(|id| added.contains(id)) {
+            self.fault(
+                format!("{}[{i}]", EDITS[1]),
+                format!("is {}, whom {} names too; name each user once", remove[i], EDITS[0]),
+            );
+        }
+        AccessEdit::requested(is_private, add, remove).into()
+    }
+
+    /// Takes the fields of the change of access by filter or of a rule.
+    pub(super) fn private_target(&mut self) -> Target {
+        let is_private = self.boolean("isPrivate");
+        self.target(is_private, "managerList")
     }
 
     /// Takes a filter as an object. The object also has `filterValue`, which other endpoints have in the query.
@@ -131,7 +182,8 @@ impl Fields {
         };
         let Some(mut inner) = self.object(name, &meaning) else { return UnresolvedFilter::default() };
         let filter_value = inner.filter_value("filterValue");
-        let filter = inner.filter(filter_value.as_deref(), Blank::Refused);
+        let access = inner.access_criteria();
+        let filter = inner.filter(filter_value.as_deref(), access, Blank::Refused);
         self.absorb(inner);
         filter
     }
@@ -147,8 +199,8 @@ impl Fields {
         Some(text)
     }
 
-    /// Takes an access as an object. A missing object is a fault and gives `None`.
-    pub(super) fn target_object(&mut self, name: &str) -> Option<Access> {
+    /// Takes a change of access as an object. A missing object is a fault and gives `None`.
+    pub(super) fn target_object(&mut self, name: &str) -> Option<Target> {
         let meaning = match self.encoding {
             Encoding::Json => format!("an object such as {{\"isPrivate\":true,\"managerList\":[\"{A_UUID}\"]}}"),
             Encoding::Form | Encoding::Query => {
@@ -156,7 +208,7 @@ impl Fields {
             }
         };
         let mut inner = self.object(name, &meaning)?;
-        let target = inner.target();
+        let target = inner.private_target();
         self.absorb(inner);
         Some(target)
     }

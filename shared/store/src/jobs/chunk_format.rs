@@ -261,6 +261,23 @@ mod tests {
     }
 
     #[test]
+    fn chunk_of_edits_of_forty_managers_costs_under_a_tenth_of_a_unit_per_contact() {
+        let mut random = fastrand::Rng::with_seed(7);
+        let users: Vec<UserId> = (0..200).map(|_| UserId::from_u128(random.u128(..))).collect();
+        let mut chunk = ChunkBuilder::default();
+        for contact in 1..=1000 {
+            let managers: Vec<UserId> = (0..40).map(|_| users[random.usize(..users.len())]).collect();
+            let after = managers[1..].iter().copied().chain([users[0]]).collect();
+            let [before, after] = [managers, after].map(|managers| Access { share: ShareType::None, managers });
+            let revision = Some(Revision { job: JobId::from_u128(random.u128(..)), chunk: Some(random.u32(..1000)) });
+            let contact = i64::from(contact).try_into().unwrap();
+            assert!(chunk.push(&Change { contact, before, revision, after: Some(after), conflict: false }));
+        }
+        let bytes = chunk.encode().unwrap().len();
+        assert!(bytes < 100 * 1024, "{bytes}");
+    }
+
+    #[test]
     fn chunk_that_inflates_above_the_maximum_is_refused() {
         let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
         encoder.write_all(&vec![0; 100 * MAX_CHUNK_BYTES]).unwrap();

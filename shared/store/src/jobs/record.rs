@@ -288,7 +288,7 @@ impl Store {
             contact,
             before: before.access.clone(),
             revision: before.revision,
-            after: None,
+            after: (job.task.replacement() != Some(record.access)).then(|| record.access.clone()),
             conflict: false,
         });
         let mut job_item = job_item(portal, job)?;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use models::job::{Counts, Job, ShardSummary};
-use models::values::id::{JobId, LeaseOwner, PortalId};
+use models::values::id::{ContactId, JobId, LeaseOwner, PortalId};
 use models::values::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +31,8 @@ const COUNTED: &str = "counted";
 pub enum Checkpoint {
     /// In the partitions of an index.
     Matches(ScanCursor),
+    /// Among the ascending contacts in a manager's postings: the last contact read.
+    Posted(ContactId),
     /// Among named contacts: the number of contacts already read.
     Contacts(usize),
     /// In the chunks of the job to undo.
