@@ -47,7 +47,7 @@ impl ContactsRun {
 
     /// Returns the counts that [`Self::apply`] would produce. Reads nothing. A run without updates needs no job.
     pub fn counts(&self) -> Counts {
-        let judge = Judge { actor: Actor::User(self.caller), target: &self.target, purpose: Purpose::Preview };
+        let judge = Judge { actor: Actor::User(self.caller), target: &self.target, purpose: Purpose::Count };
         self.contacts.iter().map(|(&contact, state)| judge.judge(contact, None, state.clone()).counts()).sum()
     }
 
