@@ -5,6 +5,7 @@ mod ending;
 mod endpoints;
 mod loading;
 mod passwords;
+mod previews;
 mod quiet_log;
 mod samples;
 mod schema;

@@ -9,6 +9,7 @@ mod events;
 mod leases;
 mod lost_answers;
 mod messages;
+mod previews;
 mod refusals;
 mod retention;
 mod steps;
