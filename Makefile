@@ -204,6 +204,11 @@ bench-million: CONTACTS = 1000000
 bench-million: rust ## Measures a job over a million contacts and its undo (CONTACTS=…); takes some minutes and 4 GB
 	cargo bench --locked -p benches --bench million -- run $(CONTACTS)
 
+.PHONY: bench-million-preview
+bench-million-preview: CONTACTS = 1000000
+bench-million-preview: rust ## Measures a preview of a million contacts and its run (CONTACTS=…); takes some minutes and 4 GB
+	cargo bench --locked -p benches --bench million -- preview $(CONTACTS)
+
 # Only a run with the default size or time replaces the measurements in docs/. Others write to target/.
 .PHONY: bench-peers
 bench-peers: CONTACTS = 100000

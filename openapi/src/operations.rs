@@ -68,10 +68,11 @@ pub(super) const TAGS: [(&str, &str); 5] = [
 ];
 
 /// All links, by target operation.
-pub(super) const LINKS: [Link; 6] = [
+pub(super) const LINKS: [Link; 7] = [
     to_job("getJob"),
     to_job("listJobChanges"),
     to_job("undoJob"),
+    to_job("applyPreview"),
     to_job("cancelJob"),
     to_rule("getRule"),
     to_rule("deleteRule"),
@@ -85,7 +86,7 @@ const fn to_rule(to: &'static str) -> Link {
     Link { to, parameter: "name", value: "$request.path.name" }
 }
 
-const JOB_LINKS: &[&str] = &["getJob", "listJobChanges", "undoJob", "cancelJob"];
+const JOB_LINKS: &[&str] = &["getJob", "listJobChanges", "undoJob", "applyPreview", "cancelJob"];
 
 /// Builds the answer of a read.
 const fn shown(shows: Shows, description: &'static str) -> Success {
@@ -200,7 +201,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
         summary: "Sets who may see and edit every contact that a filter selects",
         description: "Every match is changed, even if the answer shows only some of the matches. A call without any filter \
                       field selects every contact. A body whose filter fields are all `null` is refused. A match whose \
-                      manager list would become too long is not written and counts in X-Failed-Count.",
+                      manager list would become too long is not written and counts in X-Failed-Count. With `dryRun` and \
+                      `Prefer: respond-async`, the call starts a job of kind `preview`, which can be applied.",
         query: queries::SET_FILTER_ACCESS,
         headers: &["Prefer"],
         body: Some("SetAccessByFilter"),
@@ -218,7 +220,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
             (400, "unknown-manager"),
             (422, "too-many-affected"),
             (429, "too-many-open-jobs"),
-            (503, "not-counted-in-time"),
+            (429, "too-many-previews"),
             (503, "portal-resharding"),
         ],
     },
@@ -348,7 +350,28 @@ pub(super) const OPERATIONS: &[Operation] = &[
             (503, "not-counted-in-time"),
             (404, "job-not-found"),
             (409, "job-not-over"),
+            (409, "nothing-to-undo"),
             (410, "changes-expired"),
+            (429, "too-many-open-jobs"),
+        ],
+    },
+    Operation {
+        method: "POST",
+        path: "/api/2.0/crm/access/jobs/{jobid}/apply",
+        id: "applyPreview",
+        tag: "jobs",
+        summary: "Makes the changes that a preview showed",
+        description: "Exactly the contacts in the preview are written. Contacts whose access was changed after the preview are \
+                      left alone, and count as conflicts. A preview has one run: a repeated call answers with the same job.",
+        query: queries::NONE,
+        headers: &[],
+        body: None,
+        answers: &[JOB_STARTED],
+        failures: &[
+            (404, "job-not-found"),
+            (409, "not-a-preview"),
+            (409, "preview-not-finished"),
+            (410, "preview-expired"),
             (429, "too-many-open-jobs"),
         ],
     },

@@ -12,7 +12,7 @@ from crm_access.api.contacts import (
     get_contact, get_contact_access, list_contacts, list_simple_contacts, list_stages, list_tags, list_types,
     set_access_by_filter, set_contact_access, set_contacts_access,
 )
-from crm_access.api.jobs import cancel_job, get_job, list_job_changes, list_jobs, undo_job
+from crm_access.api.jobs import apply_preview, cancel_job, get_job, list_job_changes, list_jobs, undo_job
 from crm_access.api.people import filter_people, get_person, list_people
 from crm_access.api.portal import get_description, sign_in, sign_out
 from crm_access.api.rules import delete_rule, get_rule, list_rules, set_rule
@@ -90,6 +90,8 @@ def main(url: str, user: str, password: str) -> None:
     assert parsed(get_job.sync_detailed(newest[0].id, client=client), JobAnswer).response.state == JobState.DONE
     changes = parsed(list_job_changes.sync_detailed(newest[0].id, client=client), ChangeListAnswer).response
     assert all(change.after and change.after.share_type == ShareType.NONE for change in changes)
+    refused = parsed(apply_preview.sync_detailed(newest[0].id, client=client), ErrorAnswer)
+    assert refused.error.type_ == FaultType.NOT_A_PREVIEW
     preview = parsed(undo_job.sync_detailed(newest[0].id, client=client, dry_run=True), UndoPreviewAnswer).response
     undoing = parsed(undo_job.sync_detailed(newest[0].id, client=client), JobAnswer).response
     assert preview.matched == len(changes) and undoing.undo_of == newest[0].id

@@ -59,6 +59,8 @@ async function main() {
   assert.equal((await api.getJob<true>({ path: { jobid } })).data.response.state, "done");
   const changes = await api.listJobChanges<true>({ path: { jobid } });
   assert(changes.data.response.every((change) => change.after?.shareType === 0));
+  const refused = await api.applyPreview({ path: { jobid }, throwOnError: false });
+  assert.equal(refused.error?.error.type, "not-a-preview");
   const preview = await api.undoJob<true>({ path: { jobid }, query: { dryRun: true } });
   assert.equal(preview.data.response.matched, changes.data.count);
   const undoing = await api.undoJob<true>({ path: { jobid } });

@@ -69,6 +69,8 @@ async function main() {
   assert.equal(dataOf(await client.GET("/api/2.0/crm/access/jobs/{jobid}", job)).response.state, "done");
   const changes = dataOf(await client.GET("/api/2.0/crm/access/jobs/{jobid}/changes", job));
   assert(changes.response.every((change) => change.after?.shareType === 0));
+  const refused = await client.POST("/api/2.0/crm/access/jobs/{jobid}/apply", job);
+  assert.equal(refused.error?.error.type, "not-a-preview");
   const undoing = dataOf(await client.POST("/api/2.0/crm/access/jobs/{jobid}/undo", job)).response;
   assert("id" in undoing && undoing.undoOf === job.params.path.jobid);
   // The undo may have finished already.

@@ -42,18 +42,23 @@ impl About {
         Self { job: Uuid::now_v7().into(), rule: Uuid::now_v7().to_string() }
     }
 
-    /// Creates a job and a rule of the owner of `token`, for a call of the endpoint. For a cancel the job is queued.
-    /// Otherwise the job has changed contact 9, which only such jobs change.
+    /// Creates a job and a rule of the owner of `token`, for a call of the endpoint. For a cancel the job is queued. For an
+    /// apply the job is a finished preview. Otherwise the job has changed contact 9, which only such jobs change.
     pub(crate) async fn made(world: &World, endpoint: &Endpoint, token: &str) -> Self {
         let acme = crate::portal::portal("acme", "Europe/Riga", 4);
         let nine = contact_with(9, ShareType::ReadWrite, &[]);
         world.import_as(&lines([acme, nine]), true).await.unwrap();
         let waits = [("prefer", "respond-async")];
-        let (path, body, headers) = match endpoint.path.ends_with("/cancel") {
-            true => ("filter/access", json!({"tags": ["none"], "isPrivate": true}), &waits[..]),
-            false => ("9/access", json!({"isShared": true, "managerList": [SAM]}), &[][..]),
+        let of_none = json!({"tags": ["none"], "isPrivate": true});
+        let (path, body, headers) = match endpoint.path.rsplit('/').next() {
+            Some("cancel") => ("filter/access", of_none, &waits[..]),
+            Some("apply") => ("filter/access?dryRun=true", of_none, &waits[..]),
+            _ => ("9/access", json!({"isShared": true, "managerList": [SAM]}), &[][..]),
         };
         let reply = world.put_with(path, token, &body.to_string(), headers).await.unwrap();
+        if path.contains("dryRun") {
+            world.work().await.unwrap();
+        }
         let job = crate::portal::job(&reply).unwrap_or_else(|| panic!("{}", reply.text));
         // Each token has one rule, because a user has a limited number of rules. The rule is created again, because an
         // earlier call may have changed its owner.

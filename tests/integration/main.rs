@@ -33,6 +33,7 @@ mod openapi;
 mod overlaps;
 mod pages;
 mod portal;
+mod previews;
 mod reading;
 mod reshard;
 mod rights;

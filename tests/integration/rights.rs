@@ -392,7 +392,8 @@ async fn nil_user_owns_only_its_own_jobs_and_not_the_operators() {
     run["idempotencyKey"] = json!("monday");
     let scheduled = start(&world, run).await.unwrap();
     assert_eq!(recorded(&world, scheduled).await.created_by, Author::Operator);
-    for (method, action) in [("GET", ""), ("GET", "/changes"), ("POST", "/undo"), ("POST", "/cancel")] {
+    let actions = [("GET", ""), ("GET", "/changes"), ("POST", "/undo"), ("POST", "/apply"), ("POST", "/cancel")];
+    for (method, action) in actions {
         let path = format!("jobs/{scheduled}{action}");
         let reply = world.access_with(method, &path, NIL_TOKEN, "", &[]).await.unwrap();
         assert_eq!(reply.status, 404, "{method} {path}: {}", reply.text);

@@ -6,6 +6,7 @@ mod endpoints;
 mod loading;
 mod one_filter;
 mod passwords;
+mod previews;
 mod quiet_log;
 mod samples;
 mod schema;

@@ -1,4 +1,4 @@
-//! Endpoints of jobs: list, show, changes, undo, cancel.
+//! Endpoints of jobs: list, show, changes, undo, apply, cancel.
 
 use std::collections::{HashMap, HashSet};
 
@@ -63,6 +63,17 @@ pub(crate) const UNDO: Endpoint = Endpoint {
     dialect: Dialect::OnlyOffice,
     conditions: Conditions::None,
     auth: Auth::Write(|call| undo(call).boxed()),
+};
+
+/// Starts the run of a preview.
+pub(crate) const APPLY: Endpoint = Endpoint {
+    function: FUNCTION,
+    method: "POST",
+    path: "/api/2.0/crm/access/jobs/{jobid}/apply",
+    payload: Payload::None,
+    dialect: Dialect::OnlyOffice,
+    conditions: Conditions::None,
+    auth: Auth::Write(|call| apply(call).boxed()),
 };
 
 /// Cancels a job.
@@ -200,6 +211,9 @@ async fn prepare_undo(call: &Call<'_>) -> Result<Undo, Failure> {
     let dry_run = query.dry_run();
     query.finish()?;
     let (caller, undone) = visible_job(call, id).await?;
+    if undone.task.is_preview() {
+        return Err(Failure::NothingToUndo(id));
+    }
     if !undone.is_over() {
         return Err(Failure::JobNotOver(id));
     }
@@ -207,6 +221,35 @@ async fn prepare_undo(call: &Call<'_>) -> Result<Undo, Failure> {
         return Err(Failure::ChangesExpired(id));
     }
     Ok(Undo { caller, undone, dry_run })
+}
+
+async fn apply(call: WriteCall<'_>) -> Result<Answer, Failure> {
+    let (caller, preview) = prepare_apply(&call).await?;
+    let run = call.app.jobs.apply_preview(&call.grant.portal, &preview, call.new_job()).await?;
+    let run = run.ok_or(Failure::JobNotFound(preview.id))?;
+    let shards = call.reads().summaries(&run).await?;
+    Answer::accepted(&call.format, &run.view(&shards, call.now, &caller))
+}
+
+/// Reads the caller's finished preview, which may already have a run.
+async fn prepare_apply(call: &Call<'_>) -> Result<(Caller, Job), Failure> {
+    let id = call.job_id()?;
+    call.query(queries::NONE).finish()?;
+    let (caller, preview) = visible_job(call, id).await?;
+    if !preview.task.is_preview() {
+        return Err(Failure::NotAPreview(id));
+    }
+    // Administrators see all previews, but a run acts with the rights of the preview's user.
+    if preview.created_by != Author::User(caller.user) {
+        return Err(Failure::PreviewNotFound(id));
+    }
+    if !preview.is_finished_preview() {
+        return Err(Failure::PreviewNotFinished(id));
+    }
+    if preview.applied_by.is_none() && !preview.has_changes_at(call.now) {
+        return Err(Failure::PreviewExpired(id));
+    }
+    Ok((caller, preview))
 }
 
 async fn cancel(call: WriteCall<'_>) -> Result<Answer, Failure> {
@@ -226,11 +269,15 @@ async fn cancel(call: WriteCall<'_>) -> Result<Answer, Failure> {
     }
 }
 
-/// Reads and shows a job.
+/// Reads and shows a job. A finished preview costs half a read unit more for each user in its effect.
 async fn show_job(call: &Call<'_>, id: JobId) -> Result<Answer, Failure> {
     let (caller, job) = visible_job(call, id).await?;
     let shards = call.reads().summaries(&job).await?;
-    Answer::one(&call.format, &job.view(&shards, call.now, &caller))
+    let view = job.view(&shards, call.now, &caller);
+    let Some(effect) = &job.effect else { return Answer::one(&call.format, &view) };
+    let affected = effect.gains.largest.iter().chain(&effect.loses.largest).map(|(user, _)| *user);
+    let directory = Entries { users: call.reads().users(affected).await?, ..Entries::default() };
+    Answer::one(&call.format, &view.with_effect(effect, &directory))
 }
 
 /// Reads a job that the caller may see: administrators see all jobs, users their own.

@@ -1,4 +1,4 @@
-//! `/api/2.0/crm/access/…`: reads, undoes and cancels jobs; manages standing rules.
+//! `/api/2.0/crm/access/…`: reads, undoes, applies and cancels jobs; manages standing rules.
 
 mod history;
 mod rules;
@@ -11,6 +11,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     history::SHOW,
     history::CHANGES,
     history::UNDO,
+    history::APPLY,
     history::CANCEL,
     rules::LIST,
     rules::SHOW,

@@ -5,7 +5,7 @@ use api::endpoint::{Conditions, Dialect, Payload};
 use api::show::{access_after, check_managers, contacts_in_order, show_job};
 use api::{Answer, Auth, Call, CallerInPortal, Endpoint, Failure, WriteCall};
 use futures::FutureExt as _;
-use jobs::{Applied, FilterRun, Outcome};
+use jobs::{Applied, FilterRun, Outcome, RunError};
 use models::access::Actor;
 use models::contact::Contact;
 use models::directory::Entries;
@@ -63,7 +63,7 @@ async fn handle(call: WriteCall<'_>) -> Result<Answer, Failure> {
     let (Outcome { counts, page: positions }, job) = match act(&call, &run, mode).await? {
         Acted::Completed { outcome, job } => (outcome, job),
         Acted::Queued(job) => {
-            let preference = if mode == Mode::Async { Preference::Applied } else { Preference::NotApplied };
+            let preference = if call.prefers_async() { Preference::Applied } else { Preference::NotApplied };
             return show_job(&call, &caller, &job, preference).await;
         }
     };
@@ -104,15 +104,16 @@ enum Acted {
         /// The job of a run.
         job: Option<JobId>,
     },
-    /// Workers do the remaining work.
+    /// Workers do the work, or the remaining work.
     Queued(Box<Job>),
 }
 
 /// The way in which a call acts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
-    /// Count the changes and write nothing. A preview is never asynchronous, because no stored job could show its
-    /// result.
+    /// Count the changes until the call's deadline, and write nothing. If the time does not suffice, queue a preview.
+    Count,
+    /// Queue a preview for workers.
     Preview,
     /// Queue the run for workers.
     Async,
@@ -122,12 +123,11 @@ enum Mode {
 
 impl Mode {
     fn of(call: &Call<'_>, dry_run: bool) -> Self {
-        if dry_run {
-            Self::Preview
-        } else if call.prefers_async() {
-            Self::Async
-        } else {
-            Self::Run
+        match (dry_run, call.prefers_async()) {
+            (true, false) => Self::Count,
+            (true, true) => Self::Preview,
+            (false, true) => Self::Async,
+            (false, false) => Self::Run,
         }
     }
 }
@@ -137,14 +137,21 @@ async fn act(call: &WriteCall<'_>, run: &FilterRun, mode: Mode) -> Result<Acted,
     let (jobs, deadline) = (&call.app.jobs, call.app.deadline(call.deadline));
     let failed = |error| Failure::from_run(error, run.max_affected);
     match mode {
-        Mode::Preview => {
-            let outcome = run.preview(jobs, &deadline).await.map_err(failed)?;
-            Ok(Acted::Completed { outcome, job: None })
-        }
+        Mode::Count => match run.preview(jobs, &deadline).await {
+            Ok(outcome) => Ok(Acted::Completed { outcome, job: None }),
+            Err(RunError::NotCounted) => queue_preview(call, run).await,
+            Err(error) => Err(failed(error)),
+        },
+        Mode::Preview => queue_preview(call, run).await,
         Mode::Async => Ok(Acted::Queued(Box::new(run.enqueue(jobs, call.new_job()).await?))),
         Mode::Run => Ok(match run.apply(jobs, call.new_job(), &deadline).await.map_err(failed)? {
             Applied::Completed { job, outcome } => Acted::Completed { outcome, job: Some(job.id) },
             Applied::Requeued(job) => Acted::Queued(job),
         }),
     }
+}
+
+/// Queues a preview of the run for workers.
+async fn queue_preview(call: &WriteCall<'_>, run: &FilterRun) -> Result<Acted, Failure> {
+    Ok(Acted::Queued(Box::new(run.enqueue_preview(&call.app.jobs, call.new_job()).await?)))
 }

@@ -119,10 +119,13 @@ pub enum Failure {
     /// The caller has reached the maximum number of open jobs.
     #[error("too many open jobs")]
     TooManyOpenJobs,
+    /// The caller has reached the maximum number of previews, and none of them has ended.
+    #[error("too many previews")]
+    TooManyPreviews,
     /// The portal gets another number of shards right now, and no run by filter starts meanwhile.
     #[error("the portal gets another number of shards")]
     Resharding,
-    /// The matches could not be counted within the time of one call; nothing was written.
+    /// The contacts could not be counted within the time of one call; nothing was written.
     #[error("not counted in time")]
     NotCounted,
     /// The list could not be read within the time of one call.
@@ -140,6 +143,21 @@ pub enum Failure {
     /// The access from before the job is no longer stored.
     #[error("the changes of job {0} have expired")]
     ChangesExpired(JobId),
+    /// The job is a preview, which changed no contact, and cannot be undone.
+    #[error("job {0} is a preview, which cannot be undone")]
+    NothingToUndo(JobId),
+    /// The preview belongs to another user, and only its user may apply a preview.
+    #[error("preview {0} belongs to another user")]
+    PreviewNotFound(JobId),
+    /// Only a preview can be applied.
+    #[error("job {0} is not a preview")]
+    NotAPreview(JobId),
+    /// The preview has not ended, or has ended early.
+    #[error("preview {0} is not finished")]
+    PreviewNotFinished(JobId),
+    /// The preview can no longer be applied.
+    #[error("preview {0} has expired")]
+    PreviewExpired(JobId),
     /// The standing rule does not exist, or the caller may not see it.
     #[error("no rule {0}")]
     RuleNotFound(RuleName),
@@ -198,10 +216,14 @@ pub const KINDS: &[(u16, &str)] = &[
     (409, "idempotency-key-in-use"),
     (409, "job-not-over"),
     (409, "job-over"),
+    (409, "not-a-preview"),
+    (409, "nothing-to-undo"),
+    (409, "preview-not-finished"),
     (409, "rule-contended"),
     (409, "too-many-managers"),
     (409, "too-many-rules"),
     (410, "changes-expired"),
+    (410, "preview-expired"),
     (412, "revision-changed"),
     (413, "body-too-large"),
     (415, "unsupported-media-type"),
@@ -210,6 +232,7 @@ pub const KINDS: &[(u16, &str)] = &[
     (422, "too-many-affected"),
     (429, "sign-in-locked"),
     (429, "too-many-open-jobs"),
+    (429, "too-many-previews"),
     (500, "internal-error"),
     (503, "contended"),
     (503, "database-unavailable"),
@@ -228,6 +251,7 @@ impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
         match error {
             StartError::TooManyOpenJobs => Self::TooManyOpenJobs,
+            StartError::TooManyPreviews => Self::TooManyPreviews,
             StartError::Store(error) => Self::Store(error),
         }
     }
@@ -242,7 +266,7 @@ impl Failure {
             }
             RunError::NotCounted => Self::NotCounted,
             RunError::UserRemoved => Self::Unauthenticated,
-            RunError::TooManyOpenJobs => Self::TooManyOpenJobs,
+            RunError::NotStarted(error) => error.into(),
             RunError::Store(error) => Self::Store(error),
         }
     }
@@ -259,7 +283,7 @@ impl Failure {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Unauthenticated | Self::SignInRefused => StatusCode::UNAUTHORIZED,
-            Self::SignInLocked(_) | Self::TooManyOpenJobs => StatusCode::TOO_MANY_REQUESTS,
+            Self::SignInLocked(_) | Self::TooManyOpenJobs | Self::TooManyPreviews => StatusCode::TOO_MANY_REQUESTS,
             Self::OriginForbidden
             | Self::ScopeMissing(_)
             | Self::EditForbidden(_)
@@ -271,14 +295,18 @@ impl Failure {
             | Self::RouteNotFound
             | Self::UserNotFound(_)
             | Self::JobNotFound(_)
+            | Self::PreviewNotFound(_)
             | Self::RuleNotFound(_) => StatusCode::NOT_FOUND,
             Self::JobNotOver(_)
             | Self::JobOver(_)
+            | Self::NothingToUndo(_)
+            | Self::NotAPreview(_)
+            | Self::PreviewNotFinished(_)
             | Self::KeyInUse
             | Self::RuleContended(_)
             | Self::TooManyManagers(_)
             | Self::TooManyRules(_) => StatusCode::CONFLICT,
-            Self::ChangesExpired(_) => StatusCode::GONE,
+            Self::ChangesExpired(_) | Self::PreviewExpired(_) => StatusCode::GONE,
             Self::PreconditionFailed(_) => StatusCode::PRECONDITION_FAILED,
             Self::UnsupportedMediaType { .. } | Self::UnsupportedEncoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -322,13 +350,18 @@ impl Failure {
             Self::TooManyConnections => "too-many-connections",
             Self::TooManyAffected { .. } => "too-many-affected",
             Self::TooManyOpenJobs => "too-many-open-jobs",
+            Self::TooManyPreviews => "too-many-previews",
             Self::NotCounted => "not-counted-in-time",
             Self::NotListed => "not-listed-in-time",
             Self::Resharding => "portal-resharding",
-            Self::JobNotFound(_) => "job-not-found",
+            Self::JobNotFound(_) | Self::PreviewNotFound(_) => "job-not-found",
             Self::JobNotOver(_) => "job-not-over",
             Self::JobOver(_) => "job-over",
             Self::ChangesExpired(_) => "changes-expired",
+            Self::NothingToUndo(_) => "nothing-to-undo",
+            Self::NotAPreview(_) => "not-a-preview",
+            Self::PreviewNotFinished(_) => "preview-not-finished",
+            Self::PreviewExpired(_) => "preview-expired",
             Self::RuleNotFound(_) => "rule-not-found",
             Self::RuleForbidden(_) => "rule-forbidden",
             Self::RuleContended(_) => "rule-contended",
@@ -350,7 +383,9 @@ impl Failure {
             Self::SignInBusy => headers.push((RETRY_AFTER, HeaderValue::from(SIGN_IN_RETRY_SECONDS))),
             Self::SignInLocked(locked) => headers.push((RETRY_AFTER, HeaderValue::from(locked.seconds()))),
             Self::Resharding => headers.push((RETRY_AFTER, HeaderValue::from(RESHARDING_RETRY_SECONDS))),
-            Self::TooManyOpenJobs => headers.push((RETRY_AFTER, HeaderValue::from(OPEN_JOBS_RETRY_SECONDS))),
+            Self::TooManyOpenJobs | Self::TooManyPreviews => {
+                headers.push((RETRY_AFTER, HeaderValue::from(OPEN_JOBS_RETRY_SECONDS)));
+            }
             Self::Unauthenticated | Self::SignInRefused => {
                 headers.push((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"crm-access\"")));
             }

@@ -15,6 +15,7 @@ pub const ROUTES: &[(&str, &[&str])] = &[
     ("/api/2.0/authentication", &["DELETE", "POST"]),
     ("/api/2.0/crm/access/jobs", &["GET"]),
     ("/api/2.0/crm/access/jobs/{jobid}", &["GET"]),
+    ("/api/2.0/crm/access/jobs/{jobid}/apply", &["POST"]),
     ("/api/2.0/crm/access/jobs/{jobid}/cancel", &["POST"]),
     ("/api/2.0/crm/access/jobs/{jobid}/changes", &["GET"]),
     ("/api/2.0/crm/access/jobs/{jobid}/undo", &["POST"]),

@@ -10,7 +10,7 @@ use crate::context::{Events, Jobs};
 use crate::events::JobEvent;
 use crate::give_up::KILLED;
 use crate::queue::Message;
-use crate::worker::WorkError;
+use crate::worker::{WorkError, too_many_affected};
 
 /// Log message of each failed job. The deployment's alarm counts these messages, so their level is ERROR, which every
 /// log level includes.
@@ -21,6 +21,8 @@ const REFUSED: &str = "The database refused some changes on every attempt.";
 /// The error of a job whose user was removed.
 const USER_REMOVED: &str = "The user on whose behalf the job acts is no longer in the portal. The changes made so far \
                             remain, and an administrator can undo them.";
+/// The error of a preview whose shards did not all end.
+const NOT_PREVIEWED: &str = "The preview stopped before its end. No contact was changed. Start a new preview.";
 /// The error of a job that was given up because it ran longer than the retention of the journal of moves.
 const TOO_LONG: &str =
     "The job took longer than a day, so it may have missed contacts that an import moved. Run the job again.";
@@ -53,6 +55,9 @@ impl Jobs {
             }
             job.counts = shards.iter().map(|shard| shard.progress.counts).sum();
             let (state, error) = self.end_of(&job, &shards);
+            if job.task.is_preview() && state == State::Done {
+                job.effect = Some(self.effect_of_preview(portal, &job, &shards).await?);
+            }
             job.percent = percent_at_end(&job, state, &shards);
             if self.finish(portal, &mut job, state, error).await? == Finished::Written {
                 return Ok(());
@@ -73,13 +78,18 @@ impl Jobs {
             KILLED
         } else if failed(ShardFailure::GivenUp) {
             let age = self.now().since(job.started.unwrap_or(job.created));
-            let is_too_old = matches!(job.task, Task::Filter(_)) && age > SignedDuration::from_hours(MOVES_KEPT_HOURS);
+            let is_too_old = job.task.matches().is_some() && age > SignedDuration::from_hours(MOVES_KEPT_HOURS);
             if is_too_old { TOO_LONG } else { REFUSED }
         } else if job.state == State::Cancelled {
             return (State::Cancelled, None);
+        } else if let Task::Preview(task) = &job.task
+            && let Some(limit) = task.max_affected.filter(|limit| job.counts.updated > *limit)
+        {
+            return (State::Failed, Some(too_many_affected(job.counts.updated, limit)));
         } else {
             return (State::Done, None);
         };
+        let reason = if job.task.is_preview() { NOT_PREVIEWED } else { reason };
         (State::Failed, Some(reason.to_owned()))
     }
 
@@ -108,11 +118,13 @@ impl Jobs {
         Ok(Finished::Written)
     }
 
-    /// Publishes the event of an ended job, if there is a bus, and closes the job.
+    /// Publishes the event of an ended job, if there is a bus, and closes the job. A preview has no event, because it
+    /// changes nothing.
     async fn publish(&self, portal: &PortalId, job: &Job) -> Result<(), WorkError> {
         // Remove the job from its user's open jobs first: an unreachable bus must not use up the limit of open jobs.
         self.store.remove_from_open_jobs_of_user(portal, job).await?;
         match &self.events {
+            _ if job.task.is_preview() => {}
             Events::Off => {}
             Events::Here(bus) => bus.put(JobEvent::new(portal.clone(), job)).await?,
             Events::Elsewhere => {

@@ -63,6 +63,10 @@ impl Jobs {
     pub(crate) async fn abandon_chunk(&self, shard: ShardRef<'_>, progress: &Progress) -> Result<Progress, StoreError> {
         let ShardRef { portal, job, number: shard_number } = shard;
         let Some((number, chunk)) = self.last_chunk(shard, progress.next_chunk).await? else { return Ok(*progress) };
+        if job.task.is_preview() {
+            // The chunk of a preview is complete when it is written.
+            return Ok(chunk.after);
+        }
         let changes: Vec<&Change> = chunk.changes.iter().filter(|change| !change.conflict).collect();
         let unwritten = self.unwritten(portal, job.id, &changes).await?;
         let mut after = with_failed(chunk.after, unwritten.len() as u64);
@@ -107,7 +111,7 @@ impl Jobs {
     }
 
     /// Returns the shard's progress after its unfinished chunk, without reading the contacts. All updates of the chunk
-    /// count as failed.
+    /// count as failed, except in a preview.
     async fn failed_chunk(&self, shard: ShardRef<'_>, progress: &Progress) -> Result<Progress, StoreError> {
         let ShardRef { portal, job, number } = shard;
         let mut after = self.store.chunk_end(portal, job.id, number, progress.next_chunk).await?;
@@ -116,9 +120,11 @@ impl Jobs {
         {
             after = Some(next);
         }
-        Ok(after.map_or(*progress, |after| {
-            with_failed(after, after.counts.updated.saturating_sub(progress.counts.updated))
-        }))
+        Ok(match after {
+            None => *progress,
+            Some(after) if job.task.is_preview() => after,
+            Some(after) => with_failed(after, after.counts.updated.saturating_sub(progress.counts.updated)),
+        })
     }
 
     /// Closes a job whose checks killed their workers. The job fails with the counts recorded so far. A job that had

@@ -1,4 +1,5 @@
-//! The job engine: sets the access of all contacts that a filter selects or a call names, and undoes such changes.
+//! The job engine: sets the access of all contacts that a filter selects or a call names, and undoes such changes. A
+//! preview records the changes that a run would make, and the run of the preview makes them.
 //!
 //! A job has as many shards as its portal, or one shard if a call names the contacts. A worker claims a shard with a
 //! lease and processes the shard page by page. The worker reads the access records of a page, and skips the contacts

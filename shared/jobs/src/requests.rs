@@ -1,17 +1,17 @@
-//! Requests about existing jobs: progress, undo and cancel.
+//! Requests about existing jobs: progress, undo, apply and cancel.
 
 use futures::stream::StreamExt as _;
 use models::access::{Actor, Author, Caller};
-use models::job::{Counts, Job, JobId, NewJob, ShardSummary, State, Task};
+use models::job::{ApplyTask, Counts, FilterTask, Job, JobId, NewJob, ShardSummary, State, Task};
 use models::values::id::PortalId;
 use store::StoreError;
-use store::jobs::ShardState;
+use store::jobs::{PreviewRun, ShardState};
 
 use crate::context::Jobs;
 use crate::run::filter::{RunError, preview_source};
 use crate::run::{StartError, concurrently};
 use crate::shard::Deadline;
-use crate::source::{ChangeSource, Rights, Source, UndoneShard};
+use crate::source::{Aim, ChangeSource, RecordedShard, Rights, Source};
 
 impl Jobs {
     /// Reads the progress of each shard of a running job (1 read unit). Reads and returns nothing for an ended job.
@@ -48,6 +48,41 @@ impl Jobs {
         Ok(job)
     }
 
+    /// Starts the run of a finished preview. The run makes the recorded changes, each for a contact whose access nobody
+    /// changed since. Returns the earlier run if the preview has a run already, and none if the preview was removed.
+    /// Costs 8 write units, and 2 per KB of the preview's record.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`] when no job was recorded.
+    pub async fn apply_preview(&self, portal: &PortalId, preview: &Job, id: JobId) -> Result<Option<Job>, StartError> {
+        if let Some(earlier) = preview.applied_by {
+            return Ok(self.store.job(portal, earlier).await?);
+        }
+        let Some(FilterTask { filter, target, .. }) = preview.task.matches() else { return Ok(None) };
+        let (filter, target, now) = (filter.clone(), target.clone(), self.now());
+        let run = NewJob {
+            id,
+            created_by: preview.created_by,
+            created: now,
+            task: Task::Apply(Box::new(ApplyTask { preview: preview.id, previewed: preview.created, filter, target })),
+            shards: preview.shards,
+            expected: preview.counts.updated,
+            changes_until: self.changes_until(now),
+        };
+        let run = run.queued();
+        match self.store.create_run_of_preview(portal, preview.id, &run, self.message_deadline()).await? {
+            PreviewRun::Created => {
+                tracing::info!(job = %id, preview = %preview.id, "run of a preview queued");
+                self.request_workers(portal, &run, 0..run.shards).await;
+                Ok(Some(run))
+            }
+            PreviewRun::Exists(earlier) => Ok(self.store.job(portal, earlier).await?),
+            PreviewRun::Missing => Ok(None),
+            PreviewRun::TooManyOpen => Err(StartError::TooManyOpenJobs),
+        }
+    }
+
     /// Returns the counts that an undo of `undone` by the caller would produce now. Writes nothing. Costs 1 read unit
     /// per changed contact and per 4 KB of the chunks.
     ///
@@ -65,8 +100,8 @@ impl Jobs {
         // No record carries this identifier, because a preview records no job.
         let id = self.new_id();
         let shards = (0..undone.shards.max(1)).map(|number| async move {
-            let shard = UndoneShard { job: undone.id, number, log };
-            let changes = ChangeSource::new(&self.store, portal, shard, None, id, rights);
+            let shard = RecordedShard { job: undone.id, number, log };
+            let changes = ChangeSource::new(self, portal, shard, Aim::Undo, None, id, rights);
             preview_source(&mut Source::Changes(changes), deadline, |_| {}).await
         });
         let mut shards = concurrently(shards);

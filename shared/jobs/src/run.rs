@@ -116,6 +116,9 @@ pub enum StartError {
     /// The user has the maximum number of open jobs.
     #[error("the user has too many open jobs")]
     TooManyOpenJobs,
+    /// The user has the maximum number of previews, and none of them has ended.
+    #[error("the user has too many previews")]
+    TooManyPreviews,
     /// The table failed before the job was recorded.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -250,6 +253,7 @@ impl Jobs {
         match self.store.create_job(portal, job, lease, due).await? {
             Created::Yes => Ok(()),
             Created::TooManyOpen => Err(StartError::TooManyOpenJobs),
+            Created::TooManyPreviews => Err(StartError::TooManyPreviews),
         }
     }
 

@@ -1,6 +1,7 @@
 //! One shard of a job: writes the contacts of its source, chunk by chunk, under a lease.
 
 mod deadline;
+mod effect;
 mod lease;
 mod writes;
 
@@ -14,6 +15,7 @@ use store::keys::IndexPosition;
 
 use crate::context::Jobs;
 use crate::run::LatestPositions;
+use crate::shard::effect::EffectWork;
 use crate::source::{NoPage, PageKind, Source, Step, Verdict};
 
 pub use deadline::Deadline;
@@ -88,6 +90,8 @@ pub(crate) struct ShardWork<'a> {
     changes: Vec<Change>,
     /// Positions of the pending contacts that an answer may show.
     positions: Vec<IndexPosition>,
+    /// The effect of a preview's changes on users; none for other jobs.
+    effect: Option<Box<EffectWork>>,
     pub(crate) latest: LatestPositions,
     /// True once progress was recorded.
     pub(crate) made_progress: bool,
@@ -121,6 +125,7 @@ impl<'a> ShardWork<'a> {
             chunk: ChunkBuilder::default(),
             changes: Vec::new(),
             positions: Vec::new(),
+            effect: None,
             latest: LatestPositions::new(limit),
             made_progress: false,
             ended: false,

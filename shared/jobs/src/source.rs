@@ -1,4 +1,4 @@
-//! The contacts of a shard, page by page: matches of a plan, named contacts, or the changes of the job to undo.
+//! The contacts of a shard, page by page: matches of a plan, named contacts, or the recorded changes of another job.
 
 mod changes;
 mod contacts;
@@ -9,9 +9,9 @@ mod posted;
 use store::StoreError;
 use store::jobs::Checkpoint;
 
-pub(crate) use changes::{ChangeSource, UndoneShard};
+pub(crate) use changes::{Aim, ChangeSource, RecordedShard};
 pub(crate) use contacts::ContactSource;
-pub(crate) use judge::{Judge, Judged, Purpose, Rights, Terms, Verdict};
+pub(crate) use judge::{Judge, Judged, Purpose, Rights, Terms, Verdict, conflict, judge_previewed};
 pub(crate) use matches::{MatchSource, Selection};
 
 /// A page of judged contacts.

@@ -3,7 +3,7 @@
 mod counting;
 
 use models::filter::AccessCriteria;
-use models::job::{FilterTask, State, Task};
+use models::job::{FilterTask, State, Task, UndoLog};
 use models::limits::{self, MAX_TRIES, MESSAGE_DEADLINE_MILLIS, RETRY_MILLIS};
 use models::values::timestamp::Timestamp;
 use store::StoreError;
@@ -16,9 +16,10 @@ use crate::panics::{Panicked, catch_panic};
 use crate::queue::Message;
 use crate::shard::{ClaimEnd, Deadline, HeldLease, ShardRef, ShardWork, Stopped, lease_end};
 use crate::source::{
-    ChangeSource, ContactSource, MatchSource, NoPage, Purpose, Rights, Selection, Source, Terms, UndoneShard,
+    Aim, ChangeSource, ContactSource, MatchSource, NoPage, Purpose, RecordedShard, Rights, Selection, Source, Terms,
 };
 use counting::LimitCheck;
+pub(crate) use counting::too_many_affected;
 
 /// The result of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -191,7 +192,9 @@ impl Jobs {
         }
         let checkpoint = work.progress.checkpoint;
         let mut source = match &job.task {
-            Task::Filter(task) => return Box::pin(self.run_filter_shard(claimed, task, rights, work, deadline)).await,
+            Task::Filter(task) | Task::Preview(task) => {
+                return Box::pin(self.run_filter_shard(claimed, task, rights, work, deadline)).await;
+            }
             Task::Contacts { contacts, target } => {
                 let criteria = AccessCriteria::default();
                 let terms = Terms { rights, criteria, target, purpose: Purpose::Write(job.id) };
@@ -199,8 +202,13 @@ impl Jobs {
                 Source::Contacts(ContactSource::new(&self.store, portal, contacts, checkpoint, terms))
             }
             Task::Undo { undone, log } => {
-                let undone = UndoneShard { job: *undone, number, log: *log };
-                Source::Changes(ChangeSource::new(&self.store, portal, undone, checkpoint, job.id, rights))
+                let undone = RecordedShard { job: *undone, number, log: *log };
+                Source::Changes(ChangeSource::new(self, portal, undone, Aim::Undo, checkpoint, job.id, rights))
+            }
+            Task::Apply(task) => {
+                let shown = RecordedShard { job: task.preview, number, log: UndoLog::Chunks };
+                let aim = Aim::Apply { previewed: task.previewed };
+                Source::Changes(ChangeSource::new(self, portal, shown, aim, checkpoint, job.id, rights))
             }
             // A change of one contact is written together with its job, so no work remains.
             Task::Contact { .. } => {
@@ -249,7 +257,8 @@ impl Jobs {
         Ok(last)
     }
 
-    /// Processes a shard of a filter's matches. Counts the changes first if the job has an unchecked limit.
+    /// Processes a shard of a filter's matches. Counts the changes first if the run has an unchecked limit. A preview only
+    /// records the changes.
     async fn run_filter_shard(
         &self,
         claimed: &ClaimedShard<'_>,
@@ -266,10 +275,15 @@ impl Jobs {
             let terms = Terms { rights, criteria: task.filter.access, target: &task.target, purpose };
             Source::Matches(Box::new(MatchSource::new(self, portal, selection, number, checkpoint, terms)))
         };
+        if job.task.is_preview() {
+            work.load_effect().await?;
+            work.run(&mut matches(Purpose::Record(job.id)), deadline).await?;
+            return Ok(ShardEnd::Completed);
+        }
         if let Some(limit) = task.max_affected {
             if claimed.must_be_counted() {
                 // A worker claims the shard again for the writes.
-                self.count_shard(claimed.shard, limit, work, &mut matches(Purpose::Preview), deadline).await?;
+                self.count_shard(claimed.shard, limit, work, &mut matches(Purpose::Count), deadline).await?;
                 return Ok(ShardEnd::Counted);
             }
             match self.check_limit(claimed.shard, limit).await? {
@@ -293,7 +307,10 @@ impl Jobs {
             ShardEnd::Completed => self.shard_closed(claimed).await,
             ShardEnd::Counted | ShardEnd::Lost => Ok(Worked::Nothing),
             ShardEnd::WaitsForCounts => self.release_until_counted(claimed, &work).await,
-            ShardEnd::OutOfTime => self.requeue(claimed, &work).await,
+            ShardEnd::OutOfTime => {
+                work.store_effect().await;
+                self.requeue(claimed, &work).await
+            }
             ShardEnd::Overtaken => self.requeue_overtaken(claimed, &work).await,
             ShardEnd::Failed(error) => self.retry_later(claimed, &work, error).await,
             ShardEnd::Cancelled => {

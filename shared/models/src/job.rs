@@ -1,6 +1,7 @@
 //! Jobs: the record of every access change, single changes included.
 
 pub mod contact_set;
+pub mod effect;
 pub mod view;
 
 use serde::{Deserialize, Serialize};
@@ -9,6 +10,7 @@ use crate::access::{Access, Author, Target};
 use crate::filter::Filter;
 use crate::filter::plan::Plan;
 use crate::job::contact_set::ContactSet;
+use crate::job::effect::Effect;
 use crate::values::id::ContactId;
 use crate::values::timestamp::Timestamp;
 
@@ -27,6 +29,8 @@ pub enum Kind {
     Filter,
     /// The contacts that another job changed.
     Undo,
+    /// The contacts that a filter selects, without writing any contact.
+    Preview,
 }
 
 /// The state of a job.
@@ -63,15 +67,17 @@ impl State {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Counts {
-    /// Matches or named contacts that the caller may see; for an undo, contacts that the undone job changed.
+    /// Matches or named contacts that the caller may see; for an undo, contacts that the undone job changed; for the run
+    /// of a preview, contacts that the preview would change.
     pub matched: u64,
-    /// Contacts written.
+    /// Contacts written; for a preview, contacts that its run would write.
     pub updated: u64,
     /// Contacts whose access already matched, and which were not written.
     pub unchanged: u64,
     /// Contacts that the caller may see but not edit.
     pub skipped: u64,
-    /// Contacts that an undo did not restore, because they were changed again after the job.
+    /// Contacts that an undo did not restore, because they were changed again after the job; for the run of a preview,
+    /// contacts that were changed after the preview.
     pub conflicts: u64,
     /// Contacts that could not be written: their manager list would be too long, or the job was given up.
     pub failed: u64,
@@ -122,6 +128,10 @@ pub enum Task {
         /// The location of the undone job's undo log.
         log: UndoLog,
     },
+    /// Record the changes that a run by filter would make, and write no contact.
+    Preview(Box<FilterTask>),
+    /// Make the changes that a preview recorded.
+    Apply(Box<ApplyTask>),
 }
 
 /// The task of changing the access of the contacts that a filter selects.
@@ -136,6 +146,19 @@ pub struct FilterTask {
     /// The standing rule that started the job.
     pub rule: Option<String>,
     /// The change of each contact's access.
+    pub target: Target,
+}
+
+/// The task of making the changes that a preview recorded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApplyTask {
+    /// The preview.
+    pub preview: JobId,
+    /// Time at which the preview was requested.
+    pub previewed: Timestamp,
+    /// The filter of the preview, for the job's view. The run does not read the filter's matches.
+    pub filter: Filter,
+    /// The access to set.
     pub target: Target,
 }
 
@@ -154,8 +177,9 @@ impl Task {
         match self {
             Self::Contact { .. } => Kind::Contact,
             Self::Contacts { .. } => Kind::Contacts,
-            Self::Filter(_) => Kind::Filter,
+            Self::Filter(_) | Self::Apply(_) => Kind::Filter,
             Self::Undo { .. } => Kind::Undo,
+            Self::Preview(_) => Kind::Preview,
         }
     }
 
@@ -163,7 +187,8 @@ impl Task {
     pub fn target(&self) -> Option<&Target> {
         match self {
             Self::Contact { target } | Self::Contacts { target, .. } => Some(target),
-            Self::Filter(task) => Some(&task.target),
+            Self::Filter(task) | Self::Preview(task) => Some(&task.target),
+            Self::Apply(task) => Some(&task.target),
             Self::Undo { .. } => None,
         }
     }
@@ -175,7 +200,16 @@ impl Task {
 
     /// Returns the filter that selects the contacts.
     pub fn filter(&self) -> Option<&Filter> {
-        if let Self::Filter(task) = self { Some(&task.filter) } else { None }
+        match self {
+            Self::Filter(task) | Self::Preview(task) => Some(&task.filter),
+            Self::Apply(task) => Some(&task.filter),
+            Self::Contact { .. } | Self::Contacts { .. } | Self::Undo { .. } => None,
+        }
+    }
+
+    /// Returns the task of a job that reads the matches of a filter: a run by filter, or a preview.
+    pub fn matches(&self) -> Option<&FilterTask> {
+        if let Self::Filter(task) | Self::Preview(task) = self { Some(task) } else { None }
     }
 
     /// Returns the standing rule that started the job.
@@ -188,11 +222,23 @@ impl Task {
         if let Self::Undo { undone, .. } = self { Some(*undone) } else { None }
     }
 
-    /// Returns the location of the job's undo log.
+    /// Returns the preview whose changes this job makes.
+    pub fn apply_of(&self) -> Option<JobId> {
+        if let Self::Apply(task) = self { Some(task.preview) } else { None }
+    }
+
+    /// Returns whether the job writes no contact.
+    pub const fn is_preview(&self) -> bool {
+        matches!(self, Self::Preview(_))
+    }
+
+    /// Returns the location of the job's undo log. The log of a preview holds the changes that a run would make.
     pub const fn log(&self) -> UndoLog {
         match self {
             Self::Contact { .. } => UndoLog::Record,
-            Self::Contacts { .. } | Self::Filter(_) | Self::Undo { .. } => UndoLog::Chunks,
+            Self::Contacts { .. } | Self::Filter(_) | Self::Undo { .. } | Self::Preview(_) | Self::Apply(_) => {
+                UndoLog::Chunks
+            }
         }
     }
 }
@@ -227,8 +273,14 @@ pub struct Job {
     pub shards: u16,
     /// Estimated number of index entries, named contacts or changes to read.
     pub expected: u64,
-    /// Time at which the undo log expires; `None` for never.
+    /// Time at which the undo log expires; `None` for never. A preview expires with its log.
     pub changes_until: Option<Timestamp>,
+    /// The effect of a finished preview on users.
+    #[serde(default)]
+    pub effect: Option<Effect>,
+    /// The run that makes the changes of the preview.
+    #[serde(default)]
+    pub applied_by: Option<JobId>,
 }
 
 /// The parts of a job that are known when the job is recorded.
@@ -268,6 +320,8 @@ impl NewJob {
             shards,
             expected,
             changes_until,
+            effect: None,
+            applied_by: None,
         }
     }
 
@@ -292,6 +346,11 @@ impl Job {
     /// Returns whether the job counts its changes before making the first change.
     pub fn counts_first(&self) -> bool {
         matches!(&self.task, Task::Filter(task) if task.max_affected.is_some())
+    }
+
+    /// Returns whether the job is a preview whose changes are all known.
+    pub fn is_finished_preview(&self) -> bool {
+        self.task.is_preview() && self.state == State::Done && self.is_over()
     }
 
     /// Returns whether the undo log can still be read at `now`.
@@ -323,7 +382,8 @@ pub struct Change {
     pub revision: Option<Revision>,
     /// The contact's access after the job, unless the job gives all contacts the same access.
     pub after: Option<Access>,
-    /// True if an undo did not restore the contact, because the contact was changed again after the undone job.
+    /// True if an undo did not restore the contact, because the contact was changed again after the undone job, or if
+    /// the run of a preview did not write the contact, because the contact was changed after the preview.
     pub conflict: bool,
 }
 

@@ -201,8 +201,29 @@ pub const MAX_TRIES: u32 = 10;
 /// Maximum open jobs of one user.
 pub const MAX_OPEN_JOBS: usize = 50;
 
-/// Seconds in the `Retry-After` header for a user who has reached [`MAX_OPEN_JOBS`].
+/// Seconds in the `Retry-After` header for a user who has reached [`MAX_OPEN_JOBS`] or [`MAX_PREVIEWS`].
 pub const OPEN_JOBS_RETRY_SECONDS: u64 = 30;
+
+/// Maximum previews of one user. A further preview removes the user's oldest finished preview.
+pub const MAX_PREVIEWS: usize = 10;
+
+/// Hours for which a preview can be shown and applied.
+pub const PREVIEW_HOURS: i64 = 24;
+
+/// Hours for which a mark stands in place of a removed contact's access record. A job that read the contact before the
+/// removal sends its write within the seconds of a lease. A job that was interrupted reads the contact again.
+pub const REMOVED_MARK_HOURS: i64 = 24;
+
+/// Milliseconds before the end of the marks of removed contacts, from which the run of a preview no longer relies on these
+/// marks: the time of a write, and the difference of two clocks.
+pub const REMOVED_MARK_MARGIN_MILLIS: u64 = 60 * 60_000;
+
+/// Maximum users whose numbers of gained, or of lost, contacts a preview shows.
+pub const MAX_AFFECTED_USERS: usize = 100;
+
+/// Maximum bytes of a stored sum over the changes of a preview's shard, so that the item fits DynamoDB's 400 KB. The sum
+/// has about 22 bytes for each user that a manager list names.
+pub const MAX_EFFECT_BYTES: usize = 350 * 1024;
 
 /// Seconds in the `Retry-After` header for a run by filter while the portal gets another number of shards.
 pub const RESHARDING_RETRY_SECONDS: u64 = 60;
@@ -317,6 +338,11 @@ const _: () = assert!(SIGN_IN_WINDOW_MILLIS <= SIGN_IN_LOCK_MILLIS);
 const _: () = assert!(USER_SIGN_IN_ATTEMPTS > SIGN_IN_ATTEMPTS as u64);
 // A synchronous run, which renews no lease before its first page, ends before its leases do.
 const _: () = assert!(SYNCHRONOUS_RUN_MILLIS < LEASE_MILLIS - LEASE_MARGIN_MILLIS);
+
+// A run reads the marks of removed contacts until its writes have arrived.
+const _: () = assert!(CHUNK_WRITE_MILLIS + WRITE_ARRIVAL_MILLIS + 2 * CLOCK_SKEW_MILLIS < REMOVED_MARK_MARGIN_MILLIS);
+// A user whose previews all run has room for other jobs.
+const _: () = assert!(MAX_PREVIEWS < MAX_OPEN_JOBS);
 
 // One user alone cannot use up the rules of a portal.
 const _: () = assert!(MAX_RULES_OF_USER < MAX_RULES_OF_PORTAL);

@@ -7,6 +7,7 @@ use models::access::{Access, Author, ShareType};
 use models::contact::ContactRecord;
 use models::filter::listing::Facts;
 use models::job::{JobId, Revision};
+use models::limits::REMOVED_MARK_HOURS;
 use models::values::fold::{fold, fold_tag};
 use models::values::id::{ContactId, PortalId, UserId};
 use models::values::timestamp::Timestamp;
@@ -42,10 +43,6 @@ const REVISION_CHUNK: &str = "chunk";
 const REPLACED: &str = "prev";
 /// True if an import removed the contact, and this item stands in place of the access record.
 const REMOVED: &str = "removed";
-
-/// Retention of the mark that stands in place of a removed contact's access record. A job that read the contact before
-/// the removal sends its write within the seconds of a lease. A job that was interrupted reads the contact again.
-const REMOVED_SECONDS: i64 = 24 * 60 * 60;
 
 /// The access of a contact, with its revision.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -245,7 +242,7 @@ pub(crate) fn removed_item(portal: &PortalId, contact: ContactId, revision: JobI
     item.insert(REVISION.into(), items::b(*revision.as_bytes()));
     item.insert(SET_AT.into(), items::n(at.ticks()));
     item.insert(REMOVED.into(), AttributeValue::Bool(true));
-    item.insert(EXPIRES.into(), items::n(at.to_jiff().as_second() + REMOVED_SECONDS));
+    item.insert(EXPIRES.into(), items::n(at.to_jiff().as_second() + REMOVED_MARK_HOURS * 60 * 60));
     item
 }
 

@@ -2,9 +2,12 @@
 
 pub mod chunk_format;
 mod chunks;
+mod effects;
 pub mod list;
 mod open;
+mod previews;
 mod record;
+mod sets;
 mod shards;
 
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem};
@@ -14,8 +17,10 @@ use crate::dynamodb::items::{self, Item};
 use crate::error::StoreError;
 use crate::keys::Key;
 pub use chunks::Chunk;
+pub use effects::ShardEffect;
 use models::values::timestamp::Timestamp;
 pub use open::{OpenJob, OpenJobs, OpenJobsCursor};
+pub use previews::PreviewRun;
 pub use record::Created;
 pub use shards::{Checkpoint, Claim, Lease, Progress, Release, Saved, ShardFailure, ShardState};
 use std::collections::HashMap;

@@ -22,8 +22,10 @@
 //! | job | `portal#L` | `JOB#uuid` |
 //! | job in its user's list | `portal#L#uuid` | `JOB#uuid` |
 //! | open jobs of a user | `portal#L#uuid` | `OPEN` |
+//! | previews of a user | `portal#L#uuid` | `PREVIEWS` |
 //! | progress and lease of a shard of a job | `portal#J#uuid` | `SHARD#003` |
 //! | chunk of a job | `portal#J#uuid` | `CHUNK#003#0000000007` |
+//! | effect of the changes of a preview's shard | `portal#J#uuid` | `EFFECT#003` |
 //! | open job | `O#5` | `portal#uuid` |
 //! | portal that has standing rules | `W#` | `portal` |
 //! | standing rule by due time | `R#` | `2026-11-21T02:00:00.0000000Z#portal#nightly` |
@@ -121,10 +123,14 @@ pub enum Key {
     JobShard(PortalId, JobId, u16),
     /// A chunk of a shard of a job.
     Chunk(PortalId, JobId, u16, u32),
+    /// The effect on users of the changes in a shard of a preview.
+    JobEffect(PortalId, JobId, u16),
     /// A job in the list of the user on whose behalf the job ran.
     JobEntry(PortalId, UserId, JobId),
     /// The unfinished jobs of a user.
     OpenJobsOf(PortalId, UserId),
+    /// The previews of a user.
+    PreviewsOf(PortalId, UserId),
     /// A job that is unfinished, or whose event is not published on the event bus yet.
     OpenJob(PortalId, JobId),
     /// A portal that has standing rules.
@@ -244,6 +250,7 @@ impl Key {
             Self::Job(..) => "Job",
             Self::JobShard(..) => "JobShard",
             Self::Chunk(..) => "Chunk",
+            Self::JobEffect(..) => "JobEffect",
             Self::JobEntry(..) => "JobEntry",
             Self::OpenJob(..) => "OpenJob",
             Self::RulePortal(..) => "RulePortal",
@@ -253,6 +260,7 @@ impl Key {
             Self::KnownNetwork(..) => "KnownNetwork",
             Self::UserAttempts(..) => "UserAttempts",
             Self::OpenJobsOf(..) => "OpenJobsOf",
+            Self::PreviewsOf(..) => "PreviewsOf",
             Self::PackedPosting(..) => "PackedPosting",
             Self::DueCompaction(..) => "DueCompaction",
             Self::Move(..) => "Move",
@@ -288,8 +296,10 @@ impl Key {
             Self::Job(portal, job) => (jobs_pk(portal), format!("JOB#{job}")),
             Self::JobShard(portal, job, shard) => (job_pk(portal, job), format!("SHARD#{shard:03}")),
             Self::Chunk(portal, job, shard, number) => (job_pk(portal, job), format!("CHUNK#{shard:03}#{number:010}")),
+            Self::JobEffect(portal, job, shard) => (job_pk(portal, job), format!("EFFECT#{shard:03}")),
             Self::JobEntry(portal, user, job) => (jobs_of_pk(portal, user), format!("JOB#{job}")),
             Self::OpenJobsOf(portal, user) => (jobs_of_pk(portal, user), "OPEN".into()),
+            Self::PreviewsOf(portal, user) => (jobs_of_pk(portal, user), "PREVIEWS".into()),
             Self::OpenJob(portal, job) => (open_pk(open_bucket(job)), format!("{portal}#{job}")),
             Self::RulePortal(portal) => (RULE_PORTALS_PK.into(), portal.to_string()),
             Self::DueRule(due, portal, name) => (DUE_PK.into(), format!("{due}#{portal}#{name}")),
@@ -377,16 +387,20 @@ impl Key {
                 let mut parts = sk.split('#');
                 match (parts.next()?, parts.next(), parts.next()) {
                     ("SHARD", Some(shard), None) => Some(Self::JobShard(portal, job, shard.parse().ok()?)),
+                    ("EFFECT", Some(shard), None) => Some(Self::JobEffect(portal, job, shard.parse().ok()?)),
                     ("CHUNK", Some(shard), Some(chunk)) => {
                         Some(Self::Chunk(portal, job, shard.parse().ok()?, chunk.parse().ok()?))
                     }
                     _ => None,
                 }
             }
-            Some(Some(("L", user))) if sk == "OPEN" => Some(Self::OpenJobsOf(portal, user.parse().ok()?)),
             Some(Some(("L", user))) => {
-                let job = sk.strip_prefix("JOB#")?;
-                Some(Self::JobEntry(portal, user.parse().ok()?, job.parse().ok()?))
+                let user = user.parse().ok()?;
+                match sk {
+                    "OPEN" => Some(Self::OpenJobsOf(portal, user)),
+                    "PREVIEWS" => Some(Self::PreviewsOf(portal, user)),
+                    job => Some(Self::JobEntry(portal, user, job.strip_prefix("JOB#")?.parse().ok()?)),
+                }
             }
             Some(Some(("M", manager))) => {
                 let manager = manager.parse().ok()?;

@@ -23,7 +23,6 @@
 use std::collections::HashMap;
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
-use models::job::Task;
 use models::values::id::{ContactId, JobId, PortalId};
 use models::values::timestamp::Timestamp;
 use uuid::Uuid;
@@ -143,7 +142,7 @@ impl Store {
         }
     }
 
-    /// Returns the open jobs by filter of a portal: 1 read unit per 4 KB of open jobs of all portals, and 1 for each open
+    /// Returns the open jobs and previews by filter of a portal: 1 read unit per 4 KB of open jobs of all portals, and 1 for each open
     /// job of the portal.
     pub async fn open_filter_jobs(&self, portal: &PortalId) -> Result<Vec<JobId>, StoreError> {
         let mut found = Vec::new();
@@ -154,7 +153,7 @@ impl Store {
                 for open in page.jobs.into_iter().filter(|open| open.portal == *portal) {
                     // An entry without a record belongs to a call that ended before it wrote the record.
                     let Some(job) = self.job(portal, open.job).await? else { continue };
-                    if matches!(job.task, Task::Filter(_)) && !job.is_over() {
+                    if job.task.matches().is_some() && !job.is_over() {
                         found.push(job.id);
                     }
                 }

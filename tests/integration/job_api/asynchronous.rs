@@ -6,7 +6,7 @@ use lambda_http::http::Request;
 use serde_json::{Value, json};
 use tests::{Reply, World};
 
-use super::{ASYNC, accesses, counts, five, outcome, response, run, shown};
+use super::{ASYNC, accesses, counts, five, response, run, shown};
 use crate::portal::{ADA_TOKEN, MIKE, access_of, acme_with, job, private};
 
 #[tokio::test]
@@ -57,15 +57,6 @@ async fn other_preferences_do_not_make_a_run_asynchronous() {
     }
 }
 
-#[tokio::test]
-async fn dry_run_is_synchronous_despite_respond_async() {
-    let world = acme_with(five()).await;
-    let reply = run(&world, ADA_TOKEN, "dryRun=true", &[MIKE], &[ASYNC]).await;
-    assert_eq!((reply.status.as_u16(), reply.header("preference-applied"), job(&reply)), (200, "", None));
-    assert_eq!(reply.count("x-updated-count"), Some(4));
-    assert_eq!((world.queue.waiting(), world.get("jobs", ADA_TOKEN).await.unwrap().response()), (vec![], json!([])));
-}
-
 /// Sends a run whose deadline has passed.
 async fn late(world: &World, query: &str, headers: &[(&str, &str)]) -> Reply {
     let mut request = Request::put(format!("/api/2.0/crm/contact/filter/access?{query}"))
@@ -92,14 +83,6 @@ async fn run_over_its_deadline_is_queued() {
     let done = shown(&world, ADA_TOKEN, id).await;
     assert_eq!((&done["state"], counts(&done)), (&json!("done"), [5, 4, 1, 0, 0, 0]));
     assert!(accesses(&world, 1..=5).await.values().all(|access| *access == private(&[MIKE])));
-}
-
-#[tokio::test]
-async fn dry_run_over_its_deadline_is_refused() {
-    let world = acme_with(five()).await;
-    let reply = late(&world, "dryRun=true", &[]).await;
-    assert_eq!(outcome(&reply), "503 not-counted-in-time");
-    assert_eq!(world.get("jobs", ADA_TOKEN).await.unwrap().response(), json!([]));
 }
 
 #[tokio::test]

@@ -23,6 +23,8 @@ fn running() -> Job {
         shards: 4,
         expected: 400,
         changes_until: None,
+        effect: None,
+        applied_by: None,
     }
 }
 

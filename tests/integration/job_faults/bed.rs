@@ -1,5 +1,6 @@
 //! The portal of these tests and the processes that work on it.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
@@ -11,6 +12,7 @@ use jobs::{Abandoned, Deadline, FilterRun, Jobs, Message, WorkError, Worked};
 use models::access::{Access, Actor, Caller, ShareType, Target};
 use models::filter::Filter;
 use models::filter::plan::plan;
+use models::job::effect::{AffectedUsers, Effect};
 use models::job::{Change, Counts, Job, JobId, Kind, State};
 use models::limits::{LEASE_MILLIS, MESSAGE_DEADLINE_MILLIS};
 use models::request::Page;
@@ -172,6 +174,18 @@ impl Bed {
         self.run(target(), max_affected).await.enqueue(jobs, jobs.new_id()).await.unwrap().id
     }
 
+    /// Enqueues a preview of the same job for workers.
+    pub(crate) async fn preview(&self) -> JobId {
+        let jobs = self.world.jobs();
+        self.run(target(), None).await.enqueue_preview(jobs, jobs.new_id()).await.unwrap().id
+    }
+
+    /// Enqueues the run of a finished preview for workers.
+    pub(crate) async fn apply(&self, preview: JobId) -> JobId {
+        let (jobs, preview) = (self.world.jobs(), self.job(preview).await);
+        jobs.apply_preview(&self.portal, &preview, jobs.new_id()).await.unwrap().unwrap().id
+    }
+
     /// Enqueues a job of a one-shard portal. Returns the job and its message.
     pub(crate) async fn enqueue_one(&self) -> (JobId, Message) {
         let id = self.enqueue().await;
@@ -267,6 +281,51 @@ impl Bed {
         }
         self.check_log(id, &changed).await;
         assert!(!self.is_open(id).await);
+    }
+
+    /// Checks that a preview finished with the counts and the effect of the job, that its log has each contact to change
+    /// once, and that no contact was written.
+    pub(crate) async fn check_previewed(&self, id: JobId) {
+        let (job, to_change) = (self.job(id).await, self.to_change());
+        assert_eq!((job.state, job.percent, job.error.as_deref()), (State::Done, 100, None));
+        let (matched, updated) = (self.numbers().count() as u64, to_change.len() as u64);
+        assert_eq!(job.counts, Counts { matched, updated, unchanged: matched - updated, ..Counts::default() });
+        // Every contact becomes private to an administrator, so Mike and Sam lose what they see.
+        let sees = |user: UserId| {
+            let access = to_change.iter().map(|number| self.original(*number).access);
+            access.filter(|access| Caller { user, is_admin: false }.may_see(access)).count() as u64
+        };
+        let mut largest = vec![(MIKE, sees(MIKE)), (SAM, sees(SAM))];
+        largest.sort_by_key(|(_, contacts)| Reverse(*contacts));
+        let loses = AffectedUsers { users: 2, caller: 0, largest };
+        let effect = Effect { gains: AffectedUsers::default(), loses, loses_any: updated };
+        assert_eq!(job.effect, Some(effect));
+        self.check_log(id, &to_change).await;
+        assert_eq!(self.states().await, self.originals);
+        assert!(!self.is_open(id).await);
+    }
+
+    /// Checks that the run of a preview finished and left these contacts alone, which another user had set to Sam.
+    pub(crate) async fn check_applied(&self, run: JobId, conflicts: &[i32]) {
+        let (job, previewed) = (self.job(run).await, self.to_change());
+        let conflicts: BTreeSet<i32> = conflicts.iter().copied().collect();
+        let (matched, left) = (previewed.len() as u64, conflicts.len() as u64);
+        assert_eq!((job.state, job.error.as_deref()), (State::Done, None));
+        assert_eq!(job.counts, Counts { matched, updated: matched - left, conflicts: left, ..Counts::default() });
+        let (states, changes) = (self.states().await, self.changes(run).await);
+        for number in self.numbers().map(|number| i32::try_from(number).unwrap()) {
+            let state = states.get(&number).cloned().unwrap_or(AccessState::UNRECORDED);
+            if conflicts.contains(&number) {
+                assert_eq!(state.access, private(&[SAM]), "contact {number}");
+            } else {
+                let writer = if previewed.contains(&number) { Some(run) } else { self.original(number).job() };
+                assert_eq!(access_and_writer(&state), (target(), writer), "contact {number}");
+            }
+        }
+        assert_eq!(changes.len(), previewed.len());
+        let listed = changes.iter().filter(|change| change.conflict).map(|change| change.contact.get());
+        assert_eq!(listed.collect::<BTreeSet<_>>(), conflicts);
+        assert!(!self.is_open(run).await);
     }
 
     /// Checks that the log has these contacts, each once, with their access before the job.

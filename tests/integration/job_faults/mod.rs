@@ -10,6 +10,7 @@ mod leases;
 mod lost_answers;
 mod messages;
 mod own_filter;
+mod previews;
 mod refusals;
 mod retention;
 mod steps;

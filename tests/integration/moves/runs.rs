@@ -184,13 +184,19 @@ async fn contacts_moved_just_before_a_run_count_once() {
             let unchanged = meant.iter().filter(|mover| matches_target(mover.number)).count() as u64;
             let (matched, updated) = (meant.len() as u64, meant.len() as u64 - unchanged);
 
-            // A dry run and a limit count what the run then does.
+            // A dry run, a preview and a limit count what the run then does.
             let dry = bed.put(&name, "dryRun=true", filter, &[]).await;
             let counts = ["x-matched-count", "x-updated-count", "x-unchanged-count"].map(|name| dry.count(name));
             assert_eq!(counts, [matched, updated, unchanged].map(Some), "{context}");
             let ids = dry.ids();
             let distinct: std::collections::BTreeSet<_> = ids.iter().collect();
             assert_eq!((ids.len() as u64, distinct.len()), (matched, ids.len()), "{context}");
+            let previewing = bed.put(&name, "dryRun=true", filter, &[("prefer", "respond-async")]).await;
+            bed.world.work().await.unwrap();
+            let (preview, recorded) = bed.job(&name, job(&previewing).unwrap()).await;
+            let counts = (preview.counts.matched, preview.counts.updated, preview.counts.unchanged);
+            assert_eq!((preview.state, counts), (JobState::Done, (matched, updated, unchanged)), "{context}");
+            assert_eq!(recorded.len() as u64, updated, "{context}");
             let refused = bed.put(&name, &format!("maxAffected={}", updated - 1), filter, &[]).await;
             assert_eq!(refused.status, 422, "{context}: {}", refused.text);
 

@@ -3,7 +3,9 @@
 use lambda_http::http::Method;
 use models::answer::{ErrorBody, ErrorDetail};
 use models::invalid::Invalid;
-use models::limits::{MAX_BODY_BYTES, MAX_MANAGERS, MAX_OPEN_JOBS, MAX_RULES_OF_PORTAL, MAX_RULES_OF_USER};
+use models::limits::{
+    MAX_BODY_BYTES, MAX_MANAGERS, MAX_OPEN_JOBS, MAX_PREVIEWS, MAX_RULES_OF_PORTAL, MAX_RULES_OF_USER, PREVIEW_HOURS,
+};
 
 use crate::failure::{Failure, RuleBound, Unmet};
 
@@ -135,9 +137,13 @@ impl Failure {
                 "you have {MAX_OPEN_JOBS} open jobs, which is the maximum. Wait until a job has ended, or cancel a \
                  job."
             )),
+            Self::TooManyPreviews => Unchanged(format!(
+                "{MAX_PREVIEWS} of your previews have not ended, which is the maximum. Wait until a preview has ended, or \
+                 cancel a preview."
+            )),
             Self::NotCounted => Unchanged(
-                "the matches could not be counted in the time of one call. Narrow the filter, or run it with \
-                 maxAffected and Prefer: respond-async: workers then count the matches without this time limit."
+                "the contacts could not be counted in the time of one call. Start the undo without dryRun: workers then \
+                 do the work without this time limit, and the undo can be cancelled and undone."
                     .into(),
             ),
             Self::Resharding => Unchanged(
@@ -163,6 +169,23 @@ impl Failure {
             Self::ChangesExpired(id) => Alone(format!(
                 "The changes of job {id} have expired and can no longer be shown or undone. If the access of the \
                  contacts is wrong, set the access again."
+            )),
+            Self::NothingToUndo(id) => Alone(format!(
+                "Job {id} is a preview, which changed no contact. Undo the job that applied the preview instead."
+            )),
+            Self::PreviewNotFound(id) => Alone(format!(
+                "You have no preview {id}. Only the user who made a preview can apply the preview; make a preview of your \
+                 own."
+            )),
+            Self::NotAPreview(id) => Unchanged(format!(
+                "job {id} is not a preview. PUT /api/2.0/crm/contact/filter/access?dryRun=true with Prefer: respond-async \
+                 makes a preview."
+            )),
+            Self::PreviewNotFinished(id) => Unchanged(format!(
+                "preview {id} is not finished. Wait for its end; if the preview failed or was cancelled, make a new one."
+            )),
+            Self::PreviewExpired(id) => Unchanged(format!(
+                "preview {id} has expired after {PREVIEW_HOURS} hours. Make a new preview, and apply the new preview."
             )),
             Self::RuleNotFound(name) => {
                 Alone(format!("There is no rule {name} that you may see; check the name, or ask an administrator."))

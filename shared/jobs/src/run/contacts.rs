@@ -49,7 +49,7 @@ impl ContactsRun {
 
     /// Returns the counts that [`Self::apply`] would produce. Reads nothing. A run without updates needs no job.
     pub fn counts(&self) -> Counts {
-        let judge = self.terms(Purpose::Preview).judge(Actor::User(self.caller));
+        let judge = self.terms(Purpose::Count).judge(Actor::User(self.caller));
         self.contacts.iter().map(|(&contact, state)| judge.judge(contact, None, state.clone()).counts()).sum()
     }
 

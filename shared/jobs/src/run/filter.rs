@@ -1,10 +1,12 @@
 //! Sets access by filter: preview, limit, record, run now or queue.
 
 use futures::stream::StreamExt as _;
+use jiff::SignedDuration;
 use models::access::{Actor, Target};
 use models::filter::Filter;
 use models::filter::plan::Plan;
 use models::job::{Counts, FilterTask, Job, JobId, NewJob, Task};
+use models::limits::PREVIEW_HOURS;
 use models::request::Page;
 use models::values::id::PortalId;
 use models::values::timestamp::Timestamp;
@@ -56,9 +58,9 @@ pub enum RunError {
     /// The user on whose behalf the run acts is no longer in the portal. Nothing was written.
     #[error("the user is no longer in the portal")]
     UserRemoved,
-    /// The user has the maximum number of open jobs.
-    #[error("the user has too many open jobs")]
-    TooManyOpenJobs,
+    /// The run's job was not recorded.
+    #[error(transparent)]
+    NotStarted(#[from] StartError),
     /// The table failed before the first contact was written.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -69,15 +71,6 @@ impl From<NoPage> for RunError {
         match reason {
             NoPage::UserRemoved => Self::UserRemoved,
             NoPage::Store(error) => Self::Store(error),
-        }
-    }
-}
-
-impl From<StartError> for RunError {
-    fn from(error: StartError) -> Self {
-        match error {
-            StartError::TooManyOpenJobs => Self::TooManyOpenJobs,
-            StartError::Store(error) => Self::Store(error),
         }
     }
 }
@@ -149,7 +142,7 @@ impl FilterRun {
         shard: u16,
         deadline: &Deadline,
     ) -> Result<(Counts, LatestPositions), RunError> {
-        let mut source = self.source(jobs, shard, Purpose::Preview);
+        let mut source = self.source(jobs, shard, Purpose::Count);
         let mut latest = LatestPositions::new(self.position_limit());
         let counts = preview_source(&mut source, deadline, |position| latest.offer(position)).await?;
         Ok((counts, latest))
@@ -159,8 +152,8 @@ impl FilterRun {
     fn source<'a>(&'a self, jobs: &'a Jobs, shard: u16, purpose: Purpose) -> Source<'a> {
         let rights = match purpose {
             // A preview uses the rights at the time of the call.
-            Purpose::Preview => Rights::Known(self.actor),
-            Purpose::Write(_) => {
+            Purpose::Count => Rights::Known(self.actor),
+            Purpose::Record(_) | Purpose::Write(_) => {
                 Rights::Current { store: &jobs.store, portal: &self.portal, author: self.actor.author() }
             }
         };
@@ -183,14 +176,35 @@ impl FilterRun {
             shards: self.plan.shards,
             expected: self.expected,
             changes_until: jobs.changes_until(self.started),
-            task: Task::Filter(Box::new(FilterTask {
-                filter: self.filter.clone(),
-                plan: self.plan.clone(),
-                max_affected: unchecked_limit,
-                rule: self.rule.clone(),
-                target: self.target.clone(),
-            })),
+            task: Task::Filter(Box::new(self.task(unchecked_limit))),
         }
+    }
+
+    fn task(&self, max_affected: Option<u64>) -> FilterTask {
+        FilterTask {
+            filter: self.filter.clone(),
+            plan: self.plan.clone(),
+            max_affected,
+            rule: self.rule.clone(),
+            target: self.target.clone(),
+        }
+    }
+
+    /// Records a preview of the run as a job for workers. The workers record the changes and write no contact.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`] when no job was recorded.
+    pub async fn enqueue_preview(&self, jobs: &Jobs, id: JobId) -> Result<Job, StartError> {
+        let preview = NewJob {
+            changes_until: Some(self.started + SignedDuration::from_hours(PREVIEW_HOURS)),
+            task: Task::Preview(Box::new(self.task(self.max_affected))),
+            ..self.record(jobs, id, None)
+        };
+        let job = preview.queued();
+        tracing::info!(job = %id, shards = self.plan.shards, expected = self.expected, "preview queued");
+        jobs.enqueue(&self.portal, &job).await?;
+        Ok(job)
     }
 
     /// Records the run as a job for workers. The workers check `max_affected` before they write.

@@ -145,6 +145,7 @@ impl<'a> ShardWork<'a> {
         if self.found_done && self.jobs.store.chunk(self.portal, self.job.id, self.shard, number).await?.is_some() {
             return Err(Stopped::Overtaken);
         }
+        self.store_effect().await;
         self.close(None).await
     }
 

@@ -13,7 +13,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use models::access::{Access, Actor};
+use models::access::Actor;
 use models::job::{Change, Job, Revision};
 use models::limits::CHUNK_WRITE_MILLIS;
 use models::values::id::ContactId;
@@ -26,15 +26,17 @@ use store::postings::Postings;
 use tokio::time::Instant;
 
 use crate::shard::{ShardWork, Stopped};
-use crate::source::{Judge, NoPage, PageKind, Purpose, Rights, Verdict};
+use crate::source::{Judge, NoPage, PageKind, Purpose, Rights, Verdict, conflict, judge_previewed};
 
 /// The maximum time in which the access records of a chunk are written, counted from the time before their postings.
 /// Another claim of the shard writes the postings and the remaining records again.
 const LONGEST_WRITE: Duration = Duration::from_millis(CHUNK_WRITE_MILLIS);
 
 /// A chunk whose access records are written or rejected.
-struct OpenChunk {
+struct OpenChunk<'c> {
     number: u32,
+    /// The changes of the page, or of the previous worker's chunk.
+    changes: &'c [Change],
     /// The shard's progress after the chunk.
     after: Progress,
     /// Contacts that are not in the chunk and have to be judged again.
@@ -51,7 +53,7 @@ impl ShardWork<'_> {
         let examined = self.progress.examined + self.examined;
         let after = Progress { checkpoint, next_chunk: number + 1, examined, counts };
         let (chunk, changes) = (std::mem::take(&mut self.chunk), std::mem::take(&mut self.changes));
-        let mut open = OpenChunk { number, after, void: Vec::new() };
+        let mut open = OpenChunk { number, changes: &changes, after, void: Vec::new() };
         let again = Box::pin(self.write_chunk(&mut open, &chunk, &changes)).await?;
         Box::pin(self.judge_again(&mut open, again)).await?;
         self.add_pending();
@@ -62,7 +64,7 @@ impl ShardWork<'_> {
     /// with their current access.
     async fn write_chunk(
         &mut self,
-        open: &mut OpenChunk,
+        open: &mut OpenChunk<'_>,
         chunk: &ChunkBuilder,
         changes: &[Change],
     ) -> Result<Vec<(ContactId, AccessState)>, Stopped> {
@@ -70,7 +72,7 @@ impl ShardWork<'_> {
         let end = Instant::now() + LONGEST_WRITE;
         // Write the manager index before the access records, concurrently with the chunk.
         let postings = self.postings(changes);
-        let OpenChunk { number, after, ref void } = *open;
+        let OpenChunk { number, after, ref void, .. } = *open;
         let writing = Box::pin(async {
             Ok(futures::join!(
                 jobs.store.write_chunk(portal, job, shard, number, chunk, void, &after),
@@ -82,8 +84,12 @@ impl ShardWork<'_> {
             // Another worker wrote this chunk, or the response to this write was lost. The stored chunk is equivalent.
             return Err(Stopped::Overtaken);
         }
-        let changes: Vec<&Change> = changes.iter().filter(|change| !change.conflict).collect();
         indexed?;
+        if job.task.is_preview() {
+            self.add_to_effect(changes);
+            return Ok(Vec::new());
+        }
+        let changes: Vec<&Change> = changes.iter().filter(|change| !change.conflict).collect();
         let rejected = self.write(open.number, &changes, end).await?;
         let again = self.lost(&changes, rejected, end).await?;
         self.void(open, contacts_of(&again)).await?;
@@ -91,9 +97,12 @@ impl ShardWork<'_> {
     }
 
     /// Returns the postings to write before a chunk's access records. An undo also writes postings for the restored
-    /// access, because compaction may have removed the earlier postings.
+    /// access, because compaction may have removed the earlier postings. A preview writes no access record.
     fn postings(&self, changes: &[Change]) -> Postings {
         let mut postings = Postings::default();
+        if self.job.task.is_preview() {
+            return postings;
+        }
         for change in changes.iter().filter(|change| !change.conflict) {
             let Some(after) = change.after_in(self.job) else { continue };
             postings.add(change.contact, &change.before, after);
@@ -158,7 +167,7 @@ impl ShardWork<'_> {
 
     /// Removes contacts from a chunk, and their counts from the progress after the chunk. The contacts have to be judged
     /// again.
-    async fn void(&mut self, open: &mut OpenChunk, contacts: Vec<ContactId>) -> Result<(), StoreError> {
+    async fn void(&mut self, open: &mut OpenChunk<'_>, contacts: Vec<ContactId>) -> Result<(), StoreError> {
         let removed = contacts.len() as u64;
         if removed == 0 {
             return Ok(());
@@ -172,7 +181,11 @@ impl ShardWork<'_> {
 
     /// Judges contacts by their current access, and writes the contacts that are to be changed in following chunks,
     /// until no write is rejected.
-    async fn judge_again(&mut self, open: &mut OpenChunk, again: Vec<(ContactId, AccessState)>) -> Result<(), Stopped> {
+    async fn judge_again(
+        &mut self,
+        open: &mut OpenChunk<'_>,
+        again: Vec<(ContactId, AccessState)>,
+    ) -> Result<(), Stopped> {
         let mut again = VecDeque::from(again);
         while !again.is_empty() {
             let Self { jobs, portal, job, .. } = *self;
@@ -194,7 +207,7 @@ impl ShardWork<'_> {
             }
             let (mut chunk, mut changes) = (ChunkBuilder::default(), Vec::new());
             while let Some((contact, state)) = again.pop_front() {
-                let verdict = judge_again(job, actor, contact, state.clone());
+                let verdict = judge_again(job, actor, open.changes, contact, state.clone());
                 let counts = verdict.counts();
                 match verdict {
                     Verdict::Change(change, _) => {
@@ -233,12 +246,16 @@ impl ShardWork<'_> {
     }
 
     /// Completes a previous worker's chunk, whose access records may be partly written. Changes that others made since
-    /// then stay. Without an actor (the user was removed), removes all unwritten changes from the chunk.
+    /// then stay. Without an actor (the user was removed), removes all unwritten changes from the chunk. A preview's chunk
+    /// is complete when it is written.
     pub(crate) async fn resume(&mut self, number: u32, chunk: Chunk, actor: Option<&Actor>) -> Result<(), Stopped> {
         let Self { jobs, portal, job, .. } = *self;
+        if job.task.is_preview() {
+            return self.finish_chunks(chunk.after, PageKind::Inner).await;
+        }
         let changes: Vec<&Change> = chunk.changes.iter().filter(|change| !change.conflict).collect();
         let ids: Vec<ContactId> = changes.iter().map(|change| change.contact).collect();
-        let mut open = OpenChunk { number, after: chunk.after, void: chunk.void };
+        let mut open = OpenChunk { number, changes: &chunk.changes, after: chunk.after, void: chunk.void };
         // The previous worker may have stopped before it wrote its postings.
         let postings = self.postings(&chunk.changes);
         let end = Instant::now() + LONGEST_WRITE;
@@ -296,8 +313,13 @@ fn contacts_of(states: &[(ContactId, AccessState)]) -> Vec<ContactId> {
 }
 
 /// Judges a contact whose access is no longer the access that the job read. Only a run changes such a contact. An undo
-/// restores a contact only from the access that the undone job set, so for an undo the contact is a conflict.
-fn judge_again(job: &Job, actor: Actor, contact: ContactId, state: AccessState) -> Verdict {
+/// restores a contact only from the access that the undone job set, and the run of a preview writes a contact only from
+/// the access that the preview showed. For these jobs the contact is a conflict. `changes` are the changes of the chunk.
+fn judge_again(job: &Job, actor: Actor, changes: &[Change], contact: ContactId, state: AccessState) -> Verdict {
+    if job.task.apply_of().is_some() {
+        let previewed = changes.iter().find(|change| change.contact == contact);
+        return judge_previewed(job.id, &actor, contact, previewed, state);
+    }
     if let Some(judge) = judge_of(job, actor) {
         return judge.judge(contact, None, state);
     }
@@ -311,11 +333,6 @@ fn judge_again(job: &Job, actor: Actor, contact: ContactId, state: AccessState) 
     }
 }
 
-/// Returns the entry of a contact that an undo leaves alone. The entry states only that a conflict occurred.
-fn conflict(contact: ContactId, revision: Option<Revision>) -> Change {
-    Change { contact, before: Access::UNRECORDED, revision, after: Some(Access::UNRECORDED), conflict: true }
-}
-
 /// Returns the judge of a job's contacts; none for an undo.
 fn judge_of(job: &Job, actor: Actor) -> Option<Judge<'_>> {
     let criteria = job.task.filter().map(|filter| filter.access).unwrap_or_default();
@@ -324,6 +341,9 @@ fn judge_of(job: &Job, actor: Actor) -> Option<Judge<'_>> {
 
 /// Returns whether the job's author may still make a change of a contact in `state`, which the change replaces.
 fn may_write(job: &Job, actor: &Actor, change: &Change, state: &AccessState) -> bool {
+    if job.task.apply_of().is_some() {
+        return actor.may_edit(&state.access);
+    }
     match (judge_of(job, *actor), &change.after) {
         (Some(judge), _) => judge.may_change(state),
         (None, Some(restored)) => actor.may_restore(&change.before, restored),

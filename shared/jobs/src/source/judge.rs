@@ -1,8 +1,8 @@
 //! The decision about a contact: write the access, leave the contact alone, or count a conflict.
 
-use models::access::{Actor, Author, Target, TooManyManagers};
+use models::access::{Access, Actor, Author, Target, TooManyManagers};
 use models::filter::AccessCriteria;
-use models::job::{Change, Counts, JobId};
+use models::job::{Change, Counts, JobId, Revision};
 use models::values::id::{ContactId, PortalId};
 use store::Store;
 use store::contacts::AccessState;
@@ -85,9 +85,21 @@ impl Rights<'_> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// Count and show the contacts.
-    Preview,
+    Count,
+    /// Record the changes in this job, which is a preview, and write no contact.
+    Record(JobId),
     /// Write the contacts' access records in this job.
     Write(JobId),
+}
+
+impl Purpose {
+    /// Returns the job whose chunks hold the changes.
+    pub(super) const fn log(self) -> Option<JobId> {
+        match self {
+            Self::Count => None,
+            Self::Record(job) | Self::Write(job) => Some(job),
+        }
+    }
 }
 
 /// The parameters by which a source judges its pages.
@@ -104,6 +116,40 @@ impl<'a> Terms<'a> {
     pub(crate) fn judge(&self, actor: Actor) -> Judge<'a> {
         Judge { actor, criteria: self.criteria, target: self.target, purpose: self.purpose }
     }
+}
+
+/// Judges a contact whose change a preview recorded, for the run `job` of the preview. `previewed` is the recorded
+/// change; none if the contact is known to have changed since.
+///
+/// The run writes the contact only from the access that the preview showed. A contact that was changed or removed since is
+/// a conflict. The actor's current rights decide about all others.
+pub(crate) fn judge_previewed(
+    job: JobId,
+    actor: &Actor,
+    contact: ContactId,
+    previewed: Option<&Change>,
+    state: AccessState,
+) -> Verdict {
+    if state.is_written_by(job) {
+        return Verdict::Done;
+    }
+    let is_unchanged = |change: &&Change| !state.is_removed && state.job() == change.replaced_job();
+    let Some(change) = previewed.filter(is_unchanged) else {
+        return Verdict::Change(conflict(contact, state.revision), None);
+    };
+    if !actor.may_see(&state.access) {
+        Verdict::Hidden
+    } else if !actor.may_edit(&state.access) {
+        Verdict::Skipped
+    } else {
+        let AccessState { access: before, revision, .. } = state;
+        Verdict::Change(Change { contact, before, revision, after: change.after.clone(), conflict: false }, None)
+    }
+}
+
+/// Returns the entry of a contact that a job leaves alone. The entry states only that a conflict occurred.
+pub(crate) fn conflict(contact: ContactId, revision: Option<Revision>) -> Change {
+    Change { contact, before: Access::UNRECORDED, revision, after: Some(Access::UNRECORDED), conflict: true }
 }
 
 /// Judges contacts whose access gets the same change.

@@ -225,7 +225,7 @@ impl<'a> MatchSource<'a> {
     /// A contact counts once, and changes that others made since the first judgement stay. Only a contact that an
     /// import added again is changed twice, because the import removed the access that this job had set. A resumed
     /// source does not know all contacts that earlier workers judged. The source finds changed contacts in the shard's
-    /// chunks, and treats all others as counted. A preview has no chunks, so a preview counts the contacts that would
+    /// chunks, and treats all others as counted. A count has no chunks, so a count includes the contacts that would
     /// change.
     pub(super) async fn judge_moved(
         &mut self,
@@ -237,13 +237,13 @@ impl<'a> MatchSource<'a> {
         let position = IndexPosition { created: entry.created, contact };
         let verdict = judge.judge(contact, Some(position), state);
         let is_new = self.judged.insert(contact);
-        let writes = matches!(self.terms.purpose, Purpose::Write(_));
         let is_counted = match &verdict {
             Verdict::Hidden | Verdict::Done => return Ok(verdict),
             _ if !is_new => true,
-            Verdict::Change(..) => writes && self.is_resumed && self.was_written(contact).await?,
+            Verdict::Change(..) => self.is_resumed && self.is_in_chunks(contact).await?,
             Verdict::Unchanged(_) | Verdict::Skipped | Verdict::Failed => self.is_resumed,
         };
+        let writes = matches!(self.terms.purpose, Purpose::Write(_));
         let may_change = writes && self.moved.is_as_added_again(contact, written_by);
         Ok(match verdict {
             Verdict::Change(..) if may_change => verdict,
@@ -253,8 +253,8 @@ impl<'a> MatchSource<'a> {
     }
 
     /// Returns whether a chunk of the shard holds a contact. Reads the shard's chunks once: 1 read unit per 4 KB.
-    pub(super) async fn was_written(&mut self, contact: ContactId) -> Result<bool, StoreError> {
-        if let (None, Purpose::Write(job)) = (&self.written, self.terms.purpose) {
+    pub(super) async fn is_in_chunks(&mut self, contact: ContactId) -> Result<bool, StoreError> {
+        if let (None, Some(job)) = (&self.written, self.terms.purpose.log()) {
             let mut written = ContactBitmap::new(self.shards);
             for number in 0.. {
                 let Some(chunk) = self.jobs.store.chunk(self.portal, job, self.shard, number).await? else { break };

@@ -106,7 +106,7 @@ async fn count_changes(work: &mut ShardWork<'_>, source: &mut Source<'_>, deadli
 }
 
 /// Returns the error of a job that would change more contacts than its limit allows.
-fn too_many_affected(counted: u64, limit: u64) -> String {
+pub(crate) fn too_many_affected(counted: u64, limit: u64) -> String {
     format!(
         "Nothing was changed: {counted} contacts would be changed, and maxAffected allows {limit}. Narrow the filter \
          or raise maxAffected."

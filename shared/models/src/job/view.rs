@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::access::{Access, Caller, ShareType, Target, TargetView};
 use crate::contact::{Directory, Employee};
 use crate::filter::{Filter, FilterView};
+use crate::job::effect::{AffectedUsers, Effect};
 use crate::job::{Change, Counts, Job, JobId, Kind, ShardSummary, State};
 use crate::limits::USER_PERCENT_STEP;
 use crate::values::id::{ContactId, UserId};
@@ -44,15 +45,21 @@ pub struct JobView<'a> {
     /// The job that this job undoes.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<uuid::Uuid>))]
     pub undo_of: Option<JobId>,
-    /// Matches that the caller may see; for an undo, contacts that the undone job changed.
+    /// The preview whose changes this job makes; absent for other jobs.
+    #[cfg_attr(feature = "openapi", schema(value_type = uuid::Uuid, required = false))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub apply_of: Option<JobId>,
+    /// Matches that the caller may see; for an undo, contacts that the undone job changed; for the run of a preview,
+    /// contacts that the preview would change.
     pub matched: u64,
-    /// Contacts written.
+    /// Contacts written; for a preview, contacts that its run would write.
     pub updated: u64,
     /// Contacts whose access already matched.
     pub unchanged: u64,
     /// Contacts that the caller may see but not edit.
     pub skipped: u64,
-    /// Contacts that an undo did not restore, because they were changed again after the job.
+    /// Contacts that an undo did not restore, because they were changed again after the job; for the run of a preview,
+    /// contacts that were changed after the preview.
     pub conflicts: u64,
     /// Contacts that could not be written: their manager list would be too long, or the job was given up.
     pub failed: u64,
@@ -65,6 +72,75 @@ pub struct JobView<'a> {
     pub estimated_end: Option<Timestamp>,
     /// The reason why the job failed.
     pub error: Option<&'a str>,
+    /// Time at which a preview expires; absent for other jobs.
+    #[cfg_attr(feature = "openapi", schema(required = false))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Timestamp>,
+    /// The users who would start to see contacts that the preview's user may edit; only in the answer about one finished
+    /// preview.
+    #[cfg_attr(feature = "openapi", schema(required = false))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gains: Option<AffectedUsersView>,
+    /// The users who would stop to see contacts that the preview's user may edit; only in the answer about one finished
+    /// preview.
+    #[cfg_attr(feature = "openapi", schema(required = false))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loses: Option<AffectedUsersView>,
+    /// Contacts that at least one user would stop to see; only in the answer about one finished preview.
+    #[cfg_attr(feature = "openapi", schema(required = false))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loses_any: Option<u64>,
+}
+
+impl JobView<'_> {
+    /// Adds the effect of a preview on users, with the users' names from `directory`.
+    #[must_use]
+    pub fn with_effect(self, effect: &Effect, directory: &impl Directory) -> Self {
+        Self {
+            gains: Some(AffectedUsersView::new(&effect.gains, directory)),
+            loses: Some(AffectedUsersView::new(&effect.loses, directory)),
+            loses_any: Some(effect.loses_any),
+            ..self
+        }
+    }
+}
+
+/// The users who would start, or stop, to see contacts. Administrators, who see every contact, are not counted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = AffectedUsers))]
+#[serde(rename_all = "PascalCase")]
+pub struct AffectedUsersView {
+    /// Number of users.
+    pub users: u64,
+    /// Number of contacts that the preview's user would start, or stop, to see.
+    pub caller: u64,
+    /// The users with the most contacts, at most 100.
+    pub largest: Vec<AffectedUserView>,
+}
+
+/// A user who would start, or stop, to see contacts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = AffectedUser))]
+#[serde(rename_all = "PascalCase")]
+pub struct AffectedUserView {
+    /// Identifier in the portal's user directory.
+    #[cfg_attr(feature = "openapi", schema(value_type = uuid::Uuid))]
+    pub id: UserId,
+    /// Name in full; empty if the user was removed.
+    pub display_name: String,
+    /// Number of contacts.
+    pub contacts: u64,
+}
+
+impl AffectedUsersView {
+    fn new(affected: &AffectedUsers, directory: &impl Directory) -> Self {
+        let AffectedUsers { users, caller, largest } = affected;
+        let largest = largest.iter().map(|&(id, contacts)| {
+            let display_name = directory.employee(id).map(|employee| employee.display_name.clone());
+            AffectedUserView { id, display_name: display_name.unwrap_or_default(), contacts }
+        });
+        Self { users: *users, caller: *caller, largest: largest.collect() }
+    }
 }
 
 /// The counts that an undo would have.
@@ -161,6 +237,7 @@ impl Job {
             target: self.task.target().map(Target::view),
             rule: self.task.rule(),
             undo_of: self.task.undo_of(),
+            apply_of: self.task.apply_of(),
             matched: counts.matched,
             updated: counts.updated,
             unchanged: counts.unchanged,
@@ -171,6 +248,10 @@ impl Job {
             per_second: (per_second * 10.0).round() / 10.0,
             estimated_end,
             error: self.error.as_deref(),
+            expires: self.changes_until.filter(|_| self.task.is_preview()),
+            gains: None,
+            loses: None,
+            loses_any: None,
         }
     }
 }
@@ -212,8 +293,9 @@ pub struct ChangeView<'a> {
     pub before: Option<AccessView<'a>>,
     /// The contact's access after the job; `null` for a conflict.
     pub after: Option<AccessView<'a>>,
-    /// true if an undo did not restore the contact, because its access was changed again after the job. A conflict does
-    /// not show the access that others set.
+    /// true if an undo did not restore the contact, because its access was changed again after the job, or if the run of
+    /// a preview did not write the contact, because its access was changed after the preview. A conflict does not show
+    /// the access that others set.
     pub conflict: bool,
 }
 

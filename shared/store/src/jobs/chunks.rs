@@ -29,6 +29,11 @@ pub struct Chunk {
 /// Retention of chunks after the last possible undo request: a week, so that a late undo finds all chunks.
 pub(super) const UNDO_SECONDS: i64 = 7 * 24 * 60 * 60;
 
+/// Returns the time to live of a job's chunks; none if they never expire.
+pub(super) fn chunk_expiry(job: &Job) -> Option<AttributeValue> {
+    job.changes_until.map(|until| items::n(until.to_jiff().as_second() + UNDO_SECONDS))
+}
+
 // The attributes of a chunk.
 const BODY: &str = "body";
 const AFTER: &str = "after";
@@ -70,9 +75,7 @@ impl Store {
         if !waiting.is_empty() {
             item.insert(VOID.into(), contact_list(waiting));
         }
-        if let Some(until) = job.changes_until {
-            item.insert(EXPIRES.into(), items::n(until.to_jiff().as_second() + UNDO_SECONDS));
-        }
+        item.extend(chunk_expiry(job).map(|at| (EXPIRES.to_owned(), at)));
         self.put_if(item, "attribute_not_exists(#pk)", []).await
     }
 

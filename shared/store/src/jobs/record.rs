@@ -1,7 +1,6 @@
 //! The record of a job, and each user's set of open jobs.
 
-use aws_sdk_dynamodb::primitives::Blob;
-use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem};
 use models::job::{Change, Job, Kind, State};
 use models::limits::MAX_OPEN_JOBS;
 use models::values::id::{ContactId, JobId, PortalId, UserId};
@@ -14,17 +13,17 @@ use crate::dynamodb::client::Store;
 use crate::dynamodb::items::{self, Item};
 use crate::error::StoreError;
 use crate::jobs::chunk_format::{self, ChunkBuilder};
+use crate::jobs::chunks::chunk_expiry;
 use crate::jobs::open::open_item;
+use crate::jobs::sets::JobSet;
 use crate::jobs::shards::{Lease, shard_item};
 use crate::jobs::{names, values};
-use crate::keys::Key;
+use crate::keys::{EXPIRES, Key};
 
 /// Attribute of a job: its record.
 pub(crate) const JOB: &str = "job";
 /// Attribute of a job of one contact: the contact's access before the job, as a chunk of one change.
 const CHUNK: &str = "chunk";
-/// Attribute of a user's set of open jobs: their identifiers.
-const JOBS: &str = "jobs";
 
 /// The result of creating a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,18 +32,32 @@ pub enum Created {
     Yes,
     /// The user has the maximum number of open jobs; nothing was written.
     TooManyOpen,
+    /// The user has the maximum number of previews, and none of them has ended; nothing was written.
+    TooManyPreviews,
+}
+
+fn open_jobs_of(portal: &PortalId, user: UserId) -> JobSet {
+    JobSet { key: Key::OpenJobsOf(portal.clone(), user), most: MAX_OPEN_JOBS }
+}
+
+/// Returns the time to live of the items of a preview; none for another job, whose record is never deleted.
+pub(super) fn preview_expiry(job: &Job) -> Option<AttributeValue> {
+    chunk_expiry(job).filter(|_| job.task.is_preview())
 }
 
 pub(super) fn job_item(portal: &PortalId, job: &Job) -> Result<Item, StoreError> {
     let mut item = items::keyed(&Key::Job(portal.clone(), job.id));
     item.insert(JOB.into(), items::to_document(job)?);
+    item.extend(preview_expiry(job).map(|at| (EXPIRES.to_owned(), at)));
     Ok(item)
 }
 
 /// Returns the job's entry in its user's list; none for a job of the operator, which only the portal's list holds.
 pub(super) fn entry_item(portal: &PortalId, job: &Job) -> Option<Item> {
     let user = job.created_by.user()?;
-    Some(items::keyed(&Key::JobEntry(portal.clone(), user, job.id)))
+    let mut item = items::keyed(&Key::JobEntry(portal.clone(), user, job.id));
+    item.extend(preview_expiry(job).map(|at| (EXPIRES.to_owned(), at)));
+    Some(item)
 }
 
 /// Returns the user whose limit of open jobs applies to the job. No limit applies to the operator, nor to a change of
@@ -58,9 +71,9 @@ impl Store {
     /// 500 bytes costs more, and so do named contacts, whose record takes at most 4 KB. With a lease, claims all shards
     /// at once, for 1 write unit each. The sweep checks the job if no worker has claimed it by `due`.
     ///
-    /// The job enters its user's set of open jobs in one transaction with its open-job entry. The set holds
-    /// identifiers, so adding or removing a job twice changes nothing. The size of the set stays exact even if a
-    /// process dies.
+    /// The job enters its user's set of open jobs in one transaction with its open-job entry. A preview enters its
+    /// user's set of previews in the same transaction, for 2 write units, and its shards get their time to live, for 1
+    /// write unit each.
     pub async fn create_job(
         &self,
         portal: &PortalId,
@@ -70,12 +83,15 @@ impl Store {
     ) -> Result<Created, StoreError> {
         // Write the open-job entry first, so that the sweep finds the job if its creator dies before it writes the
         // record.
-        if self.open_job(portal, job, due).await? == Created::TooManyOpen {
-            return Ok(Created::TooManyOpen);
+        let created = self.open_job(portal, job, due).await?;
+        if created != Created::Yes {
+            return Ok(created);
         }
-        let shards = lease.into_iter().flat_map(|lease| (0..job.shards).map(move |shard| (shard, lease)));
-        let shards = shards.map(|(shard, lease)| Write::put(shard_item(portal, job.id, shard, lease)));
-        self.write_all(shards.collect(), Priority::Call).await?;
+        let expiry = preview_expiry(job);
+        if lease.is_some() || expiry.is_some() {
+            let item = |shard| shard_item(portal, job.id, shard, lease, expiry.as_ref());
+            self.write_all((0..job.shards).map(|shard| Write::put(item(shard))).collect(), Priority::Call).await?;
+        }
         self.put(job_item(portal, job)?).await?;
         Ok(Created::Yes)
     }
@@ -87,6 +103,7 @@ impl Store {
             let writes = items.map(|item| self.transact_put(item, None, []));
             let mut writes = writes.collect::<Result<Vec<_>, _>>()?;
             writes.extend(self.add_to_open_jobs(portal, job)?);
+            writes.extend(self.add_to_previews(portal, job)?);
             match self.transact(writes).await {
                 Ok(()) => return Ok(Created::Yes),
                 Err(error) if error.is_condition_failed() => {}
@@ -94,6 +111,9 @@ impl Store {
             }
             if !self.fits_open_jobs(portal, job).await? {
                 return Ok(Created::TooManyOpen);
+            }
+            if !self.make_room_for_preview(portal, job).await? {
+                return Ok(Created::TooManyPreviews);
             }
             // Another call of the same user changed the set concurrently.
             match pauses.next() {
@@ -109,47 +129,19 @@ impl Store {
         portal: &PortalId,
         job: &Job,
     ) -> Result<Option<TransactWriteItem>, StoreError> {
-        let Some(user) = limited_user(job) else { return Ok(None) };
-        let id = Blob::new(*job.id.as_bytes());
-        let update = Update::builder()
-            .table_name(&self.table)
-            .set_key(Some(items::keyed(&Key::OpenJobsOf(portal.clone(), user))))
-            .update_expression("ADD #jobs :one")
-            .condition_expression("attribute_not_exists(#jobs) OR size(#jobs) < :most OR contains(#jobs, :id)")
-            .set_expression_attribute_names(Some(names([("#jobs", JOBS)])))
-            .set_expression_attribute_values(Some(values([
-                (":one", AttributeValue::Bs(vec![id.clone()])),
-                (":id", AttributeValue::B(id)),
-                (":most", items::n(MAX_OPEN_JOBS)),
-            ])))
-            .build()
-            .map_err(|error| StoreError::unbuildable("the update of the set of open jobs", error))?;
-        Ok(Some(TransactWriteItem::builder().update(update).build()))
+        limited_user(job).map(|user| self.add_to_set(&open_jobs_of(portal, user), job.id)).transpose()
     }
 
     /// Returns whether the job is in its user's set of open jobs, or fits into the set: 1 read unit.
     pub async fn fits_open_jobs(&self, portal: &PortalId, job: &Job) -> Result<bool, StoreError> {
         let Some(user) = limited_user(job) else { return Ok(true) };
-        let item = self.get(&Key::OpenJobsOf(portal.clone(), user)).await?.unwrap_or_default();
-        let open = match item.get(JOBS) {
-            Some(AttributeValue::Bs(open)) => open.as_slice(),
-            _ => &[],
-        };
-        Ok(open.len() < MAX_OPEN_JOBS || open.iter().any(|id| id.as_ref() == job.id.as_bytes()))
+        let set = open_jobs_of(portal, user);
+        Ok(set.has_room_for(&self.jobs_in(&set).await?, job.id))
     }
 
     /// Removes a job from its user's set of open jobs: 1 write unit, also if the job is not in the set.
     pub async fn remove_from_open_jobs(&self, portal: &PortalId, user: UserId, job: JobId) -> Result<(), StoreError> {
-        let id = Blob::new(*job.as_bytes());
-        self.update_if(
-            &Key::OpenJobsOf(portal.clone(), user),
-            "DELETE #jobs :one",
-            Some("contains(#jobs, :id)"),
-            names([("#jobs", JOBS)]),
-            values([(":one", AttributeValue::Bs(vec![id.clone()])), (":id", AttributeValue::B(id))]),
-        )
-        .await
-        .map(drop)
+        self.remove_from_set(&open_jobs_of(portal, user), job).await
     }
 
     /// Removes an ended job from its user's set of open jobs, if a limit applies.

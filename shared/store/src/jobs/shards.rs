@@ -14,7 +14,7 @@ use crate::dynamodb::reading::Consistency;
 use crate::error::StoreError;
 use crate::index::ScanCursor;
 use crate::jobs::{names, ticks, values, yes};
-use crate::keys::{Key, Range};
+use crate::keys::{EXPIRES, Key, Range};
 
 // The attributes of a shard.
 const PROGRESS: &str = "doc";
@@ -163,11 +163,21 @@ pub enum Saved {
     Lost,
 }
 
-pub(super) fn shard_item(portal: &PortalId, job: JobId, shard: u16, lease: &Lease) -> Item {
+/// Builds the item of a new shard, which the owner of the lease has claimed, and which expires.
+pub(super) fn shard_item(
+    portal: &PortalId,
+    job: JobId,
+    shard: u16,
+    lease: Option<&Lease>,
+    expiry: Option<&AttributeValue>,
+) -> Item {
     let mut item = items::keyed(&Key::JobShard(portal.clone(), job, shard));
-    item.insert(OWNER.into(), items::b(*lease.owner.as_bytes()));
-    item.insert(DUE.into(), items::n(lease.until.ticks()));
-    item.insert(TRIES.into(), items::n(1));
+    if let Some(lease) = lease {
+        item.insert(OWNER.into(), items::b(*lease.owner.as_bytes()));
+        item.insert(DUE.into(), items::n(lease.until.ticks()));
+        item.insert(TRIES.into(), items::n(1));
+    }
+    item.extend(expiry.map(|at| (EXPIRES.to_owned(), at.clone())));
     item
 }
 
