@@ -76,9 +76,15 @@ impl Bodies {
         {
             let (cron, zone_name) = (request.schedule.cron(), request.schedule.time_zone());
             let target = target(&request.target);
-            let body = json!({
+            let mut body = json!({
                 "filter": filter, "target": target, "cron": cron, "timeZone": zone_name, "enabled": request.enabled,
             });
+            if let Some(limit) = request.max_affected {
+                body["maxAffected"] = limit.into();
+            }
+            if let Some(note) = &request.note {
+                body["note"] = note.as_str().into();
+            }
             check_both(request, &body, |body| SetRule::parse(body)?.resolve(&zone()));
         }
         if let Some(request) = &self.sign_in {

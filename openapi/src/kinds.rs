@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use models::filter::ListView;
 use models::limits::{
     MAX_CRON_BYTES, MAX_EMAIL_BYTES, MAX_FILTER_VALUE_BYTES, MAX_IDEMPOTENCY_KEY_BYTES, MAX_LIST_VALUES,
-    MAX_NAMED_CONTACTS, MAX_PAGE, MAX_PORTAL_BYTES, MAX_QUERY_VALUES, MAX_TAG_BYTES,
+    MAX_NAMED_CONTACTS, MAX_NOTE_CHARS, MAX_PAGE, MAX_PORTAL_BYTES, MAX_QUERY_VALUES, MAX_TAG_BYTES,
 };
 use models::request::field::{Blank, Field, Kind};
 use models::values::id::ContactId;
@@ -52,6 +52,7 @@ pub(super) fn description(field: &Field) -> String {
     let max = match field.kind {
         Kind::Words(_) => MAX_FILTER_VALUE_BYTES,
         Kind::Count { .. } => MAX_PAGE,
+        Kind::Note => MAX_NOTE_CHARS,
         _ => return field.description.unwrap_or_default().to_owned(),
     };
     field.description.unwrap_or_default().replace("{max}", &max.to_string())
@@ -104,6 +105,7 @@ pub(super) fn of(kind: Kind) -> Value {
         Kind::IdempotencyKey => json!({
             "type": "string", "minLength": 1, "maxLength": MAX_IDEMPOTENCY_KEY_BYTES, "pattern": "^[!-~]+$",
         }),
+        Kind::Note => json!({ "type": "string", "maxLength": MAX_NOTE_CHARS }),
         Kind::Object(object) => component("schemas", object.schema),
     }
 }

@@ -389,8 +389,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
         id: "setRule",
         tag: "rules",
         summary: "Creates or replaces a standing rule",
-        description: "The rule runs on behalf of the user who last set its filter, target or schedule. A user has at most \
-                      50 rules, a portal 500. Due times less than five minutes after the previous run are skipped.",
+        description: "The rule runs on behalf of the user who last set its filter, target, schedule or limit. A user has at \
+                      most 50 rules, a portal 500. Due times less than five minutes after the previous run are skipped.",
         query: queries::NONE,
         headers: &[],
         body: Some("SetRule"),

@@ -175,7 +175,7 @@ async fn entries_of_changes(
 }
 
 async fn undo(call: WriteCall<'_>) -> Result<Answer, Failure> {
-    let Undo { caller, undone, dry_run } = prepare_undo(&call).await?;
+    let Undo { caller, undone, dry_run, note } = prepare_undo(&call).await?;
     let (jobs, portal) = (&call.app.jobs, &call.grant.portal);
     if dry_run {
         let deadline = call.app.deadline(call.deadline);
@@ -183,7 +183,7 @@ async fn undo(call: WriteCall<'_>) -> Result<Answer, Failure> {
         let counts = counts.map_err(|error| Failure::from_run(error, None))?;
         return Ok(Answer::one(&call.format, &UndoPreview::from(counts))?.with_counts(&counts));
     }
-    let job = jobs.undo(portal, &caller, &undone, call.new_job()).await?;
+    let job = jobs.undo(portal, &caller, &undone, call.new_job(), note).await?;
     Answer::accepted(&call.format, &job.view(&[], call.now, &caller))
 }
 
@@ -192,12 +192,13 @@ struct Undo {
     caller: Caller,
     undone: Job,
     dry_run: bool,
+    note: Option<String>,
 }
 
 async fn prepare_undo(call: &Call<'_>) -> Result<Undo, Failure> {
     let id = call.job_id()?;
     let mut query = call.query(queries::UNDO_JOB);
-    let dry_run = query.dry_run();
+    let (dry_run, note) = (query.dry_run(), query.note());
     query.finish()?;
     let (caller, undone) = visible_job(call, id).await?;
     if !undone.is_over() {
@@ -206,7 +207,7 @@ async fn prepare_undo(call: &Call<'_>) -> Result<Undo, Failure> {
     if !undone.has_changes_at(call.now) {
         return Err(Failure::ChangesExpired(id));
     }
-    Ok(Undo { caller, undone, dry_run })
+    Ok(Undo { caller, undone, dry_run, note })
 }
 
 async fn cancel(call: WriteCall<'_>) -> Result<Answer, Failure> {

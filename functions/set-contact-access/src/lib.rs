@@ -28,7 +28,7 @@ pub const ENDPOINT: Endpoint = Endpoint {
 async fn handle(call: WriteCall<'_>) -> Result<Answer, Failure> {
     let contact = call.contact_id()?;
     let mut query = call.query(queries::SET_CONTACT_ACCESS);
-    let (dry_run, fields) = (query.dry_run(), query.fields());
+    let (dry_run, note, fields) = (query.dry_run(), query.note(), query.fields());
     query.finish()?;
     let SetContactAccess { target } = SetContactAccess::parse(call.body()?, contact)?;
 
@@ -39,6 +39,7 @@ async fn handle(call: WriteCall<'_>) -> Result<Answer, Failure> {
         target,
         job: call.new_job(),
         started: call.now,
+        note,
     };
     let (jobs, mut attempts) = (&call.app.jobs, call.attempts());
     loop {

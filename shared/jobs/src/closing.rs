@@ -3,6 +3,7 @@
 use jiff::SignedDuration;
 use models::job::{Job, ShardSummary, State, Task};
 use models::limits::MOVES_KEPT_HOURS;
+use models::rule::RuleName;
 use models::values::id::PortalId;
 use store::jobs::{ShardFailure, ShardState};
 
@@ -108,8 +109,13 @@ impl Jobs {
         Ok(Finished::Written)
     }
 
-    /// Publishes the event of an ended job, if there is a bus, and closes the job.
+    /// Records the failure of a rule's job in the rule, publishes the event of the ended job, if there is a bus, and closes
+    /// the job.
     async fn publish(&self, portal: &PortalId, job: &Job) -> Result<(), WorkError> {
+        // A rule shows why its last job failed. The open-job entry stays until the rule is written.
+        if let (State::Failed, Some(error), Some(rule)) = (job.state, &job.error, job.task.rule()) {
+            self.store.record_rule_failure(portal, &RuleName::stored(rule), job.id, error).await?;
+        }
         // Remove the job from its user's open jobs first: an unreachable bus must not use up the limit of open jobs.
         self.store.remove_from_open_jobs_of_user(portal, job).await?;
         match &self.events {

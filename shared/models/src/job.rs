@@ -224,6 +224,9 @@ pub struct Job {
     pub expected: u64,
     /// Time at which the undo log expires; `None` for never.
     pub changes_until: Option<Timestamp>,
+    /// The note of the call or of the rule that started the job.
+    #[serde(default)]
+    pub note: Option<String>,
 }
 
 /// The parts of a job that are known when the job is recorded.
@@ -243,12 +246,14 @@ pub struct NewJob {
     pub expected: u64,
     /// Time at which the undo log expires; `None` for never.
     pub changes_until: Option<Timestamp>,
+    /// The note of the call or of the rule that starts the job.
+    pub note: Option<String>,
 }
 
 impl NewJob {
     /// Returns the record of a job that waits for a worker.
     pub fn queued(self) -> Job {
-        let Self { id, created_by, created, task, shards, expected, changes_until } = self;
+        let Self { id, created_by, created, task, shards, expected, changes_until, note } = self;
         Job {
             id,
             state: State::Queued,
@@ -263,6 +268,7 @@ impl NewJob {
             shards,
             expected,
             changes_until,
+            note,
         }
     }
 

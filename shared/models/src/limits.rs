@@ -57,6 +57,9 @@ pub const MAX_FORM_DEPTH: usize = 2;
 /// Maximum bytes of an idempotency key.
 pub const MAX_IDEMPOTENCY_KEY_BYTES: usize = 255;
 
+/// Maximum characters of the note of a job or a rule.
+pub const MAX_NOTE_CHARS: usize = 200;
+
 /// Maximum characters of a rule's name.
 pub const MAX_RULE_NAME_CHARS: usize = 64;
 

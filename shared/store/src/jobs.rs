@@ -28,11 +28,11 @@ fn yes() -> AttributeValue {
     AttributeValue::Bool(true)
 }
 
-fn names<const N: usize>(names: [(&str, &str); N]) -> HashMap<String, String> {
+pub(crate) fn names<const N: usize>(names: [(&str, &str); N]) -> HashMap<String, String> {
     names.into_iter().map(|(name, stands_for)| (name.to_owned(), stands_for.to_owned())).collect()
 }
 
-fn values<const N: usize>(values: [(&str, AttributeValue); N]) -> HashMap<String, AttributeValue> {
+pub(crate) fn values<const N: usize>(values: [(&str, AttributeValue); N]) -> HashMap<String, AttributeValue> {
     values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 

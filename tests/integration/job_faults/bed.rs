@@ -159,6 +159,7 @@ impl Bed {
             max_affected,
             started,
             rule: None,
+            note: None,
         }
     }
 
@@ -222,7 +223,7 @@ impl Bed {
     pub(crate) async fn undo(&self, id: JobId) -> JobId {
         let undone = self.job(id).await;
         let (jobs, ada) = (self.world.jobs(), Caller { user: ADA, is_admin: true });
-        jobs.undo(&self.portal, &ada, &undone, jobs.new_id()).await.unwrap().id
+        jobs.undo(&self.portal, &ada, &undone, jobs.new_id(), None).await.unwrap().id
     }
 
     /// Undoes a job and checks that the undo finished.

@@ -358,6 +358,7 @@ impl Bed {
                 contacts: loaded.contacts.into_iter().map(|(id, (_, state))| (id, state)).collect(),
                 target,
                 started: jobs.now(),
+                note: None,
             };
             if run.counts().updated == 0 {
                 return Ok(());
@@ -382,6 +383,7 @@ impl Bed {
             max_affected: (start == Start::FilterLimited).then_some(1000),
             started: jobs.now(),
             rule: None,
+            note: None,
         };
         match start {
             Start::FilterQueued | Start::FilterLimited => run.enqueue(jobs, id).await.map(drop)?,
@@ -400,6 +402,7 @@ impl Bed {
             target,
             job: jobs.new_id(),
             started: jobs.now(),
+            note: None,
         };
         for _ in 0..4 {
             let LoadedContact::Loaded(loaded) = run.load(jobs, [ADA]).await? else { return Ok(()) };
@@ -417,7 +420,7 @@ impl Bed {
 
     async fn undo(&self, jobs: &Jobs, job: JobId) -> Result<(), StartError> {
         let Some(job) = jobs.store.job(&self.portal, job).await? else { return Ok(()) };
-        jobs.undo(&self.portal, &Caller { user: ADA, is_admin: true }, &job, jobs.new_id()).await.map(drop)
+        jobs.undo(&self.portal, &Caller { user: ADA, is_admin: true }, &job, jobs.new_id(), None).await.map(drop)
     }
 
     /// Undoes the newest jobs that a process finds, as other callers do at any time.

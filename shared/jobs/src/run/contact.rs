@@ -30,6 +30,8 @@ pub struct ContactRun {
     pub job: JobId,
     /// When the run started.
     pub started: Timestamp,
+    /// The note that the job shows.
+    pub note: Option<String>,
 }
 
 /// The contact that a run loaded.
@@ -124,6 +126,7 @@ impl ContactRun {
             expected: 1,
             // The job record holds the previous access, and is never deleted.
             changes_until: None,
+            note: self.note.clone(),
         };
         job.done(Counts { matched: 1, updated: 1, ..Counts::default() })
     }

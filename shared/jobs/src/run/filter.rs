@@ -39,6 +39,8 @@ pub struct FilterRun {
     pub started: Timestamp,
     /// The standing rule that started the run.
     pub rule: Option<String>,
+    /// The note that the job shows.
+    pub note: Option<String>,
 }
 
 /// The reason why a run wrote nothing.
@@ -183,6 +185,7 @@ impl FilterRun {
             shards: self.plan.shards,
             expected: self.expected,
             changes_until: jobs.changes_until(self.started),
+            note: self.note.clone(),
             task: Task::Filter(Box::new(FilterTask {
                 filter: self.filter.clone(),
                 plan: self.plan.clone(),

@@ -44,6 +44,8 @@ pub struct JobView<'a> {
     /// The job that this job undoes.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<uuid::Uuid>))]
     pub undo_of: Option<JobId>,
+    /// The note of the call or of the rule that started the job.
+    pub note: Option<&'a str>,
     /// Matches that the caller may see; for an undo, contacts that the undone job changed.
     pub matched: u64,
     /// Contacts written.
@@ -161,6 +163,7 @@ impl Job {
             target: self.task.target().map(Access::view),
             rule: self.task.rule(),
             undo_of: self.task.undo_of(),
+            note: self.note.as_deref(),
             matched: counts.matched,
             updated: counts.updated,
             unchanged: counts.unchanged,

@@ -36,6 +36,17 @@ const PRIVATE: Field = Field::required(
     "true: only the managers and administrators see the contacts; false: everyone sees and edits them.",
 );
 
+/// The note of a change or of a rule.
+pub(super) const NOTE: Field =
+    Field::optional("note", Kind::Note, "A text of at most {max} characters that the job or the rule shows.");
+
+/// The number of changes above which a run writes nothing.
+const AFFECTED: Field = Field::optional(
+    "maxAffected",
+    Kind::Whole { max: MAX_AFFECTED, remedy: "" },
+    "The number of changes above which nothing is written.",
+);
+
 /// The body of `PUT …/contact/{contactid}/access`.
 pub const SET_CONTACT_ACCESS: &[Field] = &[
     Field::required("isShared", Kind::Boolean("true makes the contact public, false private"), SHARED_TEXT),
@@ -80,6 +91,8 @@ pub const SET_RULE: &[Field] = &[
         Kind::Boolean("false keeps the rule without running it"),
         "false keeps the rule without running it.",
     ),
+    AFFECTED,
+    NOTE,
 ];
 
 /// The payload of a single run. The description of the API does not contain the payload.
@@ -87,11 +100,7 @@ pub const RUN_ONCE: &[Field] = &[
     Field::required("portal", Kind::Portal, "The portal of the contacts."),
     Field::required("filter", FILTER_OBJECT, "The filter that selects the contacts."),
     Field::required("access", TARGET_OBJECT, "The access that the contacts get."),
-    Field::optional(
-        "maxAffected",
-        Kind::Whole { max: MAX_AFFECTED, remedy: "" },
-        "The number of changes above which nothing is written.",
-    ),
+    AFFECTED,
     Field::optional("idempotencyKey", Kind::IdempotencyKey, "The key that identifies repeated payloads of a run."),
 ];
 

@@ -90,6 +90,8 @@ pub enum Kind {
     Portal,
     /// An idempotency key.
     IdempotencyKey,
+    /// A note about a change or a rule.
+    Note,
     /// An object.
     Object(Object),
 }

@@ -3,7 +3,7 @@
 
 use crate::filter::listing::SortBy;
 use crate::limits::{DEFAULT_JOBS, MAX_AFFECTED, MAX_JOBS_START_INDEX, MAX_PAGE, MAX_START_INDEX};
-use crate::request::bodies::{FROM, STAGE, TAGS, TO, TYPE, VIEW, WORDS};
+use crate::request::bodies::{FROM, NOTE, STAGE, TAGS, TO, TYPE, VIEW, WORDS};
 use crate::request::field::{Blank, Field, Kind, words_of};
 use crate::request::people::{ACTIVATION_STATUSES, EMPLOYEE_STATUSES, PeopleOrder};
 
@@ -51,16 +51,16 @@ pub const PAGE: &[Field] = &[COUNT, START];
 pub const SHOW_CONTACT: &[Field] = &[KEYS];
 
 /// The query of `PUT …/contact/{contactid}/access`.
-pub const SET_CONTACT_ACCESS: &[Field] = &[DRY_RUN, KEYS];
+pub const SET_CONTACT_ACCESS: &[Field] = &[DRY_RUN, NOTE, KEYS];
 
 /// The query of `PUT …/contact/access`.
-pub const SET_CONTACTS_ACCESS: &[Field] = &[DRY_RUN, COUNT, START, KEYS];
+pub const SET_CONTACTS_ACCESS: &[Field] = &[DRY_RUN, NOTE, COUNT, START, KEYS];
 
 /// The query of `PUT …/contact/filter/access`.
-pub const SET_FILTER_ACCESS: &[Field] = &[WORDS, DRY_RUN, AFFECTED, COUNT, START, KEYS];
+pub const SET_FILTER_ACCESS: &[Field] = &[WORDS, DRY_RUN, AFFECTED, NOTE, COUNT, START, KEYS];
 
 /// The query of the undo of a job.
-pub const UNDO_JOB: &[Field] = &[DRY_RUN];
+pub const UNDO_JOB: &[Field] = &[DRY_RUN, NOTE];
 
 /// The query of a list of contacts.
 pub const LIST_CONTACTS: &[Field] = &[

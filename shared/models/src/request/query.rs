@@ -110,6 +110,11 @@ impl Query {
         self.0.number("maxAffected")
     }
 
+    /// Takes `note`: the note that the job of the change shows, trimmed.
+    pub fn note(&mut self) -> Option<String> {
+        self.0.note()
+    }
+
     /// Takes `count` and `startIndex`.
     pub fn page(&mut self) -> Page {
         self.0.page()

@@ -23,6 +23,10 @@ pub struct SetRule<F = Filter, S = Schedule> {
     pub schedule: S,
     /// True if the rule runs.
     pub enabled: bool,
+    /// Number of changes above which a run writes nothing.
+    pub max_affected: Option<u64>,
+    /// Note that the rule and its jobs show.
+    pub note: Option<String>,
 }
 
 impl SetRule<UnresolvedFilter, UnresolvedSchedule> {
@@ -39,11 +43,13 @@ impl SetRule<UnresolvedFilter, UnresolvedSchedule> {
         let target = fields.target_object("target");
         let schedule = fields.schedule();
         let enabled = fields.boolean("enabled").unwrap_or(true);
+        let max_affected = fields.number("maxAffected");
+        let note = fields.note();
         fields.finish()?;
         // Unreachable: the faults already name a missing field.
         let target = target.ok_or_else(|| Invalid::one("target", "is required"))?;
         let schedule = schedule.ok_or_else(|| Invalid::one("cron", "is required"))?;
-        Ok(Self { filter, target, schedule, enabled })
+        Ok(Self { filter, target, schedule, enabled, max_affected, note })
     }
 
     /// Returns the request with dates in the portal's time zone, which is also the default zone of the schedule.
@@ -52,9 +58,9 @@ impl SetRule<UnresolvedFilter, UnresolvedSchedule> {
     ///
     /// See [`UnresolvedFilter::resolve`]. Also [`Invalid`] for a missing `timeZone` if the portal's zone has no name.
     pub fn resolve(self, zone: &TimeZone) -> Result<SetRule, Invalid> {
-        let Self { filter, target, schedule, enabled } = self;
+        let Self { filter, target, schedule, enabled, max_affected, note } = self;
         match (filter.resolve(zone), schedule.resolve(zone)) {
-            (Ok(filter), Ok(schedule)) => Ok(SetRule { filter, target, schedule, enabled }),
+            (Ok(filter), Ok(schedule)) => Ok(SetRule { filter, target, schedule, enabled, max_affected, note }),
             (filter, schedule) => {
                 let of_filter = filter.err().map(|invalid| invalid.faults).unwrap_or_default();
                 Err(Invalid { faults: of_filter.into_iter().chain(schedule.err()).collect() })
