@@ -11,7 +11,7 @@ use models::invalid::Invalid;
 use models::limits::{MAX_FILTER_VALUE_BYTES, MAX_QUERY_VALUES};
 use models::request::{
     ListContacts, ListPeople, Query, RequestBody, RunOnce, SetContactAccess, SetContactsAccess, SetFilterAccess,
-    SetRule, SignInRequest, UnresolvedFilter, check_no_fields, fields_of_person, queries,
+    SetRule, ShowSchedule, SignInRequest, UnresolvedFilter, check_no_fields, fields_of_person, queries,
 };
 use models::rule::Schedule;
 use models::values::id::ContactId;
@@ -297,6 +297,7 @@ pub fn queries(data: &[u8]) {
     let read = Reader { bytes: data };
     read.value(|| ListPeople::parse(query));
     read.value(|| fields_of_person(query));
+    read.value(|| ShowSchedule::parse(query)?.resolve(&zone()));
     read.value(|| {
         let mut query = Query::new(query, queries::SET_FILTER_ACCESS);
         let page = query.page();
@@ -305,12 +306,15 @@ pub fn queries(data: &[u8]) {
         query.max_affected();
         query.fields();
         query.filter_value();
+        query.note();
         query.finish()
     });
     read.value(|| {
         let mut query = Query::new(query, queries::LIST_JOBS);
         query.jobs_page();
-        query.finish()
+        let filter = query.job_filter();
+        query.finish()?;
+        filter.resolve(&zone())
     });
     let list = read.value::<ListContacts<UnresolvedFilter>>(|| ListContacts::parse(query));
     let Some(list) = list.and_then(|list| read.value(|| list.resolve(&zone()))) else { return };

@@ -1,36 +1,19 @@
-//! Endpoints of jobs: list, show, changes, undo, cancel.
+//! Endpoints of one job: show, changes, undo, cancel.
 
 use std::collections::{HashMap, HashSet};
 
-use api::answer::{ListAnswer, ListEnd, ListPage, Pushed};
+use api::answer::ListPage;
 use api::endpoint::{Conditions, Dialect, Payload};
 use api::{Answer, Auth, Call, Endpoint, Failure, WriteCall};
 use futures::FutureExt as _;
-use futures::stream::{self, StreamExt as _};
-use models::access::{Author, Caller};
+use models::access::Caller;
 use models::directory::Entries;
 use models::job::view::{ChangeView, UndoPreview};
-use models::job::{Change, Job, JobId, ShardSummary, State};
-use models::limits::MAX_JOBS_START_INDEX;
-use models::request::{JobsStart, queries};
+use models::job::{Change, Job, JobId, State};
+use models::request::queries;
 use models::values::id::ContactId;
-use store::jobs::list::ListedJob;
 
 use crate::FUNCTION;
-
-/// The number of jobs whose progress is read concurrently.
-const SUMMARIES_AT_ONCE: usize = 8;
-
-/// Lists the jobs that the caller may see, newest first.
-pub(crate) const LIST: Endpoint = Endpoint {
-    function: FUNCTION,
-    method: "GET",
-    path: "/api/2.0/crm/access/jobs",
-    payload: Payload::None,
-    dialect: Dialect::OnlyOffice,
-    conditions: Conditions::None,
-    auth: Auth::Read(|call| list(call).boxed()),
-};
 
 /// Shows one job.
 pub(crate) const SHOW: Endpoint = Endpoint {
@@ -75,55 +58,6 @@ pub(crate) const CANCEL: Endpoint = Endpoint {
     conditions: Conditions::None,
     auth: Auth::Write(|call| cancel(call).boxed()),
 };
-
-async fn list(call: Call<'_>) -> Result<Answer, Failure> {
-    let mut query = call.query(queries::LIST_JOBS);
-    let page = query.jobs_page();
-    query.finish()?;
-    let caller = call.caller().await?;
-    let user = (!caller.is_admin).then_some(caller.user);
-    let mut reader = call.reads().jobs(user, page.start).await?;
-    let mut list = ListAnswer::new(&call.format, None);
-    let (mut asked, mut last, mut more) = (0, None, false);
-    while asked < page.count && !more {
-        // Read one job more than the page needs, to know whether a next page exists.
-        let room = page.count - asked;
-        let mut listed = reader.next(room.saturating_add(1)).await?;
-        if listed.is_empty() {
-            break;
-        }
-        more = listed.len() > room || (listed.len() == room && reader.may_have_more());
-        listed.truncate(room);
-        let listed = listed.into_iter().map(|job| with_shards(&call, job).boxed()).collect::<Vec<_>>();
-        let mut listed = stream::iter(listed).buffered(SUMMARIES_AT_ONCE);
-        while let Some(job) = listed.next().await {
-            let (id, job, shards) = job?;
-            if let Some(job) = job
-                && list.push(&job.view(&shards, call.now, &caller))? == Pushed::Full
-            {
-                more = true;
-                break;
-            }
-            (asked, last) = (asked + 1, Some(id));
-        }
-    }
-    let end = match page.start {
-        JobsStart::Index(start_index) => ListPage { start_index, asked, more, total: None }.end(),
-        JobsStart::Before(_) => ListEnd::default(),
-    };
-    // Above the maximum start index only `before` leads to the next page.
-    let next_index = end.next_index.filter(|next| *next <= MAX_JOBS_START_INDEX as u64);
-    list.finish(&ListEnd { next_index, next_before: last.filter(|_| more), ..end })
-}
-
-/// Reads the progress of a listed job: 1 read unit for a running job.
-async fn with_shards(call: &Call<'_>, listed: ListedJob) -> Result<(JobId, Option<Job>, Vec<ShardSummary>), Failure> {
-    let shards = match &listed.job {
-        Some(job) => call.reads().summaries(job).await?,
-        None => Vec::new(),
-    };
-    Ok((listed.id, listed.job, shards))
-}
 
 async fn show(call: Call<'_>) -> Result<Answer, Failure> {
     let id = call.job_id()?;
@@ -238,7 +172,7 @@ async fn show_job(call: &Call<'_>, id: JobId) -> Result<Answer, Failure> {
 async fn visible_job(call: &Call<'_>, id: JobId) -> Result<(Caller, Job), Failure> {
     let (caller, job) = call.caller_and(call.reads().job(id)).await?;
     let job = job
-        .filter(|job| caller.is_admin || job.created_by == Author::User(caller.user))
+        .filter(|job| job.is_visible_to(&caller))
         .ok_or(Failure::JobNotFound(id))?;
     Ok((caller, job))
 }

@@ -67,6 +67,9 @@ pub enum Failure {
     /// The caller may see all named contacts, but may not edit the contacts in this list.
     #[error("{} contacts may not be edited", .0.len())]
     EditsForbidden(Vec<ContactId>),
+    /// Only administrators may ask for the reasons of another user's rights.
+    #[error("reasons of another user's rights")]
+    ReasonsForbidden,
     /// A precondition of the request does not hold.
     #[error("precondition failed: {0:?}")]
     PreconditionFailed(Unmet),
@@ -178,6 +181,7 @@ pub const KINDS: &[(u16, &str)] = &[
     (401, "unauthenticated"),
     (403, "edit-forbidden"),
     (403, "origin-forbidden"),
+    (403, "reasons-forbidden"),
     (403, "rule-forbidden"),
     (403, "scope-missing"),
     (404, "contact-not-found"),
@@ -255,6 +259,7 @@ impl Failure {
             | Self::ScopeMissing(_)
             | Self::EditForbidden(_)
             | Self::EditsForbidden(_)
+            | Self::ReasonsForbidden
             | Self::RuleForbidden(_) => StatusCode::FORBIDDEN,
             Self::Invalid(_) | Self::UnknownManagers(_) => StatusCode::BAD_REQUEST,
             Self::ContactNotFound(_)
@@ -300,6 +305,7 @@ impl Failure {
             Self::UnknownManagers(_) => "unknown-manager",
             Self::ContactNotFound(_) | Self::ContactsNotFound(_) => "contact-not-found",
             Self::EditForbidden(_) | Self::EditsForbidden(_) => "edit-forbidden",
+            Self::ReasonsForbidden => "reasons-forbidden",
             Self::PreconditionFailed(_) => "revision-changed",
             Self::UnsupportedMediaType { .. } | Self::UnsupportedEncoding(_) => "unsupported-media-type",
             Self::BodyTooLarge => "body-too-large",

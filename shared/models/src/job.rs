@@ -1,6 +1,8 @@
 //! Jobs: the record of every access change, single changes included.
 
 pub mod contact_set;
+pub mod history;
+pub mod selection;
 pub mod view;
 
 use serde::{Deserialize, Serialize};
@@ -29,6 +31,12 @@ pub enum Kind {
     Undo,
 }
 
+impl Kind {
+    /// All kinds, with their names.
+    pub const ALL: [(&'static str, Self); 4] =
+        [("contact", Self::Contact), ("contacts", Self::Contacts), ("filter", Self::Filter), ("undo", Self::Undo)];
+}
+
 /// The state of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = JobState))]
@@ -47,6 +55,15 @@ pub enum State {
 }
 
 impl State {
+    /// All states, with their names.
+    pub const ALL: [(&'static str, Self); 5] = [
+        ("queued", Self::Queued),
+        ("running", Self::Running),
+        ("done", Self::Done),
+        ("failed", Self::Failed),
+        ("cancelled", Self::Cancelled),
+    ];
+
     /// Returns the state's name in answers and in storage.
     pub const fn name(self) -> &'static str {
         match self {

@@ -228,6 +228,31 @@ impl Rule {
     }
 }
 
+/// The next runs of a schedule, as answers show them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Schedule))]
+#[serde(rename_all = "PascalCase")]
+pub struct ScheduleView<'a> {
+    /// The cron expression.
+    pub cron: &'a str,
+    /// The IANA name of the time zone of the cron expression.
+    pub time_zone: &'a str,
+    /// The times of the next runs, earliest first. A rule skips a due time less than five minutes after its previous run.
+    pub runs: Vec<Timestamp>,
+}
+
+impl Schedule {
+    /// Returns the first `count` runs of a rule with this schedule after `now`.
+    pub fn view(&self, now: Timestamp, count: usize) -> ScheduleView<'_> {
+        let next = |after: &Timestamp| {
+            // A due time is a whole minute, from which the spacing starts.
+            self.next_after((*after + limits::duration(RULE_SPACING_MILLIS)).previous())
+        };
+        let runs = std::iter::successors(self.next_after(now), next).take(count).collect();
+        ScheduleView { cron: self.cron(), time_zone: self.time_zone(), runs }
+    }
+}
+
 /// A rule as answers show it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Rule))]

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use jobs::chain::ContactHistory;
 use models::contact::ListItem;
 use models::directory::User;
 use models::job::{Change, Job, JobId, ShardSummary};
@@ -121,6 +122,20 @@ impl<'a> Reads<'a> {
     /// Returns a reader of the jobs of the portal, or of one user of the portal.
     pub async fn jobs(self, user: Option<UserId>, start: JobsStart) -> Result<JobReader<'a>, StoreError> {
         self.app.store.jobs(self.portal, user, start).await
+    }
+
+    /// Returns a reader of the history of a contact that has the access `current`.
+    pub fn contact_history(self, contact: ContactId, current: AccessState) -> ContactHistory<'a> {
+        self.app.jobs.contact_history(self.portal, contact, current)
+    }
+
+    /// Returns a reader of the jobs that changed a contact, among its last changes.
+    pub async fn jobs_of_contact(self, contact: ContactId, start: JobsStart) -> Result<JobReader<'a>, StoreError> {
+        let mut jobs = self.app.jobs.jobs_of_contact(self.portal, contact).await?;
+        if let JobsStart::Before(before) = start {
+            jobs.retain(|job| *job < before);
+        }
+        Ok(self.app.store.listed_jobs(self.portal, jobs))
     }
 
     /// Reads the progress of each shard of a running job: 1 read unit.

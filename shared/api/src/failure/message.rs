@@ -84,6 +84,11 @@ impl Failure {
                 "you may see but not edit {}; ask its managers or an administrator.",
                 counted(ids, "contact", "contacts")
             )),
+            Self::ReasonsForbidden => Alone(
+                "Only administrators may ask about the rights of another user. Leave userId out to ask about your own \
+                 rights."
+                    .into(),
+            ),
             Self::PreconditionFailed(Unmet::Changed) => Unchanged(
                 "If-Match does not name the current version. Read the current version, decide again, and send its ETag."
                     .into(),

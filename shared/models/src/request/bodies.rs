@@ -40,6 +40,17 @@ const PRIVATE: Field = Field::required(
 pub(super) const NOTE: Field =
     Field::optional("note", Kind::Note, "A text of at most {max} characters that the job or the rule shows.");
 
+/// The times at which a rule runs.
+pub(super) const CRON: Field = Field::required(
+    "cron",
+    Kind::Cron,
+    "Minute, hour, day of the month, month, day of the week; also L, 15W, LW, TUE#2, FRIL.",
+);
+
+/// The time zone of [`CRON`].
+pub(super) const TIME_ZONE: Field =
+    Field::optional("timeZone", Kind::TimeZone, "The IANA name of a time zone. The default is the portal's time zone.");
+
 /// The number of changes above which a run writes nothing.
 const AFFECTED: Field = Field::optional(
     "maxAffected",
@@ -80,12 +91,8 @@ const TARGET_OBJECT: Kind = Kind::Object(Object { fields: TARGET, schema: "RuleT
 pub const SET_RULE: &[Field] = &[
     Field::required("filter", FILTER_OBJECT, "The filter that selects the contacts."),
     Field::required("target", TARGET_OBJECT, "The access that the contacts get."),
-    Field::required(
-        "cron",
-        Kind::Cron,
-        "Minute, hour, day of the month, month, day of the week; also L, 15W, LW, TUE#2, FRIL.",
-    ),
-    Field::optional("timeZone", Kind::TimeZone, "The IANA name of a time zone. The default is the portal's time zone."),
+    CRON,
+    TIME_ZONE,
     Field::optional(
         "enabled",
         Kind::Boolean("false keeps the rule without running it"),

@@ -7,7 +7,7 @@ use crate::filter::Filter;
 use crate::invalid::{Fault, Invalid};
 use crate::request::fields::Fields;
 use crate::request::selection::UnresolvedFilter;
-use crate::request::{RequestBody, bodies};
+use crate::request::{RequestBody, bodies, queries};
 use crate::rule::{CronExpression, NamedZone, Schedule};
 use crate::values::id::PortalId;
 
@@ -66,6 +66,43 @@ impl SetRule<UnresolvedFilter, UnresolvedSchedule> {
                 Err(Invalid { faults: of_filter.into_iter().chain(schedule.err()).collect() })
             }
         }
+    }
+}
+
+/// The query of the next runs of a schedule. `S` is an [`UnresolvedSchedule`] until the portal's time zone is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShowSchedule<S = Schedule> {
+    /// Times of the runs.
+    pub schedule: S,
+    /// Maximum number of runs.
+    pub count: usize,
+}
+
+impl ShowSchedule<UnresolvedSchedule> {
+    /// Parses the query string.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`] names every parameter that is missing, unknown or of a wrong type.
+    pub fn parse(query: &str) -> Result<Self, Invalid> {
+        let mut fields = Fields::query(query, queries::SHOW_SCHEDULE);
+        let schedule = fields.schedule();
+        let count = fields.count();
+        fields.finish()?;
+        // Unreachable: the faults already name a missing parameter.
+        let schedule = schedule.ok_or_else(|| Invalid::one("cron", "is required"))?;
+        Ok(Self { schedule, count })
+    }
+
+    /// Returns the request with the portal's zone as the default zone of the schedule.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`] for a missing `timeZone` if the portal's zone has no name.
+    pub fn resolve(self, zone: &TimeZone) -> Result<ShowSchedule, Invalid> {
+        let Self { schedule, count } = self;
+        let schedule = schedule.resolve(zone).map_err(|fault| Invalid { faults: vec![fault] })?;
+        Ok(ShowSchedule { schedule, count })
     }
 }
 
