@@ -70,7 +70,8 @@ impl Table {
         });
         let job = serde_json::from_value(job).unwrap();
         let before = AccessState::UNRECORDED;
-        self.store.write_access_with_job(&id("acme"), contact, &before, &record(&target), &job, false).await
+        let recorded = RecordedJob { job: &job, open: false, day: jiff::civil::date(2026, 1, 1) };
+        self.store.write_access_with_job(&id("acme"), contact, &before, &record(&target), recorded).await
     }
 }
 

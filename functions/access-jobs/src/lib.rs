@@ -1,20 +1,26 @@
-//! `/api/2.0/crm/access/…`: reads, undoes and cancels jobs; manages standing rules.
+//! `/api/2.0/crm/access/…`: reads, undoes and cancels jobs; manages standing rules;
+//! counts contacts by their access.
 
+mod daily;
 mod history;
 mod list;
 mod rules;
 mod schedule;
+mod snapshots;
 
 use api::Endpoint;
 
 /// Every endpoint of the function.
 pub const ENDPOINTS: &[Endpoint] = &[
     list::LIST,
+    daily::LIST,
     history::SHOW,
     history::CHANGES,
     history::UNDO,
     history::CANCEL,
     schedule::SHOW,
+    snapshots::START,
+    snapshots::LATEST,
     rules::LIST,
     rules::SHOW,
     rules::SET,

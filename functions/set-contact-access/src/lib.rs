@@ -52,9 +52,11 @@ async fn handle(call: WriteCall<'_>) -> Result<Answer, Failure> {
         let writes = !dry_run && run.changes(&before);
 
         // Write the manager index before the access record, concurrently with the reads for the answer.
-        let prepared = async { if writes { Ok(run.prepare(jobs, &before).await?) } else { Ok(()) } };
-        let (entries, ()) = futures::try_join!(entries_of_contact(&call, &record, &run.target, users), prepared)?;
-        if writes && run.apply(jobs, &before).await? == ContactOutcome::Overtaken {
+        let prepared = async { if writes { Ok(Some(run.prepare(jobs, &before).await?)) } else { Ok(None) } };
+        let (entries, prepared) = futures::try_join!(entries_of_contact(&call, &record, &run.target, users), prepared)?;
+        if let Some(prepared) = prepared
+            && run.apply(jobs, &before, prepared).await? == ContactOutcome::Overtaken
+        {
             match attempts.wait().await {
                 NextAttempt::Allowed => continue,
                 NextAttempt::Exhausted => return Err(Failure::Contended(contact)),

@@ -67,6 +67,12 @@ pub enum Failure {
     /// The caller may see all named contacts, but may not edit the contacts in this list.
     #[error("{} contacts may not be edited", .0.len())]
     EditsForbidden(Vec<ContactId>),
+    /// Only administrators may make this call.
+    #[error("not an administrator")]
+    AdministratorsOnly,
+    /// No snapshot of the portal has ended yet.
+    #[error("no snapshot")]
+    SnapshotNotFound,
     /// Only administrators may ask for the reasons of another user's rights.
     #[error("reasons of another user's rights")]
     ReasonsForbidden,
@@ -179,6 +185,7 @@ pub const KINDS: &[(u16, &str)] = &[
     (400, "unknown-manager"),
     (401, "sign-in-refused"),
     (401, "unauthenticated"),
+    (403, "administrators-only"),
     (403, "edit-forbidden"),
     (403, "origin-forbidden"),
     (403, "reasons-forbidden"),
@@ -188,6 +195,7 @@ pub const KINDS: &[(u16, &str)] = &[
     (404, "endpoint-not-found"),
     (404, "job-not-found"),
     (404, "rule-not-found"),
+    (404, "snapshot-not-found"),
     (404, "user-not-found"),
     (405, "method-not-allowed"),
     (408, "request-timeout"),
@@ -259,6 +267,7 @@ impl Failure {
             | Self::ScopeMissing(_)
             | Self::EditForbidden(_)
             | Self::EditsForbidden(_)
+            | Self::AdministratorsOnly
             | Self::ReasonsForbidden
             | Self::RuleForbidden(_) => StatusCode::FORBIDDEN,
             Self::Invalid(_) | Self::UnknownManagers(_) => StatusCode::BAD_REQUEST,
@@ -267,7 +276,8 @@ impl Failure {
             | Self::RouteNotFound
             | Self::UserNotFound(_)
             | Self::JobNotFound(_)
-            | Self::RuleNotFound(_) => StatusCode::NOT_FOUND,
+            | Self::RuleNotFound(_)
+            | Self::SnapshotNotFound => StatusCode::NOT_FOUND,
             Self::JobNotOver(_)
             | Self::JobOver(_)
             | Self::KeyInUse
@@ -305,6 +315,8 @@ impl Failure {
             Self::UnknownManagers(_) => "unknown-manager",
             Self::ContactNotFound(_) | Self::ContactsNotFound(_) => "contact-not-found",
             Self::EditForbidden(_) | Self::EditsForbidden(_) => "edit-forbidden",
+            Self::AdministratorsOnly => "administrators-only",
+            Self::SnapshotNotFound => "snapshot-not-found",
             Self::ReasonsForbidden => "reasons-forbidden",
             Self::PreconditionFailed(_) => "revision-changed",
             Self::UnsupportedMediaType { .. } | Self::UnsupportedEncoding(_) => "unsupported-media-type",

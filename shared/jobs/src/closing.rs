@@ -55,6 +55,9 @@ impl Jobs {
             job.counts = shards.iter().map(|shard| shard.progress.counts).sum();
             let (state, error) = self.end_of(&job, &shards);
             job.percent = percent_at_end(&job, state, &shards);
+            if let (State::Done, Task::Snapshot(task)) = (state, &job.task) {
+                self.store_snapshot(portal, &job, task, self.now()).await?;
+            }
             if self.finish(portal, &mut job, state, error).await? == Finished::Written {
                 return Ok(());
             }
@@ -96,8 +99,13 @@ impl Jobs {
         let before = job.clone();
         job.state = state;
         job.error = error;
-        job.finished = Some(self.now());
-        if !self.store.finish_job(portal, job, state_before).await? {
+        let now = self.now();
+        job.finished = Some(now);
+        let day = match job.day_counts() {
+            Some(_) => Some(self.day_of(portal, now).await?),
+            None => None,
+        };
+        if !self.store.finish_job(portal, job, state_before, day).await? {
             *job = before;
             return Ok(Finished::RecordChanged);
         }

@@ -1,6 +1,7 @@
 //! Handles the queue's messages: processes a shard from its checkpoint to its end or until the deadline.
 
 mod counting;
+mod snapshot;
 
 use models::job::{FilterTask, State, Task};
 use models::limits::{self, MAX_TRIES, MESSAGE_DEADLINE_MILLIS, RETRY_MILLIS};
@@ -199,6 +200,10 @@ impl Jobs {
             Task::Undo { undone, log } => {
                 let undone = UndoneShard { job: *undone, number, log: *log };
                 Source::Changes(ChangeSource::new(&self.store, portal, undone, checkpoint, job.id, rights))
+            }
+            Task::Snapshot(task) => {
+                Box::pin(self.count_contacts(claimed.shard, task, rights, work, deadline)).await?;
+                return Ok(ShardEnd::Completed);
             }
             // A change of one contact is written together with its job, so no work remains.
             Task::Contact { .. } => {

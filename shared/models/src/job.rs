@@ -1,8 +1,10 @@
 //! Jobs: the record of every access change, single changes included.
 
 pub mod contact_set;
+pub mod daily;
 pub mod history;
 pub mod selection;
+pub mod snapshot;
 pub mod view;
 
 use serde::{Deserialize, Serialize};
@@ -29,12 +31,19 @@ pub enum Kind {
     Filter,
     /// The contacts that another job changed.
     Undo,
+    /// All contacts, which the job counts and does not change.
+    Snapshot,
 }
 
 impl Kind {
     /// All kinds, with their names.
-    pub const ALL: [(&'static str, Self); 4] =
-        [("contact", Self::Contact), ("contacts", Self::Contacts), ("filter", Self::Filter), ("undo", Self::Undo)];
+    pub const ALL: [(&'static str, Self); 5] = [
+        ("contact", Self::Contact),
+        ("contacts", Self::Contacts),
+        ("filter", Self::Filter),
+        ("undo", Self::Undo),
+        ("snapshot", Self::Snapshot),
+    ];
 }
 
 /// The state of a job.
@@ -139,6 +148,17 @@ pub enum Task {
         /// The location of the undone job's undo log.
         log: UndoLog,
     },
+    /// Count the contacts of the portal by their access. The job changes no contact.
+    Snapshot(Box<SnapshotTask>),
+}
+
+/// The task of counting contacts by their access.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotTask {
+    /// The plan that finds every contact.
+    pub plan: Plan,
+    /// The folded tags to count.
+    pub tags: Vec<String>,
 }
 
 /// The task of setting the access of the contacts that a filter selects.
@@ -173,15 +193,25 @@ impl Task {
             Self::Contacts { .. } => Kind::Contacts,
             Self::Filter(_) => Kind::Filter,
             Self::Undo { .. } => Kind::Undo,
+            Self::Snapshot(_) => Kind::Snapshot,
         }
     }
 
-    /// Returns the access that all contacts get; `None` for an undo, which restores each contact's own access.
+    /// Returns whether the job changes contacts.
+    pub const fn changes_contacts(&self) -> bool {
+        match self {
+            Self::Contact { .. } | Self::Contacts { .. } | Self::Filter(_) | Self::Undo { .. } => true,
+            Self::Snapshot(_) => false,
+        }
+    }
+
+    /// Returns the access that all contacts get; `None` for an undo, which restores each contact's own access, and for a
+    /// snapshot.
     pub fn target(&self) -> Option<&Access> {
         match self {
             Self::Contact { target } | Self::Contacts { target, .. } => Some(target),
             Self::Filter(task) => Some(&task.target),
-            Self::Undo { .. } => None,
+            Self::Undo { .. } | Self::Snapshot(_) => None,
         }
     }
 
@@ -204,7 +234,7 @@ impl Task {
     pub const fn log(&self) -> UndoLog {
         match self {
             Self::Contact { .. } => UndoLog::Record,
-            Self::Contacts { .. } | Self::Filter(_) | Self::Undo { .. } => UndoLog::Chunks,
+            Self::Contacts { .. } | Self::Filter(_) | Self::Undo { .. } | Self::Snapshot(_) => UndoLog::Chunks,
         }
     }
 }

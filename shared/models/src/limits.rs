@@ -54,6 +54,19 @@ pub const DEFAULT_JOBS: usize = 25;
 /// Maximum jobs that one page of a filtered list examines. Such a page may be short.
 pub const MAX_EXAMINED_JOBS: usize = 1000;
 
+/// Days whose changed contacts are counted.
+pub const COUNTED_DAYS: usize = 90;
+
+/// Days for which the counter of a day is stored.
+pub const COUNTERS_KEPT_DAYS: i64 = 100;
+
+/// Counters of one day of a portal or of a user. Jobs that end concurrently mostly write different counters. A list of
+/// days reads them all.
+pub const COUNTERS_PER_DAY: u8 = 32;
+
+/// Maximum tags that a snapshot counts: those with the most contacts. The job's record names the tags.
+pub const MAX_SNAPSHOT_TAGS: usize = 1000;
+
 /// Milliseconds from the time of a call within which the call makes the identifier of its job.
 pub const JOB_ID_LEAD_MILLIS: u64 = 60_000;
 
@@ -351,6 +364,9 @@ const _: () = assert!(MAX_NAMED_CONTACTS <= MAX_PAGE);
 const _: () = assert!(MAX_RULE_NAME_CHARS <= MAX_STORED_RULE_NAME_BYTES);
 const _: () = assert!(DEFAULT_JOBS <= MAX_PAGE);
 const _: () = assert!(DEFAULT_HISTORY <= MAX_HISTORY && MAX_HISTORY <= MAX_FOLLOWED_CHANGES);
+const _: () = assert!(COUNTED_DAYS < COUNTERS_KEPT_DAYS as usize);
+// The record of a snapshot's job, and its result, fit an item of 400 KB.
+const _: () = assert!(MAX_SNAPSHOT_TAGS * (MAX_TAG_BYTES + 100) < 400 * 1024);
 const _: () = assert!(DEFAULT_RUNS <= MAX_RUNS && MAX_RUNS <= MAX_PAGE);
 const _: () = assert!(SYNCHRONOUS_RUN_MILLIS + ANSWER_RESERVE_MILLIS <= 30_000);
 const _: () = assert!(RUN_GRACE_MILLIS < ANSWER_RESERVE_MILLIS);

@@ -2,10 +2,12 @@
 
 pub mod chunk_format;
 mod chunks;
+mod daily;
 pub mod list;
 mod open;
 mod record;
 mod shards;
+mod snapshot;
 
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem};
 
@@ -16,7 +18,7 @@ use crate::keys::Key;
 pub use chunks::Chunk;
 use models::values::timestamp::Timestamp;
 pub use open::{OpenJob, OpenJobs, OpenJobsCursor};
-pub use record::Created;
+pub use record::{Created, RecordedJob};
 pub use shards::{Checkpoint, Claim, Lease, Progress, Release, Saved, ShardFailure, ShardState};
 use std::collections::HashMap;
 

@@ -22,6 +22,8 @@
 //! | job | `portal#L` | `JOB#uuid` |
 //! | job in its user's list | `portal#L#uuid` | `JOB#uuid` |
 //! | open jobs of a user | `portal#L#uuid` | `OPEN` |
+//! | counter of a day, of a portal or a user | `portal#D`, `portal#D#uuid` | `DAY#2026-11-21#07` |
+//! | latest snapshot | `portal` | `SNAPSHOT` |
 //! | progress and lease of a shard of a job | `portal#J#uuid` | `SHARD#003` |
 //! | chunk of a job | `portal#J#uuid` | `CHUNK#003#0000000007` |
 //! | open job | `O#5` | `portal#uuid` |
@@ -44,6 +46,7 @@ mod range;
 
 use std::fmt;
 
+use jiff::civil::Date;
 use models::access::Author;
 use models::rule::RuleName;
 use models::sign_in::Email;
@@ -125,6 +128,11 @@ pub enum Key {
     JobEntry(PortalId, UserId, JobId),
     /// The unfinished jobs of a user.
     OpenJobsOf(PortalId, UserId),
+    /// A counter of the contacts that jobs changed on a day: of all jobs of a portal, or of the jobs of a user. A day has
+    /// several counters.
+    DayCounter(PortalId, Option<UserId>, Date, u8),
+    /// The latest snapshot of a portal.
+    Snapshot(PortalId),
     /// A job that is unfinished, or whose event is not published on the event bus yet.
     OpenJob(PortalId, JobId),
     /// A portal that has standing rules.
@@ -167,6 +175,8 @@ const SCHEMA_PK: &str = "S#";
 
 const SCHEMA_SK: &str = "SCHEMA";
 
+const SNAPSHOT_SK: &str = "SNAPSHOT";
+
 fn contact_pk(portal: &PortalId, id: ContactId) -> String {
     format!("{portal}#C#{:010}", id.get())
 }
@@ -202,6 +212,18 @@ fn jobs_pk(portal: &PortalId) -> String {
 
 fn jobs_of_pk(portal: &PortalId, user: &UserId) -> String {
     format!("{portal}#L#{user}")
+}
+
+fn days_pk(portal: &PortalId, user: Option<&UserId>) -> String {
+    match user {
+        Some(user) => format!("{portal}#D#{user}"),
+        None => format!("{portal}#D"),
+    }
+}
+
+/// Returns the lowest sort key of counters of `day` or later.
+pub fn days_from(day: Date) -> String {
+    format!("DAY#{day}")
 }
 
 fn job_pk(portal: &PortalId, job: &JobId) -> String {
@@ -253,6 +275,8 @@ impl Key {
             Self::KnownNetwork(..) => "KnownNetwork",
             Self::UserAttempts(..) => "UserAttempts",
             Self::OpenJobsOf(..) => "OpenJobsOf",
+            Self::DayCounter(..) => "DayCounter",
+            Self::Snapshot(..) => "Snapshot",
             Self::PackedPosting(..) => "PackedPosting",
             Self::DueCompaction(..) => "DueCompaction",
             Self::Move(..) => "Move",
@@ -290,6 +314,10 @@ impl Key {
             Self::Chunk(portal, job, shard, number) => (job_pk(portal, job), format!("CHUNK#{shard:03}#{number:010}")),
             Self::JobEntry(portal, user, job) => (jobs_of_pk(portal, user), format!("JOB#{job}")),
             Self::OpenJobsOf(portal, user) => (jobs_of_pk(portal, user), "OPEN".into()),
+            Self::DayCounter(portal, user, day, number) => {
+                (days_pk(portal, user.as_ref()), format!("DAY#{day}#{number:02}"))
+            }
+            Self::Snapshot(portal) => (portal.to_string(), SNAPSHOT_SK.into()),
             Self::OpenJob(portal, job) => (open_pk(open_bucket(job)), format!("{portal}#{job}")),
             Self::RulePortal(portal) => (RULE_PORTALS_PK.into(), portal.to_string()),
             Self::DueRule(due, portal, name) => (DUE_PK.into(), format!("{due}#{portal}#{name}")),
@@ -354,6 +382,8 @@ impl Key {
                 let job = sk.strip_prefix("JOB#")?;
                 Some(Self::Job(portal, job.parse().ok()?))
             }
+            Some(None) if rest == Some("D") => Self::decode_day(portal, None, sk),
+            Some(Some(("D", user))) => Self::decode_day(portal, Some(user.parse().ok()?), sk),
             Some(Some(("C", id))) => {
                 let id: ContactId = number(id)?.try_into().ok()?;
                 match sk.split_once('#') {
@@ -410,9 +440,16 @@ impl Key {
         }
     }
 
+    fn decode_day(portal: PortalId, user: Option<UserId>, sk: &str) -> Option<Self> {
+        let (day, number) = sk.strip_prefix("DAY#")?.split_once('#')?;
+        Some(Self::DayCounter(portal, user, day.parse().ok()?, number.parse().ok()?))
+    }
+
     fn decode_directory(portal: PortalId, sk: &str) -> Option<Self> {
-        if sk == "PORTAL" {
-            return Some(Self::Portal(portal));
+        match sk {
+            "PORTAL" => return Some(Self::Portal(portal)),
+            SNAPSHOT_SK => return Some(Self::Snapshot(portal)),
+            _ => {}
         }
         match sk.split_once('#')? {
             ("STAGE", id) => Some(Self::Stage(portal, i32::try_from(number(id)?).ok()?)),

@@ -410,8 +410,8 @@ impl Bed {
             if !run.changes(before) {
                 return Ok(());
             }
-            run.prepare(jobs, before).await?;
-            if run.apply(jobs, before).await? == ContactOutcome::Written {
+            let prepared = run.prepare(jobs, before).await?;
+            if run.apply(jobs, before, prepared).await? == ContactOutcome::Written {
                 return Ok(());
             }
         }

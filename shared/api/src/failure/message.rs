@@ -84,6 +84,12 @@ impl Failure {
                 "you may see but not edit {}; ask its managers or an administrator.",
                 counted(ids, "contact", "contacts")
             )),
+            Self::AdministratorsOnly => {
+                Unchanged("only administrators may make this call. Ask an administrator of the portal.".into())
+            }
+            Self::SnapshotNotFound => {
+                Alone("No snapshot has ended yet. Start one with POST /api/2.0/crm/access/snapshots.".into())
+            }
             Self::ReasonsForbidden => Alone(
                 "Only administrators may ask about the rights of another user. Leave userId out to ask about your own \
                  rights."

@@ -4,6 +4,7 @@
 //! caller checks after `load` whether the change is allowed. If somebody else changes the access between `load` and
 //! `apply`, the run starts again.
 
+use jiff::civil::Date;
 use models::access::{Access, Author};
 use models::job::{Counts, Job, JobId, NewJob, Revision, Task};
 use models::values::id::{ContactId, PortalId, UserId};
@@ -11,6 +12,7 @@ use models::values::timestamp::Timestamp;
 use store::StoreError;
 use store::contacts::{AccessRecord, AccessState, Loaded};
 use store::dynamodb::batch::Priority;
+use store::jobs::RecordedJob;
 use store::postings::Postings;
 
 use crate::context::{Events, Jobs};
@@ -41,6 +43,13 @@ pub enum LoadedContact {
     Loaded(Loaded),
     /// An earlier attempt of this run wrote the change, but its response was lost.
     AlreadyWritten(Box<Job>),
+}
+
+/// The result of [`ContactRun::prepare`], without which no change is written.
+#[derive(Clone, Copy, Debug)]
+pub struct PreparedContact {
+    /// The day of the change, in the portal's time zone.
+    day: Date,
 }
 
 /// The result of [`ContactRun::apply`].
@@ -79,25 +88,34 @@ impl ContactRun {
         before.access != self.target
     }
 
-    /// Writes the manager index, which must precede the access record: 1 write unit for each manager that is new to the
-    /// contact.
+    /// Writes the manager index, which must precede the access record, and reads the portal's time zone: 1 write unit for
+    /// each manager that is new to the contact, and half a read unit.
     ///
     /// # Errors
     ///
     /// When the table fails.
-    pub async fn prepare(&self, jobs: &Jobs, before: &AccessState) -> Result<(), StoreError> {
+    pub async fn prepare(&self, jobs: &Jobs, before: &AccessState) -> Result<PreparedContact, StoreError> {
         let mut postings = Postings::default();
         postings.add(self.contact, &before.access, &self.target);
-        jobs.store.index_managers(&self.portal, &postings, jobs.now(), Priority::Call).await
+        let (day, ()) = futures::try_join!(
+            jobs.day_of(&self.portal, self.started),
+            jobs.store.index_managers(&self.portal, &postings, jobs.now(), Priority::Call)
+        )?;
+        Ok(PreparedContact { day })
     }
 
-    /// Writes the access record and its job in one transaction, if the access is still `before`: 6 write units, and 2
+    /// Writes the access record and its job in one transaction, if the access is still `before`: 10 write units, and 2
     /// more if the job's event is published.
     ///
     /// # Errors
     ///
     /// When the table fails.
-    pub async fn apply(&self, jobs: &Jobs, before: &AccessState) -> Result<ContactOutcome, StoreError> {
+    pub async fn apply(
+        &self,
+        jobs: &Jobs,
+        before: &AccessState,
+        prepared: PreparedContact,
+    ) -> Result<ContactOutcome, StoreError> {
         let Self { portal, contact, target, .. } = self;
         let record = AccessRecord {
             access: target,
@@ -108,7 +126,8 @@ impl ContactRun {
         };
         // The job stays open until its event is published.
         let open = !matches!(jobs.events, Events::Off);
-        match jobs.store.write_access_with_job(portal, *contact, before, &record, &self.record(), open).await {
+        let recorded = RecordedJob { job: &self.record(), open, day: prepared.day };
+        match jobs.store.write_access_with_job(portal, *contact, before, &record, recorded).await {
             Ok(()) => Ok(ContactOutcome::Written),
             Err(error) if error.is_condition_failed() => Ok(ContactOutcome::Overtaken),
             Err(error) => Err(error),

@@ -141,6 +141,9 @@ pub const LIST_HISTORY: &[Field] = &[Field::optional(
 )
 .with_component("count.history")];
 
+/// The query of the start of a snapshot.
+pub const START_SNAPSHOT: &[Field] = &[NOTE];
+
 /// The query of a list of users.
 pub const LIST_PEOPLE: &[Field] = &[
     WORDS_OF_LIST,
