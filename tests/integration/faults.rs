@@ -17,6 +17,7 @@ use store::dynamodb::batch::Priority;
 use store::dynamodb::batch::{READ_BATCH, WRITE_BATCH};
 use store::dynamodb::client::{Endpoint, connect};
 use store::dynamodb::in_process::connect_in_process;
+use store::jobs::RecordedJob;
 use store::{Store, StoreError};
 use tests::NEW_YEAR_2026;
 use tests::faults::{Call, Calls, Capacity, Fault, FaultPlan, Gate, Injector, Operation, Proxy, Share, Upstream, When};

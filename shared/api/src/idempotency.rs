@@ -218,8 +218,8 @@ async fn show_interrupted(call: &Call<'_>, job: &Job) -> Result<Answer, Failure>
         };
     }
     let caller = call.caller().await?;
-    // An undo always runs asynchronously, so it applies no preference.
-    let is_applied = job.task.kind() != Kind::Undo && call.prefers_async();
+    // An undo and a snapshot always run asynchronously, so they apply no preference.
+    let is_applied = !matches!(job.task.kind(), Kind::Undo | Kind::Snapshot) && call.prefers_async();
     show_job(call, &caller, job, if is_applied { Preference::Applied } else { Preference::NotApplied }).await
 }
 

@@ -154,7 +154,7 @@ impl Store {
                 for open in page.jobs.into_iter().filter(|open| open.portal == *portal) {
                     // An entry without a record belongs to a call that ended before it wrote the record.
                     let Some(job) = self.job(portal, open.job).await? else { continue };
-                    if matches!(job.task, Task::Filter(_)) && !job.is_over() {
+                    if matches!(job.task, Task::Filter(_) | Task::Snapshot(_)) && !job.is_over() {
                         found.push(job.id);
                     }
                 }

@@ -191,7 +191,11 @@ impl Bed {
     }
 
     pub(crate) async fn states(&self) -> BTreeMap<i32, AccessState> {
-        access(&self.world, "acme", self.numbers()).await
+        self.states_of(self.numbers()).await
+    }
+
+    pub(crate) async fn states_of(&self, contacts: std::ops::RangeInclusive<i64>) -> BTreeMap<i32, AccessState> {
+        access(&self.world, "acme", contacts).await
     }
 
     /// Returns the contacts whose records `id` wrote.

@@ -30,10 +30,14 @@ impl ShareCounts {
             ShareType::Read => self.reading += 1,
         }
     }
+}
 
-    /// Returns the number of all contacts.
-    pub const fn total(&self) -> u64 {
-        self.private + self.editing + self.reading
+impl std::iter::Sum for ShareCounts {
+    fn sum<I: Iterator<Item = Self>>(counts: I) -> Self {
+        counts.fold(Self::default(), |mut sum, counts| {
+            sum += counts;
+            sum
+        })
     }
 }
 
@@ -72,14 +76,6 @@ impl Tally {
             *self.tags.entry(tag).or_default() += counts;
         }
     }
-
-    /// Returns the counts of all contacts.
-    pub fn all(&self) -> ShareCounts {
-        self.stages.values().fold(ShareCounts::default(), |mut sum, counts| {
-            sum += *counts;
-            sum
-        })
-    }
 }
 
 /// The numbers of a snapshot's folded tags.
@@ -103,8 +99,8 @@ pub struct Snapshot {
     pub created: Timestamp,
     /// Time at which the job ended.
     pub finished: Timestamp,
-    /// The counts of each stage.
-    pub stages: BTreeMap<i32, ShareCounts>,
+    /// The stages with their counts, by number.
+    pub stages: Vec<(i32, ShareCounts)>,
     /// The folded tags with their counts, in alphabetical order.
     pub tags: Vec<(String, ShareCounts)>,
 }
@@ -117,7 +113,7 @@ impl Snapshot {
         });
         let mut named: Vec<(String, ShareCounts)> = named.collect();
         named.sort_by(|(a, _), (b, _)| a.cmp(b));
-        Self { job, created, finished, stages: tally.stages, tags: named }
+        Self { job, created, finished, stages: tally.stages.into_iter().collect(), tags: named }
     }
 }
 
@@ -199,8 +195,9 @@ pub struct SnapshotView {
 impl SnapshotView {
     /// Builds the view of a snapshot with the portal's stages, in their order, and the titles of its tags.
     pub fn new(snapshot: Snapshot, stages: &[ListItem], titles: &HashMap<String, String>) -> Self {
-        let Snapshot { job, created, finished, stages: mut counted, tags } = snapshot;
-        let all = Tally { stages: counted.clone(), tags: BTreeMap::new() }.all();
+        let Snapshot { job, created, finished, stages: counted, tags } = snapshot;
+        let mut counted: BTreeMap<i32, ShareCounts> = counted.into_iter().collect();
+        let all = counted.values().copied().sum::<ShareCounts>();
         let none = ListItem::default();
         let known = std::iter::once(&none).chain(stages).map(|stage| {
             let counts = counted.remove(&stage.id).unwrap_or_default();
