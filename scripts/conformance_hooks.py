@@ -199,5 +199,9 @@ def before_call(context, case, kwargs) -> None:
             case.query["fields"] = "id,displayName"
         if "fromDate" in case.query and "toDate" in case.query:
             case.query["fromDate"], case.query["toDate"] = DATES
+        if "from" in case.query and "to" in case.query:
+            case.query["from"], case.query["to"] = DATES
+        if "userId" in case.query:
+            case.query["userId"] = USERS[0]
         if "before" in case.query:
             case.query.pop("startIndex", None)

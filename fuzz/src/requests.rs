@@ -11,7 +11,7 @@ use models::invalid::Invalid;
 use models::limits::{MAX_FILTER_VALUE_BYTES, MAX_QUERY_VALUES};
 use models::request::{
     ListContacts, ListPeople, Query, RequestBody, RunOnce, SetContactAccess, SetContactsAccess, SetFilterAccess,
-    SetRule, SignInRequest, UnresolvedFilter, check_no_fields, fields_of_person, queries,
+    SetRule, ShowSchedule, SignInRequest, UnresolvedFilter, check_no_fields, fields_of_person, queries,
 };
 use models::rule::Schedule;
 use models::values::id::ContactId;
@@ -87,9 +87,15 @@ impl Bodies {
         {
             let (cron, zone_name) = (request.schedule.cron(), request.schedule.time_zone());
             let target = target(&request.target);
-            let body = json!({
+            let mut body = json!({
                 "filter": filter, "target": target, "cron": cron, "timeZone": zone_name, "enabled": request.enabled,
             });
+            if let Some(limit) = request.max_affected {
+                body["maxAffected"] = limit.into();
+            }
+            if let Some(note) = &request.note {
+                body["note"] = note.as_str().into();
+            }
             check_both(request, &body, |body| SetRule::parse(body)?.resolve(&zone()));
         }
         if let Some(request) = &self.sign_in {
@@ -314,6 +320,7 @@ pub fn queries(data: &[u8]) {
     let read = Reader { bytes: data };
     read.value(|| ListPeople::parse(query));
     read.value(|| fields_of_person(query));
+    read.value(|| ShowSchedule::parse(query)?.resolve(&zone()));
     read.value(|| {
         let mut query = Query::new(query, queries::SET_FILTER_ACCESS);
         let page = query.page();
@@ -323,12 +330,15 @@ pub fn queries(data: &[u8]) {
         query.fields();
         query.filter_value();
         query.access_criteria();
+        query.note();
         query.finish()
     });
     read.value(|| {
         let mut query = Query::new(query, queries::LIST_JOBS);
         query.jobs_page();
-        query.finish()
+        let filter = query.job_filter();
+        query.finish()?;
+        filter.resolve(&zone())
     });
     let list = read.value::<ListContacts<UnresolvedFilter>>(|| ListContacts::parse(query));
     let Some(list) = list.and_then(|list| read.value(|| list.resolve(&zone()))) else { return };

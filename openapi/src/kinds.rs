@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use models::filter::ListView;
 use models::limits::{
     MAX_CRON_BYTES, MAX_EMAIL_BYTES, MAX_FILTER_VALUE_BYTES, MAX_IDEMPOTENCY_KEY_BYTES, MAX_LIST_VALUES,
-    MAX_NAMED_CONTACTS, MAX_PAGE, MAX_PORTAL_BYTES, MAX_QUERY_VALUES, MAX_TAG_BYTES,
+    MAX_NAMED_CONTACTS, MAX_NOTE_CHARS, MAX_PORTAL_BYTES, MAX_QUERY_VALUES, MAX_STORED_RULE_NAME_BYTES, MAX_TAG_BYTES,
 };
 use models::request::field::{Blank, Field, Kind};
 use models::values::id::ContactId;
@@ -51,7 +51,8 @@ pub(super) fn in_query(kind: Kind) -> Value {
 pub(super) fn description(field: &Field) -> String {
     let max = match field.kind {
         Kind::Words(_) => MAX_FILTER_VALUE_BYTES,
-        Kind::Count { .. } => MAX_PAGE,
+        Kind::Count { max, .. } => max,
+        Kind::Note => MAX_NOTE_CHARS,
         _ => return field.description.unwrap_or_default().to_owned(),
     };
     field.description.unwrap_or_default().replace("{max}", &max.to_string())
@@ -70,8 +71,8 @@ pub(super) fn of(kind: Kind) -> Value {
     match kind {
         Kind::Boolean(_) => json!({ "type": "boolean" }),
         Kind::Whole { max, .. } => json!({ "type": "integer", "format": "int32", "minimum": 0, "maximum": max }),
-        Kind::Count { default } => json!({ "type": "integer", "minimum": 0, "default": default }),
-        Kind::ContactOfPath => {
+        Kind::Count { default, .. } => json!({ "type": "integer", "minimum": 0, "default": default }),
+        Kind::Contact | Kind::ContactOfPath => {
             json!({ "type": "integer", "format": "int32", "minimum": ContactId::MIN, "maximum": ContactId::MAX })
         }
         Kind::Contacts => {
@@ -80,6 +81,9 @@ pub(super) fn of(kind: Kind) -> Value {
             json!({ "anyOf": [one, several] })
         }
         Kind::User | Kind::Job => uuid(),
+        Kind::RuleName => json!({
+            "type": "string", "minLength": 1, "maxLength": MAX_STORED_RULE_NAME_BYTES, "pattern": "^[A-Za-z0-9._-]+$",
+        }),
         Kind::Users => array(uuid()),
         Kind::Tags => array(component("schemas", "Tag")),
         Kind::Numbers => {
@@ -104,6 +108,7 @@ pub(super) fn of(kind: Kind) -> Value {
         Kind::IdempotencyKey => json!({
             "type": "string", "minLength": 1, "maxLength": MAX_IDEMPOTENCY_KEY_BYTES, "pattern": "^[!-~]+$",
         }),
+        Kind::Note => json!({ "type": "string", "maxLength": MAX_NOTE_CHARS }),
         Kind::Object(object) => component("schemas", object.schema),
     }
 }

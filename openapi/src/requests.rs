@@ -214,5 +214,8 @@ pub(super) fn parameters() -> Value {
         json!({ "type": "string" }),
         "`respond-async`: a job makes the change, and the answer is 202.",
     );
+    for field in OPERATIONS.iter().flat_map(|row| described(row.query)).filter(|field| field.need == Need::Required) {
+        parameters[&parameter_name(field.component)]["required"] = json!(true);
+    }
     Value::Object(parameters)
 }

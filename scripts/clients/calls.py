@@ -9,20 +9,25 @@ from typing import Any, TypeVar
 import httpx
 
 from crm_access.api.contacts import (
-    get_contact, get_contact_access, list_contacts, list_simple_contacts, list_stages, list_tags, list_types,
+    explain_contact_access, get_contact, get_contact_access, list_contact_history, list_contacts, list_simple_contacts,
+    list_stages, list_tags, list_types,
     set_access_by_filter, set_contact_access, set_contacts_access,
 )
-from crm_access.api.jobs import apply_preview, cancel_job, get_job, list_job_changes, list_jobs, undo_job
+from crm_access.api.jobs import (
+    apply_preview, cancel_job, get_job, get_latest_snapshot, list_daily_counts, list_job_changes, list_jobs,
+    start_snapshot, undo_job,
+)
 from crm_access.api.people import filter_people, get_person, list_people
 from crm_access.api.portal import get_description, sign_in, sign_out
-from crm_access.api.rules import delete_rule, get_rule, list_rules, set_rule
+from crm_access.api.rules import delete_rule, get_rule, get_schedule, list_rules, set_rule
 from crm_access.client import AuthenticatedClient, Client
 from crm_access.models import (
-    ChangeListAnswer, ContactAnswer, ContactListAnswer, DocumentContactAnswer, EmployeeListAnswer, ErrorAnswer, FaultType,
+    AccessReason, AccessReasonsAnswer, ChangeListAnswer, ContactAnswer, ContactListAnswer, DailyCountListAnswer,
+    DocumentContactAnswer, EmployeeListAnswer, ErrorAnswer, FaultType, HistoryEntryListAnswer, JobKind,
     GetDescriptionResponse200, JobAnswer, JobListAnswer, JobState, ListContactsSortBy, ListContactsSortOrder, ListViewName,
     ListViewNumber, ProfileAnswer, ProfileListAnswer, RuleAnswer, RuleFilter, RuleListAnswer, RuleTarget,
     SetAccessByFilter, SetContactAccess, SetContactsAccess, SetRule, SetRuleIfNoneMatch, ShareType, SignedInAnswer, SignIn,
-    SimpleEntryListAnswer, StageOrTypeChoiceListAnswer, TagChoiceListAnswer, UndoPreviewAnswer,
+    ScheduleAnswer, SimpleEntryListAnswer, SnapshotAnswer, StageOrTypeChoiceListAnswer, TagChoiceListAnswer, UndoPreviewAnswer,
 )
 from crm_access.types import Response
 
@@ -76,6 +81,10 @@ def main(url: str, user: str, password: str) -> None:
     assert parsed(answer, DocumentContactAnswer).response.share_type == ShareType.NONE
     listed = parsed(get_contact_access.sync_detailed(1, client=client), EmployeeListAnswer).response
     assert [employee.id for employee in listed] == managers
+    why = parsed(explain_contact_access.sync_detailed(1, client=client), AccessReasonsAnswer).response
+    assert why.see.allowed and why.edit.reason in (AccessReason.ADMINISTRATOR, AccessReason.IN_LIST)
+    past = parsed(list_contact_history.sync_detailed(1, client=client, count=5), HistoryEntryListAnswer).response
+    assert past[0].job and past[0].job.kind == JobKind.CONTACT
     several = SetContactsAccess(contactid=[2, 3], is_shared=False, manager_list=managers)
     assert parsed(set_contacts_access.sync_detailed(client=client, body=several), ContactListAnswer).count == 2
     selected = SetAccessByFilter(
@@ -99,6 +108,16 @@ def main(url: str, user: str, password: str) -> None:
     cancelled = cancel_job.sync_detailed(undoing.id, client=client)
     parsed(cancelled, JobAnswer if cancelled.status_code == 200 else ErrorAnswer)
 
+    days = parsed(list_daily_counts.sync_detailed(client=client), DailyCountListAnswer).response
+    assert len(days) == 90 and days[-1].jobs > 0
+    counting = parsed(start_snapshot.sync_detailed(client=client, note="monthly"), JobAnswer).response
+    assert counting.kind == JobKind.SNAPSHOT
+    # The snapshot may not have ended yet.
+    latest = get_latest_snapshot.sync_detailed(client=client)
+    parsed(latest, SnapshotAnswer if latest.status_code == 200 else ErrorAnswer)
+
+    runs = parsed(get_schedule.sync_detailed(client=client, cron="0 2 29 2 *", count=2), ScheduleAnswer).response.runs
+    assert len(runs) == 2
     rule = SetRule(filter_=RuleFilter(tags=[tags[0].title]), target=RuleTarget(is_private=True, manager_list=managers),
                    cron="0 2 29 2 *", time_zone="Europe/Riga")
     made = parsed(set_rule.sync_detailed("yearly", client=client, body=rule, if_none_match=SetRuleIfNoneMatch.ANY), RuleAnswer).response

@@ -47,6 +47,10 @@ async function main() {
   assert.equal("ShareType" in set.data.response && set.data.response.ShareType, 0);
   const access = await api.getContactAccess<true>({ path: { contactid: 1 } });
   assert.deepEqual(access.data.response.map((employee) => employee.id), managerList);
+  const why = await api.explainContactAccess<true>({ path: { contactid: 1 } });
+  assert.ok(why.data.response.see.allowed);
+  const past = await api.listContactHistory<true>({ path: { contactid: 1 }, query: { count: 5 } });
+  assert.equal(past.data.response[0]?.job?.kind, "contact");
   await api.setContactsAccess<true>({ body: { contactid: [2, 3], isShared: false, managerList } });
   const changed = await api.setAccessByFilter<true>({
     body: { contactListView: "Person", contactStage: 1, isPrivate: true, managerList },
@@ -69,6 +73,16 @@ async function main() {
   const cancelled = await api.cancelJob({ path: { jobid: undoing.data.response.id }, throwOnError: false });
   assert(cancelled.data?.response.id || cancelled.error?.error.type === "job-over");
 
+  const days = (await api.listDailyCounts<true>()).data.response;
+  assert.equal(days.length, 90);
+  const counting = await api.startSnapshot<true>({ query: { note: "monthly" } });
+  assert("kind" in counting.data.response && counting.data.response.kind === "snapshot");
+  // The snapshot may not have ended yet.
+  const latest = await api.getLatestSnapshot({ throwOnError: false });
+  assert(latest.data?.response.jobId || latest.error?.error.type === "snapshot-not-found");
+
+  const runs = await api.getSchedule<true>({ query: { cron: "0 2 29 2 *", count: 2 } });
+  assert.equal(runs.data.response.runs.length, 2);
   const path = { name: "yearly" };
   const rule = {
     filter: { tags }, target: { isPrivate: true, managerList }, cron: "0 2 29 2 *", timeZone: "Europe/Riga",

@@ -56,6 +56,10 @@ async function main() {
   assert.equal(set.response.ShareType, 0);
   const access = dataOf(await client.GET("/api/2.0/crm/contact/{contactid}/access", { params: { path } }));
   assert.deepEqual(access.response.map((employee) => employee.id), managerList);
+  const why = dataOf(await client.GET("/api/2.0/crm/contact/{contactid}/access/why", { params: { path } }));
+  assert.ok(why.response.see.allowed);
+  const past = dataOf(await client.GET("/api/2.0/crm/contact/{contactid}/access/history", { params: { path } }));
+  assert.equal(past.response[0]?.job?.kind, "contact");
   dataOf(await client.PUT("/api/2.0/crm/contact/access", { body: { contactid: [2, 3], ...shared } }));
   const changed = await client.PUT("/api/2.0/crm/contact/filter/access", {
     body: { contactListView: "Person", contactStage: 1, isPrivate: true, managerList },
@@ -77,6 +81,15 @@ async function main() {
   const cancelled = await client.POST("/api/2.0/crm/access/jobs/{jobid}/cancel", { params: { path: { jobid: undoing.id } } });
   assert(cancelled.data?.response.id || cancelled.error?.error.type === "job-over");
 
+  assert.equal(dataOf(await client.GET("/api/2.0/crm/access/jobs/daily")).response.length, 90);
+  const counting = dataOf(await client.POST("/api/2.0/crm/access/snapshots")).response;
+  assert("kind" in counting && counting.kind === "snapshot");
+  // The snapshot may not have ended yet.
+  const latest = await client.GET("/api/2.0/crm/access/snapshots/latest");
+  assert(latest.data?.response.jobId || latest.error?.error.type === "snapshot-not-found");
+
+  const schedule = { params: { query: { cron: "0 2 29 2 *", count: 2 } } };
+  assert.equal(dataOf(await client.GET("/api/2.0/crm/access/schedule", schedule)).response.runs.length, 2);
   const rule = { params: { path: { name: "yearly" } } };
   const body = {
     filter: { tags }, target: { isPrivate: true, managerList }, cron: "0 2 29 2 *", timeZone: "Europe/Riga",

@@ -40,6 +40,7 @@ async fn run_of(
         contacts: loaded.contacts.into_iter().map(|(contact, (_, state))| (contact, state)).collect(),
         target: target.into(),
         started: world.app.now(),
+        note: None,
     }
 }
 
@@ -76,7 +77,7 @@ async fn changes(world: &World, id: JobId) -> Vec<Change> {
 /// Makes a worker undo a job.
 async fn undo(world: &World, id: JobId) -> Job {
     let (jobs, undone) = (world.jobs(), record(world, id).await);
-    let undo = jobs.undo(&crate::portal::id("acme"), &ADMIN, &undone, jobs.new_id()).await.unwrap();
+    let undo = jobs.undo(&crate::portal::id("acme"), &ADMIN, &undone, jobs.new_id(), None).await.unwrap();
     world.work().await.unwrap();
     record(world, undo.id).await
 }

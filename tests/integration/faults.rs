@@ -17,6 +17,7 @@ use store::dynamodb::batch::Priority;
 use store::dynamodb::batch::{READ_BATCH, WRITE_BATCH};
 use store::dynamodb::client::{Endpoint, connect};
 use store::dynamodb::in_process::connect_in_process;
+use store::jobs::RecordedJob;
 use store::{Store, StoreError};
 use tests::NEW_YEAR_2026;
 use tests::faults::{Call, Calls, Capacity, Fault, FaultPlan, Gate, Injector, Operation, Proxy, Share, Upstream, When};
@@ -70,7 +71,8 @@ impl Table {
         });
         let job = serde_json::from_value(job).unwrap();
         let before = AccessState::UNRECORDED;
-        self.store.write_access_with_job(&id("acme"), contact, &before, &record(&target), &job, false).await
+        let recorded = RecordedJob { job: &job, open: false, day: jiff::civil::date(2026, 1, 1) };
+        self.store.write_access_with_job(&id("acme"), contact, &before, &record(&target), recorded).await
     }
 }
 

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod alarms;
+mod audit;
 mod authentication;
 mod aws_edges;
 mod bad_input;

@@ -406,6 +406,7 @@ async fn filter_run(world: &World, target: Access) -> FilterRun {
         max_affected: None,
         started: world.app.now(),
         rule: None,
+        note: None,
     }
 }
 

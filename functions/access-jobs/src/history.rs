@@ -1,36 +1,19 @@
-//! Endpoints of jobs: list, show, changes, undo, apply, cancel.
+//! Endpoints of one job: show, changes, undo, apply, cancel.
 
 use std::collections::{HashMap, HashSet};
 
-use api::answer::{ListAnswer, ListEnd, ListPage, Pushed};
+use api::answer::ListPage;
 use api::endpoint::{Conditions, Dialect, Payload};
 use api::{Answer, Auth, Call, Endpoint, Failure, WriteCall};
 use futures::FutureExt as _;
-use futures::stream::{self, StreamExt as _};
-use models::access::{Author, Caller};
+use models::access::Caller;
 use models::directory::Entries;
 use models::job::view::{ChangeView, UndoPreview};
-use models::job::{Change, Job, JobId, ShardSummary, State};
-use models::limits::MAX_JOBS_START_INDEX;
-use models::request::{JobsStart, queries};
+use models::job::{Change, Job, JobId, State};
+use models::request::queries;
 use models::values::id::ContactId;
-use store::jobs::list::ListedJob;
 
 use crate::FUNCTION;
-
-/// The number of jobs whose progress is read concurrently.
-const SUMMARIES_AT_ONCE: usize = 8;
-
-/// Lists the jobs that the caller may see, newest first.
-pub(crate) const LIST: Endpoint = Endpoint {
-    function: FUNCTION,
-    method: "GET",
-    path: "/api/2.0/crm/access/jobs",
-    payload: Payload::None,
-    dialect: Dialect::OnlyOffice,
-    conditions: Conditions::None,
-    auth: Auth::Read(|call| list(call).boxed()),
-};
 
 /// Shows one job.
 pub(crate) const SHOW: Endpoint = Endpoint {
@@ -87,55 +70,6 @@ pub(crate) const CANCEL: Endpoint = Endpoint {
     auth: Auth::Write(|call| cancel(call).boxed()),
 };
 
-async fn list(call: Call<'_>) -> Result<Answer, Failure> {
-    let mut query = call.query(queries::LIST_JOBS);
-    let page = query.jobs_page();
-    query.finish()?;
-    let caller = call.caller().await?;
-    let user = (!caller.is_admin).then_some(caller.user);
-    let mut reader = call.reads().jobs(user, page.start).await?;
-    let mut list = ListAnswer::new(&call.format, None);
-    let (mut asked, mut last, mut more) = (0, None, false);
-    while asked < page.count && !more {
-        // Read one job more than the page needs, to know whether a next page exists.
-        let room = page.count - asked;
-        let mut listed = reader.next(room.saturating_add(1)).await?;
-        if listed.is_empty() {
-            break;
-        }
-        more = listed.len() > room || (listed.len() == room && reader.may_have_more());
-        listed.truncate(room);
-        let listed = listed.into_iter().map(|job| with_shards(&call, job).boxed()).collect::<Vec<_>>();
-        let mut listed = stream::iter(listed).buffered(SUMMARIES_AT_ONCE);
-        while let Some(job) = listed.next().await {
-            let (id, job, shards) = job?;
-            if let Some(job) = job
-                && list.push(&job.view(&shards, call.now, &caller))? == Pushed::Full
-            {
-                more = true;
-                break;
-            }
-            (asked, last) = (asked + 1, Some(id));
-        }
-    }
-    let end = match page.start {
-        JobsStart::Index(start_index) => ListPage { start_index, asked, more, total: None }.end(),
-        JobsStart::Before(_) => ListEnd::default(),
-    };
-    // Above the maximum start index only `before` leads to the next page.
-    let next_index = end.next_index.filter(|next| *next <= MAX_JOBS_START_INDEX as u64);
-    list.finish(&ListEnd { next_index, next_before: last.filter(|_| more), ..end })
-}
-
-/// Reads the progress of a listed job: 1 read unit for a running job.
-async fn with_shards(call: &Call<'_>, listed: ListedJob) -> Result<(JobId, Option<Job>, Vec<ShardSummary>), Failure> {
-    let shards = match &listed.job {
-        Some(job) => call.reads().summaries(job).await?,
-        None => Vec::new(),
-    };
-    Ok((listed.id, listed.job, shards))
-}
-
 async fn show(call: Call<'_>) -> Result<Answer, Failure> {
     let id = call.job_id()?;
     call.query(queries::NONE).finish()?;
@@ -186,7 +120,7 @@ async fn entries_of_changes(
 }
 
 async fn undo(call: WriteCall<'_>) -> Result<Answer, Failure> {
-    let Undo { caller, undone, dry_run } = prepare_undo(&call).await?;
+    let Undo { caller, undone, dry_run, note } = prepare_undo(&call).await?;
     let (jobs, portal) = (&call.app.jobs, &call.grant.portal);
     if dry_run {
         let deadline = call.app.deadline(call.deadline);
@@ -194,7 +128,7 @@ async fn undo(call: WriteCall<'_>) -> Result<Answer, Failure> {
         let counts = counts.map_err(|error| Failure::from_run(error, None))?;
         return Ok(Answer::one(&call.format, &UndoPreview::from(counts))?.with_counts(&counts));
     }
-    let job = jobs.undo(portal, &caller, &undone, call.new_job()).await?;
+    let job = jobs.undo(portal, &caller, &undone, call.new_job(), note).await?;
     Answer::accepted(&call.format, &job.view(&[], call.now, &caller))
 }
 
@@ -203,12 +137,13 @@ struct Undo {
     caller: Caller,
     undone: Job,
     dry_run: bool,
+    note: Option<String>,
 }
 
 async fn prepare_undo(call: &Call<'_>) -> Result<Undo, Failure> {
     let id = call.job_id()?;
     let mut query = call.query(queries::UNDO_JOB);
-    let dry_run = query.dry_run();
+    let (dry_run, note) = (query.dry_run(), query.note());
     query.finish()?;
     let (caller, undone) = visible_job(call, id).await?;
     if undone.task.is_preview() {
@@ -220,7 +155,7 @@ async fn prepare_undo(call: &Call<'_>) -> Result<Undo, Failure> {
     if !undone.has_changes_at(call.now) {
         return Err(Failure::ChangesExpired(id));
     }
-    Ok(Undo { caller, undone, dry_run })
+    Ok(Undo { caller, undone, dry_run, note })
 }
 
 async fn apply(call: WriteCall<'_>) -> Result<Answer, Failure> {
@@ -283,8 +218,6 @@ async fn show_job(call: &Call<'_>, id: JobId) -> Result<Answer, Failure> {
 /// Reads a job that the caller may see: administrators see all jobs, users their own.
 async fn visible_job(call: &Call<'_>, id: JobId) -> Result<(Caller, Job), Failure> {
     let (caller, job) = call.caller_and(call.reads().job(id)).await?;
-    let job = job
-        .filter(|job| caller.is_admin || job.created_by == Author::User(caller.user))
-        .ok_or(Failure::JobNotFound(id))?;
+    let job = job.filter(|job| job.is_visible_to(&caller)).ok_or(Failure::JobNotFound(id))?;
     Ok((caller, job))
 }

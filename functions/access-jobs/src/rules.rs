@@ -173,8 +173,8 @@ fn rule_answer(call: &Call<'_>, rule: &Rule) -> Result<Answer, Failure> {
 
 /// Returns the version of a rule, from all fields that callers set. A run of the rule does not change the version.
 fn version(rule: &Rule) -> Result<String, Failure> {
-    let Rule { created, modified, created_by, filter, target, schedule, enabled, .. } = rule;
-    answer::version(&(created, modified, created_by, filter, target, schedule, enabled))
+    let Rule { created, modified, created_by, filter, target, schedule, enabled, max_affected, note, .. } = rule;
+    answer::version(&(created, modified, created_by, filter, target, schedule, enabled, max_affected, note))
 }
 
 async fn remove(call: WriteCall<'_>) -> Result<Answer, Failure> {

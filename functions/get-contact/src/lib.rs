@@ -1,4 +1,7 @@
-//! `GET /api/2.0/crm/contact/{contactid}` and its `/access`: shows a contact, and its access list.
+//! `GET /api/2.0/crm/contact/{contactid}` and its `/access`: shows a contact, its access list, the changes of its access,
+//! and the reasons for a user's rights.
+
+mod history;
 
 use api::answer::ListPage;
 use api::endpoint::{Conditions, Dialect, Payload};
@@ -11,30 +14,27 @@ use models::request::queries;
 /// The Lambda function of the endpoints.
 const FUNCTION: &str = "get-contact";
 
+/// Builds a `GET` endpoint.
+const fn reading(path: &'static str, auth: Auth) -> Endpoint {
+    Endpoint {
+        function: FUNCTION,
+        method: "GET",
+        path,
+        payload: Payload::None,
+        dialect: Dialect::OnlyOffice,
+        conditions: Conditions::None,
+        auth,
+    }
+}
+
 /// Shows one contact.
-const SHOW: Endpoint = Endpoint {
-    function: FUNCTION,
-    method: "GET",
-    path: "/api/2.0/crm/contact/{contactid}",
-    payload: Payload::None,
-    dialect: Dialect::OnlyOffice,
-    conditions: Conditions::None,
-    auth: Auth::Read(|call| show_contact(call).boxed()),
-};
+const SHOW: Endpoint = reading("/api/2.0/crm/contact/{contactid}", Auth::Read(|call| show_contact(call).boxed()));
 
 /// Lists the users on a contact's access list.
-const ACCESS: Endpoint = Endpoint {
-    function: FUNCTION,
-    method: "GET",
-    path: "/api/2.0/crm/contact/{contactid}/access",
-    payload: Payload::None,
-    dialect: Dialect::OnlyOffice,
-    conditions: Conditions::None,
-    auth: Auth::Read(|call| access(call).boxed()),
-};
+const ACCESS: Endpoint = reading("/api/2.0/crm/contact/{contactid}/access", Auth::Read(|call| access(call).boxed()));
 
 /// Every endpoint of the function.
-pub const ENDPOINTS: &[Endpoint] = &[SHOW, ACCESS];
+pub const ENDPOINTS: &[Endpoint] = &[SHOW, ACCESS, history::WHY, history::HISTORY];
 
 async fn show_contact(call: Call<'_>) -> Result<Answer, Failure> {
     let id = call.contact_id()?;

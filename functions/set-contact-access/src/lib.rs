@@ -28,7 +28,7 @@ pub const ENDPOINT: Endpoint = Endpoint {
 async fn handle(call: WriteCall<'_>) -> Result<Answer, Failure> {
     let contact = call.contact_id()?;
     let mut query = call.query(queries::SET_CONTACT_ACCESS);
-    let (dry_run, fields) = (query.dry_run(), query.fields());
+    let (dry_run, note, fields) = (query.dry_run(), query.note(), query.fields());
     query.finish()?;
     let SetContactAccess { target } = SetContactAccess::parse(call.body()?, contact)?;
 
@@ -39,6 +39,7 @@ async fn handle(call: WriteCall<'_>) -> Result<Answer, Failure> {
         target,
         job: call.new_job(),
         started: call.now,
+        note,
     };
     let (jobs, mut attempts) = (&call.app.jobs, call.attempts());
     loop {
@@ -52,9 +53,12 @@ async fn handle(call: WriteCall<'_>) -> Result<Answer, Failure> {
         let writes = !dry_run && after != before.access;
 
         // Write the manager index before the access record, concurrently with the reads for the answer.
-        let prepared = async { if writes { Ok(run.prepare(jobs, &before, &after).await?) } else { Ok(()) } };
-        let (entries, ()) = futures::try_join!(entries_of_contact(&call, &record, &after, users), prepared)?;
-        if writes && run.apply(jobs, &before, &after).await? == ContactOutcome::Overtaken {
+        let prepared =
+            async { if writes { Ok(Some(run.prepare(jobs, &before, after.clone()).await?)) } else { Ok(None) } };
+        let (entries, prepared) = futures::try_join!(entries_of_contact(&call, &record, &after, users), prepared)?;
+        if let Some(prepared) = prepared
+            && run.apply(jobs, &before, prepared).await? == ContactOutcome::Overtaken
+        {
             match attempts.wait().await {
                 NextAttempt::Allowed => continue,
                 NextAttempt::Exhausted => return Err(Failure::Contended(contact)),

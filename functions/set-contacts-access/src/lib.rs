@@ -30,7 +30,8 @@ pub const ENDPOINT: Endpoint = Endpoint {
 
 async fn handle(call: WriteCall<'_>) -> Result<Answer, Failure> {
     let mut query = call.query(queries::SET_CONTACTS_ACCESS);
-    let (dry_run, page, fields) = (query.dry_run(), query.page(), query.fields());
+    let (dry_run, note) = (query.dry_run(), query.note());
+    let (page, fields) = (query.page(), query.fields());
     query.finish()?;
     let request = SetContactsAccess::parse(call.body()?)?;
 
@@ -47,6 +48,7 @@ async fn handle(call: WriteCall<'_>) -> Result<Answer, Failure> {
         contacts,
         target: request.target,
         started: call.now,
+        note,
     };
     let mut after = access_after(&run)?;
     let named = creators.into_iter().chain(after.shown_managers());

@@ -28,7 +28,8 @@ pub const ENDPOINT: Endpoint = Endpoint {
 async fn handle(call: WriteCall<'_>) -> Result<Answer, Failure> {
     let mut query = call.query(queries::SET_FILTER_ACCESS);
     let (dry_run, max_affected, page) = (query.dry_run(), query.max_affected(), query.page());
-    let (filter_value, criteria, fields) = (query.filter_value(), query.access_criteria(), query.fields());
+    let (filter_value, criteria) = (query.filter_value(), query.access_criteria());
+    let (note, fields) = (query.note(), query.fields());
     query.finish()?;
     let request = SetFilterAccess::parse(call.body()?, filter_value.as_deref(), criteria)?;
 
@@ -59,6 +60,7 @@ async fn handle(call: WriteCall<'_>) -> Result<Answer, Failure> {
         max_affected,
         started: call.now,
         rule: None,
+        note,
     };
     let (Outcome { counts, page: positions }, job) = match act(&call, &run, mode).await? {
         Acted::Completed { outcome, job } => (outcome, job),

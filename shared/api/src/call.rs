@@ -15,6 +15,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use jiff::tz::TimeZone;
 use lambda_http::http::HeaderMap;
 use lambda_http::http::header::{AUTHORIZATION, IF_MATCH, IF_NONE_MATCH};
 use models::access::Caller;
@@ -125,11 +126,19 @@ impl<'a> Call<'a> {
     ///
     /// When the table fails.
     pub async fn job_format(&self) -> Result<ResponseFormat, Failure> {
-        let zone = match &self.format.zone {
-            Some(zone) => zone.clone(),
-            None => self.app.time_zone(&self.grant.portal).await?,
-        };
-        Ok(ResponseFormat { zone: Some(zone), ..self.format.in_onlyoffice() })
+        Ok(ResponseFormat { zone: Some(self.zone().await?), ..self.format.in_onlyoffice() })
+    }
+
+    /// Returns the time zone of the caller's portal: half a read unit, unless the zone is cached.
+    ///
+    /// # Errors
+    ///
+    /// When the table fails.
+    pub async fn zone(&self) -> Result<TimeZone, Failure> {
+        match &self.format.zone {
+            Some(zone) => Ok(zone.clone()),
+            None => Ok(self.app.time_zone(&self.grant.portal).await?),
+        }
     }
 
     pub(crate) fn token_check(&self) -> TokenCheck<'a> {

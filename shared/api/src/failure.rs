@@ -75,6 +75,15 @@ pub enum Failure {
     /// These contacts would get more managers than a list may hold.
     #[error("{} contacts would have too many managers", .0.len())]
     TooManyManagers(Vec<ContactId>),
+    /// Only administrators may make this call.
+    #[error("not an administrator")]
+    AdministratorsOnly,
+    /// No snapshot of the portal has ended yet.
+    #[error("no snapshot")]
+    SnapshotNotFound,
+    /// Only administrators may ask for the reasons of another user's rights.
+    #[error("reasons of another user's rights")]
+    ReasonsForbidden,
     /// A precondition of the request does not hold.
     #[error("precondition failed: {0:?}")]
     PreconditionFailed(Unmet),
@@ -202,14 +211,17 @@ pub const KINDS: &[(u16, &str)] = &[
     (400, "unknown-manager"),
     (401, "sign-in-refused"),
     (401, "unauthenticated"),
+    (403, "administrators-only"),
     (403, "edit-forbidden"),
     (403, "origin-forbidden"),
+    (403, "reasons-forbidden"),
     (403, "rule-forbidden"),
     (403, "scope-missing"),
     (404, "contact-not-found"),
     (404, "endpoint-not-found"),
     (404, "job-not-found"),
     (404, "rule-not-found"),
+    (404, "snapshot-not-found"),
     (404, "user-not-found"),
     (405, "method-not-allowed"),
     (408, "request-timeout"),
@@ -288,6 +300,8 @@ impl Failure {
             | Self::ScopeMissing(_)
             | Self::EditForbidden(_)
             | Self::EditsForbidden(_)
+            | Self::AdministratorsOnly
+            | Self::ReasonsForbidden
             | Self::RuleForbidden(_) => StatusCode::FORBIDDEN,
             Self::Invalid(_) | Self::UnknownManagers { .. } => StatusCode::BAD_REQUEST,
             Self::ContactNotFound(_)
@@ -296,7 +310,8 @@ impl Failure {
             | Self::UserNotFound(_)
             | Self::JobNotFound(_)
             | Self::PreviewNotFound(_)
-            | Self::RuleNotFound(_) => StatusCode::NOT_FOUND,
+            | Self::RuleNotFound(_)
+            | Self::SnapshotNotFound => StatusCode::NOT_FOUND,
             Self::JobNotOver(_)
             | Self::JobOver(_)
             | Self::NothingToUndo(_)
@@ -339,6 +354,9 @@ impl Failure {
             Self::ContactNotFound(_) | Self::ContactsNotFound(_) => "contact-not-found",
             Self::EditForbidden(_) | Self::EditsForbidden(_) => "edit-forbidden",
             Self::TooManyManagers(_) => "too-many-managers",
+            Self::AdministratorsOnly => "administrators-only",
+            Self::SnapshotNotFound => "snapshot-not-found",
+            Self::ReasonsForbidden => "reasons-forbidden",
             Self::PreconditionFailed(_) => "revision-changed",
             Self::UnsupportedMediaType { .. } | Self::UnsupportedEncoding(_) => "unsupported-media-type",
             Self::BodyTooLarge => "body-too-large",

@@ -218,8 +218,8 @@ async fn show_interrupted(call: &Call<'_>, job: &Job) -> Result<Answer, Failure>
         };
     }
     let caller = call.caller().await?;
-    // An undo and the run of a preview are always asynchronous, so they apply no preference.
-    let is_queued = job.task.undo_of().or(job.task.apply_of()).is_some();
+    // An undo, the run of a preview and a snapshot always run asynchronously, so they apply no preference.
+    let is_queued = job.task.apply_of().is_some() || matches!(job.task.kind(), Kind::Undo | Kind::Snapshot);
     let is_applied = !is_queued && call.prefers_async();
     show_job(call, &caller, job, if is_applied { Preference::Applied } else { Preference::NotApplied }).await
 }

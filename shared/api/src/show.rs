@@ -91,7 +91,7 @@ pub struct VisibleContact {
     pub record: ContactRecord,
     /// The contact's access.
     pub state: AccessState,
-    /// The caller as a user of the directory.
+    /// The caller and the requested users, as users of the directory.
     pub users: Vec<User>,
 }
 
@@ -102,7 +102,21 @@ pub struct VisibleContact {
 ///
 /// [`Failure::ContactNotFound`] if the contact does not exist or the caller may not see it.
 pub async fn visible_contact(call: &Call<'_>, contact: ContactId) -> Result<VisibleContact, Failure> {
-    let mut loaded = call.app.store.load(&call.grant.portal, &[contact], [call.grant.user]).await?;
+    visible_contact_and(call, contact, []).await
+}
+
+/// Reads a contact like [`visible_contact`], and the existing users among `users`: 1 read unit for each user.
+///
+/// # Errors
+///
+/// See [`visible_contact`].
+pub async fn visible_contact_and(
+    call: &Call<'_>,
+    contact: ContactId,
+    users: impl IntoIterator<Item = UserId>,
+) -> Result<VisibleContact, Failure> {
+    let users = users.into_iter().chain([call.grant.user]);
+    let mut loaded = call.app.store.load(&call.grant.portal, &[contact], users).await?;
     let caller = call.caller_among(&loaded.users)?;
     let found = loaded.contacts.remove(&contact).filter(|(_, state)| caller.may_see(&state.access));
     let (record, state) = found.ok_or(Failure::ContactNotFound(contact))?;

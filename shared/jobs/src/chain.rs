@@ -1,6 +1,8 @@
 //! The chain of a contact's changes: each access record and each change names the revision that it replaced.
 
-use models::job::{Change, JobId, Revision, UndoLog};
+use models::access::Access;
+use models::job::{Change, Job, JobId, Revision, UndoLog};
+use models::limits::MAX_FOLLOWED_CHANGES;
 use models::values::id::{ContactId, PortalId};
 use store::StoreError;
 use store::contacts::{AccessState, Origin};
@@ -11,7 +13,102 @@ use crate::context::Jobs;
 /// this often since the job sent its write.
 const MAX_STEPS: usize = 100;
 
+/// A step back in the history of a contact's access.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PastStep {
+    /// A recorded change.
+    Changed(Box<PastChange>),
+    /// An import loaded the contact with this access. An import keeps no record of an earlier access.
+    Loaded(Access),
+    /// A job set this access. The change is no longer stored.
+    Expired {
+        /// The job.
+        job: JobId,
+        /// The access after the change.
+        after: Access,
+    },
+}
+
+/// A recorded change of a contact.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PastChange {
+    /// The job that changed the contact.
+    pub job: Job,
+    /// The access before the change.
+    pub before: Access,
+    /// The access after the change.
+    pub after: Access,
+}
+
+/// Reads the history of a contact's access, from the latest change to the earliest.
+#[derive(Debug)]
+pub struct ContactHistory<'a> {
+    jobs: &'a Jobs,
+    portal: &'a PortalId,
+    contact: ContactId,
+    /// The access before the last step, with the revision that set it; none at the end.
+    state: Option<(Access, Option<Revision>)>,
+}
+
+impl ContactHistory<'_> {
+    /// Returns the next step; none at the end. Costs 1 read unit per 4 KB of the job, and 1 per 4 KB of its chunk.
+    ///
+    /// # Errors
+    ///
+    /// When the table fails.
+    pub async fn next(&mut self) -> Result<Option<PastStep>, StoreError> {
+        let Some((after, revision)) = self.state.take() else { return Ok(None) };
+        // The access was loaded, or the contact never had a record.
+        let Some(revision) = revision else { return Ok(Some(PastStep::Loaded(after))) };
+        let Some(job) = self.jobs.store.job(self.portal, revision.job).await? else {
+            return Ok(Some(PastStep::Loaded(after)));
+        };
+        let is_kept = job.has_changes_at(self.jobs.now());
+        let change = if is_kept { self.jobs.change_of(self.portal, &job, revision, self.contact).await? } else { None };
+        let Some(Change { before, revision, .. }) = change else {
+            return Ok(Some(PastStep::Expired { job: job.id, after }));
+        };
+        self.state = Some((before.clone(), revision));
+        Ok(Some(PastStep::Changed(Box::new(PastChange { job, before, after }))))
+    }
+}
+
 impl Jobs {
+    /// Returns a reader of the history of a contact that has the access `current`.
+    pub fn contact_history<'a>(
+        &'a self,
+        portal: &'a PortalId,
+        contact: ContactId,
+        current: AccessState,
+    ) -> ContactHistory<'a> {
+        // A removed contact has no access, and an import keeps no record of the access before the removal.
+        let state = (!current.is_removed).then_some((current.access, current.revision));
+        ContactHistory { jobs: self, portal, contact, state }
+    }
+
+    /// Returns the jobs that changed a contact, newest first: the jobs of at most its last [`MAX_FOLLOWED_CHANGES`] changes.
+    /// Costs 1 read unit per 4 KB of each job and of each chunk.
+    ///
+    /// # Errors
+    ///
+    /// When the table fails.
+    pub async fn jobs_of_contact(&self, portal: &PortalId, contact: ContactId) -> Result<Vec<JobId>, StoreError> {
+        let current = self.store.current_access_of(portal, &[contact]).await?.take(contact)?;
+        let mut history = self.contact_history(portal, contact, current);
+        let mut jobs = Vec::new();
+        for _ in 0..MAX_FOLLOWED_CHANGES {
+            match history.next().await? {
+                Some(PastStep::Changed(change)) => jobs.push(change.job.id),
+                Some(PastStep::Expired { job, .. }) => jobs.push(job),
+                Some(PastStep::Loaded(_)) | None => break,
+            }
+        }
+        // A job may be older than the job whose access it replaced.
+        jobs.sort_unstable_by(|a, b| b.cmp(a));
+        jobs.dedup();
+        Ok(jobs)
+    }
+
     /// Returns whether `job` made `change`, given the contact's current record, which another job wrote. Mostly reads
     /// nothing. If others changed the contact more than once, reads their changes.
     pub(crate) async fn was_written(
@@ -49,6 +146,18 @@ impl Jobs {
         contact: ContactId,
     ) -> Result<Option<Revision>, StoreError> {
         let Some(job) = self.store.job(portal, revision.job).await? else { return Ok(None) };
+        let change = self.change_of(portal, &job, revision, contact).await?;
+        Ok(change.and_then(|change| change.revision))
+    }
+
+    /// Returns the change of a contact by which `job` made `revision`; none if the change is not stored.
+    async fn change_of(
+        &self,
+        portal: &PortalId,
+        job: &Job,
+        revision: Revision,
+        contact: ContactId,
+    ) -> Result<Option<Change>, StoreError> {
         let changes = match (job.task.log(), revision.chunk) {
             (UndoLog::Record, _) => self.store.single_change(portal, job.id).await?,
             (UndoLog::Chunks, Some(number)) => {
@@ -57,7 +166,6 @@ impl Jobs {
             }
             (UndoLog::Chunks, None) => Vec::new(),
         };
-        let change = changes.into_iter().find(|change| change.contact == contact && !change.conflict);
-        Ok(change.and_then(|change| change.revision))
+        Ok(changes.into_iter().find(|change| change.contact == contact && !change.conflict))
     }
 }

@@ -3,6 +3,7 @@
 use jiff::SignedDuration;
 use models::job::{Job, ShardSummary, State, Task};
 use models::limits::MOVES_KEPT_HOURS;
+use models::rule::RuleName;
 use models::values::id::PortalId;
 use store::jobs::{ShardFailure, ShardState};
 
@@ -59,6 +60,9 @@ impl Jobs {
                 job.effect = Some(self.effect_of_preview(portal, &job, &shards).await?);
             }
             job.percent = percent_at_end(&job, state, &shards);
+            if let (State::Done, Task::Snapshot(task)) = (state, &job.task) {
+                self.store_snapshot(portal, &job, task, self.now()).await?;
+            }
             if self.finish(portal, &mut job, state, error).await? == Finished::Written {
                 return Ok(());
             }
@@ -105,8 +109,13 @@ impl Jobs {
         let before = job.clone();
         job.state = state;
         job.error = error;
-        job.finished = Some(self.now());
-        if !self.store.finish_job(portal, job, state_before).await? {
+        let now = self.now();
+        job.finished = Some(now);
+        let day = match job.day_counts() {
+            Some(_) => Some(self.day_of(portal, now).await?),
+            None => None,
+        };
+        if !self.store.finish_job(portal, job, state_before, day).await? {
             *job = before;
             return Ok(Finished::RecordChanged);
         }
@@ -118,9 +127,13 @@ impl Jobs {
         Ok(Finished::Written)
     }
 
-    /// Publishes the event of an ended job, if there is a bus, and closes the job. A preview has no event, because it
-    /// changes nothing.
+    /// Records the failure of a rule's job in the rule, publishes the event of the ended job, if there is a bus, and closes
+    /// the job. A preview has no event, because it changes nothing.
     async fn publish(&self, portal: &PortalId, job: &Job) -> Result<(), WorkError> {
+        // A rule shows why its last job failed. The open-job entry stays until the rule is written.
+        if let (State::Failed, Some(error), Some(rule)) = (job.state, &job.error, job.task.rule()) {
+            self.store.record_rule_failure(portal, &RuleName::stored(rule), job.id, error).await?;
+        }
         // Remove the job from its user's open jobs first: an unreachable bus must not use up the limit of open jobs.
         self.store.remove_from_open_jobs_of_user(portal, job).await?;
         match &self.events {

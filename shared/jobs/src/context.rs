@@ -4,12 +4,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use jiff::SignedDuration;
+use jiff::civil::Date;
 use models::job::JobId;
+use models::job::daily::day_of;
 use models::limits::{self, RETRY_MILLIS};
 use models::values::id::PortalId;
 use models::values::timestamp::Timestamp;
 pub use store::Clock;
-use store::Store;
+use store::{Store, StoreError};
 use uuid::{NoContext, Timestamp as UuidTimestamp, Uuid};
 
 use crate::compaction::CompactionRequests;
@@ -93,6 +95,11 @@ impl Jobs {
     /// Returns the current time.
     pub fn now(&self) -> Timestamp {
         (self.clock)()
+    }
+
+    /// Returns the day of an instant in the portal's time zone: half a read unit.
+    pub(crate) async fn day_of(&self, portal: &PortalId, at: Timestamp) -> Result<Date, StoreError> {
+        Ok(day_of(at, &self.store.time_zone(portal).await?))
     }
 
     /// Returns the expiry of the undo log of a job created at `created`; none if the log never expires.

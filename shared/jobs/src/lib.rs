@@ -44,6 +44,7 @@ pub use queue::{Message, Queue, QueueError};
 pub use run::contact::{ContactOutcome, ContactRun, LoadedContact};
 pub use run::contacts::ContactsRun;
 pub use run::filter::{FilterRun, RunError};
+pub use run::snapshot::SnapshotRun;
 pub use run::{Applied, Outcome, StartError};
 pub use shard::{Deadline, Stopped};
 pub use sweep::Abandoned;

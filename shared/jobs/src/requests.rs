@@ -26,12 +26,20 @@ impl Jobs {
         Ok(self.store.shards(portal, job).await?.iter().map(ShardState::summary).collect())
     }
 
-    /// Starts a job that restores the access from before `undone`, for each contact that nobody changed since.
+    /// Starts a job that restores the access from before `undone`, for each contact that nobody changed since. The job
+    /// shows the `note`.
     ///
     /// # Errors
     ///
     /// [`StartError`] when no job was recorded.
-    pub async fn undo(&self, portal: &PortalId, caller: &Caller, undone: &Job, id: JobId) -> Result<Job, StartError> {
+    pub async fn undo(
+        &self,
+        portal: &PortalId,
+        caller: &Caller,
+        undone: &Job,
+        id: JobId,
+        note: Option<String>,
+    ) -> Result<Job, StartError> {
         let now = self.now();
         let job = NewJob {
             id,
@@ -41,6 +49,7 @@ impl Jobs {
             shards: undone.shards.max(1),
             expected: undone.counts.updated,
             changes_until: self.changes_until(now),
+            note,
         };
         let job = job.queued();
         tracing::info!(job = %id, undone = %undone.id, "undo queued");

@@ -95,6 +95,7 @@ impl Jobs {
             max_affected: None,
             started,
             rule: None,
+            note: None,
         })
     }
 
@@ -298,6 +299,8 @@ impl Jobs {
         let mut run =
             self.planned(&found, Actor::User(user.caller()), rule.filter.clone(), rule.target.clone(), now).await?;
         run.rule = Some(rule.name.to_string());
+        run.max_affected = rule.max_affected;
+        run.note = rule.note.clone();
         Ok(RuleJob::Ready(Box::new(run.queued_job(self, self.new_id()))))
     }
 

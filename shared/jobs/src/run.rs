@@ -3,6 +3,7 @@
 pub mod contact;
 pub mod contacts;
 pub mod filter;
+pub mod snapshot;
 
 use std::cmp::Reverse;
 use std::time::Duration;

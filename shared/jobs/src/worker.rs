@@ -1,6 +1,7 @@
 //! Handles the queue's messages: processes a shard from its checkpoint to its end or until the deadline.
 
 mod counting;
+mod snapshot;
 
 use models::filter::AccessCriteria;
 use models::job::{FilterTask, State, Task, UndoLog};
@@ -209,6 +210,10 @@ impl Jobs {
                 let shown = RecordedShard { job: task.preview, number, log: UndoLog::Chunks };
                 let aim = Aim::Apply { previewed: task.previewed };
                 Source::Changes(ChangeSource::new(self, portal, shown, aim, checkpoint, job.id, rights))
+            }
+            Task::Snapshot(task) => {
+                Box::pin(self.count_contacts(claimed.shard, task, rights, work, deadline)).await?;
+                return Ok(ShardEnd::Completed);
             }
             // A change of one contact is written together with its job, so no work remains.
             Task::Contact { .. } => {

@@ -109,7 +109,12 @@ impl Caller {
     ///
     /// Source: ONLYOFFICE's `CRMSecurity.CanAccessTo`.
     pub fn may_see(&self, access: &Access) -> bool {
-        self.is_admin || !access.share.is_private() || access.managers.contains(&self.user)
+        self.seeing(access).allows()
+    }
+
+    /// Returns the reason why the caller may or may not see a contact with this access.
+    pub fn seeing(&self, access: &Access) -> Reason {
+        self.reason(access, !access.share.is_private())
     }
 
     /// Returns the managers that the caller may know: all managers of a private contact. For a shared contact,
@@ -122,7 +127,46 @@ impl Caller {
     ///
     /// Source: ONLYOFFICE's `CRMSecurity.CanEdit`.
     pub fn may_edit(&self, access: &Access) -> bool {
-        self.is_admin || access.share == ShareType::ReadWrite || access.managers.contains(&self.user)
+        self.editing(access).allows()
+    }
+
+    /// Returns the reason why the caller may or may not edit a contact with this access.
+    pub fn editing(&self, access: &Access) -> Reason {
+        self.reason(access, access.share == ShareType::ReadWrite)
+    }
+
+    fn reason(&self, access: &Access, is_shared: bool) -> Reason {
+        if self.is_admin {
+            Reason::Administrator
+        } else if is_shared {
+            Reason::Shared
+        } else if access.managers.contains(&self.user) {
+            Reason::InList
+        } else {
+            Reason::NotInList
+        }
+    }
+}
+
+/// The reason why a user may or may not see or edit a contact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = AccessReason))]
+#[serde(rename_all = "kebab-case")]
+pub enum Reason {
+    /// The user is an administrator.
+    Administrator,
+    /// The contact is shared with all users for this action.
+    Shared,
+    /// The user is in the manager list.
+    InList,
+    /// The contact is not shared for this action, and the user is not in the manager list.
+    NotInList,
+}
+
+impl Reason {
+    /// Returns whether the action is allowed for this reason.
+    pub const fn allows(self) -> bool {
+        !matches!(self, Self::NotInList)
     }
 }
 

@@ -1,7 +1,11 @@
 //! Jobs: the record of every access change, single changes included.
 
 pub mod contact_set;
+pub mod daily;
 pub mod effect;
+pub mod history;
+pub mod selection;
+pub mod snapshot;
 pub mod view;
 
 use serde::{Deserialize, Serialize};
@@ -31,6 +35,20 @@ pub enum Kind {
     Undo,
     /// The contacts that a filter selects, without writing any contact.
     Preview,
+    /// All contacts, which the job counts and does not change.
+    Snapshot,
+}
+
+impl Kind {
+    /// All kinds, with their names.
+    pub const ALL: [(&'static str, Self); 6] = [
+        ("contact", Self::Contact),
+        ("contacts", Self::Contacts),
+        ("filter", Self::Filter),
+        ("undo", Self::Undo),
+        ("preview", Self::Preview),
+        ("snapshot", Self::Snapshot),
+    ];
 }
 
 /// The state of a job.
@@ -51,6 +69,15 @@ pub enum State {
 }
 
 impl State {
+    /// All states, with their names.
+    pub const ALL: [(&'static str, Self); 5] = [
+        ("queued", Self::Queued),
+        ("running", Self::Running),
+        ("done", Self::Done),
+        ("failed", Self::Failed),
+        ("cancelled", Self::Cancelled),
+    ];
+
     /// Returns the state's name in answers and in storage.
     pub const fn name(self) -> &'static str {
         match self {
@@ -132,6 +159,17 @@ pub enum Task {
     Preview(Box<FilterTask>),
     /// Make the changes that a preview recorded.
     Apply(Box<ApplyTask>),
+    /// Count the contacts of the portal by their access. The job changes no contact.
+    Snapshot(Box<SnapshotTask>),
+}
+
+/// The task of counting contacts by their access.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotTask {
+    /// The plan that finds every contact.
+    pub plan: Plan,
+    /// The folded tags to count.
+    pub tags: Vec<String>,
 }
 
 /// The task of changing the access of the contacts that a filter selects.
@@ -180,16 +218,26 @@ impl Task {
             Self::Filter(_) | Self::Apply(_) => Kind::Filter,
             Self::Undo { .. } => Kind::Undo,
             Self::Preview(_) => Kind::Preview,
+            Self::Snapshot(_) => Kind::Snapshot,
         }
     }
 
-    /// Returns the change of each contact's access; `None` for an undo, which restores each contact's own access.
+    /// Returns whether the job changes contacts.
+    pub const fn changes_contacts(&self) -> bool {
+        match self {
+            Self::Contact { .. } | Self::Contacts { .. } | Self::Filter(_) | Self::Apply(_) | Self::Undo { .. } => true,
+            Self::Preview(_) | Self::Snapshot(_) => false,
+        }
+    }
+
+    /// Returns the change of each contact's access; `None` for an undo, which restores each contact's own access, and for
+    /// a snapshot.
     pub fn target(&self) -> Option<&Target> {
         match self {
             Self::Contact { target } | Self::Contacts { target, .. } => Some(target),
             Self::Filter(task) | Self::Preview(task) => Some(&task.target),
             Self::Apply(task) => Some(&task.target),
-            Self::Undo { .. } => None,
+            Self::Undo { .. } | Self::Snapshot(_) => None,
         }
     }
 
@@ -203,7 +251,7 @@ impl Task {
         match self {
             Self::Filter(task) | Self::Preview(task) => Some(&task.filter),
             Self::Apply(task) => Some(&task.filter),
-            Self::Contact { .. } | Self::Contacts { .. } | Self::Undo { .. } => None,
+            Self::Contact { .. } | Self::Contacts { .. } | Self::Undo { .. } | Self::Snapshot(_) => None,
         }
     }
 
@@ -236,9 +284,12 @@ impl Task {
     pub const fn log(&self) -> UndoLog {
         match self {
             Self::Contact { .. } => UndoLog::Record,
-            Self::Contacts { .. } | Self::Filter(_) | Self::Undo { .. } | Self::Preview(_) | Self::Apply(_) => {
-                UndoLog::Chunks
-            }
+            Self::Contacts { .. }
+            | Self::Filter(_)
+            | Self::Undo { .. }
+            | Self::Preview(_)
+            | Self::Apply(_)
+            | Self::Snapshot(_) => UndoLog::Chunks,
         }
     }
 }
@@ -281,6 +332,9 @@ pub struct Job {
     /// The run that makes the changes of the preview.
     #[serde(default)]
     pub applied_by: Option<JobId>,
+    /// The note of the call or of the rule that started the job.
+    #[serde(default)]
+    pub note: Option<String>,
 }
 
 /// The parts of a job that are known when the job is recorded.
@@ -300,12 +354,14 @@ pub struct NewJob {
     pub expected: u64,
     /// Time at which the undo log expires; `None` for never.
     pub changes_until: Option<Timestamp>,
+    /// The note of the call or of the rule that starts the job.
+    pub note: Option<String>,
 }
 
 impl NewJob {
     /// Returns the record of a job that waits for a worker.
     pub fn queued(self) -> Job {
-        let Self { id, created_by, created, task, shards, expected, changes_until } = self;
+        let Self { id, created_by, created, task, shards, expected, changes_until, note } = self;
         Job {
             id,
             state: State::Queued,
@@ -322,6 +378,7 @@ impl NewJob {
             changes_until,
             effect: None,
             applied_by: None,
+            note,
         }
     }
 

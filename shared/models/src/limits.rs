@@ -54,11 +54,48 @@ pub const MAX_AFFECTED: u64 = i32::MAX.unsigned_abs() as u64;
 /// Default `count` of a list of jobs.
 pub const DEFAULT_JOBS: usize = 25;
 
+/// Maximum jobs that one page of a filtered list examines. Such a page may be short.
+pub const MAX_EXAMINED_JOBS: usize = 1000;
+
+/// Days whose changed contacts are counted.
+pub const COUNTED_DAYS: usize = 90;
+
+/// Days for which the counter of a day is stored.
+pub const COUNTERS_KEPT_DAYS: i64 = 100;
+
+/// Counters of one day of a portal or of a user. Jobs that end concurrently mostly write different counters. A list of
+/// days reads them all.
+pub const COUNTERS_PER_DAY: u8 = 32;
+
+/// Maximum tags that a snapshot counts: those with the most contacts. The job's record names the tags.
+pub const MAX_SNAPSHOT_TAGS: usize = 1000;
+
+/// Milliseconds from the time of a call within which the call makes the identifier of its job.
+pub const JOB_ID_LEAD_MILLIS: u64 = 60_000;
+
+/// Default number of changes in the history of a contact.
+pub const DEFAULT_HISTORY: usize = 10;
+
+/// Maximum number of changes in the history of a contact. Each change takes two reads, one after the other.
+pub const MAX_HISTORY: usize = 100;
+
+/// Maximum changes of a contact that a history or a list of the contact's jobs follows.
+pub const MAX_FOLLOWED_CHANGES: usize = 250;
+
+/// Default number of runs that a schedule shows.
+pub const DEFAULT_RUNS: usize = 5;
+
+/// Maximum number of runs that a schedule shows.
+pub const MAX_RUNS: usize = 100;
+
 /// Maximum brackets after a name in a form: two, as in `filter[tags][]`.
 pub const MAX_FORM_DEPTH: usize = 2;
 
 /// Maximum bytes of an idempotency key.
 pub const MAX_IDEMPOTENCY_KEY_BYTES: usize = 255;
+
+/// Maximum characters of the note of a job or a rule.
+pub const MAX_NOTE_CHARS: usize = 200;
 
 /// Maximum characters of a rule's name.
 pub const MAX_RULE_NAME_CHARS: usize = 64;
@@ -355,6 +392,11 @@ const _: () = assert!(MAX_NAMED_CONTACTS <= MAX_PAGE);
 // A new rule's name can be stored.
 const _: () = assert!(MAX_RULE_NAME_CHARS <= MAX_STORED_RULE_NAME_BYTES);
 const _: () = assert!(DEFAULT_JOBS <= MAX_PAGE);
+const _: () = assert!(DEFAULT_HISTORY <= MAX_HISTORY && MAX_HISTORY <= MAX_FOLLOWED_CHANGES);
+const _: () = assert!(COUNTED_DAYS < COUNTERS_KEPT_DAYS as usize);
+// The record of a snapshot's job, and its result, fit an item of 400 KB.
+const _: () = assert!(MAX_SNAPSHOT_TAGS * (MAX_TAG_BYTES + 100) < 400 * 1024);
+const _: () = assert!(DEFAULT_RUNS <= MAX_RUNS && MAX_RUNS <= MAX_PAGE);
 const _: () = assert!(SYNCHRONOUS_RUN_MILLIS + ANSWER_RESERVE_MILLIS <= 30_000);
 const _: () = assert!(RUN_GRACE_MILLIS < ANSWER_RESERVE_MILLIS);
 // A run that the server's shutdown interrupts can write its page before the cut-off.

@@ -19,6 +19,7 @@ mod contacts;
 pub mod field;
 mod fields;
 pub(crate) mod form;
+mod jobs;
 mod people;
 pub mod queries;
 mod query;
@@ -30,9 +31,10 @@ mod text;
 
 pub use contacts::{ListContacts, SetContactAccess, SetContactsAccess, SetFilterAccess};
 pub use fields::{check_no_fields, checked_tag, words};
+pub use jobs::UnresolvedJobFilter;
 pub use people::{ACTIVATION_STATUSES, EMPLOYEE_STATUSES, ListPeople, PeopleOrder, fields_of_person};
 pub use query::{JobsPage, JobsStart, Page, Query};
-pub use rules::{RunOnce, SetRule, UnresolvedSchedule};
+pub use rules::{RunOnce, SetRule, ShowSchedule, UnresolvedSchedule};
 pub use selection::UnresolvedFilter;
 pub use sign_in::SignInRequest;
 

@@ -111,8 +111,14 @@ pub struct Rule {
     pub last_run: Option<Timestamp>,
     /// Last job that the rule started.
     pub last_job: Option<JobId>,
-    /// Reason why the rule could not run at its last due time.
+    /// Reason why the rule could not run at its last due time, or why its last job failed.
     pub error: Option<String>,
+    /// Number of changes above which a run writes nothing.
+    #[serde(default)]
+    pub max_affected: Option<u64>,
+    /// Note that the rule and its jobs show.
+    #[serde(default)]
+    pub note: Option<String>,
 }
 
 /// The status of a rule's owner, the user on whose behalf the rule runs.
@@ -127,8 +133,8 @@ pub enum Owner {
 impl Rule {
     /// Returns the rule that `request` sets, with the run history of `before`.
     ///
-    /// A rule keeps its owner if filter, target and schedule stay the same, for example if `setter` only enables or
-    /// disables the rule. Otherwise `setter` becomes the owner. If the owner is no longer a user, `setter` also becomes
+    /// A rule keeps its owner if filter, target, schedule and limit stay the same, for example if `setter` only enables,
+    /// disables or annotates the rule. Otherwise `setter` becomes the owner. If the owner is no longer a user, `setter` also becomes
     /// the owner by enabling the rule, because a rule without an owner cannot run.
     pub fn set(
         name: RuleName,
@@ -141,7 +147,8 @@ impl Rule {
         let is_kept = |before: &&Self| {
             let same = before.filter == request.filter
                 && before.target == request.target
-                && before.schedule == request.schedule;
+                && before.schedule == request.schedule
+                && before.max_affected == request.max_affected;
             same && (owner == Owner::Present || !request.enabled)
         };
         let mut rule = Self {
@@ -158,6 +165,8 @@ impl Rule {
             last_run: before.and_then(|before| before.last_run),
             last_job: before.and_then(|before| before.last_job),
             error: None,
+            max_affected: request.max_affected,
+            note: request.note,
         };
         rule.next = rule.next_after(now);
         rule
@@ -186,7 +195,8 @@ impl Rule {
         Some(Timestamp::from_ticks(last - last.rem_euclid(TICKS_PER_MINUTE)) + limits::duration(RULE_SPACING_MILLIS))
     }
 
-    /// Returns the reason why the rule could not run at its last due time, or can no longer run at all.
+    /// Returns the reason why the rule could not run at its last due time, why its last job failed, or why the rule can no
+    /// longer run at all.
     pub fn last_error(&self) -> Option<Cow<'_, str>> {
         match self.schedule.fault() {
             Some(fault) => {
@@ -205,6 +215,8 @@ impl Rule {
             cron: self.schedule.cron(),
             time_zone: self.schedule.time_zone(),
             enabled: self.enabled,
+            max_affected: self.max_affected,
+            note: self.note.as_deref(),
             created_by: self.created_by,
             created: self.created,
             modified: self.modified,
@@ -213,6 +225,31 @@ impl Rule {
             last_job: self.last_job,
             last_error: self.last_error(),
         }
+    }
+}
+
+/// The next runs of a schedule, as answers show them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Schedule))]
+#[serde(rename_all = "PascalCase")]
+pub struct ScheduleView<'a> {
+    /// The cron expression.
+    pub cron: &'a str,
+    /// The IANA name of the time zone of the cron expression.
+    pub time_zone: &'a str,
+    /// The times of the next runs, earliest first. A rule skips a due time less than five minutes after its previous run.
+    pub runs: Vec<Timestamp>,
+}
+
+impl Schedule {
+    /// Returns the first `count` runs of a rule with this schedule after `now`.
+    pub fn view(&self, now: Timestamp, count: usize) -> ScheduleView<'_> {
+        let next = |after: &Timestamp| {
+            // A due time is a whole minute, from which the spacing starts.
+            self.next_after((*after + limits::duration(RULE_SPACING_MILLIS)).previous())
+        };
+        let runs = std::iter::successors(self.next_after(now), next).take(count).collect();
+        ScheduleView { cron: self.cron(), time_zone: self.time_zone(), runs }
     }
 }
 
@@ -234,6 +271,10 @@ pub struct RuleView<'a> {
     pub time_zone: &'a str,
     /// false if the rule does not run.
     pub enabled: bool,
+    /// The number of changes above which a run writes nothing; `null` for no limit.
+    pub max_affected: Option<u64>,
+    /// The note about the rule, which its jobs show too.
+    pub note: Option<&'a str>,
     /// The user on whose behalf the rule runs.
     #[cfg_attr(feature = "openapi", schema(value_type = uuid::Uuid))]
     pub created_by: UserId,
@@ -248,7 +289,7 @@ pub struct RuleView<'a> {
     /// The last job that the rule started.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<uuid::Uuid>))]
     pub last_job: Option<JobId>,
-    /// The reason why the rule could not run at its last due time.
+    /// The reason why the rule could not run at its last due time, or why its last job failed.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub last_error: Option<Cow<'a, str>>,
 }

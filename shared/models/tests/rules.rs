@@ -23,9 +23,15 @@ fn riga() -> TimeZone {
 }
 
 fn rule(body: &[u8]) -> Result<String, Invalid> {
-    let SetRule { filter, target, schedule, enabled } = set_rule(body, &riga())?;
+    let SetRule { filter, target, schedule, enabled, max_affected, note } = set_rule(body, &riga())?;
     let (filter, target) = (json(&filter.view()), json(&target.view()));
-    Ok(format!("{filter} -> {target} at {} in {}, enabled {enabled}", schedule.cron(), schedule.time_zone()))
+    let limit = max_affected.map(|limit| format!(", at most {limit}")).unwrap_or_default();
+    let note = note.map(|note| format!(", note {note:?}")).unwrap_or_default();
+    Ok(format!(
+        "{filter} -> {target} at {} in {}, enabled {enabled}{limit}{note}",
+        schedule.cron(),
+        schedule.time_zone()
+    ))
 }
 
 fn run(body: &[u8]) -> Result<String, Invalid> {
@@ -337,7 +343,7 @@ fn names_of_rules_are_path_segments() {
 #[test]
 fn rule_round_trips_and_has_a_view() {
     let body = format!(r#"{{"filter":{},"target":{},"cron":"0  2 * * *"}}"#, FILTERS[1], TARGETS[1]);
-    let SetRule { filter, target, schedule, enabled } = set_rule(body.as_bytes(), &riga()).unwrap();
+    let SetRule { filter, target, schedule, enabled, .. } = set_rule(body.as_bytes(), &riga()).unwrap();
     let created = "2026-01-01T00:00:00Z".parse().unwrap();
     let full = Rule {
         name: "nightly-vip".parse().unwrap(),
@@ -352,6 +358,8 @@ fn rule_round_trips_and_has_a_view() {
         last_run: Some(created),
         last_job: Some(JobId::from_u128(2)),
         error: Some("The portal does not exist.".to_owned()),
+        max_affected: Some(100),
+        note: Some("asked for by Nancy".to_owned()),
     };
     let bare = Rule {
         filter: Filter::default(),
@@ -360,6 +368,8 @@ fn rule_round_trips_and_has_a_view() {
         last_run: None,
         last_job: None,
         error: None,
+        max_affected: None,
+        note: None,
         ..full.clone()
     };
     let mut text = String::new();

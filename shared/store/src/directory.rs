@@ -36,6 +36,17 @@ const MANAGERS_INDEXED: &str = "managers_indexed";
 /// Attribute of a portal whose types have counters.
 pub(crate) const TYPES_COUNTED: &str = "types_counted";
 
+/// A tag of a portal's directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CountedTag {
+    /// The folded tag.
+    pub tag: String,
+    /// The tag as imported.
+    pub title: String,
+    /// The number of contacts with the tag.
+    pub contacts: u64,
+}
+
 pub(crate) fn portal_item(portal: &Portal) -> Result<Item, StoreError> {
     let zone = portal.time_zone.iana_name().ok_or_else(|| StoreError::Unbuildable {
         what: "the item of a portal",
@@ -274,14 +285,21 @@ impl Store {
     /// Reads the tags that contacts have, in alphabetical order, with the number of contacts of each: half a read unit
     /// per 4 KB.
     pub async fn tag_choices(&self, portal: &PortalId) -> Result<Vec<(String, u64)>, StoreError> {
+        let tags = self.counted_tags(portal).await?;
+        Ok(tags.into_iter().map(|tag| (tag.title, tag.contacts)).collect())
+    }
+
+    /// Reads the tags that contacts have, in the order of the folded tags: half a read unit per 4 KB.
+    pub async fn counted_tags(&self, portal: &PortalId) -> Result<Vec<CountedTag>, StoreError> {
         let mut tags = Vec::new();
         for item in self.query(&Range::Tags(portal.clone()), Consistency::Eventual).await? {
-            let count = count(&item);
+            let contacts = count(&item);
             if let Key::Tag(_, tag) = items::key_of(&item)?
-                && count > 0
+                && contacts > 0
             {
                 let title = item.contains_key(TAG_TITLE).then(|| items::text(&item, TAG_TITLE)).transpose()?;
-                tags.push((title.map_or(tag, ToOwned::to_owned), count));
+                let title = title.map_or_else(|| tag.clone(), ToOwned::to_owned);
+                tags.push(CountedTag { tag, title, contacts });
             }
         }
         Ok(tags)

@@ -42,11 +42,11 @@ pub struct Match {
     pub cursor: ScanCursor,
 }
 
-/// A page of matches.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct MatchPage {
+/// A page of matches, or of values derived from matches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MatchPage<T = Match> {
     /// At most [`PAGE_MATCHES`]; may be empty although more follow.
-    pub matches: Vec<Match>,
+    pub matches: Vec<T>,
     /// Number of index entries examined for the page.
     pub examined: u64,
     /// Cursor after the page; none at the end of the shard.
@@ -76,10 +76,19 @@ impl<'a> Matches<'a> {
 
     /// Reads the next page; none at the end: 1 read unit per 8 KB of index entries, matching or not.
     pub async fn next(&mut self) -> Result<Option<MatchPage>, StoreError> {
+        self.page(|_, found| found).await
+    }
+
+    /// Reads the index entries of the next page, like [`Self::next`].
+    pub async fn next_entries(&mut self) -> Result<Option<MatchPage<IndexEntry>>, StoreError> {
+        self.page(|entry, _| entry).await
+    }
+
+    async fn page<T>(&mut self, derive: fn(IndexEntry, Match) -> T) -> Result<Option<MatchPage<T>>, StoreError> {
         if self.ended() {
             return Ok(None);
         }
-        let mut page = MatchPage::default();
+        let mut page = MatchPage { matches: Vec::new(), examined: 0, next: None };
         let mut queries = 0;
         loop {
             while let Some(entry) = self.read.pop_front() {
@@ -87,7 +96,7 @@ impl<'a> Matches<'a> {
                 self.cursor.after = Some(position);
                 page.examined += 1;
                 if self.plan.selects(&entry) {
-                    page.matches.push(Match { position, cursor: self.cursor });
+                    page.matches.push(derive(entry, Match { position, cursor: self.cursor }));
                     if page.matches.len() == PAGE_MATCHES {
                         page.next = Some(self.cursor);
                         return Ok(Some(page));

@@ -2,6 +2,7 @@
 
 pub mod chunk_format;
 mod chunks;
+mod daily;
 mod effects;
 pub mod list;
 mod open;
@@ -9,6 +10,7 @@ mod previews;
 mod record;
 mod sets;
 mod shards;
+mod snapshot;
 
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem};
 
@@ -21,7 +23,7 @@ pub use effects::ShardEffect;
 use models::values::timestamp::Timestamp;
 pub use open::{OpenJob, OpenJobs, OpenJobsCursor};
 pub use previews::PreviewRun;
-pub use record::Created;
+pub use record::{Created, RecordedJob};
 pub use shards::{Checkpoint, Claim, Lease, Progress, Release, Saved, ShardFailure, ShardState};
 use std::collections::HashMap;
 
@@ -33,11 +35,11 @@ fn yes() -> AttributeValue {
     AttributeValue::Bool(true)
 }
 
-fn names<const N: usize>(names: [(&str, &str); N]) -> HashMap<String, String> {
+pub(crate) fn names<const N: usize>(names: [(&str, &str); N]) -> HashMap<String, String> {
     names.into_iter().map(|(name, stands_for)| (name.to_owned(), stands_for.to_owned())).collect()
 }
 
-fn values<const N: usize>(values: [(&str, AttributeValue); N]) -> HashMap<String, AttributeValue> {
+pub(crate) fn values<const N: usize>(values: [(&str, AttributeValue); N]) -> HashMap<String, AttributeValue> {
     values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 

@@ -23,6 +23,8 @@
 //! | job in its user's list | `portal#L#uuid` | `JOB#uuid` |
 //! | open jobs of a user | `portal#L#uuid` | `OPEN` |
 //! | previews of a user | `portal#L#uuid` | `PREVIEWS` |
+//! | counter of a day, of a portal or a user | `portal#D`, `portal#D#uuid` | `DAY#2026-11-21#07` |
+//! | latest snapshot | `portal` | `SNAPSHOT` |
 //! | progress and lease of a shard of a job | `portal#J#uuid` | `SHARD#003` |
 //! | chunk of a job | `portal#J#uuid` | `CHUNK#003#0000000007` |
 //! | effect of the changes of a preview's shard | `portal#J#uuid` | `EFFECT#003` |
@@ -46,6 +48,7 @@ mod range;
 
 use std::fmt;
 
+use jiff::civil::Date;
 use models::access::Author;
 use models::rule::RuleName;
 use models::sign_in::Email;
@@ -131,6 +134,11 @@ pub enum Key {
     OpenJobsOf(PortalId, UserId),
     /// The previews of a user.
     PreviewsOf(PortalId, UserId),
+    /// A counter of the contacts that jobs changed on a day: of all jobs of a portal, or of the jobs of a user. A day has
+    /// several counters.
+    DayCounter(PortalId, Option<UserId>, Date, u8),
+    /// The latest snapshot of a portal.
+    Snapshot(PortalId),
     /// A job that is unfinished, or whose event is not published on the event bus yet.
     OpenJob(PortalId, JobId),
     /// A portal that has standing rules.
@@ -173,6 +181,8 @@ const SCHEMA_PK: &str = "S#";
 
 const SCHEMA_SK: &str = "SCHEMA";
 
+const SNAPSHOT_SK: &str = "SNAPSHOT";
+
 fn contact_pk(portal: &PortalId, id: ContactId) -> String {
     format!("{portal}#C#{:010}", id.get())
 }
@@ -208,6 +218,18 @@ fn jobs_pk(portal: &PortalId) -> String {
 
 fn jobs_of_pk(portal: &PortalId, user: &UserId) -> String {
     format!("{portal}#L#{user}")
+}
+
+fn days_pk(portal: &PortalId, user: Option<&UserId>) -> String {
+    match user {
+        Some(user) => format!("{portal}#D#{user}"),
+        None => format!("{portal}#D"),
+    }
+}
+
+/// Returns the lowest sort key of counters of `day` or later.
+pub fn days_from(day: Date) -> String {
+    format!("DAY#{day}")
 }
 
 fn job_pk(portal: &PortalId, job: &JobId) -> String {
@@ -261,6 +283,8 @@ impl Key {
             Self::UserAttempts(..) => "UserAttempts",
             Self::OpenJobsOf(..) => "OpenJobsOf",
             Self::PreviewsOf(..) => "PreviewsOf",
+            Self::DayCounter(..) => "DayCounter",
+            Self::Snapshot(..) => "Snapshot",
             Self::PackedPosting(..) => "PackedPosting",
             Self::DueCompaction(..) => "DueCompaction",
             Self::Move(..) => "Move",
@@ -300,6 +324,10 @@ impl Key {
             Self::JobEntry(portal, user, job) => (jobs_of_pk(portal, user), format!("JOB#{job}")),
             Self::OpenJobsOf(portal, user) => (jobs_of_pk(portal, user), "OPEN".into()),
             Self::PreviewsOf(portal, user) => (jobs_of_pk(portal, user), "PREVIEWS".into()),
+            Self::DayCounter(portal, user, day, number) => {
+                (days_pk(portal, user.as_ref()), format!("DAY#{day}#{number:02}"))
+            }
+            Self::Snapshot(portal) => (portal.to_string(), SNAPSHOT_SK.into()),
             Self::OpenJob(portal, job) => (open_pk(open_bucket(job)), format!("{portal}#{job}")),
             Self::RulePortal(portal) => (RULE_PORTALS_PK.into(), portal.to_string()),
             Self::DueRule(due, portal, name) => (DUE_PK.into(), format!("{due}#{portal}#{name}")),
@@ -364,6 +392,8 @@ impl Key {
                 let job = sk.strip_prefix("JOB#")?;
                 Some(Self::Job(portal, job.parse().ok()?))
             }
+            Some(None) if rest == Some("D") => Self::decode_day(portal, None, sk),
+            Some(Some(("D", user))) => Self::decode_day(portal, Some(user.parse().ok()?), sk),
             Some(Some(("C", id))) => {
                 let id: ContactId = number(id)?.try_into().ok()?;
                 match sk.split_once('#') {
@@ -424,9 +454,16 @@ impl Key {
         }
     }
 
+    fn decode_day(portal: PortalId, user: Option<UserId>, sk: &str) -> Option<Self> {
+        let (day, number) = sk.strip_prefix("DAY#")?.split_once('#')?;
+        Some(Self::DayCounter(portal, user, day.parse().ok()?, number.parse().ok()?))
+    }
+
     fn decode_directory(portal: PortalId, sk: &str) -> Option<Self> {
-        if sk == "PORTAL" {
-            return Some(Self::Portal(portal));
+        match sk {
+            "PORTAL" => return Some(Self::Portal(portal)),
+            SNAPSHOT_SK => return Some(Self::Snapshot(portal)),
+            _ => {}
         }
         match sk.split_once('#')? {
             ("STAGE", id) => Some(Self::Stage(portal, i32::try_from(number(id)?).ok()?)),

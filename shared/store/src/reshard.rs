@@ -153,7 +153,8 @@ impl Store {
                 for open in page.jobs.into_iter().filter(|open| open.portal == *portal) {
                     // An entry without a record belongs to a call that ended before it wrote the record.
                     let Some(job) = self.job(portal, open.job).await? else { continue };
-                    if job.task.matches().is_some() && !job.is_over() {
+                    let reads_index = job.task.matches().is_some() || matches!(job.task, Task::Snapshot(_));
+                    if reads_index && !job.is_over() {
                         found.push(job.id);
                     }
                 }

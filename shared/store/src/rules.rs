@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use models::job::Job;
+use models::job::{Job, JobId};
 use models::rule::{Rule, RuleName};
 use models::values::id::{PortalId, UserId};
 use models::values::timestamp::Timestamp;
@@ -13,6 +13,7 @@ use crate::dynamodb::items::{self, Item};
 use crate::dynamodb::reading::{Consistency, QueryOptions};
 use crate::error::StoreError;
 use crate::idempotency::KeptAnswer;
+use crate::jobs::{names, values};
 use crate::keys::{Key, Range};
 
 const DOC: &str = "doc";
@@ -186,6 +187,28 @@ impl Store {
             writes.extend(self.new_job_writes(portal, job, due)?);
         }
         is_committed(self.transact(writes).await)
+    }
+
+    /// Records in a rule why its last job failed, unless the rule started another job or was set meanwhile: 1 write unit
+    /// per KB of the rule, at least 1.
+    pub async fn record_rule_failure(
+        &self,
+        portal: &PortalId,
+        name: &RuleName,
+        job: JobId,
+        error: &str,
+    ) -> Result<(), StoreError> {
+        let of =
+            [("#doc", DOC), ("#job", "LastJob"), ("#error", "Error"), ("#at", "LastRun"), ("#modified", "Modified")];
+        self.update_if(
+            &Key::Rule(portal.clone(), name.clone()),
+            "SET #doc.#error = :error",
+            Some("#doc.#job = :job AND #doc.#modified <= #doc.#at"),
+            names(of),
+            values([(":error", items::s(error)), (":job", items::to_document(&job)?)]),
+        )
+        .await
+        .map(drop)
     }
 
     fn due_writes(

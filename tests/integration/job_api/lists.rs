@@ -88,7 +88,7 @@ async fn run_without_a_record_hides_no_other_job_of_its_user() {
 async fn unknown_parameter_of_a_list_is_refused() {
     let (world, id) = complete_job().await;
     for (path, field) in [
-        ("jobs?state=done".to_owned(), "state"),
+        ("jobs?status=done".to_owned(), "status"),
         ("jobs?count=-1".to_owned(), "count"),
         ("jobs?count=x".to_owned(), "count"),
         ("jobs?startIndex=10001".to_owned(), "startIndex"),

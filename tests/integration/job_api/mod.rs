@@ -21,7 +21,7 @@ use tests::{NEW_YEAR_2026, Reply, World};
 use crate::portal::{MIKE, access, contact, contact_with, job};
 
 /// The members of a job, in the order of SPEC section 8.
-const MEMBERS: [&str; 21] = [
+const MEMBERS: [&str; 22] = [
     "id",
     "kind",
     "state",
@@ -33,6 +33,7 @@ const MEMBERS: [&str; 21] = [
     "target",
     "rule",
     "undoOf",
+    "note",
     "matched",
     "updated",
     "unchanged",

@@ -161,6 +161,7 @@ impl Bed {
             max_affected,
             started,
             rule: None,
+            note: None,
         }
     }
 
@@ -204,7 +205,11 @@ impl Bed {
     }
 
     pub(crate) async fn states(&self) -> BTreeMap<i32, AccessState> {
-        access(&self.world, "acme", self.numbers()).await
+        self.states_of(self.numbers()).await
+    }
+
+    pub(crate) async fn states_of(&self, contacts: std::ops::RangeInclusive<i64>) -> BTreeMap<i32, AccessState> {
+        access(&self.world, "acme", contacts).await
     }
 
     /// Returns the contacts whose records `id` wrote.
@@ -236,7 +241,7 @@ impl Bed {
     pub(crate) async fn undo(&self, id: JobId) -> JobId {
         let undone = self.job(id).await;
         let (jobs, ada) = (self.world.jobs(), Caller { user: ADA, is_admin: true });
-        jobs.undo(&self.portal, &ada, &undone, jobs.new_id()).await.unwrap().id
+        jobs.undo(&self.portal, &ada, &undone, jobs.new_id(), None).await.unwrap().id
     }
 
     /// Undoes a job and checks that the undo finished.

@@ -57,6 +57,8 @@ pub(crate) fn step(call: &Call) -> Option<Step> {
         (Operation::UpdateItem, Key::JobShard(..)) if update.contains("#cancelled") => Step::CancelShard,
         (Operation::UpdateItem, Key::JobShard(..)) => Step::Release,
         (Operation::UpdateItem, Key::Job(..)) if update.contains("#started") => Step::Start,
+        // A job that changed contacts ends in a transaction with the counters of its day.
+        (Operation::TransactWriteItems, Key::Job(..)) => Step::Finish,
         (Operation::UpdateItem, Key::Job(..)) if update.contains(":job") => Step::Finish,
         (Operation::UpdateItem, Key::Job(..)) => Step::Cancel,
         (Operation::DeleteItem, Key::OpenJob(..)) => Step::Close,

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use crate::portal::{ADA_TOKEN, MIKE, acme_with, contact};
 
+pub(crate) use self::{put as put_rule, rule as shown_rule, set as set_rule, wake_at as wake_rules_at};
 pub(crate) use people::dismiss;
 pub(crate) use run_events::{run_of, start};
 
@@ -42,12 +43,12 @@ fn with(mut body: Value, name: &str, value: Value) -> Value {
     body
 }
 
-async fn put(world: &World, token: &str, name: &str, body: &Value) -> Reply {
+pub(crate) async fn put(world: &World, token: &str, name: &str, body: &Value) -> Reply {
     world.access_with("PUT", &format!("rules/{name}"), token, &body.to_string(), &[]).await.unwrap()
 }
 
 /// Sets a rule. Returns the rule in the answer.
-async fn set(world: &World, token: &str, name: &str, body: &Value) -> Value {
+pub(crate) async fn set(world: &World, token: &str, name: &str, body: &Value) -> Value {
     let reply = put(world, token, name, body).await;
     assert_eq!(reply.status, 200, "{}", reply.text);
     reply.json()["response"].clone()
@@ -57,7 +58,7 @@ async fn delete(world: &World, token: &str, name: &str) -> Reply {
     world.access_with("DELETE", &format!("rules/{name}"), token, "", &[]).await.unwrap()
 }
 
-async fn rule(world: &World, name: &str) -> Value {
+pub(crate) async fn rule(world: &World, name: &str) -> Value {
     let reply = world.get(&format!("rules/{name}"), ADA_TOKEN).await.unwrap();
     assert_eq!(reply.status, 200, "{}", reply.text);
     reply.json()["response"].clone()
@@ -84,7 +85,7 @@ async fn wake_with(jobs: &jobs::Jobs, event: Value) -> (usize, usize) {
     }
 }
 
-async fn wake_at(world: &World, time: &str) -> (usize, usize) {
+pub(crate) async fn wake_at(world: &World, time: &str) -> (usize, usize) {
     world.set_clock(at(time));
     // By that time every read sees earlier writes.
     world.catch_up().await.unwrap();

@@ -394,6 +394,7 @@ impl Bed {
                 contacts: loaded.contacts.into_iter().map(|(id, (_, state))| (id, state)).collect(),
                 target,
                 started: jobs.now(),
+                note: None,
             };
             if run.counts().updated == 0 {
                 return Ok(());
@@ -422,6 +423,7 @@ impl Bed {
             max_affected: (start == Start::FilterLimited).then_some(1000),
             started: jobs.now(),
             rule: None,
+            note: None,
         };
         match start {
             Start::FilterQueued | Start::FilterLimited => run.enqueue(jobs, id).await.map(drop)?,
@@ -440,6 +442,7 @@ impl Bed {
             target,
             job: jobs.new_id(),
             started: jobs.now(),
+            note: None,
         };
         for _ in 0..4 {
             let LoadedContact::Loaded(loaded) = run.load(jobs, [ADA]).await? else { return Ok(()) };
@@ -448,8 +451,8 @@ impl Bed {
             if after == before.access {
                 return Ok(());
             }
-            run.prepare(jobs, before, &after).await?;
-            if run.apply(jobs, before, &after).await? == ContactOutcome::Written {
+            let prepared = run.prepare(jobs, before, after).await?;
+            if run.apply(jobs, before, prepared).await? == ContactOutcome::Written {
                 return Ok(());
             }
         }
@@ -458,7 +461,7 @@ impl Bed {
 
     async fn undo(&self, jobs: &Jobs, job: JobId) -> Result<(), StartError> {
         let Some(job) = jobs.store.job(&self.portal, job).await? else { return Ok(()) };
-        jobs.undo(&self.portal, &Caller { user: ADA, is_admin: true }, &job, jobs.new_id()).await.map(drop)
+        jobs.undo(&self.portal, &Caller { user: ADA, is_admin: true }, &job, jobs.new_id(), None).await.map(drop)
     }
 
     /// Undoes the newest jobs that a process finds, as other callers do at any time.

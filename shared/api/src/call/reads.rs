@@ -1,16 +1,20 @@
 //! The reads of a call. A handler of an [`Auth::Read`](crate::Auth::Read) endpoint has no other access to the table.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
+use jiff::civil::Date;
+use jobs::chain::ContactHistory;
 use models::contact::ListItem;
 use models::directory::User;
+use models::job::daily::DayCounts;
+use models::job::snapshot::Snapshot;
 use models::job::{Change, Job, JobId, ShardSummary};
 use models::request::JobsStart;
 use models::rule::{Rule, RuleName};
 use models::values::id::{ContactId, PortalId, UserId};
 use store::StoreError;
 use store::contacts::{AccessState, Accesses, Origin};
-use store::directory::Lists;
+use store::directory::{CountedTag, Lists};
 use store::jobs::list::JobReader;
 use store::listing::{ListError, Listed, Listing};
 use store::planner::Planner;
@@ -123,6 +127,20 @@ impl<'a> Reads<'a> {
         self.app.store.jobs(self.portal, user, start).await
     }
 
+    /// Returns a reader of the history of a contact that has the access `current`.
+    pub fn contact_history(self, contact: ContactId, current: AccessState) -> ContactHistory<'a> {
+        self.app.jobs.contact_history(self.portal, contact, current)
+    }
+
+    /// Returns a reader of the jobs that changed a contact, among its last changes.
+    pub async fn jobs_of_contact(self, contact: ContactId, start: JobsStart) -> Result<JobReader<'a>, StoreError> {
+        let mut jobs = self.app.jobs.jobs_of_contact(self.portal, contact).await?;
+        if let JobsStart::Before(before) = start {
+            jobs.retain(|job| *job < before);
+        }
+        Ok(self.app.store.listed_jobs(self.portal, jobs))
+    }
+
     /// Reads the progress of each shard of a running job: 1 read unit.
     pub async fn summaries(self, job: &Job) -> Result<Vec<ShardSummary>, StoreError> {
         self.app.jobs.summaries(self.portal, job).await
@@ -131,6 +149,21 @@ impl<'a> Reads<'a> {
     /// Reads at most `count` changes of a job after the first `skip`.
     pub async fn changes(self, job: &Job, skip: usize, count: usize) -> Result<Vec<Change>, StoreError> {
         self.app.jobs.changes(self.portal, job, skip, count).await
+    }
+
+    /// Reads the contacts that the jobs of the portal, or of one user, changed on each day from `from` on.
+    pub async fn day_counts(self, user: Option<UserId>, from: Date) -> Result<BTreeMap<Date, DayCounts>, StoreError> {
+        self.app.store.day_counts(self.portal, user, from).await
+    }
+
+    /// Reads the latest snapshot; none before the first.
+    pub async fn snapshot(self) -> Result<Option<Snapshot>, StoreError> {
+        self.app.store.snapshot(self.portal).await
+    }
+
+    /// Reads the tags that contacts have, with their folded forms.
+    pub async fn counted_tags(self) -> Result<Vec<CountedTag>, StoreError> {
+        self.app.store.counted_tags(self.portal).await
     }
 
     /// Reads a standing rule; none if the portal has no such rule.

@@ -91,6 +91,17 @@ impl Failure {
                  leave the contact out.",
                 counted(ids, "contact", "each of the contacts")
             )),
+            Self::AdministratorsOnly => {
+                Unchanged("only administrators may make this call. Ask an administrator of the portal.".into())
+            }
+            Self::SnapshotNotFound => {
+                Alone("No snapshot has ended yet. Start one with POST /api/2.0/crm/access/snapshots.".into())
+            }
+            Self::ReasonsForbidden => Alone(
+                "Only administrators may ask about the rights of another user. Leave userId out to ask about your own \
+                 rights."
+                    .into(),
+            ),
             Self::PreconditionFailed(Unmet::Changed) => Unchanged(
                 "If-Match does not name the current version. Read the current version, decide again, and send its ETag."
                     .into(),

@@ -5,6 +5,7 @@
 //! access stays the same needs no further step: no write and no job. If somebody else changes the access between `load` and
 //! `apply`, the run starts again.
 
+use jiff::civil::Date;
 use models::access::{Access, Author, Target};
 use models::job::{Counts, Job, JobId, NewJob, Revision, Task};
 use models::values::id::{ContactId, PortalId, UserId};
@@ -12,6 +13,7 @@ use models::values::timestamp::Timestamp;
 use store::StoreError;
 use store::contacts::{AccessRecord, AccessState, Loaded};
 use store::dynamodb::batch::Priority;
+use store::jobs::RecordedJob;
 use store::postings::Postings;
 
 use crate::context::{Events, Jobs};
@@ -31,6 +33,8 @@ pub struct ContactRun {
     pub job: JobId,
     /// When the run started.
     pub started: Timestamp,
+    /// The note that the job shows.
+    pub note: Option<String>,
 }
 
 /// The contact that a run loaded.
@@ -40,6 +44,15 @@ pub enum LoadedContact {
     Loaded(Loaded),
     /// An earlier attempt of this run wrote the change, but its response was lost.
     AlreadyWritten(Box<Job>),
+}
+
+/// The result of [`ContactRun::prepare`], without which no change is written.
+#[derive(Clone, Debug)]
+pub struct PreparedContact {
+    /// The access after the change.
+    after: Access,
+    /// The day of the change, in the portal's time zone.
+    day: Date,
 }
 
 /// The result of [`ContactRun::apply`].
@@ -72,28 +85,42 @@ impl ContactRun {
         Ok(LoadedContact::Loaded(loaded))
     }
 
-    /// Writes the manager index for the access `after` the change. The index must precede the access record. Costs 1
-    /// write unit for each manager that is new to the contact.
+    /// Writes the manager index for the access `after` the change, which must precede the access record, and reads the
+    /// portal's time zone: 1 write unit for each manager that is new to the contact, and half a read unit.
     ///
     /// # Errors
     ///
     /// When the table fails.
-    pub async fn prepare(&self, jobs: &Jobs, before: &AccessState, after: &Access) -> Result<(), StoreError> {
+    pub async fn prepare(
+        &self,
+        jobs: &Jobs,
+        before: &AccessState,
+        after: Access,
+    ) -> Result<PreparedContact, StoreError> {
         let mut postings = Postings::default();
-        postings.add(self.contact, &before.access, after);
-        jobs.store.index_managers(&self.portal, &postings, jobs.now(), Priority::Call).await
+        postings.add(self.contact, &before.access, &after);
+        let (day, ()) = futures::try_join!(
+            jobs.day_of(&self.portal, self.started),
+            jobs.store.index_managers(&self.portal, &postings, jobs.now(), Priority::Call)
+        )?;
+        Ok(PreparedContact { after, day })
     }
 
-    /// Writes the access `after` the change and its job in one transaction, if the access is still `before`: 6 write units, and 2
+    /// Writes the prepared access and its job in one transaction, if the access is still `before`: 10 write units, and 2
     /// more if the job's event is published.
     ///
     /// # Errors
     ///
     /// When the table fails.
-    pub async fn apply(&self, jobs: &Jobs, before: &AccessState, after: &Access) -> Result<ContactOutcome, StoreError> {
+    pub async fn apply(
+        &self,
+        jobs: &Jobs,
+        before: &AccessState,
+        prepared: PreparedContact,
+    ) -> Result<ContactOutcome, StoreError> {
         let Self { portal, contact, .. } = self;
         let record = AccessRecord {
-            access: after,
+            access: &prepared.after,
             revision: Revision { job: self.job, chunk: None },
             replaced: before.job(),
             set_by: self.author,
@@ -101,7 +128,8 @@ impl ContactRun {
         };
         // The job stays open until its event is published.
         let open = !matches!(jobs.events, Events::Off);
-        match jobs.store.write_access_with_job(portal, *contact, before, &record, &self.record(), open).await {
+        let recorded = RecordedJob { job: &self.record(), open, day: prepared.day };
+        match jobs.store.write_access_with_job(portal, *contact, before, &record, recorded).await {
             Ok(()) => Ok(ContactOutcome::Written),
             Err(error) if error.is_condition_failed() => Ok(ContactOutcome::Overtaken),
             Err(error) => Err(error),
@@ -119,6 +147,7 @@ impl ContactRun {
             expected: 1,
             // The job record holds the previous access, and is never deleted.
             changes_until: None,
+            note: self.note.clone(),
         };
         job.done(Counts { matched: 1, updated: 1, ..Counts::default() })
     }

@@ -38,6 +38,8 @@ pub struct ContactsRun {
     pub target: Target,
     /// When the run started.
     pub started: Timestamp,
+    /// The note that the job shows.
+    pub note: Option<String>,
 }
 
 impl ContactsRun {
@@ -63,6 +65,7 @@ impl ContactsRun {
             shards: SHARDS,
             expected: contacts.as_slice().len() as u64,
             changes_until: jobs.changes_until(self.started),
+            note: self.note.clone(),
             task: Task::Contacts { contacts, target: self.target.clone() },
         }
     }

@@ -41,6 +41,8 @@ pub struct FilterRun {
     pub started: Timestamp,
     /// The standing rule that started the run.
     pub rule: Option<String>,
+    /// The note that the job shows.
+    pub note: Option<String>,
 }
 
 /// The reason why a run wrote nothing.
@@ -176,6 +178,7 @@ impl FilterRun {
             shards: self.plan.shards,
             expected: self.expected,
             changes_until: jobs.changes_until(self.started),
+            note: self.note.clone(),
             task: Task::Filter(Box::new(self.task(unchecked_limit))),
         }
     }

@@ -4,6 +4,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures::future::{Either, select};
+use models::job::snapshot::Tally;
 use models::limits::{self, LEASE_MARGIN_MILLIS, LEASE_MILLIS, RENEW_MILLIS};
 use models::values::id::LeaseOwner;
 use models::values::timestamp::Timestamp;
@@ -132,6 +133,16 @@ impl<'a> ShardWork<'a> {
         let sent = Instant::now();
         let lease = self.lease();
         let saved = self.jobs.store.save_progress(self.portal, self.job.id, self.shard, &lease, &self.progress).await?;
+        self.recorded = self.progress;
+        self.confirm(sent, saved)
+    }
+
+    /// Records the shard's progress together with the counts of a snapshot.
+    pub(crate) async fn save_with(&mut self, tally: &Tally) -> Result<(), Stopped> {
+        let sent = Instant::now();
+        let lease = self.lease();
+        let Self { jobs, portal, job, shard, progress, .. } = self;
+        let saved = jobs.store.save_tally(portal, job.id, *shard, &lease, progress, tally).await?;
         self.recorded = self.progress;
         self.confirm(sent, saved)
     }

@@ -49,6 +49,8 @@ pub struct JobView<'a> {
     #[cfg_attr(feature = "openapi", schema(value_type = uuid::Uuid, required = false))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub apply_of: Option<JobId>,
+    /// The note of the call or of the rule that started the job.
+    pub note: Option<&'a str>,
     /// Matches that the caller may see; for an undo, contacts that the undone job changed; for the run of a preview,
     /// contacts that the preview would change.
     pub matched: u64,
@@ -238,6 +240,7 @@ impl Job {
             rule: self.task.rule(),
             undo_of: self.task.undo_of(),
             apply_of: self.task.apply_of(),
+            note: self.note.as_deref(),
             matched: counts.matched,
             updated: counts.updated,
             unchanged: counts.unchanged,

@@ -75,6 +75,28 @@ const fn shared(meaning: &'static str) -> Field {
     )
 }
 
+/// The note of a change or of a rule.
+pub(super) const NOTE: Field =
+    Field::optional("note", Kind::Note, "A text of at most {max} characters that the job or the rule shows.");
+
+/// The times at which a rule runs.
+pub(super) const CRON: Field = Field::required(
+    "cron",
+    Kind::Cron,
+    "Minute, hour, day of the month, month, day of the week; also L, 15W, LW, TUE#2, FRIL.",
+);
+
+/// The time zone of [`CRON`].
+pub(super) const TIME_ZONE: Field =
+    Field::optional("timeZone", Kind::TimeZone, "The IANA name of a time zone. The default is the portal's time zone.");
+
+/// The number of changes above which a run writes nothing.
+const AFFECTED: Field = Field::optional(
+    "maxAffected",
+    Kind::Whole { max: MAX_AFFECTED, remedy: "" },
+    "The number of changes above which nothing is written.",
+);
+
 /// The body of `PUT …/contact/{contactid}/access`.
 pub const SET_CONTACT_ACCESS: &[Field] = &[
     shared("true makes the contact public, false private"),
@@ -113,17 +135,15 @@ const TARGET_OBJECT: Kind = Kind::Object(Object { fields: TARGET, schema: "RuleT
 pub const SET_RULE: &[Field] = &[
     Field::required("filter", FILTER_OBJECT, "The filter that selects the contacts."),
     Field::required("target", TARGET_OBJECT, "The change of the contacts' access."),
-    Field::required(
-        "cron",
-        Kind::Cron,
-        "Minute, hour, day of the month, month, day of the week; also L, 15W, LW, TUE#2, FRIL.",
-    ),
-    Field::optional("timeZone", Kind::TimeZone, "The IANA name of a time zone. The default is the portal's time zone."),
+    CRON,
+    TIME_ZONE,
     Field::optional(
         "enabled",
         Kind::Boolean("false keeps the rule without running it"),
         "false keeps the rule without running it.",
     ),
+    AFFECTED,
+    NOTE,
 ];
 
 /// The payload of a single run. The description of the API does not contain the payload.
@@ -131,11 +151,7 @@ pub const RUN_ONCE: &[Field] = &[
     Field::required("portal", Kind::Portal, "The portal of the contacts."),
     Field::required("filter", FILTER_OBJECT, "The filter that selects the contacts."),
     Field::required("access", TARGET_OBJECT, "The change of the contacts' access."),
-    Field::optional(
-        "maxAffected",
-        Kind::Whole { max: MAX_AFFECTED, remedy: "" },
-        "The number of changes above which nothing is written.",
-    ),
+    AFFECTED,
     Field::optional("idempotencyKey", Kind::IdempotencyKey, "The key that identifies repeated payloads of a run."),
 ];
 

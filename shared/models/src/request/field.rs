@@ -55,7 +55,11 @@ pub enum Kind {
     Count {
         /// Number of entries if the parameter is absent.
         default: usize,
+        /// Maximum.
+        max: usize,
     },
+    /// One contact.
+    Contact,
     /// One contact, or an array of contacts.
     Contacts,
     /// The contact of the path, repeated in the body.
@@ -66,6 +70,8 @@ pub enum Kind {
     User,
     /// A job.
     Job,
+    /// The name of a standing rule.
+    RuleName,
     /// Array of tags.
     Tags,
     /// One number, or an array of numbers, of stages or types.
@@ -92,6 +98,8 @@ pub enum Kind {
     Portal,
     /// An idempotency key.
     IdempotencyKey,
+    /// A note about a change or a rule.
+    Note,
     /// An object.
     Object(Object),
 }

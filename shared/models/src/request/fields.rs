@@ -5,7 +5,9 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use crate::invalid::{Fault, Invalid, shown, unknown_name};
-use crate::limits::{MAX_FAULTS, MAX_FILTER_VALUE_BYTES, MAX_LIST_VALUES, MAX_QUERY_VALUES, MAX_TAG_BYTES};
+use crate::limits::{
+    MAX_FAULTS, MAX_FILTER_VALUE_BYTES, MAX_LIST_VALUES, MAX_NOTE_CHARS, MAX_QUERY_VALUES, MAX_TAG_BYTES,
+};
 use crate::request::RequestBody;
 use crate::request::field::{Field, Kind, Need, names, names_of_members};
 use crate::request::repeated::repeated_names;
@@ -323,6 +325,18 @@ impl Fields {
         if let Err(Invalid { faults }) = inner.finish() {
             self.faults.extend(faults);
         }
+    }
+
+    /// Takes the note about a change or a rule, trimmed. A blank note is no note.
+    pub(super) fn note(&mut self) -> Option<String> {
+        const NAME: &str = "note";
+        let text = self.text_of(NAME, &self.encoding.example("a text", "moved to the team of Nancy"))?;
+        let note = trim(&text);
+        let chars = note.chars().count();
+        if chars > MAX_NOTE_CHARS {
+            self.fault(NAME, format!("has {chars} characters; at most {MAX_NOTE_CHARS} are allowed"));
+        }
+        (!note.is_empty()).then(|| note.to_owned())
     }
 
     pub(super) fn uuid(&mut self, name: &str) -> Option<UserId> {

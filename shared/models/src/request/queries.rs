@@ -2,8 +2,12 @@
 //! the description of the API has the parameter.
 
 use crate::filter::listing::SortBy;
-use crate::limits::{DEFAULT_JOBS, MAX_AFFECTED, MAX_JOBS_START_INDEX, MAX_PAGE, MAX_START_INDEX};
-use crate::request::bodies::{FROM, IS_SHARED, RESPONSIBLE, STAGE, TAGS, TO, TYPE, VIEW, WORDS};
+use crate::job::{Kind as JobKind, State};
+use crate::limits::{
+    DEFAULT_HISTORY, DEFAULT_JOBS, DEFAULT_RUNS, MAX_AFFECTED, MAX_HISTORY, MAX_JOBS_START_INDEX, MAX_PAGE, MAX_RUNS,
+    MAX_START_INDEX,
+};
+use crate::request::bodies::{CRON, FROM, IS_SHARED, NOTE, RESPONSIBLE, STAGE, TAGS, TIME_ZONE, TO, TYPE, VIEW, WORDS};
 use crate::request::field::{Blank, Field, Kind, words_of};
 use crate::request::people::{ACTIVATION_STATUSES, EMPLOYEE_STATUSES, PeopleOrder};
 
@@ -23,7 +27,7 @@ const AFFECTED: Field = Field::optional(
     Kind::Whole { max: MAX_AFFECTED, remedy: "" },
     "If more contacts than this would be changed, the answer is 422 with their number, and nothing is written.",
 );
-const COUNT: Field = Field::optional("count", Kind::Count { default: MAX_PAGE }, COUNT_TEXT);
+const COUNT: Field = Field::optional("count", Kind::Count { default: MAX_PAGE, max: MAX_PAGE }, COUNT_TEXT);
 const START: Field =
     Field::optional("startIndex", Kind::Whole { max: MAX_START_INDEX, remedy: "" }, "The number of items to skip.");
 const KEYS: Field = Field::optional(
@@ -51,16 +55,16 @@ pub const PAGE: &[Field] = &[COUNT, START];
 pub const SHOW_CONTACT: &[Field] = &[KEYS];
 
 /// The query of `PUT …/contact/{contactid}/access`.
-pub const SET_CONTACT_ACCESS: &[Field] = &[DRY_RUN, KEYS];
+pub const SET_CONTACT_ACCESS: &[Field] = &[DRY_RUN, NOTE, KEYS];
 
 /// The query of `PUT …/contact/access`.
-pub const SET_CONTACTS_ACCESS: &[Field] = &[DRY_RUN, COUNT, START, KEYS];
+pub const SET_CONTACTS_ACCESS: &[Field] = &[DRY_RUN, NOTE, COUNT, START, KEYS];
 
 /// The query of `PUT …/contact/filter/access`.
-pub const SET_FILTER_ACCESS: &[Field] = &[WORDS, RESPONSIBLE, IS_SHARED, DRY_RUN, AFFECTED, COUNT, START, KEYS];
+pub const SET_FILTER_ACCESS: &[Field] = &[WORDS, RESPONSIBLE, IS_SHARED, DRY_RUN, AFFECTED, NOTE, COUNT, START, KEYS];
 
 /// The query of the undo of a job.
-pub const UNDO_JOB: &[Field] = &[DRY_RUN];
+pub const UNDO_JOB: &[Field] = &[DRY_RUN, NOTE];
 
 /// The query of a list of contacts.
 pub const LIST_CONTACTS: &[Field] = &[
@@ -87,7 +91,8 @@ pub const LIST_CONTACTS: &[Field] = &[
 
 /// The query of a list of jobs.
 pub const LIST_JOBS: &[Field] = &[
-    Field::optional("count", Kind::Count { default: DEFAULT_JOBS }, COUNT_TEXT).with_component("count.jobs"),
+    Field::optional("count", Kind::Count { default: DEFAULT_JOBS, max: MAX_PAGE }, COUNT_TEXT)
+        .with_component("count.jobs"),
     Field::optional("before", Kind::Job, "The job after which the page starts: `nextBefore` of the previous page."),
     Field::optional(
         "startIndex",
@@ -98,7 +103,43 @@ pub const LIST_JOBS: &[Field] = &[
         "The number of jobs to skip. Use `before` for later pages.",
     )
     .with_component("startIndex.jobs"),
+    Field::optional("state", Kind::Choice(&words_of(&State::ALL)), "Only jobs in this state."),
+    Field::optional("kind", Kind::Choice(&words_of(&JobKind::ALL)), "Only jobs of this kind."),
+    Field::optional("userId", Kind::User, "Only jobs of this user.").with_component("userId.jobs"),
+    Field::optional("rule", Kind::RuleName, "Only jobs that this standing rule started."),
+    Field::optional("contactid", Kind::Contact, "Only jobs that changed this contact.")
+        .with_component("contactid.jobs"),
+    Field::optional("from", Kind::Date, "Only jobs that were requested at this date or later."),
+    Field::optional("to", Kind::Date, "Only jobs that were requested at this date or earlier."),
 ];
+
+/// The query of the next runs of a schedule.
+pub const SHOW_SCHEDULE: &[Field] = &[
+    CRON,
+    TIME_ZONE,
+    Field::optional(
+        "count",
+        Kind::Count { default: DEFAULT_RUNS, max: MAX_RUNS },
+        "The maximum number of runs in the answer. A number above {max} means {max}.",
+    )
+    .with_component("count.runs"),
+];
+
+/// The query of the reasons for a user's rights to a contact.
+pub const EXPLAIN_ACCESS: &[Field] =
+    &[Field::optional("userId", Kind::User, "The user. Without this parameter, the answer is about the caller.")
+        .with_component("userId.why")];
+
+/// The query of the history of a contact's access.
+pub const LIST_HISTORY: &[Field] = &[Field::optional(
+    "count",
+    Kind::Count { default: DEFAULT_HISTORY, max: MAX_HISTORY },
+    "The maximum number of changes in the answer. A number above {max} means {max}.",
+)
+.with_component("count.history")];
+
+/// The query of the start of a snapshot.
+pub const START_SNAPSHOT: &[Field] = &[NOTE];
 
 /// The query of a list of users.
 pub const LIST_PEOPLE: &[Field] = &[

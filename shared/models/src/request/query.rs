@@ -12,7 +12,9 @@ use crate::limits::MAX_PAGE;
 use crate::request::contacts::contact_keys;
 use crate::request::field::{Field, Kind};
 use crate::request::fields::Fields;
+use crate::request::jobs::UnresolvedJobFilter;
 use crate::request::text::{A_COUNT, count};
+use crate::values::id::UserId;
 
 /// A page of the matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,14 +63,14 @@ impl Fields {
         Page::new(count, self.number("startIndex").unwrap_or(0))
     }
 
-    /// Takes `count`: the number of entries of a page, at most [`MAX_PAGE`].
-    fn count(&mut self) -> usize {
-        let default = match self.kind("count") {
-            Some(Kind::Count { default }) => default,
-            _ => MAX_PAGE,
+    /// Takes `count`: the number of entries of a page, at most the maximum of the field.
+    pub(super) fn count(&mut self) -> usize {
+        let (default, max) = match self.kind("count") {
+            Some(Kind::Count { default, max }) => (default, max),
+            _ => (MAX_PAGE, MAX_PAGE),
         };
         let Some(text) = self.text_of("count", A_COUNT) else { return default };
-        count(&text).unwrap_or_else(|| {
+        count(&text, max).unwrap_or_else(|| {
             self.wrong("count", A_COUNT, &Value::String(text));
             default
         })
@@ -111,6 +113,11 @@ impl Query {
         self.0.number("maxAffected")
     }
 
+    /// Takes `note`: the note that the job of the change shows, trimmed.
+    pub fn note(&mut self) -> Option<String> {
+        self.0.note()
+    }
+
     /// Takes `count` and `startIndex`.
     pub fn page(&mut self) -> Page {
         self.0.page()
@@ -127,6 +134,21 @@ impl Query {
         }
         let index = JobsStart::Index(usize::try_from(start).unwrap_or(usize::MAX));
         JobsPage { count, start: before.map_or(index, JobsStart::Before) }
+    }
+
+    /// Takes the conditions of a list of jobs.
+    pub fn job_filter(&mut self) -> UnresolvedJobFilter {
+        self.0.job_filter()
+    }
+
+    /// Takes `count` alone, for a list that has one page.
+    pub fn count(&mut self) -> usize {
+        self.0.count()
+    }
+
+    /// Takes `userId`: the user to whom the answer refers.
+    pub fn user(&mut self) -> Option<UserId> {
+        self.0.uuid("userId")
     }
 
     /// Takes `fields`: the keys to which each contact is trimmed.

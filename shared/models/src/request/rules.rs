@@ -7,7 +7,7 @@ use crate::filter::Filter;
 use crate::invalid::{Fault, Invalid};
 use crate::request::fields::Fields;
 use crate::request::selection::UnresolvedFilter;
-use crate::request::{RequestBody, bodies};
+use crate::request::{RequestBody, bodies, queries};
 use crate::rule::{CronExpression, NamedZone, Schedule};
 use crate::values::id::PortalId;
 
@@ -23,6 +23,10 @@ pub struct SetRule<F = Filter, S = Schedule> {
     pub schedule: S,
     /// True if the rule runs.
     pub enabled: bool,
+    /// Number of changes above which a run writes nothing.
+    pub max_affected: Option<u64>,
+    /// Note that the rule and its jobs show.
+    pub note: Option<String>,
 }
 
 impl SetRule<UnresolvedFilter, UnresolvedSchedule> {
@@ -39,11 +43,13 @@ impl SetRule<UnresolvedFilter, UnresolvedSchedule> {
         let target = fields.target_object("target");
         let schedule = fields.schedule();
         let enabled = fields.boolean("enabled").unwrap_or(true);
+        let max_affected = fields.number("maxAffected");
+        let note = fields.note();
         fields.finish()?;
         // Unreachable: the faults already name a missing field.
         let target = target.ok_or_else(|| Invalid::one("target", "is required"))?;
         let schedule = schedule.ok_or_else(|| Invalid::one("cron", "is required"))?;
-        Ok(Self { filter, target, schedule, enabled })
+        Ok(Self { filter, target, schedule, enabled, max_affected, note })
     }
 
     /// Returns the request with dates in the portal's time zone, which is also the default zone of the schedule.
@@ -52,14 +58,51 @@ impl SetRule<UnresolvedFilter, UnresolvedSchedule> {
     ///
     /// See [`UnresolvedFilter::resolve`]. Also [`Invalid`] for a missing `timeZone` if the portal's zone has no name.
     pub fn resolve(self, zone: &TimeZone) -> Result<SetRule, Invalid> {
-        let Self { filter, target, schedule, enabled } = self;
+        let Self { filter, target, schedule, enabled, max_affected, note } = self;
         match (filter.resolve(zone), schedule.resolve(zone)) {
-            (Ok(filter), Ok(schedule)) => Ok(SetRule { filter, target, schedule, enabled }),
+            (Ok(filter), Ok(schedule)) => Ok(SetRule { filter, target, schedule, enabled, max_affected, note }),
             (filter, schedule) => {
                 let of_filter = filter.err().map(|invalid| invalid.faults).unwrap_or_default();
                 Err(Invalid { faults: of_filter.into_iter().chain(schedule.err()).collect() })
             }
         }
+    }
+}
+
+/// The query of the next runs of a schedule. `S` is an [`UnresolvedSchedule`] until the portal's time zone is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShowSchedule<S = Schedule> {
+    /// Times of the runs.
+    pub schedule: S,
+    /// Maximum number of runs.
+    pub count: usize,
+}
+
+impl ShowSchedule<UnresolvedSchedule> {
+    /// Parses the query string.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`] names every parameter that is missing, unknown or of a wrong type.
+    pub fn parse(query: &str) -> Result<Self, Invalid> {
+        let mut fields = Fields::query(query, queries::SHOW_SCHEDULE);
+        let schedule = fields.schedule();
+        let count = fields.count();
+        fields.finish()?;
+        // Unreachable: the faults already name a missing parameter.
+        let schedule = schedule.ok_or_else(|| Invalid::one("cron", "is required"))?;
+        Ok(Self { schedule, count })
+    }
+
+    /// Returns the request with the portal's zone as the default zone of the schedule.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`] for a missing `timeZone` if the portal's zone has no name.
+    pub fn resolve(self, zone: &TimeZone) -> Result<ShowSchedule, Invalid> {
+        let Self { schedule, count } = self;
+        let schedule = schedule.resolve(zone).map_err(|fault| Invalid { faults: vec![fault] })?;
+        Ok(ShowSchedule { schedule, count })
     }
 }
 

@@ -28,7 +28,7 @@ pub struct UnresolvedFilter {
 
 /// A date of a request, with its field and its text for faults.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct GivenDate {
+pub(super) struct GivenDate {
     field: String,
     text: String,
     edge: LocalEdge,
@@ -59,17 +59,33 @@ impl UnresolvedFilter {
     /// [`Invalid`] names every date that does not exist in `zone`, and `fromDate` if it is after `toDate`.
     pub fn resolve(self, zone: &TimeZone) -> Result<Filter, Invalid> {
         let Self { undated, from, to } = self;
-        let mut faults = Vec::new();
-        let mut resolve = |date: &GivenDate| date.resolve(zone).map_err(|fault| faults.push(fault)).ok();
-        let (from_date, to_date) = (from.as_ref().and_then(&mut resolve), to.as_ref().and_then(&mut resolve));
-        if let (Some(given), Some(from), Some(to)) = (from, from_date, to_date)
-            && from > to
-        {
-            let message = "is after toDate, so no contact can match; swap the two dates".to_owned();
-            faults.push(Fault { field: given.field, message });
-        }
-        if faults.is_empty() { Ok(Filter { from_date, to_date, ..undated }) } else { Err(Invalid { faults }) }
+        let after = "is after toDate, so no contact can match; swap the two dates";
+        let (from_date, to_date) = resolve_dates(from, to, zone, after)?;
+        Ok(Filter { from_date, to_date, ..undated })
     }
+}
+
+/// Returns the two ends of an inclusive range of dates in `zone`.
+///
+/// # Errors
+///
+/// [`Invalid`] names every date that does not exist in `zone`. If `from` is after `to`, the fault has the message
+/// `after`.
+pub(super) fn resolve_dates(
+    from: Option<GivenDate>,
+    to: Option<GivenDate>,
+    zone: &TimeZone,
+    after: &str,
+) -> Result<(Option<Timestamp>, Option<Timestamp>), Invalid> {
+    let mut faults = Vec::new();
+    let mut resolve = |date: &GivenDate| date.resolve(zone).map_err(|fault| faults.push(fault)).ok();
+    let (from_date, to_date) = (from.as_ref().and_then(&mut resolve), to.as_ref().and_then(&mut resolve));
+    if let (Some(given), Some(from), Some(to)) = (from, from_date, to_date)
+        && from > to
+    {
+        faults.push(Fault { field: given.field, message: after.to_owned() });
+    }
+    if faults.is_empty() { Ok((from_date, to_date)) } else { Err(Invalid { faults }) }
 }
 
 impl Fields {
@@ -345,7 +361,7 @@ impl Fields {
         })
     }
 
-    fn date(&mut self, name: &str, edge: Edge) -> Option<GivenDate> {
+    pub(super) fn date(&mut self, name: &str, edge: Edge) -> Option<GivenDate> {
         let is_text = self.encoding.is_text();
         match self.one(name, |_| None)? {
             Value::String(text) => {

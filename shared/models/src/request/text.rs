@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::answer::KeyStyle;
 use crate::invalid::{Fault, nearest, shown};
-use crate::limits::{MAX_FAULTS, MAX_PAGE};
+use crate::limits::MAX_FAULTS;
 use crate::values::id::ContactId;
 
 /// Replaces each text that is a JSON array by the values of the array: ONLYOFFICE's reference page shows
@@ -60,12 +60,11 @@ pub(super) fn boolean(text: &str) -> Option<bool> {
 /// Description of `count` in faults.
 pub(super) const A_COUNT: &str = "a whole number, 0 or more";
 
-/// Parses `count`. A larger number becomes [`MAX_PAGE`], because ONLYOFFICE's clients send large
-/// numbers to get all entries.
-pub(super) fn count(text: &str) -> Option<usize> {
+/// Parses `count`. A larger number becomes `max`, because ONLYOFFICE's clients send large numbers to get all entries.
+pub(super) fn count(text: &str, max: usize) -> Option<usize> {
     let is_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     // A number that overflows the type also exceeds the maximum.
-    is_number.then(|| text.parse().unwrap_or(MAX_PAGE).min(MAX_PAGE))
+    is_number.then(|| text.parse().unwrap_or(max).min(max))
 }
 
 /// Returns the whole number in a JSON number: `5`, and also `5.0`, the same number in JSON.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::limits::MAX_PORTAL_BYTES;
+use crate::values::timestamp::Timestamp;
 
 /// A contact's identifier: a positive int32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -192,6 +193,17 @@ uuid_types! {
     JobId
     /// A worker that holds the lease of a shard.
     LeaseOwner
+}
+
+impl JobId {
+    /// Returns the lowest identifier of a job that was started at a time, by the milliseconds in a UUID v7.
+    pub fn first_at(at: Timestamp) -> Self {
+        let millis = u64::try_from(at.to_jiff().as_millisecond()).unwrap_or(0);
+        let mut bytes = [0; 16];
+        // A UUID v7 begins with the lower 48 bits.
+        bytes[..6].copy_from_slice(&millis.to_be_bytes()[2..]);
+        Self::from_bytes(bytes)
+    }
 }
 
 impl UserId {

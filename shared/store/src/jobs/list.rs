@@ -40,13 +40,27 @@ pub struct JobReader<'a> {
     after: Option<Item>,
     /// True if the table holds no further items of the list.
     ended: bool,
-    /// A user's jobs whose records are not read yet.
+    /// Jobs whose records are not read yet: of a user, or of a list of identifiers.
     unread: VecDeque<JobId>,
     /// Number of a user's job records per read.
     records_per_read: usize,
 }
 
 impl Store {
+    /// Returns a reader of these jobs, in this order: 1 read unit per 4 KB of each record.
+    pub fn listed_jobs(&self, portal: &PortalId, jobs: Vec<JobId>) -> JobReader<'_> {
+        JobReader {
+            store: self,
+            portal: portal.clone(),
+            range: Range::Jobs(portal.clone()),
+            options: QueryOptions::default(),
+            after: None,
+            ended: true,
+            unread: jobs.into(),
+            records_per_read: FIRST_READ_RECORDS,
+        }
+    }
+
     /// Returns a reader of the jobs of a portal or of one user. A portal's jobs cost 1 read unit per 4 KB of records. A
     /// user's jobs cost 1 read unit per 4 KB of each record, plus their list entries. A start key costs nothing extra.
     /// A start index costs as much as reading all skipped items.

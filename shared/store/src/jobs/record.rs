@@ -1,6 +1,8 @@
 //! The record of a job, and each user's set of open jobs.
 
-use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem};
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
+use jiff::civil::Date;
 use models::job::{Change, Job, Kind, State};
 use models::limits::MAX_OPEN_JOBS;
 use models::values::id::{ContactId, JobId, PortalId, UserId};
@@ -43,6 +45,17 @@ fn open_jobs_of(portal: &PortalId, user: UserId) -> JobSet {
 /// Returns the time to live of the items of a preview; none for another job, whose record is never deleted.
 pub(super) fn preview_expiry(job: &Job) -> Option<AttributeValue> {
     chunk_expiry(job).filter(|_| job.task.is_preview())
+}
+
+/// The job that records a change of one contact.
+#[derive(Clone, Copy, Debug)]
+pub struct RecordedJob<'a> {
+    /// The job, which has ended.
+    pub job: &'a Job,
+    /// True if the job stays open until its event is published.
+    pub open: bool,
+    /// The day on which the job ended, in the portal's time zone.
+    pub day: Date,
 }
 
 pub(super) fn job_item(portal: &PortalId, job: &Job) -> Result<Item, StoreError> {
@@ -208,19 +221,53 @@ impl Store {
         Ok(cancelled.is_some())
     }
 
-    /// Writes the end of a job, if the stored job has not ended and still has the state `read_state`. Returns whether
-    /// the end was written. Costs 1 write unit per KB.
-    pub async fn finish_job(&self, portal: &PortalId, job: &Job, read_state: State) -> Result<bool, StoreError> {
-        let finished = self
-            .update_if(
-                &Key::Job(portal.clone(), job.id),
-                "SET #job = :job",
-                Some("#job.#state = :seen AND attribute_not_exists(#job.#finished)"),
-                names([("#job", JOB), ("#state", "State"), ("#finished", "Finished")]),
-                values([(":job", items::to_document(job)?), (":seen", items::s(read_state.name()))]),
-            )
-            .await?;
-        Ok(finished.is_some())
+    /// Writes the end of a job, if the stored job has not ended and still has the state `read_state`. Adds the job to the
+    /// counters of `day`, which a job that changed contacts needs. Returns whether the end was written. Costs 1 write unit per KB; if
+    /// the job changed contacts, 2 per KB, and 2 for each of two counters.
+    pub async fn finish_job(
+        &self,
+        portal: &PortalId,
+        job: &Job,
+        read_state: State,
+        day: Option<Date>,
+    ) -> Result<bool, StoreError> {
+        const SET: &str = "SET #job = :job";
+        const UNENDED: &str = "#job.#state = :seen AND attribute_not_exists(#job.#finished)";
+        let key = Key::Job(portal.clone(), job.id);
+        let names = names([("#job", JOB), ("#state", "State"), ("#finished", "Finished")]);
+        let values = values([(":job", items::to_document(job)?), (":seen", items::s(read_state.name()))]);
+        let counters = day.map(|day| self.day_writes(portal, job, day)).transpose()?.unwrap_or_default();
+        if counters.is_empty() {
+            return Ok(self.update_if(&key, SET, Some(UNENDED), names, values).await?.is_some());
+        }
+        let update = Update::builder()
+            .table_name(&self.table)
+            .set_key(Some(items::keyed(&key)))
+            .update_expression(SET)
+            .condition_expression(UNENDED)
+            .set_expression_attribute_names(Some(names))
+            .set_expression_attribute_values(Some(values))
+            .build()
+            .map_err(|error| StoreError::unbuildable("the update of an ended job", error))?;
+        let ending = TransactWriteItem::builder().update(update).build();
+        let writes: Vec<_> = std::iter::once(ending).chain(counters).collect();
+        let mut pauses = pauses();
+        loop {
+            match self.transact(writes.clone()).await {
+                Ok(()) => return Ok(true),
+                Err(error) if error.is_condition_failed() => {}
+                Err(error) => return Err(error),
+            }
+            // Another transaction may have written the same counter at the same moment.
+            let is_unended = |found: &Job| found.state == read_state && !found.is_over();
+            if !self.job(portal, job.id).await?.as_ref().is_some_and(is_unended) {
+                return Ok(false);
+            }
+            match pauses.next() {
+                Some(pause) => self.time.pause(pause).await,
+                None => return Err(StoreError::Contended { operation: "TransactWriteItems" }),
+            }
+        }
     }
 
     /// Removes the open-job entry of a job: 1 write unit.
@@ -258,23 +305,24 @@ impl Store {
         Ok(failed.is_some())
     }
 
-    /// Writes one contact's access together with the job that records it, or neither. Costs 6 write units: 2 each for
-    /// the access record, the job (which holds the previous access) and the job's entry in its user's list. A job that
-    /// stays `open` until its event is published costs 2 more. The caller writes the postings of the contact's managers
+    /// Writes one contact's access together with the job that records it, or neither. Costs 10 write units: 2 each for
+    /// the access record, the job (which holds the previous access), the job's entry in its user's list, and the day's
+    /// counters of the portal and of the user. A job that stays `open` until its event is published costs 2 more. The caller writes the postings of the contact's managers
     /// first.
     ///
     /// # Errors
     ///
-    /// [`StoreError::ConditionFailed`] when the contact's access is no longer `before`.
+    /// [`StoreError::ConditionFailed`] when the contact's access is no longer `before`, or when another transaction wrote
+    /// the same counter at the same moment.
     pub async fn write_access_with_job(
         &self,
         portal: &PortalId,
         contact: ContactId,
         before: &AccessState,
         record: &AccessRecord<'_>,
-        job: &Job,
-        open: bool,
+        recorded: RecordedJob<'_>,
     ) -> Result<(), StoreError> {
+        let RecordedJob { job, open, day } = recorded;
         let mut chunk = ChunkBuilder::default();
         chunk.push(&Change {
             contact,
@@ -298,6 +346,7 @@ impl Store {
         if open {
             writes.push(self.transact_put(open_item(portal, job, job.created), None, [])?);
         }
+        writes.extend(self.day_writes(portal, job, day)?);
         self.transact(writes).await
     }
 

@@ -17,10 +17,10 @@ use crate::jobs::{names, ticks, values, yes};
 use crate::keys::{EXPIRES, Key, Range};
 
 // The attributes of a shard.
-const PROGRESS: &str = "doc";
+pub(super) const PROGRESS: &str = "doc";
 const OWNER: &str = "owner";
-const DUE: &str = "due";
-const TRIES: &str = "tries";
+pub(super) const DUE: &str = "due";
+pub(super) const TRIES: &str = "tries";
 const DONE: &str = "done";
 const FAILED: &str = "failed";
 const CANCELLED: &str = "cancelled";
@@ -115,10 +115,10 @@ impl ShardState {
 
 /// A shard of a job.
 #[derive(Clone, Copy)]
-struct ShardRef<'a> {
-    portal: &'a PortalId,
-    job: JobId,
-    shard: u16,
+pub(super) struct ShardRef<'a> {
+    pub(super) portal: &'a PortalId,
+    pub(super) job: JobId,
+    pub(super) shard: u16,
 }
 
 /// The temporary right to work on a shard.
@@ -349,7 +349,7 @@ impl Store {
     }
 
     /// Updates a shard if the lease's owner still holds the shard. In the expression, `#me` is the owner attribute.
-    async fn update_held_shard(
+    pub(super) async fn update_held_shard(
         &self,
         shard: ShardRef<'_>,
         lease: &Lease,

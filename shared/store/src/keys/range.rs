@@ -5,8 +5,8 @@ use models::values::id::{ContactId, JobId, PortalId, UserId};
 use models::values::timestamp::Timestamp;
 
 use crate::keys::{
-    COMPACTION_PK, DUE_PK, RULE_PORTALS_PK, address_pk, contact_pk, job_pk, jobs_of_pk, jobs_pk, moves_pk, open_pk,
-    postings_pk,
+    COMPACTION_PK, DUE_PK, RULE_PORTALS_PK, address_pk, contact_pk, days_pk, job_pk, jobs_of_pk, jobs_pk, moves_pk,
+    open_pk, postings_pk,
 };
 
 /// The items of one partition that a query reads.
@@ -38,6 +38,8 @@ pub enum Range {
     Jobs(PortalId),
     /// Every job of a user, in order of time.
     JobsOf(PortalId, UserId),
+    /// Every counter of days of a portal, or of a user, in order of days.
+    DayCounters(PortalId, Option<UserId>),
     /// Every standing rule of a portal.
     Rules(PortalId),
     /// Every posting of a manager.
@@ -73,6 +75,7 @@ impl Range {
             Self::JobShards(portal, job) => (job_pk(portal, job), "SHARD#"),
             Self::Jobs(portal) => (jobs_pk(portal), "JOB#"),
             Self::JobsOf(portal, user) => (jobs_of_pk(portal, user), "JOB#"),
+            Self::DayCounters(portal, user) => (days_pk(portal, user.as_ref()), "DAY#"),
             Self::Rules(portal) => (portal.to_string(), "RULE#"),
             Self::Postings(portal, manager) => (postings_pk(portal, manager), "POST"),
             Self::PackedPostings(portal, manager) => (postings_pk(portal, manager), "POST~"),
