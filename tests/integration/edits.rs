@@ -223,12 +223,13 @@ async fn change_without_administrator_rights_selects_what_the_list_shows() {
 #[tokio::test]
 async fn full_manager_list_is_left_alone() {
     let crowd: Vec<UserId> = (1..=MAX_MANAGERS as u128).map(UserId::from_u128).collect();
-    let world = acme_with([
+    let users = crowd.iter().map(|id| user(*id, "One of many", false));
+    let contacts = [
         contact_with(1, ShareType::None, &crowd),
         contact_with(2, ShareType::None, &[MIKE]),
         contact_with(3, ShareType::None, &crowd[1..]),
-    ])
-    .await;
+    ];
+    let world = acme_with(users.chain(contacts)).await;
     let before = access(&world, "acme", 1..=3).await;
     let body = json!({"addManagers": [SAM]});
     for (path, body) in [("1/access", body.clone()), ("access", with(body.clone(), json!({"contactid": [2, 1, 3]})))] {
