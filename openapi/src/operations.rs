@@ -408,11 +408,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         headers: &[],
         body: None,
         answers: &[JOB_STARTED],
-        failures: &[
-            (403, "administrators-only"),
-            (429, "too-many-open-jobs"),
-            (503, "portal-resharding"),
-        ],
+        failures: &[(403, "administrators-only"), (429, "too-many-open-jobs"), (503, "portal-resharding")],
     },
     Operation {
         method: "GET",

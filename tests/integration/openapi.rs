@@ -170,16 +170,10 @@ impl Operation {
     }
 
     /// Makes the call like [`Self::call`], with these headers.
-    async fn call_with(
-        &self,
-        scene: &Scene,
-        token: &str,
-        ending: &str,
-        headers: &[(&str, &str)],
-        body: &str,
-    ) -> Reply {
+    async fn call_with(&self, scene: &Scene, token: &str, ending: &str, headers: &[(&str, &str)], body: &str) -> Reply {
         let (suffix, query) = ending.split_once('?').unwrap_or((ending, ""));
-        let required = self.parameters().filter(|parameter| parameter["in"] == "query" && parameter["required"] == true);
+        let required =
+            self.parameters().filter(|parameter| parameter["in"] == "query" && parameter["required"] == true);
         let required = required.map(|parameter| self.pair(parameter));
         let pairs: Vec<String> = required.chain((!query.is_empty()).then(|| query.to_owned())).collect();
         let path = format!("{}{suffix}?{}", scene.path(&self.path), pairs.join("&"));

@@ -171,8 +171,6 @@ async fn show_job(call: &Call<'_>, id: JobId) -> Result<Answer, Failure> {
 /// Reads a job that the caller may see: administrators see all jobs, users their own.
 async fn visible_job(call: &Call<'_>, id: JobId) -> Result<(Caller, Job), Failure> {
     let (caller, job) = call.caller_and(call.reads().job(id)).await?;
-    let job = job
-        .filter(|job| job.is_visible_to(&caller))
-        .ok_or(Failure::JobNotFound(id))?;
+    let job = job.filter(|job| job.is_visible_to(&caller)).ok_or(Failure::JobNotFound(id))?;
     Ok((caller, job))
 }

@@ -66,12 +66,7 @@ fn own_list(caller: &Caller, user: Option<UserId>) -> Option<UserId> {
 }
 
 /// Lists every job of the reader.
-async fn all(
-    call: &Call<'_>,
-    caller: &Caller,
-    page: JobsPage,
-    mut reader: JobReader<'_>,
-) -> Result<Answer, Failure> {
+async fn all(call: &Call<'_>, caller: &Caller, page: JobsPage, mut reader: JobReader<'_>) -> Result<Answer, Failure> {
     let mut list = ListAnswer::new(&call.format, None);
     let (mut asked, mut last, mut more) = (0, None, false);
     while asked < page.count && !more {

@@ -198,7 +198,8 @@ impl Store {
         job: JobId,
         error: &str,
     ) -> Result<(), StoreError> {
-        let of = [("#doc", DOC), ("#job", "LastJob"), ("#error", "Error"), ("#at", "LastRun"), ("#modified", "Modified")];
+        let of =
+            [("#doc", DOC), ("#job", "LastJob"), ("#error", "Error"), ("#at", "LastRun"), ("#modified", "Modified")];
         self.update_if(
             &Key::Rule(portal.clone(), name.clone()),
             "SET #doc.#error = :error",

@@ -88,8 +88,7 @@ async fn every_state_of_a_contact_is_the_state_before_of_exactly_one_recorded_ch
         let mut made = 0;
         for change in changes {
             let Some((before, after)) = change.states(job) else { continue };
-            let change_of =
-                Recorded { before: before.clone(), replaced: change.replaced_job(), after: after.clone() };
+            let change_of = Recorded { before: before.clone(), replaced: change.replaced_job(), after: after.clone() };
             let earlier = recorded.entry(change.contact.get()).or_default().insert(job.id, change_of);
             assert!(earlier.is_none(), "job {} changed contact {} twice", job.id, change.contact);
             made += 1;

@@ -14,9 +14,8 @@ async fn days(world: &World, token: &str) -> Vec<(String, u64, u64)> {
     let days = days.as_array().unwrap();
     assert_eq!(days.len(), 90);
     let number = |day: &Value, name: &str| day[name].as_u64().unwrap();
-    let days = days.iter().map(|day| {
-        (day["date"].as_str().unwrap().to_owned(), number(day, "contacts"), number(day, "jobs"))
-    });
+    let days =
+        days.iter().map(|day| (day["date"].as_str().unwrap().to_owned(), number(day, "contacts"), number(day, "jobs")));
     days.filter(|(_, contacts, jobs)| *contacts > 0 || *jobs > 0).collect()
 }
 

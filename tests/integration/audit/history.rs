@@ -60,7 +60,10 @@ async fn history_leads_from_the_latest_change_to_the_import() {
     assert_eq!(two.last(), Some(&changed("loaded", None, of(1, &[]))));
     assert_eq!(two.len(), 3);
     let shown = contact_shown(&world, "1/access/history?count=2", ADA_TOKEN).await;
-    assert_eq!((&shown[0]["job"]["kind"], &shown[0]["job"]["createdBy"]["displayName"]), (&json!("contact"), &json!("Sam")));
+    assert_eq!(
+        (&shown[0]["job"]["kind"], &shown[0]["job"]["createdBy"]["displayName"]),
+        (&json!("contact"), &json!("Sam"))
+    );
     assert_eq!((&shown[1]["job"]["kind"], &shown[1]["job"]["undoOf"]), (&json!("undo"), &json!(all.to_string())));
     assert_eq!(shown[0].get("source"), None);
 }
@@ -126,8 +129,5 @@ async fn history_ends_where_changes_have_expired_and_at_an_import_that_sets_the_
     assert_eq!(why["setBy"]["id"], json!(all.to_string()));
     let again = [portal("acme", "Europe/Riga", 4), contact_with(1, ShareType::Read, &[MIKE])];
     world.import_as(&lines(again), true).await.unwrap();
-    assert_eq!(
-        history(&world, "1/access/history", ADA_TOKEN).await,
-        [changed("loaded", None, of(2, &[MIKE]))]
-    );
+    assert_eq!(history(&world, "1/access/history", ADA_TOKEN).await, [changed("loaded", None, of(2, &[MIKE]))]);
 }

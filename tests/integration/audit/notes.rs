@@ -4,9 +4,7 @@ use serde_json::{Value, json};
 use tests::World;
 
 use super::{outcome, shown};
-use crate::portal::{
-    ADA, ADA_TOKEN, MIKE, MIKE_TOKEN, access_of, acme_with, contact, job, private,
-};
+use crate::portal::{ADA, ADA_TOKEN, MIKE, MIKE_TOKEN, access_of, acme_with, contact, job, private};
 use crate::rules::{put_rule, set_rule, shown_rule, wake_rules_at};
 
 async fn three() -> World {
@@ -118,6 +116,9 @@ async fn annotation_keeps_the_owner_of_a_rule_and_another_limit_does_not() {
         let mut wrong = body.clone();
         wrong[name] = value;
         let reply = put_rule(&world, ADA_TOKEN, "nightly", &wrong).await;
-        assert_eq!((outcome(&reply).as_str(), reply.json()["error"]["details"][0]["field"].as_str()), ("400 invalid-request", Some(name)));
+        assert_eq!(
+            (outcome(&reply).as_str(), reply.json()["error"]["details"][0]["field"].as_str()),
+            ("400 invalid-request", Some(name))
+        );
     }
 }

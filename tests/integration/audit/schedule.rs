@@ -22,7 +22,10 @@ async fn schedule_lists_its_next_runs_in_the_time_of_the_portal() {
         assert_eq!(shown(&world, path, token).await, expected);
     }
     let other = shown(&world, "schedule?cron=30+9+*+*+MON&timeZone=America/New_York&count=1", SAM_TOKEN).await;
-    assert_eq!((&other["timeZone"], &other["runs"]), (&json!("America/New_York"), &json!(["2026-03-30T16:30:00.0000000+03:00"])));
+    assert_eq!(
+        (&other["timeZone"], &other["runs"]),
+        (&json!("America/New_York"), &json!(["2026-03-30T16:30:00.0000000+03:00"]))
+    );
     assert_eq!(shown(&world, "schedule?cron=0+2+*+*+*", SAM_TOKEN).await["runs"].as_array().unwrap().len(), 5);
     let many = shown(&world, "schedule?cron=0+2+*+*+*&count=5000", SAM_TOKEN).await;
     assert_eq!(many["runs"].as_array().unwrap().len(), 100);
@@ -33,7 +36,8 @@ async fn schedule_lists_its_next_runs_in_the_time_of_the_portal() {
 async fn schedule_keeps_five_minutes_between_runs_as_rules_do() {
     let world = acme_with([]).await;
     let runs = shown(&world, "schedule?cron=*+*+*+*+*&timeZone=UTC&count=3", ADA_TOKEN).await["runs"].clone();
-    let minutes: Vec<&str> = runs.as_array().unwrap().iter().map(|run: &Value| &run.as_str().unwrap()[11..16]).collect();
+    let minutes: Vec<&str> =
+        runs.as_array().unwrap().iter().map(|run: &Value| &run.as_str().unwrap()[11..16]).collect();
     assert_eq!(minutes, ["02:01", "02:06", "02:11"]);
 }
 

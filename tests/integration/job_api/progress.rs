@@ -23,6 +23,7 @@ fn running() -> Job {
         shards: 4,
         expected: 400,
         changes_until: None,
+        note: None,
     }
 }
 

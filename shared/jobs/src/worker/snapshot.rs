@@ -3,7 +3,7 @@
 //! The counts are saved together with the shard's progress, so a worker that takes the shard over counts no contact
 //! twice.
 
-use models::job::snapshot::{Snapshot, Tally, TagNumbers};
+use models::job::snapshot::{Snapshot, TagNumbers, Tally};
 use models::job::{Job, SnapshotTask};
 use models::values::id::{ContactId, PortalId};
 use models::values::timestamp::Timestamp;
@@ -37,7 +37,8 @@ impl Jobs {
             let Some(page) = matches.next_entries().await? else { return work.close(None).await };
             let ids: Vec<ContactId> = page.matches.iter().map(|entry| entry.contact).collect();
             let accesses = async {
-                let shares = self.store.access_with(portal, &ids, |state, _| (!state.is_removed).then_some(state.access.share));
+                let shares =
+                    self.store.access_with(portal, &ids, |state, _| (!state.is_removed).then_some(state.access.share));
                 Ok(shares.await?)
             };
             // The job of a removed user ends.

@@ -99,7 +99,7 @@ pub struct HistoryEntry<'a> {
     /// The job of the change; `null` if no recorded change explains the access.
     pub job: Option<JobRef<'a>>,
     /// The origin of an access that no recorded change explains: the last entry of the history.
-    #[cfg_attr(feature = "openapi", schema(value_type = HistorySource, required = false))]
+    #[cfg_attr(feature = "openapi", schema(value_type = Source, required = false))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<Source>,
     /// The access before the change; `null` if the contact was hidden from the caller.

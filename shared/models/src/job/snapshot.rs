@@ -108,9 +108,10 @@ pub struct Snapshot {
 impl Snapshot {
     /// Builds the result of a job from the counts of its shards. A tag without contacts is left out.
     pub fn new(job: JobId, created: Timestamp, finished: Timestamp, tally: Tally, tags: &[String]) -> Self {
-        let named = tally.tags.into_iter().filter_map(|(number, counts)| {
-            tags.get(usize::from(number)).map(|tag| (tag.clone(), counts))
-        });
+        let named = tally
+            .tags
+            .into_iter()
+            .filter_map(|(number, counts)| tags.get(usize::from(number)).map(|tag| (tag.clone(), counts)));
         let mut named: Vec<(String, ShareCounts)> = named.collect();
         named.sort_by(|(a, _), (b, _)| a.cmp(b));
         Self { job, created, finished, stages: tally.stages.into_iter().collect(), tags: named }

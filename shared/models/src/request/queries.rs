@@ -111,7 +111,8 @@ pub const LIST_JOBS: &[Field] = &[
     Field::optional("kind", Kind::Choice(&words_of(&JobKind::ALL)), "Only jobs of this kind."),
     Field::optional("userId", Kind::User, "Only jobs of this user.").with_component("userId.jobs"),
     Field::optional("rule", Kind::RuleName, "Only jobs that this standing rule started."),
-    Field::optional("contactid", Kind::Contact, "Only jobs that changed this contact.").with_component("contactid.jobs"),
+    Field::optional("contactid", Kind::Contact, "Only jobs that changed this contact.")
+        .with_component("contactid.jobs"),
     Field::optional("from", Kind::Date, "Only jobs that were requested at this date or later."),
     Field::optional("to", Kind::Date, "Only jobs that were requested at this date or earlier."),
 ];

@@ -74,15 +74,13 @@ impl Store {
         user: Option<UserId>,
         from: Date,
     ) -> Result<BTreeMap<Date, DayCounts>, StoreError> {
-        let options = QueryOptions {
-            consistency: Consistency::Strong,
-            from: Some(days_from(from)),
-            ..QueryOptions::default()
-        };
+        let options =
+            QueryOptions { consistency: Consistency::Strong, from: Some(days_from(from)), ..QueryOptions::default() };
         let mut counts: BTreeMap<Date, DayCounts> = BTreeMap::new();
         for item in self.query_with(&Range::DayCounters(portal.clone(), user), options).await? {
             if let Key::DayCounter(_, _, day, _) = items::key_of(&item)? {
-                let counter = DayCounts { contacts: items::number(&item, CONTACTS)?, jobs: items::number(&item, JOBS)? };
+                let counter =
+                    DayCounts { contacts: items::number(&item, CONTACTS)?, jobs: items::number(&item, JOBS)? };
                 *counts.entry(day).or_default() += counter;
             }
         }

@@ -5,8 +5,8 @@ use models::values::id::{ContactId, JobId, PortalId, UserId};
 use models::values::timestamp::Timestamp;
 
 use crate::keys::{
-    COMPACTION_PK, DUE_PK, RULE_PORTALS_PK, address_pk, contact_pk, days_pk, job_pk, jobs_of_pk, jobs_pk, moves_pk, open_pk,
-    postings_pk,
+    COMPACTION_PK, DUE_PK, RULE_PORTALS_PK, address_pk, contact_pk, days_pk, job_pk, jobs_of_pk, jobs_pk, moves_pk,
+    open_pk, postings_pk,
 };
 
 /// The items of one partition that a query reads.

@@ -64,8 +64,12 @@ fn key() -> impl Strategy<Value = Key> {
         (portal(), job(), 0u16..64, any::<u32>()).prop_map(|(p, j, s, n)| Key::Chunk(p, j, s, n)),
         (portal(), user(), job()).prop_map(|(p, u, j)| Key::JobEntry(p, u, j)),
         (portal(), user()).prop_map(|(p, u)| Key::OpenJobsOf(p, u)),
-        (portal(), prop::option::of(user()), -3000i32..3000, 0u8..99)
-            .prop_map(|(p, u, d, n)| Key::DayCounter(p, u, jiff::civil::date(2026, 1, 1).saturating_add(d.days()), n)),
+        (portal(), prop::option::of(user()), -3000i32..3000, 0u8..99).prop_map(|(p, u, d, n)| Key::DayCounter(
+            p,
+            u,
+            jiff::civil::date(2026, 1, 1).saturating_add(d.days()),
+            n
+        )),
         portal().prop_map(Key::Snapshot),
         (portal(), rule()).prop_map(|(p, r)| Key::Rule(p, r)),
         (portal(), job()).prop_map(|(p, j)| Key::OpenJob(p, j)),
