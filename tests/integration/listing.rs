@@ -280,14 +280,14 @@ async fn single_put_indexes_only_the_new_managers_of_a_contact() {
     put("?dryRun=true", false, &[MIKE]).await;
     for (query, is_shared, managers, units, rounds) in [
         ("?dryRun=true", false, vec![MIKE, SAM], 0.0, 2),
-        // Two units for each item of the transaction, and one for each manager new to the contact.
-        ("", false, vec![MIKE], 7.0, 3),
+        // Two units for each of the five items of the transaction, and one for each manager new to the contact.
+        ("", false, vec![MIKE], 11.0, 3),
         ("", false, vec![MIKE], 0.0, 2),
-        ("", true, vec![MIKE], 6.0, 3),
-        ("", true, vec![SAM, MIKE, ADA], 8.0, 3),
-        ("", false, vec![], 6.0, 3),
+        ("", true, vec![MIKE], 10.0, 3),
+        ("", true, vec![SAM, MIKE, ADA], 12.0, 3),
+        ("", false, vec![], 10.0, 3),
         // A restored manager is written to the index again, as the same item.
-        ("", false, vec![MIKE], 7.0, 3),
+        ("", false, vec![MIKE], 11.0, 3),
     ] {
         let found = put(query, is_shared, &managers).await;
         assert!((found.0 - units).abs() < f64::EPSILON && found.1 == rounds, "{query} {managers:?}: {found:?}");

@@ -176,3 +176,64 @@ fn answers_of_the_service_can_be_imported_unchanged() -> TestResult {
     }
     Ok(())
 }
+
+/// Counts of contacts that are private, shared for editing and shared for reading.
+fn add(counts: &mut Value, contact: &Value) {
+    let name = match contact["shareType"].as_u64() {
+        Some(0) => "private",
+        Some(1) => "sharedForEditing",
+        _ => "sharedForReading",
+    };
+    for every in ["private", "sharedForEditing", "sharedForReading"] {
+        let count = counts[every].as_u64().unwrap_or_default() + u64::from(every == name);
+        counts[every] = json!(count);
+    }
+}
+
+#[test]
+fn snapshot_of_the_demo_equals_a_count_of_its_contacts() -> TestResult {
+    /// Attempts to read the snapshot that a worker takes.
+    const ATTEMPTS: usize = 100_000;
+    let demo = Server::start(&["--in-memory", "--demo"])?;
+    let is_token = |word: &&str| word.len() == 64 && word.bytes().all(|b| b.is_ascii_hexdigit());
+    let token = demo.printed.iter().find_map(|line| line.split(' ').find(is_token)).ok_or("no token")?.to_owned();
+    let headers = [("Authorization", token.as_str())];
+    let call = |method: &str, path: &str| request(demo.port, method, &format!("/api/2.0/crm/{path}"), &headers, "");
+    let started = call("POST", "access/snapshots")?;
+    assert_eq!(started.status, 202, "{}", started.body);
+    let mut latest = call("GET", "access/snapshots/latest")?;
+    for _ in 0..ATTEMPTS {
+        if latest.status == 200 {
+            break;
+        }
+        latest = call("GET", "access/snapshots/latest")?;
+    }
+    let snapshot = latest.json()?["response"].clone();
+
+    let contacts = call("GET", "contact/filter?count=1000")?.json()?["response"].clone();
+    let contacts = contacts.as_array().ok_or("no list")?;
+    assert_eq!(contacts.len(), 182);
+    let (mut all, mut of_stages, mut of_tags) = (json!({}), json!({}), json!({}));
+    for contact in contacts {
+        add(&mut all, contact);
+        add(&mut of_stages[contact["contactStatus"]["id"].as_i64().unwrap_or_default().to_string()], contact);
+        for tag in contact["tags"].as_array().into_iter().flatten() {
+            add(&mut of_tags[tag.as_str().ok_or("no tag")?], contact);
+        }
+    }
+    let counts = |value: &Value| {
+        let names = ["private", "sharedForEditing", "sharedForReading"];
+        Value::Object(names.map(|name| (name.to_owned(), value[name].clone())).into_iter().collect())
+    };
+    assert_eq!(snapshot["all"], all);
+    assert_eq!(snapshot["stages"].as_array().map(Vec::len), Some(4), "{snapshot}");
+    for stage in snapshot["stages"].as_array().into_iter().flatten() {
+        assert_eq!(counts(stage), of_stages[stage["id"].to_string()], "{stage}");
+    }
+    let tags = snapshot["tags"].as_array().ok_or("no tags")?;
+    assert_eq!(tags.len(), of_tags.as_object().map_or(0, |tags| tags.len()));
+    for tag in tags {
+        assert_eq!(counts(tag), of_tags[tag["title"].as_str().unwrap_or_default()], "{tag}");
+    }
+    Ok(())
+}

@@ -58,7 +58,7 @@ pub const DEFAULT_JOBS: usize = 25;
 pub const MAX_EXAMINED_JOBS: usize = 1000;
 
 /// Days whose changed contacts are counted.
-pub const COUNTED_DAYS: usize = 90;
+pub const COUNTED_DAYS: i64 = 90;
 
 /// Days for which the counter of a day is stored.
 pub const COUNTERS_KEPT_DAYS: i64 = 100;
@@ -393,7 +393,7 @@ const _: () = assert!(MAX_NAMED_CONTACTS <= MAX_PAGE);
 const _: () = assert!(MAX_RULE_NAME_CHARS <= MAX_STORED_RULE_NAME_BYTES);
 const _: () = assert!(DEFAULT_JOBS <= MAX_PAGE);
 const _: () = assert!(DEFAULT_HISTORY <= MAX_HISTORY && MAX_HISTORY <= MAX_FOLLOWED_CHANGES);
-const _: () = assert!(COUNTED_DAYS < COUNTERS_KEPT_DAYS as usize);
+const _: () = assert!(COUNTED_DAYS < COUNTERS_KEPT_DAYS);
 // The record of a snapshot's job, and its result, fit an item of 400 KB.
 const _: () = assert!(MAX_SNAPSHOT_TAGS * (MAX_TAG_BYTES + 100) < 400 * 1024);
 const _: () = assert!(DEFAULT_RUNS <= MAX_RUNS && MAX_RUNS <= MAX_PAGE);

@@ -47,8 +47,7 @@ fn parts(snapshot: &Value) -> (Counts, BTreeMap<i64, Counts>, BTreeMap<String, C
 #[tokio::test]
 async fn snapshot_equals_a_count_of_every_contact() {
     const TAGS: [&str; 4] = ["VIP", "riga", "Ä b", "rare"];
-    let tags_of =
-        |id: i64| TAGS.iter().enumerate().filter(move |(n, _)| id % (*n as i64 + 2) == 0).map(|(_, tag)| *tag);
+    let tags_of = |id: i64| TAGS.iter().zip(2_i64..).filter(move |(_, every)| id % every == 0).map(|(tag, _)| *tag);
     let share_of = |id: i64| ShareType::ALL[usize::try_from(id * 7 / 3 % 3).unwrap()];
     let world = acme_with((1..=60).map(|id| {
         let tags: Vec<&str> = tags_of(id).collect();

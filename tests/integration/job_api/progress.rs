@@ -25,6 +25,7 @@ fn running() -> Job {
         changes_until: None,
         effect: None,
         applied_by: None,
+        note: None,
     }
 }
 

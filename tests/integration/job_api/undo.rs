@@ -136,7 +136,7 @@ async fn single_change_is_a_job_with_one_change_and_can_be_undone() {
         shown_job,
         json!({"id": id, "kind": "contact", "state": "done", "createdBy": MIKE, "created": shown_at(after(0)), "started": shown_at(after(0)),
             "finished": shown_at(after(0)), "filter": null, "target": {"isPrivate": true, "managerList": [MIKE]}, "rule": null,
-            "undoOf": null, "matched": 1, "updated": 1, "unchanged": 0, "skipped": 0, "conflicts": 0, "failed": 0,
+            "undoOf": null, "note": null, "matched": 1, "updated": 1, "unchanged": 0, "skipped": 0, "conflicts": 0, "failed": 0,
             "percent": 100, "perSecond": 0.0, "estimatedEnd": null, "error": null})
     );
     assert_eq!(world.get("jobs", MIKE_TOKEN).await.unwrap().response(), json!([shown_job]));

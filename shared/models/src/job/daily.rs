@@ -57,8 +57,7 @@ pub fn day_of(at: Timestamp, zone: &TimeZone) -> Date {
 
 /// Returns the first of the [`COUNTED_DAYS`] days that end with `today`.
 pub fn first_day(today: Date) -> Date {
-    let days = i64::try_from(COUNTED_DAYS).unwrap_or(0) - 1;
-    today.saturating_sub(days.days())
+    today.saturating_sub((COUNTED_DAYS - 1).days())
 }
 
 /// Returns the [`COUNTED_DAYS`] days that end with `today`, the earliest first. A day without counts has zeros.
@@ -85,7 +84,7 @@ mod tests {
         assert_eq!(today.to_string(), "2026-03-30");
         let counts = BTreeMap::from([(today, DayCounts { contacts: 5, jobs: 2 })]);
         let days = last_days(today, &counts);
-        assert_eq!(days.len(), COUNTED_DAYS);
+        assert_eq!(days.len(), 90);
         assert_eq!((days[0].date.as_str(), days[0].contacts), ("2025-12-31", 0));
         assert_eq!(days[89], DailyCount { date: "2026-03-30".into(), contacts: 5, jobs: 2 });
         assert_eq!(days.iter().map(|day| day.contacts).sum::<u64>(), 5);
