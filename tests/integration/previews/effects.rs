@@ -88,10 +88,12 @@ async fn effect_of_a_preview_is_the_difference_that_users_see_after_its_run() {
     ];
     for (seed, target) in (0u64..).zip(&targets) {
         for (caller, text) in [USERS[0], USERS[1], USERS[3]] {
-            for tags in [json!([]), json!(["a"]), json!(["a", "b"])] {
+            for filter in [None, Some(json!(["a"])), Some(json!(["a", "b"]))] {
                 let world = world(seed).await;
                 let mut body = target.clone();
-                body["tags"] = tags.clone();
+                if let Some(tags) = filter {
+                    body["tags"] = tags;
+                }
                 let before = seen(&world).await;
                 let preview = previewed(&world, text, &body).await;
                 let effect = shown(&world, text, preview).await;
