@@ -10,6 +10,7 @@ mod broken_bodies;
 mod callers;
 mod clients;
 mod compaction;
+mod console;
 mod contacts_run;
 mod documents;
 mod faults;

@@ -226,13 +226,18 @@ pub(crate) fn routed_by_default<'a>(endpoints: &'a [Endpoint], request: &mut Req
 
 /// Returns the response for a call that reached no endpoint.
 pub fn unrouted(request: &Request, failure: Failure) -> Response<Body> {
+    refused(request, failure, &request_id(request))
+}
+
+/// Returns the response for a call with this identifier that reached no endpoint.
+pub(crate) fn refused(request: &Request, failure: Failure, request_id: &str) -> Response<Body> {
     let (_, suffix) = Suffix::split(request.uri().path());
     let format = negotiation::response_format(request.headers(), suffix, Dialect::OnlyOffice);
-    respond(Err(failure), &ResponseOptions::new(request, format, &request_id(request)))
+    respond(Err(failure), &ResponseOptions::new(request, format, request_id))
 }
 
 /// Returns Lambda's request identifier, or a new identifier outside of Lambda.
-fn request_id(request: &Request) -> String {
+pub(crate) fn request_id(request: &Request) -> String {
     match request.lambda_context_ref() {
         Some(context) if !context.request_id.is_empty() => context.request_id.clone(),
         _ => Uuid::now_v7().to_string(),
