@@ -336,7 +336,9 @@ fn deployment_functions_and_local_server_have_the_same_routes() {
 /// API has no row for these paths, because the page belongs to the browser and no client calls the page.
 fn site_routes() -> impl Iterator<Item = [String; 3]> {
     let function = web_console::SITE.function;
-    site::PATHS.into_iter().flat_map(move |path| site::METHODS.map(|method| [function, method, path].map(str::to_owned)))
+    site::PATHS
+        .into_iter()
+        .flat_map(move |path| site::METHODS.map(|method| [function, method, path].map(str::to_owned)))
 }
 
 #[test]
@@ -526,7 +528,8 @@ fn functions_have_only_the_permissions_they_need() {
         ] {
             assert_eq!(role.contains(action), may, "{action} of {name}");
         }
-        let only_reads = function.is_http() && function.routes.iter().all(|[method, _]| ["GET", "HEAD"].contains(&method.as_str()));
+        let only_reads =
+            function.is_http() && function.routes.iter().all(|[method, _]| ["GET", "HEAD"].contains(&method.as_str()));
         let writes = ["PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "PartiQLUpdate", "PartiQLInsert"];
         // A list may request the compaction of postings, but only in the partition of these requests.
         let statements = role.values("Statement").into_iter().flat_map(|list| list.as_array().unwrap());
@@ -638,6 +641,7 @@ fn key_prefixes_appear_in_one_file_only() {
         Key::Attempts([0; 32]),
         Key::TokenEntry(portal.clone(), [0; 32]),
         Key::Token([0; 32]),
+        Key::SignInCode([0; 32]),
         Key::Job(portal.clone(), job),
         Key::JobShard(portal.clone(), job, 0),
         Key::Chunk(portal.clone(), job, 0, 0),

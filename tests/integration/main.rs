@@ -44,6 +44,7 @@ mod schema;
 mod server;
 mod several;
 mod sign_in;
+mod sign_in_codes;
 mod single;
 mod template;
 mod workers;

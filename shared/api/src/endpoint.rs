@@ -37,6 +37,9 @@ pub enum Auth {
     Write(WriteHandler),
     /// Any valid token, which the call changes. The call may carry an idempotency key.
     OwnToken(WriteHandler),
+    /// Any valid token. The answer holds a secret, which the table must not keep, so the call may not carry an idempotency
+    /// key.
+    Secret(WriteHandler),
     /// No token.
     Public(PublicHandler),
 }
@@ -97,7 +100,7 @@ impl Endpoint {
         match self.auth {
             Auth::Read(_) => Some(Scope::Read),
             Auth::Write(_) => Some(Scope::Write),
-            Auth::OwnToken(_) | Auth::Public(_) => None,
+            Auth::OwnToken(_) | Auth::Secret(_) | Auth::Public(_) => None,
         }
     }
 
@@ -150,6 +153,10 @@ impl Endpoint {
             }
             Auth::OwnToken(handler) => {
                 let answer = |call| idempotency::answer(call, Target::Token, handler);
+                self.answer_caller(incoming, answer).await
+            }
+            Auth::Secret(handler) => {
+                let answer = |call| idempotency::answer_with_secret(call, handler);
                 self.answer_caller(incoming, answer).await
             }
             Auth::Public(handler) => match incoming.check_received(self) {

@@ -14,6 +14,7 @@ const BASE: &str = "/api/2.0";
 pub const ROUTES: &[(&str, &[&str])] = &[
     ("/", &["GET", "HEAD"]),
     ("/api/2.0/authentication", &["DELETE", "POST"]),
+    ("/api/2.0/authentication/code", &["POST"]),
     ("/api/2.0/crm/access/jobs", &["GET"]),
     ("/api/2.0/crm/access/jobs/{jobid}", &["GET"]),
     ("/api/2.0/crm/access/jobs/{jobid}/cancel", &["POST"]),
@@ -34,6 +35,7 @@ pub const ROUTES: &[(&str, &[&str])] = &[
     ("/api/2.0/people", &["GET"]),
     ("/api/2.0/people/filter", &["GET"]),
     ("/api/2.0/people/{userid}", &["GET"]),
+    ("/api/2.0/settings", &["GET"]),
     ("/console", &["GET", "HEAD"]),
     ("/console/{folder}/{file+}", &["GET", "HEAD"]),
 ];
