@@ -37,6 +37,8 @@ pub(crate) enum Command {
     /// Sets users' passwords, and hashes passwords for import files
     #[command(subcommand)]
     User(UserCommand),
+    /// Prints a link that signs a user in to the web page, once and within ten minutes
+    SignInLink(SignInLinkArgs),
     /// Writes a generated portal as NDJSON to standard output, for tests at scale
     Sample(SampleArgs),
 }
@@ -62,7 +64,8 @@ pub(crate) struct ServeArgs {
     /// Loads a file before serving; repeatable
     #[arg(long = "import", value_name = "FILE")]
     pub(crate) imports: Vec<PathBuf>,
-    /// Loads the Northwind sample, and prints the tokens and passwords of an administrator and of an ordinary user
+    /// Loads the Northwind sample, and prints the tokens and passwords of an administrator and of an ordinary user, and a
+    /// link that signs the administrator in to the web page
     #[arg(long)]
     pub(crate) demo: bool,
     /// Lets pages of this origin, such as http://localhost:3000, call the service and sign users in from a browser;
@@ -206,6 +209,21 @@ pub(crate) struct UserPasswordArgs {
     pub(crate) table: TableArgs,
 }
 
+#[derive(Debug, ClapArgs)]
+pub(crate) struct SignInLinkArgs {
+    /// The user's portal
+    #[arg(long)]
+    pub(crate) portal: PortalId,
+    /// The user, by UUID or e-mail address
+    #[arg(long, value_name = "UUID|EMAIL")]
+    pub(crate) user: UserName,
+    /// Address of the service: of `serve`, or ApiUrl of a deployment
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8092", value_parser = base_url)]
+    pub(crate) url: String,
+    #[command(flatten)]
+    pub(crate) table: TableArgs,
+}
+
 /// A user in an argument of the command line.
 #[derive(Clone, Debug)]
 pub(crate) enum UserName {
@@ -250,12 +268,24 @@ pub(crate) struct SampleArgs {
     pub(crate) seed: u64,
 }
 
+/// The description of an origin, in messages.
+const AN_ORIGIN: &str = "must be a scheme and a host, such as https://crm.example.com or http://localhost:3000";
+
 /// Parses an origin in the form that browsers send: a scheme, a host, and a port if it is not the scheme's default.
 fn origin(text: &str) -> Result<HeaderValue, String> {
-    let fits = text.split_once("://").is_some_and(|(scheme, host)| {
+    let value = HeaderValue::from_str(text).ok().filter(|_| is_origin(text));
+    value.ok_or_else(|| AN_ORIGIN.into())
+}
+
+/// Parses the address of a service: an origin, which may end in a slash.
+fn base_url(text: &str) -> Result<String, String> {
+    let text = text.strip_suffix('/').unwrap_or(text);
+    if is_origin(text) { Ok(text.to_owned()) } else { Err(AN_ORIGIN.into()) }
+}
+
+fn is_origin(text: &str) -> bool {
+    text.split_once("://").is_some_and(|(scheme, host)| {
         let is_host = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':' | b'[' | b']');
         matches!(scheme, "http" | "https") && !host.is_empty() && host.bytes().all(is_host)
-    });
-    let value = HeaderValue::from_str(text).ok().filter(|_| fits);
-    value.ok_or_else(|| "must be a scheme and a host, such as https://crm.example.com or http://localhost:3000".into())
+    })
 }

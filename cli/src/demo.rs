@@ -38,7 +38,7 @@ pub(crate) const ADMINISTRATOR: UserId = user_id(2);
 /// Nancy Davolio, Sales Representative: an ordinary user.
 pub(crate) const EMPLOYEE: UserId = user_id(1);
 
-const PORTAL: &str = "northwind";
+pub(crate) const PORTAL: &str = "northwind";
 /// The domain of the employees' e-mail addresses. Names under `example` are reserved (RFC 2606).
 const EMAIL_DOMAIN: &str = "northwind.example";
 /// The time zone of most employees.

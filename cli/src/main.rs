@@ -7,6 +7,7 @@ mod migrate;
 mod reshard;
 mod sample;
 mod serve;
+mod sign_in_link;
 mod table;
 mod terminal;
 mod token;
@@ -61,6 +62,7 @@ async fn run(command: Command) -> Result<(), CommandError> {
         Command::Reshard(args) => reshard::run(args).await,
         Command::Token(command) => token::run(command).await,
         Command::User(command) => user::run(command).await,
+        Command::SignInLink(args) => sign_in_link::run(args).await,
         Command::Sample(args) => sample::run(&args),
     }
 }

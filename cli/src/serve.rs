@@ -28,7 +28,7 @@ use crate::demo;
 use crate::import::{ExistingAccess, load_file, load_lines};
 use crate::table::{Table, now};
 use crate::terminal::{say, say_lines};
-use crate::{token, user};
+use crate::{sign_in_link, token, user};
 
 /// Without a cache, every call looks up its token, and a revoked token is refused at once.
 const TOKEN_CACHE: Duration = Duration::ZERO;
@@ -105,6 +105,12 @@ impl Serving {
         let router = local::hosts::answering(router, args.allowed_hosts.iter().cloned());
         let server = Server::start(listener, router, Bounds::default());
         say(format_args!("listening on http://{address}"))?;
+        if args.demo {
+            let portal = demo::PORTAL.parse()?;
+            let administrator = user::find(&table.store, &portal, &UserName::Id(demo::ADMINISTRATOR)).await?;
+            let link = sign_in_link::make(&table.store, &url(address), &portal, &administrator).await?;
+            say(format_args!("console: {link}"))?;
+        }
         Ok(Self { table, server, workers, dynamodb, ending })
     }
 
@@ -165,7 +171,7 @@ async fn demo_password(store: &Store, portal: &PortalId, user: UserId) -> Result
 /// Loads the demo, and prints tokens, passwords and example calls.
 async fn show_demo(store: &Store, server: &str) -> Result<(), CommandError> {
     let loaded = load_lines(store, demo::lines()?).await?;
-    let portal = "northwind".parse()?;
+    let portal = demo::PORTAL.parse()?;
     let expires = Some(now() + jiff::SignedDuration::from_hours(24 * DEMO_TOKEN_DAYS));
     let scopes = || vec![Scope::Read, Scope::Write];
     // A new password revokes earlier tokens, so set the passwords first.

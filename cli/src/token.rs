@@ -61,7 +61,7 @@ async fn list(args: TokenListArgs) -> Result<(), CommandError> {
     let users = table.store.users(&args.portal, tokens.iter().map(|token| token.grant.user)).await?;
     for token in tokens {
         let scopes: Vec<&str> = token.grant.scopes.iter().map(|scope| scope.name()).collect();
-        let counts = users.get(&token.grant.user).is_some_and(|user| user.honours(&token.grant));
+        let counts = !token.has_ended && users.get(&token.grant.user).is_some_and(|user| user.honours(&token.grant));
         let end = match token.grant.expires {
             _ if !counts => "revoked".into(),
             Some(expires) => format!("expires {}", expires.to_jiff()),

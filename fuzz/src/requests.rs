@@ -99,10 +99,15 @@ impl Bodies {
             check_both(request, &body, |body| SetRule::parse(body)?.resolve(&zone()));
         }
         if let Some(request) = &self.sign_in {
-            let mut body = json!({"userName": request.user_name.as_str(), "password": request.password});
-            if let Some(portal) = &request.portal {
-                body["portal"] = portal.to_string().into();
-            }
+            let body = match request {
+                SignInRequest::Code(code) => json!({ "code": code }),
+                SignInRequest::Password(of) => match &of.portal {
+                    Some(portal) => {
+                        json!({"userName": of.user_name.as_str(), "password": of.password, "portal": portal})
+                    }
+                    None => json!({"userName": of.user_name.as_str(), "password": of.password}),
+                },
+            };
             check_both(request, &body, |body| SignInRequest::parse(body));
         }
     }

@@ -7,13 +7,12 @@ use std::net::SocketAddr;
 
 use api::call::{BrokenBody, Peer};
 use api::endpoint::unrouted;
-use api::routes;
-use api::{App, Endpoint, Failure};
+use api::{App, Endpoint, Failure, routes, site};
 use axum::Router;
 use axum::body::Body as AxumBody;
 use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{ConnectInfo, RawPathParams};
-use axum::routing::{MethodFilter, MethodRouter};
+use axum::routing::{MethodFilter, MethodRouter, any};
 use futures::StreamExt as _;
 use lambda_http::http::{Method, Request as HttpRequest, Response};
 use lambda_http::{Body, Request, RequestExt as _};
@@ -40,6 +39,8 @@ pub fn router(app: &App) -> Router {
     }
     let routed =
         paths.into_iter().fold(Router::new(), |router, (path, methods)| router.route(&path, route(app, &methods)));
+    let routed =
+        site::PATHS.into_iter().fold(routed, |router, path| router.route(&path.replace("{file+}", "{*file}"), page()));
     let routed = routed.fallback(|request: HttpRequest<AxumBody>| async {
         let request = request.map(|_| Body::Empty);
         to_axum(unrouted(&request, Failure::RouteNotFound))
@@ -77,12 +78,22 @@ fn route(app: &App, endpoints: &[Endpoint]) -> MethodRouter {
             },
         )
     });
-    let refuse = move |request: HttpRequest<AxumBody>| async move {
-        let request = request.map(|_| Body::Empty);
-        to_axum(unrouted(&request, routes::refusal(request.uri().path())))
-    };
     // By default, axum answers HEAD with the GET handler.
     methods.on(MethodFilter::HEAD, refuse).fallback(refuse)
+}
+
+/// Refuses a method that the path does not have.
+async fn refuse(request: HttpRequest<AxumBody>) -> Response<AxumBody> {
+    let request = request.map(|_| Body::Empty);
+    to_axum(unrouted(&request, routes::refusal(request.uri().path())))
+}
+
+/// Returns the route to the site, which answers all methods itself.
+fn page() -> MethodRouter {
+    any(|request: HttpRequest<AxumBody>| async move {
+        let request = request.map(|_| Body::Empty);
+        to_axum(web_console::SITE.answer(&request))
+    })
 }
 
 /// Converts a request to Lambda's form. If the body times out, returns the request without the body as the error.

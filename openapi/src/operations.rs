@@ -64,7 +64,7 @@ pub(super) const TAGS: [(&str, &str); 5] = [
     ("jobs", "Every change is a job: the access before and after the change, progress, undoing."),
     ("rules", "Standing rules: a filter, the access that its contacts get, and a schedule."),
     ("people", "The users of the portal."),
-    ("portal", "Signing in and out, and this description."),
+    ("portal", "Signing in and out, the settings of the portal, and this description."),
 ];
 
 /// All links, by target operation.
@@ -547,7 +547,9 @@ pub(super) const OPERATIONS: &[Operation] = &[
                       After 30 failures within 15 minutes, a user is locked in all networks from which the user did not \
                       sign in within 30 days. A page of another origin is refused unless the operator names the origin. \
                       `username` is another spelling of `userName`. `provider`, `accessToken`, `codeOAuth` and `type` may be \
-                      present if they are empty.",
+                      present if they are empty. A body may also hold only `code`, a code of `createSignInCode`: the token \
+                      then has the scopes of the code's creator and ends with the creator's token. After five wrong codes \
+                      within a minute, a network is locked for a minute. `Idempotency-Key` is refused with a code.",
         query: queries::NONE,
         headers: &[],
         body: Some("SignIn"),
@@ -569,6 +571,27 @@ pub(super) const OPERATIONS: &[Operation] = &[
         ],
     },
     Operation {
+        method: "POST",
+        path: "/api/2.0/authentication/code",
+        id: "createSignInCode",
+        tag: "portal",
+        summary: "Creates a one-time code that signs in as the caller",
+        description: "`signIn` exchanges the code once, within ten minutes, for a token with the scopes of this call's token. \
+                      The new token expires within seven days and ends with this call's token. This call's token needs no \
+                      particular scope, and must not come from a code. `Idempotency-Key` is refused.",
+        query: queries::NONE,
+        headers: &[],
+        body: None,
+        answers: &[Success {
+            status: 201,
+            description: "The code, which is shown only once.",
+            shows: Shows::One("SignInCode"),
+            headers: &[],
+            links: &[],
+        }],
+        failures: &[],
+    },
+    Operation {
         method: "DELETE",
         path: "/api/2.0/authentication",
         id: "signOut",
@@ -585,6 +608,19 @@ pub(super) const OPERATIONS: &[Operation] = &[
             headers: &[],
             links: &[],
         }],
+        failures: &[],
+    },
+    Operation {
+        method: "GET",
+        path: "/api/2.0/settings",
+        id: "getSettings",
+        tag: "portal",
+        summary: "Shows the settings of the portal",
+        description: "Dates without an offset are in the portal's time zone.",
+        query: queries::NONE,
+        headers: &[],
+        body: None,
+        answers: &[shown(Shows::One("Settings"), "The settings.")],
         failures: &[],
     },
     Operation {

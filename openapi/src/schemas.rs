@@ -7,7 +7,7 @@ use api::endpoint::Dialect;
 use api::failure::KINDS;
 use models::answer::{ErrorBody, KeyStyle};
 use models::contact::{Contact, Employee};
-use models::directory::{Profile, SignedIn};
+use models::directory::{Profile, Settings, SignInCode, SignedIn};
 use models::filter::listing::{ListChoice, SimpleEntry, TagChoice};
 use models::job::daily::DailyCount;
 use models::job::history::{HistoryEntry, Why};
@@ -51,6 +51,8 @@ fn derived() -> BTreeMap<String, Value> {
     with::<RuleView<'_>>(&mut schemas);
     with::<Profile>(&mut schemas);
     with::<SignedIn>(&mut schemas);
+    with::<SignInCode>(&mut schemas);
+    with::<Settings>(&mut schemas);
     with::<SimpleEntry<'_>>(&mut schemas);
     with::<ListChoice>(&mut schemas);
     with::<TagChoice>(&mut schemas);

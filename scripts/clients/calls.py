@@ -18,7 +18,7 @@ from crm_access.api.jobs import (
     start_snapshot, undo_job,
 )
 from crm_access.api.people import filter_people, get_person, list_people
-from crm_access.api.portal import get_description, sign_in, sign_out
+from crm_access.api.portal import create_sign_in_code, get_description, get_settings, sign_in, sign_out
 from crm_access.api.rules import delete_rule, get_rule, get_schedule, list_rules, set_rule
 from crm_access.client import AuthenticatedClient, Client
 from crm_access.models import (
@@ -26,8 +26,9 @@ from crm_access.models import (
     DocumentContactAnswer, EmployeeListAnswer, ErrorAnswer, FaultType, HistoryEntryListAnswer, JobKind,
     GetDescriptionResponse200, JobAnswer, JobListAnswer, JobState, ListContactsSortBy, ListContactsSortOrder, ListViewName,
     ListViewNumber, ProfileAnswer, ProfileListAnswer, RuleAnswer, RuleFilter, RuleListAnswer, RuleTarget,
-    SetAccessByFilter, SetContactAccess, SetContactsAccess, SetRule, SetRuleIfNoneMatch, ShareType, SignedInAnswer, SignIn,
-    ScheduleAnswer, SimpleEntryListAnswer, SnapshotAnswer, StageOrTypeChoiceListAnswer, TagChoiceListAnswer, UndoPreviewAnswer,
+    ScheduleAnswer, SetAccessByFilter, SetContactAccess, SetContactsAccess, SetRule, SetRuleIfNoneMatch, SettingsAnswer,
+    ShareType, SignedInAnswer, SignIn, SignInCodeAnswer, SimpleEntryListAnswer, SnapshotAnswer,
+    StageOrTypeChoiceListAnswer, TagChoiceListAnswer, UndoPreviewAnswer,
 )
 from crm_access.types import Response
 
@@ -53,6 +54,10 @@ def main(url: str, user: str, password: str) -> None:
     signed_in = parsed(signing_in, SignedInAnswer).response
     client = AuthenticatedClient(url, signed_in.token, raise_on_unexpected_status=True, httpx_args=httpx_args)
 
+    code = parsed(create_sign_in_code.sync_detailed(client=client), SignInCodeAnswer).response
+    assert len(code.code) == 64 and code.expires < signed_in.expires
+    settings = parsed(get_settings.sync_detailed(client=client), SettingsAnswer).response
+    assert settings.portal == "northwind" and settings.utc_hours_offset in (-8, -7)
     me = parsed(get_person.sync_detailed("@self", client=client), ProfileAnswer).response
     people = parsed(list_people.sync_detailed(client=client), ProfileListAnswer).response
     assert me in people

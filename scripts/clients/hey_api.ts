@@ -19,6 +19,9 @@ async function main() {
   const { token } = signedIn.data.response;
   client.setConfig({ auth: token });
 
+  const code = (await api.createSignInCode<true>()).data.response.code;
+  assert.equal(code.length, 64);
+  assert.equal((await api.getSettings<true>()).data.response.portal, "northwind");
   const me = (await api.getPerson<true>({ path: { userid: "@self" } })).data.response;
   const people = (await api.listPeople<true>()).data.response;
   assert(people.some((person) => person.id === me.id));

@@ -30,6 +30,9 @@ async function main() {
     onRequest: ({ request }) => request.headers.set("Authorization", token),
   });
 
+  const code = dataOf(await client.POST("/api/2.0/authentication/code")).response.code;
+  assert.equal(code.length, 64);
+  assert.equal(dataOf(await client.GET("/api/2.0/settings")).response.portal, "northwind");
   const me = dataOf(await client.GET("/api/2.0/people/{userid}", { params: { path: { userid: "@self" } } })).response;
   const people = dataOf(await client.GET("/api/2.0/people")).response;
   assert(people.some((person) => person.id === me.id));

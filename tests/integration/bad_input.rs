@@ -417,7 +417,8 @@ async fn unknown_paths_and_methods_are_refused() {
     let watched = Watched::new().await;
     let body = "{\"isShared\":false,\"isPrivate\":true}";
     for path in [
-        "/",
+        "/index.html",
+        "/console/app.js",
         "/api/2.0/crm/contact",
         "/api/2.0/crm/contact/1/2/access",
         "/api/2.0/crm/contact/1/acces",

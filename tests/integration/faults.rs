@@ -204,7 +204,7 @@ fn attempts() -> u64 {
 async fn permanently_throttled_call_fails() {
     let table = Table::new().await;
     table.proxy.inject(always(Fault::Throttle(Capacity::Table)));
-    let error = table.store.grant([0; 32]).await.unwrap_err();
+    let error = table.store.token([0; 32]).await.unwrap_err();
     assert!(matches!(error, StoreError::Throttled { operation: "GetItem", .. }), "{error:?}");
     assert!(table.proxy.calls() > 1);
     let error = table.write_with_job(contact_id(1)).await.unwrap_err();
@@ -216,7 +216,7 @@ async fn throttling_of_table_index_and_account_is_reported_alike() {
     for capacity in [Capacity::Table, Capacity::Index, Capacity::Account] {
         let table = Table::new().await;
         table.proxy.inject(always(Fault::Throttle(capacity)));
-        let error = table.store.grant([0; 32]).await.unwrap_err();
+        let error = table.store.token([0; 32]).await.unwrap_err();
         assert!(matches!(error, StoreError::Throttled { operation: "GetItem", .. }), "{capacity:?}: {error:?}");
         let error = table.write_with_job(contact_id(1)).await.unwrap_err();
         assert!(
@@ -279,7 +279,7 @@ async fn internal_error_of_dynamodb_is_retried_and_then_reported() {
     assert_eq!(table.proxy.calls(), 3);
 
     table.proxy.inject(always(Fault::InternalError(When::Before)));
-    let error = table.store.grant([0; 32]).await.unwrap_err();
+    let error = table.store.token([0; 32]).await.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable { operation: "GetItem", .. }), "{error:?}");
     assert!(error.is_transient());
     assert!(table.proxy.calls() > 1);

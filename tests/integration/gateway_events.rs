@@ -1,7 +1,8 @@
 //! Events of API Gateway through the functions' entry point: each gets an answer in the service's form, whatever its
 //! content.
 
-use api::lambda::answer_event;
+use api::lambda::{answer_event, answer_site_event};
+use api::site;
 use lambda_http::Context;
 use local::endpoints;
 use serde_json::value::{RawValue, to_raw_value};
@@ -16,10 +17,21 @@ async fn answer(world: &World, event: &RawValue) -> Value {
     let mut context = Context::default();
     context.request_id = "request".into();
     context.deadline = u64::MAX;
-    let mut answer = serde_json::to_value(answer_event(&endpoints, &world.app, event, context).await).unwrap();
+    let answer = match is_of_site(event) {
+        true => answer_site_event(&web_console::SITE, event, context),
+        false => answer_event(&endpoints, &world.app, event, context).await,
+    };
+    let mut answer = serde_json::to_value(answer).unwrap();
     let body = answer["body"].as_str().and_then(|body| serde_json::from_str(body).ok());
     answer["body"] = body.unwrap_or_else(|| answer["body"].take());
     answer
+}
+
+/// Returns whether an event has a route of the site.
+fn is_of_site(event: &RawValue) -> bool {
+    let event: Value = serde_json::from_str(event.get()).unwrap_or_default();
+    let path = event["routeKey"].as_str().and_then(|route| route.split(' ').next_back());
+    path.is_some_and(|path| site::PATHS.contains(&path))
 }
 
 /// Returns whether a value equals the expected one, in which `*` matches anything.

@@ -3,6 +3,7 @@
 mod closed_door;
 mod ending;
 mod endpoints;
+mod links;
 mod loading;
 mod one_filter;
 mod passwords;

@@ -1,7 +1,9 @@
-//! The first calls of a portal's clients: sign-in, the portal's users, and the description of the API.
+//! The first calls of a portal's clients: sign-in, the portal's settings and users, and the description of the API.
 
 mod people;
+mod settings;
 mod sign_in;
+mod sign_in_code;
 mod sign_out;
 
 use api::endpoint::{Conditions, Dialect, Payload};
@@ -27,8 +29,16 @@ const OPENAPI: Endpoint = Endpoint {
 const DESCRIPTION: &str = include_str!("../../../docs/openapi.json");
 
 /// Every endpoint of the function.
-pub const ENDPOINTS: &[Endpoint] =
-    &[sign_in::ENDPOINT, sign_out::ENDPOINT, people::ALL, people::FILTERED, people::ONE, OPENAPI];
+pub const ENDPOINTS: &[Endpoint] = &[
+    sign_in::ENDPOINT,
+    sign_in_code::ENDPOINT,
+    sign_out::ENDPOINT,
+    settings::ENDPOINT,
+    people::ALL,
+    people::FILTERED,
+    people::ONE,
+    OPENAPI,
+];
 
 fn describe(call: &Incoming<'_>) -> Result<Answer, Failure> {
     call.query(queries::NONE).finish()?;

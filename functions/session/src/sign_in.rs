@@ -1,15 +1,17 @@
-//! `POST /api/2.0/authentication`: creates a token for a user name and a password.
+//! `POST /api/2.0/authentication`: creates a token for a user name and a password, or for a one-time code.
 
 use api::endpoint::{Conditions, Dialect, Payload};
 use api::negotiation::ResponseFormat;
 use api::{Answer, Auth, Endpoint, Failure, PublicCall};
 use futures::FutureExt as _;
 use jiff::SignedDuration;
+use jiff::tz::TimeZone;
 use models::directory::{Grant, Scope, SignedIn};
 use models::invalid::Invalid;
 use models::limits::SIGN_IN_DAYS;
-use models::request::{SignInRequest, queries};
+use models::request::{PasswordSignIn, SignInRequest, queries};
 use models::sign_in::{Account, Candidate};
+use store::codes::Exchange;
 use store::sign_in::{Pair, SignIn};
 use store::tokens::new_token;
 
@@ -26,13 +28,36 @@ pub(crate) const ENDPOINT: Endpoint = Endpoint {
     auth: Auth::Public(|call| handle(call).boxed()),
 };
 
-/// Signs a user in. Timing does not disclose users: an unknown user costs as many round trips, in the same order, and
-/// as much work as a user of one portal with a hash from this service.
 async fn handle(call: PublicCall<'_>) -> Result<Answer, Failure> {
     // Check the origin before the attempt is counted, so that no foreign page uses up a user's attempts.
     call.check_origin()?;
     call.query(queries::NONE).finish()?;
-    let SignInRequest { user_name, password, portal } = SignInRequest::parse(call.body()?)?;
+    match SignInRequest::parse(call.body()?)? {
+        SignInRequest::Password(request) => with_password(&call, request).await,
+        SignInRequest::Code(code) => with_code(&call, &code).await,
+    }
+}
+
+/// Signs a user in with a one-time code.
+async fn with_code(call: &PublicCall<'_>, code: &str) -> Result<Answer, Failure> {
+    call.check_no_idempotency_key()?;
+    let token = new_token()?;
+    match call.app.store.exchange_code(code, &token, call.network(), call.now).await? {
+        Exchange::SignedIn(grant, expires) => {
+            // The code is used, so a failure to read the zone must not lose the token.
+            let zone = call.app.time_zone(&grant.portal).await.unwrap_or(TimeZone::UTC);
+            let format = ResponseFormat { zone: Some(zone), ..call.format.clone() };
+            Answer::created(&format, &SignedIn { token, expires })
+        }
+        Exchange::Refused => Err(Failure::CodeRefused),
+        Exchange::Locked(locked) => Err(Failure::SignInLocked(locked)),
+    }
+}
+
+/// Signs a user in with a password. Timing does not disclose users: an unknown user costs as many round trips, in the
+/// same order, and as much work as a user of one portal with a hash from this service.
+async fn with_password(call: &PublicCall<'_>, request: PasswordSignIn) -> Result<Answer, Failure> {
+    let PasswordSignIn { user_name, password, portal } = request;
     // Get the permit before the attempt is counted: an attempt whose password is not compared does not count.
     let permit = call.app.passwords.enter()?;
     let store = &call.app.store;

@@ -11,6 +11,7 @@ use models::values::id::{PortalId, UserId};
 use models::values::timestamp::Timestamp;
 use quick_cache::sync::Cache;
 use store::keys::TokenHash;
+use store::tokens::StoredToken;
 use store::{Store, StoreError};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -43,7 +44,7 @@ pub struct App {
     /// The signal that becomes true when the process is about to end.
     ending: Option<watch::Receiver<bool>>,
     token_cache: Duration,
-    grants: Arc<Cache<TokenHash, (Grant, Instant)>>,
+    tokens: Arc<Cache<TokenHash, (StoredToken, Instant)>>,
     names: Arc<Cache<PortalId, (Names, Instant)>>,
     zones: Arc<Cache<PortalId, (TimeZone, Instant)>>,
 }
@@ -65,11 +66,11 @@ impl std::fmt::Debug for App {
 impl App {
     /// Creates the state for calls on the table of `jobs`. A token is trusted for `token_cache` after each lookup.
     pub fn new(jobs: Jobs, token_cache: Duration) -> Self {
-        let (grants, names) = (Arc::new(Cache::new(CACHED_TOKENS)), Arc::new(Cache::new(CACHED_PORTALS)));
+        let (tokens, names) = (Arc::new(Cache::new(CACHED_TOKENS)), Arc::new(Cache::new(CACHED_PORTALS)));
         let zones = Arc::new(Cache::new(CACHED_PORTALS));
         let (passwords, allowed_origins) = (Arc::default(), Arc::default());
         let (store, ending) = (jobs.store.clone(), None);
-        Self { store, jobs, passwords, allowed_origins, ending, token_cache, grants, names, zones }
+        Self { store, jobs, passwords, allowed_origins, ending, token_cache, tokens, names, zones }
     }
 
     /// Allows web pages of these origins, such as `https://crm.example.com`, to sign users in.
@@ -165,27 +166,27 @@ impl App {
         Ok(zone)
     }
 
-    /// Removes a revoked token from this process's cache. Other processes trust the token until their cache entry
-    /// expires.
+    /// Removes a revoked token, and the tokens that end with it, from this process's cache. Other processes trust these
+    /// tokens until their cache entries expire.
     pub fn forget_token(&self, hash: &TokenHash) {
-        self.grants.remove(hash);
+        self.tokens.retain(|own, (token, _)| own != hash && token.parent.as_ref() != Some(hash));
     }
 
-    /// Returns the grant of a token: 1 read unit, or none while the grant is cached.
+    /// Returns the grant of a token: 1 read unit, 2 for a token that a code gave, or none while the token is cached.
     pub(crate) async fn grant(&self, hash: TokenHash) -> Result<Option<Grant>, StoreError> {
-        if let Some((grant, looked_up)) = self.grants.get(&hash)
+        if let Some((token, looked_up)) = self.tokens.get(&hash)
             && looked_up.elapsed() < self.token_cache
         {
-            return Ok(Some(grant));
+            return Ok(Some(token.grant));
         }
-        let grant = self.store.grant(hash).await?;
-        match &grant {
-            Some(grant) if !self.token_cache.is_zero() => self.grants.insert(hash, (grant.clone(), Instant::now())),
+        let token = self.store.token(hash).await?;
+        match &token {
+            Some(token) if !self.token_cache.is_zero() => self.tokens.insert(hash, (token.clone(), Instant::now())),
             // A missing token is not cached, because an operator may create the token at any time.
             _ => {
-                self.grants.remove(&hash);
+                self.tokens.remove(&hash);
             }
         }
-        Ok(grant)
+        Ok(token.map(|token| token.grant))
     }
 }

@@ -25,6 +25,7 @@ use models::invalid::Invalid;
 use models::job::JobId;
 use models::values::id::UserId;
 use store::keys::TokenHash;
+use store::tokens::StoredToken;
 
 use crate::answer::{Answer, revision_text};
 use crate::app::App;
@@ -157,6 +158,15 @@ impl<'a> Call<'a> {
     /// [`Failure::Unauthenticated`] when the user was removed or the token was revoked.
     pub async fn user(&self) -> Result<User, Failure> {
         self.honoured(self.app.store.user(&self.grant.portal, self.grant.user).await?.as_ref()).cloned()
+    }
+
+    /// Reads the caller's token, also if the token is cached: 1 read unit, or 2 for a token that a code gave.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Unauthenticated`] when the token was revoked.
+    pub async fn stored_token(&self) -> Result<StoredToken, Failure> {
+        identified(self.app.store.token(self.token).await?)
     }
 
     /// Reads the caller, with its current rights: 1 read unit.

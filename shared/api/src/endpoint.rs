@@ -37,6 +37,9 @@ pub enum Auth {
     Write(WriteHandler),
     /// Any valid token, which the call changes. The call may carry an idempotency key.
     OwnToken(WriteHandler),
+    /// Any valid token. The answer holds a secret, which the table must not keep, so the call may not carry an idempotency
+    /// key.
+    Secret(WriteHandler),
     /// No token.
     Public(PublicHandler),
 }
@@ -97,7 +100,7 @@ impl Endpoint {
         match self.auth {
             Auth::Read(_) => Some(Scope::Read),
             Auth::Write(_) => Some(Scope::Write),
-            Auth::OwnToken(_) | Auth::Public(_) => None,
+            Auth::OwnToken(_) | Auth::Secret(_) | Auth::Public(_) => None,
         }
     }
 
@@ -150,6 +153,10 @@ impl Endpoint {
             }
             Auth::OwnToken(handler) => {
                 let answer = |call| idempotency::answer(call, Target::Token, handler);
+                self.answer_caller(incoming, answer).await
+            }
+            Auth::Secret(handler) => {
+                let answer = |call| idempotency::answer_with_secret(call, handler);
                 self.answer_caller(incoming, answer).await
             }
             Auth::Public(handler) => match incoming.check_received(self) {
@@ -226,13 +233,18 @@ pub(crate) fn routed_by_default<'a>(endpoints: &'a [Endpoint], request: &mut Req
 
 /// Returns the response for a call that reached no endpoint.
 pub fn unrouted(request: &Request, failure: Failure) -> Response<Body> {
+    refused(request, failure, &request_id(request))
+}
+
+/// Returns the response for a call with this identifier that reached no endpoint.
+pub(crate) fn refused(request: &Request, failure: Failure, request_id: &str) -> Response<Body> {
     let (_, suffix) = Suffix::split(request.uri().path());
     let format = negotiation::response_format(request.headers(), suffix, Dialect::OnlyOffice);
-    respond(Err(failure), &ResponseOptions::new(request, format, &request_id(request)))
+    respond(Err(failure), &ResponseOptions::new(request, format, request_id))
 }
 
 /// Returns Lambda's request identifier, or a new identifier outside of Lambda.
-fn request_id(request: &Request) -> String {
+pub(crate) fn request_id(request: &Request) -> String {
     match request.lambda_context_ref() {
         Some(context) if !context.request_id.is_empty() => context.request_id.clone(),
         _ => Uuid::now_v7().to_string(),

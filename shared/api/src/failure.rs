@@ -37,6 +37,9 @@ pub enum Failure {
     /// No user has this name and this password.
     #[error("sign-in refused")]
     SignInRefused,
+    /// No user can sign in with this one-time code.
+    #[error("sign-in code refused")]
+    CodeRefused,
     /// Too many attempts to sign in have failed.
     #[error("sign-in locked")]
     SignInLocked(Locked),
@@ -294,7 +297,7 @@ impl Failure {
     /// Returns the HTTP status.
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::Unauthenticated | Self::SignInRefused => StatusCode::UNAUTHORIZED,
+            Self::Unauthenticated | Self::SignInRefused | Self::CodeRefused => StatusCode::UNAUTHORIZED,
             Self::SignInLocked(_) | Self::TooManyOpenJobs | Self::TooManyPreviews => StatusCode::TOO_MANY_REQUESTS,
             Self::OriginForbidden
             | Self::ScopeMissing(_)
@@ -344,7 +347,7 @@ impl Failure {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Unauthenticated => "unauthenticated",
-            Self::SignInRefused => "sign-in-refused",
+            Self::SignInRefused | Self::CodeRefused => "sign-in-refused",
             Self::SignInLocked(_) => "sign-in-locked",
             Self::SignInBusy => "sign-in-busy",
             Self::OriginForbidden => "origin-forbidden",
@@ -404,7 +407,7 @@ impl Failure {
             Self::TooManyOpenJobs | Self::TooManyPreviews => {
                 headers.push((RETRY_AFTER, HeaderValue::from(OPEN_JOBS_RETRY_SECONDS)));
             }
-            Self::Unauthenticated | Self::SignInRefused => {
+            Self::Unauthenticated | Self::SignInRefused | Self::CodeRefused => {
                 headers.push((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"crm-access\"")));
             }
             Self::MethodNotAllowed(allowed) => {

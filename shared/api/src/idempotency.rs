@@ -28,7 +28,7 @@ use crate::endpoint::WriteHandler;
 use crate::failure::Failure;
 use crate::show::{show_job, show_recorded_change};
 
-const IDEMPOTENCY_KEY: &str = "idempotency-key";
+pub(crate) const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// A call that may change something. No earlier call with the same idempotency key made changes.
 ///
@@ -160,6 +160,12 @@ pub(crate) async fn answer(call: Call<'_>, target: Target, handler: WriteHandler
         }
     }
     result
+}
+
+/// Answers a write whose answer holds a secret. The table keeps no such answer, so an idempotency key is refused.
+pub(crate) async fn answer_with_secret(call: Call<'_>, handler: WriteHandler) -> Result<Answer, Failure> {
+    call.check_no_idempotency_key()?;
+    handler(WriteCall::new(call, None)).await
 }
 
 /// Reads the call's idempotency key and computes the fingerprint of the request.

@@ -23,6 +23,7 @@ use crate::config::Config;
 use crate::endpoint::{Endpoint, routed, routed_by_default, unrouted};
 use crate::lambda::gateway::Unreadable;
 use crate::log;
+use crate::site::{self, Site};
 
 /// Runs a Lambda function that serves `endpoints` without a queue.
 ///
@@ -40,6 +41,20 @@ pub fn run(endpoints: &'static [Endpoint]) -> Result<(), Error> {
 /// When the environment is invalid, or the Lambda runtime ends.
 pub fn run_with_queue(endpoints: &'static [Endpoint]) -> Result<(), Error> {
     start(|config| async move { serve(endpoints, &app(with_queue(&config).await, config)).await })
+}
+
+/// Runs a Lambda function that serves a site. The function reads no table.
+///
+/// # Errors
+///
+/// When the environment is invalid, or the Lambda runtime ends.
+pub fn run_site(site: &'static Site) -> Result<(), Error> {
+    start(|_| async move {
+        lambda_runtime::run(service_fn(|event: LambdaEvent<Box<RawValue>>| async move {
+            Ok::<_, std::convert::Infallible>(answer_site_event(site, &event.payload, event.context))
+        }))
+        .await
+    })
 }
 
 fn app(jobs: Jobs, config: Config) -> App {
@@ -81,9 +96,20 @@ pub async fn answer_event(
             };
             match endpoint {
                 Ok(endpoint) => endpoint.answer(app, request).await,
-                Err(failure) => unrouted(&request, failure),
+                Err(failure) => match site::page_behind(&request) {
+                    Some(page) => site::moved_to(page),
+                    None => unrouted(&request, failure),
+                },
             }
         }
+    })
+}
+
+/// Answers any event of the HTTP API's routes to a site, valid or not.
+pub fn answer_site_event(site: &Site, event: &RawValue, context: Context) -> ApiGatewayV2httpResponse {
+    gateway::answer(match gateway::request(event, context) {
+        Err(Unreadable { request, fault }) => unrouted(&request, fault.into()),
+        Ok(request) => site.answer(&request),
     })
 }
 

@@ -15,6 +15,7 @@ pub mod negotiation;
 pub mod routes;
 pub mod show;
 pub mod sign_in;
+pub mod site;
 
 pub use answer::Answer;
 pub use app::App;
@@ -22,4 +23,4 @@ pub use call::{Attempts, Call, CallerInPortal, Incoming, NamedUser, NextAttempt,
 pub use endpoint::{Auth, Endpoint};
 pub use failure::Failure;
 pub use idempotency::WriteCall;
-pub use lambda::{run, run_events, run_with_queue};
+pub use lambda::{run, run_events, run_site, run_with_queue};

@@ -20,7 +20,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// The crates of this service, which may log below `info`. Below `info`, other crates log complete requests and
 /// answers, with tokens, contacts and password hashes.
-pub const OWN_CRATES: [&str; 15] = [
+pub const OWN_CRATES: [&str; 16] = [
     "access_jobs",
     "api",
     "bulk_worker",
@@ -36,6 +36,7 @@ pub const OWN_CRATES: [&str; 15] = [
     "set_contacts_access",
     "set_filter_access",
     "store",
+    "web_console",
 ];
 
 /// The maximum bytes of each text in a shortened line. The values are tried in turn until the line is short enough.

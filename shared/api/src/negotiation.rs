@@ -106,25 +106,54 @@ fn weight(accept: &Accept, available: &MediaType<'_>) -> f32 {
     ranges.max_by(|(a, first), (b, second)| a.cmp(b).then(first.total_cmp(second))).map_or(0.0, |(_, weight)| weight)
 }
 
-/// Returns whether the caller accepts gzip (RFC 9110, section 12.5.3).
-pub(crate) fn accepts_gzip(headers: &HeaderMap) -> bool {
-    let values = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
-    let codings = values.flat_map(|value| value.split(',')).map(|coding| {
-        let mut parts = coding.split(';').map(str::trim);
-        let name = parts.next().unwrap_or_default();
-        let weight = parts.find_map(|part| part.strip_prefix("q=").or(part.strip_prefix("Q="))).unwrap_or("1");
-        (name, weight.parse::<f32>().is_ok_and(|weight| weight > 0.0))
-    });
-    // `*` applies only to codings that the header does not name.
-    let (mut named, mut any) = (None, false);
-    for (name, is_accepted) in codings {
-        match name.to_ascii_lowercase().as_str() {
-            "gzip" | "x-gzip" => named = Some(named.unwrap_or(false) || is_accepted),
-            "*" => any = is_accepted,
-            _ => {}
+/// A compression of answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Compression {
+    Brotli,
+    Gzip,
+}
+
+impl Compression {
+    pub(crate) const ALL: [Self; 2] = [Self::Brotli, Self::Gzip];
+
+    /// Returns the value of `Content-Encoding`.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Brotli => "br",
+            Self::Gzip => "gzip",
         }
     }
-    named.unwrap_or(any)
+
+    /// Returns the suffix of the entity tag of a compressed response.
+    pub(crate) const fn mark(self) -> &'static str {
+        match self {
+            Self::Brotli => "-br",
+            Self::Gzip => "-gzip",
+        }
+    }
+
+    /// Returns whether the caller accepts the compression (RFC 9110, section 12.5.3).
+    pub(crate) fn is_accepted(self, headers: &HeaderMap) -> bool {
+        let values = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+        let codings = values.flat_map(|value| value.split(',')).map(|coding| {
+            let mut parts = coding.split(';').map(str::trim);
+            let name = parts.next().unwrap_or_default();
+            let weight = parts.find_map(|part| part.strip_prefix("q=").or(part.strip_prefix("Q="))).unwrap_or("1");
+            (name, weight.parse::<f32>().is_ok_and(|weight| weight > 0.0))
+        });
+        // `*` applies only to codings that the header does not name.
+        let (mut named, mut any) = (None, false);
+        for (name, is_accepted) in codings {
+            match name.to_ascii_lowercase().as_str() {
+                name if name.strip_prefix("x-").unwrap_or(name) == self.name() => {
+                    named = Some(named.unwrap_or(false) || is_accepted);
+                }
+                "*" => any = is_accepted,
+                _ => {}
+            }
+        }
+        named.unwrap_or(any)
+    }
 }
 
 /// The subtype of forms.
@@ -243,18 +272,21 @@ mod tests {
     }
 
     #[test]
-    fn gzip_is_sent_only_to_clients_that_accept_gzip() {
-        let check = |value: &str, expected| {
+    fn answers_are_compressed_only_for_clients_that_accept_the_compression() {
+        let check = |value: &str, brotli, gzip| {
             let headers = HeaderMap::from_iter([(ACCEPT_ENCODING, value.parse().unwrap())]);
-            assert_eq!(accepts_gzip(&headers), expected, "{value}");
+            assert_eq!(Compression::ALL.map(|of| of.is_accepted(&headers)), [brotli, gzip], "{value}");
         };
-        assert!(!accepts_gzip(&HeaderMap::new()));
-        check("gzip, deflate, br", true);
-        check("GZIP;q=0.5", true);
-        check("br, *", true);
-        check("*;q=1, gzip;q=0", false);
-        check("identity", false);
-        check("gzip;q=nonsense", false);
+        assert_eq!(Compression::ALL.map(|of| of.is_accepted(&HeaderMap::new())), [false, false]);
+        check("gzip, deflate, br", true, true);
+        check("gzip, deflate", false, true);
+        check("GZIP;q=0.5", false, true);
+        check("x-gzip", false, true);
+        check("br, *", true, true);
+        check("*;q=1, gzip;q=0", true, false);
+        check("br;q=0, gzip", false, true);
+        check("identity", false, false);
+        check("gzip;q=nonsense", false, false);
     }
 
     #[test]

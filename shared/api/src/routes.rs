@@ -10,9 +10,11 @@ use crate::Failure;
 /// The start of every path.
 const BASE: &str = "/api/2.0";
 
-/// Each path without a suffix, with its methods. A test compares the list with the endpoints.
+/// Each path without a suffix, with its methods. A test compares the list with the endpoints and the paths of the site.
 pub const ROUTES: &[(&str, &[&str])] = &[
+    ("/", &["GET", "HEAD"]),
     ("/api/2.0/authentication", &["DELETE", "POST"]),
+    ("/api/2.0/authentication/code", &["POST"]),
     ("/api/2.0/crm/access/jobs", &["GET"]),
     ("/api/2.0/crm/access/jobs/daily", &["GET"]),
     ("/api/2.0/crm/access/jobs/{jobid}", &["GET"]),
@@ -40,6 +42,9 @@ pub const ROUTES: &[(&str, &[&str])] = &[
     ("/api/2.0/people", &["GET"]),
     ("/api/2.0/people/filter", &["GET"]),
     ("/api/2.0/people/{userid}", &["GET"]),
+    ("/api/2.0/settings", &["GET"]),
+    ("/console", &["GET", "HEAD"]),
+    ("/console/{folder}/{file+}", &["GET", "HEAD"]),
 ];
 
 /// Returns the methods of a path, which may have a suffix; none for an unknown path. If several routes match, the one
@@ -47,8 +52,12 @@ pub const ROUTES: &[(&str, &[&str])] = &[
 pub fn methods_of(path: &str) -> &'static [&'static str] {
     let fits = |route: &str, path: &str| {
         let (route, path): (Vec<&str>, Vec<&str>) = (route.split('/').collect(), path.split('/').collect());
-        route.len() == path.len()
-            && route.iter().zip(&path).all(|(route, part)| route == part || is_parameter(route, part))
+        let has_length = match route.last() {
+            // The last parameter holds the rest of the path.
+            Some(last) if last.ends_with("+}") => path.len() >= route.len(),
+            _ => path.len() == route.len(),
+        };
+        has_length && route.iter().zip(&path).all(|(route, part)| route == part || is_parameter(route, part))
     };
     let (bare, _) = Suffix::split(path);
     let found = ROUTES.iter().filter(|(route, _)| fits(route, path) || fits(route, bare));
@@ -120,7 +129,12 @@ mod tests {
             ("/api/2.0/people/00000000-0000-0000-0000-000000000000", &["GET"]),
             ("/api/2.0/people/status", &[]),
             ("/api/2.0/crm/contact//access", &[]),
-            ("/", &[]),
+            ("/", &["GET", "HEAD"]),
+            ("/console", &["GET", "HEAD"]),
+            ("/console/0123456789abcdef", &[]),
+            ("/console/0123456789abcdef/app.js", &["GET", "HEAD"]),
+            ("/console/0123456789abcdef/vendor/preact.mjs", &["GET", "HEAD"]),
+            ("/console/0123456789abcdef/", &[]),
         ] {
             assert_eq!(methods_of(path), expected, "{path}");
         }

@@ -196,6 +196,46 @@ pub struct SignedIn {
     pub expires: Timestamp,
 }
 
+/// A one-time code, in the answer that creates the code.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "PascalCase")]
+pub struct SignInCode {
+    /// The code, for the field `code` of a sign-in. No other answer shows the code.
+    pub code: String,
+    /// Time at which the code expires.
+    pub expires: Timestamp,
+}
+
+/// The settings of a portal, with the names of ONLYOFFICE's server.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "PascalCase")]
+pub struct Settings {
+    /// Identifier of the portal.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub portal: PortalId,
+    /// IANA name of the time zone of dates without an offset.
+    pub timezone: String,
+    /// Present offset of this time zone, such as `+02:00`.
+    pub utc_offset: String,
+    /// The same offset in hours.
+    pub utc_hours_offset: f64,
+}
+
+impl Settings {
+    /// Returns the settings of a portal at `now`.
+    pub fn of(portal: &Portal, now: Timestamp) -> Self {
+        let offset = now.in_zone(&portal.time_zone).offset();
+        Self {
+            portal: portal.id.clone(),
+            timezone: portal.time_zone.iana_name().unwrap_or("UTC").to_owned(),
+            utc_offset: offset.to_string(),
+            utc_hours_offset: offset.hours(),
+        }
+    }
+}
+
 /// Contact counts from the portal's directory, for planning a filter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {

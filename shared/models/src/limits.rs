@@ -171,6 +171,9 @@ pub const SIGN_IN_LOCK_MILLIS: u64 = 60_000;
 /// Days for which the token of a sign-in is valid.
 pub const SIGN_IN_DAYS: i64 = 7;
 
+/// Milliseconds for which a sign-in code is valid.
+pub const SIGN_IN_CODE_MILLIS: u64 = 10 * 60_000;
+
 /// Milliseconds after which a synchronous run starts no new work; API Gateway ends a call at 30 s.
 pub const SYNCHRONOUS_RUN_MILLIS: u64 = 25_000;
 

@@ -36,7 +36,7 @@ pub use people::{ACTIVATION_STATUSES, EMPLOYEE_STATUSES, ListPeople, PeopleOrder
 pub use query::{JobsPage, JobsStart, Page, Query};
 pub use rules::{RunOnce, SetRule, ShowSchedule, UnresolvedSchedule};
 pub use selection::UnresolvedFilter;
-pub use sign_in::SignInRequest;
+pub use sign_in::{PasswordSignIn, SignInRequest};
 
 /// A request body in the format of its content type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

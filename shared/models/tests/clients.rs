@@ -56,7 +56,7 @@ fn sign_in_accepts_blank_fields_of_onlyoffice() {
         (r#"{"userName":"ada@example.com","password":"pw","provider":"","accessToken":"","codeOAuth":""}"#, Ok(())),
         (
             r#"{"userName":"ada@example.com","password":"pw","passwordHash":null,"provider":null,"accessToken":null,
-                "serializedProfile":null,"code":null,"codeOAuth":null,"type":0,"session":false,
+                "serializedProfile":null,"code":"","codeOAuth":null,"type":0,"session":false,
                 "confirmData":{"email":null,"first":false,"key":""},"recaptchaType":0,"recaptchaResponse":"",
                 "culture":null}"#,
             Ok(()),
@@ -95,14 +95,44 @@ fn sign_in_accepts_blank_fields_of_onlyoffice() {
     ] {
         let read = SignInRequest::parse(body(text));
         if let Ok(request) = &read {
+            let SignInRequest::Password(request) = request else { panic!("{text}: {request:?}") };
             assert_eq!((request.user_name.as_str(), request.password.as_str()), ("ada@example.com", "pw"), "{text}");
         }
         check(text, read.map(drop), expected);
     }
     let secret = SignInRequest::parse(body(r#"{"accessToken":"s3cret","passwordHash":"s3cret","code":"s3cret"}"#));
     assert!(!secret.unwrap_err().to_string().contains("s3cret"));
-    let portal = SignInRequest::parse(body("username=ada%40example.com&password=pw&Portal=acme")).unwrap().portal;
-    assert_eq!(portal, Some("acme".parse().unwrap()));
+    let request = SignInRequest::parse(body("username=ada%40example.com&password=pw&Portal=acme")).unwrap();
+    let SignInRequest::Password(request) = request else { panic!("{request:?}") };
+    assert_eq!(request.portal, Some("acme".parse().unwrap()));
+}
+
+#[test]
+fn code_signs_in_alone() {
+    let code = |text: &str| Ok(SignInRequest::Code(text.to_owned()));
+    for (text, expected) in [
+        (r#"{"code":"c0de"}"#, code("c0de")),
+        (r#"{"Code":"c0de"}"#, code("c0de")),
+        ("code=c0de", code("c0de")),
+        ("code=0", code("0")),
+        // Typed clients send blank fields.
+        (r#"{"code":"c0de","userName":"","password":null,"type":0,"session":false}"#, code("c0de")),
+        ("code=c0de&userName=&password=", code("c0de")),
+        (r#"{"code":"c0de","password":"pw"}"#, Err("password cannot be given together with code")),
+        (r#"{"code":"c0de","userName":"ada@example.com"}"#, Err("userName cannot be given together with code")),
+        ("code=c0de&portal=acme", Err("portal cannot be given together with code; send the code alone")),
+        (r#"{"code":"c0de","accessToken":"x"}"#, Err("accessToken must be empty")),
+        (r#"{"code":5}"#, Err("code must be a string")),
+        (r#"{"code":["c0de"]}"#, Err("code must be a string")),
+        ("code=c0de&code=other", Err("code is given more than once")),
+        (r#"{"code":"","userName":"ada@example.com"}"#, Err("password is required")),
+        (r#"{"code":false}"#, Err("userName is required")),
+    ] {
+        check(text, SignInRequest::parse(body(text)), expected);
+    }
+    let secret = SignInRequest::parse(body(r#"{"code":"s3cret","password":"s3cret"}"#));
+    assert!(!secret.unwrap_err().to_string().contains("s3cret"));
+    assert_eq!(format!("{:?}", SignInRequest::Code("s3cret".into())), "Code(..)");
 }
 
 #[test]

@@ -14,6 +14,7 @@
 //! | identifier of a removed user | `portal` | `REMOVED#uuid` |
 //! | token in the portal's list | `portal` | `TOKEN#` SHA-256 |
 //! | token | `T#` SHA-256 | `TOKEN` |
+//! | one-time code that signs in | `T#` SHA-256 | `CODE` |
 //! | user of an e-mail address, in a portal | `E#mike@example.com` | `portal` |
 //! | sign-in attempts by network and user name | `A#` SHA-256 of network and user name | `ATTEMPTS` |
 //! | network that a user signed in from | `A#` SHA-256 of network and user name | `KNOWN` |
@@ -70,7 +71,7 @@ pub const SK: &str = "sk";
 /// Name of the attribute for DynamoDB's time to live.
 pub const EXPIRES: &str = "expires";
 
-/// SHA-256 of a token.
+/// SHA-256 of a token or of a one-time code.
 pub type TokenHash = [u8; 32];
 
 /// SHA-256 that identifies sign-in attempts: of a network and a user name, or of a user name and a time window.
@@ -118,6 +119,8 @@ pub enum Key {
     TokenEntry(PortalId, TokenHash),
     /// A token.
     Token(TokenHash),
+    /// A one-time code that signs in.
+    SignInCode(TokenHash),
     /// A standing rule.
     Rule(PortalId, RuleName),
     /// A job. All jobs of a portal are in one partition, newest last, because their identifiers sort by time.
@@ -268,6 +271,7 @@ impl Key {
             Self::Attempts(..) => "Attempts",
             Self::TokenEntry(..) => "TokenEntry",
             Self::Token(..) => "Token",
+            Self::SignInCode(..) => "SignInCode",
             Self::Rule(..) => "Rule",
             Self::Job(..) => "Job",
             Self::JobShard(..) => "JobShard",
@@ -316,6 +320,7 @@ impl Key {
             Self::UserAttempts(hash) => (attempts_pk(hash), "ALL".into()),
             Self::TokenEntry(portal, hash) => (portal.to_string(), format!("TOKEN#{}", Hex(hash))),
             Self::Token(hash) => (format!("T#{}", Hex(hash)), "TOKEN".into()),
+            Self::SignInCode(hash) => (format!("T#{}", Hex(hash)), "CODE".into()),
             Self::Rule(portal, name) => (portal.to_string(), format!("RULE#{name}")),
             Self::Job(portal, job) => (jobs_pk(portal), format!("JOB#{job}")),
             Self::JobShard(portal, job, shard) => (job_pk(portal, job), format!("SHARD#{shard:03}")),
@@ -348,7 +353,12 @@ impl Key {
     /// Decodes a key from the values of its partition key and sort key.
     pub fn decode(pk: &str, sk: &str) -> Option<Self> {
         if let Some(hash) = pk.strip_prefix("T#") {
-            return (sk == "TOKEN").then(|| hash_from_hex(hash)).flatten().map(Self::Token);
+            let hash = hash_from_hex(hash)?;
+            return match sk {
+                "TOKEN" => Some(Self::Token(hash)),
+                "CODE" => Some(Self::SignInCode(hash)),
+                _ => None,
+            };
         }
         if let Some(hash) = pk.strip_prefix("A#") {
             let hash = hash_from_hex(hash)?;

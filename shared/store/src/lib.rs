@@ -3,6 +3,7 @@
 //! Every function states its cost in read and write units. One read unit is an eventually consistent read of up to 8 KB
 //! or a consistent read of up to 4 KB. One write unit is a write of up to 1 KB; a write in a transaction costs two.
 
+pub mod codes;
 pub mod compaction;
 pub mod contacts;
 pub mod directory;

@@ -39,7 +39,7 @@ const USER_ID: &str = "user_id";
 /// The hash, as a PHC string.
 const PHC: &str = "phc";
 const ATTEMPTED_AT: &str = "attempted_at";
-const VALID_UNTIL: &str = "valid_until";
+pub(crate) const VALID_UNTIL: &str = "valid_until";
 const TRIES: &str = "tries";
 
 /// A network and a user name, by which attempts are counted.
@@ -59,12 +59,17 @@ impl Pair {
     fn known_key(&self) -> Key {
         Key::KnownNetwork(digest([self.network.to_string(), self.email.to_string()]))
     }
+}
 
-    fn item(&self, attempts: &Attempts, now: Timestamp) -> Item {
-        let mut item = item_until(&self.key(), attempts.over_at().max(now));
-        item.insert(ATTEMPTED_AT.into(), attempt_times(attempts));
-        item
-    }
+/// Returns the key of the attempts to sign in with a code from a network. No user name is without `@`.
+pub(crate) fn code_attempts_key(network: Network) -> Key {
+    Key::Attempts(digest([network.to_string(), "code".to_owned()]))
+}
+
+fn attempts_item(key: &Key, attempts: &Attempts, now: Timestamp) -> Item {
+    let mut item = item_until(key, attempts.over_at().max(now));
+    item.insert(ATTEMPTED_AT.into(), attempt_times(attempts));
+    item
 }
 
 /// Returns the SHA-256 of two texts. Neither text holds a NUL, so different pairs never form the same joined text.
@@ -78,7 +83,7 @@ fn user_attempts_key(email: &Email, window: UserWindow) -> Key {
 }
 
 /// Returns an item that is valid until `end`.
-fn item_until(key: &Key, end: Timestamp) -> Item {
+pub(crate) fn item_until(key: &Key, end: Timestamp) -> Item {
     let mut item = items::keyed(key);
     item.insert(VALID_UNTIL.into(), items::n(end.ticks()));
     item.insert(EXPIRES.into(), expires(end));
@@ -167,7 +172,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<SignIn, StoreError> {
         let (begun, accounts, network) = futures::try_join!(
-            self.begin_attempt(pair, now),
+            self.begin_attempt(pair.key(), now),
             self.accounts(&pair.email, portal),
             self.familiarity(pair, now)
         )?;
@@ -229,7 +234,7 @@ impl Store {
         let for_pair = async {
             let Some(item) = self.get(&attempt.pair.key()).await? else { return Ok(()) };
             let seen = attempts(&item)?;
-            let remaining = attempt.pair.item(&seen.without(attempt.at), attempt.at);
+            let remaining = attempts_item(&attempt.pair.key(), &seen.without(attempt.at), attempt.at);
             self.put_if(remaining, "attempted_at = :seen", [(":seen", attempt_times(&seen))]).await.map(drop)
         };
         futures::try_join!(for_pair, self.uncount_for_user(attempt)).map(drop)
@@ -337,9 +342,10 @@ impl Store {
         Ok(user.filter(|user| user.email.as_ref() == Some(email)))
     }
 
-    /// Counts an attempt before its outcome is known.
-    async fn begin_attempt(&self, pair: &Pair, now: Timestamp) -> Result<Result<(), Locked>, StoreError> {
-        let first = pair.item(&Attempts::made_at([now]), now);
+    /// Counts an attempt before its outcome is known. Costs 1 write unit, and after a recent attempt 1 read unit and 1
+    /// write unit more.
+    pub(crate) async fn begin_attempt(&self, key: Key, now: Timestamp) -> Result<Result<(), Locked>, StoreError> {
+        let first = attempts_item(&key, &Attempts::made_at([now]), now);
         // Check the end of validity, because an expired item may remain for days.
         let free = "attribute_not_exists(#pk) OR valid_until <= :now";
         if self.put_if(first, free, [(":now", items::n(now.ticks()))]).await? {
@@ -347,9 +353,9 @@ impl Store {
         }
         let mut pauses = pauses();
         loop {
-            let seen = self.get(&pair.key()).await?.map(|item| attempts(&item)).transpose()?;
+            let seen = self.get(&key).await?.map(|item| attempts(&item)).transpose()?;
             let next = match seen.clone().unwrap_or_default().begin(now) {
-                Ok(next) => pair.item(&next, now),
+                Ok(next) => attempts_item(&key, &next, now),
                 Err(locked) => return Ok(Err(locked)),
             };
             let written = match seen {

@@ -1,5 +1,7 @@
 //! Tokens. The table stores each token's grant under the token's SHA-256, and never the token itself.
 
+use std::collections::HashSet;
+
 use models::directory::Grant;
 use models::values::id::{PortalId, UserId};
 use models::values::timestamp::Timestamp;
@@ -17,6 +19,8 @@ use crate::keys::{EXPIRES, Key, Range, TokenHash, hash_from_hex};
 const PORTAL: &str = "portal";
 const USER: &str = "user";
 const SCOPES: &str = "scopes";
+/// SHA-256 of the token whose code gave the token.
+pub(crate) const PARENT: &str = "parent";
 
 /// Random bytes in a token.
 const TOKEN_BYTES: usize = 32;
@@ -39,6 +43,15 @@ pub fn hash(token: &str) -> TokenHash {
     Sha256::digest(token.as_bytes()).into()
 }
 
+/// A token that has not been revoked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredToken {
+    /// The token's grant.
+    pub grant: Grant,
+    /// The token whose code gave the token, if a code did. The token ends with its parent.
+    pub parent: Option<TokenHash>,
+}
+
 /// A token in the portal's list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedToken {
@@ -46,9 +59,11 @@ pub struct ListedToken {
     pub hash: String,
     /// The token's grant.
     pub grant: Grant,
+    /// True if the token ended with its parent.
+    pub has_ended: bool,
 }
 
-fn grant_item(key: &Key, grant: &Grant) -> Result<Item, StoreError> {
+pub(crate) fn grant_item(key: &Key, grant: &Grant) -> Result<Item, StoreError> {
     let mut item = items::keyed(key);
     item.insert(PORTAL.into(), items::s(grant.portal.as_str()));
     item.insert(USER.into(), items::b(*grant.user.as_bytes()));
@@ -82,15 +97,38 @@ pub(crate) fn grant(item: &mut Item) -> Result<Grant, StoreError> {
     })
 }
 
+/// Returns the items of a token: the token itself, and its entry in the portal's list.
+pub(crate) fn token_items(hash: TokenHash, token: &StoredToken) -> Result<[Item; 2], StoreError> {
+    let entry = Key::TokenEntry(token.grant.portal.clone(), hash);
+    let mut items = [grant_item(&Key::Token(hash), &token.grant)?, grant_item(&entry, &token.grant)?];
+    if let Some(parent) = token.parent {
+        items.iter_mut().for_each(|item| drop(item.insert(PARENT.into(), items::b(parent))));
+    }
+    Ok(items)
+}
+
 pub(crate) fn token_writes(hash: TokenHash, grant: &Grant) -> Result<[Write; 2], StoreError> {
-    let entry = Key::TokenEntry(grant.portal.clone(), hash);
-    Ok([Write::put(grant_item(&Key::Token(hash), grant)?), Write::put(grant_item(&entry, grant)?)])
+    Ok(token_items(hash, &StoredToken { grant: grant.clone(), parent: None })?.map(Write::put))
+}
+
+/// Returns the parent of a token or of a code, if there is one.
+pub(crate) fn parent(item: &Item) -> Result<Option<TokenHash>, StoreError> {
+    if !item.contains_key(PARENT) {
+        return Ok(None);
+    }
+    let parent = items::bytes(item, PARENT)?.try_into();
+    parent.map(Some).map_err(|_| StoreError::Corrupt("the parent of a token is not a SHA-256".into()))
 }
 
 impl Store {
-    /// Reads the grant of a token: 1 read unit.
-    pub async fn grant(&self, hash: TokenHash) -> Result<Option<Grant>, StoreError> {
-        self.get(&Key::Token(hash)).await?.map(|mut item| grant(&mut item)).transpose()
+    /// Reads a token that has not been revoked: 1 read unit, and 1 more for a token with a parent.
+    pub async fn token(&self, hash: TokenHash) -> Result<Option<StoredToken>, StoreError> {
+        let Some(mut item) = self.get(&Key::Token(hash)).await? else { return Ok(None) };
+        let token = StoredToken { parent: parent(&item)?, grant: grant(&mut item)? };
+        match token.parent {
+            Some(parent) if self.get(&Key::Token(parent)).await?.is_none() => Ok(None),
+            _ => Ok(Some(token)),
+        }
     }
 
     /// Writes a token and its entry in the portal's list: 2 write units.
@@ -124,12 +162,15 @@ impl Store {
 
     /// Reads a portal's tokens: 1 read unit per 4 KB.
     pub async fn tokens(&self, portal: &PortalId) -> Result<Vec<ListedToken>, StoreError> {
+        let items = self.query(&Range::Tokens(portal.clone()), Consistency::Strong).await?;
+        let keys: HashSet<Key> = items.iter().map(items::key_of).collect::<Result<_, _>>()?;
         let mut tokens = Vec::new();
-        for mut item in self.query(&Range::Tokens(portal.clone()), Consistency::Strong).await? {
-            let key = items::key_of(&item)?;
-            let (_, sk) = key.encode();
+        for mut item in items {
+            let (_, sk) = items::key_of(&item)?.encode();
             let hash = sk.rsplit('#').next().unwrap_or_default().to_owned();
-            tokens.push(ListedToken { hash, grant: grant(&mut item)? });
+            let parent = parent(&item)?.map(|parent| Key::TokenEntry(portal.clone(), parent));
+            let has_ended = parent.is_some_and(|parent| !keys.contains(&parent));
+            tokens.push(ListedToken { hash, grant: grant(&mut item)?, has_ended });
         }
         Ok(tokens)
     }
@@ -138,8 +179,8 @@ impl Store {
     /// hexadecimal. Returns false if there is no such token.
     pub async fn revoke_token(&self, token: &str) -> Result<bool, StoreError> {
         for hash in [Some(hash(token)), hash_from_hex(token)].into_iter().flatten() {
-            if let Some(grant) = self.grant(hash).await? {
-                self.remove_token(&grant.portal, hash).await?;
+            if let Some(token) = self.token(hash).await? {
+                self.remove_token(&token.grant.portal, hash).await?;
                 return Ok(true);
             }
         }

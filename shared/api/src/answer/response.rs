@@ -2,7 +2,6 @@
 
 use std::io::Write as _;
 
-use flate2::Compression;
 use flate2::write::GzEncoder;
 use lambda_http::http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
 use lambda_http::http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
@@ -11,7 +10,7 @@ use models::answer;
 
 use crate::answer::{Answer, REQUEST_ID, digest_text};
 use crate::failure::Failure;
-use crate::negotiation::{self, ResponseFormat};
+use crate::negotiation::{Compression, ResponseFormat};
 
 /// The properties of a request that decide how its answer is sent.
 #[derive(Debug)]
@@ -20,34 +19,43 @@ pub(crate) struct ResponseOptions {
     pub(crate) format: ResponseFormat,
     request_id: String,
     method: Method,
-    /// The entity tags of `If-None-Match`.
-    known_tags: Vec<String>,
+    known_tags: KnownTags,
     accepts_gzip: bool,
+}
+
+/// The entity tags of `If-None-Match`, for the versions that the caller has.
+#[derive(Debug)]
+pub(crate) struct KnownTags(Vec<String>);
+
+impl KnownTags {
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        let values = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+        Self(values.flat_map(|value| value.split(',')).map(|tag| tag.trim().to_owned()).collect())
+    }
+
+    /// Returns whether this tag is among the tags, by weak comparison (RFC 9110, section 13.1.2). Compression makes no
+    /// difference.
+    pub(crate) fn include(&self, tag: &str) -> bool {
+        let plain = |tag: &str| {
+            let tag = tag.trim_start_matches("W/").to_owned();
+            Compression::ALL.iter().fold(tag, |tag, compression| tag.replace(compression.mark(), ""))
+        };
+        self.0.iter().any(|known| known == "*" || plain(known) == plain(tag))
+    }
 }
 
 impl ResponseOptions {
     pub(crate) fn new(request: &Request, format: ResponseFormat, request_id: &str) -> Self {
         let headers = request.headers();
-        let tags = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
         Self {
             format,
             request_id: request_id.to_owned(),
             method: request.method().clone(),
-            known_tags: tags.flat_map(|value| value.split(',')).map(|tag| tag.trim().to_owned()).collect(),
-            accepts_gzip: negotiation::accepts_gzip(headers),
+            known_tags: KnownTags::of(headers),
+            accepts_gzip: Compression::Gzip.is_accepted(headers),
         }
     }
-
-    /// Returns whether `If-None-Match` has this tag, by weak comparison (RFC 9110, section 13.1.2). Compression makes
-    /// no difference.
-    fn is_known(&self, tag: &str) -> bool {
-        let plain = |tag: &str| tag.trim_start_matches("W/").replace(GZIP_MARK, "");
-        self.known_tags.iter().any(|known| known == "*" || plain(known) == plain(tag))
-    }
 }
-
-/// The suffix of the entity tag of a gzip-compressed response.
-const GZIP_MARK: &str = "-gzip";
 
 /// The minimum length in bytes of a compressed body. For a shorter body, the headers cost more bytes than compression
 /// saves.
@@ -64,7 +72,7 @@ fn reading_tag(revision: Option<&str>, body: &[u8], mark: &str) -> String {
 }
 
 fn compressed(body: &[u8]) -> std::io::Result<Vec<u8>> {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::default());
+    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), flate2::Compression::default());
     encoder.write_all(body)?;
     encoder.finish()
 }
@@ -92,13 +100,13 @@ pub(crate) fn respond(result: Result<Answer, Failure>, options: &ResponseOptions
         None
     };
     let is_reading = options.method == Method::GET && answer.status == StatusCode::OK;
-    let mark = if gzipped.is_some() { GZIP_MARK } else { "" };
+    let mark = if gzipped.is_some() { Compression::Gzip.mark() } else { "" };
     let tag = match &answer.revision {
         _ if is_reading => Some(reading_tag(answer.revision.as_deref(), &answer.body, mark)),
         Some(revision) => Some(format!("\"{revision}\"")),
         None => None,
     };
-    let is_known = is_reading && tag.as_ref().is_some_and(|tag| options.is_known(tag));
+    let is_known = is_reading && tag.as_ref().is_some_and(|tag| options.known_tags.include(tag));
     if is_known {
         answer.status = StatusCode::NOT_MODIFIED;
         answer.body.clear();
@@ -118,7 +126,7 @@ pub(crate) fn respond(result: Result<Answer, Failure>, options: &ResponseOptions
         all.insert(CONTENT_TYPE, HeaderValue::from_static(answer.content_type));
     }
     if is_compressed {
-        all.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        all.insert(CONTENT_ENCODING, HeaderValue::from_static(Compression::Gzip.name()));
     }
     // The conversion never fails: an entity tag has only quotes, hyphens, dots, digits and letters.
     all.extend(tag.and_then(|tag| HeaderValue::from_str(&tag).ok()).map(|tag| (ETAG, tag)));

@@ -25,6 +25,7 @@ use tokio::time::Instant;
 use crate::app::App;
 use crate::endpoint::{Conditions, Endpoint, Payload};
 use crate::failure::Failure;
+use crate::idempotency::IDEMPOTENCY_KEY;
 use crate::negotiation::{self, BodyType, ResponseFormat};
 use crate::routes;
 use crate::sign_in::origin;
@@ -221,6 +222,19 @@ impl<'a> Incoming<'a> {
     /// [`Failure::OriginForbidden`] for a page whose origin is not allowed.
     pub fn check_origin(&self) -> Result<(), Failure> {
         origin::check(self.request.headers(), &self.app.allowed_origins)
+    }
+
+    /// Refuses an idempotency key. The answer holds a secret, which the table must not keep for a repeated call.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Invalid`] for a call with the header.
+    pub fn check_no_idempotency_key(&self) -> Result<(), Failure> {
+        const REFUSED: &str = "is not supported by this call, whose answer holds a secret; leave the header out";
+        match self.request.headers().contains_key(IDEMPOTENCY_KEY) {
+            true => Err(Invalid::one("Idempotency-Key", REFUSED).into()),
+            false => Ok(()),
+        }
     }
 
     /// Returns the contact that the path names. If the value is not a number, as in `contact/byprefix` of ONLYOFFICE's

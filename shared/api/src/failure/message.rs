@@ -54,8 +54,13 @@ impl Failure {
                 Alone("Send a valid token in the header Authorization, alone or after the word Bearer.".into())
             }
             Self::SignInRefused => Alone("No user has this userName with this password; check both.".into()),
+            Self::CodeRefused => Alone(
+                "This sign-in code is unknown, used or expired. A code works once, within ten minutes. Create another \
+                 code, or sign in with userName and password."
+                    .into(),
+            ),
             Self::SignInLocked(locked) => Alone(format!(
-                "Too many attempts have failed for this userName. Try again in {} seconds.",
+                "Too many attempts to sign in have failed. Try again in {} seconds.",
                 locked.seconds()
             )),
             Self::SignInBusy => Alone("The service has too many sign-ins right now. Try again in a moment.".into()),

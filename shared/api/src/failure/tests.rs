@@ -12,6 +12,7 @@ fn one_of_each() -> Vec<Failure> {
     vec![
         Failure::Unauthenticated,
         Failure::SignInRefused,
+        Failure::CodeRefused,
         Failure::SignInLocked(Locked { wait: SignedDuration::from_secs(1) }),
         Failure::SignInBusy,
         Failure::OriginForbidden,

@@ -160,4 +160,6 @@ pub const SIGN_IN: &[Field] = &[
     Field::required("userName", Kind::Email, "The user's e-mail address."),
     Field::required("password", Kind::Password, "The user's password."),
     Field::optional("portal", Kind::Portal, "The portal, for an address with accounts in several portals."),
+    // The description of the API names the field in its text: generators of clients would make every field optional.
+    Field::undescribed("code", Kind::Password),
 ];

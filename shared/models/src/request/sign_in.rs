@@ -19,7 +19,6 @@ pub(super) const NOT_OFFERED: &[(&str, &str)] = &[
     ("codeOAuth", ONLY_PASSWORDS),
     ("type", ONLY_PASSWORDS),
     ("passwordHash", "send the password itself in the field password"),
-    ("code", "sign-in has no second factor"),
     ("session", "every token expires at a fixed time, which the answer shows in expires"),
     ("confirmData", "there are no confirmation links"),
     ("culture", "the language of the answers is English"),
@@ -31,9 +30,18 @@ pub(super) const ONLY_PASSWORDS: &str = "users sign in only with userName and pa
 
 pub(super) const NO_CAPTCHA: &str = "sign-in has no captcha";
 
-/// The body of `POST …/authentication`. Its `Debug` shows no password.
+/// The body of `POST …/authentication`: a password or a code. Its `Debug` shows neither.
 #[derive(Clone, PartialEq, Eq)]
-pub struct SignInRequest {
+pub enum SignInRequest {
+    /// A user name and a password.
+    Password(PasswordSignIn),
+    /// A one-time code of `POST …/authentication/code`.
+    Code(String),
+}
+
+/// A sign-in with a password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PasswordSignIn {
     /// E-mail address of the user.
     pub user_name: Email,
     /// Password of the user.
@@ -47,10 +55,14 @@ impl SignInRequest {
     ///
     /// # Errors
     ///
-    /// [`Invalid`] names every field that is missing, unknown or of a wrong type, and shows no password.
+    /// [`Invalid`] names every field that is missing, unknown or of a wrong type, and shows no password and no code.
     pub fn parse<'a>(body: impl Into<RequestBody<'a>>) -> Result<Self, Invalid> {
         let mut fields = Fields::parse(body.into(), bodies::SIGN_IN)?;
         fields.refuse(NOT_OFFERED);
+        if let Some(code) = code(&mut fields) {
+            fields.finish()?;
+            return Ok(Self::Code(code));
+        }
         let name = fields.encoding.example("the user's e-mail address", "ada@example.com");
         fields.check_present("userName", &name);
         fields.check_present("password", "the user's password");
@@ -75,12 +87,42 @@ impl SignInRequest {
         let (Some(user_name), Some(password)) = (user_name, password) else {
             return Err(Invalid::one("userName", "is required"));
         };
-        Ok(Self { user_name, password, portal })
+        Ok(Self::Password(PasswordSignIn { user_name, password, portal }))
     }
+}
+
+/// Takes the code, if the field is not blank: ONLYOFFICE's generated clients send a blank field beside a password. A code
+/// stands alone, because a caller who also sends a password may expect that both are checked.
+fn code(fields: &mut Fields) -> Option<String> {
+    let is_blank = match fields.object.get("code")? {
+        Value::String(text) => text.is_empty(),
+        other => fields.is_blank(other),
+    };
+    if is_blank {
+        fields.object.remove("code");
+        return None;
+    }
+    let code = match fields.one("code", |_| None) {
+        Some(Value::String(code)) => code,
+        _ => {
+            fields.fault("code", "must be a string: the code of POST /api/2.0/authentication/code");
+            String::new()
+        }
+    };
+    for name in ["userName", "password", "portal"] {
+        let given = fields.object.remove(name);
+        if given.is_some_and(|value| !fields.is_blank(&value)) {
+            fields.fault(name, "cannot be given together with code; send the code alone");
+        }
+    }
+    Some(code)
 }
 
 impl fmt::Debug for SignInRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SignInRequest").field("user_name", &self.user_name).finish_non_exhaustive()
+        match self {
+            Self::Password(request) => f.debug_tuple("Password").field(&request.user_name).finish_non_exhaustive(),
+            Self::Code(_) => f.debug_tuple("Code").finish_non_exhaustive(),
+        }
     }
 }

@@ -319,19 +319,46 @@ pub struct InZone<'a> {
     zone: &'a TimeZone,
 }
 
-impl fmt::Display for InZone<'_> {
+/// An offset from UTC in whole minutes, such as `+02:00`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Offset {
+    pub(crate) minutes: i32,
+}
+
+const MINUTES_PER_HOUR: i32 = 60;
+
+impl Offset {
+    /// Returns the offset in hours.
+    pub(crate) fn hours(self) -> f64 {
+        f64::from(self.minutes) / f64::from(MINUTES_PER_HOUR)
+    }
+}
+
+impl fmt::Display for Offset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const SECONDS_PER_MINUTE: i32 = 60;
-        const MINUTES_PER_HOUR: i32 = 60;
+        let sign = if self.minutes < 0 { '-' } else { '+' };
+        let minutes = self.minutes.abs();
+        write!(f, "{sign}{:02}:{:02}", minutes / MINUTES_PER_HOUR, minutes % MINUTES_PER_HOUR)
+    }
+}
+
+const SECONDS_PER_MINUTE: i32 = 60;
+
+impl InZone<'_> {
+    pub(crate) fn offset(&self) -> Offset {
         let known = (!self.zone.is_unknown()).then_some(self.zone);
         let seconds = known.map_or(0, |zone| zone.to_offset(self.timestamp.to_jiff()).seconds());
         // Offsets before standard time had seconds, which the format cannot express.
-        let minutes = seconds / SECONDS_PER_MINUTE;
-        let shift = SignedDuration::from_secs(i64::from(minutes * SECONDS_PER_MINUTE));
+        Offset { minutes: seconds / SECONDS_PER_MINUTE }
+    }
+}
+
+impl fmt::Display for InZone<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let offset = self.offset();
+        let shift = SignedDuration::from_secs(i64::from(offset.minutes * SECONDS_PER_MINUTE));
         let shifted = (self.timestamp + shift).to_string();
-        let sign = if minutes < 0 { '-' } else { '+' };
-        let (hours, minutes) = (minutes.abs() / MINUTES_PER_HOUR, minutes.abs() % MINUTES_PER_HOUR);
-        write!(f, "{}{sign}{hours:02}:{minutes:02}", shifted.trim_end_matches('Z'))
+        write!(f, "{}{offset}", shifted.trim_end_matches('Z'))
     }
 }
 

@@ -53,6 +53,7 @@ fn key() -> impl Strategy<Value = Key> {
         (portal(), ".{1,20}").prop_map(|(p, t)| Key::Tag(p, t)),
         (portal(), any::<TokenHash>()).prop_map(|(p, h)| Key::TokenEntry(p, h)),
         any::<TokenHash>().prop_map(Key::Token),
+        any::<TokenHash>().prop_map(Key::SignInCode),
         (portal(), user()).prop_map(|(p, u)| Key::Password(p, u)),
         (portal(), user()).prop_map(|(p, u)| Key::RemovedUser(p, u)),
         (email(), portal()).prop_map(|(e, p)| Key::Address(e, p)),

@@ -1,0 +1,40 @@
+//! `POST /api/2.0/authentication/code`: creates a one-time code, with which a browser signs in as the caller.
+
+use api::endpoint::{Conditions, Dialect, Payload};
+use api::{Answer, Auth, Endpoint, Failure, WriteCall};
+use futures::FutureExt as _;
+use models::directory::SignInCode;
+use models::invalid::Invalid;
+use models::limits::{SIGN_IN_CODE_MILLIS, duration};
+use models::request::queries;
+use store::codes::Code;
+use store::tokens::new_token;
+
+use crate::FUNCTION;
+
+/// Creates a code.
+pub(crate) const ENDPOINT: Endpoint = Endpoint {
+    function: FUNCTION,
+    method: "POST",
+    path: "/api/2.0/authentication/code",
+    payload: Payload::None,
+    dialect: Dialect::OnlyOffice,
+    conditions: Conditions::None,
+    auth: Auth::Secret(|call| handle(call).boxed()),
+};
+
+/// Creates a code of the caller's token. A token that a code gave creates no code: the tokens of a chain would all have to
+/// be read at each call, because each ends with the one before.
+async fn handle(call: WriteCall<'_>) -> Result<Answer, Failure> {
+    const OF_A_CODE: &str = "names a token that a sign-in code gave, and such a token creates no further codes; sign in \
+                             with userName and password";
+    call.query(queries::NONE).finish()?;
+    let (_, token) = call.caller_and(call.stored_token()).await?;
+    if token.parent.is_some() {
+        return Err(Invalid::one("Authorization", OF_A_CODE).into());
+    }
+    let (code, valid_until) = (new_token()?, call.now + duration(SIGN_IN_CODE_MILLIS));
+    let of = Code { grant: token.grant, parent: Some(call.token), valid_until };
+    call.app.store.add_code(&code, &of).await?;
+    Answer::created(&call.format, &SignInCode { code, expires: valid_until })
+}
