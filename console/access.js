@@ -1,0 +1,413 @@
+/**
+ * Setting access: the request, the preview of what it would do, the confirmation and the result.
+ *
+ * The address holds the selected contacts, the request and the preview, so that a reload and a second tab show the same,
+ * and the key of the confirmation comes from the preview: one preview has at most one run.
+ */
+
+import { useEffect, useMemo, useState } from './hooks.js';
+import { call, get } from './api.js';
+import { MAX_TICKED, changeOfFilter, selectedIn, queryOfFilter } from './selection.js';
+import { rich, t, time, typedNumber } from './text.js';
+import {
+  AccessState, Failure, Field, Loading, Name, Names, Page, PeoplePicker, Table, address, announce, go, html, partsOf,
+  useAction, usePeople,
+} from './ui.js';
+import { useChoices } from './contacts.js';
+import { CancelButton, Changes, Progress, UndoButton, isOver, sentences, useJob } from './work.js';
+
+/** @typedef {'give' | 'take' | 'replace'} Verb */
+/** @typedef {'keep' | 'private' | 'shared'} Visibility */
+/** @typedef {{verb: Verb, people: string[], visibility: Visibility, note: string}} Request */
+/** @typedef {import('../tests/browser/api').Job} Job */
+
+const VERBS = /** @type {const} */ (['give', 'take', 'replace']);
+const VISIBILITIES = /** @type {const} */ (['keep', 'private', 'shared']);
+/** A change of more contacts needs their number typed, and so does a change of a larger part of the portal. */
+const TYPED_ABOVE = 1000;
+const TYPED_PART = 10;
+/** The contacts from which the page tells what access the selection has at present. */
+const SAMPLE = 100;
+const LISTS = /** @type {const} */ ({ give: 'addManagers', take: 'removeManagers', replace: 'managerList' });
+
+/** @param {URLSearchParams} query @returns {Request} */
+function requestIn(query) {
+  const verb = VERBS.find((one) => one === query.get('verb')) ?? 'give';
+  const visibility = VISIBILITIES.find((one) => one === query.get('visibility')) ?? 'keep';
+  return { verb, visibility, people: (query.get('people') ?? '').split('.').filter(Boolean), note: query.get('note') ?? '' };
+}
+
+/** @param {Request} request @returns {Record<string, unknown>} The fields of a call or of a rule's target. */
+export function targetOf({ verb, people, visibility }) {
+  return { ...(visibility !== 'keep' && { isPrivate: visibility === 'private' }), [LISTS[verb]]: people };
+}
+
+/** @param {Request} request @returns {'access.needs-people' | 'access.needs-visibility' | null} Why a request is not whole. */
+export function missingIn({ verb, people, visibility }) {
+  if (verb === 'replace') return visibility === 'keep' ? 'access.needs-visibility' : null;
+  return people.length === 0 ? 'access.needs-people' : null;
+}
+
+/**
+ * The page on which access is set.
+ *
+ * @param {import('./app.js').ViewProperties} properties
+ */
+export function SetAccess({ query }) {
+  const text = query.toString();
+  const selected = useMemo(() => selectedIn(query), [text]);
+  const choices = useChoices();
+  const request = requestIn(query);
+  const preview = query.get('preview');
+  if (!selected) {
+    return html`<${Page} title=${t('access.title')}><div class="failure" role="alert"><p>${t('access.bad', { n: MAX_TICKED })}</p>
+      <p><a href=${address('contacts')}>${t('access.choose')}</a></p></div><//>`;
+  }
+  const turn = (/** @type {Record<string, string | null>} */ changes, /** @type {'push' | 'replace'} */ how = 'replace') => {
+    const next = new URLSearchParams(query);
+    for (const [name, value] of Object.entries(changes)) value === null || value === '' ? next.delete(name) : next.set(name, value);
+    go(address('access', next), how);
+  };
+  const back = 'filter' in selected ? address('contacts', queryOfFilter(selected.filter)) : address('contacts');
+  return html`<${Page} title=${t('access.title')} actions=${html`<a class="button" href=${back}>${t('access.choose')}</a>`}>
+    <div class="columns narrow-first">
+      <div class="stack">
+        <${Present} selected=${selected} choices=${choices} />
+        <${RequestForm} request=${request} locked=${preview !== null} turn=${turn} selected=${selected} />
+      </div>
+      <div class="stack">${preview && html`<${Preview} key=${preview} id=${preview} request=${request} turn=${turn} selected=${selected} run=${query.get('run')} />`}</div>
+    </div><//>`;
+}
+
+/** @typedef {NonNullable<ReturnType<typeof selectedIn>>} Selected */
+
+/**
+ * Reads the selected contacts, as far as the page shows them: their number, and the first ones.
+ *
+ * @param {Selected} selected
+ */
+function usePresent(selected) {
+  const [state, set] = useState(/** @type {{total: number, sample: any[], atLeast: boolean} | null} */ (null));
+  const action = useAction();
+  useEffect(() => {
+    action.run(async () => {
+      if ('filter' in selected) {
+        const query = queryOfFilter(selected.filter);
+        query.set('count', String(SAMPLE));
+        const { response, total, atLeast } = await get('crm/contact/filter', { query });
+        set({ sample: response, total: total ?? response.length, atLeast });
+      } else {
+        const first = selected.ids.slice(0, SAMPLE);
+        const sample = await Promise.all(first.map(async (id) => (await get(`crm/contact/${id}`)).response));
+        set({ sample, total: selected.ids.length, atLeast: false });
+      }
+    });
+  }, [selected]);
+  return { ...action, present: state };
+}
+
+/**
+ * The selected contacts and the access that they have at present.
+ *
+ * @param {{selected: Selected, choices: import('./ui.js').Choices}} properties
+ */
+function Present({ selected, choices }) {
+  const { present, error } = usePresent(selected);
+  usePeople('filter' in selected ? selected.filter.responsibleid ?? [] : []);
+  if (error) return html`<${Failure} error=${error} />`;
+  if (!present) return html`<div class="panel"><${Loading} lines=${3} /></div>`;
+  const { sample, total, atLeast } = present;
+  const secret = sample.filter((one) => one.isPrivate);
+  const lists = new Set(secret.map((one) => one.accessList.map((/** @type {any} */ person) => person.id).sort().join()));
+  const parts = 'filter' in selected ? partsOf(selected.filter, choices) : [];
+  return html`<section class="panel stack tight" aria-label=${t('access.now')}>
+    <p class="big">${t(atLeast ? 'contacts.at-least' : 'access.of', { n: total })}</p>
+    <p>${'ids' in selected ? t('access.of.ticked') : t('access.of.filter')}</p>
+    ${'filter' in selected && html`<ul class="chips">${parts.length > 0 ? parts.map((part) => html`<li class="chip">${part.words}</li>`) : html`<li class="chip">${t('filter.every')}</li>`}</ul>`}
+    <h2>${t('access.now')}</h2>
+    <p>${[
+      secret.length > 0 && t('access.now.private', { n: secret.length }),
+      secret.length < sample.length && t('access.now.shared', { n: sample.length - secret.length }),
+    ].filter(Boolean).join(', ')}.</p>
+    <p>${lists.size > 1 ? html`<strong>${t('access.now.mixed')}</strong>`
+      : secret.length > 0 && secret[0].accessList.length > 0 ? rich('access.now.same', { names: html`<${Names} people=${secret[0].accessList} />` })
+      : t('access.now.same.none')}</p>
+    ${sample.length < total && html`<p class="quiet">${t('access.now.sample', { n: sample.length })}</p>`}
+  </section>`;
+}
+
+/**
+ * The request, and the button that previews it. A request that is being previewed is locked.
+ *
+ * @param {{request: Request, locked: boolean, selected: Selected, turn: (changes: Record<string, string | null>, how?: 'push' | 'replace') => void}} properties
+ */
+function RequestForm({ request, locked, selected, turn }) {
+  const action = useAction();
+  const [note, setNote] = useState(request.note);
+  const missing = missingIn(request);
+  const preview = (/** @type {SubmitEvent} */ event) => {
+    event.preventDefault();
+    action.run(async () => {
+      const id = await startPreview(selected, { ...request, note });
+      turn({ note, preview: id, run: null }, 'push');
+    });
+  };
+  return html`<form class="panel stack" onSubmit=${preview} aria-label=${t('access.title')}>
+    <fieldset disabled=${locked}><legend>${t('access.verb')}</legend><div class="radio-list">
+      ${VERBS.map((verb) => html`<label class="check"><input type="radio" name="verb" checked=${request.verb === verb} onChange=${() => turn({ verb })} />
+        <span>${t(`access.verb.${verb}`)}<span class="hint">${t(`access.verb.${verb}.hint`)}</span></span></label>`)}
+    </div></fieldset>
+    ${locked
+      ? html`<div class="field"><p class="hint">${t('access.people')}</p><p><${Chosen} ids=${request.people} /></p></div>`
+      : html`<${PeoplePicker} label=${t('access.people')} chosen=${request.people} onChange=${(/** @type {string[]} */ ids) => turn({ people: ids.join('.') })} />`}
+    <fieldset disabled=${locked}><legend>${t('access.visibility')}</legend><div class="radio-list">
+      ${VISIBILITIES.map((one) => html`<label class="check"><input type="radio" name="visibility" checked=${request.visibility === one}
+        disabled=${locked || (one === 'keep' && request.verb === 'replace')} onChange=${() => turn({ visibility: one })} />
+        <span>${t(`access.visibility.${one}`)}${one === 'keep' && request.verb === 'replace' && html`<span class="hint">${t('access.visibility.keep.replace')}</span>`}</span></label>`)}
+    </div></fieldset>
+    <${Field} label=${t('access.note')} hint=${t('access.note.hint')}>${(/** @type {string} */ id, /** @type {string} */ described) =>
+      html`<input id=${id} type="text" maxlength="200" autocomplete="off" aria-describedby=${described} disabled=${locked} value=${note}
+        onInput=${(/** @type {any} */ event) => setNote(event.target.value)} />`}<//>
+    ${action.error && html`<${Failure} error=${action.error} />`}
+    <div class="actions">
+      ${locked
+        ? html`<button type="button" onClick=${() => turn({ preview: null, run: null }, 'push')}>${t('access.edit-form')}</button>`
+        : html`<button type="submit" class="primary" disabled=${missing !== null || action.busy}
+            aria-describedby=${missing ? 'missing' : undefined}>${t('access.preview')}</button>
+          ${missing && html`<p class="hint" id="missing">${t(missing)}</p>`}`}
+    </div>
+  </form>`;
+}
+
+/** @param {{ids: string[]}} properties */
+function Chosen({ ids }) {
+  return html`<${Names} people=${usePeople(ids)} most=${20} none=${t('nobody')} />`;
+}
+
+/**
+ * Starts the preview of a request.
+ *
+ * @param {Selected} selected
+ * @param {Request} request
+ * @returns {Promise<string>} The job of the preview, or a name for the preview of ticked contacts, which is no job.
+ */
+async function startPreview(selected, request) {
+  if ('ids' in selected) return `ticked-${crypto.randomUUID()}`;
+  const { query, body } = changeOfFilter(selected.filter);
+  query.set('dryRun', 'true');
+  if (request.note) query.set('note', request.note);
+  const answer = await call('PUT', 'crm/contact/filter/access.json', { query, body: { ...body, ...targetOf(request) }, queued: true, key: crypto.randomUUID() });
+  return answer.response.id;
+}
+
+/**
+ * The call that sets the access of ticked contacts.
+ *
+ * @param {number[]} ids
+ * @param {Request} request
+ * @returns {Record<string, unknown>}
+ */
+function tickedBody(ids, request) {
+  const { isPrivate, ...lists } = targetOf(request);
+  return { contactid: ids, ...(isPrivate !== undefined && { isShared: !isPrivate }), ...lists };
+}
+
+/**
+ * @typedef {object} Previewed What a preview found, whichever way it was made.
+ * @property {number} matched
+ * @property {number} updated
+ * @property {number} unchanged
+ * @property {number} skipped
+ * @property {number} failed
+ * @property {any} [gains]
+ * @property {any} [loses]
+ * @property {string} [expires]
+ * @property {any[]} [rows] The changes, if they are known without asking the job.
+ */
+
+/**
+ * The preview and everything after it.
+ *
+ * @param {{id: string, request: Request, selected: Selected, run: string | null, turn: (changes: Record<string, string | null>, how?: 'push' | 'replace') => void}} properties
+ */
+function Preview({ id, request, selected, run, turn }) {
+  const ticked = 'ids' in selected;
+  const { job, error, put } = useJob(ticked ? null : id);
+  const [own, setOwn] = useState(/** @type {Previewed | null} */ (null));
+  const reading = useAction();
+  const read = () => reading.run(async () => setOwn(await previewTicked(/** @type {any} */ (selected).ids, request)));
+  useEffect(() => {
+    if (ticked && !run) read();
+  }, []);
+  if (run) return html`<${Result} id=${run} />`;
+  const fault = error ?? reading.error;
+  if (fault) return html`<section class="panel"><${Failure} error=${fault} title=${t('access.preview.failed')} retry=${ticked ? read : () => turn({ preview: null })} /></section>`;
+  const found = own ?? (job?.state === 'done' ? /** @type {Previewed} */ (job) : null);
+  return html`<section class="panel stack" aria-labelledby="preview-title">
+    <h2 id="preview-title">${t('access.preview.title')}</h2>
+    ${found ? html`<${Found} found=${found} id=${id} request=${request} selected=${selected} turn=${turn} />`
+      : job && isOver(job)
+        ? html`<p>${t(job.state === 'cancelled' ? 'access.preview.cancelled' : 'access.preview.failed')}</p>
+          ${job.error && html`<p>${job.error}</p>`}
+          <div class="actions"><button type="button" onClick=${() => turn({ preview: null })}>${t('access.new-preview')}</button></div>`
+      : html`<p>${t('access.preview.working')}</p>
+        ${job ? html`<${Progress} job=${job} spoken /><div class="actions"><${CancelButton} job=${job} onChange=${put} /></div>` : html`<${Loading} lines=${3} />`}`}
+  </section>`;
+}
+
+/**
+ * Previews the change of ticked contacts: what they have now, and what the service says they would have.
+ *
+ * @param {number[]} ids
+ * @param {Request} request
+ * @returns {Promise<Previewed>}
+ */
+async function previewTicked(ids, request) {
+  const fields = 'id,displayName,accessList,shareType';
+  const [answer, people] = await Promise.all([
+    call('PUT', 'crm/contact/access', { query: { dryRun: true, fields }, body: tickedBody(ids, request) }),
+    get('people', { query: { count: 1000 } }),
+  ]);
+  const shown = ids.slice(0, SAMPLE);
+  const before = new Map(await Promise.all(shown.map(async (id) => /** @type {const} */ ([id, (await get(`crm/contact/${id}`, { query: { fields } })).response]))));
+  const number = (/** @type {string} */ name) => Number(answer.headers.get(name) ?? 0);
+  const rows = answer.response
+    .filter((/** @type {any} */ one) => before.has(one.id))
+    .map((/** @type {any} */ after) => ({ contactId: after.id, displayName: after.displayName, before: before.get(after.id), after }))
+    .filter((/** @type {any} */ row) => stateText(row.before) !== stateText(row.after));
+  return {
+    matched: number('X-Matched-Count'), updated: number('X-Updated-Count'), unchanged: number('X-Unchanged-Count'),
+    skipped: number('X-Skipped-Count'), failed: 0, rows,
+    ...(ids.length <= SAMPLE && effectOf(rows, people.response)),
+  };
+}
+
+/** @param {any} state */
+const stateText = (state) => JSON.stringify([state.shareType, state.accessList.map((/** @type {any} */ one) => one.id)]);
+
+/**
+ * Counts, for each person who is no administrator, the contacts that the person starts or stops to see.
+ *
+ * @param {{before: any, after: any}[]} rows
+ * @param {import('./ui.js').Person[]} people
+ */
+function effectOf(rows, people) {
+  const sees = (/** @type {any} */ state, /** @type {string} */ id) => state.shareType !== 0 || state.accessList.some((/** @type {any} */ one) => one.id === id);
+  const count = (/** @type {(row: any, id: string) => boolean} */ of) => {
+    const largest = people
+      .filter((one) => !one.isAdmin)
+      .map((one) => ({ id: one.id, displayName: one.displayName, contacts: rows.filter((row) => of(row, one.id)).length }))
+      .filter((one) => one.contacts > 0)
+      .sort((a, b) => b.contacts - a.contacts);
+    return { users: largest.length, caller: 0, largest };
+  };
+  return {
+    gains: count((row, id) => !sees(row.before, id) && sees(row.after, id)),
+    loses: count((row, id) => sees(row.before, id) && !sees(row.after, id)),
+  };
+}
+
+/**
+ * A finished preview: its sentence, its effect on people, before and after, and the confirmation.
+ *
+ * @param {{found: Previewed, id: string, request: Request, selected: Selected, turn: (changes: Record<string, string | null>, how?: 'push' | 'replace') => void}} properties
+ */
+function Found({ found, id, request, selected, turn }) {
+  const people = usePeople(request.people);
+  const [portal, setPortal] = useState(/** @type {number | null} */ (null));
+  const [typed, setTyped] = useState('');
+  const action = useAction();
+  useEffect(() => {
+    get('crm/contact/filter', { query: { count: 1, fields: 'id' } }).then(({ total }) => setPortal(total), () => setPortal(0));
+  }, []);
+  const n = found.updated;
+  const typing = n > TYPED_ABOVE || (portal !== null && n * TYPED_PART > portal);
+  const sentence = people.length === 0
+    ? t(/** @type {any} */ (`access.${request.visibility}.admins`), { n })
+    : rich(/** @type {any} */ (`access.${request.visibility}.${request.verb}`), { n, names: html`<${Names} people=${people} most=${4} />` });
+  const people_ = (/** @type {any} */ effect) => effect?.users ?? 0;
+  useEffect(() => {
+    announce([n === 0 ? t('access.nothing') : t('job.would', { n }), found.loses && (people_(found.loses) > 0 ? t('access.loses', { n: people_(found.loses) }) : t('access.loses.none'))].filter(Boolean).join(' '));
+  }, []);
+  const apply = () =>
+    action.run(async () => {
+      const answer = 'ids' in selected
+        ? await call('PUT', 'crm/contact/access', { query: { ...(request.note && { note: request.note }) }, body: tickedBody(selected.ids, request), queued: true, key: id })
+        : await call('POST', `crm/access/jobs/${id}/apply`, { key: `apply-${id}` });
+      turn({ run: answer.headers.get('X-Job-Id') ?? answer.response.id });
+    });
+  const stale = /** @type {any} */ (action.error)?.type === 'preview-expired';
+  return html`
+    ${n === 0 ? html`<p class="big">${t('access.nothing')}</p>` : html`<div class="stack tight">
+      <p class="big">${sentence}</p>
+      ${found.loses && html`<p>${people_(found.loses) > 0 ? t('access.loses', { n: people_(found.loses) }) : t('access.loses.none')}
+        ${found.loses.caller > 0 && html`${' '}<strong>${t('access.loses.you', { n: found.loses.caller })}</strong>`}
+        ${people_(found.gains) > 0 && html`${' '}${t('access.gains', { n: people_(found.gains) })}`}</p>`}</div>`}
+    <dl class="figures" aria-label=${t('access.counts')}>
+      ${/** @type {const} */ (['matched', 'updated', 'unchanged', 'skipped', 'failed'])
+        .filter((name) => found[name] > 0 || name === 'matched' || name === 'updated')
+        .map((name) => html`<div><dt>${t(`access.count.${name}`)}</dt><dd>${t('list.n', { n: found[name] })}</dd></div>`)}
+    </dl>
+    ${n > 0 && html`<form class="confirm" onSubmit=${(/** @type {Event} */ event) => {
+      event.preventDefault();
+      apply();
+    }}>
+      ${typing && html`<${Field} label=${t('access.type-number', { number: n })}>${(/** @type {string} */ field) =>
+        html`<input id=${field} type="text" inputmode="numeric" autocomplete="off" value=${typed} onInput=${(/** @type {any} */ event) => setTyped(event.target.value)} />`}<//>`}
+      <button type="submit" class="primary" disabled=${action.busy || portal === null || (typing && typedNumber(typed) !== n)}>
+        ${action.busy ? t('access.applying') : t('access.apply', { n })}</button>
+    </form>`}
+    ${action.error && html`<${Failure} error=${action.error} title=${stale ? t('access.stale') : undefined} retry=${stale ? () => turn({ preview: null, run: null }) : apply} />`}
+    ${found.expires && html`<p class="hint">${t('access.preview.expires', { time: time(found.expires) })}</p>`}
+    ${n > 0 && found.loses && html`<div class="columns">
+      <${Effect} title=${t('access.loses.title')} of=${found.loses} />
+      <${Effect} title=${t('access.gains.title')} of=${found.gains} />
+    </div>`}
+    ${n > 0 && (found.rows
+      ? html`<${Table} caption=${t('access.changes')} seen rows=${found.rows} keyOf=${(/** @type {any} */ row) => row.contactId} columns=${[
+          { key: 'name', title: t('access.contact'), head: true, wide: true, cell: (/** @type {any} */ row) => html`<a href=${address('contact', {}, row.contactId)}><${Name}>${row.displayName}<//></a>` },
+          { key: 'before', title: t('access.before'), cell: (/** @type {any} */ row) => html`<${AccessState} of=${row.before} />` },
+          { key: 'after', title: t('access.after'), cell: (/** @type {any} */ row) => html`<${AccessState} of=${row.after} />` },
+        ]} />`
+      : html`<${Changes} id=${id} caption=${t('access.changes')} count=${n} />`)}`;
+}
+
+/**
+ * Who starts or stops to see contacts.
+ *
+ * @param {{title: string, of: any}} properties
+ */
+function Effect({ title, of }) {
+  const largest = of?.largest ?? [];
+  if (largest.length === 0) return html`<div><h3>${title}</h3><p class="quiet">${t('access.effect.none')}</p></div>`;
+  return html`<${Table} caption=${title} seen rows=${largest} keyOf=${(/** @type {any} */ one) => one.id} columns=${[
+    { key: 'name', title: t('access.effect.person'), head: true, cell: (/** @type {any} */ one) => html`<a href=${address('who', { userId: one.id })}><${Name}>${one.displayName}<//></a>` },
+    { key: 'n', title: t('access.effect.contacts'), number: true, cell: (/** @type {any} */ one) => t('list.n', { n: one.contacts }) },
+  ]} />`;
+}
+
+/**
+ * The run: its progress, and its result with the undo.
+ *
+ * @param {{id: string}} properties
+ */
+function Result({ id }) {
+  const { job, error, put } = useJob(id);
+  const [undo, setUndo] = useState(/** @type {string | null} */ (null));
+  if (error && !job) return html`<section class="panel"><${Failure} error=${error} /></section>`;
+  if (!job) return html`<section class="panel"><${Loading} lines=${3} /></section>`;
+  return html`<section class="panel stack" aria-labelledby="result-title">
+      <h2 id="result-title">${t('access.result')}</h2>
+      ${error && html`<${Failure} error=${error} />`}
+      <${Progress} job=${job} spoken />
+      ${isOver(job) && html`<p class="big">${sentences(job)[0]}</p>${sentences(job).slice(1).map((one) => html`<p>${one}</p>`)}`}
+      ${job.error && html`<p class="fault">${job.error}</p>`}
+      <div class="actions">
+        <${CancelButton} job=${job} onChange=${put} />
+        ${!undo && html`<${UndoButton} job=${job} onStarted=${(/** @type {Job} */ started) => setUndo(started.id)} />`}
+        <a class="button" href=${address('job', {}, id)}>${t('job.open')}</a>
+      </div>
+      ${undo && html`<${Result} key=${undo} id=${undo} />`}
+      ${isOver(job) && !undo && html`<${Changes} id=${id} caption=${t('job.changes')} count=${job.updated} />`}
+    </section>`;
+}
