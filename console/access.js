@@ -10,7 +10,7 @@ import { call, get } from './api.js';
 import { MAX_TICKED, changeOfFilter, selectedIn, queryOfFilter } from './selection.js';
 import { rich, t, time, typedNumber } from './text.js';
 import {
-  AccessState, Failure, Field, Loading, Name, Names, Page, PeoplePicker, Table, address, announce, go, html, partsOf,
+  AccessState, Failure, Field, Loading, Name, Names, Page, PeoplePicker, Table, address, announce, arrive, go, html, partsOf,
   useAction, usePeople,
 } from './ui.js';
 import { useChoices } from './contacts.js';
@@ -244,7 +244,7 @@ function Preview({ id, request, selected, run, turn }) {
   if (fault) return html`<section class="panel"><${Failure} error=${fault} title=${t('access.preview.failed')} retry=${ticked ? read : () => turn({ preview: null })} /></section>`;
   const found = own ?? (job?.state === 'done' ? /** @type {Previewed} */ (job) : null);
   return html`<section class="panel stack" aria-labelledby="preview-title">
-    <h2 id="preview-title">${t('access.preview.title')}</h2>
+    <h2 id="preview-title" tabindex="-1" ref=${arrive}>${t('access.preview.title')}</h2>
     ${found ? html`<${Found} found=${found} id=${id} request=${request} selected=${selected} turn=${turn} />`
       : job && isOver(job)
         ? html`<p>${t(job.state === 'cancelled' ? 'access.preview.cancelled' : 'access.preview.failed')}</p>
@@ -397,7 +397,7 @@ function Result({ id }) {
   if (error && !job) return html`<section class="panel"><${Failure} error=${error} /></section>`;
   if (!job) return html`<section class="panel"><${Loading} lines=${3} /></section>`;
   return html`<section class="panel stack" aria-labelledby="result-title">
-      <h2 id="result-title">${t('access.result')}</h2>
+      <h2 id="result-title" tabindex="-1" ref=${arrive}>${t('access.result')}</h2>
       ${error && html`<${Failure} error=${error} />`}
       <${Progress} job=${job} spoken />
       ${isOver(job) && html`<p class="big">${sentences(job)[0]}</p>${sentences(job).slice(1).map((one) => html`<p>${one}</p>`)}`}

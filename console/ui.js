@@ -146,6 +146,11 @@ export function Page({ title, name, actions, children }) {
     ${children}`;
 }
 
+/** Takes the focus to a heading that has just appeared. @param {HTMLElement | null} heading */
+export function arrive(heading) {
+  heading?.focus();
+}
+
 /** @type {((text: string) => void) | null} */
 let say = null;
 
