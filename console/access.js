@@ -19,7 +19,7 @@ import { CancelButton, Changes, Progress, UndoButton, isOver, sentences, useJob 
 /** @typedef {'give' | 'take' | 'replace'} Verb */
 /** @typedef {'keep' | 'private' | 'shared'} Visibility */
 /** @typedef {{verb: Verb, people: string[], visibility: Visibility, note: string}} Request */
-/** @typedef {import('../tests/browser/api').Job} Job */
+/** @typedef {import('./types').Job} Job */
 
 const VERBS = /** @type {const} */ (['give', 'take', 'replace']);
 const VISIBILITIES = /** @type {const} */ (['keep', 'private', 'shared']);

@@ -136,7 +136,7 @@ function Frame({ frame, onSignOut }) {
     <footer><p>${t('zone', { zone: shownZone() })}</p></footer>`;
 }
 
-/** Signed in or not: reads what every view needs, once. */
+/** Signed in or not: reads what every view needs, once. @param {{reason: string}} properties */
 function App({ reason: first }) {
   const [token, setToken] = useState(session.token);
   const [reason, setReason] = useState(first);

@@ -12,7 +12,7 @@ import {
 } from './ui.js';
 import { Author, CancelButton, Changes, Progress, State, Target, UndoButton, isOver, sentences, useJob } from './work.js';
 
-/** @typedef {import('../tests/browser/api').Job} Job */
+/** @typedef {import('./types').Job} Job */
 
 const STATES = /** @type {const} */ (['queued', 'running', 'done', 'failed', 'cancelled']);
 const KINDS = /** @type {const} */ (['contact', 'contacts', 'filter', 'undo', 'preview', 'snapshot']);

@@ -7,7 +7,7 @@ import {
   AccessState, Dialog, Failure, Loading, Name, Names, Table, address, announce, html, meet, useAction, usePeople,
 } from './ui.js';
 
-/** @typedef {import('../tests/browser/api').Job} Job */
+/** @typedef {import('./types').Job} Job */
 
 /** The changes that a table shows at first, and adds each time. */
 const CHANGES = 25;
