@@ -5,7 +5,7 @@
  * and the key of the confirmation comes from the preview: one preview has at most one run.
  */
 
-import { useEffect, useMemo, useState } from './hooks.js';
+import { useEffect, useId, useMemo, useState } from './hooks.js';
 import { call, get } from './api.js';
 import { MAX_TICKED, changeOfFilter, selectedIn, queryOfFilter } from './selection.js';
 import { rich, t, time, typedNumber } from './text.js';
@@ -152,31 +152,51 @@ function RequestForm({ request, locked, selected, turn }) {
       turn({ note, preview: id, run: null }, 'push');
     });
   };
+  if (locked) {
+    return html`<section class="panel stack" aria-labelledby="request"><h2 id="request">${t('access.request')}</h2>
+      <dl class="facts"><dt>${t('access.verb')}</dt><dd>${t(`access.verb.${request.verb}`)}</dd>
+        <dt>${t('access.people')}</dt><dd><${Chosen} ids=${request.people} /></dd>
+        <dt>${t('access.visibility')}</dt><dd>${t(`access.visibility.${request.visibility}`)}</dd>
+        ${request.note && html`<dt>${t('job.note')}</dt><dd><${Name}>${request.note}<//></dd>`}</dl>
+      <div class="actions"><button type="button" onClick=${() => turn({ preview: null, run: null }, 'push')}>${t('access.edit-form')}</button></div>
+    </section>`;
+  }
   return html`<form class="panel stack" onSubmit=${preview} aria-label=${t('access.title')}>
-    <fieldset disabled=${locked}><legend>${t('access.verb')}</legend><div class="radio-list">
-      ${VERBS.map((verb) => html`<label class="check"><input type="radio" name="verb" checked=${request.verb === verb} onChange=${() => turn({ verb })} />
-        <span>${t(`access.verb.${verb}`)}<span class="hint">${t(`access.verb.${verb}.hint`)}</span></span></label>`)}
-    </div></fieldset>
-    ${locked
-      ? html`<div class="field"><p class="hint">${t('access.people')}</p><p><${Chosen} ids=${request.people} /></p></div>`
-      : html`<${PeoplePicker} label=${t('access.people')} chosen=${request.people} onChange=${(/** @type {string[]} */ ids) => turn({ people: ids.join('.') })} />`}
-    <fieldset disabled=${locked}><legend>${t('access.visibility')}</legend><div class="radio-list">
-      ${VISIBILITIES.map((one) => html`<label class="check"><input type="radio" name="visibility" checked=${request.visibility === one}
-        disabled=${locked || (one === 'keep' && request.verb === 'replace')} onChange=${() => turn({ visibility: one })} />
-        <span>${t(`access.visibility.${one}`)}${one === 'keep' && request.verb === 'replace' && html`<span class="hint">${t('access.visibility.keep.replace')}</span>`}</span></label>`)}
-    </div></fieldset>
+    <${TargetFields} request=${request} onChange=${(/** @type {Partial<Request>} */ part) =>
+      turn(Object.fromEntries(Object.entries(part).map(([name, value]) => [name, Array.isArray(value) ? value.join('.') : value])))} />
     <${Field} label=${t('access.note')} hint=${t('access.note.hint')}>${(/** @type {string} */ id, /** @type {string} */ described) =>
-      html`<input id=${id} type="text" maxlength="200" autocomplete="off" aria-describedby=${described} disabled=${locked} value=${note}
+      html`<input id=${id} type="text" maxlength="200" autocomplete="off" aria-describedby=${described} value=${note}
         onInput=${(/** @type {any} */ event) => setNote(event.target.value)} />`}<//>
     ${action.error && html`<${Failure} error=${action.error} />`}
     <div class="actions">
-      ${locked
-        ? html`<button type="button" onClick=${() => turn({ preview: null, run: null }, 'push')}>${t('access.edit-form')}</button>`
-        : html`<button type="submit" class="primary" disabled=${missing !== null || action.busy}
-            aria-describedby=${missing ? 'missing' : undefined}>${t('access.preview')}</button>
-          ${missing && html`<p class="hint" id="missing">${t(missing)}</p>`}`}
+      <button type="submit" class="primary" disabled=${missing !== null || action.busy} aria-describedby=${missing ? 'missing' : undefined}>${t('access.preview')}</button>
+      ${missing && html`<p class="hint" id="missing">${t(missing)}</p>`}
     </div>
   </form>`;
+}
+
+/**
+ * The fields that say which access contacts get: for a change, and for a rule.
+ *
+ * @param {{request: Omit<Request, 'note'>, onChange: (part: Partial<Request>) => void}} properties
+ */
+export function TargetFields({ request, onChange }) {
+  const group = useId();
+  const keepNeedsList = request.verb === 'replace';
+  const radio = (/** @type {string} */ name, /** @type {boolean} */ on, /** @type {Partial<Request>} */ part, /** @type {string} */ text, /** @type {string | false} */ hint, off = false) =>
+    html`<label class="check"><input type="radio" name=${`${group}${name}`} checked=${on} disabled=${off} onChange=${() => onChange(part)} />
+      <span>${text}${hint && html`<span class="hint">${hint}</span>`}</span></label>`;
+  return html`
+    <fieldset><legend>${t('access.verb')}</legend><div class="radio-list">
+      ${VERBS.map((verb) => radio('verb', request.verb === verb, { verb }, t(`access.verb.${verb}`), t(`access.verb.${verb}.hint`)))}
+    </div></fieldset>
+    <${PeoplePicker} label=${t('access.people')} chosen=${request.people} onChange=${(/** @type {string[]} */ people) => onChange({ people })} />
+    <fieldset><legend>${t('access.visibility')}</legend><div class="radio-list">
+      ${VISIBILITIES.map((visibility) => {
+        const off = visibility === 'keep' && keepNeedsList;
+        return radio('visibility', request.visibility === visibility, { visibility }, t(`access.visibility.${visibility}`), off && t('access.visibility.keep.replace'), off);
+      })}
+    </div></fieldset>`;
 }
 
 /** @param {{ids: string[]}} properties */
@@ -195,7 +215,6 @@ async function startPreview(selected, request) {
   if ('ids' in selected) return `ticked-${crypto.randomUUID()}`;
   const { query, body } = changeOfFilter(selected.filter);
   query.set('dryRun', 'true');
-  if (request.note) query.set('note', request.note);
   const answer = await call('PUT', 'crm/contact/filter/access.json', { query, body: { ...body, ...targetOf(request) }, queued: true, key: crypto.randomUUID() });
   return answer.response.id;
 }
@@ -331,9 +350,10 @@ function Found({ found, id, request, selected, turn }) {
   }, []);
   const apply = () =>
     action.run(async () => {
+      const query = request.note ? { note: request.note } : {};
       const answer = 'ids' in selected
-        ? await call('PUT', 'crm/contact/access', { query: { ...(request.note && { note: request.note }) }, body: tickedBody(selected.ids, request), queued: true, key: id })
-        : await call('POST', `crm/access/jobs/${id}/apply`, { key: `apply-${id}` });
+        ? await call('PUT', 'crm/contact/access', { query, body: tickedBody(selected.ids, request), queued: true, key: id })
+        : await call('POST', `crm/access/jobs/${id}/apply`, { query, key: `apply-${id}` });
       turn({ run: answer.headers.get('X-Job-Id') ?? answer.response.id });
     });
   const stale = /** @type {any} */ (action.error)?.type === 'preview-expired';

@@ -122,7 +122,7 @@ function Frame({ frame, onSignOut }) {
       document.querySelector('h1')?.focus();
     }}>${t('skip')}</a>
     <header class="bar">
-      <p class="brand"><span class="mark" aria-hidden="true"></span>${t('product')}</p>
+      <p class="brand"><span class="mark" aria-hidden="true"></span><span class="brand-name">${t('product')}</span></p>
       <nav aria-label=${t('nav')}><ul>${ENTRIES.map(
         ([name, views]) => html`<li><a href=${address(name)}
           aria-current=${name === view ? 'page' : /** @type {readonly string[]} */ (views).includes(view) ? 'true' : undefined}>${t(`nav.${name}`)}</a></li>`,

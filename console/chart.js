@@ -1,6 +1,6 @@
 /** Charts, as SVG that is drawn by hand. Each chart has a table with the same numbers. */
 
-import { useId, useState } from './hooks.js';
+import { useId, useLayoutEffect, useRef, useState } from './hooks.js';
 import { t } from './text.js';
 import { Table, html } from './ui.js';
 
@@ -22,30 +22,38 @@ export function Chart({ title, legend, table, children }) {
   </section>`;
 }
 
-/** The size of a column chart: units of its drawing. */
-const COLUMNS = { width: 900, height: 160, foot: 22, side: 44 };
+/** The height of a column chart, and the room for its marks: pixels. */
+const COLUMNS = { height: 140, foot: 22, side: 44, head: 10 };
 
 /**
- * Columns over time, such as one for each day.
+ * Columns over time, such as one for each day. The drawing has the width of its place, so that its text keeps its size.
  *
  * @param {{label: string, columns: {key: string, value: number, name: string}[], mark: (key: string) => string, number: (value: number) => string}} properties
  *   `name` is what a column says; `mark` writes the first, middle and last key below the axis.
  */
 export function Columns({ label, columns, mark, number }) {
-  const most = Math.max(1, ...columns.map((one) => one.value));
-  const top = ceiling(most);
-  const { width, height, foot, side } = COLUMNS;
+  const box = useRef(/** @type {HTMLElement | null} */ (null));
+  const [width, setWidth] = useState(600);
+  useLayoutEffect(() => {
+    if (!box.current) return;
+    const observer = new ResizeObserver(([entry]) => setWidth(Math.round(entry.contentRect.width)));
+    observer.observe(box.current);
+    return () => observer.disconnect();
+  }, []);
+  const top = ceiling(Math.max(1, ...columns.map((one) => one.value)));
+  const { height, foot, side, head } = COLUMNS;
   const step = (width - side) / Math.max(1, columns.length);
-  const y = (/** @type {number} */ value) => height - (value / top) * (height - 8);
-  const marks = [0, Math.floor((columns.length - 1) / 2), columns.length - 1];
-  return html`<svg viewBox=${`0 0 ${width} ${height + foot}`} role="img" aria-label=${label}>
+  const y = (/** @type {number} */ value) => head + height - (value / top) * height;
+  const marks = [0, ...(width > 400 ? [Math.floor((columns.length - 1) / 2)] : []), columns.length - 1];
+  const anchor = (/** @type {number} */ at) => (at === 0 ? 'start' : at === columns.length - 1 ? 'end' : 'middle');
+  return html`<div ref=${box}><svg width=${width} height=${head + height + foot} role="img" aria-label=${label}>
     ${[0, top / 2, top].map((value) => html`<line class="axis" x1=${side} x2=${width} y1=${y(value)} y2=${y(value)} />
       <text x=${side - 6} y=${y(value) + 4} text-anchor="end">${number(value)}</text>`)}
     ${columns.map((one, at) => one.value > 0 && html`<rect key=${one.key} class="bar-1" x=${side + at * step} width=${Math.max(1, step - 1)}
-      y=${y(one.value)} height=${height - y(one.value)}><title>${one.name}</title></rect>`)}
-    ${columns.length > 0 && marks.map((at, which) => html`<text x=${side + (at + 0.5) * step} y=${height + 16}
-      text-anchor=${which === 0 ? 'start' : which === 1 ? 'middle' : 'end'}>${mark(columns[at].key)}</text>`)}
-  </svg>`;
+      y=${y(one.value)} height=${head + height - y(one.value)}><title>${one.name}</title></rect>`)}
+    ${columns.length > 0 && marks.map((at) => html`<text x=${at === 0 ? side : side + (at + 1) * step} y=${head + height + 16}
+      text-anchor=${anchor(at)}>${mark(columns[at].key)}</text>`)}
+  </svg></div>`;
 }
 
 /** Returns a round number that is at least as large. @param {number} value */

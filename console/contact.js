@@ -28,7 +28,7 @@ export function Contact({ subject, query, frame }) {
   return html`<${Page} title=${shown.displayName || title} name=${html`<${Name}>${shown.displayName}<//>`}
       actions=${html`<${AccessWord} shareType=${shown.shareType} />`}>
     <div class="columns">
-      <div class="stack"><${Data} of=${shown} /><${Sight} of=${shown} path=${path} userId=${query.get('userId') ?? frame.you.id} turn=${turn} /></div>
+      <div class="stack"><${Data} of=${shown} /><${Sight} of=${shown} path=${path} userId=${query.get('userId') ?? frame.you.id} turn=${turn} asks=${frame.you.isAdmin} /></div>
       <div class="stack">
         ${shown.canEdit
           ? html`<${Edit} key=${contact.answer.etag} of=${shown} etag=${contact.answer.etag} path=${path} onChanged=${changed} />`
@@ -59,9 +59,9 @@ function Data({ of }) {
 /**
  * Who may see and edit the contact, and why; and the same for a person that the user names.
  *
- * @param {{of: any, path: string, userId: string, turn: number}} properties
+ * @param {{of: any, path: string, userId: string, turn: number, asks: boolean}} properties `asks`: may ask about other users.
  */
-function Sight({ of, path, userId, turn }) {
+function Sight({ of, path, userId, turn, asks }) {
   const rows = [
     { key: 'admins', name: t('contact.admins'), see: true, edit: true, reason: t('contact.reason.administrator') },
     ...of.accessList.map((/** @type {any} */ one) => ({ key: one.id, person: one, see: true, edit: true, reason: t('contact.reason.in-list') })),
@@ -69,7 +69,7 @@ function Sight({ of, path, userId, turn }) {
       ? { key: 'others', name: t('contact.others'), see: false, edit: false, reason: t('contact.reason.not-in-list') }
       : { key: 'others', name: t('contact.everyone'), see: true, edit: of.shareType === 1, reason: t(of.shareType === 1 ? 'contact.reason.shared' : 'contact.reason.read-only') },
   ];
-  const yes = (/** @type {boolean} */ value) => html`<span>${value ? '✓ ' : '✗ '}${t(value ? 'contact.yes' : 'contact.no')}</span>`;
+  const yes = (/** @type {boolean} */ value) => html`<span class="whole-word">${value ? '✓ ' : '✗ '}${t(value ? 'contact.yes' : 'contact.no')}</span>`;
   return html`<section class="panel stack" aria-labelledby="sight"><h2 id="sight">${t('contact.who')}</h2>
     <${Table} caption=${t('contact.who')} rows=${rows} keyOf=${(/** @type {any} */ row) => row.key} columns=${[
       { key: 'person', title: t('contact.person'), head: true, cell: (/** @type {any} */ row) => (row.person ? html`<a href=${address('who', { userId: row.person.id })}><${Name}>${row.person.displayName}<//></a>` : row.name) },
@@ -77,19 +77,19 @@ function Sight({ of, path, userId, turn }) {
       { key: 'edit', title: t('contact.edit'), cell: (/** @type {any} */ row) => yes(row.edit) },
       { key: 'reason', title: t('contact.reason'), cell: (/** @type {any} */ row) => row.reason },
     ]} />
-    <${Why} path=${path} userId=${userId} id=${of.id} turn=${turn} />
+    <${Why} path=${path} userId=${userId} id=${of.id} turn=${turn} asks=${asks} />
   </section>`;
 }
 
-/** @param {{path: string, userId: string, id: number, turn: number}} properties */
-function Why({ path, userId, id, turn }) {
+/** @param {{path: string, userId: string, id: number, turn: number, asks: boolean}} properties */
+function Why({ path, userId, id, turn, asks }) {
   const why = useAnswer(`${path}/access/why`, { userId });
   useEffect(() => {
     if (turn > 0) why.reload();
   }, [turn]);
-  return html`<div class="stack tight"><h3>${t('contact.why')}</h3>
-    <${PeoplePicker} label=${t('contact.why.person')} single chosen=${[userId]}
-      onChange=${(/** @type {string[]} */ [one]) => go(address('contact', one ? { userId: one } : {}, id), 'replace')} />
+  return html`<div class="stack tight"><h3>${t(asks ? 'contact.why' : 'contact.why.you')}</h3>
+    ${asks && html`<${PeoplePicker} label=${t('contact.why.person')} single chosen=${[userId]}
+      onChange=${(/** @type {string[]} */ [one]) => go(address('contact', one ? { userId: one } : {}, id), 'replace')} />`}
     <${Shown} of=${why} lines=${2}>${(/** @type {import('./api.js').Answer} */ { response: { user, see, edit, setBy } }) => {
       const answer = (/** @type {any} */ of, /** @type {import('./text.js').Key} */ key) => html`<dt>${t(key)}</dt>
         <dd><strong>${t(of.allowed ? 'contact.yes' : 'contact.no')}</strong> – ${t(/** @type {any} */ (`contact.reason.${of.reason}`))}</dd>`;

@@ -152,7 +152,7 @@ export function Job({ subject }) {
           ${fact('job.author', html`<${Author} by=${job.createdBy} rule=${job.rule} />`)}
           ${fact('job.note', job.note && html`<${Name}>${job.note}<//>`)}
           ${job.filter && fact('job.which', html`<ul class="chips">${parts.length > 0 ? parts.map((part) => html`<li class="chip">${part.words}</li>`) : html`<li class="chip">${t('filter.every')}</li>`}
-            <li><a href=${address('contacts', queryOfFilter(filter))}>${t('contacts.title')}</a></li></ul>`)}
+            <li><a href=${address('contacts', queryOfFilter(filter))}>${t('rules.filter.show')}</a></li></ul>`)}
           ${fact('job.target', job.target && html`<${Target} of=${job.target} />`)}
           ${others.map(([key, id]) => id && html`<dt>${t('job.kind')}</dt><dd>${rich(key, { job: html`<a href=${address('job', {}, id)}>${t('job.earlier')}</a>` })}</dd>`)}
           ${fact('job.created', html`<${When} at=${job.created} />`)}

@@ -2,12 +2,12 @@
 
 import { useState } from './hooks.js';
 import { ApiError, call } from './api.js';
-import { missingIn, targetOf } from './access.js';
+import { TargetFields, missingIn, targetOf } from './access.js';
 import { useChoices } from './contacts.js';
 import { changeOfFilter, filterOfQuery, filterOfView, queryOfFilter, ruleOfFilter } from './selection.js';
 import { number, shownZone, t, time, typedNumber } from './text.js';
 import {
-  Dialog, Empty, Failure, Field, Loading, Name, Page, PeoplePicker, Shown, Table, When, address, announce, go, html, partsOf,
+  Dialog, Empty, Failure, Field, Loading, Name, Page, Shown, Table, When, address, announce, go, html, partsOf,
   useAction, useAnswer, usePeople, useSettled,
 } from './ui.js';
 import { Author, Changes, Progress, Target, isOver, sentences, useJob } from './work.js';
@@ -126,22 +126,16 @@ function Editor({ rule, etag, filter, reload }) {
   const input = (/** @type {string} */ value, /** @type {(value: string) => void} */ set, more = {}) => (/** @type {string} */ id, /** @type {string} */ described) =>
     html`<input id=${id} type="text" autocomplete="off" aria-describedby=${described || undefined} value=${value}
       onInput=${(/** @type {any} */ event) => set(event.target.value)} ...${more} />`;
-  const choose = (/** @type {Partial<typeof request>} */ part) => setRequest((before) => ({ ...before, ...part }));
 
   return html`<div class="columns">
     <form class="panel stack" onSubmit=${save} aria-label=${t('rules.title')}>
       ${!rule && html`<${Field} label=${t('rules.name')} hint=${t('rules.name.hint')}>${input(name, setName, { required: true, pattern: NAME })}<//>`}
       ${rule?.lastError && html`<p class="fault">${t('rules.last.error')}: ${rule.lastError}</p>`}
       <div class="field"><h2>${t('rules.filter')}</h2><${FilterWords} filter=${filter} choices=${choices} />
-        <p class="hint">${t('rules.filter.edit')} <a href=${address('contacts', queryOfFilter(filter))}>${t('contacts.title')}</a></p></div>
+        <p class="hint"><a href=${address('contacts', queryOfFilter(filter))}>${t('rules.filter.show')}</a> ${t('rules.filter.edit')}</p></div>
       <h2>${t('rules.target')}</h2>
-      ${both ? html`<p><${Target} of=${rule.target} /></p>` : html`
-        <fieldset><legend>${t('access.verb')}</legend><div class="radio-list">${/** @type {const} */ (['give', 'take', 'replace']).map((verb) => html`
-          <label class="check"><input type="radio" name="verb" checked=${request.verb === verb} onChange=${() => choose({ verb })} /><span>${t(`access.verb.${verb}`)}</span></label>`)}</div></fieldset>
-        <${PeoplePicker} label=${t('access.people')} chosen=${request.people} onChange=${(/** @type {string[]} */ people) => choose({ people })} />
-        <fieldset><legend>${t('access.visibility')}</legend><div class="radio-list">${/** @type {const} */ (['keep', 'private', 'shared']).map((one) => html`
-          <label class="check"><input type="radio" name="visibility" checked=${request.visibility === one} disabled=${one === 'keep' && request.verb === 'replace'}
-            onChange=${() => choose({ visibility: one })} /><span>${t(`access.visibility.${one}`)}</span></label>`)}</div></fieldset>`}
+      ${both ? html`<p><${Target} of=${rule.target} /></p>`
+        : html`<${TargetFields} request=${request} onChange=${(/** @type {Partial<typeof request>} */ part) => setRequest((before) => ({ ...before, ...part }))} />`}
       <h2>${t('rules.schedule')}</h2>
       <${Field} label=${t('rules.cron')} hint=${t('rules.cron.hint')}>${input(cron, setCron, { required: true })}<//>
       <${Field} label=${t('rules.zone')}>${input(zone, setZone, { required: true })}<//>

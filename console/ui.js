@@ -148,7 +148,8 @@ export function Page({ title, name, actions, children }) {
 
 /** Takes the focus to a heading that has just appeared. @param {HTMLElement | null} heading */
 export function arrive(heading) {
-  heading?.focus();
+  heading?.focus({ preventScroll: true });
+  heading?.scrollIntoView({ block: 'start' });
 }
 
 /** @type {((text: string) => void) | null} */
@@ -476,7 +477,7 @@ export function PeoplePicker({ label, chosen, onChange, single, hint }) {
         <button type="button" class="plain" aria-label=${t('people.remove', { name: one.displayName })} onClick=${() => remove(one.id)}><span aria-hidden="true">✕</span></button></li>`,
     )}</ul>`}
     <div class="combo">
-      <input id=${id} ref=${input} type="text" role="combobox" autocomplete="off" spellcheck=${false} placeholder=${t('people.add')}
+      <input id=${id} ref=${input} type="text" role="combobox" autocomplete="off" spellcheck=${false} placeholder=${t(single ? 'people.choose' : 'people.add')}
         aria-expanded=${String(open)} aria-controls=${`${id}-list`} aria-autocomplete="list"
         aria-describedby=${hint ? `${id}-hint` : undefined}
         aria-activedescendant=${open && found[active] ? `${id}-${active}` : undefined}
@@ -538,6 +539,7 @@ export function partsOf(filter, choices) {
         : name === 'contactListView' ? (isText(`filter.view.${value}`) ? t(/** @type {any} */ (`filter.view.${value}`)) : value)
         : name === 'isShared' ? t(value === 'true' ? 'shared' : 'private')
         : name === 'responsibleid' ? (/^[0-]+$/.test(value) ? t('nobody') : person(value).displayName)
+        : name === 'tags' ? (choices.tags.find((one) => one.title.toLowerCase() === value.toLowerCase())?.title ?? value)
         : /^\d{4}-\d\d-\d\d$/.test(value) ? date(value)
         : value;
       const key = /** @type {import('./text.js').Key} */ (`filter.part.${name}`);

@@ -29,6 +29,7 @@ export function Who({ query, frame }) {
   const userId = query.get('userId');
   return html`<${Page} title=${t('who.title')}>
     <div class="stack">
+      ${frame.you.isAdmin ? html`<${Counts} />` : html`<p class="notice">${t('who.chart.admins')}</p>`}
       <div class="columns">
         <section class="panel stack" aria-labelledby="by-person"><h2 id="by-person">${t('who.person')}</h2>
           <${PeoplePicker} label=${t('who.person.choose')} single chosen=${userId ? [userId] : []} onChange=${(/** @type {string[]} */ ids) => turn('userId', ids[0] ?? '')} />
@@ -38,7 +39,6 @@ export function Who({ query, frame }) {
           <${OneContact} words=${query.get('words') ?? ''} userId=${userId} onWords=${(/** @type {string} */ words) => turn('words', words)} />
         </section>
       </div>
-      ${frame.you.isAdmin ? html`<${Counts} />` : html`<p class="notice">${t('who.chart.admins')}</p>`}
     </div><//>`;
 }
 
