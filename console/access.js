@@ -10,11 +10,11 @@ import { call, get } from './api.js';
 import { MAX_TICKED, changeOfFilter, selectedIn, queryOfFilter } from './selection.js';
 import { rich, t, time, typedNumber } from './text.js';
 import {
-  AccessState, Failure, Field, Loading, Name, Names, Page, PeoplePicker, Table, address, announce, arrive, go, html, partsOf,
-  useAction, usePeople,
+  Failure, Field, Loading, Name, Names, Page, PeoplePicker, Table, address, announce, go, html, partsOf, useAction,
+  usePeople,
 } from './ui.js';
 import { useChoices } from './contacts.js';
-import { CancelButton, Changes, Progress, UndoButton, isOver, sentences, useJob } from './work.js';
+import { AccessState, CancelButton, Changes, Progress, UndoButton, arrive, isOver, sentences, useJob } from './work.js';
 
 /** @typedef {'give' | 'take' | 'replace'} Verb */
 /** @typedef {'keep' | 'private' | 'shared'} Visibility */
@@ -350,7 +350,7 @@ function Found({ found, id, request, selected, turn }) {
   }, []);
   const apply = () =>
     action.run(async () => {
-      const query = request.note ? { note: request.note } : {};
+      const query = new URLSearchParams(request.note ? { note: request.note } : {});
       const answer = 'ids' in selected
         ? await call('PUT', 'crm/contact/access', { query, body: tickedBody(selected.ids, request), queued: true, key: id })
         : await call('POST', `crm/access/jobs/${id}/apply`, { query, key: `apply-${id}` });

@@ -4,9 +4,10 @@ import { useEffect, useState } from './hooks.js';
 import { ApiError, call, get, keyOf, releaseKey } from './api.js';
 import { rich, t } from './text.js';
 import {
-  AccessState, AccessWord, Dialog, Failure, Loading, Name, Page, PeoplePicker, Shown, Swatched, Table, When, address,
-  announce, go, html, useAction, useAnswer, usePeople,
+  AccessWord, Failure, Loading, Name, Page, PeoplePicker, Shown, Swatched, Table, When, address, announce, go, html,
+  useAction, useAnswer, usePeople,
 } from './ui.js';
+import { AccessState, Dialog } from './work.js';
 
 /**
  * The page of a contact.

@@ -7,10 +7,10 @@ import { useChoices } from './contacts.js';
 import { changeOfFilter, filterOfQuery, filterOfView, queryOfFilter, ruleOfFilter } from './selection.js';
 import { number, shownZone, t, time, typedNumber } from './text.js';
 import {
-  Dialog, Empty, Failure, Field, Loading, Name, Page, Shown, Table, When, address, announce, go, html, partsOf,
-  useAction, useAnswer, usePeople, useSettled,
+  Empty, Failure, Field, Loading, Name, Page, Shown, Table, When, address, announce, go, html, partsOf, useAction,
+  useAnswer, usePeople, useSettled,
 } from './ui.js';
-import { Author, Changes, Progress, Target, isOver, sentences, useJob } from './work.js';
+import { Author, Changes, Dialog, Progress, Target, isOver, sentences, useJob } from './work.js';
 
 const PATH = 'crm/access/rules';
 const RUNS = 5;

@@ -146,12 +146,6 @@ export function Page({ title, name, actions, children }) {
     ${children}`;
 }
 
-/** Takes the focus to a heading that has just appeared. @param {HTMLElement | null} heading */
-export function arrive(heading) {
-  heading?.focus({ preventScroll: true });
-  heading?.scrollIntoView({ block: 'start' });
-}
-
 /** @type {((text: string) => void) | null} */
 let say = null;
 
@@ -258,17 +252,6 @@ export function Sees({ shareType, people }) {
 }
 
 /**
- * A state of access as the changes of a job show it.
- *
- * @param {{of: {shareType: number, accessList: Person[]} | null}} properties
- */
-export function AccessState({ of }) {
-  if (!of) return html`<span class="quiet">–</span>`;
-  return html`<span class="access-state"><${AccessWord} shareType=${of.shareType} />
-    ${of.shareType === 0 ? html`<${Names} people=${of.accessList} />` : of.accessList.length > 0 && html`<${Names} people=${of.accessList} />`}</span>`;
-}
-
-/**
  * A field with its label, its hint and its fault.
  *
  * @param {{label: string, hint?: Children, fault?: string, children: (id: string, described: string) => Children}} properties
@@ -355,35 +338,6 @@ export function Tick({ state, label, onToggle }) {
     box.current.checked = state === 'on';
   });
   return html`<label class="tick-target"><input type="checkbox" ref=${box} checked=${state === 'on'} aria-label=${label} onChange=${onToggle} /></label>`;
-}
-
-// Dialogs -------------------------------------------------------------------------------------------------------------
-
-/**
- * A modal dialog. The browser keeps the focus inside and closes on Escape; closing returns the focus to its origin.
- *
- * @param {{title: string, onClose: () => void, children?: Children, footer?: Children}} properties
- */
-export function Dialog({ title, onClose, children, footer }) {
-  const dialog = useRef(/** @type {HTMLDialogElement | null} */ (null));
-  const id = useId();
-  useLayoutEffect(() => {
-    const origin = document.activeElement;
-    dialog.current?.showModal();
-    return () => {
-      if (origin instanceof HTMLElement && origin.isConnected) origin.focus();
-    };
-  }, []);
-  const close = (/** @type {Event} */ event) => {
-    event.preventDefault();
-    onClose();
-  };
-  return html`<dialog ref=${dialog} aria-labelledby=${id} onCancel=${close}>
-    <div class="dialog-head"><h2 id=${id}>${title}</h2>
-      <button type="button" class="plain" aria-label=${t('close')} onClick=${onClose}><span aria-hidden="true">✕</span></button></div>
-    <div class="dialog-body">${children}</div>
-    ${footer && html`<div class="dialog-foot">${footer}</div>`}
-  </dialog>`;
 }
 
 // People --------------------------------------------------------------------------------------------------------------

@@ -1,18 +1,64 @@
-/** Jobs as every view shows them: progress, results, changes, cancelling and undoing. */
+/** Jobs as every view shows them: progress, results, changes, cancelling and undoing; and dialogs. */
 
-import { useEffect, useRef, useState } from './hooks.js';
+import { useEffect, useId, useLayoutEffect, useRef, useState } from './hooks.js';
 import { ApiError, call, get, keyOf, releaseKey, watch } from './api.js';
 import { rich, t, time } from './text.js';
 import {
-  AccessState, Dialog, Failure, Loading, Name, Names, Table, address, announce, html, meet, useAction, usePeople,
+  AccessWord, Failure, Loading, Name, Names, Table, address, announce, html, meet, useAction, usePeople,
 } from './ui.js';
 
 /** @typedef {import('./types').Job} Job */
+/** @typedef {import('./ui.js').Children} Children */
+/** @typedef {import('./ui.js').Person} Person */
 
 /** The changes that a table shows at first, and adds each time. */
 const CHANGES = 25;
 /** The per cent at which users of screen readers hear of a job's progress. */
 const ANNOUNCED = [25, 50, 75];
+
+/**
+ * A state of access as the changes of a job show it.
+ *
+ * @param {{of: {shareType: number, accessList: Person[]} | null}} properties
+ */
+export function AccessState({ of }) {
+  if (!of) return html`<span class="quiet">–</span>`;
+  return html`<span class="access-state"><${AccessWord} shareType=${of.shareType} />
+    ${of.shareType === 0 ? html`<${Names} people=${of.accessList} />` : of.accessList.length > 0 && html`<${Names} people=${of.accessList} />`}</span>`;
+}
+
+/**
+ * A modal dialog. The browser keeps the focus inside and closes on Escape; closing returns the focus to its origin.
+ *
+ * @param {{title: string, onClose: () => void, children?: Children, footer?: Children}} properties
+ */
+export function Dialog({ title, onClose, children, footer }) {
+  const dialog = useRef(/** @type {HTMLDialogElement | null} */ (null));
+  const id = useId();
+  useLayoutEffect(() => {
+    const origin = document.activeElement;
+    dialog.current?.showModal();
+    return () => {
+      if (origin instanceof HTMLElement && origin.isConnected) origin.focus();
+    };
+  }, []);
+  const close = (/** @type {Event} */ event) => {
+    event.preventDefault();
+    onClose();
+  };
+  return html`<dialog ref=${dialog} aria-labelledby=${id} onCancel=${close}>
+    <div class="dialog-head"><h2 id=${id}>${title}</h2>
+      <button type="button" class="plain" aria-label=${t('close')} onClick=${onClose}><span aria-hidden="true">✕</span></button></div>
+    <div class="dialog-body">${children}</div>
+    ${footer && html`<div class="dialog-foot">${footer}</div>`}
+  </dialog>`;
+}
+
+/** Takes the focus to a heading that has just appeared. @param {HTMLElement | null} heading */
+export function arrive(heading) {
+  heading?.focus({ preventScroll: true });
+  heading?.scrollIntoView({ block: 'start' });
+}
 
 /** @param {Job} job Whether nothing about a job will change any more. */
 export const isOver = (job) => job.state === 'done' || job.state === 'failed' || (job.state === 'cancelled' && job.finished !== null);
