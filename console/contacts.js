@@ -205,7 +205,7 @@ function FilterForm({ filter, choices, onChange }) {
   return html`<details class="side" open=${wide.current}>
     <summary>${t('filter')}</summary>
     <form role="search" aria-label=${t('filter')} onSubmit=${(/** @type {Event} */ event) => event.preventDefault()}>
-      <${Typed} label=${t('filter.words')} type="search" value=${one('filterValue')} onChange=${setOne('filterValue')} />
+      <${Typed} label=${t('filter.words')} hint=${t('filter.words.hint')} type="search" value=${one('filterValue')} onChange=${setOne('filterValue')} />
       <${Choice} label=${t('filter.access')} value=${one('isShared')} onChange=${setOne('isShared')}
         options=${[['', t('filter.any')], ['false', t('private')], ['true', t('shared')]]} />
       <${PeoplePicker} label=${t('filter.manager')} single chosen=${(filter.responsibleid ?? []).filter((id) => id !== NOBODY)}
@@ -229,9 +229,9 @@ function FilterForm({ filter, choices, onChange }) {
 /**
  * A field whose value counts once typing has paused, or at Enter.
  *
- * @param {{label: string, type: string, value: string, onChange: (value: string) => void}} properties
+ * @param {{label: string, type: string, hint?: string, value: string, onChange: (value: string) => void}} properties
  */
-function Typed({ label, type, value, onChange }) {
+function Typed({ label, hint, type, value, onChange }) {
   const [typed, setTyped] = useState(value);
   const settled = useSettled(typed, 400);
   const latest = useRef(value);
@@ -242,8 +242,8 @@ function Typed({ label, type, value, onChange }) {
   useEffect(() => {
     if (settled === typed && settled.trim() !== latest.current) onChange(settled.trim());
   }, [settled]);
-  return html`<${Field} label=${label}>${(/** @type {string} */ id) =>
-    html`<input id=${id} type=${type} value=${typed} autocomplete="off" onInput=${(/** @type {any} */ event) => setTyped(event.target.value)}
+  return html`<${Field} label=${label} hint=${hint}>${(/** @type {string} */ id, /** @type {string} */ described) =>
+    html`<input id=${id} aria-describedby=${described || undefined} type=${type} value=${typed} autocomplete="off" onInput=${(/** @type {any} */ event) => setTyped(event.target.value)}
       onChange=${(/** @type {any} */ event) => onChange(event.target.value.trim())} />`}<//>`;
 }
 

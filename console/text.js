@@ -18,16 +18,11 @@ const TEXTS = {
   'nav.jobs': 'Jobs',
   'nav.rules': 'Rules',
   'nav.who': 'Who can see what',
-  'portal': 'Portal {portal}',
-  'you': 'Signed in as {name}',
-  'admin': 'Administrator',
   'zone': 'Dates and times are in the portal’s time zone, {zone}.',
   'loading': 'Loading…',
   'again': 'Try again',
   'close': 'Close',
   'back': 'Back',
-  'menu': 'Menu',
-  'nothing-done': 'Nothing was changed.',
 
   // Signing in
   'signin.title': 'Sign in',
@@ -72,7 +67,6 @@ const TEXTS = {
   'contacts.caption': 'Contacts that match the filter',
   'contacts.matched': { one: '{n} contact matches', other: '{n} contacts match' },
   'contacts.at-least': { one: 'At least {n} contact matches', other: 'At least {n} contacts match' },
-  'contacts.all': { one: '{n} contact', other: '{n} contacts' },
   'contacts.none': 'No contact matches this filter.',
   'contacts.none.hint': 'Remove a part of the filter, or show all contacts.',
   'contacts.name': 'Name',
@@ -84,7 +78,6 @@ const TEXTS = {
   'contacts.tags': 'Tags',
 
   'filter': 'Filter',
-  'filter.show': 'Show the filter',
   'filter.words': 'Words in the name',
   'filter.words.hint': 'Each word has to occur.',
   'filter.access': 'Access',
@@ -131,7 +124,6 @@ const TEXTS = {
   'select.bar': 'Selection',
   'select.page': 'Select this page',
   'select.one': 'Select {name}',
-  'select.none': 'Nothing is selected.',
   'select.n': { one: '{n} contact selected', other: '{n} contacts selected' },
   'select.n.page': { one: '{n} contact of this page selected', other: '{n} contacts of this page selected' },
   'select.n.all': { one: '{n} contact that matches the filter selected', other: 'All {n} contacts that match the filter selected' },
@@ -221,7 +213,6 @@ const TEXTS = {
 
   // A job and its progress
   'job.title': 'Job',
-  'job.of': 'Job of {time}',
   'job.progress': 'Progress of the job',
   'job.announce': 'The job is at {percent} per cent.',
   'job.announce.done': 'The job has ended: {sentence}',
@@ -330,7 +321,6 @@ const TEXTS = {
   'contact.why': 'Why may somebody see it?',
   'contact.why.you': 'Why may you see it?',
   'contact.why.person': 'Ask about a person',
-  'contact.why.sentence': '{name}: {answer}',
   'contact.set-by': 'This access was set by {name} on {time}.',
   'contact.set-by.rule': 'This access was set by the rule {rule} of {name} on {time}.',
   'contact.set-by.none': 'Nobody set this access here: it was loaded, or is the access of every new contact.',
@@ -359,7 +349,6 @@ const TEXTS = {
   'contact.about': 'About',
   'contact.industry': 'Industry',
   'contact.created-by': '{time} by {name}',
-  'contact.missing': 'There is no such contact, or you may not see it.',
 
   // Rules
   'rules.title': 'Rules',
@@ -382,7 +371,6 @@ const TEXTS = {
   'rules.next.five': 'The next five runs, in {zone}',
   'rules.limit': 'Change at most',
   'rules.limit.hint': 'If more contacts would change, the run writes nothing. Empty means no limit.',
-  'rules.limit.n': { one: 'At most {n} contact', other: 'At most {n} contacts' },
   'rules.limit.none': 'No limit',
   'rules.enabled': 'Runs on schedule',
   'rules.disabled': 'Paused',
@@ -399,7 +387,6 @@ const TEXTS = {
   'rules.preview': 'Preview a run',
   'rules.preview.text': 'The preview counts what a run would change now. Nothing is changed.',
   'rules.conflict': 'Somebody changed this rule meanwhile. Load it again before you save.',
-  'rules.load': 'Load it again',
 
   // Who can see what
   'who.title': 'Who can see what',
@@ -429,7 +416,6 @@ const TEXTS = {
   'who.chart.reading': 'Shared for reading',
   'who.chart.all': 'All',
   'who.chart.bar': '{name}: {private} private, {editing} shared for editing, {reading} shared for reading',
-  'who.chart.largest': { one: 'The largest tag', other: 'The {n} largest tags' },
 
   // Choosing people
   'people.add': 'Type a name to add a person',
