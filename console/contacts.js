@@ -88,7 +88,7 @@ export function Contacts({ query }) {
     { key: 'type', title: t('contacts.type'), sort: 'contactType', cell: (/** @type {any} */ row) => html`<${Swatched} of=${row.contactType} none=${t('no-type')} />` },
     { key: 'access', title: t('contacts.access'), cell: (/** @type {any} */ row) => html`<${AccessWord} shareType=${row.shareType} />` },
     { key: 'who', title: t('contacts.who'), cell: (/** @type {any} */ row) => html`<${Sees} shareType=${row.shareType} people=${row.accessList} />` },
-    { key: 'created', title: t('contacts.created'), sort: 'created', cell: (/** @type {any} */ row) => html`<${When} at=${row.created} style="day" />` },
+    { key: 'created', title: t('contacts.created'), sort: 'created', cell: (/** @type {any} */ row) => html`<${When} at=${row.created} as="day" />` },
   ];
 
   return html`<${Page} title=${t('contacts.title')}>

@@ -210,8 +210,8 @@ export function Shown({ of, children, lines }) {
 /** @param {{children?: Children}} properties A name from the data, which may have a direction of its own. */
 export const Name = ({ children }) => html`<bdi>${children || t('unnamed')}</bdi>`;
 
-/** @param {{at: string | null | undefined, style?: 'day' | 'minute' | 'clock'}} properties */
-export const When = ({ at, style = 'minute' }) => at && html`<time datetime=${at}>${time(at, style)}</time>`;
+/** @param {{at: string | null | undefined, as?: 'day' | 'minute' | 'clock'}} properties */
+export const When = ({ at, as = 'minute' }) => at && html`<time datetime=${at}>${time(at, as)}</time>`;
 
 /**
  * A stage or a type: its colour beside its title. The colour is data, so only a plain hexadecimal colour is used.
