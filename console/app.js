@@ -6,7 +6,7 @@ import { ApiError, call, get, session } from './api.js';
 import { Contacts } from './contacts.js';
 import { FIELDS, LIST_PARAMETERS } from './selection.js';
 import { rich, setZone, shownZone, t } from './text.js';
-import { Announcements, Failure, Loading, Name, Page, address, announce, html, meet, usePlace } from './ui.js';
+import { Announcements, Failure, Loading, Mark, Name, Page, address, announce, html, meet, usePlace } from './ui.js';
 
 /** @typedef {{portal: string, you: import('./ui.js').Person}} Frame */
 /** @typedef {{subject: string, query: URLSearchParams, frame: Frame}} ViewProperties */
@@ -71,7 +71,7 @@ function SignIn({ reason, onToken }) {
     document.title = t('title', { page: t('signin.title'), product: t('product') });
   }, []);
   return html`<main class="signin" id="content">
-    <p class="brand"><span class="mark" aria-hidden="true"></span>${t('product')}</p>
+    <p class="brand"><${Mark} />${t('product')}</p>
     <h1>${t('signin.title')}</h1>
     ${reason && html`<p class="notice" role="status">${reason}</p>`}
     ${error && html`<${Failure} error=${error} title=${t('signin.failed')} />`}
@@ -122,7 +122,7 @@ function Frame({ frame, onSignOut }) {
       document.querySelector('h1')?.focus();
     }}>${t('skip')}</a>
     <header class="bar">
-      <p class="brand"><span class="mark" aria-hidden="true"></span><span class="brand-name">${t('product')}</span></p>
+      <p class="brand"><${Mark} /><span class="brand-name">${t('product')}</span></p>
       <nav aria-label=${t('nav')}><ul>${ENTRIES.map(
         ([name, views]) => html`<li><a href=${address(name)}
           aria-current=${name === view ? 'page' : /** @type {readonly string[]} */ (views).includes(view) ? 'true' : undefined}>${t(`nav.${name}`)}</a></li>`,

@@ -160,7 +160,7 @@ export function Announcements() {
   useEffect(() => {
     say = set;
   }, []);
-  return html`<div role="status" class="unseen" aria-label=${t('nav')}>${text}</div>`;
+  return html`<div role="status" class="unseen">${text}</div>`;
 }
 
 /** @param {{lines?: number}} properties A place that is not filled yet. */
@@ -206,6 +206,11 @@ export function Shown({ of, children, lines }) {
 }
 
 // Small parts ---------------------------------------------------------------------------------------------------------
+
+/** The sign of the product. */
+export const Mark = () => html`<svg class="mark" viewBox="0 0 32 32" aria-hidden="true"><rect width="32" height="32" rx="7" fill="#1f5fbf" />
+  <path fill="#fff" d="M13 7.500a4.500 4.500 0 1 0 0 9a4.500 4.500 0 0 0 0-9zM4.500 25c0-5 3.800-8 8.500-8s8.500 3 8.500 8z" />
+  <path fill="#ffd166" d="M20 10.500a3.500 3.500 0 1 1 5 3.200V21l-1.500 1.500L22 21v-7.300a3.500 3.500 0 0 1-2-3.200z" /></svg>`;
 
 /** @param {{children?: Children}} properties A name from the data, which may have a direction of its own. */
 export const Name = ({ children }) => html`<bdi>${children || t('unnamed')}</bdi>`;

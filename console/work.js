@@ -37,8 +37,11 @@ export function Dialog({ title, onClose, children, footer }) {
   const id = useId();
   useLayoutEffect(() => {
     const origin = document.activeElement;
-    dialog.current?.showModal();
+    const shown = dialog.current;
+    shown?.showModal();
     return () => {
+      // An open modal dialog keeps the focus, so the dialog closes first.
+      shown?.close();
       if (origin instanceof HTMLElement && origin.isConnected) origin.focus();
     };
   }, []);

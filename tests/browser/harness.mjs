@@ -55,7 +55,7 @@ export async function api(served, method, path, body, { token = served.administr
     body: body && JSON.stringify(body),
   });
   const text = await response.text();
-  return { status: response.status, headers: response.headers, ...(text ? JSON.parse(text) : {}) };
+  return { ...(text ? JSON.parse(text) : {}), status: response.status, headers: response.headers };
 }
 
 /** A connection between the page and the server, which can lose the answer of a call after the call took effect. */
