@@ -95,7 +95,7 @@ function Why({ path, userId, id, turn, asks }) {
       const answer = (/** @type {any} */ of, /** @type {import('./text.js').Key} */ key) => html`<dt>${t(key)}</dt>
         <dd><strong>${t(of.allowed ? 'contact.yes' : 'contact.no')}</strong> – ${t(/** @type {any} */ (`contact.reason.${of.reason}`))}</dd>`;
       return html`<p><strong><${Name}>${user.displayName}<//></strong></p>
-        <dl class="facts" role="status">${answer(see, 'contact.see')}${answer(edit, 'contact.edit')}</dl>
+        <div role="status"><dl class="facts">${answer(see, 'contact.see')}${answer(edit, 'contact.edit')}</dl></div>
         <p>${setBy ? html`<${SetBy} job=${setBy} />` : t('contact.set-by.none')}</p>`;
     }}<//></div>`;
 }

@@ -94,7 +94,7 @@ export function Contacts({ query }) {
   return html`<${Page} title=${t('contacts.title')}>
     <div class="with-side">
       <${FilterForm} filter=${filter} choices=${choices} onChange=${filterBy} />
-      <section class="main" aria-label=${t('contacts.caption')}>
+      <section class="main">
         <${FilterChips} filter=${filter} choices=${choices} onChange=${filterBy} />
         <${SelectionBar} selection=${selection} act=${act} page=${page} total=${total} atLeast=${list.answer?.atLeast} filter=${filter}
           choices=${choices} words=${list.answer ? words : t('loading')} />

@@ -56,11 +56,12 @@ function FilterWords({ filter, choices }) {
 export function Rule({ subject, query }) {
   const rule = useAnswer(subject ? `${PATH}/${encodeURIComponent(subject)}` : null);
   const title = subject || t('rules.new');
-  if (rule.error) return html`<${Page} title=${title}><${Failure} error=${rule.error} retry=${rule.reload} /><//>`;
-  if (subject && !rule.answer) return html`<${Page} title=${title}><${Loading} /><//>`;
+  const name = html`<${Name}>${title}<//>`;
+  if (rule.error) return html`<${Page} title=${title} name=${name}><${Failure} error=${rule.error} retry=${rule.reload} /><//>`;
+  if (subject && !rule.answer) return html`<${Page} title=${title} name=${name}><${Loading} /><//>`;
   const shown = rule.answer?.response ?? null;
   const named = filterOfQuery(query);
-  return html`<${Page} title=${title} name=${html`<${Name}>${title}<//>`}>
+  return html`<${Page} title=${title} name=${name}>
     <${Editor} key=${rule.answer?.etag} rule=${shown} etag=${rule.answer?.etag ?? null} reload=${rule.reload}
       filter=${shown && Object.keys(named).length === 0 ? filterOfView(shown.filter) : named} /><//>`;
 }

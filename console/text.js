@@ -443,7 +443,7 @@ export const language = { code: 'en', direction: setting === 'pseudo-rtl' ? 'rtl
 function pseudo(text) {
   const parts = text.split(/(\{\w+\})/);
   const accented = parts.map((part) => (part.startsWith('{') ? part : part.replace(/./g, (one) => ACCENTS.get(one) ?? one)));
-  return `[${accented.join('')}${'·'.repeat(Math.ceil(text.length * 0.4))}]`;
+  return `[${accented.join('')}${' ····'.repeat(Math.ceil((text.length * 0.4) / 5))}]`;
 }
 
 /**

@@ -297,7 +297,7 @@ export function Choice({ label, value, options, onChange, hint }) {
  *   selection?: {head: Children, cell: (row: any) => Children}, marked?: (row: any) => boolean, seen?: boolean}} properties
  */
 export function Table({ caption, columns, rows, keyOf, sorted, onSort, selection, marked, seen }) {
-  return html`<div class="table-box" role="region" aria-label=${caption} tabindex="0">
+  return html`<div class="table-box" role="group" aria-label=${caption} tabindex="0">
     <table>
       <caption class=${seen ? '' : 'unseen'}>${caption}</caption>
       <thead><tr>
