@@ -115,7 +115,7 @@ export async function open(browser, served, options = {}) {
   own.on('page', watched);
   await own.addInitScript((language) => {
     addEventListener('securitypolicyviolation', (event) => console.error(`policy: ${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}:${event.lineNumber}`));
-    if (language) localStorage.setItem('crm-access.language', language);
+    if (language && location.protocol.startsWith('http')) localStorage.setItem('crm-access.language', language);
   }, language);
   const page = await own.newPage();
   const visit = async (page) => {
