@@ -243,4 +243,4 @@ scale: rust ## Models jobs over up to 100 million contacts, and compares the mod
 
 .PHONY: clean
 clean: ## Removes all builds and installed tools; keeps .data/
-	rm -rf target .aws-sam $(TOOLS)
+	rm -rf target .aws-sam $(TOOLS) $(BROWSER)/node_modules
