@@ -10,7 +10,7 @@ import { call, get } from './api.js';
 import { MAX_TICKED, changeOfFilter, selectedIn, queryOfFilter } from './selection.js';
 import { rich, t, time, typedNumber } from './text.js';
 import {
-  Failure, Field, Loading, Name, Names, Page, PeoplePicker, Table, address, announce, go, html, partsOf, useAction,
+  Empty, Failure, Field, Loading, Name, Names, Page, PeoplePicker, Table, address, announce, go, html, partsOf, useAction,
   usePeople,
 } from './ui.js';
 import { useChoices } from './contacts.js';
@@ -28,6 +28,7 @@ const TYPED_ABOVE = 1000;
 const TYPED_PART = 10;
 /** The contacts from which the page tells what access the selection has at present. */
 const SAMPLE = 100;
+const PEOPLE_PAGE = 1000;
 const LISTS = /** @type {const} */ ({ give: 'addManagers', take: 'removeManagers', replace: 'managerList' });
 
 /** @param {URLSearchParams} query @returns {Request} */
@@ -53,7 +54,7 @@ export function missingIn({ verb, people, visibility }) {
  *
  * @param {import('./app.js').ViewProperties} properties
  */
-export function SetAccess({ query }) {
+export function SetAccess({ query, frame }) {
   const text = query.toString();
   const selected = useMemo(() => selectedIn(query), [text]);
   const choices = useChoices();
@@ -72,10 +73,12 @@ export function SetAccess({ query }) {
   return html`<${Page} title=${t('access.title')} actions=${html`<a class="button" href=${back}>${t('access.choose')}</a>`}>
     <div class="columns narrow-first">
       <div class="stack">
-        <${Present} selected=${selected} choices=${choices} />
+        <${Present} selected=${selected} choices=${choices} ran=${query.has('run')} />
         <${RequestForm} request=${request} locked=${preview !== null} turn=${turn} selected=${selected} />
       </div>
-      <div class="stack">${preview && html`<${Preview} key=${preview} id=${preview} request=${request} turn=${turn} selected=${selected} run=${query.get('run')} />`}</div>
+      <div class="stack">${preview
+        ? html`<${Preview} key=${preview} id=${preview} request=${request} turn=${turn} selected=${selected} run=${query.get('run')} you=${frame.you.id} />`
+        : html`<${Empty} title=${t('access.preview.title')}><p>${t('access.preview.first')}</p><//>`}</div>
     </div><//>`;
 }
 
@@ -97,9 +100,7 @@ function usePresent(selected) {
         const { response, total, atLeast } = await get('crm/contact/filter', { query });
         set({ sample: response, total: total ?? response.length, atLeast });
       } else {
-        const first = selected.ids.slice(0, SAMPLE);
-        const sample = await Promise.all(first.map(async (id) => (await get(`crm/contact/${id}`)).response));
-        set({ sample, total: selected.ids.length, atLeast: false });
+        set({ sample: await readTicked(selected.ids), total: selected.ids.length, atLeast: false });
       }
     });
   }, [selected]);
@@ -107,11 +108,11 @@ function usePresent(selected) {
 }
 
 /**
- * The selected contacts and the access that they have at present.
+ * The selected contacts and the access that they have at present. After a run only the job knows what they had.
  *
- * @param {{selected: Selected, choices: import('./ui.js').Choices}} properties
+ * @param {{selected: Selected, choices: import('./ui.js').Choices, ran: boolean}} properties
  */
-function Present({ selected, choices }) {
+function Present({ selected, choices, ran }) {
   const { present, error } = usePresent(selected);
   usePeople('filter' in selected ? selected.filter.responsibleid ?? [] : []);
   if (error) return html`<${Failure} error=${error} />`;
@@ -124,7 +125,7 @@ function Present({ selected, choices }) {
     <p class="big">${t(atLeast ? 'contacts.at-least' : 'access.of', { n: total })}</p>
     <p>${'ids' in selected ? t('access.of.ticked') : t('access.of.filter')}</p>
     ${'filter' in selected && html`<ul class="chips">${parts.length > 0 ? parts.map((part) => html`<li class="chip">${part.words}</li>`) : html`<li class="chip">${t('filter.every')}</li>`}</ul>`}
-    <h2>${t('access.now')}</h2>
+    ${!ran && html`<h2>${t('access.now')}</h2>
     <p>${[
       secret.length > 0 && t('access.now.private', { n: secret.length }),
       secret.length < sample.length && t('access.now.shared', { n: sample.length - secret.length }),
@@ -132,7 +133,7 @@ function Present({ selected, choices }) {
     <p>${lists.size > 1 ? html`<strong>${t('access.now.mixed')}</strong>`
       : secret.length > 0 && secret[0].accessList.length > 0 ? rich('access.now.same', { names: html`<${Names} people=${secret[0].accessList} />` })
       : t('access.now.same.none')}</p>
-    ${sample.length < total && html`<p class="quiet">${t('access.now.sample', { n: sample.length })}</p>`}
+    ${sample.length < total && html`<p class="quiet">${t('access.now.sample', { n: sample.length })}</p>`}`}
   </section>`;
 }
 
@@ -247,14 +248,14 @@ function tickedBody(ids, request) {
 /**
  * The preview and everything after it.
  *
- * @param {{id: string, request: Request, selected: Selected, run: string | null, turn: (changes: Record<string, string | null>, how?: 'push' | 'replace') => void}} properties
+ * @param {{id: string, request: Request, selected: Selected, run: string | null, you: string, turn: (changes: Record<string, string | null>, how?: 'push' | 'replace') => void}} properties
  */
-function Preview({ id, request, selected, run, turn }) {
+function Preview({ id, request, selected, run, you, turn }) {
   const ticked = 'ids' in selected;
   const { job, error, put } = useJob(ticked ? null : id);
   const [own, setOwn] = useState(/** @type {Previewed | null} */ (null));
   const reading = useAction();
-  const read = () => reading.run(async () => setOwn(await previewTicked(/** @type {any} */ (selected).ids, request)));
+  const read = () => reading.run(async () => setOwn(await previewTicked(/** @type {any} */ (selected).ids, request, you)));
   useEffect(() => {
     if (ticked && !run) read();
   }, []);
@@ -274,30 +275,51 @@ function Preview({ id, request, selected, run, turn }) {
   </section>`;
 }
 
+/** The members of a contact that tell its access. */
+const STATE = 'id,displayName,accessList,isPrivate,shareType';
+
+/**
+ * Reads ticked contacts in one call: the preview of a change that changes nothing answers with the present state of each,
+ * and fails where the change would fail.
+ *
+ * @param {number[]} ids
+ * @returns {Promise<any[]>}
+ */
+async function readTicked(ids) {
+  const body = { contactid: ids, removeManagers: [crypto.randomUUID()] };
+  return (await call('PUT', 'crm/contact/access', { query: { dryRun: true, fields: STATE }, body })).response;
+}
+
+/** Reads all users of the portal. @returns {Promise<import('./ui.js').Person[]>} */
+async function readPeople() {
+  const people = [];
+  for (;;) {
+    const { response, total } = await get('people/filter', { query: { count: PEOPLE_PAGE, startIndex: people.length } });
+    people.push(...response);
+    if (response.length === 0 || people.length >= (total ?? 0)) return people;
+  }
+}
+
 /**
  * Previews the change of ticked contacts: what they have now, and what the service says they would have.
  *
  * @param {number[]} ids
  * @param {Request} request
+ * @param {string} you
  * @returns {Promise<Previewed>}
  */
-async function previewTicked(ids, request) {
-  const fields = 'id,displayName,accessList,shareType';
-  const [answer, people] = await Promise.all([
-    call('PUT', 'crm/contact/access', { query: { dryRun: true, fields }, body: tickedBody(ids, request) }),
-    get('people', { query: { count: 1000 } }),
+async function previewTicked(ids, request, you) {
+  const [present, people, answer] = await Promise.all([
+    readTicked(ids), readPeople(), call('PUT', 'crm/contact/access', { query: { dryRun: true, fields: STATE }, body: tickedBody(ids, request) }),
   ]);
-  const shown = ids.slice(0, SAMPLE);
-  const before = new Map(await Promise.all(shown.map(async (id) => /** @type {const} */ ([id, (await get(`crm/contact/${id}`, { query: { fields } })).response]))));
+  const before = new Map(present.map((one) => [one.id, one]));
   const number = (/** @type {string} */ name) => Number(answer.headers.get(name) ?? 0);
   const rows = answer.response
-    .filter((/** @type {any} */ one) => before.has(one.id))
     .map((/** @type {any} */ after) => ({ contactId: after.id, displayName: after.displayName, before: before.get(after.id), after }))
-    .filter((/** @type {any} */ row) => stateText(row.before) !== stateText(row.after));
+    .filter((/** @type {any} */ row) => row.before && stateText(row.before) !== stateText(row.after));
   return {
     matched: number('X-Matched-Count'), updated: number('X-Updated-Count'), unchanged: number('X-Unchanged-Count'),
-    skipped: number('X-Skipped-Count'), failed: 0, rows,
-    ...(ids.length <= SAMPLE && effectOf(rows, people.response)),
+    skipped: number('X-Skipped-Count'), failed: 0, rows, ...effectOf(rows, people, you),
   };
 }
 
@@ -309,16 +331,17 @@ const stateText = (state) => JSON.stringify([state.shareType, state.accessList.m
  *
  * @param {{before: any, after: any}[]} rows
  * @param {import('./ui.js').Person[]} people
+ * @param {string} you
  */
-function effectOf(rows, people) {
+function effectOf(rows, people, you) {
   const sees = (/** @type {any} */ state, /** @type {string} */ id) => state.shareType !== 0 || state.accessList.some((/** @type {any} */ one) => one.id === id);
   const count = (/** @type {(row: any, id: string) => boolean} */ of) => {
-    const largest = people
+    const all = people
       .filter((one) => !one.isAdmin)
       .map((one) => ({ id: one.id, displayName: one.displayName, contacts: rows.filter((row) => of(row, one.id)).length }))
       .filter((one) => one.contacts > 0)
       .sort((a, b) => b.contacts - a.contacts);
-    return { users: largest.length, caller: 0, largest };
+    return { users: all.length, caller: all.find((one) => one.id === you)?.contacts ?? 0, largest: all.slice(0, SAMPLE) };
   };
   return {
     gains: count((row, id) => !sees(row.before, id) && sees(row.after, id)),
@@ -384,7 +407,7 @@ function Found({ found, id, request, selected, turn }) {
       <${Effect} title=${t('access.gains.title')} of=${found.gains} />
     </div>`}
     ${n > 0 && (found.rows
-      ? html`<${Table} caption=${t('access.changes')} seen rows=${found.rows} keyOf=${(/** @type {any} */ row) => row.contactId} columns=${[
+      ? html`<${Table} caption=${t('access.changes')} seen rows=${found.rows.slice(0, SAMPLE)} keyOf=${(/** @type {any} */ row) => row.contactId} columns=${[
           { key: 'name', title: t('access.contact'), head: true, wide: true, cell: (/** @type {any} */ row) => html`<a href=${address('contact', {}, row.contactId)}><${Name}>${row.displayName}<//></a>` },
           { key: 'before', title: t('access.before'), cell: (/** @type {any} */ row) => html`<${AccessState} of=${row.before} />` },
           { key: 'after', title: t('access.after'), cell: (/** @type {any} */ row) => html`<${AccessState} of=${row.after} />` },

@@ -50,12 +50,13 @@ export function Contacts({ query }) {
   const total = list.answer?.total ?? 0;
   const [selection, act] = useReducer(reduce, NOTHING);
 
-  const seen = useRef({ key, answer: list.answer });
+  // Until the answer for another filter arrives, the table shows contacts of the filter before: ticks of these end too.
+  const shownKey = useRef(key);
+  useEffect(() => act({ type: 'filtered' }), [key]);
   useEffect(() => {
-    if (seen.current.key !== key) act({ type: 'filtered' });
-    else if (seen.current.answer !== list.answer) act({ type: 'paged', page });
-    seen.current = { key, answer: list.answer };
-  }, [key, list.answer]);
+    act(shownKey.current === key ? { type: 'paged', page } : { type: 'filtered' });
+    shownKey.current = key;
+  }, [list.answer]);
 
   const words = t(list.answer?.atLeast ? 'contacts.at-least' : 'contacts.matched', { n: total });
   const settled = useSettled(list.busy ? '' : words, 600);
@@ -97,7 +98,7 @@ export function Contacts({ query }) {
       <section class="main">
         <${FilterChips} filter=${filter} choices=${choices} onChange=${filterBy} />
         <${SelectionBar} selection=${selection} act=${act} page=${page} total=${total} atLeast=${list.answer?.atLeast} filter=${filter}
-          choices=${choices} words=${list.answer ? words : t('loading')} />
+          choices=${choices} words=${list.answer ? words : t('loading')} busy=${list.busy} />
         <${Shown} of=${list} lines=${12}>${() =>
           rows.length === 0
             ? html`<${Empty} title=${t('contacts.none')}><p>${t('contacts.none.hint')}</p>
@@ -120,9 +121,9 @@ export function Contacts({ query }) {
  * What is selected, and the button that sets its access.
  *
  * @param {{selection: import('./selection.js').Selection, act: (action: import('./selection.js').Action) => void, page: number[],
- *   total: number, atLeast?: boolean, filter: Filter, choices: import('./ui.js').Choices, words: string}} properties
+ *   total: number, atLeast?: boolean, filter: Filter, choices: import('./ui.js').Choices, words: string, busy: boolean}} properties
  */
-function SelectionBar({ selection, act, page, total, atLeast, filter, choices, words }) {
+function SelectionBar({ selection, act, page, total, atLeast, filter, choices, words, busy }) {
   const n = count(selection, total);
   const refused = unusable(filter);
   const blocked = selection.mode === 'all' && refused.length > 0;
@@ -143,7 +144,7 @@ function SelectionBar({ selection, act, page, total, atLeast, filter, choices, w
     ${selection.mode !== 'none' && html`<button type="button" class="link" onClick=${() => act({ type: 'clear' })}>${t('select.clear')}</button>`}
     <span class="grow"></span>
     ${selection.mode === 'none' && html`<a class="button" href=${address('rule', queryOfFilter(filter))}>${t('rules.filter.make')}</a>`}
-    <button type="button" class="primary" disabled=${n === 0 || blocked} aria-describedby=${reason ? 'selection-reason' : undefined}
+    <button type="button" class="primary" disabled=${n === 0 || blocked || busy} aria-describedby=${reason ? 'selection-reason' : undefined}
       onClick=${() => go(address('access', addressOf(selection, filter)))}>${n === 0 ? t('select.set.none') : t('select.set', { n })}</button>
     ${reason && html`<p class="fault whole" id="selection-reason">${reason}</p>`}
     ${atLeast && selection.mode === 'all' && html`<p class="quiet whole">${t('contacts.at-least', { n: total })}</p>`}

@@ -165,6 +165,7 @@ const TEXTS = {
   'access.note.hint': 'Stays with the job; at most 200 characters.',
   'access.preview': 'Preview',
   'access.preview.title': 'Preview',
+  'access.preview.first': 'The preview shows which contacts change, before and after, and who gains or loses sight of them. Nothing changes before you confirm.',
   'access.preview.working': 'The preview reads the contacts. Nothing is changed.',
   'access.preview.cancelled': 'The preview was cancelled. Nothing was changed.',
   'access.preview.failed': 'The preview failed. Nothing was changed.',
