@@ -200,6 +200,7 @@ deploy: rust $(TOOLS)/python.stamp ## Builds and deploys the stack; asks questio
 test-console: rust $(BROWSER)/node_modules/stamp ## Checks the types of the console, and tests the console in a browser (needs npm and chromium)
 	@test -x "$${CHROMIUM:-/usr/bin/chromium}" || \
 	  { echo "make: chromium is missing: on Debian: apt-get install chromium fonts-dejavu-core" >&2; exit 1; }
+	cd $(BROWSER) && node_modules/.bin/openapi-typescript ../../docs/openapi.json --output node_modules/.types/openapi.d.ts
 	cd $(BROWSER) && node_modules/.bin/tsc -p .
 	cd $(BROWSER) && node --test selection.test.mjs api.test.mjs text.test.mjs
 	test -n "$$CRM_ACCESS_BIN" || cargo build --locked --bin crm-access

@@ -11,6 +11,7 @@ import {
 } from './ui.js';
 
 /** @typedef {import('./selection.js').Filter} Filter */
+/** @typedef {import('./types').Contact} Contact */
 
 const ROWS = [25, 50, 100, 500, 1000];
 /** The tags that the filter shows before the user types. */
@@ -45,7 +46,7 @@ export function Contacts({ query }) {
     asked.set(name, String(value));
   }
   const list = useAnswer('crm/contact/filter', asked);
-  const rows = /** @type {any[]} */ (list.answer?.response ?? []);
+  const rows = /** @type {Contact[]} */ (list.answer?.response ?? []);
   const page = useMemo(() => rows.map((row) => row.id), [list.answer]);
   const total = list.answer?.total ?? 0;
   const [selection, act] = useReducer(reduce, NOTHING);
@@ -85,11 +86,11 @@ export function Contacts({ query }) {
   const columns = [
     { key: 'name', title: t('contacts.name'), sort: 'displayName', head: true, wide: true, cell: (/** @type {any} */ row) =>
       html`<a href=${address('contact', {}, row.id)}><${Name}>${row.displayName}<//></a><span class="quiet kind">${t(row.isCompany ? 'company' : 'person')}</span>` },
-    { key: 'stage', title: t('contacts.stage'), cell: (/** @type {any} */ row) => html`<${Swatched} of=${row.contactStatus} none=${t('no-stage')} />` },
-    { key: 'type', title: t('contacts.type'), sort: 'contactType', cell: (/** @type {any} */ row) => html`<${Swatched} of=${row.contactType} none=${t('no-type')} />` },
-    { key: 'access', title: t('contacts.access'), cell: (/** @type {any} */ row) => html`<${AccessWord} shareType=${row.shareType} />` },
-    { key: 'who', title: t('contacts.who'), cell: (/** @type {any} */ row) => html`<${Sees} shareType=${row.shareType} people=${row.accessList} />` },
-    { key: 'created', title: t('contacts.created'), sort: 'created', cell: (/** @type {any} */ row) => html`<${When} at=${row.created} as="day" />` },
+    { key: 'stage', title: t('contacts.stage'), cell: (/** @type {Contact} */ row) => html`<${Swatched} of=${row.contactStatus} none=${t('no-stage')} />` },
+    { key: 'type', title: t('contacts.type'), sort: 'contactType', cell: (/** @type {Contact} */ row) => html`<${Swatched} of=${row.contactType} none=${t('no-type')} />` },
+    { key: 'access', title: t('contacts.access'), cell: (/** @type {Contact} */ row) => html`<${AccessWord} shareType=${row.shareType} />` },
+    { key: 'who', title: t('contacts.who'), cell: (/** @type {Contact} */ row) => html`<${Sees} shareType=${row.shareType} people=${row.accessList} />` },
+    { key: 'created', title: t('contacts.created'), sort: 'created', cell: (/** @type {Contact} */ row) => html`<${When} at=${row.created} as="day" />` },
   ];
 
   return html`<${Page} title=${t('contacts.title')}>
@@ -107,7 +108,7 @@ export function Contacts({ query }) {
                 sorted=${sorted} onSort=${sortBy} marked=${(/** @type {any} */ row) => box(selection, [row.id]) === 'on'}
                 selection=${{
                   head: html`<${Tick} state=${box(selection, page)} label=${t('select.page')} onToggle=${() => act({ type: 'toggle-page', page })} />`,
-                  cell: (/** @type {any} */ row) => html`<${Tick} state=${box(selection, [row.id])} label=${t('select.one', { name: row.displayName })}
+                  cell: (/** @type {Contact} */ row) => html`<${Tick} state=${box(selection, [row.id])} label=${t('select.one', { name: row.displayName })}
                     onToggle=${() => act({ type: 'toggle', id: row.id, page })} />`,
                 }} />
               <${Pages} start=${start} shown=${rows.length} size=${rowsShown} total=${total} atLeast=${list.answer?.atLeast}

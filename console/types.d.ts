@@ -1,41 +1,27 @@
-/** The shapes of the API that the console reads, beside those of the description. */
+/** The shapes of the API that the console reads, from the description of the API. `make test-console` generates `openapi`. */
 
-export interface Person {
-  id: string;
-  displayName: string;
-}
+import type { components } from 'openapi';
 
+type Schemas = components['schemas'];
+
+/** How many contacts people start or stop to see. */
 export interface Effect {
   users: number;
   caller: number;
-  largest: (Person & { contacts: number })[];
+  largest: { id: string; displayName: string; contacts: number }[];
 }
 
-export interface Job {
-  id: string;
+/** A job. The members that only some kinds have are optional. */
+export type Job = Omit<Schemas['Job'], 'kind'> & {
   kind: string;
-  state: 'queued' | 'running' | 'done' | 'failed' | 'cancelled';
-  createdBy?: string;
-  created: string;
-  started: string | null;
-  finished: string | null;
-  filter: object | null;
-  target: object | null;
-  rule: string | null;
-  undoOf: string | null;
-  applyOf?: string | null;
   note?: string | null;
-  matched: number;
-  updated: number;
-  unchanged: number;
-  skipped: number;
-  conflicts: number;
-  failed: number;
-  percent: number;
-  perSecond: number;
-  estimatedEnd: string | null;
-  error: string | null;
+  applyOf?: string | null;
   gains?: Effect;
   loses?: Effect;
   expires?: string;
-}
+};
+
+export type Rule = Schemas['Rule'] & { maxAffected?: number | null; note?: string | null };
+/** A contact. Every member that a view asks for is there. */
+export type Contact = Required<Schemas['Contact']>;
+export type Change = Schemas['Change'];

@@ -180,7 +180,7 @@ export function Target({ of }) {
  * @param {{id: string, caption: string, count: number}} properties `count` makes the table read again when the job goes on.
  */
 export function Changes({ id, caption, count }) {
-  const [state, set] = useState(/** @type {{rows: any[], next: number | null, error: unknown, read: boolean}} */ ({ rows: [], next: 0, error: null, read: false }));
+  const [state, set] = useState(/** @type {{rows: import('./types').Change[], next: number | null, error: unknown, read: boolean}} */ ({ rows: [], next: 0, error: null, read: false }));
   const load = async (/** @type {number} */ from) => {
     try {
       const { response, headers } = await get(`crm/access/jobs/${id}/changes`, { query: { startIndex: from, count: CHANGES } });
@@ -201,12 +201,12 @@ export function Changes({ id, caption, count }) {
   if (!state.read) return html`<${Loading} lines=${4} />`;
   if (state.rows.length === 0) return html`<p class="quiet">${t('job.changes.none')}</p>`;
   const columns = [
-    { key: 'name', title: t('access.contact'), head: true, wide: true, cell: (/** @type {any} */ row) =>
+    { key: 'name', title: t('access.contact'), head: true, wide: true, cell: (/** @type {import('./types').Change} */ row) =>
       row.displayName ? html`<a href=${address('contact', {}, row.contactId)}><${Name}>${row.displayName}<//></a>` : t('job.hidden', { id: String(row.contactId) }) },
-    { key: 'before', title: t('access.before'), cell: (/** @type {any} */ row) => (row.conflict ? t('job.conflict') : html`<${AccessState} of=${row.before} />`) },
-    { key: 'after', title: t('access.after'), cell: (/** @type {any} */ row) => html`<${AccessState} of=${row.after} />` },
+    { key: 'before', title: t('access.before'), cell: (/** @type {import('./types').Change} */ row) => (row.conflict ? t('job.conflict') : html`<${AccessState} of=${row.before} />`) },
+    { key: 'after', title: t('access.after'), cell: (/** @type {import('./types').Change} */ row) => html`<${AccessState} of=${row.after} />` },
   ];
-  return html`<${Table} caption=${caption} seen columns=${columns} rows=${state.rows} keyOf=${(/** @type {any} */ row) => row.contactId} />
+  return html`<${Table} caption=${caption} seen columns=${columns} rows=${state.rows} keyOf=${(/** @type {import('./types').Change} */ row) => row.contactId} />
     ${state.next !== null && html`<p class="actions"><button type="button" onClick=${() => load(/** @type {number} */ (state.next))}>${t('access.more-changes')}</button></p>`}`;
 }
 

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { readdirSync, readFileSync } from 'node:fs';
+import { gzipSync } from 'node:zlib';
 import { date, isText, setZone, shownZone, t, time, typedNumber } from '../../console/text.js';
 
 const CONSOLE = new URL('../../console/', import.meta.url);
@@ -47,6 +48,12 @@ test('the console has no inline style, no inner HTML and only relative imports',
     for (const [, from] of text.matchAll(/(?:^import[^']*|await import\()'([^']+)'/gm)) assert.match(from, /^\.\/[\w-]+\.js$/, name);
   }
   assert.doesNotMatch(source('index.html'), /<style|style=|<script>|onload=/);
+});
+
+test('the console is smaller than 100 KB, compressed', () => {
+  const served = readdirSync(CONSOLE).filter((name) => /\.(js|css|svg|html)$/.test(name));
+  const size = served.reduce((sum, name) => sum + gzipSync(readFileSync(new URL(name, CONSOLE)), { level: 9 }).length, 0);
+  assert.ok(size < 100_000, `${size} bytes`);
 });
 
 test('the page preloads exactly the modules of the first visit', () => {
