@@ -13,7 +13,7 @@ import {
   Empty, Failure, Field, Loading, Name, Names, Page, PeoplePicker, Table, address, announce, go, html, partsOf, useAction,
   usePeople,
 } from './ui.js';
-import { useChoices } from './contacts.js';
+import { useChoices, useTotal } from './contacts.js';
 import { AccessState, CancelButton, Changes, Progress, UndoButton, arrive, isOver, sentences, useJob } from './work.js';
 
 /** @typedef {'give' | 'take' | 'replace'} Verb */
@@ -29,6 +29,8 @@ const TYPED_PART = 10;
 /** The contacts from which the page tells what access the selection has at present. */
 const SAMPLE = 100;
 const PEOPLE_PAGE = 1000;
+/** The members of a contact that tell its access. */
+const STATE = 'id,displayName,accessList,isPrivate,shareType';
 const LISTS = /** @type {const} */ ({ give: 'addManagers', take: 'removeManagers', replace: 'managerList' });
 
 /** @param {URLSearchParams} query @returns {Request} */
@@ -90,21 +92,23 @@ export function SetAccess({ query, frame }) {
  * @param {Selected} selected
  */
 function usePresent(selected) {
-  const [state, set] = useState(/** @type {{total: number, sample: any[], atLeast: boolean} | null} */ (null));
+  const [sample, setSample] = useState(/** @type {any[] | null} */ (null));
+  const counted = useTotal('filter' in selected ? selected.filter : null);
   const action = useAction();
   useEffect(() => {
     action.run(async () => {
       if ('filter' in selected) {
         const query = queryOfFilter(selected.filter);
         query.set('count', String(SAMPLE));
-        const { response, total, atLeast } = await get('crm/contact/filter', { query });
-        set({ sample: response, total: total ?? response.length, atLeast });
+        query.set('total', 'false');
+        query.set('fields', STATE);
+        setSample((await get('crm/contact/filter', { query })).response);
       } else {
-        set({ sample: await readTicked(selected.ids), total: selected.ids.length, atLeast: false });
+        setSample(await readTicked(selected.ids));
       }
     });
   }, [selected]);
-  return { ...action, present: state };
+  return { error: action.error, sample, counted: 'ids' in selected ? { total: selected.ids.length, atLeast: false } : counted };
 }
 
 /**
@@ -113,16 +117,15 @@ function usePresent(selected) {
  * @param {{selected: Selected, choices: import('./ui.js').Choices, ran: boolean}} properties
  */
 function Present({ selected, choices, ran }) {
-  const { present, error } = usePresent(selected);
+  const { sample, counted, error } = usePresent(selected);
   usePeople('filter' in selected ? selected.filter.responsibleid ?? [] : []);
   if (error) return html`<${Failure} error=${error} />`;
-  if (!present) return html`<div class="panel"><${Loading} lines=${3} /></div>`;
-  const { sample, total, atLeast } = present;
+  if (!sample) return html`<div class="panel"><${Loading} lines=${3} /></div>`;
   const secret = sample.filter((one) => one.isPrivate);
   const lists = new Set(secret.map((one) => one.accessList.map((/** @type {any} */ person) => person.id).sort().join()));
   const parts = 'filter' in selected ? partsOf(selected.filter, choices) : [];
   return html`<section class="panel stack tight" aria-label=${t('access.now')}>
-    <p class="big">${t(atLeast ? 'contacts.at-least' : 'access.of', { n: total })}</p>
+    <p class="big">${counted ? t(counted.atLeast ? 'contacts.at-least' : 'access.of', { n: counted.total }) : t('contacts.counting')}</p>
     <p>${'ids' in selected ? t('access.of.ticked') : t('access.of.filter')}</p>
     ${'filter' in selected && html`<ul class="chips">${parts.length > 0 ? parts.map((part) => html`<li class="chip">${part.words}</li>`) : html`<li class="chip">${t('filter.every')}</li>`}</ul>`}
     ${!ran && html`<h2>${t('access.now')}</h2>
@@ -133,7 +136,7 @@ function Present({ selected, choices, ran }) {
     <p>${lists.size > 1 ? html`<strong>${t('access.now.mixed')}</strong>`
       : secret.length > 0 && secret[0].accessList.length > 0 ? rich('access.now.same', { names: html`<${Names} people=${secret[0].accessList} />` })
       : t('access.now.same.none')}</p>
-    ${sample.length < total && html`<p class="quiet">${t('access.now.sample', { n: sample.length })}</p>`}`}
+    ${sample.length === SAMPLE && (!counted || counted.total > SAMPLE) && html`<p class="quiet">${t('access.now.sample', { n: sample.length })}</p>`}`}
   </section>`;
 }
 
@@ -275,9 +278,6 @@ function Preview({ id, request, selected, run, you, turn }) {
   </section>`;
 }
 
-/** The members of a contact that tell its access. */
-const STATE = 'id,displayName,accessList,isPrivate,shareType';
-
 /**
  * Reads ticked contacts in one call: the preview of a change that changes nothing answers with the present state of each,
  * and fails where the change would fail.
@@ -356,14 +356,17 @@ function effectOf(rows, people, you) {
  */
 function Found({ found, id, request, selected, turn }) {
   const people = usePeople(request.people);
-  const [portal, setPortal] = useState(/** @type {number | null} */ (null));
+  const [small, setSmall] = useState(/** @type {boolean | null} */ (found.updated > TYPED_ABOVE ? false : null));
   const [typed, setTyped] = useState('');
   const action = useAction();
-  useEffect(() => {
-    get('crm/contact/filter', { query: { count: 1, fields: 'id' } }).then(({ total }) => setPortal(total), () => setPortal(0));
-  }, []);
   const n = found.updated;
-  const typing = n > TYPED_ABOVE || (portal !== null && n * TYPED_PART > portal);
+  // The change is a small part of the portal if the portal has a contact at ten times its number: no count is needed.
+  useEffect(() => {
+    if (small !== null || n === 0) return;
+    const query = { startIndex: n * TYPED_PART - 1, count: 1, total: false, fields: 'id' };
+    get('crm/contact/filter', { query }).then(({ response }) => setSmall(response.length > 0), () => setSmall(false));
+  }, []);
+  const typing = small === false;
   const sentence = people.length === 0
     ? t(/** @type {any} */ (`access.${request.visibility}.admins`), { n })
     : rich(/** @type {any} */ (`access.${request.visibility}.${request.verb}`), { n, names: html`<${Names} people=${people} most=${4} />` });
@@ -397,7 +400,7 @@ function Found({ found, id, request, selected, turn }) {
     }}>
       ${typing && html`<${Field} label=${t('access.type-number', { number: n })}>${(/** @type {string} */ field) =>
         html`<input id=${field} type="text" inputmode="numeric" autocomplete="off" value=${typed} onInput=${(/** @type {any} */ event) => setTyped(event.target.value)} />`}<//>`}
-      <button type="submit" class="primary" disabled=${action.busy || portal === null || (typing && typedNumber(typed) !== n)}>
+      <button type="submit" class="primary" disabled=${action.busy || small === null || (typing && typedNumber(typed) !== n)}>
         ${action.busy ? t('access.applying') : t('access.apply', { n })}</button>
     </form>`}
     ${action.error && html`<${Failure} error=${action.error} title=${stale ? t('access.stale') : undefined} retry=${stale ? () => turn({ preview: null, run: null }) : apply} />`}

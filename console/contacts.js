@@ -27,6 +27,20 @@ export function useChoices() {
 }
 
 /**
+ * Counts the contacts of a filter, apart from the list, because a count of many contacts takes longer than a page of them.
+ *
+ * @param {Filter | null} filter
+ * @returns {{total: number, atLeast: boolean} | null} `null` until the contacts are counted.
+ */
+export function useTotal(filter) {
+  const query = queryOfFilter(filter ?? {});
+  query.set('count', '1');
+  query.set('fields', 'id');
+  const { answer, busy } = useAnswer(filter && 'crm/contact/filter', query);
+  return busy || !answer ? null : { total: answer.total ?? 0, atLeast: answer.atLeast };
+}
+
+/**
  * The list of contacts.
  *
  * @param {import('./app.js').ViewProperties} properties
@@ -42,13 +56,17 @@ export function Contacts({ query }) {
     order: /** @type {'ascending' | 'descending'} */ (query.get('sortOrder') ?? (query.get('sortBy') ? 'ascending' : 'descending')),
   };
   const asked = queryOfFilter(filter);
-  for (const [name, value] of Object.entries({ sortBy: sorted.by, sortOrder: sorted.order, startIndex: start, count: rowsShown, fields: FIELDS_SHOWN })) {
+  for (const [name, value] of Object.entries({ sortBy: sorted.by, sortOrder: sorted.order, startIndex: start, count: rowsShown, total: false, fields: FIELDS_SHOWN })) {
     asked.set(name, String(value));
   }
   const list = useAnswer('crm/contact/filter', asked);
   const rows = /** @type {Contact[]} */ (list.answer?.response ?? []);
   const page = useMemo(() => rows.map((row) => row.id), [list.answer]);
-  const total = list.answer?.total ?? 0;
+  const more = list.answer ? list.answer.headers.has('X-Next-Index') : false;
+  const counted = useTotal(filter);
+  // The only page is its own count.
+  const known = !list.busy && start === 0 && list.answer && !more ? { total: rows.length, atLeast: false } : counted;
+  const total = known?.total ?? null;
   const [selection, act] = useReducer(reduce, NOTHING);
 
   // Until the answer for another filter arrives, the table shows contacts of the filter before: ticks of these end too.
@@ -59,8 +77,8 @@ export function Contacts({ query }) {
     shownKey.current = key;
   }, [list.answer]);
 
-  const words = t(list.answer?.atLeast ? 'contacts.at-least' : 'contacts.matched', { n: total });
-  const settled = useSettled(list.busy ? '' : words, 600);
+  const words = known ? t(known.atLeast ? 'contacts.at-least' : 'contacts.matched', { n: known.total }) : t('contacts.counting');
+  const settled = useSettled(list.busy || !known ? '' : words, 600);
   useEffect(() => {
     if (settled) announce(settled);
   }, [settled]);
@@ -98,8 +116,8 @@ export function Contacts({ query }) {
       <${FilterForm} filter=${filter} choices=${choices} onChange=${filterBy} />
       <section class="main">
         <${FilterChips} filter=${filter} choices=${choices} onChange=${filterBy} />
-        <${SelectionBar} selection=${selection} act=${act} page=${page} total=${total} atLeast=${list.answer?.atLeast} filter=${filter}
-          choices=${choices} words=${list.answer ? words : t('loading')} busy=${list.busy} />
+        <${SelectionBar} selection=${selection} act=${act} page=${page} total=${total} atLeast=${known?.atLeast} filter=${filter}
+          choices=${choices} words=${words} busy=${list.busy} />
         <${Shown} of=${list} lines=${12}>${() =>
           rows.length === 0
             ? html`<${Empty} title=${t('contacts.none')}><p>${t('contacts.none.hint')}</p>
@@ -111,7 +129,7 @@ export function Contacts({ query }) {
                   cell: (/** @type {Contact} */ row) => html`<${Tick} state=${box(selection, [row.id])} label=${t('select.one', { name: row.displayName })}
                     onToggle=${() => act({ type: 'toggle', id: row.id, page })} />`,
                 }} />
-              <${Pages} start=${start} shown=${rows.length} size=${rowsShown} total=${total} atLeast=${list.answer?.atLeast}
+              <${Pages} start=${start} shown=${rows.length} size=${rowsShown} more=${more} known=${known}
                 onTurn=${(/** @type {number} */ to) => turn({ startIndex: to === 0 ? null : String(to) })}
                 onSize=${(/** @type {string} */ size) => turn({ count: size, startIndex: null })} />`}<//>
       </section>
@@ -122,10 +140,10 @@ export function Contacts({ query }) {
  * What is selected, and the button that sets its access.
  *
  * @param {{selection: import('./selection.js').Selection, act: (action: import('./selection.js').Action) => void, page: number[],
- *   total: number, atLeast?: boolean, filter: Filter, choices: import('./ui.js').Choices, words: string, busy: boolean}} properties
+ *   total: number | null, atLeast?: boolean, filter: Filter, choices: import('./ui.js').Choices, words: string, busy: boolean}} properties
  */
 function SelectionBar({ selection, act, page, total, atLeast, filter, choices, words, busy }) {
-  const n = count(selection, total);
+  const n = count(selection, total ?? 0);
   const refused = unusable(filter);
   const blocked = selection.mode === 'all' && refused.length > 0;
   const reason = blocked
@@ -140,7 +158,7 @@ function SelectionBar({ selection, act, page, total, atLeast, filter, choices, w
   }, [sentence, reason]);
   return html`<div class=${`selection ${selection.mode === 'none' ? '' : 'active'}`} role="group" aria-label=${t('select.bar')}>
     <p class="sentence">${sentence}</p>
-    ${whole && selection.mode !== 'all' && total > selection.ids.length &&
+    ${whole && selection.mode !== 'all' && total !== null && total > selection.ids.length &&
     html`<button type="button" class="link" onClick=${() => act({ type: 'all', page })}>${t('select.all', { n: total })}</button>`}
     ${selection.mode !== 'none' && html`<button type="button" class="link" onClick=${() => act({ type: 'clear' })}>${t('select.clear')}</button>`}
     <span class="grow"></span>
@@ -148,21 +166,22 @@ function SelectionBar({ selection, act, page, total, atLeast, filter, choices, w
     <button type="button" class="primary" disabled=${n === 0 || blocked || busy} aria-describedby=${reason ? 'selection-reason' : undefined}
       onClick=${() => go(address('access', addressOf(selection, filter)))}>${n === 0 ? t('select.set.none') : t('select.set', { n })}</button>
     ${reason && html`<p class="fault whole" id="selection-reason">${reason}</p>`}
-    ${atLeast && selection.mode === 'all' && html`<p class="quiet whole">${t('contacts.at-least', { n: total })}</p>`}
+    ${atLeast && selection.mode === 'all' && html`<p class="quiet whole">${t('contacts.at-least', { n: total ?? 0 })}</p>`}
   </div>`;
 }
 
 /**
  * The pages of the list.
  *
- * @param {{start: number, shown: number, size: number, total: number, atLeast?: boolean, onTurn: (to: number) => void, onSize: (size: string) => void}} properties
+ * @param {{start: number, shown: number, size: number, more: boolean, known: {total: number, atLeast: boolean} | null, onTurn: (to: number) => void, onSize: (size: string) => void}} properties
  */
-function Pages({ start, shown, size, total, atLeast, onTurn, onSize }) {
-  const range = t(atLeast ? 'page.range.at-least' : 'page.range', { from: start + 1, to: start + shown, total });
+function Pages({ start, shown, size, more, known, onTurn, onSize }) {
+  const key = known ? (known.atLeast ? 'page.range.at-least' : 'page.range') : 'page.range.counting';
+  const range = t(key, { from: start + 1, to: start + shown, total: known?.total ?? 0 });
   return html`<nav class="pages" aria-label=${t('page')}>
     <p>${range}</p>
     <button type="button" disabled=${start === 0} onClick=${() => onTurn(Math.max(0, start - size))}>${t('page.previous')}</button>
-    <button type="button" disabled=${start + shown >= total} onClick=${() => onTurn(start + size)}>${t('page.next')}</button>
+    <button type="button" disabled=${!more} onClick=${() => onTurn(start + size)}>${t('page.next')}</button>
     <${Choice} label=${t('page.size')} value=${String(size)} options=${ROWS.map((one) => [String(one), number(one)])} onChange=${onSize} />
   </nav>`;
 }

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { JANET, NANCY, PATIENCE, api, launch, lossy, open, serve } from './harness.mjs';
+import { JANET, NANCY, api, launch, lossy, open, serve, until } from './harness.mjs';
 
 let served;
 let browser;
@@ -16,16 +16,6 @@ after(async () => {
 
 const GERMAN_COMPANIES = '#/contacts?tags=Germany&contactListView=Company';
 const status = (page) => page.getByRole('status').first();
-/** Waits until a condition holds; the page decides when, no clock does. */
-async function until(condition, what) {
-  const end = Date.now() + PATIENCE;
-  for (;;) {
-    const found = await condition();
-    if (found) return found;
-    assert.ok(Date.now() < end, `waited in vain for ${what}`);
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-}
 const jobs = async (token) => (await api(served, 'GET', 'crm/access/jobs?count=100', undefined, { token })).response;
 const runs = async () => (await jobs()).filter((job) => job.kind !== 'preview');
 /** Fills in who gets access, and asks for the preview. */

@@ -47,6 +47,17 @@ export async function serve(what = ['--demo', '--in-memory']) {
   };
 }
 
+/** Waits until a condition holds; the page decides when, no clock does. */
+export async function until(condition, what, patience = PATIENCE) {
+  const end = Date.now() + patience;
+  for (;;) {
+    const found = await condition();
+    if (found) return found;
+    assert.ok(Date.now() < end, `waited in vain for ${what}`);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
 /** Calls the API beside the page, as another client would. */
 export async function api(served, method, path, body, { token = served.administrator, headers = {} } = {}) {
   const response = await fetch(`${served.origin}/api/2.0/${path}`, {
