@@ -161,6 +161,7 @@ function SelectionBar({ selection, act, page, total, atLeast, filter, choices, w
     ${whole && selection.mode !== 'all' && total !== null && total > selection.ids.length &&
     html`<button type="button" class="link" onClick=${() => act({ type: 'all', page })}>${t('select.all', { n: total })}</button>`}
     ${selection.mode !== 'none' && html`<button type="button" class="link" onClick=${() => act({ type: 'clear' })}>${t('select.clear')}</button>`}
+    ${(selection.mode === 'ticked' || selection.mode === 'page') && !reason && html`<p class="hint">${t('select.most', { n: MAX_TICKED })}</p>`}
     <span class="grow"></span>
     ${selection.mode === 'none' && html`<a class="button" href=${address('rule', queryOfFilter(filter))}>${t('rules.filter.make')}</a>`}
     <button type="button" class="primary" disabled=${n === 0 || blocked || busy} aria-describedby=${reason ? 'selection-reason' : undefined}

@@ -23,7 +23,7 @@ const ROWS = 25;
  *
  * @param {import('./app.js').ViewProperties} properties
  */
-export function Jobs({ query, frame }) {
+export function Jobs({ query }) {
   const asked = new URLSearchParams(query);
   asked.set('count', String(ROWS));
   const list = useAnswer('crm/access/jobs', asked);
@@ -65,7 +65,7 @@ export function Jobs({ query, frame }) {
   ];
   return html`<${Page} title=${t('jobs.title')}>
     <div class="stack">
-      <${Daily} all=${frame.you.isAdmin} />
+      <${Daily} />
       <${JobFilter} query=${query} turn=${turn} />
       ${failure && html`<${Failure} error=${failure} />`}
       <${Shown} of=${list}>${() =>

@@ -132,6 +132,7 @@ const TEXTS = {
   'select.all': { one: 'Select {n} contact that matches', other: 'Select all {n} that match' },
   'select.clear': 'Clear the selection',
   'select.limit': { one: 'At most {n} contact can be ticked. Select all that match instead.', other: 'At most {n} contacts can be ticked. Select all that match instead.' },
+  'select.most': 'At most {n} can be ticked.',
   'select.set': { one: 'Set access of {n} contact', other: 'Set access of {n} contacts' },
   'select.set.none': 'Set access',
 

@@ -77,6 +77,43 @@ test('the first visit fetches at most twelve files', async () => {
   await end();
 });
 
+test('the next visit asks the server for the page alone', async () => {
+  const { page, context, end } = await open(browser, served);
+  await page.getByRole('table').waitFor();
+  const client = await context.newCDPSession(page);
+  await client.send('Network.enable');
+  const asked = new Map();
+  client.on('Network.requestWillBeSent', ({ requestId, request }) => asked.set(requestId, request.url));
+  client.on('Network.requestServedFromCache', ({ requestId }) => asked.delete(requestId));
+  client.on('Network.responseReceived', ({ requestId, response }) => response.fromDiskCache && asked.delete(requestId));
+  await page.goto('about:blank');
+  await page.goto(`${served.origin}/console`);
+  await page.getByRole('table').waitFor();
+  const files = [...asked.values()].filter((url) => url.startsWith(served.origin) && !url.includes('/api/'));
+  assert.deepEqual(files, [`${served.origin}/console`]);
+  await end();
+});
+
+test('while another filter is read, nothing of the list before can be changed', async () => {
+  const between = await lossy(served);
+  const { page, end } = await open(browser, served, { origin: between.origin, at: '#/contacts?tags=Italy' });
+  await page.getByRole('checkbox', { name: 'Select this page' }).check();
+  const button = page.getByRole('button', { name: /^Set access/ });
+  assert.equal(await button.isEnabled(), true);
+  const release = between.hold((call) => call.url.includes('contact/filter?') && call.url.includes('Spain'));
+  await page.goto(`${between.origin}/console#/contacts?tags=Spain`);
+  await page.getByRole('button', { name: 'Remove Tag Spain' }).waitFor();
+  await page.getByRole('checkbox', { name: /^Select Magazzini/ }).check();
+  assert.equal(await button.isEnabled(), false);
+  release();
+  await page.getByRole('checkbox', { name: /^Select Bólido/ }).waitFor();
+  await page.getByText('10 contacts match').first().waitFor();
+  assert.equal(await page.getByRole('checkbox', { checked: true, name: /^Select/ }).count(), 0);
+  assert.equal(await button.isEnabled(), false);
+  await end();
+  await between.close();
+});
+
 test('filter, preview, change, undo: the same number everywhere', async () => {
   const { page, end } = await open(browser, served, { at: GERMAN_COMPANIES });
   await page.getByText('11 contacts match').first().waitFor();

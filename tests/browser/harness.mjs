@@ -69,11 +69,26 @@ export async function api(served, method, path, body, { token = served.administr
   return { ...(text ? JSON.parse(text) : {}), status: response.status, headers: response.headers };
 }
 
-/** A connection between the page and the server, which can lose the answer of a call after the call took effect. */
+/**
+ * A connection between the page and the server, which can lose the answer of a call after the call took effect, and can
+ * hold calls back.
+ */
 export async function lossy(served) {
-  const state = { lose: (/** @type {http.IncomingMessage} */ _) => false, lost: 0, calls: [] };
-  const proxy = http.createServer((request, response) => {
-    state.calls.push(`${request.method} ${request.url}`);
+  let held = (/** @type {http.IncomingMessage} */ _) => false;
+  let waiting = Promise.resolve();
+  const state = {
+    lose: (/** @type {http.IncomingMessage} */ _) => false,
+    lost: 0,
+    /** Holds calls back until the returned function is called. */
+    hold(which) {
+      let release;
+      held = which;
+      waiting = new Promise((resolve) => (release = resolve));
+      return release;
+    },
+  };
+  const proxy = http.createServer(async (request, response) => {
+    if (held(request)) await waiting;
     const { hostname, port } = new URL(served.origin);
     const headers = { ...request.headers, host: `${hostname}:${port}`, ...(request.headers.origin && { origin: served.origin }) };
     const onward = http.request({ hostname, port, method: request.method, path: request.url, headers }, (answer) => {

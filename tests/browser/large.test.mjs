@@ -33,6 +33,7 @@ after(async () => {
 
 test('the first table appears within a second', async () => {
   const { page, end } = await open(browser, served);
+  page.setDefaultTimeout(LONG);
   await page.getByText('100,000 contacts match').first().waitFor();
   const times = [];
   for (let visit = 0; visit < VISITS; visit += 1) {
@@ -48,6 +49,7 @@ test('the first table appears within a second', async () => {
 
 test('a thousand rows stay usable', async () => {
   const { page, end } = await open(browser, served, { at: '#/contacts?count=1000' });
+  page.setDefaultTimeout(LONG);
   await page.getByRole('checkbox', { name: 'Select this page' }).check();
   await page.getByRole('button', { name: 'Set access of 1,000 contacts' }).waitFor();
   await page.getByRole('checkbox', { name: 'Select Contact 99999', exact: true }).uncheck();
