@@ -22,6 +22,7 @@ EVENT ?= events/$(FUNCTION).json
 TOOLS := .tools
 CLIENTS := $(TOOLS)/clients
 PEERS := $(TOOLS)/peers
+BROWSER := tests/browser
 DENY_VERSION := 0.20.2
 MACHETE_VERSION := 0.9.2
 TOOL_PATH := PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH"
@@ -139,6 +140,11 @@ $(CLIENTS)/stamp: scripts/clients/requirements.txt scripts/clients/package.json 
 	PATH="$(CURDIR)/$(CLIENTS)/python/bin:$$PATH" npm ci --silent --no-audit --no-fund --prefix $(CLIENTS)
 	@touch $@
 
+$(BROWSER)/node_modules/stamp: $(BROWSER)/package.json $(BROWSER)/package-lock.json
+	@$(call need,npm,install Node.js 20 or later with npm; on Debian: apt-get install nodejs npm)
+	npm ci --silent --no-audit --no-fund --prefix $(BROWSER)
+	@touch $@
+
 # The peers have an environment of their own, because they need another boto3 than sam.
 $(PEERS)/stamp: scripts/peers/requirements.txt scripts/peers/package.json scripts/peers/package-lock.json | python
 	python3 -m venv $(PEERS)/python
@@ -188,6 +194,18 @@ start-api: build ## Serves the whole API on port 3000 with sam local start-api (
 deploy: rust $(TOOLS)/python.stamp ## Builds and deploys the stack; asks questions only the first time (ARCH=…); see docs/deploy.md
 	$(SAM_ENV) $(TOOLS)/bin/python scripts/deploy.py $(if $(filter file,$(origin ARCH)),,--arch $(ARCH)) $(ARGS)
 
+# The type check reads the shapes of the API from its description. CRM_ACCESS_BIN names a program to serve the console;
+# without the variable, the target builds the program. CHROMIUM names another browser than /usr/bin/chromium.
+.PHONY: test-console
+test-console: rust $(BROWSER)/node_modules/stamp ## Checks the types of the console, and tests the console in a browser (needs npm and chromium)
+	@test -x "$${CHROMIUM:-/usr/bin/chromium}" || \
+	  { echo "make: chromium is missing: on Debian: apt-get install chromium fonts-dejavu-core" >&2; exit 1; }
+	cd $(BROWSER) && node_modules/.bin/openapi-typescript ../../docs/openapi.json --output node_modules/.types/openapi.d.ts
+	cd $(BROWSER) && node_modules/.bin/tsc -p .
+	cd $(BROWSER) && node --test selection.test.mjs api.test.mjs text.test.mjs
+	test -n "$$CRM_ACCESS_BIN" || cargo build --locked --bin crm-access
+	cd $(BROWSER) && node --test --test-concurrency=1 console.test.mjs accessibility.test.mjs large.test.mjs $(ARGS)
+
 .PHONY: test-scripts
 test-scripts: $(TOOLS)/python.stamp ## Tests the scripts: several deployments to an emulated AWS, and the search for a Docker engine
 	$(TOOLS)/bin/python scripts/test_sam_local.py
@@ -231,4 +249,4 @@ scale: rust ## Models jobs over up to 100 million contacts, and compares the mod
 
 .PHONY: clean
 clean: ## Removes all builds and installed tools; keeps .data/
-	rm -rf target .aws-sam $(TOOLS)
+	rm -rf target .aws-sam $(TOOLS) $(BROWSER)/node_modules

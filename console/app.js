@@ -1,4 +1,212 @@
-// Shows that the service answers.
+/** The frame of the console: signing in and out, the views, and the address that chooses between them. */
 
-const state = document.getElementById("state");
-state.textContent = "The API is at " + new URL("/api/2.0/openapi.json", location.href).href + ".";
+import { useEffect, useState } from './hooks.js';
+import { render } from './preact.js';
+import { ApiError, call, get, session } from './api.js';
+import { Contacts } from './contacts.js';
+import { FIELDS, LIST_PARAMETERS } from './selection.js';
+import { rich, setZone, shownZone, t } from './text.js';
+import { Announcements, Failure, Loading, Mark, Name, Page, address, announce, html, meet, usePlace } from './ui.js';
+
+/** @typedef {{portal: string, you: import('./ui.js').Person}} Frame */
+/** @typedef {{subject: string, query: URLSearchParams, frame: Frame}} ViewProperties */
+
+const FILTER = Object.keys(FIELDS);
+
+/**
+ * The views: their module, and the parameters that their address may have. An unknown parameter is an error: a lost part
+ * of a filter would select other contacts.
+ *
+ * @type {Record<string, {load: () => Promise<(properties: ViewProperties) => any>, parameters: string[]}>}
+ */
+const VIEWS = {
+  contacts: { load: async () => Contacts, parameters: [...FILTER, ...LIST_PARAMETERS] },
+  contact: { load: async () => (await import('./contact.js')).Contact, parameters: ['userId'] },
+  access: {
+    load: async () => (await import('./access.js')).SetAccess,
+    parameters: [...FILTER, 'of', 'ids', 'verb', 'people', 'visibility', 'note', 'preview', 'run'],
+  },
+  jobs: {
+    load: async () => (await import('./jobs.js')).Jobs,
+    parameters: ['state', 'kind', 'userId', 'rule', 'contactid', 'from', 'to', 'before'],
+  },
+  job: { load: async () => (await import('./jobs.js')).Job, parameters: [] },
+  rules: { load: async () => (await import('./rules.js')).Rules, parameters: [] },
+  rule: { load: async () => (await import('./rules.js')).Rule, parameters: [...FILTER, 'preview'] },
+  who: { load: async () => (await import('./who.js')).Who, parameters: ['userId', 'words'] },
+};
+
+/** The entries of the navigation, each with the views that belong to it. */
+const ENTRIES = /** @type {const} */ ([
+  ['contacts', ['contacts', 'contact', 'access']],
+  ['jobs', ['jobs', 'job']],
+  ['rules', ['rules', 'rule']],
+  ['who', ['who']],
+]);
+
+/**
+ * The form for a name and a password.
+ *
+ * @param {{reason: string, onToken: (token: string) => void}} properties
+ */
+function SignIn({ reason, onToken }) {
+  const [busy, setBusy] = useState(false);
+  const [error, setError] = useState(/** @type {unknown} */ (null));
+  const submit = async (/** @type {SubmitEvent} */ event) => {
+    event.preventDefault();
+    const form = new FormData(/** @type {HTMLFormElement} */ (event.target));
+    setBusy(true);
+    setError(null);
+    try {
+      const { response } = await call('POST', 'authentication', {
+        body: { userName: form.get('userName'), password: form.get('password') },
+      });
+      onToken(response.token);
+    } catch (failure) {
+      setError(failure);
+      setBusy(false);
+    }
+  };
+  useEffect(() => {
+    document.title = t('title', { page: t('signin.title'), product: t('product') });
+  }, []);
+  return html`<main class="signin" id="content">
+    <p class="brand"><${Mark} />${t('product')}</p>
+    <h1>${t('signin.title')}</h1>
+    ${reason && html`<p class="notice" role="status">${reason}</p>`}
+    ${error && html`<${Failure} error=${error} title=${t('signin.failed')} />`}
+    <form onSubmit=${submit}>
+      <div class="field"><label for="userName">${t('signin.name')}</label>
+        <input id="userName" name="userName" type="email" autocomplete="username" required /></div>
+      <div class="field"><label for="password">${t('signin.password')}</label>
+        <input id="password" name="password" type="password" autocomplete="current-password" required /></div>
+      <button type="submit" class="primary" disabled=${busy}>${busy ? t('signin.busy') : t('signin.submit')}</button>
+    </form>
+  </main>`;
+}
+
+/**
+ * The view that the address names, or the sentence about an address that names none.
+ *
+ * @param {{frame: Frame}} properties
+ */
+function View({ frame }) {
+  const { view, subject, query } = usePlace();
+  const [views, setViews] = useState(/** @type {Record<string, any>} */ ({ contacts: Contacts }));
+  const [error, setError] = useState(/** @type {unknown} */ (null));
+  const entry = Object.hasOwn(VIEWS, view) ? VIEWS[view] : null;
+  const unknown = entry && [...query.keys()].find((name) => !entry.parameters.includes(name));
+
+  useEffect(() => {
+    if (!entry || views[view]) return;
+    setError(null);
+    entry.load().then((found) => setViews((before) => ({ ...before, [view]: found })), setError);
+  }, [view]);
+
+  if (!entry || unknown !== undefined) {
+    return html`<${Page} title=${t('error.address.title')}>
+      <div class="failure" role="alert"><p>${entry ? rich('error.address', { name: html`<${Name}>${unknown}<//>` }) : t('error.view')}</p>
+        <p><a href=${address('contacts')}>${t('error.home')}</a></p></div><//>`;
+  }
+  if (error) return html`<${Page} title=${t('error.title')}><${Failure} error=${error} retry=${() => location.reload()} /><//>`;
+  const Shown = views[view];
+  return Shown ? html`<${Shown} key=${`${view}/${subject}`} subject=${subject} query=${query} frame=${frame} />` : html`<${Loading} />`;
+}
+
+/** @param {{frame: Frame, onSignOut: () => void}} properties */
+function Frame({ frame, onSignOut }) {
+  const { view } = usePlace();
+  return html`
+    <a class="skip" href="#content" onClick=${(/** @type {Event} */ event) => {
+      event.preventDefault();
+      document.querySelector('h1')?.focus();
+    }}>${t('skip')}</a>
+    <header class="bar">
+      <p class="brand"><${Mark} /><span class="brand-name">${t('product')}</span></p>
+      <nav aria-label=${t('nav')}><ul>${ENTRIES.map(
+        ([name, views]) => html`<li><a href=${address(name)}
+          aria-current=${name === view ? 'page' : /** @type {readonly string[]} */ (views).includes(view) ? 'true' : undefined}>${t(`nav.${name}`)}</a></li>`,
+      )}</ul></nav>
+      <div class="you">
+        <p><span class="quiet">${frame.portal}</span><${Name}>${frame.you.displayName}<//></p>
+        <button type="button" onClick=${onSignOut}>${t('signout')}</button>
+      </div>
+    </header>
+    <main id="content"><${View} frame=${frame} /></main>
+    <footer><p>${t('zone', { zone: shownZone() })}</p></footer>`;
+}
+
+/** Signed in or not: reads what every view needs, once. @param {{reason: string}} properties */
+function App({ reason: first }) {
+  const [token, setToken] = useState(session.token);
+  const [reason, setReason] = useState(first);
+  const [frame, setFrame] = useState(/** @type {Frame | null} */ (null));
+  const [error, setError] = useState(/** @type {unknown} */ (null));
+
+  useEffect(() => {
+    session.onEnd(() => {
+      setToken(null);
+      setFrame(null);
+      setReason(t('signin.ended'));
+    });
+  }, []);
+  const load = async () => {
+    setError(null);
+    try {
+      const [settings, you] = await Promise.all([get('settings'), get('people/@self')]);
+      setZone(settings.response.timezone);
+      meet([you.response]);
+      setFrame({ portal: settings.response.portal ?? '', you: you.response });
+    } catch (failure) {
+      if (!(failure instanceof ApiError && failure.status === 401)) setError(failure);
+    }
+  };
+  useEffect(() => {
+    if (token) load();
+  }, [token]);
+
+  const signOut = async () => {
+    try {
+      await call('DELETE', 'authentication');
+    } catch (failure) {
+      if (!(failure instanceof ApiError && failure.status === 401)) return setError(failure);
+    }
+    session.end();
+    setToken(null);
+    setFrame(null);
+    setReason(t('signin.out'));
+  };
+
+  return html`<${Announcements} />
+    ${error && html`<main id="content"><${Failure} error=${error} retry=${load} /></main>`}
+    ${!error &&
+    (token
+      ? frame
+        ? html`<${Frame} frame=${frame} onSignOut=${signOut} />`
+        : html`<main id="content"><${Loading} /></main>`
+      : html`<${SignIn} reason=${reason} onToken=${(/** @type {string} */ fresh) => {
+          session.begin(fresh);
+          setReason('');
+          setToken(fresh);
+          announce('');
+        }} />`)}`;
+}
+
+/** Exchanges the code of a sign-in link. The code leaves the address and the history before anything else happens. */
+async function begin() {
+  const code = new URLSearchParams(location.hash.slice(1)).get('code');
+  let reason = '';
+  if (code !== null) {
+    history.replaceState(null, '', `${location.pathname}${location.search}`);
+    try {
+      session.begin((await call('POST', 'authentication', { body: { code } })).response.token);
+    } catch (error) {
+      session.end();
+      reason = error instanceof ApiError && error.status === 0 ? t('error.no-answer') : t('signin.used');
+    }
+  }
+  const root = document.getElementById('app');
+  if (root) render(html`<${App} reason=${reason} />`, root);
+}
+
+begin();

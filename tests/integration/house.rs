@@ -44,7 +44,8 @@ fn tree() -> Vec<PathBuf> {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            if ["target", ".git", ".data", ".aws-sam", ".tools", "__pycache__"].contains(&name.as_str()) {
+            if ["target", ".git", ".data", ".aws-sam", ".tools", "__pycache__", "node_modules"].contains(&name.as_str())
+            {
                 continue;
             }
             if path.is_dir() {

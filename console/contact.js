@@ -1,0 +1,212 @@
+/** One contact: its data, who may see and edit it and why, the history of its access, and changing that access. */
+
+import { useEffect, useState } from './hooks.js';
+import { ApiError, call, get, keyOf, releaseKey } from './api.js';
+import { rich, t } from './text.js';
+import {
+  AccessWord, Failure, Loading, Name, Page, PeoplePicker, Shown, Swatched, Table, When, address, announce, go, html,
+  useAction, useAnswer, usePeople,
+} from './ui.js';
+import { AccessState, Dialog } from './work.js';
+
+/**
+ * The page of a contact.
+ *
+ * @param {import('./app.js').ViewProperties} properties
+ */
+export function Contact({ subject, query, frame }) {
+  const path = `crm/contact/${encodeURIComponent(subject)}`;
+  const contact = useAnswer(path);
+  const [turn, setTurn] = useState(0);
+  const title = t('contact.title', { id: subject });
+  if (contact.error) return html`<${Page} title=${title}><${Failure} error=${contact.error} retry=${contact.reload} /><//>`;
+  if (!contact.answer) return html`<${Page} title=${title}><${Loading} /><//>`;
+  const shown = contact.answer.response;
+  const changed = () => {
+    contact.reload();
+    setTurn((before) => before + 1);
+  };
+  return html`<${Page} title=${shown.displayName || title} name=${html`<${Name}>${shown.displayName}<//>`}
+      actions=${html`<${AccessWord} shareType=${shown.shareType} />`}>
+    <div class="columns">
+      <div class="stack"><${Data} of=${shown} /><${Sight} of=${shown} path=${path} userId=${query.get('userId') ?? frame.you.id} turn=${turn} asks=${frame.you.isAdmin} /></div>
+      <div class="stack">
+        ${shown.canEdit
+          ? html`<${Edit} key=${contact.answer.etag} of=${shown} etag=${contact.answer.etag} path=${path} onChanged=${changed} />`
+          : html`<p class="notice">${t('contact.change.none')}</p>`}
+        <${History} path=${path} turn=${turn} />
+      </div>
+    </div><//>`;
+}
+
+/** @param {{of: any}} properties */
+function Data({ of }) {
+  const addresses = of.addresses.map((/** @type {any} */ one) => [one.street, one.zip, one.city, one.state, one.country].filter(Boolean).join(', ')).filter(Boolean);
+  const facts = [
+    ['filter.view', t(of.isCompany ? 'company' : 'person')],
+    ['contacts.stage', html`<${Swatched} of=${of.contactStatus} none=${t('no-stage')} />`],
+    ['contacts.type', html`<${Swatched} of=${of.contactType} none=${t('no-type')} />`],
+    ['contacts.tags', of.tags.length > 0 && html`<ul class="chips">${of.tags.map((/** @type {string} */ tag) => html`<li class="chip"><a href=${address('contacts', { tags: tag })}><${Name}>${tag}<//></a></li>`)}</ul>`],
+    ['contact.about', of.about && html`<${Name}>${of.about}<//>`],
+    ['contact.industry', of.industry && html`<${Name}>${of.industry}<//>`],
+    ['contact.address', addresses.length > 0 && addresses.map((/** @type {string} */ line) => html`<p><${Name}>${line}<//></p>`)],
+    ['contact.reach', of.commonData.length > 0 && of.commonData.map((/** @type {any} */ one) => html`<p><${Name}>${one.data}<//> <span class="quiet">${one.categoryName}</span></p>`)],
+    ['contacts.created', of.createBy ? rich('contact.created-by', { time: html`<${When} at=${of.created} />`, name: html`<${Name}>${of.createBy.displayName}<//>` }) : html`<${When} at=${of.created} />`],
+  ];
+  return html`<section class="panel stack" aria-labelledby="data"><h2 id="data">${t('contact.data')}</h2>
+    <dl class="facts">${facts.filter(([, value]) => value).map(([key, value]) => html`<dt>${t(key)}</dt><dd>${value}</dd>`)}</dl></section>`;
+}
+
+/**
+ * Who may see and edit the contact, and why; and the same for a person that the user names.
+ *
+ * @param {{of: any, path: string, userId: string, turn: number, asks: boolean}} properties `asks`: may ask about other users.
+ */
+function Sight({ of, path, userId, turn, asks }) {
+  const rows = [
+    { key: 'admins', name: t('contact.admins'), see: true, edit: true, reason: t('contact.reason.administrator') },
+    ...of.accessList.map((/** @type {any} */ one) => ({ key: one.id, person: one, see: true, edit: true, reason: t('contact.reason.in-list') })),
+    of.shareType === 0
+      ? { key: 'others', name: t('contact.others'), see: false, edit: false, reason: t('contact.reason.not-in-list') }
+      : { key: 'others', name: t('contact.everyone'), see: true, edit: of.shareType === 1, reason: t(of.shareType === 1 ? 'contact.reason.shared' : 'contact.reason.read-only') },
+  ];
+  const yes = (/** @type {boolean} */ value) => html`<span class="whole-word">${value ? '✓ ' : '✗ '}${t(value ? 'contact.yes' : 'contact.no')}</span>`;
+  return html`<section class="panel stack" aria-labelledby="sight"><h2 id="sight">${t('contact.who')}</h2>
+    <${Table} caption=${t('contact.who')} rows=${rows} keyOf=${(/** @type {any} */ row) => row.key} columns=${[
+      { key: 'person', title: t('contact.person'), head: true, cell: (/** @type {any} */ row) => (row.person ? html`<a href=${address('who', { userId: row.person.id })}><${Name}>${row.person.displayName}<//></a>` : row.name) },
+      { key: 'see', title: t('contact.see'), cell: (/** @type {any} */ row) => yes(row.see) },
+      { key: 'edit', title: t('contact.edit'), cell: (/** @type {any} */ row) => yes(row.edit) },
+      { key: 'reason', title: t('contact.reason'), cell: (/** @type {any} */ row) => row.reason },
+    ]} />
+    <${Why} path=${path} userId=${userId} id=${of.id} turn=${turn} asks=${asks} />
+  </section>`;
+}
+
+/** @param {{path: string, userId: string, id: number, turn: number, asks: boolean}} properties */
+function Why({ path, userId, id, turn, asks }) {
+  const why = useAnswer(`${path}/access/why`, { userId });
+  useEffect(() => {
+    if (turn > 0) why.reload();
+  }, [turn]);
+  return html`<div class="stack tight"><h3>${t(asks ? 'contact.why' : 'contact.why.you')}</h3>
+    ${asks && html`<${PeoplePicker} label=${t('contact.why.person')} single chosen=${[userId]}
+      onChange=${(/** @type {string[]} */ [one]) => go(address('contact', one ? { userId: one } : {}, id), 'replace')} />`}
+    <${Shown} of=${why} lines=${2}>${(/** @type {import('./api.js').Answer} */ { response: { user, see, edit, setBy } }) => {
+      const answer = (/** @type {any} */ of, /** @type {import('./text.js').Key} */ key) => html`<dt>${t(key)}</dt>
+        <dd><strong>${t(of.allowed ? 'contact.yes' : 'contact.no')}</strong> – ${t(/** @type {any} */ (`contact.reason.${of.reason}`))}</dd>`;
+      return html`<p><strong><${Name}>${user.displayName}<//></strong></p>
+        <div role="status"><dl class="facts">${answer(see, 'contact.see')}${answer(edit, 'contact.edit')}</dl></div>
+        <p>${setBy ? html`<${SetBy} job=${setBy} />` : t('contact.set-by.none')}</p>`;
+    }}<//></div>`;
+}
+
+/** @param {{job: any}} properties Which job set the access. */
+function SetBy({ job }) {
+  const values = {
+    name: html`<${Name}>${job.createdBy?.displayName ?? t('job.by.schedule')}<//>`,
+    time: html`<a href=${address('job', {}, job.id)}><${When} at=${job.created} /></a>`,
+    rule: html`<a href=${address('rule', {}, job.rule ?? '')}><${Name}>${job.rule}<//></a>`,
+  };
+  return html`<span>${rich(job.rule ? 'contact.set-by.rule' : 'contact.set-by', values)}</span>`;
+}
+
+/** @param {{path: string, turn: number}} properties */
+function History({ path, turn }) {
+  const history = useAnswer(`${path}/access/history`, { count: 10 });
+  useEffect(() => {
+    if (turn > 0) history.reload();
+  }, [turn]);
+  const how = (/** @type {any} */ row) =>
+    row.job
+      ? html`<a href=${address('job', {}, row.job.id)}>${t(/** @type {any} */ (`job.kind.${row.job.kind}`))}</a>
+        <span class="kind"><${Name}>${row.job.createdBy?.displayName ?? t('job.by.schedule')}<//></span>
+        ${row.job.note && html`<span class="quiet kind"><${Name}>${row.job.note}<//></span>`}`
+      : html`<span class="quiet">${t(row.source === 'expired' ? 'contact.history.expired' : 'contact.history.loaded')}</span>`;
+  return html`<section class="panel stack" aria-labelledby="history"><h2 id="history">${t('contact.history')}</h2>
+    <${Shown} of=${history} lines=${3}>${(/** @type {import('./api.js').Answer} */ { response }) =>
+      response.length === 0
+        ? html`<p class="quiet">${t('contact.history.none')}</p>`
+        : html`<${Table} caption=${t('contact.history')} rows=${response} keyOf=${(/** @type {any} */ row) => row.job?.id ?? row.source} columns=${[
+            { key: 'when', title: t('contact.history.when'), cell: (/** @type {any} */ row) => (row.job ? html`<${When} at=${row.job.created} />` : '–') },
+            { key: 'how', title: t('contact.history.what'), cell: how },
+            { key: 'before', title: t('access.before'), cell: (/** @type {any} */ row) => html`<${AccessState} of=${row.before} />` },
+            { key: 'after', title: t('access.after'), cell: (/** @type {any} */ row) => html`<${AccessState} of=${row.after} />` },
+          ]} />`}<//></section>`;
+}
+
+/**
+ * Changes the access of the contact that is shown: only if nobody changed the contact since, and after a look at before
+ * and after.
+ *
+ * @param {{of: any, etag: string | null, path: string, onChanged: () => void}} properties
+ */
+function Edit({ of, etag, path, onChanged }) {
+  const [shared, setShared] = useState(!of.isPrivate);
+  const [people, setPeople] = useState(/** @type {string[]} */ (of.accessList.map((/** @type {any} */ one) => one.id)));
+  const [after, setAfter] = useState(/** @type {any} */ (null));
+  const [theirs, setTheirs] = useState(/** @type {{response: any, etag: string | null} | null} */ (null));
+  const [tag, setTag] = useState(etag);
+  const action = useAction();
+  const body = { isShared: shared, managerList: people };
+  const same = shared === !of.isPrivate && people.join() === of.accessList.map((/** @type {any} */ one) => one.id).join();
+
+  /** Runs a call with the tag. A contact that somebody changed meanwhile shows both versions. */
+  const guarded = (/** @type {string | null} */ ifMatch, /** @type {(ifMatch: string | null) => Promise<void>} */ work) =>
+    action.run(async () => {
+      try {
+        await work(ifMatch);
+      } catch (error) {
+        if (!(error instanceof ApiError && error.status === 412)) throw error;
+        setAfter(null);
+        setTheirs(await get(path));
+      }
+    });
+  const preview = (/** @type {string | null} */ ifMatch) =>
+    guarded(ifMatch, async (tag) => {
+      const { response } = await call('PUT', `${path}/access.json`, { query: { dryRun: true }, body, ifMatch: tag });
+      setTheirs(null);
+      setTag(tag);
+      setAfter(response);
+    });
+  const save = () =>
+    guarded(tag, async (tag) => {
+      const name = `contact ${of.id} ${tag} ${JSON.stringify(body)}`;
+      await call('PUT', `${path}/access.json`, { body, ifMatch: tag, key: keyOf(name) });
+      releaseKey(name);
+      setAfter(null);
+      announce(t('contact.save.done'));
+      onChanged();
+    });
+
+  return html`<section class="panel stack" aria-labelledby="edit"><h2 id="edit">${t('contact.change')}</h2>
+    <form class="stack" onSubmit=${(/** @type {Event} */ event) => {
+      event.preventDefault();
+      preview(etag);
+    }}>
+      <fieldset><legend>${t('contacts.access')}</legend><div class="radio-list">
+        <label class="check"><input type="radio" name="shared" checked=${!shared} onChange=${() => setShared(false)} /><span>${t('access.visibility.private')}</span></label>
+        <label class="check"><input type="radio" name="shared" checked=${shared} onChange=${() => setShared(true)} /><span>${t('access.visibility.shared')}</span></label>
+      </div></fieldset>
+      <${PeoplePicker} label=${t('contact.managers')} chosen=${people} onChange=${setPeople} />
+      ${action.error && html`<${Failure} error=${action.error} />`}
+      <div class="actions"><button type="submit" class="primary" disabled=${same || action.busy}>${t('contact.save')}</button>
+        ${same && html`<p class="hint">${t('contact.save.same')}</p>`}</div>
+    </form>
+    ${after && html`<${Dialog} title=${t('contact.save.title')} onClose=${() => setAfter(null)}
+      footer=${html`<button type="button" onClick=${() => setAfter(null)}>${t('back')}</button>
+        <button type="button" class="primary" disabled=${action.busy} onClick=${save}>${t('contact.save.confirm')}</button>`}>
+      ${action.error && html`<${Failure} error=${action.error} retry=${save} />`}
+      <dl class="facts"><dt>${t('access.before')}</dt><dd><${AccessState} of=${of} /></dd><dt>${t('access.after')}</dt><dd><${AccessState} of=${after} /></dd></dl><//>`}
+    ${theirs && html`<${Dialog} title=${t('contact.conflict.title')} onClose=${onChanged}
+      footer=${html`<button type="button" onClick=${onChanged}>${t('contact.conflict.keep')}</button>
+        <button type="button" class="primary" disabled=${action.busy} onClick=${() => preview(theirs.etag)}>${t('contact.conflict.overwrite')}</button>`}>
+      <p>${t('contact.conflict.text')}</p>
+      <dl class="facts"><dt>${t('contact.conflict.theirs')}</dt><dd><${AccessState} of=${theirs.response} /></dd>
+        <dt>${t('contact.conflict.mine')}</dt><dd><${Mine} shared=${shared} people=${people} /></dd></dl><//>`}
+  </section>`;
+}
+
+/** @param {{shared: boolean, people: string[]}} properties */
+function Mine({ shared, people }) {
+  return html`<${AccessState} of=${{ shareType: shared ? 1 : 0, accessList: usePeople(people) }} />`;
+}

@@ -1,0 +1,311 @@
+/** The contacts: a filter, the list that it selects, and the selection whose access is set. */
+
+import { useEffect, useMemo, useReducer, useRef, useState } from './hooks.js';
+import {
+  MAX_TICKED, NOBODY, NOTHING, VIEWS, addressOf, box, count, filterOfQuery, fingerprint, queryOfFilter, reduce, unusable,
+} from './selection.js';
+import { number, shownZone, t } from './text.js';
+import {
+  AccessWord, Choice, Empty, Field, Name, Page, PeoplePicker, Sees, Shown, Swatched, Table, Tick, When, address, announce,
+  go, html, partsOf, useAnswer, usePeople, useSettled,
+} from './ui.js';
+
+/** @typedef {import('./selection.js').Filter} Filter */
+/** @typedef {import('./types').Contact} Contact */
+
+const ROWS = [25, 50, 100, 500, 1000];
+/** The tags that the filter shows before the user types. */
+const TAGS_SHOWN = 8;
+const FIELDS_SHOWN = 'id,displayName,isCompany,contactStatus,contactType,accessList,isPrivate,shareType,created,tags,canEdit';
+
+/** Returns what filters choose from: stages, types and tags, each with its number of contacts where that is shown. */
+export function useChoices() {
+  const stages = useAnswer('crm/contact/status');
+  const types = useAnswer('crm/contact/type');
+  const tags = useAnswer('crm/contact/tag');
+  return { stages: stages.answer?.response ?? [], types: types.answer?.response ?? [], tags: tags.answer?.response ?? [] };
+}
+
+/**
+ * Counts the contacts of a filter, apart from the list, because a count of many contacts takes longer than a page of them.
+ *
+ * @param {Filter | null} filter
+ * @returns {{total: number, atLeast: boolean} | null} `null` until the contacts are counted.
+ */
+export function useTotal(filter) {
+  const query = queryOfFilter(filter ?? {});
+  query.set('count', '1');
+  query.set('fields', 'id');
+  const { answer, busy } = useAnswer(filter && 'crm/contact/filter', query);
+  return busy || !answer ? null : { total: answer.total ?? 0, atLeast: answer.atLeast };
+}
+
+/**
+ * The list of contacts.
+ *
+ * @param {import('./app.js').ViewProperties} properties
+ */
+export function Contacts({ query }) {
+  const choices = useChoices();
+  const filter = filterOfQuery(query);
+  const key = fingerprint(filter);
+  const rowsShown = ROWS.includes(Number(query.get('count'))) ? Number(query.get('count')) : ROWS[0];
+  const start = Math.max(0, Number(query.get('startIndex')) || 0);
+  const sorted = {
+    by: query.get('sortBy') ?? 'created',
+    order: /** @type {'ascending' | 'descending'} */ (query.get('sortOrder') ?? (query.get('sortBy') ? 'ascending' : 'descending')),
+  };
+  const asked = queryOfFilter(filter);
+  for (const [name, value] of Object.entries({ sortBy: sorted.by, sortOrder: sorted.order, startIndex: start, count: rowsShown, total: false, fields: FIELDS_SHOWN })) {
+    asked.set(name, String(value));
+  }
+  const list = useAnswer('crm/contact/filter', asked);
+  const rows = /** @type {Contact[]} */ (list.answer?.response ?? []);
+  const page = useMemo(() => rows.map((row) => row.id), [list.answer]);
+  const more = list.answer ? list.answer.headers.has('X-Next-Index') : false;
+  const counted = useTotal(filter);
+  // The only page is its own count.
+  const known = !list.busy && start === 0 && list.answer && !more ? { total: rows.length, atLeast: false } : counted;
+  const total = known?.total ?? null;
+  const [selection, act] = useReducer(reduce, NOTHING);
+
+  // Until the answer for another filter arrives, the table shows contacts of the filter before: ticks of these end too.
+  const shownKey = useRef(key);
+  useEffect(() => act({ type: 'filtered' }), [key]);
+  useEffect(() => {
+    act(shownKey.current === key ? { type: 'paged', page } : { type: 'filtered' });
+    shownKey.current = key;
+  }, [list.answer]);
+
+  const words = known ? t(known.atLeast ? 'contacts.at-least' : 'contacts.matched', { n: known.total }) : t('contacts.counting');
+  const settled = useSettled(list.busy || !known ? '' : words, 600);
+  useEffect(() => {
+    if (settled) announce(settled);
+  }, [settled]);
+
+  /** Goes to the list with other parameters. @param {Record<string, string | null>} changes */
+  const turn = (changes) => {
+    const next = new URLSearchParams(query);
+    for (const [name, value] of Object.entries(changes)) value === null ? next.delete(name) : next.set(name, value);
+    go(address('contacts', next));
+  };
+  const filterBy = (/** @type {Filter} */ next) => {
+    const parameters = queryOfFilter(next);
+    for (const name of ['sortBy', 'sortOrder', 'count']) if (query.has(name)) parameters.set(name, query.get(name) ?? '');
+    go(address('contacts', parameters));
+  };
+  const sortBy = (/** @type {string} */ by) => {
+    const natural = by === 'created' ? 'descending' : 'ascending';
+    const other = by === 'created' ? 'ascending' : 'descending';
+    const order = sorted.by === by && sorted.order === natural ? other : natural;
+    turn({ sortBy: by, sortOrder: order, startIndex: null });
+  };
+
+  const columns = [
+    { key: 'name', title: t('contacts.name'), sort: 'displayName', head: true, wide: true, cell: (/** @type {any} */ row) =>
+      html`<a href=${address('contact', {}, row.id)}><${Name}>${row.displayName}<//></a><span class="quiet kind">${t(row.isCompany ? 'company' : 'person')}</span>` },
+    { key: 'stage', title: t('contacts.stage'), cell: (/** @type {Contact} */ row) => html`<${Swatched} of=${row.contactStatus} none=${t('no-stage')} />` },
+    { key: 'type', title: t('contacts.type'), sort: 'contactType', cell: (/** @type {Contact} */ row) => html`<${Swatched} of=${row.contactType} none=${t('no-type')} />` },
+    { key: 'access', title: t('contacts.access'), cell: (/** @type {Contact} */ row) => html`<${AccessWord} shareType=${row.shareType} />` },
+    { key: 'who', title: t('contacts.who'), cell: (/** @type {Contact} */ row) => html`<${Sees} shareType=${row.shareType} people=${row.accessList} />` },
+    { key: 'created', title: t('contacts.created'), sort: 'created', cell: (/** @type {Contact} */ row) => html`<${When} at=${row.created} as="day" />` },
+  ];
+
+  return html`<${Page} title=${t('contacts.title')}>
+    <div class="with-side">
+      <${FilterForm} filter=${filter} choices=${choices} onChange=${filterBy} />
+      <section class="main">
+        <${FilterChips} filter=${filter} choices=${choices} onChange=${filterBy} />
+        <${SelectionBar} selection=${selection} act=${act} page=${page} total=${total} atLeast=${known?.atLeast} filter=${filter}
+          choices=${choices} words=${words} busy=${list.busy} />
+        <${Shown} of=${list} lines=${12}>${() =>
+          rows.length === 0
+            ? html`<${Empty} title=${t('contacts.none')}><p>${t('contacts.none.hint')}</p>
+                <p><a href=${address('contacts')}>${t('error.home')}</a></p><//>`
+            : html`<${Table} caption=${t('contacts.caption')} columns=${columns} rows=${rows} keyOf=${(/** @type {any} */ row) => row.id}
+                sorted=${sorted} onSort=${sortBy} marked=${(/** @type {any} */ row) => box(selection, [row.id]) === 'on'}
+                selection=${{
+                  head: html`<${Tick} state=${box(selection, page)} label=${t('select.page')} onToggle=${() => act({ type: 'toggle-page', page })} />`,
+                  cell: (/** @type {Contact} */ row) => html`<${Tick} state=${box(selection, [row.id])} label=${t('select.one', { name: row.displayName })}
+                    onToggle=${() => act({ type: 'toggle', id: row.id, page })} />`,
+                }} />
+              <${Pages} start=${start} shown=${rows.length} size=${rowsShown} more=${more} known=${known}
+                onTurn=${(/** @type {number} */ to) => turn({ startIndex: to === 0 ? null : String(to) })}
+                onSize=${(/** @type {string} */ size) => turn({ count: size, startIndex: null })} />`}<//>
+      </section>
+    </div><//>`;
+}
+
+/**
+ * What is selected, and the button that sets its access.
+ *
+ * @param {{selection: import('./selection.js').Selection, act: (action: import('./selection.js').Action) => void, page: number[],
+ *   total: number | null, atLeast?: boolean, filter: Filter, choices: import('./ui.js').Choices, words: string, busy: boolean}} properties
+ */
+function SelectionBar({ selection, act, page, total, atLeast, filter, choices, words, busy }) {
+  const n = count(selection, total ?? 0);
+  const refused = unusable(filter);
+  const blocked = selection.mode === 'all' && refused.length > 0;
+  const reason = blocked
+    ? t('filter.unusable', { parts: partsOf(filter, choices).filter((part) => refused.includes(part.name)).map((part) => part.text).join(', ') })
+    : selection.refused ? t('select.limit', { n: MAX_TICKED }) : '';
+  const sentence =
+    selection.mode === 'none' ? words
+    : t(selection.mode === 'all' ? 'select.n.all' : selection.mode === 'page' ? 'select.n.page' : 'select.n', { n });
+  const whole = box(selection, page) === 'on';
+  useEffect(() => {
+    if (selection.mode !== 'none') announce(reason || sentence);
+  }, [sentence, reason]);
+  return html`<div class=${`selection ${selection.mode === 'none' ? '' : 'active'}`} role="group" aria-label=${t('select.bar')}>
+    <p class="sentence">${sentence}</p>
+    ${whole && selection.mode !== 'all' && total !== null && total > selection.ids.length &&
+    html`<button type="button" class="link" onClick=${() => act({ type: 'all', page })}>${t('select.all', { n: total })}</button>`}
+    ${selection.mode !== 'none' && html`<button type="button" class="link" onClick=${() => act({ type: 'clear' })}>${t('select.clear')}</button>`}
+    ${(selection.mode === 'ticked' || selection.mode === 'page') && !reason && html`<p class="hint">${t('select.most', { n: MAX_TICKED })}</p>`}
+    <span class="grow"></span>
+    ${selection.mode === 'none' && html`<a class="button" href=${address('rule', queryOfFilter(filter))}>${t('rules.filter.make')}</a>`}
+    <button type="button" class="primary" disabled=${n === 0 || blocked || busy} aria-describedby=${reason ? 'selection-reason' : undefined}
+      onClick=${() => go(address('access', addressOf(selection, filter)))}>${n === 0 ? t('select.set.none') : t('select.set', { n })}</button>
+    ${reason && html`<p class="fault whole" id="selection-reason">${reason}</p>`}
+    ${atLeast && selection.mode === 'all' && html`<p class="quiet whole">${t('contacts.at-least', { n: total ?? 0 })}</p>`}
+  </div>`;
+}
+
+/**
+ * The pages of the list.
+ *
+ * @param {{start: number, shown: number, size: number, more: boolean, known: {total: number, atLeast: boolean} | null, onTurn: (to: number) => void, onSize: (size: string) => void}} properties
+ */
+function Pages({ start, shown, size, more, known, onTurn, onSize }) {
+  const key = known ? (known.atLeast ? 'page.range.at-least' : 'page.range') : 'page.range.counting';
+  const range = t(key, { from: start + 1, to: start + shown, total: known?.total ?? 0 });
+  return html`<nav class="pages" aria-label=${t('page')}>
+    <p>${range}</p>
+    <button type="button" disabled=${start === 0} onClick=${() => onTurn(Math.max(0, start - size))}>${t('page.previous')}</button>
+    <button type="button" disabled=${!more} onClick=${() => onTurn(start + size)}>${t('page.next')}</button>
+    <${Choice} label=${t('page.size')} value=${String(size)} options=${ROWS.map((one) => [String(one), number(one)])} onChange=${onSize} />
+  </nav>`;
+}
+
+/**
+ * The parts of the filter, each with a button that removes it.
+ *
+ * @param {{filter: Filter, choices: import('./ui.js').Choices, onChange: (filter: Filter) => void}} properties
+ */
+function FilterChips({ filter, choices, onChange }) {
+  usePeople((filter.responsibleid ?? []).filter((id) => id !== NOBODY));
+  const parts = partsOf(filter, choices);
+  if (parts.length === 0) return null;
+  const without = (/** @type {{name: string, value: string}} */ { name, value }) => {
+    const rest = filter[name].filter((one) => one !== value);
+    const { [name]: _, ...others } = filter;
+    onChange(rest.length > 0 ? { ...filter, [name]: rest } : others);
+  };
+  return html`<ul class="chips" aria-label=${t('filter.active')}>
+    ${parts.map((part) => html`<li key=${part.name + part.value} class="chip">${part.words}
+      <button type="button" class="plain" aria-label=${t('filter.remove', { part: part.text })} onClick=${() => without(part)}><span aria-hidden="true">✕</span></button></li>`)}
+    <li><button type="button" class="link" onClick=${() => onChange({})}>${t('filter.clear')}</button></li>
+  </ul>`;
+}
+
+/**
+ * The form of the filter. Every change goes into the address at once; words and dates wait until typing pauses.
+ *
+ * @param {{filter: Filter, choices: import('./ui.js').Choices, onChange: (filter: Filter) => void}} properties
+ */
+function FilterForm({ filter, choices, onChange }) {
+  const set = (/** @type {string} */ name, /** @type {string[]} */ values) => {
+    const { [name]: _, ...others } = filter;
+    onChange(values.length > 0 ? { ...others, [name]: values } : others);
+  };
+  const one = (/** @type {string} */ name) => filter[name]?.[0] ?? '';
+  const setOne = (/** @type {string} */ name) => (/** @type {string} */ value) => set(name, value === '' ? [] : [value]);
+  const toggle = (/** @type {string} */ name, /** @type {string} */ value) =>
+    set(name, filter[name]?.includes(value) ? filter[name].filter((one) => one !== value) : [...(filter[name] ?? []), value]);
+  const wide = useRef(matchMedia('(min-width: 64rem)').matches);
+
+  return html`<details class="side" open=${wide.current}>
+    <summary>${t('filter')}</summary>
+    <form role="search" aria-label=${t('filter')} onSubmit=${(/** @type {Event} */ event) => event.preventDefault()}>
+      <${Typed} label=${t('filter.words')} hint=${t('filter.words.hint')} type="search" value=${one('filterValue')} onChange=${setOne('filterValue')} />
+      <${Choice} label=${t('filter.access')} value=${one('isShared')} onChange=${setOne('isShared')}
+        options=${[['', t('filter.any')], ['false', t('private')], ['true', t('shared')]]} />
+      <${PeoplePicker} label=${t('filter.manager')} single chosen=${(filter.responsibleid ?? []).filter((id) => id !== NOBODY)}
+        onChange=${(/** @type {string[]} */ ids) => set('responsibleid', ids)} />
+      <label class="check"><input type="checkbox" checked=${one('responsibleid') === NOBODY}
+        onChange=${() => set('responsibleid', one('responsibleid') === NOBODY ? [] : [NOBODY])} /> ${t('nobody')}</label>
+      <${Choice} label=${t('filter.view')} value=${one('contactListView')} onChange=${setOne('contactListView')}
+        options=${[['', t('filter.any')], ...VIEWS.map((view) => [view, t(`filter.view.${view}`)])]} />
+      <${Boxes} title=${t('filter.stage')} name="contactStage" list=${choices.stages} none=${t('no-stage')} chosen=${filter.contactStage ?? []} onToggle=${toggle} />
+      <${Boxes} title=${t('filter.type')} name="contactType" list=${choices.types} none=${t('no-type')} chosen=${filter.contactType ?? []} onToggle=${toggle} />
+      <fieldset><legend>${t('filter.created')}</legend>
+        <${Typed} label=${t('filter.from')} type="date" value=${one('fromDate')} onChange=${setOne('fromDate')} />
+        <${Typed} label=${t('filter.to')} type="date" value=${one('toDate')} onChange=${setOne('toDate')} />
+        <p class="hint">${t('filter.zone', { zone: shownZone() })}</p>
+      </fieldset>
+      <${Tags} list=${choices.tags} chosen=${filter.tags ?? []} onToggle=${(/** @type {string} */ tag) => toggle('tags', tag)} />
+    </form>
+  </details>`;
+}
+
+/**
+ * A field whose value counts once typing has paused, or at Enter.
+ *
+ * @param {{label: string, type: string, hint?: string, value: string, onChange: (value: string) => void}} properties
+ */
+function Typed({ label, hint, type, value, onChange }) {
+  const [typed, setTyped] = useState(value);
+  const settled = useSettled(typed, 400);
+  const latest = useRef(value);
+  useEffect(() => {
+    latest.current = value;
+    setTyped(value);
+  }, [value]);
+  useEffect(() => {
+    if (settled === typed && settled.trim() !== latest.current) onChange(settled.trim());
+  }, [settled]);
+  return html`<${Field} label=${label} hint=${hint}>${(/** @type {string} */ id, /** @type {string} */ described) =>
+    html`<input id=${id} aria-describedby=${described || undefined} type=${type} value=${typed} autocomplete="off" onInput=${(/** @type {any} */ event) => setTyped(event.target.value)}
+      onChange=${(/** @type {any} */ event) => onChange(event.target.value.trim())} />`}<//>`;
+}
+
+/**
+ * The stages or the types, as check boxes with their colours.
+ *
+ * @param {{title: string, name: string, list: any[], none: string, chosen: string[], onToggle: (name: string, value: string) => void}} properties
+ */
+function Boxes({ title, name, list, none, chosen, onToggle }) {
+  const all = [...list, { id: 0, title: none }];
+  return html`<fieldset><legend>${title}</legend>
+    ${all.map((one) => html`<label class="check" key=${one.id}><input type="checkbox" checked=${chosen.includes(String(one.id))}
+      onChange=${() => onToggle(name, String(one.id))} />
+      ${one.id === 0 ? html`<span>${none}</span>` : html`<${Swatched} of=${one} none="" />`}
+      ${one.relativeItemsCount !== undefined && html`<span class="count">${number(one.relativeItemsCount)}</span>`}</label>`)}
+  </fieldset>`;
+}
+
+/**
+ * The tags: the chosen ones, the largest, or those that contain what is typed.
+ *
+ * @param {{list: any[], chosen: string[], onToggle: (tag: string) => void}} properties
+ */
+function Tags({ list, chosen, onToggle }) {
+  const [typed, setTyped] = useState('');
+  const is = (/** @type {string} */ tag) => chosen.some((one) => one.toLowerCase() === tag.toLowerCase());
+  const sorted = useMemo(() => [...list].sort((a, b) => (b.relativeItemsCount ?? 0) - (a.relativeItemsCount ?? 0)), [list]);
+  const matching = sorted.filter((one) => !is(one.title) && one.title.toLowerCase().includes(typed.trim().toLowerCase()));
+  const shown = [
+    ...chosen.map((title) => list.find((one) => one.title.toLowerCase() === title.toLowerCase()) ?? { title }),
+    ...matching.slice(0, typed.trim() ? TAGS_SHOWN * 3 : TAGS_SHOWN),
+  ];
+  const more = matching.length + chosen.length - shown.length;
+  return html`<fieldset><legend>${t('filter.tags')}</legend>
+    <${Field} label=${t('filter.tags.find')} hint=${t('filter.tags.all')}>${(/** @type {string} */ id, /** @type {string} */ described) =>
+      html`<input id=${id} type="search" autocomplete="off" aria-describedby=${described} value=${typed} onInput=${(/** @type {any} */ event) => setTyped(event.target.value)} />`}<//>
+    ${shown.map((one) => html`<label class="check" key=${one.title}><input type="checkbox" checked=${is(one.title)}
+      onChange=${() => onToggle(chosen.find((tag) => tag.toLowerCase() === one.title.toLowerCase()) ?? one.title)} />
+      <${Name}>${one.title}<//>${one.relativeItemsCount !== undefined && html`<span class="count">${number(one.relativeItemsCount)}</span>`}</label>`)}
+    ${typed.trim() && matching.length === 0 && html`<p class="quiet">${t('filter.tags.none')}</p>`}
+    ${more > 0 && html`<p class="quiet">${t('filter.tags.more', { n: more })}</p>`}
+  </fieldset>`;
+}

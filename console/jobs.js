@@ -1,0 +1,166 @@
+/** Jobs: every change of access, its progress, its undo, and the contacts that were changed per day. */
+
+import { useEffect, useState } from './hooks.js';
+import { watch } from './api.js';
+import { Chart, Columns } from './chart.js';
+import { useChoices } from './contacts.js';
+import { filterOfView, queryOfFilter } from './selection.js';
+import { date, number, rich, t } from './text.js';
+import {
+  Choice, Empty, Failure, Field, Loading, Name, Page, PeoplePicker, Shown, Table, When, address, announce, go, html,
+  partsOf, useAnswer, usePeople,
+} from './ui.js';
+import { Author, CancelButton, Changes, Progress, State, Target, UndoButton, isOver, sentences, useJob } from './work.js';
+
+/** @typedef {import('./types').Job} Job */
+
+const STATES = /** @type {const} */ (['queued', 'running', 'done', 'failed', 'cancelled']);
+const KINDS = /** @type {const} */ (['contact', 'contacts', 'filter', 'undo', 'preview', 'snapshot']);
+const ROWS = 25;
+
+/**
+ * The list of jobs. One question keeps all of its rows up to date while a job is open.
+ *
+ * @param {import('./app.js').ViewProperties} properties
+ */
+export function Jobs({ query }) {
+  const asked = new URLSearchParams(query);
+  asked.set('count', String(ROWS));
+  const list = useAnswer('crm/access/jobs', asked);
+  const jobs = /** @type {Job[]} */ (list.answer?.response ?? []);
+  const open = jobs.filter((job) => !isOver(job)).length;
+  const text = asked.toString();
+  const [failure, setFailure] = useState(/** @type {unknown} */ (null));
+  useEffect(() => {
+    if (open === 0) return;
+    return watch({
+      path: 'crm/access/jobs', query: new URLSearchParams(text), etag: list.answer?.etag,
+      onAnswer: (answer) => {
+        setFailure(null);
+        list.put(answer);
+        return answer.response.some((/** @type {Job} */ job) => !isOver(job));
+      },
+      onError: setFailure,
+    });
+  }, [open > 0, text]);
+  useEffect(() => {
+    if (open > 0) announce(t('jobs.open', { n: open }));
+  }, [open]);
+
+  const turn = (/** @type {string} */ name, /** @type {string} */ value) => {
+    const next = new URLSearchParams(query);
+    next.delete('before');
+    value === '' ? next.delete(name) : next.set(name, value);
+    go(address('jobs', next));
+  };
+  const columns = [
+    { key: 'created', title: t('job.created'), head: true, cell: (/** @type {Job} */ job) => html`<a href=${address('job', {}, job.id)}><${When} at=${job.created} /></a>` },
+    { key: 'by', title: t('job.author'), cell: (/** @type {Job} */ job) => html`<${Author} by=${job.createdBy} rule=${job.rule} />` },
+    { key: 'kind', title: t('job.kind'), cell: (/** @type {Job} */ job) => html`${kind(job)}${job.note && html`<span class="quiet kind"><${Name}>${job.note}<//></span>`}` },
+    { key: 'target', title: t('job.target'), cell: (/** @type {Job} */ job) => html`<${Target} of=${job.target} />` },
+    { key: 'state', title: t('job.state'), cell: (/** @type {Job} */ job) => (isOver(job) ? html`<${State} job=${job} />` : html`<${Progress} job=${job} />`) },
+    { key: 'updated', title: t('job.counts'), number: true, cell: (/** @type {Job} */ job) => number(job.updated) },
+    { key: 'do', title: t('job.undo'), cell: (/** @type {Job} */ job) => html`<${CancelButton} job=${job} onChange=${list.reload} />
+      <${UndoButton} job=${job} onStarted=${(/** @type {Job} */ started) => go(address('job', {}, started.id))} />` },
+  ];
+  return html`<${Page} title=${t('jobs.title')}>
+    <div class="stack">
+      <${Daily} />
+      <${JobFilter} query=${query} turn=${turn} />
+      ${failure && html`<${Failure} error=${failure} />`}
+      <${Shown} of=${list}>${() =>
+        jobs.length === 0
+          ? html`<${Empty} title=${t('jobs.none')}><p>${t('jobs.none.hint')}</p><//>`
+          : html`<${Table} caption=${t('jobs.caption')} columns=${columns} rows=${jobs} keyOf=${(/** @type {Job} */ job) => job.id} />`}<//>
+      <nav class="actions" aria-label=${t('page')}>
+        ${query.has('before') && html`<button type="button" onClick=${() => turn('before', '')}>${t('jobs.newest')}</button>`}
+        ${list.answer?.next && html`<a class="button" href=${older(query, list.answer.next)}>${t('jobs.older')}</a>`}
+      </nav>
+    </div><//>`;
+}
+
+/** @param {Job} job */
+const kind = (job) => t(KINDS.includes(/** @type {any} */ (job.kind)) ? /** @type {any} */ (`job.kind.${job.kind}`) : 'job.title');
+
+/** @param {URLSearchParams} query @param {string} before */
+function older(query, before) {
+  const next = new URLSearchParams(query);
+  next.set('before', before);
+  return address('jobs', next);
+}
+
+/** @param {{query: URLSearchParams, turn: (name: string, value: string) => void}} properties */
+function JobFilter({ query, turn }) {
+  const one = (/** @type {string} */ name) => query.get(name) ?? '';
+  const typed = (/** @type {string} */ name, /** @type {string} */ type) => html`<${Field} label=${t(/** @type {any} */ (`jobs.filter.${name}`))}>${(/** @type {string} */ id) =>
+    html`<input id=${id} type=${type} autocomplete="off" value=${one(name)} onChange=${(/** @type {any} */ event) => turn(name, event.target.value.trim())} />`}<//>`;
+  return html`<form class="panel filters" role="search" aria-label=${t('filter')} onSubmit=${(/** @type {Event} */ event) => event.preventDefault()}>
+    <${Choice} label=${t('job.state')} value=${one('state')} onChange=${(/** @type {string} */ value) => turn('state', value)}
+      options=${[['', t('filter.any')], ...STATES.map((state) => [state, t(`job.state.${state}`)])]} />
+    <${Choice} label=${t('job.kind')} value=${one('kind')} onChange=${(/** @type {string} */ value) => turn('kind', value)}
+      options=${[['', t('filter.any')], ...KINDS.map((one) => [one, t(`job.kind.${one}`)])]} />
+    <${PeoplePicker} label=${t('jobs.filter.user')} single chosen=${query.getAll('userId')} onChange=${(/** @type {string[]} */ ids) => turn('userId', ids[0] ?? '')} />
+    ${typed('rule', 'text')}${typed('contactid', 'text')}${typed('from', 'date')}${typed('to', 'date')}
+  </form>`;
+}
+
+/** The contacts that were changed on each of the last ninety days. */
+function Daily() {
+  const daily = useAnswer('crm/access/jobs/daily');
+  return html`<${Shown} of=${daily} lines=${4}>${(/** @type {import('./api.js').Answer} */ { response }) => {
+    const days = /** @type {{date: string, contacts: number, jobs: number}[]} */ (response);
+    const columns = days.map((day) => ({ key: day.date, value: day.contacts, name: t('jobs.daily.bar', { n: day.contacts, day: date(day.date) }) }));
+    const table = {
+      rows: [...days].reverse(), keyOf: (/** @type {any} */ day) => day.date, columns: [
+        { key: 'day', title: t('jobs.daily.day'), head: true, cell: (/** @type {any} */ day) => date(day.date) },
+        { key: 'contacts', title: t('jobs.daily.contacts'), number: true, cell: (/** @type {any} */ day) => number(day.contacts) },
+        { key: 'jobs', title: t('jobs.daily.jobs'), number: true, cell: (/** @type {any} */ day) => number(day.jobs) },
+      ],
+    };
+    return html`<${Chart} title=${t('jobs.daily')} table=${table}>
+      ${days.some((day) => day.contacts > 0)
+        ? html`<${Columns} label=${t('jobs.daily')} columns=${columns} mark=${date} number=${number} />`
+        : html`<p class="quiet">${t('jobs.daily.none')}</p>`}<//>`;
+  }}<//>`;
+}
+
+/**
+ * One job.
+ *
+ * @param {import('./app.js').ViewProperties} properties
+ */
+export function Job({ subject }) {
+  const { job, error, put } = useJob(subject);
+  const choices = useChoices();
+  const filter = filterOfView(job?.filter);
+  usePeople(filter.responsibleid ?? []);
+  if (error && !job) return html`<${Page} title=${t('job.title')}><${Failure} error=${error} /><//>`;
+  if (!job) return html`<${Page} title=${t('job.title')}><${Loading} /><//>`;
+  const parts = partsOf(filter, choices);
+  const others = /** @type {const} */ ([['job.undo-of', job.undoOf], ['job.apply-of', job.applyOf]]);
+  const fact = (/** @type {import('./text.js').Key} */ key, /** @type {any} */ value) => value && html`<dt>${t(key)}</dt><dd>${value}</dd>`;
+  const actions = html`<${CancelButton} job=${job} onChange=${put} />
+    <${UndoButton} job=${job} onStarted=${(/** @type {Job} */ started) => go(address('job', {}, started.id))} />`;
+  return html`<${Page} title=${`${kind(job)} – ${t('job.title')}`} name=${html`${kind(job)} <span class="quiet"><${When} at=${job.created} /></span>`} actions=${actions}>
+    <div class="stack">
+      ${error && html`<${Failure} error=${error} />`}
+      <section class="panel stack" aria-label=${t('job.title')}>
+        <div class="actions"><${State} job=${job} /></div>
+        <${Progress} job=${job} spoken />
+        <div class="stack tight"><p class="big">${sentences(job)[0]}</p>${sentences(job).slice(1).map((one) => html`<p>${one}</p>`)}</div>
+        <dl class="facts">
+          ${fact('job.author', html`<${Author} by=${job.createdBy} rule=${job.rule} />`)}
+          ${fact('job.note', job.note && html`<${Name}>${job.note}<//>`)}
+          ${job.filter && fact('job.which', html`<ul class="chips">${parts.length > 0 ? parts.map((part) => html`<li class="chip">${part.words}</li>`) : html`<li class="chip">${t('filter.every')}</li>`}
+            <li><a href=${address('contacts', queryOfFilter(filter))}>${t('rules.filter.show')}</a></li></ul>`)}
+          ${fact('job.target', job.target && html`<${Target} of=${job.target} />`)}
+          ${others.map(([key, id]) => id && html`<dt>${t('job.kind')}</dt><dd>${rich(key, { job: html`<a href=${address('job', {}, id)}>${t('job.earlier')}</a>` })}</dd>`)}
+          ${fact('job.created', html`<${When} at=${job.created} />`)}
+          ${fact('job.started', job.started && html`<${When} at=${job.started} />`)}
+          ${fact('job.finished', job.finished && html`<${When} at=${job.finished} />`)}
+          ${fact('job.error', job.error)}
+        </dl>
+      </section>
+      ${job.kind !== 'snapshot' && isOver(job) && html`<${Changes} id=${job.id} caption=${t('job.changes')} count=${job.updated} />`}
+    </div><//>`;
+}

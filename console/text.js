@@ -1,0 +1,548 @@
+/**
+ * Every text of the console, and how the console writes numbers, dates and lists.
+ *
+ * A text is a whole sentence with placeholders. A text with several forms has one for each category of the plural of
+ * its number `n`. The language `pseudo` makes each text longer and accented, and `pseudo-rtl` writes from right to left,
+ * so that tests find texts that are cut off or stand outside this module.
+ */
+
+/** @typedef {{one: string, other: string}} Plural */
+
+const TEXTS = {
+  // The frame
+  'product': 'crm-access',
+  'title': '{page} – {product}',
+  'skip': 'Skip to the content',
+  'nav': 'Views',
+  'nav.contacts': 'Contacts',
+  'nav.jobs': 'Jobs',
+  'nav.rules': 'Rules',
+  'nav.who': 'Who can see what',
+  'zone': 'Dates and times are in the portal’s time zone, {zone}.',
+  'loading': 'Loading…',
+  'again': 'Try again',
+  'close': 'Close',
+  'back': 'Back',
+
+  // Signing in
+  'signin.title': 'Sign in',
+  'signin.name': 'E-mail address',
+  'signin.password': 'Password',
+  'signin.submit': 'Sign in',
+  'signin.busy': 'Signing in…',
+  'signin.used': 'This link was already used or has expired; sign in with your password instead.',
+  'signin.ended': 'Your session has ended; sign in again.',
+  'signin.out': 'You are signed out.',
+  'signin.failed': 'The sign-in failed',
+  'signout': 'Sign out',
+
+  // Errors
+  'error.title': 'This did not work',
+  'error.no-answer': 'The service did not answer. Check the connection and try again; a change is never made twice.',
+  'error.details': 'Request {id}',
+  'error.address.title': 'This address is not understood',
+  'error.address': 'The console does not know “{name}” in this address. Nothing is shown, because a lost part of a filter would select other contacts.',
+  'error.view': 'There is no such page.',
+  'error.home': 'Show all contacts',
+
+  // Words for access and contacts
+  'private': 'Private',
+  'shared': 'Shared',
+  'read-only': 'Shared for reading',
+  'everyone': 'Everyone',
+  'everyone.reads': 'Everyone may read',
+  'admins-only': 'Administrators only',
+  'mixed': 'Mixed',
+  'company': 'Company',
+  'person': 'Person',
+  'nobody': 'No manager',
+  'unnamed': 'Without a name',
+  'no-stage': 'Without a stage',
+  'no-type': 'Without a type',
+  'list.n': '{n}',
+  'list.more': { one: '{names} and {n} more', other: '{names} and {n} more' },
+
+  // Contacts
+  'contacts.title': 'Contacts',
+  'contacts.caption': 'Contacts that match the filter',
+  'contacts.matched': { one: '{n} contact matches', other: '{n} contacts match' },
+  'contacts.at-least': { one: 'At least {n} contact matches', other: 'At least {n} contacts match' },
+  'contacts.counting': 'Counting the contacts that match…',
+  'contacts.none': 'No contact matches this filter.',
+  'contacts.none.hint': 'Remove a part of the filter, or show all contacts.',
+  'contacts.name': 'Name',
+  'contacts.stage': 'Stage',
+  'contacts.type': 'Type',
+  'contacts.access': 'Access',
+  'contacts.who': 'Who may see it',
+  'contacts.created': 'Created',
+  'contacts.tags': 'Tags',
+
+  'filter': 'Filter',
+  'filter.words': 'Words in the name',
+  'filter.words.hint': 'Each word has to occur.',
+  'filter.access': 'Access',
+  'filter.any': 'Any',
+  'filter.manager': 'Manager',
+  'filter.view': 'Kind',
+  'filter.view.Company': 'Companies',
+  'filter.view.Person': 'Persons',
+  'filter.view.WithOpportunity': 'With opportunity',
+  'filter.created': 'Created',
+  'filter.from': 'From',
+  'filter.to': 'To',
+  'filter.zone': 'Whole days in {zone}',
+  'filter.stage': 'Stage',
+  'filter.type': 'Type',
+  'filter.tags': 'Tags',
+  'filter.tags.all': 'A contact needs every chosen tag.',
+  'filter.tags.find': 'Find a tag',
+  'filter.tags.more': { one: '{n} more tag: type to find it', other: '{n} more tags: type to find them' },
+  'filter.tags.none': 'No tag contains these letters.',
+  'filter.clear': 'Clear the filter',
+  'filter.remove': 'Remove {part}',
+  'filter.active': 'Active filter',
+  'filter.every': 'Every contact',
+  'filter.part.tags': 'Tag {value}',
+  'filter.part.contactStage': 'Stage {value}',
+  'filter.part.contactType': 'Type {value}',
+  'filter.part.contactListView': '{value}',
+  'filter.part.fromDate': 'Created from {value}',
+  'filter.part.toDate': 'Created until {value}',
+  'filter.part.filterValue': 'Name contains {value}',
+  'filter.part.isShared': '{value}',
+  'filter.part.responsibleid': 'Manager {value}',
+  'filter.unusable': 'A change cannot use this part of the filter: {parts}. Remove it to set access.',
+
+  'page': 'Pages',
+  'page.range': '{from}–{to} of {total}',
+  'page.range.at-least': '{from}–{to} of at least {total}',
+  'page.range.counting': '{from}–{to}',
+  'page.previous': 'Previous page',
+  'page.next': 'Next page',
+  'page.size': 'Rows',
+  'sort.by': 'Sort by {column}',
+
+  'select.bar': 'Selection',
+  'select.page': 'Select this page',
+  'select.one': 'Select {name}',
+  'select.n': { one: '{n} contact selected', other: '{n} contacts selected' },
+  'select.n.page': { one: '{n} contact of this page selected', other: '{n} contacts of this page selected' },
+  'select.n.all': { one: '{n} contact that matches the filter selected', other: 'All {n} contacts that match the filter selected' },
+  'select.all': { one: 'Select {n} contact that matches', other: 'Select all {n} that match' },
+  'select.clear': 'Clear the selection',
+  'select.limit': { one: 'At most {n} contact can be ticked. Select all that match instead.', other: 'At most {n} contacts can be ticked. Select all that match instead.' },
+  'select.most': 'At most {n} can be ticked.',
+  'select.set': { one: 'Set access of {n} contact', other: 'Set access of {n} contacts' },
+  'select.set.none': 'Set access',
+
+  // Set access
+  'access.title': 'Set access',
+  'access.bad': 'This address names no contacts, or more than {n}.',
+  'access.choose': 'Choose contacts',
+  'access.of': { one: '{n} contact', other: '{n} contacts' },
+  'access.of.ticked': 'The contacts that you ticked',
+  'access.of.filter': 'Every contact that matches the filter',
+  'access.now': 'At present',
+  'access.now.private': { one: '{n} is private', other: '{n} are private' },
+  'access.now.shared': { one: '{n} is shared', other: '{n} are shared' },
+  'access.now.same': 'The private ones have the same managers: {names}.',
+  'access.now.same.none': 'No list of managers is in force.',
+  'access.now.mixed': 'The lists of managers differ: mixed.',
+  'access.now.sample': { one: 'Seen from the first {n} contact.', other: 'Seen from the first {n} contacts.' },
+  'access.request': 'Request',
+  'access.people': 'People',
+  'access.verb': 'What to do',
+  'access.verb.give': 'Give access to',
+  'access.verb.give.hint': 'Adds these people to each list.',
+  'access.verb.take': 'Take access from',
+  'access.verb.take.hint': 'Removes these people from each list.',
+  'access.verb.replace': 'Replace the list with',
+  'access.verb.replace.hint': 'Each contact gets exactly this list.',
+  'access.visibility': 'Who else may see them',
+  'access.visibility.keep': 'Keep as each contact is',
+  'access.visibility.keep.replace': 'A replaced list needs a choice: private or shared.',
+  'access.visibility.private': 'Private: only the people of the list and administrators',
+  'access.visibility.shared': 'Shared: everyone',
+  'access.note': 'Note for the record',
+  'access.note.hint': 'Stays with the job; at most 200 characters.',
+  'access.preview': 'Preview',
+  'access.preview.title': 'Preview',
+  'access.preview.first': 'The preview shows which contacts change, before and after, and who gains or loses sight of them. Nothing changes before you confirm.',
+  'access.preview.working': 'The preview reads the contacts. Nothing is changed.',
+  'access.preview.cancelled': 'The preview was cancelled. Nothing was changed.',
+  'access.preview.failed': 'The preview failed. Nothing was changed.',
+  'access.preview.expires': 'This preview can be used until {time}.',
+  'access.needs-people': 'Name at least one person.',
+  'access.needs-visibility': 'Choose private or shared.',
+  'access.nothing': 'Every contact already has this access; there is nothing to change.',
+  'access.private.give': { one: '{n} contact becomes private and gets {names}.', other: '{n} contacts become private and get {names}.' },
+  'access.private.take': { one: '{n} contact becomes private and loses {names}.', other: '{n} contacts become private and lose {names}.' },
+  'access.private.replace': { one: '{n} contact becomes private to {names}.', other: '{n} contacts become private to {names}.' },
+  'access.private.admins': { one: '{n} contact becomes private to administrators only.', other: '{n} contacts become private to administrators only.' },
+  'access.shared.give': { one: '{n} contact becomes shared with everyone and gets {names}.', other: '{n} contacts become shared with everyone and get {names}.' },
+  'access.shared.take': { one: '{n} contact becomes shared with everyone and loses {names}.', other: '{n} contacts become shared with everyone and lose {names}.' },
+  'access.shared.replace': { one: '{n} contact becomes shared with everyone, with the list {names}.', other: '{n} contacts become shared with everyone, with the list {names}.' },
+  'access.shared.admins': { one: '{n} contact becomes shared with everyone, with an empty list.', other: '{n} contacts become shared with everyone, with an empty list.' },
+  'access.keep.give': { one: '{n} contact gets {names}.', other: '{n} contacts get {names}.' },
+  'access.keep.take': { one: '{n} contact loses {names}.', other: '{n} contacts lose {names}.' },
+  'access.loses': { one: '{n} person loses sight of some of them.', other: '{n} people lose sight of some of them.' },
+  'access.loses.none': 'Nobody loses sight of a contact.',
+  'access.loses.you': { one: 'You lose sight of {n}.', other: 'You lose sight of {n}.' },
+  'access.gains': { one: '{n} person gains sight of some of them.', other: '{n} people gain sight of some of them.' },
+  'access.counts': 'Counts of the preview',
+  'access.count.matched': 'Selected',
+  'access.count.updated': 'Change',
+  'access.count.unchanged': 'Stay as they are',
+  'access.count.skipped': 'You may not edit',
+  'access.count.failed': 'Cannot be changed',
+  'access.changes': 'Before and after',
+  'access.before': 'Before',
+  'access.after': 'After',
+  'access.contact': 'Contact',
+  'access.gains.title': 'Who gains',
+  'access.loses.title': 'Who loses',
+  'access.effect.person': 'Person',
+  'access.effect.contacts': 'Contacts',
+  'access.effect.none': 'Nobody',
+  'access.effect.first': { one: 'The largest of {n}', other: 'The largest of {n}' },
+  'access.type-number': 'To confirm, type the number of contacts that change: {number}',
+  'access.apply': { one: 'Change {n} contact', other: 'Change {n} contacts' },
+  'access.applying': 'Starting…',
+  'access.new-preview': 'New preview',
+  'access.stale': 'The preview has expired. Make a new one.',
+  'access.edit-form': 'Change the request',
+  'access.result': 'Result',
+  'access.more-changes': 'Show more',
+
+  // A job and its progress
+  'job.title': 'Job',
+  'job.progress': 'Progress of the job',
+  'job.announce': 'The job is at {percent} per cent.',
+  'job.announce.done': 'The job has ended: {sentence}',
+  'job.state.queued': 'Queued',
+  'job.state.running': 'Running',
+  'job.state.done': 'Done',
+  'job.state.failed': 'Failed',
+  'job.state.cancelled': 'Cancelled',
+  'job.state.stopping': 'Stopping',
+  'job.kind.contact': 'One contact',
+  'job.kind.contacts': 'Ticked contacts',
+  'job.kind.filter': 'By filter',
+  'job.kind.undo': 'Undo',
+  'job.kind.preview': 'Preview',
+  'job.kind.snapshot': 'Snapshot',
+  'job.updated': { one: '{n} contact was changed.', other: '{n} contacts were changed.' },
+  'job.would': { one: '{n} contact would change.', other: '{n} contacts would change.' },
+  'job.unchanged': { one: '{n} already had this access.', other: '{n} already had this access.' },
+  'job.skipped': { one: '{n} may not be edited by the job’s user.', other: '{n} may not be edited by the job’s user.' },
+  'job.conflicts': { one: '{n} was changed by somebody else and left alone.', other: '{n} were changed by somebody else and left alone.' },
+  'job.failed': { one: '{n} could not be written.', other: '{n} could not be written.' },
+  'job.speed': { one: '{n} contact a second', other: '{n} contacts a second' },
+  'job.end': 'ends about {time}',
+  'job.percent': '{percent} %',
+  'job.cancel': 'Cancel the job',
+  'job.cancelled': 'The job stops after its current page. What is done can be undone.',
+  'job.undo': 'Undo',
+  'job.undo.title': 'Undo this job',
+  'job.undo.counting': 'Counting what the undo would restore…',
+  'job.undo.n': { one: '{n} contact gets back the access it had before the job.', other: '{n} contacts get back the access they had before the job.' },
+  'job.undo.conflicts': { one: '{n} was changed again since and stays as it is.', other: '{n} were changed again since and stay as they are.' },
+  'job.undo.skipped': { one: '{n} may not be edited by you.', other: '{n} may not be edited by you.' },
+  'job.undo.none': 'There is nothing to restore.',
+  'job.undo.confirm': { one: 'Restore {n} contact', other: 'Restore {n} contacts' },
+  'job.undo.note': 'An undo is a job and can be undone. Changes can be undone for 90 days.',
+  'job.open': 'Show the job',
+  'job.by.schedule': 'The operator’s schedule',
+  'job.by.rule': 'Rule {name}',
+  'job.undo-of': 'Undoes {job}',
+  'job.apply-of': 'Runs the preview {job}',
+  'job.earlier': 'an earlier job',
+  'job.started': 'Started',
+  'job.finished': 'Ended',
+  'job.created': 'Requested',
+  'job.author': 'By',
+  'job.which': 'Contacts',
+  'job.target': 'New access',
+  'job.note': 'Note',
+  'job.kind': 'Kind',
+  'job.state': 'State',
+  'job.counts': 'Changed',
+  'job.error': 'Reason',
+  'job.changes': 'Changes',
+  'job.changes.none': 'This job changed no contact.',
+  'job.changes.expired': 'The states before this job are no longer kept.',
+  'job.conflict': 'Changed again by somebody else; left alone',
+  'job.hidden': 'Contact {id}, which you may not see',
+  'target.give': 'Give access to {names}',
+  'target.take': 'Take access from {names}',
+  'target.replace': 'List {names}',
+  'target.admins': 'Empty list',
+  'target.private': 'Private',
+  'target.shared': 'Shared',
+
+  'jobs.title': 'Jobs',
+  'jobs.caption': 'Jobs, newest first',
+  'jobs.none': 'No job matches.',
+  'jobs.none.hint': 'Every change of access appears here, with who made it, and can be undone.',
+  'jobs.older': 'Older jobs',
+  'jobs.newest': 'Newest jobs',
+  'jobs.daily': 'Contacts changed per day',
+  'jobs.daily.day': 'Day',
+  'jobs.daily.contacts': 'Contacts',
+  'jobs.daily.jobs': 'Jobs',
+  'jobs.daily.bar': { one: '{day}: {n} contact changed', other: '{day}: {n} contacts changed' },
+  'jobs.daily.none': 'No contact was changed in the last 90 days.',
+  'jobs.filter.user': 'User',
+  'jobs.filter.from': 'From',
+  'jobs.filter.to': 'To',
+  'jobs.filter.rule': 'Rule',
+  'jobs.filter.contactid': 'Contact number',
+  'jobs.open': { one: '{n} job is open', other: '{n} jobs are open' },
+
+  // Charts
+  'chart.table': 'Show as a table',
+  'chart.picture': 'Show as a picture',
+
+  // A contact
+  'contact.title': 'Contact {id}',
+  'contact.data': 'Data',
+  'contact.who': 'Who may see and edit',
+  'contact.see': 'See',
+  'contact.edit': 'Edit',
+  'contact.person': 'Person',
+  'contact.reason': 'Reason',
+  'contact.yes': 'Yes',
+  'contact.no': 'No',
+  'contact.everyone': 'Everyone in the portal',
+  'contact.admins': 'Administrators',
+  'contact.others': 'Everyone else',
+  'contact.reason.administrator': 'Is an administrator',
+  'contact.reason.shared': 'The contact is shared',
+  'contact.reason.in-list': 'Is in the list of managers',
+  'contact.reason.not-in-list': 'The contact is private, and the list does not name this person',
+  'contact.reason.read-only': 'The contact is shared for reading, and the list does not name this person',
+  'contact.why': 'Why may somebody see it?',
+  'contact.why.you': 'Why may you see it?',
+  'contact.why.person': 'Ask about a person',
+  'contact.set-by': 'This access was set by {name} on {time}.',
+  'contact.set-by.rule': 'This access was set by the rule {rule} of {name} on {time}.',
+  'contact.set-by.none': 'Nobody set this access here: it was loaded, or is the access of every new contact.',
+  'contact.history': 'History of access',
+  'contact.history.loaded': 'Loaded with this access',
+  'contact.history.expired': 'Earlier changes are no longer kept',
+  'contact.history.none': 'The access of this contact was never changed here.',
+  'contact.history.when': 'When',
+  'contact.history.what': 'How',
+  'contact.change': 'Change access',
+  'contact.change.none': 'You may see this contact, but not edit it.',
+  'contact.managers': 'People of the list',
+  'contact.save': 'Preview and save',
+  'contact.save.title': 'Save this access?',
+  'contact.save.confirm': 'Save',
+  'contact.save.done': 'The access is saved.',
+  'contact.save.same': 'This is the present access already.',
+  'contact.conflict.title': 'Somebody changed this contact meanwhile',
+  'contact.conflict.text': 'Nothing was written. Compare both versions and decide.',
+  'contact.conflict.theirs': 'Now in force',
+  'contact.conflict.mine': 'Yours',
+  'contact.conflict.keep': 'Keep what is in force',
+  'contact.conflict.overwrite': 'Replace it with yours',
+  'contact.address': 'Address',
+  'contact.reach': 'Contact details',
+  'contact.about': 'About',
+  'contact.industry': 'Industry',
+  'contact.created-by': '{time} by {name}',
+
+  // Rules
+  'rules.title': 'Rules',
+  'rules.caption': 'Standing rules',
+  'rules.none': 'There is no rule yet.',
+  'rules.none.hint': 'A rule sets the access of all contacts that match a filter, on a schedule.',
+  'rules.new': 'New rule',
+  'rules.name': 'Name',
+  'rules.name.hint': 'Letters, digits, dots, dashes and underscores.',
+  'rules.filter': 'Contacts',
+  'rules.filter.edit': 'To choose other contacts, change the filter there and make a rule of it.',
+  'rules.filter.show': 'Show these contacts',
+  'rules.filter.make': 'Make a rule of this filter',
+  'rules.target': 'New access',
+  'rules.schedule': 'Schedule',
+  'rules.cron': 'Cron expression',
+  'rules.cron.hint': 'Minute, hour, day of the month, month, day of the week. For example 0 2 * * * is every night at two.',
+  'rules.zone': 'Time zone',
+  'rules.next': 'Next runs',
+  'rules.next.five': 'The next five runs, in {zone}',
+  'rules.limit': 'Change at most',
+  'rules.limit.hint': 'If more contacts would change, the run writes nothing. Empty means no limit.',
+  'rules.limit.none': 'No limit',
+  'rules.enabled': 'Runs on schedule',
+  'rules.disabled': 'Paused',
+  'rules.last': 'Last run',
+  'rules.last.error': 'Last error',
+  'rules.never': 'Not yet',
+  'rules.owner': 'Owner',
+  'rules.save': 'Save the rule',
+  'rules.saved': 'The rule is saved.',
+  'rules.delete': 'Delete the rule',
+  'rules.delete.title': 'Delete the rule {name}?',
+  'rules.delete.text': 'The rule never runs again. What it changed stays.',
+  'rules.deleted': 'The rule is deleted.',
+  'rules.preview': 'Preview a run',
+  'rules.preview.text': 'The preview counts what a run would change now. Nothing is changed.',
+  'rules.conflict': 'Somebody changed this rule meanwhile. Load it again before you save.',
+
+  // Who can see what
+  'who.title': 'Who can see what',
+  'who.person': 'By person',
+  'who.person.choose': 'Choose a person',
+  'who.person.hint': 'Choose a person to see which private contacts the person may see.',
+  'who.person.admin': '{name} is an administrator, and sees and edits every contact.',
+  'who.person.shared': { one: '{name} sees {n} shared contact, like everyone.', other: '{name} sees {n} shared contacts, like everyone.' },
+  'who.person.private': { one: '{name} sees {n} private contact by being in its list.', other: '{name} sees {n} private contacts by being in their lists.' },
+  'who.person.list': 'Private contacts of {name}',
+  'who.person.move': 'Hand everything of {name} to somebody else',
+  'who.person.none': '{name} is in the list of no private contact.',
+  'who.contact': 'By contact',
+  'who.contact.find': 'Find a contact by words in its name',
+  'who.contact.results': 'Contacts that were found',
+  'who.chart': 'Private and shared contacts',
+  'who.chart.stages': 'By stage',
+  'who.chart.tags': 'By tag',
+  'who.chart.as-of': 'Counted on {time}.',
+  'who.chart.count': 'Count again',
+  'who.chart.count.first': 'Count now',
+  'who.chart.counting': 'Counting the contacts…',
+  'who.chart.never': 'The contacts were not counted yet.',
+  'who.chart.admins': 'Only administrators see these counts.',
+  'who.chart.private': 'Private',
+  'who.chart.editing': 'Shared for editing',
+  'who.chart.reading': 'Shared for reading',
+  'who.chart.all': 'All',
+  'who.chart.bar': '{name}: {private} private, {editing} shared for editing, {reading} shared for reading',
+
+  // Choosing people
+  'people.add': 'Type a name to add a person',
+  'people.choose': 'Type a name',
+  'people.none': 'Nobody has this name.',
+  'people.found': { one: '{n} person found', other: '{n} people found' },
+  'people.remove': 'Remove {name}',
+  'people.chosen': 'Chosen people',
+  'people.unknown': 'Somebody who left ({id})',
+};
+
+/** @typedef {keyof typeof TEXTS} Key */
+/** @typedef {Record<string, string | number>} Values */
+
+const setting = globalThis.localStorage?.getItem('crm-access.language') ?? '';
+const locale = globalThis.navigator?.language || 'en';
+const plurals = new Intl.PluralRules('en');
+const numbers = new Intl.NumberFormat(locale);
+const ACCENTS = new Map([...'aeiouycnszAEIOUYCNSZ'].map((letter, at) => [letter, [...'àéîöüýçñšžÀÉÎÖÜÝÇÑŠŽ'][at]]));
+
+/** The language and the direction of the page. */
+export const language = { code: 'en', direction: setting === 'pseudo-rtl' ? 'rtl' : 'ltr' };
+
+/** @param {string} text Lengthens a text by two fifths, but not its placeholders. */
+function pseudo(text) {
+  const parts = text.split(/(\{\w+\})/);
+  const accented = parts.map((part) => (part.startsWith('{') ? part : part.replace(/./g, (one) => ACCENTS.get(one) ?? one)));
+  return `[${accented.join('')}${' ····'.repeat(Math.ceil((text.length * 0.4) / 5))}]`;
+}
+
+/**
+ * @param {Key} key
+ * @param {Record<string, unknown>} values
+ */
+function template(key, values) {
+  /** @type {string | Plural} */
+  const text = TEXTS[key];
+  const form = typeof text === 'string' ? text : text[plurals.select(Number(values.n)) === 'one' ? 'one' : 'other'];
+  return setting.startsWith('pseudo') ? pseudo(form) : form;
+}
+
+/**
+ * Returns a text with its values.
+ *
+ * @param {Key} key
+ * @param {Values} [values]
+ */
+export function t(key, values = {}) {
+  return template(key, values).replace(/\{(\w+)\}/g, (_, name) => shown(values[name]));
+}
+
+/**
+ * Returns the parts of a text whose values may be elements, such as names with a direction of their own.
+ *
+ * @param {Key} key
+ * @param {Record<string, unknown>} values
+ * @returns {any[]}
+ */
+export function rich(key, values) {
+  const parts = template(key, values).split(/\{(\w+)\}/);
+  return parts.map((part, at) => (at % 2 === 0 ? part : shown(values[part])));
+}
+
+/** @param {any} value */
+function shown(value) {
+  return typeof value === 'number' ? numbers.format(value) : value;
+}
+
+/** @param {string} key Whether there is such a text. @returns {key is Key} */
+export function isText(key) {
+  return key in TEXTS;
+}
+
+/** @param {number} value */
+export const number = (value) => numbers.format(value);
+
+/** Reads a number as users type it, with or without separators. @param {string} typed */
+export function typedNumber(typed) {
+  const digits = typed.replace(/[^\p{Nd}]/gu, '');
+  return digits === '' ? null : Number(digits);
+}
+
+/** The portal's time zone: all times are shown in this zone. */
+let zone = 'UTC';
+/** @type {Record<string, Intl.DateTimeFormat>} */
+let formats = {};
+
+/** @param {string} name Sets the portal's zone. A zone that the browser does not know leaves UTC. */
+export function setZone(name) {
+  try {
+    new Intl.DateTimeFormat(locale, { timeZone: name });
+    zone = name;
+  } catch {
+    zone = 'UTC';
+  }
+  formats = {};
+}
+
+/** Returns the name of the zone in which times are shown. */
+export const shownZone = () => zone;
+
+/** @type {Record<string, Intl.DateTimeFormatOptions>} */
+const STYLES = {
+  day: { year: 'numeric', month: 'short', day: 'numeric' },
+  short: { month: 'short', day: 'numeric' },
+  minute: { year: 'numeric', month: 'short', day: 'numeric', hour: '2-digit', minute: '2-digit' },
+  clock: { hour: '2-digit', minute: '2-digit', second: '2-digit' },
+  weekday: { weekday: 'short', year: 'numeric', month: 'short', day: 'numeric', hour: '2-digit', minute: '2-digit' },
+};
+
+/**
+ * Writes an instant in the portal's zone, or in another zone.
+ *
+ * @param {string} instant
+ * @param {'day' | 'short' | 'minute' | 'clock' | 'weekday'} [style]
+ * @param {string} [timeZone]
+ */
+export function time(instant, style = 'minute', timeZone = zone) {
+  const name = `${style} ${timeZone}`;
+  formats[name] ??= new Intl.DateTimeFormat(locale, { ...STYLES[style], timeZone });
+  // The service writes seven decimals; a browser reads three.
+  return formats[name].format(new Date(instant.replace(/(\.\d{3})\d+/, '$1')));
+}
+
+/** Writes a date without a time, such as 2026-11-25, which no zone moves. @param {string} date */
+export const date = (date) => time(`${date.slice(0, 10)}T00:00:00Z`, 'day', 'UTC');

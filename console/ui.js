@@ -1,0 +1,511 @@
+/** The parts that views are made of: the address, the page, tables, dialogs, people, states and messages. */
+
+import htm from './htm.js';
+import { useCallback, useEffect, useId, useLayoutEffect, useRef, useState } from './hooks.js';
+import { h } from './preact.js';
+import { ApiError, get } from './api.js';
+import { date, isText, language, rich, t, time } from './text.js';
+
+export const html = htm.bind(h);
+
+/** @typedef {import('./preact.js').ComponentChildren} Children */
+/** @typedef {{id: string, displayName: string, title?: string, email?: string, isAdmin?: boolean}} Person */
+
+// The address ---------------------------------------------------------------------------------------------------------
+
+/**
+ * The place that the address names: the view, its subject, and the parameters. The address keeps everything that a
+ * reload or another tab needs. It stands after `#`, so that no server and no log sees it.
+ *
+ * @typedef {{view: string, subject: string, query: URLSearchParams}} Place
+ */
+
+/** @returns {Place} */
+export function place() {
+  const [path, query = ''] = location.hash.replace(/^#\/?/, '').split('?', 2);
+  const [view, ...rest] = path.split('/');
+  return { view: view || 'contacts', subject: decode(rest.join('/')), query: new URLSearchParams(query) };
+}
+
+/** @param {string} text */
+function decode(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+/**
+ * Writes an address.
+ *
+ * @param {string} view
+ * @param {URLSearchParams | Record<string, string>} [query]
+ * @param {string | number} [subject]
+ */
+export function address(view, query = {}, subject = '') {
+  const text = new URLSearchParams(query).toString();
+  return `#/${view}${subject === '' ? '' : `/${encodeURIComponent(subject)}`}${text && `?${text}`}`;
+}
+
+/** @param {string} to Goes to an address. @param {'push' | 'replace'} [how] */
+export function go(to, how = 'push') {
+  history[how === 'push' ? 'pushState' : 'replaceState'](null, '', to);
+  dispatchEvent(new PopStateEvent('popstate'));
+}
+
+/** Returns the place, and renders again when it changes. */
+export function usePlace() {
+  const [here, set] = useState(place);
+  useEffect(() => {
+    const onMove = () => set(place());
+    addEventListener('popstate', onMove);
+    return () => removeEventListener('popstate', onMove);
+  }, []);
+  return here;
+}
+
+// Reading from the service --------------------------------------------------------------------------------------------
+
+/**
+ * Reads an answer, and keeps the last one while the next is read.
+ *
+ * @param {string | null} path `null` reads nothing.
+ * @param {URLSearchParams | Record<string, string | number | boolean>} [query]
+ */
+export function useAnswer(path, query) {
+  const [state, set] = useState(/** @type {{answer?: import('./api.js').Answer, error?: unknown, busy: boolean}} */ ({ busy: true }));
+  const [turn, setTurn] = useState(0);
+  const text = new URLSearchParams(/** @type {any} */ (query ?? {})).toString();
+  useEffect(() => {
+    if (path === null) return set({ busy: false });
+    const ended = new AbortController();
+    set((before) => ({ ...before, error: undefined, busy: true }));
+    get(path, { query: new URLSearchParams(text), signal: ended.signal }).then(
+      (answer) => set({ answer, busy: false }),
+      (error) => !ended.signal.aborted && set({ error, busy: false }),
+    );
+    return () => ended.abort();
+  }, [path, text, turn]);
+  const reload = useCallback(() => setTurn((before) => before + 1), []);
+  const put = useCallback((/** @type {import('./api.js').Answer} */ answer) => set({ answer, busy: false }), []);
+  return { ...state, reload, put };
+}
+
+/**
+ * Runs one action at a time, and keeps its failure.
+ *
+ * @returns {{busy: boolean, error: unknown, run: (work: () => Promise<void>) => Promise<void>, forget: () => void}}
+ */
+export function useAction() {
+  const [state, set] = useState({ busy: false, error: /** @type {unknown} */ (null) });
+  const working = useRef(false);
+  const run = useCallback(async (/** @type {() => Promise<void>} */ work) => {
+    if (working.current) return;
+    working.current = true;
+    set({ busy: true, error: null });
+    try {
+      await work();
+      set({ busy: false, error: null });
+    } catch (error) {
+      set({ busy: false, error });
+    } finally {
+      working.current = false;
+    }
+  }, []);
+  const forget = useCallback(() => set({ busy: false, error: null }), []);
+  return { ...state, run, forget };
+}
+
+// The page and its states ---------------------------------------------------------------------------------------------
+
+/** The view whose heading had the focus last: a view that opens later takes the focus, but the first view does not. */
+let shownView = '';
+
+/**
+ * A view: its heading takes the focus when the user comes from another view, and its title is the window's.
+ *
+ * @param {{title: string, name?: Children, actions?: Children, children?: Children}} properties
+ */
+export function Page({ title, name, actions, children }) {
+  const heading = useRef(/** @type {HTMLElement | null} */ (null));
+  useLayoutEffect(() => {
+    document.title = t('title', { page: title, product: t('product') });
+  }, [title]);
+  useLayoutEffect(() => {
+    const { view, subject } = place();
+    const key = `${view}/${subject}`;
+    if (shownView !== '' && shownView !== key) heading.current?.focus();
+    shownView = key;
+  });
+  return html`
+    <div class="page-head">
+      <h1 tabindex="-1" ref=${heading}>${name ?? title}</h1>
+      ${actions && html`<div class="actions">${actions}</div>`}
+    </div>
+    ${children}`;
+}
+
+/** @type {((text: string) => void) | null} */
+let say = null;
+
+/** Tells users of screen readers something that happened. @param {string} text */
+export function announce(text) {
+  say?.(text);
+}
+
+/** The one region whose changes screen readers read. The region exists before the first message. */
+export function Announcements() {
+  const [text, set] = useState('');
+  useEffect(() => {
+    say = set;
+  }, []);
+  return html`<div role="status" class="unseen">${text}</div>`;
+}
+
+/** @param {{lines?: number}} properties A place that is not filled yet. */
+export function Loading({ lines = 6 }) {
+  return html`<div class="loading" aria-busy="true">
+    <p class="unseen">${t('loading')}</p>
+    ${Array.from({ length: lines }, () => html`<div class="bone"></div>`)}
+  </div>`;
+}
+
+/** @param {{title: string, children?: Children}} properties A list without entries. */
+export function Empty({ title, children }) {
+  return html`<div class="empty"><p class="empty-title">${title}</p>${children}</div>`;
+}
+
+/**
+ * A failure: the service's own sentence, the number of the request, and a way to go on.
+ *
+ * @param {{error: unknown, retry?: () => void, title?: string}} properties
+ */
+export function Failure({ error, retry, title = t('error.title') }) {
+  const api = error instanceof ApiError ? error : null;
+  const details = /** @type {any[]} */ (api?.details ?? []);
+  return html`<div class="failure" role="alert">
+    <p class="failure-title">${title}</p>
+    <p>${api?.status === 0 ? t('error.no-answer') : error instanceof Error ? error.message : String(error)}</p>
+    ${details.length > 0 &&
+    html`<ul>${details.map((one) => html`<li>${typeof one === 'string' ? one : [one.field, one.message].filter(Boolean).join(': ')}</li>`)}</ul>`}
+    ${api?.requestId && html`<p class="quiet">${rich('error.details', { id: html`<code>${api.requestId}</code>` })}</p>`}
+    ${retry && html`<button type="button" onClick=${retry}>${t('again')}</button>`}
+  </div>`;
+}
+
+/**
+ * An answer in its three states. A failure keeps the last answer below it.
+ *
+ * @param {{of: ReturnType<typeof useAnswer>, children: (answer: import('./api.js').Answer) => Children, lines?: number}} properties
+ */
+export function Shown({ of, children, lines }) {
+  return html`
+    ${of.error && html`<${Failure} error=${of.error} retry=${of.reload} />`}
+    ${of.answer ? html`<div class="answer" aria-busy=${String(of.busy)}>${children(of.answer)}</div>` : of.busy && html`<${Loading} lines=${lines} />`}`;
+}
+
+// Small parts ---------------------------------------------------------------------------------------------------------
+
+/** The sign of the product. */
+export const Mark = () => html`<svg class="mark" viewBox="0 0 32 32" aria-hidden="true"><rect width="32" height="32" rx="7" fill="#1f5fbf" />
+  <path fill="#fff" d="M13 7.500a4.500 4.500 0 1 0 0 9a4.500 4.500 0 0 0 0-9zM4.500 25c0-5 3.800-8 8.500-8s8.500 3 8.500 8z" />
+  <path fill="#ffd166" d="M20 10.500a3.500 3.500 0 1 1 5 3.200V21l-1.500 1.500L22 21v-7.300a3.500 3.500 0 0 1-2-3.200z" /></svg>`;
+
+/** @param {{children?: Children}} properties A name from the data, which may have a direction of its own. */
+export const Name = ({ children }) => html`<bdi>${children || t('unnamed')}</bdi>`;
+
+/** @param {{at: string | null | undefined, as?: 'day' | 'minute' | 'clock'}} properties */
+export const When = ({ at, as = 'minute' }) => at && html`<time datetime=${at}>${time(at, as)}</time>`;
+
+/**
+ * A stage or a type: its colour beside its title. The colour is data, so only a plain hexadecimal colour is used.
+ *
+ * @param {{of: {title: string, color?: string} | null, none: string}} properties
+ */
+export function Swatched({ of, none }) {
+  if (!of) return html`<span class="quiet">${none}</span>`;
+  const color = /^#[0-9a-f]{3,8}$/i.test(of.color ?? '') ? of.color : 'transparent';
+  return html`<span class="swatched"><span class="swatch" style=${{ '--swatch': color }}></span><${Name}>${of.title}<//></span>`;
+}
+
+/** @param {{shareType: number}} properties The access of a contact: a word and a shape. */
+export function AccessWord({ shareType }) {
+  const key = shareType === 0 ? 'private' : shareType === 2 ? 'read-only' : 'shared';
+  return html`<span class=${`access access-${key}`}><svg viewBox="0 0 16 16" aria-hidden="true">
+    ${shareType === 0
+      ? html`<path d="M4.500 7V5a3.500 3.500 0 0 1 7 0v2H13v7H3V7zm1.500 0h4V5a2 2 0 0 0-4 0z" />`
+      : html`<path d="M8 1.500a6.500 6.500 0 1 0 0 13a6.500 6.500 0 0 0 0-13zM8 3a5 5 0 1 1 0 10A5 5 0 0 1 8 3zM5 7.250h6v1.500H5z" />`}
+  </svg>${t(key)}</span>`;
+}
+
+/**
+ * The names of people as a list.
+ *
+ * @param {{people: readonly Person[], most?: number, none?: Children}} properties
+ */
+export function Names({ people, most = 3, none = t('admins-only') }) {
+  if (people.length === 0) return html`<span class="quiet">${none}</span>`;
+  const first = people.slice(0, most).map((one, at) => html`${at > 0 && ', '}<${Name}>${one.displayName || t('people.unknown', { id: one.id.slice(0, 8) })}<//>`);
+  return people.length > most ? html`<span>${rich('list.more', { names: first, n: people.length - most })}</span>` : html`<span>${first}</span>`;
+}
+
+/** @param {{shareType: number, people: readonly Person[]}} properties Who may see a contact. */
+export function Sees({ shareType, people }) {
+  if (shareType === 0) return html`<${Names} people=${people} />`;
+  return html`<span>${t(shareType === 2 ? 'everyone.reads' : 'everyone')}</span>`;
+}
+
+/**
+ * A field with its label, its hint and its fault.
+ *
+ * @param {{label: string, hint?: Children, fault?: string, children: (id: string, described: string) => Children}} properties
+ */
+export function Field({ label, hint, fault, children }) {
+  const id = useId();
+  return html`<div class="field">
+    <label for=${id}>${label}</label>
+    ${children(id, hint || fault ? `${id}-hint` : '')}
+    ${(hint || fault) && html`<p class=${fault ? 'hint fault' : 'hint'} id=${`${id}-hint`}>${fault ?? hint}</p>`}
+  </div>`;
+}
+
+/**
+ * @param {{label: string, value: string, options: readonly (readonly [string, string])[], onChange: (value: string) => void, hint?: string}} properties
+ */
+export function Choice({ label, value, options, onChange, hint }) {
+  return html`<${Field} label=${label} hint=${hint}>${(/** @type {string} */ id, /** @type {string} */ described) =>
+    html`<select id=${id} aria-describedby=${described || undefined} value=${value}
+      onChange=${(/** @type {any} */ event) => onChange(event.target.value)}>
+      ${options.map(([key, text]) => html`<option value=${key} selected=${key === value}>${text}</option>`)}
+    </select>`}<//>`;
+}
+
+// Tables --------------------------------------------------------------------------------------------------------------
+
+/**
+ * @template Row
+ * @typedef {{key: string, title: string, sort?: string, number?: boolean, head?: boolean, wide?: boolean,
+ *   cell: (row: Row) => Children}} Column `head` marks the cell that names the row; `sort` is the name to sort by.
+ */
+
+/**
+ * A native table. The box around it scrolls sideways on narrow windows, and so takes the focus and has a name.
+ *
+ * @param {{caption: string, columns: Column<any>[], rows: readonly any[], keyOf: (row: any) => string | number,
+ *   sorted?: {by: string, order: 'ascending' | 'descending'}, onSort?: (by: string) => void,
+ *   selection?: {head: Children, cell: (row: any) => Children}, marked?: (row: any) => boolean, seen?: boolean}} properties
+ */
+export function Table({ caption, columns, rows, keyOf, sorted, onSort, selection, marked, seen }) {
+  return html`<div class="table-box" role="group" aria-label=${caption} tabindex="0">
+    <table>
+      <caption class=${seen ? '' : 'unseen'}>${caption}</caption>
+      <thead><tr>
+        ${selection && html`<td class="tick">${selection.head}</td>`}
+        ${columns.map(
+          (column) => html`<th scope="col" class=${column.number ? 'number' : ''}
+            aria-sort=${column.sort && sorted?.by === column.sort ? sorted.order : undefined}>
+            ${column.sort && onSort
+              ? html`<button type="button" class="sort" aria-label=${t('sort.by', { column: column.title })} onClick=${() => onSort(/** @type {string} */ (column.sort))}>
+                  ${column.title}<span aria-hidden="true" class="sort-mark">${sorted?.by === column.sort ? (sorted.order === 'ascending' ? '▲' : '▼') : ''}</span>
+                </button>`
+              : column.title}
+          </th>`,
+        )}
+      </tr></thead>
+      <tbody>
+        ${rows.map(
+          (row) => html`<tr key=${keyOf(row)} class=${marked?.(row) ? 'marked' : ''}>
+            ${selection && html`<td class="tick">${selection.cell(row)}</td>`}
+            ${columns.map((column) => {
+              const style = `${column.number ? 'number' : ''}${column.wide ? ' wide' : ''}`;
+              return column.head
+                ? html`<th scope="row" class=${style}>${column.cell(row)}</th>`
+                : html`<td class=${style}>${column.cell(row)}</td>`;
+            })}
+          </tr>`,
+        )}
+      </tbody>
+    </table>
+  </div>`;
+}
+
+/**
+ * A check box with three states.
+ *
+ * @param {{state: 'on' | 'off' | 'mixed', label: string, onToggle: () => void}} properties
+ */
+export function Tick({ state, label, onToggle }) {
+  const box = useRef(/** @type {HTMLInputElement | null} */ (null));
+  useLayoutEffect(() => {
+    if (!box.current) return;
+    box.current.indeterminate = state === 'mixed';
+    box.current.checked = state === 'on';
+  });
+  return html`<label class="tick-target"><input type="checkbox" ref=${box} checked=${state === 'on'} aria-label=${label} onChange=${onToggle} /></label>`;
+}
+
+// People --------------------------------------------------------------------------------------------------------------
+
+/** @type {Map<string, Person>} */
+const known = new Map();
+
+/** @param {readonly Person[]} people Remembers people, so that their identifiers can be shown as names. */
+export function meet(people) {
+  for (const one of people) known.set(one.id, one);
+}
+
+/** @param {string} id @returns {Person} */
+export const person = (id) => known.get(id) ?? { id, displayName: t('people.unknown', { id: id.slice(0, 8) }) };
+
+/**
+ * Returns people by their identifiers, and reads those that are not known yet.
+ *
+ * @param {readonly string[]} ids
+ */
+export function usePeople(ids) {
+  const [, set] = useState(0);
+  const text = ids.filter((id) => !known.has(id)).join(' ');
+  useEffect(() => {
+    for (const id of text.split(' ').filter(Boolean)) {
+      get(`people/${id}`).then(
+        ({ response }) => {
+          meet([response]);
+          set((before) => before + 1);
+        },
+        () => {},
+      );
+    }
+  }, [text]);
+  return ids.map(person);
+}
+
+/**
+ * Chooses people by typing a part of a name.
+ *
+ * @param {{label: string, chosen: readonly string[], onChange: (ids: string[]) => void, single?: boolean, hint?: string}} properties
+ */
+export function PeoplePicker({ label, chosen, onChange, single, hint }) {
+  const people = usePeople(chosen);
+  const [typed, setTyped] = useState('');
+  const [open, setOpen] = useState(false);
+  const [at, setAt] = useState(0);
+  const id = useId();
+  const input = useRef(/** @type {HTMLInputElement | null} */ (null));
+  const words = useSettled(typed, 150);
+  const answer = useAnswer(open ? 'people/filter' : null, { ...(words && { filterValue: words }), count: 8 });
+  /** @type {Person[]} */
+  const found = (answer.answer?.response ?? []).filter((/** @type {Person} */ one) => !chosen.includes(one.id));
+  const active = Math.min(at, found.length - 1);
+
+  useEffect(() => {
+    if (open && answer.answer && !answer.busy) announce(found.length > 0 ? t('people.found', { n: found.length }) : t('people.none'));
+  }, [answer.answer]);
+
+  const choose = (/** @type {Person} */ one) => {
+    meet([one]);
+    onChange(single ? [one.id] : [...chosen, one.id]);
+    setTyped('');
+    setOpen(false);
+  };
+  const remove = (/** @type {string} */ gone) => {
+    onChange(chosen.filter((one) => one !== gone));
+    input.current?.focus();
+  };
+  const onKey = (/** @type {KeyboardEvent} */ event) => {
+    if (event.key === 'ArrowDown' || event.key === 'ArrowUp') {
+      event.preventDefault();
+      setOpen(true);
+      const step = event.key === 'ArrowDown' ? 1 : -1;
+      if (open && found.length > 0) setAt((active + step + found.length) % found.length);
+    } else if (event.key === 'Enter' && open && found[active]) {
+      event.preventDefault();
+      choose(found[active]);
+    } else if (event.key === 'Escape' && open) {
+      event.preventDefault();
+      event.stopPropagation();
+      setOpen(false);
+    }
+  };
+
+  return html`<div class="field people">
+    <label for=${id}>${label}</label>
+    ${people.length > 0 &&
+    html`<ul class="chips" aria-label=${t('people.chosen')}>${people.map(
+      (one) => html`<li key=${one.id} class="chip"><${Name}>${one.displayName}<//>
+        <button type="button" class="plain" aria-label=${t('people.remove', { name: one.displayName })} onClick=${() => remove(one.id)}><span aria-hidden="true">✕</span></button></li>`,
+    )}</ul>`}
+    <div class="combo">
+      <input id=${id} ref=${input} type="text" role="combobox" autocomplete="off" spellcheck=${false} placeholder=${t(single ? 'people.choose' : 'people.add')}
+        aria-expanded=${String(open)} aria-controls=${`${id}-list`} aria-autocomplete="list"
+        aria-describedby=${hint ? `${id}-hint` : undefined}
+        aria-activedescendant=${open && found[active] ? `${id}-${active}` : undefined}
+        value=${typed} onKeyDown=${onKey} onClick=${() => setOpen(true)} onBlur=${() => setOpen(false)}
+        onInput=${(/** @type {any} */ event) => {
+          setTyped(event.target.value);
+          setOpen(true);
+          setAt(0);
+        }} />
+      <ul id=${`${id}-list`} role="listbox" aria-label=${label} hidden=${!open}>
+        ${found.map(
+          (one, index) => html`<li key=${one.id} id=${`${id}-${index}`} role="option" aria-selected=${String(index === active)}
+            onMouseDown=${(/** @type {Event} */ event) => event.preventDefault()} onClick=${() => choose(one)}>
+            <${Name}>${one.displayName}<//><span class="quiet">${[one.title, one.email].filter(Boolean).join(' · ')}</span></li>`,
+        )}
+        ${found.length === 0 && answer.answer && html`<li role="option" aria-disabled="true" aria-selected="false" class="quiet">${t('people.none')}</li>`}
+      </ul>
+    </div>
+    ${hint && html`<p class="hint" id=${`${id}-hint`}>${hint}</p>`}
+  </div>`;
+}
+
+/**
+ * Returns a value once it has not changed for a while.
+ *
+ * @template T
+ * @param {T} value
+ * @param {number} milliseconds
+ * @returns {T}
+ */
+export function useSettled(value, milliseconds) {
+  const [settled, set] = useState(value);
+  useEffect(() => {
+    const timer = setTimeout(() => set(value), milliseconds);
+    return () => clearTimeout(timer);
+  }, [value, milliseconds]);
+  return settled;
+}
+
+// Words for a filter --------------------------------------------------------------------------------------------------
+
+/** @typedef {{stages: any[], types: any[], tags: any[]}} Choices What filters choose from. */
+
+/**
+ * Returns the parts of a filter, each with the words for it.
+ *
+ * @param {import('./selection.js').Filter} filter
+ * @param {Choices} choices
+ * @returns {{name: string, value: string, words: Children, text: string}[]}
+ */
+export function partsOf(filter, choices) {
+  const titled = (/** @type {any[]} */ list, /** @type {string} */ id, /** @type {string} */ none) =>
+    id === '0' ? none : list.find((one) => String(one.id) === id)?.title ?? id;
+  return Object.entries(filter).flatMap(([name, values]) =>
+    values.map((value) => {
+      const word =
+        name === 'contactStage' ? titled(choices.stages, value, t('no-stage'))
+        : name === 'contactType' ? titled(choices.types, value, t('no-type'))
+        : name === 'contactListView' ? (isText(`filter.view.${value}`) ? t(/** @type {any} */ (`filter.view.${value}`)) : value)
+        : name === 'isShared' ? t(value === 'true' ? 'shared' : 'private')
+        : name === 'responsibleid' ? (/^[0-]+$/.test(value) ? t('nobody') : person(value).displayName)
+        : name === 'tags' ? (choices.tags.find((one) => one.title.toLowerCase() === value.toLowerCase())?.title ?? value)
+        : /^\d{4}-\d\d-\d\d$/.test(value) ? date(value)
+        : value;
+      const key = /** @type {import('./text.js').Key} */ (`filter.part.${name}`);
+      return { name, value, words: rich(key, { value: html`<${Name}>${word}<//>` }), text: t(key, { value: word }) };
+    }),
+  );
+}
+
+document.documentElement.lang = language.code;
+document.documentElement.dir = language.direction;

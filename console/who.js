@@ -1,0 +1,148 @@
+/** Who can see what: by person, by contact, and the counted access of all contacts per stage and tag. */
+
+import { useEffect, useState } from './hooks.js';
+import { ApiError, call } from './api.js';
+import { Bars, Chart } from './chart.js';
+import { number, t, time } from './text.js';
+import {
+  AccessWord, Failure, Field, Name, Page, PeoplePicker, Sees, Shown, Swatched, Table, address, go, html, useAction,
+  useAnswer, usePeople, useSettled,
+} from './ui.js';
+import { Progress, isOver, useJob } from './work.js';
+
+/** The tags of the chart: the largest ones. The table has the same. */
+const TAGS = 20;
+const ROWS = 25;
+const FIELDS = 'id,displayName,contactStatus,accessList,isPrivate,shareType';
+
+/**
+ * The page.
+ *
+ * @param {import('./app.js').ViewProperties} properties
+ */
+export function Who({ query, frame }) {
+  const turn = (/** @type {string} */ name, /** @type {string} */ value) => {
+    const next = new URLSearchParams(query);
+    value === '' ? next.delete(name) : next.set(name, value);
+    go(address('who', next), 'replace');
+  };
+  const userId = query.get('userId');
+  return html`<${Page} title=${t('who.title')}>
+    <div class="stack">
+      ${frame.you.isAdmin ? html`<${Counts} />` : html`<p class="notice">${t('who.chart.admins')}</p>`}
+      <div class="columns">
+        <section class="panel stack" aria-labelledby="by-person"><h2 id="by-person">${t('who.person')}</h2>
+          <${PeoplePicker} label=${t('who.person.choose')} single chosen=${userId ? [userId] : []} onChange=${(/** @type {string[]} */ ids) => turn('userId', ids[0] ?? '')} />
+          ${userId ? html`<${OnePerson} key=${userId} id=${userId} />` : html`<p class="quiet">${t('who.person.hint')}</p>`}
+        </section>
+        <section class="panel stack" aria-labelledby="by-contact"><h2 id="by-contact">${t('who.contact')}</h2>
+          <${OneContact} words=${query.get('words') ?? ''} userId=${userId} onWords=${(/** @type {string} */ words) => turn('words', words)} />
+        </section>
+      </div>
+    </div><//>`;
+}
+
+/** @param {{id: string}} properties */
+function OnePerson({ id }) {
+  const [one] = usePeople([id]);
+  const own = useAnswer('crm/contact/filter', { responsibleid: id, isShared: false, count: ROWS, sortBy: 'displayName', fields: FIELDS });
+  const shared = useAnswer('crm/contact/filter', { isShared: true, count: 1, fields: 'id' });
+  const name = one.displayName;
+  if (one.isAdmin) return html`<p>${t('who.person.admin', { name })}</p>`;
+  return html`
+    ${shared.answer && html`<p>${t('who.person.shared', { n: shared.answer.total ?? 0, name })}</p>`}
+    <${Shown} of=${own} lines=${4}>${(/** @type {import('./api.js').Answer} */ { response, total }) =>
+      response.length === 0
+        ? html`<p>${t('who.person.none', { name })}</p>`
+        : html`<div class="stack"><p>${t('who.person.private', { n: total ?? response.length, name })}</p>
+            <div class="actions"><a class="button" href=${address('contacts', { responsibleid: id, isShared: 'false' })}>${t('who.person.list', { name })}</a>
+              <a class="button" href=${address('access', { of: 'all', responsibleid: id })}>${t('who.person.move', { name })}</a></div>
+            <${Table} caption=${t('who.person.list', { name })} rows=${response} keyOf=${(/** @type {any} */ row) => row.id} columns=${[
+              { key: 'name', title: t('contacts.name'), head: true, cell: (/** @type {any} */ row) => html`<a href=${address('contact', { userId: id }, row.id)}><${Name}>${row.displayName}<//></a>` },
+              { key: 'stage', title: t('contacts.stage'), cell: (/** @type {any} */ row) => html`<${Swatched} of=${row.contactStatus} none=${t('no-stage')} />` },
+              { key: 'who', title: t('contacts.who'), cell: (/** @type {any} */ row) => html`<${Sees} shareType=${row.shareType} people=${row.accessList} />` },
+            ]} /></div>`}<//>`;
+}
+
+/** @param {{words: string, userId: string | null, onWords: (words: string) => void}} properties */
+function OneContact({ words, userId, onWords }) {
+  const [typed, setTyped] = useState(words);
+  const settled = useSettled(typed, 300);
+  useEffect(() => {
+    if (settled.trim() !== words) onWords(settled.trim());
+  }, [settled]);
+  const found = useAnswer(words ? 'crm/contact/filter' : null, { filterValue: words, count: 10, sortBy: 'displayName', fields: FIELDS });
+  return html`<${Field} label=${t('who.contact.find')}>${(/** @type {string} */ id) =>
+      html`<input id=${id} type="search" autocomplete="off" value=${typed} onInput=${(/** @type {any} */ event) => setTyped(event.target.value)} />`}<//>
+    ${words && html`<${Shown} of=${found} lines=${4}>${(/** @type {import('./api.js').Answer} */ { response }) =>
+      response.length === 0
+        ? html`<p class="quiet">${t('contacts.none')}</p>`
+        : html`<${Table} caption=${t('who.contact.results')} rows=${response} keyOf=${(/** @type {any} */ row) => row.id} columns=${[
+            { key: 'name', title: t('contacts.name'), head: true, cell: (/** @type {any} */ row) => html`<a href=${address('contact', userId ? { userId } : {}, row.id)}><${Name}>${row.displayName}<//></a>` },
+            { key: 'access', title: t('contacts.access'), cell: (/** @type {any} */ row) => html`<${AccessWord} shareType=${row.shareType} />` },
+            { key: 'who', title: t('contacts.who'), cell: (/** @type {any} */ row) => html`<${Sees} shareType=${row.shareType} people=${row.accessList} />` },
+          ]} />`}<//>`}`;
+}
+
+/** @typedef {{private: number, sharedForEditing: number, sharedForReading: number}} Count */
+
+/** The counted access of all contacts, with the time of the count. */
+function Counts() {
+  const latest = useAnswer('crm/access/snapshots/latest');
+  const [id, setId] = useState(/** @type {string | null} */ (null));
+  const { job, error } = useJob(id);
+  const action = useAction();
+  const never = latest.error instanceof ApiError && latest.error.status === 404;
+  useEffect(() => {
+    if (job && isOver(job)) latest.reload();
+  }, [job?.state]);
+  const count = () =>
+    action.run(async () => {
+      setId((await call('POST', 'crm/access/snapshots', { key: crypto.randomUUID() })).response.id);
+    });
+  const counting = job !== null && !isOver(job);
+  return html`<section class="stack" aria-labelledby="counts">
+    <div class="page-head"><h2 id="counts">${t('who.chart')}</h2>
+      <div class="actions">${latest.answer && !never && html`<p class="quiet">${t('who.chart.as-of', { time: time(latest.answer.response.finished ?? latest.answer.response.created) })}</p>`}
+        <button type="button" disabled=${action.busy || counting} onClick=${count}>${t(never ? 'who.chart.count.first' : 'who.chart.count')}</button></div></div>
+    ${(action.error || error) && html`<${Failure} error=${action.error ?? error} />`}
+    ${counting && html`<div class="panel stack tight"><p>${t('who.chart.counting')}</p><${Progress} job=${job} spoken /></div>`}
+    ${never ? html`<p class="notice">${t('who.chart.never')}</p>`
+      : html`<${Shown} of=${latest}>${(/** @type {import('./api.js').Answer} */ { response }) => html`<div class="columns">
+          <${CountChart} title=${t('who.chart.stages')} rows=${[...named(response.stages, true), { key: 'all', name: t('who.chart.all'), text: t('who.chart.all'), of: response.all }]} />
+          <${CountChart} title=${t('who.chart.tags')} rows=${named(response.tags, false).slice(0, TAGS)} />
+        </div>`}<//>`}
+  </section>`;
+}
+
+/** @param {any[]} list @param {boolean} stages */
+function named(list, stages) {
+  const rows = list.map((one) => ({
+    key: String(one.id ?? one.title), text: one.id === 0 ? t('no-stage') : one.title, of: /** @type {Count} */ (one),
+    name: one.id === 0 ? t('no-stage') : stages ? html`<${Swatched} of=${one} none="" />` : html`<${Name}>${one.title}<//>`,
+  }));
+  return stages ? rows : rows.sort((a, b) => sum(b.of) - sum(a.of));
+}
+
+/** @param {Count} of */
+const sum = (of) => of.private + of.sharedForEditing + of.sharedForReading;
+
+/** @param {{title: string, rows: {key: string, name: any, text: string, of: Count}[]}} properties */
+function CountChart({ title, rows }) {
+  const column = (/** @type {string} */ key, /** @type {string} */ title, /** @type {(of: Count) => number} */ value) =>
+    ({ key, title, number: true, cell: (/** @type {any} */ row) => number(value(row.of)) });
+  const table = {
+    rows, keyOf: (/** @type {any} */ row) => row.key, columns: [
+      { key: 'name', title: t('contacts.name'), head: true, cell: (/** @type {any} */ row) => row.name },
+      column('private', t('who.chart.private'), (of) => of.private),
+      column('editing', t('who.chart.editing'), (of) => of.sharedForEditing),
+      column('reading', t('who.chart.reading'), (of) => of.sharedForReading),
+      column('all', t('who.chart.all'), sum),
+    ],
+  };
+  return html`<${Chart} title=${title} legend=${[t('who.chart.private'), t('who.chart.editing'), t('who.chart.reading')]} table=${table}>
+    <${Bars} rows=${rows.map((row) => ({
+      key: row.key, name: row.name, values: [row.of.private, row.of.sharedForEditing, row.of.sharedForReading], total: number(sum(row.of)),
+      label: t('who.chart.bar', { name: row.text, private: row.of.private, editing: row.of.sharedForEditing, reading: row.of.sharedForReading }),
+    }))} /><//>`;
+}

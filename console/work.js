@@ -1,0 +1,284 @@
+/** Jobs as every view shows them: progress, results, changes, cancelling and undoing; and dialogs. */
+
+import { useEffect, useId, useLayoutEffect, useRef, useState } from './hooks.js';
+import { ApiError, call, get, keyOf, releaseKey, watch } from './api.js';
+import { rich, t, time } from './text.js';
+import {
+  AccessWord, Failure, Loading, Name, Names, Table, address, announce, html, meet, useAction, usePeople,
+} from './ui.js';
+
+/** @typedef {import('./types').Job} Job */
+/** @typedef {import('./ui.js').Children} Children */
+/** @typedef {import('./ui.js').Person} Person */
+
+/** The changes that a table shows at first, and adds each time. */
+const CHANGES = 25;
+/** The per cent at which users of screen readers hear of a job's progress. */
+const ANNOUNCED = [25, 50, 75];
+
+/**
+ * A state of access as the changes of a job show it.
+ *
+ * @param {{of: {shareType: number, accessList: Person[]} | null}} properties
+ */
+export function AccessState({ of }) {
+  if (!of) return html`<span class="quiet">–</span>`;
+  return html`<span class="access-state"><${AccessWord} shareType=${of.shareType} />
+    ${of.shareType === 0 ? html`<${Names} people=${of.accessList} />` : of.accessList.length > 0 && html`<${Names} people=${of.accessList} />`}</span>`;
+}
+
+/**
+ * A modal dialog. The browser keeps the focus inside and closes on Escape; closing returns the focus to its origin.
+ *
+ * @param {{title: string, onClose: () => void, children?: Children, footer?: Children}} properties
+ */
+export function Dialog({ title, onClose, children, footer }) {
+  const dialog = useRef(/** @type {HTMLDialogElement | null} */ (null));
+  const id = useId();
+  useLayoutEffect(() => {
+    const origin = document.activeElement;
+    const shown = dialog.current;
+    shown?.showModal();
+    return () => {
+      // An open modal dialog keeps the focus, so the dialog closes first.
+      shown?.close();
+      if (origin instanceof HTMLElement && origin.isConnected) origin.focus();
+    };
+  }, []);
+  const close = (/** @type {Event} */ event) => {
+    event.preventDefault();
+    onClose();
+  };
+  return html`<dialog ref=${dialog} aria-labelledby=${id} onCancel=${close}>
+    <div class="dialog-head"><h2 id=${id}>${title}</h2>
+      <button type="button" class="plain" aria-label=${t('close')} onClick=${onClose}><span aria-hidden="true">✕</span></button></div>
+    <div class="dialog-body">${children}</div>
+    ${footer && html`<div class="dialog-foot">${footer}</div>`}
+  </dialog>`;
+}
+
+/** Takes the focus to a heading that has just appeared. @param {HTMLElement | null} heading */
+export function arrive(heading) {
+  heading?.focus({ preventScroll: true });
+  heading?.scrollIntoView({ block: 'start' });
+}
+
+/** @param {Job} job Whether nothing about a job will change any more. */
+export const isOver = (job) => job.state === 'done' || job.state === 'failed' || (job.state === 'cancelled' && job.finished !== null);
+
+/** @param {Job} job Whether an undo may have something to restore. */
+export const isUndoable = (job) => isOver(job) && job.updated > 0 && job.kind !== 'preview' && job.kind !== 'snapshot';
+
+/**
+ * Follows a job until it is over.
+ *
+ * @param {string | null} id
+ * @returns {{job: Job | null, error: unknown, put: (job: Job) => void}}
+ */
+export function useJob(id) {
+  const [state, set] = useState(/** @type {{id: string | null, job: Job | null, error: unknown}} */ ({ id, job: null, error: null }));
+  const [turn, setTurn] = useState(0);
+  useEffect(() => {
+    if (!id) return;
+    let stop = () => {};
+    let left = false;
+    const path = `crm/access/jobs/${id}`;
+    const take = (/** @type {import('./api.js').Answer} */ { response }) => {
+      if (!left) set({ id, job: response, error: null });
+      return !isOver(response);
+    };
+    get(path).then(
+      (answer) => {
+        if (take(answer) && !left) stop = watch({ path, etag: answer.etag, onAnswer: take, onError: (error) => set((before) => ({ ...before, error })) });
+      },
+      (error) => !left && set({ id, job: null, error }),
+    );
+    return () => {
+      left = true;
+      stop();
+    };
+  }, [id, turn]);
+  const put = (/** @type {Job} */ job) => {
+    set({ id, job, error: null });
+    setTurn((before) => before + 1);
+  };
+  return { job: state.id === id ? state.job : null, error: state.id === id ? state.error : null, put };
+}
+
+/** @param {Job} job @returns {string[]} The sentences about what a job did. */
+export function sentences(job) {
+  return [
+    t(job.kind === 'preview' ? 'job.would' : 'job.updated', { n: job.updated }),
+    ...(job.unchanged > 0 ? [t('job.unchanged', { n: job.unchanged })] : []),
+    ...(job.skipped > 0 ? [t('job.skipped', { n: job.skipped })] : []),
+    ...(job.conflicts > 0 ? [t('job.conflicts', { n: job.conflicts })] : []),
+    ...(job.failed > 0 ? [t('job.failed', { n: job.failed })] : []),
+  ];
+}
+
+/** @param {{job: Job}} properties */
+export function State({ job }) {
+  const key = job.state === 'cancelled' && !job.finished ? 'stopping' : job.state;
+  return html`<span class=${`state state-${job.state}`}>${t(/** @type {any} */ (`job.state.${key}`))}</span>`;
+}
+
+/**
+ * The moving bar of a job, with its speed and its estimated end. Screen readers hear of a quarter, half, three quarters
+ * and the end, if `spoken` is set: one job of a page speaks.
+ *
+ * @param {{job: Job, spoken?: boolean}} properties
+ */
+export function Progress({ job, spoken }) {
+  const said = useRef(isOver(job) ? 100 : 0);
+  useEffect(() => {
+    if (!spoken) return;
+    if (isOver(job)) {
+      if (said.current < 100) announce(t('job.announce.done', { sentence: [t(/** @type {any} */ (`job.state.${job.state}`)), ...sentences(job)].join(' ') }));
+      said.current = 100;
+      return;
+    }
+    const reached = ANNOUNCED.filter((percent) => percent <= job.percent).at(-1) ?? 0;
+    if (reached > said.current) {
+      said.current = reached;
+      announce(t('job.announce', { percent: reached }));
+    }
+  }, [job.percent, job.state, spoken]);
+  if (isOver(job)) return null;
+  const parts = [
+    t('job.percent', { percent: job.percent }),
+    job.perSecond > 0 && t('job.speed', { n: Math.round(job.perSecond) }),
+    job.estimatedEnd && t('job.end', { time: time(job.estimatedEnd, 'clock') }),
+  ];
+  return html`<div class="progress">
+    <progress max="100" value=${job.percent} aria-label=${t('job.progress')}></progress>
+    <p>${parts.filter(Boolean).join(' · ')}</p>
+  </div>`;
+}
+
+/**
+ * Which access a job or a rule gives.
+ *
+ * @param {{of: any}} properties
+ */
+export function Target({ of }) {
+  const lists = { give: of?.addManagers, take: of?.removeManagers, replace: of?.managerList };
+  const people = usePeople(Object.values(lists).flat().filter(Boolean));
+  if (!of) return html`<span class="quiet">–</span>`;
+  const named = (/** @type {string[]} */ ids) => html`<${Names} people=${people.filter((one) => ids.includes(one.id))} most=${6} />`;
+  const parts = [
+    of.isPrivate !== undefined && of.isPrivate !== null && t(of.isPrivate ? 'target.private' : 'target.shared'),
+    lists.give?.length > 0 && rich('target.give', { names: named(lists.give) }),
+    lists.take?.length > 0 && rich('target.take', { names: named(lists.take) }),
+    lists.replace && (lists.replace.length > 0 ? rich('target.replace', { names: named(lists.replace) }) : t('target.admins')),
+  ].filter(Boolean);
+  return html`<span>${parts.map((part, at) => html`${at > 0 && ' · '}${part}`)}</span>`;
+}
+
+/**
+ * The states before and after a job, a page at a time.
+ *
+ * @param {{id: string, caption: string, count: number}} properties `count` makes the table read again when the job goes on.
+ */
+export function Changes({ id, caption, count }) {
+  const [state, set] = useState(/** @type {{rows: import('./types').Change[], next: number | null, error: unknown, read: boolean}} */ ({ rows: [], next: 0, error: null, read: false }));
+  const load = async (/** @type {number} */ from) => {
+    try {
+      const { response, headers } = await get(`crm/access/jobs/${id}/changes`, { query: { startIndex: from, count: CHANGES } });
+      const next = headers.get('X-Next-Index');
+      set((before) => ({
+        rows: from === 0 ? response : [...before.rows, ...response],
+        next: next ? Number(next) : response.length === CHANGES ? from + CHANGES : null, error: null, read: true,
+      }));
+    } catch (error) {
+      set((before) => ({ ...before, error, read: true }));
+    }
+  };
+  useEffect(() => {
+    load(0);
+  }, [id, count]);
+  if (state.error instanceof ApiError && state.error.status === 410) return html`<p class="quiet">${t('job.changes.expired')}</p>`;
+  if (state.error) return html`<${Failure} error=${state.error} retry=${() => load(state.rows.length)} />`;
+  if (!state.read) return html`<${Loading} lines=${4} />`;
+  if (state.rows.length === 0) return html`<p class="quiet">${t('job.changes.none')}</p>`;
+  const columns = [
+    { key: 'name', title: t('access.contact'), head: true, wide: true, cell: (/** @type {import('./types').Change} */ row) =>
+      row.displayName ? html`<a href=${address('contact', {}, row.contactId)}><${Name}>${row.displayName}<//></a>` : t('job.hidden', { id: String(row.contactId) }) },
+    { key: 'before', title: t('access.before'), cell: (/** @type {import('./types').Change} */ row) => (row.conflict ? t('job.conflict') : html`<${AccessState} of=${row.before} />`) },
+    { key: 'after', title: t('access.after'), cell: (/** @type {import('./types').Change} */ row) => html`<${AccessState} of=${row.after} />` },
+  ];
+  return html`<${Table} caption=${caption} seen columns=${columns} rows=${state.rows} keyOf=${(/** @type {import('./types').Change} */ row) => row.contactId} />
+    ${state.next !== null && html`<p class="actions"><button type="button" onClick=${() => load(/** @type {number} */ (state.next))}>${t('access.more-changes')}</button></p>`}`;
+}
+
+/**
+ * Stops a job.
+ *
+ * @param {{job: Job, onChange: (job: Job) => void}} properties
+ */
+export function CancelButton({ job, onChange }) {
+  const action = useAction();
+  if (isOver(job) || job.state === 'cancelled') return null;
+  const cancel = () =>
+    action.run(async () => {
+      const { response } = await call('POST', `crm/access/jobs/${job.id}/cancel`, { key: `cancel-${job.id}` });
+      announce(t('job.cancelled'));
+      onChange(response);
+    });
+  return html`<button type="button" disabled=${action.busy} onClick=${cancel}>${t('job.cancel')}</button>
+    ${action.error && html`<${Failure} error=${action.error} />`}`;
+}
+
+/**
+ * Undoes a job, after a preview of what the undo would restore.
+ *
+ * @param {{job: Job, onStarted: (job: Job) => void}} properties
+ */
+export function UndoButton({ job, onStarted }) {
+  const [open, setOpen] = useState(false);
+  const [preview, setPreview] = useState(/** @type {any} */ (null));
+  const reading = useAction();
+  const action = useAction();
+  if (!isUndoable(job)) return null;
+  const count = () =>
+    reading.run(async () => {
+      setPreview((await call('POST', `crm/access/jobs/${job.id}/undo`, { query: { dryRun: true } })).response);
+    });
+  const show = () => {
+    setPreview(null);
+    action.forget();
+    setOpen(true);
+    count();
+  };
+  const confirm = () =>
+    action.run(async () => {
+      const name = `undo ${job.id}`;
+      const { response } = await call('POST', `crm/access/jobs/${job.id}/undo`, { key: keyOf(name) });
+      releaseKey(name);
+      setOpen(false);
+      onStarted(response);
+    });
+  return html`<button type="button" onClick=${show}>${t('job.undo')}</button>
+    ${open &&
+    html`<${Dialog} title=${t('job.undo.title')} onClose=${() => setOpen(false)}
+      footer=${html`<button type="button" onClick=${() => setOpen(false)}>${t('close')}</button>
+        <button type="button" class="primary" disabled=${action.busy || !preview || preview.updated === 0} onClick=${confirm}>
+          ${t('job.undo.confirm', { n: preview?.updated ?? 0 })}</button>`}>
+      ${reading.error && html`<${Failure} error=${reading.error} retry=${count} />`}
+      ${action.error && html`<${Failure} error=${action.error} retry=${confirm} />`}
+      ${preview
+        ? html`<div role="status" class="stack tight"><p class="big">${preview.updated > 0 ? t('job.undo.n', { n: preview.updated }) : t('job.undo.none')}</p>
+            ${preview.conflicts > 0 && html`<p>${t('job.undo.conflicts', { n: preview.conflicts })}</p>`}
+            ${preview.skipped > 0 && html`<p>${t('job.undo.skipped', { n: preview.skipped })}</p>`}</div>
+            <p class="hint">${t('job.undo.note')}</p>`
+        : !reading.error && html`<p role="status">${t('job.undo.counting')}</p>`}
+    <//>`}`;
+}
+
+/** @param {any} by Who made a job: a person, or an identifier, or nobody. */
+export function Author({ by, rule }) {
+  const id = typeof by === 'string' ? by : by?.id;
+  if (by && typeof by !== 'string') meet([by]);
+  const [one] = usePeople(id ? [id] : []);
+  return html`<span>${one ? html`<${Name}>${one.displayName}<//>` : t('job.by.schedule')}
+    ${rule && html`<span class="quiet kind">${rich('job.by.rule', { name: html`<a href=${address('rule', {}, rule)}><${Name}>${rule}<//></a>` })}</span>`}</span>`;
+}
