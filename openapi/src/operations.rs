@@ -403,7 +403,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         summary: "Makes the changes that a preview showed",
         description: "Exactly the contacts in the preview are written. Contacts whose access was changed after the preview are \
                       left alone, and count as conflicts. A preview has one run: a repeated call answers with the same job.",
-        query: queries::NONE,
+        query: queries::APPLY_PREVIEW,
         headers: &[],
         body: None,
         answers: &[JOB_STARTED],

@@ -10,7 +10,7 @@ use tests::{Reply, World};
 
 use crate::portal::{
     ADA, ADA_TOKEN, MIKE, MIKE_TOKEN, NOBODY, SAM, SAM_TOKEN, access, access_of, acme_with, contact_with, id, job,
-    private, public,
+    private, public, user,
 };
 
 fn shared_for_reading(managers: &[UserId]) -> Access {

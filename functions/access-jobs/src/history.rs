@@ -6,7 +6,7 @@ use api::answer::ListPage;
 use api::endpoint::{Conditions, Dialect, Payload};
 use api::{Answer, Auth, Call, Endpoint, Failure, WriteCall};
 use futures::FutureExt as _;
-use models::access::Caller;
+use models::access::{Author, Caller};
 use models::directory::Entries;
 use models::job::view::{ChangeView, UndoPreview};
 use models::job::{Change, Job, JobId, State};
@@ -159,17 +159,26 @@ async fn prepare_undo(call: &Call<'_>) -> Result<Undo, Failure> {
 }
 
 async fn apply(call: WriteCall<'_>) -> Result<Answer, Failure> {
-    let (caller, preview) = prepare_apply(&call).await?;
-    let run = call.app.jobs.apply_preview(&call.grant.portal, &preview, call.new_job()).await?;
+    let Apply { caller, preview, note } = prepare_apply(&call).await?;
+    let run = call.app.jobs.apply_preview(&call.grant.portal, &preview, call.new_job(), note).await?;
     let run = run.ok_or(Failure::JobNotFound(preview.id))?;
     let shards = call.reads().summaries(&run).await?;
     Answer::accepted(&call.format, &run.view(&shards, call.now, &caller))
 }
 
+/// A request to make the changes of a preview.
+struct Apply {
+    caller: Caller,
+    preview: Job,
+    note: Option<String>,
+}
+
 /// Reads the caller's finished preview, which may already have a run.
-async fn prepare_apply(call: &Call<'_>) -> Result<(Caller, Job), Failure> {
+async fn prepare_apply(call: &Call<'_>) -> Result<Apply, Failure> {
     let id = call.job_id()?;
-    call.query(queries::NONE).finish()?;
+    let mut query = call.query(queries::APPLY_PREVIEW);
+    let note = query.note();
+    query.finish()?;
     let (caller, preview) = visible_job(call, id).await?;
     if !preview.task.is_preview() {
         return Err(Failure::NotAPreview(id));
@@ -184,7 +193,7 @@ async fn prepare_apply(call: &Call<'_>) -> Result<(Caller, Job), Failure> {
     if preview.applied_by.is_none() && !preview.has_changes_at(call.now) {
         return Err(Failure::PreviewExpired(id));
     }
-    Ok((caller, preview))
+    Ok(Apply { caller, preview, note })
 }
 
 async fn cancel(call: WriteCall<'_>) -> Result<Answer, Failure> {

@@ -58,13 +58,19 @@ impl Jobs {
     }
 
     /// Starts the run of a finished preview. The run makes the recorded changes, each for a contact whose access nobody
-    /// changed since. Returns the earlier run if the preview has a run already, and none if the preview was removed.
-    /// Costs 8 write units, and 2 per KB of the preview's record.
+    /// changed since. The run shows the `note`, or the preview's note. Returns the earlier run if the preview has a run
+    /// already, and none if the preview was removed. Costs 8 write units, and 2 per KB of the preview's record.
     ///
     /// # Errors
     ///
     /// [`StartError`] when no job was recorded.
-    pub async fn apply_preview(&self, portal: &PortalId, preview: &Job, id: JobId) -> Result<Option<Job>, StartError> {
+    pub async fn apply_preview(
+        &self,
+        portal: &PortalId,
+        preview: &Job,
+        id: JobId,
+        note: Option<String>,
+    ) -> Result<Option<Job>, StartError> {
         if let Some(earlier) = preview.applied_by {
             return Ok(self.store.job(portal, earlier).await?);
         }
@@ -78,6 +84,7 @@ impl Jobs {
             shards: preview.shards,
             expected: preview.counts.updated,
             changes_until: self.changes_until(now),
+            note: note.or_else(|| preview.note.clone()),
         };
         let run = run.queued();
         match self.store.create_run_of_preview(portal, preview.id, &run, self.message_deadline()).await? {

@@ -23,6 +23,7 @@
 use std::collections::HashMap;
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use models::job::Task;
 use models::values::id::{ContactId, JobId, PortalId};
 use models::values::timestamp::Timestamp;
 use uuid::Uuid;

@@ -184,7 +184,7 @@ impl Bed {
     /// Enqueues the run of a finished preview for workers.
     pub(crate) async fn apply(&self, preview: JobId) -> JobId {
         let (jobs, preview) = (self.world.jobs(), self.job(preview).await);
-        jobs.apply_preview(&self.portal, &preview, jobs.new_id()).await.unwrap().unwrap().id
+        jobs.apply_preview(&self.portal, &preview, jobs.new_id(), None).await.unwrap().unwrap().id
     }
 
     /// Enqueues a job of a one-shard portal. Returns the job and its message.

@@ -148,7 +148,7 @@ async fn preview_publishes_no_event() {
     bed.world.work().await.unwrap();
     assert!(!bed.is_open(id).await && bus.published().is_empty());
     let preview = bed.job(id).await;
-    let run = jobs.apply_preview(&bed.portal, &preview, jobs.new_id()).await.unwrap().unwrap();
+    let run = jobs.apply_preview(&bed.portal, &preview, jobs.new_id(), None).await.unwrap().unwrap();
     bed.world.work().await.unwrap();
     assert_eq!(bus.published().iter().map(|event| event.job_id).collect::<Vec<_>>(), [run.id]);
 }

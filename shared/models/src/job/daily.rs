@@ -73,7 +73,6 @@ pub fn last_days(today: Date, counts: &BTreeMap<Date, DayCounts>) -> Vec<DailyCo
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
     use super::*;
 

@@ -66,6 +66,9 @@ pub const SET_FILTER_ACCESS: &[Field] = &[WORDS, RESPONSIBLE, IS_SHARED, DRY_RUN
 /// The query of the undo of a job.
 pub const UNDO_JOB: &[Field] = &[DRY_RUN, NOTE];
 
+/// The query of the run of a preview.
+pub const APPLY_PREVIEW: &[Field] = &[NOTE];
+
 /// The query of a list of contacts.
 pub const LIST_CONTACTS: &[Field] = &[
     TAGS,

@@ -1,6 +1,5 @@
 //! The record of a job, and each user's set of open jobs.
 
-use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
 use jiff::civil::Date;
 use models::job::{Change, Job, Kind, State};

@@ -30,7 +30,7 @@ fn each_window_counts_the_attempts_of_a_user_separately() {
 fn stored_attempts_round_trip_without_network_or_user_name() {
     let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
     let made = Attempts::default().begin(now).unwrap().begin(now).unwrap();
-    let item = pair("192.0.2.1", "mike@example.com").item(&made, now);
+    let item = attempts_item(&pair("192.0.2.1", "mike@example.com").key(), &made, now);
     assert_eq!(attempts(&item).unwrap(), made);
     let shown = format!("{item:?}");
     assert!(!shown.contains("192.0.2.1") && !shown.contains("mike"), "{shown}");
