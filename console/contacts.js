@@ -101,14 +101,27 @@ export function Contacts({ query }) {
     turn({ sortBy: by, sortOrder: order, startIndex: null });
   };
 
+  /** @type {import('./ui.js').Column<Contact>[]} */
   const columns = [
-    { key: 'name', title: t('contacts.name'), sort: 'displayName', head: true, wide: true, cell: (/** @type {any} */ row) =>
+    { key: 'name', title: t('contacts.name'), sort: 'displayName', head: true, wide: true, cell: (row) =>
       html`<a href=${address('contact', {}, row.id)}><${Name}>${row.displayName}<//></a><span class="quiet kind">${t(row.isCompany ? 'company' : 'person')}</span>` },
-    { key: 'stage', title: t('contacts.stage'), cell: (/** @type {Contact} */ row) => html`<${Swatched} of=${row.contactStatus} none=${t('no-stage')} />` },
-    { key: 'type', title: t('contacts.type'), sort: 'contactType', cell: (/** @type {Contact} */ row) => html`<${Swatched} of=${row.contactType} none=${t('no-type')} />` },
-    { key: 'access', title: t('contacts.access'), cell: (/** @type {Contact} */ row) => html`<${AccessWord} shareType=${row.shareType} />` },
-    { key: 'who', title: t('contacts.who'), cell: (/** @type {Contact} */ row) => html`<${Sees} shareType=${row.shareType} people=${row.accessList} />` },
-    { key: 'created', title: t('contacts.created'), sort: 'created', cell: (/** @type {Contact} */ row) => html`<${When} at=${row.created} as="day" />` },
+    {
+      key: 'stage', title: t('contacts.stage'),
+      cell: (row) => html`<${Swatched} of=${row.contactStatus} none=${t('no-stage')} />`,
+    },
+    {
+      key: 'type', title: t('contacts.type'), sort: 'contactType',
+      cell: (row) => html`<${Swatched} of=${row.contactType} none=${t('no-type')} />`,
+    },
+    { key: 'access', title: t('contacts.access'), cell: (row) => html`<${AccessWord} shareType=${row.shareType} />` },
+    {
+      key: 'who', title: t('contacts.who'),
+      cell: (row) => html`<${Sees} shareType=${row.shareType} people=${row.accessList} />`,
+    },
+    {
+      key: 'created', title: t('contacts.created'), sort: 'created',
+      cell: (row) => html`<${When} at=${row.created} as="day" />`,
+    },
   ];
 
   return html`<${Page} title=${t('contacts.title')}>
