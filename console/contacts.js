@@ -63,7 +63,9 @@ export function Contacts({ query }) {
   const rows = /** @type {Contact[]} */ (list.answer?.response ?? []);
   const page = useMemo(() => rows.map((row) => row.id), [list.answer]);
   const more = list.answer ? list.answer.headers.has('X-Next-Index') : false;
-  const counted = useTotal(filter);
+  // The count starts once the first page is there, so that it does not delay the page.
+  const [listed, setListed] = useState('');
+  const counted = useTotal(listed === key ? filter : null);
   // The only page is its own count.
   const known = !list.busy && start === 0 && list.answer && !more ? { total: rows.length, atLeast: false } : counted;
   const total = known?.total ?? null;
@@ -75,6 +77,7 @@ export function Contacts({ query }) {
   useEffect(() => {
     act(shownKey.current === key ? { type: 'paged', page } : { type: 'filtered' });
     shownKey.current = key;
+    if (list.answer) setListed(key);
   }, [list.answer]);
 
   const words = known ? t(known.atLeast ? 'contacts.at-least' : 'contacts.matched', { n: known.total }) : t('contacts.counting');
