@@ -10,7 +10,7 @@ import { call, get } from './api.js';
 import { MAX_TICKED, changeOfFilter, selectedIn, queryOfFilter } from './selection.js';
 import { rich, t, time, typedNumber } from './text.js';
 import {
-  Empty, Failure, Field, Loading, Name, Names, Page, PeoplePicker, Table, address, announce, go, html, partsOf, useAction,
+  Empty, Failure, Field, Loading, Name, Names, Page, PeoplePicker, Table, address, announce, columnsOf, go, html, partsOf, useAction,
   usePeople,
 } from './ui.js';
 import { useChoices, useTotal } from './contacts.js';
@@ -410,11 +410,14 @@ function Found({ found, id, request, selected, turn }) {
       <${Effect} title=${t('access.gains.title')} of=${found.gains} />
     </div>`}
     ${n > 0 && (found.rows
-      ? html`<${Table} caption=${t('access.changes')} seen rows=${found.rows.slice(0, SAMPLE)} keyOf=${(/** @type {any} */ row) => row.contactId} columns=${[
-          { key: 'name', title: t('access.contact'), head: true, wide: true, cell: (/** @type {any} */ row) => html`<a href=${address('contact', {}, row.contactId)}><${Name}>${row.displayName}<//></a>` },
-          { key: 'before', title: t('access.before'), cell: (/** @type {any} */ row) => html`<${AccessState} of=${row.before} />` },
-          { key: 'after', title: t('access.after'), cell: (/** @type {any} */ row) => html`<${AccessState} of=${row.after} />` },
-        ]} />`
+      ? html`<${Table} caption=${t('access.changes')} seen rows=${found.rows.slice(0, SAMPLE)} keyOf=${(/** @type {any} */ row) => row.contactId} columns=${columnsOf([
+          {
+            key: 'name', title: t('access.contact'), head: true, wide: true,
+            cell: (row) => html`<a href=${address('contact', {}, row.contactId)}><${Name}>${row.displayName}<//></a>`,
+          },
+          { key: 'before', title: t('access.before'), cell: (row) => html`<${AccessState} of=${row.before} />` },
+          { key: 'after', title: t('access.after'), cell: (row) => html`<${AccessState} of=${row.after} />` },
+        ])} />`
       : html`<${Changes} id=${id} caption=${t('access.changes')} count=${n} />`)}`;
 }
 
@@ -426,10 +429,13 @@ function Found({ found, id, request, selected, turn }) {
 function Effect({ title, of }) {
   const largest = of?.largest ?? [];
   if (largest.length === 0) return html`<div><h3>${title}</h3><p class="quiet">${t('access.effect.none')}</p></div>`;
-  return html`<${Table} caption=${title} seen rows=${largest} keyOf=${(/** @type {any} */ one) => one.id} columns=${[
-    { key: 'name', title: t('access.effect.person'), head: true, cell: (/** @type {any} */ one) => html`<a href=${address('who', { userId: one.id })}><${Name}>${one.displayName}<//></a>` },
-    { key: 'n', title: t('access.effect.contacts'), number: true, cell: (/** @type {any} */ one) => t('list.n', { n: one.contacts }) },
-  ]} />`;
+  return html`<${Table} caption=${title} seen rows=${largest} keyOf=${(/** @type {any} */ one) => one.id} columns=${columnsOf([
+    {
+      key: 'name', title: t('access.effect.person'), head: true,
+      cell: (one) => html`<a href=${address('who', { userId: one.id })}><${Name}>${one.displayName}<//></a>`,
+    },
+    { key: 'n', title: t('access.effect.contacts'), number: true, cell: (one) => t('list.n', { n: one.contacts }) },
+  ])} />`;
 }
 
 /**

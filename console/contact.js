@@ -4,7 +4,7 @@ import { useEffect, useState } from './hooks.js';
 import { ApiError, call, get, keyOf, releaseKey } from './api.js';
 import { rich, t } from './text.js';
 import {
-  AccessWord, Failure, Loading, Name, Page, PeoplePicker, Shown, Swatched, Table, When, address, announce, go, html,
+  AccessWord, Failure, Loading, Name, Page, PeoplePicker, Shown, Swatched, Table, When, address, announce, columnsOf, go, html,
   useAction, useAnswer, usePeople,
 } from './ui.js';
 import { AccessState, Dialog } from './work.js';
@@ -72,12 +72,15 @@ function Sight({ of, path, userId, turn, asks }) {
   ];
   const yes = (/** @type {boolean} */ value) => html`<span class="whole-word">${value ? '✓ ' : '✗ '}${t(value ? 'contact.yes' : 'contact.no')}</span>`;
   return html`<section class="panel stack" aria-labelledby="sight"><h2 id="sight">${t('contact.who')}</h2>
-    <${Table} caption=${t('contact.who')} rows=${rows} keyOf=${(/** @type {any} */ row) => row.key} columns=${[
-      { key: 'person', title: t('contact.person'), head: true, cell: (/** @type {any} */ row) => (row.person ? html`<a href=${address('who', { userId: row.person.id })}><${Name}>${row.person.displayName}<//></a>` : row.name) },
-      { key: 'see', title: t('contact.see'), cell: (/** @type {any} */ row) => yes(row.see) },
-      { key: 'edit', title: t('contact.edit'), cell: (/** @type {any} */ row) => yes(row.edit) },
-      { key: 'reason', title: t('contact.reason'), cell: (/** @type {any} */ row) => row.reason },
-    ]} />
+    <${Table} caption=${t('contact.who')} rows=${rows} keyOf=${(/** @type {any} */ row) => row.key} columns=${columnsOf([
+      {
+        key: 'person', title: t('contact.person'), head: true,
+        cell: (row) => (row.person ? html`<a href=${address('who', { userId: row.person.id })}><${Name}>${row.person.displayName}<//></a>` : row.name),
+      },
+      { key: 'see', title: t('contact.see'), cell: (row) => yes(row.see) },
+      { key: 'edit', title: t('contact.edit'), cell: (row) => yes(row.edit) },
+      { key: 'reason', title: t('contact.reason'), cell: (row) => row.reason },
+    ])} />
     <${Why} path=${path} userId=${userId} id=${of.id} turn=${turn} asks=${asks} />
   </section>`;
 }
@@ -126,12 +129,15 @@ function History({ path, turn }) {
     <${Shown} of=${history} lines=${3}>${(/** @type {import('./api.js').Answer} */ { response }) =>
       response.length === 0
         ? html`<p class="quiet">${t('contact.history.none')}</p>`
-        : html`<${Table} caption=${t('contact.history')} rows=${response} keyOf=${(/** @type {any} */ row) => row.job?.id ?? row.source} columns=${[
-            { key: 'when', title: t('contact.history.when'), cell: (/** @type {any} */ row) => (row.job ? html`<${When} at=${row.job.created} />` : '–') },
+        : html`<${Table} caption=${t('contact.history')} rows=${response} keyOf=${(/** @type {any} */ row) => row.job?.id ?? row.source} columns=${columnsOf([
+            {
+              key: 'when', title: t('contact.history.when'),
+              cell: (row) => (row.job ? html`<${When} at=${row.job.created} />` : '–'),
+            },
             { key: 'how', title: t('contact.history.what'), cell: how },
-            { key: 'before', title: t('access.before'), cell: (/** @type {any} */ row) => html`<${AccessState} of=${row.before} />` },
-            { key: 'after', title: t('access.after'), cell: (/** @type {any} */ row) => html`<${AccessState} of=${row.after} />` },
-          ]} />`}<//></section>`;
+            { key: 'before', title: t('access.before'), cell: (row) => html`<${AccessState} of=${row.before} />` },
+            { key: 'after', title: t('access.after'), cell: (row) => html`<${AccessState} of=${row.after} />` },
+          ])} />`}<//></section>`;
 }
 
 /**

@@ -63,7 +63,9 @@ export function Contacts({ query }) {
   const rows = /** @type {Contact[]} */ (list.answer?.response ?? []);
   const page = useMemo(() => rows.map((row) => row.id), [list.answer]);
   const more = list.answer ? list.answer.headers.has('X-Next-Index') : false;
-  const counted = useTotal(filter);
+  // The count starts once the first page is there, so that it does not delay the page.
+  const [listed, setListed] = useState('');
+  const counted = useTotal(listed === key ? filter : null);
   // The only page is its own count.
   const known = !list.busy && start === 0 && list.answer && !more ? { total: rows.length, atLeast: false } : counted;
   const total = known?.total ?? null;
@@ -75,6 +77,7 @@ export function Contacts({ query }) {
   useEffect(() => {
     act(shownKey.current === key ? { type: 'paged', page } : { type: 'filtered' });
     shownKey.current = key;
+    if (list.answer) setListed(key);
   }, [list.answer]);
 
   const words = known ? t(known.atLeast ? 'contacts.at-least' : 'contacts.matched', { n: known.total }) : t('contacts.counting');
@@ -101,14 +104,27 @@ export function Contacts({ query }) {
     turn({ sortBy: by, sortOrder: order, startIndex: null });
   };
 
+  /** @type {import('./ui.js').Column<Contact>[]} */
   const columns = [
-    { key: 'name', title: t('contacts.name'), sort: 'displayName', head: true, wide: true, cell: (/** @type {any} */ row) =>
+    { key: 'name', title: t('contacts.name'), sort: 'displayName', head: true, wide: true, cell: (row) =>
       html`<a href=${address('contact', {}, row.id)}><${Name}>${row.displayName}<//></a><span class="quiet kind">${t(row.isCompany ? 'company' : 'person')}</span>` },
-    { key: 'stage', title: t('contacts.stage'), cell: (/** @type {Contact} */ row) => html`<${Swatched} of=${row.contactStatus} none=${t('no-stage')} />` },
-    { key: 'type', title: t('contacts.type'), sort: 'contactType', cell: (/** @type {Contact} */ row) => html`<${Swatched} of=${row.contactType} none=${t('no-type')} />` },
-    { key: 'access', title: t('contacts.access'), cell: (/** @type {Contact} */ row) => html`<${AccessWord} shareType=${row.shareType} />` },
-    { key: 'who', title: t('contacts.who'), cell: (/** @type {Contact} */ row) => html`<${Sees} shareType=${row.shareType} people=${row.accessList} />` },
-    { key: 'created', title: t('contacts.created'), sort: 'created', cell: (/** @type {Contact} */ row) => html`<${When} at=${row.created} as="day" />` },
+    {
+      key: 'stage', title: t('contacts.stage'),
+      cell: (row) => html`<${Swatched} of=${row.contactStatus} none=${t('no-stage')} />`,
+    },
+    {
+      key: 'type', title: t('contacts.type'), sort: 'contactType',
+      cell: (row) => html`<${Swatched} of=${row.contactType} none=${t('no-type')} />`,
+    },
+    { key: 'access', title: t('contacts.access'), cell: (row) => html`<${AccessWord} shareType=${row.shareType} />` },
+    {
+      key: 'who', title: t('contacts.who'),
+      cell: (row) => html`<${Sees} shareType=${row.shareType} people=${row.accessList} />`,
+    },
+    {
+      key: 'created', title: t('contacts.created'), sort: 'created',
+      cell: (row) => html`<${When} at=${row.created} as="day" />`,
+    },
   ];
 
   return html`<${Page} title=${t('contacts.title')}>

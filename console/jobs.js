@@ -7,7 +7,7 @@ import { useChoices } from './contacts.js';
 import { filterOfView, queryOfFilter } from './selection.js';
 import { date, number, rich, t } from './text.js';
 import {
-  Choice, Empty, Failure, Field, Loading, Name, Page, PeoplePicker, Shown, Table, When, address, announce, go, html,
+  Choice, Empty, Failure, Field, Loading, Name, Page, PeoplePicker, Shown, Table, When, address, announce, columnsOf, go, html,
   partsOf, useAnswer, usePeople,
 } from './ui.js';
 import { Author, CancelButton, Changes, Progress, State, Target, UndoButton, isOver, sentences, useJob } from './work.js';
@@ -53,14 +53,24 @@ export function Jobs({ query }) {
     value === '' ? next.delete(name) : next.set(name, value);
     go(address('jobs', next));
   };
+  /** @type {import('./ui.js').Column<Job>[]} */
   const columns = [
-    { key: 'created', title: t('job.created'), head: true, cell: (/** @type {Job} */ job) => html`<a href=${address('job', {}, job.id)}><${When} at=${job.created} /></a>` },
-    { key: 'by', title: t('job.author'), cell: (/** @type {Job} */ job) => html`<${Author} by=${job.createdBy} rule=${job.rule} />` },
-    { key: 'kind', title: t('job.kind'), cell: (/** @type {Job} */ job) => html`${kind(job)}${job.note && html`<span class="quiet kind"><${Name}>${job.note}<//></span>`}` },
-    { key: 'target', title: t('job.target'), cell: (/** @type {Job} */ job) => html`<${Target} of=${job.target} />` },
-    { key: 'state', title: t('job.state'), cell: (/** @type {Job} */ job) => (isOver(job) ? html`<${State} job=${job} />` : html`<${Progress} job=${job} />`) },
-    { key: 'updated', title: t('job.counts'), number: true, cell: (/** @type {Job} */ job) => number(job.updated) },
-    { key: 'do', title: t('job.undo'), cell: (/** @type {Job} */ job) => html`<${CancelButton} job=${job} onChange=${list.reload} />
+    {
+      key: 'created', title: t('job.created'), head: true,
+      cell: (job) => html`<a href=${address('job', {}, job.id)}><${When} at=${job.created} /></a>`,
+    },
+    { key: 'by', title: t('job.author'), cell: (job) => html`<${Author} by=${job.createdBy} rule=${job.rule} />` },
+    {
+      key: 'kind', title: t('job.kind'),
+      cell: (job) => html`${kind(job)}${job.note && html`<span class="quiet kind"><${Name}>${job.note}<//></span>`}`,
+    },
+    { key: 'target', title: t('job.target'), cell: (job) => html`<${Target} of=${job.target} />` },
+    {
+      key: 'state', title: t('job.state'),
+      cell: (job) => (isOver(job) ? html`<${State} job=${job} />` : html`<${Progress} job=${job} />`),
+    },
+    { key: 'updated', title: t('job.counts'), number: true, cell: (job) => number(job.updated) },
+    { key: 'do', title: t('job.undo'), cell: (job) => html`<${CancelButton} job=${job} onChange=${list.reload} />
       <${UndoButton} job=${job} onStarted=${(/** @type {Job} */ started) => go(address('job', {}, started.id))} />` },
   ];
   return html`<${Page} title=${t('jobs.title')}>
@@ -111,11 +121,11 @@ function Daily() {
     const days = /** @type {{date: string, contacts: number, jobs: number}[]} */ (response);
     const columns = days.map((day) => ({ key: day.date, value: day.contacts, name: t('jobs.daily.bar', { n: day.contacts, day: date(day.date) }) }));
     const table = {
-      rows: [...days].reverse(), keyOf: (/** @type {any} */ day) => day.date, columns: [
-        { key: 'day', title: t('jobs.daily.day'), head: true, cell: (/** @type {any} */ day) => date(day.date) },
-        { key: 'contacts', title: t('jobs.daily.contacts'), number: true, cell: (/** @type {any} */ day) => number(day.contacts) },
-        { key: 'jobs', title: t('jobs.daily.jobs'), number: true, cell: (/** @type {any} */ day) => number(day.jobs) },
-      ],
+      rows: [...days].reverse(), keyOf: (/** @type {any} */ day) => day.date, columns: columnsOf([
+        { key: 'day', title: t('jobs.daily.day'), head: true, cell: (day) => date(day.date) },
+        { key: 'contacts', title: t('jobs.daily.contacts'), number: true, cell: (day) => number(day.contacts) },
+        { key: 'jobs', title: t('jobs.daily.jobs'), number: true, cell: (day) => number(day.jobs) },
+      ]),
     };
     return html`<${Chart} title=${t('jobs.daily')} table=${table}>
       ${days.some((day) => day.contacts > 0)

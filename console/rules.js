@@ -22,17 +22,30 @@ const NAME = '[A-Za-z0-9._\\-]{1,64}';
 export function Rules() {
   const rules = useAnswer(PATH);
   const choices = useChoices();
+  /** @type {import('./ui.js').Column<import('./types').Rule>[]} */
   const columns = [
-    { key: 'name', title: t('rules.name'), head: true, cell: (/** @type {import('./types').Rule} */ rule) => html`<a href=${address('rule', {}, rule.name)}><${Name}>${rule.name}<//></a>
+    { key: 'name', title: t('rules.name'), head: true, cell: (rule) => html`<a href=${address('rule', {}, rule.name)}><${Name}>${rule.name}<//></a>
       ${rule.note && html`<span class="quiet kind"><${Name}>${rule.note}<//></span>`}` },
-    { key: 'filter', title: t('rules.filter'), cell: (/** @type {import('./types').Rule} */ rule) => html`<${FilterWords} filter=${filterOfView(rule.filter)} choices=${choices} />` },
-    { key: 'target', title: t('rules.target'), cell: (/** @type {import('./types').Rule} */ rule) => html`<${Target} of=${rule.target} />` },
-    { key: 'cron', title: t('rules.schedule'), cell: (/** @type {import('./types').Rule} */ rule) => html`<code>${rule.cron}</code><span class="quiet kind">${rule.timeZone}</span>` },
-    { key: 'next', title: t('rules.next'), cell: (/** @type {import('./types').Rule} */ rule) => (rule.nextRun ? html`<time datetime=${rule.nextRun}>${time(rule.nextRun, 'weekday', rule.timeZone)}</time>` : t('rules.disabled')) },
-    { key: 'limit', title: t('rules.limit'), number: true, cell: (/** @type {import('./types').Rule} */ rule) => (typeof rule.maxAffected === 'number' ? number(rule.maxAffected) : t('rules.limit.none')) },
-    { key: 'last', title: t('rules.last'), cell: (/** @type {import('./types').Rule} */ rule) => html`${rule.lastJob ? html`<a href=${address('job', {}, rule.lastJob)}><${When} at=${rule.lastRun} /></a>` : t('rules.never')}
+    {
+      key: 'filter', title: t('rules.filter'),
+      cell: (rule) => html`<${FilterWords} filter=${filterOfView(rule.filter)} choices=${choices} />`,
+    },
+    { key: 'target', title: t('rules.target'), cell: (rule) => html`<${Target} of=${rule.target} />` },
+    {
+      key: 'cron', title: t('rules.schedule'),
+      cell: (rule) => html`<code>${rule.cron}</code><span class="quiet kind">${rule.timeZone}</span>`,
+    },
+    {
+      key: 'next', title: t('rules.next'),
+      cell: (rule) => (rule.nextRun ? html`<time datetime=${rule.nextRun}>${time(rule.nextRun, 'weekday', rule.timeZone)}</time>` : t('rules.disabled')),
+    },
+    {
+      key: 'limit', title: t('rules.limit'), number: true,
+      cell: (rule) => (typeof rule.maxAffected === 'number' ? number(rule.maxAffected) : t('rules.limit.none')),
+    },
+    { key: 'last', title: t('rules.last'), cell: (rule) => html`${rule.lastJob ? html`<a href=${address('job', {}, rule.lastJob)}><${When} at=${rule.lastRun} /></a>` : t('rules.never')}
       ${rule.lastError && html`<span class="fault kind">${t('rules.last.error')}: ${rule.lastError}</span>`}` },
-    { key: 'owner', title: t('rules.owner'), cell: (/** @type {import('./types').Rule} */ rule) => html`<${Author} by=${rule.createdBy} />` },
+    { key: 'owner', title: t('rules.owner'), cell: (rule) => html`<${Author} by=${rule.createdBy} />` },
   ];
   return html`<${Page} title=${t('rules.title')} actions=${html`<a class="button primary" href=${address('rule')}>${t('rules.new')}</a>`}>
     <${Shown} of=${rules}>${(/** @type {import('./api.js').Answer} */ { response }) =>

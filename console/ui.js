@@ -290,6 +290,13 @@ export function Choice({ label, value, options, onChange, hint }) {
  */
 
 /**
+ * Gives the cells of columns their types.
+ *
+ * @param {Column<any>[]} columns
+ */
+export const columnsOf = (columns) => columns;
+
+/**
  * A native table. The box around it scrolls sideways on narrow windows, and so takes the focus and has a name.
  *
  * @param {{caption: string, columns: Column<any>[], rows: readonly any[], keyOf: (row: any) => string | number,

@@ -5,7 +5,7 @@ import { ApiError, call } from './api.js';
 import { Bars, Chart } from './chart.js';
 import { number, t, time } from './text.js';
 import {
-  AccessWord, Failure, Field, Name, Page, PeoplePicker, Sees, Shown, Swatched, Table, address, go, html, useAction,
+  AccessWord, Failure, Field, Name, Page, PeoplePicker, Sees, Shown, Swatched, Table, address, columnsOf, go, html, useAction,
   useAnswer, usePeople, useSettled,
 } from './ui.js';
 import { Progress, isOver, useJob } from './work.js';
@@ -57,11 +57,20 @@ function OnePerson({ id }) {
         : html`<div class="stack"><p>${t('who.person.private', { n: total ?? response.length, name })}</p>
             <div class="actions"><a class="button" href=${address('contacts', { responsibleid: id, isShared: 'false' })}>${t('who.person.list', { name })}</a>
               <a class="button" href=${address('access', { of: 'all', responsibleid: id })}>${t('who.person.move', { name })}</a></div>
-            <${Table} caption=${t('who.person.list', { name })} rows=${response} keyOf=${(/** @type {any} */ row) => row.id} columns=${[
-              { key: 'name', title: t('contacts.name'), head: true, cell: (/** @type {any} */ row) => html`<a href=${address('contact', { userId: id }, row.id)}><${Name}>${row.displayName}<//></a>` },
-              { key: 'stage', title: t('contacts.stage'), cell: (/** @type {any} */ row) => html`<${Swatched} of=${row.contactStatus} none=${t('no-stage')} />` },
-              { key: 'who', title: t('contacts.who'), cell: (/** @type {any} */ row) => html`<${Sees} shareType=${row.shareType} people=${row.accessList} />` },
-            ]} /></div>`}<//>`;
+            <${Table} caption=${t('who.person.list', { name })} rows=${response} keyOf=${(/** @type {any} */ row) => row.id} columns=${columnsOf([
+              {
+                key: 'name', title: t('contacts.name'), head: true,
+                cell: (row) => html`<a href=${address('contact', { userId: id }, row.id)}><${Name}>${row.displayName}<//></a>`,
+              },
+              {
+                key: 'stage', title: t('contacts.stage'),
+                cell: (row) => html`<${Swatched} of=${row.contactStatus} none=${t('no-stage')} />`,
+              },
+              {
+                key: 'who', title: t('contacts.who'),
+                cell: (row) => html`<${Sees} shareType=${row.shareType} people=${row.accessList} />`,
+              },
+            ])} /></div>`}<//>`;
 }
 
 /** @param {{words: string, userId: string | null, onWords: (words: string) => void}} properties */
@@ -77,11 +86,20 @@ function OneContact({ words, userId, onWords }) {
     ${words && html`<${Shown} of=${found} lines=${4}>${(/** @type {import('./api.js').Answer} */ { response }) =>
       response.length === 0
         ? html`<p class="quiet">${t('contacts.none')}</p>`
-        : html`<${Table} caption=${t('who.contact.results')} rows=${response} keyOf=${(/** @type {any} */ row) => row.id} columns=${[
-            { key: 'name', title: t('contacts.name'), head: true, cell: (/** @type {any} */ row) => html`<a href=${address('contact', userId ? { userId } : {}, row.id)}><${Name}>${row.displayName}<//></a>` },
-            { key: 'access', title: t('contacts.access'), cell: (/** @type {any} */ row) => html`<${AccessWord} shareType=${row.shareType} />` },
-            { key: 'who', title: t('contacts.who'), cell: (/** @type {any} */ row) => html`<${Sees} shareType=${row.shareType} people=${row.accessList} />` },
-          ]} />`}<//>`}`;
+        : html`<${Table} caption=${t('who.contact.results')} rows=${response} keyOf=${(/** @type {any} */ row) => row.id} columns=${columnsOf([
+            {
+              key: 'name', title: t('contacts.name'), head: true,
+              cell: (row) => html`<a href=${address('contact', userId ? { userId } : {}, row.id)}><${Name}>${row.displayName}<//></a>`,
+            },
+            {
+              key: 'access', title: t('contacts.access'),
+              cell: (row) => html`<${AccessWord} shareType=${row.shareType} />`,
+            },
+            {
+              key: 'who', title: t('contacts.who'),
+              cell: (row) => html`<${Sees} shareType=${row.shareType} people=${row.accessList} />`,
+            },
+          ])} />`}<//>`}`;
 }
 
 /** @typedef {{private: number, sharedForEditing: number, sharedForReading: number}} Count */
@@ -132,13 +150,13 @@ function CountChart({ title, rows }) {
   const column = (/** @type {string} */ key, /** @type {string} */ title, /** @type {(of: Count) => number} */ value) =>
     ({ key, title, number: true, cell: (/** @type {any} */ row) => number(value(row.of)) });
   const table = {
-    rows, keyOf: (/** @type {any} */ row) => row.key, columns: [
-      { key: 'name', title: t('contacts.name'), head: true, cell: (/** @type {any} */ row) => row.name },
+    rows, keyOf: (/** @type {any} */ row) => row.key, columns: columnsOf([
+      { key: 'name', title: t('contacts.name'), head: true, cell: (row) => row.name },
       column('private', t('who.chart.private'), (of) => of.private),
       column('editing', t('who.chart.editing'), (of) => of.sharedForEditing),
       column('reading', t('who.chart.reading'), (of) => of.sharedForReading),
       column('all', t('who.chart.all'), sum),
-    ],
+    ]),
   };
   return html`<${Chart} title=${title} legend=${[t('who.chart.private'), t('who.chart.editing'), t('who.chart.reading')]} table=${table}>
     <${Bars} rows=${rows.map((row) => ({

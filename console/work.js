@@ -200,11 +200,15 @@ export function Changes({ id, caption, count }) {
   if (state.error) return html`<${Failure} error=${state.error} retry=${() => load(state.rows.length)} />`;
   if (!state.read) return html`<${Loading} lines=${4} />`;
   if (state.rows.length === 0) return html`<p class="quiet">${t('job.changes.none')}</p>`;
+  /** @type {import('./ui.js').Column<import('./types').Change>[]} */
   const columns = [
-    { key: 'name', title: t('access.contact'), head: true, wide: true, cell: (/** @type {import('./types').Change} */ row) =>
+    { key: 'name', title: t('access.contact'), head: true, wide: true, cell: (row) =>
       row.displayName ? html`<a href=${address('contact', {}, row.contactId)}><${Name}>${row.displayName}<//></a>` : t('job.hidden', { id: String(row.contactId) }) },
-    { key: 'before', title: t('access.before'), cell: (/** @type {import('./types').Change} */ row) => (row.conflict ? t('job.conflict') : html`<${AccessState} of=${row.before} />`) },
-    { key: 'after', title: t('access.after'), cell: (/** @type {import('./types').Change} */ row) => html`<${AccessState} of=${row.after} />` },
+    {
+      key: 'before', title: t('access.before'),
+      cell: (row) => (row.conflict ? t('job.conflict') : html`<${AccessState} of=${row.before} />`),
+    },
+    { key: 'after', title: t('access.after'), cell: (row) => html`<${AccessState} of=${row.after} />` },
   ];
   return html`<${Table} caption=${caption} seen columns=${columns} rows=${state.rows} keyOf=${(/** @type {import('./types').Change} */ row) => row.contactId} />
     ${state.next !== null && html`<p class="actions"><button type="button" onClick=${() => load(/** @type {number} */ (state.next))}>${t('access.more-changes')}</button></p>`}`;

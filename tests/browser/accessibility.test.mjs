@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { createRequire } from 'node:module';
-import { NANCY, api, launch, open, serve } from './harness.mjs';
+import { NANCY, api, launch, open, serve, until } from './harness.mjs';
 
 const { AxeBuilder } = createRequire(import.meta.url)('@axe-core/playwright');
 const TAGS = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
@@ -47,7 +47,7 @@ async function eachView(options, check) {
   for (const [name, address, complete] of views) {
     await opened.page.goto(`${served.origin}/console${address}`);
     if (!options.language) await complete(opened.page).first().waitFor();
-    else await opened.page.waitForLoadState('networkidle');
+    else await until(() => opened.page.evaluate(() => document.querySelector('h1') && !document.querySelector('[aria-busy="true"]')), name);
     await check(opened.page, name);
   }
   await opened.end();

@@ -41,6 +41,8 @@ test('the first table appears within a second', async () => {
     await page.reload();
     await page.getByRole('row', { name: /Contact 100000/ }).waitFor();
     times.push(performance.now() - start);
+    // The count of the visit ends before the next visit starts.
+    await page.getByText('100,000 contacts match').first().waitFor();
   }
   process.stderr.write(`first table after ${times.map(Math.round).join(', ')} ms\n`);
   assert.ok(Math.min(...times) < FIRST_TABLE, times.join(', '));
