@@ -47,7 +47,7 @@ impl AccessAfter<'_> {
 
     /// Returns the managers that answers show. The managers of shared contacts are never shown.
     pub fn shown_managers(&self) -> HashSet<UserId> {
-        let shown = |access: &Access| access.share.is_private().then(|| access.managers.clone()).unwrap_or_default();
+        let shown = |access: &Access| if access.share.is_private() { access.managers.clone() } else { Vec::new() };
         match self {
             Self::Same(access) => shown(access).into_iter().collect(),
             Self::Each(accesses) => accesses.values().flat_map(shown).collect(),

@@ -116,7 +116,7 @@ fn any_target(number: u64) -> Target {
 
 /// Returns the criteria for access of a run; every fourth run seeks the contacts of one manager.
 fn any_criteria(number: u64) -> AccessCriteria {
-    AccessCriteria { responsible: ((number / 9) % 4 == 0).then_some(SAM), shared: None }
+    AccessCriteria { responsible: (number / 9).is_multiple_of(4).then_some(SAM), shared: None }
 }
 
 /// A portal to copy.
@@ -301,7 +301,7 @@ impl Bed {
             company,
             filter: Filter { stages, access: any_criteria(change), ..Filter::default() },
             target: any_target(change),
-            by_postings: (change / 36) % 2 == 0,
+            by_postings: (change / 36).is_multiple_of(2),
             // In many rounds, work that fails forever is given up.
             rounds: if random.chance(60) { 14 } else { random.below(4) },
             weather: Weather::draw(&mut random, shape.contacts.unsigned_abs(), &time),

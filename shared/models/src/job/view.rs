@@ -75,21 +75,19 @@ pub struct JobView<'a> {
     /// The reason why the job failed.
     pub error: Option<&'a str>,
     /// Time at which a preview expires; absent for other jobs.
-    #[cfg_attr(feature = "openapi", schema(required = false))]
+    #[cfg_attr(feature = "openapi", schema(value_type = Timestamp, required = false))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires: Option<Timestamp>,
-    /// The users who would start to see contacts that the preview's user may edit; only in the answer about one finished
-    /// preview.
-    #[cfg_attr(feature = "openapi", schema(required = false))]
+    /// The users who would start to see contacts; only in the answer about one finished preview.
+    #[cfg_attr(feature = "openapi", schema(value_type = AffectedUsersView, required = false))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gains: Option<AffectedUsersView>,
-    /// The users who would stop to see contacts that the preview's user may edit; only in the answer about one finished
-    /// preview.
-    #[cfg_attr(feature = "openapi", schema(required = false))]
+    /// The users who would stop to see contacts; only in the answer about one finished preview.
+    #[cfg_attr(feature = "openapi", schema(value_type = AffectedUsersView, required = false))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loses: Option<AffectedUsersView>,
     /// Contacts that at least one user would stop to see; only in the answer about one finished preview.
-    #[cfg_attr(feature = "openapi", schema(required = false))]
+    #[cfg_attr(feature = "openapi", schema(value_type = u64, required = false))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loses_any: Option<u64>,
 }
