@@ -242,6 +242,8 @@ async fn event_is_published_with_its_source_and_details() {
             "FromDate": null,
             "ToDate": null,
             "FilterValue": "",
+            "IsShared": null,
+            "Responsibleid": null,
         },
         "Target": {"IsPrivate": true, "ManagerList": [MIKE]},
         "Rule": "lock-vips",
