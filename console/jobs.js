@@ -90,7 +90,7 @@ export function Jobs({ query }) {
 }
 
 /** @param {Job} job */
-const kind = (job) => t(KINDS.includes(/** @type {any} */ (job.kind)) ? /** @type {any} */ (`job.kind.${job.kind}`) : 'job.title');
+const kind = (job) => t(`job.kind.${job.kind}`);
 
 /** @param {URLSearchParams} query @param {string} before */
 function older(query, before) {

@@ -4,7 +4,7 @@ import { useEffect, useId, useLayoutEffect, useRef, useState } from './hooks.js'
 import { ApiError, call, get, keyOf, releaseKey, watch } from './api.js';
 import { rich, t, time } from './text.js';
 import {
-  AccessWord, Failure, Loading, Name, Names, Table, address, announce, html, meet, useAction, usePeople,
+  AccessWord, Failure, Field, Loading, Name, Names, Table, address, announce, html, meet, useAction, usePeople,
 } from './ui.js';
 
 /** @typedef {import('./types').Job} Job */
@@ -56,6 +56,20 @@ export function Dialog({ title, onClose, children, footer }) {
     ${footer && html`<div class="dialog-foot">${footer}</div>`}
   </dialog>`;
 }
+
+/**
+ * The field for the note that a job keeps.
+ *
+ * @param {{note: string, onChange: (note: string) => void}} properties
+ */
+export function NoteField({ note, onChange }) {
+  return html`<${Field} label=${t('access.note')} hint=${t('access.note.hint')}>${(/** @type {string} */ id, /** @type {string} */ described) =>
+    html`<input id=${id} type="text" maxlength="200" autocomplete="off" aria-describedby=${described} value=${note}
+      onInput=${(/** @type {any} */ event) => onChange(event.target.value)} />`}<//>`;
+}
+
+/** The query that carries a note; an empty note is none. @param {string} note */
+export const noted = (note) => (note.trim() ? { note: note.trim() } : undefined);
 
 /** Takes the focus to a heading that has just appeared. @param {HTMLElement | null} heading */
 export function arrive(heading) {
@@ -240,6 +254,7 @@ export function CancelButton({ job, onChange }) {
 export function UndoButton({ job, onStarted }) {
   const [open, setOpen] = useState(false);
   const [preview, setPreview] = useState(/** @type {any} */ (null));
+  const [note, setNote] = useState('');
   const reading = useAction();
   const action = useAction();
   if (!isUndoable(job)) return null;
@@ -249,14 +264,15 @@ export function UndoButton({ job, onStarted }) {
     });
   const show = () => {
     setPreview(null);
+    setNote('');
     action.forget();
     setOpen(true);
     count();
   };
   const confirm = () =>
     action.run(async () => {
-      const name = `undo ${job.id}`;
-      const { response } = await call('POST', `crm/access/jobs/${job.id}/undo`, { key: keyOf(name) });
+      const name = `undo ${job.id} ${note}`;
+      const { response } = await call('POST', `crm/access/jobs/${job.id}/undo`, { query: noted(note), key: keyOf(name) });
       releaseKey(name);
       setOpen(false);
       onStarted(response);
@@ -273,6 +289,7 @@ export function UndoButton({ job, onStarted }) {
         ? html`<div role="status" class="stack tight"><p class="big">${preview.updated > 0 ? t('job.undo.n', { n: preview.updated }) : t('job.undo.none')}</p>
             ${preview.conflicts > 0 && html`<p>${t('job.undo.conflicts', { n: preview.conflicts })}</p>`}
             ${preview.skipped > 0 && html`<p>${t('job.undo.skipped', { n: preview.skipped })}</p>`}</div>
+            ${preview.updated > 0 && html`<${NoteField} note=${note} onChange=${setNote} />`}
             <p class="hint">${t('job.undo.note')}</p>`
         : !reading.error && html`<p role="status">${t('job.undo.counting')}</p>`}
     <//>`}`;

@@ -123,7 +123,7 @@ test('filter, preview, change, undo: the same number everywhere', async () => {
   await page.getByRole('heading', { name: 'Set access' }).waitFor();
   await page.getByText('11 contacts', { exact: true }).waitFor();
   await request(page, { verb: 'Replace the list with', people: ['Nancy Davolio'], visibility: /^Private/, note: 'audit 7' });
-  await page.getByText('11 contacts become private to Nancy Davolio.').waitFor();
+  await page.getByText('11 contacts get this access: private to Nancy Davolio.').waitFor();
   await page.getByRole('region', { name: 'Preview' }).getByText('7 people lose sight of some of them.').waitFor();
   const before = page.getByRole('table', { name: 'Before and after' });
   await before.getByRole('row', { name: /Alfreds Futterkiste.*Shared.*Private.*Nancy Davolio/ }).waitFor();
@@ -132,7 +132,7 @@ test('filter, preview, change, undo: the same number everywhere', async () => {
   await page.getByText('11 contacts were changed.').first().waitFor();
   assert.notEqual(page.url(), preview, 'the address holds the run');
   const [job] = await runs();
-  assert.equal(job.updated, 11);
+  assert.deepEqual([job.kind, job.updated, job.note], ['filter', 11, 'audit 7']);
   const contact = async () => (await api(served, 'GET', 'crm/contact/1')).response;
   assert.equal((await contact()).isPrivate, true);
 
@@ -143,8 +143,11 @@ test('filter, preview, change, undo: the same number everywhere', async () => {
   await dialog.waitFor({ state: 'hidden' });
   assert.equal(await page.evaluate(() => document.activeElement?.textContent), 'Undo', 'the focus is back where it was');
   await page.getByRole('button', { name: 'Undo', exact: true }).click();
+  await dialog.getByRole('textbox', { name: 'Note for the record' }).fill('too early');
   await dialog.getByRole('button', { name: 'Restore 11 contacts' }).click();
   await until(async () => (await contact()).isShared, 'the undo');
+  const [undo] = await runs();
+  assert.deepEqual([undo.kind, undo.undoOf, undo.note], ['undo', job.id, 'too early']);
   await end();
 });
 
@@ -233,7 +236,7 @@ test('ticked contacts: before and after, who loses, and one job', async () => {
   await page.getByRole('checkbox', { name: /^Select Reggiani/ }).check();
   await page.getByRole('button', { name: 'Set access of 2 contacts' }).click();
   await request(page, { verb: 'Replace the list with', people: ['Nancy Davolio'], visibility: /^Private/ });
-  await page.getByText('2 contacts become private to Nancy Davolio.').waitFor();
+  await page.getByText('2 contacts get this access: private to Nancy Davolio.').waitFor();
   await page.getByRole('table', { name: 'Who loses' }).getByRole('row', { name: /Janet Leverling/ }).waitFor();
   await page.getByRole('button', { name: 'Change 2 contacts' }).click();
   await page.getByText('2 contacts were changed.').first().waitFor();
