@@ -417,8 +417,8 @@ function Found({ found, id, request, selected, turn }) {
             key: 'name', title: t('access.contact'), head: true, wide: true,
             cell: (row) => html`<a href=${address('contact', {}, row.contactId)}><${Name}>${row.displayName}<//></a>`,
           },
-          { key: 'before', title: t('access.before'), cell: (row) => html`<${AccessState} of=${row.before} />` },
-          { key: 'after', title: t('access.after'), cell: (row) => html`<${AccessState} of=${row.after} />` },
+          { key: 'before', title: t('access.before'), cell: (row) => html`<${AccessState} of=${row.before} other=${row.after} />` },
+          { key: 'after', title: t('access.after'), cell: (row) => html`<${AccessState} of=${row.after} other=${row.before} />` },
         ])} />`
       : html`<${Changes} id=${id} caption=${t('access.changes')} count=${n} />`)}`;
 }

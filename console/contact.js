@@ -135,8 +135,8 @@ function History({ path, turn }) {
               cell: (row) => (row.job ? html`<${When} at=${row.job.created} />` : '–'),
             },
             { key: 'how', title: t('contact.history.what'), cell: how },
-            { key: 'before', title: t('access.before'), cell: (row) => html`<${AccessState} of=${row.before} />` },
-            { key: 'after', title: t('access.after'), cell: (row) => html`<${AccessState} of=${row.after} />` },
+            { key: 'before', title: t('access.before'), cell: (row) => html`<${AccessState} of=${row.before} other=${row.after} />` },
+            { key: 'after', title: t('access.after'), cell: (row) => html`<${AccessState} of=${row.after} other=${row.before} />` },
           ])} />`}<//></section>`;
 }
 

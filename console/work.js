@@ -17,14 +17,18 @@ const CHANGES = 25;
 const ANNOUNCED = [25, 50, 75];
 
 /**
- * A state of access as the changes of a job show it.
+ * A state of access as the changes of a job show it. The people whom the other state does not have come first, so that a
+ * list that is cut off shows the difference.
  *
- * @param {{of: {shareType: number, accessList: Person[]} | null}} properties
+ * @param {{of: Present | null | undefined, other?: Present | null}} properties
+ * @typedef {{shareType: number, accessList: Person[]}} Present
  */
-export function AccessState({ of }) {
+export function AccessState({ of, other }) {
   if (!of) return html`<span class="quiet">–</span>`;
+  const common = new Set(other?.accessList.map((one) => one.id));
+  const people = [...of.accessList.filter((one) => !common.has(one.id)), ...of.accessList.filter((one) => common.has(one.id))];
   return html`<span class="access-state"><${AccessWord} shareType=${of.shareType} />
-    ${of.shareType === 0 ? html`<${Names} people=${of.accessList} />` : of.accessList.length > 0 && html`<${Names} people=${of.accessList} />`}</span>`;
+    ${(of.shareType === 0 || people.length > 0) && html`<${Names} people=${people} />`}</span>`;
 }
 
 /**
@@ -220,9 +224,9 @@ export function Changes({ id, caption, count }) {
       row.displayName ? html`<a href=${address('contact', {}, row.contactId)}><${Name}>${row.displayName}<//></a>` : t('job.hidden', { id: String(row.contactId) }) },
     {
       key: 'before', title: t('access.before'),
-      cell: (row) => (row.conflict ? t('job.conflict') : html`<${AccessState} of=${row.before} />`),
+      cell: (row) => (row.conflict ? t('job.conflict') : html`<${AccessState} of=${row.before} other=${row.after} />`),
     },
-    { key: 'after', title: t('access.after'), cell: (row) => html`<${AccessState} of=${row.after} />` },
+    { key: 'after', title: t('access.after'), cell: (row) => html`<${AccessState} of=${row.after} other=${row.before} />` },
   ];
   return html`<${Table} caption=${caption} seen columns=${columns} rows=${state.rows} keyOf=${(/** @type {import('./types').Change} */ row) => row.contactId} />
     ${state.next !== null && html`<p class="actions"><button type="button" onClick=${() => load(/** @type {number} */ (state.next))}>${t('access.more-changes')}</button></p>`}`;
