@@ -412,15 +412,29 @@ function Found({ found, id, request, selected, turn }) {
       <${Effect} title=${t('access.gains.title')} of=${found.gains} />
     </div>`}
     ${n > 0 && (found.rows
-      ? html`<${Table} caption=${t('access.changes')} seen rows=${found.rows.slice(0, SAMPLE)} keyOf=${(/** @type {any} */ row) => row.contactId} columns=${columnsOf([
-          {
-            key: 'name', title: t('access.contact'), head: true, wide: true,
-            cell: (row) => html`<a href=${address('contact', {}, row.contactId)}><${Name}>${row.displayName}<//></a>`,
-          },
-          { key: 'before', title: t('access.before'), cell: (row) => html`<${AccessState} of=${row.before} other=${row.after} />` },
-          { key: 'after', title: t('access.after'), cell: (row) => html`<${AccessState} of=${row.after} other=${row.before} />` },
-        ])} />`
+      ? html`<${TickedChanges} rows=${found.rows} updated=${n} />`
       : html`<${Changes} id=${id} caption=${t('access.changes')} count=${n} />`)}`;
+}
+
+/**
+ * The states of ticked contacts before and after. A contact shows no list while the contact is shared, so contacts whose
+ * list alone changes are counted.
+ *
+ * @param {{rows: any[], updated: number}} properties
+ */
+function TickedChanges({ rows, updated }) {
+  const [shown, setShown] = useState(SAMPLE);
+  const lists = updated - rows.length;
+  return html`${rows.length > 0 && html`<${Table} caption=${t('access.changes')} seen rows=${rows.slice(0, shown)} keyOf=${(/** @type {any} */ row) => row.contactId} columns=${columnsOf([
+      {
+        key: 'name', title: t('access.contact'), head: true, wide: true,
+        cell: (row) => html`<a href=${address('contact', {}, row.contactId)}><${Name}>${row.displayName}<//></a>`,
+      },
+      { key: 'before', title: t('access.before'), cell: (row) => html`<${AccessState} of=${row.before} other=${row.after} />` },
+      { key: 'after', title: t('access.after'), cell: (row) => html`<${AccessState} of=${row.after} other=${row.before} />` },
+    ])} />`}
+    ${rows.length > shown && html`<p class="actions"><button type="button" onClick=${() => setShown(shown + SAMPLE)}>${t('access.more-changes')}</button></p>`}
+    ${lists > 0 && html`<p>${t('access.changes.lists', { n: lists })}</p>`}`;
 }
 
 /**

@@ -198,6 +198,10 @@ const TEXTS = {
   'access.count.failed': 'Cannot be changed',
   'access.count.losesAny': 'Hidden from somebody',
   'access.changes': 'Before and after',
+  'access.changes.lists': {
+    one: '{n} shared contact changes in its list alone, which is in force once the contact is private.',
+    other: '{n} shared contacts change in their lists alone, which are in force once the contacts are private.',
+  },
   'access.before': 'Before',
   'access.after': 'After',
   'access.contact': 'Contact',
@@ -234,6 +238,7 @@ const TEXTS = {
   'job.kind.preview': 'Preview',
   'job.kind.snapshot': 'Snapshot',
   'job.updated': { one: '{n} contact was changed.', other: '{n} contacts were changed.' },
+  'job.counted': { one: '{n} contact was counted.', other: '{n} contacts were counted.' },
   'job.would': { one: '{n} contact would change.', other: '{n} contacts would change.' },
   'job.unchanged': { one: '{n} already had this access.', other: '{n} already had this access.' },
   'job.skipped': { one: '{n} may not be edited by the job’s user.', other: '{n} may not be edited by the job’s user.' },

@@ -84,8 +84,11 @@ export function arrive(heading) {
 /** @param {Job} job Whether nothing about a job will change any more. */
 export const isOver = (job) => job.state === 'done' || job.state === 'failed' || (job.state === 'cancelled' && job.finished !== null);
 
+/** @param {Job} job Whether a job of this kind changes contacts. */
+export const changes = (job) => job.kind !== 'preview' && job.kind !== 'snapshot';
+
 /** @param {Job} job Whether an undo may have something to restore. */
-export const isUndoable = (job) => isOver(job) && job.updated > 0 && job.kind !== 'preview' && job.kind !== 'snapshot';
+export const isUndoable = (job) => isOver(job) && job.updated > 0 && changes(job);
 
 /**
  * Follows a job until it is over.
@@ -125,6 +128,7 @@ export function useJob(id) {
 
 /** @param {Job} job @returns {string[]} The sentences about what a job did. */
 export function sentences(job) {
+  if (job.kind === 'snapshot') return [t('job.counted', { n: job.matched })];
   return [
     t(job.kind === 'preview' ? 'job.would' : 'job.updated', { n: job.updated }),
     ...(job.unchanged > 0 ? [t('job.unchanged', { n: job.unchanged })] : []),

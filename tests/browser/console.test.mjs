@@ -246,6 +246,18 @@ test('ticked contacts: before and after, who loses, and one job', async () => {
   await end();
 });
 
+test('ticked contacts that are shared: a change of their lists alone is counted', async () => {
+  const { page, end } = await open(browser, served, { at: '#/contacts?tags=Spain&contactListView=Company' });
+  await page.getByRole('checkbox', { name: /^Select Bólido/ }).check();
+  await page.getByRole('checkbox', { name: /^Select Godos/ }).check();
+  await page.getByRole('button', { name: 'Set access of 2 contacts' }).click();
+  await request(page, { people: ['Nancy Davolio'] });
+  await page.getByText('2 contacts get this access: Nancy Davolio in the list.').waitFor();
+  await page.getByText('2 shared contacts change in their lists alone').waitFor();
+  assert.equal(await page.getByRole('table', { name: 'Before and after' }).count(), 0);
+  await end();
+});
+
 test('a part of the address that is not known shows an error and lists nothing', async () => {
   const { page, requests, end } = await open(browser, served, { at: '#/rules' });
   const earlier = requests.length;
