@@ -132,7 +132,7 @@ test('filter, preview, change, undo: the same number everywhere', async () => {
   await page.getByText('11 contacts were changed.').first().waitFor();
   assert.notEqual(page.url(), preview, 'the address holds the run');
   const [job] = await runs();
-  assert.deepEqual([job.kind, job.updated, job.note], ['filter', 11, 'audit 7']);
+  assert.deepEqual([job.kind, job.updated, job.note], ['contacts', 11, 'audit 7']);
   const contact = async () => (await api(served, 'GET', 'crm/contact/1')).response;
   assert.equal((await contact()).isPrivate, true);
 
@@ -279,8 +279,68 @@ test('two people change a contact: the second sees both versions before anything
   await conflict.getByText('Janet Leverling').waitFor();
   await conflict.getByText('Nancy Davolio').waitFor();
   await conflict.getByRole('button', { name: 'Replace it with yours' }).click();
-  await page.getByRole('dialog', { name: 'Save this access?' }).getByRole('button', { name: 'Save' }).click();
+  const saving = page.getByRole('dialog', { name: 'Save this access?' });
+  await saving.getByRole('textbox', { name: 'Note for the record' }).fill('after a talk');
+  await saving.getByRole('button', { name: 'Save' }).click();
   await until(async () => (await api(served, 'GET', 'crm/contact/3')).response.accessList.some((one) => one.id === NANCY), 'the change');
+  const history = page.getByRole('table', { name: 'History of access' });
+  await history.getByRole('row', { name: /One contact.*Andrew Fuller.*after a talk.*Janet Leverling.*Nancy Davolio/ }).waitFor();
+  await history.getByRole('row', { name: /Loaded with this access/ }).waitFor();
+  const why = page.getByRole('region', { name: 'Who may see and edit' });
+  await why.getByRole('combobox', { name: 'Ask about a person' }).fill('Janet');
+  await page.getByRole('option', { name: /Janet/ }).click();
+  await why.getByRole('status').getByText('The contact is private, and the list does not name this person').first().waitFor();
+  await why.getByText('This access was set by Andrew Fuller').waitFor();
+  await end();
+});
+
+test('jobs are found by their kind, their user and their contact', async () => {
+  const { page, end } = await open(browser, served, { at: '#/jobs' });
+  const table = page.getByRole('table', { name: 'Jobs, newest first' });
+  await page.getByRole('combobox', { name: 'Kind' }).selectOption('Undo');
+  await table.getByRole('row', { name: /Undo.*too early/ }).waitFor();
+  assert.equal(await table.getByRole('row').count(), 2);
+  await page.getByRole('combobox', { name: 'Kind' }).selectOption('Any');
+  await page.getByRole('textbox', { name: 'Contact number' }).fill('3');
+  await page.getByRole('textbox', { name: 'Contact number' }).press('Enter');
+  await table.getByRole('row', { name: /One contact.*after a talk/ }).waitFor();
+  await page.getByRole('combobox', { name: 'User' }).fill('Nancy');
+  await page.getByRole('option', { name: /Nancy/ }).click();
+  await page.getByText('No job matches.').waitFor();
+  await end();
+});
+
+test('a rule that gives access keeps its limit and its note, and its run is previewed', async () => {
+  const { page, end } = await open(browser, served, { at: '#/rule?tags=Sweden&fromDate=1996-01-01' });
+  await page.getByRole('textbox', { name: 'Name' }).fill('swedish');
+  await page.getByRole('combobox', { name: 'People' }).fill('Nancy');
+  await page.getByRole('option', { name: /Nancy/ }).click();
+  await page.getByRole('textbox', { name: 'Change at most' }).fill('500');
+  await page.getByRole('textbox', { name: 'Note for the record' }).fill('by contract');
+  await page.getByRole('button', { name: 'Preview a run' }).click();
+  await page.getByRole('region', { name: 'Preview' }).getByText(/^\d+ contacts? would change\.$/).first().waitFor();
+  await page.getByRole('button', { name: 'Save the rule' }).click();
+  await page.getByRole('row', { name: /swedish.*by contract.*Tag Sweden.*Created from Jan 1, 1996.*Give access to Nancy Davolio.*500/ }).waitFor();
+  const { filter, ...rule } = (await api(served, 'GET', 'crm/access/rules/swedish')).response;
+  assert.deepEqual([rule.target, rule.maxAffected, rule.note], [{ addManagers: [NANCY] }, 500, 'by contract']);
+  await page.getByRole('link', { name: 'swedish' }).click();
+  await page.getByRole('radio', { name: /^Private/ }).check();
+  await page.getByRole('button', { name: 'Save the rule' }).click();
+  await page.getByRole('row', { name: /swedish.*Private/ }).waitFor();
+  const saved = (await api(served, 'GET', 'crm/access/rules/swedish')).response;
+  assert.deepEqual([saved.filter, saved.target], [filter, { isPrivate: true, addManagers: [NANCY] }]);
+  await end();
+});
+
+test('the contacts are counted by stage and by tag', async () => {
+  const { page, end } = await open(browser, served, { at: '#/who', expected: [/404 .*snapshots/] });
+  await page.getByText('The contacts were not counted yet.').waitFor();
+  await page.getByRole('button', { name: 'Count now' }).click();
+  await page.getByText(/^Counted on/).waitFor();
+  const { all } = (await api(served, 'GET', 'crm/access/snapshots/latest')).response;
+  const chart = page.getByRole('region', { name: 'By stage' });
+  await chart.getByRole('button', { name: 'Show as a table' }).click();
+  await chart.getByRole('row', { name: `All ${all.private} ${all.sharedForEditing} ${all.sharedForReading} 182` }).waitFor();
   await end();
 });
 
