@@ -14,12 +14,13 @@ import {
   usePeople,
 } from './ui.js';
 import { useChoices, useTotal } from './contacts.js';
-import { AccessState, CancelButton, Changes, Progress, UndoButton, arrive, isOver, sentences, useJob } from './work.js';
+import { AccessState, CancelButton, Changes, NoteField, Progress, UndoButton, arrive, isOver, noted, sentences, useJob } from './work.js';
 
 /** @typedef {'give' | 'take' | 'replace'} Verb */
 /** @typedef {'keep' | 'private' | 'shared'} Visibility */
 /** @typedef {{verb: Verb, people: string[], visibility: Visibility, note: string}} Request */
 /** @typedef {import('./types').Job} Job */
+/** @typedef {import('./types').AffectedUsers} Affected */
 
 const VERBS = /** @type {const} */ (['give', 'take', 'replace']);
 const VISIBILITIES = /** @type {const} */ (['keep', 'private', 'shared']);
@@ -168,9 +169,7 @@ function RequestForm({ request, locked, selected, turn }) {
   return html`<form class="panel stack" onSubmit=${preview} aria-label=${t('access.title')}>
     <${TargetFields} request=${request} onChange=${(/** @type {Partial<Request>} */ part) =>
       turn(Object.fromEntries(Object.entries(part).map(([name, value]) => [name, Array.isArray(value) ? value.join('.') : value])))} />
-    <${Field} label=${t('access.note')} hint=${t('access.note.hint')}>${(/** @type {string} */ id, /** @type {string} */ described) =>
-      html`<input id=${id} type="text" maxlength="200" autocomplete="off" aria-describedby=${described} value=${note}
-        onInput=${(/** @type {any} */ event) => setNote(event.target.value)} />`}<//>
+    <${NoteField} note=${note} onChange=${setNote} />
     ${action.error && html`<${Failure} error=${action.error} />`}
     <div class="actions">
       <button type="submit" class="primary" disabled=${missing !== null || action.busy} aria-describedby=${missing ? 'missing' : undefined}>${t('access.preview')}</button>
@@ -242,8 +241,9 @@ function tickedBody(ids, request) {
  * @property {number} unchanged
  * @property {number} skipped
  * @property {number} failed
- * @property {any} [gains]
- * @property {any} [loses]
+ * @property {Affected} [gains]
+ * @property {Affected} [loses]
+ * @property {number} [losesAny] The contacts of which somebody loses sight.
  * @property {string} [expires]
  * @property {any[]} [rows] The changes, if they are known without asking the job.
  */
@@ -335,9 +335,10 @@ const stateText = (state) => JSON.stringify([state.shareType, state.accessList.m
  */
 function effectOf(rows, people, you) {
   const sees = (/** @type {any} */ state, /** @type {string} */ id) => state.shareType !== 0 || state.accessList.some((/** @type {any} */ one) => one.id === id);
+  const users = people.filter((one) => !one.isAdmin);
+  const loses = (/** @type {any} */ row, /** @type {string} */ id) => sees(row.before, id) && !sees(row.after, id);
   const count = (/** @type {(row: any, id: string) => boolean} */ of) => {
-    const all = people
-      .filter((one) => !one.isAdmin)
+    const all = users
       .map((one) => ({ id: one.id, displayName: one.displayName, contacts: rows.filter((row) => of(row, one.id)).length }))
       .filter((one) => one.contacts > 0)
       .sort((a, b) => b.contacts - a.contacts);
@@ -345,7 +346,8 @@ function effectOf(rows, people, you) {
   };
   return {
     gains: count((row, id) => !sees(row.before, id) && sees(row.after, id)),
-    loses: count((row, id) => sees(row.before, id) && !sees(row.after, id)),
+    loses: count(loses),
+    losesAny: rows.filter((row) => users.some((one) => loses(row, one.id))).length,
   };
 }
 
@@ -370,13 +372,13 @@ function Found({ found, id, request, selected, turn }) {
   const sentence = people.length === 0
     ? t(/** @type {any} */ (`access.${request.visibility}.admins`), { n })
     : rich(/** @type {any} */ (`access.${request.visibility}.${request.verb}`), { n, names: html`<${Names} people=${people} most=${4} />` });
-  const people_ = (/** @type {any} */ effect) => effect?.users ?? 0;
+  const usersOf = (/** @type {Affected | undefined} */ affected) => affected?.users ?? 0;
   useEffect(() => {
-    announce([n === 0 ? t('access.nothing') : t('job.would', { n }), found.loses && (people_(found.loses) > 0 ? t('access.loses', { n: people_(found.loses) }) : t('access.loses.none'))].filter(Boolean).join(' '));
+    announce([n === 0 ? t('access.nothing') : t('job.would', { n }), found.loses && (usersOf(found.loses) > 0 ? t('access.loses', { n: usersOf(found.loses) }) : t('access.loses.none'))].filter(Boolean).join(' '));
   }, []);
   const apply = () =>
     action.run(async () => {
-      const query = new URLSearchParams(request.note ? { note: request.note } : {});
+      const query = noted(request.note);
       const answer = 'ids' in selected
         ? await call('PUT', 'crm/contact/access', { query, body: tickedBody(selected.ids, request), queued: true, key: id })
         : await call('POST', `crm/access/jobs/${id}/apply`, { query, key: `apply-${id}` });
@@ -386,13 +388,13 @@ function Found({ found, id, request, selected, turn }) {
   return html`
     ${n === 0 ? html`<p class="big">${t('access.nothing')}</p>` : html`<div class="stack tight">
       <p class="big">${sentence}</p>
-      ${found.loses && html`<p>${people_(found.loses) > 0 ? t('access.loses', { n: people_(found.loses) }) : t('access.loses.none')}
+      ${found.loses && html`<p>${usersOf(found.loses) > 0 ? t('access.loses', { n: usersOf(found.loses) }) : t('access.loses.none')}
         ${found.loses.caller > 0 && html`${' '}<strong>${t('access.loses.you', { n: found.loses.caller })}</strong>`}
-        ${people_(found.gains) > 0 && html`${' '}${t('access.gains', { n: people_(found.gains) })}`}</p>`}</div>`}
+        ${usersOf(found.gains) > 0 && html`${' '}${t('access.gains', { n: usersOf(found.gains) })}`}</p>`}</div>`}
     <dl class="figures" aria-label=${t('access.counts')}>
-      ${/** @type {const} */ (['matched', 'updated', 'unchanged', 'skipped', 'failed'])
-        .filter((name) => found[name] > 0 || name === 'matched' || name === 'updated')
-        .map((name) => html`<div><dt>${t(`access.count.${name}`)}</dt><dd>${t('list.n', { n: found[name] })}</dd></div>`)}
+      ${/** @type {const} */ (['matched', 'updated', 'unchanged', 'skipped', 'failed', 'losesAny'])
+        .filter((name) => (found[name] ?? 0) > 0 || name === 'matched' || name === 'updated')
+        .map((name) => html`<div><dt>${t(`access.count.${name}`)}</dt><dd>${t('list.n', { n: found[name] ?? 0 })}</dd></div>`)}
     </dl>
     ${n > 0 && html`<form class="confirm" onSubmit=${(/** @type {Event} */ event) => {
       event.preventDefault();
@@ -410,21 +412,35 @@ function Found({ found, id, request, selected, turn }) {
       <${Effect} title=${t('access.gains.title')} of=${found.gains} />
     </div>`}
     ${n > 0 && (found.rows
-      ? html`<${Table} caption=${t('access.changes')} seen rows=${found.rows.slice(0, SAMPLE)} keyOf=${(/** @type {any} */ row) => row.contactId} columns=${columnsOf([
-          {
-            key: 'name', title: t('access.contact'), head: true, wide: true,
-            cell: (row) => html`<a href=${address('contact', {}, row.contactId)}><${Name}>${row.displayName}<//></a>`,
-          },
-          { key: 'before', title: t('access.before'), cell: (row) => html`<${AccessState} of=${row.before} />` },
-          { key: 'after', title: t('access.after'), cell: (row) => html`<${AccessState} of=${row.after} />` },
-        ])} />`
+      ? html`<${TickedChanges} rows=${found.rows} updated=${n} />`
       : html`<${Changes} id=${id} caption=${t('access.changes')} count=${n} />`)}`;
+}
+
+/**
+ * The states of ticked contacts before and after. A contact shows no list while the contact is shared, so contacts whose
+ * list alone changes are counted.
+ *
+ * @param {{rows: any[], updated: number}} properties
+ */
+function TickedChanges({ rows, updated }) {
+  const [shown, setShown] = useState(SAMPLE);
+  const lists = updated - rows.length;
+  return html`${rows.length > 0 && html`<${Table} caption=${t('access.changes')} seen rows=${rows.slice(0, shown)} keyOf=${(/** @type {any} */ row) => row.contactId} columns=${columnsOf([
+      {
+        key: 'name', title: t('access.contact'), head: true, wide: true,
+        cell: (row) => html`<a href=${address('contact', {}, row.contactId)}><${Name}>${row.displayName}<//></a>`,
+      },
+      { key: 'before', title: t('access.before'), cell: (row) => html`<${AccessState} of=${row.before} other=${row.after} />` },
+      { key: 'after', title: t('access.after'), cell: (row) => html`<${AccessState} of=${row.after} other=${row.before} />` },
+    ])} />`}
+    ${rows.length > shown && html`<p class="actions"><button type="button" onClick=${() => setShown(shown + SAMPLE)}>${t('access.more-changes')}</button></p>`}
+    ${lists > 0 && html`<p>${t('access.changes.lists', { n: lists })}</p>`}`;
 }
 
 /**
  * Who starts or stops to see contacts.
  *
- * @param {{title: string, of: any}} properties
+ * @param {{title: string, of: Affected | undefined}} properties
  */
 function Effect({ title, of }) {
   const largest = of?.largest ?? [];

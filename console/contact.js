@@ -7,7 +7,7 @@ import {
   AccessWord, Failure, Loading, Name, Page, PeoplePicker, Shown, Swatched, Table, When, address, announce, columnsOf, go, html,
   useAction, useAnswer, usePeople,
 } from './ui.js';
-import { AccessState, Dialog } from './work.js';
+import { AccessState, Dialog, NoteField, noted } from './work.js';
 
 /**
  * The page of a contact.
@@ -135,8 +135,8 @@ function History({ path, turn }) {
               cell: (row) => (row.job ? html`<${When} at=${row.job.created} />` : '–'),
             },
             { key: 'how', title: t('contact.history.what'), cell: how },
-            { key: 'before', title: t('access.before'), cell: (row) => html`<${AccessState} of=${row.before} />` },
-            { key: 'after', title: t('access.after'), cell: (row) => html`<${AccessState} of=${row.after} />` },
+            { key: 'before', title: t('access.before'), cell: (row) => html`<${AccessState} of=${row.before} other=${row.after} />` },
+            { key: 'after', title: t('access.after'), cell: (row) => html`<${AccessState} of=${row.after} other=${row.before} />` },
           ])} />`}<//></section>`;
 }
 
@@ -152,6 +152,7 @@ function Edit({ of, etag, path, onChanged }) {
   const [after, setAfter] = useState(/** @type {any} */ (null));
   const [theirs, setTheirs] = useState(/** @type {{response: any, etag: string | null} | null} */ (null));
   const [tag, setTag] = useState(etag);
+  const [note, setNote] = useState('');
   const action = useAction();
   const body = { isShared: shared, managerList: people };
   const same = shared === !of.isPrivate && people.join() === of.accessList.map((/** @type {any} */ one) => one.id).join();
@@ -176,8 +177,8 @@ function Edit({ of, etag, path, onChanged }) {
     });
   const save = () =>
     guarded(tag, async (tag) => {
-      const name = `contact ${of.id} ${tag} ${JSON.stringify(body)}`;
-      await call('PUT', `${path}/access.json`, { body, ifMatch: tag, key: keyOf(name) });
+      const name = `contact ${of.id} ${tag} ${JSON.stringify(body)} ${note}`;
+      await call('PUT', `${path}/access.json`, { query: noted(note), body, ifMatch: tag, key: keyOf(name) });
       releaseKey(name);
       setAfter(null);
       announce(t('contact.save.done'));
@@ -202,7 +203,8 @@ function Edit({ of, etag, path, onChanged }) {
       footer=${html`<button type="button" onClick=${() => setAfter(null)}>${t('back')}</button>
         <button type="button" class="primary" disabled=${action.busy} onClick=${save}>${t('contact.save.confirm')}</button>`}>
       ${action.error && html`<${Failure} error=${action.error} retry=${save} />`}
-      <dl class="facts"><dt>${t('access.before')}</dt><dd><${AccessState} of=${of} /></dd><dt>${t('access.after')}</dt><dd><${AccessState} of=${after} /></dd></dl><//>`}
+      <dl class="facts"><dt>${t('access.before')}</dt><dd><${AccessState} of=${of} /></dd><dt>${t('access.after')}</dt><dd><${AccessState} of=${after} /></dd></dl>
+      <${NoteField} note=${note} onChange=${setNote} /><//>`}
     ${theirs && html`<${Dialog} title=${t('contact.conflict.title')} onClose=${onChanged}
       footer=${html`<button type="button" onClick=${onChanged}>${t('contact.conflict.keep')}</button>
         <button type="button" class="primary" disabled=${action.busy} onClick=${() => preview(theirs.etag)}>${t('contact.conflict.overwrite')}</button>`}>

@@ -108,6 +108,12 @@ export function Contacts({ query }) {
   const columns = [
     { key: 'name', title: t('contacts.name'), sort: 'displayName', head: true, wide: true, cell: (row) =>
       html`<a href=${address('contact', {}, row.id)}><${Name}>${row.displayName}<//></a><span class="quiet kind">${t(row.isCompany ? 'company' : 'person')}</span>` },
+    // A narrow window shows the first columns: the access is the matter of the console.
+    { key: 'access', title: t('contacts.access'), cell: (row) => html`<${AccessWord} shareType=${row.shareType} />` },
+    {
+      key: 'who', title: t('contacts.who'),
+      cell: (row) => html`<${Sees} shareType=${row.shareType} people=${row.accessList} />`,
+    },
     {
       key: 'stage', title: t('contacts.stage'),
       cell: (row) => html`<${Swatched} of=${row.contactStatus} none=${t('no-stage')} />`,
@@ -115,11 +121,6 @@ export function Contacts({ query }) {
     {
       key: 'type', title: t('contacts.type'), sort: 'contactType',
       cell: (row) => html`<${Swatched} of=${row.contactType} none=${t('no-type')} />`,
-    },
-    { key: 'access', title: t('contacts.access'), cell: (row) => html`<${AccessWord} shareType=${row.shareType} />` },
-    {
-      key: 'who', title: t('contacts.who'),
-      cell: (row) => html`<${Sees} shareType=${row.shareType} people=${row.accessList} />`,
     },
     {
       key: 'created', title: t('contacts.created'), sort: 'created',

@@ -10,7 +10,7 @@ import {
   Choice, Empty, Failure, Field, Loading, Name, Page, PeoplePicker, Shown, Table, When, address, announce, columnsOf, go, html,
   partsOf, useAnswer, usePeople,
 } from './ui.js';
-import { Author, CancelButton, Changes, Progress, State, Target, UndoButton, isOver, sentences, useJob } from './work.js';
+import { Author, CancelButton, Changes, Progress, State, Target, UndoButton, changes, isOver, sentences, useJob } from './work.js';
 
 /** @typedef {import('./types').Job} Job */
 
@@ -69,7 +69,7 @@ export function Jobs({ query }) {
       key: 'state', title: t('job.state'),
       cell: (job) => (isOver(job) ? html`<${State} job=${job} />` : html`<${Progress} job=${job} />`),
     },
-    { key: 'updated', title: t('job.counts'), number: true, cell: (job) => number(job.updated) },
+    { key: 'updated', title: t('job.counts'), number: true, cell: (job) => (changes(job) ? number(job.updated) : '–') },
     { key: 'do', title: t('job.undo'), cell: (job) => html`<${CancelButton} job=${job} onChange=${list.reload} />
       <${UndoButton} job=${job} onStarted=${(/** @type {Job} */ started) => go(address('job', {}, started.id))} />` },
   ];
@@ -90,7 +90,7 @@ export function Jobs({ query }) {
 }
 
 /** @param {Job} job */
-const kind = (job) => t(KINDS.includes(/** @type {any} */ (job.kind)) ? /** @type {any} */ (`job.kind.${job.kind}`) : 'job.title');
+const kind = (job) => t(`job.kind.${job.kind}`);
 
 /** @param {URLSearchParams} query @param {string} before */
 function older(query, before) {

@@ -10,7 +10,7 @@ import {
   Empty, Failure, Field, Loading, Name, Page, Shown, Table, When, address, announce, go, html, partsOf, useAction,
   useAnswer, usePeople, useSettled,
 } from './ui.js';
-import { Author, Changes, Dialog, Progress, Target, isOver, sentences, useJob } from './work.js';
+import { Author, Changes, Dialog, NoteField, Progress, Target, isOver, sentences, useJob } from './work.js';
 
 const PATH = 'crm/access/rules';
 const RUNS = 5;
@@ -154,7 +154,7 @@ function Editor({ rule, etag, filter, reload }) {
       <${Field} label=${t('rules.cron')} hint=${t('rules.cron.hint')}>${input(cron, setCron, { required: true })}<//>
       <${Field} label=${t('rules.zone')}>${input(zone, setZone, { required: true })}<//>
       <${Field} label=${t('rules.limit')} hint=${t('rules.limit.hint')}>${input(limit, setLimit, { inputmode: 'numeric' })}<//>
-      <${Field} label=${t('access.note')} hint=${t('access.note.hint')}>${input(note, setNote, { maxlength: 200 })}<//>
+      <${NoteField} note=${note} onChange=${setNote} />
       <label class="check"><input type="checkbox" checked=${enabled} onChange=${() => setEnabled(!enabled)} /><span>${t('rules.enabled')}</span></label>
       ${action.error && html`<${Failure} error=${action.error} title=${changed ? t('rules.conflict') : undefined} retry=${changed ? reload : undefined} />`}
       <div class="actions">

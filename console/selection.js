@@ -69,8 +69,11 @@ export function queryOfFilter(filter) {
   return query;
 }
 
+/** The first and the last moment of a day, as the service shows the whole days of a filter. */
+const WHOLE_DAY = /^(\d{4}-\d\d-\d\d)T(?:00:00:00\.0000000|23:59:59\.9999999)/;
+
 /**
- * Reads the filter of a job or of a rule, whose absent fields may be empty or `null`.
+ * Reads the filter of a job or of a rule, whose absent fields may be empty or `null`, and whose days are moments.
  *
  * @param {object | null | undefined} shown
  * @returns {Filter}
@@ -81,7 +84,7 @@ export function filterOfView(shown) {
   for (const [name, value] of Object.entries(shown ?? {})) {
     const values = (Array.isArray(value) ? value : [value]).filter((one) => one !== null && one !== '').map(String);
     if (!(name in FIELDS) || values.length === 0 || (name === 'contactListView' && values[0] === 'All')) continue;
-    filter[name] = values;
+    filter[name] = values.map((one) => WHOLE_DAY.exec(one)?.[1] ?? one);
   }
   return filter;
 }

@@ -4,24 +4,11 @@ import type { components } from 'openapi';
 
 type Schemas = components['schemas'];
 
-/** How many contacts people start or stop to see. */
-export interface Effect {
-  users: number;
-  caller: number;
-  largest: { id: string; displayName: string; contacts: number }[];
-}
-
-/** A job. The members that only some kinds have are optional. */
-export type Job = Omit<Schemas['Job'], 'kind'> & {
-  kind: string;
-  note?: string | null;
-  applyOf?: string | null;
-  gains?: Effect;
-  loses?: Effect;
-  expires?: string;
-};
-
-export type Rule = Schemas['Rule'] & { maxAffected?: number | null; note?: string | null };
+export type Job = Schemas['Job'];
+export type Rule = Schemas['Rule'];
 /** A contact. Every member that a view asks for is there. */
 export type Contact = Required<Schemas['Contact']>;
+export type Access = Schemas['Access'];
 export type Change = Schemas['Change'];
+/** How many contacts people start or stop to see. */
+export type AffectedUsers = Schemas['AffectedUsers'];

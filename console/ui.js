@@ -297,20 +297,23 @@ export function Choice({ label, value, options, onChange, hint }) {
 export const columnsOf = (columns) => columns;
 
 /**
- * A native table. The box around it scrolls sideways on narrow windows, and so takes the focus and has a name.
+ * A native table. On narrow windows the rows of a table with much text are stacked: each cell below the other, with the
+ * title of its column. The explicit roles keep such a table a table for screen readers. The box around another table
+ * scrolls sideways, and so takes the focus and has a name.
  *
  * @param {{caption: string, columns: Column<any>[], rows: readonly any[], keyOf: (row: any) => string | number,
  *   sorted?: {by: string, order: 'ascending' | 'descending'}, onSort?: (by: string) => void,
  *   selection?: {head: Children, cell: (row: any) => Children}, marked?: (row: any) => boolean, seen?: boolean}} properties
  */
 export function Table({ caption, columns, rows, keyOf, sorted, onSort, selection, marked, seen }) {
-  return html`<div class="table-box" role="group" aria-label=${caption} tabindex="0">
-    <table>
+  const stacks = columns.filter((column) => !column.number).length > 2;
+  return html`<div class=${`table-box ${stacks ? 'stacks' : ''}`} role="group" aria-label=${caption} tabindex="0">
+    <table role="table">
       <caption class=${seen ? '' : 'unseen'}>${caption}</caption>
-      <thead><tr>
-        ${selection && html`<td class="tick">${selection.head}</td>`}
+      <thead role="rowgroup"><tr role="row">
+        ${selection && html`<td role="cell" class="tick">${selection.head}</td>`}
         ${columns.map(
-          (column) => html`<th scope="col" class=${column.number ? 'number' : ''}
+          (column) => html`<th role="columnheader" scope="col" class=${column.number ? 'number' : ''}
             aria-sort=${column.sort && sorted?.by === column.sort ? sorted.order : undefined}>
             ${column.sort && onSort
               ? html`<button type="button" class="sort" aria-label=${t('sort.by', { column: column.title })} onClick=${() => onSort(/** @type {string} */ (column.sort))}>
@@ -320,15 +323,15 @@ export function Table({ caption, columns, rows, keyOf, sorted, onSort, selection
           </th>`,
         )}
       </tr></thead>
-      <tbody>
+      <tbody role="rowgroup">
         ${rows.map(
-          (row) => html`<tr key=${keyOf(row)} class=${marked?.(row) ? 'marked' : ''}>
-            ${selection && html`<td class="tick">${selection.cell(row)}</td>`}
+          (row) => html`<tr role="row" key=${keyOf(row)} class=${marked?.(row) ? 'marked' : ''}>
+            ${selection && html`<td role="cell" class="tick">${selection.cell(row)}</td>`}
             ${columns.map((column) => {
               const style = `${column.number ? 'number' : ''}${column.wide ? ' wide' : ''}`;
               return column.head
-                ? html`<th scope="row" class=${style}>${column.cell(row)}</th>`
-                : html`<td class=${style}>${column.cell(row)}</td>`;
+                ? html`<th role="rowheader" scope="row" class=${style}>${column.cell(row)}</th>`
+                : html`<td role="cell" class=${style} data-title=${column.title}>${column.cell(row)}</td>`;
             })}
           </tr>`,
         )}

@@ -4,7 +4,7 @@ import { useEffect, useId, useLayoutEffect, useRef, useState } from './hooks.js'
 import { ApiError, call, get, keyOf, releaseKey, watch } from './api.js';
 import { rich, t, time } from './text.js';
 import {
-  AccessWord, Failure, Loading, Name, Names, Table, address, announce, html, meet, useAction, usePeople,
+  AccessWord, Failure, Field, Loading, Name, Names, Table, address, announce, html, meet, useAction, usePeople,
 } from './ui.js';
 
 /** @typedef {import('./types').Job} Job */
@@ -17,14 +17,18 @@ const CHANGES = 25;
 const ANNOUNCED = [25, 50, 75];
 
 /**
- * A state of access as the changes of a job show it.
+ * A state of access as the changes of a job show it. The people whom the other state does not have come first, so that a
+ * list that is cut off shows the difference.
  *
- * @param {{of: {shareType: number, accessList: Person[]} | null}} properties
+ * @param {{of: Present | null | undefined, other?: Present | null}} properties
+ * @typedef {{shareType: number, accessList: Person[]}} Present
  */
-export function AccessState({ of }) {
+export function AccessState({ of, other }) {
   if (!of) return html`<span class="quiet">–</span>`;
+  const common = new Set(other?.accessList.map((one) => one.id));
+  const people = [...of.accessList.filter((one) => !common.has(one.id)), ...of.accessList.filter((one) => common.has(one.id))];
   return html`<span class="access-state"><${AccessWord} shareType=${of.shareType} />
-    ${of.shareType === 0 ? html`<${Names} people=${of.accessList} />` : of.accessList.length > 0 && html`<${Names} people=${of.accessList} />`}</span>`;
+    ${(of.shareType === 0 || people.length > 0) && html`<${Names} people=${people} />`}</span>`;
 }
 
 /**
@@ -57,6 +61,20 @@ export function Dialog({ title, onClose, children, footer }) {
   </dialog>`;
 }
 
+/**
+ * The field for the note that a job keeps.
+ *
+ * @param {{note: string, onChange: (note: string) => void}} properties
+ */
+export function NoteField({ note, onChange }) {
+  return html`<${Field} label=${t('access.note')} hint=${t('access.note.hint')}>${(/** @type {string} */ id, /** @type {string} */ described) =>
+    html`<input id=${id} type="text" maxlength="200" autocomplete="off" aria-describedby=${described} value=${note}
+      onInput=${(/** @type {any} */ event) => onChange(event.target.value)} />`}<//>`;
+}
+
+/** The query that carries a note; an empty note is none. @param {string} note */
+export const noted = (note) => (note.trim() ? { note: note.trim() } : undefined);
+
 /** Takes the focus to a heading that has just appeared. @param {HTMLElement | null} heading */
 export function arrive(heading) {
   heading?.focus({ preventScroll: true });
@@ -66,8 +84,11 @@ export function arrive(heading) {
 /** @param {Job} job Whether nothing about a job will change any more. */
 export const isOver = (job) => job.state === 'done' || job.state === 'failed' || (job.state === 'cancelled' && job.finished !== null);
 
+/** @param {Job} job Whether a job of this kind changes contacts. */
+export const changes = (job) => job.kind !== 'preview' && job.kind !== 'snapshot';
+
 /** @param {Job} job Whether an undo may have something to restore. */
-export const isUndoable = (job) => isOver(job) && job.updated > 0 && job.kind !== 'preview' && job.kind !== 'snapshot';
+export const isUndoable = (job) => isOver(job) && job.updated > 0 && changes(job);
 
 /**
  * Follows a job until it is over.
@@ -107,6 +128,7 @@ export function useJob(id) {
 
 /** @param {Job} job @returns {string[]} The sentences about what a job did. */
 export function sentences(job) {
+  if (job.kind === 'snapshot') return [t('job.counted', { n: job.matched })];
   return [
     t(job.kind === 'preview' ? 'job.would' : 'job.updated', { n: job.updated }),
     ...(job.unchanged > 0 ? [t('job.unchanged', { n: job.unchanged })] : []),
@@ -206,9 +228,9 @@ export function Changes({ id, caption, count }) {
       row.displayName ? html`<a href=${address('contact', {}, row.contactId)}><${Name}>${row.displayName}<//></a>` : t('job.hidden', { id: String(row.contactId) }) },
     {
       key: 'before', title: t('access.before'),
-      cell: (row) => (row.conflict ? t('job.conflict') : html`<${AccessState} of=${row.before} />`),
+      cell: (row) => (row.conflict ? t('job.conflict') : html`<${AccessState} of=${row.before} other=${row.after} />`),
     },
-    { key: 'after', title: t('access.after'), cell: (row) => html`<${AccessState} of=${row.after} />` },
+    { key: 'after', title: t('access.after'), cell: (row) => html`<${AccessState} of=${row.after} other=${row.before} />` },
   ];
   return html`<${Table} caption=${caption} seen columns=${columns} rows=${state.rows} keyOf=${(/** @type {import('./types').Change} */ row) => row.contactId} />
     ${state.next !== null && html`<p class="actions"><button type="button" onClick=${() => load(/** @type {number} */ (state.next))}>${t('access.more-changes')}</button></p>`}`;
@@ -240,6 +262,7 @@ export function CancelButton({ job, onChange }) {
 export function UndoButton({ job, onStarted }) {
   const [open, setOpen] = useState(false);
   const [preview, setPreview] = useState(/** @type {any} */ (null));
+  const [note, setNote] = useState('');
   const reading = useAction();
   const action = useAction();
   if (!isUndoable(job)) return null;
@@ -249,14 +272,15 @@ export function UndoButton({ job, onStarted }) {
     });
   const show = () => {
     setPreview(null);
+    setNote('');
     action.forget();
     setOpen(true);
     count();
   };
   const confirm = () =>
     action.run(async () => {
-      const name = `undo ${job.id}`;
-      const { response } = await call('POST', `crm/access/jobs/${job.id}/undo`, { key: keyOf(name) });
+      const name = `undo ${job.id} ${note}`;
+      const { response } = await call('POST', `crm/access/jobs/${job.id}/undo`, { query: noted(note), key: keyOf(name) });
       releaseKey(name);
       setOpen(false);
       onStarted(response);
@@ -273,6 +297,7 @@ export function UndoButton({ job, onStarted }) {
         ? html`<div role="status" class="stack tight"><p class="big">${preview.updated > 0 ? t('job.undo.n', { n: preview.updated }) : t('job.undo.none')}</p>
             ${preview.conflicts > 0 && html`<p>${t('job.undo.conflicts', { n: preview.conflicts })}</p>`}
             ${preview.skipped > 0 && html`<p>${t('job.undo.skipped', { n: preview.skipped })}</p>`}</div>
+            ${preview.updated > 0 && html`<${NoteField} note=${note} onChange=${setNote} />`}
             <p class="hint">${t('job.undo.note')}</p>`
         : !reading.error && html`<p role="status">${t('job.undo.counting')}</p>`}
     <//>`}`;

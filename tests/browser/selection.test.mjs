@@ -150,6 +150,13 @@ test('the filter of a job has no empty fields', () => {
   assert.deepEqual(filterOfView(null), {});
 });
 
+test('the moments that bound the filter of a job are the days that were chosen', () => {
+  const shown = { fromDate: '1997-08-25T00:00:00.0000000-07:00', toDate: '1997-08-26T23:59:59.9999999-07:00' };
+  assert.deepEqual(filterOfView(shown), { fromDate: ['1997-08-25'], toDate: ['1997-08-26'] });
+  const exact = '1997-08-25T10:30:00.0000000-07:00';
+  assert.deepEqual(filterOfView({ fromDate: exact }), { fromDate: [exact] });
+});
+
 test('a field that a change cannot take is named, and never dropped', () => {
   const fields = { ...FIELDS, birthday: {} };
   assert.deepEqual(unusable({ tags: ['a'], birthday: ['1'] }, fields), ['birthday']);
