@@ -68,6 +68,9 @@ pub(crate) struct ServeArgs {
     /// link that signs the administrator in to the web page
     #[arg(long)]
     pub(crate) demo: bool,
+    /// Prints example calls of the demo for a shell
+    #[arg(long, requires = "demo")]
+    pub(crate) curl: bool,
     /// Lets pages of this origin, such as http://localhost:3000, call the service and sign users in from a browser;
     /// repeatable
     #[arg(long = "allow-origin", value_name = "ORIGIN", value_parser = origin)]

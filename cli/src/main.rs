@@ -2,6 +2,7 @@
 
 mod args;
 mod demo;
+mod greeting;
 mod import;
 mod migrate;
 mod reshard;

@@ -19,7 +19,7 @@ pub(crate) struct Table {
     pub(crate) store: Store,
     pub(crate) engine: Option<Engine>,
     sole: Sole,
-    /// The name that messages use for the table: its folder, or the table's own name.
+    /// The name that messages use for the table: its folder, `memory`, or the table's own name with its endpoint.
     name: String,
 }
 
@@ -90,6 +90,11 @@ fn quoted(argument: &str) -> String {
 }
 
 impl Table {
+    /// Returns the place of the data: a folder, `memory`, or the name of the table with its endpoint.
+    pub(crate) fn place(&self) -> &str {
+        &self.name
+    }
+
     /// Returns whether this server is known to be the only server of the table: the table is in memory, or this process
     /// holds the lock of the folder.
     pub(crate) fn is_sole_server(&self) -> bool {
@@ -106,7 +111,7 @@ impl Table {
                     return Err(no_statements(url).into());
                 }
                 let options = format!("--table {} --dynamodb-endpoint {}", quoted(&args.table), quoted(url));
-                let name = format!("table {}", args.table);
+                let name = format!("table {} at {url}", args.table);
                 Self { store, engine: None, sole: Sole::Unknown, name }.prepared(Purpose::Load, &options).await
             }
             None => {

@@ -1,47 +1,91 @@
 /**
- * Makes the pictures of the documentation: `node screenshots.mjs FOLDER`. The clock stands still, the fonts come from one
- * package, and a picture is written only if it differs, so that pictures change only with the console.
+ * Makes the pictures of docs/tour.md: `node screenshots.mjs [FOLDER]`. The clocks of the page and of the service's answers
+ * stand still, and a picture is written only if it differs, so that pictures change only with the console.
  */
 
-import { existsSync, readFileSync, writeFileSync, mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { NANCY, api, launch, open, serve } from './harness.mjs';
+import { NANCY, launch, open, serve } from './harness.mjs';
 
 const NOW = new Date('2026-11-26T10:00:00-08:00');
-const folder = process.argv[2] ?? '../../docs/pictures';
+const HOUR = 3_600_000;
+const GERMAN_COMPANIES = '#/contacts?tags=Germany&contactListView=Company';
+const folder = process.argv[2] ?? new URL('../../docs/tour', import.meta.url).pathname;
+const began = Date.now();
 const [served, browser] = await Promise.all([serve(), launch()]);
 mkdirSync(folder, { recursive: true });
-await api(served, 'PUT', 'crm/contact/1/access', { isShared: false, managerList: [NANCY] });
 
-/** The pictures: a name, an address, and the steps before the picture. */
-const PICTURES = [
-  ['contacts', '#/contacts?tags=Germany&contactListView=Company', async (page) => {
-    await page.getByRole('checkbox', { name: 'Select this page' }).check();
-  }],
-  ['preview', '#/access?of=all&tags=Germany&contactListView=Company', async (page) => {
-    await page.getByRole('radio', { name: 'Replace the list with' }).check();
-    await page.getByRole('combobox', { name: 'People' }).fill('Nancy');
-    await page.getByRole('option', { name: /Nancy/ }).click();
-    await page.getByRole('radio', { name: /^Private/ }).check();
-    await page.getByRole('button', { name: 'Preview', exact: true }).click();
-    await page.getByRole('button', { name: /^Change \d/ }).waitFor();
-  }],
-  ['contact', '#/contact/1', async (page) => {
-    await page.getByRole('table', { name: 'History of access' }).waitFor();
-  }],
-];
+const { page, end } = await open(browser, served, { viewport: { width: 1200, height: 760 }, colorScheme: 'light', expected: [/snapshots\/latest/] });
+await page.clock.setFixedTime(NOW);
+await page.context().route('**/api/2.0/**', async (route) => {
+  const response = await route.fetch();
+  const body = (await response.text()).replace(/20\d\d-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d)/g, (time) => still(time));
+  await route.fulfill({ response, body });
+});
 
-for (const colorScheme of ['light', 'dark']) {
-  for (const [name, at, steps] of PICTURES) {
-    const { page, context } = await open(browser, served, { colorScheme, at, deviceScaleFactor: 2, viewport: { width: 1280, height: 800 } });
-    await page.clock.setFixedTime(NOW);
-    await steps(page);
-    await page.evaluate(() => document.activeElement?.blur());
-    const picture = await page.screenshot({ animations: 'disabled', caret: 'hide' });
-    const file = join(folder, `${name}-${colorScheme}.png`);
-    if (!existsSync(file) || !readFileSync(file).equals(picture)) writeFileSync(file, picture);
-    await context.close();
-  }
+/** Moves a time of this run to the clock of the pictures; times of the data stay. */
+function still(time) {
+  const hours = Math.round((Date.parse(time.replace(/(\.\d{3})\d+/, '$1')) - began) / HOUR);
+  return Math.abs(hours) > 48 ? time : new Date(NOW.getTime() + hours * HOUR).toISOString();
 }
+
+/** Takes a picture of the window, from the top of the page or from an element on. */
+async function take(name, { from } = {}) {
+  await page.evaluate(() => {
+    document.activeElement?.blur();
+    scrollTo(0, 0);
+  });
+  await from?.evaluate((element) => element.scrollIntoView({ block: 'start' }));
+  await page.mouse.move(0, 0);
+  const picture = await page.screenshot({ animations: 'disabled', caret: 'hide' });
+  const file = join(folder, `${name}.png`);
+  if (!existsSync(file) || !readFileSync(file).equals(picture)) writeFileSync(file, picture);
+}
+
+await page.reload();
+await page.getByText('182 contacts match').first().waitFor();
+await take('start');
+
+await page.goto(`${served.origin}/console${GERMAN_COMPANIES}`);
+await page.getByText('11 contacts match').first().waitFor();
+await page.getByRole('checkbox', { name: 'Select this page' }).check();
+await take('filter');
+
+await page.getByRole('button', { name: 'Set access of 11 contacts' }).click();
+await page.getByRole('radio', { name: 'Replace the list with' }).check();
+await page.getByRole('combobox', { name: 'People' }).fill('Nancy');
+await page.getByRole('option', { name: /Nancy/ }).click();
+await page.getByRole('radio', { name: /^Private/ }).check();
+await page.getByRole('textbox', { name: 'Note for the record' }).fill('Germany moves to Nancy');
+await page.getByRole('button', { name: 'Preview', exact: true }).click();
+await page.getByRole('button', { name: 'Change 11 contacts' }).waitFor();
+await page.getByRole('table', { name: 'Before and after' }).waitFor();
+await take('preview');
+
+const number = page.getByRole('textbox', { name: /To confirm/ });
+if (await number.isVisible()) await number.fill('11');
+await page.getByRole('button', { name: 'Change 11 contacts' }).click();
+await page.getByText('11 contacts were changed.').first().waitFor();
+await page.getByRole('table', { name: 'Changes' }).waitFor();
+await page.getByRole('button', { name: 'Undo', exact: true }).click();
+await page.getByRole('button', { name: 'Restore 11 contacts' }).waitFor();
+await take('undo');
+
+await page.keyboard.press('Escape');
+await page.getByRole('link', { name: 'Show the job' }).click();
+await page.getByRole('table', { name: 'Changes' }).waitFor();
+await take('job');
+
+await page.goto(`${served.origin}/console#/contact/1?userId=${NANCY}`);
+await page.getByRole('table', { name: 'Who may see and edit' }).waitFor();
+await page.getByText('Is in the list of managers').nth(1).waitFor();
+await take('contact');
+
+await page.goto(`${served.origin}/console#/who?userId=${NANCY}`);
+await page.getByRole('button', { name: /^Count/ }).click();
+await page.getByRole('img').first().waitFor();
+await take('who');
+
+await end();
 await browser.close();
 await served.close();

@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::net::TcpStream;
+use std::sync::mpsc::channel;
 
 use serde_json::json;
 
 use super::{
-    ADMIN, DOCUMENTS, Server, TestResult, check_failure, folder, make_private, nowhere, run, run_with, stderr, stdout,
-    strs, succeed, text,
+    ADMIN, DOCUMENTS, Server, TestResult, check_failure, folder, make_private, nowhere, request, run, run_with, stderr,
+    stdout, strs, succeed, text,
 };
 
 #[test]
@@ -15,7 +16,7 @@ fn a_server_answers_and_ends_on_a_signal() -> TestResult {
     for signal in ["TERM", "INT"] {
         let engine = nowhere();
         let server = Server::start(&[&strs(&engine)[..], &["--import", DOCUMENTS]].concat())?;
-        let [loaded] = &server.printed[..] else { return Err(format!("{:?}", server.printed).into()) };
+        let [loaded, ..] = &server.printed[..] else { return Err(format!("{:?}", server.printed).into()) };
         assert!(loaded.ends_with("6 lines loaded; contacts: 1 added, 0 replaced, 0 unchanged, 0 deleted"), "{loaded}");
 
         let reply = server.put("1234/access", ADMIN, &make_private())?;
@@ -28,6 +29,51 @@ fn a_server_answers_and_ends_on_a_signal() -> TestResult {
         assert_eq!(server.end(signal)?, Some(0), "after SIG{signal}");
         drop(idle);
     }
+    Ok(())
+}
+
+#[test]
+fn server_prints_its_addresses_before_the_line_that_says_that_it_listens() -> TestResult {
+    let (_folder, data) = folder()?;
+    for (args, place) in [(vec!["--data-dir", text(&data)?], text(&data)?), (vec!["--in-memory"], "memory")] {
+        let mut server = Server::start(&args)?;
+        let api = format!("http://127.0.0.1:{}/api/2.0", server.port);
+        let expected = [
+            format!("API:          {api}"),
+            format!("description:  {api}/openapi.json"),
+            format!("data:         {place}"),
+        ];
+        assert_eq!(server.printed, expected);
+        let description = request(server.port, "GET", "/api/2.0/openapi.json", &[], "")?;
+        assert_eq!(description.status, 200);
+        let (_, nothing) = channel();
+        let later = std::mem::replace(&mut server.lines, nothing);
+        assert_eq!(server.end("TERM")?, Some(0));
+        assert_eq!(later.iter().collect::<Vec<_>>(), [""; 0]);
+    }
+    Ok(())
+}
+
+#[test]
+fn demo_prints_its_users_and_the_link_but_no_calls() -> TestResult {
+    let server = Server::start(&["--in-memory", "--demo"])?;
+    let titles: Vec<&str> = server.printed.iter().filter_map(|line| Some(line.split_once(": ")?.0)).collect();
+    let expected = [
+        "The Northwind demo portal",
+        "Administrator's password (andrew.fuller@northwind.example)",
+        "Administrator's token (30 days)",
+        "Ordinary user's password (nancy.davolio@northwind.example)",
+        "Ordinary token (30 days)",
+        "console",
+        "API",
+        "description",
+        "data",
+    ];
+    assert_eq!((titles, server.printed.len()), (expected.to_vec(), expected.len()), "{:?}", server.printed);
+    assert_eq!(server.end("TERM")?, Some(0));
+
+    let output = run(&["serve", "--port", "0", "--in-memory", "--curl"])?;
+    assert_eq!((output.status.code(), output.stdout.is_empty()), (Some(2), true), "{}", stderr(&output));
     Ok(())
 }
 

@@ -59,7 +59,7 @@ fn shell_words(line: &str) -> Vec<String> {
 #[test]
 fn the_demo_prints_calls_that_work_as_printed() -> TestResult {
     let engine = nowhere();
-    let server = Server::start(&[&strs(&engine)[..], &["--demo"]].concat())?;
+    let server = Server::start(&[&strs(&engine)[..], &["--demo", "--curl"]].concat())?;
     let tokens: Vec<&str> = server
         .printed
         .iter()
