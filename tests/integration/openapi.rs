@@ -20,6 +20,8 @@ struct Scene {
     world: World,
     done: String,
     waiting: String,
+    /// A finished preview.
+    preview: String,
 }
 
 impl Scene {
@@ -41,21 +43,26 @@ impl Scene {
         let world = World::with(&lines(values)).await.unwrap();
         let body = json!({ "isPrivate": true, "managerList": [NANCY] }).to_string();
         assert_eq!(world.post("snapshots", TOKEN).await.unwrap().status, 202);
-        world.work().await.unwrap();
         let path = "/api/2.0/crm/contact/filter/access";
-        let done = world.call("PUT", path, TOKEN, JSON, &body).await.unwrap();
         let waits = [JSON, &[("prefer", "respond-async")]].concat();
+        let preview = world.call("PUT", &format!("{path}?dryRun=true"), TOKEN, &waits, &body).await.unwrap();
+        world.work().await.unwrap();
+        let done = world.call("PUT", path, TOKEN, JSON, &body).await.unwrap();
         let waiting = world.call("PUT", path, TOKEN, &waits, &body).await.unwrap();
         let rule = json!({ "filter": {}, "target": { "isPrivate": true }, "cron": "0 2 29 2 *" }).to_string();
         let rule = world.call("PUT", "/api/2.0/crm/access/rules/nightly", TOKEN, JSON, &rule).await.unwrap();
         assert_eq!((done.status.as_u16(), waiting.status.as_u16(), rule.status.as_u16()), (200, 202, 200));
         let job = |reply: &Reply| reply.header("x-job-id").to_owned();
-        Self { done: job(&done), waiting: job(&waiting), world }
+        Self { done: job(&done), waiting: job(&waiting), preview: job(&preview), world }
     }
 
     /// Returns a described path with this portal's values for its parameters.
     fn path(&self, described: &str) -> String {
-        let job = if described.contains("/cancel") { &self.waiting } else { &self.done };
+        let job = match described.rsplit('/').next() {
+            Some("cancel") => &self.waiting,
+            Some("apply") => &self.preview,
+            _ => &self.done,
+        };
         let path = described.replace("{contactid}", "1").replace("{name}", "nightly").replace("{jobid}", job);
         path.replace("{userid}", "@self")
     }
