@@ -242,7 +242,7 @@ load: rust python ## Measures the server under load, each cell for SECONDS=25; t
 	python3 scripts/load.py --seconds $(SECONDS) $(if $(filter 25,$(SECONDS)),--json docs/measured/load.json) $(ARGS)
 	python3 scripts/numbers_page.py
 
-# The package has no dependencies, so `-p` builds nothing twice.
+# The package depends only on the limiter, so `-p` builds nothing twice.
 .PHONY: scale
 scale: rust ## Models jobs over up to 100 million contacts, and compares the model with a simulation (SEED=…)
 	cargo run --profile bench --locked -p scale -- $(SEED)

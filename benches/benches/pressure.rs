@@ -403,6 +403,9 @@ async fn workers(limit: u32) -> Result<(), WorldError> {
     working.abort_all();
     let shares: Vec<f64> = after.iter().zip(&before).map(|(after, before)| after - before).collect();
     let sum: f64 = shares.iter().sum();
+    if sum <= 0.0 {
+        return Err("the workers ended before their shares had settled".into());
+    }
     let mean = sum / f64::from(SHARDS);
     let least = shares.iter().copied().fold(f64::MAX, f64::min) / mean;
     let most = shares.iter().copied().fold(0.0, f64::max) / mean;

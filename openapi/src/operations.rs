@@ -171,7 +171,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
         summary: "Sets who may see and edit each of several contacts",
         description: "All contacts are checked before the first is written: one contact that is missing or may not be edited \
                       fails the call, and nothing is changed. As in ONLYOFFICE's panel, a call may have `isPrivate` in place \
-                      of `isShared`, and `accessList` in place of `managerList`.",
+                      of `isShared`, and `accessList` in place of `managerList`. With `dryRun` and `Prefer: respond-async`, \
+                      the call starts a job of kind `preview`, which can be applied.",
         query: queries::SET_CONTACTS_ACCESS,
         headers: &["Prefer"],
         body: Some("SetContactsAccess"),
@@ -191,6 +192,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
             (404, "contact-not-found"),
             (409, "too-many-managers"),
             (429, "too-many-open-jobs"),
+            (429, "too-many-previews"),
         ],
     },
     Operation {
@@ -256,7 +258,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
         id: "explainContactAccess",
         tag: "contacts",
         summary: "Explains why a user may see and edit a contact",
-        description: "Administrators may ask about any user, other users about themselves. `setBy` is the job that set the access.",
+        description: "Administrators may ask about any user, other users about themselves. `setBy` is the job that set \
+                      the access.",
         query: queries::EXPLAIN_ACCESS,
         headers: &[],
         body: None,
@@ -269,7 +272,9 @@ pub(super) const OPERATIONS: &[Operation] = &[
         id: "listContactHistory",
         tag: "contacts",
         summary: "Lists the changes of the access of a contact, newest first",
-        description: "The last entry is `loaded` where an import set the access, and `expired` where older changes are no longer stored. Changes of other users in which the contact was hidden from the caller are left out.",
+        description: "The last entry is `loaded` where an import set the access, and `expired` where older changes are \
+                      no longer stored. Changes of other users in which the contact was hidden from the caller are \
+                      left out.",
         query: queries::LIST_HISTORY,
         headers: &[],
         body: None,
@@ -333,7 +338,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
         id: "listDailyCounts",
         tag: "jobs",
         summary: "Counts the contacts that jobs changed on each of the last ninety days",
-        description: "A day belongs to the time zone of the portal, and a job to the day on which it ended. An administrator sees the counts of the portal. Other users see the counts of their own jobs.",
+        description: "A day belongs to the time zone of the portal, and a job to the day on which it ended. An \
+                      administrator sees the counts of the portal. Other users see the counts of their own jobs.",
         query: queries::NONE,
         headers: &[],
         body: None,
@@ -434,7 +440,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
         id: "startSnapshot",
         tag: "jobs",
         summary: "Counts the contacts that are private, shared for editing and shared for reading",
-        description: "Administrators only. A job counts the contacts, by stage and tag. Contacts that an import moves during the job may be missing or count twice.",
+        description: "Administrators only. A job counts the contacts, by stage and tag. Contacts that an import moves \
+                      during the job may be missing or count twice.",
         query: queries::START_SNAPSHOT,
         headers: &[],
         body: None,

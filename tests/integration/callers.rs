@@ -42,8 +42,9 @@ impl About {
         Self { job: Uuid::now_v7().into(), rule: Uuid::now_v7().to_string() }
     }
 
-    /// Creates a job and a rule of the owner of `token`, for a call of the endpoint. For a cancel the job is queued. For an
-    /// apply the job is a finished preview. Otherwise the job has changed contact 9, which only such jobs change.
+    /// Creates a job and a rule of the owner of `token`, for a call of the endpoint. For a cancel the job is queued.
+    /// For an apply the job is a finished preview. Otherwise the job has changed contact 9, which only such jobs
+    /// change.
     pub(crate) async fn made(world: &World, endpoint: &Endpoint, token: &str) -> Self {
         let acme = crate::portal::portal("acme", "Europe/Riga", 4);
         let nine = contact_with(9, ShareType::ReadWrite, &[]);

@@ -15,7 +15,7 @@ use tests::faults::{Calls, Fault, When};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::job_faults::{Bed, Step, at, target};
+use crate::job_faults::{Bed, Step, at, for_each_death, target};
 use crate::portal::{
     ADA, ADA_TOKEN, MIKE, SAM, access, access_and_writer, access_of, acme_with, contact, contact_id, contact_with, id,
     job, lines, of_every_access, portal, private,
@@ -418,50 +418,59 @@ async fn enqueue_all(bed: &Bed) -> JobId {
 #[tokio::test]
 async fn another_worker_finishes_after_a_death_at_any_call_and_undo_restores() {
     for is_synchronous in [true, false] {
-        let mut number = 0;
-        loop {
-            number += 1;
-            let mut deaths = 0;
-            for when in When::BOTH {
-                let bed = Bed::new(1).await;
-                let dead = bed.process().await;
-                let dies = Calls::numbered(number).meet(Fault::Die(when));
-                let job = match is_synchronous {
-                    true => {
-                        let (run, job) = (all(&bed).await, bed.world.jobs().new_id());
-                        dead.proxy.inject(dies);
-                        // The caller may or may not have received an answer.
-                        run.apply(&dead.jobs, job, &Deadline::never()).await.map(drop).unwrap_or_default();
-                        job
-                    }
-                    false => {
-                        let job = enqueue_all(&bed).await;
-                        dead.proxy.inject(dies);
-                        let message = jobs::Message { portal: bed.portal.clone(), job, shard: Some(0) };
-                        assert_eq!(dead.work(&message).await.is_err(), dead.proxy.is_dead());
-                        job
-                    }
-                };
-                deaths += usize::from(dead.proxy.is_dead());
-                // Messages of the dead process were never sent.
-                bed.world.queue.clear();
-                bed.recover().await;
-                if bed.world.store.job(&bed.portal, job).await.unwrap().is_none() {
-                    assert!(is_synchronous && number <= 3, "call {number}");
-                    assert_eq!(bed.written(job).await, BTreeSet::new());
-                    assert!(!bed.is_open(job).await);
-                    continue;
+        for_each_death(6, async |number, when| {
+            let bed = Bed::new(1).await;
+            let dead = bed.process().await;
+            let dies = Calls::numbered(number).meet(Fault::Die(when));
+            let job = match is_synchronous {
+                true => {
+                    let (run, job) = (all(&bed).await, bed.world.jobs().new_id());
+                    dead.proxy.inject(dies);
+                    // The caller may or may not have received an answer.
+                    run.apply(&dead.jobs, job, &Deadline::never()).await.map(drop).unwrap_or_default();
+                    job
                 }
-                bed.check_done(job).await;
-                bed.undone(job).await;
-                bed.check_restored().await;
+                false => {
+                    let job = enqueue_all(&bed).await;
+                    dead.proxy.inject(dies);
+                    let message = jobs::Message { portal: bed.portal.clone(), job, shard: Some(0) };
+                    assert_eq!(dead.work(&message).await.is_err(), dead.proxy.is_dead());
+                    job
+                }
+            };
+            // Messages of the dead process were never sent.
+            bed.world.queue.clear();
+            bed.recover().await;
+            if bed.world.store.job(&bed.portal, job).await.unwrap().is_none() {
+                assert!(is_synchronous && number <= 3, "call {number}");
+                assert_eq!(bed.written(job).await, BTreeSet::new());
+                assert!(!bed.is_open(job).await);
+                return dead.proxy.is_dead();
             }
-            if deaths == 0 {
-                break;
-            }
-        }
-        assert!(number > 6, "{number} calls");
+            bed.check_done(job).await;
+            bed.undone(job).await;
+            bed.check_restored().await;
+            dead.proxy.is_dead()
+        })
+        .await;
     }
+}
+
+#[tokio::test]
+async fn another_worker_finishes_a_preview_after_a_death_at_any_call() {
+    for_each_death(4, async |number, when| {
+        let bed = Bed::new(1).await;
+        let (run, jobs) = (all(&bed).await, bed.world.jobs());
+        let preview = run.enqueue_preview(jobs, jobs.new_id()).await.unwrap().id;
+        let dead = bed.process().await;
+        dead.proxy.inject(Calls::numbered(number).meet(Fault::Die(when)));
+        let worked = dead.work(&bed.world.queue.take().unwrap()).await;
+        assert!(worked.is_ok() || dead.proxy.is_dead(), "call {number}: {worked:?}");
+        bed.recover().await;
+        bed.check_previewed(preview).await;
+        dead.proxy.is_dead()
+    })
+    .await;
 }
 
 /// Number of contacts with so many managers that a hundred contacts fill a chunk.

@@ -96,6 +96,14 @@ struct DynamoDb {
     access_key: String,
 }
 
+/// Returns the tokens of the administrator and of the ordinary user that a server with the demo has printed.
+fn tokens_of_the_demo(server: &Server) -> TestResult<[&str; 2]> {
+    let is_token = |word: &&str| word.len() == 64 && word.bytes().all(|b| b.is_ascii_hexdigit());
+    let lines = server.printed.iter().filter(|line| line.contains("token"));
+    let tokens: Vec<&str> = lines.filter_map(|line| line.split(' ').find(is_token)).collect();
+    tokens.try_into().map_err(|_| format!("{:?}", server.printed).into())
+}
+
 impl Server {
     /// Starts `crm-access serve --port 0` and waits until it listens.
     fn start(args: &[&str]) -> TestResult<Self> {

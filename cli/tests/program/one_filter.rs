@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Server, TestResult, nowhere, request, strs};
+use super::{Server, TestResult, nowhere, request, strs, tokens_of_the_demo};
 
 /// Nancy Davolio of the demo portal.
 const NANCY: &str = "4e6f7274-6877-8e64-8000-000000000001";
@@ -93,15 +93,9 @@ impl Demo {
 fn list_dry_run_and_run_select_the_same_contacts_for_every_pair_of_fields() -> TestResult {
     let engine = nowhere();
     let server = Server::start(&[&strs(&engine)[..], &["--demo"]].concat())?;
-    let tokens: Vec<String> = server
-        .printed
-        .iter()
-        .filter(|line| line.contains("token"))
-        .filter_map(|line| line.split(' ').find(|word| word.len() == 64 && word.bytes().all(|b| b.is_ascii_hexdigit())))
-        .map(ToOwned::to_owned)
-        .collect();
+    let [administrator, employee] = tokens_of_the_demo(&server)?.map(str::to_owned);
     let mut demo = Demo { server, token: String::new() };
-    for (token, all) in tokens.into_iter().zip([182, 0]) {
+    for (token, all) in [(administrator, 182), (employee, 0)] {
         demo.token = token;
         let mut found = 0;
         for (i, one) in VALUES.iter().enumerate() {

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::{Server, TIMEOUT, TestResult, nowhere, request, strs};
+use super::{Server, TIMEOUT, TestResult, nowhere, request, strs, tokens_of_the_demo};
 
 /// Calls a path of the server, and returns the status and the value in the envelope.
 fn call(server: &Server, method: &str, path: &str, token: &str, body: &Value) -> TestResult<(u16, Value)> {
@@ -63,10 +63,7 @@ fn shown(effect: &Value, names: &BTreeMap<String, Value>) -> Value {
 fn effect_of_previews_on_the_demo_equals_a_count_by_user_and_contact() -> TestResult {
     let engine = nowhere();
     let server = Server::start(&[&strs(&engine)[..], &["--demo"]].concat())?;
-    let is_token = |word: &&str| word.len() == 64 && word.bytes().all(|b| b.is_ascii_hexdigit());
-    let tokens = server.printed.iter().filter(|line| line.contains("token"));
-    let tokens: Vec<&str> = tokens.filter_map(|line| line.split(' ').find(is_token)).collect();
-    let [administrator, employee] = tokens[..] else { return Err(format!("{:?}", server.printed).into()) };
+    let [administrator, employee] = tokens_of_the_demo(&server)?;
     let (_, people) = call(&server, "GET", "people", administrator, &Value::Null)?;
     let people = people.as_array().ok_or("no people")?;
     let names: BTreeMap<String, Value> =

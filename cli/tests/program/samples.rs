@@ -6,7 +6,10 @@ use std::process::Command;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{Reply, Server, TestResult, folder, nowhere, request, run_with, stderr, stdout, strs, succeed, text};
+use super::{
+    Reply, Server, TestResult, folder, nowhere, request, run_with, stderr, stdout, strs, succeed, text,
+    tokens_of_the_demo,
+};
 
 #[test]
 fn sample_portal_can_be_imported() -> TestResult {
@@ -60,13 +63,7 @@ fn shell_words(line: &str) -> Vec<String> {
 fn the_demo_prints_calls_that_work_as_printed() -> TestResult {
     let engine = nowhere();
     let server = Server::start(&[&strs(&engine)[..], &["--demo", "--curl"]].concat())?;
-    let tokens: Vec<&str> = server
-        .printed
-        .iter()
-        .filter(|line| line.contains("token"))
-        .filter_map(|line| line.split(' ').find(|word| word.len() == 64 && word.bytes().all(|b| b.is_ascii_hexdigit())))
-        .collect();
-    let [administrator, employee] = tokens[..] else { return Err(format!("{:?}", server.printed).into()) };
+    let [administrator, employee] = tokens_of_the_demo(&server)?;
     assert_ne!(administrator, employee);
     let passwords: Vec<&str> = server
         .printed
@@ -133,8 +130,7 @@ fn directory_of(contacts: &[Value], token: &str, administrator: &Value) -> Strin
 fn answers_of_the_service_can_be_imported_unchanged() -> TestResult {
     const TOKEN: &str = "a-token-of-the-portal-that-is-loaded-again";
     let demo = Server::start(&["--in-memory", "--demo"])?;
-    let is_token = |word: &&str| word.len() == 64 && word.bytes().all(|b| b.is_ascii_hexdigit());
-    let token = demo.printed.iter().find_map(|line| line.split(' ').find(is_token)).ok_or("no token")?.to_owned();
+    let [token, _] = tokens_of_the_demo(&demo)?.map(str::to_owned);
     let folder = TempDir::new()?;
     let answer = |server: &Server, token: &str, method: &str, path: &str| -> TestResult<Vec<Value>> {
         let headers = [("Authorization", token), ("Content-Type", "application/json")];
@@ -195,8 +191,7 @@ fn snapshot_of_the_demo_equals_a_count_of_its_contacts() -> TestResult {
     /// Attempts to read the snapshot that a worker takes.
     const ATTEMPTS: usize = 100_000;
     let demo = Server::start(&["--in-memory", "--demo"])?;
-    let is_token = |word: &&str| word.len() == 64 && word.bytes().all(|b| b.is_ascii_hexdigit());
-    let token = demo.printed.iter().find_map(|line| line.split(' ').find(is_token)).ok_or("no token")?.to_owned();
+    let [token, _] = tokens_of_the_demo(&demo)?.map(str::to_owned);
     let headers = [("Authorization", token.as_str())];
     let call = |method: &str, path: &str| request(demo.port, method, &format!("/api/2.0/crm/{path}"), &headers, "");
     let started = call("POST", "access/snapshots")?;

@@ -146,7 +146,7 @@ async fn prepare_undo(call: &Call<'_>) -> Result<Undo, Failure> {
     let (dry_run, note) = (query.dry_run(), query.note());
     query.finish()?;
     let (caller, undone) = visible_job(call, id).await?;
-    if undone.task.is_preview() {
+    if !undone.task.changes_contacts() {
         return Err(Failure::NothingToUndo(id));
     }
     if !undone.is_over() {

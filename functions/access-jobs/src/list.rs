@@ -138,7 +138,8 @@ async fn filtered(
             if filter.is_before(id) {
                 break 'page;
             }
-            if let Some(job) = job.filter(|job| filter.selects(job) && job.is_visible_to(caller)) {
+            let is_hidden = job.as_ref().is_some_and(|job| !job.is_visible_to(caller));
+            if let Some(job) = job.filter(|job| filter.selects(job) && !is_hidden) {
                 if to_skip > 0 {
                     to_skip -= 1;
                 } else {
@@ -150,7 +151,11 @@ async fn filtered(
                     asked += 1;
                 }
             }
-            (examined, last) = (examined + 1, Some(id));
+            examined += 1;
+            // The key of the next page names no job that the caller may not see.
+            if !is_hidden {
+                last = Some(id);
+            }
         }
     }
     list.finish(&ListEnd { next_before: last.filter(|_| more), ..ListEnd::default() })

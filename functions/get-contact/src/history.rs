@@ -75,6 +75,7 @@ async fn history(call: Call<'_>) -> Result<Answer, Failure> {
     let users = call.reads().users(users_of(&steps, &caller)).await?;
     let entries = Entries { users, ..Entries::default() };
     let mut list = ListAnswer::new(&call.format, None);
+    let mut shown = 0;
     for step in &steps {
         let entry = match step {
             PastStep::Changed(change) => {
@@ -86,8 +87,9 @@ async fn history(call: Call<'_>) -> Result<Answer, Failure> {
         if list.push(&entry)? == Pushed::Full {
             break;
         }
+        shown += 1;
     }
-    let end = ListPage { start_index: 0, asked: steps.len(), more: false, total: None }.end();
+    let end = ListPage { start_index: 0, asked: shown, more: false, total: None }.end();
     Ok(list.finish(&end)?.with_revision(revision))
 }
 

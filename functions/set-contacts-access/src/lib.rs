@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use api::answer::{ListPage, Preference};
 use api::endpoint::{Conditions, Dialect, Payload};
-use api::show::{AccessAfter, check_managers, entries_of_contacts, show_job};
+use api::show::{AccessAfter, access_after, check_managers, entries_of_contacts, show_job};
 use api::{Answer, Auth, Call, Endpoint, Failure, WriteCall};
 use futures::FutureExt as _;
 use jobs::{Applied, ContactsRun};
@@ -50,10 +50,11 @@ async fn handle(call: WriteCall<'_>) -> Result<Answer, Failure> {
         started: call.now,
         note,
     };
-    let mut after = access_after(&run)?;
-    let named = creators.into_iter().chain(after.shown_managers());
-    let entries = entries_of_contacts(call.app, &call.grant, named, checked.users).await?;
-    let (counts, job) = if dry_run {
+    let mut after = expected_access(&run)?;
+    let (counts, job) = if dry_run && call.prefers_async() {
+        let preview = run.enqueue_preview(&call.app.jobs, call.new_job()).await?;
+        return show_job(&call, &run.caller, &preview, Preference::Applied).await;
+    } else if dry_run {
         (run.counts(), None)
     } else if call.prefers_async() {
         let job = run.enqueue(&call.app.jobs, call.new_job()).await?;
@@ -63,25 +64,28 @@ async fn handle(call: WriteCall<'_>) -> Result<Answer, Failure> {
         (run.counts(), None)
     } else {
         match run.apply(&call.app.jobs, call.new_job(), &call.app.deadline(call.deadline)).await? {
-            Applied::Completed { job, outcome } => {
-                if let AccessAfter::Each(accesses) = &mut after {
-                    // Others may have changed contacts since they were loaded.
-                    match call.app.jobs.changes(&run.portal, &job, 0, records.len()).await {
-                        Ok(changes) => {
-                            accesses
-                                .extend(changes.into_iter().filter_map(|change| Some((change.contact, change.after?))));
-                        }
-                        // The contacts are already changed, so a failed read must not look like a failed change.
-                        Err(error) => {
-                            Failure::from(error).log();
-                            return Answer::started(job.id);
-                        }
-                    }
-                }
-                (outcome.counts, Some(job.id))
-            }
+            Applied::Completed { job, outcome } => (outcome.counts, Some(job.id)),
             Applied::Requeued(job) => return show_job(&call, &run.caller, &job, Preference::NotApplied).await,
         }
+    };
+    let ids: Vec<ContactId> = records.iter().map(|record| record.id).collect();
+    let read = async {
+        if job.is_some() {
+            // Others may have changed contacts since they were loaded.
+            after = access_after(&call, &run.caller, &run.target, job, &ids).await?;
+        }
+        let named = creators.into_iter().chain(after.shown_managers());
+        let entries = entries_of_contacts(call.app, &call.grant, named, checked.users).await?;
+        Ok::<_, Failure>((after, entries))
+    };
+    let (after, entries) = match (read.await, job) {
+        (Ok(found), _) => found,
+        // The contacts are already changed, so a failed read must not look like a failed change.
+        (Err(failure), Some(job)) => {
+            failure.log();
+            return Answer::started(job);
+        }
+        (Err(failure), None) => return Err(failure),
     };
     let shown = Shown { after: &after, counts, job, page, fields: fields.as_ref() };
     shown.answer(&call, &run, records.into_iter(), &entries)
@@ -120,7 +124,7 @@ fn check(call: &Call<'_>, request: &SetContactsAccess, mut loaded: Loaded) -> Re
 }
 
 /// Returns the access of the contacts after the change, from the access that the call loaded.
-fn access_after(run: &ContactsRun) -> Result<AccessAfter<'_>, Failure> {
+fn expected_access(run: &ContactsRun) -> Result<AccessAfter<'_>, Failure> {
     if let Some(access) = run.target.replacement() {
         return Ok(AccessAfter::Same(access));
     }

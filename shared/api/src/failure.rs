@@ -155,8 +155,8 @@ pub enum Failure {
     /// The access from before the job is no longer stored.
     #[error("the changes of job {0} have expired")]
     ChangesExpired(JobId),
-    /// The job is a preview, which changed no contact, and cannot be undone.
-    #[error("job {0} is a preview, which cannot be undone")]
+    /// The job is a preview or a snapshot, which changed no contact, and cannot be undone.
+    #[error("job {0} changed no contact, and cannot be undone")]
     NothingToUndo(JobId),
     /// The preview belongs to another user, and only its user may apply a preview.
     #[error("preview {0} belongs to another user")]

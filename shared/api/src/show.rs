@@ -143,17 +143,16 @@ pub async fn entries_of_contact(
 }
 
 /// Reads the stages, types and users that contacts refer to: half a read unit per 4 KB of stages and types, and half a
-/// read unit for each creator. The `users` are already read.
+/// read unit for each of the `named` users. The `users` are already read.
 pub async fn entries_of_contacts(
     app: &App,
     grant: &Grant,
-    creators: impl IntoIterator<Item = UserId>,
+    named: impl IntoIterator<Item = UserId>,
     mut users: HashMap<UserId, User>,
 ) -> Result<Entries, Failure> {
-    let unknown: HashSet<UserId> = creators.into_iter().filter(|id| !users.contains_key(id)).collect();
-    let (lists, creators) =
-        futures::try_join!(app.store.lists(&grant.portal), app.store.users(&grant.portal, unknown))?;
-    users.extend(creators);
+    let unknown: HashSet<UserId> = named.into_iter().filter(|id| !users.contains_key(id)).collect();
+    let (lists, named) = futures::try_join!(app.store.lists(&grant.portal), app.store.users(&grant.portal, unknown))?;
+    users.extend(named);
     Ok(Entries { stages: lists.stages, types: lists.types, users })
 }
 

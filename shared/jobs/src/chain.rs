@@ -86,8 +86,8 @@ impl Jobs {
         ContactHistory { jobs: self, portal, contact, state }
     }
 
-    /// Returns the jobs that changed a contact, newest first: the jobs of at most its last [`MAX_FOLLOWED_CHANGES`] changes.
-    /// Costs 1 read unit per 4 KB of each job and of each chunk.
+    /// Returns the jobs that changed a contact, newest first: the jobs of at most its last [`MAX_FOLLOWED_CHANGES`]
+    /// changes. Costs 1 read unit per 4 KB of each job and of each chunk.
     ///
     /// # Errors
     ///

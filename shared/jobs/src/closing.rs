@@ -1,7 +1,7 @@
 //! Closes jobs: writes the end, publishes the event, and removes the open-job entry.
 
 use jiff::SignedDuration;
-use models::job::{Job, ShardSummary, State, Task};
+use models::job::{Job, PreviewTask, ShardSummary, State, Task};
 use models::limits::MOVES_KEPT_HOURS;
 use models::rule::RuleName;
 use models::values::id::PortalId;
@@ -24,6 +24,9 @@ const USER_REMOVED: &str = "The user on whose behalf the job acts is no longer i
                             remain, and an administrator can undo them.";
 /// The error of a preview whose shards did not all end.
 const NOT_PREVIEWED: &str = "The preview stopped before its end. No contact was changed. Start a new preview.";
+/// The error of a snapshot whose shards did not all end.
+const NOT_COUNTED: &str = "The snapshot stopped before its end. The latest snapshot stays. Only administrators may start a \
+                           new snapshot.";
 /// The error of a job that was given up because it ran longer than the retention of the journal of moves.
 const TOO_LONG: &str =
     "The job took longer than a day, so it may have missed contacts that an import moved. Run the job again.";
@@ -86,14 +89,18 @@ impl Jobs {
             if is_too_old { TOO_LONG } else { REFUSED }
         } else if job.state == State::Cancelled {
             return (State::Cancelled, None);
-        } else if let Task::Preview(task) = &job.task
+        } else if let Task::Preview(PreviewTask::Filter(task)) = &job.task
             && let Some(limit) = task.max_affected.filter(|limit| job.counts.updated > *limit)
         {
             return (State::Failed, Some(too_many_affected(job.counts.updated, limit)));
         } else {
             return (State::Done, None);
         };
-        let reason = if job.task.is_preview() { NOT_PREVIEWED } else { reason };
+        let reason = match &job.task {
+            Task::Preview(_) => NOT_PREVIEWED,
+            Task::Snapshot(_) => NOT_COUNTED,
+            _ => reason,
+        };
         (State::Failed, Some(reason.to_owned()))
     }
 
@@ -128,7 +135,7 @@ impl Jobs {
     }
 
     /// Records the failure of a rule's job in the rule, publishes the event of the ended job, if there is a bus, and closes
-    /// the job. A preview has no event, because it changes nothing.
+    /// the job. A preview and a snapshot have no event, because they change nothing.
     async fn publish(&self, portal: &PortalId, job: &Job) -> Result<(), WorkError> {
         // A rule shows why its last job failed. The open-job entry stays until the rule is written.
         if let (State::Failed, Some(error), Some(rule)) = (job.state, &job.error, job.task.rule()) {
@@ -137,7 +144,7 @@ impl Jobs {
         // Remove the job from its user's open jobs first: an unreachable bus must not use up the limit of open jobs.
         self.store.remove_from_open_jobs_of_user(portal, job).await?;
         match &self.events {
-            _ if job.task.is_preview() => {}
+            _ if !job.task.changes_contacts() => {}
             Events::Off => {}
             Events::Here(bus) => bus.put(JobEvent::new(portal.clone(), job)).await?,
             Events::Elsewhere => {

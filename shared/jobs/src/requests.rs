@@ -2,7 +2,7 @@
 
 use futures::stream::StreamExt as _;
 use models::access::{Actor, Author, Caller};
-use models::job::{ApplyTask, Counts, FilterTask, Job, JobId, NewJob, ShardSummary, State, Task};
+use models::job::{ApplyTask, Counts, Job, JobId, NewJob, ShardSummary, State, Task};
 use models::values::id::PortalId;
 use store::StoreError;
 use store::jobs::{PreviewRun, ShardState};
@@ -74,8 +74,8 @@ impl Jobs {
         if let Some(earlier) = preview.applied_by {
             return Ok(self.store.job(portal, earlier).await?);
         }
-        let Some(FilterTask { filter, target, .. }) = preview.task.matches() else { return Ok(None) };
-        let (filter, target, now) = (filter.clone(), target.clone(), self.now());
+        let Task::Preview(task) = &preview.task else { return Ok(None) };
+        let (filter, target, now) = (task.filter().cloned(), task.target().clone(), self.now());
         let run = NewJob {
             id,
             created_by: preview.created_by,

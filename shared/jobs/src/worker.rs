@@ -4,7 +4,7 @@ mod counting;
 mod snapshot;
 
 use models::filter::AccessCriteria;
-use models::job::{FilterTask, State, Task, UndoLog};
+use models::job::{FilterTask, PreviewTask, State, Task, UndoLog};
 use models::limits::{self, MAX_TRIES, MESSAGE_DEADLINE_MILLIS, RETRY_MILLIS};
 use models::values::timestamp::Timestamp;
 use store::StoreError;
@@ -82,7 +82,7 @@ enum ShardEnd {
     Lost,
     /// A caller cancelled the job.
     Cancelled,
-    /// The user on whose behalf the job acts is no longer in the portal.
+    /// The user on whose behalf the job acts is no longer in the portal, or may no longer run the job.
     UserRemoved,
     /// The table failed, and the shard is tried again.
     Failed(StoreError),
@@ -191,14 +191,18 @@ impl Jobs {
         if claimed.state.cancelled || job.state == State::Cancelled {
             return Err(Stopped::Cancelled);
         }
+        if job.task.is_preview() {
+            work.load_effect().await?;
+        }
         let checkpoint = work.progress.checkpoint;
         let mut source = match &job.task {
-            Task::Filter(task) | Task::Preview(task) => {
+            Task::Filter(task) | Task::Preview(PreviewTask::Filter(task)) => {
                 return Box::pin(self.run_filter_shard(claimed, task, rights, work, deadline)).await;
             }
-            Task::Contacts { contacts, target } => {
+            Task::Contacts { contacts, target } | Task::Preview(PreviewTask::Contacts { contacts, target }) => {
                 let criteria = AccessCriteria::default();
-                let terms = Terms { rights, criteria, target, purpose: Purpose::Write(job.id) };
+                let purpose = if job.task.is_preview() { Purpose::Record(job.id) } else { Purpose::Write(job.id) };
+                let terms = Terms { rights, criteria, target, purpose };
                 let contacts = contacts.as_slice();
                 Source::Contacts(ContactSource::new(&self.store, portal, contacts, checkpoint, terms))
             }
@@ -281,7 +285,6 @@ impl Jobs {
             Source::Matches(Box::new(MatchSource::new(self, portal, selection, number, checkpoint, terms)))
         };
         if job.task.is_preview() {
-            work.load_effect().await?;
             work.run(&mut matches(Purpose::Record(job.id)), deadline).await?;
             return Ok(ShardEnd::Completed);
         }
@@ -330,7 +333,7 @@ impl Jobs {
                 }
             }
             ShardEnd::UserRemoved => {
-                tracing::warn!(%job, shard, "shard closed: its user is no longer in the portal");
+                tracing::warn!(%job, shard, "shard closed: its user left the portal, or may no longer run the job");
                 work.progress = progress_at_closing(claimed, &work);
                 let closed = work.close(Some(ShardFailure::UserRemoved)).await;
                 self.after_closing(claimed, &work, closed).await

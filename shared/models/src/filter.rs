@@ -116,8 +116,8 @@ impl AccessCriteria {
 }
 
 impl Filter {
-    /// Returns whether an entry matches every field but the criteria for access. A [`crate::filter::plan::Plan`] splits the same check between the
-    /// range that it reads and its [`Test`]s.
+    /// Returns whether an entry matches every field but the criteria for access. A [`crate::filter::plan::Plan`] splits
+    /// the same check between the range that it reads and its [`Test`]s.
     pub fn selects(&self, entry: &IndexEntry) -> bool {
         self.from_date.is_none_or(|from| from <= entry.created)
             && self.to_date.is_none_or(|to| entry.created <= to)

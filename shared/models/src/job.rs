@@ -33,7 +33,7 @@ pub enum Kind {
     Filter,
     /// The contacts that another job changed.
     Undo,
-    /// The contacts that a filter selects, without writing any contact.
+    /// The contacts that a filter selects or that a call names, without writing any contact.
     Preview,
     /// All contacts, which the job counts and does not change.
     Snapshot,
@@ -71,11 +71,11 @@ pub enum State {
 impl State {
     /// All states, with their names.
     pub const ALL: [(&'static str, Self); 5] = [
-        ("queued", Self::Queued),
-        ("running", Self::Running),
-        ("done", Self::Done),
-        ("failed", Self::Failed),
-        ("cancelled", Self::Cancelled),
+        (Self::Queued.name(), Self::Queued),
+        (Self::Running.name(), Self::Running),
+        (Self::Done.name(), Self::Done),
+        (Self::Failed.name(), Self::Failed),
+        (Self::Cancelled.name(), Self::Cancelled),
     ];
 
     /// Returns the state's name in answers and in storage.
@@ -155,8 +155,8 @@ pub enum Task {
         /// The location of the undone job's undo log.
         log: UndoLog,
     },
-    /// Record the changes that a run by filter would make, and write no contact.
-    Preview(Box<FilterTask>),
+    /// Record the changes that a run would make, and write no contact.
+    Preview(PreviewTask),
     /// Make the changes that a preview recorded.
     Apply(Box<ApplyTask>),
     /// Count the contacts of the portal by their access. The job changes no contact.
@@ -187,6 +187,38 @@ pub struct FilterTask {
     pub target: Target,
 }
 
+/// The run whose changes a preview records.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PreviewTask {
+    /// A run over contacts that a call named.
+    Contacts {
+        /// The contacts.
+        contacts: ContactSet,
+        /// The change of the access.
+        target: Target,
+    },
+    /// A run over contacts that a filter selects.
+    Filter(Box<FilterTask>),
+}
+
+impl PreviewTask {
+    /// Returns the change of each contact's access.
+    pub const fn target(&self) -> &Target {
+        match self {
+            Self::Contacts { target, .. } => target,
+            Self::Filter(task) => &task.target,
+        }
+    }
+
+    /// Returns the filter that selects the contacts.
+    pub const fn filter(&self) -> Option<&Filter> {
+        match self {
+            Self::Contacts { .. } => None,
+            Self::Filter(task) => Some(&task.filter),
+        }
+    }
+}
+
 /// The task of making the changes that a preview recorded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApplyTask {
@@ -194,8 +226,9 @@ pub struct ApplyTask {
     pub preview: JobId,
     /// Time at which the preview was requested.
     pub previewed: Timestamp,
-    /// The filter of the preview, for the job's view. The run does not read the filter's matches.
-    pub filter: Filter,
+    /// The filter of the preview, for the job's view; none if the preview's call named the contacts. The run does not read
+    /// the filter's matches.
+    pub filter: Option<Filter>,
     /// The access to set.
     pub target: Target,
 }
@@ -215,7 +248,11 @@ impl Task {
         match self {
             Self::Contact { .. } => Kind::Contact,
             Self::Contacts { .. } => Kind::Contacts,
-            Self::Filter(_) | Self::Apply(_) => Kind::Filter,
+            Self::Filter(_) => Kind::Filter,
+            Self::Apply(task) => match task.filter {
+                Some(_) => Kind::Filter,
+                None => Kind::Contacts,
+            },
             Self::Undo { .. } => Kind::Undo,
             Self::Preview(_) => Kind::Preview,
             Self::Snapshot(_) => Kind::Snapshot,
@@ -235,7 +272,8 @@ impl Task {
     pub fn target(&self) -> Option<&Target> {
         match self {
             Self::Contact { target } | Self::Contacts { target, .. } => Some(target),
-            Self::Filter(task) | Self::Preview(task) => Some(&task.target),
+            Self::Filter(task) => Some(&task.target),
+            Self::Preview(task) => Some(task.target()),
             Self::Apply(task) => Some(&task.target),
             Self::Undo { .. } | Self::Snapshot(_) => None,
         }
@@ -249,15 +287,16 @@ impl Task {
     /// Returns the filter that selects the contacts.
     pub fn filter(&self) -> Option<&Filter> {
         match self {
-            Self::Filter(task) | Self::Preview(task) => Some(&task.filter),
-            Self::Apply(task) => Some(&task.filter),
+            Self::Filter(task) => Some(&task.filter),
+            Self::Preview(task) => task.filter(),
+            Self::Apply(task) => task.filter.as_ref(),
             Self::Contact { .. } | Self::Contacts { .. } | Self::Undo { .. } | Self::Snapshot(_) => None,
         }
     }
 
     /// Returns the task of a job that reads the matches of a filter: a run by filter, or a preview.
     pub fn matches(&self) -> Option<&FilterTask> {
-        if let Self::Filter(task) | Self::Preview(task) = self { Some(task) } else { None }
+        if let Self::Filter(task) | Self::Preview(PreviewTask::Filter(task)) = self { Some(task) } else { None }
     }
 
     /// Returns the standing rule that started the job.

@@ -133,9 +133,9 @@ pub enum Owner {
 impl Rule {
     /// Returns the rule that `request` sets, with the run history of `before`.
     ///
-    /// A rule keeps its owner if filter, target, schedule and limit stay the same, for example if `setter` only enables,
-    /// disables or annotates the rule. Otherwise `setter` becomes the owner. If the owner is no longer a user, `setter` also becomes
-    /// the owner by enabling the rule, because a rule without an owner cannot run.
+    /// A rule keeps its owner if filter, target, schedule and limit stay the same, for example if `setter` only
+    /// enables, disables or annotates the rule. Otherwise `setter` becomes the owner. If the owner is no longer a user,
+    /// `setter` also becomes the owner by enabling the rule, because a rule without an owner cannot run.
     pub fn set(
         name: RuleName,
         request: SetRule,

@@ -40,9 +40,7 @@ impl Store {
         let stages = std::mem::take(&mut lists.stage_counts);
         Ok(Planner { lists, statistics: Statistics { stages, tags } })
     }
-}
 
-impl Store {
     /// Plans a run of `actor`. Where every match has one manager and the manager has few contacts, the plan reads the
     /// manager's postings, as a list does. Reads these postings: 1 read unit per 8 KB.
     ///

@@ -143,8 +143,8 @@ impl Store {
         }
     }
 
-    /// Returns the open jobs and previews by filter of a portal: 1 read unit per 4 KB of open jobs of all portals, and 1 for each open
-    /// job of the portal.
+    /// Returns the open jobs of a portal that read an index: runs by filter, previews and snapshots. Costs 1 read unit per
+    /// 4 KB of open jobs of all portals, and 1 for each open job of the portal.
     pub async fn open_filter_jobs(&self, portal: &PortalId) -> Result<Vec<JobId>, StoreError> {
         let mut found = Vec::new();
         for bucket in 0..OPEN_BUCKETS {

@@ -175,12 +175,13 @@ impl Store {
         Ok(tokens)
     }
 
-    /// Revokes a token: 1 or 2 read units and 2 write units. `token` is the token itself, or its SHA-256 in
+    /// Revokes a token: 1 read unit and 2 write units. `token` is the token itself, or its SHA-256 in
     /// hexadecimal. Returns false if there is no such token.
     pub async fn revoke_token(&self, token: &str) -> Result<bool, StoreError> {
         for hash in [Some(hash(token)), hash_from_hex(token)].into_iter().flatten() {
-            if let Some(token) = self.token(hash).await? {
-                self.remove_token(&token.grant.portal, hash).await?;
+            // A token whose parent has ended is still in the table and in the list of tokens.
+            if let Some(mut item) = self.get(&Key::Token(hash)).await? {
+                self.remove_token(&grant(&mut item)?.portal, hash).await?;
                 return Ok(true);
             }
         }

@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use models::access::ShareType;
 use serde_json::{Value, json};
 use tests::World;
-use tests::faults::{Calls, Fault, When};
+use tests::faults::{Calls, Fault};
 
 use super::{outcome, set_all, shown};
-use crate::job_faults::Bed;
-use crate::portal::{ADA_TOKEN, MIKE, MIKE_TOKEN, READER_TOKEN, SAM, access, acme_with, contact, job, shown_at};
+use crate::job_faults::{Bed, for_each_death};
+use crate::portal::{
+    ADA, ADA_TOKEN, MIKE, MIKE_TOKEN, READER_TOKEN, SAM, access, acme_with, contact, job, lines, shown_at, user,
+};
 
 /// Starts a snapshot.
 async fn start(world: &World) -> String {
@@ -81,6 +83,8 @@ async fn snapshot_equals_a_count_of_every_contact() {
     assert_eq!(access(&world, "acme", 1..=60).await, writes_before);
     assert_eq!(shown(&world, &format!("jobs/{id}/changes"), ADA_TOKEN).await, json!([]));
     assert_eq!(shown(&world, "jobs?kind=snapshot", ADA_TOKEN).await[0]["id"], json!(id));
+    let undo = world.post(&format!("jobs/{id}/undo"), ADA_TOKEN).await.unwrap();
+    assert_eq!(outcome(&undo), "409 nothing-to-undo");
     assert!(shown(&world, "jobs/daily", ADA_TOKEN).await.as_array().unwrap().iter().all(|day| day["jobs"] == 0));
 
     // The next snapshot replaces the first.
@@ -91,6 +95,22 @@ async fn snapshot_equals_a_count_of_every_contact() {
     world.work().await.unwrap();
     let snapshot = shown(&world, "snapshots/latest", ADA_TOKEN).await;
     assert_eq!((&snapshot["jobId"], counts(&snapshot["all"])), (&json!(next), [60, 0, 0]));
+}
+
+#[tokio::test]
+async fn snapshot_of_a_former_administrator_fails_and_keeps_the_latest() {
+    let world = acme_with([contact(1, json!({}))]).await;
+    let first = start(&world).await;
+    world.work().await.unwrap();
+    let second = start(&world).await;
+    let role = |is_admin| lines([json!({"portal": {"Id": "acme"}}), user(ADA, "Ada", is_admin)]);
+    world.import(&role(false)).await.unwrap();
+    world.work().await.unwrap();
+    let failed = shown(&world, &format!("jobs/{second}"), ADA_TOKEN).await;
+    assert_eq!((&failed["state"], &failed["matched"]), (&json!("failed"), &json!(0)), "{failed}");
+    assert!(failed["error"].as_str().unwrap().contains("administrators"), "{failed}");
+    world.import(&role(true)).await.unwrap();
+    assert_eq!(shown(&world, "snapshots/latest", ADA_TOKEN).await["jobId"], json!(first));
 }
 
 #[tokio::test]
@@ -114,9 +134,7 @@ async fn snapshots_belong_to_administrators() {
 
 #[tokio::test]
 async fn snapshot_counts_no_contact_twice_although_its_worker_dies_at_any_call() {
-    let mut number = 0;
-    loop {
-        number += 1;
+    for_each_death(15, async |number, when| {
         let bed = Bed::new(2).await;
         let (mut all, mut stages) = ([0; 3], BTreeMap::<i64, Counts>::new());
         for id in bed.numbers() {
@@ -126,7 +144,6 @@ async fn snapshot_counts_no_contact_twice_although_its_worker_dies_at_any_call()
         }
         start(&bed.world).await;
         let worker = bed.process().await;
-        let when = if number % 2 == 0 { When::Before } else { When::After };
         worker.proxy.inject(Calls::numbered(number).meet(Fault::Die(when)));
         while let Some(message) = bed.world.queue.take()
             && worker.work(&message).await.is_ok()
@@ -136,9 +153,7 @@ async fn snapshot_counts_no_contact_twice_although_its_worker_dies_at_any_call()
         let (of_all, mut of_stages, of_tags) = parts(&snapshot);
         of_stages.retain(|_, counts| *counts != [0; 3]);
         assert_eq!((of_all, of_stages, of_tags), (all, stages, BTreeMap::new()), "call {number}");
-        if !worker.proxy.is_dead() {
-            break;
-        }
-    }
-    assert!(number > 15, "{number} calls");
+        worker.proxy.is_dead()
+    })
+    .await;
 }

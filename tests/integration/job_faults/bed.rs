@@ -22,10 +22,10 @@ use store::contacts::AccessState;
 use store::dynamodb::client::{Endpoint, connect};
 use store::keys::{EXPIRES, Key, OPEN_BUCKETS};
 use store::{Store, StoreError};
-use tests::faults::Proxy;
+use tests::faults::{Call, Calls, Fault, Gate, Proxy, When};
 use tests::{Reply, TestBus, World};
 
-use super::steps::written_by;
+use super::steps::{Step, step, written_by};
 use crate::portal::{
     ADA, ADA_TOKEN, MIKE, SAM, access, access_and_writer, acme, contact, id, job, lines, portal, private, public, stage,
 };
@@ -42,6 +42,21 @@ const CONTACTS: i64 = 12;
 /// The access that the jobs of these tests set.
 pub(crate) fn target() -> Access {
     private(&[ADA])
+}
+
+/// Plays a scene with a death before and after each call of a process, until the process makes so few calls that the
+/// scene returns false: nobody died. A process makes more than `least` calls.
+pub(crate) async fn for_each_death(least: u64, scene: impl AsyncFn(u64, When) -> bool) {
+    for number in 1.. {
+        let mut died = false;
+        for when in When::BOTH {
+            died |= Box::pin(scene(number, when)).await;
+        }
+        if !died {
+            assert!(number > least, "{number} calls");
+            return;
+        }
+    }
 }
 
 /// Returns the access before the jobs. One contact in five has no record, and one in five already matches the target.
@@ -93,6 +108,25 @@ pub(crate) struct Bed {
 }
 
 impl Bed {
+    /// Lets a worker work on a message, and sets the access of a contact while the worker's write of this contact is under
+    /// way. The worker then dies before the step `dies`, if there is one.
+    pub(crate) async fn work_while_set(&self, message: &Message, contact: i32, dies: Option<Step>) {
+        let worker = self.process().await;
+        let gate = Gate::new();
+        let writes = move |call: &Call| step(call) == Some(Step::Batch) && written_by(call).contains(&contact);
+        let holds = Calls::matching(writes).meet(Fault::Hold(When::Before, gate.clone()));
+        let held = gate.clone();
+        let dying = Calls::matching(move |call| !writes(call) && step(call).is_some() && step(call) == dies);
+        let dying = dying.and(move |_| held.is_open()).meet(Fault::Die(When::Before));
+        worker.proxy.inject(holds.and(dying));
+        let (worked, ()) = tokio::join!(worker.work(message), async {
+            gate.reached().await;
+            self.set(contact, &[SAM]).await;
+            gate.open();
+        });
+        assert_eq!((worked.is_err(), worker.proxy.is_dead()), (dies.is_some(), dies.is_some()), "{dies:?}");
+    }
+
     pub(crate) async fn new(shards: u16) -> Self {
         let mut values = vec![portal("acme", "Europe/Riga", shards)];
         values.extend(acme().into_iter().skip(1));
@@ -303,7 +337,10 @@ impl Bed {
         let mut largest = vec![(MIKE, sees(MIKE)), (SAM, sees(SAM))];
         largest.sort_by_key(|(_, contacts)| Reverse(*contacts));
         let loses = AffectedUsers { users: 2, caller: 0, largest };
-        let effect = Effect { gains: AffectedUsers::default(), loses, loses_any: updated };
+        let is_shared = |number: &&i32| !self.original(**number).access.share.is_private();
+        let become_private = to_change.iter().filter(is_shared).count() as u64;
+        let gains = AffectedUsers::default();
+        let effect = Effect { gains, loses, loses_any: updated, become_private, become_shared: 0 };
         assert_eq!(job.effect, Some(effect));
         self.check_log(id, &to_change).await;
         assert_eq!(self.states().await, self.originals);

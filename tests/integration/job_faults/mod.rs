@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex};
 
 use jobs::Worked;
 
-pub(crate) use bed::{Bed, Process, target};
+pub(crate) use bed::{Bed, Process, for_each_death, target};
 pub(crate) use steps::{Step, at, refusing, step, written_by};
 
 #[tokio::test]

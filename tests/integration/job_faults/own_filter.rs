@@ -85,8 +85,10 @@ async fn contacts_that_the_job_itself_deselected_are_done_and_counted_once_after
             dead.proxy.inject(at(step, 1, Fault::Die(when)));
             match dead.work(&message).await {
                 Err(error) => assert!(is_dead(&error), "{context}: {error}"),
-                // A job that ends with its first page records no progress before its end.
-                Ok(worked) => assert_eq!((worked, step), (Worked::ShardDone, Step::Progress), "{context}"),
+                // A run by postings ends with its first page, and records no progress before its end.
+                Ok(worked) => {
+                    assert_eq!((way, worked, step), (Way::Postings, Worked::ShardDone, Step::Progress), "{context}");
+                }
             }
             bed.pass(LEASE_MILLIS);
             other.work(&message).await.unwrap();

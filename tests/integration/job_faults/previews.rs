@@ -8,62 +8,46 @@ use std::time::Duration;
 use jobs::{Deadline, Worked};
 use models::limits::{LEASE_MILLIS, MESSAGE_DEADLINE_MILLIS};
 use store::keys::Key;
-use tests::faults::{Call, Calls, Fault, Gate, Operation, When};
+use tests::faults::{Call, Calls, Fault, Operation, When};
 
-use super::bed::{Bed, Process};
-use super::steps::{Step, at, calls_of, step, written_by};
+use super::bed::{Bed, Process, for_each_death};
+use super::steps::{Step, at, calls_of, written_by};
 use crate::portal::SAM;
 
 #[tokio::test]
 async fn another_worker_finishes_a_preview_after_a_death_at_any_call() {
-    let mut number = 0;
-    loop {
-        number += 1;
-        let mut deaths = 0;
-        for when in When::BOTH {
-            let bed = Bed::new(1).await;
-            let preview = bed.preview().await;
-            let dead = bed.process().await;
-            dead.proxy.inject(Calls::numbered(number).meet(Fault::Die(when)));
-            let worked = dead.work(&bed.world.queue.take().unwrap()).await;
-            deaths += usize::from(dead.proxy.is_dead());
-            assert!(worked.is_ok() || dead.proxy.is_dead(), "call {number}: {worked:?}");
-            bed.recover().await;
-            bed.check_previewed(preview).await;
-        }
-        if deaths == 0 {
-            break;
-        }
-    }
-    assert!(number > 15, "{number} calls");
+    for_each_death(15, async |number, when| {
+        let bed = Bed::new(1).await;
+        let preview = bed.preview().await;
+        let dead = bed.process().await;
+        dead.proxy.inject(Calls::numbered(number).meet(Fault::Die(when)));
+        let worked = dead.work(&bed.world.queue.take().unwrap()).await;
+        assert!(worked.is_ok() || dead.proxy.is_dead(), "call {number}: {worked:?}");
+        bed.recover().await;
+        bed.check_previewed(preview).await;
+        dead.proxy.is_dead()
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn another_worker_finishes_the_run_of_a_preview_after_a_death_at_any_call() {
-    let mut number = 0;
-    loop {
-        number += 1;
-        let mut deaths = 0;
-        for when in When::BOTH {
-            let bed = Bed::new(1).await;
-            let preview = bed.preview().await;
-            bed.world.work().await.unwrap();
-            let conflict = bed.changes(preview).await[1].contact.get();
-            bed.set(conflict, &[SAM]).await;
-            let run = bed.apply(preview).await;
-            let dead = bed.process().await;
-            dead.proxy.inject(Calls::numbered(number).meet(Fault::Die(when)));
-            let worked = dead.work(&bed.world.queue.take().unwrap()).await;
-            deaths += usize::from(dead.proxy.is_dead());
-            assert!(worked.is_ok() || dead.proxy.is_dead(), "call {number}: {worked:?}");
-            bed.recover().await;
-            bed.check_applied(run, &[conflict]).await;
-        }
-        if deaths == 0 {
-            break;
-        }
-    }
-    assert!(number > 15, "{number} calls");
+    for_each_death(15, async |number, when| {
+        let bed = Bed::new(1).await;
+        let preview = bed.preview().await;
+        bed.world.work().await.unwrap();
+        let conflict = bed.changes(preview).await[1].contact.get();
+        bed.set(conflict, &[SAM]).await;
+        let run = bed.apply(preview).await;
+        let dead = bed.process().await;
+        dead.proxy.inject(Calls::numbered(number).meet(Fault::Die(when)));
+        let worked = dead.work(&bed.world.queue.take().unwrap()).await;
+        assert_eq!(worked.is_err(), dead.proxy.is_dead(), "call {number}: {worked:?}");
+        bed.recover().await;
+        bed.check_applied(run, &[conflict]).await;
+        dead.proxy.is_dead()
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -76,20 +60,7 @@ async fn contact_changed_while_the_run_of_a_preview_writes_is_a_conflict() {
         let late = bed.changes(preview).await[0].contact.get();
         let run = bed.apply(preview).await;
         let message = bed.world.queue.take().unwrap();
-        let worker = bed.process().await;
-        let gate = Gate::new();
-        let writes_late = move |call: &Call| step(call) == Some(Step::Batch) && written_by(call).contains(&late);
-        let holds = Calls::matching(writes_late).meet(Fault::Hold(When::Before, gate.clone()));
-        let held = gate.clone();
-        let dying = Calls::matching(move |call| !writes_late(call) && step(call).is_some() && step(call) == dies);
-        let dying = dying.and(move |_| held.is_open()).meet(Fault::Die(When::Before));
-        worker.proxy.inject(holds.and(dying));
-        let (worked, ()) = tokio::join!(worker.work(&message), async {
-            gate.reached().await;
-            bed.set(late, &[SAM]).await;
-            gate.open();
-        });
-        assert_eq!((worked.is_err(), worker.proxy.is_dead()), (dies.is_some(), dies.is_some()), "{dies:?}");
+        bed.work_while_set(&message, late, dies).await;
         bed.recover().await;
         bed.check_applied(run, &[late]).await;
     }

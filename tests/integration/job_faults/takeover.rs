@@ -8,7 +8,7 @@ use models::limits::LEASE_MILLIS;
 use store::contacts::AccessState;
 use tests::faults::{Calls, Fault, Share, When};
 
-use super::bed::{Bed, is_dead, target};
+use super::bed::{Bed, for_each_death, is_dead, target};
 use super::steps::{Step, at};
 use crate::portal::{SAM, access_and_writer, private};
 
@@ -79,28 +79,20 @@ async fn written_chunk_without_recorded_progress_is_not_written_again() {
 
 #[tokio::test]
 async fn another_worker_finishes_after_a_death_at_any_call() {
-    let mut number = 0;
-    loop {
-        number += 1;
-        let mut deaths = 0;
-        for when in When::BOTH {
-            let bed = Bed::new(1).await;
-            let (id, message) = bed.enqueue_one().await;
-            let dead = bed.process().await;
-            dead.proxy.inject(Calls::numbered(number).meet(Fault::Die(when)));
-            let worked = dead.work(&message).await;
-            deaths += usize::from(dead.proxy.is_dead());
-            assert_eq!(worked.is_err(), dead.proxy.is_dead(), "death {when:?} call {number}: {worked:?}");
-            bed.recover().await;
-            bed.check_done(id).await;
-            bed.undone(id).await;
-            bed.check_restored().await;
-        }
-        if deaths == 0 {
-            break;
-        }
-    }
-    assert!(number > 15, "{number} calls");
+    for_each_death(15, async |number, when| {
+        let bed = Bed::new(1).await;
+        let (id, message) = bed.enqueue_one().await;
+        let dead = bed.process().await;
+        dead.proxy.inject(Calls::numbered(number).meet(Fault::Die(when)));
+        let worked = dead.work(&message).await;
+        assert_eq!(worked.is_err(), dead.proxy.is_dead(), "death {when:?} call {number}: {worked:?}");
+        bed.recover().await;
+        bed.check_done(id).await;
+        bed.undone(id).await;
+        bed.check_restored().await;
+        dead.proxy.is_dead()
+    })
+    .await;
 }
 
 #[tokio::test]

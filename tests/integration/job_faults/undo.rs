@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use jobs::Worked;
 use models::job::Counts;
 use serde_json::{Value, json};
-use tests::faults::{Call, Calls, Fault, Gate, When};
+use tests::faults::{Calls, Fault, Gate, When};
 
-use super::bed::{Bed, target};
-use super::steps::{Step, calls_of, step, written_by};
+use super::bed::{Bed, for_each_death, target};
+use super::steps::{Step, calls_of, written_by};
 use crate::portal::{ADA_TOKEN, MIKE, SAM, access_and_writer, portal, private};
 
 #[tokio::test]
@@ -22,21 +22,7 @@ async fn undo_keeps_changes_made_before_it_and_while_it_runs() {
         bed.set(early, &[SAM]).await;
         let undo = bed.undo(id).await;
         let message = bed.world.queue.take().unwrap();
-        let worker = bed.process().await;
-        let gate = Gate::new();
-        let writes_late = move |call: &Call| step(call) == Some(Step::Batch) && written_by(call).contains(&late);
-        let holds = Calls::matching(writes_late).meet(Fault::Hold(When::Before, gate.clone()));
-        let held = gate.clone();
-        let dying = Calls::matching(move |call| !writes_late(call) && step(call).is_some() && step(call) == dies);
-        let dying = dying.and(move |_| held.is_open()).meet(Fault::Die(When::Before));
-        worker.proxy.inject(holds.and(dying));
-        let (worked, ()) = tokio::join!(worker.work(&message), async {
-            gate.reached().await;
-            bed.set(late, &[SAM]).await;
-            gate.open();
-        });
-        assert_eq!(worked.is_err(), worker.proxy.is_dead(), "{dies:?}");
-        assert_eq!(worker.proxy.is_dead(), dies.is_some(), "{dies:?}");
+        bed.work_while_set(&message, late, dies).await;
         bed.recover().await;
         bed.check_undone(undo, &[early, late]).await;
         let shown = bed.world.get(&format!("jobs/{undo}/changes"), ADA_TOKEN).await.unwrap().response();
@@ -47,29 +33,21 @@ async fn undo_keeps_changes_made_before_it_and_while_it_runs() {
 
 #[tokio::test]
 async fn another_worker_finishes_an_undo_after_a_death_at_any_call() {
-    let mut number = 0;
-    loop {
-        number += 1;
-        let mut deaths = 0;
-        for when in When::BOTH {
-            let bed = Bed::new(1).await;
-            let id = bed.applied().await;
-            let conflict = bed.changes(id).await[1].contact.get();
-            bed.set(conflict, &[SAM]).await;
-            let undo = bed.undo(id).await;
-            let dead = bed.process().await;
-            dead.proxy.inject(Calls::numbered(number).meet(Fault::Die(when)));
-            let worked = dead.work(&bed.world.queue.take().unwrap()).await;
-            deaths += usize::from(dead.proxy.is_dead());
-            assert_eq!(worked.is_err(), dead.proxy.is_dead(), "call {number}: {worked:?}");
-            bed.recover().await;
-            bed.check_undone(undo, &[conflict]).await;
-        }
-        if deaths == 0 {
-            break;
-        }
-    }
-    assert!(number > 15, "{number} calls");
+    for_each_death(15, async |number, when| {
+        let bed = Bed::new(1).await;
+        let id = bed.applied().await;
+        let conflict = bed.changes(id).await[1].contact.get();
+        bed.set(conflict, &[SAM]).await;
+        let undo = bed.undo(id).await;
+        let dead = bed.process().await;
+        dead.proxy.inject(Calls::numbered(number).meet(Fault::Die(when)));
+        let worked = dead.work(&bed.world.queue.take().unwrap()).await;
+        assert_eq!(worked.is_err(), dead.proxy.is_dead(), "call {number}: {worked:?}");
+        bed.recover().await;
+        bed.check_undone(undo, &[conflict]).await;
+        dead.proxy.is_dead()
+    })
+    .await;
 }
 
 #[tokio::test]

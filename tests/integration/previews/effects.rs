@@ -46,6 +46,12 @@ async fn world(seed: u64) -> World {
     acme_with(values).await
 }
 
+/// Returns the private contacts.
+async fn private_contacts(world: &World) -> BTreeSet<i64> {
+    let reply = world.contact("filter?count=1000&isShared=false", ADA_TOKEN).await.unwrap();
+    reply.response().as_array().unwrap().iter().map(|contact| contact["id"].as_i64().unwrap()).collect()
+}
+
 /// Returns the contacts that each user who is no administrator sees.
 async fn seen(world: &World) -> Seen {
     let mut seen = BTreeMap::new();
@@ -94,7 +100,7 @@ async fn effect_of_a_preview_is_the_difference_that_users_see_after_its_run() {
                 if let Some(tags) = filter {
                     body["tags"] = tags;
                 }
-                let before = seen(&world).await;
+                let (before, was_private) = (seen(&world).await, private_contacts(&world).await);
                 let preview = previewed(&world, text, &body).await;
                 let effect = shown(&world, text, preview).await;
                 let run = applied(&world, text, preview).await;
@@ -105,6 +111,13 @@ async fn effect_of_a_preview_is_the_difference_that_users_see_after_its_run() {
                 let lost: BTreeSet<i64> =
                     before.iter().flat_map(|(id, seen)| seen.difference(&after[id]).copied()).collect();
                 assert_eq!(effect["losesAny"], lost.len(), "{what}");
+                let now_private = private_contacts(&world).await;
+                let became = [&now_private - &was_private, &was_private - &now_private].map(|ids| ids.len());
+                assert_eq!(
+                    became.map(Value::from),
+                    [&effect["becomePrivate"], &effect["becomeShared"]].map(Value::clone),
+                    "{what}"
+                );
                 assert_eq!(shown(&world, text, run).await["updated"], effect["updated"], "{what}");
             }
         }

@@ -1,9 +1,10 @@
-//! Previews of runs by filter, and the runs that make the previewed changes.
+//! Previews of runs by filter and over named contacts, and the runs that make the previewed changes.
 
 mod applying;
 mod cost;
 mod effects;
 mod limits;
+mod named;
 mod starting;
 
 use std::collections::BTreeMap;

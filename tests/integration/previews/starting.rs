@@ -45,6 +45,7 @@ async fn preview_shows_the_run_and_writes_no_contact() {
     assert_eq!(done["gains"], json!({"users": 1, "caller": 0, "largest": [user(MIKE, "Mike", 2)]}));
     assert_eq!(done["loses"], json!({"users": 1, "caller": 0, "largest": [user(SAM, "Sam", 3)]}));
     assert_eq!((&done["losesAny"], &done["expires"]), (&json!(3), &expires));
+    assert_eq!((&done["becomePrivate"], &done["becomeShared"]), (&json!(3), &json!(0)));
     // A list shows the preview without its effect.
     let listed = world.get("jobs", ADA_TOKEN).await.unwrap().response()[0].clone();
     assert_eq!((&listed["id"], &listed["kind"]), (&json!(id), &json!("preview")));

@@ -187,7 +187,8 @@ impl Failure {
                  contacts is wrong, set the access again."
             )),
             Self::NothingToUndo(id) => Alone(format!(
-                "Job {id} is a preview, which changed no contact. Undo the job that applied the preview instead."
+                "Job {id} is a preview or a snapshot, which changed no contact. To take back the run of a preview, undo \
+                 that run."
             )),
             Self::PreviewNotFound(id) => Alone(format!(
                 "You have no preview {id}. Only the user who made a preview can apply the preview; make a preview of your \

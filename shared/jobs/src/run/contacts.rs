@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use models::access::{Actor, Author, Caller, Target};
 use models::filter::AccessCriteria;
 use models::job::contact_set::ContactSet;
-use models::job::{Counts, Job, JobId, NewJob, Task};
+use models::job::{Counts, Job, JobId, NewJob, PreviewTask, Task};
 use models::request::Page;
 use models::values::id::{ContactId, PortalId};
 use models::values::timestamp::Timestamp;
 use store::contacts::AccessState;
 
 use crate::context::Jobs;
+use crate::run::filter::preview_end;
 use crate::run::{Applied, StartError};
 use crate::shard::Deadline;
 use crate::source::{ContactSource, Purpose, Rights, Source, Terms};
@@ -79,6 +80,24 @@ impl ContactsRun {
     pub async fn enqueue(&self, jobs: &Jobs, id: JobId) -> Result<Job, StartError> {
         let job = self.record(jobs, id).queued();
         tracing::info!(job = %id, contacts = self.contacts.len(), "job queued");
+        jobs.enqueue(&self.portal, &job).await?;
+        Ok(job)
+    }
+
+    /// Records a preview of the run as a job for a worker. The worker records the changes and writes no contact.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`] when no job was recorded.
+    pub async fn enqueue_preview(&self, jobs: &Jobs, id: JobId) -> Result<Job, StartError> {
+        let (contacts, target) = (self.contacts.keys().copied().collect(), self.target.clone());
+        let preview = NewJob {
+            changes_until: Some(preview_end(self.started)),
+            task: Task::Preview(PreviewTask::Contacts { contacts, target }),
+            ..self.record(jobs, id)
+        };
+        let job = preview.queued();
+        tracing::info!(job = %id, contacts = self.contacts.len(), "preview queued");
         jobs.enqueue(&self.portal, &job).await?;
         Ok(job)
     }

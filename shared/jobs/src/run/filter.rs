@@ -5,7 +5,7 @@ use jiff::SignedDuration;
 use models::access::{Actor, Target};
 use models::filter::Filter;
 use models::filter::plan::Plan;
-use models::job::{Counts, FilterTask, Job, JobId, NewJob, Task};
+use models::job::{Counts, FilterTask, Job, JobId, NewJob, PreviewTask, Task};
 use models::limits::PREVIEW_HOURS;
 use models::request::Page;
 use models::values::id::PortalId;
@@ -17,6 +17,11 @@ use crate::context::Jobs;
 use crate::run::{Applied, LatestPositions, Outcome, StartError, concurrently};
 use crate::shard::Deadline;
 use crate::source::{Judged, MatchSource, NoPage, PageKind, Purpose, Rights, Selection, Source, Terms, Verdict};
+
+/// Returns the time at which a preview expires.
+pub(crate) fn preview_end(started: Timestamp) -> Timestamp {
+    started + SignedDuration::from_hours(PREVIEW_HOURS)
+}
 
 /// A run over the contacts that a filter selects.
 #[derive(Clone, Debug)]
@@ -200,8 +205,8 @@ impl FilterRun {
     /// [`StartError`] when no job was recorded.
     pub async fn enqueue_preview(&self, jobs: &Jobs, id: JobId) -> Result<Job, StartError> {
         let preview = NewJob {
-            changes_until: Some(self.started + SignedDuration::from_hours(PREVIEW_HOURS)),
-            task: Task::Preview(Box::new(self.task(self.max_affected))),
+            changes_until: Some(preview_end(self.started)),
+            task: Task::Preview(PreviewTask::Filter(Box::new(self.task(self.max_affected)))),
             ..self.record(jobs, id, None)
         };
         let job = preview.queued();

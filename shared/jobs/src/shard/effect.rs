@@ -1,8 +1,9 @@
 //! The effect of a preview's changes on users, summed while a shard records the changes.
 //!
-//! The chunks decide the effect: each change is in one chunk, and a chunk is never written twice. The sum is a function of
-//! the chunks, so a worker that takes a shard over counts no change twice. The worker continues from the stored sum and
-//! reads only the chunks after this sum.
+//! The chunks decide the effect: each change is in one chunk, and a chunk is never written twice. A sum covers a number
+//! of chunks, so a worker that takes a shard over counts no change twice. The users are those without an
+//! administrator's role while the sum is made, so a change of roles during a preview may leave its numbers inexact. The
+//! worker continues from the stored sum and reads only the chunks after this sum.
 
 use std::time::Duration;
 

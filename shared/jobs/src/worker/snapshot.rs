@@ -3,6 +3,7 @@
 //! The counts are saved together with the shard's progress, so a worker that takes the shard over counts no contact
 //! twice.
 
+use models::access::Actor;
 use models::job::snapshot::{Snapshot, TagNumbers, Tally};
 use models::job::{Job, SnapshotTask};
 use models::values::id::{ContactId, PortalId};
@@ -41,8 +42,11 @@ impl Jobs {
                     self.store.access_with(portal, &ids, |state, _| (!state.is_removed).then_some(state.access.share));
                 Ok(shares.await?)
             };
-            // The job of a removed user ends.
-            let (_, shares) = futures::try_join!(rights.actor(), accesses)?;
+            let (actor, shares) = futures::try_join!(rights.actor(), accesses)?;
+            // The snapshot of a removed user ends, and so does that of a user who is no longer an administrator.
+            if matches!(actor, Actor::User(caller) if !caller.is_admin) {
+                return Err(Stopped::UserRemoved);
+            }
             for entry in &page.matches {
                 if let Some(share) = *shares.of(entry.contact)? {
                     tally.add(entry, share, &numbers);

@@ -27,6 +27,10 @@ pub struct Effect {
     pub loses: AffectedUsers,
     /// Number of contacts that at least one user would stop to see.
     pub loses_any: u64,
+    /// Number of contacts that are not private and would be private.
+    pub become_private: u64,
+    /// Number of contacts that are private and would not be private.
+    pub become_shared: u64,
 }
 
 /// The users who would start, or stop, to see contacts.
@@ -47,6 +51,8 @@ pub struct EffectSum {
     gains: UserSum,
     loses: UserSum,
     loses_any: u64,
+    become_private: u64,
+    become_shared: u64,
 }
 
 /// Numbers of contacts by user.
@@ -96,11 +102,13 @@ impl EffectSum {
         match (before.share.is_private(), after.share.is_private()) {
             (false, false) => {}
             (true, false) => {
+                self.become_shared += 1;
                 self.gains.everybody += 1;
                 managers(before).into_iter().for_each(|user| self.gains.correct(user, -1));
             }
             (false, true) => {
                 let keep = managers(after);
+                self.become_private += 1;
                 self.loses.everybody += 1;
                 self.loses_any += u64::from(keep.len() < users.len());
                 keep.into_iter().for_each(|user| self.loses.correct(user, -1));
@@ -116,10 +124,12 @@ impl EffectSum {
 
     /// Adds the sums over another part of the changes.
     pub fn merge(&mut self, other: Self) {
-        let Self { gains, loses, loses_any } = other;
+        let Self { gains, loses, loses_any, become_private, become_shared } = other;
         self.gains.merge(gains);
         self.loses.merge(loses);
         self.loses_any += loses_any;
+        self.become_private += become_private;
+        self.become_shared += become_shared;
     }
 
     /// Returns the effect on `users`, who are not administrators, for the user of the preview.
@@ -128,6 +138,8 @@ impl EffectSum {
             gains: self.gains.affected(users, caller),
             loses: self.loses.affected(users, caller),
             loses_any: self.loses_any,
+            become_private: self.become_private,
+            become_shared: self.become_shared,
         }
     }
 }
@@ -170,10 +182,15 @@ mod tests {
         };
         let loses = |user, before: &Access, after: &Access| sees(user, before) && !sees(user, after);
         let loses_any = changes.iter().filter(|(before, after)| users.iter().any(|user| loses(*user, before, after)));
+        let private = |access: &Access| access.share.is_private();
+        let become_private = changes.iter().filter(|(before, after)| !private(before) && private(after));
+        let become_shared = changes.iter().filter(|(before, after)| private(before) && !private(after));
         Effect {
             gains: count(&|user, before, after| !sees(user, before) && sees(user, after)),
             loses: count(&loses),
             loses_any: loses_any.count() as u64,
+            become_private: become_private.count() as u64,
+            become_shared: become_shared.count() as u64,
         }
     }
 

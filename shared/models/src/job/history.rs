@@ -52,7 +52,8 @@ pub struct JobRef<'a> {
 }
 
 impl<'a> JobRef<'a> {
-    /// Builds the view of `job` for `viewer`. A viewer who may not see the job learns only the author and the time.
+    /// Builds the view of `job` for `viewer`. A viewer who may not see the job
+    /// learns only its identifier, kind, author and time.
     pub fn new(job: &'a Job, directory: &impl Directory, viewer: &Caller) -> Self {
         let may_see = job.is_visible_to(viewer);
         Self {
@@ -155,9 +156,9 @@ pub struct Why<'a> {
     pub contact_id: ContactId,
     /// The user.
     pub user: UserRef,
-    /// Whether the user sees the contact.
+    /// The right to see the contact.
     pub see: Right,
-    /// Whether the user edits the contact and sets its access.
+    /// The right to edit the contact and to set its access.
     pub edit: Right,
     /// The job that set the access; `null` if an import set the access, or if the access was never set.
     pub set_by: Option<JobRef<'a>>,

@@ -38,7 +38,7 @@ pub struct JobView<'a> {
     pub finished: Option<Timestamp>,
     /// The filter that selects the contacts, if the job has one.
     pub filter: Option<FilterView<'a>>,
-    /// The change of the contacts' access; `null` for an undo.
+    /// The change of the contacts' access; `null` for an undo and for a snapshot.
     pub target: Option<TargetView<'a>>,
     /// The standing rule that started the job.
     pub rule: Option<&'a str>,
@@ -90,6 +90,14 @@ pub struct JobView<'a> {
     #[cfg_attr(feature = "openapi", schema(value_type = u64, required = false))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loses_any: Option<u64>,
+    /// Contacts that are not private and would be private; only in the answer about one finished preview.
+    #[cfg_attr(feature = "openapi", schema(value_type = u64, required = false))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub become_private: Option<u64>,
+    /// Contacts that are private and would not be private; only in the answer about one finished preview.
+    #[cfg_attr(feature = "openapi", schema(value_type = u64, required = false))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub become_shared: Option<u64>,
 }
 
 impl JobView<'_> {
@@ -100,6 +108,8 @@ impl JobView<'_> {
             gains: Some(AffectedUsersView::new(&effect.gains, directory)),
             loses: Some(AffectedUsersView::new(&effect.loses, directory)),
             loses_any: Some(effect.loses_any),
+            become_private: Some(effect.become_private),
+            become_shared: Some(effect.become_shared),
             ..self
         }
     }
@@ -253,6 +263,8 @@ impl Job {
             gains: None,
             loses: None,
             loses_any: None,
+            become_private: None,
+            become_shared: None,
         }
     }
 }

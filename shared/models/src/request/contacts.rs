@@ -72,8 +72,8 @@ impl SetContactsAccess {
     }
 }
 
-/// The body of `PUT …/contact/filter/access`, with the filter's words and its criteria for access from the query. `F` is an [`UnresolvedFilter`]
-/// until the portal's time zone is known.
+/// The body of `PUT …/contact/filter/access`, with the filter's words and its criteria for access from the query. `F`
+/// is an [`UnresolvedFilter`] until the portal's time zone is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SetFilterAccess<F = Filter> {
     /// Filter that selects the contacts.

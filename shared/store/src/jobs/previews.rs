@@ -1,8 +1,9 @@
 //! The previews of each user, and the run of a preview.
 
 use aws_sdk_dynamodb::types::{TransactWriteItem, Update};
+use jiff::SignedDuration;
 use models::job::{Job, JobId};
-use models::limits::MAX_PREVIEWS;
+use models::limits::{MAX_PREVIEWS, PREVIEW_HOURS};
 use models::values::id::{PortalId, UserId};
 use models::values::timestamp::Timestamp;
 
@@ -56,8 +57,10 @@ impl Store {
         }
         // The identifiers of jobs sort by time.
         previews.sort_unstable();
+        // A preview without a record has expired, or a concurrent call is about to write the record.
+        let oldest = JobId::first_at(job.created + -SignedDuration::from_hours(PREVIEW_HOURS));
         for preview in previews {
-            if self.job(portal, preview).await?.is_none_or(|found| found.is_over()) {
+            if self.job(portal, preview).await?.map_or(preview < oldest, |found| found.is_over()) {
                 self.delete(&Key::Job(portal.clone(), preview)).await?;
                 self.delete(&Key::JobEntry(portal.clone(), user, preview)).await?;
                 self.remove_from_set(&set, preview).await?;
