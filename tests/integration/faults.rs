@@ -71,7 +71,7 @@ impl Table {
         });
         let job = serde_json::from_value(job).unwrap();
         let before = AccessState::UNRECORDED;
-        let recorded = RecordedJob { job: &job, open: false, day: jiff::civil::date(2026, 1, 1) };
+        let recorded = RecordedJob { job: &job, open: false };
         self.store.write_access_with_job(&id("acme"), contact, &before, &record(&target), recorded).await
     }
 }

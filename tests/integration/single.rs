@@ -252,7 +252,10 @@ async fn contact_that_already_matches_costs_no_write() {
     assert_eq!((reply.status.as_u16(), reply.header("etag"), job(&reply)), (200, "\"0\"", None));
     assert_eq!(world.trips.spent().writes, before.writes);
 
+    let before = world.trips.spent().write_units;
     let set = put(&world, ADA_TOKEN, &body(false, &[MIKE, SAM])).await;
+    // The access record, the job and its entry cost 2 units each, and the postings of two managers 1 unit each.
+    assert!((world.trips.spent().write_units - before - 8.0).abs() < f64::EPSILON);
     let before = world.trips.spent();
     let again = put(&world, MIKE_TOKEN, &body(false, &[MIKE, SAM, MIKE])).await;
     assert_eq!((again.status.as_u16(), job(&again)), (200, None));

@@ -3,7 +3,7 @@
 use api::endpoint::{Conditions, Dialect, Payload};
 use api::{Answer, Auth, Call, Endpoint, Failure};
 use futures::FutureExt as _;
-use models::job::daily::{day_of, first_day, last_days};
+use models::job::daily::{day_of, last_days};
 use models::request::{Page, queries};
 
 use crate::FUNCTION;
@@ -21,9 +21,9 @@ pub(crate) const LIST: Endpoint = Endpoint {
 
 async fn list(call: Call<'_>) -> Result<Answer, Failure> {
     call.query(queries::NONE).finish()?;
-    let today = day_of(call.now, &call.zone().await?);
+    let zone = call.zone().await?;
     let caller = call.caller().await?;
     let user = (!caller.is_admin).then_some(caller.user);
-    let counts = call.reads().day_counts(user, first_day(today)).await?;
-    Answer::page_of(&call.format, last_days(today, &counts).into_iter(), Page::default(), None)
+    let counts = call.reads().day_counts(user, call.now, &zone).await?;
+    Answer::page_of(&call.format, last_days(day_of(call.now, &zone), &counts).into_iter(), Page::default(), None)
 }

@@ -63,9 +63,13 @@ pub const COUNTED_DAYS: i64 = 90;
 /// Days for which the counter of a day is stored.
 pub const COUNTERS_KEPT_DAYS: i64 = 100;
 
-/// Counters of one day of a portal or of a user. Jobs that end concurrently mostly write different counters. A list of
-/// days reads them all.
+/// Counters of one day of a portal or of a user, for jobs of several contacts. Jobs that end concurrently mostly write
+/// different counters. A list of days reads them all.
 pub const COUNTERS_PER_DAY: u8 = 32;
+
+/// Hours after the end of a day from which no change of one contact is added to the day: a repeated call has the
+/// identifier of its first attempt, which is at most [`IDEMPOTENCY_HOURS`] old.
+pub const DAY_SETTLES_HOURS: i64 = IDEMPOTENCY_HOURS + 1;
 
 /// Maximum tags that a snapshot counts: those with the most contacts. The job's record names the tags.
 pub const MAX_SNAPSHOT_TAGS: usize = 1000;
@@ -397,6 +401,8 @@ const _: () = assert!(MAX_RULE_NAME_CHARS <= MAX_STORED_RULE_NAME_BYTES);
 const _: () = assert!(DEFAULT_JOBS <= MAX_PAGE);
 const _: () = assert!(DEFAULT_HISTORY <= MAX_HISTORY && MAX_HISTORY <= MAX_FOLLOWED_CHANGES);
 const _: () = assert!(COUNTED_DAYS < COUNTERS_KEPT_DAYS);
+// The identifier of a job is made before the hour after the idempotency key has passed.
+const _: () = assert!(JOB_ID_LEAD_MILLIS < 3_600_000);
 // The record of a snapshot's job, and its result, fit an item of 400 KB.
 const _: () = assert!(MAX_SNAPSHOT_TAGS * (MAX_TAG_BYTES + 100) < 400 * 1024);
 const _: () = assert!(DEFAULT_RUNS <= MAX_RUNS && MAX_RUNS <= MAX_PAGE);

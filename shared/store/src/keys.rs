@@ -68,6 +68,9 @@ pub const PK: &str = "pk";
 /// Name of the table's sort key.
 pub const SK: &str = "sk";
 
+/// Number of the counter of a day that counts the changes by single calls.
+pub const SINGLE_CHANGES: u8 = 99;
+
 /// Name of the attribute for DynamoDB's time to live.
 pub const EXPIRES: &str = "expires";
 
@@ -138,7 +141,7 @@ pub enum Key {
     /// The previews of a user.
     PreviewsOf(PortalId, UserId),
     /// A counter of the contacts that jobs changed on a day: of all jobs of a portal, or of the jobs of a user. A day has
-    /// several counters.
+    /// several counters, and the counter [`SINGLE_CHANGES`] for changes by single calls.
     DayCounter(PortalId, Option<UserId>, Date, u8),
     /// The latest snapshot of a portal.
     Snapshot(PortalId),

@@ -53,10 +53,35 @@ async fn every_job_counts_once_on_the_day_of_its_end() {
 }
 
 #[tokio::test]
+async fn count_of_single_changes_is_stored_when_no_further_change_can_join_the_day() {
+    let world = acme_with((1..=5).map(|id| contact(id, json!({})))).await;
+    for number in 1..=4 {
+        set(&world, MIKE_TOKEN, number, true, &[SAM]).await;
+    }
+    let first = [day("2026-01-01", 4, 4)];
+    for (now, open_days) in [
+        // Riga is two hours ahead of UTC. The first day settles 25 hours after its end.
+        ("2026-01-01T21:59:59Z", 2.0),
+        ("2026-01-02T22:59:59Z", 3.0),
+        ("2026-01-02T23:00:01Z", 2.0),
+        ("2026-01-03T12:00:00Z", 2.0),
+    ] {
+        world.set_clock(now.parse().unwrap());
+        for token in [ADA_TOKEN, MIKE_TOKEN] {
+            assert_eq!(days(&world, token).await, first, "{now}");
+            let before = world.trips.spent();
+            assert_eq!(days(&world, token).await, first, "{now}");
+            let spent = world.trips.spent();
+            assert_eq!(spent.writes, before.writes, "{now}");
+            // The user, the portal and the counters cost 3 units, and each open day 1 unit.
+            assert!((spent.read_units - before.read_units - 3.0 - open_days).abs() < f64::EPSILON, "{now}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn job_counts_once_although_its_worker_dies_at_any_call() {
-    let mut number = 0;
-    loop {
-        number += 1;
+    for_each_death(20, async |number, when| {
         let bed = Bed::new(2).await;
         let id = bed.enqueue().await;
         let worker = bed.process().await;

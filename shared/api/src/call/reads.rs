@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use jobs::chain::ContactHistory;
 use models::contact::ListItem;
 use models::directory::User;
@@ -12,6 +13,7 @@ use models::job::{Change, Job, JobId, ShardSummary};
 use models::request::JobsStart;
 use models::rule::{Rule, RuleName};
 use models::values::id::{ContactId, PortalId, UserId};
+use models::values::timestamp::Timestamp;
 use store::StoreError;
 use store::contacts::{AccessState, Accesses, Origin};
 use store::directory::{CountedTag, Lists};
@@ -151,9 +153,14 @@ impl<'a> Reads<'a> {
         self.app.jobs.changes(self.portal, job, skip, count).await
     }
 
-    /// Reads the contacts that the jobs of the portal, or of one user, changed on each day from `from` on.
-    pub async fn day_counts(self, user: Option<UserId>, from: Date) -> Result<BTreeMap<Date, DayCounts>, StoreError> {
-        self.app.store.day_counts(self.portal, user, from).await
+    /// Reads the contacts that the jobs of the portal, or of one user, changed on each of the last days up to `now`.
+    pub async fn day_counts(
+        self,
+        user: Option<UserId>,
+        now: Timestamp,
+        zone: &TimeZone,
+    ) -> Result<BTreeMap<Date, DayCounts>, StoreError> {
+        self.app.store.day_counts(self.portal, user, now, zone).await
     }
 
     /// Reads the latest snapshot; none before the first.

@@ -2,10 +2,9 @@
 //!
 //! A run makes at most three round trips: [`ContactRun::load`], [`ContactRun::prepare`] and [`ContactRun::apply`]. After
 //! `load`, the caller checks whether the change is allowed, and applies the change to the loaded access. A contact whose
-//! access stays the same needs no further step: no write and no job. If somebody else changes the access between `load` and
-//! `apply`, the run starts again.
+//! access stays the same needs no further step: no write and no job. If somebody else changes the access between `load`
+//! and `apply`, the run starts again.
 
-use jiff::civil::Date;
 use models::access::{Access, Author, Target};
 use models::job::{Counts, Job, JobId, NewJob, Revision, Task};
 use models::values::id::{ContactId, PortalId, UserId};
@@ -51,8 +50,6 @@ pub enum LoadedContact {
 pub struct PreparedContact {
     /// The access after the change.
     after: Access,
-    /// The day of the change, in the portal's time zone.
-    day: Date,
 }
 
 /// The result of [`ContactRun::apply`].
@@ -85,8 +82,8 @@ impl ContactRun {
         Ok(LoadedContact::Loaded(loaded))
     }
 
-    /// Writes the manager index for the access `after` the change, which must precede the access record, and reads the
-    /// portal's time zone: 1 write unit for each manager that is new to the contact, and half a read unit.
+    /// Writes the manager index for the access `after` the change, which must precede the access record: 1 write unit for
+    /// each manager that is new to the contact.
     ///
     /// # Errors
     ///
@@ -99,14 +96,11 @@ impl ContactRun {
     ) -> Result<PreparedContact, StoreError> {
         let mut postings = Postings::default();
         postings.add(self.contact, &before.access, &after);
-        let (day, ()) = futures::try_join!(
-            jobs.day_of(&self.portal, self.started),
-            jobs.store.index_managers(&self.portal, &postings, jobs.now(), Priority::Call)
-        )?;
-        Ok(PreparedContact { after, day })
+        jobs.store.index_managers(&self.portal, &postings, jobs.now(), Priority::Call).await?;
+        Ok(PreparedContact { after })
     }
 
-    /// Writes the prepared access and its job in one transaction, if the access is still `before`: 10 write units, and 2
+    /// Writes the prepared access and its job in one transaction, if the access is still `before`: 6 write units, and 2
     /// more if the job's event is published.
     ///
     /// # Errors
@@ -128,7 +122,7 @@ impl ContactRun {
         };
         // The job stays open until its event is published.
         let open = !matches!(jobs.events, Events::Off);
-        let recorded = RecordedJob { job: &self.record(), open, day: prepared.day };
+        let recorded = RecordedJob { job: &self.record(), open };
         match jobs.store.write_access_with_job(portal, *contact, before, &record, recorded).await {
             Ok(()) => Ok(ContactOutcome::Written),
             Err(error) if error.is_condition_failed() => Ok(ContactOutcome::Overtaken),

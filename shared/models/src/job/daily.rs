@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::ToSpan as _;
-use jiff::civil::Date;
+use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
@@ -55,15 +55,31 @@ pub fn day_of(at: Timestamp, zone: &TimeZone) -> Date {
     zone.to_datetime(at.to_jiff()).date()
 }
 
+/// Returns the start of a day in a time zone, and the start of the next day. An unknown zone is treated as UTC.
+pub fn bounds_of(day: Date, zone: &TimeZone) -> (Timestamp, Timestamp) {
+    let zone = if zone.is_unknown() { &TimeZone::UTC } else { zone };
+    let start = |day: Date| {
+        let start = zone.to_ambiguous_zoned(day.to_datetime(Time::midnight())).compatible();
+        start.map_or_else(|_| Timestamp::floor(jiff::Timestamp::MAX), |start| Timestamp::floor(start.timestamp()))
+    };
+    (start(day), start(day.saturating_add(1.day())))
+}
+
 /// Returns the first of the [`COUNTED_DAYS`] days that end with `today`.
 pub fn first_day(today: Date) -> Date {
     today.saturating_sub((COUNTED_DAYS - 1).days())
 }
 
-/// Returns the [`COUNTED_DAYS`] days that end with `today`, the earliest first. A day without counts has zeros.
-pub fn last_days(today: Date, counts: &BTreeMap<Date, DayCounts>) -> Vec<DailyCount> {
+/// Returns the [`COUNTED_DAYS`] days that end with `today`, the earliest first.
+pub fn counted_days(today: Date) -> impl Iterator<Item = Date> {
     let days = std::iter::successors(Some(first_day(today)), |day| day.tomorrow().ok());
-    let days = days.take_while(|day| *day <= today);
+    days.take_while(move |day| *day <= today)
+}
+
+/// Returns the counts of the [`COUNTED_DAYS`] days that end with `today`, the earliest first. A day without counts has
+/// zeros.
+pub fn last_days(today: Date, counts: &BTreeMap<Date, DayCounts>) -> Vec<DailyCount> {
+    let days = counted_days(today);
     days.map(|day| {
         let DayCounts { contacts, jobs } = counts.get(&day).copied().unwrap_or_default();
         DailyCount { date: day.to_string(), contacts, jobs }
@@ -88,5 +104,24 @@ mod tests {
         assert_eq!(days[89], DailyCount { date: "2026-03-30".into(), contacts: 5, jobs: 2 });
         assert_eq!(days.iter().map(|day| day.contacts).sum::<u64>(), 5);
         assert_eq!(day_of("2026-03-29T22:30:00Z".parse().unwrap(), &TimeZone::unknown()).to_string(), "2026-03-29");
+    }
+
+    #[test]
+    fn bounds_of_a_day_hold_exactly_its_instants() {
+        let beirut = TimeZone::get("Asia/Beirut").unwrap();
+        // In Beirut, the clocks skip the first hour of 29 March 2026.
+        for (zone, day, start, end) in [
+            (&beirut, "2026-03-28", "2026-03-27T22:00:00Z", "2026-03-28T22:00:00Z"),
+            (&beirut, "2026-03-29", "2026-03-28T22:00:00Z", "2026-03-29T21:00:00Z"),
+            (&TimeZone::unknown(), "2026-03-29", "2026-03-29T00:00:00Z", "2026-03-30T00:00:00Z"),
+        ] {
+            let (from, to) = bounds_of(day.parse().unwrap(), zone);
+            assert_eq!((from, to), (start.parse().unwrap(), end.parse().unwrap()), "{day}");
+            assert_eq!(
+                (day_of(from, zone).to_string(), day_of(to.previous(), zone).to_string()),
+                (day.into(), day.into())
+            );
+        }
+        assert_eq!(bounds_of(Date::MAX, &TimeZone::UTC).1, bounds_of(Date::MAX, &TimeZone::UTC).0);
     }
 }

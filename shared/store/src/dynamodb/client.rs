@@ -492,6 +492,33 @@ impl Store {
         }
     }
 
+    /// Counts the items with an attribute in a part of a range: 1 read unit per 8 KB of all items in the part, or per 4 KB
+    /// when consistent.
+    pub(crate) async fn count_items_with(
+        &self,
+        attribute: &str,
+        range: &Range,
+        options: &QueryOptions,
+    ) -> Result<u64, StoreError> {
+        let (mut count, mut start) = (0, None);
+        loop {
+            let request = self
+                .part_request(range, options)
+                .select(Select::Count)
+                .filter_expression("attribute_exists(#counted)")
+                .expression_attribute_names("#counted", attribute)
+                .set_exclusive_start_key(start);
+            let send = || async { request.clone().send().await.map_err(|error| StoreError::from_sdk("Query", error)) };
+            let output = self.unless_throttled(send).await?;
+            self.meter.read(&output.consumed_capacity);
+            count += u64::try_from(output.count).unwrap_or(0);
+            start = output.last_evaluated_key.filter(|key| !key.is_empty());
+            if start.is_none() {
+                return Ok(count);
+            }
+        }
+    }
+
     /// Reads one page of a part of a range, up to 1 MB and `limit` items. Returns the items and the key after which the
     /// next page starts. Costs as much per KB as a query of the whole part.
     pub(crate) async fn query_page(
@@ -523,7 +550,12 @@ impl Store {
             .scan_index_forward(options.direction == Direction::Ascending)
             .return_consumed_capacity(ReturnConsumedCapacity::Total);
         match (&options.below, &options.from, prefix) {
-            (Some(bound), _, _) => request
+            (Some(below), Some(from), _) => request
+                .key_condition_expression("#pk = :pk AND #sk BETWEEN :from AND :below")
+                .expression_attribute_names("#sk", SK)
+                .expression_attribute_values(":from", AttributeValue::S(from.clone()))
+                .expression_attribute_values(":below", AttributeValue::S(below.clone())),
+            (Some(bound), None, _) => request
                 .key_condition_expression("#pk = :pk AND #sk < :bound")
                 .expression_attribute_names("#sk", SK)
                 .expression_attribute_values(":bound", AttributeValue::S(bound.clone())),

@@ -35,9 +35,9 @@ pub(crate) struct QueryOptions {
     pub(crate) direction: Direction,
     /// Maximum number of items; none means all.
     pub(crate) limit: Option<usize>,
-    /// Exclusive upper bound of the sort key. It replaces the range's prefix.
+    /// Upper bound of the sort key, exclusive without `from` and inclusive with `from`. It replaces the range's prefix.
     pub(crate) below: Option<String>,
-    /// Inclusive lower bound of the sort key. It replaces the range's prefix; `below` takes precedence.
+    /// Inclusive lower bound of the sort key. It replaces the range's prefix.
     pub(crate) from: Option<String>,
 }
 

@@ -24,7 +24,9 @@ use crate::keys::{EXPIRES, Key};
 /// Attribute of a job: its record.
 pub(crate) const JOB: &str = "job";
 /// Attribute of a job of one contact: the contact's access before the job, as a chunk of one change.
-const CHUNK: &str = "chunk";
+pub(super) const CHUNK: &str = "chunk";
+/// Attribute of an entry in a user's list: true if the job changed one contact by a single call.
+pub(super) const SINGLE: &str = "single";
 
 /// The result of creating a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,8 +55,6 @@ pub struct RecordedJob<'a> {
     pub job: &'a Job,
     /// True if the job stays open until its event is published.
     pub open: bool,
-    /// The day on which the job ended, in the portal's time zone.
-    pub day: Date,
 }
 
 pub(super) fn job_item(portal: &PortalId, job: &Job) -> Result<Item, StoreError> {
@@ -68,6 +68,9 @@ pub(super) fn job_item(portal: &PortalId, job: &Job) -> Result<Item, StoreError>
 pub(super) fn entry_item(portal: &PortalId, job: &Job) -> Option<Item> {
     let user = job.created_by.user()?;
     let mut item = items::keyed(&Key::JobEntry(portal.clone(), user, job.id));
+    if job.task.kind() == Kind::Contact {
+        item.insert(SINGLE.into(), AttributeValue::Bool(true));
+    }
     item.extend(preview_expiry(job).map(|at| (EXPIRES.to_owned(), at)));
     Some(item)
 }
@@ -220,9 +223,9 @@ impl Store {
         Ok(cancelled.is_some())
     }
 
-    /// Writes the end of a job, if the stored job has not ended and still has the state `read_state`. Adds the job to the
-    /// counters of `day`, which a job that changed contacts needs. Returns whether the end was written. Costs 1 write unit per KB; if
-    /// the job changed contacts, 2 per KB, and 2 for each of two counters.
+    /// Writes the end of a job, if the stored job has not ended and still has the state `read_state`. Adds the job to
+    /// the counters of `day`, which a job that changed contacts needs. Returns whether the end was written. Costs 1
+    /// write unit per KB; if the job changed contacts, 2 per KB, and 2 for each of two counters.
     pub async fn finish_job(
         &self,
         portal: &PortalId,
@@ -304,15 +307,13 @@ impl Store {
         Ok(failed.is_some())
     }
 
-    /// Writes one contact's access together with the job that records it, or neither. Costs 10 write units: 2 each for
-    /// the access record, the job (which holds the previous access), the job's entry in its user's list, and the day's
-    /// counters of the portal and of the user. A job that stays `open` until its event is published costs 2 more. The caller writes the postings of the contact's managers
-    /// first.
+    /// Writes one contact's access together with the job that records it, or neither. Costs 6 write units: 2 each for the
+    /// access record, the job (which holds the previous access), and the job's entry in its user's list. A job that stays
+    /// `open` until its event is published costs 2 more. The caller writes the postings of the contact's managers first.
     ///
     /// # Errors
     ///
-    /// [`StoreError::ConditionFailed`] when the contact's access is no longer `before`, or when another transaction wrote
-    /// the same counter at the same moment.
+    /// [`StoreError::ConditionFailed`] when the contact's access is no longer `before`.
     pub async fn write_access_with_job(
         &self,
         portal: &PortalId,
@@ -321,7 +322,7 @@ impl Store {
         record: &AccessRecord<'_>,
         recorded: RecordedJob<'_>,
     ) -> Result<(), StoreError> {
-        let RecordedJob { job, open, day } = recorded;
+        let RecordedJob { job, open } = recorded;
         let mut chunk = ChunkBuilder::default();
         chunk.push(&Change {
             contact,
@@ -345,7 +346,6 @@ impl Store {
         if open {
             writes.push(self.transact_put(open_item(portal, job, job.created), None, [])?);
         }
-        writes.extend(self.day_writes(portal, job, day)?);
         self.transact(writes).await
     }
 
