@@ -212,7 +212,7 @@ async fn lists(world: &World) -> Result<(), WorldError> {
             total,
             managers: true,
             deadline: None,
-            posted: portal.posted,
+            has_manager_index: portal.has_manager_index,
             types: &lists.types,
         };
         let meter = world.store.meter().reading();

@@ -155,7 +155,7 @@ fn operation(row: &Operation, endpoint: &Endpoint) -> Value {
     if !parameters.is_empty() {
         operation["parameters"] = json!(parameters);
     }
-    if !endpoint.asks_for_token() {
+    if !endpoint.needs_token() {
         operation["security"] = json!([]);
     }
     if let Some(body) = row.body {
@@ -206,7 +206,7 @@ fn common_failures(endpoint: &Endpoint) -> Vec<(u16, &'static str)> {
         (415, "unsupported-media-type"),
         (500, "internal-error"),
     ];
-    if endpoint.asks_for_token() {
+    if endpoint.needs_token() {
         kinds.extend([(401, "unauthenticated"), (503, "database-unavailable"), (503, "throttled")]);
     }
     if endpoint.scope().is_some() {

@@ -143,8 +143,7 @@ async fn send_to(
 /// signing out ends the token.
 fn guarded() -> impl Iterator<Item = (&'static Endpoint, Option<Scope>)> {
     let of = |with_scope: bool| {
-        let asking =
-            endpoints().filter(|endpoint| endpoint.asks_for_token()).map(|endpoint| (endpoint, endpoint.scope()));
+        let asking = endpoints().filter(|endpoint| endpoint.needs_token()).map(|endpoint| (endpoint, endpoint.scope()));
         asking.filter(move |(_, scope)| scope.is_some() == with_scope)
     };
     of(true).chain(of(false))

@@ -165,7 +165,7 @@ async fn unknown_query_parameter_is_refused_by_every_endpoint() {
 
 #[tokio::test]
 async fn header_with_two_different_values_is_refused() {
-    let guarded = |endpoint: &api::Endpoint| endpoint.asks_for_token();
+    let guarded = |endpoint: &api::Endpoint| endpoint.needs_token();
     refused(guarded, "", &[("authorization", MIKE_TOKEN)], None, 400, "Authorization").await;
     let writes = |endpoint: &api::Endpoint| endpoint.accepts_idempotency_key();
     let keys = [("idempotency-key", "a"), ("idempotency-key", "b")];

@@ -325,7 +325,7 @@ async fn portal_line_changes_only_its_own_members() {
     let selects = async |line: Value| {
         world.import(&lines([line])).await.unwrap();
         let portal = world.store.portal(&id("acme")).await.unwrap().unwrap();
-        (portal.time_zone.iana_name().map(str::to_owned), portal.shards, portal.posted)
+        (portal.time_zone.iana_name().map(str::to_owned), portal.shards, portal.has_manager_index)
     };
     let zone = |name: &str, shards| (Some(name.to_owned()), shards, true);
     assert_eq!(selects(json!({"portal": {"Id": "acme"}})).await, zone("UTC", 1));

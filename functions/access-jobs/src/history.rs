@@ -90,7 +90,7 @@ async fn changes(call: Call<'_>) -> Result<Answer, Failure> {
     changes.truncate(page.count);
     let (names, entries) = entries_of_changes(&call, &caller, &job, &changes).await?;
     let name = |change: &Change| names.get(&change.contact).cloned().unwrap_or_default();
-    let page = ListPage { start_index: page.start_index, asked: changes.len(), more, total: None };
+    let page = ListPage { start_index: page.start_index, covered: changes.len(), more, total: None };
     let shown = changes.iter().map(|change| ChangeView::new(change, &job, name(change), &entries, &caller));
     Answer::list(&call.format, shown, page)
 }

@@ -68,10 +68,10 @@ fn own_list(caller: &Caller, user: Option<UserId>) -> Option<UserId> {
 /// Lists every job of the reader.
 async fn all(call: &Call<'_>, caller: &Caller, page: JobsPage, mut reader: JobReader<'_>) -> Result<Answer, Failure> {
     let mut list = ListAnswer::new(&call.format, None);
-    let (mut asked, mut last, mut more) = (0, None, false);
-    while asked < page.count && !more {
+    let (mut covered, mut last, mut more) = (0, None, false);
+    while covered < page.count && !more {
         // Read one job more than the page needs, to know whether a next page exists.
-        let room = page.count - asked;
+        let room = page.count - covered;
         let mut listed = reader.next(room.saturating_add(1)).await?;
         if listed.is_empty() {
             break;
@@ -88,11 +88,11 @@ async fn all(call: &Call<'_>, caller: &Caller, page: JobsPage, mut reader: JobRe
                 more = true;
                 break;
             }
-            (asked, last) = (asked + 1, Some(id));
+            (covered, last) = (covered + 1, Some(id));
         }
     }
     let end = match page.start {
-        JobsStart::Index(start_index) => ListPage { start_index, asked, more, total: None }.end(),
+        JobsStart::Index(start_index) => ListPage { start_index, covered, more, total: None }.end(),
         JobsStart::Before(_) => ListEnd::default(),
     };
     // Above the maximum start index only `before` leads to the next page.
@@ -123,7 +123,7 @@ async fn filtered(
         JobsStart::Index(index) => index,
         JobsStart::Before(_) => 0,
     };
-    let (mut asked, mut examined, mut last, mut more) = (0, 0, None, false);
+    let (mut covered, mut examined, mut last, mut more) = (0, 0, None, false);
     'page: loop {
         let room = EXAMINED_AT_ONCE.min(MAX_EXAMINED_JOBS - examined);
         if room == 0 {
@@ -144,11 +144,11 @@ async fn filtered(
                     to_skip -= 1;
                 } else {
                     let shards = call.reads().summaries(&job).await?;
-                    if asked == page.count || list.push(&job.view(&shards, call.now, caller))? == Pushed::Full {
+                    if covered == page.count || list.push(&job.view(&shards, call.now, caller))? == Pushed::Full {
                         more = true;
                         break 'page;
                     }
-                    asked += 1;
+                    covered += 1;
                 }
             }
             examined += 1;

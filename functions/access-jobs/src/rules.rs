@@ -69,7 +69,7 @@ async fn list(call: Call<'_>) -> Result<Answer, Failure> {
     let caller = call.caller().await?;
     let mut reader = call.reads().rules();
     let mut list = ListAnswer::new(&call.format, None);
-    let (mut passed, mut asked, mut more) = (0, 0, false);
+    let (mut passed, mut covered, mut more) = (0, 0, false);
     'read: loop {
         let rules = reader.next().await?;
         if rules.is_empty() {
@@ -78,16 +78,16 @@ async fn list(call: Call<'_>) -> Result<Answer, Failure> {
         for rule in rules.iter().filter(|rule| may_see(&caller, rule)) {
             if passed < page.start_index {
                 passed += 1;
-            } else if asked == page.count || list.push(&rule.view())? == Pushed::Full {
+            } else if covered == page.count || list.push(&rule.view())? == Pushed::Full {
                 more = true;
                 break 'read;
             } else {
-                asked += 1;
+                covered += 1;
             }
         }
     }
-    let total = (!more).then_some(passed as u64 + asked as u64);
-    list.finish(&ListPage { start_index: page.start_index, asked, more, total }.end())
+    let total = (!more).then_some(passed as u64 + covered as u64);
+    list.finish(&ListPage { start_index: page.start_index, covered, more, total }.end())
 }
 
 async fn show_rule(call: Call<'_>) -> Result<Answer, Failure> {

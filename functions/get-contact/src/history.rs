@@ -29,16 +29,16 @@ pub(crate) const HISTORY: Endpoint =
 async fn why(call: Call<'_>) -> Result<Answer, Failure> {
     let id = call.contact_id()?;
     let mut query = call.query(queries::EXPLAIN_ACCESS);
-    let asked = query.user();
+    let subject = query.user();
     query.finish()?;
-    let asked = asked.unwrap_or(call.grant.user);
-    let VisibleContact { caller, state, users, .. } = visible_contact_and(&call, id, [asked]).await?;
-    if asked != caller.user && !caller.is_admin {
+    let subject = subject.unwrap_or(call.grant.user);
+    let VisibleContact { caller, state, users, .. } = visible_contact_and(&call, id, [subject]).await?;
+    if subject != caller.user && !caller.is_admin {
         return Err(Failure::ReasonsForbidden);
     }
     let mut entries = Entries::default();
     entries.users.extend(users.into_iter().map(|user| (user.employee.id, user)));
-    let user = entries.users.get(&asked).ok_or_else(|| Failure::UserNotFound(asked.to_string()))?.caller();
+    let user = entries.users.get(&subject).ok_or_else(|| Failure::UserNotFound(subject.to_string()))?.caller();
     // An import also has a revision, but no job.
     let job = match state.job() {
         Some(job) => call.reads().job(job).await?,
@@ -50,7 +50,7 @@ async fn why(call: Call<'_>) -> Result<Answer, Failure> {
         entries.users.extend(call.reads().users([author]).await?);
     }
     let set_by = job.as_ref().map(|job| JobRef::new(job, &entries, &caller));
-    let named = UserRef::new(asked, &entries);
+    let named = UserRef::new(subject, &entries);
     Ok(Answer::one(&call.format, &Why::new(id, &state.access, &user, named, set_by))?.with_revision(state.job()))
 }
 
@@ -89,7 +89,7 @@ async fn history(call: Call<'_>) -> Result<Answer, Failure> {
         }
         shown += 1;
     }
-    let end = ListPage { start_index: 0, asked: shown, more: false, total: None }.end();
+    let end = ListPage { start_index: 0, covered: shown, more: false, total: None }.end();
     Ok(list.finish(&end)?.with_revision(revision))
 }
 

@@ -79,10 +79,10 @@ async fn list(call: Call<'_>, entry: Entry) -> Result<Answer, Failure> {
         total: request.total,
         managers: shows("AccessList"),
         deadline: Some(call.deadline),
-        posted: portal.posted,
+        has_manager_index: portal.has_manager_index,
         types: &lists.types,
     };
-    let Listed { contacts, asked, more, total, total_is_lower_bound, wasteful } =
+    let Listed { contacts, covered, more, total, total_is_lower_bound, wasteful } =
         reads.list_contacts(&listing).await.map_err(Failure::from_listing)?;
 
     // Users whose names are not cached cost a fourth round trip.
@@ -96,7 +96,7 @@ async fn list(call: Call<'_>, entry: Entry) -> Result<Answer, Failure> {
     let users = reads.named(names, shown).await?;
     let entries = Entries { stages: lists.stages, types: lists.types, users };
     let contacts = contacts.into_iter().map(|(record, state)| Contact::new(record, &state.access, &entries, &caller));
-    let page = ListPage { start_index: request.page.start_index, asked, more, total };
+    let page = ListPage { start_index: request.page.start_index, covered, more, total };
     let fields = request.fields.as_ref();
     let answer = match entry {
         Entry::Contact => Answer::contacts(&call.format, contacts, page, fields)?,

@@ -218,7 +218,7 @@ impl Answer {
         let mut page = page;
         for (written, item) in items.into_iter().enumerate() {
             if list.push_of(contact(&item), &item)? == Pushed::Full {
-                (page.asked, page.more) = (written, true);
+                (page.covered, page.more) = (written, true);
                 break;
             }
         }

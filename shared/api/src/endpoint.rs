@@ -110,7 +110,7 @@ impl Endpoint {
     }
 
     /// Returns whether a call needs a token.
-    pub fn asks_for_token(&self) -> bool {
+    pub fn needs_token(&self) -> bool {
         !matches!(self.auth, Auth::Public(_))
     }
 

@@ -19,7 +19,7 @@ use models::limits::{self, ANSWERED_MILLIS, IDEMPOTENCY_HOURS, MAX_IDEMPOTENCY_K
 use models::values::id::JobId;
 use sha2::{Digest as _, Sha256};
 use store::contacts::AccessState;
-use store::idempotency::{Fingerprint, KeptAnswer, KeyOf, Reservation, Reserved};
+use store::idempotency::{Fingerprint, KeyOf, Reservation, Reserved, StoredAnswer};
 
 use crate::answer::{Answer, Preference};
 use crate::app::App;
@@ -106,9 +106,9 @@ impl<'a> WriteCall<'a> {
 
     /// Encodes the call's answer, for the transaction that writes the call's changes. Returns none if the call has no
     /// idempotency key, or if the answer does not fit into a transaction.
-    pub fn encode_answer(&self, answer: &mut Answer) -> Result<Option<KeptAnswer>, Failure> {
+    pub fn encode_answer(&self, answer: &mut Answer) -> Result<Option<StoredAnswer>, Failure> {
         let Some(reserved) = &self.reserved else { return Ok(None) };
-        let encoded = KeptAnswer::new(reserved.clone(), stored::encode(answer)?);
+        let encoded = StoredAnswer::new(reserved.clone(), stored::encode(answer)?);
         answer.is_stored = encoded.is_some();
         Ok(encoded)
     }

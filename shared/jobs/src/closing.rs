@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 use models::job::{Job, PreviewTask, ShardSummary, State, Task};
-use models::limits::MOVES_KEPT_HOURS;
+use models::limits::MOVE_RETENTION_HOURS;
 use models::rule::RuleName;
 use models::values::id::PortalId;
 use store::jobs::{ShardFailure, ShardState};
@@ -85,7 +85,7 @@ impl Jobs {
             KILLED
         } else if failed(ShardFailure::GivenUp) {
             let age = self.now().since(job.started.unwrap_or(job.created));
-            let is_too_old = job.task.matches().is_some() && age > SignedDuration::from_hours(MOVES_KEPT_HOURS);
+            let is_too_old = job.task.matches().is_some() && age > SignedDuration::from_hours(MOVE_RETENTION_HOURS);
             if is_too_old { TOO_LONG } else { REFUSED }
         } else if job.state == State::Cancelled {
             return (State::Cancelled, None);

@@ -21,7 +21,7 @@ use std::collections::{HashMap, HashSet};
 use jiff::SignedDuration;
 use models::job::JobId;
 use models::limits::{
-    self, CLOCK_SKEW_MILLIS, MOVE_WRITE_MILLIS, MOVES_BEFORE_MILLIS, MOVES_KEPT_HOURS, WRITE_ARRIVAL_MILLIS,
+    self, CLOCK_SKEW_MILLIS, MOVE_RETENTION_HOURS, MOVE_WRITE_MILLIS, MOVES_BEFORE_MILLIS, WRITE_ARRIVAL_MILLIS,
 };
 use models::values::id::{ContactId, PortalId};
 use models::values::timestamp::Timestamp;
@@ -104,7 +104,7 @@ impl<'a> Moved<'a> {
     /// Reads the journal. Returns whether the journal holds new entries. Costs 1 read unit, or more for many entries.
     pub(crate) async fn read(&mut self) -> Result<bool, StoreError> {
         let now = self.jobs.now();
-        if now.since(self.started) > SignedDuration::from_hours(MOVES_KEPT_HOURS) - LEAD_TIME {
+        if now.since(self.started) > SignedDuration::from_hours(MOVE_RETENTION_HOURS) - LEAD_TIME {
             return Err(StoreError::Corrupt("the journal of moves no longer covers the start of the run".into()));
         }
         let entries = self.jobs.store.journal(self.portal, self.shard, self.from, now + SKEW).await?;

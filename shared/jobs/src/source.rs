@@ -1,10 +1,10 @@
 //! The contacts of a shard, page by page: matches of a plan, named contacts, or the recorded changes of another job.
 
+mod by_manager;
 mod changes;
 mod contacts;
 mod judge;
 mod matches;
-mod posted;
 
 use store::StoreError;
 use store::jobs::Checkpoint;

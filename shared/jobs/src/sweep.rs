@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use futures::stream::StreamExt as _;
-use models::limits::{self, LOOKS_PER_PORTAL, MAX_TRIES, RETRY_MILLIS};
+use models::limits::{self, CHECKS_PER_PORTAL, MAX_TRIES, RETRY_MILLIS};
 use models::values::id::PortalId;
 use store::StoreError;
 use store::jobs::OpenJob;
@@ -30,7 +30,7 @@ pub enum Abandoned {
 impl Jobs {
     /// Checks every open job that is due, until the deadline. Returns the number of shards for which the sweep
     /// requested a worker. Each minute, the sweep begins with the next bucket. One sweep checks at most
-    /// [`LOOKS_PER_PORTAL`] jobs of a portal in each bucket, so that the other portals get their turn.
+    /// [`CHECKS_PER_PORTAL`] jobs of a portal in each bucket, so that the other portals get their turn.
     ///
     /// # Errors
     ///
@@ -55,7 +55,7 @@ impl Jobs {
                 Abandoned::Expired => {
                     let checks = checks.entry(open.portal.clone()).or_default();
                     *checks += 1;
-                    *checks <= LOOKS_PER_PORTAL
+                    *checks <= CHECKS_PER_PORTAL
                 }
             });
             let mut checked = concurrently(due.map(|open| self.check_open_job_or_log(open, abandoned, deadline)));

@@ -137,7 +137,7 @@ impl Jobs {
         let held = HeldLease::new();
         let lease = Lease { owner: held.owner, until: lease_end(self) };
         let state = match self.store.claim_shard(portal, *id, number, &lease, self.now()).await? {
-            Claim::Taken(state) => state,
+            Claim::Claimed(state) => state,
             Claim::Held => return Ok(Worked::Nothing),
             Claim::Done => {
                 self.close_if_done(portal, job).await?;

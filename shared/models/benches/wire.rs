@@ -100,7 +100,7 @@ fn wire(criterion: &mut Criterion) {
         ("json-suffix", Format::Json, Envelope::OnlyOffice),
         ("xml-suffix", Format::Xml, Envelope::OnlyOffice),
     ] {
-        let (shape, page) = (Shape { format, envelope }, ListPage { asked: contacts.len(), ..ListPage::default() });
+        let (shape, page) = (Shape { format, envelope }, ListPage { covered: contacts.len(), ..ListPage::default() });
         group.bench_function(name, |b| b.iter(|| list(shape, black_box(&contacts), page, None, MAX_ANSWER_BYTES)));
     }
     group.finish();

@@ -25,7 +25,7 @@ pub struct Portal {
     pub resharding_to: Option<u16>,
     /// True if postings exist for every access that a contact ever had, so that they find all contacts of a manager.
     /// The portal's first import sets this field if it writes postings. Import lines cannot set the field.
-    pub posted: bool,
+    pub has_manager_index: bool,
 }
 
 /// A user of a portal.

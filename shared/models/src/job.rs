@@ -507,7 +507,7 @@ pub struct ShardSummary {
     /// True if the shard is finished.
     pub done: bool,
     /// Index entries, named contacts or changes read.
-    pub looked: u64,
+    pub examined: u64,
     /// The counts of the shard.
     pub counts: Counts,
 }

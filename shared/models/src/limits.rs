@@ -280,7 +280,7 @@ pub const RESHARD_SETTLE_MILLIS: u64 = MOVES_BEFORE_MILLIS;
 pub const RESHARD_LAG_MILLIS: u64 = WRITE_ARRIVAL_MILLIS + INDEX_LAG_MILLIS;
 
 /// Maximum open jobs of one portal, in each bucket of open jobs, that one sweep checks.
-pub const LOOKS_PER_PORTAL: usize = 100;
+pub const CHECKS_PER_PORTAL: usize = 100;
 
 /// Milliseconds that a bulk worker reserves to finish its current work before Lambda ends the function.
 pub const WORKER_RESERVE_MILLIS: u64 = 15_000;
@@ -355,7 +355,7 @@ pub const INDEX_LAG_MILLIS: u64 = 60_000;
 pub const CLOCK_SKEW_MILLIS: u64 = 120_000;
 
 /// Hours for which the journal of moves is stored. A longer run may miss contacts that moved.
-pub const MOVES_KEPT_HOURS: i64 = 24;
+pub const MOVE_RETENTION_HOURS: i64 = 24;
 
 /// Converts milliseconds to a duration.
 pub const fn duration(millis: u64) -> SignedDuration {

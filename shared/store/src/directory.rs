@@ -56,7 +56,7 @@ pub(crate) fn portal_item(portal: &Portal) -> Result<Item, StoreError> {
     item.insert(TIME_ZONE.into(), items::s(zone));
     item.insert(SHARDS.into(), items::n(portal.shards));
     item.insert(TYPES_COUNTED.into(), AttributeValue::Bool(true));
-    if portal.posted {
+    if portal.has_manager_index {
         item.insert(MANAGERS_INDEXED.into(), AttributeValue::Bool(true));
     }
     Ok(item)
@@ -71,8 +71,8 @@ pub(crate) fn portal(id: PortalId, item: &Item) -> Result<Portal, StoreError> {
         TimeZone::unknown()
     });
     let resharding_to = item.contains_key(RESHARD_TO).then(|| items::number(item, RESHARD_TO)).transpose()?;
-    let (shards, posted) = (items::number(item, SHARDS)?, item.contains_key(MANAGERS_INDEXED));
-    Ok(Portal { id, time_zone, shards, resharding_to, posted })
+    let (shards, has_manager_index) = (items::number(item, SHARDS)?, item.contains_key(MANAGERS_INDEXED));
+    Ok(Portal { id, time_zone, shards, resharding_to, has_manager_index })
 }
 
 pub(crate) fn user_item(portal: &PortalId, user: &User) -> Result<Item, StoreError> {

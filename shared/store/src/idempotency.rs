@@ -83,12 +83,12 @@ pub enum Reservation {
 
 /// An answer that is stored in one transaction with the call's changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeptAnswer {
+pub struct StoredAnswer {
     reserved: Reserved,
     answer: Vec<u8>,
 }
 
-impl KeptAnswer {
+impl StoredAnswer {
     /// Returns the answer of the call that holds `reserved`; none if the answer does not fit into one item.
     pub fn new(reserved: Reserved, answer: Vec<u8>) -> Option<Self> {
         (answer.len() <= MAX_PART_BYTES).then_some(Self { reserved, answer })
@@ -189,7 +189,7 @@ impl Store {
     }
 
     /// Returns the write that stores an answer in one transaction with the call's changes: 2 write units per KB.
-    pub(crate) fn answer_write(&self, stored: &KeptAnswer) -> Result<TransactWriteItem, StoreError> {
+    pub(crate) fn answer_write(&self, stored: &StoredAnswer) -> Result<TransactWriteItem, StoreError> {
         let update = Update::builder()
             .table_name(&self.table)
             .set_key(Some(items::keyed(&stored.reserved.of.item_key())))

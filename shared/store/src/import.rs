@@ -280,7 +280,7 @@ impl<'a> Importer<'a> {
                 let time_zone = time_zone.unwrap_or(TimeZone::UTC);
                 // A portal that this program creates has postings for every access.
                 let shards = shards.unwrap_or(1);
-                let portal = Portal { id: id.clone(), time_zone, shards, resharding_to: None, posted: true };
+                let portal = Portal { id: id.clone(), time_zone, shards, resharding_to: None, has_manager_index: true };
                 self.store.put(portal_item(&portal)?).await?;
                 portal
             }

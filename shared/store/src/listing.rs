@@ -78,7 +78,7 @@ pub struct Listing<'a> {
     /// Deadline of the response.
     pub deadline: Option<Instant>,
     /// True if the portal's postings cover every access.
-    pub posted: bool,
+    pub has_manager_index: bool,
     /// The types of the portal's directory.
     pub types: &'a HashMap<i32, ListItem>,
 }
@@ -90,7 +90,7 @@ pub struct Listed {
     /// since it was found is left out.
     pub contacts: Vec<(ContactRecord, AccessState)>,
     /// Number of list entries on the page, including contacts left out of `contacts`.
-    pub asked: usize,
+    pub covered: usize,
     /// True if more contacts follow.
     pub more: bool,
     /// Number of contacts in the whole list, if requested. A contact that moves between partitions during counting may
@@ -198,7 +198,8 @@ impl Store {
         if listing.plan.is_empty() {
             return Ok(Listed { total: Some(0), ..Listed::default() });
         }
-        if let Some(manager) = listing.filter.access.manager(&Actor::User(listing.caller)).filter(|_| listing.posted)
+        if let Some(manager) =
+            listing.filter.access.manager(&Actor::User(listing.caller)).filter(|_| listing.has_manager_index)
             && let Some(indexed) =
                 self.cheap_postings(listing.portal, manager, listing.expected, listing.match_limit()).await?
         {
@@ -290,10 +291,10 @@ impl Store {
             }
             batch_size = (2 * batch_size).min(READ_AHEAD);
         }
-        let asked = entries.len();
-        let total = Some(skipped as u64 + asked as u64 + u64::from(more));
+        let covered = entries.len();
+        let total = Some(skipped as u64 + covered as u64 + u64::from(more));
         let contacts = self.shown(listing, entries, records).await?;
-        Ok(Listed { contacts, asked, more, total, total_is_lower_bound: more, wasteful: None })
+        Ok(Listed { contacts, covered, more, total, total_is_lower_bound: more, wasteful: None })
     }
 
     /// Reads the page in an order that no index has.
@@ -309,14 +310,14 @@ impl Store {
         }
         drop(pages);
         let (page, more) = best.page(listing.page);
-        let asked = page.len();
+        let covered = page.len();
         // A contact renamed during the scan may appear at two ranks.
         let mut found = HashSet::new();
         let entries = page.into_iter().map(|(rank, ())| rank.contact()).filter(|id| found.insert(*id));
         let entries = entries.map(|id| (id, None)).collect();
         Ok(Listed {
             contacts: self.shown(listing, entries, HashMap::new()).await?,
-            asked,
+            covered,
             more,
             total: Some(total),
             total_is_lower_bound: false,

@@ -21,7 +21,7 @@ use models::directory::Portal;
 use models::filter::IndexEntry;
 use models::job::JobId;
 use models::job::contact_set::ContactSet;
-use models::limits::MOVES_KEPT_HOURS;
+use models::limits::MOVE_RETENTION_HOURS;
 use models::values::id::{ContactId, PortalId};
 use models::values::timestamp::Timestamp;
 use uuid::Uuid;
@@ -84,7 +84,7 @@ pub struct OwnItems {
 
 /// Builds the expiry attribute of an item written at `at`.
 fn expires(at: Timestamp) -> Item {
-    let end = at + SignedDuration::from_hours(MOVES_KEPT_HOURS);
+    let end = at + SignedDuration::from_hours(MOVE_RETENTION_HOURS);
     Item::from([(EXPIRES.into(), items::n(end.to_jiff().as_second()))])
 }
 

@@ -56,7 +56,7 @@ impl Store {
     ) -> Result<Planned, StoreError> {
         let planned = planner.plan(filter, portal.shards);
         // An empty plan reads nothing, so no postings are cheaper.
-        let manager = filter.access.manager(actor).filter(|_| portal.posted && !planned.plan.is_empty());
+        let manager = filter.access.manager(actor).filter(|_| portal.has_manager_index && !planned.plan.is_empty());
         let Some(manager) = manager else { return Ok(planned) };
         Ok(match self.cheap_postings(&portal.id, manager, planned.expected, None).await? {
             Some(indexed) => {

@@ -12,7 +12,7 @@ use crate::dynamodb::client::Store;
 use crate::dynamodb::items::{self, Item};
 use crate::dynamodb::reading::{Consistency, QueryOptions};
 use crate::error::StoreError;
-use crate::idempotency::KeptAnswer;
+use crate::idempotency::StoredAnswer;
 use crate::jobs::{names, values};
 use crate::keys::{Key, Range};
 
@@ -111,7 +111,7 @@ impl Store {
         before: Option<&Rule>,
         rule: &Rule,
         counted: Option<&RuleCount>,
-        answer: Option<&KeptAnswer>,
+        answer: Option<&StoredAnswer>,
     ) -> Result<bool, StoreError> {
         let item = rule_item(portal, rule)?;
         let mut writes = vec![match before {
@@ -153,7 +153,7 @@ impl Store {
         &self,
         portal: &PortalId,
         rule: &Rule,
-        answer: Option<&KeptAnswer>,
+        answer: Option<&StoredAnswer>,
     ) -> Result<bool, StoreError> {
         let key = Key::Rule(portal.clone(), rule.name.clone());
         let expected = [(":modified", items::n(rule.modified.ticks()))];

@@ -29,8 +29,8 @@ fn running() -> Job {
     }
 }
 
-fn shard(done: bool, looked: u64, matched: u64) -> ShardSummary {
-    ShardSummary { done, looked, counts: Counts { matched, updated: matched, ..Counts::default() } }
+fn shard(done: bool, examined: u64, matched: u64) -> ShardSummary {
+    ShardSummary { done, examined, counts: Counts { matched, updated: matched, ..Counts::default() } }
 }
 
 const ADMINISTRATOR: Caller = Caller { user: ADA, is_admin: true };

@@ -57,24 +57,24 @@ async fn running_job_shows_progress_and_estimated_end() {
     let world = acme_with((1..=80).map(|id| contact(id, json!({})))).await;
     let id = queue(&world, ADA_TOKEN, &[MIKE]).await;
     world.set_clock(after(60));
-    let mut looked = 0;
+    let mut matched = 0;
     for number in 0..4u16 {
         // A shard finishes every 10 s, the first one immediately.
         world.set_clock(after(60 + 10 * i64::from(number)));
         let message = world.queue.take().unwrap();
         world.jobs().work(&message, &jobs::Deadline::never()).await.unwrap();
         let shard = (1..=80).filter(|id| contact_id(*id).shard(4) == number).count();
-        looked += shard;
+        matched += shard;
         if number == 3 {
             break;
         }
         world.set_clock(after(70 + 10 * i64::from(number)));
         let job = shown(&world, ADA_TOKEN, id).await;
         assert_eq!((&job["state"], &job["started"]), (&json!("running"), &shown_at(after(60))));
-        assert_eq!((&job["matched"], &job["updated"]), (&json!(looked), &json!(looked)));
+        assert_eq!((&job["matched"], &job["updated"]), (&json!(matched), &json!(matched)));
         assert_eq!(job["percent"], 25 * (number + 1));
         #[expect(clippy::cast_precision_loss, reason = "80 contacts")]
-        let per_second = (looked as f64 / f64::from(number + 1)).round() / 10.0;
+        let per_second = (matched as f64 / f64::from(number + 1)).round() / 10.0;
         assert_eq!(job["perSecond"], per_second);
         // One shard took 10 s, two took 20, three took 30: the estimated end is 40 s after the start.
         assert_eq!(job["estimatedEnd"], shown_at(after(100)), "shard {number}");

@@ -82,12 +82,12 @@ async fn claim_returns_held_taken_or_done() {
     let lease = |owner, until| Lease { owner: LeaseOwner::from_u128(owner), until };
     let claim =
         async |owner, until, now| store.claim_shard(&bed.portal, id, 0, &lease(owner, until), now).await.unwrap();
-    assert!(matches!(claim(1, later, now).await, Claim::Taken(state) if state.tries == 1));
+    assert!(matches!(claim(1, later, now).await, Claim::Claimed(state) if state.tries == 1));
     assert_eq!(claim(2, later, now).await, Claim::Held);
     // A repeated claim, as after a lost answer, returns the same lease.
-    assert!(matches!(claim(1, later, now).await, Claim::Taken(_)));
+    assert!(matches!(claim(1, later, now).await, Claim::Claimed(_)));
     assert!(
-        matches!(claim(2, later, later).await, Claim::Taken(state) if state.owner == Some(LeaseOwner::from_u128(2)))
+        matches!(claim(2, later, later).await, Claim::Claimed(state) if state.owner == Some(LeaseOwner::from_u128(2)))
     );
     bed.pass(1000);
     bed.world.jobs().work(&message, &Deadline::never()).await.unwrap();

@@ -202,9 +202,9 @@ async fn check(world: &World, name: &str, model: &Model, list: &List) -> Result<
         let listed = read(world, name, model, list, by_postings).await?;
         let found: Vec<i32> = listed.contacts.iter().map(|(record, _)| record.id.get()).collect();
         let more = expected.len() > list.start_index + list.count;
-        if (&found, listed.asked, listed.more) != (&page, page.len(), more) {
-            let (asked, follows) = (listed.asked, listed.more);
-            return Err(format!("by postings {by_postings}: {found:?} {asked} {follows}, not {page:?} {more}").into());
+        if (&found, listed.covered, listed.more) != (&page, page.len(), more) {
+            let (covered, follows) = (listed.covered, listed.more);
+            return Err(format!("by postings {by_postings}: {found:?} {covered} {follows}, not {page:?} {more}").into());
         }
         let total_is_right = match listed.total {
             None => !list.total,
@@ -238,7 +238,7 @@ async fn check(world: &World, name: &str, model: &Model, list: &List) -> Result<
 async fn read(world: &World, name: &str, model: &Model, list: &List, by_postings: bool) -> Result<Listed, WorldError> {
     let id: PortalId = name.parse()?;
     let portal = world.store.portal(&id).await?.ok_or("no portal")?;
-    if !portal.posted {
+    if !portal.has_manager_index {
         return Err("a new portal has no manager index".into());
     }
     let mut body = list.filter.members(&model.zone);
@@ -265,7 +265,7 @@ async fn read(world: &World, name: &str, model: &Model, list: &List, by_postings
         total: list.total,
         managers: true,
         deadline: None,
-        posted: by_postings,
+        has_manager_index: by_postings,
         types: &lists.types,
     };
     let listed = world.store.list_contacts(&listing).await?;

@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::operation::batch_write_item::BatchWriteItemInput;
 use aws_sdk_dynamodb::types::PutRequest;
 use jiff::SignedDuration;
 use models::job::State as JobState;
-use models::limits::{MOVE_WRITE_MILLIS, MOVES_BEFORE_MILLIS, MOVES_KEPT_HOURS};
+use models::limits::{MOVE_RETENTION_HOURS, MOVE_WRITE_MILLIS, MOVES_BEFORE_MILLIS};
 use models::values::timestamp::Timestamp;
 use serde_json::{Value, json};
 use store::dynamodb::client::{Endpoint, connect};
@@ -231,7 +231,7 @@ async fn job_that_outlives_the_journal_reports_possibly_missed_contacts() {
     bed.proxy.inject(Calls::of(Operation::Query).meet(Fault::Die(When::Before)));
     assert!(bed.world.jobs().work(&message, &jobs::Deadline::never()).await.is_err());
     bed.proxy.clear();
-    bed.world.set_clock(bed.world.app.now() + SignedDuration::from_hours(MOVES_KEPT_HOURS + 1));
+    bed.world.set_clock(bed.world.app.now() + SignedDuration::from_hours(MOVE_RETENTION_HOURS + 1));
     for _ in 0..=models::limits::MAX_TRIES {
         if bed.world.jobs().work(&message, &jobs::Deadline::never()).await.is_ok() {
             break;

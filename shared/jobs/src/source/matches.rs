@@ -14,8 +14,8 @@ use store::moves::OwnItems;
 use crate::contact_bitmap::ContactBitmap;
 use crate::context::Jobs;
 use crate::moves::{Moved, MovedContact};
+use crate::source::by_manager::ManagerMatches;
 use crate::source::judge::{Judge, Judged, Purpose, Terms, Verdict};
-use crate::source::posted::Posted;
 use crate::source::{NoPage, PageKind, Step};
 
 /// The matches of a plan, whose access gets the same change. Contacts that imports move during the run come last.
@@ -29,7 +29,7 @@ pub(crate) struct MatchSource<'a> {
     /// The matches in the plan's index; no further match for a plan that reads postings.
     pub(super) matches: Matches<'a>,
     /// The contacts in the plan's postings; none if the plan reads an index, and after the last contact.
-    pub(super) posted: Option<Posted>,
+    pub(super) by_manager: Option<ManagerMatches>,
     pub(super) end: ScanCursor,
     pub(super) terms: Terms<'a>,
     pub(super) phase: Phase,
@@ -85,8 +85,8 @@ impl<'a> MatchSource<'a> {
             Some(Checkpoint::Posted(contact)) => Some(contact),
             _ => None,
         };
-        let posted = match &plan.source {
-            AccessPath::Postings(manager) if cursor != end => Some(Posted::new(*manager, after)),
+        let by_manager = match &plan.source {
+            AccessPath::Postings(manager) if cursor != end => Some(ManagerMatches::new(*manager, after)),
             _ => None,
         };
         Self {
@@ -96,7 +96,7 @@ impl<'a> MatchSource<'a> {
             shards: plan.shards,
             filter,
             matches: Matches::new(&jobs.store, portal, plan, shard, cursor),
-            posted,
+            by_manager,
             end,
             terms,
             phase: if plan.is_empty() { Phase::Ended } else { Phase::Index },
@@ -110,7 +110,7 @@ impl<'a> MatchSource<'a> {
 
     pub(crate) async fn next(&mut self) -> Result<Option<Step>, NoPage> {
         if self.phase == Phase::Index {
-            if let Some(step) = Box::pin(self.next_posted()).await? {
+            if let Some(step) = Box::pin(self.next_by_manager()).await? {
                 return Ok(Some(step));
             }
             if let Some(page) = self.matches.next().await? {

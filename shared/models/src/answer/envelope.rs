@@ -179,7 +179,7 @@ pub struct ListPage {
     /// Position of the first item.
     pub start_index: usize,
     /// Number of list positions that the page covers, including items removed in the meantime.
-    pub asked: usize,
+    pub covered: usize,
     /// True if more items follow.
     pub more: bool,
     /// Length of the whole list, if known.
@@ -188,15 +188,15 @@ pub struct ListPage {
 
 impl ListPage {
     /// Creates a page of a list whose length is known.
-    pub fn counted(start_index: usize, asked: usize, total: u64) -> Self {
-        let more = (start_index as u64).saturating_add(asked as u64) < total;
-        Self { start_index, asked, more, total: Some(total) }
+    pub fn counted(start_index: usize, covered: usize, total: u64) -> Self {
+        let more = (start_index as u64).saturating_add(covered as u64) < total;
+        Self { start_index, covered, more, total: Some(total) }
     }
 
     /// Returns the members of the envelope that describe the page.
     pub fn end(&self) -> ListEnd {
         // A page of zero positions has no next page.
-        let next_index = (self.more && self.asked > 0).then(|| self.start_index as u64 + self.asked as u64);
+        let next_index = (self.more && self.covered > 0).then(|| self.start_index as u64 + self.covered as u64);
         ListEnd { start_index: self.start_index, next_index, next_before: None, total: self.total }
     }
 }
@@ -352,7 +352,7 @@ pub fn list<T: Serialize>(
     let mut page = page;
     for item in items {
         if list.push(item)? == Pushed::Full {
-            (page.asked, page.more) = (list.written(), true);
+            (page.covered, page.more) = (list.written(), true);
             break;
         }
     }

@@ -188,10 +188,10 @@ fn share(job: &Job, shards: &[ShardSummary]) -> f64 {
     let (expected, count) = (job.expected as f64 / shards.len() as f64, shards.len() as f64);
     let done = shards.iter().map(|shard| {
         #[expect(clippy::cast_precision_loss, reason = "contacts, of which there are fewer than 2^52")]
-        let looked = shard.looked as f64;
+        let examined = shard.examined as f64;
         match shard.done {
             true => 1.0,
-            false if expected > 0.0 => (looked / expected).min(MAX_UNFINISHED),
+            false if expected > 0.0 => (examined / expected).min(MAX_UNFINISHED),
             false => 0.0,
         }
     });

@@ -109,7 +109,7 @@ impl ShardState {
     pub fn summary(&self) -> ShardSummary {
         // A shard that failed or was cancelled is closed, but not finished.
         let done = self.done && self.failed.is_none() && !self.cancelled;
-        ShardSummary { done, looked: self.progress.examined, counts: self.progress.counts }
+        ShardSummary { done, examined: self.progress.examined, counts: self.progress.counts }
     }
 }
 
@@ -145,7 +145,7 @@ pub struct Release<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claim {
     /// The caller holds the shard.
-    Taken(ShardState),
+    Claimed(ShardState),
     /// Another worker holds the shard.
     Held,
     /// The shard is done.
@@ -233,7 +233,7 @@ impl Store {
             )
             .await?;
         if let Some(item) = claimed {
-            return Ok(Claim::Taken(shard_state(item)?));
+            return Ok(Claim::Claimed(shard_state(item)?));
         }
         let item = self.get(&key).await?;
         let done = item.map(shard_state).transpose()?.is_some_and(|state| state.done);

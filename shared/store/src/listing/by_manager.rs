@@ -47,7 +47,7 @@ impl Store {
         }
         drop(batches);
         let (page, more) = best.page(listing.page);
-        let asked = page.len();
+        let covered = page.len();
         let contacts = if stores_contacts {
             page.into_iter().filter_map(|(_, contact)| contact).collect()
         } else {
@@ -55,7 +55,7 @@ impl Store {
             self.shown(listing, entries, HashMap::new()).await?
         };
         let wasteful = is_wasteful(indexed.entries, own).then_some(manager);
-        Ok(Listed { contacts, asked, more, total: Some(total), total_is_lower_bound: false, wasteful })
+        Ok(Listed { contacts, covered, more, total: Some(total), total_is_lower_bound: false, wasteful })
     }
 
     /// Returns the contacts of `ids` that are in the list, and the number of `ids` that the manager has.

@@ -18,7 +18,7 @@ const JSON: Shape = Shape { format: Format::Json, envelope: Envelope::Documents 
 const XML: Shape = Shape { format: Format::Xml, envelope: Envelope::Documents };
 const SUFFIX_JSON: Shape = Shape { format: Format::Json, envelope: Envelope::OnlyOffice };
 const SUFFIX_XML: Shape = Shape { format: Format::Xml, envelope: Envelope::OnlyOffice };
-const PAGE: ListPage = ListPage { start_index: 0, asked: 0, more: false, total: None };
+const PAGE: ListPage = ListPage { start_index: 0, covered: 0, more: false, total: None };
 
 const CONTACT_JSON: &str = include_str!("../testdata/contact.json");
 const CONTACT_XML: &str = include_str!("../testdata/contact.xml");
@@ -219,7 +219,7 @@ fn suffix_adds_counts_and_the_status_to_the_envelope() {
         "<result><count>1</count><startIndex>0</startIndex><status>0</status><statusCode>201</statusCode>\
          <response><id>7</id><title>Hot</title></response></result>"
     );
-    let page = ListPage { start_index: 10, asked: 2, more: true, total: Some(40) };
+    let page = ListPage { start_index: 10, covered: 2, more: true, total: Some(40) };
     let body = list(SUFFIX_JSON, &["a", "b"], page, None, usize::MAX).unwrap();
     assert_eq!(
         text(body.body),
@@ -258,12 +258,12 @@ fn page_has_the_start_of_the_next_page() {
         let list = list(JSON, &["ab", "cd"], page, None, max_bytes).unwrap();
         assert_eq!(list.next_index, expected, "{page:?} {max_bytes}");
     };
-    let page = ListPage { start_index: 10, asked: 3, more: false, total: None };
+    let page = ListPage { start_index: 10, covered: 3, more: false, total: None };
     check(page, usize::MAX, None);
     check(ListPage { more: true, ..page }, usize::MAX, Some(13));
     check(page, 6, Some(11));
     check(page, 0, None);
-    check(ListPage { asked: 0, more: true, ..page }, usize::MAX, None);
+    check(ListPage { covered: 0, more: true, ..page }, usize::MAX, None);
 }
 
 #[test]

@@ -19,7 +19,7 @@ use crate::source::{NoPage, Step};
 /// A run may remove the manager whose postings it reads. The contacts that the run has changed stay in the postings, or
 /// leave them by a compaction. Both have no effect, because a contact that follows the checkpoint was not read before.
 #[derive(Debug)]
-pub(super) struct Posted {
+pub(super) struct ManagerMatches {
     manager: UserId,
     /// The last contact read before; none at the beginning.
     after: Option<ContactId>,
@@ -27,7 +27,7 @@ pub(super) struct Posted {
     remaining: Option<std::vec::IntoIter<ContactId>>,
 }
 
-impl Posted {
+impl ManagerMatches {
     /// Returns the contacts of `manager` after the contact `after`.
     pub(super) const fn new(manager: UserId, after: Option<ContactId>) -> Self {
         Self { manager, after, remaining: None }
@@ -36,12 +36,12 @@ impl Posted {
 
 impl MatchSource<'_> {
     /// Judges the next page of contacts in the postings; none at the end. Reads the journal after the last page.
-    pub(super) async fn next_posted(&mut self) -> Result<Option<Step>, NoPage> {
-        let Some(mut posted) = self.posted.take() else { return Ok(None) };
-        let mut remaining = match posted.remaining.take() {
+    pub(super) async fn next_by_manager(&mut self) -> Result<Option<Step>, NoPage> {
+        let Some(mut by_manager) = self.by_manager.take() else { return Ok(None) };
+        let mut remaining = match by_manager.remaining.take() {
             Some(remaining) => remaining,
             None => {
-                let Posted { manager, after, .. } = posted;
+                let ManagerMatches { manager, after, .. } = by_manager;
                 let store = &self.jobs.store;
                 let contacts =
                     store.contacts_indexed_in_shard(self.portal, manager, self.shard, self.shards, after).await?;
@@ -50,12 +50,12 @@ impl MatchSource<'_> {
         };
         let contacts: Vec<ContactId> = remaining.by_ref().take(PAGE_MATCHES).collect();
         let Some(last) = contacts.last().copied() else { return Ok(None) };
-        let items = self.judged_posted(&contacts).await?;
+        let items = self.judged_by_manager(&contacts).await?;
         let is_last = remaining.as_slice().is_empty();
         if is_last {
             self.end_of_matches().await?;
         } else {
-            self.posted = Some(Posted { after: Some(last), remaining: Some(remaining), ..posted });
+            self.by_manager = Some(ManagerMatches { after: Some(last), remaining: Some(remaining), ..by_manager });
         }
         Ok(Some(Step {
             items,
@@ -66,7 +66,7 @@ impl MatchSource<'_> {
     }
 
     /// Judges contacts by their access, and reads the own items only of contacts that may match.
-    async fn judged_posted(&mut self, contacts: &[ContactId]) -> Result<Vec<Judged>, NoPage> {
+    async fn judged_by_manager(&mut self, contacts: &[ContactId]) -> Result<Vec<Judged>, NoPage> {
         let accesses = async { Ok(self.jobs.store.current_access_of(self.portal, contacts).await?) };
         let (actor, mut accesses) = futures::try_join!(self.terms.rights.actor(), accesses)?;
         let judge = self.terms.judge(actor);
