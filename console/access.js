@@ -1,55 +1,88 @@
 /**
- * Setting access: the request, the preview of what it would do, the confirmation and the result.
+ * Setting access: the request, the preview of its effect, the confirmation and the result.
  *
- * The address holds the selected contacts, the request and the preview, so that a reload and a second tab show the same,
- * and the key of the confirmation comes from the preview: one preview has at most one run.
+ * The address holds the selected contacts, the request and the preview, so that a reload and a second tab show the same.
+ * A preview is a job, and its run changes what this job recorded. Beside a preview the page therefore shows the filter and
+ * the access of the job, not those of the address. The key of the confirmation comes from the preview: one preview has at
+ * most one run.
  */
 
 import { useEffect, useId, useMemo, useState } from './hooks.js';
-import { call, get } from './api.js';
-import { MAX_TICKED, changeOfFilter, selectedIn, queryOfFilter } from './selection.js';
+import { call, get, mayPass } from './api.js';
+import { MAX_TICKED, changeOfFilter, filterOfView, queryOfFilter, selectedIn } from './selection.js';
 import { rich, t, time, typedNumber } from './text.js';
 import {
-  Empty, Failure, Field, Loading, Name, Names, Page, PeoplePicker, Table, address, announce, columnsOf, go, html, partsOf, useAction,
-  usePeople,
+  Empty, Failure, Field, Loading, Name, Names, Page, PeoplePicker, Shown, Table, address, announce, columnsOf, go, html, stayer,
+  useAction, useAnswer, usePeople,
 } from './ui.js';
-import { useChoices, useTotal } from './contacts.js';
-import { AccessState, CancelButton, Changes, NoteField, Progress, UndoButton, arrive, isOver, noted, sentences, useJob } from './work.js';
+import { FilterWords, useChoices, useTotal } from './contacts.js';
+import {
+  CancelButton, Changes, EffectWords, NoPreview, NoteField, Outcome, Progress, Target, UndoButton, arrive, effectText, isOver, noted, useJob,
+} from './work.js';
 
-/** @typedef {'give' | 'take' | 'replace'} Verb */
+/** @typedef {'edit' | 'replace'} Mode */
 /** @typedef {'keep' | 'private' | 'shared'} Visibility */
-/** @typedef {{verb: Verb, people: string[], visibility: Visibility, note: string}} Request */
+/**
+ * A request: `give` and `take` change each list, or `list` replaces each list. The mode decides which of these count, so
+ * that a form keeps people while the user compares the modes.
+ *
+ * @typedef {{mode: Mode, give: string[], take: string[], list: string[], visibility: Visibility}} Request
+ */
 /** @typedef {import('./types').Job} Job */
+/** @typedef {import('./types').Target} Target */
 /** @typedef {import('./types').AffectedUsers} Affected */
+/** @typedef {NonNullable<ReturnType<typeof selectedIn>>} Selected */
+/** @typedef {(changes: Record<string, string | null>, how?: 'push' | 'replace') => void} Turn */
 
-const VERBS = /** @type {const} */ (['give', 'take', 'replace']);
+const MODES = /** @type {const} */ (['edit', 'replace']);
 const VISIBILITIES = /** @type {const} */ (['keep', 'private', 'shared']);
 /** A change of more contacts needs their number typed, and so does a change of a larger part of the portal. */
 const TYPED_ABOVE = 1000;
 const TYPED_PART = 10;
-/** The contacts from which the page tells what access the selection has at present. */
+/** The number of contacts from which the page reads the present access of a filter's contacts. */
 const SAMPLE = 100;
-const PEOPLE_PAGE = 1000;
-/** The members of a contact that tell its access. */
-const STATE = 'id,displayName,accessList,isPrivate,shareType';
-const LISTS = /** @type {const} */ ({ give: 'addManagers', take: 'removeManagers', replace: 'managerList' });
 
-/** @param {URLSearchParams} query @returns {Request} */
+/** The request of an empty form. @type {Request} */
+export const NEW_REQUEST = { mode: 'edit', give: [], take: [], list: [], visibility: 'keep' };
+
+/** @param {URLSearchParams} query @returns {Request} The request that an address holds. */
 function requestIn(query) {
-  const verb = VERBS.find((one) => one === query.get('verb')) ?? 'give';
-  const visibility = VISIBILITIES.find((one) => one === query.get('visibility')) ?? 'keep';
-  return { verb, visibility, people: (query.get('people') ?? '').split('.').filter(Boolean), note: query.get('note') ?? '' };
+  const people = (/** @type {string} */ name) => (query.get(name) ?? '').split('.').filter(Boolean);
+  return {
+    mode: MODES.find((one) => one === query.get('mode')) ?? 'edit',
+    give: people('give'), take: people('take'), list: people('list'),
+    visibility: VISIBILITIES.find((one) => one === query.get('visibility')) ?? 'keep',
+  };
 }
 
-/** @param {Request} request @returns {Record<string, unknown>} The fields of a call or of a rule's target. */
-export function targetOf({ verb, people, visibility }) {
-  return { ...(visibility !== 'keep' && { isPrivate: visibility === 'private' }), [LISTS[verb]]: people };
+/** Reads the request from the target of a rule. @param {Target} target @returns {Request} */
+export function requestOf({ isPrivate, managerList, addManagers = [], removeManagers = [] }) {
+  return {
+    mode: managerList ? 'replace' : 'edit', give: addManagers, take: removeManagers, list: managerList ?? [],
+    visibility: typeof isPrivate !== 'boolean' ? 'keep' : isPrivate ? 'private' : 'shared',
+  };
 }
 
-/** @param {Request} request @returns {'access.needs-people' | 'access.needs-visibility' | null} Why a request is not whole. */
-export function missingIn({ verb, people, visibility }) {
-  if (verb === 'replace') return visibility === 'keep' ? 'access.needs-visibility' : null;
-  return people.length === 0 ? 'access.needs-people' : null;
+/** @param {Request} request @returns {Target} The fields of a call or of a rule's target. */
+export function targetOf({ mode, give, take, list, visibility }) {
+  return {
+    ...(visibility !== 'keep' && { isPrivate: visibility === 'private' }),
+    // Without any list, a call would empty the lists.
+    ...(mode === 'replace' ? { managerList: list } : { addManagers: give, ...(take.length > 0 && { removeManagers: take }) }),
+  };
+}
+
+/**
+ * Returns the sentence about a request that is not whole.
+ *
+ * @param {Request} request
+ * @returns {string | null}
+ */
+export function useMissing({ mode, give, take, visibility }) {
+  const both = usePeople(give.filter((id) => take.includes(id)));
+  if (mode === 'replace') return visibility === 'keep' ? t('access.needs-visibility') : null;
+  if (both.length > 0) return t('access.needs-one-side', { names: both.map((one) => one.displayName).join(', ') });
+  return give.length + take.length === 0 && visibility === 'keep' ? t('access.needs-request') : null;
 }
 
 /**
@@ -57,17 +90,19 @@ export function missingIn({ verb, people, visibility }) {
  *
  * @param {import('./app.js').ViewProperties} properties
  */
-export function SetAccess({ query, frame }) {
-  const text = query.toString();
-  const selected = useMemo(() => selectedIn(query), [text]);
-  const choices = useChoices();
-  const request = requestIn(query);
-  const preview = query.get('preview');
+export function SetAccess({ query }) {
+  const id = query.get('preview');
+  const run = query.get('run');
+  const preview = useJob(id);
+  const text = JSON.stringify(selectedIn(query));
+  const selected = useMemo(() => /** @type {Selected | null} */ (JSON.parse(text)), [text]);
+  const note = query.get('note') ?? '';
   if (!selected) {
     return html`<${Page} title=${t('access.title')}><div class="failure" role="alert"><p>${t('access.bad', { n: MAX_TICKED })}</p>
       <p><a href=${address('contacts')}>${t('access.choose')}</a></p></div><//>`;
   }
-  const turn = (/** @type {Record<string, string | null>} */ changes, /** @type {'push' | 'replace'} */ how = 'replace') => {
+  /** @type {Turn} */
+  const turn = (changes, how = 'replace') => {
     const next = new URLSearchParams(query);
     for (const [name, value] of Object.entries(changes)) value === null || value === '' ? next.delete(name) : next.set(name, value);
     go(address('access', next), how);
@@ -75,97 +110,90 @@ export function SetAccess({ query, frame }) {
   const back = 'filter' in selected ? address('contacts', queryOfFilter(selected.filter)) : address('contacts');
   return html`<${Page} title=${t('access.title')} actions=${html`<a class="button" href=${back}>${t('access.choose')}</a>`}>
     <div class="columns narrow-first">
-      <div class="stack">
-        <${Present} selected=${selected} choices=${choices} ran=${query.has('run')} />
-        <${RequestForm} request=${request} locked=${preview !== null} turn=${turn} selected=${selected} />
-      </div>
-      <div class="stack">${preview
-        ? html`<${Preview} key=${preview} id=${preview} request=${request} turn=${turn} selected=${selected} run=${query.get('run')} you=${frame.you.id} />`
-        : html`<${Empty} title=${t('access.preview.title')}><p>${t('access.preview.first')}</p><//>`}</div>
+      <div class="stack">${id ? html`<${Asked} job=${preview.job} note=${note} turn=${turn} />`
+        : html`<${Present} selected=${selected} /><${RequestForm} request=${requestIn(query)} noted=${note} turn=${turn} selected=${selected} />`}</div>
+      <div class="stack">${run ? html`<${Result} key=${run} id=${run} />`
+        : id ? html`<${Preview} key=${id} of=${preview} note=${note} turn=${turn} />`
+        : html`<${Empty} title=${t('job.kind.preview')}><p>${t('access.preview.first')}</p><//>`}</div>
     </div><//>`;
 }
 
-/** @typedef {NonNullable<ReturnType<typeof selectedIn>>} Selected */
-
 /**
- * Reads the selected contacts, as far as the page shows them: their number, and the first ones.
+ * The selected contacts, and the access that the contacts of a filter have at present.
  *
- * @param {Selected} selected
+ * @param {{selected: Selected}} properties
  */
-function usePresent(selected) {
-  const [sample, setSample] = useState(/** @type {any[] | null} */ (null));
-  const counted = useTotal('filter' in selected ? selected.filter : null);
-  const action = useAction();
-  useEffect(() => {
-    action.run(async () => {
-      if ('filter' in selected) {
-        const query = queryOfFilter(selected.filter);
-        query.set('count', String(SAMPLE));
-        query.set('total', 'false');
-        query.set('fields', STATE);
-        setSample((await get('crm/contact/filter', { query })).response);
-      } else {
-        setSample(await readTicked(selected.ids));
-      }
-    });
-  }, [selected]);
-  return { error: action.error, sample, counted: 'ids' in selected ? { total: selected.ids.length, atLeast: false } : counted };
-}
-
-/**
- * The selected contacts and the access that they have at present. After a run only the job knows what they had.
- *
- * @param {{selected: Selected, choices: import('./ui.js').Choices, ran: boolean}} properties
- */
-function Present({ selected, choices, ran }) {
-  const { sample, counted, error } = usePresent(selected);
-  usePeople('filter' in selected ? selected.filter.responsibleid ?? [] : []);
-  if (error) return html`<${Failure} error=${error} />`;
-  if (!sample) return html`<div class="panel"><${Loading} lines=${3} /></div>`;
-  const secret = sample.filter((one) => one.isPrivate);
-  const lists = new Set(secret.map((one) => one.accessList.map((/** @type {any} */ person) => person.id).sort().join()));
-  const parts = 'filter' in selected ? partsOf(selected.filter, choices) : [];
+function Present({ selected }) {
+  const filter = 'filter' in selected ? selected.filter : null;
+  const choices = useChoices();
+  const counted = useTotal(filter);
+  const total = 'ids' in selected ? { total: selected.ids.length, atLeast: false } : counted.total;
   return html`<section class="panel stack tight" aria-label=${t('access.now')}>
-    <p class="big">${counted ? t(counted.atLeast ? 'contacts.at-least' : 'access.of', { n: counted.total }) : t('contacts.counting')}</p>
-    <p>${'ids' in selected ? t('access.of.ticked') : t('access.of.filter')}</p>
-    ${'filter' in selected && html`<ul class="chips">${parts.length > 0 ? parts.map((part) => html`<li class="chip">${part.words}</li>`) : html`<li class="chip">${t('filter.every')}</li>`}</ul>`}
-    ${!ran && html`<h2>${t('access.now')}</h2>
-    <p>${[
-      secret.length > 0 && t('access.now.private', { n: secret.length }),
-      secret.length < sample.length && t('access.now.shared', { n: sample.length - secret.length }),
-    ].filter(Boolean).join(', ')}.</p>
-    <p>${lists.size > 1 ? html`<strong>${t('access.now.mixed')}</strong>`
-      : secret.length > 0 && secret[0].accessList.length > 0 ? rich('access.now.same', { names: html`<${Names} people=${secret[0].accessList} />` })
-      : t('access.now.same.none')}</p>
-    ${sample.length === SAMPLE && (!counted || counted.total > SAMPLE) && html`<p class="quiet">${t('access.now.sample', { n: sample.length })}</p>`}`}
+    ${counted.error ? html`<${Failure} error=${counted.error} title=${t('contacts.uncounted')} retry=${counted.retry} />`
+      : html`<p class="big">${total ? t(total.atLeast ? 'contacts.at-least' : 'access.of', { n: total.total }) : t('contacts.counting')}</p>`}
+    <p>${t(filter ? 'access.of.filter' : 'access.of.ticked')}</p>
+    ${filter && html`<${FilterWords} filter=${filter} choices=${choices} /><${PresentAccess} filter=${filter} total=${total} />`}
   </section>`;
 }
 
 /**
- * The request, and the button that previews it. A request that is being previewed is locked.
+ * The access that the contacts of a filter have at present, seen from the first ones.
  *
- * @param {{request: Request, locked: boolean, selected: Selected, turn: (changes: Record<string, string | null>, how?: 'push' | 'replace') => void}} properties
+ * @param {{filter: import('./selection.js').Filter, total: import('./contacts.js').Total | null}} properties
  */
-function RequestForm({ request, locked, selected, turn }) {
+function PresentAccess({ filter, total }) {
+  const query = queryOfFilter(filter);
+  for (const [name, value] of Object.entries({ count: SAMPLE, total: false, fields: 'accessList,isPrivate' })) query.set(name, String(value));
+  const first = useAnswer('crm/contact/filter', query);
+  return html`<h2>${t('access.now')}</h2><${Shown} of=${first} lines=${3}>${(/** @type {import('./api.js').Answer} */ { response }) => {
+    const sample = /** @type {import('./types').Contact[]} */ (response);
+    const secret = sample.filter((one) => one.isPrivate);
+    const lists = new Set(secret.map((one) => one.accessList.map((person) => person.id).sort().join()));
+    return html`<div class="stack tight">
+      ${sample.length > 0 && html`<p>${[
+        secret.length > 0 && t('access.now.private', { n: secret.length }),
+        secret.length < sample.length && t('access.now.shared', { n: sample.length - secret.length }),
+      ].filter(Boolean).join(', ')}.</p>`}
+      <p>${lists.size > 1 ? html`<strong>${t('access.now.mixed')}</strong>`
+        : secret.length > 0 && secret[0].accessList.length > 0 ? rich('access.now.same', { names: html`<${Names} people=${secret[0].accessList} />` })
+        : t('access.now.same.none')}</p>
+      ${sample.length === SAMPLE && (!total || total.total > SAMPLE) && html`<p class="quiet">${t('access.now.sample', { n: sample.length })}</p>`}</div>`;
+  }}<//>`;
+}
+
+/**
+ * The request that a preview recorded.
+ *
+ * @param {{job: Job | null, note: string, turn: Turn}} properties
+ */
+function Asked({ job, note, turn }) {
+  const choices = useChoices();
+  return html`<section class="panel stack" aria-labelledby="request"><h2 id="request">${t('access.request')}</h2>
+    ${job && html`<dl class="facts"><dt>${t('contacts.title')}</dt>
+      <dd>${job.filter ? html`<${FilterWords} filter=${filterOfView(job.filter)} choices=${choices} />` : t('access.of.ticked')}</dd>
+      <dt>${t('job.target')}</dt><dd><${Target} of=${job.target} /></dd>
+      ${note && html`<dt>${t('job.note')}</dt><dd><${Name}>${note}<//></dd>`}</dl>`}
+    <div class="actions"><button type="button" onClick=${() => turn({ preview: null, run: null }, 'push')}>${t('access.edit-form')}</button></div>
+  </section>`;
+}
+
+/**
+ * The request, and the button that previews it.
+ *
+ * @param {{request: Request, noted: string, selected: Selected, turn: Turn}} properties
+ */
+function RequestForm({ request, noted, selected, turn }) {
   const action = useAction();
-  const [note, setNote] = useState(request.note);
-  const missing = missingIn(request);
+  const [note, setNote] = useState(noted);
+  const missing = useMissing(request);
   const preview = (/** @type {SubmitEvent} */ event) => {
     event.preventDefault();
     action.run(async () => {
-      const id = await startPreview(selected, { ...request, note });
-      turn({ note, preview: id, run: null }, 'push');
+      const stays = stayer();
+      const id = await startPreview(selected, targetOf(request));
+      if (stays()) turn({ note, preview: id, run: null }, 'push');
     });
   };
-  if (locked) {
-    return html`<section class="panel stack" aria-labelledby="request"><h2 id="request">${t('access.request')}</h2>
-      <dl class="facts"><dt>${t('access.verb')}</dt><dd>${t(`access.verb.${request.verb}`)}</dd>
-        <dt>${t('access.people')}</dt><dd><${Chosen} ids=${request.people} /></dd>
-        <dt>${t('access.visibility')}</dt><dd>${t(`access.visibility.${request.visibility}`)}</dd>
-        ${request.note && html`<dt>${t('job.note')}</dt><dd><${Name}>${request.note}<//></dd>`}</dl>
-      <div class="actions"><button type="button" onClick=${() => turn({ preview: null, run: null }, 'push')}>${t('access.edit-form')}</button></div>
-    </section>`;
-  }
   return html`<form class="panel stack" onSubmit=${preview} aria-label=${t('access.title')}>
     <${TargetFields} request=${request} onChange=${(/** @type {Partial<Request>} */ part) =>
       turn(Object.fromEntries(Object.entries(part).map(([name, value]) => [name, Array.isArray(value) ? value.join('.') : value])))} />
@@ -173,7 +201,7 @@ function RequestForm({ request, locked, selected, turn }) {
     ${action.error && html`<${Failure} error=${action.error} />`}
     <div class="actions">
       <button type="submit" class="primary" disabled=${missing !== null || action.busy} aria-describedby=${missing ? 'missing' : undefined}>${t('access.preview')}</button>
-      ${missing && html`<p class="hint" id="missing">${t(missing)}</p>`}
+      ${missing && html`<p class="hint" id="missing">${missing}</p>`}
     </div>
   </form>`;
 }
@@ -181,276 +209,155 @@ function RequestForm({ request, locked, selected, turn }) {
 /**
  * The fields that say which access contacts get: for a change, and for a rule.
  *
- * @param {{request: Omit<Request, 'note'>, onChange: (part: Partial<Request>) => void}} properties
+ * @param {{request: Request, onChange: (part: Partial<Request>) => void}} properties
  */
 export function TargetFields({ request, onChange }) {
   const group = useId();
-  const keepNeedsList = request.verb === 'replace';
-  const radio = (/** @type {string} */ name, /** @type {boolean} */ on, /** @type {Partial<Request>} */ part, /** @type {string} */ text, /** @type {string | false} */ hint, off = false) =>
-    html`<label class="check"><input type="radio" name=${`${group}${name}`} checked=${on} disabled=${off} onChange=${() => onChange(part)} />
+  const radio = (/** @type {keyof Request} */ name, /** @type {string} */ value, /** @type {string} */ text, /** @type {string | false} */ hint, off = false) =>
+    html`<label class="check"><input type="radio" name=${`${group}${name}`} checked=${request[name] === value} disabled=${off} onChange=${() => onChange({ [name]: value })} />
       <span>${text}${hint && html`<span class="hint">${hint}</span>`}</span></label>`;
+  const people = (/** @type {'give' | 'take' | 'list'} */ name, /** @type {string} */ label) =>
+    html`<${PeoplePicker} key=${name} label=${label} chosen=${request[name]} onChange=${(/** @type {string[]} */ ids) => onChange({ [name]: ids })} />`;
   return html`
-    <fieldset><legend>${t('access.verb')}</legend><div class="radio-list">
-      ${VERBS.map((verb) => radio('verb', request.verb === verb, { verb }, t(`access.verb.${verb}`), t(`access.verb.${verb}.hint`)))}
+    <fieldset><legend>${t('access.mode')}</legend><div class="radio-list">
+      ${MODES.map((mode) => radio('mode', mode, t(`access.mode.${mode}`), t(`access.mode.${mode}.hint`)))}
     </div></fieldset>
-    <${PeoplePicker} label=${t('access.people')} chosen=${request.people} onChange=${(/** @type {string[]} */ people) => onChange({ people })} />
+    ${request.mode === 'edit' ? [people('give', t('access.give')), people('take', t('access.take'))] : people('list', t('access.list'))}
     <fieldset><legend>${t('access.visibility')}</legend><div class="radio-list">
       ${VISIBILITIES.map((visibility) => {
-        const off = visibility === 'keep' && keepNeedsList;
-        return radio('visibility', request.visibility === visibility, { visibility }, t(`access.visibility.${visibility}`), off && t('access.visibility.keep.replace'), off);
+        const off = visibility === 'keep' && request.mode === 'replace';
+        return radio('visibility', visibility, t(`access.visibility.${visibility}`), off && t('access.visibility.keep.replace'), off);
       })}
     </div></fieldset>`;
 }
 
-/** @param {{ids: string[]}} properties */
-function Chosen({ ids }) {
-  return html`<${Names} people=${usePeople(ids)} most=${20} none=${t('nobody')} />`;
-}
-
 /**
- * Starts the preview of a request.
+ * Starts the preview of a change of the selected contacts.
  *
  * @param {Selected} selected
- * @param {Request} request
- * @returns {Promise<string>} The job of the preview, or a name for the preview of ticked contacts, which is no job.
+ * @param {Target} target
+ * @returns {Promise<string>} The identifier of the preview's job.
  */
-async function startPreview(selected, request) {
-  if ('ids' in selected) return `ticked-${crypto.randomUUID()}`;
-  const { query, body } = changeOfFilter(selected.filter);
+export async function startPreview(selected, target) {
+  const { path, query, body } = 'ids' in selected
+    ? { path: 'crm/contact/access.json', query: new URLSearchParams(), body: tickedBody(selected.ids, target) }
+    : changeOf(selected.filter, target);
   query.set('dryRun', 'true');
-  const answer = await call('PUT', 'crm/contact/filter/access.json', { query, body: { ...body, ...targetOf(request) }, queued: true, key: crypto.randomUUID() });
-  return answer.response.id;
+  return (await call('PUT', path, { query, body, queued: true, key: crypto.randomUUID() })).response.id;
 }
 
-/**
- * The call that sets the access of ticked contacts.
- *
- * @param {number[]} ids
- * @param {Request} request
- * @returns {Record<string, unknown>}
- */
-function tickedBody(ids, request) {
-  const { isPrivate, ...lists } = targetOf(request);
+/** @param {import('./selection.js').Filter} filter @param {Target} target */
+function changeOf(filter, target) {
+  const { query, body } = changeOfFilter(filter);
+  return { path: 'crm/contact/filter/access.json', query, body: { ...body, ...target } };
+}
+
+/** The call for contacts by number says `isShared` where the call for a filter says `isPrivate`. @param {number[]} ids @param {Target} target */
+function tickedBody(ids, { isPrivate, ...lists }) {
   return { contactid: ids, ...(isPrivate !== undefined && { isShared: !isPrivate }), ...lists };
 }
 
 /**
- * @typedef {object} Previewed What a preview found, whichever way it was made.
- * @property {number} matched
- * @property {number} updated
- * @property {number} unchanged
- * @property {number} skipped
- * @property {number} failed
- * @property {Affected} [gains]
- * @property {Affected} [loses]
- * @property {number} [losesAny] The contacts of which somebody loses sight.
- * @property {string} [expires]
- * @property {any[]} [rows] The changes, if they are known without asking the job.
- */
-
-/**
- * The preview and everything after it.
+ * The preview: its progress, its result, or the reason why there is no result.
  *
- * @param {{id: string, request: Request, selected: Selected, run: string | null, you: string, turn: (changes: Record<string, string | null>, how?: 'push' | 'replace') => void}} properties
+ * @param {{of: ReturnType<typeof useJob>, note: string, turn: Turn}} properties
  */
-function Preview({ id, request, selected, run, you, turn }) {
-  const ticked = 'ids' in selected;
-  const { job, error, put } = useJob(ticked ? null : id);
-  const [own, setOwn] = useState(/** @type {Previewed | null} */ (null));
-  const reading = useAction();
-  const read = () => reading.run(async () => setOwn(await previewTicked(/** @type {any} */ (selected).ids, request, you)));
-  useEffect(() => {
-    if (ticked && !run) read();
-  }, []);
-  if (run) return html`<${Result} id=${run} />`;
-  const fault = error ?? reading.error;
-  if (fault) return html`<section class="panel"><${Failure} error=${fault} title=${t('access.preview.failed')} retry=${ticked ? read : () => turn({ preview: null })} /></section>`;
-  const found = own ?? (job?.state === 'done' ? /** @type {Previewed} */ (job) : null);
+function Preview({ of: { job, error, put }, note, turn }) {
+  const again = html`<div class="actions"><button type="button" onClick=${() => turn({ preview: null })}>${t('access.new-preview')}</button></div>`;
+  if (error && !mayPass(error)) return html`<section class="panel stack"><${Failure} error=${error} title=${t('access.preview.failed')} />${again}</section>`;
+  if (job && job.kind !== 'preview') return html`<section class="panel stack"><p>${t('access.preview.other')}</p>${again}</section>`;
   return html`<section class="panel stack" aria-labelledby="preview-title">
-    <h2 id="preview-title" tabindex="-1" ref=${arrive}>${t('access.preview.title')}</h2>
-    ${found ? html`<${Found} found=${found} id=${id} request=${request} selected=${selected} turn=${turn} />`
-      : job && isOver(job)
-        ? html`<p>${t(job.state === 'cancelled' ? 'access.preview.cancelled' : 'access.preview.failed')}</p>
-          ${job.error && html`<p>${job.error}</p>`}
-          <div class="actions"><button type="button" onClick=${() => turn({ preview: null })}>${t('access.new-preview')}</button></div>`
-      : html`<p>${t('access.preview.working')}</p>
-        ${job ? html`<${Progress} job=${job} spoken /><div class="actions"><${CancelButton} job=${job} onChange=${put} /></div>` : html`<${Loading} lines=${3} />`}`}
+    <h2 id="preview-title" tabindex="-1" ref=${arrive}>${t('job.kind.preview')}</h2>
+    ${error && html`<${Failure} error=${error} />`}
+    ${!job ? !error && html`<${Loading} lines=${3} />`
+      : job.state === 'done' ? html`<${Found} job=${job} note=${note} turn=${turn} />`
+      : isOver(job) ? html`<${NoPreview} job=${job} />${again}`
+      : html`<p>${t('access.preview.working')}</p><${Progress} job=${job} spoken />
+        <div class="actions"><${CancelButton} job=${job} onChange=${put} /></div>`}
   </section>`;
-}
-
-/**
- * Reads ticked contacts in one call: the preview of a change that changes nothing answers with the present state of each,
- * and fails where the change would fail.
- *
- * @param {number[]} ids
- * @returns {Promise<any[]>}
- */
-async function readTicked(ids) {
-  const body = { contactid: ids, removeManagers: [crypto.randomUUID()] };
-  return (await call('PUT', 'crm/contact/access', { query: { dryRun: true, fields: STATE }, body })).response;
-}
-
-/** Reads all users of the portal. @returns {Promise<import('./ui.js').Person[]>} */
-async function readPeople() {
-  const people = [];
-  for (;;) {
-    const { response, total } = await get('people/filter', { query: { count: PEOPLE_PAGE, startIndex: people.length } });
-    people.push(...response);
-    if (response.length === 0 || people.length >= (total ?? 0)) return people;
-  }
-}
-
-/**
- * Previews the change of ticked contacts: what they have now, and what the service says they would have.
- *
- * @param {number[]} ids
- * @param {Request} request
- * @param {string} you
- * @returns {Promise<Previewed>}
- */
-async function previewTicked(ids, request, you) {
-  const [present, people, answer] = await Promise.all([
-    readTicked(ids), readPeople(), call('PUT', 'crm/contact/access', { query: { dryRun: true, fields: STATE }, body: tickedBody(ids, request) }),
-  ]);
-  const before = new Map(present.map((one) => [one.id, one]));
-  const number = (/** @type {string} */ name) => Number(answer.headers.get(name) ?? 0);
-  const rows = answer.response
-    .map((/** @type {any} */ after) => ({ contactId: after.id, displayName: after.displayName, before: before.get(after.id), after }))
-    .filter((/** @type {any} */ row) => row.before && stateText(row.before) !== stateText(row.after));
-  return {
-    matched: number('X-Matched-Count'), updated: number('X-Updated-Count'), unchanged: number('X-Unchanged-Count'),
-    skipped: number('X-Skipped-Count'), failed: 0, rows, ...effectOf(rows, people, you),
-  };
-}
-
-/** @param {any} state */
-const stateText = (state) => JSON.stringify([state.shareType, state.accessList.map((/** @type {any} */ one) => one.id)]);
-
-/**
- * Counts, for each person who is no administrator, the contacts that the person starts or stops to see.
- *
- * @param {{before: any, after: any}[]} rows
- * @param {import('./ui.js').Person[]} people
- * @param {string} you
- */
-function effectOf(rows, people, you) {
-  const sees = (/** @type {any} */ state, /** @type {string} */ id) => state.shareType !== 0 || state.accessList.some((/** @type {any} */ one) => one.id === id);
-  const users = people.filter((one) => !one.isAdmin);
-  const loses = (/** @type {any} */ row, /** @type {string} */ id) => sees(row.before, id) && !sees(row.after, id);
-  const count = (/** @type {(row: any, id: string) => boolean} */ of) => {
-    const all = users
-      .map((one) => ({ id: one.id, displayName: one.displayName, contacts: rows.filter((row) => of(row, one.id)).length }))
-      .filter((one) => one.contacts > 0)
-      .sort((a, b) => b.contacts - a.contacts);
-    return { users: all.length, caller: all.find((one) => one.id === you)?.contacts ?? 0, largest: all.slice(0, SAMPLE) };
-  };
-  return {
-    gains: count((row, id) => !sees(row.before, id) && sees(row.after, id)),
-    loses: count(loses),
-    losesAny: rows.filter((row) => users.some((one) => loses(row, one.id))).length,
-  };
 }
 
 /**
  * A finished preview: its sentence, its effect on people, before and after, and the confirmation.
  *
- * @param {{found: Previewed, id: string, request: Request, selected: Selected, turn: (changes: Record<string, string | null>, how?: 'push' | 'replace') => void}} properties
+ * @param {{job: Job, note: string, turn: Turn}} properties
  */
-function Found({ found, id, request, selected, turn }) {
-  const people = usePeople(request.people);
-  const [small, setSmall] = useState(/** @type {boolean | null} */ (found.updated > TYPED_ABOVE ? false : null));
+function Found({ job, note, turn }) {
+  const [small, setSmall] = useState(/** @type {boolean | null} */ (job.updated > TYPED_ABOVE ? false : null));
   const [typed, setTyped] = useState('');
   const action = useAction();
-  const n = found.updated;
+  const n = job.updated;
   // The change is a small part of the portal if the portal has a contact at ten times its number: no count is needed.
   useEffect(() => {
     if (small !== null || n === 0) return;
     const query = { startIndex: n * TYPED_PART - 1, count: 1, total: false, fields: 'id' };
     get('crm/contact/filter', { query }).then(({ response }) => setSmall(response.length > 0), () => setSmall(false));
   }, []);
-  const typing = small === false;
-  const sentence = people.length === 0
-    ? t(/** @type {any} */ (`access.${request.visibility}.admins`), { n })
-    : rich(/** @type {any} */ (`access.${request.visibility}.${request.verb}`), { n, names: html`<${Names} people=${people} most=${4} />` });
-  const usersOf = (/** @type {Affected | undefined} */ affected) => affected?.users ?? 0;
   useEffect(() => {
-    announce([n === 0 ? t('access.nothing') : t('job.would', { n }), found.loses && (usersOf(found.loses) > 0 ? t('access.loses', { n: usersOf(found.loses) }) : t('access.loses.none'))].filter(Boolean).join(' '));
+    announce(n === 0 ? t('access.nothing') : effectText(job));
   }, []);
+  const confirmed = small === true || (small === false && typedNumber(typed) === n);
   const apply = () =>
     action.run(async () => {
-      const query = noted(request.note);
-      const answer = 'ids' in selected
-        ? await call('PUT', 'crm/contact/access', { query, body: tickedBody(selected.ids, request), queued: true, key: id })
-        : await call('POST', `crm/access/jobs/${id}/apply`, { query, key: `apply-${id}` });
-      turn({ run: answer.headers.get('X-Job-Id') ?? answer.response.id });
+      const stays = stayer();
+      const { response } = await call('POST', `crm/access/jobs/${job.id}/apply`, { query: noted(note), key: `apply-${job.id}` });
+      // A user who went elsewhere meanwhile stays there; the list of jobs has the run.
+      if (stays()) turn({ run: response.id });
     });
   const stale = /** @type {any} */ (action.error)?.type === 'preview-expired';
   return html`
-    ${n === 0 ? html`<p class="big">${t('access.nothing')}</p>` : html`<div class="stack tight">
-      <p class="big">${sentence}</p>
-      ${found.loses && html`<p>${usersOf(found.loses) > 0 ? t('access.loses', { n: usersOf(found.loses) }) : t('access.loses.none')}
-        ${found.loses.caller > 0 && html`${' '}<strong>${t('access.loses.you', { n: found.loses.caller })}</strong>`}
-        ${usersOf(found.gains) > 0 && html`${' '}${t('access.gains', { n: usersOf(found.gains) })}`}</p>`}</div>`}
+    <p class="big">${n === 0 ? t('access.nothing') : html`<${EffectWords} job=${job} />`}</p>
     <dl class="figures" aria-label=${t('access.counts')}>
       ${/** @type {const} */ (['matched', 'updated', 'unchanged', 'skipped', 'failed', 'losesAny'])
-        .filter((name) => (found[name] ?? 0) > 0 || name === 'matched' || name === 'updated')
-        .map((name) => html`<div><dt>${t(`access.count.${name}`)}</dt><dd>${t('list.n', { n: found[name] ?? 0 })}</dd></div>`)}
+        .filter((name) => (job[name] ?? 0) > 0 || name === 'matched' || name === 'updated')
+        .map((name) => html`<div><dt>${t(`access.count.${name}`)}</dt><dd>${t('list.n', { n: job[name] ?? 0 })}</dd></div>`)}
     </dl>
     ${n > 0 && html`<form class="confirm" onSubmit=${(/** @type {Event} */ event) => {
       event.preventDefault();
       apply();
     }}>
-      ${typing && html`<${Field} label=${t('access.type-number', { number: n })}>${(/** @type {string} */ field) =>
-        html`<input id=${field} type="text" inputmode="numeric" autocomplete="off" value=${typed} onInput=${(/** @type {any} */ event) => setTyped(event.target.value)} />`}<//>`}
-      <button type="submit" class="primary" disabled=${action.busy || small === null || (typing && typedNumber(typed) !== n)}>
-        ${action.busy ? t('access.applying') : t('access.apply', { n })}</button>
+      ${small === false && html`<${TypedCount} n=${n} typed=${typed} onChange=${setTyped} />`}
+      <button type="submit" class="primary" disabled=${action.busy || !confirmed}>${action.busy ? t('access.applying') : t('access.apply', { n })}</button>
     </form>`}
     ${action.error && html`<${Failure} error=${action.error} title=${stale ? t('access.stale') : undefined} retry=${stale ? () => turn({ preview: null, run: null }) : apply} />`}
-    ${found.expires && html`<p class="hint">${t('access.preview.expires', { time: time(found.expires) })}</p>`}
-    ${n > 0 && found.loses && html`<div class="columns">
-      <${Effect} title=${t('access.loses.title')} of=${found.loses} />
-      <${Effect} title=${t('access.gains.title')} of=${found.gains} />
+    ${job.expires && html`<p class="hint">${t('access.preview.expires', { time: time(job.expires) })}</p>`}
+    ${n > 0 && job.loses && html`<div class="columns">
+      <${Affects} title=${t('access.loses.title')} of=${job.loses} />
+      <${Affects} title=${t('access.gains.title')} of=${job.gains} />
     </div>`}
-    ${n > 0 && (found.rows
-      ? html`<${TickedChanges} rows=${found.rows} updated=${n} />`
-      : html`<${Changes} id=${id} caption=${t('access.changes')} count=${n} />`)}`;
+    ${n > 0 && html`<${Changes} id=${job.id} caption=${t('access.changes')} count=${n} />`}`;
 }
 
 /**
- * The states of ticked contacts before and after. A contact shows no list while the contact is shared, so contacts whose
- * list alone changes are counted.
+ * The field for the number of contacts that change. Another number is a fault once the user has left the field.
  *
- * @param {{rows: any[], updated: number}} properties
+ * @param {{n: number, typed: string, onChange: (typed: string) => void}} properties
  */
-function TickedChanges({ rows, updated }) {
-  const [shown, setShown] = useState(SAMPLE);
-  const lists = updated - rows.length;
-  return html`${rows.length > 0 && html`<${Table} caption=${t('access.changes')} seen rows=${rows.slice(0, shown)} keyOf=${(/** @type {any} */ row) => row.contactId} columns=${columnsOf([
-      {
-        key: 'name', title: t('access.contact'), head: true, wide: true,
-        cell: (row) => html`<a href=${address('contact', {}, row.contactId)}><${Name}>${row.displayName}<//></a>`,
-      },
-      { key: 'before', title: t('access.before'), cell: (row) => html`<${AccessState} of=${row.before} other=${row.after} />` },
-      { key: 'after', title: t('access.after'), cell: (row) => html`<${AccessState} of=${row.after} other=${row.before} />` },
-    ])} />`}
-    ${rows.length > shown && html`<p class="actions"><button type="button" onClick=${() => setShown(shown + SAMPLE)}>${t('access.more-changes')}</button></p>`}
-    ${lists > 0 && html`<p>${t('access.changes.lists', { n: lists })}</p>`}`;
+function TypedCount({ n, typed, onChange }) {
+  const [left, setLeft] = useState('');
+  const value = typedNumber(typed);
+  const fault = typed.trim() === '' ? undefined
+    : value === null ? t('error.number', { example: n })
+    : value !== n && left === typed ? t('access.confirm.other') : undefined;
+  return html`<${Field} label=${t('access.confirm', { number: n })} fault=${fault}>${(/** @type {string} */ id, /** @type {string} */ described) =>
+    html`<input id=${id} type="text" inputmode="numeric" autocomplete="off" aria-describedby=${described || undefined} aria-invalid=${String(fault !== undefined)} value=${typed}
+      onInput=${(/** @type {any} */ event) => onChange(event.target.value)} onChange=${() => setLeft(typed)} />`}<//>`;
 }
 
 /**
- * Who starts or stops to see contacts.
+ * The people who start or stop to see contacts.
  *
  * @param {{title: string, of: Affected | undefined}} properties
  */
-function Effect({ title, of }) {
+function Affects({ title, of }) {
   const largest = of?.largest ?? [];
   if (largest.length === 0) return html`<div><h3>${title}</h3><p class="quiet">${t('access.effect.none')}</p></div>`;
   return html`<${Table} caption=${title} seen rows=${largest} keyOf=${(/** @type {any} */ one) => one.id} columns=${columnsOf([
     {
-      key: 'name', title: t('access.effect.person'), head: true,
+      key: 'name', title: t('contact.person'), head: true,
       cell: (one) => html`<a href=${address('who', { userId: one.id })}><${Name}>${one.displayName}<//></a>`,
     },
-    { key: 'n', title: t('access.effect.contacts'), number: true, cell: (one) => t('list.n', { n: one.contacts }) },
+    { key: 'n', title: t('contacts.title'), number: true, cell: (one) => t('list.n', { n: one.contacts }) },
   ])} />`;
 }
 
@@ -468,7 +375,7 @@ function Result({ id }) {
       <h2 id="result-title" tabindex="-1" ref=${arrive}>${t('access.result')}</h2>
       ${error && html`<${Failure} error=${error} />`}
       <${Progress} job=${job} spoken />
-      ${isOver(job) && html`<p class="big">${sentences(job)[0]}</p>${sentences(job).slice(1).map((one) => html`<p>${one}</p>`)}`}
+      ${isOver(job) && html`<${Outcome} job=${job} />`}
       ${job.error && html`<p class="fault">${job.error}</p>`}
       <div class="actions">
         <${CancelButton} job=${job} onChange=${put} />

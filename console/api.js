@@ -9,6 +9,8 @@ const KEYS = 'crm-access.key.';
 const ATTEMPTS = 3;
 /** The pause before the poller asks again: milliseconds, rising by half from the first to the last. */
 const POLL = { first: 1000, last: 5000, growth: 1.5 };
+/** The pause while the service fails: it doubles up to this bound, so that the tabs do not keep a loaded service busy. */
+const BACK_OFF = { last: 60_000, growth: 2 };
 
 /** An answer that is no success, or no answer at all (`status` 0). */
 export class ApiError extends Error {
@@ -27,7 +29,7 @@ export class ApiError extends Error {
  *
  * @typedef {object} Answer
  * @property {number} status
- * @property {any} response What the envelope holds; `null` for 204 and 304.
+ * @property {any} response The content of the envelope; `null` for 204 and 304.
  * @property {number | null} total
  * @property {boolean} atLeast Whether the total is a lower bound.
  * @property {string | null} next The key of the next page.
@@ -38,17 +40,38 @@ export class ApiError extends Error {
 /** @type {(() => void) | null} */
 let onSignedOut = null;
 
+/** @type {Pick<Storage, 'getItem' | 'setItem' | 'removeItem' | 'clear'>} */
+const storage = tabStorage();
+
+/** Returns the storage of the tab. If the browser refuses the storage, the page keeps the values until a reload. */
+function tabStorage() {
+  try {
+    sessionStorage.setItem(KEYS, '');
+    sessionStorage.removeItem(KEYS);
+    return sessionStorage;
+  } catch {
+    /** @type {Map<string, string>} */
+    const kept = new Map();
+    return {
+      getItem: (/** @type {string} */ name) => kept.get(name) ?? null,
+      setItem: (/** @type {string} */ name, /** @type {string} */ value) => void kept.set(name, value),
+      removeItem: (/** @type {string} */ name) => void kept.delete(name),
+      clear: () => kept.clear(),
+    };
+  }
+}
+
 /** The session of this tab. */
 export const session = {
   get token() {
-    return sessionStorage.getItem(TOKEN);
+    return storage.getItem(TOKEN);
   },
   /** @param {string} token */
   begin(token) {
-    sessionStorage.setItem(TOKEN, token);
+    storage.setItem(TOKEN, token);
   },
   end() {
-    sessionStorage.clear();
+    storage.clear();
   },
   /** Calls back when the service no longer accepts the token. @param {() => void} callback */
   onEnd(callback) {
@@ -80,7 +103,7 @@ export async function call(method, path, options = {}) {
     try {
       return await callOnce(method, path, options);
     } catch (error) {
-      const again = error instanceof ApiError && (error.status === 0 || error.type === 'idempotency-key-in-use');
+      const again = isInUse(error) || (error instanceof ApiError && error.status === 0);
       if (!again || !options.key || attempt === ATTEMPTS) throw error;
       await new Promise((resolve) => setTimeout(resolve, 500 * attempt));
     }
@@ -101,7 +124,8 @@ export const get = (path, options) => call('GET', path, options);
  */
 async function callOnce(method, path, { query, body, key, ifMatch, ifNoneMatch, queued, signal }) {
   const headers = new Headers({ Accept: 'application/json' });
-  if (session.token) headers.set('Authorization', session.token);
+  const { token } = session;
+  if (token) headers.set('Authorization', token);
   if (body !== undefined) headers.set('Content-Type', 'application/json');
   if (key) headers.set('Idempotency-Key', key);
   if (ifMatch) headers.set('If-Match', ifMatch);
@@ -125,7 +149,8 @@ async function callOnce(method, path, { query, body, key, ifMatch, ifNoneMatch, 
     throw new ApiError({ status: 0, type: 'no-answer' });
   }
   if (!response.ok && response.status !== 304) {
-    if (response.status === 401 && session.token) {
+    // A late answer for an earlier token says nothing about the session that began since.
+    if (response.status === 401 && token && token === session.token) {
       session.end();
       onSignedOut?.();
     }
@@ -148,22 +173,31 @@ function textOf(query) {
 }
 
 /**
- * Returns the key of a confirmation. The tab keeps the key until the change is answered, so that a retry, a second click
- * and a reload carry the same key.
+ * Makes a change that the user confirmed, with its `Idempotency-Key`. The tab keeps the key until the service has decided,
+ * so that another attempt and a reload after a lost answer carry the same key.
  *
- * @param {string} name What the user confirms.
+ * @param {string} name Names the confirmation.
+ * @param {(key: string) => Promise<Answer>} work
  */
-export function keyOf(name) {
-  const known = sessionStorage.getItem(KEYS + name);
-  const key = known ?? crypto.randomUUID();
-  if (!known) sessionStorage.setItem(KEYS + name, key);
-  return key;
+export async function once(name, work) {
+  const stored = KEYS + name;
+  const key = storage.getItem(stored) ?? crypto.randomUUID();
+  storage.setItem(stored, key);
+  try {
+    const answer = await work(key);
+    storage.removeItem(stored);
+    return answer;
+  } catch (error) {
+    if (!mayPass(error) && !isInUse(error)) storage.removeItem(stored);
+    throw error;
+  }
 }
 
-/** Forgets the key of a confirmation that was answered. @param {string} name */
-export function releaseKey(name) {
-  sessionStorage.removeItem(KEYS + name);
-}
+/** @param {unknown} error Whether a failure may pass: a lost answer, too many calls, or a fault of the service. */
+export const mayPass = (error) => error instanceof ApiError && (error.status === 0 || error.status === 429 || error.status >= 500);
+
+/** @param {unknown} error Whether the service still works on a call with the same key. */
+const isInUse = (error) => error instanceof ApiError && error.type === 'idempotency-key-in-use';
 
 /**
  * A question that the poller repeats.
@@ -172,8 +206,9 @@ export function releaseKey(name) {
  * @property {string} path
  * @property {URLSearchParams} [query]
  * @property {(answer: Answer) => boolean} onAnswer Takes a changed answer. Returns whether to go on.
- * @property {(error: unknown) => void} onError Takes a failure. The poller goes on after a lost answer only.
+ * @property {(error: unknown) => void} onError Takes a failure, and `null` once the service answers again.
  * @property {string | null} [etag]
+ * @property {boolean} [failed] Whether the last answer was a failure. The poller sets this.
  */
 
 /** @type {Set<Watch>} */
@@ -184,8 +219,8 @@ let pause = POLL.first;
 let asking = false;
 
 /**
- * Repeats a question until its answer says that nothing more will change. The tab has one poller, which pauses while the
- * tab is hidden.
+ * Repeats a question until its answer says that nothing more will change, or a failure does not pass. The tab has one
+ * poller, which pauses while the tab is hidden.
  *
  * @param {Watch} watch
  * @returns {() => void} Ends the repetition.
@@ -207,19 +242,27 @@ function schedule() {
 
 async function poll() {
   asking = true;
+  let failed = false;
   for (const one of [...watches]) {
+    if (!watches.has(one)) continue;
     try {
       const answer = await get(one.path, { query: one.query, ifNoneMatch: one.etag });
-      if (!watches.has(one) || answer.status === 304) continue;
+      if (!watches.has(one)) continue;
+      if (one.failed) one.onError(null);
+      one.failed = false;
+      if (answer.status === 304) continue;
       one.etag = answer.etag;
       if (!one.onAnswer(answer)) watches.delete(one);
     } catch (error) {
-      if (!(error instanceof ApiError && (error.status === 0 || error.status >= 500))) watches.delete(one);
+      if (!watches.has(one)) continue;
+      failed = true;
+      one.failed = true;
+      if (!mayPass(error)) watches.delete(one);
       one.onError(error);
     }
   }
   asking = false;
-  pause = Math.min(POLL.last, pause * POLL.growth);
+  pause = failed ? Math.min(BACK_OFF.last, pause * BACK_OFF.growth) : Math.min(POLL.last, pause * POLL.growth);
   schedule();
 }
 

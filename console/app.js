@@ -1,6 +1,6 @@
 /** The frame of the console: signing in and out, the views, and the address that chooses between them. */
 
-import { useEffect, useState } from './hooks.js';
+import { useEffect, useErrorBoundary, useState } from './hooks.js';
 import { render } from './preact.js';
 import { ApiError, call, get, session } from './api.js';
 import { Contacts } from './contacts.js';
@@ -24,7 +24,7 @@ const VIEWS = {
   contact: { load: async () => (await import('./contact.js')).Contact, parameters: ['userId'] },
   access: {
     load: async () => (await import('./access.js')).SetAccess,
-    parameters: [...FILTER, 'of', 'ids', 'verb', 'people', 'visibility', 'note', 'preview', 'run'],
+    parameters: [...FILTER, 'of', 'ids', 'mode', 'give', 'take', 'list', 'visibility', 'note', 'preview', 'run'],
   },
   jobs: {
     load: async () => (await import('./jobs.js')).Jobs,
@@ -32,7 +32,7 @@ const VIEWS = {
   },
   job: { load: async () => (await import('./jobs.js')).Job, parameters: [] },
   rules: { load: async () => (await import('./rules.js')).Rules, parameters: [] },
-  rule: { load: async () => (await import('./rules.js')).Rule, parameters: [...FILTER, 'preview'] },
+  rule: { load: async () => (await import('./rules.js')).Rule, parameters: FILTER },
   who: { load: async () => (await import('./who.js')).Who, parameters: ['userId', 'words'] },
 };
 
@@ -94,27 +94,37 @@ function View({ frame }) {
   const { view, subject, query } = usePlace();
   const [views, setViews] = useState(/** @type {Record<string, any>} */ ({ contacts: Contacts }));
   const [error, setError] = useState(/** @type {unknown} */ (null));
+  const [broken, mend] = useErrorBoundary();
   const entry = Object.hasOwn(VIEWS, view) ? VIEWS[view] : null;
   const unknown = entry && [...query.keys()].find((name) => !entry.parameters.includes(name));
 
   useEffect(() => {
-    if (!entry || views[view]) return;
     setError(null);
-    entry.load().then((found) => setViews((before) => ({ ...before, [view]: found })), setError);
+    if (!entry || views[view]) return;
+    let left = false;
+    entry.load().then((found) => setViews((before) => ({ ...before, [view]: found })), (failure) => !left && setError(failure));
+    return () => {
+      left = true;
+    };
   }, [view]);
+  useEffect(() => {
+    if (broken) mend();
+  }, [view, subject, query.toString()]);
 
   if (!entry || unknown !== undefined) {
     return html`<${Page} title=${t('error.address.title')}>
       <div class="failure" role="alert"><p>${entry ? rich('error.address', { name: html`<${Name}>${unknown}<//>` }) : t('error.view')}</p>
         <p><a href=${address('contacts')}>${t('error.home')}</a></p></div><//>`;
   }
-  if (error) return html`<${Page} title=${t('error.title')}><${Failure} error=${error} retry=${() => location.reload()} /><//>`;
+  if (error ?? broken) return html`<${Page} title=${t('error.title')}><${Failure} error=${error ?? broken} retry=${() => location.reload()} /><//>`;
   const Shown = views[view];
   return Shown ? html`<${Shown} key=${`${view}/${subject}`} subject=${subject} query=${query} frame=${frame} />` : html`<${Loading} />`;
 }
 
-/** @param {{frame: Frame, onSignOut: () => void}} properties */
-function Frame({ frame, onSignOut }) {
+/** @typedef {{error: unknown, retry: () => void}} Fault */
+
+/** @param {{frame: Frame, fault: Fault | null, onSignOut: () => void}} properties `fault` is a failure to sign out. */
+function Frame({ frame, fault, onSignOut }) {
   const { view } = usePlace();
   return html`
     <a class="skip" href="#content" onClick=${(/** @type {Event} */ event) => {
@@ -125,14 +135,14 @@ function Frame({ frame, onSignOut }) {
       <p class="brand"><${Mark} /><span class="brand-name">${t('product')}</span></p>
       <nav aria-label=${t('nav')}><ul>${ENTRIES.map(
         ([name, views]) => html`<li><a href=${address(name)}
-          aria-current=${name === view ? 'page' : /** @type {readonly string[]} */ (views).includes(view) ? 'true' : undefined}>${t(`nav.${name}`)}</a></li>`,
+          aria-current=${name === view ? 'page' : /** @type {readonly string[]} */ (views).includes(view) ? 'true' : undefined}>${t(`${name}.title`)}</a></li>`,
       )}</ul></nav>
       <div class="you">
         <p><span class="quiet">${frame.portal}</span><${Name}>${frame.you.displayName}<//></p>
         <button type="button" onClick=${onSignOut}>${t('signout')}</button>
       </div>
     </header>
-    <main id="content"><${View} frame=${frame} /></main>
+    <main id="content">${fault && html`<${Failure} ...${fault} />`}<${View} frame=${frame} /></main>
     <footer><p>${t('zone', { zone: shownZone() })}</p></footer>`;
 }
 
@@ -141,24 +151,25 @@ function App({ reason: first }) {
   const [token, setToken] = useState(session.token);
   const [reason, setReason] = useState(first);
   const [frame, setFrame] = useState(/** @type {Frame | null} */ (null));
-  const [error, setError] = useState(/** @type {unknown} */ (null));
+  const [fault, setFault] = useState(/** @type {Fault | null} */ (null));
 
   useEffect(() => {
     session.onEnd(() => {
       setToken(null);
       setFrame(null);
+      setFault(null);
       setReason(t('signin.ended'));
     });
   }, []);
   const load = async () => {
-    setError(null);
+    setFault(null);
     try {
       const [settings, you] = await Promise.all([get('settings'), get('people/@self')]);
       setZone(settings.response.timezone);
       meet([you.response]);
       setFrame({ portal: settings.response.portal ?? '', you: you.response });
     } catch (failure) {
-      if (!(failure instanceof ApiError && failure.status === 401)) setError(failure);
+      if (!(failure instanceof ApiError && failure.status === 401)) setFault({ error: failure, retry: load });
     }
   };
   useEffect(() => {
@@ -166,10 +177,11 @@ function App({ reason: first }) {
   }, [token]);
 
   const signOut = async () => {
+    setFault(null);
     try {
       await call('DELETE', 'authentication');
     } catch (failure) {
-      if (!(failure instanceof ApiError && failure.status === 401)) return setError(failure);
+      if (!(failure instanceof ApiError && failure.status === 401)) return setFault({ error: failure, retry: signOut });
     }
     session.end();
     setToken(null);
@@ -178,23 +190,23 @@ function App({ reason: first }) {
   };
 
   return html`<${Announcements} />
-    ${error && html`<main id="content"><${Failure} error=${error} retry=${load} /></main>`}
-    ${!error &&
-    (token
-      ? frame
-        ? html`<${Frame} frame=${frame} onSignOut=${signOut} />`
-        : html`<main id="content"><${Loading} /></main>`
-      : html`<${SignIn} reason=${reason} onToken=${(/** @type {string} */ fresh) => {
+    ${!token
+      ? html`<${SignIn} reason=${reason} onToken=${(/** @type {string} */ fresh) => {
           session.begin(fresh);
           setReason('');
           setToken(fresh);
           announce('');
-        }} />`)}`;
+        }} />`
+      : frame ? html`<${Frame} frame=${frame} fault=${fault} onSignOut=${signOut} />`
+      : html`<main id="content">${fault ? html`<${Failure} ...${fault} />` : html`<${Loading} />`}</main>`}`;
 }
+
+/** Returns the code that the address of a sign-in link holds. */
+const codeHere = () => new URLSearchParams(location.hash.slice(1)).get('code');
 
 /** Exchanges the code of a sign-in link. The code leaves the address and the history before anything else happens. */
 async function begin() {
-  const code = new URLSearchParams(location.hash.slice(1)).get('code');
+  const code = codeHere();
   let reason = '';
   if (code !== null) {
     history.replaceState(null, '', `${location.pathname}${location.search}`);
@@ -209,4 +221,8 @@ async function begin() {
   if (root) render(html`<${App} reason=${reason} />`, root);
 }
 
+// A link that is pasted into an open tab only moves within the page, so the page starts again with the link.
+addEventListener('hashchange', () => {
+  if (codeHere() !== null) location.reload();
+});
 begin();

@@ -1,13 +1,16 @@
 /** One contact: its data, who may see and edit it and why, the history of its access, and changing that access. */
 
 import { useEffect, useState } from './hooks.js';
-import { ApiError, call, get, keyOf, releaseKey } from './api.js';
+import { ApiError, call, get, once } from './api.js';
 import { rich, t } from './text.js';
 import {
   AccessWord, Failure, Loading, Name, Page, PeoplePicker, Shown, Swatched, Table, When, address, announce, columnsOf, go, html,
   useAction, useAnswer, usePeople,
 } from './ui.js';
 import { AccessState, Dialog, NoteField, noted } from './work.js';
+
+/** The share type of a contact that everyone sees, and that only the people of its list edit. */
+const READ_ONLY = 2;
 
 /**
  * The page of a contact.
@@ -43,7 +46,7 @@ export function Contact({ subject, query, frame }) {
 function Data({ of }) {
   const addresses = of.addresses.map((/** @type {any} */ one) => [one.street, one.zip, one.city, one.state, one.country].filter(Boolean).join(', ')).filter(Boolean);
   const facts = [
-    ['filter.view', t(of.isCompany ? 'company' : 'person')],
+    ['job.kind', t(of.isCompany ? 'company' : 'person')],
     ['contacts.stage', html`<${Swatched} of=${of.contactStatus} none=${t('no-stage')} />`],
     ['contacts.type', html`<${Swatched} of=${of.contactType} none=${t('no-type')} />`],
     ['contacts.tags', of.tags.length > 0 && html`<ul class="chips">${of.tags.map((/** @type {string} */ tag) => html`<li class="chip"><a href=${address('contacts', { tags: tag })}><${Name}>${tag}<//></a></li>`)}</ul>`],
@@ -58,7 +61,7 @@ function Data({ of }) {
 }
 
 /**
- * Who may see and edit the contact, and why; and the same for a person that the user names.
+ * The people who may see and edit the contact, and why; and the same for a person that the user names.
  *
  * @param {{of: any, path: string, userId: string, turn: number, asks: boolean}} properties `asks`: may ask about other users.
  */
@@ -103,7 +106,7 @@ function Why({ path, userId, id, turn, asks }) {
     }}<//></div>`;
 }
 
-/** @param {{job: any}} properties Which job set the access. */
+/** @param {{job: any}} properties The job that set the access. */
 function SetBy({ job }) {
   const values = {
     name: html`<${Name}>${job.createdBy?.displayName ?? t('job.by.schedule')}<//>`,
@@ -147,40 +150,53 @@ function History({ path, turn }) {
  * @param {{of: any, etag: string | null, path: string, onChanged: () => void}} properties
  */
 function Edit({ of, etag, path, onChanged }) {
-  const [shared, setShared] = useState(!of.isPrivate);
-  const [people, setPeople] = useState(/** @type {string[]} */ (of.accessList.map((/** @type {any} */ one) => one.id)));
-  const [after, setAfter] = useState(/** @type {any} */ (null));
+  // Until the user chooses, the contact keeps its own share type. No call makes a contact shared for reading.
+  const [chosen, setChosen] = useState(/** @type {boolean | null} */ (null));
+  const [people, setPeople] = useState(idsOf(of));
+  const [plan, setPlan] = useState(/** @type {{before: any, after: any, etag: string | null, body: object} | null} */ (null));
   const [theirs, setTheirs] = useState(/** @type {{response: any, etag: string | null} | null} */ (null));
-  const [tag, setTag] = useState(etag);
   const [note, setNote] = useState('');
   const action = useAction();
-  const body = { isShared: shared, managerList: people };
-  const same = shared === !of.isPrivate && people.join() === of.accessList.map((/** @type {any} */ one) => one.id).join();
+  const shared = chosen ?? !of.isPrivate;
+  const readOnly = of.shareType === READ_ONLY;
+  const same = (chosen === null || (chosen === !of.isPrivate && !readOnly)) && people.join() === idsOf(of).join();
+  const radio = (/** @type {boolean | null} */ value, /** @type {import('./text.js').Key} */ key) => html`<label class="check">
+    <input type="radio" name="shared" checked=${chosen === value || (chosen === null && !readOnly && value === shared)} onChange=${() => setChosen(value)} />
+    <span>${t(key)}</span></label>`;
 
-  /** Runs a call with the tag. A contact that somebody changed meanwhile shows both versions. */
-  const guarded = (/** @type {string | null} */ ifMatch, /** @type {(ifMatch: string | null) => Promise<void>} */ work) =>
+  /** Returns the request that gives a version of the contact the access of the form. */
+  const bodyOn = (/** @type {any} */ version) => {
+    const before = idsOf(version);
+    const addManagers = people.filter((id) => !before.includes(id));
+    const removeManagers = before.filter((id) => !people.includes(id));
+    const keeps = chosen === null && version.shareType === of.shareType && addManagers.length + removeManagers.length > 0;
+    return keeps ? { addManagers, removeManagers } : { isShared: shared, managerList: people };
+  };
+  /** Runs a call with a tag. A contact that somebody changed meanwhile shows both versions. */
+  const guarded = (/** @type {() => Promise<void>} */ work) =>
     action.run(async () => {
       try {
-        await work(ifMatch);
+        await work();
       } catch (error) {
         if (!(error instanceof ApiError && error.status === 412)) throw error;
-        setAfter(null);
+        setPlan(null);
         setTheirs(await get(path));
       }
     });
-  const preview = (/** @type {string | null} */ ifMatch) =>
-    guarded(ifMatch, async (tag) => {
-      const { response } = await call('PUT', `${path}/access.json`, { query: { dryRun: true }, body, ifMatch: tag });
+  /** Previews the change of a version: the one that the page shows, or the one that is in force by now. */
+  const preview = (/** @type {any} */ before, /** @type {string | null} */ etag) =>
+    guarded(async () => {
+      const body = bodyOn(before);
+      const { response } = await call('PUT', `${path}/access.json`, { query: { dryRun: true }, body, ifMatch: etag });
       setTheirs(null);
-      setTag(tag);
-      setAfter(response);
+      setPlan({ before, after: response, etag, body });
     });
   const save = () =>
-    guarded(tag, async (tag) => {
-      const name = `contact ${of.id} ${tag} ${JSON.stringify(body)} ${note}`;
-      await call('PUT', `${path}/access.json`, { query: noted(note), body, ifMatch: tag, key: keyOf(name) });
-      releaseKey(name);
-      setAfter(null);
+    guarded(async () => {
+      const { etag, body } = /** @type {NonNullable<typeof plan>} */ (plan);
+      await once(`contact ${of.id} ${etag} ${JSON.stringify(body)} ${note}`, (key) =>
+        call('PUT', `${path}/access.json`, { query: noted(note), body, ifMatch: etag, key }));
+      setPlan(null);
       announce(t('contact.save.done'));
       onChanged();
     });
@@ -188,33 +204,37 @@ function Edit({ of, etag, path, onChanged }) {
   return html`<section class="panel stack" aria-labelledby="edit"><h2 id="edit">${t('contact.change')}</h2>
     <form class="stack" onSubmit=${(/** @type {Event} */ event) => {
       event.preventDefault();
-      preview(etag);
+      preview(of, etag);
     }}>
       <fieldset><legend>${t('contacts.access')}</legend><div class="radio-list">
-        <label class="check"><input type="radio" name="shared" checked=${!shared} onChange=${() => setShared(false)} /><span>${t('access.visibility.private')}</span></label>
-        <label class="check"><input type="radio" name="shared" checked=${shared} onChange=${() => setShared(true)} /><span>${t('access.visibility.shared')}</span></label>
+        ${readOnly && radio(null, 'access.visibility.read-only')}
+        ${radio(false, 'access.visibility.private')}${radio(true, 'access.visibility.shared')}
       </div></fieldset>
-      <${PeoplePicker} label=${t('contact.managers')} chosen=${people} onChange=${setPeople} />
+      <${PeoplePicker} label=${t('access.list')} chosen=${people} onChange=${setPeople} />
       ${action.error && html`<${Failure} error=${action.error} />`}
       <div class="actions"><button type="submit" class="primary" disabled=${same || action.busy}>${t('contact.save')}</button>
         ${same && html`<p class="hint">${t('contact.save.same')}</p>`}</div>
     </form>
-    ${after && html`<${Dialog} title=${t('contact.save.title')} onClose=${() => setAfter(null)}
-      footer=${html`<button type="button" onClick=${() => setAfter(null)}>${t('back')}</button>
+    ${plan && html`<${Dialog} title=${t('contact.save.title')} onClose=${() => setPlan(null)}
+      footer=${html`<button type="button" onClick=${() => setPlan(null)}>${t('back')}</button>
         <button type="button" class="primary" disabled=${action.busy} onClick=${save}>${t('contact.save.confirm')}</button>`}>
       ${action.error && html`<${Failure} error=${action.error} retry=${save} />`}
-      <dl class="facts"><dt>${t('access.before')}</dt><dd><${AccessState} of=${of} /></dd><dt>${t('access.after')}</dt><dd><${AccessState} of=${after} /></dd></dl>
+      <dl class="facts"><dt>${t('access.before')}</dt><dd><${AccessState} of=${plan.before} /></dd><dt>${t('access.after')}</dt><dd><${AccessState} of=${plan.after} /></dd></dl>
       <${NoteField} note=${note} onChange=${setNote} /><//>`}
     ${theirs && html`<${Dialog} title=${t('contact.conflict.title')} onClose=${onChanged}
       footer=${html`<button type="button" onClick=${onChanged}>${t('contact.conflict.keep')}</button>
-        <button type="button" class="primary" disabled=${action.busy} onClick=${() => preview(theirs.etag)}>${t('contact.conflict.overwrite')}</button>`}>
+        <button type="button" class="primary" disabled=${action.busy} onClick=${() => preview(theirs.response, theirs.etag)}>${t('contact.conflict.overwrite')}</button>`}>
+      ${action.error && html`<${Failure} error=${action.error} />`}
       <p>${t('contact.conflict.text')}</p>
       <dl class="facts"><dt>${t('contact.conflict.theirs')}</dt><dd><${AccessState} of=${theirs.response} /></dd>
-        <dt>${t('contact.conflict.mine')}</dt><dd><${Mine} shared=${shared} people=${people} /></dd></dl><//>`}
+        <dt>${t('contact.conflict.mine')}</dt><dd><${Mine} shareType=${chosen === null && theirs.response.shareType === of.shareType ? of.shareType : Number(shared)} people=${people} /></dd></dl><//>`}
   </section>`;
 }
 
-/** @param {{shared: boolean, people: string[]}} properties */
-function Mine({ shared, people }) {
-  return html`<${AccessState} of=${{ shareType: shared ? 1 : 0, accessList: usePeople(people) }} />`;
+/** @param {any} contact @returns {string[]} The people of a contact's list. */
+const idsOf = (contact) => contact.accessList.map((/** @type {any} */ one) => one.id);
+
+/** @param {{shareType: number, people: string[]}} properties */
+function Mine({ shareType, people }) {
+  return html`<${AccessState} of=${{ shareType, accessList: usePeople(people) }} />`;
 }

@@ -6,8 +6,8 @@ import {
 } from './selection.js';
 import { number, shownZone, t } from './text.js';
 import {
-  AccessWord, Choice, Empty, Field, Name, Page, PeoplePicker, Sees, Shown, Swatched, Table, Tick, When, address, announce,
-  go, html, partsOf, useAnswer, usePeople, useSettled,
+  AccessWord, Choice, Empty, Failure, Field, Name, Page, PeoplePicker, Sees, Shown, Swatched, Table, Tick, When, address, announce,
+  dayValue, go, html, partsOf, useAnswer, usePeople, useSettled,
 } from './ui.js';
 
 /** @typedef {import('./selection.js').Filter} Filter */
@@ -18,7 +18,7 @@ const ROWS = [25, 50, 100, 500, 1000];
 const TAGS_SHOWN = 8;
 const FIELDS_SHOWN = 'id,displayName,isCompany,contactStatus,contactType,accessList,isPrivate,shareType,created,tags,canEdit';
 
-/** Returns what filters choose from: stages, types and tags, each with its number of contacts where that is shown. */
+/** Returns the stages, types and tags of the portal, each with its number of contacts if the service shows the number. */
 export function useChoices() {
   const stages = useAnswer('crm/contact/status');
   const types = useAnswer('crm/contact/type');
@@ -30,14 +30,15 @@ export function useChoices() {
  * Counts the contacts of a filter, apart from the list, because a count of many contacts takes longer than a page of them.
  *
  * @param {Filter | null} filter
- * @returns {{total: number, atLeast: boolean} | null} `null` until the contacts are counted.
+ * @returns {{total: Total | null, error: unknown, retry: () => void}} `null` until the contacts are counted.
+ * @typedef {{total: number, atLeast: boolean}} Total
  */
 export function useTotal(filter) {
   const query = queryOfFilter(filter ?? {});
   query.set('count', '1');
   query.set('fields', 'id');
-  const { answer, busy } = useAnswer(filter && 'crm/contact/filter', query);
-  return busy || !answer ? null : { total: answer.total ?? 0, atLeast: answer.atLeast };
+  const { answer, busy, error, reload } = useAnswer(filter && 'crm/contact/filter', query);
+  return { total: busy || !answer ? null : { total: answer.total ?? 0, atLeast: answer.atLeast }, error, retry: reload };
 }
 
 /**
@@ -67,7 +68,7 @@ export function Contacts({ query }) {
   const [listed, setListed] = useState('');
   const counted = useTotal(listed === key ? filter : null);
   // The only page is its own count.
-  const known = !list.busy && start === 0 && list.answer && !more ? { total: rows.length, atLeast: false } : counted;
+  const known = !list.busy && start === 0 && list.answer && !more ? { total: rows.length, atLeast: false } : counted.total;
   const total = known?.total ?? null;
   const [selection, act] = useReducer(reduce, NOTHING);
 
@@ -80,7 +81,7 @@ export function Contacts({ query }) {
     if (list.answer) setListed(key);
   }, [list.answer]);
 
-  const words = known ? t(known.atLeast ? 'contacts.at-least' : 'contacts.matched', { n: known.total }) : t('contacts.counting');
+  const words = known ? t(known.atLeast ? 'contacts.at-least' : 'contacts.matched', { n: known.total }) : t(counted.error ? 'contacts.unknown' : 'contacts.counting');
   const settled = useSettled(list.busy || !known ? '' : words, 600);
   useEffect(() => {
     if (settled) announce(settled);
@@ -135,6 +136,7 @@ export function Contacts({ query }) {
         <${FilterChips} filter=${filter} choices=${choices} onChange=${filterBy} />
         <${SelectionBar} selection=${selection} act=${act} page=${page} total=${total} atLeast=${known?.atLeast} filter=${filter}
           choices=${choices} words=${words} busy=${list.busy} />
+        ${!known && counted.error && html`<${Failure} error=${counted.error} title=${t('contacts.uncounted')} retry=${counted.retry} />`}
         <${Shown} of=${list} lines=${12}>${() =>
           rows.length === 0
             ? html`<${Empty} title=${t('contacts.none')}><p>${t('contacts.none.hint')}</p>
@@ -154,7 +156,7 @@ export function Contacts({ query }) {
 }
 
 /**
- * What is selected, and the button that sets its access.
+ * The selected contacts, and the button that sets their access.
  *
  * @param {{selection: import('./selection.js').Selection, act: (action: import('./selection.js').Action) => void, page: number[],
  *   total: number | null, atLeast?: boolean, filter: Filter, choices: import('./ui.js').Choices, words: string, busy: boolean}} properties
@@ -205,6 +207,17 @@ function Pages({ start, shown, size, more, known, onTurn, onSize }) {
 }
 
 /**
+ * A filter in words.
+ *
+ * @param {{filter: Filter, choices: import('./ui.js').Choices, children?: import('./ui.js').Children}} properties
+ */
+export function FilterWords({ filter, choices, children }) {
+  usePeople((filter.responsibleid ?? []).filter((id) => id !== NOBODY));
+  const parts = partsOf(filter, choices);
+  return html`<ul class="chips">${parts.length > 0 ? parts.map((part) => html`<li class="chip"><span>${part.words}</span></li>`) : html`<li class="chip">${t('filter.every')}</li>`}${children}</ul>`;
+}
+
+/**
  * The parts of the filter, each with a button that removes it.
  *
  * @param {{filter: Filter, choices: import('./ui.js').Choices, onChange: (filter: Filter) => void}} properties
@@ -219,7 +232,7 @@ function FilterChips({ filter, choices, onChange }) {
     onChange(rest.length > 0 ? { ...filter, [name]: rest } : others);
   };
   return html`<ul class="chips" aria-label=${t('filter.active')}>
-    ${parts.map((part) => html`<li key=${part.name + part.value} class="chip">${part.words}
+    ${parts.map((part) => html`<li key=${part.name + part.value} class="chip"><span>${part.words}</span>
       <button type="button" class="plain" aria-label=${t('filter.remove', { part: part.text })} onClick=${() => without(part)}><span aria-hidden="true">✕</span></button></li>`)}
     <li><button type="button" class="link" onClick=${() => onChange({})}>${t('filter.clear')}</button></li>
   </ul>`;
@@ -245,17 +258,17 @@ function FilterForm({ filter, choices, onChange }) {
     <summary>${t('filter')}</summary>
     <form role="search" aria-label=${t('filter')} onSubmit=${(/** @type {Event} */ event) => event.preventDefault()}>
       <${Typed} label=${t('filter.words')} hint=${t('filter.words.hint')} type="search" value=${one('filterValue')} onChange=${setOne('filterValue')} />
-      <${Choice} label=${t('filter.access')} value=${one('isShared')} onChange=${setOne('isShared')}
+      <${Choice} label=${t('contacts.access')} value=${one('isShared')} onChange=${setOne('isShared')}
         options=${[['', t('filter.any')], ['false', t('private')], ['true', t('shared')]]} />
       <${PeoplePicker} label=${t('filter.manager')} single chosen=${(filter.responsibleid ?? []).filter((id) => id !== NOBODY)}
         onChange=${(/** @type {string[]} */ ids) => set('responsibleid', ids)} />
       <label class="check"><input type="checkbox" checked=${one('responsibleid') === NOBODY}
         onChange=${() => set('responsibleid', one('responsibleid') === NOBODY ? [] : [NOBODY])} /> ${t('nobody')}</label>
-      <${Choice} label=${t('filter.view')} value=${one('contactListView')} onChange=${setOne('contactListView')}
+      <${Choice} label=${t('job.kind')} value=${one('contactListView')} onChange=${setOne('contactListView')}
         options=${[['', t('filter.any')], ...VIEWS.map((view) => [view, t(`filter.view.${view}`)])]} />
-      <${Boxes} title=${t('filter.stage')} name="contactStage" list=${choices.stages} none=${t('no-stage')} chosen=${filter.contactStage ?? []} onToggle=${toggle} />
-      <${Boxes} title=${t('filter.type')} name="contactType" list=${choices.types} none=${t('no-type')} chosen=${filter.contactType ?? []} onToggle=${toggle} />
-      <fieldset><legend>${t('filter.created')}</legend>
+      <${Boxes} title=${t('contacts.stage')} name="contactStage" list=${choices.stages} none=${t('no-stage')} chosen=${filter.contactStage ?? []} onToggle=${toggle} />
+      <${Boxes} title=${t('contacts.type')} name="contactType" list=${choices.types} none=${t('no-type')} chosen=${filter.contactType ?? []} onToggle=${toggle} />
+      <fieldset><legend>${t('contacts.created')}</legend>
         <${Typed} label=${t('filter.from')} type="date" value=${one('fromDate')} onChange=${setOne('fromDate')} />
         <${Typed} label=${t('filter.to')} type="date" value=${one('toDate')} onChange=${setOne('toDate')} />
         <p class="hint">${t('filter.zone', { zone: shownZone() })}</p>
@@ -270,7 +283,8 @@ function FilterForm({ filter, choices, onChange }) {
  *
  * @param {{label: string, type: string, hint?: string, value: string, onChange: (value: string) => void}} properties
  */
-function Typed({ label, hint, type, value, onChange }) {
+export function Typed({ label, hint, type, value: given, onChange }) {
+  const value = type === 'date' ? dayValue(given) : given;
   const [typed, setTyped] = useState(value);
   const settled = useSettled(typed, 400);
   const latest = useRef(value);
@@ -316,7 +330,7 @@ function Tags({ list, chosen, onToggle }) {
     ...matching.slice(0, typed.trim() ? TAGS_SHOWN * 3 : TAGS_SHOWN),
   ];
   const more = matching.length + chosen.length - shown.length;
-  return html`<fieldset><legend>${t('filter.tags')}</legend>
+  return html`<fieldset><legend>${t('contacts.tags')}</legend>
     <${Field} label=${t('filter.tags.find')} hint=${t('filter.tags.all')}>${(/** @type {string} */ id, /** @type {string} */ described) =>
       html`<input id=${id} type="search" autocomplete="off" aria-describedby=${described} value=${typed} onInput=${(/** @type {any} */ event) => setTyped(event.target.value)} />`}<//>
     ${shown.map((one) => html`<label class="check" key=${one.title}><input type="checkbox" checked=${is(one.title)}

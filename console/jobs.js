@@ -3,14 +3,14 @@
 import { useEffect, useState } from './hooks.js';
 import { watch } from './api.js';
 import { Chart, Columns } from './chart.js';
-import { useChoices } from './contacts.js';
+import { FilterWords, useChoices } from './contacts.js';
 import { filterOfView, queryOfFilter } from './selection.js';
 import { date, number, rich, t } from './text.js';
 import {
-  Choice, Empty, Failure, Field, Loading, Name, Page, PeoplePicker, Shown, Table, When, address, announce, columnsOf, go, html,
-  partsOf, useAnswer, usePeople,
+  Choice, Empty, Failure, Field, Loading, Name, Page, PeoplePicker, Shown, Table, When, address, announce, columnsOf, dayValue, go,
+  html, useAnswer,
 } from './ui.js';
-import { Author, CancelButton, Changes, Progress, State, Target, UndoButton, changes, isOver, sentences, useJob } from './work.js';
+import { Author, CancelButton, Changes, Outcome, Progress, State, Target, UndoButton, changes, isOver, useJob } from './work.js';
 
 /** @typedef {import('./types').Job} Job */
 
@@ -36,13 +36,14 @@ export function Jobs({ query }) {
     return watch({
       path: 'crm/access/jobs', query: new URLSearchParams(text), etag: list.answer?.etag,
       onAnswer: (answer) => {
-        setFailure(null);
         list.put(answer);
         return answer.response.some((/** @type {Job} */ job) => !isOver(job));
       },
       onError: setFailure,
     });
   }, [open > 0, text]);
+  // A list that was read is newer than a failure of the poller.
+  useEffect(() => setFailure(null), [list.answer]);
   useEffect(() => {
     if (open > 0) announce(t('jobs.open', { n: open }));
   }, [open]);
@@ -102,15 +103,16 @@ function older(query, before) {
 /** @param {{query: URLSearchParams, turn: (name: string, value: string) => void}} properties */
 function JobFilter({ query, turn }) {
   const one = (/** @type {string} */ name) => query.get(name) ?? '';
-  const typed = (/** @type {string} */ name, /** @type {string} */ type) => html`<${Field} label=${t(/** @type {any} */ (`jobs.filter.${name}`))}>${(/** @type {string} */ id) =>
-    html`<input id=${id} type=${type} autocomplete="off" value=${one(name)} onChange=${(/** @type {any} */ event) => turn(name, event.target.value.trim())} />`}<//>`;
+  const typed = (/** @type {string} */ name, /** @type {string} */ label, /** @type {string} */ type) => html`<${Field} label=${label}>${(/** @type {string} */ id) =>
+    html`<input id=${id} type=${type} autocomplete="off" value=${type === 'date' ? dayValue(one(name)) : one(name)} onChange=${(/** @type {any} */ event) => turn(name, event.target.value.trim())} />`}<//>`;
   return html`<form class="panel filters" role="search" aria-label=${t('filter')} onSubmit=${(/** @type {Event} */ event) => event.preventDefault()}>
     <${Choice} label=${t('job.state')} value=${one('state')} onChange=${(/** @type {string} */ value) => turn('state', value)}
       options=${[['', t('filter.any')], ...STATES.map((state) => [state, t(`job.state.${state}`)])]} />
     <${Choice} label=${t('job.kind')} value=${one('kind')} onChange=${(/** @type {string} */ value) => turn('kind', value)}
       options=${[['', t('filter.any')], ...KINDS.map((one) => [one, t(`job.kind.${one}`)])]} />
     <${PeoplePicker} label=${t('jobs.filter.user')} single chosen=${query.getAll('userId')} onChange=${(/** @type {string[]} */ ids) => turn('userId', ids[0] ?? '')} />
-    ${typed('rule', 'text')}${typed('contactid', 'text')}${typed('from', 'date')}${typed('to', 'date')}
+    ${typed('rule', t('jobs.filter.rule'), 'text')}${typed('contactid', t('jobs.filter.contactid'), 'text')}
+    ${typed('from', t('filter.from'), 'date')}${typed('to', t('filter.to'), 'date')}
   </form>`;
 }
 
@@ -123,8 +125,8 @@ function Daily() {
     const table = {
       rows: [...days].reverse(), keyOf: (/** @type {any} */ day) => day.date, columns: columnsOf([
         { key: 'day', title: t('jobs.daily.day'), head: true, cell: (day) => date(day.date) },
-        { key: 'contacts', title: t('jobs.daily.contacts'), number: true, cell: (day) => number(day.contacts) },
-        { key: 'jobs', title: t('jobs.daily.jobs'), number: true, cell: (day) => number(day.jobs) },
+        { key: 'contacts', title: t('contacts.title'), number: true, cell: (day) => number(day.contacts) },
+        { key: 'jobs', title: t('jobs.title'), number: true, cell: (day) => number(day.jobs) },
       ]),
     };
     return html`<${Chart} title=${t('jobs.daily')} table=${table}>
@@ -143,11 +145,9 @@ export function Job({ subject }) {
   const { job, error, put } = useJob(subject);
   const choices = useChoices();
   const filter = filterOfView(job?.filter);
-  usePeople(filter.responsibleid ?? []);
   if (error && !job) return html`<${Page} title=${t('job.title')}><${Failure} error=${error} /><//>`;
   if (!job) return html`<${Page} title=${t('job.title')}><${Loading} /><//>`;
-  const parts = partsOf(filter, choices);
-  const others = /** @type {const} */ ([['job.undo-of', job.undoOf], ['job.apply-of', job.applyOf]]);
+  const others = /** @type {const} */ ([['job.undo-of', 'job.undo-of.job', job.undoOf], ['job.apply-of', 'job.apply-of.job', job.applyOf]]);
   const fact = (/** @type {import('./text.js').Key} */ key, /** @type {any} */ value) => value && html`<dt>${t(key)}</dt><dd>${value}</dd>`;
   const actions = html`<${CancelButton} job=${job} onChange=${put} />
     <${UndoButton} job=${job} onStarted=${(/** @type {Job} */ started) => go(address('job', {}, started.id))} />`;
@@ -157,18 +157,17 @@ export function Job({ subject }) {
       <section class="panel stack" aria-label=${t('job.title')}>
         <div class="actions"><${State} job=${job} /></div>
         <${Progress} job=${job} spoken />
-        <div class="stack tight"><p class="big">${sentences(job)[0]}</p>${sentences(job).slice(1).map((one) => html`<p>${one}</p>`)}</div>
+        <${Outcome} job=${job} />
         <dl class="facts">
           ${fact('job.author', html`<${Author} by=${job.createdBy} rule=${job.rule} />`)}
           ${fact('job.note', job.note && html`<${Name}>${job.note}<//>`)}
-          ${job.filter && fact('job.which', html`<ul class="chips">${parts.length > 0 ? parts.map((part) => html`<li class="chip">${part.words}</li>`) : html`<li class="chip">${t('filter.every')}</li>`}
-            <li><a href=${address('contacts', queryOfFilter(filter))}>${t('rules.filter.show')}</a></li></ul>`)}
+          ${job.filter && fact('contacts.title', html`<${FilterWords} filter=${filter} choices=${choices}><li><a href=${address('contacts', queryOfFilter(filter))}>${t('rules.filter.show')}</a></li><//>`)}
           ${fact('job.target', job.target && html`<${Target} of=${job.target} />`)}
-          ${others.map(([key, id]) => id && html`<dt>${t('job.kind')}</dt><dd>${rich(key, { job: html`<a href=${address('job', {}, id)}>${t('job.earlier')}</a>` })}</dd>`)}
+          ${others.map(([key, name, id]) => id && html`<dt>${t('job.origin')}</dt><dd>${rich(key, { job: html`<a href=${address('job', {}, id)}>${t(name)}</a>` })}</dd>`)}
           ${fact('job.created', html`<${When} at=${job.created} />`)}
           ${fact('job.started', job.started && html`<${When} at=${job.started} />`)}
           ${fact('job.finished', job.finished && html`<${When} at=${job.finished} />`)}
-          ${fact('job.error', job.error)}
+          ${fact('contact.reason', job.error)}
         </dl>
       </section>
       ${job.kind !== 'snapshot' && isOver(job) && html`<${Changes} id=${job.id} caption=${t('job.changes')} count=${job.updated} />`}

@@ -1,16 +1,16 @@
 /** Standing rules: a filter, the access that its contacts get, and a schedule. */
 
 import { useState } from './hooks.js';
-import { ApiError, call } from './api.js';
-import { TargetFields, missingIn, targetOf } from './access.js';
-import { useChoices } from './contacts.js';
-import { changeOfFilter, filterOfQuery, filterOfView, queryOfFilter, ruleOfFilter } from './selection.js';
-import { number, shownZone, t, time, typedNumber } from './text.js';
+import { ApiError, call, once } from './api.js';
+import { NEW_REQUEST, TargetFields, requestOf, startPreview, targetOf, useMissing } from './access.js';
+import { FilterWords, useChoices } from './contacts.js';
+import { filterOfQuery, filterOfView, queryOfFilter, ruleOfFilter } from './selection.js';
+import { rich, shownZone, t, time, typedNumber } from './text.js';
 import {
-  Empty, Failure, Field, Loading, Name, Page, Shown, Table, When, address, announce, go, html, partsOf, useAction,
-  useAnswer, usePeople, useSettled,
+  Empty, Failure, Field, Loading, Name, Page, Shown, Table, When, address, announce, go, html, stayer, useAction,
+  useAnswer, useSettled,
 } from './ui.js';
-import { Author, Changes, Dialog, NoteField, Progress, Target, isOver, sentences, useJob } from './work.js';
+import { Author, Changes, Dialog, NoPreview, NoteField, Outcome, Progress, Target, isOver, useJob } from './work.js';
 
 const PATH = 'crm/access/rules';
 const RUNS = 5;
@@ -24,41 +24,31 @@ export function Rules() {
   const choices = useChoices();
   /** @type {import('./ui.js').Column<import('./types').Rule>[]} */
   const columns = [
-    { key: 'name', title: t('rules.name'), head: true, cell: (rule) => html`<a href=${address('rule', {}, rule.name)}><${Name}>${rule.name}<//></a>
-      ${rule.note && html`<span class="quiet kind"><${Name}>${rule.note}<//></span>`}` },
+    { key: 'name', title: t('contacts.name'), head: true, cell: (rule) => html`<a href=${address('rule', {}, rule.name)}><${Name}>${rule.name}<//></a>
+      ${rule.note && html`<span class="quiet kind"><${Name}>${rule.note}<//></span>`}
+      <span class="quiet kind">${rich('rules.owner', { name: html`<${Author} by=${rule.createdBy} />` })}</span>` },
     {
-      key: 'filter', title: t('rules.filter'),
+      key: 'filter', title: t('contacts.title'),
       cell: (rule) => html`<${FilterWords} filter=${filterOfView(rule.filter)} choices=${choices} />`,
     },
-    { key: 'target', title: t('rules.target'), cell: (rule) => html`<${Target} of=${rule.target} />` },
+    { key: 'target', title: t('job.target'), cell: (rule) => html`<${Target} of=${rule.target} />` },
     {
       key: 'cron', title: t('rules.schedule'),
-      cell: (rule) => html`<code>${rule.cron}</code><span class="quiet kind">${rule.timeZone}</span>`,
+      cell: (rule) => html`<code>${rule.cron}</code><span class="quiet kind">${rule.timeZone}</span>
+        <span class="quiet kind">${typeof rule.maxAffected === 'number' ? t('rules.limit.n', { n: rule.maxAffected }) : t('rules.limit.none')}</span>`,
     },
     {
       key: 'next', title: t('rules.next'),
       cell: (rule) => (rule.nextRun ? html`<time datetime=${rule.nextRun}>${time(rule.nextRun, 'weekday', rule.timeZone)}</time>` : t('rules.disabled')),
     },
-    {
-      key: 'limit', title: t('rules.limit'), number: true,
-      cell: (rule) => (typeof rule.maxAffected === 'number' ? number(rule.maxAffected) : t('rules.limit.none')),
-    },
     { key: 'last', title: t('rules.last'), cell: (rule) => html`${rule.lastJob ? html`<a href=${address('job', {}, rule.lastJob)}><${When} at=${rule.lastRun} /></a>` : t('rules.never')}
       ${rule.lastError && html`<span class="fault kind">${t('rules.last.error')}: ${rule.lastError}</span>`}` },
-    { key: 'owner', title: t('rules.owner'), cell: (rule) => html`<${Author} by=${rule.createdBy} />` },
   ];
   return html`<${Page} title=${t('rules.title')} actions=${html`<a class="button primary" href=${address('rule')}>${t('rules.new')}</a>`}>
     <${Shown} of=${rules}>${(/** @type {import('./api.js').Answer} */ { response }) =>
       response.length === 0
         ? html`<${Empty} title=${t('rules.none')}><p>${t('rules.none.hint')}</p><p><a href=${address('rule')}>${t('rules.new')}</a></p><//>`
         : html`<${Table} caption=${t('rules.caption')} columns=${columns} rows=${response} keyOf=${(/** @type {import('./types').Rule} */ rule) => rule.name} />`}<//><//>`;
-}
-
-/** @param {{filter: Filter, choices: import('./ui.js').Choices}} properties */
-function FilterWords({ filter, choices }) {
-  usePeople(filter.responsibleid ?? []);
-  const parts = partsOf(filter, choices);
-  return html`<ul class="chips">${parts.length > 0 ? parts.map((part) => html`<li class="chip">${part.words}</li>`) : html`<li class="chip">${t('filter.every')}</li>`}</ul>`;
 }
 
 /**
@@ -79,14 +69,6 @@ export function Rule({ subject, query }) {
       filter=${shown && Object.keys(named).length === 0 ? filterOfView(shown.filter) : named} /><//>`;
 }
 
-/** @param {any} target @returns {{verb: 'give' | 'take' | 'replace', people: string[], visibility: 'keep' | 'private' | 'shared'}} */
-function requestOf(target) {
-  const verb = target?.managerList ? 'replace' : target?.removeManagers?.length && !target?.addManagers?.length ? 'take' : 'give';
-  const people = target?.managerList ?? (verb === 'take' ? target?.removeManagers : target?.addManagers) ?? [];
-  const visibility = target?.isPrivate === true ? 'private' : target?.isPrivate === false ? 'shared' : 'keep';
-  return { verb, people, visibility };
-}
-
 /**
  * The form of a rule.
  *
@@ -95,80 +77,89 @@ function requestOf(target) {
 function Editor({ rule, etag, filter, reload }) {
   const choices = useChoices();
   const [name, setName] = useState(rule?.name ?? '');
-  const [request, setRequest] = useState(() => requestOf(rule?.target));
+  const [request, setRequest] = useState(rule ? requestOf(rule.target) : NEW_REQUEST);
   const [cron, setCron] = useState(rule?.cron ?? '0 2 * * *');
   const [zone, setZone] = useState(rule?.timeZone ?? shownZone());
   const [limit, setLimit] = useState(typeof rule?.maxAffected === 'number' ? String(rule.maxAffected) : '');
   const [note, setNote] = useState(rule?.note ?? '');
   const [enabled, setEnabled] = useState(rule?.enabled ?? true);
-  const [preview, setPreview] = useState(/** @type {string | null} */ (null));
+  const [preview, setPreview] = useState(/** @type {{id: string, asked: string} | null} */ (null));
   const [deleting, setDeleting] = useState(false);
-  const action = useAction();
-  const missing = missingIn({ ...request, note: '' });
-  // A rule may do both at once; the form shows one verb, and a target that the form cannot show is kept as it is.
-  const both = rule?.target?.addManagers?.length > 0 && rule?.target?.removeManagers?.length > 0;
-  const target = both ? Object.fromEntries(Object.entries(rule.target).filter(([, value]) => value !== null)) : targetOf({ ...request, note: '' });
+  const saving = useAction();
+  const previewing = useAction();
+  const removing = useAction();
+  const missing = useMissing(request);
+  const target = targetOf(request);
+  // A preview is about these contacts and this access: another request has no preview yet.
+  const asked = JSON.stringify([filter, target]);
+  const most = typedNumber(limit);
+  const limitFault = limit.trim() !== '' && most === null ? t('error.number', { example: 500 }) : undefined;
   const path = `${PATH}/${encodeURIComponent(name)}`;
-  const changed = action.error instanceof ApiError && action.error.status === 412;
+  const isUnmet = (/** @type {unknown} */ error) => error instanceof ApiError && error.status === 412;
+  const rename = (/** @type {string} */ other) => {
+    setName(other);
+    saving.forget();
+  };
 
   const save = (/** @type {Event} */ event) => {
     event.preventDefault();
-    action.run(async () => {
-      const most = typedNumber(limit);
+    saving.run(async () => {
+      const stays = stayer();
       const body = {
         filter: ruleOfFilter(filter), target, cron, timeZone: zone, enabled,
         ...(most !== null && { maxAffected: most }), ...(note && { note }),
       };
-      await call('PUT', path, { body, ifMatch: rule && etag, key: crypto.randomUUID() });
+      // The same rule has the same key: after a lost answer, another attempt does not meet the rule that the first one made.
+      await once(`rule ${name} ${etag} ${JSON.stringify(body)}`, (key) =>
+        call('PUT', path, { body, ...(rule ? { ifMatch: etag } : { ifNoneMatch: '*' }), key }));
       announce(t('rules.saved'));
-      go(address('rules'));
+      if (stays()) go(address('rules'));
     });
   };
   const remove = () =>
-    action.run(async () => {
+    removing.run(async () => {
+      const stays = stayer();
       await call('DELETE', path, { ifMatch: etag });
       announce(t('rules.deleted'));
-      go(address('rules'));
+      if (stays()) go(address('rules'));
     });
-  const startPreview = () =>
-    action.run(async () => {
-      const { query, body } = changeOfFilter(filter);
-      query.set('dryRun', 'true');
-      const { response } = await call('PUT', 'crm/contact/filter/access.json', { query, body: { ...body, ...target }, queued: true, key: crypto.randomUUID() });
-      setPreview(response.id);
-    });
+  const showPreview = () =>
+    previewing.run(async () => setPreview({ id: await startPreview({ filter }, target), asked }));
+  /** A failure of a call with a tag. A rule that somebody changed meanwhile can be loaded again. */
+  const conflict = (/** @type {unknown} */ error) =>
+    error && html`<${Failure} error=${error} title=${isUnmet(error) ? t('rules.conflict') : undefined} retry=${isUnmet(error) ? reload : undefined} />`;
   const input = (/** @type {string} */ value, /** @type {(value: string) => void} */ set, more = {}) => (/** @type {string} */ id, /** @type {string} */ described) =>
     html`<input id=${id} type="text" autocomplete="off" aria-describedby=${described || undefined} value=${value}
       onInput=${(/** @type {any} */ event) => set(event.target.value)} ...${more} />`;
 
   return html`<div class="columns">
     <form class="panel stack" onSubmit=${save} aria-label=${t('rules.title')}>
-      ${!rule && html`<${Field} label=${t('rules.name')} hint=${t('rules.name.hint')}>${input(name, setName, { required: true, pattern: NAME })}<//>`}
+      ${!rule && html`<${Field} label=${t('contacts.name')} hint=${t('rules.name.hint')}>${input(name, rename, { required: true, pattern: NAME })}<//>`}
       ${rule?.lastError && html`<p class="fault">${t('rules.last.error')}: ${rule.lastError}</p>`}
-      <div class="field"><h2>${t('rules.filter')}</h2><${FilterWords} filter=${filter} choices=${choices} />
+      <div class="field"><h2>${t('contacts.title')}</h2><${FilterWords} filter=${filter} choices=${choices} />
         <p class="hint"><a href=${address('contacts', queryOfFilter(filter))}>${t('rules.filter.show')}</a> ${t('rules.filter.edit')}</p></div>
-      <h2>${t('rules.target')}</h2>
-      ${both ? html`<p><${Target} of=${rule.target} /></p>`
-        : html`<${TargetFields} request=${request} onChange=${(/** @type {Partial<typeof request>} */ part) => setRequest((before) => ({ ...before, ...part }))} />`}
+      <h2>${t('job.target')}</h2>
+      <${TargetFields} request=${request} onChange=${(/** @type {Partial<typeof request>} */ part) => setRequest((before) => ({ ...before, ...part }))} />
       <h2>${t('rules.schedule')}</h2>
       <${Field} label=${t('rules.cron')} hint=${t('rules.cron.hint')}>${input(cron, setCron, { required: true })}<//>
       <${Field} label=${t('rules.zone')}>${input(zone, setZone, { required: true })}<//>
-      <${Field} label=${t('rules.limit')} hint=${t('rules.limit.hint')}>${input(limit, setLimit, { inputmode: 'numeric' })}<//>
+      <${Field} label=${t('rules.limit')} hint=${t('rules.limit.hint')} fault=${limitFault}>${input(limit, setLimit, { inputmode: 'numeric', 'aria-invalid': String(limitFault !== undefined) })}<//>
       <${NoteField} note=${note} onChange=${setNote} />
       <label class="check"><input type="checkbox" checked=${enabled} onChange=${() => setEnabled(!enabled)} /><span>${t('rules.enabled')}</span></label>
-      ${action.error && html`<${Failure} error=${action.error} title=${changed ? t('rules.conflict') : undefined} retry=${changed ? reload : undefined} />`}
+      ${isUnmet(saving.error) && !rule ? html`<div class="failure" role="alert"><p>${t('rules.exists')}</p></div>` : conflict(saving.error)}
+      ${previewing.error && html`<${Failure} error=${previewing.error} />`}
       <div class="actions">
-        <button type="submit" class="primary" disabled=${action.busy || missing !== null} aria-describedby=${missing ? 'missing' : undefined}>${t('rules.save')}</button>
-        <button type="button" disabled=${action.busy || missing !== null} onClick=${startPreview}>${t('rules.preview')}</button>
+        <button type="submit" class="primary" disabled=${saving.busy || missing !== null || limitFault !== undefined} aria-describedby=${missing ? 'missing' : undefined}>${t('rules.save')}</button>
+        <button type="button" disabled=${previewing.busy || missing !== null} aria-describedby=${missing ? 'missing' : undefined} onClick=${showPreview}>${t('rules.preview')}</button>
         ${rule && html`<button type="button" onClick=${() => setDeleting(true)}>${t('rules.delete')}</button>`}
-        ${missing && html`<p class="hint" id="missing">${t(missing)}</p>`}
+        ${missing && html`<p class="hint" id="missing">${missing}</p>`}
       </div>
     </form>
-    <div class="stack"><${Runs} cron=${cron} zone=${zone} />${preview && html`<${Preview} key=${preview} id=${preview} />`}</div>
+    <div class="stack"><${Runs} cron=${cron} zone=${zone} />${preview?.asked === asked && html`<${Preview} key=${preview.id} id=${preview.id} />`}</div>
     ${deleting && html`<${Dialog} title=${t('rules.delete.title', { name })} onClose=${() => setDeleting(false)}
       footer=${html`<button type="button" onClick=${() => setDeleting(false)}>${t('back')}</button>
-        <button type="button" class="primary" disabled=${action.busy} onClick=${remove}>${t('rules.delete')}</button>`}>
-      ${action.error && html`<${Failure} error=${action.error} />`}<p>${t('rules.delete.text')}</p><//>`}
+        <button type="button" class="primary" disabled=${removing.busy} onClick=${remove}>${t('rules.delete')}</button>`}>
+      ${conflict(removing.error)}<p>${t('rules.delete.text')}</p><//>`}
   </div>`;
 }
 
@@ -187,12 +178,11 @@ function Runs({ cron, zone }) {
 /** The preview of a run. @param {{id: string}} properties */
 function Preview({ id }) {
   const { job, error } = useJob(id);
-  return html`<section class="panel stack" aria-labelledby="preview"><h2 id="preview">${t('access.preview.title')}</h2>
+  return html`<section class="panel stack" aria-labelledby="preview"><h2 id="preview">${t('job.kind.preview')}</h2>
     <p class="hint">${t('rules.preview.text')}</p>
     ${error && html`<${Failure} error=${error} />`}
     ${job && html`<${Progress} job=${job} spoken />`}
-    ${job && isOver(job) && html`<p class="big">${sentences(job)[0]}</p>${sentences(job).slice(1).map((one) => html`<p>${one}</p>`)}
-      ${job.loses && html`<p>${job.loses.users > 0 ? t('access.loses', { n: job.loses.users }) : t('access.loses.none')}</p>`}
-      ${job.state === 'done' && html`<${Changes} id=${id} caption=${t('access.changes')} count=${job.updated} />`}`}
+    ${job?.state === 'done' ? html`<${Outcome} job=${job} /><${Changes} id=${id} caption=${t('access.changes')} count=${job.updated} />`
+      : job && isOver(job) && html`<${NoPreview} job=${job} />`}
   </section>`;
 }

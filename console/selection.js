@@ -1,7 +1,7 @@
 /**
- * Which contacts are meant: the filter, as an address, a list, a change and a job write it, and the selection of a table.
+ * The selected contacts: the filter, as an address, a list, a change and a job write it, and the selection of a table.
  *
- * Everything that is shown, counted, confirmed and changed comes from here, so that these are the same contacts. The
+ * Each view takes the contacts that it shows, counts, confirms and changes from here, so that these are the same contacts. The
  * module is pure: it knows neither the page nor the service.
  */
 
@@ -69,11 +69,15 @@ export function queryOfFilter(filter) {
   return query;
 }
 
-/** The first and the last moment of a day, as the service shows the whole days of a filter. */
-const WHOLE_DAY = /^(\d{4}-\d\d-\d\d)T(?:00:00:00\.0000000|23:59:59\.9999999)/;
+/** The moments of a filter that stand for a whole day: the first one of a `fromDate`, the last one of a `toDate`. */
+const WHOLE_DAY = new Map([
+  ['fromDate', /^(\d{4}-\d\d-\d\d)T00:00:00\.0000000/],
+  ['toDate', /^(\d{4}-\d\d-\d\d)T23:59:59\.9999999/],
+]);
 
 /**
- * Reads the filter of a job or of a rule, whose absent fields may be empty or `null`, and whose days are moments.
+ * Reads the filter of a job or of a rule, whose absent fields may be empty or `null`, and whose days are moments. Throws
+ * at a field that the console does not know: without the field, the filter would select other contacts.
  *
  * @param {object | null | undefined} shown
  * @returns {Filter}
@@ -83,8 +87,9 @@ export function filterOfView(shown) {
   const filter = {};
   for (const [name, value] of Object.entries(shown ?? {})) {
     const values = (Array.isArray(value) ? value : [value]).filter((one) => one !== null && one !== '').map(String);
-    if (!(name in FIELDS) || values.length === 0 || (name === 'contactListView' && values[0] === 'All')) continue;
-    filter[name] = values.map((one) => WHOLE_DAY.exec(one)?.[1] ?? one);
+    if (values.length === 0 || (name === 'contactListView' && values[0] === 'All')) continue;
+    if (!Object.hasOwn(FIELDS, name)) throw new Error(`The console does not know the field “${name}” of this filter, and so shows none of its contacts.`);
+    filter[name] = values.map((one) => WHOLE_DAY.get(name)?.exec(one)?.[1] ?? one);
   }
   return filter;
 }
@@ -171,15 +176,14 @@ export function fingerprint(filter) {
  *   | {type: 'all', page: readonly number[]}
  *   | {type: 'clear'}
  *   | {type: 'paged', page: readonly number[]}
- *   | {type: 'filtered'}
- *   | {type: 'ran'}} Action
+ *   | {type: 'filtered'}} Action
  */
 
 /** @type {Selection} */
 export const NOTHING = Object.freeze({ mode: 'none', ids: Object.freeze([]), refused: false });
 
 /**
- * Returns the selection after an action. Any toggle, page, filter change or run ends `all`.
+ * Returns the selection after an action. Any toggle, page or change of the filter ends `all`.
  *
  * @param {Selection} selection
  * @param {Action} action
@@ -206,7 +210,6 @@ export function reduce(selection, action) {
       return mode === 'all' ? NOTHING : ticked(selection, ids, action.page);
     case 'clear':
     case 'filtered':
-    case 'ran':
       return NOTHING;
   }
 }

@@ -1,7 +1,7 @@
 /**
  * Every text of the console, and how the console writes numbers, dates and lists.
  *
- * A text is a whole sentence with placeholders. A text with several forms has one for each category of the plural of
+ * A text is a whole sentence or clause with placeholders. A text with several forms has one for each category of the plural of
  * its number `n`. The language `pseudo` makes each text longer and accented, and `pseudo-rtl` writes from right to left,
  * so that tests find texts that are cut off or stand outside this module.
  */
@@ -14,10 +14,6 @@ const TEXTS = {
   'title': '{page} – {product}',
   'skip': 'Skip to the content',
   'nav': 'Views',
-  'nav.contacts': 'Contacts',
-  'nav.jobs': 'Jobs',
-  'nav.rules': 'Rules',
-  'nav.who': 'Who can see what',
   'zone': 'Dates and times are in the portal’s time zone, {zone}.',
   'loading': 'Loading…',
   'again': 'Try again',
@@ -43,6 +39,7 @@ const TEXTS = {
   'error.address.title': 'This address is not understood',
   'error.address': 'The console does not know “{name}” in this address. Nothing is shown, because a lost part of a filter would select other contacts.',
   'error.view': 'There is no such page.',
+  'error.number': 'Type a whole number such as {example}.',
   'error.home': 'Show all contacts',
 
   // Words for access and contacts
@@ -52,7 +49,6 @@ const TEXTS = {
   'everyone': 'Everyone',
   'everyone.reads': 'Everyone may read',
   'admins-only': 'Administrators only',
-  'mixed': 'Mixed',
   'company': 'Company',
   'person': 'Person',
   'nobody': 'No manager',
@@ -68,6 +64,8 @@ const TEXTS = {
   'contacts.matched': { one: '{n} contact matches', other: '{n} contacts match' },
   'contacts.at-least': { one: 'At least {n} contact matches', other: 'At least {n} contacts match' },
   'contacts.counting': 'Counting the contacts that match…',
+  'contacts.uncounted': 'The contacts that match could not be counted',
+  'contacts.unknown': 'An unknown number of contacts matches',
   'contacts.none': 'No contact matches this filter.',
   'contacts.none.hint': 'Remove a part of the filter, or show all contacts.',
   'contacts.name': 'Name',
@@ -81,20 +79,14 @@ const TEXTS = {
   'filter': 'Filter',
   'filter.words': 'Words in the name',
   'filter.words.hint': 'Each word has to occur.',
-  'filter.access': 'Access',
   'filter.any': 'Any',
   'filter.manager': 'Manager',
-  'filter.view': 'Kind',
   'filter.view.Company': 'Companies',
   'filter.view.Person': 'Persons',
   'filter.view.WithOpportunity': 'With opportunity',
-  'filter.created': 'Created',
   'filter.from': 'From',
   'filter.to': 'To',
   'filter.zone': 'Whole days in {zone}',
-  'filter.stage': 'Stage',
-  'filter.type': 'Type',
-  'filter.tags': 'Tags',
   'filter.tags.all': 'A contact needs every chosen tag.',
   'filter.tags.find': 'Find a tag',
   'filter.tags.more': { one: '{n} more tag: type to find it', other: '{n} more tags: type to find them' },
@@ -151,45 +143,33 @@ const TEXTS = {
   'access.now.mixed': 'The lists of managers differ: mixed.',
   'access.now.sample': { one: 'Seen from the first {n} contact.', other: 'Seen from the first {n} contacts.' },
   'access.request': 'Request',
-  'access.people': 'People',
-  'access.verb': 'What to do',
-  'access.verb.give': 'Give access to',
-  'access.verb.give.hint': 'Adds these people to each list.',
-  'access.verb.take': 'Take access from',
-  'access.verb.take.hint': 'Removes these people from each list.',
-  'access.verb.replace': 'Replace the list with',
-  'access.verb.replace.hint': 'Each contact gets exactly this list.',
+  'access.mode': 'Lists of managers',
+  'access.mode.edit': 'Add and remove people',
+  'access.mode.edit.hint': 'The other people of each list stay.',
+  'access.mode.replace': 'Replace each list',
+  'access.mode.replace.hint': 'Each contact gets exactly this list.',
+  'access.give': 'Give access to',
+  'access.take': 'Take access from',
+  'access.list': 'People of the list',
   'access.visibility': 'Who else may see them',
   'access.visibility.keep': 'Keep as each contact is',
   'access.visibility.keep.replace': 'A replaced list needs a choice: private or shared.',
   'access.visibility.private': 'Private: only the people of the list and administrators',
   'access.visibility.shared': 'Shared: everyone',
+  'access.visibility.read-only': 'Shared for reading, as now: everyone sees, the people of the list edit',
   'access.note': 'Note for the record',
   'access.note.hint': 'Stays with the job; at most 200 characters.',
   'access.preview': 'Preview',
-  'access.preview.title': 'Preview',
   'access.preview.first': 'The preview shows which contacts change, before and after, and who gains or loses sight of them. Nothing changes before you confirm.',
   'access.preview.working': 'The preview reads the contacts. Nothing is changed.',
   'access.preview.cancelled': 'The preview was cancelled. Nothing was changed.',
   'access.preview.failed': 'The preview failed. Nothing was changed.',
+  'access.preview.other': 'The job that this address names is no preview.',
   'access.preview.expires': 'This preview can be used until {time}.',
-  'access.needs-people': 'Name at least one person.',
+  'access.needs-request': 'Name at least one person, or choose private or shared.',
   'access.needs-visibility': 'Choose private or shared.',
+  'access.needs-one-side': 'One person cannot both get access and lose access: {names}.',
   'access.nothing': 'Every contact already has this access; there is nothing to change.',
-  'access.private.give': { one: '{n} contact gets this access: private, with {names} in the list.', other: '{n} contacts get this access: private, with {names} in the list.' },
-  'access.private.take': { one: '{n} contact gets this access: private, without {names} in the list.', other: '{n} contacts get this access: private, without {names} in the list.' },
-  'access.private.replace': { one: '{n} contact gets this access: private to {names}.', other: '{n} contacts get this access: private to {names}.' },
-  'access.private.admins': { one: '{n} contact gets this access: private to administrators.', other: '{n} contacts get this access: private to administrators.' },
-  'access.shared.give': { one: '{n} contact gets this access: shared with everyone, with {names} in the list.', other: '{n} contacts get this access: shared with everyone, with {names} in the list.' },
-  'access.shared.take': { one: '{n} contact gets this access: shared with everyone, without {names} in the list.', other: '{n} contacts get this access: shared with everyone, without {names} in the list.' },
-  'access.shared.replace': { one: '{n} contact gets this access: shared with everyone, with the list {names}.', other: '{n} contacts get this access: shared with everyone, with the list {names}.' },
-  'access.shared.admins': { one: '{n} contact gets this access: shared with everyone, with an empty list.', other: '{n} contacts get this access: shared with everyone, with an empty list.' },
-  'access.keep.give': { one: '{n} contact gets this access: {names} in the list.', other: '{n} contacts get this access: {names} in the list.' },
-  'access.keep.take': { one: '{n} contact gets this access: {names} not in the list.', other: '{n} contacts get this access: {names} not in the list.' },
-  'access.loses': { one: '{n} person loses sight of some of them.', other: '{n} people lose sight of some of them.' },
-  'access.loses.none': 'Nobody loses sight of a contact.',
-  'access.loses.you': { one: 'You lose sight of {n}.', other: 'You lose sight of {n}.' },
-  'access.gains': { one: '{n} person gains sight of some of them.', other: '{n} people gain sight of some of them.' },
   'access.counts': 'Counts of the preview',
   'access.count.matched': 'Selected',
   'access.count.updated': 'Change',
@@ -198,20 +178,14 @@ const TEXTS = {
   'access.count.failed': 'Cannot be changed',
   'access.count.losesAny': 'Hidden from somebody',
   'access.changes': 'Before and after',
-  'access.changes.lists': {
-    one: '{n} shared contact changes in its list alone, which is in force once the contact is private.',
-    other: '{n} shared contacts change in their lists alone, which are in force once the contacts are private.',
-  },
   'access.before': 'Before',
   'access.after': 'After',
   'access.contact': 'Contact',
   'access.gains.title': 'Who gains',
   'access.loses.title': 'Who loses',
-  'access.effect.person': 'Person',
-  'access.effect.contacts': 'Contacts',
   'access.effect.none': 'Nobody',
-  'access.effect.first': { one: 'The largest of {n}', other: 'The largest of {n}' },
-  'access.type-number': 'To confirm, type the number of contacts that change: {number}',
+  'access.confirm': 'To confirm, type the number of contacts that change: {number}',
+  'access.confirm.other': 'This is another number than the number of contacts that change.',
   'access.apply': { one: 'Change {n} contact', other: 'Change {n} contacts' },
   'access.applying': 'Starting…',
   'access.new-preview': 'New preview',
@@ -219,6 +193,30 @@ const TEXTS = {
   'access.edit-form': 'Change the request',
   'access.result': 'Result',
   'access.more-changes': 'Show more',
+
+  // The sentence of a preview: clauses that are joined
+  'effect.sentence': '{clauses}.',
+  'effect.and': '{first}; {second}',
+  'effect.change': { one: '{n} contact changes', other: '{n} contacts change' },
+  'effect.private.keep': { one: '{n} contact becomes private', other: '{n} contacts become private' },
+  'effect.private.give': { one: '{n} contact becomes private, with {give} in the list', other: '{n} contacts become private, with {give} in the lists' },
+  'effect.private.take': { one: '{n} contact becomes private, without {take} in the list', other: '{n} contacts become private, without {take} in the lists' },
+  'effect.private.both': { one: '{n} contact becomes private, with {give} and without {take} in the list', other: '{n} contacts become private, with {give} and without {take} in the lists' },
+  'effect.private.replace': { one: '{n} contact becomes private to {give}', other: '{n} contacts become private to {give}' },
+  'effect.private.empty': { one: '{n} contact becomes private to administrators', other: '{n} contacts become private to administrators' },
+  'effect.shared': { one: '{n} contact becomes shared with everyone', other: '{n} contacts become shared with everyone' },
+  'effect.lists.replace': { one: '{n} contact gets the list {give}', other: '{n} contacts get the list {give}' },
+  'effect.lists.empty': { one: '{n} contact gets an empty list', other: '{n} contacts get an empty list' },
+  'effect.lists.give': { one: '{n} contact gets {give} in its list', other: '{n} contacts get {give} in their lists' },
+  'effect.lists.take': { one: '{n} contact loses {take} from its list', other: '{n} contacts lose {take} from their lists' },
+  'effect.lists.both': { one: '{n} contact gets {give} in its list and loses {take}', other: '{n} contacts get {give} in their lists and lose {take}' },
+  'effect.stay.private': { one: '{n} contact that is private already gets another list', other: '{n} contacts that are private already get another list' },
+  'effect.stay.shared': { one: '{n} contact that is shared already changes in its list or in who may edit', other: '{n} contacts that are shared already change in their list or in who may edit' },
+  'effect.loses': { one: '{n} person loses sight of some of them', other: '{n} people lose sight of some of them' },
+  'effect.loses.you': { one: '{n} person loses sight of some of them, you of {you}', other: '{n} people lose sight of some of them, you of {you}' },
+  'effect.loses.only-you': 'you alone lose sight of {n} of them',
+  'effect.loses.none': 'nobody loses sight of a contact',
+  'effect.gains': { one: '{n} person gains sight of some of them', other: '{n} people gain sight of some of them' },
 
   // A job and its progress
   'job.title': 'Job',
@@ -248,7 +246,8 @@ const TEXTS = {
   'job.end': 'ends about {time}',
   'job.percent': '{percent} %',
   'job.cancel': 'Cancel the job',
-  'job.cancelled': 'The job stops after its current page. What is done can be undone.',
+  'job.cancelled': 'The job stops after its current page. The changes up to then can be undone.',
+  'job.cancelled.reads': 'The job stops after its current page. Nothing was changed.',
   'job.undo': 'Undo',
   'job.undo.title': 'Undo this job',
   'job.undo.counting': 'Counting what the undo would restore…',
@@ -256,25 +255,27 @@ const TEXTS = {
   'job.undo.conflicts': { one: '{n} was changed again since and stays as it is.', other: '{n} were changed again since and stay as they are.' },
   'job.undo.skipped': { one: '{n} may not be edited by you.', other: '{n} may not be edited by you.' },
   'job.undo.none': 'There is nothing to restore.',
+  'job.undo.uncounted': 'There are too many contacts to count what the undo would restore. The undo restores each contact whose access nobody changed since the job.',
+  'job.undo.confirm.uncounted': 'Restore the contacts',
   'job.undo.confirm': { one: 'Restore {n} contact', other: 'Restore {n} contacts' },
-  'job.undo.note': 'An undo is a job and can be undone. Changes can be undone for 90 days.',
+  'job.undo.note': 'An undo is a job and can be undone. Changes can be undone as long as the states before them are kept: 90 days, unless the operator chose otherwise.',
   'job.open': 'Show the job',
   'job.by.schedule': 'The operator’s schedule',
   'job.by.rule': 'Rule {name}',
-  'job.undo-of': 'Undoes {job}',
-  'job.apply-of': 'Runs the preview {job}',
-  'job.earlier': 'an earlier job',
+  'job.origin': 'Origin',
+  'job.undo-of': 'Undo of {job}',
+  'job.undo-of.job': 'an earlier job',
+  'job.apply-of': 'Run of {job}',
+  'job.apply-of.job': 'a preview',
   'job.started': 'Started',
   'job.finished': 'Ended',
   'job.created': 'Requested',
   'job.author': 'By',
-  'job.which': 'Contacts',
   'job.target': 'New access',
   'job.note': 'Note',
   'job.kind': 'Kind',
   'job.state': 'State',
   'job.counts': 'Changed',
-  'job.error': 'Reason',
   'job.changes': 'Changes',
   'job.changes.none': 'This job changed no contact.',
   'job.changes.expired': 'The states before this job are no longer kept.',
@@ -284,8 +285,6 @@ const TEXTS = {
   'target.take': 'Take access from {names}',
   'target.replace': 'List {names}',
   'target.admins': 'Empty list',
-  'target.private': 'Private',
-  'target.shared': 'Shared',
 
   'jobs.title': 'Jobs',
   'jobs.caption': 'Jobs, newest first',
@@ -295,13 +294,9 @@ const TEXTS = {
   'jobs.newest': 'Newest jobs',
   'jobs.daily': 'Contacts changed per day',
   'jobs.daily.day': 'Day',
-  'jobs.daily.contacts': 'Contacts',
-  'jobs.daily.jobs': 'Jobs',
   'jobs.daily.bar': { one: '{day}: {n} contact changed', other: '{day}: {n} contacts changed' },
   'jobs.daily.none': 'No contact was changed in the last 90 days.',
   'jobs.filter.user': 'User',
-  'jobs.filter.from': 'From',
-  'jobs.filter.to': 'To',
   'jobs.filter.rule': 'Rule',
   'jobs.filter.contactid': 'Contact number',
   'jobs.open': { one: '{n} job is open', other: '{n} jobs are open' },
@@ -342,7 +337,6 @@ const TEXTS = {
   'contact.history.what': 'How',
   'contact.change': 'Change access',
   'contact.change.none': 'You may see this contact, but not edit it.',
-  'contact.managers': 'People of the list',
   'contact.save': 'Preview and save',
   'contact.save.title': 'Save this access?',
   'contact.save.confirm': 'Save',
@@ -366,13 +360,10 @@ const TEXTS = {
   'rules.none': 'There is no rule yet.',
   'rules.none.hint': 'A rule sets the access of all contacts that match a filter, on a schedule.',
   'rules.new': 'New rule',
-  'rules.name': 'Name',
   'rules.name.hint': 'Letters, digits, dots, dashes and underscores.',
-  'rules.filter': 'Contacts',
   'rules.filter.edit': 'To choose other contacts, change the filter there and make a rule of it.',
   'rules.filter.show': 'Show these contacts',
   'rules.filter.make': 'Make a rule of this filter',
-  'rules.target': 'New access',
   'rules.schedule': 'Schedule',
   'rules.cron': 'Cron expression',
   'rules.cron.hint': 'Minute, hour, day of the month, month, day of the week. For example 0 2 * * * is every night at two.',
@@ -381,13 +372,14 @@ const TEXTS = {
   'rules.next.five': 'The next five runs, in {zone}',
   'rules.limit': 'Change at most',
   'rules.limit.hint': 'If more contacts would change, the run writes nothing. Empty means no limit.',
+  'rules.limit.n': { one: 'At most {n} contact', other: 'At most {n} contacts' },
   'rules.limit.none': 'No limit',
   'rules.enabled': 'Runs on schedule',
   'rules.disabled': 'Paused',
   'rules.last': 'Last run',
   'rules.last.error': 'Last error',
   'rules.never': 'Not yet',
-  'rules.owner': 'Owner',
+  'rules.owner': 'Owner: {name}',
   'rules.save': 'Save the rule',
   'rules.saved': 'The rule is saved.',
   'rules.delete': 'Delete the rule',
@@ -396,9 +388,10 @@ const TEXTS = {
   'rules.deleted': 'The rule is deleted.',
   'rules.preview': 'Preview a run',
   'rules.preview.text': 'The preview counts what a run would change now. Nothing is changed.',
+  'rules.exists': 'There is a rule with this name already, and nothing was saved. Choose another name.',
   'rules.conflict': 'Somebody changed this rule meanwhile. Load it again before you save.',
 
-  // Who can see what
+  // The view of who can see what
   'who.title': 'Who can see what',
   'who.person': 'By person',
   'who.person.choose': 'Choose a person',
@@ -421,9 +414,7 @@ const TEXTS = {
   'who.chart.counting': 'Counting the contacts…',
   'who.chart.never': 'The contacts were not counted yet.',
   'who.chart.admins': 'Only administrators see these counts.',
-  'who.chart.private': 'Private',
   'who.chart.editing': 'Shared for editing',
-  'who.chart.reading': 'Shared for reading',
   'who.chart.all': 'All',
   'who.chart.bar': '{name}: {private} private, {editing} shared for editing, {reading} shared for reading',
 
@@ -502,10 +493,15 @@ export function isText(key) {
 /** @param {number} value */
 export const number = (value) => numbers.format(value);
 
-/** Reads a number as users type it, with or without separators. @param {string} typed */
+/** The digits that users type: those of the browser's language, and the Arabic numerals. */
+const DIGITS = new Map([...'0123456789'].flatMap((digit) => [[digit, digit], [numbers.format(Number(digit)), digit]]));
+const WHOLE = /^(\d+|\d{1,3}(?:[\s.,'’٬]\d{2,3})*[\s.,'’٬]\d{3})$/;
+
+/** Reads a whole number as users type it, with or without separators of groups. @param {string} typed @returns {number | null} */
 export function typedNumber(typed) {
-  const digits = typed.replace(/[^\p{Nd}]/gu, '');
-  return digits === '' ? null : Number(digits);
+  const plain = [...typed.trim()].map((one) => DIGITS.get(one) ?? one).join('');
+  const value = WHOLE.test(plain) ? Number(plain.replace(/\D/g, '')) : NaN;
+  return Number.isSafeInteger(value) ? value : null;
 }
 
 /** The portal's time zone: all times are shown in this zone. */
@@ -550,5 +546,12 @@ export function time(instant, style = 'minute', timeZone = zone) {
   return formats[name].format(new Date(instant.replace(/(\.\d{3})\d+/, '$1')));
 }
 
-/** Writes a date without a time, such as 2026-11-25, which no zone moves. @param {string} date */
-export const date = (date) => time(`${date.slice(0, 10)}T00:00:00Z`, 'day', 'UTC');
+/** @param {string} text Whether a text is a day of the calendar, such as 2026-11-25. */
+export function isDay(text) {
+  const midnight = new Date(`${text}T00:00:00Z`);
+  // A browser reads February 30 as a day of March.
+  return !Number.isNaN(midnight.getTime()) && midnight.toISOString().startsWith(`${text}T`);
+}
+
+/** Writes a date without a time, which no zone moves. A text that is no day stays. @param {string} text */
+export const date = (text) => (isDay(text) ? time(`${text}T00:00:00Z`, 'day', 'UTC') : text);

@@ -9,6 +9,8 @@ export type Rule = Schemas['Rule'];
 /** A contact. Every member that a view asks for is there. */
 export type Contact = Required<Schemas['Contact']>;
 export type Access = Schemas['Access'];
+/** The access that a job or a rule gives. */
+export type Target = Schemas['Target'];
 export type Change = Schemas['Change'];
 /** How many contacts people start or stop to see. */
 export type AffectedUsers = Schemas['AffectedUsers'];

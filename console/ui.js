@@ -4,7 +4,7 @@ import htm from './htm.js';
 import { useCallback, useEffect, useId, useLayoutEffect, useRef, useState } from './hooks.js';
 import { h } from './preact.js';
 import { ApiError, get } from './api.js';
-import { date, isText, language, rich, t, time } from './text.js';
+import { date, isDay, isText, language, rich, t, time } from './text.js';
 
 export const html = htm.bind(h);
 
@@ -21,7 +21,7 @@ export const html = htm.bind(h);
  */
 
 /** @returns {Place} */
-export function place() {
+function place() {
   const [path, query = ''] = location.hash.replace(/^#\/?/, '').split('?', 2);
   const [view, ...rest] = path.split('/');
   return { view: view || 'contacts', subject: decode(rest.join('/')), query: new URLSearchParams(query) };
@@ -54,6 +54,15 @@ export function go(to, how = 'push') {
   dispatchEvent(new PopStateEvent('popstate'));
 }
 
+/**
+ * Returns a function that says whether the user is still at the present address. A call that takes a while asks before it
+ * goes to its result, so that it does not pull the user back from another page.
+ */
+export function stayer() {
+  const { hash } = location;
+  return () => location.hash === hash;
+}
+
 /** Returns the place, and renders again when it changes. */
 export function usePlace() {
   const [here, set] = useState(place);
@@ -68,7 +77,7 @@ export function usePlace() {
 // Reading from the service --------------------------------------------------------------------------------------------
 
 /**
- * Reads an answer, and keeps the last one while the next is read.
+ * Reads an answer, and keeps the last one until the next one is there or fails.
  *
  * @param {string | null} path `null` reads nothing.
  * @param {URLSearchParams | Record<string, string | number | boolean>} [query]
@@ -82,7 +91,7 @@ export function useAnswer(path, query) {
     const ended = new AbortController();
     set((before) => ({ ...before, error: undefined, busy: true }));
     get(path, { query: new URLSearchParams(text), signal: ended.signal }).then(
-      (answer) => set({ answer, busy: false }),
+      (answer) => !ended.signal.aborted && set({ answer, busy: false }),
       (error) => !ended.signal.aborted && set({ error, busy: false }),
     );
     return () => ended.abort();
@@ -195,7 +204,7 @@ export function Failure({ error, retry, title = t('error.title') }) {
 }
 
 /**
- * An answer in its three states. A failure keeps the last answer below it.
+ * An answer in its three states: being read, there, or failed.
  *
  * @param {{of: ReturnType<typeof useAnswer>, children: (answer: import('./api.js').Answer) => Children, lines?: number}} properties
  */
@@ -250,7 +259,7 @@ export function Names({ people, most = 3, none = t('admins-only') }) {
   return people.length > most ? html`<span>${rich('list.more', { names: first, n: people.length - most })}</span>` : html`<span>${first}</span>`;
 }
 
-/** @param {{shareType: number, people: readonly Person[]}} properties Who may see a contact. */
+/** @param {{shareType: number, people: readonly Person[]}} properties The people who may see a contact. */
 export function Sees({ shareType, people }) {
   if (shareType === 0) return html`<${Names} people=${people} />`;
   return html`<span>${t(shareType === 2 ? 'everyone.reads' : 'everyone')}</span>`;
@@ -265,17 +274,21 @@ export function Field({ label, hint, fault, children }) {
   const id = useId();
   return html`<div class="field">
     <label for=${id}>${label}</label>
-    ${children(id, hint || fault ? `${id}-hint` : '')}
-    ${(hint || fault) && html`<p class=${fault ? 'hint fault' : 'hint'} id=${`${id}-hint`}>${fault ?? hint}</p>`}
+    ${children(id, [fault && `${id}-fault`, hint && `${id}-hint`].filter(Boolean).join(' '))}
+    ${fault && html`<p class="hint fault" id=${`${id}-fault`}>${fault}</p>`}
+    ${hint && html`<p class="hint" id=${`${id}-hint`}>${hint}</p>`}
   </div>`;
 }
 
+/** @param {string} text The value of a field for a day: the field of a browser shows no other text. */
+export const dayValue = (text) => (isDay(text) ? text : '');
+
 /**
- * @param {{label: string, value: string, options: readonly (readonly [string, string])[], onChange: (value: string) => void, hint?: string}} properties
+ * @param {{label: string, value: string, options: readonly (readonly [string, string])[], onChange: (value: string) => void}} properties
  */
-export function Choice({ label, value, options, onChange, hint }) {
-  return html`<${Field} label=${label} hint=${hint}>${(/** @type {string} */ id, /** @type {string} */ described) =>
-    html`<select id=${id} aria-describedby=${described || undefined} value=${value}
+export function Choice({ label, value, options, onChange }) {
+  return html`<${Field} label=${label}>${(/** @type {string} */ id) =>
+    html`<select id=${id} value=${value}
       onChange=${(/** @type {any} */ event) => onChange(event.target.value)}>
       ${options.map(([key, text]) => html`<option value=${key} selected=${key === value}>${text}</option>`)}
     </select>`}<//>`;
@@ -359,14 +372,30 @@ export function Tick({ state, label, onToggle }) {
 
 /** @type {Map<string, Person>} */
 const known = new Map();
+/** The people who are being read. @type {Map<string, Promise<void>>} */
+const reading = new Map();
 
 /** @param {readonly Person[]} people Remembers people, so that their identifiers can be shown as names. */
 export function meet(people) {
   for (const one of people) known.set(one.id, one);
 }
 
-/** @param {string} id @returns {Person} */
-export const person = (id) => known.get(id) ?? { id, displayName: t('people.unknown', { id: id.slice(0, 8) }) };
+/** @param {string} id @returns {Person} A person, with the start of the identifier as the name until the name is read. */
+const person = (id) => known.get(id) ?? { id, displayName: id.slice(0, 8) };
+
+/** Reads a person, once for all who ask at the same time. A person whom the portal does not have has left. @param {string} id */
+function readPerson(id) {
+  const read = reading.get(id) ?? get(`people/${encodeURIComponent(id)}`)
+    .then(
+      ({ response }) => meet([response]),
+      (error) => {
+        if (error instanceof ApiError && error.status === 404) meet([{ id, displayName: t('people.unknown', { id: id.slice(0, 8) }) }]);
+      },
+    )
+    .finally(() => reading.delete(id));
+  reading.set(id, read);
+  return read;
+}
 
 /**
  * Returns people by their identifiers, and reads those that are not known yet.
@@ -377,15 +406,7 @@ export function usePeople(ids) {
   const [, set] = useState(0);
   const text = ids.filter((id) => !known.has(id)).join(' ');
   useEffect(() => {
-    for (const id of text.split(' ').filter(Boolean)) {
-      get(`people/${id}`).then(
-        ({ response }) => {
-          meet([response]);
-          set((before) => before + 1);
-        },
-        () => {},
-      );
-    }
+    for (const id of text.split(' ').filter(Boolean)) readPerson(id).then(() => set((before) => before + 1));
   }, [text]);
   return ids.map(person);
 }
@@ -393,9 +414,9 @@ export function usePeople(ids) {
 /**
  * Chooses people by typing a part of a name.
  *
- * @param {{label: string, chosen: readonly string[], onChange: (ids: string[]) => void, single?: boolean, hint?: string}} properties
+ * @param {{label: string, chosen: readonly string[], onChange: (ids: string[]) => void, single?: boolean}} properties
  */
-export function PeoplePicker({ label, chosen, onChange, single, hint }) {
+export function PeoplePicker({ label, chosen, onChange, single }) {
   const people = usePeople(chosen);
   const [typed, setTyped] = useState('');
   const [open, setOpen] = useState(false);
@@ -448,7 +469,6 @@ export function PeoplePicker({ label, chosen, onChange, single, hint }) {
     <div class="combo">
       <input id=${id} ref=${input} type="text" role="combobox" autocomplete="off" spellcheck=${false} placeholder=${t(single ? 'people.choose' : 'people.add')}
         aria-expanded=${String(open)} aria-controls=${`${id}-list`} aria-autocomplete="list"
-        aria-describedby=${hint ? `${id}-hint` : undefined}
         aria-activedescendant=${open && found[active] ? `${id}-${active}` : undefined}
         value=${typed} onKeyDown=${onKey} onClick=${() => setOpen(true)} onBlur=${() => setOpen(false)}
         onInput=${(/** @type {any} */ event) => {
@@ -465,7 +485,6 @@ export function PeoplePicker({ label, chosen, onChange, single, hint }) {
         ${found.length === 0 && answer.answer && html`<li role="option" aria-disabled="true" aria-selected="false" class="quiet">${t('people.none')}</li>`}
       </ul>
     </div>
-    ${hint && html`<p class="hint" id=${`${id}-hint`}>${hint}</p>`}
   </div>`;
 }
 
@@ -488,7 +507,7 @@ export function useSettled(value, milliseconds) {
 
 // Words for a filter --------------------------------------------------------------------------------------------------
 
-/** @typedef {{stages: any[], types: any[], tags: any[]}} Choices What filters choose from. */
+/** @typedef {{stages: any[], types: any[], tags: any[]}} Choices The stages, types and tags of the portal, from which filters choose. */
 
 /**
  * Returns the parts of a filter, each with the words for it.
@@ -509,7 +528,7 @@ export function partsOf(filter, choices) {
         : name === 'isShared' ? t(value === 'true' ? 'shared' : 'private')
         : name === 'responsibleid' ? (/^[0-]+$/.test(value) ? t('nobody') : person(value).displayName)
         : name === 'tags' ? (choices.tags.find((one) => one.title.toLowerCase() === value.toLowerCase())?.title ?? value)
-        : /^\d{4}-\d\d-\d\d$/.test(value) ? date(value)
+        : name === 'fromDate' || name === 'toDate' ? date(value)
         : value;
       const key = /** @type {import('./text.js').Key} */ (`filter.part.${name}`);
       return { name, value, words: rich(key, { value: html`<${Name}>${word}<//>` }), text: t(key, { value: word }) };

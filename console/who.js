@@ -1,12 +1,13 @@
-/** Who can see what: by person, by contact, and the counted access of all contacts per stage and tag. */
+/** The view of who can see what: by person, by contact, and the counted access of all contacts per stage and tag. */
 
 import { useEffect, useState } from './hooks.js';
 import { ApiError, call } from './api.js';
 import { Bars, Chart } from './chart.js';
+import { Typed } from './contacts.js';
 import { number, t, time } from './text.js';
 import {
-  AccessWord, Failure, Field, Name, Page, PeoplePicker, Sees, Shown, Swatched, Table, address, columnsOf, go, html, useAction,
-  useAnswer, usePeople, useSettled,
+  AccessWord, Failure, Name, Page, PeoplePicker, Sees, Shown, Swatched, Table, address, columnsOf, go, html, useAction, useAnswer,
+  usePeople,
 } from './ui.js';
 import { Progress, isOver, useJob } from './work.js';
 
@@ -56,50 +57,35 @@ function OnePerson({ id }) {
         ? html`<p>${t('who.person.none', { name })}</p>`
         : html`<div class="stack"><p>${t('who.person.private', { n: total ?? response.length, name })}</p>
             <div class="actions"><a class="button" href=${address('contacts', { responsibleid: id, isShared: 'false' })}>${t('who.person.list', { name })}</a>
-              <a class="button" href=${address('access', { of: 'all', responsibleid: id })}>${t('who.person.move', { name })}</a></div>
-            <${Table} caption=${t('who.person.list', { name })} rows=${response} keyOf=${(/** @type {any} */ row) => row.id} columns=${columnsOf([
-              {
-                key: 'name', title: t('contacts.name'), head: true,
-                cell: (row) => html`<a href=${address('contact', { userId: id }, row.id)}><${Name}>${row.displayName}<//></a>`,
-              },
-              {
-                key: 'stage', title: t('contacts.stage'),
-                cell: (row) => html`<${Swatched} of=${row.contactStatus} none=${t('no-stage')} />`,
-              },
-              {
-                key: 'who', title: t('contacts.who'),
-                cell: (row) => html`<${Sees} shareType=${row.shareType} people=${row.accessList} />`,
-              },
-            ])} /></div>`}<//>`;
+              <a class="button" href=${address('access', { of: 'all', responsibleid: id, take: id })}>${t('who.person.move', { name })}</a></div>
+            <${Table} caption=${t('who.person.list', { name })} rows=${response} keyOf=${(/** @type {any} */ row) => row.id}
+              columns=${contactColumns(id, { key: 'stage', title: t('contacts.stage'), cell: (row) => html`<${Swatched} of=${row.contactStatus} none=${t('no-stage')} />` })} /></div>`}<//>`;
 }
+
+/**
+ * Returns the columns of a table of contacts: the name, one more column, and the people who may see the contact.
+ *
+ * @param {string | null} userId The person about whom the page of a contact then says why.
+ * @param {import('./ui.js').Column<any>} second
+ */
+const contactColumns = (userId, second) => columnsOf([
+  {
+    key: 'name', title: t('contacts.name'), head: true,
+    cell: (row) => html`<a href=${address('contact', userId ? { userId } : {}, row.id)}><${Name}>${row.displayName}<//></a>`,
+  },
+  second,
+  { key: 'who', title: t('contacts.who'), cell: (row) => html`<${Sees} shareType=${row.shareType} people=${row.accessList} />` },
+]);
 
 /** @param {{words: string, userId: string | null, onWords: (words: string) => void}} properties */
 function OneContact({ words, userId, onWords }) {
-  const [typed, setTyped] = useState(words);
-  const settled = useSettled(typed, 300);
-  useEffect(() => {
-    if (settled.trim() !== words) onWords(settled.trim());
-  }, [settled]);
   const found = useAnswer(words ? 'crm/contact/filter' : null, { filterValue: words, count: 10, sortBy: 'displayName', fields: FIELDS });
-  return html`<${Field} label=${t('who.contact.find')}>${(/** @type {string} */ id) =>
-      html`<input id=${id} type="search" autocomplete="off" value=${typed} onInput=${(/** @type {any} */ event) => setTyped(event.target.value)} />`}<//>
+  return html`<${Typed} label=${t('who.contact.find')} type="search" value=${words} onChange=${onWords} />
     ${words && html`<${Shown} of=${found} lines=${4}>${(/** @type {import('./api.js').Answer} */ { response }) =>
       response.length === 0
         ? html`<p class="quiet">${t('contacts.none')}</p>`
-        : html`<${Table} caption=${t('who.contact.results')} rows=${response} keyOf=${(/** @type {any} */ row) => row.id} columns=${columnsOf([
-            {
-              key: 'name', title: t('contacts.name'), head: true,
-              cell: (row) => html`<a href=${address('contact', userId ? { userId } : {}, row.id)}><${Name}>${row.displayName}<//></a>`,
-            },
-            {
-              key: 'access', title: t('contacts.access'),
-              cell: (row) => html`<${AccessWord} shareType=${row.shareType} />`,
-            },
-            {
-              key: 'who', title: t('contacts.who'),
-              cell: (row) => html`<${Sees} shareType=${row.shareType} people=${row.accessList} />`,
-            },
-          ])} />`}<//>`}`;
+        : html`<${Table} caption=${t('who.contact.results')} rows=${response} keyOf=${(/** @type {any} */ row) => row.id}
+            columns=${contactColumns(userId, { key: 'access', title: t('contacts.access'), cell: (row) => html`<${AccessWord} shareType=${row.shareType} />` })} />`}<//>`}`;
 }
 
 /** @typedef {{private: number, sharedForEditing: number, sharedForReading: number}} Count */
@@ -152,13 +138,13 @@ function CountChart({ title, rows }) {
   const table = {
     rows, keyOf: (/** @type {any} */ row) => row.key, columns: columnsOf([
       { key: 'name', title: t('contacts.name'), head: true, cell: (row) => row.name },
-      column('private', t('who.chart.private'), (of) => of.private),
+      column('private', t('private'), (of) => of.private),
       column('editing', t('who.chart.editing'), (of) => of.sharedForEditing),
-      column('reading', t('who.chart.reading'), (of) => of.sharedForReading),
+      column('reading', t('read-only'), (of) => of.sharedForReading),
       column('all', t('who.chart.all'), sum),
     ]),
   };
-  return html`<${Chart} title=${title} legend=${[t('who.chart.private'), t('who.chart.editing'), t('who.chart.reading')]} table=${table}>
+  return html`<${Chart} title=${title} legend=${[t('private'), t('who.chart.editing'), t('read-only')]} table=${table}>
     <${Bars} rows=${rows.map((row) => ({
       key: row.key, name: row.name, values: [row.of.private, row.of.sharedForEditing, row.of.sharedForReading], total: number(sum(row.of)),
       label: t('who.chart.bar', { name: row.text, private: row.of.private, editing: row.of.sharedForEditing, reading: row.of.sharedForReading }),

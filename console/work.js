@@ -1,10 +1,11 @@
 /** Jobs as every view shows them: progress, results, changes, cancelling and undoing; and dialogs. */
 
 import { useEffect, useId, useLayoutEffect, useRef, useState } from './hooks.js';
-import { ApiError, call, get, keyOf, releaseKey, watch } from './api.js';
+import { ApiError, call, get, mayPass, once, watch } from './api.js';
+import { contactClauses, peopleClauses } from './effect.js';
 import { rich, t, time } from './text.js';
 import {
-  AccessWord, Failure, Field, Loading, Name, Names, Table, address, announce, html, meet, useAction, usePeople,
+  AccessWord, Failure, Field, Loading, Name, Names, Table, address, announce, html, stayer, useAction, usePeople,
 } from './ui.js';
 
 /** @typedef {import('./types').Job} Job */
@@ -88,7 +89,7 @@ export const isOver = (job) => job.state === 'done' || job.state === 'failed' ||
 export const changes = (job) => job.kind !== 'preview' && job.kind !== 'snapshot';
 
 /** @param {Job} job Whether an undo may have something to restore. */
-export const isUndoable = (job) => isOver(job) && job.updated > 0 && changes(job);
+const isUndoable = (job) => isOver(job) && job.updated > 0 && changes(job);
 
 /**
  * Follows a job until it is over.
@@ -108,11 +109,18 @@ export function useJob(id) {
       if (!left) set({ id, job: response, error: null });
       return !isOver(response);
     };
+    const follow = (/** @type {string | null} */ etag) => {
+      stop = watch({ path, etag, onAnswer: take, onError: (error) => set((before) => ({ ...before, error })) });
+    };
     get(path).then(
       (answer) => {
-        if (take(answer) && !left) stop = watch({ path, etag: answer.etag, onAnswer: take, onError: (error) => set((before) => ({ ...before, error })) });
+        if (take(answer) && !left) follow(answer.etag);
       },
-      (error) => !left && set({ id, job: null, error }),
+      (error) => {
+        if (left) return;
+        set({ id, job: null, error });
+        if (mayPass(error)) follow(null);
+      },
     );
     return () => {
       left = true;
@@ -126,8 +134,22 @@ export function useJob(id) {
   return { job: state.id === id ? state.job : null, error: state.id === id ? state.error : null, put };
 }
 
-/** @param {Job} job @returns {string[]} The sentences about what a job did. */
-export function sentences(job) {
+/** @param {Job} job @returns {string} The effect of a preview as screen readers hear it: without the names of people. */
+export function effectText(job) {
+  return [t('job.would', { n: job.updated }), ...peopleClauses(job).map(({ key, n, you = 0 }) => t(key, { n, you }))].join(' ');
+}
+
+/** @param {{job: Job}} properties The effect of a preview, as one sentence. */
+export function EffectWords({ job }) {
+  const clauses = [...contactClauses(job), ...peopleClauses(job)];
+  const people = usePeople(clauses.flatMap(({ give = [], take = [] }) => [...give, ...take]));
+  const named = (/** @type {string[]} */ ids = []) => html`<${Names} people=${people.filter((one) => ids.includes(one.id))} most=${4} />`;
+  const words = clauses.map(({ key, n, you, give, take }) => rich(key, { n, you, give: named(give), take: named(take) }));
+  return html`<span>${rich('effect.sentence', { clauses: words.reduce((first, second) => rich('effect.and', { first, second })) })}</span>`;
+}
+
+/** @param {Job} job @returns {string[]} The sentences about the contacts of a job. */
+function sentences(job) {
   if (job.kind === 'snapshot') return [t('job.counted', { n: job.matched })];
   return [
     t(job.kind === 'preview' ? 'job.would' : 'job.updated', { n: job.updated }),
@@ -136,6 +158,18 @@ export function sentences(job) {
     ...(job.conflicts > 0 ? [t('job.conflicts', { n: job.conflicts })] : []),
     ...(job.failed > 0 ? [t('job.failed', { n: job.failed })] : []),
   ];
+}
+
+/** @param {{job: Job}} properties The sentences about a job, the first one large. */
+export function Outcome({ job }) {
+  const [first, ...others] = sentences(job);
+  const hasEffect = job.kind === 'preview' && job.state === 'done' && job.updated > 0;
+  return html`<div class="stack tight"><p class="big">${hasEffect ? html`<${EffectWords} job=${job} />` : first}</p>${others.map((one) => html`<p>${one}</p>`)}</div>`;
+}
+
+/** @param {{job: Job}} properties The sentences about a preview that ended without a result. */
+export function NoPreview({ job }) {
+  return html`<p>${t(job.state === 'cancelled' ? 'access.preview.cancelled' : 'access.preview.failed')}</p>${job.error && html`<p>${job.error}</p>`}`;
 }
 
 /** @param {{job: Job}} properties */
@@ -178,20 +212,20 @@ export function Progress({ job, spoken }) {
 }
 
 /**
- * Which access a job or a rule gives.
+ * The access that a job or a rule gives.
  *
- * @param {{of: any}} properties
+ * @param {{of: import('./types').Target | null}} properties
  */
 export function Target({ of }) {
-  const lists = { give: of?.addManagers, take: of?.removeManagers, replace: of?.managerList };
-  const people = usePeople(Object.values(lists).flat().filter(Boolean));
+  const { isPrivate, managerList, addManagers = [], removeManagers = [] } = of ?? {};
+  const people = usePeople([...(managerList ?? []), ...addManagers, ...removeManagers]);
   if (!of) return html`<span class="quiet">–</span>`;
-  const named = (/** @type {string[]} */ ids) => html`<${Names} people=${people.filter((one) => ids.includes(one.id))} most=${6} />`;
+  const names = (/** @type {string[]} */ ids) => ({ names: html`<${Names} people=${people.filter((one) => ids.includes(one.id))} most=${6} />` });
   const parts = [
-    of.isPrivate !== undefined && of.isPrivate !== null && t(of.isPrivate ? 'target.private' : 'target.shared'),
-    lists.give?.length > 0 && rich('target.give', { names: named(lists.give) }),
-    lists.take?.length > 0 && rich('target.take', { names: named(lists.take) }),
-    lists.replace && (lists.replace.length > 0 ? rich('target.replace', { names: named(lists.replace) }) : t('target.admins')),
+    isPrivate !== undefined && t(isPrivate ? 'private' : 'shared'),
+    addManagers.length > 0 && rich('target.give', names(addManagers)),
+    removeManagers.length > 0 && rich('target.take', names(removeManagers)),
+    managerList && (managerList.length > 0 ? rich('target.replace', names(managerList)) : t('target.admins')),
   ].filter(Boolean);
   return html`<span>${parts.map((part, at) => html`${at > 0 && ' · '}${part}`)}</span>`;
 }
@@ -227,10 +261,10 @@ export function Changes({ id, caption, count }) {
     { key: 'name', title: t('access.contact'), head: true, wide: true, cell: (row) =>
       row.displayName ? html`<a href=${address('contact', {}, row.contactId)}><${Name}>${row.displayName}<//></a>` : t('job.hidden', { id: String(row.contactId) }) },
     {
-      key: 'before', title: t('access.before'),
+      key: 'before', title: t('access.before'), wide: true,
       cell: (row) => (row.conflict ? t('job.conflict') : html`<${AccessState} of=${row.before} other=${row.after} />`),
     },
-    { key: 'after', title: t('access.after'), cell: (row) => html`<${AccessState} of=${row.after} other=${row.before} />` },
+    { key: 'after', title: t('access.after'), wide: true, cell: (row) => html`<${AccessState} of=${row.after} other=${row.before} />` },
   ];
   return html`<${Table} caption=${caption} seen columns=${columns} rows=${state.rows} keyOf=${(/** @type {import('./types').Change} */ row) => row.contactId} />
     ${state.next !== null && html`<p class="actions"><button type="button" onClick=${() => load(/** @type {number} */ (state.next))}>${t('access.more-changes')}</button></p>`}`;
@@ -247,7 +281,7 @@ export function CancelButton({ job, onChange }) {
   const cancel = () =>
     action.run(async () => {
       const { response } = await call('POST', `crm/access/jobs/${job.id}/cancel`, { key: `cancel-${job.id}` });
-      announce(t('job.cancelled'));
+      announce(t(changes(job) ? 'job.cancelled' : 'job.cancelled.reads'));
       onChange(response);
     });
   return html`<button type="button" disabled=${action.busy} onClick=${cancel}>${t('job.cancel')}</button>
@@ -266,9 +300,13 @@ export function UndoButton({ job, onStarted }) {
   const reading = useAction();
   const action = useAction();
   if (!isUndoable(job)) return null;
+  const path = `crm/access/jobs/${job.id}/undo`;
+  // The service refuses to count very many contacts, but the undo itself has no limit of time.
+  const uncounted = reading.error instanceof ApiError && reading.error.type === 'not-counted-in-time';
+  const restores = uncounted || preview?.updated > 0;
   const count = () =>
     reading.run(async () => {
-      setPreview((await call('POST', `crm/access/jobs/${job.id}/undo`, { query: { dryRun: true } })).response);
+      setPreview((await call('POST', path, { query: { dryRun: true } })).response);
     });
   const show = () => {
     setPreview(null);
@@ -279,35 +317,36 @@ export function UndoButton({ job, onStarted }) {
   };
   const confirm = () =>
     action.run(async () => {
-      const name = `undo ${job.id} ${note}`;
-      const { response } = await call('POST', `crm/access/jobs/${job.id}/undo`, { query: noted(note), key: keyOf(name) });
-      releaseKey(name);
+      const stays = stayer();
+      const { response } = await once(`undo ${job.id} ${note}`, (key) => call('POST', path, { query: noted(note), key }));
       setOpen(false);
-      onStarted(response);
+      if (stays()) onStarted(response);
     });
   return html`<button type="button" onClick=${show}>${t('job.undo')}</button>
     ${open &&
     html`<${Dialog} title=${t('job.undo.title')} onClose=${() => setOpen(false)}
       footer=${html`<button type="button" onClick=${() => setOpen(false)}>${t('close')}</button>
-        <button type="button" class="primary" disabled=${action.busy || !preview || preview.updated === 0} onClick=${confirm}>
-          ${t('job.undo.confirm', { n: preview?.updated ?? 0 })}</button>`}>
-      ${reading.error && html`<${Failure} error=${reading.error} retry=${count} />`}
+        <button type="button" class="primary" disabled=${action.busy || !restores} onClick=${confirm}>
+          ${uncounted ? t('job.undo.confirm.uncounted') : t('job.undo.confirm', { n: preview?.updated ?? 0 })}</button>`}>
+      ${reading.error && !uncounted && html`<${Failure} error=${reading.error} retry=${count} />`}
       ${action.error && html`<${Failure} error=${action.error} retry=${confirm} />`}
-      ${preview
-        ? html`<div role="status" class="stack tight"><p class="big">${preview.updated > 0 ? t('job.undo.n', { n: preview.updated }) : t('job.undo.none')}</p>
+      ${uncounted ? html`<p role="status">${t('job.undo.uncounted')}</p>`
+        : preview ? html`<div role="status" class="stack tight"><p class="big">${preview.updated > 0 ? t('job.undo.n', { n: preview.updated }) : t('job.undo.none')}</p>
             ${preview.conflicts > 0 && html`<p>${t('job.undo.conflicts', { n: preview.conflicts })}</p>`}
-            ${preview.skipped > 0 && html`<p>${t('job.undo.skipped', { n: preview.skipped })}</p>`}</div>
-            ${preview.updated > 0 && html`<${NoteField} note=${note} onChange=${setNote} />`}
-            <p class="hint">${t('job.undo.note')}</p>`
+            ${preview.skipped > 0 && html`<p>${t('job.undo.skipped', { n: preview.skipped })}</p>`}</div>`
         : !reading.error && html`<p role="status">${t('job.undo.counting')}</p>`}
+      ${restores && html`<${NoteField} note=${note} onChange=${setNote} />`}
+      ${(uncounted || preview) && html`<p class="hint">${t('job.undo.note')}</p>`}
     <//>`}`;
 }
 
-/** @param {any} by Who made a job: a person, or an identifier, or nobody. */
+/**
+ * The author of a job or of a rule. A job without an author was started by the operator's schedule.
+ *
+ * @param {{by: string | null | undefined, rule?: string | null}} properties `by` is the identifier of a person.
+ */
 export function Author({ by, rule }) {
-  const id = typeof by === 'string' ? by : by?.id;
-  if (by && typeof by !== 'string') meet([by]);
-  const [one] = usePeople(id ? [id] : []);
+  const [one] = usePeople(by ? [by] : []);
   return html`<span>${one ? html`<${Name}>${one.displayName}<//>` : t('job.by.schedule')}
     ${rule && html`<span class="quiet kind">${rich('job.by.rule', { name: html`<a href=${address('rule', {}, rule)}><${Name}>${rule}<//></a>` })}</span>`}</span>`;
 }

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { createRequire } from 'node:module';
-import { NANCY, api, launch, open, serve, until } from './harness.mjs';
+import { JANET, NANCY, api, launch, open, serve, until } from './harness.mjs';
 
 const { AxeBuilder } = createRequire(import.meta.url)('@axe-core/playwright');
 const TAGS = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
@@ -20,6 +20,12 @@ before(async () => {
   await api(served, 'PUT', 'crm/access/rules/nightly', {
     filter: { tags: ['Germany'] }, target: { isPrivate: true, managerList: [NANCY] }, cron: '0 2 * * *', timeZone: 'Europe/Berlin',
   });
+  await api(served, 'PUT', 'crm/access/rules/hand-over', {
+    filter: { responsibleid: NANCY }, target: { addManagers: [JANET], removeManagers: [NANCY] }, cron: '30 4 * * 1', timeZone: 'America/Los_Angeles',
+    maxAffected: 1000, note: 'The contacts of Nancy go to Janet.',
+  });
+  const preview = await api(served, 'PUT', 'crm/contact/filter/access?dryRun=true', { tags: ['Germany'], isPrivate: true, managerList: [NANCY] }, { headers: { Prefer: 'respond-async' } });
+  await until(async () => (await api(served, 'GET', `crm/access/jobs/${preview.response.id}`)).response.state === 'done', 'the preview');
   const job = made.headers.get('X-Job-Id');
   // The name of a view, its address, and something that stands there once the view is complete.
   views = [
@@ -28,6 +34,7 @@ before(async () => {
     ['a contact', '#/contact/1', (page) => page.getByRole('table', { name: 'History of access' })],
     ['no contact', '#/contact/999999', (page) => page.getByRole('alert')],
     ['setting access', '#/access?of=all&tags=Germany', (page) => page.getByRole('heading', { name: 'At present' })],
+    ['a preview', `#/access?of=all&tags=Germany&preview=${preview.response.id}`, (page) => page.getByRole('table', { name: 'Before and after' })],
     ['jobs', '#/jobs', (page) => page.getByRole('table', { name: 'Jobs, newest first' })],
     ['a job', `#/job/${job}`, (page) => page.getByRole('table', { name: 'Changes' })],
     ['rules', '#/rules', (page) => page.getByRole('table', { name: 'Standing rules' })],
@@ -82,6 +89,15 @@ test('no view scrolls sideways in a window of 320 pixels', async () => {
     assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 320, name);
   });
 });
+
+for (const width of [320, 768]) {
+  test(`no table scrolls sideways in a window of ${width} pixels`, async () => {
+    await eachView({ viewport: { width, height: 800 } }, async (page, name) => {
+      const wide = await page.evaluate(() => [...document.querySelectorAll('.table-box')].filter((box) => box.scrollWidth > box.clientWidth).map((box) => box.getAttribute('aria-label')));
+      assert.deepEqual(wide, [], name);
+    });
+  });
+}
 
 test('every target is at least 24 pixels wide and high, or is a link in a sentence', async () => {
   await eachView({}, async (page, name) => {
@@ -158,7 +174,7 @@ test('another view moves the focus to its heading and sets the title', async () 
 
 test('a list of people works by keyboard alone', async () => {
   const { page, end } = await open(browser, served, { at: '#/access?of=all&tags=Germany' });
-  const people = page.getByRole('combobox', { name: 'People' });
+  const people = page.getByRole('combobox', { name: 'Give access to' });
   await people.focus();
   await page.keyboard.type('an');
   await page.getByRole('option').first().waitFor();
@@ -177,7 +193,7 @@ test('a progress speaks at its end, in a region that was there before', async ()
   const { page, end } = await open(browser, served, { at: '#/access?of=all&tags=Canada&contactListView=Company' });
   const region = page.getByRole('status').first();
   assert.equal(await region.count(), 1);
-  await page.getByRole('combobox', { name: 'People' }).fill('Janet');
+  await page.getByRole('combobox', { name: 'Give access to' }).fill('Janet');
   await page.getByRole('option', { name: /Janet/ }).click();
   await page.getByRole('radio', { name: /^Private/ }).check();
   await page.getByRole('button', { name: 'Preview', exact: true }).click();

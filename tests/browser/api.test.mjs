@@ -13,7 +13,7 @@ globalThis.sessionStorage = {
 };
 const tab = { hidden: false, listeners: [], addEventListener: (_, listener) => tab.listeners.push(listener) };
 globalThis.document = tab;
-const { ApiError, call, get, keyOf, releaseKey, session, watch } = await import('../../console/api.js');
+const { ApiError, call, get, once, session, watch } = await import('../../console/api.js');
 
 const calls = [];
 /** Answers the next calls; the last answer repeats. A function is an answer that is made at the call. */
@@ -65,12 +65,43 @@ test('a change without a key is never repeated', async () => {
   assert.equal(calls.length, 1);
 });
 
-test('the key of a confirmation stays until the confirmation is answered', () => {
-  const key = keyOf('undo 1');
-  assert.equal(keyOf('undo 1'), key);
-  assert.notEqual(keyOf('undo 2'), key);
-  releaseKey('undo 1');
-  assert.notEqual(keyOf('undo 1'), key);
+/** Confirms a change, and returns the key that the call carried. */
+async function confirm(name, client = once, make = call) {
+  await client(name, (key) => make('POST', 'x', { key })).catch(() => {});
+  return calls.at(-1).headers.get('Idempotency-Key');
+}
+
+test('the key of a confirmation stays until the service has decided', async () => {
+  service(fault(503, 'contended'));
+  const key = await confirm('undo 1');
+  assert.equal(await confirm('undo 1'), key);
+  assert.notEqual(await confirm('undo 2'), key);
+  service(fault(412, 'revision-changed'));
+  assert.equal(await confirm('undo 1'), key);
+  const second = await confirm('undo 1');
+  assert.notEqual(second, key, 'the refusal was a decision');
+  service(json({ id: 'j' }, { status: 202 }));
+  const third = await confirm('undo 1');
+  assert.notEqual(await confirm('undo 1'), third);
+});
+
+test('without the storage of the tab, the page keeps the session and the key of a confirmation', async () => {
+  const { sessionStorage } = globalThis;
+  Object.defineProperty(globalThis, 'sessionStorage', { configurable: true, get: () => assert.fail('the browser refuses') });
+  try {
+    const page = await import('../../console/api.js?refused');
+    page.session.begin('t');
+    assert.equal(page.session.token, 't');
+    service(fault(503, 'contended'));
+    const key = await confirm('undo 1', page.once, page.call);
+    assert.equal(await confirm('undo 1', page.once, page.call), key);
+    assert.equal(calls.at(-1).headers.get('Authorization'), 't');
+    page.session.end();
+    assert.equal(page.session.token, null);
+    assert.notEqual(await confirm('undo 1', page.once, page.call), key);
+  } finally {
+    Object.defineProperty(globalThis, 'sessionStorage', { configurable: true, writable: true, value: sessionStorage });
+  }
 });
 
 test('a refused token ends the session', async () => {
@@ -80,6 +111,18 @@ test('a refused token ends the session', async () => {
   service(fault(401, 'unauthenticated'));
   await assert.rejects(get('x'));
   assert.deepEqual([ended, session.token], [1, null]);
+});
+
+test('a late refusal of an earlier token leaves the session that began since', async () => {
+  let ended = 0;
+  session.begin('earlier');
+  session.onEnd(() => (ended += 1));
+  service(() => {
+    session.begin('later');
+    return fault(401, 'unauthenticated')();
+  });
+  await assert.rejects(get('x'));
+  assert.deepEqual([ended, session.token], [0, 'later']);
 });
 
 test('the poller asks after 1 s, rises to 5 s, sends the tag, and ends with the job', async () => {
@@ -121,13 +164,55 @@ test('two questions share one poller, and a hidden tab asks nothing', async () =
   mock.timers.reset();
 });
 
-test('the poller goes on after a lost answer, and ends after a refusal', async () => {
+test('the poller goes on after a failure that may pass, says when it has passed, and ends after a refusal', async () => {
   mock.timers.enable({ apis: ['setTimeout'] });
   const errors = [];
-  service(lost, json({ percent: 50 }), fault(404, 'job-not-found'));
-  watch({ path: 'jobs/1', onAnswer: () => true, onError: (error) => errors.push(error.status) });
-  for (let turn = 0; turn < 10; turn += 1) await pass(5000);
-  assert.deepEqual(errors, [0, 404]);
-  assert.equal(calls.length, 3);
+  service(lost, fault(429, 'too-many-calls'), fault(503, 'contended'), json(null, { status: 304 }), json({ percent: 50 }), fault(404, 'job-not-found'));
+  watch({ path: 'jobs/1', onAnswer: () => true, onError: (error) => errors.push(error && error.status) });
+  const at = [];
+  for (let now = 100; now <= 60_000; now += 100) {
+    const before = calls.length;
+    await pass(100);
+    if (calls.length > before) at.push(now);
+  }
+  assert.deepEqual(errors, [0, 429, 503, null, 404]);
+  assert.deepEqual(at, [1000, 3000, 7000, 15_000, 20_000, 25_000], 'the pause doubles while the service fails');
+  mock.timers.reset();
+});
+
+test('the pause of the poller has a bound, however long the service fails', async () => {
+  mock.timers.enable({ apis: ['setTimeout'] });
+  service(fault(503, 'contended'));
+  const stop = watch({ path: 'jobs/1', onAnswer: () => true, onError: () => {} });
+  for (let turn = 0; turn < 20; turn += 1) await pass(60_000);
+  const before = calls.length;
+  await pass(60_000);
+  assert.equal(calls.length, before + 1);
+  stop();
+  mock.timers.reset();
+});
+
+test('a question that ends while its answer is on the way never reports', async () => {
+  mock.timers.enable({ apis: ['setTimeout'] });
+  for (const answer of [json({ percent: 50 }), fault(503, 'contended')]) {
+    let stop;
+    service(() => (stop(), answer()));
+    stop = watch({ path: 'jobs/1', onAnswer: assert.fail, onError: assert.fail });
+    await pass(1000);
+    assert.equal(calls.length, 1);
+  }
+  mock.timers.reset();
+});
+
+test('a question that ends during a round is not asked', async () => {
+  mock.timers.enable({ apis: ['setTimeout'] });
+  service(json({ percent: 10 }));
+  const stops = [
+    watch({ path: 'jobs/1', onAnswer: () => (stops[1](), true), onError: assert.fail }),
+    watch({ path: 'jobs/2', onAnswer: assert.fail, onError: assert.fail }),
+  ];
+  await pass(1000);
+  assert.deepEqual(calls.map((one) => one.address), ['/api/2.0/jobs/1']);
+  stops[0]();
   mock.timers.reset();
 });

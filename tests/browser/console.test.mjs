@@ -18,13 +18,19 @@ const GERMAN_COMPANIES = '#/contacts?tags=Germany&contactListView=Company';
 const status = (page) => page.getByRole('status').first();
 const jobs = async (token) => (await api(served, 'GET', 'crm/access/jobs?count=100', undefined, { token })).response;
 const runs = async () => (await jobs()).filter((job) => !['preview', 'snapshot'].includes(job.kind));
-/** Fills in who gets access, and asks for the preview. */
-async function request(page, { verb, people, visibility, note }) {
-  if (verb) await page.getByRole('radio', { name: verb }).check();
-  for (const name of people ?? []) {
-    await page.getByRole('combobox', { name: 'People' }).fill(name);
+/** Chooses people in a field. */
+async function choose(page, label, names = []) {
+  for (const name of names) {
+    await page.getByRole('combobox', { name: label }).fill(name);
     await page.getByRole('option', { name }).click();
   }
+}
+/** Fills in the request: people for each list, or the people of a new list. Then asks for the preview. */
+async function request(page, { give, take, list, visibility, note }) {
+  if (list) await page.getByRole('radio', { name: 'Replace each list' }).check();
+  await choose(page, 'Give access to', give);
+  await choose(page, 'Take access from', take);
+  await choose(page, 'People of the list', list);
   if (visibility) await page.getByRole('radio', { name: visibility }).check();
   if (note) await page.getByRole('textbox', { name: 'Note for the record' }).fill(note);
   await page.getByRole('button', { name: 'Preview', exact: true }).click();
@@ -35,8 +41,12 @@ test('a link signs in once, and leaves neither the address nor the history with 
   const { page, requests, context, end } = await open(browser, served, { signedIn: false, expected: [/401 .*authentication/] });
   const code = (await api(served, 'POST', 'authentication/code')).response.code;
   await page.goto(`${served.origin}/console#code=${code}`);
-  // The page was open before, so that the browser may take the link for a move within the page.
-  await page.reload();
+  await page.getByRole('heading', { name: 'Contacts' }).waitFor();
+  // The link is a move within the page that is open.
+  const pasted = (await api(served, 'POST', 'authentication/code')).response.code;
+  await page.goto(`${served.origin}/console#code=${pasted}`);
+  await until(() => !page.url().includes('code'), 'the exchange of the pasted code');
+  await page.getByRole('heading', { name: 'Contacts' }).waitFor();
   await page.goto('about:blank');
   const second = await context.newPage();
   const fresh = (await api(served, 'POST', 'authentication/code')).response.code;
@@ -122,9 +132,8 @@ test('filter, preview, change, undo: the same number everywhere', async () => {
   await page.getByRole('button', { name: 'Set access of 11 contacts' }).click();
   await page.getByRole('heading', { name: 'Set access' }).waitFor();
   await page.getByText('11 contacts', { exact: true }).waitFor();
-  await request(page, { verb: 'Replace the list with', people: ['Nancy Davolio'], visibility: /^Private/, note: 'audit 7' });
-  await page.getByText('11 contacts get this access: private to Nancy Davolio.').waitFor();
-  await page.getByRole('region', { name: 'Preview' }).getByText('7 people lose sight of some of them.').waitFor();
+  await request(page, { list: ['Nancy Davolio'], visibility: /^Private/, note: 'audit 7' });
+  await page.getByText(/^\d+ contacts become private to Nancy Davolio;.*; 7 people lose sight of some of them/).waitFor();
   const before = page.getByRole('table', { name: 'Before and after' });
   await before.getByRole('row', { name: /Alfreds Futterkiste.*Shared.*Private.*Nancy Davolio/ }).waitFor();
   const preview = page.url();
@@ -165,14 +174,19 @@ test('all that match: the number is typed, and another preview empties the field
   await page.getByRole('checkbox', { name: 'Select this page' }).check();
   await page.getByRole('button', { name: 'Select all 122 that match' }).click();
   await page.getByRole('button', { name: 'Set access of 122 contacts' }).click();
-  await request(page, { people: ['Janet Leverling'], visibility: /^Private/ });
+  await request(page, { give: ['Janet Leverling'], visibility: /^Private/ });
   const number = await page.getByRole('button', { name: /^Change \d+ contacts$/ }).textContent();
   const n = Number(number.match(/\d+/)[0]);
   const change = page.getByRole('button', { name: `Change ${n} contacts` });
   assert.equal(await change.isDisabled(), true);
   const field = page.getByRole('textbox', { name: `type the number of contacts that change: ${n}` });
-  await field.fill(String(n - 1));
-  assert.equal(await change.isDisabled(), true);
+  for (const [typed, fault] of [['ten', 'Type a whole number such as'], ['٥', 'Type a whole number such as'], ['-5', 'Type a whole number such as'], [String(n - 1), 'This is another number']]) {
+    await field.fill(typed);
+    await field.press('Tab');
+    await page.getByText(fault).waitFor();
+    assert.equal(await field.getAttribute('aria-invalid'), 'true', typed);
+    assert.equal(await change.isDisabled(), true, typed);
+  }
   await field.fill(String(n));
   assert.equal(await change.isDisabled(), false);
   await page.getByRole('button', { name: 'Change the request' }).click();
@@ -186,7 +200,7 @@ test('all that match: the number is typed, and another preview empties the field
 test('two tabs with one preview make one job', async () => {
   // The call of the second tab may meet the call of the first; the service refuses the call, and the tab asks again.
   const { page, context, visit, end } = await open(browser, served, { at: '#/access?of=all&tags=France&contactListView=Company', expected: [/409 .*\/apply/] });
-  await request(page, { people: ['Janet Leverling'], visibility: /^Private/ });
+  await request(page, { give: ['Janet Leverling'], visibility: /^Private/ });
   const address = page.url().split('#')[1];
   const other = await context.newPage();
   await visit(other);
@@ -203,7 +217,7 @@ test('two tabs with one preview make one job', async () => {
 test('a lost answer is asked for again, and makes one job', async () => {
   const between = await lossy(served);
   const { page, end } = await open(browser, served, { origin: between.origin, at: '#/access?of=all&tags=Austria', expected: [/ERR_EMPTY_RESPONSE|ERR_CONNECTION/] });
-  await request(page, { people: ['Janet Leverling'], visibility: /^Private/ });
+  await request(page, { give: ['Janet Leverling'], visibility: /^Private/ });
   const earlier = (await runs()).length;
   between.lose = (call) => call.url.includes('/apply') && between.lost < 1;
   await page.getByRole('button', { name: /^Change \d+ contact/ }).click();
@@ -216,7 +230,7 @@ test('a lost answer is asked for again, and makes one job', async () => {
 
 test('without a connection the page says so, changes nothing, and goes on later', async () => {
   const { page, context, end } = await open(browser, served, { at: '#/access?of=all&tags=Belgium', expected: [/ERR_INTERNET_DISCONNECTED/] });
-  await request(page, { people: ['Janet Leverling'], visibility: /^Private/ });
+  await request(page, { give: ['Janet Leverling'], visibility: /^Private/ });
   const earlier = (await runs()).length;
   await context.setOffline(true);
   await page.getByRole('button', { name: /^Change \d+ contact/ }).click();
@@ -235,8 +249,8 @@ test('ticked contacts: before and after, who loses, and one job', async () => {
   await page.getByRole('checkbox', { name: /^Select Magazzini/ }).check();
   await page.getByRole('checkbox', { name: /^Select Reggiani/ }).check();
   await page.getByRole('button', { name: 'Set access of 2 contacts' }).click();
-  await request(page, { verb: 'Replace the list with', people: ['Nancy Davolio'], visibility: /^Private/ });
-  await page.getByText('2 contacts get this access: private to Nancy Davolio.').waitFor();
+  await request(page, { list: ['Nancy Davolio'], visibility: /^Private/ });
+  await page.getByText(/^2 contacts become private to Nancy Davolio; \d people lose sight of some of them\.$/).waitFor();
   await page.getByRole('table', { name: 'Who loses' }).getByRole('row', { name: /Janet Leverling/ }).waitFor();
   await page.getByRole('button', { name: 'Change 2 contacts' }).click();
   await page.getByText('2 contacts were changed.').first().waitFor();
@@ -246,17 +260,247 @@ test('ticked contacts: before and after, who loses, and one job', async () => {
   await end();
 });
 
-test('ticked contacts that are shared: a change of their lists alone is counted', async () => {
+test('ticked contacts that are shared: people join their lists, and nobody loses sight', async () => {
   const { page, end } = await open(browser, served, { at: '#/contacts?tags=Spain&contactListView=Company' });
   await page.getByRole('checkbox', { name: /^Select Bólido/ }).check();
   await page.getByRole('checkbox', { name: /^Select Godos/ }).check();
   await page.getByRole('button', { name: 'Set access of 2 contacts' }).click();
-  await request(page, { people: ['Nancy Davolio'] });
-  await page.getByText('2 contacts get this access: Nancy Davolio in the list.').waitFor();
-  await page.getByText('2 shared contacts change in their lists alone').waitFor();
-  assert.equal(await page.getByRole('table', { name: 'Before and after' }).count(), 0);
+  await request(page, { give: ['Nancy Davolio'] });
+  await page.getByText('2 contacts get Nancy Davolio in their lists; nobody loses sight of a contact.').waitFor();
   await end();
 });
+
+test('a change of ticked contacts changes what the preview showed, and leaves what somebody else changed since', async () => {
+  const { page, end } = await open(browser, served, { at: '#/contacts?tags=Portugal&contactListView=Company' });
+  await page.getByRole('checkbox', { name: /^Select Princesa/ }).check();
+  await page.getByRole('checkbox', { name: /^Select Furia/ }).check();
+  const address = await page.getByRole('link', { name: /^Princesa/ }).getAttribute('href');
+  const id = address.match(/\d+/)[0];
+  await page.getByRole('button', { name: 'Set access of 2 contacts' }).click();
+  await request(page, { list: ['Nancy Davolio'], visibility: /^Private/ });
+  await api(served, 'PUT', `crm/contact/${id}/access`, { isShared: false, managerList: [JANET] });
+  await page.getByRole('button', { name: 'Change 2 contacts' }).click();
+  await page.getByText('1 contact was changed.').first().waitFor();
+  await page.getByText('1 was changed by somebody else and left alone.').first().waitFor();
+  const { accessList } = (await api(served, 'GET', `crm/contact/${id}`)).response;
+  assert.deepEqual(accessList.map((one) => one.id), [JANET]);
+  await end();
+});
+
+test('the contacts of one person are handed to another person in one form', async () => {
+  await api(served, 'PUT', 'crm/contact/access', { contactid: [50, 51], isShared: false, managerList: [NANCY] });
+  const { page, end } = await open(browser, served, { at: `#/who?userId=${NANCY}`, expected: [/404 .*snapshots/] });
+  await page.getByRole('link', { name: 'Hand everything of Nancy Davolio to somebody else' }).click();
+  await page.getByRole('list', { name: 'Chosen people' }).getByText('Nancy Davolio').waitFor();
+  await choose(page, 'Give access to', ['Janet Leverling']);
+  await page.getByRole('button', { name: 'Preview', exact: true }).click();
+  await page.getByText(/contacts get Janet Leverling in their lists and lose Nancy Davolio; 1 person loses sight of some of them/).waitFor();
+  const change = page.getByRole('button', { name: /^Change \d+ contacts$/ });
+  const n = (await change.textContent()).match(/\d+/)[0];
+  await page.getByRole('textbox', { name: /To confirm/ }).fill(n);
+  await change.click();
+  await page.getByText(`${n} contacts were changed.`).first().waitFor();
+  assert.equal((await api(served, 'GET', `crm/contact/filter?responsibleid=${NANCY}&count=1`)).total, 0);
+  const { accessList } = (await api(served, 'GET', 'crm/contact/50')).response;
+  assert.deepEqual(accessList.map((one) => one.id), [JANET]);
+  const [job] = await runs();
+  assert.deepEqual(job.target, { addManagers: [JANET], removeManagers: [NANCY] });
+  await end();
+});
+
+test('one person cannot both get and lose access, and a request without a change has no preview', async () => {
+  const { page, end } = await open(browser, served, { at: '#/access?of=all&tags=Italy' });
+  const preview = page.getByRole('button', { name: 'Preview', exact: true });
+  await page.getByText('Name at least one person, or choose private or shared.').waitFor();
+  assert.equal(await preview.isDisabled(), true);
+  await choose(page, 'Give access to', ['Nancy Davolio']);
+  assert.equal(await preview.isDisabled(), false);
+  await choose(page, 'Take access from', ['Nancy Davolio']);
+  await page.getByText('One person cannot both get access and lose access: Nancy Davolio.').waitFor();
+  assert.equal(await preview.isDisabled(), true);
+  await page.getByRole('radio', { name: 'Replace each list' }).check();
+  await page.getByText('Choose private or shared.').waitFor();
+  await end();
+});
+
+test('a user who would lose sight of contacts is told so', async () => {
+  const { page, end } = await open(browser, served, { token: served.user, at: '#/access?of=all&tags=Argentina' });
+  await request(page, { list: ['Andrew Fuller'], visibility: /^Private/ });
+  await page.getByText('6 contacts become private to Andrew Fuller; 8 people lose sight of some of them, you of 6.').waitFor();
+  await end();
+});
+
+test('without people, contacts become private and keep their lists', async () => {
+  const { page, end } = await open(browser, served, { at: '#/access?of=all&tags=Norway&contactListView=Company' });
+  await request(page, { visibility: /^Private/ });
+  await page.getByText(/^\d contacts? becomes? private; \d people lose sight/).waitFor();
+  const [preview] = (await api(served, 'GET', 'crm/access/jobs?kind=preview&count=1')).response;
+  assert.deepEqual(preview.target, { isPrivate: true, addManagers: [] });
+  await end();
+});
+
+/** Opens a view behind a connection that can refuse, hold and lose calls. */
+async function behind(options, check) {
+  const between = await lossy(served);
+  try {
+    const { page, end } = await open(browser, served, { origin: between.origin, ...options });
+    await check(page, between);
+    await end();
+  } finally {
+    await between.close();
+  }
+}
+const BUSY = [/503 \(Service Unavailable\)/];
+
+test('an undo whose contacts cannot be counted in time says so, and can be confirmed', () =>
+  behind({ at: '#/access?of=all&tags=Denmark', expected: BUSY }, async (page, between) => {
+    await request(page, { give: ['Janet Leverling'], visibility: /^Private/ });
+    await page.getByRole('button', { name: /^Change \d+ contact/ }).click();
+    await page.getByText(/contacts? (was|were) changed\./).first().waitFor();
+    const [job] = await runs();
+    between.refuse = (call) => call.url.includes('/undo?dryRun=true') && 'not-counted-in-time';
+    await page.getByRole('button', { name: 'Undo', exact: true }).click();
+    const dialog = page.getByRole('dialog', { name: 'Undo this job' });
+    await dialog.getByRole('status').getByText('There are too many contacts to count').waitFor();
+    assert.equal(await dialog.getByRole('alert').count(), 0);
+    await dialog.getByRole('button', { name: 'Restore the contacts' }).click();
+    await until(async () => (await runs())[0].undoOf === job.id && (await runs())[0].state === 'done', 'the undo');
+    assert.equal((await runs())[0].updated, job.updated);
+  }));
+
+test('an undo whose answer is lost is made once', () =>
+  behind({ at: '#/access?of=all&tags=Poland', expected: [/ERR_EMPTY_RESPONSE|ERR_CONNECTION/] }, async (page, between) => {
+    await request(page, { give: ['Janet Leverling'], visibility: /^Private/ });
+    await page.getByRole('button', { name: /^Change \d+ contact/ }).click();
+    await page.getByText(/contacts? (was|were) changed\./).first().waitFor();
+    const earlier = (await runs()).length;
+    between.lose = (call) => call.method === 'POST' && call.url.endsWith('/undo');
+    await page.getByRole('button', { name: 'Undo', exact: true }).click();
+    const dialog = page.getByRole('dialog', { name: 'Undo this job' });
+    await dialog.getByRole('button', { name: /^Restore/ }).click();
+    // The client has given up; the next click carries the same key.
+    await dialog.getByRole('alert').getByText('The service did not answer.').waitFor();
+    assert.ok(between.lost > 1);
+    between.lose = () => false;
+    await dialog.getByRole('button', { name: 'Try again' }).click();
+    await dialog.waitFor({ state: 'hidden' });
+    assert.equal((await runs()).length, earlier + 1);
+  }));
+
+test('a count that fails is shown with a way to count again', () =>
+  behind({ expected: BUSY }, async (page, between) => {
+    const isCount = (call) => call.url.includes('contact/filter?') && call.url.includes('count=1&') && !call.url.includes('total=false');
+    between.refuse = (call) => isCount(call) && 'throttled';
+    await page.goto(`${between.origin}/console#/contacts?contactStage=2`);
+    await page.getByText('An unknown number of contacts matches').waitFor();
+    const alert = page.getByRole('alert').filter({ hasText: 'The contacts that match could not be counted' });
+    await alert.getByText('The service is busy.').waitFor();
+    await page.goto(`${between.origin}/console#/access?of=all&contactStage=2`);
+    await page.getByRole('region', { name: 'At present' }).getByText('The service is busy.').waitFor();
+    between.refuse = () => undefined;
+    await alert.getByRole('button', { name: 'Try again' }).click();
+    await page.getByText('122 contacts', { exact: true }).waitFor();
+    assert.equal(await alert.count(), 0);
+  }));
+
+test('a view that does not load is an error, which disappears with the next view', () =>
+  behind({ expected: BUSY }, async (page, between) => {
+    between.refuse = (call) => call.url.endsWith('/jobs.js') && 'throttled';
+    await page.getByRole('link', { name: 'Jobs' }).click();
+    await page.getByRole('alert').waitFor();
+    await page.getByRole('link', { name: 'Contacts' }).click();
+    await page.getByRole('table').waitFor();
+    assert.equal(await page.getByRole('alert').count(), 0);
+    between.refuse = (call) => call.url.endsWith('people/@self') && 'throttled';
+    await page.reload();
+    await page.getByRole('alert').getByText('The service is busy.').waitFor();
+    between.refuse = () => undefined;
+    await page.getByRole('button', { name: 'Try again' }).click();
+    await page.getByRole('table').waitFor();
+    assert.equal(await page.getByRole('alert').count(), 0);
+  }));
+
+test('a sign-out that fails is tried again, and the page stays until then', () =>
+  behind({ expected: BUSY }, async (page, between) => {
+    const token = await page.evaluate(() => sessionStorage.getItem('crm-access.token'));
+    between.refuse = (call) => call.method === 'DELETE' && 'throttled';
+    await page.getByRole('button', { name: 'Sign out' }).click();
+    await page.getByRole('alert').getByText('The service is busy.').waitFor();
+    await page.getByRole('table').waitFor();
+    between.refuse = () => undefined;
+    await page.getByRole('alert').getByRole('button', { name: 'Try again' }).click();
+    await page.getByText('You are signed out.').waitFor();
+    assert.equal((await api(served, 'GET', 'people/@self', undefined, { token })).status, 401);
+  }));
+
+test('a call that ends late leaves the user on the page where the user is', () =>
+  behind({ at: '#/access?of=all&tags=Finland' }, async (page, between) => {
+    const leave = async (name) => {
+      await page.getByRole('link', { name, exact: true }).click();
+      await page.getByRole('heading', { level: 1, name }).waitFor();
+    };
+    let release = between.hold((call) => call.url.includes('dryRun=true'));
+    await choose(page, 'Give access to', ['Janet Leverling']);
+    await page.getByRole('button', { name: 'Preview', exact: true }).click();
+    await leave('Rules');
+    const ended = page.waitForResponse((answer) => answer.url().includes('dryRun=true'));
+    release();
+    await (await ended).finished();
+    await page.getByRole('link', { name: 'New rule' }).first().click();
+    await page.getByRole('textbox', { name: 'Name' }).fill('late');
+    await choose(page, 'Give access to', ['Janet Leverling']);
+    release = between.hold((call) => call.method === 'PUT' && call.url.includes('rules/late'));
+    await page.getByRole('button', { name: 'Save the rule' }).click();
+    await leave('Contacts');
+    release();
+    await page.getByRole('status').getByText('The rule is saved.').waitFor();
+    await page.getByRole('heading', { level: 1, name: 'Contacts' }).waitFor();
+    assert.match(page.url(), /#\/contacts$/);
+    await api(served, 'DELETE', 'crm/access/rules/late');
+  }));
+
+test('a contact that is shared for reading stays so while the user changes its list alone', async () => {
+  const contacts = (await api(served, 'GET', 'crm/contact/filter?isShared=true&count=1000&fields=id,shareType')).response;
+  const { id } = contacts.find((one) => one.shareType === 2);
+  const { page, requests, end } = await open(browser, served, { at: `#/contact/${id}` });
+  const section = page.getByRole('region', { name: 'Change access' });
+  assert.equal(await section.getByRole('radio', { name: /^Shared for reading/ }).isChecked(), true);
+  await choose(page, 'People of the list', ['Nancy Davolio']);
+  await section.getByRole('button', { name: 'Preview and save' }).click();
+  const saving = page.getByRole('dialog', { name: 'Save this access?' });
+  await saving.getByRole('definition').nth(1).getByText('Shared for reading').waitFor();
+  await saving.getByRole('button', { name: 'Save' }).click();
+  await saving.waitFor({ state: 'hidden' });
+  assert.equal((await api(served, 'GET', `crm/contact/${id}`)).response.shareType, 2);
+  assert.equal((await api(served, 'GET', `crm/contact/filter?responsibleid=${NANCY}&count=1000&fields=id`)).response.some((one) => one.id === id), true);
+  assert.ok(requests.some((one) => one.startsWith('PUT')));
+  await section.getByRole('radio', { name: /^Shared: everyone/ }).check();
+  await section.getByRole('button', { name: 'Preview and save' }).click();
+  await saving.getByRole('button', { name: 'Save' }).click();
+  await until(async () => (await api(served, 'GET', `crm/contact/${id}`)).response.shareType === 1, 'the choice of the user');
+  await end();
+});
+
+test('the name of a person is asked for once, however many rows show the person', async () => {
+  for (const id of [60, 61, 62]) await api(served, 'PUT', `crm/contact/${id}/access`, { isShared: false, managerList: [JANET] });
+  const { page, requests, end } = await open(browser, served, { at: '#/jobs?kind=contact' });
+  await until(async () => (await page.getByRole('row', { name: /List Janet Leverling/ }).count()) > 2, 'the names of the rows');
+  const asked = requests.filter((one) => one.endsWith(`people/${JANET}`));
+  assert.equal(asked.length, 1, asked.join('\n'));
+  await end();
+});
+
+for (const day of ['2026-13-45', '2026-02-30', 'yesterday']) {
+  test(`an address with the date ${day} shows the sentence of the service`, async () => {
+    const { page, end } = await open(browser, served, { at: '#/rules', expected: [/400 .*contact\/filter/] });
+    await page.goto(`${served.origin}/console#/contacts?fromDate=${day}`);
+    await page.getByRole('button', { name: `Remove Created from ${day}` }).waitFor();
+    await page.getByRole('alert').first().getByText(/fromDate/).first().waitFor();
+    await page.getByRole('button', { name: `Remove Created from ${day}` }).click();
+    await page.getByRole('table').waitFor();
+    await end();
+  });
+}
 
 test('a part of the address that is not known shows an error and lists nothing', async () => {
   const { page, requests, end } = await open(browser, served, { at: '#/rules' });
@@ -280,6 +524,10 @@ test('two people change a contact: the second sees both versions before anything
   await conflict.getByText('Nancy Davolio').waitFor();
   await conflict.getByRole('button', { name: 'Replace it with yours' }).click();
   const saving = page.getByRole('dialog', { name: 'Save this access?' });
+  const versions = saving.getByRole('definition');
+  await versions.first().getByText('Private').waitFor();
+  assert.match(await versions.first().textContent(), /Janet Leverling/, 'before is the version that is overwritten');
+  assert.match(await versions.nth(1).textContent(), /Nancy Davolio/);
   await saving.getByRole('textbox', { name: 'Note for the record' }).fill('after a talk');
   await saving.getByRole('button', { name: 'Save' }).click();
   await until(async () => (await api(served, 'GET', 'crm/contact/3')).response.accessList.some((one) => one.id === NANCY), 'the change');
@@ -317,12 +565,15 @@ test('jobs are found by their kind, their contact and their user', async () => {
 test('a rule that gives access keeps its limit and its note, and its run is previewed', async () => {
   const { page, end } = await open(browser, served, { at: '#/rule?tags=Sweden&fromDate=1996-01-01' });
   await page.getByRole('textbox', { name: 'Name' }).fill('swedish');
-  await page.getByRole('combobox', { name: 'People' }).fill('Nancy');
+  await page.getByRole('combobox', { name: 'Give access to' }).fill('Nancy');
   await page.getByRole('option', { name: /Nancy/ }).click();
   await page.getByRole('textbox', { name: 'Change at most' }).fill('500');
   await page.getByRole('textbox', { name: 'Note for the record' }).fill('by contract');
   await page.getByRole('button', { name: 'Preview a run' }).click();
-  await page.getByRole('region', { name: 'Preview' }).getByText(/^\d+ contacts? would change\.$/).first().waitFor();
+  await page.getByRole('region', { name: 'Preview' }).getByText(/^\d+ contacts? gets? Nancy Davolio in (its list|their lists); nobody loses sight of a contact/).waitFor();
+  await page.getByRole('radio', { name: /^Private/ }).check();
+  assert.equal(await page.getByRole('region', { name: 'Preview' }).count(), 0, 'another request has no preview');
+  await page.getByRole('radio', { name: /^Keep/ }).check();
   await page.getByRole('button', { name: 'Save the rule' }).click();
   await page.getByRole('row', { name: /swedish.*by contract.*Tag Sweden.*Created from Jan 1, 1996.*Give access to Nancy Davolio.*500/ }).waitFor();
   const { filter, ...rule } = (await api(served, 'GET', 'crm/access/rules/swedish')).response;
@@ -333,6 +584,59 @@ test('a rule that gives access keeps its limit and its note, and its run is prev
   await page.getByRole('row', { name: /swedish.*Private/ }).waitFor();
   const saved = (await api(served, 'GET', 'crm/access/rules/swedish')).response;
   assert.deepEqual([saved.filter, saved.target], [filter, { isPrivate: true, addManagers: [NANCY] }]);
+  await page.getByRole('link', { name: 'swedish' }).click();
+  await choose(page, 'Take access from', ['Janet Leverling']);
+  await page.getByRole('button', { name: 'Save the rule' }).click();
+  await page.getByRole('row', { name: /swedish.*Give access to Nancy Davolio.*Take access from Janet Leverling/ }).waitFor();
+  assert.deepEqual((await api(served, 'GET', 'crm/access/rules/swedish')).response.target, { isPrivate: true, addManagers: [NANCY], removeManagers: [JANET] });
+  await end();
+});
+
+test('a new rule never replaces a rule of the same name, and a limit is a number', async () => {
+  const path = 'crm/access/rules/taken';
+  await api(served, 'PUT', path, { filter: { tags: ['Italy'] }, target: { addManagers: [JANET] }, cron: '0 3 * * *', timeZone: 'UTC' });
+  const { page, requests, end } = await open(browser, served, { at: '#/rule?tags=Germany', expected: [/412 .*rules\/taken/] });
+  await page.getByRole('textbox', { name: 'Name' }).fill('taken');
+  await page.getByRole('combobox', { name: 'Give access to' }).fill('Nancy');
+  await page.getByRole('option', { name: /Nancy/ }).click();
+  const save = page.getByRole('button', { name: 'Save the rule' });
+  const limit = page.getByRole('textbox', { name: 'Change at most' });
+  for (const typed of ['ten', '-5', '٥']) {
+    await limit.fill(typed);
+    await page.getByText('Type a whole number such as 500.').waitFor();
+    assert.equal(await save.isDisabled(), true, typed);
+  }
+  assert.ok(!requests.some((one) => one.startsWith('PUT') && one.includes(path)));
+  await limit.fill('');
+  await save.click();
+  await page.getByRole('alert').getByText('There is a rule with this name already').waitFor();
+  assert.equal(await page.getByRole('button', { name: 'Try again' }).count(), 0);
+  assert.deepEqual((await api(served, 'GET', path)).response.target, { addManagers: [JANET] });
+  await page.getByRole('textbox', { name: 'Name' }).fill('free');
+  assert.equal(await page.getByRole('alert').count(), 0, 'the sentence was about the other name');
+  await api(served, 'DELETE', path);
+  await end();
+});
+
+test('the page of a preview shows the filter and the access of the job, whatever the address says', async () => {
+  const { page, end } = await open(browser, served, { at: '#/access?of=all&tags=Sweden&contactListView=Company' });
+  await request(page, { give: ['Nancy Davolio'], visibility: /^Private/ });
+  const { response: before } = await api(served, 'GET', 'crm/access/jobs?kind=preview&count=1');
+  const altered = page.url().replace('tags=Sweden', 'tags=Spain').replace('visibility=private', 'visibility=keep').replace(/give=[^&]*/, 'give=');
+  await page.goto(altered);
+  await page.getByText(/Nancy Davolio in (its list|the lists?|their lists);/).waitFor();
+  await page.getByText('Tag Sweden').waitFor();
+  assert.equal(await page.getByText('Tag Spain').count(), 0);
+  await page.getByText('Private · Give access to Nancy Davolio').waitFor();
+  assert.equal((await api(served, 'GET', 'crm/access/jobs?kind=preview&count=1')).response[0].id, before[0].id);
+  await end();
+});
+
+test('an address whose preview is another job offers nothing to apply', async () => {
+  const [run] = await runs();
+  const { page, end } = await open(browser, served, { at: `#/access?ids=1&preview=${run.id}` });
+  await page.getByText('The job that this address names is no preview.').waitFor();
+  assert.equal(await page.getByRole('button', { name: /^Change \d/ }).count(), 0);
   await end();
 });
 
@@ -351,7 +655,7 @@ test('the contacts are counted by stage and by tag', async () => {
 test('a refused rule shows the sentence of the service', async () => {
   const { page, end } = await open(browser, served, { at: '#/rule?tags=Germany', expected: [/400/] });
   await page.getByRole('textbox', { name: 'Name' }).fill('nightly');
-  await page.getByRole('combobox', { name: 'People' }).fill('Nancy');
+  await page.getByRole('combobox', { name: 'Give access to' }).fill('Nancy');
   await page.getByRole('option', { name: /Nancy/ }).click();
   await page.getByRole('radio', { name: /^Private/ }).check();
   await page.getByRole('textbox', { name: 'Cron expression' }).fill('never');

@@ -70,8 +70,8 @@ export async function api(served, method, path, body, { token = served.administr
 }
 
 /**
- * A connection between the page and the server, which can lose the answer of a call after the call took effect, and can
- * hold calls back.
+ * A connection between the page and the server, which can lose the answer of a call after the call took effect, hold calls
+ * back, and refuse calls as a service does that fails.
  */
 export async function lossy(served) {
   let held = (/** @type {http.IncomingMessage} */ _) => false;
@@ -79,6 +79,8 @@ export async function lossy(served) {
   const state = {
     lose: (/** @type {http.IncomingMessage} */ _) => false,
     lost: 0,
+    /** Returns the type of the 503 with which a call is refused, or nothing. @type {(call: http.IncomingMessage) => string | undefined | false} */
+    refuse: () => undefined,
     /** Holds calls back until the returned function is called. */
     hold(which) {
       let release;
@@ -89,6 +91,8 @@ export async function lossy(served) {
   };
   const proxy = http.createServer(async (request, response) => {
     if (held(request)) await waiting;
+    const type = state.refuse(request);
+    if (type) return response.writeHead(503, { 'Content-Type': 'application/json' }).end(JSON.stringify({ error: { message: 'The service is busy.', type } }));
     const { hostname, port } = new URL(served.origin);
     const headers = { ...request.headers, host: `${hostname}:${port}`, ...(request.headers.origin && { origin: served.origin }) };
     const onward = http.request({ hostname, port, method: request.method, path: request.url, headers }, (answer) => {

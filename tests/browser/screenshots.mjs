@@ -52,8 +52,8 @@ await page.getByRole('checkbox', { name: 'Select this page' }).check();
 await take('filter');
 
 await page.getByRole('button', { name: 'Set access of 11 contacts' }).click();
-await page.getByRole('radio', { name: 'Replace the list with' }).check();
-await page.getByRole('combobox', { name: 'People' }).fill('Nancy');
+await page.getByRole('radio', { name: 'Replace each list' }).check();
+await page.getByRole('combobox', { name: 'People of the list' }).fill('Nancy');
 await page.getByRole('option', { name: /Nancy/ }).click();
 await page.getByRole('radio', { name: /^Private/ }).check();
 await page.getByRole('textbox', { name: 'Note for the record' }).fill('Germany moves to Nancy');
