@@ -1,5 +1,8 @@
 //! The chain of a contact's changes: each access record and each change names the revision that it replaced.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use models::access::Access;
 use models::job::{Change, Job, JobId, Revision, UndoLog};
 use models::limits::MAX_FOLLOWED_CHANGES;
@@ -109,16 +112,70 @@ impl Jobs {
         Ok(jobs)
     }
 
-    /// Returns whether `job` made `change`, given the contact's current record, which another job wrote. Mostly reads
-    /// nothing. If others changed the contact more than once, reads their changes.
-    pub(crate) async fn was_written(
+    /// Returns the change of a contact by which `job` made `revision`; none if the change is not stored.
+    async fn change_of(
+        &self,
+        portal: &PortalId,
+        job: &Job,
+        revision: Revision,
+        contact: ContactId,
+    ) -> Result<Option<Change>, StoreError> {
+        let shard = contact.shard(job.shards);
+        let changes = self.changes_at(portal, job.id, job.task.log(), shard, revision.chunk).await?;
+        Ok(changes.into_iter().find(|change| change.contact == contact && !change.conflict))
+    }
+
+    /// Reads the changes of a job that are stored at one place: 1 read unit per 4 KB.
+    async fn changes_at(
         &self,
         portal: &PortalId,
         job: JobId,
+        log: UndoLog,
+        shard: u16,
+        chunk: Option<u32>,
+    ) -> Result<Vec<Change>, StoreError> {
+        Ok(match (log, chunk) {
+            (UndoLog::Record, _) => self.store.single_change(portal, job).await?,
+            (UndoLog::Chunks, Some(number)) => {
+                let chunk = self.store.chunk(portal, job, shard, number).await?;
+                chunk.map(|chunk| chunk.changes).unwrap_or_default()
+            }
+            (UndoLog::Chunks, None) => Vec::new(),
+        })
+    }
+}
+
+/// The revisions that the changes of a chunk replaced, by contact; none where the contact had no record.
+type ReplacedRevisions = HashMap<ContactId, Option<Revision>>;
+
+/// Finds out which of its changes a job made, although others changed the contacts since. Reads each job and each chunk
+/// once: the later changes of a page's contacts are mostly in the same few chunks.
+#[derive(Debug)]
+pub(crate) struct OwnChanges<'a> {
+    jobs: &'a Jobs,
+    portal: &'a PortalId,
+    /// The job whose changes are sought.
+    job: JobId,
+    /// The undo logs of the jobs read so far, with the jobs' numbers of shards; none for a missing job.
+    logs: HashMap<JobId, Option<(UndoLog, u16)>>,
+    /// The chunks read so far, by job, chunk and shard.
+    replaced: HashMap<(JobId, Option<u32>, u16), ReplacedRevisions>,
+}
+
+impl<'a> OwnChanges<'a> {
+    pub(crate) fn new(jobs: &'a Jobs, portal: &'a PortalId, job: JobId) -> Self {
+        Self { jobs, portal, job, logs: HashMap::new(), replaced: HashMap::new() }
+    }
+
+    /// Returns whether the job made `change`, given the contact's current record, which another job wrote. Mostly reads
+    /// nothing. If others changed the contact more than once, reads their changes.
+    pub(crate) async fn include(
+        &mut self,
         change: &Change,
         current: &AccessState,
         origin: Origin,
     ) -> Result<bool, StoreError> {
+        let job = self.job;
         let Some(mut revision) = current.revision else { return Ok(false) };
         if revision.job == job || origin.replaced == Some(job) {
             return Ok(true);
@@ -127,7 +184,7 @@ impl Jobs {
             return Ok(false);
         }
         for _ in 0..MAX_STEPS {
-            match self.replaced_revision(portal, revision, change.contact).await? {
+            match self.replaced_revision(revision, change.contact).await? {
                 Some(replaced) if replaced.job == job => return Ok(true),
                 Some(replaced) if Some(replaced.job) != change.replaced_job() => revision = replaced,
                 // The chain leads to the revision that the change would have replaced, or to an import, which keeps no
@@ -140,32 +197,31 @@ impl Jobs {
 
     /// Returns the revision that a write replaced; none if the contact had no record, or if no change is recorded.
     async fn replaced_revision(
-        &self,
-        portal: &PortalId,
+        &mut self,
         revision: Revision,
         contact: ContactId,
     ) -> Result<Option<Revision>, StoreError> {
-        let Some(job) = self.store.job(portal, revision.job).await? else { return Ok(None) };
-        let change = self.change_of(portal, &job, revision, contact).await?;
-        Ok(change.and_then(|change| change.revision))
-    }
-
-    /// Returns the change of a contact by which `job` made `revision`; none if the change is not stored.
-    async fn change_of(
-        &self,
-        portal: &PortalId,
-        job: &Job,
-        revision: Revision,
-        contact: ContactId,
-    ) -> Result<Option<Change>, StoreError> {
-        let changes = match (job.task.log(), revision.chunk) {
-            (UndoLog::Record, _) => self.store.single_change(portal, job.id).await?,
-            (UndoLog::Chunks, Some(number)) => {
-                let chunk = self.store.chunk(portal, job.id, contact.shard(job.shards), number).await?;
-                chunk.map(|chunk| chunk.changes).unwrap_or_default()
+        let Self { jobs, portal, ref mut logs, ref mut replaced, .. } = *self;
+        let log = match logs.entry(revision.job) {
+            Entry::Occupied(read) => *read.get(),
+            Entry::Vacant(unread) => {
+                let job = jobs.store.job(portal, revision.job).await?;
+                *unread.insert(job.map(|job| (job.task.log(), job.shards)))
             }
-            (UndoLog::Chunks, None) => Vec::new(),
         };
-        Ok(changes.into_iter().find(|change| change.contact == contact && !change.conflict))
+        let Some((log, shards)) = log else { return Ok(None) };
+        let shard = match log {
+            UndoLog::Record => 0,
+            UndoLog::Chunks => contact.shard(shards),
+        };
+        let changes = match replaced.entry((revision.job, revision.chunk, shard)) {
+            Entry::Occupied(read) => read.into_mut(),
+            Entry::Vacant(unread) => {
+                let changes = jobs.changes_at(portal, revision.job, log, shard, revision.chunk).await?;
+                let changes = changes.into_iter().filter(|change| !change.conflict);
+                unread.insert(changes.map(|change| (change.contact, change.revision)).collect())
+            }
+        };
+        Ok(changes.get(&contact).copied().flatten())
     }
 }

@@ -11,6 +11,7 @@ use models::values::id::{ContactId, PortalId};
 use store::StoreError;
 use store::jobs::{Lease, OpenJob, Progress, Saved, ShardFailure, ShardState};
 
+use crate::chain::OwnChanges;
 use crate::closing::JOB_FAILED;
 use crate::context::Jobs;
 use crate::shard::ShardRef;
@@ -101,9 +102,10 @@ impl Jobs {
         }
         let ids: Vec<ContactId> = changed_since.iter().map(|change| change.contact).collect();
         let mut current = self.store.current_access_with_origin(portal, &ids).await?;
+        let mut own = OwnChanges::new(self, portal, job);
         for change in changed_since {
             let (state, origin) = current.take(change.contact)?;
-            if !self.was_written(portal, job, change, &state, origin).await? {
+            if !own.include(change, &state, origin).await? {
                 unwritten.push(change.contact);
             }
         }

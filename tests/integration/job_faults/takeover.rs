@@ -1,16 +1,18 @@
 //! A worker that dies, and the worker that takes over.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
+use std::sync::{Arc, Mutex};
 
 use jobs::Worked;
 use models::job::{Counts, State};
 use models::limits::LEASE_MILLIS;
 use store::contacts::AccessState;
+use store::keys::Key;
 use tests::faults::{Calls, Fault, Share, When};
 
 use super::bed::{Bed, for_each_death, is_dead, target};
 use super::steps::{Step, at};
-use crate::portal::{SAM, access_and_writer, private};
+use crate::portal::{MIKE, SAM, access_and_writer, private};
 
 #[tokio::test]
 async fn another_worker_finishes_an_unwritten_chunk() {
@@ -32,6 +34,41 @@ async fn another_worker_finishes_an_unwritten_chunk() {
     assert_eq!(written.iter().take(chunk.len()).copied().collect::<BTreeSet<_>>(), chunk);
     written.sort_unstable();
     assert_eq!(written, bed.to_change().into_iter().collect::<Vec<_>>(), "each contact is written once");
+}
+
+#[tokio::test]
+async fn takeover_reads_each_chunk_of_later_jobs_once() {
+    let bed = Bed::new(1).await;
+    let (id, message) = bed.enqueue_one().await;
+    let (dead, other) = (bed.process().await, bed.process().await);
+    dead.proxy.inject(at(Step::Batch, 1, Fault::Die(When::After)));
+    assert!(is_dead(&dead.work(&message).await.unwrap_err()));
+    let written = bed.written(id).await;
+    assert!(written.len() > 1, "{written:?}");
+    // Two jobs change every contact again, so only their chunks show that the dead worker wrote its contacts.
+    let jobs = bed.world.jobs();
+    for managers in [[SAM], [MIKE]] {
+        bed.run(private(&managers), None).await.enqueue(jobs, jobs.new_id()).await.unwrap();
+        bed.world.work().await.unwrap();
+    }
+    bed.pass(LEASE_MILLIS);
+    let read = Arc::new(Mutex::new(Vec::new()));
+    let chunks = read.clone();
+    other.proxy.observe(move |call| {
+        let keys = call.keys().into_iter().filter(|_| !call.writes()).filter_map(|(pk, sk)| Key::decode(&pk, &sk));
+        chunks.lock().unwrap().extend(keys.filter(|key| matches!(key, Key::Chunk(_, job, ..) if *job != id)));
+    });
+    assert_eq!(other.work(&message).await.unwrap(), Worked::ShardDone);
+    let read = read.lock().unwrap().clone();
+    let different: HashSet<&Key> = read.iter().collect();
+    assert!(different.len() >= 2 && read.len() == different.len(), "{read:?}");
+    // The dead worker's contacts keep the access of the last job; the other contacts get the job's access.
+    let job = bed.job(id).await;
+    assert_eq!((job.state, job.counts.updated), (State::Done, bed.numbers().count() as u64));
+    assert_eq!(
+        bed.written(id).await,
+        bed.numbers().map(|n| i32::try_from(n).unwrap()).filter(|n| !written.contains(n)).collect()
+    );
 }
 
 #[tokio::test]

@@ -25,6 +25,7 @@ use store::jobs::{Checkpoint, Chunk, Progress};
 use store::postings::Postings;
 use tokio::time::Instant;
 
+use crate::chain::OwnChanges;
 use crate::shard::{ShardWork, Stopped};
 use crate::source::{Judge, NoPage, PageKind, Purpose, Rights, Verdict, conflict, judge_previewed};
 
@@ -148,12 +149,12 @@ impl ShardWork<'_> {
         let reading = Box::pin(async {
             let ids: Vec<ContactId> = rejected.iter().map(|rejected| rejected.contact).collect();
             let mut current = jobs.store.current_access_with_origin(portal, &ids).await?;
-            let mut lost = Vec::new();
+            let (mut lost, mut own) = (Vec::new(), OwnChanges::new(jobs, portal, job.id));
             for RejectedWrite { contact, may_be_written } in rejected {
                 let (state, origin) = current.take(contact)?;
                 let is_written = match changes.get(&contact) {
                     _ if state.is_written_by(job.id) => true,
-                    Some(change) if may_be_written => jobs.was_written(portal, job.id, change, &state, origin).await?,
+                    Some(change) if may_be_written => own.include(change, &state, origin).await?,
                     _ => false,
                 };
                 if !is_written {
@@ -265,11 +266,12 @@ impl ShardWork<'_> {
                 jobs.store.index_managers(portal, &postings, jobs.now(), Priority::Bulk)
             )?;
             let (mut unwritten, mut lost) = (Vec::new(), Vec::new());
+            let mut own = OwnChanges::new(jobs, portal, job.id);
             for change in &changes {
                 let (state, origin) = current.take(change.contact)?;
                 if state.job() == change.replaced_job() {
                     unwritten.push((*change, state));
-                } else if !jobs.was_written(portal, job.id, change, &state, origin).await? {
+                } else if !own.include(change, &state, origin).await? {
                     lost.push((change.contact, state));
                 }
             }
