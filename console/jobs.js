@@ -3,12 +3,11 @@
 import { useEffect, useState } from './hooks.js';
 import { watch } from './api.js';
 import { Chart, Columns } from './chart.js';
-import { FilterWords, useChoices } from './contacts.js';
+import { FilterWords, Typed, useChoices } from './contacts.js';
 import { filterOfView, queryOfFilter } from './selection.js';
 import { date, number, rich, t } from './text.js';
 import {
-  Choice, Empty, Failure, Field, Loading, Name, Page, PeoplePicker, Shown, Table, When, address, announce, columnsOf, dayValue, go,
-  html, useAnswer,
+  Choice, Empty, Failure, Loading, Name, Page, PeoplePicker, Shown, Table, When, address, announce, columnsOf, go, html, useAnswer,
 } from './ui.js';
 import { Author, CancelButton, Changes, Outcome, Progress, State, Target, UndoButton, changes, isOver, useJob } from './work.js';
 
@@ -103,8 +102,8 @@ function older(query, before) {
 /** @param {{query: URLSearchParams, turn: (name: string, value: string) => void}} properties */
 function JobFilter({ query, turn }) {
   const one = (/** @type {string} */ name) => query.get(name) ?? '';
-  const typed = (/** @type {string} */ name, /** @type {string} */ label, /** @type {string} */ type) => html`<${Field} label=${label}>${(/** @type {string} */ id) =>
-    html`<input id=${id} type=${type} autocomplete="off" value=${type === 'date' ? dayValue(one(name)) : one(name)} onChange=${(/** @type {any} */ event) => turn(name, event.target.value.trim())} />`}<//>`;
+  const typed = (/** @type {string} */ name, /** @type {string} */ label, /** @type {string} */ type) =>
+    html`<${Typed} key=${name} label=${label} type=${type} value=${one(name)} onChange=${(/** @type {string} */ value) => turn(name, value)} />`;
   return html`<form class="panel filters" role="search" aria-label=${t('filter')} onSubmit=${(/** @type {Event} */ event) => event.preventDefault()}>
     <${Choice} label=${t('job.state')} value=${one('state')} onChange=${(/** @type {string} */ value) => turn('state', value)}
       options=${[['', t('filter.any')], ...STATES.map((state) => [state, t(`job.state.${state}`)])]} />
