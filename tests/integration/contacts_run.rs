@@ -462,13 +462,9 @@ async fn another_worker_finishes_a_preview_after_a_death_at_any_call() {
         let bed = Bed::new(1).await;
         let (run, jobs) = (all(&bed).await, bed.world.jobs());
         let preview = run.enqueue_preview(jobs, jobs.new_id()).await.unwrap().id;
-        let dead = bed.process().await;
-        dead.proxy.inject(Calls::numbered(number).meet(Fault::Die(when)));
-        let worked = dead.work(&bed.world.queue.take().unwrap()).await;
-        assert!(worked.is_ok() || dead.proxy.is_dead(), "call {number}: {worked:?}");
-        bed.recover().await;
+        let died = bed.finish_after_death(number, when).await;
         bed.check_previewed(preview).await;
-        dead.proxy.is_dead()
+        died
     })
     .await;
 }

@@ -127,6 +127,20 @@ impl Bed {
         assert_eq!((worked.is_err(), worker.proxy.is_dead()), (dies.is_some(), dies.is_some()), "{dies:?}");
     }
 
+    /// Lets a worker that dies at a call work on the waiting message, and other workers finish the job. Returns whether the
+    /// worker died.
+    pub(crate) async fn finish_after_death(&self, number: u64, when: When) -> bool {
+        let message = self.world.queue.take().unwrap();
+        let dead = self.process().await;
+        dead.proxy.inject(Calls::numbered(number).meet(Fault::Die(when)));
+        let (worked, died) = (dead.work(&message).await, dead.proxy.is_dead());
+        // A worker of a preview goes on without the stored sum of the effect, which can be made again.
+        let hides_death = self.job(message.job).await.task.is_preview();
+        assert!(worked.is_err() == died || (died && hides_death), "death {when:?} call {number}: {worked:?}");
+        self.recover().await;
+        died
+    }
+
     pub(crate) async fn new(shards: u16) -> Self {
         let mut values = vec![portal("acme", "Europe/Riga", shards)];
         values.extend(acme().into_iter().skip(1));

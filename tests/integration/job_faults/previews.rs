@@ -19,13 +19,9 @@ async fn another_worker_finishes_a_preview_after_a_death_at_any_call() {
     for_each_death(15, async |number, when| {
         let bed = Bed::new(1).await;
         let preview = bed.preview().await;
-        let dead = bed.process().await;
-        dead.proxy.inject(Calls::numbered(number).meet(Fault::Die(when)));
-        let worked = dead.work(&bed.world.queue.take().unwrap()).await;
-        assert!(worked.is_ok() || dead.proxy.is_dead(), "call {number}: {worked:?}");
-        bed.recover().await;
+        let died = bed.finish_after_death(number, when).await;
         bed.check_previewed(preview).await;
-        dead.proxy.is_dead()
+        died
     })
     .await;
 }
@@ -39,13 +35,9 @@ async fn another_worker_finishes_the_run_of_a_preview_after_a_death_at_any_call(
         let conflict = bed.changes(preview).await[1].contact.get();
         bed.set(conflict, &[SAM]).await;
         let run = bed.apply(preview).await;
-        let dead = bed.process().await;
-        dead.proxy.inject(Calls::numbered(number).meet(Fault::Die(when)));
-        let worked = dead.work(&bed.world.queue.take().unwrap()).await;
-        assert_eq!(worked.is_err(), dead.proxy.is_dead(), "call {number}: {worked:?}");
-        bed.recover().await;
+        let died = bed.finish_after_death(number, when).await;
         bed.check_applied(run, &[conflict]).await;
-        dead.proxy.is_dead()
+        died
     })
     .await;
 }

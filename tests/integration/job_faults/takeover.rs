@@ -8,7 +8,7 @@ use models::job::{Counts, State};
 use models::limits::LEASE_MILLIS;
 use store::contacts::AccessState;
 use store::keys::Key;
-use tests::faults::{Calls, Fault, Share, When};
+use tests::faults::{Fault, Share, When};
 
 use super::bed::{Bed, for_each_death, is_dead, target};
 use super::steps::{Step, at};
@@ -118,16 +118,12 @@ async fn written_chunk_without_recorded_progress_is_not_written_again() {
 async fn another_worker_finishes_after_a_death_at_any_call() {
     for_each_death(15, async |number, when| {
         let bed = Bed::new(1).await;
-        let (id, message) = bed.enqueue_one().await;
-        let dead = bed.process().await;
-        dead.proxy.inject(Calls::numbered(number).meet(Fault::Die(when)));
-        let worked = dead.work(&message).await;
-        assert_eq!(worked.is_err(), dead.proxy.is_dead(), "death {when:?} call {number}: {worked:?}");
-        bed.recover().await;
+        let id = bed.enqueue().await;
+        let died = bed.finish_after_death(number, when).await;
         bed.check_done(id).await;
         bed.undone(id).await;
         bed.check_restored().await;
-        dead.proxy.is_dead()
+        died
     })
     .await;
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jobs::Worked;
 use models::job::Counts;
 use serde_json::{Value, json};
-use tests::faults::{Calls, Fault, Gate, When};
+use tests::faults::{Fault, Gate, When};
 
 use super::bed::{Bed, for_each_death, target};
 use super::steps::{Step, calls_of, written_by};
@@ -39,13 +39,9 @@ async fn another_worker_finishes_an_undo_after_a_death_at_any_call() {
         let conflict = bed.changes(id).await[1].contact.get();
         bed.set(conflict, &[SAM]).await;
         let undo = bed.undo(id).await;
-        let dead = bed.process().await;
-        dead.proxy.inject(Calls::numbered(number).meet(Fault::Die(when)));
-        let worked = dead.work(&bed.world.queue.take().unwrap()).await;
-        assert_eq!(worked.is_err(), dead.proxy.is_dead(), "call {number}: {worked:?}");
-        bed.recover().await;
+        let died = bed.finish_after_death(number, when).await;
         bed.check_undone(undo, &[conflict]).await;
-        dead.proxy.is_dead()
+        died
     })
     .await;
 }

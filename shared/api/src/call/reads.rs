@@ -153,7 +153,8 @@ impl<'a> Reads<'a> {
         self.app.jobs.changes(self.portal, job, skip, count).await
     }
 
-    /// Reads the contacts that the jobs of the portal, or of one user, changed on each of the last days up to `now`.
+    /// Reads the contacts that the jobs of the portal, or of one user, changed on each of the last days up to `now`. Stores
+    /// the counts of settled days.
     pub async fn day_counts(
         self,
         user: Option<UserId>,
