@@ -214,7 +214,7 @@ function RequestForm({ request, noted, selected, turn }) {
 export function TargetFields({ request, onChange }) {
   const group = useId();
   const radio = (/** @type {keyof Request} */ name, /** @type {string} */ value, /** @type {string} */ text, /** @type {string | false} */ hint, off = false) =>
-    html`<label class="check"><input type="radio" name=${`${group}${name}`} checked=${request[name] === value} disabled=${off} onChange=${() => onChange({ [name]: value })} />
+    html`<label class="check"><input type="radio" name=${`${group}${name}`} checked=${request[name] === value && !off} disabled=${off} onChange=${() => onChange({ [name]: value })} />
       <span>${text}${hint && html`<span class="hint">${hint}</span>`}</span></label>`;
   const people = (/** @type {'give' | 'take' | 'list'} */ name, /** @type {string} */ label) =>
     html`<${PeoplePicker} key=${name} label=${label} chosen=${request[name]} onChange=${(/** @type {string[]} */ ids) => onChange({ [name]: ids })} />`;

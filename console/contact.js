@@ -20,26 +20,41 @@ const READ_ONLY = 2;
 export function Contact({ subject, query, frame }) {
   const path = `crm/contact/${encodeURIComponent(subject)}`;
   const contact = useAnswer(path);
+  const history = useAnswer(`${path}/access/history`, { count: 10 });
   const [turn, setTurn] = useState(0);
   const title = t('contact.title', { id: subject });
   if (contact.error) return html`<${Page} title=${title}><${Failure} error=${contact.error} retry=${contact.reload} /><//>`;
   if (!contact.answer) return html`<${Page} title=${title}><${Loading} /><//>`;
   const shown = contact.answer.response;
+  const list = listOf(shown, frame.you.isAdmin ? history.answer?.response : null);
   const changed = () => {
     contact.reload();
+    history.reload();
     setTurn((before) => before + 1);
   };
   return html`<${Page} title=${shown.displayName || title} name=${html`<${Name}>${shown.displayName}<//>`}
       actions=${html`<${AccessWord} shareType=${shown.shareType} />`}>
     <div class="columns">
-      <div class="stack"><${Data} of=${shown} /><${Sight} of=${shown} path=${path} userId=${query.get('userId') ?? frame.you.id} turn=${turn} asks=${frame.you.isAdmin} /></div>
+      <div class="stack"><${Data} of=${shown} /><${Sight} of=${shown} list=${list} path=${path} userId=${query.get('userId') ?? frame.you.id} turn=${turn} asks=${frame.you.isAdmin} /></div>
       <div class="stack">
-        ${shown.canEdit
-          ? html`<${Edit} key=${contact.answer.etag} of=${shown} etag=${contact.answer.etag} path=${path} onChanged=${changed} />`
-          : html`<p class="notice">${t('contact.change.none')}</p>`}
-        <${History} path=${path} turn=${turn} />
+        ${!shown.canEdit ? html`<p class="notice">${t('contact.change.none')}</p>`
+          : html`<${Edit} key=${`${contact.answer.etag} ${list !== null}`} of=${shown} list=${list} etag=${contact.answer.etag} path=${path} onChanged=${changed} />`}
+        <${History} of=${history} />
       </div>
     </div><//>`;
+}
+
+/**
+ * Returns the people of a contact's list; null if the list is not shown. The contact itself shows no list while the contact
+ * is shared, and the history shows the whole list to administrators.
+ *
+ * @param {any} contact
+ * @param {any[] | null | undefined} history The changes, the latest first.
+ * @returns {any[] | null}
+ */
+function listOf(contact, history) {
+  if (contact.isPrivate) return contact.accessList;
+  return history ? (history[0]?.after?.accessList ?? []) : null;
 }
 
 /** @param {{of: any}} properties */
@@ -63,12 +78,13 @@ function Data({ of }) {
 /**
  * The people who may see and edit the contact, and why; and the same for a person that the user names.
  *
- * @param {{of: any, path: string, userId: string, turn: number, asks: boolean}} properties `asks`: may ask about other users.
+ * @param {{of: any, list: any[] | null, path: string, userId: string, turn: number, asks: boolean}} properties `asks`: may ask about other users.
  */
-function Sight({ of, path, userId, turn, asks }) {
+function Sight({ of, list, path, userId, turn, asks }) {
   const rows = [
     { key: 'admins', name: t('contact.admins'), see: true, edit: true, reason: t('contact.reason.administrator') },
-    ...of.accessList.map((/** @type {any} */ one) => ({ key: one.id, person: one, see: true, edit: true, reason: t('contact.reason.in-list') })),
+    // Nobody needs the list of a contact that everyone edits.
+    ...(of.shareType === 1 ? [] : list ?? []).map((/** @type {any} */ one) => ({ key: one.id, person: one, see: true, edit: true, reason: t('contact.reason.in-list') })),
     of.shareType === 0
       ? { key: 'others', name: t('contact.others'), see: false, edit: false, reason: t('contact.reason.not-in-list') }
       : { key: 'others', name: t('contact.everyone'), see: true, edit: of.shareType === 1, reason: t(of.shareType === 1 ? 'contact.reason.shared' : 'contact.reason.read-only') },
@@ -100,9 +116,9 @@ function Why({ path, userId, id, turn, asks }) {
     <${Shown} of=${why} lines=${2}>${(/** @type {import('./api.js').Answer} */ { response: { user, see, edit, setBy } }) => {
       const answer = (/** @type {any} */ of, /** @type {import('./text.js').Key} */ key) => html`<dt>${t(key)}</dt>
         <dd><strong>${t(of.allowed ? 'contact.yes' : 'contact.no')}</strong> – ${t(/** @type {any} */ (`contact.reason.${of.reason}`))}</dd>`;
-      return html`<p><strong><${Name}>${user.displayName}<//></strong></p>
+      return html`<div class="stack tight"><p><strong><${Name}>${user.displayName}<//></strong></p>
         <div role="status"><dl class="facts">${answer(see, 'contact.see')}${answer(edit, 'contact.edit')}</dl></div>
-        <p>${setBy ? html`<${SetBy} job=${setBy} />` : t('contact.set-by.none')}</p>`;
+        <p>${setBy ? html`<${SetBy} job=${setBy} />` : t('contact.set-by.none')}</p></div>`;
     }}<//></div>`;
 }
 
@@ -116,12 +132,8 @@ function SetBy({ job }) {
   return html`<span>${rich(job.rule ? 'contact.set-by.rule' : 'contact.set-by', values)}</span>`;
 }
 
-/** @param {{path: string, turn: number}} properties */
-function History({ path, turn }) {
-  const history = useAnswer(`${path}/access/history`, { count: 10 });
-  useEffect(() => {
-    if (turn > 0) history.reload();
-  }, [turn]);
+/** @param {{of: ReturnType<typeof useAnswer>}} properties */
+function History({ of: history }) {
   const how = (/** @type {any} */ row) =>
     row.job
       ? html`<a href=${address('job', {}, row.job.id)}>${t(/** @type {any} */ (`job.kind.${row.job.kind}`))}</a>
@@ -147,29 +159,33 @@ function History({ path, turn }) {
  * Changes the access of the contact that is shown: only if nobody changed the contact since, and after a look at before
  * and after.
  *
- * @param {{of: any, etag: string | null, path: string, onChanged: () => void}} properties
+ * A user to whom the list is not shown adds people to the list, and never replaces the list.
+ *
+ * @param {{of: any, list: any[] | null, etag: string | null, path: string, onChanged: () => void}} properties
  */
-function Edit({ of, etag, path, onChanged }) {
+function Edit({ of, list, etag, path, onChanged }) {
   // Until the user chooses, the contact keeps its own share type. No call makes a contact shared for reading.
   const [chosen, setChosen] = useState(/** @type {boolean | null} */ (null));
-  const [people, setPeople] = useState(idsOf(of));
+  const [people, setPeople] = useState(idsOf(list));
   const [plan, setPlan] = useState(/** @type {{before: any, after: any, etag: string | null, body: object} | null} */ (null));
   const [theirs, setTheirs] = useState(/** @type {{response: any, etag: string | null} | null} */ (null));
   const [note, setNote] = useState('');
   const action = useAction();
   const shared = chosen ?? !of.isPrivate;
   const readOnly = of.shareType === READ_ONLY;
-  const same = (chosen === null || (chosen === !of.isPrivate && !readOnly)) && people.join() === idsOf(of).join();
+  const same = (chosen === null || (chosen === !of.isPrivate && !readOnly)) && people.join() === idsOf(list).join();
   const radio = (/** @type {boolean | null} */ value, /** @type {import('./text.js').Key} */ key) => html`<label class="check">
     <input type="radio" name="shared" checked=${chosen === value || (chosen === null && !readOnly && value === shared)} onChange=${() => setChosen(value)} />
     <span>${t(key)}</span></label>`;
 
   /** Returns the request that gives a version of the contact the access of the form. */
   const bodyOn = (/** @type {any} */ version) => {
-    const before = idsOf(version);
+    const before = idsOf(version === of ? list : version.accessList);
     const addManagers = people.filter((id) => !before.includes(id));
-    const removeManagers = before.filter((id) => !people.includes(id));
-    const keeps = chosen === null && version.shareType === of.shareType && addManagers.length + removeManagers.length > 0;
+    const removeManagers = list === null ? [] : before.filter((id) => !people.includes(id));
+    const keepsType = chosen === null && version.shareType === of.shareType;
+    if (list === null) return { ...(!keepsType && { isShared: shared }), addManagers };
+    const keeps = keepsType && (version === of || version.isPrivate) && addManagers.length + removeManagers.length > 0;
     return keeps ? { addManagers, removeManagers } : { isShared: shared, managerList: people };
   };
   /** Runs a call with a tag. A contact that somebody changed meanwhile shows both versions. */
@@ -189,7 +205,9 @@ function Edit({ of, etag, path, onChanged }) {
       const body = bodyOn(before);
       const { response } = await call('PUT', `${path}/access.json`, { query: { dryRun: true }, body, ifMatch: etag });
       setTheirs(null);
-      setPlan({ before, after: response, etag, body });
+      // An answer shows no list of a shared contact.
+      const after = list === null || response.isPrivate ? response : { ...response, accessList: null };
+      setPlan({ before: before === of ? { ...of, accessList: list ?? [] } : before, after, etag, body });
     });
   const save = () =>
     guarded(async () => {
@@ -210,7 +228,8 @@ function Edit({ of, etag, path, onChanged }) {
         ${readOnly && radio(null, 'access.visibility.read-only')}
         ${radio(false, 'access.visibility.private')}${radio(true, 'access.visibility.shared')}
       </div></fieldset>
-      <${PeoplePicker} label=${t('access.list')} chosen=${people} onChange=${setPeople} />
+      <${PeoplePicker} label=${t(list === null ? 'access.give' : 'access.list')} chosen=${people} onChange=${setPeople} />
+      ${list === null && html`<p class="hint">${t('contact.list.hidden')}</p>`}
       ${action.error && html`<${Failure} error=${action.error} />`}
       <div class="actions"><button type="submit" class="primary" disabled=${same || action.busy}>${t('contact.save')}</button>
         ${same && html`<p class="hint">${t('contact.save.same')}</p>`}</div>
@@ -219,7 +238,7 @@ function Edit({ of, etag, path, onChanged }) {
       footer=${html`<button type="button" onClick=${() => setPlan(null)}>${t('back')}</button>
         <button type="button" class="primary" disabled=${action.busy} onClick=${save}>${t('contact.save.confirm')}</button>`}>
       ${action.error && html`<${Failure} error=${action.error} retry=${save} />`}
-      <dl class="facts"><dt>${t('access.before')}</dt><dd><${AccessState} of=${plan.before} /></dd><dt>${t('access.after')}</dt><dd><${AccessState} of=${plan.after} /></dd></dl>
+      <dl class="facts"><dt>${t('access.before')}</dt><dd><${AccessState} of=${plan.before} /></dd><dt>${t('access.after')}</dt><dd>${plan.after.accessList ? html`<${AccessState} of=${plan.after} />` : html`<${Mine} shareType=${plan.after.shareType} people=${people} />`}</dd></dl>
       <${NoteField} note=${note} onChange=${setNote} /><//>`}
     ${theirs && html`<${Dialog} title=${t('contact.conflict.title')} onClose=${onChanged}
       footer=${html`<button type="button" onClick=${onChanged}>${t('contact.conflict.keep')}</button>
@@ -231,8 +250,8 @@ function Edit({ of, etag, path, onChanged }) {
   </section>`;
 }
 
-/** @param {any} contact @returns {string[]} The people of a contact's list. */
-const idsOf = (contact) => contact.accessList.map((/** @type {any} */ one) => one.id);
+/** @param {any[] | null} people @returns {string[]} */
+const idsOf = (people) => (people ?? []).map((one) => one.id);
 
 /** @param {{shareType: number, people: string[]}} properties */
 function Mine({ shareType, people }) {

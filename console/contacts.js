@@ -81,7 +81,7 @@ export function Contacts({ query }) {
     if (list.answer) setListed(key);
   }, [list.answer]);
 
-  const words = known ? t(known.atLeast ? 'contacts.at-least' : 'contacts.matched', { n: known.total }) : t(counted.error ? 'contacts.unknown' : 'contacts.counting');
+  const words = known ? t(known.atLeast ? 'contacts.at-least' : 'contacts.matched', { n: known.total }) : t(list.error || counted.error ? 'contacts.unknown' : 'contacts.counting');
   const settled = useSettled(list.busy || !known ? '' : words, 600);
   useEffect(() => {
     if (settled) announce(settled);
@@ -180,7 +180,7 @@ function SelectionBar({ selection, act, page, total, atLeast, filter, choices, w
     ${whole && selection.mode !== 'all' && total !== null && total > selection.ids.length &&
     html`<button type="button" class="link" onClick=${() => act({ type: 'all', page })}>${t('select.all', { n: total })}</button>`}
     ${selection.mode !== 'none' && html`<button type="button" class="link" onClick=${() => act({ type: 'clear' })}>${t('select.clear')}</button>`}
-    ${(selection.mode === 'ticked' || selection.mode === 'page') && !reason && html`<p class="hint">${t('select.most', { n: MAX_TICKED })}</p>`}
+    ${(selection.mode === 'ticked' || selection.mode === 'page') && !reason && (total ?? 0) > MAX_TICKED && html`<p class="hint">${t('select.most', { n: MAX_TICKED })}</p>`}
     <span class="grow"></span>
     ${selection.mode === 'none' && html`<a class="button" href=${address('rule', queryOfFilter(filter))}>${t('rules.filter.make')}</a>`}
     <button type="button" class="primary" disabled=${n === 0 || blocked || busy} aria-describedby=${reason ? 'selection-reason' : undefined}
@@ -297,7 +297,10 @@ export function Typed({ label, hint, type, value: given, onChange }) {
   }, [settled]);
   return html`<${Field} label=${label} hint=${hint}>${(/** @type {string} */ id, /** @type {string} */ described) =>
     html`<input id=${id} aria-describedby=${described || undefined} type=${type} value=${typed} autocomplete="off" onInput=${(/** @type {any} */ event) => setTyped(event.target.value)}
-      onChange=${(/** @type {any} */ event) => onChange(event.target.value.trim())} />`}<//>`;
+      onChange=${(/** @type {any} */ event) => {
+        const next = event.target.value.trim();
+        if (next !== latest.current) onChange(next);
+      }} />`}<//>`;
 }
 
 /**

@@ -24,7 +24,7 @@ export function Rules() {
   const choices = useChoices();
   /** @type {import('./ui.js').Column<import('./types').Rule>[]} */
   const columns = [
-    { key: 'name', title: t('contacts.name'), head: true, cell: (rule) => html`<a href=${address('rule', {}, rule.name)}><${Name}>${rule.name}<//></a>
+    { key: 'name', title: t('contacts.name'), head: true, wide: true, cell: (rule) => html`<a href=${address('rule', {}, rule.name)}><${Name}>${rule.name}<//></a>
       ${rule.note && html`<span class="quiet kind"><${Name}>${rule.note}<//></span>`}
       <span class="quiet kind">${rich('rules.owner', { name: html`<${Author} by=${rule.createdBy} />` })}</span>` },
     {
@@ -38,7 +38,7 @@ export function Rules() {
         <span class="quiet kind">${typeof rule.maxAffected === 'number' ? t('rules.limit.n', { n: rule.maxAffected }) : t('rules.limit.none')}</span>`,
     },
     {
-      key: 'next', title: t('rules.next'),
+      key: 'next', title: t('rules.next.one'),
       cell: (rule) => (rule.nextRun ? html`<time datetime=${rule.nextRun}>${time(rule.nextRun, 'weekday', rule.timeZone)}</time>` : t('rules.disabled')),
     },
     { key: 'last', title: t('rules.last'), cell: (rule) => html`${rule.lastJob ? html`<a href=${address('job', {}, rule.lastJob)}><${When} at=${rule.lastRun} /></a>` : t('rules.never')}
@@ -169,9 +169,9 @@ function Runs({ cron, zone }) {
   const runs = useAnswer('crm/access/schedule', { cron: settled[0], timeZone: settled[1], count: RUNS });
   return html`<section class="panel stack tight" aria-labelledby="runs"><h2 id="runs">${t('rules.next')}</h2>
     ${runs.error ? html`<p class="fault" role="status">${runs.error instanceof ApiError && runs.error.message ? runs.error.message : t('error.no-answer')}</p>`
-      : html`<${Shown} of=${runs} lines=${5}>${(/** @type {import('./api.js').Answer} */ { response }) => html`
+      : html`<${Shown} of=${runs} lines=${5}>${(/** @type {import('./api.js').Answer} */ { response }) => html`<div class="stack tight">
         <p class="quiet">${t('rules.next.five', { zone: response.timeZone })}</p>
-        <ol class="stack tight" role="list">${response.runs.map((/** @type {string} */ run) => html`<li><time datetime=${run}>${time(run, 'weekday', response.timeZone)}</time></li>`)}</ol>`}<//>`}
+        <ol class="stack tight" role="list">${response.runs.map((/** @type {string} */ run) => html`<li><time datetime=${run}>${time(run, 'weekday', response.timeZone)}</time></li>`)}</ol></div>`}<//>`}
   </section>`;
 }
 

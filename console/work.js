@@ -136,7 +136,9 @@ export function useJob(id) {
 
 /** @param {Job} job @returns {string} The effect of a preview as screen readers hear it: without the names of people. */
 export function effectText(job) {
-  return [t('job.would', { n: job.updated }), ...peopleClauses(job).map(({ key, n, you = 0 }) => t(key, { n, you }))].join(' ');
+  const people = peopleClauses(job).map(({ key, n, you = 0 }) => t(key, { n, you }));
+  const clauses = people.length > 0 ? people.reduce((first, second) => t('effect.and', { first, second })) : '';
+  return [t('job.would', { n: job.updated }), clauses && t('effect.sentence', { clauses })].filter(Boolean).join(' ');
 }
 
 /** @param {{job: Job}} properties The effect of a preview, as one sentence. */

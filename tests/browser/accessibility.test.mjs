@@ -90,7 +90,7 @@ test('no view scrolls sideways in a window of 320 pixels', async () => {
   });
 });
 
-for (const width of [320, 768]) {
+for (const width of [320, 640, 768]) {
   test(`no table scrolls sideways in a window of ${width} pixels`, async () => {
     await eachView({ viewport: { width, height: 800 } }, async (page, name) => {
       const wide = await page.evaluate(() => [...document.querySelectorAll('.table-box')].filter((box) => box.scrollWidth > box.clientWidth).map((box) => box.getAttribute('aria-label')));

@@ -251,7 +251,7 @@ test('ticked contacts: before and after, who loses, and one job', async () => {
   await page.getByRole('button', { name: 'Set access of 2 contacts' }).click();
   await request(page, { list: ['Nancy Davolio'], visibility: /^Private/ });
   await page.getByText(/^2 contacts become private to Nancy Davolio; \d people lose sight of some of them\.$/).waitFor();
-  await page.getByRole('table', { name: 'Who loses' }).getByRole('row', { name: /Janet Leverling/ }).waitFor();
+  await page.getByRole('table', { name: 'People who lose sight' }).getByRole('row', { name: /Janet Leverling/ }).waitFor();
   await page.getByRole('button', { name: 'Change 2 contacts' }).click();
   await page.getByText('2 contacts were changed.').first().waitFor();
   const [job] = await runs();
@@ -480,6 +480,26 @@ test('a contact that is shared for reading stays so while the user changes its l
   await until(async () => (await api(served, 'GET', `crm/contact/${id}`)).response.shareType === 1, 'the choice of the user');
   await end();
 });
+
+for (const reader of ['administrator', 'user']) {
+  test(`a shared contact keeps its list when it becomes private: changed by the ${reader}`, async () => {
+    const path = `crm/contact/${reader === 'user' ? 70 : 71}`;
+    await api(served, 'PUT', `${path}/access`, { isShared: true, managerList: [NANCY, JANET] });
+    const { page, end } = await open(browser, served, { at: `#/contact/${path.split('/').pop()}`, ...(reader === 'user' && { token: served.user }) });
+    const section = page.getByRole('region', { name: 'Change access' });
+    if (reader === 'user') await section.getByText('The list of a shared contact is shown to administrators only.').waitFor();
+    else await section.getByRole('button', { name: /Nancy Davolio/ }).waitFor();
+    await section.getByRole('radio', { name: /^Private/ }).check();
+    await section.getByRole('button', { name: 'Preview and save' }).click();
+    const saving = page.getByRole('dialog', { name: 'Save this access?' });
+    await saving.getByRole('definition').nth(1).getByText('Nancy Davolio').waitFor();
+    await saving.getByRole('button', { name: 'Save' }).click();
+    const lists = async () => (await api(served, 'GET', path)).response.accessList.map((one) => one.id).sort();
+    await until(async () => (await lists()).length > 0, 'the contact to be private');
+    assert.deepEqual(await lists(), [NANCY, JANET].sort());
+    await end();
+  });
+}
 
 test('the name of a person is asked for once, however many rows show the person', async () => {
   for (const id of [60, 61, 62]) await api(served, 'PUT', `crm/contact/${id}/access`, { isShared: false, managerList: [JANET] });

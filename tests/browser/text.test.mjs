@@ -45,7 +45,7 @@ const contacts = (target, updated, becomePrivate, becomeShared) => words(contact
 for (const [name, target, counts, sentence] of [
   ['all become private to a list', { isPrivate: true, managerList: [NANCY] }, [312, 312, 0], '312 contacts become private to n'],
   ['all become private to nobody', { isPrivate: true, managerList: [] }, [1, 1, 0], '1 contact becomes private to administrators'],
-  ['some become private', { isPrivate: true, managerList: [NANCY] }, [12, 9, 0], '9 contacts become private to n; 3 contacts that are private already get another list'],
+  ['some become private', { isPrivate: true, managerList: [NANCY] }, [12, 9, 0], '9 contacts become private to n; 3 contacts, already private, get another list'],
   ['none becomes private', { isPrivate: true, managerList: [NANCY] }, [1, 0, 0], '1 contact gets the list n'],
   ['lists become empty', { isPrivate: true, managerList: [] }, [2, 0, 0], '2 contacts get an empty list'],
   ['private contacts get a person', { isPrivate: true, addManagers: [NANCY] }, [1, 0, 0], '1 contact gets n in its list'],
@@ -54,7 +54,7 @@ for (const [name, target, counts, sentence] of [
   ['private, with other people', { isPrivate: true, addManagers: [ANDREW], removeManagers: [NANCY] }, [1, 1, 0], '1 contact becomes private, with a and without n in the list'],
   ['private, with the same people', { isPrivate: true, addManagers: [] }, [2, 2, 0], '2 contacts become private'],
   ['all become shared', { isPrivate: false, managerList: [] }, [9, 0, 9], '9 contacts become shared with everyone'],
-  ['some become shared', { isPrivate: false, addManagers: [NANCY] }, [9, 0, 5], '5 contacts become shared with everyone; 4 contacts that are shared already change in their list or in who may edit'],
+  ['some become shared', { isPrivate: false, addManagers: [NANCY] }, [9, 0, 5], '5 contacts become shared with everyone; 4 contacts, already shared, change in their list or in who may edit'],
   ['people are added', { addManagers: [NANCY] }, [1, 0, 0], '1 contact gets n in its list'],
   ['people are removed', { removeManagers: [NANCY] }, [2, 0, 0], '2 contacts lose n from their lists'],
   ['people are handed over', { addManagers: [ANDREW], removeManagers: [NANCY] }, [20, 0, 0], '20 contacts get a in their lists and lose n'],
