@@ -3,18 +3,18 @@
 //!
 //! A request of a bulk job starts only when no request of a call waits or runs. It also waits for a short time after a
 //! call's request, because a call makes several requests one after another. So a call waits for at most one request of a
-//! bulk job, not for one at each of its own requests. The waiting time is bounded, so many calls slow a job down but do
-//! not stop the job.
+//! bulk job, not for one at each of its own requests. A batch of statements runs in parts, and waits before each part.
+//! The waiting time is bounded, so many calls slow a job down but do not stop the job.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{AcquireError, Notify, OwnedSemaphorePermit, Semaphore};
-use tokio::time::{sleep_until, timeout};
+use tokio::time::{sleep_until, timeout_at};
 
 /// The time after a call's request in which the next request of the same call is likely.
 const NEXT_REQUEST: Duration = Duration::from_millis(2);
-/// The longest time for which calls hold back a request of a bulk job.
+/// The longest time for which calls hold back a request of a bulk job, all its parts together.
 const LONGEST_WAIT: Duration = Duration::from_millis(50);
 
 /// The turns of an engine.
@@ -58,6 +58,22 @@ impl Drop for CallTurn {
     }
 }
 
+/// A running request of a bulk job.
+#[derive(Debug)]
+pub(crate) struct BulkTurn {
+    turns: Arc<Turns>,
+    _permit: OwnedSemaphorePermit,
+    /// The time from which the request runs beside calls.
+    until: Instant,
+}
+
+impl BulkTurn {
+    /// Waits until no request of a call is present or expected. A request in parts calls this before each part.
+    pub(crate) async fn wait_for_calls(&self) {
+        timeout_at(self.until.into(), self.turns.no_calls()).await.unwrap_or_default();
+    }
+}
+
 impl Turns {
     /// Returns the turns of an engine that executes `at_once` requests of calls concurrently.
     pub(crate) fn new(at_once: usize) -> Self {
@@ -78,12 +94,12 @@ impl Turns {
         Ok(turn)
     }
 
-    /// Waits for the turn of a bulk job's request. Dropping the permit ends the turn.
-    pub(crate) async fn of_bulk(self: Arc<Self>) -> Result<OwnedSemaphorePermit, AcquireError> {
+    /// Waits for the turn of a bulk job's request. Dropping the turn ends it.
+    pub(crate) async fn of_bulk(self: Arc<Self>) -> Result<BulkTurn, AcquireError> {
         let permit = self.bulk.clone().acquire_owned().await?;
-        // After the longest wait, the request runs beside calls.
-        timeout(LONGEST_WAIT, self.no_calls()).await.unwrap_or_default();
-        Ok(permit)
+        let turn = BulkTurn { turns: self, _permit: permit, until: Instant::now() + LONGEST_WAIT };
+        turn.wait_for_calls().await;
+        Ok(turn)
     }
 
     /// Waits until no request of a call is present or expected. Only the holder of the bulk permit waits.
@@ -140,8 +156,14 @@ mod tests {
         let turns = Arc::new(Turns::new(2));
         let _call = turns.clone().of_call().await.unwrap();
         let began = tokio::time::Instant::now();
-        drop(turns.of_bulk().await.unwrap());
+        let bulk = turns.of_bulk().await.unwrap();
         assert!(began.elapsed() >= LONGEST_WAIT);
+        // The parts of one request wait once together.
+        tokio::select! {
+            biased;
+            () = bulk.wait_for_calls() => {}
+            () = ready(()) => panic!("a bulk request waited twice"),
+        }
     }
 
     #[tokio::test]
