@@ -132,6 +132,20 @@ async fn partly_unprocessed_batch_is_sent_again_until_written() {
 }
 
 #[tokio::test]
+async fn unprocessed_statements_of_two_faults_have_no_effect() {
+    let table = Table::new().await;
+    let contacts = contacts(WRITE_BATCH);
+    let last = || Calls::all().nth(1).meet(Fault::Unprocessed(Share::Last(1)));
+    // Later attempts end without effect, so the table holds the effect of the first attempt only.
+    let later = Calls::all().from_nth(2).meet(Fault::Throttle(Capacity::Table));
+    table.proxy.inject(last().and(last()).and(later));
+    let (missing, error) = table.write(&contacts).await;
+    assert_eq!(missing, 2);
+    assert!(matches!(error, Some(StoreError::Throttled { operation: "BatchExecuteStatement", .. })), "{error:?}");
+    assert_eq!(table.written(&contacts).await.len(), WRITE_BATCH - 2);
+}
+
+#[tokio::test]
 async fn entirely_unprocessed_batch_is_sent_again() {
     let table = Table::new().await;
     let contacts = contacts(WRITE_BATCH);

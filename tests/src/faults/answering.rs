@@ -1,5 +1,7 @@
 //! Faults applied to a call, whether the call came over HTTP or inside the process.
 
+use std::sync::Arc;
+
 use axum::body::Bytes;
 use axum::http::{Response, StatusCode};
 use futures::future::BoxFuture;
@@ -16,10 +18,20 @@ pub(super) enum Replica {
 }
 
 /// A call on its way to the engine.
-pub(super) struct Exchange<'a> {
-    pub(super) call: &'a Call,
+#[derive(Clone)]
+pub(super) struct Exchange {
+    pub(super) call: Arc<Call>,
+    /// The body of the call as the engine receives the body.
     pub(super) body: Bytes,
     pub(super) replica: Replica,
+}
+
+impl Exchange {
+    /// Returns the exchange with another body. Further faults see the call with this body.
+    fn with_body(self, body: Value) -> Self {
+        let bytes = Bytes::from(body.to_string());
+        Self { call: Arc::new(Call { body, ..(*self.call).clone() }), body: bytes, ..self }
+    }
 }
 
 /// The engines behind the faults.
@@ -30,19 +42,19 @@ pub(super) trait Engines: Sync {
     fn lags(&self) -> bool;
 
     /// Forwards a call to the engine that the call belongs to. Returns none when the engine is unreachable.
-    fn forward<'a>(&'a self, exchange: Exchange<'a>) -> BoxFuture<'a, Option<Response<Bytes>>>;
+    fn forward<'a>(&'a self, exchange: Exchange) -> BoxFuture<'a, Option<Response<Bytes>>>;
 }
 
 /// Applies the first fault, and the other faults inside it. Forwards a call without faults. Returns none when the
 /// connection must be cut.
 pub(super) fn answer_with<'a>(
     engines: &'a dyn Engines,
-    exchange: Exchange<'a>,
+    exchange: Exchange,
     faults: &'a [Fault],
 ) -> BoxFuture<'a, Option<Response<Bytes>>> {
     Box::pin(async move {
         let Some((fault, others)) = faults.split_first() else { return engines.forward(exchange).await };
-        let call = exchange.call;
+        let call = &*exchange.call.clone();
         match fault {
             Fault::Throttle(capacity) => Some(answers::throttled(call, *capacity)),
             Fault::Conflict => Some(answers::in_conflict(call)),
@@ -105,11 +117,11 @@ fn last(share: Share, requests: usize) -> Vec<bool> {
 /// Answers a batch without the requests that are `left`, and returns these as unprocessed. Other calls pass.
 async fn answer_part(
     engines: &dyn Engines,
-    exchange: Exchange<'_>,
+    exchange: Exchange,
     left: Vec<bool>,
     faults: &[Fault],
 ) -> Option<Response<Bytes>> {
-    let call = exchange.call;
+    let call = exchange.call.clone();
     let (unprocessed, mut answer) = match call.operation {
         Operation::BatchWriteItem => ("UnprocessedItems", json!({})),
         Operation::BatchGetItem => ("UnprocessedKeys", json!({"Responses": {}})),
@@ -119,8 +131,7 @@ async fn answer_part(
     let mut processed = call.body.clone();
     let removed = take(&mut processed["RequestItems"], &left);
     if processed["RequestItems"].as_object().is_some_and(|tables| !tables.is_empty()) {
-        let part = Exchange { body: processed.to_string().into(), ..exchange };
-        let forwarded = answer_with(engines, part, faults).await?;
+        let forwarded = answer_with(engines, exchange.with_body(processed), faults).await?;
         if forwarded.status() != StatusCode::OK {
             return Some(forwarded);
         }
@@ -139,7 +150,7 @@ async fn answer_part(
 /// Executes statements without those that are `left`, and answers these as throttled.
 async fn answer_statements(
     engines: &dyn Engines,
-    exchange: Exchange<'_>,
+    exchange: Exchange,
     left: Vec<bool>,
     faults: &[Fault],
 ) -> Option<Response<Bytes>> {
@@ -149,8 +160,7 @@ async fn answer_statements(
     statements.retain(|_| is_left.next() != Some(&true));
     let (mut results, mut consumed) = (Vec::new(), Value::Null);
     if !statements.is_empty() {
-        let part = Exchange { body: executed.to_string().into(), ..exchange };
-        let forwarded = answer_with(engines, part, faults).await?;
+        let forwarded = answer_with(engines, exchange.with_body(executed), faults).await?;
         if forwarded.status() != StatusCode::OK {
             return Some(forwarded);
         }
@@ -171,11 +181,11 @@ async fn answer_statements(
 /// Answers the requests of a call that the buckets of their partitions have units for.
 async fn answer_within(
     engines: &dyn Engines,
-    exchange: Exchange<'_>,
+    exchange: Exchange,
     buckets: &Buckets,
     faults: &[Fault],
 ) -> Option<Response<Bytes>> {
-    let call = exchange.call;
+    let call = &*exchange.call.clone();
     let partitions: Vec<String> = match call.body["ExpressionAttributeValues"][":pk"]["S"].as_str() {
         Some(queried) if call.operation == Operation::Query => vec![queried.to_owned()],
         _ => call.keys().into_iter().map(|(partition, _)| partition).collect(),
@@ -203,11 +213,11 @@ async fn answer_within(
 }
 
 /// Limits a query of an index to this many entries. Queries without a limit pass.
-fn shortened(exchange: Exchange<'_>, entries: u64) -> Exchange<'_> {
+fn shortened(exchange: Exchange, entries: u64) -> Exchange {
     if !exchange.call.queries_index() || !exchange.call.body["Limit"].is_number() {
         return exchange;
     }
     let mut body = exchange.call.body.clone();
     body["Limit"] = json!(entries);
-    Exchange { body: body.to_string().into(), ..exchange }
+    exchange.with_body(body)
 }

@@ -176,7 +176,7 @@ impl InProcess for FaultyEngine {
             let mut call =
                 Call::new(Operation::of_target(&operation), serde_json::from_slice(&body).unwrap_or_default());
             let faults = state.injector.faults_of(&mut call);
-            let exchange = Exchange { call: &call, body: body.into(), replica: Replica::Current };
+            let exchange = Exchange { call: Arc::new(call), body: body.into(), replica: Replica::Current };
             let answer = answer_with(&LocalCall { state: &state, operation: &operation }, exchange, &faults).await;
             // A dead caller receives no answer.
             let answer = answer.filter(|_| !state.injector.is_dead());
@@ -204,9 +204,9 @@ impl Engines for LocalCall<'_> {
         true
     }
 
-    fn forward<'a>(&'a self, exchange: Exchange<'a>) -> BoxFuture<'a, Option<Response<Bytes>>> {
+    fn forward<'a>(&'a self, exchange: Exchange) -> BoxFuture<'a, Option<Response<Bytes>>> {
         let Exchange { call, body, replica } = exchange;
-        let answer = self.state.engine.answer(self.operation, call, &body, replica);
+        let answer = self.state.engine.answer(self.operation, &call, &body, replica);
         let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         Box::pin(std::future::ready(Some(answers::with_body(status, Bytes::from(answer.body)))))
     }

@@ -186,14 +186,14 @@ impl Route {
         let target = parts.headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
         let mut call = Call::new(Operation::of_target(target), serde_json::from_slice(&body).unwrap_or_default());
         let faults = self.injector.faults_of(&mut call);
-        let exchange = Exchange { call: &call, body, replica: Replica::Current };
+        let exchange = Exchange { call: Arc::new(call), body, replica: Replica::Current };
         let answer = answer_with(&HttpCall { route: &self, parts: &parts }, exchange, &faults).await?;
         // A dead caller receives no answer.
         (!self.injector.is_dead()).then(|| answer.map(Body::from))
     }
 
     /// Forwards a call to the engine that the call belongs to. Returns none when the engine is unreachable.
-    async fn forward(&self, parts: &Parts, exchange: Exchange<'_>) -> Option<Response<Bytes>> {
+    async fn forward(&self, parts: &Parts, exchange: Exchange) -> Option<Response<Bytes>> {
         let Exchange { call, body, replica } = exchange;
         let Some(late) = &self.late else { return self.engine.send(parts, body).await };
         if replica == Replica::Late {
@@ -230,7 +230,7 @@ impl Engines for HttpCall<'_> {
         self.route.late.is_some()
     }
 
-    fn forward<'a>(&'a self, exchange: Exchange<'a>) -> BoxFuture<'a, Option<Response<Bytes>>> {
+    fn forward<'a>(&'a self, exchange: Exchange) -> BoxFuture<'a, Option<Response<Bytes>>> {
         Box::pin(self.route.forward(self.parts, exchange))
     }
 }
