@@ -9,13 +9,13 @@
 
 import { useEffect, useId, useMemo, useState } from './hooks.js';
 import { call, get, mayPass } from './api.js';
-import { MAX_TICKED, changeOfFilter, filterOfView, queryOfFilter, selectedIn } from './selection.js';
+import { MAX_TICKED, changeOfFilter, queryOfFilter, selectedIn } from './selection.js';
 import { rich, t, time, typedNumber } from './text.js';
 import {
   Empty, Failure, Field, Loading, Name, Names, Page, PeoplePicker, Shown, Table, address, announce, columnsOf, go, html, stayer,
   useAction, useAnswer, usePeople,
 } from './ui.js';
-import { FilterWords, useChoices, useTotal } from './contacts.js';
+import { FilterWords, ViewWords, useChoices, useTotal } from './contacts.js';
 import {
   CancelButton, Changes, EffectWords, NoPreview, NoteField, Outcome, Progress, Target, UndoButton, arrive, effectText, isOver, noted, useJob,
 } from './work.js';
@@ -111,7 +111,7 @@ export function SetAccess({ query }) {
   return html`<${Page} title=${t('access.title')} actions=${html`<a class="button" href=${back}>${t('access.choose')}</a>`}>
     <div class="columns narrow-first">
       <div class="stack">${id ? html`<${Asked} job=${preview.job} note=${note} turn=${turn} />`
-        : html`<${Present} selected=${selected} /><${RequestForm} request=${requestIn(query)} noted=${note} turn=${turn} selected=${selected} />`}</div>
+        : html`<${Present} selected=${selected} /><${RequestForm} request=${requestIn(query)} typed=${note} turn=${turn} selected=${selected} />`}</div>
       <div class="stack">${run ? html`<${Result} key=${run} id=${run} />`
         : id ? html`<${Preview} key=${id} of=${preview} note=${note} turn=${turn} />`
         : html`<${Empty} title=${t('job.kind.preview')}><p>${t('access.preview.first')}</p><//>`}</div>
@@ -170,7 +170,7 @@ function Asked({ job, note, turn }) {
   const choices = useChoices();
   return html`<section class="panel stack" aria-labelledby="request"><h2 id="request">${t('access.request')}</h2>
     ${job && html`<dl class="facts"><dt>${t('contacts.title')}</dt>
-      <dd>${job.filter ? html`<${FilterWords} filter=${filterOfView(job.filter)} choices=${choices} />` : t('access.of.ticked')}</dd>
+      <dd>${job.filter ? html`<${ViewWords} view=${job.filter} choices=${choices} />` : t('access.of.ticked')}</dd>
       <dt>${t('job.target')}</dt><dd><${Target} of=${job.target} /></dd>
       ${note && html`<dt>${t('job.note')}</dt><dd><${Name}>${note}<//></dd>`}</dl>`}
     <div class="actions"><button type="button" onClick=${() => turn({ preview: null, run: null }, 'push')}>${t('access.edit-form')}</button></div>
@@ -180,11 +180,11 @@ function Asked({ job, note, turn }) {
 /**
  * The request, and the button that previews it.
  *
- * @param {{request: Request, noted: string, selected: Selected, turn: Turn}} properties
+ * @param {{request: Request, typed: string, selected: Selected, turn: Turn}} properties
  */
-function RequestForm({ request, noted, selected, turn }) {
+function RequestForm({ request, typed, selected, turn }) {
   const action = useAction();
-  const [note, setNote] = useState(noted);
+  const [note, setNote] = useState(typed);
   const missing = useMissing(request);
   const preview = (/** @type {SubmitEvent} */ event) => {
     event.preventDefault();

@@ -2,7 +2,8 @@
 
 import { useEffect, useMemo, useReducer, useRef, useState } from './hooks.js';
 import {
-  MAX_TICKED, NOBODY, NOTHING, VIEWS, addressOf, box, count, filterOfQuery, fingerprint, queryOfFilter, reduce, unusable,
+  MAX_TICKED, NOBODY, NOTHING, UnknownField, VIEWS, addressOf, box, count, filterOfQuery, filterOfView, fingerprint, queryOfFilter,
+  reduce, unusable,
 } from './selection.js';
 import { number, shownZone, t } from './text.js';
 import {
@@ -207,14 +208,41 @@ function Pages({ start, shown, size, more, known, onTurn, onSize }) {
 }
 
 /**
+ * Returns the parts of a filter in words, with the names of its people once these are known.
+ *
+ * @param {Filter} filter
+ * @param {import('./ui.js').Choices} choices
+ */
+function useParts(filter, choices) {
+  usePeople((filter.responsibleid ?? []).filter((id) => id !== NOBODY));
+  return partsOf(filter, choices);
+}
+
+/**
  * A filter in words.
  *
  * @param {{filter: Filter, choices: import('./ui.js').Choices, children?: import('./ui.js').Children}} properties
  */
 export function FilterWords({ filter, choices, children }) {
-  usePeople((filter.responsibleid ?? []).filter((id) => id !== NOBODY));
-  const parts = partsOf(filter, choices);
+  const parts = useParts(filter, choices);
   return html`<ul class="chips">${parts.length > 0 ? parts.map((part) => html`<li class="chip"><span>${part.words}</span></li>`) : html`<li class="chip">${t('filter.every')}</li>`}${children}</ul>`;
+}
+
+/**
+ * The filter of a job or of a rule in words. A filter with a field that the console does not know leaves the rest of
+ * the page as it is.
+ *
+ * @param {{view: object | null | undefined, choices: import('./ui.js').Choices,
+ *   children?: (filter: Filter) => import('./ui.js').Children}} properties
+ */
+export function ViewWords({ view, choices, children }) {
+  try {
+    const filter = filterOfView(view);
+    return html`<${FilterWords} filter=${filter} choices=${choices}>${children?.(filter)}<//>`;
+  } catch (error) {
+    if (!(error instanceof UnknownField)) throw error;
+    return html`<p class="fault">${t('error.field', { name: error.field })}</p>`;
+  }
 }
 
 /**
@@ -223,8 +251,7 @@ export function FilterWords({ filter, choices, children }) {
  * @param {{filter: Filter, choices: import('./ui.js').Choices, onChange: (filter: Filter) => void}} properties
  */
 function FilterChips({ filter, choices, onChange }) {
-  usePeople((filter.responsibleid ?? []).filter((id) => id !== NOBODY));
-  const parts = partsOf(filter, choices);
+  const parts = useParts(filter, choices);
   if (parts.length === 0) return null;
   const without = (/** @type {{name: string, value: string}} */ { name, value }) => {
     const rest = filter[name].filter((one) => one !== value);

@@ -1,16 +1,17 @@
 /** Jobs: every change of access, its progress, its undo, and the contacts that were changed per day. */
 
-import { useEffect, useState } from './hooks.js';
+import { useEffect, useRef, useState } from './hooks.js';
 import { watch } from './api.js';
 import { Chart, Columns } from './chart.js';
-import { FilterWords, Typed, useChoices } from './contacts.js';
-import { filterOfView, queryOfFilter } from './selection.js';
+import { Typed, ViewWords, useChoices } from './contacts.js';
+import { queryOfFilter } from './selection.js';
 import { date, number, rich, t } from './text.js';
 import {
   Choice, Empty, Failure, Loading, Name, Page, PeoplePicker, Shown, Table, When, address, announce, columnsOf, go, html, useAnswer,
 } from './ui.js';
 import { Author, CancelButton, Changes, Outcome, Progress, State, Target, UndoButton, changes, isOver, useJob } from './work.js';
 
+/** @typedef {import('./selection.js').Filter} Filter */
 /** @typedef {import('./types').Job} Job */
 
 const STATES = /** @type {const} */ (['queued', 'running', 'done', 'failed', 'cancelled']);
@@ -99,20 +100,29 @@ function older(query, before) {
   return address('jobs', next);
 }
 
-/** @param {{query: URLSearchParams, turn: (name: string, value: string) => void}} properties */
+/**
+ * The criteria of the list. In a narrow window, the criteria are closed and leave the room to the list.
+ *
+ * @param {{query: URLSearchParams, turn: (name: string, value: string) => void}} properties
+ */
 function JobFilter({ query, turn }) {
   const one = (/** @type {string} */ name) => query.get(name) ?? '';
   const typed = (/** @type {string} */ name, /** @type {string} */ label, /** @type {string} */ type) =>
     html`<${Typed} key=${name} label=${label} type=${type} value=${one(name)} onChange=${(/** @type {string} */ value) => turn(name, value)} />`;
-  return html`<form class="panel filters" role="search" aria-label=${t('filter')} onSubmit=${(/** @type {Event} */ event) => event.preventDefault()}>
-    <${Choice} label=${t('job.state')} value=${one('state')} onChange=${(/** @type {string} */ value) => turn('state', value)}
-      options=${[['', t('filter.any')], ...STATES.map((state) => [state, t(`job.state.${state}`)])]} />
-    <${Choice} label=${t('job.kind')} value=${one('kind')} onChange=${(/** @type {string} */ value) => turn('kind', value)}
-      options=${[['', t('filter.any')], ...KINDS.map((one) => [one, t(`job.kind.${one}`)])]} />
-    <${PeoplePicker} label=${t('jobs.filter.user')} single chosen=${query.getAll('userId')} onChange=${(/** @type {string[]} */ ids) => turn('userId', ids[0] ?? '')} />
-    ${typed('rule', t('jobs.filter.rule'), 'text')}${typed('contactid', t('jobs.filter.contactid'), 'text')}
-    ${typed('from', t('filter.from'), 'date')}${typed('to', t('filter.to'), 'date')}
-  </form>`;
+  const criteria = [...query.keys()].some((name) => name !== 'before');
+  const open = useRef(criteria || matchMedia('(min-width: 64rem)').matches);
+  return html`<details class="side" open=${open.current}>
+    <summary>${t('filter')}</summary>
+    <form class="filters" role="search" aria-label=${t('filter')} onSubmit=${(/** @type {Event} */ event) => event.preventDefault()}>
+      <${Choice} label=${t('job.state')} value=${one('state')} onChange=${(/** @type {string} */ value) => turn('state', value)}
+        options=${[['', t('filter.any')], ...STATES.map((state) => [state, t(`job.state.${state}`)])]} />
+      <${Choice} label=${t('job.kind')} value=${one('kind')} onChange=${(/** @type {string} */ value) => turn('kind', value)}
+        options=${[['', t('filter.any')], ...KINDS.map((one) => [one, t(`job.kind.${one}`)])]} />
+      <${PeoplePicker} label=${t('jobs.filter.user')} single chosen=${query.getAll('userId')} onChange=${(/** @type {string[]} */ ids) => turn('userId', ids[0] ?? '')} />
+      ${typed('rule', t('jobs.filter.rule'), 'text')}${typed('contactid', t('jobs.filter.contactid'), 'text')}
+      ${typed('from', t('filter.from'), 'date')}${typed('to', t('filter.to'), 'date')}
+    </form>
+  </details>`;
 }
 
 /** The contacts that were changed on each of the last ninety days. */
@@ -143,7 +153,6 @@ function Daily() {
 export function Job({ subject }) {
   const { job, error, put } = useJob(subject);
   const choices = useChoices();
-  const filter = filterOfView(job?.filter);
   if (error && !job) return html`<${Page} title=${t('job.title')}><${Failure} error=${error} /><//>`;
   if (!job) return html`<${Page} title=${t('job.title')}><${Loading} /><//>`;
   const others = /** @type {const} */ ([['job.undo-of', 'job.undo-of.job', job.undoOf], ['job.apply-of', 'job.apply-of.job', job.applyOf]]);
@@ -160,7 +169,8 @@ export function Job({ subject }) {
         <dl class="facts">
           ${fact('job.author', html`<${Author} by=${job.createdBy} rule=${job.rule} />`)}
           ${fact('job.note', job.note && html`<${Name}>${job.note}<//>`)}
-          ${job.filter && fact('contacts.title', html`<${FilterWords} filter=${filter} choices=${choices}><li><a href=${address('contacts', queryOfFilter(filter))}>${t('rules.filter.show')}</a></li><//>`)}
+          ${job.filter && fact('contacts.title', html`<${ViewWords} view=${job.filter} choices=${choices}>${(/** @type {Filter} */ filter) =>
+            html`<li><a href=${address('contacts', queryOfFilter(filter))}>${t('rules.filter.show')}</a></li>`}<//>`)}
           ${fact('job.target', job.target && html`<${Target} of=${job.target} />`)}
           ${others.map(([key, name, id]) => id && html`<dt>${t('job.origin')}</dt><dd>${rich(key, { job: html`<a href=${address('job', {}, id)}>${t(name)}</a>` })}</dd>`)}
           ${fact('job.created', html`<${When} at=${job.created} />`)}

@@ -3,7 +3,7 @@
 import { useState } from './hooks.js';
 import { ApiError, call, once } from './api.js';
 import { NEW_REQUEST, TargetFields, requestOf, startPreview, targetOf, useMissing } from './access.js';
-import { FilterWords, useChoices } from './contacts.js';
+import { FilterWords, ViewWords, useChoices } from './contacts.js';
 import { filterOfQuery, filterOfView, queryOfFilter, ruleOfFilter } from './selection.js';
 import { rich, shownZone, t, time, typedNumber } from './text.js';
 import {
@@ -29,7 +29,7 @@ export function Rules() {
       <span class="quiet kind">${rich('rules.owner', { name: html`<${Author} by=${rule.createdBy} />` })}</span>` },
     {
       key: 'filter', title: t('contacts.title'),
-      cell: (rule) => html`<${FilterWords} filter=${filterOfView(rule.filter)} choices=${choices} />`,
+      cell: (rule) => html`<${ViewWords} view=${rule.filter} choices=${choices} />`,
     },
     { key: 'target', title: t('job.target'), cell: (rule) => html`<${Target} of=${rule.target} />` },
     {

@@ -75,9 +75,18 @@ const WHOLE_DAY = new Map([
   ['toDate', /^(\d{4}-\d\d-\d\d)T23:59:59\.9999999/],
 ]);
 
+/** A filter has a field that the console does not know. Without the field, the filter would select other contacts. */
+export class UnknownField extends Error {
+  /** @param {string} field */
+  constructor(field) {
+    super(`unknown field ${field}`);
+    this.field = field;
+  }
+}
+
 /**
  * Reads the filter of a job or of a rule, whose absent fields may be empty or `null`, and whose days are moments. Throws
- * at a field that the console does not know: without the field, the filter would select other contacts.
+ * `UnknownField` at a field that the console does not know.
  *
  * @param {object | null | undefined} shown
  * @returns {Filter}
@@ -88,7 +97,7 @@ export function filterOfView(shown) {
   for (const [name, value] of Object.entries(shown ?? {})) {
     const values = (Array.isArray(value) ? value : [value]).filter((one) => one !== null && one !== '').map(String);
     if (values.length === 0 || (name === 'contactListView' && values[0] === 'All')) continue;
-    if (!Object.hasOwn(FIELDS, name)) throw new Error(`The console does not know the field “${name}” of this filter, and so shows none of its contacts.`);
+    if (!Object.hasOwn(FIELDS, name)) throw new UnknownField(name);
     filter[name] = values.map((one) => WHOLE_DAY.get(name)?.exec(one)?.[1] ?? one);
   }
   return filter;

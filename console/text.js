@@ -37,6 +37,7 @@ const TEXTS = {
   'error.no-answer': 'The service did not answer. Check the connection and try again; a change is never made twice.',
   'error.details': 'Request {id}',
   'error.address.title': 'This address is not understood',
+  'error.field': 'The console does not know the field “{name}” of this filter. Load this page again: a newer console may know the field.',
   'error.address': 'The console does not know “{name}” in this address. Nothing is shown, because a lost part of a filter would select other contacts.',
   'error.view': 'There is no such page.',
   'error.number': 'Type a whole number such as {example}.',

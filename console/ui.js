@@ -4,6 +4,7 @@ import htm from './htm.js';
 import { useCallback, useEffect, useId, useLayoutEffect, useRef, useState } from './hooks.js';
 import { h } from './preact.js';
 import { ApiError, get } from './api.js';
+import { UnknownField } from './selection.js';
 import { date, isDay, isText, language, rich, t, time } from './text.js';
 
 export const html = htm.bind(h);
@@ -195,7 +196,8 @@ export function Failure({ error, retry, title = t('error.title') }) {
   const details = /** @type {any[]} */ (api?.details ?? []);
   return html`<div class="failure" role="alert">
     <p class="failure-title">${title}</p>
-    <p>${api?.status === 0 ? t('error.no-answer') : error instanceof Error ? error.message : String(error)}</p>
+    <p>${api?.status === 0 ? t('error.no-answer') : error instanceof UnknownField ? t('error.field', { name: error.field })
+      : error instanceof Error ? error.message : String(error)}</p>
     ${details.length > 0 &&
     html`<ul>${details.map((one) => html`<li>${typeof one === 'string' ? one : [one.field, one.message].filter(Boolean).join(': ')}</li>`)}</ul>`}
     ${api?.requestId && html`<p class="quiet">${rich('error.details', { id: html`<code>${api.requestId}</code>` })}</p>`}
@@ -384,17 +386,21 @@ export function meet(people) {
 const person = (id) => known.get(id) ?? { id, displayName: id.slice(0, 8) };
 
 /** Reads a person, once for all who ask at the same time. A person whom the portal does not have has left. @param {string} id */
-function readPerson(id) {
-  const read = reading.get(id) ?? get(`people/${encodeURIComponent(id)}`)
-    .then(
-      ({ response }) => meet([response]),
-      (error) => {
-        if (error instanceof ApiError && error.status === 404) meet([{ id, displayName: t('people.unknown', { id: id.slice(0, 8) }) }]);
-      },
-    )
-    .finally(() => reading.delete(id));
-  reading.set(id, read);
-  return read;
+async function readPerson(id) {
+  // The person may have become known between the drawing of a view and its effect.
+  if (known.has(id)) return;
+  if (!reading.has(id)) reading.set(id, requestPerson(id).finally(() => reading.delete(id)));
+  await reading.get(id);
+}
+
+/** @param {string} id */
+async function requestPerson(id) {
+  try {
+    meet([(await get(`people/${encodeURIComponent(id)}`)).response]);
+  } catch (error) {
+    // After another error, the start of the identifier stays, and the next view asks again.
+    if (error instanceof ApiError && error.status === 404) meet([{ id, displayName: t('people.unknown', { id: id.slice(0, 8) }) }]);
+  }
 }
 
 /**

@@ -672,6 +672,24 @@ test('the contacts are counted by stage and by tag', async () => {
   await end();
 });
 
+test('a rule whose filter has an unknown field leaves the other rules readable', async () => {
+  for (const name of ['known', 'unknown']) {
+    await api(served, 'PUT', `crm/access/rules/${name}`, { filter: { tags: ['Italy'] }, target: { addManagers: [JANET] }, cron: '0 3 * * *', timeZone: 'UTC' });
+  }
+  const { page, end } = await open(browser, served, { at: '#/jobs' });
+  await page.route('**/crm/access/rules', async (route) => {
+    const response = await route.fetch();
+    const body = await response.json();
+    body.response.find((rule) => rule.name === 'unknown').filter.birthday = '1997-08-25';
+    await route.fulfill({ response, body: JSON.stringify(body) });
+  });
+  await page.goto(page.url().replace(/#.*/, '#/rules'));
+  await page.getByRole('row', { name: /^known.*Tag Italy/ }).waitFor();
+  await page.getByRole('row', { name: /unknown.*does not know the field “birthday”/ }).waitFor();
+  for (const name of ['known', 'unknown']) await api(served, 'DELETE', `crm/access/rules/${name}`);
+  await end();
+});
+
 test('a refused rule shows the sentence of the service', async () => {
   const { page, end } = await open(browser, served, { at: '#/rule?tags=Germany', expected: [/400/] });
   await page.getByRole('textbox', { name: 'Name' }).fill('nightly');
