@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.error
 import urllib.request
 import uuid
 from pathlib import Path
@@ -71,10 +72,19 @@ class Job(threading.Thread):
 
     def call(self, method: str, path: str, body: dict | None = None) -> dict:
         headers = {"Authorization": TOKENS[0], "Content-Type": "application/json", "Prefer": "respond-async"}
+        if body:
+            headers["Idempotency-Key"] = str(uuid.uuid4())
         data = json.dumps(body).encode() if body else None
         request = urllib.request.Request(f"{self.url}/api/2.0/crm/{path}", data, headers, method=method)
-        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
-            return {"job": answer.headers["X-Job-Id"], **json.load(answer)}
+        while True:
+            try:
+                with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
+                    return {"job": answer.headers["X-Job-Id"], **json.load(answer)}
+            except urllib.error.HTTPError as failure:
+                # Sixty-four lists at a time leave no time for another call. The service asks to call again later.
+                if failure.code != 503:
+                    raise
+                time.sleep(int(failure.headers["Retry-After"] or 1))
 
     def run(self) -> None:
         try:
