@@ -7,8 +7,8 @@ import {
 } from './selection.js';
 import { number, shownZone, t } from './text.js';
 import {
-  AccessWord, Choice, Empty, Failure, Field, Name, Page, PeoplePicker, Sees, Shown, Swatched, Table, Tick, When, address, announce,
-  dayValue, go, html, partsOf, useAnswer, usePeople, useSettled,
+  AccessWord, Choice, Criteria, Empty, Failure, Field, Name, Page, PeoplePicker, Sees, Shown, Swatched, Table, Tick, When, address,
+  announce, dayValue, go, html, partsOf, useAnswer, usePeople, useSettled,
 } from './ui.js';
 
 /** @typedef {import('./selection.js').Filter} Filter */
@@ -279,30 +279,25 @@ function FilterForm({ filter, choices, onChange }) {
   const setOne = (/** @type {string} */ name) => (/** @type {string} */ value) => set(name, value === '' ? [] : [value]);
   const toggle = (/** @type {string} */ name, /** @type {string} */ value) =>
     set(name, filter[name]?.includes(value) ? filter[name].filter((one) => one !== value) : [...(filter[name] ?? []), value]);
-  const wide = useRef(matchMedia('(min-width: 64rem)').matches);
-
-  return html`<details class="side" open=${wide.current}>
-    <summary>${t('filter')}</summary>
-    <form role="search" aria-label=${t('filter')} onSubmit=${(/** @type {Event} */ event) => event.preventDefault()}>
-      <${Typed} label=${t('filter.words')} hint=${t('filter.words.hint')} type="search" value=${one('filterValue')} onChange=${setOne('filterValue')} />
-      <${Choice} label=${t('contacts.access')} value=${one('isShared')} onChange=${setOne('isShared')}
-        options=${[['', t('filter.any')], ['false', t('private')], ['true', t('shared')]]} />
-      <${PeoplePicker} label=${t('filter.manager')} single chosen=${(filter.responsibleid ?? []).filter((id) => id !== NOBODY)}
-        onChange=${(/** @type {string[]} */ ids) => set('responsibleid', ids)} />
-      <label class="check"><input type="checkbox" checked=${one('responsibleid') === NOBODY}
-        onChange=${() => set('responsibleid', one('responsibleid') === NOBODY ? [] : [NOBODY])} /> ${t('nobody')}</label>
-      <${Choice} label=${t('job.kind')} value=${one('contactListView')} onChange=${setOne('contactListView')}
-        options=${[['', t('filter.any')], ...VIEWS.map((view) => [view, t(`filter.view.${view}`)])]} />
-      <${Boxes} title=${t('contacts.stage')} name="contactStage" list=${choices.stages} none=${t('no-stage')} chosen=${filter.contactStage ?? []} onToggle=${toggle} />
-      <${Boxes} title=${t('contacts.type')} name="contactType" list=${choices.types} none=${t('no-type')} chosen=${filter.contactType ?? []} onToggle=${toggle} />
-      <fieldset><legend>${t('contacts.created')}</legend>
-        <${Typed} label=${t('filter.from')} type="date" value=${one('fromDate')} onChange=${setOne('fromDate')} />
-        <${Typed} label=${t('filter.to')} type="date" value=${one('toDate')} onChange=${setOne('toDate')} />
-        <p class="hint">${t('filter.zone', { zone: shownZone() })}</p>
-      </fieldset>
-      <${Tags} list=${choices.tags} chosen=${filter.tags ?? []} onToggle=${(/** @type {string} */ tag) => toggle('tags', tag)} />
-    </form>
-  </details>`;
+  return html`<${Criteria}>
+    <${Typed} label=${t('filter.words')} hint=${t('filter.words.hint')} type="search" value=${one('filterValue')} onChange=${setOne('filterValue')} />
+    <${Choice} label=${t('contacts.access')} value=${one('isShared')} onChange=${setOne('isShared')}
+      options=${[['', t('filter.any')], ['false', t('private')], ['true', t('shared')]]} />
+    <${PeoplePicker} label=${t('filter.manager')} single chosen=${(filter.responsibleid ?? []).filter((id) => id !== NOBODY)}
+      onChange=${(/** @type {string[]} */ ids) => set('responsibleid', ids)} />
+    <label class="check"><input type="checkbox" checked=${one('responsibleid') === NOBODY}
+      onChange=${() => set('responsibleid', one('responsibleid') === NOBODY ? [] : [NOBODY])} /> ${t('nobody')}</label>
+    <${Choice} label=${t('job.kind')} value=${one('contactListView')} onChange=${setOne('contactListView')}
+      options=${[['', t('filter.any')], ...VIEWS.map((view) => [view, t(`filter.view.${view}`)])]} />
+    <${Boxes} title=${t('contacts.stage')} name="contactStage" list=${choices.stages} none=${t('no-stage')} chosen=${filter.contactStage ?? []} onToggle=${toggle} />
+    <${Boxes} title=${t('contacts.type')} name="contactType" list=${choices.types} none=${t('no-type')} chosen=${filter.contactType ?? []} onToggle=${toggle} />
+    <fieldset><legend>${t('contacts.created')}</legend>
+      <${Typed} label=${t('filter.from')} type="date" value=${one('fromDate')} onChange=${setOne('fromDate')} />
+      <${Typed} label=${t('filter.to')} type="date" value=${one('toDate')} onChange=${setOne('toDate')} />
+      <p class="hint">${t('filter.zone', { zone: shownZone() })}</p>
+    </fieldset>
+    <${Tags} list=${choices.tags} chosen=${filter.tags ?? []} onToggle=${(/** @type {string} */ tag) => toggle('tags', tag)} />
+  <//>`;
 }
 
 /**

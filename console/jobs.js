@@ -1,13 +1,14 @@
 /** Jobs: every change of access, its progress, its undo, and the contacts that were changed per day. */
 
-import { useEffect, useRef, useState } from './hooks.js';
+import { useEffect, useState } from './hooks.js';
 import { watch } from './api.js';
 import { Chart, Columns } from './chart.js';
 import { Typed, ViewWords, useChoices } from './contacts.js';
 import { queryOfFilter } from './selection.js';
 import { date, number, rich, t } from './text.js';
 import {
-  Choice, Empty, Failure, Loading, Name, Page, PeoplePicker, Shown, Table, When, address, announce, columnsOf, go, html, useAnswer,
+  Choice, Criteria, Empty, Failure, Loading, Name, Page, PeoplePicker, Shown, Table, When, address, announce, columnsOf, go,
+  html, useAnswer,
 } from './ui.js';
 import { Author, CancelButton, Changes, Outcome, Progress, State, Target, UndoButton, changes, isOver, useJob } from './work.js';
 
@@ -100,29 +101,21 @@ function older(query, before) {
   return address('jobs', next);
 }
 
-/**
- * The criteria of the list. In a narrow window, the criteria are closed and leave the room to the list.
- *
- * @param {{query: URLSearchParams, turn: (name: string, value: string) => void}} properties
- */
+/** @param {{query: URLSearchParams, turn: (name: string, value: string) => void}} properties */
 function JobFilter({ query, turn }) {
   const one = (/** @type {string} */ name) => query.get(name) ?? '';
   const typed = (/** @type {string} */ name, /** @type {string} */ label, /** @type {string} */ type) =>
     html`<${Typed} key=${name} label=${label} type=${type} value=${one(name)} onChange=${(/** @type {string} */ value) => turn(name, value)} />`;
-  const criteria = [...query.keys()].some((name) => name !== 'before');
-  const open = useRef(criteria || matchMedia('(min-width: 64rem)').matches);
-  return html`<details class="side" open=${open.current}>
-    <summary>${t('filter')}</summary>
-    <form class="filters" role="search" aria-label=${t('filter')} onSubmit=${(/** @type {Event} */ event) => event.preventDefault()}>
-      <${Choice} label=${t('job.state')} value=${one('state')} onChange=${(/** @type {string} */ value) => turn('state', value)}
-        options=${[['', t('filter.any')], ...STATES.map((state) => [state, t(`job.state.${state}`)])]} />
-      <${Choice} label=${t('job.kind')} value=${one('kind')} onChange=${(/** @type {string} */ value) => turn('kind', value)}
-        options=${[['', t('filter.any')], ...KINDS.map((one) => [one, t(`job.kind.${one}`)])]} />
-      <${PeoplePicker} label=${t('jobs.filter.user')} single chosen=${query.getAll('userId')} onChange=${(/** @type {string[]} */ ids) => turn('userId', ids[0] ?? '')} />
-      ${typed('rule', t('jobs.filter.rule'), 'text')}${typed('contactid', t('jobs.filter.contactid'), 'text')}
-      ${typed('from', t('filter.from'), 'date')}${typed('to', t('filter.to'), 'date')}
-    </form>
-  </details>`;
+  const isFiltered = [...query.keys()].some((name) => name !== 'before');
+  return html`<${Criteria} open=${isFiltered} layout="filters">
+    <${Choice} label=${t('job.state')} value=${one('state')} onChange=${(/** @type {string} */ value) => turn('state', value)}
+      options=${[['', t('filter.any')], ...STATES.map((state) => [state, t(`job.state.${state}`)])]} />
+    <${Choice} label=${t('job.kind')} value=${one('kind')} onChange=${(/** @type {string} */ value) => turn('kind', value)}
+      options=${[['', t('filter.any')], ...KINDS.map((one) => [one, t(`job.kind.${one}`)])]} />
+    <${PeoplePicker} label=${t('jobs.filter.user')} single chosen=${query.getAll('userId')} onChange=${(/** @type {string[]} */ ids) => turn('userId', ids[0] ?? '')} />
+    ${typed('rule', t('jobs.filter.rule'), 'text')}${typed('contactid', t('jobs.filter.contactid'), 'text')}
+    ${typed('from', t('filter.from'), 'date')}${typed('to', t('filter.to'), 'date')}
+  <//>`;
 }
 
 /** The contacts that were changed on each of the last ninety days. */

@@ -181,6 +181,19 @@ export function Loading({ lines = 6 }) {
   </div>`;
 }
 
+/**
+ * The criteria of a list. In a narrow window, the criteria are closed at first and leave the room to the list.
+ *
+ * @param {{open?: boolean, layout?: string, children?: Children}} properties `open` opens the criteria in any window.
+ */
+export function Criteria({ open = false, layout, children }) {
+  const first = useRef(open || matchMedia('(min-width: 64rem)').matches);
+  return html`<details class="side" open=${first.current}>
+    <summary>${t('filter')}</summary>
+    <form class=${layout} role="search" aria-label=${t('filter')} onSubmit=${(/** @type {Event} */ event) => event.preventDefault()}>${children}</form>
+  </details>`;
+}
+
 /** @param {{title: string, children?: Children}} properties A list without entries. */
 export function Empty({ title, children }) {
   return html`<div class="empty"><p class="empty-title">${title}</p>${children}</div>`;

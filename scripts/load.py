@@ -76,13 +76,14 @@ class Job(threading.Thread):
             headers["Idempotency-Key"] = str(uuid.uuid4())
         data = json.dumps(body).encode() if body else None
         request = urllib.request.Request(f"{self.url}/api/2.0/crm/{path}", data, headers, method=method)
+        last = time.monotonic() + IDLE_SECONDS
         while True:
             try:
                 with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
                     return {"job": answer.headers["X-Job-Id"], **json.load(answer)}
             except urllib.error.HTTPError as failure:
                 # Sixty-four lists at a time leave no time for another call. The service asks to call again later.
-                if failure.code != 503:
+                if failure.code != 503 or time.monotonic() > last:
                     raise
                 time.sleep(int(failure.headers["Retry-After"] or 1))
 

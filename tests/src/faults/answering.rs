@@ -18,7 +18,6 @@ pub(super) enum Replica {
 }
 
 /// A call on its way to the engine.
-#[derive(Clone)]
 pub(super) struct Exchange {
     pub(super) call: Arc<Call>,
     /// The body of the call as the engine receives the body.
