@@ -5,8 +5,8 @@ use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use engine::{Engine, Storage};
 use local::dynamodb_port::{Callers, DynamoDbPort};
-use local::engine::{Engine, Storage};
 use tests::WorldError;
 
 /// Creates a runtime with several threads.

@@ -192,7 +192,7 @@ pub(crate) async fn load_lines(store: &Store, lines: Vec<Line>) -> Result<Loaded
 mod tests {
     use std::io::Read;
 
-    use local::engine::{Engine, Storage};
+    use engine::{Engine, Storage};
     use store::dynamodb::in_process::connect_in_process;
 
     use super::*;

@@ -32,7 +32,8 @@ type CommandError = Box<dyn std::error::Error + Send + Sync>;
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(local::STACK_BYTES).build();
     let result = runtime.map_err(CommandError::from).and_then(|runtime| {
         let result = runtime.block_on(run(args.command));
         // Do not wait for blocking threads, such as password hashing.

@@ -3,7 +3,7 @@
 use std::fs::{File, TryLockError};
 
 use aws_config::{BehaviorVersion, SdkConfig};
-use local::engine::{Engine, Storage, open_lock_file};
+use engine::{Engine, Storage, open_lock_file};
 use models::values::timestamp::Timestamp;
 use store::Store;
 use store::dynamodb::client::{Endpoint, connect, connect_from_shell};

@@ -12,13 +12,13 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, ORIGIN};
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
+use engine::{Engine, EngineError};
 use serde_json::json;
 use store::dynamodb::client::Endpoint;
 use store::dynamodb::in_process::EngineAnswer;
 use subtle::ConstantTimeEq as _;
 use tokio::net::TcpListener;
 
-use crate::engine::{Engine, EngineError};
 use crate::server::{Bounds, Server};
 
 /// The maximum bytes of a request, as in DynamoDB.

@@ -3,18 +3,19 @@
 //! Only the AWS services around a function are simulated. The handlers, the requests, the answers and the table are the
 //! same as in the deployed service.
 
-mod checkpoints;
 pub mod cors;
 pub mod dynamodb_port;
-pub mod engine;
 pub mod fair_queue;
 pub mod hosts;
 pub mod router;
 pub mod server;
-mod turns;
 pub mod workers;
 
 use api::Endpoint;
+
+/// The stack of a thread that runs handlers or jobs. Without optimisation, the futures of one call can take more than the
+/// default of 2 MB.
+pub const STACK_BYTES: usize = 8 * 1024 * 1024;
 
 /// Every endpoint of the service, by function.
 pub const ENDPOINTS: &[&[Endpoint]] = &[

@@ -18,6 +18,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{interval, timeout};
 
+use crate::STACK_BYTES;
 use crate::fair_queue::Messages;
 
 /// The number of workers of a process, each of which works on one shard at a time.
@@ -59,7 +60,7 @@ impl Workers {
                 _ = &mut dropped => {}
             }
         };
-        thread::Builder::new().name("bulk".into()).spawn(move || {
+        thread::Builder::new().name("bulk".into()).stack_size(STACK_BYTES).spawn(move || {
             runtime.block_on(working);
             runtime.shutdown_background();
             // Nobody waits for the end if the workers were dropped.

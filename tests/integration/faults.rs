@@ -2,10 +2,12 @@
 //! lost answers, and a dying process.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::Builder;
 use aws_sdk_dynamodb::config::retry::RetryPartition;
-use local::engine::{Engine, Storage};
+use engine::{Engine, Storage};
 use models::access::{Access, Author};
 use models::job::{JobId, Revision};
 use models::values::id::ContactId;
@@ -20,7 +22,9 @@ use store::dynamodb::in_process::connect_in_process;
 use store::jobs::RecordedJob;
 use store::{Store, StoreError};
 use tests::NEW_YEAR_2026;
-use tests::faults::{Call, Calls, Capacity, Fault, FaultPlan, Gate, Injector, Operation, Proxy, Share, Upstream, When};
+use tests::faults::{
+    Call, Calls, Capacity, Fault, FaultPlan, Gate, Injector, Operation, Proxy, Share, Upstream, VirtualTime, When,
+};
 
 use crate::portal::{MIKE, contact_id, id, private};
 
@@ -42,11 +46,15 @@ impl Table {
         let proxy = Proxy::start(Upstream::embedded(&engine)).await.unwrap();
         let direct = Store::new(connect_in_process(engine.in_process(), None).await, "faults");
         direct.ensure_table().await.unwrap();
-        let client = connect(Some(&Endpoint::at(proxy.url())), None).await;
-        // All clients of a process share one retry budget. A test whose calls all fail must not exhaust it for others.
-        let budget = RetryPartition::new(proxy.url());
-        let client = Client::from_conf(client.config().to_builder().retry_partition(budget).build());
+        let client = Client::from_conf(config(&proxy).await.build());
         Self { store: Store::new(client, "faults"), proxy, direct }
+    }
+
+    /// Lets the pauses between attempts pass in virtual time.
+    async fn in_virtual_time(self) -> Self {
+        let time = VirtualTime::default();
+        let client = Client::from_conf(config(&self.proxy).await.sleep_impl(time.clone()).build());
+        Self { store: Store::new(client, "faults").with_time(Arc::new(time)), ..self }
     }
 
     /// Makes contacts private, through the proxy. Returns the number of writes not confirmed, and the error.
@@ -74,6 +82,13 @@ impl Table {
         let recorded = RecordedJob { job: &job, open: false };
         self.store.write_access_with_job(&id("acme"), contact, &before, &record(&target), recorded).await
     }
+}
+
+/// Returns the configuration of a client that uses the proxy.
+async fn config(proxy: &Proxy) -> Builder {
+    let client = connect(Some(&Endpoint::at(proxy.url())), None).await;
+    // All clients of a process share one retry budget. A test whose calls all fail must not exhaust it for others.
+    client.config().to_builder().retry_partition(RetryPartition::new(proxy.url()))
 }
 
 fn record(access: &Access) -> AccessRecord<'_> {
@@ -216,7 +231,7 @@ fn attempts() -> u64 {
 
 #[tokio::test]
 async fn permanently_throttled_call_fails() {
-    let table = Table::new().await;
+    let table = Table::new().await.in_virtual_time().await;
     table.proxy.inject(always(Fault::Throttle(Capacity::Table)));
     let error = table.store.token([0; 32]).await.unwrap_err();
     assert!(matches!(error, StoreError::Throttled { operation: "GetItem", .. }), "{error:?}");
@@ -228,7 +243,7 @@ async fn permanently_throttled_call_fails() {
 #[tokio::test]
 async fn throttling_of_table_index_and_account_is_reported_alike() {
     for capacity in [Capacity::Table, Capacity::Index, Capacity::Account] {
-        let table = Table::new().await;
+        let table = Table::new().await.in_virtual_time().await;
         table.proxy.inject(always(Fault::Throttle(capacity)));
         let error = table.store.token([0; 32]).await.unwrap_err();
         assert!(matches!(error, StoreError::Throttled { operation: "GetItem", .. }), "{capacity:?}: {error:?}");

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use local::engine::{Engine, Storage};
+use engine::{Engine, Storage};
 use serde_json::{Value, json};
 use store::keys::{Key, PK, SK};
 

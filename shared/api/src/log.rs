@@ -20,11 +20,12 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// The crates of this service, which may log below `info`. Below `info`, other crates log complete requests and
 /// answers, with tokens, contacts and password hashes.
-pub const OWN_CRATES: [&str; 17] = [
+pub const OWN_CRATES: [&str; 18] = [
     "access_jobs",
     "api",
     "bulk_worker",
     "crm_access",
+    "engine",
     "get_contact",
     "jobs",
     "limiter",

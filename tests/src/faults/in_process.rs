@@ -12,8 +12,8 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::RetryPartition;
 use axum::body::Bytes;
 use axum::http::{Response, StatusCode};
+use engine::{Engine, EngineError, Storage};
 use futures::future::BoxFuture;
-use local::engine::{Engine, EngineError, Storage};
 use store::Store;
 use store::dynamodb::in_process::{EngineAnswer, EngineResult, InProcess, connect_in_process};
 

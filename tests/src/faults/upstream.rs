@@ -8,11 +8,11 @@ use axum::body::{Body, Bytes, to_bytes};
 use axum::http::request::Parts;
 use axum::http::uri::{Authority, PathAndQuery, Scheme};
 use axum::http::{HeaderValue, Request, Response, StatusCode, Uri, header};
+use engine::Engine;
 use futures::future::BoxFuture;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use local::engine::Engine;
 use store::dynamodb::in_process::{EngineAnswer, EngineResult, InProcess};
 
 use super::statements::WithoutStatements;

@@ -1,5 +1,8 @@
 //! The embedded DynamoDB engine, in this process and without a port.
 
+mod checkpoints;
+mod turns;
+
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
@@ -112,7 +115,7 @@ impl Engine {
     }
 
     /// Answers the JSON request of an operation on a blocking thread. Requests run in the order of arrival.
-    pub(crate) async fn answer(self, operation: String, body: Vec<u8>) -> EngineResult {
+    pub async fn answer(self, operation: String, body: Vec<u8>) -> EngineResult {
         let turn = self.turns.clone().of_call().await?;
         self.answer_in(turn, operation, body).await
     }
