@@ -100,7 +100,7 @@ test-lag: rust ## Runs the integration tests with reads and indexes that lag beh
 	CRM_ACCESS_TEST_LAG=1 cargo test --locked --test integration $(ARGS)
 
 .PHONY: test-dynamodb-local
-test-dynamodb-local: rust ## Runs the integration tests on AWS's DynamoDB Local (needs java, npm, python3)
+test-dynamodb-local: rust ## Runs every test on AWS's DynamoDB Local (needs java, npm, python3)
 	scripts/dynamodb-local.sh run cargo test --workspace --locked $(ARGS)
 
 .PHONY: check

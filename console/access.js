@@ -7,7 +7,7 @@
  * most one run.
  */
 
-import { useEffect, useId, useMemo, useState } from './hooks.js';
+import { useEffect, useId, useState } from './hooks.js';
 import { call, get, mayPass } from './api.js';
 import { MAX_TICKED, changeOfFilter, queryOfFilter, selectedIn } from './selection.js';
 import { rich, t, time, typedNumber } from './text.js';
@@ -45,7 +45,7 @@ const SAMPLE = 100;
 /** The request of an empty form. @type {Request} */
 export const NEW_REQUEST = { mode: 'edit', give: [], take: [], list: [], visibility: 'keep' };
 
-/** @param {URLSearchParams} query @returns {Request} The request that an address holds. */
+/** Returns the request that an address holds. @param {URLSearchParams} query @returns {Request} */
 function requestIn(query) {
   const people = (/** @type {string} */ name) => (query.get(name) ?? '').split('.').filter(Boolean);
   return {
@@ -63,7 +63,7 @@ export function requestOf({ isPrivate, managerList, addManagers = [], removeMana
   };
 }
 
-/** @param {Request} request @returns {Target} The fields of a call or of a rule's target. */
+/** Returns the fields of a call or of a rule's target. @param {Request} request @returns {Target} */
 export function targetOf({ mode, give, take, list, visibility }) {
   return {
     ...(visibility !== 'keep' && { isPrivate: visibility === 'private' }),
@@ -94,8 +94,7 @@ export function SetAccess({ query }) {
   const id = query.get('preview');
   const run = query.get('run');
   const preview = useJob(id);
-  const text = JSON.stringify(selectedIn(query));
-  const selected = useMemo(() => /** @type {Selected | null} */ (JSON.parse(text)), [text]);
+  const selected = selectedIn(query);
   const note = query.get('note') ?? '';
   if (!selected) {
     return html`<${Page} title=${t('access.title')}><div class="failure" role="alert"><p>${t('access.bad', { n: MAX_TICKED })}</p>
@@ -345,7 +344,7 @@ function TypedCount({ n, typed, onChange }) {
 }
 
 /**
- * The people who start or stop to see contacts.
+ * The people who start or stop seeing contacts.
  *
  * @param {{title: string, of: Affected | undefined}} properties
  */

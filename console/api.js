@@ -193,10 +193,10 @@ export async function once(name, work) {
   }
 }
 
-/** @param {unknown} error Whether a failure may pass: a lost answer, too many calls, or a fault of the service. */
+/** Returns whether a failure may pass: a lost answer, too many calls, or a fault of the service. @param {unknown} error */
 export const mayPass = (error) => error instanceof ApiError && (error.status === 0 || error.status === 429 || error.status >= 500);
 
-/** @param {unknown} error Whether the service still works on a call with the same key. */
+/** Returns whether the service still works on a call with the same key. @param {unknown} error */
 const isInUse = (error) => error instanceof ApiError && error.type === 'idempotency-key-in-use';
 
 /**

@@ -36,9 +36,9 @@ const TEXTS = {
   'error.title': 'This did not work',
   'error.no-answer': 'The service did not answer. Check the connection and try again; a change is never made twice.',
   'error.details': 'Request {id}',
-  'error.address.title': 'This address is not understood',
-  'error.field': 'The console does not know the field “{name}” of this filter. Load this page again: a newer console may know the field.',
-  'error.address': 'The console does not know “{name}” in this address. Nothing is shown, because a lost part of a filter would select other contacts.',
+  'error.address.title': 'The address of this page is wrong',
+  'error.field': 'This page cannot show the filter field “{name}”. Reload the page to get the newest console.',
+  'error.address': '“{name}” in the address of this page is not valid. Nothing is shown, because the filter without this part would select other contacts.',
   'error.view': 'There is no such page.',
   'error.number': 'Type a whole number such as {example}.',
   'error.home': 'Show all contacts',
@@ -131,7 +131,7 @@ const TEXTS = {
 
   // Set access
   'access.title': 'Set access',
-  'access.bad': 'This address names no contacts, or more than {n}.',
+  'access.bad': 'This link selects no contacts, or more than {n}.',
   'access.choose': 'Choose contacts',
   'access.of': { one: '{n} contact', other: '{n} contacts' },
   'access.of.ticked': 'The contacts that you ticked',
@@ -139,10 +139,10 @@ const TEXTS = {
   'access.now': 'At present',
   'access.now.private': { one: '{n} is private', other: '{n} are private' },
   'access.now.shared': { one: '{n} is shared', other: '{n} are shared' },
-  'access.now.same': 'The private ones have the same managers: {names}.',
-  'access.now.same.none': 'No list of managers is in force.',
-  'access.now.mixed': 'The lists of managers differ: mixed.',
-  'access.now.sample': { one: 'Seen from the first {n} contact.', other: 'Seen from the first {n} contacts.' },
+  'access.now.same': 'The private contacts have the same managers: {names}.',
+  'access.now.same.none': 'The contacts are shared, or private without managers.',
+  'access.now.mixed': 'The private contacts have different managers: mixed.',
+  'access.now.sample': { one: 'Based on the first {n} contact.', other: 'Based on the first {n} contacts.' },
   'access.request': 'Request',
   'access.mode': 'Lists of managers',
   'access.mode.edit': 'Add and remove people',
@@ -153,8 +153,8 @@ const TEXTS = {
   'access.take': 'Take access from',
   'access.list': 'People of the list',
   'access.visibility': 'Who else may see them',
-  'access.visibility.keep': 'Keep as each contact is',
-  'access.visibility.keep.replace': 'A replaced list needs a choice: private or shared.',
+  'access.visibility.keep': 'Leave each contact private or shared, as it is',
+  'access.visibility.keep.replace': 'To replace the lists, choose private or shared below.',
   'access.visibility.private': 'Private: only the people of the list and administrators',
   'access.visibility.shared': 'Shared: everyone',
   'access.visibility.read-only': 'Shared for reading, as now: everyone sees, the people of the list edit',
@@ -165,7 +165,7 @@ const TEXTS = {
   'access.preview.working': 'The preview reads the contacts. Nothing is changed.',
   'access.preview.cancelled': 'The preview was cancelled. Nothing was changed.',
   'access.preview.failed': 'The preview failed. Nothing was changed.',
-  'access.preview.other': 'The job that this address names is no preview.',
+  'access.preview.other': 'This link leads to a job that is not a preview.',
   'access.preview.expires': 'This preview can be used until {time}.',
   'access.needs-request': 'Name at least one person, or choose private or shared.',
   'access.needs-visibility': 'Choose private or shared.',
@@ -182,11 +182,11 @@ const TEXTS = {
   'access.before': 'Before',
   'access.after': 'After',
   'access.contact': 'Contact',
-  'access.gains.title': 'People who gain sight',
-  'access.loses.title': 'People who lose sight',
+  'access.gains.title': 'People who start to see contacts',
+  'access.loses.title': 'People who stop seeing contacts',
   'access.effect.none': 'Nobody',
   'access.confirm': 'To confirm, type the number of contacts that change: {number}',
-  'access.confirm.other': 'This is another number than the number of contacts that change.',
+  'access.confirm.other': 'This is not the number of contacts that change.',
   'access.apply': { one: 'Change {n} contact', other: 'Change {n} contacts' },
   'access.applying': 'Starting…',
   'access.new-preview': 'New preview',
@@ -231,24 +231,24 @@ const TEXTS = {
   'job.state.cancelled': 'Cancelled',
   'job.state.stopping': 'Stopping',
   'job.kind.contact': 'One contact',
-  'job.kind.contacts': 'Ticked contacts',
-  'job.kind.filter': 'Contacts of a filter',
+  'job.kind.contacts': 'Several contacts',
+  'job.kind.filter': 'All contacts that match a filter',
   'job.kind.undo': 'Undo',
   'job.kind.preview': 'Preview',
-  'job.kind.snapshot': 'Snapshot',
+  'job.kind.snapshot': 'Count of private and shared contacts',
   'job.updated': { one: '{n} contact was changed.', other: '{n} contacts were changed.' },
   'job.counted': { one: '{n} contact was counted.', other: '{n} contacts were counted.' },
   'job.would': { one: '{n} contact would change.', other: '{n} contacts would change.' },
   'job.unchanged': { one: '{n} already had this access.', other: '{n} already had this access.' },
-  'job.skipped': { one: '{n} may not be edited by the job’s user.', other: '{n} may not be edited by the job’s user.' },
+  'job.skipped': { one: 'The job’s user may not edit {n} contact.', other: 'The job’s user may not edit {n} contacts.' },
   'job.conflicts': { one: '{n} was changed by somebody else and left alone.', other: '{n} were changed by somebody else and left alone.' },
   'job.failed': { one: '{n} could not be written.', other: '{n} could not be written.' },
   'job.speed': { one: '{n} contact a second', other: '{n} contacts a second' },
   'job.end': 'ends about {time}',
   'job.percent': '{percent} %',
   'job.cancel': 'Cancel the job',
-  'job.cancelled': 'The job stops after its current page. The changes up to then can be undone.',
-  'job.cancelled.reads': 'The job stops after its current page. Nothing was changed.',
+  'job.cancelled': 'The job is stopping. The changes up to then can be undone.',
+  'job.cancelled.reads': 'The job is stopping. Nothing was changed.',
   'job.undo': 'Undo',
   'job.undo.title': 'Undo this job',
   'job.undo.counting': 'Counting what the undo would restore…',
@@ -266,7 +266,7 @@ const TEXTS = {
   'job.origin': 'Origin',
   'job.undo-of': 'Undo of {job}',
   'job.undo-of.job': 'an earlier job',
-  'job.apply-of': 'Run of {job}',
+  'job.apply-of': 'Applies {job}',
   'job.apply-of.job': 'a preview',
   'job.started': 'Started',
   'job.finished': 'Ended',
@@ -322,20 +322,20 @@ const TEXTS = {
   'contact.reason.administrator': 'Is an administrator',
   'contact.reason.shared': 'The contact is shared',
   'contact.reason.in-list': 'Is in the list of managers',
-  'contact.reason.not-in-list': 'The contact is private, and the list does not name this person',
+  'contact.reason.not-in-list': 'The list of managers does not name this person',
   'contact.reason.read-only': 'The contact is shared for reading, and the list does not name this person',
   'contact.why': 'Why may somebody see it?',
   'contact.why.you': 'Why may you see it?',
   'contact.why.person': 'Ask about a person',
   'contact.set-by': 'This access was set by {name} on {time}.',
   'contact.set-by.rule': 'This access was set by the rule {rule} of {name} on {time}.',
-  'contact.set-by.none': 'Nobody set this access here: it was loaded, or is the access of every new contact.',
+  'contact.set-by.none': 'An import set this access, or the contact still has the access of every new contact.',
   'contact.history': 'History of access',
-  'contact.history.loaded': 'Loaded with this access',
+  'contact.history.loaded': 'Imported with this access',
   'contact.history.expired': 'Earlier changes are no longer kept',
-  'contact.history.none': 'The access of this contact was never changed here.',
+  'contact.history.none': 'The access of this contact was never changed since its import.',
   'contact.history.when': 'When',
-  'contact.history.what': 'How',
+  'contact.history.what': 'Changed by',
   'contact.change': 'Change access',
   'contact.list.hidden': 'The list of a shared contact is shown to administrators only. Its people stay in the list.',
   'contact.change.none': 'You may see this contact, but not edit it.',
@@ -363,9 +363,9 @@ const TEXTS = {
   'rules.none.hint': 'A rule sets the access of all contacts that match a filter, on a schedule.',
   'rules.new': 'New rule',
   'rules.name.hint': 'Letters, digits, dots, dashes and underscores.',
-  'rules.filter.edit': 'To choose other contacts, change the filter there and make a rule of it.',
+  'rules.filter.edit': 'To choose other contacts, open this list, change the filter, and press “Make a rule for these contacts”.',
   'rules.filter.show': 'Show these contacts',
-  'rules.filter.make': 'Make a rule of these contacts',
+  'rules.filter.make': 'Make a rule for these contacts',
   'rules.schedule': 'Schedule',
   'rules.cron': 'Cron expression',
   'rules.cron.hint': 'Minute, hour, day of the month, month, day of the week. For example 0 2 * * * is every night at two.',
@@ -403,7 +403,7 @@ const TEXTS = {
   'who.person.shared': { one: '{name} sees {n} shared contact, like everyone.', other: '{name} sees {n} shared contacts, like everyone.' },
   'who.person.private': { one: '{name} sees {n} private contact by being in its list.', other: '{name} sees {n} private contacts by being in their lists.' },
   'who.person.list': 'Private contacts of {name}',
-  'who.person.move': 'Hand everything of {name} to somebody else',
+  'who.person.move': 'Hand all contacts of {name} over to somebody else',
   'who.person.none': '{name} is in the list of no private contact.',
   'who.contact': 'By contact',
   'who.contact.find': 'Find a contact by words in its name',
@@ -443,7 +443,7 @@ const ACCENTS = new Map([...'aeiouycnszAEIOUYCNSZ'].map((letter, at) => [letter,
 /** The language and the direction of the page. */
 export const language = { code: 'en', direction: setting === 'pseudo-rtl' ? 'rtl' : 'ltr' };
 
-/** @param {string} text Lengthens a text by two fifths, but not its placeholders. */
+/** Lengthens a text by two fifths, but not its placeholders. @param {string} text */
 function pseudo(text) {
   const parts = text.split(/(\{\w+\})/);
   const accented = parts.map((part) => (part.startsWith('{') ? part : part.replace(/./g, (one) => ACCENTS.get(one) ?? one)));
@@ -488,7 +488,7 @@ function shown(value) {
   return typeof value === 'number' ? numbers.format(value) : value;
 }
 
-/** @param {string} key Whether there is such a text. @returns {key is Key} */
+/** Returns whether there is such a text. @param {string} key @returns {key is Key} */
 export function isText(key) {
   return key in TEXTS;
 }
@@ -512,7 +512,7 @@ let zone = 'UTC';
 /** @type {Record<string, Intl.DateTimeFormat>} */
 let formats = {};
 
-/** @param {string} name Sets the portal's zone. A zone that the browser does not know leaves UTC. */
+/** Sets the portal's zone. If the browser does not know the zone, times are shown in UTC. @param {string} name */
 export function setZone(name) {
   try {
     new Intl.DateTimeFormat(locale, { timeZone: name });
@@ -549,7 +549,7 @@ export function time(instant, style = 'minute', timeZone = zone) {
   return formats[name].format(new Date(instant.replace(/(\.\d{3})\d+/, '$1')));
 }
 
-/** @param {string} text Whether a text is a day of the calendar, such as 2026-11-25. */
+/** Returns whether a text is a day of the calendar, such as 2026-11-25. @param {string} text */
 export function isDay(text) {
   const midnight = new Date(`${text}T00:00:00Z`);
   // A browser reads February 30 as a day of March.

@@ -12,5 +12,5 @@ export type Access = Schemas['Access'];
 /** The access that a job or a rule gives. */
 export type Target = Schemas['Target'];
 export type Change = Schemas['Change'];
-/** How many contacts people start or stop to see. */
+/** How many contacts people start or stop seeing. */
 export type AffectedUsers = Schemas['AffectedUsers'];

@@ -49,7 +49,7 @@ export function address(view, query = {}, subject = '') {
   return `#/${view}${subject === '' ? '' : `/${encodeURIComponent(subject)}`}${text && `?${text}`}`;
 }
 
-/** @param {string} to Goes to an address. @param {'push' | 'replace'} [how] */
+/** Goes to an address. @param {string} to @param {'push' | 'replace'} [how] */
 export function go(to, how = 'push') {
   history[how === 'push' ? 'pushState' : 'replaceState'](null, '', to);
   dispatchEvent(new PopStateEvent('popstate'));
@@ -173,7 +173,7 @@ export function Announcements() {
   return html`<div role="status" class="unseen">${text}</div>`;
 }
 
-/** @param {{lines?: number}} properties A place that is not filled yet. */
+/** A place that is not filled yet. @param {{lines?: number}} properties */
 export function Loading({ lines = 6 }) {
   return html`<div class="loading" aria-busy="true">
     <p class="unseen">${t('loading')}</p>
@@ -194,7 +194,7 @@ export function Criteria({ open = false, layout, children }) {
   </details>`;
 }
 
-/** @param {{title: string, children?: Children}} properties A list without entries. */
+/** A list without entries. @param {{title: string, children?: Children}} properties */
 export function Empty({ title, children }) {
   return html`<div class="empty"><p class="empty-title">${title}</p>${children}</div>`;
 }
@@ -236,7 +236,7 @@ export const Mark = () => html`<svg class="mark" viewBox="0 0 32 32" aria-hidden
   <path fill="#fff" d="M13 7.500a4.500 4.500 0 1 0 0 9a4.500 4.500 0 0 0 0-9zM4.500 25c0-5 3.800-8 8.500-8s8.500 3 8.500 8z" />
   <path fill="#ffd166" d="M20 10.500a3.500 3.500 0 1 1 5 3.200V21l-1.500 1.500L22 21v-7.300a3.500 3.500 0 0 1-2-3.200z" /></svg>`;
 
-/** @param {{children?: Children}} properties A name from the data, which may have a direction of its own. */
+/** A name from the data, which may have a direction of its own. @param {{children?: Children}} properties */
 export const Name = ({ children }) => html`<bdi>${children || t('unnamed')}</bdi>`;
 
 /** @param {{at: string | null | undefined, as?: 'day' | 'minute' | 'clock'}} properties */
@@ -253,7 +253,7 @@ export function Swatched({ of, none }) {
   return html`<span class="swatched"><span class="swatch" style=${{ '--swatch': color }}></span><${Name}>${of.title}<//></span>`;
 }
 
-/** @param {{shareType: number}} properties The access of a contact: a word and a shape. */
+/** The access of a contact: a word and a shape. @param {{shareType: number}} properties */
 export function AccessWord({ shareType }) {
   const key = shareType === 0 ? 'private' : shareType === 2 ? 'read-only' : 'shared';
   return html`<span class=${`access access-${key}`}><svg viewBox="0 0 16 16" aria-hidden="true">
@@ -274,7 +274,7 @@ export function Names({ people, most = 3, none = t('admins-only') }) {
   return people.length > most ? html`<span>${rich('list.more', { names: first, n: people.length - most })}</span>` : html`<span>${first}</span>`;
 }
 
-/** @param {{shareType: number, people: readonly Person[]}} properties The people who may see a contact. */
+/** The people who may see a contact. @param {{shareType: number, people: readonly Person[]}} properties */
 export function Sees({ shareType, people }) {
   if (shareType === 0) return html`<${Names} people=${people} />`;
   return html`<span>${t(shareType === 2 ? 'everyone.reads' : 'everyone')}</span>`;
@@ -295,7 +295,7 @@ export function Field({ label, hint, fault, children }) {
   </div>`;
 }
 
-/** @param {string} text The value of a field for a day: the field of a browser shows no other text. */
+/** Returns the value of a field for a day: the field of a browser shows no other text. @param {string} text */
 export const dayValue = (text) => (isDay(text) ? text : '');
 
 /**
@@ -390,12 +390,12 @@ const known = new Map();
 /** The people who are being read. @type {Map<string, Promise<void>>} */
 const reading = new Map();
 
-/** @param {readonly Person[]} people Remembers people, so that their identifiers can be shown as names. */
+/** Remembers people, so that their identifiers can be shown as names. @param {readonly Person[]} people */
 export function meet(people) {
   for (const one of people) known.set(one.id, one);
 }
 
-/** @param {string} id @returns {Person} A person, with the start of the identifier as the name until the name is read. */
+/** Returns a person, with the start of the identifier as the name until the name is read. @param {string} id @returns {Person} */
 const person = (id) => known.get(id) ?? { id, displayName: id.slice(0, 8) };
 
 /** Reads a person, once for all who ask at the same time. A person whom the portal does not have has left. @param {string} id */

@@ -82,13 +82,13 @@ export function arrive(heading) {
   heading?.scrollIntoView({ block: 'start' });
 }
 
-/** @param {Job} job Whether nothing about a job will change any more. */
+/** Returns whether nothing about a job will change any more. @param {Job} job */
 export const isOver = (job) => job.state === 'done' || job.state === 'failed' || (job.state === 'cancelled' && job.finished !== null);
 
-/** @param {Job} job Whether a job of this kind changes contacts. */
+/** Returns whether a job of this kind changes contacts. @param {Job} job */
 export const changes = (job) => job.kind !== 'preview' && job.kind !== 'snapshot';
 
-/** @param {Job} job Whether an undo may have something to restore. */
+/** Returns whether an undo may have something to restore. @param {Job} job */
 const isUndoable = (job) => isOver(job) && job.updated > 0 && changes(job);
 
 /**
@@ -134,14 +134,14 @@ export function useJob(id) {
   return { job: state.id === id ? state.job : null, error: state.id === id ? state.error : null, put };
 }
 
-/** @param {Job} job @returns {string} The effect of a preview as screen readers hear it: without the names of people. */
+/** Returns the effect of a preview as screen readers hear it: without the names of people. @param {Job} job @returns {string} */
 export function effectText(job) {
   const people = peopleClauses(job).map(({ key, n, you = 0 }) => t(key, { n, you }));
   const clauses = people.length > 0 ? people.reduce((first, second) => t('effect.and', { first, second })) : '';
   return [t('job.would', { n: job.updated }), clauses && t('effect.sentence', { clauses })].filter(Boolean).join(' ');
 }
 
-/** @param {{job: Job}} properties The effect of a preview, as one sentence. */
+/** The effect of a preview, as one sentence. @param {{job: Job}} properties */
 export function EffectWords({ job }) {
   const clauses = [...contactClauses(job), ...peopleClauses(job)];
   const people = usePeople(clauses.flatMap(({ give = [], take = [] }) => [...give, ...take]));
@@ -150,7 +150,7 @@ export function EffectWords({ job }) {
   return html`<span>${rich('effect.sentence', { clauses: words.reduce((first, second) => rich('effect.and', { first, second })) })}</span>`;
 }
 
-/** @param {Job} job @returns {string[]} The sentences about the contacts of a job. */
+/** Returns the sentences about the contacts of a job. @param {Job} job @returns {string[]} */
 function sentences(job) {
   if (job.kind === 'snapshot') return [t('job.counted', { n: job.matched })];
   return [
@@ -162,14 +162,14 @@ function sentences(job) {
   ];
 }
 
-/** @param {{job: Job}} properties The sentences about a job, the first one large. */
+/** The sentences about a job, the first one large. @param {{job: Job}} properties */
 export function Outcome({ job }) {
   const [first, ...others] = sentences(job);
   const hasEffect = job.kind === 'preview' && job.state === 'done' && job.updated > 0;
   return html`<div class="stack tight"><p class="big">${hasEffect ? html`<${EffectWords} job=${job} />` : first}</p>${others.map((one) => html`<p>${one}</p>`)}</div>`;
 }
 
-/** @param {{job: Job}} properties The sentences about a preview that ended without a result. */
+/** The sentences about a preview that ended without a result. @param {{job: Job}} properties */
 export function NoPreview({ job }) {
   return html`<p>${t(job.state === 'cancelled' ? 'access.preview.cancelled' : 'access.preview.failed')}</p>${job.error && html`<p>${job.error}</p>`}`;
 }

@@ -102,7 +102,7 @@ def table(peers: dict) -> str:
         )
         if peer["leaves_out"]:
             left_out.setdefault(peer["leaves_out"], []).append(peer["name"])
-    lines += ["\n" + prose("; ".join(names) + f": without {text}.") for text, names in left_out.items()]
+    lines += ["\n" + prose(f"{text}: {'; '.join(names)}.") for text, names in left_out.items()]
     return "\n".join(lines)
 
 

@@ -1,5 +1,6 @@
 //! A million contacts, once: the duration of a job and of its undo, the units that they consume, and the worker's
-//! memory compared with a job of ten thousand contacts. With the argument `preview`, the same for a preview and its run.
+//! memory compared with a job of ten thousand contacts. With the argument `preview`, the same for a preview and its
+//! run.
 //!
 //! Three processes: the embedded engine, in memory; the worker, so that its memory can be measured alone; and a driver
 //! that loads the portal, starts the jobs through the API and checks their results. `make bench-million` runs the

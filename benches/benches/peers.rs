@@ -1,9 +1,10 @@
-//! The parts of `make bench-peers` that share code with the other benchmarks. `scripts/peers/run.py` starts this program:
+//! The parts of `make bench-peers` that share code with the other benchmarks. `scripts/peers/run.py` starts this
+//! program:
 //!
 //! - `engine` runs the embedded engine in memory and prints its URL;
 //! - `lines CONTACTS SHARDS` prints the portal's import lines;
-//! - `bare URL TABLE SHARDS MANAGERS` runs the bare SDK loop and prints its work as JSON. MANAGERS are user identifiers,
-//!   separated by commas.
+//! - `bare URL TABLE SHARDS MANAGERS` runs the bare SDK loop and prints its work as JSON. MANAGERS are user
+//!   identifiers, separated by commas.
 
 use std::io::{self, Write as _};
 use std::time::Instant;

@@ -328,8 +328,8 @@ async fn unlimited() -> Result<f64, WorldError> {
     Ok((limit.passed().units - before) / took.as_secs_f64())
 }
 
-/// Measures the job and single calls on a table with a limit. If this machine cannot use the limit, the bar is what this
-/// machine uses without a limit.
+/// Measures the job and single calls on a table with a limit. If this machine cannot use the limit, the bar is what
+/// this machine uses without a limit.
 async fn limited(limit: u32) -> Result<(), WorldError> {
     let unlimited = unlimited().await?;
     let rate = f64::from(limit);
@@ -340,7 +340,7 @@ async fn limited(limit: u32) -> Result<(), WorldError> {
     let measured = measure(&mut service, || before = (limit.passed(), limit.saved())).await?;
     let passed = limit.passed();
     let time: f64 = measured.jobs.iter().map(Duration::as_secs_f64).sum();
-    // The units that the table had saved before the job are no merit of the job.
+    // Subtract the units that the table had saved before the job.
     let units = passed.units - before.0.units - before.1;
     let speed = (measured.jobs.len() * CONTACTS) as f64 / time;
     let share = units / time / rate.min(unlimited);
@@ -367,8 +367,8 @@ async fn limited_store(engine: &Engine, limit: &Arc<Limit>) -> Store {
     Store::new(connect(engine.in_process()).await, TABLE).with_bulk_client(bulk)
 }
 
-/// Measures the shares of four workers, each with a limiter of its own, on one table with a limit. Each worker changes one
-/// shard of several jobs, one job after another.
+/// Measures the shares of four workers, each with a limiter of its own, on one table with a limit. Each worker changes
+/// one shard of several jobs, one job after another.
 async fn workers(limit: u32) -> Result<(), WorldError> {
     let rate = f64::from(limit);
     let engine = Engine::open(&Storage::Memory)?;

@@ -64,8 +64,8 @@ pub(crate) struct ServeArgs {
     /// Loads a file before serving; repeatable
     #[arg(long = "import", value_name = "FILE")]
     pub(crate) imports: Vec<PathBuf>,
-    /// Loads the Northwind sample, and prints the tokens and passwords of an administrator and of an ordinary user, and a
-    /// link that signs the administrator in to the web page
+    /// Loads the Northwind sample, and prints the tokens and passwords of an administrator and of an ordinary user, and
+    /// a link that signs the administrator in to the web page
     #[arg(long)]
     pub(crate) demo: bool,
     /// Prints example calls of the demo for a shell

@@ -123,7 +123,7 @@ async fn load(
         let stopped = format!("{name}, line {number}: {reason}");
         // Finish the import, so that the lines before the invalid line are loaded.
         return match importer.finish().await {
-            Ok(_) => Err(format!("{stopped}. The {lines} lines before it were loaded").into()),
+            Ok(_) => Err(format!("{stopped}. Lines loaded before it: {lines}").into()),
             Err(ImportError::Store(error)) => Err(interrupted(&stopped, error)),
             Err(also) => Err(format!("{stopped}. The lines before it were loaded, but {also}").into()),
         };
@@ -152,8 +152,8 @@ fn next_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> 
 }
 
 /// The advice after an import that ended early.
-const SOME_NOT_LOADED: &str = "Some of the lines before it are not loaded yet; run the same import again, which changes \
-                               nothing that is loaded";
+const SOME_NOT_LOADED: &str = "Some of the lines before it may be missing; run the same import again, which does not \
+                               change the lines that are loaded";
 
 /// Describes a table error. Some of the last lines may not be loaded.
 fn interrupted(where_it_stopped: &str, error: StoreError) -> CommandError {
@@ -223,8 +223,8 @@ mod tests {
             .unwrap_err()
             .to_string();
         let expected = format!(
-            "big.ndjson, line 3: the line is too long: a line has at most {MAX_LINE_BYTES} bytes. The 1 lines before it were \
-             loaded"
+            "big.ndjson, line 3: the line is too long: a line has at most {MAX_LINE_BYTES} bytes. Lines loaded before it: \
+             1"
         );
         assert_eq!(error, expected);
         assert!(file.1 < 2 * MAX_LINE_BYTES as u64, "{} bytes were read", file.1);

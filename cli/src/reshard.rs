@@ -58,7 +58,8 @@ pub(crate) async fn run(args: ReshardArgs) -> Result<(), CommandError> {
         Begun::Started(reshard) => reshard,
     };
     let waits = if is_embedded { Waits::EMBEDDED } else { Waits::DEPLOYED };
-    // The mark stays after a failure, and lists stay correct. So only imports and runs by filter wait for the repetition.
+    // The mark stays after a failure, and lists stay correct. So only imports and runs by filter wait for the
+    // repetition.
     let moved = work(&table.store, &reshard, waits).await.map_err(|error| {
         format!(
             "{error}. The portal accepts no import and no run by filter until the same command, run again, has finished \

@@ -24,8 +24,8 @@ pub(crate) async fn run(args: SignInLinkArgs) -> Result<(), CommandError> {
     Ok(say(link?)?)
 }
 
-/// Creates a one-time code, and returns the link with which the user signs in to the web page of the service at `url`. The
-/// code stands in the fragment, which a browser sends to no server and to no other page.
+/// Creates a one-time code, and returns the link with which the user signs in to the web page of the service at `url`.
+/// The code stands in the fragment, which a browser sends to no server and to no other page.
 pub(crate) async fn make(store: &Store, url: &str, portal: &PortalId, user: &User) -> Result<String, CommandError> {
     let code = new_token()?;
     let grant = Grant {

@@ -19,7 +19,8 @@ pub(crate) struct Table {
     pub(crate) store: Store,
     pub(crate) engine: Option<Engine>,
     sole: Sole,
-    /// The name that messages use for the table: its folder, `memory`, or the table's own name with its endpoint.
+    /// The name that messages use for the table: its folder, `memory`, or the table's own name; a server adds the
+    /// endpoint.
     name: String,
 }
 
@@ -193,9 +194,9 @@ impl Table {
         Ok(Self { store, engine: Some(engine), sole: Sole::Unknown, name })
     }
 
-    /// Compares the table's schema with the program's schema, and migrates the table if `purpose` demands it. Writes the
-    /// version to an unused table, except for [`Purpose::Use`]. `options` are the options of `crm-access migrate` that
-    /// name the table.
+    /// Compares the table's schema with the program's schema, and migrates the table if `purpose` demands it. Writes
+    /// the version to an unused table, except for [`Purpose::Use`]. `options` are the options of `crm-access migrate`
+    /// that name the table.
     async fn prepared(self, purpose: Purpose, options: &str) -> Result<Self, CommandError> {
         let name = &self.name;
         match (self.store.schema().await?, purpose) {
@@ -241,8 +242,8 @@ impl Table {
         Ok(self)
     }
 
-    /// Migrates the table, and returns the number of changes of items. A migration that is not complete is an error that
-    /// says what to do.
+    /// Migrates the table, and returns the number of changes of items. A migration that is not complete is an error
+    /// that says what to do.
     async fn migrated(&self) -> Result<u64, CommandError> {
         let name = &self.name;
         let Migrated { items, end } = self.store.migrate(now()).await?;

@@ -49,6 +49,9 @@ async fn create(args: TokenCreateArgs) -> Result<(), CommandError> {
         portal.ok_or_else(|| format!("there is no portal {}; load it with `crm-access import`", args.portal))?;
     let expires = args.expires.map(|text| Timestamp::parse_edge(&text, Edge::To, &portal.time_zone));
     let expires = expires.transpose().map_err(|fault| format!("--expires {fault}"))?;
+    if let Some(past) = expires.filter(|expires| *expires <= now()) {
+        return Err(format!("--expires must be in the future; it is {}", past.to_jiff()).into());
+    }
     let token = make(&table.store, &portal.id, args.user, args.scopes, expires).await?;
     say(token)?;
     table.close();
@@ -100,7 +103,7 @@ impl Revoked {
         match self {
             Self::One(token) => match store.revoke_token(&token).await? {
                 true => Ok("revoked".into()),
-                false => Err("there is no such token; `crm-access token list` shows those of a portal".into()),
+                false => Err("there is no such token; `crm-access token list` lists the tokens of a portal".into()),
             },
             Self::AllOf(portal, name) => {
                 let user = find(store, &portal, &name).await?;

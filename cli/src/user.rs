@@ -46,7 +46,10 @@ pub(crate) async fn set_password(
 ) -> Result<Email, CommandError> {
     let User { employee, email, .. } = find(store, portal, name).await?;
     let email = email.ok_or_else(|| {
-        format!("user {name} has no e-mail address to sign in with; load it with one, by `crm-access import`, first")
+        format!(
+            "user {name} has no e-mail address to sign in with; first load the user with an Email by `crm-access \
+             import`"
+        )
     })?;
     match store.set_password(portal, employee.id, hash, now()).await? {
         Some(_) => Ok(email),

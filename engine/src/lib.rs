@@ -41,8 +41,8 @@ pub enum EngineError {
     /// The data cannot be opened.
     #[error("the data in {} cannot be opened: {}", .0, .1)]
     Open(String, String),
-    /// The port is not free.
-    #[error("port {0} of this machine is in use; choose another port, or 0 for a free port")]
+    /// The port cannot be opened.
+    #[error("cannot listen on port {0} of this machine; choose another port, or 0 for a free port")]
     Port(u16, #[source] io::Error),
 }
 
@@ -53,8 +53,8 @@ const SQLITE_SUFFIXES: [&str; 3] = ["-wal", "-shm", "-journal"];
 /// The file that a server locks to be the only server of a folder.
 const LOCK_FILE: &str = "server.lock";
 
-/// Statements of a bulk job that the engine executes before it looks for requests of calls. A batch of 25 statements takes 4 ms, in which a call
-/// would wait.
+/// Statements of a bulk job that the engine executes before it looks for requests of calls. A batch of 25 statements
+/// takes 4 ms, in which a call would wait.
 const STATEMENTS_AT_ONCE: usize = 5;
 
 /// Access to a folder for its owner only.
@@ -114,7 +114,7 @@ impl Engine {
         Arc::new(OfBulk(self.clone()))
     }
 
-    /// Answers the JSON request of an operation on a blocking thread. Requests run in the order of arrival.
+    /// Answers the JSON request of an operation on a blocking thread. Requests start in the order of arrival.
     pub async fn answer(self, operation: String, body: Vec<u8>) -> EngineResult {
         let turn = self.turns.clone().of_call().await?;
         self.answer_in(turn, operation, body).await
@@ -144,7 +144,8 @@ impl Engine {
                 return_consumed_capacity: request.return_consumed_capacity.clone(),
             };
             let database = self.database.clone();
-            // The thread holds the turn, so that the turn lasts until the engine has answered a caller who left.
+            // The blocking thread holds the turn, so that the turn lasts until the engine has answered, even if the
+            // caller has left.
             let answered = tokio::task::spawn_blocking(move || (database.batch_execute_statement(part), turn));
             let answer;
             (answer, turn) = answered.await?;
@@ -354,8 +355,8 @@ mod tests {
         let update = "UPDATE examples SET revision=2 WHERE id=? AND revision=?";
         let statements = |count: usize| -> Value {
             let statement = |number: usize| {
-                // Every fifth statement expects a revision that the item does not have. The engine reports no units for a
-                // batch whose statements all fail, so no part consists of such statements.
+                // Every fifth statement expects a revision that the item does not have. The engine reports no units for
+                // a batch whose statements all fail, so no part consists of such statements.
                 let revision = if number % 5 == 3 { "7" } else { "1" };
                 json!({"Statement": update, "Parameters": [{"N": number.to_string()}, {"N": revision}]})
             };

@@ -2,9 +2,9 @@
 //! further requests, so requests of calls come first.
 //!
 //! A request of a bulk job starts only when no request of a call waits or runs. It also waits for a short time after a
-//! call's request, because a call makes several requests one after another. So a call waits for at most one request of a
-//! bulk job, not for one at each of its own requests. A batch of statements runs in parts, and waits before each part.
-//! The waiting time is bounded, so many calls slow a job down but do not stop the job.
+//! call's request, because a call makes several requests one after another. So a call waits for at most one request of
+//! a bulk job, not for one at each of its own requests. A batch of statements runs in parts, and waits before each
+//! part. The waiting time is bounded, so many calls slow a job down but do not stop the job.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ pub(crate) struct Turns {
     /// Permits for concurrent requests of calls, one for each processor: SQLite blocks its thread, and further threads
     /// would only wait.
     calls: Arc<Semaphore>,
-    /// One permit. A call would wait for each bulk request in the engine.
+    /// One permit, because a call waits for every bulk request that runs in the engine.
     bulk: Arc<Semaphore>,
     presence: Mutex<Presence>,
     /// Notified when the last request of a call ends.
@@ -158,7 +158,7 @@ mod tests {
         let began = tokio::time::Instant::now();
         let bulk = turns.of_bulk().await.unwrap();
         assert!(began.elapsed() >= LONGEST_WAIT);
-        // The parts of one request wait once together.
+        // The bound on the waiting time covers all parts of a request together.
         tokio::select! {
             biased;
             () = bulk.wait_for_calls() => {}

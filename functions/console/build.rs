@@ -1,9 +1,9 @@
-//! Embeds the files of `console/`: writes each file and its compressed forms to the folder of generated files, and a list
-//! of the files as Rust code.
+//! Embeds the files of `console/`: writes each file and its compressed forms to the folder of generated files, and a
+//! list of the files as Rust code.
 //!
 //! All files but the page itself are served from a folder whose name is a digest of all names and contents, so that
-//! browsers may keep them for ever. The page refers to this folder as `/console/HASH/`; modules name each other by relative
-//! paths.
+//! browsers may keep them for ever. The page refers to this folder as `/console/HASH/`; modules name each other by
+//! relative paths.
 
 use std::error::Error;
 use std::fmt::Write as _;

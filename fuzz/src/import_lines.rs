@@ -32,7 +32,7 @@ pub fn import_lines(data: &[u8]) {
     }
 }
 
-/// Writes a line as JSON. Returns `None` for a user with a password hash, which is not readable.
+/// Writes a line as JSON. Returns `None` if an employee cannot be serialized.
 fn written(line: &Line) -> Option<Value> {
     Some(match line {
         Line::Portal(portal) => {

@@ -1,5 +1,5 @@
-//! Requests: JSON bodies, forms and queries. The three have one reader, so equal requests in two formats must have equal
-//! values.
+//! Requests: JSON bodies, forms and queries. The three have one reader, so equal requests in two formats must have
+//! equal values.
 
 use std::fmt::Debug;
 
@@ -129,7 +129,7 @@ impl Reader<'_> {
 /// them.
 fn filter(filter: &Filter) -> (Map<String, Value>, bool) {
     let view = filter.view();
-    let fits = view.filter_value.len() <= MAX_FILTER_VALUE_BYTES;
+    let fits = view.filter_value.as_ref().is_none_or(|words| words.len() <= MAX_FILTER_VALUE_BYTES);
     let Ok(Value::Object(mut fields)) = serde_json::to_value(view) else { unreachable!("a filter is an object") };
     let is_empty = |value: &Value| value.is_null() || value == "" || value.as_array().is_some_and(Vec::is_empty);
     fields.retain(|_, value| !is_empty(value));
@@ -160,8 +160,8 @@ fn check_both<T: PartialEq + Debug>(expected: &T, body: &Value, read: impl Fn(Re
     }
 }
 
-/// Writes a JSON object as a form or a query. Returns `None` for an object that no form expresses: with an empty object,
-/// or with arrays of arrays and of objects.
+/// Writes a JSON object as a form or a query. Returns `None` for an object that no form expresses: with an empty
+/// object, or with arrays of arrays and of objects.
 fn form_of(body: &Value) -> Option<String> {
     let mut form = form_urlencoded::Serializer::new(String::new());
     let mut put = |name: &str, value: &Value| {
@@ -169,7 +169,8 @@ fn form_of(body: &Value) -> Option<String> {
             Value::Null => {}
             Value::Array(values) => {
                 let texts: Vec<String> = values.iter().map(scalar).collect::<Option<_>>()?;
-                // A form writes an empty array as JSON. It also writes a text as JSON that begins like an array.
+                // A form writes an empty array as JSON. An array with a text that begins with `[` is written as JSON
+                // too.
                 if texts.is_empty() || texts.iter().any(|text| text.trim_start().starts_with('[')) {
                     form.append_pair(name, &value.to_string());
                 } else {
@@ -220,8 +221,8 @@ fn field<'a>(object: &'a Value, name: &str) -> Option<&'a Value> {
     found.next().is_none().then_some(value)
 }
 
-/// Fuzzes the readers of JSON bodies. A body that is accepted as JSON is accepted as a form with the same value; a rule,
-/// a single run and a change by filter read one filter alike, and a list reads it alike from a query.
+/// Fuzzes the readers of JSON bodies. A body that is accepted as JSON is accepted as a form with the same value; a
+/// rule, a single run and a change by filter read one filter alike, and a list reads it alike from a query.
 ///
 /// # Panics
 ///

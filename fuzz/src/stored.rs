@@ -30,7 +30,7 @@ fn deflated(plain: &[u8]) -> Vec<u8> {
 ///
 /// If a property of the reader does not hold.
 pub fn chunks(data: &[u8]) {
-    // A compressed body may stand for a whole chunk.
+    // A few compressed bytes may inflate to a whole chunk.
     for (body, plain_bytes) in [(data.to_vec(), MAX_CHUNK_BYTES), (deflated(data), data.len())] {
         let changes = match bounded(plain_bytes, || chunk_format::decode(&body)) {
             Ok(changes) => changes,
@@ -55,7 +55,7 @@ pub fn chunks(data: &[u8]) {
 ///
 /// If a property of the reader does not hold.
 pub fn postings(data: &[u8]) {
-    // A compressed body may stand for the posting of a compaction.
+    // A few compressed bytes may inflate to the posting of a compaction.
     for (body, plain_bytes) in [(data.to_vec(), 5 * MAX_PACKED_CONTACTS), (deflated(data), data.len())] {
         match bounded(plain_bytes, || postings::decode(&body)) {
             Ok(contacts) => {

@@ -16,7 +16,7 @@ pub const REQUEST_HEADERS: [&str; 7] =
     ["accept", "authorization", "content-type", "idempotency-key", "if-match", "if-none-match", "prefer"];
 
 /// Headers of an answer that a page may read.
-pub const RESPONSE_HEADERS: [&str; 16] = [
+pub const RESPONSE_HEADERS: [&str; 17] = [
     "etag",
     "location",
     "preference-applied",
@@ -30,6 +30,7 @@ pub const RESPONSE_HEADERS: [&str; 16] = [
     "x-request-id",
     "x-skipped-count",
     "x-total-count",
+    "x-total-is-lower-bound",
     "x-unchanged-count",
     "x-updated-count",
     "allow",

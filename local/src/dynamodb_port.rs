@@ -59,7 +59,7 @@ impl DynamoDbPort {
     ///
     /// # Errors
     ///
-    /// [`EngineError::Port`] if the port is not free.
+    /// [`EngineError::Port`] if the port cannot be opened.
     pub async fn open(engine: &Engine, port: u16, callers: Callers) -> Result<Self, EngineError> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
         let listener = listener.map_err(|error| EngineError::Port(port, error))?;

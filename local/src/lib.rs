@@ -5,6 +5,7 @@
 
 pub mod cors;
 pub mod dynamodb_port;
+mod explained;
 pub mod fair_queue;
 pub mod hosts;
 pub mod router;
@@ -13,8 +14,8 @@ pub mod workers;
 
 use api::Endpoint;
 
-/// The stack of a thread that runs handlers or jobs. Without optimisation, the futures of one call can take more than the
-/// default of 2 MB.
+/// The stack of a thread that runs handlers or jobs. Without optimisation, the futures of one call can take more than
+/// the default of 2 MB.
 pub const STACK_BYTES: usize = 8 * 1024 * 1024;
 
 /// Every endpoint of the service, by function.

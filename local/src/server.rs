@@ -37,6 +37,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Sleep, sleep, timeout};
 use tower::ServiceExt as _;
 
+use crate::explained::Explained;
 use crate::router::to_axum;
 
 /// The pause after an error that affects all connections, such as too many open files.
@@ -170,7 +171,7 @@ async fn serve(
             Ok::<_, Infallible>(response)
         }
     });
-    let stream = TokioIo::new(Bounded::new(stream, bounds.stall));
+    let stream = TokioIo::new(Explained::new(Bounded::new(stream, bounds.stall)));
     let mut connection = pin!(http(bounds.head).serve_connection(stream, service));
     let ended = tokio::select! {
         ended = connection.as_mut() => Some(ended),

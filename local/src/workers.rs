@@ -1,8 +1,8 @@
 //! The bulk workers of one process. The workers receive messages from the process's queue. A ticker resumes open jobs,
 //! starts due rules and compacts postings, like the function `run-rules` on AWS.
 //!
-//! The workers run on threads of their own. A worker computes for milliseconds at a time, for example to decode a page,
-//! and would delay the calls on the same thread.
+//! The workers and the ticker share one thread of their own. A worker computes for milliseconds at a time, for example
+//! to decode a page, and would delay calls on the same thread.
 //!
 //! A crash loses no work: the table holds the open jobs, and each start first sweeps the table.
 
@@ -45,7 +45,7 @@ impl Workers {
     ///
     /// # Errors
     ///
-    /// When the operating system cannot create threads.
+    /// When the operating system cannot create the thread or the runtime.
     pub async fn start(jobs: &Jobs, messages: Messages, abandoned: Abandoned) -> io::Result<Self> {
         let jobs = jobs.for_bulk();
         sweep(&jobs, abandoned).await;
@@ -133,8 +133,8 @@ async fn compact(jobs: &Jobs) {
     }
 }
 
-/// Resumes open jobs, starts due rules and compacts the manager index, at each tick. A failure of one task does not
-/// stop the other tasks.
+/// Resumes open jobs, starts due rules and compacts postings, at each tick. A failure of one task does not stop the
+/// other tasks.
 async fn tick(jobs: Jobs, mut stopping: watch::Receiver<bool>) {
     let mut ticks = interval(TICK);
     loop {

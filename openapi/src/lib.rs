@@ -73,12 +73,13 @@ pub fn text(document: &Value) -> String {
 pub const ALWAYS_SENT: [&str; 3] = ["Cache-Control", "Vary", "X-Request-Id"];
 
 /// Failures of calls that reach no endpoint: the path or the method is unknown, or `serve` refuses the connection, the
-/// host or a late body.
-pub const OF_NO_ENDPOINT: [(u16, &str); 5] = [
+/// host, a late body or a long head.
+pub const OF_NO_ENDPOINT: [(u16, &str); 6] = [
     (404, "endpoint-not-found"),
     (405, "method-not-allowed"),
     (408, "request-timeout"),
     (421, "host-not-allowed"),
+    (431, "head-too-long"),
     (503, "too-many-connections"),
 ];
 

@@ -203,8 +203,9 @@ pub(super) const OPERATIONS: &[Operation] = &[
         summary: "Sets who may see and edit every contact that a filter selects",
         description: "Every match is changed, even if the answer shows only some of the matches. A call without any filter \
                       field selects every contact. A body whose filter fields are all `null` is refused. A match whose \
-                      manager list would become too long is not written and counts in X-Failed-Count. With `dryRun` and \
-                      `Prefer: respond-async`, the call starts a job of kind `preview`, which can be applied.",
+                      manager list would become too long is not written and counts in X-Failed-Count. With `dryRun` \
+                      and `Prefer: respond-async`, the call starts a job of kind `preview`, which can be applied. A \
+                      dry run that does not fit the time of a call starts such a job too.",
         query: queries::SET_FILTER_ACCESS,
         headers: &["Prefer"],
         body: Some("SetAccessByFilter"),
@@ -549,7 +550,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/api/2.0/authentication",
         id: "signIn",
         tag: "portal",
-        summary: "Creates a token for a user name and a password",
+        summary: "Creates a token for a user name and a password, or for a one-time code",
         description: "After five failures within a minute, a user is locked for a minute in the network of the failures. \
                       After 30 failures within 15 minutes, a user is locked in all networks from which the user did not \
                       sign in within 30 days. A page of another origin is refused unless the operator names the origin. \

@@ -42,7 +42,8 @@ pub(super) fn described(fields: &'static [Field]) -> impl Iterator<Item = &'stat
 }
 
 /// Returns the schema of an object with these fields. A field that is required unless another is present is optional in
-/// the schema, and its description states the condition: generators of clients do not understand schemas with it.
+/// the schema, and its description states the condition: client generators do not understand a schema with such a
+/// condition.
 fn object(fields: &'static [Field]) -> Value {
     let members: Map<String, Value> =
         described(fields).map(|field| (field.name.to_owned(), kinds::in_body(field))).collect();

@@ -129,7 +129,8 @@ fn differing(derived: &BTreeMap<String, Value>, differ: impl Fn(&str, &Value) ->
 /// The schemas of the types in every key style. A schema that is equal in two styles exists once.
 struct Styles {
     derived: BTreeMap<String, Value>,
-    /// The schemas that differ in a single object of ONLYOFFICE's documented dialect.
+    /// Schemas that differ between camelCase and the documents' dialect: in their keys, in the format of times, or in a
+    /// schema that they refer to.
     in_documents: BTreeSet<String>,
     /// The subset of `in_documents` that differs again in a list of the documents' dialect.
     in_document_lists: BTreeSet<String>,

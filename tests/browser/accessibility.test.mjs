@@ -1,4 +1,4 @@
-/** What every view owes to everybody: axe, the keyboard, narrow windows, colours, and longer languages. */
+/** Checks the accessibility of every view: axe, the keyboard, narrow windows, colours, and longer languages. */
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';

@@ -180,7 +180,7 @@ test('all that match: the number is typed, and another preview empties the field
   const change = page.getByRole('button', { name: `Change ${n} contacts` });
   assert.equal(await change.isDisabled(), true);
   const field = page.getByRole('textbox', { name: `type the number of contacts that change: ${n}` });
-  for (const [typed, fault] of [['ten', 'Type a whole number such as'], ['٥', 'Type a whole number such as'], ['-5', 'Type a whole number such as'], [String(n - 1), 'This is another number']]) {
+  for (const [typed, fault] of [['ten', 'Type a whole number such as'], ['٥', 'Type a whole number such as'], ['-5', 'Type a whole number such as'], [String(n - 1), 'This is not the number']]) {
     await field.fill(typed);
     await field.press('Tab');
     await page.getByText(fault).waitFor();
@@ -251,7 +251,7 @@ test('ticked contacts: before and after, who loses, and one job', async () => {
   await page.getByRole('button', { name: 'Set access of 2 contacts' }).click();
   await request(page, { list: ['Nancy Davolio'], visibility: /^Private/ });
   await page.getByText(/^2 contacts become private to Nancy Davolio; \d people lose sight of some of them\.$/).waitFor();
-  await page.getByRole('table', { name: 'People who lose sight' }).getByRole('row', { name: /Janet Leverling/ }).waitFor();
+  await page.getByRole('table', { name: 'People who stop seeing contacts' }).getByRole('row', { name: /Janet Leverling/ }).waitFor();
   await page.getByRole('button', { name: 'Change 2 contacts' }).click();
   await page.getByText('2 contacts were changed.').first().waitFor();
   const [job] = await runs();
@@ -290,7 +290,7 @@ test('a change of ticked contacts changes what the preview showed, and leaves wh
 test('the contacts of one person are handed to another person in one form', async () => {
   await api(served, 'PUT', 'crm/contact/access', { contactid: [50, 51], isShared: false, managerList: [NANCY] });
   const { page, end } = await open(browser, served, { at: `#/who?userId=${NANCY}`, expected: [/404 .*snapshots/] });
-  await page.getByRole('link', { name: 'Hand everything of Nancy Davolio to somebody else' }).click();
+  await page.getByRole('link', { name: 'Hand all contacts of Nancy Davolio over to somebody else' }).click();
   await page.getByRole('list', { name: 'Chosen people' }).getByText('Nancy Davolio').waitFor();
   await choose(page, 'Give access to', ['Janet Leverling']);
   await page.getByRole('button', { name: 'Preview', exact: true }).click();
@@ -553,11 +553,11 @@ test('two people change a contact: the second sees both versions before anything
   await until(async () => (await api(served, 'GET', 'crm/contact/3')).response.accessList.some((one) => one.id === NANCY), 'the change');
   const history = page.getByRole('table', { name: 'History of access' });
   await history.getByRole('row', { name: /One contact.*Andrew Fuller.*after a talk.*Janet Leverling.*Nancy Davolio/ }).waitFor();
-  await history.getByRole('row', { name: /Loaded with this access/ }).waitFor();
+  await history.getByRole('row', { name: /Imported with this access/ }).waitFor();
   const why = page.getByRole('region', { name: 'Who may see and edit' });
   await why.getByRole('combobox', { name: 'Ask about a person' }).fill('Janet');
   await page.getByRole('option', { name: /Janet/ }).click();
-  await why.getByRole('status').getByText('The contact is private, and the list does not name this person').first().waitFor();
+  await why.getByRole('status').getByText('The list of managers does not name this person').first().waitFor();
   await why.getByText('This access was set by Andrew Fuller').waitFor();
   await end();
 });
@@ -655,7 +655,7 @@ test('the page of a preview shows the filter and the access of the job, whatever
 test('an address whose preview is another job offers nothing to apply', async () => {
   const [run] = await runs();
   const { page, end } = await open(browser, served, { at: `#/access?ids=1&preview=${run.id}` });
-  await page.getByText('The job that this address names is no preview.').waitFor();
+  await page.getByText('This link leads to a job that is not a preview.').waitFor();
   assert.equal(await page.getByRole('button', { name: /^Change \d/ }).count(), 0);
   await end();
 });
@@ -685,7 +685,7 @@ test('a rule whose filter has an unknown field leaves the other rules readable',
   });
   await page.goto(page.url().replace(/#.*/, '#/rules'));
   await page.getByRole('row', { name: /^known.*Tag Italy/ }).waitFor();
-  await page.getByRole('row', { name: /unknown.*does not know the field “birthday”/ }).waitFor();
+  await page.getByRole('row', { name: /unknown.*cannot show the filter field “birthday”/ }).waitFor();
   for (const name of ['known', 'unknown']) await api(served, 'DELETE', `crm/access/rules/${name}`);
   await end();
 });

@@ -241,7 +241,7 @@ async fn event_is_published_with_its_source_and_details() {
             "ContactListView": "Company",
             "FromDate": null,
             "ToDate": null,
-            "FilterValue": "",
+            "FilterValue": null,
             "IsShared": null,
             "Responsibleid": null,
         },

@@ -169,6 +169,8 @@ async fn page_and_its_files_are_served_without_a_token() {
     assert_eq!(head.count("content-length"), Some(page.body.len() as u64));
     let refused = world.call("POST", "/console", "", &[], "").await.unwrap();
     assert_eq!((refused.status.as_u16(), refused.header("allow")), (405, "GET, HEAD"));
+    let repeated = refused.headers.keys().find(|name| refused.headers.get_all(*name).iter().count() > 1);
+    assert_eq!(repeated, None);
 }
 
 #[tokio::test]

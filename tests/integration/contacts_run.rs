@@ -11,14 +11,14 @@ use store::contacts::AccessRecord;
 use store::dynamodb::batch::Priority;
 use store::keys::{Key, PK, SK};
 use tests::World;
-use tests::faults::{Calls, Fault, When};
+use tests::faults::{Calls, Fault, Gate, When};
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::job_faults::{Bed, Step, at, for_each_death, target};
 use crate::portal::{
-    ADA, ADA_TOKEN, MIKE, SAM, access, access_and_writer, access_of, acme_with, contact, contact_id, contact_with, id,
-    job, lines, of_every_access, portal, private,
+    ADA, ADA_TOKEN, MIKE, MIKE_TOKEN, SAM, access, access_and_writer, access_of, acme_with, contact, contact_id,
+    contact_with, id, job, lines, of_every_access, portal, private,
 };
 use crate::workers::proxied;
 
@@ -53,7 +53,7 @@ async fn applied(world: &World, run: &ContactsRun) -> JobId {
     let id = world.jobs().new_id();
     match run.apply(world.jobs(), id, &Deadline::never()).await.unwrap() {
         Applied::Completed { job, outcome } => {
-            assert_eq!((job.id, job.counts, outcome.counts), (id, run.counts(), run.counts()));
+            assert_eq!((job.id, job.counts, outcome.counts), (id, run.counted().counts, run.counted().counts));
             assert_eq!(outcome.page, []);
             assert_eq!(record(world, id).await, *job);
         }
@@ -138,8 +138,8 @@ async fn run_over_a_thousand_contacts_is_recorded_and_within_cost_bounds() {
     let each = spent.write_units / CONTACTS;
     assert!((1.0..=1.1).contains(&each), "{each} write units per contact");
     // Calls: the open-job entry, the lease and the record; the chunk, and concurrently two batches of postings for 40
-    // managers; 40 batches, as many at a time as the limiter admits; the end of the shard, the time zone, the end of the record, the freed open-job
-    // slot, and the deletion of the open-job entry.
+    // managers; 40 batches, as many at a time as the limiter admits; the end of the shard, the time zone, the end of
+    // the record, the freed open-job slot, and the deletion of the open-job entry.
     assert_eq!(calls - trips.0, 3 + 1 + 2 + 40 + 5);
     assert!(rounds - trips.1 <= 3 + 1 + 2 + 40 + 5, "{} rounds", rounds - trips.1);
 
@@ -198,7 +198,7 @@ async fn worker_changes_the_same_contacts_and_reads_each_access_once() {
     assert!((1.0..=1.1).contains(&writes), "{writes} write units per contact");
 
     let job = record(&world, id).await;
-    assert_eq!((job.state, job.counts, job.percent), (State::Done, run.counts(), 100));
+    assert_eq!((job.state, job.counts, job.percent), (State::Done, run.counted().counts, 100));
     let after = access(&world, "acme", 1..=MAX_CONTACTS).await;
     assert!(after.len() == 1000 && after.values().all(|state| state.access == crowd(11) && state.is_written_by(id)));
     assert_eq!(undo(&world, id).await.counts.updated, 1000);
@@ -213,7 +213,7 @@ async fn matching_contacts_cost_only_the_job_and_in_a_synchronous_call_nothing()
     let state = access(&world, "acme", 1..=MAX_CONTACTS).await;
     let run = run_of(&world, ADMIN, 1..=MAX_CONTACTS, crowd(11)).await;
     let calls = world.trips.so_far().0;
-    assert_eq!(run.counts(), Counts { matched: 1000, unchanged: 1000, ..Counts::default() });
+    assert_eq!(run.counted().counts, Counts { matched: 1000, unchanged: 1000, ..Counts::default() });
     assert_eq!(world.trips.so_far().0, calls);
 
     let mut spent = Vec::new();
@@ -222,7 +222,7 @@ async fn matching_contacts_cost_only_the_job_and_in_a_synchronous_call_nothing()
         let before = world.trips.spent();
         let id = worked(&world, &run).await;
         spent.push((world.trips.spent() - before).write_units);
-        assert_eq!(record(&world, id).await.counts, run.counts());
+        assert_eq!(record(&world, id).await.counts, run.counted().counts);
         assert_eq!(changes(&world, id).await, []);
     }
     // A transaction of three items, which counts double: the open-job entry, the list entry and the user's open jobs.
@@ -235,7 +235,7 @@ async fn matching_contacts_cost_only_the_job_and_in_a_synchronous_call_nothing()
     set(&world, [7], &crowd(1)).await;
     let run = run_of(&world, ADMIN, 1..=MAX_CONTACTS, crowd(11)).await;
     let id = applied(&world, &run).await;
-    assert_eq!(run.counts(), Counts { matched: 1000, updated: 1, unchanged: 999, ..Counts::default() });
+    assert_eq!(run.counted().counts, Counts { matched: 1000, updated: 1, unchanged: 999, ..Counts::default() });
     let after = access(&world, "acme", 1..=MAX_CONTACTS).await;
     assert!(after.iter().all(|(contact, is)| *contact == 7 || *is == state[contact]));
     assert_eq!((&after[&7].access, after[&7].job()), (&crowd(11), Some(id)));
@@ -250,10 +250,13 @@ async fn run_changes_editable_contacts_and_its_counts_predict_them() {
             let world = acme_with(of_every_access()).await;
             let state = access(&world, "acme", 1..=6).await;
             let run = run_of(&world, caller, 1..=6, private(&[MIKE])).await;
-            assert_eq!(run.counts(), Counts { matched, updated, unchanged, skipped, ..Counts::default() });
+            assert_eq!(run.counted().counts, Counts { matched, updated, unchanged, skipped, ..Counts::default() });
             let id = if is_synchronous { applied(&world, &run).await } else { worked(&world, &run).await };
             let job = record(&world, id).await;
-            assert_eq!((job.state, job.created_by, job.counts), (State::Done, Author::User(caller.user), run.counts()));
+            assert_eq!(
+                (job.state, job.created_by, job.counts),
+                (State::Done, Author::User(caller.user), run.counted().counts)
+            );
             let after = access(&world, "acme", 1..=6).await;
             for number in 1..=6i32 {
                 let (was, is) = (state.get(&number), after.get(&number));
@@ -309,6 +312,34 @@ async fn run_records_a_change_after_its_check_as_the_access_before() {
 }
 
 #[tokio::test]
+async fn answer_leaves_out_a_contact_that_the_call_could_no_longer_change() {
+    let bodies = [
+        json!({"contactid": [1, 2, 3], "isShared": true, "managerList": [MIKE]}),
+        json!({"contactid": [1, 2, 3], "addManagers": [MIKE]}),
+    ];
+    for body in bodies {
+        let world = acme_with((1..=3).map(|id| contact(id, json!({})))).await;
+        let (proxy, jobs) = proxied(&world).await;
+        let world = world.serving(api::App::new(jobs, std::time::Duration::from_secs(3600)));
+        let gate = Gate::new();
+        proxy.inject(at(Step::Batch, 1, Fault::Hold(When::Before, gate.clone())));
+        let change = world.put("access.json?fields=id,isPrivate,canEdit", MIKE_TOKEN, &body);
+        let (reply, ()) = tokio::join!(change, async {
+            gate.reached().await;
+            let lock = json!({"isShared": false, "managerList": [SAM]});
+            assert_eq!(world.put("2/access", ADA_TOKEN, &lock).await.unwrap().status, 200);
+            gate.open();
+        });
+        let reply = reply.unwrap();
+        assert_eq!((reply.status.as_u16(), reply.ids()), (200, vec![1, 3]), "{}", reply.text);
+        let counts = ["x-total-count", "x-matched-count", "x-updated-count"].map(|name| reply.count(name));
+        assert_eq!((counts, reply.json()["total"].as_u64()), ([Some(2); 3], Some(2)), "{}", reply.text);
+        assert_eq!(access_of(&world, 2).await.access, private(&[SAM]));
+        assert_eq!(access_of(&world, 1).await.job(), job(&reply));
+    }
+}
+
+#[tokio::test]
 async fn job_of_named_contacts_shows_its_target_and_no_filter() {
     let world = acme_with(of_every_access()).await;
     let id = applied(&world, &run_of(&world, ADMIN, 1..=6, private(&[MIKE])).await).await;
@@ -351,7 +382,7 @@ async fn run_over_its_deadline_is_queued_for_a_worker() {
     let Applied::Requeued(job) = ran else { panic!("{ran:?} was completed after its deadline") };
     assert_eq!((job.id, job.state, job.counts), (id, State::Running, Counts::default()));
     assert_eq!(world.work().await.unwrap(), 1);
-    assert_eq!((record(&world, id).await.state, record(&world, id).await.counts), (State::Done, run.counts()));
+    assert_eq!((record(&world, id).await.state, record(&world, id).await.counts), (State::Done, run.counted().counts));
 }
 
 // Contacts that are removed meanwhile.
@@ -497,7 +528,7 @@ async fn page_of_several_chunks_resumes_in_its_middle() {
         world.work().await.unwrap();
 
         let record = record(&world, job).await;
-        assert_eq!((record.state, record.counts), (State::Done, run.counts()), "{step:?}");
+        assert_eq!((record.state, record.counts), (State::Done, run.counted().counts), "{step:?}");
         let shards = world.store.shards(&id("acme"), &record).await.unwrap();
         assert!(shards.len() == 1 && shards[0].progress.next_chunk >= 3, "{shards:?}");
         let changes = changes(&world, job).await;

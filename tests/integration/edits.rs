@@ -58,7 +58,7 @@ fn with(mut object: Value, further: Value) -> Value {
     object
 }
 
-/// The verbs: the fields of a body, and the access of the three contacts after the change.
+/// Bodies that change access, each with the access of the three contacts after the change.
 fn verbs() -> [(Value, [Access; 3]); 5] {
     [
         (json!({"addManagers": [SAM]}), [private(&[MIKE, SAM]), shared_for_reading(&[SAM, MIKE]), public(&[SAM])]),

@@ -137,8 +137,8 @@ fn functions_build_each_dependency_with_the_same_features() {
     assert_eq!(several.flatten().collect::<Vec<_>>(), ["aws_lambda_events"]);
 }
 
-/// A manifest says `test = false` or `doctest = false` for a library or a binary without such tests. Otherwise `make test`
-/// would link an empty harness. With a wrong setting, cargo would skip tests silently.
+/// A manifest says `test = false` or `doctest = false` for a library or a binary without such tests. Otherwise `make
+/// test` would link an empty harness. With a wrong setting, cargo would skip tests silently.
 #[test]
 fn libraries_and_binaries_are_tested_exactly_if_they_have_tests() {
     let (metadata, tree, mut checked) = (metadata(), tree(), 0);

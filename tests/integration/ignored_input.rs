@@ -25,7 +25,7 @@ async fn state(world: &World) -> String {
 
 /// Calls each endpoint with extra headers, and with `body`, if given, instead of the endpoint's normal body. Checks
 /// that each answer has the status and contains the text, and that nothing changes. The future is boxed, because a test
-/// makes many of these calls, and the thread of a test has a stack of 2 MB.
+/// awaits many of these large futures.
 fn refused<'a>(
     takes: impl Fn(&api::Endpoint) -> bool + 'a,
     query: &'a str,

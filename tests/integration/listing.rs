@@ -1,4 +1,4 @@
-//! Lists of contacts as the table answers them: round trips and units, manager index writes, and left-out contacts.
+//! Lists of contacts as the table answers them: round trips and units, writes of postings, and left-out contacts.
 
 use std::collections::BTreeSet;
 
@@ -115,17 +115,14 @@ async fn indexed(world: &World, manager: UserId) -> BTreeSet<ContactId> {
         .collect()
 }
 
-/// Checks that the manager index has every stored access. A reader can then skip all other contacts.
+/// Checks that the postings of each manager name the manager's contacts. A reader can then skip all other contacts.
 async fn check_indexed(world: &World, contacts: impl IntoIterator<Item = i64>) {
     let indexed =
         [(ADA, indexed(world, ADA).await), (MIKE, indexed(world, MIKE).await), (SAM, indexed(world, SAM).await)];
     for (number, state) in access(world, "acme", contacts).await {
         for manager in &state.access.managers {
             let (_, of) = indexed.iter().find(|(of, _)| of == manager).unwrap();
-            assert!(
-                of.contains(&contact_id(number.into())),
-                "contact {number} is not in the manager index of {manager}"
-            );
+            assert!(of.contains(&contact_id(number.into())), "contact {number} is not in the postings of {manager}");
         }
     }
 }
@@ -165,12 +162,12 @@ async fn first_page_takes_two_rounds_or_three_with_access_checks_or_sorting() {
         (List { page: Page { count: 25, start_index: 480 }, total: true, ..List::default() }, 20, Some(500), 2),
         // An ordinary caller's page needs the access of its contacts first.
         (List { user: SAM, ..List::default() }, 25, None, 3),
-        // First the manager index, then the current access, then the contacts.
+        // First the postings, then the current access, then the contacts.
         (List { total: true, ..List::of(MIKE) }, 25, Some(25), 3),
         (List { total: true, page: Page { count: 5, start_index: 0 }, ..List::of(MIKE) }, 5, Some(25), 3),
         (List { total: true, ..mine }, 5, Some(5), 3),
-        // First the complete index, eight partitions at a time, then the contacts. Eight partitions that finish together
-        // make a round of their own.
+        // First the complete index, eight partitions at a time, then the contacts. Eight partitions that finish
+        // together make a round of their own.
         (List { total: true, ..List::by(SortBy::Id) }, 25, Some(500), 3),
     ] {
         let (listed, took, spent) = list.read(&world).await;
@@ -371,7 +368,7 @@ async fn manager_index_of_a_portal_starts_with_its_first_load_or_never() {
     world.import(&moved).await.unwrap();
     assert!(mark().await);
 
-    // The state left by a program version without the manager index.
+    // The state left by a program version without postings.
     let (pk, sk) = Key::Portal(acme_id()).encode();
     let request = world.client.update_item().table_name(&world.table).update_expression("REMOVE managers_indexed");
     request.key(PK, AttributeValue::S(pk)).key(SK, AttributeValue::S(sk)).send().await.unwrap();

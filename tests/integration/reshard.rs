@@ -1,4 +1,4 @@
-//! Re-sharding: a portal with contacts gets another number of shards.
+//! Re-sharding: the number of shards of a portal with contacts changes.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -170,8 +170,8 @@ async fn change_of_shards_interrupted_at_any_write_is_completed_later() {
     let mut interruptions = 0;
     for to in [6, 2] {
         loop {
-            // The first write marks the portal. Interruptions at the first and the second write alone would never let an
-            // attempt move an entry.
+            // The first write marks the portal. Interruptions at the first and the second write alone would never let
+            // an attempt move an entry.
             let (at, when) = ([3, 1, 4, 2][interruptions % 4], When::BOTH[interruptions / 4 % 2]);
             proxy.inject(Calls::writes().nth(at).meet(Fault::Die(when)));
             let result = reshard(&world, &store, &of, to).await;
@@ -211,7 +211,8 @@ async fn imports_and_runs_by_filter_wait_for_the_end_of_a_change_of_shards() {
         assert!(reply.text.contains("Nothing was changed"), "{}", reply.text);
     }
     let error = world.import(&lines([portal("acme", "Europe/Riga", 8), contact(13, json!({}))])).await.unwrap_err();
-    let refused = "portal acme gets another number of shards; import again when `crm-access reshard` has ended";
+    let refused =
+        "the number of shards of portal acme is being changed; import again when `crm-access reshard` has ended";
     assert_eq!(error.to_string(), refused);
 
     // A due rule stays due.

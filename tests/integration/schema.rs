@@ -89,8 +89,8 @@ fn undated_posting() -> Key {
     Key::Posting(id("acme"), MIKE, [1; 16])
 }
 
-/// Writes a known network, a packed posting, a posting without a date and a journal entry. The names of their attributes
-/// are those of version 2.
+/// Writes a known network, a packed posting, a posting without a date and a journal entry. The names of their
+/// attributes are those of version 2.
 async fn add_items(world: &World) {
     let now = world.app.now();
     let items = items(world).await;
@@ -163,8 +163,8 @@ async fn put_rule(world: &World, cron: &str) {
     assert_eq!(reply.status.as_u16(), 200, "{}", reply.text);
 }
 
-/// Creates a table of version 1 that holds every renamed attribute: among others an answered key, an attempt to sign in,
-/// dirty counters, a rule, postings, a journal entry and a queued job.
+/// Creates a table of version 1 that holds every renamed attribute: among others an answered key, an attempt to sign
+/// in, dirty counters, a rule, postings, a journal entry and a queued job.
 async fn old() -> (World, Reply, String) {
     let contacts = NAMED.iter().chain(&[7]).map(|number| contact(*number, json!({})));
     let member = signing_in(MIKE, "Mike", false, "mike@example.com", "correct horse");

@@ -153,3 +153,33 @@ async fn shutdown_waits_only_for_running_calls() {
     server.stop(TIMEOUT).await;
     assert!(TcpStream::connect(address).await.is_err());
 }
+
+#[tokio::test]
+async fn head_that_hyper_refuses_is_answered_with_a_message_and_an_identifier() {
+    let (_world, _server, address) = start(LONG).await;
+    let long =
+        format!("GET /api/2.0/crm/contact/filter?tags={} HTTP/1.1\r\nHost: localhost\r\n\r\n", "a".repeat(70_000));
+    let headers: String = (0..120).map(|number| format!("x-{number}: 1\r\n")).collect();
+    let many = format!("GET /api/2.0/crm/contact/1 HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n");
+    let unencoded = GET.replace("contact/1", "contact/filter?tags=[\"Germany\"]");
+    let malformed = GET.replace("Host:", "Host");
+    for (sent, status, kind, word) in [
+        (unencoded.as_str(), 400, "invalid-request", "%22"),
+        (malformed.as_str(), 400, "invalid-request", "HTTP/1.1"),
+        (long.as_str(), 431, "head-too-long", "65536 bytes"),
+        (many.as_str(), 431, "head-too-long", "headers"),
+    ] {
+        let answer = read_all(connect_and_send(address, sent).await).await;
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let body: serde_json::Value = serde_json::from_str(body).unwrap();
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
+        let header = |name: &str| {
+            let lines = head.lines().filter_map(|line| line.split_once(": "));
+            lines.filter(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value).collect::<Vec<_>>()
+        };
+        assert_eq!(header("x-request-id"), [body["error"]["requestId"].as_str().unwrap()], "{head}");
+        assert_eq!(header("connection"), ["close"], "{head}");
+        assert_eq!((&body["statusCode"], &body["error"]["type"]), (&json!(status), &json!(kind)), "{body}");
+        assert!(body["error"]["message"].as_str().unwrap().contains(word), "{body}");
+    }
+}

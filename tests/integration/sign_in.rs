@@ -269,7 +269,8 @@ async fn user_signs_in_with_the_address_loaded_last() {
         assert_eq!(address_entries(&world, gone).await, 0, "{gone}");
     }
 
-    // A line replaces its user: without an address the user loses the address. The password stays for the next one.
+    // A line replaces its user: without an address the user loses the address. The password stays valid with the next
+    // address.
     world.import(&acme_lines([member(MIKE, None, None)])).await.unwrap();
     assert_eq!(signs_in(&world, MIKES, PASSWORD).await, []);
     assert_eq!(address_entries(&world, MIKES).await, 0);

@@ -1,5 +1,5 @@
-//! One-time codes: `POST …/authentication/code` creates a code, and `POST …/authentication` exchanges the code once. Also
-//! the settings, which a page reads after its sign-in.
+//! One-time codes: `POST …/authentication/code` creates a code, and `POST …/authentication` exchanges the code once.
+//! Also the settings, which a page reads after its sign-in.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -135,7 +135,8 @@ async fn end_of_a_token_ends_its_codes_and_the_tokens_of_its_codes() {
         const PARENT: &str = "ada-until-2027-0123456789abcdef0123456789";
         let parent = json!({"token": {"Token": PARENT, "UserId": ADA, "Scopes": ["read", "write"],
             "Expires": "2026-01-01T00:05:00Z"}});
-        // Without a cache, as in `serve`, and with the long cache of the other tests for the ways that it allows.
+        // `serve` caches no token. With a cache, the revocation of a single token takes effect late, so this case runs
+        // without a cache only.
         for cache in [Duration::ZERO, Duration::from_secs(3600)] {
             let world = World::with_token_cache(cache).await.unwrap();
             world.import(&lines(acme().into_iter().chain([parent.clone()]))).await.unwrap();
@@ -162,7 +163,7 @@ async fn end_of_a_token_ends_its_codes_and_the_tokens_of_its_codes() {
             }
             assert_eq!(status_of(&world, &child).await, 401, "{way}");
             assert_eq!(refusal(&exchange(&world, &unused).await), (401, "sign-in-refused".into()), "{way}");
-            // Only the ends of all tokens concern the user's other tokens, and none concerns other users.
+            // The user's other session ends only if all tokens of the user end. Sessions of other users never end.
             let of_one = ["sign-out", "revoked", "expiry"].contains(&way);
             assert_eq!(status_of(&world, &sibling).await, if of_one { 200 } else { 401 }, "{way}");
             assert_eq!(status_of(&world, &other).await, 200, "{way}");

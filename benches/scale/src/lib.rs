@@ -216,9 +216,9 @@ impl Run {
         rest.into_iter().fold(first, |least, rate| if rate.1 < least.1 { rate } else { least })
     }
 
-    /// Returns the maximum seconds in which the last worker writes alone, if the table limits the run. The limiters share
-    /// the table unevenly, so some workers have their shards left when the others find no more. The rate of the last
-    /// worker grows slowly at first; then the processor limits the worker.
+    /// Returns the maximum seconds in which the last worker writes alone, if the table limits the run. The limiters
+    /// share the table unevenly, so some workers have their shards left when the others find no more. The rate of the
+    /// last worker grows slowly at first; then the processor limits the worker.
     pub fn longest_end(&self) -> f64 {
         if self.bottleneck().0 != Bottleneck::Writes {
             return 0.0;
@@ -251,8 +251,8 @@ pub const MODEL_HEAD: &str =
 /// Maximum difference between the model and the simulation, as a share of the model's time.
 pub const TOLERANCE: f64 = 0.05;
 
-/// Returns the maximum difference in seconds between the model and a simulation. The model leaves out two things: a shard
-/// fails and waits for a sweep if the table refuses a batch on every attempt; and the last worker writes alone.
+/// Returns the maximum difference in seconds between the model and a simulation. The model leaves out two things: a
+/// shard fails and waits for a sweep if the table refuses a batch on every attempt; and the last worker writes alone.
 pub fn tolerance(run: &Run, report: &simulation::Report) -> f64 {
     let waits = f64::from(report.waits) * (RETRY_SECONDS + SWEEP_SECONDS);
     TOLERANCE * run.predict().seconds + waits + run.longest_end()

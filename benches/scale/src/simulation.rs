@@ -1,10 +1,10 @@
 //! A discrete simulation of a job: workers with processor time, shards with pages and batches, and a table whose
 //! partitions have token buckets.
 //!
-//! The simulation follows the code: a worker takes up to four messages and returns unfinished shards to the queue at the
-//! end of its turn; a shard reads the next page while it writes a page; a page is a chunk, batches of 25, and a write of
-//! the progress. Each worker has a limiter, which admits the batches of its shards in order of arrival. Refused items
-//! wait for a pause with jitter, then for the limiter again. The same seed gives the same run.
+//! The simulation follows the code: a worker takes up to four messages and returns unfinished shards to the queue at
+//! the end of its turn; a shard reads the next page while it writes a page; a page is a chunk, batches of 25, and a
+//! write of the progress. Each worker has a limiter, which admits the batches of its shards in order of arrival.
+//! Refused items wait for a pause with jitter, then for the limiter again. The same seed gives the same run.
 
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, VecDeque};
@@ -18,8 +18,8 @@ use crate::{
     WRITE_BATCH, WRITES_IN_FLIGHT, processor_share,
 };
 
-/// Seconds of unused units that a partition saves. DynamoDB saves up to 300 seconds when it can; a job that is longer
-/// than that gains nothing.
+/// Seconds of unused units that a partition saves. DynamoDB may save up to 300 seconds of units, from which a longer
+/// job gains little.
 const BURST_SECONDS: f64 = 1.0;
 
 /// Seconds between two probes. A probe finds out whether the table would refuse a write of another caller.
@@ -187,11 +187,11 @@ struct Shard {
     unread: u32,
     /// Contacts of the page that is being read.
     reading: u32,
-    /// Contacts of the page that waits for the writing of the page before.
+    /// Contacts of the page that was read ahead, until the previous page is written.
     waiting: u32,
-    /// Contacts of the written page that are not sent.
+    /// Contacts of the page being written that are not yet sent.
     unsent: u32,
-    /// Contacts of the written page that the table refused on every attempt.
+    /// Contacts of the page being written that the table refused on every attempt.
     refused: u32,
     /// Number of the reader. The calls of an earlier reader, whose shard failed, have no effect.
     reader: u32,
@@ -211,7 +211,7 @@ impl Shard {
     }
 }
 
-/// A worker, one call after the other.
+/// A worker, which handles one call at a time.
 #[derive(Debug)]
 struct Worker {
     /// Shards of the current call; none between calls.

@@ -136,7 +136,7 @@ fn import_stops_at_an_invalid_line_and_names_the_line() -> TestResult {
         // The empty line is not loaded, but counts in line numbers.
         let lines = [&portal, &contact(1), "", &contact(2), &bad, &contact(4)].join("\n");
         fs::write(&file, lines)?;
-        let words = [text(&file)?, "line 5:", reason, "The 3 lines before it were loaded"];
+        let words = [text(&file)?, "line 5:", reason, "Lines loaded before it: 3"];
         check_failure(&["import", "--data-dir", text(&data)?, text(&file)?], &words)?;
     }
     fs::write(&file, [portal, contact(1), contact(2), contact(4)].join("\n"))?;

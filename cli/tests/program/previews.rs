@@ -34,8 +34,8 @@ fn sees(user: &Value, access: &Value) -> bool {
     access["shareType"] != 0 || access["accessList"].as_array().into_iter().flatten().any(|one| one["id"] == *user)
 }
 
-/// Counts, user by user and contact by contact, the changes that `is_counted` selects by whether the user sees the contact
-/// before and after.
+/// Counts the changes of each user for which `is_counted` is true. Its arguments say whether the user sees the contact
+/// before and after the change.
 fn counted(users: &[Value], changes: &[Value], caller: &Value, is_counted: fn(bool, bool) -> bool) -> Value {
     let count = |user: &&Value| {
         let change = |change: &&Value| is_counted(sees(user, &change["before"]), sees(user, &change["after"]));

@@ -44,9 +44,9 @@ async fn list(call: Call<'_>) -> Result<Answer, Failure> {
     }
     let is_hidden = !caller.is_admin && filter.user.is_some_and(|user| user != caller.user);
     if page.count == 0 || is_hidden {
-        return ListAnswer::new(&call.format, None).finish(&ListEnd::default());
+        return ListAnswer::new(&call.format, None).finish(&end_of(page, 0, false));
     }
-    // The matches before `startIndex` are examined too.
+    // With conditions, `startIndex` counts matches. So the list reads from the newest job and skips matches.
     let start = match (page.start, filter.before()) {
         (JobsStart::Before(job), Some(end)) => JobsStart::Before(job.min(end)),
         (JobsStart::Index(_), Some(end)) => JobsStart::Before(end),
@@ -91,13 +91,17 @@ async fn all(call: &Call<'_>, caller: &Caller, page: JobsPage, mut reader: JobRe
             (covered, last) = (covered + 1, Some(id));
         }
     }
+    list.finish(&ListEnd { next_before: last.filter(|_| more), ..end_of(page, covered, more) })
+}
+
+/// Returns the end of a list whose page has `covered` jobs. Has a next index if the page is given by an index, `more`
+/// jobs follow, and the next index is not above the maximum: then only `before` leads to the next page.
+fn end_of(page: JobsPage, covered: usize, more: bool) -> ListEnd {
     let end = match page.start {
         JobsStart::Index(start_index) => ListPage { start_index, covered, more, total: None }.end(),
         JobsStart::Before(_) => ListEnd::default(),
     };
-    // Above the maximum start index only `before` leads to the next page.
-    let next_index = end.next_index.filter(|next| *next <= MAX_JOBS_START_INDEX as u64);
-    list.finish(&ListEnd { next_index, next_before: last.filter(|_| more), ..end })
+    ListEnd { next_index: end.next_index.filter(|next| *next <= MAX_JOBS_START_INDEX as u64), ..end }
 }
 
 /// Reads the progress of a listed job: 1 read unit for a running job.
@@ -109,8 +113,8 @@ async fn with_shards(call: &Call<'_>, listed: ListedJob) -> Result<(JobId, Optio
     Ok((listed.id, listed.job, shards))
 }
 
-/// Lists the jobs of the reader that the filter selects. Examines at most [`MAX_EXAMINED_JOBS`] jobs, so that the cost of
-/// a page is bounded; the next page continues after the last examined job.
+/// Lists the jobs of the reader that the filter selects. Examines at most [`MAX_EXAMINED_JOBS`] jobs, so that the cost
+/// of a page is bounded; the next page continues after the last examined job.
 async fn filtered(
     call: &Call<'_>,
     caller: &Caller,
@@ -123,7 +127,7 @@ async fn filtered(
         JobsStart::Index(index) => index,
         JobsStart::Before(_) => 0,
     };
-    let (mut covered, mut examined, mut last, mut more) = (0, 0, None, false);
+    let (mut covered, mut examined, mut last, mut more, mut is_full) = (0, 0, None, false, false);
     'page: loop {
         let room = EXAMINED_AT_ONCE.min(MAX_EXAMINED_JOBS - examined);
         if room == 0 {
@@ -145,7 +149,7 @@ async fn filtered(
                 } else {
                     let shards = call.reads().summaries(&job).await?;
                     if covered == page.count || list.push(&job.view(&shards, call.now, caller))? == Pushed::Full {
-                        more = true;
+                        (more, is_full) = (true, true);
                         break 'page;
                     }
                     covered += 1;
@@ -158,5 +162,7 @@ async fn filtered(
             }
         }
     }
-    list.finish(&ListEnd { next_before: last.filter(|_| more), ..ListEnd::default() })
+    // A next index leads to further jobs only if the page is full: otherwise the list has examined the maximum of jobs,
+    // and the next page would examine the same jobs again.
+    list.finish(&ListEnd { next_before: last.filter(|_| more), ..end_of(page, covered, is_full) })
 }

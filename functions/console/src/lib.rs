@@ -1,5 +1,5 @@
-//! The console: the web page of the service, from the files of `console/` at the root of the repository. The build script
-//! embeds each file with its compressed forms.
+//! The console: the web page of the service, from the files of `console/` at the root of the repository. The build
+//! script embeds each file with its compressed forms.
 
 use api::site::{File, Site};
 

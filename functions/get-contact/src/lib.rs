@@ -1,5 +1,5 @@
-//! `GET /api/2.0/crm/contact/{contactid}` and its `/access`: shows a contact, its access list, the changes of its access,
-//! and the reasons for a user's rights.
+//! `GET /api/2.0/crm/contact/{contactid}` and its `/access`: shows a contact, its access list, the changes of its
+//! access, and the reasons for a user's rights.
 
 mod history;
 

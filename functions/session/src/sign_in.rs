@@ -17,7 +17,7 @@ use store::tokens::new_token;
 
 use crate::FUNCTION;
 
-/// The first call of ONLYOFFICE's clients.
+/// Signs a user in. ONLYOFFICE's clients make this call first.
 pub(crate) const ENDPOINT: Endpoint = Endpoint {
     function: FUNCTION,
     method: "POST",

@@ -23,11 +23,11 @@ pub(crate) const ENDPOINT: Endpoint = Endpoint {
     auth: Auth::Secret(|call| handle(call).boxed()),
 };
 
-/// Creates a code of the caller's token. A token that a code gave creates no code: the tokens of a chain would all have to
-/// be read at each call, because each ends with the one before.
+/// Creates a code of the caller's token. A token that a code gave creates no code: the tokens of a chain would all have
+/// to be read at each call, because each ends with the one before.
 async fn handle(call: WriteCall<'_>) -> Result<Answer, Failure> {
-    const OF_A_CODE: &str = "names a token that a sign-in code gave, and such a token creates no further codes; sign in \
-                             with userName and password";
+    const OF_A_CODE: &str = "names a token that was created with a sign-in code, and such a token cannot create codes; \
+                             sign in with userName and password";
     call.query(queries::NONE).finish()?;
     let (_, token) = call.caller_and(call.stored_token()).await?;
     if token.parent.is_some() {

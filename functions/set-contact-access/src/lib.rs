@@ -23,8 +23,8 @@ pub const ENDPOINT: Endpoint = Endpoint {
 };
 
 /// Sets the access in three sequential DynamoDB round trips: read the data for the decision, read the entries for the
-/// answer and write the manager index, write the access record with the job. Repeats the round trips when another call
-/// has changed the access in the meantime.
+/// answer and write the postings, write the access record with the job. Repeats the round trips when another call has
+/// changed the access in the meantime.
 async fn handle(call: WriteCall<'_>) -> Result<Answer, Failure> {
     let contact = call.contact_id()?;
     let mut query = call.query(queries::SET_CONTACT_ACCESS);
@@ -52,7 +52,7 @@ async fn handle(call: WriteCall<'_>) -> Result<Answer, Failure> {
         // A contact whose access stays the same costs no write and gets no job.
         let writes = !dry_run && after != before.access;
 
-        // Write the manager index before the access record, concurrently with the reads for the answer.
+        // Write the postings before the access record, concurrently with the reads for the answer.
         let prepared =
             async { if writes { Ok(Some(run.prepare(jobs, &before, after.clone()).await?)) } else { Ok(None) } };
         let (entries, prepared) = futures::try_join!(entries_of_contact(&call, &record, &after, users), prepared)?;

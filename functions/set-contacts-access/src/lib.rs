@@ -1,13 +1,13 @@
 //! `PUT /api/2.0/crm/contact/access`: sets who may see and edit each contact of a list, or changes none.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use api::answer::{ListPage, Preference};
 use api::endpoint::{Conditions, Dialect, Payload};
 use api::show::{AccessAfter, access_after, check_managers, entries_of_contacts, show_job};
 use api::{Answer, Auth, Call, Endpoint, Failure, WriteCall};
 use futures::FutureExt as _;
-use jobs::{Applied, ContactsRun};
+use jobs::{Applied, ContactsRun, Outcome};
 use models::access::Caller;
 use models::answer::Fields;
 use models::contact::{Contact, ContactRecord};
@@ -51,23 +51,26 @@ async fn handle(call: WriteCall<'_>) -> Result<Answer, Failure> {
         note,
     };
     let mut after = expected_access(&run)?;
-    let (counts, job) = if dry_run && call.prefers_async() {
+    let (Outcome { counts, left_out, .. }, job) = if dry_run && call.prefers_async() {
         let preview = run.enqueue_preview(&call.app.jobs, call.new_job()).await?;
         return show_job(&call, &run.caller, &preview, Preference::Applied).await;
     } else if dry_run {
-        (run.counts(), None)
+        (run.counted(), None)
     } else if call.prefers_async() {
         let job = run.enqueue(&call.app.jobs, call.new_job()).await?;
         return show_job(&call, &run.caller, &job, Preference::Applied).await;
-    } else if run.counts().updated == 0 {
+    } else if run.counted().counts.updated == 0 {
         // Contacts whose access already matches cost no write and get no job.
-        (run.counts(), None)
+        (run.counted(), None)
     } else {
         match run.apply(&call.app.jobs, call.new_job(), &call.app.deadline(call.deadline)).await? {
-            Applied::Completed { job, outcome } => (outcome.counts, Some(job.id)),
+            Applied::Completed { job, outcome } => (outcome, Some(job.id)),
             Applied::Requeued(job) => return show_job(&call, &run.caller, &job, Preference::NotApplied).await,
         }
     };
+    // The answer shows what the call did, and leaves out the contacts that the run could no longer change.
+    let left_out: HashSet<ContactId> = left_out.into_iter().collect();
+    let records: Vec<ContactRecord> = records.into_iter().filter(|record| !left_out.contains(&record.id)).collect();
     let ids: Vec<ContactId> = records.iter().map(|record| record.id).collect();
     let read = async {
         if job.is_some() {

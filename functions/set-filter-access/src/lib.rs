@@ -62,7 +62,7 @@ async fn handle(call: WriteCall<'_>) -> Result<Answer, Failure> {
         rule: None,
         note,
     };
-    let (Outcome { counts, page: positions }, job) = match act(&call, &run, mode).await? {
+    let (Outcome { counts, page: positions, .. }, job) = match act(&call, &run, mode).await? {
         Acted::Completed { outcome, job } => (outcome, job),
         Acted::Queued(job) => {
             let preference = if call.prefers_async() { Preference::Applied } else { Preference::NotApplied };

@@ -37,8 +37,8 @@ pub enum Auth {
     Write(WriteHandler),
     /// Any valid token, which the call changes. The call may carry an idempotency key.
     OwnToken(WriteHandler),
-    /// Any valid token. The answer holds a secret, which the table must not keep, so the call may not carry an idempotency
-    /// key.
+    /// Any valid token. The answer holds a secret, which the table must not keep, so the call may not carry an
+    /// idempotency key.
     Secret(WriteHandler),
     /// No token.
     Public(PublicHandler),

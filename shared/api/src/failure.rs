@@ -120,6 +120,12 @@ pub enum Failure {
     /// The server has reached its maximum number of connections.
     #[error("too many connections")]
     TooManyConnections,
+    /// The server cannot read the head of the request as HTTP/1.1.
+    #[error("the head of the request cannot be read")]
+    UnreadableHead,
+    /// The head of the request is longer than the server accepts, or has too many headers.
+    #[error("the head of the request is too long")]
+    HeadTooLong,
     /// More contacts would be changed than `maxAffected` allows.
     #[error("{would_change} contacts would be changed")]
     TooManyAffected {
@@ -134,8 +140,8 @@ pub enum Failure {
     /// The caller has reached the maximum number of previews, and none of them has ended.
     #[error("too many previews")]
     TooManyPreviews,
-    /// The portal gets another number of shards right now, and no run by filter starts meanwhile.
-    #[error("the portal gets another number of shards")]
+    /// The portal's number of shards is being changed, and no run by filter starts meanwhile.
+    #[error("the portal's number of shards is being changed")]
     Resharding,
     /// The contacts could not be counted within the time of one call; nothing was written.
     #[error("not counted in time")]
@@ -248,6 +254,7 @@ pub const KINDS: &[(u16, &str)] = &[
     (429, "sign-in-locked"),
     (429, "too-many-open-jobs"),
     (429, "too-many-previews"),
+    (431, "head-too-long"),
     (500, "internal-error"),
     (503, "contended"),
     (503, "database-unavailable"),
@@ -306,7 +313,8 @@ impl Failure {
             | Self::AdministratorsOnly
             | Self::ReasonsForbidden
             | Self::RuleForbidden(_) => StatusCode::FORBIDDEN,
-            Self::Invalid(_) | Self::UnknownManagers { .. } => StatusCode::BAD_REQUEST,
+            Self::Invalid(_) | Self::UnknownManagers { .. } | Self::UnreadableHead => StatusCode::BAD_REQUEST,
+            Self::HeadTooLong => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::ContactNotFound(_)
             | Self::ContactsNotFound(_)
             | Self::RouteNotFound
@@ -352,7 +360,7 @@ impl Failure {
             Self::SignInBusy => "sign-in-busy",
             Self::OriginForbidden => "origin-forbidden",
             Self::ScopeMissing(_) => "scope-missing",
-            Self::Invalid(_) => "invalid-request",
+            Self::Invalid(_) | Self::UnreadableHead => "invalid-request",
             Self::UnknownManagers { .. } => "unknown-manager",
             Self::ContactNotFound(_) | Self::ContactsNotFound(_) => "contact-not-found",
             Self::EditForbidden(_) | Self::EditsForbidden(_) => "edit-forbidden",
@@ -369,6 +377,7 @@ impl Failure {
             Self::HostNotAllowed => "host-not-allowed",
             Self::RequestTimeout => "request-timeout",
             Self::TooManyConnections => "too-many-connections",
+            Self::HeadTooLong => "head-too-long",
             Self::TooManyAffected { .. } => "too-many-affected",
             Self::TooManyOpenJobs => "too-many-open-jobs",
             Self::TooManyPreviews => "too-many-previews",

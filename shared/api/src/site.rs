@@ -1,8 +1,8 @@
 //! The site: a web page whose files are embedded in a program, in compressed forms too.
 //!
-//! The page has a fixed address and is compared with the browser's copy at each visit. All other files stand in a folder
-//! whose name changes with their contents, so browsers keep these files for ever. The headers forbid every script, style
-//! and connection of another origin, and every script inside the page.
+//! The page has a fixed address, and browsers revalidate their copy at each visit. All other files stand in a folder
+//! whose name changes with their contents, so browsers keep these files for ever. The headers forbid every script,
+//! style and connection of another origin, and every script inside the page.
 
 use lambda_http::http::header::{
     CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderName, LOCATION, VARY,
@@ -17,7 +17,7 @@ use crate::failure::Failure;
 use crate::negotiation::Compression;
 use crate::routes;
 
-/// The paths of the site: twice the page, then its files.
+/// The paths of the site: two paths of the page, then the path of its files.
 pub const PATHS: [&str; 3] = ["/", PAGE, "/console/{folder}/{file+}"];
 
 /// The methods of each path.
@@ -34,7 +34,7 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; st
                                        connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
                                        require-trusted-types-for 'script'; trusted-types 'none'";
 
-/// The features of browsers that the page does without: all that need a permission.
+/// The browser features that the page disables: all features that need a permission.
 const PERMISSIONS_POLICY: &str = "accelerometer=(), autoplay=(), camera=(), clipboard-read=(), clipboard-write=(), \
                                   display-capture=(), encrypted-media=(), fullscreen=(), gamepad=(), geolocation=(), \
                                   gyroscope=(), hid=(), idle-detection=(), local-fonts=(), magnetometer=(), \
@@ -108,8 +108,13 @@ impl Site {
                 Err(failure) => refused(request, failure, &request_id),
             };
             let headers = response.headers_mut();
-            headers.extend(HeaderValue::from_str(&request_id).ok().map(|id| (REQUEST_ID, id)));
-            headers.extend(PROTECTION.map(|(name, value)| (name, HeaderValue::from_static(value))));
+            // A refusal has some of these headers already.
+            if let Ok(id) = HeaderValue::from_str(&request_id) {
+                headers.insert(REQUEST_ID, id);
+            }
+            for (name, value) in PROTECTION {
+                headers.insert(name, HeaderValue::from_static(value));
+            }
             tracing::info!(status = response.status().as_u16(), "answered");
             response
         })
@@ -187,7 +192,7 @@ pub(crate) fn page_behind(request: &Request) -> Option<&'static str> {
     (tidy.path() == PAGE).then_some(PAGE)
 }
 
-/// Returns the response that leads to another address.
+/// Returns a redirect to another address.
 pub(crate) fn moved_to(address: &'static str) -> Response<Body> {
     let mut response = Response::new(Body::Empty);
     *response.status_mut() = StatusCode::PERMANENT_REDIRECT;

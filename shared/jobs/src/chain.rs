@@ -12,8 +12,8 @@ use store::contacts::{AccessState, Origin};
 
 use crate::context::Jobs;
 
-/// The maximum number of changes that the search for a job's own change follows. Others must have changed the contact
-/// this often since the job sent its write.
+/// The maximum number of changes that the search for a job's own change follows. The search gives up only if others
+/// changed the contact more often than this since the job sent its write.
 const MAX_STEPS: usize = 100;
 
 /// A step back in the history of a contact's access.
@@ -148,7 +148,7 @@ impl Jobs {
 /// The revisions that the changes of a chunk replaced, by contact; none where the contact had no record.
 type ReplacedRevisions = HashMap<ContactId, Option<Revision>>;
 
-/// Finds out which of its changes a job made, although others changed the contacts since. Reads each job and each chunk
+/// Finds the recorded changes that a job made, even if others changed the contacts since. Reads each job and each chunk
 /// once: the later changes of a page's contacts are mostly in the same few chunks.
 #[derive(Debug)]
 pub(crate) struct OwnChanges<'a> {

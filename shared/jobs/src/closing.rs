@@ -31,6 +31,19 @@ const NOT_COUNTED: &str = "The snapshot stopped before its end. The latest snaps
 const TOO_LONG: &str =
     "The job took longer than a day, so it may have missed contacts that an import moved. Run the job again.";
 
+/// Returns the error of a job that stopped at its limit after the count of its changes.
+pub(crate) fn over_limit(job: &Job) -> String {
+    let limit = match &job.task {
+        Task::Filter(task) => task.max_affected.unwrap_or_else(|| task.shard_limits.iter().sum()),
+        _ => 0,
+    };
+    format!(
+        "More contacts came to need a change after the job had counted the changes, and maxAffected allows {limit}. The \
+         job changed {} contacts, then stopped. Run the job again, or raise maxAffected.",
+        job.counts.updated
+    )
+}
+
 /// The result of writing the end of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Finished {
@@ -89,6 +102,8 @@ impl Jobs {
             if is_too_old { TOO_LONG } else { REFUSED }
         } else if job.state == State::Cancelled {
             return (State::Cancelled, None);
+        } else if failed(ShardFailure::OverLimit) {
+            return (State::Failed, Some(over_limit(job)));
         } else if let Task::Preview(PreviewTask::Filter(task)) = &job.task
             && let Some(limit) = task.max_affected.filter(|limit| job.counts.updated > *limit)
         {
@@ -134,8 +149,8 @@ impl Jobs {
         Ok(Finished::Written)
     }
 
-    /// Records the failure of a rule's job in the rule, publishes the event of the ended job, if there is a bus, and closes
-    /// the job. A preview and a snapshot have no event, because they change nothing.
+    /// Records the failure of a rule's job in the rule, publishes the event of the ended job, if there is a bus, and
+    /// closes the job. A preview and a snapshot have no event, because they change nothing.
     async fn publish(&self, portal: &PortalId, job: &Job) -> Result<(), WorkError> {
         // A rule shows why its last job failed. The open-job entry stays until the rule is written.
         if let (State::Failed, Some(error), Some(rule)) = (job.state, &job.error, job.task.rule()) {

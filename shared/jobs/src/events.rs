@@ -49,7 +49,7 @@ pub struct JobEvent {
     pub skipped: u64,
     /// Contacts that an undo did not restore, because someone changed them since.
     pub conflicts: u64,
-    /// Contacts that could not be written: their manager list would be too long, or the table refused the writes.
+    /// Contacts that could not be written: their manager list would be too long, or the job was given up.
     pub failed: u64,
 }
 

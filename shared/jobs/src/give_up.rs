@@ -22,8 +22,8 @@ pub(crate) const KILLED: &str = "The job stopped ten times without progress: it 
     crashed. The changes made so far remain and can be undone. Run the job again with a narrower filter.";
 
 /// The error of a job that could not be closed with its counts.
-const NOT_CLOSED: &str = "The job stopped ten times while it was closed, so its counts are missing here. Changes \
-    that the job made remain and can be undone. The job's list of changes shows them.";
+const NOT_CLOSED: &str = "The job stopped ten times while it was being closed, so its counts are missing here. \
+    Changes that the job made remain and can be undone. The job's list of changes shows them.";
 
 /// The claim that counts the contacts of an unfinished chunk one by one.
 const COUNTING_TRY: u32 = MAX_TRIES + 1;

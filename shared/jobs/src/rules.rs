@@ -51,8 +51,8 @@ pub enum NotStarted {
     /// The run with this idempotency key is being started right now.
     #[error("a run with this idempotency key is being started right now; try again later")]
     KeyInUse,
-    /// The portal gets another number of shards right now.
-    #[error("portal {0} gets another number of shards right now; try again later")]
+    /// The portal's number of shards is being changed.
+    #[error("the number of shards of portal {0} is being changed; try again later")]
     Resharding(PortalId),
     /// The job could not be created.
     #[error(transparent)]
@@ -66,7 +66,7 @@ pub enum NotStarted {
 enum RuleJob {
     /// The job can start.
     Ready(Box<Job>),
-    /// The portal gets another number of shards right now. The rule stays due.
+    /// The portal's number of shards is being changed. The rule stays due.
     Later,
     /// The rule cannot start, for this reason.
     Refused(String),
@@ -250,7 +250,11 @@ impl Jobs {
         let job = match self.job_of_rule(portal, &rule, now).await? {
             RuleJob::Ready(job) => job,
             RuleJob::Later => {
-                tracing::warn!(%portal, rule = %name, "rule not started: its portal gets another number of shards");
+                tracing::warn!(
+                    %portal,
+                    rule = %name,
+                    "rule not started: the number of shards of its portal is being changed"
+                );
                 return Ok(None);
             }
             RuleJob::Refused(reason) => {

@@ -15,7 +15,7 @@ use models::filter::top_k::TopK;
 use models::job::{Counts, Job, State, Task};
 use models::limits::{self, LEASE_MARGIN_MILLIS, MAX_SHARDS, RUN_GRACE_MILLIS};
 use models::request::Page;
-use models::values::id::PortalId;
+use models::values::id::{ContactId, PortalId};
 use models::values::timestamp::Timestamp;
 use store::StoreError;
 use store::dynamodb::batch::Priority;
@@ -25,7 +25,7 @@ use store::jobs::{Created, Lease, Progress, Release};
 use store::keys::IndexPosition;
 use tokio::time::timeout_at;
 
-use crate::closing::Finished;
+use crate::closing::{Finished, over_limit};
 use crate::context::Jobs;
 use crate::queue::Message;
 use crate::shard::{Deadline, HeldLease, ShardRef, ShardWork, Stopped, lease_end};
@@ -50,6 +50,9 @@ pub struct Outcome {
     pub counts: Counts,
     /// The contacts on the answer's page, latest first. The caller may edit them. Empty if the call named the contacts.
     pub page: Vec<IndexPosition>,
+    /// Contacts that the call named and the run left unchanged: while the run wrote, others removed the contacts, or
+    /// changed their access so that the caller may no longer edit them.
+    pub left_out: Vec<ContactId>,
 }
 
 /// The result of a synchronous run.
@@ -62,7 +65,8 @@ pub enum Applied {
         /// The run's result.
         outcome: Outcome,
     },
-    /// The deadline passed, or the table failed. Workers process the remaining contacts.
+    /// The deadline passed, or the table failed, and workers process the remaining contacts. Or the job failed, because
+    /// more contacts would be changed than `maxAffected` allows.
     Requeued(Box<Job>),
 }
 
@@ -95,19 +99,36 @@ impl LatestPositions {
 
 /// The progress of a run, with the positions for the answer.
 pub(crate) struct Ran {
-    job: Box<Job>,
+    pub(crate) job: Box<Job>,
     latest: LatestPositions,
-    is_completed: bool,
+    left_out: Vec<ContactId>,
+    pub(crate) end: RunEnd,
+}
+
+/// The end of a synchronous run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RunEnd {
+    /// All shards are finished.
+    Completed,
+    /// Workers process the remaining shards.
+    Requeued,
+    /// The job failed, because more contacts would be changed than `maxAffected` allows.
+    OverLimit {
+        /// The changes that were made or found.
+        found: u64,
+    },
 }
 
 impl Ran {
     /// Returns the run's result, with the positions on the answer's page.
     pub(crate) fn applied(self, page: Page) -> Applied {
-        let Self { job, latest, is_completed } = self;
-        if !is_completed {
-            return Applied::Requeued(job);
+        let Self { job, latest, left_out, end } = self;
+        match end {
+            RunEnd::Completed => {
+                Applied::Completed { outcome: Outcome { counts: job.counts, page: latest.page(page), left_out }, job }
+            }
+            RunEnd::Requeued | RunEnd::OverLimit { .. } => Applied::Requeued(job),
         }
-        Applied::Completed { outcome: Outcome { counts: job.counts, page: latest.page(page) }, job }
     }
 }
 
@@ -123,6 +144,31 @@ pub enum StartError {
     /// The table failed before the job was recorded.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// The result of the shards of a run.
+struct ShardsRun {
+    counts: Counts,
+    latest: LatestPositions,
+    left_out: Vec<ContactId>,
+    unfinished: Vec<UnfinishedShard>,
+}
+
+impl ShardsRun {
+    /// Returns how the run ends. If shards stopped for different reasons, workers continue all of them.
+    fn end(&self) -> RunEnd {
+        if self.unfinished.is_empty() {
+            return RunEnd::Completed;
+        }
+        let additional = self.unfinished.iter().map(|shard| match shard.stopped {
+            Stopped::OverLimit { found } => Some(found.saturating_sub(shard.progress.counts.updated)),
+            _ => None,
+        });
+        match additional.sum::<Option<u64>>() {
+            Some(additional) => RunEnd::OverLimit { found: self.counts.updated + additional },
+            None => RunEnd::Requeued,
+        }
+    }
 }
 
 /// A shard that a run did not finish.
@@ -162,17 +208,24 @@ impl Jobs {
         let lease = Lease { owner: held.owner, until: lease_end(self) };
         self.create(portal, &job, Some(&lease), lease.until).await?;
 
-        let (counts, latest, unfinished) = self.run_shards(portal, &job, sources, held, limit, deadline).await;
-        let is_completed = unfinished.is_empty();
-        if !is_completed {
+        let shards = self.run_shards(portal, &job, sources, held, limit, deadline).await;
+        let end = shards.end();
+        let ShardsRun { counts, latest, left_out, unfinished } = shards;
+        if end == RunEnd::Requeued {
             tracing::info!(job = %id, shards = unfinished.len(), "job requeued");
             self.requeue_shards(portal, &job, held, unfinished).await;
             job.counts = counts;
-            return Ok(Ran { job: Box::new(job), latest, is_completed });
+            return Ok(Ran { job: Box::new(job), latest, left_out, end });
         }
         job.counts = counts;
-        job.percent = 100;
-        match self.finish(portal, &mut job, State::Done, None).await {
+        let (state, error) = match end {
+            RunEnd::OverLimit { .. } => (State::Failed, Some(over_limit(&job))),
+            _ => {
+                job.percent = 100;
+                (State::Done, None)
+            }
+        };
+        match self.finish(portal, &mut job, state, error).await {
             Ok(Finished::Written) => {}
             // A caller cancelled the job after its last write. A worker closes the job.
             Ok(Finished::RecordChanged) => {
@@ -184,7 +237,7 @@ impl Jobs {
                 tracing::error!(job = %id, error = &error as &dyn std::error::Error, "job record not closed");
             }
         }
-        Ok(Ran { job: Box::new(job), latest, is_completed })
+        Ok(Ran { job: Box::new(job), latest, left_out, end })
     }
 
     /// Processes the shards. Returns the unfinished shards. A shard that fails does not stop the others.
@@ -196,22 +249,28 @@ impl Jobs {
         held: HeldLease,
         limit: usize,
         deadline: &Deadline,
-    ) -> (Counts, LatestPositions, Vec<UnfinishedShard>) {
-        let (mut counts, mut latest, mut unfinished) = (Counts::default(), LatestPositions::new(limit), Vec::new());
+    ) -> ShardsRun {
+        let mut ran = ShardsRun {
+            counts: Counts::default(),
+            latest: LatestPositions::new(limit),
+            left_out: Vec::new(),
+            unfinished: Vec::new(),
+        };
         let shards = (0u16..).zip(sources).map(|(number, source)| {
             self.run_one_shard(ShardRef { portal, job, number }, source, held, limit, deadline)
         });
         let mut shards = concurrently(shards);
         while let Some((number, work, ended)) = shards.next().await {
-            counts += work.progress.counts;
+            ran.counts += work.progress.counts;
             if let Err(stopped) = ended {
                 tracing::warn!(job = %job.id, shard = number, why = ?stopped, "shard stopped before its end");
                 let progress = if matches!(stopped, Stopped::Overtaken) { *work.recorded() } else { work.progress };
-                unfinished.push(UnfinishedShard { number, progress, stopped });
+                ran.unfinished.push(UnfinishedShard { number, progress, stopped });
             }
-            latest.merge(work.latest);
+            ran.latest.merge(work.latest);
+            ran.left_out.extend(work.left_out);
         }
-        (counts, latest, unfinished)
+        ran
     }
 
     async fn run_one_shard<'a>(
@@ -228,6 +287,7 @@ impl Jobs {
             _ => Priority::Bulk,
         };
         let mut work = ShardWork::new(self, shard, priority, held, Progress::default(), limit);
+        work.max_changes = shard.job.task.shard_limit(shard.number);
         let run = work.run(&mut source, deadline);
         let ended = match deadline.instant() {
             // An interrupted shard is safe: its chunk lists every contact that may have been written.
@@ -295,7 +355,7 @@ impl Jobs {
     ) -> Result<Released, StoreError> {
         let (id, owner, number, now) = (job.id, held.owner, shard.number, self.now());
         let tries = match shard.stopped {
-            // Extend the lease until the writes have arrived; then a sweep finds the shard.
+            // Let the lease end as soon as the writes in flight have arrived; then a sweep finds the shard.
             Stopped::CutOff => {
                 let lease = Lease { owner, until: now + LEASE_MARGIN };
                 // The claim still counts, so the next worker looks for a chunk to complete.
@@ -304,8 +364,8 @@ impl Jobs {
                 return Ok(Released::Leased);
             }
             Stopped::Lost => return Ok(Released::Leased),
-            // A worker closes the shard of a removed user, which ends the job.
-            Stopped::OutOfTime | Stopped::Cancelled | Stopped::UserRemoved => 0,
+            // A worker closes the shard of a removed user or a shard over its limit, which ends the job.
+            Stopped::OutOfTime | Stopped::Cancelled | Stopped::UserRemoved | Stopped::OverLimit { .. } => 0,
             Stopped::Overtaken | Stopped::Failed(_) => 1,
         };
         let lease = Lease { owner, until: now };

@@ -6,7 +6,7 @@ mod lease;
 mod writes;
 
 use models::job::{Change, Counts, Job};
-use models::values::id::PortalId;
+use models::values::id::{ContactId, PortalId};
 use store::StoreError;
 use store::dynamodb::batch::Priority;
 use store::jobs::Progress;
@@ -47,6 +47,12 @@ pub enum Stopped {
     Overtaken,
     /// The user on whose behalf the job acts is no longer in the portal.
     UserRemoved,
+    /// The shard would change more contacts than its part of `maxAffected` allows. The changes of the last page are not
+    /// written.
+    OverLimit {
+        /// The changes that the shard has made or found.
+        found: u64,
+    },
     /// The table failed.
     Failed(StoreError),
 }
@@ -90,6 +96,10 @@ pub(crate) struct ShardWork<'a> {
     changes: Vec<Change>,
     /// Positions of the pending contacts that an answer may show.
     positions: Vec<IndexPosition>,
+    /// Contacts that a call named and the shard left unchanged, because others changed or removed them meanwhile.
+    pub(crate) left_out: Vec<ContactId>,
+    /// Maximum changes of the shard: its part of `maxAffected`, if the job has this limit.
+    pub(crate) max_changes: Option<u64>,
     /// The effect of a preview's changes on users; none for other jobs.
     effect: Option<Box<EffectWork>>,
     pub(crate) latest: LatestPositions,
@@ -125,6 +135,8 @@ impl<'a> ShardWork<'a> {
             chunk: ChunkBuilder::default(),
             changes: Vec::new(),
             positions: Vec::new(),
+            left_out: Vec::new(),
+            max_changes: None,
             effect: None,
             latest: LatestPositions::new(limit),
             made_progress: false,

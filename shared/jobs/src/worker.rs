@@ -20,7 +20,7 @@ use crate::source::{
     Aim, ChangeSource, ContactSource, MatchSource, NoPage, Purpose, RecordedShard, Rights, Selection, Source, Terms,
 };
 use counting::LimitCheck;
-pub(crate) use counting::too_many_affected;
+pub(crate) use counting::{shard_limits, too_many_affected};
 
 /// The result of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +84,8 @@ enum ShardEnd {
     Cancelled,
     /// The user on whose behalf the job acts is no longer in the portal, or may no longer run the job.
     UserRemoved,
+    /// The shard would change more contacts than its part of `maxAffected` allows.
+    OverLimit,
     /// The table failed, and the shard is tried again.
     Failed(StoreError),
     /// The table failed on every attempt.
@@ -99,6 +101,7 @@ impl ShardEnd {
             Stopped::Lost => Self::Lost,
             Stopped::Cancelled => Self::Cancelled,
             Stopped::UserRemoved => Self::UserRemoved,
+            Stopped::OverLimit { .. } => Self::OverLimit,
             Stopped::Failed(error) if claimed.state.tries >= MAX_TRIES && !work.made_progress => Self::GivenUp(error),
             Stopped::Failed(error) => Self::Failed(error),
         }
@@ -266,8 +269,8 @@ impl Jobs {
         Ok(last)
     }
 
-    /// Processes a shard of a filter's matches. Counts the changes first if the run has an unchecked limit. A preview only
-    /// records the changes.
+    /// Processes a shard of a filter's matches. Counts the changes first if the run has an unchecked limit. A preview
+    /// only records the changes.
     async fn run_filter_shard(
         &self,
         claimed: &ClaimedShard<'_>,
@@ -288,6 +291,7 @@ impl Jobs {
             work.run(&mut matches(Purpose::Record(job.id)), deadline).await?;
             return Ok(ShardEnd::Completed);
         }
+        work.max_changes = job.task.shard_limit(number);
         if let Some(limit) = task.max_affected {
             if claimed.must_be_counted() {
                 // A worker claims the shard again for the writes.
@@ -295,7 +299,10 @@ impl Jobs {
                 return Ok(ShardEnd::Counted);
             }
             match self.check_limit(claimed.shard, limit).await? {
-                LimitCheck::Within(_) => {}
+                LimitCheck::Within(shards) => {
+                    let counted = shards.iter().filter_map(|shard| shard.counted).collect::<Vec<_>>();
+                    work.max_changes = shard_limits(&counted, limit).get(usize::from(number)).copied();
+                }
                 LimitCheck::NotCounted | LimitCheck::Exceeded => return Ok(ShardEnd::WaitsForCounts),
             }
         }
@@ -336,6 +343,11 @@ impl Jobs {
                 tracing::warn!(%job, shard, "shard closed: its user left the portal, or may no longer run the job");
                 work.progress = progress_at_closing(claimed, &work);
                 let closed = work.close(Some(ShardFailure::UserRemoved)).await;
+                self.after_closing(claimed, &work, closed).await
+            }
+            ShardEnd::OverLimit => {
+                tracing::warn!(%job, shard, "shard closed: it would change more contacts than maxAffected allows");
+                let closed = work.close(Some(ShardFailure::OverLimit)).await;
                 self.after_closing(claimed, &work, closed).await
             }
             ShardEnd::GivenUp(error) => {

@@ -3,18 +3,18 @@
 //!
 //! The limiter controls two values:
 //!
-//! - a **rate**, because a table with a limit throttles. A limit of calls in flight cannot hold such a table: one
-//!   batch of 25 items that takes 4 ms is already 6,250 items a second, and fewer than one call in flight is not
-//!   possible.
+//! - a **rate**, because a table with a limit throttles. A limit of calls in flight cannot keep a process below the
+//!   table's limit: one batch of 25 items that takes 4 ms is already 6,250 items a second, and fewer than one call in
+//!   flight is not possible.
 //! - a **window** of batches in flight, because an embedded engine never throttles: calls queue, and only their
 //!   latency shows the queue.
 //!
-//! The rate follows additive increase and multiplicative decrease. All items that are accepted between two
-//! rejections, and those of the rejected batch, divided by the time between the rejections, are the rate that the table
-//! sustains, whatever its burst capacity: the burst was used up both times. After a rejection the limiter pauses, so that burst capacity for
-//! single calls builds up again, and continues slightly below the measured rate. From there the rate rises slowly.
-//! Several processes on one table converge to similar shares, because a faster process is rejected more often and
-//! grows relatively less.
+//! The rate follows additive increase and multiplicative decrease. The limiter measures the rate that the table
+//! sustains: the items accepted between two rejections, plus those of the rejected batch, divided by the time between
+//! the rejections. The burst capacity does not affect the measurement, because it was used up at both rejections. After
+//! a rejection the limiter pauses, so that burst capacity for single calls builds up again, and continues slightly
+//! below the measured rate. From there the rate rises slowly. Several processes on one table converge to similar
+//! shares, because a faster process is rejected more often and grows relatively less.
 //!
 //! The window doubles at first, then grows by one batch a round as long as latency stays near its floor, the latency
 //! of one batch alone in flight. The floor is measured again now and then.
@@ -25,14 +25,14 @@
 use std::mem;
 use std::time::Duration;
 
-/// Items a second. The first rate, above the write quota of a DynamoDB table (40,000 units a second), and the highest.
+/// The initial and highest rate, in items a second: above the write quota of a DynamoDB table (40,000 units a second).
 pub const MAX_RATE: f64 = 100_000.0;
 
-/// Items a second. The lowest rate: during an outage, one batch of 25 items a second finds out when the outage ends.
+/// The lowest rate, in items a second. During an outage, one batch of 25 items a second finds out when the outage ends.
 pub const MIN_RATE: f64 = 25.0;
 
-/// Time without bulk writes after a rejection. The table regains a tenth of the units that this process writes in a
-/// second, for single calls.
+/// Time without bulk writes after a rejection. Meanwhile the table regains, for single calls, a tenth of the units that
+/// this process writes in a second.
 pub const PAUSE: Duration = Duration::from_millis(100);
 
 /// Delay that a sender may catch up on. Timers of tokio are late by up to a millisecond, which would otherwise reduce
@@ -49,15 +49,15 @@ pub const DEEPEST_CUT: f64 = 0.9;
 /// includes the burst capacity of the table, the second is exact.
 pub const FIRST_MEASUREMENTS: u8 = 2;
 
-/// The rate grows by `GROWTH * sqrt(rate)` each second: 1.4 % at 1,000 items a second, 0.7 % at 4,000. At a larger
-/// share, single calls would meet an empty table more often. At a smaller share, several processes would take minutes
-/// to reach similar shares.
+/// The rate grows by `GROWTH * sqrt(rate)` each second: 1.4 % at 1,000 items a second, 0.7 % at 4,000. With faster
+/// growth, single calls would more often find no capacity left. With slower growth, several processes would take
+/// minutes to reach similar shares.
 pub const GROWTH: f64 = 0.45;
 
 /// Time of slow growth after a rejection. After that the limit was probably lifted, and the rate doubles each second.
 pub const SLOW_GROWTH: Duration = Duration::from_secs(10);
 
-/// Batches in flight. 40,000 items a second in batches of 25 need 32 batches in flight if a batch takes 20 ms.
+/// Maximum batches in flight. 40,000 items a second in batches of 25 need 32 batches in flight if a batch takes 20 ms.
 pub const MAX_WINDOW: f64 = 32.0;
 
 /// Batches in flight up to which the window doubles each round. A first burst of more batches would have too many
@@ -71,15 +71,16 @@ pub const SHRINK_ABOVE: f64 = 1.5;
 /// Ratio of latency to its floor below which the window grows, and to which the window shrinks.
 pub const GROW_BELOW: f64 = 1.3;
 
-/// Time without growth after the window shrank, divided by the size of the window. A second batch in flight on an
-/// engine that serves one delays single calls, so the window tries one rarely; the ninth batch delays little.
+/// Time without growth after the window shrank to one batch; a larger window waits this time divided by its size. On an
+/// engine that serves one batch at a time, a second batch in flight delays single calls, so the limiter rarely tries a
+/// second batch. A ninth batch adds little delay.
 pub const HOLD: Duration = Duration::from_secs(8);
 
-/// Batches that a round has at most, and a measurement of the floor. If the latency of a batch varies by a factor of
-/// two, the mean of 16 varies by less than a fifth.
+/// Maximum batches of a round, and the batches of a measurement of the floor. If the latency of a batch varies by a
+/// factor of two, the mean of 16 varies by less than a fifth.
 pub const ROUND: f64 = 16.0;
 
-/// Batches that a round has at least.
+/// Minimum batches of a round.
 pub const SHORTEST_ROUND: f64 = 4.0;
 
 /// Time between two measurements of the floor. A measurement sends 16 batches one after another, which takes under 1 %
@@ -89,7 +90,7 @@ pub const FLOOR_AGE: Duration = Duration::from_secs(10);
 /// Time until the second measurement. The first includes the set-up of the connection.
 pub const FIRST_FLOOR_AGE: Duration = Duration::from_secs(1);
 
-/// Items of a small batch, at most. Small batches have a floor of their own.
+/// Maximum items of a small batch. Small batches have a floor of their own.
 pub const SMALL_BATCH: usize = 12;
 
 /// A batch in flight.
@@ -112,7 +113,7 @@ pub enum Admission {
     AfterAnother,
 }
 
-/// The limiter of one table. See the crate.
+/// The limiter of one table. The documentation of the crate explains the rule.
 #[derive(Clone, Copy, Debug)]
 pub struct Limiter {
     pace: Pace,
@@ -171,7 +172,7 @@ impl Limiter {
 struct Pace {
     /// Items a second after the last reduction.
     base: f64,
-    /// Time of the last reduction, moved on by the time that the job was idle since.
+    /// Time of the last reduction, plus the job's idle time since then.
     epoch: Duration,
     reduced: Duration,
     /// Items accepted since the last reduction.
@@ -223,14 +224,14 @@ impl Pace {
         if self.accepted > 0.0 {
             let age = now.saturating_sub(self.epoch).as_secs_f64();
             let lowest = if self.first_measurements > 0 { 0.0 } else { rate * DEEPEST_CUT };
-            // Without the rejected batch, a short measurement would be far too low, and by chance one process would lose
-            // much more than another.
+            // Without the rejected batch, a short measurement would be far too low, and by chance one process would
+            // lose much more than another.
             let sustained = ((self.accepted + items as f64) / age).clamp(lowest, rate);
             self.base = (sustained * AFTER_REJECTION).max(MIN_RATE);
             self.before_outage = self.base;
             self.first_measurements = self.first_measurements.saturating_sub(1);
         } else {
-            // Nothing at all was accepted, so there is no measurement: the table may be out of order.
+            // Nothing at all was accepted, so there is no measurement: the table may be unavailable.
             self.base = (rate / 2.0).max(MIN_RATE);
             self.before_outage = self.before_outage.max(rate);
         }
@@ -243,7 +244,7 @@ impl Pace {
 /// The window of batches in flight.
 #[derive(Clone, Copy, Debug)]
 struct Window {
-    /// Batches that may be in flight, at least 1. A fraction counts when growth has completed it.
+    /// Batches that may be in flight, at least 1. Only whole batches are admitted.
     size: f64,
     in_flight: usize,
     /// True if a batch waited for the window in this round. A window that nobody waits for does not grow.
@@ -266,7 +267,7 @@ struct Latencies {
     sum: f64,
     count: f64,
     floor: f64,
-    /// Batches that the floor is the mean of, at most [`ROUND`], so that newer batches keep their weight.
+    /// Number of batches in the mean `floor`, capped at [`ROUND`] so that newer batches keep their weight.
     floor_count: f64,
 }
 

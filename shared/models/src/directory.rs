@@ -23,8 +23,8 @@ pub struct Portal {
     /// The new number of shards while index entries move to the partitions of this number. `shards` then covers the old
     /// and the new partitions. Imports and runs by filter refuse such a portal.
     pub resharding_to: Option<u16>,
-    /// True if postings exist for every access that a contact ever had, so that they find all contacts of a manager.
-    /// The portal's first import sets this field if it writes postings. Import lines cannot set the field.
+    /// True if the postings of each manager name all contacts of the manager. The portal's first import sets this field
+    /// if it writes postings. Import lines cannot set the field.
     pub has_manager_index: bool,
 }
 

@@ -103,8 +103,8 @@ impl AccessCriteria {
         self.shared.is_none() && self.responsible.is_none()
     }
 
-    /// Returns the user whom the manager list of every contact names that the viewer may see and that meets the
-    /// criteria; `None` if there is no such user.
+    /// Returns a user who is a manager of every contact that meets the criteria and that the viewer may see; `None` if
+    /// the criteria imply no such user.
     pub fn manager(&self, viewer: &Actor) -> Option<UserId> {
         match (self.responsible, viewer) {
             (Some(user), _) => (!user.is_nil()).then_some(user),
@@ -128,6 +128,20 @@ impl Filter {
             && self.words.iter().all(|word| entry.name.contains(word.as_str()))
     }
 
+    /// Returns whether both filters have the same fields, in whatever order their tags, stages, types and words are.
+    pub fn is_equivalent(&self, other: &Self) -> bool {
+        self.in_order() == other.in_order()
+    }
+
+    fn in_order(&self) -> Self {
+        let Self { mut tags, mut stages, mut types, mut words, .. } = self.clone();
+        tags.sort_unstable();
+        stages.sort_unstable();
+        types.sort_unstable();
+        words.sort_unstable();
+        Self { tags, stages, types, words, ..*self }
+    }
+
     /// Returns the filter as answers show it.
     pub fn view(&self) -> FilterView<'_> {
         FilterView {
@@ -137,7 +151,7 @@ impl Filter {
             contact_list_view: self.view.name(),
             from_date: self.from_date,
             to_date: self.to_date,
-            filter_value: self.words.join(" "),
+            filter_value: (!self.words.is_empty()).then(|| self.words.join(" ")),
             is_shared: self.access.shared,
             responsibleid: self.access.responsible,
         }
@@ -161,8 +175,8 @@ pub struct FilterView<'a> {
     pub from_date: Option<Timestamp>,
     /// The latest creation date.
     pub to_date: Option<Timestamp>,
-    /// Folded words of the name, separated by spaces; empty if the filter has none.
-    pub filter_value: String,
+    /// Folded words of the name, separated by spaces; `null` if the filter has none.
+    pub filter_value: Option<String>,
     /// true for shared contacts, false for private contacts; `null` for both.
     pub is_shared: Option<bool>,
     /// A user in the contacts' manager lists; the nil UUID for contacts without a manager.

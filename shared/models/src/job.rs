@@ -94,8 +94,8 @@ impl State {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Counts {
-    /// Matches or named contacts that the caller may see; for an undo, contacts that the undone job changed; for the run
-    /// of a preview, contacts that the preview would change.
+    /// Matches or named contacts that the caller may see; for an undo, contacts that the undone job changed; for the
+    /// run of a preview, contacts that the preview would change.
     pub matched: u64,
     /// Contacts written; for a preview, contacts that its run would write.
     pub updated: u64,
@@ -133,8 +133,8 @@ impl std::iter::Sum for Counts {
 /// The work of a job, with all data that its workers need. A task without its target cannot be built or deserialized.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Task {
-    /// Change the access of one contact. One transaction writes this access and the job's record, so workers have nothing
-    /// to do.
+    /// Change the access of one contact. One transaction writes this access and the job's record, so workers have
+    /// nothing to do.
     Contact {
         /// The change of the access.
         target: Target,
@@ -181,6 +181,9 @@ pub struct FilterTask {
     pub plan: Plan,
     /// `maxAffected`, if the changes have not been counted yet.
     pub max_affected: Option<u64>,
+    /// Maximum changes of each shard, if the call has counted the changes; empty otherwise. The sum is `maxAffected`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shard_limits: Vec<u64>,
     /// The standing rule that started the job.
     pub rule: Option<String>,
     /// The change of each contact's access.
@@ -226,8 +229,8 @@ pub struct ApplyTask {
     pub preview: JobId,
     /// Time at which the preview was requested.
     pub previewed: Timestamp,
-    /// The filter of the preview, for the job's view; none if the preview's call named the contacts. The run does not read
-    /// the filter's matches.
+    /// The filter of the preview, for the job's view; none if the preview's call named the contacts. The run does not
+    /// read the filter's matches.
     pub filter: Option<Filter>,
     /// The access to set.
     pub target: Target,
@@ -267,8 +270,8 @@ impl Task {
         }
     }
 
-    /// Returns the change of each contact's access; `None` for an undo, which restores each contact's own access, and for
-    /// a snapshot.
+    /// Returns the change of each contact's access; `None` for an undo, which restores each contact's own access, and
+    /// for a snapshot.
     pub fn target(&self) -> Option<&Target> {
         match self {
             Self::Contact { target } | Self::Contacts { target, .. } => Some(target),
@@ -291,6 +294,14 @@ impl Task {
             Self::Preview(task) => task.filter(),
             Self::Apply(task) => task.filter.as_ref(),
             Self::Contact { .. } | Self::Contacts { .. } | Self::Undo { .. } | Self::Snapshot(_) => None,
+        }
+    }
+
+    /// Returns the maximum changes of a shard, if the call has counted the changes.
+    pub fn shard_limit(&self, shard: u16) -> Option<u64> {
+        match self {
+            Self::Filter(task) => task.shard_limits.get(usize::from(shard)).copied(),
+            _ => None,
         }
     }
 

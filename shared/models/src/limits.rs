@@ -57,7 +57,7 @@ pub const DEFAULT_JOBS: usize = 25;
 /// Maximum jobs that one page of a filtered list examines. Such a page may be short.
 pub const MAX_EXAMINED_JOBS: usize = 1000;
 
-/// Days whose changed contacts are counted.
+/// Number of days in a list of daily counts.
 pub const COUNTED_DAYS: i64 = 90;
 
 /// Days for which the counter of a day is stored.
@@ -67,14 +67,14 @@ pub const COUNTERS_KEPT_DAYS: i64 = 100;
 /// different counters. A list of days reads them all.
 pub const COUNTERS_PER_DAY: u8 = 32;
 
-/// Hours after the end of a day from which no change of one contact is added to the day: a repeated call has the
+/// Hours after the end of a day after which no single change can be added to that day: a repeated call has the
 /// identifier of its first attempt, which is at most [`IDEMPOTENCY_HOURS`] old.
 pub const DAY_SETTLES_HOURS: i64 = IDEMPOTENCY_HOURS + 1;
 
 /// Maximum tags that a snapshot counts: those with the most contacts. The job's record names the tags.
 pub const MAX_SNAPSHOT_TAGS: usize = 1000;
 
-/// Milliseconds from the time of a call within which the call makes the identifier of its job.
+/// Maximum milliseconds from the time of a call until the call makes the identifier of its job.
 pub const JOB_ID_LEAD_MILLIS: u64 = 60_000;
 
 /// Default number of changes in the history of a contact.
@@ -193,8 +193,8 @@ pub const LEASE_MILLIS: u64 = 45_000;
 /// Minimum milliseconds left of a lease when a worker sends a write, so that the write arrives before the lease ends.
 pub const LEASE_MARGIN_MILLIS: u64 = 10_000;
 
-/// Milliseconds after which a posting is settled: no access record is written under the posting any more, and every
-/// read sees the posting. Only settled postings are compacted.
+/// Milliseconds after which a posting is settled: no further access record that relies on the posting is written, and
+/// every read sees the posting. Only settled postings are compacted.
 pub const POSTING_SETTLED_MILLIS: u64 = 3 * 60_000;
 
 /// Milliseconds that an import adds to the current time for the timestamps of its postings. The clock of the importing
@@ -205,8 +205,8 @@ pub const IMPORT_AHEAD_MILLIS: u64 = 15 * 60_000;
 /// more time has passed, the import first writes the postings again.
 pub const IMPORT_WRITE_MILLIS: u64 = 2 * 60_000;
 
-/// Maximum entries of a manager's postings, in addition to twice the number of the manager's contacts, without a
-/// compaction.
+/// A manager's postings need a compaction if they have more than this number of entries, plus twice the number of the
+/// manager's contacts.
 pub const WASTED_ENTRIES: usize = 100;
 
 /// Maximum contacts in one manager's postings that one compaction reads.
@@ -258,22 +258,22 @@ pub const PREVIEW_HOURS: i64 = 24;
 /// removal sends its write within the seconds of a lease. A job that was interrupted reads the contact again.
 pub const REMOVED_MARK_HOURS: i64 = 24;
 
-/// Milliseconds before the end of the marks of removed contacts, from which the run of a preview no longer relies on these
-/// marks: the time of a write, and the difference of two clocks.
+/// Milliseconds before the end of the marks of removed contacts, from which the run of a preview no longer relies on
+/// these marks: the time of a write, and the difference of two clocks.
 pub const REMOVED_MARK_MARGIN_MILLIS: u64 = 60 * 60_000;
 
 /// Maximum users whose numbers of gained, or of lost, contacts a preview shows.
 pub const MAX_AFFECTED_USERS: usize = 100;
 
-/// Maximum bytes of a stored sum over the changes of a preview's shard, so that the item fits DynamoDB's 400 KB. The sum
-/// has about 22 bytes for each user that a manager list names.
+/// Maximum bytes of a stored sum over the changes of a preview's shard, so that the item fits DynamoDB's 400 KB. The
+/// sum has about 22 bytes for each user that a manager list names.
 pub const MAX_EFFECT_BYTES: usize = 350 * 1024;
 
-/// Seconds in the `Retry-After` header for a run by filter while the portal gets another number of shards.
+/// Seconds in the `Retry-After` header for a run by filter while the portal is re-sharded.
 pub const RESHARDING_RETRY_SECONDS: u64 = 60;
 
-/// Milliseconds until calls and imports that read a portal before its re-sharding have ended, and until no run reads
-/// their journal entries.
+/// Milliseconds after the start of a re-sharding. By then, calls and imports that read the portal before have ended,
+/// and no run reads their journal entries any more.
 pub const RESHARD_SETTLE_MILLIS: u64 = MOVES_BEFORE_MILLIS;
 
 /// Milliseconds from the last move of a re-sharding until the indexes have the move.
@@ -401,7 +401,7 @@ const _: () = assert!(MAX_RULE_NAME_CHARS <= MAX_STORED_RULE_NAME_BYTES);
 const _: () = assert!(DEFAULT_JOBS <= MAX_PAGE);
 const _: () = assert!(DEFAULT_HISTORY <= MAX_HISTORY && MAX_HISTORY <= MAX_FOLLOWED_CHANGES);
 const _: () = assert!(COUNTED_DAYS < COUNTERS_KEPT_DAYS);
-// The identifier of a job is made before the hour after the idempotency key has passed.
+// A call makes the identifier of its job within the hour that `DAY_SETTLES_HOURS` adds to `IDEMPOTENCY_HOURS`.
 const _: () = assert!(JOB_ID_LEAD_MILLIS < 3_600_000);
 // The record of a snapshot's job, and its result, fit an item of 400 KB.
 const _: () = assert!(MAX_SNAPSHOT_TAGS * (MAX_TAG_BYTES + 100) < 400 * 1024);

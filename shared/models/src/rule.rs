@@ -145,8 +145,8 @@ impl Rule {
         now: Timestamp,
     ) -> Self {
         let is_kept = |before: &&Self| {
-            let same = before.filter == request.filter
-                && before.target == request.target
+            let same = before.filter.is_equivalent(&request.filter)
+                && before.target.is_equivalent(&request.target)
                 && before.schedule == request.schedule
                 && before.max_affected == request.max_affected;
             same && (owner == Owner::Present || !request.enabled)
@@ -195,8 +195,8 @@ impl Rule {
         Some(Timestamp::from_ticks(last - last.rem_euclid(TICKS_PER_MINUTE)) + limits::duration(RULE_SPACING_MILLIS))
     }
 
-    /// Returns the reason why the rule could not run at its last due time, why its last job failed, or why the rule can no
-    /// longer run at all.
+    /// Returns the reason why the rule could not run at its last due time, why its last job failed, or why the rule can
+    /// no longer run at all.
     pub fn last_error(&self) -> Option<Cow<'_, str>> {
         match self.schedule.fault() {
             Some(fault) => {
@@ -237,7 +237,8 @@ pub struct ScheduleView<'a> {
     pub cron: &'a str,
     /// The IANA name of the time zone of the cron expression.
     pub time_zone: &'a str,
-    /// The times of the next runs, earliest first. A rule skips a due time less than five minutes after its previous run.
+    /// The times of the next runs, earliest first. A rule skips a due time less than five minutes after its previous
+    /// run.
     pub runs: Vec<Timestamp>,
 }
 

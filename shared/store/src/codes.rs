@@ -1,7 +1,7 @@
 //! One-time codes, each of which gives one token. The table stores a code's SHA-256, and never the code itself.
 //!
-//! A code of a token names the token as its parent, and so does the token that the code gives. [`Store::token`] reads the
-//! parent too, so the new token ends with its parent.
+//! A code of a token names the token as its parent, and so does the token that the code gives. [`Store::token`] reads
+//! the parent too, so the new token ends with its parent.
 
 use jiff::SignedDuration;
 use models::directory::Grant;

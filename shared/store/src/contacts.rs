@@ -174,7 +174,8 @@ impl AccessRecord<'_> {
         Write::put(self.item(portal, contact))
     }
 
-    /// Builds the statement that writes the record if the contact's record still is the replaced record.
+    /// Builds the statement that writes the record, if the contact still has the record to be replaced, or still has
+    /// none.
     fn statement(&self, table: &str, portal: &PortalId, contact: ContactId) -> Statement<ContactId> {
         let mut item = self.item(portal, contact);
         let mut parameters = Vec::with_capacity(item.len() + 1);
@@ -324,13 +325,15 @@ pub(crate) fn tag_items(portal: &PortalId, shards: u16, record: &ContactRecord) 
 pub struct Loaded {
     /// The contacts that exist, with their access.
     pub contacts: HashMap<ContactId, (ContactRecord, AccessState)>,
-    /// Nonexistent contacts with an access record, which someone wrote while the contact was removed.
+    /// Contacts that do not exist but have an item at the key of the access record: the mark of a removal, or a record
+    /// that somebody wrote during the removal.
     pub orphans: HashSet<ContactId>,
     /// The users that exist.
     pub users: HashMap<UserId, models::directory::User>,
 }
 
-/// A contact whose access record was not the replaced record.
+/// A contact whose write was rejected, because the contact no longer had the record to be replaced, or had its first
+/// record by then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RejectedWrite {
     /// The contact.
@@ -342,7 +345,7 @@ pub struct RejectedWrite {
 /// The outcome of conditional writes.
 #[derive(Debug, Default)]
 pub struct Conditional {
-    /// Contacts whose access record was not the replaced record.
+    /// Contacts whose write was rejected.
     pub rejected: Vec<RejectedWrite>,
     /// Number of other contacts whose write is not known to have succeeded.
     pub unwritten: usize,
@@ -533,8 +536,8 @@ impl Store {
         Ok(accesses)
     }
 
-    /// Writes access records, each if the contact's record still is the replaced record. Returns the outcome. Costs 1
-    /// write unit each with up to 40 managers, also if the table rejects the write.
+    /// Writes access records, each on condition that the contact still has the record to be replaced, or still has
+    /// none. Returns the outcome. Costs 1 write unit each with up to 40 managers, also if the table rejects the write.
     pub async fn write_access(
         &self,
         portal: &PortalId,

@@ -33,7 +33,7 @@ pub enum StoreError {
         operation: &'static str,
     },
     /// DynamoDB did not respond, or reported a fault of its own.
-    #[error("{operation}: DynamoDB did not respond")]
+    #[error("{operation}: DynamoDB did not respond, or reported a fault")]
     Unavailable {
         /// The DynamoDB operation.
         operation: &'static str,
@@ -129,8 +129,8 @@ impl StoreError {
         matches!(self, Self::ConditionFailed { .. })
     }
 
-    /// Returns the error of a statement that DynamoDB rejected with `code`. The message is left out, because the message
-    /// quotes the statement.
+    /// Returns the error of a statement that DynamoDB rejected with `code`. The message is left out, because the
+    /// message quotes the statement.
     pub(crate) fn refused(operation: &'static str, code: &str) -> Self {
         Self::Refused { operation, source: Box::new(Fault { code: code.to_owned(), request_id: None }) }
     }
@@ -169,7 +169,8 @@ impl StoreError {
                 if code == "TransactionConflictException" {
                     return Self::Contended { operation };
                 }
-                // A fault reported by DynamoDB itself, or by a server in front of DynamoDB, is transient, like an outage.
+                // A fault reported by DynamoDB itself, or by a server in front of DynamoDB, is transient, like an
+                // outage.
                 if service.raw().status().is_server_error()
                     || matches!(code, "InternalServerError" | "ServiceUnavailable" | "TransactionInProgressException")
                 {

@@ -70,9 +70,9 @@ pub enum ImportError {
         /// The reason and the remedy.
         reason: String,
     },
-    /// The number of the portal's shards changed since the portal's line, or is about to change. Earlier lines may not
-    /// be loaded.
-    #[error("portal {0} gets another number of shards; import again when `crm-access reshard` has ended")]
+    /// The number of the portal's shards changed since the portal's line, or is about to change. Earlier lines may be
+    /// missing.
+    #[error("the number of shards of portal {0} is being changed; import again when `crm-access reshard` has ended")]
     Resharding(PortalId),
     /// The table failed.
     #[error(transparent)]

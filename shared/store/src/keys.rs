@@ -140,8 +140,8 @@ pub enum Key {
     OpenJobsOf(PortalId, UserId),
     /// The previews of a user.
     PreviewsOf(PortalId, UserId),
-    /// A counter of the contacts that jobs changed on a day: of all jobs of a portal, or of the jobs of a user. A day has
-    /// several counters, and the counter [`SINGLE_CHANGES`] for changes by single calls.
+    /// A counter of the contacts that jobs changed on a day: of all jobs of a portal, or of the jobs of a user. A day
+    /// has several counters, and the counter [`SINGLE_CHANGES`] for changes by single calls.
     DayCounter(PortalId, Option<UserId>, Date, u8),
     /// The latest snapshot of a portal.
     Snapshot(PortalId),
@@ -495,8 +495,8 @@ impl Key {
 /// Returns the form of a key: the parts that name the kind of an item, and `*` for all other parts. The form holds no
 /// values, because keys hold tags, addresses and names. The key need not be decodable.
 ///
-/// The names of kinds are upper-case, and portals are not. A kind stands in the first two parts of a partition key and in
-/// the first part of a sort key.
+/// The names of kinds are upper-case, and portals are not. A kind stands in the first two parts of a partition key and
+/// in the first part of a sort key.
 pub(crate) fn key_form(pk: &str, sk: &str) -> String {
     let form = |key: &str, names: usize| {
         let parts = key.split(['#', '~']).enumerate().map(|(position, part)| {

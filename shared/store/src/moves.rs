@@ -69,7 +69,7 @@ pub struct JournalEntry {
     pub moved: ContactSet,
     /// Recently removed contacts that are added again.
     pub returned: ContactSet,
-    /// The revision of the access records that the import writes.
+    /// The revision of the access records that the import writes with this batch.
     pub revision: JobId,
 }
 

@@ -41,7 +41,7 @@ impl Store {
         Ok(Planner { lists, statistics: Statistics { stages, tags } })
     }
 
-    /// Plans a run of `actor`. Where every match has one manager and the manager has few contacts, the plan reads the
+    /// Plans a run of `actor`. If all matches share a manager and this manager has few contacts, the plan reads the
     /// manager's postings, as a list does. Reads these postings: 1 read unit per 8 KB.
     ///
     /// # Errors

@@ -195,8 +195,8 @@ impl Store {
         Ok(contacts.map(|contacts| IndexedContacts { contacts, entries }))
     }
 
-    /// Reads the contacts in a manager's postings if reading each contact is cheaper than scanning `expected` index
-    /// entries, of which a scan in index order ends after `until` matches. Returns none otherwise. Costs as
+    /// Reads the contacts in a manager's postings if reading each contact is cheaper than a scan; returns none
+    /// otherwise. A scan reads `expected` index entries, and a scan in index order ends after `until` matches. Costs as
     /// [`Self::contacts_indexed_for`].
     pub(crate) async fn cheap_postings(
         &self,

@@ -4,15 +4,15 @@
 //! or that of the new number. Both numberings use the same partitions, `0..n`, so a reader of the first
 //! `max(old, new)` partitions reads every contact once, whichever contacts have moved. The steps:
 //!
-//! 1. [`Store::begin_reshard`] sets the portal's number of shards to the greater of both numbers, and adds a mark with the
-//!    new number. Lists now read all partitions. Imports and new runs by filter refuse a portal with a mark: an import
-//!    would write entries of the old number, and a run needs each contact to stay in one shard.
-//! 2. The caller waits until calls and imports that read the portal before the mark have ended, and until no job by filter
-//!    is open ([`Store::open_filter_jobs`]).
+//! 1. [`Store::begin_reshard`] sets the portal's number of shards to the greater of both numbers, and adds a mark with
+//!    the new number. Lists now read all partitions. Imports and new runs by filter refuse a portal with a mark: an
+//!    import would write entries of the old number, and a run needs each contact to stay in one shard.
+//! 2. The caller waits until calls and imports that read the portal before the mark have ended, and until no job by
+//!    filter is open ([`Store::open_filter_jobs`]).
 //! 3. [`Store::reshard_pass`] moves every entry that is in a partition of another shard, each by one conditional write.
 //!    The caller repeats the pass until a pass finds no such entry.
-//! 4. The caller waits until the indexes have all moves, and makes one more pass. [`Store::finish_reshard`] sets the new
-//!    number and removes the mark.
+//! 4. The caller waits until the indexes have all moves, and makes one more pass. [`Store::finish_reshard`] sets the
+//!    new number and removes the mark.
 //!
 //! An interruption between any two writes leaves the mark, so a repetition of all steps completes the work. Each
 //! repetition has an identifier of its own in the mark, and a pass stops when it finds another identifier. Two commands
@@ -77,7 +77,7 @@ pub enum Begun {
 #[derive(Debug, thiserror::Error)]
 pub enum ReshardError {
     /// A later call of [`Store::begin_reshard`] took the work over, or finished the work.
-    #[error("another crm-access changes the shards of this portal")]
+    #[error("another crm-access is changing the number of shards of this portal")]
     Superseded,
     /// The table failed.
     #[error(transparent)]
@@ -105,8 +105,8 @@ fn names<const N: usize>(names: [(&str, &str); N]) -> HashMap<String, String> {
 }
 
 impl Store {
-    /// Marks a portal that gets `to` shards, and sets its number of shards to the greater of both numbers. Takes over the
-    /// work of an earlier call, also one with another number. Costs 1 read unit and 1 write unit.
+    /// Marks a portal that gets `to` shards, and sets its number of shards to the greater of both numbers. Takes over
+    /// the work of an earlier call, also one with another number. Costs 1 read unit and 1 write unit.
     ///
     /// # Errors
     ///
@@ -143,8 +143,8 @@ impl Store {
         }
     }
 
-    /// Returns the open jobs of a portal that read an index: runs by filter, previews and snapshots. Costs 1 read unit per
-    /// 4 KB of open jobs of all portals, and 1 for each open job of the portal.
+    /// Returns the open jobs of a portal that read an index: runs by filter, previews and snapshots. Costs 1 read unit
+    /// per 4 KB of open jobs of all portals, and 1 for each open job of the portal.
     pub async fn open_filter_jobs(&self, portal: &PortalId) -> Result<Vec<JobId>, StoreError> {
         let mut found = Vec::new();
         for bucket in 0..OPEN_BUCKETS {
@@ -168,9 +168,9 @@ impl Store {
         Ok(found)
     }
 
-    /// Moves every index entry that is not in the partition of its shard. Costs 1 read unit per 8 KB of all index entries
-    /// of the portal, at least half a unit for each partition, and 1 for each 250 entries. A move costs 1 write unit per
-    /// KB of the contact's or the tag's item, and 2 for the index.
+    /// Moves every index entry that is not in the partition of its shard. Costs 1 read unit per 8 KB of all index
+    /// entries of the portal, at least half a unit for each partition, and 1 for each 250 entries. A move costs 1 write
+    /// unit per KB of the contact's or the tag's item, and 2 for the index.
     ///
     /// # Errors
     ///

@@ -9,8 +9,8 @@
 //! | 1 | 2 | attributes get new names (`renames`); sets of contacts get another form; every posting gets a date |
 //!
 //! Each item is migrated by one conditional write. An item with new attribute names is not changed again, so an
-//! interrupted migration can be repeated safely. The version is written last, after a pass that found nothing to change and
-//! skipped no item. Only this module scans the table.
+//! interrupted migration can be repeated safely. The version is written last, after a pass that found nothing to change
+//! and skipped no item. Only this module scans the table.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -71,7 +71,8 @@ pub enum MigrationEnd {
     /// Items cannot be decoded: their kinds, without values, each with the number of items. All other items are
     /// migrated.
     Skipped(BTreeMap<String, u64>),
-    /// The last of [`MAX_PASSES`] passes still changed items, because other programs write items of the earlier version.
+    /// The last of [`MAX_PASSES`] passes still changed items, because other programs write items of the earlier
+    /// version.
     Overtaken,
 }
 
@@ -118,8 +119,8 @@ impl Store {
 
     /// Migrates the table from version 1 to the version of this program, for [`Schema::Older`] and for
     /// [`Schema::Current`]: late writers of version 1 may have left items in a migrated table. Each pass costs 2 read
-    /// units per 8 KB of the table, and each change costs 1 write unit per KB of the item. A posting without a date gets
-    /// the date `now`.
+    /// units per 8 KB of the table, and each change costs 1 write unit per KB of the item. A posting without a date
+    /// gets the date `now`.
     ///
     /// Writers of the earlier version may add items while the table is read. So the table is read again until a pass
     /// finds nothing to change, at most [`MAX_PASSES`] times. A migration that changes items takes at least two passes.
@@ -233,8 +234,8 @@ impl Store {
     }
 }
 
-/// Returns the kind of an item, and the forms of its partition key and its sort key, without values. `key` is none for an
-/// item whose key cannot be decoded.
+/// Returns the kind of an item, and the forms of its partition key and its sort key, without values. `key` is none for
+/// an item whose key cannot be decoded.
 fn kind(item: &Item, key: Option<&Key>) -> String {
     let of_attribute = |name| items::text(item, name).unwrap_or_default();
     let kind = key.map_or("unknown".to_owned(), |key| format!("{key:?}"));

@@ -61,7 +61,8 @@ impl Pair {
     }
 }
 
-/// Returns the key of the attempts to sign in with a code from a network. No user name is without `@`.
+/// Returns the key of the attempts to sign in with a code from a network. The text `code` is no user name, because
+/// every user name contains `@`.
 pub(crate) fn code_attempts_key(network: Network) -> Key {
     Key::Attempts(digest([network.to_string(), "code".to_owned()]))
 }

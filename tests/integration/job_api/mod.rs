@@ -20,7 +20,7 @@ use tests::{NEW_YEAR_2026, Reply, World};
 
 use crate::portal::{MIKE, access, contact, contact_with, job};
 
-/// The members of a job, in the order of SPEC section 8.
+/// The members of a job, in the order of answers.
 const MEMBERS: [&str; 22] = [
     "id",
     "kind",

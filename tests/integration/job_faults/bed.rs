@@ -108,8 +108,8 @@ pub(crate) struct Bed {
 }
 
 impl Bed {
-    /// Lets a worker work on a message, and sets the access of a contact while the worker's write of this contact is under
-    /// way. The worker then dies before the step `dies`, if there is one.
+    /// Lets a worker work on a message, and sets the access of a contact while the worker's write of this contact is
+    /// under way. The worker then dies before the step `dies`, if there is one.
     pub(crate) async fn work_while_set(&self, message: &Message, contact: i32, dies: Option<Step>) {
         let worker = self.process().await;
         let gate = Gate::new();
@@ -127,8 +127,8 @@ impl Bed {
         assert_eq!((worked.is_err(), worker.proxy.is_dead()), (dies.is_some(), dies.is_some()), "{dies:?}");
     }
 
-    /// Lets a worker that dies at a call work on the waiting message, and other workers finish the job. Returns whether the
-    /// worker died.
+    /// Lets a worker that dies at a call work on the waiting message, and other workers finish the job. Returns whether
+    /// the worker died.
     pub(crate) async fn finish_after_death(&self, number: u64, when: When) -> bool {
         let message = self.world.queue.take().unwrap();
         let dead = self.process().await;
@@ -336,8 +336,8 @@ impl Bed {
         assert!(!self.is_open(id).await);
     }
 
-    /// Checks that a preview finished with the counts and the effect of the job, that its log has each contact to change
-    /// once, and that no contact was written.
+    /// Checks that a preview finished with the counts and the effect of the job, that its log has each contact to
+    /// change once, and that no contact was written.
     pub(crate) async fn check_previewed(&self, id: JobId) {
         let (job, to_change) = (self.job(id).await, self.to_change());
         assert_eq!((job.state, job.percent, job.error.as_deref()), (State::Done, 100, None));

@@ -36,7 +36,7 @@ async fn each_shard_of_the_test_portal_has_three_equal_pages() {
     assert_eq!(worker.work(&message).await.unwrap(), Worked::ShardDone);
     let page = [Step::Chunk, Step::Post, Step::Batch, Step::Progress];
     let mut steps = steps.lock().unwrap().clone();
-    // A chunk and the manager index of its records are written concurrently.
+    // A chunk and the postings of its contacts are written concurrently.
     for at in 1..steps.len() {
         if steps[at - 1..=at] == [Step::Post, Step::Chunk] {
             steps.swap(at - 1, at);

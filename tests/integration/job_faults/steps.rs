@@ -16,7 +16,7 @@ pub(crate) enum Step {
     Claim,
     /// Writes a chunk.
     Chunk,
-    /// Writes the manager index of a chunk's records.
+    /// Writes the postings of a chunk's contacts.
     Post,
     /// Writes access records in a batch, each on condition that it is unchanged.
     Batch,

@@ -239,7 +239,7 @@ async fn read(world: &World, name: &str, model: &Model, list: &List, by_postings
     let id: PortalId = name.parse()?;
     let portal = world.store.portal(&id).await?.ok_or("no portal")?;
     if !portal.has_manager_index {
-        return Err("a new portal has no manager index".into());
+        return Err("the postings of a new portal do not name all contacts of their managers".into());
     }
     let mut body = list.filter.members(&model.zone);
     body.insert("isPrivate".into(), true.into());

@@ -88,8 +88,8 @@ async fn journal_holds_exactly_the_index_changes() {
     assert!(matches!(returned.first(), Some(Wrote::Entry(_))), "{returned:?}");
 }
 
-/// The batches that an importer hands to the SDK, with the time of each. A batch reaches the table later, at a time that
-/// the importer does not decide.
+/// The batches that an importer hands to the SDK, with the time of each. A batch reaches the table later, at a time
+/// that the importer does not decide.
 #[derive(Clone)]
 struct Sending {
     clock: Clock,

@@ -71,6 +71,45 @@ async fn replaced_rule_keeps_its_creation_time_and_last_run() {
     assert_eq!((&again["createdBy"], &again["nextRun"]), (&json!(ADA), &shown_at("2026-01-03T03:00:00Z")));
 }
 
+/// The fields of a shown rule that a request may set.
+fn settable(shown: &Value) -> Value {
+    let names = ["filter", "target", "cron", "timeZone", "enabled", "maxAffected", "note"];
+    names.iter().map(|name| ((*name).to_owned(), shown[*name].clone())).collect::<serde_json::Map<_, _>>().into()
+}
+
+#[tokio::test]
+async fn rule_accepts_what_it_shows_and_keeps_its_owner_whatever_the_order_of_the_fields() {
+    let world = three().await;
+    let lists = json!({"tags": ["t0", "vip"], "contactStage": [1, 2], "contactType": [1, 3], "filterValue": "a b",
+        "contactListView": "person", "fromDate": "2020-12-08", "toDate": "2021-12-08"});
+    let reordered = json!({"tags": ["vip", "t0"], "contactStage": [2, 1], "contactType": [3, 1], "filterValue": "b a",
+        "contactListView": "person", "fromDate": "2020-12-08", "toDate": "2021-12-08"});
+    let manager = json!({"responsibleid": MIKE, "tags": ["vip"]});
+    for (number, (filter, other, target, other_target)) in [
+        (json!({"tags": ["vip"]}), json!({"tags": ["vip"]}), json!({"isPrivate": true}), json!({"isPrivate": true})),
+        (json!({}), json!({}), json!({"isPrivate": false}), json!({"isPrivate": false})),
+        (
+            lists,
+            reordered,
+            json!({"isPrivate": true, "managerList": [MIKE]}),
+            json!({"isPrivate": true, "managerList": [MIKE]}),
+        ),
+        (manager.clone(), manager, json!({"removeManagers": [SAM, ADA]}), json!({"removeManagers": [ADA, SAM]})),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let name = format!("rule-{number}");
+        let body = with(with(nightly(), "filter", filter), "target", target);
+        let first = set(&world, MIKE_TOKEN, &name, &body).await;
+        let again = set(&world, ADA_TOKEN, &name, &settable(&first)).await;
+        assert_eq!((settable(&again), &again["createdBy"]), (settable(&first), &json!(MIKE)));
+        let disabled = with(with(with(body, "filter", other), "target", other_target), "enabled", json!(false));
+        let disabled = set(&world, ADA_TOKEN, &name, &disabled).await;
+        assert_eq!((&disabled["enabled"], &disabled["createdBy"]), (&json!(false), &json!(MIKE)));
+    }
+}
+
 #[tokio::test]
 async fn user_sees_its_own_rules_and_administrator_all() {
     let mut values = acme();

@@ -32,7 +32,7 @@ use crate::portal::{ADA, MIKE, SAM, contact, contact_id, lines, portal, private,
 /// The error of a schedule.
 pub(super) type Failure = String;
 
-/// The beginning of the identifiers of the portals that each portal of a schedule is a copy of.
+/// Prefix of the identifiers of template portals. Each schedule copies a template.
 const TEMPLATE: &str = "template-of-schedules";
 
 const TABLE: &str = "schedules";
@@ -125,7 +125,7 @@ struct Template {
     originals: BTreeMap<ContactId, AccessState>,
 }
 
-/// The schedules of one thread, one after another on the same engines.
+/// Runs schedules one after another on one thread, with one pair of engines.
 pub(super) struct Lane {
     engine: Arc<LaggingEngine>,
     templates: HashMap<Shape, Template>,
@@ -396,7 +396,7 @@ impl Bed {
                 started: jobs.now(),
                 note: None,
             };
-            if run.counts().updated == 0 {
+            if run.counted().counts.updated == 0 {
                 return Ok(());
             }
             match start {

@@ -27,8 +27,8 @@ const SCHEDULES: u64 = 100;
 /// Seeds that once failed:
 ///
 /// - 160: the changes of a job that was given up held contacts that the job had not written.
-/// - 90107: the injector executed statements that a fault answered as throttled, because a second fault of the same call
-///   saw the whole batch.
+/// - 90107: the injector executed statements that a fault answered as throttled, because a second fault of the same
+///   call saw the whole batch.
 const FOUND: [u64; 2] = [160, 90_107];
 
 /// Schedules after which a lane starts with new engines, so that memory stays bounded.

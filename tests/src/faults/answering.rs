@@ -177,7 +177,7 @@ async fn answer_statements(
     Some(answers::reply(StatusCode::OK, &answer))
 }
 
-/// Answers the requests of a call that the buckets of their partitions have units for.
+/// Answers those requests of a call whose partitions still have units.
 async fn answer_within(
     engines: &dyn Engines,
     exchange: Exchange,

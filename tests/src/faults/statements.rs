@@ -17,7 +17,7 @@ use store::dynamodb::in_process::{EngineAnswer, EngineResult, InProcess};
 const AUTHORIZATION: &str = "AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/dynamodb/aws4_request, \
                              SignedHeaders=host, Signature=0";
 
-/// The engine at a host and port.
+/// An engine without `BatchExecuteStatement`, at a host and port.
 #[derive(Clone)]
 pub(super) struct WithoutStatements {
     pub(super) host: Authority,

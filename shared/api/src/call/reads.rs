@@ -24,7 +24,8 @@ use store::rules::RuleReader;
 
 use crate::app::{App, Names};
 
-/// The reads of one portal. Each method costs as much as the method of [`store::Store`] with the same name.
+/// The reads of one portal. Each method costs as much as the method that it calls: of [`store::Store`], of
+/// [`jobs::Jobs`] or of [`App`].
 #[derive(Clone, Copy, Debug)]
 pub struct Reads<'a> {
     app: &'a App,
@@ -153,8 +154,8 @@ impl<'a> Reads<'a> {
         self.app.jobs.changes(self.portal, job, skip, count).await
     }
 
-    /// Reads the contacts that the jobs of the portal, or of one user, changed on each of the last days up to `now`. Stores
-    /// the counts of settled days.
+    /// Reads the contacts that the jobs of the portal, or of one user, changed on each of the last days up to `now`.
+    /// Stores the counts of settled days.
     pub async fn day_counts(
         self,
         user: Option<UserId>,

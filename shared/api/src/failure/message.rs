@@ -5,6 +5,7 @@ use models::answer::{ErrorBody, ErrorDetail};
 use models::invalid::Invalid;
 use models::limits::{
     MAX_BODY_BYTES, MAX_MANAGERS, MAX_OPEN_JOBS, MAX_PREVIEWS, MAX_RULES_OF_PORTAL, MAX_RULES_OF_USER, PREVIEW_HOURS,
+    SERVER_HEAD_BYTES,
 };
 
 use crate::failure::{Failure, RuleBound, Unmet};
@@ -140,6 +141,15 @@ impl Failure {
                     .into(),
             ),
             Self::RequestTimeout => Unchanged("the body did not arrive in time. Send it again, faster.".into()),
+            Self::UnreadableHead => Alone(
+                "The request cannot be read as HTTP/1.1. Percent-encode characters that no address may hold: \" is %22, \
+                 and a space is %20."
+                    .into(),
+            ),
+            Self::HeadTooLong => Alone(format!(
+                "The address and the headers of the request are too long: {SERVER_HEAD_BYTES} bytes and 100 headers are \
+                 allowed. Send a long filter in the body."
+            )),
             Self::TooManyConnections => Alone(
                 "The server has reached its maximum number of connections. Try again in a moment, and close \
                  connections that are not needed."
@@ -163,8 +173,8 @@ impl Failure {
                     .into(),
             ),
             Self::Resharding => Unchanged(
-                "the operator changes the portal's number of shards, and no run by filter starts meanwhile. Try again \
-                 later. Lists and changes of named contacts work."
+                "the operator is changing the portal's number of shards, and no run by filter starts meanwhile. Try \
+                 again later. Lists and changes of named contacts work."
                     .into(),
             ),
             Self::NotListed => Alone(

@@ -34,6 +34,8 @@ fn one_of_each() -> Vec<Failure> {
         Failure::HostNotAllowed,
         Failure::RequestTimeout,
         Failure::TooManyConnections,
+        Failure::UnreadableHead,
+        Failure::HeadTooLong,
         Failure::TooManyAffected { would_change: 2, allowed: 1 },
         Failure::TooManyOpenJobs,
         Failure::TooManyPreviews,

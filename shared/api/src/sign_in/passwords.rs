@@ -1,9 +1,9 @@
 //! Comparison of passwords, with bounds on concurrency, memory and waiting sign-ins.
 //!
 //! A comparison uses 19 MiB by design. A process compares [`PASSWORDS_AT_ONCE`] passwords concurrently, each in reused
-//! memory, and lets at most [`MAX_SIGN_INS`] sign-ins wait, so its memory is bounded for any number of attempts. An
-//! imported hash may need up to 64 MiB. Such a hash is compared while no other comparison runs, and its memory is freed
-//! afterwards.
+//! memory, and admits at most [`MAX_SIGN_INS`] sign-ins, running or waiting, so its memory is bounded for any number of
+//! attempts. An imported hash may need up to 64 MiB. Such a hash is compared while no other comparison runs, and its
+//! memory is freed afterwards.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

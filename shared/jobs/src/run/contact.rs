@@ -1,9 +1,9 @@
 //! Sets the access of one contact: load, prepare, write.
 //!
-//! A run makes at most three round trips: [`ContactRun::load`], [`ContactRun::prepare`] and [`ContactRun::apply`]. After
-//! `load`, the caller checks whether the change is allowed, and applies the change to the loaded access. A contact whose
-//! access stays the same needs no further step: no write and no job. If somebody else changes the access between `load`
-//! and `apply`, the run starts again.
+//! A run makes at most three round trips: [`ContactRun::load`], [`ContactRun::prepare`] and [`ContactRun::apply`].
+//! After `load`, the caller checks whether the change is allowed, and applies the change to the loaded access. A
+//! contact whose access stays the same needs no further step: no write and no job. If somebody else changes the access
+//! between `load` and `apply`, the run starts again.
 
 use models::access::{Access, Author, Target};
 use models::job::{Counts, Job, JobId, NewJob, Revision, Task};
@@ -82,7 +82,7 @@ impl ContactRun {
         Ok(LoadedContact::Loaded(loaded))
     }
 
-    /// Writes the manager index for the access `after` the change, which must precede the access record: 1 write unit for
+    /// Writes the postings for the access `after` the change, which must precede the access record: 1 write unit for
     /// each manager that is new to the contact.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use models::access::{Actor, Author, Caller, Target};
 use models::filter::AccessCriteria;
 use models::job::contact_set::ContactSet;
-use models::job::{Counts, Job, JobId, NewJob, PreviewTask, Task};
+use models::job::{Job, JobId, NewJob, PreviewTask, Task};
 use models::request::Page;
 use models::values::id::{ContactId, PortalId};
 use models::values::timestamp::Timestamp;
@@ -13,7 +13,7 @@ use store::contacts::AccessState;
 
 use crate::context::Jobs;
 use crate::run::filter::preview_end;
-use crate::run::{Applied, StartError};
+use crate::run::{Applied, Outcome, StartError};
 use crate::shard::Deadline;
 use crate::source::{ContactSource, Purpose, Rights, Source, Terms};
 
@@ -50,10 +50,11 @@ impl ContactsRun {
         Terms { rights, criteria: AccessCriteria::default(), target: &self.target, purpose }
     }
 
-    /// Returns the counts that [`Self::apply`] would produce. Reads nothing. A run without updates needs no job.
-    pub fn counts(&self) -> Counts {
+    /// Returns the outcome that [`Self::apply`] would have. Reads nothing. A run without updates needs no job.
+    pub fn counted(&self) -> Outcome {
         let judge = self.terms(Purpose::Count).judge(Actor::User(self.caller));
-        self.contacts.iter().map(|(&contact, state)| judge.judge(contact, None, state.clone()).counts()).sum()
+        let verdicts = self.contacts.iter().map(|(&contact, state)| judge.judge(contact, None, state.clone()));
+        Outcome { counts: verdicts.map(|verdict| verdict.counts()).sum(), ..Outcome::default() }
     }
 
     /// Returns the run's job record. The record holds only the contacts' identifiers, so workers read the access again.

@@ -14,9 +14,10 @@ use store::StoreError;
 use store::keys::IndexPosition;
 
 use crate::context::Jobs;
-use crate::run::{Applied, LatestPositions, Outcome, StartError, concurrently};
+use crate::run::{Applied, LatestPositions, Outcome, RunEnd, StartError, concurrently};
 use crate::shard::Deadline;
 use crate::source::{Judged, MatchSource, NoPage, PageKind, Purpose, Rights, Selection, Source, Terms, Verdict};
+use crate::worker::shard_limits;
 
 /// Returns the time at which a preview expires.
 pub(crate) fn preview_end(started: Timestamp) -> Timestamp {
@@ -128,19 +129,30 @@ impl FilterRun {
     ///
     /// [`RunError`]. There is no partial preview.
     pub async fn preview(&self, jobs: &Jobs, deadline: &Deadline) -> Result<Outcome, RunError> {
+        Ok(self.count(jobs, deadline).await?.0)
+    }
+
+    /// Returns the result that [`Self::apply`] would produce, and the number of changes of each shard.
+    async fn count(&self, jobs: &Jobs, deadline: &Deadline) -> Result<(Outcome, Vec<u64>), RunError> {
         let jobs = &jobs.for_bulk();
         let mut latest = LatestPositions::new(self.position_limit());
         let mut outcome = Outcome::default();
-        let shards = (0..self.plan.shards).map(|shard| self.preview_shard(jobs, shard, deadline));
+        let mut changes = vec![0; usize::from(self.plan.shards)];
+        let shards = changes.iter_mut().zip(0..).map(|(changes, shard)| async move {
+            let (counts, latest) = self.preview_shard(jobs, shard, deadline).await?;
+            *changes = counts.updated;
+            Ok::<_, RunError>((counts, latest))
+        });
         let mut shards = concurrently(shards);
         while let Some(shard) = shards.next().await {
             let (counts, shard_latest) = shard?;
             outcome.counts += counts;
             latest.merge(shard_latest);
         }
+        drop(shards);
         self.check_limit(&outcome.counts)?;
         outcome.page = latest.page(self.page);
-        Ok(outcome)
+        Ok((outcome, changes))
     }
 
     async fn preview_shard(
@@ -193,6 +205,7 @@ impl FilterRun {
             filter: self.filter.clone(),
             plan: self.plan.clone(),
             max_affected,
+            shard_limits: Vec::new(),
             rule: self.rule.clone(),
             target: self.target.clone(),
         }
@@ -235,10 +248,11 @@ impl FilterRun {
     ///
     /// [`RunError`] when the run wrote nothing.
     pub async fn apply(&self, jobs: &Jobs, id: JobId, deadline: &Deadline) -> Result<Applied, RunError> {
-        if self.max_affected.is_some() {
+        let mut limits = Vec::new();
+        if let Some(limit) = self.max_affected {
             // A count before the writes reads all matches twice, so only a run with a limit counts first.
-            match self.preview(jobs, deadline).await {
-                Ok(_) => {}
+            match self.count(jobs, deadline).await {
+                Ok((_, changes)) => limits = shard_limits(&changes, limit),
                 Err(RunError::NotCounted) => {
                     return Ok(Applied::Requeued(Box::new(self.enqueue(jobs, id).await?)));
                 }
@@ -246,10 +260,17 @@ impl FilterRun {
             }
         }
         let jobs = &jobs.for_bulk();
-        let job = self.record(jobs, id, None).running();
+        let task = FilterTask { shard_limits: limits, ..self.task(None) };
+        let job = NewJob { task: Task::Filter(Box::new(task)), ..self.record(jobs, id, None) }.running();
         tracing::info!(job = %id, shards = self.plan.shards, expected = self.expected, "job starts");
         let sources = (0..self.plan.shards).map(|shard| self.source(jobs, shard, Purpose::Write(id))).collect();
         let ran = jobs.run_now(&self.portal, job, sources, self.position_limit(), deadline).await?;
-        Ok(ran.applied(self.page))
+        match ran.end {
+            // The job's record shows that more contacts came to match, and that the job changed none.
+            RunEnd::OverLimit { found } if ran.job.counts.updated == 0 => {
+                Err(RunError::TooManyAffected { would_change: found })
+            }
+            _ => Ok(ran.applied(self.page)),
+        }
     }
 }

@@ -1,9 +1,9 @@
 //! The effect of a preview's changes on users, summed while a shard records the changes.
 //!
-//! The chunks decide the effect: each change is in one chunk, and a chunk is never written twice. A sum covers a number
-//! of chunks, so a worker that takes a shard over counts no change twice. The users are those without an
-//! administrator's role while the sum is made, so a change of roles during a preview may leave its numbers inexact. The
-//! worker continues from the stored sum and reads only the chunks after this sum.
+//! The chunks decide the effect: each change is in one chunk, and a chunk is never written twice. A stored sum covers
+//! the first chunks of a shard. A worker that takes the shard over continues from this sum and reads only the later
+//! chunks, so no change counts twice. The users are those without an administrator's role while the sum is made; a
+//! change of roles during a preview may leave the numbers inexact.
 
 use std::time::Duration;
 
@@ -67,8 +67,8 @@ impl ShardWork<'_> {
 }
 
 impl Jobs {
-    /// Returns the effect of the first `chunks` chunks of a preview's shard on `users`: 1 read unit per 4 KB of the stored
-    /// sum and of each chunk after this sum.
+    /// Returns the effect of the first `chunks` chunks of a preview's shard on `users`: 1 read unit per 4 KB of the
+    /// stored sum and of each chunk after this sum.
     async fn effect_of_chunks(
         &self,
         shard: ShardRef<'_>,

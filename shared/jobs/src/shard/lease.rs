@@ -76,9 +76,9 @@ impl<'a> ShardWork<'a> {
         }
     }
 
-    /// Does work that may wait in the limiter of bulk writes, and renews the lease meanwhile. The claim still counts as an
-    /// attempt. Sends nothing after the lease, because another worker may then be finishing the same chunk, and nothing
-    /// after `end`.
+    /// Does work that may wait in the limiter of bulk writes, and renews the lease meanwhile. The claim still counts as
+    /// an attempt. Sends nothing after the lease, because another worker may then be finishing the same chunk, and
+    /// nothing after `end`.
     pub(super) async fn under_lease<T>(
         &mut self,
         end: Instant,

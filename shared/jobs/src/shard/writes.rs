@@ -14,7 +14,7 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use models::access::Actor;
-use models::job::{Change, Job, Revision};
+use models::job::{Change, Job, Revision, Task};
 use models::limits::CHUNK_WRITE_MILLIS;
 use models::values::id::ContactId;
 use store::StoreError;
@@ -50,6 +50,9 @@ impl ShardWork<'_> {
     pub(super) async fn flush(&mut self, checkpoint: Option<Checkpoint>, kind: PageKind) -> Result<(), Stopped> {
         let mut counts = self.progress.counts;
         counts += self.pending;
+        if self.max_changes.is_some_and(|max| counts.updated > max) {
+            return Err(Stopped::OverLimit { found: counts.updated });
+        }
         let number = self.progress.next_chunk;
         let examined = self.progress.examined + self.examined;
         let after = Progress { checkpoint, next_chunk: number + 1, examined, counts };
@@ -71,7 +74,7 @@ impl ShardWork<'_> {
     ) -> Result<Vec<(ContactId, AccessState)>, Stopped> {
         let Self { jobs, portal, job, shard, priority, .. } = *self;
         let end = Instant::now() + LONGEST_WRITE;
-        // Write the manager index before the access records, concurrently with the chunk.
+        // Write the postings before the access records, concurrently with the chunk.
         let postings = self.postings(changes);
         let OpenChunk { number, after, ref void, .. } = *open;
         let writing = Box::pin(async {
@@ -82,7 +85,8 @@ impl ShardWork<'_> {
         });
         let (written, indexed) = self.under_lease(end, writing).await?;
         if !written? {
-            // Another worker wrote this chunk, or the response to this write was lost. The stored chunk is equivalent.
+            // Another worker wrote a chunk with this number, or the response to this write was lost. The stored chunk
+            // is finished first.
             return Err(Stopped::Overtaken);
         }
         indexed?;
@@ -166,8 +170,8 @@ impl ShardWork<'_> {
         self.under_lease(end, reading).await
     }
 
-    /// Removes contacts from a chunk, and their counts from the progress after the chunk. The contacts have to be judged
-    /// again.
+    /// Removes contacts from a chunk, and their counts from the progress after the chunk. The contacts have to be
+    /// judged again.
     async fn void(&mut self, open: &mut OpenChunk<'_>, contacts: Vec<ContactId>) -> Result<(), StoreError> {
         let removed = contacts.len() as u64;
         if removed == 0 {
@@ -220,6 +224,9 @@ impl ShardWork<'_> {
                     }
                     Verdict::Hidden | Verdict::Skipped | Verdict::Failed => {
                         self.positions.retain(|position| position.contact != contact);
+                        if matches!(self.job.task, Task::Contacts { .. }) {
+                            self.left_out.push(contact);
+                        }
                     }
                     Verdict::Done | Verdict::Unchanged(_) => {}
                 }
@@ -247,8 +254,8 @@ impl ShardWork<'_> {
     }
 
     /// Completes a previous worker's chunk, whose access records may be partly written. Changes that others made since
-    /// then stay. Without an actor (the user was removed), removes all unwritten changes from the chunk. A preview's chunk
-    /// is complete when it is written.
+    /// then stay. Without an actor (the user was removed), removes all unwritten changes from the chunk. A preview's
+    /// chunk is complete when it is written.
     pub(crate) async fn resume(&mut self, number: u32, chunk: Chunk, actor: Option<&Actor>) -> Result<(), Stopped> {
         let Self { jobs, portal, job, .. } = *self;
         if job.task.is_preview() {
@@ -316,7 +323,8 @@ fn contacts_of(states: &[(ContactId, AccessState)]) -> Vec<ContactId> {
 
 /// Judges a contact whose access is no longer the access that the job read. Only a run changes such a contact. An undo
 /// restores a contact only from the access that the undone job set, and the run of a preview writes a contact only from
-/// the access that the preview showed. For these jobs the contact is a conflict. `changes` are the changes of the chunk.
+/// the access that the preview showed. For these jobs the contact is a conflict. `changes` are the changes of the
+/// chunk.
 fn judge_again(job: &Job, actor: Actor, changes: &[Change], contact: ContactId, state: AccessState) -> Verdict {
     if job.task.apply_of().is_some() {
         let previewed = changes.iter().find(|change| change.contact == contact);

@@ -16,8 +16,8 @@ use crate::source::{NoPage, Step};
 
 /// The contacts of a shard in the postings of a manager, ascending.
 ///
-/// A run may remove the manager whose postings it reads. The contacts that the run has changed stay in the postings, or
-/// leave them by a compaction. Both have no effect, because a contact that follows the checkpoint was not read before.
+/// A run may remove the manager whose postings it reads. The changed contacts stay in the postings until a compaction
+/// removes them. Neither affects the run, because the run reads only contacts after its checkpoint.
 #[derive(Debug)]
 pub(super) struct ManagerMatches {
     manager: UserId,

@@ -16,7 +16,8 @@ use crate::context::Jobs;
 use crate::source::judge::{Judged, Rights, Verdict, judge_previewed};
 use crate::source::{NoPage, PageKind, Step};
 
-/// Time after the start of a preview for which a mark stands in place of each contact removed since.
+/// Time after the request of a preview in which each contact removed since still has the mark of its removal, less a
+/// margin.
 const MARKS_LAST: SignedDuration =
     limits::duration(REMOVED_MARK_HOURS.cast_unsigned() * 60 * 60_000 - REMOVED_MARK_MARGIN_MILLIS);
 
@@ -114,9 +115,9 @@ impl<'a> ChangeSource<'a> {
         Ok(Some(Step { items, examined, after, kind: PageKind::Inner }))
     }
 
-    /// Returns the contacts of previewed changes that no longer exist, as far as no mark stands in place of their access
-    /// record. A mark expires, so a late run checks contacts without a record for existence: 1 read unit per 4 KB of each
-    /// contact.
+    /// Returns the contacts of previewed changes that no longer exist, as far as no mark stands in place of their
+    /// access record. A mark expires, so a late run checks contacts without a record for existence: 1 read unit per 4
+    /// KB of each contact.
     async fn removed(&self, changes: &[Change]) -> Result<HashSet<ContactId>, StoreError> {
         let is_late = match self.aim {
             Aim::Undo => false,

@@ -77,8 +77,8 @@ impl<'a> ContactSource<'a> {
         }))
     }
 
-    /// Reads the current access of the contacts that exist. A mark replaces the access record of a removed contact, so only
-    /// contacts without a record are checked for existence.
+    /// Reads the current access of the contacts that exist. A mark replaces the access record of a removed contact, so
+    /// only contacts without a record are checked for existence.
     pub(super) async fn read(&self, page: &[ContactId]) -> Result<BTreeMap<ContactId, AccessState>, StoreError> {
         let mut accesses = self.store.current_access_of(self.portal, page).await?;
         let states = page.iter().map(|&contact| Ok((contact, accesses.take(contact)?)));

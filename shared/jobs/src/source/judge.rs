@@ -121,8 +121,8 @@ impl<'a> Terms<'a> {
 /// Judges a contact whose change a preview recorded, for the run `job` of the preview. `previewed` is the recorded
 /// change; none if the contact is known to have changed since.
 ///
-/// The run writes the contact only from the access that the preview showed. A contact that was changed or removed since is
-/// a conflict. The actor's current rights decide about all others.
+/// The run writes the contact only from the access that the preview showed. A contact that was changed or removed since
+/// is a conflict. The actor's current rights decide about all others.
 pub(crate) fn judge_previewed(
     job: JobId,
     actor: &Actor,

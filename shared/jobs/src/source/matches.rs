@@ -26,7 +26,7 @@ pub(crate) struct MatchSource<'a> {
     pub(super) shard: u16,
     pub(super) shards: u16,
     pub(super) filter: &'a Filter,
-    /// The matches in the plan's index; no further match for a plan that reads postings.
+    /// The matches in the plan's index; empty for a plan that reads postings.
     pub(super) matches: Matches<'a>,
     /// The contacts in the plan's postings; none if the plan reads an index, and after the last contact.
     pub(super) by_manager: Option<ManagerMatches>,

@@ -105,6 +105,16 @@ async fn count_changes(work: &mut ShardWork<'_>, source: &mut Source<'_>, deadli
     Ok(work.progress.counts.updated)
 }
 
+/// Divides `limit` among shards whose changes are counted: each shard may make its counted changes and an equal part of
+/// the rest. So the shards together never change more contacts than the limit allows, although contacts may come to
+/// match between the count and the writes.
+pub(crate) fn shard_limits(counted: &[u64], limit: u64) -> Vec<u64> {
+    let shards = (counted.len() as u64).max(1);
+    let rest = limit.saturating_sub(counted.iter().sum());
+    let part = |shard: u64| rest / shards + u64::from(shard < rest % shards);
+    (0..).zip(counted).map(|(shard, counted)| counted + part(shard)).collect()
+}
+
 /// Returns the error of a job that would change more contacts than its limit allows.
 pub(crate) fn too_many_affected(counted: u64, limit: u64) -> String {
     format!(

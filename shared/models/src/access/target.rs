@@ -23,7 +23,8 @@ pub enum Target {
 pub struct AccessEdit {
     /// The share type that the contacts get; `None` if each contact keeps its own.
     pub share: Option<ShareType>,
-    /// The managers to add, without duplicates. Managers who are not in the list yet are added to its end, in this order.
+    /// The managers to add, without duplicates. Managers who are not in the list yet are added to its end, in this
+    /// order.
     pub add: Vec<UserId>,
     /// The managers to remove, without duplicates.
     pub remove: Vec<UserId>,
@@ -58,6 +59,17 @@ impl Target {
         }
     }
 
+    /// Returns whether both changes give every contact the same access. The order of the removed managers has no effect.
+    pub fn is_equivalent(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Edit(edit), Self::Edit(other)) => {
+                let removed = |edit: &AccessEdit| edit.remove.iter().copied().collect::<HashSet<UserId>>();
+                (edit.share, &edit.add) == (other.share, &other.add) && removed(edit) == removed(other)
+            }
+            _ => self == other,
+        }
+    }
+
     /// Returns the managers that the change gives to contacts. Each must be a user of the portal.
     pub fn given_managers(&self) -> &[UserId] {
         match self {
@@ -85,7 +97,7 @@ impl Target {
             Self::Edit(AccessEdit { share, add, remove }) => TargetView {
                 is_private: share.map(ShareType::is_private),
                 manager_list: None,
-                // Without any list, the view would be that of a change which empties the manager lists.
+                // A view without lists would mean a replacement by empty manager lists.
                 add_managers: Some(add.as_slice()).filter(|add| !add.is_empty() || remove.is_empty()),
                 remove_managers: Some(remove.as_slice()).filter(|remove| !remove.is_empty()),
             },

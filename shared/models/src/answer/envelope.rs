@@ -20,8 +20,8 @@ pub enum Format {
 /// The structure around an answer, which also determines the key style.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Envelope {
-    /// The envelope of ONLYOFFICE's two reference pages: `{"status":0,"response":…}` around one object, nothing around
-    /// a list.
+    /// The envelope of ONLYOFFICE's two reference pages: `{"status":0,"response":…}` around one object. A list is a
+    /// bare array in JSON, and has `<result>` and the status in XML.
     #[default]
     Documents,
     /// The envelope that ONLYOFFICE's own clients read: counts and the status next to the response, camelCase keys, and

@@ -15,8 +15,6 @@
 //! | sequence in a member | `City` repeated for each item, nothing for an empty sequence |
 //! | sequence in a sequence, or at the root | `<City>` with `City` repeated inside |
 //! | NaN, infinities | `<City />`, where JSON has `null` |
-//!
-//! The file is long because serde has thirty kinds of values and seven kinds of compounds, each with its own method.
 
 use std::borrow::Cow;
 use std::fmt::{self, Display, Write as _};

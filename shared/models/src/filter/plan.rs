@@ -18,8 +18,8 @@ pub enum AccessPath {
     Tag(String),
     /// The stage index, at these stages.
     Stages(Vec<i32>),
-    /// The postings of this manager, whom the manager list of every match names. Each shard reads all postings and
-    /// tests its own contacts.
+    /// The postings of this user, who is a manager of every match. Each shard reads all postings and tests its own
+    /// contacts.
     Postings(UserId),
 }
 

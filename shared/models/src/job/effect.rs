@@ -1,4 +1,4 @@
-//! The effect of a previewed run on users: which users would start or stop to see contacts, and how many contacts.
+//! The effect of a previewed run on users: which users would start or stop seeing contacts, and how many contacts.
 //!
 //! Most changes make a private contact public or a public contact private, and then concern nearly every user. The sums
 //! therefore hold a number for all users together, and a correction for each user that a manager list names. A contact
@@ -21,11 +21,11 @@ pub type OrdinaryUsers = HashSet<UserId>;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Effect {
-    /// The users who would start to see contacts.
+    /// The users who would start seeing contacts.
     pub gains: AffectedUsers,
-    /// The users who would stop to see contacts.
+    /// The users who would stop seeing contacts.
     pub loses: AffectedUsers,
-    /// Number of contacts that at least one user would stop to see.
+    /// Number of contacts that at least one user would stop seeing.
     pub loses_any: u64,
     /// Number of contacts that are not private and would be private.
     pub become_private: u64,
@@ -33,13 +33,13 @@ pub struct Effect {
     pub become_shared: u64,
 }
 
-/// The users who would start, or stop, to see contacts.
+/// The users who would start or stop seeing contacts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct AffectedUsers {
     /// Number of these users.
     pub users: u64,
-    /// Number of contacts that the user of the preview would start, or stop, to see.
+    /// Number of contacts that the user of the preview would start or stop seeing.
     pub caller: u64,
     /// The users with the most contacts, at most [`MAX_AFFECTED_USERS`], with their numbers of contacts.
     pub largest: Vec<(UserId, u64)>,

@@ -42,14 +42,14 @@ impl JobFilter {
             && self.to.is_none_or(|to| job.created <= to)
     }
 
-    /// Returns an identifier after every job up to `to`; none without `to`. A call makes the identifier of its job a moment
-    /// after its own time.
+    /// Returns an identifier after every job up to `to`; none without `to`. A call makes the identifier of its job a
+    /// moment after its own time.
     pub fn before(&self) -> Option<JobId> {
         self.to.map(|to| JobId::first_at(to + limits::duration(JOB_ID_LEAD_MILLIS)))
     }
 
-    /// Returns whether a job with this identifier, and every job before it, was requested before `from`. A repeated call
-    /// has the identifier of its first attempt, which is at most [`IDEMPOTENCY_HOURS`] old.
+    /// Returns whether a job with this identifier, and every job before it, was requested before `from`. A repeated
+    /// call has the identifier of its first attempt, which is at most [`IDEMPOTENCY_HOURS`] old.
     pub fn is_before(&self, id: JobId) -> bool {
         let age = SignedDuration::from_hours(IDEMPOTENCY_HOURS) + limits::duration(JOB_ID_LEAD_MILLIS);
         self.from.is_some_and(|from| id < JobId::first_at(from + -age))

@@ -78,15 +78,15 @@ pub struct JobView<'a> {
     #[cfg_attr(feature = "openapi", schema(value_type = Timestamp, required = false))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires: Option<Timestamp>,
-    /// The users who would start to see contacts; only in the answer about one finished preview.
+    /// The users who would start seeing contacts; only in the answer about one finished preview.
     #[cfg_attr(feature = "openapi", schema(value_type = AffectedUsersView, required = false))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gains: Option<AffectedUsersView>,
-    /// The users who would stop to see contacts; only in the answer about one finished preview.
+    /// The users who would stop seeing contacts; only in the answer about one finished preview.
     #[cfg_attr(feature = "openapi", schema(value_type = AffectedUsersView, required = false))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loses: Option<AffectedUsersView>,
-    /// Contacts that at least one user would stop to see; only in the answer about one finished preview.
+    /// Contacts that at least one user would stop seeing; only in the answer about one finished preview.
     #[cfg_attr(feature = "openapi", schema(value_type = u64, required = false))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loses_any: Option<u64>,
@@ -115,20 +115,20 @@ impl JobView<'_> {
     }
 }
 
-/// The users who would start, or stop, to see contacts. Administrators, who see every contact, are not counted.
+/// The users who would start or stop seeing contacts. Administrators, who see every contact, are not counted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = AffectedUsers))]
 #[serde(rename_all = "PascalCase")]
 pub struct AffectedUsersView {
     /// Number of users.
     pub users: u64,
-    /// Number of contacts that the preview's user would start, or stop, to see.
+    /// Number of contacts that the preview's user would start or stop seeing.
     pub caller: u64,
     /// The users with the most contacts, at most 100.
     pub largest: Vec<AffectedUserView>,
 }
 
-/// A user who would start, or stop, to see contacts.
+/// A user who would start or stop seeing contacts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = AffectedUser))]
 #[serde(rename_all = "PascalCase")]
@@ -306,9 +306,9 @@ pub struct ChangeView<'a> {
     pub before: Option<AccessView<'a>>,
     /// The contact's access after the job; `null` for a conflict.
     pub after: Option<AccessView<'a>>,
-    /// true if an undo did not restore the contact, because its access was changed again after the job, or if the run of
-    /// a preview did not write the contact, because its access was changed after the preview. A conflict does not show
-    /// the access that others set.
+    /// true if an undo did not restore the contact, because its access was changed again after the job, or if the run
+    /// of a preview did not write the contact, because its access was changed after the preview. A conflict does not
+    /// show the access that others set.
     pub conflict: bool,
 }
 

@@ -56,6 +56,8 @@ impl Node {
         match kinds {
             [true, false, false] if values.len() == 1 => values.pop().map(Value::String),
             [true, false, false] => Some(array(values)),
+            // Clients write an empty array as `name=` or as `name[]=`, and both mean the same.
+            [false, true, false] if numbered.is_empty() && pushed == [""] => Some(Value::String(String::new())),
             [false, true, false] => Some(array(numbered.into_values().chain(pushed).collect())),
             [false, false, true] => {
                 let members = members.into_iter().map(|(name, node)| Some((name, node.into_value()?)));
@@ -139,6 +141,9 @@ mod tests {
         check("a=1", &json!({"a": "1"}));
         check("a=1&a=2", &json!({"a": ["1", "2"]}));
         check("a[]=1", &json!({"a": ["1"]}));
+        check("a[]=", &json!({"a": ""}));
+        check("a[]=&a[]=", &json!({"a": ["", ""]}));
+        check("filter[tags][]=", &json!({"filter": {"tags": ""}}));
         check("a%5B1%5D=y&a%5B0%5D=x&a[]=z", &json!({"a": ["x", "y", "z"]}));
         check("MANAGERLIST[]=x+y", &json!({"managerList": ["x y"]}));
         check(

@@ -42,6 +42,12 @@ const WORDS_OF_LIST: Field = Field::optional(
     "Words that the display name must all contain. A blank text selects any name.",
 )
 .with_component("filterValue.list");
+const WORDS_OF_PEOPLE: Field = Field::optional(
+    "filterValue",
+    Kind::Words(Blank::Any),
+    "Words that the display name or the e-mail address must contain. A blank text selects any user.",
+)
+.with_component("filterValue.people");
 const SORT_ORDER: Field =
     Field::optional("sortOrder", Kind::Choice(&words_of(&DIRECTIONS)), "The direction of the order.");
 
@@ -146,7 +152,7 @@ pub const START_SNAPSHOT: &[Field] = &[NOTE];
 
 /// The query of a list of users.
 pub const LIST_PEOPLE: &[Field] = &[
-    WORDS_OF_LIST,
+    WORDS_OF_PEOPLE,
     Field::optional(
         "employeeStatus",
         Kind::Choice(&words_of(&EMPLOYEE_STATUSES)),

@@ -204,8 +204,9 @@ impl Fields {
         filter
     }
 
-    /// Takes words of the display name, as one text of at most [`MAX_FILTER_VALUE_BYTES`]. A longer text is a fault, and
-    /// only its beginning is returned, because the time to find its distinct words grows with the square of their number.
+    /// Takes words of the display name, as one text of at most [`MAX_FILTER_VALUE_BYTES`]. A longer text is a fault,
+    /// and only its beginning is returned, because the time to find its distinct words grows with the square of their
+    /// number.
     pub(super) fn filter_value(&mut self, name: &str) -> Option<String> {
         let mut text = self.text_of(name, &self.encoding.example("words of the display name", "anna riga"))?;
         if text.len() > MAX_FILTER_VALUE_BYTES {

@@ -81,6 +81,10 @@ impl SignInRequest {
             }
             None => None,
         };
+        // A client may send the field of a form that the user left empty.
+        if fields.object.get("portal").is_some_and(|portal| portal == "") {
+            fields.object.remove("portal");
+        }
         let portal = fields.portal("portal");
         fields.finish()?;
         // Unreachable: the faults already name a missing field.
@@ -91,8 +95,8 @@ impl SignInRequest {
     }
 }
 
-/// Takes the code, if the field is not blank: ONLYOFFICE's generated clients send a blank field beside a password. A code
-/// stands alone, because a caller who also sends a password may expect that both are checked.
+/// Takes the code, if the field is not blank: ONLYOFFICE's generated clients send a blank field beside a password. A
+/// code stands alone, because a caller who also sends a password may expect that both are checked.
 fn code(fields: &mut Fields) -> Option<String> {
     let is_blank = match fields.object.get("code")? {
         Value::String(text) => text.is_empty(),

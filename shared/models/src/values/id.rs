@@ -189,7 +189,7 @@ uuid_types! {
     /// A user of a portal's directory: a manager, a caller, the creator of a contact.
     UserId
     /// A job: a UUID v7. An access record stores the identifier of the job that wrote the record, as its revision. An
-    /// import uses one identifier for all records that it writes.
+    /// import makes a new identifier for each batch of contacts that it writes, and for each contact that it removes.
     JobId
     /// A worker that holds the lease of a shard.
     LeaseOwner

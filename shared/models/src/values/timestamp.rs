@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use jiff::civil::{Date, DateTime};
-use jiff::tz::TimeZone;
+use jiff::tz::{AmbiguousOffset, TimeZone};
 use jiff::{SignedDuration, ToSpan as _};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -80,6 +80,24 @@ impl LocalTime {
     }
 }
 
+impl LocalTime {
+    /// Returns the last instant with this time in `zone`: in the hour that clocks repeat, the later of two.
+    fn resolve_last(&self, zone: &TimeZone) -> Result<jiff::Timestamp, NotATimestamp> {
+        match self {
+            Self::Wall(wall) if !zone.is_unknown() => {
+                let found = zone.to_ambiguous_zoned(*wall);
+                // A time that clocks skip is moved forward, as in `resolve`.
+                let found = match found.offset() {
+                    AmbiguousOffset::Fold { .. } => found.later(),
+                    _ => found.compatible(),
+                };
+                found.map(|zoned| zoned.timestamp()).map_err(|_| NotATimestamp::Malformed)
+            }
+            _ => self.resolve(zone),
+        }
+    }
+}
+
 impl LocalEdge {
     /// Parses a date or a date with a time.
     ///
@@ -103,7 +121,7 @@ impl LocalEdge {
                 // The last day of the calendar has no next day.
                 Err(_) => Ok(Timestamp::MAX),
             },
-            (Edge::To, time) => Ok(Timestamp::floor(time.resolve(zone)?)),
+            (Edge::To, time) => Ok(Timestamp::floor(time.resolve_last(zone)?)),
             (Edge::From, time) => Ok(Timestamp::ceil(time.resolve(zone)?)),
         }
     }
@@ -345,6 +363,10 @@ impl fmt::Display for Offset {
 const SECONDS_PER_MINUTE: i32 = 60;
 
 impl InZone<'_> {
+    /// The ticks of the earliest and of the latest local time that the format can show.
+    const FIRST: i64 = Timestamp::MIN.0;
+    const LAST: i64 = Timestamp::MAX.0;
+
     pub(crate) fn offset(&self) -> Offset {
         let known = (!self.zone.is_unknown()).then_some(self.zone);
         let seconds = known.map_or(0, |zone| zone.to_offset(self.timestamp.to_jiff()).seconds());
@@ -356,9 +378,13 @@ impl InZone<'_> {
 impl fmt::Display for InZone<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let offset = self.offset();
-        let shift = SignedDuration::from_secs(i64::from(offset.minutes * SECONDS_PER_MINUTE));
-        let shifted = (self.timestamp + shift).to_string();
-        write!(f, "{}{offset}", shifted.trim_end_matches('Z'))
+        let ticks = i64::from(offset.minutes * SECONDS_PER_MINUTE) * TICKS_PER_SECOND;
+        let (offset, shifted) = match self.timestamp.0 + ticks {
+            shifted if (Self::FIRST..=Self::LAST).contains(&shifted) => (offset, Timestamp(shifted)),
+            // The local time has no year of four digits, so the text shows the same instant in UTC.
+            _ => (Offset { minutes: 0 }, self.timestamp),
+        };
+        write!(f, "{}{offset}", shifted.to_string().trim_end_matches('Z'))
     }
 }
 

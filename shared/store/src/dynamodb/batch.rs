@@ -177,8 +177,8 @@ impl Store {
         self.write_many_while(writes, priority, &|| true).await
     }
 
-    /// Like [`Self::write_many`], but sends a batch only if `may_send` returns true at that moment. The limiter may let a
-    /// batch wait. The result has no error for writes that were not sent.
+    /// Like [`Self::write_many`], but sends a batch only if `may_send` returns true at that moment. The limiter may let
+    /// a batch wait. The result has no error for writes that were not sent.
     pub(crate) async fn write_many_while(
         &self,
         writes: impl IntoIterator<Item = Write>,
@@ -260,7 +260,8 @@ impl Store {
                     {
                         permit.finished(0, sent);
                     }
-                    // A table that does not answer is repeated as often as the SDK repeats the call of a user.
+                    // Send an unanswered bulk batch as often as the SDK sends a call. The SDK has already repeated a
+                    // batch of a call.
                     unanswered += u32::from(matches!(error, StoreError::Unavailable { .. }));
                     if unanswered >= if priority == Priority::Call { 1 } else { CALL_ATTEMPTS } {
                         return (writes, Some(error));

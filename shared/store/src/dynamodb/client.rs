@@ -492,8 +492,8 @@ impl Store {
         }
     }
 
-    /// Counts the items with an attribute in a part of a range: 1 read unit per 8 KB of all items in the part, or per 4 KB
-    /// when consistent.
+    /// Counts the items with an attribute in a part of a range: 1 read unit per 8 KB of all items in the part, or per 4
+    /// KB when consistent.
     pub(crate) async fn count_items_with(
         &self,
         attribute: &str,

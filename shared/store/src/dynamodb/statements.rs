@@ -132,7 +132,7 @@ impl Store {
     async fn execute_batch<T: Send>(&self, mut batch: Vec<Open<T>>, priority: Priority) -> Executed<T> {
         let mut executed = Executed::default();
         let mut pauses = pauses();
-        // A table that does not answer is repeated as often as the SDK would repeat the call.
+        // Send unanswered statements as often as the SDK would send the call.
         let mut unanswered = 0;
         loop {
             let attempt = self.execute_once(&mut batch, &mut executed, priority).await;

@@ -41,8 +41,8 @@ pub(super) struct Pending {
 }
 
 impl<'a> Importer<'a> {
-    /// Marks the portal's counters as dirty: 1 write unit. No re-sharding of the portal begins until the mark is removed.
-    /// Every batch sets the mark again, because the end of another import removes the mark.
+    /// Marks the portal's counters as dirty: 1 write unit. No re-sharding of the portal begins until the mark is
+    /// removed. Every batch sets the mark again, because the end of another import removes the mark.
     ///
     /// # Errors
     ///
@@ -81,7 +81,8 @@ impl<'a> Importer<'a> {
         };
 
         let now = (self.options.clock)();
-        // A later flush may write the same contact again, and a job that read this flush's record must then be rejected.
+        // Each flush has its own revision. If a later flush writes a contact again, a job that read this flush's record
+        // is rejected.
         let revision: JobId = Uuid::now_v7().into();
         let mut moves = Moves::default();
         let mut first = Vec::new();
@@ -96,8 +97,8 @@ impl<'a> Importer<'a> {
                 None => access == Access::UNRECORDED,
             };
             if keeps_access && loaded.orphans.contains(&record.id) {
-                // Remove a leftover record: someone set the access of an earlier contact with this identifier during
-                // its removal.
+                // Remove what an earlier contact with this identifier left: the mark of its removal, or a record that
+                // somebody wrote during the removal.
                 first.push(Write::delete(&Key::Access(portal.id.clone(), record.id)));
             }
             if !keeps_access {
@@ -174,8 +175,8 @@ impl<'a> Importer<'a> {
     }
 
     /// Removes a contact with all its items, its own item first. An interrupted removal leaves tag entries of the
-    /// contact; loading the same line again removes them. A mark stays in place of the access record, so that a job that
-    /// read the contact before gives the contact no new record.
+    /// contact; loading the same line again removes them. A mark stays in place of the access record, so that a job
+    /// that read the contact before gives the contact no new record.
     pub(super) async fn delete(&mut self, contact: ContactId) -> Result<(), ImportError> {
         let Some(current) = &self.current else { return Ok(()) };
         let portal = current.portal.id.clone();

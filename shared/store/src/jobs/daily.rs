@@ -1,11 +1,11 @@
 //! Counters of the contacts that jobs changed on each day, of a portal and of each user.
 //!
-//! The transaction that ends a job of several contacts adds the job's counts, so each job counts exactly once. A day has
-//! several counters, so that the transactions of concurrent jobs mostly write different items.
+//! The transaction that ends a job of several contacts adds the job's counts, so each job counts exactly once. A day
+//! has several counters, so that the transactions of concurrent jobs mostly write different items.
 //!
-//! A change by a single call writes no counter, because two counters would nearly double its write units, and concurrent
-//! calls would conflict. A list of days counts these changes by their records instead, and stores the count of each day
-//! to which no further change is added.
+//! A change by a single call writes no counter, because two counters would nearly double its write units, and
+//! concurrent calls would conflict. A list of days counts these changes by their records instead, and stores the count
+//! of each day to which no further change is added.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -73,10 +73,10 @@ impl Store {
         writes.collect()
     }
 
-    /// Returns the counts of the last days up to `now`, of a portal or of one user: 1 read unit per 4 KB of the counters, of
-    /// about 100 bytes each. For each day without a stored count of single changes, reads the job records of the portal,
-    /// or the entries of the user's list: 1 read unit per 4 KB. A settled day is stored for 1 write unit, so only the last
-    /// two or three days are read again.
+    /// Returns the counts of the last days up to `now`, of a portal or of one user: 1 read unit per 4 KB of the
+    /// counters, of about 100 bytes each. For each day without a stored count of single changes, reads the job records
+    /// of the portal, or the entries of the user's list: 1 read unit per 4 KB. A settled day is stored for 1 write
+    /// unit, so only the last two or three days are read again.
     ///
     /// # Errors
     ///
@@ -115,8 +115,8 @@ impl Store {
         Ok(counts)
     }
 
-    /// Counts the changes by single calls of a day. Each belongs to the day of its identifier. Stores the count of a day to
-    /// which no further change is added.
+    /// Counts the single changes of a day. The time in the identifier of a change's job decides the day. Stores the
+    /// count of a day to which no further change is added.
     async fn single_changes(
         &self,
         portal: &PortalId,

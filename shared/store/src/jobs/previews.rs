@@ -44,8 +44,8 @@ impl Store {
         user.map(|user| self.add_to_set(&previews_of(portal, user), job.id)).transpose()
     }
 
-    /// Removes a user's oldest finished preview if the user has the maximum number of previews. Returns false if none of
-    /// these previews is finished. Costs 1 read unit, and at the maximum 1 for each preview read and 3 write units.
+    /// Removes a user's oldest finished preview if the user has the maximum number of previews. Returns false if none
+    /// of these previews is finished. Costs 1 read unit, and at the maximum 1 for each preview read and 3 write units.
     ///
     /// The chunks of the removed preview expire later, because a run may still read them.
     pub(super) async fn make_room_for_preview(&self, portal: &PortalId, job: &Job) -> Result<bool, StoreError> {
@@ -70,8 +70,8 @@ impl Store {
         Ok(false)
     }
 
-    /// Creates the run of a finished preview, unless the preview has a run, in one transaction. Costs 8 write units, and 2
-    /// per KB of the preview's record, which takes up to 10 KB. A filter of over about 500 bytes costs more.
+    /// Creates the run of a finished preview, unless the preview has a run, in one transaction. Costs 8 write units,
+    /// and 2 per KB of the preview's record, which takes up to 10 KB. A filter of over about 500 bytes costs more.
     pub async fn create_run_of_preview(
         &self,
         portal: &PortalId,

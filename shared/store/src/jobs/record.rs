@@ -224,8 +224,8 @@ impl Store {
     }
 
     /// Writes the end of a job, if the stored job has not ended and still has the state `read_state`. Adds the job to
-    /// the counters of `day`, which a job that changed contacts needs. Returns whether the end was written. Costs 1
-    /// write unit per KB; if the job changed contacts, 2 per KB, and 2 for each of two counters.
+    /// the counters of `day`, if given; a job that changed contacts must be given its day. Returns whether the end was
+    /// written. Costs 1 write unit per KB; if the job changed contacts, 2 per KB, and 2 for each of two counters.
     pub async fn finish_job(
         &self,
         portal: &PortalId,
@@ -307,9 +307,10 @@ impl Store {
         Ok(failed.is_some())
     }
 
-    /// Writes one contact's access together with the job that records it, or neither. Costs 6 write units: 2 each for the
-    /// access record, the job (which holds the previous access), and the job's entry in its user's list. A job that stays
-    /// `open` until its event is published costs 2 more. The caller writes the postings of the contact's managers first.
+    /// Writes one contact's access together with the job that records it, or neither. Costs 6 write units: 2 each for
+    /// the access record, the job (which holds the previous access), and the job's entry in its user's list. A job that
+    /// stays `open` until its event is published costs 2 more. The caller writes the postings of the contact's managers
+    /// first.
     ///
     /// # Errors
     ///

@@ -1,7 +1,7 @@
 //! Sets of a user's jobs with a maximum size: the open jobs, and the previews.
 //!
-//! A set holds identifiers, so adding or removing a job twice changes nothing. The size of the set stays exact even if a
-//! process dies.
+//! A set holds identifiers, so adding or removing a job twice changes nothing. The size of the set stays exact even if
+//! a process dies.
 
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};

@@ -68,10 +68,12 @@ pub enum ShardFailure {
     Killed,
     /// The user on whose behalf the job acts is no longer in the portal.
     UserRemoved,
+    /// More contacts would be changed than the shard's part of `maxAffected` allows.
+    OverLimit,
 }
 
 impl ShardFailure {
-    const ALL: [Self; 3] = [Self::GivenUp, Self::Killed, Self::UserRemoved];
+    const ALL: [Self; 4] = [Self::GivenUp, Self::Killed, Self::UserRemoved, Self::OverLimit];
 
     /// Returns the name of the failure in storage.
     pub(super) const fn name(self) -> &'static str {
@@ -79,6 +81,7 @@ impl ShardFailure {
             Self::GivenUp => "given-up",
             Self::Killed => "killed",
             Self::UserRemoved => "user-removed",
+            Self::OverLimit => "over-limit",
         }
     }
 }

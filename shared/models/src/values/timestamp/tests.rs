@@ -42,6 +42,27 @@ fn times_with_and_without_an_offset_are_instants() {
 }
 
 #[test]
+fn range_includes_both_passes_of_a_repeated_hour() {
+    // On this day in Riga, 03:30 comes twice: at 00:30Z and at 01:30Z.
+    check("2020-10-25T03:30:00", Edge::From, "Europe/Riga", "2020-10-25T00:30:00.0000000Z");
+    check("2020-10-25T03:30:00", Edge::To, "Europe/Riga", "2020-10-25T01:30:00.0000000Z");
+    // On this day, 03:30 does not come: the clock goes from 03:00 to 04:00.
+    check("2020-03-29T03:30:00", Edge::From, "Europe/Riga", "2020-03-29T01:30:00.0000000Z");
+    check("2020-03-29T03:30:00", Edge::To, "Europe/Riga", "2020-03-29T01:30:00.0000000Z");
+}
+
+#[test]
+fn shown_time_is_the_same_instant_up_to_the_ends_of_the_calendar() {
+    for zone in ["Asia/Beirut", "America/Los_Angeles", "Pacific/Kiritimati", "UTC"] {
+        let zone = TimeZone::get(zone).unwrap();
+        for timestamp in [Timestamp::MIN, Timestamp::MAX, "0001-01-01T10:00:00Z".parse().unwrap()] {
+            let shown = timestamp.in_zone(&zone).to_string();
+            assert_eq!(shown.parse(), Ok(timestamp), "{shown}");
+        }
+    }
+}
+
+#[test]
 fn plus_sign_of_an_offset_is_restored() {
     for (text, expected) in [
         ("2008-04-10T06:30:00 02:00", "2008-04-10T06:30:00+02:00"),
