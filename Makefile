@@ -53,7 +53,9 @@ python:
 run: rust ## Serves the demo portal on port 8092 (PORT=…, ARGS='…')
 	cargo run --locked --bin crm-access -- serve --demo --port $(PORT) $(ARGS)
 
+# One test more than there are processors: a test waits for the threads of its engine now and then.
 .PHONY: test
+test: export RUST_TEST_THREADS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 test: rust ## Runs every test (ARGS='…')
 	cargo test --workspace --locked $(ARGS)
 

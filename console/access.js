@@ -8,11 +8,11 @@
  */
 
 import { useEffect, useId, useState } from './hooks.js';
-import { call, get, mayPass } from './api.js';
+import { call, get, mayPass, newKey } from './api.js';
 import { MAX_TICKED, changeOfFilter, queryOfFilter, selectedIn } from './selection.js';
 import { rich, t, time, typedNumber } from './text.js';
 import {
-  Empty, Failure, Field, Loading, Name, Names, Page, PeoplePicker, Shown, Table, address, announce, columnsOf, go, html, stayer,
+  Empty, Failure, Field, Loading, Name, Names, Page, PeoplePicker, Shown, Table, address, announce, columnsOf, go, html, nameOf, stayer,
   useAction, useAnswer, usePeople,
 } from './ui.js';
 import { FilterWords, ViewWords, useChoices, useTotal } from './contacts.js';
@@ -190,7 +190,10 @@ function RequestForm({ request, typed, selected, turn }) {
     action.run(async () => {
       const stays = stayer();
       const id = await startPreview(selected, targetOf(request));
-      if (stays()) turn({ note, preview: id, run: null }, 'push');
+      if (!stays()) return;
+      // The entry before the preview keeps the note too, so that a step back shows it.
+      turn({ note });
+      turn({ note, preview: id, run: null }, 'push');
     });
   };
   return html`<form class="panel stack" onSubmit=${preview} aria-label=${t('access.title')}>
@@ -242,7 +245,7 @@ export async function startPreview(selected, target) {
     ? { path: 'crm/contact/access.json', query: new URLSearchParams(), body: tickedBody(selected.ids, target) }
     : changeOf(selected.filter, target);
   query.set('dryRun', 'true');
-  return (await call('PUT', path, { query, body, queued: true, key: crypto.randomUUID() })).response.id;
+  return (await call('PUT', path, { query, body, queued: true, key: newKey() })).response.id;
 }
 
 /** @param {import('./selection.js').Filter} filter @param {Target} target */
@@ -286,6 +289,7 @@ function Found({ job, note, turn }) {
   const [typed, setTyped] = useState('');
   const action = useAction();
   const n = job.updated;
+  const none = job.matched === 0 ? t('contacts.none') : job.unchanged === job.matched ? t('access.nothing') : t('job.would', { n: 0 });
   // The change is a small part of the portal if the portal has a contact at ten times its number: no count is needed.
   useEffect(() => {
     if (small !== null || n === 0) return;
@@ -293,7 +297,7 @@ function Found({ job, note, turn }) {
     get('crm/contact/filter', { query }).then(({ response }) => setSmall(response.length > 0), () => setSmall(false));
   }, []);
   useEffect(() => {
-    announce(n === 0 ? t('access.nothing') : effectText(job));
+    announce(n === 0 ? none : effectText(job));
   }, []);
   const confirmed = small === true || (small === false && typedNumber(typed) === n);
   const apply = () =>
@@ -305,7 +309,7 @@ function Found({ job, note, turn }) {
     });
   const stale = /** @type {any} */ (action.error)?.type === 'preview-expired';
   return html`
-    <p class="big">${n === 0 ? t('access.nothing') : html`<${EffectWords} job=${job} />`}</p>
+    <p class="big">${n === 0 ? none : html`<${EffectWords} job=${job} />`}</p>
     <dl class="figures" aria-label=${t('access.counts')}>
       ${/** @type {const} */ (['matched', 'updated', 'unchanged', 'skipped', 'failed', 'losesAny'])
         .filter((name) => (job[name] ?? 0) > 0 || name === 'matched' || name === 'updated')
@@ -354,7 +358,7 @@ function Affects({ title, of }) {
   return html`<${Table} caption=${title} seen rows=${largest} keyOf=${(/** @type {any} */ one) => one.id} columns=${columnsOf([
     {
       key: 'name', title: t('contact.person'), head: true,
-      cell: (one) => html`<a href=${address('who', { userId: one.id })}><${Name}>${one.displayName}<//></a>`,
+      cell: (one) => html`<a href=${address('who', { userId: one.id })}><${Name}>${nameOf(one)}<//></a>`,
     },
     { key: 'n', title: t('contacts.title'), number: true, cell: (one) => t('list.n', { n: one.contacts }) },
   ])} />`;

@@ -154,7 +154,7 @@ async function callOnce(method, path, { query, body, key, ifMatch, ifNoneMatch, 
       session.end();
       onSignedOut?.();
     }
-    throw new ApiError({ requestId: response.headers.get('X-Request-Id') ?? '', ...content?.error, status: response.status });
+    throw new ApiError({ requestId: response.headers.get('X-Request-Id') ?? '', message: content?.message ?? '', ...content?.error, status: response.status });
   }
   return {
     status: response.status,
@@ -162,7 +162,8 @@ async function callOnce(method, path, { query, body, key, ifMatch, ifNoneMatch, 
     total: content?.total ?? null,
     atLeast: response.headers.get('X-Total-Is-Lower-Bound') === 'true',
     next: content?.nextBefore ?? response.headers.get('X-Next'),
-    etag: response.headers.get('ETag'),
+    // A proxy that compresses answers makes their tags weak, and a weak tag in `If-Match` never matches.
+    etag: response.headers.get('ETag')?.replace(/^W\//, '') ?? null,
     headers: response.headers,
   };
 }
@@ -171,6 +172,9 @@ async function callOnce(method, path, { query, body, key, ifMatch, ifNoneMatch, 
 function textOf(query) {
   return Object.entries(query ?? {}).map(([name, value]) => [name, String(value)]);
 }
+
+/** Returns a new `Idempotency-Key`. A page without TLS has `getRandomValues`, but not `randomUUID`. */
+export const newKey = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
 
 /**
  * Makes a change that the user confirmed, with its `Idempotency-Key`. The tab keeps the key until the service has decided,
@@ -181,7 +185,7 @@ function textOf(query) {
  */
 export async function once(name, work) {
   const stored = KEYS + name;
-  const key = storage.getItem(stored) ?? crypto.randomUUID();
+  const key = storage.getItem(stored) ?? newKey();
   storage.setItem(stored, key);
   try {
     const answer = await work(key);

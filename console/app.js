@@ -2,9 +2,9 @@
 
 import { useEffect, useErrorBoundary, useState } from './hooks.js';
 import { render } from './preact.js';
-import { ApiError, call, get, session } from './api.js';
+import { ApiError, call, get, mayPass, session } from './api.js';
 import { Contacts } from './contacts.js';
-import { FIELDS, LIST_PARAMETERS } from './selection.js';
+import { FIELDS, LIST_PARAMETERS, spoiltField } from './selection.js';
 import { rich, setZone, shownZone, t } from './text.js';
 import { Announcements, Failure, Loading, Mark, Name, Page, address, announce, html, meet, usePlace } from './ui.js';
 
@@ -96,7 +96,8 @@ function View({ frame }) {
   const [error, setError] = useState(/** @type {unknown} */ (null));
   const [broken, mend] = useErrorBoundary();
   const entry = Object.hasOwn(VIEWS, view) ? VIEWS[view] : null;
-  const unknown = entry && [...query.keys()].find((name) => !entry.parameters.includes(name));
+  const hasFilter = entry?.parameters.includes('tags');
+  const unknown = entry && ([...query.keys()].find((name) => !entry.parameters.includes(name)) ?? (hasFilter ? spoiltField(query) : undefined));
 
   useEffect(() => {
     setError(null);
@@ -214,7 +215,7 @@ async function begin() {
       session.begin((await call('POST', 'authentication', { body: { code } })).response.token);
     } catch (error) {
       session.end();
-      reason = error instanceof ApiError && error.status === 0 ? t('error.no-answer') : t('signin.used');
+      reason = error instanceof ApiError && mayPass(error) ? error.message || t('error.no-answer') : t('signin.used');
     }
   }
   const root = document.getElementById('app');

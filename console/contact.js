@@ -4,7 +4,7 @@ import { useEffect, useState } from './hooks.js';
 import { ApiError, call, get, once } from './api.js';
 import { rich, t } from './text.js';
 import {
-  AccessWord, Failure, Loading, Name, Page, PeoplePicker, Shown, Swatched, Table, When, address, announce, columnsOf, go, html,
+  AccessWord, Failure, Loading, Name, Page, PeoplePicker, Shown, Swatched, Table, When, address, announce, columnsOf, go, html, nameOf,
   useAction, useAnswer, usePeople,
 } from './ui.js';
 import { AccessState, Dialog, NoteField, noted } from './work.js';
@@ -26,7 +26,9 @@ export function Contact({ subject, query, frame }) {
   if (contact.error) return html`<${Page} title=${title}><${Failure} error=${contact.error} retry=${contact.reload} /><//>`;
   if (!contact.answer) return html`<${Page} title=${title}><${Loading} /><//>`;
   const shown = contact.answer.response;
-  const list = listOf(shown, frame.you.isAdmin ? history.answer?.response : null);
+  // The history shows the list of this version of the contact only if both were read at the same revision.
+  const isSame = revisionIn(history.answer) === revisionIn(contact.answer);
+  const list = listOf(shown, frame.you.isAdmin && isSame ? history.answer?.response : null);
   const changed = () => {
     contact.reload();
     history.reload();
@@ -35,7 +37,7 @@ export function Contact({ subject, query, frame }) {
   return html`<${Page} title=${shown.displayName || title} name=${html`<${Name}>${shown.displayName}<//>`}
       actions=${html`<${AccessWord} shareType=${shown.shareType} />`}>
     <div class="columns">
-      <div class="stack"><${Data} of=${shown} /><${Sight} of=${shown} list=${list} path=${path} userId=${query.get('userId') ?? frame.you.id} turn=${turn} asks=${frame.you.isAdmin} /></div>
+      <div class="stack"><${Data} of=${shown} /><${Sight} of=${shown} list=${list} path=${path} userId=${(frame.you.isAdmin && query.get('userId')) || frame.you.id} turn=${turn} asks=${frame.you.isAdmin} /></div>
       <div class="stack">
         ${!shown.canEdit ? html`<p class="notice">${t('contact.change.none')}</p>`
           : html`<${Edit} key=${`${contact.answer.etag} ${list !== null}`} of=${shown} list=${list} etag=${contact.answer.etag} path=${path} onChanged=${changed} />`}
@@ -43,6 +45,9 @@ export function Contact({ subject, query, frame }) {
       </div>
     </div><//>`;
 }
+
+/** Returns the revision of the access that an answer shows. @param {import('./api.js').Answer | undefined} answer */
+const revisionIn = (answer) => answer?.etag?.split('.')[0];
 
 /**
  * Returns the people of a contact's list; null if the list is not shown. The contact itself shows no list while the contact
@@ -94,7 +99,7 @@ function Sight({ of, list, path, userId, turn, asks }) {
     <${Table} caption=${t('contact.who')} rows=${rows} keyOf=${(/** @type {any} */ row) => row.key} columns=${columnsOf([
       {
         key: 'person', title: t('contact.person'), head: true,
-        cell: (row) => (row.person ? html`<a href=${address('who', { userId: row.person.id })}><${Name}>${row.person.displayName}<//></a>` : row.name),
+        cell: (row) => (row.person ? html`<a href=${address('who', { userId: row.person.id })}><${Name}>${nameOf(row.person)}<//></a>` : row.name),
       },
       { key: 'see', title: t('contact.see'), cell: (row) => yes(row.see) },
       { key: 'edit', title: t('contact.edit'), cell: (row) => yes(row.edit) },
@@ -125,7 +130,7 @@ function Why({ path, userId, id, turn, asks }) {
 /** @param {{job: any}} properties The job that set the access. */
 function SetBy({ job }) {
   const values = {
-    name: html`<${Name}>${job.createdBy?.displayName ?? t('job.by.schedule')}<//>`,
+    name: html`<${Name}>${job.createdBy ? nameOf(job.createdBy) : t('job.by.schedule')}<//>`,
     time: html`<a href=${address('job', {}, job.id)}><${When} at=${job.created} /></a>`,
     rule: html`<a href=${address('rule', {}, job.rule ?? '')}><${Name}>${job.rule}<//></a>`,
   };
@@ -137,7 +142,7 @@ function History({ of: history }) {
   const how = (/** @type {any} */ row) =>
     row.job
       ? html`<a href=${address('job', {}, row.job.id)}>${t(/** @type {any} */ (`job.kind.${row.job.kind}`))}</a>
-        <span class="kind"><${Name}>${row.job.createdBy?.displayName ?? t('job.by.schedule')}<//></span>
+        <span class="kind"><${Name}>${row.job.createdBy ? nameOf(row.job.createdBy) : t('job.by.schedule')}<//></span>
         ${row.job.note && html`<span class="quiet kind"><${Name}>${row.job.note}<//></span>`}`
       : html`<span class="quiet">${t(row.source === 'expired' ? 'contact.history.expired' : 'contact.history.loaded')}</span>`;
   return html`<section class="panel stack" aria-labelledby="history"><h2 id="history">${t('contact.history')}</h2>

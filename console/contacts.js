@@ -88,12 +88,18 @@ export function Contacts({ query }) {
     if (settled) announce(settled);
   }, [settled]);
 
-  /** Goes to the list with other parameters. @param {Record<string, string | null>} changes */
-  const turn = (changes) => {
+  /** Goes to the list with other parameters. @param {Record<string, string | null>} changes @param {'push' | 'replace'} [how] */
+  const turn = (changes, how = 'push') => {
     const next = new URLSearchParams(query);
     for (const [name, value] of Object.entries(changes)) value === null ? next.delete(name) : next.set(name, value);
-    go(address('contacts', next));
+    go(address('contacts', next), how);
   };
+  // A page after the end of the list leads to the last page: contacts of the address may have left the filter.
+  useEffect(() => {
+    if (!list.answer || list.busy || rows.length > 0 || start === 0 || !known) return;
+    const last = known.atLeast ? 0 : Math.floor((known.total - 1) / rowsShown) * rowsShown;
+    turn({ startIndex: last > 0 && last < start ? String(last) : null }, 'replace');
+  }, [list.answer, known?.total]);
   const filterBy = (/** @type {Filter} */ next) => {
     const parameters = queryOfFilter(next);
     for (const name of ['sortBy', 'sortOrder', 'count']) if (query.has(name)) parameters.set(name, query.get(name) ?? '');
@@ -312,7 +318,8 @@ export function Typed({ label, hint, type, value: given, onChange }) {
   const latest = useRef(value);
   useEffect(() => {
     latest.current = value;
-    setTyped(value);
+    // The field keeps the space after a word while the user pauses.
+    setTyped((before) => (before.trim() === value ? before : value));
   }, [value]);
   useEffect(() => {
     if (settled === typed && settled.trim() !== latest.current) onChange(settled.trim());

@@ -82,7 +82,7 @@ export function Jobs({ query }) {
       ${failure && html`<${Failure} error=${failure} />`}
       <${Shown} of=${list}>${() =>
         jobs.length === 0
-          ? html`<${Empty} title=${t('jobs.none')}><p>${t('jobs.none.hint')}</p><//>`
+          ? html`<${Empty} title=${t(list.answer?.next ? 'jobs.none.here' : 'jobs.none')}><p>${t('jobs.none.hint')}</p><//>`
           : html`<${Table} caption=${t('jobs.caption')} columns=${columns} rows=${jobs} keyOf=${(/** @type {Job} */ job) => job.id} />`}<//>
       <nav class="actions" aria-label=${t('page')}>
         ${query.has('before') && html`<button type="button" onClick=${() => turn('before', '')}>${t('jobs.newest')}</button>`}

@@ -119,7 +119,7 @@ function Editor({ rule, etag, filter, reload }) {
   const remove = () =>
     removing.run(async () => {
       const stays = stayer();
-      await call('DELETE', path, { ifMatch: etag });
+      await once(`delete rule ${name} ${etag}`, (key) => call('DELETE', path, { ifMatch: etag, key }));
       announce(t('rules.deleted'));
       if (stays()) go(address('rules'));
     });

@@ -58,6 +58,22 @@ export function filterOfQuery(query) {
 }
 
 /**
+ * Returns the name of a filter field in an address whose values the filter cannot hold whole: a blank value, two values
+ * of a field that takes one, or another word than true and false. Without this part, the filter would select other
+ * contacts.
+ *
+ * @param {URLSearchParams} query
+ * @returns {string | undefined}
+ */
+export function spoiltField(query) {
+  return Object.keys(FIELDS).find((name) => {
+    const values = query.getAll(name);
+    return values.some((one) => one.trim() === '') || (!FIELDS[name].many && new Set(values).size > 1) ||
+      (name === 'isShared' && values.some((one) => one !== 'true' && one !== 'false'));
+  });
+}
+
+/**
  * Writes a filter as a query.
  *
  * @param {Filter} filter

@@ -241,7 +241,7 @@ const TEXTS = {
   'job.would': { one: '{n} contact would change.', other: '{n} contacts would change.' },
   'job.unchanged': { one: '{n} already had this access.', other: '{n} already had this access.' },
   'job.skipped': { one: 'The job’s user may not edit {n} contact.', other: 'The job’s user may not edit {n} contacts.' },
-  'job.conflicts': { one: '{n} was changed by somebody else and left alone.', other: '{n} were changed by somebody else and left alone.' },
+  'job.conflicts': { one: '{n} was changed since and left alone.', other: '{n} were changed since and left alone.' },
   'job.failed': { one: '{n} could not be written.', other: '{n} could not be written.' },
   'job.speed': { one: '{n} contact a second', other: '{n} contacts a second' },
   'job.end': 'ends about {time}',
@@ -280,8 +280,8 @@ const TEXTS = {
   'job.changes': 'Changes',
   'job.changes.none': 'This job changed no contact.',
   'job.changes.expired': 'The states before this job are no longer kept.',
-  'job.conflict': 'Changed again by somebody else; left alone',
-  'job.hidden': 'Contact {id}, which you may not see',
+  'job.conflict': 'Changed again since; left alone',
+  'job.hidden': 'Contact {id}: without a name, removed, or hidden from you',
   'target.give': 'Give access to {names}',
   'target.take': 'Take access from {names}',
   'target.replace': 'List {names}',
@@ -290,6 +290,7 @@ const TEXTS = {
   'jobs.title': 'Jobs',
   'jobs.caption': 'Jobs, newest first',
   'jobs.none': 'No job matches.',
+  'jobs.none.here': 'No job on this page matches. Older jobs may match.',
   'jobs.none.hint': 'Every change of access appears here, with who made it, and can be undone.',
   'jobs.older': 'Older jobs',
   'jobs.newest': 'Newest jobs',
@@ -374,7 +375,7 @@ const TEXTS = {
   'rules.next.one': 'Next run',
   'rules.next.five': 'The next five runs, in {zone}',
   'rules.limit': 'Change at most',
-  'rules.limit.hint': 'If more contacts would change, the run writes nothing. Empty means no limit.',
+  'rules.limit.hint': 'If more contacts would change, the run writes nothing. If more come to need a change meanwhile, the run stops at this number. Empty means no limit.',
   'rules.limit.n': { one: 'At most {n} contact', other: 'At most {n} contacts' },
   'rules.limit.none': 'No limit',
   'rules.enabled': 'Runs on schedule',
@@ -434,7 +435,16 @@ const TEXTS = {
 /** @typedef {keyof typeof TEXTS} Key */
 /** @typedef {Record<string, string | number>} Values */
 
-const setting = globalThis.localStorage?.getItem('crm-access.language') ?? '';
+/** Returns the stored language of the page. A browser that keeps no data of pages throws. */
+function stored() {
+  try {
+    return globalThis.localStorage?.getItem('crm-access.language') ?? '';
+  } catch {
+    return '';
+  }
+}
+
+const setting = stored();
 const locale = globalThis.navigator?.language || 'en';
 const plurals = new Intl.PluralRules('en');
 const numbers = new Intl.NumberFormat(locale);
@@ -544,9 +554,23 @@ const STYLES = {
  */
 export function time(instant, style = 'minute', timeZone = zone) {
   const name = `${style} ${timeZone}`;
-  formats[name] ??= new Intl.DateTimeFormat(locale, { ...STYLES[style], timeZone });
+  formats[name] ??= formatOf(style, timeZone);
   // The service writes seven decimals; a browser reads three.
   return formats[name].format(new Date(instant.replace(/(\.\d{3})\d+/, '$1')));
+}
+
+/**
+ * Returns the format of times in a zone. A browser that does not know the zone shows UTC, and says so.
+ *
+ * @param {'day' | 'short' | 'minute' | 'clock' | 'weekday'} style
+ * @param {string} [timeZone]
+ */
+function formatOf(style, timeZone) {
+  try {
+    return new Intl.DateTimeFormat(locale, { ...STYLES[style], timeZone });
+  } catch {
+    return new Intl.DateTimeFormat(locale, { ...STYLES[style], timeZone: 'UTC', timeZoneName: 'short' });
+  }
 }
 
 /** Returns whether a text is a day of the calendar, such as 2026-11-25. @param {string} text */

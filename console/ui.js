@@ -23,7 +23,7 @@ export const html = htm.bind(h);
 
 /** @returns {Place} */
 function place() {
-  const [path, query = ''] = location.hash.replace(/^#\/?/, '').split('?', 2);
+  const [, path = '', query = ''] = /^#?\/?([^?]*)\??(.*)$/s.exec(location.hash) ?? [];
   const [view, ...rest] = path.split('/');
   return { view: view || 'contacts', subject: decode(rest.join('/')), query: new URLSearchParams(query) };
 }
@@ -84,7 +84,7 @@ export function usePlace() {
  * @param {URLSearchParams | Record<string, string | number | boolean>} [query]
  */
 export function useAnswer(path, query) {
-  const [state, set] = useState(/** @type {{answer?: import('./api.js').Answer, error?: unknown, busy: boolean}} */ ({ busy: true }));
+  const [state, set] = useState(/** @type {{answer?: import('./api.js').Answer, of?: string, error?: unknown, busy: boolean}} */ ({ busy: true }));
   const [turn, setTurn] = useState(0);
   const text = new URLSearchParams(/** @type {any} */ (query ?? {})).toString();
   useEffect(() => {
@@ -92,7 +92,7 @@ export function useAnswer(path, query) {
     const ended = new AbortController();
     set((before) => ({ ...before, error: undefined, busy: true }));
     get(path, { query: new URLSearchParams(text), signal: ended.signal }).then(
-      (answer) => !ended.signal.aborted && set({ answer, busy: false }),
+      (answer) => !ended.signal.aborted && set({ answer, of: text, busy: false }),
       (error) => !ended.signal.aborted && set({ error, busy: false }),
     );
     return () => ended.abort();
@@ -263,6 +263,9 @@ export function AccessWord({ shareType }) {
   </svg>${t(key)}</span>`;
 }
 
+/** Returns the name of a person. A person who left has no name any more. @param {{id: string, displayName?: string | null}} one */
+export const nameOf = (one) => one.displayName || t('people.unknown', { id: one.id.slice(0, 8) });
+
 /**
  * The names of people as a list.
  *
@@ -270,7 +273,7 @@ export function AccessWord({ shareType }) {
  */
 export function Names({ people, most = 3, none = t('admins-only') }) {
   if (people.length === 0) return html`<span class="quiet">${none}</span>`;
-  const first = people.slice(0, most).map((one, at) => html`${at > 0 && ', '}<${Name}>${one.displayName || t('people.unknown', { id: one.id.slice(0, 8) })}<//>`);
+  const first = people.slice(0, most).map((one, at) => html`${at > 0 && ', '}<${Name}>${nameOf(one)}<//>`);
   return people.length > most ? html`<span>${rich('list.more', { names: first, n: people.length - most })}</span>` : html`<span>${first}</span>`;
 }
 
@@ -430,6 +433,9 @@ export function usePeople(ids) {
   return ids.map(person);
 }
 
+/** The people that a picker shows. */
+const PEOPLE_SHOWN = 8;
+
 /**
  * Chooses people by typing a part of a name.
  *
@@ -443,9 +449,12 @@ export function PeoplePicker({ label, chosen, onChange, single }) {
   const id = useId();
   const input = useRef(/** @type {HTMLInputElement | null} */ (null));
   const words = useSettled(typed, 150);
-  const answer = useAnswer(open ? 'people/filter' : null, { ...(words && { filterValue: words }), count: 8 });
+  const asked = new URLSearchParams({ ...(words && { filterValue: words }), count: String(PEOPLE_SHOWN + chosen.length) });
+  const answer = useAnswer(open ? 'people/filter' : null, asked);
   /** @type {Person[]} */
-  const found = (answer.answer?.response ?? []).filter((/** @type {Person} */ one) => !chosen.includes(one.id));
+  const found = (answer.answer?.response ?? []).filter((/** @type {Person} */ one) => !chosen.includes(one.id)).slice(0, PEOPLE_SHOWN);
+  // The list shows the people of an earlier text until the answer to the typed text has come.
+  const isCurrent = words === typed && answer.of === asked.toString();
   const active = Math.min(at, found.length - 1);
 
   useEffect(() => {
@@ -468,9 +477,10 @@ export function PeoplePicker({ label, chosen, onChange, single }) {
       setOpen(true);
       const step = event.key === 'ArrowDown' ? 1 : -1;
       if (open && found.length > 0) setAt((active + step + found.length) % found.length);
-    } else if (event.key === 'Enter' && open && found[active]) {
+    } else if (event.key === 'Enter' && (open || typed !== '')) {
+      // The key never sends the form around the field, because the typed person would be missing.
       event.preventDefault();
-      choose(found[active]);
+      if (open && isCurrent && found[active]) choose(found[active]);
     } else if (event.key === 'Escape' && open) {
       event.preventDefault();
       event.stopPropagation();

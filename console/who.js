@@ -1,7 +1,7 @@
 /** The view of who can see what: by person, by contact, and the counted access of all contacts per stage and tag. */
 
 import { useEffect, useState } from './hooks.js';
-import { ApiError, call } from './api.js';
+import { ApiError, call, newKey } from './api.js';
 import { Bars, Chart } from './chart.js';
 import { Typed } from './contacts.js';
 import { number, t, time } from './text.js';
@@ -102,7 +102,7 @@ function Counts() {
   }, [job?.state]);
   const count = () =>
     action.run(async () => {
-      setId((await call('POST', 'crm/access/snapshots', { key: crypto.randomUUID() })).response.id);
+      setId((await call('POST', 'crm/access/snapshots', { key: newKey() })).response.id);
     });
   const counting = job !== null && !isOver(job);
   return html`<section class="stack" aria-labelledby="counts">
@@ -110,6 +110,7 @@ function Counts() {
       <div class="actions">${latest.answer && !never && html`<p class="quiet">${t('who.chart.as-of', { time: time(latest.answer.response.finished ?? latest.answer.response.created) })}</p>`}
         <button type="button" disabled=${action.busy || counting} onClick=${count}>${t(never ? 'who.chart.count.first' : 'who.chart.count')}</button></div></div>
     ${(action.error || error) && html`<${Failure} error=${action.error ?? error} />`}
+    ${job?.state === 'failed' && html`<p class="fault" role="alert">${job.error}</p>`}
     ${counting && html`<div class="panel stack tight"><p>${t('who.chart.counting')}</p><${Progress} job=${job} spoken /></div>`}
     ${never ? html`<p class="notice">${t('who.chart.never')}</p>`
       : html`<${Shown} of=${latest}>${(/** @type {import('./api.js').Answer} */ { response }) => html`<div class="columns">

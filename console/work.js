@@ -243,7 +243,8 @@ export function Changes({ id, caption, count }) {
     try {
       const { response, headers } = await get(`crm/access/jobs/${id}/changes`, { query: { startIndex: from, count: CHANGES } });
       const next = headers.get('X-Next-Index');
-      set((before) => ({
+      // The button may be pressed twice before the first answer.
+      set((before) => from !== 0 && from !== before.next && from !== before.rows.length ? before : ({
         rows: from === 0 ? response : [...before.rows, ...response],
         next: next ? Number(next) : response.length === CHANGES ? from + CHANGES : null, error: null, read: true,
       }));
@@ -261,7 +262,7 @@ export function Changes({ id, caption, count }) {
   /** @type {import('./ui.js').Column<import('./types').Change>[]} */
   const columns = [
     { key: 'name', title: t('access.contact'), head: true, wide: true, cell: (row) =>
-      row.displayName ? html`<a href=${address('contact', {}, row.contactId)}><${Name}>${row.displayName}<//></a>` : t('job.hidden', { id: String(row.contactId) }) },
+      html`<a href=${address('contact', {}, row.contactId)}>${row.displayName ? html`<${Name}>${row.displayName}<//>` : t('job.hidden', { id: String(row.contactId) })}</a>` },
     {
       key: 'before', title: t('access.before'), wide: true,
       cell: (row) => (row.conflict ? t('job.conflict') : html`<${AccessState} of=${row.before} other=${row.after} />`),

@@ -82,7 +82,7 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "NAME", default_value = api::config::DEFAULT_TABLE)]
     pub(crate) table: String,
     /// Filter of log lines on standard error: a level, or levels by target such as info,store=debug
-    #[arg(long, value_name = "FILTER", default_value = "warn")]
+    #[arg(long, value_name = "FILTER", default_value = "warn", value_parser = log_filter)]
     pub(crate) log: String,
     /// Opens the embedded engine to other programs on this port of 127.0.0.1 (0 selects a free port), and prints the
     /// access key that they must send
@@ -273,6 +273,19 @@ pub(crate) struct SampleArgs {
 
 /// The description of an origin, in messages.
 const AN_ORIGIN: &str = "must be a scheme and a host, such as https://crm.example.com or http://localhost:3000";
+
+/// Checks a filter of log lines. A misspelt level would otherwise be read as a target, and hide every line.
+fn log_filter(text: &str) -> Result<String, String> {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    let is_level = |part: &str| {
+        let level = part.rsplit('=').next().unwrap_or(part);
+        LEVELS.iter().any(|known| known.eq_ignore_ascii_case(level))
+    };
+    match text.split(',').find(|part| !is_level(part)) {
+        None => Ok(text.to_owned()),
+        Some(part) => Err(format!("\"{part}\" names no level; the levels are {}", LEVELS.join(", "))),
+    }
+}
 
 /// Parses an origin in the form that browsers send: a scheme, a host, and a port if it is not the scheme's default.
 fn origin(text: &str) -> Result<HeaderValue, String> {

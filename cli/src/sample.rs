@@ -1,6 +1,6 @@
 //! `crm-access sample`: generates a portal of any size.
 
-use std::io::{self, BufWriter};
+use std::io::{self, BufWriter, Write as _};
 
 use fastrand::Rng;
 use models::limits::MAX_SHARDS;
@@ -43,7 +43,9 @@ pub(crate) fn run(args: &SampleArgs) -> Result<(), CommandError> {
     if args.contacts < 0 || args.users == 0 || !(1..=MAX_SHARDS).contains(&args.shards) {
         return Err(format!("--contacts is 0 or more, --users 1 or more, --shards 1 to {MAX_SHARDS}").into());
     }
-    match write(args, &mut BufWriter::new(io::stdout().lock())) {
+    let mut out = BufWriter::new(io::stdout().lock());
+    // A flush in `drop` would lose the error of a full disk.
+    match write(args, &mut out).and_then(|()| out.flush()) {
         // A reader that closes the pipe early is no error.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => Ok(result?),

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
 
-use models::directory::{Grant, Scope};
+use models::directory::{Grant, Portal, Scope};
 use models::limits::MAX_TOKEN_CHARS;
 use models::values::id::{PortalId, UserId};
 use models::values::timestamp::{Edge, Timestamp};
@@ -44,9 +44,7 @@ pub(crate) async fn make(
 
 async fn create(args: TokenCreateArgs) -> Result<(), CommandError> {
     let table = Table::of_command(&args.table).await?;
-    let portal = table.store.portal(&args.portal).await?;
-    let portal =
-        portal.ok_or_else(|| format!("there is no portal {}; load it with `crm-access import`", args.portal))?;
+    let portal = existing_portal(&table, &args.portal).await?;
     let expires = args.expires.map(|text| Timestamp::parse_edge(&text, Edge::To, &portal.time_zone));
     let expires = expires.transpose().map_err(|fault| format!("--expires {fault}"))?;
     if let Some(past) = expires.filter(|expires| *expires <= now()) {
@@ -58,8 +56,15 @@ async fn create(args: TokenCreateArgs) -> Result<(), CommandError> {
     Ok(())
 }
 
+/// Returns a portal, which must exist.
+async fn existing_portal(table: &Table, id: &PortalId) -> Result<Portal, CommandError> {
+    let portal = table.store.portal(id).await?;
+    Ok(portal.ok_or_else(|| format!("there is no portal {id}; load it with `crm-access import`"))?)
+}
+
 async fn list(args: TokenListArgs) -> Result<(), CommandError> {
     let table = Table::of_command(&args.table).await?;
+    existing_portal(&table, &args.portal).await?;
     let tokens = table.store.tokens(&args.portal).await?;
     let users = table.store.users(&args.portal, tokens.iter().map(|token| token.grant.user)).await?;
     for token in tokens {

@@ -166,6 +166,26 @@ impl Engine {
         Ok(answer_of(write(&complete)))
     }
 
+    /// Writes a copy of the data to a file that does not exist yet.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Open`] if the file cannot be written.
+    pub fn save(&self, file: &Path) -> Result<(), EngineError> {
+        let path = file.display().to_string();
+        self.database.vacuum_into(&path).map_err(|error| EngineError::Open(path, error.to_string()))
+    }
+
+    /// Replaces the data by the data of a file that [`Self::save`] wrote.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Open`] if the file cannot be read. The data then stay as they are.
+    pub fn load(&self, file: &Path) -> Result<(), EngineError> {
+        let path = file.display().to_string();
+        self.database.restore_from(&path).map_err(|error| EngineError::Open(path, error.to_string()))
+    }
+
     /// Answers the JSON request of an operation on this thread, so that tests know the order of calls.
     pub fn answer_here(&self, operation: &str, body: &[u8]) -> EngineAnswer {
         answer(&self.database, operation, body)

@@ -137,7 +137,7 @@ fn identifier(name: &str) -> String {
 fn operation(row: &Operation, endpoint: &Endpoint) -> Value {
     let in_path = endpoint.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
     let always = [
-        ("If-Match", endpoint.conditions != Conditions::None),
+        ("If-Match", row.method == "GET" || endpoint.conditions != Conditions::None),
         ("If-None-Match.new", endpoint.conditions == Conditions::IfMatchOrNew),
         ("Idempotency-Key", endpoint.accepts_idempotency_key()),
         ("If-None-Match", row.method == "GET"),
@@ -220,7 +220,7 @@ fn common_failures(endpoint: &Endpoint) -> Vec<(u16, &'static str)> {
     if endpoint.accepts_idempotency_key() {
         kinds.extend([(409, "idempotency-key-in-use"), (422, "idempotency-key-reused"), (503, "contended")]);
     }
-    if endpoint.conditions != Conditions::None {
+    if endpoint.method == "GET" || endpoint.conditions != Conditions::None {
         kinds.push((412, "revision-changed"));
     }
     kinds

@@ -204,7 +204,7 @@ pub(super) fn parameters() -> Value {
 
     let text = "The key of the call. A repeated call with the same key within 24 hours has no second effect.";
     put("header", "Idempotency-Key", kinds::of(Kind::IdempotencyKey), text);
-    let text = "The call makes its change only if this ETag names the current version. A weak ETag never matches.";
+    let text = "The call answers, or makes its change, only if this ETag names the current version. A weak ETag never matches.";
     put("header", "If-Match", json!({ "type": "string" }), text);
     put("header", "If-None-Match", json!({ "type": "string" }), "The answer is 304 if its version is still this ETag.");
     let only = json!({ "type": "string", "enum": ["*"], "x-enum-varnames": ["ANY"] });

@@ -281,7 +281,7 @@ test('a change of ticked contacts changes what the preview showed, and leaves wh
   await api(served, 'PUT', `crm/contact/${id}/access`, { isShared: false, managerList: [JANET] });
   await page.getByRole('button', { name: 'Change 2 contacts' }).click();
   await page.getByText('1 contact was changed.').first().waitFor();
-  await page.getByText('1 was changed by somebody else and left alone.').first().waitFor();
+  await page.getByText('1 was changed since and left alone.').first().waitFor();
   const { accessList } = (await api(served, 'GET', `crm/contact/${id}`)).response;
   assert.deepEqual(accessList.map((one) => one.id), [JANET]);
   await end();
@@ -522,12 +522,43 @@ for (const day of ['2026-13-45', '2026-02-30', 'yesterday']) {
   });
 }
 
-test('a part of the address that is not known shows an error and lists nothing', async () => {
-  const { page, requests, end } = await open(browser, served, { at: '#/rules' });
-  const earlier = requests.length;
-  await page.goto(`${served.origin}/console#/contacts?tagz=Germany`);
-  await page.getByRole('alert').getByText('tagz').waitFor();
-  assert.ok(!requests.slice(earlier).some((one) => one.includes('contact/filter')));
+for (const [query, name] of [['tagz=Germany', 'tagz'], ['isShared=1', 'isShared'], ['tags=', 'tags'], ['responsibleid=a&responsibleid=b', 'responsibleid']]) {
+  test(`an address with ${query}, which no filter holds whole, shows an error and lists nothing`, async () => {
+    const { page, requests, end } = await open(browser, served, { at: '#/rules' });
+    const earlier = requests.length;
+    await page.goto(`${served.origin}/console#/contacts?${query}`);
+    await page.getByRole('alert').getByText(name).waitFor();
+    assert.ok(!requests.slice(earlier).some((one) => one.includes('contact/filter')));
+    await end();
+  });
+}
+
+test('a question mark in the address belongs to its value', async () => {
+  const { page, requests, end } = await open(browser, served, { at: '#/contacts?filterValue=a?b&contactListView=Company' });
+  await page.getByRole('button', { name: 'Remove Name contains a?b' }).waitFor();
+  await until(() => requests.some((one) => one.includes('filterValue=a%3Fb') && one.includes('contactListView=Company')), 'the whole filter');
+  await end();
+});
+
+test('a page after the end of the list leads to the last page', async () => {
+  const { page, end } = await open(browser, served, { at: '#/contacts?tags=Germany&startIndex=75' });
+  await page.getByRole('table').waitFor();
+  await until(() => !page.url().includes('startIndex=75'), 'the last page');
+  assert.ok((await page.getByRole('row').count()) > 1);
+  await end();
+});
+
+test('after a save, the form of a shared contact shows the list that was saved', async () => {
+  await api(served, 'PUT', 'crm/contact/72/access', { isShared: true, managerList: [NANCY] });
+  const { page, end } = await open(browser, served, { at: '#/contact/72' });
+  const section = page.getByRole('region', { name: 'Change access' });
+  await section.getByRole('button', { name: /Nancy Davolio/ }).waitFor();
+  await choose(section, 'People of the list', ['Janet']);
+  await section.getByRole('button', { name: 'Preview and save' }).click();
+  await page.getByRole('dialog', { name: 'Save this access?' }).getByRole('button', { name: 'Save' }).click();
+  await page.getByRole('dialog').waitFor({ state: 'hidden' });
+  await until(async () => (await section.getByRole('button', { name: /^Remove / }).count()) === 2, 'the saved list');
+  assert.equal(await section.getByRole('button', { name: 'Preview and save' }).isEnabled(), false);
   await end();
 });
 
@@ -593,7 +624,7 @@ test('a rule that gives access keeps its limit and its note, and its run is prev
   await page.getByRole('region', { name: 'Preview' }).getByText(/^\d+ contacts? gets? Nancy Davolio in (its list|their lists); nobody loses sight of a contact/).waitFor();
   await page.getByRole('radio', { name: /^Private/ }).check();
   assert.equal(await page.getByRole('region', { name: 'Preview' }).count(), 0, 'another request has no preview');
-  await page.getByRole('radio', { name: /^Keep/ }).check();
+  await page.getByRole('radio', { name: /^Leave/ }).check();
   await page.getByRole('button', { name: 'Save the rule' }).click();
   await page.getByRole('row', { name: /swedish.*by contract.*Tag Sweden.*Created from Jan 1, 1996.*Give access to Nancy Davolio.*500/ }).waitFor();
   const { filter, ...rule } = (await api(served, 'GET', 'crm/access/rules/swedish')).response;

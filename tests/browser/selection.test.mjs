@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
   FIELDS, MAX_TICKED, NOTHING, addressOf, box, changeOfFilter, count, filterOfQuery, filterOfView, fingerprint,
-  queryOfFilter, reduce, ruleOfFilter, selectedIn, unusable,
+  queryOfFilter, reduce, ruleOfFilter, selectedIn, spoiltField, unusable,
 } from '../../console/selection.js';
 
 const PAGE = [1, 2, 3];
@@ -174,6 +174,13 @@ test('equal filters have equal fingerprints in any order', () => {
   assert.equal(filter('tags=a&tags=b'), filter('tags=b&tags=a&tags=a'));
   assert.notEqual(filter('tags=a'), filter('filterValue=a'));
 });
+
+for (const [address, name] of [
+  ['tags=', 'tags'], ['tags=a&tags=%20', 'tags'], ['filterValue=a&filterValue=b', 'filterValue'], ['isShared=1', 'isShared'], ['isShared=TRUE', 'isShared'],
+  ['responsibleid=a&responsibleid=b', 'responsibleid'], ['tags=a&tags=b&contactStage=1&contactStage=2&isShared=true&filterValue=a&filterValue=a', undefined], ['', undefined],
+]) {
+  test(`the address "${address}" holds ${name ? `${name} not whole` : 'a whole filter'}`, () => assert.equal(spoiltField(new URLSearchParams(address)), name));
+}
 
 test('the address of a change names the selected contacts and nothing else', () => {
   const filter = filterOfQuery(new URLSearchParams(QUERY));

@@ -129,8 +129,8 @@ async fn every_character_of_a_query_is_read_or_refused() {
         let refused = ["\"", "#", "<", ">", " ", "\u{7f}", "\0", "\n", "\r\n", "\t"].contains(&text.as_str());
         let statuses: &[u64] = match text.as_str() {
             _ if refused => &[400],
-            // `&` begins an unknown parameter.
-            "&" => &[400],
+            // `&` begins an unknown parameter, and a text must be UTF-8.
+            "&" | "%ff" => &[400],
             _ => &[200],
         };
         let answer = check(&world, &event(LIST, LIST_PATH, &query), statuses, &what).await;

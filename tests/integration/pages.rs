@@ -9,7 +9,6 @@ use api::App;
 use jobs::{Abandoned, Deadline, Jobs};
 use serde_json::{Value, json};
 use store::Store;
-use store::dynamodb::client::{Endpoint, connect};
 use tests::World;
 use tests::faults::{Call, Calls, Fault, FaultPlan, Operation, Proxy};
 
@@ -58,7 +57,7 @@ fn empty_first(emptied: Arc<Mutex<u32>>) -> FaultPlan {
 /// Returns a service on the world's table whose queries meet empty pages.
 async fn served_with_empty_pages(world: World) -> (World, Proxy, Arc<Mutex<u32>>) {
     let proxy = world.proxy().await.unwrap();
-    let store = Store::new(connect(Some(&Endpoint::at(proxy.url())), None).await, &world.table);
+    let store = Store::new(proxy.client().await, &world.table);
     let jobs = Jobs { store, ..world.jobs().clone() };
     let world = world.serving(App::new(jobs, Duration::from_secs(3600)));
     let emptied = Arc::new(Mutex::new(0));

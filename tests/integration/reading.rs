@@ -70,6 +70,19 @@ async fn entity_tag_of_every_read_saves_a_second_transfer() {
         }
         let other = get(&world, path, &[("if-none-match", "\"0\"")]).await;
         assert_eq!((other.status.as_u16(), &other.text), (200, &first.text), "{path}");
+        for held in [tag.clone(), format!("\"other\", {tag}"), "*".to_owned()] {
+            let again = get(&world, path, &[("if-match", &held)]).await;
+            assert_eq!((again.status.as_u16(), &again.text), (200, &first.text), "{path} {held}");
+        }
+        for held in [format!("W/{tag}"), "\"0.0123456789abcdef\"".to_owned(), String::new()] {
+            let refused = get(&world, path, &[("if-match", &held)]).await;
+            // The answer to `access/jobs.xml` is XML.
+            assert_eq!(
+                (refused.status.as_u16(), refused.text.contains("revision-changed")),
+                (412, true),
+                "{path} {held}"
+            );
+        }
     }
 }
 
@@ -91,6 +104,8 @@ async fn if_match_accepts_the_tag_of_a_read_contact() {
     assert_eq!(again.status, 200);
     assert!(again.header("etag").starts_with(changed.header("etag").trim_end_matches('"')), "{again:?}");
     assert_eq!(put(again.header("etag")).await.status, 200);
+    let changed = changed.header("etag");
+    assert_eq!(get(&world, "contact/1", &[("if-match", changed)]).await.status, 200);
     assert_eq!(access_of(&world, 1).await.access, private(&[MIKE]));
 }
 

@@ -12,7 +12,6 @@ use run_rules::Done;
 use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
 use store::Store;
-use store::dynamodb::client::{Endpoint, connect};
 use store::import::{ImportError, Importer, Options};
 use store::reshard::{Begun, Reshard, ReshardError};
 use tests::World;
@@ -100,7 +99,7 @@ async fn reshard(world: &World, store: &Store, of: &PortalId, to: u16) -> Result
 async fn process(world: &World) -> (Proxy, Store) {
     let (proxy, _) = proxied(world).await;
     let retries = RetryConfig::standard().with_initial_backoff(Duration::from_millis(1));
-    let config = connect(Some(&Endpoint::at(proxy.url())), None).await.config().to_builder().retry_config(retries);
+    let config = proxy.client().await.config().to_builder().retry_config(retries);
     let client = Client::from_conf(config.retry_partition(RetryPartition::new(proxy.url())).build());
     (proxy, Store::new(client, &world.table))
 }

@@ -14,7 +14,6 @@ use models::job::{Counts, Job, JobId, State};
 use models::limits::LEASE_MILLIS;
 use serde_json::{Value, json};
 use store::Store;
-use store::dynamodb::client::{Endpoint, connect};
 use store::jobs::Lease;
 use store::keys::Key;
 use tests::faults::{Calls, Fault, Operation, Proxy, When};
@@ -28,7 +27,7 @@ use crate::portal::{ADA_TOKEN, MIKE, access, acme, acme_with, contact, id, job, 
 /// Returns the engine of a world with its table calls through a proxy.
 pub(crate) async fn proxied(world: &World) -> (Proxy, Jobs) {
     let proxy = world.proxy().await.unwrap();
-    let client = connect(Some(&Endpoint::at(proxy.url())), None).await;
+    let client = proxy.client().await;
     // All clients of a process share one retry budget. A test whose calls all fail must not exhaust it for others.
     let budget = RetryPartition::new(proxy.url());
     let client = Client::from_conf(client.config().to_builder().retry_partition(budget).build());

@@ -153,6 +153,8 @@ fn wrong_arguments_are_explained() -> TestResult {
     for args in [
         &["serve", "--in-memory", "--data-dir", "x"][..],
         &["serve", "--port", "65536"],
+        &["serve", "--log", "warning"],
+        &["serve", "--log", "info,store=loud"],
         &["import"],
         &["token", "create", "--portal", "acme", "--user", "mike", "--scope", "write"],
         &["token", "create", "--portal", "acme", "--user", MIKE, "--scope", "delete"],

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::tz::TimeZone;
 use lambda_http::http::HeaderMap;
-use lambda_http::http::header::{AUTHORIZATION, IF_MATCH, IF_NONE_MATCH};
+use lambda_http::http::header::{AUTHORIZATION, IF_NONE_MATCH};
 use models::access::Caller;
 use models::answer::Envelope;
 use models::directory::{Grant, Portal, Scope, User};
@@ -27,6 +27,7 @@ use models::values::id::UserId;
 use store::keys::TokenHash;
 use store::tokens::StoredToken;
 
+use crate::answer::response::{RequiredTags, version_in};
 use crate::answer::{Answer, revision_text};
 use crate::app::App;
 use crate::failure::{Failure, Unmet};
@@ -225,20 +226,8 @@ impl<'a> Call<'a> {
     /// compares strongly (RFC 9110, section 13.1.1). In the entity tag of a `GET`, the version stands before the first
     /// dot.
     pub fn check_version(&self, current: Option<&str>) -> Result<(), Failure> {
-        let headers = self.request.headers();
-        let names_current = |tag: &str| match tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')) {
-            Some(tag) => tag.split('.').next() == current,
-            None => tag == "*" && current.is_some(),
-        };
-        let tags: Vec<&str> = headers
-            .get_all(IF_MATCH)
-            .iter()
-            .flat_map(|value| value.to_str().unwrap_or_default().split(','))
-            .map(str::trim)
-            .collect();
-        if !tags.is_empty() && !tags.iter().any(|tag| names_current(tag)) {
-            let is_weak = |tag: &&str| tag.starts_with("W/") || tag.starts_with("w/");
-            let unmet = if tags.iter().any(is_weak) { Unmet::Weak } else { Unmet::Changed };
+        let names_current = |tag: &str| Some(version_in(tag)) == current;
+        if let Some(unmet) = RequiredTags::of(self.request.headers()).unmet(names_current, current.is_some()) {
             return Err(Failure::PreconditionFailed(unmet));
         }
         if current.is_some() && self.must_be_new() {

@@ -19,7 +19,6 @@ use models::request::Page;
 use models::values::id::{PortalId, UserId};
 use serde_json::{Value, json};
 use store::contacts::AccessState;
-use store::dynamodb::client::{Endpoint, connect};
 use store::keys::{EXPIRES, Key, OPEN_BUCKETS};
 use store::{Store, StoreError};
 use tests::faults::{Call, Calls, Fault, Gate, Proxy, When};
@@ -164,7 +163,7 @@ impl Bed {
 
     pub(crate) async fn process(&self) -> Process {
         let proxy = self.world.proxy().await.unwrap();
-        let client = connect(Some(&Endpoint::at(proxy.url())), None).await;
+        let client = proxy.client().await;
         // A separate retry budget, and short pauses.
         let retries = RetryConfig::standard().with_initial_backoff(std::time::Duration::from_millis(1));
         let config =

@@ -16,7 +16,6 @@ use models::job::{Change, Job, JobId, State as JobState};
 use models::values::id::PortalId;
 use serde_json::{Value, json};
 use store::contacts::AccessState;
-use store::dynamodb::client::{Endpoint, connect};
 use store::import::{ImportError, Importer, Options};
 use store::{Clock, Store};
 use tests::faults::Proxy;
@@ -132,7 +131,7 @@ fn token_of(portal: &str) -> String {
 }
 
 async fn through(proxy: &Proxy, world: &World) -> Store {
-    Store::new(connect(Some(&Endpoint::at(proxy.url())), None).await, &world.table)
+    Store::new(proxy.client().await, &world.table)
 }
 
 async fn load(store: &Store, clock: &Clock, text: &str) -> Result<(), ImportError> {

@@ -14,6 +14,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Deref;
 use std::sync::Arc;
 
+use aws_sdk_dynamodb::Client;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::http::request::Parts;
 use axum::http::{Request, Response, StatusCode};
@@ -22,11 +23,14 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use store::dynamodb::client::{Endpoint, connect};
+use store::dynamodb::in_process::{EngineAnswer, EngineResult, InProcess, connect_in_process};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, watch};
 
 use super::answering::{Engines, Exchange, Replica, answer_with};
 use super::gate::wait_for;
+use super::upstream::{TARGET, TARGET_PREFIX};
 use super::{Call, Calls, Fault, Injector, Operation, Upstream};
 
 /// A proxy on a loopback port. Dropping the proxy stops it and cuts its connections.
@@ -103,6 +107,17 @@ impl Proxy {
         Ok(())
     }
 
+    /// Returns a client of this proxy: without a socket if the engine is in this process, over HTTP otherwise.
+    pub async fn client(&self) -> Client {
+        match (&self.route.engine, &self.route.late) {
+            (Upstream::InProcess(_), None) => {
+                let direct = Direct { route: self.route.clone(), ended: self._alive.subscribe() };
+                connect_in_process(Arc::new(direct), None).await
+            }
+            _ => connect(Some(&Endpoint::at(self.url())), None).await,
+        }
+    }
+
     /// Returns the endpoint URL for the SDK.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
@@ -152,7 +167,7 @@ async fn serve(stream: TcpStream, route: Arc<Route>, ended: watch::Receiver<()>)
     stream.set_nodelay(true).unwrap_or_default();
     let service = service_fn(|request| {
         // A separate task: a received call reaches the engine even if its caller hangs up.
-        let answer = tokio::spawn(until(ended.clone(), route.clone().answer(request)));
+        let answer = tokio::spawn(until(ended.clone(), answer(route.clone(), request)));
         // An error makes the server cut the connection.
         async {
             answer.await.map_err(io::Error::other)?.flatten().ok_or(io::Error::from(io::ErrorKind::ConnectionReset))
@@ -160,6 +175,33 @@ async fn serve(stream: TcpStream, route: Arc<Route>, ended: watch::Receiver<()>)
     });
     // Connections end early on purpose here.
     http1::Builder::new().serve_connection(TokioIo::new(stream), service).await.unwrap_or_default();
+}
+
+/// The proxy for a client in this process.
+struct Direct {
+    route: Arc<Route>,
+    ended: watch::Receiver<()>,
+}
+
+impl fmt::Debug for Direct {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Direct").finish_non_exhaustive()
+    }
+}
+
+impl InProcess for Direct {
+    fn call(&self, operation: String, body: Vec<u8>) -> BoxFuture<'static, EngineResult> {
+        let (route, ended) = (self.route.clone(), self.ended.clone());
+        Box::pin(async move {
+            let target = format!("{TARGET_PREFIX}{operation}");
+            let (parts, ()) = Request::builder().header(TARGET, target).body(())?.into_parts();
+            // A separate task: a received call reaches the engine even if its caller hangs up.
+            let answer = tokio::spawn(until(ended, async move { route.answer(&parts, body.into()).await })).await?;
+            let answer = answer.flatten().ok_or_else(|| io::Error::from(io::ErrorKind::ConnectionReset))?;
+            let status = answer.status().as_u16();
+            Ok(EngineAnswer { status, body: String::from_utf8(answer.into_body().to_vec())? })
+        })
+    }
 }
 
 /// An engine that lags behind another engine.
@@ -177,19 +219,25 @@ struct Route {
     under_way: watch::Sender<u64>,
 }
 
+/// Returns the answer to a request over HTTP; none when the connection must be cut.
+async fn answer(route: Arc<Route>, request: Request<Incoming>) -> Option<Response<Body>> {
+    let _under_way = RunningCall::new(&route.under_way);
+    let (parts, body) = request.into_parts();
+    let body = to_bytes(Body::new(body), usize::MAX).await.ok()?;
+    Some(route.answer(&parts, body).await?.map(Body::from))
+}
+
 impl Route {
-    /// Returns the answer to a request; none when the connection must be cut.
-    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Option<Response<Body>> {
+    /// Returns the answer to a call; none when the connection must be cut.
+    async fn answer(&self, parts: &Parts, body: Bytes) -> Option<Response<Bytes>> {
         let _under_way = RunningCall::new(&self.under_way);
-        let (parts, body) = request.into_parts();
-        let body = to_bytes(Body::new(body), usize::MAX).await.ok()?;
-        let target = parts.headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
+        let target = parts.headers.get(TARGET).and_then(|target| target.to_str().ok()).unwrap_or_default();
         let mut call = Call::new(Operation::of_target(target), serde_json::from_slice(&body).unwrap_or_default());
         let faults = self.injector.faults_of(&mut call);
         let exchange = Exchange { call: Arc::new(call), body, replica: Replica::Current };
-        let answer = answer_with(&HttpCall { route: &self, parts: &parts }, exchange, &faults).await?;
+        let answer = answer_with(&RoutedCall { route: self, parts }, exchange, &faults).await?;
         // A dead caller receives no answer.
-        (!self.injector.is_dead()).then(|| answer.map(Body::from))
+        (!self.injector.is_dead()).then_some(answer)
     }
 
     /// Forwards a call to the engine that the call belongs to. Returns none when the engine is unreachable.
@@ -215,13 +263,13 @@ impl Route {
     }
 }
 
-/// A call that came over HTTP.
-struct HttpCall<'a> {
+/// A call that the proxy received.
+struct RoutedCall<'a> {
     route: &'a Route,
     parts: &'a Parts,
 }
 
-impl Engines for HttpCall<'_> {
+impl Engines for RoutedCall<'_> {
     fn injector(&self) -> &Injector {
         &self.route.injector
     }

@@ -17,8 +17,10 @@ use store::dynamodb::in_process::{EngineAnswer, EngineResult, InProcess};
 
 use super::statements::WithoutStatements;
 
-/// Prefix of the header that names the operation.
-const TARGET_PREFIX: &str = "DynamoDB_20120810.";
+/// The header that names the operation.
+pub(super) const TARGET: &str = "x-amz-target";
+/// The prefix of its value.
+pub(super) const TARGET_PREFIX: &str = "DynamoDB_20120810.";
 
 /// An engine that answers calls.
 #[derive(Clone)]
@@ -80,7 +82,7 @@ impl Upstream {
 }
 
 async fn call(engine: &dyn InProcess, parts: &Parts, body: &Bytes) -> Option<Response<Bytes>> {
-    let operation = parts.headers.get("x-amz-target")?.to_str().ok()?.strip_prefix(TARGET_PREFIX)?;
+    let operation = parts.headers.get(TARGET)?.to_str().ok()?.strip_prefix(TARGET_PREFIX)?;
     let EngineAnswer { status, body } = engine.call(operation.to_owned(), body.to_vec()).await.ok()?;
     let mut response = Response::new(Bytes::from(body));
     *response.status_mut() = StatusCode::from_u16(status).ok()?;

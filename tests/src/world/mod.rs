@@ -1,5 +1,6 @@
 //! The world of a test: a table, and the service on this table.
 
+mod copies;
 mod requests;
 
 use std::sync::Arc;
@@ -52,7 +53,8 @@ pub struct World {
     router: Router,
     /// The engine under the client, or its lagging proxy.
     engine: Upstream,
-    is_embedded: bool,
+    /// The embedded engine, if there is one.
+    embedded: Option<Engine>,
     /// The proxy of a second engine, which lags behind the first.
     lag: Option<Proxy>,
 }
@@ -77,33 +79,45 @@ impl World {
     }
 
     async fn on(named: Option<String>, lags: bool, token_cache: Duration) -> Result<Self, WorldError> {
-        let is_embedded = named.is_none();
-        let embedded = || Engine::open(&Storage::Memory).map(|engine| Upstream::embedded(&engine));
-        let engine = match named {
+        let (engine, embedded) = match named {
             // DynamoDB Local of 2020 has no PartiQL.
-            Some(url) => Upstream::without_statements(&url)?,
-            None => embedded()?,
+            Some(url) => (Upstream::without_statements(&url)?, None),
+            None => {
+                let embedded = Engine::open(&Storage::Memory)?;
+                (Upstream::embedded(&embedded), Some(embedded))
+            }
         };
         let (engine, lag) = if lags {
-            let proxy = Proxy::lagging(engine, embedded()?).await?;
+            let proxy = Proxy::lagging(engine, Upstream::embedded(&Engine::open(&Storage::Memory)?)).await?;
             (Upstream::at(&proxy.url())?, Some(proxy))
         } else {
             (engine, None)
         };
+        let world = Self::of(format!("test-{}", Uuid::now_v7()), engine, embedded, lag, token_cache).await?;
+        world.store.ensure_table().await?;
+        Ok(world)
+    }
+
+    /// Creates a world on a table, which may not exist yet.
+    async fn of(
+        table: String,
+        engine: Upstream,
+        embedded: Option<Engine>,
+        lag: Option<Proxy>,
+        token_cache: Duration,
+    ) -> Result<Self, WorldError> {
         let trips = Trips::default();
         let watching = Some(SharedInterceptor::new(trips.clone()));
         let client = match &engine {
             Upstream::InProcess(engine) => connect_in_process(engine.clone(), watching).await,
             Upstream::At(host, _) => connect(Some(&Endpoint::at(format!("http://{host}"))), watching).await,
         };
-        let table = format!("test-{}", Uuid::now_v7());
         let store = Store::new(client.clone(), &table);
-        store.ensure_table().await?;
         let clock = TestClock::default();
         let queue = TestQueue::default();
         let app = App::new(Jobs::new(store.clone(), clock.reader(), Arc::new(queue.clone())), token_cache);
         let router = local::router::router(&app);
-        Ok(Self { store, app, trips, client, table, queue, clock, router, engine, is_embedded, lag })
+        Ok(Self { store, app, trips, client, table, queue, clock, router, engine, embedded, lag })
     }
 
     /// Returns once every read sees all earlier writes.
@@ -116,8 +130,16 @@ impl World {
 
     /// Creates a world and loads these import lines.
     pub async fn with(lines: &str) -> Result<Self, WorldError> {
+        if let Some(copy) = copies::find(lines) {
+            let embedded = copy.open()?;
+            let engine = Upstream::embedded(&embedded);
+            return Self::of(copy.table.clone(), engine, Some(embedded), None, TOKEN_CACHE).await;
+        }
         let world = Self::new().await?;
         world.import(lines).await?;
+        if let (Some(engine), None) = (&world.embedded, &world.lag) {
+            copies::offer(lines, engine, &world.table)?;
+        }
         Ok(world)
     }
 
@@ -184,7 +206,7 @@ impl World {
 
     /// Returns whether the engine is the embedded one, which is fast.
     pub fn is_embedded(&self) -> bool {
-        self.is_embedded
+        self.embedded.is_some()
     }
 
     /// Sets the clock.

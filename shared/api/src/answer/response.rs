@@ -3,13 +3,13 @@
 use std::io::Write as _;
 
 use flate2::write::GzEncoder;
-use lambda_http::http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
+use lambda_http::http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH, VARY};
 use lambda_http::http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use lambda_http::{Body, Request};
 use models::answer;
 
 use crate::answer::{Answer, REQUEST_ID, digest_text};
-use crate::failure::Failure;
+use crate::failure::{Failure, Unmet};
 use crate::negotiation::{Compression, ResponseFormat};
 
 /// The properties of a request that decide how its answer is sent.
@@ -20,7 +20,40 @@ pub(crate) struct ResponseOptions {
     request_id: String,
     method: Method,
     known_tags: KnownTags,
+    required_tags: RequiredTags,
     accepts_gzip: bool,
+}
+
+/// The entity tags of `If-Match`, one of which must name the current version; empty without this header.
+#[derive(Debug)]
+pub(crate) struct RequiredTags(Vec<String>);
+
+impl RequiredTags {
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        let values = headers.get_all(IF_MATCH).iter().map(|value| value.to_str().unwrap_or_default());
+        Self(values.flat_map(|value| value.split(',')).map(|tag| tag.trim().to_owned()).collect())
+    }
+
+    /// Returns the reason why no tag holds; none if a tag holds or there are no tags. Tags are compared strongly
+    /// (RFC 9110, section 13.1.1): `is_current` compares the text within the quotation marks. `*` holds if the target
+    /// `exists`.
+    pub(crate) fn unmet(&self, is_current: impl Fn(&str) -> bool, exists: bool) -> Option<Unmet> {
+        let holds = |tag: &String| match tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')) {
+            Some(tag) => is_current(tag),
+            None => tag == "*" && exists,
+        };
+        if self.0.is_empty() || self.0.iter().any(holds) {
+            return None;
+        }
+        let is_weak = |tag: &String| tag.starts_with("W/") || tag.starts_with("w/");
+        Some(if self.0.iter().any(is_weak) { Unmet::Weak } else { Unmet::Changed })
+    }
+}
+
+/// Returns the version in an entity tag without its quotation marks. In the tag of a `GET`, the version stands before
+/// the first dot.
+pub(crate) fn version_in(tag: &str) -> &str {
+    tag.split('.').next().unwrap_or(tag)
 }
 
 /// The entity tags of `If-None-Match`, for the versions that the caller has.
@@ -36,10 +69,7 @@ impl KnownTags {
     /// Returns whether this tag is among the tags, by weak comparison (RFC 9110, section 13.1.2). Compression makes no
     /// difference.
     pub(crate) fn include(&self, tag: &str) -> bool {
-        let plain = |tag: &str| {
-            let tag = tag.trim_start_matches("W/").to_owned();
-            Compression::ALL.iter().fold(tag, |tag, compression| tag.replace(compression.mark(), ""))
-        };
+        let plain = |tag: &str| without_mark(tag.trim_start_matches("W/"));
         self.0.iter().any(|known| known == "*" || plain(known) == plain(tag))
     }
 }
@@ -52,9 +82,15 @@ impl ResponseOptions {
             request_id: request_id.to_owned(),
             method: request.method().clone(),
             known_tags: KnownTags::of(headers),
+            required_tags: RequiredTags::of(headers),
             accepts_gzip: Compression::Gzip.is_accepted(headers),
         }
     }
+}
+
+/// Returns an entity tag without the mark of compression.
+fn without_mark(tag: &str) -> String {
+    Compression::ALL.iter().fold(tag.to_owned(), |tag, compression| tag.replace(compression.mark(), ""))
 }
 
 /// The minimum length in bytes of a compressed body. For a shorter body, the headers cost more bytes than compression
@@ -106,6 +142,17 @@ pub(crate) fn respond(result: Result<Answer, Failure>, options: &ResponseOptions
         Some(revision) => Some(format!("\"{revision}\"")),
         None => None,
     };
+    if is_reading {
+        let plain = tag.as_deref().map(without_mark);
+        // The answer of a change shows the version alone.
+        let is_current = |held: &str| {
+            answer.revision.as_deref() == Some(held)
+                || plain.as_deref().is_some_and(|tag| tag.trim_matches('"') == without_mark(held))
+        };
+        if let Some(unmet) = options.required_tags.unmet(is_current, true) {
+            return respond(Err(Failure::PreconditionFailed(unmet)), options);
+        }
+    }
     let is_known = is_reading && tag.as_ref().is_some_and(|tag| options.known_tags.include(tag));
     if is_known {
         answer.status = StatusCode::NOT_MODIFIED;

@@ -7,10 +7,14 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use percent_encoding::percent_decode;
 use serde_json::{Map, Value};
 
 use crate::invalid::{Fault, Invalid, shown};
 use crate::limits::{MAX_FAULTS, MAX_FORM_DEPTH};
+
+/// The fault of a name or a value that is not UTF-8.
+const NOT_UTF8: &str = "is not UTF-8; percent-encode the UTF-8 bytes of each text, so that \u{e9} is %C3%A9";
 
 /// The values under a name.
 #[derive(Debug, Default)]
@@ -94,6 +98,15 @@ pub(crate) fn parse(form: &[u8], known: &[&str], members: &[&str]) -> Result<Map
     let mut root: BTreeMap<String, Node> = BTreeMap::new();
     let mut faults = Vec::new();
     let fault = |name: &str, message: &str| Fault { field: shown(name).into_owned(), message: message.to_owned() };
+    // The reader below replaces bytes that are not UTF-8, and a replaced character would select other contacts.
+    let is_utf8 = |pair: &&[u8]| percent_decode(pair).decode_utf8().is_ok();
+    for pair in form.split(|byte| *byte == b'&').filter(|pair| !is_utf8(pair)).take(MAX_FAULTS) {
+        let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default();
+        faults.push(fault(&percent_decode(name).decode_utf8_lossy(), NOT_UTF8));
+    }
+    if !faults.is_empty() {
+        return Err(Invalid { faults });
+    }
     for (name, value) in form_urlencoded::parse(form) {
         const MALFORMED: &str = "is not a valid name; write name=, name[]= or name[0]= for each item, or name[member]=";
         if faults.len() > MAX_FAULTS {
@@ -156,6 +169,22 @@ mod tests {
             "Filter[Tags][]=x&filter[TAGS][]=y&filter[other]=z",
             &json!({"filter": {"tags": ["x", "y"], "other": "z"}}),
         );
+    }
+
+    #[test]
+    fn text_that_is_not_utf8_is_refused() {
+        for (form, names) in [
+            (&b"a=%FF"[..], &["a"][..]),
+            (b"a=\xff", &["a"]),
+            (b"%C3=1", &["\u{fffd}"]),
+            (b"a=%C3&b=%A9", &["a", "b"]),
+            (b"b=1&a=%ED%A0%80", &["a"]),
+        ] {
+            let Err(Invalid { faults }) = parse(form, &[], &[]) else { panic!("{form:?} was read") };
+            assert!(faults.iter().all(|fault| fault.message == NOT_UTF8), "{faults:?}");
+            assert_eq!(faults.iter().map(|fault| &fault.field).collect::<Vec<_>>(), names, "{form:?}");
+        }
+        check("a=%C3%A9&%EF%BF%BD=1", &json!({"a": "\u{e9}", "\u{fffd}": "1"}));
     }
 
     #[test]
