@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use flate2::write::GzEncoder;
 use lambda_http::http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH, VARY};
-use lambda_http::http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use lambda_http::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use lambda_http::{Body, Request};
 use models::answer;
 
@@ -30,8 +30,7 @@ pub(crate) struct RequiredTags(Vec<String>);
 
 impl RequiredTags {
     pub(crate) fn of(headers: &HeaderMap) -> Self {
-        let values = headers.get_all(IF_MATCH).iter().map(|value| value.to_str().unwrap_or_default());
-        Self(values.flat_map(|value| value.split(',')).map(|tag| tag.trim().to_owned()).collect())
+        Self(tags_in(headers, IF_MATCH))
     }
 
     /// Returns the reason why no tag holds; none if a tag holds or there are no tags. Tags are compared strongly
@@ -62,8 +61,7 @@ pub(crate) struct KnownTags(Vec<String>);
 
 impl KnownTags {
     pub(crate) fn of(headers: &HeaderMap) -> Self {
-        let values = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-        Self(values.flat_map(|value| value.split(',')).map(|tag| tag.trim().to_owned()).collect())
+        Self(tags_in(headers, IF_NONE_MATCH))
     }
 
     /// Returns whether this tag is among the tags, by weak comparison (RFC 9110, section 13.1.2). Compression makes no
@@ -86,6 +84,13 @@ impl ResponseOptions {
             accepts_gzip: Compression::Gzip.is_accepted(headers),
         }
     }
+}
+
+/// Returns the entity tags of a header. A value that is not ASCII counts as an empty tag, which equals no tag: a
+/// precondition must not be lost.
+fn tags_in(headers: &HeaderMap, name: HeaderName) -> Vec<String> {
+    let values = headers.get_all(name).iter().map(|value| value.to_str().unwrap_or_default());
+    values.flat_map(|value| value.split(',')).map(|tag| tag.trim().to_owned()).collect()
 }
 
 /// Returns an entity tag without the mark of compression.

@@ -363,10 +363,6 @@ impl fmt::Display for Offset {
 const SECONDS_PER_MINUTE: i32 = 60;
 
 impl InZone<'_> {
-    /// The ticks of the earliest and of the latest local time that the format can show.
-    const FIRST: i64 = Timestamp::MIN.0;
-    const LAST: i64 = Timestamp::MAX.0;
-
     pub(crate) fn offset(&self) -> Offset {
         let known = (!self.zone.is_unknown()).then_some(self.zone);
         let seconds = known.map_or(0, |zone| zone.to_offset(self.timestamp.to_jiff()).seconds());
@@ -380,7 +376,7 @@ impl fmt::Display for InZone<'_> {
         let offset = self.offset();
         let ticks = i64::from(offset.minutes * SECONDS_PER_MINUTE) * TICKS_PER_SECOND;
         let (offset, shifted) = match self.timestamp.0 + ticks {
-            shifted if (Self::FIRST..=Self::LAST).contains(&shifted) => (offset, Timestamp(shifted)),
+            shifted if (Timestamp::MIN.0..=Timestamp::MAX.0).contains(&shifted) => (offset, Timestamp(shifted)),
             // The local time has no year of four digits, so the text shows the same instant in UTC.
             _ => (Offset { minutes: 0 }, self.timestamp),
         };
