@@ -56,8 +56,12 @@ run: rust ## Serves the demo portal on port 8092 (PORT=…, ARGS='…')
 # One test more than there are processors: a test waits for the threads of its engine now and then.
 .PHONY: test
 test: export RUST_TEST_THREADS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
-test: rust ## Runs every test (ARGS='…')
+test: rust ## Runs every test, and a part of the cases of long tests (ARGS='…')
 	cargo test --workspace --locked $(ARGS)
+
+.PHONY: test-all
+test-all: export CRM_ACCESS_TEST_CASES = all
+test-all: test ## Runs every test with all of its cases, as CI does (ARGS='…')
 
 # KILLS=… is the number of kills. SEED=… is the first random seed; without SEED the first seed is random.
 .PHONY: soak
@@ -99,9 +103,10 @@ soak-schedules: ## Runs jobs and undos under 50,000 schedules of faults, from a 
 
 .PHONY: test-lag
 test-lag: rust ## Runs the integration tests with reads and indexes that lag behind the writes, as on AWS
-	CRM_ACCESS_TEST_LAG=1 cargo test --locked --test integration $(ARGS)
+	CRM_ACCESS_TEST_LAG=1 CRM_ACCESS_TEST_CASES=all cargo test --locked --test integration $(ARGS)
 
 .PHONY: test-dynamodb-local
+test-dynamodb-local: export CRM_ACCESS_TEST_CASES = all
 test-dynamodb-local: rust ## Runs every test on AWS's DynamoDB Local (needs java, npm, python3)
 	scripts/dynamodb-local.sh run cargo test --workspace --locked $(ARGS)
 

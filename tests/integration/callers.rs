@@ -18,7 +18,7 @@ use models::values::id::UserId;
 use models::values::timestamp::Timestamp;
 use serde_json::{Value, json};
 use store::contacts::AccessState;
-use tests::{Reply, World};
+use tests::{Reply, World, cases};
 use uuid::Uuid;
 
 use crate::portal::{
@@ -40,6 +40,12 @@ impl About {
     /// Returns a job and a rule that do not exist.
     fn none() -> Self {
         Self { job: Uuid::now_v7().into(), rule: Uuid::now_v7().to_string() }
+    }
+
+    /// Creates a job and a rule like [`Self::made`] if a call of the endpoint needs one.
+    pub(crate) async fn named(world: &World, endpoint: &Endpoint, token: &str) -> Self {
+        let needs = ["{jobid}", "{name}", "/latest"].iter().any(|part| endpoint.path.contains(part));
+        if needs { Self::made(world, endpoint, token).await } else { Self::none() }
     }
 
     /// Creates a job and a rule of the owner of `token`, for a call of the endpoint. For a cancel the job is queued.
@@ -186,7 +192,7 @@ fn tagged(id: i64) -> Value {
 /// changes the portal.
 async fn refused(world: &World, authorizations: &[Option<&str>]) {
     for (endpoint, _) in guarded() {
-        let about = About::made(world, endpoint, MIKE_TOKEN).await;
+        let about = About::named(world, endpoint, MIKE_TOKEN).await;
         let (before, writes) = (PortalState::of(world, "acme").await, world.trips.spent().writes);
         for authorization in authorizations {
             let reply = send(world, endpoint, *authorization, &about, &json!([])).await;
@@ -204,7 +210,7 @@ async fn admitted(world: &World, authorization: &str) {
         // Only the user of a preview may apply the preview.
         let own = authorization.split_whitespace().last().unwrap();
         let author = if endpoint.path.ends_with("/apply") { own } else { MIKE_TOKEN };
-        let about = About::made(world, endpoint, author).await;
+        let about = About::named(world, endpoint, author).await;
         let reply = send(world, endpoint, Some(authorization), &about, &json!([])).await;
         assert!(reply.status.is_success(), "{authorization} {}: {}", endpoint.path, reply.text);
     }
@@ -574,12 +580,24 @@ fn listed(reply: &Reply) -> Option<usize> {
     }
 }
 
-/// Returns a cell of the table: the answer, and whether the call changed access, jobs or rules.
-async fn cell(world: &World, endpoint: &Endpoint, route: &str, token: Option<&str>, about: &About) -> String {
-    let before = PortalState::of(world, "acme").await;
+/// Returns a cell of the table: the answer, and whether the call changed access, jobs or rules. `known` is the state
+/// before the call, if it is known, and then the state after the call.
+async fn cell(
+    world: &World,
+    endpoint: &Endpoint,
+    route: &str,
+    token: Option<&str>,
+    about: &About,
+    known: &mut Option<PortalState>,
+) -> String {
+    let before = match known.take() {
+        Some(before) => before,
+        None => PortalState::of(world, "acme").await,
+    };
     let reply = send_to(world, endpoint, route, token, about, &json!([ADA])).await;
     let after = PortalState::of(world, "acme").await;
     let is_changed = if endpoint.function == JOBS { after != before } else { after.access != before.access };
+    *known = Some(after);
     let changed = if is_changed { ", changed" } else { "" };
     let listed = listed(&reply).map(|listed| format!(", lists {listed}")).unwrap_or_default();
     format!("{}{listed}{changed}", reply.status.as_u16())
@@ -613,19 +631,24 @@ async fn access_columns(endpoint: &Endpoint, route: &str) -> [(&'static str, Vec
     let world = table_world().await;
     let mut columns = [("public", Vec::new()), ("shared for reading", Vec::new()), ("private", Vec::new())];
     let states = [(ShareType::ReadWrite, &[][..]), (ShareType::Read, &[MIKE]), (ShareType::None, &[MIKE])];
-    for (_, token) in CALLERS {
-        for ((share, managers), (_, cells)) in states.iter().zip(&mut columns) {
-            let mut contact = contact_with(1, *share, managers);
-            contact["contact"]["Tags"] = json!(["cell"]);
-            let portal = crate::portal::portal("acme", "Europe/Riga", 4);
-            world.import_as(&lines([portal, contact]), true).await.unwrap();
+    for ((share, managers), (_, cells)) in states.iter().zip(&mut columns) {
+        let mut known = None;
+        for (number, (_, token)) in CALLERS.into_iter().enumerate() {
+            // Reads change nothing.
+            if number == 0 || endpoint.method != "GET" {
+                known = None;
+                let mut contact = contact_with(1, *share, managers);
+                contact["contact"]["Tags"] = json!(["cell"]);
+                let portal = crate::portal::portal("acme", "Europe/Riga", 4);
+                world.import_as(&lines([portal, contact]), true).await.unwrap();
+            }
             if endpoint.method == "DELETE" {
                 // Each caller signs out with a valid token.
                 let mut tokens = zenith();
                 tokens.extend(acme_lines());
                 world.import(&lines(tokens)).await.unwrap();
             }
-            cells.push(cell(&world, endpoint, route, token, &About::none()).await);
+            cells.push(cell(&world, endpoint, route, token, &About::none(), &mut known).await);
         }
     }
     columns
@@ -636,17 +659,17 @@ async fn job_columns(endpoint: &Endpoint, route: &str) -> [(&'static str, Vec<St
     let mut columns = [("administrator's", Vec::new()), ("manager's", Vec::new()), ("none", Vec::new())];
     for ((_, cells), owner) in columns.iter_mut().zip([Some(ADA_TOKEN), Some(MIKE_TOKEN), None]) {
         let world = table_world().await;
-        let mut about = About::none();
+        let (mut about, mut known) = (About::none(), None);
         for (number, (_, token)) in CALLERS.into_iter().enumerate() {
             // Reads change nothing, so all callers share one job and rule.
             match owner {
                 Some(owner) if number == 0 || endpoint.method != "GET" => {
-                    about = About::made(&world, endpoint, owner).await;
+                    (about, known) = (About::made(&world, endpoint, owner).await, None);
                 }
                 Some(_) => {}
                 None => about = About::none(),
             }
-            cells.push(cell(&world, endpoint, route, token, &about).await);
+            cells.push(cell(&world, endpoint, route, token, &about, &mut known).await);
         }
     }
     columns
@@ -658,18 +681,28 @@ async fn columns(endpoint: &Endpoint, route: &str) -> [(&'static str, Vec<String
 
 #[tokio::test]
 async fn every_route_answers_each_caller_as_the_table_says() {
-    let mut table = String::new();
+    let mut tables = Vec::new();
     for endpoint in endpoints() {
-        for route in endpoint.routes() {
+        // All routes of an endpoint lead to the same handler.
+        let routes = endpoint.routes().take(if cases::are_all() { usize::MAX } else { 1 });
+        for route in routes {
             let columns = columns(endpoint, &route).await;
             let [(first, _), (second, _), (third, _)] = &columns;
-            writeln!(table, "{} {route}", endpoint.method).unwrap();
+            let mut table = format!("{} {route}\n", endpoint.method);
             writeln!(table, "    {:16} | {first:24} | {second:24} | {third}", "").unwrap();
             for (row, (caller, _)) in CALLERS.into_iter().enumerate() {
                 let [first, second, third] = columns.each_ref().map(|(_, cells)| &cells[row]);
                 writeln!(table, "    {caller:16} | {first:24} | {second:24} | {third}").unwrap();
             }
+            tables.push(table);
         }
     }
-    crate::check_file("callers", &table);
+    if cases::are_all() {
+        crate::check_file("callers", &tables.concat());
+    } else {
+        let known = include_str!("snapshots/callers.snap");
+        for table in tables {
+            assert!(known.contains(&table), "not in snapshots/callers.snap:\n{table}");
+        }
+    }
 }

@@ -7,7 +7,7 @@ use lambda_http::Context;
 use local::endpoints;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
-use tests::World;
+use tests::{World, cases};
 
 use crate::portal::{ADA_TOKEN, access, acme_with, contact};
 
@@ -170,12 +170,12 @@ async fn every_character_of_a_path_is_read() {
 #[tokio::test]
 async fn every_part_set_by_the_caller_is_read_or_refused() {
     let world = acme_with([contact(1, json!({}))]).await;
-    for text in characters() {
-        for name in
-            ["x-any", "host", "user-agent", "accept", "cookie", "x-forwarded-proto", "x-forwarded-host", "prefer"]
-        {
+    const NAMES: [&str; 8] =
+        ["x-any", "host", "user-agent", "accept", "cookie", "x-forwarded-proto", "x-forwarded-host", "prefer"];
+    for (position, text) in characters().enumerate() {
+        for (_, name) in NAMES.iter().enumerate().filter(|(at, _)| cases::is_played(&[position, *at], NAMES.len())) {
             let mut event = event(LIST, LIST_PATH, "");
-            event["headers"][name] = json!(format!("a{text}b"));
+            event["headers"][*name] = json!(format!("a{text}b"));
             event["cookies"] = json!([format!("a{text}b"), ""]);
             event["requestContext"]["http"]["userAgent"] = json!(text);
             event["requestContext"]["domainName"] = json!(format!("a{text}b"));

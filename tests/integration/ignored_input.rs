@@ -37,7 +37,7 @@ fn refused<'a>(
     Box::pin(async move {
         let world = world().await;
         for endpoint in endpoints().filter(|endpoint| takes(endpoint)) {
-            let about = About::made(&world, endpoint, ADA_TOKEN).await;
+            let about = About::named(&world, endpoint, ADA_TOKEN).await;
             let before = state(&world).await;
             let (path, own) = call(endpoint, endpoint.path, &about, &json!([]));
             let joint = if path.contains('?') { "&" } else { "?" };

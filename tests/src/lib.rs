@@ -6,6 +6,7 @@
 //! request, import or worker until it ends. AWS may behave like this; no local engine does by itself.
 
 mod bus;
+pub mod cases;
 mod clock;
 mod described;
 pub mod faults;

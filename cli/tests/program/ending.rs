@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::{Server, TIMEOUT, TestResult, folder, request, run_with, stderr, succeed, text};
+use super::{Server, TIMEOUT, TestResult, folder, request, run_with, stderr, succeed, text, until};
 
 /// The time limit for the exit after a signal.
 const END: Duration = Duration::from_secs(5);
@@ -72,10 +72,7 @@ fn running_job_stops_after_its_page_and_resumes_at_the_next_start() -> TestResul
         let jobs = || request(port, "GET", "/api/2.0/crm/access/jobs.json?count=1", &headers, "");
         let state = |reply: super::Reply| TestResult::Ok(reply.json()?["response"][0]["state"].clone());
         // The job is running: its record exists, and the job has not ended.
-        let begun = Instant::now();
-        while state(jobs()?)? != "running" {
-            assert!(begun.elapsed() < TIMEOUT, "the job did not start");
-        }
+        until(|| Ok((state(jobs()?)? == "running").then_some(())))?;
         let signalled = Instant::now();
         assert_eq!(server.end("TERM")?, Some(0));
         assert!(signalled.elapsed() < END, "{prefer}: {:?}", signalled.elapsed());
@@ -85,10 +82,7 @@ fn running_job_stops_after_its_page_and_resumes_at_the_next_start() -> TestResul
 
         let server = Server::start(&table)?;
         let jobs = || request(server.port, "GET", "/api/2.0/crm/access/jobs.json?count=1", &headers, "");
-        let begun = Instant::now();
-        while state(jobs()?)? != "done" {
-            assert!(begun.elapsed() < TIMEOUT, "the job did not end");
-        }
+        until(|| Ok((state(jobs()?)? == "done").then_some(())))?;
         let job = jobs()?.json()?["response"][0].clone();
         let counts = ["updated", "unchanged", "failed"].map(|name| job[name].as_u64().unwrap_or_default());
         assert_eq!((counts[0] + counts[1], counts[2]), (u64::from(CONTACTS), 0), "{prefer}: {job}");

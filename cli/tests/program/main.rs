@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -29,6 +29,8 @@ type TestResult<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 const PROGRAM: &str = env!("CARGO_BIN_EXE_crm-access");
 /// The timeout for a process.
 const TIMEOUT: Duration = Duration::from_secs(60);
+/// The pause between two looks at a job. Polls without a pause would take the processor from the job.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// The portal of ONLYOFFICE's reference pages: contact 1234 and its administrator.
 const DOCUMENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/documents.ndjson");
 const ADMIN: &str = "0123456789abcdef0123456789abcdef-admin";
@@ -47,6 +49,22 @@ fn run_with(args: &[&str], input: &[u8]) -> TestResult<Output> {
     // The pipe is dropped at once, so that the program reaches the end of its input.
     child.stdin.take().ok_or("no standard input")?.write_all(input)?;
     Ok(child.wait_with_output()?)
+}
+
+/// Looks until `look` finds something, and returns the finding.
+fn until<T>(mut look: impl FnMut() -> TestResult<Option<T>>) -> TestResult<T> {
+    // No message is ever sent, so each receive lasts for the whole interval.
+    let (_sender, pauses) = channel::<()>();
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = look()? {
+            return Ok(found);
+        }
+        if begun.elapsed() > TIMEOUT {
+            return Err(format!("nothing found in {TIMEOUT:?}").into());
+        }
+        pauses.recv_timeout(POLL_INTERVAL).unwrap_or(());
+    }
 }
 
 fn stdout(output: &Output) -> String {

@@ -2,11 +2,10 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
-use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::{Server, TIMEOUT, TestResult, nowhere, request, strs, tokens_of_the_demo};
+use super::{Server, TestResult, nowhere, request, strs, tokens_of_the_demo, until};
 
 /// Calls a path of the server, and returns the status and the value in the envelope.
 fn call(server: &Server, method: &str, path: &str, token: &str, body: &Value) -> TestResult<(u16, Value)> {
@@ -19,14 +18,10 @@ fn call(server: &Server, method: &str, path: &str, token: &str, body: &Value) ->
 /// Waits for the end of a job, and returns the job.
 fn ended(server: &Server, token: &str, job: &Value) -> TestResult<Value> {
     let path = format!("crm/access/jobs/{}", job.as_str().ok_or("no job")?);
-    let begun = Instant::now();
-    while begun.elapsed() < TIMEOUT {
+    until(|| {
         let (_, job) = call(server, "GET", &path, token, &Value::Null)?;
-        if !job["finished"].is_null() {
-            return Ok(job);
-        }
-    }
-    Err(format!("{path} has not ended").into())
+        Ok(Some(job).filter(|job| !job["finished"].is_null()))
+    })
 }
 
 /// Returns whether a user who is no administrator sees a contact with this access.

@@ -22,7 +22,7 @@ use store::contacts::AccessState;
 use store::keys::{EXPIRES, Key, OPEN_BUCKETS};
 use store::{Store, StoreError};
 use tests::faults::{Call, Calls, Fault, Gate, Proxy, When};
-use tests::{Reply, TestBus, World};
+use tests::{Reply, TestBus, World, cases};
 
 use super::steps::{Step, step, written_by};
 use crate::portal::{
@@ -43,10 +43,10 @@ pub(crate) fn target() -> Access {
     private(&[ADA])
 }
 
-/// Plays a scene with a death before and after each call of a process, until the process makes so few calls that the
-/// scene returns false: nobody died. A process makes more than `least` calls.
+/// Plays a scene with a death before and after each of the [`cases::calls`] of a process, until the process makes so few
+/// calls that the scene returns false: nobody died. A process makes more than `least` calls.
 pub(crate) async fn for_each_death(least: u64, scene: impl AsyncFn(u64, When) -> bool) {
-    for number in 1.. {
+    for number in cases::calls() {
         let mut died = false;
         for when in When::BOTH {
             died |= Box::pin(scene(number, when)).await;

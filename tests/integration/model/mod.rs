@@ -19,7 +19,7 @@ use tests::{Reply, World, WorldError};
 use cases::{Case, Step};
 use portal::{Contact, Expected, Model, user_id};
 
-/// Number of cases; `PROPTEST_CASES` can raise it.
+/// Number of all cases; `PROPTEST_CASES` can raise it.
 const CASES: u32 = 512;
 /// Number of cases on an external engine, which is slower.
 const CASES_ELSEWHERE: u32 = 32;
@@ -68,7 +68,11 @@ impl Outcomes {
 fn service_behaves_like_the_model() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let world = runtime.block_on(World::new()).unwrap();
-    let cases = if world.is_embedded() { CASES.max(Config::default().cases) } else { CASES_ELSEWHERE };
+    let cases = match (world.is_embedded(), tests::cases::are_all()) {
+        (true, true) => CASES.max(Config::default().cases),
+        (true, false) => tests::cases::random(CASES),
+        (false, _) => CASES_ELSEWHERE,
+    };
     let config = Config {
         cases,
         max_shrink_iters: SHRINK_STEPS,

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use models::access::ShareType;
 use models::values::id::UserId;
 use serde_json::{Value, json};
-use tests::World;
+use tests::{World, cases};
 
 use super::{applied, previewed, shown};
 use crate::portal::{ADA, ADA_TOKEN, MIKE, MIKE_TOKEN, SAM, SAM_TOKEN, acme_with, contact, token, user};
@@ -92,9 +92,12 @@ async fn effect_of_a_preview_is_the_difference_that_users_see_after_its_run() {
         json!({"isPrivate": true, "managerList": [MIKE, SAM, ZOE, TOM]}),
         json!({"isPrivate": false, "managerList": [SAM]}),
     ];
-    for (seed, target) in (0u64..).zip(&targets) {
-        for (caller, text) in [USERS[0], USERS[1], USERS[3]] {
-            for filter in [None, Some(json!(["a"])), Some(json!(["a", "b"]))] {
+    for (number, (seed, target)) in (0u64..).zip(&targets).enumerate() {
+        for (first, (caller, text)) in [USERS[0], USERS[1], USERS[3]].into_iter().enumerate() {
+            for (second, filter) in [None, Some(json!(["a"])), Some(json!(["a", "b"]))].into_iter().enumerate() {
+                if !cases::is_played(&[number, first, second], 3) {
+                    continue;
+                }
                 let world = world(seed).await;
                 let mut body = target.clone();
                 if let Some(tags) = filter {

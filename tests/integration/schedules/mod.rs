@@ -22,7 +22,7 @@ use futures::FutureExt as _;
 use bed::Lane;
 
 /// Number of seeds, unless `CRM_ACCESS_SCHEDULES` is set.
-const SCHEDULES: u64 = 100;
+const SCHEDULES: u64 = 25;
 
 /// Seeds that once failed:
 ///
