@@ -52,6 +52,7 @@ const ENTRIES = /** @type {const} */ ([
 function SignIn({ reason, onToken }) {
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState(/** @type {unknown} */ (null));
+  const [asksPortal, setAsksPortal] = useState(false);
   const submit = async (/** @type {SubmitEvent} */ event) => {
     event.preventDefault();
     const form = new FormData(/** @type {HTMLFormElement} */ (event.target));
@@ -59,11 +60,13 @@ function SignIn({ reason, onToken }) {
     setError(null);
     try {
       const { response } = await call('POST', 'authentication', {
-        body: { userName: form.get('userName'), password: form.get('password') },
+        body: { userName: form.get('userName'), password: form.get('password'), ...(asksPortal && { portal: form.get('portal') }) },
       });
       onToken(response.token);
     } catch (failure) {
       setError(failure);
+      // The password fits in several portals, and the message lists them.
+      if (failure instanceof ApiError && failure.details.some((/** @type {any} */ one) => one.field === 'portal')) setAsksPortal(true);
       setBusy(false);
     }
   };
@@ -80,6 +83,8 @@ function SignIn({ reason, onToken }) {
         <input id="userName" name="userName" type="email" autocomplete="username" required /></div>
       <div class="field"><label for="password">${t('signin.password')}</label>
         <input id="password" name="password" type="password" autocomplete="current-password" required /></div>
+      ${asksPortal && html`<div class="field"><label for="portal">${t('signin.portal')}</label>
+        <input id="portal" name="portal" autocomplete="organization" autocapitalize="none" spellcheck=${false} required /></div>`}
       <button type="submit" class="primary" disabled=${busy}>${busy ? t('signin.busy') : t('signin.submit')}</button>
     </form>
   </main>`;

@@ -189,9 +189,13 @@ function Edit({ of, list, etag, path, onChanged }) {
     const addManagers = people.filter((id) => !before.includes(id));
     const removeManagers = list === null ? [] : before.filter((id) => !people.includes(id));
     const keepsType = chosen === null && version.shareType === of.shareType;
-    if (list === null) return { ...(!keepsType && { isShared: shared }), addManagers };
-    const keeps = keepsType && (version === of || version.isPrivate) && addManagers.length + removeManagers.length > 0;
-    return keeps ? { addManagers, removeManagers } : { isShared: shared, managerList: people };
+    const type = keepsType ? {} : { isShared: shared };
+    if (list === null) return { ...type, addManagers };
+    // A list that holds somebody who left cannot be sent whole. The list of a shared contact that somebody changed
+    // meanwhile is not shown, and only a whole list replaces the list.
+    const isKnown = version === of || version.isPrivate;
+    const differs = !keepsType || addManagers.length + removeManagers.length > 0;
+    return isKnown && differs ? { ...type, addManagers, removeManagers } : { isShared: shared, managerList: people };
   };
   /** Runs a call with a tag. A contact that somebody changed meanwhile shows both versions. */
   const guarded = (/** @type {() => Promise<void>} */ work) =>

@@ -24,7 +24,11 @@ export function useChoices() {
   const stages = useAnswer('crm/contact/status');
   const types = useAnswer('crm/contact/type');
   const tags = useAnswer('crm/contact/tag');
-  return { stages: stages.answer?.response ?? [], types: types.answer?.response ?? [], tags: tags.answer?.response ?? [] };
+  const failed = [stages, types, tags].filter((one) => one.error);
+  return {
+    stages: stages.answer?.response ?? [], types: types.answer?.response ?? [], tags: tags.answer?.response ?? [],
+    error: failed[0]?.error, retry: () => failed.forEach((one) => one.reload()),
+  };
 }
 
 /**
@@ -295,6 +299,7 @@ function FilterForm({ filter, choices, onChange }) {
       onChange=${() => set('responsibleid', one('responsibleid') === NOBODY ? [] : [NOBODY])} /> ${t('nobody')}</label>
     <${Choice} label=${t('job.kind')} value=${one('contactListView')} onChange=${setOne('contactListView')}
       options=${[['', t('filter.any')], ...VIEWS.map((view) => [view, t(`filter.view.${view}`)])]} />
+    ${choices.error && html`<${Failure} error=${choices.error} retry=${choices.retry} title=${t('filter.choices.failed')} />`}
     <${Boxes} title=${t('contacts.stage')} name="contactStage" list=${choices.stages} none=${t('no-stage')} chosen=${filter.contactStage ?? []} onToggle=${toggle} />
     <${Boxes} title=${t('contacts.type')} name="contactType" list=${choices.types} none=${t('no-type')} chosen=${filter.contactType ?? []} onToggle=${toggle} />
     <fieldset><legend>${t('contacts.created')}</legend>

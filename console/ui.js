@@ -409,13 +409,45 @@ async function readPerson(id) {
   await reading.get(id);
 }
 
+/** The number of people who are read one by one. More people are read with the list of all people. */
+const PEOPLE_ONE_BY_ONE = 8;
+/** The people of one page of the list of all people. */
+const PEOPLE_OF_PAGE = 1000;
+
+/** The reading of all people that is under way. @type {Promise<boolean> | null} */
+let readingAll = null;
+
+/** Reads all people of the portal, page by page. Returns whether all pages could be read. */
+async function readAll() {
+  try {
+    for (let startIndex = 0; ; startIndex += PEOPLE_OF_PAGE) {
+      const { response } = await get('people/filter', { query: { startIndex, count: PEOPLE_OF_PAGE } });
+      meet(response);
+      if (response.length < PEOPLE_OF_PAGE) return true;
+    }
+  } catch (error) {
+    if (error instanceof ApiError) return false;
+    throw error;
+  }
+}
+
+/** Returns the person in the place of somebody whom the portal does not have. @param {string} id @returns {Person} */
+const left = (id) => ({ id, displayName: t('people.unknown', { id: id.slice(0, 8) }) });
+
+/** Reads people. @param {string[]} ids */
+async function readPeople(ids) {
+  if (ids.length <= PEOPLE_ONE_BY_ONE) return void (await Promise.all(ids.map(readPerson)));
+  readingAll ??= readAll().finally(() => { readingAll = null; });
+  if (await readingAll) meet(ids.filter((id) => !known.has(id)).map(left));
+}
+
 /** @param {string} id */
 async function requestPerson(id) {
   try {
     meet([(await get(`people/${encodeURIComponent(id)}`)).response]);
   } catch (error) {
     // After another error, the start of the identifier stays, and the next view asks again.
-    if (error instanceof ApiError && error.status === 404) meet([{ id, displayName: t('people.unknown', { id: id.slice(0, 8) }) }]);
+    if (error instanceof ApiError && error.status === 404) meet([left(id)]);
   }
 }
 
@@ -428,7 +460,8 @@ export function usePeople(ids) {
   const [, set] = useState(0);
   const text = ids.filter((id) => !known.has(id)).join(' ');
   useEffect(() => {
-    for (const id of text.split(' ').filter(Boolean)) readPerson(id).then(() => set((before) => before + 1));
+    const asked = text.split(' ').filter(Boolean);
+    if (asked.length > 0) readPeople(asked).then(() => set((before) => before + 1));
   }, [text]);
   return ids.map(person);
 }
@@ -536,7 +569,11 @@ export function useSettled(value, milliseconds) {
 
 // Words for a filter --------------------------------------------------------------------------------------------------
 
-/** @typedef {{stages: any[], types: any[], tags: any[]}} Choices The stages, types and tags of the portal, from which filters choose. */
+/**
+ * The stages, types and tags of the portal, from which filters choose.
+ *
+ * @typedef {{stages: any[], types: any[], tags: any[], error?: unknown, retry?: () => void}} Choices
+ */
 
 /**
  * Returns the parts of a filter, each with the words for it.

@@ -34,7 +34,7 @@ export function Who({ query, frame }) {
       <div class="columns">
         <section class="panel stack" aria-labelledby="by-person"><h2 id="by-person">${t('who.person')}</h2>
           <${PeoplePicker} label=${t('who.person.choose')} single chosen=${userId ? [userId] : []} onChange=${(/** @type {string[]} */ ids) => turn('userId', ids[0] ?? '')} />
-          ${userId ? html`<${OnePerson} key=${userId} id=${userId} />` : html`<p class="quiet">${t('who.person.hint')}</p>`}
+          ${userId ? html`<${OnePerson} key=${userId} id=${userId} you=${frame.you} />` : html`<p class="quiet">${t('who.person.hint')}</p>`}
         </section>
         <section class="panel stack" aria-labelledby="by-contact"><h2 id="by-contact">${t('who.contact')}</h2>
           <${OneContact} words=${query.get('words') ?? ''} userId=${userId} onWords=${(/** @type {string} */ words) => turn('words', words)} />
@@ -43,19 +43,25 @@ export function Who({ query, frame }) {
     </div><//>`;
 }
 
-/** @param {{id: string}} properties */
-function OnePerson({ id }) {
+/**
+ * The contacts that a person sees. An ordinary user is shown only those contacts that the user sees too.
+ *
+ * @param {{id: string, you: import('./ui.js').Person}} properties
+ */
+function OnePerson({ id, you }) {
   const [one] = usePeople([id]);
   const own = useAnswer('crm/contact/filter', { responsibleid: id, isShared: false, count: ROWS, sortBy: 'displayName', fields: FIELDS });
   const shared = useAnswer('crm/contact/filter', { isShared: true, count: 1, fields: 'id' });
   const name = one.displayName;
+  const key = own.answer?.atLeast ? 'who.person.at-least' : 'who.person.private';
   if (one.isAdmin) return html`<p>${t('who.person.admin', { name })}</p>`;
   return html`
-    ${shared.answer && html`<p>${t('who.person.shared', { n: shared.answer.total ?? 0, name })}</p>`}
+    ${shared.answer && html`<p>${t(shared.answer.atLeast ? 'who.person.shared.at-least' : 'who.person.shared', { n: shared.answer.total ?? 0, name })}</p>`}
+    ${!you.isAdmin && id !== you.id && html`<p class="hint">${t('who.person.visible')}</p>`}
     <${Shown} of=${own} lines=${4}>${(/** @type {import('./api.js').Answer} */ { response, total }) =>
       response.length === 0
-        ? html`<p>${t('who.person.none', { name })}</p>`
-        : html`<div class="stack"><p>${t('who.person.private', { n: total ?? response.length, name })}</p>
+        ? html`<p>${t(you.isAdmin || id === you.id ? 'who.person.none' : 'who.person.none.visible', { name })}</p>`
+        : html`<div class="stack"><p>${t(key, { n: total ?? response.length, name })}</p>
             <div class="actions"><a class="button" href=${address('contacts', { responsibleid: id, isShared: 'false' })}>${t('who.person.list', { name })}</a>
               <a class="button" href=${address('access', { of: 'all', responsibleid: id, take: id })}>${t('who.person.move', { name })}</a></div>
             <${Table} caption=${t('who.person.list', { name })} rows=${response} keyOf=${(/** @type {any} */ row) => row.id}

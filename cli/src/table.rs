@@ -1,6 +1,7 @@
 //! The table of a command, and its embedded engine.
 
 use std::fs::{File, TryLockError};
+use std::path::Path;
 
 use aws_config::{BehaviorVersion, SdkConfig};
 use engine::{Engine, Storage, open_lock_file};
@@ -55,6 +56,14 @@ fn no_statements(url: &str) -> String {
     format!(
         "the engine at {url} lacks DynamoDB's operation BatchExecuteStatement, by which jobs write: use a newer version \
          of the engine, or leave out --dynamodb-endpoint to use the embedded engine"
+    )
+}
+
+/// Returns the message about a missing folder of the embedded engine.
+fn no_data(folder: &Path) -> String {
+    format!(
+        "the folder {} does not exist: name the folder of the data with --data-dir, or load data with crm-access import",
+        folder.display()
     )
 }
 
@@ -159,6 +168,9 @@ impl Table {
     async fn of_args(args: &TableArgs, purpose: Purpose) -> Result<Self, CommandError> {
         let name = args.table.as_deref().unwrap_or(api::config::DEFAULT_TABLE);
         if args.table.is_none() && args.dynamodb_endpoint.is_none() {
+            if purpose == Purpose::Use && !args.data_dir.exists() {
+                return Err(no_data(&args.data_dir).into());
+            }
             let storage = Storage::Folder(args.data_dir.clone());
             let table = Self::embedded(&storage, name).await?;
             let options = format!("--data-dir {}", quoted(&args.data_dir.display().to_string()));

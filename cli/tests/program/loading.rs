@@ -127,6 +127,7 @@ fn import_stops_at_an_invalid_line_and_names_the_line() -> TestResult {
         ("contact".to_owned(), "expected value"),
         (format!("[{}]", contact(3)), "write each of its values on a separate line"),
         (json!({"portal": {"Id": "acme", "TimeZone": "Etc/Unknown"}}).to_string(), "is not a time zone; use a zone"),
+        (json!({"portal": {"Id": "acme", "TimeZone": "Factory"}}).to_string(), "is not a time zone; use a zone"),
         (
             json!({"contact": {"id": 3, "Created": "2020-12-08", "Tags": ["a\0"]}}).to_string(),
             "control character U+0000",

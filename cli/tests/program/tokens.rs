@@ -104,8 +104,10 @@ fn a_token_is_made_only_for_a_user_of_a_portal() -> TestResult {
         let table = ["--data-dir", text(&data)?, "--scope", "write", "--expires", expires];
         TestResult::Ok([&["token", "create", "--portal", portal, "--user", user][..], &table[..]].concat())
     };
-    check_failure(&create("acme", MIKE, "2100-01-01")?, &["there is no portal acme"])?;
+    check_failure(&create("acme", MIKE, "2100-01-01")?, &["does not exist", "crm-access import"])?;
+    assert!(!data.exists(), "a command that loads nothing creates no folder");
     succeed(&["import", "--data-dir", text(&data)?, DOCUMENTS])?;
+    check_failure(&create("other", MIKE, "2100-01-01")?, &["there is no portal other"])?;
     let nobody = "11111111-1111-1111-1111-111111111111";
     check_failure(&create("acme", nobody, "2100-01-01")?, &["portal acme has no user", nobody])?;
     check_failure(&create("acme", MIKE, "soon")?, &["--expires", "must be a date"])?;

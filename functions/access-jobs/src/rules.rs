@@ -106,11 +106,13 @@ async fn set(call: WriteCall<'_>) -> Result<Answer, Failure> {
     let CallerInPortal { portal, caller, .. } = call.caller_in_portal().await?;
     let request = request.resolve(&portal.time_zone)?;
     let managers = store.users(portal_id, request.target.given_managers().iter().copied()).await?;
-    check_managers(&request.target, |id| managers.contains_key(id))?;
     let mut before = store.rule(portal_id, &name).await?;
     if before.as_ref().is_some_and(|before| !may_see(&caller, before)) {
         return Err(Failure::RuleForbidden(name));
     }
+    // A user who left stays in a rule. Otherwise the rule could not be paused.
+    let named_before = before.as_ref().map(|before| before.target.given_managers()).unwrap_or_default();
+    check_managers(&request.target, |id| managers.contains_key(id) || named_before.contains(id))?;
     call.check_version(before.as_ref().map(version).transpose()?.as_deref())?;
 
     let mut attempts = call.attempts();

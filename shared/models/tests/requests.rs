@@ -74,6 +74,7 @@ fn bad_cron_and_bad_time_zone_are_both_reported() {
     for (zone, expected) in [
         (r#","timeZone":5"#, &["cron", "timeZone"][..]),
         (r#","timeZone":"Mars""#, &["cron", "timeZone"]),
+        (r#","timeZone":"Factory""#, &["cron", "timeZone"]),
         ("", &["cron"]),
     ] {
         let body = format!(r#"{{"filter":{{}},"target":{{"isPrivate":true}},"cron":"61 2 * * *"{zone}}}"#);

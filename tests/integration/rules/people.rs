@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use store::keys::{Key, PK, SK};
 use tests::World;
 
-use super::{FIRST, counts, delete, jobs, nightly, rule, set, shown_at, three, wake_at, with};
+use super::{FIRST, counts, delete, jobs, nightly, put, rule, set, shown_at, three, wake_at, with};
 use crate::portal::{
     ADA, ADA_TOKEN, MIKE, MIKE_TOKEN, SAM, SAM_TOKEN, access_of, acme_with, contact, contact_with, id, lines, portal,
     private, user,
@@ -44,6 +44,12 @@ async fn rule_with_a_removed_manager_reports_it_and_runs_again_once_restored() {
     assert_eq!(wake_at(&world, FIRST).await, (0, 0));
     let stuck = rule(&world, "nightly").await;
     assert!(stuck["lastError"].as_str().unwrap().contains(&MIKE.to_string()), "{stuck}");
+    // Mike stays in the rule that names him, and cannot come into another rule.
+    for enabled in [false, true] {
+        let kept = set(&world, ADA_TOKEN, "nightly", &with(nightly(), "enabled", json!(enabled))).await;
+        assert_eq!(kept["enabled"], enabled);
+    }
+    assert_eq!(put(&world, ADA_TOKEN, "other", &nightly()).await.error_type(), "unknown-manager");
     world.import(&lines([portal("acme", "Europe/Riga", 4), user(MIKE, "Mike", false)])).await.unwrap();
     assert_eq!(wake_at(&world, "2026-01-03T00:00:00Z").await, (1, 0));
     assert_eq!(rule(&world, "nightly").await["lastError"], Value::Null);

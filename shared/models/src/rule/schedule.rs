@@ -91,6 +91,9 @@ impl CronExpression {
     }
 }
 
+/// The database's name for "no zone is set".
+pub(crate) const NO_ZONE: &str = "Factory";
+
 /// A time zone of the IANA database, with its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct NamedZone {
@@ -106,7 +109,7 @@ impl NamedZone {
     /// The fault of `timeZone`.
     pub(crate) fn parse(text: &str) -> Result<Self, Fault> {
         if let Ok(zone) = TimeZoneDatabase::bundled().get(text)
-            && let Some(name) = zone.iana_name().map(str::to_owned)
+            && let Some(name) = zone.iana_name().filter(|name| *name != NO_ZONE).map(str::to_owned)
         {
             return Ok(Self { name, zone });
         }
