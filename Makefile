@@ -211,7 +211,7 @@ test-console: rust $(BROWSER)/node_modules/stamp ## Checks the types of the cons
 	cd $(BROWSER) && node_modules/.bin/tsc -p .
 	cd $(BROWSER) && node --test selection.test.mjs api.test.mjs text.test.mjs
 	test -n "$$CRM_ACCESS_BIN" || cargo build --locked --bin crm-access
-	cd $(BROWSER) && node --test --test-concurrency=1 console.test.mjs accessibility.test.mjs large.test.mjs $(ARGS)
+	cd $(BROWSER) && node --test --test-concurrency=1 console.test.mjs people.test.mjs accessibility.test.mjs large.test.mjs $(ARGS)
 
 .PHONY: test-scripts
 test-scripts: $(TOOLS)/python.stamp ## Tests the scripts: several deployments to an emulated AWS, and the search for a Docker engine

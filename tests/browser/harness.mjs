@@ -8,7 +8,7 @@ import { spawn } from 'node:child_process';
 import http from 'node:http';
 import { chromium } from 'playwright-core';
 
-const PROGRAM = process.env.CRM_ACCESS_BIN ?? new URL('../../target/debug/crm-access', import.meta.url).pathname;
+export const PROGRAM = process.env.CRM_ACCESS_BIN ?? new URL('../../target/debug/crm-access', import.meta.url).pathname;
 const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
 /** How long a page may take on two busy cores. */
 export const PATIENCE = 20_000;

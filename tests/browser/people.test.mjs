@@ -1,0 +1,76 @@
+/** The console on portals with people who left, with long lists of people, and with a user of two portals. */
+
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { PROGRAM, api, launch, open, serve, until } from './harness.mjs';
+
+const TOKEN = 'the-administrator-of-the-first-portal-0000';
+const [EMAIL, PASSWORD] = ['ada@example.com', 'a password of two portals'];
+const user = (/** @type {number} */ n) => `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`;
+/** The administrator, who signs in, is the first user. The last user leaves. */
+const USERS = 12;
+
+let folder;
+let served;
+let browser;
+before(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'console-'));
+  const PasswordHash = execFileSync(PROGRAM, ['user', 'hash'], { input: `${PASSWORD}\n`, encoding: 'utf8' }).trim();
+  const lines = ['second', 'first'].flatMap((Id) => [
+    { portal: { Id, TimeZone: 'UTC' } },
+    { user: { Id: user(1), DisplayName: `Ada of ${Id}`, IsAdmin: true, Email: EMAIL, PasswordHash } },
+  ]);
+  for (let n = 2; n <= USERS; n += 1) lines.push({ user: { Id: user(n), DisplayName: `User ${n}` } });
+  const AccessList = Array.from({ length: USERS - 1 }, (_, n) => ({ Id: user(n + 2) }));
+  lines.push(
+    { token: { Token: TOKEN, UserId: user(1), Scopes: ['read', 'write'] } },
+    { contact: { id: 1, DisplayName: 'Contact 1', IsCompany: true, Created: '2020-01-01', ShareType: 1, AccessList } },
+    { delete: { user: user(USERS) } },
+  );
+  const file = join(folder, 'portals.ndjson');
+  writeFileSync(file, lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
+  [served, browser] = await Promise.all([serve(['--in-memory', '--import', file]), launch()]);
+  served.administrator = TOKEN;
+});
+after(async () => {
+  await browser?.close();
+  await served?.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+test('a user of two portals with one password chooses the portal', async () => {
+  const { page, end } = await open(browser, served, { signedIn: false, expected: [/400 .*authentication/] });
+  await page.getByRole('textbox', { name: 'E-mail address' }).fill(EMAIL);
+  await page.getByLabel('Password').fill(PASSWORD);
+  await page.getByRole('button', { name: 'Sign in' }).click();
+  await page.getByRole('alert').getByText(/the same password in/).first().waitFor();
+  await page.getByRole('textbox', { name: 'Portal' }).fill('first');
+  await page.getByRole('button', { name: 'Sign in' }).click();
+  await page.getByRole('heading', { name: 'Contacts' }).waitFor();
+  await page.getByText('Ada of first').first().waitFor();
+  await end();
+});
+
+test('the names of a long list take one call, and somebody who left stays in the list', async () => {
+  const { page, requests, end } = await open(browser, served, { at: '#/contact/1' });
+  const section = page.getByRole('region', { name: 'Change access' });
+  await section.getByRole('button', { name: /^Remove User 2$/ }).waitFor();
+  await section.getByRole('button', { name: `Remove Somebody who left (${user(USERS).slice(0, 8)})` }).waitFor();
+  const asked = (/** @type {RegExp} */ path) => requests.filter((one) => path.test(new URL(one.split(' ')[1]).pathname));
+  assert.deepEqual(asked(/people\/[0-9a-f]{8}-/), []);
+  await section.getByRole('radio', { name: /^Private/ }).check();
+  await section.getByRole('button', { name: 'Remove User 3', exact: true }).click();
+  await section.getByRole('button', { name: 'Preview and save' }).click();
+  await page.getByRole('dialog', { name: 'Save this access?' }).getByRole('button', { name: 'Save' }).click();
+  const changed = await until(async () => {
+    const { response } = await api(served, 'GET', 'crm/contact/1');
+    return response.isPrivate && response;
+  }, 'the private contact');
+  const left = Array.from({ length: USERS - 1 }, (_, n) => user(n + 2)).filter((id) => id !== user(3));
+  assert.deepEqual(changed.accessList.map((/** @type {{id: string}} */ one) => one.id), left);
+  await end();
+});
