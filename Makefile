@@ -56,12 +56,12 @@ run: rust ## Serves the demo portal on port 8092 (PORT=…, ARGS='…')
 # One test more than there are processors: a test waits for the threads of its engine now and then.
 .PHONY: test
 test: export RUST_TEST_THREADS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
-test: rust ## Runs every test, and a part of the cases of long tests (ARGS='…')
+test: rust ## Runs every test; long tests play a part of their cases (ARGS='…')
 	cargo test --workspace --locked $(ARGS)
 
 .PHONY: test-all
-test-all: export CRM_ACCESS_TEST_CASES = all
-test-all: test ## Runs every test with all of its cases, as CI does (ARGS='…')
+test-all: ## Runs every test with all of its cases, as CI does (ARGS='…')
+	CRM_ACCESS_TEST_CASES=all $(MAKE) test
 
 # KILLS=… is the number of kills. SEED=… is the first random seed; without SEED the first seed is random.
 .PHONY: soak

@@ -6,7 +6,7 @@ import { ApiError, call, get, mayPass, session } from './api.js';
 import { Contacts } from './contacts.js';
 import { FIELDS, LIST_PARAMETERS, spoiltField } from './selection.js';
 import { rich, setZone, shownZone, t } from './text.js';
-import { Announcements, Failure, Loading, Mark, Name, Page, address, announce, html, meet, usePlace } from './ui.js';
+import { Announcements, Failure, Loading, Mark, Name, Page, address, announce, forgetPeople, html, meet, usePlace } from './ui.js';
 
 /** @typedef {{portal: string, you: import('./ui.js').Person}} Frame */
 /** @typedef {{subject: string, query: URLSearchParams, frame: Frame}} ViewProperties */
@@ -65,7 +65,7 @@ function SignIn({ reason, onToken }) {
       onToken(response.token);
     } catch (failure) {
       setError(failure);
-      // The password fits in several portals, and the message lists them.
+      // The form has the field only for this case: most users have one portal. The message lists the portals.
       if (failure instanceof ApiError && failure.details.some((/** @type {any} */ one) => one.field === 'portal')) setAsksPortal(true);
       setBusy(false);
     }
@@ -80,7 +80,7 @@ function SignIn({ reason, onToken }) {
     ${error && html`<${Failure} error=${error} title=${t('signin.failed')} />`}
     <form onSubmit=${submit}>
       <div class="field"><label for="userName">${t('signin.name')}</label>
-        <input id="userName" name="userName" type="email" autocomplete="username" required /></div>
+        <input id="userName" name="userName" type="email" autocomplete="username" required onInput=${() => setAsksPortal(false)} /></div>
       <div class="field"><label for="password">${t('signin.password')}</label>
         <input id="password" name="password" type="password" autocomplete="current-password" required /></div>
       ${asksPortal && html`<div class="field"><label for="portal">${t('signin.portal')}</label>
@@ -179,6 +179,7 @@ function App({ reason: first }) {
     }
   };
   useEffect(() => {
+    forgetPeople();
     if (token) load();
   }, [token]);
 

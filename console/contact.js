@@ -191,11 +191,10 @@ function Edit({ of, list, etag, path, onChanged }) {
     const keepsType = chosen === null && version.shareType === of.shareType;
     const type = keepsType ? {} : { isShared: shared };
     if (list === null) return { ...type, addManagers };
-    // A list that holds somebody who left cannot be sent whole. The list of a shared contact that somebody changed
-    // meanwhile is not shown, and only a whole list replaces the list.
+    // The service refuses a whole list that names somebody who left, so the form sends the differences. The page does not
+    // know the present list of a shared contact that somebody changed meanwhile, so the form then sends the whole list.
     const isKnown = version === of || version.isPrivate;
-    const differs = !keepsType || addManagers.length + removeManagers.length > 0;
-    return isKnown && differs ? { ...type, addManagers, removeManagers } : { isShared: shared, managerList: people };
+    return isKnown ? { ...type, addManagers, removeManagers } : { isShared: shared, managerList: people };
   };
   /** Runs a call with a tag. A contact that somebody changed meanwhile shows both versions. */
   const guarded = (/** @type {() => Promise<void>} */ work) =>

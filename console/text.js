@@ -407,7 +407,7 @@ const TEXTS = {
   'who.person.private': { one: '{name} sees {n} private contact by being in its list.', other: '{name} sees {n} private contacts by being in their lists.' },
   'who.person.shared.at-least': { one: '{name} sees at least {n} shared contact, like everyone.', other: '{name} sees at least {n} shared contacts, like everyone.' },
   'who.person.at-least': { one: '{name} sees at least {n} private contact by being in its list.', other: '{name} sees at least {n} private contacts by being in their lists.' },
-  'who.person.visible': 'Private contacts that you do not see are not counted.',
+  'who.person.visible': 'The numbers leave out private contacts that you do not see.',
   'who.person.none.visible': '{name} is in the list of no private contact that you see.',
   'who.person.list': 'Private contacts of {name}',
   'who.person.move': 'Hand all contacts of {name} over to somebody else',

@@ -409,45 +409,50 @@ async function readPerson(id) {
   await reading.get(id);
 }
 
-/** The number of people who are read one by one. More people are read with the list of all people. */
+/** The most people who are read with one call each. A page of the list of all people costs less than more calls. */
 const PEOPLE_ONE_BY_ONE = 8;
-/** The people of one page of the list of all people. */
-const PEOPLE_OF_PAGE = 1000;
+/** The people of the list of all people that one call reads. */
+const PEOPLE_OF_LIST = 1000;
 
-/** The reading of all people that is under way. @type {Promise<boolean> | null} */
-let readingAll = null;
+/** The number of sign-outs in this page. */
+let sessions = 0;
 
-/** Reads all people of the portal, page by page. Returns whether all pages could be read. */
-async function readAll() {
-  try {
-    for (let startIndex = 0; ; startIndex += PEOPLE_OF_PAGE) {
-      const { response } = await get('people/filter', { query: { startIndex, count: PEOPLE_OF_PAGE } });
-      meet(response);
-      if (response.length < PEOPLE_OF_PAGE) return true;
-    }
-  } catch (error) {
-    if (error instanceof ApiError) return false;
-    throw error;
-  }
+/** Forgets all people. Another portal may have the same identifiers. */
+export function forgetPeople() {
+  sessions += 1;
+  known.clear();
+  reading.clear();
 }
 
-/** Returns the person in the place of somebody whom the portal does not have. @param {string} id @returns {Person} */
-const left = (id) => ({ id, displayName: t('people.unknown', { id: id.slice(0, 8) }) });
+/** Reads people of this session. The answer to a call of an earlier session is dropped. @param {() => Promise<Person[]>} ask */
+async function meetAnswer(ask) {
+  const session = sessions;
+  const people = await ask();
+  if (session === sessions) meet(people);
+}
 
 /** Reads people. @param {string[]} ids */
 async function readPeople(ids) {
-  if (ids.length <= PEOPLE_ONE_BY_ONE) return void (await Promise.all(ids.map(readPerson)));
-  readingAll ??= readAll().finally(() => { readingAll = null; });
-  if (await readingAll) meet(ids.filter((id) => !known.has(id)).map(left));
+  if (ids.length > PEOPLE_ONE_BY_ONE) {
+    const query = { count: PEOPLE_OF_LIST, fields: 'id,displayName,isAdmin' };
+    try {
+      await meetAnswer(async () => (await get('people/filter', { query })).response);
+    } catch (error) {
+      // The calls for single people follow.
+      if (!(error instanceof ApiError)) throw error;
+    }
+  }
+  // The list may lack some people: somebody who left, or a user of a portal with more users.
+  for (const id of ids.filter((id) => !known.has(id))) await readPerson(id);
 }
 
 /** @param {string} id */
 async function requestPerson(id) {
   try {
-    meet([(await get(`people/${encodeURIComponent(id)}`)).response]);
+    await meetAnswer(async () => [(await get(`people/${encodeURIComponent(id)}`)).response]);
   } catch (error) {
     // After another error, the start of the identifier stays, and the next view asks again.
-    if (error instanceof ApiError && error.status === 404) meet([left(id)]);
+    if (error instanceof ApiError && error.status === 404) meet([{ id, displayName: t('people.unknown', { id: id.slice(0, 8) }) }]);
   }
 }
 

@@ -44,7 +44,7 @@ export function Who({ query, frame }) {
 }
 
 /**
- * The contacts that a person sees. An ordinary user is shown only those contacts that the user sees too.
+ * The contacts that a person sees. To an ordinary user, the view shows only contacts that this user sees too.
  *
  * @param {{id: string, you: import('./ui.js').Person}} properties
  */
@@ -57,7 +57,7 @@ function OnePerson({ id, you }) {
   if (one.isAdmin) return html`<p>${t('who.person.admin', { name })}</p>`;
   return html`
     ${shared.answer && html`<p>${t(shared.answer.atLeast ? 'who.person.shared.at-least' : 'who.person.shared', { n: shared.answer.total ?? 0, name })}</p>`}
-    ${!you.isAdmin && id !== you.id && html`<p class="hint">${t('who.person.visible')}</p>`}
+    ${!you.isAdmin && id !== you.id && own.answer?.response.length > 0 && html`<p class="hint">${t('who.person.visible')}</p>`}
     <${Shown} of=${own} lines=${4}>${(/** @type {import('./api.js').Answer} */ { response, total }) =>
       response.length === 0
         ? html`<p>${t(you.isAdmin || id === you.id ? 'who.person.none' : 'who.person.none.visible', { name })}</p>`

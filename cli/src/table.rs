@@ -59,10 +59,10 @@ fn no_statements(url: &str) -> String {
     )
 }
 
-/// Returns the message about a missing folder of the embedded engine.
+/// Returns the message about a folder without data of the embedded engine.
 fn no_data(folder: &Path) -> String {
     format!(
-        "the folder {} does not exist: name the folder of the data with --data-dir, or load data with crm-access import",
+        "the folder {} has no data: name the folder of the data with --data-dir, or load data with crm-access import",
         folder.display()
     )
 }
@@ -81,7 +81,7 @@ fn sole_server(storage: &Storage) -> Result<Sole, CommandError> {
 /// The purpose for which a command opens a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Purpose {
-    /// To read or write a few items. An older table is refused.
+    /// To read or write a few items. An older table and a folder without data are refused.
     Use,
     /// To load data or to serve. The table of an embedded engine is migrated; any other older table is refused.
     Load,
@@ -134,7 +134,7 @@ impl Table {
     }
 
     /// Opens the table that a command names: a deployed table, a table at an endpoint, or the table in the embedded
-    /// engine's file. Refuses a table of an older schema.
+    /// engine's file. Refuses a table of an older schema and a folder without data.
     pub(crate) async fn of_command(args: &TableArgs) -> Result<Self, CommandError> {
         Self::of_args(args, Purpose::Use).await
     }
@@ -168,10 +168,10 @@ impl Table {
     async fn of_args(args: &TableArgs, purpose: Purpose) -> Result<Self, CommandError> {
         let name = args.table.as_deref().unwrap_or(api::config::DEFAULT_TABLE);
         if args.table.is_none() && args.dynamodb_endpoint.is_none() {
-            if purpose == Purpose::Use && !args.data_dir.exists() {
+            let storage = Storage::Folder(args.data_dir.clone());
+            if purpose == Purpose::Use && !storage.exists()? {
                 return Err(no_data(&args.data_dir).into());
             }
-            let storage = Storage::Folder(args.data_dir.clone());
             let table = Self::embedded(&storage, name).await?;
             let options = format!("--data-dir {}", quoted(&args.data_dir.display().to_string()));
             // A server of the older version would write old items during the migration.

@@ -32,12 +32,32 @@ pub enum Storage {
     Folder(PathBuf),
 }
 
+impl Storage {
+    /// Returns whether the storage has data of an earlier process.
+    ///
+    /// # Errors
+    ///
+    /// The folder may not be read.
+    pub fn exists(&self) -> Result<bool, EngineError> {
+        match self {
+            Self::Memory => Ok(false),
+            Self::Folder(folder) => {
+                let file = folder.join(FILE);
+                file.try_exists().map_err(|error| EngineError::Unreadable(folder.clone(), error))
+            }
+        }
+    }
+}
+
 /// The reason why the engine or its port cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// The folder or a file in it cannot be created, or closed to other users.
     #[error("{} cannot be created, or closed to other users of this machine", .0.display())]
     Folder(PathBuf, #[source] io::Error),
+    /// The folder cannot be read.
+    #[error("{} cannot be read", .0.display())]
+    Unreadable(PathBuf, #[source] io::Error),
     /// The data cannot be opened.
     #[error("the data in {} cannot be opened: {}", .0, .1)]
     Open(String, String),

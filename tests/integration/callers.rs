@@ -580,8 +580,8 @@ fn listed(reply: &Reply) -> Option<usize> {
     }
 }
 
-/// Returns a cell of the table: the answer, and whether the call changed access, jobs or rules. `known` is the state
-/// before the call, if it is known, and then the state after the call.
+/// Returns a cell of the table: the answer, and whether the call changed access, jobs or rules. `known` holds the
+/// state before the call, if known. The function replaces `known` with the state after the call.
 async fn cell(
     world: &World,
     endpoint: &Endpoint,
@@ -634,7 +634,7 @@ async fn access_columns(endpoint: &Endpoint, route: &str) -> [(&'static str, Vec
     for ((share, managers), (_, cells)) in states.iter().zip(&mut columns) {
         let mut known = None;
         for (number, (_, token)) in CALLERS.into_iter().enumerate() {
-            // Reads change nothing.
+            // Reads change nothing, so the contact is loaded once for all reads.
             if number == 0 || endpoint.method != "GET" {
                 known = None;
                 let mut contact = contact_with(1, *share, managers);

@@ -509,8 +509,8 @@ async fn page_of_several_chunks_resumes_in_its_middle() {
     let deaths = [
         (Step::Chunk, 2, When::Before),
         (Step::Chunk, 2, When::After),
-        (Step::Progress, 1, When::Before),
         (Step::Batch, 6, When::After),
+        (Step::Progress, 1, When::Before),
         (Step::Progress, 2, When::After),
     ];
     for (_, (step, which, when)) in deaths.into_iter().enumerate().filter(|(at, _)| cases::is_played(&[*at], 2)) {

@@ -72,7 +72,7 @@ fn running_job_stops_after_its_page_and_resumes_at_the_next_start() -> TestResul
         let jobs = || request(port, "GET", "/api/2.0/crm/access/jobs.json?count=1", &headers, "");
         let state = |reply: super::Reply| TestResult::Ok(reply.json()?["response"][0]["state"].clone());
         // The job is running: its record exists, and the job has not ended.
-        until(|| Ok((state(jobs()?)? == "running").then_some(())))?;
+        until("the start of the job", || Ok((state(jobs()?)? == "running").then_some(())))?;
         let signalled = Instant::now();
         assert_eq!(server.end("TERM")?, Some(0));
         assert!(signalled.elapsed() < END, "{prefer}: {:?}", signalled.elapsed());
@@ -82,7 +82,7 @@ fn running_job_stops_after_its_page_and_resumes_at_the_next_start() -> TestResul
 
         let server = Server::start(&table)?;
         let jobs = || request(server.port, "GET", "/api/2.0/crm/access/jobs.json?count=1", &headers, "");
-        until(|| Ok((state(jobs()?)? == "done").then_some(())))?;
+        until("the end of the job", || Ok((state(jobs()?)? == "done").then_some(())))?;
         let job = jobs()?.json()?["response"][0].clone();
         let counts = ["updated", "unchanged", "failed"].map(|name| job[name].as_u64().unwrap_or_default());
         assert_eq!((counts[0] + counts[1], counts[2]), (u64::from(CONTACTS), 0), "{prefer}: {job}");

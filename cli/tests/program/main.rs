@@ -51,8 +51,8 @@ fn run_with(args: &[&str], input: &[u8]) -> TestResult<Output> {
     Ok(child.wait_with_output()?)
 }
 
-/// Looks until `look` finds something, and returns the finding.
-fn until<T>(mut look: impl FnMut() -> TestResult<Option<T>>) -> TestResult<T> {
+/// Looks until `look` finds something, and returns the finding. `what` names the finding.
+fn until<T>(what: &str, mut look: impl FnMut() -> TestResult<Option<T>>) -> TestResult<T> {
     // No message is ever sent, so each receive lasts for the whole interval.
     let (_sender, pauses) = channel::<()>();
     let begun = Instant::now();
@@ -61,7 +61,7 @@ fn until<T>(mut look: impl FnMut() -> TestResult<Option<T>>) -> TestResult<T> {
             return Ok(found);
         }
         if begun.elapsed() > TIMEOUT {
-            return Err(format!("nothing found in {TIMEOUT:?}").into());
+            return Err(format!("waited {TIMEOUT:?} in vain for {what}").into());
         }
         pauses.recv_timeout(POLL_INTERVAL).unwrap_or(());
     }

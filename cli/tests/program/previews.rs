@@ -18,7 +18,7 @@ fn call(server: &Server, method: &str, path: &str, token: &str, body: &Value) ->
 /// Waits for the end of a job, and returns the job.
 fn ended(server: &Server, token: &str, job: &Value) -> TestResult<Value> {
     let path = format!("crm/access/jobs/{}", job.as_str().ok_or("no job")?);
-    until(|| {
+    until("the end of the job", || {
         let (_, job) = call(server, "GET", &path, token, &Value::Null)?;
         Ok(Some(job).filter(|job| !job["finished"].is_null()))
     })

@@ -104,7 +104,7 @@ fn a_token_is_made_only_for_a_user_of_a_portal() -> TestResult {
         let table = ["--data-dir", text(&data)?, "--scope", "write", "--expires", expires];
         TestResult::Ok([&["token", "create", "--portal", portal, "--user", user][..], &table[..]].concat())
     };
-    check_failure(&create("acme", MIKE, "2100-01-01")?, &["does not exist", "crm-access import"])?;
+    check_failure(&create("acme", MIKE, "2100-01-01")?, &["has no data", "crm-access import"])?;
     assert!(!data.exists(), "a command that loads nothing creates no folder");
     succeed(&["import", "--data-dir", text(&data)?, DOCUMENTS])?;
     check_failure(&create("other", MIKE, "2100-01-01")?, &["there is no portal other"])?;

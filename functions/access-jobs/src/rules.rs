@@ -110,7 +110,8 @@ async fn set(call: WriteCall<'_>) -> Result<Answer, Failure> {
     if before.as_ref().is_some_and(|before| !may_see(&caller, before)) {
         return Err(Failure::RuleForbidden(name));
     }
-    // A user who left stays in a rule. Otherwise the rule could not be paused.
+    // A user who left may stay in a rule that names the user already. Otherwise nobody could pause the rule without a
+    // change of its managers.
     let named_before = before.as_ref().map(|before| before.target.given_managers()).unwrap_or_default();
     check_managers(&request.target, |id| managers.contains_key(id) || named_before.contains(id))?;
     call.check_version(before.as_ref().map(version).transpose()?.as_deref())?;

@@ -390,7 +390,7 @@ fn invalid_stored_schedule_stays_readable_and_has_faults() {
     assert_eq!((schedule.cron(), schedule.time_zone()), ("0 2 31 2 *", "Mars"));
     assert_eq!((schedule.next_after(Timestamp::MIN), json(&schedule)), (None, stored.to_owned()));
     let fault = schedule.fault().unwrap().to_string();
-    assert!(fault.starts_with("cron never occurs") && fault.contains("; timeZone must be a name"), "{fault}");
+    assert!(fault.starts_with("cron never occurs") && fault.contains("; timeZone must be a time zone"), "{fault}");
 }
 
 /// Generates a simple field with numbers from `min` to `max`, and the numbers up to `last` that the field matches.

@@ -23,7 +23,7 @@ use super::cases::{Case, Draft, FilterRequest, any_case, any_draft, any_filter, 
 use super::portal::{Access, Contact, Model, SEARCHES, USERS, display_name, user_id};
 use super::{Outcomes, SEEDS, SHRINK_STEPS, play, states};
 
-/// Number of cases.
+/// Number of all cases.
 const CASES: u32 = 96;
 /// Number of cases on an external engine, which is slower.
 const CASES_ELSEWHERE: u32 = 16;

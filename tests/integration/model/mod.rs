@@ -19,7 +19,7 @@ use tests::{Reply, World, WorldError};
 use cases::{Case, Step};
 use portal::{Contact, Expected, Model, user_id};
 
-/// Number of all cases; `PROPTEST_CASES` can raise it.
+/// Number of all cases; with `CRM_ACCESS_TEST_CASES=all`, `PROPTEST_CASES` can raise the number.
 const CASES: u32 = 512;
 /// Number of cases on an external engine, which is slower.
 const CASES_ELSEWHERE: u32 = 32;
@@ -28,7 +28,7 @@ const SHRINK_STEPS: u32 = 2000;
 /// Seeds of earlier failures, run first. The file is committed.
 const SEEDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/proptest-regressions/model.txt");
 
-/// Outcomes that a run of [`CASES`] must include to be meaningful.
+/// Outcomes that a run of all [`CASES`] must include to be meaningful.
 const MUST_HAPPEN: [&str; 22] = [
     "one 200",
     "one 400",

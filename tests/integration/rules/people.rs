@@ -50,6 +50,8 @@ async fn rule_with_a_removed_manager_reports_it_and_runs_again_once_restored() {
         assert_eq!(kept["enabled"], enabled);
     }
     assert_eq!(put(&world, ADA_TOKEN, "other", &nightly()).await.error_type(), "unknown-manager");
+    // A user who may not see the rule learns nothing about its managers.
+    assert_eq!(put(&world, SAM_TOKEN, "nightly", &nightly()).await.status, 403);
     world.import(&lines([portal("acme", "Europe/Riga", 4), user(MIKE, "Mike", false)])).await.unwrap();
     assert_eq!(wake_at(&world, "2026-01-03T00:00:00Z").await, (1, 0));
     assert_eq!(rule(&world, "nightly").await["lastError"], Value::Null);

@@ -21,8 +21,8 @@ use futures::FutureExt as _;
 
 use bed::Lane;
 
-/// Number of seeds, unless `CRM_ACCESS_SCHEDULES` is set.
-const SCHEDULES: u64 = 25;
+/// Number of all seeds, unless `CRM_ACCESS_SCHEDULES` is set.
+const SCHEDULES: u32 = 100;
 
 /// Seeds that once failed:
 ///
@@ -88,7 +88,7 @@ fn run(seeds: &[u64]) -> Vec<String> {
 #[test]
 fn runs_and_undos_end_as_reported_under_every_schedule_of_faults() {
     let first = number("CRM_ACCESS_SCHEDULE_SEED");
-    let count = number("CRM_ACCESS_SCHEDULES").unwrap_or(SCHEDULES);
+    let count = number("CRM_ACCESS_SCHEDULES").unwrap_or(tests::cases::random(SCHEDULES).into());
     let found = if first.is_some() { &[] } else { &FOUND[..] };
     let first = first.unwrap_or(0);
     let seeds: Vec<u64> = found.iter().copied().chain(first..first + count).collect();

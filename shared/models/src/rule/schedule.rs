@@ -91,7 +91,8 @@ impl CronExpression {
     }
 }
 
-/// The database's name for "no zone is set".
+/// The name of an entry of the IANA database for a computer without a configured zone. The entry means UTC, so a portal or
+/// a rule that names the entry is a mistake.
 pub(crate) const NO_ZONE: &str = "Factory";
 
 /// A time zone of the IANA database, with its name.
@@ -114,8 +115,7 @@ impl NamedZone {
             return Ok(Self { name, zone });
         }
         let given = shown(text);
-        let message =
-            format!("must be a name of the IANA time zone database, such as \"Europe/Riga\"; it is \"{given}\"");
+        let message = format!("must be a time zone of the IANA database, such as \"Europe/Riga\"; it is \"{given}\"");
         Err(Fault { field: "timeZone".to_owned(), message })
     }
 }
