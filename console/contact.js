@@ -247,7 +247,7 @@ function Edit({ of, list, etag, path, onChanged }) {
         <button type="button" class="primary" disabled=${action.busy} onClick=${save}>${t('contact.save.confirm')}</button>`}>
       ${action.error && html`<${Failure} error=${action.error} retry=${save} />`}
       <dl class="facts"><dt>${t('access.before')}</dt><dd><${AccessState} of=${plan.before} /></dd><dt>${t('access.after')}</dt><dd>${plan.after.accessList ? html`<${AccessState} of=${plan.after} />` : html`<${Mine} shareType=${plan.after.shareType} people=${people} />`}</dd></dl>
-      <${NoteField} note=${note} onChange=${setNote} /><//>`}
+      <${NoteField} note=${note} onChange=${setNote} error=${action.error} /><//>`}
     ${theirs && html`<${Dialog} title=${t('contact.conflict.title')} onClose=${onChanged}
       footer=${html`<button type="button" onClick=${onChanged}>${t('contact.conflict.keep')}</button>
         <button type="button" class="primary" disabled=${action.busy} onClick=${() => preview(theirs.response, theirs.etag)}>${t('contact.conflict.overwrite')}</button>`}>

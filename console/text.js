@@ -162,6 +162,7 @@ const TEXTS = {
   'access.visibility.read-only': 'Shared for reading, as now: everyone sees, the people of the list edit',
   'access.note': 'Note for the record',
   'access.note.hint': 'Stays with the job; at most 200 characters.',
+  'access.note.fixed': 'The change may have been made already, so another attempt has the same note.',
   'access.preview': 'Preview',
   'access.preview.first': 'The preview shows which contacts change, before and after, and who gains or loses sight of them. Nothing changes before you confirm.',
   'access.preview.working': 'The preview reads the contacts. Nothing is changed.',

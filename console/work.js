@@ -63,13 +63,15 @@ export function Dialog({ title, onClose, children, footer }) {
 }
 
 /**
- * The field for the note that a job keeps.
+ * The field for the note that a job keeps. After a lost answer the change may have been made, so another attempt carries
+ * the same note and the same key.
  *
- * @param {{note: string, onChange: (note: string) => void}} properties
+ * @param {{note: string, onChange: (note: string) => void, error?: unknown}} properties `error`: the failure of the attempt before.
  */
-export function NoteField({ note, onChange }) {
-  return html`<${Field} label=${t('access.note')} hint=${t('access.note.hint')}>${(/** @type {string} */ id, /** @type {string} */ described) =>
-    html`<input id=${id} type="text" maxlength="200" autocomplete="off" aria-describedby=${described} value=${note}
+export function NoteField({ note, onChange, error }) {
+  const fixed = mayPass(error);
+  return html`<${Field} label=${t('access.note')} hint=${t(fixed ? 'access.note.fixed' : 'access.note.hint')}>${(/** @type {string} */ id, /** @type {string} */ described) =>
+    html`<input id=${id} type="text" maxlength="200" autocomplete="off" aria-describedby=${described} value=${note} readonly=${fixed}
       onInput=${(/** @type {any} */ event) => onChange(event.target.value)} />`}<//>`;
 }
 
@@ -338,7 +340,7 @@ export function UndoButton({ job, onStarted }) {
             ${preview.conflicts > 0 && html`<p>${t('job.undo.conflicts', { n: preview.conflicts })}</p>`}
             ${preview.skipped > 0 && html`<p>${t('job.undo.skipped', { n: preview.skipped })}</p>`}</div>`
         : !reading.error && html`<p role="status">${t('job.undo.counting')}</p>`}
-      ${restores && html`<${NoteField} note=${note} onChange=${setNote} />`}
+      ${restores && html`<${NoteField} note=${note} onChange=${setNote} error=${action.error} />`}
       ${(uncounted || preview) && html`<p class="hint">${t('job.undo.note')}</p>`}
     <//>`}`;
 }

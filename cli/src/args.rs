@@ -15,7 +15,7 @@ use models::values::id::{PortalId, UserId};
 
 /// Sets who may see and edit CRM contacts: one contact, or every contact that a filter selects
 #[derive(Debug, Parser)]
-#[command(version, about)]
+#[command(version)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,

@@ -377,9 +377,12 @@ test('an undo whose answer is lost is made once', () =>
     between.lose = (call) => call.method === 'POST' && call.url.endsWith('/undo');
     await page.getByRole('button', { name: 'Undo', exact: true }).click();
     const dialog = page.getByRole('dialog', { name: 'Undo this job' });
+    const note = dialog.getByRole('textbox', { name: 'Note for the record' });
+    assert.equal(await note.isEditable(), true);
     await dialog.getByRole('button', { name: /^Restore/ }).click();
-    // The client has given up; the next click carries the same key.
+    // The client has given up; the next click carries the same key and the same note.
     await dialog.getByRole('alert').getByText('The service did not answer.').waitFor();
+    assert.equal(await note.isEditable(), false);
     assert.ok(between.lost > 1);
     between.lose = () => false;
     await dialog.getByRole('button', { name: 'Try again' }).click();
