@@ -5,7 +5,10 @@
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
 import http from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { chromium } from 'playwright-core';
 
 export const PROGRAM = process.env.CRM_ACCESS_BIN ?? new URL('../../target/debug/crm-access', import.meta.url).pathname;
@@ -45,6 +48,24 @@ export async function serve(what = ['--demo', '--in-memory']) {
       program.kill('SIGTERM');
     }),
   };
+}
+
+/**
+ * Serves the portals of an import file.
+ *
+ * @param {(file: string) => void | Promise<void>} write Writes the file.
+ * @param {string} administrator The token with which the tests call the API.
+ */
+export async function serveFile(write, administrator) {
+  const folder = mkdtempSync(join(tmpdir(), 'console-'));
+  try {
+    const file = join(folder, 'portals.ndjson');
+    await write(file);
+    // A server that listens has loaded the file.
+    return { ...(await serve(['--in-memory', '--import', file])), administrator };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 }
 
 /** Waits until a condition holds; the page decides when, no clock does. */

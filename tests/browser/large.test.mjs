@@ -2,10 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { api, launch, open, serve, until } from './harness.mjs';
+import { api, launch, open, serveFile, until } from './harness.mjs';
 import { TOKEN, write } from './large.mjs';
 
 const CONTACTS = 100_000;
@@ -15,20 +12,14 @@ const VISITS = 5;
 /** How long a job over all contacts may take in a debug build. */
 const LONG = 900_000;
 
-let folder;
 let served;
 let browser;
 before(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'console-'));
-  const file = join(folder, 'large.ndjson');
-  await write(file, CONTACTS);
-  [served, browser] = await Promise.all([serve(['--in-memory', '--import', file]), launch()]);
-  served.administrator = TOKEN;
+  [served, browser] = await Promise.all([serveFile((file) => write(file, CONTACTS), TOKEN), launch()]);
 });
 after(async () => {
   await browser?.close();
   await served?.close();
-  rmSync(folder, { recursive: true, force: true });
 });
 
 test('the first table appears within a second', async () => {

@@ -2,11 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { writeFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
-import { PROGRAM, api, launch, open, serve, until } from './harness.mjs';
+import { PROGRAM, api, launch, open, serveFile, until } from './harness.mjs';
 
 const TOKEN = 'the-administrator-of-the-first-portal-0000';
 const [EMAIL, PASSWORD] = ['ada@example.com', 'a password of two portals'];
@@ -14,11 +12,9 @@ const user = (/** @type {number} */ n) => `00000000-0000-4000-8000-${String(n).p
 /** The administrator, who signs in, is the first user. The last user leaves. */
 const USERS = 12;
 
-let folder;
 let served;
 let browser;
 before(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'console-'));
   const PasswordHash = execFileSync(PROGRAM, ['user', 'hash'], { input: `${PASSWORD}\n`, encoding: 'utf8' }).trim();
   const lines = ['second', 'first'].flatMap((Id) => [
     { portal: { Id, TimeZone: 'UTC' } },
@@ -31,15 +27,12 @@ before(async () => {
     { contact: { id: 1, DisplayName: 'Contact 1', IsCompany: true, Created: '2020-01-01', ShareType: 1, AccessList } },
     { delete: { user: user(USERS) } },
   );
-  const file = join(folder, 'portals.ndjson');
-  writeFileSync(file, lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
-  [served, browser] = await Promise.all([serve(['--in-memory', '--import', file]), launch()]);
-  served.administrator = TOKEN;
+  const text = lines.map((line) => `${JSON.stringify(line)}\n`).join('');
+  [served, browser] = await Promise.all([serveFile((file) => writeFileSync(file, text), TOKEN), launch()]);
 });
 after(async () => {
   await browser?.close();
   await served?.close();
-  rmSync(folder, { recursive: true, force: true });
 });
 
 test('a user of two portals with one password chooses the portal', async () => {

@@ -513,7 +513,7 @@ async fn page_of_several_chunks_resumes_in_its_middle() {
         (Step::Progress, 1, When::Before),
         (Step::Progress, 2, When::After),
     ];
-    for (_, (step, which, when)) in deaths.into_iter().enumerate().filter(|(at, _)| cases::is_played(&[*at], 2)) {
+    for (step, which, when) in cases::part(deaths, 2) {
         let world = acme_with((1..=HEAVY).map(|id| contact(id, json!({})))).await;
         set(&world, 1..=HEAVY, &private(&managers)).await;
         let run = run_of(&world, ADMIN, 1..=HEAVY, private(&[ADA])).await;

@@ -24,9 +24,13 @@ pub fn random(cases: u32) -> u32 {
     if are_all() { cases } else { cases / 4 }
 }
 
-/// Returns whether a test plays the case at these positions in its lists of values: all cases or one of `of`. With one
-/// list, every `of`th value is played. With two lists, one of them of at least `of` values, every value of the other list
-/// is played.
+/// Returns the cases that a test plays: all, or the first of each `of`.
+pub fn part<T>(cases: impl IntoIterator<Item = T>, of: usize) -> impl Iterator<Item = T> {
+    cases.into_iter().step_by(if are_all() { 1 } else { of })
+}
+
+/// Returns whether a test plays the combination of the values at these positions: all, or one of `of`. Every value of a
+/// list is played if another list has at least `of` values.
 pub fn is_played(positions: &[usize], of: usize) -> bool {
     are_all() || positions.iter().sum::<usize>() % of == 0
 }

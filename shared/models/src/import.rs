@@ -14,12 +14,12 @@ use crate::import::tree::Members;
 use crate::invalid::shown;
 use crate::limits::{MAX_EMPLOYEE_BYTES, MAX_LIST_VALUES, MAX_SHARDS, MAX_TOKEN_CHARS, MIN_TOKEN_CHARS};
 use crate::request::checked_tag;
-use crate::rule::NO_ZONE;
 use crate::sign_in::Email;
 use crate::sign_in::password::PasswordHash;
 use crate::values::fold::fold_tag;
 use crate::values::id::{ContactId, PortalId, UserId};
 use crate::values::timestamp::Timestamp;
+use crate::values::zone::name_of;
 
 /// Maximum bytes of an import line. A contact and its keys must fit an item of 400 KB.
 pub const MAX_LINE_BYTES: usize = 256 * 1024;
@@ -176,7 +176,7 @@ impl RawPortal {
 fn time_zone(name: &str) -> Result<TimeZone, String> {
     let given = shown(name);
     match TimeZone::get(name) {
-        Ok(zone) if zone.iana_name().is_some_and(|name| name != NO_ZONE) => Ok(zone),
+        Ok(zone) if name_of(&zone).is_some() => Ok(zone),
         Ok(_) => Err(format!("TimeZone {given:?} is not a time zone; use a zone such as Europe/Riga or UTC")),
         Err(_) => Err(format!("TimeZone {given:?} is not in the IANA time zone database; an example is Europe/Riga")),
     }

@@ -18,7 +18,7 @@ use crate::values::id::UserId;
 use crate::values::timestamp::Timestamp;
 
 pub use schedule::Schedule;
-pub(crate) use schedule::{CronExpression, NO_ZONE, NamedZone};
+pub(crate) use schedule::{CronExpression, NamedZone};
 
 /// Ticks of 100 ns in a minute.
 const TICKS_PER_MINUTE: i64 = 60 * 10_000_000;

@@ -5,3 +5,4 @@ pub mod id;
 pub mod printable;
 pub mod sorted_ids;
 pub mod timestamp;
+pub(crate) mod zone;

@@ -196,7 +196,11 @@ impl InProcess for Direct {
             let target = format!("{TARGET_PREFIX}{operation}");
             let (parts, ()) = Request::builder().header(TARGET, target).body(())?.into_parts();
             // A separate task: a received call reaches the engine even if its caller hangs up.
-            let answer = tokio::spawn(until(ended, async move { route.answer(&parts, body.into()).await })).await?;
+            let answer = tokio::spawn(until(ended, async move {
+                let _under_way = RunningCall::new(&route.under_way);
+                route.answer(&parts, body.into()).await
+            }))
+            .await?;
             let answer = answer.flatten().ok_or_else(|| io::Error::from(io::ErrorKind::ConnectionReset))?;
             let status = answer.status().as_u16();
             Ok(EngineAnswer { status, body: String::from_utf8(answer.into_body().to_vec())? })
@@ -230,7 +234,6 @@ async fn answer(route: Arc<Route>, request: Request<Incoming>) -> Option<Respons
 impl Route {
     /// Returns the answer to a call; none when the connection must be cut.
     async fn answer(&self, parts: &Parts, body: Bytes) -> Option<Response<Bytes>> {
-        let _under_way = RunningCall::new(&self.under_way);
         let target = parts.headers.get(TARGET).and_then(|target| target.to_str().ok()).unwrap_or_default();
         let mut call = Call::new(Operation::of_target(target), serde_json::from_slice(&body).unwrap_or_default());
         let faults = self.injector.faults_of(&mut call);

@@ -8,8 +8,9 @@ use crate::invalid::{Fault, Invalid};
 use crate::request::fields::Fields;
 use crate::request::selection::UnresolvedFilter;
 use crate::request::{RequestBody, bodies, queries};
-use crate::rule::{CronExpression, NO_ZONE, NamedZone, Schedule};
+use crate::rule::{CronExpression, NamedZone, Schedule};
 use crate::values::id::PortalId;
+use crate::values::zone::name_of;
 
 /// The body of `PUT …/rules/{name}`. `F` and `S` are an [`UnresolvedFilter`] and an [`UnresolvedSchedule`] until the
 /// portal's time zone is known.
@@ -118,7 +119,7 @@ pub struct UnresolvedSchedule {
 impl UnresolvedSchedule {
     fn resolve(self, zone: &TimeZone) -> Result<Schedule, Fault> {
         let Self { cron, zone: own, meaning } = self;
-        let zone = match (own, zone.iana_name().filter(|name| !zone.is_unknown() && *name != NO_ZONE)) {
+        let zone = match (own, name_of(zone)) {
             (Some(own), _) => own,
             (None, Some(name)) => NamedZone::parse(name)?,
             (None, None) => {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::invalid::{Fault, Invalid, shown};
 use crate::limits::MAX_CRON_BYTES;
 use crate::values::timestamp::Timestamp;
+use crate::values::zone::name_of;
 
 /// The times at which a rule runs: a cron expression of five fields in a time zone.
 ///
@@ -91,10 +92,6 @@ impl CronExpression {
     }
 }
 
-/// The name of an entry of the IANA database for a computer without a configured zone. The entry means UTC, so a portal or
-/// a rule that names the entry is a mistake.
-pub(crate) const NO_ZONE: &str = "Factory";
-
 /// A time zone of the IANA database, with its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct NamedZone {
@@ -110,7 +107,7 @@ impl NamedZone {
     /// The fault of `timeZone`.
     pub(crate) fn parse(text: &str) -> Result<Self, Fault> {
         if let Ok(zone) = TimeZoneDatabase::bundled().get(text)
-            && let Some(name) = zone.iana_name().filter(|name| *name != NO_ZONE).map(str::to_owned)
+            && let Some(name) = name_of(&zone).map(str::to_owned)
         {
             return Ok(Self { name, zone });
         }
