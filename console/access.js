@@ -15,9 +15,9 @@ import {
   Empty, Failure, Field, Loading, Name, Names, Page, PeoplePicker, Shown, Table, address, announce, columnsOf, go, html, nameOf, stayer,
   useAction, useAnswer, usePeople,
 } from './ui.js';
-import { FilterWords, ViewWords, useChoices, useTotal } from './contacts.js';
+import { FilterWords, UnreadChoices, ViewWords, useChoices, useTotal } from './contacts.js';
 import {
-  CancelButton, Changes, EffectWords, NoPreview, NoteField, Outcome, Progress, Target, UndoButton, arrive, effectText, isOver, noted, useJob,
+  CancelButton, Changes, EffectWords, NoPreview, NoteField, Outcome, Progress, State, Target, UndoButton, arrive, effectText, isOver, noted, useJob,
 } from './work.js';
 
 /** @typedef {'edit' | 'replace'} Mode */
@@ -41,6 +41,8 @@ const TYPED_ABOVE = 1000;
 const TYPED_PART = 10;
 /** The number of contacts from which the page reads the present access of a filter's contacts. */
 const SAMPLE = 100;
+/** The number of ticked contacts whose names and present access the page reads. */
+const TICKED_SAMPLE = 10;
 
 /** The request of an empty form. @type {Request} */
 export const NEW_REQUEST = { mode: 'edit', give: [], take: [], list: [], visibility: 'keep' };
@@ -73,15 +75,15 @@ export function targetOf({ mode, give, take, list, visibility }) {
 }
 
 /**
- * Returns the sentence about a request that is not whole.
+ * Returns the message about an incomplete request.
  *
  * @param {Request} request
- * @returns {string | null}
+ * @returns {import('./ui.js').Children}
  */
 export function useMissing({ mode, give, take, visibility }) {
   const both = usePeople(give.filter((id) => take.includes(id)));
   if (mode === 'replace') return visibility === 'keep' ? t('access.needs-visibility') : null;
-  if (both.length > 0) return t('access.needs-one-side', { names: both.map((one) => one.displayName).join(', ') });
+  if (both.length > 0) return rich('access.needs-one-side', { names: html`<${Names} people=${both} most=${both.length} />` });
   return give.length + take.length === 0 && visibility === 'keep' ? t('access.needs-request') : null;
 }
 
@@ -111,7 +113,7 @@ export function SetAccess({ query }) {
     <div class="columns narrow-first">
       <div class="stack">${id ? html`<${Asked} job=${preview.job} note=${note} turn=${turn} />`
         : html`<${Present} selected=${selected} /><${RequestForm} request=${requestIn(query)} typed=${note} turn=${turn} selected=${selected} />`}</div>
-      <div class="stack">${run ? html`<${Result} key=${run} id=${run} />`
+      <div class="stack">${run ? html`<${Result} key=${run} id=${run} title=${t('access.result')} total=${preview.job?.updated} />`
         : id ? html`<${Preview} key=${id} of=${preview} note=${note} turn=${turn} />`
         : html`<${Empty} title=${t('job.kind.preview')}><p>${t('access.preview.first')}</p><//>`}</div>
     </div><//>`;
@@ -131,33 +133,69 @@ function Present({ selected }) {
     ${counted.error ? html`<${Failure} error=${counted.error} title=${t('contacts.uncounted')} retry=${counted.retry} />`
       : html`<p class="big">${total ? t(total.atLeast ? 'contacts.at-least' : 'access.of', { n: total.total }) : t('contacts.counting')}</p>`}
     <p>${t(filter ? 'access.of.filter' : 'access.of.ticked')}</p>
-    ${filter && html`<${FilterWords} filter=${filter} choices=${choices} /><${PresentAccess} filter=${filter} total=${total} />`}
+    ${filter ? html`<${UnreadChoices} of=${choices} /><${FilterWords} filter=${filter} choices=${choices} /><${FilterAccess} filter=${filter} total=${total} />`
+      : 'ids' in selected && html`<${TickedAccess} ids=${selected.ids} />`}
   </section>`;
 }
 
 /**
- * The access that the contacts of a filter have at present, seen from the first ones.
+ * The access that the contacts of a filter have at present.
  *
  * @param {{filter: import('./selection.js').Filter, total: import('./contacts.js').Total | null}} properties
  */
-function PresentAccess({ filter, total }) {
+function FilterAccess({ filter, total }) {
   const query = queryOfFilter(filter);
   for (const [name, value] of Object.entries({ count: SAMPLE, total: false, fields: 'accessList,isPrivate' })) query.set(name, String(value));
   const first = useAnswer('crm/contact/filter', query);
-  return html`<h2>${t('access.now')}</h2><${Shown} of=${first} lines=${3}>${(/** @type {import('./api.js').Answer} */ { response }) => {
-    const sample = /** @type {import('./types').Contact[]} */ (response);
-    const secret = sample.filter((one) => one.isPrivate);
-    const lists = new Set(secret.map((one) => one.accessList.map((person) => person.id).sort().join()));
-    return html`<div class="stack tight">
-      ${sample.length > 0 && html`<p>${[
-        secret.length > 0 && t('access.now.private', { n: secret.length }),
-        secret.length < sample.length && t('access.now.shared', { n: sample.length - secret.length }),
-      ].filter(Boolean).join(', ')}.</p>`}
-      <p>${lists.size > 1 ? html`<strong>${t('access.now.mixed')}</strong>`
-        : secret.length > 0 && secret[0].accessList.length > 0 ? rich('access.now.same', { names: html`<${Names} people=${secret[0].accessList} />` })
-        : t('access.now.same.none')}</p>
-      ${sample.length === SAMPLE && (!total || total.total > SAMPLE) && html`<p class="quiet">${t('access.now.sample', { n: sample.length })}</p>`}</div>`;
-  }}<//>`;
+  return html`<h2>${t('access.now')}</h2><${Shown} of=${first} lines=${3}>${(/** @type {import('./api.js').Answer} */ { response }) => html`
+    <${PresentAccess} sample=${response} isPart=${response.length === SAMPLE && (!total || total.total > SAMPLE)} />`}<//>`;
+}
+
+/**
+ * The names and the present access of ticked contacts. No list of contacts takes numbers, so each contact is a call, and
+ * only the first ones are read.
+ *
+ * @param {{ids: number[]}} properties
+ */
+function TickedAccess({ ids }) {
+  const [state, set] = useState(/** @type {{contacts?: import('./types').Contact[], error?: unknown}} */ ({}));
+  const [turn, setTurn] = useState(0);
+  const read = ids.slice(0, TICKED_SAMPLE);
+  useEffect(() => {
+    let left = false;
+    set({});
+    Promise.all(read.map(async (id) => (await get(`crm/contact/${id}`)).response)).then(
+      (contacts) => left || set({ contacts }),
+      (error) => left || set({ error }),
+    );
+    return () => {
+      left = true;
+    };
+  }, [ids.join(), turn]);
+  if (state.error) return html`<${Failure} error=${state.error} retry=${() => setTurn(turn + 1)} />`;
+  if (!state.contacts) return html`<${Loading} lines=${3} />`;
+  const names = state.contacts.map((one, at) => html`${at > 0 && ', '}<${Name}>${one.displayName}<//>`);
+  return html`<p>${ids.length > read.length ? rich('list.more', { names, n: ids.length - read.length }) : names}</p>
+    <h2>${t('access.now')}</h2><${PresentAccess} sample=${state.contacts} isPart=${ids.length > read.length} />`;
+}
+
+/**
+ * The access of contacts in words.
+ *
+ * @param {{sample: import('./types').Contact[], isPart: boolean}} properties `isPart`: the selection has more contacts.
+ */
+function PresentAccess({ sample, isPart }) {
+  const secret = sample.filter((one) => one.isPrivate);
+  const lists = new Set(secret.map((one) => one.accessList.map((person) => person.id).sort().join()));
+  return html`<div class="stack tight">
+    ${sample.length > 0 && html`<p>${[
+      secret.length > 0 && t('access.now.private', { n: secret.length }),
+      secret.length < sample.length && t('access.now.shared', { n: sample.length - secret.length }),
+    ].filter(Boolean).join(', ')}.</p>`}
+    <p>${lists.size > 1 ? html`<strong>${t('access.now.mixed')}</strong>`
+      : secret.length > 0 && secret[0].accessList.length > 0 ? rich('access.now.same', { names: html`<${Names} people=${secret[0].accessList} />` })
+      : t('access.now.same.none')}</p>
+    ${isPart && html`<p class="quiet">${t('access.now.sample', { n: sample.length })}</p>`}</div>`;
 }
 
 /**
@@ -168,6 +206,7 @@ function PresentAccess({ filter, total }) {
 function Asked({ job, note, turn }) {
   const choices = useChoices();
   return html`<section class="panel stack" aria-labelledby="request"><h2 id="request">${t('access.request')}</h2>
+    <${UnreadChoices} of=${choices} />
     ${job && html`<dl class="facts"><dt>${t('contacts.title')}</dt>
       <dd>${job.filter ? html`<${ViewWords} view=${job.filter} choices=${choices} />` : t('access.of.ticked')}</dd>
       <dt>${t('job.target')}</dt><dd><${Target} of=${job.target} /></dd>
@@ -191,7 +230,7 @@ function RequestForm({ request, typed, selected, turn }) {
       const stays = stayer();
       const id = await startPreview(selected, targetOf(request));
       if (!stays()) return;
-      // The entry before the preview keeps the note too, so that a step back shows it.
+      // Store the note in the history entry before the preview too, so that Back shows the note.
       turn({ note });
       turn({ note, preview: id, run: null }, 'push');
     });
@@ -202,7 +241,7 @@ function RequestForm({ request, typed, selected, turn }) {
     <${NoteField} note=${note} onChange=${setNote} />
     ${action.error && html`<${Failure} error=${action.error} />`}
     <div class="actions">
-      <button type="submit" class="primary" disabled=${missing !== null || action.busy} aria-describedby=${missing ? 'missing' : undefined}>${t('access.preview')}</button>
+      <button type="submit" class="primary" disabled=${missing !== null} aria-disabled=${String(action.busy)} aria-describedby=${missing ? 'missing' : undefined}>${t('access.preview')}</button>
       ${missing && html`<p class="hint" id="missing">${missing}</p>`}
     </div>
   </form>`;
@@ -304,7 +343,7 @@ function Found({ job, note, turn }) {
     action.run(async () => {
       const stays = stayer();
       const { response } = await call('POST', `crm/access/jobs/${job.id}/apply`, { query: noted(note), key: `apply-${job.id}` });
-      // A user who went elsewhere meanwhile stays there; the list of jobs has the run.
+      // A user who has left this page stays on the other page; the list of jobs shows the run.
       if (stays()) turn({ run: response.id });
     });
   const stale = /** @type {any} */ (action.error)?.type === 'preview-expired';
@@ -320,7 +359,7 @@ function Found({ job, note, turn }) {
       apply();
     }}>
       ${small === false && html`<${TypedCount} n=${n} typed=${typed} onChange=${setTyped} />`}
-      <button type="submit" class="primary" disabled=${action.busy || !confirmed}>${action.busy ? t('access.applying') : t('access.apply', { n })}</button>
+      <button type="submit" class="primary" disabled=${!confirmed} aria-disabled=${String(action.busy)}>${action.busy ? t('access.applying') : t('access.apply', { n })}</button>
     </form>`}
     ${action.error && html`<${Failure} error=${action.error} title=${stale ? t('access.stale') : undefined} retry=${stale ? () => turn({ preview: null, run: null }) : apply} />`}
     ${job.expires && html`<p class="hint">${t('access.preview.expires', { time: time(job.expires) })}</p>`}
@@ -332,7 +371,7 @@ function Found({ job, note, turn }) {
 }
 
 /**
- * The field for the number of contacts that change. Another number is a fault once the user has left the field.
+ * The field for the number of contacts that change. A wrong number is reported when the field loses the focus.
  *
  * @param {{n: number, typed: string, onChange: (typed: string) => void}} properties
  */
@@ -365,27 +404,29 @@ function Affects({ title, of }) {
 }
 
 /**
- * The run: its progress, and its result with the undo.
+ * A run or an undo: its progress, and its result with the undo.
  *
- * @param {{id: string}} properties
+ * @param {{id: string, title: string, total?: number}} properties `total` is the number of contacts that were to change.
  */
-function Result({ id }) {
+function Result({ id, title, total }) {
   const { job, error, put } = useJob(id);
   const [undo, setUndo] = useState(/** @type {string | null} */ (null));
   if (error && !job) return html`<section class="panel"><${Failure} error=${error} /></section>`;
   if (!job) return html`<section class="panel"><${Loading} lines=${3} /></section>`;
   return html`<section class="panel stack" aria-labelledby="result-title">
-      <h2 id="result-title" tabindex="-1" ref=${arrive}>${t('access.result')}</h2>
+      <h2 id="result-title" tabindex="-1" ref=${arrive}>${title}</h2>
       ${error && html`<${Failure} error=${error} />`}
       <${Progress} job=${job} spoken />
+      ${isOver(job) && job.state !== 'done' && html`<p><${State} job=${job} /></p>`}
       ${isOver(job) && html`<${Outcome} job=${job} />`}
+      ${isOver(job) && job.state !== 'done' && total !== undefined && html`<p>${t('access.result.rest', { n: total - job.updated, total })}</p>`}
       ${job.error && html`<p class="fault">${job.error}</p>`}
       <div class="actions">
         <${CancelButton} job=${job} onChange=${put} />
         ${!undo && html`<${UndoButton} job=${job} onStarted=${(/** @type {Job} */ started) => setUndo(started.id)} />`}
         <a class="button" href=${address('job', {}, id)}>${t('job.open')}</a>
       </div>
-      ${undo && html`<${Result} key=${undo} id=${undo} />`}
+      ${undo && html`<${Result} key=${undo} id=${undo} title=${t('job.kind.undo')} />`}
       ${isOver(job) && !undo && html`<${Changes} id=${id} caption=${t('job.changes')} count=${job.updated} />`}
     </section>`;
 }

@@ -6,7 +6,7 @@ import { ApiError, call, get, mayPass, session } from './api.js';
 import { Contacts } from './contacts.js';
 import { FIELDS, LIST_PARAMETERS, spoiltField } from './selection.js';
 import { rich, setZone, shownZone, t } from './text.js';
-import { Announcements, Failure, Loading, Mark, Name, Page, address, announce, forgetPeople, html, meet, usePlace } from './ui.js';
+import { Announcements, Failure, Loading, Mark, Name, Page, address, announce, forgetPeople, html, keepFocus, meet, usePlace } from './ui.js';
 
 /** @typedef {{portal: string, you: import('./ui.js').Person}} Frame */
 /** @typedef {{subject: string, query: URLSearchParams, frame: Frame}} ViewProperties */
@@ -32,7 +32,7 @@ const VIEWS = {
   },
   job: { load: async () => (await import('./jobs.js')).Job, parameters: [] },
   rules: { load: async () => (await import('./rules.js')).Rules, parameters: [] },
-  rule: { load: async () => (await import('./rules.js')).Rule, parameters: FILTER },
+  rule: { load: async () => (await import('./rules.js')).Rule, parameters: [...FILTER, 'of'] },
   who: { load: async () => (await import('./who.js')).Who, parameters: ['userId', 'words'] },
 };
 
@@ -55,6 +55,7 @@ function SignIn({ reason, onToken }) {
   const [asksPortal, setAsksPortal] = useState(false);
   const submit = async (/** @type {SubmitEvent} */ event) => {
     event.preventDefault();
+    if (busy) return;
     const form = new FormData(/** @type {HTMLFormElement} */ (event.target));
     setBusy(true);
     setError(null);
@@ -75,7 +76,7 @@ function SignIn({ reason, onToken }) {
   }, []);
   return html`<main class="signin" id="content">
     <p class="brand"><${Mark} />${t('product')}</p>
-    <h1>${t('signin.title')}</h1>
+    <h1 tabindex="-1">${t('signin.title')}</h1>
     ${reason && html`<p class="notice" role="status">${reason}</p>`}
     ${error && html`<${Failure} error=${error} title=${t('signin.failed')} />`}
     <form onSubmit=${submit}>
@@ -85,7 +86,7 @@ function SignIn({ reason, onToken }) {
         <input id="password" name="password" type="password" autocomplete="current-password" required /></div>
       ${asksPortal && html`<div class="field"><label for="portal">${t('signin.portal')}</label>
         <input id="portal" name="portal" autocomplete="organization" autocapitalize="none" spellcheck=${false} required /></div>`}
-      <button type="submit" class="primary" disabled=${busy}>${busy ? t('signin.busy') : t('signin.submit')}</button>
+      <button type="submit" class="primary" aria-disabled=${String(busy)}>${busy ? t('signin.busy') : t('signin.submit')}</button>
     </form>
   </main>`;
 }
@@ -108,7 +109,7 @@ function View({ frame }) {
     setError(null);
     if (!entry || views[view]) return;
     let left = false;
-    entry.load().then((found) => setViews((before) => ({ ...before, [view]: found })), (failure) => !left && setError(failure));
+    entry.load().then((found) => setViews((before) => ({ ...before, [view]: found })), () => !left && setError(new Error(t('error.no-answer'))));
     return () => {
       left = true;
     };
@@ -122,7 +123,7 @@ function View({ frame }) {
       <div class="failure" role="alert"><p>${entry ? rich('error.address', { name: html`<${Name}>${unknown}<//>` }) : t('error.view')}</p>
         <p><a href=${address('contacts')}>${t('error.home')}</a></p></div><//>`;
   }
-  if (error ?? broken) return html`<${Page} title=${t('error.title')}><${Failure} error=${error ?? broken} retry=${() => location.reload()} /><//>`;
+  if (error ?? broken) return html`<${Page} title=${t('error.title')}><${Failure} error=${error ?? broken} title=${t('error.view.unread')} retry=${() => location.reload()} /><//>`;
   const Shown = views[view];
   return Shown ? html`<${Shown} key=${`${view}/${subject}`} subject=${subject} query=${query} frame=${frame} />` : html`<${Loading} />`;
 }
@@ -224,6 +225,7 @@ async function begin() {
       reason = error instanceof ApiError && mayPass(error) ? error.message || t('error.no-answer') : t('signin.used');
     }
   }
+  keepFocus();
   const root = document.getElementById('app');
   if (root) render(html`<${App} reason=${reason} />`, root);
 }

@@ -7,14 +7,16 @@ import { Table, html } from './ui.js';
 /**
  * A chart, or its table: the user chooses.
  *
- * @param {{title: string, legend?: string[], table: {columns: any[], rows: any[], keyOf: (row: any) => string | number}, children?: any}} properties
+ * @param {{title: string, legend?: string[], hint?: string | false, table: {columns: any[], rows: any[], keyOf: (row: any) => string | number},
+ *   children?: any}} properties `hint` says which rows the chart and the table leave out.
  */
-export function Chart({ title, legend, table, children }) {
+export function Chart({ title, legend, hint, table, children }) {
   const [asTable, setAsTable] = useState(false);
   const id = useId();
   return html`<section class="panel chart" aria-labelledby=${id}>
     <div class="chart-head"><h2 id=${id}>${title}</h2>
       <button type="button" aria-pressed=${String(asTable)} onClick=${() => setAsTable(!asTable)}>${t(asTable ? 'chart.picture' : 'chart.table')}</button></div>
+    ${hint && html`<p class="hint">${hint}</p>`}
     ${asTable
       ? html`<${Table} caption=${title} columns=${table.columns} rows=${table.rows} keyOf=${table.keyOf} />`
       : html`${legend && html`<ul class="legend">${legend.map((name, at) => html`<li>
@@ -22,11 +24,11 @@ export function Chart({ title, legend, table, children }) {
   </section>`;
 }
 
-/** The height of a column chart, and the room for its marks: pixels. */
-const COLUMNS = { height: 140, foot: 22, side: 44, head: 10 };
+/** The height of a column chart, the room for its marks, and the width of a digit of a mark: pixels. */
+const COLUMNS = { height: 140, foot: 22, side: 44, head: 10, digit: 8 };
 
 /**
- * Columns over time, such as one for each day. The drawing has the width of its place, so that its text keeps its size.
+ * Columns over time, such as one for each day. The drawing is as wide as its container, so that its text is not scaled.
  *
  * @param {{label: string, columns: {key: string, value: number, name: string}[], mark: (key: string) => string, number: (value: number) => string}} properties
  *   `name` is what a column says; `mark` writes the first, middle and last key below the axis.
@@ -41,7 +43,8 @@ export function Columns({ label, columns, mark, number }) {
     return () => observer.disconnect();
   }, []);
   const top = ceiling(Math.max(1, ...columns.map((one) => one.value)));
-  const { height, foot, side, head } = COLUMNS;
+  const { height, foot, head, digit } = COLUMNS;
+  const side = Math.max(COLUMNS.side, 8 + digit * number(top).length);
   const step = (width - side) / Math.max(1, columns.length);
   const y = (/** @type {number} */ value) => head + height - (value / top) * height;
   const marks = [0, ...(width > 400 ? [Math.floor((columns.length - 1) / 2)] : []), columns.length - 1];
@@ -56,10 +59,10 @@ export function Columns({ label, columns, mark, number }) {
   </svg></div>`;
 }
 
-/** Returns a round number that is at least as large. @param {number} value */
+/** Returns a round number that is at least as large, and whose half is a whole number too. @param {number} value */
 function ceiling(value) {
   const power = 10 ** Math.floor(Math.log10(value));
-  return Math.max(2, [1, 2, 4, 5, 6, 8, 10].map((one) => one * power).find((one) => one >= value) ?? value);
+  return [1, 2, 4, 5, 6, 8, 10].map((one) => one * power).find((one) => one >= value && one % 2 === 0) ?? value;
 }
 
 /**

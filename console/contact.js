@@ -1,6 +1,6 @@
 /** One contact: its data, who may see and edit it and why, the history of its access, and changing that access. */
 
-import { useEffect, useState } from './hooks.js';
+import { useEffect, useRef, useState } from './hooks.js';
 import { ApiError, call, get, once } from './api.js';
 import { rich, t } from './text.js';
 import {
@@ -11,6 +11,8 @@ import { AccessState, Dialog, NoteField, noted } from './work.js';
 
 /** The share type of a contact that everyone sees, and that only the people of its list edit. */
 const READ_ONLY = 2;
+/** The number of times that the page reads a contact and its history until both show the same access. */
+const TRIES = 3;
 
 /**
  * The page of a contact.
@@ -23,24 +25,35 @@ export function Contact({ subject, query, frame }) {
   const history = useAnswer(`${path}/access/history`, { count: 10 });
   const [turn, setTurn] = useState(0);
   const title = t('contact.title', { id: subject });
-  if (contact.error) return html`<${Page} title=${title}><${Failure} error=${contact.error} retry=${contact.reload} /><//>`;
-  if (!contact.answer) return html`<${Page} title=${title}><${Loading} /><//>`;
-  const shown = contact.answer.response;
-  // The history shows the list of this version of the contact only if both were read at the same revision.
-  const isSame = revisionIn(history.answer) === revisionIn(contact.answer);
-  const list = listOf(shown, frame.you.isAdmin && isSame ? history.answer?.response : null);
   const changed = () => {
     contact.reload();
     history.reload();
     setTurn((before) => before + 1);
   };
+  // The history shows the list of this version of the contact only if both were read at the same revision.
+  const isSame = revisionIn(history.answer) === revisionIn(contact.answer);
+  const tries = useRef(0);
+  useEffect(() => {
+    if (!frame.you.isAdmin || contact.busy || history.busy || !contact.answer || !history.answer) return;
+    // Somebody changed the access between the two reads.
+    if (!isSame && (tries.current += 1) < TRIES) changed();
+    if (isSame) tries.current = 0;
+  }, [contact.busy, history.busy]);
+  if (contact.error) return html`<${Page} title=${title}><${Failure} error=${contact.error} retry=${contact.reload} /><//>`;
+  if (!contact.answer) return html`<${Page} title=${title}><${Loading} /><//>`;
+  const shown = contact.answer.response;
+  // Administrators see the list of a shared contact too, which the history holds.
+  const waits = frame.you.isAdmin && !shown.isPrivate && !isSame && tries.current < TRIES;
+  const list = listOf(shown, frame.you.isAdmin && isSame ? history.answer?.response : null);
   return html`<${Page} title=${shown.displayName || title} name=${html`<${Name}>${shown.displayName}<//>`}
       actions=${html`<${AccessWord} shareType=${shown.shareType} />`}>
     <div class="columns">
-      <div class="stack"><${Data} of=${shown} /><${Sight} of=${shown} list=${list} path=${path} userId=${(frame.you.isAdmin && query.get('userId')) || frame.you.id} turn=${turn} asks=${frame.you.isAdmin} /></div>
+      <div class="stack"><${Data} of=${shown} /><${Sight} of=${shown} list=${list} path=${path} you=${frame.you.id} named=${frame.you.isAdmin ? query.get('userId') : null} turn=${turn} asks=${frame.you.isAdmin} /></div>
       <div class="stack">
         ${!shown.canEdit ? html`<p class="notice">${t('contact.change.none')}</p>`
-          : html`<${Edit} key=${`${contact.answer.etag} ${list !== null}`} of=${shown} list=${list} etag=${contact.answer.etag} path=${path} onChanged=${changed} />`}
+          : waits ? html`<section class="panel stack" aria-labelledby="edit"><h2 id="edit">${t('contact.change')}</h2>
+              ${history.error ? html`<p>${t('contact.list.unread')}</p>` : html`<${Loading} lines=${4} />`}</section>`
+          : html`<${Edit} key=${contact.answer.etag} of=${shown} list=${list} etag=${contact.answer.etag} path=${path} onChanged=${changed} />`}
         <${History} of=${history} />
       </div>
     </div><//>`;
@@ -50,8 +63,8 @@ export function Contact({ subject, query, frame }) {
 const revisionIn = (answer) => answer?.etag?.split('.')[0];
 
 /**
- * Returns the people of a contact's list; null if the list is not shown. The contact itself shows no list while the contact
- * is shared, and the history shows the whole list to administrators.
+ * Returns the managers of a contact; null if they are hidden. A shared contact shows no list, so the function takes the list
+ * from the history, which shows the whole list only to administrators.
  *
  * @param {any} contact
  * @param {any[] | null | undefined} history The changes, the latest first.
@@ -83,9 +96,10 @@ function Data({ of }) {
 /**
  * The people who may see and edit the contact, and why; and the same for a person that the user names.
  *
- * @param {{of: any, list: any[] | null, path: string, userId: string, turn: number, asks: boolean}} properties `asks`: may ask about other users.
+ * @param {{of: any, list: any[] | null, path: string, you: string, named: string | null, turn: number, asks: boolean}} properties
+ *   `named` is the person about whom the user asks, if `asks`: the user may ask about others.
  */
-function Sight({ of, list, path, userId, turn, asks }) {
+function Sight({ of, list, path, you, named, turn, asks }) {
   const rows = [
     { key: 'admins', name: t('contact.admins'), see: true, edit: true, reason: t('contact.reason.administrator') },
     // Nobody needs the list of a contact that everyone edits.
@@ -105,18 +119,18 @@ function Sight({ of, list, path, userId, turn, asks }) {
       { key: 'edit', title: t('contact.edit'), cell: (row) => yes(row.edit) },
       { key: 'reason', title: t('contact.reason'), cell: (row) => row.reason },
     ])} />
-    <${Why} path=${path} userId=${userId} id=${of.id} turn=${turn} asks=${asks} />
+    <${Why} path=${path} you=${you} named=${named} id=${of.id} turn=${turn} asks=${asks} />
   </section>`;
 }
 
-/** @param {{path: string, userId: string, id: number, turn: number, asks: boolean}} properties */
-function Why({ path, userId, id, turn, asks }) {
-  const why = useAnswer(`${path}/access/why`, { userId });
+/** @param {{path: string, you: string, named: string | null, id: number, turn: number, asks: boolean}} properties */
+function Why({ path, you, named, id, turn, asks }) {
+  const why = useAnswer(`${path}/access/why`, { userId: named ?? you });
   useEffect(() => {
     if (turn > 0) why.reload();
   }, [turn]);
   return html`<div class="stack tight"><h3>${t(asks ? 'contact.why' : 'contact.why.you')}</h3>
-    ${asks && html`<${PeoplePicker} label=${t('contact.why.person')} single chosen=${[userId]}
+    ${asks && html`<${PeoplePicker} label=${t('contact.why.person')} single chosen=${named ? [named] : []}
       onChange=${(/** @type {string[]} */ [one]) => go(address('contact', one ? { userId: one } : {}, id), 'replace')} />`}
     <${Shown} of=${why} lines=${2}>${(/** @type {import('./api.js').Answer} */ { response: { user, see, edit, setBy } }) => {
       const answer = (/** @type {any} */ of, /** @type {import('./text.js').Key} */ key) => html`<dt>${t(key)}</dt>
@@ -239,18 +253,18 @@ function Edit({ of, list, etag, path, onChanged }) {
       <${PeoplePicker} label=${t(list === null ? 'access.give' : 'access.list')} chosen=${people} onChange=${setPeople} />
       ${list === null && html`<p class="hint">${t('contact.list.hidden')}</p>`}
       ${action.error && html`<${Failure} error=${action.error} />`}
-      <div class="actions"><button type="submit" class="primary" disabled=${same || action.busy}>${t('contact.save')}</button>
+      <div class="actions"><button type="submit" class="primary" disabled=${same} aria-disabled=${String(action.busy)}>${t('contact.save')}</button>
         ${same && html`<p class="hint">${t('contact.save.same')}</p>`}</div>
     </form>
     ${plan && html`<${Dialog} title=${t('contact.save.title')} onClose=${() => setPlan(null)}
       footer=${html`<button type="button" onClick=${() => setPlan(null)}>${t('back')}</button>
-        <button type="button" class="primary" disabled=${action.busy} onClick=${save}>${t('contact.save.confirm')}</button>`}>
+        <button type="button" class="primary" aria-disabled=${String(action.busy)} onClick=${save}>${t('contact.save.confirm')}</button>`}>
       ${action.error && html`<${Failure} error=${action.error} retry=${save} />`}
       <dl class="facts"><dt>${t('access.before')}</dt><dd><${AccessState} of=${plan.before} /></dd><dt>${t('access.after')}</dt><dd>${plan.after.accessList ? html`<${AccessState} of=${plan.after} />` : html`<${Mine} shareType=${plan.after.shareType} people=${people} />`}</dd></dl>
       <${NoteField} note=${note} onChange=${setNote} error=${action.error} /><//>`}
     ${theirs && html`<${Dialog} title=${t('contact.conflict.title')} onClose=${onChanged}
       footer=${html`<button type="button" onClick=${onChanged}>${t('contact.conflict.keep')}</button>
-        <button type="button" class="primary" disabled=${action.busy} onClick=${() => preview(theirs.response, theirs.etag)}>${t('contact.conflict.overwrite')}</button>`}>
+        <button type="button" class="primary" aria-disabled=${String(action.busy)} onClick=${() => preview(theirs.response, theirs.etag)}>${t('contact.conflict.overwrite')}</button>`}>
       ${action.error && html`<${Failure} error=${action.error} />`}
       <p>${t('contact.conflict.text')}</p>
       <dl class="facts"><dt>${t('contact.conflict.theirs')}</dt><dd><${AccessState} of=${theirs.response} /></dd>

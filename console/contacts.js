@@ -5,7 +5,7 @@ import {
   MAX_TICKED, NOBODY, NOTHING, UnknownField, VIEWS, addressOf, box, count, filterOfQuery, filterOfView, fingerprint, queryOfFilter,
   reduce, unusable,
 } from './selection.js';
-import { number, shownZone, t } from './text.js';
+import { number, rich, shownZone, t } from './text.js';
 import {
   AccessWord, Choice, Criteria, Empty, Failure, Field, Name, Page, PeoplePicker, Sees, Shown, Swatched, Table, Tick, When, address,
   announce, dayValue, go, html, partsOf, useAnswer, usePeople, useSettled,
@@ -29,6 +29,15 @@ export function useChoices() {
     stages: stages.answer?.response ?? [], types: types.answer?.response ?? [], tags: tags.answer?.response ?? [],
     error: failed[0]?.error, retry: () => failed.forEach((one) => one.reload()),
   };
+}
+
+/**
+ * The failure to read the choices. Until they are read, identifiers stand in place of names.
+ *
+ * @param {{of: ReturnType<typeof useChoices>}} properties
+ */
+export function UnreadChoices({ of }) {
+  return of.error && html`<${Failure} error=${of.error} retry=${of.retry} title=${t('filter.choices.failed')} />`;
 }
 
 /**
@@ -67,7 +76,8 @@ export function Contacts({ query }) {
   }
   const list = useAnswer('crm/contact/filter', asked);
   const rows = /** @type {Contact[]} */ (list.answer?.response ?? []);
-  const page = useMemo(() => rows.map((row) => row.id), [list.answer]);
+  // Nobody can select a contact that they may not edit: one such contact would make the whole change fail.
+  const page = useMemo(() => rows.filter((row) => row.canEdit).map((row) => row.id), [list.answer]);
   const more = list.answer ? list.answer.headers.has('X-Next-Index') : false;
   // The count starts once the first page is there, so that it does not delay the page.
   const [listed, setListed] = useState('');
@@ -106,7 +116,7 @@ export function Contacts({ query }) {
   }, [list.answer, known?.total]);
   const filterBy = (/** @type {Filter} */ next) => {
     const parameters = queryOfFilter(next);
-    for (const name of ['sortBy', 'sortOrder', 'count']) if (query.has(name)) parameters.set(name, query.get(name) ?? '');
+    for (const name of ['sortBy', 'sortOrder', 'count', 'rule']) if (query.has(name)) parameters.set(name, query.get(name) ?? '');
     go(address('contacts', parameters));
   };
   const sortBy = (/** @type {string} */ by) => {
@@ -121,7 +131,8 @@ export function Contacts({ query }) {
     { key: 'name', title: t('contacts.name'), sort: 'displayName', head: true, wide: true, cell: (row) =>
       html`<a href=${address('contact', {}, row.id)}><${Name}>${row.displayName}<//></a><span class="quiet kind">${t(row.isCompany ? 'company' : 'person')}</span>` },
     // A narrow window shows the first columns: the access is the matter of the console.
-    { key: 'access', title: t('contacts.access'), cell: (row) => html`<${AccessWord} shareType=${row.shareType} />` },
+    { key: 'access', title: t('contacts.access'), cell: (row) =>
+      html`<${AccessWord} shareType=${row.shareType} />${!row.canEdit && html`<span class="quiet kind">${t('contacts.read-only')}</span>`}` },
     {
       key: 'who', title: t('contacts.who'),
       cell: (row) => html`<${Sees} shareType=${row.shareType} people=${row.accessList} />`,
@@ -146,7 +157,7 @@ export function Contacts({ query }) {
       <section class="main">
         <${FilterChips} filter=${filter} choices=${choices} onChange=${filterBy} />
         <${SelectionBar} selection=${selection} act=${act} page=${page} total=${total} atLeast=${known?.atLeast} filter=${filter}
-          choices=${choices} words=${words} busy=${list.busy} />
+          rule=${query.get('rule')} choices=${choices} words=${words} busy=${list.busy} />
         ${!known && counted.error && html`<${Failure} error=${counted.error} title=${t('contacts.uncounted')} retry=${counted.retry} />`}
         <${Shown} of=${list} lines=${12}>${() =>
           rows.length === 0
@@ -156,7 +167,7 @@ export function Contacts({ query }) {
                 sorted=${sorted} onSort=${sortBy} marked=${(/** @type {any} */ row) => box(selection, [row.id]) === 'on'}
                 selection=${{
                   head: html`<${Tick} state=${box(selection, page)} label=${t('select.page')} onToggle=${() => act({ type: 'toggle-page', page })} />`,
-                  cell: (/** @type {Contact} */ row) => html`<${Tick} state=${box(selection, [row.id])} label=${t('select.one', { name: row.displayName })}
+                  cell: (/** @type {Contact} */ row) => row.canEdit && html`<${Tick} state=${box(selection, [row.id])} label=${t('select.one', { name: row.displayName })}
                     onToggle=${() => act({ type: 'toggle', id: row.id, page })} />`,
                 }} />
               <${Pages} start=${start} shown=${rows.length} size=${rowsShown} more=${more} known=${known}
@@ -166,13 +177,21 @@ export function Contacts({ query }) {
     </div><//>`;
 }
 
+/** Returns the query of a rule's page for a filter. The filter may be empty: every contact. @param {Filter} filter */
+function ruleQuery(filter) {
+  const query = queryOfFilter(filter);
+  query.set('of', 'all');
+  return query;
+}
+
 /**
  * The selected contacts, and the button that sets their access.
  *
  * @param {{selection: import('./selection.js').Selection, act: (action: import('./selection.js').Action) => void, page: number[],
- *   total: number | null, atLeast?: boolean, filter: Filter, choices: import('./ui.js').Choices, words: string, busy: boolean}} properties
+ *   total: number | null, atLeast?: boolean, filter: Filter, rule: string | null, choices: import('./ui.js').Choices, words: string,
+ *   busy: boolean}} properties `rule` is the rule whose filter the user changes.
  */
-function SelectionBar({ selection, act, page, total, atLeast, filter, choices, words, busy }) {
+function SelectionBar({ selection, act, page, total, atLeast, filter, rule, choices, words, busy }) {
   const n = count(selection, total ?? 0);
   const refused = unusable(filter);
   const blocked = selection.mode === 'all' && refused.length > 0;
@@ -183,9 +202,13 @@ function SelectionBar({ selection, act, page, total, atLeast, filter, choices, w
     selection.mode === 'none' ? words
     : t(selection.mode === 'all' ? 'select.n.all' : selection.mode === 'page' ? 'select.n.page' : 'select.n', { n });
   const whole = box(selection, page) === 'on';
+  const had = useRef(false);
   useEffect(() => {
-    if (selection.mode !== 'none') announce(reason || sentence);
-  }, [sentence, reason]);
+    const has = selection.mode !== 'none';
+    if (has) announce(reason || sentence);
+    else if (had.current) announce(t('select.ended'));
+    had.current = has;
+  }, [sentence, reason, selection.mode]);
   return html`<div class=${`selection ${selection.mode === 'none' ? '' : 'active'}`} role="group" aria-label=${t('select.bar')}>
     <p class="sentence">${sentence}</p>
     ${whole && selection.mode !== 'all' && total !== null && total > selection.ids.length &&
@@ -193,7 +216,8 @@ function SelectionBar({ selection, act, page, total, atLeast, filter, choices, w
     ${selection.mode !== 'none' && html`<button type="button" class="link" onClick=${() => act({ type: 'clear' })}>${t('select.clear')}</button>`}
     ${(selection.mode === 'ticked' || selection.mode === 'page') && !reason && (total ?? 0) > MAX_TICKED && html`<p class="hint">${t('select.most', { n: MAX_TICKED })}</p>`}
     <span class="grow"></span>
-    ${selection.mode === 'none' && html`<a class="button" href=${address('rule', queryOfFilter(filter))}>${t('rules.filter.make')}</a>`}
+    ${selection.mode === 'none' && html`<a class="button" href=${address('rule', ruleQuery(filter), rule ?? '')}>${rule
+      ? rich('rules.filter.use', { name: html`<${Name}>${rule}<//>` }) : t('rules.filter.make')}</a>`}
     <button type="button" class="primary" disabled=${n === 0 || blocked || busy} aria-describedby=${reason ? 'selection-reason' : undefined}
       onClick=${() => go(address('access', addressOf(selection, filter)))}>${n === 0 ? t('select.set.none') : t('select.set', { n })}</button>
     ${reason && html`<p class="fault whole" id="selection-reason">${reason}</p>`}
@@ -278,7 +302,7 @@ function FilterChips({ filter, choices, onChange }) {
 /**
  * The form of the filter. Every change goes into the address at once; words and dates wait until typing pauses.
  *
- * @param {{filter: Filter, choices: import('./ui.js').Choices, onChange: (filter: Filter) => void}} properties
+ * @param {{filter: Filter, choices: ReturnType<typeof useChoices>, onChange: (filter: Filter) => void}} properties
  */
 function FilterForm({ filter, choices, onChange }) {
   const set = (/** @type {string} */ name, /** @type {string[]} */ values) => {
@@ -299,7 +323,7 @@ function FilterForm({ filter, choices, onChange }) {
       onChange=${() => set('responsibleid', one('responsibleid') === NOBODY ? [] : [NOBODY])} /> ${t('nobody')}</label>
     <${Choice} label=${t('job.kind')} value=${one('contactListView')} onChange=${setOne('contactListView')}
       options=${[['', t('filter.any')], ...VIEWS.map((view) => [view, t(`filter.view.${view}`)])]} />
-    ${choices.error && html`<${Failure} error=${choices.error} retry=${choices.retry} title=${t('filter.choices.failed')} />`}
+    <${UnreadChoices} of=${choices} />
     <${Boxes} title=${t('contacts.stage')} name="contactStage" list=${choices.stages} none=${t('no-stage')} chosen=${filter.contactStage ?? []} onToggle=${toggle} />
     <${Boxes} title=${t('contacts.type')} name="contactType" list=${choices.types} none=${t('no-type')} chosen=${filter.contactType ?? []} onToggle=${toggle} />
     <fieldset><legend>${t('contacts.created')}</legend>
@@ -318,6 +342,8 @@ function FilterForm({ filter, choices, onChange }) {
  */
 export function Typed({ label, hint, type, value: given, onChange }) {
   const value = type === 'date' ? dayValue(given) : given;
+  // A date field also gives the days of the years 1, 19 and 199 while the user types 1997.
+  const isWhole = (/** @type {string} */ text) => type !== 'date' || text === '' || text >= '1000';
   const [typed, setTyped] = useState(value);
   const settled = useSettled(typed, 400);
   const latest = useRef(value);
@@ -327,13 +353,13 @@ export function Typed({ label, hint, type, value: given, onChange }) {
     setTyped((before) => (before.trim() === value ? before : value));
   }, [value]);
   useEffect(() => {
-    if (settled === typed && settled.trim() !== latest.current) onChange(settled.trim());
+    if (settled === typed && isWhole(settled) && settled.trim() !== latest.current) onChange(settled.trim());
   }, [settled]);
   return html`<${Field} label=${label} hint=${hint}>${(/** @type {string} */ id, /** @type {string} */ described) =>
     html`<input id=${id} aria-describedby=${described || undefined} type=${type} value=${typed} autocomplete="off" onInput=${(/** @type {any} */ event) => setTyped(event.target.value)}
       onChange=${(/** @type {any} */ event) => {
         const next = event.target.value.trim();
-        if (next !== latest.current) onChange(next);
+        if (isWhole(next) && next !== latest.current) onChange(next);
       }} />`}<//>`;
 }
 

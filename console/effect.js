@@ -13,7 +13,7 @@
  */
 
 /**
- * Returns the clauses about contacts. A contact whose visibility stays changes in its list.
+ * Returns the clauses about contacts. If a contact stays private or shared, its manager list changes.
  *
  * @param {Pick<Job, 'updated' | 'becomePrivate' | 'becomeShared' | 'target'>} preview
  * @returns {Clause[]}

@@ -3,7 +3,7 @@
 import { useEffect, useState } from './hooks.js';
 import { watch } from './api.js';
 import { Chart, Columns } from './chart.js';
-import { Typed, ViewWords, useChoices } from './contacts.js';
+import { Typed, UnreadChoices, ViewWords, useChoices } from './contacts.js';
 import { queryOfFilter } from './selection.js';
 import { date, number, rich, t } from './text.js';
 import {
@@ -72,7 +72,7 @@ export function Jobs({ query }) {
       cell: (job) => (isOver(job) ? html`<${State} job=${job} />` : html`<${Progress} job=${job} />`),
     },
     { key: 'updated', title: t('job.counts'), number: true, cell: (job) => (changes(job) ? number(job.updated) : '–') },
-    { key: 'do', title: t('job.undo'), cell: (job) => html`<${CancelButton} job=${job} onChange=${list.reload} />
+    { key: 'do', title: t('job.actions'), cell: (job) => html`<${CancelButton} job=${job} onChange=${list.reload} />
       <${UndoButton} job=${job} onStarted=${(/** @type {Job} */ started) => go(address('job', {}, started.id))} />` },
   ];
   return html`<${Page} title=${t('jobs.title')}>
@@ -155,6 +155,7 @@ export function Job({ subject }) {
   return html`<${Page} title=${`${kind(job)} – ${t('job.title')}`} name=${html`${kind(job)} <span class="quiet"><${When} at=${job.created} /></span>`} actions=${actions}>
     <div class="stack">
       ${error && html`<${Failure} error=${error} />`}
+      <${UnreadChoices} of=${choices} />
       <section class="panel stack" aria-label=${t('job.title')}>
         <div class="actions"><${State} job=${job} /></div>
         <${Progress} job=${job} spoken />

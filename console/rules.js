@@ -1,9 +1,9 @@
 /** Standing rules: a filter, the access that its contacts get, and a schedule. */
 
 import { useState } from './hooks.js';
-import { ApiError, call, once } from './api.js';
+import { ApiError, call, once, session } from './api.js';
 import { NEW_REQUEST, TargetFields, requestOf, startPreview, targetOf, useMissing } from './access.js';
-import { FilterWords, ViewWords, useChoices } from './contacts.js';
+import { FilterWords, UnreadChoices, ViewWords, useChoices } from './contacts.js';
 import { filterOfQuery, filterOfView, queryOfFilter, ruleOfFilter } from './selection.js';
 import { rich, shownZone, t, time, typedNumber } from './text.js';
 import {
@@ -14,9 +14,32 @@ import { Author, Changes, Dialog, NoPreview, NoteField, Outcome, Progress, Targe
 
 const PATH = 'crm/access/rules';
 const RUNS = 5;
-const NAME = '[A-Za-z0-9._\\-]{1,64}';
+/** A name that a path can hold as it is: the service takes `.json` and `.xml` for a format. */
+const NAME = '(?!\\.{1,2}$)(?!.*\\.(json|xml)$)[A-Za-z0-9._\\-]{1,64}';
 
 /** @typedef {import('./selection.js').Filter} Filter */
+
+/**
+ * A form that the user left to look at the contacts of its filter, with the session and the version of the rule. The form
+ * takes the fields back when the user returns.
+ *
+ * @type {{token: string | null, subject: string, etag: string | null, fields: Fields} | null}
+ */
+let draft = null;
+/** @typedef {{name: string, request: ReturnType<typeof requestOf>, cron: string, zone: string, limit: string, note: string, enabled: boolean}} Fields */
+
+/** Returns the fields of the form that the user left, once. @param {string} subject @param {string | null} etag @returns {Fields | null} */
+function takeDraft(subject, etag) {
+  const left = draft;
+  draft = null;
+  return left && left.token === session.token && left.subject === subject && left.etag === etag ? left.fields : null;
+}
+
+/** Returns the fields of a rule, or of an empty form. @param {any} rule @returns {Fields} */
+const fieldsOf = (rule) => ({
+  name: rule?.name ?? '', request: rule ? requestOf(rule.target) : NEW_REQUEST, cron: rule?.cron ?? '0 2 * * *', zone: rule?.timeZone ?? shownZone(),
+  limit: typeof rule?.maxAffected === 'number' ? String(rule.maxAffected) : '', note: rule?.note ?? '', enabled: rule?.enabled ?? true,
+});
 
 /** The list of rules. */
 export function Rules() {
@@ -45,6 +68,7 @@ export function Rules() {
       ${rule.lastError && html`<span class="fault kind">${t('rules.last.error')}: ${rule.lastError}</span>`}` },
   ];
   return html`<${Page} title=${t('rules.title')} actions=${html`<a class="button primary" href=${address('rule')}>${t('rules.new')}</a>`}>
+    <${UnreadChoices} of=${choices} />
     <${Shown} of=${rules}>${(/** @type {import('./api.js').Answer} */ { response }) =>
       response.length === 0
         ? html`<${Empty} title=${t('rules.none')}><p>${t('rules.none.hint')}</p><p><a href=${address('rule')}>${t('rules.new')}</a></p><//>`
@@ -52,7 +76,7 @@ export function Rules() {
 }
 
 /**
- * One rule, or a new one, whose filter the address holds.
+ * The view of a rule. The address holds the filter of a new rule.
  *
  * @param {import('./app.js').ViewProperties} properties
  */
@@ -66,7 +90,7 @@ export function Rule({ subject, query }) {
   const named = filterOfQuery(query);
   return html`<${Page} title=${title} name=${name}>
     <${Editor} key=${rule.answer?.etag} rule=${shown} etag=${rule.answer?.etag ?? null} reload=${rule.reload}
-      filter=${shown && Object.keys(named).length === 0 ? filterOfView(shown.filter) : named} /><//>`;
+      filter=${shown && !query.has('of') && Object.keys(named).length === 0 ? filterOfView(shown.filter) : named} /><//>`;
 }
 
 /**
@@ -76,13 +100,15 @@ export function Rule({ subject, query }) {
  */
 function Editor({ rule, etag, filter, reload }) {
   const choices = useChoices();
-  const [name, setName] = useState(rule?.name ?? '');
-  const [request, setRequest] = useState(rule ? requestOf(rule.target) : NEW_REQUEST);
-  const [cron, setCron] = useState(rule?.cron ?? '0 2 * * *');
-  const [zone, setZone] = useState(rule?.timeZone ?? shownZone());
-  const [limit, setLimit] = useState(typeof rule?.maxAffected === 'number' ? String(rule.maxAffected) : '');
-  const [note, setNote] = useState(rule?.note ?? '');
-  const [enabled, setEnabled] = useState(rule?.enabled ?? true);
+  const subject = rule?.name ?? '';
+  const [first] = useState(() => takeDraft(subject, etag) ?? fieldsOf(rule));
+  const [name, setName] = useState(first.name);
+  const [request, setRequest] = useState(first.request);
+  const [cron, setCron] = useState(first.cron);
+  const [zone, setZone] = useState(first.zone);
+  const [limit, setLimit] = useState(first.limit);
+  const [note, setNote] = useState(first.note);
+  const [enabled, setEnabled] = useState(first.enabled);
   const [preview, setPreview] = useState(/** @type {{id: string, asked: string} | null} */ (null));
   const [deleting, setDeleting] = useState(false);
   const saving = useAction();
@@ -123,8 +149,13 @@ function Editor({ rule, etag, filter, reload }) {
       announce(t('rules.deleted'));
       if (stays()) go(address('rules'));
     });
-  const showPreview = () =>
-    previewing.run(async () => setPreview({ id: await startPreview({ filter }, target), asked }));
+  const showPreview = (/** @type {any} */ { currentTarget: { form } }) =>
+    form.querySelector('[role="combobox"]:invalid')?.reportValidity() === false || previewing.run(async () => setPreview({ id: await startPreview({ filter }, target), asked }));
+  const listQuery = queryOfFilter(filter);
+  if (rule) listQuery.set('rule', rule.name);
+  const leave = () => {
+    draft = { token: session.token, subject, etag, fields: { name, request, cron, zone, limit, note, enabled } };
+  };
   /** A failure of a call with a tag. A rule that somebody changed meanwhile can be loaded again. */
   const conflict = (/** @type {unknown} */ error) =>
     error && html`<${Failure} error=${error} title=${isUnmet(error) ? t('rules.conflict') : undefined} retry=${isUnmet(error) ? reload : undefined} />`;
@@ -136,8 +167,8 @@ function Editor({ rule, etag, filter, reload }) {
     <form class="panel stack" onSubmit=${save} aria-label=${t('rules.title')}>
       ${!rule && html`<${Field} label=${t('contacts.name')} hint=${t('rules.name.hint')}>${input(name, rename, { required: true, pattern: NAME })}<//>`}
       ${rule?.lastError && html`<p class="fault">${t('rules.last.error')}: ${rule.lastError}</p>`}
-      <div class="field"><h2>${t('contacts.title')}</h2><${FilterWords} filter=${filter} choices=${choices} />
-        <p class="hint"><a href=${address('contacts', queryOfFilter(filter))}>${t('rules.filter.show')}</a> ${t('rules.filter.edit')}</p></div>
+      <div class="field"><h2>${t('contacts.title')}</h2><${UnreadChoices} of=${choices} /><${FilterWords} filter=${filter} choices=${choices} />
+        <p class="hint"><a href=${address('contacts', listQuery)} onClick=${leave}>${t('rules.filter.show')}</a> ${t(rule ? 'rules.filter.edit' : 'rules.filter.edit.new')}</p></div>
       <h2>${t('job.target')}</h2>
       <${TargetFields} request=${request} onChange=${(/** @type {Partial<typeof request>} */ part) => setRequest((before) => ({ ...before, ...part }))} />
       <h2>${t('rules.schedule')}</h2>
@@ -149,16 +180,16 @@ function Editor({ rule, etag, filter, reload }) {
       ${isUnmet(saving.error) && !rule ? html`<div class="failure" role="alert"><p>${t('rules.exists')}</p></div>` : conflict(saving.error)}
       ${previewing.error && html`<${Failure} error=${previewing.error} />`}
       <div class="actions">
-        <button type="submit" class="primary" disabled=${saving.busy || missing !== null || limitFault !== undefined} aria-describedby=${missing ? 'missing' : undefined}>${t('rules.save')}</button>
-        <button type="button" disabled=${previewing.busy || missing !== null} aria-describedby=${missing ? 'missing' : undefined} onClick=${showPreview}>${t('rules.preview')}</button>
+        <button type="submit" class="primary" disabled=${missing !== null || limitFault !== undefined} aria-disabled=${String(saving.busy)} aria-describedby=${missing ? 'missing' : undefined}>${t('rules.save')}</button>
+        <button type="button" disabled=${missing !== null} aria-disabled=${String(previewing.busy)} aria-describedby=${missing ? 'missing' : undefined} onClick=${showPreview}>${t('rules.preview')}</button>
         ${rule && html`<button type="button" onClick=${() => setDeleting(true)}>${t('rules.delete')}</button>`}
         ${missing && html`<p class="hint" id="missing">${missing}</p>`}
       </div>
     </form>
-    <div class="stack"><${Runs} cron=${cron} zone=${zone} />${preview?.asked === asked && html`<${Preview} key=${preview.id} id=${preview.id} />`}</div>
+    <div class="stack"><${Runs} cron=${cron} zone=${zone} />${preview?.asked === asked && html`<${Preview} key=${preview.id} id=${preview.id} limit=${most} />`}</div>
     ${deleting && html`<${Dialog} title=${t('rules.delete.title', { name })} onClose=${() => setDeleting(false)}
       footer=${html`<button type="button" onClick=${() => setDeleting(false)}>${t('back')}</button>
-        <button type="button" class="primary" disabled=${removing.busy} onClick=${remove}>${t('rules.delete')}</button>`}>
+        <button type="button" class="primary" aria-disabled=${String(removing.busy)} onClick=${remove}>${t('rules.delete')}</button>`}>
       ${conflict(removing.error)}<p>${t('rules.delete.text')}</p><//>`}
   </div>`;
 }
@@ -175,13 +206,15 @@ function Runs({ cron, zone }) {
   </section>`;
 }
 
-/** The preview of a run. @param {{id: string}} properties */
-function Preview({ id }) {
+/** The preview of a run. @param {{id: string, limit: number | null}} properties */
+function Preview({ id, limit }) {
   const { job, error } = useJob(id);
+  const stops = job?.state === 'done' && limit !== null && job.updated > limit;
   return html`<section class="panel stack" aria-labelledby="preview"><h2 id="preview">${t('job.kind.preview')}</h2>
     <p class="hint">${t('rules.preview.text')}</p>
     ${error && html`<${Failure} error=${error} />`}
     ${job && html`<${Progress} job=${job} spoken />`}
+    ${stops && html`<p class="fault" role="status">${t('rules.preview.stops', { n: job.updated, limit })}</p>`}
     ${job?.state === 'done' ? html`<${Outcome} job=${job} /><${Changes} id=${id} caption=${t('access.changes')} count=${job.updated} />`
       : job && isOver(job) && html`<${NoPreview} job=${job} />`}
   </section>`;

@@ -5,7 +5,7 @@
  * module is pure: it knows neither the page nor the service.
  */
 
-/** The most contacts that a call takes by number. */
+/** The maximum number of contacts that one call names. */
 export const MAX_TICKED = 1000;
 
 /** The identifier that stands for "no manager". */
@@ -32,8 +32,8 @@ export const FIELDS = {
   responsibleid: { change: 'query' },
 };
 
-/** The parameters of a list beside the filter. */
-export const LIST_PARAMETERS = ['sortBy', 'sortOrder', 'startIndex', 'count'];
+/** The parameters of a list that are not part of the filter. `rule` names the rule whose filter the user changes. */
+export const LIST_PARAMETERS = ['sortBy', 'sortOrder', 'startIndex', 'count', 'rule'];
 
 /**
  * A filter: each field that is set, with its values in the order of their choice.

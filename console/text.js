@@ -1,8 +1,8 @@
 /**
  * Every text of the console, and how the console writes numbers, dates and lists.
  *
- * A text is a whole sentence or clause with placeholders. A text with several forms has one for each category of the plural of
- * its number `n`. The language `pseudo` makes each text longer and accented, and `pseudo-rtl` writes from right to left,
+ * A text is a whole sentence or clause with placeholders. A text that depends on the number `n` has one
+ * form for each plural category. The language `pseudo` makes each text longer and accented, and `pseudo-rtl` writes from right to left,
  * so that tests find texts that are cut off or stand outside this module.
  */
 
@@ -35,6 +35,7 @@ const TEXTS = {
 
   // Errors
   'error.title': 'This did not work',
+  'error.view.unread': 'The view could not be read',
   'error.no-answer': 'The service did not answer. Check the connection and try again; a change is never made twice.',
   'error.details': 'Request {id}',
   'error.address.title': 'The address of this page is wrong',
@@ -74,6 +75,7 @@ const TEXTS = {
   'contacts.stage': 'Stage',
   'contacts.type': 'Type',
   'contacts.access': 'Access',
+  'contacts.read-only': 'you may not edit',
   'contacts.who': 'Who may see it',
   'contacts.created': 'Created',
   'contacts.tags': 'Tags',
@@ -130,6 +132,7 @@ const TEXTS = {
   'select.most': 'At most {n} can be ticked.',
   'select.set': { one: 'Set access of {n} contact', other: 'Set access of {n} contacts' },
   'select.set.none': 'Set access',
+  'select.ended': 'No contact selected',
 
   // Set access
   'access.title': 'Set access',
@@ -196,6 +199,7 @@ const TEXTS = {
   'access.stale': 'The preview has expired. Make a new one.',
   'access.edit-form': 'Change the request',
   'access.result': 'Result',
+  'access.result.rest': { one: '{n} of {total} contacts stays as it was.', other: '{n} of {total} contacts stay as they were.' },
   'access.more-changes': 'Show more',
 
   // The sentence of a preview: clauses that are joined
@@ -253,6 +257,7 @@ const TEXTS = {
   'job.cancelled': 'The job is stopping. The changes up to then can be undone.',
   'job.cancelled.reads': 'The job is stopping. Nothing was changed.',
   'job.undo': 'Undo',
+  'job.actions': 'Action',
   'job.undo.title': 'Undo this job',
   'job.undo.counting': 'Counting what the undo would restore…',
   'job.undo.n': { one: '{n} contact gets back the access it had before the job.', other: '{n} contacts get back the access they had before the job.' },
@@ -341,6 +346,7 @@ const TEXTS = {
   'contact.history.when': 'When',
   'contact.history.what': 'Changed by',
   'contact.change': 'Change access',
+  'contact.list.unread': 'The access can be changed once its history has been read.',
   'contact.list.hidden': 'The list of a shared contact is shown to administrators only. Its people stay in the list.',
   'contact.change.none': 'You may see this contact, but not edit it.',
   'contact.save': 'Preview and save',
@@ -366,10 +372,12 @@ const TEXTS = {
   'rules.none': 'There is no rule yet.',
   'rules.none.hint': 'A rule sets the access of all contacts that match a filter, on a schedule.',
   'rules.new': 'New rule',
-  'rules.name.hint': 'Letters, digits, dots, dashes and underscores.',
-  'rules.filter.edit': 'To choose other contacts, open this list, change the filter, and press “Make a rule for these contacts”.',
+  'rules.name.hint': 'Letters, digits, dots, dashes and underscores, but not .json or .xml at the end.',
+  'rules.filter.edit': 'To choose other contacts, open this list, change the filter, and press “Use this filter for the rule”.',
+  'rules.filter.edit.new': 'To choose other contacts, open this list, change the filter, and press “Make a rule for these contacts”.',
   'rules.filter.show': 'Show these contacts',
   'rules.filter.make': 'Make a rule for these contacts',
+  'rules.filter.use': 'Use this filter for the rule {name}',
   'rules.schedule': 'Schedule',
   'rules.cron': 'Cron expression',
   'rules.cron.hint': 'Minute, hour, day of the month, month, day of the week. For example 0 2 * * * is every night at two.',
@@ -395,6 +403,7 @@ const TEXTS = {
   'rules.deleted': 'The rule is deleted.',
   'rules.preview': 'Preview a run',
   'rules.preview.text': 'The preview counts what a run would change now. Nothing is changed.',
+  'rules.preview.stops': { one: 'A run would change {n} contact, but at most {limit}: the run would write nothing.', other: 'A run would change {n} contacts, but may change at most {limit}: the run would write nothing.' },
   'rules.exists': 'There is a rule with this name already, and nothing was saved. Choose another name.',
   'rules.conflict': 'Somebody changed this rule meanwhile. Load it again before you save.',
 
@@ -419,6 +428,7 @@ const TEXTS = {
   'who.chart': 'Private and shared contacts',
   'who.chart.stages': 'By stage',
   'who.chart.tags': 'By tag',
+  'who.chart.largest': 'The {n} largest of {total} tags.',
   'who.chart.as-of': 'Counted on {time}.',
   'who.chart.count': 'Count again',
   'who.chart.count.first': 'Count now',
@@ -433,6 +443,8 @@ const TEXTS = {
   'people.add': 'Type a name to add a person',
   'people.choose': 'Type a name',
   'people.none': 'Nobody has this name.',
+  'people.unchosen': '“{typed}” is not chosen. Choose a person from the list, or clear the field.',
+  'people.unread': 'The people could not be read. Type again to try once more.',
   'people.found': { one: '{n} person found', other: '{n} people found' },
   'people.remove': 'Remove {name}',
   'people.chosen': 'Chosen people',

@@ -56,8 +56,8 @@ export function go(to, how = 'push') {
 }
 
 /**
- * Returns a function that says whether the user is still at the present address. A call that takes a while asks before it
- * goes to its result, so that it does not pull the user back from another page.
+ * Returns a function that tells whether the address is still the same. Call the function before you navigate after a slow
+ * request, so that the user is not pulled back from another page.
  */
 export function stayer() {
   const { hash } = location;
@@ -129,11 +129,11 @@ export function useAction() {
 
 // The page and its states ---------------------------------------------------------------------------------------------
 
-/** The view whose heading had the focus last: a view that opens later takes the focus, but the first view does not. */
+/** The view that was shown last. A change of view moves the focus to the heading; the first view does not. */
 let shownView = '';
 
 /**
- * A view: its heading takes the focus when the user comes from another view, and its title is the window's.
+ * A view. Sets the title of the window, and focuses the heading when the user comes from another view.
  *
  * @param {{title: string, name?: Children, actions?: Children, children?: Children}} properties
  */
@@ -154,6 +154,39 @@ export function Page({ title, name, actions, children }) {
       ${actions && html`<div class="actions">${actions}</div>`}
     </div>
     ${children}`;
+}
+
+const CONTROLS = 'a[href], button, input, select, summary, [tabindex="0"]';
+
+/** Returns whether an element can take the focus. @param {Element} element */
+const isUsable = (element) => element.isConnected && !element.matches(':disabled') && element.getClientRects().length > 0;
+
+/**
+ * Keeps a place for the focus. If the element with the focus disappears or is disabled, the focus moves to a control
+ * beside it: the next one, the one before, or the first one of the nearest part of the page that is still there. Without
+ * such a control, the focus moves to the heading.
+ */
+export function keepFocus() {
+  /** @type {{element: Element, parts: Element[], beside: Element[]} | null} */
+  let last = null;
+  addEventListener('focusin', ({ target }) => {
+    if (!(target instanceof Element)) return;
+    const parts = [];
+    for (let part = target.parentElement; part && !part.matches('header, #app'); part = part.parentElement) parts.push(part);
+    const controls = [...document.querySelectorAll(CONTROLS)];
+    const at = controls.indexOf(target);
+    last = { element: target, parts, beside: [...controls.slice(at + 1), ...controls.slice(0, Math.max(0, at)).reverse()] };
+  });
+  new MutationObserver(() => {
+    const { activeElement } = document;
+    if (!last || (activeElement !== document.body && activeElement !== last.element)) return;
+    if (last.element.isConnected && !last.element.matches(':disabled')) return;
+    for (const part of last.parts.filter((one) => one.isConnected)) {
+      const next = [...last.beside, ...part.querySelectorAll(CONTROLS)].find((one) => part.contains(one) && isUsable(one));
+      if (next instanceof HTMLElement) return next.focus({ preventScroll: true });
+    }
+    document.querySelector('h1')?.focus({ preventScroll: true });
+  }).observe(document.body, { childList: true, subtree: true, attributeFilter: ['disabled', 'hidden'] });
 }
 
 /** @type {((text: string) => void) | null} */
@@ -298,7 +331,7 @@ export function Field({ label, hint, fault, children }) {
   </div>`;
 }
 
-/** Returns the value of a field for a day: the field of a browser shows no other text. @param {string} text */
+/** Returns the text if the text is a date, else an empty text: a date field shows nothing else. @param {string} text */
 export const dayValue = (text) => (isDay(text) ? text : '');
 
 /**
@@ -401,7 +434,7 @@ export function meet(people) {
 /** Returns a person, with the start of the identifier as the name until the name is read. @param {string} id @returns {Person} */
 const person = (id) => known.get(id) ?? { id, displayName: id.slice(0, 8) };
 
-/** Reads a person, once for all who ask at the same time. A person whom the portal does not have has left. @param {string} id */
+/** Reads a person; concurrent callers share one request. A person whom the portal does not have has left. @param {string} id */
 async function readPerson(id) {
   // The person may have become known between the drawing of a view and its effect.
   if (known.has(id)) return;
@@ -494,10 +527,15 @@ export function PeoplePicker({ label, chosen, onChange, single }) {
   // The list shows the people of an earlier text until the answer to the typed text has come.
   const isCurrent = words === typed && answer.of === asked.toString();
   const active = Math.min(at, found.length - 1);
+  // Without this fault, a form would be sent without the person whose name is typed.
+  const unchosen = typed.trim() !== '' ? t('people.unchosen', { typed: typed.trim() }) : '';
+  useLayoutEffect(() => input.current?.setCustomValidity(unchosen), [unchosen]);
+  const fault = answer.error ? t('people.unread') : open ? '' : unchosen;
 
   useEffect(() => {
+    if (open && answer.error) announce(t('people.unread'));
     if (open && answer.answer && !answer.busy) announce(found.length > 0 ? t('people.found', { n: found.length }) : t('people.none'));
-  }, [answer.answer]);
+  }, [answer.answer, answer.error]);
 
   const choose = (/** @type {Person} */ one) => {
     meet([one]);
@@ -535,7 +573,7 @@ export function PeoplePicker({ label, chosen, onChange, single }) {
     )}</ul>`}
     <div class="combo">
       <input id=${id} ref=${input} type="text" role="combobox" autocomplete="off" spellcheck=${false} placeholder=${t(single ? 'people.choose' : 'people.add')}
-        aria-expanded=${String(open)} aria-controls=${`${id}-list`} aria-autocomplete="list"
+        aria-expanded=${String(open)} aria-invalid=${String(fault !== '')} aria-describedby=${fault ? `${id}-fault` : undefined} aria-controls=${`${id}-list`} aria-autocomplete="list"
         aria-activedescendant=${open && found[active] ? `${id}-${active}` : undefined}
         value=${typed} onKeyDown=${onKey} onClick=${() => setOpen(true)} onBlur=${() => setOpen(false)}
         onInput=${(/** @type {any} */ event) => {
@@ -543,7 +581,7 @@ export function PeoplePicker({ label, chosen, onChange, single }) {
           setOpen(true);
           setAt(0);
         }} />
-      <ul id=${`${id}-list`} role="listbox" aria-label=${label} hidden=${!open}>
+      <ul id=${`${id}-list`} role="listbox" aria-label=${label} hidden=${!open || !answer.answer}>
         ${found.map(
           (one, index) => html`<li key=${one.id} id=${`${id}-${index}`} role="option" aria-selected=${String(index === active)}
             onMouseDown=${(/** @type {Event} */ event) => event.preventDefault()} onClick=${() => choose(one)}>
@@ -552,6 +590,7 @@ export function PeoplePicker({ label, chosen, onChange, single }) {
         ${found.length === 0 && answer.answer && html`<li role="option" aria-disabled="true" aria-selected="false" class="quiet">${t('people.none')}</li>`}
       </ul>
     </div>
+    ${fault && html`<p class="hint fault" id=${`${id}-fault`}>${fault}</p>`}
   </div>`;
 }
 

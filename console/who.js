@@ -4,7 +4,7 @@ import { useEffect, useState } from './hooks.js';
 import { ApiError, call, newKey } from './api.js';
 import { Bars, Chart } from './chart.js';
 import { Typed } from './contacts.js';
-import { number, t, time } from './text.js';
+import { number, rich, t, time } from './text.js';
 import {
   AccessWord, Failure, Name, Page, PeoplePicker, Sees, Shown, Swatched, Table, address, columnsOf, go, html, useAction, useAnswer,
   usePeople,
@@ -52,19 +52,19 @@ function OnePerson({ id, you }) {
   const [one] = usePeople([id]);
   const own = useAnswer('crm/contact/filter', { responsibleid: id, isShared: false, count: ROWS, sortBy: 'displayName', fields: FIELDS });
   const shared = useAnswer('crm/contact/filter', { isShared: true, count: 1, fields: 'id' });
-  const name = one.displayName;
+  const name = html`<${Name}>${one.displayName}<//>`;
   const key = own.answer?.atLeast ? 'who.person.at-least' : 'who.person.private';
-  if (one.isAdmin) return html`<p>${t('who.person.admin', { name })}</p>`;
+  if (one.isAdmin) return html`<p>${rich('who.person.admin', { name })}</p>`;
   return html`
-    ${shared.answer && html`<p>${t(shared.answer.atLeast ? 'who.person.shared.at-least' : 'who.person.shared', { n: shared.answer.total ?? 0, name })}</p>`}
+    ${shared.answer && html`<p>${rich(shared.answer.atLeast ? 'who.person.shared.at-least' : 'who.person.shared', { n: shared.answer.total ?? 0, name })}</p>`}
     ${!you.isAdmin && id !== you.id && own.answer?.response.length > 0 && html`<p class="hint">${t('who.person.visible')}</p>`}
     <${Shown} of=${own} lines=${4}>${(/** @type {import('./api.js').Answer} */ { response, total }) =>
       response.length === 0
-        ? html`<p>${t(you.isAdmin || id === you.id ? 'who.person.none' : 'who.person.none.visible', { name })}</p>`
-        : html`<div class="stack"><p>${t(key, { n: total ?? response.length, name })}</p>
-            <div class="actions"><a class="button" href=${address('contacts', { responsibleid: id, isShared: 'false' })}>${t('who.person.list', { name })}</a>
-              <a class="button" href=${address('access', { of: 'all', responsibleid: id, take: id })}>${t('who.person.move', { name })}</a></div>
-            <${Table} caption=${t('who.person.list', { name })} rows=${response} keyOf=${(/** @type {any} */ row) => row.id}
+        ? html`<p>${rich(you.isAdmin || id === you.id ? 'who.person.none' : 'who.person.none.visible', { name })}</p>`
+        : html`<div class="stack"><p>${rich(key, { n: total ?? response.length, name })}</p>
+            <div class="actions"><a class="button" href=${address('contacts', { responsibleid: id, isShared: 'false' })}>${rich('who.person.list', { name })}</a>
+              <a class="button" href=${address('access', { of: 'all', responsibleid: id, take: id })}>${rich('who.person.move', { name })}</a></div>
+            <${Table} caption=${t('who.person.list', { name: one.displayName })} rows=${response} keyOf=${(/** @type {any} */ row) => row.id}
               columns=${contactColumns(id, { key: 'stage', title: t('contacts.stage'), cell: (row) => html`<${Swatched} of=${row.contactStatus} none=${t('no-stage')} />` })} /></div>`}<//>`;
 }
 
@@ -114,14 +114,15 @@ function Counts() {
   return html`<section class="stack" aria-labelledby="counts">
     <div class="page-head"><h2 id="counts">${t('who.chart')}</h2>
       <div class="actions">${latest.answer && !never && html`<p class="quiet">${t('who.chart.as-of', { time: time(latest.answer.response.finished ?? latest.answer.response.created) })}</p>`}
-        <button type="button" disabled=${action.busy || counting} onClick=${count}>${t(never ? 'who.chart.count.first' : 'who.chart.count')}</button></div></div>
+        <button type="button" aria-disabled=${String(action.busy || counting)} onClick=${() => counting || count()}>${t(never ? 'who.chart.count.first' : 'who.chart.count')}</button></div></div>
     ${(action.error || error) && html`<${Failure} error=${action.error ?? error} />`}
     ${job?.state === 'failed' && html`<p class="fault" role="alert">${job.error}</p>`}
     ${counting && html`<div class="panel stack tight"><p>${t('who.chart.counting')}</p><${Progress} job=${job} spoken /></div>`}
     ${never ? html`<p class="notice">${t('who.chart.never')}</p>`
       : html`<${Shown} of=${latest}>${(/** @type {import('./api.js').Answer} */ { response }) => html`<div class="columns">
           <${CountChart} title=${t('who.chart.stages')} rows=${[...named(response.stages, true), { key: 'all', name: t('who.chart.all'), text: t('who.chart.all'), of: response.all }]} />
-          <${CountChart} title=${t('who.chart.tags')} rows=${named(response.tags, false).slice(0, TAGS)} />
+          <${CountChart} title=${t('who.chart.tags')} rows=${named(response.tags, false).slice(0, TAGS)}
+            hint=${response.tags.length > TAGS && t('who.chart.largest', { n: TAGS, total: response.tags.length })} />
         </div>`}<//>`}
   </section>`;
 }
@@ -138,8 +139,8 @@ function named(list, stages) {
 /** @param {Count} of */
 const sum = (of) => of.private + of.sharedForEditing + of.sharedForReading;
 
-/** @param {{title: string, rows: {key: string, name: any, text: string, of: Count}[]}} properties */
-function CountChart({ title, rows }) {
+/** @param {{title: string, rows: {key: string, name: any, text: string, of: Count}[], hint?: string | false}} properties */
+function CountChart({ title, rows, hint }) {
   const column = (/** @type {string} */ key, /** @type {string} */ title, /** @type {(of: Count) => number} */ value) =>
     ({ key, title, number: true, cell: (/** @type {any} */ row) => number(value(row.of)) });
   const table = {
@@ -151,7 +152,7 @@ function CountChart({ title, rows }) {
       column('all', t('who.chart.all'), sum),
     ]),
   };
-  return html`<${Chart} title=${title} legend=${[t('private'), t('who.chart.editing'), t('read-only')]} table=${table}>
+  return html`<${Chart} title=${title} legend=${[t('private'), t('who.chart.editing'), t('read-only')]} hint=${hint} table=${table}>
     <${Bars} rows=${rows.map((row) => ({
       key: row.key, name: row.name, values: [row.of.private, row.of.sharedForEditing, row.of.sharedForReading], total: number(sum(row.of)),
       label: t('who.chart.bar', { name: row.text, private: row.of.private, editing: row.of.sharedForEditing, reading: row.of.sharedForReading }),

@@ -12,14 +12,14 @@ import {
 /** @typedef {import('./ui.js').Children} Children */
 /** @typedef {import('./ui.js').Person} Person */
 
-/** The changes that a table shows at first, and adds each time. */
+/** The number of changes on the first page of a table and on each further page. */
 const CHANGES = 25;
 /** The per cent at which users of screen readers hear of a job's progress. */
 const ANNOUNCED = [25, 50, 75];
 
 /**
- * A state of access as the changes of a job show it. The people whom the other state does not have come first, so that a
- * list that is cut off shows the difference.
+ * The access before or after a change. People who are in only one of the two lists come first, so that a shortened list
+ * shows the difference.
  *
  * @param {{of: Present | null | undefined, other?: Present | null}} properties
  * @typedef {{shareType: number, accessList: Person[]}} Present
@@ -289,7 +289,7 @@ export function CancelButton({ job, onChange }) {
       announce(t(changes(job) ? 'job.cancelled' : 'job.cancelled.reads'));
       onChange(response);
     });
-  return html`<button type="button" disabled=${action.busy} onClick=${cancel}>${t('job.cancel')}</button>
+  return html`<button type="button" aria-disabled=${String(action.busy)} onClick=${cancel}>${t('job.cancel')}</button>
     ${action.error && html`<${Failure} error=${action.error} />`}`;
 }
 
@@ -311,8 +311,26 @@ export function UndoButton({ job, onStarted }) {
   const restores = uncounted || preview?.updated > 0;
   const count = () =>
     reading.run(async () => {
-      setPreview((await call('POST', path, { query: { dryRun: true } })).response);
+      const { response, headers } = await call('POST', path, { query: { dryRun: true } });
+      setPreview({ ...response, at: Date.parse(headers.get('Date') ?? '') });
     });
+  /**
+   * Starts the undo. Two tabs that show the same numbers have the same key, and so start one job. A job that is older than
+   * the numbers is an undo that failed before: this undo is another one.
+   */
+  const start = async () => {
+    const anew = () => once(`undo ${job.id} ${note}`, (key) => call('POST', path, { query: noted(note), key }));
+    if (!preview) return (await anew()).response;
+    const key = `undo-${job.id}-${preview.updated}-${preview.conflicts}`;
+    try {
+      const { response } = await call('POST', path, { query: noted(note), key });
+      if (!(Date.parse(response.created) < preview.at)) return response;
+    } catch (error) {
+      // A call with another note must have another key.
+      if (!(error instanceof ApiError && error.type === 'idempotency-key-reused')) throw error;
+    }
+    return (await anew()).response;
+  };
   const show = () => {
     setPreview(null);
     setNote('');
@@ -323,7 +341,7 @@ export function UndoButton({ job, onStarted }) {
   const confirm = () =>
     action.run(async () => {
       const stays = stayer();
-      const { response } = await once(`undo ${job.id} ${note}`, (key) => call('POST', path, { query: noted(note), key }));
+      const response = await start();
       setOpen(false);
       if (stays()) onStarted(response);
     });
@@ -331,8 +349,8 @@ export function UndoButton({ job, onStarted }) {
     ${open &&
     html`<${Dialog} title=${t('job.undo.title')} onClose=${() => setOpen(false)}
       footer=${html`<button type="button" onClick=${() => setOpen(false)}>${t('close')}</button>
-        <button type="button" class="primary" disabled=${action.busy || !restores} onClick=${confirm}>
-          ${uncounted ? t('job.undo.confirm.uncounted') : t('job.undo.confirm', { n: preview?.updated ?? 0 })}</button>`}>
+        <button type="button" class="primary" disabled=${!restores} aria-disabled=${String(action.busy)} onClick=${confirm}>
+          ${preview ? t('job.undo.confirm', { n: preview.updated }) : t('job.undo.confirm.uncounted')}</button>`}>
       ${reading.error && !uncounted && html`<${Failure} error=${reading.error} retry=${count} />`}
       ${action.error && html`<${Failure} error=${action.error} retry=${confirm} />`}
       ${uncounted ? html`<p role="status">${t('job.undo.uncounted')}</p>`

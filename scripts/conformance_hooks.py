@@ -35,7 +35,7 @@ ANSWERS_TO_FORMS = {"setContactAccess": "ContactAnswer", "setAccessByFilter": "C
 
 
 def resolved(description: dict, schema: dict) -> dict:
-    """Resolves references and drops `null`. Of a value and an array of values, only the array remains."""
+    """Resolves references and drops `null`. Keeps only the array of a value or an array of values."""
     if "$ref" in schema:
         return resolved(description, description["components"]["schemas"][schema["$ref"].rsplit("/", 1)[-1]])
     parts = [part for part in schema.get("anyOf", []) if part != {"type": "null"}]

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal as _, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -16,12 +16,14 @@ use crate::table::{Table, now};
 use crate::terminal::say;
 
 pub(crate) async fn run(args: ImportArgs) -> Result<(), CommandError> {
+    // Open the files before the table, because the table creates a missing folder.
+    let files = open_all(&args.files)?;
     let table = Table::of_loader(&args.table).await?;
     let existing = if args.overwrite_access { ExistingAccess::Overwrite } else { ExistingAccess::Keep };
-    for file in &args.files {
-        let summary = load_file(&table.store, file, existing).await;
-        match summary {
-            Ok(loaded) => say(format_args!("{}: {loaded}", file.display()))?,
+    for file in files {
+        let name = file.name.clone();
+        match load_file(&table.store, file, existing).await {
+            Ok(loaded) => say(format_args!("{name}: {loaded}"))?,
             Err(error) => {
                 table.close();
                 return Err(error);
@@ -69,16 +71,32 @@ fn options(existing: ExistingAccess) -> Options {
     Options { overwrite_access, clock: Arc::new(now) }
 }
 
-/// Loads a file, or standard input if the name is `-`.
-pub(crate) async fn load_file(store: &Store, file: &Path, existing: ExistingAccess) -> Result<Loaded, CommandError> {
+/// An open file to load.
+pub(crate) struct OpenFile {
+    pub(crate) name: String,
+    reader: Box<dyn BufRead + Send>,
+    /// Size of the file; 0 if the size is unknown.
+    bytes: u64,
+}
+
+/// Opens files; the name `-` means standard input.
+pub(crate) fn open_all(files: &[PathBuf]) -> Result<Vec<OpenFile>, CommandError> {
+    files.iter().map(|file| open(file)).collect()
+}
+
+fn open(file: &Path) -> Result<OpenFile, CommandError> {
     let name = file.display().to_string();
-    let (reader, bytes): (Box<dyn BufRead + Send>, u64) = if name == "-" {
-        (Box::new(BufReader::new(io::stdin())), 0)
-    } else {
-        let file = File::open(file).map_err(|error| format!("{name} cannot be read: {error}"))?;
-        let bytes = file.metadata().map_or(0, |metadata| metadata.len());
-        (Box::new(BufReader::new(file)), bytes)
-    };
+    if name == "-" {
+        return Ok(OpenFile { name, reader: Box::new(BufReader::new(io::stdin())), bytes: 0 });
+    }
+    let file = File::open(file).map_err(|error| format!("{name} cannot be read: {error}"))?;
+    let bytes = file.metadata().map_or(0, |metadata| metadata.len());
+    Ok(OpenFile { name, reader: Box::new(BufReader::new(file)), bytes })
+}
+
+/// Loads a file.
+pub(crate) async fn load_file(store: &Store, file: OpenFile, existing: ExistingAccess) -> Result<Loaded, CommandError> {
+    let OpenFile { name, reader, bytes } = file;
     let progress =
         if io::stderr().is_terminal() && bytes > 0 { ProgressBar::new(bytes) } else { ProgressBar::hidden() };
     progress.set_style(ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {elapsed} (eta {eta})")?);

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use crate::CommandError;
 use crate::args::ServeArgs;
-use crate::import::{ExistingAccess, load_file, load_lines};
+use crate::import::{ExistingAccess, OpenFile, load_file, load_lines, open_all};
 use crate::table::Table;
 use crate::terminal::say;
 use crate::{demo, greeting};
@@ -77,8 +77,10 @@ impl Serving {
             )
         })?;
         let address = listener.local_addr()?;
+        // Open the files before the table, because the table creates a missing folder.
+        let files = open_all(&args.imports)?;
         let table = Table::of_server(args).await?;
-        fill(&table, args).await?;
+        fill(&table, args, files).await?;
         let dynamodb = open_dynamodb_port(&table, args).await?;
 
         let (queue, messages) = queue();
@@ -113,10 +115,11 @@ impl Serving {
 }
 
 /// Loads the files and the demo that the command line names, and prints the results.
-async fn fill(table: &Table, args: &ServeArgs) -> Result<(), CommandError> {
-    for file in &args.imports {
+async fn fill(table: &Table, args: &ServeArgs, files: Vec<OpenFile>) -> Result<(), CommandError> {
+    for file in files {
+        let name = file.name.clone();
         let loaded = load_file(&table.store, file, ExistingAccess::Keep).await?;
-        say(format_args!("{}: {loaded}", file.display()))?;
+        say(format_args!("{name}: {loaded}"))?;
     }
     if args.demo {
         let loaded = load_lines(&table.store, demo::lines()?).await?;

@@ -8,6 +8,7 @@ use engine::{Engine, Storage, open_lock_file};
 use models::values::timestamp::Timestamp;
 use store::Store;
 use store::dynamodb::client::{Endpoint, connect, connect_from_shell};
+use store::dynamodb::https::https_client;
 use store::dynamodb::in_process::connect_in_process;
 use store::schema::{MAX_PASSES, Migrated, MigrationEnd, SCHEMA_VERSION, Schema};
 
@@ -25,7 +26,7 @@ pub(crate) struct Table {
     name: String,
 }
 
-/// The reason why this server is known to be the only server of its table, if known.
+/// The guarantee that no other server uses the table.
 enum Sole {
     /// Unknown: another server may use the table.
     Unknown,
@@ -39,7 +40,7 @@ enum Sole {
 /// Loads the AWS configuration of the shell: variables, profiles (roles, single sign-on, `credential_process`, `aws
 /// login`), and the roles of containers and instances.
 async fn shell() -> SdkConfig {
-    aws_config::defaults(BehaviorVersion::latest()).load().await
+    aws_config::defaults(BehaviorVersion::latest()).http_client(https_client()).load().await
 }
 
 /// Connects to a table at an endpoint, or to a table in AWS if no endpoint is given.

@@ -3,8 +3,8 @@
 //! SQLite appends each write to a log beside the database file, and a checkpoint copies the log into the file. A
 //! checkpoint waits for the disk, some tens of milliseconds. By default, the write that makes the log long enough also
 //! makes the checkpoint, and all other requests wait behind this write. Here a thread copies the log continuously,
-//! beside the writes. `.cargo/config.toml` sets the length of the log from which a write still makes a checkpoint. This
-//! checkpoint then copies only the latest writes, and the log starts again.
+//! beside the writes. `.cargo/config.toml` raises the length of the log at which a write makes the checkpoint itself.
+//! Such a checkpoint copies only the latest writes, and the log starts again.
 
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};

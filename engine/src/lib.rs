@@ -16,6 +16,7 @@ use dynoxide::actions::batch_execute_statement::{BatchExecuteStatementRequest, B
 use dynoxide::{Database, DynoxideError};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use store::dynamodb::in_process::{EngineAnswer, EngineResult, InProcess};
@@ -42,6 +43,7 @@ impl Storage {
         match self {
             Self::Memory => Ok(false),
             Self::Folder(folder) => {
+                check_is_no_file(folder)?;
                 let file = folder.join(FILE);
                 file.try_exists().map_err(|error| EngineError::Unreadable(folder.clone(), error))
             }
@@ -52,12 +54,22 @@ impl Storage {
 /// The reason why the engine or its port cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// The folder or a file in it cannot be created, or closed to other users.
-    #[error("{} cannot be created, or closed to other users of this machine", .0.display())]
+    /// The folder or a file in the folder cannot be created, or its permissions cannot be restricted to its owner.
+    #[error("{} cannot be created, or its permissions cannot be restricted to its owner", .0.display())]
     Folder(PathBuf, #[source] io::Error),
     /// The folder cannot be read.
     #[error("{} cannot be read", .0.display())]
     Unreadable(PathBuf, #[source] io::Error),
+    /// The path of the folder names a file.
+    #[error("{} is a file; name a folder with --data-dir", .0.display())]
+    NotAFolder(PathBuf),
+    /// The database file is damaged, or no database.
+    #[error(
+        "{} is damaged, or is no database of crm-access; restore a backup of the folder, or name another folder with \
+         --data-dir",
+        .0.display()
+    )]
+    Damaged(PathBuf),
     /// The data cannot be opened.
     #[error("the data in {} cannot be opened: {}", .0, .1)]
     Open(String, String),
@@ -115,7 +127,10 @@ impl Engine {
                 // and never corrupts the file. A power cut may lose the latest writes.
                 let opened =
                     Database::new(&path).and_then(|database| database.disable_bulk_loading().map(|()| database));
-                let database = opened.map_err(|error| cannot(&path, error.to_string()))?;
+                let database = opened.map_err(|error| match is_damaged(&file) {
+                    true => EngineError::Damaged(file.clone()),
+                    false => cannot(&path, error.to_string()),
+                })?;
                 let checkpoints = Checkpoints::start(&file).map_err(|error| cannot(&path, error))?;
                 (database, Some(Arc::new(checkpoints)))
             }
@@ -306,13 +321,27 @@ pub fn open_lock_file(folder: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).append(true).mode(FILE_MODE).open(folder.join(LOCK_FILE))
 }
 
-/// Returns the path of the database file in `folder`. Creates the folder and the file if missing, and closes both to
-/// other users of this machine.
+/// Fails if the path of a folder names a file.
+fn check_is_no_file(folder: &Path) -> Result<(), EngineError> {
+    if folder.is_file() { Err(EngineError::NotAFolder(folder.to_owned())) } else { Ok(()) }
+}
+
+/// Returns whether a file is damaged or no database. The engine's own message about such a file is for developers.
+fn is_damaged(file: &Path) -> bool {
+    let read = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE)
+        .and_then(|connection| connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())));
+    let code = read.err().and_then(|error| error.sqlite_error_code());
+    matches!(code, Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt))
+}
+
+/// Returns the path of the database file in `folder`. Creates the folder and the file if missing, and restricts the
+/// permissions of both to their owner.
 fn private_file(folder: &Path) -> Result<PathBuf, EngineError> {
     let cannot = |path: &Path| {
         let path = path.to_owned();
         move |error| EngineError::Folder(path, error)
     };
+    check_is_no_file(folder)?;
     DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder).map_err(cannot(folder))?;
     if holds_only_our_files(folder).map_err(cannot(folder))? {
         close_to_others(folder, FOLDER_MODE).map_err(cannot(folder))?;

@@ -1,10 +1,10 @@
 //! The order of requests to the embedded engine. The engine executes one request at a time, and a bulk job always has
 //! further requests, so requests of calls come first.
 //!
-//! A request of a bulk job starts only when no request of a call waits or runs. It also waits for a short time after a
-//! call's request, because a call makes several requests one after another. So a call waits for at most one request of
-//! a bulk job, not for one at each of its own requests. A batch of statements runs in parts, and waits before each
-//! part. The waiting time is bounded, so many calls slow a job down but do not stop the job.
+//! A request of a bulk job starts only when no request of a call waits or runs. A bulk request also waits for a short
+//! time after a call's request, because a call makes several requests one after another. So a call waits for at most
+//! one request of a bulk job, not for one at each of its own requests. A batch of statements runs in parts, and waits
+//! before each part. The waiting time is bounded, so many calls slow a job down but do not stop the job.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use tokio::time::{sleep_until, timeout_at};
 
 /// The time after a call's request in which the next request of the same call is likely.
 const NEXT_REQUEST: Duration = Duration::from_millis(2);
-/// The longest time for which calls hold back a request of a bulk job, all its parts together.
+/// The longest time for which calls delay one request of a bulk job, over all parts of the request.
 const LONGEST_WAIT: Duration = Duration::from_millis(50);
 
 /// The turns of an engine.
@@ -23,7 +23,7 @@ pub(crate) struct Turns {
     /// Permits for concurrent requests of calls, one for each processor: SQLite blocks its thread, and further threads
     /// would only wait.
     calls: Arc<Semaphore>,
-    /// One permit, because a call waits for every bulk request that runs in the engine.
+    /// One permit: at most one request of a bulk job runs, because a call waits for each running one.
     bulk: Arc<Semaphore>,
     presence: Mutex<Presence>,
     /// Notified when the last request of a call ends.
@@ -63,7 +63,7 @@ impl Drop for CallTurn {
 pub(crate) struct BulkTurn {
     turns: Arc<Turns>,
     _permit: OwnedSemaphorePermit,
-    /// The time from which the request runs beside calls.
+    /// The time after which the request no longer waits for calls.
     until: Instant,
 }
 

@@ -35,7 +35,7 @@ const TYPES: [(&str, &str); 6] = [
     ("svg", "image/svg+xml"),
 ];
 
-/// The endings of files that only developers read. A file without an ending is of this kind too, such as a licence.
+/// The extensions of files that are not served. The empty text stands for files without an extension, such as licences.
 const NOT_SERVED: [&str; 4] = ["", "json", "md", "ts"];
 
 /// A served file.

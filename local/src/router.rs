@@ -58,7 +58,8 @@ fn tidy_path(mut request: HttpRequest<AxumBody>) -> HttpRequest<AxumBody> {
 }
 
 fn route(app: &App, endpoints: &[Endpoint]) -> MethodRouter {
-    let methods = endpoints.iter().fold(MethodRouter::new(), |methods, endpoint| {
+    // Each refusal names its methods itself. `any` keeps axum from adding `Allow`, also to an answer 404.
+    let methods = endpoints.iter().fold(any(refuse), |methods, endpoint| {
         let (app, endpoint) = (app.clone(), *endpoint);
         let filter = endpoint.method.parse().ok().and_then(|method: Method| MethodFilter::try_from(method).ok());
         // axum knows every method that an endpoint names; a test checks all of them.
@@ -79,7 +80,7 @@ fn route(app: &App, endpoints: &[Endpoint]) -> MethodRouter {
         )
     });
     // By default, axum answers HEAD with the GET handler.
-    methods.on(MethodFilter::HEAD, refuse).fallback(refuse)
+    methods.on(MethodFilter::HEAD, refuse)
 }
 
 /// Refuses a method that the path does not have.

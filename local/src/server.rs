@@ -144,7 +144,9 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 /// Returns the HTTP/1.1 settings of a connection.
 fn http(head: Duration) -> http1::Builder {
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(head).max_buf_size(SERVER_HEAD_BYTES);
+    http.timer(TokioTimer::new()).header_read_timeout(head);
+    // hyper may read more than the size of its buffer at once, so the size of a head needs its own limit.
+    http.max_buf_size(SERVER_HEAD_BYTES).max_header_size(SERVER_HEAD_BYTES);
     http
 }
 

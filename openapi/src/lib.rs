@@ -52,7 +52,7 @@ pub fn document<'a>(endpoints: impl IntoIterator<Item = &'a Endpoint>) -> Value 
         "info": {
             "title": "crm-access",
             "version": env!("CARGO_PKG_VERSION"),
-            "summary": "Who may see and edit which CRM contacts.",
+            "summary": "Sets who may see and edit CRM contacts.",
             "description": about(),
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
         },

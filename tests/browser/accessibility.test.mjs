@@ -204,6 +204,68 @@ test('a progress speaks at its end, in a region that was there before', async ()
   await end();
 });
 
+test('the focus returns from the dialogs of a contact to the button that opened them', async () => {
+  await api(served, 'PUT', 'crm/contact/24/access', { isShared: true, managerList: [NANCY] });
+  const { page, end } = await open(browser, served, { at: '#/contact/24' });
+  const section = page.getByRole('region', { name: 'Change access' });
+  await section.getByRole('radio', { name: /^Private/ }).check();
+  const save = section.getByRole('button', { name: 'Preview and save' });
+  for (const opens of ['click', 'Enter']) {
+    await (opens === 'click' ? save.click() : save.press('Enter'));
+    await page.getByRole('dialog').waitFor();
+    await page.keyboard.press('Escape');
+    await page.getByRole('dialog').waitFor({ state: 'detached' });
+    assert.equal(await save.evaluate((one) => one === document.activeElement), true, opens);
+  }
+  await end();
+});
+
+test('the focus stays in the page although the control with the focus disappears', async () => {
+  const { page, end } = await open(browser, served, { at: '#/contacts?tags=Germany&contactListView=Company' });
+  /** Acts on a control, waits until the page shows the result, and returns where the focus is then. */
+  const focusAfter = async (control, result) => {
+    await control.press('Enter');
+    await result.waitFor();
+    return page.evaluate(() => document.activeElement.closest('main') !== null && document.activeElement.checkVisibility());
+  };
+  const tick = page.getByRole('checkbox', { name: 'Select this page' });
+  await page.getByText('11 contacts match').first().waitFor();
+  assert.ok(await focusAfter(page.getByRole('button', { name: 'Remove Tag Germany' }), page.getByText('91 contacts match').first()), 'a part of the filter');
+  await tick.check();
+  assert.ok(await focusAfter(page.getByRole('button', { name: 'Select all 91 that match' }), page.getByText('All 91 contacts that match').first()), 'all');
+  assert.ok(await focusAfter(page.getByRole('button', { name: 'Clear the selection' }), page.getByText('91 contacts match').first()), 'no selection');
+  assert.ok(await focusAfter(page.getByRole('button', { name: 'Clear the filter' }), page.getByText('182 contacts match').first()), 'no filter');
+  for (const to of [26, 51, 76, 101, 126, 151, 176]) {
+    assert.ok(await focusAfter(page.getByRole('button', { name: 'Next page' }), page.getByText(`${to}–`).first()), `the page from ${to}`);
+  }
+  assert.equal(await page.getByRole('button', { name: 'Next page' }).isDisabled(), true);
+  await end();
+});
+
+test('the focus moves to the heading when a user signs out or in', async () => {
+  const { page, end } = await open(browser, served);
+  await page.getByRole('button', { name: 'Sign out' }).press('Enter');
+  await page.getByRole('heading', { name: 'Sign in' }).waitFor();
+  const focused = (name) => until(() => page.evaluate((name) => document.activeElement.textContent === name, name), `the focus on ${name}`);
+  await focused('Sign in');
+  await page.getByRole('textbox', { name: 'E-mail address' }).fill(served.name);
+  await page.getByLabel('Password').fill(served.password);
+  await page.getByRole('button', { name: 'Sign in' }).press('Enter');
+  await page.getByRole('heading', { name: 'Contacts' }).waitFor();
+  await focused('Contacts');
+  await end();
+});
+
+test('the end of a selection is announced', async () => {
+  const { page, end } = await open(browser, served, { at: '#/contacts?tags=Germany' });
+  await page.getByRole('checkbox', { name: 'Select this page' }).check();
+  const region = page.getByRole('status').first();
+  await until(async () => /selected/.test(await region.textContent()), 'the selection');
+  await page.getByRole('button', { name: 'Clear the selection' }).click();
+  await until(async () => (await region.textContent()) === 'No contact selected', 'the end of the selection');
+  await end();
+});
+
 for (const language of ['pseudo', 'pseudo-rtl']) {
   test(`in the language ${language}, two fifths longer, nothing is cut off and nothing is left out`, async () => {
     for (const width of [320, 1280]) {
@@ -233,6 +295,22 @@ test('in forced colours the present view, the selection and the boxes stay visib
   assert.equal(await page.getByRole('link', { name: 'Contacts', exact: true }).evaluate(outlined), 'solid');
   assert.equal(await page.getByRole('group', { name: 'Selection' }).evaluate(outlined), 'solid');
   await end();
+});
+
+test('in forced colours every part of a bar has an edge', async () => {
+  await api(served, 'POST', 'crm/access/snapshots');
+  await until(async () => (await api(served, 'GET', 'crm/access/jobs?kind=snapshot&count=1')).response[0]?.state === 'done', 'the counts');
+  for (const colorScheme of ['light', 'dark']) {
+    const { page, end } = await open(browser, served, { forcedColors: 'active', colorScheme, at: '#/who' });
+    await page.getByRole('region', { name: 'By stage' }).locator('.bars rect').first().waitFor();
+    const styles = await page.locator('.legend rect, .bars rect').evaluateAll((bars) => bars.map((one) => {
+      const surface = getComputedStyle(one.closest('.panel')).backgroundColor;
+      const { fill, stroke } = getComputedStyle(one);
+      return { bar: one.getAttribute('class'), fill, stroke, surface };
+    }));
+    assert.deepEqual(styles.filter(({ stroke, surface }) => stroke === surface), []);
+    await end();
+  }
 });
 
 test('with reduced motion nothing moves', async () => {

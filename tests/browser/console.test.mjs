@@ -725,6 +725,179 @@ test('a rule whose filter has an unknown field leaves the other rules readable',
   await end();
 });
 
+test('every view with a filter in words says that the stages, types and tags could not be read', async () => {
+  const rule = 'crm/access/rules/unread';
+  await api(served, 'PUT', rule, { filter: { tags: ['Italy'] }, target: { addManagers: [JANET] }, cron: '0 3 * * *', timeZone: 'UTC' });
+  const { response: job } = await api(served, 'PUT', 'crm/contact/filter/access?dryRun=true', { tags: ['Italy'], addManagers: [JANET] }, { headers: { Prefer: 'respond-async' } });
+  const { page, end } = await open(browser, served, { expected: [/500 .*contact\/status/] });
+  await page.route('**/crm/contact/status', (route) => route.fulfill({ status: 500, json: { error: { message: 'not now' } } }));
+  for (const view of ['contacts', 'rules', 'rule/unread', 'access?of=all&tags=Italy', `job/${job.id}`]) {
+    await page.goto(page.url().replace(/#.*/, `#/${view}`));
+    await page.getByRole('alert').filter({ hasText: 'The stages, types and tags could not be read' }).waitFor();
+  }
+  await page.unroute('**/crm/contact/status');
+  await page.getByRole('button', { name: 'Try again' }).click();
+  await page.getByRole('alert').waitFor({ state: 'detached' });
+  await api(served, 'DELETE', rule);
+  await end();
+});
+
+test('a form waits for the list of a shared contact, and says so if the list cannot be read', async () => {
+  for (const id of [25, 26]) await api(served, 'PUT', `crm/contact/${id}/access`, { isShared: true, managerList: [NANCY] });
+  const { page, end } = await open(browser, served, { at: '#/jobs', expected: [/500 .*history/] });
+  const form = page.getByRole('region', { name: 'Change access' });
+  let release;
+  const held = new Promise((resolve) => {
+    release = resolve;
+  });
+  await page.route('**/contact/25/access/history*', async (route) => {
+    await held;
+    await route.continue();
+  });
+  await page.goto(`${served.origin}/console#/contact/25`);
+  await form.waitFor();
+  assert.equal(await form.getByRole('radio').count(), 0);
+  release();
+  await form.getByRole('radio', { name: /^Private/ }).check();
+  await page.route('**/contact/26/access/history*', (route) => route.fulfill({ status: 500, json: { error: { message: 'not now' } } }));
+  await page.goto(`${served.origin}/console#/contact/26`);
+  await form.getByText('The access can be changed once its history has been read.').waitFor();
+  await page.unroute('**/contact/26/access/history*');
+  await page.getByRole('button', { name: 'Try again' }).click();
+  await form.getByRole('radio', { name: /^Private/ }).waitFor();
+  await end();
+});
+
+test('a typed name that was not chosen is refused', async () => {
+  const { page, requests, end } = await open(browser, served, { at: '#/access?of=all&tags=Italy' });
+  await page.getByRole('radio', { name: /^Private/ }).check();
+  await page.getByRole('combobox', { name: 'Give access to' }).fill('Nancy Davolio');
+  await page.getByRole('option', { name: /Nancy/ }).waitFor();
+  await page.getByRole('button', { name: 'Preview', exact: true }).click();
+  await page.getByText('“Nancy Davolio” is not chosen. Choose a person from the list, or clear the field.').waitFor();
+  assert.ok(!requests.some((one) => one.startsWith('PUT')), 'no preview starts');
+  await choose(page, 'Give access to', ['Nancy Davolio']);
+  await page.getByRole('button', { name: 'Preview', exact: true }).click();
+  await page.getByRole('button', { name: /^Change \d/ }).waitFor();
+  await end();
+});
+
+test('a field for people says that the people could not be read', async () => {
+  const { page, end } = await open(browser, served, { at: '#/access?of=all&tags=Italy', expected: [/500 .*people/] });
+  await page.route('**/people/filter*', (route) => route.fulfill({ status: 500, json: { error: { message: 'not now' } } }));
+  await page.getByRole('combobox', { name: 'Give access to' }).fill('Nancy');
+  await page.getByText('The people could not be read.').first().waitFor();
+  await until(async () => (await status(page).textContent()).startsWith('The people could not be read.'), 'the message');
+  await end();
+});
+
+test('ticked contacts are named with their present access', async () => {
+  await api(served, 'PUT', 'crm/contact/70/access', { isShared: false, managerList: [NANCY] });
+  await api(served, 'PUT', 'crm/contact/71/access', { isShared: false, managerList: [JANET] });
+  const names = await Promise.all([70, 71].map(async (id) => (await api(served, 'GET', `crm/contact/${id}`)).response.displayName));
+  const { page, end } = await open(browser, served, { at: '#/access?ids=70.71' });
+  const present = page.getByRole('region', { name: 'At present' });
+  await present.getByText(names.join(', ')).waitFor();
+  await present.getByText('The private contacts have different managers: mixed.').waitFor();
+  await end();
+});
+
+test('the preview of a rule says that its limit would stop the run', async () => {
+  const { page, end } = await open(browser, served, { at: '#/rule?tags=Venezuela' });
+  await choose(page, 'Give access to', ['Nancy Davolio']);
+  await page.getByRole('textbox', { name: 'Change at most' }).fill('1');
+  await page.getByRole('button', { name: 'Preview a run' }).click();
+  await page.getByText(/^A run would change \d contacts, but may change at most 1: the run would write nothing\.$/).waitFor();
+  await end();
+});
+
+test('the filter of a rule is changed in the list, and the form of a new rule keeps its fields meanwhile', async () => {
+  const path = 'crm/access/rules/moving';
+  const { page, end } = await open(browser, served, { at: '#/rule?tags=Sweden' });
+  await page.getByRole('textbox', { name: 'Name' }).fill('moving');
+  await choose(page, 'Give access to', ['Nancy Davolio']);
+  await page.getByRole('link', { name: 'Show these contacts' }).click();
+  await page.getByRole('button', { name: 'Remove Tag Sweden' }).click();
+  await page.getByRole('checkbox', { name: /^Brazil/ }).check();
+  await page.getByRole('list', { name: 'Active filter' }).getByText('Tag Brazil').waitFor();
+  await page.getByRole('link', { name: 'Make a rule for these contacts' }).click();
+  assert.equal(await page.getByRole('textbox', { name: 'Name' }).inputValue(), 'moving');
+  await page.getByRole('button', { name: 'Save the rule' }).click();
+  await page.getByRole('row', { name: /moving.*Tag Brazil.*Give access to Nancy Davolio/ }).waitFor();
+
+  await page.getByRole('link', { name: 'moving' }).click();
+  await page.getByRole('textbox', { name: 'Note for the record' }).fill('every contact');
+  await page.getByRole('link', { name: 'Show these contacts' }).click();
+  await page.getByRole('button', { name: 'Remove Tag Brazil' }).click();
+  await page.getByText('182 contacts match').first().waitFor();
+  await page.getByRole('link', { name: 'Use this filter for the rule moving' }).click();
+  assert.equal(await page.getByRole('textbox', { name: 'Note for the record' }).inputValue(), 'every contact');
+  await page.getByRole('button', { name: 'Save the rule' }).click();
+  await page.getByRole('row', { name: /moving.*every contact/ }).waitFor();
+  const { filter } = (await api(served, 'GET', path)).response;
+  assert.deepEqual(filter.tags ?? [], []);
+  await api(served, 'DELETE', path);
+  await end();
+});
+
+test('an undo in two tabs is one job', async () => {
+  const made = await api(served, 'PUT', 'crm/contact/72/access', { isShared: false, managerList: [JANET] });
+  const job = made.headers.get('X-Job-Id');
+  const first = await open(browser, served, { at: `#/job/${job}` });
+  const second = await first.context.newPage();
+  await first.visit(second);
+  await second.goto(`${served.origin}/console#/job/${job}`);
+  const restore = (page) => page.getByRole('button', { name: 'Restore 1 contact' });
+  for (const page of [first.page, second]) {
+    await page.getByRole('button', { name: 'Undo', exact: true }).click();
+    await restore(page).waitFor();
+  }
+  for (const page of [first.page, second]) {
+    await restore(page).click();
+    await page.getByRole('heading', { name: /^Undo/ }).waitFor();
+  }
+  const undos = (await jobs()).filter((one) => one.undoOf === job);
+  assert.deepEqual(undos.map((one) => one.updated), [1]);
+  await first.end();
+});
+
+test('a date that is typed digit by digit is asked for once', async () => {
+  const { page, requests, end } = await open(browser, served);
+  await page.getByText('182 contacts match').first().waitFor();
+  await page.getByLabel('From').focus();
+  // After the first digit of the year, the browser reports a day of the year 1.
+  for (const key of '08251') await page.keyboard.press(key);
+  assert.equal(await page.getByLabel('From').inputValue(), '0001-08-25');
+  await page.getByLabel('From').fill('1997-08-25');
+  await until(() => requests.some((one) => one.includes('fromDate=1997-08-25')), 'the list of the date');
+  assert.deepEqual(requests.filter((one) => /fromDate=0/.test(one)), []);
+  await end();
+});
+
+test('the largest number of a chart stays within the chart, and its marks are whole numbers', async () => {
+  const { page, end } = await open(browser, served, { viewport: { width: 320, height: 800 } });
+  for (const [most, half] of [[1_000_000, '500,000'], [5, '3']]) {
+    await page.route('**/jobs/daily', (route) => route.fulfill({ json: { response: Array.from({ length: 90 }, (_, at) => ({ date: `2026-01-${String(at % 28 + 1).padStart(2, '0')}`, contacts: at === 9 ? most : 0, jobs: 1 })) } }));
+    await page.goto('about:blank');
+    await page.goto(`${served.origin}/console#/jobs`);
+    const marks = page.getByRole('img', { name: 'Contacts changed per day' }).locator('text[text-anchor="end"]');
+    await marks.filter({ hasText: half }).waitFor();
+    const cut = await marks.evaluateAll((texts) => texts.filter((one) => one.getBoundingClientRect().left < one.ownerSVGElement.getBoundingClientRect().left).length);
+    assert.equal(cut, 0, String(most));
+    await page.unroute('**/jobs/daily');
+  }
+  await end();
+});
+
+test('a view whose module cannot be read is named once', async () => {
+  const { page, end } = await open(browser, served, { expected: [/rules\.js/] });
+  await page.route('**/rules.js', (route) => route.abort());
+  await page.getByRole('link', { name: 'Rules' }).click();
+  await page.getByRole('alert').getByText('The view could not be read').waitFor();
+  assert.equal(await page.getByText('rules.js').count(), 0);
+  await end();
+});
+
 test('a refused rule shows the sentence of the service', async () => {
   const { page, end } = await open(browser, served, { at: '#/rule?tags=Germany', expected: [/400/] });
   await page.getByRole('textbox', { name: 'Name' }).fill('nightly');

@@ -97,3 +97,23 @@ test('all contacts: a bar that moves, messages at the quarters, the same number 
   assert.equal(job.updated, n);
   await end();
 });
+
+test('the result of a cancelled run says so, with the number of contacts that stay as they were', async () => {
+  const { page, end } = await open(browser, served, { at: '#/access?of=all' });
+  page.setDefaultTimeout(LONG);
+  await page.getByRole('radio', { name: /^Shared/ }).check();
+  await page.getByRole('button', { name: 'Preview', exact: true }).click();
+  const change = page.getByRole('button', { name: /^Change [\d,]+ contacts$/ });
+  await change.waitFor();
+  const n = Number((await change.textContent()).replace(/\D/g, ''));
+  await page.getByRole('textbox', { name: /type the number of contacts/ }).fill(String(n));
+  await change.click();
+  await page.getByRole('button', { name: 'Cancel the job' }).click();
+  const rest = page.getByText(/^[\d,]+ of [\d,]+ contacts stay as they were\.$/);
+  await rest.waitFor();
+  await page.getByRole('region', { name: 'Result' }).getByText('Cancelled', { exact: true }).waitFor();
+  const [job] = (await api(served, 'GET', 'crm/access/jobs?count=1')).response;
+  const numbers = (await rest.textContent()).match(/[\d,]+/g).map((one) => Number(one.replaceAll(',', '')));
+  assert.deepEqual(numbers, [n - job.updated, n]);
+  await end();
+});

@@ -425,10 +425,12 @@ async fn unknown_paths_and_methods_are_refused() {
         "/API/2.0/crm/contact/1/access",
         "/api/1.0/crm/contact/1/access",
         "/api/2.0/crm/contact/filter/access/1",
+        "/api/2.0/crm/contact/byname",
         "/%2e%2e/%2e%2e/etc/passwd",
     ] {
         let request = Request::put(path).header("authorization", ADA_TOKEN).header("content-type", "application/json");
-        watched.refused(path, request, body, 404, "endpoint-not-found").await;
+        let reply = watched.refused(path, request, body, 404, "endpoint-not-found").await;
+        assert_eq!(reply.header("allow"), "", "{path}");
     }
     for (path, allowed) in [("1/access", "GET, PUT"), ("1", "GET"), ("filter", "GET"), ("filter/access.json", "PUT")] {
         for method in ["GET", "PUT", "POST", "PATCH", "DELETE", "OPTIONS", "TRACE"] {

@@ -292,7 +292,9 @@ async fn revoked_token_is_refused() {
     admitted(&world, ADA_TOKEN).await;
     assert!(world.store.revoke_token(ADA_TOKEN).await.unwrap());
     refused(&world, &[Some(ADA_TOKEN)]).await;
-    assert!(!world.store.revoke_token(ADA_TOKEN).await.unwrap());
+    // A repeated revocation completes an interrupted one.
+    assert!(world.store.revoke_token(ADA_TOKEN).await.unwrap());
+    assert!(!world.store.revoke_token("no-such-token-0123456789abcdef0123456789").await.unwrap());
     admitted(&world, OTHER).await;
 }
 
@@ -407,7 +409,7 @@ async fn sign_out_ends_only_its_own_token() {
         }
     }
     let listed = world.store.tokens(&crate::portal::id("acme")).await.unwrap();
-    assert_eq!(listed.len(), 1);
+    assert_eq!(listed.iter().filter(|token| !token.has_ended).count(), 1);
     assert_eq!(world.call("GET", "/api/2.0/people/@self", SAM_TOKEN, &[], "").await.unwrap().status, 200);
 }
 
@@ -628,11 +630,15 @@ const PASSWORD: &str = "correct horse battery staple";
 
 /// Returns the cells of an endpoint about contacts, by the access of contact 1 before.
 async fn access_columns(endpoint: &Endpoint, route: &str) -> [(&'static str, Vec<String>); 3] {
-    let world = table_world().await;
+    let mut world = table_world().await;
     let mut columns = [("public", Vec::new()), ("shared for reading", Vec::new()), ("private", Vec::new())];
     let states = [(ShareType::ReadWrite, &[][..]), (ShareType::Read, &[MIKE]), (ShareType::None, &[MIKE])];
     for ((share, managers), (_, cells)) in states.iter().zip(&mut columns) {
         let mut known = None;
+        if endpoint.method == "DELETE" {
+            // Each caller signs out with a valid token.
+            world = table_world().await;
+        }
         for (number, (_, token)) in CALLERS.into_iter().enumerate() {
             // Reads change nothing, so the contact is loaded once for all reads.
             if number == 0 || endpoint.method != "GET" {
@@ -641,12 +647,6 @@ async fn access_columns(endpoint: &Endpoint, route: &str) -> [(&'static str, Vec
                 contact["contact"]["Tags"] = json!(["cell"]);
                 let portal = crate::portal::portal("acme", "Europe/Riga", 4);
                 world.import_as(&lines([portal, contact]), true).await.unwrap();
-            }
-            if endpoint.method == "DELETE" {
-                // Each caller signs out with a valid token.
-                let mut tokens = zenith();
-                tokens.extend(acme_lines());
-                world.import(&lines(tokens)).await.unwrap();
             }
             cells.push(cell(&world, endpoint, route, token, &About::none(), &mut known).await);
         }

@@ -444,6 +444,19 @@ async fn each_public_client_gets_answers_it_can_parse() {
 }
 
 #[tokio::test]
+async fn list_of_people_without_its_total_has_its_pages() {
+    let world = world().await;
+    for path in ["people?total=false&count=2", "people/filter.json?total=false&count=2", "people.xml?total=0&count=2"] {
+        let reply = world.call("GET", &format!("/api/2.0/{path}"), ADA_TOKEN, &[], "").await.unwrap();
+        let next = (reply.header("x-next-index"), reply.header("x-total-count"));
+        assert_eq!((reply.status.as_u16(), next), (200, ("2", "")), "{path}: {}", reply.text);
+        assert!(!reply.text.contains("total"), "{path}: {}", reply.text);
+    }
+    let refused = world.call("GET", "/api/2.0/people?total=no", ADA_TOKEN, &[], "").await.unwrap();
+    assert_eq!(refused.json()["error"]["details"][0]["field"], "total", "{}", refused.text);
+}
+
+#[tokio::test]
 async fn client_that_pages_up_to_the_total_reads_every_visible_contact() {
     // Every third contact is hidden from Sam.
     let contacts = (1..=250).map(|id| match id % 3 {

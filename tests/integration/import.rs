@@ -135,6 +135,7 @@ async fn access_is_kept_unless_overwriting_is_requested() {
     assert_eq!(access_of(&world, 2).await, set);
 
     // The contact is unchanged, but its access changes.
+    assert_eq!(world.import_as(&acme_lines([about.clone()]), true).await.unwrap(), summary(0, 1, 0, 0));
     assert_eq!(world.import_as(&acme_lines([about]), true).await.unwrap(), summary(0, 0, 1, 0));
     let state = access_of(&world, 2).await;
     assert_eq!((state.access.share, state.access.managers), (ShareType::Read, vec![MIKE]));

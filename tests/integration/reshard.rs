@@ -109,7 +109,7 @@ async fn shards(world: &World) -> (u16, Option<u16>) {
     (portal.shards, portal.resharding_to)
 }
 
-/// Returns the counters of stages and tags, and of the contacts of each shard in the job of a run over all contacts.
+/// Returns the counters of stages and tags.
 async fn counters(world: &World) -> BTreeMap<String, u64> {
     let tags = world.store.tag_choices(&id("acme")).await.unwrap();
     let lists = world.store.lists(&id("acme")).await.unwrap();

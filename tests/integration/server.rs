@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use local::server::{Bounds, Server};
+use models::limits::SERVER_HEAD_BYTES;
 use serde_json::json;
 use tests::World;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -159,6 +160,13 @@ async fn head_that_hyper_refuses_is_answered_with_a_message_and_an_identifier() 
     let (_world, _server, address) = start(LONG).await;
     let long =
         format!("GET /api/2.0/crm/contact/filter?tags={} HTTP/1.1\r\nHost: localhost\r\n\r\n", "a".repeat(70_000));
+    let with_bytes = |bytes: usize| {
+        let start = GET.replace("\r\n\r\n", "\r\nx: ");
+        format!("{start}{}\r\n\r\n", "a".repeat(bytes - start.len() - 4))
+    };
+    let (longest, longer) = (with_bytes(SERVER_HEAD_BYTES), with_bytes(SERVER_HEAD_BYTES + 1));
+    let longest = first(&mut connect_and_send(address, &longest).await).await;
+    assert_eq!(longest, "HTTP/1.1 401");
     let headers: String = (0..120).map(|number| format!("x-{number}: 1\r\n")).collect();
     let many = format!("GET /api/2.0/crm/contact/1 HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n");
     let unencoded = GET.replace("contact/1", "contact/filter?tags=[\"Germany\"]");
@@ -167,6 +175,7 @@ async fn head_that_hyper_refuses_is_answered_with_a_message_and_an_identifier() 
         (unencoded.as_str(), 400, "invalid-request", "%22"),
         (malformed.as_str(), 400, "invalid-request", "HTTP/1.1"),
         (long.as_str(), 431, "head-too-long", "65536 bytes"),
+        (longer.as_str(), 431, "head-too-long", "65536 bytes"),
         (many.as_str(), 431, "head-too-long", "headers"),
     ] {
         let answer = read_all(connect_and_send(address, sent).await).await;

@@ -8,14 +8,17 @@ use axum::body::Body;
 use axum::extract::ConnectInfo;
 use futures::future::join_all;
 use jiff::SignedDuration;
+use jiff::tz::TimeZone;
 use lambda_http::http::Request;
 use models::directory::{Grant, Scope};
+use models::import::parse_line;
 use models::limits::{SIGN_IN_ATTEMPTS, SIGN_IN_CODE_MILLIS, SIGN_IN_DAYS, duration};
 use models::sign_in::Network;
 use models::sign_in::password::{Password, SALT_BYTES};
 use models::values::timestamp::Timestamp;
 use serde_json::{Value, json};
 use store::codes::{Code, Exchange};
+use store::import::{Importer, Options};
 use store::tokens::{hash, new_token};
 use tests::{Reply, Spent, World};
 
@@ -302,13 +305,77 @@ async fn table_holds_hashes_only_and_an_exchange_has_a_fixed_price() {
 }
 
 #[tokio::test]
-async fn list_of_tokens_shows_which_ended_with_their_parent() {
+async fn list_of_tokens_shows_which_were_revoked_or_ended_with_their_parent() {
     let world = acme_with([]).await;
     new_session(&world, ADA_TOKEN).await;
     let ended = async || world.store.tokens(&id("acme")).await.unwrap().iter().filter(|of| of.has_ended).count();
     assert_eq!(ended().await, 0);
     assert!(world.store.revoke_token(ADA_TOKEN).await.unwrap());
-    assert_eq!(ended().await, 1);
+    assert_eq!(ended().await, 2);
+    assert!(world.store.revoke_token(MIKE_TOKEN).await.unwrap());
+    assert_eq!(ended().await, 3);
+}
+
+/// Returns an import line of a token.
+fn token_line(token: &str, expires: Option<&str>) -> Value {
+    json!({"token": {"Token": token, "UserId": ADA, "Scopes": ["read", "write"], "Expires": expires}})
+}
+
+#[tokio::test]
+async fn load_of_a_revoked_tokens_line_restores_neither_the_token_nor_the_tokens_of_its_codes() {
+    const EXPIRING: &str = "ada-until-2027-0123456789abcdef0123456789";
+    const END: Option<&str> = Some("2027-01-01T00:00:00Z");
+    for way in ["sign-out", "revoked", "every token revoked"] {
+        let world = World::with_token_cache(Duration::ZERO).await.unwrap();
+        let file = lines(acme().into_iter().chain([token_line(EXPIRING, END)]));
+        world.import(&file).await.unwrap();
+        let child = new_session(&world, EXPIRING).await;
+        let revoke = async |token: &str| match way {
+            "sign-out" => assert_eq!(world.call("DELETE", SIGN_IN, token, &[], "").await.unwrap().status, 204),
+            "revoked" => assert!(world.store.revoke_token(token).await.unwrap()),
+            _ => assert!(world.store.end_tokens(&id("acme"), ADA, world.app.now()).await.unwrap().is_some()),
+        };
+        revoke(EXPIRING).await;
+        let child_line = lines([portal("acme", "Europe/Riga", 4), token_line(&child, None)]);
+        for text in [&file, &file, &child_line] {
+            world.import(text).await.unwrap();
+            for token in [EXPIRING, &child] {
+                assert_eq!(status_of(&world, token).await, 401, "{way}");
+            }
+        }
+        let ada = if way == "every token revoked" { 401 } else { 200 };
+        assert_eq!((status_of(&world, ADA_TOKEN).await, status_of(&world, MIKE_TOKEN).await), (ada, 200), "{way}");
+        // DynamoDB removes the token when the token expires.
+        let listed = world.store.tokens(&id("acme")).await.unwrap();
+        assert!(listed.iter().any(|token| token.grant.expires == END.map(|end| end.parse().unwrap())), "{way}");
+    }
+}
+
+#[tokio::test]
+async fn token_that_is_revoked_during_an_import_stays_revoked() {
+    let world = World::with_token_cache(Duration::ZERO).await.unwrap();
+    world.import(&lines(acme())).await.unwrap();
+    let options = Options { overwrite_access: false, clock: world.jobs().clock.clone() };
+    let mut importer = Importer::new(&world.store, options);
+    for value in [portal("acme", "Europe/Riga", 4), token_line(ADA_TOKEN, None)] {
+        importer.push(parse_line(&value.to_string(), &TimeZone::UTC).unwrap()).await.unwrap();
+    }
+    let spent = world.trips.spent();
+    assert!(world.store.revoke_token(ADA_TOKEN).await.unwrap());
+    assert_eq!(world.trips.spent() - spent, Spent { read_units: 1.0, write_units: 2.0, writes: 2 });
+    importer.finish().await.unwrap();
+    assert_eq!(status_of(&world, ADA_TOKEN).await, 401);
+}
+
+#[tokio::test]
+async fn load_of_a_tokens_line_replaces_scopes_and_expiry() {
+    let world = acme_with([token_line(ADA_TOKEN, Some("2027-01-01T00:00:00Z"))]).await;
+    let grant = async || world.store.token(hash(ADA_TOKEN)).await.unwrap().unwrap().grant;
+    assert_eq!(grant().await.expires, Some("2027-01-01T00:00:00Z".parse().unwrap()));
+    let reads = json!({"token": {"Token": ADA_TOKEN, "UserId": ADA, "Scopes": ["read"]}});
+    world.import(&lines([portal("acme", "Europe/Riga", 4), reads])).await.unwrap();
+    let grant = grant().await;
+    assert_eq!((grant.expires, grant.scopes), (None, vec![Scope::Read]));
 }
 
 #[tokio::test]

@@ -3,10 +3,11 @@
 //! With `CRM_ACCESS_TEST_CASES=all`, as in CI, these tests play all of their cases. Other runs leave out cases that would
 //! take more than half of the time of all tests, and play the same part each time.
 
-/// The step between two calls at which something happens, unless all cases are played. A job makes four calls for each
-/// page: with a step of five, something happens at each of these four calls in turn. Short processes make fewer calls, so
-/// something happens at each of the first five.
-const STEP: u64 = 5;
+/// The number of the first calls of a process at each of which something happens. Short processes make fewer calls.
+const FIRST: u64 = 5;
+/// The step between two later calls at which something happens, unless all cases are played. A job makes four calls for
+/// each page: with a step of nine, something happens at each of these four calls in turn.
+const STEP: u64 = 9;
 
 /// Returns whether tests play all of their cases.
 pub fn are_all() -> bool {
@@ -16,12 +17,12 @@ pub fn are_all() -> bool {
 
 /// Returns the numbers of the calls at which something happens in a test. The first call has the number 1.
 pub fn calls() -> impl Iterator<Item = u64> {
-    (1..).filter(|number| are_all() || *number <= STEP || number % STEP == 1)
+    (1..).filter(|number| are_all() || *number <= FIRST || number % STEP == 1)
 }
 
-/// Returns how many random cases a test plays: all `cases` or a quarter.
+/// Returns how many random cases a test plays: all `cases` or an eighth.
 pub fn random(cases: u32) -> u32 {
-    if are_all() { cases } else { cases / 4 }
+    if are_all() { cases } else { cases / 8 }
 }
 
 /// Returns the cases that a test plays: all, or the first of each `of`.

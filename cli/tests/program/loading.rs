@@ -118,7 +118,7 @@ fn import_stops_at_an_invalid_line_and_names_the_line() -> TestResult {
     for (bad, reason) in [
         ("{\"contact\":{\"id\":3}}".to_owned(), "Created is required"),
         (contact(0), "whole number from 1 to 2147483647"),
-        (json!({"contact": {"id": 3, "Created": "2020-12-08", "Tag": []}}).to_string(), "unknown field `Tag`"),
+        (json!({"contact": {"id": 3, "Created": "2020-12-08", "Tag": []}}).to_string(), "Tag: unknown member"),
         (
             json!({"contact": {"id": 3, "Created": "2020-12-08", "ContactStatus": {"id": 9}}}).to_string(),
             "ContactStatus 9",
@@ -150,9 +150,39 @@ fn import_stops_at_an_invalid_line_and_names_the_line() -> TestResult {
 fn error_names_an_unreadable_file() -> TestResult {
     let (folder, data) = folder()?;
     let missing = folder.path().join("missing.ndjson");
-    check_failure(&["import", "--data-dir", text(&data)?, text(&missing)?], &[text(&missing)?, "cannot be read"])?;
-    let args = ["serve", "--port", "0", "--in-memory", "--import", text(&missing)?];
-    check_failure(&args, &[text(&missing)?, "cannot be read"])
+    let words = [text(&missing)?, "cannot be read"];
+    for args in [&["import", DOCUMENTS, text(&missing)?][..], &["serve", "--port", "0", "--import", text(&missing)?]] {
+        check_failure(&[args, &["--data-dir", text(&data)?]].concat(), &words)?;
+        assert!(!data.exists(), "{args:?} creates the folder");
+    }
+    Ok(())
+}
+
+#[test]
+fn error_about_unusable_data_says_what_to_do() -> TestResult {
+    let (folder, data) = folder()?;
+    let file = folder.path().join("crm-access.db");
+    fs::write(&file, "garbage\n")?;
+    let (file, parent) = (text(&file)?, text(folder.path())?);
+    succeed(&["import", "--data-dir", text(&data)?, DOCUMENTS])?;
+    // The tables that the first page describes are missing.
+    let database = data.join("crm-access.db");
+    fs::OpenOptions::new().write(true).open(&database)?.set_len(20_000)?;
+    for (given, words) in [
+        (parent, [file, "is damaged, or is no database of crm-access", "restore a backup", "--data-dir"]),
+        (text(&data)?, [text(&database)?, "is damaged", "restore a backup", "--data-dir"]),
+        (file, [file, "is a file", "name a folder", "--data-dir"]),
+    ] {
+        for args in [
+            &["serve", "--port", "0"][..],
+            &["import", DOCUMENTS],
+            &["token", "list", "--portal", "acme"],
+            &["migrate"],
+        ] {
+            check_failure(&[args, &["--data-dir", given]].concat(), &words)?;
+        }
+    }
+    Ok(())
 }
 
 #[test]

@@ -51,7 +51,7 @@ fn run_with(args: &[&str], input: &[u8]) -> TestResult<Output> {
     Ok(child.wait_with_output()?)
 }
 
-/// Looks until `look` finds something, and returns the finding. `what` names the finding.
+/// Calls `look` until it returns a value, and returns the value. `what` describes the value in the error.
 fn until<T>(what: &str, mut look: impl FnMut() -> TestResult<Option<T>>) -> TestResult<T> {
     // No message is ever sent, so each receive lasts for the whole interval.
     let (_sender, pauses) = channel::<()>();

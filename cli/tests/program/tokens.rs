@@ -4,8 +4,8 @@ use serde_json::json;
 
 use super::passwords::with_email;
 use super::{
-    ADMIN, DOCUMENTS, MIKE, Server, TestResult, check_failure, folder, make_private, request, run_with, stderr, stdout,
-    succeed, text,
+    ADMIN, DOCUMENTS, MIKE, Server, TestResult, check_failure, folder, make_private, request, run, run_with, stderr,
+    stdout, succeed, text,
 };
 
 #[test]
@@ -44,8 +44,17 @@ fn token_works_and_is_refused_without_delay() -> TestResult {
     let line = listed.lines().find(|line| line.contains("  read  ")).ok_or("no token to read")?;
     let hash = line.split(' ').next().unwrap_or_default();
     succeed(&[&["token", "revoke", hash][..], &table[..]].concat())?;
-    assert_eq!(list()?.lines().count(), 1);
-    check_failure(&[&["token", "revoke", hash][..], &table[..]].concat(), &["no such token", "token list"])?;
+    let listed = list()?;
+    let revoked = listed.lines().filter(|line| line.ends_with("  revoked"));
+    assert_eq!((listed.lines().count(), revoked.count()), (3, 2), "{listed}");
+    assert_eq!(succeed(&[&["token", "revoke", hash][..], &table[..]].concat())?, "revoked\n");
+    let unknown = "0".repeat(64);
+    check_failure(&[&["token", "revoke", &unknown][..], &table[..]].concat(), &["no such token", "token list"])?;
+
+    // The file loads the token again, which stays revoked.
+    succeed(&[&["token", "revoke", ADMIN][..], &table[..]].concat())?;
+    succeed(&[&["import", DOCUMENTS][..], &table[..]].concat())?;
+    assert_eq!(server.put("1234/access", ADMIN, &make_private())?.status, 401);
     assert_eq!(server.end("TERM")?, Some(0));
     Ok(())
 }
@@ -83,7 +92,7 @@ fn tokens_are_revoked_without_being_named_on_the_command_line() -> TestResult {
         assert_eq!(me(&server, &create()?)?, 200, "{user}");
     }
     let listed = succeed(&[&["token", "list", "--portal", "acme"][..], &table[..]].concat())?;
-    assert_eq!(listed.lines().filter(|line| line.ends_with("  revoked")).count(), 6, "{listed}");
+    assert_eq!(listed.lines().filter(|line| line.ends_with("  revoked")).count(), 7, "{listed}");
 
     // A new password also revokes tokens, and a token can revoke itself.
     let token = create()?;
@@ -110,6 +119,8 @@ fn a_token_is_made_only_for_a_user_of_a_portal() -> TestResult {
     check_failure(&create("other", MIKE, "2100-01-01")?, &["there is no portal other"])?;
     let nobody = "11111111-1111-1111-1111-111111111111";
     check_failure(&create("acme", nobody, "2100-01-01")?, &["portal acme has no user", nobody])?;
+    let output = run(&create("acme", "mike@example.com", "2100-01-01")?)?;
+    assert!(stderr(&output).contains("must be a UUID"), "{}", stderr(&output));
     check_failure(&create("acme", MIKE, "soon")?, &["--expires", "must be a date"])?;
 
     let server = Server::start(&["--data-dir", text(&data)?])?;

@@ -25,5 +25,5 @@ async fn list(call: Call<'_>) -> Result<Answer, Failure> {
     let caller = call.caller().await?;
     let user = (!caller.is_admin).then_some(caller.user);
     let counts = call.reads().day_counts(user, call.now, &zone).await?;
-    Answer::page_of(&call.format, last_days(day_of(call.now, &zone), &counts).into_iter(), Page::default(), None)
+    Answer::page_of(&call.format, last_days(day_of(call.now, &zone), &counts).into_iter(), Page::default())
 }

@@ -20,14 +20,14 @@ async fn stages(call: Call<'_>) -> Result<Answer, Failure> {
     let page = page(&call)?;
     let (caller, stages) = call.caller_and(call.reads().stage_choices()).await?;
     let choices = stages.into_iter().map(|(item, contacts)| ListChoice::new(item, contacts, &caller));
-    Answer::page_of(&call.format, choices, page, None)
+    Answer::page_of(&call.format, choices, page)
 }
 
 async fn types(call: Call<'_>) -> Result<Answer, Failure> {
     let page = page(&call)?;
     let (caller, types) = call.caller_and(call.reads().type_choices()).await?;
     let choices = types.into_iter().map(|(item, contacts)| ListChoice::new(item, contacts, &caller));
-    Answer::page_of(&call.format, choices, page, None)
+    Answer::page_of(&call.format, choices, page)
 }
 
 async fn tags(call: Call<'_>) -> Result<Answer, Failure> {
@@ -36,7 +36,7 @@ async fn tags(call: Call<'_>) -> Result<Answer, Failure> {
     let choices = tags
         .into_iter()
         .map(|(title, contacts)| TagChoice { title, relative_items_count: caller.is_admin.then_some(contacts) });
-    Answer::page_of(&call.format, choices, page, None)
+    Answer::page_of(&call.format, choices, page)
 }
 
 fn page(call: &Call<'_>) -> Result<Page, Failure> {

@@ -1,6 +1,7 @@
 //! `GET /api/2.0/people`, `/people/filter` and `/people/{userid}`: shows the users of the portal, from whom a client
 //! chooses the managers of contacts.
 
+use api::answer::ListPage;
 use api::endpoint::{Conditions, Dialect, Payload};
 use api::{Answer, Auth, Call, Endpoint, Failure, NamedUser};
 use futures::FutureExt as _;
@@ -47,7 +48,10 @@ async fn list(call: Call<'_>) -> Result<Answer, Failure> {
         people.reverse();
     }
     let people = people.into_iter().map(|(_, user)| user);
-    Answer::page_of(&call.format, people, request.page, request.fields.as_ref())
+    let page = request.page.in_list_of(people.len());
+    let page = ListPage { total: page.total.filter(|_| request.total), ..page };
+    let shown = people.skip(request.page.start_index).take(request.page.count);
+    Answer::trimmed_list(&call.format, shown, page, request.fields.as_ref())
 }
 
 /// Returns whether a request selects a user.

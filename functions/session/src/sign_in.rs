@@ -54,8 +54,8 @@ async fn with_code(call: &PublicCall<'_>, code: &str) -> Result<Answer, Failure>
     }
 }
 
-/// Signs a user in with a password. Timing does not disclose users: an unknown user costs as many round trips, in the
-/// same order, and as much work as a user of one portal with a hash from this service.
+/// Signs a user in with a password. Timing does not disclose users: the sign-in of an unknown user makes the same
+/// round trips in the same order, and one comparison with the parameters of this service.
 async fn with_password(call: &PublicCall<'_>, request: PasswordSignIn) -> Result<Answer, Failure> {
     let PasswordSignIn { user_name, password, portal } = request;
     // Get the permit before the attempt is counted: an attempt whose password is not compared does not count.

@@ -23,8 +23,8 @@ pub(crate) const ENDPOINT: Endpoint = Endpoint {
     auth: Auth::Secret(|call| handle(call).boxed()),
 };
 
-/// Creates a code of the caller's token. A token that a code gave creates no code: the tokens of a chain would all have
-/// to be read at each call, because each ends with the one before.
+/// Creates a sign-in code for the caller's token. A token that came from a code cannot create codes: each token ends
+/// with its parent, so each call would have to read the whole chain of parents.
 async fn handle(call: WriteCall<'_>) -> Result<Answer, Failure> {
     const OF_A_CODE: &str = "names a token that was created with a sign-in code, and such a token cannot create codes; \
                              sign in with userName and password";

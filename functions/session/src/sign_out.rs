@@ -21,7 +21,7 @@ pub(crate) const ENDPOINT: Endpoint = Endpoint {
 async fn handle(call: WriteCall<'_>) -> Result<Answer, Failure> {
     call.query(queries::NONE).finish()?;
     call.caller().await?;
-    call.app.store.remove_token(&call.grant.portal, call.token).await?;
+    call.app.store.end_token(&call.grant.portal, call.token).await?;
     call.app.forget_token(&call.token);
     Ok(Answer::nothing())
 }

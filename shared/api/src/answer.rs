@@ -199,12 +199,9 @@ impl Answer {
         format: &ResponseFormat,
         items: impl ExactSizeIterator<Item = T>,
         page: Page,
-        fields: Option<&Fields>,
     ) -> Result<Self, Failure> {
-        let total = items.len();
-        let shown = total.saturating_sub(page.start_index).min(page.count);
-        let end = ListPage::counted(page.start_index, shown, total as u64);
-        Self::trimmed_list(format, items.skip(page.start_index).take(page.count), end, fields)
+        let end = page.in_list_of(items.len());
+        Self::list(format, items.skip(page.start_index).take(page.count), end)
     }
 
     fn items<T: Serialize>(
@@ -241,7 +238,7 @@ impl Answer {
         self
     }
 
-    /// Adds a contact's access revision. It is the entity tag of the answer to a change, and the first part of the
+    /// Adds a contact's access revision, which is the entity tag of the answer to a change, and the first part of the
     /// entity tag of the answer to a `GET`.
     #[must_use]
     pub fn with_revision(self, revision: Option<JobId>) -> Self {

@@ -164,7 +164,7 @@ fn shorten(value: &mut Value, max_bytes: usize) {
     }
 }
 
-/// Escapes the characters of a JSON text that control a terminal. They occur only inside strings.
+/// Escapes the characters of a JSON text that control a terminal. In JSON, these characters occur only inside strings.
 fn escaped_json(json: &str) -> String {
     let mut escaped = String::with_capacity(json.len());
     for character in json.chars() {

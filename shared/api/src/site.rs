@@ -42,7 +42,7 @@ const PERMISSIONS_POLICY: &str = "accelerometer=(), autoplay=(), camera=(), clip
                                   publickey-credentials-create=(), publickey-credentials-get=(), screen-wake-lock=(), \
                                   serial=(), storage-access=(), usb=(), window-management=(), xr-spatial-tracking=()";
 
-/// The headers of each answer of the site, for the browser's protection of the page.
+/// The security headers of every answer of the site.
 const PROTECTION: [(HeaderName, &str); 5] = [
     (HeaderName::from_static("content-security-policy"), CONTENT_SECURITY_POLICY),
     (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),

@@ -54,7 +54,7 @@ pub(crate) enum Finished {
 }
 
 impl Jobs {
-    /// Ends a job if all its shards are closed. Publishes the event of a job that has ended but is still open.
+    /// Ends a job if all its shards are closed. If the job has ended but its open entry remains, publishes the event.
     pub(crate) async fn close_if_done(&self, portal: &PortalId, mut job: Job) -> Result<(), WorkError> {
         // Repeat if a caller cancels the job meanwhile.
         loop {

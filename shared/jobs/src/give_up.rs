@@ -65,7 +65,7 @@ impl Jobs {
         let ShardRef { portal, job, number: shard_number } = shard;
         let Some((number, chunk)) = self.last_chunk(shard, progress.next_chunk).await? else { return Ok(*progress) };
         if job.task.is_preview() {
-            // The chunk of a preview is complete when it is written.
+            // A preview writes no access records, so its last chunk needs no correction.
             return Ok(chunk.after);
         }
         let changes: Vec<&Change> = chunk.changes.iter().filter(|change| !change.conflict).collect();

@@ -9,7 +9,7 @@ use std::str::FromStr;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::values::id::UserId;
+use crate::values::id::{NotAUuid, UserId};
 
 pub use target::{AccessEdit, Target, TargetView, TooManyManagers};
 
@@ -203,9 +203,9 @@ impl fmt::Display for Author {
 }
 
 impl FromStr for Author {
-    type Err = uuid::Error;
+    type Err = NotAUuid;
 
-    fn from_str(text: &str) -> Result<Self, uuid::Error> {
+    fn from_str(text: &str) -> Result<Self, NotAUuid> {
         if text == OPERATOR { Ok(Self::Operator) } else { text.parse().map(Self::User) }
     }
 }

@@ -10,14 +10,14 @@ use serde_json::Value;
 use crate::access::{Access, ShareType};
 use crate::contact::{Address, CommonData, ContactRecord, Currency, CustomField, Employee, ListItem};
 use crate::directory::{Scope, User};
-use crate::import::tree::Members;
+use crate::import::tree::{Members, path_as_written};
 use crate::invalid::shown;
 use crate::limits::{MAX_EMPLOYEE_BYTES, MAX_LIST_VALUES, MAX_SHARDS, MAX_TOKEN_CHARS, MIN_TOKEN_CHARS};
 use crate::request::checked_tag;
 use crate::sign_in::Email;
 use crate::sign_in::password::PasswordHash;
 use crate::values::fold::fold_tag;
-use crate::values::id::{ContactId, PortalId, UserId};
+use crate::values::id::{ContactId, NotAUuid, PortalId, UserId};
 use crate::values::timestamp::Timestamp;
 use crate::values::zone::name_of;
 
@@ -87,40 +87,64 @@ pub fn parse_line(text: &str, zone: &TimeZone) -> Result<Line, String> {
         );
     }
     let (Some((kind, value)), None) = (members.pop(), members.pop()) else { return Err(ONE_KEY.to_owned()) };
-    match kind.as_str() {
-        "portal" => read::<RawPortal>(value)?.read().map(Line::Portal),
-        "user" => read::<RawUser>(value)?.read(),
-        "stage" => list_item(read(value)?).map(Line::Stage),
-        "type" => list_item(read(value)?).map(Line::Type),
-        "contact" => read::<Box<RawContact>>(value)?.read(zone),
-        "token" => read::<RawToken>(value)?.read(zone).map(Line::Token),
-        "delete" => read::<RawDelete>(value)?.read(),
+    let line = WrittenLine { text, kind: &kind };
+    match line.kind {
+        "portal" => line.read::<RawPortal>(value)?.read().map(Line::Portal),
+        "user" => line.read::<RawUser>(value)?.read(),
+        "stage" => list_item(line.read(value)?).map(Line::Stage),
+        "type" => list_item(line.read(value)?).map(Line::Type),
+        "contact" => line.read::<Box<RawContact>>(value)?.read(zone),
+        "token" => line.read::<RawToken>(value)?.read(zone).map(Line::Token),
+        "delete" if value.as_object().is_some_and(|members| members.len() != 1) => Err(ONE_DELETION.to_owned()),
+        "delete" => line.read::<RawDelete>(value)?.read(),
         other => Err(format!("{:?} is not a kind of line: {ONE_KEY}", shown(other))),
     }
 }
 
 const ONE_KEY: &str = "a line is a JSON object with one key: portal, user, stage, type, contact, token or delete";
+const ONE_DELETION: &str = "delete must name one contact or one user, such as {\"delete\":{\"contact\":5}}";
 
-/// Deserializes the value of a line. Errors name the faulty member.
-fn read<T: DeserializeOwned>(value: Value) -> Result<T, String> {
-    serde_path_to_error::deserialize(value).map_err(|fault| match fault.path().to_string().as_str() {
-        "." => abridged(&plain(fault.inner())),
-        path => abridged(&format!("{path}: {}", plain(fault.inner()))),
-    })
+/// A line as written in the file, for messages.
+#[derive(Clone, Copy)]
+struct WrittenLine<'a> {
+    text: &'a str,
+    kind: &'a str,
 }
 
-/// Returns the message of the deserializer, with the range of a number in place of its type's name.
+impl WrittenLine<'_> {
+    /// Deserializes the value of the line. Errors name the faulty member as written.
+    fn read<T: DeserializeOwned>(self, value: Value) -> Result<T, String> {
+        serde_path_to_error::deserialize(value).map_err(|fault| {
+            let message = plain(fault.inner());
+            match path_as_written(self.text, self.kind, fault.path()).as_str() {
+                "" => abridged(&message),
+                path => abridged(&format!("{path}: {message}")),
+            }
+        })
+    }
+}
+
+/// Returns the message of the deserializer in the words of the documents.
 fn plain(fault: &serde_json::Error) -> String {
-    const RANGES: [(&str, &str); 3] = [
+    const VALUES: [(&str, &str); 5] = [
         ("i64", "a whole number"),
         ("i32", "a whole number from -2147483648 to 2147483647"),
         ("u16", "a whole number from 0 to 65535"),
+        ("a sequence", "a list"),
+        ("a formatted UUID string", "a UUID"),
     ];
     let message = fault.to_string();
-    let range = RANGES.iter().find_map(|(name, range)| Some((message.strip_suffix(name)?, range)));
-    range
+    if message.starts_with("UUID parsing failed") {
+        return NotAUuid.to_string();
+    }
+    // The path before the message names the unknown member.
+    if let Some((_, known)) = message.strip_prefix("unknown field ").and_then(|rest| rest.rsplit_once("`, expected ")) {
+        return format!("unknown member, expected {known}");
+    }
+    let value = VALUES.iter().find_map(|(name, value)| Some((message.strip_suffix(name)?, value)));
+    value
         .filter(|(start, _)| start.ends_with("expected "))
-        .map_or_else(|| message.clone(), |(start, range)| format!("{start}{range}"))
+        .map_or_else(|| message.clone(), |(start, value)| format!("{start}{value}"))
 }
 
 /// Shortens a message of the deserializer, which quotes names and values of the line in full. The fault is at the
@@ -383,6 +407,9 @@ impl RawToken {
                 "Token must be {MIN_TOKEN_CHARS} to {MAX_TOKEN_CHARS} printable ASCII characters without spaces"
             ));
         }
+        if self.scopes.is_empty() {
+            return Err("Scopes must hold read, write or both".into());
+        }
         let expires = self.expires.map(|text| Timestamp::parse_edge(&text, crate::values::timestamp::Edge::To, zone));
         let expires = expires.transpose().map_err(|fault| format!("Expires {fault}"))?;
         Ok(TokenLine { token: self.token, user: self.user_id, scopes: self.scopes, expires })
@@ -390,7 +417,7 @@ impl RawToken {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields, expecting = "an object with the id of a contact or of a user")]
+#[serde(rename_all = "PascalCase", expecting = "an object with the id of a contact or of a user")]
 struct RawDelete {
     contact: Option<ContactId>,
     user: Option<UserId>,
@@ -401,7 +428,7 @@ impl RawDelete {
         match (self.contact, self.user) {
             (Some(contact), None) => Ok(Line::DeleteContact(contact)),
             (None, Some(user)) => Ok(Line::DeleteUser(user)),
-            _ => Err("delete must name one contact or one user".into()),
+            _ => Err(ONE_DELETION.into()),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Changes of access: another access, or managers to add and to remove; their stored and shown forms.
+//! The two kinds of target, a replacement and an edit of the manager list, in stored and shown form.
 
 use models::access::{Access, AccessEdit, ShareType, Target, TooManyManagers};
 use models::limits::MAX_MANAGERS;

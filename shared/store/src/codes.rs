@@ -17,7 +17,7 @@ use crate::dynamodb::reading::Consistency;
 use crate::error::StoreError;
 use crate::keys::{Key, TokenHash};
 use crate::sign_in::{VALID_UNTIL, code_attempts_key, item_until};
-use crate::tokens::{PARENT, StoredToken, grant, grant_item, hash, parent, token_items};
+use crate::tokens::{PARENT, StoredToken, grant, grant_item, hash, is_revoked, parent, token_items};
 
 /// The time at which the parent of a code expires, if ever.
 const PARENT_EXPIRES: &str = "parent_expires";
@@ -120,7 +120,7 @@ impl Store {
         for mut item in self.get_many(&keys, Consistency::Strong).await? {
             match items::key_of(&item)? {
                 Key::User(..) => has_user = directory::user(&mut item)?.honours(grant),
-                _ => has_parent = true,
+                _ => has_parent = !is_revoked(&item),
             }
         }
         Ok(!(has_user && has_parent))

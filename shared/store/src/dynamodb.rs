@@ -3,6 +3,7 @@
 pub mod backoff;
 pub mod batch;
 pub mod client;
+pub mod https;
 pub mod in_process;
 pub(crate) mod items;
 mod pressure;

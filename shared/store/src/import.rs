@@ -31,7 +31,7 @@ use crate::dynamodb::items::{self, s};
 use crate::dynamodb::reading::Consistency;
 use crate::error::StoreError;
 use crate::keys::{Key, Range, TokenHash};
-use crate::tokens::{grant, hash, token_writes};
+use crate::tokens::{grant, hash};
 use contacts::{CONTACTS_AT_ONCE, Pending};
 pub(crate) use counters::COUNTERS_DIRTY;
 use counters::Counter;
@@ -84,9 +84,9 @@ pub enum ImportError {
 pub struct Summary {
     /// New contacts.
     pub added: u64,
-    /// Existing contacts that changed.
+    /// Existing contacts that changed, or whose access changed.
     pub replaced: u64,
-    /// Existing contacts that did not change.
+    /// Existing contacts that did not change, nor their access.
     pub unchanged: u64,
     /// Removed contacts.
     pub deleted: u64,
@@ -139,6 +139,7 @@ pub struct Importer<'a> {
     pending_ids: HashSet<ContactId>,
     pending_writes: Vec<Write>,
     pending_users: HashMap<UserId, User>,
+    pending_tokens: HashMap<TokenHash, Grant>,
     /// Number of the current line.
     number: u64,
     summary: Summary,
@@ -155,6 +156,7 @@ impl<'a> Importer<'a> {
             pending_ids: HashSet::new(),
             pending_writes: Vec::new(),
             pending_users: HashMap::new(),
+            pending_tokens: HashMap::new(),
             number: 0,
             summary: Summary::default(),
         }
@@ -200,9 +202,10 @@ impl<'a> Importer<'a> {
                 if current.tokens.is_none() {
                     current.tokens = Some(self.store.grants(&id).await?);
                 }
-                let writes = current.token(token)?;
-                for write in writes {
-                    self.write(write).await?;
+                let (hash, grant) = current.token(token)?;
+                self.pending_tokens.insert(hash, grant);
+                if self.pending_tokens.len() >= CONTACTS_AT_ONCE {
+                    self.flush_writes().await?;
                 }
             }
             Line::Contact(record, access) => {
@@ -330,6 +333,7 @@ impl<'a> Importer<'a> {
             let users = std::mem::take(&mut self.pending_users);
             self.store.write_users(&current.portal.id, users.into_values()).await?;
         }
+        self.store.load_tokens(std::mem::take(&mut self.pending_tokens).into_iter()).await?;
         self.store.write_latest(std::mem::take(&mut self.pending_writes)).await
     }
 
@@ -354,7 +358,7 @@ impl Current {
         )))
     }
 
-    fn token(&self, line: TokenLine) -> Result<[Write; 2], ImportError> {
+    fn token(&self, line: TokenLine) -> Result<(TokenHash, Grant), ImportError> {
         self.user("UserId", &line.user)?;
         let (portal, hash) = (self.portal.id.clone(), hash(&line.token));
         let stored =
@@ -364,8 +368,7 @@ impl Current {
             Some(stored) => stored.valid_from,
             None => self.users.get(&line.user).and_then(|member| member.tokens_valid_from),
         };
-        let grant = Grant { portal, user: line.user, scopes: line.scopes, expires: line.expires, valid_from };
-        Ok(token_writes(hash, &grant)?)
+        Ok((hash, Grant { portal, user: line.user, scopes: line.scopes, expires: line.expires, valid_from }))
     }
 
     /// Refuses unknown managers, stages and types: a mistyped manager would lock people out, and no filter would find a

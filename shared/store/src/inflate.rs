@@ -12,7 +12,7 @@ use flate2::read::DeflateDecoder;
 /// If the bytes are not compressed, or if they stand for more than `max_bytes`.
 pub fn inflate(bytes: &[u8], max_bytes: usize) -> io::Result<Vec<u8>> {
     let mut plain = Vec::new();
-    // One byte above the maximum shows that the value is too long.
+    // Read one byte more than the maximum, to detect a value that is too long.
     let limit = u64::try_from(max_bytes).unwrap_or(u64::MAX).saturating_add(1);
     DeflateDecoder::new(bytes).take(limit).read_to_end(&mut plain)?;
     if plain.len() > max_bytes {

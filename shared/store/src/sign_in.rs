@@ -34,7 +34,7 @@ use crate::error::StoreError;
 use crate::keys::{AttemptsHash, EXPIRES, Key, PK, Range};
 use crate::tokens::{hash, random, token_writes};
 
-// The attributes of these items. None is a reserved word of DynamoDB.
+// The attributes of these items. DynamoDB reserves no attribute name of this list.
 const USER_ID: &str = "user_id";
 /// The hash, as a PHC string.
 const PHC: &str = "phc";

@@ -1,7 +1,8 @@
 //! Tokens. The table stores each token's grant under the token's SHA-256, and never the token itself.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
+use futures::stream::{self, TryStreamExt as _};
 use models::directory::Grant;
 use models::values::id::{PortalId, UserId};
 use models::values::timestamp::Timestamp;
@@ -13,7 +14,7 @@ use crate::dynamodb::client::Store;
 use crate::dynamodb::items::{self, Item};
 use crate::dynamodb::reading::Consistency;
 use crate::error::StoreError;
-use crate::keys::{EXPIRES, Key, Range, TokenHash, hash_from_hex};
+use crate::keys::{EXPIRES, Key, PK, Range, SK, TokenHash, hash_from_hex};
 
 // The attributes of a token and of its entry in the portal's list.
 const PORTAL: &str = "portal";
@@ -21,6 +22,12 @@ const USER: &str = "user";
 const SCOPES: &str = "scopes";
 /// SHA-256 of the token whose code gave the token.
 pub(crate) const PARENT: &str = "parent";
+/// The mark of a revoked token. The token stays in the table until the token expires, so that an import of the token's
+/// line does not restore the token.
+const REVOKED: &str = "revoked";
+
+/// Tokens that an import writes concurrently, each by its own calls.
+const TOKENS_IN_FLIGHT: usize = 16;
 
 /// Random bytes in a token.
 const TOKEN_BYTES: usize = 32;
@@ -59,7 +66,7 @@ pub struct ListedToken {
     pub hash: String,
     /// The token's grant.
     pub grant: Grant,
-    /// True if the token ended with its parent.
+    /// True if the token was revoked, or ended with its parent.
     pub has_ended: bool,
 }
 
@@ -111,6 +118,11 @@ pub(crate) fn token_writes(hash: TokenHash, grant: &Grant) -> Result<[Write; 2],
     Ok(token_items(hash, &StoredToken { grant: grant.clone(), parent: None })?.map(Write::put))
 }
 
+/// Returns whether the item of a token carries the mark of a revoked token.
+pub(crate) fn is_revoked(item: &Item) -> bool {
+    item.contains_key(REVOKED)
+}
+
 /// Returns the parent of a token or of a code, if there is one.
 pub(crate) fn parent(item: &Item) -> Result<Option<TokenHash>, StoreError> {
     if !item.contains_key(PARENT) {
@@ -123,12 +135,17 @@ pub(crate) fn parent(item: &Item) -> Result<Option<TokenHash>, StoreError> {
 impl Store {
     /// Reads a token that has not been revoked: 1 read unit, and 1 more for a token with a parent.
     pub async fn token(&self, hash: TokenHash) -> Result<Option<StoredToken>, StoreError> {
-        let Some(mut item) = self.get(&Key::Token(hash)).await? else { return Ok(None) };
+        let Some(mut item) = self.unrevoked(hash).await? else { return Ok(None) };
         let token = StoredToken { parent: parent(&item)?, grant: grant(&mut item)? };
         match token.parent {
-            Some(parent) if self.get(&Key::Token(parent)).await?.is_none() => Ok(None),
+            Some(parent) if self.unrevoked(parent).await?.is_none() => Ok(None),
             _ => Ok(Some(token)),
         }
+    }
+
+    /// Reads the item of a token that has not been revoked: 1 read unit.
+    async fn unrevoked(&self, hash: TokenHash) -> Result<Option<Item>, StoreError> {
+        Ok(self.get(&Key::Token(hash)).await?.filter(|item| !is_revoked(item)))
     }
 
     /// Writes a token and its entry in the portal's list: 2 write units.
@@ -136,8 +153,48 @@ impl Store {
         self.write_all(token_writes(hash(token), grant)?.into(), Priority::Call).await
     }
 
-    /// Removes a token: 2 write units. Removes the token before its list entry, because the token authenticates calls.
-    pub async fn remove_token(&self, portal: &PortalId, hash: TokenHash) -> Result<(), StoreError> {
+    /// Writes tokens of import lines and their entries: 2 write units each. A revoked token stays revoked, and a token
+    /// that a code gave keeps its parent.
+    pub(crate) async fn load_tokens(&self, tokens: impl Iterator<Item = (TokenHash, Grant)>) -> Result<(), StoreError> {
+        let load = async |(hash, grant): (TokenHash, Grant)| {
+            self.load_grant(&Key::Token(hash), &grant).await?;
+            self.load_grant(&Key::TokenEntry(grant.portal.clone(), hash), &grant).await
+        };
+        stream::iter(tokens.map(Ok)).try_for_each_concurrent(TOKENS_IN_FLIGHT, load).await
+    }
+
+    /// Sets the attributes of a grant. An update, unlike a put, also keeps a mark that another process sets meanwhile.
+    async fn load_grant(&self, key: &Key, grant: &Grant) -> Result<(), StoreError> {
+        let mut item = grant_item(key, grant)?;
+        [PK, SK].iter().for_each(|name| drop(item.remove(*name)));
+        let absent: Vec<&str> =
+            [EXPIRES, TOKENS_VALID_FROM].into_iter().filter(|name| !item.contains_key(*name)).collect();
+        let set: Vec<String> = item.keys().map(|name| format!("#{name} = :{name}")).collect();
+        let remove = if absent.is_empty() { String::new() } else { format!(" REMOVE #{}", absent.join(", #")) };
+        let expression = format!("SET {}{remove}", set.join(", "));
+        let names = item.keys().map(String::as_str).chain(absent);
+        let names = names.map(|name| (format!("#{name}"), name.to_owned())).collect();
+        let values = item.into_iter().map(|(name, value)| (format!(":{name}"), value)).collect();
+        self.update(key, &expression, names, values).await
+    }
+
+    /// Marks a token as revoked: 2 write units. Marks the token before its list entry, because the token authenticates
+    /// calls.
+    pub async fn end_token(&self, portal: &PortalId, hash: TokenHash) -> Result<(), StoreError> {
+        for key in [Key::Token(hash), Key::TokenEntry(portal.clone(), hash)] {
+            let names = [("#pk", PK), ("#revoked", REVOKED)];
+            let names = names.map(|(name, attribute)| (name.to_owned(), attribute.to_owned())).into();
+            let values = HashMap::from([(":true".to_owned(), items::s("true"))]);
+            // Without the condition, the update would create an item for a token that was removed meanwhile.
+            let condition = Some("attribute_exists(#pk)");
+            self.update_if(&key, "SET #revoked = :true", condition, names, values).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes a token that no caller got: 2 write units. Removes the token before its list entry, because the token
+    /// authenticates calls.
+    pub(crate) async fn remove_token(&self, portal: &PortalId, hash: TokenHash) -> Result<(), StoreError> {
         self.delete(&Key::Token(hash)).await?;
         self.delete(&Key::TokenEntry(portal.clone(), hash)).await
     }
@@ -160,28 +217,30 @@ impl Store {
         .await
     }
 
-    /// Reads a portal's tokens: 1 read unit per 4 KB.
+    /// Reads a portal's tokens, also those that were revoked: 1 read unit per 4 KB.
     pub async fn tokens(&self, portal: &PortalId) -> Result<Vec<ListedToken>, StoreError> {
         let items = self.query(&Range::Tokens(portal.clone()), Consistency::Strong).await?;
-        let keys: HashSet<Key> = items.iter().map(items::key_of).collect::<Result<_, _>>()?;
+        let unrevoked = items.iter().filter(|item| !is_revoked(item));
+        let unrevoked: HashSet<Key> = unrevoked.map(items::key_of).collect::<Result<_, _>>()?;
         let mut tokens = Vec::new();
         for mut item in items {
             let (_, sk) = items::key_of(&item)?.encode();
             let hash = sk.rsplit('#').next().unwrap_or_default().to_owned();
             let parent = parent(&item)?.map(|parent| Key::TokenEntry(portal.clone(), parent));
-            let has_ended = parent.is_some_and(|parent| !keys.contains(&parent));
+            let has_ended = is_revoked(&item) || parent.is_some_and(|parent| !unrevoked.contains(&parent));
             tokens.push(ListedToken { hash, grant: grant(&mut item)?, has_ended });
         }
         Ok(tokens)
     }
 
-    /// Revokes a token: 1 read unit and 2 write units. `token` is the token itself, or its SHA-256 in
-    /// hexadecimal. Returns false if there is no such token.
+    /// Revokes a token, which may be revoked already: 1 read unit and 2 write units. `token` is the token itself, or its
+    /// SHA-256 in hexadecimal. Returns false if there is no such token.
     pub async fn revoke_token(&self, token: &str) -> Result<bool, StoreError> {
         for hash in [Some(hash(token)), hash_from_hex(token)].into_iter().flatten() {
-            // A token whose parent has ended is still in the table and in the list of tokens.
+            // A token that was revoked, or whose parent has ended, is still in the table and in the list of tokens. A
+            // repeated call completes an interrupted revocation.
             if let Some(mut item) = self.get(&Key::Token(hash)).await? {
-                self.remove_token(&grant(&mut item)?.portal, hash).await?;
+                self.end_token(&grant(&mut item)?.portal, hash).await?;
                 return Ok(true);
             }
         }

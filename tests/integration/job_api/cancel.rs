@@ -24,7 +24,7 @@ async fn cancelled_job_keeps_its_changes_and_can_be_undone() {
     let stopped = shown(&world, MIKE_TOKEN, id).await;
     assert_eq!((&stopped["state"], &stopped["finished"]), (&json!("cancelled"), &shown_at(after(30))));
     assert_eq!((counts(&stopped), &stopped["error"]), ([done, done, 0, 0, 0, 0], &Value::Null));
-    // One of four shards had finished. The cancelled shard counts only in part.
+    // One of four shards had finished, so the progress is 25 % at most.
     assert!((20..=25).contains(&stopped["percent"].as_u64().unwrap()), "{stopped}");
     let locked = || async { accesses(&world, 1..=40).await.values().filter(|a| **a == private(&[MIKE])).count() };
     assert_eq!(locked().await as u64, done);

@@ -42,7 +42,7 @@ impl Copy {
 /// The state of some import lines in this process.
 #[derive(Clone, Debug)]
 enum Seen {
-    /// One world loaded the lines. Most lines are loaded once, so no copy exists yet.
+    /// One world has loaded the lines. The second load makes the copy, because most lines are loaded only once.
     Once,
     Copied(Arc<Copy>),
 }

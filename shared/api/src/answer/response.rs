@@ -64,8 +64,8 @@ impl KnownTags {
         Self(tags_in(headers, IF_NONE_MATCH))
     }
 
-    /// Returns whether this tag is among the tags, by weak comparison (RFC 9110, section 13.1.2). Compression makes no
-    /// difference.
+    /// Returns whether this tag is among the tags, by weak comparison (RFC 9110, section 13.1.2). Ignores the
+    /// suffix of a compressed answer's tag.
     pub(crate) fn include(&self, tag: &str) -> bool {
         let plain = |tag: &str| without_mark(tag.trim_start_matches("W/"));
         self.0.iter().any(|known| known == "*" || plain(known) == plain(tag))

@@ -222,11 +222,11 @@ impl<'a> MatchSource<'a> {
 
     /// Judges a contact that an import moved and that the run may have judged before.
     ///
-    /// A contact counts once, and changes that others made since the first judgement stay. Only a contact that an
-    /// import added again is changed twice, because the import removed the access that this job had set. A resumed
-    /// source does not know all contacts that earlier workers judged. The source finds changed contacts in the shard's
-    /// chunks, and treats all others as counted. A count has no chunks, so a count includes the contacts that would
-    /// change.
+    /// Each contact is counted once, and changes that others made since the first judgement are kept. The exception is
+    /// a contact that an import removed and added again: the import removed the access that this job had set, so the
+    /// job sets the access again. A resumed source finds the contacts that earlier workers changed in the shard's
+    /// chunks, and assumes that all others were counted. A counting pass has no chunks, so a resumed pass may count a
+    /// contact twice.
     pub(super) async fn judge_moved(
         &mut self,
         judge: Judge<'_>,

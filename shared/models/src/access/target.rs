@@ -178,7 +178,7 @@ struct Stored {
     remove: Option<Vec<UserId>>,
 }
 
-/// Error: a stored target has the members of no target.
+/// Error: a stored target has neither the members `share` and `managers` nor the members `add` and `remove`.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("a stored target has the members share and managers, or add and remove")]
 struct NotATarget;

@@ -9,6 +9,7 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
+use serde_path_to_error::{Path, Segment};
 
 /// Largest number up to which `f64` represents every whole number exactly.
 const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
@@ -30,6 +31,35 @@ fn normalize(name: &str) -> String {
         first.make_ascii_uppercase();
     }
     spelling
+}
+
+/// Returns the path of a member of a line's value, such as `Addresses[0].Street`, with the names and the positions that
+/// the line has. Returns an empty text for the value itself.
+pub(crate) fn path_as_written(text: &str, kind: &str, path: &Path) -> String {
+    let line: Value = serde_json::from_str(text).unwrap_or_default();
+    let mut value = &line[kind];
+    let mut written = String::new();
+    for segment in path {
+        match segment {
+            Segment::Seq { index } => {
+                // The reader omitted the values that are null.
+                let values = value.as_array().into_iter().flatten().enumerate();
+                let found = values.filter(|(_, value)| !value.is_null()).nth(*index);
+                let (index, inner) = found.unwrap_or((*index, &Value::Null));
+                written.push_str(&format!("[{index}]"));
+                value = inner;
+            }
+            Segment::Map { key } => {
+                let found = value.as_object().into_iter().flatten().find(|(name, _)| normalize(name) == *key);
+                let (name, inner) = found.map_or((key, &Value::Null), |found| found);
+                written.push_str(if written.is_empty() { "" } else { "." });
+                written.push_str(name);
+                value = inner;
+            }
+            Segment::Enum { .. } | Segment::Unknown => {}
+        }
+    }
+    written
 }
 
 /// Reads the members of an object, and rejects duplicates, even in different spellings.

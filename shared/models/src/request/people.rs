@@ -106,6 +106,8 @@ pub struct ListPeople {
     pub descending: bool,
     /// Page of the list that the answer shows.
     pub page: Page,
+    /// True if the answer has the number of all users that the request selects.
+    pub total: bool,
     /// Keys to which each user is trimmed; all if absent.
     pub fields: Option<answer::Fields>,
 }
@@ -127,6 +129,7 @@ impl ListPeople {
         // ONLYOFFICE searches further texts with this parameter. Users here have only names and addresses.
         fields.boolean("fullTextSearch");
         let page = fields.page();
+        let total = fields.boolean("total").unwrap_or(true);
         let only = profile_fields(&mut fields);
         fields.finish()?;
         Ok(Self {
@@ -136,6 +139,7 @@ impl ListPeople {
             order: order.unwrap_or_default(),
             descending: descending.unwrap_or_default(),
             page,
+            total,
             fields: only,
         })
     }

@@ -48,6 +48,11 @@ const WORDS_OF_PEOPLE: Field = Field::optional(
     "Words that the display name or the e-mail address must contain. A blank text selects any user.",
 )
 .with_component("filterValue.people");
+const TOTAL: Field = Field::optional(
+    "total",
+    Kind::Boolean("false omits the total"),
+    "false: the answer omits the total. For contacts, this saves the counting.",
+);
 const SORT_ORDER: Field =
     Field::optional("sortOrder", Kind::Choice(&words_of(&DIRECTIONS)), "The direction of the order.");
 
@@ -90,11 +95,7 @@ pub const LIST_CONTACTS: &[Field] = &[
     SORT_ORDER,
     COUNT,
     START,
-    Field::optional(
-        "total",
-        Kind::Boolean("false omits the total"),
-        "false: the answer omits the total, which saves the counting.",
-    ),
+    TOTAL,
     KEYS,
 ];
 
@@ -172,6 +173,7 @@ pub const LIST_PEOPLE: &[Field] = &[
     SORT_ORDER,
     COUNT,
     START,
+    TOTAL,
     Field::optional(
         "fullTextSearch",
         Kind::Boolean("no effect here"),

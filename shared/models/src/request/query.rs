@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-use crate::answer;
+use crate::answer::{self, ListPage};
 use crate::filter::AccessCriteria;
 use crate::invalid::Invalid;
 use crate::job::JobId;
@@ -28,6 +28,12 @@ pub struct Page {
 impl Page {
     fn new(count: usize, start_index: u64) -> Self {
         Self { count, start_index: usize::try_from(start_index).unwrap_or(usize::MAX) }
+    }
+
+    /// Returns the page in a list of this length.
+    pub fn in_list_of(self, length: usize) -> ListPage {
+        let shown = length.saturating_sub(self.start_index).min(self.count);
+        ListPage::counted(self.start_index, shown, length as u64)
     }
 }
 

@@ -132,6 +132,11 @@ impl fmt::Display for PortalId {
     }
 }
 
+/// The error for a text that is not a UUID.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be a UUID")]
+pub struct NotAUuid;
+
 /// Defines a type for each kind of UUID identifier, so that the compiler distinguishes a user from a job.
 macro_rules! uuid_types {
     ($($(#[$doc:meta])* $name:ident)*) => {$(
@@ -170,10 +175,10 @@ macro_rules! uuid_types {
         }
 
         impl FromStr for $name {
-            type Err = uuid::Error;
+            type Err = NotAUuid;
 
-            fn from_str(text: &str) -> Result<Self, uuid::Error> {
-                Uuid::try_parse(text).map(Self)
+            fn from_str(text: &str) -> Result<Self, NotAUuid> {
+                Uuid::try_parse(text).map(Self).map_err(|_| NotAUuid)
             }
         }
 

@@ -153,7 +153,7 @@ impl Model {
         } else if let Some(key) = compaction.packed.take() {
             let mut contacts: Vec<ContactId> = compaction.own.iter().copied().collect();
             contacts.sort_unstable();
-            // A compaction dates its postings with its start, however late it writes them.
+            // Postings carry the time at which the compaction started, even if written later.
             let indexed_at = Some(at(compaction.started));
             self.postings.insert(key.encode(), Posting { key, indexed_at, contacts });
         }

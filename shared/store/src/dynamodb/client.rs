@@ -21,6 +21,7 @@ use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity, ReturnValue, Select, TransactWriteItem};
 
 use crate::dynamodb::backoff::{MachineTime, Time, pauses};
+use crate::dynamodb::https::https_client;
 use crate::dynamodb::items::Item;
 use crate::dynamodb::pressure::Pressure;
 use crate::dynamodb::reading::{Consistency, Direction, QueryOptions};
@@ -144,10 +145,11 @@ async fn local_credentials(endpoint: &Endpoint) -> Credentials {
     }
 }
 
-/// Returns the settings with bounded attempts and timeouts, at `endpoint` if there is one.
+/// Returns the settings with the HTTPS client, bounded attempts and timeouts, at `endpoint` if there is one.
 fn bounded(base: SdkConfig, endpoint: Option<&Endpoint>) -> SdkConfig {
     let mut config = base
         .into_builder()
+        .http_client(https_client())
         .retry_config(
             RetryConfig::standard()
                 .with_max_attempts(CALL_ATTEMPTS)

@@ -114,7 +114,8 @@ impl<'a> Importer<'a> {
             }
             match before {
                 Some((before, _)) if before == record => {
-                    self.summary.unchanged += 1;
+                    let count = if keeps_access { &mut self.summary.unchanged } else { &mut self.summary.replaced };
+                    *count += 1;
                     continue;
                 }
                 Some((before, _)) => {

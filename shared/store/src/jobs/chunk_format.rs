@@ -53,8 +53,8 @@ struct Entry {
     conflict: bool,
 }
 
-/// The chunk of each entry's revision, in the order of the entries. These numbers follow the body. Chunks of earlier
-/// versions lack them.
+/// For each entry, the number of the chunk that the replaced revision names. This array follows the body; chunks of
+/// earlier versions lack the array.
 type RevisionChunks = Vec<Option<u32>>;
 
 /// A chunk under construction.
