@@ -6,7 +6,7 @@ use jobs::Deadline;
 use lambda_http::http::Request;
 use local::endpoints;
 use serde_json::{Value, json};
-use tests::{Reply, World};
+use tests::{Reply, World, cases};
 
 use crate::callers::{About, call};
 use crate::portal::{ADA_TOKEN, MIKE_TOKEN, acme_with, contact};
@@ -135,9 +135,14 @@ async fn preconditions_are_evaluated_or_refused() {
 
 #[tokio::test]
 async fn body_with_a_content_encoding_is_refused() {
-    for (coding, named) in
-        [("gzip", "\\\"gzip\\\""), ("BR", "BR"), ("identity, gzip", "gzip"), ("", "\\\"\\\""), ("nonsense", "nonsense")]
-    {
+    let codings = [
+        ("gzip", "\\\"gzip\\\""),
+        ("BR", "BR"),
+        ("identity, gzip", "gzip"),
+        ("nonsense", "nonsense"),
+        ("", "\\\"\\\""),
+    ];
+    for (coding, named) in cases::part(codings, 2) {
         refused(|_| true, "", &[("content-encoding", coding)], None, 415, named).await;
     }
     refused(|_| true, "", &[("content-range", "bytes 0-1/2")], None, 400, "Content-Range").await;
@@ -148,7 +153,7 @@ async fn body_with_a_content_encoding_is_refused() {
 
 #[tokio::test]
 async fn unknown_query_parameter_is_refused_by_every_endpoint() {
-    for query in ["nonsense=1", "dryrn=true", "nonsense", "=1"] {
+    for query in cases::part(["nonsense=1", "dryrn=true", "=1", "nonsense"], 2) {
         refused(|_| true, query, &[], None, 400, "is not a query parameter").await;
     }
     let is_write_without = |name: &'static str| {
@@ -162,7 +167,7 @@ async fn unknown_query_parameter_is_refused_by_every_endpoint() {
     };
     refused(is_write_without("maxAffected"), "maxAffected=1", &[], None, 400, "maxAffected").await;
     let blank = |endpoint: &api::Endpoint| endpoint.method == "PUT" && !endpoint.path.contains("rules");
-    for query in ["dryRun=", "dryRun", "dryRun=%20true", "dryRun=yes"] {
+    for query in cases::part(["dryRun=", "dryRun", "dryRun=%20true", "dryRun=yes"], 2) {
         refused(blank, query, &[], None, 400, "dryRun").await;
     }
 }

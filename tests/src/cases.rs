@@ -20,9 +20,9 @@ pub fn calls() -> impl Iterator<Item = u64> {
     (1..).filter(|number| are_all() || *number <= FIRST || number % STEP == 1)
 }
 
-/// Returns how many random cases a test plays: all `cases` or an eighth.
+/// Returns how many random cases a test plays: all `cases` or a sixteenth.
 pub fn random(cases: u32) -> u32 {
-    if are_all() { cases } else { cases / 8 }
+    if are_all() { cases } else { cases / 16 }
 }
 
 /// Returns the cases that a test plays: all, or the first of each `of`.

@@ -185,8 +185,15 @@ impl Model {
     }
 }
 
+/// Returns the number of random cases: all, as in CI, or an eighth.
+fn cases() -> u32 {
+    #[expect(clippy::disallowed_methods, reason = "the environment names the number of cases")]
+    let is_all = std::env::var("CRM_ACCESS_TEST_CASES").is_ok_and(|cases| cases == "all");
+    if is_all { 2000 } else { 250 }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
 
     #[test]
     fn postings_name_every_contact_in_any_interleaving(
