@@ -1,9 +1,9 @@
 /**
  * Every text of the console, and how the console writes numbers, dates and lists.
  *
- * A text is a whole sentence or clause with placeholders. A text that depends on the number `n` has one
- * form for each plural category. The language `pseudo` makes each text longer and accented, and `pseudo-rtl` writes from right to left,
- * so that tests find texts that are cut off or stand outside this module.
+ * A text is a whole sentence or clause with placeholders. A text that depends on the number `n` has one form for each
+ * plural category. The language `pseudo` makes each text longer and accented, and `pseudo-rtl` writes from right to left, so
+ * that tests find texts that are cut off or stand outside this module. The file is long because the texts are one list.
  */
 
 /** @typedef {{one: string, other: string}} Plural */

@@ -1,4 +1,8 @@
-/** The parts that views are made of: the address, the page, tables, dialogs, people, states and messages. */
+/**
+ * The parts that views are made of: the address, the page, tables, dialogs, people, states and messages.
+ *
+ * The file is long because every view needs these parts: two files would be one more request of the first visit.
+ */
 
 import htm from './htm.js';
 import { useCallback, useEffect, useId, useLayoutEffect, useRef, useState } from './hooks.js';

@@ -61,12 +61,11 @@ pub enum EngineError {
     #[error("{} cannot be read", .0.display())]
     Unreadable(PathBuf, #[source] io::Error),
     /// The path of the folder names a file.
-    #[error("{} is a file; name a folder with --data-dir", .0.display())]
+    #[error("{} is a file; name a folder", .0.display())]
     NotAFolder(PathBuf),
     /// The database file is damaged, or no database.
     #[error(
-        "{} is damaged, or is no database of crm-access; restore a backup of the folder, or name another folder with \
-         --data-dir",
+        "{} is damaged, or is no database of crm-access; restore a backup of the folder, or name another folder",
         .0.display()
     )]
     Damaged(PathBuf),

@@ -192,8 +192,7 @@ async fn act(world: &World, between: Between, removal: JobId) {
 async fn list_misses_no_contact_when_changes_interleave_with_a_compaction() {
     let all = [Between::Single, Between::Undo, Between::TakeAndGive, Between::Compaction];
     for (at, between) in all.into_iter().enumerate() {
-        let is_turn = |number: u64| cases::is_played(&[at, usize::from(number % 2 == 1)], 2);
-        for number in cases::calls().filter(|number| is_turn(*number)) {
+        for number in cases::calls().filter(|number| cases::is_turn(*number, at)) {
             let (world, removal) = stale().await;
             wait_until_settled(&world).await;
             let (proxy, jobs) = proxied(&world).await;

@@ -1,7 +1,7 @@
 //! The number of cases of tests that play one scene many times.
 //!
-//! With `CRM_ACCESS_TEST_CASES=all`, as in CI, these tests play all of their cases. Other runs leave out cases that would
-//! take more than half of the time of all tests, and play the same part each time.
+//! With `CRM_ACCESS_TEST_CASES=all`, as in CI, these tests play all of their cases. Other runs leave out cases that
+//! would take more than half of the time of all tests, and play the same part each time.
 
 /// The number of the first calls of a process at each of which something happens. Short processes make fewer calls.
 const FIRST: u64 = 5;
@@ -18,6 +18,12 @@ pub fn are_all() -> bool {
 /// Returns the numbers of the calls at which something happens in a test. The first call has the number 1.
 pub fn calls() -> impl Iterator<Item = u64> {
     (1..).filter(|number| are_all() || *number <= FIRST || number % STEP == 1)
+}
+
+/// Returns whether something happens at a call in the variant of a scene at this position: always, or in two variants in
+/// turn.
+pub fn is_turn(call: u64, position: usize) -> bool {
+    are_all() || call.is_multiple_of(2) == position.is_multiple_of(2)
 }
 
 /// Returns how many random cases a test plays: all `cases` or a sixteenth.

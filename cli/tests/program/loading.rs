@@ -169,9 +169,9 @@ fn error_about_unusable_data_says_what_to_do() -> TestResult {
     let database = data.join("crm-access.db");
     fs::OpenOptions::new().write(true).open(&database)?.set_len(20_000)?;
     for (given, words) in [
-        (parent, [file, "is damaged, or is no database of crm-access", "restore a backup", "--data-dir"]),
-        (text(&data)?, [text(&database)?, "is damaged", "restore a backup", "--data-dir"]),
-        (file, [file, "is a file", "name a folder", "--data-dir"]),
+        (parent, [file, "is damaged, or is no database of crm-access", "restore a backup"]),
+        (text(&data)?, [text(&database)?, "is damaged", "restore a backup"]),
+        (file, [file, "is a file", "name a folder"]),
     ] {
         for args in [
             &["serve", "--port", "0"][..],

@@ -165,8 +165,8 @@ impl<'a> ShardWork<'a> {
         if self.ended { Ok(()) } else { self.end(self.progress.checkpoint).await }
     }
 
-    /// Processes a page. Writes all changes of the page before the shard reads the next page, so that little time passes between
-    /// reading and writing an access.
+    /// Processes a page. Writes all changes of the page before the shard reads the next page, so that little time passes
+    /// between reading and writing an access.
     async fn process(&mut self, step: Step) -> Result<(), Stopped> {
         let mut checkpoint = self.progress.checkpoint;
         for item in step.items {

@@ -147,8 +147,8 @@ impl Listing<'_> {
         !self.caller.is_admin || !self.filter.access.seeks_nothing()
     }
 
-    /// Returns whether to count all matches when the page alone does not show the total. The count reads the access of each
-    /// contact for callers who are not administrators, so later pages are counted only for short lists.
+    /// Returns whether to count all matches when the page alone does not show the total. The count reads the access of
+    /// each contact for callers who are not administrators, so later pages are counted only for short lists.
     fn must_count(&self) -> bool {
         let is_cheap = self.caller.is_admin || self.page.start_index == 0 || self.expected <= MAX_COUNTED_AGAIN;
         self.total && is_cheap

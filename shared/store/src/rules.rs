@@ -189,8 +189,8 @@ impl Store {
         is_committed(self.transact(writes).await)
     }
 
-    /// Records in a rule why its last job failed, unless the rule has started another job or was replaced since: 1 write
-    /// unit per KB of the rule, at least 1.
+    /// Records in a rule why its last job failed, unless the rule has started another job or was replaced since: 1
+    /// write unit per KB of the rule, at least 1.
     pub async fn record_rule_failure(
         &self,
         portal: &PortalId,

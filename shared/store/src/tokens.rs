@@ -233,8 +233,8 @@ impl Store {
         Ok(tokens)
     }
 
-    /// Revokes a token, which may be revoked already: 1 read unit and 2 write units. `token` is the token itself, or its
-    /// SHA-256 in hexadecimal. Returns false if there is no such token.
+    /// Revokes a token, which may be revoked already: 1 read unit and 2 write units. `token` is the token itself, or
+    /// its SHA-256 in hexadecimal. Returns false if there is no such token.
     pub async fn revoke_token(&self, token: &str) -> Result<bool, StoreError> {
         for hash in [Some(hash(token)), hash_from_hex(token)].into_iter().flatten() {
             // A token that was revoked, or whose parent has ended, is still in the table and in the list of tokens. A

@@ -43,14 +43,13 @@ pub(crate) fn target() -> Access {
     private(&[ADA])
 }
 
-/// Plays a scene with a death before and after each of the [`cases::calls`] of a process, until the process makes so few
-/// calls that the scene returns false: nobody died. A process makes more than `least` calls. Unless all cases are played,
-/// the deaths are before and after the calls in turn.
+/// Plays a scene with a death before and after each of the [`cases::calls`] of a process, until the process makes so
+/// few calls that the scene returns false: nobody died. A process makes more than `least` calls. Unless all cases are
+/// played, the deaths are before and after the calls in turn.
 pub(crate) async fn for_each_death(least: u64, scene: impl AsyncFn(u64, When) -> bool) {
     for number in cases::calls() {
         let mut died = false;
-        let turn = usize::from(number % 2 == 1);
-        for (_, when) in When::BOTH.into_iter().enumerate().filter(|(at, _)| cases::is_played(&[turn, *at], 2)) {
+        for (_, when) in When::BOTH.into_iter().enumerate().filter(|(at, _)| cases::is_turn(number, *at)) {
             died |= Box::pin(scene(number, when)).await;
         }
         if !died {

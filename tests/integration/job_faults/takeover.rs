@@ -145,7 +145,7 @@ async fn takeover_keeps_a_change_made_after_the_dead_workers_chunk() {
         let is = after.get(&contact).map(access_and_writer);
         let written = bed.written(id).await.len();
         if when == When::Before {
-            // The dead worker had not written the contact, so the new worker replaces the access that Sam's call has set.
+            // The dead worker had not written the contact, so the new worker replaces the access that Sam's call set.
             assert_eq!((is, written), (Some((target(), Some(id))), bed.to_change().len()));
             let changes = bed.changes(id).await;
             let change = changes.iter().find(|change| change.contact.get() == contact).unwrap();

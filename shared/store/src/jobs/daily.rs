@@ -75,8 +75,8 @@ impl Store {
 
     /// Returns the counts of the last days up to `now`, of a portal or of one user: 1 read unit per 4 KB of the
     /// counters, of about 100 bytes each. For each day without a stored count of single changes, reads the job records
-    /// of the portal, or the entries of the user's list: 1 read unit per 4 KB. Stores the count of
-    /// a settled day (1 write unit), so later calls read only the last two or three days.
+    /// of the portal, or the entries of the user's list: 1 read unit per 4 KB. Stores the count of a
+    /// settled day (1 write unit), so later calls read only the last two or three days.
     ///
     /// # Errors
     ///
